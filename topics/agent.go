@@ -1,0 +1,170 @@
+package topics
+
+import "fmt"
+
+// A Session is one connection attempt of an agent. N is a counter that is on
+// disk before the attempt is made, so a later session always compares higher
+// and a late last will can only name an older one.
+type Session struct {
+	Epoch int64  `json:"epoch"` // when the agent's journal was made, Unix milliseconds
+	N     uint64 `json:"n"`
+}
+
+// After reports whether s began after o.
+func (s Session) After(o Session) bool {
+	return s.Epoch > o.Epoch || s.Epoch == o.Epoch && s.N > o.N
+}
+
+// Signed is what the MAC of a birth or death covers: the session, and the word
+// that tells the two apart.
+func (s Session) Signed(word string) []byte {
+	return fmt.Appendf(nil, "%s %d %d", word, s.Epoch, s.N)
+}
+
+// Birth says that an agent connected.
+//
+//	rm/v1/agent/{host}/birth    agent → plane, QoS 1, retained
+//
+// It travels in clear, because the broker keeps it, and proves itself by its
+// MAC. It counts only once a sealed message of the same session has come.
+type Birth struct {
+	Session
+	Version  string `json:"version"`  // of the agent
+	Protocol [2]int `json:"protocol"` // lowest and highest this agent speaks
+	MAC      []byte `json:"mac"`
+}
+
+// Reasons of a [Death], and the word a [Birth] is signed with.
+const (
+	Born    = "born"
+	Lost    = "lost"    // the connection broke: the last will
+	Stopped = "stopped" // the agent said goodbye
+)
+
+// Death says that a session is over.
+//
+//	rm/v1/agent/{host}/death    agent → plane, QoS 1, retained, the last will
+type Death struct {
+	Session
+	Reason string `json:"reason"`
+	MAC    []byte `json:"mac"`
+}
+
+// A Stamp orders the messages that are not in the durable stream. Session is
+// the agent's, whoever writes; N rises with every message of one writer within
+// it. What does not rise is a replay and is refused.
+type Stamp struct {
+	Session Session `json:"session"`
+	N       uint64  `json:"n"`
+}
+
+// Heartbeat says that the agent lives.
+//
+//	rm/v1/agent/{host}/heartbeat    agent → plane, QoS 0
+type Heartbeat struct {
+	Stamp
+	Clock int64  `json:"clock"` // the host's, Unix milliseconds
+	Spool uint64 `json:"spool"` // events without a receipt
+}
+
+// Progress carries restic's latest status of a running job.
+//
+//	rm/v1/agent/{host}/job/{job}/progress    agent → plane, QoS 0
+//
+// Losing one is harmless, the next says more; how a job ended is a [Finished].
+type Progress struct {
+	Stamp
+	Scanned      bool     `json:"scanned"` // the totals are final
+	Percent      float64  `json:"percent"` // 0 to 100, of the bytes read; means little before Scanned
+	TotalFiles   uint64   `json:"total_files"`
+	FilesDone    uint64   `json:"files_done"`
+	TotalBytes   uint64   `json:"total_bytes"`
+	BytesDone    uint64   `json:"bytes_done"`
+	Errors       uint64   `json:"errors,omitempty"`
+	Seconds      uint64   `json:"seconds"`                // since restic started
+	SecondsLeft  uint64   `json:"seconds_left,omitempty"` // restic's estimate; 0 is unknown
+	CurrentFiles []string `json:"current_files,omitempty"`
+}
+
+// Events is a batch of the durable stream. The agent keeps every event on disk
+// until a [Receipt] names it, and sends again from there; so the stream has no
+// holes, and what comes twice is known by its number.
+//
+//	rm/v1/agent/{host}/event    agent → plane, QoS 1
+type Events struct {
+	Epoch  int64   `json:"epoch"`
+	First  uint64  `json:"first"` // the number of Events[0]; the others follow one by one
+	Events []Event `json:"events"`
+}
+
+// Event is one entry of the durable stream; exactly one field but At is set.
+type Event struct {
+	At       int64     `json:"at"` // Unix milliseconds by the host's clock
+	Hello    *Hello    `json:"hello,omitempty"`
+	Accepted *Accepted `json:"accepted,omitempty"`
+	Started  *Started  `json:"started,omitempty"`
+	Log      *Log      `json:"log,omitempty"`
+	Finished *Finished `json:"finished,omitempty"`
+}
+
+// Hello opens a session in the stream: what the host is, and which jobs it has
+// in hand. A job the control plane believes to be in hand here and is not named
+// was lost: everything before it in the stream has been received by then.
+type Hello struct {
+	Session Session `json:"session"`
+	Facts   Facts   `json:"facts"`
+	Jobs    []JobID `json:"jobs"` // accepted and not ended
+}
+
+// Facts is what an agent knows of its host.
+type Facts struct {
+	Hostname string `json:"hostname"`
+	OS       string `json:"os"`       // GOOS
+	Arch     string `json:"arch"`     // GOARCH
+	Platform string `json:"platform"` // "Debian GNU/Linux 12 (bookworm)"
+	Agent    string `json:"agent"`    // version of the agent
+	Restic   string `json:"restic"`   // version of restic, "" if there is none
+	Policy   string `json:"policy"`   // name of the host's policy
+}
+
+// Accepted says that a job is in the agent's journal, on disk. It is started at
+// most once from here.
+type Accepted struct {
+	Job JobID `json:"job"`
+}
+
+// Started says that restic runs.
+type Started struct {
+	Job    JobID  `json:"job"`
+	Restic string `json:"restic"` // version
+}
+
+// Log carries lines of a job's log. Lines[0] has the number First; numbers
+// begin at 1 and have no holes. With Gap, no lines are carried and First to
+// Gap.To were not kept.
+type Log struct {
+	Job   JobID  `json:"job"`
+	First int    `json:"first"`
+	Lines []Line `json:"lines,omitempty"`
+	Gap   *Gap   `json:"gap,omitempty"`
+}
+
+// A Gap records lines that were not kept.
+type Gap struct {
+	To     int    `json:"to"` // the last missing line
+	Reason string `json:"reason"`
+}
+
+// Finished is how a job ended, with everything there is to know. The first one
+// counts.
+type Finished struct {
+	Job             JobID     `json:"job"`
+	State           JobState  `json:"state"`
+	Cause           Cause     `json:"cause,omitempty"`
+	Message         string    `json:"message,omitempty"` // the evidence, one line
+	ExitCode        *int      `json:"exit_code,omitempty"`
+	Lines           int       `json:"lines"` // how many log lines there are, kept or not
+	Summary         *Summary  `json:"summary,omitempty"`
+	Snapshot        *Snapshot `json:"snapshot,omitempty"`
+	RepositoryReady bool      `json:"repository_ready,omitempty"` // it exists, found or initialised by this job
+}

@@ -1,0 +1,53 @@
+package topics
+
+// Online and Offline are the payloads of the availability topics.
+const (
+	Online  = "online"
+	Offline = "offline"
+)
+
+// HostState is what consumers read of a host: flat, so that one template line
+// reads one value. Times are RFC 3339 in UTC, empty when there is none.
+//
+//	rm/v1/pub/host/{host}/state    plane → consumers, QoS 1, retained
+type HostState struct {
+	ID             HostID   `json:"id"`
+	Name           string   `json:"name"`
+	Online         bool     `json:"online"`
+	Status         string   `json:"status"` // protected, running, warning, failed, …: see docs/TOPICS.md
+	LastGoodBackup string   `json:"last_good_backup"`
+	LastJob        JobID    `json:"last_job"`
+	LastResult     JobState `json:"last_result"`
+	RunningJob     JobID    `json:"running_job"`
+	Percent        float64  `json:"percent"` // of the running job, 0 to 100
+	Snapshots      int      `json:"snapshots"`
+	ProtectedBytes uint64   `json:"protected_bytes"` // what the last good backup would restore
+	AgentVersion   string   `json:"agent_version"`
+	ResticVersion  string   `json:"restic_version"`
+}
+
+// JobPublic is what consumers see of a job as it goes by.
+//
+//	rm/v1/pub/host/{host}/job/{job}    plane → consumers, QoS 0; the last one QoS 1
+type JobPublic struct {
+	ID          JobID    `json:"id"`
+	Kind        JobKind  `json:"kind"`
+	State       JobState `json:"state"`
+	Cause       Cause    `json:"cause,omitempty"`
+	Percent     float64  `json:"percent"`
+	BytesDone   uint64   `json:"bytes_done"`
+	TotalBytes  uint64   `json:"total_bytes"`
+	FilesDone   uint64   `json:"files_done"`
+	TotalFiles  uint64   `json:"total_files"`
+	SecondsLeft uint64   `json:"seconds_left"`
+	SnapshotID  string   `json:"snapshot_id,omitempty"`
+}
+
+// FleetState counts hosts by status.
+//
+//	rm/v1/pub/fleet/state    plane → consumers, QoS 1, retained
+type FleetState struct {
+	Hosts    int            `json:"hosts"`
+	Online   int            `json:"online"`
+	ByStatus map[string]int `json:"by_status"`
+}

@@ -1,0 +1,116 @@
+package topics
+
+import "slices"
+
+// JobKind is the restic operation a job runs, in restic's own word.
+type JobKind string
+
+// BackupJob is the one operation this version offers. A repository that
+// does not exist yet is initialised on the way.
+const BackupJob JobKind = "backup"
+
+// JobState is where a job is in its life.
+type JobState string
+
+// The states of a job. The last six are endings, and an ending is for ever.
+const (
+	Queued     JobState = "queued"     // recorded, not sent
+	Dispatched JobState = "dispatched" // sent; the agent may or may not have answered
+	Running    JobState = "running"    // the agent started restic
+
+	Succeeded   JobState = "succeeded"
+	Warnings    JobState = "warnings"    // a snapshot exists and is incomplete: restic's exit code 3 of backup
+	Failed      JobState = "failed"      // no snapshot
+	Cancelled   JobState = "cancelled"   // a person ended it
+	Interrupted JobState = "interrupted" // the agent or its machine went down in the middle; never run again by itself
+	Abandoned   JobState = "abandoned"   // not_after passed before it was started
+)
+
+var transitions = map[JobState][]JobState{
+	Queued:     {Dispatched, Cancelled, Abandoned, Failed},
+	Dispatched: {Running, Succeeded, Warnings, Failed, Cancelled, Interrupted, Abandoned},
+	Running:    {Succeeded, Warnings, Failed, Cancelled, Interrupted},
+}
+
+// Ended reports whether the state is an ending.
+func (s JobState) Ended() bool {
+	switch s {
+	case Succeeded, Warnings, Failed, Cancelled, Interrupted, Abandoned:
+		return true
+	}
+	return false
+}
+
+// CanBecome reports whether a job in state s may change to next.
+func (s JobState) CanBecome(next JobState) bool { return slices.Contains(transitions[s], next) }
+
+// Cause is the class of a failure: what code decides by, and what the pages
+// look their words up with. An unknown cause is a plain failure.
+type Cause string
+
+// The causes. Each has its words, effect and remedy in controlplane/jobs.
+const (
+	CauseNone          Cause = ""
+	CauseLocked        Cause = "locked"             // another process holds the repository's lock
+	CausePassword      Cause = "wrong-password"     // no key of the repository opens with it
+	CauseNoRepository  Cause = "repository-missing" // it was initialised once and is gone, or never was one
+	CauseUnreachable   Cause = "unreachable"        // refused, no such host, time-out
+	CauseCertificate   Cause = "certificate"        // the server's certificate is not trusted
+	CauseCredentials   Cause = "credentials"        // the server refuses user and password (or hides the repository)
+	CauseAppendOnly    Cause = "append-only"        // the server refuses to delete
+	CausePermission    Cause = "permission"         // the file system refuses the agent
+	CauseDiskFull      Cause = "disk-full"          // no space where the repository or its cache is
+	CauseSourceMissing Cause = "source-missing"     // none of the paths to back up exists
+	CauseUnreadable    Cause = "unreadable"         // some items could not be read; a snapshot exists
+	CauseDamaged       Cause = "damaged"            // the repository holds data that does not fit together
+	CauseNoRestic      Cause = "no-restic"          // there is no restic program, or it is too old
+	CauseUsage         Cause = "usage"              // restic did not understand what it was asked
+	CausePolicy        Cause = "policy"             // the host's own policy file forbids it
+	CauseRefused       Cause = "refused"            // the agent could not accept the job
+	CauseExpired       Cause = "expired"            // its time to start had passed
+	CauseCancelled     Cause = "cancelled"          // a person cancelled it
+	CauseKilled        Cause = "killed"             // restic was ended from outside, by a signal nobody here sent
+	CauseAgentDied     Cause = "agent-died"         // the agent stopped in the middle of the job
+	CauseUnknown       Cause = "unknown"            // anything else: the evidence speaks for itself
+)
+
+// A Summary is what restic reports at the end of a backup. Bytes are bytes.
+type Summary struct {
+	FilesNew        uint64  `json:"files_new"`
+	FilesChanged    uint64  `json:"files_changed"`
+	FilesUnmodified uint64  `json:"files_unmodified"`
+	DataAdded       uint64  `json:"data_added"`
+	TotalFiles      uint64  `json:"total_files"`
+	TotalBytes      uint64  `json:"total_bytes"`
+	Seconds         float64 `json:"seconds"`
+	Unreadable      uint64  `json:"unreadable,omitempty"` // items, each counted once
+}
+
+// A Snapshot is one point in time that a repository holds.
+type Snapshot struct {
+	ID    string   `json:"id"`   // 64 hexadecimal digits
+	Time  int64    `json:"time"` // Unix milliseconds
+	Host  string   `json:"host"`
+	Paths []string `json:"paths"`
+	Tags  []string `json:"tags,omitempty"`
+}
+
+// Level says how loud a log line is.
+type Level string
+
+// The levels of log lines.
+const (
+	Info  Level = "info"
+	Warn  Level = "warn"
+	Error Level = "error"
+)
+
+// MaxLine is the most bytes of one log line; what is longer is cut, with a mark.
+const MaxLine = 16 << 10
+
+// A Line is one line of a job's log. Its number is its place: see Log.
+type Line struct {
+	At    int64  `json:"at"` // Unix milliseconds by the host's clock
+	Level Level  `json:"level"`
+	Text  string `json:"text"` // UTF-8, no control characters, secrets redacted
+}

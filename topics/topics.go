@@ -1,0 +1,195 @@
+// Package topics is the whole conversation between the control plane, its
+// agents and whoever else listens: every MQTT topic name, every payload, and
+// what each side may assume.
+//
+// It imports only the standard library, so the broker's access rules, the agent
+// and the control plane can all stand on it. Payloads only ever grow: a field
+// may be added; none is renamed, re-used or required of an older agent.
+//
+// The second level of a topic says who may write it, which makes every access
+// rule one line: agent/ belongs to that host, ctl/ and pub/ to the control
+// plane, do/ to consumers that were given the right.
+package topics
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Root is the first part of every topic. The number is the version of the
+// wire; another version may run beside it.
+const Root = "rm/v1"
+
+// MaxPayload is the most bytes one message may carry, sealed. Engines differ
+// (NATS 1 MiB, AWS IoT 128 KiB); 64 KiB passes everywhere.
+const MaxPayload = 64 << 10
+
+// Kind names a place in the tree; Catalogue says what each one carries.
+type Kind int
+
+// The kinds of topic, in the order of the catalogue.
+const (
+	KindBirth Kind = iota + 1
+	KindDeath
+	KindHeartbeat
+	KindEvent
+	KindProgress
+	KindWelcome
+	KindReceipt
+	KindCommand
+	KindPlaneAvailability
+	KindHostAvailability
+	KindHostState
+	KindHostJob
+	KindFleetState
+	KindDo
+)
+
+// Topic is one topic name, taken apart. Fields a kind does not use are empty.
+type Topic struct {
+	Kind   Kind
+	Host   HostID
+	Job    JobID
+	Action Action
+}
+
+// Action is what a consumer may ask for on a do/ topic. Restore, forget and
+// prune are never among them.
+type Action string
+
+// The actions a consumer may be given.
+const (
+	ActionBackup Action = "backup"
+	ActionCancel Action = "cancel"
+)
+
+// ErrTopic says that a name is none of ours.
+var ErrTopic = errors.New("not a topic of this system")
+
+// An Entry describes one kind of topic for the documentation, the access rules
+// and the tests that keep both true.
+type Entry struct {
+	Kind     Kind
+	Pattern  string // below Root, with {host}, {job} and {action}
+	From, To string // "agent", "plane" or "consumer"
+	QoS      byte
+	Retained bool
+	Sealed   bool
+	Payload  string // the Go type of the payload
+	Carries  string // one phrase for docs/TOPICS.md
+}
+
+// Catalogue lists every topic there is.
+var Catalogue = []Entry{
+	{KindBirth, "agent/{host}/birth", "agent", "plane", 1, true, false, "Birth", "a new session, with a MAC"},
+	{KindDeath, "agent/{host}/death", "agent", "plane", 1, true, false, "Death", "the same session is over: the last will, or a clean stop"},
+	{KindHeartbeat, "agent/{host}/heartbeat", "agent", "plane", 0, false, true, "Heartbeat", "every 30 s: clock, spool depth"},
+	{KindEvent, "agent/{host}/event", "agent", "plane", 1, false, true, "Events", "the durable stream: hello, accepted, refused, started, log, finished"},
+	{KindProgress, "agent/{host}/job/{job}/progress", "agent", "plane", 0, false, true, "Progress", "restic's latest status line, at most one a second"},
+	{KindWelcome, "ctl/{host}/welcome", "plane", "agent", 1, false, true, "Welcome", "answers a birth: what has been received so far"},
+	{KindReceipt, "ctl/{host}/receipt", "plane", "agent", 1, false, true, "Receipt", "the highest event that is committed; the agent may forget up to it"},
+	{KindCommand, "ctl/{host}/job/{job}/command", "plane", "agent", 1, false, true, "Command", "run a job, or cancel it; re-sent until an event answers"},
+	{KindPlaneAvailability, "pub/plane/availability", "plane", "consumer", 1, true, false, "online or offline", "whether the control plane runs"},
+	{KindHostAvailability, "pub/host/{host}/availability", "plane", "consumer", 1, true, false, "online or offline", "whether the host's agent is connected"},
+	{KindHostState, "pub/host/{host}/state", "plane", "consumer", 1, true, false, "HostState", "one flat JSON about the host, on change"},
+	{KindHostJob, "pub/host/{host}/job/{job}", "plane", "consumer", 1, false, false, "JobPublic", "one job as it goes by; QoS 0 but for the last one"},
+	{KindFleetState, "pub/fleet/state", "plane", "consumer", 1, true, false, "FleetState", "counts by status"},
+	{KindDo, "do/{host}/{action}", "consumer", "plane", 1, false, false, "empty", "asks for a backup, or cancels the running job; becomes an audited job"},
+}
+
+// String builds the topic's name. It is the only place that does.
+func (t Topic) String() string {
+	for _, e := range Catalogue {
+		if e.Kind != t.Kind {
+			continue
+		}
+		parts := strings.Split(e.Pattern, "/")
+		for i, p := range parts {
+			switch p {
+			case "{host}":
+				parts[i] = string(t.Host)
+			case "{job}":
+				parts[i] = string(t.Job)
+			case "{action}":
+				parts[i] = string(t.Action)
+			}
+		}
+		return Root + "/" + strings.Join(parts, "/")
+	}
+	return ""
+}
+
+// Parse takes a topic name apart. What it accepts, String rebuilds byte for byte.
+func Parse(name string) (Topic, error) {
+	rest, ok := strings.CutPrefix(name, Root+"/")
+	if !ok {
+		return Topic{}, ErrTopic
+	}
+	levels := strings.Split(rest, "/")
+	for _, e := range Catalogue {
+		if t, ok := match(e, levels); ok {
+			return t, nil
+		}
+	}
+	return Topic{}, ErrTopic
+}
+
+func match(e Entry, levels []string) (Topic, bool) {
+	parts := strings.Split(e.Pattern, "/")
+	if len(parts) != len(levels) {
+		return Topic{}, false
+	}
+	t := Topic{Kind: e.Kind}
+	for i, p := range parts {
+		l := levels[i]
+		switch p {
+		case "{host}":
+			t.Host = HostID(l)
+			if !validID(l) {
+				return Topic{}, false
+			}
+		case "{job}":
+			t.Job = JobID(l)
+			if !validID(l) {
+				return Topic{}, false
+			}
+		case "{action}":
+			t.Action = Action(l)
+			if t.Action != ActionBackup && t.Action != ActionCancel {
+				return Topic{}, false
+			}
+		default:
+			if p != l {
+				return Topic{}, false
+			}
+		}
+	}
+	return t, true
+}
+
+// Entry returns the catalogue's line for this topic.
+func (t Topic) Entry() Entry {
+	for _, e := range Catalogue {
+		if e.Kind == t.Kind {
+			return e
+		}
+	}
+	panic(fmt.Sprintf("topic of kind %d is not in the catalogue", t.Kind))
+}
+
+// AgentWrites is the filter an agent may publish in, its will included.
+func AgentWrites(host HostID) string { return Root + "/agent/" + string(host) + "/#" }
+
+// AgentReads is the one filter an agent subscribes to.
+func AgentReads(host HostID) string { return Root + "/ctl/" + string(host) + "/#" }
+
+// AllAgents is what the control plane reads of its agents.
+const AllAgents = Root + "/agent/#"
+
+// ConsumersRead and ConsumersDo are what consumers may read, and what those
+// with the right may write.
+const (
+	ConsumersRead = Root + "/pub/#"
+	ConsumersDo   = Root + "/do/#"
+)
