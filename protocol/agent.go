@@ -1,0 +1,291 @@
+package protocol
+
+import (
+	"fmt"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// An AgentJob is what an agent's journal knows of a job. It is kept after the
+// end, so that a command that comes again is answered and starts nothing.
+type AgentJob struct {
+	ID       topics.JobID     `json:"id"`
+	Run      *topics.Run      `json:"run,omitempty"` // nil once ended: the secrets in it are not needed any more
+	NotAfter int64            `json:"not_after,omitempty"`
+	Started  bool             `json:"started,omitempty"`
+	Cancel   bool             `json:"cancel,omitempty"`
+	Process  Process          `json:"process,omitzero"` // of the restic that runs, or ran last
+	Lines    int              `json:"lines,omitempty"`  // how many there are so far
+	End      *topics.Finished `json:"end,omitempty"`
+}
+
+// A Process is a process of this host that is not mistaken for another one
+// which was given its number later.
+type Process struct {
+	PID   int   `json:"pid"`
+	Start int64 `json:"start"` // by the operating system's own count
+}
+
+// AgentTx is one transaction on an agent's journal and spool. All of it is on
+// disk when it commits, or none.
+type AgentTx interface {
+	// Last is the place of the newest event: its epoch, and 0 if there is none yet.
+	Last() (topics.Received, error)
+	// Append adds an event to the spool, under the next number.
+	Append(topics.Event) error
+	// Drop forgets events up to seq.
+	Drop(seq uint64) error
+	// Renew begins a new epoch and numbers what is in the spool from 1.
+	Renew(epoch int64) error
+
+	Job(topics.JobID) (AgentJob, bool, error)
+	PutJob(AgentJob) error
+	// Unended lists the jobs without an end, in the order they were accepted.
+	Unended() ([]AgentJob, error)
+}
+
+// An AgentInput is something that happened to an agent.
+type AgentInput interface{ agentInput() }
+
+// The inputs of an agent.
+type (
+	// Woke: the agent's process began. Nothing it journalled runs under it any more.
+	Woke struct{}
+	// Reaped: no process of this job is left on the host.
+	Reaped struct {
+		Job topics.JobID
+		At  int64
+	}
+	// Welcomed: the control plane answered the birth of this session.
+	Welcomed struct {
+		Received topics.Received
+		Session  topics.Session
+		Facts    topics.Facts
+		At       int64
+	}
+	// Receipted: the control plane has committed events.
+	Receipted struct{ Received topics.Received }
+	// Commanded: a command came. Refuse, if set, is why this host will not run it.
+	Commanded struct {
+		Command topics.Command
+		Refuse  *Refusal
+		At      int64
+	}
+	// Spawned: restic runs for a job, for the first time or for a further step of it.
+	Spawned struct {
+		Job     topics.JobID
+		Process Process
+		Restic  string
+		At      int64
+	}
+	// Printed: a running job has new lines of log.
+	Printed struct {
+		Job   topics.JobID
+		Lines []topics.Line
+		At    int64
+	}
+	// Ended: nothing of the job runs any more. Job and Lines of the end are filled in here.
+	Ended struct {
+		Job topics.JobID
+		End topics.Finished
+		At  int64
+	}
+)
+
+func (Woke) agentInput()      {}
+func (Reaped) agentInput()    {}
+func (Welcomed) agentInput()  {}
+func (Receipted) agentInput() {}
+func (Commanded) agentInput() {}
+func (Spawned) agentInput()   {}
+func (Printed) agentInput()   {}
+func (Ended) agentInput()     {}
+
+// A Refusal is why a host will not run a job.
+type Refusal struct {
+	Cause   topics.Cause
+	Message string
+}
+
+// An AgentEffect is something the agent has to do once the step is committed.
+type AgentEffect interface{ agentEffect() }
+
+// The effects on an agent's side.
+type (
+	// Start restic for a job. It is asked for exactly once per job, ever.
+	Start struct {
+		Job topics.JobID
+		Run topics.Run
+	}
+	// Stop a job that was started.
+	Stop struct{ Job topics.JobID }
+	// Reap what an earlier process of the agent may have left running, then say Reaped.
+	Reap struct{ Job AgentJob }
+	// Reconnect with a new session: the epoch changed.
+	Reconnect struct{}
+)
+
+func (Start) agentEffect()     {}
+func (Stop) agentEffect()      {}
+func (Reap) agentEffect()      {}
+func (Reconnect) agentEffect() {}
+
+// AgentStep takes one input into an agent's journal.
+func AgentStep(tx AgentTx, in AgentInput) ([]AgentEffect, error) {
+	switch in := in.(type) {
+	case Woke:
+		jobs, err := tx.Unended()
+		var effects []AgentEffect
+		for _, j := range jobs {
+			effects = append(effects, Reap{j})
+		}
+		return effects, err
+	case Reaped:
+		return nil, end(tx, in.Job, in.At, topics.Finished{
+			State: topics.Interrupted, Cause: topics.CauseAgentDied,
+			Message: "The agent stopped while the job ran; what was left of restic has been ended.",
+		})
+	case Welcomed:
+		return welcomed(tx, in)
+	case Receipted:
+		last, err := tx.Last()
+		if err != nil || in.Received.Epoch != last.Epoch || in.Received.Seq > last.Seq {
+			return nil, err
+		}
+		return nil, tx.Drop(in.Received.Seq)
+	case Commanded:
+		if in.Command.Cancel {
+			return cancel(tx, in)
+		}
+		return run(tx, in)
+	case Spawned:
+		return nil, open(tx, in.Job, func(j *AgentJob) error {
+			j.Process = in.Process
+			if j.Started {
+				return nil
+			}
+			j.Started = true
+			return tx.Append(topics.Event{At: in.At, Started: &topics.Started{Job: j.ID, Restic: in.Restic}})
+		})
+	case Printed:
+		return nil, open(tx, in.Job, func(j *AgentJob) error {
+			first := j.Lines + 1
+			j.Lines += len(in.Lines)
+			return tx.Append(topics.Event{At: in.At, Log: &topics.Log{Job: j.ID, First: first, Lines: in.Lines}})
+		})
+	case Ended:
+		return nil, end(tx, in.Job, in.At, in.End)
+	}
+	return nil, fmt.Errorf("agent: unknown input %T", in)
+}
+
+// welcomed compares what the control plane has with what the journal has. A
+// control plane that knows more of this epoch than its author met an older copy
+// of the journal, from a backup or a snapshot of the machine: new events would
+// look old to it, so they get a new epoch.
+func welcomed(tx AgentTx, in Welcomed) ([]AgentEffect, error) {
+	last, err := tx.Last()
+	if err != nil {
+		return nil, err
+	}
+	if r := in.Received; r.Epoch > last.Epoch || r.Epoch == last.Epoch && r.Seq > last.Seq {
+		return []AgentEffect{Reconnect{}}, tx.Renew(max(r.Epoch+1, in.At))
+	}
+	if in.Received.Epoch == last.Epoch {
+		if err := tx.Drop(in.Received.Seq); err != nil {
+			return nil, err
+		}
+	}
+	jobs, err := tx.Unended()
+	if err != nil {
+		return nil, err
+	}
+	hello := topics.Hello{Session: in.Session, Facts: in.Facts, Jobs: []topics.JobID{}}
+	for _, j := range jobs {
+		hello.Jobs = append(hello.Jobs, j.ID)
+	}
+	return nil, tx.Append(topics.Event{At: in.At, Hello: &hello})
+}
+
+// run accepts a job, or answers for one that is known already.
+func run(tx AgentTx, in Commanded) ([]AgentEffect, error) {
+	c := in.Command
+	j, known, err := tx.Job(c.Job)
+	switch {
+	case err != nil:
+		return nil, err
+	case known:
+		return nil, answer(tx, j, in.At)
+	case in.Refuse != nil:
+		return nil, bury(tx, c.Job, in.At, topics.Failed, in.Refuse.Cause, in.Refuse.Message)
+	case c.NotAfter > 0 && in.At > c.NotAfter:
+		return nil, bury(tx, c.Job, in.At, topics.Abandoned, topics.CauseExpired, "The command reached the agent after the time by which the job had to start.")
+	}
+	if err := tx.PutJob(AgentJob{ID: c.Job, Run: c.Run, NotAfter: c.NotAfter}); err != nil {
+		return nil, err
+	}
+	if err := tx.Append(topics.Event{At: in.At, Accepted: &topics.Accepted{Job: c.Job}}); err != nil {
+		return nil, err
+	}
+	return []AgentEffect{Start{Job: c.Job, Run: *c.Run}}, nil
+}
+
+// cancel stops a job. One that is not known yet gets its end at once, so that a
+// run command which was overtaken on the way starts nothing.
+func cancel(tx AgentTx, in Commanded) ([]AgentEffect, error) {
+	j, known, err := tx.Job(in.Command.Job)
+	switch {
+	case err != nil:
+		return nil, err
+	case !known:
+		return nil, bury(tx, in.Command.Job, in.At, topics.Cancelled, topics.CauseCancelled, "Cancelled before it was started.")
+	case j.End != nil:
+		return nil, answer(tx, j, in.At)
+	}
+	j.Cancel = true
+	return []AgentEffect{Stop{j.ID}}, tx.PutJob(j)
+}
+
+// answer says again what is known of a job. Its lines are in the spool or
+// receipted; only the short events are repeated.
+func answer(tx AgentTx, j AgentJob, at int64) error {
+	if j.End != nil {
+		return tx.Append(topics.Event{At: at, Finished: j.End})
+	}
+	return tx.Append(topics.Event{At: at, Accepted: &topics.Accepted{Job: j.ID}})
+}
+
+// bury gives an end to a job that was never begun here.
+func bury(tx AgentTx, id topics.JobID, at int64, state topics.JobState, cause topics.Cause, message string) error {
+	f := topics.Finished{Job: id, State: state, Cause: cause, Message: message}
+	if err := tx.PutJob(AgentJob{ID: id, End: &f}); err != nil {
+		return err
+	}
+	return tx.Append(topics.Event{At: at, Finished: &f})
+}
+
+// open changes a job that has not ended; for any other, nothing happens.
+func open(tx AgentTx, id topics.JobID, change func(*AgentJob) error) error {
+	j, known, err := tx.Job(id)
+	if err != nil || !known || j.End != nil {
+		return err
+	}
+	if err := change(&j); err != nil {
+		return err
+	}
+	return tx.PutJob(j)
+}
+
+// end gives a job its end. A job that was being cancelled and did not get done
+// first was cancelled, whatever restic made of its signal.
+func end(tx AgentTx, id topics.JobID, at int64, f topics.Finished) error {
+	return open(tx, id, func(j *AgentJob) error {
+		f.Job, f.Lines = j.ID, j.Lines
+		if j.Cancel && f.State == topics.Failed {
+			f.State, f.Cause = topics.Cancelled, topics.CauseCancelled
+		}
+		f = clean(f)
+		j.End, j.Run = &f, nil
+		return tx.Append(topics.Event{At: at, Finished: &f})
+	})
+}

@@ -1,0 +1,67 @@
+package protocol
+
+import (
+	"time"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// An Outbox decides which events an agent sends next: from the last receipt
+// on, a window at a time, and again from there if no receipt moves for a while.
+// It belongs to one connection and one goroutine.
+type Outbox struct {
+	epoch    int64
+	retry    time.Duration
+	received uint64   // receipted
+	sent     uint64   // sent in this round
+	under    []uint64 // the last event of each batch under way
+	moved    time.Time
+}
+
+// NewOutbox begins after a welcome that named this receipt, for a journal of
+// this epoch. Of another epoch nothing has been received.
+func NewOutbox(t Timing, epoch int64, received topics.Received, now time.Time) *Outbox {
+	o := &Outbox{epoch: epoch, retry: t.Retry, moved: now}
+	if received.Epoch == epoch {
+		o.received, o.sent = received.Seq, received.Seq
+	}
+	return o
+}
+
+// After returns the event after which the next batch begins, if one may be sent.
+func (o *Outbox) After(now time.Time) (uint64, bool) {
+	if len(o.under) > 0 && now.Sub(o.moved) >= o.retry {
+		o.sent, o.under, o.moved = o.received, nil, now
+	}
+	return o.sent, len(o.under) < Window
+}
+
+// Sent notes that a batch up to this event is under way.
+func (o *Outbox) Sent(last uint64, now time.Time) {
+	if len(o.under) == 0 {
+		o.moved = now
+	}
+	o.sent = last
+	o.under = append(o.under, last)
+}
+
+// Receipt notes what is committed.
+func (o *Outbox) Receipt(r topics.Received, now time.Time) {
+	seq := r.Seq
+	if r.Epoch != o.epoch || seq <= o.received {
+		return
+	}
+	o.received, o.moved = seq, now
+	o.sent = max(o.sent, seq)
+	for len(o.under) > 0 && o.under[0] <= seq {
+		o.under = o.under[1:]
+	}
+}
+
+// Due is when After may answer differently without anything else happening.
+func (o *Outbox) Due() time.Time {
+	if len(o.under) == 0 {
+		return time.Time{}
+	}
+	return o.moved.Add(o.retry)
+}

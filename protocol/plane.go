@@ -1,0 +1,413 @@
+package protocol
+
+import (
+	"fmt"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A PlaneJob is what the protocol needs of a job's row. Times are Unix
+// milliseconds by the control plane's clock.
+type PlaneJob struct {
+	ID          topics.JobID    `db:"id"`
+	Host        topics.HostID   `db:"host"`
+	State       topics.JobState `db:"state"`
+	NotAfter    int64           `db:"not_after"`
+	Accepted    bool            `db:"accepted"` // the agent has it in its journal
+	CancelAsked bool            `db:"cancel_asked"`
+	Attempts    int             `db:"attempts"`
+	NextSend    int64           `db:"next_send"`
+	Lines       int             `db:"lines"` // 1..Lines are stored, or recorded as gaps
+}
+
+// PlaneTx is one transaction on the control plane's journal, which is its
+// database. All of it is on disk when it commits, or none.
+type PlaneTx interface {
+	// Received is how much of a host's stream is committed.
+	Received(topics.HostID) (topics.Received, error)
+	SetReceived(topics.HostID, topics.Received) error
+
+	Job(topics.JobID) (PlaneJob, bool, error)
+	// PutJob writes the columns of a PlaneJob. It refuses a change of state that
+	// is not in the table of allowed ones.
+	PutJob(PlaneJob) error
+	// Open lists jobs that have not ended, the oldest first; of one host, or of
+	// all with "".
+	Open(topics.HostID) ([]PlaneJob, error)
+
+	AddLines(id topics.JobID, first int, lines []topics.Line) error
+	AddGap(id topics.JobID, from int, gap topics.Gap) error
+
+	// The rest is for people; the protocol never reads it back.
+
+	Greeted(topics.HostID, topics.Hello, int64) error
+	Started(PlaneJob, topics.Started, int64) error
+	// Finished is called with the job in its final state, after PutJob.
+	Finished(PlaneJob, topics.Finished, int64) error
+}
+
+// A PlaneInput is something that happened to the control plane.
+type PlaneInput interface{ planeInput() }
+
+// The inputs of the control plane.
+type (
+	// Arrived: a host sent a batch of its durable stream.
+	Arrived struct {
+		Host   topics.HostID
+		Events topics.Events
+		Now    int64
+	}
+	// Tick: it is time to look at what is due. Online says which hosts can be reached.
+	Tick struct {
+		Now    int64
+		Online func(topics.HostID) bool
+	}
+	// CancelAsked: a person wants a job to end.
+	CancelAsked struct {
+		Job topics.JobID
+		By  string
+		Now int64
+	}
+)
+
+func (Arrived) planeInput()     {}
+func (Tick) planeInput()        {}
+func (CancelAsked) planeInput() {}
+
+// A PlaneEffect is something the control plane has to do once the step is committed.
+type PlaneEffect interface{ planeEffect() }
+
+// The effects on the control plane's side.
+type (
+	// SendRun sends a job to its host.
+	SendRun struct{ Job PlaneJob }
+	// SendCancel asks a job's host to end it.
+	SendCancel struct{ Job PlaneJob }
+	// SendReceipt tells a host what is committed.
+	SendReceipt struct {
+		Host     topics.HostID
+		Received topics.Received
+	}
+	// Changed tells whoever watches that a job's row is another one now.
+	Changed struct{ Job PlaneJob }
+	// Logged tells whoever watches that a job has new lines.
+	Logged struct {
+		Job   topics.JobID
+		First int
+		Lines []topics.Line
+		Gap   *topics.Gap
+	}
+	// HelloCame tells that a session of a host is proven.
+	HelloCame struct {
+		Host    topics.HostID
+		Session topics.Session
+	}
+	// Stir asks for a Tick now: something may have become due.
+	Stir struct{}
+	// Odd reports what should not happen, for the log.
+	Odd struct {
+		Host topics.HostID
+		Job  topics.JobID
+		What string
+	}
+)
+
+func (SendRun) planeEffect()     {}
+func (SendCancel) planeEffect()  {}
+func (SendReceipt) planeEffect() {}
+func (Changed) planeEffect()     {}
+func (Logged) planeEffect()      {}
+func (HelloCame) planeEffect()   {}
+func (Stir) planeEffect()        {}
+func (Odd) planeEffect()         {}
+
+// PlaneStep takes one input into the control plane's journal.
+func PlaneStep(t Timing, tx PlaneTx, in PlaneInput) ([]PlaneEffect, error) {
+	s := planeStep{Timing: t, tx: tx}
+	var err error
+	switch in := in.(type) {
+	case Arrived:
+		err = s.arrived(in)
+	case Tick:
+		err = s.tick(in)
+	case CancelAsked:
+		err = s.cancel(in)
+	default:
+		err = fmt.Errorf("plane: unknown input %T", in)
+	}
+	return s.effects, err
+}
+
+type planeStep struct {
+	Timing
+	tx      PlaneTx
+	effects []PlaneEffect
+}
+
+func (s *planeStep) do(e PlaneEffect) { s.effects = append(s.effects, e) }
+
+// arrived takes the events that come next and answers with the place reached.
+// Out of order beyond the expected number nothing is kept: the agent sends
+// again from the receipt.
+func (s *planeStep) arrived(in Arrived) error {
+	had, err := s.tx.Received(in.Host)
+	if err != nil {
+		return err
+	}
+	got := had
+	if in.Events.Epoch > got.Epoch && in.Events.First == 1 {
+		if err := s.renewed(in.Host, got); err != nil {
+			return err
+		}
+		got = topics.Received{Epoch: in.Events.Epoch}
+	}
+	if in.Events.Epoch == got.Epoch && in.Events.First <= got.Seq+1 {
+		for i, e := range in.Events.Events {
+			if in.Events.First+uint64(i) != got.Seq+1 {
+				continue // received before
+			}
+			if err := s.event(in.Host, e, in.Now); err != nil {
+				return fmt.Errorf("event %d of %s: %w", got.Seq+1, in.Host, err)
+			}
+			got.Seq++
+		}
+	}
+	if got != had {
+		if err := s.tx.SetReceived(in.Host, got); err != nil {
+			return err
+		}
+	}
+	s.do(SendReceipt{in.Host, got})
+	return nil
+}
+
+// renewed notes that a host's journal is another one. What was sent to the old
+// one may have been started and forgotten, so it is not sent again: the hello
+// decides about it as about any job the host had accepted.
+func (s *planeStep) renewed(host topics.HostID, old topics.Received) error {
+	if old.Epoch == 0 {
+		return nil
+	}
+	jobs, err := s.tx.Open(host)
+	for _, j := range jobs {
+		if err == nil && j.State != topics.Queued && !j.Accepted {
+			j.Accepted = true
+			err = s.tx.PutJob(j)
+		}
+	}
+	return err
+}
+
+func (s *planeStep) event(host topics.HostID, e topics.Event, now int64) error {
+	switch {
+	case e.Hello != nil:
+		return s.hello(host, *e.Hello, now)
+	case e.Accepted != nil:
+		return s.of(host, e.Accepted.Job, func(j PlaneJob) error {
+			if j.Accepted || j.State != topics.Dispatched {
+				return nil
+			}
+			j.Accepted = true
+			return s.put(j)
+		})
+	case e.Started != nil:
+		return s.of(host, e.Started.Job, func(j PlaneJob) error {
+			if !j.State.CanBecome(topics.Running) {
+				return nil
+			}
+			j.State, j.Accepted = topics.Running, true
+			if err := s.put(j); err != nil {
+				return err
+			}
+			return s.tx.Started(j, *e.Started, now)
+		})
+	case e.Log != nil:
+		return s.of(host, e.Log.Job, func(j PlaneJob) error { return s.log(j, *e.Log) })
+	case e.Finished != nil:
+		return s.of(host, e.Finished.Job, func(j PlaneJob) error { return s.finish(j, *e.Finished, now) })
+	}
+	return nil
+}
+
+// of finds a job of this host. An agent can only speak about its own.
+func (s *planeStep) of(host topics.HostID, id topics.JobID, then func(PlaneJob) error) error {
+	j, known, err := s.tx.Job(id)
+	if err != nil {
+		return err
+	}
+	if !known || j.Host != host {
+		s.do(Odd{host, id, "an event about a job this host does not have"})
+		return nil
+	}
+	return then(j)
+}
+
+func (s *planeStep) put(j PlaneJob) error {
+	s.do(Changed{j})
+	return s.tx.PutJob(j)
+}
+
+// hello reconciles. The stream is in order: whatever the host said about its
+// jobs before this hello has been received. So a job it has accepted, and does
+// not name, is one it knows nothing of any more.
+func (s *planeStep) hello(host topics.HostID, h topics.Hello, now int64) error {
+	if err := s.tx.Greeted(host, h, now); err != nil {
+		return err
+	}
+	s.do(HelloCame{host, h.Session})
+	inHand := map[topics.JobID]bool{}
+	for _, id := range h.Jobs {
+		inHand[id] = true
+	}
+	jobs, err := s.tx.Open(host)
+	if err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		switch {
+		case j.State == topics.Queued || inHand[j.ID]:
+		case j.Accepted:
+			err = s.finish(j, topics.Finished{Job: j.ID, State: topics.Interrupted, Cause: topics.CauseAgentDied, Lines: j.Lines,
+				Message: "The agent came back and knows nothing of this job."}, now)
+		case j.NotAfter < now:
+			err = s.abandon(j, now)
+		case j.NextSend != 0:
+			j.NextSend = 0 // it never heard of it: send at the next tick
+			err = s.tx.PutJob(j)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	s.do(Stir{})
+	return nil
+}
+
+// log stores lines that are new. Lines nobody can send any more, because the
+// agent lost its spool, are recorded as a gap.
+func (s *planeStep) log(j PlaneJob, l topics.Log) error {
+	if l.First > j.Lines+1 {
+		if err := s.gap(&j, l.First-1, "lost with the agent's spool"); err != nil {
+			return err
+		}
+	}
+	if l.Gap != nil {
+		if l.Gap.To <= j.Lines {
+			return nil
+		}
+		if err := s.gap(&j, l.Gap.To, l.Gap.Reason); err != nil {
+			return err
+		}
+		return s.tx.PutJob(j)
+	}
+	fresh := l.Lines[min(j.Lines+1-l.First, len(l.Lines)):]
+	if len(fresh) == 0 {
+		return nil
+	}
+	first := j.Lines + 1
+	if err := s.tx.AddLines(j.ID, first, fresh); err != nil {
+		return err
+	}
+	j.Lines += len(fresh)
+	s.do(Logged{Job: j.ID, First: first, Lines: fresh})
+	return s.tx.PutJob(j)
+}
+
+func (s *planeStep) gap(j *PlaneJob, to int, reason string) error {
+	g := topics.Gap{To: to, Reason: reason}
+	if err := s.tx.AddGap(j.ID, j.Lines+1, g); err != nil {
+		return err
+	}
+	s.do(Logged{Job: j.ID, First: j.Lines + 1, Gap: &g})
+	j.Lines = to
+	return nil
+}
+
+// finish gives a job its end: the first one counts.
+func (s *planeStep) finish(j PlaneJob, f topics.Finished, now int64) error {
+	if j.State.Ended() {
+		return nil
+	}
+	if !j.State.CanBecome(f.State) {
+		s.do(Odd{j.Host, j.ID, fmt.Sprintf("it is %s and cannot become %s", j.State, f.State)})
+		return nil
+	}
+	if f.Lines > j.Lines {
+		if err := s.gap(&j, f.Lines, "lost with the agent's spool"); err != nil {
+			return err
+		}
+	}
+	j.State = f.State
+	if err := s.put(j); err != nil {
+		return err
+	}
+	s.do(Stir{})
+	return s.tx.Finished(j, clean(f), now)
+}
+
+// tick sends what is due: to each host one job at a time, in the order they
+// were asked for.
+func (s *planeStep) tick(in Tick) error {
+	jobs, err := s.tx.Open("")
+	if err != nil {
+		return err
+	}
+	busy := map[topics.HostID]bool{}
+	for _, j := range jobs {
+		busy[j.Host] = busy[j.Host] || j.State != topics.Queued
+	}
+	for _, j := range jobs {
+		online := in.Online(j.Host)
+		switch {
+		case j.State == topics.Queued && in.Now > j.NotAfter:
+			err = s.abandon(j, in.Now)
+		case j.State == topics.Queued:
+			if online && !busy[j.Host] {
+				busy[j.Host] = true
+				j.State = topics.Dispatched
+				err = s.send(j, in.Now)
+			}
+		case j.State == topics.Dispatched && !j.Accepted && in.Now > j.NotAfter+s.Forsake.Milliseconds():
+			err = s.abandon(j, in.Now)
+		case online && in.Now >= j.NextSend && (j.CancelAsked || !j.Accepted):
+			err = s.send(j, in.Now)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *planeStep) send(j PlaneJob, now int64) error {
+	j.Attempts++
+	j.NextSend = now + s.resend(j.Attempts)
+	if j.CancelAsked {
+		s.do(SendCancel{j})
+	} else {
+		s.do(SendRun{j})
+	}
+	return s.put(j)
+}
+
+func (s *planeStep) abandon(j PlaneJob, now int64) error {
+	return s.finish(j, topics.Finished{Job: j.ID, State: topics.Abandoned, Cause: topics.CauseExpired, Lines: j.Lines,
+		Message: "The host could not be reached in time."}, now)
+}
+
+// cancel ends a job that was not sent, and asks its host to end any other. For
+// one that has ended nothing happens.
+func (s *planeStep) cancel(in CancelAsked) error {
+	j, known, err := s.tx.Job(in.Job)
+	if err != nil || !known || j.State.Ended() || j.CancelAsked {
+		return err
+	}
+	j.CancelAsked = true
+	if j.State == topics.Queued {
+		return s.finish(j, topics.Finished{Job: j.ID, State: topics.Cancelled, Cause: topics.CauseCancelled, Lines: j.Lines,
+			Message: "Cancelled by " + in.By + " before it was sent."}, in.Now)
+	}
+	j.Attempts, j.NextSend = 0, 0
+	s.do(Stir{})
+	return s.put(j)
+}

@@ -1,0 +1,195 @@
+// Package protocoltest holds journals in memory: the model that the journals
+// on disk are compared with, and the ground a simulation runs on.
+package protocoltest
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// An Agent is an agent's journal and spool. It is not safe for concurrent use.
+type Agent struct {
+	LastPlace topics.Received
+	First     uint64 // number of Spool[0]
+	Spool     []topics.Event
+	Jobs      map[topics.JobID]protocol.AgentJob
+	Order     []topics.JobID
+}
+
+// NewAgent returns an empty journal of this epoch.
+func NewAgent(epoch int64) *Agent {
+	return &Agent{LastPlace: topics.Received{Epoch: epoch}, First: 1, Jobs: map[topics.JobID]protocol.AgentJob{}}
+}
+
+// Step runs one step in a transaction: what fails leaves no trace.
+func (a *Agent) Step(in protocol.AgentInput) ([]protocol.AgentEffect, error) {
+	tx := *a
+	tx.Jobs, tx.Spool, tx.Order = maps.Clone(a.Jobs), slices.Clip(a.Spool), slices.Clip(a.Order)
+	effects, err := protocol.AgentStep(&tx, in)
+	if err == nil {
+		*a = tx
+	}
+	return effects, err
+}
+
+// Batch returns up to n events after seq.
+func (a *Agent) Batch(seq uint64, n int) topics.Events {
+	from := min(max(seq+1, a.First)-a.First, uint64(len(a.Spool)))
+	return topics.Events{Epoch: a.LastPlace.Epoch, First: a.First + from, Events: a.Spool[from:min(int(from)+n, len(a.Spool))]}
+}
+
+// Last implements protocol.AgentTx.
+func (a *Agent) Last() (topics.Received, error) { return a.LastPlace, nil }
+
+// Append implements protocol.AgentTx.
+func (a *Agent) Append(e topics.Event) error {
+	a.Spool = append(a.Spool, e)
+	a.LastPlace.Seq++
+	return nil
+}
+
+// Drop implements protocol.AgentTx.
+func (a *Agent) Drop(seq uint64) error {
+	if seq >= a.First {
+		n := min(seq-a.First+1, uint64(len(a.Spool)))
+		a.Spool, a.First = a.Spool[n:], a.First+n
+	}
+	return nil
+}
+
+// Renew implements protocol.AgentTx.
+func (a *Agent) Renew(epoch int64) error {
+	a.LastPlace = topics.Received{Epoch: epoch, Seq: uint64(len(a.Spool))}
+	a.First = 1
+	return nil
+}
+
+// Job implements protocol.AgentTx.
+func (a *Agent) Job(id topics.JobID) (protocol.AgentJob, bool, error) {
+	j, ok := a.Jobs[id]
+	return j, ok, nil
+}
+
+// PutJob implements protocol.AgentTx.
+func (a *Agent) PutJob(j protocol.AgentJob) error {
+	if _, ok := a.Jobs[j.ID]; !ok {
+		a.Order = append(a.Order, j.ID)
+	}
+	a.Jobs[j.ID] = j
+	return nil
+}
+
+// Unended implements protocol.AgentTx.
+func (a *Agent) Unended() ([]protocol.AgentJob, error) {
+	var jobs []protocol.AgentJob
+	for _, id := range a.Order {
+		if j := a.Jobs[id]; j.End == nil {
+			jobs = append(jobs, j)
+		}
+	}
+	return jobs, nil
+}
+
+// A Plane is the control plane's journal. It is not safe for concurrent use.
+type Plane struct {
+	Places map[topics.HostID]topics.Received
+	Jobs   map[topics.JobID]protocol.PlaneJob
+	Order  []topics.JobID
+	Log    map[topics.JobID][]string // "n text", or "from-to gap"
+	Ends   map[topics.JobID][]topics.Finished
+	Hellos int
+}
+
+// NewPlane returns an empty journal.
+func NewPlane() *Plane {
+	return &Plane{Places: map[topics.HostID]topics.Received{}, Jobs: map[topics.JobID]protocol.PlaneJob{},
+		Log: map[topics.JobID][]string{}, Ends: map[topics.JobID][]topics.Finished{}}
+}
+
+// Queue records a new job.
+func (p *Plane) Queue(id topics.JobID, host topics.HostID, notAfter int64) {
+	p.Jobs[id] = protocol.PlaneJob{ID: id, Host: host, State: topics.Queued, NotAfter: notAfter}
+	p.Order = append(p.Order, id)
+}
+
+// Step runs one step in a transaction: what fails leaves no trace.
+func (p *Plane) Step(t protocol.Timing, in protocol.PlaneInput) ([]protocol.PlaneEffect, error) {
+	tx := *p
+	tx.Places, tx.Jobs, tx.Log, tx.Ends = maps.Clone(p.Places), maps.Clone(p.Jobs), maps.Clone(p.Log), maps.Clone(p.Ends)
+	effects, err := protocol.PlaneStep(t, &tx, in)
+	if err == nil {
+		*p = tx
+	}
+	return effects, err
+}
+
+// Received implements protocol.PlaneTx.
+func (p *Plane) Received(h topics.HostID) (topics.Received, error) { return p.Places[h], nil }
+
+// SetReceived implements protocol.PlaneTx.
+func (p *Plane) SetReceived(h topics.HostID, r topics.Received) error {
+	p.Places[h] = r
+	return nil
+}
+
+// Job implements protocol.PlaneTx.
+func (p *Plane) Job(id topics.JobID) (protocol.PlaneJob, bool, error) {
+	j, ok := p.Jobs[id]
+	return j, ok, nil
+}
+
+// PutJob implements protocol.PlaneTx.
+func (p *Plane) PutJob(j protocol.PlaneJob) error {
+	old, ok := p.Jobs[j.ID]
+	if !ok || old.State != j.State && !old.State.CanBecome(j.State) {
+		return fmt.Errorf("job %s is %s and cannot become %s", j.ID, old.State, j.State)
+	}
+	p.Jobs[j.ID] = j
+	return nil
+}
+
+// Open implements protocol.PlaneTx.
+func (p *Plane) Open(h topics.HostID) ([]protocol.PlaneJob, error) {
+	var jobs []protocol.PlaneJob
+	for _, id := range p.Order {
+		if j := p.Jobs[id]; !j.State.Ended() && (h == "" || j.Host == h) {
+			jobs = append(jobs, j)
+		}
+	}
+	return jobs, nil
+}
+
+// AddLines implements protocol.PlaneTx.
+func (p *Plane) AddLines(id topics.JobID, first int, lines []topics.Line) error {
+	log := slices.Clip(p.Log[id])
+	for i, l := range lines {
+		log = append(log, fmt.Sprintf("%d %s", first+i, l.Text))
+	}
+	p.Log[id] = log
+	return nil
+}
+
+// AddGap implements protocol.PlaneTx.
+func (p *Plane) AddGap(id topics.JobID, from int, g topics.Gap) error {
+	p.Log[id] = append(slices.Clip(p.Log[id]), fmt.Sprintf("%d-%d gap", from, g.To))
+	return nil
+}
+
+// Greeted implements protocol.PlaneTx.
+func (p *Plane) Greeted(topics.HostID, topics.Hello, int64) error {
+	p.Hellos++
+	return nil
+}
+
+// Started implements protocol.PlaneTx.
+func (p *Plane) Started(protocol.PlaneJob, topics.Started, int64) error { return nil }
+
+// Finished implements protocol.PlaneTx.
+func (p *Plane) Finished(j protocol.PlaneJob, f topics.Finished, _ int64) error {
+	p.Ends[j.ID] = append(slices.Clip(p.Ends[j.ID]), f)
+	return nil
+}

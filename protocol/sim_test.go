@@ -1,0 +1,317 @@
+package protocol_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	. "github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/protocol/protocoltest"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+const attic = topics.HostID("attic-0001")
+
+// A world is one agent and one control plane with a broker between them that
+// loses, repeats, reorders and delays, and with power cuts on both sides at
+// every point between a commit and its effects.
+type world struct {
+	rnd    *rand.Rand
+	agent  *protocoltest.Agent
+	plane  *protocoltest.Plane
+	timing Timing
+
+	now     int64
+	up      []any // on its way to the plane
+	down    []any // on its way to the agent
+	session topics.Session
+	known   topics.Session // the newest session the plane heard of
+	proven  topics.Session // the one whose hello it has committed: commands go to no other
+	outbox  *Outbox        // nil until welcomed
+
+	running map[topics.JobID]int // the host's processes: lines still to print
+	printed map[topics.JobID]int
+	starts  map[topics.JobID]int // the ledger of what was ever started
+	calm    bool                 // no more faults: let it end
+}
+
+type birth struct{ session topics.Session }
+type welcome struct {
+	session  topics.Session
+	received topics.Received
+}
+type command struct{ c topics.Command } // its stamp names the session it is meant for
+type receipt struct{ r topics.Received }
+
+func newWorld(seed uint64) *world {
+	w := &world{
+		rnd: rand.New(rand.NewPCG(seed, 7)), agent: protocoltest.NewAgent(1000), plane: protocoltest.NewPlane(), timing: DefaultTiming(),
+		now: 1_000_000, running: map[topics.JobID]int{}, printed: map[topics.JobID]int{}, starts: map[topics.JobID]int{},
+	}
+	w.wake()
+	return w
+}
+
+func (w *world) chance(p float64) bool { return !w.calm && w.rnd.Float64() < p }
+
+// send puts a message on its way: perhaps not at all, perhaps twice, perhaps
+// before one that was sent earlier.
+func (w *world) send(queue *[]any, m any) {
+	if w.chance(0.15) {
+		return
+	}
+	*queue = append(*queue, m)
+	if w.chance(0.1) {
+		*queue = append(*queue, m)
+	}
+	if w.chance(0.2) {
+		i, j := w.rnd.IntN(len(*queue)), w.rnd.IntN(len(*queue))
+		(*queue)[i], (*queue)[j] = (*queue)[j], (*queue)[i]
+	}
+}
+
+func (w *world) agentStep(in AgentInput) {
+	effects, err := w.agent.Step(in)
+	if err != nil {
+		panic(err)
+	}
+	for _, e := range effects {
+		if w.chance(0.05) { // the power goes between the commit and the effect
+			w.wake()
+			return
+		}
+		switch e := e.(type) {
+		case Start:
+			w.starts[e.Job]++
+			w.running[e.Job] = w.rnd.IntN(5)
+			if w.chance(0.05) {
+				w.wake() // after exec, before it is noted
+				return
+			}
+			w.agentStep(Spawned{Job: e.Job, Process: Process{PID: 1}, At: w.now})
+		case Stop:
+			if _, ok := w.running[e.Job]; ok {
+				delete(w.running, e.Job)
+				w.agentStep(Ended{Job: e.Job, End: topics.Finished{State: topics.Failed}, At: w.now})
+			}
+		case Reap:
+			delete(w.running, e.Job.ID)
+			w.agentStep(Reaped{Job: e.Job.ID, At: w.now})
+		case Reconnect:
+			w.connect()
+		}
+	}
+}
+
+// wake is an agent's process beginning, after a crash or for the first time.
+func (w *world) wake() {
+	w.outbox = nil
+	w.agentStep(Woke{})
+	w.connect()
+}
+
+func (w *world) connect() {
+	w.outbox = nil
+	w.session = topics.Session{Epoch: w.agent.LastPlace.Epoch, N: w.session.N + 1}
+	w.send(&w.up, birth{w.session})
+}
+
+func (w *world) planeStep(in PlaneInput) {
+	effects, err := w.plane.Step(w.timing, in)
+	if err != nil {
+		panic(err)
+	}
+	stir := false
+	for _, e := range effects {
+		if w.chance(0.05) { // the control plane dies between the commit and what follows
+			w.up, stir = nil, false
+			break
+		}
+		switch e := e.(type) {
+		case SendRun:
+			w.send(&w.down, command{topics.Command{Stamp: topics.Stamp{Session: w.proven}, Job: e.Job.ID, NotAfter: e.Job.NotAfter, Run: &topics.Run{Kind: topics.BackupJob}}})
+		case SendCancel:
+			w.send(&w.down, command{topics.Command{Stamp: topics.Stamp{Session: w.proven}, Job: e.Job.ID, Cancel: true}})
+		case SendReceipt:
+			w.send(&w.down, receipt{e.Received})
+		case HelloCame:
+			w.proven = e.Session
+		case Stir:
+			stir = true
+		}
+	}
+	if stir {
+		w.planeStep(Tick{Now: w.now, Online: w.online})
+	}
+}
+
+func (w *world) online(topics.HostID) bool { return w.proven == w.known && !w.chance(0.25) }
+
+func (w *world) step() {
+	w.now += int64(w.rnd.IntN(3000))
+	switch w.rnd.IntN(8) {
+	case 0:
+		w.planeStep(Tick{Now: w.now, Online: w.online})
+	case 1, 2: // the plane receives
+		if len(w.up) == 0 {
+			return
+		}
+		m := w.up[0]
+		w.up = w.up[1:]
+		switch m := m.(type) {
+		case birth:
+			if m.session.After(w.known) {
+				w.known = m.session
+			}
+			w.send(&w.down, welcome{m.session, w.plane.Places[attic]})
+		case topics.Events:
+			w.planeStep(Arrived{Host: attic, Events: m, Now: w.now})
+		}
+	case 3, 4: // the agent receives
+		if len(w.down) == 0 {
+			return
+		}
+		m := w.down[0]
+		w.down = w.down[1:]
+		switch m := m.(type) {
+		case welcome:
+			if m.session == w.session && w.outbox == nil {
+				w.agentStep(Welcomed{Received: m.received, Session: m.session, At: w.now})
+				if m.session == w.session && w.session.Epoch == w.agent.LastPlace.Epoch {
+					w.outbox = NewOutbox(w.timing, w.session.Epoch, m.received, time.UnixMilli(w.now))
+				}
+			}
+		case command:
+			if m.c.Session == w.session {
+				w.agentStep(Commanded{Command: m.c, At: w.now})
+			}
+		case receipt:
+			w.agentStep(Receipted{m.r})
+			if w.outbox != nil {
+				w.outbox.Receipt(m.r, time.UnixMilli(w.now))
+			}
+		}
+	case 5: // the agent sends
+		if w.outbox == nil {
+			if w.rnd.IntN(10) == 0 {
+				w.connect() // no welcome came
+			}
+			return
+		}
+		if after, ok := w.outbox.After(time.UnixMilli(w.now)); ok {
+			if b := w.agent.Batch(after, 1+w.rnd.IntN(4)); len(b.Events) > 0 {
+				w.outbox.Sent(b.First+uint64(len(b.Events))-1, time.UnixMilli(w.now))
+				w.send(&w.up, b)
+			}
+		}
+	case 6: // restic does something
+		for _, id := range slices.Sorted(mapKeys(w.running)) {
+			if w.running[id] == 0 {
+				delete(w.running, id)
+				w.agentStep(Ended{Job: id, End: topics.Finished{State: topics.Succeeded}, At: w.now})
+			} else {
+				w.running[id]--
+				w.printed[id]++
+				w.agentStep(Printed{Job: id, Lines: []topics.Line{{Text: fmt.Sprintf("line %d", w.printed[id])}}, At: w.now})
+			}
+			break
+		}
+	case 7:
+		switch {
+		case w.chance(0.05):
+			w.wake()
+		case w.chance(0.05):
+			w.connect()
+		case w.chance(0.02):
+			w.agent, w.session.N = protocoltest.NewAgent(w.now), 0 // the disk was lost
+			w.running = map[topics.JobID]int{}
+			w.wake()
+		}
+	}
+}
+
+func mapKeys(m map[topics.JobID]int) func(func(topics.JobID) bool) {
+	return func(yield func(topics.JobID) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+// verdict says which promise was broken, if any.
+func (w *world) verdict() error {
+	for _, id := range w.plane.Order {
+		j := w.plane.Jobs[id]
+		switch {
+		case w.starts[id] > 1:
+			return fmt.Errorf("job %s was started %d times", id, w.starts[id])
+		case !j.State.Ended():
+			return fmt.Errorf("job %s is still %s", id, j.State)
+		case len(w.plane.Ends[id]) != 1:
+			return fmt.Errorf("job %s ended %d times", id, len(w.plane.Ends[id]))
+		case j.State == topics.Succeeded && w.starts[id] != 1:
+			return fmt.Errorf("job %s succeeded and was never started", id)
+		}
+		next := 1
+		for _, l := range w.plane.Log[id] {
+			var from, to int
+			if n, _ := fmt.Sscanf(l, "%d-%d gap", &from, &to); n == 2 {
+				if from != next {
+					return fmt.Errorf("job %s: %q where line %d comes next", id, l, next)
+				}
+				next = to + 1
+				continue
+			}
+			if want := fmt.Sprintf("%d line %d", next, next); l != want {
+				return fmt.Errorf("job %s: %q where %q comes next", id, l, want)
+			}
+			next++
+		}
+		if end := w.plane.Ends[id][0]; next-1 != end.Lines {
+			return fmt.Errorf("job %s: %d lines of %d", id, next-1, end.Lines)
+		}
+	}
+	if len(w.running) > 0 {
+		return fmt.Errorf("restic is left running: %v", w.running)
+	}
+	return nil
+}
+
+func simulate(seed uint64) error {
+	w := newWorld(seed)
+	for i := range 6 {
+		id := topics.JobID(fmt.Sprintf("job-%06d", i))
+		w.plane.Queue(id, attic, w.now+int64(w.rnd.IntN(2_000_000)))
+		for range w.rnd.IntN(60) {
+			w.step()
+		}
+		if w.rnd.IntN(4) == 0 {
+			w.planeStep(CancelAsked{Job: topics.JobID(fmt.Sprintf("job-%06d", w.rnd.IntN(i+1))), By: "test", Now: w.now})
+		}
+	}
+	w.calm = true
+	w.connect() // peace begins with a connection that works
+	for range 20_000 {
+		w.step()
+		if open, _ := w.plane.Open(""); len(open) == 0 && len(w.running) == 0 {
+			break
+		}
+	}
+	return w.verdict()
+}
+
+func TestAJobStartsAtMostOnceAndEndsExactlyOnceWhateverDies(t *testing.T) {
+	seeds := uint64(3000)
+	if testing.Short() {
+		seeds = 300
+	}
+	for seed := range seeds {
+		if err := simulate(seed); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+	}
+}
