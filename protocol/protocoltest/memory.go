@@ -101,13 +101,14 @@ type Plane struct {
 	Order  []topics.JobID
 	Log    map[topics.JobID][]string // "n text", or "from-to gap"
 	Ends   map[topics.JobID][]topics.Finished
-	Hellos int
+	// Greetings holds the session of each host's last hello.
+	Greetings map[topics.HostID]topics.Session
 }
 
 // NewPlane returns an empty journal.
 func NewPlane() *Plane {
 	return &Plane{Places: map[topics.HostID]topics.Received{}, Jobs: map[topics.JobID]protocol.PlaneJob{},
-		Log: map[topics.JobID][]string{}, Ends: map[topics.JobID][]topics.Finished{}}
+		Log: map[topics.JobID][]string{}, Ends: map[topics.JobID][]topics.Finished{}, Greetings: map[topics.HostID]topics.Session{}}
 }
 
 // Queue records a new job.
@@ -120,6 +121,7 @@ func (p *Plane) Queue(id topics.JobID, host topics.HostID, notAfter int64) {
 func (p *Plane) Step(t protocol.Timing, in protocol.PlaneInput) ([]protocol.PlaneEffect, error) {
 	tx := *p
 	tx.Places, tx.Jobs, tx.Log, tx.Ends = maps.Clone(p.Places), maps.Clone(p.Jobs), maps.Clone(p.Log), maps.Clone(p.Ends)
+	tx.Greetings = maps.Clone(p.Greetings)
 	effects, err := protocol.PlaneStep(t, &tx, in)
 	if err == nil {
 		*p = tx
@@ -180,8 +182,8 @@ func (p *Plane) AddGap(id topics.JobID, from int, g topics.Gap) error {
 }
 
 // Greeted implements protocol.PlaneTx.
-func (p *Plane) Greeted(topics.HostID, topics.Hello, int64) error {
-	p.Hellos++
+func (p *Plane) Greeted(host topics.HostID, h topics.Hello, _ int64) error {
+	p.Greetings[host] = h.Session
 	return nil
 }
 
