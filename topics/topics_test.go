@@ -242,3 +242,15 @@ func TestPayloadsThatContradictThemselvesAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestAnEnrolmentTokenIsCopiedWholeOrRefused(t *testing.T) {
+	want := EnrollToken{Key: Secret(strings.Repeat("A", 52)), CA: [32]byte{1, 2, 3}}
+	if got, err := ParseEnrollToken(" " + want.Reveal() + "\n"); err != nil || got != want {
+		t.Errorf("read back %+v, %v", got, err)
+	}
+	for _, s := range []string{"", "rmt1_", "hello", want.Reveal()[:40], want.Reveal() + "A", "x" + want.Reveal()} {
+		if _, err := ParseEnrollToken(s); err == nil {
+			t.Errorf("%q was accepted", s)
+		}
+	}
+}
