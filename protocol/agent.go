@@ -22,8 +22,8 @@ type AgentJob struct {
 // A Process is a process of this host that is not mistaken for another one
 // which was given its number later.
 type Process struct {
-	PID   int   `json:"pid"`
-	Start int64 `json:"start"` // by the operating system's own count
+	PID   int    `json:"pid"`
+	Start string `json:"start"` // opaque; what tells it from a later one
 }
 
 // AgentTx is one transaction on an agent's journal and spool. All of it is on
