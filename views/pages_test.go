@@ -1,0 +1,347 @@
+package views_test
+
+import (
+	"bytes"
+	"flag"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/a-h/templ"
+	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
+
+	"github.com/restic-manager/restic-manager/views"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func render(t *testing.T, c templ.Component) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := c.Render(t.Context(), &b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestEveryPageIsSoundHTML(t *testing.T) {
+	for _, s := range samples() {
+		t.Run(s.name, func(t *testing.T) {
+			text := render(t, s.page)
+			doc, err := html.Parse(strings.NewReader(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, complaint := range check(t, doc) {
+				t.Error(complaint)
+			}
+			if n := strings.Count(text, "hx-sse:connect"); n > 1 {
+				t.Errorf("%d streams on one page", n)
+			}
+			for _, bad := range []string{"javascript:", "<script>alert"} {
+				if strings.Contains(text, bad) {
+					t.Errorf("page contains %q", bad)
+				}
+			}
+		})
+	}
+}
+
+const deceiving = "\x1b\x07\x00\u202e\u202c\u2066\u2069"
+
+// check walks a page for what the content-security policy or a person with other
+// senses would stumble over.
+func check(t *testing.T, doc *html.Node) []string {
+	t.Helper()
+	var bad []string
+	say := func(n *html.Node, why string) { bad = append(bad, "<"+n.Data+"> "+why) }
+	ids := map[string]bool{}
+	walk(doc, func(n *html.Node) {
+		if id := attr(n, "id"); id != "" {
+			if ids[id] {
+				say(n, "has the id "+id+" a second time")
+			}
+			ids[id] = true
+			if strings.ContainsAny(id, " \t\n#.:,") {
+				say(n, "has an id that is no selector: "+id)
+			}
+		}
+	})
+	labelled := map[string]bool{}
+	walk(doc, func(n *html.Node) {
+		if n.Data == "label" && attr(n, "for") != "" {
+			labelled[attr(n, "for")] = true
+			if !ids[attr(n, "for")] {
+				say(n, "is for a field that is not there: "+attr(n, "for"))
+			}
+		}
+	})
+	walk(doc, func(n *html.Node) {
+		for c := n.FirstChild; c != nil; c = c.NextSibling {
+			// What a field holds is the person's own, to the letter.
+			if c.Type == html.TextNode && n.Data != "textarea" && strings.ContainsAny(c.Data, deceiving) {
+				say(n, "shows deceiving text: "+strconv.QuoteToASCII(c.Data))
+			}
+		}
+		for _, a := range n.Attr {
+			if a.Key != "value" && strings.ContainsAny(a.Val, deceiving) {
+				say(n, "has deceiving text in "+a.Key)
+			}
+			switch {
+			case a.Key == "style":
+				say(n, "has a style attribute")
+			case strings.HasPrefix(a.Key, "on"), strings.HasPrefix(a.Key, "hx-on"):
+				say(n, "has the event attribute "+a.Key)
+			case strings.Contains(a.Val, "js:"):
+				say(n, "wants code to be evaluated: "+a.Key)
+			case a.Key == "aria-labelledby" || a.Key == "aria-describedby":
+				for id := range strings.FieldsSeq(a.Val) {
+					if !ids[id] {
+						say(n, a.Key+" names what is not there: "+id)
+					}
+				}
+			case strings.HasPrefix(a.Val, "/static/"):
+				checkAsset(a.Val, n, say)
+			case a.Key == "data-copy" || a.Key == "hx-target" || a.Key == "hx-select":
+				if strings.HasPrefix(a.Val, "#") && !ids[a.Val[1:]] {
+					say(n, a.Key+" names what is not there: "+a.Val)
+				}
+			}
+		}
+		switch n.Data {
+		case "style":
+			say(n, "is an inline style sheet")
+		case "script":
+			if attr(n, "src") == "" {
+				say(n, "is an inline script")
+			}
+		case "img":
+			if !has(n, "alt") {
+				say(n, "has no alt")
+			}
+		case "button", "a", "summary":
+			if name(n) == "" {
+				say(n, "has no name")
+			}
+			if n.Data == "a" && strings.Contains(attr(n, "href"), "/hosts//") {
+				say(n, "leads to a host without an id")
+			}
+		case "input", "select", "textarea":
+			if attr(n, "type") != "hidden" && !labelled[attr(n, "id")] && attr(n, "aria-label") == "" {
+				say(n, "has no label: "+attr(n, "name"))
+			}
+		case "form":
+			if !has(n, "action") || !has(n, "method") {
+				say(n, "does not work without script")
+			}
+			if p := attr(n, "hx-post"); p != "" && p != attr(n, "action") {
+				say(n, "goes elsewhere with script: "+p)
+			}
+		case "svg":
+			if attr(n, "aria-hidden") != "true" && (attr(n, "role") != "img" || attr(n, "aria-label") == "") {
+				say(n, "is neither hidden nor named")
+			}
+		}
+	})
+	return bad
+}
+
+var symbol = regexp.MustCompile(`<symbol id="([a-z0-9-]+)"`)
+
+func sprite() map[string]bool {
+	b, err := fs.ReadFile(views.Static, "icons.svg")
+	if err != nil {
+		panic(err)
+	}
+	m := map[string]bool{}
+	for _, s := range symbol.FindAllSubmatch(b, -1) {
+		m[string(s[1])] = true
+	}
+	return m
+}
+
+func checkAsset(url string, n *html.Node, say func(*html.Node, string)) {
+	url, frag, _ := strings.Cut(strings.TrimPrefix(url, "/static/"), "#")
+	file, version, versioned := strings.Cut(url, "?v=")
+	if _, err := fs.Stat(views.Static, file); err != nil {
+		say(n, "links to a file that is not there: "+file)
+	} else if versioned && views.Asset(file) != "/static/"+file+"?v="+version {
+		say(n, "links to another version of "+file)
+	}
+	if n.Data == "use" && !sprite()[frag] {
+		say(n, "shows an icon that is not there: "+frag)
+	}
+}
+
+func TestTheSpriteHoldsOnlyIconsInUse(t *testing.T) {
+	var pages strings.Builder
+	for _, s := range samples() {
+		pages.WriteString(render(t, s.page))
+	}
+	for _, s := range append(views.HostStatuses(), views.JobStatus("stalled"), views.JobStatus("?")) {
+		if !sprite()[s.Icon] {
+			t.Errorf("status %s has the icon %s, which is not there", s.Key, s.Icon)
+		}
+		pages.WriteString("#" + s.Icon + `"`)
+	}
+	for icon := range sprite() {
+		// Verdicts of other fleets, and jobs of other kinds.
+		if other := map[string]bool{"shield-check": true, "calendar-x": true, "info": true, "circle-pause": true, "hourglass": true}; other[icon] {
+			continue
+		}
+		if !strings.Contains(pages.String(), "#"+icon+`"`) {
+			t.Errorf("icon %s is in the sprite and on no page", icon)
+		}
+	}
+}
+
+func walk(n *html.Node, f func(*html.Node)) {
+	if n.Type == html.ElementNode {
+		f(n)
+	}
+	for c := n.FirstChild; c != nil; c = c.NextSibling {
+		walk(c, f)
+	}
+}
+
+func attr(n *html.Node, key string) string {
+	for _, a := range n.Attr {
+		if a.Key == key {
+			return a.Val
+		}
+	}
+	return ""
+}
+
+func has(n *html.Node, key string) bool {
+	for _, a := range n.Attr {
+		if a.Key == key {
+			return true
+		}
+	}
+	return false
+}
+
+func name(n *html.Node) string {
+	if l := attr(n, "aria-label"); l != "" {
+		return l
+	}
+	var b strings.Builder
+	var text func(*html.Node)
+	text = func(n *html.Node) {
+		if n.Type == html.TextNode {
+			b.WriteString(n.Data)
+		}
+		for c := n.FirstChild; c != nil; c = c.NextSibling {
+			text(c)
+		}
+	}
+	text(n)
+	return strings.TrimSpace(b.String())
+}
+
+func TestGolden(t *testing.T) {
+	f := fleet()
+	offline := f.Hosts.Rows[5]
+	for name, c := range map[string]templ.Component{
+		"fleet_one_host_offline.html": views.FleetRow(offline),
+		"fleet_first_lines.html":      templ.Join(views.FleetVerdict(f.Verdict), views.FleetFigures(f.Figures), views.FleetRunning(f.Running)),
+		"host_groups.html":            views.HostGroups(host()),
+		"job_scanning.html":           views.JobProgress(job("scanning")),
+		"job_locked.html":             views.JobEnding(job("failed")),
+		"log_with_a_gap.html":         views.LogLines(lines()),
+		"enrol_connected.html":        views.EnrolStatus(addHost("connected").Status),
+		"group_form_with_errors.html": views.GroupPage(shell("What to back up", ""), func() views.GroupForm {
+			f := groupForm()
+			f.Name, f.Errors.Name = "a b", "No spaces, please."
+			return f
+		}()),
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := render(t, c)
+			got = strings.ReplaceAll(regexp.MustCompile(`\?v=[0-9a-f]{10}`).ReplaceAllString(got, "?v=VERSION"), "><", ">\n<") + "\n"
+			file := filepath.Join("testdata", name)
+			if *update {
+				if err := os.MkdirAll("testdata", 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("differs from %s; got:\n%s", file, got)
+			}
+		})
+	}
+}
+
+// A fragment can replace itself for ever only if it carries its own id, alone
+// at its root.
+func TestFragmentsCarryTheirID(t *testing.T) {
+	f, h, j := fleet(), host(), job("running")
+	ended := job("failed")
+	for id, list := range map[string][]templ.Component{
+		"verdict":       {views.FleetVerdict(f.Verdict)},
+		"figures":       {views.FleetFigures(f.Figures), views.FleetFigures(views.Figures{})},
+		"attention":     {views.FleetAttention(f.Attention), views.FleetAttention(nil)},
+		"running":       {views.FleetRunning(f.Running), views.FleetRunning(nil)},
+		"hosts":         {views.FleetHosts(f.Hosts), views.FleetHosts(views.Hosts{})},
+		"hosts-changed": {views.FleetChanged(""), views.FleetChanged("2 new hosts")},
+		"host-header":   {views.HostHeader(h)}, "host-problem": {views.HostProblem(h), views.HostProblem(views.Host{})},
+		"host-running": {views.HostRunning(h), views.HostRunning(views.Host{Running: f.Running})}, "host-groups": {views.HostGroups(h), views.HostGroups(views.Host{})},
+		"host-jobs": {views.HostJobs(h), views.HostJobs(views.Host{})}, "host-snapshots": {views.HostSnapshots(h), views.HostSnapshots(views.Host{})},
+		"host-protection": {views.HostProtection(h)}, "host-agent": {views.HostAgent(h)},
+		"job-header": {views.JobHeader(j), views.JobHeader(ended)}, "announce": {views.JobAnnounce("")},
+		"progress": {views.JobProgress(j), views.JobProgress(ended)}, "job-ending": {views.JobEnding(j), views.JobEnding(ended)},
+		"job-figures": {views.JobFigures(j), views.JobFigures(job("succeeded"))}, "current-files": {views.JobFiles(j), views.JobFiles(ended)},
+		"job-facts": {views.JobFacts(j)}, "job-timeline": {views.JobTimeline(j), views.JobTimeline(views.Job{})},
+		"enrol-status": {views.EnrolStatus(views.Enrol{}), views.EnrolStatus(addHost("connected").Status)}, "side-foot": {views.Foot(shell("x", ""))},
+	} {
+		for _, c := range list {
+			text := render(t, c)
+			nodes, err := html.ParseFragment(strings.NewReader(text), &html.Node{Type: html.ElementNode, Data: "body", DataAtom: atom.Body})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(nodes) != 1 || attr(nodes[0], "id") != id {
+				t.Errorf("%s: not one element with this id: %.200s", id, text)
+			}
+		}
+	}
+}
+
+func TestAStreamMessageKeepsEveryLineOfItsPartials(t *testing.T) {
+	var b bytes.Buffer
+	line := views.NewLogLine(7, now, time.UTC, "info", "one\ntwo\r\nthree")
+	raw := templ.Raw("<p>a\r\nb\rc\nd</p>")
+	if err := views.WriteMessage(t.Context(), &b, 7, views.Partial("log-stream", views.Append, views.LogLines([]views.LogLine{line})), views.Partial("x", views.Morph, raw)); err != nil {
+		t.Fatal(err)
+	}
+	want := "id: 7\n" + `data: <hx-partial hx-target="#log-stream" hx-swap="beforeend"><div class="ln ln-info" id="L7" data-n="7"><a class="no" href="#L7" tabindex="-1">7</a>` +
+		`<time class="ts" datetime="2026-11-20T14:32:07.000Z" data-f="seconds">14:32:07</time><span class="lv">info</span><span class="tx">one\ntwo\r\nthree</span></div></hx-partial>` +
+		`<hx-partial hx-target="#x" hx-swap="outerMorph"><p>a` + "\ndata: b\ndata: c\ndata: d</p></hx-partial>\n\n"
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+	b.Reset()
+	if err := views.WriteBeat(&b, now); err != nil {
+		t.Fatal(err)
+	}
+	if err := views.WriteEnd(&b); err != nil {
+		t.Fatal(err)
+	}
+	if want := "event: beat\ndata: 2026-11-20T14:32:07.000Z\n\nevent: end\ndata: \n\n"; b.String() != want {
+		t.Errorf("got %q, want %q", b.String(), want)
+	}
+}

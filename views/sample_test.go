@@ -1,0 +1,259 @@
+package views_test
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"github.com/restic-manager/restic-manager/views"
+)
+
+// A sample is one page with something to show.
+type sample struct {
+	name string
+	page templ.Component
+}
+
+var now = time.Date(2026, 11, 20, 14, 32, 7, 0, time.UTC)
+
+func past(d time.Duration) views.When { return views.NewWhen(now.Add(-d), now) }
+
+// hostile is what an unfriendly host would be called: markup, terminal colours,
+// text that runs backwards, and far too much of it.
+var hostile = `<script>alert(1)</script>"'&` + "\x1b[31mred\x1b[0m\x07" + "\u202etxt.exe\u202c\u2066x\u2069" + "\x00\r\n" + strings.Repeat("long", 60) + "\xff"
+
+func shell(title, stream string, crumbs ...views.Link) views.Shell {
+	return views.Shell{Title: title, Current: "fleet", Crumbs: append(crumbs, views.Link{Text: title}), Stream: stream, Now: now,
+		User: "admin", Version: "v0.1.0", BrokerUp: true, Hosts: 6, Connected: 4}
+}
+
+func days(pattern string) views.Strip {
+	return views.DrawStrip(pattern+strings.Repeat(pattern[len(pattern)-1:], views.StripDays-len(pattern)), now)
+}
+
+func fleet() views.Fleet {
+	tally := views.Tally{"protected": 2, "running": 1, "warning": 1, "failed": 1, "no-backup": 1}
+	nas := views.RunningJob{ID: "0b9e", Host: "nas-media", Kind: "backup", Percent: 44, Amount: views.BytesOf(2023101511680, 4617948836659), Left: "3 h 41 min left"}
+	row := func(name, key, osName, conn string, last time.Duration, took, pattern, size string) views.HostRow {
+		r := views.HostRow{ID: name, Name: name, Status: views.HostStatus(key), Connection: views.HostConnection(conn, past(43*time.Hour)), OS: osName,
+			LastTook: took, Strip: days(pattern), Restorable: size, HasGroups: true}
+		if last > 0 {
+			r.LastBackup = past(last)
+		}
+		return r
+	}
+	rows := []views.HostRow{
+		row("db-prod-02", "failed", "Debian 13", "online", 31*time.Hour, "4 min 2 s", "sssssssssssswssssssssssssssff", "206 GiB"),
+		row("mail-01", "warning", "Debian 13", "online", 2*time.Hour, "6 min 48 s", "sssssssssssssssssssssssswssww", "148 GiB"),
+		row("nas-media", "running", "Debian 12", "online", 27*time.Hour, "52 min", "ssssssssssssssssssssfssssssssr", "4.20 TiB"),
+		row("k3s-node-3", "no-backup", "Ubuntu 26.04", "online", 0, "", "n", ""),
+		row("web-01", "protected", "Debian 13", "online", 12*time.Hour, "1 min 17 s", "nnnssssssssssssssssssssssssss", "39.1 GiB"),
+		row("win-cad-02", "protected", "Windows 11 Pro", "offline", 28*time.Hour, "18 min", "nnsssssnnsssssnnssssfnnssssss", "418 GiB"),
+	}
+	rows[2].Job, rows[2].Status = &nas, rows[2].Status.As("Backing up")
+	rows[3].HasGroups = false
+	return views.Fleet{
+		Verdict: views.NewVerdict(tally, 4, "1 d 7 h ago"),
+		Figures: views.Figures{Protected: 4, Of: 6, Segments: views.Segments(tally), SegmentsLabel: views.SegmentsLabel(tally), Runs: 13, Succeeded: 9,
+			Warnings: 2, Failed: 1, Cancelled: 1, Added: "18.4 GiB", Oldest: past(31 * time.Hour), OldestSpan: "1 d 7 h",
+			OldestHost: views.Link{Text: "db-prod-02", URL: views.HostURL("db-prod-02")}, Restorable: "4.98 TiB", RestorableHosts: 5},
+		Attention: []views.Attention{
+			{HostID: "db-prod-02", Host: "db-prod-02", Status: views.HostStatus("failed"), Title: "Last 5 backups failed", Text: "Locked since Thu 10:12 by a job that no longer runs. Last good backup 1 d 7 h ago.", Link: views.Link{Text: "View log", URL: views.JobURL("77c2")}},
+			{HostID: "mail-01", Host: "mail-01", Status: views.HostStatus("warning"), Title: "14 files could not be read", Text: "Permission denied below /var/vmail/spool. Everything else was saved.", Link: views.Link{Text: "View log", URL: views.JobURL("88c3")}},
+		},
+		Running: []views.RunningJob{nas, {ID: "1c2d", Host: "web-02", Kind: "backup", Percent: -1, Amount: "Scanning, 120,000 files"}},
+		Hosts:   views.Hosts{Total: 6, Tabs: views.Tabs(tally, "", ""), Rows: rows, Paging: views.NewPaging(6, 1, "", "")},
+	}
+}
+
+func host() views.Host {
+	jobs := []views.JobRow{
+		{ID: "77c2", Kind: "backup", Group: "postgres", Status: views.JobStatus("failed"), At: past(18 * time.Minute), Took: "1 min", Added: "0 B", By: "admin"},
+		{ID: "77c1", Kind: "backup", Group: "system", Status: views.JobStatus("succeeded"), At: past(12 * time.Hour), Took: "38 s", Added: "12.1 MiB", By: "api: nightly"},
+		{ID: "77c0", Kind: "backup", Group: "postgres", Status: views.JobStatus("warnings"), At: past(18 * 24 * time.Hour), Took: "4 min 40 s", Added: "511 MiB", By: "admin"},
+		{ID: "77bf", Kind: "backup", Group: "postgres", Status: views.JobStatus("cancelled"), At: past(19 * 24 * time.Hour), Took: "20 s", By: "admin"},
+	}
+	return views.Host{ID: "db-prod-02", Name: "db-prod-02", Status: views.HostStatus("failed"), Connection: views.HostConnection("online", past(16*24*time.Hour)),
+		OS: "Debian 13, amd64", LastBackup: past(31 * time.Hour), LastTook: "4 min 2 s",
+		Problem: &views.Note{Tone: "fail", Title: "The last backup failed: the repository is locked", Text: "A check that no longer runs has held an exclusive lock since Thu 10:12.", Link: views.Link{Text: "View log", URL: views.JobURL("77c2")}},
+		Groups: []views.Group{
+			{Name: "postgres", Repository: "vault-a", Paths: []string{"/var/lib/postgresql/dump", "/etc/postgresql"}, LastRun: &jobs[0]},
+			{Name: "system", Repository: "vault-a", Paths: []string{"/etc", "/root", "/home", "/usr/local"}, Excludes: []string{"*.tmp", "/home/*/.cache"}, LastRun: &jobs[1]},
+		},
+		Jobs: jobs,
+		Snapshots: []views.Snapshot{
+			{ID: "e41b7c02", At: past(12 * time.Hour), Group: "system", Paths: []string{"/etc", "/root", "/home", "/usr/local"}, Files: "184,220", Size: "39.1 GiB"},
+			{ID: "a90e1f33", At: past(31 * time.Hour), Group: "postgres", Paths: []string{"/var/lib/postgresql/dump", "/etc/postgresql"}, Files: "214", Size: "167 GiB"},
+		},
+		Strip: days("ssssssssssswssssssssssssssssff"), Restorable: "206 GiB",
+		Agent: []views.Fact{{Name: "Agent", Value: "0.1.0"}, {Name: "restic", Value: "0.19.1"}, {Name: "Connected", Value: "16 d, since 4 Nov"}, {Name: "System", Value: "Debian 13, amd64"}},
+	}
+}
+
+func lines() []views.LogLine {
+	var out []views.LogLine
+	for i, l := range []struct{ level, text string }{
+		{"info", `job 0b9e accepted by agent nas-media, source group "media"`},
+		{"info", "restic 0.19.0 backup --json --tag group:media --exclude-file /etc/restic-manager/media.exclude /srv/media"},
+		{"info", "repository 9c1f02ae opened (version 2, compression level auto)"},
+		{"file", "new       /srv/media/photos/2026/11/DSC08812.ARW, 42.6 MiB"},
+		{"warn", "/srv/media/incoming/.part-7f21: file changed while it was read, saved as seen"},
+		{"error", "unable to create lock in backend: repository is already locked exclusively by PID 4121 on db-prod-02 by root (UID 0, GID 0)"},
+	} {
+		out = append(out, views.NewLogLine(uint64(212+i), now.Add(time.Duration(i)*time.Second), time.UTC, l.level, l.text))
+	}
+	return append(out, views.NewLogGap(218, 240, "more than 20,000 lines"), views.NewLogLine(241, now, time.UTC, "info", "44 % done"))
+}
+
+func job(state string) views.Job {
+	j := views.Job{ID: "0b9e-41d7", ShortID: "0b9e", Kind: "backup", HostID: "nas-media", Host: "nas-media", Group: "media", Repository: "vault-b",
+		Status: views.JobStatus(state), AtWord: "Asked for", At: past(3 * time.Hour), By: "admin"}
+	switch state {
+	case "queued":
+		j.Waiting = &views.Waiting{Title: "Queued until nas-media connects", Text: "The agent is offline since Thu 18:42. The backup starts as soon as it is back, at the latest Sat 14:30."}
+		j.CanCancel, j.CancelEffect = true, "It has not begun; nothing is lost."
+	case "dispatched":
+		j.Waiting = &views.Waiting{Title: "Waiting for the agent to answer", Text: "The command is on its way to nas-media."}
+		j.CanCancel, j.CancelEffect = true, "It has not begun; nothing is lost."
+	case "scanning", "running":
+		j.Status = views.JobStatus("running")
+		j.AtWord, j.Took = "Started", "2 h 51 min so far"
+		j.CanCancel, j.CancelEffect = true, "restic stops within a few seconds and no snapshot is made. What was already uploaded stays in the repository and speeds up the next run."
+		j.Progress = &views.Progress{Percent: 43.8, Amount: "1.84 of 4.20 TiB read", Files: "212,908 of 486,113 files", Left: "3 h 41 min left", Ends: views.NewWhen(now.Add(221*time.Minute), now)}
+		if state == "scanning" {
+			j.Progress = &views.Progress{Percent: -1, Headline: "Scanning, 120,000 files", Amount: "31 GiB found so far"}
+		}
+		j.Files = []string{"/srv/media/video/raw/take-016.mxf", "/srv/media/photos/2026/11/DSC08931.ARW"}
+		j.Facts = []views.Fact{{Name: "New data", Value: "38.1 GiB"}, {Name: "Unreadable items", Value: "0"}}
+		j.Steps = []views.Step{views.DoneStep("Asked for", "by admin", past(3*time.Hour)), views.DoneStep("Accepted by the agent", "", past(3*time.Hour)), views.OpenStep("Snapshot", "")}
+		j.Log = views.Log{Lines: lines(), Earlier: 211, EarlierURL: "/jobs/0b9e-41d7?from=1", Info: 9, Warnings: 1, Errors: 1}
+		return j
+	default:
+		j.Ended, j.CanRunAgain, j.AtWord, j.Took = true, true, "Started", "took 1 min 17 s"
+		j.Steps = []views.Step{views.DoneStep("Asked for", "by admin", past(3*time.Hour)), views.BadStep("Lock", "Gave up after 20 s", past(2*time.Hour))}
+		j.Log = views.Log{Lines: lines(), Info: 4, Warnings: 1, Errors: 1, Note: "Older logs are kept for 30 days."}
+		j.Ending = &views.Ending{Status: j.Status, Title: "The repository is locked by a job that no longer runs", Effect: "Nothing was written and earlier snapshots are intact.",
+			Remedies: []views.Remedy{{Title: "Remove the stale lock", Text: "Safe here: its owner is gone and no other job uses this repository.", RunAgain: true}, {Title: "Or wait", Text: "restic takes a lock for stale after 30 minutes.", Link: views.Link{Text: "Open the host", URL: "/hosts/nas-media"}}},
+			Evidence: "repository is already locked exclusively by PID 4121 on db-prod-02 by root", ExitCode: "11, failed to lock", FirstLine: 217}
+	}
+	if state == "succeeded" || state == "warnings" {
+		j.Figures = []views.Figure{{Name: "Processed", Value: "39.1", Unit: "GiB", Detail: "184,220 files"}, {Name: "New data", Value: "88.4", Unit: "MiB", Detail: "31.0 MiB after compression"},
+			{Name: "Files", Value: "212", Unit: "new", Detail: "96 changed, 183,912 same"}, {Name: "Duration", Value: "1 min 17 s"}, {Name: "Snapshot", Value: "e41b7c02", Mono: true}}
+	}
+	if state == "succeeded" {
+		j.Ending = nil
+	}
+	return j
+}
+
+func addHost(state string) views.AddHost {
+	a := views.AddHost{Token: &views.Token{Secret: "RM-7K4Q-2XWD-M9TB", Server: "backup.example.net:8883", State: "/var/lib/restic-manager-agent", Valid: "Valid for 15 min, for one host"}}
+	a.Status = views.Enrol{State: state, Title: "Waiting for the agent…", Text: "This page changes by itself as soon as the host reports in. You can leave it open."}
+	switch state {
+	case "connected":
+		a.Status = views.Enrol{State: state, Title: "k3s-node-3 is connected", Text: "Ubuntu 26.04, amd64. Agent 0.1.0, restic 0.19.1. Took 41 s.", HostID: "k3s-node-3", Host: "k3s-node-3", NeedsGroup: true,
+			Steps: []views.Step{views.DoneStep("Token accepted", "", past(time.Minute)), views.DoneStep("Facts received", "", past(time.Minute)), views.OpenStep("First backup", "Choose what to back up")}}
+	case "expired":
+		a.Status = views.Enrol{State: state, Title: "The token has expired", Text: "Nobody used it. Create a new one and run the first command again.", Name: "attic"}
+	}
+	return a
+}
+
+func groupForm() views.GroupForm {
+	return views.GroupForm{HostID: "attic", Host: "attic", Repositories: []views.Option{{Value: "r1", Text: "vault-a"}, {Value: "r2", Text: "vault-b"}}}
+}
+
+// samples are every page in its states: as it usually is, empty, and with the
+// worst that could be put into it.
+func samples() []sample {
+	fleetLink := views.Link{Text: "Fleet", URL: "/"}
+	hostLink := views.Link{Text: "nas-media", URL: "/hosts/nas-media"}
+	add := func(s views.Shell) views.Shell { s.Current = "add"; return s }
+	out := []sample{
+		{"fleet", views.FleetPage(shell("Fleet", views.FleetStream()), fleet())},
+		{"fleet_empty", views.FleetPage(shell("Fleet", views.FleetStream()), views.Fleet{Verdict: views.NewVerdict(views.Tally{}, 0, "")})},
+		{"fleet_no_match", views.FleetPage(shell("Fleet", views.FleetStream()), func() views.Fleet {
+			f := fleet()
+			f.Attention, f.Running, f.Hosts.Rows, f.Hosts.Query, f.Hosts.Status = nil, nil, nil, "db-prd", "failed"
+			f.Hosts.Tabs = views.Tabs(views.Tally{"protected": 6}, "failed", "db-prd")
+			f.Verdict = views.NewVerdict(views.Tally{"protected": 6}, 6, "12 h ago")
+			f.Figures = views.Figures{Of: 6}
+			return f
+		}())},
+		{"fleet_hostile", views.FleetPage(shell(hostile, views.FleetStream()), func() views.Fleet {
+			f := fleet()
+			for i := range f.Hosts.Rows {
+				r := &f.Hosts.Rows[i]
+				r.ID, r.Name, r.OS = fmt.Sprint(hostile, i), hostile, hostile
+			}
+			f.Attention[0].Host, f.Attention[0].HostID, f.Attention[0].Title, f.Attention[0].Text = hostile, hostile, hostile, hostile
+			f.Attention[0].Link.URL = "javascript:alert(1)"
+			f.Running[0].Host, f.Running[0].ID = hostile, hostile
+			f.Figures.OldestHost.Text = hostile
+			f.Hosts.Query = hostile
+			f.Hosts.Paging = views.NewPaging(1000, 3, "failed", hostile)
+			return f
+		}())},
+		{"host", views.HostPage(shell("db-prod-02", views.HostStream("db-prod-02"), fleetLink), host())},
+		{"host_running", views.HostPage(shell("db-prod-02", views.HostStream("db-prod-02"), fleetLink), func() views.Host {
+			h := host()
+			h.Running, h.Problem, h.Status = fleet().Running, nil, views.HostStatus("running")
+			h.Groups[0].Busy = true
+			return h
+		}())},
+		{"host_empty", views.HostPage(shell("attic", views.HostStream("attic"), fleetLink), views.Host{ID: "attic", Name: "attic", Status: views.HostStatus("no-backup"), Connection: views.HostConnection("offline", past(time.Hour)), Strip: days("n"), Agent: []views.Fact{{Name: "Agent", Value: "0.1.0"}}})},
+		{"host_hostile", views.HostPage(shell(hostile, views.HostStream(hostile), fleetLink), func() views.Host {
+			h := host()
+			h.ID, h.Name, h.OS, h.Problem.Title, h.Problem.Text = hostile, hostile, hostile, hostile, hostile
+			h.Groups[0].Name, h.Groups[0].Repository, h.Groups[0].Paths, h.Groups[0].Excludes = hostile, hostile, []string{hostile, hostile}, []string{hostile}
+			h.Jobs[0].Group, h.Jobs[0].By, h.Jobs[0].ID = hostile, hostile, hostile
+			h.Snapshots[0].ID, h.Snapshots[0].Paths = hostile, []string{hostile}
+			h.Agent[0].Value = hostile
+			return h
+		}())},
+		{"job_hostile", views.JobPage(shell(hostile, views.JobStream(hostile, 3), fleetLink), func() views.Job {
+			j := job("failed")
+			j.ID, j.ShortID, j.HostID, j.Host, j.Group, j.Repository, j.By = hostile, "0b9e", hostile, hostile, hostile, hostile, hostile
+			j.Ending.Title, j.Ending.Effect, j.Ending.Evidence, j.Ending.ExitCode = hostile, hostile, hostile, hostile
+			j.Ending.Remedies[0].Title, j.Ending.Remedies[0].Text = hostile, hostile
+			j.Files, j.Facts = []string{hostile}, []views.Fact{{Name: "Last run", Value: hostile}}
+			j.Log.Lines = []views.LogLine{views.NewLogLine(1, now, time.UTC, hostile, hostile), views.NewLogLine(2, now, time.UTC, "error", "\x1b[1;31mred\x1b[0m "+hostile), views.NewLogGap(3, 9, hostile)}
+			j.Steps[0].Text, j.Steps[0].Sub = hostile, hostile
+			return j
+		}())},
+		{"add_host", views.AddHostPage(add(shell("Add host", "", fleetLink)), views.AddHost{})},
+		{"add_host_error", views.AddHostPage(add(shell("Add host", "", fleetLink)), views.AddHost{Name: hostile, Error: "This name is taken.", Problem: hostile})},
+		{"group_new", views.GroupPage(shell("What to back up", "", fleetLink, hostLink), groupForm())},
+		{"group_first", views.GroupPage(shell("What to back up", "", fleetLink, hostLink), views.GroupForm{HostID: "attic", Host: "attic"})},
+		{"group_errors", views.GroupPage(shell("What to back up", "", fleetLink, hostLink), func() views.GroupForm {
+			f := groupForm()
+			f.Repository, f.Name, f.NewName, f.NewURL, f.Paths, f.Excludes, f.Host, f.Problem = "new", hostile, hostile, hostile, hostile+"\n"+hostile, hostile, hostile, "Not saved: three things need a look."
+			f.Errors = views.GroupErrors{Name: "This name is taken.", Repository: "Choose one.", NewName: "Give it a name.", NewURL: "This is not a URL restic understands.", NewPassword: "A password is needed.", Paths: "etc is not a full path.", Excludes: "This pattern is not valid."}
+			return f
+		}())},
+		{"group_edit", views.GroupPage(shell("Change system", "", fleetLink, hostLink), func() views.GroupForm {
+			f := groupForm()
+			f.Group, f.Repository, f.Paths, f.Excludes = "system", "r2", "/etc\n/home", "*.tmp"
+			return f
+		}())},
+		{"setup", views.SetupPage(views.Shell{Title: "First-run setup", Now: now}, views.Setup{Code: "RM-1"})},
+		{"setup_errors", views.SetupPage(views.Shell{Title: "First-run setup", Now: now}, views.Setup{Name: hostile, Problem: "The account was not made.", CodeError: "This code is not right.", NameError: "Choose a name.", SecretError: "At least 12 characters.", AgainError: "The two are not the same."})},
+		{"login", views.LoginPage(views.Shell{Title: "Sign in", Now: now}, views.Login{Server: "backup.example.net", Next: "/hosts/attic"})},
+		{"login_error", views.LoginPage(views.Shell{Title: "Sign in", Now: now}, views.Login{Name: hostile, Server: hostile, Next: hostile, Problem: "This name and password do not belong together. 4 more tries before a pause."})},
+		{"problem", views.ProblemPage(shell("Not found", "", fleetLink), views.Problem{Status: 404, Title: "There is no such job", Say: "It was never there, or it has been removed.", Do: "Look for it on its host's page.", Link: views.Link{Text: "Open the host", URL: "/hosts/attic"}})},
+		{"problem_signed_out", views.ProblemPage(views.Shell{Title: "Server error", Now: now}, views.Problem{Status: 500, Title: hostile, Say: hostile, Do: hostile})},
+	}
+	for _, state := range []string{"queued", "dispatched", "scanning", "running", "succeeded", "warnings", "failed", "cancelled", "interrupted", "abandoned"} {
+		j, url := job(state), ""
+		if !j.Ended {
+			url = views.JobStream(j.ID, 241)
+		}
+		out = append(out, sample{"job_" + state, views.JobPage(shell("Backup 0b9e", url, fleetLink, hostLink), j)})
+	}
+	for _, state := range []string{"waiting", "connected", "expired"} {
+		out = append(out, sample{"add_host_" + state, views.AddHostPage(add(shell("Add host", views.EnrolStream("t1"), fleetLink)), addHost(state))})
+	}
+	return out
+}

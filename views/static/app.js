@@ -1,0 +1,254 @@
+/* Behaviour the server cannot do: theme, menus, copying, the log's follow pill,
+   strip tooltips, ages, and saying so when the live stream is lost.
+   No dependencies, no eval, no style attributes in markup. */
+(() => {
+  "use strict";
+  const $ = (s, r = document) => r.querySelector(s), $$ = (s, r = document) => [...r.querySelectorAll(s)];
+  const root = document.documentElement;
+  const store = (k, v) => { try { localStorage.setItem(k, v); } catch { /* switched off */ } };
+
+  /* ---- Theme, copying, menus ------------------------------------------ */
+  document.addEventListener("click", (e) => {
+    const theme = e.target.closest("[data-set-theme]")?.dataset.setTheme;
+    if (theme) {
+      store("rm-theme", theme);
+      if (theme === "system") delete root.dataset.theme; else root.dataset.theme = theme;
+    }
+    if (e.target.closest("[data-density]")) {
+      const on = root.dataset.density !== "compact";
+      if (on) root.dataset.density = "compact"; else delete root.dataset.density;
+      store("rm-density", on ? "compact" : "");
+    }
+    const copy = e.target.closest("[data-copy]");
+    if (copy) copyText($(copy.dataset.copy), $("span", copy));
+    // Menus are <details>: close the others when one opens, and all when something was chosen.
+    const inside = e.target.closest("details.menu");
+    for (const d of $$("details.menu[open]")) if (d !== inside || e.target.closest(".mi")) d.open = false;
+  });
+  document.addEventListener("keydown", (e) => {
+    if (e.key === "Escape") for (const d of $$("details.menu[open]")) { d.open = false; $("summary", d).focus(); }
+  });
+
+  async function copyText(from, label) {
+    const text = from.textContent.trim().replace(/\s+/g, " "), old = label.dataset.was ??= label.textContent;
+    try {
+      await navigator.clipboard.writeText(text);
+      label.textContent = "Copied";
+    } catch { // not allowed, or not a secure origin: select it instead, and say so
+      getSelection().selectAllChildren(from);
+      label.textContent = "Selected";
+    }
+    setTimeout(() => { label.textContent = old; }, 1600);
+  }
+
+  /* ---- Times: ages go on, clocks are the viewer's ---------------------- */
+  // The server's clock decides what "now" is; ours may be wrong.
+  let offset = (Date.parse(document.body.dataset.now) || Date.now()) - Date.now();
+  const now = () => new Date(Date.now() + offset);
+  const two = (n) => String(n).padStart(2, "0");
+  const day = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+  const month = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+  // These say what the server's Span and Clock say.
+  const span = (ms) => {
+    const m = Math.floor(ms / 60000), h = Math.floor(m / 60), d = Math.floor(h / 24);
+    if (m < 1) return ms < 1000 ? "under 1 s" : `${Math.floor(ms / 1000)} s`;
+    if (m < 60) return `${m} min`;
+    if (d < 1) return m % 60 && h < 10 ? `${h} h ${m % 60} min` : `${h} h`;
+    return d < 7 && h % 24 ? `${d} d ${h % 24} h` : `${d} d`;
+  };
+  const clock = (t, n) => {
+    const hm = `${two(t.getHours())}:${two(t.getMinutes())}`;
+    const midnight = new Date(n.getFullYear(), n.getMonth(), n.getDate());
+    const tomorrow = new Date(n.getFullYear(), n.getMonth(), n.getDate() + 1);
+    const week = new Date(n.getFullYear(), n.getMonth(), n.getDate() - 6);
+    if (t >= midnight && t < tomorrow) return hm;
+    if (t < midnight && t >= week) return `${day[t.getDay()]} ${hm}`;
+    if (t.getFullYear() === n.getFullYear()) return `${t.getDate()} ${month[t.getMonth()]} ${hm}`;
+    return `${t.getDate()} ${month[t.getMonth()]} ${t.getFullYear()}`;
+  };
+  const forms = {
+    ago: (t, n) => n - t < 60000 ? "just now" : `${span(n - t)} ago`,
+    span: (t, n) => span(n - t),
+    clock,
+    seconds: (t) => `${two(t.getHours())}:${two(t.getMinutes())}:${two(t.getSeconds())}`,
+  };
+  function tell(times) {
+    const n = now();
+    for (const el of times) {
+      const t = new Date(el.dateTime), form = forms[el.dataset.f];
+      if (!form || isNaN(t)) continue;
+      const text = form(t, n);
+      if (el.textContent !== text) el.textContent = text;
+      if (el.title) el.title = clock(t, n);
+    }
+  }
+  const tellPage = () => tell($$("time[data-f]:not(.ts)"));
+  tell($$("time[data-f]"));
+  document.addEventListener("htmx:after:swap", tellPage);
+  setInterval(() => { if (!document.hidden && !lost) tellPage(); }, 15000);
+
+  /* ---- The page's one stream ------------------------------------------- */
+  const banner = $("#stream-lost"), live = $("#live");
+  let connection = null, lost = false, ended = false, lastData = now(), timer = 0, heard = performance.now();
+
+  function hear() {
+    heard = performance.now();
+    lastData = now();
+    clearTimeout(timer);
+    timer = 0;
+    if (!lost) return;
+    lost = false;
+    live?.classList.remove("lost");
+    if (live) $(".word", live).textContent = "Live";
+    if (banner) banner.hidden = true;
+    tellPage();
+  }
+  // A stream that is away for less than three seconds is nobody's business.
+  function lose(status) {
+    if (ended || document.hidden) return;
+    if (lost) return sayLost(status);
+    timer ||= setTimeout(() => { timer = 0; if (!document.hidden && !ended) { lost = true; sayLost(status); } }, 3000);
+  }
+  function sayLost(status) {
+    live?.classList.add("lost");
+    if (live) $(".word", live).textContent = "Not live";
+    if (!banner) return;
+    const at = forms.seconds(lastData);
+    $(".since", banner).textContent = status === 401 || status === 403
+      ? `You are no longer signed in. What you see is from ${at}; reload the page to sign in again.`
+      : `What you see is from ${at}. Trying again.`;
+    banner.hidden = false;
+  }
+  const ours = (e) => e.target?.id === "stream";
+  document.addEventListener("htmx:sse:before:connection", (e) => {
+    if (!ours(e)) return;
+    connection = e.detail.connection;
+    if (connection.attempt > 0) lose();
+  });
+  document.addEventListener("htmx:sse:after:connection", (e) => { if (ours(e)) { connection = e.detail.connection; hear(); } });
+  document.addEventListener("htmx:sse:before:message", (e) => { if (ours(e)) hear(); });
+  document.addEventListener("htmx:sse:error", (e) => { if (ours(e)) lose(e.detail.status); });
+  document.addEventListener("beat", (e) => { // the server's clock
+    if (!ours(e)) return;
+    const t = Date.parse(e.detail.data);
+    if (t) offset = t - Date.now();
+  });
+  document.addEventListener("htmx:sse:close", (e) => {
+    if (!ours(e)) return;
+    connection = null;
+    if (e.detail.reason !== "message") return lose();
+    ended = true; // the server said that nothing more will come
+    clearTimeout(timer);
+    live?.classList.add("ended");
+    if (live) $(".word", live).textContent = "Final";
+    if (banner) banner.hidden = true;
+    e.target.remove();
+  });
+  // The extension reconnects a stream that once stood. One that never did (the
+  // server was away, or refused) is ours to try again, with the same patience.
+  let tries = 0;
+  document.addEventListener("htmx:finally:request", (e) => {
+    const el = e.detail.ctx?.sourceElement;
+    if (el?.id !== "stream" || ended) return;
+    const status = e.detail.ctx.response?.status;
+    if (el._htmx?.sse) { tries = 0; return; }
+    lose(status);
+    setTimeout(() => reopen(el), Math.min(500 * 2 ** tries++, 8000) * (0.7 + Math.random() * 0.6));
+  });
+  function reopen(el) {
+    if (!el.isConnected || el._htmx?.sse) return;
+    if (document.hidden) return document.addEventListener("visibilitychange", () => reopen(el), { once: true });
+    const again = el.cloneNode(false);
+    el.replaceWith(again);
+    htmx.process(again);
+  }
+  // A line that was cut without a word: no beat for two and a half beats.
+  setInterval(() => {
+    if (!connection || ended || document.hidden || performance.now() - heard < 25000) return;
+    heard = performance.now();
+    lose();
+    connection.reader?.cancel();
+  }, 2500);
+  document.addEventListener("visibilitychange", () => {
+    // A hidden page closes its stream and reopens it; it has not lost it.
+    clearTimeout(timer);
+    timer = 0;
+    heard = performance.now();
+  });
+  if (banner) $("button", banner).addEventListener("click", () => {
+    if (connection?.delayCanceller) connection.delayCanceller(); else location.reload();
+  });
+
+  /* ---- An action that did not reach the server -------------------------- */
+  document.addEventListener("htmx:error", (e) => {
+    const form = e.detail.ctx?.sourceElement, notice = $("#notice");
+    if (!notice || !form?.matches?.("form") || form.method !== "post") return;
+    const note = document.createElement("section"), t = document.createElement("p");
+    note.className = "note note-fail";
+    t.className = "t";
+    t.textContent = "The server could not be reached. Nothing was changed; try again in a moment.";
+    note.append(t);
+    notice.replaceChildren(note);
+    notice.scrollIntoView();
+  });
+
+  /* ---- Tooltip of the 30-day strips: one listener serves every row ------ */
+  const tip = $("#tip");
+  const word = { s: "Succeeded", w: "Completed with warnings", f: "Failed", m: "Missed", n: "No run", r: "Running", p: "Paused" };
+  if (tip) document.addEventListener("pointermove", (e) => {
+    const s = e.target.closest?.("svg[data-strip]");
+    if (!s) return tip.classList.remove("on");
+    const box = s.getBoundingClientRect(), days = s.dataset.strip, [y, m, d] = s.dataset.last.split("-").map(Number);
+    const i = Math.max(0, Math.min(days.length - 1, Math.floor((e.clientX - box.left) / box.width * days.length)));
+    const t = new Date(y, m - 1, d - (days.length - 1 - i));
+    tip.textContent = `${day[t.getDay()]} ${t.getDate()} ${month[t.getMonth()]} · ${word[days[i]] ?? ""}`;
+    tip.style.left = Math.min(innerWidth - 200, e.clientX + 12) + "px";
+    tip.style.top = box.top - 36 + "px";
+    tip.classList.add("on");
+  }, { passive: true });
+
+  /* ---- Log: each line once, follow the tail until the reader scrolls up -- */
+  const view = $("#log-stream"), pill = $("[data-follow]");
+  if (view && pill) {
+    const label = $("span", pill), most = 2000;
+    let follow = view.dataset.log === "follow" && !location.hash, unseen = 0;
+    let last = Number(view.lastElementChild?.dataset.n) || 0;
+    const paint = () => {
+      pill.setAttribute("aria-pressed", String(follow));
+      label.textContent = follow ? "Following" : unseen ? `Follow · ${unseen} new` : "Follow";
+    };
+    const atEnd = () => view.scrollHeight - view.scrollTop - view.clientHeight < 24;
+    const toEnd = () => { view.scrollTop = view.scrollHeight; };
+    const set = (v) => { follow = v; if (v) { unseen = 0; toEnd(); } paint(); };
+    view.addEventListener("scroll", () => {
+      const end = atEnd();
+      if (end !== follow) { follow = end; if (end) unseen = 0; paint(); }
+    }, { passive: true });
+    pill.addEventListener("click", () => set(!follow));
+    const counts = new Map($$("[data-level]").map((b) => [b.dataset.level, $("b", b)]));
+    for (const b of $$("[data-level]")) b.addEventListener("click", () => {
+      const on = b.getAttribute("aria-pressed") !== "true";
+      b.setAttribute("aria-pressed", String(on));
+      view.classList.toggle("no-" + b.dataset.level, !on);
+      if (follow) toEnd();
+    });
+    new MutationObserver((records) => {
+      let fresh = 0;
+      for (const line of records.flatMap((r) => [...r.addedNodes])) {
+        if (line.nodeType !== 1 || line.parentNode !== view) continue;
+        const n = Number(line.dataset.n);
+        if (!(n > last)) { line.remove(); continue; } // a line the page has already
+        last = n;
+        fresh++;
+        tell($$("time", line));
+        for (const [level, b] of counts) if (line.classList.contains("ln-" + level)) b.textContent = (Number(b.textContent.replaceAll(",", "")) + 1).toLocaleString("en");
+      }
+      if (!fresh) return;
+      // Someone who reads further up must not have the lines pulled from under them.
+      if (follow) while (view.childElementCount > most) view.firstElementChild.remove();
+      if (follow) toEnd(); else { unseen += fresh; paint(); }
+    }).observe(view, { childList: true });
+    if (follow) toEnd();
+    paint();
+  }
+})();

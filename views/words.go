@@ -1,0 +1,264 @@
+package views
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// A When is a moment in words: how long ago, what the clock said, and the exact
+// time for the browser, which keeps the words true while the page stays open and
+// shows the clock in the viewer's own zone. The zero When was never.
+type When struct {
+	Ago   string // "2 h ago"; "" for never
+	Clock string // "14:02", "Thu 07:44", "2 Nov 11:44", "2 Nov 2025"
+	ISO   string // RFC 3339 in UTC, to the millisecond
+}
+
+// Never reports whether there is no such moment.
+func (w When) Never() bool { return w.ISO == "" }
+
+// NewWhen words t as seen at now, its clock in now's zone. A zero t is never.
+func NewWhen(t, now time.Time) When {
+	if t.IsZero() {
+		return When{}
+	}
+	return When{Ago: Ago(t, now), Clock: Clock(t, now), ISO: ISO(t)}
+}
+
+// ISO is t as the browser reads it: RFC 3339 in UTC, to the millisecond.
+func ISO(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
+
+// Ago says how long before now t was: "just now", "18 min ago", "1 d 7 h ago".
+// A moment in the future, which a wrong clock can produce, is "just now"; a zero
+// t is "never".
+func Ago(t, now time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	d := now.Sub(t)
+	if d < time.Minute {
+		return "just now"
+	}
+	return Span(d) + " ago"
+}
+
+// Span is a length of time to the minute, its two largest units: "4 min",
+// "2 h 51 min", "1 d 7 h", "26 d". Less than a minute is given in seconds.
+func Span(d time.Duration) string {
+	if d < time.Minute {
+		return Duration(d)
+	}
+	m := int64(d / time.Minute)
+	h, days := m/60, m/(24*60)
+	switch {
+	case m < 60:
+		return fmt.Sprintf("%d min", m)
+	case days == 0 && m%60 != 0 && h < 10:
+		return fmt.Sprintf("%d h %d min", h, m%60)
+	case days == 0:
+		return fmt.Sprintf("%d h", h)
+	case days < 7 && h%24 != 0:
+		return fmt.Sprintf("%d d %d h", days, h%24)
+	}
+	return fmt.Sprintf("%d d", days)
+}
+
+// Duration is how long something took: "under 1 s", "38 s", "4 min 2 s",
+// "2 h 51 min", "1 d 7 h".
+func Duration(d time.Duration) string {
+	if d < time.Second {
+		return "under 1 s"
+	}
+	s := int64(d / time.Second)
+	switch {
+	case s < 60:
+		return fmt.Sprintf("%d s", s)
+	case s < 3600 && s%60 == 0:
+		return fmt.Sprintf("%d min", s/60)
+	case s < 3600:
+		return fmt.Sprintf("%d min %d s", s/60, s%60)
+	case s < 86400 && s/60%60 == 0:
+		return fmt.Sprintf("%d h", s/3600)
+	case s < 86400:
+		return fmt.Sprintf("%d h %d min", s/3600, s/60%60)
+	case s/3600%24 == 0:
+		return fmt.Sprintf("%d d", s/86400)
+	}
+	return fmt.Sprintf("%d d %d h", s/86400, s/3600%24)
+}
+
+// Clock is t as a clock or calendar near now would say it, in now's zone: the
+// time alone for today, the weekday with it inside a week, then the date.
+func Clock(t, now time.Time) string {
+	t = t.In(now.Location())
+	y, m, d := now.Date()
+	midnight := time.Date(y, m, d, 0, 0, 0, 0, now.Location())
+	switch {
+	case !t.Before(midnight) && t.Before(midnight.AddDate(0, 0, 1)):
+		return t.Format("15:04")
+	case t.Before(midnight) && !t.Before(midnight.AddDate(0, 0, -6)):
+		return t.Format("Mon 15:04")
+	case t.Year() == y:
+		return t.Format("2 Jan 15:04")
+	}
+	return t.Format("2 Jan 2006")
+}
+
+// ClockSeconds is the time of day to the second, in zone: what a log line shows.
+func ClockSeconds(t time.Time, zone *time.Location) string { return t.In(zone).Format("15:04:05") }
+
+var units = [...]string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+
+// Bytes is a size in binary units with three figures: "0 B", "12.1 MiB", "206 GiB".
+func Bytes(n uint64) string {
+	v, u := scale(n)
+	return v + " " + units[u]
+}
+
+// BytesOf is a part of a whole, the unit said once where both share it:
+// "31.2 of 38.4 GiB", "900 MiB of 4.20 TiB".
+func BytesOf(part, whole uint64) string {
+	p, pu := scale(part)
+	w, wu := scale(whole)
+	if pu == wu {
+		return p + " of " + w + " " + units[wu]
+	}
+	return p + " " + units[pu] + " of " + w + " " + units[wu]
+}
+
+func scale(n uint64) (string, int) {
+	if n < 1024 {
+		return strconv.FormatUint(n, 10), 0
+	}
+	v, u := float64(n), 0
+	// 999.5 would print as 1000: take the next unit instead.
+	for v >= 999.5 && u < len(units)-1 {
+		v /= 1024
+		u++
+	}
+	switch {
+	case v < 9.995:
+		return strconv.FormatFloat(v, 'f', 2, 64), u
+	case v < 99.95:
+		return strconv.FormatFloat(v, 'f', 1, 64), u
+	}
+	return strconv.FormatFloat(v, 'f', 0, 64), u
+}
+
+// Number is n with its thousands set apart: "486,113".
+func Number(n uint64) string {
+	s := strconv.FormatUint(n, 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// Count is a number and its noun: "1 file", "486,113 files".
+func Count(n uint64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return Number(n) + " " + many
+}
+
+// Percent is done of total from 0 to 100 to one decimal, never 100 before it is
+// all done. A total of zero is zero per cent.
+func Percent(done, total uint64) float64 {
+	if total == 0 {
+		return 0
+	}
+	if done >= total {
+		return 100
+	}
+	return math.Min(math.Floor(float64(done)/float64(total)*1000)/10, 99.9)
+}
+
+// Left says how much longer a job takes, "3 h 41 min left"; "" where that is not
+// known.
+func Left(d time.Duration) string {
+	if d <= 0 {
+		return ""
+	}
+	return Duration(d) + " left"
+}
+
+// Visible makes foreign text safe to look at. Terminal colours are dropped; other
+// control characters and the invisible ones that reorder or hide text (a file
+// name may hold any of them) become what Go would write for them, so nothing on
+// a page pretends to be something else. Tabs stay. Invalid UTF-8 becomes the
+// replacement character.
+func Visible(s string) string {
+	if !strings.ContainsFunc(s, deceives) {
+		return strings.ToValidUTF8(s, "\uFFFD")
+	}
+	s = strings.ToValidUTF8(dropCSI(s), "\uFFFD")
+	var b strings.Builder
+	for _, r := range s {
+		if !deceives(r) {
+			b.WriteRune(r)
+			continue
+		}
+		q := strconv.QuoteRuneToASCII(r)
+		b.WriteString(q[1 : len(q)-1])
+	}
+	return b.String()
+}
+
+func deceives(r rune) bool {
+	switch {
+	case r == '\t':
+		return false
+	case unicode.IsControl(r):
+		return true
+	case r == '\u200d' || r == '\u200c': // joiners: scripts and emoji need them
+		return false
+	case unicode.Is(unicode.Cf, r), unicode.Is(unicode.Zl, r), unicode.Is(unicode.Zp, r):
+		return true
+	}
+	return false
+}
+
+// dropCSI removes the escape sequences a terminal would take for colour and
+// cursor: ESC [ parameters final.
+func dropCSI(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] != 0x1b || i+1 >= len(s) || s[i+1] != '[' {
+			b.WriteByte(s[i])
+			continue
+		}
+		j := i + 2
+		for j < len(s) && s[j] >= 0x20 && s[j] <= 0x3f {
+			j++
+		}
+		if j >= len(s) || s[j] < 0x40 || s[j] > 0x7e {
+			b.WriteByte(s[i])
+			continue
+		}
+		i = j
+	}
+	return b.String()
+}
+
+// ElementID is the id of the page element that shows one thing, "host-attic".
+// Whatever could not stand in a CSS selector is written out in hexadecimal, so
+// different keys give different ids.
+func ElementID(kind, key string) string {
+	var b strings.Builder
+	b.WriteString(kind)
+	b.WriteByte('-')
+	for i := 0; i < len(key); i++ {
+		c := key[i]
+		if c == '-' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' {
+			b.WriteByte(c)
+			continue
+		}
+		fmt.Fprintf(&b, "_%02x", c)
+	}
+	return b.String()
+}
