@@ -1,0 +1,428 @@
+// Package broker is an embedded MQTT broker behind a listener of our own.
+//
+// Mochi does the routing; everything that faces a stranger is here: deadlines
+// for the TLS handshake and the CONNECT, a write deadline, caps on packets,
+// connections, topics and subscriptions, a wall that turns a panic over one
+// client's packet into the end of that client alone, and one gate, Authorise,
+// that decides once per connection what it may do. What the gate does not
+// allow is refused.
+//
+// A broker is a pipe. Sessions are always clean, nothing is stored, and every
+// queue is bounded: a subscriber that does not keep up loses messages, QoS 1
+// included. Whoever needs certainty keeps its own books and sends again.
+//
+// Nothing outside this package knows which broker is inside it. It starts and
+// stops with Run, takes connections from Serve or Attach, drops them with Kick,
+// and talks through Publish and Received.
+package broker
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// The MQTT versions a broker may speak, as they stand in a CONNECT.
+const (
+	MQTT311 byte = 4
+	MQTT5   byte = 5
+)
+
+var (
+	// ErrClosed is returned by a broker whose Run has ended or is ending.
+	ErrClosed = errors.New("broker is closed")
+
+	// ErrBadPassword is what Authorise returns, wrapped or not, for a wrong user
+	// name or password. The client is told so (CONNACK 4); every other error says
+	// "not authorised" (CONNACK 5).
+	ErrBadPassword = errors.New("bad user name or password")
+
+	// ErrTopic refuses a topic that cannot be published to: empty, with
+	// wildcards, beginning with "$", of too many levels or too long.
+	ErrTopic = errors.New("not a topic to publish to")
+
+	// ErrTooLarge refuses a message larger than Limits.PacketSize.
+	ErrTooLarge = errors.New("message is larger than the packet limit")
+)
+
+// Config is what a broker needs to know. Only Authorise has no useful default:
+// without it everybody is refused.
+type Config struct {
+	Name     string // "agents" or "public", for logs
+	Log      *slog.Logger
+	Limits   Limits // DefaultAgents when zero
+	Versions []byte // accepted MQTT versions; MQTT311 alone when empty
+
+	// Authorise is the one gate. It is called once per connection, on that
+	// connection's goroutine, and may take its time. An error refuses the client.
+	Authorise func(Connect) (Rights, error)
+
+	// Received is given every message a client publishes, wills included, before
+	// the client's acknowledgement is written. Messages of one client arrive in
+	// order; those of different clients arrive at once. It runs on the publishing
+	// client's goroutine and may block, which holds up that client and nobody
+	// else; it must return when the broker's context ends. The payload is shared
+	// with the broker and must not be changed.
+	//
+	// What Publish sends does not come back here.
+	Received func(Message)
+}
+
+// Limits are all the numbers of a broker. A limit of zero means none, unless it says otherwise.
+type Limits struct {
+	Handshake time.Duration // for the whole TLS handshake
+	Connect   time.Duration // from there to the end of the CONNECT packet
+	Write     time.Duration // for every 16 KiB the client takes off our hands
+	Close     time.Duration // for Run to end once its context has
+
+	PacketSize  int // bytes, checked before anything is allocated for the packet
+	Levels      int // in a topic or filter
+	Connections int // at once, the ones still in the handshake included
+	PerAddress  int // the same, per IPv4 address or IPv6 /64
+
+	// WriteQueue is how many messages wait for one client, Inflight how many QoS 1
+	// messages it may leave unacknowledged; at most 65,535 each. Beyond either,
+	// messages to that client are dropped. A queue costs 8 bytes per place from the
+	// first byte of a connection, so a long one wants few Connections.
+	WriteQueue, Inflight int
+
+	// Subscriptions is how many filters one client may hold.
+	Subscriptions int
+
+	// Keep-alive intervals a client may ask for. A MinKeepAlive of zero also
+	// admits the client that asks for none; the system's TCP keep-alive must then
+	// find the dead ones.
+	MinKeepAlive, MaxKeepAlive time.Duration
+}
+
+// DefaultAgents are the limits for a fleet: many connections, short queues.
+func DefaultAgents() Limits {
+	return Limits{
+		Handshake: 3 * time.Second, Connect: 3 * time.Second, Write: 5 * time.Second, Close: 5 * time.Second,
+		PacketSize: 256 << 10, Levels: 10, Connections: 4096, PerAddress: 1024,
+		WriteQueue: 128, Inflight: 1024, Subscriptions: 32,
+		MinKeepAlive: 10 * time.Second, MaxKeepAlive: 600 * time.Second,
+	}
+}
+
+// DefaultPublic are the limits for consumers such as Home Assistant: few of
+// them, each with room for every retained message one filter can match. They
+// often share one address, so there is no cap per address.
+func DefaultPublic() Limits {
+	l := DefaultAgents()
+	l.Connections, l.PerAddress = 100, 0
+	l.WriteQueue, l.Inflight, l.Subscriptions = math.MaxUint16, math.MaxUint16, 1024
+	l.MinKeepAlive, l.MaxKeepAlive = 0, 1800*time.Second
+	return l
+}
+
+// Connect is what a client says of itself, and what its certificate proves.
+type Connect struct {
+	ClientID string // "" when the client leaves the choice to us
+	User     string
+	Password []byte
+
+	// Certificate is the client's, verified by the listener's TLS configuration;
+	// nil when it has shown none.
+	Certificate *x509.Certificate
+
+	Remote  net.Addr
+	Version byte  // MQTT311 or MQTT5
+	Will    *Will // nil for none
+}
+
+// Will is what a client asks us to publish when its connection breaks.
+type Will struct {
+	Topic   string
+	Payload []byte
+	QoS     byte
+	Retain  bool
+}
+
+// Message is one message a client has published.
+type Message struct {
+	Name     string // the publisher's Rights.Name
+	ClientID string // and its client id
+	Topic    string
+	Payload  []byte
+	QoS      byte
+	Retain   bool
+	Will     bool // published by us, on behalf of a client whose connection broke
+}
+
+// Connection describes a client that is connected now.
+type Connection struct {
+	Name, ClientID, Remote string
+	Version                byte
+	Since                  time.Time
+}
+
+// Stats count since New, except Connected.
+type Stats struct {
+	Connected int64 // now
+	Refused   int64 // connections that never became a client: over a cap, failed handshake, no rights
+	Denied    int64 // publishes and subscribes outside a client's rights
+	Dropped   int64 // messages not delivered because a client's queue or inflight window was full
+	Panics    int64 // recovered; each cost one client its connection
+}
+
+// Broker is one embedded broker. Its methods may be called from any goroutine.
+type Broker struct {
+	cfg    Config
+	server *mqtt.Server
+
+	refused, denied, dropped, panics atomic.Int64
+
+	mu       sync.Mutex
+	conns    map[*conn]struct{}
+	admitted int            // connections that hold a place
+	places   map[string]int // the same by address
+	closing  atomic.Bool    // set under mu
+	wg       sync.WaitGroup // one for every conn; nothing is added once closing
+
+	// tables is held while a client enters or leaves Mochi's tables. Without it,
+	// one that leaves can delete its successor of the same client id, which then
+	// stays connected and hears nothing.
+	tables sync.Mutex
+
+	// retained is held while a retained message is stored, and shared by those
+	// that look for retained messages on behalf of a new subscription. Mochi leaves
+	// that to chance.
+	retained sync.RWMutex
+}
+
+// New builds a broker. It owns no goroutine until Run.
+func New(cfg Config) (*Broker, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	cfg.Log = cfg.Log.With("broker", cfg.Name)
+	if cfg.Limits == (Limits{}) {
+		cfg.Limits = DefaultAgents()
+	}
+	if len(cfg.Versions) == 0 {
+		cfg.Versions = []byte{MQTT311}
+	}
+	for _, n := range []int{cfg.Limits.WriteQueue, cfg.Limits.Inflight} {
+		if n < 1 || n > math.MaxUint16 {
+			return nil, fmt.Errorf("broker %s: write queue and inflight must be between 1 and 65535, not %d", cfg.Name, n)
+		}
+	}
+	if cfg.Limits.PacketSize < 0 || cfg.Limits.PacketSize > math.MaxInt32 {
+		return nil, fmt.Errorf("broker %s: packet size %d is out of range", cfg.Name, cfg.Limits.PacketSize)
+	}
+	if cfg.Limits.MaxKeepAlive > 43690*time.Second {
+		return nil, fmt.Errorf("broker %s: a keep-alive above 43690 s overflows", cfg.Name) // Mochi takes half of it more, in 16 bits
+	}
+
+	caps := mqtt.NewDefaultServerCapabilities()
+	caps.MinimumProtocolVersion = MQTT311
+	caps.MaximumMessageExpiryInterval = 0 // otherwise retained messages vanish after a day
+	caps.MaximumSessionExpiryInterval = 0
+	caps.MaximumClientWritesPending = int32(cfg.Limits.WriteQueue)
+	caps.MaximumInflight = uint16(cfg.Limits.Inflight)
+	caps.MaximumPacketSize = uint32(cfg.Limits.PacketSize)
+	caps.TopicAliasMaximum = 0 // rights are checked on topics, not on their aliases
+	caps.SharedSubAvailable = 0
+
+	b := &Broker{
+		cfg: cfg,
+		server: mqtt.New(&mqtt.Options{
+			Capabilities:           caps,
+			InlineClient:           true,
+			SysTopicResendInterval: 60, // each time stops the world to count memory
+			Logger:                 slog.New(&quiet{cfg.Log.Handler()}),
+		}),
+		conns:  map[*conn]struct{}{},
+		places: map[string]int{},
+	}
+	// One hook only: Mochi asks all of them and is content with a single yes.
+	if err := b.server.AddHook(&hook{broker: b}, nil); err != nil {
+		return nil, fmt.Errorf("broker %s: %w", cfg.Name, err)
+	}
+	return b, nil
+}
+
+// Run keeps the broker going until ctx ends, then closes every connection and
+// returns when the last goroutine of the broker has. It returns an error if that
+// takes longer than Limits.Close. A broker runs once.
+func (b *Broker) Run(ctx context.Context) error {
+	if err := b.server.Serve(); err != nil {
+		return fmt.Errorf("start broker %s: %w", b.cfg.Name, err)
+	}
+	<-ctx.Done()
+
+	b.mu.Lock()
+	b.closing.Store(true)
+	last := slices.Collect(maps.Keys(b.conns))
+	b.mu.Unlock()
+	for _, c := range last {
+		c.abort()
+	}
+
+	closed := make(chan error, 1)
+	go func() {
+		b.wg.Wait() // Mochi must not be closed under its clients: it can wait for them for ever
+		closed <- b.server.Close()
+	}()
+	limit := time.NewTimer(b.cfg.Limits.Close)
+	defer limit.Stop()
+	select {
+	case err := <-closed:
+		return err
+	case <-limit.C:
+		return fmt.Errorf("broker %s: %d connections have not ended within %v", b.cfg.Name, b.Stats().Connected, b.cfg.Limits.Close)
+	}
+}
+
+// Publish sends a message to everyone subscribed. It does not wait for anybody:
+// a subscriber whose queue is full does not get it, and nil means no more than
+// that the broker took it.
+func (b *Broker) Publish(topic string, payload []byte, qos byte, retain bool) error {
+	if strings.HasPrefix(topic, "$") || strings.ContainsAny(topic, "+#") || !valid(topic, b.cfg.Limits.Levels) {
+		return fmt.Errorf("publish to %q: %w", topic, ErrTopic)
+	}
+	if b.cfg.Limits.PacketSize > 0 && len(topic)+len(payload)+16 > b.cfg.Limits.PacketSize {
+		return fmt.Errorf("publish %d bytes to %s: %w", len(payload), topic, ErrTooLarge)
+	}
+	if qos > 1 {
+		return fmt.Errorf("publish to %s: QoS %d is not 0 or 1", topic, qos)
+	}
+	if b.closing.Load() {
+		return ErrClosed
+	}
+	return b.server.Publish(topic, payload, retain, qos)
+}
+
+// Kick closes every connection whose Rights.Name is name, without telling it
+// why, and returns how many there were. A connection that is being authorised
+// meanwhile is refused, so withdraw the right first and kick after. Wills of
+// kicked clients are published.
+func (b *Broker) Kick(name string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 0
+	for c := range b.conns {
+		switch {
+		case c.authorising:
+			c.kicked = append(c.kicked, name)
+		case c.rights != nil && c.rights.Name == name:
+			c.Close()
+			n++
+		}
+	}
+	return n
+}
+
+// Connections lists the connected clients by name and client id.
+func (b *Broker) Connections() []Connection {
+	b.mu.Lock()
+	var all []Connection
+	for c := range b.conns {
+		if c.rights != nil {
+			all = append(all, Connection{c.rights.Name, c.id, c.RemoteAddr().String(), c.version, c.since})
+		}
+	}
+	b.mu.Unlock()
+	slices.SortFunc(all, func(x, y Connection) int {
+		if n := strings.Compare(x.Name, y.Name); n != 0 {
+			return n
+		}
+		return strings.Compare(x.ClientID, y.ClientID)
+	})
+	return all
+}
+
+// Stats returns the counters.
+func (b *Broker) Stats() Stats {
+	b.mu.Lock()
+	connected := int64(0)
+	for c := range b.conns {
+		if c.rights != nil {
+			connected++
+		}
+	}
+	b.mu.Unlock()
+	return Stats{
+		Connected: connected,
+		Refused:   b.refused.Load(),
+		Denied:    b.denied.Load(),
+		Dropped:   b.dropped.Load() + atomic.LoadInt64(&b.server.Info.InflightDropped),
+		Panics:    b.panics.Load(),
+	}
+}
+
+// received hands a client's message to its reader. While the broker is closing
+// there is none any more.
+func (b *Broker) received(m Message) {
+	if b.cfg.Received != nil && !strings.HasPrefix(m.Topic, "$") && !b.closing.Load() {
+		b.cfg.Received(m)
+	}
+}
+
+// bury finishes what Mochi leaves undone when a connection ends by a panic, or
+// while its CONNACK is written: the client leaves the tables and its will is
+// published.
+func (b *Broker) bury(c *conn) {
+	b.strike(c)
+	if !c.entered || c.leaving || c.willed {
+		return
+	}
+	w := c.client.Properties.Will
+	if w.Flag == 0 || w.TopicName != c.rights.will {
+		return
+	}
+	// An inline client of the same id: it needs no rights, and whoever receives the
+	// message sees it come from where it did.
+	sender := b.server.NewClient(nil, "", c.id, true)
+	err := b.server.InjectPacket(sender, packets.Packet{
+		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: w.Qos, Retain: w.Retain},
+		TopicName:   w.TopicName,
+		Payload:     w.Payload,
+		PacketID:    uint16(w.Qos), // Mochi wants one if and only if the QoS is above 0
+		Properties:  packets.Properties{User: w.User},
+	})
+	if err != nil {
+		b.cfg.Log.Error("will not published", "name", c.rights.Name, "client", c.id, "err", err)
+	}
+	b.received(Message{
+		Name: c.rights.Name, ClientID: c.id, Topic: w.TopicName, Payload: w.Payload,
+		QoS: w.Qos, Retain: w.Retain, Will: true,
+	})
+}
+
+// strike releases what c holds and takes its client out of Mochi's tables.
+func (b *Broker) strike(c *conn) {
+	if c.scanning {
+		b.retained.RUnlock()
+	}
+	if c.retaining {
+		b.retained.Unlock()
+	}
+	if !c.entering && !c.leaving {
+		b.tables.Lock()
+	}
+	defer b.tables.Unlock()
+	cl := c.client
+	if cl == nil {
+		return
+	}
+	if current, ok := b.server.Clients.Get(cl.ID); ok && current == cl {
+		b.server.UnsubscribeClient(cl)
+		cl.ClearInflights()
+		b.server.Clients.Delete(cl.ID)
+	}
+}

@@ -1,0 +1,295 @@
+package broker
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+)
+
+const (
+	// backlog is how many bytes may wait for a client's socket before whoever has
+	// more to say to it waits too.
+	backlog = 64 << 10
+
+	// chunk is what a client must take within Limits.Write.
+	chunk = 16 << 10
+
+	// refusalsLogged is how many of one connection's refusals are logged; all are counted.
+	refusalsLogged = 8
+)
+
+// errPanic ends a client whose packet, or whose reader's handling of it, panicked.
+var errPanic = errors.New("panic")
+
+// conn is a client's connection as Mochi sees it.
+//
+// Mochi writes under a lock that its publishers need, so one client that does
+// not read would hold up everybody. A Write here never blocks: it queues, and a
+// goroutine that lives as long as there is something to write does the writing.
+// room, which Mochi reaches before it takes that lock, is where one waits.
+type conn struct {
+	net.Conn          // what MQTT is spoken over, TLS or not
+	raw      net.Conn // the socket beneath
+	broker   *Broker
+	since    time.Time
+
+	// Written under broker.mu before Mochi knows the client; read freely after.
+	rights  *rights
+	id      string
+	version byte
+
+	// Guarded by broker.mu.
+	authorising bool
+	kicked      []string // names kicked while authorising
+
+	// Of the connection's own goroutine.
+	client    *mqtt.Client
+	ackID     uint16 // of the SUBSCRIBE or UNSUBSCRIBE being processed
+	entering  bool   // holds broker.tables on the way in
+	entered   bool   // is or was a client
+	leaving   bool   // holds broker.tables on the way out
+	willed    bool   // its will was due and has been dealt with
+	scanning  bool   // shares broker.retained
+	retaining bool   // holds broker.retained
+
+	refusals   atomic.Int64
+	overflowed atomic.Bool
+
+	mu      sync.Mutex
+	drained sync.Cond     // on mu: out was taken, or the connection is closed
+	out     []byte        // to be written
+	writing bool          // the writing goroutine lives
+	closed  bool          // nothing more goes in; what is in out still goes out
+	muted   bool          // nothing more goes in, and nobody is told
+	gone    chan struct{} // closed with the socket
+}
+
+// Attach serves one client that came by another way than Serve, such as a
+// WebSocket, and returns when it is gone; it closes nc. The same limits apply,
+// except the one on the TLS handshake.
+func (b *Broker) Attach(nc net.Conn) error {
+	release, ok := b.place(nc.RemoteAddr())
+	if !ok {
+		nc.Close()
+		return errors.New("too many connections")
+	}
+	defer release()
+	return b.attach(nc, nc)
+}
+
+func (b *Broker) attach(nc, raw net.Conn) error {
+	c := &conn{Conn: nc, raw: raw, broker: b, since: time.Now(), gone: make(chan struct{})}
+	c.drained.L = &c.mu
+	b.mu.Lock()
+	if b.closing.Load() {
+		b.mu.Unlock()
+		raw.Close()
+		return ErrClosed
+	}
+	b.conns[c] = struct{}{}
+	b.wg.Add(1)
+	b.mu.Unlock()
+	defer b.wg.Done()
+
+	if b.cfg.Limits.Connect > 0 {
+		_ = nc.SetReadDeadline(c.since.Add(b.cfg.Limits.Connect)) // Mochi sets its own once it has the CONNECT
+	}
+	err := c.guard(func() error { return b.server.EstablishConnection("", c) })
+	c.Close()
+	_ = c.guard(func() error { b.bury(c); return nil })
+
+	b.mu.Lock()
+	delete(b.conns, c)
+	b.mu.Unlock()
+	<-c.gone
+
+	attrs := []any{"remote", nc.RemoteAddr().String()}
+	if c.client != nil {
+		attrs = append(attrs, "client", c.client.ID)
+	}
+	if c.rights == nil {
+		b.refused.Add(1)
+		level := slog.LevelWarn
+		if c.client == nil { // not even a CONNECT
+			level = slog.LevelDebug
+		}
+		b.cfg.Log.Log(context.Background(), level, "client refused", append(attrs, "err", err)...)
+		return err
+	}
+	b.cfg.Log.Info("client disconnected", append(attrs, "name", c.rights.Name, "err", err)...)
+	return err
+}
+
+// guard is the wall round a connection. The value of a panic may quote a
+// payload, so only the trace is logged.
+func (c *conn) guard(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.broker.panics.Add(1)
+			c.broker.cfg.Log.Error("recovered a panic; the client is cut off",
+				"remote", c.RemoteAddr().String(), "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			err = errPanic
+		}
+	}()
+	return f()
+}
+
+// denied counts and logs something outside the client's rights.
+func (c *conn) denied(what, topic string) {
+	c.broker.denied.Add(1)
+	if c.refusals.Add(1) > refusalsLogged {
+		return
+	}
+	if len(topic) > 256 {
+		topic = topic[:256]
+	}
+	c.broker.cfg.Log.Warn("refused: outside the client's rights", "what", what, "topic", topic, "name", c.rights.Name, "client", c.id)
+}
+
+func (c *conn) certificate() *x509.Certificate {
+	t, ok := c.Conn.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	if chains := t.ConnectionState().VerifiedChains; len(chains) > 0 {
+		return chains[0][0]
+	}
+	return nil
+}
+
+// SetDeadline moves the reading deadline. Mochi renews it with every packet a
+// client sends, which must not excuse a client that does not read.
+func (c *conn) SetDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return net.ErrClosed
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+// Write takes p without waiting for the client.
+func (c *conn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.muted {
+		return len(p), nil
+	}
+	if c.closed {
+		return 0, net.ErrClosed
+	}
+	c.out = append(c.out, p...)
+	c.wake()
+	return len(p), nil
+}
+
+// room waits until there is room for another packet, or nobody will read it.
+func (c *conn) room() {
+	c.mu.Lock()
+	for len(c.out) >= backlog && !c.closed && !c.muted {
+		c.drained.Wait()
+	}
+	c.mu.Unlock()
+}
+
+// mute discards whatever is written from now on.
+func (c *conn) mute() {
+	c.mu.Lock()
+	c.muted = true
+	c.drained.Broadcast()
+	c.mu.Unlock()
+}
+
+func (c *conn) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// Close ends reading at once and the connection as soon as the client has taken
+// what was written. It does not wait for that.
+func (c *conn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil
+	}
+	c.closed = true
+	c.drained.Broadcast()
+	_ = c.Conn.SetReadDeadline(time.Unix(1, 0))
+	c.wake()
+	return nil
+}
+
+// abort closes the socket without further ado.
+func (c *conn) abort() {
+	c.Close()
+	c.raw.Close()
+}
+
+// wake starts the writing goroutine; it ends when there is nothing left to do.
+func (c *conn) wake() {
+	if !c.writing {
+		c.writing = true
+		go c.write()
+	}
+}
+
+func (c *conn) write() {
+	var spare []byte
+	for {
+		c.mu.Lock()
+		p := c.out
+		c.out = spare[:0]
+		c.drained.Broadcast()
+		if len(p) == 0 {
+			done := c.closed
+			if c.out = nil; !done {
+				c.writing = false
+			}
+			c.mu.Unlock()
+			if done {
+				c.end(true)
+			}
+			return
+		}
+		c.mu.Unlock()
+
+		for rest := p; len(rest) > 0; {
+			n := min(len(rest), chunk)
+			if c.broker.cfg.Limits.Write > 0 {
+				_ = c.Conn.SetWriteDeadline(time.Now().Add(c.broker.cfg.Limits.Write))
+			}
+			if _, err := c.Conn.Write(rest[:n]); err != nil {
+				c.end(false)
+				return
+			}
+			rest = rest[n:]
+		}
+		spare = p
+	}
+}
+
+// end closes the socket, with a word of goodbye to a client that still listens.
+// The writing goroutine ends here and is never started again.
+func (c *conn) end(goodbye bool) {
+	c.mu.Lock()
+	c.closed, c.out = true, nil
+	c.drained.Broadcast()
+	c.mu.Unlock()
+	if goodbye {
+		c.Conn.Close()
+	}
+	c.raw.Close()
+	close(c.gone)
+}

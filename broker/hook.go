@@ -1,0 +1,348 @@
+package broker
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// hook is where Mochi asks us. Methods run on the goroutine of the client they
+// are given, except where they say otherwise.
+type hook struct {
+	mqtt.HookBase
+	broker *Broker
+}
+
+func (h *hook) ID() string { return "broker" }
+
+func (h *hook) Provides(b byte) bool {
+	switch b {
+	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnSessionEstablished, mqtt.OnDisconnect, mqtt.OnACLCheck,
+		mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnPacketSent, mqtt.OnPacketProcessed,
+		mqtt.OnSubscribe, mqtt.OnPublish, mqtt.OnPublishDropped, mqtt.OnRetainMessage,
+		mqtt.OnWill, mqtt.OnWillSent:
+		return true
+	}
+	return false
+}
+
+// connOf returns the connection under a client, nil for Mochi's inline one.
+func connOf(cl *mqtt.Client) *conn {
+	c, _ := cl.Net.Conn.(*conn)
+	return c
+}
+
+// A refusal is the answer to a CONNECT: its code in MQTT 3.1.1 and 5, and what the log says.
+type refusal struct {
+	v4, v5 byte
+	error
+}
+
+func refuse(v4, v5 byte, why string) *refusal { return &refusal{v4, v5, errors.New(why)} }
+
+// OnConnect decides over a CONNECT. Mochi would drop a refused client without a
+// word, so the answer is written here.
+func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
+	c := connOf(cl)
+	no := h.admit(c, cl, pk)
+	if no == nil {
+		return nil
+	}
+	code := no.v4
+	if cl.Properties.ProtocolVersion == MQTT5 {
+		code = no.v5
+	}
+	_ = cl.WritePacket(packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Connack}, ReasonCode: code})
+	return no
+}
+
+// admit lets a client in. It then holds tables until the client has entered
+// Mochi's, which is when its CONNACK is written.
+func (h *hook) admit(c *conn, cl *mqtt.Client, pk packets.Packet) *refusal {
+	b, limits := h.broker, h.broker.cfg.Limits
+	if !slices.Contains(b.cfg.Versions, pk.ProtocolVersion) {
+		return refuse(1, 0x84, "MQTT version is not accepted")
+	}
+	if cl.ID == mqtt.InlineClientId {
+		return refuse(2, 0x85, "client id belongs to the broker")
+	}
+	keepAlive := time.Duration(pk.Connect.Keepalive) * time.Second
+	if keepAlive < limits.MinKeepAlive || limits.MaxKeepAlive > 0 && keepAlive > limits.MaxKeepAlive {
+		return refuse(5, 0x87, "keep-alive is out of bounds")
+	}
+	who := Connect{
+		ClientID: pk.Connect.ClientIdentifier, User: string(pk.Connect.Username), Password: pk.Connect.Password,
+		Certificate: c.certificate(), Remote: c.RemoteAddr(), Version: pk.ProtocolVersion,
+	}
+	if pk.Connect.WillFlag {
+		who.Will = &Will{pk.Connect.WillTopic, pk.Connect.WillPayload, pk.Connect.WillQos, pk.Connect.WillRetain}
+	}
+	granted, no := h.authorise(c, who)
+	if no != nil {
+		return no
+	}
+
+	cl.Properties.Clean = true
+	// A session that ends with its connection sends its will there and then.
+	cl.Properties.Will.WillDelayInterval = 0
+	// An alias is lost with the message that introduced it when a queue overflows.
+	cl.Properties.Props.TopicAliasMaximum = 0
+	// Mochi's flow control can deadlock with a publisher. A client that asks for it
+	// is served with QoS 0 instead, see OnSubscribe.
+	cl.State.Inflight.ResetSendQuota(0)
+
+	b.tables.Lock()
+	if no := h.enter(c, cl, pk.ProtocolVersion, granted); no != nil {
+		b.tables.Unlock()
+		return no
+	}
+	c.entering = true
+	return nil
+}
+
+// enter settles whose connection this is. The caller holds tables.
+func (h *hook) enter(c *conn, cl *mqtt.Client, version byte, granted *rights) *refusal {
+	b := h.broker
+	if other, ok := b.server.Clients.Get(cl.ID); ok {
+		if rival := connOf(other); rival == nil || rival.rights.Name != granted.Name {
+			return refuse(2, 0x85, "client id is in use under another name")
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c.authorising = false
+	if b.closing.Load() || slices.Contains(c.kicked, granted.Name) {
+		return refuse(5, 0x87, "rights were withdrawn meanwhile")
+	}
+	c.rights, c.id, c.version = granted, cl.ID, version
+	return nil
+}
+
+func (h *hook) authorise(c *conn, who Connect) (*rights, *refusal) {
+	b := h.broker
+	b.mu.Lock()
+	c.authorising = true // until admit has either taken or refused the rights
+	b.mu.Unlock()
+	if b.cfg.Authorise == nil {
+		return nil, refuse(5, 0x87, "nobody is allowed in")
+	}
+	r, err := b.cfg.Authorise(who)
+	if errors.Is(err, ErrBadPassword) {
+		return nil, &refusal{4, 0x86, err}
+	}
+	if err != nil {
+		return nil, &refusal{5, 0x87, err}
+	}
+	granted, err := r.seal()
+	if err != nil {
+		return nil, &refusal{5, 0x87, err}
+	}
+	if w := who.Will; w != nil && (granted.will != w.Topic || !plain(w.Topic, b.cfg.Limits.Levels)) {
+		b.denied.Add(1)
+		return nil, refuse(5, 0x87, "will is for a topic of somebody else")
+	}
+	return granted, nil
+}
+
+// plain reports whether topic is one a client may ever publish to.
+func plain(topic string, levels int) bool {
+	return valid(topic, levels) && topic[0] != '$' && !strings.ContainsAny(topic, "+#")
+}
+
+// OnConnectAuthenticate repeats what OnConnect has decided.
+func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, _ packets.Packet) bool {
+	c := connOf(cl)
+	return c != nil && c.rights != nil
+}
+
+// OnACLCheck is asked about the topic of a publish, the filter of a subscribe,
+// and the topic of every message about to be delivered, the last on the
+// publisher's goroutine; so it takes no lock.
+func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
+	c := connOf(cl)
+	if c == nil || c.rights == nil {
+		return false
+	}
+	if write {
+		if plain(topic, h.broker.cfg.Limits.Levels) && within(topic, c.rights.publish) {
+			return true
+		}
+		c.denied("publish", topic)
+		return false
+	}
+	if valid(topic, h.broker.cfg.Limits.Levels) && within(topic, c.rights.subscribe) {
+		return true
+	}
+	c.denied("subscribe", topic)
+	return false
+}
+
+func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	c := connOf(cl)
+	if c.isClosed() {
+		return pk, packets.ErrRejectPacket // the rest of a kicked client's buffer
+	}
+	switch pk.FixedHeader.Type {
+	case packets.Connect:
+		if c.client == nil {
+			c.client = cl
+		}
+		pk.Connect.Clean = true
+	case packets.Subscribe, packets.Unsubscribe:
+		// Mochi keeps the packet ids of both directions in one table and refuses a
+		// SUBSCRIBE whose id happens to be that of a message it awaits an
+		// acknowledgement for. Id 0 is never in the table; the answer gets the real one.
+		if pk.PacketID > 0 {
+			c.ackID, pk.PacketID, pk.FixedHeader.Qos = pk.PacketID, 0, 0
+		}
+	}
+	return pk, nil
+}
+
+// OnPacketEncode comes before a packet is written: for a message on the client's
+// writing goroutine, for a DISCONNECT on whichever ends the client.
+func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	c := connOf(cl)
+	if c == nil {
+		return pk
+	}
+	switch pk.FixedHeader.Type {
+	case packets.Connack:
+		if c.entering {
+			c.entering, c.entered = false, true
+			h.broker.tables.Unlock()
+		}
+	case packets.Suback, packets.Unsuback:
+		pk.PacketID = c.ackID
+		c.room()
+	case packets.Disconnect:
+		if cl.Properties.ProtocolVersion < MQTT5 {
+			c.mute() // MQTT 3.1.1 has no such packet from a server
+		}
+	default:
+		c.room()
+	}
+	return pk
+}
+
+// OnPacketSent comes after a packet was written. Between the answer to a
+// SUBSCRIBE and the end of its processing Mochi looks for retained messages.
+func (h *hook) OnPacketSent(cl *mqtt.Client, pk packets.Packet, _ []byte) {
+	if pk.FixedHeader.Type == packets.Suback {
+		h.broker.retained.RLock()
+		connOf(cl).scanning = true
+	}
+}
+
+func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
+	c := connOf(cl)
+	h.broker.cfg.Log.Info("client connected", "name", c.rights.Name, "client", c.id, "remote", cl.Net.Remote)
+}
+
+func (h *hook) OnPacketProcessed(cl *mqtt.Client, pk packets.Packet, _ error) {
+	if c := connOf(cl); c != nil && c.scanning {
+		c.scanning = false
+		h.broker.retained.RUnlock()
+	}
+}
+
+// OnSubscribe caps how many filters a client holds, and the QoS of one that
+// wants flow control. A filter that is too many becomes an invalid one.
+func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	c := connOf(cl)
+	held := cl.State.Subscriptions.Len()
+	window := int(cl.Properties.Props.ReceiveMaximum) // 0: as many as we like
+	paced := window > 0 && window < h.broker.cfg.Limits.Inflight
+	for i := range pk.Filters {
+		s := &pk.Filters[i]
+		if _, again := cl.State.Subscriptions.Get(s.Filter); !again {
+			held++
+		}
+		if most := h.broker.cfg.Limits.Subscriptions; most > 0 && held > most {
+			c.denied("subscribe", s.Filter)
+			s.Filter = ""
+		}
+		if paced {
+			s.Qos = 0
+		}
+	}
+	return pk
+}
+
+// OnPublish comes after the rights were checked and before the message is
+// acknowledged, retained or delivered.
+func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	c := connOf(cl)
+	if c == nil { // our own
+		if pk.FixedHeader.Retain {
+			h.broker.retained.Lock()
+		}
+		return pk, nil
+	}
+	if pk.FixedHeader.Retain && !within(pk.TopicName, c.rights.retain) {
+		c.denied("retain", pk.TopicName)
+		c.Close()
+		return pk, packets.ErrRejectPacket
+	}
+	h.broker.received(Message{
+		Name: c.rights.Name, ClientID: c.id, Topic: pk.TopicName, Payload: pk.Payload,
+		QoS: pk.FixedHeader.Qos, Retain: pk.FixedHeader.Retain,
+	})
+	if pk.FixedHeader.Retain {
+		h.broker.retained.Lock()
+		c.retaining = true
+	}
+	return pk, nil
+}
+
+// OnRetainMessage follows OnPublish and OnWill as soon as the message is stored.
+func (h *hook) OnRetainMessage(cl *mqtt.Client, _ packets.Packet, _ int64) {
+	if c := connOf(cl); c != nil {
+		c.retaining = false
+	}
+	h.broker.retained.Unlock()
+}
+
+// OnPublishDropped runs on the publisher's goroutine.
+func (h *hook) OnPublishDropped(cl *mqtt.Client, _ packets.Packet) {
+	h.broker.dropped.Add(1)
+	if c := connOf(cl); c != nil && c.overflowed.CompareAndSwap(false, true) {
+		h.broker.cfg.Log.Warn("messages dropped: client does not keep up", "name", c.rights.Name, "client", c.id)
+	}
+}
+
+// OnWill checks a will once more when it is due. It cannot refuse one, so a
+// foreign will goes where nobody can listen.
+func (h *hook) OnWill(cl *mqtt.Client, w mqtt.Will) (mqtt.Will, error) {
+	c := connOf(cl)
+	c.willed = true
+	if w.TopicName != c.rights.will {
+		c.denied("will", w.TopicName)
+		return mqtt.Will{TopicName: "$refused"}, nil
+	}
+	if w.Retain {
+		h.broker.retained.Lock()
+		c.retaining = true
+	}
+	return w, nil
+}
+
+func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
+	if c := connOf(cl); c != nil {
+		h.broker.received(Message{
+			Name: c.rights.Name, ClientID: c.id, Topic: pk.TopicName, Payload: pk.Payload,
+			QoS: pk.FixedHeader.Qos, Retain: pk.FixedHeader.Retain, Will: true,
+		})
+	}
+}
+
+// OnDisconnect comes just before a client leaves Mochi's tables; bury lets go of
+// them.
+func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, _ bool) {
+	h.broker.tables.Lock()
+	connOf(cl).leaving = true
+}

@@ -1,0 +1,271 @@
+package broker
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// nuisances are the ways to keep a connection without being a client.
+func nuisances(w *world, ca *authority) map[string]func() *raw {
+	secure := func() *raw {
+		r := w.dial()
+		c := tls.Client(r.Conn, ca.client("mute"))
+		if err := c.Handshake(); err != nil {
+			w.t.Error(err)
+		}
+		return &raw{c, w.t}
+	}
+	return map[string]func() *raw{
+		"silent":                 w.dial,
+		"half a handshake":       func() *raw { r := w.dial(); r.send([]byte{22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3}); return r },
+		"garbage for a hello":    func() *raw { r := w.dial(); r.send([]byte("\xff\xfe\x00garbage that is no TLS")); return r },
+		"MQTT without TLS":       func() *raw { r := w.dial(); r.send(hello{id: "attic_1"}.packet()); return r },
+		"no CONNECT":             secure,
+		"half a CONNECT":         func() *raw { r := secure(); r.send(hello{id: "attic_1"}.packet()[:9]); return r },
+		"garbage for a CONNECT":  func() *raw { r := secure(); r.send([]byte("GET / HTTP/1.1\r\n\r\n")); return r },
+		"a length without end":   func() *raw { r := secure(); r.send([]byte{0x10, 0x80, 0x80, 0x80, 0x80, 0x80}); return r },
+		"a PUBLISH to begin":     func() *raw { r := secure(); r.send(publish("agent/attic/event", "x", 0, 0, false)); return r },
+		"a CONNECT without name": func() *raw { r := secure(); r.send([]byte{0x10, 2, 0, 0}); return r },
+	}
+}
+
+// sitOut sends in every nuisance at once and checks that each is gone in time
+// while a healthy client goes on.
+func sitOut(t *testing.T, limits Limits, within time.Duration) {
+	ca := newAuthority(t, "ours")
+	w := start(t, Config{Limits: limits}, ca.server(), nil)
+	healthy := w.paho(w.options("healthy_1", ca.client("healthy")))
+
+	var open sync.WaitGroup
+	for name, begin := range nuisances(w, ca) {
+		open.Go(func() {
+			began := time.Now()
+			r := begin()
+			r.expectClosed()
+			if took := time.Since(began); took > within {
+				t.Errorf("%s: closed after %v, want at most %v", name, took, within)
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { open.Wait(); close(done) }()
+	sent := 0
+	for {
+		w.must(healthy.Publish("agent/healthy/event", 1, false, fmt.Sprint(sent)))
+		sent++
+		select {
+		case <-done:
+			w.awaitMessage("agent/healthy/event", fmt.Sprint(sent-1))
+			if got := len(w.messages()); got != sent {
+				t.Errorf("received %d messages of the healthy client, want %d", got, sent)
+			}
+			return
+		default:
+		}
+	}
+}
+
+func TestNobodyMayKeepAConnectionForNothing(t *testing.T) {
+	sitOut(t, quick(), 2*time.Second)
+}
+
+func TestTheDefaultsAllowThreeSeconds(t *testing.T) {
+	if d := DefaultPublic(); d.Handshake != 3*time.Second || d.Connect != 3*time.Second {
+		t.Errorf("the public side allows %v and %v", d.Handshake, d.Connect)
+	}
+	sitOut(t, DefaultAgents(), 3500*time.Millisecond)
+}
+
+func TestOnlyOurOwnCertificatesPassTheHandshake(t *testing.T) {
+	ca, foreign := newAuthority(t, "ours"), newAuthority(t, "theirs")
+	names := make(chan string, 1)
+	w := start(t, Config{Authorise: func(c Connect) (Rights, error) {
+		names <- c.Certificate.Subject.CommonName
+		return anyHost(c)
+	}}, ca.server(), nil)
+
+	none, other := ca.client("attic"), foreign.client("attic")
+	none.Certificates = nil
+	other.RootCAs = ca.pool()
+	for name, conf := range map[string]*tls.Config{"none": none, "foreign": other} {
+		c := tls.Client(w.dial().Conn, conf)
+		_, _ = c.Write(hello{id: "attic_1"}.packet())
+		if n, err := c.Read(make([]byte, 1)); err == nil {
+			t.Errorf("%s: read %d bytes, want a refusal", name, n)
+		} else if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: still open", name)
+		}
+	}
+	await(t, func() error {
+		if got := w.Stats().Refused; got != 2 {
+			return fmt.Errorf("%d refused, want 2", got)
+		}
+		return nil
+	})
+	if len(names) != 0 {
+		t.Error("a client without our certificate came as far as the gate")
+	}
+	w.paho(w.options("attic_1", ca.client("attic")))
+	if got := <-names; got != "attic" {
+		t.Errorf("the gate saw certificate %q, want attic's", got)
+	}
+}
+
+func TestAnotherProtocolIsHandedOver(t *testing.T) {
+	ca := newAuthority(t, "ours")
+	limits := quick()
+	limits.Connections = 2
+	w := start(t, Config{Limits: limits}, ca.server(), map[string]func(net.Conn){
+		"http/1.1": func(c net.Conn) {
+			defer c.Close()
+			if _, ok := c.(*tls.Conn); !ok {
+				t.Errorf("handed over a %T", c)
+			}
+			b := make([]byte, 1)
+			if _, err := c.Read(b); err == nil { // longer than any deadline of ours
+				_, _ = c.Write(b)
+			}
+		},
+	})
+	conf := ca.client("browser")
+	conf.NextProtos = []string{"http/1.1"}
+	c := tls.Client(w.dial().Conn, conf)
+	if err := c.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	// A silent client is cut off by both deadlines meanwhile.
+	silent := w.dial()
+	silent.expectClosed()
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 1)
+	if _, err := c.Read(b); err != nil || b[0] != 'x' {
+		t.Errorf("read %q, %v from the one it was handed to", b, err)
+	}
+
+	mqtt := ca.client("attic")
+	mqtt.NextProtos = []string{"mqtt"}
+	w.paho(w.options("attic_1", mqtt))
+	conf.NextProtos = []string{"smtp"}
+	if err := tls.Client(w.dial().Conn, conf).Handshake(); err == nil {
+		t.Error("a protocol nobody speaks was accepted")
+	}
+}
+
+// starved is a listener that has run out of descriptors a few times.
+type starved struct {
+	net.Listener
+	left atomic.Int32
+}
+
+func (s *starved) Accept() (net.Conn, error) {
+	if s.left.Add(-1) >= 0 {
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept", syscall.EMFILE)}
+	}
+	return s.Listener.Accept()
+}
+
+func TestAcceptingSurvivesDescriptorExhaustion(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &starved{Listener: ln}
+	s.left.Store(4)
+	w := startOn(t, s, Config{}, nil, nil)
+	w.join(hello{id: "attic_1"})
+	if got := strings.Count(w.logs.String(), "cannot accept"); got != 4 {
+		t.Errorf("%d failures in the log, want 4", got)
+	}
+}
+
+func TestServeSaysWhenItsListenerIsClosed(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.Close()
+	if err := b.Serve(t.Context(), ln, nil, nil); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Serve returned %v", err)
+	}
+}
+
+func TestAThousandConnectsBeyondTheCap(t *testing.T) {
+	limits := quick()
+	limits.Connections, limits.PerAddress = 20, 0
+	w := start(t, Config{Limits: limits}, nil, nil)
+	friend := w.join(hello{id: "attic_1"})
+
+	var all sync.WaitGroup
+	for range 1000 {
+		all.Go(func() {
+			nc, err := net.Dial("tcp", w.addr)
+			if err != nil {
+				return // the kernel's queue was full, which is refusal enough
+			}
+			defer nc.Close()
+			_ = nc.SetReadDeadline(time.Now().Add(10 * time.Second))
+			if _, err := nc.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error("a connection beyond the cap, or a silent one, stays open")
+			}
+		})
+	}
+	all.Wait()
+	friend.send(ping)
+	friend.expect(0xd0)
+	w.join(hello{id: "cellar_1"}) // places are free again
+	if got := w.Stats().Refused; got < 500 {
+		t.Errorf("%d refused, want most of 1,000", got)
+	}
+}
+
+func TestOneAddressCannotTakeEveryPlace(t *testing.T) {
+	limits := quick()
+	limits.PerAddress = 2
+	w := start(t, Config{Limits: limits}, nil, nil)
+	w.join(hello{id: "attic_1"})
+	second := w.join(hello{id: "attic_2"})
+	w.dial().expectClosed()
+	second.send(bye)
+	w.awaitConnected(1)
+	await(t, func() error {
+		r := w.dial()
+		if _, err := r.Write(hello{id: "attic_3"}.packet()); err != nil {
+			return err
+		}
+		_, _, err := r.next()
+		return err
+	})
+}
+
+func TestNeighbourhood(t *testing.T) {
+	for addr, want := range map[string]string{
+		"192.0.2.7:1": "192.0.2.7", "[::ffff:192.0.2.7]:1": "192.0.2.7",
+		"[2001:db8:1:2:3::4]:1": "2001:db8:1:2::/64", "[fe80::1%eth0]:1": "fe80::/64",
+	} {
+		tcp := &net.TCPAddr{}
+		if a, err := net.ResolveTCPAddr("tcp", addr); err == nil {
+			tcp = a
+		}
+		if got := neighbourhood(tcp); got != want {
+			t.Errorf("neighbourhood(%s) = %s, want %s", addr, got, want)
+		}
+	}
+	if got := neighbourhood(&net.UnixAddr{Name: "@", Net: "unix"}); got != "@" {
+		t.Errorf("a path is its own neighbourhood, got %s", got)
+	}
+}
