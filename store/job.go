@@ -1,0 +1,159 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A Job is one run of one operation on one host.
+type Job struct {
+	ID            topics.JobID         `db:"id"`
+	Host          topics.HostID        `db:"host"`
+	Kind          topics.JobKind       `db:"kind"`
+	SourceGroup   topics.SourceGroupID `db:"source_group"`
+	Repository    topics.RepositoryID  `db:"repository"`
+	State         topics.JobState      `db:"state"`
+	RequestedBy   string               `db:"requested_by"`
+	QueuedAt      int64                `db:"queued_at"`
+	StartedAt     int64                `db:"started_at"`
+	FinishedAt    int64                `db:"finished_at"`
+	NotAfter      int64                `db:"not_after"`
+	Accepted      bool                 `db:"accepted"`
+	CancelAsked   bool                 `db:"cancel_asked"`
+	CancelledBy   string               `db:"cancelled_by"`
+	Attempts      int                  `db:"attempts"`
+	NextSend      int64                `db:"next_send"`
+	Lines         int                  `db:"lines"` // 1..Lines are stored, or recorded as gaps
+	ResticVersion string               `db:"restic_version"`
+	Cause         topics.Cause         `db:"cause"`
+	Message       string               `db:"message"`
+	ExitCode      sql.NullInt64        `db:"exit_code"`
+	SnapshotID    string               `db:"snapshot_id"`
+	Summary       Summary              `db:"summary"`
+}
+
+// A Summary is a backup's summary, kept as JSON; the zero value is none.
+type Summary struct{ *topics.Summary }
+
+// Value implements driver.Valuer.
+func (v Summary) Value() (driver.Value, error) {
+	if v.Summary == nil {
+		return "", nil
+	}
+	b, err := json.Marshal(v.Summary)
+	return string(b), err
+}
+
+// Scan implements sql.Scanner.
+func (v *Summary) Scan(src any) error {
+	text, ok := src.(string)
+	if !ok {
+		return fmt.Errorf("a summary is not kept as %T", src)
+	}
+	if text == "" {
+		v.Summary = nil
+		return nil
+	}
+	return json.Unmarshal([]byte(text), &v.Summary)
+}
+
+// AskBackup records a job for a source group, with its audit entry, before
+// anybody is told of it. While one for the same group waits or runs, that one
+// is the answer and nothing is added.
+func (s *Store) AskBackup(ctx context.Context, actor string, j Job) (job Job, added bool, err error) {
+	err = s.tx(ctx, func(tx *sqlx.Tx) error {
+		open, err := get[Job](ctx, tx, `SELECT * FROM jobs WHERE source_group = $1 AND finished_at = 0 ORDER BY queued_at LIMIT 1`, j.SourceGroup)
+		if err == nil {
+			job = open
+			return nil
+		}
+		if !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		j.State, j.RequestedBy, j.QueuedAt = topics.Queued, actor, s.Now()
+		if _, err := tx.NamedExecContext(ctx, `INSERT INTO jobs (id, host, kind, source_group, repository, state, requested_by, queued_at, not_after)
+			VALUES (:id, :host, :kind, :source_group, :repository, :state, :requested_by, :queued_at, :not_after)`, j); err != nil {
+			return fmt.Errorf("queue job: %w", err)
+		}
+		job, added = j, true
+		return s.audit(ctx, tx, actor, "job.queued", string(j.ID), string(j.Kind)+" on "+string(j.Host))
+	})
+	return job, added, err
+}
+
+// Job returns one job, or ErrNotFound.
+func (s *Store) Job(ctx context.Context, id topics.JobID) (Job, error) {
+	return get[Job](ctx, s.r, `SELECT * FROM jobs WHERE id = $1`, id)
+}
+
+// OpenJobs lists what waits and runs, the oldest first; of one host, or of all
+// with "".
+func (s *Store) OpenJobs(ctx context.Context, host topics.HostID) ([]Job, error) {
+	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE finished_at = 0 AND (host = $1 OR $1 = '') ORDER BY queued_at, id`, host)
+}
+
+// JobsOf lists a host's jobs, the newest first.
+func (s *Store) JobsOf(ctx context.Context, host topics.HostID, limit int) ([]Job, error) {
+	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE host = $1 ORDER BY queued_at DESC, id DESC LIMIT $2`, host, limit)
+}
+
+// An Outcome is what the strips and counts need of a job that ended.
+type Outcome struct {
+	Host       topics.HostID   `db:"host"`
+	State      topics.JobState `db:"state"`
+	FinishedAt int64           `db:"finished_at"`
+	Summary    Summary         `db:"summary"`
+}
+
+// Outcomes lists what ended since a moment, the oldest first; of one host, or
+// of all with "".
+func (s *Store) Outcomes(ctx context.Context, host topics.HostID, since int64) ([]Outcome, error) {
+	return all[Outcome](ctx, s.r, `SELECT host, state, finished_at, summary FROM jobs
+		WHERE finished_at >= $1 AND finished_at > 0 AND (host = $2 OR $2 = '') ORDER BY finished_at`, since, host)
+}
+
+// A LogEntry is a line of a job's log, or a gap: lines N to GapTo were not kept.
+type LogEntry struct {
+	N     int          `db:"n"`
+	At    int64        `db:"at"`
+	Level topics.Level `db:"level"`
+	Text  string       `db:"text"` // of a gap, the reason
+	GapTo int          `db:"gap_to"`
+}
+
+// Log reads a job's log after line number after, at most limit entries.
+func (s *Store) Log(ctx context.Context, id topics.JobID, after, limit int) ([]LogEntry, error) {
+	return all[LogEntry](ctx, s.r, `SELECT n, at, level, text, 0 AS gap_to FROM job_lines WHERE job = $1 AND n > $2
+		UNION ALL SELECT n, 0, '', reason, last FROM job_gaps WHERE job = $1 AND last > $2
+		ORDER BY n LIMIT $3`, id, after, limit)
+}
+
+// Last is the number of the last line an entry stands for.
+func (e LogEntry) Last() int { return max(e.N, e.GapTo) }
+
+// addLines writes lines a hundred to a statement: one statement each would
+// spend most of the time in the driver.
+func addLines(ctx context.Context, tx sqlx.ExecerContext, id topics.JobID, first int, lines []topics.Line) error {
+	for len(lines) > 0 {
+		n := min(len(lines), 100)
+		args := make([]any, 0, 5*n)
+		for i, l := range lines[:n] {
+			args = append(args, id, first+i, l.At, l.Level, l.Text)
+		}
+		values := strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?), ", n), ", ")
+		if _, err := tx.ExecContext(ctx, sqlx.Rebind(sqlx.DOLLAR, `INSERT INTO job_lines (job, n, at, level, text) VALUES `+values), args...); err != nil {
+			return fmt.Errorf("lines %d to %d of job %s: %w", first, first+n-1, id, err)
+		}
+		lines, first = lines[n:], first+n
+	}
+	return nil
+}

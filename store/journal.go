@@ -1,0 +1,166 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A Step is one or more protocol steps in one transaction. Its effects count
+// only once Steps has returned without an error.
+type Step func(protocol.PlaneTx) error
+
+// Steps runs steps in one transaction and commits it.
+func (s *Store) Steps(ctx context.Context, step Step) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error { return step(journal{ctx, s, tx}) })
+}
+
+// A journal is the database as the protocol sees it.
+type journal struct {
+	ctx context.Context
+	s   *Store
+	tx  *sqlx.Tx
+}
+
+const planeColumns = `id, host, state, not_after, accepted, cancel_asked, attempts, next_send, lines`
+
+func (j journal) Received(id topics.HostID) (topics.Received, error) {
+	type row struct {
+		Epoch int64  `db:"received_epoch"`
+		Seq   uint64 `db:"received_seq"`
+	}
+	r, err := get[row](j.ctx, j.tx, `SELECT received_epoch, received_seq FROM hosts WHERE id = $1`, id)
+	return topics.Received{Epoch: r.Epoch, Seq: r.Seq}, err
+}
+
+func (j journal) SetReceived(id topics.HostID, r topics.Received) error {
+	if r.Seq > math.MaxInt64 {
+		return fmt.Errorf("event number %d of %s is out of range", r.Seq, id)
+	}
+	return change(j.ctx, j.tx, `UPDATE hosts SET received_epoch = $1, received_seq = $2 WHERE id = $3`, r.Epoch, r.Seq, id)
+}
+
+func (j journal) Job(id topics.JobID) (protocol.PlaneJob, bool, error) {
+	job, err := get[protocol.PlaneJob](j.ctx, j.tx, `SELECT `+planeColumns+` FROM jobs WHERE id = $1`, id)
+	if errors.Is(err, ErrNotFound) {
+		return job, false, nil
+	}
+	return job, err == nil, err
+}
+
+// PutJob is the one place where a job's state changes.
+func (j journal) PutJob(job protocol.PlaneJob) error {
+	was, err := get[topics.JobState](j.ctx, j.tx, `SELECT state FROM jobs WHERE id = $1`, job.ID)
+	if err != nil {
+		return fmt.Errorf("job %s: %w", job.ID, err)
+	}
+	if was != job.State && !was.CanBecome(job.State) {
+		return fmt.Errorf("job %s is %s and cannot become %s", job.ID, was, job.State)
+	}
+	_, err = j.tx.NamedExecContext(j.ctx, `UPDATE jobs SET state = :state, accepted = :accepted, cancel_asked = :cancel_asked,
+		attempts = :attempts, next_send = :next_send, lines = :lines WHERE id = :id`, job)
+	return err
+}
+
+func (j journal) Open(host topics.HostID) ([]protocol.PlaneJob, error) {
+	return all[protocol.PlaneJob](j.ctx, j.tx, `SELECT `+planeColumns+` FROM jobs
+		WHERE finished_at = 0 AND (host = $1 OR $1 = '') ORDER BY queued_at, id`, host)
+}
+
+func (j journal) AddLines(id topics.JobID, first int, lines []topics.Line) error {
+	return addLines(j.ctx, j.tx, id, first, lines)
+}
+
+func (j journal) AddGap(id topics.JobID, from int, g topics.Gap) error {
+	_, err := j.tx.ExecContext(j.ctx, `INSERT INTO job_gaps (job, n, last, reason) VALUES ($1, $2, $3, $4)`, id, from, g.To, g.Reason)
+	return err
+}
+
+func (j journal) Greeted(id topics.HostID, h topics.Hello, _ int64) error {
+	f := h.Facts
+	return change(j.ctx, j.tx, `UPDATE hosts SET hello_epoch = $1, hello_n = $2, hostname = $3, os = $4, arch = $5, platform = $6,
+		agent_version = $7, restic_version = $8, policy = $9 WHERE id = $10`,
+		h.Session.Epoch, h.Session.N, f.Hostname, f.OS, f.Arch, f.Platform, f.Agent, f.Restic, f.Policy, id)
+}
+
+func (j journal) Started(job protocol.PlaneJob, st topics.Started, at int64) error {
+	return change(j.ctx, j.tx, `UPDATE jobs SET started_at = $1, restic_version = $2 WHERE id = $3`, at, st.Restic, job.ID)
+}
+
+// Finished writes the ending, and with it whatever it changes about the host,
+// the repository and the list of snapshots.
+func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) error {
+	job, err := get[Job](j.ctx, j.tx, `SELECT * FROM jobs WHERE id = $1`, p.ID)
+	if err != nil {
+		return err
+	}
+	job.FinishedAt, job.Cause, job.Message, job.Summary = at, f.Cause, f.Message, Summary{f.Summary}
+	if f.ExitCode != nil {
+		job.ExitCode.Int64, job.ExitCode.Valid = int64(*f.ExitCode), true
+	}
+	if f.Snapshot != nil {
+		job.SnapshotID = f.Snapshot.ID
+		if err := addSnapshot(j.ctx, j.tx, job, f.Summary, *f.Snapshot); err != nil {
+			return fmt.Errorf("snapshot of job %s: %w", job.ID, err)
+		}
+	}
+	if _, err := j.tx.NamedExecContext(j.ctx, `UPDATE jobs SET finished_at = :finished_at, cause = :cause, message = :message,
+		exit_code = :exit_code, snapshot_id = :snapshot_id, summary = :summary WHERE id = :id`, job); err != nil {
+		return err
+	}
+	if f.RepositoryReady {
+		if _, err := j.tx.ExecContext(j.ctx, `UPDATE repositories SET ready_at = $1 WHERE id = $2 AND ready_at = 0`, at, job.Repository); err != nil {
+			return err
+		}
+	}
+	if err := change(j.ctx, j.tx, `UPDATE hosts SET last_job = $1, last_state = $2, last_ended_at = $3 WHERE id = $4`, job.ID, job.State, at, job.Host); err != nil {
+		return err
+	}
+	if job.State == topics.Succeeded && job.Kind == topics.BackupJob {
+		var bytes uint64
+		if f.Summary != nil {
+			bytes = f.Summary.TotalBytes
+		}
+		if err := change(j.ctx, j.tx, `UPDATE hosts SET good_job = $1, good_at = $2, good_bytes = $3, good_seconds = $4 WHERE id = $5`,
+			job.ID, at, bytes, (at-max(job.StartedAt, job.QueuedAt))/1000, job.Host); err != nil {
+			return err
+		}
+	}
+	switch job.State {
+	case topics.Abandoned, topics.Interrupted:
+		return j.s.audit(j.ctx, j.tx, "plane", "job."+string(job.State), string(job.ID), f.Message)
+	}
+	return nil
+}
+
+// Cancel asks for the end of a job, with its audit entry, and takes the
+// protocol's step. A job that has ended is left alone: ErrEnded.
+func (s *Store) Cancel(ctx context.Context, actor string, id topics.JobID, step Step) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		job, err := get[Job](ctx, tx, `SELECT * FROM jobs WHERE id = $1`, id)
+		if err != nil {
+			return err
+		}
+		if job.State.Ended() {
+			return ErrEnded
+		}
+		if !job.CancelAsked {
+			if err := change(ctx, tx, `UPDATE jobs SET cancelled_by = $1 WHERE id = $2`, actor, id); err != nil {
+				return err
+			}
+			if err := s.audit(ctx, tx, actor, "job.cancel_asked", string(id), ""); err != nil {
+				return err
+			}
+		}
+		return step(journal{ctx, s, tx})
+	})
+}
+
+// ErrEnded says that a job is over.
+var ErrEnded = errors.New("the job has ended")

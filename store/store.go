@@ -1,0 +1,201 @@
+// Package store is the control plane's memory: one SQLite database, one file
+// per kind of row with its queries beside it.
+//
+// It borrows IDs and states from topics and the job's journal from protocol,
+// and knows no HTTP and no MQTT. Exported methods are whole deeds. Writers go
+// through one connection, readers through a pool; times are Unix milliseconds.
+// What is committed is on disk (synchronous=FULL).
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// What every method may answer, besides a plain failure.
+var (
+	ErrNotFound = errors.New("there is no such row")
+	ErrConflict = errors.New("it exists already")
+)
+
+// Store is the open database. It is safe for concurrent use; whoever opened it
+// closes it.
+type Store struct {
+	w, r *sqlx.DB
+	keys keyring
+	now  func() time.Time
+}
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+const fileName = "restic-manager.db"
+
+// Open opens the database in dir, or makes it together with its key, and brings
+// its tables up to date. KeyFile "" is dir.key, beside the directory. A
+// database without its key, or a key without its database, is an error: going
+// on would lose secrets, or let a stranger begin anew.
+func Open(ctx context.Context, dir, keyFile string) (*Store, error) {
+	if keyFile == "" {
+		keyFile = filepath.Clean(dir) + ".key"
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	path := filepath.Join(dir, fileName)
+	info, err := os.Stat(path)
+	fresh := errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0
+	keys, err := openKeyring(keyFile, fresh, path)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{keys: keys, now: time.Now}
+	if s.w, err = dial(path, 1); err != nil {
+		return nil, err
+	}
+	if s.r, err = dial(path, max(4, runtime.NumCPU())); err != nil {
+		return nil, errors.Join(err, s.w.Close())
+	}
+	if err := s.prepare(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), s.Close())
+	}
+	return s, nil
+}
+
+func dial(path string, conns int) (*sqlx.DB, error) {
+	q := url.Values{"_txlock": {"immediate"}, "_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "busy_timeout(5000)"}}
+	db, err := sqlx.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	return db, nil
+}
+
+func (s *Store) prepare(ctx context.Context) error {
+	sub, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, s.w.DB, sub, goose.WithLogger(log.New(discard{}, "", 0)))
+	if err != nil {
+		return err
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return err
+	}
+	return s.checkCanary(ctx)
+}
+
+type discard struct{}
+
+func (discard) Write(b []byte) (int, error) { return len(b), nil }
+
+// Close closes the database. Nothing may use the store afterwards.
+func (s *Store) Close() error { return errors.Join(s.r.Close(), s.w.Close()) }
+
+// Ping tells whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	var one int
+	return s.r.GetContext(ctx, &one, `SELECT 1`)
+}
+
+// Now is the store's clock, in Unix milliseconds.
+func (s *Store) Now() int64 { return s.now().UnixMilli() }
+
+// tx runs a deed: all of it is committed, or none.
+func (s *Store) tx(ctx context.Context, deed func(*sqlx.Tx) error) error {
+	tx, err := s.w.BeginTxx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	if err := deed(tx); err != nil {
+		return errors.Join(ours(err), ignoreDone(tx.Rollback()))
+	}
+	return ours(tx.Commit())
+}
+
+func ignoreDone(err error) error {
+	if errors.Is(err, sql.ErrTxDone) {
+		return nil
+	}
+	return err
+}
+
+// ours turns the driver's errors into the package's.
+func ours(err error) error {
+	var e *sqlite.Error
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return ErrNotFound
+	case errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY):
+		return fmt.Errorf("%w: %w", ErrConflict, err)
+	}
+	return err
+}
+
+// get reads one row, or ErrNotFound.
+func get[T any](ctx context.Context, q sqlx.QueryerContext, query string, args ...any) (T, error) {
+	var row T
+	return row, ours(sqlx.GetContext(ctx, q, &row, query, args...))
+}
+
+// all reads rows; none is an empty list.
+func all[T any](ctx context.Context, q sqlx.QueryerContext, query string, args ...any) ([]T, error) {
+	rows := []T{}
+	return rows, ours(sqlx.SelectContext(ctx, q, &rows, query, args...))
+}
+
+// change runs a statement that must touch a row.
+func change(ctx context.Context, tx sqlx.ExecerContext, query string, args ...any) error {
+	r, err := tx.ExecContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	if n, err := r.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, ErrNotFound)
+	}
+	return nil
+}
+
+// A List is a list of texts, kept as JSON.
+type List []string
+
+// Value implements driver.Valuer.
+func (l List) Value() (driver.Value, error) {
+	b, err := json.Marshal([]string(l))
+	if len(l) == 0 {
+		return "[]", err
+	}
+	return string(b), err
+}
+
+// Scan implements sql.Scanner.
+func (l *List) Scan(v any) error {
+	switch v := v.(type) {
+	case string:
+		return json.NewDecoder(strings.NewReader(v)).Decode((*[]string)(l))
+	case []byte:
+		return json.Unmarshal(v, (*[]string)(l))
+	}
+	return fmt.Errorf("a list is not kept as %T", v)
+}

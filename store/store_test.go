@@ -1,0 +1,332 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/protocol/protocoltest"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+type fataler interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
+func open(t testing.TB) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "data"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// must is for what cannot fail unless the test is over anyway.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// enrolled adds a host as enrolment does.
+func enrolled(t fataler, s *Store, name string) Host {
+	t.Helper()
+	ctx := context.Background()
+	id := topics.NewID(time.Now())
+	hash := sha256.Sum256([]byte(id))
+	if err := s.AddEnrollToken(ctx, EnrollToken{ID: id, KeyHash: hash[:], Name: name, CreatedBy: "test", ExpiresAt: s.Now() + 60_000}); err != nil {
+		t.Fatal(err)
+	}
+	return must(s.Enroll(ctx, hash[:], Host{ID: topics.HostID(id), SealKey: []byte("k"), Serial: "1", Hostname: name}))
+}
+
+func grouped(t fataler, s *Store, h Host) SourceGroup {
+	t.Helper()
+	ctx := context.Background()
+	id := topics.NewID(time.Now())
+	r := Repository{ID: topics.RepositoryID(id), Name: "vault " + id, Location: "/srv/vault"}
+	if err := s.AddRepository(ctx, "test", r, RepositoryAccess{URL: "/srv/vault", Password: "correct horse", Env: map[string]topics.Secret{"AWS_SECRET_ACCESS_KEY": "battery"}}); err != nil {
+		t.Fatal(err)
+	}
+	return must(s.PutSourceGroup(ctx, "test", SourceGroup{ID: topics.SourceGroupID(id), Host: h.ID, Name: "letters " + id, Repository: r.ID, Paths: List{"/letters"}}))
+}
+
+func asked(t fataler, s *Store, g SourceGroup) Job {
+	t.Helper()
+	j, _, err := s.AskBackup(context.Background(), "test", Job{ID: topics.JobID(topics.NewID(time.Now())), Host: g.Host, Kind: topics.BackupJob,
+		SourceGroup: g.ID, Repository: g.Repository, NotAfter: 1 << 50})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+func TestASecretIsReadBackAndIsNowhereInTheFiles(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := must(Open(t.Context(), dir, ""))
+	g := grouped(t, s, enrolled(t, s, "attic"))
+	a := must(s.RepositoryAccess(t.Context(), g.Repository))
+	if a.Password.Reveal() != "correct horse" || a.Env["AWS_SECRET_ACCESS_KEY"].Reveal() != "battery" || a.URL.Reveal() != "/srv/vault" {
+		t.Errorf("read back %q, %q", a.Password.Reveal(), a.Env["AWS_SECRET_ACCESS_KEY"].Reveal())
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files, _ := filepath.Glob(filepath.Join(dir, "*"))
+	for _, f := range files {
+		b := string(must(os.ReadFile(f)))
+		if strings.Contains(b, "correct horse") || strings.Contains(b, "battery") {
+			t.Errorf("%s holds a password in clear", f)
+		}
+	}
+	if len(files) == 0 {
+		t.Error("no file was looked at")
+	}
+}
+
+func TestADatabaseAndItsKeyBelongTogether(t *testing.T) {
+	for name, harm := range map[string]func(dir string) error{
+		"key missing":       func(dir string) error { return os.Remove(dir + ".key") },
+		"key of another":    func(dir string) error { return os.WriteFile(dir+".key", []byte(strings.Repeat("ab", 32)), 0o600) },
+		"key cut short":     func(dir string) error { return os.WriteFile(dir+".key", []byte("abcd"), 0o600) },
+		"database missing":  func(dir string) error { return os.RemoveAll(dir) },
+		"database is empty": func(dir string) error { return os.Truncate(filepath.Join(dir, fileName), 0) },
+	} {
+		dir := filepath.Join(t.TempDir(), "data")
+		if err := must(Open(t.Context(), dir, "")).Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := harm(dir); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := Open(t.Context(), dir, ""); !errors.Is(err, ErrKey) {
+			t.Errorf("%s: opened with %v", name, err)
+			if err == nil {
+				_ = s.Close()
+			}
+		}
+	}
+}
+
+func TestOfTwoThatEnrolWithOneTokenExactlyOneWins(t *testing.T) {
+	s := open(t)
+	hash := sha256.Sum256([]byte("key"))
+	if err := s.AddEnrollToken(t.Context(), EnrollToken{ID: "token-0001", KeyHash: hash[:], CreatedBy: "test", ExpiresAt: s.Now() + 60_000}); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	errs := make([]error, 8)
+	for i := range errs {
+		wg.Go(func() {
+			_, errs[i] = s.Enroll(t.Context(), hash[:], Host{ID: topics.HostID(fmt.Sprintf("host-%04d", i)), Hostname: "attic", SealKey: []byte("k")})
+		})
+	}
+	wg.Wait()
+	won := 0
+	for _, err := range errs {
+		if err == nil {
+			won++
+		} else if !errors.Is(err, ErrUsed) {
+			t.Errorf("a loser was told %v", err)
+		}
+	}
+	if hosts := len(must(s.Hosts(t.Context()))); won != 1 || hosts != 1 {
+		t.Errorf("%d enrolled, %d hosts", won, hosts)
+	}
+	if _, err := s.Enroll(t.Context(), []byte("no such hash"), Host{ID: "host-9999"}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("an unknown token: %v", err)
+	}
+}
+
+func TestAnExpiredTokenLetsNobodyIn(t *testing.T) {
+	s := open(t)
+	hash := sha256.Sum256([]byte("key"))
+	if err := s.AddEnrollToken(t.Context(), EnrollToken{ID: "token-0001", KeyHash: hash[:], CreatedBy: "test", ExpiresAt: s.Now() - 1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Enroll(t.Context(), hash[:], Host{ID: "host-0001", SealKey: []byte("k")}); !errors.Is(err, ErrExpired) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestASecondRequestIsAnsweredWithTheWaitingJob(t *testing.T) {
+	s := open(t)
+	g := grouped(t, s, enrolled(t, s, "attic"))
+	first, again := asked(t, s, g), asked(t, s, g)
+	if first.ID != again.ID {
+		t.Errorf("two jobs wait for one group: %s and %s", first.ID, again.ID)
+	}
+}
+
+func TestBirthsAndDeathsOnlyRise(t *testing.T) {
+	s := open(t)
+	h := enrolled(t, s, "attic")
+	for _, b := range []topics.Session{{Epoch: 5, N: 7}, {Epoch: 5, N: 6}, {Epoch: 4, N: 99}} {
+		if err := errors.Join(s.Born(t.Context(), h.ID, b), s.Died(t.Context(), h.ID, b)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h = must(s.Host(t.Context(), h.ID))
+	if want := (topics.Session{Epoch: 5, N: 7}); h.Birth() != want || h.Death() != want {
+		t.Errorf("birth %v, death %v", h.Birth(), h.Death())
+	}
+}
+
+func TestTheAuditChainCoversEveryEntry(t *testing.T) {
+	s := open(t)
+	asked(t, s, grouped(t, s, enrolled(t, s, "attic")))
+	var previous []byte
+	entries := must(all[AuditEntry](t.Context(), s.r, `SELECT * FROM audit ORDER BY n`))
+	for _, e := range entries {
+		if got := e.chain(previous); !reflect.DeepEqual(got, e.Hash) {
+			t.Errorf("entry %d (%s) does not fit the chain", e.N, e.Action)
+		}
+		previous = e.Hash
+	}
+	if len(entries) != 5 {
+		t.Errorf("%d entries, want token, host, repository, group and job", len(entries))
+	}
+}
+
+// TestTheDatabaseIsTheJournalTheProtocolWasProvenOn drives both with the same
+// inputs, hostile ones among them, and compares every answer.
+func TestTheDatabaseIsTheJournalTheProtocolWasProvenOn(t *testing.T) {
+	s := open(t)
+	rapid.Check(t, func(t *rapid.T) {
+		host := enrolled(t, s, "h"+topics.NewID(time.Now()))
+		model := protocoltest.NewPlane()
+		var ids []topics.JobID
+		now, seq, epoch := int64(1000), uint64(0), int64(1)
+		for range rapid.IntRange(1, 30).Draw(t, "steps") {
+			now += rapid.Int64Range(0, 100_000).Draw(t, "later")
+			id := topics.JobID("no-such-job")
+			if len(ids) > 0 {
+				id = rapid.SampledFrom(ids).Draw(t, "job")
+			}
+			var in protocol.PlaneInput
+			switch rapid.SampledFrom([]string{"ask", "tick", "cancel", "arrive", "arrive", "arrive", "arrive"}).Draw(t, "input") {
+			case "ask":
+				j := asked(t, s, grouped(t, s, host))
+				notAfter := now + rapid.Int64Range(0, 500_000).Draw(t, "not after")
+				if _, err := s.w.Exec(`UPDATE jobs SET not_after = $1, queued_at = $2 WHERE id = $3`, notAfter, now, j.ID); err != nil {
+					t.Fatal(err)
+				}
+				ids = append(ids, j.ID)
+				model.Queue(j.ID, host.ID, notAfter)
+				continue
+			case "tick":
+				on := rapid.Bool().Draw(t, "online")
+				in = protocol.Tick{Now: now, Online: func(h topics.HostID) bool { return on && h == host.ID }}
+			case "cancel":
+				in = protocol.CancelAsked{Job: id, By: "test", Now: now}
+			case "arrive":
+				if rapid.IntRange(0, 15).Draw(t, "renew") == 0 {
+					epoch, seq = epoch+1, 0
+				}
+				e := topics.Events{Epoch: epoch, First: max(1, seq+1-min(seq, rapid.Uint64Range(0, 2).Draw(t, "again"))+uint64(rapid.SampledFrom([]int{0, 0, 0, 0, 1}).Draw(t, "hole")))}
+				for range rapid.IntRange(1, 4).Draw(t, "events") {
+					e.Events = append(e.Events, anEvent(t, id, ids))
+				}
+				seq = max(seq, e.First+uint64(len(e.Events))-1)
+				in = protocol.Arrived{Host: host.ID, Events: e, Now: now}
+			}
+			want, wantErr := model.Step(protocol.DefaultTiming(), in)
+			var got []protocol.PlaneEffect
+			gotErr := s.Steps(context.Background(), func(tx protocol.PlaneTx) (err error) {
+				got, err = protocol.PlaneStep(protocol.DefaultTiming(), only{tx, host.ID}, in)
+				return err
+			})
+			if (gotErr == nil) != (wantErr == nil) || !reflect.DeepEqual(got, want) && gotErr == nil {
+				t.Fatalf("%+v:\n got  %+v, %v\n want %+v, %v", in, got, gotErr, want, wantErr)
+			}
+		}
+		for _, id := range ids {
+			row := must(s.Job(context.Background(), id))
+			if row.State != model.Jobs[id].State || row.Lines != model.Jobs[id].Lines {
+				t.Fatalf("job %s is %s with %d lines, want %+v", id, row.State, row.Lines, model.Jobs[id])
+			}
+			var log []string
+			for _, e := range must(s.Log(context.Background(), id, 0, 1000)) {
+				if e.GapTo > 0 {
+					log = append(log, fmt.Sprintf("%d-%d gap", e.N, e.GapTo))
+				} else {
+					log = append(log, fmt.Sprintf("%d %s", e.N, e.Text))
+				}
+			}
+			if !reflect.DeepEqual(log, model.Log[id]) && len(log)+len(model.Log[id]) > 0 {
+				t.Fatalf("log of %s:\n got  %q\n want %q", id, log, model.Log[id])
+			}
+		}
+	})
+}
+
+// only hides other runs' hosts from a tick.
+type only struct {
+	protocol.PlaneTx
+	host topics.HostID
+}
+
+func (o only) Open(topics.HostID) ([]protocol.PlaneJob, error) { return o.PlaneTx.Open(o.host) }
+
+func anEvent(t *rapid.T, id topics.JobID, ids []topics.JobID) topics.Event {
+	switch rapid.SampledFrom([]string{"hello", "accepted", "started", "log", "log", "gap", "finished"}).Draw(t, "event") {
+	case "hello":
+		h := topics.Hello{Session: topics.Session{Epoch: 1, N: 1}}
+		if len(ids) > 0 && rapid.Bool().Draw(t, "in hand") {
+			h.Jobs = append(h.Jobs, id)
+		}
+		return topics.Event{Hello: &h}
+	case "accepted":
+		return topics.Event{Accepted: &topics.Accepted{Job: id}}
+	case "started":
+		return topics.Event{Started: &topics.Started{Job: id}}
+	case "log":
+		return topics.Event{Log: &topics.Log{Job: id, First: rapid.IntRange(1, 12).Draw(t, "first"),
+			Lines: []topics.Line{{Text: "a"}, {Text: "b"}, {Text: "c"}}[:rapid.IntRange(1, 3).Draw(t, "lines")]}}
+	case "gap":
+		first := rapid.IntRange(1, 12).Draw(t, "first")
+		return topics.Event{Log: &topics.Log{Job: id, First: first, Gap: &topics.Gap{To: first + rapid.IntRange(0, 4).Draw(t, "more"), Reason: "full"}}}
+	}
+	state := rapid.SampledFrom([]topics.JobState{topics.Succeeded, topics.Warnings, topics.Failed, topics.Cancelled, topics.Interrupted, topics.Abandoned}).Draw(t, "state")
+	return topics.Event{Finished: &topics.Finished{Job: id, State: state, Lines: rapid.IntRange(0, 15).Draw(t, "lines"),
+		Snapshot: &topics.Snapshot{ID: "s" + string(id)}, Summary: &topics.Summary{TotalBytes: 7}, RepositoryReady: true}}
+}
+
+func BenchmarkLines(b *testing.B) {
+	s := open(b)
+	j := asked(b, s, grouped(b, s, enrolled(b, s, "attic")))
+	lines := make([]topics.Line, 500)
+	for i := range lines {
+		lines[i] = topics.Line{At: 1, Level: topics.Info, Text: "new  /srv/media/photos/2026/11/DSC08812.ARW, 42.6 MiB"}
+	}
+	b.ResetTimer()
+	n := 1
+	for b.Loop() {
+		err := s.Steps(b.Context(), func(tx protocol.PlaneTx) error { return tx.AddLines(j.ID, n, lines) })
+		if err != nil {
+			b.Fatal(err)
+		}
+		n += len(lines)
+	}
+	b.ReportMetric(float64(n-1)/b.Elapsed().Seconds(), "rows/s")
+}
