@@ -1,0 +1,475 @@
+// Package spool is an agent's journal on disk: which jobs it has accepted, and
+// what the control plane has not yet confirmed to have received. It is the
+// truth of the agent's side; protocol.AgentStep decides what is written.
+//
+// One step is one bbolt transaction, on disk (fsync) when Step returns. What it
+// knows of a job is sealed, because a job carries the password of a repository.
+package spool
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/topics"
+	"go.etcd.io/bbolt"
+	bolterr "go.etcd.io/bbolt/errors"
+)
+
+var (
+	// ErrRunning says that another process holds the journal.
+	ErrRunning = errors.New("another agent already runs")
+	// ErrUnreadable says that the journal cannot be used, and what to do.
+	ErrUnreadable = errors.New("the agent's journal is unreadable")
+)
+
+// remember is how long an ended job is known after its last word: longer than
+// any command that names it is on its way.
+const remember = 30 * 24 * time.Hour
+
+var (
+	metaBucket    = []byte("meta")
+	eventsBucket  = []byte("spool")   // number → event
+	jobsBucket    = []byte("jobs")    // id → order, time, sealed protocol.AgentJob
+	unendedBucket = []byte("unended") // order → id
+
+	lastKey     = []byte("last")    // epoch and number of the newest event
+	sessionsKey = []byte("session") // how many connections were attempted
+	proofKey    = []byte("proof")   // sealed with the journal's key
+)
+
+// A Spool is an open journal. It is safe for concurrent use; steps take turns.
+type Spool struct {
+	db   *bbolt.DB
+	aead cipher.AEAD
+	now  func() time.Time
+}
+
+// Open opens the journal in dir, which exists, or begins one. Jobs are sealed
+// under key. Jobs that ended long ago are forgotten. The error is ErrRunning or
+// ErrUnreadable where it is one of them, and says what to do.
+func Open(dir string, key [32]byte, now func() time.Time) (*Spool, error) {
+	path := filepath.Join(dir, "journal.db")
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		return nil, err
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return nil, err
+	}
+	s := &Spool{aead: aead, now: now}
+	if err := guard(func() error { return s.open(path) }); err != nil {
+		if s.db != nil {
+			s.db.Close()
+		}
+		var refused *fs.PathError
+		switch {
+		case errors.Is(err, bolterr.ErrTimeout):
+			return nil, fmt.Errorf("%w on %s: stop it first, or give this one a state directory of its own", ErrRunning, dir)
+		case errors.As(err, &refused):
+			return nil, fmt.Errorf("open the agent's journal: %w", err)
+		}
+		return nil, fmt.Errorf("%w: %s: %w. Move the file away and start the agent again: jobs it had in hand are then reported as interrupted; no repository is touched", ErrUnreadable, path, err)
+	}
+	return s, nil
+}
+
+func (s *Spool) open(path string) (err error) {
+	if s.db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType, NoStatistics: true}); err != nil {
+		return err
+	}
+	if info, err := os.Stat(path); err != nil {
+		return err
+	} else if err := s.db.View(func(tx *bbolt.Tx) error {
+		if info.Size() < tx.Size() {
+			return fmt.Errorf("%d of %d bytes are missing", tx.Size()-info.Size(), tx.Size())
+		}
+		return checkPages(tx)
+	}); err != nil {
+		return err
+	}
+	return s.db.Update(func(tx *bbolt.Tx) error {
+		t, err := s.begin(tx)
+		if err != nil {
+			return err
+		}
+		told, err := t.readAll()
+		if err != nil {
+			return err
+		}
+		return t.forget(s.now().Add(-remember), told)
+	})
+}
+
+// checkPages holds every page in use to what it says of itself. bbolt believes
+// it, and can go in circles over one that lies.
+func checkPages(tx *bbolt.Tx) error {
+	pages := int(tx.Size()) / tx.DB().Info().PageSize
+	for i := 0; i < pages; i++ {
+		p, err := tx.Page(i)
+		switch {
+		case err != nil:
+			return err
+		case p == nil || p.Type == "free":
+			continue
+		case p.OverflowCount < 0 || p.OverflowCount >= pages-i || strings.HasPrefix(p.Type, "unknown"):
+			return fmt.Errorf("page %d of %d is damaged", i, pages)
+		}
+		i += p.OverflowCount
+	}
+	return nil
+}
+
+// begin makes what a new journal needs, and proves the key on an old one.
+func (s *Spool) begin(tx *bbolt.Tx) (*transaction, error) {
+	for _, name := range [][]byte{metaBucket, eventsBucket, jobsBucket, unendedBucket} {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return nil, err
+		}
+	}
+	t := s.transaction(tx)
+	if proof := t.meta.Get(proofKey); proof != nil {
+		if _, err := s.aead.Open(nil, nil, proof, proofKey); err != nil {
+			return nil, errors.New("it belongs to another identity of this host")
+		}
+		if _, err := t.Last(); err != nil {
+			return nil, err
+		}
+		return t, nil
+	}
+	if err := t.meta.Put(proofKey, s.aead.Seal(nil, nil, nil, proofKey)); err != nil {
+		return nil, err
+	}
+	return t, t.setLast(topics.Received{Epoch: s.now().UnixMilli()})
+}
+
+// guard turns what a damaged file does to bbolt into an error: it panics on
+// pages that make no sense, and a page that is not there is a memory fault.
+func guard(do func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v", p)
+		}
+	}()
+	return do()
+}
+
+// Close lets go of the file.
+func (s *Spool) Close() error { return s.db.Close() }
+
+// Step takes one input into the journal. When it returns without an error the
+// journal is on disk, and the effects are the caller's to perform.
+func (s *Spool) Step(in protocol.AgentInput) (effects []protocol.AgentEffect, err error) {
+	err = s.update(func(t *transaction) error {
+		effects, err = protocol.AgentStep(t, in)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return effects, nil
+}
+
+// NextSession names the next connection attempt; it is on disk before it returns.
+func (s *Spool) NextSession() (topics.Session, error) {
+	var session topics.Session
+	err := s.update(func(t *transaction) error {
+		last, err := t.Last()
+		if err != nil {
+			return err
+		}
+		n := uint64(1)
+		if b := t.meta.Get(sessionsKey); len(b) == 8 {
+			n += binary.BigEndian.Uint64(b)
+		}
+		session = topics.Session{Epoch: last.Epoch, N: n}
+		return t.meta.Put(sessionsKey, number(n))
+	})
+	return session, err
+}
+
+// Batch returns the events that follow number after, as many as one message
+// carries; none if there are no more. One that is too large for its company
+// comes alone.
+func (s *Spool) Batch(after uint64) (topics.Events, error) {
+	return s.batch(after, protocol.BatchEvents)
+}
+
+func (s *Spool) batch(after uint64, most int) (topics.Events, error) {
+	var b topics.Events
+	err := s.view(func(t *transaction) error {
+		last, err := t.Last()
+		if err != nil {
+			return err
+		}
+		b.Epoch = last.Epoch
+		size := 0
+		c := t.events.Cursor()
+		for k, v := c.Seek(number(after + 1)); k != nil && len(b.Events) < most; k, v = c.Next() {
+			if size += len(v) + 1; size > protocol.BatchBytes && len(b.Events) > 0 {
+				break
+			}
+			e, err := readEvent(k, v)
+			if err != nil {
+				return err
+			}
+			if len(b.Events) == 0 {
+				b.First = binary.BigEndian.Uint64(k)
+			}
+			b.Events = append(b.Events, e)
+		}
+		return nil
+	})
+	return b, err
+}
+
+// Epoch is the journal's own.
+func (s *Spool) Epoch() (int64, error) {
+	var last topics.Received
+	err := s.view(func(t *transaction) (err error) {
+		last, err = t.Last()
+		return err
+	})
+	return last.Epoch, err
+}
+
+// Pending is how many events have no receipt.
+func (s *Spool) Pending() (uint64, error) {
+	var n uint64
+	err := s.view(func(t *transaction) error {
+		if first, _ := t.events.Cursor().First(); first != nil {
+			last, err := t.Last()
+			n = last.Seq - binary.BigEndian.Uint64(first) + 1
+			return err
+		}
+		return nil
+	})
+	return n, err
+}
+
+// Job returns what is known of a job.
+func (s *Spool) Job(id topics.JobID) (j protocol.AgentJob, known bool, err error) {
+	err = s.view(func(t *transaction) error {
+		j, known, err = t.Job(id)
+		return err
+	})
+	return j, known, err
+}
+
+func (s *Spool) update(do func(*transaction) error) error {
+	return s.db.Update(func(tx *bbolt.Tx) error { return do(s.transaction(tx)) })
+}
+
+func (s *Spool) view(do func(*transaction) error) error {
+	return s.db.View(func(tx *bbolt.Tx) error { return do(s.transaction(tx)) })
+}
+
+func (s *Spool) transaction(tx *bbolt.Tx) *transaction {
+	return &transaction{
+		spool: s,
+		meta:  tx.Bucket(metaBucket), events: tx.Bucket(eventsBucket),
+		jobs: tx.Bucket(jobsBucket), unended: tx.Bucket(unendedBucket),
+	}
+}
+
+// A transaction implements protocol.AgentTx.
+type transaction struct {
+	spool                       *Spool
+	meta, events, jobs, unended *bbolt.Bucket
+}
+
+var _ protocol.AgentTx = (*transaction)(nil)
+
+func (t *transaction) Last() (topics.Received, error) {
+	b := t.meta.Get(lastKey)
+	if len(b) != 16 {
+		return topics.Received{}, errors.New("it does not say how far it goes")
+	}
+	return topics.Received{Epoch: int64(binary.BigEndian.Uint64(b)), Seq: binary.BigEndian.Uint64(b[8:])}, nil
+}
+
+func (t *transaction) setLast(r topics.Received) error {
+	return t.meta.Put(lastKey, append(number(uint64(r.Epoch)), number(r.Seq)...))
+}
+
+func (t *transaction) Append(e topics.Event) error {
+	last, err := t.Last()
+	if err != nil {
+		return err
+	}
+	last.Seq++
+	t.events.FillPercent = 0.9 // numbers only rise
+	if err := t.events.Put(number(last.Seq), topics.Encode(e)); err != nil {
+		return err
+	}
+	return t.setLast(last)
+}
+
+func (t *transaction) Drop(seq uint64) error {
+	c := t.events.Cursor()
+	for k, _ := c.First(); k != nil && binary.BigEndian.Uint64(k) <= seq; k, _ = c.First() {
+		if err := t.events.Delete(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *transaction) Renew(epoch int64) error {
+	var events [][]byte
+	if err := t.events.ForEach(func(_, v []byte) error {
+		events = append(events, append([]byte(nil), v...))
+		return nil
+	}); err != nil {
+		return err
+	}
+	if err := t.Drop(^uint64(0)); err != nil {
+		return err
+	}
+	for i, v := range events {
+		if err := t.events.Put(number(uint64(i+1)), v); err != nil {
+			return err
+		}
+	}
+	return t.setLast(topics.Received{Epoch: epoch, Seq: uint64(len(events))})
+}
+
+func (t *transaction) Job(id topics.JobID) (protocol.AgentJob, bool, error) {
+	b := t.jobs.Get([]byte(id))
+	if b == nil {
+		return protocol.AgentJob{}, false, nil
+	}
+	j, _, err := t.read(id, b)
+	return j, err == nil, err
+}
+
+// read opens a job's record and tells when it was written.
+func (t *transaction) read(id topics.JobID, b []byte) (j protocol.AgentJob, written time.Time, err error) {
+	if len(b) < 16 {
+		return j, written, fmt.Errorf("job %s is cut short", id)
+	}
+	plain, err := t.spool.aead.Open(nil, nil, b[16:], []byte(id))
+	if err != nil {
+		return j, written, fmt.Errorf("job %s does not open: %w", id, err)
+	}
+	if err := json.Unmarshal(plain, &j); err != nil {
+		return j, written, fmt.Errorf("job %s: %w", id, err)
+	}
+	return j, time.UnixMilli(int64(binary.BigEndian.Uint64(b[8:]))), nil
+}
+
+func (t *transaction) PutJob(j protocol.AgentJob) error {
+	plain, err := json.Marshal(j)
+	if err != nil {
+		return err
+	}
+	id := []byte(j.ID)
+	var order []byte
+	if old := t.jobs.Get(id); len(old) >= 8 {
+		order = append(order, old[:8]...)
+	} else {
+		n, err := t.jobs.NextSequence()
+		if err != nil {
+			return err
+		}
+		order = number(n)
+	}
+	record := append(append([]byte(nil), order...), number(uint64(t.spool.now().UnixMilli()))...)
+	if err := t.jobs.Put(id, t.spool.aead.Seal(record, nil, plain, id)); err != nil {
+		return err
+	}
+	if j.End != nil {
+		return t.unended.Delete(order)
+	}
+	return t.unended.Put(order, id)
+}
+
+func (t *transaction) Unended() ([]protocol.AgentJob, error) {
+	var jobs []protocol.AgentJob
+	err := t.unended.ForEach(func(_, id []byte) error {
+		j, known, err := t.Job(topics.JobID(id))
+		if err == nil && !known {
+			err = fmt.Errorf("job %s is missing", id)
+		}
+		jobs = append(jobs, j)
+		return err
+	})
+	return jobs, err
+}
+
+// readAll reads every event and every job in hand, so that what is damaged shows
+// now. It returns the jobs whose end is still to be received.
+func (t *transaction) readAll() (told map[topics.JobID]bool, err error) {
+	last, err := t.Last()
+	if err != nil {
+		return nil, err
+	}
+	told = map[topics.JobID]bool{}
+	next := uint64(0)
+	if err := t.events.ForEach(func(k, v []byte) error {
+		e, err := readEvent(k, v)
+		if err != nil {
+			return err
+		}
+		if e.Finished != nil {
+			told[e.Finished.Job] = true
+		}
+		if n := binary.BigEndian.Uint64(k); next != 0 && n != next {
+			return fmt.Errorf("event %d is missing", next)
+		} else {
+			next = n + 1
+		}
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	if next != 0 && next != last.Seq+1 {
+		return nil, fmt.Errorf("events end at %d, not at %d", next-1, last.Seq)
+	}
+	_, err = t.Unended()
+	return told, err
+}
+
+// forget drops ended jobs whose last word was before then, and whose story has
+// been received to the end.
+func (t *transaction) forget(then time.Time, told map[topics.JobID]bool) error {
+	var old []topics.JobID
+	err := t.jobs.ForEach(func(id, b []byte) error {
+		j, written, err := t.read(topics.JobID(id), b)
+		if err == nil && j.End != nil && !told[j.ID] && written.Before(then) && j.NotAfter < then.UnixMilli() {
+			old = append(old, j.ID)
+		}
+		return err
+	})
+	for _, id := range old {
+		if err == nil {
+			err = t.jobs.Delete([]byte(id))
+		}
+	}
+	return err
+}
+
+func readEvent(k, v []byte) (topics.Event, error) {
+	var e topics.Event
+	if len(k) != 8 {
+		return e, fmt.Errorf("%x is no number of an event", k)
+	}
+	if err := json.Unmarshal(v, &e); err != nil {
+		return e, fmt.Errorf("event %d: %w", binary.BigEndian.Uint64(k), err)
+	}
+	return e, nil
+}
+
+func number(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
