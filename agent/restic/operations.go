@@ -1,0 +1,337 @@
+package restic
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// An operation is one restic command.
+type operation interface {
+	// args is the command line for version v, without the program. dir is the
+	// run's own directory, for what does not belong on a command line. It fails
+	// on fields that restic could misread.
+	args(v Version, dir string) ([]string, error)
+	// words says what args asks for, for people.
+	words() string
+	// read takes a line of stdout that only this operation prints, and reports
+	// whether it did. The output is locked, and line is the caller's.
+	read(o *output, line []byte) bool
+}
+
+// Backup makes one snapshot. Host and tags are what it is found by later; paths
+// are absolute and taken literally, excludes are restic's patterns.
+type Backup struct {
+	Host          string
+	Tags          []string
+	Paths         []string
+	Excludes      []string
+	OneFileSystem bool
+	RetryLock     time.Duration // how long to wait for a lock; 0.14 cannot wait
+}
+
+func (b Backup) args(v Version, dir string) ([]string, error) {
+	if b.Host == "" {
+		return nil, errors.New("a backup needs a host name")
+	}
+	if len(b.Paths) == 0 {
+		return nil, errors.New("a backup needs at least one path")
+	}
+	if b.OneFileSystem && runtime.GOOS == "windows" {
+		return nil, errors.New("restic cannot stay on one file system on Windows")
+	}
+	args := []string{"backup", "--json", "--host", b.Host}
+	for _, t := range b.Tags {
+		if err := checkTag(t); err != nil {
+			return nil, err
+		}
+		args = append(args, "--tag", t)
+	}
+	if v.AtLeast(0, 16, 0) {
+		if b.RetryLock > 0 {
+			args = append(args, "--retry-lock", b.RetryLock.String())
+		}
+		if len(b.Tags) > 0 { // a changed list of paths then does not mean to read everything again
+			args = append(args, "--group-by", "host,tags")
+		}
+	}
+	if b.OneFileSystem {
+		args = append(args, "--one-file-system")
+	}
+	if len(b.Excludes) > 0 {
+		var patterns strings.Builder
+		for _, e := range b.Excludes {
+			line, err := excludeLine(e)
+			if err != nil {
+				return nil, err
+			}
+			patterns.WriteString(line + "\n")
+		}
+		file, err := write(dir, "excludes", patterns.String())
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, "--exclude-file", file)
+	}
+	var paths strings.Builder
+	for _, p := range b.Paths {
+		if !filepath.IsAbs(p) || strings.ContainsRune(p, 0) {
+			return nil, fmt.Errorf("%.200q is not an absolute path on this host", p)
+		}
+		paths.WriteString(p + "\x00")
+	}
+	// Ended by NUL, the one form that holds every file name.
+	file, err := write(dir, "paths", paths.String())
+	if err != nil {
+		return nil, err
+	}
+	return append(args, "--files-from-raw", file), nil
+}
+
+func (b Backup) words() string {
+	s := "backup --json --host " + b.Host
+	for _, t := range b.Tags {
+		s += " --tag " + t
+	}
+	if b.OneFileSystem {
+		s += " --one-file-system"
+	}
+	s += " " + several(len(b.Paths), "path")
+	if n := len(b.Excludes); n > 0 {
+		s += ", " + several(n, "exclude")
+	}
+	return s
+}
+
+func (Backup) read(*output, []byte) bool { return false }
+
+func several(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+func checkTag(tag string) error {
+	if tag == "" || strings.ContainsAny(tag, ",\x00\n\r") || strings.TrimSpace(tag) != tag {
+		return fmt.Errorf("%.80q is no tag: not empty, no comma, no line break, no space at its ends", tag)
+	}
+	return nil
+}
+
+// excludeLine is a pattern as restic's exclude file wants it: there # begins a
+// comment, $ a variable of the environment, and spaces at the ends are dropped.
+func excludeLine(pattern string) (string, error) {
+	if strings.TrimSpace(pattern) == "" || strings.ContainsAny(pattern, "\x00\n\r") {
+		return "", fmt.Errorf("%.80q is no exclude pattern: not empty, no line break", pattern)
+	}
+	pattern = strings.ReplaceAll(pattern, "$", "$$")
+	if first := pattern[:1]; first == "#" || first == " " || first == "\t" {
+		pattern = "[" + first + "]" + pattern[1:]
+	}
+	if last := pattern[len(pattern)-1:]; last == " " || last == "\t" {
+		pattern = pattern[:len(pattern)-1] + "[" + last + "]"
+	}
+	return pattern, nil
+}
+
+// write makes a file of the run that nobody else may read.
+func write(dir, name, content string) (string, error) {
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		return "", fmt.Errorf("write restic's list of %s: %w", name, err)
+	}
+	return path, nil
+}
+
+// Init makes a repository of format 2 where there is none.
+type Init struct{}
+
+func (Init) args(Version, string) ([]string, error) {
+	return []string{"init", "--json", "--repository-version", "2"}, nil
+}
+func (Init) words() string             { return "init" }
+func (Init) read(*output, []byte) bool { return false }
+
+// config asks whether the repository is there and opens with the password.
+type config struct{}
+
+func (config) args(Version, string) ([]string, error) {
+	return []string{"cat", "config", "--json", "--no-lock"}, nil
+}
+func (config) words() string { return "cat config" }
+func (config) read(o *output, _ []byte) bool { // its parameters are nobody's business
+	o.answered = true
+	return true
+}
+
+// Snapshots lists what the repository holds: one snapshot by its ID, those with
+// all of the tags, or all. An ID that is not there is an empty list, no failure.
+type Snapshots struct {
+	ID   string // 8 to 64 hexadecimal digits
+	Tags []string
+}
+
+var hexID = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
+
+func (s Snapshots) args(Version, string) ([]string, error) {
+	args := []string{"snapshots", "--json", "--no-lock"}
+	for _, t := range s.Tags {
+		if err := checkTag(t); err != nil {
+			return nil, err
+		}
+	}
+	if len(s.Tags) > 0 { // one flag: several would mean any of them
+		args = append(args, "--tag", strings.Join(s.Tags, ","))
+	}
+	if s.ID != "" {
+		if !hexID.MatchString(s.ID) {
+			return nil, fmt.Errorf("%.80q is no snapshot ID", s.ID)
+		}
+		args = append(args, "--", s.ID)
+	}
+	return args, nil
+}
+
+func (s Snapshots) words() string { return "snapshots" }
+
+func (s Snapshots) read(o *output, line []byte) bool {
+	var all []struct {
+		ID    text  `json:"id"`
+		Time  text  `json:"time"`
+		Host  text  `json:"hostname"`
+		Paths texts `json:"paths"`
+		Tags  texts `json:"tags"`
+	}
+	if line[0] != '[' || json.Unmarshal(line, &all) != nil {
+		return false
+	}
+	o.answered = true
+	for _, a := range all {
+		at, err := time.Parse(time.RFC3339Nano, string(a.Time))
+		if err != nil || len(a.ID) != 64 || !hexID.MatchString(string(a.ID)) {
+			continue
+		}
+		o.listed = append(o.listed, topics.Snapshot{
+			ID: string(a.ID), Time: at.UnixMilli(), Host: o.safe(string(a.Host)), Paths: a.Paths, Tags: a.Tags,
+		})
+	}
+	return true
+}
+
+// unlock removes stale locks: those of processes of this host that are gone, and
+// those older than 30 minutes.
+type unlock struct{}
+
+func (unlock) args(Version, string) ([]string, error) { return []string{"unlock", "--json"}, nil }
+func (unlock) words() string                          { return "unlock" }
+func (unlock) read(*output, []byte) bool              { return false }
+
+// Backup makes a snapshot and looks it up in the repository. Cancelling ctx
+// interrupts it; see [Ending] for what is left then. It ends Succeeded only with
+// a snapshot that restic named.
+func (b Binary) Backup(ctx context.Context, place Place, repository Repository, backup Backup, sink Sink) Ending {
+	e := b.run(ctx, place, repository, backup, sink)
+	if e.SnapshotID == "" {
+		return e
+	}
+	// A cancel comes too late now, the snapshot is there.
+	t := b.Timing.orDefault()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.Confirm)
+	defer cancel()
+	held := &hold{Sink: sink}
+	list := b.run(ctx, place, repository, Snapshots{ID: e.SnapshotID}, held)
+	switch {
+	case list.State != topics.Succeeded:
+		held.release()
+		sink.Line(topics.Warn, "the new snapshot could not be looked up: "+list.Message)
+		if len(e.SnapshotID) == 64 {
+			e.Snapshot = &topics.Snapshot{ID: e.SnapshotID, Time: time.Now().UnixMilli(), Host: backup.Host, Paths: slices.Clone(backup.Paths), Tags: slices.Clone(backup.Tags)}
+		}
+	case len(list.Snapshots) == 0:
+		e.State, e.Cause = topics.Failed, topics.CauseDamaged
+		e.Message = "restic says it saved snapshot " + e.SnapshotID + ", but the repository does not list it"
+		sink.Line(topics.Error, e.Message)
+	default:
+		e.Snapshot = &list.Snapshots[0]
+		sink.Line(topics.Info, "snapshot "+e.Snapshot.ID[:8]+" saved")
+	}
+	return e
+}
+
+// Exists looks whether the repository is there and opens with its password.
+// Succeeded is yes, and Cause CauseNoRepository is no; everything else is no
+// answer. It does not wait for a server longer than Timing.Open.
+func (b Binary) Exists(ctx context.Context, place Place, repository Repository, sink Sink) Ending {
+	ctx, cancel := context.WithTimeout(ctx, b.Timing.orDefault().Open)
+	defer cancel()
+	held := &hold{Sink: sink}
+	e := b.run(ctx, place, repository, config{}, held)
+	if e.Cause != topics.CauseNoRepository { // no failure yet, whoever asked decides
+		held.release()
+	}
+	return e
+}
+
+// Init makes the repository.
+func (b Binary) Init(ctx context.Context, place Place, repository Repository, sink Sink) Ending {
+	return b.run(ctx, place, repository, Init{}, sink)
+}
+
+// Ensure sees to it that the repository is there. It makes one only if initialise
+// allows it and there is none, and does not mind if another host was quicker.
+// Succeeded means that it is there and opens.
+func (b Binary) Ensure(ctx context.Context, place Place, repository Repository, initialise bool, sink Sink) Ending {
+	e := b.Exists(ctx, place, repository, sink)
+	if e.Cause != topics.CauseNoRepository {
+		return e
+	}
+	if !initialise {
+		sink.Line(topics.Error, e.Message)
+		return e
+	}
+	sink.Line(topics.Info, "there is no repository yet")
+	if e = b.Init(ctx, place, repository, sink); e.State == topics.Failed && strings.Contains(e.Message, "config file already exists") {
+		return b.Exists(ctx, place, repository, sink)
+	}
+	return e
+}
+
+// Snapshots lists snapshots into Ending.Snapshots.
+func (b Binary) Snapshots(ctx context.Context, place Place, repository Repository, which Snapshots, sink Sink) Ending {
+	return b.run(ctx, place, repository, which, sink)
+}
+
+// Unlock removes stale locks, above all our own after a kill.
+func (b Binary) Unlock(ctx context.Context, place Place, repository Repository, sink Sink) Ending {
+	return b.run(ctx, place, repository, unlock{}, sink)
+}
+
+// hold keeps the lines of a run back until it is known whether they matter. It
+// keeps the first 64.
+type hold struct {
+	Sink
+	lines []topics.Line
+}
+
+func (h *hold) Line(level topics.Level, text string) {
+	if len(h.lines) < 64 {
+		h.lines = append(h.lines, topics.Line{Level: level, Text: text})
+	}
+}
+
+func (h *hold) release() {
+	for _, l := range h.lines {
+		h.Sink.Line(l.Level, l.Text)
+	}
+}

@@ -1,0 +1,194 @@
+package restic
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A group is a started program with a process group of its own.
+type group struct{ pid int }
+
+// start starts cmd, so that a signal of the terminal or the service manager
+// meant for the agent does not reach it.
+func start(cmd *exec.Cmd) (group, error) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return group{}, err
+	}
+	return group{cmd.Process.Pid}, nil
+}
+
+func (g group) interrupt() { _ = unix.Kill(-g.pid, unix.SIGINT) } // fails if it is gone, which is as well
+
+func (g group) kill() { _ = unix.Kill(-g.pid, unix.SIGKILL) }
+
+// await returns when the leader has ended and leaves it a zombie: until cmd.Wait
+// takes it, its number and its group's can belong to nobody else.
+func (g group) await() {
+	for {
+		if err := unix.Waitid(unix.P_PID, g.pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != unix.EINTR {
+			return
+		}
+	}
+}
+
+func (group) close() {}
+
+func signalOf(s *os.ProcessState) string {
+	if w, ok := s.Sys().(syscall.WaitStatus); ok && w.Signaled() {
+		return w.Signal().String()
+	}
+	return ""
+}
+
+func fullDisk(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+}
+
+// temporary points the program at dir for its temporary files.
+func temporary(dir string) []string { return []string{"TMPDIR=" + dir} }
+
+// startOf tells when a process was started: this boot's ID and the clock ticks
+// since. It is "" if there is no such process.
+func startOf(pid int) string {
+	s, ok := stat(pid)
+	if !ok {
+		return ""
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(boot)) + "/" + s.start
+}
+
+type procStat struct {
+	state, start string
+	group        int
+}
+
+// living is false for a zombie, which is somebody else's to collect.
+func (s procStat) living() bool { return s.state != "Z" && s.state != "X" }
+
+func living(pid int) bool {
+	s, there := stat(pid)
+	return there && s.living()
+}
+
+// stat reads /proc/PID/stat; false if there is no such process any more.
+func stat(pid int) (procStat, bool) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return procStat{}, false
+	}
+	// The second field is the name in parentheses, and may hold anything.
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(f) < 20 {
+		return procStat{}, false
+	}
+	group, _ := strconv.Atoi(f[2])
+	return procStat{state: f[0], start: f[19], group: group}, true
+}
+
+// Reap ends every process of a job whose agent is gone: the recorded one, its
+// process group, and whatever carries the job's mark in its environment, so that
+// one that was never recorded is found as well. Each gets SIGINT, and SIGKILL if
+// it is still there after the grace. It returns when all are gone; the error says
+// which are not. A process that has the recorded pid but another start is not
+// touched. p may be zero.
+func Reap(ctx context.Context, job topics.JobID, p Process, grace time.Duration) error {
+	if _, err := topics.ParseJobID(string(job)); err != nil {
+		return err
+	}
+	ended := func(limit time.Duration, signal os.Signal) ([]int, error) {
+		asked := map[Process]bool{} // each is asked once
+		timer, tick := time.NewTimer(limit), time.NewTicker(20*time.Millisecond)
+		defer timer.Stop()
+		defer tick.Stop()
+		var left []int
+		for n := 0; ; n++ {
+			left = slices.DeleteFunc(left, func(pid int) bool { return !living(pid) })
+			if len(left) == 0 || n%25 == 0 { // look at all processes again, new ones may have come
+				left = orphans(job, p)
+			}
+			if len(left) == 0 {
+				return nil, nil
+			}
+			for _, pid := range left {
+				if one := (Process{pid, startOf(pid)}); !asked[one] {
+					asked[one] = true
+					signalTo(one, signal)
+				}
+			}
+			select {
+			case <-ctx.Done():
+				return left, ctx.Err()
+			case <-timer.C:
+				return left, nil
+			case <-tick.C:
+			}
+		}
+	}
+	if left, err := ended(grace, os.Interrupt); err != nil || len(left) == 0 {
+		return err
+	}
+	left, err := ended(10*time.Second, os.Kill)
+	if err == nil && len(left) > 0 {
+		err = fmt.Errorf("processes %v of job %s outlive SIGKILL", left, job)
+	}
+	return err
+}
+
+// signalTo signals this very process. The handle that FindProcess opens stays
+// with one process, so checking the start after opening it leaves no gap in which
+// the pid may pass to another.
+func signalTo(p Process, signal os.Signal) {
+	process, err := os.FindProcess(p.PID)
+	if err != nil {
+		return
+	}
+	defer process.Release()
+	if p.Start != "" && startOf(p.PID) == p.Start {
+		_ = process.Signal(signal) // fails if it has just ended
+	}
+}
+
+// orphans lists the living processes that belong to a job.
+func orphans(job topics.JobID, p Process) []int {
+	ours := p.PID > 1 && p.Start != "" && startOf(p.PID) == p.Start
+	mark := []byte(jobVariable + "=" + string(job))
+	entries, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return nil
+	}
+	var pids []int
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(filepath.Base(entry))
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		s, there := stat(pid)
+		if !there || !s.living() {
+			continue
+		}
+		env, _ := os.ReadFile(entry + "/environ") // unreadable: another user's, not ours
+		if ours && (pid == p.PID || s.group == p.PID) || slices.ContainsFunc(bytes.Split(env, []byte{0}), func(v []byte) bool { return bytes.Equal(v, mark) }) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}

@@ -1,0 +1,159 @@
+package restic
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A group is a started program in a job object of its own, which ends with its
+// last handle: if the agent dies, restic and its children do.
+type group struct {
+	pid     int
+	process windows.Handle
+	job     windows.Handle // 0 if the system would not give one
+}
+
+// start starts cmd in a process group of its own. The agent's service must have
+// a console, hidden or not, for CTRL_BREAK to reach restic.
+func start(cmd *exec.Cmd) (group, error) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP, HideWindow: true}
+	if err := cmd.Start(); err != nil {
+		return group{}, err
+	}
+	// cmd holds the process open, so the pid is its own.
+	pid := cmd.Process.Pid
+	h, err := windows.OpenProcess(windows.SYNCHRONIZE|windows.PROCESS_SET_QUOTA|windows.PROCESS_TERMINATE, false, uint32(pid))
+	if err != nil {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		return group{}, fmt.Errorf("open the new process: %w", err)
+	}
+	return group{pid: pid, process: h, job: enclose(h)}, nil
+}
+
+func enclose(process windows.Handle) windows.Handle {
+	job, err := windows.CreateJobObject(nil, nil)
+	if err != nil {
+		return 0
+	}
+	info := windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION{
+		BasicLimitInformation: windows.JOBOBJECT_BASIC_LIMIT_INFORMATION{LimitFlags: windows.JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE},
+	}
+	if _, err := windows.SetInformationJobObject(job, windows.JobObjectExtendedLimitInformation, uintptr(unsafe.Pointer(&info)), uint32(unsafe.Sizeof(info))); err == nil {
+		if windows.AssignProcessToJobObject(job, process) == nil {
+			return job
+		}
+	}
+	_ = windows.CloseHandle(job)
+	return 0
+}
+
+func (g group) interrupt() {
+	_ = windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, uint32(g.pid)) // what does not arrive ends in kill
+}
+
+func (g group) kill() {
+	if g.job != 0 {
+		_ = windows.TerminateJobObject(g.job, killedCode)
+		return
+	}
+	_ = windows.TerminateProcess(g.process, killedCode)
+}
+
+// killedCode is what a process that we ended exits with; restic has no such code.
+const killedCode = 0x4b494c4c
+
+func (g group) await() { _, _ = windows.WaitForSingleObject(g.process, windows.INFINITE) }
+
+func (g group) close() {
+	_ = windows.CloseHandle(g.process)
+	if g.job != 0 {
+		_ = windows.CloseHandle(g.job)
+	}
+}
+
+func signalOf(s *os.ProcessState) string {
+	if uint32(s.ExitCode()) == killedCode {
+		return "killed"
+	}
+	return ""
+}
+
+func fullDisk(err error) bool {
+	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL)
+}
+
+// temporary points the program at dir for its temporary files.
+func temporary(dir string) []string { return []string{"TMP=" + dir, "TEMP=" + dir} }
+
+// startOf tells when a process was started, "" if there is none.
+func startOf(pid int) string {
+	h, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, false, uint32(pid))
+	if err != nil {
+		return ""
+	}
+	defer windows.CloseHandle(h)
+	return created(h)
+}
+
+func created(process windows.Handle) string {
+	var creation, exit, kernel, user windows.Filetime
+	if windows.GetProcessTimes(process, &creation, &exit, &kernel, &user) != nil {
+		return ""
+	}
+	return strconv.FormatInt(creation.Nanoseconds(), 10)
+}
+
+// Reap ends the recorded process if it is still the same one, and waits until it
+// is gone. Its children have gone with the agent, by their job object. A process
+// that has the recorded pid but another start is not touched. p may be zero.
+func Reap(ctx context.Context, job topics.JobID, p Process, grace time.Duration) error {
+	if _, err := topics.ParseJobID(string(job)); err != nil {
+		return err
+	}
+	if p.PID == 0 || p.Start == "" {
+		return nil
+	}
+	h, err := windows.OpenProcess(windows.SYNCHRONIZE|windows.PROCESS_TERMINATE|windows.PROCESS_QUERY_LIMITED_INFORMATION, false, uint32(p.PID))
+	if err != nil {
+		return nil // gone
+	}
+	defer windows.CloseHandle(h)
+	if created(h) != p.Start {
+		return nil
+	}
+	_ = windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, uint32(p.PID))
+	if gone, err := within(ctx, h, grace); gone || err != nil {
+		return err
+	}
+	_ = windows.TerminateProcess(h, killedCode)
+	gone, err := within(ctx, h, 10*time.Second)
+	if err == nil && !gone {
+		err = fmt.Errorf("process %d of job %s cannot be ended", p.PID, job)
+	}
+	return err
+}
+
+// within waits for a process to end.
+func within(ctx context.Context, process windows.Handle, limit time.Duration) (bool, error) {
+	for end := time.Now().Add(limit); time.Now().Before(end); {
+		if event, _ := windows.WaitForSingleObject(process, 50); event == windows.WAIT_OBJECT_0 {
+			return true, nil
+		}
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+	}
+	return false, nil
+}

@@ -1,0 +1,221 @@
+// Package restic is the one place that runs the restic binary: it builds the
+// command line and the environment out of typed fields, reads what restic says,
+// and tells how it ended, alike for every version from 0.14 on.
+//
+// Success is decided by the exit code first and the JSON second. No secret is
+// ever an argument, a log line or a message. A run owns its process group and
+// every goroutine it starts: when a method returns, restic and its children are
+// gone and the sink is not called again.
+//
+// Another operation is another struct with an args method, which is its command
+// line by version, and a read method, which knows the lines only it prints.
+package restic
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// What [Probe] returns; its errors say what to do about it.
+var (
+	ErrNotFound = errors.New("there is no restic program")
+	ErrTooOld   = errors.New("this restic is too old")
+)
+
+// oldest is the first version with repositories of format 2.
+var oldest = Version{Minor: 14}
+
+// A Version is restic's own, three numbers. What follows them is left out.
+type Version struct{ Major, Minor, Patch int }
+
+var versionText = regexp.MustCompile(`(?m)^restic (\d{1,4})\.(\d{1,4})\.(\d{1,4})`)
+
+// ParseVersion reads the answer of "restic version", which is text in every version.
+func ParseVersion(answer string) (Version, error) {
+	m := versionText.FindStringSubmatch(answer)
+	if m == nil {
+		return Version{}, fmt.Errorf("%.80q is no answer of restic's version command", clean(answer))
+	}
+	var v Version
+	for i, n := range []*int{&v.Major, &v.Minor, &v.Patch} {
+		*n, _ = strconv.Atoi(m[i+1]) // at most four digits
+	}
+	return v, nil
+}
+
+// AtLeast reports whether v is major.minor.patch or newer.
+func (v Version) AtLeast(major, minor, patch int) bool {
+	if v.Major != major {
+		return v.Major > major
+	}
+	if v.Minor != minor {
+		return v.Minor > minor
+	}
+	return v.Patch >= patch
+}
+
+func (v Version) String() string { return fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Patch) }
+
+// Timing holds the waits of a run. A field that is zero is the default's.
+type Timing struct {
+	CancelGrace time.Duration // from SIGINT to SIGKILL
+	PipeGrace   time.Duration // how long a stray child may hold restic's output open after its end
+	Open        time.Duration // how long Exists lets restic try: 0.18 and newer try for 14 minutes
+	Confirm     time.Duration // how long a backup's snapshot may take to be listed
+	Status      time.Duration // between two Status calls
+}
+
+// DefaultTiming is what the fields of a zero [Timing] stand for. After SIGINT
+// restic finishes the pack in flight, 12 s measured, and tries for up to 60 s
+// more to remove its lock from a server that is gone.
+var DefaultTiming = Timing{
+	CancelGrace: 90 * time.Second,
+	PipeGrace:   5 * time.Second,
+	Open:        60 * time.Second,
+	Confirm:     60 * time.Second,
+	Status:      time.Second,
+}
+
+func (t Timing) orDefault() Timing {
+	for _, f := range []struct{ field, value *time.Duration }{
+		{&t.CancelGrace, &DefaultTiming.CancelGrace},
+		{&t.PipeGrace, &DefaultTiming.PipeGrace},
+		{&t.Open, &DefaultTiming.Open},
+		{&t.Confirm, &DefaultTiming.Confirm},
+		{&t.Status, &DefaultTiming.Status},
+	} {
+		if *f.field == 0 {
+			*f.field = *f.value
+		}
+	}
+	return t
+}
+
+// A Binary is a restic program whose version is known. Its methods may be called
+// from several goroutines, though only one at a time for the same job.
+type Binary struct {
+	Path    string // absolute
+	Version Version
+	Timing  Timing
+}
+
+// Probe finds restic at path, or on PATH if path is empty, and asks it once for
+// its version. The error is [ErrNotFound], [ErrTooOld], or says how the program
+// that was found misbehaved.
+func Probe(ctx context.Context, path string) (Binary, error) {
+	name := path
+	if name == "" {
+		name = "restic"
+	}
+	found, err := exec.LookPath(name)
+	if err != nil {
+		return Binary{}, fmt.Errorf("%w at %q (%v): install restic %s or newer, or say with --restic where it is", ErrNotFound, name, err, oldest)
+	}
+	if found, err = filepath.Abs(found); err != nil {
+		return Binary{}, fmt.Errorf("find restic: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	var said bounded
+	quick := Timing{CancelGrace: time.Second, PipeGrace: time.Second}.orDefault()
+	x := execute(ctx, execution{path: found, args: []string{"version"}, env: inherited(), dir: os.TempDir(), stdout: &said, stderr: &said, timing: quick})
+	if x.err != nil {
+		return Binary{}, fmt.Errorf("start %s: %w", found, x.err)
+	}
+	v, err := ParseVersion(said.String())
+	switch {
+	case ctx.Err() != nil:
+		return Binary{}, fmt.Errorf("%s did not tell its version in time: %w", found, ctx.Err())
+	case err != nil:
+		return Binary{}, fmt.Errorf("%s is not restic: %w", found, err)
+	case !v.AtLeast(oldest.Major, oldest.Minor, oldest.Patch):
+		return Binary{}, fmt.Errorf("%w: %s is %s, install %s or newer", ErrTooOld, found, v, oldest)
+	}
+	return Binary{Path: found, Version: v}, nil
+}
+
+// bounded keeps the first 4 KiB of what is written to it.
+type bounded struct{ bytes.Buffer }
+
+func (b *bounded) Write(p []byte) (int, error) {
+	b.Buffer.Write(p[:min(len(p), max(0, 4096-b.Len()))])
+	return len(p), nil
+}
+
+// A Place is where a run may leave things. CacheDir is restic's cache and is
+// made if it is not there. Below TempDir every run makes a directory of its own,
+// 0700, for restic's temporary files and the lists of paths; it is removed when
+// the run ends, and after a crash whatever is left there may be. Secrets are not
+// written to disk. Job marks every process of the run, see [Reap].
+type Place struct {
+	CacheDir, TempDir string
+	Job               topics.JobID
+}
+
+// A Sink hears what happens during a run. Its methods are called one at a time,
+// on goroutines of the run, never after the run's method has returned. A sink
+// that blocks makes restic wait.
+type Sink interface {
+	// Started comes once for every restic process, right after it was started;
+	// one run may need several.
+	Started(Process)
+	// Line is one line of the log: UTF-8, no control characters, secrets
+	// redacted, at most topics.MaxLine bytes.
+	Line(level topics.Level, text string)
+	// Status comes about once in Timing.Status at most.
+	Status(Status)
+}
+
+// A Process is one restic process, told apart from a later one with the same pid.
+// It may be written to a journal and handed to [Reap] after a crash.
+type Process struct {
+	PID   int    `json:"pid"`
+	Start string `json:"start"` // opaque; equal for the same process only
+}
+
+// Status is restic's own account of a running backup. What restic leaves out is 0.
+type Status struct {
+	Scanned      bool    // the totals are final: restic gave an estimate
+	Percent      float64 // 0 to 100, of the bytes read
+	TotalFiles   uint64
+	FilesDone    uint64
+	TotalBytes   uint64
+	BytesDone    uint64
+	Errors       uint64
+	Seconds      uint64   // since restic started
+	SecondsLeft  uint64   // restic's estimate; 0 is unknown
+	CurrentFiles []string // at most 8, each cut at 1 KiB
+}
+
+// An Ending is how a run ended.
+type Ending struct {
+	State      topics.JobState   // Succeeded, Warnings, Failed or Cancelled
+	Cause      topics.Cause      // none if State is Succeeded
+	Message    string            // the best evidence in one line, restic's own words where it had some; "" if State is Succeeded
+	ExitCode   *int              // nil if restic did not start or a signal ended it
+	Signal     string            // that ended restic, as in "killed"
+	Killed     bool              // it outlived the grace after a cancel and was killed
+	Summary    *topics.Summary   // of a backup
+	SnapshotID string            // as the summary names it: 8 digits from 0.14, 64 from later ones
+	Snapshot   *topics.Snapshot  // of a backup, as the repository lists it
+	Snapshots  []topics.Snapshot // of a listing
+}
+
+// LeavesLock reports whether restic had no chance to remove its own lock, so
+// that an unlock is due before anything else can be done with the repository.
+func (e Ending) LeavesLock() bool { return e.Killed || e.Signal != "" }
+
+// failed is the ending of a run that never came to start restic.
+func failed(cause topics.Cause, err error) Ending {
+	return Ending{State: topics.Failed, Cause: cause, Message: cut(clean(err.Error()), maxMessage)}
+}
