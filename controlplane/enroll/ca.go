@@ -1,0 +1,164 @@
+// Package enroll is how a new host earns its credentials: a one-time token, a
+// certificate from the control plane's own CA, and the other party's sealing
+// key.
+package enroll
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"time"
+
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// How long certificates live. Hosts are given 90 days; the control plane makes
+// its own anew at every start.
+const (
+	caLife     = 20 * 365 * 24 * time.Hour
+	serverLife = 365 * 24 * time.Hour
+	hostLife   = 90 * 24 * time.Hour
+	skew       = 5 * time.Minute // how far a clock may be behind ours
+)
+
+// A CA signs the identities of hosts. Agents know it by its fingerprint.
+type CA struct {
+	Certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+	now         func() time.Time
+}
+
+type caFile struct {
+	Certificate []byte `json:"certificate"`
+	Key         []byte `json:"key"` // PKCS #8
+}
+
+// OpenCA returns the installation's CA, made at the first call.
+func OpenCA(ctx context.Context, s *store.Store, now func() time.Time) (*CA, error) {
+	b, err := s.Secret(ctx, "ca", func() ([]byte, error) { return newCA(now()) })
+	if err != nil {
+		return nil, err
+	}
+	var f caFile
+	if err := json.Unmarshal(b, &f); err != nil {
+		return nil, fmt.Errorf("the CA: %w", err)
+	}
+	ca := &CA{now: now}
+	if ca.Certificate, err = x509.ParseCertificate(f.Certificate); err != nil {
+		return nil, fmt.Errorf("the CA's certificate: %w", err)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(f.Key)
+	if err != nil {
+		return nil, fmt.Errorf("the CA's key: %w", err)
+	}
+	var ok bool
+	if ca.key, ok = key.(*ecdsa.PrivateKey); !ok {
+		return nil, fmt.Errorf("the CA's key is a %T", key)
+	}
+	return ca, nil
+}
+
+func newCA(now time.Time) ([]byte, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial(), Subject: pkix.Name{CommonName: "restic-manager CA"},
+		NotBefore: now.Add(-skew), NotAfter: now.Add(caLife),
+		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	pkcs, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(caFile{der, pkcs})
+}
+
+func serial() *big.Int {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b) // never fails
+	b[0] &= 0x7f
+	return new(big.Int).SetBytes(b)
+}
+
+// ServerTLS is the TLS configuration of the agents' port. A connection for MQTT
+// must show a certificate of this CA; one that asks for HTTP, to enrol, has none
+// yet. Session tickets are off, so that every connection is verified anew.
+func (ca *CA) ServerTLS() (*tls.Config, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	now := ca.now()
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: serial(), Subject: pkix.Name{CommonName: topics.ServerName}, DNSNames: []string{topics.ServerName},
+		NotBefore: now.Add(-skew), NotAfter: now.Add(serverLife),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}, ca.Certificate, key.Public(), ca.key)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(ca.Certificate)
+	mqtt := &tls.Config{
+		MinVersion: tls.VersionTLS13, NextProtos: []string{topics.ALPNMQTT}, SessionTicketsDisabled: true,
+		Certificates: []tls.Certificate{{Certificate: [][]byte{der, ca.Certificate.Raw}, PrivateKey: key}},
+		ClientAuth:   tls.RequireAndVerifyClientCert, ClientCAs: pool,
+	}
+	http := mqtt.Clone()
+	http.NextProtos, http.ClientAuth, http.ClientCAs = []string{topics.ALPNHTTP}, tls.NoClientCert, nil
+	both := mqtt.Clone()
+	both.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if slices.Contains(hello.SupportedProtos, topics.ALPNHTTP) && !slices.Contains(hello.SupportedProtos, topics.ALPNMQTT) {
+			return http, nil
+		}
+		return mqtt, nil
+	}
+	return both, nil
+}
+
+var errCSR = errors.New("the request for a certificate is damaged or not signed by its own key")
+
+// sign makes a host's certificate. Of the request only the key counts; who it
+// is for, the control plane decides.
+func (ca *CA) sign(host topics.HostID, csr []byte) (der []byte, number string, err error) {
+	req, err := x509.ParseCertificateRequest(csr)
+	if err != nil || req.CheckSignature() != nil {
+		return nil, "", errCSR
+	}
+	if key, ok := req.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P256() {
+		return nil, "", errCSR
+	}
+	now := ca.now()
+	template := &x509.Certificate{
+		SerialNumber: serial(), RawSubject: subject(host),
+		NotBefore: now.Add(-skew), NotAfter: now.Add(hostLife),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	der, err = x509.CreateCertificate(rand.Reader, template, ca.Certificate, req.PublicKey, ca.key)
+	return der, template.SerialNumber.Text(16), err
+}
+
+func subject(host topics.HostID) []byte {
+	der, err := asn1.Marshal(pkix.Name{CommonName: string(host)}.ToRDNSequence())
+	if err != nil {
+		panic(err) // a host ID is plain ASCII
+	}
+	return der
+}

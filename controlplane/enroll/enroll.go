@@ -1,0 +1,146 @@
+package enroll
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/seal"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// TokenLife is how long a token is good for unless somebody says otherwise.
+const TokenLife = 15 * time.Minute
+
+// MaxTokenLife bounds what somebody may say.
+const MaxTokenLife = 24 * time.Hour
+
+// Desk hands out tokens and lets hosts in.
+type Desk struct {
+	Store   *store.Store
+	CA      *CA
+	SealKey []byte // the control plane's public sealing key
+	Log     *slog.Logger
+	// Enrolled, if set, is called after a host was let in.
+	Enrolled func(store.Host)
+}
+
+// Issue makes a token that lets one host in. Only its hash is kept, so the
+// token cannot be shown again.
+func (d *Desk) Issue(ctx context.Context, actor, name string, life time.Duration) (id string, token topics.EnrollToken, err error) {
+	if life <= 0 || life > MaxTokenLife {
+		return "", token, fmt.Errorf("a token lives for at most %s; %s is out of range", MaxTokenLife, life)
+	}
+	token = topics.NewEnrollToken(d.CA.Certificate)
+	now := time.UnixMilli(d.Store.Now())
+	id = topics.NewID(now)
+	return id, token, d.Store.AddEnrollToken(ctx, store.EnrollToken{ID: id, KeyHash: hash(token.Key), Name: name,
+		CreatedBy: actor, CreatedAt: now.UnixMilli(), ExpiresAt: now.Add(life).UnixMilli()})
+}
+
+func hash(key topics.Secret) []byte {
+	sum := sha256.Sum256([]byte(key.Reveal()))
+	return sum[:]
+}
+
+// maxRequest bounds an enrolment request; a real one has about 1 KiB.
+const maxRequest = 64 << 10
+
+// Handler serves the agents' port for agents that have no certificate yet.
+func (d *Desk) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+topics.EnrollPath, d.enroll)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		problem(w, http.StatusNotFound, "There is nothing here", "This port is for agents. Enrol with restic-manager-agent enroll --server "+r.Host+" --token …; the web pages are on the other port.")
+	})
+	return mux
+}
+
+func (d *Desk) enroll(w http.ResponseWriter, r *http.Request) {
+	var req topics.EnrollRequest
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&req); err != nil {
+		problem(w, http.StatusBadRequest, "The enrolment request could not be read", "It is not the JSON an agent sends. Use restic-manager-agent enroll.")
+		return
+	}
+	answer, err := d.admit(r.Context(), req)
+	if err == nil {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(answer)
+		return
+	}
+	const again = "Make a new one on the page Add host, or with restic-manager enroll-token create."
+	switch {
+	case errors.Is(err, store.ErrUsed):
+		problem(w, http.StatusForbidden, "This token has been used", "A token lets one host in, once. "+again)
+	case errors.Is(err, store.ErrExpired):
+		problem(w, http.StatusForbidden, "This token has expired", again)
+	case errors.Is(err, store.ErrNotFound):
+		problem(w, http.StatusForbidden, "This token is not known here", "It may belong to another control plane. "+again)
+	case errors.Is(err, errCSR), errors.Is(err, errProtocol):
+		problem(w, http.StatusBadRequest, "The agent's request does not fit", err.Error())
+	default:
+		d.Log.Error("enrolment failed", "err", err, "remote", r.RemoteAddr)
+		problem(w, http.StatusInternalServerError, "The control plane could not enrol this host", "Nothing was changed and the token is still good. Its log has the reason; try again.")
+		return
+	}
+	d.Log.Warn("enrolment refused", "err", err, "remote", r.RemoteAddr)
+}
+
+var errProtocol = errors.New("this agent and this control plane are too far apart in version; install the agent that came with the control plane")
+
+func (d *Desk) admit(ctx context.Context, req topics.EnrollRequest) (topics.EnrollResponse, error) {
+	var none topics.EnrollResponse
+	if req.Protocol[1] < topics.Protocol[0] || req.Protocol[0] > topics.Protocol[1] {
+		return none, errProtocol
+	}
+	probe, err := seal.NewKey()
+	if err != nil {
+		return none, err
+	}
+	if _, err := seal.NewChannel(probe, req.SealKey, seal.Plane, "probe"); err != nil {
+		return none, fmt.Errorf("%w: its sealing key is not one", errCSR)
+	}
+	id := topics.HostID(topics.NewID(time.UnixMilli(d.Store.Now())))
+	der, number, err := d.CA.sign(id, req.CSR)
+	if err != nil {
+		return none, err
+	}
+	f := req.Facts
+	h, err := d.Store.Enroll(ctx, hash(req.Key), store.Host{ID: id, SealKey: req.SealKey, Serial: number, Hostname: printable(f.Hostname), OS: printable(f.OS),
+		Arch: printable(f.Arch), Platform: printable(f.Platform), AgentVersion: printable(f.Agent), ResticVersion: printable(f.Restic), Policy: printable(f.Policy)})
+	if err != nil {
+		return none, err
+	}
+	d.Log.Info("host enrolled", "host", h.ID, "name", h.Name)
+	if d.Enrolled != nil {
+		d.Enrolled(h)
+	}
+	return topics.EnrollResponse{Host: h.ID, Name: h.Name, Certificate: der, CA: d.CA.Certificate.Raw, SealKey: d.SealKey}, nil
+}
+
+// printable keeps what a host says of itself fit for a name.
+func printable(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == '\ufffd' {
+			return -1
+		}
+		return r
+	}, s)
+	if r := []rune(s); len(r) > 100 {
+		return string(r[:100])
+	}
+	return s
+}
+
+func problem(w http.ResponseWriter, status int, title, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(topics.Problem{Title: title, Status: status, Detail: detail})
+}

@@ -1,0 +1,101 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+
+	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// Why a request for a job is not taken.
+var (
+	ErrNoHost   = errors.New("there is no such host")
+	ErrNoGroup  = errors.New("the host has no such source group")
+	ErrNoGroups = errors.New("the host has no source group yet")
+	ErrNoJob    = errors.New("there is no such job")
+	ErrEnded    = store.ErrEnded
+)
+
+// AskBackup records a backup of one of a host's source groups, by name, or of
+// each of them with "", and answers with the first job. A group whose backup
+// waits or runs already is answered with that one, and fresh is false.
+func (e *Engine) AskBackup(ctx context.Context, actor string, host topics.HostID, group string) (job store.Job, fresh bool, err error) {
+	if _, err := e.Store.Host(ctx, host); errors.Is(err, store.ErrNotFound) {
+		return job, false, ErrNoHost
+	} else if err != nil {
+		return job, false, err
+	}
+	groups, err := e.Store.SourceGroups(ctx, host)
+	if err != nil {
+		return job, false, err
+	}
+	if len(groups) == 0 {
+		return job, false, ErrNoGroups
+	}
+	found := false
+	for _, g := range groups {
+		if group != "" && g.Name != group {
+			continue
+		}
+		now := e.Now()
+		j, added, err := e.Store.AskBackup(ctx, actor, store.Job{ID: topics.JobID(topics.NewID(now)), Host: host, Kind: topics.BackupJob,
+			SourceGroup: g.ID, Repository: g.Repository, NotAfter: now.Add(e.Timing.NotAfter).UnixMilli()})
+		if err != nil {
+			return job, false, err
+		}
+		if !found {
+			job, fresh, found = j, added, true
+		}
+	}
+	if !found {
+		return job, false, ErrNoGroup
+	}
+	e.tell(host)
+	e.Stir()
+	return job, fresh, nil
+}
+
+// Cancel asks for the end of a job: one that waits ends now, one that was sent
+// ends when its host has ended it.
+func (e *Engine) Cancel(ctx context.Context, actor string, id topics.JobID) error {
+	var effects []protocol.PlaneEffect
+	err := e.Store.Cancel(ctx, actor, id, func(tx protocol.PlaneTx) (err error) {
+		effects, err = protocol.PlaneStep(e.Timing.Protocol, tx, protocol.CancelAsked{Job: id, By: actor, Now: e.Now().UnixMilli()})
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return ErrNoJob
+	}
+	if err != nil {
+		return err
+	}
+	for _, effect := range effects {
+		if c, ok := effect.(protocol.Changed); ok {
+			e.changed(c.Job)
+		}
+	}
+	e.Stir()
+	return nil
+}
+
+// Do carries out what a consumer asked for on a do/ topic.
+func (e *Engine) Do(ctx context.Context, actor string, t topics.Topic) error {
+	switch t.Action {
+	case topics.ActionBackup:
+		_, _, err := e.AskBackup(ctx, actor, t.Host, "")
+		return err
+	case topics.ActionCancel:
+		open, err := e.Store.OpenJobs(ctx, t.Host)
+		if err != nil {
+			return err
+		}
+		for _, j := range open {
+			if err := e.Cancel(ctx, actor, j.ID); err != nil && !errors.Is(err, ErrEnded) {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,511 @@
+// Package jobs is the life of a job on the control plane's side: asked for,
+// sent, running, finished, and told to whoever watches.
+//
+// The rules are protocol.PlaneStep's. This package drives it: it opens what
+// agents sent, runs the steps in batches, one commit each, and only after the
+// commit sends receipts and commands and tells the watchers.
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/seal"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// Timing holds the durations of this package.
+type Timing struct {
+	Protocol protocol.Timing
+	NotAfter time.Duration // how long a person's request waits for its host
+	Tick     time.Duration // how often what is due is looked for, besides when something happened
+	Receipt  time.Duration // receipts to one host are sent no closer than this
+	Seen     time.Duration // how often the hosts' last-seen times are written down
+}
+
+// DefaultTiming is what runs unless a test says otherwise.
+func DefaultTiming() Timing {
+	return Timing{Protocol: protocol.DefaultTiming(), NotAfter: 24 * time.Hour, Tick: time.Second, Receipt: 100 * time.Millisecond, Seen: time.Minute}
+}
+
+const (
+	inboxSize = 4096 // messages waiting for the loop; beyond it, each agent's own connection waits
+	batchSize = 256  // messages stored with one commit
+)
+
+// Config is what an engine works with.
+type Config struct {
+	Store    *store.Store
+	Key      seal.Key
+	Presence *hosts.Presence
+	Hub      *Hub
+	// Send hands a message to the agents' broker. It must not block on an agent.
+	Send func(topic string, payload []byte) error
+	// Changed, if set, is told of each host about which something changed. It
+	// must not block.
+	Changed func(topics.HostID)
+	Log     *slog.Logger
+	Timing  Timing
+	Now     func() time.Time
+}
+
+// An Engine receives what agents say and sends what is due. Run does the work;
+// the other methods may be called from any goroutine.
+type Engine struct {
+	Config
+	inbox   chan arrival
+	stir    chan struct{}
+	done    chan struct{}
+	counter atomic.Uint64 // numbers what is sent; it goes on rising across restarts
+
+	mu       sync.Mutex
+	channels map[topics.HostID]*seal.Channel
+
+	// Of Run's goroutine alone.
+	owners   map[topics.JobID]topics.HostID
+	receipts map[topics.HostID]topics.Received
+	dropped  int
+}
+
+type arrival struct {
+	topic   topics.Topic
+	name    string
+	payload []byte
+}
+
+// New returns an engine that waits for Run.
+func New(c Config) *Engine {
+	e := &Engine{Config: c, inbox: make(chan arrival, inboxSize), stir: make(chan struct{}, 1), done: make(chan struct{}),
+		channels: map[topics.HostID]*seal.Channel{}, owners: map[topics.JobID]topics.HostID{}, receipts: map[topics.HostID]topics.Received{}}
+	e.counter.Store(uint64(c.Now().UnixMilli()) << 20)
+	return e
+}
+
+// Received takes a message from the agents' broker. It runs on the sending
+// agent's own goroutine there and only enqueues; when the queue is full it
+// waits, which holds up that agent alone.
+func (e *Engine) Received(name string, payload []byte, retained bool) {
+	t, err := topics.Parse(name)
+	if err != nil {
+		e.Log.Warn("message on an unknown topic", "topic", name)
+		return
+	}
+	if retained != t.Entry().Retained {
+		e.Log.Warn("message refused for its retained flag", "host", t.Host, "topic", name)
+		return
+	}
+	select {
+	case e.inbox <- arrival{t, name, payload}:
+	case <-e.done:
+	}
+}
+
+// Stir makes Run look at once at what is due.
+func (e *Engine) Stir() {
+	select {
+	case e.stir <- struct{}{}:
+	default:
+	}
+}
+
+// Run receives and dispatches until ctx ends. It returns an error only if the
+// database fails in a way that makes going on pointless.
+func (e *Engine) Run(ctx context.Context) error {
+	defer close(e.done)
+	tick, receipts, seen := time.NewTicker(e.Timing.Tick), time.NewTicker(e.Timing.Receipt), time.NewTicker(e.Timing.Seen)
+	defer tick.Stop()
+	defer receipts.Stop()
+	defer seen.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			e.flush()
+			return nil
+		case a := <-e.inbox:
+			e.take(ctx, e.drain(a))
+		case <-e.stir:
+			e.tick(ctx)
+		case <-tick.C:
+			e.tick(ctx)
+		case <-receipts.C:
+			e.flush()
+		case <-seen.C:
+			if err := e.Store.Seen(ctx, e.Presence.LastSeen()); err != nil {
+				e.Log.Error("note when hosts were last seen", "err", err)
+			}
+		}
+	}
+}
+
+func (e *Engine) drain(first arrival) []arrival {
+	batch := []arrival{first}
+	for len(batch) < batchSize {
+		select {
+		case a := <-e.inbox:
+			batch = append(batch, a)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// take handles a batch: the durable stream in one commit, everything else as it
+// comes.
+func (e *Engine) take(ctx context.Context, batch []arrival) {
+	var inputs []protocol.Arrived
+	now := e.Now().UnixMilli()
+	for _, a := range batch {
+		ch, err := e.channel(ctx, a.topic.Host)
+		if err != nil {
+			e.Log.Warn("message of an unknown host", "host", a.topic.Host, "err", err)
+			continue
+		}
+		switch a.topic.Kind {
+		case topics.KindBirth:
+			err = e.birth(ctx, ch, a)
+		case topics.KindDeath:
+			err = e.death(ctx, ch, a)
+		case topics.KindHeartbeat:
+			err = e.heartbeat(ch, a)
+		case topics.KindProgress:
+			err = e.progress(ctx, ch, a)
+		case topics.KindEvent:
+			var ev topics.Events
+			if ev, err = unseal[topics.Events](ch, a); err == nil {
+				tidy(ev)
+				inputs = append(inputs, protocol.Arrived{Host: a.topic.Host, Events: ev, Now: now})
+			}
+		default:
+			err = errors.New("agents do not write here")
+		}
+		if err != nil {
+			e.Log.Warn("message refused", "host", a.topic.Host, "topic", a.name, "err", err)
+		}
+	}
+	if len(inputs) == 0 {
+		return
+	}
+	if err := e.steps(ctx, inputs); err != nil && len(inputs) > 1 && ctx.Err() == nil {
+		// One of them does not fit; the others must not wait for it.
+		for _, in := range inputs {
+			if err := e.steps(ctx, []protocol.Arrived{in}); err != nil {
+				e.Log.Error("events could not be stored", "host", in.Host, "err", err)
+			}
+		}
+	} else if err != nil && ctx.Err() == nil {
+		e.Log.Error("events could not be stored", "host", inputs[0].Host, "err", err)
+	}
+}
+
+// tidy holds log lines to what an honest agent sends anyway: a level we know,
+// a bounded text.
+func tidy(ev topics.Events) {
+	for _, event := range ev.Events {
+		if event.Log == nil {
+			continue
+		}
+		for i := range event.Log.Lines {
+			l := &event.Log.Lines[i]
+			if l.Level != topics.Warn && l.Level != topics.Error {
+				l.Level = topics.Info
+			}
+			l.Text = strings.ReplaceAll(l.Text, "\x00", "\ufffd")
+			if len(l.Text) > topics.MaxLine+100 {
+				l.Text = strings.ToValidUTF8(l.Text[:topics.MaxLine], "") + " … [cut]"
+			}
+		}
+	}
+}
+
+func (e *Engine) steps(ctx context.Context, inputs []protocol.Arrived) error {
+	var effects []protocol.PlaneEffect
+	err := e.Store.Steps(ctx, func(tx protocol.PlaneTx) error {
+		for _, in := range inputs {
+			more, err := protocol.PlaneStep(e.Timing.Protocol, tx, in)
+			if err != nil {
+				return err
+			}
+			effects = append(effects, more...)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	e.perform(ctx, effects)
+	return nil
+}
+
+func (e *Engine) tick(ctx context.Context) {
+	var effects []protocol.PlaneEffect
+	err := e.Store.Steps(ctx, func(tx protocol.PlaneTx) (err error) {
+		effects, err = protocol.PlaneStep(e.Timing.Protocol, tx, protocol.Tick{Now: e.Now().UnixMilli(), Online: e.Presence.Reachable})
+		return err
+	})
+	if err != nil {
+		if ctx.Err() == nil {
+			e.Log.Error("dispatch", "err", err)
+		}
+		return
+	}
+	e.perform(ctx, effects)
+}
+
+// perform does what a committed step asked for. Nothing of it is needed for
+// the truth: what fails here is asked for again.
+func (e *Engine) perform(ctx context.Context, effects []protocol.PlaneEffect) {
+	for _, effect := range effects {
+		switch effect := effect.(type) {
+		case protocol.SendReceipt:
+			e.receipts[effect.Host] = effect.Received
+		case protocol.SendRun:
+			e.sendRun(ctx, effect.Job)
+		case protocol.SendCancel:
+			e.command(ctx, effect.Job.Host, topics.Command{Job: effect.Job.ID, Cancel: true})
+		case protocol.Changed:
+			if effect.Job.State.Ended() {
+				e.owners[effect.Job.ID] = "" // late progress belongs to nobody
+			}
+			e.changed(effect.Job)
+		case protocol.Logged:
+			e.Hub.publish(effect.Job, news{lines: entries(effect)})
+		case protocol.HelloCame:
+			e.Presence.Greeted(effect.Host, effect.Session)
+			e.Log.Info("host connected", "host", effect.Host)
+			e.tell(effect.Host)
+		case protocol.Stir:
+			e.Stir()
+		case protocol.Odd:
+			e.Log.Warn("an event does not fit", "host", effect.Host, "job", effect.Job, "err", effect.What)
+		}
+	}
+}
+
+func entries(l protocol.Logged) []store.LogEntry {
+	if l.Gap != nil {
+		return []store.LogEntry{{N: l.First, GapTo: l.Gap.To, Text: l.Gap.Reason}}
+	}
+	rows := make([]store.LogEntry, len(l.Lines))
+	for i, line := range l.Lines {
+		rows[i] = store.LogEntry{N: l.First + i, At: line.At, Level: line.Level, Text: line.Text}
+	}
+	return rows
+}
+
+func (e *Engine) changed(j protocol.PlaneJob) {
+	if j.State.Ended() {
+		e.Hub.forget(j.ID)
+		e.Log.Info("job ended", "host", j.Host, "job", j.ID, "state", j.State)
+	}
+	e.Hub.publish(j.ID, news{})
+	e.tell(j.Host)
+}
+
+func (e *Engine) tell(h topics.HostID) {
+	if e.Changed != nil {
+		e.Changed(h)
+	}
+}
+
+// flush sends the receipts that are due: at most one per host since the last.
+func (e *Engine) flush() {
+	for host, r := range e.receipts {
+		e.send(host, topics.Topic{Kind: topics.KindReceipt, Host: host}, func(s topics.Stamp) any { return topics.Receipt{Stamp: s, Received: r} })
+	}
+	clear(e.receipts)
+}
+
+func (e *Engine) sendRun(ctx context.Context, p protocol.PlaneJob) {
+	run, err := e.run(ctx, p.ID)
+	if err != nil {
+		e.Log.Error("put the command together", "host", p.Host, "job", p.ID, "err", err)
+		return
+	}
+	e.command(ctx, p.Host, topics.Command{Job: p.ID, NotAfter: p.NotAfter, Run: &run})
+}
+
+func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
+	j, err := e.Store.Job(ctx, id)
+	if err != nil {
+		return topics.Run{}, err
+	}
+	g, err := e.Store.SourceGroup(ctx, j.SourceGroup)
+	if err != nil {
+		return topics.Run{}, fmt.Errorf("its source group: %w", err)
+	}
+	r, err := e.Store.Repository(ctx, j.Repository)
+	if err != nil {
+		return topics.Run{}, fmt.Errorf("its repository: %w", err)
+	}
+	a, err := e.Store.RepositoryAccess(ctx, j.Repository)
+	if err != nil {
+		return topics.Run{}, fmt.Errorf("its repository: %w", err)
+	}
+	return topics.Run{
+		Kind:       j.Kind,
+		Repository: topics.Repository{ID: r.ID, URL: a.URL, Password: a.Password, Env: a.Env, Initialise: r.ReadyAt == 0},
+		Group:      topics.SourceGroup{ID: g.ID, Name: g.Name, Paths: g.Paths, Excludes: g.Excludes, OneFileSystem: g.OneFileSystem},
+	}, nil
+}
+
+func (e *Engine) command(_ context.Context, host topics.HostID, c topics.Command) {
+	e.send(host, topics.Topic{Kind: topics.KindCommand, Host: host, Job: c.Job}, func(s topics.Stamp) any {
+		c.Stamp = s
+		return c
+	})
+}
+
+// send seals a message for the host's current session.
+func (e *Engine) send(host topics.HostID, t topics.Topic, build func(topics.Stamp) any) {
+	e.mu.Lock()
+	ch := e.channels[host]
+	e.mu.Unlock()
+	if ch == nil {
+		return // never heard of since the start: it is not connected
+	}
+	name := t.String()
+	payload := ch.Seal(name, topics.Encode(build(topics.Stamp{Session: e.Presence.Session(host), N: e.counter.Add(1)})))
+	if err := e.Send(name, payload); err != nil {
+		e.Log.Warn("send", "host", host, "topic", name, "err", err)
+	}
+}
+
+// channel returns what seals and opens for a host.
+func (e *Engine) channel(ctx context.Context, host topics.HostID) (*seal.Channel, error) {
+	e.mu.Lock()
+	ch := e.channels[host]
+	e.mu.Unlock()
+	if ch != nil {
+		return ch, nil
+	}
+	h, err := e.Store.Host(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	if ch, err = seal.NewChannel(e.Key, h.SealKey, seal.Plane, string(host)); err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.channels[host] = ch
+	return ch, nil
+}
+
+func unseal[T any](ch *seal.Channel, a arrival) (T, error) {
+	plain, err := ch.Open(a.name, a.payload)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return topics.Decode[T](plain)
+}
+
+var errMAC = errors.New("its MAC does not hold")
+
+// birth answers a proven session with a welcome. The session counts only once
+// something sealed of it has come.
+func (e *Engine) birth(ctx context.Context, ch *seal.Channel, a arrival) error {
+	b, err := topics.Decode[topics.Birth](a.payload)
+	if err != nil {
+		return err
+	}
+	host := a.topic.Host
+	if !ch.Verify(a.name, b.Signed(topics.Born), b.MAC) {
+		return errMAC
+	}
+	if !e.Presence.Born(host, b.Session) {
+		return nil // late, or repeated after its death
+	}
+	if err := e.Store.Born(ctx, host, b.Session); err != nil {
+		return err
+	}
+	h, err := e.Store.Host(ctx, host)
+	if err != nil {
+		return err
+	}
+	w := topics.Welcome{Received: h.Received(), Clock: e.Now().UnixMilli()}
+	if b.Protocol[1] < topics.Protocol[0] || b.Protocol[0] > topics.Protocol[1] {
+		w.Refused = fmt.Sprintf("This control plane speaks protocol %d to %d, the agent %d to %d. Install the agent that came with the control plane.",
+			topics.Protocol[0], topics.Protocol[1], b.Protocol[0], b.Protocol[1])
+	}
+	e.send(host, topics.Topic{Kind: topics.KindWelcome, Host: host}, func(s topics.Stamp) any {
+		w.Stamp = s
+		return w
+	})
+	return nil
+}
+
+func (e *Engine) death(ctx context.Context, ch *seal.Channel, a arrival) error {
+	d, err := topics.Decode[topics.Death](a.payload)
+	if err != nil {
+		return err
+	}
+	if !ch.Verify(a.name, d.Signed(d.Reason), d.MAC) {
+		return errMAC
+	}
+	if err := e.Store.Died(ctx, a.topic.Host, d.Session); err != nil {
+		return err
+	}
+	if e.Presence.Died(a.topic.Host, d.Session) {
+		e.Log.Info("host disconnected", "host", a.topic.Host, "reason", d.Reason)
+		e.tell(a.topic.Host)
+	}
+	return nil
+}
+
+var errReplay = errors.New("it is old, or not of this session")
+
+func (e *Engine) heartbeat(ch *seal.Channel, a arrival) error {
+	b, err := unseal[topics.Heartbeat](ch, a)
+	if err != nil {
+		return err
+	}
+	was, _ := e.Presence.Connection(a.topic.Host)
+	if !e.Presence.Heard(a.topic.Host, b.Stamp) {
+		return errReplay
+	}
+	e.Presence.Clock(a.topic.Host, time.UnixMilli(b.Clock).Sub(e.Now()))
+	if was != hosts.Online {
+		e.tell(a.topic.Host)
+		e.Stir()
+	}
+	return nil
+}
+
+func (e *Engine) progress(ctx context.Context, ch *seal.Channel, a arrival) error {
+	p, err := unseal[topics.Progress](ch, a)
+	if err != nil {
+		return err
+	}
+	if !e.Presence.Heard(a.topic.Host, p.Stamp) {
+		return errReplay
+	}
+	owner, known := e.owners[a.topic.Job]
+	if !known {
+		j, err := e.Store.Job(ctx, a.topic.Job)
+		if err != nil {
+			return err
+		}
+		owner = j.Host
+		if len(e.owners) > 10_000 {
+			clear(e.owners) // it is only a memory of what the database knows
+		}
+		e.owners[a.topic.Job] = owner
+	}
+	if owner != a.topic.Host {
+		return errors.New("the job is another host's")
+	}
+	e.Hub.publish(a.topic.Job, news{progress: &p})
+	e.tell(a.topic.Host)
+	return nil
+}

@@ -1,0 +1,80 @@
+package jobs
+
+import "github.com/restic-manager/restic-manager/topics"
+
+// An Explanation says to a person why a job ended as it did: the cause, what
+// that means for the data, and what to do, the likeliest remedy first.
+type Explanation struct {
+	Cause    string
+	Effect   string
+	Remedies []string
+}
+
+const (
+	nothingSaved = "Nothing was saved by this run. Snapshots made before are untouched."
+	lookAtLog    = "Read the last lines of the log below: they are restic's own words."
+	thenAgain    = "Then run the backup again."
+)
+
+var explanations = map[topics.Cause]Explanation{
+	topics.CauseLocked: {"The repository is locked by another process", nothingSaved,
+		[]string{"Look whether another backup, check or prune of this repository is running, and wait for it to end.",
+			"If its process is gone, remove its lock on that host: restic unlock.", thenAgain}},
+	topics.CausePassword: {"The password does not open the repository", nothingSaved,
+		[]string{"Compare the repository's password here with the one it was made with.",
+			"If the URL names another repository than you meant, register the right one.", thenAgain}},
+	topics.CauseNoRepository: {"The repository is not there", "Nothing was saved. If this repository held snapshots before, they cannot be reached now. It is not begun anew, so that an unmounted disk does not look like a fresh start.",
+		[]string{"Check that its disk is mounted, its server is up and its path is spelled right.",
+			"If it was moved, register it under its new URL.", "If it is lost and you want an empty one there, run restic init yourself."}},
+	topics.CauseUnreachable: {"The repository's server could not be reached", nothingSaved,
+		[]string{"Check from the host that the server is up and its name resolves.", "Check the port and any firewall in between.", thenAgain}},
+	topics.CauseCertificate: {"The repository server's certificate is not trusted", nothingSaved,
+		[]string{"If the server has a certificate of its own making, give the host its CA.", "If the certificate has expired, renew it on the server.", thenAgain}},
+	topics.CauseCredentials: {"The repository's server refused user and password", nothingSaved,
+		[]string{"Compare the user and password registered here with the server's.", "Check that this user may reach this path: a server with private repositories answers the same for a foreign one.", thenAgain}},
+	topics.CauseAppendOnly: {"The repository accepts no deletions from this host", "Nothing was removed. Backups go on as before.",
+		[]string{"Run this operation with a credential that may delete, on a host you trust with it."}},
+	topics.CausePermission: {"The agent may not do that on its host", nothingSaved,
+		[]string{"Let the agent's user read the source and write to the repository's folder and its own state folder.", thenAgain}},
+	topics.CauseDiskFull: {"There is no space left", "The snapshot was not written. Data that was already uploaded is used by the next run.",
+		[]string{"Make room where the repository is, or where the host keeps its cache.", "Old snapshots free space only after forget and prune.", thenAgain}},
+	topics.CauseSourceMissing: {"None of the paths to back up exists", nothingSaved,
+		[]string{"Check the spelling of the paths in the source group.", "Check that the disk they are on is mounted.", thenAgain}},
+	topics.CauseUnreadable: {"Some items could not be read", "A snapshot exists and holds everything else. The items named in the log are missing from it.",
+		[]string{"Look through the warnings in the log.", "Let the agent read these items, or exclude them from the source group.", "Run the backup again to be complete."}},
+	topics.CauseDamaged: {"The repository holds damaged data", "This run was not completed. Older snapshots may be affected; do not remove any before you know.",
+		[]string{"Run restic check on the repository.", "Look at the disk and the memory of the machine that holds it.", "restic's troubleshooting guide says how to repair an index or snapshots."}},
+	topics.CauseNoRestic: {"There is no usable restic on the host", nothingSaved,
+		[]string{"Install restic 0.14 or newer on the host, for example with apt install restic.", "If it is in an unusual place, start the agent with --restic PATH.", thenAgain}},
+	topics.CauseUsage: {"restic did not accept what it was asked", nothingSaved,
+		[]string{lookAtLog, "Check the paths, the excludes and the repository's URL for something unusual.", "Update restic on the host if it is old."}},
+	topics.CausePolicy: {"The host's own policy forbids this", "Nothing was done on the host.",
+		[]string{"If it should be allowed, change the policy file on the host itself; nothing here can."}},
+	topics.CauseRefused: {"The agent did not take the job", "Nothing was done on the host.",
+		[]string{"Read the agent's reason above.", "Update the agent if it is older than the control plane.", thenAgain}},
+	topics.CauseExpired: {"The job was not started in time", nothingSaved,
+		[]string{"See whether the host is switched on and its agent runs.", "Run the backup again when it is online."}},
+	topics.CauseCancelled: {"The job was cancelled", "No snapshot was written. Data that was already uploaded is used by the next run.",
+		[]string{"Run the backup again whenever you like."}},
+	topics.CauseKilled: {"restic was ended from outside", "No snapshot was written. Data that was already uploaded is used by the next run.",
+		[]string{"Look into the host's system log: it may have run out of memory.", thenAgain}},
+	topics.CauseAgentDied: {"The agent stopped while the job ran", "No snapshot was written. Data that was already uploaded is used by the next run. The job is not run again by itself.",
+		[]string{"See in the host's system log why the agent or the machine stopped.", "Run the backup again."}},
+}
+
+// Explain says why a job ended as it did. A cause without words of its own gets
+// none invented: the evidence and the exit code stand for themselves.
+func Explain(cause topics.Cause, state topics.JobState) Explanation {
+	if e, ok := explanations[cause]; ok {
+		return e
+	}
+	how := "failed"
+	if state == topics.Warnings {
+		how = "ended with warnings"
+	}
+	return Explanation{
+		Cause:    "The job " + how + " for a reason that is not recognised",
+		Effect:   "If the log does not speak of a snapshot, none was written.",
+		Remedies: []string{lookAtLog, thenAgain},
+	}
+}
