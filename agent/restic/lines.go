@@ -1,6 +1,7 @@
 package restic
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,20 +23,24 @@ type splitter struct {
 }
 
 func (s *splitter) Write(p []byte) (int, error) {
-	n := len(p)
-	for len(p) > 0 {
-		end := 0
-		for end < len(p) && p[end] != '\n' && p[end] != '\r' {
-			end++
+	for rest := p; len(rest) > 0; {
+		var line []byte
+		var ended bool
+		line, rest, ended = bytes.Cut(rest, []byte{'\n'})
+		for {
+			before, after, found := bytes.Cut(line, []byte{'\r'})
+			s.take(before)
+			if !found {
+				break
+			}
+			s.end()
+			line = after
 		}
-		s.take(p[:end])
-		if end == len(p) {
-			break
+		if ended {
+			s.end()
 		}
-		s.end()
-		p = p[end+1:]
 	}
-	return n, nil
+	return len(p), nil
 }
 
 func (s *splitter) take(p []byte) {

@@ -207,7 +207,7 @@ type Ending struct {
 	Killed     bool              // it outlived the grace after a cancel and was killed
 	Summary    *topics.Summary   // of a backup
 	SnapshotID string            // as the summary names it: 8 digits from 0.14, 64 from later ones
-	Snapshot   *topics.Snapshot  // of a backup, as the repository lists it
+	Snapshot   *topics.Snapshot  // of a backup, as the repository lists it; if it could not be asked, as we know it from 0.15 on
 	Snapshots  []topics.Snapshot // of a listing
 }
 

@@ -177,7 +177,7 @@ func (o *output) ending(x exit, v Version, bare []string, why error) Ending {
 	e.State = topics.Failed
 	cause, line := o.evidence.judge(bare)
 	switch {
-	case x.cancelled && !errors.Is(why, context.DeadlineExceeded):
+	case x.cancelled && (backup || !errors.Is(why, context.DeadlineExceeded)):
 		e.State, e.Cause, e.Message = topics.Cancelled, topics.CauseCancelled, "cancelled"
 		if x.killed {
 			e.Message = "cancelled; restic did not stop in time and was killed"
