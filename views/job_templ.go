@@ -1366,7 +1366,7 @@ func JobFacts(j Job) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if j.Ended {
+		if j.Ended || len(j.Facts) == 0 {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 113, "Details")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
