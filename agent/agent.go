@@ -1,0 +1,388 @@
+// Package agent is one host's side: it stays connected to its control plane,
+// runs restic when told to, and reports what came of it.
+//
+// What it has promised is in its journal (package spool), on disk before
+// anything is done about it. [protocol.AgentStep] decides; this package only
+// drives it: one loop takes what happens, in turn, and carries out the effects.
+package agent
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/restic-manager/restic-manager/agent/link"
+	"github.com/restic-manager/restic-manager/agent/restic"
+	"github.com/restic-manager/restic-manager/agent/spool"
+	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// Version is the agent's own; a release sets it when it is linked.
+var Version = "dev"
+
+// Timing holds every duration of an agent.
+type Timing struct {
+	Link     link.Timing
+	Protocol protocol.Timing
+	Restic   restic.Timing
+
+	Heartbeat time.Duration
+	Flush     time.Duration // how long lines are gathered while others are on their way
+	Reap      time.Duration // for what an earlier agent left running, from SIGINT to SIGKILL
+	Unlock    time.Duration // for our own lock to be removed after a kill
+	Retry     time.Duration // before what failed for a local reason (a full disk) is tried again
+	Drain     time.Duration // for running jobs to end when the agent is stopped
+	Receipts  time.Duration // for their ends to be confirmed after that
+}
+
+// DefaultTiming is what an agent uses unless a test says otherwise.
+func DefaultTiming() Timing {
+	return Timing{
+		Link: link.DefaultTiming(), Protocol: protocol.DefaultTiming(), Restic: restic.DefaultTiming,
+		Heartbeat: 30 * time.Second, Flush: 25 * time.Millisecond,
+		Reap: 30 * time.Second, Unlock: 20 * time.Second, Retry: 5 * time.Second,
+		Drain: 2 * time.Minute, Receipts: 3 * time.Second,
+	}
+}
+
+// An Agent runs with what Enroll left in State.
+type Agent struct {
+	State  string // directory: identity, policy, journal, restic's cache
+	Restic string // path of the program; "" finds it on PATH
+	Log    *slog.Logger
+	Timing Timing // DefaultTiming when zero
+}
+
+// Run serves until ctx ends. Jobs that run then are interrupted and reported so.
+// When it returns, every goroutine and every restic it started has ended, unless
+// the error says which one would not. The error says what to do.
+func (a *Agent) Run(ctx context.Context) (err error) {
+	if a.Timing.Heartbeat == 0 {
+		a.Timing = DefaultTiming()
+	}
+	if a.Log == nil {
+		a.Log = slog.New(slog.DiscardHandler)
+	}
+	identity, err := LoadIdentity(a.State)
+	if err != nil {
+		return err
+	}
+	policy, err := loadPolicy(a.State)
+	if err != nil {
+		return err
+	}
+	channel, err := identity.channel()
+	if err != nil {
+		return err
+	}
+	conf, err := identity.tls()
+	if err != nil {
+		return err
+	}
+	key, err := hkdf.Key(sha256.New, identity.SealKey, nil, "restic-manager/1 journal", 32)
+	if err != nil {
+		return err
+	}
+	journal, err := spool.Open(a.State, [32]byte(key), time.Now)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, journal.Close()) }()
+
+	place := restic.Place{CacheDir: filepath.Join(a.State, "cache"), TempDir: filepath.Join(a.State, "tmp")}
+	if err := os.RemoveAll(place.TempDir); err != nil { // what an earlier agent left when it was killed
+		return fmt.Errorf("clear the directory for temporary files: %w", err)
+	}
+	for _, dir := range []string{place.CacheDir, place.TempDir} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("make a directory: %w", err)
+		}
+	}
+
+	r := &runner{
+		Timing: a.Timing, log: a.Log.With("host", identity.Host), identity: identity, policy: policy,
+		journal: journal, place: place, program: &program{path: a.Restic, timing: a.Timing.Restic},
+		steps: make(chan step), progress: make(chan progress, 8), jobs: map[topics.JobID]context.CancelCauseFunc{},
+	}
+	if _, err := r.program.find(ctx); err != nil && ctx.Err() == nil {
+		r.log.Warn("backups will fail until this is mended", "err", err)
+	}
+	return r.run(ctx, link.Config{
+		Server: identity.Server, TLS: conf, Host: identity.Host, Channel: channel, Version: Version,
+		Timing: a.Timing.Link, Log: r.log, Next: journal.NextSession,
+	})
+}
+
+// A runner is one Run. Fields below the line belong to the loop.
+type runner struct {
+	Timing
+	log      *slog.Logger
+	identity *Identity
+	policy   Policy
+	journal  *spool.Spool
+	place    restic.Place
+	program  *program
+	steps    chan step
+	progress chan progress
+	work     sync.WaitGroup  // jobs and what is being reaped
+	quit     context.Context // ends when nobody waits for the work any more
+
+	jobs     map[topics.JobID]context.CancelCauseFunc
+	conn     *link.Conn // nil while there is none
+	outbox   *protocol.Outbox
+	stopping bool
+}
+
+// A step is an input of the loop's, and where to say that it is on disk.
+type step struct {
+	in   protocol.AgentInput
+	done chan error
+}
+
+type progress struct {
+	job    topics.JobID
+	status restic.Status
+}
+
+var (
+	errCancelled = errors.New("the job was cancelled")
+	errStopping  = errors.New("the agent was stopped")
+)
+
+func (r *runner) run(ctx context.Context, config link.Config) error {
+	var abandon, cut context.CancelFunc
+	r.quit, abandon = context.WithCancel(context.WithoutCancel(ctx))
+	defer abandon()
+	linked, cut := context.WithCancel(r.quit)
+	defer cut()
+
+	if err := r.step(protocol.Woke{}); err != nil {
+		return fmt.Errorf("read the journal: %w", err)
+	}
+	events, unlinked := make(chan link.Event), make(chan error, 1)
+	go func() { unlinked <- link.Keep(linked, config, events) }()
+
+	beat := time.NewTicker(r.Heartbeat)
+	defer beat.Stop()
+	resend := time.NewTimer(time.Hour)
+	defer resend.Stop()
+	stop := ctx.Done()
+	var idle chan struct{}             // closed when a stopping agent has no work left
+	var drained, late <-chan time.Time // when it gives up on work, and on receipts
+
+	for {
+		select {
+		case e := <-events:
+			r.linkEvent(e)
+		case s := <-r.steps:
+			s.done <- r.step(s.in)
+		case p := <-r.progress:
+			r.sendProgress(p)
+		case <-beat.C:
+			r.heartbeat()
+		case <-resend.C:
+		case err := <-unlinked: // the journal is gone: nothing can be promised any more
+			r.log.Error("the agent cannot go on", "err", err)
+			for _, cancel := range r.jobs {
+				cancel(errStopping)
+			}
+			abandon()
+			r.work.Wait()
+			return err
+		case <-stop:
+			r.log.Info("stopping", "jobs", len(r.jobs))
+			stop, r.stopping = nil, true
+			for _, cancel := range r.jobs {
+				cancel(errStopping)
+			}
+			drained, idle = time.After(r.Drain), make(chan struct{})
+			go func() {
+				r.work.Wait()
+				close(idle)
+			}()
+		case <-idle:
+			idle, late = nil, time.After(r.Receipts)
+		case <-drained:
+			cut()
+			<-unlinked
+			return fmt.Errorf("restic of %d jobs has not ended within %v; it is looked after at the next start", len(r.jobs), r.Drain)
+		case <-late:
+			late = nil
+			cut()
+			return <-unlinked
+		}
+		r.send(resend)
+		if late != nil {
+			if n, err := r.journal.Pending(); err != nil || n == 0 || r.conn == nil {
+				cut()
+				return errors.Join(err, <-unlinked)
+			}
+		}
+	}
+}
+
+// do has the loop take an input, and returns when it is on disk. A journal that
+// cannot be written makes it wait, and with it restic: nothing is lost meanwhile.
+func (r *runner) do(in protocol.AgentInput) {
+	for said := false; ; said = true {
+		s := step{in, make(chan error, 1)}
+		select {
+		case r.steps <- s:
+		case <-r.quit.Done():
+			return
+		}
+		err := <-s.done
+		if err == nil {
+			return
+		}
+		if !said {
+			r.log.Error("the journal cannot be written; trying again until it can", "err", err)
+		}
+		select {
+		case <-time.After(r.Retry):
+		case <-r.quit.Done():
+			return
+		}
+	}
+}
+
+// step takes an input into the journal and carries out its effects.
+func (r *runner) step(in protocol.AgentInput) error {
+	effects, err := r.journal.Step(in)
+	if err != nil {
+		return err
+	}
+	if e, ok := in.(protocol.Ended); ok {
+		delete(r.jobs, e.Job)
+	}
+	for _, e := range effects {
+		switch e := e.(type) {
+		case protocol.Start:
+			r.start(e)
+		case protocol.Stop:
+			if cancel := r.jobs[e.Job]; cancel != nil {
+				r.log.Info("cancelling", "job", e.Job)
+				cancel(errCancelled)
+			}
+		case protocol.Reap:
+			r.work.Go(func() { r.reap(e.Job) })
+		case protocol.Reconnect:
+			r.log.Warn("the control plane knows more than this journal, which must be an older copy; a new epoch begins")
+			r.disconnect(errors.New("a new epoch begins"))
+		}
+	}
+	return nil
+}
+
+func (r *runner) disconnect(why error) {
+	if r.conn != nil {
+		r.conn.Drop(why)
+		r.conn, r.outbox = nil, nil
+	}
+}
+
+func now() int64 { return time.Now().UnixMilli() }
+
+func (r *runner) linkEvent(e link.Event) {
+	switch e := e.(type) {
+	case link.Up:
+		r.conn = e.Conn
+		in := protocol.Welcomed{Received: e.Welcome.Received, Session: e.Conn.Session, Facts: r.facts(), At: now()}
+		if err := r.step(in); err != nil {
+			r.log.Error("the journal cannot be written", "err", err)
+			r.disconnect(err)
+		}
+		if r.conn != nil {
+			r.outbox = protocol.NewOutbox(r.Protocol, e.Conn.Session.Epoch, e.Welcome.Received, time.Now())
+			r.heartbeat()
+		}
+	case link.Down:
+		if r.conn == e.Conn {
+			r.conn, r.outbox = nil, nil
+		}
+	case link.Received:
+		if r.conn != e.Conn {
+			return
+		}
+		if err := r.step(protocol.Receipted{Received: e.Receipt.Received}); err != nil {
+			r.log.Error("the journal cannot be written", "err", err)
+			return
+		}
+		r.outbox.Receipt(e.Receipt.Received, time.Now())
+	case link.Commanded:
+		if r.conn != e.Conn || r.stopping && !e.Command.Cancel {
+			return // it is sent again
+		}
+		in := protocol.Commanded{Command: e.Command, At: now()}
+		if e.Command.Run != nil {
+			in.Refuse = r.policy.refuse(*e.Command.Run)
+		}
+		if err := r.step(in); err != nil {
+			r.log.Error("a command cannot be accepted, the journal cannot be written", "job", e.Command.Job, "err", err)
+		}
+	}
+}
+
+// send has the connection carry what the outbox allows, and sets the timer to
+// when it may allow more.
+func (r *runner) send(resend *time.Timer) {
+	for r.outbox != nil {
+		after, ok := r.outbox.After(time.Now())
+		if !ok {
+			break
+		}
+		batch, err := r.journal.Batch(after)
+		if err != nil {
+			r.log.Error("the journal cannot be read", "err", err)
+			r.disconnect(err)
+			return
+		}
+		n := len(batch.Events)
+		if n == 0 || !r.conn.Send(r.topic(topics.KindEvent), batch) {
+			break
+		}
+		r.outbox.Sent(batch.First+uint64(n)-1, time.Now())
+	}
+	if r.outbox != nil {
+		if due := r.outbox.Due(); !due.IsZero() {
+			resend.Reset(max(time.Until(due), time.Millisecond))
+		}
+	}
+}
+
+func (r *runner) topic(k topics.Kind) topics.Topic {
+	return topics.Topic{Kind: k, Host: r.identity.Host}
+}
+
+func (r *runner) heartbeat() {
+	if r.conn == nil {
+		return
+	}
+	pending, err := r.journal.Pending()
+	if err != nil {
+		r.log.Error("the journal cannot be read", "err", err)
+		return
+	}
+	r.conn.Send(r.topic(topics.KindHeartbeat), topics.Heartbeat{Stamp: r.conn.Stamp(), Clock: now(), Spool: pending})
+}
+
+func (r *runner) sendProgress(p progress) {
+	if r.conn == nil {
+		return
+	}
+	t, s := r.topic(topics.KindProgress), p.status
+	t.Job = p.job
+	r.conn.Send(t, topics.Progress{
+		Stamp: r.conn.Stamp(), Scanned: s.Scanned, Percent: s.Percent,
+		TotalFiles: s.TotalFiles, FilesDone: s.FilesDone, TotalBytes: s.TotalBytes, BytesDone: s.BytesDone,
+		Errors: s.Errors, Seconds: s.Seconds, SecondsLeft: s.SecondsLeft, CurrentFiles: s.CurrentFiles,
+	})
+}

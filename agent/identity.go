@@ -1,0 +1,162 @@
+package agent
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/restic-manager/restic-manager/seal"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// An Identity is who this host is to its control plane: a file with private
+// keys, 0600. Certificates are DER, keys PKCS #8 and raw X25519.
+type Identity struct {
+	Host        topics.HostID `json:"host"`
+	Name        string        `json:"name"`     // the control plane's, when the host was enrolled
+	Hostname    string        `json:"hostname"` // what restic calls this host, for ever
+	Server      string        `json:"server"`   // HOST:PORT
+	Certificate []byte        `json:"certificate"`
+	CA          []byte        `json:"ca"`
+	TLSKey      []byte        `json:"tls_key"`
+	SealKey     []byte        `json:"seal_key"`
+	PlaneKey    []byte        `json:"plane_key"` // the control plane's public one
+}
+
+// String hides the keys.
+func (i *Identity) String() string { return "host " + string(i.Host) }
+
+const identityFile = "identity.json"
+
+// ErrNotEnrolled says that a state directory holds no identity.
+var ErrNotEnrolled = errors.New("this host is not enrolled")
+
+// LoadIdentity reads what Enroll wrote.
+func LoadIdentity(state string) (*Identity, error) {
+	path := filepath.Join(state, identityFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: there is no %s; run restic-manager-agent enroll first", ErrNotEnrolled, path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the host's identity: %w", err)
+	}
+	i := new(Identity)
+	if err := json.Unmarshal(b, i); err != nil {
+		return nil, i.damaged(path, err)
+	}
+	if _, err := topics.ParseHostID(string(i.Host)); err != nil {
+		return nil, i.damaged(path, err)
+	}
+	if _, err := i.channel(); err != nil {
+		return nil, i.damaged(path, err)
+	}
+	if _, err := i.tls(); err != nil {
+		return nil, i.damaged(path, err)
+	}
+	return i, nil
+}
+
+func (*Identity) damaged(path string, err error) error {
+	return fmt.Errorf("%s is damaged (%w): move it away and enrol this host again, with a token made for it", path, err)
+}
+
+func (i *Identity) channel() (*seal.Channel, error) {
+	own, err := seal.ParseKey(i.SealKey)
+	if err != nil {
+		return nil, fmt.Errorf("the sealing key: %w", err)
+	}
+	return seal.NewChannel(own, i.PlaneKey, seal.Agent, string(i.Host))
+}
+
+// tls is how the agent speaks with its control plane: whatever address it
+// dialled, the other side proves to be of the CA it was enrolled at.
+func (i *Identity) tls() (*tls.Config, error) {
+	ca, err := x509.ParseCertificate(i.CA)
+	if err != nil {
+		return nil, fmt.Errorf("the CA: %w", err)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(i.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("the TLS key: %w", err)
+	}
+	leaf, err := x509.ParseCertificate(i.Certificate)
+	if err != nil {
+		return nil, fmt.Errorf("the certificate: %w", err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(ca)
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, RootCAs: roots, ServerName: topics.ServerName, NextProtos: []string{topics.ALPNMQTT},
+		Certificates: []tls.Certificate{{Certificate: [][]byte{i.Certificate}, PrivateKey: key, Leaf: leaf}},
+	}, nil
+}
+
+// save writes the identity, unless there is one.
+func (i *Identity) save(state string) error { return writeFile(state, identityFile, i) }
+
+// writeFile writes JSON that is whole or not there at all, whatever happens.
+func writeFile(dir, name string, content any) (err error) {
+	b, err := json.MarshalIndent(content, "", "\t")
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, "."+name+"-*") // 0600
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(append(b, '\n'))
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), filepath.Join(dir, name))
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", filepath.Join(dir, name), err)
+	}
+	if d, err := os.Open(dir); err == nil { // the name is on disk, too; where a directory cannot be synced it need not be
+		_ = d.Sync()
+		d.Close()
+	}
+	return nil
+}
+
+// check holds a new identity to what was asked for.
+func (i *Identity) check(pin [32]byte, public []byte) error {
+	if _, err := topics.ParseHostID(string(i.Host)); err != nil {
+		return err
+	}
+	ca, err := x509.ParseCertificate(i.CA)
+	if err != nil || topics.Fingerprint(ca) != pin {
+		return errors.New("its CA is not the one the token names")
+	}
+	leaf, err := x509.ParseCertificate(i.Certificate)
+	if err != nil {
+		return fmt.Errorf("the certificate: %w", err)
+	}
+	if !bytes.Equal(leaf.RawSubjectPublicKeyInfo, public) {
+		return errors.New("the certificate is for another key")
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(ca)
+	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
+		var invalid x509.CertificateInvalidError
+		if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+			return fmt.Errorf("the certificate is not valid now, %s: set this host's clock", time.Now().UTC().Format(time.RFC3339))
+		}
+		return fmt.Errorf("the certificate: %w", err)
+	}
+	_, err = i.channel()
+	return err
+}

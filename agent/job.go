@@ -1,0 +1,273 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/restic-manager/restic-manager/agent/restic"
+	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// retryLock is how long restic waits for another's lock; 0.14 cannot.
+const retryLock = 10 * time.Minute
+
+// start runs a job on a goroutine of its own. Called by the loop.
+func (r *runner) start(s protocol.Start) {
+	ctx, cancel := context.WithCancelCause(r.quit)
+	r.jobs[s.Job] = cancel
+	r.log.Info("job accepted", "job", s.Job, "kind", s.Run.Kind, "repository", s.Run.Repository.ID)
+	r.work.Go(func() {
+		defer cancel(nil)
+		out := &sink{runner: r, job: s.Job, items: make(chan item, 256)}
+		var gather sync.WaitGroup
+		gather.Go(out.gather)
+		end := r.backup(ctx, s, out)
+		close(out.items)
+		gather.Wait() // every line is on disk before the end
+		r.do(protocol.Ended{Job: s.Job, End: end, At: now()})
+		r.log.Info("job ended", "job", s.Job, "state", end.State, "cause", end.Cause)
+	})
+}
+
+func repository(run topics.Run) restic.Repository {
+	return restic.Repository{URL: run.Repository.URL, Password: run.Repository.Password, Env: run.Repository.Env}
+}
+
+// backup is the job itself, up to its end.
+func (r *runner) backup(ctx context.Context, s protocol.Start, out *sink) topics.Finished {
+	binary, err := r.program.find(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return r.finished(ctx, restic.Ending{State: topics.Cancelled}, false)
+		}
+		return topics.Finished{State: topics.Failed, Cause: topics.CauseNoRestic, Message: err.Error()}
+	}
+	out.version = binary.Version.String()
+	place, repository := r.place, repository(s.Run)
+	place.Job = s.Job
+
+	ready := false
+	if s.Run.Repository.Initialise {
+		e := binary.Ensure(ctx, place, repository, true, out)
+		if e.State != topics.Succeeded {
+			r.unlock(ctx, e, binary, place, repository)
+			return r.finished(ctx, e, false)
+		}
+		ready = true
+	}
+	group := s.Run.Group
+	e := binary.Backup(ctx, place, repository, restic.Backup{
+		Host: r.identity.Hostname, Tags: []string{"plan=" + string(group.ID)},
+		Paths: group.Paths, Excludes: group.Excludes, OneFileSystem: group.OneFileSystem, RetryLock: retryLock,
+	}, out)
+	r.unlock(ctx, e, binary, place, repository)
+	return r.finished(ctx, e, ready)
+}
+
+// finished words an ending for the control plane. What ended because the agent
+// was stopped is interrupted: nobody cancelled it.
+func (r *runner) finished(ctx context.Context, e restic.Ending, ready bool) topics.Finished {
+	f := topics.Finished{
+		State: e.State, Cause: e.Cause, Message: e.Message, ExitCode: e.ExitCode,
+		Summary: e.Summary, Snapshot: e.Snapshot, RepositoryReady: ready || e.SnapshotID != "",
+	}
+	if f.State == topics.Cancelled && !errors.Is(context.Cause(ctx), errCancelled) {
+		f.State, f.Cause, f.Message = topics.Interrupted, topics.CauseAgentDied, "The agent was stopped."
+	}
+	if len(topics.Encode(f)) > maxEvent && f.Snapshot != nil { // one that no message can carry would stop the stream
+		f.Snapshot.Paths = nil
+	}
+	return f
+}
+
+// unlock removes our own lock after restic had no chance to. A lock that stays
+// does not stop further backups, so a failure is only noted.
+func (r *runner) unlock(ctx context.Context, e restic.Ending, binary restic.Binary, place restic.Place, repository restic.Repository) {
+	if !e.LeavesLock() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.Unlock)
+	defer cancel()
+	if e := binary.Unlock(ctx, place, repository, mute{}); e.State != topics.Succeeded {
+		r.log.Warn("a lock may be left in the repository", "job", place.Job, "cause", e.Cause)
+	}
+}
+
+// reap ends what an earlier process of the agent left of a job. It goes on until
+// nothing is left, or the agent stops; the next one begins here again.
+func (r *runner) reap(j protocol.AgentJob) {
+	r.log.Info("a job was interrupted; ending what is left of it", "job", j.ID)
+	for restic.Reap(r.quit, j.ID, restic.Process(j.Process), r.Reap) != nil {
+		r.log.Error("restic of an earlier agent does not end", "job", j.ID)
+		select {
+		case <-time.After(r.Retry):
+		case <-r.quit.Done():
+			return
+		}
+	}
+	if j.Run != nil && j.Started {
+		if binary, err := r.program.find(r.quit); err == nil {
+			place := r.place
+			place.Job = j.ID
+			r.unlock(r.quit, restic.Ending{Killed: true}, binary, place, repository(*j.Run))
+		}
+	}
+	r.do(protocol.Reaped{Job: j.ID, At: now()})
+}
+
+// A program is the restic to use. It is looked for again when the one that was
+// found has changed.
+type program struct {
+	path   string
+	timing restic.Timing
+
+	mu    sync.Mutex
+	found restic.Binary
+	file  os.FileInfo
+}
+
+func (p *program) find(ctx context.Context) (restic.Binary, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.file != nil {
+		if now, err := os.Stat(p.found.Path); err == nil && now.Size() == p.file.Size() && now.ModTime().Equal(p.file.ModTime()) {
+			return p.found, nil
+		}
+	}
+	p.found, p.file = restic.Binary{}, nil
+	binary, err := restic.Probe(ctx, p.path)
+	if err != nil {
+		return binary, err
+	}
+	binary.Timing = p.timing
+	if p.file, err = os.Stat(binary.Path); err != nil {
+		return binary, err
+	}
+	p.found = binary
+	return binary, nil
+}
+
+// version of the restic found last, "" if there is none.
+func (p *program) version() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.file == nil {
+		return ""
+	}
+	return p.found.Version.String()
+}
+
+// maxEvent is how large one event may become: with a little company it still
+// fits into a batch.
+const maxEvent = protocol.BatchBytes - 1<<10
+
+// maxLines is how many lines one event carries.
+const maxLines = 100
+
+// A sink takes what restic says into the journal. When the journal is slow, it
+// makes restic wait.
+type sink struct {
+	*runner
+	job     topics.JobID
+	version string
+	items   chan item
+}
+
+// An item is a line, or a process that was started.
+type item struct {
+	line    topics.Line
+	process *restic.Process
+	done    chan struct{}
+}
+
+func (s *sink) Line(level topics.Level, text string) {
+	s.items <- item{line: topics.Line{At: now(), Level: level, Text: text}}
+}
+
+// Started returns when the process is in the journal, so that whoever comes
+// after a crash knows about it.
+func (s *sink) Started(p restic.Process) {
+	done := make(chan struct{})
+	s.items <- item{process: &p, done: done}
+	<-done
+}
+
+func (s *sink) Status(status restic.Status) {
+	select {
+	case s.progress <- progress{s.job, status}:
+	default: // the next one says more
+	}
+}
+
+// gather writes lines in batches: at once while they are few, otherwise as many
+// as come in a moment. It ends when items is closed and everything is on disk.
+func (s *sink) gather() {
+	var (
+		lines []topics.Line
+		size  int
+		last  time.Time
+		due   <-chan time.Time
+	)
+	flush := func() {
+		if len(lines) > 0 {
+			s.do(protocol.Printed{Job: s.job, Lines: lines, At: now()})
+			lines, size, last = nil, 0, time.Now()
+		}
+		due = nil
+	}
+	for {
+		select {
+		case i, more := <-s.items:
+			if !more {
+				flush()
+				return
+			}
+			if i.process != nil {
+				flush()
+				s.do(protocol.Spawned{Job: s.job, Process: protocol.Process(*i.process), Restic: s.version, At: now()})
+				close(i.done)
+				continue
+			}
+			line, n := fit(i.line)
+			if size+n > maxEvent-200 {
+				flush()
+			}
+			lines, size = append(lines, line), size+n
+			wait := s.Flush - time.Since(last)
+			switch {
+			case len(lines) >= maxLines, wait <= 0 && len(s.items) == 0:
+				flush()
+			case due == nil:
+				due = time.After(max(wait, 0))
+			}
+		case <-due:
+			flush()
+		}
+	}
+}
+
+// fit returns a line that fits into one event, and how many bytes it takes
+// there: JSON writes some characters as six bytes.
+func fit(l topics.Line) (topics.Line, int) {
+	const mark = "… [cut]"
+	n := len(topics.Encode(l)) + 1
+	for limit := maxEvent - 300; n > limit; n = len(topics.Encode(l)) + 1 {
+		keep := max(0, len(l.Text)*limit/n-len(mark)-4)
+		for keep > 0 && l.Text[keep]&0xc0 == 0x80 {
+			keep-- // between two characters
+		}
+		l.Text = l.Text[:keep] + mark
+	}
+	return l, n
+}
+
+// mute hears nothing.
+type mute struct{}
+
+func (mute) Line(topics.Level, string) {}
+func (mute) Started(restic.Process)    {}
+func (mute) Status(restic.Status)      {}

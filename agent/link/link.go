@@ -1,0 +1,484 @@
+// Package link keeps an agent connected to the agents' broker, one session
+// after the other. Nothing else knows paho.
+//
+// Every attempt is a new session with a client id and a last will of its own; it
+// counts once the control plane's sealed welcome has come, which proves that
+// messages travel both ways. A connection that stays deaf is dropped and the
+// next session begun. What is published here may be lost on the way: nothing but
+// a receipt proves otherwise.
+package link
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"sync"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/eclipse/paho.mqtt.golang/packets"
+	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/seal"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// ErrDeaf says that a connection was made and no welcome came over it.
+var ErrDeaf = errors.New("connected, but the control plane did not answer")
+
+// Timing holds the durations of a connection.
+type Timing struct {
+	Connect   time.Duration // to dial, shake hands and be let in; and to be subscribed
+	Write     time.Duration // for a packet to be taken off our hands
+	Ping      time.Duration // for the broker to answer a ping
+	KeepAlive time.Duration
+	Welcome   time.Duration // for the control plane to answer a birth
+	Farewell  time.Duration // for the last words of a session
+
+	// Backoff is the longest wait before the second attempt; it doubles with
+	// every further one up to BackoffCap. The wait itself is random.
+	Backoff, BackoffCap time.Duration
+	// Refused is the wait after the control plane said that it cannot speak with
+	// this version.
+	Refused time.Duration
+}
+
+// DefaultTiming is what an agent uses unless a test says otherwise.
+func DefaultTiming() Timing {
+	return Timing{
+		Connect: 10 * time.Second, Write: 10 * time.Second, Ping: 10 * time.Second, KeepAlive: 30 * time.Second,
+		Welcome: 15 * time.Second, Farewell: 3 * time.Second,
+		Backoff: 10 * time.Second, BackoffCap: time.Minute, Refused: 10 * time.Minute,
+	}
+}
+
+// Config says whom to connect to, and as whom.
+type Config struct {
+	Server  string      // HOST:PORT
+	TLS     *tls.Config // with the client certificate, the pinned CA, the name and the ALPN protocol
+	Host    topics.HostID
+	Channel *seal.Channel
+	Version string // of the agent
+	Timing  Timing
+	Log     *slog.Logger
+	// Next names the next session; it is on disk before Next returns.
+	Next func() (topics.Session, error)
+}
+
+// An Event is what Keep tells. The events of a connection come between its Up
+// and its Down.
+type Event interface{ linkEvent() }
+
+// The events.
+type (
+	// Up: the control plane has welcomed a new session.
+	Up struct {
+		Conn    *Conn
+		Welcome topics.Welcome
+	}
+	// Received: a receipt of this session came.
+	Received struct {
+		Conn    *Conn
+		Receipt topics.Receipt
+	}
+	// Commanded: a command of this session came.
+	Commanded struct {
+		Conn    *Conn
+		Command topics.Command
+	}
+	// Down: the session is over.
+	Down struct{ Conn *Conn }
+)
+
+func (Up) linkEvent()        {}
+func (Received) linkEvent()  {}
+func (Commanded) linkEvent() {}
+func (Down) linkEvent()      {}
+
+// refusal is a welcome that is none.
+type refusal struct{ why string }
+
+func (r refusal) Error() string {
+	return "the control plane cannot work with this agent: " + r.why
+}
+
+// Keep stays connected until ctx ends; then it says goodbye, and returns when
+// everything it started has ended. Whoever reads events may stop when ctx ends.
+// It fails only if no session can be named.
+func Keep(ctx context.Context, c Config, events chan<- Event) error {
+	attempts, said := 0, ""
+	for ctx.Err() == nil {
+		session, err := c.Next()
+		if err != nil {
+			return fmt.Errorf("begin a session: %w", err)
+		}
+		conn, welcome, err := dial(ctx, c, session)
+		if err == nil {
+			attempts, said = 0, ""
+			c.Log.Info("connected", "server", c.Server, "session", session.N)
+			if emit(ctx, events, Up{conn, welcome}) {
+				err = conn.serve(ctx, events)
+				emit(ctx, events, Down{conn})
+			}
+			conn.end(ctx.Err() != nil)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		wait := jitter(c.Timing, attempts)
+		attempts++
+		if r := (refusal{}); errors.As(err, &r) {
+			wait = c.Timing.Refused
+		}
+		if err.Error() != said {
+			said = err.Error()
+			c.Log.Warn("not connected", "server", c.Server, "err", err, "again_in", wait.Round(time.Second))
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+	return nil
+}
+
+// jitter is anything up to the back-off, so that a fleet does not come back in
+// one moment.
+func jitter(t Timing, attempts int) time.Duration {
+	return rand.N(min(t.Backoff<<min(attempts, 10), t.BackoffCap) + 1)
+}
+
+func emit(ctx context.Context, events chan<- Event, e Event) bool {
+	select {
+	case events <- e:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// A Conn is one welcomed session.
+type Conn struct {
+	Session topics.Session
+
+	config  Config
+	client  mqtt.Client
+	inbox   chan mqtt.Message
+	outbox  chan outgoing
+	lost    chan struct{} // closed when paho has let go
+	why     error         // of lost
+	context context.Context
+	drop    context.CancelCauseFunc // closes the socket
+	writer  sync.WaitGroup
+	seen    uint64 // the number of the control plane's last message; its reader's
+	written uint64 // of ours; its caller's
+}
+
+// Bounds of the queues between paho and us. Both are full only if the other side
+// floods us or has stopped reading: what does not fit is dropped, and sent again
+// by whoever still needs it.
+const (
+	inboxSize  = 128
+	outboxSize = 2 * protocol.Window
+)
+
+type outgoing struct {
+	topic   topics.Topic
+	payload []byte
+	done    chan struct{} // of the last words
+}
+
+func dial(ctx context.Context, config Config, session topics.Session) (*Conn, topics.Welcome, error) {
+	c := &Conn{
+		Session: session, config: config,
+		inbox: make(chan mqtt.Message, inboxSize), outbox: make(chan outgoing, outboxSize), lost: make(chan struct{}),
+	}
+	// The connection outlives ctx, for its last words; until it is welcomed there are none.
+	c.context, c.drop = context.WithCancelCause(context.WithoutCancel(ctx))
+	release := context.AfterFunc(ctx, func() { c.drop(ctx.Err()) })
+	welcome, err := c.connect()
+	if !release() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		c.end(false)
+		return nil, topics.Welcome{}, err
+	}
+	c.writer.Go(c.write)
+	return c, welcome, nil
+}
+
+func (c *Conn) topic(k topics.Kind) topics.Topic { return topics.Topic{Kind: k, Host: c.config.Host} }
+
+func (c *Conn) options() *mqtt.ClientOptions {
+	t, host := c.config.Timing, string(c.config.Host)
+	death := c.topic(topics.KindDeath)
+	return mqtt.NewClientOptions().
+		AddBroker("tls://"+c.config.Server). // for the record; our own function dials
+		SetCustomOpenConnectionFn(c.open).
+		SetProtocolVersion(4). // otherwise a refused connection is tried again as MQTT 3.1
+		SetClientID(fmt.Sprintf("%s_%d", host, c.Session.N)).
+		SetUsername(host).
+		SetCleanSession(true).
+		SetBinaryWill(death.String(), c.death(topics.Lost), death.Entry().QoS, death.Entry().Retained).
+		SetKeepAlive(t.KeepAlive).
+		SetPingTimeout(t.Ping).
+		SetConnectTimeout(t.Connect).
+		SetWriteTimeout(t.Write).
+		SetAutoReconnect(false).
+		SetConnectRetry(false).
+		SetOrderMatters(true).
+		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
+			select { // on paho's reader: to wait here would hold up everything else
+			case c.inbox <- m:
+			default:
+			}
+		}).
+		SetConnectionLostHandler(func(_ mqtt.Client, err error) {
+			c.why = err
+			close(c.lost)
+		})
+}
+
+func (c *Conn) death(reason string) []byte {
+	return topics.Encode(topics.Death{Session: c.Session, Reason: reason,
+		MAC: c.config.Channel.Sign(c.topic(topics.KindDeath).String(), c.Session.Signed(reason))})
+}
+
+func (c *Conn) open(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(c.context, c.config.Timing.Connect)
+	defer cancel()
+	dialer := tls.Dialer{Config: c.config.TLS}
+	socket, err := dialer.DialContext(ctx, "tcp", c.config.Server)
+	if err == nil {
+		context.AfterFunc(c.context, func() { socket.(*tls.Conn).NetConn().Close() })
+	}
+	return socket, err
+}
+
+// connect gets as far as the welcome.
+func (c *Conn) connect() (topics.Welcome, error) {
+	t := c.config.Timing
+	client := mqtt.NewClient(c.options())
+	token := client.Connect()
+	<-token.Done() // within Timing.Connect, or when the socket is closed
+	if err := token.Error(); err != nil {
+		if cause := context.Cause(c.context); cause != nil {
+			err = cause
+		}
+		return topics.Welcome{}, c.explain(err)
+	}
+	c.client = client
+
+	filter := topics.AgentReads(c.config.Host)
+	subscribed := client.Subscribe(filter, 1, nil)
+	select {
+	case <-subscribed.Done():
+	case <-time.After(t.Connect):
+		return topics.Welcome{}, fmt.Errorf("subscribe: no answer within %v", t.Connect)
+	}
+	if err := subscribed.Error(); err != nil {
+		return topics.Welcome{}, fmt.Errorf("subscribe: %w", err)
+	}
+	if code := subscribed.(*mqtt.SubscribeToken).Result()[filter]; code > 1 {
+		return topics.Welcome{}, fmt.Errorf("the broker refuses this host its topics (SUBACK %#x)", code)
+	}
+	birth := c.topic(topics.KindBirth)
+	client.Publish(birth.String(), birth.Entry().QoS, birth.Entry().Retained, topics.Encode(topics.Birth{
+		Session: c.Session, Version: c.config.Version, Protocol: topics.Protocol,
+		MAC: c.config.Channel.Sign(birth.String(), c.Session.Signed(topics.Born)),
+	}))
+	limit := time.NewTimer(t.Welcome)
+	defer limit.Stop()
+	for {
+		select {
+		case m := <-c.inbox:
+			if w, ok := c.read(m).(topics.Welcome); ok {
+				if w.Refused != "" {
+					return w, refusal{w.Refused}
+				}
+				return w, nil
+			}
+		case <-c.lost:
+			return topics.Welcome{}, fmt.Errorf("connection lost before the welcome: %w", c.why)
+		case <-c.context.Done():
+			return topics.Welcome{}, context.Cause(c.context)
+		case <-limit.C:
+			return topics.Welcome{}, fmt.Errorf("%w within %v", ErrDeaf, t.Welcome)
+		}
+	}
+}
+
+// explain says what to do about a connection that failed.
+func (c *Conn) explain(err error) error {
+	var unknown *tls.CertificateVerificationError
+	switch {
+	case errors.Is(err, packets.ErrorRefusedNotAuthorised), errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword):
+		return fmt.Errorf("the control plane refuses this host: it was removed or revoked there, or its certificate has run out; enrol it again with a new token (%w)", err)
+	case errors.As(err, &unknown):
+		return fmt.Errorf("%s is not the control plane this host was enrolled at: %w", c.config.Server, err)
+	}
+	return fmt.Errorf("connect: %w", err)
+}
+
+// read opens a message of the control plane: a Welcome, Receipt or Command of
+// this session which is newer than the last. Anything else is nil.
+func (c *Conn) read(m mqtt.Message) any {
+	log := c.config.Log.With("topic", m.Topic())
+	topic, err := topics.Parse(m.Topic())
+	if err != nil || topic.Host != c.config.Host {
+		log.Warn("message refused: not a topic for this host")
+		return nil
+	}
+	if m.Retained() {
+		log.Warn("message refused: it was retained, so it may be of any age")
+		return nil
+	}
+	plain, err := c.config.Channel.Open(m.Topic(), m.Payload())
+	if err != nil {
+		log.Warn("message refused", "err", err)
+		return nil
+	}
+	var payload any
+	var stamp topics.Stamp
+	switch topic.Kind {
+	case topics.KindWelcome:
+		var w topics.Welcome
+		w, err = topics.Decode[topics.Welcome](plain)
+		payload, stamp = w, w.Stamp
+	case topics.KindReceipt:
+		var r topics.Receipt
+		r, err = topics.Decode[topics.Receipt](plain)
+		payload, stamp = r, r.Stamp
+	case topics.KindCommand:
+		var command topics.Command
+		command, err = topics.Decode[topics.Command](plain)
+		if err == nil && command.Job != topic.Job {
+			err = fmt.Errorf("%w: it names another job", topics.ErrPayload)
+		}
+		payload, stamp = command, command.Stamp
+	default:
+		return nil
+	}
+	switch {
+	case err != nil:
+		log.Warn("message refused", "err", err)
+		return nil
+	case stamp.Session != c.Session:
+		return nil // for a session of before, still on its way
+	case stamp.N <= c.seen:
+		log.Warn("message refused: it came before")
+		return nil
+	}
+	c.seen = stamp.N
+	return payload
+}
+
+// serve hands on what comes until the connection ends.
+func (c *Conn) serve(ctx context.Context, events chan<- Event) error {
+	for {
+		select {
+		case m := <-c.inbox:
+			switch p := c.read(m).(type) {
+			case topics.Receipt:
+				emit(ctx, events, Received{c, p})
+			case topics.Command:
+				emit(ctx, events, Commanded{c, p})
+			}
+		case <-c.lost:
+			return fmt.Errorf("connection lost: %w", c.why)
+		case <-c.context.Done():
+			return context.Cause(c.context)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Stamp numbers our next message. It belongs to one goroutine.
+func (c *Conn) Stamp() topics.Stamp {
+	c.written++
+	return topics.Stamp{Session: c.Session, N: c.written}
+}
+
+// Send seals a payload and queues it. It never waits; false says that the queue
+// is full or the connection gone.
+func (c *Conn) Send(topic topics.Topic, payload any) bool {
+	b := c.config.Channel.Seal(topic.String(), topics.Encode(payload))
+	select {
+	case c.outbox <- outgoing{topic: topic, payload: b}:
+		return true
+	default:
+		return false
+	}
+}
+
+// Drop ends the connection without a goodbye; a new session follows.
+func (c *Conn) Drop(why error) { c.drop(why) }
+
+// write publishes what was queued. A token proves nothing, but an old one that
+// is never completed shows that the broker has stopped listening.
+func (c *Conn) write() {
+	var window []mqtt.Token
+	for {
+		select {
+		case <-c.lost:
+			return
+		case <-c.context.Done():
+			return
+		case m := <-c.outbox:
+			e := m.topic.Entry()
+			token := c.client.Publish(m.topic.String(), e.QoS, e.Retained, m.payload)
+			if m.done != nil {
+				token.WaitTimeout(c.config.Timing.Farewell)
+				close(m.done)
+				return
+			}
+			if window = append(window, token); len(window) <= protocol.Window {
+				continue
+			}
+			if !window[0].WaitTimeout(c.config.Timing.Write) {
+				c.drop(fmt.Errorf("the broker has not acknowledged anything for %v", c.config.Timing.Write))
+				return
+			}
+			window = window[1:]
+		}
+	}
+}
+
+// end lets go of the connection and returns when nothing of it is left. With
+// goodbye the control plane is told that this was meant; otherwise the broker
+// publishes the will.
+func (c *Conn) end(goodbye bool) {
+	defer c.writer.Wait()
+	defer c.drop(errors.New("connection closed"))
+	if c.client == nil {
+		return
+	}
+	if !goodbye {
+		c.drop(errors.New("connection closed"))
+		<-c.lost // paho's reader fails on the closed socket
+		return
+	}
+	done := make(chan struct{})
+	limit := time.NewTimer(c.config.Timing.Farewell)
+	defer limit.Stop()
+	select {
+	case c.outbox <- outgoing{c.topic(topics.KindDeath), c.death(topics.Stopped), done}:
+		select {
+		case <-done:
+			c.client.Disconnect(uint(c.config.Timing.Farewell.Milliseconds()))
+			return
+		case <-c.lost:
+		case <-limit.C:
+		}
+	case <-c.lost:
+	case <-limit.C:
+	}
+	c.drop(errors.New("connection closed"))
+	<-c.lost
+}
