@@ -154,14 +154,14 @@ func write(dir, name, content string) (string, error) {
 	return path, nil
 }
 
-// Init makes a repository of format 2 where there is none.
-type Init struct{}
+// initialisation makes a repository of format 2 where there is none.
+type initialisation struct{}
 
-func (Init) args(Version, string) ([]string, error) {
+func (initialisation) args(Version, string) ([]string, error) {
 	return []string{"init", "--json", "--repository-version", "2"}, nil
 }
-func (Init) words() string             { return "init" }
-func (Init) read(*output, []byte) bool { return false }
+func (initialisation) words() string             { return "init" }
+func (initialisation) read(*output, []byte) bool { return false }
 
 // config asks whether the repository is there and opens with the password.
 type config struct{}
@@ -285,7 +285,7 @@ func (b Binary) Exists(ctx context.Context, place Place, repository Repository, 
 
 // Init makes the repository.
 func (b Binary) Init(ctx context.Context, place Place, repository Repository, sink Sink) Ending {
-	return b.run(ctx, place, repository, Init{}, sink)
+	return b.run(ctx, place, repository, initialisation{}, sink)
 }
 
 // Ensure sees to it that the repository is there. It makes one only if initialise

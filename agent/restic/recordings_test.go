@@ -77,7 +77,7 @@ func replay(t *testing.T, version, stem string) (Ending, *recorder) {
 	switch {
 	case strings.Contains(stem, "backup"), strings.HasPrefix(stem, "rest-server-dies"):
 	case strings.Contains(stem, "init"):
-		op = Init{}
+		op = initialisation{}
 	case strings.Contains(stem, "cat-config"):
 		op = config{}
 	case strings.Contains(stem, "unlock"):

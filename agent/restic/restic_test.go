@@ -26,7 +26,7 @@ func TestCommandLinesByVersion(t *testing.T) {
 	}{
 		{full, [5]string{old, newer, newer, newer, newer}},
 		{plain, same("backup --json --host attic --files-from-raw DIR/paths")},
-		{Init{}, same("init --json --repository-version 2")},
+		{initialisation{}, same("init --json --repository-version 2")},
 		{config{}, same("cat config --json --no-lock")},
 		{Snapshots{}, same("snapshots --json --no-lock")},
 		{Snapshots{ID: "6b778991"}, same("snapshots --json --no-lock -- 6b778991")},

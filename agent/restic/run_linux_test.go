@@ -485,14 +485,14 @@ func TestReapFindsWhatACrashLeftBehind(t *testing.T) {
 		if _, err := out.Read(make([]byte, 1)); err != nil { // it is ready
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+		t.Cleanup(func() { group{cmd.Process.Pid}.kill(); _ = cmd.Wait() })
 		return cmd
 	}
 	mark := jobVariable + "=" + string(job)
 	polite := orphan(mark, "echo; sleep 1000 & wait")
 	deaf := orphan(mark, "trap '' INT; setsid sleep 1000 & echo; sleep 1000")
 	unmarked := orphan("X=1", "echo; sleep 1000")
-	stranger := orphan(jobVariable+"=another-job", "echo; sleep 1000")
+	stranger := orphan(jobVariable+"=another-job", "echo; exec sleep 1000")
 	reused := Process{PID: stranger.Process.Pid, Start: "another boot/1"}
 	if err := Reap(t.Context(), job, reused, 200*time.Millisecond); err != nil {
 		t.Fatal(err)
