@@ -157,20 +157,21 @@ func (s *Store) APITokenByHash(ctx context.Context, hash []byte) (APIToken, erro
 	return get[APIToken](ctx, s.r, `SELECT * FROM api_tokens WHERE key_hash = $1`, hash)
 }
 
-// An MQTTUser is a consumer on the public broker.
+// An MQTTUser is a consumer on the public broker. Its password is a key that
+// was made for it; only the hash is kept.
 type MQTTUser struct {
-	Name         string `db:"name"`
-	PasswordHash string `db:"password_hash"`
-	MayDo        bool   `db:"may_do"` // may publish to do/ topics
-	CreatedAt    int64  `db:"created_at"`
+	Name      string `db:"name"`
+	KeyHash   []byte `db:"key_hash"`
+	MayDo     bool   `db:"may_do"` // may publish to do/ topics
+	CreatedAt int64  `db:"created_at"`
 }
 
 // PutMQTTUser adds a consumer, or gives the one of that name a new password and rights.
 func (s *Store) PutMQTTUser(ctx context.Context, actor string, u MQTTUser) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.NamedExecContext(ctx, `INSERT INTO mqtt_users (name, password_hash, may_do, created_at)
-			VALUES (:name, :password_hash, :may_do, :created_at)
-			ON CONFLICT (name) DO UPDATE SET password_hash = excluded.password_hash, may_do = excluded.may_do`, u); err != nil {
+		if _, err := tx.NamedExecContext(ctx, `INSERT INTO mqtt_users (name, key_hash, may_do, created_at)
+			VALUES (:name, :key_hash, :may_do, :created_at)
+			ON CONFLICT (name) DO UPDATE SET key_hash = excluded.key_hash, may_do = excluded.may_do`, u); err != nil {
 			return fmt.Errorf("put MQTT user: %w", err)
 		}
 		return s.audit(ctx, tx, actor, "mqtt_user.saved", u.Name, fmt.Sprintf("may do: %t", u.MayDo))

@@ -157,10 +157,10 @@ CREATE TABLE api_tokens (
 );
 
 CREATE TABLE mqtt_users (
-    name          TEXT PRIMARY KEY,
-    password_hash TEXT   NOT NULL,
-    may_do        BIGINT NOT NULL,
-    created_at    BIGINT NOT NULL
+    name       TEXT PRIMARY KEY,
+    key_hash   BYTEA  NOT NULL,
+    may_do     BIGINT NOT NULL,
+    created_at BIGINT NOT NULL
 );
 
 CREATE TABLE audit (
