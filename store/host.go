@@ -69,6 +69,11 @@ func (s *Store) Host(ctx context.Context, id topics.HostID) (Host, error) {
 	return get[Host](ctx, s.r, `SELECT * FROM hosts WHERE id = $1`, id)
 }
 
+// HostCount counts hosts.
+func (s *Store) HostCount(ctx context.Context) (int, error) {
+	return get[int](ctx, s.r, `SELECT count(*) FROM hosts`)
+}
+
 // Seen notes when hosts were last heard of.
 func (s *Store) Seen(ctx context.Context, at map[topics.HostID]int64) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {

@@ -106,6 +106,17 @@ func (s *Store) JobsOf(ctx context.Context, host topics.HostID, limit int) ([]Jo
 	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE host = $1 ORDER BY queued_at DESC, id DESC LIMIT $2`, host, limit)
 }
 
+// LastJobs lists the newest job of each of a host's source groups.
+func (s *Store) LastJobs(ctx context.Context, host topics.HostID) ([]Job, error) {
+	// IDs sort by the time they were made.
+	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE id IN (SELECT max(id) FROM jobs WHERE host = $1 GROUP BY source_group)`, host)
+}
+
+// JobsByID returns those of the jobs that exist, in no order.
+func (s *Store) JobsByID(ctx context.Context, ids []topics.JobID) ([]Job, error) {
+	return among[Job](ctx, s.r, `SELECT * FROM jobs WHERE id IN (?)`, ids)
+}
+
 // An Outcome is what the strips and counts need of a job that ended.
 type Outcome struct {
 	Host       topics.HostID   `db:"host"`
@@ -119,6 +130,13 @@ type Outcome struct {
 func (s *Store) Outcomes(ctx context.Context, host topics.HostID, since int64) ([]Outcome, error) {
 	return all[Outcome](ctx, s.r, `SELECT host, state, finished_at, summary FROM jobs
 		WHERE finished_at >= $1 AND finished_at > 0 AND (host = $2 OR $2 = '') ORDER BY finished_at`, since, host)
+}
+
+// OutcomesOf lists what ended on some hosts since a moment, the oldest first,
+// without the summaries: what the strips of one page need.
+func (s *Store) OutcomesOf(ctx context.Context, hosts []topics.HostID, since int64) ([]Outcome, error) {
+	return among[Outcome](ctx, s.r, `SELECT host, state, finished_at, '' AS summary FROM jobs
+		WHERE host IN (?) AND finished_at >= ? AND finished_at > 0 ORDER BY finished_at`, hosts, since)
 }
 
 // A LogEntry is a line of a job's log, or a gap: lines N to GapTo were not kept.
@@ -135,6 +153,19 @@ func (s *Store) Log(ctx context.Context, id topics.JobID, after, limit int) ([]L
 	return all[LogEntry](ctx, s.r, `SELECT n, at, level, text, 0 AS gap_to FROM job_lines WHERE job = $1 AND n > $2
 		UNION ALL SELECT n, 0, '', reason, last FROM job_gaps WHERE job = $1 AND last > $2
 		ORDER BY n LIMIT $3`, id, after, limit)
+}
+
+// A LevelCount says how many lines of a level a job's log has, and which is the
+// last of them.
+type LevelCount struct {
+	Level topics.Level `db:"level"`
+	Lines int          `db:"lines"`
+	Last  int          `db:"last"`
+}
+
+// LogLevels counts the lines of a job's log by level. Gaps do not count.
+func (s *Store) LogLevels(ctx context.Context, id topics.JobID) ([]LevelCount, error) {
+	return all[LevelCount](ctx, s.r, `SELECT level, count(*) AS lines, max(n) AS last FROM job_lines WHERE job = $1 GROUP BY level`, id)
 }
 
 // Last is the number of the last line an entry stands for.

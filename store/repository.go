@@ -125,6 +125,16 @@ func (s *Store) SourceGroups(ctx context.Context, host topics.HostID) ([]SourceG
 	return all[SourceGroup](ctx, s.r, `SELECT * FROM source_groups WHERE host = $1 OR $1 = '' ORDER BY name, id`, host)
 }
 
+// HostsWithGroups says which hosts have a source group.
+func (s *Store) HostsWithGroups(ctx context.Context) (map[topics.HostID]bool, error) {
+	ids, err := all[topics.HostID](ctx, s.r, `SELECT DISTINCT host FROM source_groups`)
+	have := make(map[topics.HostID]bool, len(ids))
+	for _, id := range ids {
+		have[id] = true
+	}
+	return have, err
+}
+
 // SourceGroup returns one source group, or ErrNotFound.
 func (s *Store) SourceGroup(ctx context.Context, id topics.SourceGroupID) (SourceGroup, error) {
 	return get[SourceGroup](ctx, s.r, `SELECT * FROM source_groups WHERE id = $1`, id)

@@ -165,6 +165,19 @@ func all[T any](ctx context.Context, q sqlx.QueryerContext, query string, args .
 	return rows, ours(sqlx.SelectContext(ctx, q, &rows, query, args...))
 }
 
+// among reads rows whose key is one of a list, which stands in the query as the
+// first "?". An empty list reads nothing.
+func among[T, K any](ctx context.Context, q sqlx.QueryerContext, query string, keys []K, args ...any) ([]T, error) {
+	if len(keys) == 0 {
+		return []T{}, nil
+	}
+	query, args, err := sqlx.In(query, append([]any{keys}, args...)...)
+	if err != nil {
+		return nil, err
+	}
+	return all[T](ctx, q, sqlx.Rebind(sqlx.DOLLAR, query), args...)
+}
+
 // change runs a statement that must touch a row.
 func change(ctx context.Context, tx sqlx.ExecerContext, query string, args ...any) error {
 	r, err := tx.ExecContext(ctx, query, args...)

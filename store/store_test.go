@@ -81,6 +81,69 @@ func asked(t fataler, s *Store, g SourceGroup) Job {
 	return j
 }
 
+func TestListsForThePages(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	attic, cellar, bare := enrolled(t, s, "attic"), enrolled(t, s, "cellar"), enrolled(t, s, "bare")
+	letters, photos, wine := grouped(t, s, attic), grouped(t, s, attic), grouped(t, s, cellar)
+	end := func(j Job, state topics.JobState, at int64) {
+		t.Helper()
+		if err := s.Steps(ctx, func(tx protocol.PlaneTx) error {
+			p := protocol.PlaneJob{ID: j.ID, Host: j.Host, State: topics.Dispatched}
+			if err := tx.PutJob(p); err != nil {
+				return err
+			}
+			if err := tx.AddLines(j.ID, 1, []topics.Line{{Level: topics.Info}, {Level: topics.Error}, {Level: topics.Info}}); err != nil {
+				return err
+			}
+			p.State, p.Lines = state, 3
+			if err := tx.PutJob(p); err != nil {
+				return err
+			}
+			return tx.Finished(p, topics.Finished{Job: j.ID, State: state, Summary: &topics.Summary{TotalBytes: 1}}, at)
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := asked(t, s, letters)
+	end(first, topics.Failed, 100)
+	second, other, elsewhere := asked(t, s, letters), asked(t, s, photos), asked(t, s, wine)
+	end(second, topics.Succeeded, 200)
+	end(elsewhere, topics.Succeeded, 300)
+
+	ids := func(jobs []Job) map[topics.JobID]bool {
+		m := map[topics.JobID]bool{}
+		for _, j := range jobs {
+			m[j.ID] = true
+		}
+		return m
+	}
+	if got, want := ids(must(s.LastJobs(ctx, attic.ID))), map[topics.JobID]bool{second.ID: true, other.ID: true}; !reflect.DeepEqual(got, want) {
+		t.Errorf("last jobs %v, want %v", got, want)
+	}
+	if got, want := ids(must(s.JobsByID(ctx, []topics.JobID{first.ID, elsewhere.ID, "nobody-knows"}))), map[topics.JobID]bool{first.ID: true, elsewhere.ID: true}; !reflect.DeepEqual(got, want) {
+		t.Errorf("by ID %v, want %v", got, want)
+	}
+	if got := must(s.OutcomesOf(ctx, []topics.HostID{attic.ID, bare.ID}, 150)); len(got) != 1 || got[0].FinishedAt != 200 || got[0].State != topics.Succeeded {
+		t.Errorf("outcomes since 150: %v", got)
+	}
+	if got := must(s.OutcomesOf(ctx, nil, 0)); len(got) != 0 {
+		t.Errorf("outcomes of no host: %v", got)
+	}
+	levels := map[topics.Level]LevelCount{}
+	for _, l := range must(s.LogLevels(ctx, first.ID)) {
+		levels[l.Level] = l
+	}
+	if levels[topics.Info].Lines != 2 || levels[topics.Error] != (LevelCount{topics.Error, 1, 2}) {
+		t.Errorf("levels %v", levels)
+	}
+	if got, want := must(s.HostsWithGroups(ctx)), map[topics.HostID]bool{attic.ID: true, cellar.ID: true}; !reflect.DeepEqual(got, want) {
+		t.Errorf("hosts with groups %v, want %v", got, want)
+	}
+	if got := must(s.HostCount(ctx)); got != 3 {
+		t.Errorf("%d hosts", got)
+	}
+}
+
 func TestASecretIsReadBackAndIsNowhereInTheFiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	s := must(Open(t.Context(), dir, ""))
