@@ -1,0 +1,40 @@
+# make demo and make test do all their own set-up on a fresh Debian 12 machine
+# with Go: what is missing is installed when root, and named otherwise.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+MODULE  := github.com/restic-manager/restic-manager
+LDFLAGS := -X $(MODULE)/controlplane.Version=$(VERSION) -X $(MODULE)/agent.Version=$(VERSION)
+# A test may start real restic, brokers and a browser; one that hangs is ended
+# well before the whole run would be.
+TESTFLAGS ?= -timeout 20m
+
+export GOFLAGS := -buildvcs=false $(GOFLAGS)
+
+.PHONY: build demo test check bench generate clean
+
+build:
+	@build/need go
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+demo: build
+	@build/need restic
+	bin/restic-manager demo $(ARGS)
+
+test:
+	@build/need go gcc restic rclone mosquitto_sub chromium
+	CGO_ENABLED=1 go test -race $(TESTFLAGS) ./...
+
+check:
+	@build/need go git
+	build/check
+	$(MAKE) test
+
+bench:
+	@build/need go
+	go test -run '^$$' -bench . ./store ./broker
+
+generate:
+	go tool templ generate ./views
+
+clean:
+	rm -rf bin
