@@ -2,6 +2,7 @@ package protocol_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -34,7 +35,21 @@ type world struct {
 	printed map[topics.JobID]int
 	starts  map[topics.JobID]int // the ledger of what was ever started
 	calm    bool                 // no more faults: let it end
+	mutant  mutant
 }
+
+// A mutant breaks one rule on purpose. The simulation has to notice each.
+type mutant string
+
+const (
+	sane                mutant = ""
+	noDedupe            mutant = "the agent does not remember jobs"
+	execBeforeJournal   mutant = "the agent starts restic before its journal is on disk"
+	noRedrive           mutant = "the plane sends a command once"
+	noResend            mutant = "the agent sends events once"
+	receiptBeforeCommit mutant = "the plane sends receipts before it has committed"
+	rerunAfterRestart   mutant = "the agent runs an interrupted job again"
+)
 
 type birth struct{ session topics.Session }
 type welcome struct {
@@ -44,10 +59,14 @@ type welcome struct {
 type command struct{ c topics.Command } // its stamp names the session it is meant for
 type receipt struct{ r topics.Received }
 
-func newWorld(seed uint64) *world {
+func newWorld(seed uint64, m mutant) *world {
 	w := &world{
-		rnd: rand.New(rand.NewPCG(seed, 7)), agent: protocoltest.NewAgent(1000), plane: protocoltest.NewPlane(), timing: DefaultTiming(),
+		mutant: m,
+		rnd:    rand.New(rand.NewPCG(seed, 7)), agent: protocoltest.NewAgent(1000), plane: protocoltest.NewPlane(), timing: DefaultTiming(),
 		now: 1_000_000, running: map[topics.JobID]int{}, printed: map[topics.JobID]int{}, starts: map[topics.JobID]int{},
+	}
+	if m == noResend {
+		w.timing.Retry = time.Duration(1<<62 - 1)
 	}
 	w.wake()
 	return w
@@ -72,11 +91,24 @@ func (w *world) send(queue *[]any, m any) {
 }
 
 func (w *world) agentStep(in AgentInput) {
+	if c, ok := in.(Commanded); ok && w.mutant == noDedupe {
+		delete(w.agent.Jobs, c.Command.Job)
+	}
+	before := *w.agent
+	if w.mutant == execBeforeJournal {
+		before.Jobs, before.Spool = maps.Clone(w.agent.Jobs), slices.Clone(w.agent.Spool)
+	}
 	effects, err := w.agent.Step(in)
 	if err != nil {
 		panic(err)
 	}
 	for _, e := range effects {
+		if e, ok := e.(Start); ok && w.mutant == execBeforeJournal && w.chance(0.05) {
+			w.starts[e.Job]++
+			*w.agent = before
+			w.wake()
+			return
+		}
 		if w.chance(0.05) { // the power goes between the commit and the effect
 			w.wake()
 			return
@@ -97,6 +129,11 @@ func (w *world) agentStep(in AgentInput) {
 			}
 		case Reap:
 			delete(w.running, e.Job.ID)
+			if w.mutant == rerunAfterRestart {
+				w.starts[e.Job.ID]++
+				w.running[e.Job.ID] = 1
+				continue
+			}
 			w.agentStep(Reaped{Job: e.Job.ID, At: w.now})
 		case Reconnect:
 			w.connect()
@@ -118,9 +155,19 @@ func (w *world) connect() {
 }
 
 func (w *world) planeStep(in PlaneInput) {
+	before := *w.plane
 	effects, err := w.plane.Step(w.timing, in)
 	if err != nil {
 		panic(err)
+	}
+	if _, ok := in.(Arrived); ok && w.mutant == receiptBeforeCommit && w.chance(0.05) {
+		for _, e := range effects {
+			if e, ok := e.(SendReceipt); ok {
+				w.send(&w.down, receipt{e.Received})
+			}
+		}
+		*w.plane = before
+		return
 	}
 	stir := false
 	for _, e := range effects {
@@ -130,6 +177,9 @@ func (w *world) planeStep(in PlaneInput) {
 		}
 		switch e := e.(type) {
 		case SendRun:
+			if w.mutant == noRedrive && e.Job.Attempts > 1 {
+				continue
+			}
 			w.send(&w.down, command{topics.Command{Stamp: topics.Stamp{Session: w.plane.Greetings[attic]}, Job: e.Job.ID, NotAfter: e.Job.NotAfter, Run: &topics.Run{Kind: topics.BackupJob}}})
 		case SendCancel:
 			w.send(&w.down, command{topics.Command{Stamp: topics.Stamp{Session: w.plane.Greetings[attic]}, Job: e.Job.ID, Cancel: true}})
@@ -281,8 +331,8 @@ func (w *world) verdict() error {
 	return nil
 }
 
-func simulate(seed uint64) error {
-	w := newWorld(seed)
+func simulate(seed uint64, m mutant) error {
+	w := newWorld(seed, m)
 	for i := range 6 {
 		id := topics.JobID(fmt.Sprintf("job-%06d", i))
 		w.plane.Queue(id, attic, w.now+int64(w.rnd.IntN(2_000_000)))
@@ -304,13 +354,29 @@ func simulate(seed uint64) error {
 }
 
 func TestAJobStartsAtMostOnceAndEndsExactlyOnceWhateverDies(t *testing.T) {
-	seeds := uint64(3000)
+	seeds := uint64(20_000)
 	if testing.Short() {
-		seeds = 300
+		seeds = 500
 	}
 	for seed := range seeds {
-		if err := simulate(seed); err != nil {
+		if err := simulate(seed, sane); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
+		}
+	}
+}
+
+func TestTheSimulationNoticesEveryBrokenRule(t *testing.T) {
+	for _, m := range []mutant{noDedupe, execBeforeJournal, noRedrive, noResend, receiptBeforeCommit, rerunAfterRestart} {
+		caught := false
+		for seed := range uint64(2000) {
+			if err := simulate(seed, m); err != nil {
+				t.Logf("%s: seed %d: %v", m, seed, err)
+				caught = true
+				break
+			}
+		}
+		if !caught {
+			t.Errorf("nobody noticed that %s", m)
 		}
 	}
 }
