@@ -1,0 +1,227 @@
+package enroll
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/restic-manager/restic-manager/seal"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func newDesk(t *testing.T) *Desk {
+	s := must(store.Open(t.Context(), filepath.Join(t.TempDir(), "data"), ""))
+	t.Cleanup(func() { _ = s.Close() })
+	return &Desk{Store: s, CA: must(OpenCA(t.Context(), s, time.Now)), SealKey: must(seal.NewKey()).Public(), Log: slog.New(slog.DiscardHandler)}
+}
+
+func (d *Desk) token(t *testing.T, name string) topics.EnrollToken {
+	_, token, err := d.Issue(t.Context(), "test", name, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// request is what an honest agent asks with, and the key of its certificate.
+func request(token topics.EnrollToken) (topics.EnrollRequest, *ecdsa.PrivateKey) {
+	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	csr := must(x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "somebody-else"}}, key))
+	return topics.EnrollRequest{Key: token.Key, CSR: csr, SealKey: must(seal.NewKey()).Public(), Facts: topics.Facts{Hostname: "attic"}, Protocol: topics.Protocol}, key
+}
+
+func (d *Desk) post(t *testing.T, body any) (*httptest.ResponseRecorder, topics.Problem) {
+	t.Helper()
+	b, ok := body.([]byte)
+	if !ok {
+		b = must(json.Marshal(body))
+	}
+	w := httptest.NewRecorder()
+	d.Handler().ServeHTTP(w, httptest.NewRequest("POST", topics.EnrollPath, bytes.NewReader(b)))
+	var p topics.Problem
+	if w.Code != http.StatusOK {
+		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Title == "" || p.Detail == "" || p.Status != w.Code {
+			t.Errorf("not a problem answer: %d %s", w.Code, w.Body)
+		}
+	}
+	return w, p
+}
+
+func TestATokenLetsOneHostInOnceUnderAnIdentityWeChoose(t *testing.T) {
+	d := newDesk(t)
+	token := d.token(t, "")
+	req, _ := request(token)
+	w, _ := d.post(t, req)
+	if w.Code != http.StatusOK {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	var answer topics.EnrollResponse
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+		t.Fatal(err)
+	}
+	cert := must(x509.ParseCertificate(answer.Certificate))
+	if cert.Subject.CommonName != string(answer.Host) || answer.Name != "attic" || cert.IsCA {
+		t.Errorf("the certificate is for %q, the host %q", cert.Subject, answer.Host)
+	}
+	if life := cert.NotAfter.Sub(time.Now()); life > 90*24*time.Hour || life < 89*24*time.Hour {
+		t.Errorf("it lives %s", life)
+	}
+	if topics.Fingerprint(must(x509.ParseCertificate(answer.CA))) != token.CA {
+		t.Error("the token names another CA")
+	}
+	if w, p := d.post(t, req); w.Code != http.StatusForbidden || !strings.Contains(p.Title, "used") {
+		t.Errorf("the second use: %d %+v", w.Code, p)
+	}
+	named, _ := request(d.token(t, "attic"))
+	w, _ = d.post(t, named)
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.Name != "attic-2" {
+		t.Errorf("a second host of that name is called %q, %v", answer.Name, err)
+	}
+}
+
+func TestRequestsThatDoNotFitAreRefusedAndTheTokenStaysGood(t *testing.T) {
+	d := newDesk(t)
+	token := d.token(t, "")
+	for what, c := range map[string]struct {
+		change func(*topics.EnrollRequest)
+		status int
+	}{
+		"unknown token":   {func(r *topics.EnrollRequest) { r.Key = "nonsense" }, http.StatusForbidden},
+		"damaged request": {func(r *topics.EnrollRequest) { r.CSR = r.CSR[:20] }, http.StatusBadRequest},
+		"no seal key":     {func(r *topics.EnrollRequest) { r.SealKey = nil }, http.StatusBadRequest},
+		"weak seal key":   {func(r *topics.EnrollRequest) { r.SealKey = make([]byte, 32) }, http.StatusBadRequest},
+		"later protocol":  {func(r *topics.EnrollRequest) { r.Protocol = [2]int{7, 9} }, http.StatusBadRequest},
+	} {
+		req, _ := request(token)
+		c.change(&req)
+		if w, _ := d.post(t, req); w.Code != c.status {
+			t.Errorf("%s: %d, want %d", what, w.Code, c.status)
+		}
+	}
+	for _, body := range []string{"", "{", "[]", `{"csr":` + strings.Repeat("9", 70_000)} {
+		if w, _ := d.post(t, []byte(body)); w.Code != http.StatusBadRequest {
+			t.Errorf("%.20q: %d", body, w.Code)
+		}
+	}
+	w := httptest.NewRecorder()
+	d.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "for agents") {
+		t.Errorf("a browser on the agents' port: %d %s", w.Code, w.Body)
+	}
+	req, _ := request(token)
+	if w, _ := d.post(t, req); w.Code != http.StatusOK {
+		t.Errorf("the token was spoilt: %d %s", w.Code, w.Body)
+	}
+}
+
+func TestATokenLivesNoLongerThanADay(t *testing.T) {
+	d := newDesk(t)
+	for _, life := range []time.Duration{0, -time.Second, 25 * time.Hour} {
+		if _, _, err := d.Issue(t.Context(), "test", "", life); err == nil {
+			t.Errorf("a token for %s was made", life)
+		}
+	}
+}
+
+func TestWhatAHostSaysOfItselfIsFitForAName(t *testing.T) {
+	if got := printable("at\x1b[31mtic\u202e\n" + strings.Repeat("x", 500)); len(got) != 100 || strings.ContainsAny(got, "\x1b\n\u202e") {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestMQTTNeedsACertificateOfOursAndHTTPDoesNot talks to a port with the real
+// TLS configuration.
+func TestMQTTNeedsACertificateOfOursAndHTTPDoesNot(t *testing.T) {
+	d := newDesk(t)
+	req, key := request(d.token(t, ""))
+	w, _ := d.post(t, req)
+	var answer topics.EnrollResponse
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+		t.Fatal(err)
+	}
+	ours := tls.Certificate{Certificate: [][]byte{answer.Certificate}, PrivateKey: key}
+	other := newDesk(t)
+	foreignDER, _, err := other.CA.sign(answer.Host, req.CSR)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := tls.Certificate{Certificate: [][]byte{foreignDER}, PrivateKey: key}
+
+	ln := tls.NewListener(must(net.Listen("tcp", "127.0.0.1:0")), must(d.CA.ServerTLS()))
+	defer ln.Close()
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				if c.(*tls.Conn).Handshake() == nil {
+					_, _ = c.Write([]byte("in"))
+				}
+			}()
+		}
+	}()
+	pool := x509.NewCertPool()
+	pool.AddCert(d.CA.Certificate)
+	for _, c := range []struct {
+		what string
+		alpn []string
+		cert *tls.Certificate
+		in   bool
+	}{
+		{"an agent", []string{topics.ALPNMQTT}, &ours, true},
+		{"an agent without ALPN", nil, &ours, true},
+		{"no certificate", []string{topics.ALPNMQTT}, nil, false},
+		{"no certificate, no ALPN", nil, nil, false},
+		{"a foreign certificate", []string{topics.ALPNMQTT}, &foreign, false},
+		{"HTTP without a certificate", []string{topics.ALPNHTTP}, nil, true},
+		{"both protocols without a certificate", []string{topics.ALPNHTTP, topics.ALPNMQTT}, nil, false},
+	} {
+		conf := &tls.Config{RootCAs: pool, ServerName: topics.ServerName, NextProtos: c.alpn}
+		if c.cert != nil {
+			conf.Certificates = []tls.Certificate{*c.cert}
+		}
+		conn, err := tls.Dial("tcp", ln.Addr().String(), conf)
+		in := false
+		if err == nil {
+			b := make([]byte, 2)
+			n, _ := conn.Read(b)
+			in = n == 2
+			_ = conn.Close()
+		}
+		if in != c.in {
+			t.Errorf("%s: let in %t, want %t (%v)", c.what, in, c.in, err)
+		}
+	}
+}
+
+func TestTheCAIsMadeOnce(t *testing.T) {
+	d := newDesk(t)
+	again := must(OpenCA(t.Context(), d.Store, time.Now))
+	if !again.Certificate.Equal(d.CA.Certificate) {
+		t.Error("the second opening made another CA")
+	}
+}

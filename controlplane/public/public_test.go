@@ -1,0 +1,193 @@
+package public
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+type message struct {
+	topic, payload string
+	qos            byte
+	retain         bool
+}
+
+// ear is the public broker's place.
+type ear struct {
+	mu   sync.Mutex
+	said []message
+}
+
+func (e *ear) publish(topic string, payload []byte, qos byte, retain bool) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.said = append(e.said, message{topic, string(payload), qos, retain})
+	return nil
+}
+
+func (e *ear) about(part string) []message {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var found []message
+	for _, m := range e.said {
+		if strings.Contains(m.topic, part) {
+			found = append(found, m)
+		}
+	}
+	return found
+}
+
+func await(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline, again := time.NewTimer(20*time.Second), time.NewTicker(time.Millisecond)
+	defer deadline.Stop()
+	defer again.Stop()
+	for !holds() {
+		select {
+		case <-deadline.C:
+			t.Fatalf("waited in vain for %s", what)
+		case <-again.C:
+		}
+	}
+}
+
+func TestABackupGoesByOnThePublicTopics(t *testing.T) {
+	ctx := t.Context()
+	s := must(store.Open(ctx, filepath.Join(t.TempDir(), "data"), ""))
+	t.Cleanup(func() { _ = s.Close() })
+	hash := sha256.Sum256([]byte("key"))
+	if err := s.AddEnrollToken(ctx, store.EnrollToken{ID: "token-0001", KeyHash: hash[:], CreatedBy: "test", ExpiresAt: s.Now() + 60_000}); err != nil {
+		t.Fatal(err)
+	}
+	host := must(s.Enroll(ctx, hash[:], store.Host{ID: "attic-0001", SealKey: []byte("k"), Hostname: "attic"}))
+	if err := s.AddRepository(ctx, "test", store.Repository{ID: "vault-0001", Name: "vault"}, store.RepositoryAccess{}); err != nil {
+		t.Fatal(err)
+	}
+	g := must(s.PutSourceGroup(ctx, "test", store.SourceGroup{ID: "group-0001", Host: host.ID, Name: "letters", Repository: "vault-0001"}))
+
+	e := &ear{}
+	presence := hosts.NewPresence(hosts.DefaultTiming(), time.Now, nil)
+	timing := Timing{Quiet: time.Millisecond, Running: time.Millisecond, Look: 5 * time.Millisecond}
+	p := New(Config{Store: s, Presence: presence, Hub: jobs.NewHub(), Publish: e.publish, Log: slog.New(slog.DiscardHandler), Timing: timing, Now: time.Now})
+	run, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(run) }()
+
+	state := func(fits func(topics.HostState) bool) func() bool {
+		return func() bool {
+			return slices.ContainsFunc(e.about("attic-0001/state"), func(m message) bool {
+				var v topics.HostState
+				return json.Unmarshal([]byte(m.payload), &v) == nil && m.retain && m.qos == 1 && fits(v)
+			})
+		}
+	}
+	await(t, "a host without a backup", state(func(v topics.HostState) bool { return v.Status == "no-backup-yet" && !v.Online && v.Name == "attic" }))
+
+	presence.Born(host.ID, topics.Session{Epoch: 1, N: 1})
+	presence.Greeted(host.ID, topics.Session{Epoch: 1, N: 1})
+	p.Changed(host.ID)
+	await(t, "the host to be online", func() bool {
+		m := e.about("attic-0001/availability")
+		return len(m) > 0 && m[len(m)-1].payload == topics.Online && m[len(m)-1].retain
+	})
+
+	j, _, err := s.AskBackup(ctx, "test", store.Job{ID: "job-000001", Host: host.ID, Kind: topics.BackupJob, SourceGroup: g.ID, Repository: g.Repository, NotAfter: 1 << 50})
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := func(in protocol.PlaneInput) {
+		if err := s.Steps(ctx, func(tx protocol.PlaneTx) error {
+			_, err := protocol.PlaneStep(protocol.DefaultTiming(), tx, in)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		p.Changed(host.ID)
+	}
+	step(protocol.Tick{Now: 1, Online: func(topics.HostID) bool { return true }})
+	step(protocol.Arrived{Host: host.ID, Events: topics.Events{Epoch: 1, First: 1, Events: []topics.Event{{Started: &topics.Started{Job: j.ID}}}}, Now: time.Now().UnixMilli()})
+	await(t, "the host to be running", state(func(v topics.HostState) bool { return v.Status == "running" && v.RunningJob == j.ID }))
+	step(protocol.Arrived{Host: host.ID, Events: topics.Events{Epoch: 1, First: 2, Events: []topics.Event{{Finished: &topics.Finished{Job: j.ID, State: topics.Succeeded,
+		Summary: &topics.Summary{TotalBytes: 7}, Snapshot: &topics.Snapshot{ID: "abc"}}}}}, Now: time.Now().UnixMilli()})
+	await(t, "the host to be protected", state(func(v topics.HostState) bool {
+		return v.Status == "protected" && v.Snapshots == 1 && v.ProtectedBytes == 7 && v.LastGoodBackup != "" && v.RunningJob == ""
+	}))
+	await(t, "the end of the job", func() bool {
+		return slices.ContainsFunc(e.about("job/job-000001"), func(m message) bool {
+			return m.qos == 1 && !m.retain && strings.Contains(m.payload, `"state":"succeeded"`) && strings.Contains(m.payload, `"snapshot_id":"abc"`)
+		})
+	})
+	await(t, "the fleet to be counted", func() bool {
+		m := e.about("fleet/state")
+		return len(m) > 0 && strings.Contains(m[len(m)-1].payload, `"protected":1`)
+	})
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	plane := e.about("pub/plane/availability")
+	if len(plane) != 2 || plane[0].payload != topics.Online || plane[1].payload != topics.Offline {
+		t.Errorf("the plane said of itself: %v", plane)
+	}
+	last := map[string]string{}
+	for _, m := range e.said {
+		if last[m.topic] == m.payload {
+			t.Errorf("%s was published twice in a row: %s", m.topic, m.payload)
+		}
+		last[m.topic] = m.payload
+	}
+}
+
+func TestAHostsStateIsPublishedNoOftenerThanPromised(t *testing.T) {
+	ctx := t.Context()
+	s := must(store.Open(ctx, filepath.Join(t.TempDir(), "data"), ""))
+	t.Cleanup(func() { _ = s.Close() })
+	hash := sha256.Sum256([]byte("key"))
+	if err := s.AddEnrollToken(ctx, store.EnrollToken{ID: "token-0001", KeyHash: hash[:], CreatedBy: "test", ExpiresAt: s.Now() + 60_000}); err != nil {
+		t.Fatal(err)
+	}
+	host := must(s.Enroll(ctx, hash[:], store.Host{ID: "attic-0001", SealKey: []byte("k"), Hostname: "attic"}))
+	e := &ear{}
+	now := time.UnixMilli(1_000_000)
+	p := New(Config{Store: s, Presence: hosts.NewPresence(hosts.DefaultTiming(), time.Now, nil), Hub: jobs.NewHub(), Publish: e.publish,
+		Log: slog.New(slog.DiscardHandler), Timing: DefaultTiming(), Now: func() time.Time { return now }})
+	for i, c := range []struct {
+		later time.Duration
+		again bool
+		want  int
+	}{{0, false, 1}, {9 * time.Second, true, 1}, {time.Second, false, 2}} {
+		now = now.Add(c.later)
+		step := topics.Events{Epoch: 1, First: uint64(i + 1), Events: []topics.Event{{Hello: &topics.Hello{Session: topics.Session{Epoch: 1, N: uint64(i + 1)},
+			Facts: topics.Facts{Hostname: "attic", Agent: string(rune('a' + i))}}}}}
+		if err := s.Steps(ctx, func(tx protocol.PlaneTx) error {
+			_, err := protocol.PlaneStep(protocol.DefaultTiming(), tx, protocol.Arrived{Host: host.ID, Events: step})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		again, err := p.host(ctx, host.ID)
+		if n := len(e.about("attic-0001/state")); err != nil || again != c.again || n != c.want {
+			t.Errorf("%d: %d states, waits %t, %v", i, n, again, err)
+		}
+	}
+}
