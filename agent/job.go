@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/restic-manager/restic-manager/agent/restic"
@@ -84,16 +85,17 @@ func (r *runner) finished(ctx context.Context, e restic.Ending, ready bool) topi
 	return f
 }
 
-// unlock removes our own lock after restic had no chance to. A lock that stays
-// does not stop further backups, so a failure is only noted.
+// unlock removes our own lock after restic had no chance to: it was killed, or
+// interrupted in the moment between making its lock and remembering it. A lock
+// that stays does not stop further backups, so a failure is only noted.
 func (r *runner) unlock(ctx context.Context, e restic.Ending, binary restic.Binary, place restic.Place, repository restic.Repository) {
-	if !e.LeavesLock() {
+	if !e.LeavesLock() && e.State != topics.Cancelled {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.Unlock)
 	defer cancel()
 	if e := binary.Unlock(ctx, place, repository, mute{}); e.State != topics.Succeeded {
-		r.log.Warn("a lock may be left in the repository", "job", place.Job, "cause", e.Cause)
+		r.log.Warn("a lock may be left in the repository", "job", place.Job, "cause", e.Cause, "message", e.Message)
 	}
 }
 
@@ -113,10 +115,34 @@ func (r *runner) reap(j protocol.AgentJob) {
 		if binary, err := r.program.find(r.quit); err == nil {
 			place := r.place
 			place.Job = j.ID
+			r.buried(j.Process.PID)
 			r.unlock(r.quit, restic.Ending{Killed: true}, binary, place, repository(*j.Run))
 		}
 	}
 	r.do(protocol.Reaped{Job: j.ID, At: now()})
+}
+
+// buried returns when nothing has this number any more. Restic takes a lock for
+// alive as long as its process has not been collected, which is somebody else's
+// task once its agent is gone and may take a moment.
+func (r *runner) buried(pid int) {
+	limit, tick := time.NewTimer(r.Unlock), time.NewTicker(50*time.Millisecond)
+	defer limit.Stop()
+	defer tick.Stop()
+	for {
+		p, err := os.FindProcess(pid)
+		if err != nil || p.Signal(syscall.Signal(0)) != nil {
+			return
+		}
+		p.Release()
+		select {
+		case <-tick.C:
+		case <-limit.C:
+			return
+		case <-r.quit.Done():
+			return
+		}
+	}
 }
 
 // A program is the restic to use. It is looked for again when the one that was

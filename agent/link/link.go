@@ -254,10 +254,26 @@ func (c *Conn) open(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
 	defer cancel()
 	dialer := tls.Dialer{Config: c.config.TLS}
 	socket, err := dialer.DialContext(ctx, "tcp", c.config.Server)
-	if err == nil {
-		context.AfterFunc(c.context, func() { socket.(*tls.Conn).NetConn().Close() })
+	if err != nil {
+		return nil, err
 	}
-	return socket, err
+	context.AfterFunc(c.context, func() { socket.(*tls.Conn).NetConn().Close() })
+	return droppable{socket, c.context}, nil
+}
+
+// A droppable connection says why it was closed. Of one that was closed under
+// its reader paho takes no notice, and would keep it until the next ping.
+type droppable struct {
+	net.Conn
+	context context.Context
+}
+
+func (d droppable) Read(b []byte) (int, error) {
+	n, err := d.Conn.Read(b)
+	if err != nil && d.context.Err() != nil {
+		err = context.Cause(d.context)
+	}
+	return n, err
 }
 
 // connect gets as far as the welcome.
