@@ -38,9 +38,11 @@ func TestAHugeLengthIsRefusedBeforeMemoryIsTaken(t *testing.T) {
 				r.expectClosed()
 			}
 			runtime.ReadMemStats(&after)
-			if grown := after.TotalAlloc - before.TotalAlloc; grown >= 16<<20 {
+			grown := after.TotalAlloc - before.TotalAlloc
+			if grown >= 16<<20 {
 				t.Errorf("20 headers made us allocate %d MiB", grown>>20)
 			}
+			t.Logf("20 headers made us allocate %d KiB", grown>>10)
 		})
 	}
 	w := start(t, Config{}, nil, nil)
@@ -107,8 +109,21 @@ func TestAReceiverThatPanicsCostsTheSenderOnly(t *testing.T) {
 	}
 }
 
+// hoard is how many bytes wait for the socket that has most to come.
+func (w *world) hoard() (most int) {
+	w.Broker.mu.Lock()
+	defer w.Broker.mu.Unlock()
+	for c := range w.conns {
+		c.mu.Lock()
+		most = max(most, len(c.out))
+		c.mu.Unlock()
+	}
+	return most
+}
+
 func TestAClientThatNeverReadsHoldsUpNobody(t *testing.T) {
 	limits := quick()
+	limits.Write, limits.WriteQueue = 2*time.Second, 8
 	w := start(t, Config{Limits: limits}, nil, nil)
 	lazy := w.dial()
 	_ = lazy.Conn.(*net.TCPConn).SetReadBuffer(4 << 10)
@@ -130,6 +145,7 @@ func TestAClientThatNeverReadsHoldsUpNobody(t *testing.T) {
 	}()
 	big := strings.Repeat("x", 60<<10)
 	var slowest time.Duration
+	var hoard int
 	alive := func() bool { return w.Stats().Connected == 2 }
 	began := time.Now()
 	for i := 0; alive(); i++ {
@@ -141,12 +157,17 @@ func TestAClientThatNeverReadsHoldsUpNobody(t *testing.T) {
 			t.Fatal(err)
 		}
 		slowest = max(slowest, time.Since(at))
+		hoard = max(hoard, w.hoard())
 		attentive.expect(0x30)
 		if time.Since(began) > 20*time.Second {
 			t.Fatal("the client that never reads is still there")
 		}
 	}
 	<-gone
+	if hoard > backlog+2*len(big) {
+		t.Errorf("%d bytes waited for one client's socket", hoard)
+	}
+	t.Logf("the slowest publish took %v", slowest)
 	if slowest > limits.Write {
 		t.Errorf("a publish waited %v", slowest)
 	}

@@ -67,9 +67,6 @@ func (h *hook) admit(c *conn, cl *mqtt.Client, pk packets.Packet) *refusal {
 	if !slices.Contains(b.cfg.Versions, pk.ProtocolVersion) {
 		return refuse(1, 0x84, "MQTT version is not accepted")
 	}
-	if cl.ID == mqtt.InlineClientId {
-		return refuse(2, 0x85, "client id belongs to the broker")
-	}
 	keepAlive := time.Duration(pk.Connect.Keepalive) * time.Second
 	if keepAlive < limits.MinKeepAlive || limits.MaxKeepAlive > 0 && keepAlive > limits.MaxKeepAlive {
 		return refuse(5, 0x87, "keep-alive is out of bounds")
@@ -86,7 +83,6 @@ func (h *hook) admit(c *conn, cl *mqtt.Client, pk packets.Packet) *refusal {
 		return no
 	}
 
-	cl.Properties.Clean = true
 	// A session that ends with its connection sends its will there and then.
 	cl.Properties.Will.WillDelayInterval = 0
 	// An alias is lost with the message that introduced it when a queue overflows.
@@ -108,7 +104,7 @@ func (h *hook) admit(c *conn, cl *mqtt.Client, pk packets.Packet) *refusal {
 func (h *hook) enter(c *conn, cl *mqtt.Client, version byte, granted *rights) *refusal {
 	b := h.broker
 	if other, ok := b.server.Clients.Get(cl.ID); ok {
-		if rival := connOf(other); rival == nil || rival.rights.Name != granted.Name {
+		if rival := connOf(other); rival == nil || rival.rights.Name != granted.Name { // nil is the broker's own
 			return refuse(2, 0x85, "client id is in use under another name")
 		}
 	}
