@@ -78,11 +78,13 @@ type (
 		Restic  string
 		At      int64
 	}
-	// Printed: a running job has new lines of log.
+	// Printed: a running job has new lines of log. Before them came Skipped ones
+	// that the agent had no room for.
 	Printed struct {
-		Job   topics.JobID
-		Lines []topics.Line
-		At    int64
+		Job     topics.JobID
+		Skipped int
+		Lines   []topics.Line
+		At      int64
 	}
 	// Ended: nothing of the job runs any more. Job and Lines of the end are filled in here.
 	Ended struct {
@@ -170,6 +172,16 @@ func AgentStep(tx AgentTx, in AgentInput) ([]AgentEffect, error) {
 	case Printed:
 		return nil, open(tx, in.Job, func(j *AgentJob) error {
 			first := j.Lines + 1
+			if j.Lines += in.Skipped; in.Skipped > 0 {
+				gap := topics.Gap{To: j.Lines, Reason: "the host's journal was full"}
+				if err := tx.Append(topics.Event{At: in.At, Log: &topics.Log{Job: j.ID, First: first, Gap: &gap}}); err != nil {
+					return err
+				}
+			}
+			if len(in.Lines) == 0 {
+				return nil
+			}
+			first = j.Lines + 1
 			j.Lines += len(in.Lines)
 			return tx.Append(topics.Event{At: in.At, Log: &topics.Log{Job: j.ID, First: first, Lines: in.Lines}})
 		})
