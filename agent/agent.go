@@ -59,6 +59,7 @@ type Agent struct {
 	Restic string // path of the program; "" finds it on PATH
 	Log    *slog.Logger
 	Timing Timing // DefaultTiming when zero
+	Room   uint64 // bytes of events the journal keeps for a control plane that is away; 64 MiB when 0
 }
 
 // Run serves until ctx ends. Jobs that run then are interrupted and reported so.
@@ -70,6 +71,9 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	}
 	if a.Log == nil {
 		a.Log = slog.New(slog.DiscardHandler)
+	}
+	if a.Room == 0 {
+		a.Room = full
 	}
 	identity, err := LoadIdentity(a.State)
 	if err != nil {
@@ -109,7 +113,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 
 	r := &runner{
 		Timing: a.Timing, log: a.Log.With("host", identity.Host), identity: identity, policy: policy,
-		journal: journal, place: place, program: &program{path: a.Restic, timing: a.Timing.Restic},
+		journal: journal, room: a.Room, place: place, program: &program{path: a.Restic, timing: a.Timing.Restic},
 		steps: make(chan step), progress: make(chan progress, 8), jobs: map[topics.JobID]context.CancelCauseFunc{},
 	}
 	if _, err := r.program.find(ctx); err != nil && ctx.Err() == nil {
@@ -133,6 +137,7 @@ type runner struct {
 	steps    chan step
 	progress chan progress
 	work     sync.WaitGroup  // jobs and what is being reaped
+	room     uint64          // bytes the journal may hold before lines are skipped
 	quit     context.Context // ends when nobody waits for the work any more
 
 	jobs     map[topics.JobID]context.CancelCauseFunc
@@ -158,7 +163,7 @@ var (
 )
 
 func (r *runner) run(ctx context.Context, config link.Config) error {
-	var abandon, cut context.CancelFunc
+	var abandon context.CancelFunc
 	r.quit, abandon = context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
 	linked, cut := context.WithCancel(r.quit)
@@ -167,8 +172,11 @@ func (r *runner) run(ctx context.Context, config link.Config) error {
 	if err := r.step(protocol.Woke{}); err != nil {
 		return fmt.Errorf("read the journal: %w", err)
 	}
-	events, unlinked := make(chan link.Event), make(chan error, 1)
-	go func() { unlinked <- link.Keep(linked, config, events) }()
+	events, unlinked := make(chan link.Event), make(chan struct{})
+	go func() {
+		defer close(unlinked)
+		link.Keep(linked, config, events)
+	}()
 
 	beat := time.NewTicker(r.Heartbeat)
 	defer beat.Stop()
@@ -189,14 +197,6 @@ func (r *runner) run(ctx context.Context, config link.Config) error {
 		case <-beat.C:
 			r.heartbeat()
 		case <-resend.C:
-		case err := <-unlinked: // the journal is gone: nothing can be promised any more
-			r.log.Error("the agent cannot go on", "err", err)
-			for _, cancel := range r.jobs {
-				cancel(errStopping)
-			}
-			abandon()
-			r.work.Wait()
-			return err
 		case <-stop:
 			r.log.Info("stopping", "jobs", len(r.jobs))
 			stop, r.stopping = nil, true
@@ -215,15 +215,16 @@ func (r *runner) run(ctx context.Context, config link.Config) error {
 			<-unlinked
 			return fmt.Errorf("restic of %d jobs has not ended within %v; it is looked after at the next start", len(r.jobs), r.Drain)
 		case <-late:
-			late = nil
 			cut()
-			return <-unlinked
+			<-unlinked
+			return nil
 		}
 		r.send(resend)
 		if late != nil {
 			if n, err := r.journal.Pending(); err != nil || n == 0 || r.conn == nil {
 				cut()
-				return errors.Join(err, <-unlinked)
+				<-unlinked
+				return err
 			}
 		}
 	}

@@ -235,6 +235,56 @@ func TestWhatABrokerLosesArrivesOnce(t *testing.T) {
 	}
 }
 
+func TestAFullJournalCountsTheLinesItDoesNotKeep(t *testing.T) {
+	w := newWorld(t)
+	w.enroll()
+	w.room = 20_000
+	w.run()
+	w.seen("a hello", func() bool { return len(w.hellos) == 1 })
+	w.write("restic.sh.chatty", "5000")
+	w.write("restic.sh.wait", "")
+	id := w.order(w.backup())
+	await(t, "restic to wait", func() error {
+		_, err := os.Stat(w.program + ".waiting")
+		return err
+	})
+	w.stopBroker()
+	if err := os.Remove(w.program + ".wait"); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the backup's end", func() error {
+		_, err := os.Stat(w.program + ".done")
+		return err
+	})
+	w.start(w.address)
+	var end *topics.Finished
+	var log []string
+	await(t, "the job's end", func() error {
+		if _, log, end = w.job(id); end == nil {
+			return fmt.Errorf("%d lines", len(log))
+		}
+		return nil
+	})
+	last, gaps := 0, 0
+	for _, l := range log {
+		var from, to int
+		if n, _ := fmt.Sscanf(l, "%d-%d gap", &from, &to); n == 2 {
+			gaps++
+		} else if _, err := fmt.Sscanf(l, "%d ", &from); err != nil {
+			t.Fatalf("%q has no number", l)
+		} else {
+			to = from
+		}
+		if from != last+1 {
+			t.Fatalf("%q follows line %d", l, last)
+		}
+		last = to
+	}
+	if end.State != topics.Succeeded || end.Lines != last || last < 5000 || gaps == 0 || len(log) > 3000 {
+		t.Errorf("it ended %+v with %d of %d lines and %d gaps", end, len(log), last, gaps)
+	}
+}
+
 func TestAStoppedAgentInterruptsItsBackup(t *testing.T) {
 	w := newWorld(t)
 	w.enroll()

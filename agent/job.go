@@ -194,6 +194,10 @@ const maxEvent = protocol.BatchBytes - 1<<10
 // maxLines is how many lines one event carries.
 const maxLines = 100
 
+// full is how much the journal keeps for a control plane that cannot be reached.
+// Beyond it lines are counted and not kept; everything else always is.
+const full = 64 << 20
+
 // A sink takes what restic says into the journal. When the journal is slow, it
 // makes restic wait.
 type sink struct {
@@ -233,23 +237,33 @@ func (s *sink) Status(status restic.Status) {
 // as come in a moment. It ends when items is closed and everything is on disk.
 func (s *sink) gather() {
 	var (
-		lines []topics.Line
-		size  int
-		last  time.Time
-		due   <-chan time.Time
+		lines   []topics.Line
+		size    int
+		skipped int
+		last    time.Time
+		due     <-chan time.Time
 	)
 	flush := func() {
-		if len(lines) > 0 {
-			s.do(protocol.Printed{Job: s.job, Lines: lines, At: now()})
-			lines, size, last = nil, 0, time.Now()
-		}
 		due = nil
+		if len(lines) == 0 {
+			return
+		}
+		if n, err := s.journal.Size(); err == nil && n >= s.room {
+			skipped += len(lines)
+		} else {
+			s.do(protocol.Printed{Job: s.job, Skipped: skipped, Lines: lines, At: now()})
+			skipped = 0
+		}
+		lines, size, last = nil, 0, time.Now()
 	}
 	for {
 		select {
 		case i, more := <-s.items:
 			if !more {
 				flush()
+				if skipped > 0 {
+					s.do(protocol.Printed{Job: s.job, Skipped: skipped, At: now()})
+				}
 				return
 			}
 			if i.process != nil {

@@ -107,6 +107,8 @@ type world struct {
 	program string // restic, with a ledger of what it was asked for
 	folder  string // of the repository, the ledger and the switches
 
+	room uint64 // of the agent's journal
+
 	stopBroker func()
 
 	mu       sync.Mutex
@@ -150,13 +152,16 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal("these tests need restic on PATH")
 	}
-	// $0.slow makes a backup crawl; $0.chatty makes it talk that many lines first.
+	// $0.wait holds a backup up until it is gone, $0.slow makes it crawl,
+	// $0.chatty makes it talk that many lines first.
 	script := "#!/bin/sh\n" +
 		"echo $1 >> $0.ledger\n" +
 		"if [ $1 = backup ]; then\n" +
+		"  if [ -e $0.wait ]; then touch $0.waiting; while [ -e $0.wait ]; do sleep 0.02; done; fi\n" +
 		"  if [ -e $0.chatty ]; then i=0; n=$(cat $0.chatty); while [ $i -lt $n ]; do i=$((i+1)); echo \"word $i\" >&2; done; fi\n" +
 		"  if [ -e $0.slow ]; then exec " + real + " --limit-upload 20 \"$@\"; fi\n" +
 		"fi\n" +
+		"if [ -e $0.waiting -a $1 = snapshots ]; then touch $0.done; fi\n" +
 		"exec " + real + " \"$@\"\n"
 	if err := os.WriteFile(w.program, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
@@ -492,7 +497,7 @@ func (w *world) enroll() {
 // run runs the enrolled agent; stop ends it and waits.
 func (w *world) run() (stop func()) {
 	w.t.Helper()
-	a := &Agent{State: w.state, Restic: w.program, Timing: swift(), Log: slog.New(slog.NewTextHandler(w.t.Output(), nil))}
+	a := &Agent{State: w.state, Restic: w.program, Timing: swift(), Room: w.room, Log: slog.New(slog.NewTextHandler(w.t.Output(), nil))}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()

@@ -108,18 +108,13 @@ func (r refusal) Error() string {
 
 // Keep stays connected until ctx ends; then it says goodbye, and returns when
 // everything it started has ended. Whoever reads events may stop when ctx ends.
-// It fails only if no session can be named.
-func Keep(ctx context.Context, c Config, events chan<- Event) error {
+func Keep(ctx context.Context, c Config, events chan<- Event) {
 	attempts, said := 0, ""
 	for ctx.Err() == nil {
-		session, err := c.Next()
-		if err != nil {
-			return fmt.Errorf("begin a session: %w", err)
-		}
-		conn, welcome, err := dial(ctx, c, session)
+		conn, welcome, err := begin(ctx, c)
 		if err == nil {
 			attempts, said = 0, ""
-			c.Log.Info("connected", "server", c.Server, "session", session.N)
+			c.Log.Info("connected", "server", c.Server, "session", conn.Session.N)
 			if emit(ctx, events, Up{conn, welcome}) {
 				err = conn.serve(ctx, events)
 				emit(ctx, events, Down{conn})
@@ -127,7 +122,7 @@ func Keep(ctx context.Context, c Config, events chan<- Event) error {
 			conn.end(ctx.Err() != nil)
 		}
 		if ctx.Err() != nil {
-			return nil
+			return
 		}
 		wait := jitter(c.Timing, attempts)
 		attempts++
@@ -143,7 +138,16 @@ func Keep(ctx context.Context, c Config, events chan<- Event) error {
 		case <-time.After(wait):
 		}
 	}
-	return nil
+}
+
+// begin makes one attempt, under a new session. Without its number on disk (a
+// full one, most likely) there is none.
+func begin(ctx context.Context, c Config) (*Conn, topics.Welcome, error) {
+	session, err := c.Next()
+	if err != nil {
+		return nil, topics.Welcome{}, fmt.Errorf("number the session: %w", err)
+	}
+	return dial(ctx, c, session)
 }
 
 // jitter is anything up to the back-off, so that a fleet does not come back in

@@ -44,6 +44,7 @@ var (
 	unendedBucket = []byte("unended") // order → id
 
 	lastKey     = []byte("last")    // epoch and number of the newest event
+	bytesKey    = []byte("bytes")   // of all events
 	sessionsKey = []byte("session") // how many connections were attempted
 	proofKey    = []byte("proof")   // sealed with the journal's key
 )
@@ -259,6 +260,16 @@ func (s *Spool) Pending() (uint64, error) {
 	return n, err
 }
 
+// Size is how many bytes of events have no receipt.
+func (s *Spool) Size() (uint64, error) {
+	var n uint64
+	err := s.view(func(t *transaction) error {
+		n = t.size()
+		return nil
+	})
+	return n, err
+}
+
 // Job returns what is known of a job.
 func (s *Spool) Job(id topics.JobID) (j protocol.AgentJob, known bool, err error) {
 	err = s.view(func(t *transaction) error {
@@ -311,20 +322,34 @@ func (t *transaction) Append(e topics.Event) error {
 	}
 	last.Seq++
 	t.events.FillPercent = 0.9 // numbers only rise
-	if err := t.events.Put(number(last.Seq), topics.Encode(e)); err != nil {
+	b := topics.Encode(e)
+	if err := t.events.Put(number(last.Seq), b); err != nil {
+		return err
+	}
+	if err := t.resize(t.size() + uint64(len(b))); err != nil {
 		return err
 	}
 	return t.setLast(last)
 }
 
+func (t *transaction) size() uint64 {
+	if b := t.meta.Get(bytesKey); len(b) == 8 {
+		return binary.BigEndian.Uint64(b)
+	}
+	return 0
+}
+
+func (t *transaction) resize(n uint64) error { return t.meta.Put(bytesKey, number(n)) }
+
 func (t *transaction) Drop(seq uint64) error {
-	c := t.events.Cursor()
-	for k, _ := c.First(); k != nil && binary.BigEndian.Uint64(k) <= seq; k, _ = c.First() {
+	c, size := t.events.Cursor(), t.size()
+	for k, v := c.First(); k != nil && binary.BigEndian.Uint64(k) <= seq; k, v = c.First() {
+		size -= uint64(len(v))
 		if err := t.events.Delete(k); err != nil {
 			return err
 		}
 	}
-	return nil
+	return t.resize(size)
 }
 
 func (t *transaction) Renew(epoch int64) error {
@@ -335,7 +360,8 @@ func (t *transaction) Renew(epoch int64) error {
 	}); err != nil {
 		return err
 	}
-	if err := t.Drop(^uint64(0)); err != nil {
+	size := t.size()
+	if err := errors.Join(t.Drop(^uint64(0)), t.resize(size)); err != nil {
 		return err
 	}
 	for i, v := range events {

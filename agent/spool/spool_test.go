@@ -90,7 +90,7 @@ func TestTheJournalOnDiskIsTheModel(t *testing.T) {
 				for i := range lines {
 					lines[i] = topics.Line{At: 8, Level: topics.Info, Text: rapid.String().Draw(t, "text")}
 				}
-				return protocol.Printed{Job: job.Draw(t, "job"), Lines: lines, At: 8}
+				return protocol.Printed{Job: job.Draw(t, "job"), Skipped: rapid.IntRange(0, 2).Draw(t, "skipped"), Lines: lines, At: 8}
 			},
 			"ended": func(t *rapid.T) protocol.AgentInput {
 				return protocol.Ended{Job: job.Draw(t, "job"), End: topics.Finished{State: rapid.SampledFrom([]topics.JobState{topics.Succeeded, topics.Failed}).Draw(t, "state")}, At: 9}
@@ -123,6 +123,13 @@ func TestTheJournalOnDiskIsTheModel(t *testing.T) {
 				}
 				if n, err := disk.Pending(); err != nil || n != uint64(len(model.Spool)) {
 					t.Fatalf("%d events pending, %v, want %d", n, err, len(model.Spool))
+				}
+				size := 0
+				for _, e := range model.Spool {
+					size += len(topics.Encode(e))
+				}
+				if n, err := disk.Size(); err != nil || n != uint64(size) {
+					t.Fatalf("%d bytes pending, %v, want %d", n, err, size)
 				}
 			},
 		}
