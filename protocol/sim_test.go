@@ -257,17 +257,18 @@ func (w *world) step() {
 			}
 		}
 	case 6: // restic does something
-		for _, id := range slices.Sorted(mapKeys(w.running)) {
-			if w.running[id] == 0 {
-				delete(w.running, id)
-				w.agentStep(Ended{Job: id, End: topics.Finished{State: topics.Succeeded}, At: w.now})
-			} else {
-				w.running[id]--
-				w.printed[id]++
-				w.agentStep(Printed{Job: id, Lines: []topics.Line{{Text: fmt.Sprintf("line %d", w.printed[id])}}, At: w.now})
-			}
-			break
+		if len(w.running) == 0 {
+			return
 		}
+		id := slices.Min(slices.Collect(maps.Keys(w.running)))
+		if w.running[id] == 0 {
+			delete(w.running, id)
+			w.agentStep(Ended{Job: id, End: topics.Finished{State: topics.Succeeded}, At: w.now})
+			return
+		}
+		w.running[id]--
+		w.printed[id]++
+		w.agentStep(Printed{Job: id, Lines: []topics.Line{{Text: fmt.Sprintf("line %d", w.printed[id])}}, At: w.now})
 	case 7:
 		switch {
 		case w.chance(0.05):
@@ -278,16 +279,6 @@ func (w *world) step() {
 			w.agent, w.session.N = protocoltest.NewAgent(w.now), 0 // the disk was lost
 			w.running = map[topics.JobID]int{}
 			w.wake()
-		}
-	}
-}
-
-func mapKeys(m map[topics.JobID]int) func(func(topics.JobID) bool) {
-	return func(yield func(topics.JobID) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
 		}
 	}
 }
