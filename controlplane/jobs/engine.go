@@ -73,7 +73,6 @@ type Engine struct {
 	// Of Run's goroutine alone.
 	owners   map[topics.JobID]topics.HostID
 	receipts map[topics.HostID]topics.Received
-	dropped  int
 }
 
 type arrival struct {
@@ -271,7 +270,7 @@ func (e *Engine) perform(ctx context.Context, effects []protocol.PlaneEffect) {
 		case protocol.SendRun:
 			e.sendRun(ctx, effect.Job)
 		case protocol.SendCancel:
-			e.command(ctx, effect.Job.Host, topics.Command{Job: effect.Job.ID, Cancel: true})
+			e.command(effect.Job.Host, topics.Command{Job: effect.Job.ID, Cancel: true})
 		case protocol.Changed:
 			if effect.Job.State.Ended() {
 				e.owners[effect.Job.ID] = "" // late progress belongs to nobody
@@ -331,7 +330,7 @@ func (e *Engine) sendRun(ctx context.Context, p protocol.PlaneJob) {
 		e.Log.Error("put the command together", "host", p.Host, "job", p.ID, "err", err)
 		return
 	}
-	e.command(ctx, p.Host, topics.Command{Job: p.ID, NotAfter: p.NotAfter, Run: &run})
+	e.command(p.Host, topics.Command{Job: p.ID, NotAfter: p.NotAfter, Run: &run})
 }
 
 func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
@@ -358,7 +357,7 @@ func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
 	}, nil
 }
 
-func (e *Engine) command(_ context.Context, host topics.HostID, c topics.Command) {
+func (e *Engine) command(host topics.HostID, c topics.Command) {
 	e.send(host, topics.Topic{Kind: topics.KindCommand, Host: host, Job: c.Job}, func(s topics.Stamp) any {
 		c.Stamp = s
 		return c
