@@ -430,7 +430,7 @@ func (w *world) order(run topics.Run) topics.JobID {
 	defer w.mu.Unlock()
 	id := topics.JobID(topics.NewID(time.Now()))
 	w.runs[id] = run
-	w.plane.Queue(id, w.host, time.Now().Add(time.Hour).UnixMilli())
+	w.plane.Queue(protocol.PlaneJob{ID: id, Host: w.host, Kind: run.Kind, Repository: run.Repository.ID, NotAfter: time.Now().Add(time.Hour).UnixMilli()})
 	w.step(protocol.Tick{Now: now(), Online: w.online})
 	return id
 }

@@ -9,15 +9,17 @@ import (
 // A PlaneJob is what the protocol needs of a job's row. Times are Unix
 // milliseconds by the control plane's clock.
 type PlaneJob struct {
-	ID          topics.JobID    `db:"id"`
-	Host        topics.HostID   `db:"host"`
-	State       topics.JobState `db:"state"`
-	NotAfter    int64           `db:"not_after"`
-	Accepted    bool            `db:"accepted"` // the agent has it in its journal
-	CancelAsked bool            `db:"cancel_asked"`
-	Attempts    int             `db:"attempts"`
-	NextSend    int64           `db:"next_send"`
-	Lines       int             `db:"lines"` // 1..Lines are stored, or recorded as gaps
+	ID          topics.JobID        `db:"id"`
+	Host        topics.HostID       `db:"host"`
+	Kind        topics.JobKind      `db:"kind"`
+	Repository  topics.RepositoryID `db:"repository"`
+	State       topics.JobState     `db:"state"`
+	NotAfter    int64               `db:"not_after"`
+	Accepted    bool                `db:"accepted"` // the agent has it in its journal
+	CancelAsked bool                `db:"cancel_asked"`
+	Attempts    int                 `db:"attempts"`
+	NextSend    int64               `db:"next_send"`
+	Lines       int                 `db:"lines"` // 1..Lines are stored, or recorded as gaps
 }
 
 // PlaneTx is one transaction on the control plane's journal, which is its
@@ -61,6 +63,7 @@ type (
 	Tick struct {
 		Now    int64
 		Online func(topics.HostID) bool
+		Limits Limits
 	}
 	// CancelAsked: a person wants a job to end.
 	CancelAsked struct {
@@ -345,25 +348,20 @@ func (s *planeStep) finish(j PlaneJob, f topics.Finished, now int64) error {
 	return s.tx.Finished(j, clean(f), now)
 }
 
-// tick sends what is due: to each host one job at a time, in the order they
-// were asked for.
+// tick sends what is due, in the order it was asked for.
 func (s *planeStep) tick(in Tick) error {
 	jobs, err := s.tx.Open("")
 	if err != nil {
 		return err
 	}
-	busy := map[topics.HostID]bool{}
-	for _, j := range jobs {
-		busy[j.Host] = busy[j.Host] || j.State != topics.Queued
-	}
+	turns := NewTurns(in.Limits, jobs)
 	for _, j := range jobs {
 		online := in.Online(j.Host)
 		switch {
 		case j.State == topics.Queued && in.Now > j.NotAfter:
 			err = s.abandon(j, in.Now)
 		case j.State == topics.Queued:
-			if online && !busy[j.Host] {
-				busy[j.Host] = true
+			if turns.Take(j, online).Wait == "" {
 				j.State = topics.Dispatched
 				err = s.send(j, in.Now)
 			}

@@ -326,7 +326,7 @@ func simulate(seed uint64, m mutant) error {
 	w := newWorld(seed, m)
 	for i := range 6 {
 		id := topics.JobID(fmt.Sprintf("job-%06d", i))
-		w.plane.Queue(id, attic, w.now+int64(w.rnd.IntN(2_000_000)))
+		w.plane.Queue(PlaneJob{ID: id, Host: attic, Kind: topics.BackupJob, NotAfter: w.now + int64(w.rnd.IntN(2_000_000))})
 		for range w.rnd.IntN(60) {
 			w.step()
 		}

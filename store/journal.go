@@ -28,7 +28,7 @@ type journal struct {
 	tx  *sqlx.Tx
 }
 
-const planeColumns = `id, host, state, not_after, accepted, cancel_asked, attempts, next_send, lines`
+const planeColumns = `id, host, kind, repository, state, not_after, accepted, cancel_asked, attempts, next_send, lines`
 
 func (j journal) Received(id topics.HostID) (topics.Received, error) {
 	type row struct {

@@ -295,7 +295,7 @@ func TestTheDatabaseIsTheJournalTheProtocolWasProvenOn(t *testing.T) {
 					t.Fatal(err)
 				}
 				ids = append(ids, j.ID)
-				model.Queue(j.ID, host.ID, notAfter)
+				model.Queue(protocol.PlaneJob{ID: j.ID, Host: host.ID, Kind: j.Kind, Repository: j.Repository, NotAfter: notAfter})
 				continue
 			case "tick":
 				on := rapid.Bool().Draw(t, "online")

@@ -9,6 +9,13 @@ type JobKind string
 // does not exist yet is initialised on the way.
 const BackupJob JobKind = "backup"
 
+// Exclusive reports whether restic takes an exclusive lock for this operation:
+// it is alone on its repository then. Backups share.
+func (k JobKind) Exclusive() bool { return exclusive[k] }
+
+// exclusive lists the operations for which restic 0.14 to 0.19 lock exclusively.
+var exclusive = map[JobKind]bool{"forget": true, "prune": true, "check": true, "tag": true, "repair": true, "key": true}
+
 // JobState is where a job is in its life.
 type JobState string
 

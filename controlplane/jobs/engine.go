@@ -55,6 +55,7 @@ type Config struct {
 	Changed func(topics.HostID)
 	Log     *slog.Logger
 	Timing  Timing
+	Limits  protocol.Limits
 	Now     func() time.Time
 }
 
@@ -248,7 +249,7 @@ func (e *Engine) steps(ctx context.Context, inputs []protocol.Arrived) error {
 func (e *Engine) tick(ctx context.Context) {
 	var effects []protocol.PlaneEffect
 	err := e.Store.Steps(ctx, func(tx protocol.PlaneTx) (err error) {
-		effects, err = protocol.PlaneStep(e.Timing.Protocol, tx, protocol.Tick{Now: e.Now().UnixMilli(), Online: e.Presence.Reachable})
+		effects, err = protocol.PlaneStep(e.Timing.Protocol, tx, protocol.Tick{Now: e.Now().UnixMilli(), Online: e.Presence.Reachable, Limits: e.Limits})
 		return err
 	})
 	if err != nil {

@@ -112,9 +112,10 @@ func NewPlane() *Plane {
 }
 
 // Queue records a new job.
-func (p *Plane) Queue(id topics.JobID, host topics.HostID, notAfter int64) {
-	p.Jobs[id] = protocol.PlaneJob{ID: id, Host: host, State: topics.Queued, NotAfter: notAfter}
-	p.Order = append(p.Order, id)
+func (p *Plane) Queue(j protocol.PlaneJob) {
+	j.State = topics.Queued
+	p.Jobs[j.ID] = j
+	p.Order = append(p.Order, j.ID)
 }
 
 // Step runs one step in a transaction: what fails leaves no trace.
