@@ -1,0 +1,420 @@
+package web
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+
+	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// secured says in the description how a program proves itself.
+var secured = []map[string][]string{{"token": {}}, {"session": {}}}
+
+func newAPI(s *Server) huma.API {
+	c := huma.Config{OpenAPI: &huma.OpenAPI{OpenAPI: "3.1.0",
+		Info: &huma.Info{Title: "restic-manager", Version: s.Version, Description: "Backups across a fleet: hosts, what they back up, jobs and their logs."},
+		Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+			SecuritySchemes: map[string]*huma.SecurityScheme{
+				"token":   {Type: "http", Scheme: "bearer", Description: "restic-manager api-token create makes one."},
+				"session": {Type: "apiKey", In: "cookie", Name: s.sessions.Cookie.Name, Description: "A browser's session, from this server's own pages."}}}},
+		Formats: huma.DefaultFormats, DefaultFormat: "application/json", Transformers: []huma.Transformer{plainProblem}}
+	return huma.NewAPI(c, adapter{s})
+}
+
+// plainProblem gives every error of the API the same shape, those of huma's own
+// checks too. What was sent is not sent back: it may hold a password.
+func plainProblem(_ huma.Context, _ string, v any) (any, error) {
+	switch e := v.(type) {
+	case *Problem:
+		return e.json(), nil
+	case *huma.ErrorModel:
+		var what []string
+		for _, d := range e.Errors {
+			what = append(what, strings.TrimSpace(d.Location+" "+d.Message))
+		}
+		p := &Problem{Status: e.Status, Title: "The request does not fit", Say: strings.Join(what, "; ") + ".", Do: "GET /api/openapi.json describes what fits."}
+		switch {
+		case e.Status == http.StatusBadRequest && len(what) == 0:
+			p.Title, p.Say = "The request has no body", "This operation needs one."
+		case e.Status == http.StatusBadRequest:
+			p.Title = "The body is not JSON"
+		case e.Status == http.StatusRequestEntityTooLarge:
+			p = errTooLarge
+		case e.Status == http.StatusRequestTimeout:
+			p.Title, p.Say, p.Do = "The body did not arrive in time", "The rest of the request was not waited for.", "Send it again."
+		case e.Status >= 500:
+			p = errInternal(nil)
+		}
+		return p.json(), nil
+	}
+	return v, nil
+}
+
+func (s *Server) openAPI(w http.ResponseWriter, _ *http.Request) error {
+	b, err := json.Marshal(s.api.OpenAPI())
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/openapi+json")
+	_, err = w.Write(b)
+	return ignoreGone(err)
+}
+
+// moment is a time in JSON, null for none.
+func moment(ms int64) *time.Time {
+	if ms == 0 {
+		return nil
+	}
+	t := time.UnixMilli(ms).UTC()
+	return &t
+}
+
+type list1[T any] struct {
+	Body []T `nullable:"false"`
+}
+
+type hostJSON struct {
+	ID            topics.HostID    `json:"id"`
+	Name          string           `json:"name"`
+	Online        bool             `json:"online" doc:"its agent can be reached now"`
+	Connection    hosts.Connection `json:"connection" enum:"online,offline,unknown"`
+	Status        hosts.Status     `json:"status" doc:"how well it is protected, in one word"`
+	Platform      string           `json:"platform"`
+	AgentVersion  string           `json:"agent_version"`
+	ResticVersion string           `json:"restic_version"`
+	LastSeen      *time.Time       `json:"last_seen"`
+	LastBackup    *time.Time       `json:"last_backup" doc:"the last one that left a complete snapshot"`
+	LastJob       topics.JobID     `json:"last_job" doc:"the last one that ended, or empty"`
+	RunningJob    topics.JobID     `json:"running_job" doc:"or empty"`
+}
+
+func (s *Server) listHosts(ctx context.Context, _ *struct{}) (*list1[hostJSON], error) {
+	rows, err := s.Store.Hosts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	open, err := s.Store.OpenJobs(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	running := map[topics.HostID]topics.JobID{}
+	for _, j := range open {
+		if j.State == topics.Running {
+			running[j.Host] = j.ID
+		}
+	}
+	out := make([]hostJSON, len(rows))
+	for i, h := range rows {
+		c, seen := s.Presence.Connection(h.ID)
+		out[i] = hostJSON{ID: h.ID, Name: h.Name, Online: c == hosts.Online, Connection: c, Status: hosts.StatusOf(h, running[h.ID] != ""),
+			Platform: system(h), AgentVersion: h.AgentVersion, ResticVersion: h.ResticVersion, LastSeen: moment(max(0, seen.UnixMilli())),
+			LastBackup: moment(h.GoodAt), LastJob: h.LastJob, RunningJob: running[h.ID]}
+	}
+	return &list1[hostJSON]{out}, nil
+}
+
+type createRepositoryIn struct {
+	Body struct {
+		Name     string                   `json:"name" doc:"1 to 100 characters, its own"`
+		URL      topics.Secret            `json:"url" doc:"an absolute path on the host, or what restic's --repo takes"`
+		Password topics.Secret            `json:"password" doc:"of the repository"`
+		Env      map[string]topics.Secret `json:"env,omitempty" doc:"credentials of the backend, by restic's variable names"`
+	}
+}
+
+type createRepositoryOut struct {
+	Body struct {
+		ID       topics.RepositoryID `json:"id"`
+		Name     string              `json:"name"`
+		Location string              `json:"location" doc:"the URL without user and password"`
+	}
+}
+
+func invalid(what string, wrong ...string) error {
+	var said []string
+	for _, w := range wrong {
+		if w != "" {
+			said = append(said, w)
+		}
+	}
+	if len(said) == 0 {
+		return nil
+	}
+	return &Problem{Status: http.StatusUnprocessableEntity, Title: "The " + what + " was not saved", Say: strings.Join(said, " ")}
+}
+
+func (s *Server) createRepository(ctx context.Context, in *createRepositoryIn) (*createRepositoryOut, error) {
+	b := in.Body
+	location, wrong := checkURL(b.URL.Reveal())
+	if err := invalid("repository", checkName("name", b.Name, 1, 100), wrong, checkPassword(b.Password.Reveal()), checkEnv(b.Env)); err != nil {
+		return nil, err
+	}
+	id, err := s.saveRepository(ctx, repositoryInput{b.Name, b.URL, b.Password, b.Env})
+	if errors.Is(err, errNameTaken) {
+		return nil, &Problem{Status: http.StatusConflict, Title: "There is a repository of this name already",
+			Say: "Names of repositories are their own.", Do: "Choose another name, or use the one that is there.", Err: err}
+	} else if err != nil {
+		return nil, err
+	}
+	out := &createRepositoryOut{}
+	out.Body.ID, out.Body.Name, out.Body.Location = id, b.Name, location
+	return out, nil
+}
+
+type groupJSON struct {
+	ID            topics.SourceGroupID `json:"id"`
+	Host          topics.HostID        `json:"host"`
+	Name          string               `json:"name"`
+	Repository    topics.RepositoryID  `json:"repository"`
+	Paths         []string             `json:"paths" nullable:"false"`
+	Excludes      []string             `json:"excludes" nullable:"false"`
+	OneFileSystem bool                 `json:"one_file_system"`
+}
+
+type putSourceGroupIn struct {
+	ID   topics.HostID `path:"id"`
+	Name string        `path:"name" doc:"1 to 100 characters, the host's own"`
+	Body struct {
+		Repository    string   `json:"repository" doc:"ID or name"`
+		Paths         []string `json:"paths" doc:"in full"`
+		Excludes      []string `json:"excludes,omitempty" doc:"patterns, as restic's --exclude takes them"`
+		OneFileSystem bool     `json:"one_file_system,omitempty"`
+	}
+}
+
+type putSourceGroupOut struct{ Body groupJSON }
+
+func (s *Server) putSourceGroup(ctx context.Context, in *putSourceGroupIn) (*putSourceGroupOut, error) {
+	if _, err := s.host(ctx, in.ID); err != nil {
+		return nil, err
+	}
+	g := groupInput{name: in.Name, paths: in.Body.Paths, excludes: in.Body.Excludes, oneFileSystem: in.Body.OneFileSystem}
+	rows, err := s.Store.Repositories(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range rows {
+		if string(r.ID) == in.Body.Repository || g.repository == "" && r.Name == in.Body.Repository {
+			g.repository = r.ID
+		}
+	}
+	noRepository := ""
+	if g.repository == "" {
+		noRepository = fmt.Sprintf("There is no repository with the ID or name %.100q. Register it first with POST /api/repositories.", in.Body.Repository)
+	}
+	e := g.check()
+	if err := invalid("source group", e.Name, e.Paths, e.Excludes, noRepository); err != nil {
+		return nil, err
+	}
+	row, err := s.saveSourceGroup(ctx, in.ID, g)
+	if err != nil {
+		return nil, err
+	}
+	return &putSourceGroupOut{groupJSON{row.ID, row.Host, row.Name, row.Repository, filled(row.Paths), filled(row.Excludes), row.OneFileSystem}}, nil
+}
+
+// filled is a list that is never null.
+func filled(l []string) []string {
+	if l == nil {
+		return []string{}
+	}
+	return l
+}
+
+type createJobIn struct {
+	ID   topics.HostID `path:"id"`
+	Body struct {
+		Kind        string `json:"kind" enum:"backup"`
+		SourceGroup string `json:"source_group,omitempty" doc:"its name; without one, a job for each group of the host, and the first is answered"`
+	}
+}
+
+type jobRefOut struct {
+	Body struct {
+		ID    topics.JobID    `json:"id"`
+		State topics.JobState `json:"state"`
+	}
+}
+
+func (s *Server) createJob(ctx context.Context, in *createJobIn) (*jobRefOut, error) {
+	j, _, err := s.Jobs.AskBackup(ctx, visitorOf(ctx).name, in.ID, in.Body.SourceGroup)
+	if err != nil {
+		return nil, err
+	}
+	out := &jobRefOut{}
+	out.Body.ID, out.Body.State = j.ID, j.State
+	return out, nil
+}
+
+type jobIn struct {
+	ID topics.JobID `path:"id"`
+}
+
+func (s *Server) cancel(ctx context.Context, in *jobIn) (*jobRefOut, error) {
+	if err := s.Jobs.Cancel(ctx, visitorOf(ctx).name, in.ID); err != nil {
+		return nil, err
+	}
+	j, err := s.job(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := &jobRefOut{}
+	out.Body.ID, out.Body.State = j.ID, j.State
+	return out, nil
+}
+
+// A jobJSON is a job as the API and the WebSocket tell it.
+type jobJSON struct {
+	ID            topics.JobID        `json:"id"`
+	Host          topics.HostID       `json:"host"`
+	Kind          topics.JobKind      `json:"kind"`
+	SourceGroup   string              `json:"source_group" doc:"its name"`
+	Repository    topics.RepositoryID `json:"repository"`
+	State         topics.JobState     `json:"state" enum:"queued,dispatched,running,succeeded,warnings,failed,cancelled,interrupted,abandoned"`
+	RequestedBy   string              `json:"requested_by"`
+	CancelAsked   bool                `json:"cancel_asked"`
+	Cause         topics.Cause        `json:"cause" doc:"class of the failure, or empty"`
+	Message       string              `json:"message" doc:"the evidence, or empty"`
+	Reason        string              `json:"reason" doc:"the cause in words, or empty"`
+	Effect        string              `json:"effect" doc:"what that means for the data, or empty"`
+	Remedies      []string            `json:"remedies" nullable:"false" doc:"what to do, the likeliest first"`
+	ExitCode      *int64              `json:"exit_code"`
+	Lines         int                 `json:"lines" doc:"of the log, kept or not"`
+	SnapshotID    string              `json:"snapshot_id" doc:"or empty"`
+	ResticVersion string              `json:"restic_version"`
+	Summary       *topics.Summary     `json:"summary"`
+	QueuedAt      *time.Time          `json:"queued_at"`
+	StartedAt     *time.Time          `json:"started_at"`
+	FinishedAt    *time.Time          `json:"finished_at"`
+	NotAfter      *time.Time          `json:"not_after" doc:"it is not started later than this"`
+}
+
+func (s *Server) jobJSON(ctx context.Context, j store.Job) (jobJSON, error) {
+	g, err := s.Store.SourceGroup(ctx, j.SourceGroup)
+	if err != nil {
+		return jobJSON{}, fmt.Errorf("source group of job %s: %w", j.ID, err)
+	}
+	out := jobJSON{ID: j.ID, Host: j.Host, Kind: j.Kind, SourceGroup: g.Name, Repository: j.Repository, State: j.State, RequestedBy: j.RequestedBy,
+		CancelAsked: j.CancelAsked, Cause: j.Cause, Message: j.Message, Remedies: []string{}, Lines: j.Lines, SnapshotID: j.SnapshotID,
+		ResticVersion: j.ResticVersion, Summary: j.Summary.Summary, QueuedAt: moment(j.QueuedAt), StartedAt: moment(j.StartedAt),
+		FinishedAt: moment(j.FinishedAt), NotAfter: moment(j.NotAfter)}
+	if j.ExitCode.Valid {
+		out.ExitCode = &j.ExitCode.Int64
+	}
+	if j.State.Ended() && j.State != topics.Succeeded {
+		e := jobs.Explain(j.Cause, j.State)
+		out.Reason, out.Effect, out.Remedies = e.Cause, e.Effect, e.Remedies
+	}
+	return out, nil
+}
+
+type jobOut struct{ Body jobJSON }
+
+func (s *Server) getJob(ctx context.Context, in *jobIn) (*jobOut, error) {
+	j, err := s.job(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	b, err := s.jobJSON(ctx, j)
+	return &jobOut{b}, err
+}
+
+type snapshotJSON struct {
+	ID         string              `json:"id"`
+	Repository topics.RepositoryID `json:"repository"`
+	Job        topics.JobID        `json:"job"`
+	Time       *time.Time          `json:"time"`
+	Hostname   string              `json:"hostname"`
+	Paths      []string            `json:"paths" nullable:"false"`
+	Tags       []string            `json:"tags" nullable:"false"`
+	Files      uint64              `json:"files"`
+	Bytes      uint64              `json:"bytes"`
+}
+
+type listSnapshotsIn struct {
+	ID    topics.HostID `path:"id"`
+	Limit int           `query:"limit" default:"1000" minimum:"1" maximum:"10000" doc:"how many at most"`
+}
+
+func (s *Server) listSnapshots(ctx context.Context, in *listSnapshotsIn) (*list1[snapshotJSON], error) {
+	if _, err := s.host(ctx, in.ID); err != nil {
+		return nil, err
+	}
+	rows, err := s.Store.Snapshots(ctx, in.ID, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]snapshotJSON, len(rows))
+	for i, n := range rows {
+		out[i] = snapshotJSON{n.ID, n.Repository, n.Job, moment(n.Time), n.Hostname, filled(n.Paths), filled(n.Tags), n.Files, n.Bytes}
+	}
+	return &list1[snapshotJSON]{out}, nil
+}
+
+// A lineJSON is a line of a log: n, at, level and text; or a gap: n to to, with
+// the reason.
+type lineJSON struct {
+	N     int          `json:"n"`
+	To    int          `json:"to,omitempty"`
+	Gap   string       `json:"gap,omitempty"`
+	At    *time.Time   `json:"at,omitempty"`
+	Level topics.Level `json:"level,omitempty"`
+	Text  *string      `json:"text,omitempty"`
+}
+
+func lineOf(e store.LogEntry) lineJSON {
+	if e.GapTo > 0 {
+		return lineJSON{N: e.N, To: e.GapTo, Gap: e.Text}
+	}
+	return lineJSON{N: e.N, At: moment(e.At), Level: e.Level, Text: &e.Text}
+}
+
+type getLogIn struct {
+	ID    topics.JobID `path:"id"`
+	After int          `query:"after" minimum:"0" doc:"the last line the client has; without it, all of the log"`
+}
+
+// logChunk is how many lines of a log are read and sent at a time.
+const logChunk = 1000
+
+// getLog sends a log as it is read. A client that does not take a chunk in time
+// is not waited for.
+func (s *Server) getLog(ctx context.Context, in *getLogIn) (*huma.StreamResponse, error) {
+	if _, err := s.job(ctx, in.ID); err != nil {
+		return nil, err
+	}
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		r, w := humachi.Unwrap(hc)
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		rc, out := http.NewResponseController(w), bufio.NewWriterSize(w, 32<<10)
+		enc := json.NewEncoder(out)
+		enc.SetEscapeHTML(false)
+		for after := in.After; ; {
+			rows, err := s.Store.Log(r.Context(), in.ID, after, logChunk)
+			if err != nil {
+				s.Log.Error("read a log", "job", in.ID, "err", err)
+				panic(http.ErrAbortHandler) // half a log must not look whole
+			}
+			_ = rc.SetWriteDeadline(s.deadline(s.Timing.Answer))
+			for _, e := range rows {
+				_ = enc.Encode(lineOf(e)) // its error stays with the writer
+				after = e.Last()
+			}
+			if out.Flush() != nil || len(rows) < logChunk {
+				return
+			}
+		}
+	}}, nil
+}

@@ -1,0 +1,166 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/enroll"
+	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+)
+
+// stateDir is where the commands on the add-host page let the agent live.
+const stateDir = "/var/lib/restic-manager-agent"
+
+func (s *Server) addHostForm(w http.ResponseWriter, r *http.Request) error {
+	return s.addHostPage(w, r, http.StatusOK, views.AddHost{}, "")
+}
+
+func (s *Server) addHostPage(w http.ResponseWriter, r *http.Request, status int, a views.AddHost, token string) error {
+	sh := s.shell(r, "Add host", "add", toFleet, views.Link{Text: "Add host"})
+	if token != "" {
+		sh.Stream = views.EnrolStream(token)
+	}
+	s.render(w, r, status, views.AddHostPage(sh, a))
+	return nil
+}
+
+// addHost makes a token. Its page is the only place that ever shows it.
+func (s *Server) addHost(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	a := views.AddHost{Name: strings.TrimSpace(r.PostForm.Get("name"))}
+	if a.Name != "" {
+		a.Error = checkName("name", a.Name, 1, 100)
+	}
+	if a.Error == "" && a.Name != "" {
+		rows, err := s.Store.Hosts(r.Context())
+		if err != nil {
+			return err
+		}
+		for _, h := range rows {
+			if h.Name == a.Name {
+				a.Error = "There is a host of this name already."
+			}
+		}
+	}
+	if a.Error != "" {
+		return s.addHostPage(w, r, http.StatusUnprocessableEntity, a, "")
+	}
+	id, token, err := s.Desk.Issue(r.Context(), visitorOf(r.Context()).name, a.Name, enroll.TokenLife)
+	if err != nil {
+		return err
+	}
+	row, err := s.Store.EnrollToken(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	if a.Status, _, err = s.enrol(r.Context(), row); err != nil {
+		return err
+	}
+	a.Token = &views.Token{Secret: token.Reveal(), Server: agentsAddress(s.Agents, r), State: stateDir,
+		Valid: "Valid for " + views.Duration(enroll.TokenLife) + ", for one host", Expires: s.when(row.ExpiresAt)}
+	return s.addHostPage(w, r, http.StatusOK, a, id)
+}
+
+// agentsAddress is where a new agent shall dial. An address that means only
+// this machine, or any of its own, is no use elsewhere: then it is the name the
+// browser came by.
+func agentsAddress(configured string, r *http.Request) string {
+	host, port, err := net.SplitHostPort(configured)
+	if err != nil {
+		return configured
+	}
+	ip := net.ParseIP(host)
+	if host == "" || host == "localhost" || ip != nil && (ip.IsUnspecified() || ip.IsLoopback()) {
+		return net.JoinHostPort(strings.Trim(hostOf(r), "[]"), port)
+	}
+	return configured
+}
+
+// enrol says how far the host of a token has come; over means that nothing more
+// will change.
+func (s *Server) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol, over bool, err error) {
+	now := s.Now()
+	if t.UsedAt == 0 && now.UnixMilli() > t.ExpiresAt {
+		return views.Enrol{State: "expired", Title: "The token has expired", Text: "Nobody used it. Create a new one and run the first command again.", Name: t.Name}, true, nil
+	}
+	if t.UsedAt == 0 {
+		return views.Enrol{State: "waiting", Title: "Waiting for the agent…", Name: t.Name,
+			Text: "This page changes by itself as soon as the host reports in. You can leave it open."}, false, nil
+	}
+	h, err := s.Store.Host(ctx, t.Host)
+	if err != nil {
+		return e, false, err
+	}
+	e = views.Enrol{HostID: string(h.ID), Host: h.Name, Name: t.Name,
+		Steps: []views.Step{views.DoneStep("Token accepted", "", s.when(t.UsedAt))}}
+	if c, _ := s.Presence.Connection(h.ID); c != hosts.Online {
+		e.State, e.Title = "connecting", h.Name+" has its certificate"
+		e.Text = "Now start the agent with the second command."
+		e.Steps = append(e.Steps, views.OpenStep("Agent connected", ""))
+		return e, false, nil
+	}
+	e.State, e.Title = "connected", h.Name+" is connected"
+	e.Text = system(h) + ", " + h.Arch + ". Agent " + said(h.AgentVersion) + ", restic " + said(h.ResticVersion) + "."
+	e.Steps = append(e.Steps, views.DoneStep("Agent connected", "", views.When{}))
+	groups, err := s.Store.SourceGroups(ctx, h.ID)
+	if err != nil {
+		return e, false, err
+	}
+	first, err := s.Store.JobsOf(ctx, h.ID, 1)
+	if err != nil {
+		return e, false, err
+	}
+	e.NeedsGroup = len(groups) == 0
+	switch {
+	case len(first) > 0:
+		e.JobID = string(first[0].ID)
+		e.Steps = append(e.Steps, views.DoneStep("First backup", "asked for by "+first[0].RequestedBy, s.when(first[0].QueuedAt)))
+	case e.NeedsGroup:
+		e.Steps = append(e.Steps, views.OpenStep("First backup", "Choose what to back up"))
+	default:
+		e.Steps = append(e.Steps, views.OpenStep("First backup", ""))
+	}
+	return e, len(first) > 0, nil
+}
+
+// enrolStream draws the wait for a new host.
+func (s *Server) enrolStream(id string) draw {
+	return func(ctx context.Context, p *painter, _ map[topics.HostID]bool) error {
+		row, err := s.Store.EnrollToken(ctx, id)
+		if err != nil {
+			return err
+		}
+		e, over, err := s.enrol(ctx, row)
+		if err != nil {
+			return err
+		}
+		p.morph("enrol-status", views.EnrolStatus(e))
+		p.end = over
+		return nil
+	}
+}
+
+func (s *Server) hasToken(ctx context.Context, id string) error {
+	_, err := s.Store.EnrollToken(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return &Problem{Status: http.StatusNotFound, Title: "There is no such token", Say: "It was never made here.", Do: "Make one on the page Add host."}
+	}
+	return err
+}
+
+// pollOf is how often a view looks by itself, besides when a bell rings.
+func (s *Server) pollOf(view string) time.Duration {
+	if view == "enrol" {
+		return s.Timing.Poll // a source group is saved without a bell
+	}
+	return s.Timing.Beat
+}

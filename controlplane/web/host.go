@@ -1,0 +1,245 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+)
+
+// How much of the past a host's page shows.
+const (
+	recentJobs      = 20
+	recentSnapshots = 10
+)
+
+// host finds a host by the ID in the address.
+func (s *Server) host(ctx context.Context, id topics.HostID) (store.Host, error) {
+	h, err := s.Store.Host(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return h, errNoHost
+	}
+	return h, err
+}
+
+func (s *Server) hostPage(w http.ResponseWriter, r *http.Request) error {
+	v, err := s.hostView(r.Context(), hostID(r))
+	if err != nil {
+		return err
+	}
+	sh := s.shell(r, v.Name, "fleet", toFleet, views.Link{Text: v.Name})
+	sh.Stream = views.HostStream(v.ID)
+	s.render(w, r, http.StatusOK, views.HostPage(sh, v))
+	return nil
+}
+
+// hostView is everything a host's page shows.
+func (s *Server) hostView(ctx context.Context, id topics.HostID) (views.Host, error) {
+	var none views.Host
+	h, err := s.host(ctx, id)
+	if err != nil {
+		return none, err
+	}
+	open, err := s.Store.OpenJobs(ctx, id)
+	if err != nil {
+		return none, err
+	}
+	groups, err := s.Store.SourceGroups(ctx, id)
+	if err != nil {
+		return none, err
+	}
+	repositories, err := s.repositoryNames(ctx)
+	if err != nil {
+		return none, err
+	}
+	last, err := s.Store.LastJobs(ctx, id)
+	if err != nil {
+		return none, err
+	}
+	recent, err := s.Store.JobsOf(ctx, id, recentJobs)
+	if err != nil {
+		return none, err
+	}
+	snapshots, err := s.Store.Snapshots(ctx, id, recentSnapshots)
+	if err != nil {
+		return none, err
+	}
+	strips, err := s.strips(ctx, []topics.HostID{id})
+	if err != nil {
+		return none, err
+	}
+
+	names := map[topics.SourceGroupID]string{}
+	for _, g := range groups {
+		names[g.ID] = g.Name
+	}
+	running, busy := false, map[topics.SourceGroupID]bool{}
+	v := views.Host{ID: string(h.ID), Name: h.Name, Connection: s.connection(id), OS: system(h), LastBackup: s.when(h.GoodAt)}
+	if h.Arch != "" && v.OS != "" {
+		v.OS += ", " + h.Arch
+	}
+	for _, j := range open {
+		running = running || j.State == topics.Running
+		busy[j.SourceGroup] = true
+		v.Running = append(v.Running, s.running(j, h.Name))
+	}
+	v.Status = views.HostStatus(statusKey(hosts.StatusOf(h, running)))
+	if h.GoodAt > 0 {
+		v.LastTook = views.Duration(time.Duration(h.GoodSeconds) * time.Second)
+		v.Restorable = views.Bytes(h.GoodBytes)
+	}
+	if v.Status.Key == "failed" || v.Status.Key == "warning" {
+		if v.Problem, err = s.hostProblem(ctx, h, v.Status); err != nil {
+			return none, err
+		}
+	}
+	lastOf := map[topics.SourceGroupID]*views.JobRow{}
+	for _, j := range last {
+		row := s.jobRow(j, names)
+		lastOf[j.SourceGroup] = &row
+	}
+	for _, g := range groups {
+		v.Groups = append(v.Groups, views.Group{Name: g.Name, Repository: repositories[g.Repository], Paths: g.Paths, Excludes: g.Excludes,
+			LastRun: lastOf[g.ID], Busy: busy[g.ID]})
+	}
+	for _, j := range recent {
+		v.Jobs = append(v.Jobs, s.jobRow(j, names))
+	}
+	for _, n := range snapshots {
+		v.Snapshots = append(v.Snapshots, views.Snapshot{ID: short(n.ID), At: s.when(n.Time), Group: groupOf(n, names), Paths: n.Paths,
+			Files: views.Number(n.Files), Size: views.Bytes(n.Bytes)})
+	}
+	runs := strips[id]
+	if len(open) > 0 {
+		runs = append(runs, views.Run{At: s.Now(), Day: views.DayRunning})
+	}
+	v.Strip = views.NewStrip(runs, s.Now())
+	v.Agent = s.agentFacts(h)
+	return v, nil
+}
+
+func (s *Server) hostProblem(ctx context.Context, h store.Host, st views.Status) (*views.Note, error) {
+	rows, err := s.Store.JobsByID(ctx, []topics.JobID{h.LastJob})
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	title, text := s.trouble(h, rows[0])
+	n := &views.Note{Tone: "fail", Title: title, Text: jobs.Explain(rows[0].Cause, rows[0].State).Effect + " " + text,
+		Link: views.Link{Text: "Open the job", URL: views.JobURL(string(rows[0].ID))}}
+	if st.Key == "warning" {
+		n.Tone = "warn"
+	}
+	return n, nil
+}
+
+func (s *Server) repositoryNames(ctx context.Context) (map[topics.RepositoryID]string, error) {
+	rows, err := s.Store.Repositories(ctx)
+	names := make(map[topics.RepositoryID]string, len(rows))
+	for _, r := range rows {
+		names[r.ID] = r.Name
+	}
+	return names, err
+}
+
+// jobRow is a job in a host's list.
+func (s *Server) jobRow(j store.Job, groups map[topics.SourceGroupID]string) views.JobRow {
+	row := views.JobRow{ID: string(j.ID), Kind: string(j.Kind), Group: groups[j.SourceGroup], Status: views.JobStatus(string(j.State)),
+		At: s.when(max(j.StartedAt, j.QueuedAt)), By: j.RequestedBy}
+	if j.FinishedAt > 0 && j.StartedAt > 0 {
+		row.Took = views.Duration(time.Duration(j.FinishedAt-j.StartedAt) * time.Millisecond)
+	}
+	if j.Summary.Summary != nil {
+		row.Added = views.Bytes(j.Summary.DataAdded)
+	}
+	return row
+}
+
+// groupOf is the source group a snapshot is of, by the tag its job gave it.
+func groupOf(n store.Snapshot, names map[topics.SourceGroupID]string) string {
+	for id, name := range names {
+		for _, tag := range n.Tags {
+			if tag == "plan="+string(id) {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+func (s *Server) agentFacts(h store.Host) []views.Fact {
+	facts := []views.Fact{{Name: "Agent", Value: said(h.AgentVersion)}, {Name: "restic", Value: said(h.ResticVersion)}, {Name: "System", Value: said(system(h))}}
+	if h.Policy != "" {
+		facts = append(facts, views.Fact{Name: "Policy", Value: h.Policy})
+	}
+	if _, seen := s.Presence.Connection(h.ID); seen.UnixMilli() > 0 {
+		// To the minute: it would otherwise change with every heartbeat.
+		facts = append(facts, views.Fact{Name: "Last heard of", Value: views.Ago(seen, s.Now())})
+	}
+	return append(facts, views.Fact{Name: "Added", Value: views.Clock(at(h.CreatedAt), s.Now())}, views.Fact{Name: "ID", Value: string(h.ID), Mono: true})
+}
+
+func said(v string) string {
+	if v == "" {
+		return "not known"
+	}
+	return v
+}
+
+// hostStream draws a host's page again as it changes.
+func (s *Server) hostStream(id topics.HostID) draw {
+	return func(ctx context.Context, p *painter, rang map[topics.HostID]bool) error {
+		if !p.full && !rang[id] {
+			return nil
+		}
+		v, err := s.hostView(ctx, id)
+		if err != nil {
+			return err
+		}
+		p.morph("host-header", views.HostHeader(v))
+		p.morph("host-problem", views.HostProblem(v))
+		p.morph("host-running", views.HostRunning(v))
+		p.morph("host-groups", views.HostGroups(v))
+		p.morph("host-jobs", views.HostJobs(v))
+		p.morph("host-snapshots", views.HostSnapshots(v))
+		p.morph("host-protection", views.HostProtection(v))
+		p.morph("host-agent", views.HostAgent(v))
+		return nil
+	}
+}
+
+// runBackup asks a host for a backup now, of one source group or of all, and
+// follows the first job.
+func (s *Server) runBackup(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	id := hostID(r)
+	job, _, err := s.Jobs.AskBackup(r.Context(), visitorOf(r.Context()).name, id, r.PostForm.Get("source_group"))
+	if err != nil {
+		p := problem(err)
+		if errors.Is(err, jobs.ErrNoGroups) || errors.Is(err, jobs.ErrNoGroup) {
+			q := *p
+			q.Link = views.Link{Text: "Choose what to back up", URL: views.GroupURL(string(id), "")}
+			p = &q
+		}
+		return p
+	}
+	redirect(w, r, views.JobURL(string(job.ID)))
+	return nil
+}
+
+// redirect leads to a page, in the way the one who asked understands.
+func redirect(w http.ResponseWriter, r *http.Request, to string) {
+	if isHTMX(r) {
+		w.Header().Set("HX-Redirect", to)
+		w.WriteHeader(http.StatusOK)
+		return
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}

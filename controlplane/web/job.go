@@ -1,0 +1,286 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+)
+
+// pageLines is how many lines a job's page shows at first, and keeps.
+const pageLines = 2000
+
+// A told job is a job with the names of what it is about.
+type told struct {
+	store.Job
+	host       store.Host
+	group      store.SourceGroup
+	repository store.Repository
+}
+
+func (s *Server) tell(ctx context.Context, j store.Job) (told, error) {
+	t := told{Job: j}
+	var err error
+	if t.host, err = s.Store.Host(ctx, j.Host); err != nil {
+		return t, fmt.Errorf("host of job %s: %w", j.ID, err)
+	}
+	if t.group, err = s.Store.SourceGroup(ctx, j.SourceGroup); err != nil {
+		return t, fmt.Errorf("source group of job %s: %w", j.ID, err)
+	}
+	if t.repository, err = s.Store.Repository(ctx, j.Repository); err != nil {
+		return t, fmt.Errorf("repository of job %s: %w", j.ID, err)
+	}
+	return t, nil
+}
+
+// job finds a job by the ID in the address.
+func (s *Server) job(ctx context.Context, id topics.JobID) (store.Job, error) {
+	j, err := s.Store.Job(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return j, errNoJob
+	}
+	return j, err
+}
+
+func (s *Server) jobPage(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	j, err := s.job(ctx, jobID(r))
+	if err != nil {
+		return err
+	}
+	t, err := s.tell(ctx, j)
+	if err != nil {
+		return err
+	}
+	v := s.jobView(t, visitorOf(ctx))
+	last, err := s.jobLog(ctx, &v, j)
+	if err != nil {
+		return err
+	}
+	title := views.KindWord(string(j.Kind)) + " of " + t.host.Name
+	sh := s.shell(r, title, "fleet", toFleet, views.Link{Text: t.host.Name, URL: views.HostURL(string(j.Host))}, views.Link{Text: views.KindWord(string(j.Kind)) + " " + short(string(j.ID))})
+	if !j.State.Ended() {
+		sh.Stream = views.JobStream(string(j.ID), uint64(last))
+	}
+	s.render(w, r, http.StatusOK, views.JobPage(sh, v))
+	return nil
+}
+
+// jobLog fills in the log's last lines, and answers with the number of the very
+// last: the stream goes on from there.
+func (s *Server) jobLog(ctx context.Context, v *views.Job, j store.Job) (last int, err error) {
+	lines, err := s.Store.Log(ctx, j.ID, max(0, j.Lines-pageLines), pageLines)
+	if err != nil {
+		return 0, err
+	}
+	levels, err := s.Store.LogLevels(ctx, j.ID)
+	if err != nil {
+		return 0, err
+	}
+	v.Log.Lines = s.logLines(lines)
+	for _, l := range levels {
+		switch l.Level {
+		case topics.Warn:
+			v.Log.Warnings = l.Lines
+		case topics.Error:
+			v.Log.Errors = l.Lines
+			if v.Ending != nil {
+				v.Ending.FirstLine = uint64(l.Last)
+			}
+		default:
+			v.Log.Info += l.Lines
+		}
+	}
+	if len(lines) > 0 {
+		last = lines[len(lines)-1].Last()
+		if before := lines[0].N - 1; before > 0 {
+			v.Log.Earlier, v.Log.EarlierURL = uint64(before), "/api/jobs/"+string(j.ID)+"/log"
+		}
+	} else if j.State.Ended() {
+		v.Log.Note = "This job wrote no log."
+	}
+	return last, nil
+}
+
+func (s *Server) logLines(entries []store.LogEntry) []views.LogLine {
+	out := make([]views.LogLine, len(entries))
+	zone := s.Now().Location()
+	for i, e := range entries {
+		if e.GapTo > 0 {
+			out[i] = views.NewLogGap(uint64(e.N), uint64(e.GapTo), e.Text)
+		} else {
+			out[i] = views.NewLogLine(uint64(e.N), at(e.At), zone, string(e.Level), e.Text)
+		}
+	}
+	return out
+}
+
+// jobView is everything about a job but its log.
+func (s *Server) jobView(t told, who *visitor) views.Job {
+	j := t.Job
+	ended := j.State.Ended()
+	v := views.Job{ID: string(j.ID), ShortID: short(string(j.ID)), Kind: string(j.Kind), HostID: string(j.Host), Host: t.host.Name,
+		Group: t.group.Name, Repository: t.repository.Name, Status: views.JobStatus(string(j.State)), AtWord: "Asked for", At: s.when(j.QueuedAt),
+		By: j.RequestedBy, Ended: ended, CanCancel: !ended && !j.CancelAsked && who.may(store.Operator), CanRunAgain: ended && who.may(store.Operator)}
+	if j.StartedAt > 0 {
+		v.AtWord, v.At = "Started", s.when(j.StartedAt)
+		if ended {
+			v.Took = "took " + views.Duration(time.Duration(j.FinishedAt-j.StartedAt)*time.Millisecond)
+		} else {
+			v.Took = views.Duration(max(0, s.Now().Sub(at(j.StartedAt)))) + " so far"
+		}
+	}
+	v.CancelEffect = "restic stops within a few seconds and no snapshot is made. What was already uploaded stays in the repository and speeds up the next run."
+	if j.State == topics.Queued {
+		v.CancelEffect = "It has not begun; nothing is lost."
+	}
+	online, seen := s.Presence.Connection(j.Host)
+	switch j.State {
+	case topics.Queued:
+		v.Waiting = &views.Waiting{Title: "Waiting for its turn", Text: "It starts as soon as " + t.host.Name + " has finished what it is doing."}
+		if online != hosts.Online {
+			v.Waiting = &views.Waiting{Title: "Queued until " + t.host.Name + " connects", Text: offline(views.NewWhen(seen, s.Now())) +
+				" The backup starts as soon as it is back, at the latest " + views.Clock(at(j.NotAfter), s.Now()) + "."}
+		}
+	case topics.Dispatched:
+		v.Waiting = &views.Waiting{Title: "Waiting for the agent to answer", Text: "The command is on its way to " + t.host.Name + "."}
+		if j.Accepted {
+			v.Waiting = &views.Waiting{Title: "The agent prepares the backup", Text: t.host.Name + " has taken the job and is about to start restic."}
+		}
+	case topics.Running:
+		s.runningView(&v, j)
+		if online == hosts.Offline {
+			v.Status = views.JobStatus("stalled")
+		}
+	}
+	if !ended && j.CancelAsked {
+		v.Status = v.Status.As("Cancelling")
+	}
+	if ended {
+		s.endedView(&v, j)
+	}
+	v.Steps = s.steps(j)
+	return v
+}
+
+func offline(since views.When) string {
+	if since.Never() {
+		return "Its agent has not connected yet."
+	}
+	return "Its agent was last heard of " + since.Ago + "."
+}
+
+func (s *Server) runningView(v *views.Job, j store.Job) {
+	p, ok := s.Hub.Progress(j.ID)
+	v.Progress = &views.Progress{Percent: -1, Headline: "restic is starting"}
+	if ok {
+		v.Files = p.CurrentFiles
+		v.Facts = append(v.Facts, views.Fact{Name: "Unreadable items", Value: views.Number(p.Errors)})
+		if !p.Scanned {
+			v.Progress.Headline = "Scanning, " + views.Count(p.TotalFiles, "file", "files")
+			v.Progress.Amount = views.Bytes(p.TotalBytes) + " found so far"
+		} else {
+			v.Progress = &views.Progress{Percent: views.Percent(p.BytesDone, p.TotalBytes), Amount: views.BytesOf(p.BytesDone, p.TotalBytes) + " read",
+				Files: views.Number(p.FilesDone) + " of " + views.Count(p.TotalFiles, "file", "files"), Left: left(p)}
+			if v.Progress.Left != "" {
+				v.Progress.Ends = views.NewWhen(s.Now().Add(time.Duration(p.SecondsLeft)*time.Second), s.Now())
+			}
+		}
+	}
+	v.Facts = append(v.Facts, views.Fact{Name: "restic", Value: said(j.ResticVersion)})
+}
+
+func (s *Server) endedView(v *views.Job, j store.Job) {
+	if sum := j.Summary.Summary; sum != nil {
+		amount, unit := apart(views.Bytes(sum.TotalBytes))
+		added, addedUnit := apart(views.Bytes(sum.DataAdded))
+		v.Figures = append(v.Figures,
+			views.Figure{Name: "Processed", Value: amount, Unit: unit, Detail: views.Count(sum.TotalFiles, "file", "files")},
+			views.Figure{Name: "New data", Value: added, Unit: addedUnit},
+			views.Figure{Name: "Files", Value: views.Number(sum.FilesNew), Unit: "new",
+				Detail: views.Number(sum.FilesChanged) + " changed, " + views.Number(sum.FilesUnmodified) + " same"})
+		v.Facts = append(v.Facts, views.Fact{Name: "Unreadable items", Value: views.Number(sum.Unreadable)})
+	}
+	if j.StartedAt > 0 {
+		v.Figures = append(v.Figures, views.Figure{Name: "Duration", Value: views.Duration(time.Duration(j.FinishedAt-j.StartedAt) * time.Millisecond)})
+		v.Facts = append(v.Facts, views.Fact{Name: "restic", Value: said(j.ResticVersion)})
+	}
+	if j.SnapshotID != "" {
+		v.Figures = append(v.Figures, views.Figure{Name: "Snapshot", Value: short(j.SnapshotID), Mono: true})
+	}
+	if j.ExitCode.Valid {
+		v.Facts = append(v.Facts, views.Fact{Name: "Exit code", Value: exitCode(j)})
+	}
+	if j.CancelledBy != "" {
+		v.Facts = append(v.Facts, views.Fact{Name: "Cancelled by", Value: j.CancelledBy})
+	}
+	if j.State == topics.Succeeded {
+		return
+	}
+	e := jobs.Explain(j.Cause, j.State)
+	v.Ending = &views.Ending{Status: v.Status, Title: e.Cause, Effect: e.Effect, Evidence: j.Message, ExitCode: exitCode(j)}
+	for _, r := range e.Remedies {
+		v.Ending.Remedies = append(v.Ending.Remedies, views.Remedy{Title: r, RunAgain: strings.Contains(strings.ToLower(r), "run the backup again")})
+	}
+}
+
+// exitCode is a backup's exit code with its meaning; of a code without one only
+// the number.
+func exitCode(j store.Job) string {
+	if !j.ExitCode.Valid {
+		return ""
+	}
+	words := map[int64]string{0: "success", 1: "failed", 3: "some items could not be read", 10: "no repository", 11: "failed to lock", 12: "wrong password", 130: "interrupted"}
+	text := fmt.Sprint(j.ExitCode.Int64)
+	if w := words[j.ExitCode.Int64]; w != "" && j.Kind == topics.BackupJob {
+		text += ", " + w
+	}
+	return text
+}
+
+// apart splits "39.1 GiB" at its space.
+func apart(size string) (value, unit string) {
+	value, unit, _ = strings.Cut(size, " ")
+	return value, unit
+}
+
+func (s *Server) steps(j store.Job) []views.Step {
+	steps := []views.Step{views.DoneStep("Asked for", "by "+j.RequestedBy, s.when(j.QueuedAt))}
+	if j.StartedAt > 0 {
+		steps = append(steps, views.DoneStep("restic started", "", s.when(j.StartedAt)))
+	} else if j.Accepted {
+		steps = append(steps, views.DoneStep("Accepted by the agent", "", views.When{}))
+	}
+	if !j.State.Ended() {
+		if j.CancelAsked {
+			return append(steps, views.OpenStep("Ending", "cancelled by "+j.CancelledBy))
+		}
+		return append(steps, views.OpenStep("Snapshot", ""))
+	}
+	end := s.when(j.FinishedAt)
+	switch j.State {
+	case topics.Succeeded:
+		return append(steps, views.DoneStep("Snapshot "+short(j.SnapshotID), "", end))
+	case topics.Warnings:
+		return append(steps, views.Step{Icon: "triangle-alert", Tone: "warn", Text: "Snapshot " + short(j.SnapshotID), Sub: "incomplete", At: end})
+	}
+	return append(steps, views.BadStep(views.JobStatus(string(j.State)).Word, jobs.Explain(j.Cause, j.State).Cause, end))
+}
+
+// cancelJob asks for the end of a job and shows it.
+func (s *Server) cancelJob(w http.ResponseWriter, r *http.Request) error {
+	id := jobID(r)
+	if err := s.Jobs.Cancel(r.Context(), visitorOf(r.Context()).name, id); err != nil && !errors.Is(err, jobs.ErrEnded) {
+		return err
+	}
+	redirect(w, r, views.JobURL(string(id)))
+	return nil
+}

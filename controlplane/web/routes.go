@@ -1,0 +1,288 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"github.com/go-chi/chi/v5"
+
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+)
+
+// anybody may use a route without being signed in.
+const anybody store.Role = ""
+
+// A route is one method of one address, and the least role that may use it.
+type route struct {
+	method, path string
+	role         store.Role
+	serve        endpoint
+}
+
+// routes is every address this server has.
+func (s *Server) routes() []route {
+	return []route{
+		{"GET", "/healthz", anybody, page(s.healthz)},
+		{"GET", "/readyz", anybody, page(s.readyz)},
+		{"GET", "/static/*", anybody, page(s.static)},
+		{"GET", "/setup", anybody, page(s.setupForm)},
+		{"POST", "/setup", anybody, page(s.setup)},
+		{"GET", "/login", anybody, page(s.loginForm)},
+		{"POST", "/login", anybody, page(s.login)},
+		{"GET", "/sign-in", anybody, page(s.signInByLink)},
+		{"POST", "/logout", store.Viewer, page(s.logout)},
+
+		{"GET", "/", store.Viewer, page(s.fleetPage)},
+		{"GET", "/hosts/new", store.Admin, page(s.addHostForm)},
+		{"POST", "/hosts/new", store.Admin, page(s.addHost)},
+		{"GET", "/hosts/{id}", store.Viewer, page(s.hostPage)},
+		{"POST", "/hosts/{id}/run/backup", store.Operator, page(s.runBackup)},
+		{"GET", "/hosts/{id}/source-groups/new", store.Admin, page(s.newGroup)},
+		{"POST", "/hosts/{id}/source-groups/new", store.Admin, page(s.saveGroup)},
+		{"GET", "/hosts/{id}/source-groups/{name}/edit", store.Admin, page(s.editGroup)},
+		{"POST", "/hosts/{id}/source-groups/{name}/edit", store.Admin, page(s.saveGroup)},
+		{"GET", "/jobs/{id}", store.Viewer, page(s.jobPage)},
+		{"POST", "/jobs/{id}/cancel", store.Operator, page(s.cancelJob)},
+		{"GET", "/events", store.Viewer, stream(s.events)},
+
+		{"GET", "/api/openapi.json", store.Viewer, page(s.openAPI)},
+		{"GET", "/api/hosts", store.Viewer, operation("list-hosts", "Every host, by name", 200, s.listHosts)},
+		{"POST", "/api/repositories", store.Admin, operation("create-repository", "Register a repository", 201, s.createRepository)},
+		{"PUT", "/api/hosts/{id}/source-groups/{name}", store.Admin, operation("put-source-group", "Say what a host backs up, and where to", 200, s.putSourceGroup)},
+		{"POST", "/api/hosts/{id}/jobs", store.Operator, operation("create-job", "Ask a host for a job", 202, s.createJob)},
+		{"GET", "/api/hosts/{id}/snapshots", store.Viewer, operation("list-snapshots", "A host's snapshots, the newest first", 200, s.listSnapshots)},
+		{"GET", "/api/jobs/{id}", store.Viewer, operation("get-job", "One job, at any moment of its life", 200, s.getJob)},
+		{"GET", "/api/jobs/{id}/log", store.Viewer, operation("get-job-log", "A job's log as NDJSON, a line or a gap each", 200, s.getLog)},
+		{"POST", "/api/jobs/{id}/cancel", store.Operator, operation("cancel-job", "Ask for the end of a job", 202, s.cancel)},
+		{"GET", "/api/jobs/{id}/stream", store.Viewer, stream(s.follow)},
+	}
+}
+
+// An endpoint puts itself onto the mux, behind its route's guard.
+type endpoint func(*Server, route)
+
+// page is an endpoint that answers with a page, a redirect, or anything else it
+// writes itself.
+func page(h func(http.ResponseWriter, *http.Request) error) endpoint {
+	return func(s *Server, rt route) {
+		guarded := s.guard(rt, true, s.wrap(h))
+		s.mux.Method(rt.method, rt.path, guarded)
+		if rt.method == http.MethodGet {
+			s.mux.Method(http.MethodHead, rt.path, guarded)
+		}
+	}
+}
+
+// stream is an endpoint whose answer goes on. It is no use of a session: a tab
+// that was left open does not keep anybody signed in.
+func stream(h func(http.ResponseWriter, *http.Request) error) endpoint {
+	return func(s *Server, rt route) { s.mux.Method(rt.method, rt.path, s.guard(rt, false, s.wrap(h))) }
+}
+
+// operation is an endpoint of the API, which huma reads, checks and describes.
+func operation[I, O any](id, summary string, status int, h func(context.Context, *I) (*O, error)) endpoint {
+	return func(s *Server, rt route) {
+		errs := []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusInternalServerError}
+		huma.Register(s.api, huma.Operation{OperationID: id, Summary: summary, Method: rt.method, Path: rt.path, DefaultStatus: status, Errors: errs,
+			Description: "Needs the role " + string(rt.role) + ".", Security: secured, Metadata: map[string]any{"route": rt}},
+			func(ctx context.Context, in *I) (*O, error) {
+				out, err := h(ctx, in)
+				if err == nil {
+					return out, nil
+				}
+				p := problem(err)
+				if p.Status >= 500 && p.Err != nil && ctx.Err() == nil {
+					s.Log.Error("request failed", "operation", id, "err", p.Err)
+				}
+				return nil, p
+			})
+	}
+}
+
+// An adapter registers huma's operations on the server's own mux, so that one
+// list and one guard hold for everything.
+type adapter struct{ s *Server }
+
+func (a adapter) Handle(op *huma.Operation, h func(huma.Context)) {
+	rt, ok := op.Metadata["route"].(route)
+	if !ok {
+		panic("web: " + op.Path + " is not in the list of routes")
+	}
+	a.s.mux.Method(op.Method, op.Path, a.s.guard(rt, true, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h(humachi.NewContext(op, r, w))
+	})))
+}
+
+func (a adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.s.handler.ServeHTTP(w, r) }
+
+// guard lets a request through to whom the route is for.
+func (s *Server) guard(rt route, isUse bool, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if rt.role == anybody {
+			h.ServeHTTP(w, r)
+			return
+		}
+		v, err := s.identify(r)
+		switch {
+		case err != nil:
+			s.fail(w, r, err)
+			return
+		case v == nil:
+			s.ask(w, r)
+			return
+		}
+		r = r.WithContext(context.WithValue(r.Context(), visitorKey{}, v))
+		if !v.may(rt.role) {
+			s.fail(w, r, forbidden(v, rt.role))
+			return
+		}
+		if isUse {
+			if err := s.touch(w, v); err != nil {
+				s.fail(w, r, err)
+				return
+			}
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func forbidden(v *visitor, role store.Role) *Problem {
+	return &Problem{Status: http.StatusForbidden, Title: "You may not do this",
+		Say: "It needs the role " + string(role) + "; " + v.name + " has the role " + string(v.role) + ".",
+		Do:  "Ask an administrator, or sign in as somebody who may."}
+}
+
+// ask sends somebody unknown to where they can say who they are. A stream and
+// the API only hear that they have to.
+func (s *Server) ask(w http.ResponseWriter, r *http.Request) {
+	unknown := &Problem{Status: http.StatusUnauthorized, Title: "Nobody is signed in",
+		Say: "This needs to know who you are, or the session has ended.", Do: "Sign in, then try again.", Link: views.Link{Text: "Sign in", URL: "/login"}}
+	switch {
+	case isAPI(r):
+		w.Header().Set("WWW-Authenticate", `Bearer realm="restic-manager"`)
+		unknown.Do = "Send a token as Authorization: Bearer TOKEN. restic-manager api-token create makes one."
+		s.fail(w, r, unknown)
+	case r.URL.Path == "/events":
+		s.fail(w, r, unknown)
+	case isHTMX(r):
+		next := ""
+		if u, err := url.Parse(r.Header.Get("HX-Current-URL")); err == nil {
+			next = u.RequestURI()
+		}
+		w.Header().Set("HX-Redirect", loginURL(next))
+		w.WriteHeader(http.StatusUnauthorized)
+	case r.Method == http.MethodGet || r.Method == http.MethodHead:
+		http.Redirect(w, r, loginURL(r.URL.RequestURI()), http.StatusSeeOther)
+	default:
+		http.Redirect(w, r, loginURL(""), http.StatusSeeOther)
+	}
+}
+
+func loginURL(next string) string {
+	if next = samePlace(next); next == "" || next == "/" {
+		return "/login"
+	}
+	return "/login?next=" + url.QueryEscape(next)
+}
+
+// samePlace is a path on this server, or "".
+func samePlace(next string) string {
+	u, err := url.Parse(next)
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(next, "/") ||
+		strings.HasPrefix(next, "//") || strings.ContainsFunc(next, func(r rune) bool { return r <= ' ' || r == '\\' || r == 0x7f }) {
+		return ""
+	}
+	return next
+}
+
+// methods are what the request's address takes.
+func (s *Server) methods(r *http.Request) []string {
+	path := r.URL.RawPath
+	if path == "" {
+		path = r.URL.Path
+	}
+	var found []string
+	for _, m := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} {
+		if s.mux.Match(chi.NewRouteContext(), m, path) {
+			found = append(found, m)
+		}
+	}
+	return found
+}
+
+// param is a part of the path, as it was before escaping.
+func param(r *http.Request, name string) string {
+	v := chi.URLParam(r, name)
+	if r.URL.RawPath == "" {
+		return v
+	}
+	if plain, err := url.PathUnescape(v); err == nil {
+		return plain
+	}
+	return v
+}
+
+func hostID(r *http.Request) topics.HostID { return topics.HostID(param(r, "id")) }
+func jobID(r *http.Request) topics.JobID   { return topics.JobID(param(r, "id")) }
+
+func rank(r store.Role) int { return slices.Index(store.Roles, r) }
+
+// healthz says that the process lives.
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, err := w.Write([]byte("ok\n"))
+	return ignoreGone(err)
+}
+
+// readyz says whether the parts that everything needs are there.
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
+	text, status := "", http.StatusOK
+	for _, part := range []struct {
+		name string
+		err  error
+	}{{"database", s.Store.Ping(r.Context())}, {"brokers", s.broker()}} {
+		word := "ok"
+		if part.err != nil {
+			word, status = "not ready", http.StatusServiceUnavailable
+			s.Log.Error("not ready", "part", part.name, "err", part.err)
+		}
+		text += part.name + ": " + word + "\n"
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, err := w.Write([]byte(text))
+	return ignoreGone(err)
+}
+
+func (s *Server) broker() error {
+	if s.Broker == nil {
+		return nil
+	}
+	return s.Broker()
+}
+
+var files = views.StaticHandler()
+
+func (s *Server) static(w http.ResponseWriter, r *http.Request) error {
+	f, err := views.Static.Open(strings.TrimPrefix(r.URL.Path, "/static/"))
+	if err != nil {
+		return errNoPage
+	}
+	info, err := f.Stat()
+	if err := errors.Join(err, f.Close()); err != nil || info.IsDir() {
+		return errNoPage
+	}
+	files.ServeHTTP(w, r)
+	return nil
+}
+
+// ignoreGone is for writes: a client that has gone is not our failure.
+func ignoreGone(error) error { return nil }
