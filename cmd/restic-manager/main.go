@@ -1,0 +1,73 @@
+// Command restic-manager is the control plane, and its operator's command line.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	kongyaml "github.com/alecthomas/kong-yaml"
+
+	"github.com/restic-manager/restic-manager/controlplane"
+)
+
+type cli struct {
+	Config kong.ConfigFlag `placeholder:"FILE" help:"Read flags from a YAML file."`
+
+	Serve       serveCmd `cmd:"" help:"Run the control plane."`
+	Demo        demoCmd  `cmd:"" help:"Run a control plane, an agent and a repository, and take a first backup."`
+	EnrollToken struct {
+		Create enrollTokenCmd `cmd:"" help:"Make a token that lets one host in, and print it."`
+	} `cmd:"" help:"Let hosts in."`
+	APIToken struct {
+		Create apiTokenCmd `cmd:"" help:"Make a token for a program, and print it."`
+	} `cmd:"" name:"api-token" help:"Let programs in."`
+	User struct {
+		Add userAddCmd `cmd:"" help:"Add a person who may sign in."`
+	} `cmd:"" help:"Let people in."`
+	MQTTUser struct {
+		Create mqttUserCmd `cmd:"" help:"Make a credential for a consumer of the public broker, and print its password."`
+	} `cmd:"" name:"mqtt-user" help:"Let consumers in."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+type versionCmd struct{}
+
+func (versionCmd) Run() error {
+	fmt.Println(controlplane.Version)
+	return nil
+}
+
+func main() {
+	setUmask()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// run answers with the exit status: 0, 1 for a failure, 2 for a command line
+// that was not understood.
+func run(ctx context.Context, args []string) int {
+	parser := kong.Must(&cli{}, kong.Name("restic-manager"), kong.Description("See and steer the restic backups of a fleet."),
+		kong.DefaultEnvars("RESTIC_MANAGER"), kong.Configuration(kongyaml.Loader), kong.BindTo(ctx, (*context.Context)(nil)), kong.UsageOnError())
+	command, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "restic-manager: %v\nTry restic-manager --help.\n", err)
+		return 2
+	}
+	if err := command.Run(); err != nil {
+		if !errors.Is(err, errSaid) {
+			fmt.Fprintf(os.Stderr, "restic-manager: %v\n", err)
+		}
+		return 1
+	}
+	return 0
+}
+
+// errSaid is a failure that has been explained already.
+var errSaid = errors.New("said")

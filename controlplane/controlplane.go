@@ -1,0 +1,336 @@
+// Package controlplane composes the store, the two brokers and the
+// capabilities into one Run. It never touches the bytes of a backup.
+package controlplane
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/restic-manager/restic-manager/broker"
+	"github.com/restic-manager/restic-manager/controlplane/enroll"
+	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/public"
+	"github.com/restic-manager/restic-manager/controlplane/web"
+	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/seal"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// Version is the control plane's, set at build time.
+var Version = "dev"
+
+// Config says where a control plane keeps its data and where it listens.
+type Config struct {
+	Data    string // directory of the database
+	KeyFile string // "" is Data.key, beside it
+	HTTP    string // web pages and API
+	Agents  string // agents: MQTT and enrolment over TLS
+	MQTT    string // consumers: the public broker; loopback only
+	Log     *slog.Logger
+	Timing  Timing
+}
+
+// Timing gathers the durations of the parts, so that tests can shrink them.
+type Timing struct {
+	Jobs   jobs.Timing
+	Hosts  hosts.Timing
+	Public public.Timing
+}
+
+// DefaultTiming is what runs unless a test says otherwise.
+func DefaultTiming() Timing {
+	return Timing{Jobs: jobs.DefaultTiming(), Hosts: hosts.DefaultTiming(), Public: public.DefaultTiming()}
+}
+
+// A Plane is a control plane that is listening and not yet serving.
+type Plane struct {
+	Store *store.Store
+	Desk  *enroll.Desk
+	Jobs  *jobs.Engine
+	Hub   *jobs.Hub
+	Web   *web.Server
+
+	log       *slog.Logger
+	presence  *hosts.Presence
+	bell      *hosts.Bell
+	publisher *public.Publisher
+	agents    *broker.Broker
+	consumers *broker.Broker
+	wishes    chan wish
+
+	httpLn, agentsLn, mqttLn net.Listener
+}
+
+// New opens the database and the ports. A plane whose Run is never called must
+// be closed.
+func New(ctx context.Context, c Config) (*Plane, error) {
+	if err := loopback(c.MQTT); err != nil {
+		return nil, err
+	}
+	s, err := store.Open(ctx, c.Data, c.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plane{Store: s, log: c.Log, bell: &hosts.Bell{}, Hub: jobs.NewHub(), wishes: make(chan wish, 64)}
+	if err := p.compose(ctx, c); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+func (p *Plane) compose(ctx context.Context, c Config) error {
+	ca, err := enroll.OpenCA(ctx, p.Store, time.Now)
+	if err != nil {
+		return err
+	}
+	key, err := SealKey(ctx, p.Store)
+	if err != nil {
+		return err
+	}
+	rows, err := p.Store.Hosts(ctx)
+	if err != nil {
+		return err
+	}
+	p.presence = hosts.NewPresence(c.Timing.Hosts, time.Now, rows)
+	p.Desk = &enroll.Desk{Store: p.Store, CA: ca, SealKey: key.Public(), Log: c.Log, Enrolled: func(h store.Host) { p.changed(h.ID) }}
+	p.agents, err = broker.New(broker.Config{Name: "agents", Log: c.Log, Limits: broker.DefaultAgents(), Versions: []byte{broker.MQTT311},
+		Authorise: p.admitAgent, Received: func(m broker.Message) { p.Jobs.Received(m.Topic, m.Payload, m.Retain) }})
+	if err != nil {
+		return err
+	}
+	p.consumers, err = broker.New(broker.Config{Name: "public", Log: c.Log, Limits: broker.DefaultPublic(), Versions: []byte{broker.MQTT311, broker.MQTT5},
+		Authorise: p.admitConsumer, Received: p.wished})
+	if err != nil {
+		return err
+	}
+	p.Jobs = jobs.New(jobs.Config{Store: p.Store, Key: key, Presence: p.presence, Hub: p.Hub, Log: c.Log, Timing: c.Timing.Jobs, Limits: protocol.DefaultLimits(), Now: time.Now,
+		Send:    func(topic string, payload []byte) error { return p.agents.Publish(topic, payload, 1, false) },
+		Changed: p.changed})
+	p.publisher = public.New(public.Config{Store: p.Store, Presence: p.presence, Hub: p.Hub, Publish: p.consumers.Publish,
+		Log: c.Log, Timing: c.Timing.Public, Now: time.Now})
+
+	for _, l := range []struct {
+		ln   *net.Listener
+		addr string
+		flag string
+	}{{&p.httpLn, c.HTTP, "--http"}, {&p.agentsLn, c.Agents, "--agents"}, {&p.mqttLn, c.MQTT, "--mqtt"}} {
+		if *l.ln, err = net.Listen("tcp", l.addr); err != nil {
+			return fmt.Errorf("listen on %s: %w; choose another address with %s", l.addr, err, l.flag)
+		}
+	}
+	p.Web, err = web.New(web.Config{Store: p.Store, Jobs: p.Jobs, Hub: p.Hub, Presence: p.presence, Bell: p.bell, Desk: p.Desk,
+		Log: c.Log, Now: time.Now, Agents: p.AgentsAddr(), Version: Version})
+	return err
+}
+
+// SealKey is the control plane's own key for what it and its agents say to each
+// other, made at the first call.
+func SealKey(ctx context.Context, s *store.Store) (seal.Key, error) {
+	b, err := s.Secret(ctx, "seal_key", func() ([]byte, error) {
+		k, err := seal.NewKey()
+		if err != nil {
+			return nil, err
+		}
+		return k.Bytes(), nil
+	})
+	if err != nil {
+		return seal.Key{}, err
+	}
+	return seal.ParseKey(b)
+}
+
+func loopback(addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%q is not HOST:PORT: %w", addr, err)
+	}
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("--mqtt %s would carry passwords in clear over the network; listen on 127.0.0.1 and put a TLS proxy in front", addr)
+}
+
+// HTTPAddr, AgentsAddr and MQTTAddr are where the plane listens.
+func (p *Plane) HTTPAddr() string { return p.httpLn.Addr().String() }
+
+// AgentsAddr is where agents connect.
+func (p *Plane) AgentsAddr() string { return p.agentsLn.Addr().String() }
+
+// MQTTAddr is where consumers connect.
+func (p *Plane) MQTTAddr() string { return p.mqttLn.Addr().String() }
+
+// Close releases what New opened. Run has ended, or was never called.
+func (p *Plane) Close() error {
+	var errs []error
+	for _, ln := range []net.Listener{p.httpLn, p.agentsLn, p.mqttLn} {
+		if ln == nil {
+			continue
+		}
+		if err := ln.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(append(errs, p.Store.Close())...)
+}
+
+// Run serves until ctx ends or a part fails, and returns when every goroutine
+// it started has returned. The brokers stop last: what the others say in parting
+// still goes out, and the farewell of agents is not taken for their death.
+func (p *Plane) Run(ctx context.Context) error {
+	tlsConfig, err := p.Desk.CA.ServerTLS()
+	if err != nil {
+		return err
+	}
+	brokers, stopBrokers := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBrokers()
+	enrol := newHandoff(p.agentsLn.Addr())
+
+	b, bctx := errgroup.WithContext(brokers)
+	b.Go(func() error { return p.agents.Run(bctx) })
+	b.Go(func() error { return p.consumers.Run(bctx) })
+	b.Go(func() error {
+		return p.agents.Serve(bctx, p.agentsLn, tlsConfig, map[string]func(net.Conn){topics.ALPNHTTP: enrol.give})
+	})
+	b.Go(func() error { return p.consumers.Serve(bctx, p.mqttLn, nil, nil) })
+
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { // a broker that fails takes the rest down
+		select {
+		case <-bctx.Done():
+			return errors.New("a broker ended")
+		case <-gctx.Done():
+			return nil
+		}
+	})
+	g.Go(func() error { return p.Jobs.Run(gctx) })
+	g.Go(func() error { return p.publisher.Run(gctx) })
+	g.Go(func() error { return p.grant(gctx) })
+	g.Go(func() error { return serve(gctx, p.httpLn, p.Web.Handler()) })
+	g.Go(func() error { return serve(gctx, enrol, p.Desk.Handler()) })
+	p.log.Info("serving", "http", p.HTTPAddr(), "agents", p.AgentsAddr(), "mqtt", p.MQTTAddr(), "version", Version)
+	err = g.Wait()
+	stopBrokers()
+	if berr := b.Wait(); berr != nil && ctx.Err() == nil {
+		err = errors.Join(berr, err)
+	}
+	return err
+}
+
+// serve runs an HTTP server until ctx ends. Streams end with it.
+func serve(ctx context.Context, ln net.Listener, h http.Handler) error {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		BaseContext: func(net.Listener) context.Context { return ctx }}
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(ln) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	if srv.Shutdown(grace) != nil {
+		_ = srv.Close()
+	}
+	<-ended
+	return nil
+}
+
+func (p *Plane) changed(h topics.HostID) {
+	p.bell.Ring(h)
+	p.publisher.Changed(h)
+}
+
+// admitAgent lets a host into its own subtree. Who it is, its certificate says;
+// the client ID and the will have to agree.
+func (p *Plane) admitAgent(c broker.Connect) (broker.Rights, error) {
+	if c.Certificate == nil {
+		return broker.Rights{}, errors.New("no certificate")
+	}
+	id, err := topics.ParseHostID(c.Certificate.Subject.CommonName)
+	if err != nil {
+		return broker.Rights{}, err
+	}
+	prefix, n, ok := strings.Cut(c.ClientID, "_")
+	if _, err := strconv.ParseUint(n, 10, 64); !ok || err != nil || prefix != string(id) || c.User != "" && c.User != string(id) {
+		return broker.Rights{}, fmt.Errorf("client ID %.60q and user %.60q do not fit the certificate of %s", c.ClientID, c.User, id)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	h, err := p.Store.Host(ctx, id)
+	if err != nil {
+		return broker.Rights{}, fmt.Errorf("host %s: %w", id, err)
+	}
+	if h.Serial != c.Certificate.SerialNumber.Text(16) {
+		return broker.Rights{}, fmt.Errorf("host %s: its certificate is not the one it was given", id)
+	}
+	death := topics.Topic{Kind: topics.KindDeath, Host: id}.String()
+	return broker.Rights{Name: string(id), Publish: []string{topics.AgentWrites(id)}, Subscribe: []string{topics.AgentReads(id)},
+		Retain: []string{death, topics.Topic{Kind: topics.KindBirth, Host: id}.String()}, Will: death}, nil
+}
+
+// admitConsumer lets a consumer read what is public, and ask for what it was
+// given the right to ask for.
+func (p *Plane) admitConsumer(c broker.Connect) (broker.Rights, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	u, err := p.Store.MQTTUser(ctx, c.User)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return broker.Rights{}, err
+	}
+	if subtle.ConstantTimeCompare(password.HashKey(string(c.Password)), u.KeyHash) != 1 || err != nil {
+		return broker.Rights{}, fmt.Errorf("consumer %.60q: %w", c.User, broker.ErrBadPassword)
+	}
+	r := broker.Rights{Name: u.Name, Subscribe: []string{topics.ConsumersRead}}
+	if u.MayDo {
+		r.Publish = []string{topics.ConsumersDo}
+	}
+	return r, nil
+}
+
+// A wish is what a consumer asked for.
+type wish struct {
+	actor string
+	topic topics.Topic
+}
+
+// wished takes a consumer's wish. It runs on the consumer's own goroutine in the
+// broker; what does not fit into the queue is refused.
+func (p *Plane) wished(m broker.Message) {
+	t, err := topics.Parse(m.Topic)
+	if err != nil || t.Kind != topics.KindDo || m.Retain {
+		p.log.Warn("message of a consumer refused", "consumer", m.Name, "topic", m.Topic, "retained", m.Retain)
+		return
+	}
+	select {
+	case p.wishes <- wish{"mqtt:" + m.Name, t}:
+	default:
+		p.log.Warn("too many wishes at once; one was refused", "consumer", m.Name, "topic", m.Topic)
+	}
+}
+
+func (p *Plane) grant(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case w := <-p.wishes:
+			if err := p.Jobs.Do(ctx, w.actor, w.topic); err != nil {
+				p.log.Warn("a consumer's wish was not carried out", "consumer", w.actor, "topic", w.topic.String(), "err", err)
+			}
+		}
+	}
+}
