@@ -443,9 +443,10 @@ func network(r *http.Request) string {
 // name alone is never locked, so nobody can lock anybody else out. It remembers
 // a bounded number of pairs.
 type limiter struct {
-	now func() time.Time
-	mu  sync.Mutex
-	m   map[[2]string]bucket
+	now   func() time.Time
+	mu    sync.Mutex
+	m     map[[2]string]bucket
+	swept time.Time
 }
 
 type bucket struct {
@@ -487,14 +488,18 @@ func (l *limiter) one(key [2]string, most float64, each time.Duration) bool {
 	return ok
 }
 
-// room forgets what is full again by now, and failing that anything.
+// room forgets what is full again by now, at most once a second, and failing
+// that anything.
 func (l *limiter) room(now time.Time) {
 	if len(l.m) < limiterSize {
 		return
 	}
-	for k, b := range l.m {
-		if now.Sub(b.at) > time.Minute {
-			delete(l.m, k)
+	if now.Sub(l.swept) >= time.Second {
+		l.swept = now
+		for k, b := range l.m {
+			if now.Sub(b.at) > time.Minute {
+				delete(l.m, k)
+			}
 		}
 	}
 	for k := range l.m {

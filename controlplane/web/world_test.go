@@ -1,0 +1,412 @@
+package web
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/restic-manager/restic-manager/controlplane/enroll"
+	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/seal"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// must is for what cannot fail unless the test is over anyway.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// await waits for a condition, and says why it did not come.
+func await(t *testing.T, what string, cond func() error) {
+	t.Helper()
+	var err error
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); <-time.After(5 * time.Millisecond) {
+		if err = cond(); err == nil {
+			return
+		}
+	}
+	t.Fatalf("waited for %s: %v", what, err)
+}
+
+const passphrase = "correct horse battery"
+
+// hashed is the passphrase's hash; to make it takes a while.
+var hashed = sync.OnceValue(func() string { return must(password.Hash(passphrase)) })
+
+// A world is the web server over a real database and a real engine, and agents
+// played by the test with their own seal. No broker lies between them.
+type world struct {
+	t      *testing.T
+	store  *store.Store
+	engine *jobs.Engine
+	hub    *jobs.Hub
+	web    *Server
+	http   *httptest.Server
+	key    seal.Key
+	stop   context.CancelFunc // of the web server
+	log    *lockedBuffer
+	broker error
+
+	mu   sync.Mutex
+	sent []topics.Topic
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func quick() Timing {
+	t := DefaultTiming()
+	t.Gap, t.Beat, t.Check, t.Poll = 5*time.Millisecond, 100*time.Millisecond, 20*time.Millisecond, 10*time.Millisecond
+	return t
+}
+
+func newWorld(t *testing.T, change ...func(*Config)) *world {
+	t.Helper()
+	s := must(store.Open(t.Context(), filepath.Join(t.TempDir(), "data"), ""))
+	t.Cleanup(func() { _ = s.Close() })
+	w := &world{t: t, store: s, hub: jobs.NewHub(), key: must(seal.NewKey()), log: &lockedBuffer{}}
+	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	presence, bell := hosts.NewPresence(hosts.DefaultTiming(), time.Now, nil), &hosts.Bell{}
+	timing := jobs.DefaultTiming()
+	timing.Tick, timing.Receipt = 20*time.Millisecond, time.Millisecond
+	w.engine = jobs.New(jobs.Config{Store: s, Key: w.key, Presence: presence, Hub: w.hub, Changed: bell.Ring, Log: log, Timing: timing, Now: time.Now,
+		Send: func(topic string, _ []byte) error {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.sent = append(w.sent, must(topics.Parse(topic)))
+			return nil
+		}})
+	c := Config{Store: s, Jobs: w.engine, Hub: w.hub, Presence: presence, Bell: bell, Log: log, Agents: "127.0.0.1:8883", Version: "v0", Timing: quick(),
+		Desk:   &enroll.Desk{Store: s, CA: must(enroll.OpenCA(t.Context(), s, time.Now)), SealKey: w.key.Public(), Log: log},
+		Broker: func() error { return w.broker }}
+	for _, f := range change {
+		f(&c)
+	}
+	w.web = must(New(c))
+	w.http = httptest.NewServer(w.web.Handler())
+	engine, stopEngine := context.WithCancel(context.Background())
+	web, stopWeb := context.WithCancel(context.Background())
+	w.stop = stopWeb
+	ended := make(chan error, 2)
+	go func() { ended <- w.engine.Run(engine) }()
+	go func() { ended <- w.web.Run(web) }()
+	t.Cleanup(func() {
+		stopWeb()
+		w.http.Close()
+		stopEngine()
+		for range 2 {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+		if n := w.hub.Watching(); n > 0 {
+			t.Errorf("%d still follow a job", n)
+		}
+		if strings.Contains(w.log.String(), "level=ERROR") {
+			t.Errorf("the log has errors:\n%s", w.log.String())
+		}
+	})
+	return w
+}
+
+// An agent is one that the test plays.
+type agent struct {
+	w       *world
+	id      topics.HostID
+	channel *seal.Channel
+	session topics.Session
+	seq     uint64
+	counter uint64
+}
+
+func (w *world) enrol(name string) *agent {
+	w.t.Helper()
+	ctx, key := w.t.Context(), must(seal.NewKey())
+	id := topics.NewID(time.Now())
+	hash := password.HashKey(id)
+	if err := w.store.AddEnrollToken(ctx, store.EnrollToken{ID: id, KeyHash: hash, Name: name, CreatedBy: "test", ExpiresAt: w.store.Now() + 60_000}); err != nil {
+		w.t.Fatal(err)
+	}
+	return w.arrive(hash, id, key)
+}
+
+func (w *world) arrive(hash []byte, id string, key seal.Key) *agent {
+	w.t.Helper()
+	h := must(w.store.Enroll(w.t.Context(), hash, store.Host{ID: topics.HostID(id), SealKey: key.Public(), Serial: "1", Hostname: "host", OS: "linux", Arch: "amd64",
+		Platform: "Debian GNU/Linux 12 (bookworm)", AgentVersion: "v0", ResticVersion: "0.14.0"}))
+	return &agent{w: w, id: h.ID, channel: must(seal.NewChannel(key, w.key.Public(), seal.Agent, id)), session: topics.Session{Epoch: 1000, N: 0}}
+}
+
+// group gives the host something to back up.
+func (a *agent) group(name string) store.SourceGroup {
+	a.w.t.Helper()
+	ctx := a.w.t.Context()
+	id := topics.NewID(time.Now())
+	r := store.Repository{ID: topics.RepositoryID(id), Name: "vault " + id, Location: "/srv/vault"}
+	if err := a.w.store.AddRepository(ctx, "test", r, store.RepositoryAccess{URL: "/srv/vault", Password: "secret of the vault"}); err != nil {
+		a.w.t.Fatal(err)
+	}
+	return must(a.w.store.PutSourceGroup(ctx, "test", store.SourceGroup{ID: topics.SourceGroupID(id), Host: a.id, Name: name, Repository: r.ID, Paths: store.List{"/letters"}}))
+}
+
+// connect begins a session.
+func (a *agent) connect() {
+	a.session.N++
+	a.counter = 0
+	birth := topics.Topic{Kind: topics.KindBirth, Host: a.id}.String()
+	a.w.engine.Received(birth, topics.Encode(topics.Birth{Session: a.session, Version: "v0", Protocol: topics.Protocol,
+		MAC: a.channel.Sign(birth, a.session.Signed(topics.Born))}), true)
+	a.say(topics.Event{Hello: &topics.Hello{Session: a.session, Facts: topics.Facts{Hostname: "host", OS: "linux", Arch: "amd64",
+		Platform: "Debian GNU/Linux 12 (bookworm)", Agent: "v0", Restic: "0.14.0"}}})
+	await(a.w.t, "the host to be online", func() error {
+		if c, _ := a.w.web.Presence.Connection(a.id); c != hosts.Online {
+			return fmt.Errorf("it is %s", c)
+		}
+		return nil
+	})
+}
+
+// say sends events of the durable stream, as one batch.
+func (a *agent) say(events ...topics.Event) {
+	name := topics.Topic{Kind: topics.KindEvent, Host: a.id}.String()
+	a.w.engine.Received(name, a.channel.Seal(name, topics.Encode(topics.Events{Epoch: a.session.Epoch, First: a.seq + 1, Events: events})), false)
+	a.seq += uint64(len(events))
+}
+
+func (a *agent) progress(id topics.JobID, p topics.Progress) {
+	a.counter++
+	p.Stamp = topics.Stamp{Session: a.session, N: a.counter}
+	name := topics.Topic{Kind: topics.KindProgress, Host: a.id, Job: id}.String()
+	a.w.engine.Received(name, a.channel.Seal(name, topics.Encode(p)), false)
+}
+
+// logs says lines from number first to number last.
+func (a *agent) logs(id topics.JobID, first, last int) {
+	var l []topics.Line
+	for n := first; n <= last; n++ {
+		l = append(l, topics.Line{At: time.Now().UnixMilli(), Level: topics.Info, Text: fmt.Sprintf("line %d", n)})
+	}
+	a.say(topics.Event{Log: &topics.Log{Job: id, First: first, Lines: l}})
+}
+
+func (a *agent) start(id topics.JobID) {
+	a.w.awaitState(id, topics.Dispatched)
+	a.say(topics.Event{Accepted: &topics.Accepted{Job: id}}, topics.Event{Started: &topics.Started{Job: id, Restic: "0.14.0"}})
+	a.w.awaitState(id, topics.Running)
+}
+
+func (a *agent) finish(id topics.JobID, f topics.Finished) {
+	f.Job = id
+	a.say(topics.Event{Finished: &f})
+	a.w.awaitState(id, f.State)
+}
+
+func (w *world) awaitState(id topics.JobID, want topics.JobState) {
+	w.t.Helper()
+	await(w.t, "the job to be "+string(want), func() error {
+		if j := must(w.store.Job(context.Background(), id)); j.State != want {
+			return fmt.Errorf("it is %s", j.State)
+		}
+		return nil
+	})
+}
+
+func (w *world) backup(a *agent) topics.JobID {
+	w.t.Helper()
+	j, _, err := w.engine.AskBackup(w.t.Context(), "test", a.id, "")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return j.ID
+}
+
+// A client is a browser or a program.
+type client struct {
+	w     *world
+	http  *http.Client
+	token string
+}
+
+// nobody is a browser that nobody signed in with.
+func (w *world) nobody() *client {
+	c := &client{w: w, http: &http.Client{Jar: must(cookiejar.New(nil)), Transport: &http.Transport{},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	w.t.Cleanup(c.http.CloseIdleConnections)
+	return c
+}
+
+// person is a browser of somebody with a role, signed in by a link: a password
+// takes longer to check.
+func (w *world) person(role store.Role) *client {
+	w.t.Helper()
+	u := store.User{ID: topics.NewID(time.Now()), Name: string(role) + topics.NewID(time.Now())[16:], Role: role}
+	if err := w.store.AddUser(w.t.Context(), "test", u); err != nil {
+		w.t.Fatal(err)
+	}
+	c := w.nobody()
+	if r := c.do("GET", must(w.web.SignInLink(w.t.Context(), u.ID)), nil); r.StatusCode != http.StatusSeeOther {
+		w.t.Fatalf("sign in: %s\n%s", r.Status, r.text)
+	}
+	return c
+}
+
+// program is a client with an API token.
+func (w *world) program(role store.Role) *client {
+	w.t.Helper()
+	c := w.nobody()
+	c.token = password.NewKey("rma_")
+	if err := w.store.AddAPIToken(w.t.Context(), "test", store.APIToken{ID: topics.NewID(time.Now()), Name: "nightly", Role: role, KeyHash: password.HashKey(c.token)}); err != nil {
+		w.t.Fatal(err)
+	}
+	return c
+}
+
+type answer struct {
+	*http.Response
+	text string
+}
+
+func (a answer) json(t *testing.T, v any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(a.text), v); err != nil {
+		t.Fatalf("%s: %v in %s", a.Request.URL, err, a.text)
+	}
+}
+
+func (c *client) request(method, path string, body any, headers ...string) *http.Request {
+	var r io.Reader
+	media := ""
+	switch b := body.(type) {
+	case nil:
+	case url.Values:
+		r, media = strings.NewReader(b.Encode()), "application/x-www-form-urlencoded"
+	case string:
+		r, media = strings.NewReader(b), "application/json"
+	case io.Reader:
+		r, media = b, "application/json"
+	default:
+		r, media = bytes.NewReader(must(json.Marshal(b))), "application/json"
+	}
+	req := must(http.NewRequestWithContext(c.w.t.Context(), method, c.w.http.URL+path, r))
+	if media != "" {
+		req.Header.Set("Content-Type", media)
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	return req
+}
+
+// do sends a request and reads the whole answer.
+func (c *client) do(method, path string, body any, headers ...string) answer {
+	c.w.t.Helper()
+	r, err := c.http.Do(c.request(method, path, body, headers...))
+	if err != nil {
+		c.w.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		c.w.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return answer{r, string(b)}
+}
+
+// A message is one of a stream of events.
+type message struct{ event, id, data string }
+
+// A feed is a stream of events that is open.
+type feed struct {
+	t    *testing.T
+	body io.ReadCloser
+	r    *bufio.Reader
+}
+
+func (c *client) feed(path string, headers ...string) *feed {
+	c.w.t.Helper()
+	r, err := c.http.Do(c.request("GET", path, nil, headers...))
+	if err != nil {
+		c.w.t.Fatal(err)
+	}
+	c.w.t.Cleanup(func() { _ = r.Body.Close() })
+	if r.StatusCode != http.StatusOK || r.Header.Get("Content-Type") != "text/event-stream" {
+		b, _ := io.ReadAll(r.Body)
+		c.w.t.Fatalf("GET %s: %s %s", path, r.Status, b)
+	}
+	return &feed{c.w.t, r.Body, bufio.NewReader(r.Body)}
+}
+
+// next reads a message; false at the end of the stream.
+func (f *feed) next() (m message, ok bool) {
+	for {
+		line, err := f.r.ReadString('\n')
+		if err != nil {
+			return m, false
+		}
+		field, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
+		switch field {
+		case "":
+			return m, true
+		case "event":
+			m.event = value
+		case "id":
+			m.id = value
+		case "data":
+			m.data += value + "\n"
+		}
+	}
+}
+
+// until reads messages up to one whose data holds a text.
+func (f *feed) until(text string) message {
+	f.t.Helper()
+	for {
+		m, ok := f.next()
+		if !ok {
+			f.t.Fatalf("the stream ended before it said %q", text)
+		}
+		if strings.Contains(m.data, text) {
+			return m
+		}
+	}
+}
