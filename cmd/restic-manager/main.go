@@ -32,6 +32,9 @@ type cli struct {
 	MQTTUser struct {
 		Create mqttUserCmd `cmd:"" help:"Make a credential for a consumer of the public broker, and print its password."`
 	} `cmd:"" name:"mqtt-user" help:"Let consumers in."`
+	Job struct {
+		Cancel jobCancelCmd `cmd:"" help:"End a job that waits or runs."`
+	} `cmd:"" help:"Steer jobs."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

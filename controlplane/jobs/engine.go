@@ -73,6 +73,7 @@ type Engine struct {
 
 	// Of Run's goroutine alone.
 	owners   map[topics.JobID]topics.HostID
+	open     map[topics.JobID]topics.HostID // what had not ended at the last tick
 	receipts map[topics.HostID]topics.Received
 }
 
@@ -259,6 +260,27 @@ func (e *Engine) tick(ctx context.Context) {
 		return
 	}
 	e.perform(ctx, effects)
+	e.notice(ctx)
+}
+
+// notice tells watchers of jobs that another process ended in the database: the
+// command line beside a running control plane.
+func (e *Engine) notice(ctx context.Context) {
+	jobs, err := e.Store.OpenJobs(ctx, "")
+	if err != nil {
+		return // the next tick looks again
+	}
+	open := make(map[topics.JobID]topics.HostID, len(jobs))
+	for _, j := range jobs {
+		open[j.ID] = j.Host
+	}
+	for id, host := range e.open {
+		if _, still := open[id]; !still {
+			e.Hub.publish(id, news{})
+			e.tell(host)
+		}
+	}
+	e.open = open
 }
 
 // perform does what a committed step asked for. Nothing of it is needed for

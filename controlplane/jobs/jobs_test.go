@@ -103,6 +103,29 @@ func TestCancelEndsWhatWaitsNowAndAsksTheHostForWhatRuns(t *testing.T) {
 	w.await("the job to be cancelled", func() bool { return w.job(j.ID).State == topics.Cancelled })
 }
 
+// TestAWatcherHearsOfACancelOnTheCommandLine ends a waiting job behind the
+// engine's back.
+func TestAWatcherHearsOfACancelOnTheCommandLine(t *testing.T) {
+	w := newWorld(t)
+	j, _, err := w.engine.AskBackup(t.Context(), "test", w.host.ID, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- Follow(t.Context(), w.store, w.hub, j.ID, 0, func(Envelope) error { return nil }) }()
+	w.await("somebody to watch", func() bool { return w.hub.Watching() == 1 })
+	err = w.store.Cancel(t.Context(), "cli", j.ID, func(tx protocol.PlaneTx) error {
+		_, err := protocol.PlaneStep(protocol.DefaultTiming(), tx, protocol.CancelAsked{Job: j.ID, By: "cli", Now: 1})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWhatIsForgedReplayedOrForeignChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
