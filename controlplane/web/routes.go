@@ -53,7 +53,7 @@ func (s *Server) routes() []route {
 		{"POST", "/jobs/{id}/cancel", store.Operator, page(s.cancelJob)},
 		{"GET", "/events", store.Viewer, stream(s.events)},
 
-		{"GET", "/api/openapi.json", store.Viewer, page(s.openAPI)},
+		{"GET", "/api/openapi.json", anybody, page(s.openAPI)},
 		{"GET", "/api/hosts", store.Viewer, operation("list-hosts", "Every host, by name", 200, s.listHosts)},
 		{"POST", "/api/repositories", store.Admin, operation("create-repository", "Register a repository", 201, s.createRepository)},
 		{"PUT", "/api/hosts/{id}/source-groups/{name}", store.Admin, operation("put-source-group", "Say what a host backs up, and where to", 200, s.putSourceGroup)},
