@@ -197,8 +197,24 @@ func (s *Server) paint(ctx context.Context, t *tab, r *http.Request, p *painter,
 	return t.end()
 }
 
-// maxBatch is how many log lines one message carries.
-const maxBatch = 1000
+// One message carries at most so many log lines and about so many bytes of
+// them: over the slowest line worth having it must arrive within Timing.Write,
+// or a browser that comes back for it would never have it.
+const (
+	maxBatch      = 1000
+	maxBatchBytes = 128 << 10
+)
+
+// batch is how many of the entries go into the next message.
+func batch(entries []store.LogEntry) int {
+	bytes := 0
+	for i, e := range entries {
+		if bytes += len(e.Text) + 100; i > 0 && bytes > maxBatchBytes || i == maxBatch {
+			return i
+		}
+	}
+	return len(entries)
+}
 
 // resumeAt is the last line a browser has: what it says when it comes back
 // outranks what its page was made with.
@@ -240,6 +256,7 @@ type jobFeed struct {
 	lines   []store.LogEntry // not sent yet
 	changed bool             // something else is to be looked at
 	final   *store.Job       // it has ended, and this is its row
+	over    bool             // and all of it was told
 	said    string           // what people who listen were told
 }
 
@@ -273,7 +290,7 @@ func (f *jobFeed) run(ctx context.Context, after int) error {
 	ready := false
 	for {
 		if ready && (f.changed || len(f.lines) > 0 || f.final != nil) {
-			if err := f.send(ctx); err != nil || f.final != nil {
+			if err := f.send(ctx); err != nil || f.over {
 				return err
 			}
 			ready = false
@@ -325,17 +342,18 @@ func (f *jobFeed) take(e jobs.Envelope) {
 func (f *jobFeed) send(ctx context.Context) error {
 	s := f.s
 	f.p.ctx, f.p.parts = ctx, nil
-	if n := len(f.lines); n > 0 {
-		f.p.parts = append(f.p.parts, views.Partial("log-stream", views.Append, views.LogLines(s.logLines(f.lines))))
+	if n := batch(f.lines); n > 0 {
+		f.p.parts = append(f.p.parts, views.Partial("log-stream", views.Append, views.LogLines(s.logLines(f.lines[:n]))))
 		f.t.id = uint64(f.lines[n-1].Last())
-		f.lines = nil
+		f.lines = f.lines[n:]
 	}
-	if f.changed || f.final != nil {
+	f.over = f.final != nil && len(f.lines) == 0
+	if f.changed || f.over {
 		if err := f.draw(ctx); err != nil {
 			return err
 		}
 	}
-	if err := f.t.message(ctx, f.p.parts); err != nil || f.final == nil {
+	if err := f.t.message(ctx, f.p.parts); err != nil || !f.over {
 		return err
 	}
 	return f.t.end()
@@ -345,7 +363,7 @@ func (f *jobFeed) draw(ctx context.Context) error {
 	s := f.s
 	f.changed = false
 	t := f.names
-	if f.final != nil {
+	if f.over {
 		t.Job = *f.final
 	} else {
 		row, err := s.Store.Job(ctx, t.ID)

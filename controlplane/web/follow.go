@@ -197,9 +197,23 @@ func (s *Server) tellSocket(ctx context.Context, c *websocket.Conn, e jobs.Envel
 	if e.Progress != nil {
 		out.Progress = progressOf(*e.Progress)
 	}
-	for _, l := range e.Lines {
-		out.Lines = append(out.Lines, lineOf(l))
+	for rest := e.Lines; len(rest) > 0; {
+		n := batch(rest)
+		out.Lines = nil
+		for _, l := range rest[:n] {
+			out.Lines = append(out.Lines, lineOf(l))
+		}
+		if rest = rest[n:]; len(rest) == 0 {
+			break
+		}
+		if err := s.write(ctx, c, out); err != nil {
+			return err
+		}
 	}
+	return s.write(ctx, c, out)
+}
+
+func (s *Server) write(ctx context.Context, c *websocket.Conn, out envelopeJSON) error {
 	b, err := json.Marshal(out)
 	if err != nil {
 		return err

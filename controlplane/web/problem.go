@@ -124,6 +124,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	s.note(r, p)
 	switch {
 	case isAPI(r):
+		if p.Status == http.StatusUnauthorized {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="restic-manager"`)
+		}
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(p.Status)
 		_ = json.NewEncoder(w).Encode(p.json())

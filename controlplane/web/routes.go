@@ -167,7 +167,6 @@ func (s *Server) ask(w http.ResponseWriter, r *http.Request) {
 		Say: "This needs to know who you are, or the session has ended.", Do: "Sign in, then try again.", Link: views.Link{Text: "Sign in", URL: "/login"}}
 	switch {
 	case isAPI(r):
-		w.Header().Set("WWW-Authenticate", `Bearer realm="restic-manager"`)
 		unknown.Do = "Send a token as Authorization: Bearer TOKEN. restic-manager api-token create makes one."
 		s.fail(w, r, unknown)
 	case r.URL.Path == "/events":
