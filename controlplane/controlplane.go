@@ -218,8 +218,12 @@ func (p *Plane) Run(ctx context.Context) error {
 	g.Go(func() error { return p.Jobs.Run(gctx) })
 	g.Go(func() error { return p.publisher.Run(gctx) })
 	g.Go(func() error { return p.grant(gctx) })
-	g.Go(func() error { return serve(gctx, p.httpLn, p.Web.Handler()) })
-	g.Go(func() error { return serve(gctx, enrol, p.Desk.Handler()) })
+	g.Go(func() error {
+		return serve(gctx, p.httpLn, &http.Server{Handler: p.Web.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute})
+	})
+	g.Go(func() error { // on the agents' port, who says nothing has as little time as with the broker
+		return serve(gctx, enrol, &http.Server{Handler: p.Desk.Handler(), ReadHeaderTimeout: 3 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: 3 * time.Second})
+	})
 	p.log.Info("serving", "http", p.HTTPAddr(), "agents", p.AgentsAddr(), "mqtt", p.MQTTAddr(), "version", Version)
 	err = g.Wait()
 	stopBrokers()
@@ -230,9 +234,9 @@ func (p *Plane) Run(ctx context.Context) error {
 }
 
 // serve runs an HTTP server until ctx ends. Streams end with it.
-func serve(ctx context.Context, ln net.Listener, h http.Handler) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		BaseContext: func(net.Listener) context.Context { return ctx }}
+func serve(ctx context.Context, ln net.Listener, srv *http.Server) error {
+	srv.MaxHeaderBytes = 64 << 10
+	srv.BaseContext = func(net.Listener) context.Context { return ctx }
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(ln) }()
 	select {
