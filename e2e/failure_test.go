@@ -1,0 +1,169 @@
+package e2e
+
+import (
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// A mishap is one way a backup fails, and what its page has to say about it.
+type mishap struct {
+	name    string
+	arrange func(t *testing.T, a *Agent)
+	state   string
+	cause   string
+	page    []string // cause, effect and remedy, in the words a person reads
+}
+
+var mishaps = []mishap{
+	{"restic is missing", func(t *testing.T, a *Agent) {
+		a.Env = []string{"PATH=" + t.TempDir(), "HOME=" + a.Dir}
+		a.Group("all")
+	}, "failed", "no-restic", []string{"There is no usable restic on the host", "Nothing was saved by this run", "Install restic 0.14 or newer"}},
+
+	{"the repository has gone", func(t *testing.T, a *Agent) {
+		r := a.Group("all")
+		a.Start()
+		a.w.AwaitState(a.Backup("all"), "succeeded")
+		if err := os.Rename(r.URL, r.URL+".away"); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if _, err := os.Stat(r.URL); err == nil {
+				t.Error("a new repository was begun in its place")
+			}
+		})
+	}, "failed", "repository-missing", []string{"The repository is not there", "It is not begun anew", "Check that its disk is mounted"}},
+
+	{"the password is wrong", func(t *testing.T, a *Agent) {
+		r := a.Group("other")
+		restic(t, r, "init")
+		a.PutGroup("all", a.w.AddRepository(a.Name+"-all", r.URL, "not the password"))
+	}, "failed", "wrong-password", []string{"The password does not open the repository", "Nothing was saved by this run", "Compare the repository's password"}},
+
+	{"the repository is locked", func(t *testing.T, a *Agent) {
+		a.Noise("photo.raw", 4)
+		r := a.Group("all")
+		restic(t, r, "init")
+		restic(t, r, "backup", a.Home)
+		other := exec.Command("restic", "--no-cache", "check", "--read-data", "--limit-download", "16") // check locks for itself alone
+		other.Env = append(os.Environ(), "RESTIC_REPOSITORY="+r.URL, "RESTIC_PASSWORD="+r.Password)
+		p := start(t, "the other restic", other)
+		awaitFiles(t, r.URL+"/locks/*", 1)
+		p.signal(syscall.SIGSTOP)
+		awaitFiles(t, r.URL+"/locks/*", 1) // it still has it
+	}, "failed", "locked", []string{"The repository is locked by another process", "Nothing was saved by this run", "wait for it to end"}},
+
+	{"the disk is full", func(t *testing.T, a *Agent) {
+		disk := filepath.Join(a.Dir, "disk")
+		if err := os.Mkdir(disk, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		a.Noise("photo.raw", 24)
+		a.PutGroup("all", a.w.AddRepository(a.Name+"-all", filepath.Join(disk, "repository"), password))
+		err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=8m")
+		if err == nil {
+			t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })
+			return
+		}
+		// Only root may mount a small disk. Anybody else takes what restic 0.14 says
+		// in that place from a stand-in: a full disk cannot be had without one.
+		t.Logf("no disk of 8 MiB can be mounted (%v); restic's words come from a stand-in", err)
+		a.Restic = NewStandIn(t, a.Dir, `echo "Save(<data/0e1a5d7f31>) returned error, retrying after 552.330144ms: write `+disk+`/repository/data/0e/0e1a5d7f31-tmp-1: no space left on device" >&2
+echo "Fatal: unable to save snapshot: write `+disk+`/repository/data/0e/0e1a5d7f31-tmp-2: no space left on device" >&2
+exit 1`).Path
+	}, "failed", "disk-full", []string{"There is no space left", "The snapshot was not written", "Make room where the repository is"}},
+
+	{"no path is there", func(t *testing.T, a *Agent) {
+		a.Group("all", filepath.Join(a.Home, "nowhere"), filepath.Join(a.Home, "neither"))
+	}, "failed", "source-missing", []string{"None of the paths to back up exists", "Nothing was saved by this run", "Check the spelling of the paths"}},
+
+	{"the server is unreachable", func(t *testing.T, a *Agent) {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { ln.Close() })
+		closed := freeAddress(t)
+		a.PutGroup("all", a.w.AddRepository(a.Name+"-all", "rest:http://"+closed+"/", password))
+	}, "failed", "unreachable", []string{"The repository's server could not be reached", "Nothing was saved by this run", "Check the port and any firewall"}},
+}
+
+func TestAFailedBackupSaysWhyAndWhatToDo(t *testing.T) {
+	w := NewWorld(t)
+	session := w.SignIn()
+	for _, m := range mishaps {
+		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
+			w, session := w.In(t), session.In(t)
+			a := w.Enrol(strings.ReplaceAll(m.name, " ", "-"))
+			a.Write("letter.txt", "dear reader")
+			m.arrange(t, a)
+			if a.process == nil {
+				a.Start()
+			}
+			id := a.Backup("all")
+			job := w.AwaitState(id, m.state)
+			if job.Cause != m.cause || job.Message == "" || job.SnapshotID != "" {
+				t.Errorf("the job is %+v, want cause %s and a message", job, m.cause)
+			}
+			page := session.Page("/jobs/" + id)
+			for _, say := range m.page {
+				if page.Missing(say) {
+					t.Errorf("the page does not say %q:\n%s", say, page.Text)
+				}
+			}
+			if page.Missing("What to do", job.Message) {
+				t.Errorf("the page lacks the evidence %q:\n%s", job.Message, page.Text)
+			}
+			for _, p := range []string{"/", "/hosts/" + a.ID} {
+				if session.Page(p).Missing(a.Name, "Failed") {
+					t.Errorf("%s does not say that %s failed", p, a.Name)
+				}
+			}
+			if strings.Contains(page.HTML, password) || strings.Contains(w.logText(id), password) {
+				t.Error("the repository's password is shown")
+			}
+			a.MustStop()
+		})
+	}
+	w.MustStopCleanly()
+}
+
+func TestNoSecretIsWrittenWhereItCanBeRead(t *testing.T) {
+	w := NewWorld(t)
+	attic := w.Enrol("attic")
+	const secret = "wer das liest ist zu neugierig"
+	attic.Restic = NewStandIn(t, attic.Dir, `echo "the password is $RESTIC_PASSWORD$(cat "$RESTIC_PASSWORD_FILE" 2>/dev/null)" >&2`).Path
+	attic.Write("a", "a")
+	attic.PutGroup("all", w.AddRepository("all", filepath.Join(attic.Dir, "repository"), secret))
+	attic.Start()
+	id := attic.Backup("all")
+	w.AwaitState(id, "succeeded")
+	if log := w.logText(id); strings.Contains(log, secret) || !strings.Contains(log, "the password is") {
+		t.Errorf("the log tells the repository's password, or nothing at all:\n%s", log)
+	}
+	for _, p := range []*process{w.plane, attic.process} {
+		if strings.Contains(p.errs.String(), secret) {
+			t.Errorf("%s logs the repository's password", p.name)
+		}
+	}
+	w.MustStopCleanly()
+	err := filepath.WalkDir(w.Dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !d.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if err == nil && strings.Contains(string(b), secret) {
+			err = errors.New(path + " holds the repository's password in clear")
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
