@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/jmoiron/sqlx"
 
@@ -32,7 +31,9 @@ type Job struct {
 	CancelledBy   string               `db:"cancelled_by"`
 	Attempts      int                  `db:"attempts"`
 	NextSend      int64                `db:"next_send"`
-	Lines         int                  `db:"lines"` // 1..Lines are stored, or recorded as gaps
+	Lines         int                  `db:"lines"`          // 1..Lines are stored, or recorded as gaps
+	LogBytes      int64                `db:"log_bytes"`      // of the lines that are stored
+	LogDroppedAt  int64                `db:"log_dropped_at"` // when retention removed the log; 0 is never
 	ResticVersion string               `db:"restic_version"`
 	Cause         topics.Cause         `db:"cause"`
 	Message       string               `db:"message"`
@@ -137,54 +138,4 @@ func (s *Store) Outcomes(ctx context.Context, host topics.HostID, since int64) (
 func (s *Store) OutcomesOf(ctx context.Context, hosts []topics.HostID, since int64) ([]Outcome, error) {
 	return among[Outcome](ctx, s.r, `SELECT host, state, finished_at, '' AS summary FROM jobs
 		WHERE host IN (?) AND finished_at >= ? AND finished_at > 0 ORDER BY finished_at`, hosts, since)
-}
-
-// A LogEntry is a line of a job's log, or a gap: lines N to GapTo were not kept.
-type LogEntry struct {
-	N     int          `db:"n"`
-	At    int64        `db:"at"`
-	Level topics.Level `db:"level"`
-	Text  string       `db:"text"` // of a gap, the reason
-	GapTo int          `db:"gap_to"`
-}
-
-// Log reads a job's log after line number after, at most limit entries.
-func (s *Store) Log(ctx context.Context, id topics.JobID, after, limit int) ([]LogEntry, error) {
-	return all[LogEntry](ctx, s.r, `SELECT n, at, level, text, 0 AS gap_to FROM job_lines WHERE job = $1 AND n > $2
-		UNION ALL SELECT n, 0, '', reason, last FROM job_gaps WHERE job = $1 AND last > $2
-		ORDER BY n LIMIT $3`, id, after, limit)
-}
-
-// A LevelCount says how many lines of a level a job's log has, and which is the
-// last of them.
-type LevelCount struct {
-	Level topics.Level `db:"level"`
-	Lines int          `db:"lines"`
-	Last  int          `db:"last"`
-}
-
-// LogLevels counts the lines of a job's log by level. Gaps do not count.
-func (s *Store) LogLevels(ctx context.Context, id topics.JobID) ([]LevelCount, error) {
-	return all[LevelCount](ctx, s.r, `SELECT level, count(*) AS lines, max(n) AS last FROM job_lines WHERE job = $1 GROUP BY level`, id)
-}
-
-// Last is the number of the last line an entry stands for.
-func (e LogEntry) Last() int { return max(e.N, e.GapTo) }
-
-// addLines writes lines a hundred to a statement: one statement each would
-// spend most of the time in the driver.
-func addLines(ctx context.Context, tx sqlx.ExecerContext, id topics.JobID, first int, lines []topics.Line) error {
-	for len(lines) > 0 {
-		n := min(len(lines), 100)
-		args := make([]any, 0, 5*n)
-		for i, l := range lines[:n] {
-			args = append(args, id, first+i, l.At, l.Level, l.Text)
-		}
-		values := strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?), ", n), ", ")
-		if _, err := tx.ExecContext(ctx, sqlx.Rebind(sqlx.DOLLAR, `INSERT INTO job_lines (job, n, at, level, text) VALUES `+values), args...); err != nil {
-			return fmt.Errorf("lines %d to %d of job %s: %w", first, first+n-1, id, err)
-		}
-		lines, first = lines[n:], first+n
-	}
-	return nil
 }

@@ -74,7 +74,14 @@ func (j journal) Open(host topics.HostID) ([]protocol.PlaneJob, error) {
 }
 
 func (j journal) AddLines(id topics.JobID, first int, lines []topics.Line) error {
-	return addLines(j.ctx, j.tx, id, first, lines)
+	if err := addLines(j.ctx, j.tx, id, first, lines); err != nil {
+		return err
+	}
+	last := first + len(lines) - 1
+	if keep := j.s.LogLines; last/trimSlack == (first-1)/trimSlack || last <= keep {
+		return nil // trimmed once in a while, and at the end
+	}
+	return trim(j.ctx, j.tx, id, last, j.s.LogLines)
 }
 
 func (j journal) AddGap(id topics.JobID, from int, g topics.Gap) error {
@@ -112,6 +119,9 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 	}
 	if _, err := j.tx.NamedExecContext(j.ctx, `UPDATE jobs SET finished_at = :finished_at, cause = :cause, message = :message,
 		exit_code = :exit_code, snapshot_id = :snapshot_id, summary = :summary WHERE id = :id`, job); err != nil {
+		return err
+	}
+	if err := trim(j.ctx, j.tx, job.ID, job.Lines, j.s.LogLines); err != nil {
 		return err
 	}
 	if f.RepositoryReady {

@@ -39,6 +39,10 @@ var (
 // Store is the open database. It is safe for concurrent use; whoever opened it
 // closes it.
 type Store struct {
+	// LogLines is how many lines of each job's log are kept. It is set before
+	// the store is used.
+	LogLines int
+
 	w, r *sqlx.DB
 	keys keyring
 	now  func() time.Time
@@ -67,7 +71,7 @@ func Open(ctx context.Context, dir, keyFile string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{keys: keys, now: time.Now}
+	s := &Store{LogLines: LogLines, keys: keys, now: time.Now}
 	if s.w, err = dial(path, 1); err != nil {
 		return nil, err
 	}

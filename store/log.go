@@ -1,0 +1,179 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// LogLines is how many lines of each job's log are kept by default: the first
+// half, where it says what was to be done, and the last, where it says what
+// went wrong.
+const LogLines = 20_000
+
+// trimSlack is by how much a log may outgrow its budget while the job runs, so
+// that not every batch has to trim.
+const trimSlack = 1000
+
+// A LogEntry is a line of a job's log, or a gap: lines N to GapTo were not kept.
+type LogEntry struct {
+	N     int          `db:"n"`
+	At    int64        `db:"at"`
+	Level topics.Level `db:"level"`
+	Text  string       `db:"text"` // of a gap, the reason
+	GapTo int          `db:"gap_to"`
+}
+
+// Last is the number of the last line an entry stands for.
+func (e LogEntry) Last() int { return max(e.N, e.GapTo) }
+
+// Log reads a job's log after line number after, at most limit entries.
+func (s *Store) Log(ctx context.Context, id topics.JobID, after, limit int) ([]LogEntry, error) {
+	return all[LogEntry](ctx, s.r, `SELECT n, at, level, text, 0 AS gap_to FROM job_lines WHERE job = $1 AND n > $2
+		UNION ALL SELECT n, 0, '', reason, last FROM job_gaps WHERE job = $1 AND last > $2
+		ORDER BY n LIMIT $3`, id, after, limit)
+}
+
+// A LevelCount says how many lines of a level a job's log has, and which is the
+// last of them.
+type LevelCount struct {
+	Level topics.Level `db:"level"`
+	Lines int          `db:"lines"`
+	Last  int          `db:"last"`
+}
+
+// LogLevels counts the lines of a job's log by level. Gaps do not count.
+func (s *Store) LogLevels(ctx context.Context, id topics.JobID) ([]LevelCount, error) {
+	return all[LevelCount](ctx, s.r, `SELECT level, count(*) AS lines, max(n) AS last FROM job_lines WHERE job = $1 GROUP BY level`, id)
+}
+
+// addLines writes lines a hundred to a statement: one statement each would
+// spend most of the time in the driver.
+func addLines(ctx context.Context, tx sqlx.ExecerContext, id topics.JobID, first int, lines []topics.Line) error {
+	var bytes int
+	for len(lines) > 0 {
+		n := min(len(lines), 100)
+		args := make([]any, 0, 5*n)
+		for i, l := range lines[:n] {
+			args = append(args, id, first+i, l.At, l.Level, l.Text)
+			bytes += len(l.Text)
+		}
+		values := strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?), ", n), ", ")
+		if _, err := tx.ExecContext(ctx, sqlx.Rebind(sqlx.DOLLAR, `INSERT INTO job_lines (job, n, at, level, text) VALUES `+values), args...); err != nil {
+			return fmt.Errorf("lines %d to %d of job %s: %w", first, first+n-1, id, err)
+		}
+		lines, first = lines[n:], first+n
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE jobs SET log_bytes = log_bytes + $1 WHERE id = $2`, bytes, id)
+	return err
+}
+
+// trim takes the middle out of a log that ends at line last and is longer than
+// its budget, and records the gap. Recorded gaps it meets become part of it.
+func trim(ctx context.Context, tx *sqlx.Tx, id topics.JobID, last, keep int) error {
+	from := keep/2 + 1
+	to := last - (keep - keep/2)
+	if to < from {
+		return nil
+	}
+	gaps, err := all[LogEntry](ctx, tx, `SELECT n, last AS gap_to, 0 AS at, '' AS level, reason AS text FROM job_gaps
+		WHERE job = $1 AND last >= $2 AND n <= $3 ORDER BY n`, id, from-1, to+1)
+	if err != nil {
+		return err
+	}
+	for _, g := range gaps {
+		from, to = min(from, g.N), max(to, g.GapTo)
+	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM job_gaps WHERE job = $1 AND n >= $2 AND n <= $3`, id, from, to); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE jobs SET log_bytes = log_bytes - (SELECT COALESCE(SUM(OCTET_LENGTH(text)), 0)
+		FROM job_lines WHERE job = $1 AND n >= $2 AND n <= $3) WHERE id = $1`, id, from, to); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM job_lines WHERE job = $1 AND n >= $2 AND n <= $3`, id, from, to); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO job_gaps (job, n, last, reason) VALUES ($1, $2, $3, $4)`, id, from, to,
+		fmt.Sprintf("only the first and last %d lines of a log are kept", keep/2))
+	return err
+}
+
+// Retention bounds the logs of jobs that ended; 0 is no bound. The rows of the
+// jobs stay.
+type Retention struct {
+	Age   time.Duration // since the job ended
+	Bytes int64         // of text, in all
+}
+
+// DefaultRetention keeps logs for a year, and a GiB of them.
+func DefaultRetention() Retention { return Retention{Age: 365 * 24 * time.Hour, Bytes: 1 << 30} }
+
+// LogSize is how many bytes of log text are stored, and of how many jobs.
+func (s *Store) LogSize(ctx context.Context) (bytes int64, jobs int, err error) {
+	type size struct {
+		Bytes int64 `db:"bytes"`
+		Jobs  int   `db:"jobs"`
+	}
+	v, err := get[size](ctx, s.r, `SELECT COALESCE(SUM(log_bytes), 0) AS bytes, COUNT(*) AS jobs FROM jobs WHERE log_bytes > 0`)
+	return v.Bytes, v.Jobs, err
+}
+
+// sweepBatch is how many logs one transaction of a sweep removes: ingest must
+// not wait for long.
+const sweepBatch = 20
+
+// SweepLogs removes the logs that are too old, and the oldest ones beyond the
+// bound in bytes. It answers how many it removed.
+func (s *Store) SweepLogs(ctx context.Context, r Retention) (removed int, err error) {
+	for {
+		n, err := s.sweep(ctx, r)
+		removed += n
+		if err != nil || n == 0 {
+			return removed, err
+		}
+	}
+}
+
+func (s *Store) sweep(ctx context.Context, r Retention) (removed int, err error) {
+	type log struct {
+		ID    topics.JobID `db:"id"`
+		Ended int64        `db:"finished_at"`
+		Bytes int64        `db:"log_bytes"`
+	}
+	err = s.tx(ctx, func(tx *sqlx.Tx) error {
+		total, err := get[int64](ctx, tx, `SELECT COALESCE(SUM(log_bytes), 0) FROM jobs`)
+		if err != nil {
+			return err
+		}
+		logs, err := all[log](ctx, tx, `SELECT id, finished_at, log_bytes FROM jobs
+			WHERE finished_at > 0 AND log_dropped_at = 0 AND lines > 0 ORDER BY finished_at, id LIMIT $1`, sweepBatch)
+		if err != nil {
+			return err
+		}
+		for _, l := range logs {
+			old := r.Age > 0 && l.Ended < s.Now()-r.Age.Milliseconds()
+			over := r.Bytes > 0 && total > r.Bytes
+			if !old && !over {
+				break
+			}
+			for _, q := range []string{`DELETE FROM job_lines WHERE job = $1`, `DELETE FROM job_gaps WHERE job = $1`} {
+				if _, err := tx.ExecContext(ctx, q, l.ID); err != nil {
+					return err
+				}
+			}
+			if err := change(ctx, tx, `UPDATE jobs SET log_bytes = 0, log_dropped_at = $1 WHERE id = $2`, s.Now(), l.ID); err != nil {
+				return err
+			}
+			total -= l.Bytes
+			removed++
+		}
+		return nil
+	})
+	return removed, err
+}

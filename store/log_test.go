@@ -1,0 +1,162 @@
+package store
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+func (s *Store) mustStep(t *testing.T, host topics.HostID, first uint64, events ...topics.Event) {
+	t.Helper()
+	err := s.Steps(t.Context(), func(tx protocol.PlaneTx) error {
+		_, err := protocol.PlaneStep(protocol.DefaultTiming(), tx, protocol.Arrived{Host: host, Now: s.Now(),
+			Events: topics.Events{Epoch: 1, First: first, Events: events}})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func dispatched(t *testing.T, s *Store) Job {
+	t.Helper()
+	j := asked(t, s, grouped(t, s, enrolled(t, s, "h"+topics.NewID(time.Now()))))
+	err := s.Steps(t.Context(), func(tx protocol.PlaneTx) error {
+		_, err := protocol.PlaneStep(protocol.DefaultTiming(), tx, protocol.Tick{Now: s.Now(), Online: func(topics.HostID) bool { return true }})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+// story reads a log as "first-last" of what is there, and "first-last gap".
+func (s *Store) story(t *testing.T, id topics.JobID) string {
+	t.Helper()
+	var parts []string
+	first, last := 0, 0
+	flush := func() {
+		if first > 0 {
+			parts = append(parts, fmt.Sprintf("%d-%d", first, last))
+		}
+		first = 0
+	}
+	for _, e := range must(s.Log(t.Context(), id, 0, 1<<30)) {
+		if e.GapTo > 0 {
+			flush()
+			parts = append(parts, fmt.Sprintf("%d-%d gap", e.N, e.GapTo))
+			continue
+		}
+		if first > 0 && e.N != last+1 {
+			parts = append(parts, "HOLE")
+		}
+		if first == 0 {
+			first = e.N
+		}
+		last = e.N
+		if e.Text != fmt.Sprintf("line %d", e.N) {
+			parts = append(parts, fmt.Sprintf("line %d says %q", e.N, e.Text))
+		}
+	}
+	flush()
+	return strings.Join(parts, ", ")
+}
+
+func lines(first, n int) topics.Event {
+	l := topics.Log{First: first}
+	for i := range n {
+		l.Lines = append(l.Lines, topics.Line{Level: topics.Info, Text: fmt.Sprintf("line %d", first+i)})
+	}
+	return topics.Event{Log: &l}
+}
+
+func TestALongLogKeepsItsFirstAndLastHalves(t *testing.T) {
+	s := open(t)
+	s.LogLines = 4000
+	j := dispatched(t, s)
+	seq, n := uint64(1), 0
+	for n < 12_345 {
+		e := lines(n+1, min(100, 12_345-n))
+		e.Log.Job = j.ID
+		s.mustStep(t, j.Host, seq, e)
+		n, seq = n+len(e.Log.Lines), seq+1
+		if kept := must(get[int](t.Context(), s.r, `SELECT count(*) FROM job_lines WHERE job = $1`, j.ID)); kept > 4000+trimSlack+100 {
+			t.Fatalf("after %d lines %d are kept", n, kept)
+		}
+	}
+	gap := topics.Event{Log: &topics.Log{Job: j.ID, First: 12_346, Gap: &topics.Gap{To: 12_400, Reason: "the host's journal was full"}}}
+	end := topics.Event{Finished: &topics.Finished{Job: j.ID, State: topics.Succeeded, Lines: 12_400}}
+	s.mustStep(t, j.Host, seq, gap, end)
+	if got, want := s.story(t, j.ID), "1-2000, 2001-10400 gap, 10401-12345, 12346-12400 gap"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	stored := must(get[int64](t.Context(), s.r, `SELECT SUM(LENGTH(text)) FROM job_lines WHERE job = $1`, j.ID))
+	if got := must(s.Job(t.Context(), j.ID)).LogBytes; got != stored {
+		t.Errorf("the row counts %d bytes, %d are stored", got, stored)
+	}
+}
+
+func TestAGapInTheMiddleBecomesPartOfTheLargerOne(t *testing.T) {
+	s := open(t)
+	s.LogLines = 10
+	j := dispatched(t, s)
+	a, b := lines(1, 4), lines(31, 20)
+	a.Log.Job, b.Log.Job = j.ID, j.ID
+	s.mustStep(t, j.Host, 1, a, b, topics.Event{Finished: &topics.Finished{Job: j.ID, State: topics.Failed, Lines: 50}})
+	if got, want := s.story(t, j.ID), "1-4, 5-45 gap, 46-50"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestOldLogsGoByAgeAndBySize(t *testing.T) {
+	s := open(t)
+	now := time.UnixMilli(1_790_000_000_000)
+	s.now = func() time.Time { return now }
+	var jobs []Job
+	for range 50 {
+		j := dispatched(t, s)
+		e := lines(1, 10)
+		e.Log.Job = j.ID
+		s.mustStep(t, j.Host, 1, e, topics.Event{Finished: &topics.Finished{Job: j.ID, State: topics.Succeeded, Lines: 10}})
+		jobs = append(jobs, must(s.Job(t.Context(), j.ID)))
+		now = now.Add(time.Hour)
+	}
+	running := dispatched(t, s)
+	e := lines(1, 10)
+	e.Log.Job = running.ID
+	s.mustStep(t, running.Host, 1, e)
+	each := jobs[0].LogBytes
+	for _, c := range []struct {
+		what string
+		r    Retention
+		want int // logs of ended jobs left
+	}{
+		{"nothing is bound", Retention{}, 50},
+		{"everything is young", Retention{Age: 100 * time.Hour, Bytes: 1 << 40}, 50},
+		{"older than 40 hours", Retention{Age: 40 * time.Hour}, 40},
+		{"ten logs and the running one", Retention{Bytes: 11 * each}, 10},
+	} {
+		if _, err := s.SweepLogs(t.Context(), c.r); err != nil {
+			t.Fatal(err)
+		}
+		left := 0
+		for i, j := range jobs {
+			j = must(s.Job(t.Context(), j.ID))
+			got := s.story(t, j.ID)
+			if kept := i >= 50-c.want; kept != (got == "1-10") || kept != (j.LogDroppedAt == 0) {
+				t.Errorf("%s: log %d is %q, dropped at %d", c.what, i, got, j.LogDroppedAt)
+			}
+			if j.LogDroppedAt == 0 {
+				left++
+			}
+		}
+		if left != c.want || s.story(t, running.ID) != "1-10" {
+			t.Errorf("%s: %d logs are left, want %d; the running one is %q", c.what, left, c.want, s.story(t, running.ID))
+		}
+	}
+}

@@ -1,0 +1,6 @@
+-- +goose Up
+ALTER TABLE jobs ADD COLUMN log_bytes BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN log_dropped_at BIGINT NOT NULL DEFAULT 0;
+
+-- +goose Down
+SELECT 1;
