@@ -41,6 +41,19 @@ type Config struct {
 	MQTT    string // consumers: the public broker; loopback only
 	Log     *slog.Logger
 	Timing  Timing
+	Logs    Logs
+	Limits  protocol.Limits
+}
+
+// Logs says how much of the jobs' logs is kept.
+type Logs struct {
+	Lines     int // of each job
+	Retention store.Retention
+}
+
+// DefaultLogs is what runs unless somebody says otherwise.
+func DefaultLogs() Logs {
+	return Logs{Lines: store.LogLines, Retention: store.DefaultRetention()}
 }
 
 // Timing gathers the durations of the parts, so that tests can shrink them.
@@ -48,11 +61,12 @@ type Timing struct {
 	Jobs   jobs.Timing
 	Hosts  hosts.Timing
 	Public public.Timing
+	Sweep  time.Duration // between two looks at what retention removes
 }
 
 // DefaultTiming is what runs unless a test says otherwise.
 func DefaultTiming() Timing {
-	return Timing{Jobs: jobs.DefaultTiming(), Hosts: hosts.DefaultTiming(), Public: public.DefaultTiming()}
+	return Timing{Jobs: jobs.DefaultTiming(), Hosts: hosts.DefaultTiming(), Public: public.DefaultTiming(), Sweep: time.Hour}
 }
 
 // A Plane is a control plane that is listening and not yet serving.
@@ -64,6 +78,8 @@ type Plane struct {
 	Web   *web.Server
 
 	log       *slog.Logger
+	timing    Timing
+	retention store.Retention
 	presence  *hosts.Presence
 	bell      *hosts.Bell
 	publisher *public.Publisher
@@ -84,7 +100,8 @@ func New(ctx context.Context, c Config) (*Plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plane{Store: s, log: c.Log, bell: &hosts.Bell{}, Hub: jobs.NewHub(), wishes: make(chan wish, 64)}
+	s.LogLines = c.Logs.Lines
+	p := &Plane{Store: s, log: c.Log, timing: c.Timing, retention: c.Logs.Retention, bell: &hosts.Bell{}, Hub: jobs.NewHub(), wishes: make(chan wish, 64)}
 	if err := p.compose(ctx, c); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -116,7 +133,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	p.Jobs = jobs.New(jobs.Config{Store: p.Store, Key: key, Presence: p.presence, Hub: p.Hub, Log: c.Log, Timing: c.Timing.Jobs, Limits: protocol.DefaultLimits(), Now: time.Now,
+	p.Jobs = jobs.New(jobs.Config{Store: p.Store, Key: key, Presence: p.presence, Hub: p.Hub, Log: c.Log, Timing: c.Timing.Jobs, Limits: c.Limits, Now: time.Now,
 		Send:    func(topic string, payload []byte) error { return p.agents.Publish(topic, payload, 1, false) },
 		Changed: p.changed})
 	p.publisher = public.New(public.Config{Store: p.Store, Presence: p.presence, Hub: p.Hub, Publish: p.consumers.Publish,
@@ -218,6 +235,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	g.Go(func() error { return p.Jobs.Run(gctx) })
 	g.Go(func() error { return p.publisher.Run(gctx) })
 	g.Go(func() error { return p.grant(gctx) })
+	g.Go(func() error { return p.sweep(gctx) })
 	g.Go(func() error {
 		return serve(gctx, p.httpLn, &http.Server{Handler: p.Web.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute})
 	})
@@ -323,6 +341,25 @@ func (p *Plane) wished(m broker.Message) {
 	case p.wishes <- wish{"mqtt:" + m.Name, t}:
 	default:
 		p.log.Warn("too many wishes at once; one was refused", "consumer", m.Name, "topic", m.Topic)
+	}
+}
+
+// sweep removes what is kept no longer, now and then.
+func (p *Plane) sweep(ctx context.Context) error {
+	again := time.NewTicker(p.timing.Sweep)
+	defer again.Stop()
+	for {
+		switch n, err := p.Store.SweepLogs(ctx, p.retention); {
+		case err != nil && ctx.Err() == nil:
+			p.log.Error("remove old logs", "err", err)
+		case n > 0:
+			p.log.Info("old logs removed", "jobs", n)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-again.C:
+		}
 	}
 }
 

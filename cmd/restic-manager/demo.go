@@ -20,6 +20,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane"
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -73,7 +74,8 @@ func (c *demoCmd) Run(ctx context.Context) (err error) {
 	}
 	defer logFile.Close()
 	d.plane, err = controlplane.New(ctx, controlplane.Config{Data: d.at("data"), HTTP: c.HTTP, Agents: c.Agents, MQTT: c.MQTT,
-		Log: slog.New(slog.NewTextHandler(logFile, nil)), Timing: controlplane.DefaultTiming()})
+		Log: slog.New(slog.NewTextHandler(logFile, nil)), Timing: controlplane.DefaultTiming(),
+		Logs: controlplane.DefaultLogs(), Limits: protocol.DefaultLimits()})
 	if err != nil {
 		return err
 	}

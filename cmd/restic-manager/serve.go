@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane"
+	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/store"
 )
 
 type serveCmd struct {
@@ -14,12 +18,23 @@ type serveCmd struct {
 	Agents string `default:"127.0.0.1:8883" placeholder:"ADDR" help:"Agents: MQTT and enrolment, over TLS."`
 	MQTT   string `name:"mqtt" default:"127.0.0.1:1883" placeholder:"ADDR" help:"Consumers such as Home Assistant; loopback only."`
 	database
+
+	LogLines  int           `default:"20000" help:"Lines kept of each job's log: the first and the last half."`
+	LogAge    time.Duration `default:"8760h" help:"Logs of jobs that ended longer ago are removed; 0 keeps them."`
+	LogMiB    int64         `name:"log-mib" default:"1024" help:"Beyond this many MiB of logs in all, the oldest are removed; 0 is no bound."`
+	FleetJobs int           `default:"100" help:"Jobs that run at once; 0 is no bound."`
+	RepoJobs  int           `default:"8" help:"Jobs that run at once on one repository; 0 is no bound."`
 }
 
 func (c *serveCmd) Run(ctx context.Context) (err error) {
+	if c.LogLines < 100 {
+		return errors.New("--log-lines keeps at least 100 lines of a log; fewer would not say what went wrong")
+	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	p, err := controlplane.New(ctx, controlplane.Config{Data: c.Data, KeyFile: c.KeyFile, HTTP: c.HTTP, Agents: c.Agents, MQTT: c.MQTT,
-		Log: log, Timing: controlplane.DefaultTiming()})
+		Log: log, Timing: controlplane.DefaultTiming(),
+		Logs:   controlplane.Logs{Lines: c.LogLines, Retention: store.Retention{Age: c.LogAge, Bytes: c.LogMiB << 20}},
+		Limits: protocol.Limits{Fleet: c.FleetJobs, Repository: c.RepoJobs}})
 	if err != nil {
 		return err
 	}
