@@ -234,6 +234,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	})
 	g.Go(func() error { return p.Jobs.Run(gctx) })
 	g.Go(func() error { return p.publisher.Run(gctx) })
+	g.Go(func() error { return p.Web.Run(gctx) })
 	g.Go(func() error { return p.grant(gctx) })
 	g.Go(func() error { return p.sweep(gctx) })
 	g.Go(func() error {
