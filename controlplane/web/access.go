@@ -246,7 +246,6 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Del("Set-Cookie") // of touch
 		s.sessions.WriteSessionCookie(v.session, w, "", time.Time{})
 		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("Clear-Site-Data", `"cache", "storage"`)
 	}
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 	return nil

@@ -249,7 +249,7 @@ func TestAnyoneWhoDoesNotReadIsLetGoAndRefilled(t *testing.T) {
 
 // A socket is a WebSocket that is open.
 type socket struct {
-	t *testing.T
+	t testing.TB
 	c *websocket.Conn
 }
 

@@ -87,6 +87,7 @@ type Server struct {
 	tries    *limiter      // of signing in
 	hashing  chan struct{} // holds a place for each password being checked: each takes 19 MiB
 	links    links
+	lately   lately
 
 	mu      sync.Mutex
 	closed  bool
@@ -206,7 +207,14 @@ func (s *Server) bounded(next http.Handler) http.Handler {
 			s.fail(w, r, errTooLarge)
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		// The server looks at its own request and writer to learn that a body was
+		// not read to its end; otherwise it takes the rest for the next request.
+		own := w
+		if ww, ok := w.(*written); ok {
+			own = ww.ResponseWriter
+		}
+		r = r.WithContext(r.Context())
+		r.Body = http.MaxBytesReader(own, r.Body, maxBody)
 		if !bearer(r) {
 			if err := s.origin.Check(r); err != nil {
 				s.fail(w, r, &Problem{Status: http.StatusForbidden, Title: "This request came from another site",

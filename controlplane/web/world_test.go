@@ -40,7 +40,7 @@ func must[T any](v T, err error) T {
 }
 
 // await waits for a condition, and says why it did not come.
-func await(t *testing.T, what string, cond func() error) {
+func await(t testing.TB, what string, cond func() error) {
 	t.Helper()
 	var err error
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); <-time.After(5 * time.Millisecond) {
@@ -59,7 +59,7 @@ var hashed = sync.OnceValue(func() string { return must(password.Hash(passphrase
 // A world is the web server over a real database and a real engine, and agents
 // played by the test with their own seal. No broker lies between them.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	store  *store.Store
 	engine *jobs.Engine
 	hub    *jobs.Hub
@@ -97,7 +97,7 @@ func quick() Timing {
 	return t
 }
 
-func newWorld(t *testing.T, change ...func(*Config)) *world {
+func newWorld(t testing.TB, change ...func(*Config)) *world {
 	t.Helper()
 	s := must(store.Open(t.Context(), filepath.Join(t.TempDir(), "data"), ""))
 	t.Cleanup(func() { _ = s.Close() })
@@ -303,7 +303,7 @@ type answer struct {
 	text string
 }
 
-func (a answer) json(t *testing.T, v any) {
+func (a answer) json(t testing.TB, v any) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(a.text), v); err != nil {
 		t.Fatalf("%s: %v in %s", a.Request.URL, err, a.text)
@@ -357,7 +357,7 @@ type message struct{ event, id, data string }
 
 // A feed is a stream of events that is open.
 type feed struct {
-	t    *testing.T
+	t    testing.TB
 	body io.ReadCloser
 	r    *bufio.Reader
 }
