@@ -40,6 +40,11 @@ type Job struct {
 	ExitCode      sql.NullInt64        `db:"exit_code"`
 	SnapshotID    string               `db:"snapshot_id"`
 	Summary       Summary              `db:"summary"`
+
+	// Of a schedule's job; a person's has none of them.
+	Schedule ScheduleID `db:"schedule"`
+	Slot     int64      `db:"slot"`    // the moment it was planned for
+	Attempt  int        `db:"attempt"` // 0 on time, then one more for each time its pending run was drained
 }
 
 // A Summary is a backup's summary, kept as JSON; the zero value is none.
@@ -72,7 +77,7 @@ func (v *Summary) Scan(src any) error {
 // is the answer and nothing is added.
 func (s *Store) AskBackup(ctx context.Context, actor string, j Job) (job Job, added bool, err error) {
 	err = s.tx(ctx, func(tx *sqlx.Tx) error {
-		open, err := get[Job](ctx, tx, `SELECT * FROM jobs WHERE source_group = $1 AND finished_at = 0 ORDER BY queued_at LIMIT 1`, j.SourceGroup)
+		open, err := openBackup(ctx, tx, j.SourceGroup)
 		if err == nil {
 			job = open
 			return nil
@@ -81,14 +86,24 @@ func (s *Store) AskBackup(ctx context.Context, actor string, j Job) (job Job, ad
 			return err
 		}
 		j.State, j.RequestedBy, j.QueuedAt = topics.Queued, actor, s.Now()
-		if _, err := tx.NamedExecContext(ctx, `INSERT INTO jobs (id, host, kind, source_group, repository, state, requested_by, queued_at, not_after)
-			VALUES (:id, :host, :kind, :source_group, :repository, :state, :requested_by, :queued_at, :not_after)`, j); err != nil {
-			return fmt.Errorf("queue job: %w", err)
-		}
 		job, added = j, true
-		return s.audit(ctx, tx, actor, "job.queued", string(j.ID), string(j.Kind)+" on "+string(j.Host))
+		return s.queue(ctx, tx, j)
 	})
 	return job, added, err
+}
+
+// openBackup finds a group's backup that waits or runs, or ErrNotFound.
+func openBackup(ctx context.Context, tx *sqlx.Tx, group topics.SourceGroupID) (Job, error) {
+	return get[Job](ctx, tx, `SELECT * FROM jobs WHERE source_group = $1 AND finished_at = 0 ORDER BY queued_at LIMIT 1`, group)
+}
+
+// queue adds a job, with its audit entry.
+func (s *Store) queue(ctx context.Context, tx *sqlx.Tx, j Job) error {
+	if _, err := tx.NamedExecContext(ctx, `INSERT INTO jobs (id, host, kind, source_group, repository, state, requested_by, queued_at, not_after, schedule, slot, attempt)
+		VALUES (:id, :host, :kind, :source_group, :repository, :state, :requested_by, :queued_at, :not_after, :schedule, :slot, :attempt)`, j); err != nil {
+		return fmt.Errorf("queue job: %w", err)
+	}
+	return s.audit(ctx, tx, j.RequestedBy, "job.queued", string(j.ID), string(j.Kind)+" on "+string(j.Host))
 }
 
 // Job returns one job, or ErrNotFound.

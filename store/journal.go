@@ -144,9 +144,14 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 	}
 	switch job.State {
 	case topics.Abandoned, topics.Interrupted:
-		return j.s.audit(j.ctx, j.tx, "plane", "job."+string(job.State), string(job.ID), f.Message)
+		if err := j.s.audit(j.ctx, j.tx, "plane", "job."+string(job.State), string(job.ID), f.Message); err != nil {
+			return err
+		}
 	}
-	return nil
+	if j.s.ended == nil {
+		return nil
+	}
+	return j.s.ended(Slots(j), job)
 }
 
 // Cancel asks for the end of a job, with its audit entry, and takes the

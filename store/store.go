@@ -46,6 +46,8 @@ type Store struct {
 	w, r *sqlx.DB
 	keys keyring
 	now  func() time.Time
+
+	ended func(Slots, Job) error
 }
 
 //go:embed migrations/*.sql

@@ -1,0 +1,150 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A PendingRun is a slot that a schedule still owes: its host could not be
+// reached, or its backup failed and is worth another try. It is no job; it
+// becomes jobs when it is drained. A schedule has at most one, for the latest
+// slot that fired.
+type PendingRun struct {
+	Schedule      ScheduleID    `db:"schedule"`
+	Host          topics.HostID `db:"host"`
+	Slot          int64         `db:"slot"`
+	Attempt       int           `db:"attempt"` // how many times it has become jobs
+	NextAttemptAt int64         `db:"next_attempt_at"`
+	Reason        string        `db:"reason"` // "host", or the cause of the failure
+	CreatedAt     int64         `db:"created_at"`
+}
+
+// PendingRuns lists a host's pending runs, the next first; of all hosts with "".
+func (s *Store) PendingRuns(ctx context.Context, host topics.HostID) ([]PendingRun, error) {
+	return pendingRuns(ctx, s.r, host)
+}
+
+func pendingRuns(ctx context.Context, q sqlx.QueryerContext, host topics.HostID) ([]PendingRun, error) {
+	return all[PendingRun](ctx, q, `SELECT * FROM pending_runs WHERE host = $1 OR $1 = '' ORDER BY next_attempt_at, schedule`, host)
+}
+
+// A SlotGroup is one source group of a schedule, and how it stands with the
+// latest slot that fired: in a job's hands, settled, or else owed.
+type SlotGroup struct {
+	Schedule   ScheduleID           `db:"schedule"`
+	Group      topics.SourceGroupID `db:"source_group"`
+	Repository topics.RepositoryID  `db:"repository"`
+	Settled    int64                `db:"settled"` // slots up to this one are served, or given up
+	Job        topics.JobID         `db:"job"`     // which is to serve the slot, "" for none
+}
+
+// Slots is one transaction on what schedules owe. It takes facts; what they
+// mean is decided by package schedule.
+type Slots struct {
+	ctx context.Context
+	s   *Store
+	tx  *sqlx.Tx
+}
+
+// SlotStep runs steps on what is owed in one transaction and commits it.
+func (s *Store) SlotStep(ctx context.Context, step func(Slots) error) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error { return step(Slots{ctx, s, tx}) })
+}
+
+// OnEnded sets what is called with each job that ends, in the transaction of its
+// ending: an error undoes both. It is set once, before anything can end.
+func (s *Store) OnEnded(f func(Slots, Job) error) { s.ended = f }
+
+// Enabled lists the schedules that may fire, without their groups.
+func (t Slots) Enabled() ([]Schedule, error) {
+	return all[Schedule](t.ctx, t.tx, `SELECT * FROM schedules WHERE enabled <> 0 ORDER BY id`)
+}
+
+// Schedule finds a schedule, without its groups.
+func (t Slots) Schedule(id ScheduleID) (Schedule, bool, error) {
+	return found(get[Schedule](t.ctx, t.tx, `SELECT * FROM schedules WHERE id = $1`, id))
+}
+
+func found[T any](row T, err error) (T, bool, error) {
+	if errors.Is(err, ErrNotFound) {
+		return row, false, nil
+	}
+	return row, err == nil, err
+}
+
+const slotGroups = `SELECT m.schedule, m.source_group, g.repository, m.settled, m.job
+	FROM schedule_groups m JOIN source_groups g ON g.id = m.source_group WHERE `
+
+// Groups lists the groups of a schedule that exist, by name.
+func (t Slots) Groups(id ScheduleID) ([]SlotGroup, error) {
+	return all[SlotGroup](t.ctx, t.tx, slotGroups+`m.schedule = $1 ORDER BY g.name, g.id`, id)
+}
+
+// Members lists a source group's place in each schedule that names it.
+func (t Slots) Members(id topics.SourceGroupID) ([]SlotGroup, error) {
+	return all[SlotGroup](t.ctx, t.tx, slotGroups+`m.source_group = $1 ORDER BY m.schedule`, id)
+}
+
+// PutGroup writes how a group stands.
+func (t Slots) PutGroup(g SlotGroup) error {
+	return change(t.ctx, t.tx, `UPDATE schedule_groups SET settled = $1, job = $2 WHERE schedule = $3 AND source_group = $4`, g.Settled, g.Job, g.Schedule, g.Group)
+}
+
+// Fired notes the latest slot of a schedule that fired.
+func (t Slots) Fired(id ScheduleID, slot int64) error {
+	return change(t.ctx, t.tx, `UPDATE schedules SET last_slot = $1 WHERE id = $2`, slot, id)
+}
+
+// Open finds the job of a source group that waits or runs.
+func (t Slots) Open(id topics.SourceGroupID) (Job, bool, error) {
+	return found(openBackup(t.ctx, t.tx, id))
+}
+
+// Queue records a job for a slot, with its audit entry. Of one attempt there is
+// one job: if it has been made, added is false.
+func (t Slots) Queue(j Job) (added bool, err error) {
+	_, made, err := found(get[topics.JobID](t.ctx, t.tx, `SELECT id FROM jobs WHERE schedule = $1 AND source_group = $2 AND slot = $3 AND attempt = $4`,
+		j.Schedule, j.SourceGroup, j.Slot, j.Attempt))
+	if err != nil || made {
+		return false, err
+	}
+	j.State = topics.Queued
+	return true, t.s.queue(t.ctx, t.tx, j)
+}
+
+// Pending finds a schedule's pending run.
+func (t Slots) Pending(id ScheduleID) (PendingRun, bool, error) {
+	return found(get[PendingRun](t.ctx, t.tx, `SELECT * FROM pending_runs WHERE schedule = $1`, id))
+}
+
+// PendingRuns lists a host's pending runs, the next first; of all hosts with "".
+func (t Slots) PendingRuns(host topics.HostID) ([]PendingRun, error) {
+	return pendingRuns(t.ctx, t.tx, host)
+}
+
+// PutPending adds a schedule's pending run, or replaces the one it has.
+func (t Slots) PutPending(p PendingRun) error {
+	if _, err := t.tx.NamedExecContext(t.ctx, `INSERT INTO pending_runs (schedule, host, slot, attempt, next_attempt_at, reason, created_at)
+		VALUES (:schedule, :host, :slot, :attempt, :next_attempt_at, :reason, :created_at)
+		ON CONFLICT (schedule) DO UPDATE SET slot = excluded.slot, attempt = excluded.attempt, next_attempt_at = excluded.next_attempt_at,
+			reason = excluded.reason, created_at = excluded.created_at`, p); err != nil {
+		return fmt.Errorf("pending run of schedule %s: %w", p.Schedule, err)
+	}
+	return nil
+}
+
+// RemovePending removes a schedule's pending run; none is no error.
+func (t Slots) RemovePending(id ScheduleID) error {
+	_, err := t.tx.ExecContext(t.ctx, `DELETE FROM pending_runs WHERE schedule = $1`, id)
+	return err
+}
+
+// Audit adds an entry of the control plane's own doing.
+func (t Slots) Audit(action, target, detail string) error {
+	return t.s.audit(t.ctx, t.tx, "plane", action, target, detail)
+}

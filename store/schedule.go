@@ -1,0 +1,154 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A ScheduleID stands for a schedule; its name may not change.
+type ScheduleID string
+
+// A Schedule says when some of a host's source groups are backed up. What its
+// cron line means is for package schedule.
+type Schedule struct {
+	ID            ScheduleID    `db:"id"`
+	Host          topics.HostID `db:"host"`
+	Name          string        `db:"name"`
+	Cron          string        `db:"cron"`
+	Zone          string        `db:"zone"` // IANA's name of it
+	JitterSeconds int           `db:"jitter_seconds"`
+	Enabled       bool          `db:"enabled"`
+	RetryMax      int           `db:"retry_max"` // how many times a slot's pending run may become jobs
+	CreatedAt     int64         `db:"created_at"`
+	Since         int64         `db:"since"`     // slots up to this moment do not count: it was made, changed or enabled then
+	LastSlot      int64         `db:"last_slot"` // the latest that fired; 0 is none yet
+
+	Groups []topics.SourceGroupID `db:"-"` // what it backs up, by name; only among those that exist
+}
+
+// PutSchedule adds a host's schedule, or changes the one of that name, as edit
+// says: it is given the row as it is, or one with only host and name, and must
+// not use the store. A new plan does not look back: slots that it would have had
+// before now are not missed ones. A group that is not the host's is ErrNotFound.
+// It answers with the row as it is now.
+func (s *Store) PutSchedule(ctx context.Context, actor string, host topics.HostID, name string, id ScheduleID, edit func(*Schedule) error) (Schedule, error) {
+	var row Schedule
+	err := s.tx(ctx, func(tx *sqlx.Tx) error {
+		was, err := scheduleNamed(ctx, tx, host, name)
+		known := err == nil
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if !known {
+			was = Schedule{ID: id, Host: host, Name: name, CreatedAt: s.Now(), Since: s.Now()}
+		}
+		row = was
+		row.Groups = slices.Clone(was.Groups)
+		if err := edit(&row); err != nil {
+			return err
+		}
+		if known && (row.Cron != was.Cron || row.Zone != was.Zone || row.Enabled && !was.Enabled) {
+			row.Since = s.Now()
+		}
+		if _, err := tx.NamedExecContext(ctx, `INSERT INTO schedules (id, host, name, cron, zone, jitter_seconds, enabled, retry_max, created_at, since, last_slot)
+			VALUES (:id, :host, :name, :cron, :zone, :jitter_seconds, :enabled, :retry_max, :created_at, :since, :last_slot)
+			ON CONFLICT (id) DO UPDATE SET cron = excluded.cron, zone = excluded.zone, jitter_seconds = excluded.jitter_seconds,
+				enabled = excluded.enabled, retry_max = excluded.retry_max, since = excluded.since`, row); err != nil {
+			return fmt.Errorf("put schedule: %w", err)
+		}
+		if err := putScheduleGroups(ctx, tx, row); err != nil {
+			return err
+		}
+		if row, err = scheduleNamed(ctx, tx, host, name); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, actor, "schedule.saved", string(row.ID), name)
+	})
+	return row, err
+}
+
+// putScheduleGroups keeps what is known of the groups that stay. A group that
+// joins owes nothing for slots that fired without it.
+func putScheduleGroups(ctx context.Context, tx *sqlx.Tx, row Schedule) error {
+	had, err := all[topics.SourceGroupID](ctx, tx, `SELECT source_group FROM schedule_groups WHERE schedule = $1`, row.ID)
+	if err != nil {
+		return err
+	}
+	for _, g := range had {
+		if !slices.Contains(row.Groups, g) {
+			if err := change(ctx, tx, `DELETE FROM schedule_groups WHERE schedule = $1 AND source_group = $2`, row.ID, g); err != nil {
+				return err
+			}
+		}
+	}
+	for _, g := range row.Groups {
+		if _, err := get[string](ctx, tx, `SELECT id FROM source_groups WHERE id = $1 AND host = $2`, g, row.Host); err != nil {
+			return fmt.Errorf("source group %s of host %s: %w", g, row.Host, err)
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO schedule_groups (schedule, source_group, settled) VALUES ($1, $2, $3)
+			ON CONFLICT (schedule, source_group) DO NOTHING`, row.ID, g, row.LastSlot); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DeleteSchedule removes a host's schedule, or answers ErrNotFound. Jobs that
+// it asked for go on; its pending run is abandoned by whoever looks at it next.
+func (s *Store) DeleteSchedule(ctx context.Context, actor string, host topics.HostID, name string) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		row, err := scheduleNamed(ctx, tx, host, name)
+		if err != nil {
+			return err
+		}
+		for _, statement := range []string{`DELETE FROM schedule_groups WHERE schedule = $1`, `DELETE FROM schedules WHERE id = $1`} {
+			if _, err := tx.ExecContext(ctx, statement, row.ID); err != nil {
+				return fmt.Errorf("delete schedule: %w", err)
+			}
+		}
+		return s.audit(ctx, tx, actor, "schedule.deleted", string(row.ID), name)
+	})
+}
+
+// Schedules lists a host's schedules, by name; of all hosts with "".
+func (s *Store) Schedules(ctx context.Context, host topics.HostID) ([]Schedule, error) {
+	rows, err := all[Schedule](ctx, s.r, `SELECT * FROM schedules WHERE host = $1 OR $1 = '' ORDER BY name, id`, host)
+	if err != nil {
+		return nil, err
+	}
+	type member struct {
+		Schedule ScheduleID           `db:"schedule"`
+		Group    topics.SourceGroupID `db:"source_group"`
+	}
+	members, err := all[member](ctx, s.r, `SELECT m.schedule, m.source_group FROM schedule_groups m JOIN source_groups g ON g.id = m.source_group
+		WHERE g.host = $1 OR $1 = '' ORDER BY g.name, g.id`, host)
+	groups := map[ScheduleID][]topics.SourceGroupID{}
+	for _, m := range members {
+		groups[m.Schedule] = append(groups[m.Schedule], m.Group)
+	}
+	for i := range rows {
+		rows[i].Groups = groups[rows[i].ID]
+	}
+	return rows, err
+}
+
+// ScheduleNamed returns one of a host's schedules, or ErrNotFound.
+func (s *Store) ScheduleNamed(ctx context.Context, host topics.HostID, name string) (Schedule, error) {
+	return scheduleNamed(ctx, s.r, host, name)
+}
+
+func scheduleNamed(ctx context.Context, q sqlx.QueryerContext, host topics.HostID, name string) (Schedule, error) {
+	row, err := get[Schedule](ctx, q, `SELECT * FROM schedules WHERE host = $1 AND name = $2`, host, name)
+	if err != nil {
+		return row, err
+	}
+	row.Groups, err = all[topics.SourceGroupID](ctx, q, `SELECT g.id FROM schedule_groups m JOIN source_groups g ON g.id = m.source_group
+		WHERE m.schedule = $1 ORDER BY g.name, g.id`, row.ID)
+	return row, err
+}
