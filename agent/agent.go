@@ -75,11 +75,15 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	if a.Room == 0 {
 		a.Room = full
 	}
-	identity, err := LoadIdentity(a.State)
+	state, err := filepath.Abs(a.State) // restic is run in directories of its own
+	if err != nil {
+		return fmt.Errorf("find the state directory: %w", err)
+	}
+	identity, err := LoadIdentity(state)
 	if err != nil {
 		return err
 	}
-	policy, err := loadPolicy(a.State)
+	policy, err := loadPolicy(state)
 	if err != nil {
 		return err
 	}
@@ -95,13 +99,13 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	journal, err := spool.Open(a.State, [32]byte(key), time.Now)
+	journal, err := spool.Open(state, [32]byte(key), time.Now)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, journal.Close()) }()
 
-	place := restic.Place{CacheDir: filepath.Join(a.State, "cache"), TempDir: filepath.Join(a.State, "tmp")}
+	place := restic.Place{CacheDir: filepath.Join(state, "cache"), TempDir: filepath.Join(state, "tmp")}
 	if err := os.RemoveAll(place.TempDir); err != nil { // what an earlier agent left when it was killed
 		return fmt.Errorf("clear the directory for temporary files: %w", err)
 	}

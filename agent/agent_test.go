@@ -49,6 +49,17 @@ func TestABackupFromTheCommandToTheSnapshot(t *testing.T) {
 	w.seen("the goodbye", func() bool { return len(w.deaths) == 1 && w.deaths[0].Reason == topics.Stopped })
 }
 
+func TestTheStateDirectoryMayBeGivenFromWhereOneStands(t *testing.T) {
+	w := newWorld(t)
+	w.enroll()
+	t.Chdir(w.folder)
+	w.state, w.program = "state", "./restic.sh"
+	w.run()
+	if end := w.awaitEnd(w.order(w.backup())); end.State != topics.Succeeded {
+		t.Errorf("it ended %+v", end)
+	}
+}
+
 func TestADeafConnectionIsLeftForTheNextSession(t *testing.T) {
 	w := newWorld(t)
 	w.deaf = 2
