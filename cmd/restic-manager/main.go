@@ -3,20 +3,18 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/alecthomas/kong"
-	kongyaml "github.com/alecthomas/kong-yaml"
 
 	"github.com/restic-manager/restic-manager/controlplane"
 )
 
 type cli struct {
-	Config kong.ConfigFlag `placeholder:"FILE" help:"Read flags from a YAML file."`
+	Config kong.ConfigFlag `placeholder:"FILE" help:"Read flags from a YAML file, each by its name, as in data: DIR."`
 
 	Serve       serveCmd `cmd:"" help:"Run the control plane."`
 	Demo        demoCmd  `cmd:"" help:"Run a control plane, an agent and a repository, and take a first backup."`
@@ -56,21 +54,21 @@ func main() {
 // run answers with the exit status: 0, 1 for a failure, 2 for a command line
 // that was not understood.
 func run(ctx context.Context, args []string) int {
-	parser := kong.Must(&cli{}, kong.Name("restic-manager"), kong.Description("See and steer the restic backups of a fleet."),
-		kong.DefaultEnvars("RESTIC_MANAGER"), kong.Configuration(kongyaml.Loader), kong.BindTo(ctx, (*context.Context)(nil)), kong.UsageOnError())
+	parser := kong.Must(&cli{}, options(ctx)...)
 	command, err := parser.Parse(args)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "restic-manager: %v\nTry restic-manager --help.\n", err)
 		return 2
 	}
 	if err := command.Run(); err != nil {
-		if !errors.Is(err, errSaid) {
-			fmt.Fprintf(os.Stderr, "restic-manager: %v\n", err)
-		}
+		fmt.Fprintf(os.Stderr, "restic-manager: %v\n", err)
 		return 1
 	}
 	return 0
 }
 
-// errSaid is a failure that has been explained already.
-var errSaid = errors.New("said")
+// options are how the command line is read.
+func options(ctx context.Context) []kong.Option {
+	return []kong.Option{kong.Name("restic-manager"), kong.Description("See and steer the restic backups of a fleet."),
+		kong.DefaultEnvars("RESTIC_MANAGER"), kong.Configuration(readSettings), kong.BindTo(ctx, (*context.Context)(nil)), kong.UsageOnError()}
+}
