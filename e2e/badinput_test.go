@@ -113,7 +113,7 @@ func mqttConnect(id string) []byte {
 }
 
 func TestStrangersOnTheAgentsPortAreClosedSoonAndDisturbNobody(t *testing.T) {
-	w := NewWorld(t)
+	w := NewQuietWorld(t)
 	attic := w.Enrol("attic")
 	standIn := NewStandIn(t, attic.Dir, "words 1 100; gate strangers; words 101 2000")
 	attic.Restic = standIn.Path

@@ -141,27 +141,32 @@ func (t *text) tail(n int) string {
 }
 
 // Await tries until it works, and fails with the last reason.
-func Await(t *testing.T, what string, try func() error) {
+func Await(t *testing.T, what string, attempt func() error) {
 	t.Helper()
-	AwaitWithin(t, 60*time.Second, what, try)
+	AwaitWithin(t, 60*time.Second, what, attempt)
 }
 
 // AwaitWithin is Await with another deadline.
-func AwaitWithin(t *testing.T, within time.Duration, what string, try func() error) {
+func AwaitWithin(t *testing.T, within time.Duration, what string, attempt func() error) {
 	t.Helper()
+	if err := try(within, attempt); err != nil {
+		t.Fatalf("waited %v in vain for %s: %v", within, what, err)
+	}
+}
+
+// try repeats an attempt until it works, there is no hope, or the time is over,
+// and answers with the last reason.
+func try(within time.Duration, attempt func() error) error {
 	deadline, tick := time.After(within), time.NewTicker(25*time.Millisecond)
 	defer tick.Stop()
 	for {
-		err := try()
-		if err == nil {
-			return
-		}
-		if final := new(stopError); errors.As(err, final) {
-			t.Fatalf("waited in vain for %s: %v", what, err)
+		err := attempt()
+		if err == nil || errors.As(err, new(stopError)) {
+			return err
 		}
 		select {
 		case <-deadline:
-			t.Fatalf("waited %v in vain for %s: %v", within, what, err)
+			return err
 		case <-tick.C:
 		}
 	}

@@ -39,6 +39,12 @@ type World struct {
 func NewWorld(t *testing.T) *World {
 	t.Helper()
 	t.Parallel()
+	return NewQuietWorld(t)
+}
+
+// NewQuietWorld is NewWorld for tests that measure times: nothing runs beside them.
+func NewQuietWorld(t *testing.T) *World {
+	t.Helper()
 	dir := t.TempDir()
 	w := &World{t: t, Dir: dir, Data: filepath.Join(dir, "plane", "data"), HTTP: freeAddress(t), Agents: freeAddress(t), MQTT: freeAddress(t)}
 	if err := os.MkdirAll(filepath.Dir(w.Data), 0o700); err != nil {
@@ -284,6 +290,17 @@ func (w *World) AwaitState(id, state string) (j Job) {
 		return fmt.Errorf("it is %s, with %d lines\n%s", j.State, j.Lines, w.logText(id))
 	})
 	return j
+}
+
+// endsWithin reports whether a job ends in time.
+func (w *World) endsWithin(id string, within time.Duration) bool {
+	w.t.Helper()
+	return try(within, func() error {
+		if !w.Job(id).ended() {
+			return errors.New("it goes on")
+		}
+		return nil
+	}) == nil
 }
 
 // A Line is one of a job's log.
