@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -77,6 +78,7 @@ type Plane struct {
 	Hub   *jobs.Hub
 	Web   *web.Server
 
+	claimed   *os.File // ours until it is closed
 	log       *slog.Logger
 	timing    Timing
 	retention store.Retention
@@ -90,18 +92,22 @@ type Plane struct {
 	httpLn, agentsLn, mqttLn net.Listener
 }
 
-// New opens the database and the ports. A plane whose Run is never called must
-// be closed.
+// New claims the data directory, and opens the database and the ports. A plane
+// whose Run is never called must be closed.
 func New(ctx context.Context, c Config) (*Plane, error) {
 	if err := loopback(c.MQTT); err != nil {
 		return nil, err
 	}
-	s, err := store.Open(ctx, c.Data, c.KeyFile)
+	claimed, err := claim(c.Data)
 	if err != nil {
 		return nil, err
 	}
+	s, err := store.Open(ctx, c.Data, c.KeyFile)
+	if err != nil {
+		return nil, errors.Join(err, claimed.Close())
+	}
 	s.LogLines = c.Logs.Lines
-	p := &Plane{Store: s, log: c.Log, timing: c.Timing, retention: c.Logs.Retention, bell: &hosts.Bell{}, Hub: jobs.NewHub(), wishes: make(chan wish, 64)}
+	p := &Plane{Store: s, claimed: claimed, log: c.Log, timing: c.Timing, retention: c.Logs.Retention, bell: &hosts.Bell{}, Hub: jobs.NewHub(), wishes: make(chan wish, 64)}
 	if err := p.compose(ctx, c); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -200,7 +206,7 @@ func (p *Plane) Close() error {
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(append(errs, p.Store.Close())...)
+	return errors.Join(append(errs, p.Store.Close(), p.claimed.Close())...)
 }
 
 // Run serves until ctx ends or a part fails, and returns when every goroutine

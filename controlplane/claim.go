@@ -1,0 +1,32 @@
+package controlplane
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// ErrClaimed says that another control plane runs on this data directory.
+var ErrClaimed = errors.New("another control plane runs on this data directory")
+
+// claim makes a data directory ours until the file is closed, or the process
+// ends, however it does. Two control planes on one database would each take the
+// other's hosts for offline, and send every job twice.
+func claim(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "serving.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("claim the data directory: %w", err)
+	}
+	if err := lock(f); err != nil {
+		err = errors.Join(err, f.Close())
+		if errors.Is(err, errLocked) {
+			return nil, fmt.Errorf("%w, %s: stop it first, or give this one a directory of its own", ErrClaimed, dir)
+		}
+		return nil, fmt.Errorf("claim the data directory: %w", err)
+	}
+	return f, nil
+}
