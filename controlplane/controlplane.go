@@ -23,6 +23,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/password"
 	"github.com/restic-manager/restic-manager/controlplane/public"
+	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/controlplane/web"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/seal"
@@ -59,15 +60,17 @@ func DefaultLogs() Logs {
 
 // Timing gathers the durations of the parts, so that tests can shrink them.
 type Timing struct {
-	Jobs   jobs.Timing
-	Hosts  hosts.Timing
-	Public public.Timing
-	Sweep  time.Duration // between two looks at what retention removes
+	Jobs     jobs.Timing
+	Hosts    hosts.Timing
+	Public   public.Timing
+	Schedule schedule.Timing
+	Sweep    time.Duration // between two looks at what retention removes
 }
 
 // DefaultTiming is what runs unless a test says otherwise.
 func DefaultTiming() Timing {
-	return Timing{Jobs: jobs.DefaultTiming(), Hosts: hosts.DefaultTiming(), Public: public.DefaultTiming(), Sweep: time.Hour}
+	return Timing{Jobs: jobs.DefaultTiming(), Hosts: hosts.DefaultTiming(), Public: public.DefaultTiming(),
+		Schedule: schedule.DefaultTiming(), Sweep: time.Hour}
 }
 
 // A Plane is a control plane that is listening and not yet serving.
@@ -85,6 +88,7 @@ type Plane struct {
 	presence  *hosts.Presence
 	bell      *hosts.Bell
 	publisher *public.Publisher
+	schedules *schedule.Runner
 	agents    *broker.Broker
 	consumers *broker.Broker
 	wishes    chan wish
@@ -139,9 +143,11 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
+	p.schedules = schedule.NewRunner(schedule.Config{Store: p.Store, Online: p.presence.Reachable, Changed: p.changed, Stir: func() { p.Jobs.Stir() },
+		Log: c.Log, Timing: c.Timing.Schedule, Now: time.Now})
 	p.Jobs = jobs.New(jobs.Config{Store: p.Store, Key: key, Presence: p.presence, Hub: p.Hub, Log: c.Log, Timing: c.Timing.Jobs, Limits: c.Limits, Now: time.Now,
 		Send:    func(topic string, payload []byte) error { return p.agents.Publish(topic, payload, 1, false) },
-		Changed: p.changed})
+		Changed: p.changed, Came: p.schedules.HostCame})
 	p.publisher = public.New(public.Config{Store: p.Store, Presence: p.presence, Hub: p.Hub, Publish: p.consumers.Publish,
 		Log: c.Log, Timing: c.Timing.Public, Now: time.Now})
 
@@ -239,6 +245,7 @@ func (p *Plane) Run(ctx context.Context) error {
 		}
 	})
 	g.Go(func() error { return p.Jobs.Run(gctx) })
+	g.Go(func() error { return p.schedules.Run(gctx) })
 	g.Go(func() error { return p.publisher.Run(gctx) })
 	g.Go(func() error { return p.Web.Run(gctx) })
 	g.Go(func() error { return p.grant(gctx) })

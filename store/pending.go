@@ -100,6 +100,19 @@ func (t Slots) Fired(id ScheduleID, slot int64) error {
 	return change(t.ctx, t.tx, `UPDATE schedules SET last_slot = $1 WHERE id = $2`, slot, id)
 }
 
+// Rewind lets a schedule begin anew at a moment: nothing before it counts, and
+// nothing is owed.
+func (t Slots) Rewind(id ScheduleID, since int64) error {
+	if err := change(t.ctx, t.tx, `UPDATE schedules SET last_slot = 0, since = $1 WHERE id = $2`, since, id); err != nil {
+		return err
+	}
+	if err := t.RemovePending(id); err != nil {
+		return err
+	}
+	_, err := t.tx.ExecContext(t.ctx, `UPDATE schedule_groups SET settled = 0, job = '' WHERE schedule = $1`, id)
+	return err
+}
+
 // Open finds the job of a source group that waits or runs.
 func (t Slots) Open(id topics.SourceGroupID) (Job, bool, error) {
 	return found(openBackup(t.ctx, t.tx, id))

@@ -53,10 +53,13 @@ type Config struct {
 	// Changed, if set, is told of each host about which something changed. It
 	// must not block.
 	Changed func(topics.HostID)
-	Log     *slog.Logger
-	Timing  Timing
-	Limits  protocol.Limits
-	Now     func() time.Time
+	// Came, if set, is told of each host whose hello is committed, and with it
+	// whatever the host had to say before. It must not block.
+	Came   func(topics.HostID)
+	Log    *slog.Logger
+	Timing Timing
+	Limits protocol.Limits
+	Now    func() time.Time
 }
 
 // An Engine receives what agents say and sends what is due. Run does the work;
@@ -305,6 +308,9 @@ func (e *Engine) perform(ctx context.Context, effects []protocol.PlaneEffect) {
 			e.Presence.Greeted(effect.Host, effect.Session)
 			e.Log.Info("host connected", "host", effect.Host)
 			e.tell(effect.Host)
+			if e.Came != nil {
+				e.Came(effect.Host)
+			}
 		case protocol.Stir:
 			e.Stir()
 		case protocol.Odd:

@@ -1,0 +1,43 @@
+package schedule
+
+import "github.com/restic-manager/restic-manager/topics"
+
+// retries says for every cause whether a slot whose job failed of it is tried
+// again by itself, and why.
+var retries = map[topics.Cause]struct {
+	again   bool
+	because string
+}{
+	topics.CauseLocked:        {true, "whoever holds the lock lets go of it"},
+	topics.CauseUnreachable:   {true, "networks and servers come back"},
+	topics.CauseAgentDied:     {true, "the machine is back, or nobody could have told us; the job itself is never run again, this is another"},
+	topics.CauseKilled:        {true, "a shutdown or a moment without memory passes"},
+	topics.CauseExpired:       {true, "the host was away, which is what pending runs are for"},
+	topics.CauseDiskFull:      {false, "people make room, minutes do not; each try would upload more into a full disk"},
+	topics.CausePassword:      {false, "it stays wrong until somebody changes it"},
+	topics.CauseNoRepository:  {false, "it may be an unmounted disk or a lost one; somebody has to look"},
+	topics.CauseCertificate:   {false, "trust is decided by people"},
+	topics.CauseCredentials:   {false, "they stay wrong, and servers lock out who insists"},
+	topics.CauseAppendOnly:    {false, "the server means it"},
+	topics.CausePermission:    {false, "rights do not change by themselves"},
+	topics.CauseSourceMissing: {false, "the paths are wrong or a disk is not mounted; somebody has to look"},
+	topics.CauseUnreadable:    {false, "a snapshot exists; the next slot reads these items again"},
+	topics.CauseDamaged:       {false, "writing on would bury the evidence"},
+	topics.CauseNoRestic:      {false, "somebody has to install it"},
+	topics.CauseUsage:         {false, "the same words are refused again"},
+	topics.CausePolicy:        {false, "the host has said no"},
+	topics.CauseRefused:       {false, "the agent has said why, and says it again"},
+	topics.CauseCancelled:     {false, "a person wanted it to end"},
+	topics.CauseUnknown:       {false, "what nobody understood is shown instead of repeated"},
+	topics.CauseNone:          {false, "there is nothing to go by"},
+}
+
+// Retry reports whether a job that ended like this is worth another try. An
+// ending that left a snapshot needs none, and what a person ended stays ended.
+func Retry(state topics.JobState, cause topics.Cause) bool {
+	switch state {
+	case topics.Failed, topics.Interrupted, topics.Abandoned:
+		return retries[cause].again
+	}
+	return false
+}

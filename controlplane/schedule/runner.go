@@ -1,0 +1,125 @@
+package schedule
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// Timing holds the durations of this package.
+type Timing struct {
+	Tick     time.Duration // how often what is due is looked for: a slot begins at most this late
+	NotAfter time.Duration // how long a scheduled job waits for its host once it is queued
+}
+
+// DefaultTiming is what runs unless a test says otherwise.
+func DefaultTiming() Timing { return Timing{Tick: 30 * time.Second, NotAfter: 24 * time.Hour} }
+
+// Config is what a runner works with.
+type Config struct {
+	Store  *store.Store
+	Online func(topics.HostID) bool // whether commands can reach a host
+	// Changed is told of each host about which something changed, and Stir asks
+	// for the jobs that wait to be sent. Neither may block.
+	Changed func(topics.HostID)
+	Stir    func()
+	Log     *slog.Logger
+	Timing  Timing
+	Now     func() time.Time
+}
+
+// A Runner fires schedules and drains what is pending. Run does the work;
+// HostCame may be called from any goroutine.
+type Runner struct {
+	Config
+	wake chan struct{}
+
+	mu   sync.Mutex
+	came map[topics.HostID]bool
+}
+
+// NewRunner returns a runner that waits for Run. From now on the end of a job is
+// held against the slot it was to serve.
+func NewRunner(c Config) *Runner {
+	c.Store.OnEnded(Ended)
+	return &Runner{Config: c, wake: make(chan struct{}, 1), came: map[topics.HostID]bool{}}
+}
+
+// HostCame notes that a host said hello, and that this is committed. It does not
+// block; there are never more notes than hosts.
+func (r *Runner) HostCame(h topics.HostID) {
+	r.mu.Lock()
+	r.came[h] = true
+	r.mu.Unlock()
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run takes the steps until ctx ends. A step that fails is taken again at the
+// next tick.
+func (r *Runner) Run(ctx context.Context) error {
+	tick := time.NewTicker(r.Timing.Tick)
+	defer tick.Stop()
+	r.tick(ctx)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.wake:
+			r.greet(ctx)
+		case <-tick.C:
+			r.greet(ctx)
+			r.tick(ctx)
+		}
+	}
+}
+
+func (r *Runner) tick(ctx context.Context) {
+	r.step(ctx, func(tx store.Slots, now, notAfter time.Time) (Done, error) { return Tick(tx, now, notAfter, r.Online) })
+}
+
+// greet drains what is pending of the hosts that came.
+func (r *Runner) greet(ctx context.Context) {
+	r.mu.Lock()
+	came := r.came
+	r.came = map[topics.HostID]bool{}
+	r.mu.Unlock()
+	for h := range came {
+		if !r.step(ctx, func(tx store.Slots, now, notAfter time.Time) (Done, error) { return HostCame(tx, now, notAfter, h) }) {
+			r.mu.Lock()
+			r.came[h] = true
+			r.mu.Unlock()
+		}
+	}
+}
+
+func (r *Runner) step(ctx context.Context, step func(tx store.Slots, now, notAfter time.Time) (Done, error)) bool {
+	var done Done
+	now := r.Now()
+	err := r.Store.SlotStep(ctx, func(tx store.Slots) (err error) {
+		done, err = step(tx, now, now.Add(r.Timing.NotAfter))
+		return err
+	})
+	if err != nil {
+		if ctx.Err() == nil {
+			r.Log.Error("schedules", "err", err)
+		}
+		return false
+	}
+	for _, odd := range done.Odd {
+		r.Log.Error("a schedule cannot be read", "err", odd)
+	}
+	for _, h := range done.Hosts {
+		r.Changed(h)
+	}
+	if len(done.Hosts) > 0 {
+		r.Stir()
+	}
+	return true
+}

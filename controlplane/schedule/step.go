@@ -1,0 +1,336 @@
+package schedule
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// ReasonHost is a pending run's reason when its host could not be reached; any
+// other is the cause of a failure.
+const ReasonHost = "host"
+
+// Done is what a step did, to be acted on once it is committed.
+type Done struct {
+	Hosts []topics.HostID // something about them changed, and there may be jobs to send
+	Odd   []error         // schedules that cannot be read, for the log
+}
+
+// Tick fires the slots that are due, and drains pending runs that are due: of
+// each host that can be reached, one. Runs whose schedule is gone or disabled
+// are abandoned, due or not. Jobs it queues wait for their host until notAfter.
+func Tick(tx store.Slots, now, notAfter time.Time, online func(topics.HostID) bool) (Done, error) {
+	s := step{tx: tx, now: now, notAfter: notAfter}
+	schedules, err := tx.Enabled()
+	if err != nil {
+		return s.done, err
+	}
+	for _, sc := range schedules {
+		p, err := Of(sc)
+		if err != nil {
+			s.done.Odd = append(s.done.Odd, fmt.Errorf("schedule %s: %w", sc.ID, err))
+			continue
+		}
+		if max(sc.LastSlot, sc.Since) > now.Add(farAhead).UnixMilli() {
+			if err := s.rewind(sc); err != nil {
+				return s.done, fmt.Errorf("rewind schedule %s: %w", sc.ID, err)
+			}
+			continue
+		}
+		slot, slots := Due(p, time.UnixMilli(max(sc.LastSlot, sc.Since)), now)
+		if slots == 0 {
+			continue
+		}
+		if err := s.fire(sc, slot.UnixMilli(), slots, online(sc.Host)); err != nil {
+			return s.done, fmt.Errorf("fire schedule %s: %w", sc.ID, err)
+		}
+	}
+	rows, err := tx.PendingRuns("")
+	if err != nil {
+		return s.done, err
+	}
+	drained := map[topics.HostID]bool{}
+	for _, row := range rows {
+		due := row.NextAttemptAt <= now.UnixMilli() && !drained[row.Host] && online(row.Host)
+		ran, err := s.drain(row, due)
+		if err != nil {
+			return s.done, fmt.Errorf("pending run of schedule %s: %w", row.Schedule, err)
+		}
+		drained[row.Host] = drained[row.Host] || ran
+	}
+	return s.done, nil
+}
+
+// HostCame drains every pending run of a host that said hello, due or not. The
+// hello, and with it whatever it ended, is committed.
+func HostCame(tx store.Slots, now, notAfter time.Time, host topics.HostID) (Done, error) {
+	s := step{tx: tx, now: now, notAfter: notAfter}
+	rows, err := tx.PendingRuns(host)
+	if err != nil {
+		return s.done, err
+	}
+	for _, row := range rows {
+		if _, err := s.drain(row, true); err != nil {
+			return s.done, fmt.Errorf("pending run of schedule %s: %w", row.Schedule, err)
+		}
+	}
+	return s.done, nil
+}
+
+// Ended is what the end of a job means for the slots it was to serve, in the
+// transaction of the ending. Whose wish the job was does not matter: one that
+// answered a slot is held to it, and a good one that was asked for after the
+// slot makes up for it. A job that answers to no slot leaves nothing behind.
+func Ended(tx store.Slots, j store.Job) error {
+	if j.Kind != topics.BackupJob {
+		return nil
+	}
+	s := step{tx: tx, now: time.UnixMilli(j.FinishedAt)}
+	members, err := tx.Members(j.SourceGroup)
+	if err != nil {
+		return err
+	}
+	for _, g := range members {
+		sc, known, err := tx.Schedule(g.Schedule)
+		if err != nil || !known {
+			return err
+		}
+		if err := s.ended(sc, g, j); err != nil {
+			return fmt.Errorf("the slot of schedule %s that job %s was to serve: %w", sc.ID, j.ID, err)
+		}
+	}
+	return nil
+}
+
+// Of is a schedule's policy.
+func Of(sc store.Schedule) (Policy, error) {
+	return Parse(sc.Cron, sc.Zone, time.Duration(sc.JitterSeconds)*time.Second, string(sc.ID))
+}
+
+type step struct {
+	tx            store.Slots
+	now, notAfter time.Time
+	done          Done
+}
+
+func (s *step) touched(h topics.HostID) {
+	if !slices.Contains(s.done.Hosts, h) {
+		s.done.Hosts = append(s.done.Hosts, h)
+	}
+}
+
+// fire begins a slot: as jobs if its host can be reached, as a pending run if
+// not. Whatever the schedule still owed for an earlier slot, this one stands for.
+func (s *step) fire(sc store.Schedule, slot int64, slots int, online bool) error {
+	if err := s.tx.Fired(sc.ID, slot); err != nil {
+		return err
+	}
+	sc.LastSlot = slot
+	s.touched(sc.Host)
+	groups, err := s.tx.Groups(sc.ID)
+	if err != nil {
+		return err
+	}
+	old, had, err := s.tx.Pending(sc.ID)
+	if err != nil {
+		return err
+	}
+	if slots > 1 {
+		many := fmt.Sprintf("the slot of %s stands for %d before it", moment(slot), slots-1)
+		if slots == manySlots {
+			many += " and more"
+		}
+		if err := s.tx.Audit("schedule.slots_passed", string(sc.ID), many); err != nil {
+			return err
+		}
+	}
+	if online {
+		for _, g := range groups {
+			if err := s.begin(sc, g, 0); err != nil {
+				return err
+			}
+		}
+		if !had {
+			return nil
+		}
+		if err := s.tx.RemovePending(sc.ID); err != nil {
+			return err
+		}
+		return s.tx.Audit("pending_run.superseded", string(sc.ID), "slot "+moment(old.Slot)+" by that of "+moment(slot))
+	}
+	// What a host runs out of our sight was asked for before this slot: it does
+	// not answer it. If it runs still when the host is back, it will.
+	for _, g := range groups {
+		if g.Job == "" {
+			continue
+		}
+		g.Job = ""
+		if err := s.tx.PutGroup(g); err != nil {
+			return err
+		}
+	}
+	row := store.PendingRun{Schedule: sc.ID, Host: sc.Host, Slot: slot, NextAttemptAt: s.now.UnixMilli(), Reason: ReasonHost, CreatedAt: s.now.UnixMilli()}
+	if had {
+		row.CreatedAt = old.CreatedAt
+	}
+	return s.pend(row)
+}
+
+// farAhead is how far a slot that fired may lie in the future. A clock that was
+// set back by less is waited for; by more, the schedule would be silent for long.
+const farAhead = 24 * time.Hour
+
+// rewind begins a schedule anew now, after our clock was far ahead.
+func (s *step) rewind(sc store.Schedule) error {
+	if err := s.tx.Rewind(sc.ID, s.now.UnixMilli()); err != nil {
+		return err
+	}
+	return s.tx.Audit("schedule.rewound", string(sc.ID), "its last slot, "+moment(sc.LastSlot)+", lies ahead: the clock was set back")
+}
+
+// pend writes a pending run.
+func (s *step) pend(row store.PendingRun) error {
+	s.touched(row.Host)
+	if err := s.tx.PutPending(row); err != nil {
+		return err
+	}
+	return s.tx.Audit("pending_run.created", string(row.Schedule), fmt.Sprintf("slot %s, attempt %d, %s", moment(row.Slot), row.Attempt, row.Reason))
+}
+
+// begin puts the latest slot of a group into the hands of a job: the one that
+// waits or runs already, or a new one.
+func (s *step) begin(sc store.Schedule, g store.SlotGroup, attempt int) error {
+	s.touched(sc.Host)
+	open, found, err := s.tx.Open(g.Group)
+	if err != nil {
+		return err
+	}
+	if found {
+		g.Job = open.ID
+		if err := s.tx.Audit("schedule.slot_answered", string(sc.ID), fmt.Sprintf("slot %s by job %s, which is under way", moment(sc.LastSlot), open.ID)); err != nil {
+			return err
+		}
+		return s.tx.PutGroup(g)
+	}
+	j := store.Job{ID: topics.JobID(topics.NewID(s.now)), Host: sc.Host, Kind: topics.BackupJob, SourceGroup: g.Group, Repository: g.Repository,
+		RequestedBy: "schedule:" + sc.Name, QueuedAt: s.now.UnixMilli(), NotAfter: s.notAfter.UnixMilli(), Schedule: sc.ID, Slot: sc.LastSlot, Attempt: attempt}
+	added, err := s.tx.Queue(j)
+	if err != nil {
+		return err
+	}
+	if added {
+		g.Job = j.ID
+	} else { // it ran already: a slot is not repeated
+		g.Job, g.Settled = "", sc.LastSlot
+	}
+	return s.tx.PutGroup(g)
+}
+
+// drain turns a pending run into jobs, if its host may have them now, or gives
+// it up for good. It answers whether jobs came of it.
+func (s *step) drain(row store.PendingRun, mayRun bool) (ran bool, err error) {
+	sc, known, err := s.tx.Schedule(row.Schedule)
+	if err != nil {
+		return false, err
+	}
+	groups, err := s.tx.Groups(row.Schedule)
+	if err != nil {
+		return false, err
+	}
+	owed := slices.DeleteFunc(slices.Clone(groups), func(g store.SlotGroup) bool { return g.Job != "" || g.Settled >= row.Slot })
+	switch {
+	case !known:
+		return false, s.abandon(row, owed, "its schedule is gone")
+	case !sc.Enabled:
+		return false, s.abandon(row, owed, "its schedule is disabled")
+	case len(groups) == 0:
+		return false, s.abandon(row, owed, "its source groups are gone")
+	case len(owed) == 0:
+		return false, s.served(row)
+	case row.Attempt >= sc.RetryMax:
+		return false, s.abandon(row, owed, tried(row))
+	case !mayRun:
+		return false, nil
+	}
+	for _, g := range owed {
+		if err := s.begin(sc, g, row.Attempt+1); err != nil {
+			return false, err
+		}
+	}
+	return true, s.tx.RemovePending(row.Schedule)
+}
+
+func tried(row store.PendingRun) string {
+	return fmt.Sprintf("tried again %d times, the last failure is %s", row.Attempt, row.Reason)
+}
+
+func (s *step) abandon(row store.PendingRun, owed []store.SlotGroup, why string) error {
+	s.touched(row.Host)
+	for _, g := range owed {
+		g.Settled = row.Slot
+		if err := s.tx.PutGroup(g); err != nil {
+			return err
+		}
+	}
+	if err := s.tx.RemovePending(row.Schedule); err != nil {
+		return err
+	}
+	return s.tx.Audit("pending_run.abandoned", string(row.Schedule), "slot "+moment(row.Slot)+": "+why)
+}
+
+// served removes a pending run that nothing is owed for any more.
+func (s *step) served(row store.PendingRun) error {
+	s.touched(row.Host)
+	if err := s.tx.RemovePending(row.Schedule); err != nil {
+		return err
+	}
+	return s.tx.Audit("pending_run.served", string(row.Schedule), "slot "+moment(row.Slot))
+}
+
+// ended takes a job's end for one schedule that names its group.
+func (s *step) ended(sc store.Schedule, g store.SlotGroup, j store.Job) error {
+	good := j.State == topics.Succeeded || j.State == topics.Warnings
+	held := g.Job == j.ID
+	if !held && !(good && j.QueuedAt >= sc.LastSlot) {
+		return nil
+	}
+	again := held && !j.CancelAsked && Retry(j.State, j.Cause)
+	if g.Job = ""; !again {
+		g.Settled = max(g.Settled, sc.LastSlot)
+	}
+	if err := s.tx.PutGroup(g); err != nil {
+		return err
+	}
+	row, had, err := s.tx.Pending(sc.ID)
+	if err != nil {
+		return err
+	}
+	groups, err := s.tx.Groups(sc.ID)
+	if err != nil {
+		return err
+	}
+	if !again {
+		if had && !slices.ContainsFunc(groups, func(g store.SlotGroup) bool { return g.Job == "" && g.Settled < row.Slot }) {
+			return s.served(row)
+		}
+		return nil
+	}
+	next := store.PendingRun{Schedule: sc.ID, Host: sc.Host, Slot: sc.LastSlot, Reason: string(j.Cause), CreatedAt: s.now.UnixMilli()}
+	if j.Schedule == sc.ID && j.Slot == sc.LastSlot {
+		next.Attempt = j.Attempt
+	}
+	if had { // of another group, for the same slot: they share the tries
+		next.Attempt, next.CreatedAt = max(next.Attempt, row.Attempt), row.CreatedAt
+	}
+	next.NextAttemptAt = s.now.Add(Backoff(next.Attempt)).UnixMilli()
+	if next.Attempt >= sc.RetryMax {
+		owed := slices.DeleteFunc(groups, func(g store.SlotGroup) bool { return g.Job != "" || g.Settled >= next.Slot })
+		return s.abandon(next, owed, tried(next))
+	}
+	return s.pend(next)
+}
+
+func moment(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
