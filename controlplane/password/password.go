@@ -19,7 +19,7 @@ import (
 // MinLength and MaxLength bound a password, in characters; length is the only
 // rule, as NIST SP 800-63B advises.
 const (
-	MinLength = 10
+	MinLength = 12
 	MaxLength = 200
 )
 
