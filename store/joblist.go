@@ -1,0 +1,141 @@
+package store
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A JobFilter says which jobs a list shows. What is empty does not narrow it.
+type JobFilter struct {
+	States []topics.JobState
+	Kind   topics.JobKind
+	Since  int64 // of those that ended: not before this moment
+	Search *JobSearch
+}
+
+// A JobSearch finds jobs by any one of what it holds: by host, by source group,
+// or by the beginning of an ID.
+type JobSearch struct {
+	Hosts  []topics.HostID
+	Groups []topics.SourceGroupID
+	ID     string
+}
+
+// Matches reports whether a job of this host, group and ID is found.
+func (x *JobSearch) Matches(j Job) bool {
+	return x == nil || slices.Contains(x.Hosts, j.Host) || slices.Contains(x.Groups, j.SourceGroup) || x.ID != "" && strings.HasPrefix(string(j.ID), x.ID)
+}
+
+// Matches reports whether a list with this filter shows the job.
+func (f JobFilter) Matches(j Job) bool {
+	return (len(f.States) == 0 || slices.Contains(f.States, j.State)) && (f.Kind == "" || j.Kind == f.Kind) &&
+		(j.FinishedAt == 0 || j.FinishedAt >= f.Since) && f.Search.Matches(j)
+}
+
+// where is the filter as a condition on jobs, with sqlx's "?" for lists.
+func (f JobFilter) where() (cond string, args []any) {
+	cond = `1 = 1`
+	add := func(text string, v ...any) { cond, args = cond+" AND "+text, append(args, v...) }
+	if len(f.States) > 0 {
+		add(`state IN (?)`, f.States)
+	}
+	if f.Kind != "" {
+		add(`kind = ?`, f.Kind)
+	}
+	if x := f.Search; x != nil {
+		var any1 []string
+		var found []any
+		if len(x.Hosts) > 0 {
+			any1, found = append(any1, `host IN (?)`), append(found, x.Hosts)
+		}
+		if len(x.Groups) > 0 {
+			any1, found = append(any1, `source_group IN (?)`), append(found, x.Groups)
+		}
+		if x.ID != "" {
+			any1, found = append(any1, `id >= ? AND id < ?`), append(found, x.ID, x.ID+"~") // "~" sorts after what IDs hold
+		}
+		if len(any1) == 0 {
+			any1 = []string{`1 = 0`}
+		}
+		add(`(`+strings.Join(any1, " OR ")+`)`, found...)
+	}
+	return cond, args
+}
+
+func (s *Store) filtered(query string, args ...any) (string, []any, error) {
+	query, args, err := sqlx.In(query, args...)
+	return sqlx.Rebind(sqlx.DOLLAR, query), args, err
+}
+
+// An Ended is the place in a list of ended jobs behind which the next page
+// begins; the zero value is before the first.
+type Ended struct {
+	At int64
+	ID topics.JobID
+}
+
+// EndedJobs lists ended jobs, the last that ended first, from behind a place on.
+// An ended job's place never changes: pages neither repeat nor skip any.
+func (s *Store) EndedJobs(ctx context.Context, f JobFilter, after Ended, limit int) ([]Job, error) {
+	cond, args := f.where()
+	query := `SELECT * FROM jobs WHERE finished_at > 0 AND finished_at >= ? AND ` + cond
+	args = append([]any{f.Since}, args...)
+	if after.ID != "" {
+		query += ` AND finished_at <= ? AND (finished_at < ? OR id < ?)`
+		args = append(args, after.At, after.At, after.ID)
+	}
+	query, args, err := s.filtered(query+` ORDER BY finished_at DESC, id DESC LIMIT ?`, append(args, limit)...)
+	if err != nil {
+		return nil, err
+	}
+	return all[Job](ctx, s.r, query, args...)
+}
+
+// A JobCount says how many ended jobs of a kind are in a state.
+type JobCount struct {
+	State topics.JobState `db:"state"`
+	Kind  topics.JobKind  `db:"kind"`
+	Jobs  int             `db:"jobs"`
+}
+
+// CountEnded counts the ended jobs that a filter finds, by state and kind.
+func (s *Store) CountEnded(ctx context.Context, f JobFilter) ([]JobCount, error) {
+	cond, args := f.where()
+	query, args, err := s.filtered(`SELECT state, kind, count(*) AS jobs FROM jobs WHERE finished_at > 0 AND finished_at >= ? AND `+cond+
+		` GROUP BY state, kind ORDER BY state, kind`, append([]any{f.Since}, args...)...)
+	if err != nil {
+		return nil, err
+	}
+	return all[JobCount](ctx, s.r, query, args...)
+}
+
+// JobList lists jobs, the last that were asked for first, from behind the job
+// after on ("" for the beginning). A job's place never changes.
+func (s *Store) JobList(ctx context.Context, f JobFilter, after topics.JobID, limit int) ([]Job, error) {
+	cond, args := f.where()
+	if f.Since > 0 {
+		cond, args = cond+` AND (finished_at = 0 OR finished_at >= ?)`, append(args, f.Since)
+	}
+	if len(f.States) > 0 && !slices.ContainsFunc(f.States, topics.JobState.Ended) {
+		cond += ` AND finished_at = 0` // open jobs are few, and have an index
+	}
+	if after != "" {
+		cond, args = cond+` AND id < ?`, append(args, after)
+	}
+	// IDs sort by the time they were made.
+	query, args, err := s.filtered(`SELECT * FROM jobs WHERE `+cond+` ORDER BY id DESC LIMIT ?`, append(args, limit)...)
+	if err != nil {
+		return nil, err
+	}
+	return all[Job](ctx, s.r, query, args...)
+}
+
+// RunningCount counts the jobs that run.
+func (s *Store) RunningCount(ctx context.Context) (int, error) {
+	return get[int](ctx, s.r, `SELECT count(*) FROM jobs WHERE finished_at = 0 AND state = $1`, topics.Running)
+}
