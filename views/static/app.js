@@ -248,6 +248,8 @@
       if (follow) while (view.childElementCount > most) view.firstElementChild.remove();
       if (follow) toEnd(); else { unseen += fresh; paint(); }
     }).observe(view, { childList: true });
+    // A window that becomes smaller cuts off the end, which is what one follows.
+    new ResizeObserver(() => { if (follow) toEnd(); }).observe(view);
     if (follow) toEnd();
     paint();
   }
