@@ -82,7 +82,7 @@ func TestAConsumerSeesABackupGoBy(t *testing.T) {
 	}
 	attic.MustStop()
 	awaitSaid(t, late, host+"/availability", "offline")
-	w.plane.mustStop(10*time.Second)
+	w.plane.mustStop(10 * time.Second)
 	awaitSaid(t, late, "pub/plane/availability", "offline")
 	w.StartPlane()
 	awaitSaid(t, late, "pub/fleet/state", `"hosts":1`)

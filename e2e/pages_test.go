@@ -62,7 +62,7 @@ func TestANewcomersFirstBackupInTheBrowser(t *testing.T) {
 		t.Fatalf("the command to paste ended with exit status %d: %s", r.code, r.errs)
 	}
 	a.ID = strings.TrimSpace(r.out)
-	standIn := NewStandIn(t, a.Dir, "words 1 40; gate look; words 41 400; gate end")
+	standIn := NewStandIn(t, a.Dir, "words 1 40; gate look; words 41 400; gate end\nset -- --limit-upload 4096 \"$@\" --pack-size 4")
 	a.Restic = standIn.Path
 	a.Start()
 	b.AwaitText("#enrol-status", "Connected")
@@ -73,7 +73,7 @@ func TestANewcomersFirstBackupInTheBrowser(t *testing.T) {
 	b.AwaitPath("/hosts/" + a.ID + "/source-groups/new")
 	b.Inspect("group")
 	a.Write("letters/dear reader.txt", "dear reader")
-	a.Noise("photo.raw", 16)
+	a.Noise("photo.raw", 48)
 	b.Fill("#name", "letters")
 	b.Fill("#paths", a.Home)
 	b.Fill("#excludes", "*.tmp")
@@ -93,6 +93,9 @@ func TestANewcomersFirstBackupInTheBrowser(t *testing.T) {
 	b.AwaitText("#job-header", "Running")
 	b.AwaitText("#live", "Live")
 	b.Inspect("job-running")
+	b.Look("light", phone) // a window that becomes smaller goes on following
+	b.mustFollow()
+	b.Look("light", desktop)
 
 	// Whoever reads further up is left alone, and told what they miss.
 	Eval[bool](b, `(() => { document.querySelector("#log-stream").scrollTop = 0; return true })()`)
@@ -112,10 +115,11 @@ func TestANewcomersFirstBackupInTheBrowser(t *testing.T) {
 	}
 	b.Click("[data-follow]")
 	b.AwaitText("[data-follow]", "Following")
-	if short := Eval[float64](b, `(() => { const v = document.querySelector("#log-stream"); return v.scrollHeight - v.scrollTop - v.clientHeight })()`); short > 24 {
-		t.Errorf("following ends %v pixels above the end", short)
-	}
+	b.mustFollow()
 	standIn.Open("end")
+	b.AwaitText("#progress", " MiB read")
+	b.AwaitText("#current-files", "photo.raw")
+	b.Inspect("job-running-progress")
 	b.AwaitText("#job-header", "Succeeded")
 	b.AwaitText("#live", "Final")
 	b.MustBeUnmoved()
@@ -133,6 +137,18 @@ func TestANewcomersFirstBackupInTheBrowser(t *testing.T) {
 	b.Inspect("host")
 	b.MustNotHaveBeenCut()
 	w.MustStopCleanly()
+}
+
+// mustFollow insists that the end of the log is in view.
+func (b *Browser) mustFollow() {
+	b.t.Helper()
+	Await(b.t, "the end of the log to be in view", func() error {
+		short := Eval[float64](b, `(() => { const v = document.querySelector("#log-stream"); return v.scrollHeight - v.scrollTop - v.clientHeight })()`)
+		if short > 24 {
+			return fmt.Errorf("it is %v pixels further down; the pill says %s", short, b.Text("[data-follow]"))
+		}
+		return nil
+	})
 }
 
 // mustShowTheLog insists that the page has every line of a job's log once, in

@@ -149,8 +149,9 @@ func Await(t *testing.T, what string, attempt func() error) {
 // AwaitWithin is Await with another deadline.
 func AwaitWithin(t *testing.T, within time.Duration, what string, attempt func() error) {
 	t.Helper()
+	began := time.Now()
 	if err := try(within, attempt); err != nil {
-		t.Fatalf("waited %v in vain for %s: %v", within, what, err)
+		t.Fatalf("waited %v in vain for %s: %v", time.Since(began).Round(time.Millisecond), what, err)
 	}
 }
 
