@@ -34,7 +34,7 @@ bench:
 	go test -run '^$$' -bench . ./store ./broker
 
 generate:
-	go tool templ generate ./views
+	go generate ./views
 
 clean:
 	rm -rf bin
