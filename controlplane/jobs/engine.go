@@ -192,7 +192,7 @@ func (e *Engine) take(ctx context.Context, batch []arrival) {
 		default:
 			err = errors.New("agents do not write here")
 		}
-		if err != nil {
+		if err != nil && ctx.Err() == nil { // a control plane that stops refuses nobody
 			e.Log.Warn("message refused", "host", a.topic.Host, "topic", a.name, "err", err)
 		}
 	}
