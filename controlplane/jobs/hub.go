@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -17,14 +18,21 @@ const buffer = 64
 // never blocks: a subscriber that does not keep up loses messages, only its
 // own, knows that it did, and reads from the store what it missed.
 type Hub struct {
+	// Now is the clock by which it notes when a job was last heard of. It is set,
+	// if at all, before the first use.
+	Now func() time.Time
+
 	mu     sync.Mutex
 	subs   map[topics.JobID]map[*subscriber]bool
 	latest map[topics.JobID]topics.Progress
+	heard  map[topics.JobID]time.Time // of jobs that have not ended
+	began  time.Time
 }
 
 // NewHub returns a hub that nobody listens to yet.
 func NewHub() *Hub {
-	return &Hub{subs: map[topics.JobID]map[*subscriber]bool{}, latest: map[topics.JobID]topics.Progress{}}
+	return &Hub{Now: time.Now, subs: map[topics.JobID]map[*subscriber]bool{}, latest: map[topics.JobID]topics.Progress{},
+		heard: map[topics.JobID]time.Time{}, began: time.Now()}
 }
 
 // news is one thing that happened to a job; the zero value means its row changed.
@@ -64,6 +72,9 @@ func (h *Hub) publish(id topics.JobID, n news) {
 	if n.progress != nil {
 		h.latest[id] = *n.progress
 	}
+	if n.progress != nil || n.lines != nil {
+		h.heard[id] = h.Now()
+	}
 	for s := range h.subs[id] {
 		select {
 		case s.c <- n:
@@ -73,11 +84,30 @@ func (h *Hub) publish(id topics.JobID, n news) {
 	}
 }
 
-// forget drops the progress of a job that ended.
+// forget drops what is only known of jobs that have not ended.
 func (h *Hub) forget(id topics.JobID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.latest, id)
+	delete(h.heard, id)
+}
+
+// Silence is how long a running job has said nothing: no line and no progress.
+// Before the job's start, and before the hub's, nobody listened: that does not
+// count. A job that does not run is never silent.
+func (h *Hub) Silence(j store.Job) time.Duration {
+	if j.State != topics.Running {
+		return 0
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	last := h.heard[j.ID]
+	for _, t := range []time.Time{h.began, time.UnixMilli(j.StartedAt)} {
+		if t.After(last) {
+			last = t
+		}
+	}
+	return max(0, h.Now().Sub(last))
 }
 
 // Progress is the newest progress of a running job, if there was any.
