@@ -32,6 +32,7 @@ check:
 bench:
 	@build/need go
 	go test -run '^$$' -bench . ./store ./broker
+	go test -run '^$$' -bench . -benchtime 1x ./e2e/bench
 
 generate:
 	go generate ./views
