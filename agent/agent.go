@@ -21,6 +21,7 @@ import (
 	"github.com/restic-manager/restic-manager/agent/link"
 	"github.com/restic-manager/restic-manager/agent/restic"
 	"github.com/restic-manager/restic-manager/agent/spool"
+	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -271,6 +272,7 @@ func (r *runner) step(in protocol.AgentInput) error {
 	for _, e := range effects {
 		switch e := e.(type) {
 		case protocol.Start:
+			failpoint.Here("agent-journalled")
 			r.start(e)
 		case protocol.Stop:
 			if cancel := r.jobs[e.Job]; cancel != nil {
@@ -317,6 +319,7 @@ func (r *runner) linkEvent(e link.Event) {
 		if r.conn != e.Conn {
 			return
 		}
+		failpoint.Here("agent-receipt")
 		if err := r.step(protocol.Receipted{Received: e.Receipt.Received}); err != nil {
 			r.log.Error("the journal cannot be written", "err", err)
 			return
@@ -330,6 +333,7 @@ func (r *runner) linkEvent(e link.Event) {
 		if e.Command.Run != nil {
 			in.Refuse = r.policy.refuse(*e.Command.Run)
 		}
+		failpoint.Here("agent-commanded")
 		if err := r.step(in); err != nil {
 			r.log.Error("a command cannot be accepted, the journal cannot be written", "job", e.Command.Job, "err", err)
 		}
@@ -355,6 +359,7 @@ func (r *runner) send(resend *time.Timer) {
 			break
 		}
 		r.outbox.Sent(batch.First+uint64(n)-1, time.Now())
+		failpoint.Here("agent-sent")
 	}
 	if r.outbox != nil {
 		if due := r.outbox.Due(); !due.IsZero() {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/agent/restic"
+	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -29,7 +30,9 @@ func (r *runner) start(s protocol.Start) {
 		end := r.backup(ctx, s, out)
 		close(out.items)
 		gather.Wait() // every line is on disk before the end
+		failpoint.Here("agent-restic-ended")
 		r.do(protocol.Ended{Job: s.Job, End: end, At: now()})
+		failpoint.Here("agent-end-journalled")
 		r.log.Info("job ended", "job", s.Job, "state", end.State, "cause", end.Cause)
 	})
 }
@@ -119,6 +122,7 @@ func (r *runner) reap(j protocol.AgentJob) {
 			r.unlock(r.quit, restic.Ending{Killed: true}, binary, place, repository(*j.Run))
 		}
 	}
+	failpoint.Here("agent-reaped")
 	r.do(protocol.Reaped{Job: j.ID, At: now()})
 }
 
@@ -251,7 +255,9 @@ func (s *sink) gather() {
 		if n, err := s.journal.Size(); err == nil && n >= s.room {
 			skipped += len(lines)
 		} else {
+			failpoint.Here("agent-lines")
 			s.do(protocol.Printed{Job: s.job, Skipped: skipped, Lines: lines, At: now()})
+			failpoint.Here("agent-lines-journalled")
 			skipped = 0
 		}
 		lines, size, last = nil, 0, time.Now()
@@ -268,7 +274,9 @@ func (s *sink) gather() {
 			}
 			if i.process != nil {
 				flush()
+				failpoint.Here("agent-spawned")
 				s.do(protocol.Spawned{Job: s.job, Process: protocol.Process(*i.process), Restic: s.version, At: now()})
+				failpoint.Here("agent-spawn-journalled")
 				close(i.done)
 				continue
 			}

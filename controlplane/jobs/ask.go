@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -45,6 +46,7 @@ func (e *Engine) AskBackup(ctx context.Context, actor string, host topics.HostID
 		if err != nil {
 			return job, false, err
 		}
+		failpoint.Here("plane-asked")
 		if !found {
 			job, fresh, found = j, added, true
 		}
@@ -71,6 +73,7 @@ func (e *Engine) Cancel(ctx context.Context, actor string, id topics.JobID) erro
 	if err != nil {
 		return err
 	}
+	failpoint.Here("plane-cancel-noted")
 	for _, effect := range effects {
 		if c, ok := effect.(protocol.Changed); ok {
 			e.changed(c.Job)

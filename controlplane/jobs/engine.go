@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
@@ -233,6 +234,7 @@ func tidy(ev topics.Events) {
 
 func (e *Engine) steps(ctx context.Context, inputs []protocol.Arrived) error {
 	var effects []protocol.PlaneEffect
+	failpoint.Here("plane-received")
 	err := e.Store.Steps(ctx, func(tx protocol.PlaneTx) error {
 		for _, in := range inputs {
 			more, err := protocol.PlaneStep(e.Timing.Protocol, tx, in)
@@ -241,11 +243,13 @@ func (e *Engine) steps(ctx context.Context, inputs []protocol.Arrived) error {
 			}
 			effects = append(effects, more...)
 		}
+		failpoint.Here("plane-uncommitted")
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	failpoint.Here("plane-committed")
 	e.perform(ctx, effects)
 	return nil
 }
@@ -294,7 +298,9 @@ func (e *Engine) perform(ctx context.Context, effects []protocol.PlaneEffect) {
 		case protocol.SendReceipt:
 			e.receipts[effect.Host] = effect.Received
 		case protocol.SendRun:
+			failpoint.Here("plane-dispatched")
 			e.sendRun(ctx, effect.Job)
+			failpoint.Here("plane-command-sent")
 		case protocol.SendCancel:
 			e.command(effect.Job.Host, topics.Command{Job: effect.Job.ID, Cancel: true})
 		case protocol.Changed:
@@ -349,6 +355,7 @@ func (e *Engine) tell(h topics.HostID) {
 func (e *Engine) flush() {
 	for host, r := range e.receipts {
 		e.send(host, topics.Topic{Kind: topics.KindReceipt, Host: host}, func(s topics.Stamp) any { return topics.Receipt{Stamp: s, Received: r} })
+		failpoint.Here("plane-receipt-sent")
 	}
 	clear(e.receipts)
 }
