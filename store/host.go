@@ -39,6 +39,11 @@ type Host struct {
 	LastJob     topics.JobID    `db:"last_job"` // the last one that ended
 	LastState   topics.JobState `db:"last_state"`
 	LastEndedAt int64           `db:"last_ended_at"`
+	// Standing is the worst of how the last backup of each source group ended,
+	// and StandingJob which that was. A cancelled one says nothing, and does not
+	// count; "" is that none ended.
+	Standing    topics.JobState `db:"standing"`
+	StandingJob topics.JobID    `db:"standing_job"`
 	GoodJob     topics.JobID    `db:"good_job"` // the last backup that left a complete snapshot
 	GoodAt      int64           `db:"good_at"`
 	GoodBytes   uint64          `db:"good_bytes"`

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/jmoiron/sqlx"
 
@@ -129,7 +130,12 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 			return err
 		}
 	}
-	if err := change(j.ctx, j.tx, `UPDATE hosts SET last_job = $1, last_state = $2, last_ended_at = $3 WHERE id = $4`, job.ID, job.State, at, job.Host); err != nil {
+	worst, err := j.standing(job.Host)
+	if err != nil {
+		return err
+	}
+	if err := change(j.ctx, j.tx, `UPDATE hosts SET last_job = $1, last_state = $2, last_ended_at = $3, standing = $4, standing_job = $5 WHERE id = $6`,
+		job.ID, job.State, at, worst.State, worst.ID, job.Host); err != nil {
 		return err
 	}
 	if job.State == topics.Succeeded && job.Kind == topics.BackupJob {
@@ -152,6 +158,21 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 		return nil
 	}
 	return j.s.ended(Slots(j), job)
+}
+
+// standing is the worst among the last backups of a host's source groups, the
+// newest of those: what went well with one does not make up for another.
+func (j journal) standing(host topics.HostID) (worst Job, err error) {
+	// IDs sort by the time they were made.
+	last, err := all[Job](j.ctx, j.tx, `SELECT * FROM jobs WHERE id IN (SELECT max(id) FROM jobs
+		WHERE host = $1 AND kind = $2 AND finished_at > 0 AND state <> $3 GROUP BY source_group) ORDER BY id`, host, topics.BackupJob, topics.Cancelled)
+	bad := []topics.JobState{topics.Succeeded, topics.Warnings, topics.Abandoned, topics.Interrupted, topics.Failed}
+	for _, job := range last {
+		if slices.Index(bad, job.State) >= slices.Index(bad, worst.State) {
+			worst = job
+		}
+	}
+	return worst, err
 }
 
 // Cancel asks for the end of a job, with its audit entry, and takes the

@@ -104,13 +104,14 @@ func TestRunningNeverHidesAFailure(t *testing.T) {
 	}{
 		{"new", store.Host{}, false, NoBackupYet},
 		{"first one runs", store.Host{}, true, Running},
-		{"good", store.Host{LastState: topics.Succeeded, GoodAt: 1}, false, Protected},
-		{"good, and runs", store.Host{LastState: topics.Succeeded, GoodAt: 1}, true, Running},
-		{"failed after a good one", store.Host{LastState: topics.Failed, GoodAt: 1}, false, Failed},
-		{"failed, and runs", store.Host{LastState: topics.Failed, GoodAt: 1}, true, Failed},
-		{"interrupted", store.Host{LastState: topics.Interrupted}, false, Failed},
-		{"incomplete", store.Host{LastState: topics.Warnings}, false, Warning},
-		{"cancelled by a person", store.Host{LastState: topics.Cancelled, GoodAt: 1}, false, Protected},
+		{"good", store.Host{Standing: topics.Succeeded, GoodAt: 1}, false, Protected},
+		{"good, and runs", store.Host{Standing: topics.Succeeded, GoodAt: 1}, true, Running},
+		{"failed after a good one", store.Host{Standing: topics.Failed, GoodAt: 1}, false, Failed},
+		{"failed, and runs", store.Host{Standing: topics.Failed, GoodAt: 1}, true, Failed},
+		{"interrupted", store.Host{Standing: topics.Interrupted}, false, Failed},
+		{"incomplete", store.Host{Standing: topics.Warnings}, false, Warning},
+		{"cancelled by a person", store.Host{LastState: topics.Cancelled, Standing: topics.Succeeded, GoodAt: 1}, false, Protected},
+		{"cancelled after a failed one", store.Host{LastState: topics.Cancelled, Standing: topics.Failed, GoodAt: 1}, false, Failed},
 		{"cancelled, never a good one", store.Host{LastState: topics.Cancelled}, false, NoBackupYet},
 	} {
 		if got := StatusOf(c.host, c.running); got != c.want {

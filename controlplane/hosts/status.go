@@ -19,9 +19,9 @@ const (
 )
 
 // StatusOf says how well a host is protected. Running never hides a failure of
-// the last backup, and a cancelled or interrupted one is no protection.
+// the last backup, nor does another source group's success or a cancelled job.
 func StatusOf(h store.Host, running bool) Status {
-	switch h.LastState {
+	switch h.Standing {
 	case topics.Failed, topics.Interrupted, topics.Abandoned:
 		return Failed
 	case topics.Warnings:

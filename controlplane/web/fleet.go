@@ -246,7 +246,7 @@ func (s *Server) attention(ctx context.Context, f *fleet) ([]views.Attention, er
 	bad = bad[:min(len(bad), attentionSize)]
 	ids := make([]topics.JobID, len(bad))
 	for i, h := range bad {
-		ids[i] = h.LastJob
+		ids[i] = h.StandingJob
 	}
 	rows, err := s.Store.JobsByID(ctx, ids)
 	if err != nil {
@@ -258,7 +258,7 @@ func (s *Server) attention(ctx context.Context, f *fleet) ([]views.Attention, er
 	}
 	out := make([]views.Attention, len(bad))
 	for i, h := range bad {
-		j := last[h.LastJob]
+		j := last[h.StandingJob]
 		title, text := s.trouble(h.Host, j)
 		out[i] = views.Attention{HostID: string(h.ID), Host: h.Name, Status: h.status, Title: title, Text: text,
 			Link: views.Link{Text: "View log", URL: views.JobURL(string(j.ID))}}
@@ -266,7 +266,7 @@ func (s *Server) attention(ctx context.Context, f *fleet) ([]views.Attention, er
 	return out, nil
 }
 
-// trouble says what is wrong with a host whose last job was j.
+// trouble says what is wrong with a host for which job j stands.
 func (s *Server) trouble(h store.Host, j store.Job) (title, text string) {
 	title = jobs.Explain(j.Cause, j.State).Cause
 	if j.State == topics.Warnings && j.Summary.Summary != nil && j.Summary.Unreadable > 0 {

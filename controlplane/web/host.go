@@ -125,7 +125,7 @@ func (s *Server) hostView(ctx context.Context, id topics.HostID) (views.Host, er
 }
 
 func (s *Server) hostProblem(ctx context.Context, h store.Host, st views.Status) (*views.Note, error) {
-	rows, err := s.Store.JobsByID(ctx, []topics.JobID{h.LastJob})
+	rows, err := s.Store.JobsByID(ctx, []topics.JobID{h.StandingJob})
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
