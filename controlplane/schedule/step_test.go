@@ -565,12 +565,14 @@ func TestWhateverComesASlotIsServedOnce(t *testing.T) {
 			for _, j := range w.open(attic) {
 				w.end(j, topics.Succeeded, "")
 			}
-			w.tick(31 * time.Second)
-			w.holds(t, attic)
+			if w.tick(31 * time.Second); len(w.open(attic)) == 0 {
+				break
+			}
 		}
 		for _, j := range w.open(attic) {
 			w.end(j, topics.Succeeded, "")
 		}
+		w.holds(t, attic)
 		if rows := w.pending(attic); len(rows) > 0 {
 			t.Fatalf("still pending in the end: %+v", rows)
 		}

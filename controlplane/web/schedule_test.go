@@ -1,0 +1,144 @@
+package web
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/schedule"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+func TestTheAPIKeepsAHostsSchedules(t *testing.T) {
+	w := newWorld(t)
+	c := w.program(store.Admin)
+	attic := w.enrol("attic")
+	attic.group("letters")
+	all := "/api/hosts/" + string(attic.id) + "/schedules"
+	if r := c.do("GET", all, nil); r.text != "[]\n" {
+		t.Errorf("no schedules: %q", r.text)
+	}
+	put := func(body any) (m map[string]any) {
+		t.Helper()
+		r := c.do("PUT", all+"/every%20night", body)
+		if r.StatusCode != 200 {
+			t.Fatalf("%s: %s", r.Status, r.text)
+		}
+		r.json(t, &m)
+		return m
+	}
+	first := put(`{"cron":"30 2 * * *","zone":"Europe/Berlin","source_groups":["letters"]}`)
+	for name, want := range map[string]any{"name": "every night", "host": string(attic.id), "cron": "30 2 * * *", "zone": "Europe/Berlin", "jitter_seconds": 0.0, "enabled": true,
+		"retry_max": 3.0, "last_slot": nil, "pending": nil, "source_groups": []any{"letters"}} {
+		if fmt.Sprint(first[name]) != fmt.Sprint(want) {
+			t.Errorf("%s is %v, want %v", name, first[name], want)
+		}
+	}
+	if next, err := time.Parse(time.RFC3339, fmt.Sprint(first["next"])); err != nil || next.Before(time.Now()) || next.After(time.Now().Add(25*time.Hour)) || next.Location() != time.UTC {
+		t.Errorf("next is %v", first["next"])
+	}
+	// What is not said stays.
+	second := put(`{"enabled":false,"retry_max":1,"jitter_seconds":600}`)
+	if second["id"] != first["id"] || second["cron"] != "30 2 * * *" || second["zone"] != "Europe/Berlin" || fmt.Sprint(second["source_groups"]) != "[letters]" || second["next"] != nil {
+		t.Errorf("after a change: %v", second)
+	}
+	third := put(`{"jitter_seconds":0,"enabled":true}`)
+	if third["retry_max"] != 1.0 {
+		t.Errorf("after another: %v", third)
+	}
+	if r := c.do("GET", all+"/every%20night", nil); !strings.Contains(r.text, first["id"].(string)) || r.StatusCode != 200 {
+		t.Errorf("one: %s %s", r.Status, r.text)
+	}
+	var rows []map[string]any
+	if c.do("GET", all, nil).json(t, &rows); len(rows) != 1 || rows[0]["id"] != first["id"] {
+		t.Errorf("all: %v", rows)
+	}
+	for path, status := range map[string]int{"/nothing": 404, "/nothing/next": 404, "/every%20night/next?n=0": 422, "/every%20night/next?n=x": 422, "/every%20night/next?n=101": 422} {
+		if r := c.do("GET", all+path, nil); r.StatusCode != status {
+			t.Errorf("%s: %s, want %d", path, r.Status, status)
+		}
+	}
+	for want, status := range []int{204, 404} {
+		if r := c.do("DELETE", all+"/every%20night", nil); r.StatusCode != status {
+			t.Errorf("delete, time %d: %s %s", want+1, r.Status, r.text)
+		}
+	}
+	if r := c.do("GET", all, nil); r.text != "[]\n" {
+		t.Errorf("after it was removed: %q", r.text)
+	}
+}
+
+func TestNextRunsAreToldInUTC(t *testing.T) {
+	w := newWorld(t)
+	c := w.program(store.Viewer)
+	attic := w.enrol("attic")
+	g := attic.group("letters")
+	row, err := w.store.PutSchedule(t.Context(), "test", attic.id, "nightly", "nightly-0001", func(sc *store.Schedule) error {
+		sc.Cron, sc.Zone, sc.Enabled, sc.JitterSeconds, sc.Groups = "@hourly", "Asia/Kolkata", true, 1800, []topics.SourceGroupID{g.ID}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct{ Next []time.Time }
+	c.do("GET", "/api/hosts/"+string(attic.id)+"/schedules/nightly/next?n=3", nil).json(t, &got)
+	p := must(schedule.Of(row))
+	slot := time.UnixMilli(row.Since)
+	var want []time.Time
+	for range 3 {
+		slot = schedule.Next(p, slot)
+		want = append(want, p.Start(slot))
+	}
+	if !slices.EqualFunc(got.Next, want, time.Time.Equal) || slot.Minute() != 30 || got.Next[0].Location() != time.UTC {
+		t.Errorf("next %v, want %v", got.Next, want)
+	}
+	got.Next = nil
+	if c.do("GET", "/api/hosts/"+string(attic.id)+"/schedules/nightly/next", nil).json(t, &got); len(got.Next) != 5 {
+		t.Errorf("%d without n, want 5", len(got.Next))
+	}
+}
+
+func TestAScheduleThatDoesNotFitIsRefusedWithWhatWould(t *testing.T) {
+	w := newWorld(t)
+	c := w.program(store.Admin)
+	attic := w.enrol("attic")
+	attic.group("letters")
+	other := w.enrol("cellar")
+	other.group("wine")
+	at := "/api/hosts/" + string(attic.id) + "/schedules/"
+	for _, k := range []struct {
+		name, path, body string
+		status           int
+		says             []string
+	}{
+		{"a bad cron line", at + "x", `{"cron":"61 2 * * *","zone":"UTC","source_groups":["letters"]}`, 422, []string{"cron", "five fields"}},
+		{"no cron line", at + "x", `{"zone":"UTC","source_groups":["letters"]}`, 422, []string{"cron", "five fields"}},
+		{"six fields", at + "x", `{"cron":"0 0 2 * * *","source_groups":["letters"]}`, 422, []string{"cron"}},
+		{"never", at + "x", `{"cron":"0 2 31 4 *","source_groups":["letters"]}`, 422, []string{"cron", "never"}},
+		{"a bad zone", at + "x", `{"cron":"@daily","zone":"Europe/Atlantis","source_groups":["letters"]}`, 422, []string{"zone", "Europe/Berlin"}},
+		{"an empty zone", at + "x", `{"cron":"@daily","zone":"","source_groups":["letters"]}`, 422, []string{"zone"}},
+		{"an unknown group", at + "x", `{"cron":"@daily","source_groups":["letters","photos"]}`, 422, []string{"source_groups", "photos", `"letters"`}},
+		{"another host's group", at + "x", `{"cron":"@daily","source_groups":["wine"]}`, 422, []string{"source_groups"}},
+		{"no group", at + "x", `{"cron":"@daily","source_groups":[]}`, 422, []string{"source_groups"}},
+		{"no groups said", at + "x", `{"cron":"@daily"}`, 422, []string{"source_groups"}},
+		{"jitter below nothing", at + "x", `{"cron":"@daily","source_groups":["letters"],"jitter_seconds":-1}`, 422, []string{"jitter_seconds"}},
+		{"too many tries", at + "x", `{"cron":"@daily","source_groups":["letters"],"retry_max":21}`, 422, []string{"retry_max"}},
+		{"an unknown field", at + "x", `{"cron":"@daily","source_groups":["letters"],"command":"rm"}`, 422, []string{"command"}},
+		{"a name too long", at + strings.Repeat("x", 101), `{"cron":"@daily","source_groups":["letters"]}`, 422, []string{"100"}},
+		{"an unknown host", "/api/hosts/nobody-0001/schedules/x", `{"cron":"@daily","source_groups":["letters"]}`, 404, nil},
+	} {
+		r := c.do("PUT", k.path, k.body)
+		var p topics.Problem
+		r.json(t, &p)
+		if r.StatusCode != k.status || p.Title == "" || r.Header.Get("Content-Type") != "application/problem+json" ||
+			slices.ContainsFunc(k.says, func(s string) bool { return !strings.Contains(p.Detail, s) }) {
+			t.Errorf("%s: %s %s; want %d, naming %q", k.name, r.Status, r.text, k.status, k.says)
+		}
+	}
+	if rows := must(w.store.Schedules(t.Context(), "")); len(rows) != 0 {
+		t.Errorf("something was saved: %+v", rows)
+	}
+}
