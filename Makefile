@@ -22,6 +22,7 @@ demo: build
 
 test:
 	@build/need go gcc restic rclone mosquitto_sub chromium
+	go test $(TESTFLAGS) ./protocol
 	CGO_ENABLED=1 go test -race $(TESTFLAGS) ./...
 
 check:

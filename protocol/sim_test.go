@@ -344,10 +344,13 @@ func simulate(seed uint64, m mutant) error {
 	return w.verdict()
 }
 
+// underRace is whether the race detector watches.
+var underRace bool
+
 func TestAJobStartsAtMostOnceAndEndsExactlyOnceWhateverDies(t *testing.T) {
 	seeds := uint64(20_000)
-	if testing.Short() {
-		seeds = 500
+	if underRace || testing.Short() {
+		seeds = 500 // there is one goroutine; the detector only makes it slow
 	}
 	for seed := range seeds {
 		if err := simulate(seed, sane); err != nil {

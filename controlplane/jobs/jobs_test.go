@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
@@ -103,26 +104,39 @@ func TestCancelEndsWhatWaitsNowAndAsksTheHostForWhatRuns(t *testing.T) {
 	w.await("the job to be cancelled", func() bool { return w.job(j.ID).State == topics.Cancelled })
 }
 
-// TestAWatcherHearsOfACancelOnTheCommandLine ends a waiting job behind the
-// engine's back.
+// TestAWatcherHearsOfACancelOnTheCommandLine ends a waiting job behind the back
+// of an engine, between two of its ticks.
 func TestAWatcherHearsOfACancelOnTheCommandLine(t *testing.T) {
 	w := newWorld(t)
-	j, _, err := w.engine.AskBackup(t.Context(), "test", w.host.ID, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- Follow(t.Context(), w.store, w.hub, j.ID, 0, func(Envelope) error { return nil }) }()
-	w.await("somebody to watch", func() bool { return w.hub.Watching() == 1 })
-	err = w.store.Cancel(t.Context(), "cli", j.ID, func(tx protocol.PlaneTx) error {
-		_, err := protocol.PlaneStep(protocol.DefaultTiming(), tx, protocol.CancelAsked{Job: j.ID, By: "cli", Now: 1})
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := <-ended; err != nil {
-		t.Error(err)
+	for _, before := range []string{"ticked since it was asked for", "not ticked"} {
+		c := w.engine.Config
+		c.Hub = NewHub()
+		e := New(c) // nobody runs it, so that it ticks when it is told to
+		j, _, err := e.AskBackup(t.Context(), "test", w.host.ID, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if before != "not ticked" {
+			e.tick(t.Context())
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- Follow(t.Context(), w.store, c.Hub, j.ID, 0, func(Envelope) error { return nil }) }()
+		w.await("somebody to watch", func() bool { return c.Hub.Watching() == 1 })
+		if err := w.store.Cancel(t.Context(), "cli", j.ID, func(tx protocol.PlaneTx) error {
+			_, err := protocol.PlaneStep(protocol.DefaultTiming(), tx, protocol.CancelAsked{Job: j.ID, By: "cli", Now: 1})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		e.tick(t.Context())
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("the watcher hears nothing of an engine that has %s", before)
+		}
 	}
 }
 
@@ -169,7 +183,7 @@ func TestAnAgentOfAnotherTimeIsToldWhatToDo(t *testing.T) {
 // TestAWatcherMissesNothing has some that read at once, one that begins in the
 // middle, and one that reads nothing until the job is over.
 func TestAWatcherMissesNothing(t *testing.T) {
-	const lines = 1000
+	const lines = 600
 	w := newWorld(t)
 	w.connect()
 	j := w.running()
@@ -180,7 +194,7 @@ func TestAWatcherMissesNothing(t *testing.T) {
 		wg.Go(func() {
 			after := 0
 			if i == 1 {
-				after = 500
+				after = 300
 			}
 			err := Follow(t.Context(), w.store, w.hub, j.ID, after, func(e Envelope) error {
 				if i == 0 {
@@ -210,7 +224,7 @@ func TestAWatcherMissesNothing(t *testing.T) {
 	for i, story := range stories {
 		after := 0
 		if i == 1 {
-			after = 500
+			after = 300
 		}
 		want := []string{JobStarted}
 		for n := after + 1; n <= lines; n++ {

@@ -137,7 +137,7 @@ func (w *world) count(k topics.Kind) int {
 // await retries until a condition holds.
 func (w *world) await(what string, holds func() bool) {
 	w.t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()
 	again := time.NewTicker(2 * time.Millisecond)
 	defer again.Stop()
