@@ -161,7 +161,8 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		}
 	}
 	p.Web, err = web.New(web.Config{Store: p.Store, Jobs: p.Jobs, Hub: p.Hub, Presence: p.presence, Bell: p.bell, Desk: p.Desk,
-		Log: c.Log, Now: time.Now, Agents: p.AgentsAddr(), Version: Version})
+		Log: c.Log, Now: time.Now, Agents: p.AgentsAddr(), Version: Version,
+		Settings: web.Settings{HTTP: p.HTTPAddr(), Agents: p.AgentsAddr(), MQTT: p.MQTTAddr(), LogLines: c.Logs.Lines, Retention: c.Logs.Retention, Limits: c.Limits}})
 	return err
 }
 

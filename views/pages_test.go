@@ -254,9 +254,13 @@ func TestGolden(t *testing.T) {
 		"fleet_first_lines.html":      templ.Join(views.FleetVerdict(f.Verdict), views.FleetFigures(f.Figures), views.FleetRunning(f.Running)),
 		"host_groups.html":            views.HostGroups(host()),
 		"job_scanning.html":           views.JobProgress(job("scanning")),
-		"job_locked.html":             views.JobEnding(job("failed")),
-		"log_with_a_gap.html":         views.LogLines(lines()),
-		"enrol_connected.html":        views.EnrolStatus(addHost("connected").Status),
+		"jobs_rows.html": func() templ.Component {
+			rows := jobsPage().Rows
+			return templ.Join(views.JobsRow(rows[0]), views.JobsRow(rows[5]), views.JobsRow(rows[6]))
+		}(),
+		"job_locked.html":      views.JobEnding(job("failed")),
+		"log_with_a_gap.html":  views.LogLines(lines()),
+		"enrol_connected.html": views.EnrolStatus(addHost("connected").Status),
 		"group_form_with_errors.html": views.GroupPage(shell("What to back up", ""), func() views.GroupForm {
 			f := groupForm()
 			f.Name, f.Errors.Name = "a b", "No spaces, please."
@@ -291,6 +295,7 @@ func TestGolden(t *testing.T) {
 func TestFragmentsCarryTheirID(t *testing.T) {
 	f, h, j := fleet(), host(), job("running")
 	ended := job("failed")
+	row := jobsPage().Rows[0]
 	for id, list := range map[string][]templ.Component{
 		"verdict":       {views.FleetVerdict(f.Verdict)},
 		"figures":       {views.FleetFigures(f.Figures), views.FleetFigures(views.Figures{})},
@@ -302,6 +307,8 @@ func TestFragmentsCarryTheirID(t *testing.T) {
 		"host-running": {views.HostRunning(h), views.HostRunning(views.Host{Running: f.Running})}, "host-groups": {views.HostGroups(h), views.HostGroups(views.Host{})},
 		"host-jobs": {views.HostJobs(h), views.HostJobs(views.Host{})}, "host-snapshots": {views.HostSnapshots(h), views.HostSnapshots(views.Host{})},
 		"host-protection": {views.HostProtection(h)}, "host-agent": {views.HostAgent(h)},
+		"jobs-tabs": {views.JobsTabs(jobsPage().Tabs)}, "jobs-changed": {views.JobsChanged(false), views.JobsChanged(true)},
+		"nav-jobs": {views.NavJobs(shell("x", "")), views.NavJobs(views.Shell{Running: 3})}, "job-0b9e-0001": {views.JobsRow(row)},
 		"job-header": {views.JobHeader(j), views.JobHeader(ended)}, "announce": {views.JobAnnounce("")},
 		"progress": {views.JobProgress(j), views.JobProgress(ended)}, "job-ending": {views.JobEnding(j), views.JobEnding(ended)},
 		"job-figures": {views.JobFigures(j), views.JobFigures(job("succeeded"))}, "current-files": {views.JobFiles(j), views.JobFiles(ended)},
@@ -310,7 +317,11 @@ func TestFragmentsCarryTheirID(t *testing.T) {
 	} {
 		for _, c := range list {
 			text := render(t, c)
-			nodes, err := html.ParseFragment(strings.NewReader(text), &html.Node{Type: html.ElementNode, Data: "body", DataAtom: atom.Body})
+			around := &html.Node{Type: html.ElementNode, Data: "body", DataAtom: atom.Body}
+			if strings.HasPrefix(text, "<tr") {
+				around = &html.Node{Type: html.ElementNode, Data: "tbody", DataAtom: atom.Tbody}
+			}
+			nodes, err := html.ParseFragment(strings.NewReader(text), around)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -63,7 +63,7 @@ func fleet() views.Fleet {
 			{HostID: "db-prod-02", Host: "db-prod-02", Status: views.HostStatus("failed"), Title: "Last 5 backups failed", Text: "Locked since Thu 10:12 by a job that no longer runs. Last good backup 1 d 7 h ago.", Link: views.Link{Text: "View log", URL: views.JobURL("77c2")}},
 			{HostID: "mail-01", Host: "mail-01", Status: views.HostStatus("warning"), Title: "14 files could not be read", Text: "Permission denied below /var/vmail/spool. Everything else was saved.", Link: views.Link{Text: "View log", URL: views.JobURL("88c3")}},
 		},
-		Running: []views.RunningJob{nas, {ID: "1c2d", Host: "web-02", Kind: "backup", Percent: -1, Amount: "Scanning, 120,000 files"}},
+		Running: []views.RunningJob{nas, {ID: "1c2e", Host: "win-sql-01", Kind: "backup", Percent: 12, Amount: "Nothing heard of restic for 12 min", Stalled: true}, {ID: "1c2d", Host: "web-02", Kind: "backup", Percent: -1, Amount: "Scanning, 120,000 files"}},
 		Hosts:   views.Hosts{Total: 6, Tabs: views.Tabs(tally, "", ""), Rows: rows, Paging: views.NewPaging(6, 1, "", "")},
 	}
 }
@@ -148,6 +148,49 @@ func job(state string) views.Job {
 	return j
 }
 
+// jobsPage is the fleet's jobs, one in each situation.
+func jobsPage() views.Jobs {
+	f := views.JobsFilter{}
+	row := func(id, host, group, state, result string) views.JobLine {
+		r := views.JobLine{ID: id, Kind: "backup", Group: group, HostID: host, Host: host, Status: views.JobStatus(state), Percent: -1, Result: result, By: "Schedule"}
+		switch state {
+		case "queued":
+			r.Queued, r.CanCancel = "host offline", true
+		case "running", "dispatched", "stalled":
+			r.At, r.Took, r.CanCancel = past(171*time.Minute), "2 h 51 min", true
+		default:
+			r.At, r.Took = past(31*time.Minute), "38 s"
+		}
+		return r
+	}
+	rows := []views.JobLine{
+		row("0b9e-0001", "nas-media", "media", "running", "1.84 of 4.20 TiB, 3 h 41 min left"),
+		row("0b9e-0002", "web-02", "system", "running", "Scanning, 120,000 files"),
+		row("0b9e-0003", "win-sql-01", "dumps", "stalled", "Nothing heard of restic for 12 min"),
+		row("0b9e-0004", "web-01", "system", "dispatched", "Waiting for the agent to answer"),
+		row("0b9e-0005", "win-cad-02", "profile", "queued", "Starts when the agent connects"),
+		row("0b9e-0006", "nas-media", "photos", "queued", "Starts when the host is done with the"),
+		row("0b9e-0007", "db-prod-02", "postgres", "failed", "The repository is locked by another job, exit code 11"),
+		row("0b9e-0008", "mail-01", "mail", "warnings", "Snapshot saved, 14 items skipped"),
+		row("0b9e-0009", "edge-berlin-01", "all", "succeeded", "9.20 MiB stored, of 12.4 GiB"),
+		row("0b9e-0010", "attic", "letters", "cancelled", "Cancelled by admin"),
+		row("0b9e-0011", "attic", "letters", "interrupted", "The agent stopped while the job ran"),
+		row("0b9e-0012", "attic", "letters", "abandoned", "The job was not started in time"),
+	}
+	rows[0].Percent = 44
+	rows[5].Queued, rows[5].ResultLink = "host is busy", views.Link{Text: "backup of nas-media", URL: views.JobURL("0b9e-0001")}
+	rows[6].By = "Retry 1"
+	return views.Jobs{Filter: f, Kinds: []string{"backup"}, Rows: rows, Total: 52, Older: views.JobsURL(f, "2-1-0b9e-0012"),
+		Tabs: views.JobTabs(map[string]int{"running": 3, "queued": 3, "failed": 5, "warnings": 6, "succeeded": 34, "cancelled": 1}, f)}
+}
+
+func settings() []views.SettingGroup {
+	return []views.SettingGroup{
+		{ID: "addresses", Name: "Addresses", List: []views.Setting{{Name: "Web pages and API", Text: "Where this page comes from.", Value: "127.0.0.1:8080", Flag: "--http"}}},
+		{ID: "about", Name: "About", List: []views.Setting{{Name: "restic-manager", Text: "The version that runs.", Value: "v0.1.0"}}},
+	}
+}
+
 func addHost(state string) views.AddHost {
 	a := views.AddHost{Token: &views.Token{Secret: "RM-7K4Q-2XWD-M9TB", Server: "backup.example.net:8883", State: "/var/lib/restic-manager-agent", Valid: "Valid for 15 min, for one host"}}
 	a.Status = views.Enrol{State: state, Title: "Waiting for the agent…", Text: "This page changes by itself as soon as the host reports in. You can leave it open."}
@@ -170,7 +213,11 @@ func groupForm() views.GroupForm {
 func samples() []sample {
 	fleetLink := views.Link{Text: "Fleet", URL: "/"}
 	hostLink := views.Link{Text: "nas-media", URL: "/hosts/nas-media"}
-	add := func(s views.Shell) views.Shell { s.Current = "add"; return s }
+	at := func(entry string, s views.Shell) views.Shell {
+		s.Current, s.Running = entry, 3
+		return s
+	}
+	add := func(s views.Shell) views.Shell { return at("add", s) }
 	out := []sample{
 		{"fleet", views.FleetPage(shell("Fleet", views.FleetStream()), fleet())},
 		{"fleet_empty", views.FleetPage(shell("Fleet", views.FleetStream()), views.Fleet{Verdict: views.NewVerdict(views.Tally{}, 0, "")})},
@@ -221,6 +268,37 @@ func samples() []sample {
 			j.Files, j.Facts = []string{hostile}, []views.Fact{{Name: "Last run", Value: hostile}}
 			j.Log.Lines = []views.LogLine{views.NewLogLine(1, now, time.UTC, hostile, hostile), views.NewLogLine(2, now, time.UTC, "error", "\x1b[1;31mred\x1b[0m "+hostile), views.NewLogGap(3, 9, hostile)}
 			j.Steps[0].Text, j.Steps[0].Sub = hostile, hostile
+			return j
+		}())},
+		{"jobs", views.JobsPage(at("jobs", shell("Jobs", views.JobsStream(views.JobsFilter{}, "", "abc"))), jobsPage())},
+		{"jobs_empty", views.JobsPage(at("jobs", shell("Jobs", views.JobsStream(views.JobsFilter{}, "", "abc"))), views.Jobs{Kinds: []string{"backup"}, Tabs: views.JobTabs(nil, views.JobsFilter{})})},
+		{"jobs_filtered", views.JobsPage(at("jobs", shell("Jobs", "")), func() views.Jobs {
+			f := views.JobsFilter{State: "failed", Kind: "backup", Query: "db", Period: "7d"}
+			j := jobsPage()
+			j.Filter, j.Rows, j.Tabs, j.Newest = f, nil, views.JobTabs(nil, f), views.JobsURL(f, "")
+			return j
+		}())},
+		{"jobs_hostile", views.JobsPage(at("jobs", shell(hostile, views.JobsStream(views.JobsFilter{Query: hostile}, hostile, hostile))), func() views.Jobs {
+			j := jobsPage()
+			j.Filter = views.JobsFilter{Kind: hostile, Query: hostile}
+			j.Kinds = append(j.Kinds, hostile)
+			for i := range j.Rows {
+				r := &j.Rows[i]
+				r.ID, r.HostID, r.Host, r.Group, r.Result, r.By = fmt.Sprint(hostile, i), hostile, hostile, hostile, hostile, hostile
+				r.ResultLink = views.Link{Text: hostile, URL: "javascript:alert(1)"}
+			}
+			return j
+		}())},
+		{"settings", views.SettingsPage(at("settings", shell("Settings", "")), settings())},
+		{"job_stalled", views.JobPage(at("jobs", shell("Backup 0b9e", views.JobStream("0b9e", 3), fleetLink, hostLink)), func() views.Job {
+			j := job("running")
+			j.Status = views.JobStatus("stalled")
+			j.Silent = &views.Note{Tone: "warn", Title: "Nothing heard of restic for 12 min", Text: "The agent is connected. Look at the disk and the network of nas-media."}
+			return j
+		}())},
+		{"job_behind_another", views.JobPage(at("jobs", shell("Backup 0b9e", views.JobStream("0b9e", 0), fleetLink, hostLink)), func() views.Job {
+			j := job("queued")
+			j.Waiting = &views.Waiting{Title: "Waiting for its turn", Text: "Starts when the host is done with the backup of nas-media.", Link: views.Link{Text: "Open that job", URL: views.JobURL("0b9e-0001")}}
 			return j
 		}())},
 		{"add_host", views.AddHostPage(add(shell("Add host", "", fleetLink)), views.AddHost{})},

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -285,6 +285,8 @@ type jobJSON struct {
 	State         topics.JobState     `json:"state" enum:"queued,dispatched,running,succeeded,warnings,failed,cancelled,interrupted,abandoned"`
 	RequestedBy   string              `json:"requested_by"`
 	CancelAsked   bool                `json:"cancel_asked"`
+	Stalled       bool                `json:"stalled" doc:"it runs, and nothing was heard of it for long"`
+	Waiting       *waitingJSON        `json:"waiting" doc:"what a queued job waits for, else null"`
 	Cause         topics.Cause        `json:"cause" doc:"class of the failure, or empty"`
 	Message       string              `json:"message" doc:"the evidence, or empty"`
 	Reason        string              `json:"reason" doc:"the cause in words, or empty"`
@@ -301,15 +303,38 @@ type jobJSON struct {
 	NotAfter      *time.Time          `json:"not_after" doc:"it is not started later than this"`
 }
 
+// A waitingJSON is why a queued job has not begun.
+type waitingJSON struct {
+	Reason protocol.Wait `json:"reason" enum:"host,job,repository,limit" doc:"the host is away, it has another job, the repository is busy, or as many jobs run as may"`
+	Job    topics.JobID  `json:"job" doc:"the job it waits for, or empty"`
+}
+
 func (s *Server) jobJSON(ctx context.Context, j store.Job) (jobJSON, error) {
 	g, err := s.Store.SourceGroup(ctx, j.SourceGroup)
 	if err != nil {
 		return jobJSON{}, fmt.Errorf("source group of job %s: %w", j.ID, err)
 	}
-	out := jobJSON{ID: j.ID, Host: j.Host, Kind: j.Kind, SourceGroup: g.Name, Repository: j.Repository, State: j.State, RequestedBy: j.RequestedBy,
+	var waits map[topics.JobID]protocol.Turn
+	if j.State == topics.Queued {
+		open, err := s.Store.OpenJobs(ctx, "")
+		if err != nil {
+			return jobJSON{}, err
+		}
+		waits = s.Jobs.Waits(open)
+	}
+	return s.jobWith(j, g.Name, waits), nil
+}
+
+// jobWith is a job whose group's name and whose turn are known.
+func (s *Server) jobWith(j store.Job, group string, waits map[topics.JobID]protocol.Turn) jobJSON {
+	out := jobJSON{ID: j.ID, Host: j.Host, Kind: j.Kind, SourceGroup: group, Repository: j.Repository, State: j.State, RequestedBy: j.RequestedBy,
 		CancelAsked: j.CancelAsked, Cause: j.Cause, Message: j.Message, Remedies: []string{}, Lines: j.Lines, SnapshotID: j.SnapshotID,
 		ResticVersion: j.ResticVersion, Summary: j.Summary.Summary, QueuedAt: moment(j.QueuedAt), StartedAt: moment(j.StartedAt),
 		FinishedAt: moment(j.FinishedAt), NotAfter: moment(j.NotAfter)}
+	_, out.Stalled = s.silent(j)
+	if turn := waits[j.ID]; turn.Wait != "" {
+		out.Waiting = &waitingJSON{turn.Wait, turn.For}
+	}
 	if j.ExitCode.Valid {
 		out.ExitCode = &j.ExitCode.Int64
 	}
@@ -317,7 +342,7 @@ func (s *Server) jobJSON(ctx context.Context, j store.Job) (jobJSON, error) {
 		e := jobs.Explain(j.Cause, j.State)
 		out.Reason, out.Effect, out.Remedies = e.Cause, e.Effect, e.Remedies
 	}
-	return out, nil
+	return out
 }
 
 type jobOut struct{ Body jobJSON }
@@ -329,6 +354,48 @@ func (s *Server) getJob(ctx context.Context, in *jobIn) (*jobOut, error) {
 	}
 	b, err := s.jobJSON(ctx, j)
 	return &jobOut{b}, err
+}
+
+type listJobsIn struct {
+	State []string     `query:"state" enum:"queued,dispatched,running,succeeded,warnings,failed,cancelled,interrupted,abandoned" doc:"only in one of these states, with commas between"`
+	Host  string       `query:"host" doc:"only of this host: ID or name"`
+	Kind  string       `query:"kind" doc:"only of this kind, backup for example"`
+	Limit int          `query:"limit" default:"100" minimum:"1" maximum:"1000" doc:"how many at most"`
+	After topics.JobID `query:"after" pattern:"^[a-z0-9-]{8,40}$" doc:"the ID of the last job the client has: what was asked for before it follows"`
+}
+
+// listJobs lists jobs. Their order never changes, so that a program that goes on
+// after the last it has neither misses nor repeats one.
+func (s *Server) listJobs(ctx context.Context, in *listJobsIn) (*list1[jobJSON], error) {
+	f := store.JobFilter{Kind: topics.JobKind(in.Kind)}
+	for _, st := range in.State {
+		f.States = append(f.States, topics.JobState(st))
+	}
+	q, err := s.queue(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if in.Host != "" {
+		id := topics.HostID(in.Host)
+		for _, h := range q.hosts {
+			if h.Name == in.Host && q.hosts[id].ID == "" {
+				id = h.ID
+			}
+		}
+		if q.hosts[id].ID == "" {
+			return nil, errNoHost
+		}
+		f.Search = &store.JobSearch{Hosts: []topics.HostID{id}}
+	}
+	rows, err := s.Store.JobList(ctx, f, in.After, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]jobJSON, len(rows))
+	for i, j := range rows {
+		out[i] = s.jobWith(j, q.groups[j.SourceGroup].Name, q.waits)
+	}
+	return &list1[jobJSON]{out}, nil
 }
 
 type snapshotJSON struct {
@@ -386,11 +453,7 @@ type getLogIn struct {
 	After int          `query:"after" minimum:"0" doc:"the last line the client has; without it, all of the log"`
 }
 
-// logChunk is how many lines of a log are read and sent at a time.
-const logChunk = 1000
-
-// getLog sends a log as it is read. A client that does not take a chunk in time
-// is not waited for.
+// getLog sends a log as it is read.
 func (s *Server) getLog(ctx context.Context, in *getLogIn) (*huma.StreamResponse, error) {
 	if _, err := s.job(ctx, in.ID); err != nil {
 		return nil, err
@@ -398,23 +461,6 @@ func (s *Server) getLog(ctx context.Context, in *getLogIn) (*huma.StreamResponse
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		r, w := humachi.Unwrap(hc)
 		w.Header().Set("Content-Type", "application/x-ndjson")
-		rc, out := http.NewResponseController(w), bufio.NewWriterSize(w, 32<<10)
-		enc := json.NewEncoder(out)
-		enc.SetEscapeHTML(false)
-		for after := in.After; ; {
-			rows, err := s.Store.Log(r.Context(), in.ID, after, logChunk)
-			if err != nil {
-				s.Log.Error("read a log", "job", in.ID, "err", err)
-				panic(http.ErrAbortHandler) // half a log must not look whole
-			}
-			_ = rc.SetWriteDeadline(s.deadline(s.Timing.Answer))
-			for _, e := range rows {
-				_ = enc.Encode(lineOf(e)) // its error stays with the writer
-				after = e.Last()
-			}
-			if out.Flush() != nil || len(rows) < logChunk {
-				return
-			}
-		}
+		s.sendLog(r.Context(), w, in.ID, in.After, putJSON)
 	}}, nil
 }

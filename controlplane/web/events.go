@@ -96,6 +96,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	switch q.Get("view") {
 	case "fleet":
 		d = s.fleetStream(q)
+	case "jobs":
+		d = s.jobsStream(q, v)
 	case "host":
 		if _, err := s.host(r.Context(), topics.HostID(q.Get("id"))); err != nil {
 			return err
@@ -186,7 +188,7 @@ func (s *Server) paint(ctx context.Context, t *tab, r *http.Request, p *painter,
 	if err := d(ctx, p, rang); err != nil {
 		return err
 	}
-	p.morph("side-foot", views.Foot(s.shell(r, "", "")))
+	s.paintShell(p, r)
 	if p.err != nil {
 		return p.err
 	}
@@ -195,6 +197,13 @@ func (s *Server) paint(ctx context.Context, t *tab, r *http.Request, p *painter,
 		return err
 	}
 	return t.end()
+}
+
+// paintShell draws what changes around every page.
+func (s *Server) paintShell(p *painter, r *http.Request) {
+	sh := s.shell(r, "", "")
+	p.morph("side-foot", views.Foot(sh))
+	p.morph("nav-jobs", views.NavJobs(sh))
 }
 
 // One message carries at most so many log lines and about so many bytes of
@@ -372,7 +381,10 @@ func (f *jobFeed) draw(ctx context.Context) error {
 		}
 		t.Job = row
 	}
-	v := s.jobView(t, visitorOf(f.r.Context()))
+	v, err := s.jobView(ctx, t)
+	if err != nil {
+		return err
+	}
 	if v.Ending != nil {
 		levels, err := s.Store.LogLevels(ctx, t.ID)
 		if err != nil {
@@ -393,7 +405,7 @@ func (f *jobFeed) draw(ctx context.Context) error {
 	p.morph("current-files", views.JobFiles(v))
 	p.morph("job-timeline", views.JobTimeline(v))
 	p.morph("job-facts", views.JobFacts(v))
-	p.morph("side-foot", views.Foot(s.shell(f.r, "", "")))
+	s.paintShell(p, f.r)
 	return p.err
 }
 

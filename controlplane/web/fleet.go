@@ -312,6 +312,9 @@ func (s *Server) running(j store.Job, host string) views.RunningJob {
 		r.Amount = views.BytesOf(p.BytesDone, p.TotalBytes)
 		r.Left = left(p)
 	}
+	if d, stalled := s.silent(j); stalled {
+		r.Stalled, r.Left, r.Amount = true, "", "Nothing heard of restic for "+views.Span(d)
+	}
 	return r
 }
 

@@ -151,6 +151,9 @@ func (s *Server) repositoryNames(ctx context.Context) (map[topics.RepositoryID]s
 func (s *Server) jobRow(j store.Job, groups map[topics.SourceGroupID]string) views.JobRow {
 	row := views.JobRow{ID: string(j.ID), Kind: string(j.Kind), Group: groups[j.SourceGroup], Status: views.JobStatus(string(j.State)),
 		At: s.when(max(j.StartedAt, j.QueuedAt)), By: j.RequestedBy}
+	if _, stalled := s.silent(j); stalled {
+		row.Status = views.JobStatus("stalled")
+	}
 	if j.FinishedAt > 0 && j.StartedAt > 0 {
 		row.Took = views.Duration(time.Duration(j.FinishedAt-j.StartedAt) * time.Millisecond)
 	}

@@ -60,13 +60,16 @@ func (s *Server) jobPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v := s.jobView(t, visitorOf(ctx))
+	v, err := s.jobView(ctx, t)
+	if err != nil {
+		return err
+	}
 	last, err := s.jobLog(ctx, &v, j)
 	if err != nil {
 		return err
 	}
 	title := views.KindWord(string(j.Kind)) + " of " + t.host.Name
-	sh := s.shell(r, title, "fleet", toFleet, views.Link{Text: t.host.Name, URL: views.HostURL(string(j.Host))}, views.Link{Text: views.KindWord(string(j.Kind)) + " " + short(string(j.ID))})
+	sh := s.shell(r, title, "jobs", toJobs, views.Link{Text: t.host.Name, URL: views.HostURL(string(j.Host))}, views.Link{Text: views.KindWord(string(j.Kind)) + " " + short(string(j.ID))})
 	if !j.State.Ended() {
 		sh.Stream = views.JobStream(string(j.ID), uint64(last))
 	}
@@ -124,8 +127,8 @@ func (s *Server) logLines(entries []store.LogEntry) []views.LogLine {
 }
 
 // jobView is everything about a job but its log.
-func (s *Server) jobView(t told, who *visitor) views.Job {
-	j := t.Job
+func (s *Server) jobView(ctx context.Context, t told) (views.Job, error) {
+	j, who := t.Job, visitorOf(ctx)
 	ended := j.State.Ended()
 	v := views.Job{ID: string(j.ID), ShortID: short(string(j.ID)), Kind: string(j.Kind), HostID: string(j.Host), Host: t.host.Name,
 		Group: t.group.Name, Repository: t.repository.Name, Status: views.JobStatus(string(j.State)), AtWord: "Asked for", At: s.when(j.QueuedAt),
@@ -145,7 +148,16 @@ func (s *Server) jobView(t told, who *visitor) views.Job {
 	online, seen := s.Presence.Connection(j.Host)
 	switch j.State {
 	case topics.Queued:
-		v.Waiting = &views.Waiting{Title: "Waiting for its turn", Text: "It starts as soon as " + t.host.Name + " has finished what it is doing."}
+		q, err := s.queue(ctx)
+		if err != nil {
+			return v, err
+		}
+		wait := s.waiting(j, q)
+		v.Waiting = &views.Waiting{Title: "Waiting for its turn", Text: wait.text + "."}
+		if wait.job != "" {
+			v.Waiting.Text = wait.text + " " + wait.link.Text + "."
+			v.Waiting.Link = views.Link{Text: "Open that job", URL: wait.link.URL}
+		}
 		if online != hosts.Online {
 			v.Waiting = &views.Waiting{Title: "Queued until " + t.host.Name + " connects", Text: offline(views.NewWhen(seen, s.Now())) +
 				" The backup starts as soon as it is back, at the latest " + views.Clock(at(j.NotAfter), s.Now()) + "."}
@@ -157,8 +169,10 @@ func (s *Server) jobView(t told, who *visitor) views.Job {
 		}
 	case topics.Running:
 		s.runningView(&v, j)
-		if online == hosts.Offline {
+		v.Silent = s.silence(j, t.host.Name)
+		if _, stalled := s.silent(j); stalled {
 			v.Status = views.JobStatus("stalled")
+			v.Progress.Left, v.Progress.Ends = "", views.When{} // nobody can tell
 		}
 	}
 	if !ended && j.CancelAsked {
@@ -168,7 +182,7 @@ func (s *Server) jobView(t told, who *visitor) views.Job {
 		s.endedView(&v, j)
 	}
 	v.Steps = s.steps(j)
-	return v
+	return v, nil
 }
 
 func offline(since views.When) string {
@@ -277,10 +291,20 @@ func (s *Server) steps(j store.Job) []views.Step {
 
 // cancelJob asks for the end of a job and shows it.
 func (s *Server) cancelJob(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
 	id := jobID(r)
 	if err := s.Jobs.Cancel(r.Context(), visitorOf(r.Context()).name, id); err != nil && !errors.Is(err, jobs.ErrEnded) {
 		return err
 	}
-	redirect(w, r, views.JobURL(string(id)))
+	switch {
+	case r.PostForm.Get("stay") == "":
+		redirect(w, r, views.JobURL(string(id)))
+	case isHTMX(r): // the list it was asked for in changes by itself
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		redirect(w, r, "/jobs")
+	}
 	return nil
 }

@@ -9,7 +9,10 @@ import (
 	"github.com/restic-manager/restic-manager/views"
 )
 
-var toFleet = views.Link{Text: "Fleet", URL: "/"}
+var (
+	toFleet = views.Link{Text: "Fleet", URL: "/"}
+	toJobs  = views.Link{Text: "Jobs", URL: "/jobs"}
+)
 
 // shell is what surrounds a page. For nobody, and where the database does not
 // answer, it is the bare page.
@@ -24,6 +27,9 @@ func (s *Server) shell(r *http.Request, title, current string, crumbs ...views.L
 	}
 	n, err := s.Store.HostCount(r.Context())
 	if err != nil {
+		return sh
+	}
+	if sh.Running, err = s.Store.RunningCount(r.Context()); err != nil {
 		return sh
 	}
 	sh.User = v.name

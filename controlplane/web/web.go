@@ -22,6 +22,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -30,6 +31,7 @@ import (
 type Jobs interface {
 	AskBackup(ctx context.Context, actor string, host topics.HostID, group string) (job store.Job, fresh bool, err error)
 	Cancel(ctx context.Context, actor string, id topics.JobID) error
+	Waits(open []store.Job) map[topics.JobID]protocol.Turn
 }
 
 // Config is what the server works with.
@@ -49,6 +51,8 @@ type Config struct {
 	// A nil function is for a control plane that ends when a broker does.
 	Broker func() error
 	Timing Timing // the zero value is DefaultTiming
+	// Settings are shown on a page of their own.
+	Settings Settings
 }
 
 // Timing holds the durations of this package.
@@ -64,12 +68,14 @@ type Timing struct {
 	Write   time.Duration // how long one message to a browser may take before it is given up
 	Answer  time.Duration // how long an ordinary request may take to be read, and its answer to be written
 	Cleanup time.Duration // how often sessions that are over are removed
+	Stalled time.Duration // a running job that says nothing for this long is called stalled; 0 is never
 }
 
 // DefaultTiming is what runs unless a test says otherwise.
 func DefaultTiming() Timing {
 	return Timing{Idle: time.Hour, Life: 12 * time.Hour, Touch: time.Minute, Link: 15 * time.Minute, Check: time.Minute,
-		Gap: 250 * time.Millisecond, Beat: 10 * time.Second, Poll: time.Second, Write: 5 * time.Second, Answer: 30 * time.Second, Cleanup: 10 * time.Minute}
+		Gap: 250 * time.Millisecond, Beat: 10 * time.Second, Poll: time.Second, Write: 5 * time.Second, Answer: 30 * time.Second, Cleanup: 10 * time.Minute,
+		Stalled: 10 * time.Minute}
 }
 
 // maxBody bounds every request's body.
@@ -88,6 +94,8 @@ type Server struct {
 	hashing  chan struct{} // holds a place for each password being checked: each takes 19 MiB
 	links    links
 	lately   lately
+
+	latelyQueued queued
 
 	mu      sync.Mutex
 	closed  bool

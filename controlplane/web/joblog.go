@@ -1,0 +1,97 @@
+package web
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+)
+
+// logChunk is how many lines of a log are read and sent at a time.
+const logChunk = 1000
+
+// sendLog sends what is stored of a log after a line, as it is read. A client
+// that does not take a chunk in time is not waited for.
+func (s *Server) sendLog(ctx context.Context, w http.ResponseWriter, id topics.JobID, after int, put func(*bufio.Writer, store.LogEntry)) {
+	rc, out := http.NewResponseController(w), bufio.NewWriterSize(w, 32<<10)
+	for {
+		rows, err := s.Store.Log(ctx, id, after, logChunk)
+		if err != nil {
+			s.Log.Error("read a log", "job", id, "err", err)
+			panic(http.ErrAbortHandler) // half a log must not look whole
+		}
+		_ = rc.SetWriteDeadline(s.deadline(s.Timing.Answer))
+		for _, e := range rows {
+			put(out, e) // its error stays with the writer
+			after = e.Last()
+		}
+		if out.Flush() != nil || len(rows) < logChunk {
+			return
+		}
+	}
+}
+
+func putJSON(out *bufio.Writer, e store.LogEntry) {
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(lineOf(e))
+}
+
+// putText is a line as "number  time  level  text", a gap as what is missing and
+// why. Nothing in it can pass for another line.
+func putText(out *bufio.Writer, e store.LogEntry) {
+	if e.GapTo > 0 {
+		_, _ = fmt.Fprintf(out, "%d-%d  not kept: %s\n", e.N, e.GapTo, views.Visible(e.Text))
+		return
+	}
+	_, _ = fmt.Fprintf(out, "%d  %s  %-5s  %s\n", e.N, time.UnixMilli(e.At).UTC().Format("2006-01-02T15:04:05.000Z"), e.Level, views.Visible(e.Text))
+}
+
+// textLog and jsonLog are a job's log as a file, as far as it is stored.
+func (s *Server) textLog(w http.ResponseWriter, r *http.Request) error {
+	return s.logFile(w, r, "txt", "text/plain; charset=utf-8", putText)
+}
+
+func (s *Server) jsonLog(w http.ResponseWriter, r *http.Request) error {
+	return s.logFile(w, r, "ndjson", "application/x-ndjson", putJSON)
+}
+
+func (s *Server) logFile(w http.ResponseWriter, r *http.Request, extension, media string, put func(*bufio.Writer, store.LogEntry)) error {
+	j, err := s.job(r.Context(), jobID(r))
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", media)
+	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": "job-" + string(j.ID) + "." + extension}))
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	if j.LogDroppedAt > 0 {
+		out := bufio.NewWriter(w)
+		put(out, store.LogEntry{N: 1, GapTo: max(1, j.Lines), Text: s.dropped(j)})
+		return ignoreGone(out.Flush())
+	}
+	s.sendLog(r.Context(), w, j.ID, 0, put)
+	return nil
+}
+
+// dropped says when and why retention removed a job's log.
+func (s *Server) dropped(j store.Job) string {
+	when := "The log was removed on " + at(j.LogDroppedAt).In(s.Now().Location()).Format("2 Jan 2006 at 15:04")
+	r := s.Settings.Retention
+	switch age := at(j.LogDroppedAt).Sub(at(j.FinishedAt)); {
+	case r.Age > 0 && age >= r.Age:
+		return when + ": logs are kept for " + views.Span(r.Age) + " after a job has ended."
+	case r.Bytes > 0:
+		return when + ", to make room for newer ones: " + views.Bytes(uint64(r.Bytes)) + " of logs are kept in all."
+	}
+	return when + ", by the bounds that held then."
+}

@@ -1,0 +1,497 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"hash/fnv"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+)
+
+// A queue is every job that has not ended, with the names of what jobs are about:
+// four queries, however many there are.
+type queue struct {
+	hosts  map[topics.HostID]store.Host
+	groups map[topics.SourceGroupID]store.SourceGroup
+	repos  map[topics.RepositoryID]string
+	open   []store.Job // the oldest first
+	waits  map[topics.JobID]protocol.Turn
+}
+
+func (s *Server) queue(ctx context.Context) (*queue, error) {
+	q := &queue{hosts: map[topics.HostID]store.Host{}, groups: map[topics.SourceGroupID]store.SourceGroup{}}
+	rows, err := s.Store.Hosts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range rows {
+		q.hosts[h.ID] = h
+	}
+	groups, err := s.Store.SourceGroups(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range groups {
+		q.groups[g.ID] = g
+	}
+	if q.repos, err = s.repositoryNames(ctx); err != nil {
+		return nil, err
+	}
+	if q.open, err = s.Store.OpenJobs(ctx, ""); err != nil {
+		return nil, err
+	}
+	q.waits = s.Jobs.Waits(q.open)
+	return q, nil
+}
+
+func (q *queue) job(id topics.JobID) (store.Job, bool) {
+	for _, j := range q.open {
+		if j.ID == id {
+			return j, true
+		}
+	}
+	return store.Job{}, false
+}
+
+// A queued is the newest queue that was read, for all streams together.
+type queued struct {
+	mu sync.Mutex
+	at time.Time
+	q  *queue
+}
+
+// queueLately is a queue no older than Timing.Gap. One that was not read just now
+// may lack what rang since: whoever draws it has to draw again.
+func (s *Server) queueLately(ctx context.Context) (q *queue, fresh bool, err error) {
+	l := &s.latelyQueued
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if began := time.Now(); l.q == nil || began.Sub(l.at) >= s.Timing.Gap {
+		if q, err = s.queue(ctx); err != nil {
+			return nil, false, err
+		}
+		l.q, l.at, fresh = q, began, true
+	}
+	return l.q, fresh, nil
+}
+
+// jobStates are the states that a word for many of them stands for.
+var jobStates = map[string][]topics.JobState{
+	"running":   {topics.Running},
+	"queued":    {topics.Queued, topics.Dispatched},
+	"failed":    {topics.Failed, topics.Interrupted, topics.Abandoned},
+	"warnings":  {topics.Warnings},
+	"succeeded": {topics.Succeeded},
+	"cancelled": {topics.Cancelled},
+}
+
+// jobsFilter is what the jobs page was asked for. What it does not know narrows
+// nothing.
+func jobsFilter(q url.Values) (f views.JobsFilter, after string) {
+	f = views.JobsFilter{State: q.Get("state"), Kind: q.Get("kind"), Query: strings.TrimSpace(q.Get("q")), Period: q.Get("period")}
+	if jobStates[f.State] == nil {
+		f.State = ""
+	}
+	if !slices.ContainsFunc(views.Periods(), func(p views.Period) bool { return p.Key == f.Period }) {
+		f.Period = ""
+	}
+	return f, q.Get("after")
+}
+
+// filter is f as the store understands it, with the names that were meant looked
+// up. It has no states: the tabs count all of them.
+func (s *Server) filter(f views.JobsFilter, q *queue) store.JobFilter {
+	x := store.JobFilter{Kind: topics.JobKind(f.Kind)}
+	switch now := s.Now(); f.Period {
+	case "":
+		x.Since = now.Add(-24 * time.Hour).UnixMilli()
+	case "7d":
+		x.Since = now.AddDate(0, 0, -7).UnixMilli()
+	case "30d":
+		x.Since = now.AddDate(0, 0, -30).UnixMilli()
+	}
+	text := strings.ToLower(f.Query)
+	if text == "" {
+		return x
+	}
+	x.Search = &store.JobSearch{}
+	for id, h := range q.hosts {
+		if strings.Contains(strings.ToLower(h.Name+"\x00"+h.Hostname+"\x00"+string(id)), text) {
+			x.Search.Hosts = append(x.Search.Hosts, id)
+		}
+	}
+	for id, g := range q.groups {
+		if strings.Contains(strings.ToLower(g.Name), text) {
+			x.Search.Groups = append(x.Search.Groups, id)
+		}
+	}
+	if strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == "" {
+		x.Search.ID = text
+	}
+	return x
+}
+
+// A place is where a job stands in the list: what runs, the newest first; what
+// waits, in the order of turns; what ended, the last first. It is a cursor too:
+// behind it the next page begins, whatever became of the job since.
+type place struct {
+	rank int
+	at   int64
+	id   topics.JobID
+}
+
+func placeOf(j store.Job) place {
+	switch {
+	case j.FinishedAt > 0:
+		return place{2, j.FinishedAt, j.ID}
+	case j.State == topics.Queued:
+		return place{1, j.QueuedAt, j.ID}
+	}
+	return place{0, j.QueuedAt, j.ID}
+}
+
+func comparePlaces(a, b place) int {
+	if a.rank != b.rank {
+		return cmp.Compare(a.rank, b.rank)
+	}
+	c := cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.id, b.id))
+	if a.rank == 1 {
+		return c
+	}
+	return -c
+}
+
+func (p place) String() string { return fmt.Sprintf("%d-%d-%s", p.rank, p.at, p.id) }
+
+// parsePlace reads a cursor; the place before the first job if it is none.
+func parsePlace(text string) place {
+	parts := strings.SplitN(text, "-", 3)
+	if len(parts) != 3 {
+		return place{rank: -1}
+	}
+	rank, err := strconv.Atoi(parts[0])
+	at, aerr := strconv.ParseInt(parts[1], 10, 64)
+	id, ierr := topics.ParseJobID(parts[2])
+	if err != nil || aerr != nil || ierr != nil || rank < 0 || rank > 2 {
+		return place{rank: -1}
+	}
+	return place{rank, at, id}
+}
+
+// A jobList is one page of the list, and how many jobs of which state the filter
+// finds in all.
+type jobList struct {
+	rows   []store.Job
+	more   bool
+	counts map[string]int
+	kinds  []string
+}
+
+// name says which jobs a page shows in which order.
+func (l jobList) name() string {
+	h := fnv.New64a()
+	for _, j := range l.rows {
+		_, _ = h.Write([]byte(j.ID + "\n")) // never fails
+	}
+	return strconv.FormatUint(h.Sum64(), 36)
+}
+
+// jobsPageOf reads a page of the list.
+func (s *Server) jobsPageOf(ctx context.Context, q *queue, x store.JobFilter, after place) (l jobList, err error) {
+	for _, j := range q.open {
+		if x.Matches(j) && comparePlaces(placeOf(j), after) > 0 {
+			l.rows = append(l.rows, j)
+		}
+	}
+	slices.SortFunc(l.rows, func(a, b store.Job) int { return comparePlaces(placeOf(a), placeOf(b)) })
+	if room := views.PageSize + 1 - len(l.rows); room > 0 && (len(x.States) == 0 || x.States[0].Ended()) {
+		var behind store.Ended
+		if after.rank == 2 {
+			behind = store.Ended{At: after.at, ID: after.id}
+		}
+		ended, err := s.Store.EndedJobs(ctx, x, behind, room)
+		if err != nil {
+			return l, err
+		}
+		for _, j := range ended { // one that ended since the queue was read is there already
+			if _, open := q.job(j.ID); !open {
+				l.rows = append(l.rows, j)
+			}
+		}
+	}
+	if len(l.rows) > views.PageSize {
+		l.rows, l.more = l.rows[:views.PageSize], true
+	}
+	return l, nil
+}
+
+// countJobs fills in how many jobs there are by state, and which kinds.
+func (s *Server) countJobs(ctx context.Context, q *queue, x store.JobFilter, l *jobList) error {
+	kind := x.Kind
+	x.Kind, x.States = "", nil
+	counts, err := s.Store.CountEnded(ctx, x)
+	if err != nil {
+		return err
+	}
+	for _, j := range q.open {
+		if x.Matches(j) {
+			counts = append(counts, store.JobCount{State: j.State, Kind: j.Kind, Jobs: 1})
+		}
+	}
+	l.counts, l.kinds = map[string]int{}, []string{string(topics.BackupJob)}
+	if kind != "" {
+		l.kinds = append(l.kinds, string(kind))
+	}
+	for _, c := range counts {
+		l.kinds = append(l.kinds, string(c.Kind))
+		if kind != "" && c.Kind != kind {
+			continue
+		}
+		for key, states := range jobStates {
+			if slices.Contains(states, c.State) {
+				l.counts[key] += c.Jobs
+			}
+		}
+	}
+	slices.Sort(l.kinds)
+	l.kinds = slices.Compact(l.kinds)
+	return nil
+}
+
+func (s *Server) jobsPage(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	f, cursor := jobsFilter(r.URL.Query())
+	after := parsePlace(cursor)
+	q, err := s.queue(ctx)
+	if err != nil {
+		return err
+	}
+	x := s.filter(f, q)
+	x.States = jobStates[f.State]
+	l, err := s.jobsPageOf(ctx, q, x, after)
+	if err != nil {
+		return err
+	}
+	if err := s.countJobs(ctx, q, x, &l); err != nil {
+		return err
+	}
+	v := views.Jobs{Filter: f, Kinds: l.kinds, Tabs: views.JobTabs(l.counts, f)}
+	for _, t := range v.Tabs {
+		if t.Current {
+			v.Total = t.Count
+		}
+	}
+	for _, j := range l.rows {
+		v.Rows = append(v.Rows, s.jobLine(j, q, visitorOf(ctx)))
+	}
+	if l.more {
+		v.Older = views.JobsURL(f, placeOf(l.rows[len(l.rows)-1]).String())
+	}
+	if after.rank >= 0 {
+		v.Newest = views.JobsURL(f, "")
+	} else {
+		cursor = ""
+	}
+	sh := s.shell(r, "Jobs", "jobs", views.Link{Text: "Jobs"})
+	sh.Stream = views.JobsStream(f, cursor, l.name())
+	s.render(w, r, http.StatusOK, views.JobsPage(sh, v))
+	return nil
+}
+
+// jobLine is a job in the list of the fleet's.
+func (s *Server) jobLine(j store.Job, q *queue, who *visitor) views.JobLine {
+	v := views.JobLine{ID: string(j.ID), Kind: string(j.Kind), Group: q.groups[j.SourceGroup].Name, HostID: string(j.Host), Host: q.hosts[j.Host].Name,
+		Status: views.JobStatus(string(j.State)), Percent: -1, At: s.when(max(j.StartedAt, j.QueuedAt)), By: asker(j),
+		CanCancel: !j.State.Ended() && !j.CancelAsked && who.may(store.Operator)}
+	switch j.State {
+	case topics.Queued:
+		wait := s.waiting(j, q)
+		v.Queued, v.Result, v.ResultLink = wait.short, wait.text, wait.link
+	case topics.Dispatched:
+		v.Result = "Waiting for the agent to answer"
+		if j.Accepted {
+			v.Result = "The agent is about to start restic"
+		}
+	case topics.Running:
+		run := s.running(j, v.Host)
+		v.Percent, v.Result = run.Percent, run.Amount
+		if run.Left != "" {
+			v.Result += ", " + run.Left
+		}
+		if run.Stalled {
+			v.Status = views.JobStatus("stalled")
+		}
+		v.Took = views.Span(max(time.Minute, s.Now().Sub(at(j.StartedAt))))
+	default:
+		v.Result = outcome(j)
+		if j.StartedAt > 0 {
+			v.Took = views.Duration(time.Duration(j.FinishedAt-j.StartedAt) * time.Millisecond)
+		}
+	}
+	if !j.State.Ended() && j.CancelAsked {
+		v.Status = v.Status.As("Cancelling")
+		v.Percent = -1
+	}
+	return v
+}
+
+// asker is who wanted a job.
+func asker(j store.Job) string {
+	switch {
+	case j.Schedule == "":
+		return j.RequestedBy
+	case j.Attempt > 0:
+		return "Retry " + strconv.Itoa(j.Attempt)
+	}
+	return "Schedule"
+}
+
+// outcome is what became of a job that ended, in half a line.
+func outcome(j store.Job) string {
+	sum := j.Summary.Summary
+	switch {
+	case j.State == topics.Succeeded && sum != nil:
+		return views.Bytes(sum.DataAdded) + " stored, of " + views.Bytes(sum.TotalBytes)
+	case j.State == topics.Succeeded:
+		return ""
+	case j.State == topics.Warnings && sum != nil && sum.Unreadable > 0:
+		return "Snapshot saved, " + views.Count(sum.Unreadable, "item", "items") + " skipped"
+	case j.State == topics.Cancelled && j.CancelledBy != "":
+		return "Cancelled by " + j.CancelledBy
+	}
+	text := jobs.Explain(j.Cause, j.State).Cause
+	if j.ExitCode.Valid {
+		text += ", exit code " + strconv.FormatInt(j.ExitCode.Int64, 10)
+	}
+	return text
+}
+
+// A wait says what a queued job waits for.
+type wait struct {
+	reason protocol.Wait
+	job    topics.JobID // the one it waits for, if it is one
+	short  string       // "host offline"
+	text   string       // "Starts when the agent connects"
+	link   views.Link   // to the job it waits for
+}
+
+func (s *Server) waiting(j store.Job, q *queue) wait {
+	turn := q.waits[j.ID]
+	w := wait{reason: turn.Wait, job: turn.For}
+	other, _ := q.job(turn.For)
+	if turn.For != "" {
+		w.link = views.Link{Text: string(other.Kind) + " of " + q.hosts[other.Host].Name, URL: views.JobURL(string(turn.For))}
+	}
+	switch turn.Wait {
+	case protocol.WaitHost:
+		w.short, w.text = "host offline", "Starts when the agent connects"
+		if c, _ := s.Presence.Connection(j.Host); c != hosts.Offline {
+			w.short = "host not there yet"
+		}
+	case protocol.WaitJob:
+		w.short, w.text = "host is busy", "Starts when the host is done with the"
+	case protocol.WaitRepository:
+		w.short, w.text = "repository is busy", "Starts when "+q.repos[j.Repository]+" is free again, which is used by the"
+		if other.State == topics.Queued {
+			w.text = "Must be alone in " + q.repos[j.Repository] + " or behind one that must; before it comes the"
+		}
+	case protocol.WaitLimit:
+		w.short, w.text = "enough runs already", "Starts when another job has ended: as many run as may at once"
+	default:
+		w.short, w.text = "its turn", "Starts now"
+	}
+	return w
+}
+
+// silent reports whether a job is to be called stalled, and since when nothing
+// was heard of it.
+func (s *Server) silent(j store.Job) (time.Duration, bool) {
+	d := s.Hub.Silence(j)
+	return d, s.Timing.Stalled > 0 && d >= s.Timing.Stalled
+}
+
+// silence says what is to be known of a running job that says nothing, or whose
+// agent cannot be reached; nil if all is well.
+func (s *Server) silence(j store.Job, host string) *views.Note {
+	d, stalled := s.silent(j)
+	c, seen := s.Presence.Connection(j.Host)
+	n := &views.Note{Tone: "warn", Title: "Nothing heard of restic for " + views.Span(d)}
+	if !stalled {
+		if c != hosts.Offline {
+			return nil
+		}
+		n.Title = "The agent is not connected"
+	}
+	switch c {
+	case hosts.Online:
+		n.Text = "The agent is connected. restic may be busy with something large, or waiting for the repository. " +
+			"Look at the disk and the network of " + host + "; if nothing moves there, cancel the job and run it again."
+	case hosts.Offline:
+		n.Text = offline(views.NewWhen(seen, s.Now())) + " The job may go on there: its log and its result come as soon as the agent is back. " +
+			"See whether " + host + " is switched on and reaches this server."
+		if stalled {
+			n.Text = "The agent is not connected. " + n.Text
+		}
+	default:
+		n.Text = "This server has just been started and does not know yet whether the agent is connected."
+	}
+	return n
+}
+
+// jobsStream draws the rows of the jobs page again as they change.
+func (s *Server) jobsStream(query url.Values, who *visitor) draw {
+	f, cursor := jobsFilter(query)
+	after, shown := parsePlace(cursor), query.Get("list")
+	var onPage []topics.JobID // what the page shows, as far as we know
+	var counted jobList
+	last := ""
+	return func(ctx context.Context, p *painter, rang map[topics.HostID]bool) error {
+		q, fresh, err := s.queueLately(ctx)
+		if err != nil {
+			return err
+		}
+		x := s.filter(f, q)
+		x.States = jobStates[f.State]
+		l, err := s.jobsPageOf(ctx, q, x, after)
+		if err != nil {
+			return err
+		}
+		// How many ended in which way changes only when one does.
+		if now := (jobList{rows: q.open}).name(); now != last || p.full {
+			if err := s.countJobs(ctx, q, x, &counted); err != nil {
+				return err
+			}
+			last = now
+		}
+		if onPage == nil {
+			onPage = make([]topics.JobID, 0, len(l.rows))
+			for _, j := range l.rows {
+				onPage = append(onPage, j.ID)
+			}
+		}
+		p.morph("jobs-tabs", views.JobsTabs(views.JobTabs(counted.counts, f)))
+		p.morph("jobs-changed", views.JobsChanged(shown != "" && l.name() != shown))
+		rows, err := s.Store.JobsByID(ctx, onPage)
+		if err != nil {
+			return fmt.Errorf("rows of the jobs page: %w", err)
+		}
+		for _, j := range rows {
+			p.morph(views.ElementID("job", string(j.ID)), views.JobsRow(s.jobLine(j, q, who)))
+		}
+		p.again = !fresh && len(rang) > 0
+		return nil
+	}
+}
