@@ -271,7 +271,8 @@ func (e *Engine) tick(ctx context.Context) {
 }
 
 // notice tells watchers of jobs that another process ended in the database: the
-// command line beside a running control plane.
+// command line beside a running control plane. One may have been asked for and
+// ended since the last tick; whoever watches one that is not open is told.
 func (e *Engine) notice(ctx context.Context) {
 	jobs, err := e.Store.OpenJobs(ctx, "")
 	if err != nil {
@@ -283,11 +284,15 @@ func (e *Engine) notice(ctx context.Context) {
 	}
 	for id, host := range e.open {
 		if _, still := open[id]; !still {
-			e.Hub.publish(id, news{})
 			e.tell(host)
 		}
 	}
 	e.open = open
+	for _, id := range e.Hub.watched() {
+		if _, still := open[id]; !still {
+			e.Hub.publish(id, news{}) // that its row is another now costs a watcher one look at it
+		}
+	}
 }
 
 // perform does what a committed step asked for. Nothing of it is needed for

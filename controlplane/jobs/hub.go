@@ -3,6 +3,8 @@ package jobs
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -116,6 +118,13 @@ func (h *Hub) Progress(id topics.JobID) (topics.Progress, bool) {
 	defer h.mu.Unlock()
 	p, ok := h.latest[id]
 	return p, ok
+}
+
+// watched lists the jobs that somebody follows.
+func (h *Hub) watched() []topics.JobID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Keys(h.subs))
 }
 
 // Watching counts the subscribers of all jobs.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"time"
 
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
