@@ -9,7 +9,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-	"time"
 
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
