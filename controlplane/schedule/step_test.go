@@ -285,6 +285,20 @@ func TestAPersonsFailureIsNotTriedAgain(t *testing.T) {
 	}
 }
 
+func TestWhatAPersonWantedToEndStaysEnded(t *testing.T) {
+	w := newWorld(t, open(t))
+	attic := w.host("attic")
+	w.online[attic] = true
+	w.nightly(attic, "nightly", w.group(attic, "letters"))
+	w.tick(0)
+	w.exec(`UPDATE jobs SET cancel_asked = 1`) // and then the machine went down before it could
+	w.end(w.one(attic), topics.Interrupted, topics.CauseAgentDied)
+	w.tick(time.Hour)
+	if len(w.pending(attic)) != 0 || len(w.open(attic)) != 0 {
+		t.Errorf("pending %+v, %d jobs", w.pending(attic), len(w.open(attic)))
+	}
+}
+
 // TestWhatRanOutOfSightDoesNotAnswerALaterSlot: the backup of Monday, told on
 // Thursday, is no backup of Wednesday.
 func TestWhatRanOutOfSightDoesNotAnswerALaterSlot(t *testing.T) {

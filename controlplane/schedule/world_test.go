@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -150,10 +151,12 @@ func (w *world) end(j store.Job, state topics.JobState, cause topics.Cause) {
 	}
 }
 
-// jobs lists a host's jobs, the oldest first.
+// jobs lists a host's jobs, the oldest first; of the same moment, by attempt.
 func (w *world) jobs(h topics.HostID) []store.Job {
 	rows := must(w.store.JobsOf(ctx, h, 1000))
-	slices.Reverse(rows)
+	slices.SortStableFunc(rows, func(a, b store.Job) int {
+		return cmp.Or(cmp.Compare(a.QueuedAt, b.QueuedAt), cmp.Compare(a.Attempt, b.Attempt))
+	})
 	return rows
 }
 
