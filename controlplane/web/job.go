@@ -104,9 +104,17 @@ func (s *Server) jobLog(ctx context.Context, v *views.Job, j store.Job) (last in
 	}
 	if len(lines) > 0 {
 		last = lines[len(lines)-1].Last()
-		if before := lines[0].N - 1; before > 0 {
-			v.Log.Earlier, v.Log.EarlierURL = uint64(before), "/api/jobs/"+string(j.ID)+"/log"
+		before := v.Log.Info + v.Log.Warnings + v.Log.Errors
+		for _, l := range lines {
+			if l.GapTo == 0 {
+				before--
+			}
 		}
+		if before > 0 {
+			v.Log.Earlier, v.Log.EarlierURL = uint64(before), views.LogURL(string(j.ID), "txt")
+		}
+	} else if j.LogDroppedAt > 0 {
+		v.Log.Note = s.dropped(j)
 	} else if j.State.Ended() {
 		v.Log.Note = "This job wrote no log."
 	}

@@ -588,7 +588,7 @@ func TestAJobsPageInEveryState(t *testing.T) {
 	if got := numbers(text); len(got) != pageLines || got[0] != 501 {
 		t.Errorf("the page shows %d lines from %d", len(got), got[0])
 	}
-	has("a long log", text, "500 earlier lines", "/api/jobs/"+string(id)+"/log", "after=2500")
+	has("a long log", text, "500 earlier lines", "/jobs/"+string(id)+"/log.txt", "after=2500")
 	attic.finish(id, topics.Finished{State: topics.Cancelled, Lines: 2500})
 }
 
