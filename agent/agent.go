@@ -302,7 +302,7 @@ func (r *runner) linkEvent(e link.Event) {
 	switch e := e.(type) {
 	case link.Up:
 		r.conn = e.Conn
-		in := protocol.Welcomed{Received: e.Welcome.Received, Session: e.Conn.Session, Facts: r.facts(), At: now()}
+		in := protocol.Welcomed{Received: e.Welcome.Received, Session: e.Conn.Session, Known: e.Welcome.Known, Facts: r.facts(), At: now()}
 		if err := r.step(in); err != nil {
 			r.log.Error("the journal cannot be written", "err", err)
 			r.disconnect(err)

@@ -60,6 +60,7 @@ type (
 	Welcomed struct {
 		Received topics.Received
 		Session  topics.Session
+		Known    topics.Session // see topics.Welcome
 		Facts    topics.Facts
 		At       int64
 	}
@@ -200,8 +201,8 @@ func welcomed(tx AgentTx, in Welcomed) ([]AgentEffect, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r := in.Received; r.Epoch > last.Epoch || r.Epoch == last.Epoch && r.Seq > last.Seq {
-		return []AgentEffect{Reconnect{}}, tx.Renew(max(r.Epoch+1, in.At))
+	if r := in.Received; r.Epoch > last.Epoch || r.Epoch == last.Epoch && r.Seq > last.Seq || in.Known.After(in.Session) {
+		return []AgentEffect{Reconnect{}}, tx.Renew(max(r.Epoch+1, in.Known.Epoch+1, last.Epoch+1, in.At))
 	}
 	if in.Received.Epoch == last.Epoch {
 		if err := tx.Drop(in.Received.Seq); err != nil {

@@ -289,6 +289,9 @@ func (s *planeStep) hello(host topics.HostID, h topics.Hello, now int64) error {
 // log stores lines that are new. Lines nobody can send any more, because the
 // agent lost its spool, are recorded as a gap.
 func (s *planeStep) log(j PlaneJob, l topics.Log) error {
+	if j.State.Ended() {
+		return nil // of an older copy of the journal: the story was closed without it
+	}
 	if l.First > j.Lines+1 {
 		if err := s.gap(&j, l.First-1, "lost with the agent's spool"); err != nil {
 			return err
@@ -340,6 +343,7 @@ func (s *planeStep) finish(j PlaneJob, f topics.Finished, now int64) error {
 			return err
 		}
 	}
+	f.Lines = j.Lines // what an older copy of the journal forgot is here
 	j.State = f.State
 	if err := s.put(j); err != nil {
 		return err

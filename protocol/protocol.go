@@ -13,6 +13,7 @@
 package protocol
 
 import (
+	"strings"
 	"time"
 
 	"github.com/restic-manager/restic-manager/topics"
@@ -56,7 +57,7 @@ const (
 // clean bounds what an agent may put into a row.
 func clean(f topics.Finished) topics.Finished {
 	if len(f.Message) > 2000 {
-		f.Message = f.Message[:2000]
+		f.Message = strings.ToValidUTF8(f.Message[:2000], "")
 	}
 	return f
 }

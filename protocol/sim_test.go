@@ -36,6 +36,9 @@ type world struct {
 	starts  map[topics.JobID]int // the ledger of what was ever started
 	calm    bool                 // no more faults: let it end
 	mutant  mutant
+
+	copied  *protocoltest.Agent // what a snapshot of the machine holds
+	copiedN uint64
 }
 
 // A mutant breaks one rule on purpose. The simulation has to notice each.
@@ -54,6 +57,7 @@ const (
 type birth struct{ session topics.Session }
 type welcome struct {
 	session  topics.Session
+	known    topics.Session
 	received topics.Received
 }
 type command struct{ c topics.Command } // its stamp names the session it is meant for
@@ -94,9 +98,9 @@ func (w *world) agentStep(in AgentInput) {
 	if c, ok := in.(Commanded); ok && w.mutant == noDedupe {
 		delete(w.agent.Jobs, c.Command.Job)
 	}
-	before := *w.agent
+	var before *protocoltest.Agent
 	if w.mutant == execBeforeJournal {
-		before.Jobs, before.Spool = maps.Clone(w.agent.Jobs), slices.Clone(w.agent.Spool)
+		before = w.agent.Clone()
 	}
 	effects, err := w.agent.Step(in)
 	if err != nil {
@@ -105,7 +109,7 @@ func (w *world) agentStep(in AgentInput) {
 	for _, e := range effects {
 		if e, ok := e.(Start); ok && w.mutant == execBeforeJournal && w.chance(0.05) {
 			w.starts[e.Job]++
-			*w.agent = before
+			w.agent = before
 			w.wake()
 			return
 		}
@@ -215,7 +219,7 @@ func (w *world) step() {
 			if m.session.After(w.known) {
 				w.known = m.session
 			}
-			w.send(&w.down, welcome{m.session, w.plane.Places[attic]})
+			w.send(&w.down, welcome{m.session, w.known, w.plane.Places[attic]})
 		case topics.Events:
 			w.planeStep(Arrived{Host: attic, Events: m, Now: w.now})
 		}
@@ -228,13 +232,13 @@ func (w *world) step() {
 		switch m := m.(type) {
 		case welcome:
 			if m.session == w.session && w.outbox == nil {
-				w.agentStep(Welcomed{Received: m.received, Session: m.session, At: w.now})
+				w.agentStep(Welcomed{Received: m.received, Session: m.session, Known: m.known, At: w.now})
 				if m.session == w.session && w.session.Epoch == w.agent.LastPlace.Epoch {
 					w.outbox = NewOutbox(w.timing, w.session.Epoch, m.received, time.UnixMilli(w.now))
 				}
 			}
 		case command:
-			if m.c.Session == w.session {
+			if m.c.Session == w.session && w.outbox != nil {
 				w.agentStep(Commanded{Command: m.c, At: w.now})
 			}
 		case receipt:
@@ -275,6 +279,15 @@ func (w *world) step() {
 			w.wake()
 		case w.chance(0.05):
 			w.connect()
+		case w.chance(0.05):
+			w.copied, w.copiedN = w.agent.Clone(), w.session.N
+		case w.copied != nil && len(w.agent.Spool) == 0 && w.chance(0.05):
+			// What the machine did and nobody heard of is undone with it, a start
+			// included; so the ledger can only be kept when there is no such thing.
+			w.agent, w.session.N = w.copied.Clone(), w.copiedN // the machine was put back to a snapshot
+			w.running = map[topics.JobID]int{}
+			w.down = nil // it was for a connection that is no more, and may bear the number of the next one
+			w.wake()
 		case w.chance(0.02):
 			w.agent, w.session.N = protocoltest.NewAgent(w.now), 0 // the disk was lost
 			w.running = map[topics.JobID]int{}

@@ -17,7 +17,11 @@ type Welcome struct {
 	Stamp
 	Received Received `json:"received"`
 	Clock    int64    `json:"clock"` // the control plane's, Unix milliseconds
-	Refused  string   `json:"refused,omitempty"`
+	// Known is the highest session the control plane knows of this host, if that
+	// is another: the agent's journal is an older copy of itself, and has to begin
+	// a new epoch before anything it says can count.
+	Known   Session `json:"known,omitzero"`
+	Refused string  `json:"refused,omitempty"`
 }
 
 // Receipt lets an agent forget events. It is sent after the commit.

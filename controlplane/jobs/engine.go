@@ -463,8 +463,12 @@ func (e *Engine) birth(ctx context.Context, ch *seal.Channel, a arrival) error {
 	if !ch.Verify(a.name, b.Signed(topics.Born), b.MAC) {
 		return errMAC
 	}
+	known := e.Presence.Session(host)
 	if !e.Presence.Born(host, b.Session) {
-		return nil // late, or repeated after its death
+		if known.After(b.Session) {
+			return e.outlived(ctx, host, b.Session, known)
+		}
+		return nil // repeated after its death
 	}
 	if err := e.Store.Born(ctx, host, b.Session); err != nil {
 		return err
@@ -481,6 +485,21 @@ func (e *Engine) birth(ctx context.Context, ch *seal.Channel, a arrival) error {
 	e.send(host, topics.Topic{Kind: topics.KindWelcome, Host: host}, func(s topics.Stamp) any {
 		w.Stamp = s
 		return w
+	})
+	return nil
+}
+
+// outlived answers a proven birth that is older than the newest: it comes late,
+// then nobody listens to the answer, or from an agent whose journal was put back
+// from a backup or a snapshot of its machine.
+func (e *Engine) outlived(ctx context.Context, host topics.HostID, s, known topics.Session) error {
+	h, err := e.Store.Host(ctx, host)
+	if err != nil {
+		return err
+	}
+	e.send(host, topics.Topic{Kind: topics.KindWelcome, Host: host}, func(stamp topics.Stamp) any {
+		stamp.Session = s
+		return topics.Welcome{Stamp: stamp, Received: h.Received(), Clock: e.Now().UnixMilli(), Known: known}
 	})
 	return nil
 }

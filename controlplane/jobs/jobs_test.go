@@ -169,6 +169,28 @@ func TestWhatIsForgedReplayedOrForeignChangesNothing(t *testing.T) {
 	}
 }
 
+// TestAnAgentPutBackFromABackupBeginsANewEpoch connects with a session number
+// that was used long ago, as an older copy of the journal does.
+func TestAnAgentPutBackFromABackupBeginsANewEpoch(t *testing.T) {
+	w := newWorld(t)
+	copied := w.agent.Clone()
+	for range 5 {
+		w.connect()
+	}
+	known := w.session
+	w.agent, w.session = copied, topics.Session{Epoch: known.Epoch, N: 2}
+	name := topics.Topic{Kind: topics.KindBirth, Host: w.host.ID}.String()
+	w.publish(topics.KindBirth, "", topics.Encode(topics.Birth{Session: w.session, Protocol: topics.Protocol, MAC: w.channel.Sign(name, w.session.Signed(topics.Born))}), false)
+	v := received(w, topics.KindWelcome, func(v topics.Welcome) bool { return v.Session == w.session && v.Known == known })
+	effects := must(w.agent.Step(protocol.Welcomed{Received: v.Received, Session: v.Session, Known: v.Known}))
+	if len(effects) != 1 || w.agent.LastPlace.Epoch <= known.Epoch {
+		t.Fatalf("it does %v and stays in epoch %d", effects, w.agent.LastPlace.Epoch)
+	}
+	w.session = topics.Session{Epoch: w.agent.LastPlace.Epoch, N: 2}
+	w.connect()
+	w.running()
+}
+
 func TestAnAgentOfAnotherTimeIsToldWhatToDo(t *testing.T) {
 	w := newWorld(t)
 	w.session.N++

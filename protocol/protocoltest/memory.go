@@ -25,6 +25,13 @@ func NewAgent(epoch int64) *Agent {
 	return &Agent{LastPlace: topics.Received{Epoch: epoch}, First: 1, Jobs: map[topics.JobID]protocol.AgentJob{}}
 }
 
+// Clone copies the journal, as a backup or a snapshot of its machine does.
+func (a *Agent) Clone() *Agent {
+	c := *a
+	c.Jobs, c.Spool, c.Order = maps.Clone(a.Jobs), slices.Clone(a.Spool), slices.Clone(a.Order)
+	return &c
+}
+
 // Step runs one step in a transaction: what fails leaves no trace.
 func (a *Agent) Step(in protocol.AgentInput) ([]protocol.AgentEffect, error) {
 	tx := *a
