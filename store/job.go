@@ -73,7 +73,7 @@ func (v *Summary) Scan(src any) error {
 }
 
 // AskBackup records a job for a source group, with its audit entry, before
-// anybody is told of it. While one for the same group waits or runs, that one
+// anybody is told of it. While one for the same group waits or runs and is not being cancelled, that one
 // is the answer and nothing is added.
 func (s *Store) AskBackup(ctx context.Context, actor string, j Job) (job Job, added bool, err error) {
 	err = s.tx(ctx, func(tx *sqlx.Tx) error {
@@ -94,7 +94,7 @@ func (s *Store) AskBackup(ctx context.Context, actor string, j Job) (job Job, ad
 
 // openBackup finds a group's backup that waits or runs, or ErrNotFound.
 func openBackup(ctx context.Context, tx *sqlx.Tx, group topics.SourceGroupID) (Job, error) {
-	return get[Job](ctx, tx, `SELECT * FROM jobs WHERE source_group = $1 AND finished_at = 0 ORDER BY queued_at LIMIT 1`, group)
+	return get[Job](ctx, tx, `SELECT * FROM jobs WHERE source_group = $1 AND finished_at = 0 AND cancel_asked = 0 ORDER BY queued_at LIMIT 1`, group)
 }
 
 // queue adds a job, with its audit entry.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 )
 
 // ErrPayload says that a payload is not what its topic carries.
@@ -121,6 +122,13 @@ func (f Finished) check() error {
 	}
 	if f.Lines < 0 || f.Lines > MaxLines {
 		return errors.New("a negative number of lines")
+	}
+	if v := f.Summary; v != nil {
+		for _, n := range []uint64{v.FilesNew, v.FilesChanged, v.FilesUnmodified, v.DataAdded, v.TotalFiles, v.TotalBytes, v.Unreadable} {
+			if n > math.MaxInt64 {
+				return fmt.Errorf("%d is more than any machine holds", n)
+			}
+		}
 	}
 	return nil
 }

@@ -235,6 +235,7 @@ func TestPayloadsThatContradictThemselvesAreRefused(t *testing.T) {
 		"line 0":       `{"epoch":1,"first":1,"events":[{"log":{"job":"0mk3a7q2job1","first":0,"lines":[{"text":"x"}]}}]}`,
 		"backward gap": `{"epoch":1,"first":1,"events":[{"log":{"job":"0mk3a7q2job1","first":5,"gap":{"to":4}}}]}`,
 		"no ending":    `{"epoch":1,"first":1,"events":[{"finished":{"job":"0mk3a7q2job1","state":"running"}}]}`,
+		"too many":     `{"epoch":1,"first":1,"events":[{"finished":{"job":"0mk3a7q2job1","state":"failed","summary":{"total_bytes":18446744073709551615}}}]}`,
 		"bad job":      `{"epoch":1,"first":1,"events":[{"accepted":{"job":"../x"}}]}`,
 	} {
 		if _, err := Decode[Events]([]byte(b)); err == nil {

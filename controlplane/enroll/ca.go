@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/restic-manager/restic-manager/store"
@@ -101,25 +102,15 @@ func serial() *big.Int {
 // must show a certificate of this CA; one that asks for HTTP, to enrol, has none
 // yet. Session tickets are off, so that every connection is verified anew.
 func (ca *CA) ServerTLS() (*tls.Config, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	now := ca.now()
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: serial(), Subject: pkix.Name{CommonName: topics.ServerName}, DNSNames: []string{topics.ServerName},
-		NotBefore: now.Add(-skew), NotAfter: now.Add(serverLife),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}, ca.Certificate, key.Public(), ca.key)
-	if err != nil {
+	server := &serverCert{ca: ca}
+	if _, err := server.get(nil); err != nil {
 		return nil, err
 	}
 	pool := x509.NewCertPool()
 	pool.AddCert(ca.Certificate)
 	mqtt := &tls.Config{
 		MinVersion: tls.VersionTLS13, NextProtos: []string{topics.ALPNMQTT}, SessionTicketsDisabled: true,
-		Certificates: []tls.Certificate{{Certificate: [][]byte{der, ca.Certificate.Raw}, PrivateKey: key}},
-		ClientAuth:   tls.RequireAndVerifyClientCert, ClientCAs: pool,
+		GetCertificate: server.get, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool, Time: ca.now,
 	}
 	http := mqtt.Clone()
 	http.NextProtos, http.ClientAuth, http.ClientCAs = []string{topics.ALPNHTTP}, tls.NoClientCert, nil
@@ -131,6 +122,39 @@ func (ca *CA) ServerTLS() (*tls.Config, error) {
 		return mqtt, nil
 	}
 	return both, nil
+}
+
+// A serverCert is the control plane's own certificate, made anew when half its
+// life is over: a control plane may run for years.
+type serverCert struct {
+	ca *CA
+
+	mu    sync.Mutex
+	cert  *tls.Certificate
+	renew time.Time
+}
+
+func (c *serverCert) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.ca.now()
+	if c.cert != nil && now.Before(c.renew) {
+		return c.cert, nil
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: serial(), Subject: pkix.Name{CommonName: topics.ServerName}, DNSNames: []string{topics.ServerName},
+		NotBefore: now.Add(-skew), NotAfter: now.Add(serverLife),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}, c.ca.Certificate, key.Public(), c.ca.key)
+	if err != nil {
+		return nil, err
+	}
+	c.cert, c.renew = &tls.Certificate{Certificate: [][]byte{der, c.ca.Certificate.Raw}, PrivateKey: key}, now.Add(serverLife/2)
+	return c.cert, nil
 }
 
 var errCSR = errors.New("the request for a certificate is damaged or not signed by its own key")

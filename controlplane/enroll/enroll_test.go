@@ -218,6 +218,22 @@ func TestMQTTNeedsACertificateOfOursAndHTTPDoesNot(t *testing.T) {
 	}
 }
 
+func TestTheServersCertificateIsRenewedWhileItRuns(t *testing.T) {
+	d := newDesk(t)
+	now := time.Now()
+	d.CA.now = func() time.Time { return now }
+	conf := must(d.CA.ServerTLS())
+	before := must(conf.GetCertificate(nil))
+	if again := must(conf.GetCertificate(nil)); again != before {
+		t.Error("every connection gets a certificate of its own")
+	}
+	now = now.Add(300 * 24 * time.Hour)
+	after := must(x509.ParseCertificate(must(conf.GetCertificate(nil)).Certificate[0]))
+	if left := after.NotAfter.Sub(now); left < serverLife/2 {
+		t.Errorf("after 300 days the certificate is good for another %s", left)
+	}
+}
+
 func TestTheCAIsMadeOnce(t *testing.T) {
 	d := newDesk(t)
 	again := must(OpenCA(t.Context(), d.Store, time.Now))
