@@ -46,6 +46,7 @@ func (versionCmd) Run() error {
 func main() {
 	setUmask()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
 	code := run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
