@@ -51,7 +51,7 @@ var words = map[string]string{"@hourly": "0 * * * *", "@daily": "0 0 * * *", "@w
 
 // parser reads five fields. Of day of month and day of week either is enough if
 // both are given, as crontab(5) has it. A leap day may be eight years away.
-var parser = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.DowOrDom).WithMaxSearchYears(12)
+var parser = cron.MustNewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.DowOrDom).WithMaxSearchYears(12)
 
 const cronHelp = "Give five fields: minute, hour, day of month, month, day of week, for example 30 2 * * 1-5; or @hourly, @daily, @weekly or @monthly."
 
