@@ -541,7 +541,7 @@ func TestWhateverComesASlotIsServedOnce(t *testing.T) {
 		}
 		put("one")
 		put("two")
-		for range rapid.IntRange(1, 25).Draw(t, "steps") {
+		for range rapid.IntRange(1, 16).Draw(t, "steps") {
 			switch rapid.SampledFrom([]string{"tick", "tick", "tick", "tick", "away", "hello", "end", "end", "end", "ask", "put", "delete"}).Draw(t, "what") {
 			case "tick":
 				w.tick(rapid.SampledFrom([]time.Duration{30 * time.Second, 2 * time.Minute, 11 * time.Minute, 3 * time.Hour, 2 * day}).Draw(t, "later"))
