@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -24,6 +25,7 @@ func (c *jobCancelCmd) Run(ctx context.Context) error {
 		return err
 	}
 	return c.with(ctx, func(s *store.Store) error {
+		s.OnEnded(schedule.Ended) // a job that waits ends here and now
 		err := s.Cancel(ctx, actor, id, func(tx protocol.PlaneTx) error {
 			_, err := protocol.PlaneStep(protocol.DefaultTiming(), tx, protocol.CancelAsked{Job: id, By: actor, Now: s.Now()})
 			return err

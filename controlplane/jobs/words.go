@@ -58,7 +58,7 @@ var explanations = map[topics.Cause]Explanation{
 		[]string{"Run the backup again whenever you like."}},
 	topics.CauseKilled: {"restic was ended from outside", "No snapshot was written. Data that was already uploaded is used by the next run.",
 		[]string{"Look into the host's system log: it may have run out of memory.", thenAgain}},
-	topics.CauseAgentDied: {"The agent stopped while the job ran", "No snapshot was written. Data that was already uploaded is used by the next run. The job is not run again by itself.",
+	topics.CauseAgentDied: {"The agent stopped while the job ran", "No snapshot was written. Data that was already uploaded is used by the next run. This job is not run again by itself; a schedule may ask for another.",
 		[]string{"See in the host's system log why the agent or the machine stopped.", "Run the backup again."}},
 }
 
