@@ -334,7 +334,9 @@ func (s *Server) jobLine(j store.Job, q *queue, who *visitor) views.JobLine {
 		if run.Stalled {
 			v.Status = views.JobStatus("stalled")
 		}
-		v.Took = views.Span(max(time.Minute, s.Now().Sub(at(j.StartedAt))))
+		if d := s.Now().Sub(at(j.StartedAt)); d >= time.Minute { // to the minute: the row would otherwise never rest
+			v.Took = views.Span(d)
+		}
 	default:
 		v.Result = outcome(j)
 		if j.StartedAt > 0 {
@@ -364,7 +366,7 @@ func outcome(j store.Job) string {
 	sum := j.Summary.Summary
 	switch {
 	case j.State == topics.Succeeded && sum != nil:
-		return views.Bytes(sum.DataAdded) + " stored, of " + views.Bytes(sum.TotalBytes)
+		return views.Bytes(sum.DataAdded) + " stored"
 	case j.State == topics.Succeeded:
 		return ""
 	case j.State == topics.Warnings && sum != nil && sum.Unreadable > 0:
