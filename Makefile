@@ -10,7 +10,7 @@ TESTFLAGS ?= -timeout 20m
 
 export GOFLAGS := -buildvcs=false $(GOFLAGS)
 
-.PHONY: build demo test check bench generate clean
+.PHONY: build demo test check bench soak generate clean
 
 build:
 	@build/need go
@@ -34,6 +34,12 @@ bench:
 	@build/need go
 	go test -run '^$$' -bench . ./store ./broker
 	go test -run '^$$' -bench . -benchtime 1x ./e2e/bench
+
+# What make test plays a few rounds of: everything in its full size, ROUNDS times.
+ROUNDS ?= 300
+soak:
+	@build/need go
+	RESTIC_MANAGER_SOAK=$(ROUNDS) go test -count=1 -v -timeout 5h ./e2e/fault
 
 generate:
 	go generate ./views

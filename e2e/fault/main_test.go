@@ -1,0 +1,123 @@
+// Package fault breaks what can break while jobs run: processes are killed at
+// named points, the network is cut, stopped, slowed and chopped, the power
+// fails, restic misbehaves, readers do not read. Afterwards it looks whether
+// what was promised was kept: every accepted job was started at most once,
+// ended exactly once, and has every line of its log.
+//
+// The processes are real ones, killed with SIGKILL. Each is this test's own
+// program under another role, which runs the packages that the two programs
+// run, with shorter waits. The package holds nothing but tests.
+package fault
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/restic-manager/restic-manager/agent"
+	"github.com/restic-manager/restic-manager/agent/link"
+	"github.com/restic-manager/restic-manager/agent/restic"
+	"github.com/restic-manager/restic-manager/controlplane"
+	"github.com/restic-manager/restic-manager/protocol"
+)
+
+// rounds is how often a test does its thing: few times, unless make soak says
+// otherwise.
+var rounds, soak = 20, false
+
+func TestMain(m *testing.M) {
+	if n, err := strconv.Atoi(os.Getenv("RESTIC_MANAGER_SOAK")); err == nil && n > 0 {
+		rounds, soak, halfOpen = n, true, 20*time.Second
+	}
+	role, known := map[string]func(context.Context, []string) error{
+		"plane": runPlane, "agent": runAgent,
+	}, false
+	if len(os.Args) > 1 {
+		_, known = role[os.Args[1]]
+	}
+	if !known {
+		os.Exit(m.Run())
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := role[os.Args[1]](ctx, os.Args[2:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, os.Args[1]+":", err)
+		os.Exit(1)
+	}
+}
+
+// swiftLink is an agent's connection that notices a fault, and is back, within
+// seconds.
+func swiftLink() link.Timing {
+	return link.Timing{
+		Connect: 5 * time.Second, Write: 3 * time.Second, Ping: 2 * time.Second, KeepAlive: 10 * time.Second,
+		Welcome: 5 * time.Second, Farewell: time.Second,
+		Backoff: 100 * time.Millisecond, BackoffCap: 500 * time.Millisecond, Refused: time.Second,
+	}
+}
+
+func swiftProtocol() protocol.Timing {
+	t := protocol.DefaultTiming()
+	t.Resend, t.Retry = []time.Duration{time.Second, 2 * time.Second}, time.Second
+	return t
+}
+
+// runPlane is the control plane: DATA HTTP AGENTS. On SIGUSR1 it says how many
+// goroutines it has.
+func runPlane(ctx context.Context, args []string) error {
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	timing := controlplane.DefaultTiming()
+	timing.Jobs.Protocol, timing.Jobs.Tick = swiftProtocol(), 200*time.Millisecond
+	p, err := controlplane.New(ctx, controlplane.Config{Data: args[0], HTTP: args[1], Agents: args[2], MQTT: "127.0.0.1:0",
+		Log: log, Timing: timing, Logs: controlplane.DefaultLogs()})
+	if err != nil {
+		return err
+	}
+	count := make(chan os.Signal, 1)
+	signal.Notify(count, syscall.SIGUSR1)
+	go func() {
+		for range count {
+			log.Info("counted", "goroutines", runtime.NumGoroutine())
+		}
+	}()
+	err = p.Run(ctx)
+	if cerr := p.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// runAgent is a host's: STATE RESTIC.
+func runAgent(ctx context.Context, args []string) error {
+	t := agent.DefaultTiming()
+	t.Link, t.Protocol = swiftLink(), swiftProtocol()
+	t.Restic = restic.Timing{CancelGrace: time.Second, PipeGrace: time.Second}
+	t.Heartbeat, t.Reap, t.Retry = time.Second, time.Second, 100*time.Millisecond
+	a := agent.Agent{State: args[0], Restic: args[1], Timing: t, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	return a.Run(ctx)
+}
+
+// freeAddress is a port nobody listens on, and none that the kernel hands out
+// for outgoing connections: it stays free while the control plane is away.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	for range 200 {
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(20000)))
+		if err == nil {
+			ln.Close()
+			return ln.Addr().String()
+		}
+	}
+	t.Fatal("no free port found")
+	return ""
+}

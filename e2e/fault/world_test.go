@@ -1,0 +1,460 @@
+package fault
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/restic-manager/restic-manager/agent"
+	"github.com/restic-manager/restic-manager/controlplane/enroll"
+	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/failpoint"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A world is a control plane in a process of its own, a proxy before its
+// agents' port, and the database opened beside it to look into.
+type world struct {
+	t            *testing.T
+	dir, data    string
+	http, agents string // addresses, kept when the control plane restarts
+	store        *store.Store
+	proxy        *proxy
+	token        string
+	plane        *process
+}
+
+func newWorld(t *testing.T, seed uint64) *world {
+	t.Helper()
+	t.Logf("seed %d", seed)
+	w := &world{t: t, dir: t.TempDir(), http: freeAddress(t), agents: freeAddress(t)}
+	w.data = filepath.Join(w.dir, "data")
+	s, err := store.Open(t.Context(), w.data, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	w.store, w.token = s, password.NewKey("rma_")
+	if err := s.AddAPIToken(t.Context(), "test", store.APIToken{ID: topics.NewID(time.Now()), Name: "fault", Role: store.Admin, KeyHash: password.HashKey(w.token), CreatedAt: s.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	w.proxy = newProxy(t, w.agents, seed)
+	w.startPlane("")
+	return w
+}
+
+// startPlane starts the control plane, to die at a failpoint unless that is "".
+func (w *world) startPlane(point string) {
+	w.t.Helper()
+	w.plane = start(w.t, "the control plane", point, "plane", w.data, w.http, w.agents)
+	w.plane.await(`msg=serving`)
+}
+
+// api makes a call that must be answered with 2xx, and fills into. A control
+// plane that is away is an error.
+func (w *world) api(method, path string, body, into any) error {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	r, err := http.NewRequestWithContext(w.t.Context(), method, "http://"+w.http+path, bytes.NewReader(b))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Authorization", "Bearer "+w.token)
+	r.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if b, err = io.ReadAll(answer.Body); err != nil {
+		return err
+	}
+	if answer.StatusCode/100 != 2 {
+		return fmt.Errorf("%s %s: %s: %s", method, path, answer.Status, b)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.Unmarshal(b, into)
+}
+
+// A host is one endpoint: its agent's state, and a repository of its own.
+type host struct {
+	w       *world
+	id      topics.HostID
+	dir     string
+	restic  string // the stand-in
+	process *process
+}
+
+// enrol lets a host in, with a source group "all" in a repository of its own
+// that is ready.
+func (w *world) enrol(name string) *host {
+	w.t.Helper()
+	ctx := w.t.Context()
+	ca, err := enroll.OpenCA(ctx, w.store, time.Now)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	_, token, err := (&enroll.Desk{Store: w.store, CA: ca}).Issue(ctx, "test", name, time.Minute)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	h := &host{w: w, dir: filepath.Join(w.dir, name)}
+	h.restic = filepath.Join(h.dir, "restic")
+	if err := os.MkdirAll(h.dir, 0o700); err != nil {
+		w.t.Fatal(err)
+	}
+	identity, err := agent.Enroll(ctx, w.proxy.address(), token.Reveal(), h.state(), "backup")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	h.id = identity.Host
+	repository := topics.RepositoryID(topics.NewID(time.Now()))
+	err = w.store.AddRepository(ctx, "test", store.Repository{ID: repository, Name: "of " + name, ReadyAt: w.store.Now()},
+		store.RepositoryAccess{URL: topics.Secret(filepath.Join(h.dir, "repository")), Password: "correct horse"})
+	if err == nil {
+		_, err = w.store.PutSourceGroup(ctx, "test", store.SourceGroup{ID: topics.SourceGroupID(topics.NewID(time.Now())), Host: h.id, Name: "all", Repository: repository, Paths: store.List{h.dir}})
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return h
+}
+
+func (h *host) state() string { return filepath.Join(h.dir, "state") }
+
+// start starts the agent, to die at a failpoint unless that is "".
+func (h *host) start(point string) {
+	h.w.t.Helper()
+	h.process = start(h.w.t, "the agent of "+filepath.Base(h.dir), point, "agent", h.state(), h.restic)
+}
+
+// ask asks for a backup until the control plane has said that it took one:
+// from then on the job must not be lost.
+func (h *host) ask() (id topics.JobID) {
+	h.w.t.Helper()
+	await(h.w.t, "a backup to be accepted", func() error {
+		var made struct {
+			ID topics.JobID `json:"id"`
+		}
+		err := h.w.api("POST", "/api/hosts/"+string(h.id)+"/jobs", map[string]any{"kind": "backup", "source_group": "all"}, &made)
+		id = made.ID
+		return err
+	})
+	return id
+}
+
+func (w *world) job(id topics.JobID) store.Job {
+	w.t.Helper()
+	j, err := w.store.Job(context.WithoutCancel(w.t.Context()), id)
+	if err != nil {
+		w.t.Fatalf("job %s: %v", id, err)
+	}
+	return j
+}
+
+// awaitEnd waits until a job has ended.
+func (w *world) awaitEnd(id topics.JobID) (j store.Job) {
+	w.t.Helper()
+	await(w.t, "job "+string(id)+" to end", func() error {
+		if j = w.job(id); !j.State.Ended() {
+			return fmt.Errorf("it is %s, with %d lines, accepted %v, sent %d times", j.State, j.Lines, j.Accepted, j.Attempts)
+		}
+		return nil
+	})
+	return j
+}
+
+// lines reads a job's log and insists that it is 1..n, each number once, n being
+// what the job says. What is recorded as a gap comes as an entry with GapTo.
+func (w *world) lines(id topics.JobID) (log []store.LogEntry) {
+	w.t.Helper()
+	at := 0
+	for {
+		page, err := w.store.Log(w.t.Context(), id, at, 10_000)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		for _, e := range page {
+			if e.N != at+1 {
+				w.t.Errorf("job %s: line %d follows %d", id, e.N, at)
+			}
+			at = e.Last()
+		}
+		log = append(log, page...)
+	}
+	if n := w.job(id).Lines; n != at {
+		w.t.Errorf("job %s: the log ends at line %d, the job says %d", id, at, n)
+	}
+	return log
+}
+
+// words are the numbers N of the lines "word N" in a log.
+func words(log []store.LogEntry) (numbers []int) {
+	for _, e := range log {
+		if rest, ok := strings.CutPrefix(e.Text, "word "); ok {
+			n, _ := strconv.Atoi(rest)
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
+}
+
+// mustCount insists on 1, 2, 3, … and, unless n is negative, on n of them.
+func (w *world) mustCount(id topics.JobID, n int) {
+	w.t.Helper()
+	numbers := words(w.lines(id))
+	for i, got := range numbers {
+		if got != i+1 {
+			w.t.Fatalf("job %s: word %d stands where %d should", id, got, i+1)
+		}
+	}
+	if n >= 0 && len(numbers) != n {
+		w.t.Errorf("job %s: %d of %d words are there", id, len(numbers), n)
+	}
+}
+
+// standIn writes the host's restic: a shell script that enters in a ledger what
+// job it is started for, and whether it backs up or only looks at the repository.
+// For a backup it does what body says; the snapshot it claims to have made is
+// listed afterwards.
+func (h *host) standIn(body string) {
+	h.w.t.Helper()
+	script := `#!/bin/sh
+ledger() { echo "$RESTIC_MANAGER_JOB $1" >> "$0.ledger"; }
+die() { if [ "$(cat "$0.die" 2>/dev/null)" = "$1" ]; then rm "$0.die"; kill -9 $$; fi; }
+words() { i=$1; while [ $i -le $2 ]; do echo "word $i" >&2; i=$((i+1)); done; }
+summary() { echo '{"message_type":"summary","files_new":1,"total_files_processed":1,"total_bytes_processed":1,"snapshot_id":"` + snapshot + `"}'; }
+case " $* " in
+" version ") echo "restic 0.16.4 compiled with go" ;;
+*" backup "*)
+` + body + `
+;;
+*" snapshots "*) ledger look; echo '[{"time":"2026-01-01T00:00:00Z","tree":"` + snapshot + `","paths":["/"],"hostname":"h","id":"` + snapshot + `","short_id":"` + snapshot[:8] + `"}]' ;;
+*) ledger look ;;
+esac
+`
+	// A program that is being written cannot be run; one that is renamed can.
+	if err := errors.Join(os.WriteFile(h.restic+".new", []byte(script), 0o700), os.Rename(h.restic+".new", h.restic)); err != nil {
+		h.w.t.Fatal(err)
+	}
+}
+
+var snapshot = strings.Repeat("ab", 32)
+
+// starts is how often restic was started for a job: to back up, and in all.
+type starts struct{ backups, all int }
+
+// ledger tells of every job that restic was started for.
+func (h *host) ledger() map[topics.JobID]starts {
+	h.w.t.Helper()
+	b, err := os.ReadFile(h.restic + ".ledger")
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		h.w.t.Fatal(err)
+	}
+	of := map[topics.JobID]starts{}
+	for line := range strings.Lines(string(b)) {
+		id, what, _ := strings.Cut(strings.TrimSpace(line), " ")
+		n := of[topics.JobID(id)]
+		n.all++
+		if what == "backup" {
+			n.backups++
+		}
+		of[topics.JobID(id)] = n
+	}
+	return of
+}
+
+// running lists the processes of a job.
+func running(id topics.JobID) (pids []int) {
+	environs, _ := filepath.Glob("/proc/[0-9]*/environ") // the pattern is well formed
+	for _, path := range environs {
+		if b, err := os.ReadFile(path); err == nil && bytes.Contains(b, []byte("RESTIC_MANAGER_JOB="+string(id))) {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// A process is one of ours, and what it has said so far on stderr.
+type process struct {
+	t      *testing.T
+	name   string
+	cmd    *exec.Cmd
+	said   text
+	exited chan struct{}
+}
+
+// start runs this test's program under a role until it ends or the test is over.
+func start(t *testing.T, name, point string, args ...string) *process {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{t: t, name: name, cmd: exec.Command(self, args...), exited: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), failpoint.Variable+"="+point)
+	p.cmd.Stderr = &p.said
+	p.cmd.WaitDelay = 10 * time.Second
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.exited)
+		_ = p.cmd.Wait() // how it ended is asked of cmd.ProcessState
+	}()
+	t.Cleanup(func() {
+		if p.running() {
+			p.kill9()
+		}
+		if t.Failed() {
+			t.Logf("%s (failpoint %q) said:\n%s", name, point, p.said.tail(4000))
+		}
+		if strings.Contains(p.said.String(), "DATA RACE") {
+			t.Errorf("%s has a data race:\n%s", name, p.said.tail(6000))
+		}
+	})
+	return p
+}
+
+func (p *process) running() bool {
+	select {
+	case <-p.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+func (p *process) kill9() {
+	_ = p.cmd.Process.Kill() // it may have ended
+	<-p.exited
+}
+
+// killed reports whether it was ended by SIGKILL.
+func (p *process) killed() bool {
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+}
+
+// awaitDeath waits for a failpoint to be reached.
+func (p *process) awaitDeath() {
+	p.t.Helper()
+	await(p.t, p.name+" to die", func() error {
+		if p.running() {
+			return errors.New("it lives")
+		}
+		return nil
+	})
+	if !p.killed() {
+		p.t.Fatalf("%s ended with %v, and was not killed", p.name, p.cmd.ProcessState)
+	}
+}
+
+// mustStop asks it to end, and insists on exit status 0.
+func (p *process) mustStop() {
+	p.t.Helper()
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended, which shows below
+	select {
+	case <-p.exited:
+	case <-time.After(60 * time.Second):
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // its goroutines go to its log
+		<-p.exited
+		p.t.Fatalf("%s did not stop", p.name)
+	}
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		p.t.Errorf("%s ended with exit status %d, want 0", p.name, code)
+	}
+}
+
+// await waits until what it said matches, and answers with the pattern's groups.
+func (p *process) await(pattern string) (found []string) {
+	p.t.Helper()
+	re := regexp.MustCompile(pattern)
+	await(p.t, p.name+" to say "+pattern, func() error {
+		if found = re.FindStringSubmatch(p.said.String()); found == nil {
+			return errors.New("it has not: " + p.said.tail(1000))
+		}
+		return nil
+	})
+	return found
+}
+
+// peak is the most memory it ever had, in MiB, as the kernel counts.
+func (p *process) peak() int {
+	p.t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	m := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(b)
+	if m == nil {
+		p.t.Fatalf("%s has no VmHWM", p.name)
+	}
+	kib, _ := strconv.Atoi(string(m[1]))
+	return kib >> 10
+}
+
+// text is what a process writes, readable meanwhile.
+type text struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (t *text) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.Write(p)
+}
+
+func (t *text) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.String()
+}
+
+func (t *text) tail(n int) string {
+	s := t.String()
+	return s[max(0, len(s)-n):]
+}
+
+// await tries until it works, and fails with the last reason.
+func await(t *testing.T, what string, attempt func() error) {
+	t.Helper()
+	began := time.Now()
+	deadline, tick := time.After(3*time.Minute), time.NewTicker(20*time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := attempt()
+		if err == nil {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("waited %v in vain for %s: %v", time.Since(began).Round(time.Second), what, err)
+		case <-tick.C:
+		}
+	}
+}
