@@ -145,7 +145,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.flush()
 		case <-seen.C:
 			if err := e.Store.Seen(ctx, e.Presence.LastSeen()); err != nil {
-				e.Log.Error("note when hosts were last seen", "err", err)
+				e.complain(ctx, "note when hosts were last seen", "err", err)
 			}
 		}
 	}
@@ -204,11 +204,11 @@ func (e *Engine) take(ctx context.Context, batch []arrival) {
 		// One of them does not fit; the others must not wait for it.
 		for _, in := range inputs {
 			if err := e.steps(ctx, []protocol.Arrived{in}); err != nil {
-				e.Log.Error("events could not be stored", "host", in.Host, "err", err)
+				e.complain(ctx, "events could not be stored", "host", in.Host, "err", err)
 			}
 		}
-	} else if err != nil && ctx.Err() == nil {
-		e.Log.Error("events could not be stored", "host", inputs[0].Host, "err", err)
+	} else if err != nil {
+		e.complain(ctx, "events could not be stored", "host", inputs[0].Host, "err", err)
 	}
 }
 
@@ -229,6 +229,14 @@ func tidy(ev topics.Events) {
 				l.Text = strings.ToValidUTF8(l.Text[:topics.MaxLine], "") + " … [cut]"
 			}
 		}
+	}
+}
+
+// complain logs what failed, unless the control plane is stopping: then
+// everything does.
+func (e *Engine) complain(ctx context.Context, what string, args ...any) {
+	if ctx.Err() == nil {
+		e.Log.Error(what, args...)
 	}
 }
 
@@ -261,9 +269,7 @@ func (e *Engine) tick(ctx context.Context) {
 		return err
 	})
 	if err != nil {
-		if ctx.Err() == nil {
-			e.Log.Error("dispatch", "err", err)
-		}
+		e.complain(ctx, "dispatch", "err", err)
 		return
 	}
 	e.perform(ctx, effects)
@@ -368,7 +374,7 @@ func (e *Engine) flush() {
 func (e *Engine) sendRun(ctx context.Context, p protocol.PlaneJob) {
 	run, err := e.run(ctx, p.ID)
 	if err != nil {
-		e.Log.Error("put the command together", "host", p.Host, "job", p.ID, "err", err)
+		e.complain(ctx, "put the command together", "host", p.Host, "job", p.ID, "err", err)
 		return
 	}
 	e.command(p.Host, topics.Command{Job: p.ID, NotAfter: p.NotAfter, Run: &run})
