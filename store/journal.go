@@ -19,7 +19,7 @@ type Step func(protocol.PlaneTx) error
 
 // Steps runs steps in one transaction and commits it.
 func (s *Store) Steps(ctx context.Context, step Step) error {
-	return s.tx(ctx, func(tx *sqlx.Tx) error { return step(journal{ctx, s, tx}) })
+	return s.tx(ctx, func(tx *sqlx.Tx) error { return step(newJournal(ctx, s, tx)) })
 }
 
 // A journal is the database as the protocol sees it.
@@ -27,6 +27,11 @@ type journal struct {
 	ctx context.Context
 	s   *Store
 	tx  *sqlx.Tx
+	q   prepared // the same transaction, for what every event repeats
+}
+
+func newJournal(ctx context.Context, s *Store, tx *sqlx.Tx) journal {
+	return journal{ctx, s, tx, prepared{tx, map[string]*sqlx.Stmt{}}}
 }
 
 const planeColumns = `id, host, kind, repository, state, not_after, accepted, cancel_asked, attempts, next_send, lines`
@@ -36,7 +41,7 @@ func (j journal) Received(id topics.HostID) (topics.Received, error) {
 		Epoch int64  `db:"received_epoch"`
 		Seq   uint64 `db:"received_seq"`
 	}
-	r, err := get[row](j.ctx, j.tx, `SELECT received_epoch, received_seq FROM hosts WHERE id = $1`, id)
+	r, err := get[row](j.ctx, j.q, `SELECT received_epoch, received_seq FROM hosts WHERE id = $1`, id)
 	return topics.Received{Epoch: r.Epoch, Seq: r.Seq}, err
 }
 
@@ -44,11 +49,11 @@ func (j journal) SetReceived(id topics.HostID, r topics.Received) error {
 	if r.Seq > math.MaxInt64 {
 		return fmt.Errorf("event number %d of %s is out of range", r.Seq, id)
 	}
-	return change(j.ctx, j.tx, `UPDATE hosts SET received_epoch = $1, received_seq = $2 WHERE id = $3`, r.Epoch, r.Seq, id)
+	return change(j.ctx, j.q, `UPDATE hosts SET received_epoch = $1, received_seq = $2 WHERE id = $3`, r.Epoch, r.Seq, id)
 }
 
 func (j journal) Job(id topics.JobID) (protocol.PlaneJob, bool, error) {
-	job, err := get[protocol.PlaneJob](j.ctx, j.tx, `SELECT `+planeColumns+` FROM jobs WHERE id = $1`, id)
+	job, err := get[protocol.PlaneJob](j.ctx, j.q, `SELECT `+planeColumns+` FROM jobs WHERE id = $1`, id)
 	if errors.Is(err, ErrNotFound) {
 		return job, false, nil
 	}
@@ -57,15 +62,16 @@ func (j journal) Job(id topics.JobID) (protocol.PlaneJob, bool, error) {
 
 // PutJob is the one place where a job's state changes.
 func (j journal) PutJob(job protocol.PlaneJob) error {
-	was, err := get[topics.JobState](j.ctx, j.tx, `SELECT state FROM jobs WHERE id = $1`, job.ID)
+	was, err := get[topics.JobState](j.ctx, j.q, `SELECT state FROM jobs WHERE id = $1`, job.ID)
 	if err != nil {
 		return fmt.Errorf("job %s: %w", job.ID, err)
 	}
 	if was != job.State && !was.CanBecome(job.State) {
 		return fmt.Errorf("job %s is %s and cannot become %s", job.ID, was, job.State)
 	}
-	_, err = j.tx.NamedExecContext(j.ctx, `UPDATE jobs SET state = :state, accepted = :accepted, cancel_asked = :cancel_asked,
-		attempts = :attempts, next_send = :next_send, lines = :lines WHERE id = :id`, job)
+	_, err = j.q.ExecContext(j.ctx, `UPDATE jobs SET state = $1, accepted = $2, cancel_asked = $3,
+		attempts = $4, next_send = $5, lines = $6 WHERE id = $7`,
+		job.State, job.Accepted, job.CancelAsked, job.Attempts, job.NextSend, job.Lines, job.ID)
 	return err
 }
 
@@ -75,7 +81,7 @@ func (j journal) Open(host topics.HostID) ([]protocol.PlaneJob, error) {
 }
 
 func (j journal) AddLines(id topics.JobID, first int, lines []topics.Line) error {
-	if err := addLines(j.ctx, j.tx, id, first, lines); err != nil {
+	if err := addLines(j.ctx, j.q, id, first, lines); err != nil {
 		return err
 	}
 	last := first + len(lines) - 1
@@ -157,7 +163,7 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 	if j.s.ended == nil {
 		return nil
 	}
-	return j.s.ended(Slots(j), job)
+	return j.s.ended(Slots{j.ctx, j.s, j.tx}, job)
 }
 
 // standing is the worst among the last backups of a host's source groups, the
@@ -194,7 +200,7 @@ func (s *Store) Cancel(ctx context.Context, actor string, id topics.JobID, step 
 				return err
 			}
 		}
-		return step(journal{ctx, s, tx})
+		return step(newJournal(ctx, s, tx))
 	})
 }
 

@@ -55,7 +55,7 @@ func (s *Store) LogLevels(ctx context.Context, id topics.JobID) ([]LevelCount, e
 // addLines writes lines a hundred to a statement: one statement each would
 // spend most of the time in the driver. The parameters have no numbers, which
 // SQLite would look up one by one, a quarter of all the work.
-func addLines(ctx context.Context, tx *sqlx.Tx, id topics.JobID, first int, lines []topics.Line) error {
+func addLines(ctx context.Context, tx prepared, id topics.JobID, first int, lines []topics.Line) error {
 	var bytes int
 	for len(lines) > 0 {
 		n := min(len(lines), 100)
@@ -65,7 +65,7 @@ func addLines(ctx context.Context, tx *sqlx.Tx, id topics.JobID, first int, line
 			bytes += len(l.Text)
 		}
 		values := strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?), ", n), ", ")
-		if _, err := tx.ExecContext(ctx, tx.Rebind(`INSERT INTO job_lines (job, n, at, level, text) VALUES `+values), args...); err != nil {
+		if _, err := tx.ExecContext(ctx, tx.tx.Rebind(`INSERT INTO job_lines (job, n, at, level, text) VALUES `+values), args...); err != nil {
 			return fmt.Errorf("lines %d to %d of job %s: %w", first, first+n-1, id, err)
 		}
 		lines, first = lines[n:], first+n
