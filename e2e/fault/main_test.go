@@ -73,7 +73,7 @@ func swiftProtocol() protocol.Timing {
 }
 
 // runPlane is the control plane: DATA HTTP AGENTS. On SIGUSR1 it says how many
-// goroutines it has.
+// goroutines it has, and how many clients watch a job.
 func runPlane(ctx context.Context, args []string) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	timing := controlplane.DefaultTiming()
@@ -87,7 +87,7 @@ func runPlane(ctx context.Context, args []string) error {
 	signal.Notify(count, syscall.SIGUSR1)
 	go func() {
 		for range count {
-			log.Info("counted", "goroutines", runtime.NumGoroutine())
+			log.Info("counted", "goroutines", runtime.NumGoroutine(), "watching", p.Hub.Watching())
 		}
 	}()
 	err = p.Run(ctx)
