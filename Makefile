@@ -21,7 +21,7 @@ demo: build
 	bin/restic-manager demo $(ARGS)
 
 test:
-	@build/need go gcc restic rclone mosquitto_sub chromium
+	@build/need go gcc restic rclone mosquitto_sub chromium strace
 	go test $(TESTFLAGS) ./protocol
 	CGO_ENABLED=1 go test -race $(TESTFLAGS) ./...
 
@@ -38,7 +38,7 @@ bench:
 # What make test plays a few rounds of: everything in its full size, ROUNDS times.
 ROUNDS ?= 300
 soak:
-	@build/need go
+	@build/need go strace
 	RESTIC_MANAGER_SOAK=$(ROUNDS) go test -count=1 -v -timeout 5h ./e2e/fault
 
 generate:

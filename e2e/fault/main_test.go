@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 		rounds, soak, halfOpen = n, true, 20*time.Second
 	}
 	role, known := map[string]func(context.Context, []string) error{
-		"plane": runPlane, "agent": runAgent,
+		"plane": runPlane, "agent": runAgent, "write-store": writeStore, "write-journal": writeJournal,
 	}, false
 	if len(os.Args) > 1 {
 		_, known = role[os.Args[1]]
