@@ -277,6 +277,33 @@ func askAll(w *world, hosts []*host, died <-chan struct{}, asked map[*host][]top
 	return done
 }
 
+func TestAKilledControlPlaneForgetsNoCancel(t *testing.T) {
+	const seed = 8
+	w := newWorld(t, seed)
+	h := w.enrol("host")
+	h.standIn("ledger backup; words 1 5; sleep 1000")
+	h.start("")
+	for range max(rounds/4, 5) {
+		w.plane.mustStop()
+		w.startPlane("plane-cancel-noted") // and nobody was told
+		id := h.ask()
+		await(t, "restic to run", func() error {
+			if h.ledger()[id].backups == 0 {
+				return errors.New("it does not")
+			}
+			return nil
+		})
+		if err := w.api("POST", "/api/jobs/"+string(id)+"/cancel", nil, nil); err == nil {
+			t.Error("a control plane that is dead has answered")
+		}
+		w.plane.awaitDeath()
+		w.startPlane("")
+		h.judge(id, []topics.JobState{topics.Cancelled}, "cancelled")
+	}
+	h.process.mustStop()
+	w.plane.mustStop()
+}
+
 func TestAKilledResticEndsItsJob(t *testing.T) {
 	const seed = 3
 	dice := rand.New(rand.NewPCG(seed, 0))
