@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/restic-manager/restic-manager/topics"
@@ -69,7 +70,7 @@ func (v Version) String() string { return fmt.Sprintf("%d.%d.%d", v.Major, v.Min
 // Timing holds the waits of a run. A field that is zero is the default's.
 type Timing struct {
 	CancelGrace time.Duration // from SIGINT to SIGKILL
-	PipeGrace   time.Duration // how long a stray child may hold restic's output open after its end
+	PipeGrace   time.Duration // how long a stray child may hold restic's output open after its end, before it is ended, too
 	Open        time.Duration // how long Exists lets restic try: 0.18 and newer try for 14 minutes
 	Confirm     time.Duration // how long a backup's snapshot may take to be listed
 	Status      time.Duration // between two Status calls
@@ -144,10 +145,15 @@ func Probe(ctx context.Context, path string) (Binary, error) {
 	return Binary{Path: found, Version: v}, nil
 }
 
-// bounded keeps the first 4 KiB of what is written to it.
-type bounded struct{ bytes.Buffer }
+// bounded keeps the first 4 KiB of what is written to it, from both streams.
+type bounded struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
 
 func (b *bounded) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.Buffer.Write(p[:min(len(p), max(0, 4096-b.Len()))])
 	return len(p), nil
 }

@@ -93,12 +93,16 @@ func execute(ctx context.Context, x execution) exit {
 		return exit{code: -1, cancelled: true, err: context.Cause(ctx)}
 	}
 	cmd := exec.Command(x.path, x.args...)
-	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = x.env, x.dir, x.stdout, x.stderr
-	cmd.WaitDelay = x.timing.PipeGrace // runs from restic's end, so that a child with the pipe in hand cannot hold us
+	cmd.Env, cmd.Dir = x.env, x.dir
+	streams, err := newPumps(cmd, x.stdout, x.stderr)
+	if err != nil {
+		return exit{code: -1, err: err}
+	}
 	g, err := start(cmd)
 	if err != nil {
 		return exit{code: -1, err: err}
 	}
+	streams.start()
 	if x.started != nil {
 		x.started(Process{PID: cmd.Process.Pid, Start: startOf(cmd.Process.Pid)})
 	}
@@ -127,12 +131,17 @@ func execute(ctx context.Context, x execution) exit {
 	g.await() // the leader is a zombie now, or gone
 	close(gone)
 	<-watched
-	g.kill() // what it left behind
-	err = cmd.Wait()
+	g.kill()         // what it left behind
+	reap := func() { // some of its children have groups of their own
+		if x.job != "" {
+			_ = Reap(context.WithoutCancel(ctx), x.job, Process{}, time.Second) // best effort; the agent does it again at its start
+		}
+	}
+	streams.finish(x.timing.PipeGrace, reap)
+	_ = cmd.Wait() // how it ended, ProcessState says
 	g.close()
-	if (end.killed || errors.Is(err, exec.ErrWaitDelay)) && x.job != "" {
-		// Some of its children have groups of their own.
-		_ = Reap(context.WithoutCancel(ctx), x.job, Process{}, time.Second) // best effort; the agent does it again at its start
+	if end.killed {
+		reap()
 	}
 	end.code, end.signal = cmd.ProcessState.ExitCode(), signalOf(cmd.ProcessState)
 	return end

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -432,6 +433,46 @@ func TestOutputNobodyWouldExpect(t *testing.T) {
 			}
 			if took := time.Since(begun); took > 20*time.Second {
 				t.Errorf("it took %s", took)
+			}
+		})
+	}
+}
+
+// TestASlowReaderHearsItAll: the sink takes nothing until restic is gone, and for
+// longer than a stray child would be waited for.
+func TestASlowReaderHearsItAll(t *testing.T) {
+	w := standIn(t, "i=0; while [ $i -lt 1000 ]; do i=$((i+1)); echo \"word $i\" >&2; done\n"+summary)
+	slow := sync.OnceFunc(func() {
+		await(t, func() error {
+			if left := orphans(w.place.Job, Process{}); len(left) > 0 {
+				return fmt.Errorf("%v runs", left)
+			}
+			return nil
+		})
+		<-time.After(3 * w.b.Timing.PipeGrace)
+	})
+	w.sink.onLine = func(line string) {
+		if strings.HasPrefix(line, "word") {
+			slow()
+		}
+	}
+	w.want(w.backup(), topics.Succeeded, topics.CauseNone)
+	if n := strings.Count(w.sink.text(), "word "); n != 1000 {
+		t.Errorf("%d words of 1000", n)
+	}
+}
+
+func TestAStrayChildThatNeverStopsTalkingIsEnded(t *testing.T) {
+	for name, child := range map[string]string{
+		"with its mark": "setsid sh -c 'while :; do echo noise; done' >&2 &\n",
+		"without":       "setsid env -i /bin/sh -c 'while :; do echo noise; done' >&2 &\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := standIn(t, child+summary)
+			begun := time.Now()
+			w.want(w.backup(), topics.Succeeded, topics.CauseNone)
+			if took := time.Since(begun); took > 20*time.Second {
+				t.Errorf("it took %v", took)
 			}
 		})
 	}
