@@ -16,6 +16,7 @@ type AgentJob struct {
 	Cancel   bool             `json:"cancel,omitempty"`
 	Process  Process          `json:"process,omitzero"` // of the restic that runs, or ran last
 	Lines    int              `json:"lines,omitempty"`  // how many there are so far
+	Parts    int              `json:"parts,omitempty"`  // of its report, so far
 	End      *topics.Finished `json:"end,omitempty"`
 }
 
@@ -87,7 +88,14 @@ type (
 		Lines   []topics.Line
 		At      int64
 	}
-	// Ended: nothing of the job runs any more. Job and Lines of the end are filled in here.
+	// Reported: a running job found something out. Job and Part are filled in here.
+	Reported struct {
+		Job    topics.JobID
+		Report topics.Report
+		At     int64
+	}
+	// Ended: nothing of the job runs any more. Job and Lines of the end, and the
+	// Parts of its result, are filled in here.
 	Ended struct {
 		Job topics.JobID
 		End topics.Finished
@@ -102,6 +110,7 @@ func (Receipted) agentInput() {}
 func (Commanded) agentInput() {}
 func (Spawned) agentInput()   {}
 func (Printed) agentInput()   {}
+func (Reported) agentInput()  {}
 func (Ended) agentInput()     {}
 
 // A Refusal is why a host will not run a job.
@@ -185,6 +194,13 @@ func AgentStep(tx AgentTx, in AgentInput) ([]AgentEffect, error) {
 			first = j.Lines + 1
 			j.Lines += len(in.Lines)
 			return tx.Append(topics.Event{At: in.At, Log: &topics.Log{Job: j.ID, First: first, Lines: in.Lines}})
+		})
+	case Reported:
+		return nil, open(tx, in.Job, func(j *AgentJob) error {
+			j.Parts++
+			r := in.Report
+			r.Job, r.Part = j.ID, j.Parts
+			return tx.Append(topics.Event{At: in.At, Report: &r})
 		})
 	case Ended:
 		return nil, end(tx, in.Job, in.At, in.End)
@@ -294,6 +310,13 @@ func open(tx AgentTx, id topics.JobID, change func(*AgentJob) error) error {
 func end(tx AgentTx, id topics.JobID, at int64, f topics.Finished) error {
 	return open(tx, id, func(j *AgentJob) error {
 		f.Job, f.Lines = j.ID, j.Lines
+		if j.Parts > 0 && f.Result == nil {
+			f.Result = &topics.Result{}
+		}
+		if f.Result != nil {
+			r := *f.Result
+			r.Parts, f.Result = j.Parts, &r
+		}
 		if j.Cancel && f.State == topics.Failed {
 			f.State, f.Cause = topics.Cancelled, topics.CauseCancelled
 		}

@@ -39,6 +39,8 @@ type PlaneTx interface {
 
 	AddLines(id topics.JobID, first int, lines []topics.Line) error
 	AddGap(id topics.JobID, from int, gap topics.Gap) error
+	// AddReport keeps a part of what a job found out. The same part may come twice.
+	AddReport(topics.Report) error
 
 	// The rest is for people; the protocol never reads it back.
 
@@ -226,6 +228,13 @@ func (s *planeStep) event(host topics.HostID, e topics.Event, now int64) error {
 		})
 	case e.Log != nil:
 		return s.of(host, e.Log.Job, func(j PlaneJob) error { return s.log(j, *e.Log) })
+	case e.Report != nil:
+		return s.of(host, e.Report.Job, func(j PlaneJob) error {
+			if j.State.Ended() {
+				return nil
+			}
+			return s.tx.AddReport(*e.Report)
+		})
 	case e.Finished != nil:
 		return s.of(host, e.Finished.Job, func(j PlaneJob) error { return s.finish(j, *e.Finished, now) })
 	}

@@ -273,6 +273,9 @@ func (w *world) step() {
 		w.running[id]--
 		w.printed[id]++
 		w.agentStep(Printed{Job: id, Lines: []topics.Line{{Text: fmt.Sprintf("line %d", w.printed[id])}}, At: w.now})
+		if w.printed[id]%3 == 0 {
+			w.agentStep(Reported{Job: id, Report: topics.Report{Keys: []topics.Key{{ID: fmt.Sprint(w.printed[id])}}}, At: w.now})
+		}
 	case 7:
 		switch {
 		case w.chance(0.05):
@@ -325,8 +328,20 @@ func (w *world) verdict() error {
 			}
 			next++
 		}
-		if end := w.plane.Ends[id][0]; next-1 != end.Lines {
+		end := w.plane.Ends[id][0]
+		if next-1 != end.Lines {
 			return fmt.Errorf("job %s: %d lines of %d", id, next-1, end.Lines)
+		}
+		if j.State != topics.Succeeded {
+			continue
+		}
+		for n := range end.Lines / 3 {
+			if r := w.plane.Parts[id][n+1]; len(r.Keys) != 1 || r.Keys[0].ID != fmt.Sprint(3*(n+1)) {
+				return fmt.Errorf("job %s: part %d of its report is %v", id, n+1, r.Keys)
+			}
+		}
+		if got := len(w.plane.Parts[id]); got != end.Lines/3 || got > 0 && end.Result.Parts != got {
+			return fmt.Errorf("job %s: %d parts of a report of %d lines", id, got, end.Lines)
 		}
 	}
 	if len(w.running) > 0 {

@@ -18,7 +18,7 @@ type Job struct {
 	ID            topics.JobID         `db:"id"`
 	Host          topics.HostID        `db:"host"`
 	Kind          topics.JobKind       `db:"kind"`
-	SourceGroup   topics.SourceGroupID `db:"source_group"`
+	SourceGroup   topics.SourceGroupID `db:"source_group"` // of a backup, else ""
 	Repository    topics.RepositoryID  `db:"repository"`
 	State         topics.JobState      `db:"state"`
 	RequestedBy   string               `db:"requested_by"`
@@ -39,7 +39,10 @@ type Job struct {
 	Message       string               `db:"message"`
 	ExitCode      sql.NullInt64        `db:"exit_code"`
 	SnapshotID    string               `db:"snapshot_id"`
-	Summary       Summary              `db:"summary"`
+
+	Operation JSON[topics.Operation] `db:"operation"` // what was asked for; a backup has none
+	Summary   JSON[topics.Summary]   `db:"summary"`   // of a backup
+	Result    JSON[topics.Result]    `db:"result"`    // of any other kind
 
 	// Of a schedule's job; a person's has none of them.
 	Schedule ScheduleID `db:"schedule"`
@@ -47,37 +50,38 @@ type Job struct {
 	Attempt  int        `db:"attempt"` // 0 on time, then one more for each time its pending run was drained
 }
 
-// A Summary is a backup's summary, kept as JSON; the zero value is none.
-type Summary struct{ *topics.Summary }
+// A JSON is a value kept as JSON text; no value is the empty text.
+type JSON[T any] struct{ V *T }
 
 // Value implements driver.Valuer.
-func (v Summary) Value() (driver.Value, error) {
-	if v.Summary == nil {
+func (j JSON[T]) Value() (driver.Value, error) {
+	if j.V == nil {
 		return "", nil
 	}
-	b, err := json.Marshal(v.Summary)
+	b, err := json.Marshal(j.V)
 	return string(b), err
 }
 
 // Scan implements sql.Scanner.
-func (v *Summary) Scan(src any) error {
+func (j *JSON[T]) Scan(src any) error {
 	text, ok := src.(string)
 	if !ok {
-		return fmt.Errorf("a summary is not kept as %T", src)
+		return fmt.Errorf("%T is not kept as %T", j.V, src)
 	}
 	if text == "" {
-		v.Summary = nil
+		j.V = nil
 		return nil
 	}
-	return json.Unmarshal([]byte(text), &v.Summary)
+	return json.Unmarshal([]byte(text), &j.V)
 }
 
-// AskBackup records a job for a source group, with its audit entry, before
-// anybody is told of it. While one for the same group waits or runs and is not being cancelled, that one
-// is the answer and nothing is added.
-func (s *Store) AskBackup(ctx context.Context, actor string, j Job) (job Job, added bool, err error) {
+// Ask records a job, with its audit entry, before anybody is told of it. While
+// the same one waits or runs and is not being cancelled (a backup of the same
+// source group, or the same operation on the same host and repository), that
+// one is the answer and nothing is added.
+func (s *Store) Ask(ctx context.Context, actor string, j Job) (job Job, added bool, err error) {
 	err = s.tx(ctx, func(tx *sqlx.Tx) error {
-		open, err := openBackup(ctx, tx, j.SourceGroup)
+		open, err := same(ctx, tx, j)
 		if err == nil {
 			job = open
 			return nil
@@ -92,6 +96,15 @@ func (s *Store) AskBackup(ctx context.Context, actor string, j Job) (job Job, ad
 	return job, added, err
 }
 
+// same finds a job that waits or runs and does what j would do, or ErrNotFound.
+func same(ctx context.Context, tx *sqlx.Tx, j Job) (Job, error) {
+	if j.Kind == topics.BackupJob {
+		return openBackup(ctx, tx, j.SourceGroup)
+	}
+	return get[Job](ctx, tx, `SELECT * FROM jobs WHERE finished_at = 0 AND cancel_asked = 0 AND host = $1 AND kind = $2 AND repository = $3 AND operation = $4
+		ORDER BY queued_at LIMIT 1`, j.Host, j.Kind, j.Repository, j.Operation)
+}
+
 // openBackup finds a group's backup that waits or runs, or ErrNotFound.
 func openBackup(ctx context.Context, tx *sqlx.Tx, group topics.SourceGroupID) (Job, error) {
 	return get[Job](ctx, tx, `SELECT * FROM jobs WHERE source_group = $1 AND finished_at = 0 AND cancel_asked = 0 ORDER BY queued_at LIMIT 1`, group)
@@ -99,11 +112,27 @@ func openBackup(ctx context.Context, tx *sqlx.Tx, group topics.SourceGroupID) (J
 
 // queue adds a job, with its audit entry.
 func (s *Store) queue(ctx context.Context, tx *sqlx.Tx, j Job) error {
-	if _, err := tx.NamedExecContext(ctx, `INSERT INTO jobs (id, host, kind, source_group, repository, state, requested_by, queued_at, not_after, schedule, slot, attempt)
-		VALUES (:id, :host, :kind, :source_group, :repository, :state, :requested_by, :queued_at, :not_after, :schedule, :slot, :attempt)`, j); err != nil {
+	if _, err := tx.NamedExecContext(ctx, `INSERT INTO jobs (id, host, kind, source_group, repository, operation, state, requested_by, queued_at, not_after, schedule, slot, attempt)
+		VALUES (:id, :host, :kind, :source_group, :repository, :operation, :state, :requested_by, :queued_at, :not_after, :schedule, :slot, :attempt)`, j); err != nil {
 		return fmt.Errorf("queue job: %w", err)
 	}
 	return s.audit(ctx, tx, j.RequestedBy, "job.queued", string(j.ID), string(j.Kind)+" on "+string(j.Host))
+}
+
+// Reports returns what a job found out, part by part, in order.
+func (s *Store) Reports(ctx context.Context, id topics.JobID) ([]topics.Report, error) {
+	return reports(ctx, s.r, id)
+}
+
+func reports(ctx context.Context, q sqlx.QueryerContext, id topics.JobID) ([]topics.Report, error) {
+	rows, err := all[string](ctx, q, `SELECT body FROM job_reports WHERE job = $1 ORDER BY part`, id)
+	parts := make([]topics.Report, len(rows))
+	for i := range rows {
+		if err == nil {
+			err = json.Unmarshal([]byte(rows[i]), &parts[i])
+		}
+	}
+	return parts, err
 }
 
 // Job returns one job, or ErrNotFound.
@@ -122,10 +151,10 @@ func (s *Store) JobsOf(ctx context.Context, host topics.HostID, limit int) ([]Jo
 	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE host = $1 ORDER BY queued_at DESC, id DESC LIMIT $2`, host, limit)
 }
 
-// LastJobs lists the newest job of each of a host's source groups.
+// LastJobs lists the newest backup of each of a host's source groups.
 func (s *Store) LastJobs(ctx context.Context, host topics.HostID) ([]Job, error) {
 	// IDs sort by the time they were made.
-	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE id IN (SELECT max(id) FROM jobs WHERE host = $1 GROUP BY source_group)`, host)
+	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE id IN (SELECT max(id) FROM jobs WHERE host = $1 AND kind = $2 GROUP BY source_group)`, host, topics.BackupJob)
 }
 
 // JobsByID returns those of the jobs that exist, in no order.
@@ -135,10 +164,10 @@ func (s *Store) JobsByID(ctx context.Context, ids []topics.JobID) ([]Job, error)
 
 // An Outcome is what the strips and counts need of a job that ended.
 type Outcome struct {
-	Host       topics.HostID   `db:"host"`
-	State      topics.JobState `db:"state"`
-	FinishedAt int64           `db:"finished_at"`
-	Summary    Summary         `db:"summary"`
+	Host       topics.HostID        `db:"host"`
+	State      topics.JobState      `db:"state"`
+	FinishedAt int64                `db:"finished_at"`
+	Summary    JSON[topics.Summary] `db:"summary"`
 }
 
 // Outcomes lists what ended since a moment, the oldest first; of one host, or

@@ -96,6 +96,12 @@ func (j journal) AddGap(id topics.JobID, from int, g topics.Gap) error {
 	return err
 }
 
+func (j journal) AddReport(r topics.Report) error {
+	_, err := j.q.ExecContext(j.ctx, `INSERT INTO job_reports (job, part, body) VALUES ($1, $2, $3) ON CONFLICT (job, part) DO NOTHING`,
+		r.Job, r.Part, string(topics.Encode(r)))
+	return err
+}
+
 func (j journal) Greeted(id topics.HostID, h topics.Hello, _ int64) error {
 	f := h.Facts
 	return change(j.ctx, j.tx, `UPDATE hosts SET hello_epoch = $1, hello_n = $2, hostname = $3, os = $4, arch = $5, platform = $6,
@@ -114,7 +120,7 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 	if err != nil {
 		return err
 	}
-	job.FinishedAt, job.Cause, job.Message, job.Summary = at, f.Cause, f.Message, Summary{f.Summary}
+	job.FinishedAt, job.Cause, job.Message, job.Summary, job.Result = at, f.Cause, f.Message, JSON[topics.Summary]{f.Summary}, JSON[topics.Result]{f.Result}
 	if f.ExitCode != nil {
 		job.ExitCode.Int64, job.ExitCode.Valid = int64(*f.ExitCode), true
 	}
@@ -125,7 +131,7 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 		}
 	}
 	if _, err := j.tx.NamedExecContext(j.ctx, `UPDATE jobs SET finished_at = :finished_at, cause = :cause, message = :message,
-		exit_code = :exit_code, snapshot_id = :snapshot_id, summary = :summary WHERE id = :id`, job); err != nil {
+		exit_code = :exit_code, snapshot_id = :snapshot_id, summary = :summary, result = :result WHERE id = :id`, job); err != nil {
 		return err
 	}
 	if err := trim(j.ctx, j.tx, job.ID, job.Lines, j.s.LogLines); err != nil {

@@ -73,7 +73,7 @@ func grouped(t fataler, s *Store, h Host) SourceGroup {
 
 func asked(t fataler, s *Store, g SourceGroup) Job {
 	t.Helper()
-	j, _, err := s.AskBackup(context.Background(), "test", Job{ID: topics.JobID(topics.NewID(time.Now())), Host: g.Host, Kind: topics.BackupJob,
+	j, _, err := s.Ask(context.Background(), "test", Job{ID: topics.JobID(topics.NewID(time.Now())), Host: g.Host, Kind: topics.BackupJob,
 		SourceGroup: g.ID, Repository: g.Repository, NotAfter: 1 << 50})
 	if err != nil {
 		t.Fatal(err)
@@ -262,7 +262,7 @@ func TestAGroupsFailureStandsUntilItsOwnNextBackup(t *testing.T) {
 		{letters, topics.Interrupted, topics.Interrupted, 0},
 	} {
 		at = at.Add(time.Second)
-		j, _, err := s.AskBackup(ctx, "test", Job{ID: topics.JobID(topics.NewID(at)), Host: h.ID, Kind: topics.BackupJob,
+		j, _, err := s.Ask(ctx, "test", Job{ID: topics.JobID(topics.NewID(at)), Host: h.ID, Kind: topics.BackupJob,
 			SourceGroup: c.group.ID, Repository: c.group.Repository, NotAfter: 1 << 50})
 		if err != nil {
 			t.Fatal(err)
@@ -374,6 +374,15 @@ func TestTheDatabaseIsTheJournalTheProtocolWasProvenOn(t *testing.T) {
 			if row.State != model.Jobs[id].State || row.Lines != model.Jobs[id].Lines {
 				t.Fatalf("job %s is %s with %d lines, want %+v", id, row.State, row.Lines, model.Jobs[id])
 			}
+			parts := must(s.Reports(context.Background(), id))
+			if len(parts) != len(model.Parts[id]) {
+				t.Fatalf("job %s has %d parts of a report, want %d", id, len(parts), len(model.Parts[id]))
+			}
+			for _, r := range parts {
+				if want := model.Parts[id][r.Part]; !reflect.DeepEqual(r, want) {
+					t.Fatalf("part %d of job %s is %+v, want %+v", r.Part, id, r, want)
+				}
+			}
 			var log []string
 			for _, e := range must(s.Log(context.Background(), id, 0, 1000)) {
 				if e.GapTo > 0 {
@@ -398,7 +407,7 @@ type only struct {
 func (o only) Open(topics.HostID) ([]protocol.PlaneJob, error) { return o.PlaneTx.Open(o.host) }
 
 func anEvent(t *rapid.T, id topics.JobID, ids []topics.JobID) topics.Event {
-	switch rapid.SampledFrom([]string{"hello", "accepted", "started", "log", "log", "gap", "finished"}).Draw(t, "event") {
+	switch rapid.SampledFrom([]string{"hello", "accepted", "started", "log", "log", "gap", "report", "finished"}).Draw(t, "event") {
 	case "hello":
 		h := topics.Hello{Session: topics.Session{Epoch: 1, N: 1}}
 		if len(ids) > 0 && rapid.Bool().Draw(t, "in hand") {
@@ -412,6 +421,8 @@ func anEvent(t *rapid.T, id topics.JobID, ids []topics.JobID) topics.Event {
 	case "log":
 		return topics.Event{Log: &topics.Log{Job: id, First: rapid.IntRange(1, 12).Draw(t, "first"),
 			Lines: []topics.Line{{Text: "a"}, {Text: "b"}, {Text: "c"}}[:rapid.IntRange(1, 3).Draw(t, "lines")]}}
+	case "report":
+		return topics.Event{Report: &topics.Report{Job: id, Part: rapid.IntRange(1, 4).Draw(t, "part"), Keys: []topics.Key{{ID: rapid.StringMatching("[a-f]{8}").Draw(t, "key")}}}}
 	case "gap":
 		first := rapid.IntRange(1, 12).Draw(t, "first")
 		return topics.Event{Log: &topics.Log{Job: id, First: first, Gap: &topics.Gap{To: first + rapid.IntRange(0, 4).Draw(t, "more"), Reason: "full"}}}

@@ -104,6 +104,7 @@ type Event struct {
 	Accepted *Accepted `json:"accepted,omitempty"`
 	Started  *Started  `json:"started,omitempty"`
 	Log      *Log      `json:"log,omitempty"`
+	Report   *Report   `json:"report,omitempty"`
 	Finished *Finished `json:"finished,omitempty"`
 }
 
@@ -163,8 +164,9 @@ type Finished struct {
 	Cause           Cause     `json:"cause,omitempty"`
 	Message         string    `json:"message,omitempty"` // the evidence, one line
 	ExitCode        *int      `json:"exit_code,omitempty"`
-	Lines           int       `json:"lines"` // how many log lines there are, kept or not
-	Summary         *Summary  `json:"summary,omitempty"`
+	Lines           int       `json:"lines"`             // how many log lines there are, kept or not
+	Summary         *Summary  `json:"summary,omitempty"` // of a backup
+	Result          *Result   `json:"result,omitempty"`  // of any other kind
 	Snapshot        *Snapshot `json:"snapshot,omitempty"`
 	RepositoryReady bool      `json:"repository_ready,omitempty"` // it exists, found or initialised by this job
 }

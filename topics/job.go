@@ -5,16 +5,32 @@ import "slices"
 // JobKind is the restic operation a job runs, in restic's own word.
 type JobKind string
 
-// BackupJob is the one operation this version offers. A repository that
-// does not exist yet is initialised on the way.
-const BackupJob JobKind = "backup"
+// The operations. A backup initialises a repository that never was on the way.
+const (
+	BackupJob    JobKind = "backup"
+	InitJob      JobKind = "init"
+	ForgetJob    JobKind = "forget" // snapshots by their IDs; what to keep is decided elsewhere
+	PruneJob     JobKind = "prune"
+	CheckJob     JobKind = "check"
+	UnlockJob    JobKind = "unlock"
+	SnapshotsJob JobKind = "snapshots"
+	StatsJob     JobKind = "stats"
+	DiffJob      JobKind = "diff"
+	RestoreJob   JobKind = "restore"
+	FindJob      JobKind = "find"
+	KeyJob       JobKind = "key"   // lists the repository's keys
+	LocksJob     JobKind = "locks" // lists what lies in its locks
+)
+
+// Kinds lists every operation.
+var Kinds = []JobKind{BackupJob, InitJob, ForgetJob, PruneJob, CheckJob, UnlockJob, SnapshotsJob, StatsJob, DiffJob, RestoreJob, FindJob, KeyJob, LocksJob}
 
 // Exclusive reports whether restic takes an exclusive lock for this operation:
 // it is alone on its repository then. Backups share.
 func (k JobKind) Exclusive() bool { return exclusive[k] }
 
 // exclusive lists the operations for which restic 0.14 to 0.19 lock exclusively.
-var exclusive = map[JobKind]bool{"forget": true, "prune": true, "check": true, "tag": true, "repair": true, "key": true}
+var exclusive = map[JobKind]bool{"forget": true, "prune": true, "check": true, "tag": true, "repair": true}
 
 // JobState is where a job is in its life.
 type JobState string
@@ -95,11 +111,14 @@ type Summary struct {
 
 // A Snapshot is one point in time that a repository holds.
 type Snapshot struct {
-	ID    string   `json:"id"`   // 64 hexadecimal digits
-	Time  int64    `json:"time"` // Unix milliseconds
-	Host  string   `json:"host"`
-	Paths []string `json:"paths"`
-	Tags  []string `json:"tags,omitempty"`
+	ID       string   `json:"id"`   // 64 hexadecimal digits
+	Time     int64    `json:"time"` // Unix milliseconds
+	Host     string   `json:"host"`
+	Paths    []string `json:"paths"`
+	Tags     []string `json:"tags,omitempty"`
+	Username string   `json:"username,omitempty"`
+	Tree     string   `json:"tree,omitempty"`     // ID of its root
+	Original string   `json:"original,omitempty"` // the snapshot it was rewritten from
 }
 
 // Level says how loud a log line is.

@@ -78,6 +78,9 @@ func (e Event) check() error {
 	if e.Log != nil {
 		n, err = n+1, e.Log.check()
 	}
+	if e.Report != nil {
+		n, err = n+1, e.Report.check()
+	}
 	if e.Finished != nil {
 		n, err = n+1, e.Finished.check()
 	}
@@ -109,6 +112,24 @@ func (l Log) check() error {
 	}
 	if l.Gap != nil && (l.Gap.To < l.First || l.Gap.To > MaxLines) {
 		return errors.New("a gap ends before it begins")
+	}
+	return nil
+}
+
+// MaxParts bounds the parts of one report.
+const MaxParts = 10_000
+
+func (r Report) check() error {
+	if err := checkJob(r.Job); err != nil {
+		return err
+	}
+	if r.Part < 1 || r.Part > MaxParts {
+		return errors.New("parts are numbered from 1")
+	}
+	for _, s := range r.Snapshots {
+		if !wholeID.MatchString(s.ID) {
+			return fmt.Errorf("%.80q is no snapshot ID", s.ID)
+		}
 	}
 	return nil
 }

@@ -48,7 +48,8 @@ type Command struct {
 type Run struct {
 	Kind       JobKind     `json:"kind"`
 	Repository Repository  `json:"repository"`
-	Group      SourceGroup `json:"group"`
+	Group      SourceGroup `json:"group,omitzero"` // of a backup
+	Operation
 }
 
 // Repository says where the data goes, and how to get in.

@@ -134,6 +134,7 @@ var payloads = []any{
 		{Accepted: &Accepted{job}}, {Started: &Started{job, "0.14.0"}},
 		{Log: &Log{Job: job, First: 1, Lines: []Line{{1, Info, "x"}}}},
 		{Log: &Log{Job: job, First: 2, Gap: &Gap{9, "full"}}},
+		{Report: &Report{Job: job, Part: 1, Keys: []Key{{ID: "abcd0123", Current: true}}}},
 		{Finished: &Finished{Job: job, State: Succeeded, Lines: 9, Snapshot: &Snapshot{ID: "a"}}}}},
 	Welcome{Stamp: Stamp{Session{1, 1}, 1}},
 	Receipt{Stamp: Stamp{Session{1, 1}, 1}, Received: Received{1, 7}},

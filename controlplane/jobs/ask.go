@@ -12,11 +12,12 @@ import (
 
 // Why a request for a job is not taken.
 var (
-	ErrNoHost   = errors.New("there is no such host")
-	ErrNoGroup  = errors.New("the host has no such source group")
-	ErrNoGroups = errors.New("the host has no source group yet")
-	ErrNoJob    = errors.New("there is no such job")
-	ErrEnded    = store.ErrEnded
+	ErrNoHost       = errors.New("there is no such host")
+	ErrNoGroup      = errors.New("the host has no such source group")
+	ErrNoGroups     = errors.New("the host has no source group yet")
+	ErrNoRepository = errors.New("there is no such repository")
+	ErrNoJob        = errors.New("there is no such job")
+	ErrEnded        = store.ErrEnded
 )
 
 // AskBackup records a backup of one of a host's source groups, by name, or of
@@ -41,7 +42,7 @@ func (e *Engine) AskBackup(ctx context.Context, actor string, host topics.HostID
 			continue
 		}
 		now := e.Now()
-		j, added, err := e.Store.AskBackup(ctx, actor, store.Job{ID: topics.JobID(topics.NewID(now)), Host: host, Kind: topics.BackupJob,
+		j, added, err := e.Store.Ask(ctx, actor, store.Job{ID: topics.JobID(topics.NewID(now)), Host: host, Kind: topics.BackupJob,
 			SourceGroup: g.ID, Repository: g.Repository, NotAfter: now.Add(e.Timing.NotAfter).UnixMilli()})
 		if err != nil {
 			return job, false, err
@@ -54,6 +55,35 @@ func (e *Engine) AskBackup(ctx context.Context, actor string, host topics.HostID
 	if !found {
 		return job, false, ErrNoGroup
 	}
+	e.tell(host)
+	e.Stir()
+	return job, fresh, nil
+}
+
+// Ask records a job of any kind but backup, which AskBackup is for. While the
+// same one waits or runs, that one is the answer, and fresh is false. What the
+// kind does not take is a topics.ErrOperation.
+func (e *Engine) Ask(ctx context.Context, actor string, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID, o topics.Operation) (job store.Job, fresh bool, err error) {
+	if err := o.Check(kind); err != nil {
+		return job, false, err
+	}
+	if _, err := e.Store.Host(ctx, host); errors.Is(err, store.ErrNotFound) {
+		return job, false, ErrNoHost
+	} else if err != nil {
+		return job, false, err
+	}
+	if _, err := e.Store.Repository(ctx, repository); errors.Is(err, store.ErrNotFound) {
+		return job, false, ErrNoRepository
+	} else if err != nil {
+		return job, false, err
+	}
+	now := e.Now()
+	job, fresh, err = e.Store.Ask(ctx, actor, store.Job{ID: topics.JobID(topics.NewID(now)), Host: host, Kind: kind, Repository: repository,
+		Operation: store.JSON[topics.Operation]{V: &o}, NotAfter: now.Add(e.Timing.NotAfter).UnixMilli()})
+	if err != nil {
+		return job, false, err
+	}
+	failpoint.Here("plane-asked")
 	e.tell(host)
 	e.Stir()
 	return job, fresh, nil

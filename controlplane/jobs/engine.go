@@ -385,10 +385,6 @@ func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
 	if err != nil {
 		return topics.Run{}, err
 	}
-	g, err := e.Store.SourceGroup(ctx, j.SourceGroup)
-	if err != nil {
-		return topics.Run{}, fmt.Errorf("its source group: %w", err)
-	}
 	r, err := e.Store.Repository(ctx, j.Repository)
 	if err != nil {
 		return topics.Run{}, fmt.Errorf("its repository: %w", err)
@@ -397,11 +393,19 @@ func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
 	if err != nil {
 		return topics.Run{}, fmt.Errorf("its repository: %w", err)
 	}
-	return topics.Run{
-		Kind:       j.Kind,
-		Repository: topics.Repository{ID: r.ID, URL: a.URL, Password: a.Password, Env: a.Env, Initialise: r.ReadyAt == 0},
-		Group:      topics.SourceGroup{ID: g.ID, Name: g.Name, Paths: g.Paths, Excludes: g.Excludes, OneFileSystem: g.OneFileSystem},
-	}, nil
+	run := topics.Run{Kind: j.Kind, Repository: topics.Repository{ID: r.ID, URL: a.URL, Password: a.Password, Env: a.Env, Initialise: r.ReadyAt == 0}}
+	if j.Operation.V != nil {
+		run.Operation = *j.Operation.V
+	}
+	if j.Kind != topics.BackupJob {
+		return run, nil
+	}
+	g, err := e.Store.SourceGroup(ctx, j.SourceGroup)
+	if err != nil {
+		return topics.Run{}, fmt.Errorf("its source group: %w", err)
+	}
+	run.Group = topics.SourceGroup{ID: g.ID, Name: g.Name, Paths: g.Paths, Excludes: g.Excludes, OneFileSystem: g.OneFileSystem}
+	return run, nil
 }
 
 func (e *Engine) command(host topics.HostID, c topics.Command) {

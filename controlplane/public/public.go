@@ -218,7 +218,7 @@ func (p *Publisher) sayJob(j store.Job, qos byte) {
 		s.Percent, s.BytesDone, s.TotalBytes = progress.Percent, progress.BytesDone, progress.TotalBytes
 		s.FilesDone, s.TotalFiles, s.SecondsLeft = progress.FilesDone, progress.TotalFiles, progress.SecondsLeft
 	}
-	if sum := j.Summary.Summary; sum != nil {
+	if sum := j.Summary.V; sum != nil {
 		s.Percent, s.BytesDone, s.TotalBytes, s.FilesDone, s.TotalFiles = 100, sum.TotalBytes, sum.TotalBytes, sum.TotalFiles, sum.TotalFiles
 	}
 	p.say(topics.Topic{Kind: topics.KindHostJob, Host: j.Host, Job: j.ID}, string(topics.Encode(s)), qos, false)

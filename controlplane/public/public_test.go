@@ -111,7 +111,7 @@ func TestABackupGoesByOnThePublicTopics(t *testing.T) {
 		return len(m) > 0 && m[len(m)-1].payload == topics.Online && m[len(m)-1].retain
 	})
 
-	j, _, err := s.AskBackup(ctx, "test", store.Job{ID: "job-000001", Host: host.ID, Kind: topics.BackupJob, SourceGroup: g.ID, Repository: g.Repository, NotAfter: 1 << 50})
+	j, _, err := s.Ask(ctx, "test", store.Job{ID: "job-000001", Host: host.ID, Kind: topics.BackupJob, SourceGroup: g.ID, Repository: g.Repository, NotAfter: 1 << 50})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -237,7 +237,7 @@ func TestASlotDuringAJobIsAnsweredByIt(t *testing.T) {
 	w.online[attic] = true
 	letters := w.group(attic, "letters")
 	sc := w.nightly(attic, "nightly", letters)
-	persons, _, err := w.store.AskBackup(ctx, "anna", store.Job{ID: topics.JobID(topics.NewID(time.Now())), Host: attic, Kind: topics.BackupJob,
+	persons, _, err := w.store.Ask(ctx, "anna", store.Job{ID: topics.JobID(topics.NewID(time.Now())), Host: attic, Kind: topics.BackupJob,
 		SourceGroup: letters, Repository: topics.RepositoryID(letters), NotAfter: 1 << 50})
 	if err != nil {
 		t.Fatal(err)
@@ -255,7 +255,7 @@ func TestASlotDuringAJobIsAnsweredByIt(t *testing.T) {
 	if j := w.one(attic); j.Schedule != sc.ID || j.Attempt != 1 {
 		t.Errorf("after its failure: %+v", j)
 	}
-	again, fresh, err := w.store.AskBackup(ctx, "anna", store.Job{ID: "person-0001", Host: attic, Kind: topics.BackupJob, SourceGroup: letters, Repository: topics.RepositoryID(letters)})
+	again, fresh, err := w.store.Ask(ctx, "anna", store.Job{ID: "person-0001", Host: attic, Kind: topics.BackupJob, SourceGroup: letters, Repository: topics.RepositoryID(letters)})
 	if err != nil || fresh || again.ID != w.one(attic).ID {
 		t.Errorf("a person's request is answered with %s, fresh %t, %v", again.ID, fresh, err)
 	}
@@ -273,7 +273,7 @@ func TestAPersonsFailureIsNotTriedAgain(t *testing.T) {
 	w.nightly(attic, "nightly", letters)
 	w.tick(0)
 	w.end(w.one(attic), topics.Succeeded, "")
-	persons, _, err := w.store.AskBackup(ctx, "anna", store.Job{ID: "person-0001", Host: attic, Kind: topics.BackupJob, SourceGroup: letters, Repository: topics.RepositoryID(letters)})
+	persons, _, err := w.store.Ask(ctx, "anna", store.Job{ID: "person-0001", Host: attic, Kind: topics.BackupJob, SourceGroup: letters, Repository: topics.RepositoryID(letters)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -350,7 +350,7 @@ func TestAGoodBackupAfterTheSlotMakesUpForIt(t *testing.T) {
 	slot := time.Now().Add(-time.Hour).UnixMilli() // AskBackup stamps with the real clock
 	w.exec(`UPDATE schedules SET last_slot = ?`, slot)
 	w.exec(`UPDATE pending_runs SET slot = ?`, slot)
-	persons, _, err := w.store.AskBackup(ctx, "anna", store.Job{ID: "person-0001", Host: attic, Kind: topics.BackupJob, SourceGroup: letters, Repository: topics.RepositoryID(letters)})
+	persons, _, err := w.store.Ask(ctx, "anna", store.Job{ID: "person-0001", Host: attic, Kind: topics.BackupJob, SourceGroup: letters, Repository: topics.RepositoryID(letters)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -560,7 +560,7 @@ func TestWhateverComesASlotIsServedOnce(t *testing.T) {
 				}
 			case "ask":
 				g := rapid.SampledFrom(groups).Draw(t, "asked for")
-				if _, _, err := w.store.AskBackup(ctx, "anna", store.Job{ID: topics.JobID(topics.NewID(time.Now())), Host: attic, Kind: topics.BackupJob,
+				if _, _, err := w.store.Ask(ctx, "anna", store.Job{ID: topics.JobID(topics.NewID(time.Now())), Host: attic, Kind: topics.BackupJob,
 					SourceGroup: g, Repository: topics.RepositoryID(g), NotAfter: 1 << 50}); err != nil {
 					t.Fatal(err)
 				}

@@ -236,8 +236,21 @@ func filled(l []string) []string {
 type createJobIn struct {
 	ID   topics.HostID `path:"id"`
 	Body struct {
-		Kind        string `json:"kind" enum:"backup"`
-		SourceGroup string `json:"source_group,omitempty" doc:"its name; without one, a job for each group of the host, and the first is answered"`
+		Kind        string              `json:"kind" enum:"backup,init,forget,prune,check,unlock,snapshots,stats,diff,restore,find,key,locks"`
+		SourceGroup string              `json:"source_group,omitempty" doc:"backup: its name; without one, a job for each group of the host, and the first is answered"`
+		Repository  topics.RepositoryID `json:"repository,omitempty" doc:"every kind but backup: its ID"`
+		Snapshots   []string            `json:"snapshots,omitempty" doc:"forget: whole IDs of what to remove"`
+		From        string              `json:"from,omitempty" doc:"diff: a snapshot"`
+		To          string              `json:"to,omitempty" doc:"diff: a snapshot"`
+		Snapshot    string              `json:"snapshot,omitempty" doc:"restore: which"`
+		Paths       []string            `json:"paths,omitempty" doc:"restore: what to bring back, as the snapshot names it; none is all"`
+		Target      string              `json:"target,omitempty" doc:"restore: an absolute directory of the host"`
+		Overwrite   string              `json:"overwrite,omitempty" enum:"never,if-newer,if-changed,always" doc:"restore: what happens to files that are there; never if not said"`
+		DryRun      bool                `json:"dry_run,omitempty" doc:"restore, prune: only say what would happen"`
+		Pattern     string              `json:"pattern,omitempty" doc:"find: of file names, as restic knows them"`
+		ReadData    bool                `json:"read_data,omitempty" doc:"check: read every pack"`
+		Subset      string              `json:"subset,omitempty" doc:"check: n/t, the nth of t slices of the packs"`
+		All         bool                `json:"all,omitempty" doc:"unlock: locks of live processes, too"`
 	}
 }
 
@@ -249,7 +262,24 @@ type jobRefOut struct {
 }
 
 func (s *Server) createJob(ctx context.Context, in *createJobIn) (*jobRefOut, error) {
-	j, _, err := s.Jobs.AskBackup(ctx, visitorOf(ctx).name, in.ID, in.Body.SourceGroup)
+	b, actor := in.Body, visitorOf(ctx).name
+	o := topics.Operation{Snapshots: b.Snapshots, From: b.From, To: b.To, Snapshot: b.Snapshot, Paths: b.Paths, Target: b.Target,
+		Overwrite: b.Overwrite, DryRun: b.DryRun, Pattern: b.Pattern, ReadData: b.ReadData, Subset: b.Subset, All: b.All}
+	kind := topics.JobKind(b.Kind)
+	var j store.Job
+	var err error
+	switch {
+	case kind != topics.BackupJob && b.SourceGroup != "":
+		err = fmt.Errorf("%w: source_group: only a backup has one", topics.ErrOperation)
+	case kind != topics.BackupJob:
+		j, _, err = s.Jobs.Ask(ctx, actor, in.ID, kind, b.Repository, o)
+	case b.Repository != "":
+		err = fmt.Errorf("%w: repository: a backup goes where its source group says", topics.ErrOperation)
+	default:
+		if err = o.Check(kind); err == nil {
+			j, _, err = s.Jobs.AskBackup(ctx, actor, in.ID, b.SourceGroup)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -296,7 +326,9 @@ type jobJSON struct {
 	Lines         int                 `json:"lines" doc:"of the log, kept or not"`
 	SnapshotID    string              `json:"snapshot_id" doc:"or empty"`
 	ResticVersion string              `json:"restic_version"`
-	Summary       *topics.Summary     `json:"summary"`
+	Operation     *topics.Operation   `json:"operation" doc:"what was asked for, null for a backup"`
+	Summary       *topics.Summary     `json:"summary" doc:"of a backup, else null"`
+	Result        *topics.Result      `json:"result" doc:"of any other kind; what it found out in full is its report"`
 	QueuedAt      *time.Time          `json:"queued_at"`
 	StartedAt     *time.Time          `json:"started_at"`
 	FinishedAt    *time.Time          `json:"finished_at"`
@@ -310,9 +342,9 @@ type waitingJSON struct {
 }
 
 func (s *Server) jobJSON(ctx context.Context, j store.Job) (jobJSON, error) {
-	g, err := s.Store.SourceGroup(ctx, j.SourceGroup)
+	g, err := s.groupOf(ctx, j)
 	if err != nil {
-		return jobJSON{}, fmt.Errorf("source group of job %s: %w", j.ID, err)
+		return jobJSON{}, err
 	}
 	var waits map[topics.JobID]protocol.Turn
 	if j.State == topics.Queued {
@@ -329,7 +361,7 @@ func (s *Server) jobJSON(ctx context.Context, j store.Job) (jobJSON, error) {
 func (s *Server) jobWith(j store.Job, group string, waits map[topics.JobID]protocol.Turn) jobJSON {
 	out := jobJSON{ID: j.ID, Host: j.Host, Kind: j.Kind, SourceGroup: group, Repository: j.Repository, State: j.State, RequestedBy: j.RequestedBy,
 		CancelAsked: j.CancelAsked, Cause: j.Cause, Message: j.Message, Remedies: []string{}, Lines: j.Lines, SnapshotID: j.SnapshotID,
-		ResticVersion: j.ResticVersion, Summary: j.Summary.Summary, QueuedAt: moment(j.QueuedAt), StartedAt: moment(j.StartedAt),
+		ResticVersion: j.ResticVersion, Operation: j.Operation.V, Summary: j.Summary.V, Result: j.Result.V, QueuedAt: moment(j.QueuedAt), StartedAt: moment(j.StartedAt),
 		FinishedAt: moment(j.FinishedAt), NotAfter: moment(j.NotAfter)}
 	_, out.Stalled = s.silent(j)
 	if turn := waits[j.ID]; turn.Wait != "" {
@@ -354,6 +386,34 @@ func (s *Server) getJob(ctx context.Context, in *jobIn) (*jobOut, error) {
 	}
 	b, err := s.jobJSON(ctx, j)
 	return &jobOut{b}, err
+}
+
+// getReport answers with everything a job found out.
+func (s *Server) getReport(ctx context.Context, in *jobIn) (*reportOut, error) {
+	if _, err := s.job(ctx, in.ID); err != nil {
+		return nil, err
+	}
+	parts, err := s.Store.Reports(ctx, in.ID)
+	out := &reportOut{Body: reportJSON{Snapshots: []topics.Snapshot{}, Keys: []topics.Key{}, Locks: []topics.Lock{}, Matches: []topics.Match{}, Changes: []topics.Change{}}}
+	for _, p := range parts {
+		out.Body.Snapshots = append(out.Body.Snapshots, p.Snapshots...)
+		out.Body.Keys = append(out.Body.Keys, p.Keys...)
+		out.Body.Locks = append(out.Body.Locks, p.Locks...)
+		out.Body.Matches = append(out.Body.Matches, p.Matches...)
+		out.Body.Changes = append(out.Body.Changes, p.Changes...)
+	}
+	return out, err
+}
+
+type reportOut struct{ Body reportJSON }
+
+// A reportJSON is what a job found out, its parts put together.
+type reportJSON struct {
+	Snapshots []topics.Snapshot `json:"snapshots" nullable:"false"`
+	Keys      []topics.Key      `json:"keys" nullable:"false"`
+	Locks     []topics.Lock     `json:"locks" nullable:"false"`
+	Matches   []topics.Match    `json:"matches" nullable:"false"`
+	Changes   []topics.Change   `json:"changes" nullable:"false"`
 }
 
 type listJobsIn struct {

@@ -21,7 +21,7 @@ func BenchmarkFleet(b *testing.B) {
 		g := a.group("letters")
 		hosts = append(hosts, a.id)
 		for day := range 10 {
-			j, _, err := w.store.AskBackup(ctx, "test", store.Job{ID: topics.JobID(topics.NewID(time.Now())), Host: a.id, Kind: topics.BackupJob, SourceGroup: g.ID, Repository: g.Repository, NotAfter: 1 << 50})
+			j, _, err := w.store.Ask(ctx, "test", store.Job{ID: topics.JobID(topics.NewID(time.Now())), Host: a.id, Kind: topics.BackupJob, SourceGroup: g.ID, Repository: g.Repository, NotAfter: 1 << 50})
 			if err != nil {
 				b.Fatal(err)
 			}

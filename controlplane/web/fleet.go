@@ -211,8 +211,8 @@ func (s *Server) figures(f *fleet) views.Figures {
 		default:
 			g.Failed++
 		}
-		if o.Summary.Summary != nil {
-			added += o.Summary.DataAdded
+		if o.Summary.V != nil {
+			added += o.Summary.V.DataAdded
 		}
 	}
 	if added > 0 {
@@ -269,8 +269,8 @@ func (s *Server) attention(ctx context.Context, f *fleet) ([]views.Attention, er
 // trouble says what is wrong with a host for which job j stands.
 func (s *Server) trouble(h store.Host, j store.Job) (title, text string) {
 	title = jobs.Explain(j.Cause, j.State).Cause
-	if j.State == topics.Warnings && j.Summary.Summary != nil && j.Summary.Unreadable > 0 {
-		title = views.Count(j.Summary.Unreadable, "item", "items") + " could not be read"
+	if j.State == topics.Warnings && j.Summary.V != nil && j.Summary.V.Unreadable > 0 {
+		title = views.Count(j.Summary.V.Unreadable, "item", "items") + " could not be read"
 	}
 	text = "It ended " + views.Ago(at(j.FinishedAt), s.Now()) + ". "
 	if h.GoodAt == 0 {

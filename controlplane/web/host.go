@@ -157,8 +157,8 @@ func (s *Server) jobRow(j store.Job, groups map[topics.SourceGroupID]string) vie
 	if j.FinishedAt > 0 && j.StartedAt > 0 {
 		row.Took = views.Duration(time.Duration(j.FinishedAt-j.StartedAt) * time.Millisecond)
 	}
-	if j.Summary.Summary != nil {
-		row.Added = views.Bytes(j.Summary.DataAdded)
+	if j.Summary.V != nil {
+		row.Added = views.Bytes(j.Summary.V.DataAdded)
 	}
 	return row
 }

@@ -32,13 +32,25 @@ func (s *Server) tell(ctx context.Context, j store.Job) (told, error) {
 	if t.host, err = s.Store.Host(ctx, j.Host); err != nil {
 		return t, fmt.Errorf("host of job %s: %w", j.ID, err)
 	}
-	if t.group, err = s.Store.SourceGroup(ctx, j.SourceGroup); err != nil {
-		return t, fmt.Errorf("source group of job %s: %w", j.ID, err)
+	if t.group, err = s.groupOf(ctx, j); err != nil {
+		return t, err
 	}
 	if t.repository, err = s.Store.Repository(ctx, j.Repository); err != nil {
 		return t, fmt.Errorf("repository of job %s: %w", j.ID, err)
 	}
 	return t, nil
+}
+
+// groupOf is a backup's source group; a job of another kind has none.
+func (s *Server) groupOf(ctx context.Context, j store.Job) (store.SourceGroup, error) {
+	if j.SourceGroup == "" {
+		return store.SourceGroup{}, nil
+	}
+	g, err := s.Store.SourceGroup(ctx, j.SourceGroup)
+	if err != nil {
+		return g, fmt.Errorf("source group of job %s: %w", j.ID, err)
+	}
+	return g, nil
 }
 
 // job finds a job by the ID in the address.
@@ -221,7 +233,7 @@ func (s *Server) runningView(v *views.Job, j store.Job) {
 }
 
 func (s *Server) endedView(v *views.Job, j store.Job) {
-	if sum := j.Summary.Summary; sum != nil {
+	if sum := j.Summary.V; sum != nil {
 		amount, unit := apart(views.Bytes(sum.TotalBytes))
 		added, addedUnit := apart(views.Bytes(sum.DataAdded))
 		v.Figures = append(v.Figures,

@@ -363,7 +363,7 @@ func asker(j store.Job) string {
 
 // outcome is what became of a job that ended, in half a line.
 func outcome(j store.Job) string {
-	sum := j.Summary.Summary
+	sum := j.Summary.V
 	switch {
 	case j.State == topics.Succeeded && sum != nil:
 		return views.Bytes(sum.DataAdded) + " stored"

@@ -80,6 +80,12 @@ func problem(err error) *Problem {
 		return errNoHost
 	case errors.Is(err, jobs.ErrNoJob):
 		return errNoJob
+	case errors.Is(err, jobs.ErrNoRepository):
+		return &Problem{Status: http.StatusNotFound, Title: "There is no such repository",
+			Say: "None has this ID.", Do: "Use an ID that GET /api/repositories lists.", Err: err}
+	case errors.Is(err, topics.ErrOperation):
+		return &Problem{Status: http.StatusUnprocessableEntity, Title: "This job cannot be asked for like that",
+			Say: err.Error() + ".", Do: "Correct it and ask again; nothing was begun."}
 	case errors.Is(err, jobs.ErrNoGroups):
 		return &Problem{Status: http.StatusConflict, Title: "It is not known yet what to back up",
 			Say: "The host has no source group, so there is nothing to run.", Do: "Say what to back up, and where to, then run it again.", Err: err}

@@ -71,6 +71,7 @@ func (s *Server) routes() []route {
 		{"GET", "/api/jobs", store.Viewer, operation("list-jobs", "Jobs, the last that were asked for first", 200, s.listJobs)},
 		{"GET", "/api/jobs/{id}", store.Viewer, operation("get-job", "One job, at any moment of its life", 200, s.getJob)},
 		{"GET", "/api/jobs/{id}/log", store.Viewer, operation("get-job-log", "A job's log as NDJSON, a line or a gap each", 200, s.getLog)},
+		{"GET", "/api/jobs/{id}/report", store.Viewer, operation("get-job-report", "What a job found out: snapshots, keys, locks, matches, changes", 200, s.getReport)},
 		{"POST", "/api/jobs/{id}/cancel", store.Operator, operation("cancel-job", "Ask for the end of a job", 202, s.cancel)},
 		{"GET", "/api/jobs/{id}/stream", store.Viewer, stream(s.follow)},
 	}

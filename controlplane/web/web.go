@@ -30,6 +30,7 @@ import (
 // Jobs is what web asks of the jobs engine.
 type Jobs interface {
 	AskBackup(ctx context.Context, actor string, host topics.HostID, group string) (job store.Job, fresh bool, err error)
+	Ask(ctx context.Context, actor string, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID, o topics.Operation) (job store.Job, fresh bool, err error)
 	Cancel(ctx context.Context, actor string, id topics.JobID) error
 	Waits(open []store.Job) map[topics.JobID]protocol.Turn
 }

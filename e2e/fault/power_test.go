@@ -75,7 +75,7 @@ func writeStore(ctx context.Context, args []string) (err error) {
 		})
 	}
 	for range n {
-		j, _, err := s.AskBackup(ctx, "test", store.Job{ID: topics.JobID(topics.NewID(time.Now())), Host: powerHost, Kind: topics.BackupJob,
+		j, _, err := s.Ask(ctx, "test", store.Job{ID: topics.JobID(topics.NewID(time.Now())), Host: powerHost, Kind: topics.BackupJob,
 			SourceGroup: "group-0001", Repository: "vault-0001", NotAfter: now + time.Hour.Milliseconds()})
 		if err != nil {
 			return err

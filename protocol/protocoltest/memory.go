@@ -108,6 +108,7 @@ type Plane struct {
 	Order  []topics.JobID
 	Log    map[topics.JobID][]string // "n text", or "from-to gap"
 	Ends   map[topics.JobID][]topics.Finished
+	Parts  map[topics.JobID]map[int]topics.Report
 	// Greetings holds the session of each host's last hello.
 	Greetings map[topics.HostID]topics.Session
 }
@@ -115,7 +116,7 @@ type Plane struct {
 // NewPlane returns an empty journal.
 func NewPlane() *Plane {
 	return &Plane{Places: map[topics.HostID]topics.Received{}, Jobs: map[topics.JobID]protocol.PlaneJob{},
-		Log: map[topics.JobID][]string{}, Ends: map[topics.JobID][]topics.Finished{}, Greetings: map[topics.HostID]topics.Session{}}
+		Log: map[topics.JobID][]string{}, Ends: map[topics.JobID][]topics.Finished{}, Parts: map[topics.JobID]map[int]topics.Report{}, Greetings: map[topics.HostID]topics.Session{}}
 }
 
 // Queue records a new job.
@@ -129,7 +130,7 @@ func (p *Plane) Queue(j protocol.PlaneJob) {
 func (p *Plane) Step(t protocol.Timing, in protocol.PlaneInput) ([]protocol.PlaneEffect, error) {
 	tx := *p
 	tx.Places, tx.Jobs, tx.Log, tx.Ends = maps.Clone(p.Places), maps.Clone(p.Jobs), maps.Clone(p.Log), maps.Clone(p.Ends)
-	tx.Greetings = maps.Clone(p.Greetings)
+	tx.Greetings, tx.Parts = maps.Clone(p.Greetings), maps.Clone(p.Parts)
 	effects, err := protocol.PlaneStep(t, &tx, in)
 	if err == nil {
 		*p = tx
@@ -186,6 +187,19 @@ func (p *Plane) AddLines(id topics.JobID, first int, lines []topics.Line) error 
 // AddGap implements protocol.PlaneTx.
 func (p *Plane) AddGap(id topics.JobID, from int, g topics.Gap) error {
 	p.Log[id] = append(slices.Clip(p.Log[id]), fmt.Sprintf("%d-%d gap", from, g.To))
+	return nil
+}
+
+// AddReport implements protocol.PlaneTx.
+func (p *Plane) AddReport(r topics.Report) error {
+	parts := maps.Clone(p.Parts[r.Job])
+	if parts == nil {
+		parts = map[int]topics.Report{}
+	}
+	if _, known := parts[r.Part]; !known {
+		parts[r.Part] = r
+	}
+	p.Parts[r.Job] = parts
 	return nil
 }
 

@@ -1,0 +1,256 @@
+package topics
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// An Operation is what a job asks of restic besides the repository and, for a
+// backup, the source group. Which fields count, the kind decides; see Check.
+// Nothing in it is an option: restic's command line is built from these fields
+// and constants alone.
+type Operation struct {
+	Snapshots []string `json:"snapshots,omitempty"` // forget: the IDs to remove, 64 digits each
+	From      string   `json:"from,omitempty"`      // diff
+	To        string   `json:"to,omitempty"`        // diff
+	Snapshot  string   `json:"snapshot,omitempty"`  // restore
+	Paths     []string `json:"paths,omitempty"`     // restore: what to bring back, as the snapshot names it; none is all
+	Target    string   `json:"target,omitempty"`    // restore: a directory of the host
+	Overwrite string   `json:"overwrite,omitempty"` // restore: one of Overwrites; "" is never
+	DryRun    bool     `json:"dry_run,omitempty"`   // restore, prune: say what would happen
+	Pattern   string   `json:"pattern,omitempty"`   // find: restic's pattern of file names
+	ReadData  bool     `json:"read_data,omitempty"` // check: every pack
+	Subset    string   `json:"subset,omitempty"`    // check: "n/t", the nth of t slices of the packs
+	All       bool     `json:"all,omitempty"`       // unlock: locks of live processes, too
+}
+
+// Overwrites are what a restore may do to a file that is there already.
+var Overwrites = []string{"never", "if-newer", "if-changed", "always"}
+
+// MaxPaths bounds lists of paths and snapshots in one operation, so that its
+// command fits into a message.
+const MaxPaths = 500
+
+// ErrOperation says that an operation is not what its kind takes.
+var ErrOperation = errors.New("the operation is not understood")
+
+var (
+	snapshotID = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
+	wholeID    = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	slice      = regexp.MustCompile(`^([1-9][0-9]{0,3})/([1-9][0-9]{0,3})$`)
+)
+
+// Check refuses what a job of this kind cannot be asked for. The error says
+// which field, and what it wants.
+func (o Operation) Check(kind JobKind) error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %s", ErrOperation, fmt.Sprintf(format, args...))
+	}
+	rest := o // what no rule has looked at has no business here
+	switch kind {
+	case ForgetJob:
+		if n := len(o.Snapshots); n == 0 || n > MaxPaths {
+			return bad("snapshots: name 1 to %d of them", MaxPaths)
+		}
+		for _, id := range o.Snapshots {
+			if !wholeID.MatchString(id) {
+				return bad("snapshots: %.80q is no whole snapshot ID of 64 digits", id)
+			}
+		}
+		rest.Snapshots = nil
+	case DiffJob:
+		for _, id := range []string{o.From, o.To} {
+			if !snapshotID.MatchString(id) {
+				return bad("from, to: %.80q is no snapshot ID", id)
+			}
+		}
+		rest.From, rest.To = "", ""
+	case RestoreJob:
+		if !snapshotID.MatchString(o.Snapshot) {
+			return bad("snapshot: %.80q is no snapshot ID", o.Snapshot)
+		}
+		if err := absolute(o.Target); err != nil {
+			return bad("target: %v", err)
+		}
+		if len(o.Paths) > MaxPaths {
+			return bad("paths: at most %d; choose their directory", MaxPaths)
+		}
+		for _, p := range o.Paths {
+			if err := inSnapshot(p); err != nil {
+				return bad("paths: %v", err)
+			}
+		}
+		if o.Overwrite != "" && !slices.Contains(Overwrites, o.Overwrite) {
+			return bad("overwrite: one of %s", strings.Join(Overwrites, ", "))
+		}
+		rest.Snapshot, rest.Target, rest.Paths, rest.Overwrite, rest.DryRun = "", "", nil, "", false
+	case FindJob:
+		if o.Pattern == "" || len(o.Pattern) > 1000 || strings.ContainsAny(o.Pattern, "\x00\r\n") {
+			return bad("pattern: 1 to 1,000 characters, no line break")
+		}
+		rest.Pattern = ""
+	case CheckJob:
+		if o.ReadData && o.Subset != "" {
+			return bad("read_data and subset exclude each other")
+		}
+		if m := slice.FindStringSubmatch(o.Subset); o.Subset != "" && (m == nil || len(m[1]) > len(m[2]) || len(m[1]) == len(m[2]) && m[1] > m[2]) {
+			return bad("subset: %.20q is not n/t, as in 1/12", o.Subset)
+		}
+		rest.ReadData, rest.Subset = false, ""
+	case PruneJob:
+		rest.DryRun = false
+	case UnlockJob:
+		rest.All = false
+	case BackupJob, InitJob, SnapshotsJob, StatsJob, KeyJob, LocksJob:
+	default:
+		return bad("kind: %.40q is none of %s", string(kind), kinds())
+	}
+	if !rest.empty() {
+		return bad("it holds fields that mean nothing to a job of kind %s", kind)
+	}
+	return nil
+}
+
+func (o Operation) empty() bool {
+	return len(o.Snapshots) == 0 && len(o.Paths) == 0 && o.From+o.To+o.Snapshot+o.Target+o.Overwrite+o.Pattern+o.Subset == "" && !o.DryRun && !o.ReadData && !o.All
+}
+
+func kinds() string {
+	var names []string
+	for _, k := range Kinds {
+		names = append(names, string(k))
+	}
+	return strings.Join(names, ", ")
+}
+
+// inSnapshot accepts a path as snapshots hold them: with slashes on every
+// system, from the root.
+func inSnapshot(p string) error {
+	if !strings.HasPrefix(p, "/") || strings.ContainsAny(p, "\x00") || path.Clean(p) != p {
+		return fmt.Errorf("%.200q is no path as a snapshot names it, as in /home/anna", p)
+	}
+	return nil
+}
+
+// absolute accepts a directory that is absolute on Linux or on Windows.
+func absolute(p string) error {
+	windows := len(p) >= 3 && (p[0]|0x20 >= 'a' && p[0]|0x20 <= 'z') && p[1] == ':' && (p[2] == '\\' || p[2] == '/')
+	if !strings.HasPrefix(p, "/") && !windows || strings.ContainsAny(p, "\x00\r\n") || len(p) > 4000 {
+		return fmt.Errorf("%.200q is no absolute directory of the host", p)
+	}
+	for _, part := range strings.FieldsFunc(p, func(r rune) bool { return r == '/' || r == '\\' }) {
+		if part == ".." {
+			return fmt.Errorf("%.200q climbs up with ..; write where it leads", p)
+		}
+	}
+	return nil
+}
+
+// A Report is what a job found out, in numbered parts that all come before its
+// end. Each part fits into a message.
+type Report struct {
+	Job       JobID      `json:"job"`
+	Part      int        `json:"part"` // from 1, without holes
+	Snapshots []Snapshot `json:"snapshots,omitempty"`
+	Keys      []Key      `json:"keys,omitempty"`
+	Locks     []Lock     `json:"locks,omitempty"`
+	Matches   []Match    `json:"matches,omitempty"`
+	Changes   []Change   `json:"changes,omitempty"`
+}
+
+// A Key opens a repository.
+type Key struct {
+	ID      string `json:"id"`
+	Current bool   `json:"current"` // the one that was used to look
+	User    string `json:"user"`
+	Host    string `json:"host"`
+	Created int64  `json:"created,omitempty"` // Unix milliseconds, 0 if restic's answer was not understood
+}
+
+// A Lock is one that lies in a repository.
+type Lock struct {
+	ID        string `json:"id"`
+	Time      int64  `json:"time"` // Unix milliseconds; restic renews a lock every five minutes
+	Exclusive bool   `json:"exclusive"`
+	Host      string `json:"host"`
+	User      string `json:"user"`
+	PID       int    `json:"pid"`
+	// Alive says whether a process of that number runs on the host that looked;
+	// nil if the lock is of another host.
+	Alive *bool `json:"alive,omitempty"`
+	// Job is the job of that process, if the host that looked knows it as its own.
+	Job JobID `json:"job,omitempty"`
+}
+
+// A Match is something find found in a snapshot.
+type Match struct {
+	Snapshot string `json:"snapshot"`
+	Path     string `json:"path"`
+	Type     string `json:"type"` // file, dir, symlink, …
+	Size     uint64 `json:"size,omitempty"`
+	ModTime  int64  `json:"mtime,omitempty"` // Unix milliseconds
+}
+
+// A Change is one difference between two snapshots.
+type Change struct {
+	Path     string `json:"path"`
+	Modifier string `json:"modifier"` // restic's: + added, - removed, M content, U metadata, T type, ? bit rot
+}
+
+// A Result is what a job that is no backup found out, in short.
+type Result struct {
+	Parts     int       `json:"parts,omitempty"`     // of the report
+	Truncated bool      `json:"truncated,omitempty"` // there was more than the report holds
+	Stats     *Stats    `json:"stats,omitempty"`
+	Check     *Checked  `json:"check,omitempty"`
+	Restore   *Restored `json:"restore,omitempty"`
+	Diff      *Diffed   `json:"diff,omitempty"`
+	Prune     *Pruned   `json:"prune,omitempty"`
+	Removed   []string  `json:"removed,omitempty"` // forget: the snapshots that are gone
+	Unlocked  int       `json:"unlocked,omitempty"`
+	Count     int       `json:"count,omitempty"` // of snapshots, keys, locks, matches or changes
+}
+
+// Stats is how much a repository holds. Bytes are bytes.
+type Stats struct {
+	Snapshots    uint64 `json:"snapshots"`
+	RestoreBytes uint64 `json:"restore_bytes"`         // of all snapshots, each counted whole
+	StoredBytes  uint64 `json:"stored_bytes"`          // what the blobs take in the repository
+	PlainBytes   uint64 `json:"plain_bytes,omitempty"` // the blobs before compression; 0 if restic does not say (before 0.15)
+	Blobs        uint64 `json:"blobs"`                 // number of them
+	Files        uint64 `json:"files"`                 // of all snapshots
+}
+
+// Checked is what check found.
+type Checked struct {
+	Errors  uint64   `json:"errors"`
+	Broken  []string `json:"broken,omitempty"`  // IDs of damaged packs, at most 100
+	Suggest []string `json:"suggest,omitempty"` // "repair index", "prune"
+}
+
+// Restored is what a restore did, or would do.
+type Restored struct {
+	Files   uint64 `json:"files"`
+	Bytes   uint64 `json:"bytes"`
+	Skipped uint64 `json:"skipped,omitempty"` // files that were left as they are
+	Errors  uint64 `json:"errors,omitempty"`
+}
+
+// Diffed is the difference between two snapshots in numbers.
+type Diffed struct {
+	ChangedFiles uint64 `json:"changed_files"`
+	AddedFiles   uint64 `json:"added_files"`
+	RemovedFiles uint64 `json:"removed_files"`
+	AddedBytes   uint64 `json:"added_bytes"`
+	RemovedBytes uint64 `json:"removed_bytes"`
+}
+
+// Pruned is what prune freed, as far as restic's text says.
+type Pruned struct {
+	FreedBytes uint64 `json:"freed_bytes"`
+	LeftBytes  uint64 `json:"left_bytes"`
+}
