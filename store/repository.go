@@ -19,6 +19,44 @@ type Repository struct {
 	Location  string              `db:"location"` // the URL without user and password, for people
 	CreatedAt int64               `db:"created_at"`
 	ReadyAt   int64               `db:"ready_at"` // when a job first found or initialised it; 0 is never
+
+	// Keeper is the host that forgets, prunes and checks; it alone is given the
+	// maintenance credential. "" is that none was chosen.
+	Keeper     topics.HostID `db:"keeper"`
+	AppendOnly bool          `db:"append_only"` // its everyday credential cannot delete
+	Keep       JSON[Keep]    `db:"keep"`        // which snapshots are kept; none is every one
+
+	// What jobs last found, and when; 0 is never.
+	ListedAt     int64        `db:"listed_at"`
+	MeasuredAt   int64        `db:"measured_at"`
+	RestoreBytes int64        `db:"restore_bytes"` // of all snapshots, each counted whole
+	StoredBytes  int64        `db:"stored_bytes"`  // what they take in the repository
+	PlainBytes   int64        `db:"plain_bytes"`   // the same before compression, 0 if unknown
+	ForgotAt     int64        `db:"forgot_at"`
+	PrunedAt     int64        `db:"pruned_at"`
+	CheckedAt    int64        `db:"checked_at"`
+	CheckJob     topics.JobID `db:"check_job"`
+	CheckErrors  int64        `db:"check_errors"`
+	LocksAt      int64        `db:"locks_at"`
+	KeysAt       int64        `db:"keys_at"`
+}
+
+// A Keep says which snapshots of each source group stay, in restic's words:
+// first all within a time, then so many of each period. Durations are restic's,
+// as in "30d" or "1y6m".
+type Keep struct {
+	Within        string `json:"keep_within,omitempty"`
+	WithinHourly  string `json:"keep_within_hourly,omitempty"`
+	WithinDaily   string `json:"keep_within_daily,omitempty"`
+	WithinWeekly  string `json:"keep_within_weekly,omitempty"`
+	WithinMonthly string `json:"keep_within_monthly,omitempty"`
+	WithinYearly  string `json:"keep_within_yearly,omitempty"`
+	Last          int    `json:"keep_last,omitempty"` // refused on append-only repositories, like all counts
+	Hourly        int    `json:"keep_hourly,omitempty"`
+	Daily         int    `json:"keep_daily,omitempty"`
+	Weekly        int    `json:"keep_weekly,omitempty"`
+	Monthly       int    `json:"keep_monthly,omitempty"`
+	Yearly        int    `json:"keep_yearly,omitempty"`
 }
 
 // RepositoryAccess is everything a job needs to open a repository.
@@ -46,7 +84,8 @@ func (s *Store) AddRepository(ctx context.Context, actor string, r Repository, a
 	})
 }
 
-const repositoryColumns = `id, name, location, created_at, ready_at`
+const repositoryColumns = `id, name, location, created_at, ready_at, keeper, append_only, keep, listed_at, measured_at, restore_bytes,
+	stored_bytes, plain_bytes, forgot_at, pruned_at, checked_at, check_job, check_errors, locks_at, keys_at`
 
 // Repositories lists every repository, by name.
 func (s *Store) Repositories(ctx context.Context) ([]Repository, error) {
@@ -140,7 +179,8 @@ func (s *Store) SourceGroup(ctx context.Context, id topics.SourceGroupID) (Sourc
 	return get[SourceGroup](ctx, s.r, `SELECT * FROM source_groups WHERE id = $1`, id)
 }
 
-// A Snapshot is one that a job of ours made.
+// A Snapshot is one that a repository holds, or held. One that no job of ours
+// made has neither host nor job.
 type Snapshot struct {
 	Repository topics.RepositoryID `db:"repository"`
 	ID         string              `db:"id"`
@@ -152,25 +192,32 @@ type Snapshot struct {
 	Tags       List                `db:"tags"`
 	Files      uint64              `db:"files"`
 	Bytes      uint64              `db:"bytes"`
+
+	SourceGroup topics.SourceGroupID `db:"source_group"`
+	Username    string               `db:"username"`
+	Tree        string               `db:"tree"`
+	Original    string               `db:"original"`
+	SeenAt      int64                `db:"seen_at"` // when a job last saw it; 0 is that only the backup said so
+	GoneAt      int64                `db:"gone_at"` // when it was found missing or removed; 0 is that it is there
 }
 
 // Snapshots lists a host's snapshots, the newest first.
 func (s *Store) Snapshots(ctx context.Context, host topics.HostID, limit int) ([]Snapshot, error) {
-	return all[Snapshot](ctx, s.r, `SELECT * FROM snapshots WHERE host = $1 ORDER BY time DESC, id LIMIT $2`, host, limit)
+	return all[Snapshot](ctx, s.r, `SELECT * FROM snapshots WHERE host = $1 AND gone_at = 0 ORDER BY time DESC, id LIMIT $2`, host, limit)
 }
 
 // SnapshotCount counts a host's snapshots.
 func (s *Store) SnapshotCount(ctx context.Context, host topics.HostID) (int, error) {
-	return get[int](ctx, s.r, `SELECT count(*) FROM snapshots WHERE host = $1`, host)
+	return get[int](ctx, s.r, `SELECT count(*) FROM snapshots WHERE host = $1 AND gone_at = 0`, host)
 }
 
 func addSnapshot(ctx context.Context, tx *sqlx.Tx, j Job, sum *topics.Summary, t topics.Snapshot) error {
 	row := Snapshot{Repository: j.Repository, ID: t.ID, Host: j.Host, Job: j.ID, Time: t.Time, Hostname: t.Host,
-		Paths: slices.Clone(t.Paths), Tags: slices.Clone(t.Tags)}
+		Paths: slices.Clone(t.Paths), Tags: slices.Clone(t.Tags), SourceGroup: j.SourceGroup, Username: t.Username, Tree: t.Tree, Original: t.Original}
 	if sum != nil {
 		row.Files, row.Bytes = sum.TotalFiles, sum.TotalBytes
 	}
-	_, err := tx.NamedExecContext(ctx, `INSERT INTO snapshots (repository, id, host, job, time, hostname, paths, tags, files, bytes)
-		VALUES (:repository, :id, :host, :job, :time, :hostname, :paths, :tags, :files, :bytes) ON CONFLICT (repository, id) DO NOTHING`, row)
+	_, err := tx.NamedExecContext(ctx, `INSERT INTO snapshots (repository, id, host, job, time, hostname, paths, tags, files, bytes, source_group, username, tree, original)
+		VALUES (:repository, :id, :host, :job, :time, :hostname, :paths, :tags, :files, :bytes, :source_group, :username, :tree, :original) ON CONFLICT (repository, id) DO NOTHING`, row)
 	return err
 }
