@@ -1,11 +1,15 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -15,15 +19,22 @@ import (
 type AuditEntry struct {
 	N      int64  `db:"n"`
 	At     int64  `db:"at"`
-	Actor  string `db:"actor"`  // "admin", "api:NAME", "mqtt:NAME", "cli", "plane"
+	Actor  string `db:"actor"`  // "admin", "api:NAME", "mqtt:NAME", "schedule:NAME", "cli", "plane"
 	Action string `db:"action"` // "job.queued"
 	Target string `db:"target"` // an ID
 	Detail string `db:"detail"`
+	Remote string `db:"remote"` // the network address it was asked from, "" if it was not asked over the network
 	Hash   []byte `db:"hash"`
 }
 
+// chain is the hash of an entry behind another. An entry without an address is
+// hashed as it was before there were any.
 func (e AuditEntry) chain(previous []byte) []byte {
-	b, err := json.Marshal([]any{e.N, e.At, e.Actor, e.Action, e.Target, e.Detail})
+	fields := []any{e.N, e.At, e.Actor, e.Action, e.Target, e.Detail}
+	if e.Remote != "" {
+		fields = append(fields, e.Remote)
+	}
+	b, err := json.Marshal(fields)
 	if err != nil {
 		panic(err) // numbers and strings always encode
 	}
@@ -31,17 +42,240 @@ func (e AuditEntry) chain(previous []byte) []byte {
 	return sum[:]
 }
 
+type remoteKey struct{}
+
+// WithRemote says which network address a change is asked for from.
+func WithRemote(ctx context.Context, address string) context.Context {
+	return context.WithValue(ctx, remoteKey{}, address)
+}
+
+// audit adds an entry in the transaction of the change. What is not UTF-8 would
+// not have the same hash when it is read again.
 func (s *Store) audit(ctx context.Context, tx *sqlx.Tx, actor, action, target, detail string) error {
 	last, err := get[AuditEntry](ctx, tx, `SELECT * FROM audit ORDER BY n DESC LIMIT 1`)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	e := AuditEntry{N: last.N + 1, At: s.Now(), Actor: actor, Action: action, Target: target, Detail: detail}
+	remote, _ := ctx.Value(remoteKey{}).(string)
+	e := AuditEntry{N: last.N + 1, At: s.Now(), Actor: text(actor), Action: action, Target: text(target), Detail: text(detail), Remote: text(remote)}
 	e.Hash = e.chain(last.Hash)
-	_, err = tx.NamedExecContext(ctx, `INSERT INTO audit (n, at, actor, action, target, detail, hash)
-		VALUES (:n, :at, :actor, :action, :target, :detail, :hash)`, e)
+	_, err = tx.NamedExecContext(ctx, `INSERT INTO audit (n, at, actor, action, target, detail, remote, hash)
+		VALUES (:n, :at, :actor, :action, :target, :detail, :remote, :hash)`, e)
 	if err != nil {
 		return fmt.Errorf("audit %s of %s: %w", action, target, err)
 	}
 	return nil
+}
+
+// text is what both databases keep to the letter.
+func text(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// Audit adds an entry for what changes nothing in the database and is to be known
+// nevertheless.
+func (s *Store) Audit(ctx context.Context, actor, action, target, detail string) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error { return s.audit(ctx, tx, actor, action, target, detail) })
+}
+
+// protectAudit has the database itself refuse to change or remove entries, which
+// stops a mistake of ours; whoever may write the file can undo it, and then the
+// chain tells. This is SQLite's way to say it.
+func (s *Store) protectAudit(ctx context.Context) error {
+	for _, verb := range []string{"UPDATE", "DELETE"} {
+		if _, err := s.w.ExecContext(ctx, `CREATE TRIGGER IF NOT EXISTS audit_keeps_`+strings.ToLower(verb)+` BEFORE `+verb+` ON audit
+			BEGIN SELECT RAISE(ABORT, 'audit entries are never changed or removed'); END`); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// An AuditFilter says which entries are meant. What is empty does not narrow it.
+type AuditFilter struct {
+	Kinds  []string // of actors: "people", "tokens", "consumers", "schedules", "server"
+	Actor  string   // in full
+	Action string   // in full, or its first part: "job" for all of jobs
+	Target string   // in full
+	Since  int64    // not before this moment
+	Until  int64    // before this moment
+	Text   string   // part of actor, action, target, detail or address, in lower case
+	Named  []string // targets whose names hold Text
+	After  int64    // of a higher number
+	Before int64    // of a lower one
+}
+
+// actorKinds are conditions on the actor's spelling. People come first, as what is left.
+var actorKinds = map[string]string{
+	"tokens":    `actor LIKE 'api:%'`,
+	"consumers": `actor LIKE 'mqtt:%'`,
+	"schedules": `actor LIKE 'schedule:%'`,
+	"server":    `actor IN ('plane', 'cli', 'demo')`,
+}
+
+const people = "people"
+
+// where is the filter in SQL, its values as "?".
+func (f AuditFilter) where() (string, []any, error) {
+	var terms []string
+	var args []any
+	add := func(term string, values ...any) {
+		terms = append(terms, term)
+		args = append(args, values...)
+	}
+	var kinds []string
+	for _, k := range f.Kinds {
+		if k == people {
+			var others []string
+			for _, other := range actorKinds {
+				others = append(others, other)
+			}
+			kinds = append(kinds, `NOT (`+strings.Join(others, ` OR `)+`)`)
+		} else if term, ok := actorKinds[k]; ok {
+			kinds = append(kinds, term)
+		}
+	}
+	if len(kinds) > 0 {
+		add(`(` + strings.Join(kinds, ` OR `) + `)`)
+	}
+	if f.Actor != "" {
+		add(`actor = ?`, f.Actor)
+	}
+	if f.Action != "" {
+		add(`(action = ? OR action LIKE ? ESCAPE '!')`, f.Action, likely(f.Action)+".%")
+	}
+	if f.Target != "" {
+		add(`target = ?`, f.Target)
+	}
+	for _, bound := range []struct {
+		term  string
+		value int64
+	}{{`at >= ?`, f.Since}, {`at < ?`, f.Until}, {`n > ?`, f.After}, {`n < ?`, f.Before}} {
+		if bound.value != 0 {
+			add(bound.term, bound.value)
+		}
+	}
+	if f.Text != "" {
+		part := "%" + likely(f.Text) + "%"
+		var found []string
+		var values []any
+		for _, column := range []string{"actor", "action", "target", "detail", "remote"} {
+			found, values = append(found, `LOWER(`+column+`) LIKE ? ESCAPE '!'`), append(values, part)
+		}
+		if len(f.Named) > 0 {
+			found, values = append(found, `target IN (?)`), append(values, f.Named)
+		}
+		add(`(`+strings.Join(found, ` OR `)+`)`, values...)
+	}
+	if len(terms) == 0 {
+		return "", nil, nil
+	}
+	return sqlx.In(` WHERE `+strings.Join(terms, ` AND `), args...)
+}
+
+// likely is text as LIKE takes it, its own signs without meaning.
+func likely(s string) string { return strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(s) }
+
+// AuditEntries lists entries, the newest first.
+func (s *Store) AuditEntries(ctx context.Context, f AuditFilter, limit int) ([]AuditEntry, error) {
+	where, args, err := f.where()
+	if err != nil {
+		return nil, err
+	}
+	return all[AuditEntry](ctx, s.r, sqlx.Rebind(sqlx.DOLLAR, `SELECT * FROM audit`+where+` ORDER BY n DESC LIMIT ?`), append(args, limit)...)
+}
+
+// AuditCount counts entries.
+func (s *Store) AuditCount(ctx context.Context, f AuditFilter) (int, error) {
+	where, args, err := f.where()
+	if err != nil {
+		return 0, err
+	}
+	return get[int](ctx, s.r, sqlx.Rebind(sqlx.DOLLAR, `SELECT count(*) FROM audit`+where), args...)
+}
+
+// An AuditHead is a place in the chain, which says what all before it was. Kept
+// somewhere else, it shows that the end was cut off, or everything written anew.
+type AuditHead struct {
+	N    int64  `db:"n"`
+	Hash []byte `db:"hash"`
+}
+
+// String is the head as N:HASH.
+func (h AuditHead) String() string {
+	return strconv.FormatInt(h.N, 10) + ":" + hex.EncodeToString(h.Hash)
+}
+
+// ParseAuditHead reads N:HASH.
+func ParseAuditHead(text string) (h AuditHead, err error) {
+	n, hash, _ := strings.Cut(text, ":")
+	if h.N, err = strconv.ParseInt(n, 10, 64); err == nil {
+		h.Hash, err = hex.DecodeString(hash)
+	}
+	if err != nil || h.N < 0 || len(h.Hash) != sha256.Size && (h.N > 0 || len(h.Hash) > 0) {
+		return AuditHead{}, fmt.Errorf("%.100q is no head of the audit log: it is written as N:HASH, 64 hexadecimal digits", text)
+	}
+	return h, nil
+}
+
+// A BrokenAudit says that entries were changed, removed or put in between.
+type BrokenAudit struct {
+	N   int64 // the first bad entry, or the one that is missing
+	Why string
+}
+
+func (e *BrokenAudit) Error() string {
+	return fmt.Sprintf("the audit log is broken at entry %d: %s", e.N, e.Why)
+}
+
+// VerifyAudit follows the chain from a place that was found good, the zero head
+// for all of it, and answers with its end. A head among known has to be in it.
+// What is wrong is a [BrokenAudit].
+func (s *Store) VerifyAudit(ctx context.Context, from AuditHead, known ...AuditHead) (head AuditHead, err error) {
+	broken := func(n int64, why string) error { return &BrokenAudit{n, why} }
+	head = from
+	if from.N > 0 {
+		known = append(known, from)
+	}
+	found := false // the place to begin from
+	rows, err := s.r.QueryxContext(ctx, `SELECT * FROM audit WHERE n >= $1 ORDER BY n`, from.N)
+	if err != nil {
+		return from, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var e AuditEntry
+		if err := rows.StructScan(&e); err != nil {
+			return head, err
+		}
+		for _, k := range known {
+			if k.N == e.N && !bytes.Equal(k.Hash, e.Hash) {
+				return head, broken(e.N, "it is not what it was when its hash was written down")
+			}
+		}
+		switch {
+		case from.N > 0 && e.N == from.N:
+			found = true
+			continue
+		case from.N > 0 && !found:
+			return head, broken(from.N, "it is missing")
+		case e.N != head.N+1:
+			return head, broken(head.N+1, "it is missing")
+		case !bytes.Equal(e.chain(head.Hash), e.Hash):
+			return head, broken(e.N, "its text and its hash do not fit together, or it does not follow from the one before")
+		}
+		head = AuditHead{e.N, e.Hash}
+	}
+	if err := rows.Err(); err != nil {
+		return head, err
+	}
+	if from.N > 0 && !found {
+		head = AuditHead{N: from.N - 1}
+	}
+	for _, k := range known {
+		if k.N > head.N {
+			return head, broken(head.N+1, fmt.Sprintf("it is missing, with all up to entry %d: the end was cut off", k.N))
+		}
+	}
+	return head, nil
 }

@@ -72,12 +72,20 @@ func (s *Store) AddRepository(ctx context.Context, actor string, r Repository, a
 	if err != nil {
 		return err
 	}
-	at := func(column string, plain []byte) []byte {
-		return s.keys.seal(place("repositories", string(r.ID), column), plain)
-	}
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		at := func(column string, plain []byte) []byte {
+			var sealed []byte
+			if err == nil {
+				sealed, err = s.keys.seal(ctx, tx, place("repositories", string(r.ID), column), plain)
+			}
+			return sealed
+		}
+		address, password, env := at("url", []byte(a.URL.Reveal())), at("password", []byte(a.Password.Reveal())), at("env", env)
+		if err != nil {
+			return err
+		}
 		if _, err := tx.ExecContext(ctx, `INSERT INTO repositories (id, name, url, location, password, env, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			r.ID, r.Name, at("url", []byte(a.URL.Reveal())), r.Location, at("password", []byte(a.Password.Reveal())), at("env", env), r.CreatedAt); err != nil {
+			r.ID, r.Name, address, r.Location, password, env, r.CreatedAt); err != nil {
 			return fmt.Errorf("add repository: %w", err)
 		}
 		return s.audit(ctx, tx, actor, "repository.created", string(r.ID), r.Name)
@@ -112,7 +120,7 @@ func (s *Store) RepositoryAccess(ctx context.Context, id topics.RepositoryID) (R
 	read := func(column string, b []byte) []byte {
 		var plain []byte
 		if err == nil {
-			plain, err = s.keys.open(place("repositories", string(id), column), b)
+			plain, err = s.keys.open(ctx, s.r, place("repositories", string(id), column), b)
 		}
 		return plain
 	}

@@ -28,6 +28,8 @@ import (
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/restic-manager/restic-manager/private"
 )
 
 // What every method may answer, besides a plain failure.
@@ -42,9 +44,12 @@ type Store struct {
 	// LogLines is how many lines of each job's log are kept. It is set before
 	// the store is used.
 	LogLines int
+	// Mended says which files could be used by others when the store was opened,
+	// and no longer can.
+	Mended []string
 
 	w, r *sqlx.DB
-	keys keyring
+	keys *keyring
 	now  func() time.Time
 
 	ended func(Slots, Job) error
@@ -56,24 +61,26 @@ var migrations embed.FS
 const fileName = "restic-manager.db"
 
 // Open opens the database in dir, or makes it together with its key, and brings
-// its tables up to date. KeyFile "" is dir.key, beside the directory. A
-// database without its key, or a key without its database, is an error: going
-// on would lose secrets, or let a stranger begin anew.
+// its tables up to date. The key is in a file, "" is dir.key, beside the directory.
 func Open(ctx context.Context, dir, keyFile string) (*Store, error) {
-	if keyFile == "" {
-		keyFile = filepath.Clean(dir) + ".key"
+	return OpenWith(ctx, dir, KeySource{File: keyFile})
+}
+
+// OpenWith is Open with the key from wherever it is. A database without its key,
+// or a key file without its database, is an error, [ErrKey]: going on would lose
+// secrets, or let a stranger begin anew. Nothing is written then.
+func OpenWith(ctx context.Context, dir string, key KeySource) (*Store, error) {
+	path := filepath.Join(dir, fileName)
+	info, err := os.Stat(path)
+	fresh := errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0
+	m, err := openMaster(key, dir, path, fresh)
+	if err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
-	path := filepath.Join(dir, fileName)
-	info, err := os.Stat(path)
-	fresh := errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0
-	keys, err := openKeyring(keyFile, fresh, path)
-	if err != nil {
-		return nil, err
-	}
-	s := &Store{LogLines: LogLines, keys: keys, now: time.Now}
+	s := &Store{LogLines: LogLines, keys: newKeyring(m), now: time.Now}
 	if s.w, err = dial(path, 1); err != nil {
 		return nil, err
 	}
@@ -82,6 +89,15 @@ func Open(ctx context.Context, dir, keyFile string) (*Store, error) {
 	}
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), s.Close())
+	}
+	if s.Mended, err = private.Dir(dir, fileName+"*", "*.lock"); err == nil && m.file != "" {
+		var mended []string
+		if mended, err = private.Files(m.file); len(mended) > 0 {
+			s.Mended = append(s.Mended, mended[0]+"; whoever read it can read every secret in a copy of the database: restic-manager key rotate makes a new one")
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
@@ -98,6 +114,9 @@ func dial(path string, conns int) (*sqlx.DB, error) {
 }
 
 func (s *Store) prepare(ctx context.Context) error {
+	if err := s.fits(ctx); err != nil {
+		return err
+	}
 	sub, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
@@ -109,7 +128,19 @@ func (s *Store) prepare(ctx context.Context) error {
 	if _, err := p.Up(ctx); err != nil {
 		return err
 	}
+	if err := s.protectAudit(ctx); err != nil {
+		return err
+	}
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
 	return s.checkCanary(ctx)
+}
+
+// hasTable asks SQLite.
+func (s *Store) hasTable(ctx context.Context, name string) (bool, error) {
+	n, err := get[int](ctx, s.w, `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = $1`, name)
+	return n > 0, err
 }
 
 type discard struct{}

@@ -1,0 +1,62 @@
+// Package private keeps what a program has on disk for its owner alone.
+//
+// Both programs make their files so (see their umask), but a directory may have
+// been made by somebody else, restored from a backup, or opened up by hand.
+package private
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+)
+
+// Dir makes a directory, and the files of these patterns in it, readable and
+// writable for their owner alone: 0700 and 0600. It says what it had to mend,
+// one sentence each. Links are not followed. On Windows files have the rights of
+// their folder, and nothing is done.
+func Dir(dir string, patterns ...string) (mended []string, err error) {
+	paths := []string{dir}
+	for _, p := range patterns {
+		found, err := filepath.Glob(filepath.Join(escape(dir), p))
+		if err != nil {
+			return nil, err
+		}
+		paths = append(paths, found...)
+	}
+	return Files(paths...)
+}
+
+// Files is Dir for files and directories that are named; what is not there is
+// no error.
+func Files(paths ...string) (mended []string, err error) {
+	var errs []error
+	for _, path := range paths {
+		said, err := mend(path)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+		if said != "" {
+			mended = append(mended, said)
+		}
+	}
+	return mended, errors.Join(errs...)
+}
+
+// escape makes a directory's own name plain in a pattern.
+func escape(dir string) string {
+	var b []byte
+	for i := range len(dir) {
+		switch dir[i] {
+		case '*', '?', '[':
+			b = append(b, '[', dir[i], ']')
+		case '\\':
+			if os.PathSeparator != '\\' {
+				b = append(b, '\\')
+			}
+			b = append(b, '\\')
+		default:
+			b = append(b, dir[i])
+		}
+	}
+	return string(b)
+}

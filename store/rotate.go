@@ -1,0 +1,248 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/restic-manager/restic-manager/failpoint"
+)
+
+// Rotated says how far a change of keys came.
+type Rotated struct {
+	// NewKeyFile holds the new master key, which somebody has to put where the old
+	// one is given, and then call again; "" once everything is done.
+	NewKeyFile string
+	Resealed   int // secrets that were sealed anew
+}
+
+// RotateKeys changes the master key and the data key, and seals every secret
+// anew. It may end at any moment, by any means: the database opens with the key
+// that is in place, every secret can be read, and the next call goes on from
+// there. No control plane may run on the database meanwhile.
+//
+// A master key that came from a file is replaced there. For one that was given,
+// the new one is written to newKeyFile, and both open the database until the next
+// call with the new one.
+func (s *Store) RotateKeys(ctx context.Context, actor, newKeyFile string) (Rotated, error) {
+	m := s.keys.master
+	switch {
+	case m.file != "" && newKeyFile == "":
+		newKeyFile = m.file + ".new"
+	case m.file != "":
+		return Rotated{}, fmt.Errorf("the new key takes the place of the old one in %s; --new-key-file is for keys that do not come from a file", m.file)
+	}
+	// What is deleted from now on is overwritten: the old data key among it, sealed
+	// with a master key that somebody may still have.
+	if _, err := s.w.ExecContext(ctx, `PRAGMA secure_delete = ON`); err != nil {
+		return Rotated{}, err
+	}
+	newest, several, err := s.masters(ctx)
+	if err != nil {
+		return Rotated{}, err
+	}
+	n, err := get[int](ctx, s.w, `SELECT count(DISTINCT n) FROM data_keys`)
+	if err != nil {
+		return Rotated{}, err
+	}
+	if (!several || newest != m.id) && n == 1 { // nothing has begun, or the new key is not in place
+		if newKeyFile == "" {
+			return Rotated{}, fmt.Errorf("the key is given by %s, where this program cannot replace it; say with --new-key-file where to write the new one", m.from)
+		}
+		next, err := s.nextMaster(ctx, newKeyFile)
+		if err != nil {
+			return Rotated{}, err
+		}
+		if err := s.wrap(ctx, actor, next); err != nil {
+			return Rotated{}, fmt.Errorf("admit the new master key: %w", err)
+		}
+		failpoint.Here("rotate-admitted")
+		if m.file == "" {
+			return Rotated{NewKeyFile: newKeyFile}, nil
+		}
+		if err := os.Rename(newKeyFile, m.file); err != nil {
+			return Rotated{}, fmt.Errorf("put the new key in place: %w; both keys open the database, so nothing is lost", err)
+		}
+		syncDir(filepath.Dir(m.file))
+		failpoint.Here("rotate-in-place")
+		next.from, next.file = m.from, m.file
+		s.keys = newKeyring(next)
+	}
+	if err := s.newDataKey(ctx, actor, n == 1); err != nil {
+		return Rotated{}, fmt.Errorf("make a new data key: %w", err)
+	}
+	failpoint.Here("rotate-data-key")
+	done, err := s.reseal(ctx)
+	if err != nil {
+		return Rotated{}, fmt.Errorf("seal every secret anew: %w; what was sealed with the old key can still be read", err)
+	}
+	if err := s.retire(ctx, actor); err != nil {
+		return Rotated{}, err
+	}
+	failpoint.Here("rotate-retired")
+	return Rotated{Resealed: done}, s.wipe(ctx)
+}
+
+// masters names the newest master key, and says whether there is another.
+func (s *Store) masters(ctx context.Context) (newest string, several bool, err error) {
+	ids, err := all[string](ctx, s.w, `SELECT master FROM data_keys GROUP BY master ORDER BY MAX(generation) DESC`)
+	if err != nil || len(ids) == 0 {
+		return "", false, errors.Join(err, errors.New("the database has no data key"))
+	}
+	return ids[0], len(ids) > 1, nil
+}
+
+// nextMaster is the key in a file, which an earlier call may have left there.
+// What cannot be read was never used.
+func (s *Store) nextMaster(ctx context.Context, path string) (master, error) {
+	next, err := readMaster(path)
+	if err == nil {
+		return next, nil
+	}
+	if errors.Is(err, os.ErrNotExist) || s.keys.master.file != "" {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return master{}, err
+		}
+		if err := newKeyFile(path); err != nil {
+			return master{}, fmt.Errorf("write the new key: %w", err)
+		}
+		return readMaster(path)
+	}
+	return master{}, err
+}
+
+// wrap lets a second master key open every data key.
+func (s *Store) wrap(ctx context.Context, actor string, next master) error {
+	m := s.keys.master
+	if next.id == m.id {
+		return fmt.Errorf("%s holds the key that is in use; remove it", next.from)
+	}
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM data_keys WHERE master <> $1`, m.id); err != nil { // one that never came into its place
+			return err
+		}
+		type row struct {
+			ID         string `db:"id"`
+			N          int64  `db:"n"`
+			Generation int64  `db:"generation"`
+			Wrapped    []byte `db:"wrapped"`
+			CreatedAt  int64  `db:"created_at"`
+		}
+		rows, err := all[row](ctx, tx, `SELECT id, n, generation, wrapped, created_at FROM data_keys`)
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			plain, err := m.aead.Open(nil, nil, r.Wrapped, wrapPlace(r.ID))
+			if err != nil {
+				return fmt.Errorf("%w: the data key %s cannot be opened", ErrKey, r.ID)
+			}
+			_, err = tx.ExecContext(ctx, `INSERT INTO data_keys (id, n, master, generation, wrapped, created_at) VALUES ($1, $2, $3, $4, $5, $6)`,
+				r.ID, r.N, next.id, r.Generation+1, next.aead.Seal(nil, nil, plain, wrapPlace(r.ID)), r.CreatedAt)
+			clear(plain)
+			if err != nil {
+				return err
+			}
+		}
+		return s.audit(ctx, tx, actor, "master_key.added", next.id, "beside "+m.id)
+	})
+}
+
+// newDataKey takes the old master key's rights away and makes a data key, which
+// the old one never opened. An earlier call may have made it.
+func (s *Store) newDataKey(ctx context.Context, actor string, needed bool) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		r, err := tx.ExecContext(ctx, `DELETE FROM data_keys WHERE master <> $1`, s.keys.master.id)
+		if err != nil {
+			return err
+		}
+		if n, err := r.RowsAffected(); err != nil {
+			return err
+		} else if n > 0 {
+			if err := s.audit(ctx, tx, actor, "master_key.replaced", s.keys.master.id, "the one before opens nothing any more"); err != nil {
+				return err
+			}
+		}
+		if !needed {
+			return nil
+		}
+		return s.keys.addDataKey(ctx, tx, s.Now())
+	})
+}
+
+// reseal seals what is not yet sealed with the current data key, each secret for
+// itself.
+func (s *Store) reseal(ctx context.Context) (done int, err error) {
+	current, err := s.keys.current(ctx, s.w)
+	if err != nil {
+		return 0, err
+	}
+	for _, c := range sealedColumns {
+		rows, err := all[string](ctx, s.w, `SELECT `+c.key+` FROM `+c.table+` ORDER BY `+c.key)
+		if err != nil {
+			return done, err
+		}
+		for _, row := range rows {
+			fresh := false
+			err := s.tx(ctx, func(tx *sqlx.Tx) error {
+				err := s.replace(ctx, tx, c.table, c.key, c.column, row, func(where, sealed []byte) ([]byte, error) {
+					if id, ok := sealedBy(sealed); ok && id == current {
+						return nil, errFresh
+					}
+					return s.keys.open(ctx, tx, where, sealed)
+				})
+				fresh = errors.Is(err, errFresh)
+				if fresh {
+					return nil
+				}
+				return err
+			})
+			if err != nil {
+				return done, err
+			}
+			if !fresh {
+				done++
+				failpoint.Here("rotate-row")
+			}
+		}
+	}
+	return done, nil
+}
+
+var errFresh = errors.New("it is sealed with the current key")
+
+// retire removes the data keys that seal nothing any more. One that does stays,
+// whatever sealed with it meanwhile.
+func (s *Store) retire(ctx context.Context, actor string) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		current, err := s.keys.current(ctx, tx)
+		if err != nil {
+			return err
+		}
+		for _, c := range sealedColumns {
+			sealed, err := all[[]byte](ctx, tx, `SELECT `+c.column+` FROM `+c.table)
+			if err != nil {
+				return err
+			}
+			for _, b := range sealed {
+				if id, ok := sealedBy(b); len(b) > 0 && (!ok || id != current) {
+					return fmt.Errorf("a secret was sealed with the old data key meanwhile; run this again")
+				}
+			}
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM data_keys WHERE id <> $1`, current.String()); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, actor, "data_key.replaced", current.String(), "every secret is sealed with it")
+	})
+}
+
+// wipe empties SQLite's journal, which still has what was deleted.
+func (s *Store) wipe(ctx context.Context) error {
+	_, err := s.w.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
+	return err
+}
