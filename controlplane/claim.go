@@ -10,10 +10,10 @@ import (
 // ErrClaimed says that another control plane runs on this data directory.
 var ErrClaimed = errors.New("another control plane runs on this data directory")
 
-// claim makes a data directory ours until the file is closed, or the process
+// Claim makes a data directory ours until the file is closed, or the process
 // ends, however it does. Two control planes on one database would each take the
 // other's hosts for offline, and send every job twice.
-func claim(dir string) (*os.File, error) {
+func Claim(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}

@@ -36,15 +36,15 @@ var Version = "dev"
 
 // Config says where a control plane keeps its data and where it listens.
 type Config struct {
-	Data    string // directory of the database
-	KeyFile string // "" is Data.key, beside it
-	HTTP    string // web pages and API
-	Agents  string // agents: MQTT and enrolment over TLS
-	MQTT    string // consumers: the public broker; loopback only
-	Log     *slog.Logger
-	Timing  Timing
-	Logs    Logs
-	Limits  protocol.Limits
+	Data   string          // directory of the database
+	Key    store.KeySource // of the secrets; the zero value is the file Data.key, beside it
+	HTTP   string          // web pages and API
+	Agents string          // agents: MQTT and enrolment over TLS
+	MQTT   string          // consumers: the public broker; loopback only
+	Log    *slog.Logger
+	Timing Timing
+	Logs   Logs
+	Limits protocol.Limits
 }
 
 // Logs says how much of the jobs' logs is kept.
@@ -102,13 +102,16 @@ func New(ctx context.Context, c Config) (*Plane, error) {
 	if err := loopback(c.MQTT); err != nil {
 		return nil, err
 	}
-	claimed, err := claim(c.Data)
+	claimed, err := Claim(c.Data)
 	if err != nil {
 		return nil, err
 	}
-	s, err := store.Open(ctx, c.Data, c.KeyFile)
+	s, err := store.OpenWith(ctx, c.Data, c.Key)
 	if err != nil {
 		return nil, errors.Join(err, claimed.Close())
+	}
+	for _, said := range s.Mended {
+		c.Log.Warn(said)
 	}
 	s.LogLines = c.Logs.Lines
 	p := &Plane{Store: s, claimed: claimed, log: c.Log, timing: c.Timing, retention: c.Logs.Retention, bell: &hosts.Bell{}, Hub: jobs.NewHub(), wishes: make(chan wish, 64)}

@@ -23,13 +23,20 @@ const actor = "cli"
 // database is the flags of every command that works beside a running control plane.
 type database struct {
 	Data    string `required:"" placeholder:"DIR" help:"Directory of the database."`
-	KeyFile string `placeholder:"FILE" help:"File with the database's key; DIR.key by default."`
+	KeyFile string `placeholder:"FILE" help:"File with the key of the database's secrets. Without it: the systemd credential restic-manager-key, the environment variable RESTIC_MANAGER_KEY, or DIR.key."`
 }
 
 func (d database) with(ctx context.Context, do func(*store.Store) error) error {
-	s, err := store.Open(ctx, d.Data, d.KeyFile)
+	key, err := d.key()
 	if err != nil {
 		return err
+	}
+	s, err := store.OpenWith(ctx, d.Data, key)
+	if err != nil {
+		return err
+	}
+	for _, said := range s.Mended {
+		fmt.Fprintf(os.Stderr, "restic-manager: %s\n", said)
 	}
 	return errors.Join(do(s), s.Close())
 }

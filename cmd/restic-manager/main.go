@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -11,6 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/restic-manager/restic-manager/controlplane"
+	"github.com/restic-manager/restic-manager/store"
 )
 
 type cli struct {
@@ -33,6 +35,12 @@ type cli struct {
 	Job struct {
 		Cancel jobCancelCmd `cmd:"" help:"End a job that waits or runs."`
 	} `cmd:"" help:"Steer jobs."`
+	Audit struct {
+		Verify auditVerifyCmd `cmd:"" help:"Find out whether the audit log was tampered with, and print its end."`
+	} `cmd:"" help:"Look after the audit log."`
+	Key struct {
+		Rotate keyRotateCmd `cmd:"" help:"Change the key, and seal every secret anew. The control plane has to be stopped."`
+	} `cmd:"" help:"Look after the key of the secrets."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
@@ -53,7 +61,7 @@ func main() {
 }
 
 // run answers with the exit status: 0, 1 for a failure, 2 for a command line
-// that was not understood.
+// that was not understood, 3 for a key and a database that do not belong together.
 func run(ctx context.Context, args []string) int {
 	parser := kong.Must(&cli{}, options(ctx)...)
 	command, err := parser.Parse(args)
@@ -63,6 +71,9 @@ func run(ctx context.Context, args []string) int {
 	}
 	if err := command.Run(); err != nil {
 		fmt.Fprintf(os.Stderr, "restic-manager: %v\n", err)
+		if errors.Is(err, store.ErrKey) {
+			return 3
+		}
 		return 1
 	}
 	return 0

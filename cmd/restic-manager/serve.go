@@ -19,6 +19,7 @@ type serveCmd struct {
 	MQTT   string `name:"mqtt" default:"127.0.0.1:1883" placeholder:"ADDR" help:"Consumers such as Home Assistant; loopback only."`
 	database
 
+	LogLevel  slog.Level    `default:"info" placeholder:"LEVEL" help:"What the server's own log says: debug, info, warn or error."`
 	LogLines  int           `default:"20000" help:"Lines kept of each job's log: the first and the last half."`
 	LogAge    time.Duration `default:"8760h" help:"Logs of jobs that ended longer ago are removed; 0 keeps them."`
 	LogMiB    int64         `name:"log-mib" default:"1024" help:"Beyond this many MiB of logs in all, the oldest are removed; 0 is no bound."`
@@ -30,8 +31,12 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 	if c.LogLines < 100 {
 		return errors.New("--log-lines keeps at least 100 lines of a log; fewer would not say what went wrong")
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	p, err := controlplane.New(ctx, controlplane.Config{Data: c.Data, KeyFile: c.KeyFile, HTTP: c.HTTP, Agents: c.Agents, MQTT: c.MQTT,
+	key, err := c.key()
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	p, err := controlplane.New(ctx, controlplane.Config{Data: c.Data, Key: key, HTTP: c.HTTP, Agents: c.Agents, MQTT: c.MQTT,
 		Log: log, Timing: controlplane.DefaultTiming(),
 		Logs:   controlplane.Logs{Lines: c.LogLines, Retention: store.Retention{Age: c.LogAge, Bytes: c.LogMiB << 20}},
 		Limits: protocol.Limits{Fleet: c.FleetJobs, Repository: c.RepoJobs}})

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/restic-manager/restic-manager/store"
+)
+
+type auditVerifyCmd struct {
+	Head []string `placeholder:"N:HASH" help:"What an earlier verification printed, kept elsewhere: shows that the end was cut off or everything written anew."`
+	database
+}
+
+// Run follows the audit log's chain to its end, and prints that.
+func (c *auditVerifyCmd) Run(ctx context.Context) error {
+	var known []store.AuditHead
+	for _, text := range c.Head {
+		h, err := store.ParseAuditHead(text)
+		if err != nil {
+			return err
+		}
+		known = append(known, h)
+	}
+	return c.with(ctx, func(s *store.Store) error {
+		head, err := s.VerifyAudit(ctx, store.AuditHead{}, known...)
+		if errors.As(err, new(*store.BrokenAudit)) {
+			return fmt.Errorf("%w. What was changed there, and after it, cannot be told from the log; compare it with a backup of the database", err)
+		} else if err != nil {
+			return err
+		}
+		fmt.Println(head)
+		fmt.Fprintf(os.Stderr, "%d entries, each follows from the one before. Keep the line above elsewhere, and give it to the next verification with --head.\n", head.N)
+		return nil
+	})
+}

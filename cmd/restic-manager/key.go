@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/restic-manager/restic-manager/controlplane"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// Where the master key may be given, besides a file.
+const (
+	keyVariable   = "RESTIC_MANAGER_KEY"
+	keyCredential = "restic-manager-key"
+)
+
+// key says where the master key is: in the file that was named, in a systemd
+// credential, in the environment, or in the file beside the data directory.
+func (d database) key() (store.KeySource, error) {
+	given := topics.Secret(os.Getenv(keyVariable))
+	if err := os.Unsetenv(keyVariable); err != nil { // no program that is started from here has to know it
+		return store.KeySource{}, err
+	}
+	if d.KeyFile != "" {
+		return store.KeySource{File: d.KeyFile}, nil
+	}
+	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" {
+		text, err := os.ReadFile(filepath.Join(dir, keyCredential))
+		if err == nil {
+			return store.KeySource{Given: topics.Secret(text), From: "the systemd credential " + keyCredential}, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return store.KeySource{}, fmt.Errorf("%w: the systemd credential cannot be read: %w", store.ErrKey, err)
+		}
+	}
+	return store.KeySource{Given: given, From: "the environment variable " + keyVariable}, nil
+}
+
+type keyRotateCmd struct {
+	NewKeyFile string `placeholder:"FILE" help:"Where to write the new key, if the old one does not come from a file: put it in its place, and run this again."`
+	database
+}
+
+// Run changes the keys while no control plane runs.
+func (c *keyRotateCmd) Run(ctx context.Context) error {
+	if _, err := os.Stat(c.Data); err != nil {
+		return fmt.Errorf("there is no database to change the key of: %w", err)
+	}
+	claimed, err := controlplane.Claim(c.Data)
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.with(ctx, func(s *store.Store) error {
+		r, err := s.RotateKeys(ctx, actor, c.NewKeyFile)
+		if err != nil {
+			return err
+		}
+		if r.NewKeyFile != "" {
+			fmt.Fprintf(os.Stderr, "The new key is in %s, and opens the database beside the old one.\nPut it where the old one is given, then run restic-manager key rotate again: that takes the old one's rights away and seals every secret anew.\n", r.NewKeyFile)
+			return nil
+		}
+		fmt.Fprintf(os.Stderr, "The key was changed and %d secrets are sealed anew. Copies of the database from before still need the old key; a copy of the new one belongs where backups of the database do not go.\n", r.Resealed)
+		return nil
+	}), claimed.Close())
+}
