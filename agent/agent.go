@@ -22,6 +22,7 @@ import (
 	"github.com/restic-manager/restic-manager/agent/restic"
 	"github.com/restic-manager/restic-manager/agent/spool"
 	"github.com/restic-manager/restic-manager/failpoint"
+	"github.com/restic-manager/restic-manager/private"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -105,6 +106,9 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, journal.Close()) }()
+	for _, said := range private.Dir(state, identityFile, "*.db", "cache", "tmp") { // the policy file may be somebody else's
+		a.Log.Warn(said)
+	}
 
 	place := restic.Place{CacheDir: filepath.Join(state, "cache"), TempDir: filepath.Join(state, "tmp")}
 	if err := os.RemoveAll(place.TempDir); err != nil { // what an earlier agent left when it was killed

@@ -5,41 +5,35 @@
 package private
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 )
 
 // Dir makes a directory, and the files of these patterns in it, readable and
-// writable for their owner alone: 0700 and 0600. It says what it had to mend,
-// one sentence each. Links are not followed. On Windows files have the rights of
-// their folder, and nothing is done.
-func Dir(dir string, patterns ...string) (mended []string, err error) {
+// writable for their owner alone: 0700 and 0600. It says what it had to mend, and
+// what it could not, one sentence each. Links are not followed. On Windows files
+// have the rights of their folder, and nothing is done.
+func Dir(dir string, patterns ...string) (said []string) {
 	paths := []string{dir}
 	for _, p := range patterns {
 		found, err := filepath.Glob(filepath.Join(escape(dir), p))
 		if err != nil {
-			return nil, err
+			panic(err) // a pattern of ours that is none
 		}
 		paths = append(paths, found...)
 	}
 	return Files(paths...)
 }
 
-// Files is Dir for files and directories that are named; what is not there is
-// no error.
-func Files(paths ...string) (mended []string, err error) {
-	var errs []error
+// Files is Dir for files and directories that are named. What is not there needs
+// no mending.
+func Files(paths ...string) (said []string) {
 	for _, path := range paths {
-		said, err := mend(path)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
-		}
-		if said != "" {
-			mended = append(mended, said)
+		if s := mend(path); s != "" {
+			said = append(said, s)
 		}
 	}
-	return mended, errors.Join(errs...)
+	return said
 }
 
 // escape makes a directory's own name plain in a pattern.

@@ -32,10 +32,7 @@ func TestWhatOthersMayUseIsMendedAndSaid(t *testing.T) {
 	if err := os.Symlink(elsewhere, filepath.Join(dir, "link.db")); err != nil {
 		t.Fatal(err)
 	}
-	said, err := Dir(dir, "*.db", "missing")
-	if err != nil {
-		t.Fatal(err)
-	}
+	said := Dir(dir, "*.db", "missing")
 	if all := strings.Join(said, "\n"); len(said) != 3 || !strings.Contains(all, "open.db could be used by others (mode 0644)") || !strings.Contains(all, "read-only.db") {
 		t.Errorf("it says %q", said)
 	}
@@ -45,7 +42,7 @@ func TestWhatOthersMayUseIsMendedAndSaid(t *testing.T) {
 			t.Errorf("%s is %v, %v; want %v", path, info.Mode().Perm(), err, want)
 		}
 	}
-	if said, err := Dir(dir, "*.db"); err != nil || len(said) != 0 {
-		t.Errorf("the second time it says %q, %v", said, err)
+	if said := Dir(dir, "*.db"); len(said) != 0 {
+		t.Errorf("the second time it says %q", said)
 	}
 }

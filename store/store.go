@@ -45,7 +45,7 @@ type Store struct {
 	// the store is used.
 	LogLines int
 	// Mended says which files could be used by others when the store was opened,
-	// and no longer can.
+	// one sentence each.
 	Mended []string
 
 	w, r *sqlx.DB
@@ -90,14 +90,11 @@ func OpenWith(ctx context.Context, dir string, key KeySource) (*Store, error) {
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), s.Close())
 	}
-	if s.Mended, err = private.Dir(dir, fileName+"*", "*.lock"); err == nil && m.file != "" {
-		var mended []string
-		if mended, err = private.Files(m.file); len(mended) > 0 {
-			s.Mended = append(s.Mended, mended[0]+"; whoever read it can read every secret in a copy of the database: restic-manager key rotate makes a new one")
+	s.Mended = private.Dir(dir, fileName+"*", "*.lock")
+	if m.file != "" {
+		for _, said := range private.Files(m.file) {
+			s.Mended = append(s.Mended, said+"; whoever read it can read every secret in a copy of the database: restic-manager key rotate makes a new one")
 		}
-	}
-	if err != nil {
-		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }

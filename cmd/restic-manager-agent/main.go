@@ -57,10 +57,12 @@ func (c *enroll) Run(ctx context.Context, s streams) error {
 type run struct {
 	State  string `required:"" placeholder:"DIR" help:"Directory that enroll wrote."`
 	Restic string `placeholder:"PATH" help:"The restic program; without it, the one on PATH."`
+
+	LogLevel slog.Level `default:"info" placeholder:"LEVEL" help:"What the agent's own log says: debug, info, warn or error."`
 }
 
 func (c *run) Run(ctx context.Context, s streams) error {
-	a := agent.Agent{State: c.State, Restic: c.Restic, Log: slog.New(slog.NewTextHandler(s.errs, nil))}
+	a := agent.Agent{State: c.State, Restic: c.Restic, Log: slog.New(slog.NewTextHandler(s.errs, &slog.HandlerOptions{Level: c.LogLevel}))}
 	return a.Run(ctx)
 }
 
