@@ -187,16 +187,17 @@ func (w *world) fast() {
 func (w *world) crawling(id topics.JobID) {
 	w.t.Helper()
 	await(w.t, "a backup with its lock", func() error {
-		locks, err := filepath.Glob(filepath.Join(w.folder, "repository", "locks", "*"))
-		if j, _, _ := w.job(id); err == nil && (len(locks) == 0 || j.State != topics.Running) {
-			err = fmt.Errorf("the job is %s, locks %v", j.State, locks)
+		if j, _, _ := w.job(id); len(w.locks()) == 0 || j.State != topics.Running {
+			return fmt.Errorf("the job is %s, locks %v", j.State, w.locks())
 		}
-		return err
+		return nil
 	})
 }
 
+// locks are the repository's. One that is still being written has a longer name,
+// and is none to restic.
 func (w *world) locks() []string {
-	locks, _ := filepath.Glob(filepath.Join(w.folder, "repository", "locks", "*"))
+	locks, _ := filepath.Glob(filepath.Join(w.folder, "repository", "locks", strings.Repeat("?", 64)))
 	return locks
 }
 
