@@ -64,13 +64,14 @@ type Timing struct {
 	Hosts    hosts.Timing
 	Public   public.Timing
 	Schedule schedule.Timing
+	Web      web.Timing
 	Sweep    time.Duration // between two looks at what retention removes
 }
 
 // DefaultTiming is what runs unless a test says otherwise.
 func DefaultTiming() Timing {
 	return Timing{Jobs: jobs.DefaultTiming(), Hosts: hosts.DefaultTiming(), Public: public.DefaultTiming(),
-		Schedule: schedule.DefaultTiming(), Sweep: time.Hour}
+		Schedule: schedule.DefaultTiming(), Web: web.DefaultTiming(), Sweep: time.Hour}
 }
 
 // A Plane is a control plane that is listening and not yet serving.
@@ -164,7 +165,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		}
 	}
 	p.Web, err = web.New(web.Config{Store: p.Store, Jobs: p.Jobs, Hub: p.Hub, Presence: p.presence, Bell: p.bell, Desk: p.Desk,
-		Log: c.Log, Now: time.Now, Agents: p.AgentsAddr(), Version: Version,
+		Log: c.Log, Timing: c.Timing.Web, Now: time.Now, Agents: p.AgentsAddr(), Version: Version,
 		Settings: web.Settings{HTTP: p.HTTPAddr(), Agents: p.AgentsAddr(), MQTT: p.MQTTAddr(), LogLines: c.Logs.Lines, Retention: c.Logs.Retention, Limits: c.Limits}})
 	return err
 }

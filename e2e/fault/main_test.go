@@ -78,6 +78,7 @@ func runPlane(ctx context.Context, args []string) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	timing := controlplane.DefaultTiming()
 	timing.Jobs.Protocol, timing.Jobs.Tick = swiftProtocol(), 200*time.Millisecond
+	timing.Web.Write = 15 * time.Second // a job has time to end before those who do not read are let go
 	p, err := controlplane.New(ctx, controlplane.Config{Data: args[0], HTTP: args[1], Agents: args[2], MQTT: "127.0.0.1:0",
 		Log: log, Timing: timing, Logs: controlplane.DefaultLogs()})
 	if err != nil {

@@ -402,6 +402,21 @@ func (p *process) await(pattern string) (found []string) {
 	return found
 }
 
+// peak is the most memory it ever had, in MiB, as the kernel counts.
+func (p *process) peak() int {
+	p.t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	m := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(b)
+	if m == nil {
+		p.t.Fatalf("%s has no VmHWM", p.name)
+	}
+	kib, _ := strconv.Atoi(string(m[1]))
+	return kib >> 10
+}
+
 // text is what a process writes, readable meanwhile.
 type text struct {
 	mu sync.Mutex
