@@ -7,6 +7,7 @@
 package spool
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/binary"
@@ -201,15 +202,22 @@ func (s *Spool) NextSession() (topics.Session, error) {
 	return session, err
 }
 
+// A Batch is a [topics.Events] on its way: an event is sent as it is stored.
+type Batch struct {
+	Epoch  int64             `json:"epoch"`
+	First  uint64            `json:"first"`
+	Events []json.RawMessage `json:"events"`
+}
+
 // Batch returns the events that follow number after, as many as one message
 // carries; none if there are no more. One that is too large for its company
 // comes alone.
-func (s *Spool) Batch(after uint64) (topics.Events, error) {
+func (s *Spool) Batch(after uint64) (Batch, error) {
 	return s.batch(after, protocol.BatchEvents)
 }
 
-func (s *Spool) batch(after uint64, most int) (topics.Events, error) {
-	var b topics.Events
+func (s *Spool) batch(after uint64, most int) (Batch, error) {
+	var b Batch
 	err := s.view(func(t *transaction) error {
 		last, err := t.Last()
 		if err != nil {
@@ -222,14 +230,13 @@ func (s *Spool) batch(after uint64, most int) (topics.Events, error) {
 			if size += len(v) + 1; size > protocol.BatchBytes && len(b.Events) > 0 {
 				break
 			}
-			e, err := readEvent(k, v)
-			if err != nil {
-				return err
+			if len(k) != 8 || !json.Valid(v) {
+				return fmt.Errorf("event %x is damaged", k)
 			}
 			if len(b.Events) == 0 {
 				b.First = binary.BigEndian.Uint64(k)
 			}
-			b.Events = append(b.Events, e)
+			b.Events = append(b.Events, bytes.Clone(v)) // v is gone with the transaction
 		}
 		return nil
 	})
