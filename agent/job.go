@@ -195,8 +195,9 @@ func (p *program) version() string {
 // fits into a batch.
 const maxEvent = protocol.BatchBytes - 1<<10
 
-// maxLines is how many lines one event carries.
-const maxLines = 100
+// maxLines is how many lines one event carries. It has as many only when restic
+// talks faster than the disk writes.
+const maxLines = 500
 
 // full is how much the journal keeps for a control plane that cannot be reached.
 // Beyond it lines are counted and not kept; everything else always is.

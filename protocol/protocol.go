@@ -49,9 +49,10 @@ func (t Timing) resend(attempts int) int64 {
 const (
 	BatchBytes  = 48 << 10
 	BatchEvents = 500
-	// Window is how many batches may be under way without a receipt: fewer than
-	// the 128 messages an agent's queue in the broker holds.
-	Window = 32
+	// Window is how many batches may be under way without a receipt. What waits
+	// behind it goes together: the more there is, the larger the batches. It is
+	// less than the 128 messages an agent's queue in the broker holds.
+	Window = 16
 )
 
 // clean bounds what an agent may put into a row.
