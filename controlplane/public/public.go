@@ -49,6 +49,7 @@ type Publisher struct {
 	dirty map[topics.HostID]bool
 
 	// Of Run's goroutine alone.
+	later map[topics.HostID]bool         // changed, and not to be told yet
 	said  map[string]string              // by topic
 	at    map[topics.HostID]time.Time    // of the last state
 	ended map[topics.HostID]topics.JobID // whose end was told
@@ -56,7 +57,7 @@ type Publisher struct {
 
 // New returns a publisher that waits for Run.
 func New(c Config) *Publisher {
-	return &Publisher{Config: c, wake: make(chan struct{}, 1), dirty: map[topics.HostID]bool{},
+	return &Publisher{Config: c, wake: make(chan struct{}, 1), dirty: map[topics.HostID]bool{}, later: map[topics.HostID]bool{},
 		said: map[string]string{}, at: map[topics.HostID]time.Time{}, ended: map[topics.HostID]topics.JobID{}}
 }
 
@@ -93,6 +94,9 @@ func (p *Publisher) Run(ctx context.Context) error {
 		case <-look.C:
 			p.everything(ctx)
 		case <-soon.C:
+			p.mu.Lock()
+			maps.Copy(p.dirty, p.later)
+			p.mu.Unlock()
 			p.due(ctx)
 		case <-p.wake:
 			p.due(ctx)
@@ -116,23 +120,20 @@ func (p *Publisher) everything(ctx context.Context) {
 // due publishes what changed, of each host no oftener than promised.
 func (p *Publisher) due(ctx context.Context) {
 	p.mu.Lock()
-	dirty := maps.Clone(p.dirty)
+	dirty := p.dirty
+	p.dirty = map[topics.HostID]bool{}
 	p.mu.Unlock()
 	for id := range dirty {
 		if ctx.Err() != nil {
 			return
 		}
-		p.mu.Lock()
-		delete(p.dirty, id)
-		p.mu.Unlock()
+		delete(p.later, id)
 		again, err := p.host(ctx, id)
 		if err != nil {
 			p.complain(ctx, err)
 		}
 		if again {
-			p.mu.Lock()
-			p.dirty[id] = true
-			p.mu.Unlock()
+			p.later[id] = true
 		}
 	}
 }
