@@ -26,12 +26,28 @@ const (
 // ErrLength says that a password is too short or too long.
 var ErrLength = fmt.Errorf("a password has %d to %d characters", MinLength, MaxLength)
 
-// Costs of argon2id, OWASP's second choice: 19 MiB, two passes, one lane.
-const (
-	memory  = 19 << 10 // KiB
-	passes  = 2
-	keySize = 32
-)
+// A cost is argon2id's: memory in KiB, passes and lanes.
+type cost struct {
+	memory, passes uint32
+	lanes          uint8
+}
+
+// today is what a new hash costs: the second recommendation of RFC 9106, 64 MiB
+// and about a tenth of a second.
+var today = cost{64 << 10, 3, 4}
+
+const keySize = 32
+
+func (c cost) String() string {
+	return fmt.Sprintf("v=%d$m=%d,t=%d,p=%d", argon2.Version, c.memory, c.passes, c.lanes)
+}
+
+// work is all a hash costs. Whatever is checked goes through here, once.
+var work = func(password string, salt []byte, c cost, size uint32) []byte {
+	return argon2.IDKey([]byte(password), salt, c.passes, c.memory, c.lanes, size)
+}
+
+var b64 = base64.RawStdEncoding
 
 // Hash makes the PHC form of a password's hash.
 func Hash(password string) (string, error) {
@@ -42,39 +58,51 @@ func Hash(password string) (string, error) {
 	if _, err := rand.Read(salt); err != nil {
 		return "", err
 	}
-	b64 := base64.RawStdEncoding.EncodeToString
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=1$%s$%s", argon2.Version, memory, passes, b64(salt),
-		b64(argon2.IDKey([]byte(password), salt, passes, memory, 1, keySize))), nil
+	return fmt.Sprintf("$argon2id$%s$%s$%s", today, b64.EncodeToString(salt), b64.EncodeToString(work(password, salt, today, keySize))), nil
 }
 
 var errHash = errors.New("this is no argon2id hash of ours")
 
+// parsed takes a hash apart. It bounds what one may cost.
+func parsed(hash string) (c cost, salt, key []byte, err error) {
+	parts := strings.Split(hash, "$")
+	if len(parts) != 6 || parts[1] != "argon2id" {
+		return c, nil, nil, errHash
+	}
+	if n, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &c.memory, &c.passes, &c.lanes); n != 3 || err != nil ||
+		c.memory == 0 || c.memory > 1<<20 || c.passes == 0 || c.passes > 16 || c.lanes == 0 {
+		return c, nil, nil, errHash
+	}
+	salt, err1 := b64.DecodeString(parts[4])
+	key, err2 := b64.DecodeString(parts[5])
+	if err := errors.Join(err1, err2); err != nil || len(key) == 0 {
+		return c, nil, nil, errHash
+	}
+	return c, salt, key, nil
+}
+
 // Check reports whether a password has this hash. With the empty hash, of
 // somebody who does not exist, it takes as long and says no.
 func Check(hash, password string) (bool, error) {
-	unknown := hash == ""
-	if unknown {
-		hash = nobody
-	}
-	parts := strings.Split(hash, "$")
-	if len(parts) != 6 || parts[1] != "argon2id" || len(password) > 4*MaxLength {
+	if len(password) > 4*MaxLength {
 		return false, errHash
 	}
-	var m, t uint32
-	if n, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=1", &m, &t); n != 2 || err != nil || m == 0 || m > 1<<20 || t == 0 || t > 16 {
-		return false, errHash
+	if hash == "" {
+		work(password, make([]byte, 16), today, keySize)
+		return false, nil
 	}
-	salt, err1 := base64.RawStdEncoding.DecodeString(parts[4])
-	want, err2 := base64.RawStdEncoding.DecodeString(parts[5])
-	if err := errors.Join(err1, err2); err != nil || len(want) == 0 {
-		return false, errHash
+	c, salt, want, err := parsed(hash)
+	if err != nil {
+		return false, err
 	}
-	got := argon2.IDKey([]byte(password), salt, t, m, 1, uint32(len(want)))
-	return subtle.ConstantTimeCompare(got, want) == 1 && !unknown, nil
+	return subtle.ConstantTimeCompare(work(password, salt, c, uint32(len(want))), want) == 1, nil
 }
 
-// nobody is the hash that is computed for people who do not exist.
-const nobody = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+// Stale reports whether a hash costs something else than a new one would.
+func Stale(hash string) bool {
+	c, _, _, err := parsed(hash)
+	return err == nil && c != today
+}
 
 // NewKey makes a key with a prefix that says what it is for: about 260 bits of
 // chance.
