@@ -2,8 +2,12 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"time"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -21,13 +25,33 @@ const (
 // Roles lists the roles, the weakest first.
 var Roles = []Role{Viewer, Operator, Admin}
 
-// A User is a person with a password.
+// A User is a person who may sign in.
 type User struct {
 	ID           string `db:"id"`
 	Name         string `db:"name"`
 	Role         Role   `db:"role"`
-	PasswordHash string `db:"password_hash"` // argon2id, in its PHC form
+	PasswordHash string `db:"password_hash"` // argon2id, in its PHC form; "" until they set one by a link
 	CreatedAt    int64  `db:"created_at"`
+	DisabledAt   int64  `db:"disabled_at"` // 0 unless they are shut out
+	SeenAt       int64  `db:"seen_at"`     // when a session of theirs was last used
+}
+
+var (
+	// ErrLastAdmin says that nobody would be left to administer the installation.
+	ErrLastAdmin = errors.New("it is the last administrator who can sign in")
+	// ErrName says that a name is not fit for a person.
+	ErrName = errors.New("a user's name has 1 to 60 visible characters, no colon and no space at its ends, and is not cli or plane")
+)
+
+// CheckUserName keeps people's names apart from those the audit log uses for
+// everything else: "cli", "plane", "api:NAME", "mqtt:NAME".
+func CheckUserName(name string) error {
+	n := utf8.RuneCountInString(name)
+	if n < 1 || n > 60 || !utf8.ValidString(name) || strings.TrimSpace(name) != name || strings.Contains(name, ":") ||
+		strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) || slices.Contains([]string{"cli", "plane", ".", ".."}, strings.ToLower(name)) {
+		return ErrName
+	}
+	return nil
 }
 
 // AddUser adds a user. The name is theirs alone, or ErrConflict.
@@ -50,6 +74,9 @@ func (s *Store) AddFirstUser(ctx context.Context, actor string, u User) error {
 }
 
 func (s *Store) addUser(ctx context.Context, tx *sqlx.Tx, actor string, u User) error {
+	if err := CheckUserName(u.Name); err != nil {
+		return err
+	}
 	if _, err := tx.NamedExecContext(ctx, `INSERT INTO users (id, name, role, password_hash, created_at)
 		VALUES (:id, :name, :role, :password_hash, :created_at)`, u); err != nil {
 		return fmt.Errorf("add user: %w", err)
@@ -62,6 +89,11 @@ func (s *Store) UserCount(ctx context.Context) (int, error) {
 	return get[int](ctx, s.r, `SELECT count(*) FROM users`)
 }
 
+// Users lists everybody, by name.
+func (s *Store) Users(ctx context.Context) ([]User, error) {
+	return all[User](ctx, s.r, `SELECT * FROM users ORDER BY name`)
+}
+
 // UserByName returns a user by name, or ErrNotFound.
 func (s *Store) UserByName(ctx context.Context, name string) (User, error) {
 	return get[User](ctx, s.r, `SELECT * FROM users WHERE name = $1`, name)
@@ -72,113 +104,167 @@ func (s *Store) User(ctx context.Context, id string) (User, error) {
 	return get[User](ctx, s.r, `SELECT * FROM users WHERE id = $1`, id)
 }
 
-// Sessions keeps browser sessions for scs, which hands it hashes of tokens only.
-type Sessions struct{ s *Store }
+// SetRole gives a user another role and ends their sessions. Their last
+// administrator an installation keeps: ErrLastAdmin.
+func (s *Store) SetRole(ctx context.Context, actor, id string, role Role) error {
+	return s.changeUser(ctx, id, func(tx *sqlx.Tx, u User) error {
+		if u.Role == role {
+			return nil
+		}
+		if err := change(ctx, tx, `UPDATE users SET role = $1 WHERE id = $2`, role, id); err != nil {
+			return err
+		}
+		if err := endSessions(ctx, tx, id); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, actor, "user.role_changed", id, fmt.Sprintf("%s: %s to %s", u.Name, u.Role, role))
+	})
+}
 
-// Sessions returns the store of browser sessions.
-func (s *Store) Sessions() Sessions { return Sessions{s} }
+// DisableUser shuts a user out and ends their sessions and links, or lets them
+// in again.
+func (s *Store) DisableUser(ctx context.Context, actor, id string, disabled bool) error {
+	return s.changeUser(ctx, id, func(tx *sqlx.Tx, u User) error {
+		if disabled == (u.DisabledAt != 0) {
+			return nil
+		}
+		at, action := int64(0), "user.enabled"
+		if disabled {
+			at, action = s.Now(), "user.disabled"
+		}
+		if err := change(ctx, tx, `UPDATE users SET disabled_at = $1 WHERE id = $2`, at, id); err != nil {
+			return err
+		}
+		if err := endSessions(ctx, tx, id); err != nil {
+			return err
+		}
+		if err := dropLinks(ctx, tx, id); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, actor, action, id, u.Name)
+	})
+}
 
-// FindCtx implements scs.CtxStore.
-func (v Sessions) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
-	rows, err := all[[]byte](ctx, v.s.r, `SELECT data FROM sessions WHERE token = $1 AND expires_at > $2`, token, v.s.Now())
-	if err != nil || len(rows) == 0 {
-		return nil, false, err
+// RemoveUser removes a user, with sessions and links. What they did stays in the
+// audit log.
+func (s *Store) RemoveUser(ctx context.Context, actor, id string) error {
+	return s.changeUser(ctx, id, func(tx *sqlx.Tx, u User) error {
+		if err := endSessions(ctx, tx, id); err != nil {
+			return err
+		}
+		if err := dropLinks(ctx, tx, id); err != nil {
+			return err
+		}
+		if err := change(ctx, tx, `DELETE FROM users WHERE id = $1`, id); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, actor, "user.removed", id, u.Name)
+	})
+}
+
+// changeUser runs a deed on a user that must leave an administrator who can
+// sign in, if there was one.
+func (s *Store) changeUser(ctx context.Context, id string, deed func(*sqlx.Tx, User) error) error {
+	const admins = `SELECT count(*) FROM users WHERE role = 'admin' AND disabled_at = 0 AND password_hash <> ''`
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		u, err := get[User](ctx, tx, `SELECT * FROM users WHERE id = $1`, id)
+		if err != nil {
+			return err
+		}
+		before, err := get[int](ctx, tx, admins)
+		if err != nil {
+			return err
+		}
+		if err := deed(tx, u); err != nil {
+			return err
+		}
+		after, err := get[int](ctx, tx, admins)
+		if err == nil && before > 0 && after == 0 {
+			err = ErrLastAdmin
+		}
+		return err
+	})
+}
+
+// SetPassword sets a user's password, and ends their sessions and links.
+func (s *Store) SetPassword(ctx context.Context, actor, id, hash string) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		u, err := get[User](ctx, tx, `SELECT * FROM users WHERE id = $1`, id)
+		if err != nil {
+			return err
+		}
+		return s.setPassword(ctx, tx, actor, u, hash)
+	})
+}
+
+func (s *Store) setPassword(ctx context.Context, tx *sqlx.Tx, actor string, u User, hash string) error {
+	if err := change(ctx, tx, `UPDATE users SET password_hash = $1 WHERE id = $2`, hash, u.ID); err != nil {
+		return err
 	}
-	return rows[0], true, nil
+	if err := endSessions(ctx, tx, u.ID); err != nil {
+		return err
+	}
+	if err := dropLinks(ctx, tx, u.ID); err != nil {
+		return err
+	}
+	return s.audit(ctx, tx, actor, "user.password_set", u.ID, u.Name)
 }
 
-// CommitCtx implements scs.CtxStore. The user's ID is in the context: see WithUser.
-func (v Sessions) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
-	_, err := v.s.w.ExecContext(ctx, `INSERT INTO sessions (token, user_id, data, expires_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (token) DO UPDATE SET user_id = excluded.user_id, data = excluded.data, expires_at = excluded.expires_at`,
-		token, userOf(ctx), b, expiry.UnixMilli())
+// RenewHash replaces a password's hash by one of the same password that costs
+// what is asked for today, unless the password was changed meanwhile.
+func (s *Store) RenewHash(ctx context.Context, id, old, hash string) error {
+	_, err := s.w.ExecContext(ctx, `UPDATE users SET password_hash = $1 WHERE id = $2 AND password_hash = $3`, hash, id, old)
 	return ours(err)
 }
 
-// DeleteCtx implements scs.CtxStore.
-func (v Sessions) DeleteCtx(ctx context.Context, token string) error {
-	_, err := v.s.w.ExecContext(ctx, `DELETE FROM sessions WHERE token = $1`, token)
-	return ours(err)
-}
-
-// Find implements scs.Store.
-func (v Sessions) Find(token string) ([]byte, bool, error) {
-	return v.FindCtx(context.Background(), token)
-}
-
-// Commit implements scs.Store.
-func (v Sessions) Commit(token string, b []byte, expiry time.Time) error {
-	return v.CommitCtx(context.Background(), token, b, expiry)
-}
-
-// Delete implements scs.Store.
-func (v Sessions) Delete(token string) error { return v.DeleteCtx(context.Background(), token) }
-
-// Expire removes sessions that are over.
-func (v Sessions) Expire(ctx context.Context) error {
-	_, err := v.s.w.ExecContext(ctx, `DELETE FROM sessions WHERE expires_at <= $1`, v.s.Now())
-	return ours(err)
-}
-
-type userKey struct{}
-
-// WithUser says whose session is being written.
-func WithUser(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, userKey{}, id)
-}
-
-func userOf(ctx context.Context) string {
-	id, _ := ctx.Value(userKey{}).(string)
-	return id
-}
-
-// An APIToken lets a program in. Only the hash of its key is kept.
-type APIToken struct {
-	ID        string `db:"id"`
-	Name      string `db:"name"`
-	Role      Role   `db:"role"`
+// A PasswordLink lets a user set their password, once. Only the hash of its key
+// is kept.
+type PasswordLink struct {
 	KeyHash   []byte `db:"key_hash"`
+	User      string `db:"user_id"`
 	CreatedAt int64  `db:"created_at"`
+	ExpiresAt int64  `db:"expires_at"`
 }
 
-// AddAPIToken adds a token.
-func (s *Store) AddAPIToken(ctx context.Context, actor string, t APIToken) error {
+// AddPasswordLink makes a user's one link; an earlier one is void. The password
+// stays as it is until the link is used.
+func (s *Store) AddPasswordLink(ctx context.Context, actor string, l PasswordLink) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.NamedExecContext(ctx, `INSERT INTO api_tokens (id, name, role, key_hash, created_at)
-			VALUES (:id, :name, :role, :key_hash, :created_at)`, t); err != nil {
-			return fmt.Errorf("add API token: %w", err)
+		u, err := get[User](ctx, tx, `SELECT * FROM users WHERE id = $1`, l.User)
+		if err != nil {
+			return err
 		}
-		return s.audit(ctx, tx, actor, "api_token.created", t.ID, t.Name+" as "+string(t.Role))
+		if err := dropLinks(ctx, tx, u.ID); err != nil {
+			return err
+		}
+		if _, err := tx.NamedExecContext(ctx, `INSERT INTO password_links (key_hash, user_id, created_at, expires_at)
+			VALUES (:key_hash, :user_id, :created_at, :expires_at)`, l); err != nil {
+			return fmt.Errorf("add password link: %w", err)
+		}
+		return s.audit(ctx, tx, actor, "user.password_link_made", u.ID, u.Name)
 	})
 }
 
-// APITokenByHash returns the token whose key has this hash, or ErrNotFound.
-func (s *Store) APITokenByHash(ctx context.Context, hash []byte) (APIToken, error) {
-	return get[APIToken](ctx, s.r, `SELECT * FROM api_tokens WHERE key_hash = $1`, hash)
+const userOfLink = `SELECT users.* FROM users JOIN password_links ON user_id = users.id WHERE key_hash = $1 AND expires_at > $2 AND disabled_at = 0`
+
+// PasswordLinkUser says whose link this is, while it is good; else ErrNotFound.
+func (s *Store) PasswordLinkUser(ctx context.Context, keyHash []byte) (User, error) {
+	return get[User](ctx, s.r, userOfLink, keyHash, s.Now())
 }
 
-// An MQTTUser is a consumer on the public broker. Its password is a key that
-// was made for it; only the hash is kept.
-type MQTTUser struct {
-	Name      string `db:"name"`
-	KeyHash   []byte `db:"key_hash"`
-	MayDo     bool   `db:"may_do"` // may publish to do/ topics
-	CreatedAt int64  `db:"created_at"`
-}
-
-// PutMQTTUser adds a consumer, or gives the one of that name a new password and rights.
-func (s *Store) PutMQTTUser(ctx context.Context, actor string, u MQTTUser) error {
-	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.NamedExecContext(ctx, `INSERT INTO mqtt_users (name, key_hash, may_do, created_at)
-			VALUES (:name, :key_hash, :may_do, :created_at)
-			ON CONFLICT (name) DO UPDATE SET key_hash = excluded.key_hash, may_do = excluded.may_do`, u); err != nil {
-			return fmt.Errorf("put MQTT user: %w", err)
+// UsePasswordLink sets the password of a link's user and uses the link up.
+func (s *Store) UsePasswordLink(ctx context.Context, keyHash []byte, hash string) (u User, err error) {
+	err = s.tx(ctx, func(tx *sqlx.Tx) error {
+		if u, err = get[User](ctx, tx, userOfLink, keyHash, s.Now()); err != nil {
+			return err
 		}
-		return s.audit(ctx, tx, actor, "mqtt_user.saved", u.Name, fmt.Sprintf("may do: %t", u.MayDo))
+		u.PasswordHash = hash
+		return s.setPassword(ctx, tx, u.Name, u, hash)
 	})
+	return u, err
 }
 
-// MQTTUser returns a consumer, or ErrNotFound.
-func (s *Store) MQTTUser(ctx context.Context, name string) (MQTTUser, error) {
-	return get[MQTTUser](ctx, s.r, `SELECT * FROM mqtt_users WHERE name = $1`, name)
+func dropLinks(ctx context.Context, tx *sqlx.Tx, user string) error {
+	_, err := tx.ExecContext(ctx, `DELETE FROM password_links WHERE user_id = $1`, user)
+	return err
 }

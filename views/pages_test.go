@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 func render(t *testing.T, c templ.Component) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := c.Render(t.Context(), &b); err != nil {
+	if err := c.Render(views.WithRights(t.Context(), views.Rights{Operate: true, Administer: true}), &b); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()

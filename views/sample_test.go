@@ -26,7 +26,7 @@ var hostile = `<script>alert(1)</script>"'&` + "\x1b[31mred\x1b[0m\x07" + "\u202
 
 func shell(title, stream string, crumbs ...views.Link) views.Shell {
 	return views.Shell{Title: title, Current: "fleet", Crumbs: append(crumbs, views.Link{Text: title}), Stream: stream, Now: now,
-		User: "admin", Version: "v0.1.0", BrokerUp: true, Hosts: 6, Connected: 4}
+		User: "admin", May: views.Rights{Operate: true, Administer: true}, Version: "v0.1.0", BrokerUp: true, Hosts: 6, Connected: 4}
 }
 
 func days(pattern string) views.Strip {
@@ -90,6 +90,16 @@ func host() views.Host {
 		Strip: days("ssssssssssswssssssssssssssssff"), Restorable: "206 GiB",
 		Agent: []views.Fact{{Name: "Agent", Value: "0.1.0"}, {Name: "restic", Value: "0.19.1"}, {Name: "Connected", Value: "16 d, since 4 Nov"}, {Name: "System", Value: "Debian 13, amd64"}},
 	}
+}
+
+func at(current string, s views.Shell) views.Shell {
+	s.Current = current
+	return s
+}
+
+func sessions() []views.Session {
+	return []views.Session{{ID: "s1", User: "admin", Browser: "Firefox on Linux", Remote: "10.20.1.4", Began: past(2 * time.Hour), Seen: past(0), This: true},
+		{ID: "s2", User: hostile, Browser: hostile, Remote: hostile, Began: past(26 * time.Hour), Seen: past(3 * time.Hour)}}
 }
 
 func lines() []views.LogLine {
@@ -318,6 +328,35 @@ func samples() []sample {
 		}())},
 		{"setup", views.SetupPage(views.Shell{Title: "First-run setup", Now: now}, views.Setup{Code: "RM-1"})},
 		{"setup_errors", views.SetupPage(views.Shell{Title: "First-run setup", Now: now}, views.Setup{Name: hostile, Problem: "The account was not made.", CodeError: "This code is not right.", NameError: "Choose a name.", SecretError: "At least 12 characters.", AgainError: "The two are not the same."})},
+		{"users", views.UsersPage(at("users", shell("Users", "")), views.Users{
+			Accounts: []views.Account{
+				{ID: "u1", Name: "admin", You: true, Role: "admin", Sessions: "2 sessions", LastSeen: past(0)},
+				{ID: "u2", Name: "helpdesk", Role: "operator", Invited: true},
+				{ID: "u3", Name: hostile, Role: "viewer", Disabled: true, LastSeen: past(6 * time.Hour)}},
+			Tokens: []views.APIToken{
+				{ID: "t1", Name: "ci-read", Role: "viewer", By: "admin", Until: "Good until 1 Feb 2027", Used: past(6 * time.Hour)},
+				{ID: "t2", Name: hostile, Role: "admin", By: hostile, Expired: true}}})},
+		{"users_first", views.UsersPage(at("users", shell("Users", "")), views.Users{Accounts: []views.Account{{ID: "u1", Name: "admin", You: true, Role: "admin"}}})},
+		{"user_new", views.NewUserPage(at("users", shell("Add user", "")), views.NewUser{Role: "viewer"})},
+		{"user_new_errors", views.NewUserPage(at("users", shell("Add user", "")), views.NewUser{Name: hostile, NameError: "This name is taken.", Problem: "Nobody was added."})},
+		{"user_link", views.UserPage(at("users", shell("helpdesk", "")), views.User{Account: views.Account{ID: "u2", Name: "helpdesk", Role: "operator", Invited: true},
+			Done: "helpdesk was added", Link: "https://backup.example.net/set-password?key=rmp_X", LinkValid: "Valid for 1 d, once"})},
+		{"user", views.UserPage(at("users", shell("user", "")), views.User{Account: views.Account{ID: "u3", Name: hostile, Role: "viewer", Disabled: true},
+			Problem: hostile, SecretError: "Too short.", AgainError: "Not the same.", Tokens: []string{"ci-read", hostile}, List: sessions()})},
+		{"account", views.AccountPage(shell("Your account", ""), views.OwnAccount{Name: "admin", Role: "admin", Done: "The password is changed.", Sessions: sessions(), Others: sessions()})},
+		{"account_errors", views.AccountPage(shell("Your account", ""), views.OwnAccount{Name: hostile, Role: "viewer", Problem: "Not changed.", OldError: "Wrong.", SecretError: "Short.", AgainError: "Other."})},
+		{"token_new", views.NewTokenPage(at("users", shell("New API token", "")), views.NewToken{Role: "viewer", Days: "90"})},
+		{"token_errors", views.NewTokenPage(at("users", shell("New API token", "")), views.NewToken{Name: hostile, NameError: "Too long.", Problem: "No token was made."})},
+		{"token_made", views.NewTokenPage(at("users", shell("New API token", "")), views.NewToken{Name: "nightly", Key: "rma_X", Until: "No expiry"})},
+		{"set_password", views.PasswordPage(views.Shell{Title: "Choose a password", Now: now}, views.PasswordForm{Name: hostile, Key: "rmp_X", Problem: "Not set.", SecretError: "Short.", AgainError: "Other."})},
+		{"mqtt", views.ConsumersPage(at("mqtt", shell("MQTT", "")), views.Consumers{Address: "127.0.0.1:1883",
+			List: []views.Consumer{{Name: "home-assistant", MayDo: true, By: "admin", Created: past(9 * 24 * time.Hour), Connected: 1},
+				{Name: hostile, By: hostile, Created: past(time.Hour)}},
+			Clients: []views.ConsumerClient{{Name: "home-assistant", ClientID: "ha-1", Remote: "127.0.0.1:50412", Since: past(9 * 24 * time.Hour)}, {Name: hostile, ClientID: hostile, Remote: hostile}}})},
+		{"mqtt_first", views.ConsumersPage(at("mqtt", views.Shell{Title: "MQTT", Now: now, User: "admin"}), views.Consumers{Address: "127.0.0.1:1883"})},
+		{"mqtt_new", views.NewConsumerPage(at("mqtt", shell("New credential", "")), views.NewConsumer{Name: hostile, NameError: "Taken.", Problem: "Not made.", Do: true})},
+		{"mqtt_made", views.ConsumerPage(at("mqtt", shell("home", "")), views.ConsumerForm{Consumer: views.Consumer{Name: "home", MayDo: true}, Address: "127.0.0.1:1883", Password: "SECRET", Done: "The credential is made"})},
+		{"mqtt_one", views.ConsumerPage(at("mqtt", shell("home", "")), views.ConsumerForm{Consumer: views.Consumer{Name: hostile}})},
 		{"login", views.LoginPage(views.Shell{Title: "Sign in", Now: now}, views.Login{Server: "backup.example.net", Next: "/hosts/attic"})},
 		{"login_error", views.LoginPage(views.Shell{Title: "Sign in", Now: now}, views.Login{Name: hostile, Server: hostile, Next: hostile, Problem: "This name and password do not belong together. 4 more tries before a pause."})},
 		{"problem", views.ProblemPage(shell("Not found", "", fleetLink), views.Problem{Status: 404, Title: "There is no such job", Say: "It was never there, or it has been removed.", Do: "Look for it on its host's page.", Link: views.Link{Text: "Open the host", URL: "/hosts/attic"}})},

@@ -1,20 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
-	"github.com/restic-manager/restic-manager/controlplane/password"
 	"github.com/restic-manager/restic-manager/store"
-	"github.com/restic-manager/restic-manager/topics"
 )
 
 // actor is who the audit log names for what is done on the command line.
@@ -73,73 +67,4 @@ func (r *role) UnmarshalText(b []byte) error {
 		return fmt.Errorf("%q is no role; choose viewer, operator or admin", b)
 	}
 	return nil
-}
-
-type apiTokenCmd struct {
-	Name string `required:"" help:"What the token is for; the audit log names it."`
-	Role role   `required:"" help:"viewer, operator or admin."`
-	database
-}
-
-func (c *apiTokenCmd) Run(ctx context.Context) error {
-	if c.Name == "" || len(c.Name) > 100 {
-		return errors.New("a token's name has 1 to 100 characters")
-	}
-	return c.with(ctx, func(s *store.Store) error {
-		key := password.NewKey("rma_")
-		err := s.AddAPIToken(ctx, actor, store.APIToken{ID: topics.NewID(time.Now()), Name: c.Name, Role: store.Role(c.Role), KeyHash: password.HashKey(key), CreatedAt: s.Now()})
-		if err == nil {
-			fmt.Println(key)
-		}
-		return err
-	})
-}
-
-type userAddCmd struct {
-	Name          string `arg:"" help:"The name to sign in with."`
-	Role          role   `required:"" help:"viewer, operator or admin."`
-	PasswordStdin bool   `required:"" help:"Read the password from standard input, so that no process list shows it."`
-	database
-}
-
-func (c *userAddCmd) Run(ctx context.Context) error {
-	line, err := bufio.NewReader(io.LimitReader(os.Stdin, 4096)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read the password: %w", err)
-	}
-	hash, err := password.Hash(strings.TrimRight(line, "\r\n"))
-	if err != nil {
-		return err
-	}
-	name := strings.TrimSpace(c.Name)
-	if name == "" || len(name) > 100 {
-		return errors.New("a user's name has 1 to 100 characters")
-	}
-	return c.with(ctx, func(s *store.Store) error {
-		err := s.AddUser(ctx, actor, store.User{ID: topics.NewID(time.Now()), Name: name, Role: store.Role(c.Role), PasswordHash: hash, CreatedAt: s.Now()})
-		if errors.Is(err, store.ErrConflict) {
-			return fmt.Errorf("there is a user %q already; choose another name", name)
-		}
-		return err
-	})
-}
-
-type mqttUserCmd struct {
-	Name string `arg:"" help:"The user name; an existing one gets a new password."`
-	Do   bool   `help:"Let it also ask for backups and cancel them."`
-	database
-}
-
-func (c *mqttUserCmd) Run(ctx context.Context) error {
-	if c.Name == "" || len(c.Name) > 100 || strings.ContainsAny(c.Name, "+#/\x00") {
-		return errors.New("a consumer's name has 1 to 100 characters, without + # and /")
-	}
-	return c.with(ctx, func(s *store.Store) error {
-		key := password.NewKey("")
-		err := s.PutMQTTUser(ctx, actor, store.MQTTUser{Name: c.Name, KeyHash: password.HashKey(key), MayDo: c.Do, CreatedAt: s.Now()})
-		if err == nil {
-			fmt.Println(key)
-		}
-		return err
-	})
 }

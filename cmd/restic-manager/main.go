@@ -24,13 +24,22 @@ type cli struct {
 		Create enrollTokenCmd `cmd:"" help:"Make a token that lets one host in, and print it."`
 	} `cmd:"" help:"Let hosts in."`
 	APIToken struct {
-		Create apiTokenCmd `cmd:"" help:"Make a token for a program, and print it."`
+		Create apiTokenCreateCmd `cmd:"" help:"Make a token for a program, and print it."`
+		List   apiTokenListCmd   `cmd:"" help:"List the tokens."`
+		Revoke apiTokenRevokeCmd `cmd:"" help:"End a token."`
 	} `cmd:"" name:"api-token" help:"Let programs in."`
 	User struct {
-		Add userAddCmd `cmd:"" help:"Add a person who may sign in."`
+		Add     userAddCmd     `cmd:"" help:"Add a person who may sign in."`
+		List    userListCmd    `cmd:"" help:"List the people."`
+		Passwd  userPasswdCmd  `cmd:"" help:"Set somebody's password, and sign them out everywhere."`
+		Role    userRoleCmd    `cmd:"" help:"Give somebody another role, and sign them out everywhere."`
+		Disable userDisableCmd `cmd:"" help:"Shut somebody out, at once."`
+		Enable  userEnableCmd  `cmd:"" help:"Let somebody in again."`
 	} `cmd:"" help:"Let people in."`
 	MQTTUser struct {
-		Create mqttUserCmd `cmd:"" help:"Make a credential for a consumer of the public broker, and print its password."`
+		Create mqttUserCreateCmd `cmd:"" help:"Make a credential for a consumer of the public broker, and print its password."`
+		List   mqttUserListCmd   `cmd:"" help:"List the consumers."`
+		Revoke mqttUserRevokeCmd `cmd:"" help:"End a consumer's credential, and its connections."`
 	} `cmd:"" name:"mqtt-user" help:"Let consumers in."`
 	Job struct {
 		Cancel jobCancelCmd `cmd:"" help:"End a job that waits or runs."`

@@ -28,7 +28,7 @@ func newAPI(s *Server) huma.API {
 		Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
 			SecuritySchemes: map[string]*huma.SecurityScheme{
 				"token":   {Type: "http", Scheme: "bearer", Description: "restic-manager api-token create makes one."},
-				"session": {Type: "apiKey", In: "cookie", Name: s.sessions.Cookie.Name, Description: "A browser's session, from this server's own pages."}}}},
+				"session": {Type: "apiKey", In: "cookie", Name: plainCookie, Description: "A browser's session, from this server's own pages. Over TLS the cookie's name begins with __Host-."}}}},
 		Formats: huma.DefaultFormats, DefaultFormat: "application/json", Transformers: []huma.Transformer{plainProblem}}
 	return huma.NewAPI(c, adapter{s})
 }
@@ -51,7 +51,7 @@ func plainProblem(_ huma.Context, _ string, v any) (any, error) {
 		case e.Status == http.StatusBadRequest:
 			p.Title = "The body is not JSON"
 		case e.Status == http.StatusRequestEntityTooLarge:
-			p = errTooLarge
+			p = tooLarge(maxBody)
 		case e.Status == http.StatusRequestTimeout:
 			p.Title, p.Say, p.Do = "The body did not arrive in time", "The rest of the request was not waited for.", "Send it again."
 		case e.Status >= 500:

@@ -141,9 +141,8 @@ func (s *Server) ended(r *http.Request, err error) {
 func (s *Server) watch(ctx context.Context, t *tab, r *http.Request, view string, d draw) error {
 	bell := s.Bell.Watch() // before the first drawing, so that nothing falls between
 	defer bell.Close()
-	beat, check, poll, gap := time.NewTicker(s.Timing.Beat), time.NewTicker(s.Timing.Check), time.NewTicker(s.pollOf(view)), time.NewTimer(0)
+	beat, poll, gap := time.NewTicker(s.Timing.Beat), time.NewTicker(s.pollOf(view)), time.NewTimer(0)
 	defer beat.Stop()
-	defer check.Stop()
 	defer poll.Stop()
 	defer gap.Stop()
 	p := &painter{sent: map[string]string{}, full: true}
@@ -173,10 +172,6 @@ func (s *Server) watch(ctx context.Context, t *tab, r *http.Request, view string
 		case <-beat.C:
 			if err := t.beat(); err != nil {
 				return err
-			}
-		case <-check.C:
-			if !s.still(ctx, visitorOf(r.Context())) {
-				return nil
 			}
 		}
 	}
@@ -292,9 +287,8 @@ func (f *jobFeed) run(ctx context.Context, after int) error {
 	}()
 	bell := s.Bell.Watch() // rings for what Follow does not tell: sent, accepted, cancel asked for
 	defer bell.Close()
-	beat, check, gap := time.NewTicker(s.Timing.Beat), time.NewTicker(s.Timing.Check), time.NewTimer(0)
+	beat, gap := time.NewTicker(s.Timing.Beat), time.NewTimer(0)
 	defer beat.Stop()
-	defer check.Stop()
 	defer gap.Stop()
 	ready := false
 	for {
@@ -327,10 +321,6 @@ func (f *jobFeed) run(ctx context.Context, after int) error {
 			f.changed = true
 			if err := f.t.beat(); err != nil {
 				return err
-			}
-		case <-check.C:
-			if !s.still(ctx, visitorOf(f.r.Context())) {
-				return nil
 			}
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -77,12 +76,6 @@ func checkHandshake(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Connection", "Upgrade")
 		return errNoWebSocket
 	}
-	if origin := r.Header.Get("Origin"); origin != "" {
-		if u, err := url.Parse(origin); err != nil || !strings.EqualFold(u.Host, r.Host) {
-			return &Problem{Status: http.StatusForbidden, Title: "This connection comes from another site",
-				Say: "A browser may only connect from this server's own pages.", Do: "Connect without an Origin header from a program."}
-		}
-	}
 	return nil
 }
 
@@ -118,7 +111,6 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	defer func() { _ = c.CloseNow() }()
-	v := visitorOf(r.Context())
 	ctx, cancel := context.WithCancelCause(ctx)
 	// The library closes a connection whose context ends; ours shall hear why.
 	gone := c.CloseRead(context.WithoutCancel(ctx))
@@ -126,7 +118,7 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request) error {
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		s.guardSocket(ctx, c, v, cancel)
+		s.pingSocket(ctx, c, cancel)
 	}()
 	defer func() {
 		cancel(nil)
@@ -153,26 +145,16 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request) error {
 
 const goodbye = time.Second
 
-var (
-	errGone = errors.New("the client has gone")
-	errOut  = errors.New("the client may not listen any more")
-)
+var errGone = errors.New("the client has gone")
 
-// guardSocket ends a connection whose owner may not listen any more, or that
-// does not answer.
-func (s *Server) guardSocket(ctx context.Context, c *websocket.Conn, v *visitor, cancel context.CancelCauseFunc) {
-	check, beat := time.NewTicker(s.Timing.Check), time.NewTicker(s.Timing.Beat)
-	defer check.Stop()
+// pingSocket ends a connection that does not answer.
+func (s *Server) pingSocket(ctx context.Context, c *websocket.Conn, cancel context.CancelCauseFunc) {
+	beat := time.NewTicker(s.Timing.Beat)
 	defer beat.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-check.C:
-			if !s.still(ctx, v) {
-				cancel(errOut)
-				return
-			}
 		case <-beat.C:
 			wait, done := context.WithTimeout(ctx, s.Timing.Write)
 			err := c.Ping(wait)

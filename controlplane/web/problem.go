@@ -56,11 +56,18 @@ var (
 		Say: "It was never there, or it has been removed.", Do: "Look for it among all hosts."}
 	errNoJob = &Problem{Status: http.StatusNotFound, Title: "There is no such job",
 		Say: "It was never there, or it has been removed.", Do: "Look for it on its host's page."}
-	errTooLarge = &Problem{Status: http.StatusRequestEntityTooLarge, Title: "The request is too large",
-		Say: "A request's body may have at most 1 MiB.", Do: "Send less at once."}
 	errStopping = &Problem{Status: http.StatusServiceUnavailable, Title: "The server is being stopped",
 		Say: "It lets nothing new begin.", Do: "Try again in a moment."}
 )
+
+func tooLarge(most int64) *Problem {
+	bound := fmt.Sprintf("%d MiB", most>>20)
+	if most < 1<<20 {
+		bound = fmt.Sprintf("%d KiB", most>>10)
+	}
+	return &Problem{Status: http.StatusRequestEntityTooLarge, Title: "The request is too large",
+		Say: "What is sent to this address may have at most " + bound + ".", Do: "Send less at once."}
+}
 
 func errInternal(err error) *Problem {
 	return &Problem{Status: http.StatusInternalServerError, Title: "Something went wrong here",
@@ -75,7 +82,7 @@ func problem(err error) *Problem {
 	case errors.As(err, &p):
 		return p
 	case errors.As(err, &large):
-		return errTooLarge
+		return tooLarge(large.Limit)
 	case errors.Is(err, jobs.ErrNoHost):
 		return errNoHost
 	case errors.Is(err, jobs.ErrNoJob):

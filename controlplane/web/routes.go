@@ -27,6 +27,19 @@ type route struct {
 	serve        endpoint
 }
 
+// most is how large a request's body may be, in bytes: strangers have little to say.
+func (rt route) most() int64 {
+	switch {
+	case rt.method == http.MethodGet || rt.method == http.MethodDelete:
+		return 4 << 10
+	case rt.role == anybody:
+		return 16 << 10
+	case strings.HasPrefix(rt.path, "/api/"):
+		return maxBody
+	}
+	return 256 << 10
+}
+
 // routes is every address this server has.
 func (s *Server) routes() []route {
 	return []route{
@@ -38,7 +51,35 @@ func (s *Server) routes() []route {
 		{"GET", "/login", anybody, page(s.loginForm)},
 		{"POST", "/login", anybody, page(s.login)},
 		{"GET", "/sign-in", anybody, page(s.signInByLink)},
+		{"GET", "/set-password", anybody, page(s.passwordForm)},
+		{"POST", "/set-password", anybody, page(s.setByLink)},
 		{"POST", "/logout", store.Viewer, page(s.logout)},
+
+		{"GET", "/account", store.Viewer, page(s.accountPage)},
+		{"POST", "/account/password", store.Viewer, page(s.changePassword)},
+		{"POST", "/account/sign-out", store.Viewer, page(s.signOutEverywhere)},
+		{"POST", "/sessions/{id}/end", store.Viewer, page(s.endOneSession)},
+		{"GET", "/users", store.Admin, page(s.usersPage)},
+		{"GET", "/users/new", store.Admin, page(s.newUserForm)},
+		{"POST", "/users/new", store.Admin, page(s.newUser)},
+		{"GET", "/users/{id}", store.Admin, page(s.userPage)},
+		{"POST", "/users/{id}/role", store.Admin, s.userDeed(s.roleDeed)},
+		{"POST", "/users/{id}/link", store.Admin, page(s.linkForUser)},
+		{"POST", "/users/{id}/password", store.Admin, page(s.passwordForUser)},
+		{"POST", "/users/{id}/sign-out", store.Admin, s.userDeed(s.signOutDeed)},
+		{"POST", "/users/{id}/disable", store.Admin, s.userDeed(s.disableDeed)},
+		{"POST", "/users/{id}/enable", store.Admin, s.userDeed(s.enableDeed)},
+		{"POST", "/users/{id}/remove", store.Admin, page(s.removeForUser)},
+		{"GET", "/tokens/new", store.Admin, page(s.newTokenForm)},
+		{"POST", "/tokens/new", store.Admin, page(s.newToken)},
+		{"POST", "/tokens/{id}/revoke", store.Admin, page(s.revokeToken)},
+		{"GET", "/mqtt", store.Admin, page(s.consumersPage)},
+		{"GET", "/mqtt/new", store.Admin, page(s.newConsumerForm)},
+		{"POST", "/mqtt/new", store.Admin, page(s.newConsumer)},
+		{"GET", "/mqtt/{name}", store.Admin, page(s.consumerPage)},
+		{"POST", "/mqtt/{name}/rights", store.Admin, page(s.consumerRights)},
+		{"POST", "/mqtt/{name}/password", store.Admin, page(s.consumerPassword)},
+		{"POST", "/mqtt/{name}/revoke", store.Admin, page(s.revokeConsumer)},
 
 		{"GET", "/", store.Viewer, page(s.fleetPage)},
 		{"GET", "/hosts/new", store.Admin, page(s.addHostForm)},
@@ -74,6 +115,22 @@ func (s *Server) routes() []route {
 		{"GET", "/api/jobs/{id}/report", store.Viewer, operation("get-job-report", "What a job found out: snapshots, keys, locks, matches, changes", 200, s.getReport)},
 		{"POST", "/api/jobs/{id}/cancel", store.Operator, operation("cancel-job", "Ask for the end of a job", 202, s.cancel)},
 		{"GET", "/api/jobs/{id}/stream", store.Viewer, stream(s.follow)},
+		{"GET", "/api/users", store.Admin, operation("list-users", "Everybody who may sign in, by name", 200, s.listUsers)},
+		{"POST", "/api/users", store.Admin, operation("create-user", "Add a person; the answer says where they choose a password", 201, s.createUser)},
+		{"PATCH", "/api/users/{id}", store.Admin, operation("change-user", "Give a person another role, shut them out or let them in; their sessions end", 200, s.changeUser)},
+		{"DELETE", "/api/users/{id}", store.Admin, operation("delete-user", "Remove a person; their sessions end", 204, s.deleteUser)},
+		{"POST", "/api/users/{id}/password-link", store.Admin, operation("create-password-link", "Make a link by which a person sets a new password, once", 201, s.createPasswordLink)},
+		{"DELETE", "/api/users/{id}/sessions", store.Admin, operation("delete-sessions", "Sign a person out everywhere", 204, s.deleteSessions)},
+		{"GET", "/api/sessions", store.Viewer, operation("list-sessions", "One's own sessions; an administrator's list is everybody's", 200, s.listSessions)},
+		{"DELETE", "/api/sessions/{id}", store.Viewer, operation("delete-session", "End one session: one's own, or as an administrator anybody's", 204, s.deleteSession)},
+		{"GET", "/api/tokens", store.Admin, operation("list-tokens", "The API's tokens, by name", 200, s.listTokens)},
+		{"POST", "/api/tokens", store.Admin, operation("create-token", "Make a token for a program; the answer alone tells it", 201, s.createToken)},
+		{"DELETE", "/api/tokens/{id}", store.Admin, operation("delete-token", "Revoke a token", 204, s.deleteToken)},
+		{"GET", "/api/consumers", store.Admin, operation("list-consumers", "The MQTT consumers, by name", 200, s.listConsumers)},
+		{"POST", "/api/consumers", store.Admin, operation("create-consumer", "Make a credential for an MQTT consumer; the answer alone tells its password", 201, s.createConsumer)},
+		{"PATCH", "/api/consumers/{name}", store.Admin, operation("change-consumer", "Change what a consumer may do; its connections end", 200, s.changeConsumer)},
+		{"POST", "/api/consumers/{name}/password", store.Admin, operation("reset-consumer", "Give a consumer a new password; its connections end", 200, s.resetConsumer)},
+		{"DELETE", "/api/consumers/{name}", store.Admin, operation("delete-consumer", "Revoke a consumer's credential; its connections end", 204, s.deleteConsumer)},
 	}
 }
 
@@ -95,7 +152,14 @@ func page(h func(http.ResponseWriter, *http.Request) error) endpoint {
 // stream is an endpoint whose answer goes on. It is no use of a session: a tab
 // that was left open does not keep anybody signed in.
 func stream(h func(http.ResponseWriter, *http.Request) error) endpoint {
-	return func(s *Server, rt route) { s.mux.Method(rt.method, rt.path, s.guard(rt, false, s.wrap(h))) }
+	return func(s *Server, rt route) {
+		s.mux.Method(rt.method, rt.path, s.guard(rt, false, s.wrap(func(w http.ResponseWriter, r *http.Request) error {
+			if err := sameOrigin(r); err != nil {
+				return err
+			}
+			return h(w, r)
+		})))
+	}
 }
 
 // operation is an endpoint of the API, which huma reads, checks and describes.
@@ -137,6 +201,10 @@ func (a adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.s.handler
 // guard lets a request through to whom the route is for.
 func (s *Server) guard(rt route, isUse bool, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r, ok := s.limited(w, r, rt.most())
+		if !ok {
+			return
+		}
 		if rt.role == anybody {
 			h.ServeHTTP(w, r)
 			return
@@ -150,13 +218,13 @@ func (s *Server) guard(rt route, isUse bool, h http.Handler) http.Handler {
 			s.ask(w, r)
 			return
 		}
-		r = r.WithContext(context.WithValue(r.Context(), visitorKey{}, v))
+		r = r.WithContext(views.WithRights(context.WithValue(r.Context(), visitorKey{}, v), v.rights()))
 		if !v.may(rt.role) {
 			s.fail(w, r, forbidden(v, rt.role))
 			return
 		}
 		if isUse {
-			if err := s.touch(w, v); err != nil {
+			if err := s.touch(w, r, v); err != nil {
 				s.fail(w, r, err)
 				return
 			}

@@ -32,7 +32,7 @@ func (s *Server) shell(r *http.Request, title, current string, crumbs ...views.L
 	if sh.Running, err = s.Store.RunningCount(r.Context()); err != nil {
 		return sh
 	}
-	sh.User = v.name
+	sh.User, sh.May = v.name, v.rights()
 	sh.Hosts, sh.Connected, sh.BrokerUp = n, s.Presence.Online(), s.broker() == nil
 	return sh
 }

@@ -12,16 +12,19 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/alexedwards/scs/v2"
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
 
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/password"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -47,7 +50,11 @@ type Config struct {
 	Now      func() time.Time // nil is time.Now
 	Agents   string           // HOST:PORT agents dial; an unspecified or loopback host is shown as the one the browser used
 	Version  string
-	Secure   bool // the browser's side of the connection is TLS: cookies and headers say so
+	// Proxies are those whose word about a request is believed: who sent it, to
+	// which name, and whether over TLS.
+	Proxies []netip.Prefix
+	// Consumers are the clients of the public broker.
+	Consumers Consumers
 	// Broker says what is wrong with the brokers, nil if they accept connections.
 	// A nil function is for a control plane that ends when a broker does.
 	Broker func() error
@@ -58,28 +65,31 @@ type Config struct {
 
 // Timing holds the durations of this package.
 type Timing struct {
-	Idle    time.Duration // a session unused for this long is over
-	Life    time.Duration // so is one that began this long ago
-	Touch   time.Duration // the use of a session is written down at most this often
-	Link    time.Duration // how long a sign-in link is good for
-	Check   time.Duration // how often a stream asks whether its session still holds
-	Gap     time.Duration // between two messages of a stream, but for log lines that wait
-	Beat    time.Duration // a stream says something at least this often
-	Poll    time.Duration // how often the add-host stream looks, besides when something happened
-	Write   time.Duration // how long one message to a browser may take before it is given up
-	Answer  time.Duration // how long an ordinary request may take to be read, and its answer to be written
-	Cleanup time.Duration // how often sessions that are over are removed
-	Stalled time.Duration // a running job that says nothing for this long is called stalled; 0 is never
+	Idle  time.Duration // a session unused for this long is over
+	Life  time.Duration // so is one that began this long ago
+	Touch time.Duration // the use of a session is written down at most this often
+	Link  time.Duration // how long a sign-in link is good for
+	// Invitation is how long a link to set a password is good for.
+	Invitation time.Duration
+	Check      time.Duration // how often a stream asks whether its session still holds; what is changed here, it hears of at once
+	Hash       time.Duration // how long a password waits to be looked at
+	Gap        time.Duration // between two messages of a stream, but for log lines that wait
+	Beat       time.Duration // a stream says something at least this often
+	Poll       time.Duration // how often the add-host stream looks, besides when something happened
+	Write      time.Duration // how long one message to a browser may take before it is given up
+	Answer     time.Duration // how long an ordinary request may take to be read, and its answer to be written
+	Cleanup    time.Duration // how often sessions that are over are removed
+	Stalled    time.Duration // a running job that says nothing for this long is called stalled; 0 is never
 }
 
 // DefaultTiming is what runs unless a test says otherwise.
 func DefaultTiming() Timing {
-	return Timing{Idle: time.Hour, Life: 12 * time.Hour, Touch: time.Minute, Link: 15 * time.Minute, Check: time.Minute,
+	return Timing{Idle: time.Hour, Life: 12 * time.Hour, Touch: time.Minute, Link: 15 * time.Minute, Invitation: 24 * time.Hour, Check: 5 * time.Second, Hash: 2 * time.Second,
 		Gap: 250 * time.Millisecond, Beat: 10 * time.Second, Poll: time.Second, Write: 5 * time.Second, Answer: 30 * time.Second, Cleanup: 10 * time.Minute,
 		Stalled: 10 * time.Minute}
 }
 
-// maxBody bounds every request's body.
+// maxBody bounds every request's body; most routes take less.
 const maxBody = 1 << 20
 
 // A Server answers browsers and API clients. Handler may be used without Run;
@@ -88,11 +98,12 @@ type Server struct {
 	Config
 	mux      *chi.Mux
 	api      huma.API
-	sessions *scs.SessionManager
+	sessions sessionManagers
 	origin   *http.CrossOriginProtection
 	handler  http.Handler
 	tries    *limiter      // of signing in
-	hashing  chan struct{} // holds a place for each password being checked: each takes 19 MiB
+	hashing  chan struct{} // holds a place for each password being worked on
+	compare  func(hash, secret string) (bool, error)
 	links    links
 	lately   lately
 
@@ -102,6 +113,7 @@ type Server struct {
 	closed  bool
 	streams sync.WaitGroup
 	closing chan struct{}
+	changed chan struct{} // closed, and another put in its place, when somebody's rights changed
 }
 
 // New builds a server.
@@ -116,7 +128,7 @@ func New(c Config) (*Server, error) {
 		c.Timing = DefaultTiming()
 	}
 	s := &Server{Config: c, mux: chi.NewMux(), origin: http.NewCrossOriginProtection(), tries: newLimiter(c.Now), hashing: make(chan struct{}, 4),
-		closing: make(chan struct{}), links: links{now: c.Now}}
+		compare: password.Check, closing: make(chan struct{}), changed: make(chan struct{}), links: links{now: c.Now}}
 	s.sessions = newSessions(c)
 	s.api = newAPI(s)
 	for _, rt := range s.routes() {
@@ -125,7 +137,7 @@ func New(c Config) (*Server, error) {
 	describeStream(s.api)
 	s.mux.NotFound(s.wrap(func(http.ResponseWriter, *http.Request) error { return errNoPage }))
 	s.mux.MethodNotAllowed(s.wrap(s.wrongMethod))
-	s.handler = s.recovered(s.headers(s.bounded(s.mux)))
+	s.handler = s.recovered(s.forwarded(s.headers(s.bounded(s.mux))))
 	return s, nil
 }
 
@@ -157,30 +169,58 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 }
 
-// begin notes a stream. Its context ends with the request's and with the server.
+// begin notes a stream. Its context ends with the request's, with the server,
+// and when whoever opened it may not listen any more: [errOut].
 func (s *Server) begin(r *http.Request) (ctx context.Context, end func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, nil, errStopping
 	}
-	s.streams.Add(1)
 	ctx, cancel := context.WithCancelCause(r.Context())
-	stop := make(chan struct{})
-	s.streams.Add(1)
+	s.streams.Add(2)
 	go func() {
 		defer s.streams.Done()
-		select {
-		case <-s.closing:
-			cancel(errStopping)
-		case <-stop:
-		}
+		s.watchOver(ctx, visitorOf(ctx), cancel)
 	}()
 	return ctx, func() {
-		close(stop)
 		cancel(nil)
 		s.streams.Done()
 	}, nil
+}
+
+var errOut = errors.New("the visitor may not listen any more")
+
+// watchOver ends a stream with the server, or with its visitor's rights.
+func (s *Server) watchOver(ctx context.Context, v *visitor, cancel context.CancelCauseFunc) {
+	check := time.NewTicker(s.Timing.Check)
+	defer check.Stop()
+	for {
+		s.mu.Lock()
+		changed := s.changed // before the look, so that nothing falls between
+		s.mu.Unlock()
+		if !s.still(ctx, v) {
+			cancel(errOut)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.closing:
+			cancel(errStopping)
+			return
+		case <-changed:
+		case <-check.C:
+		}
+	}
+}
+
+// recheck has every stream look at once whether its visitor may still listen.
+func (s *Server) recheck() {
+	s.mu.Lock()
+	close(s.changed)
+	s.changed = make(chan struct{})
+	s.mu.Unlock()
 }
 
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
@@ -196,7 +236,7 @@ func (s *Server) headers(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
 		h.Set("Cache-Control", "no-store")
-		if s.Secure {
+		if secure(r) {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
 		next.ServeHTTP(w, r)
@@ -212,32 +252,65 @@ func (s *Server) bounded(next http.Handler) http.Handler {
 		// Both fail only on writers that are no connection.
 		_ = rc.SetReadDeadline(s.deadline(s.Timing.Answer))
 		_ = rc.SetWriteDeadline(s.deadline(s.Timing.Answer))
-		if r.ContentLength > maxBody {
-			s.fail(w, r, errTooLarge)
-			return
+		if r, ok := s.limited(w, r, maxBody); ok {
+			s.checked(w, r, next)
 		}
-		// The server looks at its own request and writer to learn that a body was
-		// not read to its end; otherwise it takes the rest for the next request.
-		own := w
-		if ww, ok := w.(*written); ok {
-			own = ww.ResponseWriter
-		}
-		r = r.WithContext(r.Context())
-		r.Body = http.MaxBytesReader(own, r.Body, maxBody)
-		if !bearer(r) {
-			if err := s.origin.Check(r); err != nil {
-				s.fail(w, r, &Problem{Status: http.StatusForbidden, Title: "This request came from another site",
-					Say: "Your browser says that a page elsewhere sent it, so nothing was done.", Do: "Open this server's own page and do it there.", Err: err})
-				return
-			}
-		}
-		if isAPI(r) && r.ContentLength != 0 && r.Header.Get("Content-Type") != "" && !isJSON(r) {
-			s.fail(w, r, &Problem{Status: http.StatusUnsupportedMediaType, Title: "The body is not declared as JSON",
-				Say: "The request's Content-Type is one the API does not read.", Do: "Send JSON, with the header Content-Type: application/json."})
-			return
-		}
-		next.ServeHTTP(w, r)
 	})
+}
+
+// limited bounds a request's body, or refuses one that says it is larger.
+func (s *Server) limited(w http.ResponseWriter, r *http.Request, most int64) (*http.Request, bool) {
+	if r.ContentLength > most {
+		s.fail(w, r, tooLarge(most))
+		return nil, false
+	}
+	// The server looks at its own request and writer to learn that a body was
+	// not read to its end; otherwise it takes the rest for the next request.
+	if ww, ok := w.(*written); ok {
+		w = ww.ResponseWriter
+	}
+	r = r.WithContext(r.Context())
+	r.Body = http.MaxBytesReader(w, r.Body, most)
+	return r, true
+}
+
+func (s *Server) checked(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	if !bearer(r) {
+		if err := s.origin.Check(r); err != nil {
+			s.fail(w, r, foreign(err))
+			return
+		}
+	}
+	if isAPI(r) && r.ContentLength != 0 && r.Header.Get("Content-Type") != "" && !isJSON(r) {
+		s.fail(w, r, &Problem{Status: http.StatusUnsupportedMediaType, Title: "The body is not declared as JSON",
+			Say: "The request's Content-Type is one the API does not read.", Do: "Send JSON, with the header Content-Type: application/json."})
+		return
+	}
+	next.ServeHTTP(w, r)
+}
+
+func foreign(err error) *Problem {
+	return &Problem{Status: http.StatusForbidden, Title: "This request came from another site",
+		Say: "Your browser says that a page elsewhere sent it, so nothing was done.", Do: "Open this server's own page and do it there.", Err: err}
+}
+
+// sameOrigin refuses to be listened to by pages of other sites. Programs that
+// show a token, and browsers that say nothing, are no such pages.
+func sameOrigin(r *http.Request) error {
+	if bearer(r) {
+		return nil
+	}
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "same-origin", "none":
+	default:
+		return foreign(errors.New("Sec-Fetch-Site is " + r.Header.Get("Sec-Fetch-Site")))
+	}
+	if origin := r.Header.Get("Origin"); origin != "" {
+		if u, err := url.Parse(origin); err != nil || !strings.EqualFold(u.Host, r.Host) {
+			return foreign(errors.New("the origin is not this server"))
+		}
+	}
+	return nil
 }
 
 // deadline is by the wall clock, which connections go by, whatever Now says.

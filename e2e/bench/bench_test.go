@@ -264,7 +264,7 @@ func percentiles(b *testing.B, what string, ds []time.Duration) {
 // to oneself.
 func (w *world) roundTrips(n int) []time.Duration {
 	key := password.NewKey("")
-	if err := w.plane.Store.PutMQTTUser(w.b.Context(), "bench", store.MQTTUser{Name: "bench", KeyHash: password.HashKey(key), MayDo: true}); err != nil {
+	if err := w.plane.Store.AddMQTTUser(w.b.Context(), "bench", store.MQTTUser{Name: "bench", KeyHash: password.HashKey(key), MayDo: true}); err != nil {
 		w.b.Fatal(err)
 	}
 	// A consumer may not read what it writes; the answer to a PUBLISH is the PUBACK.

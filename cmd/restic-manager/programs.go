@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A life is how long something is good for: "90d", "12h", or "never" for without end.
+type life time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler, for the command line.
+func (l *life) UnmarshalText(b []byte) error {
+	text := string(b)
+	if text == "never" {
+		*l = 0
+		return nil
+	}
+	d, err := time.ParseDuration(text)
+	if days, isDays := strings.CutSuffix(text, "d"); isDays {
+		n, aerr := strconv.ParseUint(days, 10, 16)
+		d, err = time.Duration(n)*24*time.Hour, aerr
+	}
+	if err != nil || d <= 0 {
+		return fmt.Errorf("%q is no time span; write 90d, 12h or never", text)
+	}
+	*l = life(d)
+	return nil
+}
+
+type apiTokenCreateCmd struct {
+	Name    string `required:"" help:"What the token is for; the audit log names it."`
+	Role    role   `required:"" help:"viewer, operator or admin."`
+	Expires life   `default:"never" placeholder:"TIME" help:"How long it is good for: 90d, 12h, or never, which is the default."`
+	database
+}
+
+func (c *apiTokenCreateCmd) Run(ctx context.Context) error {
+	if c.Name == "" || len(c.Name) > 100 {
+		return errors.New("a token's name has 1 to 100 characters")
+	}
+	return c.with(ctx, func(s *store.Store) error {
+		key := password.NewKey("rma_")
+		t := store.APIToken{ID: topics.NewID(time.Now()), Name: c.Name, Role: store.Role(c.Role), KeyHash: password.HashKey(key), CreatedAt: s.Now()}
+		if c.Expires > 0 {
+			t.ExpiresAt = s.Now() + time.Duration(c.Expires).Milliseconds()
+		}
+		err := s.AddAPIToken(ctx, actor, t)
+		if err == nil {
+			fmt.Println(key)
+		}
+		return err
+	})
+}
+
+type apiTokenListCmd struct{ database }
+
+func (c *apiTokenListCmd) Run(ctx context.Context) error {
+	return c.with(ctx, func(s *store.Store) error {
+		tokens, err := s.APITokens(ctx)
+		if err != nil {
+			return err
+		}
+		rows := [][]string{{"ID", "NAME", "ROLE", "MADE BY", "EXPIRES", "LAST USED"}}
+		for _, t := range tokens {
+			rows = append(rows, []string{t.ID, t.Name, string(t.Role), t.CreatedBy, moment(t.ExpiresAt, "never"), moment(t.UsedAt, "never")})
+		}
+		return table(rows)
+	})
+}
+
+type apiTokenRevokeCmd struct {
+	ID string `arg:"" help:"The token's ID, as api-token list shows it."`
+	database
+}
+
+func (c *apiTokenRevokeCmd) Run(ctx context.Context) error {
+	return c.with(ctx, func(s *store.Store) error {
+		err := s.RemoveAPIToken(ctx, actor, c.ID)
+		if errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("there is no API token %q in %s; restic-manager api-token list shows all", c.ID, c.Data)
+		}
+		return err
+	})
+}
+
+type mqttUserCreateCmd struct {
+	Name string `arg:"" help:"The user name; an existing one gets a new password, and loses the old one's connections."`
+	Do   bool   `help:"Let it also ask for backups and cancel them."`
+	database
+}
+
+func (c *mqttUserCreateCmd) Run(ctx context.Context) error {
+	if err := store.CheckConsumerName(c.Name); err != nil {
+		return err
+	}
+	return c.with(ctx, func(s *store.Store) error {
+		key := password.NewKey("")
+		hash := password.HashKey(key)
+		err := s.AddMQTTUser(ctx, actor, store.MQTTUser{Name: c.Name, KeyHash: hash, MayDo: c.Do, CreatedAt: s.Now()})
+		if errors.Is(err, store.ErrConflict) {
+			err = s.ChangeMQTTUser(ctx, actor, c.Name, hash, c.Do)
+		}
+		if err == nil {
+			fmt.Println(key)
+		}
+		return err
+	})
+}
+
+type mqttUserListCmd struct{ database }
+
+func (c *mqttUserListCmd) Run(ctx context.Context) error {
+	return c.with(ctx, func(s *store.Store) error {
+		users, err := s.MQTTUsers(ctx)
+		if err != nil {
+			return err
+		}
+		rows := [][]string{{"NAME", "MAY", "MADE BY", "LAST CONNECTED"}}
+		for _, u := range users {
+			may := "read"
+			if u.MayDo {
+				may = "read, do"
+			}
+			rows = append(rows, []string{u.Name, may, u.CreatedBy, moment(u.SeenAt, "never")})
+		}
+		return table(rows)
+	})
+}
+
+type mqttUserRevokeCmd struct {
+	Name string `arg:"" help:"The user name."`
+	database
+}
+
+func (c *mqttUserRevokeCmd) Run(ctx context.Context) error {
+	return c.with(ctx, func(s *store.Store) error {
+		err := s.RemoveMQTTUser(ctx, actor, c.Name)
+		if errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("there is no consumer %q in %s; restic-manager mqtt-user list shows all", c.Name, c.Data)
+		}
+		return err
+	})
+}

@@ -1,0 +1,201 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+
+	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/views"
+)
+
+// sessionViews are a user's sessions, or everybody's for "", without some.
+func (s *Server) sessionViews(ctx context.Context, user string, skip func(store.Session) bool) ([]views.Session, error) {
+	list, err := s.Store.SessionList(ctx, user)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	users, err := s.Store.Users(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]string{}
+	for _, u := range users {
+		names[u.ID] = u.Name
+	}
+	var out []views.Session
+	for _, n := range list {
+		if skip == nil || !skip(n) {
+			out = append(out, views.Session{ID: n.ID, User: names[n.User], Browser: n.Browser, Remote: n.Remote, Began: s.when(n.BeganAt), Seen: s.when(n.SeenAt),
+				This: n.ID == visitorOf(ctx).id})
+		}
+	}
+	return out, nil
+}
+
+func (s *Server) accountPage(w http.ResponseWriter, r *http.Request) error {
+	var a views.OwnAccount
+	if r.URL.Query().Has("changed") {
+		a.Done = "The password is changed. You are signed out everywhere else."
+	}
+	return s.showAccount(w, r, http.StatusOK, a)
+}
+
+func (s *Server) showAccount(w http.ResponseWriter, r *http.Request, status int, a views.OwnAccount) (err error) {
+	ctx, v := r.Context(), visitorOf(r.Context())
+	a.Name, a.Role = v.name, string(v.role)
+	if a.Sessions, err = s.sessionViews(ctx, v.user, nil); err != nil {
+		return err
+	}
+	if v.may(store.Admin) {
+		if a.Others, err = s.sessionViews(ctx, "", func(n store.Session) bool { return n.User == v.user }); err != nil {
+			return err
+		}
+	}
+	s.render(w, r, status, views.AccountPage(s.shell(r, "Your account", "", views.Link{Text: "Your account"}), a))
+	return nil
+}
+
+// changePassword sets one's own password. Whoever sits at somebody's browser
+// does not know the old one, and may not guess it fast.
+func (s *Server) changePassword(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	ctx, v := r.Context(), visitorOf(r.Context())
+	a := views.OwnAccount{Problem: "The password was not changed."}
+	if wait := s.tries.take(network(r), v.name); wait > 0 {
+		a.OldError = slow(w, wait)
+		return s.showAccount(w, r, http.StatusTooManyRequests, a)
+	}
+	u, err := s.user(ctx, v.user)
+	if err != nil {
+		return err
+	}
+	ok, err := s.check(ctx, u.PasswordHash, r.PostForm.Get("old"))
+	if err != nil {
+		return err
+	}
+	if !ok {
+		a.OldError = "This is not your password."
+	}
+	secret := r.PostForm.Get("password")
+	a.SecretError, a.AgainError = checkSecret(secret, r.PostForm.Get("again"))
+	if a.OldError+a.SecretError+a.AgainError != "" {
+		return s.showAccount(w, r, http.StatusUnprocessableEntity, a)
+	}
+	if u.PasswordHash, err = s.setPassword(ctx, u.ID, secret); err != nil {
+		return err
+	}
+	if err := s.enter(w, r, u); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/account?changed=1", http.StatusSeeOther)
+	return nil
+}
+
+func (s *Server) signOutEverywhere(w http.ResponseWriter, r *http.Request) error {
+	if err := s.signOut(r.Context(), visitorOf(r.Context()).user); err != nil {
+		return err
+	}
+	s.leave(w, r)
+	return nil
+}
+
+// endSession ends a session of one's own, or as an administrator anybody's.
+func (s *Server) endSession(ctx context.Context, id string) error {
+	v := visitorOf(ctx)
+	whose := v.user
+	if v.may(store.Admin) {
+		whose = ""
+	} else if whose == "" {
+		whose = "nobody" // a program has none
+	}
+	defer s.recheck()
+	err := s.Store.EndSession(ctx, v.name, id, whose)
+	if errors.Is(err, store.ErrNotFound) {
+		err = &Problem{Status: http.StatusNotFound, Title: "There is no such session", Say: "It is over already, or it is somebody else's.", Do: "Look at the list again.", Err: err}
+	}
+	return err
+}
+
+func (s *Server) endOneSession(w http.ResponseWriter, r *http.Request) error {
+	id := param(r, "id")
+	if err := s.endSession(r.Context(), id); err != nil {
+		return err
+	}
+	if id == visitorOf(r.Context()).id {
+		w.Header().Del("Set-Cookie")
+		redirect(w, r, "/login")
+		return nil
+	}
+	redirect(w, r, backTo(r, "/account"))
+	return nil
+}
+
+// backTo is the page a form was sent from, where that is known.
+func backTo(r *http.Request, otherwise string) string {
+	u, err := url.Parse(r.Header.Get("HX-Current-URL"))
+	if err != nil || samePlace(u.RequestURI()) == "" || u.Path == "" {
+		return otherwise
+	}
+	return u.RequestURI()
+}
+
+var errLink = &Problem{Status: http.StatusGone, Title: "This link is no longer good",
+	Say: "A password link works once, and for a day.", Do: "Ask an administrator for a new one.", Link: views.Link{Text: "Sign in", URL: "/login"}}
+
+func (s *Server) passwordForm(w http.ResponseWriter, r *http.Request) error {
+	key := r.URL.Query().Get("key")
+	u, err := s.Store.PasswordLinkUser(r.Context(), password.HashKey(key))
+	if errors.Is(err, store.ErrNotFound) {
+		return errLink
+	} else if err != nil {
+		return err
+	}
+	s.showPasswordForm(w, r, http.StatusOK, views.PasswordForm{Name: u.Name, Key: key})
+	return nil
+}
+
+func (s *Server) showPasswordForm(w http.ResponseWriter, r *http.Request, status int, f views.PasswordForm) {
+	s.render(w, r, status, views.PasswordPage(s.shell(r, "Choose a password", ""), f))
+}
+
+// setByLink sets the password of a link's user, and signs them in.
+func (s *Server) setByLink(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	f := views.PasswordForm{Key: r.PostForm.Get("key")}
+	hashed := password.HashKey(f.Key)
+	u, err := s.Store.PasswordLinkUser(r.Context(), hashed)
+	if errors.Is(err, store.ErrNotFound) {
+		return errLink
+	} else if err != nil {
+		return err
+	}
+	f.Name = u.Name
+	secret := r.PostForm.Get("password")
+	if f.SecretError, f.AgainError = checkSecret(secret, r.PostForm.Get("again")); f.SecretError+f.AgainError != "" {
+		f.Problem = "The password was not set."
+		s.showPasswordForm(w, r, http.StatusUnprocessableEntity, f)
+		return nil
+	}
+	hash, err := s.newHash(r.Context(), secret)
+	if err != nil {
+		return err
+	}
+	defer s.recheck()
+	if u, err = s.Store.UsePasswordLink(r.Context(), hashed, hash); errors.Is(err, store.ErrNotFound) {
+		return errLink
+	} else if err != nil {
+		return err
+	}
+	if err := s.enter(w, r, u); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+	return nil
+}

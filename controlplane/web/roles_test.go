@@ -1,0 +1,308 @@
+package web
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// roleTable is who may use which address, written down a second time: a route
+// that is not here, or is here with another role, fails the test. Whoever adds a
+// route adds its row, and thinks of the role once more.
+var roleTable = map[store.Role]string{
+	anybody: `
+		GET /healthz
+		GET /readyz
+		GET /static/*
+		GET /setup
+		POST /setup
+		GET /login
+		POST /login
+		GET /sign-in
+		GET /set-password
+		POST /set-password
+		GET /api/openapi.json`,
+	store.Viewer: `
+		POST /logout
+		GET /account
+		POST /account/password
+		POST /account/sign-out
+		POST /sessions/{id}/end
+		GET /api/sessions
+		DELETE /api/sessions/{id}
+		GET /
+		GET /hosts/{id}
+		GET /jobs
+		GET /jobs/{id}
+		GET /jobs/{id}/log.txt
+		GET /jobs/{id}/log.ndjson
+		GET /settings
+		GET /events
+		GET /api/hosts
+		GET /api/hosts/{id}/schedules
+		GET /api/hosts/{id}/schedules/{name}
+		GET /api/hosts/{id}/schedules/{name}/next
+		GET /api/hosts/{id}/snapshots
+		GET /api/jobs
+		GET /api/jobs/{id}
+		GET /api/jobs/{id}/log
+		GET /api/jobs/{id}/stream`,
+	store.Operator: `
+		POST /hosts/{id}/run/backup
+		POST /jobs/{id}/cancel
+		POST /api/hosts/{id}/jobs
+		POST /api/jobs/{id}/cancel`,
+	store.Admin: `
+		GET /users
+		GET /users/new
+		POST /users/new
+		GET /users/{id}
+		POST /users/{id}/role
+		POST /users/{id}/link
+		POST /users/{id}/password
+		POST /users/{id}/sign-out
+		POST /users/{id}/disable
+		POST /users/{id}/enable
+		POST /users/{id}/remove
+		GET /tokens/new
+		POST /tokens/new
+		POST /tokens/{id}/revoke
+		GET /mqtt
+		GET /mqtt/new
+		POST /mqtt/new
+		GET /mqtt/{name}
+		POST /mqtt/{name}/rights
+		POST /mqtt/{name}/password
+		POST /mqtt/{name}/revoke
+		GET /api/users
+		POST /api/users
+		PATCH /api/users/{id}
+		DELETE /api/users/{id}
+		POST /api/users/{id}/password-link
+		DELETE /api/users/{id}/sessions
+		GET /api/tokens
+		POST /api/tokens
+		DELETE /api/tokens/{id}
+		GET /api/consumers
+		POST /api/consumers
+		PATCH /api/consumers/{name}
+		POST /api/consumers/{name}/password
+		DELETE /api/consumers/{name}
+		GET /hosts/new
+		POST /hosts/new
+		GET /hosts/{id}/source-groups/new
+		POST /hosts/{id}/source-groups/new
+		GET /hosts/{id}/source-groups/{name}/edit
+		POST /hosts/{id}/source-groups/{name}/edit
+		POST /api/repositories
+		PUT /api/hosts/{id}/source-groups/{name}
+		PUT /api/hosts/{id}/schedules/{name}
+		DELETE /api/hosts/{id}/schedules/{name}`,
+}
+
+// rows are the table's lines with their roles.
+func rows() map[string]store.Role {
+	m := map[string]store.Role{}
+	for role, text := range roleTable {
+		for line := range strings.Lines(text) {
+			if line = strings.TrimSpace(line); line != "" {
+				m[line] = role
+			}
+		}
+	}
+	return m
+}
+
+func TestEveryRouteHasARowInTheRoleTable(t *testing.T) {
+	w := newWorld(t)
+	want, said := rows(), map[string]store.Role{}
+	for _, rt := range w.web.routes() {
+		said[rt.method+" "+rt.path] = rt.role
+	}
+	if err := chi.Walk(w.web.mux, func(method, path string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		if method == http.MethodHead {
+			method = http.MethodGet // each comes with its GET, behind the same guard
+		}
+		role, known := want[method+" "+path]
+		if !known {
+			t.Errorf("%s %s has no row in the role table: say in roleTable who may use it", method, path)
+		} else if said[method+" "+path] != role {
+			t.Errorf("%s %s is for %q and above, the role table says %q", method, path, said[method+" "+path], role)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for line := range want {
+		if _, there := said[line]; !there {
+			t.Errorf("the role table speaks of %s, which is no route", line)
+		}
+	}
+}
+
+// at fills in a route's path.
+func (rt route) at(host topics.HostID, job topics.JobID) string {
+	path := strings.NewReplacer("{name}", "letters", "/static/*", "/static/app.js").Replace(rt.path)
+	switch {
+	case strings.Contains(path, "/jobs/{id}"):
+		return strings.Replace(path, "{id}", string(job), 1)
+	case strings.Contains(path, "/hosts/{id}"):
+		return strings.Replace(path, "{id}", string(host), 1)
+	case rt.path == "/events":
+		return path + "?view=nothing" // whoever is let in hears that there is no such view
+	}
+	return strings.Replace(path, "{id}", "nobody-0001", 1)
+}
+
+// refused reports whether an answer says "not you" in the way its address does:
+// 401 and 403 as problems in the API, a way to the login form on pages.
+func refused(t *testing.T, rt route, r answer) bool {
+	t.Helper()
+	to := r.Header.Get("Location")
+	switch {
+	case r.StatusCode == http.StatusUnauthorized || r.StatusCode == http.StatusForbidden:
+		if isAPI(r.Request) && r.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s %s refuses with %s", rt.method, rt.path, r.Header.Get("Content-Type"))
+		}
+		return true
+	case r.StatusCode == http.StatusSeeOther && strings.HasPrefix(to, "/login"):
+		return !strings.HasPrefix(rt.path, "/setup") && !(rt.leaves() && r.Header.Get("Set-Cookie") != "")
+	}
+	return false
+}
+
+// leaves reports whether a route ends the session it is used with.
+func (rt route) leaves() bool { return rt.path == "/logout" || rt.path == "/account/sign-out" }
+
+func TestEveryRouteIsForItsRoleAndThoseAbove(t *testing.T) {
+	w := newWorld(t)
+	attic := w.enrol("attic")
+	attic.group("letters")
+	job := w.backup(attic)
+	roles := append([]store.Role{anybody}, store.Roles...)
+	people, programs := map[store.Role]*client{anybody: w.nobody()}, map[store.Role]*client{anybody: w.nobody()}
+	for _, role := range store.Roles {
+		people[role], programs[role] = w.person(role), w.program(role)
+	}
+	tried := map[string]int{}
+	for _, rt := range w.web.routes() {
+		for _, role := range roles {
+			for kind, c := range map[string]*client{"session": people[role], "token": programs[role]} {
+				if rt.leaves() && kind == "session" && role != anybody {
+					c = w.person(role) // it is the last they do
+				}
+				// A token is for the API; anywhere else it is nobody's.
+				want := rank(role) < rank(rt.role)
+				if kind == "token" && !strings.HasPrefix(rt.path, "/api/") {
+					want = rt.role != anybody
+				}
+				path := rt.at(attic.id, job)
+				r := c.do(rt.method, path, nil)
+				if got := refused(t, rt, r); got != want {
+					t.Errorf("%s %s as %q with a %s: %s, Location %q; refused is %t, want %t", rt.method, path, role, kind, r.Status, r.Header.Get("Location"), got, want)
+				}
+				if status := map[bool]int{true: 401, false: 403}[role == anybody]; want && isAPI(r.Request) && r.StatusCode != status {
+					t.Errorf("%s %s as %q with a %s: %s, want %d", rt.method, path, role, kind, r.Status, status)
+				}
+				if r.StatusCode >= 500 {
+					t.Errorf("%s %s as %q: %s %s", rt.method, path, role, r.Status, r.text)
+				}
+				tried[kind]++
+			}
+		}
+	}
+	if want := 4 * len(rows()); tried["session"] != want || tried["token"] != want {
+		t.Errorf("%v requests were tried, want %d of each kind", tried, want)
+	}
+	t.Logf("%d routes, %d requests", len(rows()), tried["session"]+tried["token"])
+	if r := people[store.Operator].do("GET", "/events?view=enrol&token=x", nil); r.StatusCode != 403 {
+		t.Errorf("an operator who watches an enrolment: %s", r.Status)
+	}
+}
+
+func TestWhatIsNotAllowedIsNotOffered(t *testing.T) {
+	w := newWorld(t)
+	attic, cellar := w.enrol("attic"), w.enrol("cellar")
+	attic.group("letters")
+	host, empty := "/hosts/"+string(attic.id), "/hosts/"+string(cellar.id)
+	offers := map[string]store.Role{
+		"/hosts/new": store.Admin, "/run/backup": store.Operator, "/source-groups/": store.Admin,
+		`href="/users"`: store.Admin, `href="/mqtt"`: store.Admin, `href="/account"`: store.Viewer,
+	}
+	seen := map[string]bool{}
+	for _, role := range store.Roles {
+		c := w.person(role)
+		pages := map[string]string{}
+		for _, path := range []string{"/", host, empty, "/jobs", "/settings", "/nonsense"} {
+			pages[path] = c.do("GET", path, nil).text
+		}
+		f := c.feed("/events?view=host&id=" + string(attic.id))
+		pages["the host's stream"] = f.until("host-groups").data
+		_ = f.body.Close()
+		for path, text := range pages {
+			for offer, needs := range offers {
+				if strings.Contains(text, offer) {
+					seen[offer] = true
+					if rank(role) < rank(needs) {
+						t.Errorf("%s offers %q to a %s", path, offer, role)
+					}
+				}
+			}
+		}
+		for _, path := range []string{"/", host, "the host's stream"} {
+			if got, want := strings.Contains(pages[path], "/run/backup"), role != store.Viewer; got != want {
+				t.Errorf("%s offers a backup to a %s: %t", path, role, got)
+			}
+		}
+	}
+	if want := slices.Sorted(maps.Keys(offers)); !slices.Equal(slices.Sorted(maps.Keys(seen)), want) {
+		t.Errorf("seen at all: %v, want %v", seen, want)
+	}
+}
+
+func TestASessionOrTokenThatNoLongerHoldsIsNobodys(t *testing.T) {
+	now := time.Now()
+	w := newWorld(t, func(c *Config) { c.Now = func() time.Time { return now } })
+	key := password.NewKey("rma_")
+	add := func(at int64) store.APIToken {
+		k := store.APIToken{ID: topics.NewID(time.Now()), Name: "nightly", Role: store.Admin, KeyHash: password.HashKey(key), ExpiresAt: at}
+		if err := w.store.AddAPIToken(t.Context(), "test", k); err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	k := add(now.Add(time.Hour).UnixMilli())
+	c := w.nobody()
+	c.token = key
+	if r := c.do("GET", "/api/hosts", nil); r.StatusCode != 200 {
+		t.Fatalf("a token that holds: %s", r.Status)
+	}
+	if used := must(w.store.APITokens(t.Context()))[0].UsedAt; used == 0 {
+		t.Error("its use was not noted")
+	}
+	now = now.Add(2 * time.Hour)
+	if r := c.do("GET", "/api/hosts", nil); r.StatusCode != 401 || !strings.Contains(r.text, "expired") {
+		t.Errorf("an expired token: %s %s", r.Status, r.text)
+	}
+	if err := w.store.RemoveAPIToken(t.Context(), "test", k.ID); err != nil {
+		t.Fatal(err)
+	}
+	if r := c.do("GET", "/api/hosts", nil); r.StatusCode != 401 || !strings.Contains(r.text, "not known") {
+		t.Errorf("a revoked token: %s %s", r.Status, r.text)
+	}
+	for what, cookie := range map[string]string{"nonsense": "x", "empty": "", "a long one": strings.Repeat("x", 4000)} {
+		if r := w.nobody().do("GET", "/api/hosts", nil, "Cookie", fmt.Sprintf("%s=%s", plainCookie, cookie)); r.StatusCode != 401 {
+			t.Errorf("a session that is %s: %s", what, r.Status)
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// An MQTTUser is a consumer on the public broker. Its password is a key that
+// was made for it; only the hash is kept.
+type MQTTUser struct {
+	Name      string `db:"name"`
+	KeyHash   []byte `db:"key_hash"`
+	MayDo     bool   `db:"may_do"` // may publish to do/ topics
+	CreatedAt int64  `db:"created_at"`
+	CreatedBy string `db:"created_by"`
+	SeenAt    int64  `db:"seen_at"` // when it last connected
+}
+
+// ErrConsumerName says that a name is not fit for a consumer.
+var ErrConsumerName = errors.New("a consumer's name has 1 to 100 visible characters, without spaces at its ends and without + # and /")
+
+// CheckConsumerName keeps consumers' names fit for topics, logs and addresses.
+func CheckConsumerName(name string) error {
+	n := utf8.RuneCountInString(name)
+	if n < 1 || n > 100 || !utf8.ValidString(name) || strings.TrimSpace(name) != name || strings.ContainsAny(name, "+#/") ||
+		strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) || name == "." || name == ".." {
+		return ErrConsumerName
+	}
+	return nil
+}
+
+// AddMQTTUser adds a consumer. The name is its alone, or ErrConflict.
+func (s *Store) AddMQTTUser(ctx context.Context, actor string, u MQTTUser) error {
+	if err := CheckConsumerName(u.Name); err != nil {
+		return err
+	}
+	u.CreatedBy = actor
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		if _, err := tx.NamedExecContext(ctx, `INSERT INTO mqtt_users (name, key_hash, may_do, created_at, created_by)
+			VALUES (:name, :key_hash, :may_do, :created_at, :created_by)`, u); err != nil {
+			return fmt.Errorf("add MQTT user: %w", err)
+		}
+		return s.audit(ctx, tx, actor, "mqtt_user.created", u.Name, fmt.Sprintf("may do: %t", u.MayDo))
+	})
+}
+
+// ChangeMQTTUser gives a consumer another password, unless keyHash is nil, and
+// other rights; ErrNotFound if there is none of that name.
+func (s *Store) ChangeMQTTUser(ctx context.Context, actor, name string, keyHash []byte, mayDo bool) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		u, err := get[MQTTUser](ctx, tx, `SELECT * FROM mqtt_users WHERE name = $1`, name)
+		if err != nil {
+			return err
+		}
+		detail := fmt.Sprintf("may do: %t", mayDo)
+		if keyHash != nil {
+			u.KeyHash = keyHash
+			detail += "; a new password"
+		}
+		if err := change(ctx, tx, `UPDATE mqtt_users SET key_hash = $1, may_do = $2 WHERE name = $3`, u.KeyHash, mayDo, name); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, actor, "mqtt_user.changed", name, detail)
+	})
+}
+
+// RemoveMQTTUser revokes a consumer's credential; ErrNotFound if there is none.
+func (s *Store) RemoveMQTTUser(ctx context.Context, actor, name string) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		if err := change(ctx, tx, `DELETE FROM mqtt_users WHERE name = $1`, name); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, actor, "mqtt_user.revoked", name, "")
+	})
+}
+
+// MQTTUsers lists the consumers, by name.
+func (s *Store) MQTTUsers(ctx context.Context) ([]MQTTUser, error) {
+	return all[MQTTUser](ctx, s.r, `SELECT * FROM mqtt_users ORDER BY name`)
+}
+
+// MQTTUser returns a consumer, or ErrNotFound.
+func (s *Store) MQTTUser(ctx context.Context, name string) (MQTTUser, error) {
+	return get[MQTTUser](ctx, s.r, `SELECT * FROM mqtt_users WHERE name = $1`, name)
+}
+
+// SeenMQTTUser notes that a consumer connected, at most once a minute.
+func (s *Store) SeenMQTTUser(ctx context.Context, name string) error {
+	_, err := s.w.ExecContext(ctx, `UPDATE mqtt_users SET seen_at = $1 WHERE name = $2 AND seen_at < $3`, s.Now(), name, s.Now()-60_000)
+	return ours(err)
+}
