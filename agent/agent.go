@@ -8,8 +8,6 @@ package agent
 
 import (
 	"context"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -43,6 +41,7 @@ type Timing struct {
 	Retry     time.Duration // before what failed for a local reason (a full disk) is tried again
 	Drain     time.Duration // for running jobs to end when the agent is stopped
 	Receipts  time.Duration // for their ends to be confirmed after that
+	Renew     time.Duration // between two looks at the certificate, and two attempts to renew it
 }
 
 // DefaultTiming is what an agent uses unless a test says otherwise.
@@ -51,7 +50,7 @@ func DefaultTiming() Timing {
 		Link: link.DefaultTiming(), Protocol: protocol.DefaultTiming(), Restic: restic.DefaultTiming,
 		Heartbeat: 30 * time.Second, Flush: 25 * time.Millisecond,
 		Reap: 30 * time.Second, Unlock: 20 * time.Second, Retry: 5 * time.Second,
-		Drain: 2 * time.Minute, Receipts: 3 * time.Second,
+		Drain: 2 * time.Minute, Receipts: 3 * time.Second, Renew: time.Hour,
 	}
 }
 
@@ -93,15 +92,15 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	conf, err := identity.tls()
+	shown, err := identity.credentials()
 	if err != nil {
 		return err
 	}
-	key, err := hkdf.Key(sha256.New, identity.SealKey, nil, "restic-manager/1 journal", 32)
+	key, err := identity.journalKey()
 	if err != nil {
 		return err
 	}
-	journal, err := spool.Open(state, [32]byte(key), time.Now)
+	journal, err := spool.Open(state, key, time.Now)
 	if err != nil {
 		return err
 	}
@@ -123,13 +122,14 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	r := &runner{
 		Timing: a.Timing, log: a.Log.With("host", identity.Host), identity: identity, policy: policy,
 		journal: journal, room: a.Room, place: place, program: &program{path: a.Restic, timing: a.Timing.Restic},
+		state: state, shown: shown, renewed: make(chan struct{}, 1),
 		steps: make(chan step), progress: make(chan progress, 8), jobs: map[topics.JobID]context.CancelCauseFunc{},
 	}
 	if _, err := r.program.find(ctx); err != nil && ctx.Err() == nil {
 		r.log.Warn("backups will fail until this is mended", "err", err)
 	}
 	return r.run(ctx, link.Config{
-		Server: identity.Server, TLS: conf, Host: identity.Host, Channel: channel, Version: Version,
+		Server: identity.Server, TLS: shown.tls(topics.ALPNMQTT), Host: identity.Host, Channel: channel, Version: Version,
 		Timing: a.Timing.Link, Log: r.log, Next: journal.NextSession,
 	})
 }
@@ -140,6 +140,9 @@ type runner struct {
 	log      *slog.Logger
 	identity *Identity
 	policy   Policy
+	state    string       // directory
+	shown    *credentials // to the control plane
+	renewed  chan struct{}
 	journal  *spool.Spool
 	place    restic.Place
 	program  *program
@@ -186,6 +189,10 @@ func (r *runner) run(ctx context.Context, config link.Config) error {
 		defer close(unlinked)
 		link.Keep(linked, config, events)
 	}()
+	var renewing sync.WaitGroup
+	defer renewing.Wait()
+	defer cut()
+	renewing.Go(func() { r.renew(linked) })
 
 	beat := time.NewTicker(r.Heartbeat)
 	defer beat.Stop()
@@ -203,6 +210,8 @@ func (r *runner) run(ctx context.Context, config link.Config) error {
 			s.done <- r.step(s.in)
 		case p := <-r.progress:
 			r.sendProgress(p)
+		case <-r.renewed: // the new certificate is shown while the old one still counts
+			r.disconnect(link.ErrRenewed)
 		case <-beat.C:
 			r.heartbeat()
 		case <-resend.C:
@@ -385,7 +394,7 @@ func (r *runner) heartbeat() {
 		r.log.Error("the journal cannot be read", "err", err)
 		return
 	}
-	r.conn.Send(r.topic(topics.KindHeartbeat), topics.Heartbeat{Stamp: r.conn.Stamp(), Clock: now(), Spool: pending})
+	r.conn.Send(r.topic(topics.KindHeartbeat), topics.Heartbeat{Stamp: r.conn.Stamp(), Clock: now(), Spool: pending, Refused: r.conn.Refused()})
 }
 
 func (r *runner) sendProgress(p progress) {

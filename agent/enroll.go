@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/agent/restic"
+	"github.com/restic-manager/restic-manager/agent/spool"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -49,6 +50,18 @@ func (r *Rejection) Error() string {
 // but the CA whose fingerprint the token carries. An identity that is there is
 // not touched. The error says what to do.
 func Enroll(ctx context.Context, server, token, state, policy string) (*Identity, error) {
+	return enroll(ctx, server, token, state, policy, false)
+}
+
+// EnrollAgain is Enroll where an identity may be there already: it is replaced,
+// with a token made for this very host. The policy that is there stays, and so
+// does the journal, out of the way, because nothing opens it any more. No agent
+// may run on it.
+func EnrollAgain(ctx context.Context, server, token, state, policy string) (*Identity, error) {
+	return enroll(ctx, server, token, state, policy, true)
+}
+
+func enroll(ctx context.Context, server, token, state, policy string, again bool) (*Identity, error) {
 	granted, err := ParsePolicy(policy)
 	if err != nil {
 		return nil, err
@@ -63,30 +76,21 @@ func Enroll(ctx context.Context, server, token, state, policy string) (*Identity
 	if err := os.MkdirAll(state, 0o700); err != nil {
 		return nil, fmt.Errorf("make the state directory: %w", err)
 	}
-	path := filepath.Join(state, identityFile)
-	if _, err := os.Lstat(path); err == nil {
-		return nil, fmt.Errorf("%w: %s exists; to enrol it anew, stop the agent and move %s away", ErrEnrolled, path, state)
-	} else if !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("look for an identity: %w", err)
+	retire, release, err := makeRoom(state, again)
+	if err != nil {
+		return nil, err
 	}
-
+	defer release()
+	if again {
+		if had, err := loadPolicy(state); err == nil {
+			granted = had
+		}
+	}
 	if err := granted.save(state); err != nil { // first: a directory that cannot be written must not cost the token
 		return nil, err
 	}
 
-	tlsKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "restic-manager-agent"}}, tlsKey)
-	if err != nil {
-		return nil, err
-	}
-	public, err := x509.MarshalPKIXPublicKey(&tlsKey.PublicKey)
-	if err != nil {
-		return nil, err
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(tlsKey)
+	csr, private, public, err := newTLSKey()
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +106,11 @@ func Enroll(ctx context.Context, server, token, state, policy string) (*Identity
 	if binary, err := restic.Probe(ctx, ""); err == nil { // enrolling goes without
 		version = binary.Version.String()
 	}
-	answer, err := ask(ctx, server, pass.CA, topics.EnrollRequest{
+	answer, err := post[topics.EnrollResponse](ctx, server, topics.EnrollPath, &tls.Config{
+		MinVersion: tls.VersionTLS13, ServerName: topics.ServerName, NextProtos: []string{topics.ALPNHTTP},
+		InsecureSkipVerify: true, // the pinned CA is only in the chain that comes; VerifyConnection checks all of it
+		VerifyConnection:   func(c tls.ConnectionState) error { return verify(c.PeerCertificates, pass.CA) },
+	}, topics.EnrollRequest{
 		Key: pass.Key, CSR: csr, SealKey: sealKey.Public(), Facts: hostFacts(hostname, version, granted), Protocol: topics.Protocol,
 	})
 	if err != nil {
@@ -115,55 +123,108 @@ func Enroll(ctx context.Context, server, token, state, policy string) (*Identity
 	if err := identity.check(pass.CA, public); err != nil {
 		return nil, fmt.Errorf("the control plane's answer cannot be used: %w", err)
 	}
+	if err := retire(); err != nil {
+		return nil, err
+	}
 	return identity, identity.save(state)
 }
 
-// ask posts the request to whoever proves to be of the pinned CA.
-func ask(ctx context.Context, server string, pin [32]byte, request topics.EnrollRequest) (*topics.EnrollResponse, error) {
+// makeRoom sees to it that nobody's identity is lost by accident. It answers with
+// what takes the journal of one that is to be replaced out of the way; until
+// release is called no agent can run there.
+func makeRoom(state string, again bool) (retire func() error, release func(), err error) {
+	path := filepath.Join(state, identityFile)
+	nothing := func() {}
+	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+		return func() error { return nil }, nothing, nil
+	} else if err != nil {
+		return nil, nil, fmt.Errorf("look for an identity: %w", err)
+	}
+	if !again {
+		return nil, nil, fmt.Errorf("%w: %s exists; to give it new keys, have a token made for this host and enrol with --again", ErrEnrolled, path)
+	}
+	// The old journal is sealed under the old key. One that cannot be opened, or
+	// was left over by a crash in here, is of no use; one that is in use is an agent's.
+	if old, err := LoadIdentity(state); err == nil {
+		key, err := old.journalKey()
+		if err != nil {
+			return nil, nil, err
+		}
+		journal, err := spool.Open(state, key, time.Now)
+		if errors.Is(err, spool.ErrRunning) {
+			return nil, nil, err
+		}
+		if err == nil {
+			release = func() { _ = journal.Close() }
+		}
+	}
+	if release == nil {
+		release = nothing
+	}
+	return func() error {
+		release() // Windows renames nothing that is open
+		err := spool.Retire(state, time.Now())
+		if err != nil {
+			return fmt.Errorf("take the old journal out of the way: %w", err)
+		}
+		return nil
+	}, release, nil
+}
+
+// newTLSKey makes a key for TLS and the request for its certificate.
+func newTLSKey() (csr, private, public []byte, err error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if csr, err = x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "restic-manager-agent"}}, key); err != nil {
+		return nil, nil, nil, err
+	}
+	if public, err = x509.MarshalPKIXPublicKey(&key.PublicKey); err != nil {
+		return nil, nil, nil, err
+	}
+	private, err = x509.MarshalPKCS8PrivateKey(key)
+	return csr, private, public, err
+}
+
+// post sends a request to the agents' port and reads the answer.
+func post[T any](ctx context.Context, server, path string, conf *tls.Config, request any) (answer T, err error) {
 	client := &http.Client{
-		Timeout: 30 * time.Second,
-		Transport: &http.Transport{
-			DisableKeepAlives: true,
-			TLSClientConfig: &tls.Config{
-				MinVersion: tls.VersionTLS13, ServerName: topics.ServerName, NextProtos: []string{topics.ALPNHTTP},
-				InsecureSkipVerify: true, // the pinned CA is only in the chain that comes; VerifyConnection checks all of it
-				VerifyConnection:   func(c tls.ConnectionState) error { return verify(c.PeerCertificates, pin) },
-			},
-		},
+		Timeout:       30 * time.Second,
+		Transport:     &http.Transport{DisableKeepAlives: true, TLSClientConfig: conf},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	post, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+server+topics.EnrollPath, bytes.NewReader(topics.Encode(request)))
+	post, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+server+path, bytes.NewReader(topics.Encode(request)))
 	if err != nil {
-		return nil, fmt.Errorf("%.200q is no address: %w", server, err)
+		return answer, fmt.Errorf("%.200q is no address: %w", server, err)
 	}
 	post.Header.Set("Content-Type", "application/json")
 	response, err := client.Do(post)
 	var network *net.OpError
 	switch {
 	case errors.Is(err, ErrOtherPlane):
-		return nil, fmt.Errorf("%w (asked %s): check the address, or have a token made by the control plane that answers there", ErrOtherPlane, server)
+		return answer, fmt.Errorf("%w (asked %s): check the address, or have a token made by the control plane that answers there", ErrOtherPlane, server)
 	case errors.As(err, &network) && network.Op != "remote error", errors.Is(err, context.DeadlineExceeded):
-		return nil, fmt.Errorf("%w at %s: check address, port and firewall (%w)", ErrUnreachable, server, err)
+		return answer, fmt.Errorf("%w at %s: check address, port and firewall (%w)", ErrUnreachable, server, err)
 	case err != nil:
-		return nil, fmt.Errorf("ask %s for an identity: %w; check that this is the port for agents", server, err)
+		return answer, fmt.Errorf("ask %s for an identity: %w; check that this is the port for agents", server, err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, topics.MaxPayload))
 	if err != nil {
-		return nil, fmt.Errorf("read the answer of %s: %w", server, err)
+		return answer, fmt.Errorf("read the answer of %s: %w", server, err)
 	}
 	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusCreated {
 		problem := topics.Problem{Status: response.StatusCode, Title: http.StatusText(response.StatusCode)}
 		if kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); kind == "application/problem+json" {
 			_ = json.Unmarshal(body, &problem) // what it does not say, the status does
 		}
-		return nil, &Rejection{problem}
+		return answer, &Rejection{problem}
 	}
-	answer, err := topics.Decode[topics.EnrollResponse](body)
-	if err != nil {
-		return nil, fmt.Errorf("the control plane's answer cannot be used: %w", err)
+	if answer, err = topics.Decode[T](body); err != nil {
+		return answer, fmt.Errorf("the control plane's answer cannot be used: %w", err)
 	}
-	return &answer, nil
+	return answer, nil
 }
 
 // verify accepts a chain that ends in the CA with this fingerprint and names the

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"bytes"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -10,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/restic-manager/restic-manager/seal"
@@ -58,7 +61,7 @@ func LoadIdentity(state string) (*Identity, error) {
 	if _, err := i.channel(); err != nil {
 		return nil, i.damaged(path, err)
 	}
-	if _, err := i.tls(); err != nil {
+	if _, err := i.credentials(); err != nil {
 		return nil, i.damaged(path, err)
 	}
 	return i, nil
@@ -76,30 +79,56 @@ func (i *Identity) channel() (*seal.Channel, error) {
 	return seal.NewChannel(own, i.PlaneKey, seal.Agent, string(i.Host))
 }
 
-// tls is how the agent speaks with its control plane: whatever address it
-// dialled, the other side proves to be of the CA it was enrolled at.
-func (i *Identity) tls() (*tls.Config, error) {
+// journalKey is what the agent's journal is sealed under.
+func (i *Identity) journalKey() ([32]byte, error) {
+	key, err := hkdf.Key(sha256.New, i.SealKey, nil, "restic-manager/1 journal", 32)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	return [32]byte(key), nil
+}
+
+// credentials is what the host shows to its control plane: the certificate in
+// use, which a renewal replaces while connections are made.
+type credentials struct {
+	roots   *x509.CertPool
+	current atomic.Pointer[tls.Certificate]
+}
+
+func (i *Identity) credentials() (*credentials, error) {
 	ca, err := x509.ParseCertificate(i.CA)
 	if err != nil {
 		return nil, fmt.Errorf("the CA: %w", err)
 	}
+	c := &credentials{roots: x509.NewCertPool()}
+	c.roots.AddCert(ca)
+	return c, c.use(i)
+}
+
+// use shows an identity's certificate from now on.
+func (c *credentials) use(i *Identity) error {
 	key, err := x509.ParsePKCS8PrivateKey(i.TLSKey)
 	if err != nil {
-		return nil, fmt.Errorf("the TLS key: %w", err)
+		return fmt.Errorf("the TLS key: %w", err)
 	}
 	leaf, err := x509.ParseCertificate(i.Certificate)
 	if err != nil {
-		return nil, fmt.Errorf("the certificate: %w", err)
+		return fmt.Errorf("the certificate: %w", err)
 	}
-	roots := x509.NewCertPool()
-	roots.AddCert(ca)
-	return &tls.Config{
-		MinVersion: tls.VersionTLS13, RootCAs: roots, ServerName: topics.ServerName, NextProtos: []string{topics.ALPNMQTT},
-		Certificates: []tls.Certificate{{Certificate: [][]byte{i.Certificate}, PrivateKey: key, Leaf: leaf}},
-	}, nil
+	c.current.Store(&tls.Certificate{Certificate: [][]byte{i.Certificate}, PrivateKey: key, Leaf: leaf})
+	return nil
 }
 
-// save writes the identity, unless there is one.
+// tls is how the agent speaks with its control plane: whatever address it
+// dialled, the other side proves to be of the CA it was enrolled at.
+func (c *credentials) tls(protocol string) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, RootCAs: c.roots, ServerName: topics.ServerName, NextProtos: []string{protocol},
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.current.Load(), nil },
+	}
+}
+
+// save writes the identity.
 func (i *Identity) save(state string) error { return writeFile(state, identityFile, i) }
 
 // writeFile writes JSON that is whole or not there at all, whatever happens.
@@ -132,7 +161,8 @@ func writeFile(dir, name string, content any) (err error) {
 	return nil
 }
 
-// check holds a new identity to what was asked for.
+// check holds a new identity to what was asked for: a CA with this fingerprint,
+// and a certificate of its for this key.
 func (i *Identity) check(pin [32]byte, public []byte) error {
 	if _, err := topics.ParseHostID(string(i.Host)); err != nil {
 		return err
@@ -156,6 +186,9 @@ func (i *Identity) check(pin [32]byte, public []byte) error {
 			return fmt.Errorf("the certificate is not valid now, %s: set this host's clock", time.Now().UTC().Format(time.RFC3339))
 		}
 		return fmt.Errorf("the certificate: %w", err)
+	}
+	if host := leaf.Subject.CommonName; host != string(i.Host) {
+		return fmt.Errorf("the certificate is for the host %.60q", host)
 	}
 	_, err = i.channel()
 	return err

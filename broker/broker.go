@@ -79,6 +79,17 @@ type Config struct {
 	//
 	// What Publish sends does not come back here.
 	Received func(Message)
+
+	// Denied, if set, is told of everything a client tried beyond its rights. It
+	// runs where Received does and must not block.
+	Denied func(Denial)
+}
+
+// Denial is something outside a client's rights.
+type Denial struct {
+	Name, ClientID string
+	What           string // "publish", "subscribe", "retain" or "will"
+	Topic          string // or filter, as the client spelled it
 }
 
 // Limits are all the numbers of a broker. A limit of zero means none, unless it says otherwise.
@@ -370,6 +381,13 @@ func (b *Broker) Stats() Stats {
 func (b *Broker) received(m Message) {
 	if b.cfg.Received != nil && !strings.HasPrefix(m.Topic, "$") && !b.closing.Load() {
 		b.cfg.Received(m)
+	}
+}
+
+func (b *Broker) deny(d Denial) {
+	b.denied.Add(1)
+	if b.cfg.Denied != nil {
+		b.cfg.Denied(d)
 	}
 }
 

@@ -47,6 +47,7 @@ type conn struct {
 	rights  *rights
 	id      string
 	version byte
+	expiry  *time.Timer // closes the connection; nil for one that may last
 
 	// Guarded by broker.mu.
 	authorising bool
@@ -110,6 +111,9 @@ func (b *Broker) attach(nc, raw net.Conn) error {
 
 	b.mu.Lock()
 	delete(b.conns, c)
+	if c.expiry != nil {
+		c.expiry.Stop()
+	}
 	b.mu.Unlock()
 	<-c.gone
 
@@ -146,7 +150,7 @@ func (c *conn) guard(f func() error) (err error) {
 
 // denied counts and logs something outside the client's rights.
 func (c *conn) denied(what, topic string) {
-	c.broker.denied.Add(1)
+	c.broker.deny(Denial{Name: c.rights.Name, ClientID: c.id, What: what, Topic: topic})
 	if c.refusals.Add(1) > refusalsLogged {
 		return
 	}

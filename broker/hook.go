@@ -115,6 +115,12 @@ func (h *hook) enter(c *conn, cl *mqtt.Client, version byte, granted *rights) *r
 		return refuse(5, 0x87, "rights were withdrawn meanwhile")
 	}
 	c.rights, c.id, c.version = granted, cl.ID, version
+	if !granted.until.IsZero() {
+		c.expiry = time.AfterFunc(time.Until(granted.until), func() {
+			b.cfg.Log.Info("client's time is over", "name", granted.Name, "client", c.id)
+			c.Close()
+		})
+	}
 	return nil
 }
 
@@ -138,7 +144,7 @@ func (h *hook) authorise(c *conn, who Connect) (*rights, *refusal) {
 		return nil, &refusal{5, 0x87, err}
 	}
 	if w := who.Will; w != nil && (granted.will != w.Topic || !plain(w.Topic, b.cfg.Limits.Levels)) {
-		b.denied.Add(1)
+		b.deny(Denial{Name: granted.Name, ClientID: who.ClientID, What: "will", Topic: w.Topic})
 		return nil, refuse(5, 0x87, "will is for a topic of somebody else")
 	}
 	return granted, nil

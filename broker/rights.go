@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -25,6 +26,10 @@ type Rights struct {
 	// Will is the one topic its will may name, retained or not, whatever Publish
 	// says; "" for none.
 	Will string
+
+	// Until is when the connection is closed whatever happens, as a kicked one is;
+	// the zero time is never.
+	Until time.Time
 }
 
 // rights are Rights nobody else can change.
@@ -32,6 +37,7 @@ type rights struct {
 	Name                       string
 	publish, subscribe, retain []string
 	will                       string
+	until                      time.Time
 }
 
 func (r Rights) seal() (*rights, error) {
@@ -40,7 +46,7 @@ func (r Rights) seal() (*rights, error) {
 			return nil, fmt.Errorf("%q is not a filter one can have a right to", filter)
 		}
 	}
-	return &rights{r.Name, slices.Clone(r.Publish), slices.Clone(r.Subscribe), slices.Clone(r.Retain), r.Will}, nil
+	return &rights{r.Name, slices.Clone(r.Publish), slices.Clone(r.Subscribe), slices.Clone(r.Retain), r.Will, r.Until}, nil
 }
 
 func within(filter string, rights []string) bool {

@@ -11,8 +11,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -66,12 +64,15 @@ type Timing struct {
 	Schedule schedule.Timing
 	Web      web.Timing
 	Sweep    time.Duration // between two looks at what retention removes
+	Guard    time.Duration // between two looks at who is trusted no longer
+	HostLife time.Duration // of the certificates of hosts
 }
 
 // DefaultTiming is what runs unless a test says otherwise.
 func DefaultTiming() Timing {
 	return Timing{Jobs: jobs.DefaultTiming(), Hosts: hosts.DefaultTiming(), Public: public.DefaultTiming(),
-		Schedule: schedule.DefaultTiming(), Web: web.DefaultTiming(), Sweep: time.Hour}
+		Schedule: schedule.DefaultTiming(), Web: web.DefaultTiming(), Sweep: time.Hour,
+		Guard: time.Second, HostLife: enroll.HostLife}
 }
 
 // A Plane is a control plane that is listening and not yet serving.
@@ -136,9 +137,12 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		return err
 	}
 	p.presence = hosts.NewPresence(c.Timing.Hosts, time.Now, rows)
-	p.Desk = &enroll.Desk{Store: p.Store, CA: ca, SealKey: key.Public(), Log: c.Log, Enrolled: func(h store.Host) { p.changed(h.ID) }}
+	p.Desk = &enroll.Desk{Store: p.Store, CA: ca, SealKey: key.Public(), Log: c.Log, Enrolled: p.enrolled}
+	if c.Timing.HostLife > 0 {
+		ca.HostLife = c.Timing.HostLife
+	}
 	p.agents, err = broker.New(broker.Config{Name: "agents", Log: c.Log, Limits: broker.DefaultAgents(), Versions: []byte{broker.MQTT311},
-		Authorise: p.admitAgent, Received: func(m broker.Message) { p.Jobs.Received(m.Topic, m.Payload, m.Retain) }})
+		Authorise: p.admitAgent, Received: p.heard, Denied: p.denied})
 	if err != nil {
 		return err
 	}
@@ -224,7 +228,7 @@ func (p *Plane) Close() error {
 // it started has returned. The brokers stop last: what the others say in parting
 // still goes out, and the farewell of agents is not taken for their death.
 func (p *Plane) Run(ctx context.Context) error {
-	tlsConfig, err := p.Desk.CA.ServerTLS()
+	tlsConfig, err := p.Desk.ServerTLS()
 	if err != nil {
 		return err
 	}
@@ -255,6 +259,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	g.Go(func() error { return p.Web.Run(gctx) })
 	g.Go(func() error { return p.grant(gctx) })
 	g.Go(func() error { return p.sweep(gctx) })
+	g.Go(func() error { return p.guard(gctx) })
 	g.Go(func() error {
 		return serve(gctx, p.httpLn, &http.Server{Handler: p.Web.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute})
 	})
@@ -293,34 +298,6 @@ func serve(ctx context.Context, ln net.Listener, srv *http.Server) error {
 func (p *Plane) changed(h topics.HostID) {
 	p.bell.Ring(h)
 	p.publisher.Changed(h)
-}
-
-// admitAgent lets a host into its own subtree. Who it is, its certificate says;
-// the client ID and the will have to agree.
-func (p *Plane) admitAgent(c broker.Connect) (broker.Rights, error) {
-	if c.Certificate == nil {
-		return broker.Rights{}, errors.New("no certificate")
-	}
-	id, err := topics.ParseHostID(c.Certificate.Subject.CommonName)
-	if err != nil {
-		return broker.Rights{}, err
-	}
-	prefix, n, ok := strings.Cut(c.ClientID, "_")
-	if _, err := strconv.ParseUint(n, 10, 64); !ok || err != nil || prefix != string(id) || c.User != "" && c.User != string(id) {
-		return broker.Rights{}, fmt.Errorf("client ID %.60q and user %.60q do not fit the certificate of %s", c.ClientID, c.User, id)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	h, err := p.Store.Host(ctx, id)
-	if err != nil {
-		return broker.Rights{}, fmt.Errorf("host %s: %w", id, err)
-	}
-	if h.Serial != c.Certificate.SerialNumber.Text(16) {
-		return broker.Rights{}, fmt.Errorf("host %s: its certificate is not the one it was given", id)
-	}
-	death := topics.Topic{Kind: topics.KindDeath, Host: id}.String()
-	return broker.Rights{Name: string(id), Publish: []string{topics.AgentWrites(id)}, Subscribe: []string{topics.AgentReads(id)},
-		Retain: []string{death, topics.Topic{Kind: topics.KindBirth, Host: id}.String()}, Will: death}, nil
 }
 
 // admitConsumer lets a consumer read what is public, and ask for what it was

@@ -114,6 +114,8 @@ type (
 		Host topics.HostID
 		Job  topics.JobID
 		What string
+		// Foreign: the host spoke about a job of another.
+		Foreign bool
 	}
 )
 
@@ -248,7 +250,7 @@ func (s *planeStep) of(host topics.HostID, id topics.JobID, then func(PlaneJob) 
 		return err
 	}
 	if !known || j.Host != host {
-		s.do(Odd{host, id, "an event about a job this host does not have"})
+		s.do(Odd{Host: host, Job: id, What: "an event about a job this host does not have", Foreign: known})
 		return nil
 	}
 	return then(j)
@@ -344,7 +346,7 @@ func (s *planeStep) finish(j PlaneJob, f topics.Finished, now int64) error {
 		return nil
 	}
 	if !j.State.CanBecome(f.State) {
-		s.do(Odd{j.Host, j.ID, fmt.Sprintf("it is %s and cannot become %s", j.State, f.State)})
+		s.do(Odd{Host: j.Host, Job: j.ID, What: fmt.Sprintf("it is %s and cannot become %s", j.State, f.State)})
 		return nil
 	}
 	if f.Lines > j.Lines {

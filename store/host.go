@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/jmoiron/sqlx"
 
@@ -13,18 +11,28 @@ import (
 // A Host is a machine in our care. Its row carries what the fleet page and the
 // consumers ask for most, kept true in the transactions that change it.
 type Host struct {
-	ID            topics.HostID `db:"id"`
-	Name          string        `db:"name"`
-	CreatedAt     int64         `db:"created_at"`
-	SealKey       []byte        `db:"seal_key"` // the agent's public one
-	Serial        string        `db:"serial"`   // of its certificate
-	Hostname      string        `db:"hostname"`
-	OS            string        `db:"os"`
-	Arch          string        `db:"arch"`
-	Platform      string        `db:"platform"`
-	AgentVersion  string        `db:"agent_version"`
-	ResticVersion string        `db:"restic_version"`
-	Policy        string        `db:"policy"`
+	ID        topics.HostID `db:"id"`
+	Name      string        `db:"name"`
+	CreatedAt int64         `db:"created_at"`
+	SealKey   []byte        `db:"seal_key"` // the agent's public one
+	Serial    string        `db:"serial"`   // of its certificate
+	// NextSerial is of the certificate that was made to follow and has not been
+	// used yet; until it is, both let the host in.
+	NextSerial     string `db:"next_serial"`
+	CertifiedUntil int64  `db:"certified_until"` // when the certificate in use runs out
+	RevokedAt      int64  `db:"revoked_at"`      // 0: it is trusted
+	// Refused and RefusedThere count messages that were not what they claimed to
+	// be: those in the host's name here, and ours at the host.
+	Refused       uint64  `db:"refused"`
+	RefusedThere  uint64  `db:"refused_there"`
+	Hostname      string  `db:"hostname"`
+	OS            string  `db:"os"`
+	Arch          string  `db:"arch"`
+	Platform      string  `db:"platform"`
+	AgentVersion  string  `db:"agent_version"`
+	ResticVersion string  `db:"restic_version"`
+	Policy        string  `db:"policy"`
+	Permits       Permits `db:"permits"` // what the policy allows; nil from an agent that does not say
 
 	ReceivedEpoch int64  `db:"received_epoch"`
 	ReceivedSeq   uint64 `db:"received_seq"`
@@ -103,93 +111,4 @@ func (s *Store) Died(ctx context.Context, id topics.HostID, session topics.Sessi
 	_, err := s.w.ExecContext(ctx, `UPDATE hosts SET death_epoch = $1, death_n = $2
 		WHERE id = $3 AND (death_epoch < $1 OR death_epoch = $1 AND death_n < $2)`, session.Epoch, session.N, id)
 	return ours(err)
-}
-
-// An EnrollToken lets one host in. Only the hash of its key is kept.
-type EnrollToken struct {
-	ID        string        `db:"id"`
-	KeyHash   []byte        `db:"key_hash"`
-	Name      string        `db:"name"` // for the host, "" to use its hostname
-	CreatedBy string        `db:"created_by"`
-	CreatedAt int64         `db:"created_at"`
-	ExpiresAt int64         `db:"expires_at"`
-	UsedAt    int64         `db:"used_at"`
-	Host      topics.HostID `db:"host"` // who used it
-}
-
-// AddEnrollToken records a new token.
-func (s *Store) AddEnrollToken(ctx context.Context, t EnrollToken) error {
-	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.NamedExecContext(ctx, `INSERT INTO enroll_tokens (id, key_hash, name, created_by, created_at, expires_at)
-			VALUES (:id, :key_hash, :name, :created_by, :created_at, :expires_at)`, t); err != nil {
-			return fmt.Errorf("add enrolment token: %w", err)
-		}
-		return s.audit(ctx, tx, t.CreatedBy, "enroll_token.created", t.ID, t.Name)
-	})
-}
-
-// EnrollToken returns a token by its ID, for the page that waits for its use.
-func (s *Store) EnrollToken(ctx context.Context, id string) (EnrollToken, error) {
-	return get[EnrollToken](ctx, s.r, `SELECT * FROM enroll_tokens WHERE id = $1`, id)
-}
-
-// ErrExpired and ErrUsed say why a token lets nobody in.
-var (
-	ErrExpired = errors.New("the token has expired")
-	ErrUsed    = errors.New("the token has been used")
-)
-
-// Enroll uses up a token and adds the host it let in; of two that race exactly
-// one wins. A name that is taken gets a number.
-func (s *Store) Enroll(ctx context.Context, keyHash []byte, h Host) (Host, error) {
-	err := s.tx(ctx, func(tx *sqlx.Tx) error {
-		t, err := get[EnrollToken](ctx, tx, `SELECT * FROM enroll_tokens WHERE key_hash = $1`, keyHash)
-		switch {
-		case err != nil:
-			return err
-		case t.UsedAt > 0:
-			return ErrUsed
-		case t.ExpiresAt < s.Now():
-			return ErrExpired
-		}
-		if _, err := tx.ExecContext(ctx, `UPDATE enroll_tokens SET used_at = $1, host = $2 WHERE id = $3`, s.Now(), h.ID, t.ID); err != nil {
-			return err
-		}
-		name := h.Hostname
-		if t.Name != "" {
-			name = t.Name
-		}
-		if h.Name, err = freeName(ctx, tx, name); err != nil {
-			return err
-		}
-		h.CreatedAt = s.Now()
-		if _, err := tx.NamedExecContext(ctx, `INSERT INTO hosts (id, name, created_at, seal_key, serial, hostname, os, arch, platform, agent_version, restic_version, policy)
-			VALUES (:id, :name, :created_at, :seal_key, :serial, :hostname, :os, :arch, :platform, :agent_version, :restic_version, :policy)`, h); err != nil {
-			return err
-		}
-		return s.audit(ctx, tx, t.CreatedBy, "host.enrolled", string(h.ID), h.Name)
-	})
-	if err != nil {
-		return Host{}, fmt.Errorf("enrol: %w", err)
-	}
-	return h, nil
-}
-
-func freeName(ctx context.Context, tx *sqlx.Tx, name string) (string, error) {
-	if name == "" {
-		name = "host"
-	}
-	for n := 1; ; n++ {
-		try := name
-		if n > 1 {
-			try = fmt.Sprintf("%s-%d", name, n)
-		}
-		_, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE name = $1`, try)
-		if errors.Is(err, ErrNotFound) {
-			return try, nil
-		}
-		if err != nil {
-			return "", err
-		}
-	}
 }

@@ -1,6 +1,9 @@
 package topics
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // A Session is one connection attempt of an agent. N is a counter that is on
 // disk before the attempt is made, so a later session always compares higher
@@ -65,6 +68,9 @@ type Heartbeat struct {
 	Stamp
 	Clock int64  `json:"clock"` // the host's, Unix milliseconds
 	Spool uint64 `json:"spool"` // events without a receipt
+	// Refused is how many messages of this session were not from the control
+	// plane, not for this host and topic, or old.
+	Refused uint64 `json:"refused,omitempty"`
 }
 
 // Progress carries restic's latest status of a running job.
@@ -126,7 +132,25 @@ type Facts struct {
 	Agent    string `json:"agent"`    // version of the agent
 	Restic   string `json:"restic"`   // version of restic, "" if there is none
 	Policy   string `json:"policy"`   // name of the host's policy
+	// Permits is what that policy allows; nil from an agent that does not say.
+	Permits *Permits `json:"permits,omitempty"`
 }
+
+// Permits is what a host lets its control plane do. It is told so that nobody
+// asks in vain; the host holds to its policy whatever is asked.
+type Permits struct {
+	Kinds        []JobKind `json:"kinds"`                   // operations it runs
+	AnyWhere     bool      `json:"anywhere,omitempty"`      // repositories and paths are not limited
+	Repositories []string  `json:"repositories,omitempty"`  // pinned: host and path of each, no credentials
+	BackupRoots  []string  `json:"backup_roots,omitempty"`  // it reads below these; none is everywhere
+	RestoreRoots []string  `json:"restore_roots,omitempty"` // it restores below these
+	Overwrite    bool      `json:"overwrite,omitempty"`     // of files that are there
+	Hooks        []string  `json:"hooks,omitempty"`         // names of programs it may run around a job
+}
+
+// Allows reports whether the host runs this operation. What is not known is
+// allowed: the host decides.
+func (p *Permits) Allows(k JobKind) bool { return p == nil || slices.Contains(p.Kinds, k) }
 
 // Accepted says that a job is in the agent's journal, on disk. It is started at
 // most once from here.

@@ -21,8 +21,12 @@ const (
 	ALPNHTTP = "http/1.1"
 )
 
-// EnrollPath is where an agent posts an [EnrollRequest], on the agents' port.
-const EnrollPath = "/enroll"
+// Where agents post on their port: an [EnrollRequest] with a token, and a
+// [RenewRequest] with the certificate that is about to run out.
+const (
+	EnrollPath = "/enroll"
+	RenewPath  = "/renew"
+)
 
 // Protocol is the range of wire versions this build speaks.
 var Protocol = [2]int{1, 1}
@@ -82,6 +86,18 @@ type EnrollResponse struct {
 	Certificate []byte `json:"certificate"`
 	CA          []byte `json:"ca"`
 	SealKey     []byte `json:"seal_key"` // the control plane's public one
+}
+
+// A RenewRequest asks for the certificate that follows the one the connection
+// is made with. The sealing key stays.
+type RenewRequest struct {
+	CSR []byte `json:"csr"` // DER, with a key of its own; its names are ignored
+}
+
+// A RenewResponse is that certificate, DER. Until it is used for the first time
+// the one before stays good.
+type RenewResponse struct {
+	Certificate []byte `json:"certificate"`
 }
 
 // A Problem is how HTTP answers say what went wrong (RFC 9457).

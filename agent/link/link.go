@@ -18,6 +18,7 @@ import (
 	"net"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
@@ -29,6 +30,10 @@ import (
 
 // ErrDeaf says that a connection was made and no welcome came over it.
 var ErrDeaf = errors.New("connected, but the control plane did not answer")
+
+// ErrRenewed ends a connection that is to be followed by one with the new
+// certificate, at once.
+var ErrRenewed = errors.New("the certificate was renewed")
 
 // Timing holds the durations of a connection.
 type Timing struct {
@@ -129,6 +134,9 @@ func Keep(ctx context.Context, c Config, events chan<- Event) {
 		if r := (refusal{}); errors.As(err, &r) {
 			wait = c.Timing.Refused
 		}
+		if errors.Is(err, ErrRenewed) {
+			continue
+		}
 		if err.Error() != said {
 			said = err.Error()
 			c.Log.Warn("not connected", "server", c.Server, "err", err, "again_in", wait.Round(time.Second))
@@ -180,6 +188,8 @@ type Conn struct {
 	writer  sync.WaitGroup
 	seen    uint64 // the number of the control plane's last message; its reader's
 	written uint64 // of ours; its caller's
+	began   time.Time
+	refused atomic.Uint64
 }
 
 // Bounds of the queues between paho and us. Both are full only if the other side
@@ -198,7 +208,7 @@ type outgoing struct {
 
 func dial(ctx context.Context, config Config, session topics.Session) (*Conn, topics.Welcome, error) {
 	c := &Conn{
-		Session: session, config: config,
+		Session: session, config: config, began: time.Now(),
 		inbox: make(chan mqtt.Message, inboxSize), outbox: make(chan outgoing, outboxSize), lost: make(chan struct{}),
 	}
 	// The connection outlives ctx, for its last words; until it is welcomed there are none.
@@ -336,66 +346,88 @@ func (c *Conn) connect() (topics.Welcome, error) {
 // explain says what to do about a connection that failed.
 func (c *Conn) explain(err error) error {
 	var unknown *tls.CertificateVerificationError
+	var network *net.OpError
 	switch {
+	case errors.As(err, &network) && network.Op == "remote error": // an alert, after our certificate was seen
+		return fmt.Errorf("the control plane refuses this host's certificate: it was revoked there, replaced, or has run out; make a token for this host on its page and enrol it with --again (%w)", err)
 	case errors.Is(err, packets.ErrorRefusedNotAuthorised), errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword):
-		return fmt.Errorf("the control plane refuses this host: it was removed or revoked there, or its certificate has run out; enrol it again with a new token (%w)", err)
+		return fmt.Errorf("the control plane refuses this host: it was removed or revoked there, or its certificate has run out; make a token for it on its page and enrol it with --again (%w)", err)
 	case errors.As(err, &unknown):
 		return fmt.Errorf("%s is not the control plane this host was enrolled at: %w", c.config.Server, err)
 	}
 	return fmt.Errorf("connect: %w", err)
 }
 
+// lateness is how long after a session has begun something for the one before
+// may still come by.
+const lateness = 10 * time.Second
+
+// refusalsLogged is how many refused messages of a session are logged; all are
+// counted.
+const refusalsLogged = 20
+
+// Refused counts the messages of this session that were not what they claimed
+// to be. It may be called from any goroutine.
+func (c *Conn) Refused() uint64 { return c.refused.Load() }
+
+func (c *Conn) refuse(m mqtt.Message, why error) {
+	if n := c.refused.Add(1); n <= refusalsLogged {
+		c.config.Log.Warn("message refused", "topic", m.Topic(), "err", why)
+	}
+}
+
 // read opens a message of the control plane: a Welcome, Receipt or Command of
 // this session which is newer than the last. Anything else is nil.
 func (c *Conn) read(m mqtt.Message) any {
-	log := c.config.Log.With("topic", m.Topic())
-	topic, err := topics.Parse(m.Topic())
-	if err != nil || topic.Host != c.config.Host {
-		log.Warn("message refused: not a topic for this host")
-		return nil
-	}
-	if m.Retained() {
-		log.Warn("message refused: it was retained, so it may be of any age")
-		return nil
-	}
-	plain, err := c.config.Channel.Open(m.Topic(), m.Payload())
-	if err != nil {
-		log.Warn("message refused", "err", err)
-		return nil
-	}
-	var payload any
-	var stamp topics.Stamp
-	switch topic.Kind {
-	case topics.KindWelcome:
-		var w topics.Welcome
-		w, err = topics.Decode[topics.Welcome](plain)
-		payload, stamp = w, w.Stamp
-	case topics.KindReceipt:
-		var r topics.Receipt
-		r, err = topics.Decode[topics.Receipt](plain)
-		payload, stamp = r, r.Stamp
-	case topics.KindCommand:
-		var command topics.Command
-		command, err = topics.Decode[topics.Command](plain)
-		if err == nil && command.Job != topic.Job {
-			err = fmt.Errorf("%w: it names another job", topics.ErrPayload)
-		}
-		payload, stamp = command, command.Stamp
-	default:
-		return nil
-	}
+	payload, stamp, err := c.unseal(m)
 	switch {
-	case err != nil:
-		log.Warn("message refused", "err", err)
+	case err == nil && payload == nil:
 		return nil
-	case stamp.Session != c.Session:
-		return nil // for a session of before, still on its way
-	case stamp.N <= c.seen:
-		log.Warn("message refused: it came before")
+	case err == nil && stamp.Session.After(c.Session):
+		err = errors.New("it is of a session that has not begun")
+	case err == nil && stamp.Session != c.Session && time.Since(c.began) < lateness:
+		return nil // for the session before, still on its way
+	case err == nil && stamp.Session != c.Session:
+		err = errors.New("it is of a session that is over")
+	case err == nil && stamp.N <= c.seen:
+		err = errors.New("it came before")
+	}
+	if err != nil {
+		c.refuse(m, err)
 		return nil
 	}
 	c.seen = stamp.N
 	return payload
+}
+
+// unseal takes a message for what it says it is.
+func (c *Conn) unseal(m mqtt.Message) (payload any, stamp topics.Stamp, err error) {
+	topic, err := topics.Parse(m.Topic())
+	if err != nil || topic.Host != c.config.Host {
+		return nil, stamp, errors.New("not a topic for this host")
+	}
+	if m.Retained() {
+		return nil, stamp, errors.New("it was retained, so it may be of any age")
+	}
+	plain, err := c.config.Channel.Open(m.Topic(), m.Payload())
+	if err != nil {
+		return nil, stamp, err
+	}
+	switch topic.Kind {
+	case topics.KindWelcome:
+		w, err := topics.Decode[topics.Welcome](plain)
+		return w, w.Stamp, err
+	case topics.KindReceipt:
+		r, err := topics.Decode[topics.Receipt](plain)
+		return r, r.Stamp, err
+	case topics.KindCommand:
+		command, err := topics.Decode[topics.Command](plain)
+		if err == nil && command.Job != topic.Job {
+			err = fmt.Errorf("%w: it names another job", topics.ErrPayload)
+		}
+		return command, command.Stamp, err
+	}
+	return nil, stamp, nil // a newer control plane's
 }
 
 // serve hands on what comes until the connection ends.

@@ -57,11 +57,24 @@ type Spool struct {
 	now  func() time.Time
 }
 
+const fileName = "journal.db"
+
+// Retire takes the journal in dir out of the way, so that the next Open begins
+// one. Nobody may have it open.
+func Retire(dir string, now time.Time) error {
+	path := filepath.Join(dir, fileName)
+	err := os.Rename(path, path+"."+now.UTC().Format("20060102-150405")+".retired")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // Open opens the journal in dir, which exists, or begins one. Jobs are sealed
 // under key. Jobs that ended long ago are forgotten. The error is ErrRunning or
 // ErrUnreadable where it is one of them, and says what to do.
 func Open(dir string, key [32]byte, now func() time.Time) (*Spool, error) {
-	path := filepath.Join(dir, "journal.db")
+	path := filepath.Join(dir, fileName)
 	block, err := aes.NewCipher(key[:])
 	if err != nil {
 		return nil, err

@@ -38,6 +38,7 @@ type enroll struct {
 	Server string `required:"" placeholder:"HOST:8883" help:"Address of the control plane's port for agents."`
 	Token  string `required:"" placeholder:"T" help:"Enrolment token, good for one host and 15 minutes."`
 	State  string `required:"" placeholder:"DIR" help:"Directory for this host's identity and journal."`
+	Again  bool   `help:"Replace the identity that is there; the token has to be made for this host. Its policy stays."`
 	Policy string `default:"backup" placeholder:"NAME" help:"What this host lets the control plane do: backup, restore, keeper or managed. No message can change it later."`
 }
 
@@ -45,7 +46,11 @@ func (c *enroll) Run(ctx context.Context, s streams) error {
 	if _, err := agent.ParsePolicy(c.Policy); err != nil {
 		return usageError{err}
 	}
-	identity, err := agent.Enroll(ctx, c.Server, c.Token, c.State, c.Policy)
+	enroll := agent.Enroll
+	if c.Again {
+		enroll = agent.EnrollAgain
+	}
+	identity, err := enroll(ctx, c.Server, c.Token, c.State, c.Policy)
 	if err != nil {
 		return err
 	}

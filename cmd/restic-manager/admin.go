@@ -36,7 +36,8 @@ func (d database) with(ctx context.Context, do func(*store.Store) error) error {
 }
 
 type enrollTokenCmd struct {
-	Name string        `placeholder:"HOST" help:"Name for the host; its own hostname by default."`
+	Name string        `placeholder:"HOST" xor:"whom" help:"Name for the host; its own hostname by default."`
+	For  string        `placeholder:"HOST" xor:"whom" help:"Let no new host in, but give this one, by name or ID, new keys."`
 	TTL  time.Duration `name:"ttl" default:"15m" help:"How long the token is good for, at most 24h."`
 	database
 }
@@ -48,11 +49,52 @@ func (c *enrollTokenCmd) Run(ctx context.Context) error {
 			return err
 		}
 		desk := enroll.Desk{Store: s, CA: ca}
-		_, token, err := desk.Issue(ctx, actor, c.Name, c.TTL)
+		var token topics.EnrollToken
+		if c.For == "" {
+			_, token, err = desk.Issue(ctx, actor, c.Name, c.TTL)
+		} else {
+			var h store.Host
+			if h, err = findHost(ctx, s, c.For); err == nil {
+				_, token, err = desk.Reissue(ctx, actor, h.ID, c.TTL)
+			}
+		}
 		if err != nil {
 			return err
 		}
 		fmt.Println(token.Reveal())
+		return nil
+	})
+}
+
+// findHost finds one by ID, or by name.
+func findHost(ctx context.Context, s *store.Store, who string) (store.Host, error) {
+	rows, err := s.Hosts(ctx)
+	if err != nil {
+		return store.Host{}, err
+	}
+	for _, h := range rows {
+		if string(h.ID) == who || h.Name == who {
+			return h, nil
+		}
+	}
+	return store.Host{}, fmt.Errorf("there is no host %q; its name and ID are on its page", who)
+}
+
+type hostRevokeCmd struct {
+	Host string `arg:"" help:"The host's name or ID."`
+	database
+}
+
+func (c *hostRevokeCmd) Run(ctx context.Context) error {
+	return c.with(ctx, func(s *store.Store) error {
+		h, err := findHost(ctx, s, c.Host)
+		if err != nil {
+			return err
+		}
+		if h, err = s.Revoke(ctx, actor, h.ID); err != nil {
+			return err
+		}
+		fmt.Printf("%s is not trusted any more; a control plane that runs ends its connection within seconds\n", h.Name)
 		return nil
 	})
 }

@@ -23,6 +23,9 @@ type cli struct {
 	EnrollToken struct {
 		Create enrollTokenCmd `cmd:"" help:"Make a token that lets one host in, and print it."`
 	} `cmd:"" help:"Let hosts in."`
+	Host struct {
+		Revoke hostRevokeCmd `cmd:"" help:"Trust a host's agent no longer; only a token made for it lets it in again."`
+	} `cmd:"" help:"Look after hosts."`
 	APIToken struct {
 		Create apiTokenCreateCmd `cmd:"" help:"Make a token for a program, and print it."`
 		List   apiTokenListCmd   `cmd:"" help:"List the tokens."`

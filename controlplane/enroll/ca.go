@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"slices"
 	"sync"
 	"time"
 
@@ -24,18 +23,21 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// How long certificates live. Hosts are given 90 days; the control plane makes
-// its own anew at every start.
+// HostLife is how long the certificate of a host is good for.
+const HostLife = 90 * 24 * time.Hour
+
+// How long the other certificates live; the control plane makes its own anew at
+// every start.
 const (
 	caLife     = 20 * 365 * 24 * time.Hour
 	serverLife = 365 * 24 * time.Hour
-	hostLife   = 90 * 24 * time.Hour
 	skew       = 5 * time.Minute // how far a clock may be behind ours
 )
 
 // A CA signs the identities of hosts. Agents know it by its fingerprint.
 type CA struct {
 	Certificate *x509.Certificate
+	HostLife    time.Duration // of the certificates of hosts
 	key         *ecdsa.PrivateKey
 	now         func() time.Time
 }
@@ -55,7 +57,7 @@ func OpenCA(ctx context.Context, s *store.Store, now func() time.Time) (*CA, err
 	if err := json.Unmarshal(b, &f); err != nil {
 		return nil, fmt.Errorf("the CA: %w", err)
 	}
-	ca := &CA{now: now}
+	ca := &CA{HostLife: HostLife, now: now}
 	if ca.Certificate, err = x509.ParseCertificate(f.Certificate); err != nil {
 		return nil, fmt.Errorf("the CA's certificate: %w", err)
 	}
@@ -98,32 +100,6 @@ func serial() *big.Int {
 	return new(big.Int).SetBytes(b)
 }
 
-// ServerTLS is the TLS configuration of the agents' port. A connection for MQTT
-// must show a certificate of this CA; one that asks for HTTP, to enrol, has none
-// yet. Session tickets are off, so that every connection is verified anew.
-func (ca *CA) ServerTLS() (*tls.Config, error) {
-	server := &serverCert{ca: ca}
-	if _, err := server.get(nil); err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(ca.Certificate)
-	mqtt := &tls.Config{
-		MinVersion: tls.VersionTLS13, NextProtos: []string{topics.ALPNMQTT}, SessionTicketsDisabled: true,
-		GetCertificate: server.get, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool, Time: ca.now,
-	}
-	http := mqtt.Clone()
-	http.NextProtos, http.ClientAuth, http.ClientCAs = []string{topics.ALPNHTTP}, tls.NoClientCert, nil
-	both := mqtt.Clone()
-	both.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		if slices.Contains(hello.SupportedProtos, topics.ALPNHTTP) && !slices.Contains(hello.SupportedProtos, topics.ALPNMQTT) {
-			return http, nil
-		}
-		return mqtt, nil
-	}
-	return both, nil
-}
-
 // A serverCert is the control plane's own certificate, made anew when half its
 // life is over: a control plane may run for years.
 type serverCert struct {
@@ -161,22 +137,22 @@ var errCSR = errors.New("the request for a certificate is damaged or not signed 
 
 // sign makes a host's certificate. Of the request only the key counts; who it
 // is for, the control plane decides.
-func (ca *CA) sign(host topics.HostID, csr []byte) (der []byte, number string, err error) {
+func (ca *CA) sign(host topics.HostID, csr []byte) (der []byte, made *x509.Certificate, err error) {
 	req, err := x509.ParseCertificateRequest(csr)
 	if err != nil || req.CheckSignature() != nil {
-		return nil, "", errCSR
+		return nil, nil, errCSR
 	}
 	if key, ok := req.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P256() {
-		return nil, "", errCSR
+		return nil, nil, errCSR
 	}
 	now := ca.now()
 	template := &x509.Certificate{
 		SerialNumber: serial(), RawSubject: subject(host),
-		NotBefore: now.Add(-skew), NotAfter: now.Add(hostLife),
+		NotBefore: now.Add(-skew), NotAfter: now.Add(ca.HostLife),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
 	der, err = x509.CreateCertificate(rand.Reader, template, ca.Certificate, req.PublicKey, ca.key)
-	return der, template.SerialNumber.Text(16), err
+	return der, template, err
 }
 
 func subject(host topics.HostID) []byte {

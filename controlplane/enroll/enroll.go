@@ -35,14 +35,24 @@ type Desk struct {
 // Issue makes a token that lets one host in. Only its hash is kept, so the
 // token cannot be shown again.
 func (d *Desk) Issue(ctx context.Context, actor, name string, life time.Duration) (id string, token topics.EnrollToken, err error) {
+	return d.issue(ctx, actor, store.EnrollToken{Name: name}, life)
+}
+
+// Reissue makes a token with which a host that is there already is given new
+// keys, and no other host is let in.
+func (d *Desk) Reissue(ctx context.Context, actor string, host topics.HostID, life time.Duration) (id string, token topics.EnrollToken, err error) {
+	return d.issue(ctx, actor, store.EnrollToken{ForHost: host}, life)
+}
+
+func (d *Desk) issue(ctx context.Context, actor string, t store.EnrollToken, life time.Duration) (id string, token topics.EnrollToken, err error) {
 	if life <= 0 || life > MaxTokenLife {
 		return "", token, fmt.Errorf("a token lives for at most %s; %s is out of range", MaxTokenLife, life)
 	}
 	token = topics.NewEnrollToken(d.CA.Certificate)
 	now := time.UnixMilli(d.Store.Now())
-	id = topics.NewID(now)
-	return id, token, d.Store.AddEnrollToken(ctx, store.EnrollToken{ID: id, KeyHash: hash(token.Key), Name: name,
-		CreatedBy: actor, CreatedAt: now.UnixMilli(), ExpiresAt: now.Add(life).UnixMilli()})
+	t.ID, t.KeyHash, t.CreatedBy = topics.NewID(now), hash(token.Key), actor
+	t.CreatedAt, t.ExpiresAt = now.UnixMilli(), now.Add(life).UnixMilli()
+	return t.ID, token, d.Store.AddEnrollToken(ctx, t)
 }
 
 func hash(key topics.Secret) []byte {
@@ -53,10 +63,12 @@ func hash(key topics.Secret) []byte {
 // maxRequest bounds an enrolment request; a real one has about 1 KiB.
 const maxRequest = 64 << 10
 
-// Handler serves the agents' port for agents that have no certificate yet.
+// Handler serves the agents' port for agents that have no certificate yet, or
+// want the next one.
 func (d *Desk) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+topics.EnrollPath, d.enroll)
+	mux.HandleFunc("POST "+topics.RenewPath, d.renew)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusNotFound, "There is nothing here", "This port is for agents. Enrol with restic-manager-agent enroll --server "+r.Host+" --token …; the web pages are on the other port.")
 	})
@@ -107,18 +119,26 @@ func (d *Desk) admit(ctx context.Context, req topics.EnrollRequest) (topics.Enro
 	if _, err := seal.NewChannel(probe, req.SealKey, seal.Plane, "probe"); err != nil {
 		return none, fmt.Errorf("%w: its sealing key is not one", errCSR)
 	}
-	id := topics.HostID(topics.NewID(time.UnixMilli(d.Store.Now())))
-	der, number, err := d.CA.sign(id, req.CSR)
+	token, err := d.Store.EnrollTokenByKey(ctx, hash(req.Key))
+	if err != nil {
+		return none, err
+	}
+	id := token.ForHost
+	if id == "" {
+		id = topics.HostID(topics.NewID(time.UnixMilli(d.Store.Now())))
+	}
+	der, made, err := d.CA.sign(id, req.CSR)
 	if err != nil {
 		return none, err
 	}
 	f := req.Facts
-	h, err := d.Store.Enroll(ctx, hash(req.Key), store.Host{ID: id, SealKey: req.SealKey, Serial: number, Hostname: printable(f.Hostname), OS: printable(f.OS),
-		Arch: printable(f.Arch), Platform: printable(f.Platform), AgentVersion: printable(f.Agent), ResticVersion: printable(f.Restic), Policy: printable(f.Policy)})
+	h, err := d.Store.Enroll(ctx, token.KeyHash, store.Host{ID: id, SealKey: req.SealKey, Serial: made.SerialNumber.Text(16), CertifiedUntil: made.NotAfter.UnixMilli(),
+		Hostname: printable(f.Hostname), OS: printable(f.OS), Arch: printable(f.Arch), Platform: printable(f.Platform),
+		AgentVersion: printable(f.Agent), ResticVersion: printable(f.Restic), Policy: printable(f.Policy), Permits: store.Permits{Permits: f.Permits}})
 	if err != nil {
 		return none, err
 	}
-	d.Log.Info("host enrolled", "host", h.ID, "name", h.Name)
+	d.Log.Info("host enrolled", "host", h.ID, "name", h.Name, "again", token.ForHost != "")
 	if d.Enrolled != nil {
 		d.Enrolled(h)
 	}

@@ -168,7 +168,7 @@ func TestMQTTNeedsACertificateOfOursAndHTTPDoesNot(t *testing.T) {
 	}
 	foreign := tls.Certificate{Certificate: [][]byte{foreignDER}, PrivateKey: key}
 
-	ln := tls.NewListener(must(net.Listen("tcp", "127.0.0.1:0")), must(d.CA.ServerTLS()))
+	ln := tls.NewListener(must(net.Listen("tcp", "127.0.0.1:0")), must(d.ServerTLS()))
 	defer ln.Close()
 	go func() {
 		for {
@@ -222,7 +222,7 @@ func TestTheServersCertificateIsRenewedWhileItRuns(t *testing.T) {
 	d := newDesk(t)
 	now := time.Now()
 	d.CA.now = func() time.Time { return now }
-	conf := must(d.CA.ServerTLS())
+	conf := must(d.ServerTLS())
 	before := must(conf.GetCertificate(nil))
 	if again := must(conf.GetCertificate(nil)); again != before {
 		t.Error("every connection gets a certificate of its own")

@@ -50,6 +50,11 @@ type presence struct {
 	counter             uint64    // of the last unspooled message in it
 	lastSeen            time.Time
 	clock               time.Duration // how far the host's clock is ahead of ours
+
+	before  topics.Session // the one that birth followed here
+	born    time.Time      // when it did
+	refused uint64         // how many messages the agent has refused in the session of birth
+	counted bool           // refused counts from the session's beginning
 }
 
 // NewPresence begins with what the database knows.
@@ -79,6 +84,7 @@ func (p *Presence) Born(id topics.HostID, s topics.Session) bool {
 	if !s.After(h.birth) {
 		return s == h.birth && !h.death.After(s) && h.death != s
 	}
+	h.before, h.born, h.refused, h.counted = h.birth, p.now(), 0, true
 	h.birth, h.counter, h.heard = s, 0, time.Time{}
 	return true
 }
@@ -106,6 +112,33 @@ func (p *Presence) Heard(id topics.HostID, stamp topics.Stamp) bool {
 	h.counter, h.heard = stamp.N, p.now()
 	h.lastSeen = h.heard
 	return true
+}
+
+// lateness is how long after a session's end something it said may still come
+// by: the old connection and the new one are read side by side.
+const lateness = 10 * time.Second
+
+// Late reports whether a message may be one of the session before the current
+// one that was still on its way.
+func (p *Presence) Late(id topics.HostID, stamp topics.Stamp) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.of(id)
+	return stamp.Session == h.before && p.now().Sub(h.born) < lateness
+}
+
+// RefusedThere takes how many messages the agent says it has refused in its
+// session, and answers with how many of them are news.
+func (p *Presence) RefusedThere(id topics.HostID, n uint64) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.of(id)
+	news := n - min(n, h.refused)
+	if !h.counted { // of a session older than this process
+		news = 0
+	}
+	h.refused, h.counted = n, true
+	return news
 }
 
 // Clock notes how far a host's clock is ahead of ours.

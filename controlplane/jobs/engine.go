@@ -31,11 +31,12 @@ type Timing struct {
 	Tick     time.Duration // how often what is due is looked for, besides when something happened
 	Receipt  time.Duration // receipts to one host are sent no closer than this
 	Seen     time.Duration // how often the hosts' last-seen times are written down
+	Settle   time.Duration // how often what was refused is written down
 }
 
 // DefaultTiming is what runs unless a test says otherwise.
 func DefaultTiming() Timing {
-	return Timing{Protocol: protocol.DefaultTiming(), NotAfter: 24 * time.Hour, Tick: time.Second, Receipt: 100 * time.Millisecond, Seen: time.Minute}
+	return Timing{Protocol: protocol.DefaultTiming(), NotAfter: 24 * time.Hour, Tick: time.Second, Receipt: 100 * time.Millisecond, Seen: time.Minute, Settle: time.Second}
 }
 
 const (
@@ -75,6 +76,8 @@ type Engine struct {
 	mu       sync.Mutex
 	channels map[topics.HostID]*seal.Channel
 
+	refusals refusals
+
 	// Of Run's goroutine alone.
 	owners   map[topics.JobID]topics.HostID
 	open     map[topics.JobID]topics.HostID // what had not ended at the last tick
@@ -90,7 +93,8 @@ type arrival struct {
 // New returns an engine that waits for Run.
 func New(c Config) *Engine {
 	e := &Engine{Config: c, inbox: make(chan arrival, inboxSize), stir: make(chan struct{}, 1), done: make(chan struct{}),
-		channels: map[topics.HostID]*seal.Channel{}, owners: map[topics.JobID]topics.HostID{}, receipts: map[topics.HostID]topics.Received{}}
+		channels: map[topics.HostID]*seal.Channel{}, owners: map[topics.JobID]topics.HostID{}, receipts: map[topics.HostID]topics.Received{},
+		refusals: refusals{new: map[topics.HostID]*refused{}, all: map[topics.HostID]*refused{}, at: map[topics.HostID]time.Time{}}}
 	e.counter.Store(uint64(c.Now().UnixMilli()) << 20)
 	return e
 }
@@ -105,7 +109,7 @@ func (e *Engine) Received(name string, payload []byte, retained bool) {
 		return
 	}
 	if retained != t.Entry().Retained {
-		e.Log.Warn("message refused for its retained flag", "host", t.Host, "topic", name)
+		e.Refused(t.Host, name, errRetained.Error())
 		return
 	}
 	select {
@@ -126,14 +130,16 @@ func (e *Engine) Stir() {
 // database fails in a way that makes going on pointless.
 func (e *Engine) Run(ctx context.Context) error {
 	defer close(e.done)
-	tick, receipts, seen := time.NewTicker(e.Timing.Tick), time.NewTicker(e.Timing.Receipt), time.NewTicker(e.Timing.Seen)
+	tick, receipts, seen, settle := time.NewTicker(e.Timing.Tick), time.NewTicker(e.Timing.Receipt), time.NewTicker(e.Timing.Seen), time.NewTicker(e.Timing.Settle)
 	defer tick.Stop()
+	defer settle.Stop()
 	defer receipts.Stop()
 	defer seen.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			e.flush()
+			e.settle(context.WithoutCancel(ctx))
 			return nil
 		case a := <-e.inbox:
 			e.take(ctx, e.drain(a))
@@ -143,6 +149,8 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.tick(ctx)
 		case <-receipts.C:
 			e.flush()
+		case <-settle.C:
+			e.settle(ctx)
 		case <-seen.C:
 			if err := e.Store.Seen(ctx, e.Presence.LastSeen()); err != nil {
 				e.complain(ctx, "note when hosts were last seen", "err", err)
@@ -191,10 +199,10 @@ func (e *Engine) take(ctx context.Context, batch []arrival) {
 				inputs = append(inputs, protocol.Arrived{Host: a.topic.Host, Events: ev, Now: now})
 			}
 		default:
-			err = errors.New("agents do not write here")
+			err = errTopic
 		}
 		if err != nil && ctx.Err() == nil { // a control plane that stops refuses nobody
-			e.Log.Warn("message refused", "host", a.topic.Host, "topic", a.name, "err", err)
+			e.refuse(ctx, a, err)
 		}
 	}
 	if len(inputs) == 0 {
@@ -210,6 +218,18 @@ func (e *Engine) take(ctx context.Context, batch []arrival) {
 	} else if err != nil {
 		e.complain(ctx, "events could not be stored", "host", inputs[0].Host, "err", err)
 	}
+}
+
+// refuse counts a message that was not what it claimed to be. What failed for a
+// reason of our own is our own failure.
+func (e *Engine) refuse(ctx context.Context, a arrival, err error) {
+	for _, reason := range []error{errUnsealed, errMAC, errReplay, errForeign, errTopic, errShape} {
+		if errors.Is(err, reason) {
+			e.Refused(a.topic.Host, a.name, reason.Error())
+			return
+		}
+	}
+	e.complain(ctx, "a message could not be taken", "host", a.topic.Host, "topic", a.name, "err", err)
 }
 
 // tidy holds log lines to what an honest agent sends anyway: a level we know,
@@ -332,6 +352,9 @@ func (e *Engine) perform(ctx context.Context, effects []protocol.PlaneEffect) {
 			e.Stir()
 		case protocol.Odd:
 			e.Log.Warn("an event does not fit", "host", effect.Host, "job", effect.Job, "err", effect.What)
+			if effect.Foreign {
+				e.Refused(effect.Host, "", errForeign.Error())
+			}
 		}
 	}
 }
@@ -430,42 +453,66 @@ func (e *Engine) send(host topics.HostID, t topics.Topic, build func(topics.Stam
 	}
 }
 
-// channel returns what seals and opens for a host.
+// channel returns what seals and opens for a host that is trusted.
 func (e *Engine) channel(ctx context.Context, host topics.HostID) (*seal.Channel, error) {
 	e.mu.Lock()
-	ch := e.channels[host]
-	e.mu.Unlock()
-	if ch != nil {
+	defer e.mu.Unlock() // meanwhile too: a key that Forget was to forget must not come back
+	if ch := e.channels[host]; ch != nil {
 		return ch, nil
 	}
 	h, err := e.Store.Host(ctx, host)
 	if err != nil {
 		return nil, err
 	}
-	if ch, err = seal.NewChannel(e.Key, h.SealKey, seal.Plane, string(host)); err != nil {
+	if h.RevokedAt > 0 {
+		return nil, store.ErrRevoked
+	}
+	ch, err := seal.NewChannel(e.Key, h.SealKey, seal.Plane, string(host))
+	if err != nil {
 		return nil, err
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	e.channels[host] = ch
 	return ch, nil
 }
 
-func unseal[T any](ch *seal.Channel, a arrival) (T, error) {
-	plain, err := ch.Open(a.name, a.payload)
-	if err != nil {
-		var none T
-		return none, err
-	}
-	return topics.Decode[T](plain)
+// Forget drops what is remembered of a host's keys. Called when they are others
+// now, or trusted no more.
+func (e *Engine) Forget(host topics.HostID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.channels, host)
 }
 
-var errMAC = errors.New("its MAC does not hold")
+// Expel ends a host's session here: nothing it says counts any more.
+func (e *Engine) Expel(ctx context.Context, host topics.HostID) error {
+	e.Forget(host)
+	session := e.Presence.Session(host)
+	e.Presence.Died(host, session)
+	e.tell(host)
+	return e.Store.Died(ctx, host, session)
+}
+
+func unseal[T any](ch *seal.Channel, a arrival) (T, error) {
+	var none T
+	plain, err := ch.Open(a.name, a.payload)
+	if err != nil {
+		return none, errUnsealed
+	}
+	return decode[T](plain)
+}
+
+func decode[T any](plain []byte) (T, error) {
+	v, err := topics.Decode[T](plain)
+	if err != nil {
+		return v, fmt.Errorf("%w: %w", errShape, err)
+	}
+	return v, nil
+}
 
 // birth answers a proven session with a welcome. The session counts only once
 // something sealed of it has come.
 func (e *Engine) birth(ctx context.Context, ch *seal.Channel, a arrival) error {
-	b, err := topics.Decode[topics.Birth](a.payload)
+	b, err := decode[topics.Birth](a.payload)
 	if err != nil {
 		return err
 	}
@@ -476,9 +523,9 @@ func (e *Engine) birth(ctx context.Context, ch *seal.Channel, a arrival) error {
 	known := e.Presence.Session(host)
 	if !e.Presence.Born(host, b.Session) {
 		if known.After(b.Session) {
-			return e.outlived(ctx, host, b.Session, known)
+			return errors.Join(errReplay, e.outlived(ctx, host, b.Session, known))
 		}
-		return nil // repeated after its death
+		return errReplay // repeated after its death
 	}
 	if err := e.Store.Born(ctx, host, b.Session); err != nil {
 		return err
@@ -515,7 +562,7 @@ func (e *Engine) outlived(ctx context.Context, host topics.HostID, s, known topi
 }
 
 func (e *Engine) death(ctx context.Context, ch *seal.Channel, a arrival) error {
-	d, err := topics.Decode[topics.Death](a.payload)
+	d, err := decode[topics.Death](a.payload)
 	if err != nil {
 		return err
 	}
@@ -532,8 +579,6 @@ func (e *Engine) death(ctx context.Context, ch *seal.Channel, a arrival) error {
 	return nil
 }
 
-var errReplay = errors.New("it is old, or not of this session")
-
 func (e *Engine) heartbeat(ch *seal.Channel, a arrival) error {
 	b, err := unseal[topics.Heartbeat](ch, a)
 	if err != nil {
@@ -541,8 +586,9 @@ func (e *Engine) heartbeat(ch *seal.Channel, a arrival) error {
 	}
 	was, _ := e.Presence.Connection(a.topic.Host)
 	if !e.Presence.Heard(a.topic.Host, b.Stamp) {
-		return errReplay
+		return e.stale(a.topic.Host, b.Stamp)
 	}
+	e.told(a.topic.Host, e.Presence.RefusedThere(a.topic.Host, b.Refused))
 	e.Presence.Clock(a.topic.Host, time.UnixMilli(b.Clock).Sub(e.Now()))
 	if was != hosts.Online {
 		e.tell(a.topic.Host)
@@ -557,12 +603,12 @@ func (e *Engine) progress(ctx context.Context, ch *seal.Channel, a arrival) erro
 		return err
 	}
 	if !e.Presence.Heard(a.topic.Host, p.Stamp) {
-		return errReplay
+		return e.stale(a.topic.Host, p.Stamp)
 	}
 	owner, known := e.owners[a.topic.Job]
 	if !known {
 		j, err := e.Store.Job(ctx, a.topic.Job)
-		if err != nil {
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 		owner = j.Host
@@ -571,10 +617,23 @@ func (e *Engine) progress(ctx context.Context, ch *seal.Channel, a arrival) erro
 		}
 		e.owners[a.topic.Job] = owner
 	}
+	if owner == "" {
+		return nil // late, after its end
+	}
 	if owner != a.topic.Host {
-		return errors.New("the job is another host's")
+		return errForeign
 	}
 	e.Hub.publish(a.topic.Job, news{progress: &p})
 	e.tell(a.topic.Host)
 	return nil
+}
+
+// stale says what a message is that does not count in its session: a replay,
+// unless the session has just been followed by another and it may still have
+// been on its way.
+func (e *Engine) stale(host topics.HostID, s topics.Stamp) error {
+	if e.Presence.Late(host, s) {
+		return nil
+	}
+	return errReplay
 }

@@ -1,0 +1,82 @@
+package agent
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/restic-manager/restic-manager/failpoint"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// renewal is when a certificate is to be renewed: two thirds into its life, and
+// later by up to a twentieth of it, so that hosts that were enrolled on one day
+// do not ask on one. Chance is from 0 to 1.
+func renewal(c *x509.Certificate, chance float64) time.Time {
+	life := c.NotAfter.Sub(c.NotBefore)
+	return c.NotBefore.Add(life*2/3 + time.Duration(chance*float64(life/20)))
+}
+
+// renew keeps the certificate fresh until ctx ends. It looks now and then
+// instead of waiting for the moment: a machine that sleeps does not count.
+func (r *runner) renew(ctx context.Context) {
+	said := ""
+	for chance := rand.Float64(); ; {
+		wait := time.Until(renewal(r.shown.current.Load().Leaf, chance).Round(0))
+		if wait <= 0 {
+			err := r.renewNow(ctx)
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err == nil:
+				chance, said = rand.Float64(), ""
+				r.log.Info("certificate renewed", "until", r.shown.current.Load().Leaf.NotAfter)
+				select {
+				case r.renewed <- struct{}{}:
+				default:
+				}
+				continue
+			case err.Error() != said:
+				said = err.Error()
+				r.log.Warn("the certificate could not be renewed; trying again", "until", r.shown.current.Load().Leaf.NotAfter, "err", err)
+			}
+			wait = r.Renew/2 + rand.N(r.Renew/2+1)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(min(wait, r.Renew)):
+		}
+	}
+}
+
+// renewNow has the control plane make the next certificate, with a key of its
+// own. It is on disk before it is used, and the one before stays good until it
+// is: whatever crashes in between, one of the two lets the host in.
+func (r *runner) renewNow(ctx context.Context) error {
+	csr, private, public, err := newTLSKey()
+	if err != nil {
+		return err
+	}
+	answer, err := post[topics.RenewResponse](ctx, r.identity.Server, topics.RenewPath, r.shown.tls(topics.ALPNHTTP), topics.RenewRequest{CSR: csr})
+	if err != nil {
+		return err
+	}
+	failpoint.Here("agent-certificate-came")
+	next := *r.identity
+	next.Certificate, next.TLSKey = answer.Certificate, private
+	ca, err := x509.ParseCertificate(next.CA)
+	if err != nil {
+		return err
+	}
+	if err := next.check(topics.Fingerprint(ca), public); err != nil {
+		return fmt.Errorf("the control plane's answer cannot be used: %w", err)
+	}
+	if err := next.save(r.state); err != nil {
+		return err
+	}
+	failpoint.Here("agent-certificate-saved")
+	return r.shown.use(&next)
+}

@@ -1,0 +1,138 @@
+package enroll
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/restic-manager/restic-manager/failpoint"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// ServerTLS is the TLS configuration of the agents' port. A connection for MQTT
+// must show a certificate of our CA that is trusted now; one that asks for HTTP
+// may have none yet, to enrol, or show the one it wants to renew. Every
+// connection is looked at anew: session tickets are off, and what is asked about
+// each is asked of the database.
+func (d *Desk) ServerTLS() (*tls.Config, error) {
+	server := &serverCert{ca: d.CA}
+	if _, err := server.get(nil); err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(d.CA.Certificate)
+	mqtt := &tls.Config{
+		MinVersion: tls.VersionTLS13, NextProtos: []string{topics.ALPNMQTT}, SessionTicketsDisabled: true,
+		GetCertificate: server.get, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool, Time: d.CA.now,
+		VerifyConnection: d.verify,
+	}
+	http := mqtt.Clone()
+	http.NextProtos, http.ClientAuth = []string{topics.ALPNHTTP}, tls.VerifyClientCertIfGiven
+	both := mqtt.Clone()
+	both.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if slices.Contains(hello.SupportedProtos, topics.ALPNHTTP) && !slices.Contains(hello.SupportedProtos, topics.ALPNMQTT) {
+			return http, nil
+		}
+		return mqtt, nil
+	}
+	return both, nil
+}
+
+// verify turns away a certificate that is not trusted any more.
+func (d *Desk) verify(c tls.ConnectionState) error {
+	if len(c.PeerCertificates) == 0 {
+		return nil // the configuration says whether that may be
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_, err := d.Trusted(ctx, c.PeerCertificates[0])
+	return err
+}
+
+// Trusted finds the host of a certificate of our CA, or says why it lets nobody
+// in: store.ErrRevoked and store.ErrSuperseded among the reasons.
+func (d *Desk) Trusted(ctx context.Context, c *x509.Certificate) (store.Host, error) {
+	id, err := topics.ParseHostID(c.Subject.CommonName)
+	if err != nil {
+		return store.Host{}, err
+	}
+	h, err := d.Store.Host(ctx, id)
+	if err == nil {
+		err = h.Trusts(serialOf(c))
+	}
+	if err != nil {
+		return store.Host{}, fmt.Errorf("host %s: %w", id, err)
+	}
+	return h, nil
+}
+
+// Used notes that the holder of a certificate has come in with it.
+func (d *Desk) Used(ctx context.Context, h store.Host, c *x509.Certificate) error {
+	if h.Serial == serialOf(c) && h.CertifiedUntil == c.NotAfter.UnixMilli() {
+		return nil
+	}
+	return d.Store.UseCertificate(ctx, h.ID, serialOf(c), c.NotAfter.UnixMilli())
+}
+
+func serialOf(c *x509.Certificate) string { return c.SerialNumber.Text(16) }
+
+var errNotDue = errors.New("less than half of the certificate's life is over")
+
+// renew gives a host its next certificate. That the host has the key of the one
+// it comes with, the connection has proven.
+func (d *Desk) renew(w http.ResponseWriter, r *http.Request) {
+	var req topics.RenewRequest
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+		problem(w, http.StatusUnauthorized, "No certificate was shown", "Only the certificate that is to be renewed proves who asks. Without one, enrol the host again.")
+		return
+	}
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&req); err != nil {
+		problem(w, http.StatusBadRequest, "The request could not be read", "It is not the JSON an agent sends.")
+		return
+	}
+	der, err := d.next(r.Context(), r.TLS.VerifiedChains[0][0], req.CSR)
+	switch {
+	case err == nil:
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(topics.RenewResponse{Certificate: der})
+		return
+	case errors.Is(err, store.ErrRevoked), errors.Is(err, store.ErrSuperseded), errors.Is(err, store.ErrNotFound):
+		problem(w, http.StatusForbidden, "This certificate is not trusted any more", "Make a token for the host on its page, and enrol it again with it.")
+	case errors.Is(err, errCSR):
+		problem(w, http.StatusBadRequest, "The agent's request does not fit", err.Error())
+	case errors.Is(err, errNotDue):
+		problem(w, http.StatusConflict, "It is too early for another certificate", "Ask when two thirds of this one's life are over.")
+	default:
+		d.Log.Error("a certificate could not be renewed", "err", err, "remote", r.RemoteAddr)
+		problem(w, http.StatusInternalServerError, "The control plane could not renew the certificate", "Nothing was changed; the certificate stays good. Try again later.")
+		return
+	}
+	d.Log.Warn("renewal refused", "err", err, "remote", r.RemoteAddr)
+}
+
+func (d *Desk) next(ctx context.Context, current *x509.Certificate, csr []byte) ([]byte, error) {
+	h, err := d.Trusted(ctx, current)
+	if err != nil {
+		return nil, err
+	}
+	if life := current.NotAfter.Sub(current.NotBefore); d.CA.now().Before(current.NotAfter.Add(-life / 2)) {
+		return nil, fmt.Errorf("host %s: %w", h.ID, errNotDue)
+	}
+	der, made, err := d.CA.sign(h.ID, csr)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.Store.Renew(ctx, h.ID, serialOf(current), serialOf(made)); err != nil {
+		return nil, err
+	}
+	failpoint.Here("plane-certificate-made")
+	d.Log.Info("certificate renewed", "host", h.ID, "until", made.NotAfter)
+	return der, nil
+}

@@ -1,0 +1,133 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// Why messages are refused, as the log and the audit log name it.
+var (
+	errUnsealed = errors.New("not sealed by the host for this topic")
+	errMAC      = errors.New("its MAC does not hold")
+	errReplay   = errors.New("it came before, or is of another session")
+	errForeign  = errors.New("about a job of another host")
+	errRetained = errors.New("its retained flag is not its topic's")
+	errTopic    = errors.New("not a topic agents write to")
+	errShape    = errors.New("not what its topic carries")
+)
+
+// auditEvery is how often the refusals about one host are worth an entry in the
+// audit log: however many there are, it says how many.
+const auditEvery = time.Hour
+
+// refusalsLogged is how many refusals about one host are logged between two
+// looks at them; all are counted.
+const refusalsLogged = 8
+
+// refusals gather what was refused until the loop writes it down. A sender that
+// does nothing but lie costs one row's update a second.
+type refusals struct {
+	mu  sync.Mutex
+	new map[topics.HostID]*refused
+	all map[topics.HostID]*refused // what the next entry in the audit log will say
+	at  map[topics.HostID]time.Time
+}
+
+type refused struct {
+	here, there uint64
+	reasons     map[string]uint64
+}
+
+// maxRefusals bounds how many hosts are remembered between two looks.
+const maxRefusals = 10_000
+
+func (r *refusals) note(host topics.HostID, reason string, here, there uint64) (logIt bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := r.new[host]
+	if n == nil {
+		if len(r.new) >= maxRefusals {
+			return false
+		}
+		n = &refused{reasons: map[string]uint64{}}
+		r.new[host] = n
+	}
+	n.here += here
+	n.there += there
+	n.reasons[reason] += here + there
+	return n.here+n.there <= refusalsLogged
+}
+
+// Refused counts a message in a host's name, or something its agent tried, that
+// was not what it may be. It may be called from any goroutine.
+func (e *Engine) Refused(host topics.HostID, topic, reason string) {
+	if e.refusals.note(host, reason, 1, 0) {
+		e.Log.Warn("refused", "host", host, "topic", topic, "err", reason)
+	}
+}
+
+// told counts messages in our name that the agent refused.
+func (e *Engine) told(host topics.HostID, n uint64) {
+	if n > 0 && e.refusals.note(host, "not from this control plane, or old, by the host's word", 0, n) {
+		e.Log.Warn("the agent refused messages in our name", "host", host, "count", n)
+	}
+}
+
+// settle writes down what was refused since the last time.
+func (e *Engine) settle(ctx context.Context) {
+	r := &e.refusals
+	r.mu.Lock()
+	fresh := r.new
+	r.new = map[topics.HostID]*refused{}
+	r.mu.Unlock()
+	for host, n := range fresh {
+		err := e.Store.Refused(ctx, host, n.here, n.there)
+		switch {
+		case errors.Is(err, store.ErrNotFound): // nobody's name
+			continue
+		case err != nil:
+			e.complain(ctx, "note what was refused", "host", host, "err", err)
+			continue
+		}
+		sum := r.all[host]
+		if sum == nil {
+			sum = &refused{reasons: map[string]uint64{}}
+			r.all[host] = sum
+		}
+		sum.here += n.here
+		sum.there += n.there
+		for reason, times := range n.reasons {
+			sum.reasons[reason] += times
+		}
+		e.tell(host)
+	}
+	now := e.Now()
+	for host, sum := range r.all {
+		if now.Sub(r.at[host]) < auditEvery {
+			continue
+		}
+		if err := e.Store.AuditRefused(ctx, host, sum.words()); err != nil {
+			e.complain(ctx, "audit what was refused", "host", host, "err", err)
+			continue
+		}
+		r.at[host] = now
+		delete(r.all, host)
+	}
+}
+
+func (r *refused) words() string {
+	var parts []string
+	for _, reason := range slices.Sorted(maps.Keys(r.reasons)) {
+		parts = append(parts, fmt.Sprintf("%d %s", r.reasons[reason], reason))
+	}
+	return strings.Join(parts, "; ")
+}

@@ -1,0 +1,262 @@
+package store
+
+import (
+	"context"
+	"database/sql/driver"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// An EnrollToken lets one host in. Only the hash of its key is kept.
+type EnrollToken struct {
+	ID        string        `db:"id"`
+	KeyHash   []byte        `db:"key_hash"`
+	Name      string        `db:"name"`     // for the host, "" to use its hostname
+	ForHost   topics.HostID `db:"for_host"` // whose identity it makes anew; "" lets a new host in
+	CreatedBy string        `db:"created_by"`
+	CreatedAt int64         `db:"created_at"`
+	ExpiresAt int64         `db:"expires_at"`
+	UsedAt    int64         `db:"used_at"`
+	Host      topics.HostID `db:"host"` // who used it
+}
+
+// AddEnrollToken records a new token. One for a host that is not there is
+// ErrNotFound.
+func (s *Store) AddEnrollToken(ctx context.Context, t EnrollToken) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		target := t.ID
+		if t.ForHost != "" {
+			if _, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1`, t.ForHost); err != nil {
+				return err
+			}
+			target = string(t.ForHost)
+		}
+		if _, err := tx.NamedExecContext(ctx, `INSERT INTO enroll_tokens (id, key_hash, name, for_host, created_by, created_at, expires_at)
+			VALUES (:id, :key_hash, :name, :for_host, :created_by, :created_at, :expires_at)`, t); err != nil {
+			return fmt.Errorf("add enrolment token: %w", err)
+		}
+		return s.audit(ctx, tx, t.CreatedBy, "enroll_token.created", target, t.Name)
+	})
+}
+
+// EnrollToken returns a token by its ID, for the page that waits for its use.
+func (s *Store) EnrollToken(ctx context.Context, id string) (EnrollToken, error) {
+	return get[EnrollToken](ctx, s.r, `SELECT * FROM enroll_tokens WHERE id = $1`, id)
+}
+
+// EnrollTokenByKey returns a token by the hash of its key.
+func (s *Store) EnrollTokenByKey(ctx context.Context, keyHash []byte) (EnrollToken, error) {
+	return get[EnrollToken](ctx, s.r, `SELECT * FROM enroll_tokens WHERE key_hash = $1`, keyHash)
+}
+
+var (
+	// ErrExpired and ErrUsed say why a token lets nobody in.
+	ErrExpired = errors.New("the token has expired")
+	ErrUsed    = errors.New("the token has been used")
+
+	// ErrRevoked and ErrSuperseded say why a certificate does not.
+	ErrRevoked    = errors.New("the host's certificate was revoked")
+	ErrSuperseded = errors.New("the certificate is not the one the host was given last")
+)
+
+// Enroll uses up a token. It adds the host it lets in, under a name with a
+// number if its own is taken; or, with a token made for a host, gives that host,
+// which h must name, its new keys and trust again: what it did and what it shall
+// do stays. Of two that race for a token exactly one wins.
+func (s *Store) Enroll(ctx context.Context, keyHash []byte, h Host) (Host, error) {
+	err := s.tx(ctx, func(tx *sqlx.Tx) error {
+		t, err := get[EnrollToken](ctx, tx, `SELECT * FROM enroll_tokens WHERE key_hash = $1`, keyHash)
+		switch {
+		case err != nil:
+			return err
+		case t.UsedAt > 0:
+			return ErrUsed
+		case t.ExpiresAt < s.Now():
+			return ErrExpired
+		case t.ForHost != "" && t.ForHost != h.ID:
+			return fmt.Errorf("%w: the token is for another host", ErrConflict)
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE enroll_tokens SET used_at = $1, host = $2 WHERE id = $3`, s.Now(), h.ID, t.ID); err != nil {
+			return err
+		}
+		if t.ForHost != "" {
+			h, err = s.reenroll(ctx, tx, t, h)
+			return err
+		}
+		name := h.Hostname
+		if t.Name != "" {
+			name = t.Name
+		}
+		if h.Name, err = freeName(ctx, tx, name); err != nil {
+			return err
+		}
+		h.CreatedAt = s.Now()
+		if _, err := tx.NamedExecContext(ctx, `INSERT INTO hosts (id, name, created_at, seal_key, serial, certified_until, hostname, os, arch, platform, agent_version, restic_version, policy, permits)
+			VALUES (:id, :name, :created_at, :seal_key, :serial, :certified_until, :hostname, :os, :arch, :platform, :agent_version, :restic_version, :policy, :permits)`, h); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, t.CreatedBy, "host.enrolled", string(h.ID), h.Name)
+	})
+	if err != nil {
+		return Host{}, fmt.Errorf("enrol: %w", err)
+	}
+	return h, nil
+}
+
+func (s *Store) reenroll(ctx context.Context, tx *sqlx.Tx, t EnrollToken, h Host) (Host, error) {
+	if _, err := tx.NamedExecContext(ctx, `UPDATE hosts SET seal_key = :seal_key, serial = :serial, next_serial = '', certified_until = :certified_until, revoked_at = 0,
+		hostname = :hostname, os = :os, arch = :arch, platform = :platform, agent_version = :agent_version, restic_version = :restic_version, policy = :policy, permits = :permits
+		WHERE id = :id`, h); err != nil {
+		return h, err
+	}
+	h, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1`, h.ID)
+	if err != nil {
+		return h, err
+	}
+	return h, s.audit(ctx, tx, t.CreatedBy, "host.reenrolled", string(h.ID), h.Name)
+}
+
+func freeName(ctx context.Context, tx *sqlx.Tx, name string) (string, error) {
+	if name == "" {
+		name = "host"
+	}
+	for n := 1; ; n++ {
+		try := name
+		if n > 1 {
+			try = fmt.Sprintf("%s-%d", name, n)
+		}
+		_, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE name = $1`, try)
+		if errors.Is(err, ErrNotFound) {
+			return try, nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+}
+
+// Permits is what a host lets us do, kept as JSON.
+type Permits struct{ *topics.Permits }
+
+// Value implements driver.Valuer.
+func (p Permits) Value() (driver.Value, error) {
+	if p.Permits == nil {
+		return "", nil
+	}
+	b, err := json.Marshal(p.Permits)
+	return string(b), err
+}
+
+// Scan implements sql.Scanner.
+func (p *Permits) Scan(src any) error {
+	text, ok := src.(string)
+	if !ok {
+		return fmt.Errorf("permits are not kept as %T", src)
+	}
+	p.Permits = nil
+	if text == "" {
+		return nil
+	}
+	return json.Unmarshal([]byte(text), &p.Permits)
+}
+
+// Trusts says whether a certificate of this serial lets the host in.
+func (h Host) Trusts(serial string) error {
+	switch {
+	case h.RevokedAt > 0:
+		return ErrRevoked
+	case serial == "" || serial != h.Serial && serial != h.NextSerial:
+		return ErrSuperseded
+	}
+	return nil
+}
+
+// Renew notes the certificate that is to follow the one of serial. Until it is
+// used, both let the host in; one made earlier and never used does not any more.
+func (s *Store) Renew(ctx context.Context, id topics.HostID, serial, next string) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		h, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1`, id)
+		if err != nil {
+			return err
+		}
+		if err := h.Trusts(serial); err != nil {
+			return err
+		}
+		// Whoever holds the one that was made to follow uses it now.
+		_, err = tx.ExecContext(ctx, `UPDATE hosts SET serial = $1, next_serial = $2 WHERE id = $3`, serial, next, id)
+		return err
+	})
+}
+
+// UseCertificate notes that a host came in with this certificate. If it is the
+// one that was made to follow, the one before is worth nothing from now on.
+func (s *Store) UseCertificate(ctx context.Context, id topics.HostID, serial string, until int64) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		h, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1`, id)
+		if err != nil {
+			return err
+		}
+		if err := h.Trusts(serial); err != nil {
+			return err
+		}
+		if h.Serial == serial && h.CertifiedUntil == until {
+			return nil
+		}
+		next := h.NextSerial
+		if next == serial {
+			next = ""
+			if err := s.audit(ctx, tx, "agent:"+h.Name, "host.certificate_renewed", string(id), serial); err != nil {
+				return err
+			}
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE hosts SET serial = $1, next_serial = $2, certified_until = $3 WHERE id = $4`, serial, next, until, id)
+		return err
+	})
+}
+
+// Revoke withdraws the trust in a host, and what tokens were made for it. Only
+// a new token lets it in again. Done twice it changes nothing.
+func (s *Store) Revoke(ctx context.Context, actor string, id topics.HostID) (Host, error) {
+	var h Host
+	err := s.tx(ctx, func(tx *sqlx.Tx) (err error) {
+		if h, err = get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1`, id); err != nil || h.RevokedAt > 0 {
+			return err
+		}
+		h.RevokedAt = s.Now()
+		if _, err := tx.ExecContext(ctx, `UPDATE hosts SET revoked_at = $1, next_serial = '' WHERE id = $2`, h.RevokedAt, id); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE enroll_tokens SET expires_at = $1 WHERE for_host = $2 AND used_at = 0 AND expires_at > $1`, h.RevokedAt, id); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, actor, "host.revoked", string(id), h.Name)
+	})
+	return h, err
+}
+
+// Revoked lists the hosts that are not trusted, and since when.
+func (s *Store) Revoked(ctx context.Context) (map[topics.HostID]int64, error) {
+	rows, err := all[Host](ctx, s.r, `SELECT * FROM hosts WHERE revoked_at > 0`)
+	since := make(map[topics.HostID]int64, len(rows))
+	for _, h := range rows {
+		since[h.ID] = h.RevokedAt
+	}
+	return since, err
+}
+
+// Refused counts messages that were refused in a host's name, here and at the host.
+func (s *Store) Refused(ctx context.Context, id topics.HostID, here, there uint64) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		return change(ctx, tx, `UPDATE hosts SET refused = refused + $1, refused_there = refused_there + $2 WHERE id = $3`, here, there, id)
+	})
+}
+
+// AuditRefused says in the audit log what was refused in a host's name.
+func (s *Store) AuditRefused(ctx context.Context, id topics.HostID, what string) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error { return s.audit(ctx, tx, "plane", "message.refused", string(id), what) })
+}
