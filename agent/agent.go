@@ -84,8 +84,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	policy, err := loadPolicy(state)
-	if err != nil {
+	if _, err := LoadPolicy(state); err != nil {
 		return err
 	}
 	channel, err := identity.channel()
@@ -120,7 +119,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	}
 
 	r := &runner{
-		Timing: a.Timing, log: a.Log.With("host", identity.Host), identity: identity, policy: policy,
+		Timing: a.Timing, log: a.Log.With("host", identity.Host), identity: identity,
 		journal: journal, room: a.Room, place: place, program: &program{path: a.Restic, timing: a.Timing.Restic},
 		state: state, shown: shown, renewed: make(chan struct{}, 1),
 		steps: make(chan step), progress: make(chan progress, 8), jobs: map[topics.JobID]context.CancelCauseFunc{},
@@ -139,7 +138,6 @@ type runner struct {
 	Timing
 	log      *slog.Logger
 	identity *Identity
-	policy   Policy
 	state    string       // directory
 	shown    *credentials // to the control plane
 	renewed  chan struct{}
@@ -344,13 +342,27 @@ func (r *runner) linkEvent(e link.Event) {
 		}
 		in := protocol.Commanded{Command: e.Command, At: now()}
 		if e.Command.Run != nil {
-			in.Refuse = r.policy.refuse(*e.Command.Run)
+			in.Refuse = r.refuse(*e.Command.Run)
 		}
 		failpoint.Here("agent-commanded")
 		if err := r.step(in); err != nil {
 			r.log.Error("a command cannot be accepted, the journal cannot be written", "job", e.Command.Job, "err", err)
 		}
 	}
+}
+
+// refuse asks the policy as it is on disk now: the host's administrator may have
+// changed it.
+func (r *runner) refuse(run topics.Run) *protocol.Refusal {
+	policy, err := LoadPolicy(r.state)
+	if err != nil {
+		return &protocol.Refusal{Cause: topics.CausePolicy, Message: err.Error()}
+	}
+	no := policy.refuse(r.state, run)
+	if no != nil {
+		r.log.Warn("job refused", "kind", run.Kind, "cause", no.Cause, "why", no.Message)
+	}
+	return no
 }
 
 // send has the connection carry what the outbox allows, and sets the timer to

@@ -45,26 +45,45 @@ func (r *Rejection) Error() string {
 	return fmt.Sprintf("the control plane answered %d %s", r.Status, r.Title)
 }
 
-// Enroll makes this host's keys, has server (HOST:PORT) give it an identity for
-// token, and writes both into state, which is made if need be. Nothing is trusted
-// but the CA whose fingerprint the token carries. An identity that is there is
-// not touched. The error says what to do.
-func Enroll(ctx context.Context, server, token, state, policy string) (*Identity, error) {
-	return enroll(ctx, server, token, state, policy, false)
+// An Enrolment is a host asking for its identity. Nothing is trusted but the CA
+// whose fingerprint the token carries.
+type Enrolment struct {
+	Server string // HOST:PORT
+	Token  string
+	State  string // directory, made if need be
+	Policy Policy // as Preset or its own words; an empty one is the narrowest
+	// Again allows an identity to be there already: it is replaced, with a token
+	// made for this very host. The policy that is there stays, and so does the
+	// journal, out of the way, because nothing opens it any more. No agent may run
+	// on it.
+	Again bool
 }
 
-// EnrollAgain is Enroll where an identity may be there already: it is replaced,
-// with a token made for this very host. The policy that is there stays, and so
-// does the journal, out of the way, because nothing opens it any more. No agent
-// may run on it.
-func EnrollAgain(ctx context.Context, server, token, state, policy string) (*Identity, error) {
-	return enroll(ctx, server, token, state, policy, true)
-}
-
-func enroll(ctx context.Context, server, token, state, policy string, again bool) (*Identity, error) {
-	granted, err := ParsePolicy(policy)
+// Enroll enrols a host under a preset.
+func Enroll(ctx context.Context, server, token, state, preset string) (*Identity, error) {
+	absolute, err := filepath.Abs(state)
 	if err != nil {
 		return nil, err
+	}
+	policy, err := Preset(preset, absolute)
+	if err != nil {
+		return nil, err
+	}
+	return Enrolment{Server: server, Token: token, State: state, Policy: policy}.Run(ctx)
+}
+
+// Run makes this host's keys, has the server give it an identity for the token,
+// and writes it and the policy into the state directory. The error says what to do.
+func (e Enrolment) Run(ctx context.Context) (*Identity, error) {
+	state, err := filepath.Abs(e.State) // the policy holds paths below it
+	if err != nil {
+		return nil, fmt.Errorf("find the state directory: %w", err)
+	}
+	server, token, granted, again := e.Server, e.Token, e.Policy, e.Again
+	if granted.Name == "" {
+		if granted, err = Preset(PolicyBackup, state); err != nil {
+			return nil, err
+		}
 	}
 	pass, err := topics.ParseEnrollToken(token)
 	if err != nil {
@@ -81,12 +100,12 @@ func enroll(ctx context.Context, server, token, state, policy string, again bool
 		return nil, err
 	}
 	defer release()
-	if again {
-		if had, err := loadPolicy(state); err == nil {
-			granted = had
+	if _, err := os.Lstat(filepath.Join(state, policyFile)); again && err == nil {
+		if granted, err = LoadPolicy(state); err != nil {
+			return nil, err
 		}
 	}
-	if err := granted.save(state); err != nil { // first: a directory that cannot be written must not cost the token
+	if err := granted.Save(state); err != nil { // first: a directory that cannot be written must not cost the token
 		return nil, err
 	}
 

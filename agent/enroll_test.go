@@ -25,8 +25,8 @@ func TestEnrolmentLeavesAnIdentityOnlyTheOwnerCanRead(t *testing.T) {
 			t.Errorf("%q has the mode %v, %v, want %v", name, info.Mode(), err, want)
 		}
 	}
-	if p, err := loadPolicy(w.state); err != nil || p != PolicyKeeper {
-		t.Errorf("the policy is %q, %v", p, err)
+	if p, err := LoadPolicy(w.state); err != nil || p.Name != PolicyKeeper {
+		t.Errorf("the policy is %v, %v", p, err)
 	}
 	before, err := os.ReadFile(filepath.Join(w.state, identityFile))
 	if err != nil {

@@ -10,12 +10,16 @@ import (
 // enrolled under: restic finds the parent of a backup by it, so it stays when the
 // host is renamed.
 func (r *runner) facts() topics.Facts {
-	return hostFacts(r.identity.Hostname, r.program.version(), r.policy)
+	policy, err := LoadPolicy(r.state)
+	if err != nil {
+		r.log.Error("the host's policy cannot be used; no job is taken", "err", err)
+	}
+	return hostFacts(r.identity.Hostname, r.program.version(), policy)
 }
 
 func hostFacts(hostname, restic string, policy Policy) topics.Facts {
 	return topics.Facts{
 		Hostname: hostname, OS: runtime.GOOS, Arch: runtime.GOARCH, Platform: platform(),
-		Agent: Version, Restic: restic, Policy: string(policy),
+		Agent: Version, Restic: restic, Policy: policy.Name, Permits: policy.permits(),
 	}
 }

@@ -27,7 +27,11 @@ func (r *runner) start(s protocol.Start) {
 		out := &sink{runner: r, job: s.Job, items: make(chan item, 256)}
 		var gather sync.WaitGroup
 		gather.Go(out.gather)
-		end := r.backup(ctx, s, out)
+		end, ok := r.allowed(s)
+		if ok {
+			end = r.backup(ctx, s, out)
+			r.pin(s, end)
+		}
 		close(out.items)
 		gather.Wait() // every line is on disk before the end
 		failpoint.Here("agent-restic-ended")
@@ -35,6 +39,41 @@ func (r *runner) start(s protocol.Start) {
 		failpoint.Here("agent-end-journalled")
 		r.log.Info("job ended", "job", s.Job, "state", end.State, "cause", end.Cause)
 	})
+}
+
+// allowed has the policy look where a job's paths lead before anything is done.
+func (r *runner) allowed(s protocol.Start) (topics.Finished, bool) {
+	policy, err := LoadPolicy(r.state)
+	if err == nil {
+		if no := policy.refuse(r.state, s.Run); no != nil { // it may have been changed since the job was accepted
+			err = forbidden(no.Message)
+		} else {
+			err = policy.prepare(r.state, s.Run)
+		}
+	}
+	if err == nil {
+		return topics.Finished{}, true
+	}
+	r.log.Warn("job refused", "job", s.Job, "kind", s.Run.Kind, "why", err)
+	end := topics.Finished{State: topics.Failed, Cause: topics.CausePolicy, Message: err.Error()}
+	if !errors.As(err, new(forbidden)) {
+		end.Cause = topics.CausePermission
+	}
+	return end, false
+}
+
+// pin keeps a repository that worked as the host's own, if it is the first.
+func (r *runner) pin(s protocol.Start, end topics.Finished) {
+	if !end.RepositoryReady && end.State != topics.Succeeded && end.State != topics.Warnings {
+		return
+	}
+	location, err := pin(r.state, s.Run.Repository)
+	if err != nil {
+		r.log.Error("the repository could not be pinned", "err", err)
+	}
+	if location != "" {
+		r.log.Info("this host's data goes to one repository from now on", "repository", location)
+	}
 }
 
 func repository(run topics.Run) restic.Repository {
@@ -66,7 +105,7 @@ func (r *runner) backup(ctx context.Context, s protocol.Start, out *sink) topics
 	group := s.Run.Group
 	e := binary.Backup(ctx, place, repository, restic.Backup{
 		Host: r.identity.Hostname, Tags: []string{"plan=" + string(group.ID)},
-		Paths: group.Paths, Excludes: group.Excludes, OneFileSystem: group.OneFileSystem, RetryLock: retryLock,
+		Paths: group.Paths, Excludes: without(r.state, s.Run), OneFileSystem: group.OneFileSystem, RetryLock: retryLock,
 	}, out)
 	r.unlock(ctx, e, binary, place, repository)
 	return r.finished(ctx, e, ready)

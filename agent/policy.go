@@ -1,76 +1,301 @@
 package agent
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/agent/restic"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A Policy is what this host lets its control plane do. It is written when the
-// host is enrolled, and no message can change it.
-type Policy string
+// A Policy is what this host lets its control plane do: a file in the state
+// directory that the host's own administrator writes. No message changes it.
+// What it leaves out, the preset it names fills in.
+type Policy struct {
+	Name         string           `json:"policy"`                 // one of Presets
+	Kinds        []topics.JobKind `json:"verbs"`                  // operations it runs
+	Repositories []string         `json:"repositories,omitempty"` // where data may go, see restic.Location; none yet is the first that works
+	BackupRoots  []string         `json:"backup_roots"`           // it reads below these
+	RestoreRoots []string         `json:"restore_roots"`          // it writes below these
+	Overwrite    bool             `json:"overwrite"`              // a restore may go where files are
+	Hooks        map[string]Hook  `json:"hooks,omitempty"`        // programs it may run around a backup, by name
+}
 
-// The policies, from the least to whatever the control plane asks for.
+// A Hook is a program of the host's. It runs only while it is the very file its
+// hash was taken of.
+type Hook struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"`
+}
+
+// The presets, from the least to whatever the control plane asks for.
 const (
-	PolicyBackup  Policy = "backup"
-	PolicyRestore Policy = "restore"
-	PolicyKeeper  Policy = "keeper"
-	PolicyManaged Policy = "managed"
+	PolicyBackup  = "backup"
+	PolicyRestore = "restore"
+	PolicyKeeper  = "keeper"
+	PolicyManaged = "managed"
 )
 
-var policies = []Policy{PolicyBackup, PolicyRestore, PolicyKeeper, PolicyManaged}
+// Presets names them.
+var Presets = []string{PolicyBackup, PolicyRestore, PolicyKeeper, PolicyManaged}
 
-// ParsePolicy refuses what is not the name of a policy.
-func ParsePolicy(name string) (Policy, error) {
-	if slices.Contains(policies, Policy(name)) {
-		return Policy(name), nil
+// everyday is what every host does: backups, listings, and a restore to where
+// its policy says. Unlock is among it because a stale lock stops it otherwise.
+var everyday = []topics.JobKind{topics.BackupJob, topics.InitJob, topics.SnapshotsJob, topics.StatsJob, topics.DiffJob, topics.FindJob,
+	topics.RestoreJob, topics.UnlockJob, topics.KeyJob, topics.LocksJob}
+
+const (
+	policyFile = "policy.json"
+	// quarantine is where a restore goes unless the policy says otherwise: below
+	// the state directory, where only the host's administrator looks.
+	quarantine = "restored"
+)
+
+// Preset is the policy of this name for a state directory, which is absolute.
+func Preset(name, state string) (Policy, error) {
+	p := Policy{Name: name, Kinds: everyday, BackupRoots: roots(), RestoreRoots: []string{filepath.Join(state, quarantine)}}
+	switch name {
+	case PolicyBackup:
+	case PolicyRestore:
+		p.RestoreRoots = roots()
+	case PolicyKeeper:
+		p.Kinds = append(slices.Clone(everyday), topics.ForgetJob, topics.PruneJob, topics.CheckJob)
+	case PolicyManaged:
+		p.Kinds, p.RestoreRoots, p.Overwrite = topics.Kinds, roots(), true
+	default:
+		return p, fmt.Errorf("%.40q is no policy: one of %s", name, strings.Join(Presets, " "))
 	}
-	return "", fmt.Errorf("%.40q is no policy: one of %s", name, strings.Trim(fmt.Sprint(policies), "[]"))
+	return p, nil
 }
 
-const policyFile = "policy.json"
-
-type policyJSON struct {
-	Policy string `json:"policy"`
+// Narrow limits a preset to these repositories and directories; an empty list
+// leaves it as it is.
+func (p *Policy) Narrow(repositories, backup, restore []string) error {
+	for _, url := range repositories {
+		location, err := restic.Location(restic.Repository{URL: topics.Secret(url)})
+		if err != nil {
+			return err
+		}
+		p.Repositories = append(p.Repositories, location)
+	}
+	for _, dir := range []struct {
+		roots *[]string
+		given []string
+	}{{&p.BackupRoots, backup}, {&p.RestoreRoots, restore}} {
+		if len(dir.given) == 0 {
+			continue
+		}
+		if p.managed() {
+			return fmt.Errorf("the policy %s has no limits; choose another to set some", p.Name)
+		}
+		*dir.roots = nil
+		for _, path := range dir.given {
+			*dir.roots = append(*dir.roots, filepath.Clean(path))
+		}
+	}
+	return p.check()
 }
 
-func loadPolicy(state string) (Policy, error) {
+// managed is whether the control plane decides everything.
+func (p Policy) managed() bool { return p.Name == PolicyManaged }
+
+// LoadPolicy reads a state directory's policy file. One that others than its
+// owner may touch, or that says what nobody understands, is an error that says
+// what to do.
+func LoadPolicy(state string) (Policy, error) {
 	path := filepath.Join(state, policyFile)
-	b, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return PolicyBackup, nil // the narrowest
+		return Preset(PolicyBackup, state) // the narrowest
 	}
 	if err != nil {
-		return "", fmt.Errorf("read the host's policy: %w", err)
+		return Policy{}, fmt.Errorf("read the host's policy: %w", err)
 	}
-	var p policyJSON
-	if err := json.Unmarshal(b, &p); err != nil {
-		return "", fmt.Errorf("%s is damaged (%w): it holds {\"policy\":\"backup\"} or another policy", path, err)
-	}
-	policy, err := ParsePolicy(p.Policy)
+	defer f.Close()
+	info, err := f.Stat()
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
+		return Policy{}, fmt.Errorf("read the host's policy: %w", err)
 	}
-	return policy, nil
+	if err := ours(info); err != nil {
+		return Policy{}, fmt.Errorf("%s is not to be trusted: %w", path, err)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	if err != nil {
+		return Policy{}, fmt.Errorf("read the host's policy: %w", err)
+	}
+	p, err := parsePolicy(b, state)
+	if err != nil {
+		return Policy{}, fmt.Errorf("%s cannot be used: %w", path, err)
+	}
+	return p, nil
 }
 
-func (p Policy) save(state string) error {
-	return writeFile(state, policyFile, policyJSON{string(p)})
+func parsePolicy(b []byte, state string) (Policy, error) {
+	var name struct {
+		Policy string `json:"policy"`
+	}
+	if err := json.Unmarshal(b, &name); err != nil {
+		return Policy{}, fmt.Errorf("it is damaged (%w): it holds {\"policy\":\"backup\"} or another policy", err)
+	}
+	p, err := Preset(name.Policy, state)
+	if err != nil {
+		return p, err
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields() // a misspelt limit would be none
+	p.Kinds, p.BackupRoots, p.RestoreRoots = nil, nil, nil
+	preset, _ := Preset(name.Policy, state)
+	if err := d.Decode(&p); err != nil {
+		return p, err
+	}
+	if p.Kinds == nil {
+		p.Kinds = preset.Kinds
+	}
+	if p.BackupRoots == nil {
+		p.BackupRoots = preset.BackupRoots
+	}
+	if p.RestoreRoots == nil {
+		p.RestoreRoots = preset.RestoreRoots
+	}
+	return p, p.check()
 }
 
-// refuse says why this host will not run a job, nil if it will.
-func (Policy) refuse(run topics.Run) *protocol.Refusal {
-	switch run.Kind {
-	case topics.BackupJob: // every policy allows it
-		return nil
+func (p Policy) check() error {
+	for _, k := range p.Kinds {
+		if !slices.Contains(topics.Kinds, k) {
+			return fmt.Errorf("verbs: %.40q is none this agent knows", string(k))
+		}
 	}
-	return &protocol.Refusal{Cause: topics.CauseRefused, Message: fmt.Sprintf("This agent does not know %.40q, update it.", string(run.Kind))}
+	for _, root := range slices.Concat(p.BackupRoots, p.RestoreRoots) {
+		if !filepath.IsAbs(root) || filepath.Clean(root) != root {
+			return fmt.Errorf("backup_roots, restore_roots: %.200q is no absolute path, or not a plain one", root)
+		}
+	}
+	for name, h := range p.Hooks {
+		if sum, err := hex.DecodeString(h.SHA256); err != nil || len(sum) != sha256.Size {
+			return fmt.Errorf("hooks: the sha256 of %.60q is not 64 hexadecimal digits", name)
+		}
+		if !filepath.IsAbs(h.Path) || name == "" {
+			return fmt.Errorf("hooks: the path of %.60q is not absolute", name)
+		}
+	}
+	return nil
+}
+
+// Save writes the policy.
+func (p Policy) Save(state string) error { return writeFile(state, policyFile, p) }
+
+// AllowRepository adds a repository to those that data may go to, and answers
+// with how it is pinned.
+func AllowRepository(state, location string) (string, error) {
+	p, err := LoadPolicy(state)
+	if err != nil {
+		return "", err
+	}
+	pin, err := restic.Location(restic.Repository{URL: topics.Secret(location)})
+	if err != nil {
+		return "", err
+	}
+	if slices.Contains(p.Repositories, pin) {
+		return pin, nil
+	}
+	p.Repositories = append(p.Repositories, pin)
+	return pin, p.Save(state)
+}
+
+// AllowHook adds a program under a name. Its hash is taken now.
+func AllowHook(state, name, path string) error {
+	p, err := LoadPolicy(state)
+	if err != nil {
+		return err
+	}
+	if name == "" || len(name) > 60 || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return fmt.Errorf("%.60q is no name for a hook: up to 60 letters, digits and signs", name)
+	}
+	sum, err := hashOf(path)
+	if err != nil {
+		return fmt.Errorf("read the hook: %w", err)
+	}
+	p.Hooks = maps.Clone(p.Hooks)
+	if p.Hooks == nil {
+		p.Hooks = map[string]Hook{}
+	}
+	p.Hooks[name] = Hook{Path: path, SHA256: sum}
+	if err := p.check(); err != nil {
+		return err
+	}
+	return p.Save(state)
+}
+
+func hashOf(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// permits tells the control plane, so that it does not ask in vain.
+func (p Policy) permits() *topics.Permits {
+	out := &topics.Permits{Kinds: p.Kinds, Overwrite: p.Overwrite, Hooks: slices.Sorted(maps.Keys(p.Hooks))}
+	if p.managed() {
+		out.Anywhere = true
+		return out
+	}
+	out.Repositories, out.BackupRoots, out.RestoreRoots = p.Repositories, p.BackupRoots, p.RestoreRoots
+	return out
+}
+
+// Words says what the policy means, for people, a sentence a line.
+func (p Policy) Words() string {
+	var w strings.Builder
+	say := func(format string, args ...any) { fmt.Fprintf(&w, format+"\n", args...) }
+	list := func(all []string) string { return strings.Join(all, ", ") }
+	var kinds []string
+	for _, k := range p.Kinds {
+		kinds = append(kinds, string(k))
+	}
+	say("Policy: %s", p.Name)
+	say("The control plane may ask for: %s.", list(kinds))
+	switch {
+	case p.managed():
+		say("Repositories: any.")
+		say("It decides what is read and where a restore writes, over existing files too.")
+	case len(p.Repositories) == 0:
+		say("Repositories: none yet; the first that works is the only one from then on.")
+	default:
+		say("Repositories: %s. For another: restic-manager-agent policy allow-repository URL.", list(p.Repositories))
+	}
+	if !p.managed() {
+		say("Backups read below: %s, without this agent's own keys.", list(p.BackupRoots))
+		say("Restores write below: %s.", list(p.RestoreRoots))
+		if p.Overwrite {
+			say("A restore may write over files that are there.")
+		} else {
+			say("A restore goes into a directory that is empty or not there yet; it writes over nothing.")
+		}
+	}
+	if len(p.Hooks) == 0 {
+		say("Hooks: none.")
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Hooks)) {
+		say("Hook %s: %s, as long as its SHA-256 is %s.", name, p.Hooks[name].Path, p.Hooks[name].SHA256)
+	}
+	return w.String()
 }

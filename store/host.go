@@ -23,16 +23,16 @@ type Host struct {
 	RevokedAt      int64  `db:"revoked_at"`      // 0: it is trusted
 	// Refused and RefusedThere count messages that were not what they claimed to
 	// be: those in the host's name here, and ours at the host.
-	Refused       uint64  `db:"refused"`
-	RefusedThere  uint64  `db:"refused_there"`
-	Hostname      string  `db:"hostname"`
-	OS            string  `db:"os"`
-	Arch          string  `db:"arch"`
-	Platform      string  `db:"platform"`
-	AgentVersion  string  `db:"agent_version"`
-	ResticVersion string  `db:"restic_version"`
-	Policy        string  `db:"policy"`
-	Permits       Permits `db:"permits"` // what the policy allows; nil from an agent that does not say
+	Refused       uint64               `db:"refused"`
+	RefusedThere  uint64               `db:"refused_there"`
+	Hostname      string               `db:"hostname"`
+	OS            string               `db:"os"`
+	Arch          string               `db:"arch"`
+	Platform      string               `db:"platform"`
+	AgentVersion  string               `db:"agent_version"`
+	ResticVersion string               `db:"restic_version"`
+	Policy        string               `db:"policy"`
+	Permits       JSON[topics.Permits] `db:"permits"` // what the policy allows; nil from an agent that does not say
 
 	ReceivedEpoch int64  `db:"received_epoch"`
 	ReceivedSeq   uint64 `db:"received_seq"`

@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql/driver"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -138,31 +136,6 @@ func freeName(ctx context.Context, tx *sqlx.Tx, name string) (string, error) {
 			return "", err
 		}
 	}
-}
-
-// Permits is what a host lets us do, kept as JSON.
-type Permits struct{ *topics.Permits }
-
-// Value implements driver.Valuer.
-func (p Permits) Value() (driver.Value, error) {
-	if p.Permits == nil {
-		return "", nil
-	}
-	b, err := json.Marshal(p.Permits)
-	return string(b), err
-}
-
-// Scan implements sql.Scanner.
-func (p *Permits) Scan(src any) error {
-	text, ok := src.(string)
-	if !ok {
-		return fmt.Errorf("permits are not kept as %T", src)
-	}
-	p.Permits = nil
-	if text == "" {
-		return nil
-	}
-	return json.Unmarshal([]byte(text), &p.Permits)
 }
 
 // Trusts says whether a certificate of this serial lets the host in.

@@ -106,7 +106,7 @@ func (j journal) Greeted(id topics.HostID, h topics.Hello, _ int64) error {
 	f := h.Facts
 	return change(j.ctx, j.tx, `UPDATE hosts SET hello_epoch = $1, hello_n = $2, hostname = $3, os = $4, arch = $5, platform = $6,
 		agent_version = $7, restic_version = $8, policy = $9, permits = $10 WHERE id = $11`,
-		h.Session.Epoch, h.Session.N, f.Hostname, f.OS, f.Arch, f.Platform, f.Agent, f.Restic, f.Policy, Permits{f.Permits}, id)
+		h.Session.Epoch, h.Session.N, f.Hostname, f.OS, f.Arch, f.Platform, f.Agent, f.Restic, f.Policy, JSON[topics.Permits]{V: f.Permits}, id)
 }
 
 func (j journal) Started(job protocol.PlaneJob, st topics.Started, at int64) error {

@@ -140,7 +140,7 @@ type Facts struct {
 // asks in vain; the host holds to its policy whatever is asked.
 type Permits struct {
 	Kinds        []JobKind `json:"kinds"`                   // operations it runs
-	AnyWhere     bool      `json:"anywhere,omitempty"`      // repositories and paths are not limited
+	Anywhere     bool      `json:"anywhere,omitempty"`      // repositories and paths are not limited
 	Repositories []string  `json:"repositories,omitempty"`  // pinned: host and path of each, no credentials
 	BackupRoots  []string  `json:"backup_roots,omitempty"`  // it reads below these; none is everywhere
 	RestoreRoots []string  `json:"restore_roots,omitempty"` // it restores below these

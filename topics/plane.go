@@ -71,6 +71,9 @@ type SourceGroup struct {
 	Paths         []string      `json:"paths"`
 	Excludes      []string      `json:"excludes,omitempty"`
 	OneFileSystem bool          `json:"one_file_system,omitempty"`
+	// Before and After name hooks of the host's policy to run around the backup.
+	Before []string `json:"before,omitempty"`
+	After  []string `json:"after,omitempty"`
 }
 
 // A Secret does not print itself. Only its JSON form carries it, inside a

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -150,6 +151,55 @@ func (r Repository) access(v Version) (access, error) {
 	}
 	slices.Sort(a.env)
 	return a, nil
+}
+
+// places are variables that say where a location is, beyond its URL.
+var places = []string{"AZURE_ACCOUNT_NAME", "AZURE_ENDPOINT_SUFFIX", "OS_AUTH_URL", "OS_STORAGE_URL", "ST_AUTH"}
+
+// Location is where a repository's data lies, without anybody's name or
+// password, spelt one way only: two repositories of one location are one.
+func Location(r Repository) (string, error) {
+	location := r.URL.Reveal()
+	if err := checkURL(location); err != nil {
+		return "", err
+	}
+	scheme, address := split(location)
+	pin := ""
+	switch scheme {
+	case "", "local":
+		pin = filepath.Clean(address)
+	case "rest", "s3":
+		u, err := url.Parse(address)
+		if err != nil {
+			return "", fmt.Errorf("the repository's URL: %w", err)
+		}
+		if u.Scheme == "" { // s3:HOST/BUCKET
+			host, path, _ := strings.Cut(address, "/")
+			u = &url.URL{Scheme: "https", Host: host, Path: "/" + path}
+		}
+		pin = scheme + ":" + u.Scheme + "://" + strings.ToLower(u.Host) + path.Clean("/"+u.Path)
+		if u.RawQuery != "" || u.Fragment != "" {
+			pin += "?" + u.RawQuery + "#" + u.Fragment
+		}
+	case "sftp":
+		if u := parsed(scheme, address); u != nil {
+			pin = "sftp:" + strings.ToLower(u.Host) + ":" + path.Clean(u.Path)
+			break
+		}
+		if user, rest, ok := strings.Cut(address, "@"); ok && !strings.Contains(user, ":") {
+			address = rest
+		}
+		host, dir, _ := strings.Cut(address, ":")
+		pin = "sftp:" + strings.ToLower(host) + ":" + path.Clean(dir)
+	default:
+		pin = location
+	}
+	for _, name := range places {
+		if value := r.Env[name].Reveal(); value != "" {
+			pin += " " + name + "=" + value
+		}
+	}
+	return pin, nil
 }
 
 // secretPart is the password of u as it stands in the URL.

@@ -323,3 +323,33 @@ func TestAProcessGoesThroughAJournal(t *testing.T) {
 		t.Errorf("%+v became %s, then %+v (%v)", p, b, back, err)
 	}
 }
+
+func TestALocationIsSpeltOneWay(t *testing.T) {
+	for _, c := range []struct{ url, want string }{
+		{"/srv/vault/", "/srv/vault"},
+		{"local:/srv/x/../vault", "/srv/vault"},
+		{"rest:https://anna:pw@NAS:8000/attic/", "rest:https://nas:8000/attic"},
+		{"rest:https://nas:8000", "rest:https://nas:8000/"},
+		{"s3:s3.example.com/bucket/a", "s3:https://s3.example.com/bucket/a"},
+		{"s3:https://s3.example.com/bucket/a/", "s3:https://s3.example.com/bucket/a"},
+		{"sftp:anna@nas:/srv/x/", "sftp:nas:/srv/x"},
+		{"sftp://anna@nas:22//srv/x", "sftp:nas:22:/srv/x"},
+		{"b2:bucket:path", "b2:bucket:path"},
+		{"rclone:remote:path", "rclone:remote:path"},
+	} {
+		if got, err := Location(Repository{URL: topics.Secret(c.url)}); err != nil || got != c.want {
+			t.Errorf("%s is %q, %v, want %q", c.url, got, err, c.want)
+		}
+	}
+	azure := Repository{URL: "azure:box:/", Env: map[string]topics.Secret{"AZURE_ACCOUNT_NAME": "ours"}}
+	theirs := Repository{URL: "azure:box:/", Env: map[string]topics.Secret{"AZURE_ACCOUNT_NAME": "theirs"}}
+	a, _ := Location(azure)
+	if b, _ := Location(theirs); a == b {
+		t.Error("another account is another location")
+	}
+	for _, url := range []string{"", "vault", "sftp:-oProxyCommand=id:/x", "rclone::sftp,ssh=id:x", "rest:x"} {
+		if got, err := Location(Repository{URL: topics.Secret(url)}); err == nil {
+			t.Errorf("%q is taken as %q", url, got)
+		}
+	}
+}

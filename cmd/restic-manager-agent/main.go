@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"syscall"
@@ -27,6 +28,7 @@ const (
 
 type commands struct {
 	Enroll  enroll  `cmd:"" help:"Let this host in at a control plane, with a token made there."`
+	Policy  policy  `cmd:"" help:"Say what this host lets its control plane do, and allow more."`
 	Run     run     `cmd:"" help:"Stay connected and run what is asked for, until stopped."`
 	Version version `cmd:"" help:"Print the version."`
 }
@@ -40,23 +42,90 @@ type enroll struct {
 	State  string `required:"" placeholder:"DIR" help:"Directory for this host's identity and journal."`
 	Again  bool   `help:"Replace the identity that is there; the token has to be made for this host. Its policy stays."`
 	Policy string `default:"backup" placeholder:"NAME" help:"What this host lets the control plane do: backup, restore, keeper or managed. No message can change it later."`
+
+	Repository  []string `placeholder:"URL" help:"A repository this host's data may go to; without one, the first that works is the only one."`
+	BackupRoot  []string `placeholder:"DIR" help:"Let backups read below this directory only."`
+	RestoreRoot []string `placeholder:"DIR" help:"Let restores write below this directory only."`
 }
 
 func (c *enroll) Run(ctx context.Context, s streams) error {
-	if _, err := agent.ParsePolicy(c.Policy); err != nil {
+	state, err := filepath.Abs(c.State)
+	if err != nil {
+		return err
+	}
+	policy, err := agent.Preset(c.Policy, state)
+	if err != nil {
 		return usageError{err}
 	}
-	enroll := agent.Enroll
-	if c.Again {
-		enroll = agent.EnrollAgain
+	if err := policy.Narrow(c.Repository, c.BackupRoot, c.RestoreRoot); err != nil {
+		return usageError{err}
 	}
-	identity, err := enroll(ctx, c.Server, c.Token, c.State, c.Policy)
+	identity, err := agent.Enrolment{Server: c.Server, Token: c.Token, State: state, Policy: policy, Again: c.Again}.Run(ctx)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(s.errs, "Enrolled as %q. Start the agent with: restic-manager-agent run --state %s\n", identity.Name, c.State)
 	fmt.Fprintln(s.out, identity.Host)
 	return nil
+}
+
+type policy struct {
+	Show            policyShow            `cmd:"" default:"withargs" help:"Say it in words."`
+	AllowRepository policyAllowRepository `cmd:"" help:"Let this host's data go to another repository, too."`
+	AllowHook       policyAllowHook       `cmd:"" help:"Let the control plane have a program of this host run around backups, by name."`
+}
+
+type stateDir struct {
+	State string `required:"" placeholder:"DIR" help:"Directory that enroll wrote."`
+}
+
+func (d stateDir) path() (string, error) { return filepath.Abs(d.State) }
+
+type policyShow struct{ stateDir }
+
+func (c *policyShow) Run(s streams) error {
+	state, err := c.path()
+	if err != nil {
+		return err
+	}
+	p, err := agent.LoadPolicy(state)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(s.out, p.Words())
+	return err
+}
+
+type policyAllowRepository struct {
+	URL string `arg:"" help:"As restic takes it; user and password do not matter."`
+	stateDir
+}
+
+func (c *policyAllowRepository) Run(s streams) error {
+	state, err := c.path()
+	if err != nil {
+		return err
+	}
+	location, err := agent.AllowRepository(state, c.URL)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(s.out, location)
+	return err
+}
+
+type policyAllowHook struct {
+	Name string `arg:"" help:"What the control plane calls it."`
+	Path string `arg:"" help:"The program. When it changes, allow it again."`
+	stateDir
+}
+
+func (c *policyAllowHook) Run() error {
+	state, err := c.path()
+	if err != nil {
+		return err
+	}
+	return agent.AllowHook(state, c.Name, c.Path)
 }
 
 type run struct {

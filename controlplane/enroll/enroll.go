@@ -134,7 +134,7 @@ func (d *Desk) admit(ctx context.Context, req topics.EnrollRequest) (topics.Enro
 	f := req.Facts
 	h, err := d.Store.Enroll(ctx, token.KeyHash, store.Host{ID: id, SealKey: req.SealKey, Serial: made.SerialNumber.Text(16), CertifiedUntil: made.NotAfter.UnixMilli(),
 		Hostname: printable(f.Hostname), OS: printable(f.OS), Arch: printable(f.Arch), Platform: printable(f.Platform),
-		AgentVersion: printable(f.Agent), ResticVersion: printable(f.Restic), Policy: printable(f.Policy), Permits: store.Permits{Permits: f.Permits}})
+		AgentVersion: printable(f.Agent), ResticVersion: printable(f.Restic), Policy: printable(f.Policy), Permits: store.JSON[topics.Permits]{V: f.Permits}})
 	if err != nil {
 		return none, err
 	}

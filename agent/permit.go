@@ -1,0 +1,269 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/restic-manager/restic-manager/agent/restic"
+	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A forbidden is the host's no, in a sentence.
+type forbidden string
+
+func (f forbidden) Error() string { return string(f) }
+
+func forbid(format string, args ...any) error { return forbidden(fmt.Sprintf(format, args...)) }
+
+// refuse says why this host will not take a job, nil if it will. It only
+// compares: where paths lead, prepare looks when the job begins.
+func (p Policy) refuse(state string, run topics.Run) *protocol.Refusal {
+	err := run.Check(run.Kind)
+	switch {
+	case !slices.Contains(topics.Kinds, run.Kind):
+		return &protocol.Refusal{Cause: topics.CauseRefused, Message: fmt.Sprintf("This agent does not know %.40q, update it.", string(run.Kind))}
+	case err != nil:
+		return &protocol.Refusal{Cause: topics.CauseRefused, Message: fmt.Sprintf("The agent refuses what it was asked: %v.", err)}
+	}
+	if err := p.decide(state, run); err != nil {
+		return &protocol.Refusal{Cause: topics.CausePolicy, Message: err.Error()}
+	}
+	return nil
+}
+
+func (p Policy) decide(state string, run topics.Run) error {
+	if !slices.Contains(p.Kinds, run.Kind) {
+		return forbid("This host's policy %s does not allow %s.", p.Name, run.Kind)
+	}
+	for _, name := range slices.Concat(run.Group.Before, run.Group.After) {
+		if _, known := p.Hooks[name]; !known {
+			return forbid("This host has no hook called %.60q; only its administrator can name one, with restic-manager-agent policy allow-hook.", name)
+		}
+	}
+	if p.managed() {
+		return nil
+	}
+	if err := p.decideRepository(run.Repository); err != nil {
+		return err
+	}
+	if run.Kind == topics.UnlockJob && run.All && !slices.Contains(p.Kinds, topics.PruneJob) {
+		return forbid("This host's policy %s does not allow to remove locks of work that goes on.", p.Name)
+	}
+	for _, path := range run.Group.Paths {
+		if run.Kind != topics.BackupJob {
+			break
+		}
+		if !below(path, p.BackupRoots) {
+			return forbid("This host's policy %s lets backups read below %s only, and %.200q is not there.", p.Name, strings.Join(p.BackupRoots, ", "), path)
+		}
+		if within(path, state) {
+			return forbid("%.200q holds the agent's own keys, and no backup reads them.", path)
+		}
+	}
+	if run.Kind == topics.RestoreJob {
+		if !below(run.Target, p.RestoreRoots) {
+			return forbid("This host's policy %s lets restores write below %s only, and %.200q is not there.", p.Name, strings.Join(p.RestoreRoots, ", "), run.Target)
+		}
+		if within(run.Target, state) && !within(run.Target, filepath.Join(state, quarantine)) || p.Overwrite && within(state, run.Target) {
+			return forbid("%.200q reaches the agent's own files, and no restore writes there.", run.Target)
+		}
+		if run.Overwrite != "" && run.Overwrite != "never" && !p.Overwrite {
+			return forbid("This host's policy %s lets no restore write over files that are there.", p.Name)
+		}
+	}
+	return nil
+}
+
+// moves are variables that make restic read a file of the host's as its
+// configuration, which may name programs to run.
+var moves = []string{"RCLONE_CONFIG", "GOOGLE_APPLICATION_CREDENTIALS"}
+
+func (p Policy) decideRepository(r topics.Repository) error {
+	location := restic.Repository{URL: r.URL, Env: r.Env}
+	pin, err := restic.Location(location)
+	if err != nil {
+		return nil // restic is never begun with it, and its words are the better ones
+	}
+	for _, name := range moves {
+		if r.Env[name] != "" {
+			return forbid("This host's policy %s does not let the control plane set %s.", p.Name, name)
+		}
+	}
+	switch {
+	case slices.Contains(p.Repositories, pin):
+		return nil
+	case strings.HasPrefix(pin, "rest:http+unix:"):
+		return forbid("A socket of this host is no repository unless its administrator says so, with restic-manager-agent policy allow-repository.")
+	case len(p.Repositories) == 0:
+		return nil
+	}
+	return forbid("This host's data goes to %s only, and not to %.300s. If it shall, run on the host: restic-manager-agent policy allow-repository.",
+		strings.Join(p.Repositories, ", "), pin)
+}
+
+// prepare looks where a job's paths lead, through every symbolic link, and makes
+// the directory a restore writes to.
+func (p Policy) prepare(state string, run topics.Run) error {
+	if p.managed() {
+		return nil
+	}
+	switch run.Kind {
+	case topics.BackupJob:
+		for _, path := range run.Group.Paths {
+			// restic keeps a link that is named itself as a link, and follows those on the way.
+			lead, err := resolve(filepath.Dir(path))
+			if err != nil {
+				return nil // it is not there; restic says so better
+			}
+			lead = filepath.Join(lead, filepath.Base(path))
+			if !leads(lead, p.BackupRoots) {
+				return forbid("%.200q leads to %.200q, outside of what this host lets backups read.", path, lead)
+			}
+			if real, err := resolve(state); err == nil && within(lead, real) {
+				return forbid("%.200q leads to the agent's own keys, and no backup reads them.", path)
+			}
+		}
+	case topics.RestoreJob:
+		return p.makeTarget(state, run.Target)
+	}
+	return nil
+}
+
+// makeTarget makes a restore's directory below one of the roots, following no
+// link out of it, and sees that nothing in it leads elsewhere: restic before
+// 0.17 follows what it finds.
+func (p Policy) makeTarget(state, target string) error {
+	root := ""
+	for _, r := range p.RestoreRoots {
+		if within(target, r) && len(r) >= len(root) {
+			root = r
+		}
+	}
+	if root == filepath.Join(state, quarantine) {
+		if err := os.Mkdir(root, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("make the directory for restores: %w", err)
+		}
+		if info, err := os.Lstat(root); err != nil || !info.IsDir() {
+			return forbid("%.200q is not a directory.", root)
+		}
+	}
+	dir, err := os.OpenRoot(root)
+	if err != nil {
+		return fmt.Errorf("open the directory for restores: %w", err)
+	}
+	defer dir.Close()
+	rel, err := filepath.Rel(root, target)
+	if err != nil {
+		return forbid("%.200q is not below %.200q.", target, root)
+	}
+	// Component by component: a link inside the root may be somebody's trap for
+	// what comes after the look at it.
+	for i, part := 0, strings.Split(rel, string(filepath.Separator)); rel != "." && i < len(part); i++ {
+		at := filepath.Join(part[:i+1]...)
+		if err := dir.Mkdir(at, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return forbid("%.200q cannot be made below %.200q: %v.", target, root, err)
+		}
+		if info, err := dir.Lstat(at); err != nil || !info.IsDir() {
+			return forbid("%.200q is a link or no directory, so nothing is restored through it.", filepath.Join(root, at))
+		}
+	}
+	if p.Overwrite {
+		return p.noWayOut(target)
+	}
+	d, err := dir.Open(rel)
+	if err != nil {
+		return fmt.Errorf("open the directory for the restore: %w", err)
+	}
+	defer d.Close()
+	if names, err := d.Readdirnames(1); len(names) > 0 {
+		return forbid("%.200q is not empty, and this host's policy %s lets no restore write over files that are there.", target, p.Name)
+	} else if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("look into the directory for the restore: %w", err)
+	}
+	return nil
+}
+
+// noWayOut finds links in a restore's directory that lead out of the roots.
+func (p Policy) noWayOut(target string) error {
+	return filepath.WalkDir(target, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.Type()&fs.ModeSymlink == 0 {
+			return err
+		}
+		if lead, err := resolve(path); err != nil || !leads(lead, p.RestoreRoots) {
+			return forbid("%.200q leads out of where this host lets restores write.", path)
+		}
+		return nil
+	})
+}
+
+// below reports whether a path is one of the roots or below one, by its
+// components.
+func below(path string, roots []string) bool {
+	return filepath.IsAbs(path) && slices.ContainsFunc(roots, func(root string) bool { return within(path, root) })
+}
+
+// leads is below for a path without links.
+func leads(path string, roots []string) bool {
+	return slices.ContainsFunc(roots, func(root string) bool {
+		real, err := resolve(root)
+		return err == nil && within(path, real)
+	})
+}
+
+func within(path, root string) bool {
+	rel, err := filepath.Rel(root, path) // cleans both
+	return err == nil && (rel == "." || filepath.IsLocal(rel))
+}
+
+// resolve follows every link of a path, as far as it is there.
+func resolve(path string) (string, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return real, err
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return "", fmt.Errorf("%s leads nowhere", path)
+	}
+	parent := filepath.Dir(path)
+	if parent == path {
+		return "", err
+	}
+	if real, err = resolve(parent); err != nil {
+		return "", err
+	}
+	return filepath.Join(real, filepath.Base(path)), nil
+}
+
+// without is what a backup of these paths leaves out besides what it was asked
+// to: the agent's own state, keys and cache.
+func without(state string, run topics.Run) []string {
+	if !slices.ContainsFunc(run.Group.Paths, func(path string) bool { return within(state, path) }) {
+		return run.Group.Excludes
+	}
+	if filepath.Separator == '/' { // elsewhere a pattern cannot escape anything
+		state = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(state)
+	}
+	return append(slices.Clone(run.Group.Excludes), state)
+}
+
+// pin keeps the first repository that worked as the only one, until somebody on
+// this host allows another.
+func pin(state string, r topics.Repository) (string, error) {
+	p, err := LoadPolicy(state)
+	if err != nil || p.managed() || len(p.Repositories) > 0 {
+		return "", err
+	}
+	location, err := restic.Location(restic.Repository{URL: r.URL, Env: r.Env})
+	if err != nil {
+		return "", nil
+	}
+	p.Repositories = []string{location}
+	return location, p.Save(state)
+}
