@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
 )
 
 // actor is who the audit log names for what is done on the command line.
