@@ -12,16 +12,17 @@ import (
 type Outbox struct {
 	epoch    int64
 	retry    time.Duration
-	received uint64   // receipted
-	sent     uint64   // sent in this round
-	under    []uint64 // the last event of each batch under way
+	wait     time.Duration // until the next attempt: from retry on, longer each time
+	received uint64        // receipted
+	sent     uint64        // sent in this round
+	under    []uint64      // the last event of each batch under way
 	moved    time.Time
 }
 
 // NewOutbox begins after a welcome that named this receipt, for a journal of
 // this epoch. Of another epoch nothing has been received.
 func NewOutbox(t Timing, epoch int64, received topics.Received, now time.Time) *Outbox {
-	o := &Outbox{epoch: epoch, retry: t.Retry, moved: now}
+	o := &Outbox{epoch: epoch, retry: t.Retry, wait: t.Retry, moved: now}
 	if received.Epoch == epoch {
 		o.received, o.sent = received.Seq, received.Seq
 	}
@@ -30,8 +31,9 @@ func NewOutbox(t Timing, epoch int64, received topics.Received, now time.Time) *
 
 // After returns the event after which the next batch begins, if one may be sent.
 func (o *Outbox) After(now time.Time) (uint64, bool) {
-	if len(o.under) > 0 && now.Sub(o.moved) >= o.retry {
+	if len(o.under) > 0 && now.Sub(o.moved) >= o.wait {
 		o.sent, o.under, o.moved = o.received, nil, now
+		o.wait = min(2*o.wait, 4*o.retry) // a control plane that does not keep up is not helped by more
 	}
 	return o.sent, len(o.under) < Window
 }
@@ -51,7 +53,7 @@ func (o *Outbox) Receipt(r topics.Received, now time.Time) {
 	if r.Epoch != o.epoch || seq <= o.received {
 		return
 	}
-	o.received, o.moved = seq, now
+	o.received, o.moved, o.wait = seq, now, o.retry
 	o.sent = max(o.sent, seq)
 	for len(o.under) > 0 && o.under[0] <= seq {
 		o.under = o.under[1:]
@@ -63,5 +65,5 @@ func (o *Outbox) Due() time.Time {
 	if len(o.under) == 0 {
 		return time.Time{}
 	}
-	return o.moved.Add(o.retry)
+	return o.moved.Add(o.wait)
 }
