@@ -40,8 +40,10 @@ func DefaultTiming() Timing {
 }
 
 const (
-	inboxSize = 4096 // messages waiting for the loop; beyond it, each agent's own connection waits
-	batchSize = 256  // messages stored with one commit
+	inboxSize = 1024 // messages waiting for the loop; beyond it, each agent's own connection waits
+	// One commit stores so many messages, or bytes of them: what else is to be
+	// done waits meanwhile.
+	batchSize, batchBytes = 256, 1 << 20
 )
 
 // Config is what an engine works with.
@@ -160,11 +162,11 @@ func (e *Engine) Run(ctx context.Context) error {
 }
 
 func (e *Engine) drain(first arrival) []arrival {
-	batch := []arrival{first}
-	for len(batch) < batchSize {
+	batch, bytes := []arrival{first}, len(first.payload)
+	for len(batch) < batchSize && bytes < batchBytes {
 		select {
 		case a := <-e.inbox:
-			batch = append(batch, a)
+			batch, bytes = append(batch, a), bytes+len(a.payload)
 		default:
 			return batch
 		}
