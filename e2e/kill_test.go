@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"fmt"
+	"os/exec"
+	"strings"
 	"testing"
 	"time"
 )
@@ -183,6 +185,64 @@ func TestAJobIsCancelled(t *testing.T) {
 	if n := len(attic.Snapshots()); n != 0 {
 		t.Errorf("there are %d snapshots", n)
 	}
+	w.MustStopCleanly()
+}
+
+// TestWhoeverCancelsIsToldWhatHappens asks in all three ways about jobs of every kind.
+func TestWhoeverCancelsIsToldWhatHappens(t *testing.T) {
+	w := NewWorld(t)
+	attic := w.Enrol("attic")
+	standIn := NewStandIn(t, attic.Dir, "words 1 10; gate never")
+	attic.Restic = standIn.Path
+	attic.Write("a", "a")
+	attic.Group("all")
+	cli := func(id string, code int, says string) {
+		t.Helper()
+		r := command(t, exec.Command(program("restic-manager"), "job", "cancel", id, "--data", w.Data))
+		if r.code != code || r.out != "" || !strings.Contains(r.errs, says) {
+			t.Errorf("exit status %d, %q, want %d and a word about %q", r.code, r.errs, code, says)
+		}
+	}
+	api := func(id string, status int, says string) {
+		t.Helper()
+		if r := w.request("POST", "/api/jobs/"+id+"/cancel", nil); r.StatusCode != status || !strings.Contains(string(r.body), says) {
+			t.Errorf("%s: %s, want %d and a word about %q", r.Status, r.body, status, says)
+		}
+	}
+	cli("0123456789abcdef", 1, "there is no job")
+	api("0123456789abcdef", 404, "no such job")
+
+	for _, cancel := range []func(id string){ // the host is away, so they wait
+		func(id string) { cli(id, 0, "it is cancelled") },
+		func(id string) { api(id, 202, "it is cancelled") },
+	} {
+		id := attic.Backup("all")
+		w.AwaitState(id, "queued")
+		cancel(id)
+		w.AwaitState(id, "cancelled")
+		cli(id, 1, "already ended")
+		api(id, 409, "already ended")
+	}
+
+	attic.Start()
+	id := attic.Backup("all")
+	standIn.AwaitAt("never")
+	w.AwaitState(id, "running")
+	attic.Kill9()
+	attic.AwaitOffline()
+	api(id, 202, "as soon as it is back")
+	cli(id, 0, "until it is back")
+	if page := w.SignIn().Page("/jobs/" + id); page.Missing("Cancelling") || page.Missing("attic cannot be asked yet") || page.Missing("as soon as it is back") {
+		t.Errorf("the page says %s", page.Text)
+	}
+	attic.Start()
+	w.AwaitState(id, "interrupted") // there is nothing left to cancel
+	cli(id, 1, "already ended")
+
+	id = attic.Backup("all")
+	w.AwaitState(id, "running")
+	cli(id, 0, "has been asked to end it")
+	w.AwaitState(id, "cancelled")
 	w.MustStopCleanly()
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
@@ -42,11 +43,11 @@ func (c *jobCancelCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if j.State == topics.Cancelled {
-			fmt.Fprintln(os.Stderr, "The job had not been sent; it is cancelled.")
-		} else {
-			fmt.Fprintln(os.Stderr, "Its host has been asked to end it. That takes up to 90 s, longer while the host cannot be reached.")
+		words := jobs.CancelWords(j, true)
+		if !j.State.Ended() {
+			words += " While the host cannot be reached, it takes until it is back."
 		}
+		fmt.Fprintln(os.Stderr, words)
 		return nil
 	})
 }

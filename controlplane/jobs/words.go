@@ -1,6 +1,9 @@
 package jobs
 
-import "github.com/restic-manager/restic-manager/topics"
+import (
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
 
 // An Explanation says to a person why a job ended as it did: the cause, what
 // that means for the data, and what to do, the likeliest remedy first.
@@ -77,4 +80,16 @@ func Explain(cause topics.Cause, state topics.JobState) Explanation {
 		Effect:   "If the log does not speak of a snapshot, none was written.",
 		Remedies: []string{lookAtLog, thenAgain},
 	}
+}
+
+// CancelWords answer whoever asked for the end of a job, which is j now: whether
+// commands may go to its host decides what is to be expected.
+func CancelWords(j store.Job, reachable bool) string {
+	switch {
+	case j.State == topics.Cancelled:
+		return "The job had not been sent; it is cancelled."
+	case reachable:
+		return "Its host has been asked to end it. That takes up to 90 s."
+	}
+	return "Its host cannot be reached at the moment. It is asked to end the job as soon as it is back."
 }

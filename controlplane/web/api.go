@@ -292,7 +292,15 @@ type jobIn struct {
 	ID topics.JobID `path:"id"`
 }
 
-func (s *Server) cancel(ctx context.Context, in *jobIn) (*jobRefOut, error) {
+type cancelOut struct {
+	Body struct {
+		ID      topics.JobID    `json:"id"`
+		State   topics.JobState `json:"state"`
+		Message string          `json:"message" doc:"for people: what is to be expected"`
+	}
+}
+
+func (s *Server) cancel(ctx context.Context, in *jobIn) (*cancelOut, error) {
 	if err := s.Jobs.Cancel(ctx, visitorOf(ctx).name, in.ID); err != nil {
 		return nil, err
 	}
@@ -300,8 +308,8 @@ func (s *Server) cancel(ctx context.Context, in *jobIn) (*jobRefOut, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &jobRefOut{}
-	out.Body.ID, out.Body.State = j.ID, j.State
+	out := &cancelOut{}
+	out.Body.ID, out.Body.State, out.Body.Message = j.ID, j.State, jobs.CancelWords(j, s.Presence.Reachable(j.Host))
 	return out, nil
 }
 

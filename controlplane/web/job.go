@@ -197,6 +197,10 @@ func (s *Server) jobView(ctx context.Context, t told) (views.Job, error) {
 	}
 	if !ended && j.CancelAsked {
 		v.Status = v.Status.As("Cancelling")
+		if !s.Presence.Reachable(j.Host) {
+			v.Waiting = nil
+			v.Silent = &views.Note{Tone: "warn", Title: t.host.Name + " cannot be asked yet", Text: jobs.CancelWords(j, false)}
+		}
 	}
 	if ended {
 		s.endedView(&v, j)
