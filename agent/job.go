@@ -136,7 +136,7 @@ func (r *runner) unlock(ctx context.Context, e restic.Ending, binary restic.Bina
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.Unlock)
 	defer cancel()
-	if e := binary.Unlock(ctx, place, repository, mute{}); e.State != topics.Succeeded {
+	if e := binary.Unlock(ctx, place, repository, false, mute{}); e.State != topics.Succeeded {
 		r.log.Warn("a lock may be left in the repository", "job", place.Job, "cause", e.Cause, "message", e.Message)
 	}
 }

@@ -102,7 +102,8 @@ type Summary struct {
 	FilesNew        uint64  `json:"files_new"`
 	FilesChanged    uint64  `json:"files_changed"`
 	FilesUnmodified uint64  `json:"files_unmodified"`
-	DataAdded       uint64  `json:"data_added"`
+	DataAdded       uint64  `json:"data_added"`                  // before compression
+	DataAddedPacked uint64  `json:"data_added_packed,omitempty"` // as it is stored; 0 if restic does not say (before 0.17)
 	TotalFiles      uint64  `json:"total_files"`
 	TotalBytes      uint64  `json:"total_bytes"`
 	Seconds         float64 `json:"seconds"`

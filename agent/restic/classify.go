@@ -146,6 +146,7 @@ var signs = []sign{
 	{topics.CauseDamaged, []string{"unmarshal: "}},
 	{topics.CauseDamaged, []string{"not found in index"}},
 	{topics.CauseDamaged, []string{"not found in repository"}},
+	{topics.CauseDamaged, []string{"packs from index missing in repo"}},
 	{topics.CauseUsage, []string{"unknown flag"}},
 	{topics.CauseUsage, []string{"unknown shorthand flag"}},
 	{topics.CauseUsage, []string{"unknown command"}},

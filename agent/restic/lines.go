@@ -12,14 +12,16 @@ import (
 )
 
 // A splitter cuts what restic writes into lines, ended by LF or by the CR of a
-// progress line; empty ones are left out. It holds so many bytes of a line that
-// begins like a JSON object or array, topics.MaxLine of any other, and only counts
-// the rest, so a line without an end costs no memory.
+// progress line; empty ones are left out. It holds maxJSON bytes of a line that
+// begins like a JSON object, topics.MaxLine of any other, and only counts the rest,
+// so a line without an end costs no memory. A line that begins like an array goes
+// through the document, if there is one.
 type splitter struct {
-	object, array int
-	line          func(line []byte, dropped int) // may not keep line
-	buf           []byte
-	lost          int
+	line     func(line []byte, dropped int) // may not keep line
+	document *document
+	inside   bool // of a line that is a document
+	buf      []byte
+	lost     int
 }
 
 func (s *splitter) Write(p []byte) (int, error) {
@@ -49,9 +51,11 @@ func (s *splitter) take(p []byte) {
 		begin = p
 	}
 	if len(begin) > 0 && begin[0] == '{' {
-		limit = s.object
-	} else if len(begin) > 0 && begin[0] == '[' {
-		limit = s.array
+		limit = maxJSON
+	}
+	if s.inside = s.inside || s.document != nil && len(begin) > 0 && begin[0] == '['; s.inside {
+		s.document.write(p)
+		return
 	}
 	room := min(len(p), max(0, limit-len(s.buf)))
 	if need := len(s.buf) + room; need > cap(s.buf) {
@@ -63,6 +67,11 @@ func (s *splitter) take(p []byte) {
 
 // end hands on what there is of a line, at its end or the stream's.
 func (s *splitter) end() {
+	if s.inside {
+		s.inside = false
+		s.line(s.document.end())
+		return
+	}
 	if len(s.buf) > 0 {
 		s.line(s.buf, s.lost)
 	}

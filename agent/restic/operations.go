@@ -2,12 +2,10 @@ package restic
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -27,17 +25,41 @@ type operation interface {
 	// read takes a line of stdout that only this operation prints, and reports
 	// whether it did. The output is locked, and line is the caller's.
 	read(o *output, line []byte) bool
+	// hear listens to a line of text on stderr, which is taken for what it is to
+	// every operation all the same.
+	hear(line string)
+	// depths says where the objects stand that read gets one by one, if the answer
+	// is one array; see document.
+	depths() []int
+	// answers reports whether version v says something that read knows whenever it
+	// succeeds. Without that a success is none.
+	answers(v Version) bool
+	// found adds to an ending what was read, once it is judged.
+	found(o *output, e *Ending)
 }
+
+// silent is the part of an operation that finds nothing out.
+type silent struct{}
+
+func (silent) read(*output, []byte) bool { return false }
+func (silent) hear(string)               {}
+func (silent) depths() []int             { return nil }
+func (silent) answers(Version) bool      { return false }
+func (silent) found(*output, *Ending)    {}
 
 // Backup makes one snapshot. Host and tags are what it is found by later; paths
 // are absolute and taken literally, excludes are restic's patterns.
 type Backup struct {
+	silent
 	Host          string
 	Tags          []string
 	Paths         []string
 	Excludes      []string
 	OneFileSystem bool
+	LiveFiles     bool          // on Windows: read the files themselves, not a shadow copy of their volume
 	RetryLock     time.Duration // how long to wait for a lock; 0.14 cannot wait
+
+	system string // runtime.GOOS if empty
 }
 
 func (b Backup) args(v Version, dir string) ([]string, error) {
@@ -47,7 +69,8 @@ func (b Backup) args(v Version, dir string) ([]string, error) {
 	if len(b.Paths) == 0 {
 		return nil, errors.New("a backup needs at least one path")
 	}
-	if b.OneFileSystem && runtime.GOOS == "windows" {
+	windows := or(b.system, runtime.GOOS) == "windows"
+	if b.OneFileSystem && windows {
 		return nil, errors.New("restic cannot stay on one file system on Windows")
 	}
 	args := []string{"backup", "--json", "--host", b.Host}
@@ -57,13 +80,12 @@ func (b Backup) args(v Version, dir string) ([]string, error) {
 		}
 		args = append(args, "--tag", t)
 	}
-	if v.AtLeast(0, 16, 0) {
-		if b.RetryLock > 0 {
-			args = append(args, "--retry-lock", b.RetryLock.String())
-		}
-		if len(b.Tags) > 0 { // a changed list of paths then does not mean to read everything again
-			args = append(args, "--group-by", "host,tags")
-		}
+	args = append(args, retry(v, b.RetryLock)...)
+	if v.AtLeast(0, 16, 0) && len(b.Tags) > 0 { // a changed list of paths then does not mean to read everything again
+		args = append(args, "--group-by", "host,tags")
+	}
+	if windows && !b.LiveFiles {
+		args = append(args, "--use-fs-snapshot")
 	}
 	if b.OneFileSystem {
 		args = append(args, "--one-file-system")
@@ -113,7 +135,13 @@ func (b Backup) words() string {
 	return s
 }
 
-func (Backup) read(*output, []byte) bool { return false }
+// retry is how restic is told to wait for another's lock; before 0.16 it cannot.
+func retry(v Version, limit time.Duration) []string {
+	if limit <= 0 || !v.AtLeast(0, 16, 0) {
+		return nil
+	}
+	return []string{"--retry-lock", limit.String()}
+}
 
 func several(n int, thing string) string {
 	if n == 1 {
@@ -155,87 +183,25 @@ func write(dir, name, content string) (string, error) {
 }
 
 // initialisation makes a repository of format 2 where there is none.
-type initialisation struct{}
+type initialisation struct{ silent }
 
 func (initialisation) args(Version, string) ([]string, error) {
 	return []string{"init", "--json", "--repository-version", "2"}, nil
 }
-func (initialisation) words() string             { return "init" }
-func (initialisation) read(*output, []byte) bool { return false }
+func (initialisation) words() string { return "init" }
 
 // config asks whether the repository is there and opens with the password.
-type config struct{}
+type config struct{ silent }
 
 func (config) args(Version, string) ([]string, error) {
 	return []string{"cat", "config", "--json", "--no-lock"}, nil
 }
-func (config) words() string { return "cat config" }
+func (config) words() string        { return "cat config" }
+func (config) answers(Version) bool { return true }
 func (config) read(o *output, _ []byte) bool { // its parameters are nobody's business
 	o.answered = true
 	return true
 }
-
-// Snapshots lists what the repository holds: one snapshot by its ID, those with
-// all of the tags, or all. An ID that is not there is an empty list, no failure.
-type Snapshots struct {
-	ID   string // 8 to 64 hexadecimal digits
-	Tags []string
-}
-
-var hexID = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
-
-func (s Snapshots) args(Version, string) ([]string, error) {
-	args := []string{"snapshots", "--json", "--no-lock"}
-	for _, t := range s.Tags {
-		if err := checkTag(t); err != nil {
-			return nil, err
-		}
-	}
-	if len(s.Tags) > 0 { // one flag: several would mean any of them
-		args = append(args, "--tag", strings.Join(s.Tags, ","))
-	}
-	if s.ID != "" {
-		if !hexID.MatchString(s.ID) {
-			return nil, fmt.Errorf("%.80q is no snapshot ID", s.ID)
-		}
-		args = append(args, "--", s.ID)
-	}
-	return args, nil
-}
-
-func (s Snapshots) words() string { return "snapshots" }
-
-func (s Snapshots) read(o *output, line []byte) bool {
-	var all []struct {
-		ID    text  `json:"id"`
-		Time  text  `json:"time"`
-		Host  text  `json:"hostname"`
-		Paths texts `json:"paths"`
-		Tags  texts `json:"tags"`
-	}
-	if line[0] != '[' || json.Unmarshal(line, &all) != nil {
-		return false
-	}
-	o.answered = true
-	for _, a := range all {
-		at, err := time.Parse(time.RFC3339Nano, string(a.Time))
-		if err != nil || len(a.ID) != 64 || !hexID.MatchString(string(a.ID)) {
-			continue
-		}
-		o.listed = append(o.listed, topics.Snapshot{
-			ID: string(a.ID), Time: at.UnixMilli(), Host: o.safe(string(a.Host)), Paths: a.Paths, Tags: a.Tags,
-		})
-	}
-	return true
-}
-
-// unlock removes stale locks: those of processes of this host that are gone, and
-// those older than 30 minutes.
-type unlock struct{}
-
-func (unlock) args(Version, string) ([]string, error) { return []string{"unlock", "--json"}, nil }
-func (unlock) words() string                          { return "unlock" }
-func (unlock) read(*output, []byte) bool              { return false }
 
 // Backup makes a snapshot and looks it up in the repository. Cancelling ctx
 // interrupts it; see [Ending] for what is left then. It ends Succeeded only with
@@ -250,7 +216,7 @@ func (b Binary) Backup(ctx context.Context, place Place, repository Repository, 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.Confirm)
 	defer cancel()
 	held := &hold{Sink: sink}
-	list := b.run(ctx, place, repository, Snapshots{ID: e.SnapshotID}, held)
+	list := b.Snapshots(ctx, place, repository, Snapshots{ID: e.SnapshotID}, held)
 	switch {
 	case list.State != topics.Succeeded:
 		held.release()
@@ -258,12 +224,12 @@ func (b Binary) Backup(ctx context.Context, place Place, repository Repository, 
 		if len(e.SnapshotID) == 64 {
 			e.Snapshot = &topics.Snapshot{ID: e.SnapshotID, Time: time.Now().UnixMilli(), Host: backup.Host, Paths: slices.Clone(backup.Paths), Tags: slices.Clone(backup.Tags)}
 		}
-	case len(list.Snapshots) == 0:
+	case len(list.Report.Snapshots) == 0:
 		e.State, e.Cause = topics.Failed, topics.CauseDamaged
 		e.Message = "restic says it saved snapshot " + e.SnapshotID + ", but the repository does not list it"
 		sink.Line(topics.Error, e.Message)
 	default:
-		e.Snapshot = &list.Snapshots[0]
+		e.Snapshot = &list.Report.Snapshots[0]
 		sink.Line(topics.Info, "snapshot "+e.Snapshot.ID[:8]+" saved")
 	}
 	return e
@@ -305,16 +271,6 @@ func (b Binary) Ensure(ctx context.Context, place Place, repository Repository, 
 		return b.Exists(ctx, place, repository, sink)
 	}
 	return e
-}
-
-// Snapshots lists snapshots into Ending.Snapshots.
-func (b Binary) Snapshots(ctx context.Context, place Place, repository Repository, which Snapshots, sink Sink) Ending {
-	return b.run(ctx, place, repository, which, sink)
-}
-
-// Unlock removes stale locks, above all our own after a kill.
-func (b Binary) Unlock(ctx context.Context, place Place, repository Repository, sink Sink) Ending {
-	return b.run(ctx, place, repository, unlock{}, sink)
 }
 
 // hold keeps the lines of a run back until it is known whether they matter. It

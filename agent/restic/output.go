@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,10 +16,10 @@ import (
 )
 
 const (
-	maxJSON     = 4 << 20  // of one JSON line; longer ones are text
-	maxDocument = 32 << 20 // of an answer in one line: 30,000 snapshots and more
-	maxMessage  = 1000     // bytes of an ending's message
-	maxItems    = 1 << 17  // unreadable items told apart
+	maxJSON    = 4 << 20 // of one JSON line, or one object of an array; longer ones are text
+	maxMessage = 1000    // bytes of an ending's message
+	maxItems   = 1 << 17 // unreadable items told apart
+	maxFound   = 10_000  // matches, changes and the like that one run reports
 )
 
 // A message is any JSON object restic prints. Fields and kinds that are not
@@ -46,7 +47,13 @@ type message struct {
 	TotalFilesProcessed count `json:"total_files_processed"`
 	TotalBytesProcessed count `json:"total_bytes_processed"`
 	TotalDuration       real  `json:"total_duration"`
+	DataAddedPacked     count `json:"data_added_packed"` // from 0.17
 	SnapshotID          text  `json:"snapshot_id"`
+
+	// status and summary of a restore, from 0.16
+	FilesRestored count `json:"files_restored"`
+	BytesRestored count `json:"bytes_restored"`
+	FilesSkipped  count `json:"files_skipped"` // from 0.17
 
 	// error; its shape changed with 0.17.1
 	Error  json.RawMessage `json:"error"`
@@ -114,8 +121,8 @@ type output struct {
 	evidence evidence
 	summary  *topics.Summary
 	snapshot string // as the summary names it
-	listed   []topics.Snapshot
-	answered bool // the operation's own answer came
+	answered bool   // the operation's own answer came
+	bare     []string
 
 	scanned    bool
 	tenths     int // of the progress that the log has been told
@@ -126,6 +133,7 @@ type output struct {
 	unread      uint64
 	missing     uint64 // source paths that restic skipped
 	firstUnread string
+	itemCause   topics.Cause // what the system said of an item, of the first for which that means something
 }
 
 func newOutput(op operation, r *redactor, sink Sink, t Timing) *output {
@@ -138,11 +146,11 @@ func newOutput(op operation, r *redactor, sink Sink, t Timing) *output {
 // streams returns where restic's stdout and stderr go. end hands on what they
 // hold of unfinished lines, once both are at their end.
 func (o *output) streams() (stdout, stderr *splitter, end func()) {
-	stdout = &splitter{object: maxJSON, array: topics.MaxLine, line: func(l []byte, lost int) { o.read(l, lost, false) }}
-	if _, ok := o.operation.(Snapshots); ok {
-		stdout.array = maxDocument
+	stdout = &splitter{line: func(l []byte, lost int) { o.read(l, lost, false) }}
+	if depths := o.operation.depths(); depths != nil {
+		stdout.document = &document{depths: depths, limit: maxJSON, object: stdout.line}
 	}
-	stderr = &splitter{object: maxJSON, array: topics.MaxLine, line: func(l []byte, lost int) { o.read(l, lost, true) }}
+	stderr = &splitter{line: func(l []byte, lost int) { o.read(l, lost, true) }}
 	return stdout, stderr, func() { stdout.end(); stderr.end() }
 }
 
@@ -197,8 +205,17 @@ func (o *output) text(line string, size int, shortened, stderr bool) {
 		return
 	}
 	level := topics.Info
+	if !stderr && o.progress(line) {
+		return
+	}
 	if stderr {
+		o.operation.hear(line)
 		level = o.evidence.line(line)
+		if item, ok := strings.CutPrefix(line, "ignoring error for "); ok { // a restore before 0.17.1
+			_, why, _ := strings.Cut(item, ": ")
+			o.itemSays(why)
+			o.unreadable(item)
+		}
 		if strings.HasSuffix(line, " does not exist, skipping") || strings.HasSuffix(line, " cannot be accessed, skipping") {
 			o.missing++
 			o.unreadable(line)
@@ -214,6 +231,9 @@ func (o *output) text(line string, size int, shortened, stderr bool) {
 func (o *output) message(m message) bool {
 	switch m.Type {
 	case "status":
+		if m.FilesDone == 0 && m.BytesDone == 0 { // a restore's
+			m.FilesDone, m.BytesDone = m.FilesRestored+m.FilesSkipped, m.BytesRestored
+		}
 		if m.Action == "" { // before 0.16 a verbose scan_finished calls itself a status
 			o.status(m)
 		}
@@ -221,6 +241,13 @@ func (o *output) message(m message) bool {
 	case "summary":
 		o.summarise(m)
 	case "error":
+		if len(m.Error) == 0 && m.Item == "" && m.Message != "" { // of a check, from 0.18
+			o.lines(string(m.Message), topics.Error, func(l string) {
+				o.operation.hear(l)
+				o.evidence.note(l)
+			})
+			return true
+		}
 		o.item(m)
 	case "exit_error":
 		level := topics.Error
@@ -228,18 +255,42 @@ func (o *output) message(m message) bool {
 			level = topics.Warn
 		}
 		o.evidence.exitError = nil
-		for l := range strings.Lines(o.redactor.redact(string(m.Message))) { // a stack trace may follow
-			if l = o.safe(strings.TrimSpace(l)); l != "" {
-				if len(o.evidence.exitError) < maxNotices {
-					o.evidence.exitError = append(o.evidence.exitError, cut(l, 4<<10))
-				}
-				o.say(level, l, 0)
+		o.lines(string(m.Message), level, func(l string) { // a stack trace may follow
+			if len(o.evidence.exitError) < maxNotices {
+				o.evidence.exitError = append(o.evidence.exitError, cut(l, 4<<10))
 			}
-		}
+		})
 	default:
 		return false
 	}
 	return true
+}
+
+// lines says each line of a text, and has then see it before.
+func (o *output) lines(text string, level topics.Level, then func(string)) {
+	for l := range strings.Lines(o.redactor.redact(text)) {
+		if l = o.safe(strings.TrimSpace(l)); l != "" {
+			then(l)
+			o.say(level, l, 0)
+		}
+	}
+}
+
+var progressText = regexp.MustCompile(`^\[[0-9:]+\] +([0-9.]+)% +[0-9]+ / [0-9]+ `)
+
+// progress takes a line of progress as restic prints it where it has no JSON. Only
+// the end of each stage is for the log.
+func (o *output) progress(line string) bool {
+	m := progressText.FindStringSubmatch(line)
+	if m == nil {
+		return false
+	}
+	percent, err := strconv.ParseFloat(m[1], 64)
+	if now := o.now(); err == nil && !now.Before(o.nextStatus) {
+		o.nextStatus = now.Add(o.pause)
+		o.sink.Status(Status{Scanned: true, Percent: min(max(percent, 0), 100)})
+	}
+	return err == nil && percent < 100
 }
 
 func (o *output) status(m message) {
@@ -252,6 +303,9 @@ func (o *output) status(m message) {
 	if s.SecondsLeft > 0 && !o.scanned { // restic estimates once its scanner is through
 		o.scanned = true
 		o.info("scan finished: %d files, %s", s.TotalFiles, bytesInWords(s.TotalBytes))
+	}
+	if _, ok := o.operation.(*restore); ok && s.BytesDone > 0 { // it knows its totals before it begins
+		o.scanned = true
 	}
 	s.Scanned = o.scanned
 	if tenth := int(s.Percent / 10); o.scanned && tenth > o.tenths && tenth < 10 {
@@ -275,7 +329,7 @@ func (o *output) summarise(m message) {
 	seconds := max(0, float64(m.TotalDuration))
 	o.summary = &topics.Summary{
 		FilesNew: uint64(m.FilesNew), FilesChanged: uint64(m.FilesChanged), FilesUnmodified: uint64(m.FilesUnmodified),
-		DataAdded: uint64(m.DataAdded), TotalFiles: uint64(m.TotalFilesProcessed), TotalBytes: uint64(m.TotalBytesProcessed),
+		DataAdded: uint64(m.DataAdded), DataAddedPacked: uint64(m.DataAddedPacked), TotalFiles: uint64(m.TotalFilesProcessed), TotalBytes: uint64(m.TotalBytesProcessed),
 		Seconds: seconds,
 	}
 	o.info("%d files new, %d changed, %d unmodified; processed %d files, %s in %.1f s, added %s to the repository",
@@ -300,8 +354,19 @@ func (o *output) item(m message) {
 	} else if m.During == "scan" {
 		return // no longer told apart: the backup will say it again
 	}
+	o.itemSays(why)
 	o.unreadable(line)
 	o.say(topics.Warn, line, 0)
+}
+
+// itemSays takes what was wrong with an item for evidence. Only its end is the
+// system's own words: before it stand names.
+func (o *output) itemSays(why string) {
+	if o.itemCause == topics.CauseNone {
+		if c := classify(why[strings.LastIndex(why, ": ")+1:], nil); c != topics.CauseUnknown {
+			o.itemCause = c
+		}
+	}
 }
 
 func (o *output) unreadable(line string) {

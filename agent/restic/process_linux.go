@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,12 +25,35 @@ type group struct{ pid int }
 
 // start starts cmd, so that a signal of the terminal or the service manager
 // meant for the agent does not reach it.
-func start(cmd *exec.Cmd) (group, error) {
+func start(cmd *exec.Cmd, low bool) (group, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
+	if err := fork(cmd, low); err != nil {
 		return group{}, err
 	}
 	return group{cmd.Process.Pid}, nil
+}
+
+// fork starts cmd. A child has the priorities of the thread that made it, and most
+// users may not raise their own again: so a thread is made for it, lowered, and
+// ends with its goroutine.
+func fork(cmd *exec.Cmd, low bool) error {
+	if !low {
+		return cmd.Start()
+	}
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for ever
+		const (
+			nice     = 10
+			ofThread = 1          // IOPRIO_WHO_PROCESS
+			lowest   = 2<<13 | 7  // best effort, the last of its levels
+			self     = uintptr(0) // this thread
+		)
+		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, nice) // what the system does not allow stays as it is
+		_, _, _ = unix.Syscall(unix.SYS_IOPRIO_SET, ofThread, self, lowest)
+		done <- cmd.Start()
+	}()
+	return <-done
 }
 
 func (g group) interrupt() { _ = unix.Kill(-g.pid, unix.SIGINT) } // fails if it is gone, which is as well
@@ -191,4 +215,14 @@ func orphans(job topics.JobID, p Process) []int {
 		}
 	}
 	return pids
+}
+
+// jobOf is the job whose mark a process carries, "" if it carries none or is
+// another user's.
+func jobOf(pid int) topics.JobID {
+	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+	if err != nil {
+		return ""
+	}
+	return markIn(bytes.Split(env, []byte{0}))
 }

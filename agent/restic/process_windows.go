@@ -26,8 +26,11 @@ type group struct {
 
 // start starts cmd in a process group of its own. The agent's service must have
 // a console, hidden or not, for CTRL_BREAK to reach restic.
-func start(cmd *exec.Cmd) (group, error) {
+func start(cmd *exec.Cmd, low bool) (group, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP, HideWindow: true}
+	if low {
+		cmd.SysProcAttr.CreationFlags |= windows.BELOW_NORMAL_PRIORITY_CLASS
+	}
 	if err := cmd.Start(); err != nil {
 		return group{}, err
 	}
@@ -157,3 +160,17 @@ func within(ctx context.Context, process windows.Handle, limit time.Duration) (b
 	}
 	return false, nil
 }
+
+// living reports whether there is a process of this number.
+func living(pid int) bool {
+	h, err := windows.OpenProcess(windows.SYNCHRONIZE, false, uint32(pid))
+	if err != nil {
+		return errors.Is(err, windows.ERROR_ACCESS_DENIED)
+	}
+	defer windows.CloseHandle(h)
+	event, _ := windows.WaitForSingleObject(h, 0)
+	return event != windows.WAIT_OBJECT_0
+}
+
+// jobOf cannot look into another process's environment here.
+func jobOf(int) topics.JobID { return "" }

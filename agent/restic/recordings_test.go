@@ -70,21 +70,72 @@ func recorded(t *testing.T, version, stem, ext string) []byte {
 	return b
 }
 
+// commands reads testdata/recordings/operations.txt: a stem, and the command it is
+// a recording of.
+var commands = sync.OnceValues(func() (map[string]string, error) {
+	table, err := os.ReadFile("testdata/recordings/operations.txt")
+	all := map[string]string{}
+	for line := range strings.Lines(string(table)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] != "#" {
+			all[f[0]] = strings.Join(f[1:], " ")
+		}
+	}
+	return all, err
+})
+
+func operationOf(t *testing.T, stem string) operation {
+	t.Helper()
+	all, err := commands()
+	if err != nil {
+		t.Fatal(err)
+	}
+	switch all[stem] {
+	case "backup":
+		return Backup{}
+	case "init":
+		return initialisation{}
+	case "cat config":
+		return config{}
+	case "unlock":
+		return &unlock{}
+	case "snapshots", "nosuchcommand":
+		return &snapshots{}
+	case "key list":
+		return &keys{}
+	case "list locks":
+		return &lockIDs{}
+	case "cat lock":
+		return &lockText{id: strings.Repeat("a", 64)}
+	case "check":
+		return &check{}
+	case "forget":
+		return &forget{}
+	case "prune":
+		return &prune{}
+	case "stats":
+		return &stats{}
+	case "diff":
+		return &diff{}
+	case "find":
+		return &find{}
+	case "restore":
+		return &restore{}
+	case "ls":
+		return &listing{node: func(string, bool, uint64) {}}
+	}
+	t.Fatalf("%s is a recording of %q, which nothing here reads", stem, all[stem])
+	return nil
+}
+
 // replay judges what restic said once as if it said it now.
 func replay(t *testing.T, version, stem string) (Ending, *recorder) {
 	t.Helper()
-	var op operation = Backup{}
-	switch {
-	case strings.Contains(stem, "backup"), strings.HasPrefix(stem, "rest-server-dies"):
-	case strings.Contains(stem, "init"):
-		op = initialisation{}
-	case strings.Contains(stem, "cat-config"):
-		op = config{}
-	case strings.Contains(stem, "unlock"):
-		op = unlock{}
-	default:
-		op = Snapshots{}
-	}
+	return replayAs(t, version, stem, operationOf(t, stem))
+}
+
+// replayAs does so with an operation of the caller's.
+func replayAs(t *testing.T, version, stem string, op operation) (Ending, *recorder) {
+	t.Helper()
 	v, err := ParseVersion("restic " + version)
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +181,7 @@ func TestEveryRecordingEndsAsItShould(t *testing.T) {
 		}
 	}
 	files, err := filepath.Glob("testdata/recordings/*/*.exit")
-	if err != nil || len(files) < 700 {
+	if err != nil || len(files) < 1500 {
 		t.Fatalf("%d recordings, %v", len(files), err)
 	}
 	for _, file := range files {
@@ -198,18 +249,18 @@ func TestABackupsSummaryAndItemsAreReadInEveryVersion(t *testing.T) {
 func TestListingsAreReadInEveryVersion(t *testing.T) {
 	for _, v := range versions {
 		e, _ := replay(t, v, "snapshots-json")
-		if len(e.Snapshots) < 5 {
-			t.Fatalf("%s: %d snapshots", v, len(e.Snapshots))
+		if len(e.Report.Snapshots) < 5 {
+			t.Fatalf("%s: %d snapshots", v, len(e.Report.Snapshots))
 		}
-		first := e.Snapshots[0]
+		first := e.Report.Snapshots[0]
 		if len(first.ID) != 64 || first.Time != 1735787045000 || first.Host != "web01" || !slices.Equal(first.Paths, []string{"/srv/data/docs"}) {
 			t.Errorf("%s: %+v", v, first)
 		}
-		if !slices.ContainsFunc(e.Snapshots, func(s topics.Snapshot) bool { return slices.Contains(s.Tags, "plan=web") }) {
+		if !slices.ContainsFunc(e.Report.Snapshots, func(s topics.Snapshot) bool { return slices.Contains(s.Tags, "plan=web") }) {
 			t.Errorf("%s: no snapshot with the tag plan=web", v)
 		}
 		e, sink := replay(t, v, "snapshots-unknown-id-json")
-		if e.State != topics.Succeeded || len(e.Snapshots) != 0 || !strings.Contains(sink.text(), `Ignoring "deadbeef"`) {
+		if e.State != topics.Succeeded || len(e.Report.Snapshots) != 0 || !strings.Contains(sink.text(), `Ignoring "deadbeef"`) {
 			t.Errorf("%s: an unknown ID gives %+v\n%s", v, e, sink.text())
 		}
 	}
@@ -234,6 +285,100 @@ func TestARunThatWasCancelledSaysSo(t *testing.T) {
 			if e := o.ending(exit{code: 1, cancelled: true}, parsed, nil, c.why); e.State != c.state || e.Cause != c.cause || e.Message == "" {
 				t.Errorf("%s after %v: %+v", v, c.why, e)
 			}
+		}
+	}
+}
+
+// TestWhatIsFoundOutIsReadInEveryVersion holds the results to what the recordings
+// say themselves. What a version cannot say is 0.
+func TestWhatIsFoundOutIsReadInEveryVersion(t *testing.T) {
+	old := func(v string) bool { return v == "0.14.0" }
+	for _, v := range versions {
+		e, _ := replay(t, v, "diff-json")
+		if want := (topics.Diffed{ChangedFiles: 2, AddedFiles: 1, RemovedFiles: 1, AddedBytes: 9972, RemovedBytes: 9893}); e.Result.Diff == nil || *e.Result.Diff != want || e.Result.Count != 4 || e.Result.Truncated {
+			t.Errorf("%s diff: %+v", v, e.Result)
+		}
+		if want := []topics.Change{{Path: "/srv/data/docs/hardlink.txt", Modifier: "M"}, {Path: "/srv/data/docs/new.txt", Modifier: "+"}, {Path: "/srv/data/docs/readme.txt", Modifier: "M"}, {Path: "/srv/data/www/page03.html", Modifier: "-"}}; !slices.Equal(e.Report.Changes, want) {
+			t.Errorf("%s diff: %+v", v, e.Report.Changes)
+		}
+		e, _ = replay(t, v, "find-one-snapshot-json")
+		if m := e.Report.Matches; len(m) != 2 || e.Result.Count != 2 || m[0].Path != "/srv/data/docs/readme.txt" || m[0].Type != "file" || m[0].Size != 6 || m[0].ModTime != 1760000000000 || len(m[0].Snapshot) != 64 || m[1].Snapshot != m[0].Snapshot {
+			t.Errorf("%s find: %+v", v, m)
+		}
+		if e, _ = replay(t, v, "find-nomatch-json"); e.State != topics.Succeeded || len(e.Report.Matches) != 0 || e.Result.Count != 0 {
+			t.Errorf("%s find of nothing: %+v", v, e)
+		}
+		if e, _ = replay(t, v, "find-ignore-case-json"); len(e.Report.Matches) == 0 || slices.ContainsFunc(e.Report.Matches, func(m topics.Match) bool { return m.Snapshot == "" }) {
+			t.Errorf("%s find in several snapshots: %+v", v, e.Report.Matches)
+		}
+		e, _ = replay(t, v, "key-list-json")
+		if k := e.Report.Keys; len(k) != 1 || !k[0].Current || k[0].User != "root" || k[0].Host != "node01" || k[0].Created == 0 || len(k[0].ID) < 8 {
+			t.Errorf("%s keys: %+v", v, k)
+		}
+		o := &lockText{id: strings.Repeat("a", 64)}
+		e, _ = replayAs(t, v, "locked-exclusive-cat-lock-no-lock", o)
+		if l := o.lock; e.State != topics.Succeeded || !l.Exclusive || l.Host != "node01" || l.User != "root" || l.PID < 1000 || l.Time == 0 || l.ID != o.id {
+			t.Errorf("%s lock: %+v, %+v", v, l, e)
+		}
+		ids := &lockIDs{}
+		if replayAs(t, v, "list-locks-after-sigkill", ids); len(ids.ids) != 1 || len(ids.ids[0]) != 64 {
+			t.Errorf("%s locks: %v", v, ids.ids)
+		}
+		s := &stats{}
+		if replayAs(t, v, "stats-restore-size-json", s); s.total.Size < 70e6 || s.total.Files < 800 || *s.total.Snapshots < 20 {
+			t.Errorf("%s stats: %+v", v, s.total)
+		}
+		if replayAs(t, v, "stats-raw-data-json", s); s.total.Size < 29e6 || s.total.Blobs < 300 || (s.total.Uncompressed == 0) != old(v) {
+			t.Errorf("%s raw stats: %+v", v, s.total)
+		}
+		e, sink := replay(t, v, "prune-dry-run")
+		if p := e.Result.Prune; p == nil || p.FreedBytes>>20 != 28 || p.LeftBytes < 2000 || p.LeftBytes > 6000 {
+			t.Errorf("%s prune: %+v", v, p)
+		}
+		if !strings.Contains(sink.text(), "total prune:") || !strings.Contains(sink.text(), "100.00%") || len(sink.statuses) == 0 {
+			t.Errorf("%s prune:\n%s", v, sink.text())
+		}
+		e, _ = replay(t, v, "check-bitflip-read-data-json")
+		if c := e.Result.Check; e.Cause != topics.CauseDamaged || c == nil || c.Errors != 1 || len(c.Broken) != 1 || len(c.Broken[0]) != 64 {
+			t.Errorf("%s check: %+v, %+v", v, e, c)
+		}
+		e, _ = replay(t, v, "check-corrupt-index-json")
+		if c := e.Result.Check; c == nil || c.Errors != 1 || slices.Contains(c.Suggest, "repair index") != (v >= "0.17") {
+			t.Errorf("%s check: %+v", v, e.Result)
+		}
+		if e, _ = replay(t, v, "check-json"); e.Result.Check == nil || e.Result.Check.Errors != 0 {
+			t.Errorf("%s check: %+v", v, e.Result)
+		}
+		for _, stem := range []string{"locked-shared-check-json", "check-sigint-json"} { // a summary with an error comes with these
+			if e, _ = replay(t, v, stem); e.Result != nil {
+				t.Errorf("%s %s has a result: %+v", v, stem, e.Result)
+			}
+		}
+		e, sink = replay(t, v, "restore-slow-progress-json")
+		if r := e.Result; !old(v) && (r.Restore.Files != 203 || r.Restore.Bytes != 25765824 || len(sink.statuses) == 0 || sink.statuses[0].TotalBytes != 25765824) {
+			t.Errorf("%s restore: %+v, %+v", v, r, sink.statuses)
+		}
+		e, _ = replay(t, v, "restore-disk-full-json")
+		if r := e.Result; e.Cause != topics.CauseDiskFull || r == nil || r.Restore.Errors < 5 {
+			t.Errorf("%s restore on a full disk: %+v, %+v", v, e, r)
+		}
+		if v >= "0.17" {
+			if e, _ = replay(t, v, "restore-overwrite-never-json"); e.Result.Restore.Files != 15 || e.Result.Restore.Skipped != 36 {
+				t.Errorf("%s restore that leaves files alone: %+v", v, e.Result.Restore)
+			}
+		}
+		e, _ = replay(t, v, "unlock-after-kill")
+		if want := map[bool]int{true: 0, false: 1}[old(v)]; e.Result.Unlocked != want { // the old one is asked otherwise
+			t.Errorf("%s unlock: %+v", v, e.Result)
+		}
+		e, _ = replay(t, v, "snapshots-json")
+		if s := e.Report.Snapshots[0]; len(s.Tree) != 64 || s.Username != "root" || e.Result.Count != len(e.Report.Snapshots) {
+			t.Errorf("%s snapshots: %+v", v, s)
+		}
+		names := map[string]bool{}
+		replayAs(t, v, "ls-dir-recursive-json", &listing{node: func(path string, dir bool, _ uint64) { names[path] = dir }})
+		if dir, ok := names["/srv/data/docs"]; !ok || !dir || len(names) < 15 {
+			t.Errorf("%s ls: %v", v, names)
 		}
 	}
 }

@@ -9,6 +9,8 @@
 //
 // Another operation is another struct with an args method, which is its command
 // line by version, and a read method, which knows the lines only it prints.
+// A method of [Binary] with its name runs it, and whatever it takes to know that
+// restic did what it says.
 package restic
 
 import (
@@ -108,6 +110,23 @@ type Binary struct {
 	Path    string // absolute
 	Version Version
 	Timing  Timing
+	Limits  Limits
+}
+
+// Limits hold a run back. What is 0 is not limited.
+type Limits struct {
+	UploadKiB, DownloadKiB int  // a second; a repository on a local disk is limited, too
+	LowPriority            bool // of processor and disk
+}
+
+func (l Limits) flags() (flags []string) {
+	if l.UploadKiB > 0 {
+		flags = append(flags, "--limit-upload", strconv.Itoa(l.UploadKiB))
+	}
+	if l.DownloadKiB > 0 {
+		flags = append(flags, "--limit-download", strconv.Itoa(l.DownloadKiB))
+	}
+	return flags
 }
 
 // Probe finds restic at path, or on PATH if path is empty, and asks it once for
@@ -205,16 +224,17 @@ type Status struct {
 
 // An Ending is how a run ended.
 type Ending struct {
-	State      topics.JobState   // Succeeded, Warnings, Failed or Cancelled
-	Cause      topics.Cause      // none if State is Succeeded
-	Message    string            // the best evidence in one line, restic's own words where it had some; "" if State is Succeeded
-	ExitCode   *int              // nil if restic did not start or a signal ended it
-	Signal     string            // that ended restic, as in "killed"
-	Killed     bool              // it outlived the grace after a cancel and was killed
-	Summary    *topics.Summary   // of a backup
-	SnapshotID string            // as the summary names it: 8 digits from 0.14, 64 from later ones
-	Snapshot   *topics.Snapshot  // of a backup, as the repository lists it; if it could not be asked, as we know it from 0.15 on
-	Snapshots  []topics.Snapshot // of a listing
+	State      topics.JobState  // Succeeded, Warnings, Failed or Cancelled
+	Cause      topics.Cause     // none if State is Succeeded
+	Message    string           // the best evidence in one line, restic's own words where it had some; "" if State is Succeeded
+	ExitCode   *int             // nil if restic did not start or a signal ended it
+	Signal     string           // that ended restic, as in "killed"
+	Killed     bool             // it outlived the grace after a cancel and was killed
+	Summary    *topics.Summary  // of a backup
+	SnapshotID string           // as the summary names it: 8 digits from 0.14, 64 from later ones
+	Snapshot   *topics.Snapshot // of a backup, as the repository lists it; if it could not be asked, as we know it from 0.15 on
+	Result     *topics.Result   // of everything else; what is known of it after a failure, too
+	Report     topics.Report    // its lists, in one part however long
 }
 
 // LeavesLock reports whether restic had no chance to remove its own lock, so

@@ -20,31 +20,60 @@ func TestCommandLinesByVersion(t *testing.T) {
 	plain := Backup{Host: "attic", Paths: []string{"/srv/data"}}
 	old := "backup --json --host attic --tag plan=letters --tag -x --one-file-system --exclude-file DIR/excludes --files-from-raw DIR/paths"
 	newer := "backup --json --host attic --tag plan=letters --tag -x --retry-lock 10m0s --group-by host,tags --one-file-system --exclude-file DIR/excludes --files-from-raw DIR/paths"
+	id := strings.Repeat("ab", 32)
 	for _, c := range []struct {
 		op   operation
-		want [5]string
+		want [5]string // "" is an error
 	}{
 		{full, [5]string{old, newer, newer, newer, newer}},
 		{plain, same("backup --json --host attic --files-from-raw DIR/paths")},
 		{initialisation{}, same("init --json --repository-version 2")},
 		{config{}, same("cat config --json --no-lock")},
-		{Snapshots{}, same("snapshots --json --no-lock")},
-		{Snapshots{ID: "6b778991"}, same("snapshots --json --no-lock -- 6b778991")},
-		{Snapshots{Tags: []string{"plan=a", "b"}}, same("snapshots --json --no-lock --tag plan=a,b")},
-		{unlock{}, same("unlock --json")},
+		{&snapshots{}, same("snapshots --json --no-lock")},
+		{&snapshots{Snapshots: Snapshots{ID: "6b778991"}}, same("snapshots --json --no-lock -- 6b778991")},
+		{&snapshots{Snapshots: Snapshots{Tags: []string{"plan=a", "b"}}}, same("snapshots --json --no-lock --tag plan=a,b")},
+		{Backup{Host: "attic", Paths: []string{"/srv/data"}, system: "windows"}, same("backup --json --host attic --use-fs-snapshot --files-from-raw DIR/paths")},
+		{Backup{Host: "attic", Paths: []string{"/srv/data"}, LiveFiles: true, system: "windows"}, same("backup --json --host attic --files-from-raw DIR/paths")},
+		{&unlock{}, same("unlock --json")},
+		{&unlock{all: true}, same("unlock --json --remove-all")},
+		{&lockIDs{}, same("list locks --no-lock")},
+		{&lockText{id: id}, same("cat lock --no-lock -- " + id)},
+		{&keys{}, same("key list --json --no-lock")},
+		{&forget{Forget: Forget{IDs: []string{id, id}, RetryLock: time.Minute}}, waiting("forget --json -- "+id+" "+id, "forget --json --retry-lock 1m0s -- "+id+" "+id)},
+		{&prune{Prune: Prune{RetryLock: time.Minute}}, waiting("prune --max-unused 5%", "prune --max-unused 5% --retry-lock 1m0s")},
+		{&prune{Prune: Prune{DryRun: true, RetryLock: time.Minute}}, same("prune --max-unused 5% --dry-run --no-lock")},
+		{&check{Check: Check{RetryLock: time.Minute}}, [5]string{"check --with-cache", "check --with-cache --retry-lock 1m0s", "check --with-cache --retry-lock 1m0s",
+			"check --json --with-cache --retry-lock 1m0s", "check --json --with-cache --retry-lock 1m0s"}},
+		{&check{Check: Check{Subset: "3/12"}}, [5]string{"check --with-cache --read-data-subset=3/12", "check --with-cache --read-data-subset=3/12", "check --with-cache --read-data-subset=3/12",
+			"check --json --with-cache --read-data-subset=3/12", "check --json --with-cache --read-data-subset=3/12"}},
+		{&check{Check: Check{ReadData: true}}, [5]string{"check --with-cache --read-data", "check --with-cache --read-data", "check --with-cache --read-data",
+			"check --json --with-cache --read-data", "check --json --with-cache --read-data"}},
+		{&stats{mode: "raw-data"}, same("stats --json --no-lock --mode raw-data")},
+		{&diff{Diff: Diff{From: "6b778991", To: id}}, same("diff --json --no-lock -- 6b778991 " + id)},
+		{&find{pattern: "--*.txt"}, same("find --json --no-lock -- --*.txt")},
+		{&listing{snapshot: id}, same("ls --json --no-lock -- " + id)},
+		{&listing{snapshot: id, paths: []string{"/a"}, recursive: true}, same("ls --json --no-lock --recursive -- " + id + " /a")},
+		{&restore{Restore: Restore{Snapshot: id, Target: "/t", Overwrite: "always"}}, from17("restore --json --target /t -- "+id, "restore --json --target /t --overwrite always -- "+id)},
+		{&restore{Restore: Restore{Snapshot: id, Target: "/t", Paths: []string{"/a b", "/c[1]*?\\"}}}, from17("restore --json --target /t --include /a b --include /c[[]1][*][?]\\\\ -- "+id,
+			"restore --json --target /t --overwrite never --include-file DIR/includes -- "+id)},
+		{&restore{Restore: Restore{Snapshot: id, Target: "/t", Paths: []string{"/a\nb"}}}, from17("restore --json --target /t --include /a\nb -- "+id,
+			"restore --json --target /t --overwrite never --include /a\nb -- "+id)},
+		{&restore{Restore: Restore{Snapshot: id, Target: "/t", DryRun: true}}, from17("", "restore --json --target /t --overwrite never --dry-run -- "+id)},
 	} {
 		for i, version := range versions {
 			v, _ := ParseVersion("restic " + version)
 			dir := t.TempDir()
 			args, err := c.op.args(v, dir)
-			if got := strings.ReplaceAll(strings.Join(args, " "), dir, "DIR"); err != nil || got != c.want[i] {
+			if got := strings.ReplaceAll(strings.Join(args, " "), dir, "DIR"); (err != nil) != (c.want[i] == "") || err == nil && got != c.want[i] {
 				t.Errorf("%s %T: %v\n got %s\nwant %s", version, c.op, err, got, c.want[i])
 			}
 		}
 	}
 }
 
-func same(line string) [5]string { return [5]string{line, line, line, line, line} }
+func same(line string) [5]string          { return [5]string{line, line, line, line, line} }
+func waiting(old, newer string) [5]string { return [5]string{old, newer, newer, newer, newer} }
+func from17(old, newer string) [5]string  { return [5]string{old, old, newer, newer, newer} }
 
 func TestFieldsThatResticWouldMisreadAreRefused(t *testing.T) {
 	good := Backup{Host: "h", Tags: []string{"t"}, Paths: []string{"/p"}, Excludes: []string{"e"}}
@@ -69,8 +98,32 @@ func TestFieldsThatResticWouldMisreadAreRefused(t *testing.T) {
 			t.Errorf("%s became %q", name, args)
 		}
 	}
+	for name, op := range map[string]operation{
+		"forget without IDs":       &forget{},
+		"forget by a short ID":     &forget{Forget: Forget{IDs: []string{"6b778991"}}},
+		"forget latest":            &forget{Forget: Forget{IDs: []string{"latest"}}},
+		"diff with latest":         &diff{Diff: Diff{From: "latest", To: "6b778991"}},
+		"diff with a flag":         &diff{Diff: Diff{From: "6b778991", To: "--metadata"}},
+		"find nothing":             &find{},
+		"find two lines":           &find{pattern: "a\nb"},
+		"both kinds of check":      &check{Check: Check{ReadData: true, Subset: "1/2"}},
+		"a check of a percentage":  &check{Check: Check{Subset: "5%"}},
+		"restore latest":           &restore{Restore: Restore{Snapshot: "latest", Target: "/t"}},
+		"restore a subfolder":      &restore{Restore: Restore{Snapshot: "6b778991:/etc", Target: "/t"}},
+		"restore to nowhere":       &restore{Restore: Restore{Snapshot: "6b778991"}},
+		"restore to here":          &restore{Restore: Restore{Snapshot: "6b778991", Target: "t"}},
+		"restore a relative path":  &restore{Restore: Restore{Snapshot: "6b778991", Target: "/t", Paths: []string{"a"}}},
+		"restore all but a path":   &restore{Restore: Restore{Snapshot: "6b778991", Target: "/t", Paths: []string{"!/a"}}},
+		"overwrite what is a flag": &restore{Restore: Restore{Snapshot: "6b778991", Target: "/t", Overwrite: "--delete"}},
+		"a lock that is a flag":    &lockText{id: "--help"},
+		"a listing that is a flag": &listing{snapshot: "--help"},
+	} {
+		if args, err := op.args(Version{0, 19, 1}, t.TempDir()); err == nil {
+			t.Errorf("%s became %q", name, args)
+		}
+	}
 	for _, id := range []string{"latest", "-x", "6b77899", strings.Repeat("a", 65), "6B778991"} {
-		if _, err := (Snapshots{ID: id}).args(Version{}, ""); err == nil {
+		if _, err := (&snapshots{Snapshots: Snapshots{ID: id}}).args(Version{}, ""); err == nil {
 			t.Errorf("%q passes for a snapshot ID", id)
 		}
 	}
@@ -313,6 +366,100 @@ func FuzzOutput(f *testing.F) {
 			t.Fatalf("in pieces of %d it reads otherwise:\n%s\n%s", chunk, texts[0], texts[1])
 		}
 	})
+}
+
+// FuzzAnswers has every operation read anything for its answer.
+func FuzzAnswers(f *testing.F) {
+	const secret = "correct-horse"
+	reads := func() []operation {
+		return []operation{&snapshots{}, &keys{}, &lockIDs{}, &lockText{id: strings.Repeat("a", 64)}, &unlock{}, &forget{}, &prune{}, &check{}, &stats{}, &diff{}, &find{},
+			&restore{}, &listing{node: func(string, bool, uint64) {}}, initialisation{}, config{}}
+	}
+	stems := []string{"snapshots-json", "key-list-json", "list-locks-after-sigkill", "locked-exclusive-cat-lock-no-lock", "unlock-after-kill", "forget-ids-one-unknown-json", "prune-dry-run",
+		"check-bitflip-read-data-json", "stats-raw-data-json", "diff-json", "find-one-snapshot-json", "restore-slow-progress-json", "ls-file-json", "init-json", "cat-config-json"}
+	for i, stem := range stems {
+		for _, v := range versions {
+			for _, ext := range []string{"stdout", "stderr"} {
+				if b, err := os.ReadFile(filepath.Join("testdata", "recordings", v, stem+"."+ext)); err == nil {
+					f.Add(b[:min(len(b), 3000)], uint8(i), uint8(13))
+				}
+			}
+		}
+	}
+	f.Add([]byte(`[{"matches":[{"path":"a"},{"path":"`+secret+`"}],"hits":2,"snapshot":"6b778991"},{}]`), uint8(10), uint8(1))
+	f.Add([]byte(`[{"matches":null,"matches":[{"path":"a","path":[{}]}`), uint8(10), uint8(1))
+	f.Fuzz(func(t *testing.T, said []byte, which, chunk uint8) {
+		var told [2]string
+		for i, size := range []int{len(said) + 1, int(chunk) + 1} { // at once, and in pieces
+			op := reads()[int(which)%len(reads())]
+			sink := &recorder{}
+			o := newOutput(op, newRedactor([]string{secret}), sink, Timing{Status: time.Nanosecond}.orDefault())
+			stdout, stderr, end := o.streams()
+			for piece := range slices.Chunk(said, size) {
+				stdout.Write(piece)
+			}
+			for piece := range slices.Chunk(said, size) {
+				stderr.Write(piece)
+			}
+			end()
+			for _, code := range []int{0, 1} {
+				e := o.ending(exit{code: code}, Version{0, 19, 1}, nil, nil)
+				if code == 1 && (e.State != topics.Failed || e.Cause == topics.CauseNone) || code == 0 && e.State == topics.Succeeded && op.answers(Version{0, 19, 1}) != o.answered && op.answers(Version{0, 19, 1}) {
+					t.Fatalf("exit code %d ended %+v", code, e)
+				}
+				report := topics.Encode(e.Report)
+				if len(e.Message) > maxMessage || strings.Contains(string(report), secret) || strings.Contains(e.Message, secret) {
+					t.Fatalf("%q, %s", e.Message, report)
+				}
+				for _, s := range e.Report.Snapshots {
+					if len(s.ID) != 64 {
+						t.Fatalf("snapshot %+v", s)
+					}
+				}
+				told[i] += string(report) + string(topics.Encode(e.Result))
+			}
+			for _, l := range sink.lines {
+				if !utf8.ValidString(l.Text) || len(l.Text) > topics.MaxLine || clean(l.Text) != l.Text || strings.Contains(l.Text, secret) {
+					t.Fatalf("line %q", l.Text)
+				}
+			}
+		}
+		if told[0] != told[1] {
+			t.Fatalf("in pieces of %d it reads otherwise:\n%s\n%s", chunk, told[0], told[1])
+		}
+	})
+}
+
+func TestALongAnswerIsTakenApartAsItComes(t *testing.T) {
+	var parts []string
+	d := &document{depths: []int{1, 3}, limit: 40}
+	d.object = func(b []byte, lost int) { parts = append(parts, fmt.Sprintf("%s+%d", b, lost)) }
+	for _, c := range []byte(`[{"m":[{"p":"}]\\\"{"},{"p":{"q":1}}],"s":2}, {"m":null,"long":"0123456789012345678901234567890123456789"}]`) {
+		d.write([]byte{c})
+	}
+	skeleton, lost := d.end()
+	want := []string{`{"p":"}]\\\"{"}+0`, `{"p":{"q":1}}+0`, `{"m":[0,0],"s":2}+0`, `{"m":null,"long":"0123456789012345678901+20`}
+	if !slices.Equal(parts, want) || string(skeleton) != "[0, 0]" || lost != 0 {
+		t.Errorf("%q and %q, %d lost\nwant %q", parts, skeleton, lost, want)
+	}
+	d.write([]byte(`[{"a":1},{"b`))
+	if skeleton, lost = d.end(); json.Valid(skeleton) || lost != 3 {
+		t.Errorf("half an answer leaves %q, %d lost", skeleton, lost)
+	}
+	// A find over everything: 200,000 matches, of which ten thousand are kept.
+	op := &find{}
+	o := newOutput(op, newRedactor(nil), &recorder{}, DefaultTiming)
+	stdout, _, end := o.streams()
+	fmt.Fprint(stdout, `[{"matches":[`)
+	for i := range 200_000 {
+		fmt.Fprintf(stdout, `{"path":"/home/anna/%d","type":"file"},`, i)
+	}
+	fmt.Fprint(stdout, `{"path":"/last","type":"file"}],"hits":200001,"snapshot":"`+strings.Repeat("ab", 32)+`"}]`)
+	end()
+	e := o.ending(exit{}, Version{0, 14, 0}, nil, nil)
+	if m := e.Report.Matches; e.State != topics.Succeeded || len(m) != maxFound || e.Result.Count != 200_001 || !e.Result.Truncated || m[maxFound-1].Snapshot == "" {
+		t.Errorf("%s: %d matches, %+v", e.State, len(m), e.Result)
+	}
 }
 
 func TestAProcessGoesThroughAJournal(t *testing.T) {

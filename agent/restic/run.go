@@ -45,9 +45,9 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 	stdout, stderr, end := o.streams()
 	x := execute(ctx, execution{
 		path: b.Path,
-		args: append(a.flags, args...),
+		args: slices.Concat(a.flags, b.Limits.flags(), args),
 		env:  slices.Concat(inherited(), a.env, temporary(dir), []string{"RESTIC_CACHE_DIR=" + place.CacheDir, "RESTIC_PROGRESS_FPS=1", jobVariable + "=" + string(place.Job)}),
-		dir:  dir, stdout: stdout, stderr: stderr, timing: t, job: place.Job, started: sink.Started,
+		dir:  dir, stdout: stdout, stderr: stderr, timing: t, job: place.Job, started: sink.Started, low: b.Limits.LowPriority,
 	})
 	end()
 	return o.ending(x, b.Version, a.bare, context.Cause(ctx))
@@ -75,6 +75,8 @@ type execution struct {
 	timing         Timing
 	job            topics.JobID
 	started        func(Process)
+	low            bool       // priority
+	files          []*os.File // open in the program from descriptor 3 on; not on Windows
 }
 
 // exit is how a program ended.
@@ -93,12 +95,12 @@ func execute(ctx context.Context, x execution) exit {
 		return exit{code: -1, cancelled: true, err: context.Cause(ctx)}
 	}
 	cmd := exec.Command(x.path, x.args...)
-	cmd.Env, cmd.Dir = x.env, x.dir
+	cmd.Env, cmd.Dir, cmd.ExtraFiles = x.env, x.dir, x.files
 	streams, err := newPumps(cmd, x.stdout, x.stderr)
 	if err != nil {
 		return exit{code: -1, err: err}
 	}
-	g, err := start(cmd)
+	g, err := start(cmd, x.low)
 	if err != nil {
 		return exit{code: -1, err: err}
 	}
@@ -149,9 +151,10 @@ func execute(ctx context.Context, x execution) exit {
 
 // ending judges a run by its exit code, then by what was said. why is the reason
 // ctx ended, if it did.
-func (o *output) ending(x exit, v Version, bare []string, why error) Ending {
+func (o *output) ending(x exit, v Version, bare []string, why error) (e Ending) {
 	o.mu.Lock() // both streams are at their end; for the race detector's sake
 	defer o.mu.Unlock()
+	o.bare = bare
 	if x.err != nil {
 		if x.cancelled {
 			return Ending{State: topics.Cancelled, Cause: topics.CauseCancelled, Message: "cancelled before restic was started"}
@@ -162,7 +165,11 @@ func (o *output) ending(x exit, v Version, bare []string, why error) Ending {
 		}
 		return failed(cause, fmt.Errorf("start restic: %w", x.err))
 	}
-	e := Ending{Signal: x.signal, Killed: x.killed, Summary: o.summary, Snapshots: o.listed}
+	e = Ending{Signal: x.signal, Killed: x.killed, Summary: o.summary}
+	defer func() { // whatever it came to
+		o.operation.found(o, &e)
+		e.Message = cut(e.Message, maxMessage)
+	}()
 	if x.signal == "" {
 		e.ExitCode = &x.code
 	}
@@ -179,7 +186,7 @@ func (o *output) ending(x exit, v Version, bare []string, why error) Ending {
 			e.State, e.Cause, e.Message = topics.Warnings, topics.CauseUnreadable, o.incomplete()
 		}
 		return e
-	case done && !backup && (o.answered || !o.needsAnswer()):
+	case done && !backup && (o.answered || !o.operation.answers(v)):
 		e.State = topics.Succeeded
 		return e
 	}
@@ -206,13 +213,14 @@ func (o *output) ending(x exit, v Version, bare []string, why error) Ending {
 	case done:
 		e.Cause, e.Message = topics.CauseUnknown, "restic ended without an error, but gave no answer that can be read"
 	default:
-		e.Cause = cause
+		if e.Cause = cause; cause == topics.CauseUnknown && !backup && o.itemCause != topics.CauseNone {
+			e.Cause = o.itemCause
+		}
 		if certain, known := codes[x.code]; known && v.AtLeast(0, 17, 0) {
 			e.Cause = certain
 		}
 		e.Message = or(line, fmt.Sprintf("restic ended with exit code %d and said nothing", x.code))
 	}
-	e.Message = cut(e.Message, maxMessage)
 	return e
 }
 
@@ -221,12 +229,6 @@ var codes = map[int]topics.Cause{
 	10: topics.CauseNoRepository,
 	11: topics.CauseLocked,
 	12: topics.CausePassword,
-}
-
-// needsAnswer is false for operations that may rightly end without a word.
-func (o *output) needsAnswer() bool {
-	_, listing := o.operation.(Snapshots)
-	return listing
 }
 
 // incomplete words the warning of a snapshot that lacks something.

@@ -1,0 +1,144 @@
+package restic
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// Check looks whether the repository fits together, and with ReadData or a Subset
+// whether the data is what it was.
+type Check struct {
+	ReadData  bool
+	Subset    string        // n/t, the nth of t slices of the packs
+	RetryLock time.Duration // how long to wait for a lock; 0.14 cannot wait
+}
+
+type check struct {
+	silent
+	Check
+	result topics.Checked
+	summed bool   // the number of errors is restic's own
+	first  string // what is wrong
+}
+
+var slice = regexp.MustCompile(`^[1-9][0-9]{0,3}/[1-9][0-9]{0,3}$`)
+
+func (c *check) args(v Version, _ string) ([]string, error) {
+	args := []string{"check"}
+	if v.AtLeast(0, 18, 0) { // before, --json only hides the text
+		args = append(args, "--json")
+	}
+	args = append(args, "--with-cache") // or it fetches every tree again
+	switch {
+	case c.ReadData && c.Subset != "":
+		return nil, fmt.Errorf("a check reads all of the data or a slice of it, not both")
+	case c.ReadData:
+		args = append(args, "--read-data")
+	case c.Subset != "" && !slice.MatchString(c.Subset):
+		return nil, fmt.Errorf("%.20q is no slice like 1/12", c.Subset)
+	case c.Subset != "":
+		args = append(args, "--read-data-subset="+c.Subset)
+	}
+	return append(args, retry(v, c.RetryLock)...), nil
+}
+
+func (c *check) words() string {
+	switch {
+	case c.ReadData:
+		return "check --read-data"
+	case c.Subset != "":
+		return "check --read-data-subset=" + c.Subset
+	}
+	return "check"
+}
+
+func (*check) answers(v Version) bool { return v.AtLeast(0, 18, 0) }
+
+func (c *check) read(o *output, line []byte) bool {
+	var m struct {
+		Type         string `json:"message_type"`
+		Errors       count  `json:"num_errors"`
+		Broken       texts  `json:"broken_packs"`
+		SuggestIndex bool   `json:"suggest_repair_index"`
+		SuggestPrune bool   `json:"suggest_prune"`
+	}
+	if line[0] != '{' || json.Unmarshal(line, &m) != nil || m.Type != "summary" {
+		return false
+	}
+	o.answered, c.summed = true, true
+	c.result.Errors = uint64(m.Errors)
+	for _, id := range m.Broken {
+		c.broken(id)
+	}
+	if m.SuggestIndex {
+		c.suggest("repair index")
+	}
+	if m.SuggestPrune {
+		c.suggest("prune")
+	}
+	return true
+}
+
+var (
+	checkError = regexp.MustCompile(`^(error\b|pack |Pack ID |tree |blob )`)
+	packID     = regexp.MustCompile(`(?:^pack |^Pack ID does not match, want )([0-9a-f]{64})`)
+)
+
+func (c *check) hear(line string) {
+	if strings.HasSuffix(c.first, ":") { // that was only the headline
+		c.first += " " + strings.TrimSpace(line)
+	}
+	if checkError.MatchString(line) {
+		if c.first == "" {
+			c.first = line
+		}
+		if !c.summed {
+			c.result.Errors++
+		}
+	}
+	if m := packID.FindStringSubmatch(line); m != nil {
+		c.broken(m[1])
+	}
+	if strings.Contains(line, "restic repair index") || strings.Contains(line, "restic rebuild-index") {
+		c.suggest("repair index")
+	}
+}
+
+func (c *check) broken(id string) {
+	if hexID.MatchString(id) && !slices.Contains(c.result.Broken, id) && len(c.result.Broken) < 100 {
+		c.result.Broken = append(c.result.Broken, id)
+	}
+}
+
+func (c *check) suggest(what string) {
+	if !slices.Contains(c.result.Suggest, what) {
+		c.result.Suggest = append(c.result.Suggest, what)
+	}
+}
+
+// found: restic counts a lock in its way as an error of the repository. Only where
+// it came to look at the repository is there a result.
+func (c *check) found(_ *output, e *Ending) {
+	errors := e.ExitCode != nil && *e.ExitCode == 1 && c.result.Errors > 0
+	if e.State == topics.Failed && errors && (e.Cause == topics.CauseUnknown || e.Cause == topics.CauseDamaged) {
+		e.Cause, e.Message = topics.CauseDamaged, several(int(min(c.result.Errors, 1<<31)), "error")+" found"
+		if c.first != "" {
+			e.Message += "; the first is: " + c.first
+		}
+	}
+	if e.State == topics.Succeeded || e.Cause == topics.CauseDamaged {
+		e.Result = &topics.Result{Check: &c.result}
+	}
+}
+
+// Check checks the repository. What it finds is a failure with CauseDamaged.
+func (b Binary) Check(ctx context.Context, place Place, repository Repository, how Check, sink Sink) Ending {
+	return b.run(ctx, place, repository, &check{Check: how}, sink)
+}
