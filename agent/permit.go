@@ -42,7 +42,7 @@ func (p Policy) decide(state string, run topics.Run) error {
 	if !slices.Contains(p.Kinds, run.Kind) {
 		return forbid("This host's policy %s does not allow %s.", p.Name, run.Kind)
 	}
-	for _, name := range slices.Concat(run.Group.Before, run.Group.After) {
+	for _, name := range slices.Concat(run.Group.Hooks.Before, run.Group.Hooks.After, run.Group.Hooks.OnFailure) {
 		if _, known := p.Hooks[name]; !known {
 			return forbid("This host has no hook called %.60q; only its administrator can name one, with restic-manager-agent policy allow-hook.", name)
 		}

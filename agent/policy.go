@@ -251,6 +251,15 @@ func hashOf(path string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
+// hook is the program of this name, and the digest it has to have.
+func (p Policy) hook(name string) (path string, sum [sha256.Size]byte, ok bool) {
+	h, ok := p.Hooks[name]
+	if b, err := hex.DecodeString(h.SHA256); ok && err == nil && len(b) == len(sum) {
+		return h.Path, [sha256.Size]byte(b), true
+	}
+	return "", sum, false
+}
+
 // permits tells the control plane, so that it does not ask in vain.
 func (p Policy) permits() *topics.Permits {
 	out := &topics.Permits{Kinds: p.Kinds, Overwrite: p.Overwrite, Hooks: slices.Sorted(maps.Keys(p.Hooks))}

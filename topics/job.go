@@ -42,7 +42,7 @@ const (
 	Running    JobState = "running"    // the agent started restic
 
 	Succeeded   JobState = "succeeded"
-	Warnings    JobState = "warnings"    // a snapshot exists and is incomplete: restic's exit code 3 of backup
+	Warnings    JobState = "warnings"    // a snapshot exists and is incomplete, restic's exit code 3 of backup; or a hook failed after it
 	Failed      JobState = "failed"      // no snapshot
 	Cancelled   JobState = "cancelled"   // a person ended it
 	Interrupted JobState = "interrupted" // the agent or its machine went down in the middle; never run again by itself
@@ -91,6 +91,7 @@ const (
 	CausePolicy        Cause = "policy"             // the host's own policy file forbids it
 	CauseRefused       Cause = "refused"            // the agent could not accept the job
 	CauseExpired       Cause = "expired"            // its time to start had passed
+	CauseHook          Cause = "hook"               // a program that was to run before or after restic failed
 	CauseCancelled     Cause = "cancelled"          // a person cancelled it
 	CauseKilled        Cause = "killed"             // restic was ended from outside, by a signal nobody here sent
 	CauseAgentDied     Cause = "agent-died"         // the agent stopped in the middle of the job

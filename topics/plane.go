@@ -1,6 +1,10 @@
 package topics
 
-import "log/slog"
+import (
+	"fmt"
+	"log/slog"
+	"time"
+)
 
 // Received is a place in a host's durable stream: everything up to Seq of this
 // epoch is committed.
@@ -49,7 +53,47 @@ type Run struct {
 	Kind       JobKind     `json:"kind"`
 	Repository Repository  `json:"repository"`
 	Group      SourceGroup `json:"group,omitzero"` // of a backup
+	Limits     Limits      `json:"limits,omitzero"`
 	Operation
+}
+
+// Limits hold a job back. From and To are minutes of the day in Zone, an IANA name
+// or "" for the host's own: outside of them the bandwidth is not limited. The same
+// twice is all day, and From may be later than To. What is in force when restic
+// starts stays so until it ends.
+type Limits struct {
+	UploadKiB   int    `json:"upload_kib,omitempty"`   // a second; 0 is no limit
+	DownloadKiB int    `json:"download_kib,omitempty"` // a second; 0 is no limit
+	From        int    `json:"from,omitempty"`
+	To          int    `json:"to,omitempty"`
+	Zone        string `json:"zone,omitempty"`
+	LowPriority bool   `json:"low_priority,omitempty"` // of processor and disk
+}
+
+// At is what is in force at a moment: the limits without hours. A zone that the
+// host does not know limits all day, and is an error to be told.
+func (l Limits) At(now time.Time) (Limits, error) {
+	in := Limits{UploadKiB: max(l.UploadKiB, 0), DownloadKiB: max(l.DownloadKiB, 0), LowPriority: l.LowPriority}
+	if l.From == l.To {
+		return in, nil
+	}
+	zone := time.Local
+	if l.Zone != "" {
+		var err error
+		if zone, err = time.LoadLocation(l.Zone); err != nil {
+			return in, fmt.Errorf("the limits' time zone %.60q is not known here", l.Zone)
+		}
+	}
+	now = now.In(zone)
+	minute := now.Hour()*60 + now.Minute()
+	inside := l.From <= minute && minute < l.To
+	if l.From > l.To {
+		inside = minute >= l.From || minute < l.To
+	}
+	if !inside {
+		in.UploadKiB, in.DownloadKiB = 0, 0
+	}
+	return in, nil
 }
 
 // Repository says where the data goes, and how to get in.
@@ -71,9 +115,16 @@ type SourceGroup struct {
 	Paths         []string      `json:"paths"`
 	Excludes      []string      `json:"excludes,omitempty"`
 	OneFileSystem bool          `json:"one_file_system,omitempty"`
-	// Before and After name hooks of the host's policy to run around the backup.
-	Before []string `json:"before,omitempty"`
-	After  []string `json:"after,omitempty"`
+	LiveFiles     bool          `json:"live_files,omitempty"` // on Windows: no shadow copy of the volume
+	Hooks         Hooks         `json:"hooks,omitzero"`
+}
+
+// Hooks names programs that the host's own policy knows by these names; nothing
+// else of them comes from the control plane.
+type Hooks struct {
+	Before    []string `json:"before,omitempty"`     // in this order; one that fails fails the job, and restic is not started
+	After     []string `json:"after,omitempty"`      // once the first of Before was to run, however the job ended
+	OnFailure []string `json:"on_failure,omitempty"` // after a failure, before After
 }
 
 // A Secret does not print itself. Only its JSON form carries it, inside a

@@ -144,6 +144,14 @@ func (r Repository) access(v Version) (access, error) {
 			delete(env, f.variable)
 		}
 	}
+	for _, v := range proxies() {
+		name, value, _ := strings.Cut(v, "=")
+		env[name] = value
+		if u, err := url.Parse(value); err == nil && u.User != nil {
+			password, _ := u.User.Password()
+			a.secrets = append(a.secrets, password, secretPart(u))
+		}
+	}
 	env["RESTIC_REPOSITORY"] = location
 	env["RESTIC_PASSWORD"] = r.Password.Reveal()
 	for name, value := range env {
@@ -293,6 +301,16 @@ func inherited() []string {
 	}
 	var env []string
 	for _, name := range names {
+		if value := os.Getenv(name); value != "" {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+// proxies is what the agent's environment says about the way to the network.
+func proxies() (env []string) {
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"} {
 		if value := os.Getenv(name); value != "" {
 			env = append(env, name+"="+value)
 		}

@@ -1,4 +1,5 @@
-// Package restic is the one place that runs the restic binary: it builds the
+// Package restic is the one place that runs other programs, above all the restic
+// binary: it builds the
 // command line and the environment out of typed fields, reads what restic says,
 // and tells how it ended, alike for every version from 0.14 on.
 //
@@ -74,6 +75,7 @@ type Timing struct {
 	CancelGrace time.Duration // from SIGINT to SIGKILL
 	PipeGrace   time.Duration // how long a stray child may hold restic's output open after its end, before it is ended, too
 	Open        time.Duration // how long Exists lets restic try: 0.18 and newer try for 14 minutes
+	Reach       time.Duration // how long Reach tries
 	Confirm     time.Duration // how long a backup's snapshot may take to be listed
 	Status      time.Duration // between two Status calls
 }
@@ -85,6 +87,7 @@ var DefaultTiming = Timing{
 	CancelGrace: 90 * time.Second,
 	PipeGrace:   5 * time.Second,
 	Open:        60 * time.Second,
+	Reach:       5 * time.Second,
 	Confirm:     60 * time.Second,
 	Status:      time.Second,
 }
@@ -94,6 +97,7 @@ func (t Timing) orDefault() Timing {
 		{&t.CancelGrace, &DefaultTiming.CancelGrace},
 		{&t.PipeGrace, &DefaultTiming.PipeGrace},
 		{&t.Open, &DefaultTiming.Open},
+		{&t.Reach, &DefaultTiming.Reach},
 		{&t.Confirm, &DefaultTiming.Confirm},
 		{&t.Status, &DefaultTiming.Status},
 	} {

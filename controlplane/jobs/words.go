@@ -55,6 +55,8 @@ var explanations = map[topics.Cause]Explanation{
 		[]string{"If it should be allowed, change the policy file on the host itself; nothing here can."}},
 	topics.CauseRefused: {"The agent did not take the job", "Nothing was done on the host.",
 		[]string{"Read the agent's reason above.", "Update the agent if it is older than the control plane.", thenAgain}},
+	topics.CauseHook: {"A hook of the host failed", "Before restic: nothing was saved, and snapshots made before are untouched. After it: the snapshot exists and is whole.",
+		[]string{"Read in the log what the hook said.", "See in the host's policy file which program it is, and run it there by hand.", thenAgain}},
 	topics.CauseExpired: {"The job was not started in time", nothingSaved,
 		[]string{"See whether the host is switched on and its agent runs.", "Run the backup again when it is online."}},
 	topics.CauseCancelled: {"The job was cancelled", "No snapshot was written. Data that was already uploaded is used by the next run.",

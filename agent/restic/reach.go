@@ -1,0 +1,165 @@
+package restic
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// Reach looks whether the repository's server can be spoken with. From 0.18 on
+// restic itself goes on trying for 14 minutes before it says so. It fails only
+// where restic would: nobody listens, the name means nothing, the certificate is
+// not trusted. Whatever answers in any way is restic's to judge, and so is what
+// cannot be told from here.
+func (b Binary) Reach(ctx context.Context, repository Repository, sink Sink) Ending {
+	reached := Ending{State: topics.Succeeded}
+	if !b.Version.AtLeast(0, 18, 0) {
+		return reached
+	}
+	address := repository.endpoint()
+	client := repository.client()
+	if address == "" || client == nil {
+		return reached
+	}
+	defer client.CloseIdleConnections()
+	limit := time.Now().Add(b.Timing.orDefault().Reach)
+	for pause := time.Second; ; pause *= 2 {
+		cause, err := knock(ctx, client, address)
+		switch {
+		case ctx.Err() != nil:
+			return Ending{State: topics.Cancelled, Cause: topics.CauseCancelled, Message: "cancelled before restic was started"}
+		case err == nil:
+			return reached
+		case cause == topics.CauseCertificate || time.Now().Add(pause).After(limit):
+			sink.Line(topics.Error, clean(err.Error()))
+			return failed(cause, err)
+		}
+		sink.Line(topics.Warn, clean(err.Error())+"; trying again")
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// knock is an error if nobody can speak with the server.
+func knock(ctx context.Context, client *http.Client, address string) (topics.Cause, error) {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, address, nil)
+	if err != nil {
+		return topics.CauseNone, nil
+	}
+	answer, err := client.Do(req)
+	if err == nil {
+		answer.Body.Close()
+		return topics.CauseNone, nil
+	}
+	var outer *url.Error
+	if errors.As(err, &outer) {
+		err = outer.Err // without the URL
+	}
+	var (
+		dial    *net.OpError
+		name    *net.DNSError
+		distant *tls.CertificateVerificationError
+		invalid x509.CertificateInvalidError
+	)
+	switch {
+	case errors.As(err, &distant):
+		if !errors.As(err, &x509.UnknownAuthorityError{}) && !errors.As(err, &x509.HostnameError{}) && !(errors.As(err, &invalid) && invalid.Reason == x509.Expired) {
+			break // how strict restic is there depends on what it was built with
+		}
+		return topics.CauseCertificate, fmt.Errorf("the certificate of the repository's server is not trusted: %w", err)
+	case errors.As(err, &tls.RecordHeaderError{}):
+		return topics.CauseUnreachable, fmt.Errorf("the repository's server speaks no TLS at this address: %w", err)
+	case errors.As(err, &dial) && dial.Op == "dial" && errors.As(err, &name):
+		// Some systems know names that programs without their library do not, and
+		// restic may be either.
+		if found, err := (&net.Resolver{PreferGo: true}).LookupHost(ctx, name.Name); err == nil && len(found) > 0 {
+			break
+		}
+		return topics.CauseUnreachable, fmt.Errorf("the name of the repository's server cannot be resolved: %w", err)
+	case errors.As(err, &dial) && dial.Op == "dial":
+		return topics.CauseUnreachable, fmt.Errorf("the repository's server cannot be reached: %w", err)
+	}
+	return topics.CauseNone, nil
+}
+
+// endpoint is the HTTP address behind a repository, "" if there is none.
+func (r Repository) endpoint() string {
+	location := r.URL.Reveal()
+	if checkURL(location) != nil {
+		return ""
+	}
+	scheme, address := split(location)
+	env := func(name string) string { return r.Env[name].Reveal() }
+	switch scheme {
+	case "rest":
+		address = strings.TrimSuffix(address, "/") + "/config"
+	case "s3":
+		if !strings.Contains(address, "://") {
+			address = "https://" + address
+		}
+	case "b2":
+		address = "https://api.backblazeb2.com/"
+	case "gs":
+		address = "https://storage.googleapis.com/"
+	case "azure":
+		address = "https://" + env("AZURE_ACCOUNT_NAME") + ".blob." + or(env("AZURE_ENDPOINT_SUFFIX"), "core.windows.net") + "/"
+	case "swift":
+		address = or(env("OS_STORAGE_URL"), or(env("OS_AUTH_URL"), env("ST_AUTH")))
+	default:
+		return ""
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		return ""
+	}
+	u.User = nil
+	if scheme != "rest" {
+		u.Path, u.RawQuery = "/", ""
+	}
+	return u.String()
+}
+
+// client trusts and presents what restic would, and takes the same way; nil if
+// that cannot be made out.
+func (r Repository) client() *http.Client {
+	conf := &tls.Config{MinVersion: tls.VersionTLS12}
+	if files := r.Env["RESTIC_CACERT"].Reveal(); files != "" {
+		conf.RootCAs = x509.NewCertPool() // and nothing of the system's
+		for name := range strings.SplitSeq(files, ",") {
+			pem, err := os.ReadFile(name)
+			if err != nil || !conf.RootCAs.AppendCertsFromPEM(pem) {
+				return nil
+			}
+		}
+	}
+	if name := r.Env["RESTIC_TLS_CLIENT_CERT"].Reveal(); name != "" {
+		pem, err := os.ReadFile(name)
+		if err != nil {
+			return nil
+		}
+		pair, err := tls.X509KeyPair(pem, pem)
+		if err != nil {
+			return nil
+		}
+		conf.Certificates = []tls.Certificate{pair}
+	}
+	return &http.Client{
+		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: conf, DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+			TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 5 * time.Second, DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
