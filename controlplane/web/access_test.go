@@ -11,25 +11,6 @@ import (
 	"github.com/restic-manager/restic-manager/store"
 )
 
-func TestPagesCarryAStrictPolicy(t *testing.T) {
-	w := newWorld(t)
-	admin := w.person(store.Admin)
-	for _, path := range []string{"/", "/login", "/nonsense", "/api/hosts", "/api/nonsense"} {
-		r := admin.do("GET", path, nil)
-		for name, want := range map[string]string{
-			"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-			"X-Content-Type-Options":  "nosniff", "Referrer-Policy": "same-origin", "Cross-Origin-Opener-Policy": "same-origin", "Cache-Control": "no-store", "Strict-Transport-Security": "",
-		} {
-			if got := r.Header.Get(name); got != want {
-				t.Errorf("%s: %s is %q, want %q", path, name, got, want)
-			}
-		}
-	}
-	if r := admin.do("GET", "/static/app.js", nil); !strings.HasPrefix(r.Header.Get("Cache-Control"), "public, max-age=") {
-		t.Errorf("a static file may be kept: %q", r.Header.Get("Cache-Control"))
-	}
-}
-
 func TestASessionIsACookieNobodyElseCanRead(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		w := newWorld(t, throughProxy)
