@@ -38,6 +38,8 @@ type Timing struct {
 	Flush     time.Duration // how long lines are gathered while others are on their way
 	Reap      time.Duration // for what an earlier agent left running, from SIGINT to SIGKILL
 	Unlock    time.Duration // for our own lock to be removed after a kill
+	Hook      time.Duration // for one hook to end
+	HookLate  time.Duration // for all that are run after a job was cancelled; less than Drain
 	Retry     time.Duration // before what failed for a local reason (a full disk) is tried again
 	Drain     time.Duration // for running jobs to end when the agent is stopped
 	Receipts  time.Duration // for their ends to be confirmed after that
@@ -49,7 +51,7 @@ func DefaultTiming() Timing {
 	return Timing{
 		Link: link.DefaultTiming(), Protocol: protocol.DefaultTiming(), Restic: restic.DefaultTiming,
 		Heartbeat: 30 * time.Second, Flush: 25 * time.Millisecond,
-		Reap: 30 * time.Second, Unlock: 20 * time.Second, Retry: 5 * time.Second,
+		Reap: 30 * time.Second, Unlock: 20 * time.Second, Hook: time.Hour, HookLate: 20 * time.Second, Retry: 5 * time.Second,
 		Drain: 2 * time.Minute, Receipts: 3 * time.Second, Renew: time.Hour,
 	}
 }

@@ -29,7 +29,7 @@ func (r *runner) start(s protocol.Start) {
 		gather.Go(out.gather)
 		end, ok := r.allowed(s)
 		if ok {
-			end = r.backup(ctx, s, out)
+			end = r.operate(ctx, s, out)
 			r.pin(s, end)
 		}
 		close(out.items)
@@ -80,53 +80,6 @@ func repository(run topics.Run) restic.Repository {
 	return restic.Repository{URL: run.Repository.URL, Password: run.Repository.Password, Env: run.Repository.Env}
 }
 
-// backup is the job itself, up to its end.
-func (r *runner) backup(ctx context.Context, s protocol.Start, out *sink) topics.Finished {
-	binary, err := r.program.find(ctx)
-	if err != nil {
-		if ctx.Err() != nil {
-			return r.finished(ctx, restic.Ending{State: topics.Cancelled}, false)
-		}
-		return topics.Finished{State: topics.Failed, Cause: topics.CauseNoRestic, Message: err.Error()}
-	}
-	out.version = binary.Version.String()
-	place, repository := r.place, repository(s.Run)
-	place.Job = s.Job
-
-	ready := false
-	if s.Run.Repository.Initialise {
-		e := binary.Ensure(ctx, place, repository, true, out)
-		if e.State != topics.Succeeded {
-			r.unlock(ctx, e, binary, place, repository)
-			return r.finished(ctx, e, false)
-		}
-		ready = true
-	}
-	group := s.Run.Group
-	e := binary.Backup(ctx, place, repository, restic.Backup{
-		Host: r.identity.Hostname, Tags: []string{"plan=" + string(group.ID)},
-		Paths: group.Paths, Excludes: without(r.state, s.Run), OneFileSystem: group.OneFileSystem, RetryLock: retryLock,
-	}, out)
-	r.unlock(ctx, e, binary, place, repository)
-	return r.finished(ctx, e, ready)
-}
-
-// finished words an ending for the control plane. What ended because the agent
-// was stopped is interrupted: nobody cancelled it.
-func (r *runner) finished(ctx context.Context, e restic.Ending, ready bool) topics.Finished {
-	f := topics.Finished{
-		State: e.State, Cause: e.Cause, Message: e.Message, ExitCode: e.ExitCode,
-		Summary: e.Summary, Snapshot: e.Snapshot, RepositoryReady: ready || e.SnapshotID != "",
-	}
-	if f.State == topics.Cancelled && !errors.Is(context.Cause(ctx), errCancelled) {
-		f.State, f.Cause, f.Message = topics.Interrupted, topics.CauseAgentDied, "The agent was stopped."
-	}
-	if len(topics.Encode(f)) > maxEvent && f.Snapshot != nil { // one that no message can carry would stop the stream
-		f.Snapshot.Paths = nil
-	}
-	return f
-}
-
 // unlock removes our own lock after restic had no chance to: it was killed, or
 // interrupted in the moment between making its lock and remembering it. A lock
 // that stays does not stop further backups, so a failure is only noted.
@@ -136,7 +89,7 @@ func (r *runner) unlock(ctx context.Context, e restic.Ending, binary restic.Bina
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.Unlock)
 	defer cancel()
-	if e := binary.Unlock(ctx, place, repository, false, mute{}); e.State != topics.Succeeded {
+	if e := binary.Unlock(ctx, place, repository, mute{}); e.State != topics.Succeeded {
 		r.log.Warn("a lock may be left in the repository", "job", place.Job, "cause", e.Cause, "message", e.Message)
 	}
 }

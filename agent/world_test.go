@@ -107,7 +107,8 @@ type world struct {
 	program string // restic, with a ledger of what it was asked for
 	folder  string // of the repository, the ledger and the switches
 
-	room uint64 // of the agent's journal
+	room      uint64        // of the agent's journal
+	hookLimit time.Duration // the default's if 0
 
 	stopBroker func()
 
@@ -497,7 +498,11 @@ func (w *world) enroll() {
 // run runs the enrolled agent; stop ends it and waits.
 func (w *world) run() (stop func()) {
 	w.t.Helper()
-	a := &Agent{State: w.state, Restic: w.program, Timing: swift(), Room: w.room, Log: slog.New(slog.NewTextHandler(w.t.Output(), nil))}
+	timing := swift()
+	if w.hookLimit > 0 {
+		timing.Hook = w.hookLimit
+	}
+	a := &Agent{State: w.state, Restic: w.program, Timing: timing, Room: w.room, Log: slog.New(slog.NewTextHandler(w.t.Output(), nil))}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()

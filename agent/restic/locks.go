@@ -47,10 +47,14 @@ func (u *unlock) read(_ *output, line []byte) bool {
 
 func (u *unlock) found(_ *output, e *Ending) { e.Result = &topics.Result{Unlocked: u.count} }
 
-// Unlock removes stale locks, above all our own after a kill; with all, every lock,
-// whoever lives by it. Ending.Result counts those that are gone; 0.14 itself does
-// not say.
-func (b Binary) Unlock(ctx context.Context, place Place, repository Repository, all bool, sink Sink) Ending {
+// Unlock removes stale locks, above all our own after a kill.
+func (b Binary) Unlock(ctx context.Context, place Place, repository Repository, sink Sink) Ending {
+	return b.run(ctx, place, repository, &unlock{}, sink)
+}
+
+// RemoveLocks removes stale locks, or with all every lock, whoever lives by it.
+// Ending.Result counts those that are gone; 0.14 itself does not say.
+func (b Binary) RemoveLocks(ctx context.Context, place Place, repository Repository, all bool, sink Sink) Ending {
 	if b.Version.AtLeast(0, 15, 0) {
 		return b.run(ctx, place, repository, &unlock{all: all}, sink)
 	}

@@ -22,6 +22,7 @@ type Program struct {
 	SHA256 [32]byte
 	Env    []string      // NAME=value, beside PATH and the like; no secrets
 	Limit  time.Duration // after which it is interrupted; 0 is none
+	Mark   string        // before each line it says
 }
 
 // Run runs the program to its end. It succeeds with exit code 0. Lines of its
@@ -58,7 +59,7 @@ func (p Program) Run(ctx context.Context, t Timing, place Place, sink Sink) Endi
 			if lost > 0 || len(l) > topics.MaxLine {
 				size = len(l) + lost
 			}
-			o.say(level, clean(string(l[:min(len(l), topics.MaxLine)])), size)
+			o.say(level, p.Mark+clean(string(l[:min(len(l), topics.MaxLine)])), size)
 		}}
 	}
 	stdout, stderr := stream(false), stream(true)

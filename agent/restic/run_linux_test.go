@@ -261,7 +261,7 @@ func TestALockedRepository(t *testing.T) {
 		}
 		return check.Process.Signal(unix.SIGSTOP)
 	})
-	w.want(w.b.Unlock(t.Context(), w.place, w.repo, false, w.sink), topics.Succeeded, topics.CauseNone)
+	w.want(w.b.Unlock(t.Context(), w.place, w.repo, w.sink), topics.Succeeded, topics.CauseNone)
 	e := w.backup()
 	w.want(e, topics.Failed, topics.CauseLocked)
 	if !strings.Contains(e.Message, "already locked exclusively by PID "+strconv.Itoa(check.Process.Pid)) {
@@ -273,7 +273,7 @@ func TestALockedRepository(t *testing.T) {
 	}
 	_ = check.Wait()
 	w.want(w.backup(), topics.Failed, topics.CauseLocked)
-	w.want(w.b.Unlock(t.Context(), w.place, w.repo, false, w.sink), topics.Succeeded, topics.CauseNone)
+	w.want(w.b.Unlock(t.Context(), w.place, w.repo, w.sink), topics.Succeeded, topics.CauseNone)
 	w.want(w.backup(), topics.Succeeded, topics.CauseNone)
 }
 
@@ -358,10 +358,10 @@ func TestCancellingRealResticLeavesNothingRunning(t *testing.T) {
 		t.Error("it had to be killed")
 	}
 	w.sink.onStart = nil
-	if e = w.b.Unlock(ctx, w.place, w.repo, false, w.sink); e.State != topics.Cancelled || e.ExitCode != nil {
+	if e = w.b.Unlock(ctx, w.place, w.repo, w.sink); e.State != topics.Cancelled || e.ExitCode != nil {
 		t.Errorf("ran with a context that had ended: %+v", e)
 	}
-	w.want(w.b.Unlock(t.Context(), w.place, w.repo, false, w.sink), topics.Succeeded, topics.CauseNone)
+	w.want(w.b.Unlock(t.Context(), w.place, w.repo, w.sink), topics.Succeeded, topics.CauseNone)
 	w.want(w.backup(), topics.Succeeded, topics.CauseNone)
 }
 

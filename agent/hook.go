@@ -1,0 +1,89 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/restic-manager/restic-manager/agent/restic"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// before runs the hooks that have to succeed before restic is started.
+func (w work) before(ctx context.Context) restic.Ending {
+	for _, name := range w.Run.Group.Hooks.Before {
+		if e := w.hook(ctx, "before", name, topics.Finished{}); e.State != topics.Succeeded {
+			return e
+		}
+	}
+	return restic.Ending{State: topics.Succeeded}
+}
+
+// afterwards runs the hooks that are told how a backup ended: those for failures,
+// then those that put right what the hooks before it did, if those were begun with.
+// One that fails is a warning, as the snapshot is there all the same. They are not
+// run if the agent is killed.
+func (w work) afterwards(ctx context.Context, hooked bool, f *topics.Finished) {
+	if ctx.Err() != nil { // of a cancelled job, they still have their moment
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), w.HookLate)
+		defer cancel()
+	}
+	run := func(when string, names []string) {
+		for _, name := range names {
+			e := w.hook(ctx, when, name, *f)
+			if e.State == topics.Succeeded || f.State != topics.Succeeded {
+				continue
+			}
+			f.State, f.Cause, f.Message = topics.Warnings, topics.CauseHook, "The snapshot is there, but "+e.Message
+		}
+	}
+	if f.State == topics.Failed {
+		run("on failure", w.Run.Group.Hooks.OnFailure)
+	}
+	if hooked {
+		run("after", w.Run.Group.Hooks.After)
+	}
+}
+
+// hook runs one of the host's own programs. It is looked up in the policy as that
+// is now, and gets the outcome so far in its environment, and no secret.
+func (w work) hook(ctx context.Context, when, name string, f topics.Finished) restic.Ending {
+	policy, err := LoadPolicy(w.state)
+	var e restic.Ending
+	if err == nil {
+		path, sum, ok := policy.hook(name)
+		if !ok {
+			err = fmt.Errorf("this host's policy knows no hook of this name")
+		} else {
+			w.out.Line(topics.Info, fmt.Sprintf("hook %s, %s: %s", name, when, path))
+			e = restic.Program{Path: path, SHA256: sum, Limit: w.Hook, Env: w.outcome(when, f), Mark: "[" + name + "] "}.Run(ctx, w.Restic, w.place, w.out)
+		}
+	}
+	if err != nil {
+		e = restic.Ending{State: topics.Failed, Cause: topics.CauseHook, Message: err.Error()}
+	}
+	if e.State != topics.Succeeded && e.State != topics.Cancelled {
+		e.Message = "hook " + name + " failed: " + e.Message
+		w.out.Line(topics.Error, e.Message)
+	}
+	e.ExitCode, e.Signal, e.Killed = nil, "", false // those are restic's to have
+	return e
+}
+
+// outcome is what hooks are told. Before the backup there is no state yet.
+func (w work) outcome(when string, f topics.Finished) []string {
+	snapshot := ""
+	if f.Snapshot != nil {
+		snapshot = f.Snapshot.ID
+	}
+	return []string{
+		"RESTIC_MANAGER_HOOK=" + when,
+		"RESTIC_MANAGER_KIND=" + string(w.Run.Kind),
+		"RESTIC_MANAGER_STATE=" + string(f.State),
+		"RESTIC_MANAGER_CAUSE=" + string(f.Cause),
+		"RESTIC_MANAGER_SNAPSHOT=" + snapshot,
+		"RESTIC_MANAGER_GROUP=" + strings.ReplaceAll(w.Run.Group.Name, "\x00", ""),
+		"RESTIC_MANAGER_REPOSITORY=" + string(w.Run.Repository.ID),
+	}
+}

@@ -1,0 +1,176 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/restic-manager/restic-manager/agent/restic"
+	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// work is a job that runs.
+type work struct {
+	*runner
+	protocol.Start
+	binary     restic.Binary
+	place      restic.Place
+	repository restic.Repository
+	out        *sink
+}
+
+// operate is the job itself, up to its end.
+func (r *runner) operate(ctx context.Context, s protocol.Start, out *sink) topics.Finished {
+	binary, err := r.program.find(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return r.finished(ctx, restic.Ending{State: topics.Cancelled}, false)
+		}
+		return topics.Finished{State: topics.Failed, Cause: topics.CauseNoRestic, Message: err.Error()}
+	}
+	out.version = binary.Version.String()
+	limits, err := s.Run.Limits.At(time.Now())
+	if err != nil {
+		out.Line(topics.Warn, err.Error()+"; they hold all day")
+	}
+	binary.Limits = restic.Limits{UploadKiB: limits.UploadKiB, DownloadKiB: limits.DownloadKiB, LowPriority: limits.LowPriority}
+	w := work{runner: r, Start: s, binary: binary, place: r.place, repository: repository(s.Run), out: out}
+	w.place.Job = s.Job
+
+	e, ready, hooked := binary.Reach(ctx, w.repository, out), false, false
+	if e.State == topics.Succeeded {
+		if s.Run.Kind == topics.BackupJob {
+			e, ready, hooked = w.backup(ctx)
+		} else {
+			e = w.operation(ctx)
+			ready = e.State == topics.Succeeded
+		}
+		r.unlock(ctx, e, binary, w.place, w.repository)
+	}
+	whole := w.report(e.Report)
+	f := r.finished(ctx, e, ready)
+	if f.Result != nil && !whole {
+		f.Result.Truncated = true
+	}
+	if s.Run.Kind == topics.BackupJob {
+		w.afterwards(ctx, hooked, &f)
+	}
+	return f
+}
+
+// backup makes the repository if it may, and then the snapshot. hooked is whether
+// the hooks before it were begun with.
+func (w work) backup(ctx context.Context) (e restic.Ending, ready, hooked bool) {
+	if w.Run.Repository.Initialise {
+		if e = w.binary.Ensure(ctx, w.place, w.repository, true, w.out); e.State != topics.Succeeded {
+			return e, false, false
+		}
+		ready = true
+	}
+	if e = w.before(ctx); e.State != topics.Succeeded {
+		return e, ready, true
+	}
+	group := w.Run.Group
+	return w.binary.Backup(ctx, w.place, w.repository, restic.Backup{
+		Host: w.identity.Hostname, Tags: []string{"plan=" + string(group.ID)},
+		Paths: group.Paths, Excludes: without(w.state, w.Run), OneFileSystem: group.OneFileSystem, LiveFiles: group.LiveFiles, RetryLock: retryLock,
+	}, w.out), ready, true
+}
+
+// operation is every kind but a backup.
+func (w work) operation(ctx context.Context) restic.Ending {
+	b, place, repository, out, o := w.binary, w.place, w.repository, w.out, w.Run.Operation
+	switch w.Run.Kind {
+	case topics.InitJob:
+		return b.Ensure(ctx, place, repository, w.Run.Repository.Initialise, out)
+	case topics.ForgetJob:
+		return b.Forget(ctx, place, repository, restic.Forget{IDs: o.Snapshots, RetryLock: retryLock}, out)
+	case topics.PruneJob:
+		return b.Prune(ctx, place, repository, restic.Prune{DryRun: o.DryRun, RetryLock: retryLock}, out)
+	case topics.CheckJob:
+		return b.Check(ctx, place, repository, restic.Check{ReadData: o.ReadData, Subset: o.Subset, RetryLock: retryLock}, out)
+	case topics.UnlockJob:
+		return b.RemoveLocks(ctx, place, repository, o.All, out)
+	case topics.SnapshotsJob:
+		return b.Snapshots(ctx, place, repository, restic.Snapshots{}, out)
+	case topics.StatsJob:
+		return b.Stats(ctx, place, repository, out)
+	case topics.DiffJob:
+		return b.Diff(ctx, place, repository, restic.Diff{From: o.From, To: o.To}, out)
+	case topics.RestoreJob:
+		return b.Restore(ctx, place, repository, restic.Restore{Snapshot: o.Snapshot, Paths: o.Paths, Target: o.Target, Overwrite: o.Overwrite, DryRun: o.DryRun}, out)
+	case topics.FindJob:
+		return b.Find(ctx, place, repository, o.Pattern, out)
+	case topics.KeyJob:
+		return b.Keys(ctx, place, repository, out)
+	case topics.LocksJob:
+		return b.Locks(ctx, place, repository, out)
+	}
+	return restic.Ending{State: topics.Failed, Cause: topics.CauseRefused, Message: "This agent does not know " + string(w.Run.Kind) + ", update it."}
+}
+
+// report puts what was found out into the journal, in parts that fit into an
+// event each, and says whether that was all of it.
+func (w work) report(found topics.Report) (whole bool) {
+	parts, whole := split(found)
+	for _, part := range parts {
+		w.do(protocol.Reported{Job: w.Job, Report: part, At: now()})
+	}
+	return whole
+}
+
+// split cuts a report into parts. An item that fits into none is left out, and
+// what is more than topics.MaxParts.
+func split(found topics.Report) (parts []topics.Report, whole bool) {
+	s := splitter{whole: true}
+	spread(&s, found.Snapshots, func(r *topics.Report) *[]topics.Snapshot { return &r.Snapshots })
+	spread(&s, found.Keys, func(r *topics.Report) *[]topics.Key { return &r.Keys })
+	spread(&s, found.Locks, func(r *topics.Report) *[]topics.Lock { return &r.Locks })
+	spread(&s, found.Matches, func(r *topics.Report) *[]topics.Match { return &r.Matches })
+	spread(&s, found.Changes, func(r *topics.Report) *[]topics.Change { return &r.Changes })
+	return s.parts, s.whole
+}
+
+type splitter struct {
+	parts []topics.Report
+	size  int // of the last part
+	whole bool
+}
+
+func spread[T any](s *splitter, items []T, list func(*topics.Report) *[]T) {
+	const limit = maxEvent - 400 // for the event around it
+	for _, item := range items {
+		n := len(topics.Encode(item)) + 1
+		if n > limit {
+			s.whole = false
+			continue
+		}
+		if len(s.parts) == 0 || s.size+n > limit {
+			if len(s.parts) == topics.MaxParts {
+				s.whole = false
+				return
+			}
+			s.parts, s.size = append(s.parts, topics.Report{}), 0
+		}
+		into := list(&s.parts[len(s.parts)-1])
+		*into = append(*into, item)
+		s.size += n
+	}
+}
+
+// finished words an ending for the control plane. What ended because the agent
+// was stopped is interrupted: nobody cancelled it.
+func (r *runner) finished(ctx context.Context, e restic.Ending, ready bool) topics.Finished {
+	f := topics.Finished{
+		State: e.State, Cause: e.Cause, Message: e.Message, ExitCode: e.ExitCode,
+		Summary: e.Summary, Snapshot: e.Snapshot, Result: e.Result, RepositoryReady: ready || e.SnapshotID != "",
+	}
+	if f.State == topics.Cancelled && !errors.Is(context.Cause(ctx), errCancelled) {
+		f.State, f.Cause, f.Message = topics.Interrupted, topics.CauseAgentDied, "The agent was stopped."
+	}
+	if len(topics.Encode(f)) > maxEvent && f.Snapshot != nil { // one that no message can carry would stop the stream
+		f.Snapshot.Paths = nil
+	}
+	return f
+}
