@@ -58,7 +58,10 @@ func (b Binary) Forget(ctx context.Context, place Place, repository Repository, 
 			break
 		}
 	}
-	if op == nil || e.ExitCode == nil && e.Signal == "" {
+	if op == nil {
+		return failed(topics.CauseUsage, errors.New("there is no snapshot to forget"))
+	}
+	if e.ExitCode == nil && e.Signal == "" {
 		return e // nothing was begun
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.Timing.orDefault().Confirm)

@@ -81,7 +81,7 @@ func knock(ctx context.Context, client *http.Client, address string) (topics.Cau
 			break // how strict restic is there depends on what it was built with
 		}
 		return topics.CauseCertificate, fmt.Errorf("the certificate of the repository's server is not trusted: %w", err)
-	case errors.As(err, &tls.RecordHeaderError{}):
+	case errors.Is(err, http.ErrSchemeMismatch):
 		return topics.CauseUnreachable, fmt.Errorf("the repository's server speaks no TLS at this address: %w", err)
 	case errors.As(err, &dial) && dial.Op == "dial" && errors.As(err, &name):
 		// Some systems know names that programs without their library do not, and

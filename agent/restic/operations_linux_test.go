@@ -1,0 +1,450 @@
+package restic
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+func TestARestoreDoesWhatItSaysOrNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("odd/star*[1]?", "one")
+	w.write("odd/star-not-this", "two")
+	w.write(`odd/back\\slash`, "three")
+	w.write("odd/line\nbreak", "four")
+	w.write("odd/$HOME", "five")
+	if err := os.Symlink("1.txt", filepath.Join(w.source, "letters", "link")); err != nil {
+		t.Fatal(err)
+	}
+	w.ensure()
+	e := w.backup()
+	w.want(e, topics.Succeeded, topics.CauseNone)
+	id := e.Snapshot.ID
+	restore := func(r Restore) Ending {
+		r.Snapshot = id
+		return w.b.Restore(t.Context(), w.place, w.repo, r, w.sink)
+	}
+	all := filepath.Join(t.TempDir(), "not", "there yet")
+	dry := restore(Restore{Target: all, DryRun: true})
+	w.want(dry, topics.Succeeded, topics.CauseNone)
+	if _, err := os.Lstat(all); err == nil {
+		t.Error("a dry run made the target")
+	}
+	e = restore(Restore{Target: all})
+	w.want(e, topics.Succeeded, topics.CauseNone)
+	if *e.Result.Restore != *dry.Result.Restore || e.Result.Restore.Bytes != 11+3+3+5+4+4 {
+		t.Errorf("restored %+v, the dry run said %+v", e.Result.Restore, dry.Result.Restore)
+	}
+	if out, err := exec.Command("diff", "-r", "--no-dereference", w.source, filepath.Join(all, w.source)).CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+
+	// Names that are patterns mean only themselves.
+	some := t.TempDir()
+	names := []string{"odd/star*[1]?", `odd/back\\slash`, "odd/line\nbreak", "odd/$HOME", "letters"}
+	var paths []string
+	for _, n := range names {
+		paths = append(paths, filepath.Join(w.source, n))
+	}
+	e = restore(Restore{Target: some, Paths: paths})
+	w.want(e, topics.Succeeded, topics.CauseNone)
+	var got []string
+	_ = filepath.WalkDir(filepath.Join(some, w.source), func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			rel, _ := filepath.Rel(filepath.Join(some, w.source), path)
+			got = append(got, rel)
+		}
+		return err
+	})
+	if want := []string{"letters/1.txt", "letters/link", "odd/$HOME", `odd/back\\slash`, "odd/line\nbreak", "odd/star*[1]?"}; !slices.Equal(got, want) {
+		t.Errorf("restored %q, want %q", got, want)
+	}
+
+	// What is there is left alone, or nothing happens.
+	file := filepath.Join(some, w.source, "letters/1.txt")
+	if err := os.WriteFile(file, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, mode := range []string{"", "never", "if-newer", "if-changed"} {
+		for _, dry := range []bool{true, false} {
+			e = restore(Restore{Target: some, Paths: paths, Overwrite: mode, DryRun: dry})
+			if w.b.Version.AtLeast(0, 17, 0) {
+				continue // it can do that
+			}
+			w.want(e, topics.Failed, topics.CauseUsage)
+			if !strings.Contains(e.Message, "6 files would be overwritten") {
+				t.Errorf("%q: %s", mode, e.Message)
+			}
+		}
+	}
+	if b, _ := os.ReadFile(file); string(b) != "mine" {
+		t.Errorf("a file was overwritten with %q", b)
+	}
+	e = restore(Restore{Target: some, Paths: []string{filepath.Join(w.source, "letters/1.txt")}, Overwrite: "always"})
+	w.want(e, topics.Succeeded, topics.CauseNone)
+	if b, _ := os.ReadFile(file); string(b) != "dear reader" {
+		t.Errorf("a file was not overwritten: %q", b)
+	}
+	e = restore(Restore{Target: t.TempDir(), Paths: []string{w.source, w.source + "/nosuch"}})
+	w.want(e, topics.Failed, topics.CauseUsage)
+	if !strings.Contains(e.Message, "holds no "+w.source+"/nosuch") {
+		t.Error(e.Message)
+	}
+	id = strings.Repeat("ab", 32)
+	if e = restore(Restore{Target: t.TempDir()}); e.State != topics.Failed || !strings.Contains(e.Message, "no") {
+		t.Errorf("a snapshot that is not there: %+v", e)
+	}
+	id = "latest"
+	w.want(restore(Restore{Target: t.TempDir()}), topics.Failed, topics.CauseUsage)
+}
+
+// TestANewerResticIsAskedToLeaveFilesAlone has a stand-in say it is 0.19.1.
+func TestANewerResticIsAskedToLeaveFilesAlone(t *testing.T) {
+	w := standIn(t, `echo "$@" >> $0.args
+case " $* " in
+*" ls "*) echo '{"struct_type":"snapshot"}'; echo '{"struct_type":"node","path":"/a"}' ;;
+*) echo '{"message_type":"summary","total_files":2,"files_restored":1,"files_skipped":1,"total_bytes":7,"bytes_restored":7}' ;;
+esac`)
+	w.b.Version = Version{0, 19, 1}
+	id := strings.Repeat("ab", 32)
+	e := w.b.Restore(t.Context(), w.place, w.repo, Restore{Snapshot: id, Target: "/t", DryRun: true, Paths: []string{"/a"}}, w.sink)
+	w.want(e, topics.Succeeded, topics.CauseNone)
+	if *e.Result.Restore != (topics.Restored{Files: 1, Bytes: 7, Skipped: 1}) {
+		t.Errorf("%+v", e.Result.Restore)
+	}
+	args, _ := os.ReadFile(w.b.Path + ".args")
+	if lines := strings.Split(string(args), "\n"); len(lines) != 3 || lines[0] != "ls --json --no-lock -- "+id+" /a" || !strings.HasPrefix(lines[1], "restore --json --target /t --overwrite never --dry-run --include-file ") {
+		t.Errorf("it was asked %q", lines)
+	}
+	w.want(w.b.Restore(t.Context(), w.place, w.repo, Restore{Snapshot: id, Target: "/t", Paths: []string{"/a", "/b"}}, w.sink), topics.Failed, topics.CauseUsage)
+}
+
+// TestForgettingIsBelievedWhenTheSnapshotsAreGone asks a server that deletes nothing.
+func TestForgettingIsBelievedWhenTheSnapshotsAreGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	store := t.TempDir()
+	serve := func(args ...string) string {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := listener.Addr().String()
+		listener.Close()
+		server := exec.Command("rclone", append([]string{"serve", "restic", "--addr", address, store}, args...)...)
+		server.Env = append(inherited(), "RCLONE_CONFIG=/dev/null")
+		if err := server.Start(); err != nil {
+			t.Fatalf("%v: install rclone", err)
+		}
+		t.Cleanup(func() { _ = server.Process.Kill(); _ = server.Wait() })
+		await(t, func() error {
+			c, err := net.Dial("tcp", address)
+			if err == nil {
+				c.Close()
+			}
+			return err
+		})
+		return "rest:http://" + address + "/attic/"
+	}
+	keeper := serve()
+	w.repo.URL = topics.Secret(serve("--append-only"))
+	w.ensure()
+	var ids []string
+	for i := range 3 {
+		w.write("n", fmt.Sprint(i))
+		e := w.backup()
+		w.want(e, topics.Succeeded, topics.CauseNone)
+		ids = append(ids, e.Snapshot.ID)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // 0.14 tries for a minute
+	defer cancel()
+	e := w.b.Forget(ctx, w.place, w.repo, Forget{IDs: ids[:1]}, w.sink)
+	if e.State != topics.Failed || e.Cause != topics.CauseAppendOnly || e.Result == nil || len(e.Result.Removed) != 0 {
+		t.Errorf("on an append-only server: %+v, %+v", e, e.Result)
+	}
+	w.want(w.b.Unlock(t.Context(), w.place, w.repo, w.sink), topics.Succeeded, topics.CauseNone)
+	w.repo.URL = topics.Secret(keeper)
+	gone := strings.Repeat("cd", 32)
+	e = w.b.Forget(t.Context(), w.place, w.repo, Forget{IDs: []string{ids[0], gone, ids[1]}}, w.sink)
+	w.want(e, topics.Succeeded, topics.CauseNone)
+	if !slices.Equal(e.Result.Removed, []string{ids[0], gone, ids[1]}) {
+		t.Errorf("removed %v", e.Result.Removed)
+	}
+	if e = w.b.Forget(t.Context(), w.place, w.repo, Forget{}, w.sink); e.State != topics.Failed {
+		t.Errorf("forgot nothing: %+v", e)
+	}
+}
+
+// TestForgettingThatResticOnlyClaims has a stand-in succeed and remove nothing, as
+// 0.17 and 0.18 do on an append-only server.
+func TestForgettingThatResticOnlyClaims(t *testing.T) {
+	w := standIn(t, `[ $1 = forget ] && { echo "Remove(<snapshot/6b778991a1>) failed: unexpected HTTP response (403): 403 Forbidden" >&2; exit 0; }
+echo '[{"id":"`+full+`","time":"2026-01-01T00:00:00Z"}]'`)
+	w.b.Version = Version{0, 18, 1}
+	e := w.b.Forget(t.Context(), w.place, w.repo, Forget{IDs: []string{full, strings.Repeat("ab", 32)}}, w.sink)
+	w.want(e, topics.Failed, topics.CauseAppendOnly)
+	if !slices.Equal(e.Result.Removed, []string{strings.Repeat("ab", 32)}) {
+		t.Errorf("removed %v", e.Result.Removed)
+	}
+}
+
+// TestLocksAreToldWithWhatIsKnownOfThem holds two with real checks, stopped in the
+// middle; one of them is killed.
+func TestLocksAreToldWithWhatIsKnownOfThem(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.ensure()
+	w.want(w.backup(), topics.Succeeded, topics.CauseNone)
+	locks := filepath.Join(w.repo.URL.Reveal(), "locks")
+	hold := func(mark string, n int) *exec.Cmd {
+		ls := w.plain("mount", "--no-such") // only for its environment
+		ls.Args = []string{"restic", "--limit-download", "1", "dump", "latest", w.source + "/big"}
+		ls.Env = append(ls.Env, mark)
+		ls.Stdout = nil
+		if err := ls.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = ls.Process.Kill(); _ = ls.Wait() })
+		await(t, func() error {
+			found, err := os.ReadDir(locks)
+			done := 0
+			for _, f := range found {
+				if len(f.Name()) == 64 {
+					done++
+				}
+			}
+			if err != nil || done < n {
+				return fmt.Errorf("%d of %d locks (%v)", done, n, err)
+			}
+			return ls.Process.Signal(unix.SIGSTOP)
+		})
+		return ls
+	}
+	w.write("big", strings.Repeat("x", 1<<20))
+	w.want(w.backup(), topics.Succeeded, topics.CauseNone)
+	job := topics.JobID(topics.NewID(time.Now()))
+	ours := hold(jobVariable+"="+string(job), 1)
+	dead := hold("X=1", 2)
+	if err := dead.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = dead.Wait()
+	if err := os.WriteFile(filepath.Join(locks, full), []byte("garbage"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e := w.b.Locks(t.Context(), w.place, w.repo, w.sink)
+	w.want(e, topics.Succeeded, topics.CauseNone)
+	if len(e.Report.Locks) != 3 || e.Result.Count != 3 {
+		t.Fatalf("%+v", e.Report.Locks)
+	}
+	for _, l := range e.Report.Locks {
+		alive := l.Alive != nil && *l.Alive
+		switch {
+		case l.ID == full && l == (topics.Lock{ID: full}):
+		case l.PID == ours.Process.Pid && alive && l.Job == job && !l.Exclusive && l.User != "" && time.Since(time.UnixMilli(l.Time)) < time.Hour:
+		case l.PID == dead.Process.Pid && l.Alive != nil && !alive && l.Job == "":
+		default:
+			t.Errorf("lock %+v; ours is %d, the dead one %d", l, ours.Process.Pid, dead.Process.Pid)
+		}
+	}
+	if err := os.Remove(filepath.Join(locks, full)); err != nil {
+		t.Fatal(err)
+	}
+	if e = w.b.RemoveLocks(t.Context(), w.place, w.repo, false, w.sink); e.State != topics.Succeeded || e.Result.Unlocked != 1 {
+		t.Errorf("unlock: %+v, %+v", e, e.Result)
+	}
+	if e = w.b.RemoveLocks(t.Context(), w.place, w.repo, true, w.sink); e.State != topics.Succeeded || e.Result.Unlocked != 1 {
+		t.Errorf("unlock, all: %+v, %+v", e, e.Result)
+	}
+}
+
+func TestWhatACheckFinds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.ensure()
+	w.write("big", strings.Repeat("all work and no play", 1<<15))
+	w.want(w.backup(), topics.Succeeded, topics.CauseNone)
+	e := w.b.Check(t.Context(), w.place, w.repo, Check{ReadData: true}, w.sink)
+	w.want(e, topics.Succeeded, topics.CauseNone)
+	packs, err := filepath.Glob(filepath.Join(w.repo.URL.Reveal(), "data", "*", "*"))
+	if err != nil || len(packs) == 0 {
+		t.Fatalf("%v, %v", packs, err)
+	}
+	if err := os.Remove(packs[0]); err != nil {
+		t.Fatal(err)
+	}
+	e = w.b.Check(t.Context(), w.place, w.repo, Check{}, w.sink)
+	w.want(e, topics.Failed, topics.CauseDamaged)
+	if c := e.Result.Check; c.Errors != 1 || !slices.Equal(c.Broken, []string{filepath.Base(packs[0])}) || !strings.Contains(e.Message, "1 error found") {
+		t.Errorf("%s: %+v", e.Message, c)
+	}
+}
+
+// certificate signs itself, for 127.0.0.1 or a name.
+func certificate(t *testing.T, name string) (tls.Certificate, string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "t"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	if ip := net.ParseIP(name); ip != nil {
+		template.IPAddresses = []net.IP{ip}
+	} else {
+		template.DNSNames = []string{name}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
+}
+
+func TestAServerThatCannotBeReachedIsSaidAtOnce(t *testing.T) {
+	t.Parallel()
+	status := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusInternalServerError) })
+	serve := func(name string) (url, ca string) {
+		s := httptest.NewUnstartedServer(status)
+		pair, ca := certificate(t, name)
+		s.Config.ErrorLog = log.New(io.Discard, "", 0)
+		s.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+		s.StartTLS()
+		t.Cleanup(s.Close)
+		return s.URL, ca
+	}
+	good, ca := serve("127.0.0.1")
+	other, otherCA := serve("elsewhere.example")
+	plain := httptest.NewServer(status)
+	t.Cleanup(plain.Close)
+	mute, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { mute.Close() })
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	refused := closed.Addr().String()
+	for name, c := range map[string]struct {
+		url, ca string
+		cause   topics.Cause
+	}{
+		"it answers":                      {"rest:" + good + "/attic/", ca, ""},
+		"it answers in clear":             {"rest:" + plain.URL + "/attic/", "", ""},
+		"an S3 server":                    {"s3:" + good + "/bucket/dir", ca, ""},
+		"nobody knows its CA":             {"rest:" + good + "/attic/", "", topics.CauseCertificate},
+		"its CA is another":               {"rest:" + good + "/attic/", otherCA, topics.CauseCertificate},
+		"its name is another":             {"rest:" + other + "/attic/", otherCA, topics.CauseCertificate},
+		"an S3 server nobody knows":       {"s3:" + good + "/bucket", "", topics.CauseCertificate},
+		"it speaks no TLS":                {"rest:" + strings.Replace(plain.URL, "http:", "https:", 1) + "/", "", topics.CauseUnreachable},
+		"nobody listens":                  {"rest:http://" + refused + "/attic/", "", topics.CauseUnreachable},
+		"nobody listens for S3":           {"s3:https://" + refused + "/bucket", "", topics.CauseUnreachable},
+		"its name is none":                {"rest:https://nosuchhost.invalid/attic/", "", topics.CauseUnreachable},
+		"it says nothing":                 {"rest:http://" + mute.Addr().String() + "/", "", ""},
+		"the CA's file is not there":      {"rest:" + good + "/attic/", "/no/such/ca.pem", ""}, // restic says so better
+		"a local path":                    {"/srv/repo", "", ""},
+		"over ssh":                        {"sftp:user@" + refused + ":/srv/repo", "", ""},
+		"what is no repository's address": {"rest:nowhere", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := Repository{URL: topics.Secret(c.url), Password: password, Env: map[string]topics.Secret{}}
+			if c.ca != "" {
+				r.Env["RESTIC_CACERT"] = topics.Secret(c.ca)
+			}
+			sink := &recorder{}
+			b := Binary{Version: Version{0, 19, 1}, Timing: Timing{Reach: 1500 * time.Millisecond}}
+			begun := time.Now()
+			e := b.Reach(t.Context(), r, sink)
+			if (e.State == topics.Succeeded) != (c.cause == "") || e.Cause != c.cause || (e.Message == "") != (c.cause == "") {
+				t.Errorf("%+v\n%s", e, sink.text())
+			}
+			if took := time.Since(begun); took > 20*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			b.Version = Version{0, 17, 3} // says so itself
+			if e := b.Reach(t.Context(), r, sink); e.State != topics.Succeeded {
+				t.Errorf("%+v of 0.17.3", e)
+			}
+		})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if e := (Binary{Version: Version{0, 19, 1}}).Reach(ctx, Repository{URL: topics.Secret("rest:http://" + refused + "/")}, &recorder{}); e.State != topics.Cancelled {
+		t.Errorf("cancelled: %+v", e)
+	}
+}
+
+// TestAServerThatComesBackInTimeIsReached is what looking again is for.
+func TestAServerThatComesBackInTimeIsReached(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	listener.Close()
+	sink := &recorder{onLine: func(string) { // it was refused once
+		if l, err := net.Listen("tcp", address); err == nil {
+			s := &http.Server{}
+			go func() { _ = s.Serve(l) }()
+			t.Cleanup(func() { s.Close() })
+		}
+	}}
+	b := Binary{Version: Version{0, 18, 1}, Timing: Timing{Reach: time.Minute}}
+	if e := b.Reach(t.Context(), Repository{URL: topics.Secret("rest:http://" + address + "/")}, sink); e.State != topics.Succeeded || !strings.Contains(sink.text(), "trying again") {
+		t.Errorf("%+v\n%s", e, sink.text())
+	}
+}
+
+func TestEndpoints(t *testing.T) {
+	env := map[string]topics.Secret{"AZURE_ACCOUNT_NAME": "acct", "OS_AUTH_URL": "https://keystone.example:5000/v3", "RESTIC_KEY_HINT": topics.Secret(strconv.Itoa(1))}
+	for url, want := range map[string]string{
+		"rest:https://user:pw@nas:8000/attic/": "https://nas:8000/attic/config",
+		"rest:http://nas:8000/":                "http://nas:8000/config",
+		"s3:s3.amazonaws.com/bucket/dir":       "https://s3.amazonaws.com/",
+		"s3:http://minio:9000/bucket":          "http://minio:9000/",
+		"b2:bucket:dir":                        "https://api.backblazeb2.com/",
+		"gs:bucket:/dir":                       "https://storage.googleapis.com/",
+		"azure:container:/dir":                 "https://acct.blob.core.windows.net/",
+		"swift:container:/dir":                 "https://keystone.example:5000/",
+		"rest:http+unix:///run/rest.sock:/a":   "",
+		"rclone:remote:dir":                    "",
+		"/srv/backup":                          "",
+	} {
+		if got := (Repository{URL: topics.Secret(url), Env: env}).endpoint(); got != want {
+			t.Errorf("%s: %q, want %q", url, got, want)
+		}
+	}
+}
