@@ -183,7 +183,7 @@ func (s *Store) UseCertificate(ctx context.Context, id topics.HostID, serial str
 		next := h.NextSerial
 		if next == serial {
 			next = ""
-			if err := s.audit(ctx, tx, "agent:"+h.Name, "host.certificate_renewed", string(id), serial); err != nil {
+			if err := s.audit(ctx, tx, "agent:"+string(id), "host.certificate_renewed", string(id), serial); err != nil {
 				return err
 			}
 		}

@@ -166,6 +166,11 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 			return err
 		}
 	}
+	if f.Cause == topics.CausePolicy {
+		if err := j.s.audit(j.ctx, j.tx, "agent:"+string(job.Host), "job.refused", string(job.ID), f.Message); err != nil {
+			return err
+		}
+	}
 	if j.s.ended == nil {
 		return nil
 	}

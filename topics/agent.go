@@ -3,6 +3,7 @@ package topics
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // A Session is one connection attempt of an agent. N is a counter that is on
@@ -151,6 +152,22 @@ type Permits struct {
 // Allows reports whether the host runs this operation. What is not known is
 // allowed: the host decides.
 func (p *Permits) Allows(k JobKind) bool { return p == nil || slices.Contains(p.Kinds, k) }
+
+// Restores reports whether a restore may write to this directory, by what the
+// path says; where it leads, only the host knows.
+func (p *Permits) Restores(target string) bool {
+	if p == nil || p.Anywhere {
+		return true
+	}
+	parts := func(path string) []string {
+		return strings.FieldsFunc(path, func(r rune) bool { return r == '/' || r == '\\' })
+	}
+	to := parts(target)
+	return slices.ContainsFunc(p.RestoreRoots, func(root string) bool {
+		r := parts(root)
+		return len(to) >= len(r) && slices.Equal(to[:len(r)], r)
+	})
+}
 
 // Accepted says that a job is in the agent's journal, on disk. It is started at
 // most once from here.

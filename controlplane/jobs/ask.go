@@ -3,6 +3,8 @@ package jobs
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/protocol"
@@ -16,6 +18,7 @@ var (
 	ErrNoGroup      = errors.New("the host has no such source group")
 	ErrNoGroups     = errors.New("the host has no source group yet")
 	ErrNoRepository = errors.New("there is no such repository")
+	ErrForbidden    = errors.New("the host's policy forbids it")
 	ErrNoJob        = errors.New("there is no such job")
 	ErrEnded        = store.ErrEnded
 )
@@ -24,9 +27,13 @@ var (
 // each of them with "", and answers with the first job. A group whose backup
 // waits or runs already is answered with that one, and fresh is false.
 func (e *Engine) AskBackup(ctx context.Context, actor string, host topics.HostID, group string) (job store.Job, fresh bool, err error) {
-	if _, err := e.Store.Host(ctx, host); errors.Is(err, store.ErrNotFound) {
+	h, err := e.Store.Host(ctx, host)
+	if errors.Is(err, store.ErrNotFound) {
 		return job, false, ErrNoHost
 	} else if err != nil {
+		return job, false, err
+	}
+	if err := permitted(h, topics.BackupJob, topics.Operation{}); err != nil {
 		return job, false, err
 	}
 	groups, err := e.Store.SourceGroups(ctx, host)
@@ -67,9 +74,13 @@ func (e *Engine) Ask(ctx context.Context, actor string, host topics.HostID, kind
 	if err := o.Check(kind); err != nil {
 		return job, false, err
 	}
-	if _, err := e.Store.Host(ctx, host); errors.Is(err, store.ErrNotFound) {
+	h, err := e.Store.Host(ctx, host)
+	if errors.Is(err, store.ErrNotFound) {
 		return job, false, ErrNoHost
 	} else if err != nil {
+		return job, false, err
+	}
+	if err := permitted(h, kind, o); err != nil {
 		return job, false, err
 	}
 	if _, err := e.Store.Repository(ctx, repository); errors.Is(err, store.ErrNotFound) {
@@ -87,6 +98,28 @@ func (e *Engine) Ask(ctx context.Context, actor string, host topics.HostID, kind
 	e.tell(host)
 	e.Stir()
 	return job, fresh, nil
+}
+
+// permitted says why a host would refuse a job, as far as it has told. The host
+// decides; this spares everybody a job that cannot be.
+func permitted(h store.Host, kind topics.JobKind, o topics.Operation) error {
+	p := h.Permits.V
+	no := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %s", ErrForbidden, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case p == nil:
+		return nil
+	case !p.Allows(kind):
+		return no("The policy %s of %s does not allow %s.", h.Policy, h.Name, kind)
+	case p.Anywhere || kind != topics.RestoreJob:
+		return nil
+	case !p.Restores(o.Target):
+		return no("The policy %s of %s lets restores write below %s only.", h.Policy, h.Name, strings.Join(p.RestoreRoots, ", "))
+	case !p.Overwrite && o.Overwrite != "" && o.Overwrite != "never":
+		return no("The policy %s of %s lets no restore write over files that are there.", h.Policy, h.Name)
+	}
+	return nil
 }
 
 // Cancel asks for the end of a job: one that waits ends now, one that was sent

@@ -24,6 +24,9 @@ func (s *Server) addHostForm(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) addHostPage(w http.ResponseWriter, r *http.Request, status int, a views.AddHost, token string) error {
 	sh := s.shell(r, "Add host", "add", toFleet, views.Link{Text: "Add host"})
+	if a.HostID != "" {
+		sh = s.shell(r, "Enrol again", "fleet", toFleet, views.Link{Text: a.Name, URL: views.HostURL(a.HostID)}, views.Link{Text: "Enrol again"})
+	}
 	if token != "" {
 		sh.Stream = views.EnrolStream(token)
 	}
@@ -58,6 +61,11 @@ func (s *Server) addHost(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	return s.tokenPage(w, r, a, id, token)
+}
+
+// tokenPage shows a new token and waits for its use.
+func (s *Server) tokenPage(w http.ResponseWriter, r *http.Request, a views.AddHost, id string, token topics.EnrollToken) error {
 	row, err := s.Store.EnrollToken(r.Context(), id)
 	if err != nil {
 		return err
@@ -67,6 +75,9 @@ func (s *Server) addHost(w http.ResponseWriter, r *http.Request) error {
 	}
 	a.Token = &views.Token{Secret: token.Reveal(), Server: agentsAddress(s.Agents, r), State: stateDir,
 		Valid: "Valid for " + views.Duration(enroll.TokenLife) + ", for one host", Expires: s.when(row.ExpiresAt)}
+	if a.HostID != "" {
+		a.Token.Valid = "Valid for " + views.Duration(enroll.TokenLife) + ", for " + a.Name + " alone"
+	}
 	return s.addHostPage(w, r, http.StatusOK, a, id)
 }
 
@@ -90,7 +101,7 @@ func agentsAddress(configured string, r *http.Request) string {
 func (s *Server) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol, over bool, err error) {
 	now := s.Now()
 	if t.UsedAt == 0 && now.UnixMilli() > t.ExpiresAt {
-		return views.Enrol{State: "expired", Title: "The token has expired", Text: "Nobody used it. Create a new one and run the first command again.", Name: t.Name}, true, nil
+		return views.Enrol{State: "expired", Title: "The token has expired", Text: "Nobody used it. Create a new one and run the first command again.", Name: t.Name, ForHost: string(t.ForHost)}, true, nil
 	}
 	if t.UsedAt == 0 {
 		return views.Enrol{State: "waiting", Title: "Waiting for the agent…", Name: t.Name,
@@ -100,9 +111,11 @@ func (s *Server) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol,
 	if err != nil {
 		return e, false, err
 	}
-	e = views.Enrol{HostID: string(h.ID), Host: h.Name, Name: t.Name,
-		Steps: []views.Step{views.DoneStep("Token accepted", "", s.when(t.UsedAt))}}
-	if c, _ := s.Presence.Connection(h.ID); c != hosts.Online {
+	e = views.Enrol{HostID: string(h.ID), Host: h.Name, Name: t.Name, ForHost: string(t.ForHost), Steps: []views.Step{
+		views.DoneStep("Token accepted", "", s.when(t.UsedAt)),
+		views.DoneStep("Keys made and certified", "Good until "+views.Clock(at(h.CertifiedUntil), now)+", renewed before", s.when(t.UsedAt))}}
+	c, _ := s.Presence.Connection(h.ID)
+	if c != hosts.Online || !s.Presence.Reachable(h.ID) {
 		e.State, e.Title = "connecting", h.Name+" has its certificate"
 		e.Text = "Now start the agent with the second command."
 		e.Steps = append(e.Steps, views.OpenStep("Agent connected", ""))
@@ -110,7 +123,10 @@ func (s *Server) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol,
 	}
 	e.State, e.Title = "connected", h.Name+" is connected"
 	e.Text = system(h) + ", " + h.Arch + ". Agent " + said(h.AgentVersion) + ", restic " + said(h.ResticVersion) + "."
-	e.Steps = append(e.Steps, views.DoneStep("Agent connected", "", views.When{}))
+	e.Steps = append(e.Steps, views.DoneStep("Agent connected", "Policy "+said(h.Policy)+": "+views.Allowed(kindNames(h)), views.When{}))
+	if t.ForHost != "" {
+		return e, true, nil
+	}
 	groups, err := s.Store.SourceGroups(ctx, h.ID)
 	if err != nil {
 		return e, false, err
@@ -120,16 +136,34 @@ func (s *Server) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol,
 		return e, false, err
 	}
 	e.NeedsGroup = len(groups) == 0
-	switch {
-	case len(first) > 0:
-		e.JobID = string(first[0].ID)
-		e.Steps = append(e.Steps, views.DoneStep("First backup", "asked for by "+first[0].RequestedBy, s.when(first[0].QueuedAt)))
-	case e.NeedsGroup:
-		e.Steps = append(e.Steps, views.OpenStep("First backup", "Choose what to back up"))
-	default:
-		e.Steps = append(e.Steps, views.OpenStep("First backup", ""))
+	if e.NeedsGroup {
+		e.Steps = append(e.Steps, views.OpenStep("Repository", "Choose what to back up, and where to"), views.OpenStep("First backup", ""))
+		return e, false, nil
 	}
-	return e, len(first) > 0, nil
+	r, err := s.Store.Repository(ctx, groups[0].Repository)
+	if err != nil {
+		return e, false, err
+	}
+	if r.ReadyAt > 0 {
+		e.Steps = append(e.Steps, views.DoneStep("Repository", r.Name+" is there and opens", s.when(r.ReadyAt)))
+	} else {
+		e.Steps = append(e.Steps, views.OpenStep("Repository", r.Name+" is made by the first backup"))
+	}
+	if len(first) == 0 {
+		e.Steps = append(e.Steps, views.OpenStep("First backup", ""))
+		return e, false, nil
+	}
+	j := first[0]
+	e.JobID = string(j.ID)
+	switch {
+	case j.State == topics.Succeeded || j.State == topics.Warnings:
+		e.Steps = append(e.Steps, views.DoneStep("First backup", views.JobStatus(string(j.State)).Word, s.when(j.FinishedAt)))
+	case j.State.Ended():
+		e.Steps = append(e.Steps, views.OpenStep("First backup", views.JobStatus(string(j.State)).Word+": "+j.Message))
+	default:
+		e.Steps = append(e.Steps, views.OpenStep("First backup", views.JobStatus(string(j.State)).Word+", asked for by "+j.RequestedBy))
+	}
+	return e, j.State.Ended(), nil
 }
 
 // enrolStream draws the wait for a new host.

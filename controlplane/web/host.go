@@ -3,7 +3,9 @@ package web
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
@@ -83,6 +85,10 @@ func (s *Server) hostView(ctx context.Context, id topics.HostID) (views.Host, er
 	v := views.Host{ID: string(h.ID), Name: h.Name, Connection: s.connection(id), OS: system(h), LastBackup: s.when(h.GoodAt)}
 	if h.Arch != "" && v.OS != "" {
 		v.OS += ", " + h.Arch
+	}
+	v.Revoked = s.when(h.RevokedAt)
+	if !h.Permits.V.Allows(topics.BackupJob) {
+		v.NoBackup = "The policy of this host does not allow backups; only its own administrator can change that, on the host."
 	}
 	for _, j := range open {
 		running = running || j.State == topics.Running
@@ -180,11 +186,41 @@ func (s *Server) agentFacts(h store.Host) []views.Fact {
 	if h.Policy != "" {
 		facts = append(facts, views.Fact{Name: "Policy", Value: h.Policy})
 	}
+	if p := h.Permits.V; p != nil {
+		facts = append(facts, views.Fact{Name: "Allows", Value: views.Allowed(kindNames(h))})
+		if !p.Anywhere {
+			facts = append(facts, views.Fact{Name: "Restores to", Value: strings.Join(p.RestoreRoots, ", ")})
+		}
+		if len(p.Repositories) > 0 {
+			facts = append(facts, views.Fact{Name: "Backs up to", Value: strings.Join(p.Repositories, ", ")})
+		}
+		if len(p.Hooks) > 0 {
+			facts = append(facts, views.Fact{Name: "Hooks", Value: strings.Join(p.Hooks, ", ")})
+		}
+	}
+	if h.CertifiedUntil > 0 {
+		facts = append(facts, views.Fact{Name: "Certificate", Value: "good until " + views.Clock(at(h.CertifiedUntil), s.Now())})
+	}
+	if h.Refused+h.RefusedThere > 0 {
+		facts = append(facts, views.Fact{Name: "Refused messages", Value: fmt.Sprintf("%d in its name, %d in ours", h.Refused, h.RefusedThere)})
+	}
 	if _, seen := s.Presence.Connection(h.ID); seen.UnixMilli() > 0 {
 		// To the minute: it would otherwise change with every heartbeat.
 		facts = append(facts, views.Fact{Name: "Last heard of", Value: views.Ago(seen, s.Now())})
 	}
 	return append(facts, views.Fact{Name: "Added", Value: views.Clock(at(h.CreatedAt), s.Now())}, views.Fact{Name: "ID", Value: string(h.ID), Mono: true})
+}
+
+// kindNames are the operations a host allows, nil if it does not say.
+func kindNames(h store.Host) []string {
+	if h.Permits.V == nil {
+		return nil
+	}
+	var names []string
+	for _, k := range h.Permits.V.Kinds {
+		names = append(names, string(k))
+	}
+	return names
 }
 
 func said(v string) string {

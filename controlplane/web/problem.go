@@ -93,6 +93,9 @@ func problem(err error) *Problem {
 	case errors.Is(err, topics.ErrOperation):
 		return &Problem{Status: http.StatusUnprocessableEntity, Title: "This job cannot be asked for like that",
 			Say: err.Error() + ".", Do: "Correct it and ask again; nothing was begun."}
+	case errors.Is(err, jobs.ErrForbidden):
+		return &Problem{Status: http.StatusConflict, Title: "The host does not allow this",
+			Say: sentence(err, jobs.ErrForbidden), Do: "Only its own administrator can change that, in the policy file on the host; nothing was begun.", Err: err}
 	case errors.Is(err, jobs.ErrNoGroups):
 		return &Problem{Status: http.StatusConflict, Title: "It is not known yet what to back up",
 			Say: "The host has no source group, so there is nothing to run.", Do: "Say what to back up, and where to, then run it again.", Err: err}
@@ -106,6 +109,11 @@ func problem(err error) *Problem {
 		return errNoPage
 	}
 	return errInternal(err)
+}
+
+// sentence is what an error says after the words of the one it wraps.
+func sentence(err, wrapped error) string {
+	return strings.TrimPrefix(err.Error(), wrapped.Error()+": ")
 }
 
 func isAPI(r *http.Request) bool {

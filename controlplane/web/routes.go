@@ -86,6 +86,8 @@ func (s *Server) routes() []route {
 		{"POST", "/hosts/new", store.Admin, page(s.addHost)},
 		{"GET", "/hosts/{id}", store.Viewer, page(s.hostPage)},
 		{"POST", "/hosts/{id}/run/backup", store.Operator, page(s.runBackup)},
+		{"POST", "/hosts/{id}/enrol", store.Admin, page(s.reenrol)},
+		{"POST", "/hosts/{id}/revoke", store.Admin, page(s.revokeHost)},
 		{"GET", "/hosts/{id}/source-groups/new", store.Admin, page(s.newGroup)},
 		{"POST", "/hosts/{id}/source-groups/new", store.Admin, page(s.saveGroup)},
 		{"GET", "/hosts/{id}/source-groups/{name}/edit", store.Admin, page(s.editGroup)},
@@ -100,6 +102,9 @@ func (s *Server) routes() []route {
 
 		{"GET", "/api/openapi.json", anybody, page(s.openAPI)},
 		{"GET", "/api/hosts", store.Viewer, operation("list-hosts", "Every host, by name", 200, s.listHosts)},
+		{"GET", "/api/hosts/{id}/identity", store.Viewer, operation("get-identity", "What a host proves itself with, and what it permits", 200, s.getIdentity)},
+		{"POST", "/api/hosts/{id}/enroll-tokens", store.Admin, operation("create-host-token", "Make a token that gives a host new keys", 201, s.createHostToken)},
+		{"POST", "/api/hosts/{id}/revoke", store.Admin, operation("revoke-host", "Trust a host's agent no longer", 200, s.revokeIdentity)},
 		{"POST", "/api/repositories", store.Admin, operation("create-repository", "Register a repository", 201, s.createRepository)},
 		{"PUT", "/api/hosts/{id}/source-groups/{name}", store.Admin, operation("put-source-group", "Say what a host backs up, and where to", 200, s.putSourceGroup)},
 		{"GET", "/api/hosts/{id}/schedules", store.Viewer, operation("list-schedules", "When a host's source groups are backed up, and what is owed", 200, s.listSchedules)},
