@@ -183,7 +183,7 @@ func (s *Store) UseCertificate(ctx context.Context, id topics.HostID, serial str
 		next := h.NextSerial
 		if next == serial {
 			next = ""
-			if err := s.audit(ctx, tx, "agent:"+string(id), "host.certificate_renewed", string(id), serial); err != nil {
+			if err := s.audit(ctx, tx, "plane", "host.certificate_renewed", string(id), serial); err != nil {
 				return err
 			}
 		}
@@ -227,9 +227,4 @@ func (s *Store) Refused(ctx context.Context, id topics.HostID, here, there uint6
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		return change(ctx, tx, `UPDATE hosts SET refused = refused + $1, refused_there = refused_there + $2 WHERE id = $3`, here, there, id)
 	})
-}
-
-// AuditRefused says in the audit log what was refused in a host's name.
-func (s *Store) AuditRefused(ctx context.Context, id topics.HostID, what string) error {
-	return s.tx(ctx, func(tx *sqlx.Tx) error { return s.audit(ctx, tx, "plane", "message.refused", string(id), what) })
 }

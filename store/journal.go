@@ -167,7 +167,7 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 		}
 	}
 	if f.Cause == topics.CausePolicy {
-		if err := j.s.audit(j.ctx, j.tx, "agent:"+string(job.Host), "job.refused", string(job.ID), f.Message); err != nil {
+		if err := j.s.audit(j.ctx, j.tx, "plane", "job.refused", string(job.ID), f.Message); err != nil {
 			return err
 		}
 	}

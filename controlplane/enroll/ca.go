@@ -148,7 +148,7 @@ func (ca *CA) sign(host topics.HostID, csr []byte) (der []byte, made *x509.Certi
 	now := ca.now()
 	template := &x509.Certificate{
 		SerialNumber: serial(), RawSubject: subject(host),
-		NotBefore: now.Add(-skew), NotAfter: now.Add(ca.HostLife),
+		NotBefore: now.Add(-min(skew, ca.HostLife/20)), NotAfter: now.Add(ca.HostLife),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
 	der, err = x509.CreateCertificate(rand.Reader, template, ca.Certificate, req.PublicKey, ca.key)

@@ -115,7 +115,7 @@ func (e *Engine) settle(ctx context.Context) {
 		if now.Sub(r.at[host]) < auditEvery {
 			continue
 		}
-		if err := e.Store.AuditRefused(ctx, host, sum.words()); err != nil {
+		if err := e.Store.Audit(ctx, "plane", "message.refused", string(host), sum.words()); err != nil {
 			e.complain(ctx, "audit what was refused", "host", host, "err", err)
 			continue
 		}
