@@ -4,12 +4,12 @@ package controlplane
 
 import (
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"time"
 
@@ -19,7 +19,6 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
-	"github.com/restic-manager/restic-manager/controlplane/password"
 	"github.com/restic-manager/restic-manager/controlplane/public"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/controlplane/web"
@@ -43,6 +42,9 @@ type Config struct {
 	Timing Timing
 	Logs   Logs
 	Limits protocol.Limits
+
+	TLSCert, TLSKey string         // files; "" serves the pages without TLS
+	Proxies         []netip.Prefix // believed about where requests come from
 }
 
 // Logs says how much of the jobs' logs is kept.
@@ -66,13 +68,14 @@ type Timing struct {
 	Sweep    time.Duration // between two looks at what retention removes
 	Guard    time.Duration // between two looks at who is trusted no longer
 	HostLife time.Duration // of the certificates of hosts
+	Consumer time.Duration // between two looks whether connected consumers still may be
 }
 
 // DefaultTiming is what runs unless a test says otherwise.
 func DefaultTiming() Timing {
 	return Timing{Jobs: jobs.DefaultTiming(), Hosts: hosts.DefaultTiming(), Public: public.DefaultTiming(),
 		Schedule: schedule.DefaultTiming(), Web: web.DefaultTiming(), Sweep: time.Hour,
-		Guard: time.Second, HostLife: enroll.HostLife}
+		Guard: time.Second, HostLife: enroll.HostLife, Consumer: 2 * time.Second}
 }
 
 // A Plane is a control plane that is listening and not yet serving.
@@ -93,7 +96,9 @@ type Plane struct {
 	schedules *schedule.Runner
 	agents    *broker.Broker
 	consumers *broker.Broker
+	admitted  admitted
 	wishes    chan wish
+	https     *certificate // nil serves the pages without TLS
 
 	httpLn, agentsLn, mqttLn net.Listener
 }
@@ -168,9 +173,15 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 			return fmt.Errorf("listen on %s: %w; choose another address with %s", l.addr, err, l.flag)
 		}
 	}
+	if p.https, err = openCertificate(c.TLSCert, c.TLSKey, c.Log); err != nil {
+		return err
+	}
+	if p.https == nil && len(c.Proxies) == 0 && loopback(c.HTTP) != nil {
+		c.Log.Warn("pages are served in clear: whoever is on the way reads passwords; give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a TLS proxy named with --trusted-proxy", "http", p.HTTPAddr())
+	}
 	p.Web, err = web.New(web.Config{Store: p.Store, Jobs: p.Jobs, Hub: p.Hub, Presence: p.presence, Bell: p.bell, Desk: p.Desk,
-		Log: c.Log, Timing: c.Timing.Web, Now: time.Now, Agents: p.AgentsAddr(), Version: Version,
-		Settings: web.Settings{HTTP: p.HTTPAddr(), Agents: p.AgentsAddr(), MQTT: p.MQTTAddr(), LogLines: c.Logs.Lines, Retention: c.Logs.Retention, Limits: c.Limits}})
+		Log: c.Log, Timing: c.Timing.Web, Now: time.Now, Agents: p.AgentsAddr(), Version: Version, Proxies: c.Proxies, Consumers: consumers{p},
+		Settings: web.Settings{TLS: c.TLSCert, Proxies: c.Proxies, HTTP: p.HTTPAddr(), Agents: p.AgentsAddr(), MQTT: p.MQTTAddr(), LogLines: c.Logs.Lines, Retention: c.Logs.Retention, Limits: c.Limits}})
 	return err
 }
 
@@ -258,10 +269,16 @@ func (p *Plane) Run(ctx context.Context) error {
 	g.Go(func() error { return p.publisher.Run(gctx) })
 	g.Go(func() error { return p.Web.Run(gctx) })
 	g.Go(func() error { return p.grant(gctx) })
+	g.Go(func() error { return p.watchConsumers(gctx) })
 	g.Go(func() error { return p.sweep(gctx) })
 	g.Go(func() error { return p.guard(gctx) })
 	g.Go(func() error {
-		return serve(gctx, p.httpLn, &http.Server{Handler: p.Web.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute})
+		srv := &http.Server{Handler: p.Web.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+			ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)} // of strangers' handshakes
+		if p.https != nil {
+			srv.TLSConfig = p.https.config()
+		}
+		return serve(gctx, p.httpLn, srv)
 	})
 	g.Go(func() error { // on the agents' port, who says nothing has as little time as with the broker
 		return serve(gctx, enrol, &http.Server{Handler: p.Desk.Handler(), ReadHeaderTimeout: 3 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: 3 * time.Second})
@@ -280,7 +297,13 @@ func serve(ctx context.Context, ln net.Listener, srv *http.Server) error {
 	srv.MaxHeaderBytes = 64 << 10
 	srv.BaseContext = func(net.Listener) context.Context { return ctx }
 	ended := make(chan error, 1)
-	go func() { ended <- srv.Serve(ln) }()
+	go func() {
+		if srv.TLSConfig != nil {
+			ended <- srv.ServeTLS(ln, "", "")
+		} else {
+			ended <- srv.Serve(ln)
+		}
+	}()
 	select {
 	case err := <-ended:
 		return err
@@ -300,46 +323,6 @@ func (p *Plane) changed(h topics.HostID) {
 	p.publisher.Changed(h)
 }
 
-// admitConsumer lets a consumer read what is public, and ask for what it was
-// given the right to ask for.
-func (p *Plane) admitConsumer(c broker.Connect) (broker.Rights, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	u, err := p.Store.MQTTUser(ctx, c.User)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return broker.Rights{}, err
-	}
-	if subtle.ConstantTimeCompare(password.HashKey(string(c.Password)), u.KeyHash) != 1 || err != nil {
-		return broker.Rights{}, fmt.Errorf("consumer %.60q: %w", c.User, broker.ErrBadPassword)
-	}
-	r := broker.Rights{Name: u.Name, Subscribe: []string{topics.ConsumersRead}}
-	if u.MayDo {
-		r.Publish = []string{topics.ConsumersDo}
-	}
-	return r, nil
-}
-
-// A wish is what a consumer asked for.
-type wish struct {
-	actor string
-	topic topics.Topic
-}
-
-// wished takes a consumer's wish. It runs on the consumer's own goroutine in the
-// broker; what does not fit into the queue is refused.
-func (p *Plane) wished(m broker.Message) {
-	t, err := topics.Parse(m.Topic)
-	if err != nil || t.Kind != topics.KindDo || m.Retain {
-		p.log.Warn("message of a consumer refused", "consumer", m.Name, "topic", m.Topic, "retained", m.Retain)
-		return
-	}
-	select {
-	case p.wishes <- wish{"mqtt:" + m.Name, t}:
-	default:
-		p.log.Warn("too many wishes at once; one was refused", "consumer", m.Name, "topic", m.Topic)
-	}
-}
-
 // sweep removes what is kept no longer, now and then.
 func (p *Plane) sweep(ctx context.Context) error {
 	again := time.NewTicker(p.timing.Sweep)
@@ -355,19 +338,6 @@ func (p *Plane) sweep(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-again.C:
-		}
-	}
-}
-
-func (p *Plane) grant(ctx context.Context) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case w := <-p.wishes:
-			if err := p.Jobs.Do(ctx, w.actor, w.topic); err != nil {
-				p.log.Warn("a consumer's wish was not carried out", "consumer", w.actor, "topic", w.topic.String(), "err", err)
-			}
 		}
 	}
 }

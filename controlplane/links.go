@@ -16,7 +16,14 @@ func (p *Plane) SetupLink(ctx context.Context) (string, error) {
 	if err != nil || path == "" {
 		return "", err
 	}
-	return "http://" + p.HTTPAddr() + path, nil
+	return p.origin() + path, nil
+}
+
+func (p *Plane) origin() string {
+	if p.https != nil {
+		return "https://" + p.HTTPAddr()
+	}
+	return "http://" + p.HTTPAddr()
 }
 
 // SignInLink is good once, and signs in an administrator named demo, who is
@@ -37,5 +44,5 @@ func (p *Plane) SignInLink(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return "http://" + p.HTTPAddr() + path, nil
+	return p.origin() + path, nil
 }

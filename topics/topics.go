@@ -193,3 +193,7 @@ const (
 	ConsumersRead = Root + "/pub/#"
 	ConsumersDo   = Root + "/do/#"
 )
+
+// HomeAssistantRead is where Home Assistant looks for devices; consumers may
+// read it, and only the control plane may write it.
+const HomeAssistantRead = "homeassistant/#"

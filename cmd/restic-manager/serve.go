@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"time"
 
@@ -19,7 +20,11 @@ type serveCmd struct {
 	MQTT   string `name:"mqtt" default:"127.0.0.1:1883" placeholder:"ADDR" help:"Consumers such as Home Assistant; loopback only."`
 	database
 
-	LogLevel  slog.Level    `default:"info" placeholder:"LEVEL" help:"What the server's own log says: debug, info, warn or error."`
+	LogLevel     slog.Level `default:"info" placeholder:"LEVEL" help:"What the server's own log says: debug, info, warn or error."`
+	TLSCert      string     `name:"tls-cert" placeholder:"FILE" help:"Certificate for the pages, PEM, the chain included; with --tls-key they are served over TLS. Read again when it changes."`
+	TLSKey       string     `name:"tls-key" placeholder:"FILE" help:"Its private key, PEM."`
+	TrustedProxy []proxy    `placeholder:"CIDR" help:"Reverse proxies, by address or network, whose X-Forwarded-For, -Proto and -Host are believed. Nobody else's are."`
+
 	LogLines  int           `default:"20000" help:"Lines kept of each job's log: the first and the last half."`
 	LogAge    time.Duration `default:"8760h" help:"Logs of jobs that ended longer ago are removed; 0 keeps them."`
 	LogMiB    int64         `name:"log-mib" default:"1024" help:"Beyond this many MiB of logs in all, the oldest are removed; 0 is no bound."`
@@ -37,6 +42,7 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
 	p, err := controlplane.New(ctx, controlplane.Config{Data: c.Data, Key: key, HTTP: c.HTTP, Agents: c.Agents, MQTT: c.MQTT,
+		TLSCert: c.TLSCert, TLSKey: c.TLSKey, Proxies: proxies(c.TrustedProxy),
 		Log: log, Timing: controlplane.DefaultTiming(),
 		Logs:   controlplane.Logs{Lines: c.LogLines, Retention: store.Retention{Age: c.LogAge, Bytes: c.LogMiB << 20}},
 		Limits: protocol.Limits{Fleet: c.FleetJobs, Repository: c.RepoJobs}})
@@ -56,4 +62,28 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 		fmt.Fprintf(os.Stderr, "\nNobody can sign in yet. Open this link to make the first account:\n\n    %s\n\n", link)
 	}
 	return p.Run(ctx)
+}
+
+// A proxy is an address or a network of addresses.
+type proxy netip.Prefix
+
+// UnmarshalText implements encoding.TextUnmarshaler, for the command line.
+func (p *proxy) UnmarshalText(b []byte) error {
+	n, err := netip.ParsePrefix(string(b))
+	if a, aerr := netip.ParseAddr(string(b)); aerr == nil {
+		n, err = a.Prefix(a.BitLen())
+	}
+	if err != nil {
+		return fmt.Errorf("%q is neither an address nor a network such as 10.0.0.0/24", b)
+	}
+	*p = proxy(n.Masked())
+	return nil
+}
+
+func proxies(list []proxy) []netip.Prefix {
+	out := make([]netip.Prefix, len(list))
+	for i, p := range list {
+		out[i] = netip.Prefix(p)
+	}
+	return out
 }

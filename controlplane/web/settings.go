@@ -1,7 +1,10 @@
 package web
 
 import (
+	"fmt"
 	"net/http"
+	"net/netip"
+	"strings"
 
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
@@ -12,6 +15,8 @@ import (
 // should know. They change nothing here.
 type Settings struct {
 	HTTP      string // where the three listeners are
+	TLS       string // file of the pages' certificate; "" is none
+	Proxies   []netip.Prefix
 	Agents    string
 	MQTT      string
 	LogLines  int // of each job's log are kept
@@ -32,9 +37,19 @@ func (s *Server) settingsPage(w http.ResponseWriter, r *http.Request) error {
 		return words
 	}
 	jobs := func(n int) string { return unbounded(n > 0, views.Count(uint64(max(n, 0)), "job", "jobs")) }
+	proxies := "None"
+	if len(c.Proxies) > 0 {
+		proxies = strings.Trim(fmt.Sprint(c.Proxies), "[]")
+	}
+	certificate := "None: in clear"
+	if c.TLS != "" {
+		certificate = c.TLS
+	}
 	groups := []views.SettingGroup{
 		{ID: "addresses", Name: "Addresses", List: []views.Setting{
 			{Name: "Web pages and API", Text: "Where this page comes from. Behind a proxy, people use the proxy's address.", Value: c.HTTP, Flag: "--http"},
+			{Name: "Certificate", Text: "For TLS on the pages. Read again when the file changes.", Value: certificate, Flag: "--tls-cert"},
+			{Name: "Trusted proxies", Text: "Only these are believed about where a request comes from, and that it came over TLS.", Value: proxies, Flag: "--trusted-proxy"},
 			{Name: "Agents", Text: "Where agents connect and enrol, over TLS.", Value: c.Agents, Flag: "--agents"},
 			{Name: "Consumers over MQTT", Text: "Where Home Assistant and others read the public topics. Only on this machine.", Value: c.MQTT, Flag: "--mqtt"}}},
 		{ID: "jobs", Name: "Jobs", List: []views.Setting{
