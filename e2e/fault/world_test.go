@@ -252,6 +252,7 @@ case " $* " in
 ` + body + `
 ;;
 *" snapshots "*) ledger look; echo '[{"time":"2026-01-01T00:00:00Z","tree":"` + snapshot + `","paths":["/"],"hostname":"h","id":"` + snapshot + `","short_id":"` + snapshot[:8] + `"}]' ;;
+*" cat config "*) ledger look; echo '{"version":2,"id":"` + snapshot + `"}' ;;
 *) ledger look ;;
 esac
 `
