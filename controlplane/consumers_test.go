@@ -216,8 +216,10 @@ func TestARevokedConsumerIsGoneAtOnce(t *testing.T) {
 func TestWhatAnotherProcessRevokesEndsConnectionsToo(t *testing.T) {
 	p, log := running(t)
 	for what, change := range map[string]func(name string) error{
-		"revoked":        func(name string) error { return p.Store.RemoveMQTTUser(t.Context(), "cli", name) },
-		"a new password": func(name string) error { return p.Store.ChangeMQTTUser(t.Context(), "cli", name, []byte("other"), false) },
+		"revoked": func(name string) error { return p.Store.RemoveMQTTUser(t.Context(), "cli", name) },
+		"a new password": func(name string) error {
+			return p.Store.ChangeMQTTUser(t.Context(), "cli", name, []byte("other"), false)
+		},
 	} {
 		name := strings.ReplaceAll(what, " ", "-")
 		p.listens(t, name, p.consumer(t, name, false))

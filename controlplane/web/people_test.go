@@ -149,9 +149,13 @@ func TestWhateverEndsASessionEndsItsStreamsAtOnce(t *testing.T) {
 	attic.start(job)
 	admin := w.as(w.known("ada", store.Admin))
 	for what, deed := range map[string]func(u store.User, c *client) answer{
-		"disable":             func(u store.User, _ *client) answer { return admin.do("POST", "/users/"+u.ID+"/disable", nil) },
-		"disable by API":      func(u store.User, _ *client) answer { return admin.do("PATCH", "/api/users/"+u.ID, `{"disabled":true}`) },
-		"another role":        func(u store.User, _ *client) answer { return admin.do("POST", "/users/"+u.ID+"/role", url.Values{"role": {"viewer"}}) },
+		"disable": func(u store.User, _ *client) answer { return admin.do("POST", "/users/"+u.ID+"/disable", nil) },
+		"disable by API": func(u store.User, _ *client) answer {
+			return admin.do("PATCH", "/api/users/"+u.ID, `{"disabled":true}`)
+		},
+		"another role": func(u store.User, _ *client) answer {
+			return admin.do("POST", "/users/"+u.ID+"/role", url.Values{"role": {"viewer"}})
+		},
 		"another role by API": func(u store.User, _ *client) answer { return admin.do("PATCH", "/api/users/"+u.ID, `{"role":"admin"}`) },
 		"a password": func(u store.User, _ *client) answer {
 			return admin.do("POST", "/users/"+u.ID+"/password", url.Values{"password": {passphrase}, "again": {passphrase}})
