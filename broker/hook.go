@@ -194,6 +194,14 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 			c.client = cl
 		}
 		pk.Connect.Clean = true
+	case packets.Publish:
+		if c.rights != nil && strings.HasPrefix(pk.TopicName, "$") { // Mochi passes over it without a word
+			c.denied("publish", pk.TopicName)
+			if pk.FixedHeader.Qos > 0 { // it would wait for its answer for ever
+				c.Close()
+				return pk, packets.ErrRejectPacket
+			}
+		}
 	case packets.Subscribe, packets.Unsubscribe:
 		// Mochi keeps the packet ids of both directions in one table and refuses a
 		// SUBSCRIBE whose id happens to be that of a message it awaits an

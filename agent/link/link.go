@@ -188,8 +188,9 @@ type Conn struct {
 	writer  sync.WaitGroup
 	seen    uint64 // the number of the control plane's last message; its reader's
 	written uint64 // of ours; its caller's
-	began   time.Time
-	refused atomic.Uint64
+
+	welcomed bool // its reader's
+	refused  atomic.Uint64
 }
 
 // Bounds of the queues between paho and us. Both are full only if the other side
@@ -208,7 +209,7 @@ type outgoing struct {
 
 func dial(ctx context.Context, config Config, session topics.Session) (*Conn, topics.Welcome, error) {
 	c := &Conn{
-		Session: session, config: config, began: time.Now(),
+		Session: session, config: config,
 		inbox: make(chan mqtt.Message, inboxSize), outbox: make(chan outgoing, outboxSize), lost: make(chan struct{}),
 	}
 	// The connection outlives ctx, for its last words; until it is welcomed there are none.
@@ -358,10 +359,6 @@ func (c *Conn) explain(err error) error {
 	return fmt.Errorf("connect: %w", err)
 }
 
-// lateness is how long after a session has begun something for the one before
-// may still come by.
-const lateness = 10 * time.Second
-
 // refusalsLogged is how many refused messages of a session are logged; all are
 // counted.
 const refusalsLogged = 20
@@ -385,8 +382,8 @@ func (c *Conn) read(m mqtt.Message) any {
 		return nil
 	case err == nil && stamp.Session.After(c.Session):
 		err = errors.New("it is of a session that has not begun")
-	case err == nil && stamp.Session != c.Session && time.Since(c.began) < lateness:
-		return nil // for the session before, still on its way
+	case err == nil && stamp.Session != c.Session && !c.welcomed:
+		return nil // for the session before, still on its way; none is, behind the welcome
 	case err == nil && stamp.Session != c.Session:
 		err = errors.New("it is of a session that is over")
 	case err == nil && stamp.N <= c.seen:
@@ -397,6 +394,9 @@ func (c *Conn) read(m mqtt.Message) any {
 		return nil
 	}
 	c.seen = stamp.N
+	if _, ok := payload.(topics.Welcome); ok {
+		c.welcomed = true
+	}
 	return payload
 }
 

@@ -52,7 +52,7 @@ type presence struct {
 	clock               time.Duration // how far the host's clock is ahead of ours
 
 	before  topics.Session // the one that birth followed here
-	born    time.Time      // when it did
+	passed  uint64         // what counter was in it
 	refused uint64         // how many messages the agent has refused in the session of birth
 	counted bool           // refused counts from the session's beginning
 }
@@ -84,7 +84,7 @@ func (p *Presence) Born(id topics.HostID, s topics.Session) bool {
 	if !s.After(h.birth) {
 		return s == h.birth && !h.death.After(s) && h.death != s
 	}
-	h.before, h.born, h.refused, h.counted = h.birth, p.now(), 0, true
+	h.before, h.passed, h.refused, h.counted = h.birth, h.counter, 0, true
 	h.birth, h.counter, h.heard = s, 0, time.Time{}
 	return true
 }
@@ -114,17 +114,18 @@ func (p *Presence) Heard(id topics.HostID, stamp topics.Stamp) bool {
 	return true
 }
 
-// lateness is how long after a session's end something it said may still come
-// by: the old connection and the new one are read side by side.
-const lateness = 10 * time.Second
-
-// Late reports whether a message may be one of the session before the current
-// one that was still on its way.
+// Late reports whether a message is one of the session before the current one
+// that was still on its way, and not heard then: the old connection and the new
+// one are read side by side.
 func (p *Presence) Late(id topics.HostID, stamp topics.Stamp) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := p.of(id)
-	return stamp.Session == h.before && p.now().Sub(h.born) < lateness
+	if stamp.Session != h.before || stamp.N <= h.passed {
+		return false
+	}
+	h.passed = stamp.N
+	return true
 }
 
 // RefusedThere takes how many messages the agent says it has refused in its

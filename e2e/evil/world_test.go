@@ -247,6 +247,12 @@ func (m *machine) start() {
 		if err := <-ended; err != nil {
 			m.t.Errorf("the agent ended with %v", err)
 		}
+		await(m.t, "the control plane to know that it ended", func() error {
+			if m.plane.engine.Presence.Reachable(m.id) {
+				return errors.New("it is reachable")
+			}
+			return nil
+		})
 	})
 	m.t.Cleanup(func() {
 		m.stop()
