@@ -335,6 +335,7 @@ type hostile struct {
 	up   func(topic string, payload []byte, pass func(string, []byte)) // what agents say
 	down func(topic string, payload []byte, pass func(string, []byte)) // what we say
 	seen []message
+	n    uint64
 }
 
 type message struct {
