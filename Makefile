@@ -41,6 +41,8 @@ ROUNDS ?= 300
 soak:
 	@build/need go strace
 	RESTIC_MANAGER_SOAK=$(ROUNDS) go test -count=1 -v -timeout 5h ./e2e/fault
+	RESTIC_MANAGER_SOAK=$(ROUNDS) go test -count=1 -v -timeout 1h ./e2e/evil
+	RESTIC_MANAGER_SOAK=$(ROUNDS) go test -count=1 -v -timeout 1h -run Mutated ./broker
 
 generate:
 	go generate ./views

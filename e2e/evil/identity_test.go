@@ -246,14 +246,14 @@ func TestACrashInTheMiddleOfARenewalLosesNobody(t *testing.T) {
 				}
 				return ""
 			}
-			stop := spawn(t, arm("plane"), "plane", data, port)
+			stop, _ := spawn(t, arm("plane"), "plane", data, port)
 			await(t, "the control plane", func() error { return reach(port) })
 			identity, err := agent.Enroll(t.Context(), port, token.Reveal(), state, "backup")
 			if err != nil {
 				t.Fatal(err)
 			}
 			first := must(s.Host(t.Context(), identity.Host)).Serial
-			dead := spawn(t, arm("agent"), "agent", state)
+			dead, _ := spawn(t, arm("agent"), "agent", state)
 			victim, side, args := dead, "agent", []string{state}
 			if arm("plane") != "" {
 				victim, side, args = stop, "plane", []string{data, port}
@@ -294,7 +294,7 @@ func freePort(t *testing.T) string {
 
 // spawn starts one of the roles, to die at a failpoint unless that is "". The
 // channel is closed when it is gone.
-func spawn(t *testing.T, point, role string, args ...string) <-chan struct{} {
+func spawn(t *testing.T, point, role string, args ...string) (<-chan struct{}, *journal) {
 	t.Helper()
 	cmd := exec.Command(must(os.Executable()), append([]string{role}, args...)...)
 	cmd.Env = append(os.Environ(), failpoint.Variable+"="+point)
@@ -315,7 +315,7 @@ func spawn(t *testing.T, point, role string, args ...string) <-chan struct{} {
 			t.Logf("%s:\n%.4000s", role, out.String())
 		}
 	})
-	return gone
+	return gone, out
 }
 
 // runPlane is the control plane: DATA AGENTS. Certificates last half a minute.
