@@ -391,8 +391,8 @@ type Agent struct {
 	process *process
 }
 
-// Enrol makes a host known without starting its agent.
-func (w *World) Enrol(name string) *Agent {
+// Enrol makes a host known without starting its agent. flags go to its enrolment.
+func (w *World) Enrol(name string, flags ...string) *Agent {
 	w.t.Helper()
 	dir := filepath.Join(w.Dir, name)
 	a := &Agent{w: w, Name: name, Dir: dir, Home: filepath.Join(dir, "home"), State: filepath.Join(dir, "state")}
@@ -400,7 +400,7 @@ func (w *World) Enrol(name string) *Agent {
 		w.t.Fatal(err)
 	}
 	token := w.CLI("enroll-token", "create", "--name", name, "--data", w.Data)
-	r := command(w.t, exec.Command(program("restic-manager-agent"), "enroll", "--server", w.Agents, "--token", token, "--state", a.State))
+	r := command(w.t, exec.Command(program("restic-manager-agent"), append([]string{"enroll", "--server", w.Agents, "--token", token, "--state", a.State}, flags...)...))
 	if r.code != 0 {
 		w.t.Fatalf("enroll ended with exit status %d: %s", r.code, r.errs)
 	}
@@ -409,9 +409,9 @@ func (w *World) Enrol(name string) *Agent {
 }
 
 // StartAgent enrols a host, starts its agent and waits until it is online.
-func (w *World) StartAgent(name string) *Agent {
+func (w *World) StartAgent(name string, flags ...string) *Agent {
 	w.t.Helper()
-	a := w.Enrol(name)
+	a := w.Enrol(name, flags...)
 	a.Start()
 	a.AwaitOnline()
 	return a
