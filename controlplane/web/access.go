@@ -237,7 +237,7 @@ func (s *Server) check(ctx context.Context, hash, secret string) (ok bool, err e
 // newHash makes the hash of a new password.
 func (s *Server) newHash(ctx context.Context, secret string) (hash string, err error) {
 	err = s.hash(ctx, func() error {
-		hash, err = password.Hash(secret)
+		hash, err = s.make(secret)
 		return err
 	})
 	return hash, err

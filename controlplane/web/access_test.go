@@ -68,11 +68,12 @@ func TestSigningInMakesANewTokenAndSigningOutEndsIt(t *testing.T) {
 
 func TestASessionEndsUnusedAndAfterItsTime(t *testing.T) {
 	for name, change := range map[string]func(*Timing){
-		"unused":         func(tm *Timing) { tm.Idle = 300 * time.Millisecond },
-		"after its time": func(tm *Timing) { tm.Life, tm.Touch = 300*time.Millisecond, 0 },
+		"unused":         func(tm *Timing) { tm.Idle = 3 * time.Second },
+		"after its time": func(tm *Timing) { tm.Life, tm.Touch = 3*time.Second, 0 },
 	} {
 		w := newWorld(t, func(c *Config) { change(&c.Timing) })
 		c := w.person(store.Viewer)
+		kept := c.http.Jar.Cookies(must(url.Parse(w.http.URL)))[0].String()
 		attic := w.enrol("attic")
 		f := c.feed("/events?view=host&id=" + string(attic.id))
 		f.until("attic")
@@ -82,7 +83,7 @@ func TestASessionEndsUnusedAndAfterItsTime(t *testing.T) {
 			}
 		}
 		await(t, name+": the session to be over", func() error {
-			if r := w.nobody().do("GET", "/", nil, "Cookie", c.http.Jar.Cookies(must(url.Parse(w.http.URL)))[0].String()); r.StatusCode != 303 {
+			if r := w.nobody().do("GET", "/", nil, "Cookie", kept); r.StatusCode != 303 {
 				return fmt.Errorf("it still holds: %s", r.Status)
 			}
 			return nil

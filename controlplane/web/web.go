@@ -104,6 +104,7 @@ type Server struct {
 	tries    *limiter      // of signing in
 	hashing  chan struct{} // holds a place for each password being worked on
 	compare  func(hash, secret string) (bool, error)
+	make     func(secret string) (hash string, err error)
 	links    links
 	lately   lately
 
@@ -128,7 +129,7 @@ func New(c Config) (*Server, error) {
 		c.Timing = DefaultTiming()
 	}
 	s := &Server{Config: c, mux: chi.NewMux(), origin: http.NewCrossOriginProtection(), tries: newLimiter(c.Now), hashing: make(chan struct{}, 4),
-		compare: password.Check, closing: make(chan struct{}), changed: make(chan struct{}), links: links{now: c.Now}}
+		compare: password.Check, make: password.Hash, closing: make(chan struct{}), changed: make(chan struct{}), links: links{now: c.Now}}
 	s.sessions = newSessions(c)
 	s.api = newAPI(s)
 	for _, rt := range s.routes() {
