@@ -38,7 +38,7 @@ func TestTheCommandLineSaysHowItEnded(t *testing.T) {
 		{"restic-manager", "mqtt-user create --data " + data, 2, "name"},
 		{"restic-manager", "enroll-token create --ttl 30h --data " + data, 1, "24"},
 		{"restic-manager", "mqtt-user create a/b --data " + data, 1, "without + # and /"},
-		{"restic-manager", "api-token create --name x --role admin --data " + data + " --key-file " + other, 1, "key"},
+		{"restic-manager", "api-token create --name x --role admin --data " + data + " --key-file " + other, 3, "key"},
 		{"restic-manager", "api-token create --name x --role admin --data /proc/nowhere/data", 1, "/proc/nowhere"},
 		{"restic-manager", "serve --mqtt 0.0.0.0:0 --http 127.0.0.1:0 --agents 127.0.0.1:0 --data " + data, 1, "127.0.0.1"},
 		{"restic-manager", "serve --mqtt 127.0.0.1:0 --http 192.0.2.1:1 --agents 127.0.0.1:0 --data " + data, 1, "--http"},

@@ -57,6 +57,9 @@ func openMaster(src KeySource, dir, database string, fresh bool) (master, error)
 	case !fresh:
 		return master{}, fmt.Errorf("%w: %s is missing, and without it no secret in %s can be read; put it back from a backup, or say with --key-file where it is", ErrKey, path, database)
 	default:
+		if err := os.MkdirAll(dir, 0o700); err != nil { // it makes the key's directory, too
+			return master{}, fmt.Errorf("make the data directory: %w", err)
+		}
 		if err := newKeyFile(path); err != nil {
 			return master{}, fmt.Errorf("make the key file %s: %w", path, err)
 		}

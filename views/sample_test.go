@@ -299,7 +299,12 @@ func samples() []sample {
 			}
 			return j
 		}())},
-		{"settings", views.SettingsPage(at("settings", shell("Settings", "")), settings())},
+		{"settings", views.SettingsPage(at("settings", shell("Settings", "")), settings(), []views.Link{{Text: "vault-a", URL: views.KitURL("r1")}})},
+		{"audit", views.AuditPage(at("audit", shell("Audit log", views.AuditStream(views.AuditFilter{}, "4"))), audit("", nil))},
+		{"audit-broken", views.AuditPage(at("audit", shell("Audit log", "")), audit("", &views.Note{Tone: "fail", Title: "The audit log is broken at entry 3", Text: "There, it is missing."}))},
+		{"audit-hostile", views.AuditPage(at("audit", shell("Audit log", "")), audit(hostile, nil))},
+		{"audit-empty", views.AuditPage(at("audit", shell("Audit log", "")), views.Audit{Filter: views.AuditFilter{Query: "nobody"}})},
+		{"kit", views.KitPage(at("settings", shell("Emergency kit", "")), emergencyKit())},
 		{"job_stalled", views.JobPage(at("jobs", shell("Backup 0b9e", views.JobStream("0b9e", 3), fleetLink, hostLink)), func() views.Job {
 			j := job("running")
 			j.Status = views.JobStatus("stalled")
@@ -373,4 +378,23 @@ func samples() []sample {
 		out = append(out, sample{"add_host_" + state, views.AddHostPage(add(shell("Add host", views.EnrolStream("t1"), fleetLink)), addHost(state))})
 	}
 	return out
+}
+
+func audit(name string, broken *views.Note) views.Audit {
+	row := func(n, actor, icon, action, target, detail string) views.AuditRow {
+		return views.AuditRow{N: n, At: past(time.Hour), Time: "13:32:07", Icon: icon, Actor: name + actor, By: views.AuditURL(views.AuditFilter{Actor: actor}, ""), Deed: views.Deed(action),
+			Target: views.Link{Text: name + target, URL: views.HostURL("h1")}, Detail: name + detail, Outcome: views.Outcome(action), Remote: name + "10.20.1.15"}
+	}
+	return views.Audit{Filter: views.AuditFilter{Query: name, Action: name, Actor: name, Target: name}, Total: 96, Older: views.AuditURL(views.AuditFilter{}, "1"),
+		Rows: []views.AuditRow{row("4", "anna", "user", "job.queued", "backup of attic", ""), row("3", "api:nightly", "bot", "session.refused", "anna", "Wrong password"),
+			row("2", "schedule:night", "calendar-clock", "pending_run.abandoned", "night", "Its host was away too long"), row("1", "cli", "terminal", "nobody.knows_this", "x", "")},
+		Chain: views.Chain{Verified: past(30 * time.Minute), Broken: broken, Head: "4:00ff"}}
+}
+
+func emergencyKit() views.Kit {
+	return views.Kit{Name: "vault-a", Notes: []string{"This repository is a folder on attic."}, By: "anna",
+		Facts:      []views.KitFact{{Name: "URL", Value: "rest:https://u:p@nas/attic"}, {Name: "Password", Value: "it's <b>bold</b>"}, {Name: "AWS_SECRET_ACCESS_KEY"}},
+		Exports:    []string{"export RESTIC_REPOSITORY='rest:https://u:p@nas/attic'", `export RESTIC_PASSWORD='it'\''s <b>bold</b>'`},
+		PowerShell: []string{"$env:RESTIC_PASSWORD = 'it''s <b>bold</b>'"},
+		Steps:      []views.KitStep{{Title: "See what there is", Text: "All snapshots.", Command: "restic snapshots"}}}
 }

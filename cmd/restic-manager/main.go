@@ -53,6 +53,7 @@ type cli struct {
 	Key struct {
 		Rotate keyRotateCmd `cmd:"" help:"Change the key, and seal every secret anew. The control plane has to be stopped."`
 	} `cmd:"" help:"Look after the key of the secrets."`
+	Kit     kitCmd     `cmd:"" help:"Print a repository's emergency kit: its secrets, and how to have the data back with restic alone."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

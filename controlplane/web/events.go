@@ -103,6 +103,14 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		d = s.hostStream(topics.HostID(q.Get("id")))
+	case "audit":
+		if !v.may(store.Admin) {
+			return forbidden(v, store.Admin)
+		}
+		var err error
+		if d, err = s.auditStream(r.Context(), q); err != nil {
+			return err
+		}
 	case "enrol":
 		if !v.may(store.Admin) {
 			return forbidden(v, store.Admin)

@@ -69,6 +69,11 @@ var roleTable = map[store.Role]string{
 		POST /api/hosts/{id}/revoke
 		POST /hosts/{id}/enrol
 		POST /hosts/{id}/revoke
+		GET /audit
+		GET /audit/export.csv
+		POST /audit/verify
+		GET /api/audit
+		GET /repositories/{id}/kit
 		GET /users
 		GET /users/new
 		POST /users/new

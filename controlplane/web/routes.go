@@ -97,6 +97,10 @@ func (s *Server) routes() []route {
 		{"GET", "/jobs/{id}/log.txt", store.Viewer, page(s.textLog)},
 		{"GET", "/jobs/{id}/log.ndjson", store.Viewer, page(s.jsonLog)},
 		{"POST", "/jobs/{id}/cancel", store.Operator, page(s.cancelJob)},
+		{"GET", "/repositories/{id}/kit", store.Admin, page(s.kitPage)},
+		{"GET", "/audit", store.Admin, page(s.auditPage)},
+		{"GET", "/audit/export.csv", store.Admin, page(s.exportAudit)},
+		{"POST", "/audit/verify", store.Admin, page(s.verifyAudit)},
 		{"GET", "/settings", store.Viewer, page(s.settingsPage)},
 		{"GET", "/events", store.Viewer, stream(s.events)},
 
@@ -119,6 +123,7 @@ func (s *Server) routes() []route {
 		{"GET", "/api/jobs/{id}/log", store.Viewer, operation("get-job-log", "A job's log as NDJSON, a line or a gap each", 200, s.getLog)},
 		{"GET", "/api/jobs/{id}/report", store.Viewer, operation("get-job-report", "What a job found out: snapshots, keys, locks, matches, changes", 200, s.getReport)},
 		{"POST", "/api/jobs/{id}/cancel", store.Operator, operation("cancel-job", "Ask for the end of a job", 202, s.cancel)},
+		{"GET", "/api/audit", store.Admin, operation("list-audit", "What was done and by whom, the newest first", 200, s.listAudit)},
 		{"GET", "/api/jobs/{id}/stream", store.Viewer, stream(s.follow)},
 		{"GET", "/api/users", store.Admin, operation("list-users", "Everybody who may sign in, by name", 200, s.listUsers)},
 		{"POST", "/api/users", store.Admin, operation("create-user", "Add a person; the answer says where they choose a password", 201, s.createUser)},
@@ -210,6 +215,7 @@ func (s *Server) guard(rt route, isUse bool, h http.Handler) http.Handler {
 		if !ok {
 			return
 		}
+		r = r.WithContext(store.WithRemote(r.Context(), remote(r)))
 		if rt.role == anybody {
 			h.ServeHTTP(w, r)
 			return

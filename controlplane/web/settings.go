@@ -64,6 +64,10 @@ func (s *Server) settingsPage(w http.ResponseWriter, r *http.Request) error {
 			{Name: "restic-manager", Text: "The version that runs.", Value: said(s.Version)},
 			{Name: "A job that says nothing", Text: "Is called stalled after this time.", Value: unbounded(s.Timing.Stalled > 0, views.Span(s.Timing.Stalled))}}},
 	}
-	s.render(w, r, http.StatusOK, views.SettingsPage(s.shell(r, "Settings", "settings", views.Link{Text: "Settings"}), groups))
+	kits, err := s.kitLinks(r.Context())
+	if err != nil {
+		return err
+	}
+	s.render(w, r, http.StatusOK, views.SettingsPage(s.shell(r, "Settings", "settings", views.Link{Text: "Settings"}), groups, kits))
 	return nil
 }

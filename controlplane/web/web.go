@@ -79,6 +79,7 @@ type Timing struct {
 	Write      time.Duration // how long one message to a browser may take before it is given up
 	Answer     time.Duration // how long an ordinary request may take to be read, and its answer to be written
 	Cleanup    time.Duration // how often sessions that are over are removed
+	Verify     time.Duration // how often all of the audit log's chain is read
 	Stalled    time.Duration // a running job that says nothing for this long is called stalled; 0 is never
 }
 
@@ -86,7 +87,7 @@ type Timing struct {
 func DefaultTiming() Timing {
 	return Timing{Idle: time.Hour, Life: 12 * time.Hour, Touch: time.Minute, Link: 15 * time.Minute, Invitation: 24 * time.Hour, Check: 5 * time.Second, Hash: 2 * time.Second,
 		Gap: 250 * time.Millisecond, Beat: 10 * time.Second, Poll: time.Second, Write: 5 * time.Second, Answer: 30 * time.Second, Cleanup: 10 * time.Minute,
-		Stalled: 10 * time.Minute}
+		Verify: time.Hour, Stalled: 10 * time.Minute}
 }
 
 // maxBody bounds every request's body; most routes take less.
@@ -107,6 +108,7 @@ type Server struct {
 	make     func(secret string) (hash string, err error)
 	links    links
 	lately   lately
+	chain    chain
 
 	latelyQueued queued
 
@@ -151,6 +153,12 @@ func (s *Server) Handler() http.Handler { return s.handler }
 func (s *Server) Run(ctx context.Context) error {
 	tick := time.NewTicker(s.Timing.Cleanup)
 	defer tick.Stop()
+	verified := make(chan struct{})
+	go func() {
+		defer close(verified)
+		s.verifyNowAndThen(ctx)
+	}()
+	defer func() { <-verified }()
 	for {
 		select {
 		case <-tick.C:

@@ -1,0 +1,225 @@
+// Package kit puts together an emergency kit: what somebody needs to have a
+// repository's data back with restic alone, on any machine, when there is no
+// control plane any more.
+package kit
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A Kit is one repository's. It holds its secrets in clear.
+type Kit struct {
+	Name      string
+	Location  string // the URL without user and password
+	Variables []Variable
+	Files     []Variable // variables that name a file on a host, which belongs into the kit, too
+	Hosts     []string   // who backs up into it, as restic calls them
+	Local     bool       // it is a directory on a host, and is read there
+	flags     string     // of every command
+}
+
+// A Variable is one of restic's environment.
+type Variable struct {
+	Name  string
+	Value topics.Secret
+}
+
+// fileVariables name files. Restic before 0.16 takes some of them as flags only,
+// and every version does.
+var fileVariables = map[string]string{"RESTIC_CACERT": "--cacert", "RESTIC_TLS_CLIENT_CERT": "--tls-client-cert",
+	"GOOGLE_APPLICATION_CREDENTIALS": "", "RCLONE_CONFIG": ""}
+
+// New puts a kit together. Hosts are by their hostnames.
+func New(r store.Repository, a store.RepositoryAccess, hosts []string) Kit {
+	k := Kit{Name: r.Name, Location: r.Location, Hosts: slices.Compact(slices.Sorted(slices.Values(hosts)))}
+	location := a.URL.Reveal()
+	k.Local = strings.HasPrefix(location, "/") || strings.HasPrefix(location, `\\`) || strings.HasPrefix(location, "local:") || len(location) > 2 && location[1] == ':' && (location[2] == '\\' || location[2] == '/')
+	user, password := a.Env["RESTIC_REST_USERNAME"].Reveal(), a.Env["RESTIC_REST_PASSWORD"].Reveal()
+	inURL := false
+	if address, isREST := strings.CutPrefix(location, "rest:"); isREST && user != "" {
+		if u, err := url.Parse(address); err == nil && u.User == nil { // up to 0.16.0 restic takes them from nowhere else
+			u.User = url.UserPassword(user, password)
+			location, inURL = "rest:"+u.String(), true
+		}
+	}
+	k.Variables = []Variable{{"RESTIC_REPOSITORY", topics.Secret(location)}, {"RESTIC_PASSWORD", a.Password}}
+	names := make([]string, 0, len(a.Env))
+	for name := range a.Env {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		flag, isFile := fileVariables[name]
+		switch {
+		case inURL && (name == "RESTIC_REST_USERNAME" || name == "RESTIC_REST_PASSWORD"):
+			continue
+		case isFile:
+			k.Files = append(k.Files, Variable{name, a.Env[name]})
+		}
+		if flag != "" {
+			k.flags += " " + flag + " " + Quote(a.Env[name].Reveal())
+		} else {
+			k.Variables = append(k.Variables, Variable{name, a.Env[name]})
+		}
+	}
+	return k
+}
+
+// A Step is one thing to do.
+type Step struct{ Title, Text, Command string }
+
+// Exports set the environment in a POSIX shell, one command each.
+func (k Kit) Exports() []string {
+	lines := make([]string, len(k.Variables))
+	for i, v := range k.Variables {
+		lines[i] = "export " + v.Name + "=" + Quote(v.Value.Reveal())
+	}
+	return lines
+}
+
+// PowerShell sets the environment there, one command each.
+func (k Kit) PowerShell() []string {
+	lines := make([]string, len(k.Variables))
+	for i, v := range k.Variables {
+		lines[i] = "$env:" + v.Name + " = " + quotePowerShell(v.Value.Reveal())
+	}
+	return lines
+}
+
+// Steps are what to do then. Every restic since 0.14 understands them.
+func (k Kit) Steps() []Step {
+	latest := "latest"
+	among := ""
+	if len(k.Hosts) > 1 {
+		latest += " --host " + Quote(k.Hosts[0])
+		among = " Several hosts back up into this repository; --host chooses one: " + strings.Join(k.Hosts, ", ") + "."
+	}
+	return []Step{
+		{"See what there is", "The first column is the snapshot's ID, which can stand wherever a command below says latest.", "restic" + k.flags + " snapshots"},
+		{"List the files of the newest snapshot", "Nothing is written." + among, "restic" + k.flags + " ls " + latest},
+		{"Restore everything", "Into the new folder restored. Nothing that exists is overwritten there." + among, "restic" + k.flags + " restore " + latest + " --target restored"},
+		{"Restore one folder or file", "Put its path in place of /etc, as the list shows it.", "restic" + k.flags + " restore " + latest + " --target restored-part --include /etc"},
+		{"Or look around first", "Linux and macOS with FUSE only: the snapshots appear as folders below look until Ctrl-C.", "mkdir -p look && restic" + k.flags + " mount look"},
+	}
+}
+
+// Text is the kit for a terminal or a file.
+func (k Kit) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Emergency kit of the repository %s (%s).\n# It holds the repository's secrets: whoever has it can read every backup in there.\n", plainly(k.Name), plainly(k.Location))
+	b.WriteString("# Needed: restic 0.14 or newer, https://restic.net, and nothing else.\n")
+	for _, note := range k.Notes() {
+		b.WriteString("# " + plainly(note) + "\n")
+	}
+	b.WriteString("\n# In a POSIX shell:\n")
+	for _, line := range k.Exports() {
+		b.WriteString(line + "\n")
+	}
+	b.WriteString("\n# In PowerShell, instead:\n")
+	for _, line := range k.PowerShell() {
+		b.WriteString("# " + line + "\n")
+	}
+	for _, s := range k.Steps() {
+		fmt.Fprintf(&b, "\n# %s. %s\n# %s\n", s.Title, plainly(s.Text), s.Command)
+	}
+	return b.String()
+}
+
+// Notes are what a kit cannot hold.
+func (k Kit) Notes() (notes []string) {
+	if k.Local {
+		where := "the host that backs up into it"
+		if len(k.Hosts) > 0 {
+			where = strings.Join(k.Hosts, ", ")
+		}
+		notes = append(notes, "This repository is a folder on "+where+". If that machine is gone, so is the repository: keep a copy of the folder elsewhere.")
+	}
+	for _, f := range k.Files {
+		notes = append(notes, f.Name+" names the file "+f.Value.Reveal()+" on the host. It is not in this kit: keep a copy with it.")
+	}
+	return notes
+}
+
+// Plain reports whether a text can be printed, read and typed as it is: no signs
+// that cannot be seen, none that reorder others, no spaces in a row.
+func Plain(s string) bool {
+	return utf8.ValidString(s) && !strings.Contains(s, "  ") && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError })
+}
+
+func plainly(s string) string {
+	if Plain(s) {
+		return s
+	}
+	return fmt.Sprintf("%+q", s)
+}
+
+// Quote writes a text as one word of a POSIX shell. What is not plain is spelt
+// out in octal.
+func Quote(s string) string {
+	if Plain(s) {
+		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	}
+	var b strings.Builder
+	for i := range len(s) {
+		fmt.Fprintf(&b, `\%03o`, s[i])
+	}
+	return `"$(printf '` + b.String() + `')"`
+}
+
+func quotePowerShell(s string) string {
+	if Plain(s) {
+		for _, q := range []string{"'", "‘", "’", "‚", "‛"} { // all of them end a string there
+			s = strings.ReplaceAll(s, q, q+q)
+		}
+		return "'" + s + "'"
+	}
+	var b strings.Builder
+	for i, c := range []byte(s) {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, "%d", c)
+	}
+	return "[Text.Encoding]::UTF8.GetString([byte[]](" + b.String() + "))"
+}
+
+// Of puts the kit of a repository together for somebody, which is in the audit
+// log before it is answered.
+func Of(ctx context.Context, s *store.Store, actor string, id topics.RepositoryID) (Kit, error) {
+	r, err := s.Repository(ctx, id)
+	if err != nil {
+		return Kit{}, err
+	}
+	a, err := s.RepositoryAccess(ctx, id)
+	if err != nil {
+		return Kit{}, err
+	}
+	groups, err := s.SourceGroups(ctx, "")
+	if err != nil {
+		return Kit{}, err
+	}
+	var names []string
+	for _, g := range groups {
+		if g.Repository != id {
+			continue
+		}
+		h, err := s.Host(ctx, g.Host)
+		if err != nil {
+			return Kit{}, err
+		}
+		names = append(names, h.Hostname)
+	}
+	if err := s.Audit(ctx, actor, "repository.kit_shown", string(id), r.Name); err != nil {
+		return Kit{}, err
+	}
+	return New(r, a, names), nil
+}

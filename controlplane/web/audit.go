@@ -1,0 +1,404 @@
+package web
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/hex"
+	"errors"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+)
+
+// A chain is what is known of the audit log's. All of it is read when the server
+// starts, once in a while, and when somebody asks; in between only what is new,
+// so that a page does not wait for a hundred thousand entries.
+type chain struct {
+	mu     sync.Mutex
+	head   store.AuditHead
+	at     time.Time          // when all of it was read
+	broken *store.BrokenAudit // nil if all was well
+}
+
+// verify reads the chain, all of it or what is new, and says how it is.
+func (s *Server) verify(ctx context.Context, all bool) (head store.AuditHead, at time.Time, broken *store.BrokenAudit, err error) {
+	c := &s.chain
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all = all || c.at.IsZero()
+	if c.broken != nil && !all {
+		return c.head, c.at, c.broken, nil
+	}
+	from, known := c.head, []store.AuditHead(nil)
+	if all {
+		from = store.AuditHead{}
+		if c.head.N > 0 && c.broken == nil {
+			known = append(known, c.head) // what this process has seen must still be there
+		}
+	}
+	found, err := s.Store.VerifyAudit(ctx, from, known...)
+	switch {
+	case errors.As(err, &broken):
+		s.Log.Error("the audit log is broken", "entry", broken.N, "err", broken.Why)
+	case err != nil:
+		return c.head, c.at, c.broken, err
+	default:
+		c.head = found
+	}
+	c.broken = broken
+	if all {
+		c.at = s.Now()
+	}
+	return c.head, c.at, c.broken, nil
+}
+
+// verifyNowAndThen reads the whole chain until ctx ends.
+func (s *Server) verifyNowAndThen(ctx context.Context) {
+	tick := time.NewTicker(s.Timing.Verify)
+	defer tick.Stop()
+	for {
+		if _, _, _, err := s.verify(ctx, true); err != nil && ctx.Err() == nil {
+			s.Log.Error("verify the audit log", "err", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// auditPeriod reads the days of a filter, the second one included.
+func (s *Server) auditPeriod(from, to string) (since, until int64, wrong string) {
+	day := func(text string, add int) int64 {
+		if text == "" {
+			return 0
+		}
+		t, err := time.ParseInLocation(time.DateOnly, text, s.Now().Location())
+		if err != nil {
+			if t, err = time.Parse(time.RFC3339, text); err != nil {
+				wrong = "A day is written as 2026-11-20."
+				return 0
+			}
+			return t.UnixMilli()
+		}
+		return t.AddDate(0, 0, add).UnixMilli()
+	}
+	since, until = day(from, 0), day(to, 1)
+	return since, until, wrong
+}
+
+// auditFilter is what the audit page was asked for, and what that means to the
+// store.
+func (s *Server) auditFilter(ctx context.Context, q url.Values) (f views.AuditFilter, x store.AuditFilter, wrong string, err error) {
+	f = views.AuditFilter{Query: strings.TrimSpace(q.Get("q")), Who: q.Get("who"), Action: q.Get("action"), Actor: q.Get("actor"), Target: q.Get("target"), From: q.Get("from"), To: q.Get("to")}
+	if !slices.ContainsFunc(views.AuditActors(), func(o views.Option) bool { return o.Value == f.Who }) {
+		f.Who = ""
+	}
+	x = store.AuditFilter{Action: f.Action, Actor: f.Actor, Target: f.Target, Text: strings.ToLower(f.Query)}
+	if f.Who != "" {
+		x.Kinds = []string{f.Who}
+	}
+	x.Since, x.Until, wrong = s.auditPeriod(f.From, f.To)
+	x.Before, _ = strconv.ParseInt(q.Get("before"), 10, 64)
+	if x.Text != "" {
+		n, nerr := s.auditNames(ctx)
+		if nerr != nil {
+			return f, x, wrong, nerr
+		}
+		for id, name := range n {
+			if strings.Contains(strings.ToLower(name.Text), x.Text) && len(x.Named) < 500 { // of more, SQLite would not hear the end
+				x.Named = append(x.Named, id)
+			}
+		}
+	}
+	return f, x, wrong, nil
+}
+
+// auditNames are what IDs in the log stand for, but for jobs.
+func (s *Server) auditNames(ctx context.Context) (map[string]views.Link, error) {
+	names := map[string]views.Link{}
+	hosts, err := s.Store.Hosts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	of := map[topics.HostID]string{}
+	for _, h := range hosts {
+		of[h.ID] = h.Name
+		names[string(h.ID)] = views.Link{Text: h.Name, URL: views.HostURL(string(h.ID))}
+	}
+	groups, err := s.Store.SourceGroups(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range groups {
+		names[string(g.ID)] = views.Link{Text: g.Name + " of " + of[g.Host], URL: views.HostURL(string(g.Host))}
+	}
+	repositories, err := s.repositoryNames(ctx)
+	for id, name := range repositories {
+		names[string(id)] = views.Link{Text: name}
+	}
+	return names, err
+}
+
+// jobNames adds the jobs among the targets of entries.
+func (s *Server) jobNames(ctx context.Context, names map[string]views.Link, rows []store.AuditEntry) error {
+	var ids []topics.JobID
+	for _, e := range rows {
+		if strings.HasPrefix(e.Action, "job.") {
+			ids = append(ids, topics.JobID(e.Target))
+		}
+	}
+	jobs, err := s.Store.JobsByID(ctx, ids)
+	for _, j := range jobs {
+		names[string(j.ID)] = views.Link{Text: string(j.Kind) + " of " + names[string(j.Host)].Text, URL: views.JobURL(string(j.ID))}
+	}
+	return err
+}
+
+func (s *Server) auditPage(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	f, x, wrong, err := s.auditFilter(ctx, r.URL.Query())
+	if err != nil {
+		return err
+	}
+	v := views.Audit{Filter: f, Problem: wrong}
+	rows, err := s.Store.AuditEntries(ctx, x, views.PageSize+1)
+	if err != nil {
+		return err
+	}
+	v.Total = len(rows)
+	if len(rows) > views.PageSize || x.Before > 0 {
+		all := x
+		all.Before = 0
+		if v.Total, err = s.Store.AuditCount(ctx, all); err != nil {
+			return err
+		}
+	}
+	if len(rows) > views.PageSize {
+		rows = rows[:views.PageSize]
+		v.Older = views.AuditURL(f, strconv.FormatInt(rows[len(rows)-1].N, 10))
+	}
+	if x.Before > 0 {
+		v.Newest = views.AuditURL(f, "")
+	}
+	names, err := s.auditNames(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.jobNames(ctx, names, rows); err != nil {
+		return err
+	}
+	for _, e := range rows {
+		v.Rows = append(v.Rows, s.auditRow(e, names))
+	}
+	head, at, broken, err := s.verify(ctx, false)
+	if err != nil {
+		return err
+	}
+	v.Chain = views.Chain{Verified: views.NewWhen(at, s.Now()), Head: head.String()}
+	if broken != nil {
+		v.Chain.Broken = &views.Note{Tone: "fail", Title: "The audit log is broken at entry " + strconv.FormatInt(broken.N, 10),
+			Text: "There, " + broken.Why + ". Somebody changed the database past this server, or a part of it was put back from a backup; what stands at this entry and after it cannot be trusted. " +
+				"Keep a copy of the database as it is, and compare it with its backups.",
+			Link: views.Link{Text: "Show the entries before it", URL: views.AuditURL(views.AuditFilter{}, strconv.FormatInt(broken.N, 10))}}
+	}
+	sh := s.shell(r, "Audit log", "audit", views.Link{Text: "Audit log"})
+	if x.Before == 0 { // an older page does not change
+		newest := head.N
+		if len(rows) > 0 {
+			newest = max(newest, rows[0].N)
+		}
+		sh.Stream = views.AuditStream(f, strconv.FormatInt(newest, 10))
+	}
+	s.render(w, r, http.StatusOK, views.AuditPage(sh, v))
+	return nil
+}
+
+// actorIcon is the picture of who did something.
+func actorIcon(actor string) string {
+	kind, _, named := strings.Cut(actor, ":")
+	switch {
+	case named && kind == "api":
+		return "bot"
+	case named && kind == "mqtt":
+		return "radio"
+	case named && kind == "schedule":
+		return "calendar-clock"
+	case actor == "plane":
+		return "server"
+	case actor == "cli", actor == "demo":
+		return "terminal"
+	}
+	return "user"
+}
+
+// named are subjects whose entries have the name they had at the time as their
+// detail.
+var named = []string{"user", "api_token", "enroll_token", "host", "repository", "source_group", "schedule"}
+
+func (s *Server) auditRow(e store.AuditEntry, names map[string]views.Link) views.AuditRow {
+	target, known := names[e.Target]
+	detail := e.Detail
+	subject, _, _ := strings.Cut(e.Action, ".")
+	switch {
+	case known && (detail == target.Text || subject == "source_group" || e.Action == "job.queued"):
+		detail = "" // it says the same
+	case !known && detail != "" && slices.Contains(named, subject):
+		target, detail = views.Link{Text: detail}, ""
+	case !known:
+		target.Text = e.Target
+	}
+	t := at(e.At).In(s.Now().Location())
+	layout := "15:04:05"
+	if now := s.Now(); t.Year() != now.Year() {
+		layout = "2 Jan 2006 15:04:05"
+	} else if t.YearDay() != now.YearDay() {
+		layout = "2 Jan 15:04:05"
+	}
+	return views.AuditRow{N: strconv.FormatInt(e.N, 10), At: s.when(e.At), Time: t.Format(layout), Icon: actorIcon(e.Actor), Actor: e.Actor,
+		By: views.AuditURL(views.AuditFilter{Actor: e.Actor}, ""), Deed: views.Deed(e.Action), Target: target, Detail: detail,
+		Outcome: views.Outcome(e.Action), Remote: e.Remote}
+}
+
+// auditStream tells an open page how many entries came since.
+func (s *Server) auditStream(ctx context.Context, q url.Values) (draw, error) {
+	f, x, _, err := s.auditFilter(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	x.Before = 0
+	x.After, _ = strconv.ParseInt(q.Get("after"), 10, 64)
+	return func(ctx context.Context, p *painter, _ map[topics.HostID]bool) error {
+		n, err := s.Store.AuditCount(ctx, x)
+		if err != nil {
+			return err
+		}
+		p.morph("audit-new", views.AuditNew(n, f))
+		return nil
+	}, nil
+}
+
+// verifyAudit reads all of the chain because somebody wants to know now.
+func (s *Server) verifyAudit(w http.ResponseWriter, r *http.Request) error {
+	if _, _, _, err := s.verify(r.Context(), true); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/audit", http.StatusSeeOther)
+	return nil
+}
+
+// exportChunk is how many entries are read and sent at a time.
+const exportChunk = 1000
+
+// exportAudit is what the filter finds, as a file for a spreadsheet. A client
+// that does not take a chunk in time is not waited for.
+func (s *Server) exportAudit(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	_, x, wrong, err := s.auditFilter(ctx, r.URL.Query())
+	if err != nil {
+		return err
+	}
+	if wrong != "" {
+		return &Problem{Status: http.StatusUnprocessableEntity, Title: "Nothing was exported", Say: wrong}
+	}
+	names, err := s.auditNames(ctx)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": "audit-" + s.Now().Format("2006-01-02") + ".csv"}))
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	rc, out := http.NewResponseController(w), csv.NewWriter(w)
+	out.UseCRLF = true
+	_ = out.Write([]string{"number", "time", "actor", "action", "target", "name", "detail", "address", "hash"}) // its error stays with the writer
+	for {
+		rows, err := s.Store.AuditEntries(ctx, x, exportChunk)
+		if err == nil {
+			err = s.jobNames(ctx, names, rows)
+		}
+		if err != nil {
+			s.Log.Error("export the audit log", "err", err)
+			panic(http.ErrAbortHandler) // half a log must not look whole
+		}
+		_ = rc.SetWriteDeadline(s.deadline(s.Timing.Answer))
+		for _, e := range rows {
+			cells := []string{strconv.FormatInt(e.N, 10), at(e.At).UTC().Format("2006-01-02T15:04:05.000Z"), e.Actor, e.Action, e.Target, names[e.Target].Text, e.Detail, e.Remote, hex.EncodeToString(e.Hash)}
+			for i := range cells {
+				cells[i] = cell(cells[i])
+			}
+			_ = out.Write(cells)
+			x.Before = e.N
+		}
+		if out.Flush(); out.Error() != nil || len(rows) < exportChunk {
+			return nil // a client that has gone is not our failure
+		}
+	}
+}
+
+// cell is a text that a spreadsheet shows and does not reckon: one that begins
+// as a formula does begins with an apostrophe. What could deceive is spelt out,
+// and nothing breaks the line.
+func cell(s string) string {
+	s = strings.ReplaceAll(views.Visible(s), "\t", " ")
+	first := strings.TrimLeftFunc(s, func(r rune) bool { return unicode.IsSpace(r) || r == '"' || r == '\'' || !unicode.IsGraphic(r) })
+	if first != "" && strings.ContainsRune("=+-@|%＝＋－＠", []rune(first)[0]) {
+		return "'" + s
+	}
+	return s
+}
+
+type auditJSON struct {
+	N      int64      `json:"n" doc:"rises by one with each"`
+	At     *time.Time `json:"at"`
+	Actor  string     `json:"actor" doc:"a person's name, or api:NAME, mqtt:NAME, schedule:NAME, cli, plane"`
+	Action string     `json:"action" doc:"job.queued for example"`
+	Target string     `json:"target" doc:"an ID, most often"`
+	Detail string     `json:"detail"`
+	Remote string     `json:"remote" doc:"the network address it was asked from, or empty"`
+	Hash   string     `json:"hash" doc:"hexadecimal; with the number before and a colon between it is what restic-manager audit verify --head takes"`
+}
+
+type listAuditIn struct {
+	Who    string `query:"who" enum:"people,tokens,consumers,schedules,server" doc:"only of this kind of actors"`
+	Actor  string `query:"actor" doc:"only of this one, in full"`
+	Action string `query:"action" doc:"only this one, or its first part: job for all that was done to jobs"`
+	Target string `query:"target" doc:"only what was done to this ID"`
+	From   string `query:"from" doc:"not before: a day as 2026-11-20, or a time by RFC 3339"`
+	To     string `query:"to" doc:"not after this day, or before this time"`
+	Query  string `query:"q" doc:"part of any of these, or of a name"`
+	Limit  int    `query:"limit" default:"100" minimum:"1" maximum:"1000" doc:"how many at most"`
+	Before int64  `query:"before" minimum:"1" doc:"the number of the last entry the client has: older ones follow"`
+}
+
+// listAudit lists entries, the newest first.
+func (s *Server) listAudit(ctx context.Context, in *listAuditIn) (*list1[auditJSON], error) {
+	q := url.Values{"who": {in.Who}, "actor": {in.Actor}, "action": {in.Action}, "target": {in.Target}, "from": {in.From}, "to": {in.To}, "q": {in.Query}}
+	_, x, wrong, err := s.auditFilter(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if wrong != "" {
+		return nil, &Problem{Status: http.StatusUnprocessableEntity, Title: "The request does not fit", Say: wrong}
+	}
+	x.Before = in.Before
+	rows, err := s.Store.AuditEntries(ctx, x, in.Limit)
+	out := make([]auditJSON, len(rows))
+	for i, e := range rows {
+		out[i] = auditJSON{e.N, moment(e.At), e.Actor, e.Action, e.Target, e.Detail, e.Remote, hex.EncodeToString(e.Hash)}
+	}
+	return &list1[auditJSON]{out}, err
+}

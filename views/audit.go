@@ -1,0 +1,137 @@
+package views
+
+import (
+	"net/url"
+	"strings"
+)
+
+// An AuditFilter is what the audit page was asked for, as it was typed. What is
+// empty does not narrow it.
+type AuditFilter struct {
+	Query  string // part of anything
+	Who    string // a key of [AuditActors]
+	Action string // a key of [AuditSubjects], or one action in full
+	Actor  string // in full
+	Target string // an ID
+	From   string // a day, 2026-11-20
+	To     string // a day, included
+}
+
+// Empty reports whether nothing was asked for.
+func (f AuditFilter) Empty() bool { return f == AuditFilter{} }
+
+// Values are the filter in a URL.
+func (f AuditFilter) Values() url.Values {
+	q := url.Values{}
+	for name, value := range map[string]string{"q": f.Query, "who": f.Who, "action": f.Action, "actor": f.Actor, "target": f.Target, "from": f.From, "to": f.To} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	return q
+}
+
+// AuditURL is the audit page with its filters, from behind an entry on ("" for
+// the newest).
+func AuditURL(f AuditFilter, before string) string {
+	q := f.Values()
+	if before != "" {
+		q.Set("before", before)
+	}
+	if len(q) == 0 {
+		return "/audit"
+	}
+	return "/audit?" + q.Encode()
+}
+
+// AuditExport is the URL of the same entries as a file for a spreadsheet.
+func AuditExport(f AuditFilter) string {
+	if q := f.Values(); len(q) > 0 {
+		return "/audit/export.csv?" + q.Encode()
+	}
+	return "/audit/export.csv"
+}
+
+// AuditStream is the URL of the audit page's one stream, which tells how many
+// entries came after one.
+func AuditStream(f AuditFilter, after string) string {
+	q := f.Values()
+	q.Set("view", "audit")
+	q.Set("after", after)
+	return "/events?" + q.Encode()
+}
+
+// AuditActors are the kinds of those who do something.
+func AuditActors() []Option {
+	return []Option{{"people", "People"}, {"tokens", "API tokens"}, {"consumers", "MQTT consumers"}, {"schedules", "Schedules"}, {"server", "This server"}}
+}
+
+// AuditSubjects are what something is done to.
+func AuditSubjects() []Option {
+	return []Option{{"job", "Jobs"}, {"pending_run", "Missed runs"}, {"schedule", "Schedules"}, {"source_group", "Source groups"}, {"repository", "Repositories"},
+		{"host", "Hosts"}, {"enroll_token", "Enrolment tokens"}, {"user", "Users"}, {"session", "Sign-ins"}, {"api_token", "API tokens"},
+		{"mqtt_user", "MQTT consumers"}, {"log", "Logs"}, {"master_key", "Keys"}}
+}
+
+// auditDeeds are actions in a few words, before the name of what they were done to.
+var auditDeeds = map[string]string{
+	"api_token.revoked":        "Revoked the API token",
+	"host.certificate_renewed": "Renewed the certificate of",
+	"host.reenrolled":          "Enrolled again the host",
+	"host.revoked":             "Revoked the host",
+	"job.refused":              "Refused the",
+	"mqtt_user.changed":        "Changed the MQTT consumer",
+	"mqtt_user.created":        "Made the MQTT consumer",
+	"mqtt_user.revoked":        "Revoked the MQTT consumer",
+	"session.ended":            "Ended a session of",
+	"user.password_link_made":  "Made a link to set the password of",
+	"user.password_set":        "Set the password of",
+	"user.removed":             "Removed the user",
+	"user.role_changed":        "Changed the role of",
+	"user.signed_out":          "Signed out everywhere",
+	"api_token.created":        "Made the API token",
+	"data_key.replaced":        "Sealed every secret anew with the data key",
+	"enroll_token.created":     "Made the enrolment token",
+	"host.enrolled":            "Let in the host",
+	"job.abandoned":            "Gave up the",
+	"job.cancel_asked":         "Asked for the end of the",
+	"job.interrupted":          "Found interrupted the",
+	"job.queued":               "Asked for the",
+	"log.removed":              "Removed old logs",
+	"master_key.added":         "Admitted the master key",
+	"master_key.replaced":      "Replaced the master key by",
+	"mqtt_user.saved":          "Saved the MQTT consumer",
+	"pending_run.abandoned":    "Gave up a missed run of",
+	"repository.created":       "Added the repository",
+	"repository.kit_shown":     "Had the emergency kit shown of",
+	"schedule.deleted":         "Removed the schedule",
+	"schedule.saved":           "Saved the schedule",
+	"source_group.saved":       "Saved the source group",
+	"user.disabled":            "Shut out the user",
+	"user.enabled":             "Let in again the user",
+	"user.created":             "Added the user",
+}
+
+// Deed is an action in a few words. One that has none yet is spelt as it is.
+func Deed(action string) string {
+	if words, ok := auditDeeds[action]; ok {
+		return words
+	}
+	if action == "" {
+		return "Did something to"
+	}
+	words := strings.NewReplacer("_", " ", ".", ": ").Replace(action)
+	return strings.ToUpper(words[:1]) + words[1:]
+}
+
+// Outcome is how an action ended, by its last part.
+func Outcome(action string) Status {
+	_, last, _ := strings.Cut(action, ".")
+	switch {
+	case strings.Contains(last, "refused"), strings.Contains(last, "failed"):
+		return Status{Key: "refused", Word: "Refused", Icon: "octagon-x", Tone: "fail", Quiet: true}
+	case strings.Contains(last, "abandoned"), strings.Contains(last, "interrupted"):
+		return Status{Key: "abandoned", Word: "Given up", Icon: "circle-slash", Tone: "idle", Quiet: true}
+	}
+	return Status{Key: "done", Word: "Done", Icon: "circle-check", Tone: "ok", Quiet: true}
+}
