@@ -174,7 +174,10 @@ func (s *Store) sweep(ctx context.Context, r Retention) (removed int, err error)
 			total -= l.Bytes
 			removed++
 		}
-		return nil
+		if removed == 0 {
+			return nil
+		}
+		return s.audit(ctx, tx, "plane", "log.removed", "", fmt.Sprintf("logs of %d jobs, the last ended %s", removed, time.UnixMilli(logs[removed-1].Ended).UTC().Format(time.RFC3339)))
 	})
 	return removed, err
 }
