@@ -2,6 +2,7 @@ package topics
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 )
@@ -96,6 +97,12 @@ func (l Limits) At(now time.Time) (Limits, error) {
 	return in, nil
 }
 
+// Format says what is run. Without it fmt would print, for a verb that does not
+// fit, what is behind a pointer as it is.
+func (r Run) Format(s fmt.State, _ rune) {
+	_, _ = io.WriteString(s, string(r.Kind)+" into "+string(r.Repository.ID))
+}
+
 // Repository says where the data goes, and how to get in.
 type Repository struct {
 	ID       RepositoryID      `json:"id"`
@@ -128,16 +135,18 @@ type Hooks struct {
 }
 
 // A Secret does not print itself. Only its JSON form carries it, inside a
-// sealed payload.
+// sealed payload. As an unexported field of something that is printed it is out
+// of fmt's sight, and of ours.
 type Secret string
 
 const redacted = "[redacted]"
 
-// String hides the secret from fmt.
+// String hides the secret from whoever asks for a text.
 func (Secret) String() string { return redacted }
 
-// GoString hides the secret from %#v.
-func (Secret) GoString() string { return redacted }
+// Format hides the secret from fmt, whatever the verb: a wrong one would print it.
+// Only %p cannot be helped.
+func (Secret) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) }
 
 // LogValue hides the secret from slog.
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
