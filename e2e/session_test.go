@@ -43,6 +43,12 @@ func (w *World) addPerson() {
 func (w *World) SignIn() *Session {
 	w.t.Helper()
 	w.addPerson()
+	return w.SignInAgain()
+}
+
+// SignInAgain signs in with the account that is there.
+func (w *World) SignInAgain() *Session {
+	w.t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		w.t.Fatal(err)
