@@ -30,7 +30,11 @@ func (r *runner) operate(ctx context.Context, s protocol.Start, out *sink) topic
 		return topics.Finished{State: topics.Failed, Cause: topics.CauseNoRestic, Message: err.Error()}
 	}
 	out.version = binary.Version.String()
-	limits, err := s.Run.Limits.At(time.Now())
+	asked := s.Run.Limits
+	if asked == (topics.Limits{}) {
+		asked = s.Run.Group.Limits
+	}
+	limits, err := asked.At(time.Now())
 	if err != nil {
 		out.Line(topics.Warn, err.Error()+"; they hold all day")
 	}

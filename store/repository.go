@@ -143,19 +143,41 @@ type SourceGroup struct {
 	Excludes      List                 `db:"excludes"`
 	OneFileSystem bool                 `db:"one_file_system"`
 	CreatedAt     int64                `db:"created_at"`
+	LiveFiles     JSON[bool]           `db:"live_files"`
+	Hooks         JSON[topics.Hooks]   `db:"hooks"`
+	Limits        JSON[topics.Limits]  `db:"limits"`
 }
 
-// PutSourceGroup adds a host's source group, or changes the one of that name.
+// Topic is the group as its host is told of it.
+func (g SourceGroup) Topic() topics.SourceGroup {
+	t := topics.SourceGroup{ID: g.ID, Name: g.Name, Paths: g.Paths, Excludes: g.Excludes, OneFileSystem: g.OneFileSystem}
+	if g.LiveFiles.V != nil {
+		t.LiveFiles = *g.LiveFiles.V
+	}
+	if g.Hooks.V != nil {
+		t.Hooks = *g.Hooks.V
+	}
+	if g.Limits.V != nil {
+		t.Limits = *g.Limits.V
+	}
+	return t
+}
+
+// PutSourceGroup adds a host's source group, or changes the one of that name. Of
+// that LiveFiles, Hooks and Limits stay as they are where there are none.
 // It answers with the row as it is now.
 func (s *Store) PutSourceGroup(ctx context.Context, actor string, g SourceGroup) (SourceGroup, error) {
 	err := s.tx(ctx, func(tx *sqlx.Tx) error {
 		if _, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1`, g.Host); err != nil {
 			return fmt.Errorf("host %s: %w", g.Host, err)
 		}
-		if _, err := tx.NamedExecContext(ctx, `INSERT INTO source_groups (id, host, name, repository, paths, excludes, one_file_system, created_at)
-			VALUES (:id, :host, :name, :repository, :paths, :excludes, :one_file_system, :created_at)
+		if _, err := tx.NamedExecContext(ctx, `INSERT INTO source_groups (id, host, name, repository, paths, excludes, one_file_system, created_at, live_files, hooks, limits)
+			VALUES (:id, :host, :name, :repository, :paths, :excludes, :one_file_system, :created_at, :live_files, :hooks, :limits)
 			ON CONFLICT (host, name) DO UPDATE SET repository = excluded.repository, paths = excluded.paths,
-				excludes = excluded.excludes, one_file_system = excluded.one_file_system`, g); err != nil {
+				excludes = excluded.excludes, one_file_system = excluded.one_file_system,
+				live_files = CASE WHEN excluded.live_files = '' THEN source_groups.live_files ELSE excluded.live_files END,
+				hooks = CASE WHEN excluded.hooks = '' THEN source_groups.hooks ELSE excluded.hooks END,
+				limits = CASE WHEN excluded.limits = '' THEN source_groups.limits ELSE excluded.limits END`, g); err != nil {
 			return fmt.Errorf("put source group: %w", err)
 		}
 		var err error

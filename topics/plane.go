@@ -1,9 +1,11 @@
 package topics
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -53,8 +55,8 @@ type Command struct {
 type Run struct {
 	Kind       JobKind     `json:"kind"`
 	Repository Repository  `json:"repository"`
-	Group      SourceGroup `json:"group,omitzero"` // of a backup
-	Limits     Limits      `json:"limits,omitzero"`
+	Group      SourceGroup `json:"group,omitzero"`  // of a backup
+	Limits     Limits      `json:"limits,omitzero"` // of any kind
 	Operation
 }
 
@@ -69,6 +71,20 @@ type Limits struct {
 	To          int    `json:"to,omitempty"`
 	Zone        string `json:"zone,omitempty"`
 	LowPriority bool   `json:"low_priority,omitempty"` // of processor and disk
+}
+
+// Check refuses what means nothing.
+func (l Limits) Check() error {
+	switch {
+	case l.UploadKiB < 0 || l.DownloadKiB < 0 || l.UploadKiB > 1<<30 || l.DownloadKiB > 1<<30:
+		return errors.New("limits: a bandwidth is 0 for none, or KiB a second")
+	case l.From < 0 || l.To < 0 || l.From >= 24*60 || l.To >= 24*60:
+		return errors.New("limits: from and to are minutes of the day, 0 to 1439")
+	}
+	if _, err := time.LoadLocation(l.Zone); err != nil {
+		return fmt.Errorf("limits: %.60q is no time zone, as in Europe/Berlin", l.Zone)
+	}
+	return nil
 }
 
 // At is what is in force at a moment: the limits without hours. A zone that the
@@ -124,6 +140,7 @@ type SourceGroup struct {
 	OneFileSystem bool          `json:"one_file_system,omitempty"`
 	LiveFiles     bool          `json:"live_files,omitempty"` // on Windows: no shadow copy of the volume
 	Hooks         Hooks         `json:"hooks,omitzero"`
+	Limits        Limits        `json:"limits,omitzero"` // of its backups, unless the run has some of its own
 }
 
 // Hooks names programs that the host's own policy knows by these names; nothing
@@ -132,6 +149,21 @@ type Hooks struct {
 	Before    []string `json:"before,omitempty"`     // in this order; one that fails fails the job, and restic is not started
 	After     []string `json:"after,omitempty"`      // once the first of Before was to run, however the job ended
 	OnFailure []string `json:"on_failure,omitempty"` // after a failure, before After
+}
+
+// Check refuses what can be no hook's name.
+func (h Hooks) Check() error {
+	for _, names := range [][]string{h.Before, h.After, h.OnFailure} {
+		if len(names) > 20 {
+			return errors.New("hooks: at most 20 of a kind")
+		}
+		for _, name := range names {
+			if name == "" || len(name) > 60 || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
+				return fmt.Errorf("hooks: %.60q is no name of one: up to 60 letters, digits and signs", name)
+			}
+		}
+	}
+	return nil
 }
 
 // A Secret does not print itself. Only its JSON form carries it, inside a

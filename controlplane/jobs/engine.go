@@ -429,7 +429,7 @@ func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
 	if err != nil {
 		return topics.Run{}, fmt.Errorf("its source group: %w", err)
 	}
-	run.Group = topics.SourceGroup{ID: g.ID, Name: g.Name, Paths: g.Paths, Excludes: g.Excludes, OneFileSystem: g.OneFileSystem}
+	run.Group = g.Topic()
 	return run, nil
 }
 

@@ -181,6 +181,9 @@ type groupJSON struct {
 	Paths         []string             `json:"paths" nullable:"false"`
 	Excludes      []string             `json:"excludes" nullable:"false"`
 	OneFileSystem bool                 `json:"one_file_system"`
+	LiveFiles     bool                 `json:"live_files"`
+	Hooks         topics.Hooks         `json:"hooks"`
+	Limits        topics.Limits        `json:"limits"`
 }
 
 type putSourceGroupIn struct {
@@ -191,6 +194,10 @@ type putSourceGroupIn struct {
 		Paths         []string `json:"paths" doc:"in full"`
 		Excludes      []string `json:"excludes,omitempty" doc:"patterns, as restic's --exclude takes them"`
 		OneFileSystem bool     `json:"one_file_system,omitempty"`
+
+		LiveFiles *bool          `json:"live_files,omitempty" doc:"on Windows: read the files themselves, not a shadow copy; left out, it stays as it is"`
+		Hooks     *topics.Hooks  `json:"hooks,omitempty" doc:"names of programs that the host's own policy knows; left out, they stay as they are"`
+		Limits    *topics.Limits `json:"limits,omitempty" doc:"bandwidth in KiB a second, from and to in minutes of the day; left out, they stay as they are"`
 	}
 }
 
@@ -200,7 +207,7 @@ func (s *Server) putSourceGroup(ctx context.Context, in *putSourceGroupIn) (*put
 	if _, err := s.host(ctx, in.ID); err != nil {
 		return nil, err
 	}
-	g := groupInput{name: in.Name, paths: in.Body.Paths, excludes: in.Body.Excludes, oneFileSystem: in.Body.OneFileSystem}
+	g := groupInput{name: in.Name, paths: in.Body.Paths, excludes: in.Body.Excludes, oneFileSystem: in.Body.OneFileSystem, liveFiles: in.Body.LiveFiles, hooks: in.Body.Hooks, limits: in.Body.Limits}
 	rows, err := s.Store.Repositories(ctx)
 	if err != nil {
 		return nil, err
@@ -215,14 +222,26 @@ func (s *Server) putSourceGroup(ctx context.Context, in *putSourceGroupIn) (*put
 		noRepository = fmt.Sprintf("There is no repository with the ID or name %.100q. Register it first with POST /api/repositories.", in.Body.Repository)
 	}
 	e := g.check()
-	if err := invalid("source group", e.Name, e.Paths, e.Excludes, noRepository); err != nil {
+	around := ""
+	if g.hooks != nil {
+		if err := g.hooks.Check(); err != nil {
+			around = err.Error() + "."
+		}
+	}
+	if g.limits != nil {
+		if err := g.limits.Check(); err != nil {
+			around = err.Error() + "."
+		}
+	}
+	if err := invalid("source group", e.Name, e.Paths, e.Excludes, noRepository, around); err != nil {
 		return nil, err
 	}
 	row, err := s.saveSourceGroup(ctx, in.ID, g)
 	if err != nil {
 		return nil, err
 	}
-	return &putSourceGroupOut{groupJSON{row.ID, row.Host, row.Name, row.Repository, filled(row.Paths), filled(row.Excludes), row.OneFileSystem}}, nil
+	t := row.Topic()
+	return &putSourceGroupOut{groupJSON{row.ID, row.Host, row.Name, row.Repository, filled(row.Paths), filled(row.Excludes), row.OneFileSystem, t.LiveFiles, t.Hooks, t.Limits}}, nil
 }
 
 // filled is a list that is never null.

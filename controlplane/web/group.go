@@ -18,6 +18,9 @@ type groupInput struct {
 	repository      topics.RepositoryID
 	paths, excludes []string
 	oneFileSystem   bool
+	liveFiles       *bool          // these three stay as they are where they are nil
+	hooks           *topics.Hooks  //
+	limits          *topics.Limits //
 }
 
 func (g groupInput) check() views.GroupErrors {
@@ -28,7 +31,8 @@ func (g groupInput) check() views.GroupErrors {
 // saveSourceGroup stores a checked source group and tells whoever watches the host.
 func (s *Server) saveSourceGroup(ctx context.Context, host topics.HostID, g groupInput) (store.SourceGroup, error) {
 	row, err := s.Store.PutSourceGroup(ctx, visitorOf(ctx).name, store.SourceGroup{ID: topics.SourceGroupID(topics.NewID(s.Now())), Host: host, Name: g.name,
-		Repository: g.repository, Paths: g.paths, Excludes: g.excludes, OneFileSystem: g.oneFileSystem, CreatedAt: s.Now().UnixMilli()})
+		Repository: g.repository, Paths: g.paths, Excludes: g.excludes, OneFileSystem: g.oneFileSystem, CreatedAt: s.Now().UnixMilli(),
+		LiveFiles: store.JSON[bool]{V: g.liveFiles}, Hooks: store.JSON[topics.Hooks]{V: g.hooks}, Limits: store.JSON[topics.Limits]{V: g.limits}})
 	if err == nil {
 		s.Bell.Ring(host)
 	}
