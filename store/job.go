@@ -32,8 +32,8 @@ type Job struct {
 	Attempts      int                  `db:"attempts"`
 	NextSend      int64                `db:"next_send"`
 	Lines         int                  `db:"lines"`          // 1..Lines are stored, or recorded as gaps
-	LogBytes      int64                `db:"log_bytes"`      // of the lines that are stored
-	LogDroppedAt  int64                `db:"log_dropped_at"` // when retention removed the log; 0 is never
+	LogBytes      int64                `db:"log_bytes"`      // of the lines and parts of its report that are stored
+	LogDroppedAt  int64                `db:"log_dropped_at"` // when retention removed log and report; 0 is never
 	ResticVersion string               `db:"restic_version"`
 	Cause         topics.Cause         `db:"cause"`
 	Message       string               `db:"message"`

@@ -97,8 +97,15 @@ func (j journal) AddGap(id topics.JobID, from int, g topics.Gap) error {
 }
 
 func (j journal) AddReport(r topics.Report) error {
-	_, err := j.q.ExecContext(j.ctx, `INSERT INTO job_reports (job, part, body) VALUES ($1, $2, $3) ON CONFLICT (job, part) DO NOTHING`,
-		r.Job, r.Part, string(topics.Encode(r)))
+	body := string(topics.Encode(r))
+	done, err := j.q.ExecContext(j.ctx, `INSERT INTO job_reports (job, part, body) VALUES ($1, $2, $3) ON CONFLICT (job, part) DO NOTHING`, r.Job, r.Part, body)
+	if err != nil {
+		return err
+	}
+	if n, err := done.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
+	_, err = j.q.ExecContext(j.ctx, `UPDATE jobs SET log_bytes = log_bytes + $1 WHERE id = $2`, len(body), r.Job)
 	return err
 }
 
@@ -142,6 +149,9 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 			return err
 		}
 	}
+	if err := j.found(job, f, at); err != nil {
+		return fmt.Errorf("what job %s found out: %w", job.ID, err)
+	}
 	worst, err := j.standing(job.Host)
 	if err != nil {
 		return err
@@ -151,9 +161,9 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 		return err
 	}
 	if job.State == topics.Succeeded && job.Kind == topics.BackupJob {
-		var bytes uint64
+		var bytes int64
 		if f.Summary != nil {
-			bytes = f.Summary.TotalBytes
+			bytes = most(f.Summary.TotalBytes)
 		}
 		if err := change(j.ctx, j.tx, `UPDATE hosts SET good_job = $1, good_at = $2, good_bytes = $3, good_seconds = $4 WHERE id = $5`,
 			job.ID, at, bytes, (at-max(job.StartedAt, job.QueuedAt))/1000, job.Host); err != nil {

@@ -105,8 +105,8 @@ func trim(ctx context.Context, tx *sqlx.Tx, id topics.JobID, last, keep int) err
 	return err
 }
 
-// Retention bounds the logs of jobs that ended; 0 is no bound. The rows of the
-// jobs stay.
+// Retention bounds the logs and the reports of jobs that ended; 0 is no bound. The
+// rows of the jobs stay, and with them their summaries and results.
 type Retention struct {
 	Age   time.Duration // since the job ended
 	Bytes int64         // of text, in all
@@ -115,7 +115,7 @@ type Retention struct {
 // DefaultRetention keeps logs for a year, and a GiB of them.
 func DefaultRetention() Retention { return Retention{Age: 365 * 24 * time.Hour, Bytes: 1 << 30} }
 
-// LogSize is how many bytes of log text are stored, and of how many jobs.
+// LogSize is how many bytes of logs and reports are stored, and of how many jobs.
 func (s *Store) LogSize(ctx context.Context) (bytes int64, jobs int, err error) {
 	type size struct {
 		Bytes int64 `db:"bytes"`
@@ -153,7 +153,7 @@ func (s *Store) sweep(ctx context.Context, r Retention) (removed int, err error)
 			return err
 		}
 		logs, err := all[log](ctx, tx, `SELECT id, finished_at, log_bytes FROM jobs
-			WHERE finished_at > 0 AND log_dropped_at = 0 AND lines > 0 ORDER BY finished_at, id LIMIT $1`, sweepBatch)
+			WHERE finished_at > 0 AND log_dropped_at = 0 AND (lines > 0 OR log_bytes > 0) ORDER BY finished_at, id LIMIT $1`, sweepBatch)
 		if err != nil {
 			return err
 		}
@@ -163,7 +163,8 @@ func (s *Store) sweep(ctx context.Context, r Retention) (removed int, err error)
 			if !old && !over {
 				break
 			}
-			for _, q := range []string{`DELETE FROM job_lines WHERE job = $1`, `DELETE FROM job_gaps WHERE job = $1`} {
+			for _, q := range []string{`DELETE FROM job_lines WHERE job = $1`, `DELETE FROM job_gaps WHERE job = $1`,
+				`DELETE FROM job_reports WHERE job = $1`} {
 				if _, err := tx.ExecContext(ctx, q, l.ID); err != nil {
 					return err
 				}

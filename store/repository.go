@@ -3,8 +3,8 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/jmoiron/sqlx"
 
@@ -39,6 +39,23 @@ type Repository struct {
 	CheckErrors  int64        `db:"check_errors"`
 	LocksAt      int64        `db:"locks_at"`
 	KeysAt       int64        `db:"keys_at"`
+	KeyHint      string       `db:"key_hint"`   // the key our password opens; "" is not known
+	RemovedAt    int64        `db:"removed_at"` // when it was taken out of care; 0 is that it is in it
+}
+
+// Ratio is how much larger the restored snapshots are than what they take, 0 if
+// that is not known.
+func (r Repository) Ratio() float64 { return ratio(r.RestoreBytes, r.StoredBytes) }
+
+// Compression is how much smaller compression made the data, 0 if restic did
+// not say.
+func (r Repository) Compression() float64 { return ratio(r.PlainBytes, r.StoredBytes) }
+
+func ratio(whole, part int64) float64 {
+	if whole <= 0 || part <= 0 {
+		return 0
+	}
+	return float64(whole) / float64(part)
 }
 
 // A Keep says which snapshots of each source group stay, in restic's words:
@@ -64,56 +81,156 @@ type RepositoryAccess struct {
 	URL      topics.Secret
 	Password topics.Secret
 	Env      map[string]topics.Secret
+
+	// Maintenance replaces what is above for a keeper that may delete; nil is
+	// that there is no such credential.
+	Maintenance *Maintenance
+}
+
+// Maintenance is the credential that may delete. It reaches the keeper alone.
+type Maintenance struct {
+	URL topics.Secret            `json:"url,omitempty"` // where the keeper finds the repository, if elsewhere
+	Env map[string]topics.Secret `json:"env,omitempty"`
 }
 
 // AddRepository registers a repository. Its name is its own, or ErrConflict.
 func (s *Store) AddRepository(ctx context.Context, actor string, r Repository, a RepositoryAccess) error {
-	env, err := json.Marshal(a.Env)
-	if err != nil {
-		return err
-	}
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		at := func(column string, plain []byte) []byte {
-			var sealed []byte
-			if err == nil {
-				sealed, err = s.keys.seal(ctx, tx, place("repositories", string(r.ID), column), plain)
-			}
-			return sealed
-		}
-		address, password, env := at("url", []byte(a.URL.Reveal())), at("password", []byte(a.Password.Reveal())), at("env", env)
+		sealed, err := s.sealAccess(ctx, tx, r.ID, a)
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO repositories (id, name, url, location, password, env, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			r.ID, r.Name, address, r.Location, password, env, r.CreatedAt); err != nil {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO repositories (id, name, url, location, password, env, maintenance, created_at, keeper, append_only, keep)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`, r.ID, r.Name, sealed.URL, r.Location, sealed.Password, sealed.Env, sealed.Maintenance,
+			r.CreatedAt, r.Keeper, r.AppendOnly, r.Keep); err != nil {
 			return fmt.Errorf("add repository: %w", err)
 		}
 		return s.audit(ctx, tx, actor, "repository.created", string(r.ID), r.Name)
 	})
 }
 
-const repositoryColumns = `id, name, location, created_at, ready_at, keeper, append_only, keep, listed_at, measured_at, restore_bytes,
-	stored_bytes, plain_bytes, forgot_at, pruned_at, checked_at, check_job, check_errors, locks_at, keys_at`
-
-// Repositories lists every repository, by name.
-func (s *Store) Repositories(ctx context.Context) ([]Repository, error) {
-	return all[Repository](ctx, s.r, `SELECT `+repositoryColumns+` FROM repositories ORDER BY name, id`)
+// ChangeRepository writes what people decide of a repository: its name, where it
+// is and how to get in, its keeper, what it keeps. What jobs found stays, and so
+// does that it was there once: at another address it is not quietly begun anew.
+func (s *Store) ChangeRepository(ctx context.Context, actor string, r Repository, a RepositoryAccess) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		sealed, err := s.sealAccess(ctx, tx, r.ID, a)
+		if err != nil {
+			return err
+		}
+		was, err := repository(ctx, tx, r.ID)
+		if err != nil {
+			return err
+		}
+		if err := change(ctx, tx, `UPDATE repositories SET name = $1, url = $2, location = $3, password = $4, env = $5, maintenance = $6, keeper = $7,
+			append_only = $8, keep = $9 WHERE id = $10`, r.Name, sealed.URL, r.Location, sealed.Password, sealed.Env, sealed.Maintenance, r.Keeper,
+			r.AppendOnly, r.Keep, r.ID); err != nil {
+			return fmt.Errorf("change repository: %w", err)
+		}
+		what := r.Name
+		if was.Keeper != r.Keeper {
+			what += ", keeper " + orNone(string(r.Keeper))
+		}
+		if was.Location != r.Location {
+			what += ", at " + r.Location
+		}
+		return s.audit(ctx, tx, actor, "repository.changed", string(r.ID), what)
+	})
 }
 
-// Repository returns one repository, or ErrNotFound.
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+// ErrInUse says that something still needs what was to be removed.
+var ErrInUse = errors.New("it is in use")
+
+// RemoveRepository takes a repository out of care: its secrets are erased and its
+// name is free, its row stays for the jobs that name it. While a source group
+// or a job that has not ended needs it, that is ErrInUse. Nothing is done to what
+// it holds.
+func (s *Store) RemoveRepository(ctx context.Context, actor string, id topics.RepositoryID) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		r, err := repository(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		uses, err := get[int](ctx, tx, `SELECT (SELECT count(*) FROM source_groups WHERE repository = $1) +
+			(SELECT count(*) FROM jobs WHERE repository = $1 AND finished_at = 0)`, id)
+		if err != nil {
+			return err
+		}
+		if uses > 0 {
+			return ErrInUse
+		}
+		nothing, err := s.sealAccess(ctx, tx, id, RepositoryAccess{})
+		if err != nil {
+			return err
+		}
+		for _, q := range []string{`DELETE FROM repository_locks WHERE repository = $1`, `DELETE FROM repository_keys WHERE repository = $1`} {
+			if _, err := tx.ExecContext(ctx, q, id); err != nil {
+				return err
+			}
+		}
+		if err := change(ctx, tx, `UPDATE repositories SET removed_at = $1, name = name || ' (removed ' || id || ')', url = $2, password = $3, env = $4,
+			maintenance = $5, keeper = '', keep = '' WHERE id = $6`, s.Now(), nothing.URL, nothing.Password, nothing.Env, nothing.Maintenance, id); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, actor, "repository.removed", string(id), r.Name)
+	})
+}
+
+// Repositories lists every repository in care, by name.
+func (s *Store) Repositories(ctx context.Context) ([]Repository, error) {
+	return all[Repository](ctx, s.r, `SELECT `+repositoryColumns+` FROM repositories WHERE removed_at = 0 ORDER BY name, id`)
+}
+
+// Repository returns one repository, one that was taken out of care too, or
+// ErrNotFound.
 func (s *Store) Repository(ctx context.Context, id topics.RepositoryID) (Repository, error) {
 	return get[Repository](ctx, s.r, `SELECT `+repositoryColumns+` FROM repositories WHERE id = $1`, id)
 }
 
+// repository returns one in care, or ErrNotFound.
+func repository(ctx context.Context, tx *sqlx.Tx, id topics.RepositoryID) (Repository, error) {
+	return get[Repository](ctx, tx, `SELECT `+repositoryColumns+` FROM repositories WHERE id = $1 AND removed_at = 0`, id)
+}
+
+const repositoryColumns = `id, name, location, created_at, ready_at, keeper, append_only, keep, listed_at, measured_at, restore_bytes,
+	stored_bytes, plain_bytes, forgot_at, pruned_at, checked_at, check_job, check_errors, locks_at, keys_at, key_hint, removed_at`
+
+// A sealedAccess is a RepositoryAccess as its row holds it.
+type sealedAccess struct {
+	URL         []byte `db:"url"`
+	Password    []byte `db:"password"`
+	Env         []byte `db:"env"`
+	Maintenance []byte `db:"maintenance"` // NULL for none
+}
+
+func (s *Store) sealAccess(ctx context.Context, tx *sqlx.Tx, id topics.RepositoryID, a RepositoryAccess) (sealedAccess, error) {
+	var failed error
+	at := func(column string, plain []byte) []byte {
+		b, err := s.keys.seal(ctx, tx, place("repositories", string(id), column), plain)
+		failed = errors.Join(failed, err)
+		return b
+	}
+	env, err := json.Marshal(a.Env)
+	sealed := sealedAccess{URL: at("url", []byte(a.URL.Reveal())), Password: at("password", []byte(a.Password.Reveal())), Env: at("env", env)}
+	if err == nil && a.Maintenance != nil {
+		var b []byte
+		b, err = json.Marshal(a.Maintenance)
+		sealed.Maintenance = at("maintenance", b)
+	}
+	return sealed, errors.Join(err, failed)
+}
+
 // RepositoryAccess opens a repository's secrets.
 func (s *Store) RepositoryAccess(ctx context.Context, id topics.RepositoryID) (RepositoryAccess, error) {
-	type sealed struct {
-		URL      []byte `db:"url"`
-		Password []byte `db:"password"`
-		Env      []byte `db:"env"`
-	}
 	var a RepositoryAccess
-	row, err := get[sealed](ctx, s.r, `SELECT url, password, env FROM repositories WHERE id = $1`, id)
+	row, err := get[sealedAccess](ctx, s.r, `SELECT url, password, env, maintenance FROM repositories WHERE id = $1`, id)
 	if err != nil {
 		return a, err
 	}
@@ -128,6 +245,11 @@ func (s *Store) RepositoryAccess(ctx context.Context, id topics.RepositoryID) (R
 	a.Password = topics.Secret(read("password", row.Password))
 	if env := read("env", row.Env); err == nil {
 		err = json.Unmarshal(env, &a.Env)
+	}
+	if row.Maintenance != nil {
+		if m := read("maintenance", row.Maintenance); err == nil {
+			err = json.Unmarshal(m, &a.Maintenance)
+		}
 	}
 	return a, err
 }
@@ -207,47 +329,4 @@ func (s *Store) HostsWithGroups(ctx context.Context) (map[topics.HostID]bool, er
 // SourceGroup returns one source group, or ErrNotFound.
 func (s *Store) SourceGroup(ctx context.Context, id topics.SourceGroupID) (SourceGroup, error) {
 	return get[SourceGroup](ctx, s.r, `SELECT * FROM source_groups WHERE id = $1`, id)
-}
-
-// A Snapshot is one that a repository holds, or held. One that no job of ours
-// made has neither host nor job.
-type Snapshot struct {
-	Repository topics.RepositoryID `db:"repository"`
-	ID         string              `db:"id"`
-	Host       topics.HostID       `db:"host"`
-	Job        topics.JobID        `db:"job"`
-	Time       int64               `db:"time"`
-	Hostname   string              `db:"hostname"`
-	Paths      List                `db:"paths"`
-	Tags       List                `db:"tags"`
-	Files      uint64              `db:"files"`
-	Bytes      uint64              `db:"bytes"`
-
-	SourceGroup topics.SourceGroupID `db:"source_group"`
-	Username    string               `db:"username"`
-	Tree        string               `db:"tree"`
-	Original    string               `db:"original"`
-	SeenAt      int64                `db:"seen_at"` // when a job last saw it; 0 is that only the backup said so
-	GoneAt      int64                `db:"gone_at"` // when it was found missing or removed; 0 is that it is there
-}
-
-// Snapshots lists a host's snapshots, the newest first.
-func (s *Store) Snapshots(ctx context.Context, host topics.HostID, limit int) ([]Snapshot, error) {
-	return all[Snapshot](ctx, s.r, `SELECT * FROM snapshots WHERE host = $1 AND gone_at = 0 ORDER BY time DESC, id LIMIT $2`, host, limit)
-}
-
-// SnapshotCount counts a host's snapshots.
-func (s *Store) SnapshotCount(ctx context.Context, host topics.HostID) (int, error) {
-	return get[int](ctx, s.r, `SELECT count(*) FROM snapshots WHERE host = $1 AND gone_at = 0`, host)
-}
-
-func addSnapshot(ctx context.Context, tx *sqlx.Tx, j Job, sum *topics.Summary, t topics.Snapshot) error {
-	row := Snapshot{Repository: j.Repository, ID: t.ID, Host: j.Host, Job: j.ID, Time: t.Time, Hostname: t.Host,
-		Paths: slices.Clone(t.Paths), Tags: slices.Clone(t.Tags), SourceGroup: j.SourceGroup, Username: t.Username, Tree: t.Tree, Original: t.Original}
-	if sum != nil {
-		row.Files, row.Bytes = sum.TotalFiles, sum.TotalBytes
-	}
-	_, err := tx.NamedExecContext(ctx, `INSERT INTO snapshots (repository, id, host, job, time, hostname, paths, tags, files, bytes, source_group, username, tree, original)
-		VALUES (:repository, :id, :host, :job, :time, :hostname, :paths, :tags, :files, :bytes, :source_group, :username, :tree, :original) ON CONFLICT (repository, id) DO NOTHING`, row)
-	return err
 }

@@ -1,0 +1,82 @@
+package store
+
+import (
+	"fmt"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// found takes what a job found out into the rows of its repository, in the
+// transaction of its ending. Of a report that is not whole nothing is taken: what
+// is missing in it may be there all the same.
+func (j journal) found(job Job, f topics.Finished, at int64) error {
+	r := f.Result
+	well := job.State == topics.Succeeded
+	if well {
+		// Whatever went well has opened it.
+		if _, err := j.tx.ExecContext(j.ctx, `UPDATE repositories SET ready_at = $1 WHERE id = $2 AND ready_at = 0`, at, job.Repository); err != nil {
+			return err
+		}
+	}
+	if r == nil {
+		r = &topics.Result{}
+	}
+	did := func(column string) error {
+		return change(j.ctx, j.tx, `UPDATE repositories SET `+column+` = $1 WHERE id = $2`, at, job.Repository)
+	}
+	switch o := job.Operation.V; job.Kind {
+	case topics.SnapshotsJob, topics.KeyJob, topics.LocksJob:
+		if !well || f.Result == nil { // who says nothing of what it found did not look
+			return nil
+		}
+		whole, report, err := j.report(job, *r)
+		if err != nil || !whole {
+			return err
+		}
+		switch job.Kind {
+		case topics.SnapshotsJob:
+			return reconcile(j.ctx, j.tx, job, report.Snapshots, at)
+		case topics.KeyJob:
+			return keys(j.ctx, j.tx, job, report.Keys, at)
+		}
+		return look(j.ctx, j.tx, job, report.Locks, at)
+	case topics.StatsJob:
+		if well && r.Stats != nil {
+			return measured(j.ctx, j.tx, job, *r.Stats, at)
+		}
+	case topics.CheckJob:
+		// One that found damage has failed, and is no less a check.
+		if r.Check != nil && (well || job.State == topics.Failed && r.Check.Errors > 0) {
+			return change(j.ctx, j.tx, `UPDATE repositories SET checked_at = $1, check_job = $2, check_errors = $3 WHERE id = $4`,
+				at, job.ID, most(r.Check.Errors), job.Repository)
+		}
+	case topics.ForgetJob:
+		if err := removed(j.ctx, j.tx, job, r.Removed, at); err != nil || !well {
+			return err
+		}
+		return did("forgot_at")
+	case topics.PruneJob:
+		if well && (o == nil || !o.DryRun) {
+			return did("pruned_at")
+		}
+	}
+	return nil
+}
+
+// report puts the parts of a job's report together. It is whole if it says so,
+// every part is here, and so is every entry.
+func (j journal) report(job Job, r topics.Result) (whole bool, _ topics.Report, err error) {
+	var report topics.Report
+	parts, err := reports(j.ctx, j.tx, job.ID)
+	if err != nil {
+		return false, report, fmt.Errorf("report of job %s: %w", job.ID, err)
+	}
+	whole = !r.Truncated && len(parts) == r.Parts
+	for i, p := range parts {
+		whole = whole && p.Part == i+1
+		report.Snapshots = append(report.Snapshots, p.Snapshots...)
+		report.Keys = append(report.Keys, p.Keys...)
+		report.Locks = append(report.Locks, p.Locks...)
+	}
+	return whole && r.Count == len(report.Snapshots)+len(report.Keys)+len(report.Locks), report, nil
+}

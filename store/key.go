@@ -1,0 +1,93 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A Key opens a repository. The keys that the first listing found are trusted;
+// one that came later is not until an administrator says so.
+type Key struct {
+	Repository topics.RepositoryID `db:"repository"`
+	ID         string              `db:"id"`
+	Username   string              `db:"username"`
+	Hostname   string              `db:"hostname"`
+	Created    int64               `db:"created"` // by the clock of the host that made it
+	FirstSeen  int64               `db:"first_seen"`
+	Trusted    bool                `db:"trusted"`
+}
+
+// Keys lists a repository's keys, those nobody trusts first.
+func (s *Store) Keys(ctx context.Context, id topics.RepositoryID) ([]Key, error) {
+	return all[Key](ctx, s.r, `SELECT * FROM repository_keys WHERE repository = $1 ORDER BY trusted, first_seen, id`, id)
+}
+
+// StrangeKeys counts the keys that nobody trusts, by repository.
+func (s *Store) StrangeKeys(ctx context.Context) (map[topics.RepositoryID]int, error) {
+	type count struct {
+		Repository topics.RepositoryID `db:"repository"`
+		N          int                 `db:"n"`
+	}
+	rows, err := all[count](ctx, s.r, `SELECT repository, count(*) AS n FROM repository_keys WHERE trusted = 0 GROUP BY repository`)
+	counts := make(map[topics.RepositoryID]int, len(rows))
+	for _, c := range rows {
+		counts[c.Repository] = c.N
+	}
+	return counts, err
+}
+
+// TrustKey says that a key is one of ours.
+func (s *Store) TrustKey(ctx context.Context, actor string, repository topics.RepositoryID, key string) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		if err := change(ctx, tx, `UPDATE repository_keys SET trusted = 1 WHERE repository = $1 AND id = $2`, repository, key); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, actor, "repository.key_trusted", string(repository), key)
+	})
+}
+
+// keys takes a whole listing of a repository's keys, made by job j.
+func keys(ctx context.Context, tx *sqlx.Tx, j Job, found []topics.Key, at int64) error {
+	r, err := get[Repository](ctx, tx, `SELECT `+repositoryColumns+` FROM repositories WHERE id = $1`, j.Repository)
+	if err != nil {
+		return err
+	}
+	rows, err := all[Key](ctx, tx, `SELECT * FROM repository_keys WHERE repository = $1`, j.Repository)
+	if err != nil {
+		return err
+	}
+	had, here := map[string]Key{}, map[string]bool{}
+	for _, k := range rows {
+		had[k.ID] = k
+	}
+	hint := r.KeyHint
+	for _, t := range found {
+		if !hexDigits.MatchString(t.ID) || here[t.ID] {
+			continue
+		}
+		here[t.ID] = true
+		k, old := had[t.ID]
+		if !old {
+			k = Key{Repository: j.Repository, ID: t.ID, Username: t.User, Hostname: t.Host, Created: t.Created, FirstSeen: at, Trusted: r.KeysAt == 0}
+			if _, err := tx.NamedExecContext(ctx, `INSERT INTO repository_keys (repository, id, username, hostname, created, first_seen, trusted)
+				VALUES (:repository, :id, :username, :hostname, :created, :first_seen, :trusted)`, k); err != nil {
+				return err
+			}
+		}
+		if t.Current && k.Trusted {
+			hint = t.ID
+		}
+	}
+	for _, k := range rows {
+		if here[k.ID] {
+			continue
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM repository_keys WHERE repository = $1 AND id = $2`, j.Repository, k.ID); err != nil {
+			return err
+		}
+	}
+	return change(ctx, tx, `UPDATE repositories SET keys_at = $1, key_hint = $2 WHERE id = $3`, at, hint, j.Repository)
+}

@@ -1,0 +1,212 @@
+package store
+
+import (
+	"context"
+	"math"
+	"regexp"
+	"slices"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A Snapshot is one that a repository holds, or held. One that no job of ours
+// made has neither host nor job.
+type Snapshot struct {
+	Repository topics.RepositoryID `db:"repository"`
+	ID         string              `db:"id"`
+	Host       topics.HostID       `db:"host"`
+	Job        topics.JobID        `db:"job"`
+	Time       int64               `db:"time"`
+	Hostname   string              `db:"hostname"`
+	Paths      List                `db:"paths"`
+	Tags       List                `db:"tags"`
+	Files      uint64              `db:"files"`
+	Bytes      uint64              `db:"bytes"`
+
+	SourceGroup topics.SourceGroupID `db:"source_group"`
+	Username    string               `db:"username"`
+	Tree        string               `db:"tree"`
+	Original    string               `db:"original"`
+	SeenAt      int64                `db:"seen_at"` // when a job last saw it; 0 is that only the backup said so
+	GoneAt      int64                `db:"gone_at"` // when it was found missing or removed; 0 is that it is there
+}
+
+// Foreign reports whether no job of ours made it.
+func (n Snapshot) Foreign() bool { return n.Job == "" }
+
+// Snapshots lists a host's snapshots, the newest first.
+func (s *Store) Snapshots(ctx context.Context, host topics.HostID, limit int) ([]Snapshot, error) {
+	return all[Snapshot](ctx, s.r, `SELECT * FROM snapshots WHERE host = $1 AND gone_at = 0 ORDER BY time DESC, id LIMIT $2`, host, limit)
+}
+
+// SnapshotCount counts a host's snapshots.
+func (s *Store) SnapshotCount(ctx context.Context, host topics.HostID) (int, error) {
+	return get[int](ctx, s.r, `SELECT count(*) FROM snapshots WHERE host = $1 AND gone_at = 0`, host)
+}
+
+// A SnapshotPlace is where a page of a list of snapshots begins: behind the
+// snapshot of this time and ID.
+type SnapshotPlace struct {
+	Time int64
+	ID   string
+}
+
+// SnapshotsOf lists what a repository holds, the newest first, from behind a
+// place on; the zero place is the beginning.
+func (s *Store) SnapshotsOf(ctx context.Context, id topics.RepositoryID, after SnapshotPlace, limit int) ([]Snapshot, error) {
+	if after == (SnapshotPlace{}) {
+		after.Time = math.MaxInt64
+	}
+	return all[Snapshot](ctx, s.r, `SELECT * FROM snapshots WHERE repository = $1 AND gone_at = 0 AND (time < $2 OR time = $2 AND id > $3)
+		ORDER BY time DESC, id LIMIT $4`, id, after.Time, after.ID, limit)
+}
+
+// SnapshotByID finds a snapshot by the beginning of its ID, also one that is
+// gone. None, or more than one, is ErrNotFound.
+func (s *Store) SnapshotByID(ctx context.Context, repository topics.RepositoryID, id string) (Snapshot, error) {
+	if !hexDigits.MatchString(id) {
+		return Snapshot{}, ErrNotFound
+	}
+	rows, err := all[Snapshot](ctx, s.r, `SELECT * FROM snapshots WHERE repository = $1 AND id >= $2 AND id < $3 ORDER BY id LIMIT 2`, repository, id, id+"g")
+	if err == nil && len(rows) != 1 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Snapshot{}, err
+	}
+	return rows[0], nil
+}
+
+// A SnapshotTally counts what a repository holds.
+type SnapshotTally struct {
+	Repository topics.RepositoryID `db:"repository"`
+	Count      int                 `db:"n"`
+	Foreign    int                 `db:"alien"`
+	Newest     int64               `db:"newest"` // its time, by the clock of the host that made it
+}
+
+// SnapshotTallies counts what each repository holds.
+func (s *Store) SnapshotTallies(ctx context.Context) (map[topics.RepositoryID]SnapshotTally, error) {
+	rows, err := all[SnapshotTally](ctx, s.r, `SELECT repository, count(*) AS n, sum(CASE WHEN job = '' THEN 1 ELSE 0 END) AS alien, max(time) AS newest
+		FROM snapshots WHERE gone_at = 0 GROUP BY repository`)
+	tallies := make(map[topics.RepositoryID]SnapshotTally, len(rows))
+	for _, t := range rows {
+		tallies[t.Repository] = t
+	}
+	return tallies, err
+}
+
+var (
+	hexDigits = regexp.MustCompile(`^[0-9a-f]{4,64}$`)
+	wholeID   = regexp.MustCompile(`^[0-9a-f]{64}$`)
+)
+
+// most is a number of ours, whatever an agent said.
+func most(n uint64) int64 { return int64(min(n, math.MaxInt64)) }
+
+const insertSnapshot = `INSERT INTO snapshots (repository, id, host, job, time, hostname, paths, tags, files, bytes, source_group, username, tree, original, seen_at)
+	VALUES (:repository, :id, :host, :job, :time, :hostname, :paths, :tags, :files, :bytes, :source_group, :username, :tree, :original, :seen_at)`
+
+func rowOf(repository topics.RepositoryID, t topics.Snapshot) Snapshot {
+	return Snapshot{Repository: repository, ID: t.ID, Time: t.Time, Hostname: t.Host, Paths: slices.Clone(t.Paths), Tags: slices.Clone(t.Tags),
+		Username: t.Username, Tree: t.Tree, Original: t.Original}
+}
+
+// addSnapshot notes the snapshot a job made. A listing may have seen it first,
+// then nobody's becomes that job's; one that has a job keeps it.
+func addSnapshot(ctx context.Context, tx *sqlx.Tx, j Job, sum *topics.Summary, t topics.Snapshot) error {
+	row := rowOf(j.Repository, t)
+	row.Host, row.Job, row.SourceGroup = j.Host, j.ID, j.SourceGroup
+	if sum != nil {
+		row.Files, row.Bytes = uint64(most(sum.TotalFiles)), uint64(most(sum.TotalBytes))
+	}
+	_, err := tx.NamedExecContext(ctx, insertSnapshot+` ON CONFLICT (repository, id) DO UPDATE SET host = excluded.host, job = excluded.job,
+		source_group = excluded.source_group, files = excluded.files, bytes = excluded.bytes WHERE snapshots.job = ''`, row)
+	return err
+}
+
+// A known snapshot is what reconciling needs of a row.
+type known struct {
+	ID     string `db:"id"`
+	SeenAt int64  `db:"seen_at"`
+	GoneAt int64  `db:"gone_at"`
+	Made   int64  `db:"made"` // when the job that made it ended, 0 for a foreign one
+}
+
+// reconcile takes a whole listing of a repository, made by job j. What happened
+// while the listing was under way counts more than it: a snapshot that was made
+// or seen after the listing was asked for is not missing, and one that was
+// removed after that is not back.
+func reconcile(ctx context.Context, tx *sqlx.Tx, j Job, listed []topics.Snapshot, at int64) error {
+	rows, err := all[known](ctx, tx, `SELECT s.id, s.seen_at, s.gone_at, coalesce(j.finished_at, 0) AS made
+		FROM snapshots s LEFT JOIN jobs j ON j.id = s.job WHERE s.repository = $1`, j.Repository)
+	if err != nil {
+		return err
+	}
+	had := make(map[string]known, len(rows))
+	for _, k := range rows {
+		had[k.ID] = k
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE snapshots SET seen_at = $1 WHERE repository = $2 AND gone_at = 0`, at, j.Repository); err != nil {
+		return err
+	}
+	set, err := tx.PreparexContext(ctx, `UPDATE snapshots SET seen_at = $1, gone_at = $2 WHERE repository = $3 AND id = $4`)
+	if err != nil {
+		return err
+	}
+	insert, err := tx.PrepareNamedContext(ctx, insertSnapshot+` ON CONFLICT (repository, id) DO NOTHING`)
+	if err != nil {
+		return err
+	}
+	here := make(map[string]bool, len(listed))
+	for _, t := range listed {
+		if here[t.ID] || !wholeID.MatchString(t.ID) {
+			continue
+		}
+		here[t.ID] = true
+		k, old := had[t.ID]
+		switch {
+		case !old:
+			row := rowOf(j.Repository, t)
+			row.SeenAt = at
+			_, err = insert.ExecContext(ctx, row)
+		case k.GoneAt > 0 && k.GoneAt <= j.QueuedAt: // it was missed by mistake, or put back
+			_, err = set.ExecContext(ctx, at, 0, j.Repository, t.ID)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, k := range rows {
+		switch {
+		case here[k.ID] || k.GoneAt > 0:
+		case max(k.SeenAt, k.Made) > j.QueuedAt:
+			_, err = set.ExecContext(ctx, k.SeenAt, 0, j.Repository, k.ID)
+		default:
+			_, err = set.ExecContext(ctx, k.SeenAt, at, j.Repository, k.ID)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return change(ctx, tx, `UPDATE repositories SET listed_at = $1 WHERE id = $2`, at, j.Repository)
+}
+
+// removed notes that a job removed snapshots. It can only be those it was asked
+// to remove.
+func removed(ctx context.Context, tx *sqlx.Tx, j Job, ids []string, at int64) error {
+	if j.Operation.V == nil {
+		return nil
+	}
+	for _, id := range ids {
+		if !slices.Contains(j.Operation.V.Snapshots, id) {
+			continue
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE snapshots SET gone_at = $1 WHERE repository = $2 AND id = $3 AND gone_at = 0`, at, j.Repository, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
