@@ -44,7 +44,7 @@ type Host struct {
 	HelloN        uint64 `db:"hello_n"`
 	LastSeen      int64  `db:"last_seen"` // when anything was last heard, to within a minute
 
-	LastJob     topics.JobID    `db:"last_job"` // the last one that ended
+	LastJob     topics.JobID    `db:"last_job"` // the last one that ended, the control plane's own looks aside
 	LastState   topics.JobState `db:"last_state"`
 	LastEndedAt int64           `db:"last_ended_at"`
 	// Standing is the worst of how the last backup of each source group ended,

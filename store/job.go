@@ -13,6 +13,10 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
+// Plane is who asks for the jobs that nobody else did: looks at locks, and what
+// follows from them.
+const Plane = "plane"
+
 // A Job is one run of one operation on one host.
 type Job struct {
 	ID            topics.JobID         `db:"id"`
@@ -78,7 +82,8 @@ func (j *JSON[T]) Scan(src any) error {
 // Ask records a job, with its audit entry, before anybody is told of it. While
 // the same one waits or runs and is not being cancelled (a backup of the same
 // source group, or the same operation on the same host and repository), that
-// one is the answer and nothing is added.
+// one is the answer and nothing is added. It joins the queue now, or where its
+// QueuedAt says.
 func (s *Store) Ask(ctx context.Context, actor string, j Job) (job Job, added bool, err error) {
 	err = s.tx(ctx, func(tx *sqlx.Tx) error {
 		open, err := same(ctx, tx, j)
@@ -89,7 +94,10 @@ func (s *Store) Ask(ctx context.Context, actor string, j Job) (job Job, added bo
 		if !errors.Is(err, ErrNotFound) {
 			return err
 		}
-		j.State, j.RequestedBy, j.QueuedAt = topics.Queued, actor, s.Now()
+		j.State, j.RequestedBy = topics.Queued, actor
+		if j.QueuedAt == 0 {
+			j.QueuedAt = s.Now()
+		}
 		job, added = j, true
 		return s.queue(ctx, tx, j)
 	})

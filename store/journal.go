@@ -156,9 +156,13 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 	if err != nil {
 		return err
 	}
-	if err := change(j.ctx, j.tx, `UPDATE hosts SET last_job = $1, last_state = $2, last_ended_at = $3, standing = $4, standing_job = $5 WHERE id = $6`,
-		job.ID, job.State, at, worst.State, worst.ID, job.Host); err != nil {
+	if err := change(j.ctx, j.tx, `UPDATE hosts SET standing = $1, standing_job = $2 WHERE id = $3`, worst.State, worst.ID, job.Host); err != nil {
 		return err
+	}
+	if job.RequestedBy != Plane {
+		if err := change(j.ctx, j.tx, `UPDATE hosts SET last_job = $1, last_state = $2, last_ended_at = $3 WHERE id = $4`, job.ID, job.State, at, job.Host); err != nil {
+			return err
+		}
 	}
 	if job.State == topics.Succeeded && job.Kind == topics.BackupJob {
 		var bytes int64

@@ -41,6 +41,19 @@ func (s *Store) DiedSince(ctx context.Context, id topics.RepositoryID, since int
 	return n > 0, err
 }
 
+// LockedSince reports whether a job on a repository failed for a lock since a
+// moment.
+func (s *Store) LockedSince(ctx context.Context, id topics.RepositoryID, since int64) (bool, error) {
+	n, err := get[int](ctx, s.r, `SELECT count(*) FROM jobs WHERE repository = $1 AND state = 'failed' AND cause = 'locked' AND finished_at >= $2`, id, since)
+	return n > 0, err
+}
+
+// JobsSince lists a repository's jobs that have not ended, or ended since a
+// moment, the newest first, at most a thousand.
+func (s *Store) JobsSince(ctx context.Context, id topics.RepositoryID, since int64) ([]Job, error) {
+	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE repository = $1 AND (finished_at = 0 OR finished_at >= $2) ORDER BY queued_at DESC, id LIMIT 1000`, id, since)
+}
+
 // look takes a whole listing of a repository's locks, made by job j. What a
 // lock's own host said of its process stays true when another host looks: a
 // lock that is renewed gets another ID.

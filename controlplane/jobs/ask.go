@@ -69,7 +69,9 @@ func (e *Engine) AskBackup(ctx context.Context, actor string, host topics.HostID
 
 // Ask records a job of any kind but backup, which AskBackup is for. While the
 // same one waits or runs, that one is the answer, and fresh is false. What the
-// kind does not take is a topics.ErrOperation.
+// kind does not take is a topics.ErrOperation; maintenance on another host than
+// the keeper, where there is one, is a *NotKeeperError. Before a job that has to
+// be alone, the locks are looked at if any may be there.
 func (e *Engine) Ask(ctx context.Context, actor string, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID, o topics.Operation) (job store.Job, fresh bool, err error) {
 	if err := o.Check(kind); err != nil {
 		return job, false, err
@@ -83,10 +85,19 @@ func (e *Engine) Ask(ctx context.Context, actor string, host topics.HostID, kind
 	if err := permitted(h, kind, o); err != nil {
 		return job, false, err
 	}
-	if _, err := e.Store.Repository(ctx, repository); errors.Is(err, store.ErrNotFound) {
+	r, err := e.Store.Repository(ctx, repository)
+	switch {
+	case errors.Is(err, store.ErrNotFound) || err == nil && r.RemovedAt > 0:
 		return job, false, ErrNoRepository
-	} else if err != nil {
+	case err != nil:
 		return job, false, err
+	case Maintains(kind) && r.Keeper != "" && r.Keeper != host:
+		return job, false, &NotKeeperError{kind, r.Keeper}
+	}
+	if kind.Exclusive() {
+		if err := e.lookFirst(ctx, host, r); err != nil {
+			return job, false, err
+		}
 	}
 	now := e.Now()
 	job, fresh, err = e.Store.Ask(ctx, actor, store.Job{ID: topics.JobID(topics.NewID(now)), Host: host, Kind: kind, Repository: repository,

@@ -84,6 +84,7 @@ type Engine struct {
 	owners   map[topics.JobID]topics.HostID
 	open     map[topics.JobID]topics.HostID // what had not ended at the last tick
 	receipts map[topics.HostID]topics.Received
+	looked   map[string]bool // the locks for which their own hosts were asked to look
 }
 
 type arrival struct {
@@ -96,7 +97,7 @@ type arrival struct {
 func New(c Config) *Engine {
 	e := &Engine{Config: c, inbox: make(chan arrival, inboxSize), stir: make(chan struct{}, 1), done: make(chan struct{}),
 		channels: map[topics.HostID]*seal.Channel{}, owners: map[topics.JobID]topics.HostID{}, receipts: map[topics.HostID]topics.Received{},
-		refusals: refusals{new: map[topics.HostID]*refused{}, all: map[topics.HostID]*refused{}, at: map[topics.HostID]time.Time{}}}
+		refusals: refusals{new: map[topics.HostID]*refused{}, all: map[topics.HostID]*refused{}, at: map[topics.HostID]time.Time{}}, looked: map[string]bool{}}
 	e.counter.Store(uint64(c.Now().UnixMilli()) << 20)
 	return e
 }
@@ -341,6 +342,11 @@ func (e *Engine) perform(ctx context.Context, effects []protocol.PlaneEffect) {
 				e.owners[effect.Job.ID] = "" // late progress belongs to nobody
 			}
 			e.changed(effect.Job)
+			if effect.Job.State.Ended() {
+				if err := e.followUp(ctx, effect.Job.ID); err != nil {
+					e.complain(ctx, "follow up the end of a job", "host", effect.Job.Host, "job", effect.Job.ID, "err", err)
+				}
+			}
 		case protocol.Logged:
 			e.Hub.publish(effect.Job, news{lines: entries(effect)})
 		case protocol.HelloCame:
@@ -418,7 +424,7 @@ func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
 	if err != nil {
 		return topics.Run{}, fmt.Errorf("its repository: %w", err)
 	}
-	run := topics.Run{Kind: j.Kind, Repository: topics.Repository{ID: r.ID, URL: a.URL, Password: a.Password, Env: a.Env, Initialise: r.ReadyAt == 0}}
+	run := topics.Run{Kind: j.Kind, Repository: access(r, a, j.Host, j.Kind)}
 	if j.Operation.V != nil {
 		run.Operation = *j.Operation.V
 	}

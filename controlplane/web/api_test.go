@@ -107,6 +107,7 @@ func TestTheAPISetsUpAHostAndFollowsItsBackup(t *testing.T) {
 		t.Errorf("cancel an ended job: %s %s", r.Status, r.text)
 	}
 
+	attic.looks()
 	c.do("POST", "/api/hosts/"+string(attic.id)+"/jobs", `{"kind":"backup"}`).json(t, &ref)
 	attic.start(ref.ID)
 	if r := c.do("POST", "/api/jobs/"+string(ref.ID)+"/cancel", nil); r.StatusCode != 202 || job()["cancel_asked"] != true {

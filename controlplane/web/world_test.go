@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -91,7 +92,14 @@ type world struct {
 	broker error
 
 	mu   sync.Mutex
-	sent []topics.Topic
+	sent []sent
+}
+
+// sent is a message on its way to an agent, sealed.
+type sent struct {
+	topics.Topic
+	name    string
+	payload []byte
 }
 
 type lockedBuffer struct {
@@ -127,10 +135,10 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 	timing := jobs.DefaultTiming()
 	timing.Tick, timing.Receipt = 20*time.Millisecond, time.Millisecond
 	w.engine = jobs.New(jobs.Config{Store: s, Key: w.key, Presence: presence, Hub: w.hub, Changed: bell.Ring, Log: log, Timing: timing, Now: time.Now,
-		Send: func(topic string, _ []byte) error {
+		Send: func(topic string, payload []byte) error {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.sent = append(w.sent, must(topics.Parse(topic)))
+			w.sent = append(w.sent, sent{must(topics.Parse(topic)), topic, payload})
 			return nil
 		}})
 	c := Config{Store: s, Jobs: w.engine, Hub: w.hub, Presence: presence, Bell: bell, Log: log, Agents: "127.0.0.1:8883", Version: "v0", Timing: quick(),
@@ -175,6 +183,7 @@ type agent struct {
 	session topics.Session
 	seq     uint64
 	counter uint64
+	name    string // its hostname
 }
 
 func (w *world) enrol(name string) *agent {
@@ -192,7 +201,7 @@ func (w *world) arrive(hash []byte, id string, key seal.Key) *agent {
 	w.t.Helper()
 	h := must(w.store.Enroll(w.t.Context(), hash, store.Host{ID: topics.HostID(id), SealKey: key.Public(), Serial: "1", Hostname: "host", OS: "linux", Arch: "amd64",
 		Platform: "Debian GNU/Linux 12 (bookworm)", AgentVersion: "v0", ResticVersion: "0.14.0"}))
-	return &agent{w: w, id: h.ID, channel: must(seal.NewChannel(key, w.key.Public(), seal.Agent, id)), session: topics.Session{Epoch: 1000, N: 0}}
+	return &agent{w: w, id: h.ID, channel: must(seal.NewChannel(key, w.key.Public(), seal.Agent, id)), session: topics.Session{Epoch: 1000, N: 0}, name: "host"}
 }
 
 // group gives the host something to back up.
@@ -214,7 +223,7 @@ func (a *agent) connect() {
 	birth := topics.Topic{Kind: topics.KindBirth, Host: a.id}.String()
 	a.w.engine.Received(birth, topics.Encode(topics.Birth{Session: a.session, Version: "v0", Protocol: topics.Protocol,
 		MAC: a.channel.Sign(birth, a.session.Signed(topics.Born))}), true)
-	a.say(topics.Event{Hello: &topics.Hello{Session: a.session, Facts: topics.Facts{Hostname: "host", OS: "linux", Arch: "amd64",
+	a.say(topics.Event{Hello: &topics.Hello{Session: a.session, Facts: topics.Facts{Hostname: a.name, OS: "linux", Arch: "amd64",
 		Platform: "Debian GNU/Linux 12 (bookworm)", Agent: "v0", Restic: "0.14.0"}}})
 	await(a.w.t, "the host to be online", func() error {
 		if c, _ := a.w.web.Presence.Connection(a.id); c != hosts.Online {
@@ -222,6 +231,34 @@ func (a *agent) connect() {
 		}
 		return nil
 	})
+}
+
+// heard is every message that was sent to the host, opened as it would.
+func (a *agent) heard() (plain []string) {
+	a.w.mu.Lock()
+	defer a.w.mu.Unlock()
+	for _, m := range a.w.sent {
+		if m.Host == a.id {
+			plain = append(plain, string(must(a.channel.Open(m.name, m.payload))))
+		}
+	}
+	return plain
+}
+
+// told is the command that a job's host was sent.
+func (a *agent) told(id topics.JobID) topics.Run {
+	a.w.t.Helper()
+	var run topics.Run
+	await(a.w.t, "the command of "+string(id), func() error {
+		for _, text := range a.heard() {
+			if c, err := topics.Decode[topics.Command]([]byte(text)); err == nil && c.Job == id && c.Run != nil {
+				run = *c.Run
+				return nil
+			}
+		}
+		return errors.New("it was not sent")
+	})
+	return run
 }
 
 // say sends events of the durable stream, as one batch.
@@ -257,6 +294,33 @@ func (a *agent) finish(id topics.JobID, f topics.Finished) {
 	f.Job = id
 	a.say(topics.Event{Finished: &f})
 	a.w.awaitState(id, f.State)
+}
+
+// looks answers the control plane's own look at the locks with what lies there.
+func (a *agent) looks(locks ...topics.Lock) {
+	a.w.t.Helper()
+	var id topics.JobID
+	await(a.w.t, "a look at the locks", func() error {
+		for _, j := range must(a.w.store.OpenJobs(context.Background(), a.id)) {
+			if j.Kind == topics.LocksJob {
+				id = j.ID
+				return nil
+			}
+		}
+		return errors.New("none is asked for")
+	})
+	a.ran(id, topics.Finished{State: topics.Succeeded, Result: &topics.Result{Parts: 1, Count: len(locks)}}, topics.Report{Locks: locks})
+}
+
+// ran starts a job, reports and ends it.
+func (a *agent) ran(id topics.JobID, f topics.Finished, parts ...topics.Report) {
+	a.w.t.Helper()
+	a.start(id)
+	for i, r := range parts {
+		r.Job, r.Part = id, i+1
+		a.say(topics.Event{Report: &r})
+	}
+	a.finish(id, f)
 }
 
 func (w *world) awaitState(id topics.JobID, want topics.JobState) {

@@ -1,0 +1,71 @@
+package jobs
+
+import (
+	"maps"
+	"net/url"
+	"strings"
+
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// Maintains reports whether an operation is the keeper's business: it removes
+// something, or has to be alone in the repository.
+func Maintains(k topics.JobKind) bool {
+	switch k {
+	case topics.ForgetJob, topics.PruneJob, topics.CheckJob, topics.UnlockJob:
+		return true
+	}
+	return false
+}
+
+// A NotKeeperError refuses maintenance on a host while another one is the
+// repository's keeper.
+type NotKeeperError struct {
+	Kind   topics.JobKind
+	Keeper topics.HostID
+}
+
+// Error implements error.
+func (e *NotKeeperError) Error() string {
+	return string(e.Kind) + " of this repository runs on its keeper " + string(e.Keeper) + " alone"
+}
+
+// access is what a job gets to open its repository with. The maintenance
+// credential is for the keeper alone, and there for maintenance alone: every
+// other host and every other operation gets the everyday one.
+func access(r store.Repository, a store.RepositoryAccess, host topics.HostID, k topics.JobKind) topics.Repository {
+	out := topics.Repository{ID: r.ID, URL: a.URL, Password: a.Password, Env: maps.Clone(a.Env), Initialise: r.ReadyAt == 0}
+	if m := a.Maintenance; m != nil && r.Keeper != "" && host == r.Keeper && Maintains(k) {
+		if out.Env == nil {
+			out.Env = map[string]topics.Secret{}
+		}
+		maps.Copy(out.Env, m.Env)
+		if m.URL != "" {
+			out.URL = m.URL
+		}
+		if m.Env["RESTIC_REST_USERNAME"] != "" {
+			out.URL = withoutUser(out.URL) // it would outrank the variables
+		}
+	}
+	// restic tries this key first, and no more than 20 in all: planted ones would
+	// lock it out otherwise.
+	if r.KeyHint != "" && out.Env["RESTIC_KEY_HINT"] == "" {
+		if out.Env == nil {
+			out.Env = map[string]topics.Secret{}
+		}
+		out.Env["RESTIC_KEY_HINT"] = topics.Secret(r.KeyHint)
+	}
+	return out
+}
+
+// withoutUser is a REST server's URL without user and password.
+func withoutUser(location topics.Secret) topics.Secret {
+	address, rest := strings.CutPrefix(location.Reveal(), "rest:")
+	u, err := url.Parse(address)
+	if !rest || err != nil {
+		return location
+	}
+	u.User = nil
+	return topics.Secret("rest:" + u.String())
+}

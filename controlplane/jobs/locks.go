@@ -1,0 +1,223 @@
+package jobs
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A Verdict says how much is known of who holds a lock.
+type Verdict string
+
+// The verdicts. Only a lock that is Dead is removed without a person.
+const (
+	Alive   Verdict = "alive"   // its process runs, or a job of ours there is not over
+	Dead    Verdict = "dead"    // it is ours, and its own host says that its process is gone
+	Unsure  Verdict = "unsure"  // its host is ours, and what it is cannot be proven
+	Foreign Verdict = "foreign" // no host of ours has its name, or more than one has
+)
+
+// How restic treats its locks: it renews them every five minutes, and calls one
+// stale that it has not renewed for half an hour.
+const (
+	stale = 35 * time.Minute // with a margin for clocks that differ
+	skew  = 2 * time.Minute
+)
+
+// A Holder is a lock with who holds it, as far as that can be proven.
+type Holder struct {
+	store.Lock
+	Owner   store.Host // the host of ours with the lock's name; no ID if that is not one
+	OfJob   topics.JobID
+	Verdict Verdict
+}
+
+// Judge says of each lock who holds it. jobs are those of the repository that
+// were under way when the locks were made, or later. A lock is ours and dead if
+// its own host looked and saw no such process, nothing of ours is under way
+// there, and a job of ours was when the lock was made; or it has not been
+// renewed for longer than restic itself would wait.
+func Judge(locks []store.Lock, hosts []store.Host, jobs []store.Job, now int64) []Holder {
+	out := make([]Holder, len(locks))
+	for i, l := range locks {
+		h := Holder{Lock: l, OfJob: l.Job}
+		named := 0
+		for _, host := range hosts {
+			if host.Hostname != "" && strings.EqualFold(host.Hostname, l.Hostname) {
+				h.Owner = host
+				named++
+			}
+		}
+		if named != 1 {
+			h.Owner, h.Verdict = store.Host{}, Foreign
+			out[i] = h
+			continue
+		}
+		open, ours := false, l.Job != ""
+		for _, j := range jobs {
+			if j.Host != h.Owner.ID || j.Kind == topics.LocksJob || j.Kind == topics.UnlockJob || j.State == topics.Queued {
+				continue
+			}
+			if j.FinishedAt == 0 {
+				open = true
+				h.OfJob = j.ID
+			} else if j.StartedAt > 0 && j.StartedAt-skew.Milliseconds() <= l.Time && l.Time <= j.FinishedAt+skew.Milliseconds() {
+				ours = true
+				if h.OfJob == "" {
+					h.OfJob = j.ID
+				}
+			}
+		}
+		ownLook := l.Alive.Valid && l.LookedBy == h.Owner.ID
+		switch {
+		case open, ownLook && l.Alive.Bool:
+			h.Verdict = Alive
+		case ownLook && l.Time <= now && (ours || now-l.Time > stale.Milliseconds()):
+			h.Verdict = Dead
+		default:
+			h.Verdict = Unsure
+		}
+		out[i] = h
+	}
+	return out
+}
+
+// Holders says who holds the locks that the last look found in a repository.
+func Holders(ctx context.Context, s *store.Store, id topics.RepositoryID) ([]Holder, error) {
+	locks, err := s.Locks(ctx, id)
+	if err != nil || len(locks) == 0 {
+		return nil, err
+	}
+	hosts, err := s.Hosts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	jobs, err := s.JobsSince(ctx, id, locks[0].Time-skew.Milliseconds())
+	if err != nil {
+		return nil, err
+	}
+	return Judge(locks, hosts, jobs, s.Now()), nil
+}
+
+// lookFirst asks for a look at the locks before a job that has to be alone,
+// if there is reason to believe that some are there: the last look found some,
+// or a job of ours died since.
+func (e *Engine) lookFirst(ctx context.Context, host topics.HostID, r store.Repository) error {
+	locks, err := e.Store.Locks(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	died := len(locks) > 0
+	if !died {
+		if died, err = e.Store.DiedSince(ctx, r.ID, r.LocksAt); err != nil {
+			return err
+		}
+	}
+	if !died {
+		return nil
+	}
+	return e.own(ctx, host, topics.LocksJob, r.ID, 0)
+}
+
+// ownTime is how long a job that the control plane asks for itself waits for
+// its host.
+const ownTime = 10 * time.Minute
+
+// own asks for a job on the control plane's own account, put into the queue as
+// if asked for at a moment (0 is now), so that it runs before what waits for it.
+func (e *Engine) own(ctx context.Context, host topics.HostID, k topics.JobKind, repository topics.RepositoryID, at int64) error {
+	now := e.Now()
+	_, _, err := e.Store.Ask(ctx, store.Plane, store.Job{ID: topics.JobID(topics.NewID(now)), Host: host, Kind: k, Repository: repository, QueuedAt: at,
+		Operation: store.JSON[topics.Operation]{V: &topics.Operation{}}, NotAfter: now.Add(ownTime).UnixMilli()})
+	if err == nil {
+		e.tell(host)
+		e.Stir()
+	}
+	return err
+}
+
+// followUp does what the end of a job makes sensible: a look at the locks where
+// one was in the way, and the removal of those that are provably ours and dead.
+// It runs after the commit; what a crash loses here is done at the next occasion.
+func (e *Engine) followUp(ctx context.Context, id topics.JobID) error {
+	j, err := e.Store.Job(ctx, id)
+	if err != nil {
+		return err
+	}
+	switch {
+	case j.Kind == topics.LocksJob && j.State == topics.Succeeded:
+		return e.judge(ctx, j.Repository)
+	case j.Kind == topics.UnlockJob && j.State == topics.Succeeded,
+		j.Kind != topics.LocksJob && j.State == topics.Failed && j.Cause == topics.CauseLocked:
+		at, _, err := e.blocked(ctx, j.Repository)
+		if err != nil {
+			return err
+		}
+		return e.own(ctx, j.Host, topics.LocksJob, j.Repository, at)
+	}
+	return nil
+}
+
+// blocked reports whether locks are in the way of something: of a job that waits
+// to be alone, then before says when it was asked for, or of one that failed for
+// them since the oldest was made.
+func (e *Engine) blocked(ctx context.Context, id topics.RepositoryID) (before int64, blocked bool, err error) {
+	open, err := e.Store.OpenJobs(ctx, "")
+	if err != nil {
+		return 0, false, err
+	}
+	for _, j := range open {
+		if j.Repository == id && j.Kind.Exclusive() && j.State == topics.Queued {
+			return j.QueuedAt - 1, true, nil
+		}
+	}
+	locks, err := e.Store.Locks(ctx, id)
+	if err != nil || len(locks) == 0 {
+		return 0, false, err
+	}
+	blocked, err = e.Store.LockedSince(ctx, id, locks[0].Time)
+	return 0, blocked, err
+}
+
+// settle acts on the last look at a repository's locks, if they are in the way.
+// When every one of them is provably ours and dead, each host removes its own;
+// restic there looks once more. Otherwise the hosts that may know more are
+// asked to look.
+func (e *Engine) judge(ctx context.Context, id topics.RepositoryID) error {
+	before, blocked, err := e.blocked(ctx, id)
+	if err != nil || !blocked {
+		return err
+	}
+	holders, err := Holders(ctx, e.Store, id)
+	if err != nil {
+		return err
+	}
+	dead := true
+	for _, h := range holders {
+		dead = dead && h.Verdict == Dead && e.Presence.Reachable(h.Owner.ID)
+		ask := h.ID + " " + string(h.Owner.ID)
+		if h.Owner.ID == "" || h.LookedBy == h.Owner.ID || e.looked[ask] || !e.Presence.Reachable(h.Owner.ID) {
+			continue
+		}
+		if len(e.looked) > 1000 {
+			clear(e.looked)
+		}
+		e.looked[ask] = true // once for each lock; it has another ID when it was renewed
+		if err := e.own(ctx, h.Owner.ID, topics.LocksJob, id, before); err != nil {
+			return err
+		}
+	}
+	if !dead {
+		return nil
+	}
+	for _, h := range holders {
+		e.Log.Info("a lock is ours and dead; it is removed", "repository", id, "host", h.Owner.ID, "lock", h.ID)
+		if err := e.own(ctx, h.Owner.ID, topics.UnlockJob, id, before); err != nil { // asked for twice, it is the same job
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,87 @@
+package jobs
+
+import (
+	"database/sql"
+	"testing"
+	"time"
+
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+func TestWhoHoldsALock(t *testing.T) {
+	const now = int64(1_000_000_000)
+	minute := time.Minute.Milliseconds()
+	attic := store.Host{ID: "attic-0001", Hostname: "attic"}
+	said := func(alive bool) sql.NullBool { return sql.NullBool{Bool: alive, Valid: true} }
+	lock := store.Lock{ID: "l", Time: now - 10*minute, Hostname: "attic", LookedBy: "attic-0001", Alive: said(false)}
+	ended := store.Job{ID: "j", Host: "attic-0001", Kind: topics.BackupJob, State: topics.Interrupted, StartedAt: now - 20*minute, FinishedAt: now - 9*minute}
+	running := ended
+	running.State, running.FinishedAt = topics.Running, 0
+	queued := running
+	queued.State = topics.Queued
+	look := running
+	look.Kind = topics.LocksJob
+	elsewhere := running
+	elsewhere.Host = "cellar-0001"
+	with := func(f func(*store.Lock)) store.Lock {
+		l := lock
+		f(&l)
+		return l
+	}
+	hosts := []store.Host{attic, {ID: "cellar-0001", Hostname: "cellar"}, {ID: "unborn-0001"}}
+	for _, c := range []struct {
+		name  string
+		lock  store.Lock
+		hosts []store.Host
+		jobs  []store.Job
+		want  Verdict
+	}{
+		{"our job died, its host sees no process", lock, hosts, []store.Job{ended}, Dead},
+		{"the name in other letters", with(func(l *store.Lock) { l.Hostname = "ATTIC" }), hosts, []store.Job{ended}, Dead},
+		{"the agent knew the process as its own", with(func(l *store.Lock) { l.Job = "j" }), hosts, nil, Dead},
+		{"no job of ours ran then: another container's, perhaps", lock, hosts, nil, Unsure},
+		{"the same, not renewed for long", with(func(l *store.Lock) { l.Time = now - 40*minute }), hosts, nil, Dead},
+		{"our job ended long before the lock was made", lock, hosts, []store.Job{func() store.Job { j := ended; j.FinishedAt = now - 15*minute; return j }()}, Unsure},
+		{"its process runs", with(func(l *store.Lock) { l.Alive = said(true) }), hosts, []store.Job{ended}, Alive},
+		{"a job of ours is under way there", lock, hosts, []store.Job{ended, running}, Alive},
+		{"one only waits there", lock, hosts, []store.Job{ended, queued}, Dead},
+		{"a look is under way there", lock, hosts, []store.Job{ended, look}, Dead},
+		{"one is under way elsewhere", lock, hosts, []store.Job{ended, elsewhere}, Dead},
+		{"nobody can say", with(func(l *store.Lock) { l.Alive = sql.NullBool{} }), hosts, []store.Job{ended}, Unsure},
+		{"another host says so", with(func(l *store.Lock) { l.LookedBy = "cellar-0001" }), hosts, []store.Job{ended}, Unsure},
+		{"made in the future", with(func(l *store.Lock) { l.Time = now + 1 }), hosts, []store.Job{func() store.Job { j := ended; j.FinishedAt = now; return j }()}, Unsure},
+		{"a host we do not know", with(func(l *store.Lock) { l.Hostname = "laptop" }), hosts, []store.Job{ended}, Foreign},
+		{"no name", with(func(l *store.Lock) { l.Hostname = "" }), hosts, []store.Job{ended}, Foreign},
+		{"two hosts of one name", lock, append(hosts[:3:3], store.Host{ID: "attic-0002", Hostname: "attic"}), []store.Job{ended}, Foreign},
+	} {
+		if got := Judge([]store.Lock{c.lock}, c.hosts, c.jobs, now)[0]; got.Verdict != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got.Verdict, c.want)
+		}
+	}
+}
+
+func TestTheKeyHintAndTheCredentialOfAJob(t *testing.T) {
+	r := store.Repository{ID: "vault-0001", Keeper: "nas-00001", KeyHint: "4d5e"}
+	a := store.RepositoryAccess{URL: "rest:http://attic:everyday@nas:8000/attic", Password: "p", Env: map[string]topics.Secret{"RESTIC_CACERT": "/ca.pem"},
+		Maintenance: &store.Maintenance{Env: map[string]topics.Secret{"RESTIC_REST_USERNAME": "keeper", "RESTIC_REST_PASSWORD": "may"}}}
+	got := access(r, a, "nas-00001", topics.PruneJob)
+	if got.URL.Reveal() != "rest:http://nas:8000/attic" || got.Env["RESTIC_REST_PASSWORD"] != "may" || got.Env["RESTIC_CACERT"] != "/ca.pem" || got.Env["RESTIC_KEY_HINT"] != "4d5e" || !got.Initialise {
+		t.Errorf("the keeper prunes with %s %v", got.URL.Reveal(), got.Env)
+	}
+	if len(a.Env) != 1 {
+		t.Errorf("the everyday credential was changed on the way: %v", a.Env)
+	}
+	for _, c := range []struct {
+		host topics.HostID
+		kind topics.JobKind
+	}{{"nas-00001", topics.SnapshotsJob}, {"nas-00001", topics.BackupJob}, {"attic-0001", topics.PruneJob}, {"", topics.PruneJob}} {
+		if got := access(r, a, c.host, c.kind); got.URL != a.URL || got.Env["RESTIC_REST_PASSWORD"] != "" {
+			t.Errorf("%s on %q gets what may delete", c.kind, c.host)
+		}
+	}
+	r.Keeper = ""
+	if got := access(r, a, "", topics.PruneJob); got.Env["RESTIC_REST_PASSWORD"] != "" {
+		t.Error("without a keeper, no host's name is its name")
+	}
+}
