@@ -285,7 +285,7 @@ func TestEveryCauseHasWords(t *testing.T) {
 		topics.CauseCredentials, topics.CauseAppendOnly, topics.CausePermission, topics.CauseDiskFull, topics.CauseSourceMissing, topics.CauseUnreadable,
 		topics.CauseDamaged, topics.CauseNoRestic, topics.CauseUsage, topics.CausePolicy, topics.CauseRefused, topics.CauseExpired, topics.CauseCancelled,
 		topics.CauseKilled, topics.CauseAgentDied, topics.CauseUnknown, "of a later version"} {
-		e := Explain(c, topics.Failed)
+		e := Explain(topics.BackupJob, c, topics.Failed)
 		if e.Cause == "" || e.Effect == "" || len(e.Remedies) == 0 {
 			t.Errorf("%s: %+v", c, e)
 		}
@@ -293,5 +293,27 @@ func TestEveryCauseHasWords(t *testing.T) {
 		if known := c != topics.CauseUnknown && c != "of a later version"; own != known {
 			t.Errorf("%s has words of its own: %t", c, own)
 		}
+	}
+}
+
+// A page about a check must not speak as if it had been a backup.
+func TestWordsAreOfTheirKind(t *testing.T) {
+	for _, kind := range topics.Kinds {
+		if kind == topics.BackupJob {
+			continue
+		}
+		for cause := range explanations {
+			e := Explain(kind, cause, topics.Failed)
+			if text := e.Cause + e.Effect + strings.Join(e.Remedies, " "); e.Effect == "" || len(e.Remedies) == 0 ||
+				strings.Contains(text, "the backup again") || strings.Contains(e.Effect, "Nothing was saved") || strings.Contains(e.Effect, "next run.") {
+				t.Errorf("%s, %s: %+v", kind, cause, e)
+			}
+		}
+		if e := Explain(kind, "of a later version", topics.Failed); e.Effect != effects[kind] {
+			t.Errorf("%s of no known cause: %+v", kind, e)
+		}
+	}
+	if e := Explain(topics.BackupJob, topics.CauseLocked, topics.Failed); e.Effect != nothingSaved || e.Remedies[2] != thenAgain {
+		t.Errorf("a backup's own words were changed: %+v", e)
 	}
 }

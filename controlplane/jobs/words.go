@@ -1,6 +1,9 @@
 package jobs
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -67,21 +70,79 @@ var explanations = map[topics.Cause]Explanation{
 		[]string{"See in the host's system log why the agent or the machine stopped.", "Run the backup again."}},
 }
 
-// Explain says why a job ended as it did. A cause without words of its own gets
-// none invented: the evidence and the exit code stand for themselves.
-func Explain(cause topics.Cause, state topics.JobState) Explanation {
-	if e, ok := explanations[cause]; ok {
+// Explain says why a job of a kind ended as it did. A cause without words of its
+// own gets none invented: the evidence and the exit code stand for themselves.
+func Explain(kind topics.JobKind, cause topics.Cause, state topics.JobState) Explanation {
+	e, known := explanations[cause]
+	if !known {
+		how := "failed"
+		if state == topics.Warnings {
+			how = "ended with warnings"
+		}
+		e = Explanation{Cause: "The job " + how + " for a reason that is not recognised",
+			Effect: "If the log does not speak of a snapshot, none was written.", Remedies: []string{lookAtLog, thenAgain}}
+	}
+	if kind == topics.BackupJob || kind == "" {
 		return e
 	}
-	how := "failed"
-	if state == topics.Warnings {
-		how = "ended with warnings"
+	if effect := effects[kind]; effect != "" && (!known || !ownEffect[cause]) {
+		e.Effect = effect
 	}
-	return Explanation{
-		Cause:    "The job " + how + " for a reason that is not recognised",
-		Effect:   "If the log does not speak of a snapshot, none was written.",
-		Remedies: []string{lookAtLog, thenAgain},
+	if words, ok := others[kind][cause]; ok {
+		if words.Cause != "" {
+			e.Cause = words.Cause
+		}
+		if words.Effect != "" {
+			e.Effect = words.Effect
+		}
+		if words.Remedies != nil {
+			e.Remedies = words.Remedies
+		}
 	}
+	e.Remedies = slices.Clone(e.Remedies)
+	for i, r := range e.Remedies {
+		e.Remedies[i] = strings.ReplaceAll(strings.ReplaceAll(r, "Then run the backup again", "Then run it again"), "Run the backup again", "Run it again")
+	}
+	return e
+}
+
+// ownEffect lists the causes whose effect is the same whatever was asked for.
+var ownEffect = map[topics.Cause]bool{topics.CauseAppendOnly: true, topics.CausePolicy: true, topics.CauseRefused: true}
+
+const onlyLooked = "It only looks; nothing was changed anywhere. What this page knew before is still shown, with its age."
+
+// effects is what it means for the data that a job of another kind than backup
+// did not go well.
+var effects = map[topics.JobKind]string{
+	topics.InitJob:      "No repository was set up by this run. If there was one before, it is untouched.",
+	topics.ForgetJob:    "Snapshots that the log does not name as removed are still there. No data was freed; that is prune's part.",
+	topics.PruneJob:     "Every snapshot is still there. Space that was not freed yet is freed by the next prune; an interrupted one can be run again at any time.",
+	topics.CheckJob:     "The check only reads: snapshots and data are as they were. Whether they are sound is not known from this run.",
+	topics.UnlockJob:    "The locks may still be there. Snapshots and data are untouched.",
+	topics.SnapshotsJob: onlyLooked,
+	topics.StatsJob:     onlyLooked,
+	topics.DiffJob:      onlyLooked,
+	topics.FindJob:      onlyLooked,
+	topics.KeyJob:       onlyLooked,
+	topics.LocksJob:     onlyLooked,
+	topics.RestoreJob:   "The repository is untouched. Files that were already brought back are in the target, perhaps not all of them and not whole.",
+}
+
+// others are the words that only one kind needs.
+var others = map[topics.JobKind]map[topics.Cause]Explanation{
+	topics.CheckJob: {topics.CauseDamaged: {Effect: "The check found damage. It changed nothing; snapshots that need the damaged data may not come back whole. Do not remove any before you know.",
+		Remedies: []string{"Read in the log what is damaged: an index can be rebuilt, a lost pack only from another copy.",
+			"Look at the disk and the memory of the machine that holds the repository.", "restic's troubleshooting guide says how to repair an index or snapshots; afterwards, run a backup of every host and check again."}}},
+	topics.RestoreJob: {
+		topics.CauseDiskFull:   {Remedies: []string{"Make room on the host where the target is, or choose another target.", "Run it again: files that are complete are not fetched twice."}},
+		topics.CausePermission: {Remedies: []string{"Let the agent's user write to the target, or choose a target where it may.", thenAgain}},
+		topics.CauseUnreadable: {Cause: "Some files could not be brought back", Effect: "Everything else is in the target. What the log names is missing there; the repository is untouched.",
+			Remedies: []string{"Look through the warnings in the log.", "Restore what is missing to another target, perhaps as another user.", "If the log speaks of damaged data, run a check of the repository."}},
+	},
+	topics.InitJob: {topics.CauseNoRepository: {Cause: "The repository could not be set up", Remedies: []string{lookAtLog, "Check the URL and that its folder or bucket may be written.", thenAgain}}},
+	topics.SnapshotsJob: {topics.CauseNoRepository: {Cause: "There is no repository at this address",
+		Effect:   "Nothing was changed. If it held snapshots before, they cannot be reached now; if it is new, it has not been set up yet.",
+		Remedies: []string{"If it is new: set it up, or let the first backup do so.", "If it should be there: check that its disk is mounted, its server is up and its path is spelled right."}}},
 }
 
 // CancelWords answer whoever asked for the end of a job, which is j now: whether

@@ -398,7 +398,7 @@ func (s *Server) jobWith(j store.Job, group string, waits map[topics.JobID]proto
 		out.ExitCode = &j.ExitCode.Int64
 	}
 	if j.State.Ended() && j.State != topics.Succeeded {
-		e := jobs.Explain(j.Cause, j.State)
+		e := jobs.Explain(j.Kind, j.Cause, j.State)
 		out.Reason, out.Effect, out.Remedies = e.Cause, e.Effect, e.Remedies
 	}
 	return out

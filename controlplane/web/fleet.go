@@ -268,7 +268,7 @@ func (s *Server) attention(ctx context.Context, f *fleet) ([]views.Attention, er
 
 // trouble says what is wrong with a host for which job j stands.
 func (s *Server) trouble(h store.Host, j store.Job) (title, text string) {
-	title = jobs.Explain(j.Cause, j.State).Cause
+	title = jobs.Explain(j.Kind, j.Cause, j.State).Cause
 	if j.State == topics.Warnings && j.Summary.V != nil && j.Summary.V.Unreadable > 0 {
 		title = views.Count(j.Summary.V.Unreadable, "item", "items") + " could not be read"
 	}

@@ -136,7 +136,7 @@ func (s *Server) hostProblem(ctx context.Context, h store.Host, st views.Status)
 		return nil, err
 	}
 	title, text := s.trouble(h, rows[0])
-	n := &views.Note{Tone: "fail", Title: title, Text: jobs.Explain(rows[0].Cause, rows[0].State).Effect + " " + text,
+	n := &views.Note{Tone: "fail", Title: title, Text: jobs.Explain(rows[0].Kind, rows[0].Cause, rows[0].State).Effect + " " + text,
 		Link: views.Link{Text: "Open the job", URL: views.JobURL(string(rows[0].ID))}}
 	if st.Key == "warning" {
 		n.Tone = "warn"

@@ -263,7 +263,7 @@ func (s *Server) endedView(v *views.Job, j store.Job) {
 	if j.State == topics.Succeeded {
 		return
 	}
-	e := jobs.Explain(j.Cause, j.State)
+	e := jobs.Explain(j.Kind, j.Cause, j.State)
 	v.Ending = &views.Ending{Status: v.Status, Title: e.Cause, Effect: e.Effect, Evidence: j.Message, ExitCode: exitCode(j)}
 	for _, r := range e.Remedies {
 		v.Ending.Remedies = append(v.Ending.Remedies, views.Remedy{Title: r, RunAgain: strings.Contains(strings.ToLower(r), "run the backup again")})
@@ -310,7 +310,7 @@ func (s *Server) steps(j store.Job) []views.Step {
 	case topics.Warnings:
 		return append(steps, views.Step{Icon: "triangle-alert", Tone: "warn", Text: "Snapshot " + short(j.SnapshotID), Sub: "incomplete", At: end})
 	}
-	return append(steps, views.BadStep(views.JobStatus(string(j.State)).Word, jobs.Explain(j.Cause, j.State).Cause, end))
+	return append(steps, views.BadStep(views.JobStatus(string(j.State)).Word, jobs.Explain(j.Kind, j.Cause, j.State).Cause, end))
 }
 
 // cancelJob asks for the end of a job and shows it.
