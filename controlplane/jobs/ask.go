@@ -92,7 +92,11 @@ func (e *Engine) Ask(ctx context.Context, actor string, host topics.HostID, kind
 	case err != nil:
 		return job, false, err
 	case Maintains(kind) && r.Keeper != "" && r.Keeper != host:
-		return job, false, &NotKeeperError{kind, r.Keeper}
+		keeper, err := e.Store.Host(ctx, r.Keeper)
+		if err != nil {
+			return job, false, err
+		}
+		return job, false, &NotKeeperError{kind, r.Keeper, keeper.Name}
 	}
 	if kind.Exclusive() {
 		if err := e.lookFirst(ctx, host, r); err != nil {

@@ -24,11 +24,12 @@ func Maintains(k topics.JobKind) bool {
 type NotKeeperError struct {
 	Kind   topics.JobKind
 	Keeper topics.HostID
+	Name   string // the keeper's
 }
 
 // Error implements error.
 func (e *NotKeeperError) Error() string {
-	return string(e.Kind) + " of this repository runs on its keeper " + string(e.Keeper) + " alone"
+	return string(e.Kind) + " of this repository runs on its keeper " + e.Name + " alone"
 }
 
 // access is what a job gets to open its repository with. The maintenance

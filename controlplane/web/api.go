@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -125,23 +124,6 @@ func (s *Server) listHosts(ctx context.Context, _ *struct{}) (*list1[hostJSON], 
 	return &list1[hostJSON]{out}, nil
 }
 
-type createRepositoryIn struct {
-	Body struct {
-		Name     string                   `json:"name" doc:"1 to 100 characters, its own"`
-		URL      topics.Secret            `json:"url" doc:"an absolute path on the host, or what restic's --repo takes"`
-		Password topics.Secret            `json:"password" doc:"of the repository"`
-		Env      map[string]topics.Secret `json:"env,omitempty" doc:"credentials of the backend, by restic's variable names"`
-	}
-}
-
-type createRepositoryOut struct {
-	Body struct {
-		ID       topics.RepositoryID `json:"id"`
-		Name     string              `json:"name"`
-		Location string              `json:"location" doc:"the URL without user and password"`
-	}
-}
-
 func invalid(what string, wrong ...string) error {
 	var said []string
 	for _, w := range wrong {
@@ -153,24 +135,6 @@ func invalid(what string, wrong ...string) error {
 		return nil
 	}
 	return &Problem{Status: http.StatusUnprocessableEntity, Title: "The " + what + " was not saved", Say: strings.Join(said, " ")}
-}
-
-func (s *Server) createRepository(ctx context.Context, in *createRepositoryIn) (*createRepositoryOut, error) {
-	b := in.Body
-	location, wrong := checkURL(b.URL.Reveal())
-	if err := invalid("repository", checkName("name", b.Name, 1, 100), wrong, checkPassword(b.Password.Reveal()), checkEnv(b.Env)); err != nil {
-		return nil, err
-	}
-	id, err := s.saveRepository(ctx, repositoryInput{b.Name, b.URL, b.Password, b.Env})
-	if errors.Is(err, errNameTaken) {
-		return nil, &Problem{Status: http.StatusConflict, Title: "There is a repository of this name already",
-			Say: "Names of repositories are their own.", Do: "Choose another name, or use the one that is there.", Err: err}
-	} else if err != nil {
-		return nil, err
-	}
-	out := &createRepositoryOut{}
-	out.Body.ID, out.Body.Name, out.Body.Location = id, b.Name, location
-	return out, nil
 }
 
 type groupJSON struct {
@@ -495,6 +459,12 @@ type snapshotJSON struct {
 	Tags       []string            `json:"tags" nullable:"false"`
 	Files      uint64              `json:"files"`
 	Bytes      uint64              `json:"bytes"`
+	Host       topics.HostID       `json:"host" doc:"whose job made it, or empty"`
+	Foreign    bool                `json:"foreign" doc:"no job of ours made it"`
+}
+
+func sayRow(n store.Snapshot) snapshotJSON {
+	return snapshotJSON{n.ID, n.Repository, n.Job, moment(n.Time), n.Hostname, filled(n.Paths), filled(n.Tags), n.Files, n.Bytes, n.Host, n.Foreign()}
 }
 
 type listSnapshotsIn struct {
@@ -512,7 +482,7 @@ func (s *Server) listSnapshots(ctx context.Context, in *listSnapshotsIn) (*list1
 	}
 	out := make([]snapshotJSON, len(rows))
 	for i, n := range rows {
-		out[i] = snapshotJSON{n.ID, n.Repository, n.Job, moment(n.Time), n.Hostname, filled(n.Paths), filled(n.Tags), n.Files, n.Bytes}
+		out[i] = sayRow(n)
 	}
 	return &list1[snapshotJSON]{out}, nil
 }

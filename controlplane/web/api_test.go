@@ -30,8 +30,8 @@ func TestTheAPISetsUpAHostAndFollowsItsBackup(t *testing.T) {
 	if r.StatusCode != 201 || repository.Location != "rest:https://vault.example:8000/attic" || strings.Contains(r.text, "hush") {
 		t.Fatalf("register a repository: %s %s", r.Status, r.text)
 	}
-	if a := must(w.store.RepositoryAccess(t.Context(), topics.RepositoryID(repository.ID))); a.URL.Reveal() != "rest:https://me:hush@vault.example:8000/attic" || a.Password.Reveal() != "hush hush" || a.Env["RESTIC_REST_USERNAME"].Reveal() != "me" {
-		t.Errorf("what the job will need: %q", a.URL.Reveal())
+	if a := must(w.store.RepositoryAccess(t.Context(), topics.RepositoryID(repository.ID))); a.URL.Reveal() != "rest:https://vault.example:8000/attic" || a.Password.Reveal() != "hush hush" || a.Env["RESTIC_REST_USERNAME"].Reveal() != "me" || a.Env["RESTIC_REST_PASSWORD"].Reveal() != "hush" {
+		t.Errorf("what the job will need: %q %d", a.URL.Reveal(), len(a.Env))
 	}
 	for _, by := range []string{"vault", repository.ID} { // twice the same: the second changes the first
 		r = c.do("PUT", "/api/hosts/"+string(attic.id)+"/source-groups/all%2Fletters", map[string]any{"repository": by, "paths": []string{"/letters", `C:\letters`}, "one_file_system": true})

@@ -39,29 +39,6 @@ func (s *Server) saveSourceGroup(ctx context.Context, host topics.HostID, g grou
 	return row, err
 }
 
-// A repositoryInput is a repository as somebody wants it.
-type repositoryInput struct {
-	name     string
-	url      topics.Secret
-	password topics.Secret
-	env      map[string]topics.Secret
-}
-
-// errNameTaken says that a repository of this name exists.
-var errNameTaken = errors.New("the repository's name is taken")
-
-// saveRepository stores a repository whose fields were checked.
-func (s *Server) saveRepository(ctx context.Context, in repositoryInput) (topics.RepositoryID, error) {
-	location, _ := checkURL(in.url.Reveal())
-	id := topics.RepositoryID(topics.NewID(s.Now()))
-	err := s.Store.AddRepository(ctx, visitorOf(ctx).name, store.Repository{ID: id, Name: in.name, Location: location, CreatedAt: s.Now().UnixMilli()},
-		store.RepositoryAccess{URL: in.url, Password: in.password, Env: in.env})
-	if errors.Is(err, store.ErrConflict) {
-		err = errNameTaken
-	}
-	return id, err
-}
-
 // groupForm is the form for a host's source group as it is now: "" for a new one.
 func (s *Server) groupForm(ctx context.Context, h store.Host, name string) (views.GroupForm, error) {
 	f := views.GroupForm{HostID: string(h.ID), Host: h.Name, Group: name}
@@ -168,11 +145,11 @@ func (s *Server) saveGroup(w http.ResponseWriter, r *http.Request) error {
 			f.Errors.Name = "This host has a source group of this name already."
 		}
 	}
-	repository := repositoryInput{name: f.NewName, url: topics.Secret(f.NewURL), password: topics.Secret(r.PostForm.Get("repository_password"))}
+	location, password := topics.Secret(f.NewURL), topics.Secret(r.PostForm.Get("repository_password"))
 	if f.Repository == "new" {
-		f.Errors.NewName = checkName("name", repository.name, 1, 100)
+		f.Errors.NewName = checkName("name", f.NewName, 1, 100)
 		_, f.Errors.NewURL = checkURL(f.NewURL)
-		f.Errors.NewPassword = checkPassword(repository.password.Reveal())
+		f.Errors.NewPassword = checkPassword(password.Reveal())
 	} else if !slices.ContainsFunc(f.Repositories, func(o views.Option) bool { return o.Value == f.Repository }) {
 		f.Errors.Repository = "Choose a repository, or make a new one."
 	}
@@ -180,7 +157,8 @@ func (s *Server) saveGroup(w http.ResponseWriter, r *http.Request) error {
 		return again(http.StatusUnprocessableEntity)
 	}
 	if f.Repository == "new" {
-		if in.repository, err = s.saveRepository(ctx, repository); errors.Is(err, errNameTaken) {
+		made, err := PutRepository(ctx, s.Store, visitorOf(ctx).name, "", RepositoryInput{Name: &f.NewName, URL: &location, Password: &password})
+		if in.repository = made.ID; errors.Is(err, errNameTaken) {
 			f.Errors.NewName = "There is a repository of this name already. Choose it above, or another name."
 			return again(http.StatusConflict)
 		} else if err != nil {

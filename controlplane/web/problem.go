@@ -78,6 +78,7 @@ func errInternal(err error) *Problem {
 func problem(err error) *Problem {
 	var p *Problem
 	var large *http.MaxBytesError
+	var keeper *jobs.NotKeeperError
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -90,6 +91,10 @@ func problem(err error) *Problem {
 	case errors.Is(err, jobs.ErrNoRepository):
 		return &Problem{Status: http.StatusNotFound, Title: "There is no such repository",
 			Say: "None has this ID.", Do: "Use an ID that GET /api/repositories lists.", Err: err}
+	case errors.As(err, &keeper):
+		return &Problem{Status: http.StatusConflict, Title: "Another host looks after this repository",
+			Say: "Its keeper, the host " + keeper.Name + ", alone may " + string(keeper.Kind) + ": what can delete is kept from every other host.",
+			Do:  "Ask the keeper for it.", Err: err}
 	case errors.Is(err, topics.ErrOperation):
 		return &Problem{Status: http.StatusUnprocessableEntity, Title: "This job cannot be asked for like that",
 			Say: err.Error() + ".", Do: "Correct it and ask again; nothing was begun."}

@@ -1,0 +1,435 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+var errNoRepository = &Problem{Status: http.StatusNotFound, Title: "There is no such repository",
+	Say: "It was never registered, or it has been removed.", Do: "Look for it among all repositories."}
+
+// repository finds one in care by the ID in the address.
+func (s *Server) repository(ctx context.Context, id topics.RepositoryID) (store.Repository, error) {
+	r, err := s.Store.Repository(ctx, id)
+	if errors.Is(err, store.ErrNotFound) || err == nil && r.RemovedAt > 0 {
+		return r, errNoRepository
+	}
+	return r, err
+}
+
+// A credentialIn is a Credential in JSON.
+type credentialIn struct {
+	URL      *topics.Secret           `json:"url,omitempty" doc:"maintenance: where the keeper finds the repository, if elsewhere"`
+	Username *string                  `json:"username,omitempty" doc:"of a REST server; empty takes it away"`
+	Password *topics.Secret           `json:"password,omitempty" doc:"of a REST server"`
+	Env      map[string]topics.Secret `json:"env,omitempty" doc:"of other backends, by restic's variable names; an empty value takes one away"`
+}
+
+func (c *credentialIn) credential() *Credential {
+	if c == nil {
+		return nil
+	}
+	return &Credential{c.URL, c.Username, c.Password, c.Env}
+}
+
+type repositoryBody struct {
+	Name        *string                  `json:"name,omitempty" doc:"1 to 100 characters, its own"`
+	URL         *topics.Secret           `json:"url,omitempty" doc:"an absolute path on the host, or what restic's --repo takes"`
+	Password    *topics.Secret           `json:"password,omitempty" doc:"of the repository"`
+	Env         map[string]topics.Secret `json:"env,omitempty" doc:"everyday credentials of the backend, by restic's variable names; an empty value takes one away"`
+	Everyday    *credentialIn            `json:"everyday,omitempty" doc:"what every host gets: it should not be able to delete"`
+	Maintenance *credentialIn            `json:"maintenance,omitempty" doc:"what may delete: the keeper alone gets it, and only for forget, prune, check and unlock"`
+	Keeper      *string                  `json:"keeper,omitempty" doc:"ID or name of the host that looks after it; empty for none"`
+	AppendOnly  *bool                    `json:"append_only,omitempty" doc:"the everyday credential cannot delete"`
+	Retention   *store.Keep              `json:"retention,omitempty" doc:"which snapshots of each source group stay; an empty object keeps all"`
+}
+
+func (b repositoryBody) input() RepositoryInput {
+	in := RepositoryInput{Name: b.Name, URL: b.URL, Password: b.Password, Everyday: b.Everyday.credential(), Maintenance: b.Maintenance.credential(),
+		Keeper: b.Keeper, AppendOnly: b.AppendOnly, Keep: b.Retention}
+	if b.Env != nil {
+		if in.Everyday == nil {
+			in.Everyday = &Credential{}
+		}
+		in.Everyday.Env = merged(in.Everyday.Env, b.Env)
+	}
+	return in
+}
+
+func merged(a, b map[string]topics.Secret) map[string]topics.Secret {
+	out := map[string]topics.Secret{}
+	for _, m := range []map[string]topics.Secret{a, b} {
+		for name, v := range m {
+			out[name] = v
+		}
+	}
+	return out
+}
+
+type createRepositoryIn struct{ Body repositoryBody }
+
+type putRepositoryIn struct {
+	ID   topics.RepositoryID `path:"id"`
+	Body repositoryBody
+}
+
+type repositoryOut struct{ Body repositoryJSON }
+
+// A repositoryJSON is a repository as the API tells it: never a secret.
+type repositoryJSON struct {
+	ID          topics.RepositoryID `json:"id"`
+	Name        string              `json:"name"`
+	Location    string              `json:"location" doc:"the URL without user and password"`
+	Everyday    credentialOut       `json:"everyday"`
+	Maintenance *credentialOut      `json:"maintenance" doc:"null if there is none"`
+	Keeper      topics.HostID       `json:"keeper" doc:"or empty"`
+	AppendOnly  bool                `json:"append_only"`
+	Retention   *store.Keep         `json:"retention" doc:"null keeps all"`
+
+	Ready            bool         `json:"ready" doc:"a job has found or initialised it"`
+	Snapshots        int          `json:"snapshots"`
+	ForeignSnapshots int          `json:"foreign_snapshots" doc:"of them, those no job of ours made"`
+	ListedAt         *time.Time   `json:"listed_at"`
+	StoredBytes      int64        `json:"stored_bytes"`
+	RestoreBytes     int64        `json:"restore_bytes" doc:"of all snapshots, each counted whole"`
+	PlainBytes       int64        `json:"plain_bytes" doc:"the stored data before compression, 0 if not known"`
+	MeasuredAt       *time.Time   `json:"measured_at"`
+	ForgotAt         *time.Time   `json:"forgot_at"`
+	PrunedAt         *time.Time   `json:"pruned_at"`
+	CheckedAt        *time.Time   `json:"checked_at"`
+	CheckErrors      int64        `json:"check_errors"`
+	CheckJob         topics.JobID `json:"check_job" doc:"or empty"`
+	Locks            int          `json:"locks"`
+	LocksAt          *time.Time   `json:"locks_at"`
+	UnknownKeys      int          `json:"unknown_keys" doc:"keys that came later and nobody trusts"`
+	KeysAt           *time.Time   `json:"keys_at"`
+}
+
+// A credentialOut is what may be said of a credential.
+type credentialOut struct {
+	URL       string   `json:"url,omitempty" doc:"without user and password"`
+	Username  string   `json:"username,omitempty"`
+	Variables []string `json:"variables" nullable:"false" doc:"names of what is set"`
+}
+
+func sayCredential(env map[string]topics.Secret) credentialOut {
+	c := credentialOut{Username: env[restUser].Reveal(), Variables: []string{}}
+	for name := range env {
+		c.Variables = append(c.Variables, name)
+	}
+	slices.Sort(c.Variables)
+	return c
+}
+
+// known is what the rows of all repositories do not hold.
+type known struct {
+	tallies map[topics.RepositoryID]store.SnapshotTally
+	keys    map[topics.RepositoryID]int
+	locks   map[topics.RepositoryID][]store.Lock
+}
+
+func (s *Server) known(ctx context.Context) (k known, err error) {
+	if k.tallies, err = s.Store.SnapshotTallies(ctx); err != nil {
+		return k, err
+	}
+	if k.keys, err = s.Store.StrangeKeys(ctx); err != nil {
+		return k, err
+	}
+	rows, err := s.Store.AllLocks(ctx)
+	k.locks = map[topics.RepositoryID][]store.Lock{}
+	for _, l := range rows {
+		k.locks[l.Repository] = append(k.locks[l.Repository], l)
+	}
+	return k, err
+}
+
+func (s *Server) repositoryJSON(ctx context.Context, r store.Repository, k known) (repositoryJSON, error) {
+	a, err := s.Store.RepositoryAccess(ctx, r.ID)
+	if err != nil {
+		return repositoryJSON{}, err
+	}
+	_, env := withoutLogin(a.URL, merged(a.Env, nil))
+	out := repositoryJSON{ID: r.ID, Name: r.Name, Location: r.Location, Everyday: sayCredential(env), Keeper: r.Keeper, AppendOnly: r.AppendOnly, Retention: r.Keep.V,
+		Ready: r.ReadyAt > 0, Snapshots: k.tallies[r.ID].Count, ForeignSnapshots: k.tallies[r.ID].Foreign, ListedAt: moment(r.ListedAt), StoredBytes: r.StoredBytes,
+		RestoreBytes: r.RestoreBytes, PlainBytes: r.PlainBytes, MeasuredAt: moment(r.MeasuredAt), ForgotAt: moment(r.ForgotAt), PrunedAt: moment(r.PrunedAt),
+		CheckedAt: moment(r.CheckedAt), CheckErrors: r.CheckErrors, CheckJob: r.CheckJob, Locks: len(k.locks[r.ID]), LocksAt: moment(r.LocksAt),
+		UnknownKeys: k.keys[r.ID], KeysAt: moment(r.KeysAt)}
+	if m := a.Maintenance; m != nil {
+		c := sayCredential(m.Env)
+		if m.URL != "" {
+			c.URL, _ = checkURL(m.URL.Reveal())
+		}
+		out.Maintenance = &c
+	}
+	return out, nil
+}
+
+func (s *Server) oneRepository(ctx context.Context, id topics.RepositoryID) (*repositoryOut, error) {
+	r, err := s.repository(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	k, err := s.known(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b, err := s.repositoryJSON(ctx, r, k)
+	return &repositoryOut{b}, err
+}
+
+type repositoryIn struct {
+	ID topics.RepositoryID `path:"id"`
+}
+
+func (s *Server) getRepository(ctx context.Context, in *repositoryIn) (*repositoryOut, error) {
+	return s.oneRepository(ctx, in.ID)
+}
+
+func (s *Server) listRepositories(ctx context.Context, _ *struct{}) (*list1[repositoryJSON], error) {
+	rows, err := s.Store.Repositories(ctx)
+	if err != nil {
+		return nil, err
+	}
+	k, err := s.known(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]repositoryJSON, len(rows))
+	for i, r := range rows {
+		if out[i], err = s.repositoryJSON(ctx, r, k); err != nil {
+			return nil, err
+		}
+	}
+	return &list1[repositoryJSON]{out}, nil
+}
+
+func (s *Server) createRepository(ctx context.Context, in *createRepositoryIn) (*repositoryOut, error) {
+	r, err := PutRepository(ctx, s.Store, visitorOf(ctx).name, "", in.Body.input())
+	if err != nil {
+		return nil, refusal(err)
+	}
+	return s.oneRepository(ctx, r.ID)
+}
+
+func (s *Server) putRepository(ctx context.Context, in *putRepositoryIn) (*repositoryOut, error) {
+	if _, err := PutRepository(ctx, s.Store, visitorOf(ctx).name, in.ID, in.Body.input()); err != nil {
+		return nil, refusal(err)
+	}
+	return s.oneRepository(ctx, in.ID)
+}
+
+func (s *Server) deleteRepository(ctx context.Context, in *repositoryIn) (*struct{}, error) {
+	return nil, s.removeRepository(ctx, in.ID)
+}
+
+func (s *Server) removeRepository(ctx context.Context, id topics.RepositoryID) error {
+	err := s.Store.RemoveRepository(ctx, visitorOf(ctx).name, id)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return errNoRepository
+	case errors.Is(err, store.ErrInUse):
+		return &Problem{Status: http.StatusConflict, Title: "The repository is in use",
+			Say: "A source group backs up into it, or a job of it has not ended.", Do: "Let the source groups use another repository, wait for its jobs, then remove it.", Err: err}
+	}
+	return err
+}
+
+type repositorySnapshotsIn struct {
+	ID    topics.RepositoryID `path:"id"`
+	Limit int                 `query:"limit" default:"1000" minimum:"1" maximum:"10000" doc:"how many at most"`
+	After string              `query:"after" pattern:"^[0-9a-f]{64}$" doc:"the ID of the last snapshot the client has: older ones follow"`
+}
+
+func (s *Server) repositorySnapshots(ctx context.Context, in *repositorySnapshotsIn) (*list1[snapshotJSON], error) {
+	if _, err := s.repository(ctx, in.ID); err != nil {
+		return nil, err
+	}
+	after, err := s.snapshotPlace(ctx, in.ID, in.After)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.Store.SnapshotsOf(ctx, in.ID, after, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]snapshotJSON, len(rows))
+	for i, n := range rows {
+		out[i] = sayRow(n)
+	}
+	return &list1[snapshotJSON]{out}, nil
+}
+
+// snapshotPlace is where a list goes on behind a snapshot, "" for its beginning.
+func (s *Server) snapshotPlace(ctx context.Context, id topics.RepositoryID, after string) (store.SnapshotPlace, error) {
+	if after == "" {
+		return store.SnapshotPlace{}, nil
+	}
+	n, err := s.Store.SnapshotByID(ctx, id, after)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.SnapshotPlace{}, &Problem{Status: http.StatusNotFound, Title: "There is no such snapshot",
+			Say: "The repository never held one with this ID.", Do: "Begin with the newest."}
+	}
+	return store.SnapshotPlace{Time: n.Time, ID: n.ID}, err
+}
+
+// A lockJSON is a lock with who holds it, as far as that can be proven.
+type lockJSON struct {
+	ID        string        `json:"id"`
+	Time      *time.Time    `json:"time" doc:"when it was made or renewed, by its host's clock"`
+	Exclusive bool          `json:"exclusive"`
+	Hostname  string        `json:"hostname"`
+	Username  string        `json:"username"`
+	PID       int64         `json:"pid"`
+	Host      topics.HostID `json:"host" doc:"the host of ours with this name, or empty"`
+	Job       topics.JobID  `json:"job" doc:"of its process, or empty"`
+	Verdict   jobs.Verdict  `json:"verdict" enum:"alive,dead,unsure,foreign" doc:"dead: it is ours and its process is gone; foreign: no host of ours"`
+	LookedBy  topics.HostID `json:"looked_by"`
+}
+
+type locksOut struct {
+	Body struct {
+		At    *time.Time `json:"at" doc:"when a host last looked, null for never"`
+		Locks []lockJSON `json:"locks" nullable:"false"`
+	}
+}
+
+func (s *Server) listLocks(ctx context.Context, in *repositoryIn) (*locksOut, error) {
+	r, err := s.repository(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	holders, err := jobs.Holders(ctx, s.Store, in.ID)
+	out := &locksOut{}
+	out.Body.At, out.Body.Locks = moment(r.LocksAt), make([]lockJSON, len(holders))
+	for i, h := range holders {
+		out.Body.Locks[i] = lockJSON{h.ID, moment(h.Time), h.Exclusive, h.Hostname, h.Username, h.PID, h.Owner.ID, h.OfJob, h.Verdict, h.LookedBy}
+	}
+	return out, err
+}
+
+type keyJSON struct {
+	ID        string     `json:"id"`
+	Username  string     `json:"username"`
+	Hostname  string     `json:"hostname"`
+	Created   *time.Time `json:"created" doc:"by the clock of the host that made it"`
+	FirstSeen *time.Time `json:"first_seen"`
+	Trusted   bool       `json:"trusted" doc:"it was there at the first listing, or an administrator said so"`
+	Current   bool       `json:"current" doc:"our password opens it"`
+}
+
+func (s *Server) listKeys(ctx context.Context, in *repositoryIn) (*list1[keyJSON], error) {
+	r, err := s.repository(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.Store.Keys(ctx, in.ID)
+	out := make([]keyJSON, len(rows))
+	for i, k := range rows {
+		out[i] = keyJSON{k.ID, k.Username, k.Hostname, moment(k.Created), moment(k.FirstSeen), k.Trusted, k.ID == r.KeyHint}
+	}
+	return &list1[keyJSON]{out}, err
+}
+
+type trustKeyIn struct {
+	ID  topics.RepositoryID `path:"id"`
+	Key string              `path:"key" doc:"its whole ID"`
+}
+
+func (s *Server) trustKey(ctx context.Context, in *trustKeyIn) (*struct{}, error) {
+	return nil, s.trust(ctx, in.ID, in.Key)
+}
+
+func (s *Server) trust(ctx context.Context, id topics.RepositoryID, key string) error {
+	err := s.Store.TrustKey(ctx, visitorOf(ctx).name, id, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return &Problem{Status: http.StatusNotFound, Title: "There is no such key", Say: "The last listing did not find it.", Do: "Refresh the repository and look again.", Err: err}
+	}
+	return err
+}
+
+type dayJSON struct {
+	Day          string `json:"day" doc:"in UTC" format:"date"`
+	Snapshots    int64  `json:"snapshots"`
+	StoredBytes  int64  `json:"stored_bytes"`
+	RestoreBytes int64  `json:"restore_bytes"`
+	PlainBytes   int64  `json:"plain_bytes"`
+}
+
+func (s *Server) listDays(ctx context.Context, in *repositoryIn) (*list1[dayJSON], error) {
+	if _, err := s.repository(ctx, in.ID); err != nil {
+		return nil, err
+	}
+	rows, err := s.Store.Days(ctx, in.ID, 0)
+	out := make([]dayJSON, len(rows))
+	for i, d := range rows {
+		out[i] = dayJSON{dayOf(d).Format(time.DateOnly), d.Snapshots, d.StoredBytes, d.RestoreBytes, d.PlainBytes}
+	}
+	return &list1[dayJSON]{out}, err
+}
+
+// dayOf is the beginning of a day of a repository.
+func dayOf(d store.Day) time.Time { return time.Unix(d.Day*24*60*60, 0).UTC() }
+
+type refreshIn struct {
+	ID   topics.RepositoryID `path:"id"`
+	Body struct {
+		Host topics.HostID `json:"host,omitempty" doc:"who looks; the keeper if not said, else a host that backs up into it"`
+	} `required:"false"`
+}
+
+func (s *Server) refreshRepository(ctx context.Context, in *refreshIn) (*list1[topics.JobID], error) {
+	ids, err := s.refresh(ctx, in.ID, in.Body.Host)
+	return &list1[topics.JobID]{ids}, err
+}
+
+// refresh asks a host for everything a repository's page shows.
+func (s *Server) refresh(ctx context.Context, id topics.RepositoryID, host topics.HostID) ([]topics.JobID, error) {
+	r, err := s.repository(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if host == "" {
+		if host, err = s.looker(ctx, r); err != nil {
+			return nil, err
+		}
+	}
+	ids := []topics.JobID{}
+	for _, kind := range []topics.JobKind{topics.SnapshotsJob, topics.LocksJob, topics.KeyJob, topics.StatsJob} {
+		j, _, err := s.Jobs.Ask(ctx, visitorOf(ctx).name, host, kind, id, topics.Operation{})
+		if err != nil {
+			return ids, err
+		}
+		ids = append(ids, j.ID)
+	}
+	return ids, nil
+}
+
+// looker is who is asked if nobody was chosen: the keeper, else a host that backs
+// up into the repository, one that can be reached first.
+func (s *Server) looker(ctx context.Context, r store.Repository) (topics.HostID, error) {
+	if r.Keeper != "" {
+		return r.Keeper, nil
+	}
+	groups, err := s.Store.SourceGroups(ctx, "")
+	if err != nil {
+		return "", err
+	}
+	host := topics.HostID("")
+	for _, g := range groups {
+		if g.Repository == r.ID && (host == "" || !s.Presence.Reachable(host)) {
+			host = g.Host
+		}
+	}
+	if host == "" {
+		return "", &Problem{Status: http.StatusConflict, Title: "No host looks after this repository",
+			Say: "It has no keeper, and no host backs up into it.", Do: "Say which host shall look."}
+	}
+	return host, nil
+}
