@@ -219,3 +219,42 @@ func sizeOf(t *testing.T, dir string) (bytes int64) {
 	}
 	return bytes
 }
+
+// TestAHookOfTheHostRunsAroundABackup: named on the host, asked for by the API.
+func TestAHookOfTheHostRunsAroundABackup(t *testing.T) {
+	w := NewWorld(t)
+	attic := w.StartAgent("attic")
+	attic.Write("letters/1.txt", "dear reader")
+	vault := attic.Group("all")
+	script := filepath.Join(attic.Dir, "dump.sh")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\necho dumping for $RESTIC_MANAGER_GROUP\necho rows > "+attic.Home+"/dump.sql\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	put := func(hooks map[string][]string) {
+		t.Helper()
+		w.API("PUT", "/api/hosts/"+attic.ID+"/source-groups/all", map[string]any{"repository": vault.ID, "paths": []string{attic.Home}, "hooks": hooks}, http.StatusOK, nil)
+	}
+	put(map[string][]string{"before": {"dump"}})
+	if j := w.AwaitState(attic.Backup("all"), "failed"); j.Cause != "policy" || !strings.Contains(j.Message, "no hook called") {
+		t.Errorf("a hook that the host does not know: %+v", j)
+	}
+	if r := command(t, exec.Command(program("restic-manager-agent"), "policy", "allow-hook", "dump", script, "--state", attic.State)); r.code != 0 {
+		t.Fatalf("allow-hook: %s", r.errs)
+	}
+	job := attic.Backup("all")
+	w.AwaitState(job, "succeeded")
+	if text := w.logText(job); !strings.Contains(text, "[dump] dumping for all") {
+		t.Errorf("the hook is not heard:\n%s", text)
+	}
+	if ls := attic.Bare(vault, "ls", "latest"); !strings.Contains(ls, "/dump.sql") {
+		t.Errorf("what the hook made is not in the snapshot:\n%s", ls)
+	}
+	attic.PutGroup("all", vault.ID) // knows nothing of hooks, and leaves them
+	if err := os.WriteFile(script, []byte("#!/bin/sh\ntrue\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if j := w.AwaitState(attic.Backup("all"), "failed"); j.Cause != "hook" || !strings.Contains(j.Message, "its SHA-256 is another") {
+		t.Errorf("a hook that was changed: %+v", j)
+	}
+	w.API("PUT", "/api/hosts/"+attic.ID+"/source-groups/all", map[string]any{"repository": vault.ID, "paths": []string{attic.Home}, "hooks": map[string][]string{"before": {"rm -rf /"}}}, http.StatusUnprocessableEntity, nil)
+}
