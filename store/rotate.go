@@ -213,7 +213,7 @@ func (s *Store) reseal(ctx context.Context) (done int, err error) {
 	return done, nil
 }
 
-var errFresh = errors.New("it is sealed with the current key")
+var errFresh = errors.New("there is no secret, or it is sealed with the current key")
 
 // retire removes the data keys that seal nothing any more. One that does stays,
 // whatever sealed with it meanwhile.

@@ -26,6 +26,7 @@ var sealedColumns = []struct{ table, key, column string }{
 	{"repositories", "id", "url"},
 	{"repositories", "id", "password"},
 	{"repositories", "id", "env"},
+	{"repositories", "id", "maintenance"},
 }
 
 // A keyID names a data key. It stands before everything sealed with it.
@@ -205,7 +206,7 @@ func (s *Store) begin(ctx context.Context) error {
 					}
 					return plain, nil
 				})
-				if err != nil {
+				if err != nil && !errors.Is(err, errFresh) {
 					return err
 				}
 			}
@@ -214,11 +215,11 @@ func (s *Store) begin(ctx context.Context) error {
 	})
 }
 
-// replace seals one secret anew. There is none where nothing is kept.
+// replace seals one secret anew; errFresh is that there was nothing to do.
 func (s *Store) replace(ctx context.Context, tx *sqlx.Tx, table, key, column, row string, open func(where, sealed []byte) ([]byte, error)) error {
 	old, err := get[[]byte](ctx, tx, `SELECT `+column+` FROM `+table+` WHERE `+key+` = $1`, row)
 	if errors.Is(err, ErrNotFound) || err == nil && len(old) == 0 {
-		return nil
+		return errFresh
 	} else if err != nil {
 		return err
 	}

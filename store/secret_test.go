@@ -114,6 +114,9 @@ func TestADatabaseFromBeforeDataKeysIsTakenOver(t *testing.T) {
 	m := must(readMaster(beside(dir)))
 	for _, c := range sealedColumns {
 		for _, b := range must(all[[]byte](t.Context(), db, `SELECT `+c.column+` FROM `+c.table)) {
+			if len(b) == 0 {
+				continue // there is none
+			}
 			if _, ok := sealedBy(b); !ok {
 				t.Errorf("a secret of %s.%s is not sealed with a data key", c.table, c.column)
 			}
@@ -212,7 +215,7 @@ func TestASecretOpensOnlyInItsPlace(t *testing.T) {
 }
 
 // notSealed are the columns of bytes that hold no secret.
-var notSealed = []string{"data_keys.wrapped", "hosts.seal_key", "enroll_tokens.key_hash", "sessions.data", "api_tokens.key_hash", "mqtt_users.key_hash", "audit.hash"}
+var notSealed = []string{"data_keys.wrapped", "hosts.seal_key", "enroll_tokens.key_hash", "password_links.key_hash", "sessions.data", "api_tokens.key_hash", "mqtt_users.key_hash", "audit.hash"}
 
 func TestEveryColumnOfBytesIsSealedOrKnownNotToBe(t *testing.T) {
 	s := open(t)
