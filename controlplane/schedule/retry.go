@@ -1,6 +1,10 @@
 package schedule
 
-import "github.com/restic-manager/restic-manager/topics"
+import (
+	"time"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
 
 // retries says for every cause whether a slot whose job failed of it is tried
 // again by itself, and why.
@@ -40,4 +44,14 @@ func Retry(state topics.JobState, cause topics.Cause) bool {
 		return retries[cause].again
 	}
 	return false
+}
+
+// Backoff is how long a failed slot waits for its next try: a minute, then twice
+// as long each time, and never more than half an hour.
+func Backoff(attempt int) time.Duration {
+	const first, most = time.Minute, 30 * time.Minute
+	if attempt >= 5 {
+		return most
+	}
+	return min(first<<max(attempt, 0), most)
 }

@@ -1,3 +1,15 @@
+// Package schedule keeps what schedules owe: the slots of hosts whose agent is
+// too old to fire by itself, and the runs that failed or could not be.
+//
+// On [slots] stand steps over one transaction each, [Tick], [HostCame], [Fired]
+// and [Ended], and a [Runner] that takes them; [Retry] is a table. Steps commit
+// first; dispatching what they queued is for the jobs engine.
+//
+// Of the latest slot that began, each group of a schedule is in one of three
+// states: in the hands of a job, settled, or owed. A pending run stands for the
+// groups that are owed. So in a schedule of several groups those that succeeded
+// are left out when another is tried again, and so are those whose failure no
+// repetition mends.
 package schedule
 
 import (
@@ -5,6 +17,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -40,11 +53,11 @@ func Tick(tx store.Slots, now, notAfter time.Time, online func(topics.HostID) bo
 			}
 			continue
 		}
-		slot, slots := Due(p, time.UnixMilli(max(sc.LastSlot, sc.Since)), now)
-		if slots == 0 {
+		slot, n := slots.Due(p, time.UnixMilli(max(sc.LastSlot, sc.Since)), now)
+		if n == 0 {
 			continue
 		}
-		if err := s.fire(sc, slot.UnixMilli(), slots, online(sc.Host)); err != nil {
+		if err := s.fire(sc, slot.UnixMilli(), n, online(sc.Host)); err != nil {
 			return s.done, fmt.Errorf("fire schedule %s: %w", sc.ID, err)
 		}
 	}
@@ -106,8 +119,8 @@ func Ended(tx store.Slots, j store.Job) error {
 }
 
 // Of is a schedule's policy.
-func Of(sc store.Schedule) (Policy, error) {
-	return Parse(sc.Cron, sc.Zone, time.Duration(sc.JitterSeconds)*time.Second, string(sc.ID))
+func Of(sc store.Schedule) (slots.Policy, error) {
+	return slots.Parse(sc.Cron, sc.Zone, time.Duration(sc.JitterSeconds)*time.Second, string(sc.ID))
 }
 
 type step struct {
@@ -124,7 +137,7 @@ func (s *step) touched(h topics.HostID) {
 
 // fire begins a slot: as jobs if its host can be reached, as a pending run if
 // not. Whatever the schedule still owed for an earlier slot, this one stands for.
-func (s *step) fire(sc store.Schedule, slot int64, slots int, online bool) error {
+func (s *step) fire(sc store.Schedule, slot int64, n int, online bool) error {
 	if err := s.tx.Fired(sc.ID, slot); err != nil {
 		return err
 	}
@@ -138,9 +151,9 @@ func (s *step) fire(sc store.Schedule, slot int64, slots int, online bool) error
 	if err != nil {
 		return err
 	}
-	if slots > 1 {
-		many := fmt.Sprintf("the slot of %s stands for %d before it", moment(slot), slots-1)
-		if slots == manySlots {
+	if n > 1 {
+		many := fmt.Sprintf("the slot of %s stands for %d before it", moment(slot), n-1)
+		if n == slots.Many {
 			many += " and more"
 		}
 		if err := s.tx.Audit("schedule.slots_passed", string(sc.ID), many); err != nil {

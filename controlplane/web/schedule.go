@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
+	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -89,7 +90,7 @@ func (s *Server) nextStarts(row store.Schedule, n int) ([]time.Time, error) {
 		slot = last
 	}
 	for len(starts) < n {
-		if slot = schedule.Next(p, slot); slot.IsZero() {
+		if slot = slots.Next(p, slot); slot.IsZero() {
 			break
 		}
 		starts = append(starts, p.Start(slot))
@@ -202,7 +203,7 @@ func set[T any](field *T, said *T) {
 
 func checkPlan(row store.Schedule) string {
 	_, err := schedule.Of(row)
-	var wrong *schedule.Invalid
+	var wrong *slots.Invalid
 	if errors.As(err, &wrong) {
 		return wrong.Field + ": " + wrong.Say + " " + wrong.Do
 	}

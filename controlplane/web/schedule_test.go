@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
+	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -89,7 +90,7 @@ func TestNextRunsAreToldInUTC(t *testing.T) {
 	slot := time.UnixMilli(row.Since)
 	var want []time.Time
 	for range 3 {
-		slot = schedule.Next(p, slot)
+		slot = slots.Next(p, slot)
 		want = append(want, p.Start(slot))
 	}
 	if !slices.EqualFunc(got.Next, want, time.Time.Equal) || slot.Minute() != 30 || got.Next[0].Location() != time.UTC {

@@ -1,15 +1,12 @@
-package schedule
+package slots
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
-
-	"github.com/restic-manager/restic-manager/topics"
 )
 
 func parsed(t interface {
@@ -128,7 +125,7 @@ func TestDueIsTheLastOfNext(t *testing.T) {
 		if count == 200_000 {
 			want = slot // too long to count to the end; what follows holds all the same
 		}
-		if !slot.Equal(want) || slots != min(count, manySlots) {
+		if !slot.Equal(want) || slots != min(count, Many) {
 			t.Fatalf("%q in %s, from %s to %s: %s and %d slots, want %s and %d", line, zone, last, now, slot, slots, want, count)
 		}
 		if slots == 0 {
@@ -199,41 +196,4 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%q in %q: after %s comes %s", line, zone, now, next)
 		}
 	})
-}
-
-func TestBackoffDoublesUpToHalfAnHour(t *testing.T) {
-	var got []time.Duration
-	for attempt := range 8 {
-		got = append(got, Backoff(attempt)/time.Minute)
-	}
-	if want := []time.Duration{1, 2, 4, 8, 16, 30, 30, 30}; !slices.Equal(got, want) {
-		t.Errorf("minutes %d, want %d", got, want)
-	}
-	if Backoff(1<<40) != 30*time.Minute || Backoff(-1) != time.Minute {
-		t.Errorf("at the edges %s and %s", Backoff(1<<40), Backoff(-1))
-	}
-}
-
-func TestOnlyWhatPassesIsTriedAgain(t *testing.T) {
-	for cause, r := range retries {
-		if r.because == "" {
-			t.Errorf("%q has no reason", cause)
-		}
-		for state, want := range map[topics.JobState]bool{topics.Failed: r.again, topics.Interrupted: r.again, topics.Abandoned: r.again,
-			topics.Succeeded: false, topics.Warnings: false, topics.Cancelled: false, topics.Running: false} {
-			if got := Retry(state, cause); got != want {
-				t.Errorf("%s of %q: %t, want %t", state, cause, got, want)
-			}
-		}
-	}
-	for _, cause := range []topics.Cause{topics.CauseLocked, topics.CauseUnreachable, topics.CauseAgentDied} {
-		if !Retry(topics.Failed, cause) {
-			t.Errorf("%s is not tried again", cause)
-		}
-	}
-	for _, cause := range []topics.Cause{topics.CausePassword, topics.CausePolicy, topics.CauseCancelled, topics.CauseCredentials, "of a later version"} {
-		if Retry(topics.Failed, cause) {
-			t.Errorf("%s is tried again", cause)
-		}
-	}
 }

@@ -1,16 +1,9 @@
-// Package schedule says when backups are due, and keeps what could not run.
+// Package slots says when backups are due: pure functions of a plan and a
+// moment, which both sides share. The control plane shows and checks by them,
+// the agent fires by them.
 //
-// Its ground is pure: [Next], [Due] and [Backoff] are functions of a policy and
-// a moment, and [Retry] is a table. On it stand three steps over one transaction
-// each, [Tick], [HostCame] and [Ended], and a [Runner] that takes them. Steps
-// commit first; dispatching what they queued is for the jobs engine.
-//
-// A slot is a schedule, one of its source groups, and the planned instant. Of
-// the latest slot that fired, each group is in one of three states: in the hands
-// of a job, settled, or owed. A pending run stands for the groups that are owed.
-// So in a schedule of several groups those that succeeded are left out when
-// another is tried again, and so are those whose failure no repetition mends.
-package schedule
+// A slot is one of a schedule's planned instants, for one of its source groups.
+package slots
 
 import (
 	"crypto/sha256"
@@ -137,8 +130,8 @@ func Next(p Policy, after time.Time) time.Time {
 	}
 }
 
-// manySlots is where Due stops counting.
-const manySlots = 1000
+// Many is where Due stops counting.
+const Many = 1000
 
 // Due is the latest slot after last that has begun by now, and how many slots
 // there were since last, that one included; they are counted up to 1,000. None
@@ -147,7 +140,7 @@ func Due(p Policy, last, now time.Time) (slot time.Time, slots int) {
 	until := now.Add(-p.offset)
 	for n := Next(p, last); !n.IsZero() && !n.After(until); n = Next(p, n) {
 		slot = n
-		if slots++; slots == manySlots {
+		if slots++; slots == Many {
 			return p.latest(until), slots
 		}
 	}
@@ -188,14 +181,4 @@ func (p Policy) instant(wall time.Time) time.Time {
 		}
 	}
 	return t.UTC()
-}
-
-// Backoff is how long a failed slot waits for its next try: a minute, then twice
-// as long each time, and never more than half an hour.
-func Backoff(attempt int) time.Duration {
-	const first, most = time.Minute, 30 * time.Minute
-	if attempt >= 5 {
-		return most
-	}
-	return min(first<<max(attempt, 0), most)
 }
