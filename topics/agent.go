@@ -106,13 +106,15 @@ type Events struct {
 
 // Event is one entry of the durable stream; exactly one field but At is set.
 type Event struct {
-	At       int64     `json:"at"` // Unix milliseconds by the host's clock
-	Hello    *Hello    `json:"hello,omitempty"`
-	Accepted *Accepted `json:"accepted,omitempty"`
-	Started  *Started  `json:"started,omitempty"`
-	Log      *Log      `json:"log,omitempty"`
-	Report   *Report   `json:"report,omitempty"`
-	Finished *Finished `json:"finished,omitempty"`
+	At         int64       `json:"at"` // Unix milliseconds by the host's clock
+	Hello      *Hello      `json:"hello,omitempty"`
+	Configured *Configured `json:"configured,omitempty"`
+	Fired      *Fired      `json:"fired,omitempty"`
+	Accepted   *Accepted   `json:"accepted,omitempty"`
+	Started    *Started    `json:"started,omitempty"`
+	Log        *Log        `json:"log,omitempty"`
+	Report     *Report     `json:"report,omitempty"`
+	Finished   *Finished   `json:"finished,omitempty"`
 }
 
 // Hello opens a session in the stream: what the host is, and which jobs it has
@@ -122,6 +124,26 @@ type Hello struct {
 	Session Session `json:"session"`
 	Facts   Facts   `json:"facts"`
 	Jobs    []JobID `json:"jobs"` // accepted and not ended
+	// Configured is the config in force; revision 0 is none yet. An agent that is
+	// too old to fire by itself leaves it out.
+	Configured *Configured `json:"configured,omitempty"`
+}
+
+// Configured says which [Config] is in force.
+type Configured struct {
+	Revision int64  `json:"revision"`
+	Error    string `json:"error,omitempty"` // what of it the agent cannot do, and why; the rest is done
+}
+
+// Fired says that the agent began a slot by itself: the job is in its journal,
+// on disk, together with the slot.
+type Fired struct {
+	Job        JobID         `json:"job"`
+	Slot       Slot          `json:"slot"`
+	Group      SourceGroupID `json:"group"`
+	Repository RepositoryID  `json:"repository"`
+	Revision   int64         `json:"revision"`         // of the config it was fired by
+	Passed     int           `json:"passed,omitempty"` // how many missed slots before it this one stands for
 }
 
 // Facts is what an agent knows of its host.

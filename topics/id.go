@@ -17,6 +17,7 @@ type (
 	JobID         string
 	RepositoryID  string
 	SourceGroupID string
+	ScheduleID    string
 )
 
 // lower is base32hex in lower case: its order is the order of the bytes, so

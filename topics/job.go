@@ -92,6 +92,7 @@ const (
 	CauseRefused       Cause = "refused"            // the agent could not accept the job
 	CauseExpired       Cause = "expired"            // its time to start had passed
 	CauseHook          Cause = "hook"               // a program that was to run before or after restic failed
+	CauseServed        Cause = "served"             // the slot it was for has been run by another job
 	CauseCancelled     Cause = "cancelled"          // a person cancelled it
 	CauseKilled        Cause = "killed"             // restic was ended from outside, by a signal nobody here sent
 	CauseAgentDied     Cause = "agent-died"         // the agent stopped in the middle of the job

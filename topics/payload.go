@@ -69,6 +69,12 @@ func (e Event) check() error {
 	if e.Hello != nil {
 		n, err = n+1, e.Hello.Session.check()
 	}
+	if e.Configured != nil {
+		n++
+	}
+	if e.Fired != nil {
+		n, err = n+1, e.Fired.check()
+	}
 	if e.Accepted != nil {
 		n, err = n+1, checkJob(e.Accepted.Job)
 	}

@@ -57,6 +57,7 @@ type Run struct {
 	Repository Repository  `json:"repository"`
 	Group      SourceGroup `json:"group,omitzero"`  // of a backup
 	Limits     Limits      `json:"limits,omitzero"` // of any kind
+	Slot       *Slot       `json:"slot,omitempty"`  // of a schedule's backup: one that has been run here is refused
 	Operation
 }
 

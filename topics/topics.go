@@ -38,6 +38,7 @@ const (
 	KindWelcome
 	KindReceipt
 	KindCommand
+	KindConfig
 	KindPlaneAvailability
 	KindHostAvailability
 	KindHostState
@@ -85,11 +86,12 @@ var Catalogue = []Entry{
 	{KindBirth, "agent/{host}/birth", "agent", "plane", 1, true, false, "Birth", "a new session, with a MAC"},
 	{KindDeath, "agent/{host}/death", "agent", "plane", 1, true, false, "Death", "the same session is over: the last will, or a clean stop"},
 	{KindHeartbeat, "agent/{host}/heartbeat", "agent", "plane", 0, false, true, "Heartbeat", "every 30 s: clock, spool depth"},
-	{KindEvent, "agent/{host}/event", "agent", "plane", 1, false, true, "Events", "the durable stream: hello, accepted, refused, started, log, report, finished"},
+	{KindEvent, "agent/{host}/event", "agent", "plane", 1, false, true, "Events", "the durable stream: hello, configured, fired, accepted, started, log, report, finished"},
 	{KindProgress, "agent/{host}/job/{job}/progress", "agent", "plane", 0, false, true, "Progress", "restic's latest status line, at most one a second"},
 	{KindWelcome, "ctl/{host}/welcome", "plane", "agent", 1, false, true, "Welcome", "answers a birth: what has been received so far"},
 	{KindReceipt, "ctl/{host}/receipt", "plane", "agent", 1, false, true, "Receipt", "the highest event that is committed; the agent may forget up to it"},
 	{KindCommand, "ctl/{host}/job/{job}/command", "plane", "agent", 1, false, true, "Command", "run a job, or cancel it; re-sent until an event answers"},
+	{KindConfig, "ctl/{host}/config", "plane", "agent", 1, false, true, "ConfigPart", "a part of what the host does by itself: schedules, source groups, repositories"},
 	{KindPlaneAvailability, "pub/plane/availability", "plane", "consumer", 1, true, false, "online or offline", "whether the control plane runs"},
 	{KindHostAvailability, "pub/host/{host}/availability", "plane", "consumer", 1, true, false, "online or offline", "whether the host's agent is connected"},
 	{KindHostState, "pub/host/{host}/state", "plane", "consumer", 1, true, false, "HostState", "one flat JSON about the host, on change"},

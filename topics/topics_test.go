@@ -124,6 +124,9 @@ var payloads = []any{
 	Progress{Stamp: Stamp{Session{1, 1}, 1}, Percent: 12.5, CurrentFiles: []string{"/a"}},
 	Events{Epoch: 1, First: 1, Events: []Event{
 		{Hello: &Hello{Session: Session{1, 1}, Jobs: []JobID{}}},
+		{Hello: &Hello{Session: Session{1, 1}, Jobs: []JobID{}, Configured: &Configured{Revision: 3}}},
+		{Configured: &Configured{4, "schedule nightly: no such zone"}},
+		{Fired: &Fired{job, Slot{"nightly-0001", 1_790_000_000_000, 0}, "letters-01", "vault-00001", 4, 2}},
 		{Accepted: &Accepted{job}}, {Started: &Started{job, "0.14.0"}},
 		{Log: &Log{Job: job, First: 1, Lines: []Line{{1, Info, "x"}}}},
 		{Log: &Log{Job: job, First: 2, Gap: &Gap{9, "full"}}},
@@ -132,7 +135,9 @@ var payloads = []any{
 	Welcome{Stamp: Stamp{Session{1, 1}, 1}},
 	Receipt{Stamp: Stamp{Session{1, 1}, 1}, Received: Received{1, 7}},
 	Command{Stamp: Stamp{Session{1, 1}, 1}, Job: job, Run: &Run{Kind: BackupJob}},
+	Command{Stamp: Stamp{Session{1, 1}, 1}, Job: job, Run: &Run{Kind: BackupJob, Slot: &Slot{"nightly-0001", 1, 1}}},
 	Command{Stamp: Stamp{Session{1, 1}, 1}, Job: job, Cancel: true},
+	ConfigPart{Stamp: Stamp{Session{1, 1}, 1}, Revision: 1, Digest: bytes.Repeat([]byte{7}, 32), Part: 1, Parts: 1, Data: []byte("{}")},
 }
 
 func FuzzTopic(f *testing.F) {
@@ -161,6 +166,7 @@ func FuzzPayload(f *testing.F) {
 		rebuild[Welcome](t, b)
 		rebuild[Receipt](t, b)
 		rebuild[Command](t, b)
+		rebuild[ConfigPart](t, b)
 	})
 }
 
@@ -200,6 +206,8 @@ func TestEveryPayloadSurvivesTheWire(t *testing.T) {
 			same(t, b, want)
 		case Receipt:
 			same(t, b, want)
+		case ConfigPart:
+			same(t, b, want)
 		default:
 			t.Errorf("no case for %s", v.Type())
 		}
@@ -223,6 +231,14 @@ func TestPayloadsThatContradictThemselvesAreRefused(t *testing.T) {
 		}
 	}
 	for what, b := range map[string]string{
+		"part 2 of 1":    `{"session":{"epoch":1,"n":1},"n":1,"revision":1,"digest":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=","part":2,"parts":1,"data":"e30="}`,
+		"no end of them": `{"session":{"epoch":1,"n":1},"n":1,"revision":1,"digest":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=","part":1,"parts":100000000,"data":"e30="}`,
+	} {
+		if _, err := Decode[ConfigPart]([]byte(b)); err == nil {
+			t.Errorf("%s: accepted %s", what, b)
+		}
+	}
+	for what, b := range map[string]string{
 		"no events":    `{"epoch":1,"first":1,"events":[]}`,
 		"number 0":     `{"epoch":1,"first":0,"events":[{"at":1}]}`,
 		"two kinds":    `{"epoch":1,"first":1,"events":[{"accepted":{"job":"0mk3a7q2job1"},"started":{"job":"0mk3a7q2job1"}}]}`,
@@ -230,6 +246,8 @@ func TestPayloadsThatContradictThemselvesAreRefused(t *testing.T) {
 		"backward gap": `{"epoch":1,"first":1,"events":[{"log":{"job":"0mk3a7q2job1","first":5,"gap":{"to":4}}}]}`,
 		"no ending":    `{"epoch":1,"first":1,"events":[{"finished":{"job":"0mk3a7q2job1","state":"running"}}]}`,
 		"too many":     `{"epoch":1,"first":1,"events":[{"finished":{"job":"0mk3a7q2job1","state":"failed","summary":{"total_bytes":18446744073709551615}}}]}`,
+		"no slot":      `{"epoch":1,"first":1,"events":[{"fired":{"job":"0mk3a7q2job1","slot":{"schedule":"nightly-0001"},"group":"letters-01","repository":"vault-00001"}}]}`,
+		"fired twice":  `{"epoch":1,"first":1,"events":[{"accepted":{"job":"0mk3a7q2job1"},"fired":{"job":"0mk3a7q2job1","slot":{"schedule":"nightly-0001","at":1},"group":"letters-01","repository":"vault-00001"}}]}`,
 		"bad job":      `{"epoch":1,"first":1,"events":[{"accepted":{"job":"../x"}}]}`,
 	} {
 		if _, err := Decode[Events]([]byte(b)); err == nil {
