@@ -32,10 +32,13 @@ type Process struct {
 type AgentTx interface {
 	// Last is the place of the newest event: its epoch, and 0 if there is none yet.
 	Last() (topics.Received, error)
-	// Append adds an event to the spool, under the next number.
+	// Append adds an event to the spool, under the next number and a mark of its
+	// own.
 	Append(topics.Event) error
-	// Drop forgets events up to seq.
+	// Drop forgets events up to seq, but for the mark of the last of them.
 	Drop(seq uint64) error
+	// Mark is that of an event in the spool, or of the last that was dropped.
+	Mark(seq uint64) (string, bool, error)
 	// Renew begins a new epoch and numbers what is in the spool from 1.
 	Renew(epoch int64) error
 
@@ -43,6 +46,16 @@ type AgentTx interface {
 	PutJob(AgentJob) error
 	// Unended lists the jobs without an end, in the order they were accepted.
 	Unended() ([]AgentJob, error)
+
+	// Config is what the host does by itself.
+	Config() (AgentConfig, bool, error)
+	PutConfig(AgentConfig) error
+	// Slot is the latest of a schedule's source group that began.
+	Slot(topics.ScheduleID, topics.SourceGroupID) (AgentSlot, bool, error)
+	PutSlot(AgentSlot) error
+	DropSlot(topics.ScheduleID, topics.SourceGroupID) error
+	// Slots lists what PutSlot wrote, in the order of schedules and groups.
+	Slots() ([]AgentSlot, error)
 }
 
 // An AgentInput is something that happened to an agent.
@@ -72,6 +85,22 @@ type (
 		Command topics.Command
 		Refuse  *Refusal
 		At      int64
+	}
+	// Configured: a config came. Error is what of it this host cannot do.
+	Configured struct {
+		Config topics.Config
+		Error  string
+		At     int64
+	}
+	// Fired: a slot is due by the host's own clock. Refuse, if set, is why this
+	// host will not run it.
+	Fired struct {
+		Job    topics.JobID
+		Slot   topics.Slot
+		Group  topics.SourceGroupID
+		Passed int // missed slots it stands for
+		Refuse *Refusal
+		At     int64
 	}
 	// Spawned: restic runs for a job, for the first time or for a further step of it.
 	Spawned struct {
@@ -103,15 +132,17 @@ type (
 	}
 )
 
-func (Woke) agentInput()      {}
-func (Reaped) agentInput()    {}
-func (Welcomed) agentInput()  {}
-func (Receipted) agentInput() {}
-func (Commanded) agentInput() {}
-func (Spawned) agentInput()   {}
-func (Printed) agentInput()   {}
-func (Reported) agentInput()  {}
-func (Ended) agentInput()     {}
+func (Woke) agentInput()       {}
+func (Reaped) agentInput()     {}
+func (Welcomed) agentInput()   {}
+func (Receipted) agentInput()  {}
+func (Commanded) agentInput()  {}
+func (Configured) agentInput() {}
+func (Fired) agentInput()      {}
+func (Spawned) agentInput()    {}
+func (Printed) agentInput()    {}
+func (Reported) agentInput()   {}
+func (Ended) agentInput()      {}
 
 // A Refusal is why a host will not run a job.
 type Refusal struct {
@@ -170,6 +201,10 @@ func AgentStep(tx AgentTx, in AgentInput) ([]AgentEffect, error) {
 			return cancel(tx, in)
 		}
 		return run(tx, in)
+	case Configured:
+		return nil, configured(tx, in)
+	case Fired:
+		return fired(tx, in)
 	case Spawned:
 		return nil, open(tx, in.Job, func(j *AgentJob) error {
 			j.Process = in.Process
@@ -211,13 +246,24 @@ func AgentStep(tx AgentTx, in AgentInput) ([]AgentEffect, error) {
 // welcomed compares what the control plane has with what the journal has. A
 // control plane that knows more of this epoch than its author met an older copy
 // of the journal, from a backup or a snapshot of the machine: new events would
-// look old to it, so they get a new epoch.
+// look old to it, so they get a new epoch. So they do if that copy has gone on
+// since, and has another event where the control plane stands, or if it is the
+// control plane that was put back, to where this journal has nothing any more.
 func welcomed(tx AgentTx, in Welcomed) ([]AgentEffect, error) {
 	last, err := tx.Last()
 	if err != nil {
 		return nil, err
 	}
-	if r := in.Received; r.Epoch > last.Epoch || r.Epoch == last.Epoch && r.Seq > last.Seq || in.Known.After(in.Session) {
+	r := in.Received
+	other := r.Epoch > last.Epoch || r.Epoch == last.Epoch && r.Seq > last.Seq || in.Known.After(in.Session)
+	if !other && r.Epoch == last.Epoch && r.Mark != "" {
+		mark, known, err := tx.Mark(r.Seq)
+		if err != nil {
+			return nil, err
+		}
+		other = !known || mark != r.Mark
+	}
+	if other {
 		return []AgentEffect{Reconnect{}}, tx.Renew(max(r.Epoch+1, in.Known.Epoch+1, last.Epoch+1, in.At))
 	}
 	if in.Received.Epoch == last.Epoch {
@@ -233,10 +279,17 @@ func welcomed(tx AgentTx, in Welcomed) ([]AgentEffect, error) {
 	for _, j := range jobs {
 		hello.Jobs = append(hello.Jobs, j.ID)
 	}
+	c, _, err := tx.Config()
+	if err != nil {
+		return nil, err
+	}
+	hello.Configured = &topics.Configured{Revision: c.Revision, Error: c.Error}
 	return nil, tx.Append(topics.Event{At: in.At, Hello: &hello})
 }
 
-// run accepts a job, or answers for one that is known already.
+// run accepts a job, or answers for one that is known already. A host runs one
+// job at a time: while it has one in hand that the control plane may not know of
+// yet, a command is left unanswered, and comes again.
 func run(tx AgentTx, in Commanded) ([]AgentEffect, error) {
 	c := in.Command
 	j, known, err := tx.Job(c.Job)
@@ -249,6 +302,23 @@ func run(tx AgentTx, in Commanded) ([]AgentEffect, error) {
 		return nil, bury(tx, c.Job, in.At, topics.Failed, in.Refuse.Cause, in.Refuse.Message)
 	case c.NotAfter > 0 && in.At > c.NotAfter:
 		return nil, bury(tx, c.Job, in.At, topics.Abandoned, topics.CauseExpired, "The command reached the agent after the time by which the job had to start.")
+	}
+	if s := c.Run.Slot; s != nil {
+		had, _, err := tx.Slot(s.Schedule, c.Run.Group.ID)
+		if err != nil {
+			return nil, err
+		}
+		if why := had.refuse(*s); why != "" {
+			return nil, bury(tx, c.Job, in.At, topics.Cancelled, topics.CauseServed, why)
+		}
+	}
+	if busy, err := tx.Unended(); err != nil || len(busy) > 0 {
+		return nil, err
+	}
+	if s := c.Run.Slot; s != nil {
+		if err := began(tx, *s, c.Run.Group.ID, c.Job); err != nil {
+			return nil, err
+		}
 	}
 	if err := tx.PutJob(AgentJob{ID: c.Job, Run: c.Run, NotAfter: c.NotAfter}); err != nil {
 		return nil, err
@@ -321,6 +391,11 @@ func end(tx AgentTx, id topics.JobID, at int64, f topics.Finished) error {
 			f.State, f.Cause = topics.Cancelled, topics.CauseCancelled
 		}
 		f = clean(f)
+		if j.Run != nil {
+			if err := ranOut(tx, *j.Run, f); err != nil {
+				return err
+			}
+		}
 		j.End, j.Run = &f, nil
 		return tx.Append(topics.Event{At: at, Finished: &f})
 	})

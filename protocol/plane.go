@@ -9,17 +9,21 @@ import (
 // A PlaneJob is what the protocol needs of a job's row. Times are Unix
 // milliseconds by the control plane's clock.
 type PlaneJob struct {
-	ID          topics.JobID        `db:"id"`
-	Host        topics.HostID       `db:"host"`
-	Kind        topics.JobKind      `db:"kind"`
-	Repository  topics.RepositoryID `db:"repository"`
-	State       topics.JobState     `db:"state"`
-	NotAfter    int64               `db:"not_after"`
-	Accepted    bool                `db:"accepted"` // the agent has it in its journal
-	CancelAsked bool                `db:"cancel_asked"`
-	Attempts    int                 `db:"attempts"`
-	NextSend    int64               `db:"next_send"`
-	Lines       int                 `db:"lines"` // 1..Lines are stored, or recorded as gaps
+	ID          topics.JobID         `db:"id"`
+	Host        topics.HostID        `db:"host"`
+	Kind        topics.JobKind       `db:"kind"`
+	Repository  topics.RepositoryID  `db:"repository"`
+	Group       topics.SourceGroupID `db:"source_group"` // of a backup
+	Schedule    topics.ScheduleID    `db:"schedule"`     // of a slot's job, with the slot
+	Slot        int64                `db:"slot"`
+	State       topics.JobState      `db:"state"`
+	NotAfter    int64                `db:"not_after"`
+	Accepted    bool                 `db:"accepted"` // the agent has it in its journal
+	CancelAsked bool                 `db:"cancel_asked"`
+	Attempts    int                  `db:"attempts"`
+	NextSend    int64                `db:"next_send"`
+	Lines       int                  `db:"lines"` // 1..Lines are stored, or recorded as gaps
+	Fired       bool                 `db:"fired"` // its host began it by itself, maybe long before we heard of it
 }
 
 // PlaneTx is one transaction on the control plane's journal, which is its
@@ -41,6 +45,13 @@ type PlaneTx interface {
 	AddGap(id topics.JobID, from int, gap topics.Gap) error
 	// AddReport keeps a part of what a job found out. The same part may come twice.
 	AddReport(topics.Report) error
+
+	// Fired adds the job of a slot that a host began by itself, dispatched and
+	// accepted. It is false if there is no such source group or repository (any
+	// more), or they are not this host's.
+	Fired(topics.HostID, topics.Fired, int64) (PlaneJob, bool, error)
+	// Configured notes which config is in force on a host.
+	Configured(topics.HostID, topics.Configured, int64) error
 
 	// The rest is for people; the protocol never reads it back.
 
@@ -177,6 +188,7 @@ func (s *planeStep) arrived(in Arrived) error {
 				return fmt.Errorf("event %d of %s: %w", got.Seq+1, in.Host, err)
 			}
 			got.Seq++
+			got.Mark = e.Mark
 		}
 	}
 	if got != had {
@@ -209,6 +221,10 @@ func (s *planeStep) event(host topics.HostID, e topics.Event, now int64) error {
 	switch {
 	case e.Hello != nil:
 		return s.hello(host, *e.Hello, now)
+	case e.Configured != nil:
+		return s.tx.Configured(host, *e.Configured, now)
+	case e.Fired != nil:
+		return s.fired(host, *e.Fired, moment(e, now))
 	case e.Accepted != nil:
 		return s.of(host, e.Accepted.Job, func(j PlaneJob) error {
 			if j.Accepted || j.State != topics.Dispatched {
@@ -226,6 +242,9 @@ func (s *planeStep) event(host topics.HostID, e topics.Event, now int64) error {
 			if err := s.put(j); err != nil {
 				return err
 			}
+			if j.Fired {
+				now = moment(e, now)
+			}
 			return s.tx.Started(j, *e.Started, now)
 		})
 	case e.Log != nil:
@@ -238,9 +257,60 @@ func (s *planeStep) event(host topics.HostID, e topics.Event, now int64) error {
 			return s.tx.AddReport(*e.Report)
 		})
 	case e.Finished != nil:
-		return s.of(host, e.Finished.Job, func(j PlaneJob) error { return s.finish(j, *e.Finished, now) })
+		return s.of(host, e.Finished.Job, func(j PlaneJob) error {
+			if j.Fired {
+				now = moment(e, now)
+			}
+			return s.finish(j, *e.Finished, now)
+		})
 	}
 	return nil
+}
+
+// moment is when something happened on a host by itself: maybe weeks before we
+// heard of it, but not later.
+func moment(e topics.Event, now int64) int64 {
+	if e.At <= 0 {
+		return now
+	}
+	return min(e.At, now)
+}
+
+// fired adds the job of a slot that its host began by itself. A job of ours that
+// waits for the same slot is not needed any more; one that was sent, the host
+// refuses.
+func (s *planeStep) fired(host topics.HostID, f topics.Fired, at int64) error {
+	j, known, err := s.tx.Job(f.Job)
+	if err != nil {
+		return err
+	}
+	if !known {
+		if j, known, err = s.tx.Fired(host, f, at); err != nil {
+			return err
+		}
+		if known {
+			s.do(Changed{j})
+			return s.served(j, at)
+		}
+		s.do(Odd{host, f.Job, "it began a slot of a source group or repository that is not there any more; the job is not recorded"})
+		return nil
+	}
+	if j.Host != host {
+		s.do(Odd{host, f.Job, "an event about a job this host does not have"})
+	}
+	return nil
+}
+
+// served ends jobs that wait for a slot which another one runs.
+func (s *planeStep) served(by PlaneJob, now int64) error {
+	jobs, err := s.tx.Open(by.Host)
+	for _, j := range jobs {
+		if err == nil && j.State == topics.Queued && j.Schedule == by.Schedule && j.Group == by.Group && j.Slot == by.Slot {
+			err = s.finish(j, topics.Finished{Job: j.ID, State: topics.Cancelled, Cause: topics.CauseServed, Lines: j.Lines,
+				Message: fmt.Sprintf("The host has begun this slot by itself, as job %s.", by.ID)}, now)
+		}
+	}
+	return err
 }
 
 // of finds a job of this host. An agent can only speak about its own.

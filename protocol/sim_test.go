@@ -37,6 +37,7 @@ type world struct {
 	calm    bool                 // no more faults: let it end
 	mutant  mutant
 
+	slots   slotLedger
 	copied  *protocoltest.Agent // what a snapshot of the machine holds
 	copiedN uint64
 }
@@ -52,6 +53,8 @@ const (
 	noResend            mutant = "the agent sends events once"
 	receiptBeforeCommit mutant = "the plane sends receipts before it has committed"
 	rerunAfterRestart   mutant = "the agent runs an interrupted job again"
+	forgetSlots         mutant = "the agent does not remember slots"
+	overlap             mutant = "the agent runs whatever it is told at once"
 )
 
 type birth struct{ session topics.Session }
@@ -98,6 +101,7 @@ func (w *world) agentStep(in AgentInput) {
 	if c, ok := in.(Commanded); ok && w.mutant == noDedupe {
 		delete(w.agent.Jobs, c.Command.Job)
 	}
+	w.harmSlots(in)
 	var before *protocoltest.Agent
 	if w.mutant == execBeforeJournal {
 		before = w.agent.Clone()
@@ -120,6 +124,7 @@ func (w *world) agentStep(in AgentInput) {
 		switch e := e.(type) {
 		case Start:
 			w.starts[e.Job]++
+			w.began(e)
 			w.running[e.Job] = w.rnd.IntN(5)
 			if w.chance(0.05) {
 				w.wake() // after exec, before it is noted
@@ -184,11 +189,13 @@ func (w *world) planeStep(in PlaneInput) {
 			if w.mutant == noRedrive && e.Job.Attempts > 1 {
 				continue
 			}
-			w.send(&w.down, command{topics.Command{Stamp: topics.Stamp{Session: w.plane.Greetings[attic]}, Job: e.Job.ID, NotAfter: e.Job.NotAfter, Run: &topics.Run{Kind: topics.BackupJob}}})
+			w.send(&w.down, command{topics.Command{Stamp: topics.Stamp{Session: w.plane.Greetings[attic]}, Job: e.Job.ID, NotAfter: e.Job.NotAfter, Run: w.run(e.Job.ID)}})
 		case SendCancel:
 			w.send(&w.down, command{topics.Command{Stamp: topics.Stamp{Session: w.plane.Greetings[attic]}, Job: e.Job.ID, Cancel: true}})
 		case SendReceipt:
 			w.send(&w.down, receipt{e.Received})
+		case HelloCame:
+			w.sendConfig()
 		case Stir:
 			stir = true
 		}
@@ -205,7 +212,7 @@ func (w *world) online(topics.HostID) bool {
 
 func (w *world) step() {
 	w.now += int64(w.rnd.IntN(3000))
-	switch w.rnd.IntN(8) {
+	switch w.rnd.IntN(9) {
 	case 0:
 		w.planeStep(Tick{Now: w.now, Online: w.online})
 	case 1, 2: // the plane receives
@@ -241,9 +248,13 @@ func (w *world) step() {
 			if m.c.Session == w.session && w.outbox != nil {
 				w.agentStep(Commanded{Command: m.c, At: w.now})
 			}
-		case receipt:
-			w.agentStep(Receipted{m.r})
+		case topics.Config:
 			if w.outbox != nil {
+				w.agentStep(Configured{Config: m, At: w.now})
+			}
+		case receipt:
+			if w.outbox != nil { // without a session it is refused
+				w.agentStep(Receipted{m.r})
 				w.outbox.Receipt(m.r, time.UnixMilli(w.now))
 			}
 		}
@@ -289,13 +300,21 @@ func (w *world) step() {
 			// included; so the ledger can only be kept when there is no such thing.
 			w.agent, w.session.N = w.copied.Clone(), w.copiedN // the machine was put back to a snapshot
 			w.running = map[topics.JobID]int{}
-			w.down = nil // it was for a connection that is no more, and may bear the number of the next one
+			w.slots.undone(w.plane)
+			w.up = slices.DeleteFunc(w.up, func(m any) bool { _, late := m.(birth); return late }) // that takes longer than a birth is on its way
+			w.down = nil                                                                           // it was for a connection that is no more, and may bear the number of the next one
 			w.wake()
 		case w.chance(0.02):
+			marks := w.agent.Marks
 			w.agent, w.session.N = protocoltest.NewAgent(w.now), 0 // the disk was lost
+			w.agent.Marks = marks
+			w.copied = nil // it is from before what the lost disk did and nobody heard of
 			w.running = map[topics.JobID]int{}
+			w.slots.undone(w.plane)
 			w.wake()
 		}
+	case 8:
+		w.schedule()
 	}
 }
 
@@ -344,13 +363,19 @@ func (w *world) verdict() error {
 			return fmt.Errorf("job %s: %d parts of a report of %d lines", id, got, end.Lines)
 		}
 	}
+	if err := w.slots.verdict(w.plane); err != nil {
+		return err
+	}
 	if len(w.running) > 0 {
 		return fmt.Errorf("restic is left running: %v", w.running)
 	}
 	return nil
 }
 
-func simulate(seed uint64, m mutant) error {
+func simulate(seed uint64, m mutant) error { return storm(seed, m).verdict() }
+
+// storm plays one world to its end.
+func storm(seed uint64, m mutant) *world {
 	w := newWorld(seed, m)
 	for i := range 6 {
 		id := topics.JobID(fmt.Sprintf("job-%06d", i))
@@ -365,11 +390,11 @@ func simulate(seed uint64, m mutant) error {
 	w.calm = true
 	for range 20_000 {
 		w.step()
-		if open, _ := w.plane.Open(""); len(open) == 0 && len(w.running) == 0 {
+		if open, _ := w.plane.Open(""); len(open) == 0 && len(w.running) == 0 && w.told() {
 			break
 		}
 	}
-	return w.verdict()
+	return w
 }
 
 // underRace is whether the race detector watches.
@@ -388,7 +413,7 @@ func TestAJobStartsAtMostOnceAndEndsExactlyOnceWhateverDies(t *testing.T) {
 }
 
 func TestTheSimulationNoticesEveryBrokenRule(t *testing.T) {
-	for _, m := range []mutant{noDedupe, execBeforeJournal, noRedrive, noResend, receiptBeforeCommit, rerunAfterRestart} {
+	for _, m := range []mutant{noDedupe, execBeforeJournal, noRedrive, noResend, receiptBeforeCommit, rerunAfterRestart, forgetSlots, overlap} {
 		caught := false
 		for seed := range uint64(2000) {
 			if err := simulate(seed, m); err != nil {

@@ -106,7 +106,8 @@ type Events struct {
 
 // Event is one entry of the durable stream; exactly one field but At is set.
 type Event struct {
-	At         int64       `json:"at"` // Unix milliseconds by the host's clock
+	At         int64       `json:"at"`             // Unix milliseconds by the host's clock
+	Mark       string      `json:"mark,omitempty"` // tells it from any other event: see Received
 	Hello      *Hello      `json:"hello,omitempty"`
 	Configured *Configured `json:"configured,omitempty"`
 	Fired      *Fired      `json:"fired,omitempty"`

@@ -66,6 +66,9 @@ func (e Events) check() error {
 func (e Event) check() error {
 	n := 0
 	var err error
+	if len(e.Mark) > 40 {
+		return errors.New("a mark that long is none")
+	}
 	if e.Hello != nil {
 		n, err = n+1, e.Hello.Session.check()
 	}

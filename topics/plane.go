@@ -10,10 +10,13 @@ import (
 )
 
 // Received is a place in a host's durable stream: everything up to Seq of this
-// epoch is committed.
+// epoch is committed. Mark is that of the event at Seq. A journal that was put
+// back to an older copy of itself and has gone on since has another event there,
+// and so is known by it.
 type Received struct {
 	Epoch int64  `json:"epoch"`
 	Seq   uint64 `json:"seq"`
+	Mark  string `json:"mark,omitempty"`
 }
 
 // Welcome answers a [Birth]. An agent that gets none within 15 s is deaf, drops

@@ -133,7 +133,7 @@ var payloads = []any{
 		{Report: &Report{Job: job, Part: 1, Keys: []Key{{ID: "abcd0123", Current: true}}}},
 		{Finished: &Finished{Job: job, State: Succeeded, Lines: 9, Snapshot: &Snapshot{ID: "a"}}}}},
 	Welcome{Stamp: Stamp{Session{1, 1}, 1}},
-	Receipt{Stamp: Stamp{Session{1, 1}, 1}, Received: Received{1, 7}},
+	Receipt{Stamp: Stamp{Session{1, 1}, 1}, Received: Received{1, 7, "m7"}},
 	Command{Stamp: Stamp{Session{1, 1}, 1}, Job: job, Run: &Run{Kind: BackupJob}},
 	Command{Stamp: Stamp{Session{1, 1}, 1}, Job: job, Run: &Run{Kind: BackupJob, Slot: &Slot{"nightly-0001", 1, 1}}},
 	Command{Stamp: Stamp{Session{1, 1}, 1}, Job: job, Cancel: true},

@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/rand"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -43,11 +44,14 @@ var (
 	eventsBucket  = []byte("spool")   // number → event
 	jobsBucket    = []byte("jobs")    // id → order, time, sealed protocol.AgentJob
 	unendedBucket = []byte("unended") // order → id
+	slotsBucket   = []byte("slots")   // schedule, 0, group → protocol.AgentSlot
 
 	lastKey     = []byte("last")    // epoch and number of the newest event
 	bytesKey    = []byte("bytes")   // of all events
 	sessionsKey = []byte("session") // how many connections were attempted
 	proofKey    = []byte("proof")   // sealed with the journal's key
+	configKey   = []byte("config")  // sealed protocol.AgentConfig: it carries passwords
+	droppedKey  = []byte("dropped") // number and mark of the last event that was dropped
 )
 
 // A Spool is an open journal. It is safe for concurrent use; steps take turns.
@@ -55,6 +59,7 @@ type Spool struct {
 	db   *bbolt.DB
 	aead cipher.AEAD
 	now  func() time.Time
+	mark func() string // for the next event
 }
 
 const fileName = "journal.db"
@@ -83,7 +88,7 @@ func Open(dir string, key [32]byte, now func() time.Time) (*Spool, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Spool{aead: aead, now: now}
+	s := &Spool{aead: aead, now: now, mark: func() string { return rand.Text()[:10] }}
 	if err := guard(func() error { return s.open(path) }); err != nil {
 		if s.db != nil {
 			s.db.Close()
@@ -148,7 +153,7 @@ func checkPages(tx *bbolt.Tx) error {
 
 // begin makes what a new journal needs, and proves the key on an old one.
 func (s *Spool) begin(tx *bbolt.Tx) (*transaction, error) {
-	for _, name := range [][]byte{metaBucket, eventsBucket, jobsBucket, unendedBucket} {
+	for _, name := range [][]byte{metaBucket, eventsBucket, jobsBucket, unendedBucket, slotsBucket} {
 		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 			return nil, err
 		}
@@ -299,6 +304,29 @@ func (s *Spool) Job(id topics.JobID) (j protocol.AgentJob, known bool, err error
 	return j, known, err
 }
 
+// Plan returns what the host does by itself, and which slots it began last.
+func (s *Spool) Plan() (c protocol.AgentConfig, slots []protocol.AgentSlot, err error) {
+	err = s.view(func(t *transaction) error {
+		if c, _, err = t.Config(); err != nil {
+			return err
+		}
+		slots, err = t.Slots()
+		return err
+	})
+	return c, slots, err
+}
+
+// Busy reports whether a job is in hand.
+func (s *Spool) Busy() (bool, error) {
+	busy := false
+	err := s.view(func(t *transaction) error {
+		k, _ := t.unended.Cursor().First()
+		busy = k != nil
+		return nil
+	})
+	return busy, err
+}
+
 func (s *Spool) update(do func(*transaction) error) error {
 	return s.db.Update(func(tx *bbolt.Tx) error { return do(s.transaction(tx)) })
 }
@@ -311,14 +339,14 @@ func (s *Spool) transaction(tx *bbolt.Tx) *transaction {
 	return &transaction{
 		spool: s,
 		meta:  tx.Bucket(metaBucket), events: tx.Bucket(eventsBucket),
-		jobs: tx.Bucket(jobsBucket), unended: tx.Bucket(unendedBucket),
+		jobs: tx.Bucket(jobsBucket), unended: tx.Bucket(unendedBucket), slots: tx.Bucket(slotsBucket),
 	}
 }
 
 // A transaction implements protocol.AgentTx.
 type transaction struct {
-	spool                       *Spool
-	meta, events, jobs, unended *bbolt.Bucket
+	spool                              *Spool
+	meta, events, jobs, unended, slots *bbolt.Bucket
 }
 
 var _ protocol.AgentTx = (*transaction)(nil)
@@ -342,6 +370,7 @@ func (t *transaction) Append(e topics.Event) error {
 	}
 	last.Seq++
 	t.events.FillPercent = 0.9 // numbers only rise
+	e.Mark = t.spool.mark()
 	b := topics.Encode(e)
 	if err := t.events.Put(number(last.Seq), b); err != nil {
 		return err
@@ -362,14 +391,36 @@ func (t *transaction) size() uint64 {
 func (t *transaction) resize(n uint64) error { return t.meta.Put(bytesKey, number(n)) }
 
 func (t *transaction) Drop(seq uint64) error {
+	var key, last []byte
 	c, size := t.events.Cursor(), t.size()
 	for k, v := c.First(); k != nil && binary.BigEndian.Uint64(k) <= seq; k, v = c.First() {
 		size -= uint64(len(v))
+		key, last = append(key[:0], k...), append(last[:0], v...)
 		if err := t.events.Delete(k); err != nil {
 			return err
 		}
 	}
+	if key != nil {
+		e, err := readEvent(key, last)
+		if err != nil {
+			return err
+		}
+		if err := t.meta.Put(droppedKey, append(key, e.Mark...)); err != nil {
+			return err
+		}
+	}
 	return t.resize(size)
+}
+
+func (t *transaction) Mark(seq uint64) (string, bool, error) {
+	if v := t.events.Get(number(seq)); v != nil {
+		e, err := readEvent(number(seq), v)
+		return e.Mark, err == nil, err
+	}
+	if b := t.meta.Get(droppedKey); len(b) >= 8 && binary.BigEndian.Uint64(b) == seq {
+		return string(b[8:]), true, nil
+	}
+	return "", false, nil
 }
 
 func (t *transaction) Renew(epoch int64) error {
@@ -381,7 +432,7 @@ func (t *transaction) Renew(epoch int64) error {
 		return err
 	}
 	size := t.size()
-	if err := errors.Join(t.Drop(^uint64(0)), t.resize(size)); err != nil {
+	if err := errors.Join(t.Drop(^uint64(0)), t.resize(size), t.meta.Delete(droppedKey)); err != nil {
 		return err
 	}
 	for i, v := range events {
@@ -455,6 +506,75 @@ func (t *transaction) Unended() ([]protocol.AgentJob, error) {
 	return jobs, err
 }
 
+func (t *transaction) Config() (c protocol.AgentConfig, known bool, err error) {
+	known, err = t.unseal(configKey, &c)
+	return c, known, err
+}
+
+func (t *transaction) PutConfig(c protocol.AgentConfig) error {
+	plain, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	return t.meta.Put(configKey, t.spool.aead.Seal(nil, nil, plain, configKey))
+}
+
+// unseal reads what is sealed under a key of meta, if it is there.
+func (t *transaction) unseal(key []byte, into any) (known bool, err error) {
+	sealed := t.meta.Get(key)
+	if sealed == nil {
+		return false, nil
+	}
+	plain, err := t.spool.aead.Open(nil, nil, sealed, key)
+	if err == nil {
+		err = json.Unmarshal(plain, into)
+	}
+	if err != nil {
+		return false, fmt.Errorf("%s does not open: %w", key, err)
+	}
+	return true, nil
+}
+
+func slotKey(s topics.ScheduleID, g topics.SourceGroupID) []byte {
+	return []byte(string(s) + "\x00" + string(g))
+}
+
+func (t *transaction) Slot(s topics.ScheduleID, g topics.SourceGroupID) (slot protocol.AgentSlot, known bool, err error) {
+	b := t.slots.Get(slotKey(s, g))
+	if b == nil {
+		return slot, false, nil
+	}
+	if err := json.Unmarshal(b, &slot); err != nil {
+		return slot, false, fmt.Errorf("slot of schedule %s: %w", s, err)
+	}
+	return slot, true, nil
+}
+
+func (t *transaction) PutSlot(s protocol.AgentSlot) error {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return t.slots.Put(slotKey(s.Schedule, s.Group), b)
+}
+
+func (t *transaction) DropSlot(s topics.ScheduleID, g topics.SourceGroupID) error {
+	return t.slots.Delete(slotKey(s, g))
+}
+
+func (t *transaction) Slots() ([]protocol.AgentSlot, error) {
+	var slots []protocol.AgentSlot
+	err := t.slots.ForEach(func(k, b []byte) error {
+		var s protocol.AgentSlot
+		if err := json.Unmarshal(b, &s); err != nil {
+			return fmt.Errorf("slot %q: %w", k, err)
+		}
+		slots = append(slots, s)
+		return nil
+	})
+	return slots, err
+}
+
 // readAll reads every event and every job in hand, so that what is damaged shows
 // now. It returns the jobs whose end is still to be received.
 func (t *transaction) readAll() (told map[topics.JobID]bool, err error) {
@@ -483,6 +603,12 @@ func (t *transaction) readAll() (told map[topics.JobID]bool, err error) {
 	}
 	if next != 0 && next != last.Seq+1 {
 		return nil, fmt.Errorf("events end at %d, not at %d", next-1, last.Seq)
+	}
+	if _, _, err := t.Config(); err != nil {
+		return nil, err
+	}
+	if _, err := t.Slots(); err != nil {
+		return nil, err
 	}
 	_, err = t.Unended()
 	return told, err

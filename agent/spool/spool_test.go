@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +55,13 @@ func TestTheJournalOnDiskIsTheModel(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer os.RemoveAll(dir)
-		disk := open(t, dir, at(1000))
+		marks := 0
+		begin := func(now func() time.Time) *Spool {
+			disk := open(t, dir, now)
+			disk.mark = func() string { marks++; return fmt.Sprintf("m%d", marks) }
+			return disk
+		}
+		disk := begin(at(1000))
 		defer func() { disk.Close() }()
 		model := protocoltest.NewAgent(1000)
 		sessions := uint64(0)
@@ -65,7 +72,12 @@ func TestTheJournalOnDiskIsTheModel(t *testing.T) {
 			"reaped": func(t *rapid.T) protocol.AgentInput { return protocol.Reaped{Job: job.Draw(t, "job"), At: 9} },
 			"welcomed": func(t *rapid.T) protocol.AgentInput {
 				epoch := model.LastPlace.Epoch + rapid.Int64Range(-1, 1).Draw(t, "epoch")
-				return protocol.Welcomed{Received: topics.Received{Epoch: epoch, Seq: rapid.Uint64Range(0, model.LastPlace.Seq+1).Draw(t, "seq")},
+				seq := rapid.Uint64Range(0, model.LastPlace.Seq+1).Draw(t, "seq")
+				mark, _, _ := model.Mark(seq)
+				if rapid.IntRange(0, 3).Draw(t, "other mark") == 0 {
+					mark = "another"
+				}
+				return protocol.Welcomed{Received: topics.Received{Epoch: epoch, Seq: seq, Mark: mark},
 					Session: topics.Session{Epoch: model.LastPlace.Epoch, N: 1}, At: 5}
 			},
 			"receipted": func(t *rapid.T) protocol.AgentInput {
@@ -73,11 +85,30 @@ func TestTheJournalOnDiskIsTheModel(t *testing.T) {
 			},
 			"run": func(t *rapid.T) protocol.AgentInput {
 				c := run(job.Draw(t, "job"))
+				if rapid.Bool().Draw(t, "for a slot") {
+					c.Command.Run.Slot = &topics.Slot{Schedule: "nightly-01", At: slotAt(t), Attempt: rapid.IntRange(0, 2).Draw(t, "attempt")}
+				}
 				c.At = rapid.SampledFrom([]int64{5, 2000}).Draw(t, "at")
 				if rapid.IntRange(0, 4).Draw(t, "refuse") == 0 {
 					c.Refuse = &protocol.Refusal{Cause: topics.CausePolicy, Message: "no"}
 				}
 				return c
+			},
+			"configured": func(t *rapid.T) protocol.AgentInput {
+				c := topics.Config{Revision: rapid.Int64Range(1, 3).Draw(t, "revision"),
+					Groups:       []topics.PlannedGroup{{SourceGroup: topics.SourceGroup{ID: "letters-01", Paths: []string{"/home"}}, Repository: "vault-00001"}},
+					Repositories: []topics.Repository{{ID: "vault-00001", URL: "/srv/repository", Password: "correct horse battery", Initialise: rapid.Bool().Draw(t, "initialise")}}}
+				if rapid.IntRange(0, 3).Draw(t, "scheduled") > 0 {
+					c.Schedules = []topics.Schedule{{ID: "nightly-01", Groups: []topics.ScheduledGroup{{Group: "letters-01", After: slotAt(t)}}}}
+				}
+				return protocol.Configured{Config: c, Error: rapid.SampledFrom([]string{"", "no such zone"}).Draw(t, "error"), At: rapid.SampledFrom([]int64{5, 40 * day.Milliseconds()}).Draw(t, "at")}
+			},
+			"fired": func(t *rapid.T) protocol.AgentInput {
+				in := protocol.Fired{Job: job.Draw(t, "job"), Slot: topics.Slot{Schedule: "nightly-01", At: slotAt(t)}, Group: "letters-01", At: 5}
+				if rapid.IntRange(0, 4).Draw(t, "refuse") == 0 {
+					in.Refuse = &protocol.Refusal{Cause: topics.CausePolicy, Message: "no"}
+				}
+				return in
 			},
 			"cancel": func(t *rapid.T) protocol.AgentInput {
 				return protocol.Commanded{Command: topics.Command{Job: job.Draw(t, "job"), Cancel: true}, At: 6}
@@ -93,13 +124,13 @@ func TestTheJournalOnDiskIsTheModel(t *testing.T) {
 				return protocol.Printed{Job: job.Draw(t, "job"), Skipped: rapid.IntRange(0, 2).Draw(t, "skipped"), Lines: lines, At: 8}
 			},
 			"ended": func(t *rapid.T) protocol.AgentInput {
-				return protocol.Ended{Job: job.Draw(t, "job"), End: topics.Finished{State: rapid.SampledFrom([]topics.JobState{topics.Succeeded, topics.Failed}).Draw(t, "state")}, At: 9}
+				return protocol.Ended{Job: job.Draw(t, "job"), End: topics.Finished{State: rapid.SampledFrom([]topics.JobState{topics.Succeeded, topics.Failed}).Draw(t, "state"), RepositoryReady: rapid.Bool().Draw(t, "ready")}, At: 9}
 			},
 		}
 		actions := map[string]func(*rapid.T){
 			"open again": func(t *rapid.T) {
 				disk.Close()
-				disk = open(t, dir, at(2000))
+				disk = begin(at(2000))
 			},
 			"session": func(t *rapid.T) {
 				sessions++
@@ -120,6 +151,15 @@ func TestTheJournalOnDiskIsTheModel(t *testing.T) {
 					if got, found, err := disk.Job(id); err != nil || found != known || !reflect.DeepEqual(got, want) {
 						t.Fatalf("job %s is %+v, %v, %v\nwant %+v", id, got, found, err, want)
 					}
+				}
+				wantConfig, _, _ := model.Config()
+				wantSlots, _ := model.Slots()
+				if c, slots, err := disk.Plan(); err != nil || !reflect.DeepEqual(c, wantConfig) || !slices.Equal(slots, wantSlots) {
+					t.Fatalf("the plan is %+v %+v, %v\nwant %+v %+v", c, slots, err, wantConfig, wantSlots)
+				}
+				unended, _ := model.Unended()
+				if busy, err := disk.Busy(); err != nil || busy != (len(unended) > 0) {
+					t.Fatalf("busy %v, %v with %d jobs in hand", busy, err, len(unended))
 				}
 				if n, err := disk.Pending(); err != nil || n != uint64(len(model.Spool)) {
 					t.Fatalf("%d events pending, %v, want %d", n, err, len(model.Spool))
@@ -148,6 +188,10 @@ func TestTheJournalOnDiskIsTheModel(t *testing.T) {
 		}
 		t.Repeat(actions)
 	})
+}
+
+func slotAt(t *rapid.T) int64 {
+	return 1000 * rapid.Int64Range(1, 4).Draw(t, "slot")
 }
 
 func TestABatchFitsIntoOneMessage(t *testing.T) {
@@ -208,6 +252,10 @@ func TestPasswordsAreSealedOnDisk(t *testing.T) {
 	if _, err := s.Step(run("job-00001")); err != nil {
 		t.Fatal(err)
 	}
+	config := topics.Config{Revision: 1, Repositories: []topics.Repository{{ID: "vault-00001", URL: "/srv/v", Password: "correct horse battery"}}}
+	if _, err := s.Step(protocol.Configured{Config: config, At: 6}); err != nil {
+		t.Fatal(err)
+	}
 	s.Close()
 	path := filepath.Join(dir, "journal.db")
 	info, err := os.Stat(path)
@@ -229,7 +277,7 @@ func TestADamagedJournalSaysWhatToDo(t *testing.T) {
 		"cut short":           func(b []byte) []byte { return b[:len(b)/2] },
 		"cut to nothing much": func(b []byte) []byte { return b[:100] },
 		"an event changed": func(b []byte) []byte {
-			return bytes.ReplaceAll(b, []byte(`{"at":5,"accepted"`), []byte(`{"at":5,"accepted{`))
+			return bytes.ReplaceAll(b, []byte(`"accepted":{`), []byte(`"accepted"{{`))
 		},
 		"pages of zeros": func(b []byte) []byte {
 			clear(b[2*os.Getpagesize():])

@@ -3,6 +3,7 @@
 package protocoltest
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,24 +19,34 @@ type Agent struct {
 	Spool     []topics.Event
 	Jobs      map[topics.JobID]protocol.AgentJob
 	Order     []topics.JobID
+	Dropped   topics.Received // the last event that was dropped
+	Marks     *int            // how many there are, in all copies
+	Conf      *protocol.AgentConfig
+	Began     map[SlotKey]protocol.AgentSlot
+}
+
+// A SlotKey is whose slot is remembered.
+type SlotKey struct {
+	Schedule topics.ScheduleID
+	Group    topics.SourceGroupID
 }
 
 // NewAgent returns an empty journal of this epoch.
 func NewAgent(epoch int64) *Agent {
-	return &Agent{LastPlace: topics.Received{Epoch: epoch}, First: 1, Jobs: map[topics.JobID]protocol.AgentJob{}}
+	return &Agent{Marks: new(int), LastPlace: topics.Received{Epoch: epoch}, First: 1, Jobs: map[topics.JobID]protocol.AgentJob{}, Began: map[SlotKey]protocol.AgentSlot{}}
 }
 
 // Clone copies the journal, as a backup or a snapshot of its machine does.
 func (a *Agent) Clone() *Agent {
 	c := *a
-	c.Jobs, c.Spool, c.Order = maps.Clone(a.Jobs), slices.Clone(a.Spool), slices.Clone(a.Order)
+	c.Jobs, c.Spool, c.Order, c.Began = maps.Clone(a.Jobs), slices.Clone(a.Spool), slices.Clone(a.Order), maps.Clone(a.Began)
 	return &c
 }
 
 // Step runs one step in a transaction: what fails leaves no trace.
 func (a *Agent) Step(in protocol.AgentInput) ([]protocol.AgentEffect, error) {
 	tx := *a
-	tx.Jobs, tx.Spool, tx.Order = maps.Clone(a.Jobs), slices.Clip(a.Spool), slices.Clip(a.Order)
+	tx.Jobs, tx.Spool, tx.Order, tx.Began = maps.Clone(a.Jobs), slices.Clip(a.Spool), slices.Clip(a.Order), maps.Clone(a.Began)
 	effects, err := protocol.AgentStep(&tx, in)
 	if err == nil {
 		*a = tx
@@ -54,6 +65,8 @@ func (a *Agent) Last() (topics.Received, error) { return a.LastPlace, nil }
 
 // Append implements protocol.AgentTx.
 func (a *Agent) Append(e topics.Event) error {
+	*a.Marks++
+	e.Mark = fmt.Sprintf("m%d", *a.Marks)
 	a.Spool = append(a.Spool, e)
 	a.LastPlace.Seq++
 	return nil
@@ -63,13 +76,25 @@ func (a *Agent) Append(e topics.Event) error {
 func (a *Agent) Drop(seq uint64) error {
 	if seq >= a.First {
 		n := min(seq-a.First+1, uint64(len(a.Spool)))
+		if n > 0 {
+			a.Dropped = topics.Received{Seq: a.First + n - 1, Mark: a.Spool[n-1].Mark}
+		}
 		a.Spool, a.First = a.Spool[n:], a.First+n
 	}
 	return nil
 }
 
+// Mark implements protocol.AgentTx.
+func (a *Agent) Mark(seq uint64) (string, bool, error) {
+	if seq >= a.First && seq < a.First+uint64(len(a.Spool)) {
+		return a.Spool[seq-a.First].Mark, true, nil
+	}
+	return a.Dropped.Mark, seq == a.Dropped.Seq, nil
+}
+
 // Renew implements protocol.AgentTx.
 func (a *Agent) Renew(epoch int64) error {
+	a.Dropped = topics.Received{}
 	a.LastPlace = topics.Received{Epoch: epoch, Seq: uint64(len(a.Spool))}
 	a.First = 1
 	return nil
@@ -101,6 +126,48 @@ func (a *Agent) Unended() ([]protocol.AgentJob, error) {
 	return jobs, nil
 }
 
+// Config implements protocol.AgentTx.
+func (a *Agent) Config() (protocol.AgentConfig, bool, error) {
+	if a.Conf == nil {
+		return protocol.AgentConfig{}, false, nil
+	}
+	c := *a.Conf
+	c.Repositories = slices.Clone(c.Repositories)
+	return c, true, nil
+}
+
+// PutConfig implements protocol.AgentTx.
+func (a *Agent) PutConfig(c protocol.AgentConfig) error {
+	c.Repositories = slices.Clone(c.Repositories)
+	a.Conf = &c
+	return nil
+}
+
+// Slot implements protocol.AgentTx.
+func (a *Agent) Slot(s topics.ScheduleID, g topics.SourceGroupID) (protocol.AgentSlot, bool, error) {
+	slot, ok := a.Began[SlotKey{s, g}]
+	return slot, ok, nil
+}
+
+// PutSlot implements protocol.AgentTx.
+func (a *Agent) PutSlot(s protocol.AgentSlot) error {
+	a.Began[SlotKey{s.Schedule, s.Group}] = s
+	return nil
+}
+
+// DropSlot implements protocol.AgentTx.
+func (a *Agent) DropSlot(s topics.ScheduleID, g topics.SourceGroupID) error {
+	delete(a.Began, SlotKey{s, g})
+	return nil
+}
+
+// Slots implements protocol.AgentTx.
+func (a *Agent) Slots() ([]protocol.AgentSlot, error) {
+	return slices.SortedFunc(maps.Values(a.Began), func(x, y protocol.AgentSlot) int {
+		return cmp.Or(cmp.Compare(x.Schedule, y.Schedule), cmp.Compare(x.Group, y.Group))
+	}), nil
+}
+
 // A Plane is the control plane's journal. It is not safe for concurrent use.
 type Plane struct {
 	Places map[topics.HostID]topics.Received
@@ -111,12 +178,17 @@ type Plane struct {
 	Parts  map[topics.JobID]map[int]topics.Report
 	// Greetings holds the session of each host's last hello.
 	Greetings map[topics.HostID]topics.Session
+	// Applied is the config in force on each host.
+	Applied map[topics.HostID]topics.Configured
+	// FiredSlots holds what hosts began by themselves.
+	FiredSlots map[topics.JobID]topics.Fired
 }
 
 // NewPlane returns an empty journal.
 func NewPlane() *Plane {
 	return &Plane{Places: map[topics.HostID]topics.Received{}, Jobs: map[topics.JobID]protocol.PlaneJob{},
-		Log: map[topics.JobID][]string{}, Ends: map[topics.JobID][]topics.Finished{}, Parts: map[topics.JobID]map[int]topics.Report{}, Greetings: map[topics.HostID]topics.Session{}}
+		Log: map[topics.JobID][]string{}, Ends: map[topics.JobID][]topics.Finished{}, Parts: map[topics.JobID]map[int]topics.Report{}, Greetings: map[topics.HostID]topics.Session{},
+		Applied: map[topics.HostID]topics.Configured{}, FiredSlots: map[topics.JobID]topics.Fired{}}
 }
 
 // Queue records a new job.
@@ -130,7 +202,8 @@ func (p *Plane) Queue(j protocol.PlaneJob) {
 func (p *Plane) Step(t protocol.Timing, in protocol.PlaneInput) ([]protocol.PlaneEffect, error) {
 	tx := *p
 	tx.Places, tx.Jobs, tx.Log, tx.Ends = maps.Clone(p.Places), maps.Clone(p.Jobs), maps.Clone(p.Log), maps.Clone(p.Ends)
-	tx.Greetings, tx.Parts = maps.Clone(p.Greetings), maps.Clone(p.Parts)
+	tx.Greetings, tx.Parts, tx.Order = maps.Clone(p.Greetings), maps.Clone(p.Parts), slices.Clip(p.Order)
+	tx.Applied, tx.FiredSlots = maps.Clone(p.Applied), maps.Clone(p.FiredSlots)
 	effects, err := protocol.PlaneStep(t, &tx, in)
 	if err == nil {
 		*p = tx
@@ -203,8 +276,26 @@ func (p *Plane) AddReport(r topics.Report) error {
 	return nil
 }
 
+// Fired implements protocol.PlaneTx.
+func (p *Plane) Fired(host topics.HostID, f topics.Fired, _ int64) (protocol.PlaneJob, bool, error) {
+	j := protocol.PlaneJob{ID: f.Job, Host: host, Kind: topics.BackupJob, Repository: f.Repository,
+		Group: f.Group, Schedule: f.Slot.Schedule, Slot: f.Slot.At, State: topics.Dispatched, Accepted: true, Fired: true}
+	p.Jobs[j.ID], p.FiredSlots[j.ID] = j, f
+	p.Order = append(p.Order, j.ID)
+	return j, true, nil
+}
+
+// Configured implements protocol.PlaneTx.
+func (p *Plane) Configured(host topics.HostID, c topics.Configured, _ int64) error {
+	p.Applied[host] = c
+	return nil
+}
+
 // Greeted implements protocol.PlaneTx.
 func (p *Plane) Greeted(host topics.HostID, h topics.Hello, _ int64) error {
+	if h.Configured != nil {
+		p.Applied[host] = *h.Configured
+	}
 	p.Greetings[host] = h.Session
 	return nil
 }
