@@ -124,7 +124,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		Timing: a.Timing, log: a.Log.With("host", identity.Host), identity: identity,
 		journal: journal, room: a.Room, place: place, program: &program{path: a.Restic, timing: a.Timing.Restic},
 		state: state, shown: shown, renewed: make(chan struct{}, 1),
-		steps: make(chan step), progress: make(chan progress, 8), jobs: map[topics.JobID]context.CancelCauseFunc{},
+		wall: time.Now, steps: make(chan step), progress: make(chan progress, 8), jobs: map[topics.JobID]context.CancelCauseFunc{},
 	}
 	if _, err := r.program.find(ctx); err != nil && ctx.Err() == nil {
 		r.log.Warn("backups will fail until this is mended", "err", err)
@@ -148,14 +148,19 @@ type runner struct {
 	program  *program
 	steps    chan step
 	progress chan progress
-	work     sync.WaitGroup  // jobs and what is being reaped
-	room     uint64          // bytes the journal may hold before lines are skipped
-	quit     context.Context // ends when nobody waits for the work any more
+	work     sync.WaitGroup   // jobs and what is being reaped
+	room     uint64           // bytes the journal may hold before lines are skipped
+	quit     context.Context  // ends when nobody waits for the work any more
+	wall     func() time.Time // the clock that schedules go by
 
-	jobs     map[topics.JobID]context.CancelCauseFunc
-	conn     *link.Conn // nil while there is none
-	outbox   *protocol.Outbox
-	stopping bool
+	begin     func(protocol.Start) // start, but for tests of the clock
+	scheduler scheduler
+	clock     *time.Timer // when to look at it
+	assembly  topics.ConfigAssembly
+	jobs      map[topics.JobID]context.CancelCauseFunc
+	conn      *link.Conn // nil while there is none
+	outbox    *protocol.Outbox
+	stopping  bool
 }
 
 // A step is an input of the loop's, and where to say that it is on disk.
@@ -181,9 +186,15 @@ func (r *runner) run(ctx context.Context, config link.Config) error {
 	linked, cut := context.WithCancel(r.quit)
 	defer cut()
 
+	if r.begin == nil {
+		r.begin = r.start
+	}
+	r.clock = time.NewTimer(0)
+	defer r.clock.Stop()
 	if err := r.step(protocol.Woke{}); err != nil {
 		return fmt.Errorf("read the journal: %w", err)
 	}
+	r.replan()
 	events, unlinked := make(chan link.Event), make(chan struct{})
 	go func() {
 		defer close(unlinked)
@@ -214,6 +225,8 @@ func (r *runner) run(ctx context.Context, config link.Config) error {
 			r.disconnect(link.ErrRenewed)
 		case <-beat.C:
 			r.heartbeat()
+		case <-r.clock.C:
+			r.fire()
 		case <-resend.C:
 		case <-stop:
 			r.log.Info("stopping", "jobs", len(r.jobs))
@@ -279,14 +292,18 @@ func (r *runner) step(in protocol.AgentInput) error {
 	if err != nil {
 		return err
 	}
-	if e, ok := in.(protocol.Ended); ok {
-		delete(r.jobs, e.Job)
+	switch in := in.(type) {
+	case protocol.Ended:
+		delete(r.jobs, in.Job)
+		r.replan()
+	case protocol.Configured, protocol.Fired, protocol.Commanded, protocol.Reaped:
+		r.replan()
 	}
 	for _, e := range effects {
 		switch e := e.(type) {
 		case protocol.Start:
 			failpoint.Here("agent-journalled")
-			r.start(e)
+			r.begin(e)
 		case protocol.Stop:
 			if cancel := r.jobs[e.Job]; cancel != nil {
 				r.log.Info("cancelling", "job", e.Job)
@@ -314,7 +331,7 @@ func now() int64 { return time.Now().UnixMilli() }
 func (r *runner) linkEvent(e link.Event) {
 	switch e := e.(type) {
 	case link.Up:
-		r.conn = e.Conn
+		r.conn, r.assembly = e.Conn, topics.ConfigAssembly{}
 		in := protocol.Welcomed{Received: e.Welcome.Received, Session: e.Conn.Session, Known: e.Welcome.Known, Facts: r.facts(), At: now()}
 		if err := r.step(in); err != nil {
 			r.log.Error("the journal cannot be written", "err", err)
@@ -338,6 +355,10 @@ func (r *runner) linkEvent(e link.Event) {
 			return
 		}
 		r.outbox.Receipt(e.Receipt.Received, time.Now())
+	case link.Configured:
+		if r.conn == e.Conn {
+			r.configured(e.Part)
+		}
 	case link.Commanded:
 		if r.conn != e.Conn || r.stopping && !e.Command.Cancel {
 			return // it is sent again

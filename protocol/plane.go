@@ -292,11 +292,11 @@ func (s *planeStep) fired(host topics.HostID, f topics.Fired, at int64) error {
 			s.do(Changed{j})
 			return s.served(j, at)
 		}
-		s.do(Odd{host, f.Job, "it began a slot of a source group or repository that is not there any more; the job is not recorded"})
+		s.do(Odd{Host: host, Job: f.Job, What: "it began a slot of a source group or repository that is not there any more; the job is not recorded"})
 		return nil
 	}
 	if j.Host != host {
-		s.do(Odd{host, f.Job, "an event about a job this host does not have"})
+		s.do(Odd{Host: host, Job: f.Job, What: "an event about a job this host does not have", Foreign: true})
 	}
 	return nil
 }

@@ -36,6 +36,7 @@ type Host struct {
 
 	ReceivedEpoch int64  `db:"received_epoch"`
 	ReceivedSeq   uint64 `db:"received_seq"`
+	ReceivedMark  string `db:"received_mark"`
 	BirthEpoch    int64  `db:"birth_epoch"`
 	BirthN        uint64 `db:"birth_n"`
 	DeathEpoch    int64  `db:"death_epoch"`
@@ -56,7 +57,21 @@ type Host struct {
 	GoodAt      int64           `db:"good_at"`
 	GoodBytes   uint64          `db:"good_bytes"`
 	GoodSeconds int64           `db:"good_seconds"`
+
+	// What the host is to do by itself, and what it does: see topics.Config.
+	ConfigRevision  int64  `db:"config_revision"` // 0 is none yet
+	ConfigDigest    string `db:"config_digest"`
+	ConfigMadeAt    int64  `db:"config_made_at"`
+	ConfigApplied   int64  `db:"config_applied"` // 0 is none yet, -1 an agent that is too old to fire
+	ConfigAppliedAt int64  `db:"config_applied_at"`
+	ConfigError     string `db:"config_error"` // what of it the agent cannot do
+
+	Intermittent bool  `db:"intermittent"` // a laptop: it sleeps, and is not in trouble for it
+	OverdueDays  int64 `db:"overdue_days"` // without a good backup, until it is overdue; 0 is by its schedules
 }
+
+// Fires reports whether the host's agent fires its schedules by itself.
+func (h Host) Fires() bool { return h.ConfigApplied >= 0 }
 
 // Birth is the host's highest session that began.
 func (h Host) Birth() topics.Session { return topics.Session{Epoch: h.BirthEpoch, N: h.BirthN} }
@@ -69,7 +84,7 @@ func (h Host) Hello() topics.Session { return topics.Session{Epoch: h.HelloEpoch
 
 // Received is how much of the host's stream is committed.
 func (h Host) Received() topics.Received {
-	return topics.Received{Epoch: h.ReceivedEpoch, Seq: h.ReceivedSeq}
+	return topics.Received{Epoch: h.ReceivedEpoch, Seq: h.ReceivedSeq, Mark: h.ReceivedMark}
 }
 
 // Hosts lists every host, by name.

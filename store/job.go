@@ -52,6 +52,7 @@ type Job struct {
 	Schedule ScheduleID `db:"schedule"`
 	Slot     int64      `db:"slot"`    // the moment it was planned for
 	Attempt  int        `db:"attempt"` // 0 on time, then one more for each time its pending run was drained
+	Fired    bool       `db:"fired"`   // the host began it by itself
 }
 
 // A JSON is a value kept as JSON text; no value is the empty text.

@@ -34,22 +34,23 @@ func newJournal(ctx context.Context, s *Store, tx *sqlx.Tx) journal {
 	return journal{ctx, s, tx, prepared{tx, map[string]*sqlx.Stmt{}}}
 }
 
-const planeColumns = `id, host, kind, repository, state, not_after, accepted, cancel_asked, attempts, next_send, lines`
+const planeColumns = `id, host, kind, repository, source_group, schedule, slot, state, not_after, accepted, cancel_asked, attempts, next_send, lines, fired`
 
 func (j journal) Received(id topics.HostID) (topics.Received, error) {
 	type row struct {
 		Epoch int64  `db:"received_epoch"`
 		Seq   uint64 `db:"received_seq"`
+		Mark  string `db:"received_mark"`
 	}
-	r, err := get[row](j.ctx, j.q, `SELECT received_epoch, received_seq FROM hosts WHERE id = $1`, id)
-	return topics.Received{Epoch: r.Epoch, Seq: r.Seq}, err
+	r, err := get[row](j.ctx, j.q, `SELECT received_epoch, received_seq, received_mark FROM hosts WHERE id = $1`, id)
+	return topics.Received{Epoch: r.Epoch, Seq: r.Seq, Mark: r.Mark}, err
 }
 
 func (j journal) SetReceived(id topics.HostID, r topics.Received) error {
 	if r.Seq > math.MaxInt64 {
 		return fmt.Errorf("event number %d of %s is out of range", r.Seq, id)
 	}
-	return change(j.ctx, j.q, `UPDATE hosts SET received_epoch = $1, received_seq = $2 WHERE id = $3`, r.Epoch, r.Seq, id)
+	return change(j.ctx, j.q, `UPDATE hosts SET received_epoch = $1, received_seq = $2, received_mark = $3 WHERE id = $4`, r.Epoch, r.Seq, r.Mark, id)
 }
 
 func (j journal) Job(id topics.JobID) (protocol.PlaneJob, bool, error) {
@@ -109,7 +110,14 @@ func (j journal) AddReport(r topics.Report) error {
 	return err
 }
 
-func (j journal) Greeted(id topics.HostID, h topics.Hello, _ int64) error {
+func (j journal) Greeted(id topics.HostID, h topics.Hello, at int64) error {
+	c := topics.Configured{Revision: -1}
+	if h.Configured != nil {
+		c = *h.Configured
+	}
+	if err := j.Configured(id, c, at); err != nil {
+		return err
+	}
 	f := h.Facts
 	return change(j.ctx, j.tx, `UPDATE hosts SET hello_epoch = $1, hello_n = $2, hostname = $3, os = $4, arch = $5, platform = $6,
 		agent_version = $7, restic_version = $8, policy = $9, permits = $10 WHERE id = $11`,

@@ -34,11 +34,12 @@ func pendingRuns(ctx context.Context, q sqlx.QueryerContext, host topics.HostID)
 }
 
 // A SlotGroup is one source group of a schedule, and how it stands with the
-// latest slot that fired: in a job's hands, settled, or else owed.
+// latest slot that began: in a job's hands, settled, or else owed.
 type SlotGroup struct {
 	Schedule   ScheduleID           `db:"schedule"`
 	Group      topics.SourceGroupID `db:"source_group"`
 	Repository topics.RepositoryID  `db:"repository"`
+	Fired      int64                `db:"fired"`   // the latest slot that began
 	Settled    int64                `db:"settled"` // slots up to this one are served, or given up
 	Job        topics.JobID         `db:"job"`     // which is to serve the slot, "" for none
 }
@@ -56,13 +57,19 @@ func (s *Store) SlotStep(ctx context.Context, step func(Slots) error) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error { return step(Slots{ctx, s, tx}) })
 }
 
+// OnFired sets what is called with each job of a slot that a host began by
+// itself, in the transaction that adds it. It is set once, before any can come.
+func (s *Store) OnFired(f func(Slots, Job) error) { s.fired = f }
+
 // OnEnded sets what is called with each job that ends, in the transaction of its
 // ending: an error undoes both. It is set once, before anything can end.
 func (s *Store) OnEnded(f func(Slots, Job) error) { s.ended = f }
 
-// Enabled lists the schedules that may fire, without their groups.
+// Enabled lists the schedules that the control plane has to fire, because the
+// host's agent is too old to do it, without their groups.
 func (t Slots) Enabled() ([]Schedule, error) {
-	return all[Schedule](t.ctx, t.tx, `SELECT * FROM schedules WHERE enabled <> 0 ORDER BY id`)
+	return all[Schedule](t.ctx, t.tx, `SELECT s.* FROM schedules s JOIN hosts h ON h.id = s.host
+		WHERE s.enabled <> 0 AND h.config_applied < 0 ORDER BY s.id`)
 }
 
 // Schedule finds a schedule, without its groups.
@@ -77,7 +84,7 @@ func found[T any](row T, err error) (T, bool, error) {
 	return row, err == nil, err
 }
 
-const slotGroups = `SELECT m.schedule, m.source_group, g.repository, m.settled, m.job
+const slotGroups = `SELECT m.schedule, m.source_group, g.repository, m.fired, m.settled, m.job
 	FROM schedule_groups m JOIN source_groups g ON g.id = m.source_group WHERE `
 
 // Groups lists the groups of a schedule that exist, by name.
@@ -92,7 +99,7 @@ func (t Slots) Members(id topics.SourceGroupID) ([]SlotGroup, error) {
 
 // PutGroup writes how a group stands.
 func (t Slots) PutGroup(g SlotGroup) error {
-	return change(t.ctx, t.tx, `UPDATE schedule_groups SET settled = $1, job = $2 WHERE schedule = $3 AND source_group = $4`, g.Settled, g.Job, g.Schedule, g.Group)
+	return change(t.ctx, t.tx, `UPDATE schedule_groups SET fired = $1, settled = $2, job = $3 WHERE schedule = $4 AND source_group = $5`, g.Fired, g.Settled, g.Job, g.Schedule, g.Group)
 }
 
 // Fired notes the latest slot of a schedule that fired.
@@ -109,7 +116,7 @@ func (t Slots) Rewind(id ScheduleID, since int64) error {
 	if err := t.RemovePending(id); err != nil {
 		return err
 	}
-	_, err := t.tx.ExecContext(t.ctx, `UPDATE schedule_groups SET settled = 0, job = '' WHERE schedule = $1`, id)
+	_, err := t.tx.ExecContext(t.ctx, `UPDATE schedule_groups SET fired = 0, settled = 0, job = '' WHERE schedule = $1`, id)
 	return err
 }
 

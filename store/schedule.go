@@ -12,7 +12,7 @@ import (
 )
 
 // A ScheduleID stands for a schedule; its name may not change.
-type ScheduleID string
+type ScheduleID = topics.ScheduleID
 
 // A Schedule says when some of a host's source groups are backed up. What its
 // cron line means is for package schedule.
@@ -91,7 +91,7 @@ func putScheduleGroups(ctx context.Context, tx *sqlx.Tx, row Schedule) error {
 		if _, err := get[string](ctx, tx, `SELECT id FROM source_groups WHERE id = $1 AND host = $2`, g, row.Host); err != nil {
 			return fmt.Errorf("source group %s of host %s: %w", g, row.Host, err)
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO schedule_groups (schedule, source_group, settled) VALUES ($1, $2, $3)
+		if _, err := tx.ExecContext(ctx, `INSERT INTO schedule_groups (schedule, source_group, settled, fired) VALUES ($1, $2, $3, $3)
 			ON CONFLICT (schedule, source_group) DO NOTHING`, row.ID, g, row.LastSlot); err != nil {
 			return err
 		}

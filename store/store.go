@@ -53,6 +53,7 @@ type Store struct {
 	now  func() time.Time
 
 	ended func(Slots, Job) error
+	fired func(Slots, Job) error
 }
 
 //go:embed migrations/*.sql

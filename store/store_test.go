@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -325,9 +326,9 @@ func TestTheDatabaseIsTheJournalTheProtocolWasProvenOn(t *testing.T) {
 		host := enrolled(t, s, "h"+topics.NewID(time.Now()))
 		model := protocoltest.NewPlane()
 		var ids []topics.JobID
-		now, seq, epoch := int64(1000), uint64(0), int64(1)
+		now, seq, epoch, made := int64(1000), uint64(0), int64(1), 0
 		for range rapid.IntRange(1, 30).Draw(t, "steps") {
-			now += rapid.Int64Range(0, 100_000).Draw(t, "later")
+			now += rapid.Int64Range(1, 100_000).Draw(t, "later")
 			id := topics.JobID("no-such-job")
 			if len(ids) > 0 {
 				id = rapid.SampledFrom(ids).Draw(t, "job")
@@ -341,7 +342,7 @@ func TestTheDatabaseIsTheJournalTheProtocolWasProvenOn(t *testing.T) {
 					t.Fatal(err)
 				}
 				ids = append(ids, j.ID)
-				model.Queue(protocol.PlaneJob{ID: j.ID, Host: host.ID, Kind: j.Kind, Repository: j.Repository, NotAfter: notAfter})
+				model.Queue(protocol.PlaneJob{ID: j.ID, Host: host.ID, Kind: j.Kind, Repository: j.Repository, Group: j.SourceGroup, NotAfter: notAfter})
 				continue
 			case "tick":
 				on := rapid.Bool().Draw(t, "online")
@@ -354,7 +355,14 @@ func TestTheDatabaseIsTheJournalTheProtocolWasProvenOn(t *testing.T) {
 				}
 				e := topics.Events{Epoch: epoch, First: max(1, seq+1-min(seq, rapid.Uint64Range(0, 2).Draw(t, "again"))+uint64(rapid.SampledFrom([]int{0, 0, 0, 0, 1}).Draw(t, "hole")))}
 				for range rapid.IntRange(1, 4).Draw(t, "events") {
-					e.Events = append(e.Events, anEvent(t, id, ids))
+					event := anEvent(t, id, ids)
+					made++ // jobs of one moment are in the order of their IDs
+					if j, known := model.Jobs[id]; known && rapid.IntRange(0, 5).Draw(t, "by itself") == 0 {
+						event = topics.Event{At: now, Fired: &topics.Fired{Job: topics.JobID(fmt.Sprintf("%s-f%05d", host.ID, made)), Group: j.Group, Repository: j.Repository,
+							Slot: topics.Slot{Schedule: "nightly-0001", At: rapid.Int64Range(1, 3).Draw(t, "slot")}}}
+					}
+					event.Mark = rapid.StringMatching("[a-z]{3}").Draw(t, "mark")
+					e.Events = append(e.Events, event)
 				}
 				seq = max(seq, e.First+uint64(len(e.Events))-1)
 				in = protocol.Arrived{Host: host.ID, Events: e, Now: now}
@@ -367,6 +375,19 @@ func TestTheDatabaseIsTheJournalTheProtocolWasProvenOn(t *testing.T) {
 			})
 			if (gotErr == nil) != (wantErr == nil) || !reflect.DeepEqual(got, want) && gotErr == nil {
 				t.Fatalf("%+v:\n got  %+v, %v\n want %+v, %v", in, got, gotErr, want, wantErr)
+			}
+			for id := range model.FiredSlots {
+				if !slices.Contains(ids, id) {
+					ids = append(ids, id)
+				}
+			}
+			slices.Sort(ids)
+			row := must(s.Host(context.Background(), host.ID))
+			if place := model.Places[host.ID]; row.Received() != place {
+				t.Fatalf("received %+v, want %+v", row.Received(), place)
+			}
+			if c, said := model.Applied[host.ID]; said && (row.ConfigApplied != c.Revision || row.ConfigError != c.Error) {
+				t.Fatalf("config %d in force, %q, want %+v", row.ConfigApplied, row.ConfigError, c)
 			}
 		}
 		for _, id := range ids {
@@ -407,9 +428,12 @@ type only struct {
 func (o only) Open(topics.HostID) ([]protocol.PlaneJob, error) { return o.PlaneTx.Open(o.host) }
 
 func anEvent(t *rapid.T, id topics.JobID, ids []topics.JobID) topics.Event {
-	switch rapid.SampledFrom([]string{"hello", "accepted", "started", "log", "log", "gap", "report", "finished"}).Draw(t, "event") {
+	switch rapid.SampledFrom([]string{"hello", "accepted", "started", "log", "log", "gap", "report", "configured", "finished"}).Draw(t, "event") {
+	case "configured":
+		return topics.Event{Configured: &topics.Configured{Revision: rapid.Int64Range(0, 3).Draw(t, "revision"), Error: rapid.SampledFrom([]string{"", "no such zone"}).Draw(t, "problem")}}
 	case "hello":
 		h := topics.Hello{Session: topics.Session{Epoch: 1, N: 1}}
+		h.Configured = &topics.Configured{Revision: rapid.Int64Range(0, 3).Draw(t, "revision")}
 		if len(ids) > 0 && rapid.Bool().Draw(t, "in hand") {
 			h.Jobs = append(h.Jobs, id)
 		}

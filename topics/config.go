@@ -17,6 +17,7 @@ type Config struct {
 	Schedules    []Schedule     `json:"schedules"`
 	Groups       []PlannedGroup `json:"groups"`
 	Repositories []Repository   `json:"repositories"`
+	Limits       Limits         `json:"limits,omitzero"`
 }
 
 // A Schedule says when source groups are backed up; package slots reads it.
@@ -59,7 +60,7 @@ func (c Config) Run(id SourceGroupID, slot Slot) (Run, bool) {
 		}
 		for _, r := range c.Repositories {
 			if r.ID == g.Repository {
-				return Run{Kind: BackupJob, Repository: r, Group: g.SourceGroup, Slot: &slot}, true
+				return Run{Kind: BackupJob, Repository: r, Group: g.SourceGroup, Limits: c.Limits, Slot: &slot}, true
 			}
 		}
 	}

@@ -95,14 +95,20 @@ type (
 		Conn    *Conn
 		Command topics.Command
 	}
+	// Configured: a part of a config came, in this session.
+	Configured struct {
+		Conn *Conn
+		Part topics.ConfigPart
+	}
 	// Down: the session is over.
 	Down struct{ Conn *Conn }
 )
 
-func (Up) linkEvent()        {}
-func (Received) linkEvent()  {}
-func (Commanded) linkEvent() {}
-func (Down) linkEvent()      {}
+func (Up) linkEvent()         {}
+func (Received) linkEvent()   {}
+func (Commanded) linkEvent()  {}
+func (Configured) linkEvent() {}
+func (Down) linkEvent()       {}
 
 // refusal is a welcome that is none.
 type refusal struct{ why string }
@@ -373,8 +379,8 @@ func (c *Conn) refuse(m mqtt.Message, why error) {
 	}
 }
 
-// read opens a message of the control plane: a Welcome, Receipt or Command of
-// this session which is newer than the last. Anything else is nil.
+// read opens a message of the control plane: a Welcome, Receipt, Command or
+// ConfigPart of this session which is newer than the last. Anything else is nil.
 func (c *Conn) read(m mqtt.Message) any {
 	payload, stamp, err := c.unseal(m)
 	switch {
@@ -426,6 +432,9 @@ func (c *Conn) unseal(m mqtt.Message) (payload any, stamp topics.Stamp, err erro
 			err = fmt.Errorf("%w: it names another job", topics.ErrPayload)
 		}
 		return command, command.Stamp, err
+	case topics.KindConfig:
+		p, err := topics.Decode[topics.ConfigPart](plain)
+		return p, p.Stamp, err
 	}
 	return nil, stamp, nil // a newer control plane's
 }
@@ -440,6 +449,8 @@ func (c *Conn) serve(ctx context.Context, events chan<- Event) error {
 				emit(ctx, events, Received{c, p})
 			case topics.Command:
 				emit(ctx, events, Commanded{c, p})
+			case topics.ConfigPart:
+				emit(ctx, events, Configured{c, p})
 			}
 		case <-c.lost:
 			return fmt.Errorf("connection lost: %w", c.why)

@@ -30,13 +30,14 @@ type Timing struct {
 	NotAfter time.Duration // how long a person's request waits for its host
 	Tick     time.Duration // how often what is due is looked for, besides when something happened
 	Receipt  time.Duration // receipts to one host are sent no closer than this
+	Revise   time.Duration // between two looks at what hosts are to do by themselves, once something changed
 	Seen     time.Duration // how often the hosts' last-seen times are written down
 	Settle   time.Duration // how often what was refused is written down
 }
 
 // DefaultTiming is what runs unless a test says otherwise.
 func DefaultTiming() Timing {
-	return Timing{Protocol: protocol.DefaultTiming(), NotAfter: 24 * time.Hour, Tick: time.Second, Receipt: 100 * time.Millisecond, Seen: time.Minute, Settle: time.Second}
+	return Timing{Protocol: protocol.DefaultTiming(), NotAfter: 24 * time.Hour, Tick: time.Second, Receipt: 100 * time.Millisecond, Revise: 2 * time.Second, Seen: time.Minute, Settle: time.Second}
 }
 
 const (
@@ -85,6 +86,7 @@ type Engine struct {
 	open     map[topics.JobID]topics.HostID // what had not ended at the last tick
 	receipts map[topics.HostID]topics.Received
 	looked   map[string]bool // the locks for which their own hosts were asked to look
+	configs  configs
 }
 
 type arrival struct {
@@ -296,6 +298,7 @@ func (e *Engine) tick(ctx context.Context) {
 		return
 	}
 	e.perform(ctx, effects)
+	e.configure(ctx)
 	e.notice(ctx)
 }
 
@@ -351,6 +354,8 @@ func (e *Engine) perform(ctx context.Context, effects []protocol.PlaneEffect) {
 			e.Hub.publish(effect.Job, news{lines: entries(effect)})
 		case protocol.HelloCame:
 			e.Presence.Greeted(effect.Host, effect.Session)
+			e.configs.greeted = true
+			delete(e.configs.sent, effect.Host)
 			e.Log.Info("host connected", "host", effect.Host)
 			e.tell(effect.Host)
 			if e.Came != nil {
@@ -416,15 +421,14 @@ func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
 	if err != nil {
 		return topics.Run{}, err
 	}
-	r, err := e.Store.Repository(ctx, j.Repository)
+	r, err := e.repository(ctx, j.Repository, j.Host, j.Kind)
 	if err != nil {
-		return topics.Run{}, fmt.Errorf("its repository: %w", err)
+		return topics.Run{}, err
 	}
-	a, err := e.Store.RepositoryAccess(ctx, j.Repository)
-	if err != nil {
-		return topics.Run{}, fmt.Errorf("its repository: %w", err)
+	run := topics.Run{Kind: j.Kind, Repository: r}
+	if j.Schedule != "" {
+		run.Slot = &topics.Slot{Schedule: j.Schedule, At: j.Slot, Attempt: j.Attempt}
 	}
-	run := topics.Run{Kind: j.Kind, Repository: access(r, a, j.Host, j.Kind)}
 	if j.Operation.V != nil {
 		run.Operation = *j.Operation.V
 	}
@@ -437,6 +441,19 @@ func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
 	}
 	run.Group = g.Topic()
 	return run, nil
+}
+
+// repository is what a host gets to open one with, for a job of this kind.
+func (e *Engine) repository(ctx context.Context, id topics.RepositoryID, host topics.HostID, k topics.JobKind) (topics.Repository, error) {
+	r, err := e.Store.Repository(ctx, id)
+	if err != nil {
+		return topics.Repository{}, fmt.Errorf("repository %s: %w", id, err)
+	}
+	a, err := e.Store.RepositoryAccess(ctx, id)
+	if err != nil {
+		return topics.Repository{}, fmt.Errorf("repository %s: %w", id, err)
+	}
+	return access(r, a, host, k), nil
 }
 
 func (e *Engine) command(host topics.HostID, c topics.Command) {

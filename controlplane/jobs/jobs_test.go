@@ -34,7 +34,9 @@ func TestABackupIsAskedForSentRunAndToldToItsEnd(t *testing.T) {
 	if h.GoodJob != j.ID || h.GoodBytes != 7 || h.LastState != topics.Succeeded {
 		t.Errorf("the host's row says %+v", h)
 	}
-	received(w, topics.KindReceipt, func(r topics.Receipt) bool { return r.Received == w.agent.LastPlace })
+	received(w, topics.KindReceipt, func(r topics.Receipt) bool {
+		return r.Received.Epoch == w.agent.LastPlace.Epoch && r.Received.Seq == w.agent.LastPlace.Seq && r.Received.Mark == w.agent.Spool[len(w.agent.Spool)-1].Mark
+	})
 
 	again := w.running()
 	c = received(w, topics.KindCommand, func(c topics.Command) bool { return c.Job == again.ID })

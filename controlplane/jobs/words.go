@@ -62,6 +62,8 @@ var explanations = map[topics.Cause]Explanation{
 		[]string{"Read in the log what the hook said.", "See in the host's policy file which program it is, and run it there by hand.", thenAgain}},
 	topics.CauseExpired: {"The job was not started in time", nothingSaved,
 		[]string{"See whether the host is switched on and its agent runs.", "Run the backup again when it is online."}},
+	topics.CauseServed: {"The slot was run by another job", "Nothing is lost: the host had begun this slot by itself, or has begun a later one.",
+		[]string{"Nothing is to be done. The message above names the job that ran."}},
 	topics.CauseCancelled: {"The job was cancelled", "No snapshot was written. Data that was already uploaded is used by the next run.",
 		[]string{"Run the backup again whenever you like."}},
 	topics.CauseKilled: {"restic was ended from outside", "No snapshot was written. Data that was already uploaded is used by the next run.",

@@ -67,7 +67,7 @@ func newWorld(t *testing.T) *world {
 	w.group = must(s.PutSourceGroup(ctx, "test", store.SourceGroup{ID: "group-0001", Host: w.host.ID, Name: "letters", Repository: "vault-0001", Paths: store.List{"/letters"}}))
 
 	timing := DefaultTiming()
-	timing.Tick, timing.Receipt = 10*time.Millisecond, time.Millisecond
+	timing.Tick, timing.Receipt, timing.Revise = 10*time.Millisecond, time.Millisecond, time.Millisecond
 	w.engine = New(Config{Store: s, Key: planeKey, Presence: hosts.NewPresence(hosts.DefaultTiming(), time.Now, []store.Host{w.host}), Hub: w.hub,
 		Send: w.hear, Log: slog.New(slog.DiscardHandler), Timing: timing, Now: time.Now})
 	run, stop := context.WithCancel(ctx)

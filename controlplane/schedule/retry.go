@@ -28,6 +28,7 @@ var retries = map[topics.Cause]struct {
 	topics.CauseUnreadable:    {false, "a snapshot exists; the next slot reads these items again"},
 	topics.CauseDamaged:       {false, "writing on would bury the evidence"},
 	topics.CauseNoRestic:      {false, "somebody has to install it"},
+	topics.CauseServed:        {false, "another job has run it"},
 	topics.CauseUsage:         {false, "the same words are refused again"},
 	topics.CausePolicy:        {false, "the host has said no"},
 	topics.CauseRefused:       {false, "the agent has said why, and says it again"},

@@ -46,6 +46,7 @@ type Runner struct {
 // held against the slot it was to serve.
 func NewRunner(c Config) *Runner {
 	c.Store.OnEnded(Ended)
+	c.Store.OnFired(Fired)
 	return &Runner{Config: c, wake: make(chan struct{}, 1), came: map[topics.HostID]bool{}}
 }
 

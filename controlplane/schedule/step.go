@@ -17,6 +17,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -93,6 +94,50 @@ func HostCame(tx store.Slots, now, notAfter time.Time, host topics.HostID) (Done
 	return s.done, nil
 }
 
+// Fired is what it means that a host began a slot by itself, in the transaction
+// that adds its job: the slot is in that job's hands, and whatever the schedule
+// still owed for an earlier one, this one stands for.
+func Fired(tx store.Slots, j store.Job) error {
+	sc, known, err := tx.Schedule(j.Schedule)
+	if err != nil || !known {
+		return err
+	}
+	if j.Slot > j.QueuedAt+protocol.FarAhead.Milliseconds() {
+		return nil // the host's clock was far ahead; ours goes on
+	}
+	if j.Slot > sc.LastSlot {
+		if err := tx.Fired(sc.ID, j.Slot); err != nil {
+			return err
+		}
+	}
+	groups, err := tx.Groups(sc.ID)
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		if g.Group == j.SourceGroup && j.Slot >= g.Fired {
+			g.Fired, g.Job = j.Slot, j.ID
+			if err := tx.PutGroup(g); err != nil {
+				return err
+			}
+		}
+	}
+	row, had, err := tx.Pending(sc.ID)
+	if err != nil || !had || row.Slot > j.Slot {
+		return err
+	}
+	if row.Slot < j.Slot {
+		if err := tx.Audit("pending_run.superseded", string(sc.ID), "slot "+moment(row.Slot)+" by that of "+moment(j.Slot)); err != nil {
+			return err
+		}
+		return tx.RemovePending(sc.ID)
+	}
+	if groups, err = tx.Groups(sc.ID); err != nil || len(owing(groups, row.Slot)) > 0 {
+		return err
+	}
+	return (&step{tx: tx, now: time.UnixMilli(j.QueuedAt)}).served(row)
+}
+
 // Ended is what the end of a job means for the slots it was to serve, in the
 // transaction of the ending. Whose wish the job was does not matter: one that
 // answered a slot is held to it, and a good one that was asked for after the
@@ -160,6 +205,9 @@ func (s *step) fire(sc store.Schedule, slot int64, n int, online bool) error {
 			return err
 		}
 	}
+	for i := range groups {
+		groups[i].Fired = slot
+	}
 	if online {
 		for _, g := range groups {
 			if err := s.begin(sc, g, 0); err != nil {
@@ -177,9 +225,6 @@ func (s *step) fire(sc store.Schedule, slot int64, n int, online bool) error {
 	// What a host runs out of our sight was asked for before this slot: it does
 	// not answer it. If it runs still when the host is back, it will.
 	for _, g := range groups {
-		if g.Job == "" {
-			continue
-		}
 		g.Job = ""
 		if err := s.tx.PutGroup(g); err != nil {
 			return err
@@ -223,13 +268,13 @@ func (s *step) begin(sc store.Schedule, g store.SlotGroup, attempt int) error {
 	}
 	if found {
 		g.Job = open.ID
-		if err := s.tx.Audit("schedule.slot_answered", string(sc.ID), fmt.Sprintf("slot %s by job %s, which is under way", moment(sc.LastSlot), open.ID)); err != nil {
+		if err := s.tx.Audit("schedule.slot_answered", string(sc.ID), fmt.Sprintf("slot %s by job %s, which is under way", moment(g.Fired), open.ID)); err != nil {
 			return err
 		}
 		return s.tx.PutGroup(g)
 	}
 	j := store.Job{ID: topics.JobID(topics.NewID(s.now)), Host: sc.Host, Kind: topics.BackupJob, SourceGroup: g.Group, Repository: g.Repository,
-		RequestedBy: "schedule:" + sc.Name, QueuedAt: s.now.UnixMilli(), NotAfter: s.notAfter.UnixMilli(), Schedule: sc.ID, Slot: sc.LastSlot, Attempt: attempt}
+		RequestedBy: "schedule:" + sc.Name, QueuedAt: s.now.UnixMilli(), NotAfter: s.notAfter.UnixMilli(), Schedule: sc.ID, Slot: g.Fired, Attempt: attempt}
 	added, err := s.tx.Queue(j)
 	if err != nil {
 		return err
@@ -237,7 +282,7 @@ func (s *step) begin(sc store.Schedule, g store.SlotGroup, attempt int) error {
 	if added {
 		g.Job = j.ID
 	} else { // it ran already: a slot is not repeated
-		g.Job, g.Settled = "", sc.LastSlot
+		g.Job, g.Settled = "", g.Fired
 	}
 	return s.tx.PutGroup(g)
 }
@@ -253,7 +298,7 @@ func (s *step) drain(row store.PendingRun, mayRun bool) (ran bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	owed := slices.DeleteFunc(slices.Clone(groups), func(g store.SlotGroup) bool { return g.Job != "" || g.Settled >= row.Slot })
+	owed := owing(groups, row.Slot)
 	switch {
 	case !known:
 		return false, s.abandon(row, owed, "its schedule is gone")
@@ -274,6 +319,13 @@ func (s *step) drain(row store.PendingRun, mayRun bool) (ran bool, err error) {
 		}
 	}
 	return true, s.tx.RemovePending(row.Schedule)
+}
+
+// owing picks the groups that owe a slot: it began for them, and is neither
+// settled nor in a job's hands. One for which it has not begun yet waits its turn
+// on the host.
+func owing(groups []store.SlotGroup, slot int64) []store.SlotGroup {
+	return slices.DeleteFunc(slices.Clone(groups), func(g store.SlotGroup) bool { return g.Job != "" || g.Settled >= slot || g.Fired < slot })
 }
 
 func tried(row store.PendingRun) string {
@@ -307,12 +359,12 @@ func (s *step) served(row store.PendingRun) error {
 func (s *step) ended(sc store.Schedule, g store.SlotGroup, j store.Job) error {
 	good := j.State == topics.Succeeded || j.State == topics.Warnings
 	held := g.Job == j.ID
-	if !held && !(good && j.QueuedAt >= sc.LastSlot) {
+	if !held && !(good && j.QueuedAt >= g.Fired) {
 		return nil
 	}
 	again := held && !j.CancelAsked && Retry(j.State, j.Cause)
 	if g.Job = ""; !again {
-		g.Settled = max(g.Settled, sc.LastSlot)
+		g.Settled = max(g.Settled, g.Fired)
 	}
 	if err := s.tx.PutGroup(g); err != nil {
 		return err
@@ -326,22 +378,27 @@ func (s *step) ended(sc store.Schedule, g store.SlotGroup, j store.Job) error {
 		return err
 	}
 	if !again {
-		if had && !slices.ContainsFunc(groups, func(g store.SlotGroup) bool { return g.Job == "" && g.Settled < row.Slot }) {
+		if had && len(owing(groups, row.Slot)) == 0 {
 			return s.served(row)
 		}
 		return nil
 	}
-	next := store.PendingRun{Schedule: sc.ID, Host: sc.Host, Slot: sc.LastSlot, Reason: string(j.Cause), CreatedAt: s.now.UnixMilli()}
-	if j.Schedule == sc.ID && j.Slot == sc.LastSlot {
+	next := store.PendingRun{Schedule: sc.ID, Host: sc.Host, Slot: g.Fired, Reason: string(j.Cause), CreatedAt: s.now.UnixMilli()}
+	if j.Schedule == sc.ID && j.Slot == g.Fired {
 		next.Attempt = j.Attempt
 	}
-	if had { // of another group, for the same slot: they share the tries
+	switch {
+	case had && row.Slot > next.Slot: // a later one is owed; this group's turn of it comes, too
+		g.Settled = g.Fired
+		return s.tx.PutGroup(g)
+	case had && row.Slot < next.Slot:
+		next.CreatedAt = row.CreatedAt
+	case had: // of another group, for the same slot: they share the tries
 		next.Attempt, next.CreatedAt = max(next.Attempt, row.Attempt), row.CreatedAt
 	}
 	next.NextAttemptAt = s.now.Add(Backoff(next.Attempt)).UnixMilli()
 	if next.Attempt >= sc.RetryMax {
-		owed := slices.DeleteFunc(groups, func(g store.SlotGroup) bool { return g.Job != "" || g.Settled >= next.Slot })
-		return s.abandon(next, owed, tried(next))
+		return s.abandon(next, owing(groups, next.Slot), tried(next))
 	}
 	return s.pend(next)
 }

@@ -349,6 +349,7 @@ func TestAGoodBackupAfterTheSlotMakesUpForIt(t *testing.T) {
 	w.tick(time.Minute)
 	slot := time.Now().Add(-time.Hour).UnixMilli() // AskBackup stamps with the real clock
 	w.exec(`UPDATE schedules SET last_slot = ?`, slot)
+	w.exec(`UPDATE schedule_groups SET fired = ?`, slot)
 	w.exec(`UPDATE pending_runs SET slot = ?`, slot)
 	persons, _, err := w.store.Ask(ctx, "anna", store.Job{ID: "person-0001", Host: attic, Kind: topics.BackupJob, SourceGroup: letters, Repository: topics.RepositoryID(letters)})
 	if err != nil {

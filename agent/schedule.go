@@ -1,0 +1,208 @@
+package agent
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/failpoint"
+	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/slots"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// How a scheduler takes time.
+const (
+	// scheduleTick is how often the clock is looked at in any case: timers stand
+	// still while the machine sleeps, and know nothing of a clock that is set.
+	scheduleTick = 30 * time.Second
+	// lateAfter is when a slot counts as missed, and a silence as an absence.
+	lateAfter = 2 * time.Minute
+	// catchUp is how long a missed slot waits after the host came back, for its
+	// network and its disks to come back, too.
+	catchUp = time.Minute
+)
+
+// A scheduler says which slots are due by the host's own clock: of each source
+// group of a schedule the latest that began before now and was not fired. That
+// is also how missed ones are caught up with, whatever their number. It decides
+// alone; firing is for the journal, which lets each slot begin once.
+//
+// It belongs to the agent's loop. Moments are the clock's on the wall: none is
+// compared by the machine's uptime.
+type scheduler struct {
+	plans  []plan
+	began  map[slotKey]protocol.AgentSlot
+	ahead  map[slotKey]int64 // where groups go on whose last slot lies far ahead: the clock was, before
+	looked time.Time
+	back   time.Time // when the host was last away, it came back then
+}
+
+type slotKey struct {
+	schedule topics.ScheduleID
+	group    topics.SourceGroupID
+}
+
+type plan struct {
+	topics.Schedule
+	policy slots.Policy
+}
+
+// readPlans reads a config's schedules. What cannot be read is named, for the
+// control plane to show, and holds up no other.
+func readPlans(c topics.Config) (plans []plan, problem string) {
+	var wrong []string
+	for _, s := range c.Schedules {
+		p, err := slots.Parse(s.Cron, s.Zone, time.Duration(s.JitterSeconds)*time.Second, string(s.ID))
+		if err != nil {
+			wrong = append(wrong, fmt.Sprintf("schedule %q cannot be read by this agent: %v", s.Name, err))
+			continue
+		}
+		for _, g := range s.Groups {
+			if _, whole := c.Run(g.Group, topics.Slot{}); !whole {
+				wrong = append(wrong, fmt.Sprintf("schedule %q names a source group that is not there: %s", s.Name, g.Group))
+			}
+		}
+		plans = append(plans, plan{s, p})
+	}
+	problem = strings.Join(wrong, "; ")
+	if len(problem) > 1000 {
+		problem = strings.ToValidUTF8(problem[:1000], "") + " …"
+	}
+	return plans, problem
+}
+
+// plan takes what the journal holds.
+func (s *scheduler) plan(c topics.Config, began []protocol.AgentSlot) {
+	s.plans, _ = readPlans(c)
+	s.began = map[slotKey]protocol.AgentSlot{}
+	for _, b := range began {
+		s.began[slotKey{b.Schedule, b.Group}] = b
+	}
+}
+
+// A dueSlot is one that may begin now.
+type dueSlot struct {
+	slotKey
+	at, start time.Time
+	passed    int // missed ones it stands for
+}
+
+// look returns what is due, the first to begin first, and when to look again.
+func (s *scheduler) look(now time.Time) (due []dueSlot, next time.Time) {
+	now = now.Round(0)
+	if away := now.Sub(s.looked); s.looked.IsZero() || away > lateAfter || away < -lateAfter {
+		s.back = now
+	}
+	s.looked = now
+	next = now.Add(scheduleTick)
+	sooner := func(t time.Time) {
+		if t.After(now) && t.Before(next) {
+			next = t
+		}
+	}
+	for _, p := range s.plans {
+		for _, g := range p.Groups {
+			key := slotKey{p.ID, g.Group}
+			floor := s.floor(key, g.After, now)
+			at, n := slots.Due(p.policy, floor, now)
+			if n == 0 {
+				sooner(p.policy.Start(slots.Next(p.policy, floor)))
+				continue
+			}
+			start := p.policy.Start(at)
+			if settled := s.back.Add(catchUp); now.Sub(start) > lateAfter && now.Before(settled) {
+				sooner(settled)
+				continue
+			}
+			due = append(due, dueSlot{key, at, start, n - 1})
+		}
+	}
+	slices.SortStableFunc(due, func(a, b dueSlot) int {
+		return cmp.Or(a.start.Compare(b.start), cmp.Compare(a.schedule, b.schedule))
+	})
+	return due, next
+}
+
+// floor is the moment after which a group's slots count. A last slot that lies
+// far ahead was fired by a clock that was wrong, or this one is: slots count from
+// the moment that showed, so that none of before is run twice.
+func (s *scheduler) floor(key slotKey, after int64, now time.Time) time.Time {
+	began := s.began[key]
+	floor := began.Floor(after, now.UnixMilli())
+	if max(after, began.At, began.High) <= now.Add(protocol.FarAhead).UnixMilli() {
+		delete(s.ahead, key)
+		return time.UnixMilli(floor)
+	}
+	since, seen := s.ahead[key]
+	if !seen || since > now.UnixMilli() {
+		since = now.UnixMilli()
+		if s.ahead == nil {
+			s.ahead = map[slotKey]int64{}
+		}
+		s.ahead[key] = since
+	}
+	return time.UnixMilli(max(floor, since))
+}
+
+// fire begins what is due, one at a time: the rest waits for its end.
+func (r *runner) fire() {
+	now := r.wall()
+	due, next := r.scheduler.look(now)
+	r.clock.Reset(max(next.Sub(now.Round(0)), time.Millisecond))
+	if len(due) == 0 || r.stopping {
+		return
+	}
+	config, _, err := r.journal.Plan()
+	for _, d := range due {
+		var busy bool
+		if err == nil {
+			busy, err = r.journal.Busy()
+		}
+		if err != nil {
+			r.log.Error("a slot cannot be begun, the journal does not work; trying again", "schedule", d.schedule, "err", err)
+			return
+		}
+		if busy {
+			return // its end brings us here again
+		}
+		in := protocol.Fired{Job: topics.JobID(topics.NewID(now)), Slot: topics.Slot{Schedule: d.schedule, At: d.at.UnixMilli()}, Group: d.group, Passed: d.passed, At: now.UnixMilli()}
+		if run, whole := config.Run(d.group, in.Slot); whole {
+			in.Refuse = r.refuse(run)
+		}
+		failpoint.Here("agent-due")
+		r.log.Info("a slot is due", "schedule", d.schedule, "group", d.group, "slot", d.at, "passed", d.passed, "job", in.Job)
+		err = r.step(in)
+	}
+}
+
+// configured takes a part of a config, and the whole once it is there.
+func (r *runner) configured(p topics.ConfigPart) {
+	c, whole, err := r.assembly.Add(p)
+	if err != nil || !whole {
+		if err != nil {
+			r.log.Error("a config is refused; the one before stays in force", "revision", p.Revision, "err", err)
+		}
+		return
+	}
+	_, problem := readPlans(c)
+	failpoint.Here("agent-config")
+	if err := r.step(protocol.Configured{Config: c, Error: problem, At: now()}); err != nil {
+		r.log.Error("a config cannot be kept, the journal cannot be written; the one before stays in force", "revision", c.Revision, "err", err)
+		return
+	}
+	r.log.Info("config in force", "revision", c.Revision, "schedules", len(c.Schedules), "problem", problem)
+}
+
+// replan reads what the journal says now, and has the clock looked at.
+func (r *runner) replan() {
+	c, began, err := r.journal.Plan()
+	if err != nil {
+		r.log.Error("the journal cannot be read", "err", err)
+		return
+	}
+	r.scheduler.plan(c.Config, began)
+	r.clock.Reset(0)
+}

@@ -1,0 +1,211 @@
+package jobs
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/restic-manager/restic-manager/failpoint"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// What hosts do by themselves goes one way: rows become a config, the config's
+// digest decides about its revision, and the revision about sending. Nobody who
+// changes a row has to think of it.
+
+// configs is what the engine remembers of configs. It is of Run's goroutine
+// alone, and losing it costs a message.
+type configs struct {
+	edition string    // of the database, when it was last looked through
+	again   time.Time // not looked through before that
+	greeted bool      // somebody came since, who may have none yet
+	sent    map[topics.HostID]sending
+}
+
+type sending struct {
+	revision int64
+	attempts int
+	next     time.Time
+}
+
+// configure gives revisions to what changed, and sends configs to hosts that can
+// be reached and have another one in force.
+func (e *Engine) configure(ctx context.Context) {
+	now := e.Now()
+	if err := e.revise(ctx, now); err != nil {
+		e.complain(ctx, "look through what hosts do by themselves", "err", err)
+		return
+	}
+	behind, err := e.Store.Behind(ctx)
+	if err != nil {
+		e.complain(ctx, "see whose config is old", "err", err)
+		return
+	}
+	if len(behind) == 0 {
+		clear(e.configs.sent)
+	}
+	for _, h := range behind {
+		s := e.configs.sent[h.ID]
+		if s.revision != h.ConfigRevision {
+			s = sending{revision: h.ConfigRevision}
+		}
+		if now.Before(s.next) || !e.Presence.Reachable(h.ID) {
+			continue
+		}
+		wait := e.Timing.Protocol.Resend[min(s.attempts, len(e.Timing.Protocol.Resend)-1)]
+		s.attempts, s.next = s.attempts+1, now.Add(wait)
+		if e.configs.sent == nil {
+			e.configs.sent = map[topics.HostID]sending{}
+		}
+		e.configs.sent[h.ID] = s
+		if err := e.sendConfig(ctx, h, now); err != nil {
+			e.complain(ctx, "send a config", "host", h.ID, "revision", h.ConfigRevision, "err", err)
+		}
+	}
+}
+
+// revise gives what hosts are to do its revision, if anything may have changed.
+// In a large fleet that takes a moment, and is done the less often.
+func (e *Engine) revise(ctx context.Context, now time.Time) error {
+	edition, err := e.Store.Edition(ctx)
+	if err != nil || edition == e.configs.edition && !e.configs.greeted || now.Before(e.configs.again) {
+		return err
+	}
+	began := time.Now()
+	hosts, err := e.Store.Hosts(ctx)
+	if err != nil {
+		return err
+	}
+	sheet, err := e.planSheet(ctx, "")
+	if err != nil {
+		return err
+	}
+	var wants []store.Want
+	for _, h := range hosts {
+		if !h.Fires() {
+			continue
+		}
+		c, err := sheet.config(ctx, h, now)
+		if err != nil {
+			return err
+		}
+		c.Revision = 0
+		for _, s := range c.Schedules {
+			for i := range s.Groups {
+				s.Groups[i].After = 0 // moves with every slot
+			}
+		}
+		if d := sha256.Sum256(topics.Encode(c)); fmt.Sprintf("%x", d) != h.ConfigDigest {
+			wants = append(wants, store.Want{Host: h.ID, Digest: d})
+		}
+	}
+	if err := e.Store.WantConfigs(ctx, wants); err != nil {
+		return err
+	}
+	for _, w := range wants {
+		e.tell(w.Host)
+	}
+	e.configs.edition, e.configs.greeted = edition, false
+	e.configs.again = now.Add(max(e.Timing.Revise, 10*time.Since(began)))
+	return nil
+}
+
+func (e *Engine) sendConfig(ctx context.Context, h store.Host, now time.Time) error {
+	sheet, err := e.planSheet(ctx, h.ID)
+	if err != nil {
+		return err
+	}
+	c, err := sheet.config(ctx, h, now)
+	if err != nil {
+		return err
+	}
+	parts, err := c.Split()
+	if err != nil {
+		return err
+	}
+	failpoint.Here("plane-config")
+	for _, p := range parts {
+		e.send(h.ID, topics.Topic{Kind: topics.KindConfig, Host: h.ID}, func(s topics.Stamp) any {
+			p.Stamp = s
+			return p
+		})
+	}
+	return nil
+}
+
+// A planSheet is what configs are made of, read at once.
+type planSheet struct {
+	engine    *Engine
+	schedules map[topics.HostID][]store.Schedule
+	groups    map[topics.SourceGroupID]store.SourceGroup
+	fired     map[store.ScheduleID][]store.Plan
+	opened    map[topics.RepositoryID]topics.Repository
+}
+
+func (e *Engine) planSheet(ctx context.Context, host topics.HostID) (*planSheet, error) {
+	s := &planSheet{engine: e, schedules: map[topics.HostID][]store.Schedule{}, groups: map[topics.SourceGroupID]store.SourceGroup{},
+		fired: map[store.ScheduleID][]store.Plan{}, opened: map[topics.RepositoryID]topics.Repository{}}
+	schedules, err := e.Store.Schedules(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	for _, sc := range schedules {
+		s.schedules[sc.Host] = append(s.schedules[sc.Host], sc)
+	}
+	groups, err := e.Store.SourceGroups(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range groups {
+		s.groups[g.ID] = g
+	}
+	plans, err := e.Store.Plans(ctx, host)
+	for _, p := range plans {
+		s.fired[p.Schedule] = append(s.fired[p.Schedule], p)
+	}
+	return s, err
+}
+
+// config is what a host is to do by itself. Slots that the control plane has in
+// hand, or knows to have begun, are none of it.
+func (s *planSheet) config(ctx context.Context, h store.Host, now time.Time) (topics.Config, error) {
+	c := topics.Config{Revision: h.ConfigRevision, Schedules: []topics.Schedule{}, Groups: []topics.PlannedGroup{}, Repositories: []topics.Repository{}}
+	var groups []topics.SourceGroupID
+	for _, sc := range s.schedules[h.ID] {
+		t := topics.Schedule{ID: sc.ID, Name: sc.Name, Cron: sc.Cron, Zone: sc.Zone, JitterSeconds: sc.JitterSeconds, Groups: []topics.ScheduledGroup{}}
+		for _, p := range s.fired[sc.ID] { // none, if it is disabled
+			t.Groups = append(t.Groups, topics.ScheduledGroup{Group: p.Group, After: min(max(sc.Since, p.Fired), now.UnixMilli())})
+			if !slices.Contains(groups, p.Group) {
+				groups = append(groups, p.Group)
+			}
+		}
+		if len(t.Groups) > 0 {
+			c.Schedules = append(c.Schedules, t)
+		}
+	}
+	slices.Sort(groups)
+	var repositories []topics.RepositoryID
+	for _, id := range groups {
+		g := s.groups[id]
+		c.Groups = append(c.Groups, topics.PlannedGroup{SourceGroup: g.Topic(), Repository: g.Repository})
+		if !slices.Contains(repositories, g.Repository) {
+			repositories = append(repositories, g.Repository)
+		}
+	}
+	slices.Sort(repositories)
+	for _, id := range repositories {
+		r, known := s.opened[id]
+		if !known {
+			var err error
+			if r, err = s.engine.repository(ctx, id, h.ID, topics.BackupJob); err != nil {
+				return c, err
+			}
+			s.opened[id] = r
+		}
+		c.Repositories = append(c.Repositories, r)
+	}
+	return c, nil
+}
