@@ -262,3 +262,11 @@ func ElementID(kind, key string) string {
 	}
 	return b.String()
 }
+
+// In says how long after now t will be: "in 11 h", "now" within the minute.
+func In(t, now time.Time) string {
+	if t.Sub(now) < time.Minute {
+		return "now"
+	}
+	return "in " + Span(t.Sub(now))
+}

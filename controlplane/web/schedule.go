@@ -25,6 +25,18 @@ type pendingJSON struct {
 	Reason        string     `json:"reason" doc:"host: it could not be reached; else the cause of the failure"`
 }
 
+type configJSON struct {
+	Wanted    int64      `json:"wanted" doc:"revision of all that the host is to do by itself"`
+	WantedAt  *time.Time `json:"wanted_at" doc:"when it became that"`
+	InForce   int64      `json:"in_force" doc:"the revision the host goes by; -1 if its agent is too old, then this server fires for it"`
+	InForceAt *time.Time `json:"in_force_at" doc:"when it said so"`
+	Error     string     `json:"error" doc:"what of it the agent cannot do, or empty"`
+}
+
+func toConfigJSON(h store.Host) configJSON {
+	return configJSON{h.ConfigRevision, moment(h.ConfigMadeAt), h.ConfigApplied, moment(h.ConfigAppliedAt), h.ConfigError}
+}
+
 type scheduleJSON struct {
 	ID            store.ScheduleID `json:"id"`
 	Host          topics.HostID    `json:"host"`
@@ -38,6 +50,7 @@ type scheduleJSON struct {
 	LastSlot      *time.Time       `json:"last_slot" doc:"the latest that came due, or null"`
 	Next          *time.Time       `json:"next" doc:"when it begins next; null if it is disabled"`
 	Pending       *pendingJSON     `json:"pending" doc:"what it owes, or null"`
+	Config        configJSON       `json:"config" doc:"the host's copy, by which it fires"`
 	CreatedAt     *time.Time       `json:"created_at"`
 }
 
@@ -51,10 +64,14 @@ func (s *Server) schedulesJSON(ctx context.Context, host topics.HostID, rows ...
 	if err != nil {
 		return nil, err
 	}
+	h, err := s.Store.Host(ctx, host)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]scheduleJSON, len(rows))
 	for i, r := range rows {
 		j := scheduleJSON{ID: r.ID, Host: r.Host, Name: r.Name, Cron: r.Cron, Zone: r.Zone, JitterSeconds: r.JitterSeconds, SourceGroups: []string{},
-			Enabled: r.Enabled, RetryMax: r.RetryMax, LastSlot: moment(r.LastSlot), CreatedAt: moment(r.CreatedAt)}
+			Enabled: r.Enabled, RetryMax: r.RetryMax, LastSlot: moment(r.LastSlot), CreatedAt: moment(r.CreatedAt), Config: toConfigJSON(h)}
 		for _, g := range groups {
 			if slices.Contains(r.Groups, g.ID) {
 				j.SourceGroups = append(j.SourceGroups, g.Name)

@@ -68,6 +68,7 @@
   };
   const forms = {
     ago: (t, n) => n - t < 60000 ? "just now" : `${span(n - t)} ago`,
+    in: (t, n) => t - n < 60000 ? "now" : `in ${span(t - n)}`,
     span: (t, n) => span(n - t),
     clock,
     seconds: (t) => `${two(t.getHours())}:${two(t.getMinutes())}:${two(t.getSeconds())}`,

@@ -1,0 +1,523 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/schedule"
+	"github.com/restic-manager/restic-manager/slots"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+)
+
+var toSchedules = views.Link{Text: "Schedules", URL: views.SchedulesURL}
+
+// schedulesPage lists when the fleet is backed up.
+func (s *Server) schedulesPage(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	hosts, err := s.Store.Hosts(ctx)
+	if err != nil {
+		return err
+	}
+	byID := map[topics.HostID]store.Host{}
+	for _, h := range hosts {
+		byID[h.ID] = h
+	}
+	rows, err := s.Store.Schedules(ctx, "")
+	if err != nil {
+		return err
+	}
+	groups, err := s.Store.SourceGroups(ctx, "")
+	if err != nil {
+		return err
+	}
+	names := map[topics.SourceGroupID]string{}
+	for _, g := range groups {
+		names[g.ID] = g.Name
+	}
+	rounds, err := s.Store.Rounds(ctx)
+	if err != nil {
+		return err
+	}
+	pending, err := s.Store.PendingRuns(ctx, "")
+	if err != nil {
+		return err
+	}
+	l := views.Schedules{Load: s.load(rows, -1), MayEdit: visitorOf(ctx).may(store.Admin)}
+	planned := map[topics.SourceGroupID]bool{}
+	for _, sc := range rows {
+		h := byID[sc.Host]
+		plan := slots.ReadPlan(sc.Cron)
+		row := views.ScheduleRow{HostID: string(sc.Host), Host: h.Name, Name: sc.Name, On: sc.Enabled, Words: plan.Words(), Cron: sc.Cron, Zone: sc.Zone,
+			Round: round(sc, rounds, pending), Copy: s.copyOn(h)}
+		if plan.Kind == slots.Cron {
+			row.Words = "By its cron line"
+		}
+		var list []string
+		for _, g := range sc.Groups {
+			list = append(list, names[g])
+			planned[g] = planned[g] || sc.Enabled
+		}
+		row.Groups = strings.Join(list, ", ")
+		if next, err := s.nextStarts(sc, 1); err == nil && len(next) > 0 && sc.Enabled {
+			row.Next = views.When{Clock: views.Clock(next[0], s.Now()), ISO: views.ISO(next[0])}
+			row.NextIn = views.In(next[0], s.Now())
+		} else if err != nil {
+			row.Words = "Cannot be read: " + err.Error()
+		}
+		l.Rows = append(l.Rows, row)
+	}
+	slices.SortStableFunc(l.Rows, func(a, b views.ScheduleRow) int {
+		return strings.Compare(a.Name+"\x00"+a.Host, b.Name+"\x00"+b.Host)
+	})
+	for _, g := range groups {
+		if !planned[g.ID] {
+			l.Without = append(l.Without, views.Without{HostID: string(g.Host), Host: byID[g.Host].Name, Group: g.Name})
+		}
+	}
+	s.render(w, r, http.StatusOK, views.SchedulesPage(s.shell(r, "Schedules", "schedules", views.Link{Text: "Schedules"}), l))
+	return nil
+}
+
+// round words how the last slot of a schedule went, for all its groups.
+func round(sc store.Schedule, rounds []store.Round, pending []store.PendingRun) views.Status {
+	last, n, good, bad, open := int64(0), 0, 0, 0, 0
+	for _, r := range rounds {
+		if r.Schedule == sc.ID {
+			last = max(last, r.Slot)
+		}
+	}
+	for _, r := range rounds {
+		if r.Schedule != sc.ID || r.Slot != last {
+			continue
+		}
+		switch n++; r.State {
+		case topics.Succeeded, topics.Warnings:
+			good++
+		case topics.Failed, topics.Interrupted, topics.Abandoned:
+			bad++
+		case topics.Queued, topics.Dispatched, topics.Running:
+			open++
+		}
+	}
+	for _, p := range pending {
+		if p.Schedule == sc.ID {
+			return views.JobStatus("queued").As("Owed, tried again")
+		}
+	}
+	switch {
+	case n == 0:
+		return views.HostStatus("no-backup").As("None yet")
+	case open > 0:
+		return views.JobStatus("running").As(fmt.Sprintf("%d of %d done", good+bad, n))
+	case bad > 0:
+		return views.JobStatus("failed").As(fmt.Sprintf("%d of %d failed", bad, n))
+	case good < n:
+		return views.JobStatus("cancelled").As(fmt.Sprintf("%d of %d", good, n))
+	}
+	return views.JobStatus("succeeded").As(fmt.Sprintf("%d of %d", good, n))
+}
+
+// copyOn words whether a host goes by what is here.
+func (s *Server) copyOn(h store.Host) views.Copy {
+	age := func(ms int64) string { return views.Span(max(s.Now().Sub(at(ms)), time.Minute)) }
+	switch {
+	case !h.Fires() && h.HelloN == 0:
+		return views.Copy{Text: "Waits for the host's first visit"}
+	case !h.Fires():
+		return views.Copy{Text: "The agent is too old to keep one", Problem: "This server fires for it, and only while it runs. Update the agent."}
+	case h.ConfigApplied != h.ConfigRevision && h.ConfigApplied == 0:
+		return views.Copy{Text: "Waits for the host for " + age(h.ConfigMadeAt)}
+	case h.ConfigApplied != h.ConfigRevision:
+		return views.Copy{Text: fmt.Sprintf("Revision %d of %d, waits for the host for %s", h.ConfigApplied, h.ConfigRevision, age(h.ConfigMadeAt))}
+	case h.ConfigError != "":
+		return views.Copy{InForce: true, Text: fmt.Sprintf("Revision %d, not all of it", h.ConfigApplied), Problem: h.ConfigError}
+	}
+	return views.Copy{InForce: true, Text: fmt.Sprintf("Revision %d for %s", h.ConfigApplied, age(h.ConfigAppliedAt))}
+}
+
+// load counts what begins in the next 24 hours, by the server's clock.
+func (s *Server) load(rows []store.Schedule, mark int) views.Load {
+	now := s.Now()
+	l := views.Load{Mark: mark, Zone: "by this server's clock"}
+	for _, sc := range rows {
+		p, err := schedule.Of(sc)
+		if err != nil || !sc.Enabled {
+			continue
+		}
+		for n, slot := 0, slots.Next(p, now.Add(-p.Start(time.Time{}).Sub(time.Time{}))); n < 24*60 && !slot.IsZero() && p.Start(slot).Before(now.Add(24*time.Hour)); n, slot = n+1, slots.Next(p, slot) {
+			l.Hours[p.Start(slot).In(now.Location()).Hour()] += max(len(sc.Groups), 1)
+		}
+	}
+	return l
+}
+
+// chooseScheduleHost asks which host a new schedule is for.
+func (s *Server) chooseScheduleHost(w http.ResponseWriter, r *http.Request) error {
+	hosts, err := s.Store.Hosts(r.Context())
+	if err != nil {
+		return err
+	}
+	have, err := s.Store.HostsWithGroups(r.Context())
+	if err != nil {
+		return err
+	}
+	var options []views.Option
+	for _, h := range hosts {
+		if have[h.ID] {
+			options = append(options, views.Option{Value: string(h.ID), Text: h.Name})
+		}
+	}
+	s.render(w, r, http.StatusOK, views.ScheduleHosts(s.shell(r, "New schedule", "schedules", toSchedules, views.Link{Text: "New"}), options))
+	return nil
+}
+
+// scheduleForm shows a schedule's form: a new one, or one as it is.
+func (s *Server) scheduleForm(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	h, err := s.host(ctx, hostID(r))
+	if err != nil {
+		return err
+	}
+	row := store.Schedule{Host: h.ID, Cron: "30 2 * * *", Zone: s.Now().Location().String(), JitterSeconds: 600, Enabled: true, RetryMax: 3}
+	if row.Zone == "Local" || row.Zone == "" {
+		row.Zone = "UTC"
+	}
+	name := param(r, "name")
+	if name != "" {
+		if row, err = s.schedule(ctx, h.ID, name); err != nil {
+			return err
+		}
+	}
+	form := url.Values{"name": {row.Name}, "zone": {row.Zone}, "retry_max": {strconv.Itoa(row.RetryMax)}, "jitter": {strconv.Itoa(row.JitterSeconds / 60)}, "cron": {row.Cron}}
+	p := slots.ReadPlan(row.Cron)
+	form.Set("kind", p.Kind)
+	form.Set("every", strconv.Itoa(max(p.Every, 1)))
+	form.Set("first", strconv.Itoa(p.First))
+	form.Set("minute", strconv.Itoa(p.Minute))
+	form.Set("month_day", strconv.Itoa(max(p.Day, 1)))
+	var times []string
+	for _, hour := range p.Hours {
+		times = append(times, fmt.Sprintf("%02d:%02d", hour, p.Minute))
+	}
+	form.Set("time", strings.Join(times, ", "))
+	if len(times) == 0 {
+		form.Set("time", "02:30")
+	}
+	for _, d := range p.Days {
+		form.Add("day", strconv.Itoa(int(d)))
+	}
+	if row.Enabled {
+		form.Set("enabled", "true")
+	}
+	groups, err := s.Store.SourceGroups(ctx, h.ID)
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		if slices.Contains(row.Groups, g.ID) || name == "" {
+			form.Add("group", g.Name)
+		}
+	}
+	f, err := s.scheduleView(ctx, h, name, groups, form, row, views.ScheduleErrors{})
+	if err != nil {
+		return err
+	}
+	return s.showSchedule(w, r, http.StatusOK, h, f)
+}
+
+func (s *Server) showSchedule(w http.ResponseWriter, r *http.Request, status int, h store.Host, f views.ScheduleForm) error {
+	title := "New schedule"
+	if f.Schedule != "" {
+		title = f.Schedule
+	}
+	s.render(w, r, status, views.SchedulePage(s.shell(r, title, "schedules", toSchedules, views.Link{Text: h.Name, URL: views.HostURL(string(h.ID))}, views.Link{Text: title}), f))
+	return nil
+}
+
+// readSchedule reads a form over a row: the row as it would be, and what is wrong
+// with which field.
+func (s *Server) readSchedule(row store.Schedule, groups []store.SourceGroup, form url.Values) (store.Schedule, views.ScheduleErrors) {
+	var e views.ScheduleErrors
+	row.Groups = nil
+	for _, name := range form["group"] {
+		i := slices.IndexFunc(groups, func(g store.SourceGroup) bool { return g.Name == name })
+		if i < 0 {
+			e.Groups = fmt.Sprintf("The host has no source group named %.100q any more.", name)
+		} else if !slices.Contains(row.Groups, groups[i].ID) {
+			row.Groups = append(row.Groups, groups[i].ID)
+		}
+	}
+	if len(row.Groups) == 0 && e.Groups == "" {
+		e.Groups = "Choose at least one."
+	}
+	row.Cron, e.When = readPlan(form)
+	row.Zone = strings.TrimSpace(form.Get("zone"))
+	row.Enabled = form.Get("enabled") == "true"
+	if minutes, err := strconv.Atoi(strings.TrimSpace(form.Get("jitter"))); err != nil || minutes < 0 || minutes > 24*60 {
+		e.Jitter = "Give minutes, from 0 to 1440."
+	} else if minutes*60 != row.JitterSeconds/60*60 { // seconds that the API set stay
+		row.JitterSeconds = minutes * 60
+	}
+	if n, err := strconv.Atoi(strings.TrimSpace(form.Get("retry_max"))); err != nil || n < 0 || n > 20 {
+		e.RetryMax = "Give a number from 0 to 20."
+	} else {
+		row.RetryMax = n
+	}
+	var wrong *slots.Invalid
+	if _, err := schedule.Of(row); errors.As(err, &wrong) {
+		text := wrong.Say + " " + wrong.Do
+		switch {
+		case wrong.Field == "zone":
+			e.Zone = text
+		case wrong.Field == "cron" && e.When == "":
+			e.When = text
+		}
+	}
+	return row, e
+}
+
+// readPlan is the cron line a form stands for, or what is wrong with it.
+func readPlan(form url.Values) (line, wrong string) {
+	number := func(name string, low, high int) int {
+		n, err := strconv.Atoi(strings.TrimSpace(form.Get(name)))
+		if (err != nil || n < low || n > high) && wrong == "" {
+			wrong = fmt.Sprintf("Give a number from %d to %d.", low, high)
+		}
+		return n
+	}
+	p := slots.Plan{Kind: form.Get("kind"), Line: strings.TrimSpace(form.Get("cron"))}
+	switch p.Kind {
+	case slots.Minutely:
+		p.Every = number("every", 1, 59)
+	case slots.Hourly:
+		p.Every, p.Minute = number("every", 1, 23), number("minute", 0, 59)
+		if first, err := strconv.Atoi(form.Get("first")); err == nil && first > 0 && first < p.Every {
+			p.First = first
+		}
+	case slots.Daily, slots.Weekly, slots.Monthly:
+		for i, text := range strings.FieldsFunc(form.Get("time"), func(r rune) bool { return r == ',' || r == ' ' }) {
+			t, err := time.Parse("15:04", text)
+			switch {
+			case err != nil:
+				return "", fmt.Sprintf("%.20q is not a time of day. Write 02:30, or several as in 12:00, 19:00.", text)
+			case i > 0 && t.Minute() != p.Minute:
+				return "", "Several times share their minute, as in 12:30, 19:30. For others choose a cron line, or a second schedule."
+			}
+			p.Minute = t.Minute()
+			if !slices.Contains(p.Hours, t.Hour()) {
+				p.Hours = append(p.Hours, t.Hour())
+			}
+		}
+		slices.Sort(p.Hours)
+		if len(p.Hours) == 0 {
+			return "", "Give a time of day, such as 02:30."
+		}
+		if p.Kind == slots.Monthly {
+			p.Day = number("month_day", 1, 31)
+		}
+		if p.Kind == slots.Weekly {
+			for _, d := range form["day"] {
+				if n, err := strconv.Atoi(d); err == nil && n >= 0 && n <= 6 {
+					p.Days = append(p.Days, time.Weekday(n))
+				}
+			}
+			if slices.Sort(p.Days); len(p.Days) == 0 {
+				return "", "Choose at least one day of the week."
+			}
+		}
+	case slots.Cron:
+	default:
+		return "", "Choose a pattern."
+	}
+	return p.Cron(), wrong
+}
+
+var weekdays = []time.Weekday{time.Monday, time.Tuesday, time.Wednesday, time.Thursday, time.Friday, time.Saturday, time.Sunday}
+
+// scheduleView is the form with what was typed.
+func (s *Server) scheduleView(ctx context.Context, h store.Host, name string, groups []store.SourceGroup, form url.Values, row store.Schedule, e views.ScheduleErrors) (views.ScheduleForm, error) {
+	f := views.ScheduleForm{HostID: string(h.ID), Host: h.Name, Schedule: name, Name: form.Get("name"), Kind: form.Get("kind"), Every: form.Get("every"), First: form.Get("first"),
+		Minute: form.Get("minute"), Time: form.Get("time"), MonthDay: form.Get("month_day"), Cron: form.Get("cron"), Zone: form.Get("zone"), Jitter: form.Get("jitter"),
+		RetryMax: form.Get("retry_max"), Enabled: form.Get("enabled") == "true", Errors: e}
+	for _, g := range groups {
+		f.Groups = append(f.Groups, views.Choice{Value: g.Name, Text: g.Name, Hint: strings.Join(g.Paths, ", "), On: slices.Contains(form["group"], g.Name)})
+	}
+	for _, d := range weekdays {
+		value := strconv.Itoa(int(d))
+		f.Days = append(f.Days, views.Choice{Value: value, Text: d.String()[:3], On: slices.Contains(form["day"], value)})
+	}
+	if name != "" {
+		f.Copy = s.copyOn(h)
+	}
+	var err error
+	f.Preview, err = s.previewOf(ctx, row)
+	return f, err
+}
+
+// previewOf is what comes of a schedule as it would be.
+func (s *Server) previewOf(ctx context.Context, row store.Schedule) (views.SchedulePreview, error) {
+	p, err := schedule.Of(row)
+	var wrong *slots.Invalid
+	if errors.As(err, &wrong) {
+		return views.SchedulePreview{Problem: wrong.Say + " " + wrong.Do}, nil
+	} else if err != nil {
+		return views.SchedulePreview{}, err
+	}
+	now := s.Now()
+	zone, err := time.LoadLocation(row.Zone)
+	if err != nil {
+		return views.SchedulePreview{}, err
+	}
+	v := views.SchedulePreview{Sentence: slots.ReadPlan(row.Cron).Words() + ", in " + row.Zone + ".", Cron: row.Cron}
+	mark := -1
+	for n, slot := 0, now; n < 5; n++ {
+		if slot = slots.Next(p, slot); slot.IsZero() {
+			break
+		}
+		start := p.Start(slot)
+		if n == 0 {
+			mark = start.In(now.Location()).Hour()
+		}
+		v.Runs = append(v.Runs, views.NextRun{Clock: start.In(zone).Format("Mon 2 Jan, 15:04"), In: views.In(start, now), ISO: views.ISO(start)})
+	}
+	v.Note = "Times are of " + row.Zone + "."
+	if row.JitterSeconds > 0 {
+		v.Note += fmt.Sprintf(" This schedule's share of the spread is %s.", views.Duration(p.Start(time.Time{}).Sub(time.Time{})))
+		if row.ID == "" {
+			v.Note = "Times are of " + row.Zone + ", before its share of the spread, which it gets when it is saved."
+		}
+	}
+	if change, by := p.ClockChange(now); !change.IsZero() {
+		what := "is set ahead; what falls into the gap runs right after it, and nothing is lost"
+		if by < 0 {
+			what = "is set back; what it shows twice runs once"
+		}
+		v.Note += " On " + change.In(zone).Format("2 Jan") + " the clock there " + what + "."
+	}
+	rows, err := s.Store.Schedules(ctx, "")
+	if err != nil {
+		return v, err
+	}
+	rows = slices.DeleteFunc(rows, func(o store.Schedule) bool { return o.ID == row.ID })
+	row.Enabled = true
+	v.Load = s.load(append(rows, row), mark)
+	return v, nil
+}
+
+// postedSchedule reads a form for a host's schedule, "" for a new one.
+func (s *Server) postedSchedule(r *http.Request, name string) (h store.Host, groups []store.SourceGroup, row store.Schedule, e views.ScheduleErrors, err error) {
+	ctx := r.Context()
+	if err = r.ParseForm(); err != nil {
+		return h, nil, row, e, badForm(err)
+	}
+	if h, err = s.host(ctx, hostID(r)); err != nil {
+		return h, nil, row, e, err
+	}
+	row = store.Schedule{Host: h.ID}
+	if name != "" {
+		if row, err = s.schedule(ctx, h.ID, name); err != nil {
+			return h, nil, row, e, err
+		}
+	}
+	if groups, err = s.Store.SourceGroups(ctx, h.ID); err != nil {
+		return h, nil, row, e, err
+	}
+	row, e = s.readSchedule(row, groups, r.PostForm)
+	return h, groups, row, e, nil
+}
+
+// previewSchedule answers what is typed into a schedule's form.
+func (s *Server) previewSchedule(w http.ResponseWriter, r *http.Request) error {
+	_, _, row, e, err := s.postedSchedule(r, "")
+	if err != nil {
+		return err
+	}
+	p := views.SchedulePreview{Problem: e.When}
+	if p.Problem == "" {
+		p.Problem = e.Zone
+	}
+	if p.Problem == "" {
+		if p, err = s.previewOf(r.Context(), row); err != nil {
+			return err
+		}
+	}
+	s.render(w, r, http.StatusOK, views.Preview(p))
+	return nil
+}
+
+// saveSchedule takes the form: a new schedule, or a changed one.
+func (s *Server) saveSchedule(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	changed := param(r, "name")
+	h, groups, row, e, err := s.postedSchedule(r, changed)
+	if err != nil {
+		return err
+	}
+	name := changed
+	if changed == "" {
+		name = strings.TrimSpace(r.PostForm.Get("name"))
+		e.Name = checkName("name", name, 1, 100)
+		if _, err := s.Store.ScheduleNamed(ctx, h.ID, name); err == nil {
+			e.Name = "This host has a schedule of this name already."
+		}
+	}
+	if e != (views.ScheduleErrors{}) {
+		f, err := s.scheduleView(ctx, h, changed, groups, r.PostForm, row, e)
+		if err != nil {
+			return err
+		}
+		if e.When+e.Zone != "" {
+			f.Preview = views.SchedulePreview{Problem: e.When + e.Zone}
+		}
+		f.Problem = "It was not saved; look at what is marked below."
+		return s.showSchedule(w, r, http.StatusUnprocessableEntity, h, f)
+	}
+	if _, err := s.Store.PutSchedule(ctx, visitorOf(ctx).name, h.ID, name, topics.ScheduleID(topics.NewID(s.Now())), func(is *store.Schedule) error {
+		is.Cron, is.Zone, is.JitterSeconds, is.Enabled, is.RetryMax, is.Groups = row.Cron, row.Zone, row.JitterSeconds, row.Enabled, row.RetryMax, row.Groups
+		return nil
+	}); err != nil {
+		return err
+	}
+	s.Bell.Ring(h.ID)
+	redirect(w, r, views.SchedulesURL)
+	return nil
+}
+
+// switchSchedule pauses a schedule, or has it go on.
+func (s *Server) switchSchedule(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	ctx := r.Context()
+	row, err := s.schedule(ctx, hostID(r), param(r, "name"))
+	if err != nil {
+		return err
+	}
+	if _, err := s.Store.PutSchedule(ctx, visitorOf(ctx).name, row.Host, row.Name, row.ID, func(is *store.Schedule) error {
+		is.Enabled = r.PostForm.Get("on") == "true"
+		return nil
+	}); err != nil {
+		return err
+	}
+	s.Bell.Ring(row.Host)
+	redirect(w, r, views.SchedulesURL)
+	return nil
+}
+
+// removeSchedule deletes one, from its page.
+func (s *Server) removeSchedule(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.deleteSchedule(r.Context(), &scheduleIn{ID: hostID(r), Name: param(r, "name")}); err != nil {
+		return err
+	}
+	redirect(w, r, views.SchedulesURL)
+	return nil
+}

@@ -1,0 +1,86 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// awaitInForce waits until a host goes by its schedule as it is now.
+func (a *Agent) awaitInForce(schedule string) {
+	a.w.t.Helper()
+	Await(a.w.t, "the schedule to be in force", func() error {
+		var s struct {
+			Config struct {
+				Wanted  int64  `json:"wanted"`
+				InForce int64  `json:"in_force"`
+				Error   string `json:"error"`
+			} `json:"config"`
+		}
+		a.w.API("GET", "/api/hosts/"+a.ID+"/schedules/"+schedule, nil, http.StatusOK, &s)
+		if c := s.Config; c.Wanted == 0 || c.InForce != c.Wanted || c.Error != "" {
+			return fmt.Errorf("%+v", c)
+		}
+		return nil
+	})
+}
+
+// TestAHostBacksUpByTheClockWithoutItsControlPlane takes the control plane away
+// once the host has its schedule, and waits for the clock.
+func TestAHostBacksUpByTheClockWithoutItsControlPlane(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the clock takes its minutes")
+	}
+	w := NewWorld(t)
+	attic := w.StartAgent("attic")
+	attic.Write("letters/1.txt", "dear reader")
+	repository := attic.Group("all")
+	w.API("PUT", "/api/hosts/"+attic.ID+"/schedules/minutely", map[string]any{"cron": "* * * * *", "source_groups": []string{"all"}}, http.StatusOK, nil)
+	attic.awaitInForce("minutely")
+	w.KillPlane()
+	AwaitWithin(t, 4*time.Minute, "two snapshots by the clock", func() error {
+		if found, err := filepath.Glob(repository.URL + "/snapshots/*"); err != nil || len(found) < 2 {
+			return fmt.Errorf("%d snapshots, %v", len(found), err)
+		}
+		return nil
+	})
+	w.StartPlane()
+	Await(t, "the control plane to hear of it", func() error {
+		var rows struct {
+			Jobs []struct {
+				State       string    `json:"state"`
+				RequestedBy string    `json:"requested_by"`
+				SnapshotID  string    `json:"snapshot_id"`
+				QueuedAt    time.Time `json:"queued_at"`
+			} `json:"jobs"`
+		}
+		var raw json.RawMessage
+		w.API("GET", "/api/jobs?host="+attic.ID, nil, http.StatusOK, &raw)
+		if err := json.Unmarshal(raw, &rows); err != nil {
+			if err := json.Unmarshal(raw, &rows.Jobs); err != nil {
+				return err
+			}
+		}
+		slots, good := map[string]int{}, 0
+		for _, j := range rows.Jobs {
+			if j.RequestedBy != "schedule:minutely" {
+				t.Fatalf("a job nobody asked for: %+v", j)
+			}
+			minute := j.QueuedAt.Format("15:04")
+			if slots[minute]++; slots[minute] > 1 {
+				t.Fatalf("%s has two jobs", minute)
+			}
+			if j.State == "succeeded" && j.SnapshotID != "" {
+				good++
+			}
+		}
+		if good < 2 {
+			return fmt.Errorf("%d good jobs in %s", good, raw)
+		}
+		return nil
+	})
+	w.MustStopCleanly()
+}
