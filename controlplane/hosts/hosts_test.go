@@ -119,3 +119,37 @@ func TestRunningNeverHidesAFailure(t *testing.T) {
 		}
 	}
 }
+
+func TestALaptopSleepsWithoutAlarmUntilItIsOverdue(t *testing.T) {
+	now := time.UnixMilli(100 * 86_400_000)
+	ago := func(days int64) int64 { return (100 - days) * 86_400_000 }
+	laptop := store.Host{Intermittent: true, OverdueDays: 7, CreatedAt: ago(50), Standing: topics.Succeeded, GoodAt: ago(3)}
+	change := func(f func(*store.Host)) store.Host {
+		h := laptop
+		f(&h)
+		return h
+	}
+	for _, c := range []struct {
+		what    string
+		host    store.Host
+		running bool
+		at      Connection
+		want    Status
+	}{
+		{"away", laptop, false, Offline, Asleep},
+		{"here", laptop, false, Online, Protected},
+		{"not known yet", laptop, false, Unknown, Protected},
+		{"away, and its last backup failed", change(func(h *store.Host) { h.Standing = topics.Failed }), false, Offline, Failed},
+		{"away for too long", change(func(h *store.Host) { h.GoodAt = ago(8) }), false, Offline, Overdue},
+		{"here, and no good backup for too long", change(func(h *store.Host) { h.GoodAt = ago(8) }), false, Online, Overdue},
+		{"overdue, and backs up", change(func(h *store.Host) { h.GoodAt = ago(8) }), true, Online, Running},
+		{"away for long, and nobody minds", change(func(h *store.Host) { h.GoodAt, h.OverdueDays = ago(40), 0 }), false, Offline, Asleep},
+		{"new and away", change(func(h *store.Host) { h.Standing, h.GoodAt, h.CreatedAt = "", 0, ago(1) }), false, Offline, Asleep},
+		{"never backed up", change(func(h *store.Host) { h.Standing, h.GoodAt = "", 0 }), false, Offline, Overdue},
+		{"a server away", change(func(h *store.Host) { h.Intermittent = false }), false, Offline, Protected},
+	} {
+		if got := statusAt(c.host, c.running, c.at, now); got != c.want {
+			t.Errorf("%s: %s, want %s", c.what, got, c.want)
+		}
+	}
+}

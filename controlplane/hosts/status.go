@@ -1,6 +1,8 @@
 package hosts
 
 import (
+	"time"
+
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -8,7 +10,7 @@ import (
 // Status is how well a host is protected, in one word.
 type Status string
 
-// The statuses that can be known without schedules and alerts. docs/TOPICS.md
+// The statuses that can be known without alerts. docs/TOPICS.md
 // lists the whole vocabulary.
 const (
 	Protected   Status = "protected"
@@ -16,7 +18,31 @@ const (
 	Warning     Status = "warning"
 	Failed      Status = "failed"
 	NoBackupYet Status = "no-backup-yet"
+	Overdue     Status = "overdue"
+	Asleep      Status = "asleep"
 )
+
+// Status says how well a host is protected, as it is connected now. One that comes
+// and goes is asleep while it is away, which is no trouble, until it is overdue.
+func (p *Presence) Status(h store.Host, running bool) Status {
+	c, _ := p.Connection(h.ID)
+	return statusAt(h, running, c, p.now())
+}
+
+func statusAt(h store.Host, running bool, c Connection, now time.Time) Status {
+	st := StatusOf(h, running)
+	if !h.Intermittent || st != Protected && st != NoBackupYet {
+		return st
+	}
+	limit := time.Duration(h.OverdueDays) * 24 * time.Hour
+	switch since := time.UnixMilli(max(h.GoodAt, h.CreatedAt)); {
+	case limit > 0 && now.Sub(since) > limit:
+		return Overdue
+	case c == Offline:
+		return Asleep
+	}
+	return st
+}
 
 // StatusOf says how well a host is protected. Running never hides a failure of
 // the last backup, nor does another source group's success or a cancelled job.

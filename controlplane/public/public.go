@@ -181,7 +181,7 @@ func (p *Publisher) host(ctx context.Context, id topics.HostID) (again bool, err
 	if err != nil {
 		return false, err
 	}
-	s := topics.HostState{ID: id, Name: h.Name, Online: conn == hosts.Online, Status: string(hosts.StatusOf(h, running != nil)),
+	s := topics.HostState{ID: id, Name: h.Name, Online: conn == hosts.Online, Status: string(p.Presence.Status(h, running != nil)),
 		LastGoodBackup: rfc3339(h.GoodAt), LastJob: h.LastJob, LastResult: h.LastState, Snapshots: count,
 		ProtectedBytes: h.GoodBytes, AgentVersion: h.AgentVersion, ResticVersion: h.ResticVersion}
 	if running != nil {
@@ -237,7 +237,7 @@ func (p *Publisher) fleet(ctx context.Context, rows []store.Host) {
 	}
 	f := topics.FleetState{Hosts: len(rows), ByStatus: map[string]int{}}
 	for _, h := range rows {
-		f.ByStatus[string(hosts.StatusOf(h, busy[h.ID]))]++
+		f.ByStatus[string(p.Presence.Status(h, busy[h.ID]))]++
 		if c, _ := p.Presence.Connection(h.ID); c == hosts.Online {
 			f.Online++
 		}

@@ -97,6 +97,9 @@ type hostJSON struct {
 	LastBackup    *time.Time       `json:"last_backup" doc:"the last one that left a complete snapshot"`
 	LastJob       topics.JobID     `json:"last_job" doc:"the last one that ended, or empty"`
 	RunningJob    topics.JobID     `json:"running_job" doc:"or empty"`
+	Intermittent  bool             `json:"intermittent" doc:"it comes and goes, as laptops do: asleep is no trouble"`
+	OverdueDays   int64            `json:"overdue_days" doc:"without a good backup, until an intermittent host is overdue; 0 is never"`
+	Config        configJSON       `json:"config" doc:"the host's copy of its schedules"`
 }
 
 func (s *Server) listHosts(ctx context.Context, _ *struct{}) (*list1[hostJSON], error) {
@@ -117,9 +120,10 @@ func (s *Server) listHosts(ctx context.Context, _ *struct{}) (*list1[hostJSON], 
 	out := make([]hostJSON, len(rows))
 	for i, h := range rows {
 		c, seen := s.Presence.Connection(h.ID)
-		out[i] = hostJSON{ID: h.ID, Name: h.Name, Online: c == hosts.Online, Connection: c, Status: hosts.StatusOf(h, running[h.ID] != ""),
+		out[i] = hostJSON{ID: h.ID, Name: h.Name, Online: c == hosts.Online, Connection: c, Status: s.Presence.Status(h, running[h.ID] != ""),
 			Platform: system(h), AgentVersion: h.AgentVersion, ResticVersion: h.ResticVersion, LastSeen: moment(max(0, seen.UnixMilli())),
-			LastBackup: moment(h.GoodAt), LastJob: h.LastJob, RunningJob: running[h.ID]}
+			LastBackup: moment(h.GoodAt), LastJob: h.LastJob, RunningJob: running[h.ID],
+			Intermittent: h.Intermittent, OverdueDays: h.OverdueDays, Config: toConfigJSON(h)}
 	}
 	return &list1[hostJSON]{out}, nil
 }

@@ -64,7 +64,7 @@ func (s *Server) fleet(ctx context.Context) (*fleet, error) {
 	}
 	for i, h := range rows {
 		j := busy[h.ID]
-		st := views.HostStatus(statusKey(hosts.StatusOf(h, j != nil && j.State == topics.Running)))
+		st := views.HostStatus(statusKey(s.Presence.Status(h, j != nil && j.State == topics.Running)))
 		f.all[i] = fleetHost{h, st, j}
 		f.tally[st.Key]++
 	}

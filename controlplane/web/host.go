@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -95,7 +94,7 @@ func (s *Server) hostView(ctx context.Context, id topics.HostID) (views.Host, er
 		busy[j.SourceGroup] = true
 		v.Running = append(v.Running, s.running(j, h.Name))
 	}
-	v.Status = views.HostStatus(statusKey(hosts.StatusOf(h, running)))
+	v.Status = views.HostStatus(statusKey(s.Presence.Status(h, running)))
 	if h.GoodAt > 0 {
 		v.LastTook = views.Duration(time.Duration(h.GoodSeconds) * time.Second)
 		v.Restorable = views.Bytes(h.GoodBytes)
@@ -127,6 +126,7 @@ func (s *Server) hostView(ctx context.Context, id topics.HostID) (views.Host, er
 	}
 	v.Strip = views.NewStrip(runs, s.Now())
 	v.Agent = s.agentFacts(h)
+	v.Intermittent, v.OverdueDays, v.Copy, v.MaySet = h.Intermittent, h.OverdueDays, s.copyOn(h), visitorOf(ctx).may(store.Admin)
 	return v, nil
 }
 
