@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/topics"
@@ -172,7 +171,6 @@ func (r *runner) fire() {
 		if run, whole := config.Run(d.group, in.Slot); whole {
 			in.Refuse = r.refuse(run)
 		}
-		failpoint.Here("agent-due")
 		r.log.Info("a slot is due", "schedule", d.schedule, "group", d.group, "slot", d.at, "passed", d.passed, "job", in.Job)
 		err = r.step(in)
 	}
@@ -188,7 +186,6 @@ func (r *runner) configured(p topics.ConfigPart) {
 		return
 	}
 	_, problem := readPlans(c)
-	failpoint.Here("agent-config")
 	if err := r.step(protocol.Configured{Config: c, Error: problem, At: now()}); err != nil {
 		r.log.Error("a config cannot be kept, the journal cannot be written; the one before stays in force", "revision", c.Revision, "err", err)
 		return

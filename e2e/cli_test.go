@@ -36,6 +36,8 @@ func TestTheCommandLineSaysHowItEnded(t *testing.T) {
 		{"restic-manager", "api-token create --name x --role king --data " + data, 2, "viewer, operator or admin"},
 		{"restic-manager", "user add somebody --role admin --data " + data, 2, "--password-stdin"},
 		{"restic-manager", "mqtt-user create --data " + data, 2, "name"},
+		{"restic-manager", "schedule set attic nightly --cron @daily --data " + data, 1, `no host "attic"`},
+		{"restic-manager", "schedule next attic nightly --data " + data, 1, `no host "attic"`},
 		{"restic-manager", "enroll-token create --ttl 30h --data " + data, 1, "24"},
 		{"restic-manager", "mqtt-user create a/b --data " + data, 1, "without + # and /"},
 		{"restic-manager", "api-token create --name x --role admin --data " + data + " --key-file " + other, 3, "key"},

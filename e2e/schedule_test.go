@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -82,5 +84,33 @@ func TestAHostBacksUpByTheClockWithoutItsControlPlane(t *testing.T) {
 		}
 		return nil
 	})
+	w.MustStopCleanly()
+}
+
+func TestSchedulesOnTheCommandLine(t *testing.T) {
+	w := NewQuietWorld(t)
+	attic := w.StartAgent("attic")
+	attic.Group("all")
+	cli := func(code int, says string, args ...string) result {
+		t.Helper()
+		r := command(t, exec.Command(program("restic-manager"), append(append([]string{"schedule"}, args...), "--data", w.Data)...))
+		if r.code != code || !strings.Contains(r.out+r.errs, says) {
+			t.Errorf("%v: exit status %d, %s%s; want %d and %q", args, r.code, r.out, r.errs, code, says)
+		}
+		return r
+	}
+	cli(0, "Every day at 02:30, in Europe/Berlin", "set", "attic", "nightly", "--cron", "30 2 * * *", "--zone", "Europe/Berlin", "--group", "all")
+	attic.awaitInForce("nightly") // beside the control plane, which notices
+	cli(1, "IANA", "set", "attic", "nightly", "--zone", "Europe/Atlantis")
+	cli(1, "no source group", "set", "attic", "nightly", "--group", "photos")
+	cli(1, "name at least one", "set", "attic", "other", "--cron", "@daily")
+	if r := cli(0, "T02:30:00", "next", "attic", "nightly", "-n", "3"); strings.Count(r.out, "T02:30:00") != 3 {
+		t.Errorf("the next three are %s", r.out)
+	}
+	cli(0, "revision 1", "list")
+	cli(0, "Every day at 02:30", "set", "attic", "nightly", "--no-enabled")
+	attic.awaitInForce("nightly")
+	cli(0, "paused", "list", "--host", "attic")
+	cli(1, `no schedule "weekly"`, "next", "attic", "weekly")
 	w.MustStopCleanly()
 }

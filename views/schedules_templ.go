@@ -156,7 +156,7 @@ func SchedulesPage(s Shell, l Schedules) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			} else {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, "<div class=\"tbl-wrap\"><table class=\"tbl tbl-cards\" role=\"table\"><caption class=\"sr\">Schedules</caption> <thead role=\"rowgroup\"><tr role=\"row\">")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, "<div class=\"tbl-wrap\"><table class=\"tbl tbl-cards tbl-sched\" role=\"table\"><caption class=\"sr\">Schedules</caption> <thead role=\"rowgroup\"><tr role=\"row\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

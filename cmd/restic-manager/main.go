@@ -53,7 +53,12 @@ type cli struct {
 	Key struct {
 		Rotate keyRotateCmd `cmd:"" help:"Change the key, and seal every secret anew. The control plane has to be stopped."`
 	} `cmd:"" help:"Look after the key of the secrets."`
-	Kit     kitCmd     `cmd:"" help:"Print a repository's emergency kit: its secrets, and how to have the data back with restic alone."`
+	Kit      kitCmd `cmd:"" help:"Print a repository's emergency kit: its secrets, and how to have the data back with restic alone."`
+	Schedule struct {
+		List scheduleListCmd `cmd:"" help:"Print the schedules, when they begin next, and whether their hosts go by them."`
+		Set  scheduleSetCmd  `cmd:"" help:"Say when source groups of a host are backed up; what is left out stays as it is."`
+		Next scheduleNextCmd `cmd:"" help:"Print when a schedule begins next."`
+	} `cmd:"" help:"Plan backups."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

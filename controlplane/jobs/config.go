@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -126,7 +125,6 @@ func (e *Engine) sendConfig(ctx context.Context, h store.Host, now time.Time) er
 	if err != nil {
 		return err
 	}
-	failpoint.Here("plane-config")
 	for _, p := range parts {
 		e.send(h.ID, topics.Topic{Kind: topics.KindConfig, Host: h.ID}, func(s topics.Stamp) any {
 			p.Stamp = s

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -365,7 +366,11 @@ func (s *Server) scheduleView(ctx context.Context, h store.Host, name string, gr
 
 // previewOf is what comes of a schedule as it would be.
 func (s *Server) previewOf(ctx context.Context, row store.Schedule) (views.SchedulePreview, error) {
-	p, err := schedule.Of(row)
+	planned := row
+	if row.ID == "" {
+		planned.JitterSeconds = 0 // its share comes with its ID
+	}
+	p, err := schedule.Of(planned)
 	var wrong *slots.Invalid
 	if errors.As(err, &wrong) {
 		return views.SchedulePreview{Problem: wrong.Say + " " + wrong.Do}, nil
@@ -437,14 +442,14 @@ func (s *Server) postedSchedule(r *http.Request, name string) (h store.Host, gro
 
 // previewSchedule answers what is typed into a schedule's form.
 func (s *Server) previewSchedule(w http.ResponseWriter, r *http.Request) error {
-	_, _, row, e, err := s.postedSchedule(r, "")
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	_, _, row, e, err := s.postedSchedule(r, r.PostForm.Get("schedule"))
 	if err != nil {
 		return err
 	}
-	p := views.SchedulePreview{Problem: e.When}
-	if p.Problem == "" {
-		p.Problem = e.Zone
-	}
+	p := views.SchedulePreview{Problem: cmp.Or(e.When, e.Zone, e.Jitter)}
 	if p.Problem == "" {
 		if p, err = s.previewOf(r.Context(), row); err != nil {
 			return err
