@@ -142,7 +142,7 @@ func (l *slotLedger) verdict(p *protocoltest.Plane) error {
 
 func TestTheSimulationFiresSlotsOnBothSides(t *testing.T) {
 	fired, asked, served, again := 0, 0, 0, 0
-	for seed := range uint64(300) {
+	for seed := range uint64(1000) {
 		w := storm(seed, sane)
 		for id, s := range w.slots.asked {
 			asked++
@@ -156,7 +156,7 @@ func TestTheSimulationFiresSlotsOnBothSides(t *testing.T) {
 		fired += len(w.plane.FiredSlots)
 	}
 	t.Logf("%d fired by the agent, %d asked for by the plane: %d of those refused as served, %d tried again", fired, asked, served, again)
-	if fired < 300 || asked < 100 || served < 30 || again < 3 {
+	if fired < 1000 || asked < 300 || served < 100 || again < 3 {
 		t.Error("that is too little to judge by")
 	}
 }
