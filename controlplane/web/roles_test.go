@@ -51,6 +51,7 @@ var roleTable = map[store.Role]string{
 		GET /settings
 		GET /events
 		GET /api/hosts
+		GET /schedules
 		GET /api/hosts/{id}/schedules
 		GET /api/hosts/{id}/schedules/{name}
 		GET /api/hosts/{id}/schedules/{name}/next
@@ -116,6 +117,16 @@ var roleTable = map[store.Role]string{
 		GET /hosts/{id}/source-groups/{name}/edit
 		POST /hosts/{id}/source-groups/{name}/edit
 		POST /api/repositories
+		GET /schedules/new
+		GET /hosts/{id}/schedules/new
+		POST /hosts/{id}/schedules/new
+		POST /hosts/{id}/schedules/preview
+		GET /hosts/{id}/schedules/{name}/edit
+		POST /hosts/{id}/schedules/{name}/edit
+		POST /hosts/{id}/schedules/{name}/enabled
+		POST /hosts/{id}/schedules/{name}/delete
+		POST /hosts/{id}/intermittent
+		PUT /api/hosts/{id}
 		PUT /api/hosts/{id}/source-groups/{name}
 		PUT /api/hosts/{id}/schedules/{name}
 		DELETE /api/hosts/{id}/schedules/{name}`,
