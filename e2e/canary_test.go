@@ -170,7 +170,7 @@ func (s *sinks) listenAs(t *testing.T, a *Agent) {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(ca)
-	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("ssl://" + a.w.Agents).SetClientID(identity.Host + "_999999999").SetProtocolVersion(4).SetAutoReconnect(false).
+	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("ssl://" + a.w.Agents).SetClientID(identity.Host + "_999999999").SetUsername(identity.Host).SetProtocolVersion(4).SetAutoReconnect(false).
 		SetTLSConfig(&tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, ServerName: "restic-manager", NextProtos: []string{"mqtt"},
 			Certificates: []tls.Certificate{{Certificate: [][]byte{identity.Certificate}, PrivateKey: key}}}))
 	if token := c.Connect(); !token.WaitTimeout(20*time.Second) || token.Error() != nil {
@@ -228,7 +228,7 @@ func TestNoSecretComesOut(t *testing.T) {
 	// A host enrols, and once more with the same token, which is no good any more.
 	attic := &Agent{w: w, Name: "attic", Dir: filepath.Join(w.Dir, "attic"), Home: filepath.Join(w.Dir, "attic", "home"), State: filepath.Join(w.Dir, "attic", "state")}
 	for i, code := range []int{0, 1} {
-		r := command(t, agentCommand("enroll", "--server", w.Agents, "--token", token, "--state", attic.State+strings.Repeat("x", i)))
+		r := command(t, agentCommand("enroll", "--server", w.Agents, "--token", token, "--state", attic.State+strings.Repeat("x", i), "--policy", "managed"))
 		if r.code != code {
 			t.Fatalf("enroll: exit status %d: %s", r.code, r.errs)
 		}
