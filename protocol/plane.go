@@ -78,6 +78,11 @@ type (
 		Online func(topics.HostID) bool
 		Limits Limits
 	}
+	// Settled: a job that was not sent is over without being sent.
+	Settled struct {
+		End topics.Finished
+		Now int64
+	}
 	// CancelAsked: a person wants a job to end.
 	CancelAsked struct {
 		Job topics.JobID
@@ -87,6 +92,7 @@ type (
 )
 
 func (Arrived) planeInput()     {}
+func (Settled) planeInput()     {}
 func (Tick) planeInput()        {}
 func (CancelAsked) planeInput() {}
 
@@ -150,6 +156,8 @@ func PlaneStep(t Timing, tx PlaneTx, in PlaneInput) ([]PlaneEffect, error) {
 		err = s.tick(in)
 	case CancelAsked:
 		err = s.cancel(in)
+	case Settled:
+		err = s.settle(in)
 	default:
 		err = fmt.Errorf("plane: unknown input %T", in)
 	}
@@ -476,6 +484,16 @@ func (s *planeStep) send(j PlaneJob, now int64) error {
 func (s *planeStep) abandon(j PlaneJob, now int64) error {
 	return s.finish(j, topics.Finished{Job: j.ID, State: topics.Abandoned, Cause: topics.CauseExpired, Lines: j.Lines,
 		Message: "The host could not be reached in time."}, now)
+}
+
+// settle ends a job that was not sent; any other is left to its agent.
+func (s *planeStep) settle(in Settled) error {
+	j, known, err := s.tx.Job(in.End.Job)
+	if err != nil || !known || j.State != topics.Queued {
+		return err
+	}
+	in.End.Lines = j.Lines
+	return s.finish(j, in.End, in.Now)
 }
 
 // cancel ends a job that was not sent, and asks its host to end any other. For

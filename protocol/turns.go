@@ -27,6 +27,7 @@ const (
 	WaitJob        Wait = "job"        // another job of the host
 	WaitRepository Wait = "repository" // a job that has to be alone there, or those that run before one
 	WaitLimit      Wait = "limit"      // as many as may run are running
+	WaitPlan       Wait = "plan"       // what it is to do is being worked out
 )
 
 // Turns decides who is next. A host runs one job at a time. On a repository

@@ -30,6 +30,7 @@ type Job struct {
 	StartedAt     int64                `db:"started_at"`
 	FinishedAt    int64                `db:"finished_at"`
 	NotAfter      int64                `db:"not_after"`
+	Held          bool                 `db:"held"` // not to be sent yet
 	Accepted      bool                 `db:"accepted"`
 	CancelAsked   bool                 `db:"cancel_asked"`
 	CancelledBy   string               `db:"cancelled_by"`
@@ -121,8 +122,8 @@ func openBackup(ctx context.Context, tx *sqlx.Tx, group topics.SourceGroupID) (J
 
 // queue adds a job, with its audit entry.
 func (s *Store) queue(ctx context.Context, tx *sqlx.Tx, j Job) error {
-	if _, err := tx.NamedExecContext(ctx, `INSERT INTO jobs (id, host, kind, source_group, repository, operation, state, requested_by, queued_at, not_after, schedule, slot, attempt)
-		VALUES (:id, :host, :kind, :source_group, :repository, :operation, :state, :requested_by, :queued_at, :not_after, :schedule, :slot, :attempt)`, j); err != nil {
+	if _, err := tx.NamedExecContext(ctx, `INSERT INTO jobs (id, host, kind, source_group, repository, operation, state, requested_by, queued_at, not_after, held, schedule, slot, attempt)
+		VALUES (:id, :host, :kind, :source_group, :repository, :operation, :state, :requested_by, :queued_at, :not_after, :held, :schedule, :slot, :attempt)`, j); err != nil {
 		return fmt.Errorf("queue job: %w", err)
 	}
 	return s.audit(ctx, tx, j.RequestedBy, "job.queued", string(j.ID), string(j.Kind)+" on "+string(j.Host))

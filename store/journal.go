@@ -78,7 +78,7 @@ func (j journal) PutJob(job protocol.PlaneJob) error {
 
 func (j journal) Open(host topics.HostID) ([]protocol.PlaneJob, error) {
 	return all[protocol.PlaneJob](j.ctx, j.tx, `SELECT `+planeColumns+` FROM jobs
-		WHERE finished_at = 0 AND (host = $1 OR $1 = '') ORDER BY queued_at, id`, host)
+		WHERE finished_at = 0 AND held = 0 AND (host = $1 OR $1 = '') ORDER BY queued_at, id`, host)
 }
 
 func (j journal) AddLines(id topics.JobID, first int, lines []topics.Line) error {

@@ -50,7 +50,7 @@ const (
 )
 
 var transitions = map[JobState][]JobState{
-	Queued:     {Dispatched, Cancelled, Abandoned, Failed},
+	Queued:     {Dispatched, Succeeded, Cancelled, Abandoned, Failed}, // succeeded: there was nothing to do
 	Dispatched: {Running, Succeeded, Warnings, Failed, Cancelled, Interrupted, Abandoned},
 	Running:    {Succeeded, Warnings, Failed, Cancelled, Interrupted},
 }
@@ -96,6 +96,7 @@ const (
 	CauseCancelled     Cause = "cancelled"          // a person cancelled it
 	CauseKilled        Cause = "killed"             // restic was ended from outside, by a signal nobody here sent
 	CauseAgentDied     Cause = "agent-died"         // the agent stopped in the middle of the job
+	CauseReview        Cause = "review"             // what it would have done is unusual, and waits for a person to look
 	CauseUnknown       Cause = "unknown"            // anything else: the evidence speaks for itself
 )
 

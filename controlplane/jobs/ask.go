@@ -73,35 +73,8 @@ func (e *Engine) AskBackup(ctx context.Context, actor string, host topics.HostID
 // the keeper, where there is one, is a *NotKeeperError. Before a job that has to
 // be alone, the locks are looked at if any may be there.
 func (e *Engine) Ask(ctx context.Context, actor string, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID, o topics.Operation) (job store.Job, fresh bool, err error) {
-	if err := o.Check(kind); err != nil {
+	if err := e.Permit(ctx, host, kind, repository, o); err != nil {
 		return job, false, err
-	}
-	h, err := e.Store.Host(ctx, host)
-	if errors.Is(err, store.ErrNotFound) {
-		return job, false, ErrNoHost
-	} else if err != nil {
-		return job, false, err
-	}
-	if err := permitted(h, kind, o); err != nil {
-		return job, false, err
-	}
-	r, err := e.Store.Repository(ctx, repository)
-	switch {
-	case errors.Is(err, store.ErrNotFound) || err == nil && r.RemovedAt > 0:
-		return job, false, ErrNoRepository
-	case err != nil:
-		return job, false, err
-	case Maintains(kind) && r.Keeper != "" && r.Keeper != host:
-		keeper, err := e.Store.Host(ctx, r.Keeper)
-		if err != nil {
-			return job, false, err
-		}
-		return job, false, &NotKeeperError{kind, r.Keeper, keeper.Name}
-	}
-	if kind.Exclusive() {
-		if err := e.lookFirst(ctx, host, r); err != nil {
-			return job, false, err
-		}
 	}
 	now := e.Now()
 	job, fresh, err = e.Store.Ask(ctx, actor, store.Job{ID: topics.JobID(topics.NewID(now)), Host: host, Kind: kind, Repository: repository,
@@ -113,6 +86,41 @@ func (e *Engine) Ask(ctx context.Context, actor string, host topics.HostID, kind
 	e.tell(host)
 	e.Stir()
 	return job, fresh, nil
+}
+
+// Permit says why a job cannot be asked for, as Ask does, nil if it can.
+func (e *Engine) Permit(ctx context.Context, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID, o topics.Operation) error {
+	if err := o.Check(kind); err != nil {
+		return err
+	}
+	h, err := e.Store.Host(ctx, host)
+	if errors.Is(err, store.ErrNotFound) {
+		return ErrNoHost
+	} else if err != nil {
+		return err
+	}
+	if err := permitted(h, kind, o); err != nil {
+		return err
+	}
+	r, err := e.Store.Repository(ctx, repository)
+	switch {
+	case errors.Is(err, store.ErrNotFound) || err == nil && r.RemovedAt > 0:
+		return ErrNoRepository
+	case err != nil:
+		return err
+	case Maintains(kind) && r.Keeper != "" && r.Keeper != host:
+		keeper, err := e.Store.Host(ctx, r.Keeper)
+		if err != nil {
+			return err
+		}
+		return &NotKeeperError{kind, r.Keeper, keeper.Name}
+	}
+	if kind.Exclusive() {
+		if err := e.lookFirst(ctx, host, r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // permitted says why a host would refuse a job, as far as it has told. The host
@@ -152,6 +160,26 @@ func (e *Engine) Cancel(ctx context.Context, actor string, id topics.JobID) erro
 		return err
 	}
 	failpoint.Here("plane-cancel-noted")
+	for _, effect := range effects {
+		if c, ok := effect.(protocol.Changed); ok {
+			e.changed(c.Job)
+		}
+	}
+	e.Stir()
+	return nil
+}
+
+// Settle ends a job that was not sent. One that was sent or has ended is left
+// alone.
+func (e *Engine) Settle(ctx context.Context, end topics.Finished) error {
+	var effects []protocol.PlaneEffect
+	err := e.Store.Steps(ctx, func(tx protocol.PlaneTx) (err error) {
+		effects, err = protocol.PlaneStep(e.Timing.Protocol, tx, protocol.Settled{End: end, Now: e.Now().UnixMilli()})
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	for _, effect := range effects {
 		if c, ok := effect.(protocol.Changed); ok {
 			e.changed(c.Job)

@@ -10,11 +10,16 @@ import (
 // A job whose turn it is, to be sent within a moment, has the zero Turn. open is
 // every job that has not ended, the oldest first, as Store.OpenJobs lists them.
 func (e *Engine) Waits(open []store.Job) map[topics.JobID]protocol.Turn {
-	plane := make([]protocol.PlaneJob, len(open))
-	for i, j := range open {
-		plane[i] = protocol.PlaneJob{ID: j.ID, Host: j.Host, Kind: j.Kind, Repository: j.Repository, State: j.State}
+	var plane []protocol.PlaneJob
+	out := map[topics.JobID]protocol.Turn{}
+	for _, j := range open {
+		if j.Held {
+			out[j.ID] = protocol.Turn{Wait: protocol.WaitPlan}
+			continue
+		}
+		plane = append(plane, protocol.PlaneJob{ID: j.ID, Host: j.Host, Kind: j.Kind, Repository: j.Repository, State: j.State})
 	}
-	turns, out := protocol.NewTurns(e.Limits, plane), map[topics.JobID]protocol.Turn{}
+	turns := protocol.NewTurns(e.Limits, plane)
 	for _, j := range plane {
 		if j.State == topics.Queued {
 			out[j.ID] = turns.Take(j, e.Presence.Reachable(j.Host))

@@ -33,6 +33,7 @@ var retries = map[topics.Cause]struct {
 	topics.CausePolicy:        {false, "the host has said no"},
 	topics.CauseRefused:       {false, "the agent has said why, and says it again"},
 	topics.CauseCancelled:     {false, "a person wanted it to end"},
+	topics.CauseReview:        {false, "a person has to look"},
 	topics.CauseUnknown:       {false, "what nobody understood is shown instead of repeated"},
 	topics.CauseNone:          {false, "there is nothing to go by"},
 }

@@ -332,7 +332,7 @@ type jobJSON struct {
 
 // A waitingJSON is why a queued job has not begun.
 type waitingJSON struct {
-	Reason protocol.Wait `json:"reason" enum:"host,job,repository,limit" doc:"the host is away, it has another job, the repository is busy, or as many jobs run as may"`
+	Reason protocol.Wait `json:"reason" enum:"host,job,repository,limit,plan" doc:"the host is away, it has another job, the repository is busy, as many jobs run as may, or what it is to do is being worked out"`
 	Job    topics.JobID  `json:"job" doc:"the job it waits for, or empty"`
 }
 

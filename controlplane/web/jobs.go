@@ -410,6 +410,8 @@ func (s *Server) waiting(j store.Job, q *queue) wait {
 		if other.State == topics.Queued {
 			w.text = "Must be alone in " + q.repos[j.Repository] + " or behind one that must; before it comes the"
 		}
+	case protocol.WaitPlan:
+		w.short, w.text = "being planned", "Starts when the repository was listed and what goes is decided"
 	case protocol.WaitLimit:
 		w.short, w.text = "enough runs already", "Starts when another job has ended: as many run as may at once"
 	default:

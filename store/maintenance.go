@@ -1,0 +1,265 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A Planned snapshot is one with what the control plane itself knows of how it
+// came about: times by our clock, as far as we witnessed them.
+type Planned struct {
+	Snapshot
+	AskedAt    int64  `db:"asked_at"`   // its job was queued
+	StartedAt  int64  `db:"started_at"` // its job was heard to have started
+	EndedAt    int64  `db:"ended_at"`   // its job was heard to have ended; 0 if there is no such job
+	Slot       int64  `db:"slot"`       // what a schedule had planned it for
+	Group      string `db:"group_name"` // "" if its source group is gone
+	GroupThere bool   `db:"group_there"`
+	Seen       bool   `db:"seen"`    // the last listing has it
+	Missing    bool   `db:"missing"` // it is older than the last listing and not in it
+}
+
+// PlannedSnapshots lists what is in a repository, the newest first.
+func (s *Store) PlannedSnapshots(ctx context.Context, repository topics.RepositoryID) ([]Planned, error) {
+	return all[Planned](ctx, s.r, `SELECT s.*, coalesce(j.queued_at, 0) AS asked_at, coalesce(j.started_at, 0) AS started_at,
+			coalesce(j.finished_at, 0) AS ended_at, coalesce(j.slot, 0) AS slot, coalesce(g.name, '') AS group_name, g.id IS NOT NULL AS group_there,
+			s.seen_at > 0 AND s.seen_at >= r.listed_at AS seen, s.seen_at < r.listed_at AND coalesce(j.finished_at, 0) < r.listed_at AS missing
+		FROM snapshots s JOIN repositories r ON r.id = s.repository
+			LEFT JOIN jobs j ON j.id = s.job AND j.repository = s.repository AND j.host = s.host AND j.snapshot_id = s.id
+			LEFT JOIN source_groups g ON g.id = s.source_group
+		WHERE s.repository = $1 AND s.gone_at = 0 ORDER BY s.time DESC, s.id`, repository)
+}
+
+// A Duty is when one kind of upkeep of a repository is due, and how it
+// stands with the latest time it was.
+type Duty struct {
+	Repository    topics.RepositoryID `db:"repository"`
+	Kind          topics.JobKind      `db:"kind"`
+	Paused        bool                `db:"paused"`
+	Weekday       int                 `db:"weekday"`         // 0 is Sunday; -1 is every day
+	Minute        int                 `db:"minute"`          // of the day
+	Slices        int                 `db:"slices"`          // check: reads one of so many; 0 reads none
+	Slice         int                 `db:"slice"`           // check: how many were read, round and round
+	Served        int64               `db:"served"`          // slots up to this one are done with
+	Attempt       int                 `db:"attempt"`         // at the slot that is due
+	NextAttemptAt int64               `db:"next_attempt_at"` // not tried before
+}
+
+// Duties lists when upkeep is due; of all repositories with "".
+func (s *Store) Duties(ctx context.Context, repository topics.RepositoryID) ([]Duty, error) {
+	return all[Duty](ctx, s.r, `SELECT * FROM maintenance_duties WHERE repository = $1 OR $1 = '' ORDER BY repository, kind`, repository)
+}
+
+const putDuty = `INSERT INTO maintenance_duties (repository, kind, paused, weekday, minute, slices, slice, served, attempt, next_attempt_at)
+	VALUES (:repository, :kind, :paused, :weekday, :minute, :slices, :slice, :served, :attempt, :next_attempt_at)
+	ON CONFLICT (repository, kind) DO UPDATE SET `
+
+// PutDuty says when upkeep is due. How it stands is left as it is.
+func (s *Store) PutDuty(ctx context.Context, actor string, m Duty) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		if _, err := tx.NamedExecContext(ctx, putDuty+`paused = excluded.paused, weekday = excluded.weekday, minute = excluded.minute, slices = excluded.slices`, m); err != nil {
+			return fmt.Errorf("put duty: %w", err)
+		}
+		return s.audit(ctx, tx, actor, "maintenance.saved", string(m.Repository), fmt.Sprintf("%s: paused %t, weekday %d, minute %d, slices %d", m.Kind, m.Paused, m.Weekday, m.Minute, m.Slices))
+	})
+}
+
+// BeginDuties adds rows where there are none.
+func (s *Store) BeginDuties(ctx context.Context, rows []Duty) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		for _, m := range rows {
+			if _, err := tx.NamedExecContext(ctx, putDuty+`repository = excluded.repository`, m); err != nil {
+				return fmt.Errorf("begin duties: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
+// A MaintenanceRun is one time a repository was looked after. Its ID is that of
+// the job that is its outcome; what that job needs comes first.
+type MaintenanceRun struct {
+	ID          topics.JobID        `db:"id"`
+	Repository  topics.RepositoryID `db:"repository"`
+	Kind        topics.JobKind      `db:"kind"`
+	Host        topics.HostID       `db:"host"`
+	RequestedBy string              `db:"requested_by"`
+	Slot        int64               `db:"slot"` // 0 is that a person asked
+	CreatedAt   int64               `db:"created_at"`
+	EndedAt     int64               `db:"ended_at"`
+
+	// Of a forget: the jobs it rests on, what it removes, and how far it is.
+	Listing  topics.JobID `db:"listing"`
+	Keys     topics.JobID `db:"keys"`
+	Approved string       `db:"approved"` // hash of the plan that a person has seen
+	Plan     JSON[Plan]   `db:"plan"`
+	Job      topics.JobID `db:"job"`   // which removes now
+	Batch    int          `db:"batch"` // of the plan, from 0
+	Removed  int          `db:"removed"`
+
+	Outcome RunOutcome `db:"outcome"`
+	Message string     `db:"message"`
+}
+
+// RunOutcome is how a maintenance run ended.
+type RunOutcome string
+
+// The outcomes of runs.
+const (
+	RunSucceeded RunOutcome = "succeeded"
+	RunHeld      RunOutcome = "held" // for a person to look at its plan
+	RunFailed    RunOutcome = "failed"
+	RunCancelled RunOutcome = "cancelled"
+)
+
+// A Plan is which snapshots a forget is to remove.
+type Plan struct {
+	Hash    string                       `json:"hash"`
+	Remove  []string                     `json:"remove"`
+	Groups  map[topics.SourceGroupID]int `json:"groups"`            // how many of each source group
+	Unusual []string                     `json:"unusual,omitempty"` // why a person has to look
+}
+
+// OpenRuns lists the runs that have not ended, the oldest first.
+func (s *Store) OpenRuns(ctx context.Context) ([]MaintenanceRun, error) {
+	return all[MaintenanceRun](ctx, s.r, `SELECT * FROM maintenance_runs WHERE ended_at = 0 ORDER BY created_at, id`)
+}
+
+// Runs lists a repository's runs, the newest first.
+func (s *Store) Runs(ctx context.Context, repository topics.RepositoryID, limit int) ([]MaintenanceRun, error) {
+	return all[MaintenanceRun](ctx, s.r, `SELECT * FROM maintenance_runs WHERE repository = $1 ORDER BY created_at DESC, id DESC LIMIT $2`, repository, limit)
+}
+
+// LastRun is the newest run of a kind with an outcome, or ErrNotFound.
+func (s *Store) LastRun(ctx context.Context, repository topics.RepositoryID, kind topics.JobKind, outcome RunOutcome) (MaintenanceRun, error) {
+	return get[MaintenanceRun](ctx, s.r, `SELECT * FROM maintenance_runs WHERE repository = $1 AND kind = $2 AND outcome = $3 ORDER BY created_at DESC, id DESC LIMIT 1`,
+		repository, kind, outcome)
+}
+
+// StartRun records a run together with the job that is to be its outcome. While
+// one of that kind is open on the repository, that is the answer.
+func (s *Store) StartRun(ctx context.Context, r MaintenanceRun, j Job) (run MaintenanceRun, fresh bool, err error) {
+	err = s.tx(ctx, func(tx *sqlx.Tx) error {
+		run, err = get[MaintenanceRun](ctx, tx, `SELECT * FROM maintenance_runs WHERE ended_at = 0 AND repository = $1 AND kind = $2 ORDER BY created_at LIMIT 1`, r.Repository, r.Kind)
+		if !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		run, fresh = r, true
+		run.CreatedAt = s.Now()
+		if _, err := tx.NamedExecContext(ctx, `INSERT INTO maintenance_runs (id, repository, kind, host, requested_by, slot, created_at, approved)
+			VALUES (:id, :repository, :kind, :host, :requested_by, :slot, :created_at, :approved)`, run); err != nil {
+			return fmt.Errorf("start a run: %w", err)
+		}
+		j.State, j.RequestedBy, j.QueuedAt = topics.Queued, r.RequestedBy, run.CreatedAt
+		return s.queue(ctx, tx, j)
+	})
+	return run, fresh, err
+}
+
+// PutRun writes how far a run is.
+func (s *Store) PutRun(ctx context.Context, r MaintenanceRun) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error { return putRun(ctx, tx, r) })
+}
+
+func putRun(ctx context.Context, tx *sqlx.Tx, r MaintenanceRun) error {
+	_, err := tx.NamedExecContext(ctx, `UPDATE maintenance_runs SET ended_at = :ended_at, listing = :listing, keys = :keys, plan = :plan, job = :job,
+		batch = :batch, removed = :removed, outcome = :outcome, message = :message WHERE id = :id AND ended_at = 0`, r)
+	if err != nil {
+		return fmt.Errorf("run %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+// Release lets a held job be sent, with what it is to do, and notes the run's
+// plan; its snapshots are in the job's own record from then on.
+func (s *Store) Release(ctx context.Context, r MaintenanceRun, o topics.Operation) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		if err := change(ctx, tx, `UPDATE jobs SET held = 0, operation = $1 WHERE id = $2 AND held <> 0 AND finished_at = 0`, JSON[topics.Operation]{&o}, r.ID); err != nil {
+			return fmt.Errorf("release job %s: %w", r.ID, err)
+		}
+		return putRun(ctx, tx, r)
+	})
+}
+
+// EndRun writes a run's end. m, if it is not nil, is how it stands with the slot
+// the run was for; review, if it is not nil, is the plan that was held.
+func (s *Store) EndRun(ctx context.Context, r MaintenanceRun, m *Duty, review *Review) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		r.EndedAt = s.Now()
+		if err := putRun(ctx, tx, r); err != nil {
+			return err
+		}
+		if m != nil {
+			if _, err := tx.NamedExecContext(ctx, `UPDATE maintenance_duties SET slice = :slice, served = :served, attempt = :attempt, next_attempt_at = :next_attempt_at
+				WHERE repository = :repository AND kind = :kind`, m); err != nil {
+				return err
+			}
+		}
+		if review != nil {
+			if _, err := tx.NamedExecContext(ctx, `INSERT INTO maintenance_reviews (repository, hash, plan, held_at, expires_at) VALUES (:repository, :hash, :plan, :held_at, :expires_at)
+				ON CONFLICT (repository) DO UPDATE SET hash = excluded.hash, plan = excluded.plan, held_at = excluded.held_at,
+					expires_at = excluded.expires_at, approved_by = '', approved_at = 0`, review); err != nil {
+				return err
+			}
+			return s.audit(ctx, tx, r.RequestedBy, "retention.held", string(r.Repository), review.Hash)
+		}
+		if r.Kind == topics.ForgetJob && r.Outcome == RunSucceeded { // whatever was held before is out of date
+			_, err := tx.ExecContext(ctx, `DELETE FROM maintenance_reviews WHERE repository = $1`, r.Repository)
+			return err
+		}
+		return nil
+	})
+}
+
+// A Review is a plan that a person has to look at before it is carried out.
+type Review struct {
+	Repository topics.RepositoryID `db:"repository"`
+	Hash       string              `db:"hash"`
+	Plan       JSON[Plan]          `db:"plan"`
+	HeldAt     int64               `db:"held_at"`
+	ExpiresAt  int64               `db:"expires_at"`
+	ApprovedBy string              `db:"approved_by"`
+	ApprovedAt int64               `db:"approved_at"`
+}
+
+// ReviewOf returns the plan of a repository that is held, or ErrNotFound.
+func (s *Store) ReviewOf(ctx context.Context, repository topics.RepositoryID) (Review, error) {
+	return get[Review](ctx, s.r, `SELECT * FROM maintenance_reviews WHERE repository = $1 AND expires_at > $2`, repository, s.Now())
+}
+
+// Approve lets exactly the plan of this hash be carried out, or is ErrNotFound.
+func (s *Store) Approve(ctx context.Context, actor string, repository topics.RepositoryID, hash string) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		if err := change(ctx, tx, `UPDATE maintenance_reviews SET approved_by = $1, approved_at = $2 WHERE repository = $3 AND hash = $4 AND expires_at > $2`,
+			actor, s.Now(), repository, hash); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, actor, "retention.approved", string(repository), hash)
+	})
+}
+
+// ExpireReviews removes the plans nobody approved in time.
+func (s *Store) ExpireReviews(ctx context.Context) error {
+	old, err := all[Review](ctx, s.r, `SELECT * FROM maintenance_reviews WHERE expires_at <= $1`, s.Now())
+	if err != nil || len(old) == 0 {
+		return err
+	}
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		for _, r := range old {
+			if err := change(ctx, tx, `DELETE FROM maintenance_reviews WHERE repository = $1 AND hash = $2`, r.Repository, r.Hash); errors.Is(err, ErrNotFound) {
+				continue
+			} else if err != nil {
+				return err
+			}
+			if err := s.audit(ctx, tx, "plane", "retention.expired", string(r.Repository), r.Hash); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
