@@ -1,0 +1,182 @@
+// Package retention decides which snapshots stay, and has the rest of a
+// repository's upkeep done: forget, prune and check, on its keeper.
+//
+// What goes is decided from what the control plane witnessed. A snapshot counts
+// if a job of ours made it and its own time agrees with when that job ran by our
+// clock; whoever can only add to a repository can add whatever they like, and no
+// snapshot of ours goes sooner or later for it. What does not count stays, and is
+// shown. Among what counts the rules mean what they mean to restic.
+package retention
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// Slack is how far a snapshot's own time may be from when its job ran: hosts'
+// clocks are not ours.
+const Slack = 2 * time.Hour
+
+// A Verdict is what becomes of one snapshot, and why.
+type Verdict struct {
+	store.Planned
+	Reasons []string
+}
+
+// Verdicts is what becomes of a repository's snapshots. Each is in one of the
+// lists, the newest first. Nothing that is flagged is ever removed, and nothing
+// that is flagged changes what becomes of the others.
+type Verdicts struct{ Keep, Remove, Flagged []Verdict }
+
+// Plan decides what stays. Days and hours are those of now's zone. Rules that
+// cannot be read are an error: then nothing is decided.
+func Plan(k store.Keep, list []store.Planned, now time.Time) (v Verdicts, err error) {
+	r, err := parse(k)
+	if err != nil {
+		return v, err
+	}
+	type bucket struct {
+		group topics.SourceGroupID
+		late  bool
+	}
+	counted := map[bucket][]store.Planned{}
+	for _, s := range list {
+		switch why, late := odd(s, now); {
+		case len(why) > 0:
+			v.Flagged = append(v.Flagged, Verdict{s, why})
+		case !s.Seen:
+			v.Keep = append(v.Keep, Verdict{s, []string{"made since the repository was last listed; it counts from the next listing on"}})
+		default:
+			b := bucket{s.SourceGroup, late}
+			counted[b] = append(counted[b], s)
+		}
+	}
+	for b, list := range counted {
+		slices.SortFunc(list, newestFirst)
+		keep, remove := r.thin(list, now.Location())
+		if b.late {
+			for i := range keep {
+				keep[i].Reasons = append(keep[i].Reasons, "made while the host was out of touch: thinned apart from what was witnessed")
+			}
+		}
+		v.Keep, v.Remove = append(v.Keep, keep...), append(v.Remove, remove...)
+	}
+	for _, list := range [][]Verdict{v.Keep, v.Remove, v.Flagged} {
+		slices.SortFunc(list, func(a, b Verdict) int { return newestFirst(a.Planned, b.Planned) })
+	}
+	return v, nil
+}
+
+func newestFirst(a, b store.Planned) int {
+	return cmp.Or(cmp.Compare(b.Time, a.Time), cmp.Compare(a.ID, b.ID))
+}
+
+// odd says why a snapshot does not count, nothing if it does. One that is late
+// was made by a job whose host told us only afterwards: the time it claims is
+// possible, but nobody saw it.
+func odd(s store.Planned, now time.Time) (why []string, late bool) {
+	say := func(format string, args ...any) { why = append(why, fmt.Sprintf(format, args...)) }
+	slack := Slack.Milliseconds()
+	if s.Job == "" {
+		say("no job of ours made it")
+		for _, tag := range s.Tags {
+			if strings.HasPrefix(tag, "plan=") {
+				say("it carries the tag %.60s, as if it were a backup of ours", tag)
+			}
+		}
+	}
+	if s.Time > now.UnixMilli()+slack {
+		say("it says it was made in the future, at %s", clock(s.Time, now))
+	}
+	if s.Original != "" {
+		say("it was rewritten from snapshot %.8s", s.Original)
+	}
+	switch {
+	case s.Job == "":
+		return why, false
+	case s.EndedAt == 0:
+		say("the job that is said to have made it is not known")
+	case s.Time > s.EndedAt+slack, s.Time < s.AskedAt-slack && (s.Slot == 0 || s.Time < s.Slot-slack):
+		say("it says it was made at %s, and its job ran at %s by our clock; set the host's clock if it is wrong", clock(s.Time, now), clock(cmp.Or(s.StartedAt, s.EndedAt), now))
+	case s.Time < s.AskedAt-slack:
+		late = true
+	}
+	if !s.GroupThere {
+		say("its source group is gone; remove it by hand if nobody needs it any more")
+	}
+	if !s.Seen && s.Missing {
+		say("its job says it made it, and the repository does not list it")
+	}
+	return why, late
+}
+
+func clock(ms int64, now time.Time) string {
+	return time.UnixMilli(ms).In(now.Location()).Format("2006-01-02 15:04")
+}
+
+// thin applies the rules to what counts of one source group, the newest first.
+// It is restic's own procedure, except that the newest always stays.
+func (r rules) thin(list []store.Planned, zone *time.Location) (keep, remove []Verdict) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	newest := time.UnixMilli(list[0].Time).In(zone)
+	left := make([]int, len(r.list))
+	in := make([]int, len(r.list))
+	for i, b := range r.list {
+		left[i], in[i] = b.count, -1
+	}
+	for n, s := range list {
+		at := time.UnixMilli(s.Time).In(zone)
+		var why []string
+		say := func(format string, args ...any) { why = append(why, fmt.Sprintf(format, args...)) }
+		if r.none() {
+			say("there is no rule: everything stays")
+		}
+		if !r.window.zero() && at.After(r.window.before(newest)) {
+			say("within %s of the newest", r.text)
+		}
+		if n < r.last {
+			say("one of the last %d", r.last)
+		}
+		for i, b := range r.list {
+			p := b.of(at)
+			switch {
+			case p == in[i]:
+			case b.count > 0 && left[i] > 0:
+				in[i] = p
+				left[i]--
+				say("%s, one of %d", b.word, b.count)
+			case !b.within.zero() && at.After(b.within.before(newest)):
+				in[i] = p
+				say("%s within %s", b.word, b.text)
+			}
+		}
+		if n == 0 {
+			say("the newest of its source group")
+		}
+		if len(why) > 0 {
+			keep = append(keep, Verdict{s, why})
+		} else {
+			remove = append(remove, Verdict{s, []string{r.past()}})
+		}
+	}
+	return keep, remove
+}
+
+// past says why nothing keeps a snapshot.
+func (r rules) past() string {
+	switch {
+	case r.window.zero():
+		return "no rule keeps it"
+	case r.last == 0 && len(r.list) == 0:
+		return fmt.Sprintf("older than the window of %s", r.text)
+	}
+	return fmt.Sprintf("older than the window of %s, and a newer one stands for its time", r.text)
+}

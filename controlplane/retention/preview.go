@@ -1,0 +1,128 @@
+package retention
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/schedule"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A Preview is what a forget would do now, by what the database knows, and
+// whatever there is to say about it.
+type Preview struct {
+	Repository store.Repository
+	Keep       store.Keep
+	Verdicts
+	Plan     store.Plan
+	Oddities []Oddity
+	Warnings []string      // rules that contradict each other or the schedules
+	Held     *store.Review // the plan that waits for a person, if one does
+}
+
+// Look works out a preview, with other rules than the repository's if keep is
+// not nil. Rules that cannot be are an ErrRules.
+func Look(ctx context.Context, s *store.Store, id topics.RepositoryID, keep *store.Keep, now time.Time) (p Preview, err error) {
+	if p.Repository, err = s.Repository(ctx, id); err != nil {
+		return p, err
+	}
+	if p.Keep = keepOf(p.Repository); keep != nil {
+		p.Keep = *keep
+	}
+	if err := Check(p.Keep, p.Repository.AppendOnly); err != nil {
+		return p, fmt.Errorf("%w: %w", ErrRules, err)
+	}
+	list, err := s.PlannedSnapshots(ctx, id)
+	if err != nil {
+		return p, err
+	}
+	for i := range list { // the next forget begins with a listing; until then a backup's word is taken
+		list[i].Seen = list[i].Seen || !list[i].Missing
+	}
+	if p.Verdicts, err = Plan(p.Keep, list, now); err != nil {
+		return p, err
+	}
+	before, err := before(ctx, s, id)
+	if err != nil {
+		return p, err
+	}
+	p.Plan = PlanOf(p.Verdicts, before)
+	keys, err := s.Keys(ctx, id)
+	if err != nil {
+		return p, err
+	}
+	p.Oddities = Oddities(p.Verdicts, keys, now.Location())
+	every, err := Interval(ctx, s, id, now)
+	if err != nil {
+		return p, err
+	}
+	p.Warnings = Contradictions(p.Keep, every)
+	switch held, err := s.ReviewOf(ctx, id); {
+	case err == nil:
+		p.Held = &held
+	case !errors.Is(err, store.ErrNotFound):
+		return p, err
+	}
+	return p, nil
+}
+
+// ErrRules says that retention rules cannot be read, or not be had here.
+var ErrRules = errors.New("these rules cannot be")
+
+func keepOf(r store.Repository) store.Keep {
+	if r.Keep.V == nil {
+		return store.Keep{}
+	}
+	return *r.Keep.V
+}
+
+// before is what the last forget that was carried out removed of each group.
+func before(ctx context.Context, s *store.Store, id topics.RepositoryID) (map[topics.SourceGroupID]int, error) {
+	last, err := s.LastRun(ctx, id, topics.ForgetJob, store.RunSucceeded)
+	if errors.Is(err, store.ErrNotFound) || err == nil && last.Plan.V == nil {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	return last.Plan.V.Groups, nil
+}
+
+// Interval is the shortest time between two backups into a repository that its
+// schedules plan, 0 if none does.
+func Interval(ctx context.Context, s *store.Store, id topics.RepositoryID, now time.Time) (shortest time.Duration, err error) {
+	groups, err := s.SourceGroups(ctx, "")
+	if err != nil {
+		return 0, err
+	}
+	into := map[topics.HostID][]topics.SourceGroupID{}
+	for _, g := range groups {
+		if g.Repository == id {
+			into[g.Host] = append(into[g.Host], g.ID)
+		}
+	}
+	for host, groups := range into {
+		schedules, err := s.Schedules(ctx, host)
+		if err != nil {
+			return 0, err
+		}
+		for _, sc := range schedules {
+			if !sc.Enabled || !slices.ContainsFunc(sc.Groups, func(g topics.SourceGroupID) bool { return slices.Contains(groups, g) }) {
+				continue
+			}
+			policy, err := schedule.Of(sc)
+			if err != nil {
+				continue // who fires it says so
+			}
+			first := schedule.Next(policy, now)
+			second := schedule.Next(policy, first)
+			if gap := second.Sub(first); !first.IsZero() && !second.IsZero() && (shortest == 0 || gap < shortest) {
+				shortest = gap
+			}
+		}
+	}
+	return shortest, nil
+}

@@ -1,0 +1,153 @@
+package retention
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// What a plan may do without a person having looked at it. More than Few
+// snapshots of one source group, and more than a Fifth of them, beyond what the
+// plan before removed, is unusual; so is leaving nothing but the newest of the
+// last Month, and removing any while the newest backup is far smaller than those
+// before it.
+const (
+	Few   = 10
+	Fifth = 5
+	Month = 30 * day
+)
+
+// PlanOf is what a forget is to do, with what is unusual about it. before is how
+// many each group lost to the last plan that was carried out.
+func PlanOf(v Verdicts, before map[topics.SourceGroupID]int) store.Plan {
+	p := store.Plan{Remove: []string{}, Groups: map[topics.SourceGroupID]int{}}
+	for _, s := range v.Remove {
+		p.Remove = append(p.Remove, s.ID)
+		p.Groups[s.SourceGroup]++
+	}
+	slices.Sort(p.Remove)
+	p.Hash = hash(p.Remove)
+	for _, g := range slices.Sorted(maps.Keys(p.Groups)) {
+		p.Unusual = append(p.Unusual, unusual(v, g, p.Groups[g], before[g])...)
+	}
+	return p
+}
+
+func hash(ids []string) string {
+	sum := sha256.Sum256([]byte(strings.Join(ids, "\n")))
+	return hex.EncodeToString(sum[:16])
+}
+
+func unusual(v Verdicts, group topics.SourceGroupID, removes, before int) (why []string) {
+	kept, gone := ofGroup(v.Keep, group), ofGroup(v.Remove, group)
+	name := nameOf(append(kept, gone...))
+	say := func(format string, args ...any) { why = append(why, fmt.Sprintf(format, args...)) }
+	if all := len(kept) + removes; removes > before+max(Few, all/Fifth) {
+		say("It would remove %d of the %d snapshots of %s; the plan before removed %d.", removes, all, name, before)
+	}
+	if len(kept) > 0 {
+		since := kept[0].Time - Month.Milliseconds()
+		recent := func(list []Verdict) (n int) {
+			for _, s := range list {
+				if s.Time > since {
+					n++
+				}
+			}
+			return n
+		}
+		if lost := recent(gone); recent(kept) == 1 && lost >= Few {
+			say("It would leave only the newest of the %d snapshots of %s from the last 30 days.", lost+1, name)
+		}
+	}
+	if text := shrunk(v, group); text != "" {
+		say("%s What goes now may be all there is of the rest.", text)
+	}
+	return why
+}
+
+func ofGroup(list []Verdict, group topics.SourceGroupID) (out []Verdict) {
+	for _, s := range list {
+		if s.SourceGroup == group {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func nameOf(list []Verdict) string {
+	for _, s := range list {
+		if s.Group != "" {
+			return fmt.Sprintf("%q on %s", s.Group, s.Hostname)
+		}
+	}
+	return "a source group"
+}
+
+// shrunk says if the newest snapshot of a group holds less than half of what is
+// usual for it, "" if not, or if there are too few to know.
+func shrunk(v Verdicts, group topics.SourceGroupID) string {
+	list := append(ofGroup(v.Keep, group), ofGroup(v.Remove, group)...)
+	slices.SortFunc(list, func(a, b Verdict) int { return newestFirst(a.Planned, b.Planned) })
+	if len(list) < 4 {
+		return ""
+	}
+	newest, older := list[0], list[1:min(len(list), 11)]
+	middle := func(of func(Verdict) uint64) uint64 {
+		var sizes []uint64
+		for _, s := range older {
+			sizes = append(sizes, of(s))
+		}
+		slices.Sort(sizes)
+		return sizes[len(sizes)/2]
+	}
+	if files := middle(func(v Verdict) uint64 { return v.Files }); newest.Files < files/2 {
+		return fmt.Sprintf("The newest snapshot of %s holds %d files, those before it about %d.", nameOf(list), newest.Files, files)
+	}
+	if bytes := middle(func(v Verdict) uint64 { return v.Bytes }); newest.Bytes < bytes/2 {
+		return fmt.Sprintf("The newest snapshot of %s holds %d bytes, those before it about %d.", nameOf(list), newest.Bytes, bytes)
+	}
+	return ""
+}
+
+// An Oddity is something in a repository that nobody ordered, or that is not as
+// it usually is.
+type Oddity struct {
+	Kind    string // "snapshot", "key" or "source_group"
+	ID      string
+	Time    int64 // of a snapshot or key, Unix milliseconds
+	Reasons []string
+}
+
+// Oddities are a plan's flagged snapshots, keys nobody trusts, and groups whose
+// newest backup is unlike those before.
+func Oddities(v Verdicts, keys []store.Key, zone *time.Location) (list []Oddity) {
+	for _, k := range keys {
+		if !k.Trusted {
+			made := "not known when"
+			if k.Created > 0 {
+				made = time.UnixMilli(k.Created).In(zone).Format("2006-01-02 15:04")
+			}
+			list = append(list, Oddity{"key", k.ID, k.Created, []string{fmt.Sprintf("nobody here made or trusts it; it says it was made by %s on %s, %s", k.Username, k.Hostname, made)}})
+		}
+	}
+	groups := map[topics.SourceGroupID]bool{}
+	for _, s := range append(slices.Clone(v.Keep), v.Remove...) {
+		groups[s.SourceGroup] = true
+	}
+	for _, g := range slices.Sorted(maps.Keys(groups)) {
+		if text := shrunk(v, g); text != "" {
+			list = append(list, Oddity{"source_group", string(g), 0, []string{text}})
+		}
+	}
+	for _, s := range v.Flagged {
+		list = append(list, Oddity{"snapshot", s.ID, s.Time, s.Reasons})
+	}
+	return list
+}

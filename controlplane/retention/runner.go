@@ -1,0 +1,465 @@
+package retention
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/schedule"
+	"github.com/restic-manager/restic-manager/failpoint"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// Why upkeep that a person asks for is not taken.
+var (
+	ErrNoKeeper  = errors.New("the repository has no keeper")
+	ErrNotKeeper = errors.New("another host is the repository's keeper")
+	ErrNoPlan    = errors.New("no such plan waits for approval")
+	ErrKind      = errors.New("upkeep is forget, prune or check")
+)
+
+// Timing holds the durations of this package.
+type Timing struct {
+	Tick     time.Duration // how often what is due is looked for
+	NotAfter time.Duration // how long a job of a run waits for its host
+	Review   time.Duration // how long a plan waits for a person
+	RetryMax int           // how often a slot's run is tried again after something that passes
+}
+
+// DefaultTiming is what runs unless a test says otherwise.
+func DefaultTiming() Timing {
+	return Timing{Tick: 15 * time.Second, NotAfter: 24 * time.Hour, Review: 7 * day, RetryMax: 8}
+}
+
+// Jobs is what a runner asks of the jobs engine.
+type Jobs interface {
+	Ask(ctx context.Context, actor string, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID, o topics.Operation) (job store.Job, fresh bool, err error)
+	Permit(ctx context.Context, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID, o topics.Operation) error
+	Settle(ctx context.Context, end topics.Finished) error
+	Stir()
+}
+
+// Config is what a runner works with.
+type Config struct {
+	Store  *store.Store
+	Jobs   Jobs
+	Online func(topics.HostID) bool // whether commands can reach a host
+	// Changed is told of each host about which something changed; it must not block.
+	Changed func(topics.HostID)
+	Log     *slog.Logger
+	Timing  Timing
+	Now     func() time.Time // its zone is the one days are counted in
+}
+
+// A Runner looks after repositories: what is due by itself on their keepers, and
+// what people ask for. How far each run is, the database knows: a control plane
+// that is killed goes on where it was. Run does the work; the other methods may
+// be called from any goroutine.
+type Runner struct {
+	Config
+	wake chan struct{}
+
+	mu   sync.Mutex
+	busy map[topics.HostID]bool // hosts of open runs
+}
+
+// NewRunner returns a runner that waits for Run.
+func NewRunner(c Config) *Runner {
+	return &Runner{Config: c, wake: make(chan struct{}, 1), busy: map[topics.HostID]bool{}}
+}
+
+// HostChanged notes that something changed about a host. It does not block.
+func (r *Runner) HostChanged(h topics.HostID) {
+	r.mu.Lock()
+	busy := r.busy[h]
+	r.mu.Unlock()
+	if busy {
+		r.stir()
+	}
+}
+
+func (r *Runner) stir() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run takes the steps until ctx ends. One that fails is taken again at the next
+// tick.
+func (r *Runner) Run(ctx context.Context) error {
+	tick := time.NewTicker(r.Timing.Tick)
+	defer tick.Stop()
+	r.note(ctx, "look after repositories", r.tick(ctx))
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.wake:
+			_, err := r.steps(ctx)
+			r.note(ctx, "look after repositories", err)
+		case <-tick.C:
+			r.note(ctx, "look after repositories", r.tick(ctx))
+		}
+	}
+}
+
+func (r *Runner) note(ctx context.Context, what string, err error) {
+	if err != nil && ctx.Err() == nil {
+		r.Log.Error(what, "err", err)
+	}
+}
+
+// tick takes what is open a step further, then begins what is due.
+func (r *Runner) tick(ctx context.Context) error {
+	open, err := r.steps(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.Store.ExpireReviews(ctx); err != nil {
+		return err
+	}
+	repositories, err := r.Store.Repositories(ctx)
+	if err != nil {
+		return err
+	}
+	rows, err := r.Store.Duties(ctx, "")
+	if err != nil {
+		return err
+	}
+	type key struct {
+		repository topics.RepositoryID
+		kind       topics.JobKind
+	}
+	duties := map[key]store.Duty{}
+	for _, d := range rows {
+		duties[key{d.Repository, d.Kind}] = d
+	}
+	var began []store.Duty
+	for _, repo := range repositories {
+		if repo.Keeper == "" || repo.ReadyAt == 0 {
+			continue
+		}
+		var due store.Duty
+		var slot int64
+		for _, kind := range Kinds {
+			d, known := duties[key{repo.ID, kind}]
+			switch {
+			case !known: // what was due before anybody looked after it was not missed
+				d = Usual(repo.ID, kind)
+				d.Served = r.Now().UnixMilli()
+				began = append(began, d)
+			case slot == 0 && (kind != topics.ForgetJob || keepOf(repo) != store.Keep{}):
+				due, slot = d, Due(d, r.Now())
+			}
+		}
+		if slot == 0 || open[repo.ID] || !r.Online(repo.Keeper) {
+			continue
+		}
+		if _, err := r.start(ctx, store.Plane, repo, due, repo.Keeper, slot, ""); err != nil {
+			r.note(ctx, "upkeep of a repository cannot begin", fmt.Errorf("%s of %s: %w", due.Kind, repo.ID, err)) // the others need not wait for it
+		}
+	}
+	if len(began) == 0 {
+		return nil
+	}
+	return r.Store.BeginDuties(ctx, began)
+}
+
+// Ask begins upkeep that a person wants, now, and answers with the job that is
+// its outcome. A forget's job waits until the repository was listed and what
+// goes is decided; if nothing goes, it succeeds. Without a keeper the host has
+// to be said: the right to delete then lives there. approve is the hash of a plan
+// that was held and may be carried out, or "".
+func (r *Runner) Ask(ctx context.Context, actor string, repository topics.RepositoryID, kind topics.JobKind, host topics.HostID, approve string) (topics.JobID, error) {
+	if !slices.Contains(Kinds, kind) || approve != "" && kind != topics.ForgetJob {
+		return "", ErrKind
+	}
+	repo, err := r.Store.Repository(ctx, repository)
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case host == "" && repo.Keeper == "":
+		return "", ErrNoKeeper
+	case host == "":
+		host = repo.Keeper
+	case repo.Keeper != "" && host != repo.Keeper:
+		return "", ErrNotKeeper
+	}
+	if err := Check(keepOf(repo), repo.AppendOnly); err != nil && kind == topics.ForgetJob {
+		return "", fmt.Errorf("%w: %w", ErrRules, err)
+	}
+	d := Usual(repository, kind)
+	rows, err := r.Store.Duties(ctx, repository)
+	if err != nil {
+		return "", err
+	}
+	for _, row := range rows {
+		if row.Kind == kind {
+			d = row
+		}
+	}
+	if approve != "" {
+		if err := r.Store.Approve(ctx, actor, repository, approve); errors.Is(err, store.ErrNotFound) {
+			return "", ErrNoPlan
+		} else if err != nil {
+			return "", err
+		}
+	}
+	return r.start(ctx, actor, repo, d, host, 0, approve)
+}
+
+func (r *Runner) start(ctx context.Context, actor string, repo store.Repository, d store.Duty, host topics.HostID, slot int64, approved string) (topics.JobID, error) {
+	now := r.Now()
+	o := topics.Operation{}
+	if d.Kind == topics.CheckJob {
+		o.Subset = Subset(d)
+	}
+	permit := o
+	if d.Kind == topics.ForgetJob {
+		permit.Snapshots = []string{strings.Repeat("0", 64)} // which ones is not known yet
+	}
+	if err := r.Jobs.Permit(ctx, host, d.Kind, repo.ID, permit); err != nil {
+		return "", err
+	}
+	run := store.MaintenanceRun{ID: topics.JobID(topics.NewID(now)), Repository: repo.ID, Kind: d.Kind, Host: host, RequestedBy: actor, Slot: slot, Approved: approved}
+	run, fresh, err := r.Store.StartRun(ctx, run, store.Job{ID: run.ID, Host: host, Kind: d.Kind, Repository: repo.ID, Held: d.Kind == topics.ForgetJob,
+		Operation: store.JSON[topics.Operation]{V: &o}, NotAfter: now.Add(r.Timing.NotAfter).UnixMilli()})
+	if err != nil {
+		return "", err
+	}
+	failpoint.Here("plane-run-started")
+	if fresh {
+		r.Log.Info("upkeep begins", "repository", repo.ID, "kind", d.Kind, "host", host, "job", run.ID)
+	}
+	r.mu.Lock()
+	r.busy[host] = true
+	r.mu.Unlock()
+	r.Changed(host)
+	r.Jobs.Stir()
+	r.stir()
+	return run.ID, nil
+}
+
+// steps takes every open run as far as it goes, and says whose are still open.
+func (r *Runner) steps(ctx context.Context) (map[topics.RepositoryID]bool, error) {
+	runs, err := r.Store.OpenRuns(ctx)
+	if err != nil {
+		return nil, err
+	}
+	open, busy, errs := map[topics.RepositoryID]bool{}, map[topics.HostID]bool{}, []error(nil)
+	for _, run := range runs {
+		ended, err := r.step(ctx, run)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("run %s: %w", run.ID, err))
+		}
+		if !ended {
+			open[run.Repository], busy[run.Host] = true, true
+		}
+	}
+	r.mu.Lock()
+	r.busy = busy
+	r.mu.Unlock()
+	return open, errors.Join(errs...)
+}
+
+func (r *Runner) step(ctx context.Context, run store.MaintenanceRun) (ended bool, err error) {
+	j, err := r.Store.Job(ctx, run.ID)
+	if err != nil {
+		return false, err
+	}
+	switch {
+	case run.Kind == topics.ForgetJob && j.Held && !j.State.Ended():
+		return false, r.plan(ctx, run)
+	case run.Job != "" && run.Job != run.ID: // a later batch of a long plan
+		if j, err = r.Store.Job(ctx, run.Job); err != nil {
+			return false, err
+		}
+	}
+	if !j.State.Ended() {
+		return false, nil
+	}
+	if run.Kind == topics.ForgetJob && j.State == topics.Succeeded && run.Plan.V != nil {
+		batch := r.batch(run)
+		run.Removed += len(batch)
+		if run.Batch++; len(r.batch(run)) > 0 {
+			next, _, err := r.Jobs.Ask(ctx, run.RequestedBy, run.Host, topics.ForgetJob, run.Repository, topics.Operation{Snapshots: r.batch(run)})
+			if err != nil {
+				return false, err
+			}
+			failpoint.Here("plane-batch-asked")
+			run.Job = next.ID
+			return false, r.Store.PutRun(ctx, run)
+		}
+	}
+	return true, r.end(ctx, run, j)
+}
+
+// batch is the part of a plan that a job removes.
+func (r *Runner) batch(run store.MaintenanceRun) []string {
+	ids := run.Plan.V.Remove
+	from := min(run.Batch*topics.MaxPaths, len(ids))
+	return ids[from:min(from+topics.MaxPaths, len(ids))]
+}
+
+// plan takes a forget to where its job can be sent, or is over: the repository
+// is listed, its keys are, and what goes is decided from that.
+func (r *Runner) plan(ctx context.Context, run store.MaintenanceRun) error {
+	settle := func(end topics.Finished) error {
+		end.Job = run.ID
+		r.stir()
+		return r.Jobs.Settle(ctx, end)
+	}
+	if run.Listing == "" {
+		for _, rest := range []struct {
+			kind topics.JobKind
+			id   *topics.JobID
+		}{{topics.SnapshotsJob, &run.Listing}, {topics.KeyJob, &run.Keys}} {
+			j, _, err := r.Jobs.Ask(ctx, run.RequestedBy, run.Host, rest.kind, run.Repository, topics.Operation{})
+			if err != nil {
+				return err
+			}
+			*rest.id = j.ID
+		}
+		failpoint.Here("plane-listing-asked")
+		return r.Store.PutRun(ctx, run)
+	}
+	listing, err := r.Store.Job(ctx, run.Listing)
+	if err != nil || !listing.State.Ended() {
+		return err
+	}
+	if listing.State != topics.Succeeded {
+		end := topics.Finished{State: topics.Failed, Cause: listing.Cause, Message: "The repository could not be listed first, so nothing was removed. " + listing.Message}
+		if listing.State == topics.Cancelled || listing.State == topics.Abandoned {
+			end.State = listing.State
+		}
+		return settle(end)
+	}
+	// Keys that cannot be listed are no reason to keep everything: it is noticed
+	// by how old the list is.
+	keys, err := r.Store.Job(ctx, run.Keys)
+	if err != nil || !keys.State.Ended() {
+		return err
+	}
+	repo, err := r.Store.Repository(ctx, run.Repository)
+	if err != nil {
+		return err
+	}
+	if repo.ListedAt < listing.FinishedAt {
+		return settle(topics.Finished{State: topics.Failed, Cause: topics.CauseUnknown, Message: "The listing before it was not whole, so nothing was removed."})
+	}
+	plan, err := r.decide(ctx, repo, run)
+	if err != nil {
+		return err
+	}
+	run.Plan.V = &plan
+	switch {
+	case len(plan.Unusual) > 0:
+		if err := r.Store.PutRun(ctx, run); err != nil {
+			return err
+		}
+		failpoint.Here("plane-plan-held")
+		return settle(topics.Finished{State: topics.Failed, Cause: topics.CauseReview, Message: strings.Join(plan.Unusual, " ")})
+	case len(plan.Remove) == 0:
+		if err := r.Store.PutRun(ctx, run); err != nil {
+			return err
+		}
+		return settle(topics.Finished{State: topics.Succeeded, Message: "There was nothing to remove.", Result: &topics.Result{}})
+	}
+	run.Job = run.ID
+	if err := r.Store.Release(ctx, run, topics.Operation{Snapshots: r.batch(run)}); errors.Is(err, store.ErrNotFound) {
+		return nil // it was cancelled at this moment
+	} else if err != nil {
+		return err
+	}
+	failpoint.Here("plane-plan-released")
+	r.Changed(run.Host)
+	r.Jobs.Stir()
+	return nil
+}
+
+// decide is what a forget removes: of an approved plan no more than it says.
+func (r *Runner) decide(ctx context.Context, repo store.Repository, run store.MaintenanceRun) (plan store.Plan, err error) {
+	if err := Check(keepOf(repo), repo.AppendOnly); err != nil {
+		return store.Plan{Unusual: []string{"Its rules cannot be: " + err.Error() + "."}}, nil
+	}
+	list, err := r.Store.PlannedSnapshots(ctx, repo.ID)
+	if err != nil {
+		return plan, err
+	}
+	v, err := Plan(keepOf(repo), list, r.Now())
+	if err != nil {
+		return plan, err
+	}
+	last, err := before(ctx, r.Store, repo.ID)
+	if err != nil {
+		return plan, err
+	}
+	plan = PlanOf(v, last)
+	if run.Approved == "" {
+		return plan, nil
+	}
+	review, err := r.Store.ReviewOf(ctx, repo.ID)
+	if errors.Is(err, store.ErrNotFound) || err == nil && (review.Hash != run.Approved || review.ApprovedAt == 0) {
+		return plan, nil // it is another plan that waits by now
+	} else if err != nil {
+		return plan, err
+	}
+	v.Remove = slices.DeleteFunc(v.Remove, func(s Verdict) bool { return !slices.Contains(review.Plan.V.Remove, s.ID) })
+	plan = PlanOf(v, nil)
+	plan.Unusual = nil
+	return plan, nil
+}
+
+// end closes a run by how its last job ended.
+func (r *Runner) end(ctx context.Context, run store.MaintenanceRun, j store.Job) error {
+	run.Message = j.Message
+	var review *store.Review
+	switch {
+	case j.State == topics.Succeeded || j.State == topics.Warnings:
+		run.Outcome = store.RunSucceeded
+	case j.State == topics.Cancelled:
+		run.Outcome = store.RunCancelled
+	case j.Cause == topics.CauseReview && run.Plan.V != nil && run.Plan.V.Hash != "":
+		run.Outcome = store.RunHeld
+		review = &store.Review{Repository: run.Repository, Hash: run.Plan.V.Hash, Plan: run.Plan, HeldAt: j.FinishedAt, ExpiresAt: j.FinishedAt + r.Timing.Review.Milliseconds()}
+	default:
+		run.Outcome = store.RunFailed
+	}
+	rows, err := r.Store.Duties(ctx, run.Repository)
+	if err != nil {
+		return err
+	}
+	var duty *store.Duty
+	for _, d := range rows {
+		if d.Kind == run.Kind {
+			r.served(&d, run, j)
+			duty = &d
+		}
+	}
+	r.Log.Info("upkeep ended", "repository", run.Repository, "kind", run.Kind, "job", run.ID, "outcome", run.Outcome, "removed", run.Removed)
+	return r.Store.EndRun(ctx, run, duty, review)
+}
+
+// served notes in a duty how a run ended. What a person asked for leaves the
+// slots alone; the slice of a check that went well is read in any case.
+func (r *Runner) served(d *store.Duty, run store.MaintenanceRun, j store.Job) {
+	if run.Outcome == store.RunSucceeded && run.Kind == topics.CheckJob && j.Operation.V != nil && d.Slices > 0 && j.Operation.V.Subset == Subset(*d) {
+		d.Slice = (d.Slice + 1) % d.Slices
+	}
+	switch {
+	case run.Slot == 0:
+	case schedule.Retry(j.State, j.Cause) && d.Attempt < r.Timing.RetryMax:
+		d.Attempt++
+		d.NextAttemptAt = r.Now().Add(schedule.Backoff(d.Attempt)).UnixMilli()
+	default:
+		d.Served, d.Attempt, d.NextAttemptAt = max(d.Served, run.Slot), 0, 0
+	}
+}

@@ -1,0 +1,486 @@
+package retention
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/seal"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A world is a database and an engine, with a repository, a host that backs up
+// into it and its keeper. The test plays the agents; its clock may be ahead.
+type world struct {
+	t       *testing.T
+	store   *store.Store
+	engine  *jobs.Engine
+	runner  *Runner
+	ahead   time.Duration
+	online  bool
+	attic   topics.HostID
+	keeper  topics.HostID
+	group   store.SourceGroup
+	listing []topics.Snapshot // what the repository holds
+}
+
+const vault = topics.RepositoryID("vault-0001")
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func newWorld(t *testing.T, r store.Repository, keep store.Keep) *world {
+	ctx := t.Context()
+	s := must(store.Open(ctx, filepath.Join(t.TempDir(), "data"), ""))
+	t.Cleanup(func() { _ = s.Close() })
+	w := &world{t: t, store: s, online: true}
+	enrol := func(name string) topics.HostID {
+		hash := sha256.Sum256([]byte(name))
+		key := must(seal.NewKey())
+		if err := s.AddEnrollToken(ctx, store.EnrollToken{ID: "token-" + name, KeyHash: hash[:], CreatedBy: "test", ExpiresAt: s.Now() + 60_000}); err != nil {
+			t.Fatal(err)
+		}
+		return must(s.Enroll(ctx, hash[:], store.Host{ID: topics.HostID(name + "-0001"), SealKey: key.Public(), Hostname: name})).ID
+	}
+	w.attic, w.keeper = enrol("attic"), enrol("keeper")
+	r.ID, r.Name, r.Keep.V = vault, "vault", &keep
+	if err := s.AddRepository(ctx, "test", r, store.RepositoryAccess{URL: "/srv/vault", Password: "correct horse"}); err != nil {
+		t.Fatal(err)
+	}
+	w.group = must(s.PutSourceGroup(ctx, "test", store.SourceGroup{ID: "group-0001", Host: w.attic, Name: "letters", Repository: vault, Paths: store.List{"/letters"}}))
+	now := func() time.Time { return time.Now().Add(w.ahead) }
+	log := slog.New(slog.DiscardHandler)
+	w.engine = jobs.New(jobs.Config{Store: s, Key: must(seal.NewKey()), Presence: hosts.NewPresence(hosts.DefaultTiming(), now, nil), Hub: jobs.NewHub(), Log: log, Timing: jobs.DefaultTiming(), Now: now})
+	w.runner = NewRunner(Config{Store: s, Jobs: w.engine, Online: func(topics.HostID) bool { return w.online }, Changed: func(topics.HostID) {}, Log: log, Timing: DefaultTiming(), Now: now})
+	return w
+}
+
+func (w *world) tick() {
+	w.t.Helper()
+	if err := w.runner.tick(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// end plays a job to its end, with what it found.
+func (w *world) end(id topics.JobID, f topics.Finished, report *topics.Report) {
+	w.t.Helper()
+	err := w.store.Steps(w.t.Context(), func(tx protocol.PlaneTx) error {
+		j, _, err := tx.Job(id)
+		if err != nil {
+			return err
+		}
+		if report != nil {
+			report.Job, report.Part = id, 1
+			if err := tx.AddReport(*report); err != nil {
+				return err
+			}
+			if f.Result == nil {
+				f.Result = &topics.Result{}
+			}
+			f.Result.Parts = 1
+		}
+		for _, st := range []topics.JobState{topics.Dispatched, f.State} {
+			j.State = st
+			if err := tx.PutJob(j); err != nil {
+				return err
+			}
+		}
+		f.Job = id
+		return tx.Finished(j, f, w.store.Now())
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// waiting lists the jobs that could be sent.
+func (w *world) waiting() (list []store.Job) {
+	w.t.Helper()
+	for _, j := range must(w.store.OpenJobs(w.t.Context(), "")) {
+		if !j.Held {
+			list = append(list, j)
+		}
+	}
+	return list
+}
+
+// work plays the keeper until nothing waits: it lists, forgets, prunes, checks.
+func (w *world) work() (did []string) {
+	w.t.Helper()
+	for range 50 {
+		w.tick()
+		w.tick() // what the first one settled
+		list := w.waiting()
+		if len(list) == 0 {
+			return did
+		}
+		for _, j := range list {
+			did = append(did, string(j.Kind))
+			w.serve(j)
+		}
+	}
+	w.t.Fatalf("it never ends: %v", did)
+	return nil
+}
+
+func (w *world) serve(j store.Job) {
+	w.t.Helper()
+	good := topics.Finished{State: topics.Succeeded, RepositoryReady: true}
+	switch j.Kind {
+	case topics.SnapshotsJob:
+		good.Result = &topics.Result{Count: len(w.listing)}
+		w.end(j.ID, good, &topics.Report{Snapshots: w.listing})
+	case topics.KeyJob:
+		good.Result = &topics.Result{Count: 1}
+		w.end(j.ID, good, &topics.Report{Keys: []topics.Key{{ID: strings.Repeat("ab", 32), Current: true, User: "root", Host: "attic"}}})
+	case topics.ForgetJob:
+		ids := j.Operation.V.Snapshots
+		w.listing = slices.DeleteFunc(w.listing, func(s topics.Snapshot) bool { return slices.Contains(ids, s.ID) })
+		good.Result = &topics.Result{Removed: ids, Count: len(ids)}
+		w.end(j.ID, good, nil)
+	case topics.CheckJob:
+		good.Result = &topics.Result{Check: &topics.Checked{}}
+		w.end(j.ID, good, nil)
+	default:
+		w.end(j.ID, good, nil)
+	}
+}
+
+// backup plays one of attic's, as it would have been: ending an age ago cannot be
+// played, since the store has its own clock, so it claims the time it is given.
+func (w *world) backup(n int, at time.Time, files uint64) string {
+	w.t.Helper()
+	j, _, err := w.engine.AskBackup(w.t.Context(), "test", w.attic, "letters")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	snap := topics.Snapshot{ID: fmt.Sprintf("%064x", n+1), Time: at.UnixMilli(), Host: "attic", Paths: []string{"/letters"}, Tags: []string{"plan=group-0001"}}
+	w.end(j.ID, topics.Finished{State: topics.Succeeded, Snapshot: &snap, Summary: &topics.Summary{TotalFiles: files, TotalBytes: files * 1000}, RepositoryReady: true}, nil)
+	w.listing = append(w.listing, snap)
+	return snap.ID
+}
+
+func (w *world) backups(n int) (ids []string) {
+	w.t.Helper()
+	for i := range n {
+		ids = append(ids, w.backup(i, time.Now().Add(time.Duration(i-n)*time.Second), 100))
+	}
+	return ids
+}
+
+func (w *world) run(id topics.JobID) store.MaintenanceRun {
+	w.t.Helper()
+	for _, r := range must(w.store.Runs(w.t.Context(), vault, 100)) {
+		if r.ID == id {
+			return r
+		}
+	}
+	w.t.Fatalf("there is no run %s", id)
+	return store.MaintenanceRun{}
+}
+
+func (w *world) job(id topics.JobID) store.Job {
+	w.t.Helper()
+	return must(w.store.Job(w.t.Context(), id))
+}
+
+func (w *world) ask(kind topics.JobKind, approve string) topics.JobID {
+	w.t.Helper()
+	id, err := w.runner.Ask(w.t.Context(), "anna", vault, kind, "", approve)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return id
+}
+
+func TestAForgetListsDecidesAndRemoves(t *testing.T) {
+	w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{Last: 2})
+	ids := w.backups(6)
+	// Somebody planted one that pretends to be the newest of the group.
+	planted := topics.Snapshot{ID: strings.Repeat("ee", 32), Time: time.Now().Add(-time.Millisecond).UnixMilli(), Host: "attic", Paths: []string{"/letters"}, Tags: []string{"plan=group-0001"}}
+	w.listing = append(w.listing, planted)
+	id := w.ask(topics.ForgetJob, "")
+	if j := w.job(id); j.State != topics.Queued || !j.Held || j.Host != w.keeper || j.RequestedBy != "anna" {
+		t.Fatalf("the job is %+v, want one that is held on the keeper", j)
+	}
+	if again := w.ask(topics.ForgetJob, ""); again != id {
+		t.Errorf("asked again, it is job %s, want %s", again, id)
+	}
+	if did := w.work(); !slices.Equal(did, []string{"snapshots", "key", "forget"}) {
+		t.Errorf("the keeper did %v", did)
+	}
+	if j := w.job(id); j.State != topics.Succeeded || !slices.Equal(sorted(j.Operation.V.Snapshots), sorted(ids[:4])) {
+		t.Errorf("the job is %+v, want one that removed %v", j, ids[:4])
+	}
+	if r := w.run(id); r.Outcome != store.RunSucceeded || r.Removed != 4 || r.EndedAt == 0 {
+		t.Errorf("the run is %+v", r)
+	}
+	p := must(Look(t.Context(), w.store, vault, nil, time.Now()))
+	if len(p.Remove) != 0 || len(p.Verdicts.Keep) != 2 || len(p.Flagged) != 1 || p.Flagged[0].ID != planted.ID {
+		t.Errorf("then it is %+v", p.Verdicts)
+	}
+}
+
+func sorted(l []string) []string { l = slices.Clone(l); slices.Sort(l); return l }
+
+func TestAnEmptyPlanSucceeds(t *testing.T) {
+	w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{Within: "30d"})
+	w.backups(3)
+	id := w.ask(topics.ForgetJob, "")
+	if did := w.work(); !slices.Equal(did, []string{"snapshots", "key"}) {
+		t.Errorf("the keeper did %v", did)
+	}
+	if j := w.job(id); j.State != topics.Succeeded || j.Result.V == nil || j.Message == "" {
+		t.Errorf("the job is %+v", j)
+	}
+	if r := w.run(id); r.Outcome != store.RunSucceeded || r.Removed != 0 {
+		t.Errorf("the run is %+v", r)
+	}
+}
+
+func TestALongPlanGoesInBatches(t *testing.T) {
+	w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{Last: 1})
+	w.backups(topics.MaxPaths + 12)
+	first := w.ask(topics.ForgetJob, "")
+	w.work()
+	held := must(w.store.ReviewOf(t.Context(), vault)) // unusually many, of course
+	id := w.ask(topics.ForgetJob, held.Hash)
+	if id == first {
+		t.Fatal("the approved plan is the held job itself, which has ended")
+	}
+	if did := w.work(); !slices.Equal(did, []string{"snapshots", "key", "forget", "forget"}) {
+		t.Errorf("the keeper did %v", did)
+	}
+	if r := w.run(id); r.Outcome != store.RunSucceeded || r.Removed != topics.MaxPaths+11 || len(w.listing) != 1 {
+		t.Errorf("the run is %+v, and %d are left", r, len(w.listing))
+	}
+	if _, err := w.store.ReviewOf(t.Context(), vault); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a plan still waits: %v", err)
+	}
+}
+
+func TestAnUnusualPlanWaitsForAPerson(t *testing.T) {
+	w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{Last: 3})
+	w.backups(15)
+	id := w.ask(topics.ForgetJob, "")
+	w.work()
+	if j := w.job(id); j.State != topics.Failed || j.Cause != topics.CauseReview || !strings.Contains(j.Message, `12 of the 15 snapshots of "letters" on attic`) {
+		t.Fatalf("the job is %s %s %q", j.State, j.Cause, j.Message)
+	}
+	if r := w.run(id); r.Outcome != store.RunHeld || len(w.listing) != 15 {
+		t.Fatalf("the run is %+v, and %d are left", r, len(w.listing))
+	}
+	held := must(w.store.ReviewOf(t.Context(), vault))
+	if _, err := w.runner.Ask(t.Context(), "anna", vault, topics.ForgetJob, "", strings.Repeat("0", 32)); !errors.Is(err, ErrNoPlan) {
+		t.Errorf("another hash: %v", err)
+	}
+	// Another backup comes between. What was approved is removed, and no more.
+	w.backup(15, time.Now(), 100)
+	id = w.ask(topics.ForgetJob, held.Hash)
+	w.work()
+	if j := w.job(id); j.State != topics.Succeeded || !slices.Equal(sorted(j.Operation.V.Snapshots), sorted(held.Plan.V.Remove)) {
+		t.Errorf("the job is %s and removed %d, want exactly the %d of the plan", j.State, len(j.Operation.V.Snapshots), len(held.Plan.V.Remove))
+	}
+	var audited []string
+	for _, e := range must(w.store.AuditEntries(t.Context(), store.AuditFilter{}, 100)) {
+		if strings.HasPrefix(e.Action, "retention.") {
+			audited = append(audited, e.Action+" by "+e.Actor)
+		}
+	}
+	if want := []string{"retention.approved by anna", "retention.held by anna"}; !slices.Equal(audited, want) {
+		t.Errorf("audited is %v, want %v", audited, want)
+	}
+}
+
+func TestAHeldPlanExpires(t *testing.T) {
+	w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{Last: 3})
+	w.runner.Timing.Review = 0
+	w.backups(15)
+	w.ask(topics.ForgetJob, "")
+	w.work()
+	w.tick()
+	if _, err := w.runner.Ask(t.Context(), "anna", vault, topics.ForgetJob, "", PlanOf(must(Look(t.Context(), w.store, vault, nil, time.Now())).Verdicts, nil).Hash); !errors.Is(err, ErrNoPlan) {
+		t.Errorf("an expired plan: %v, want ErrNoPlan", err)
+	}
+}
+
+func TestAShrunkBackupHoldsThePlan(t *testing.T) {
+	w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{Last: 3})
+	w.backups(5)
+	w.backup(7, time.Now(), 3)
+	id := w.ask(topics.ForgetJob, "")
+	w.work()
+	if j := w.job(id); j.Cause != topics.CauseReview || !strings.Contains(j.Message, "holds 3 files, those before it about 100") {
+		t.Errorf("the job is %s %s %q", j.State, j.Cause, j.Message)
+	}
+}
+
+func TestAListingThatFailsRemovesNothing(t *testing.T) {
+	w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{Last: 1})
+	w.backups(3)
+	id := w.ask(topics.ForgetJob, "")
+	w.tick()
+	for _, j := range w.waiting() {
+		if j.Kind == topics.SnapshotsJob {
+			w.end(j.ID, topics.Finished{State: topics.Failed, Cause: topics.CauseDamaged, Message: "the index is damaged"}, nil)
+		}
+	}
+	w.work()
+	if j := w.job(id); j.State != topics.Failed || j.Cause != topics.CauseDamaged || !strings.Contains(j.Message, "nothing was removed") || !strings.Contains(j.Message, "the index is damaged") {
+		t.Errorf("the job is %s %s %q", j.State, j.Cause, j.Message)
+	}
+	if len(w.listing) != 3 {
+		t.Errorf("%d are left", len(w.listing))
+	}
+}
+
+func TestUpkeepIsDueByItselfAndOnceAfterAnAbsence(t *testing.T) {
+	w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{Last: 100})
+	w.backups(2)
+	if did := w.work(); len(did) != 0 {
+		t.Fatalf("a keeper that was just chosen did %v", did)
+	}
+	w.ahead, w.online = 30*day, false
+	if did := w.work(); len(did) != 0 {
+		t.Fatalf("a keeper that is away did %v", did)
+	}
+	w.online = true
+	if did := w.work(); !slices.Equal(did, []string{"snapshots", "key", "prune", "check"}) && !slices.Equal(did, []string{"snapshots", "key", "check", "prune"}) {
+		t.Errorf("after a month it did %v, want each once", did)
+	}
+	if did := w.work(); len(did) != 0 {
+		t.Errorf("right after that it did %v", did)
+	}
+	w.ahead += 7 * day
+	if did := w.work(); !slices.Equal(did, []string{"snapshots", "key", "prune", "check"}) {
+		t.Errorf("a week later it did %v", did)
+	}
+	var checks []string
+	for _, r := range must(w.store.Runs(t.Context(), vault, 100)) {
+		if r.RequestedBy != "plane" || r.Outcome != store.RunSucceeded {
+			t.Errorf("the run is %+v", r)
+		}
+		if r.Kind == topics.CheckJob {
+			checks = append(checks, w.job(r.ID).Operation.V.Subset)
+		}
+	}
+	if !slices.Equal(checks, []string{"2/12", "1/12"}) {
+		t.Errorf("the checks read %v, the newest first", checks)
+	}
+}
+
+func TestUpkeepIsTriedAgainAfterWhatPasses(t *testing.T) {
+	w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{})
+	w.backups(1)
+	w.work()
+	w.ahead = 8 * day
+	fail := func(cause topics.Cause) (kinds []topics.JobKind) {
+		w.tick()
+		for _, j := range w.waiting() {
+			kinds = append(kinds, j.Kind)
+			w.end(j.ID, topics.Finished{State: topics.Failed, Cause: cause, Message: string(cause)}, nil)
+		}
+		w.tick()
+		return kinds
+	}
+	if k := fail(topics.CauseLocked); !slices.Equal(k, []topics.JobKind{topics.PruneJob}) {
+		t.Fatalf("due was %v", k)
+	}
+	pause := func() { // the check is not what this is about
+		for _, j := range w.waiting() {
+			w.serve(j)
+		}
+		w.tick()
+	}
+	pause()
+	if k := fail(topics.CauseLocked); len(k) != 0 {
+		t.Errorf("within the pause it tried %v", k)
+	}
+	w.ahead += 3 * time.Minute
+	if k := fail(topics.CauseDamaged); !slices.Equal(k, []topics.JobKind{topics.PruneJob}) {
+		t.Errorf("after the pause it tried %v, want prune", k)
+	}
+	w.ahead += 3 * time.Hour
+	if k := fail(topics.CauseLocked); len(k) != 0 {
+		t.Errorf("after what does not pass it tried %v", k)
+	}
+}
+
+func TestNothingRunsByItselfWithoutAKeeper(t *testing.T) {
+	w := newWorld(t, store.Repository{}, store.Keep{Last: 1})
+	w.backups(3)
+	w.work()
+	w.ahead = 30 * day
+	if did := w.work(); len(did) != 0 {
+		t.Errorf("without a keeper it did %v", did)
+	}
+	w.ahead = 0
+	if _, err := w.runner.Ask(t.Context(), "anna", vault, topics.PruneJob, "", ""); !errors.Is(err, ErrNoKeeper) {
+		t.Errorf("by hand: %v, want ErrNoKeeper", err)
+	}
+	id, err := w.runner.Ask(t.Context(), "anna", vault, topics.ForgetJob, w.attic, "")
+	if err != nil || w.job(id).Host != w.attic {
+		t.Errorf("on a host that was named: %v", err)
+	}
+	w.work()
+	if len(w.listing) != 1 {
+		t.Errorf("%d are left", len(w.listing))
+	}
+}
+
+func TestAPersonCancelsARunThatIsBeingPlanned(t *testing.T) {
+	w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{Last: 1})
+	w.backups(3)
+	id := w.ask(topics.ForgetJob, "")
+	w.tick()
+	if err := w.engine.Cancel(t.Context(), "anna", id); err != nil {
+		t.Fatal(err)
+	}
+	w.work()
+	if j, r := w.job(id), w.run(id); j.State != topics.Cancelled || r.Outcome != store.RunCancelled || len(w.listing) != 3 {
+		t.Errorf("the job is %s, the run %s, and %d are left", j.State, r.Outcome, len(w.listing))
+	}
+}
+
+func TestCountsOnAnAppendOnlyRepositoryRemoveNothing(t *testing.T) {
+	w := newWorld(t, store.Repository{Keeper: "keeper-0001", AppendOnly: true}, store.Keep{Last: 1})
+	w.backups(3)
+	if _, err := w.runner.Ask(t.Context(), "anna", vault, topics.ForgetJob, "", ""); !errors.Is(err, ErrRules) {
+		t.Errorf("asked: %v, want ErrRules", err)
+	}
+}
+
+func TestSlotsAreSpreadAndComeEachDay(t *testing.T) {
+	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	seen := map[time.Time]bool{}
+	for i := range 50 {
+		d := Usual(topics.RepositoryID(fmt.Sprintf("vault-%04d", i)), topics.ForgetJob)
+		last, next := LastSlot(d, now), NextSlot(d, now)
+		if next.Sub(last) != day || last.After(now) || !next.After(now) || last.Hour() != 4 {
+			t.Errorf("slots are %v and %v", last, next)
+		}
+		seen[last] = true
+		w := Usual(d.Repository, topics.PruneJob)
+		if a, b := LastSlot(w, now), NextSlot(w, now); b.Sub(a) != 7*day || a.Weekday() != time.Sunday {
+			t.Errorf("weekly slots are %v and %v", a, b)
+		}
+	}
+	if len(seen) < 40 {
+		t.Errorf("50 repositories begin at only %d different moments", len(seen))
+	}
+}

@@ -1,0 +1,50 @@
+package retention
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A span is one of restic's durations: what lies between two dates of the
+// calendar, which is no fixed number of hours.
+type span struct{ hours, days, months, years int }
+
+func (s span) zero() bool { return s == span{} }
+
+// before is the moment that lies the span before t.
+func (s span) before(t time.Time) time.Time {
+	return t.AddDate(-s.years, -s.months, -s.days).Add(-time.Duration(s.hours) * time.Hour)
+}
+
+// about is how long it is, give or take a leap day.
+func (s span) about() time.Duration {
+	const day = 24 * time.Hour
+	return time.Duration(s.hours)*time.Hour + time.Duration(s.days)*day + time.Duration(s.months)*30*day + time.Duration(s.years)*365*day
+}
+
+// parseSpan reads what restic takes, as in 1y2m3d4h. "" is no time at all.
+func parseSpan(text string) (s span, err error) {
+	wrong := fmt.Errorf("%.20q is no duration, as in 30d or 1y6m: numbers with y, m, d or h", text)
+	seen := ""
+	for rest := text; rest != ""; {
+		i := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
+		if i < 1 || i > 5 || strings.Contains(seen, rest[i:i+1]) {
+			return span{}, wrong
+		}
+		n, err := strconv.Atoi(rest[:i])
+		if err != nil {
+			return span{}, wrong
+		}
+		unit := map[byte]*int{'y': &s.years, 'm': &s.months, 'd': &s.days, 'h': &s.hours}[rest[i]]
+		if unit == nil {
+			return span{}, wrong
+		}
+		*unit, seen, rest = n, seen+rest[i:i+1], rest[i+1:]
+	}
+	if s.years+s.months/12+s.days/365+s.hours/8760 > 200 { // time.Duration ends at 292
+		return span{}, fmt.Errorf("%.20q is longer than anybody keeps anything", text)
+	}
+	return s, nil
+}
