@@ -13,6 +13,7 @@ import (
 	"github.com/a-h/templ"
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/retention"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -110,6 +111,22 @@ func problem(err error) *Problem {
 	case errors.Is(err, jobs.ErrEnded):
 		return &Problem{Status: http.StatusConflict, Title: "This job has already ended",
 			Say: "There is nothing to cancel.", Do: "Look at its result.", Err: err}
+	case errors.Is(err, retention.ErrRules):
+		return &Problem{Status: http.StatusUnprocessableEntity, Title: "These retention rules cannot be",
+			Say: rulesProblem(err), Do: "Correct them and try again; nothing was removed."}
+	case errors.Is(err, retention.ErrNoKeeper):
+		return &Problem{Status: http.StatusConflict, Title: "This repository has no keeper",
+			Say: "No host was chosen to look after it, so nothing was begun. Forget and prune delete: wherever they run, the right to delete lives, and who takes that host over can delete the backups.",
+			Do:  "Choose a keeper, best one beside the storage that backs up nothing here. Or name a host for this once, and let it have that right.", Err: err}
+	case errors.Is(err, retention.ErrNotKeeper):
+		return &Problem{Status: http.StatusConflict, Title: "Another host is this repository's keeper",
+			Say: "Only its keeper deletes and checks, so nothing was begun.", Do: "Leave the host out, or choose another keeper first.", Err: err}
+	case errors.Is(err, retention.ErrNoPlan):
+		return &Problem{Status: http.StatusConflict, Title: "This plan does not wait for approval",
+			Say: "It expired, was carried out, or another one took its place. Nothing was removed.", Do: "Look at the plan that waits now, if one does, and approve that.", Err: err}
+	case errors.Is(err, retention.ErrKind):
+		return &Problem{Status: http.StatusUnprocessableEntity, Title: "This is no maintenance",
+			Say: "A repository's maintenance is forget, prune or check; only a forget has a plan.", Do: "Ask for one of these.", Err: err}
 	case errors.Is(err, store.ErrNotFound):
 		return errNoPage
 	}
@@ -119,6 +136,11 @@ func problem(err error) *Problem {
 // sentence is what an error says after the words of the one it wraps.
 func sentence(err, wrapped error) string {
 	return strings.TrimPrefix(err.Error(), wrapped.Error()+": ")
+}
+
+// rulesProblem says what is wrong with retention rules.
+func rulesProblem(err error) string {
+	return strings.ReplaceAll(sentence(err, retention.ErrRules), "\n", "; ") + "."
 }
 
 func isAPI(r *http.Request) bool {

@@ -59,12 +59,19 @@ var roleTable = map[store.Role]string{
 		GET /api/jobs
 		GET /api/jobs/{id}
 		GET /api/jobs/{id}/log
-		GET /api/jobs/{id}/stream`,
+		GET /api/jobs/{id}/stream
+		GET /repositories/{id}/retention
+		POST /repositories/{id}/retention/preview
+		GET /api/repositories/{id}/retention-plan
+		POST /api/repositories/{id}/retention-plan
+		GET /api/repositories/{id}/maintenance`,
 	store.Operator: `
 		POST /hosts/{id}/run/backup
 		POST /jobs/{id}/cancel
 		POST /api/hosts/{id}/jobs
-		POST /api/jobs/{id}/cancel`,
+		POST /api/jobs/{id}/cancel
+		POST /repositories/{id}/maintenance
+		POST /api/repositories/{id}/maintenance`,
 	store.Admin: `
 		POST /api/hosts/{id}/enroll-tokens
 		POST /api/hosts/{id}/revoke
@@ -129,7 +136,8 @@ var roleTable = map[store.Role]string{
 		PUT /api/hosts/{id}
 		PUT /api/hosts/{id}/source-groups/{name}
 		PUT /api/hosts/{id}/schedules/{name}
-		DELETE /api/hosts/{id}/schedules/{name}`,
+		DELETE /api/hosts/{id}/schedules/{name}
+		PUT /api/repositories/{id}/maintenance`,
 }
 
 // rows are the table's lines with their roles.

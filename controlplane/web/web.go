@@ -38,10 +38,16 @@ type Jobs interface {
 	Waits(open []store.Job) map[topics.JobID]protocol.Turn
 }
 
+// Upkeep is what web asks of who looks after repositories.
+type Upkeep interface {
+	Ask(ctx context.Context, actor string, repository topics.RepositoryID, kind topics.JobKind, host topics.HostID, approve string) (topics.JobID, error)
+}
+
 // Config is what the server works with.
 type Config struct {
 	Store    *store.Store
 	Jobs     Jobs
+	Upkeep   Upkeep
 	Hub      *jobs.Hub
 	Presence *hosts.Presence
 	Bell     *hosts.Bell
@@ -121,7 +127,7 @@ type Server struct {
 
 // New builds a server.
 func New(c Config) (*Server, error) {
-	if c.Store == nil || c.Jobs == nil || c.Hub == nil || c.Presence == nil || c.Bell == nil || c.Desk == nil || c.Log == nil {
+	if c.Store == nil || c.Jobs == nil || c.Upkeep == nil || c.Hub == nil || c.Presence == nil || c.Bell == nil || c.Desk == nil || c.Log == nil {
 		return nil, errors.New("web: a part is missing in the configuration")
 	}
 	if c.Now == nil {

@@ -1,0 +1,278 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/retention"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+type retentionIn struct {
+	ID topics.RepositoryID `path:"id"`
+}
+
+type tryRetentionIn struct {
+	ID   topics.RepositoryID `path:"id"`
+	Body struct {
+		Retention store.Keep `json:"retention" doc:"rules as PUT /api/repositories/{id} takes them"`
+	}
+}
+
+// A verdictJSON is what becomes of one snapshot, and why.
+type verdictJSON struct {
+	ID          string              `json:"id"`
+	Time        *time.Time          `json:"time" doc:"as the snapshot has it"`
+	Hostname    string              `json:"hostname"`
+	SourceGroup string              `json:"source_group" doc:"its name, or empty"`
+	Paths       []string            `json:"paths" nullable:"false"`
+	Tags        []string            `json:"tags" nullable:"false"`
+	Job         topics.JobID        `json:"job" doc:"that made it, or empty"`
+	Repository  topics.RepositoryID `json:"repository"`
+	Reasons     []string            `json:"reasons" nullable:"false" doc:"in words"`
+}
+
+// A flagJSON is something nobody ordered, or that is not as usual.
+type flagJSON struct {
+	Kind    string     `json:"kind" enum:"snapshot,key,source_group"`
+	ID      string     `json:"id"`
+	Time    *time.Time `json:"time" doc:"of a snapshot or a key, as it has it"`
+	Reasons []string   `json:"reasons" nullable:"false" doc:"in words"`
+}
+
+// A heldJSON is a plan that waits for a person.
+type heldJSON struct {
+	Plan      string     `json:"plan" doc:"its hash: POST /api/repositories/{id}/maintenance approves exactly this plan with it"`
+	Remove    []string   `json:"remove" nullable:"false" doc:"IDs of snapshots"`
+	Reasons   []string   `json:"reasons" nullable:"false" doc:"why it is unusual"`
+	HeldAt    *time.Time `json:"held_at"`
+	ExpiresAt *time.Time `json:"expires_at"`
+}
+
+type planOut struct {
+	Body struct {
+		Keep     []verdictJSON `json:"keep" nullable:"false" doc:"what stays because a rule wants it, the newest first"`
+		Remove   []verdictJSON `json:"remove" nullable:"false" doc:"what the next forget removes"`
+		Flagged  []flagJSON    `json:"flagged" nullable:"false" doc:"what nobody ordered or is odd; flagged snapshots are never removed by themselves, and never push out another"`
+		Unusual  []string      `json:"unusual" nullable:"false" doc:"why this plan would be held for a person to look at; empty if it would not"`
+		Warnings []string      `json:"warnings" nullable:"false" doc:"rules that contradict each other or the schedules"`
+		Held     *heldJSON     `json:"held" doc:"the plan that waits for approval, or null"`
+		ListedAt *time.Time    `json:"listed_at" doc:"when the repository was last listed"`
+	}
+}
+
+func (s *Server) retentionPlan(ctx context.Context, in *retentionIn) (*planOut, error) {
+	return s.look(ctx, in.ID, nil)
+}
+
+func (s *Server) tryRetention(ctx context.Context, in *tryRetentionIn) (*planOut, error) {
+	return s.look(ctx, in.ID, &in.Body.Retention)
+}
+
+func (s *Server) look(ctx context.Context, id topics.RepositoryID, keep *store.Keep) (*planOut, error) {
+	p, err := s.preview(ctx, id, keep)
+	if err != nil {
+		return nil, err
+	}
+	out := &planOut{}
+	b := &out.Body
+	b.Keep, b.Remove, b.Flagged = verdicts(p.Verdicts.Keep), verdicts(p.Remove), []flagJSON{}
+	for _, o := range p.Oddities {
+		b.Flagged = append(b.Flagged, flagJSON{o.Kind, o.ID, moment(o.Time), o.Reasons})
+	}
+	b.Unusual, b.Warnings, b.ListedAt = filled(p.Plan.Unusual), filled(p.Warnings), moment(p.Repository.ListedAt)
+	if h := p.Held; h != nil {
+		b.Held = &heldJSON{h.Hash, filled(h.Plan.V.Remove), filled(h.Plan.V.Unusual), moment(h.HeldAt), moment(h.ExpiresAt)}
+	}
+	return out, nil
+}
+
+func (s *Server) preview(ctx context.Context, id topics.RepositoryID, keep *store.Keep) (retention.Preview, error) {
+	p, err := retention.Look(ctx, s.Store, id, keep, s.Now())
+	if errors.Is(err, store.ErrNotFound) {
+		err = jobs.ErrNoRepository
+	}
+	return p, err
+}
+
+func verdicts(list []retention.Verdict) []verdictJSON {
+	out := make([]verdictJSON, len(list))
+	for i, v := range list {
+		out[i] = verdictJSON{v.ID, moment(v.Time), v.Hostname, v.Group, filled(v.Paths), filled(v.Tags), v.Job, v.Repository, filled(v.Reasons)}
+	}
+	return out
+}
+
+type createMaintenanceIn struct {
+	ID   topics.RepositoryID `path:"id"`
+	Body struct {
+		Kind string        `json:"kind" enum:"forget,prune,check"`
+		Host topics.HostID `json:"host,omitempty" doc:"only where the repository has no keeper: the host to run on. The right to delete then lives on that host."`
+		Plan string        `json:"plan,omitempty" doc:"forget: the hash of a held plan, to approve exactly that plan and carry it out; needs the role admin"`
+	}
+}
+
+// createMaintenance answers with the job that is the outcome. A forget's job
+// waits until the repository was listed and the plan is made; an empty plan
+// succeeds, one that is held for a person fails with the cause review.
+func (s *Server) createMaintenance(ctx context.Context, in *createMaintenanceIn) (*jobRefOut, error) {
+	v := visitorOf(ctx)
+	if in.Body.Plan != "" && !v.may(store.Admin) {
+		return nil, forbidden(v, store.Admin)
+	}
+	if in.Body.Host != "" {
+		if _, err := s.host(ctx, in.Body.Host); err != nil {
+			return nil, err
+		}
+	}
+	id, err := s.Upkeep.Ask(ctx, v.name, in.ID, topics.JobKind(in.Body.Kind), in.Body.Host, in.Body.Plan)
+	if errors.Is(err, store.ErrNotFound) {
+		err = jobs.ErrNoRepository
+	}
+	if err != nil {
+		return nil, err
+	}
+	j, err := s.job(ctx, id)
+	out := &jobRefOut{}
+	out.Body.ID, out.Body.State = id, j.State
+	return out, err
+}
+
+var weekdays = []string{"sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"}
+
+// A dutyJSON is when one kind of upkeep is due.
+type dutyJSON struct {
+	Weekday string     `json:"weekday" enum:"daily,sunday,monday,tuesday,wednesday,thursday,friday,saturday"`
+	Hour    string     `json:"hour" pattern:"^([01][0-9]|2[0-3]):[0-5][0-9]$" doc:"HH:MM by the control plane's clock; it begins within an hour from then"`
+	Paused  bool       `json:"paused"`
+	Slices  int        `json:"slices" doc:"check: reads one of so many slices of the data each time; 0 reads none"`
+	Next    *time.Time `json:"next" doc:"null if nothing runs by itself"`
+}
+
+type runJSON struct {
+	ID          topics.JobID     `json:"id" doc:"of the job"`
+	Kind        topics.JobKind   `json:"kind"`
+	Host        topics.HostID    `json:"host"`
+	RequestedBy string           `json:"requested_by"`
+	CreatedAt   *time.Time       `json:"created_at"`
+	EndedAt     *time.Time       `json:"ended_at"`
+	Outcome     store.RunOutcome `json:"outcome" enum:",succeeded,held,failed,cancelled" doc:"empty while it goes on"`
+	Removed     int              `json:"removed" doc:"snapshots"`
+	Message     string           `json:"message"`
+}
+
+type maintenanceOut struct {
+	Body struct {
+		Keeper topics.HostID `json:"keeper" doc:"or empty: then nothing runs by itself"`
+		Forget dutyJSON      `json:"forget"`
+		Prune  dutyJSON      `json:"prune"`
+		Check  dutyJSON      `json:"check"`
+		Runs   []runJSON     `json:"runs" nullable:"false" doc:"the newest first"`
+	}
+}
+
+// duties are when a repository is looked after, whether anybody said so or not.
+func (s *Server) duties(ctx context.Context, id topics.RepositoryID) (map[topics.JobKind]store.Duty, error) {
+	rows, err := s.Store.Duties(ctx, id)
+	d := map[topics.JobKind]store.Duty{}
+	for _, kind := range retention.Kinds {
+		d[kind] = retention.Usual(id, kind)
+	}
+	for _, row := range rows {
+		d[row.Kind] = row
+	}
+	return d, err
+}
+
+func (s *Server) getMaintenance(ctx context.Context, in *retentionIn) (*maintenanceOut, error) {
+	r, err := s.Store.Repository(ctx, in.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, jobs.ErrNoRepository
+	} else if err != nil {
+		return nil, err
+	}
+	d, err := s.duties(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	runs, err := s.Store.Runs(ctx, in.ID, 50)
+	out := &maintenanceOut{}
+	b := &out.Body
+	b.Keeper, b.Runs = r.Keeper, []runJSON{}
+	for kind, to := range map[topics.JobKind]*dutyJSON{topics.ForgetJob: &b.Forget, topics.PruneJob: &b.Prune, topics.CheckJob: &b.Check} {
+		d := d[kind]
+		*to = dutyJSON{Weekday: "daily", Hour: fmt.Sprintf("%02d:%02d", d.Minute/60, d.Minute%60), Paused: d.Paused, Slices: d.Slices}
+		if d.Weekday >= 0 {
+			to.Weekday = weekdays[d.Weekday]
+		}
+		if r.Keeper != "" && !d.Paused {
+			to.Next = moment(retention.NextSlot(d, s.Now()).UnixMilli())
+		}
+	}
+	for _, run := range runs {
+		b.Runs = append(b.Runs, runJSON{run.ID, run.Kind, run.Host, run.RequestedBy, moment(run.CreatedAt), moment(run.EndedAt), run.Outcome, run.Removed, run.Message})
+	}
+	return out, err
+}
+
+type dutyIn struct {
+	Weekday *string `json:"weekday,omitempty" enum:"daily,sunday,monday,tuesday,wednesday,thursday,friday,saturday"`
+	Hour    *string `json:"hour,omitempty" pattern:"^([01][0-9]|2[0-3]):[0-5][0-9]$" doc:"HH:MM by the control plane's clock"`
+	Paused  *bool   `json:"paused,omitempty"`
+	Slices  *int    `json:"slices,omitempty" minimum:"0" maximum:"1000" doc:"check: read one of so many slices of the data each time; 0 reads none"`
+}
+
+type putMaintenanceIn struct {
+	ID   topics.RepositoryID `path:"id"`
+	Body struct {
+		Forget dutyIn `json:"forget,omitzero"`
+		Prune  dutyIn `json:"prune,omitzero"`
+		Check  dutyIn `json:"check,omitzero"`
+	}
+}
+
+func (s *Server) putMaintenance(ctx context.Context, in *putMaintenanceIn) (*maintenanceOut, error) {
+	if _, err := s.Store.Repository(ctx, in.ID); errors.Is(err, store.ErrNotFound) {
+		return nil, jobs.ErrNoRepository
+	} else if err != nil {
+		return nil, err
+	}
+	duties, err := s.duties(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	for kind, want := range map[topics.JobKind]dutyIn{topics.ForgetJob: in.Body.Forget, topics.PruneJob: in.Body.Prune, topics.CheckJob: in.Body.Check} {
+		if want == (dutyIn{}) {
+			continue
+		}
+		d := duties[kind]
+		if d.Served == 0 {
+			d.Served = s.Now().UnixMilli() // it begins now: nothing was missed
+		}
+		if want.Weekday != nil {
+			d.Weekday = slices.Index(weekdays, *want.Weekday) // -1 is every day
+		}
+		if want.Hour != nil {
+			var hour, minute int
+			if _, err := fmt.Sscanf(*want.Hour, "%d:%d", &hour, &minute); err != nil {
+				return nil, invalid("maintenance", "The hour is HH:MM.")
+			}
+			d.Minute = hour*60 + minute
+		}
+		d.Paused, d.Slices = *cmp.Or(want.Paused, &d.Paused), *cmp.Or(want.Slices, &d.Slices)
+		if err := retention.CheckDuty(d); err != nil {
+			return nil, invalid("maintenance", strings.ToUpper(err.Error()[:1])+err.Error()[1:]+".")
+		}
+		if err := s.Store.PutDuty(ctx, visitorOf(ctx).name, d); err != nil {
+			return nil, err
+		}
+	}
+	return s.getMaintenance(ctx, &retentionIn{in.ID})
+}

@@ -1,0 +1,207 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/retention"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+)
+
+func repositoryID(r *http.Request) topics.RepositoryID {
+	return topics.RepositoryID(param(r, "id"))
+}
+
+func (s *Server) retentionPage(w http.ResponseWriter, r *http.Request) error {
+	v, err := s.retentionView(r.Context(), repositoryID(r), nil)
+	if err != nil {
+		return err
+	}
+	m, err := s.maintenanceView(r.Context(), repositoryID(r))
+	if err != nil {
+		return err
+	}
+	sh := s.shell(r, "Retention of "+v.Repository, "repositories", views.Link{Text: v.Repository, URL: views.RepositoryURL(v.RepositoryID)}, views.Link{Text: "Retention"})
+	s.render(w, r, http.StatusOK, views.RetentionPage(sh, v, m))
+	return nil
+}
+
+// retentionPreview answers a form that is being filled in with what its rules
+// would do. Nothing is saved.
+func (s *Server) retentionPreview(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	keep, wrong := keepForm(r)
+	if wrong != "" {
+		s.render(w, r, http.StatusOK, views.RetentionPreview(views.Retention{Problem: wrong}))
+		return nil
+	}
+	v, err := s.retentionView(r.Context(), repositoryID(r), &keep)
+	if err != nil {
+		return err
+	}
+	s.render(w, r, http.StatusOK, views.RetentionPreview(v))
+	return nil
+}
+
+// keepForm reads retention rules from a form's fields, which are named as the
+// API names them.
+func keepForm(r *http.Request) (k store.Keep, wrong string) {
+	text := func(name string) string { return strings.TrimSpace(r.PostForm.Get(name)) }
+	k = store.Keep{Within: text("keep_within"), WithinHourly: text("keep_within_hourly"), WithinDaily: text("keep_within_daily"),
+		WithinWeekly: text("keep_within_weekly"), WithinMonthly: text("keep_within_monthly"), WithinYearly: text("keep_within_yearly")}
+	for name, to := range map[string]*int{"keep_last": &k.Last, "keep_hourly": &k.Hourly, "keep_daily": &k.Daily, "keep_weekly": &k.Weekly, "keep_monthly": &k.Monthly, "keep_yearly": &k.Yearly} {
+		if text(name) == "" {
+			continue
+		}
+		n, err := strconv.Atoi(text(name))
+		if err != nil {
+			return k, fmt.Sprintf("%s is a number, not %q.", name, text(name))
+		}
+		*to = n
+	}
+	return k, ""
+}
+
+// maintain has a repository's keeper forget, prune or check now, and leads to
+// the job.
+func (s *Server) maintain(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	in := &createMaintenanceIn{ID: repositoryID(r)}
+	in.Body.Kind, in.Body.Host, in.Body.Plan = r.PostForm.Get("kind"), topics.HostID(r.PostForm.Get("host")), r.PostForm.Get("plan")
+	out, err := s.createMaintenance(r.Context(), in)
+	if err != nil {
+		return err
+	}
+	redirect(w, r, views.JobURL(string(out.Body.ID)))
+	return nil
+}
+
+// retentionView is what a repository keeps, by its own rules or by others.
+func (s *Server) retentionView(ctx context.Context, id topics.RepositoryID, keep *store.Keep) (views.Retention, error) {
+	p, err := s.preview(ctx, id, keep)
+	v := views.Retention{RepositoryID: string(id), Repository: p.Repository.Name, Rules: ruleWords(p.Keep)}
+	if errors.Is(err, retention.ErrRules) {
+		v.Problem = rulesProblem(err)
+		return v, nil
+	} else if err != nil {
+		return v, err
+	}
+	v.MayApprove = visitorOf(ctx).may(store.Admin)
+	v.Warnings, v.Unusual, v.Listed = p.Warnings, p.Plan.Unusual, s.when(p.Repository.ListedAt)
+	now := s.Now()
+	rows := func(list []retention.Verdict) (out []views.RetentionRow) {
+		for _, n := range list {
+			from := n.Hostname
+			if n.Group != "" {
+				from += ", " + n.Group
+			}
+			out = append(out, views.RetentionRow{ID: n.ID, Taken: s.when(n.Time), Age: now.Sub(time.UnixMilli(n.Time)).Hours(), From: from, Reasons: n.Reasons,
+				Window: strings.HasPrefix(n.Reasons[0], "within ")})
+		}
+		return out
+	}
+	v.Keep, v.Remove, v.Flagged = rows(p.Verdicts.Keep), rows(p.Remove), rows(p.Verdicts.Flagged)
+	for i := range v.Flagged {
+		v.Flagged[i].From = "Snapshot of " + cmp.Or(v.Flagged[i].From, "nobody")
+	}
+	for _, o := range p.Oddities {
+		if o.Kind == "snapshot" {
+			continue
+		}
+		v.Odd = append(v.Odd, views.RetentionRow{ID: o.ID, Taken: s.when(o.Time), From: map[string]string{"key": "Key", "source_group": "Source group"}[o.Kind], Reasons: o.Reasons})
+	}
+	if h := p.Held; h != nil {
+		v.Held = &views.HeldPlan{Hash: h.Hash, Count: len(h.Plan.V.Remove), Reasons: h.Plan.V.Unusual, Since: s.when(h.HeldAt), Until: at(h.ExpiresAt).Format("2 January 15:04")}
+	}
+	return v, nil
+}
+
+// ruleWords says rules as a person would.
+func ruleWords(k store.Keep) (list []string) {
+	if k.Within != "" {
+		list = append(list, "everything within "+k.Within)
+	}
+	if k.Last > 0 {
+		list = append(list, fmt.Sprintf("the last %d", k.Last))
+	}
+	for _, r := range []struct {
+		each   string
+		within string
+		count  int
+	}{{"hour", k.WithinHourly, k.Hourly}, {"day", k.WithinDaily, k.Daily}, {"week", k.WithinWeekly, k.Weekly}, {"month", k.WithinMonthly, k.Monthly}, {"year", k.WithinYearly, k.Yearly}} {
+		if r.within != "" {
+			list = append(list, "one a "+r.each+" within "+r.within)
+		}
+		if r.count > 0 {
+			list = append(list, fmt.Sprintf("one a %s of the last %d", r.each, r.count))
+		}
+	}
+	return list
+}
+
+// maintenanceView is when a repository is looked after, and how that went.
+func (s *Server) maintenanceView(ctx context.Context, id topics.RepositoryID) (views.Maintenance, error) {
+	m := views.Maintenance{RepositoryID: string(id), MayRun: visitorOf(ctx).may(store.Operator)}
+	r, err := s.Store.Repository(ctx, id)
+	if err != nil {
+		return m, err
+	}
+	duties, err := s.duties(ctx, id)
+	if err != nil {
+		return m, err
+	}
+	runs, err := s.Store.Runs(ctx, id, 6)
+	if err != nil {
+		return m, err
+	}
+	list, err := s.Store.Hosts(ctx)
+	if err != nil {
+		return m, err
+	}
+	for _, h := range list {
+		if h.ID == r.Keeper {
+			m.Keeper = h.Name
+		}
+		m.Hosts = append(m.Hosts, views.Option{Value: string(h.ID), Text: h.Name})
+	}
+	for _, kind := range retention.Kinds {
+		d := duties[kind]
+		row := views.MaintenanceDuty{Kind: string(kind), Name: strings.ToUpper(string(kind[:1])) + string(kind[1:]), When: "not by itself"}
+		if r.Keeper != "" && !d.Paused {
+			row.When = retention.NextSlot(d, s.Now()).Format("Mon 15:04")
+		} else if d.Paused {
+			row.When = "paused"
+		}
+		if kind == topics.CheckJob && d.Slices > 0 {
+			row.Sub = fmt.Sprintf("reads 1 of %d slices of the data each time", d.Slices)
+		}
+		m.Duties = append(m.Duties, row)
+	}
+	for _, run := range runs {
+		state := map[store.RunOutcome]string{"": "running", store.RunSucceeded: "succeeded", store.RunHeld: "warnings", store.RunFailed: "failed", store.RunCancelled: "cancelled"}[run.Outcome]
+		st := views.JobStatus(state)
+		if run.Outcome == store.RunHeld {
+			st = st.As("Held for review")
+		}
+		row := views.MaintenanceRun{JobID: string(run.ID), Kind: string(run.Kind), Outcome: st, At: s.when(cmp.Or(run.EndedAt, run.CreatedAt)), Text: run.Message}
+		if run.Removed > 0 {
+			row.Text = fmt.Sprintf("%d snapshots removed", run.Removed)
+		}
+		m.Runs = append(m.Runs, row)
+	}
+	slices.SortStableFunc(m.Hosts, func(a, b views.Option) int { return cmp.Compare(a.Text, b.Text) })
+	return m, nil
+}

@@ -1,0 +1,176 @@
+package views
+
+import (
+	"fmt"
+	"math"
+	"net/url"
+	"strings"
+)
+
+// RepositoryURL is the page of a repository.
+func RepositoryURL(id string) string { return "/repositories/" + url.PathEscape(id) }
+
+// RetentionURL is the page of what a repository keeps and removes.
+func RetentionURL(repository string) string { return RepositoryURL(repository) + "/retention" }
+
+// A Retention is what a repository keeps, what its next forget removes, and what
+// is odd about it.
+type Retention struct {
+	RepositoryID, Repository string
+	Rules                    []string // in words; none is that everything stays
+	Problem                  string   // the rules cannot be, in words; then the rest is empty
+	Warnings                 []string // rules that contradict each other or the schedules
+	Unusual                  []string // why the plan would be held for review
+	Held                     *HeldPlan
+	Keep, Remove, Flagged    []RetentionRow
+	Odd                      []RetentionRow // keys and source groups that are flagged
+	Listed                   When           // when the repository was last listed
+	MayApprove               bool
+}
+
+// A RetentionRow is one snapshot or key, with why it is where it is.
+type RetentionRow struct {
+	ID      string // whole
+	Taken   When
+	Age     float64 // hours before now; negative in the future
+	From    string  // host and source group, or what kind of thing it is
+	Reasons []string
+	Window  bool // kept because it is inside the time window
+}
+
+// A HeldPlan is one that waits until a person approves exactly it.
+type HeldPlan struct {
+	Hash    string
+	Count   int
+	Reasons []string
+	Since   When
+	Until   string // in words
+}
+
+func (v Retention) total() int { return len(v.Keep) + len(v.Remove) + len(v.Flagged) }
+
+func (v Retention) summary() string {
+	if len(v.Rules) == 0 {
+		return "no rules: everything stays"
+	}
+	return fmt.Sprintf("next run removes %d of %d", len(v.Remove), v.total())
+}
+
+func (v Retention) counts() string {
+	text := fmt.Sprintf("%d stay, %d would be removed", len(v.Keep)+len(v.Flagged), len(v.Remove))
+	if n := len(v.Flagged); n > 0 {
+		text += fmt.Sprintf("; %d of those that stay are flagged", n)
+	}
+	return text + "."
+}
+
+func shortID(id string) string { return id[:min(8, len(id))] }
+
+// A Maintenance is when a repository is looked after, and how that went.
+type Maintenance struct {
+	RepositoryID string
+	Keeper       string   // its name, "" for none
+	Hosts        []Option // where it could run without a keeper
+	Duties       []MaintenanceDuty
+	Runs         []MaintenanceRun
+	MayRun       bool
+}
+
+// A MaintenanceDuty is one kind of upkeep.
+type MaintenanceDuty struct {
+	Kind, Name string // "forget", "Forget"
+	When       string // in words
+	Sub        string // "reads 1 of 12 slices each time"
+}
+
+// A MaintenanceRun is one time it was done.
+type MaintenanceRun struct {
+	JobID, Kind string
+	Outcome     Status
+	At          When
+	Text        string
+}
+
+// A lane is one line of the ladder: marks by age, the youngest at the left.
+type lane struct {
+	name, class string
+	rows        []RetentionRow
+	cross       bool
+}
+
+// A ladder shows what stays and what goes on a logarithmic axis of age.
+type ladder struct {
+	lanes []lane
+	span  float64 // hours
+}
+
+const (
+	ladderLeft  = 92.0
+	ladderWidth = 500.0
+	ladderStep  = 28
+)
+
+func (v Retention) ladder() ladder {
+	var window, thinned []RetentionRow
+	l := ladder{span: 24}
+	for _, r := range v.Keep {
+		if r.Window {
+			window = append(window, r)
+		} else {
+			thinned = append(thinned, r)
+		}
+	}
+	for _, list := range [][]RetentionRow{v.Keep, v.Remove, v.Flagged} {
+		for _, r := range list {
+			l.span = max(l.span, r.Age*1.05)
+		}
+	}
+	for _, n := range []lane{{"In window", "keep", window, false}, {"Thinned", "keep", thinned, false}, {"To remove", "drop", v.Remove, true}, {"Flagged", "odd", v.Flagged, false}} {
+		if len(n.rows) > 0 {
+			l.lanes = append(l.lanes, n)
+		}
+	}
+	return l
+}
+
+func (l ladder) height() int { return len(l.lanes)*ladderStep + 28 }
+
+func (l ladder) y(i int) int { return 16 + i*ladderStep }
+
+// x is where an age stands, in hours.
+func (l ladder) x(age float64) float64 {
+	return ladderLeft + ladderWidth*math.Log1p(max(age, 0))/math.Log1p(l.span)
+}
+
+func (l ladder) dots(n lane) string {
+	var b strings.Builder
+	for _, r := range n.rows {
+		if n.cross {
+			fmt.Fprintf(&b, "m%.1f -4l8 8m0 -8l-8 8m%.1f -4", l.x(r.Age)-4, -(l.x(r.Age) - 4))
+		} else {
+			fmt.Fprintf(&b, "m%.1f 0h.01m%.2f 0", l.x(r.Age), -l.x(r.Age)-.01)
+		}
+	}
+	return b.String()
+}
+
+func (l ladder) d(i int) string { return fmt.Sprintf("M0 %d%s", l.y(i), l.dots(l.lanes[i])) }
+
+// A mark is a gridline of the axis.
+type ageMark struct {
+	Hours float64
+	Word  string
+}
+
+func (l ladder) marks() (list []ageMark) {
+	for _, m := range []ageMark{{6, "6 h"}, {24, "1 day"}, {7 * 24, "1 week"}, {30 * 24, "1 month"}, {182 * 24, "6 months"}, {365 * 24, "1 year"}, {3 * 365 * 24, "3 years"}} {
+		if m.Hours < l.span {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+func (v Retention) ladderLabel() string {
+	return fmt.Sprintf("Snapshots by age on a logarithmic axis: %d stay, %d would be removed, %d are flagged.", len(v.Keep), len(v.Remove), len(v.Flagged))
+}
