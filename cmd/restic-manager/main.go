@@ -44,6 +44,10 @@ type cli struct {
 		List   mqttUserListCmd   `cmd:"" help:"List the consumers."`
 		Revoke mqttUserRevokeCmd `cmd:"" help:"End a consumer's credential, and its connections."`
 	} `cmd:"" name:"mqtt-user" help:"Let consumers in."`
+	Repository struct {
+		Plan     repositoryPlanCmd     `cmd:"" help:"Show what the next forget keeps and removes, and why."`
+		Maintain repositoryMaintainCmd `cmd:"" help:"Have a repository's keeper forget, prune or check, and print the job's ID."`
+	} `cmd:"" help:"Look after repositories."`
 	Job struct {
 		Cancel jobCancelCmd `cmd:"" help:"End a job that waits or runs."`
 	} `cmd:"" help:"Steer jobs."`
