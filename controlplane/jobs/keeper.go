@@ -37,7 +37,9 @@ func (e *NotKeeperError) Error() string {
 // other host and every other operation gets the everyday one.
 func access(r store.Repository, a store.RepositoryAccess, host topics.HostID, k topics.JobKind) topics.Repository {
 	out := topics.Repository{ID: r.ID, URL: a.URL, Password: a.Password, Env: maps.Clone(a.Env), Initialise: r.ReadyAt == 0}
-	if m := a.Maintenance; m != nil && r.Keeper != "" && host == r.Keeper && Maintains(k) {
+	// One that finds the repository elsewhere finds it there whatever it does: a
+	// host's policy holds it to one address.
+	if m := a.Maintenance; m != nil && r.Keeper != "" && host == r.Keeper && (Maintains(k) || m.URL != "") {
 		if out.Env == nil {
 			out.Env = map[string]topics.Secret{}
 		}
