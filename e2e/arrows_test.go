@@ -57,6 +57,7 @@ var arrows = []struct {
 	{"controlplane/…", "agent/…", nil, "the two sides meet in topics"},
 	{"controlplane/jobs", "controlplane/web", nil, "a capability does not know who shows it"},
 	{"controlplane/hosts", "controlplane/web", nil, "a capability does not know who shows it"},
+	{"controlplane/retention", "controlplane/web", nil, "a capability does not know who shows it"},
 	{"controlplane/enroll", "controlplane/web", nil, "a capability does not know who shows it"},
 	{"controlplane/public", "controlplane/web", nil, "consumers and pages are told apart"},
 	{"cmd/restic-manager", "agent/…", nil, "the two sides meet in topics; the demo starts the agent's own program"},
