@@ -213,3 +213,45 @@ func TestRetentionOfALocalRepository(t *testing.T) {
 	}
 	w.MustStopCleanly()
 }
+
+// TestAHeldPlanIsApprovedInTheBrowser has a plan that is unusual, and a snapshot
+// that nobody ordered.
+func TestAHeldPlanIsApprovedInTheBrowser(t *testing.T) {
+	w := NewWorld(t)
+	b := NewBrowser(t, w.HTTP)
+	attic := w.StartKeeper("attic")
+	repo := attic.Group("all")
+	attic.Write("letter", "dear reader")
+	var ids []string
+	for range 13 {
+		ids = append(ids, w.AwaitState(attic.Backup("all"), "succeeded").SnapshotID)
+	}
+	restic(t, repo, "backup", "-q", "--host", "attic", "--tag", "plan=all", "--time", "2040-01-01 12:00:00", attic.Home)
+	w.API("PUT", "/api/repositories/"+repo.ID, map[string]any{"keeper": attic.ID, "retention": map[string]any{"keep_last": 2, "keep_hourly": 1}}, http.StatusOK, nil)
+	id := w.Maintain(repo.ID, "forget")
+	Await(t, "the plan to be held", func() error {
+		if j := w.Job(id); j.State != "failed" || j.Cause != "review" {
+			return fmt.Errorf("the job is %s, cause %q: %s", j.State, j.Cause, j.Message)
+		}
+		return nil
+	})
+	Await(t, "the plan to be on the page", func() error {
+		if w.RetentionPlan(repo.ID).Held == nil {
+			return fmt.Errorf("none waits")
+		}
+		return nil
+	})
+	b.signIn(w)
+	b.Open("/repositories/" + repo.ID + "/retention")
+	b.Inspect("retention-held")
+	b.AwaitText("main", "no job of ours made it")
+	b.Press("Approve and remove 11")
+	b.AwaitPath("/jobs/")
+	done := w.AwaitState(strings.TrimPrefix(b.Path(), "/jobs/"), "succeeded")
+	if got := snapshotIDs(t, repo); done.Kind != "forget" || len(got) != 3 || !slices.Contains(got, ids[12]) || !slices.Contains(got, ids[11]) {
+		t.Errorf("left are %v, want the last two of ours and the planted one", got)
+	}
+	b.Open("/repositories/" + repo.ID + "/retention")
+	b.AwaitText("main", "11 snapshots removed")
+	w.MustStopCleanly()
+}
