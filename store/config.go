@@ -40,8 +40,8 @@ func (s *Store) Edition(ctx context.Context) (string, error) {
 	return get[string](ctx, s.r, `SELECT coalesce((SELECT max(n) FROM audit), 0) || ' ' || coalesce((SELECT max(ready_at) FROM repositories), 0)`)
 }
 
-// A Plan is a group's place in an enabled schedule.
-type Plan struct {
+// A Member is a group's place in an enabled schedule.
+type Member struct {
 	Schedule ScheduleID           `db:"schedule"`
 	Group    topics.SourceGroupID `db:"source_group"`
 	Fired    int64                `db:"fired"`
@@ -49,8 +49,8 @@ type Plan struct {
 
 // Plans lists the groups of a host's enabled schedules that exist; of all hosts
 // with "".
-func (s *Store) Plans(ctx context.Context, host topics.HostID) ([]Plan, error) {
-	return all[Plan](ctx, s.r, `SELECT m.schedule, m.source_group, m.fired FROM schedule_groups m JOIN schedules s ON s.id = m.schedule
+func (s *Store) Plans(ctx context.Context, host topics.HostID) ([]Member, error) {
+	return all[Member](ctx, s.r, `SELECT m.schedule, m.source_group, m.fired FROM schedule_groups m JOIN schedules s ON s.id = m.schedule
 		JOIN source_groups g ON g.id = m.source_group WHERE s.enabled <> 0 AND (s.host = $1 OR $1 = '') ORDER BY m.schedule, g.name, g.id`, host)
 }
 

@@ -139,13 +139,13 @@ type planSheet struct {
 	engine    *Engine
 	schedules map[topics.HostID][]store.Schedule
 	groups    map[topics.SourceGroupID]store.SourceGroup
-	fired     map[store.ScheduleID][]store.Plan
+	fired     map[store.ScheduleID][]store.Member
 	opened    map[topics.RepositoryID]topics.Repository
 }
 
 func (e *Engine) planSheet(ctx context.Context, host topics.HostID) (*planSheet, error) {
 	s := &planSheet{engine: e, schedules: map[topics.HostID][]store.Schedule{}, groups: map[topics.SourceGroupID]store.SourceGroup{},
-		fired: map[store.ScheduleID][]store.Plan{}, opened: map[topics.RepositoryID]topics.Repository{}}
+		fired: map[store.ScheduleID][]store.Member{}, opened: map[topics.RepositoryID]topics.Repository{}}
 	schedules, err := e.Store.Schedules(ctx, host)
 	if err != nil {
 		return nil, err

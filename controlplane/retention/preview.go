@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
+	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -117,8 +118,8 @@ func Interval(ctx context.Context, s *store.Store, id topics.RepositoryID, now t
 			if err != nil {
 				continue // who fires it says so
 			}
-			first := schedule.Next(policy, now)
-			second := schedule.Next(policy, first)
+			first := slots.Next(policy, now)
+			second := slots.Next(policy, first)
 			if gap := second.Sub(first); !first.IsZero() && !second.IsZero() && (shortest == 0 || gap < shortest) {
 				shortest = gap
 			}

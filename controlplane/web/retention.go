@@ -145,7 +145,7 @@ func (s *Server) createMaintenance(ctx context.Context, in *createMaintenanceIn)
 	return out, err
 }
 
-var weekdays = []string{"sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"}
+var weekdayNames = []string{"sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"}
 
 // A dutyJSON is when one kind of upkeep is due.
 type dutyJSON struct {
@@ -210,7 +210,7 @@ func (s *Server) getMaintenance(ctx context.Context, in *retentionIn) (*maintena
 		d := d[kind]
 		*to = dutyJSON{Weekday: "daily", Hour: fmt.Sprintf("%02d:%02d", d.Minute/60, d.Minute%60), Paused: d.Paused, Slices: d.Slices}
 		if d.Weekday >= 0 {
-			to.Weekday = weekdays[d.Weekday]
+			to.Weekday = weekdayNames[d.Weekday]
 		}
 		if r.Keeper != "" && !d.Paused {
 			to.Next = moment(retention.NextSlot(d, s.Now()).UnixMilli())
@@ -257,7 +257,7 @@ func (s *Server) putMaintenance(ctx context.Context, in *putMaintenanceIn) (*mai
 			d.Served = s.Now().UnixMilli() // it begins now: nothing was missed
 		}
 		if want.Weekday != nil {
-			d.Weekday = slices.Index(weekdays, *want.Weekday) // -1 is every day
+			d.Weekday = slices.Index(weekdayNames, *want.Weekday) // -1 is every day
 		}
 		if want.Hour != nil {
 			var hour, minute int
