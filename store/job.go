@@ -161,6 +161,11 @@ func (s *Store) JobsOf(ctx context.Context, host topics.HostID, limit int) ([]Jo
 	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE host = $1 ORDER BY queued_at DESC, id DESC LIMIT $2`, host, limit)
 }
 
+// JobsOn lists a repository's jobs, the newest first.
+func (s *Store) JobsOn(ctx context.Context, id topics.RepositoryID, limit int) ([]Job, error) {
+	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE repository = $1 ORDER BY queued_at DESC, id DESC LIMIT $2`, id, limit)
+}
+
 // LastJobs lists the newest backup of each of a host's source groups.
 func (s *Store) LastJobs(ctx context.Context, host topics.HostID) ([]Job, error) {
 	// IDs sort by the time they were made.

@@ -313,6 +313,12 @@ func TestFragmentsCarryTheirID(t *testing.T) {
 		"progress": {views.JobProgress(j), views.JobProgress(ended)}, "job-ending": {views.JobEnding(j), views.JobEnding(ended)},
 		"job-figures": {views.JobFigures(j), views.JobFigures(job("succeeded"))}, "current-files": {views.JobFiles(j), views.JobFiles(ended)},
 		"job-facts": {views.JobFacts(j)}, "job-timeline": {views.JobTimeline(j), views.JobTimeline(views.Job{})},
+		"repositories": {views.RepositoriesList(nil)}, "repository-header": {views.RepositoryHeader(repository()), views.RepositoryHeader(bareRepository())},
+		"repository-notes": {views.RepositoryNotes(repository()), views.RepositoryNotes(bareRepository())}, "repository-figures": {views.RepositoryFigures(repository()), views.RepositoryFigures(bareRepository())},
+		"repository-chart": {views.RepositoryChart(repository()), views.RepositoryChart(bareRepository())}, "repository-access": {views.RepositoryAccess(repository()), views.RepositoryAccess(bareRepository())},
+		"repository-locks": {views.RepositoryLocks(repository()), views.RepositoryLocks(bareRepository())}, "repository-keys": {views.RepositoryKeys(repository()), views.RepositoryKeys(bareRepository())},
+		"repository-maintenance": {views.RepositoryMaintenance(repository())}, "repository-jobs": {views.RepositoryJobs(repository()), views.RepositoryJobs(bareRepository())},
+		"repository-snapshots": {views.RepositorySnapshots(repository()), views.RepositorySnapshots(bareRepository())}, "job-result": {views.JobResult(resultJob()), views.JobResult(j)},
 		"enrol-status": {views.EnrolStatus(views.Enrol{}), views.EnrolStatus(addHost("connected").Status)}, "side-foot": {views.Foot(shell("x", ""))},
 	} {
 		for _, c := range list {

@@ -3,12 +3,8 @@ package views
 import (
 	"fmt"
 	"math"
-	"net/url"
 	"strings"
 )
-
-// RepositoryURL is the page of a repository.
-func RepositoryURL(id string) string { return "/repositories/" + url.PathEscape(id) }
 
 // RetentionURL is the page of what a repository keeps and removes.
 func RetentionURL(repository string) string { return RepositoryURL(repository) + "/retention" }

@@ -367,6 +367,7 @@ func samples() []sample {
 		{"problem", views.ProblemPage(shell("Not found", "", fleetLink), views.Problem{Status: 404, Title: "There is no such job", Say: "It was never there, or it has been removed.", Do: "Look for it on its host's page.", Link: views.Link{Text: "Open the host", URL: "/hosts/attic"}})},
 		{"problem_signed_out", views.ProblemPage(views.Shell{Title: "Server error", Now: now}, views.Problem{Status: 500, Title: hostile, Say: hostile, Do: hostile})},
 	}
+	out = append(out, repositorySamples(at)...)
 	for _, state := range []string{"queued", "dispatched", "scanning", "running", "succeeded", "warnings", "failed", "cancelled", "interrupted", "abandoned"} {
 		j, url := job(state), ""
 		if !j.Ended {

@@ -253,6 +253,9 @@ func (s *Server) createJob(ctx context.Context, in *createJobIn) (*jobRefOut, er
 	o := topics.Operation{Snapshots: b.Snapshots, From: b.From, To: b.To, Snapshot: b.Snapshot, Paths: b.Paths, Target: b.Target,
 		Overwrite: b.Overwrite, DryRun: b.DryRun, Pattern: b.Pattern, ReadData: b.ReadData, Subset: b.Subset, All: b.All}
 	kind := topics.JobKind(b.Kind)
+	if err := mayAsk(visitorOf(ctx), kind, o); err != nil {
+		return nil, err
+	}
 	var j store.Job
 	var err error
 	switch {

@@ -111,6 +111,17 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		if d, err = s.auditStream(r.Context(), q); err != nil {
 			return err
 		}
+	case "repositories":
+		d = s.repositoriesStream()
+	case "repository":
+		id, after := topics.RepositoryID(q.Get("id")), q.Get("after")
+		if _, err := s.repository(r.Context(), id); err != nil {
+			return err
+		}
+		if _, err := s.snapshotPlace(r.Context(), id, after); err != nil {
+			return err
+		}
+		d = s.repositoryStream(id, after)
 	case "enrol":
 		if !v.may(store.Admin) {
 			return forbidden(v, store.Admin)
@@ -399,6 +410,7 @@ func (f *jobFeed) draw(ctx context.Context) error {
 	p.morph("announce", views.JobAnnounce(f.announce(v)))
 	p.morph("job-ending", views.JobEnding(v))
 	p.morph("job-figures", views.JobFigures(v))
+	p.morph("job-result", views.JobResult(v))
 	p.morph("progress", views.JobProgress(v))
 	p.morph("current-files", views.JobFiles(v))
 	p.morph("job-timeline", views.JobTimeline(v))

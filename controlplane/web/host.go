@@ -110,7 +110,7 @@ func (s *Server) hostView(ctx context.Context, id topics.HostID) (views.Host, er
 		lastOf[j.SourceGroup] = &row
 	}
 	for _, g := range groups {
-		v.Groups = append(v.Groups, views.Group{Name: g.Name, Repository: repositories[g.Repository], Paths: g.Paths, Excludes: g.Excludes,
+		v.Groups = append(v.Groups, views.Group{Name: g.Name, Repository: repositories[g.Repository], RepositoryID: string(g.Repository), Paths: g.Paths, Excludes: g.Excludes,
 			LastRun: lastOf[g.ID], Busy: busy[g.ID]})
 	}
 	for _, j := range recent {

@@ -161,7 +161,10 @@ func (s *Server) jobView(ctx context.Context, t told) (views.Job, error) {
 			v.Took = views.Duration(max(0, s.Now().Sub(at(j.StartedAt)))) + " so far"
 		}
 	}
-	v.CancelEffect = "restic stops within a few seconds and no snapshot is made. What was already uploaded stays in the repository and speeds up the next run."
+	if t.repository.RemovedAt == 0 {
+		v.RepositoryURL = views.RepositoryURL(string(j.Repository))
+	}
+	v.CancelEffect = cancelEffect(j.Kind)
 	if j.State == topics.Queued {
 		v.CancelEffect = "It has not begun; nothing is lost."
 	}
@@ -180,12 +183,12 @@ func (s *Server) jobView(ctx context.Context, t told) (views.Job, error) {
 		}
 		if online != hosts.Online {
 			v.Waiting = &views.Waiting{Title: "Queued until " + t.host.Name + " connects", Text: offline(views.NewWhen(seen, s.Now())) +
-				" The backup starts as soon as it is back, at the latest " + views.Clock(at(j.NotAfter), s.Now()) + "."}
+				" It starts as soon as the host is back, at the latest " + views.Clock(at(j.NotAfter), s.Now()) + "."}
 		}
 	case topics.Dispatched:
 		v.Waiting = &views.Waiting{Title: "Waiting for the agent to answer", Text: "The command is on its way to " + t.host.Name + "."}
 		if j.Accepted {
-			v.Waiting = &views.Waiting{Title: "The agent prepares the backup", Text: t.host.Name + " has taken the job and is about to start restic."}
+			v.Waiting = &views.Waiting{Title: "The agent prepares the job", Text: t.host.Name + " has taken the job and is about to start restic."}
 		}
 	case topics.Running:
 		s.runningView(&v, j)
@@ -205,8 +208,24 @@ func (s *Server) jobView(ctx context.Context, t told) (views.Job, error) {
 	if ended {
 		s.endedView(&v, j)
 	}
+	if err := s.resultView(ctx, &v, j); err != nil {
+		return v, err
+	}
 	v.Steps = s.steps(j)
 	return v, nil
+}
+
+// cancelEffect says what cancelling a job that runs keeps and loses.
+func cancelEffect(k topics.JobKind) string {
+	switch k {
+	case topics.BackupJob:
+		return "restic stops within a few seconds and no snapshot is made. What was already uploaded stays in the repository and speeds up the next run."
+	case topics.PruneJob, topics.ForgetJob:
+		return "restic stops within a few seconds. What is removed already stays removed; no snapshot that is kept loses anything."
+	case topics.RestoreJob:
+		return "restic stops within a few seconds. Files that are back already stay; one of them may not be whole."
+	}
+	return "restic stops within a few seconds. Nothing is changed."
 }
 
 func offline(since views.When) string {
@@ -266,7 +285,7 @@ func (s *Server) endedView(v *views.Job, j store.Job) {
 	e := jobs.Explain(j.Kind, j.Cause, j.State)
 	v.Ending = &views.Ending{Status: v.Status, Title: e.Cause, Effect: e.Effect, Evidence: j.Message, ExitCode: exitCode(j)}
 	for _, r := range e.Remedies {
-		v.Ending.Remedies = append(v.Ending.Remedies, views.Remedy{Title: r, RunAgain: strings.Contains(strings.ToLower(r), "run the backup again")})
+		v.Ending.Remedies = append(v.Ending.Remedies, views.Remedy{Title: r, RunAgain: strings.Contains(strings.ToLower(r), "run the backup again") || strings.Contains(strings.ToLower(r), "run it again")})
 	}
 }
 
@@ -301,9 +320,19 @@ func (s *Server) steps(j store.Job) []views.Step {
 		if j.CancelAsked {
 			return append(steps, views.OpenStep("Ending", "cancelled by "+j.CancelledBy))
 		}
+		if j.Kind != topics.BackupJob {
+			return append(steps, views.OpenStep("Result", ""))
+		}
 		return append(steps, views.OpenStep("Snapshot", ""))
 	}
 	end := s.when(j.FinishedAt)
+	if j.Kind != topics.BackupJob && (j.State == topics.Succeeded || j.State == topics.Warnings) {
+		step := views.DoneStep("Done", "", end)
+		if j.State == topics.Warnings {
+			step.Icon, step.Tone, step.Sub = "triangle-alert", "warn", "with warnings"
+		}
+		return append(steps, step)
+	}
 	switch j.State {
 	case topics.Succeeded:
 		return append(steps, views.DoneStep("Snapshot "+short(j.SnapshotID), "", end))

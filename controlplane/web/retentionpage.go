@@ -17,10 +17,6 @@ import (
 	"github.com/restic-manager/restic-manager/views"
 )
 
-func repositoryID(r *http.Request) topics.RepositoryID {
-	return topics.RepositoryID(param(r, "id"))
-}
-
 func (s *Server) retentionPage(w http.ResponseWriter, r *http.Request) error {
 	v, err := s.retentionView(r.Context(), repositoryID(r), nil)
 	if err != nil {

@@ -1,0 +1,199 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+)
+
+// repositoryForm is the form as the database has it; r without ID is a new one.
+func (s *Server) repositoryForm(ctx context.Context, r store.Repository) (views.RepositoryForm, error) {
+	f := views.RepositoryForm{ID: string(r.ID), Name: r.Name, Backend: "rest", AppendOnly: r.AppendOnly, Keeper: string(r.Keeper),
+		Everyday: map[string]string{}, Maintenance: map[string]string{}, Keep: map[string]string{}, Errors: map[string]string{}}
+	hosts, err := s.Store.Hosts(ctx)
+	if err != nil {
+		return f, err
+	}
+	f.Hosts = s.choice(hosts, func(store.Host) int { return 0 })
+	if r.ID == "" {
+		return f, nil
+	}
+	a, err := s.Store.RepositoryAccess(ctx, r.ID)
+	if err != nil {
+		return f, err
+	}
+	location, env := withoutLogin(a.URL, merged(a.Env, nil))
+	f.URL, f.Backend = shown(location), backendOf(location.Reveal())
+	f.Everyday = noSecrets(env)
+	if m := a.Maintenance; m != nil {
+		f.HasMaintenance, f.MaintenanceURL, f.Maintenance = true, shown(m.URL), noSecrets(m.Env)
+	}
+	if k := r.Keep.V; k != nil {
+		f.Keep = map[string]string{"keep_within": k.Within, "keep_within_daily": k.WithinDaily, "keep_within_weekly": k.WithinWeekly,
+			"keep_within_monthly": k.WithinMonthly, "keep_within_yearly": k.WithinYearly}
+	}
+	return f, nil
+}
+
+// shown is a URL without a password; the user of an SFTP server stays.
+func shown(location topics.Secret) string {
+	text := location.Reveal()
+	scheme, rest, ok := strings.Cut(text, ":")
+	if u, err := url.Parse(rest); ok && err == nil && u.User != nil {
+		u.User = url.User(u.User.Username())
+		return scheme + ":" + u.String()
+	}
+	return text
+}
+
+// backendOf is the kind of storage of a URL, by the keys of views.Backends.
+func backendOf(location string) string {
+	scheme, _, ok := strings.Cut(location, ":")
+	for _, b := range views.Backends() {
+		if ok && b.Key == scheme && !absolute(location) {
+			return b.Key
+		}
+	}
+	return "local"
+}
+
+func noSecrets(env map[string]topics.Secret) map[string]string {
+	out := map[string]string{}
+	for _, b := range views.Backends() {
+		for _, x := range b.Fields {
+			if v, ok := env[x.Variable]; ok && !x.Secret {
+				out[x.Variable] = v.Reveal()
+			}
+		}
+	}
+	return out
+}
+
+// credentialOf reads the fields of the chosen backend. A secret that is left
+// empty stays; what belongs to other backends goes.
+func credentialOf(f url.Values, prefix, backend string) *Credential {
+	c := &Credential{Env: map[string]topics.Secret{}}
+	for _, b := range views.Backends() {
+		for _, x := range b.Fields {
+			v := f.Get(prefix + "." + x.Variable)
+			if b.Key != backend {
+				v = ""
+			} else if x.Secret && v == "" {
+				continue
+			}
+			c.Env[x.Variable] = topics.Secret(v)
+		}
+	}
+	return c
+}
+
+func (s *Server) newRepository(w http.ResponseWriter, r *http.Request) error {
+	f, err := s.repositoryForm(r.Context(), store.Repository{})
+	if err != nil {
+		return err
+	}
+	return s.repositoryFormPage(w, r, http.StatusOK, f)
+}
+
+func (s *Server) editRepository(w http.ResponseWriter, r *http.Request) error {
+	row, err := s.repository(r.Context(), repositoryID(r))
+	if err != nil {
+		return err
+	}
+	f, err := s.repositoryForm(r.Context(), row)
+	if err != nil {
+		return err
+	}
+	return s.repositoryFormPage(w, r, http.StatusOK, f)
+}
+
+func (s *Server) repositoryFormPage(w http.ResponseWriter, r *http.Request, status int, f views.RepositoryForm) error {
+	sh := s.shell(r, "Add a repository", "repositories", toRepositories, views.Link{Text: "Add a repository"})
+	if f.ID != "" {
+		sh = s.shell(r, "Change "+f.Name, "repositories", toRepositories, views.Link{Text: f.Name, URL: views.RepositoryURL(f.ID)}, views.Link{Text: "Change"})
+	}
+	s.render(w, r, status, views.RepositoryFormPage(sh, f))
+	return nil
+}
+
+// saveRepository takes the form: a new repository, or a changed one.
+func (s *Server) saveRepository(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	row := store.Repository{}
+	if id := repositoryID(r); id != "" {
+		var err error
+		if row, err = s.repository(ctx, id); err != nil {
+			return err
+		}
+	}
+	f, err := s.repositoryForm(ctx, row)
+	if err != nil {
+		return err
+	}
+	p := r.PostForm
+	name, location, keeper, appendOnly := strings.TrimSpace(p.Get("name")), strings.TrimSpace(p.Get("url")), p.Get("keeper"), p.Get("append_only") != ""
+	backend := backendOf(location)
+	in := RepositoryInput{Name: &name, Keeper: &keeper, AppendOnly: &appendOnly, Everyday: credentialOf(p, "everyday", backend)}
+	if location != f.URL || row.ID == "" {
+		in.URL = new(topics.Secret(location))
+	}
+	if password := topics.Secret(p.Get("password")); password != "" || row.ID == "" {
+		in.Password = &password
+	}
+	maintenanceURL := strings.TrimSpace(p.Get("maintenance.url"))
+	theirs := backend
+	if maintenanceURL != "" {
+		theirs = backendOf(maintenanceURL)
+	}
+	switch in.Maintenance = credentialOf(p, "maintenance", theirs); {
+	case p.Get("maintenance.none") != "":
+		in.Maintenance = credentialOf(nil, "maintenance", "none")
+		in.Maintenance.URL = new(topics.Secret)
+	case maintenanceURL != f.MaintenanceURL:
+		in.Maintenance.URL = new(topics.Secret(maintenanceURL))
+	}
+	keep := store.Keep{}
+	if row.Keep.V != nil {
+		keep = *row.Keep.V // what the form does not ask for stays
+	}
+	keep.Within, keep.WithinDaily, keep.WithinWeekly = rule(p, "keep_within"), rule(p, "keep_within_daily"), rule(p, "keep_within_weekly")
+	keep.WithinMonthly, keep.WithinYearly = rule(p, "keep_within_monthly"), rule(p, "keep_within_yearly")
+	in.Keep = &keep
+
+	saved, err := PutRepository(ctx, s.Store, visitorOf(ctx).name, row.ID, in)
+	wrong := RepositoryErrors{}
+	if errors.Is(err, errNameTaken) {
+		wrong["name"] = "There is a repository of this name already."
+	} else if err != nil && !errors.As(err, &wrong) {
+		return refusal(err)
+	}
+	if len(wrong) > 0 {
+		f.Problem, f.Errors = "It was not saved; look at what is marked below.", wrong
+		f.Name, f.Backend, f.Keeper, f.AppendOnly = name, backend, keeper, appendOnly
+		f.URL, f.MaintenanceURL = shown(topics.Secret(location)), shown(topics.Secret(maintenanceURL))
+		for _, b := range views.Backends() {
+			for _, x := range b.Fields {
+				if !x.Secret {
+					f.Everyday[x.Variable], f.Maintenance[x.Variable] = p.Get("everyday."+x.Variable), p.Get("maintenance."+x.Variable)
+				}
+			}
+		}
+		for _, k := range views.KeepRules() {
+			f.Keep[k.Value] = p.Get(k.Value)
+		}
+		return s.repositoryFormPage(w, r, http.StatusUnprocessableEntity, f)
+	}
+	http.Redirect(w, r, views.RepositoryURL(string(saved.ID)), http.StatusSeeOther)
+	return nil
+}
+
+func rule(f url.Values, name string) string { return strings.TrimSpace(f.Get(name)) }

@@ -1,0 +1,677 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+)
+
+var toRepositories = views.Link{Text: "Repositories", URL: "/repositories"}
+
+const (
+	pageSnapshots = 50                  // of one page of a repository's list
+	checkEvery    = 35 * 24 * time.Hour // a repository that was not checked for longer is overdue
+)
+
+func repositoryID(r *http.Request) topics.RepositoryID { return topics.RepositoryID(param(r, "id")) }
+
+func (s *Server) repositoriesPage(w http.ResponseWriter, r *http.Request) error {
+	rows, err := s.repositoryRows(r.Context())
+	if err != nil {
+		return err
+	}
+	sh := s.shell(r, "Repositories", "repositories", views.Link{Text: "Repositories"})
+	sh.Stream = views.RepositoriesStream()
+	s.render(w, r, http.StatusOK, views.RepositoriesPage(sh, rows, visitorOf(r.Context()).may(store.Admin)))
+	return nil
+}
+
+func (s *Server) repositoryRows(ctx context.Context) ([]views.RepositoryRow, error) {
+	rows, err := s.Store.Repositories(ctx)
+	if err != nil {
+		return nil, err
+	}
+	k, err := s.known(ctx)
+	if err != nil {
+		return nil, err
+	}
+	groups, err := s.Store.SourceGroups(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	days, err := s.Store.Days(ctx, "", s.Now().AddDate(0, 0, -90).UnixMilli())
+	if err != nil {
+		return nil, err
+	}
+	hosts, points := map[topics.RepositoryID]map[topics.HostID]bool{}, map[topics.RepositoryID][]views.Point{}
+	for _, g := range groups {
+		if hosts[g.Repository] == nil {
+			hosts[g.Repository] = map[topics.HostID]bool{}
+		}
+		hosts[g.Repository][g.Host] = true
+	}
+	for _, d := range days {
+		points[d.Repository] = append(points[d.Repository], pointOf(d))
+	}
+	out := make([]views.RepositoryRow, len(rows))
+	for i, r := range rows {
+		out[i] = views.RepositoryRow{ID: string(r.ID), Name: r.Name, Location: r.Location, Health: s.health(r, k), MeasuredAt: s.when(r.MeasuredAt),
+			Chart: views.NewChart(points[r.ID]), Ratio: views.Times(r.Ratio()), Snapshots: views.Number(uint64(k.tallies[r.ID].Count)), ListedAt: s.when(r.ListedAt),
+			CheckedAt: s.when(r.CheckedAt), CheckErrors: checkErrors(r), Hosts: views.Number(uint64(len(hosts[r.ID])))}
+		if r.MeasuredAt > 0 {
+			out[i].Stored = views.Bytes(uint64(r.StoredBytes))
+		}
+	}
+	return out, nil
+}
+
+func pointOf(d store.Day) views.Point {
+	return views.Point{At: dayOf(d), Value: uint64(max(d.StoredBytes, 0))}
+}
+
+func checkErrors(r store.Repository) string {
+	if r.CheckErrors == 0 {
+		return ""
+	}
+	return views.Count(uint64(r.CheckErrors), "error", "errors")
+}
+
+// health is the worst of what is known of a repository.
+func (s *Server) health(r store.Repository, k known) views.Status {
+	locked := slices.ContainsFunc(k.locks[r.ID], func(l store.Lock) bool { return l.Exclusive && !(l.Alive.Valid && l.Alive.Bool) })
+	key := "healthy"
+	switch now := s.Now(); {
+	case r.CheckErrors > 0:
+		key = "damaged"
+	case locked:
+		key = "locked"
+	case k.keys[r.ID] > 0:
+		key = "strange-key"
+	case k.tallies[r.ID].Foreign > 0:
+		key = "foreign"
+	case r.ReadyAt == 0:
+		key = "unseen"
+	case now.Sub(at(max(r.CheckedAt, r.ReadyAt))) > checkEvery:
+		key = "check-overdue"
+	}
+	return views.RepositoryStatus(key)
+}
+
+func (s *Server) repositoriesStream() draw {
+	return func(ctx context.Context, p *painter, rang map[topics.HostID]bool) error {
+		if !p.full && len(rang) == 0 {
+			return nil
+		}
+		rows, err := s.repositoryRows(ctx)
+		if err != nil {
+			return err
+		}
+		p.morph("repositories", views.RepositoriesList(rows))
+		return nil
+	}
+}
+
+func (s *Server) repositoryPage(w http.ResponseWriter, r *http.Request) error {
+	after := r.URL.Query().Get("after")
+	v, err := s.repositoryView(r.Context(), repositoryID(r), after)
+	if err != nil {
+		return err
+	}
+	sh := s.shell(r, v.Name, "repositories", toRepositories, views.Link{Text: v.Name})
+	sh.Stream = views.RepositoryStream(v.ID, after)
+	s.render(w, r, http.StatusOK, views.RepositoryPage(sh, v))
+	return nil
+}
+
+func (s *Server) repositoryStream(id topics.RepositoryID, after string) draw {
+	return func(ctx context.Context, p *painter, rang map[topics.HostID]bool) error {
+		if !p.full && len(rang) == 0 {
+			return nil
+		}
+		v, err := s.repositoryView(ctx, id, after)
+		if err != nil {
+			return err
+		}
+		p.morph("repository-header", views.RepositoryHeader(v))
+		p.morph("repository-notes", views.RepositoryNotes(v))
+		p.morph("repository-figures", views.RepositoryFigures(v))
+		p.morph("repository-chart", views.RepositoryChart(v))
+		p.morph("repository-jobs", views.RepositoryJobs(v))
+		p.morph("repository-access", views.RepositoryAccess(v))
+		p.morph("repository-locks", views.RepositoryLocks(v))
+		p.morph("repository-keys", views.RepositoryKeys(v))
+		p.morph("repository-maintenance", views.RepositoryMaintenance(v))
+		p.morph("repository-snapshots", views.RepositorySnapshots(v))
+		return nil
+	}
+}
+
+// repositoryView is everything a repository's page shows.
+func (s *Server) repositoryView(ctx context.Context, id topics.RepositoryID, after string) (views.Repository, error) {
+	var v views.Repository
+	r, err := s.repository(ctx, id)
+	if err != nil {
+		return v, err
+	}
+	k, err := s.known(ctx)
+	if err != nil {
+		return v, err
+	}
+	access, err := s.Store.RepositoryAccess(ctx, id)
+	if err != nil {
+		return v, err
+	}
+	hosts, err := s.Store.Hosts(ctx)
+	if err != nil {
+		return v, err
+	}
+	groups, err := s.Store.SourceGroups(ctx, "")
+	if err != nil {
+		return v, err
+	}
+	who := visitorOf(ctx)
+	tally := k.tallies[id]
+	v = views.Repository{ID: string(id), Name: r.Name, Location: r.Location, Health: s.health(r, k), AppendOnly: r.AppendOnly, HasMaintenance: access.Maintenance != nil,
+		SnapshotsTotal: tally.Count, ForeignTotal: tally.Foreign, ListedAt: s.when(r.ListedAt), LocksAt: s.when(r.LocksAt), KeysAt: s.when(r.KeysAt),
+		MayOperate: who.may(store.Operator), MayAdmin: who.may(store.Admin)}
+	names, users := map[topics.HostID]string{}, map[topics.HostID]bool{}
+	groupNames := map[topics.SourceGroupID]string{}
+	for _, h := range hosts {
+		names[h.ID] = h.Name
+	}
+	for _, g := range groups {
+		groupNames[g.ID] = g.Name
+		if g.Repository == id && !users[g.Host] {
+			users[g.Host] = true
+			v.Users = append(v.Users, views.Link{Text: names[g.Host], URL: views.HostURL(string(g.Host))})
+		}
+	}
+	if r.Keeper != "" {
+		v.Keeper = views.Link{Text: names[r.Keeper], URL: views.HostURL(string(r.Keeper))}
+	}
+	v.Hosts = s.choice(hosts, func(h store.Host) int {
+		switch {
+		case h.ID == r.Keeper:
+			return 0
+		case users[h.ID]:
+			return 1
+		}
+		return 2
+	})
+	if v.Keepers = v.Hosts; r.Keeper != "" {
+		v.Keepers = v.Hosts[:1]
+	}
+	if err := s.repositoryFound(ctx, &v, r, names, groupNames, after); err != nil {
+		return v, err
+	}
+	days, err := s.Store.Days(ctx, id, s.Now().AddDate(-1, 0, 0).UnixMilli())
+	if err != nil {
+		return v, err
+	}
+	var points []views.Point
+	for _, d := range days {
+		points = append(points, pointOf(d))
+	}
+	v.Chart = views.NewChart(points)
+	v.Figures = s.repositoryFigures(r, tally, days)
+	recent, err := s.Store.JobsOn(ctx, id, 12)
+	if err != nil {
+		return v, err
+	}
+	for _, j := range recent {
+		row := s.jobRow(j, groupNames)
+		row.Group = strings.TrimSpace(names[j.Host] + " " + row.Group)
+		v.Jobs = append(v.Jobs, row)
+	}
+	v.Answer = s.answer(r, recent, names)
+	v.Maintenance = s.maintenanceFacts(r, v, access)
+	v.Notes = s.repositoryNotes(r, k, v)
+	return v, nil
+}
+
+// choice lists hosts to choose from, by rank, those that can be reached first.
+func (s *Server) choice(hosts []store.Host, rank func(store.Host) int) []views.Option {
+	sorted := slices.Clone(hosts)
+	away := func(h store.Host) int {
+		if s.Presence.Reachable(h.ID) {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(sorted, func(a, b store.Host) int { return 2*rank(a) + away(a) - 2*rank(b) - away(b) })
+	out := make([]views.Option, len(sorted))
+	for i, h := range sorted {
+		out[i] = views.Option{Value: string(h.ID), Text: h.Name}
+		if away(h) == 1 {
+			out[i].Text += " (not connected)"
+		}
+	}
+	return out
+}
+
+// repositoryFound fills in locks, keys and a page of snapshots.
+func (s *Server) repositoryFound(ctx context.Context, v *views.Repository, r store.Repository, names map[topics.HostID]string, groups map[topics.SourceGroupID]string, after string) error {
+	holders, err := jobs.Holders(ctx, s.Store, r.ID)
+	if err != nil {
+		return err
+	}
+	v.CanUnlock, v.AllDead = len(holders) > 0, len(holders) > 0
+	for _, h := range holders {
+		v.AllDead = v.AllDead && h.Verdict == jobs.Dead
+		row := views.LockRow{ID: h.ID, Kind: "Shared", Owner: h.Hostname + ", process " + strconv.FormatInt(h.PID, 10), At: s.when(h.Time)}
+		if h.Exclusive {
+			row.Kind = "Exclusive"
+		}
+		if h.Username != "" {
+			row.Owner += ", " + h.Username
+		}
+		row.Tone, row.Verdict = verdict(h, names[h.LookedBy])
+		if h.OfJob != "" {
+			row.Job = views.Link{Text: "Job " + short(string(h.OfJob)), URL: views.JobURL(string(h.OfJob))}
+		}
+		v.Locks = append(v.Locks, row)
+	}
+	keys, err := s.Store.Keys(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		row := views.KeyRow{ID: k.ID, ShortID: short(k.ID), Owner: strings.Trim(k.Username+"@"+k.Hostname, "@"), Trusted: k.Trusted, Current: k.ID == r.KeyHint}
+		if k.Created > 0 {
+			row.Created = "made " + views.Clock(at(k.Created), s.Now())
+		}
+		if !k.Trusted {
+			row.Created = "first seen " + views.Ago(at(k.FirstSeen), s.Now())
+		}
+		v.Keys = append(v.Keys, row)
+	}
+	place, err := s.snapshotPlace(ctx, r.ID, after)
+	if err != nil {
+		return err
+	}
+	rows, err := s.Store.SnapshotsOf(ctx, r.ID, place, pageSnapshots+1)
+	if err != nil {
+		return err
+	}
+	if after != "" {
+		v.Newest = views.RepositoryURL(v.ID) + "#repository-snapshots"
+	}
+	if len(rows) > pageSnapshots {
+		rows = rows[:pageSnapshots]
+		v.Older = views.RepositoryURL(v.ID) + "?after=" + url.QueryEscape(rows[len(rows)-1].ID) + "#repository-snapshots"
+	}
+	for _, n := range rows {
+		row := views.RepositorySnapshot{ID: n.ID, ShortID: short(n.ID), At: s.when(n.Time), From: n.Hostname, Group: groups[n.SourceGroup], Paths: n.Paths, Foreign: n.Foreign()}
+		if !n.Foreign() {
+			row.Size, row.Job = views.Bytes(n.Bytes), views.JobURL(string(n.Job))
+			row.From = names[n.Host]
+		}
+		v.Snapshots = append(v.Snapshots, row)
+	}
+	return nil
+}
+
+// verdict words who holds a lock.
+func verdict(h jobs.Holder, looker string) (tone, text string) {
+	switch h.Verdict {
+	case jobs.Alive:
+		return "run", "Its job is under way; it goes by itself."
+	case jobs.Dead:
+		return "fail", h.Owner.Name + " says that this process is gone. It is a leftover, and is removed before the next job that needs it."
+	case jobs.Unsure:
+		if h.Alive.Valid && !h.Alive.Bool {
+			return "warn", looker + " sees no such process, and no job of ours is known to have made it. It counts as left over when it was not renewed for 35 minutes."
+		}
+		return "warn", "Whether its process is alive, only " + h.Owner.Name + " itself can say. Refresh from there."
+	}
+	return "warn", "No host of ours is known by this name, so nobody can say whether its process is alive."
+}
+
+func (s *Server) repositoryFigures(r store.Repository, t store.SnapshotTally, days []store.Day) []views.Figure {
+	stored := views.Figure{Name: "Stored", Value: "not measured", Detail: "Refresh measures it"}
+	restorable := views.Figure{Name: "Restorable", Value: "not known", Detail: "in " + views.Count(uint64(t.Count), "snapshot", "snapshots")}
+	saved := views.Figure{Name: "Saved by dedup", Value: "not known"}
+	if r.MeasuredAt > 0 {
+		stored.Value, stored.Unit = apart(views.Bytes(uint64(r.StoredBytes)))
+		stored.Detail = "measured " + views.Ago(at(r.MeasuredAt), s.Now())
+		if grown := growth(days, s.Now()); grown != "" {
+			stored.Detail = grown + ", " + stored.Detail
+		}
+		restorable.Value, restorable.Unit = apart(views.Bytes(uint64(r.RestoreBytes)))
+		if ratio := views.Times(r.Ratio()); ratio != "" {
+			saved.Value, saved.Unit = ratio, "×"
+		}
+		saved.Detail = "this restic does not tell compression apart"
+		if c := views.Times(r.Compression()); c != "" {
+			saved.Detail = "of it " + c + " × by compression"
+		}
+	}
+	check := views.Figure{Name: "Last check", Value: "never", Detail: "nobody has checked it yet"}
+	if r.CheckedAt > 0 {
+		check.Value, check.Detail = views.Ago(at(r.CheckedAt), s.Now()), "no errors"
+		if r.CheckErrors > 0 {
+			check.Detail = checkErrors(r)
+		}
+	}
+	prune := views.Figure{Name: "Last prune", Value: "never", Detail: "nothing was freed yet"}
+	if r.PrunedAt > 0 {
+		prune.Value, prune.Detail = views.Ago(at(r.PrunedAt), s.Now()), views.Clock(at(r.PrunedAt), s.Now())
+	}
+	return []views.Figure{stored, restorable, saved, check, prune}
+}
+
+// growth is how much a repository grew in the last 30 days, as far as it was
+// measured.
+func growth(days []store.Day, now time.Time) string {
+	i := slices.IndexFunc(days, func(d store.Day) bool { return !dayOf(d).Before(now.AddDate(0, 0, -31)) })
+	if i < 0 || i == len(days)-1 {
+		return ""
+	}
+	span := views.Count(uint64(days[len(days)-1].Day-days[i].Day), "day", "days")
+	if by := days[len(days)-1].StoredBytes - days[i].StoredBytes; by >= 0 {
+		return "+" + views.Bytes(uint64(by)) + " in " + span
+	} else {
+		return "−" + views.Bytes(uint64(-by)) + " in " + span
+	}
+}
+
+// answer words the last try to open a repository.
+func (s *Server) answer(r store.Repository, recent []store.Job, names map[topics.HostID]string) views.Answer {
+	for _, j := range recent {
+		link := views.Link{Text: "Open the job", URL: views.JobURL(string(j.ID))}
+		ago := views.Ago(at(j.FinishedAt), s.Now())
+		switch {
+		case !j.State.Ended() && (j.Kind == topics.SnapshotsJob || j.Kind == topics.InitJob):
+			return views.Answer{Tone: "run", Icon: "hourglass", Title: names[j.Host] + " is asked", Text: "Its answer appears here.", Link: link}
+		case j.State == topics.Succeeded || j.State == topics.Warnings:
+			text := names[j.Host] + " opened it " + ago + "."
+			if j.Kind == topics.InitJob {
+				text = names[j.Host] + " set it up " + ago + "."
+			}
+			return views.Answer{Tone: "ok", Icon: "circle-check", Title: "It opens", Text: text, Link: link}
+		case j.State == topics.Failed && r.ReadyAt == 0 && j.Cause == topics.CauseNoRepository:
+			return views.Answer{Tone: "idle", Icon: "circle-dashed", Title: "There is none yet", Text: names[j.Host] + " found no repository there " + ago + ". Set it up, or let the first backup do so.", Link: link}
+		case j.State == topics.Failed && opens(j.Cause):
+			return views.Answer{Tone: "fail", Icon: "octagon-x", Title: jobs.Explain(j.Kind, j.Cause, j.State).Cause, Text: names[j.Host] + " tried " + ago + ": " + j.Message, Link: link}
+		}
+	}
+	if r.ReadyAt > 0 {
+		return views.Answer{Tone: "ok", Icon: "circle-check", Title: "It opens", Text: "A job found it " + views.Ago(at(r.ReadyAt), s.Now()) + "."}
+	}
+	return views.Answer{Tone: "idle", Icon: "circle-dashed", Title: "Not opened yet", Text: "Have a host try: it opens, there is none yet, or something is wrong with the address or a password."}
+}
+
+// opens reports whether a cause says something of whether a repository opens.
+func opens(c topics.Cause) bool {
+	switch c {
+	case topics.CausePassword, topics.CauseNoRepository, topics.CauseUnreachable, topics.CauseCertificate, topics.CauseCredentials, topics.CausePermission, topics.CauseNoRestic,
+		topics.CauseDamaged, topics.CauseUsage, topics.CausePolicy, topics.CauseRefused, topics.CauseUnknown, topics.CauseNone:
+		return true
+	}
+	return false
+}
+
+func (s *Server) maintenanceFacts(r store.Repository, v views.Repository, a store.RepositoryAccess) []views.Fact {
+	last := func(ms int64) string { return views.Ago(at(ms), s.Now()) }
+	keeper, rights := v.Keeper.Text, "the everyday credential"
+	if keeper == "" {
+		keeper = "none chosen"
+	}
+	if a.Maintenance != nil {
+		rights = "a credential of its own"
+	}
+	facts := []views.Fact{{Name: "Keeper", Value: keeper}, {Name: "Deletes with", Value: rights}, {Name: "Forgot", Value: last(r.ForgotAt)},
+		{Name: "Pruned", Value: last(r.PrunedAt)}, {Name: "Checked", Value: last(r.CheckedAt)}, {Name: "Keeps", Value: keeps(r.Keep.V)}}
+	return append(facts, views.Fact{Name: "ID", Value: string(r.ID), Mono: true})
+}
+
+// keeps words the rules of retention.
+func keeps(k *store.Keep) string {
+	if k == nil {
+		return "every snapshot"
+	}
+	var said []string
+	for _, rule := range []struct{ word, value string }{{"all for ", k.Within}, {"hourly for ", k.WithinHourly}, {"daily for ", k.WithinDaily},
+		{"weekly for ", k.WithinWeekly}, {"monthly for ", k.WithinMonthly}, {"yearly for ", k.WithinYearly}} {
+		if rule.value != "" {
+			said = append(said, rule.word+rule.value)
+		}
+	}
+	for _, rule := range []struct {
+		word string
+		n    int
+	}{{"last", k.Last}, {"hourly", k.Hourly}, {"daily", k.Daily}, {"weekly", k.Weekly}, {"monthly", k.Monthly}, {"yearly", k.Yearly}} {
+		if rule.n > 0 {
+			said = append(said, views.Number(uint64(rule.n))+" "+rule.word)
+		}
+	}
+	return strings.Join(said, ", ")
+}
+
+// repositoryNotes are what is wrong with a repository now, the worst first.
+func (s *Server) repositoryNotes(r store.Repository, k known, v views.Repository) (notes []views.Note) {
+	if r.CheckErrors > 0 {
+		notes = append(notes, views.Note{Tone: "fail", Title: "The last check found " + checkErrors(r), Text: "Some snapshots may not come back whole. Do not remove any before you know which.",
+			Link: views.Link{Text: "Open the check", URL: views.JobURL(string(r.CheckJob))}})
+	}
+	if v.Health.Key == "locked" {
+		notes = append(notes, views.Note{Tone: "fail", Title: "An exclusive lock blocks every job", Text: "See who holds it below. One that is provably ours and dead is removed before the next job that needs it.",
+			Link: views.Link{Text: "See the locks", URL: "#repository-locks"}})
+	}
+	if n := k.keys[r.ID]; n > 0 {
+		notes = append(notes, views.Note{Tone: "warn", Title: views.Count(uint64(n), "key nobody knows opens", "keys nobody knows open") + " this repository",
+			Text: "It came after the first look. Whoever made it had a password of the repository and can read every backup in it. If it is not yours, change the credentials of the hosts that use it.",
+			Link: views.Link{Text: "See the keys", URL: "#repository-keys"}})
+	}
+	if n := k.tallies[r.ID].Foreign; n > 0 {
+		notes = append(notes, views.Note{Tone: "warn", Title: views.Count(uint64(n), "snapshot was", "snapshots were") + " not made by a job of ours",
+			Text: "Made by hand, by another program, or planted. They are kept, are never removed by themselves, and never count instead of one of ours."})
+	}
+	if r.Keeper == "" {
+		notes = append(notes, views.Note{Tone: "info", Title: "It has no keeper", Text: "Nobody forgets, prunes or checks by itself. Choose a host you trust; until then, a host that prunes needs a credential that can delete, and the delete rights live on that machine."})
+	}
+	return notes
+}
+
+// refreshPage asks a host for everything the page shows, and shows it as it comes.
+func (s *Server) refreshPage(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.refresh(r.Context(), repositoryID(r), ""); err != nil {
+		return err
+	}
+	return s.stay(w, r, views.RepositoryURL(param(r, "id")))
+}
+
+// stay answers an action whose page changes by itself.
+func (s *Server) stay(w http.ResponseWriter, r *http.Request, page string) error {
+	if isHTMX(r) {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	redirect(w, r, page)
+	return nil
+}
+
+// runOnRepository asks the chosen host for an operation on a repository.
+func (s *Server) runOnRepository(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	id := repositoryID(r)
+	row, err := s.repository(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	kind := topics.JobKind(r.PostForm.Get("kind"))
+	o := operationOf(kind, r.PostForm)
+	if err := mayAsk(visitorOf(r.Context()), kind, o); err != nil {
+		return err
+	}
+	if o.All && r.PostForm.Get("confirm") != row.Name {
+		return notConfirmed(row)
+	}
+	for i, text := range o.Snapshots {
+		n, err := s.Store.SnapshotByID(r.Context(), id, text)
+		if errors.Is(err, store.ErrNotFound) {
+			return &Problem{Status: http.StatusUnprocessableEntity, Title: "There is no such snapshot", Say: "This repository holds none, or more than one, whose ID begins with " + text + ".", Do: "Nothing was removed. Correct it and ask again."}
+		} else if err != nil {
+			return err
+		}
+		o.Snapshots[i] = n.ID
+	}
+	host := topics.HostID(r.PostForm.Get("host"))
+	if host == "" {
+		if host, err = s.looker(r.Context(), row); err != nil {
+			return err
+		}
+	}
+	return s.run(w, r, host, kind, id, o)
+}
+
+func notConfirmed(r store.Repository) error {
+	return &Problem{Status: http.StatusUnprocessableEntity, Title: "Nothing was done", Say: "What was typed is not the repository's name.", Do: "Type " + r.Name + " if you mean it."}
+}
+
+func (s *Server) run(w http.ResponseWriter, r *http.Request, host topics.HostID, kind topics.JobKind, id topics.RepositoryID, o topics.Operation) error {
+	if kind == topics.BackupJob {
+		return errNoPage
+	}
+	j, _, err := s.Jobs.Ask(r.Context(), visitorOf(r.Context()).name, host, kind, id, o)
+	if err != nil {
+		return err
+	}
+	if r.PostForm.Get("stay") != "" {
+		return s.stay(w, r, views.RepositoryURL(string(id)))
+	}
+	redirect(w, r, views.JobURL(string(j.ID)))
+	return nil
+}
+
+// operationOf reads what a form says of an operation of a kind.
+func operationOf(kind topics.JobKind, f url.Values) topics.Operation {
+	var o topics.Operation
+	yes := func(name string) bool { return f.Get(name) != "" }
+	switch kind {
+	case topics.ForgetJob:
+		o.Snapshots = strings.Fields(f.Get("snapshots"))
+	case topics.DiffJob:
+		o.From, o.To = f.Get("from"), f.Get("to")
+	case topics.RestoreJob:
+		o.Snapshot, o.Paths, o.Target, o.Overwrite, o.DryRun = f.Get("snapshot"), lines(f.Get("paths")), strings.TrimSpace(f.Get("target")), f.Get("overwrite"), yes("dry_run")
+	case topics.FindJob:
+		o.Pattern = f.Get("pattern")
+	case topics.CheckJob:
+		o.ReadData, o.Subset = yes("read_data"), strings.TrimSpace(f.Get("subset"))
+	case topics.PruneJob:
+		o.DryRun = yes("dry_run")
+	case topics.UnlockJob:
+		o.All = yes("all")
+	}
+	return o
+}
+
+// runOnHost asks a host for an operation; snapshots name their repository before
+// a slash.
+func (s *Server) runOnHost(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	kind, f := topics.JobKind(param(r, "kind")), r.PostForm
+	id := topics.RepositoryID(f.Get("repository"))
+	for _, field := range []string{"snapshot", "from", "to"} {
+		repository, snapshot, ok := strings.Cut(f.Get(field), "/")
+		if !ok {
+			continue
+		}
+		if id != "" && id != topics.RepositoryID(repository) {
+			return &Problem{Status: http.StatusUnprocessableEntity, Title: "These snapshots are of two repositories", Say: "restic compares snapshots of one repository.", Do: "Choose two of the same."}
+		}
+		id = topics.RepositoryID(repository)
+		f.Set(field, snapshot)
+	}
+	if jobs.Maintains(kind) {
+		return errNoPage // on the repository's page, with its warnings
+	}
+	return s.run(w, r, hostID(r), kind, id, operationOf(kind, f))
+}
+
+func (s *Server) hostOperations(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	h, err := s.host(ctx, hostID(r))
+	if err != nil {
+		return err
+	}
+	rows, err := s.Store.Repositories(ctx)
+	if err != nil {
+		return err
+	}
+	groups, err := s.Store.SourceGroups(ctx, h.ID)
+	if err != nil {
+		return err
+	}
+	snapshots, err := s.Store.Snapshots(ctx, h.ID, 200)
+	if err != nil {
+		return err
+	}
+	uses := func(id topics.RepositoryID) bool {
+		return slices.ContainsFunc(groups, func(g store.SourceGroup) bool { return g.Repository == id })
+	}
+	names, groupNames := map[topics.RepositoryID]string{}, map[topics.SourceGroupID]string{}
+	for _, g := range groups {
+		groupNames[g.ID] = g.Name
+	}
+	o := views.HostOperations{HostID: string(h.ID), Host: h.Name, Policy: h.Policy}
+	for _, own := range []bool{true, false} {
+		for _, row := range rows {
+			names[row.ID] = row.Name
+			if uses(row.ID) == own {
+				o.Repositories = append(o.Repositories, views.Option{Value: string(row.ID), Text: row.Name})
+			}
+		}
+	}
+	for _, n := range snapshots {
+		if names[n.Repository] == "" {
+			continue
+		}
+		o.Snapshots = append(o.Snapshots, views.Option{Value: string(n.Repository) + "/" + n.ID,
+			Text: strings.Join([]string{views.Clock(at(n.Time), s.Now()), groupNames[n.SourceGroup], short(n.ID), "in " + names[n.Repository]}, "  ·  ")})
+	}
+	sh := s.shell(r, "Operations", "fleet", toFleet, views.Link{Text: h.Name, URL: views.HostURL(string(h.ID))}, views.Link{Text: "Operations"})
+	s.render(w, r, http.StatusOK, views.HostOperationsPage(sh, o))
+	return nil
+}
+
+func (s *Server) trustKeyPage(w http.ResponseWriter, r *http.Request) error {
+	if err := s.trust(r.Context(), repositoryID(r), param(r, "key")); err != nil {
+		return err
+	}
+	redirect(w, r, views.RepositoryURL(param(r, "id")))
+	return nil
+}
+
+func (s *Server) removeRepositoryPage(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	row, err := s.repository(r.Context(), repositoryID(r))
+	if err != nil {
+		return err
+	}
+	if r.PostForm.Get("confirm") != row.Name {
+		return notConfirmed(row)
+	}
+	if err := s.removeRepository(r.Context(), row.ID); err != nil {
+		return err
+	}
+	redirect(w, r, "/repositories")
+	return nil
+}

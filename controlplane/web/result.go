@@ -1,0 +1,225 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+)
+
+// pageRows is how many rows of what a job found out its page shows.
+const pageRows = 500
+
+// resultView fills in what a job that is no backup was asked for and found out.
+func (s *Server) resultView(ctx context.Context, v *views.Job, j store.Job) error {
+	if o := j.Operation.V; o != nil {
+		v.Asked = askedFor(*o)
+	}
+	r := j.Result.V
+	if !j.State.Ended() || r == nil {
+		return nil
+	}
+	v.Figures = append(resultFigures(j.Kind, *r), v.Figures...)
+	table := func(title string, mono int, head []string, rows [][]string) {
+		t := views.ResultTable{Title: title, Count: views.Number(uint64(max(r.Count, len(rows)))), Head: head, Rows: rows, Mono: mono}
+		if len(rows) > pageRows {
+			t.Rows, t.Note, t.AllURL = rows[:pageRows], fmt.Sprintf("The first %d of %s.", pageRows, views.Number(uint64(len(rows)))), "/api/jobs/"+string(j.ID)+"/report"
+		}
+		switch {
+		case r.Truncated:
+			t.Note = strings.TrimSpace(t.Note + " There was more than the report holds; the log may say more.")
+		case len(rows) == 0 && r.Parts > 0:
+			t.Note = "The report is kept no longer; its numbers are."
+		case len(rows) == 0:
+			t.Note = "None."
+		}
+		v.Results = append(v.Results, t)
+	}
+	var report topics.Report
+	switch j.Kind {
+	case topics.SnapshotsJob, topics.KeyJob, topics.LocksJob, topics.FindJob, topics.DiffJob:
+		parts, err := s.Store.Reports(ctx, j.ID)
+		if err != nil {
+			return err
+		}
+		for _, p := range parts {
+			report.Snapshots, report.Keys, report.Locks = append(report.Snapshots, p.Snapshots...), append(report.Keys, p.Keys...), append(report.Locks, p.Locks...)
+			report.Matches, report.Changes = append(report.Matches, p.Matches...), append(report.Changes, p.Changes...)
+		}
+	}
+	when := func(ms int64) string {
+		if ms == 0 {
+			return ""
+		}
+		return at(ms).In(s.Now().Location()).Format("2 Jan 2006 15:04")
+	}
+	var rows [][]string
+	switch j.Kind {
+	case topics.SnapshotsJob:
+		for i := len(report.Snapshots) - 1; i >= 0; i-- { // the newest first
+			n := report.Snapshots[i]
+			rows = append(rows, []string{short(n.ID), when(n.Time), n.Host, strings.Join(n.Paths, ", "), strings.Join(n.Tags, ", ")})
+		}
+		table("Snapshots", 1, []string{"Snapshot", "Taken", "Host", "Paths", "Tags"}, rows)
+	case topics.KeyJob:
+		for _, k := range report.Keys {
+			rows = append(rows, []string{short(k.ID), k.User + "@" + k.Host, when(k.Created), map[bool]string{true: "opens with our password"}[k.Current]})
+		}
+		table("Keys", 1, []string{"Key", "Made by", "Made", ""}, rows)
+	case topics.LocksJob:
+		for _, l := range report.Locks {
+			kind, alive := "shared", "not known from here"
+			if l.Exclusive {
+				kind = "exclusive"
+			}
+			if l.Alive != nil {
+				alive = map[bool]string{true: "runs", false: "gone"}[*l.Alive]
+			}
+			rows = append(rows, []string{short(l.ID), kind, l.Host, fmt.Sprint(l.PID), alive, when(l.Time)})
+		}
+		table("Locks", 1, []string{"Lock", "Kind", "Host", "Process", "It", "Since"}, rows)
+	case topics.FindJob:
+		for _, m := range report.Matches {
+			rows = append(rows, []string{m.Path, short(m.Snapshot), m.Type, views.Bytes(m.Size), when(m.ModTime)})
+		}
+		table("Found", 2, []string{"Path", "Snapshot", "Kind", "Size", "Changed"}, rows)
+	case topics.DiffJob:
+		words := map[string]string{"+": "added", "-": "removed", "M": "content changed", "U": "metadata changed", "T": "type changed", "?": "damaged"}
+		for _, c := range report.Changes {
+			word := words[c.Modifier]
+			if word == "" {
+				word = c.Modifier
+			}
+			rows = append(rows, []string{c.Path, word})
+		}
+		table("Changes", 1, []string{"Path", "What"}, rows)
+	case topics.ForgetJob:
+		for _, id := range r.Removed {
+			rows = append(rows, []string{short(id), id})
+		}
+		table("Removed snapshots", 2, []string{"Snapshot", "Whole ID"}, rows)
+	case topics.CheckJob:
+		if c := r.Check; c != nil {
+			for _, id := range c.Broken {
+				rows = append(rows, []string{id})
+			}
+			if len(rows) > 0 {
+				table("Damaged packs", 1, []string{"Pack"}, rows)
+			}
+			if len(c.Suggest) > 0 {
+				v.Facts = append(v.Facts, views.Fact{Name: "restic suggests", Value: strings.Join(c.Suggest, ", ")})
+			}
+		}
+	}
+	return nil
+}
+
+// resultFigures are the numbers of a job that is no backup.
+func resultFigures(k topics.JobKind, r topics.Result) (f []views.Figure) {
+	size := func(name string, n uint64, detail string) {
+		value, unit := apart(views.Bytes(n))
+		f = append(f, views.Figure{Name: name, Value: value, Unit: unit, Detail: detail})
+	}
+	count := func(name string, n uint64, detail string) {
+		f = append(f, views.Figure{Name: name, Value: views.Number(n), Detail: detail})
+	}
+	switch {
+	case r.Stats != nil:
+		size("Stored", r.Stats.StoredBytes, views.Count(r.Stats.Blobs, "blob", "blobs"))
+		size("Restorable", r.Stats.RestoreBytes, views.Count(r.Stats.Files, "file", "files"))
+		count("Snapshots", r.Stats.Snapshots, "")
+	case r.Check != nil:
+		count("Errors", r.Check.Errors, map[bool]string{true: "the repository is whole, as far as was read"}[r.Check.Errors == 0])
+	case r.Restore != nil:
+		count("Files", r.Restore.Files, views.Number(r.Restore.Skipped)+" left as they were")
+		size("Restored", r.Restore.Bytes, "")
+		count("Errors", r.Restore.Errors, "")
+	case r.Diff != nil:
+		count("Added", r.Diff.AddedFiles, views.Bytes(r.Diff.AddedBytes))
+		count("Removed", r.Diff.RemovedFiles, views.Bytes(r.Diff.RemovedBytes))
+		count("Changed", r.Diff.ChangedFiles, "")
+	case r.Prune != nil:
+		size("Freed", r.Prune.FreedBytes, "")
+		size("Left", r.Prune.LeftBytes, "")
+	case k == topics.UnlockJob:
+		count("Locks removed", uint64(max(r.Unlocked, 0)), "")
+	}
+	return f
+}
+
+// askedFor says what a job was asked for, besides its kind.
+func askedFor(o topics.Operation) (f []views.Fact) {
+	say := func(name, value string, mono bool) {
+		if value != "" {
+			f = append(f, views.Fact{Name: name, Value: value, Mono: mono})
+		}
+	}
+	yes := map[bool]string{true: "yes"}
+	say("Snapshot", short(o.Snapshot), true)
+	say("From", short(o.From), true)
+	say("To", short(o.To), true)
+	if n := len(o.Snapshots); n > 0 {
+		say("Asked to remove", views.Count(uint64(n), "snapshot", "snapshots"), false)
+	}
+	say("Paths", strings.Join(o.Paths, ", "), true)
+	say("Target", o.Target, true)
+	say("Files that are there", o.Overwrite, false)
+	say("Pattern", o.Pattern, true)
+	say("Slice", o.Subset, false)
+	say("Reads all data", yes[o.ReadData], false)
+	say("Dry run", yes[o.DryRun], false)
+	say("All locks", yes[o.All], false)
+	return f
+}
+
+// mayAsk refuses what removes something that nobody can put back to whoever is
+// no administrator.
+func mayAsk(v *visitor, k topics.JobKind, o topics.Operation) error {
+	if (k == topics.ForgetJob || o.All) && !v.may(store.Admin) {
+		return forbidden(v, store.Admin)
+	}
+	return nil
+}
+
+// runAgain asks for the same as an ended job did.
+func (s *Server) runAgain(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	j, err := s.job(ctx, jobID(r))
+	if err != nil {
+		return err
+	}
+	who := visitorOf(ctx)
+	if j.Kind == topics.BackupJob {
+		g, err := s.groupOf(ctx, j)
+		if err != nil {
+			return err
+		}
+		again, _, err := s.Jobs.AskBackup(ctx, who.name, j.Host, g.Name)
+		if err != nil {
+			return err
+		}
+		redirect(w, r, views.JobURL(string(again.ID)))
+		return nil
+	}
+	o := topics.Operation{}
+	if j.Operation.V != nil {
+		o = *j.Operation.V
+	}
+	if err := mayAsk(who, j.Kind, o); err != nil {
+		return err
+	}
+	if o.All {
+		return &Problem{Status: http.StatusConflict, Title: "This is not asked for twice by a click", Say: "It removes the locks of live jobs, too.", Do: "Ask for it on the repository's page.",
+			Link: views.Link{Text: "Open the repository", URL: views.RepositoryURL(string(j.Repository))}}
+	}
+	again, _, err := s.Jobs.Ask(ctx, who.name, j.Host, j.Kind, j.Repository, o)
+	if err != nil {
+		return err
+	}
+	redirect(w, r, views.JobURL(string(again.ID)))
+	return nil
+}

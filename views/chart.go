@@ -1,0 +1,96 @@
+package views
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Point is one day of a chart.
+type Point struct {
+	At    time.Time
+	Value uint64 // bytes
+}
+
+// A Chart is a size over time, drawn on the server.
+type Chart struct {
+	Line, Area string // paths of an SVG of 786 by 220
+	Small      string // the same line in 110 by 28, for a list
+	SmallArea  string
+	Grid       []Mark // sizes, on the right
+	Dates      []Mark // below
+	Label      string // for who cannot see it
+	Rows       []ChartRow
+}
+
+// A Mark is a word at a place of a chart.
+type Mark struct{ Place, Text string }
+
+// A ChartRow is one day in the chart's table.
+type ChartRow struct{ Day, Value string }
+
+const (
+	chartWidth, chartTop, chartBottom = 740.0, 24.0, 194.0
+	chartRows                         = 60 // days in its table, the newest
+)
+
+// NewChart draws points that are in the order of their time. Fewer than two are
+// no chart: it has no Line then.
+func NewChart(points []Point) Chart {
+	var c Chart
+	for i := len(points) - 1; i >= 0 && len(c.Rows) < chartRows; i-- {
+		c.Rows = append(c.Rows, ChartRow{points[i].At.Format("2 Jan 2006"), Bytes(points[i].Value)})
+	}
+	if len(points) < 2 {
+		return c
+	}
+	first, last := points[0].At, points[len(points)-1].At
+	low, high := math.Inf(1), 0.0
+	for _, p := range points {
+		low, high = math.Min(low, float64(p.Value)), math.Max(high, float64(p.Value))
+	}
+	low = math.Max(0, low-(high-low)*0.2) // the line stands a little above the floor
+	if high-low < high*0.02+1 {
+		low = high*0.98 - 1
+	}
+	low = math.Max(0, low)
+	path := func(width, top, bottom float64) string {
+		var b strings.Builder
+		for i, p := range points {
+			x := width * float64(p.At.Sub(first)) / float64(last.Sub(first))
+			y := bottom - (bottom-top)*(float64(p.Value)-low)/math.Max(high-low, 1)
+			fmt.Fprintf(&b, "%c%s %s", "ML"[min(i, 1)], coordinate(x), coordinate(y))
+		}
+		return b.String()
+	}
+	c.Line, c.Small = path(chartWidth, chartTop, chartBottom), path(110, 2, 26)
+	c.Area, c.SmallArea = c.Line+"L740 194L0 194Z", c.Small+"L110 28L0 28Z"
+	for _, part := range []float64{0, 1.0 / 3, 2.0 / 3, 1} {
+		c.Grid = append(c.Grid, Mark{coordinate(chartBottom - (chartBottom-chartTop)*part), Bytes(uint64(low + (high-low)*part))})
+	}
+	format := "2 Jan"
+	if last.Sub(first) > 300*24*time.Hour {
+		format = "Jan 2006"
+	}
+	for i := range 5 {
+		at := first.Add(time.Duration(float64(last.Sub(first)) * float64(i) / 4))
+		c.Dates = append(c.Dates, Mark{coordinate(chartWidth * float64(i) / 4), at.Format(format)})
+	}
+	c.Label = fmt.Sprintf("Stored size from %s on %s to %s on %s", Bytes(points[0].Value), first.Format("2 Jan 2006"), Bytes(points[len(points)-1].Value), last.Format("2 Jan 2006"))
+	return c
+}
+
+func coordinate(v float64) string { return strconv.FormatFloat(math.Round(v*10)/10, 'f', -1, 64) }
+
+// Times is a ratio in words, "8.9"; "" if it is not known.
+func Times(ratio float64) string {
+	if ratio <= 0 {
+		return ""
+	}
+	if ratio >= 99.95 {
+		return strconv.FormatFloat(ratio, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(ratio, 'f', 1, 64)
+}
