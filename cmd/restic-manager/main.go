@@ -45,11 +45,20 @@ type cli struct {
 		Revoke mqttUserRevokeCmd `cmd:"" help:"End a consumer's credential, and its connections."`
 	} `cmd:"" name:"mqtt-user" help:"Let consumers in."`
 	Repository struct {
+		List     repositoryListCmd     `cmd:"" help:"List repositories."`
+		Add      repositoryAddCmd      `cmd:"" help:"Register a repository, and print its ID."`
+		Set      repositorySetCmd      `cmd:"" help:"Change a repository; what is left out stays as it is."`
+		Show     repositoryShowCmd     `cmd:"" help:"Say what is known of a repository."`
+		Remove   repositoryRemoveCmd   `cmd:"" help:"Take a repository out of care; nothing is done to what it holds."`
 		Plan     repositoryPlanCmd     `cmd:"" help:"Show what the next forget keeps and removes, and why."`
 		Maintain repositoryMaintainCmd `cmd:"" help:"Have a repository's keeper forget, prune or check, and print the job's ID."`
 	} `cmd:"" help:"Look after repositories."`
 	Job struct {
+		Start  jobStartCmd  `cmd:"" help:"Ask a host for a job, and print its ID."`
 		Cancel jobCancelCmd `cmd:"" help:"End a job that waits or runs."`
+		List   jobListCmd   `cmd:"" help:"List jobs, the last that were asked for first."`
+		Show   jobShowCmd   `cmd:"" help:"Say how a job is, or ended."`
+		Log    jobLogCmd    `cmd:"" help:"Print a job's log."`
 	} `cmd:"" help:"Steer jobs."`
 	Audit struct {
 		Verify auditVerifyCmd `cmd:"" help:"Find out whether the audit log was tampered with, and print its end."`

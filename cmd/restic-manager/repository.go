@@ -1,142 +1,294 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	"github.com/restic-manager/restic-manager/controlplane/retention"
+	"github.com/restic-manager/restic-manager/controlplane/web"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
 )
 
-// repositoryNamed finds a repository by its name or ID.
-func repositoryNamed(ctx context.Context, s *store.Store, name string) (store.Repository, error) {
+type repositoryListCmd struct{ database }
+
+func (c *repositoryListCmd) Run(ctx context.Context) error {
+	return c.with(ctx, func(s *store.Store) error {
+		rows, err := s.Repositories(ctx)
+		if err != nil {
+			return err
+		}
+		tallies, err := s.SnapshotTallies(ctx)
+		if err != nil {
+			return err
+		}
+		return columns("NAME\tID\tLOCATION\tSTORED\tSNAPSHOTS\tCHECKED", len(rows), func(i int) string {
+			r := rows[i]
+			stored := "-"
+			if r.MeasuredAt > 0 {
+				stored = views.Bytes(uint64(r.StoredBytes))
+			}
+			return row(r.Name, string(r.ID), r.Location, stored, fmt.Sprint(tallies[r.ID].Count), ago(s, r.CheckedAt))
+		})
+	})
+}
+
+// columns prints lines of columns.
+func columns(head string, n int, line func(int) string) error {
+	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
+	_, err := fmt.Fprintln(w, head)
+	for i := range n {
+		_, e := fmt.Fprintln(w, line(i))
+		err = errors.Join(err, e)
+	}
+	return errors.Join(err, w.Flush())
+}
+
+// row is columns of which none can pretend to be another, or a terminal's command.
+func row(cells ...string) string {
+	for i, c := range cells {
+		cells[i] = strings.ReplaceAll(views.Visible(c), "\t", " ")
+	}
+	return strings.Join(cells, "\t")
+}
+
+func ago(s *store.Store, ms int64) string {
+	if ms == 0 {
+		return "never"
+	}
+	return views.Ago(time.UnixMilli(ms), time.UnixMilli(s.Now()))
+}
+
+// repositoryByName finds one in care by ID or name.
+func repositoryByName(ctx context.Context, s *store.Store, text string) (store.Repository, error) {
 	rows, err := s.Repositories(ctx)
+	if err != nil {
+		return store.Repository{}, err
+	}
 	for _, r := range rows {
-		if r.Name == name || string(r.ID) == name {
+		if string(r.ID) == text || r.Name == text {
 			return r, nil
 		}
 	}
-	if err == nil {
-		err = fmt.Errorf("there is no repository %q", name)
-	}
-	return store.Repository{}, err
+	return store.Repository{}, fmt.Errorf("there is no repository %q; repository list shows them", text)
 }
 
-type repositoryPlanCmd struct {
-	Name string `arg:"" help:"The repository's name or ID."`
+type repositoryShowCmd struct {
+	Repository string `arg:"" help:"Name or ID."`
 	database
 }
 
-// Run prints what the next forget would do; nothing is removed.
-func (c *repositoryPlanCmd) Run(ctx context.Context) error {
+func (c *repositoryShowCmd) Run(ctx context.Context) error {
 	return c.with(ctx, func(s *store.Store) error {
-		r, err := repositoryNamed(ctx, s, c.Name)
+		r, err := repositoryByName(ctx, s, c.Repository)
 		if err != nil {
 			return err
 		}
-		p, err := retention.Look(ctx, s, r.ID, nil, time.Now())
+		a, err := s.RepositoryAccess(ctx, r.ID)
 		if err != nil {
 			return err
 		}
-		return printPlan(os.Stdout, p)
+		tallies, err := s.SnapshotTallies(ctx)
+		if err != nil {
+			return err
+		}
+		keys, err := s.StrangeKeys(ctx)
+		if err != nil {
+			return err
+		}
+		locks, err := s.Locks(ctx, r.ID)
+		if err != nil {
+			return err
+		}
+		keeper := "none"
+		if r.Keeper != "" {
+			h, err := s.Host(ctx, r.Keeper)
+			if err != nil {
+				return err
+			}
+			keeper = h.Name
+		}
+		yes := map[bool]string{true: "yes", false: "no"}
+		lines := [][2]string{{"Name", r.Name}, {"ID", string(r.ID)}, {"Location", r.Location}, {"Keeper", keeper}, {"Append only", yes[r.AppendOnly]},
+			{"Maintenance credential", yes[a.Maintenance != nil]}, {"Snapshots", fmt.Sprintf("%d, of them %d foreign", tallies[r.ID].Count, tallies[r.ID].Foreign)},
+			{"Listed", ago(s, r.ListedAt)}, {"Stored", views.Bytes(uint64(max(r.StoredBytes, 0)))}, {"Restorable", views.Bytes(uint64(max(r.RestoreBytes, 0)))}, {"Measured", ago(s, r.MeasuredAt)},
+			{"Checked", fmt.Sprintf("%s, %d errors", ago(s, r.CheckedAt), r.CheckErrors)}, {"Forgot", ago(s, r.ForgotAt)}, {"Pruned", ago(s, r.PrunedAt)},
+			{"Locks", fmt.Sprintf("%d, looked %s", len(locks), ago(s, r.LocksAt))}, {"Unknown keys", fmt.Sprintf("%d, looked %s", keys[r.ID], ago(s, r.KeysAt))}}
+		return columns("", len(lines), func(i int) string { return row(lines[i][0], lines[i][1]) })
 	})
 }
 
-func printPlan(out io.Writer, p retention.Preview) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	row := func(what string, id string, at int64, of string, reasons []string) {
-		when := ""
-		if at != 0 {
-			when = time.UnixMilli(at).Format("2006-01-02 15:04")
+// repositoryFlags are what can be said of a repository. Secrets come from
+// standard input or files, so that no process list shows them.
+type repositoryFlags struct {
+	URL            *string           `name:"url" placeholder:"URL" help:"Full path on the host, or what restic's --repo takes; without a password in it."`
+	PasswordFile   string            `placeholder:"FILE" help:"File with the repository's password; - is standard input."`
+	EnvFile        string            `placeholder:"FILE" help:"File with the everyday credential of the backend, a line VARIABLE=VALUE each, by restic's names."`
+	MaintenanceEnv string            `name:"maintenance-env-file" placeholder:"FILE" help:"The same for what may delete; the keeper alone gets it."`
+	MaintenanceURL *string           `name:"maintenance-url" placeholder:"URL" help:"Where the keeper finds the repository, if elsewhere."`
+	Keeper         *string           `placeholder:"HOST" help:"Host that forgets, prunes and checks; empty for none."`
+	AppendOnly     *bool             `negatable:"" help:"The everyday credential cannot delete."`
+	Keep           map[string]string `placeholder:"RULE=DURATION" help:"Which snapshots stay, as in within=30d;within-daily=1y; none= keeps all."`
+}
+
+func (f repositoryFlags) input() (in web.RepositoryInput, err error) {
+	if f.URL != nil {
+		in.URL = new(topics.Secret(*f.URL))
+	}
+	if f.PasswordFile != "" {
+		text, err := readSecret(f.PasswordFile)
+		if err != nil {
+			return in, fmt.Errorf("read the password: %w", err)
 		}
-		fmt.Fprintf(w, "%s\t%.8s\t%s\t%s\t%s\n", what, id, when, of, strings.Join(reasons, "; "))
+		first, _, _ := strings.Cut(text, "\n")
+		in.Password = new(topics.Secret(strings.TrimRight(first, "\r")))
 	}
-	for _, v := range p.Remove {
-		row("remove", v.ID, v.Time, fmt.Sprintf("%q on %q", v.Group, v.Hostname), v.Reasons)
+	if f.EnvFile != "" {
+		env, err := readEnv(f.EnvFile)
+		if err != nil {
+			return in, err
+		}
+		in.Everyday = &web.Credential{Env: env}
 	}
-	for _, v := range p.Verdicts.Keep {
-		row("keep", v.ID, v.Time, fmt.Sprintf("%q on %q", v.Group, v.Hostname), v.Reasons)
+	if f.MaintenanceEnv != "" || f.MaintenanceURL != nil {
+		in.Maintenance = &web.Credential{}
+		if f.MaintenanceURL != nil {
+			in.Maintenance.URL = new(topics.Secret(*f.MaintenanceURL))
+		}
+		if f.MaintenanceEnv != "" {
+			if in.Maintenance.Env, err = readEnv(f.MaintenanceEnv); err != nil {
+				return in, err
+			}
+		}
 	}
-	for _, o := range p.Oddities {
-		row("flagged", o.ID, o.Time, o.Kind, quoted(o.Reasons))
+	in.Keeper, in.AppendOnly = f.Keeper, f.AppendOnly
+	if f.Keep != nil {
+		if in.Keep, err = readKeep(f.Keep); err != nil {
+			return in, err
+		}
 	}
-	err := w.Flush()
-	say := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
-	for _, text := range p.Warnings {
-		say("Careful: %s", text)
-	}
-	for _, text := range p.Plan.Unusual {
-		say("Held for review: %s", text)
-	}
-	if h := p.Held; h != nil {
-		say("A plan that removes %d waits for approval until %s: restic-manager repository maintain %s --kind forget --approve %s",
-			len(h.Plan.V.Remove), time.UnixMilli(h.ExpiresAt).Format("2006-01-02 15:04"), p.Repository.Name, h.Hash)
-	}
-	say("The next forget removes %d and keeps %d; %d are flagged.", len(p.Remove), len(p.Verdicts.Keep)+len(p.Flagged), len(p.Oddities))
-	return err
+	return in, nil
 }
 
-// quoted is foreign text that cannot do anything to a terminal.
-func quoted(reasons []string) []string {
-	out := make([]string, len(reasons))
-	for i, r := range reasons {
-		q := fmt.Sprintf("%q", r)
-		out[i] = strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
+func readSecret(path string) (string, error) {
+	if path == "-" {
+		b, err := io.ReadAll(io.LimitReader(os.Stdin, 64<<10))
+		return string(b), err
 	}
-	return out
+	b, err := os.ReadFile(path)
+	return string(b), err
 }
 
-type repositoryMaintainCmd struct {
-	Name    string `arg:"" help:"The repository's name or ID."`
-	Kind    string `required:"" enum:"forget,prune,check" help:"forget, prune or check."`
-	Host    string `placeholder:"ID" help:"Only without a keeper: the host to run on. The right to delete then lives on that host."`
-	Approve string `placeholder:"HASH" help:"Carry out exactly this plan, which was held for review."`
+func readEnv(path string) (map[string]topics.Secret, error) {
+	text, err := readSecret(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the credential: %w", err)
+	}
+	env := map[string]topics.Secret{}
+	lines := bufio.NewScanner(strings.NewReader(text))
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		name, value, ok := strings.Cut(line, "=")
+		if !ok {
+			return nil, fmt.Errorf("line %d of %s is not VARIABLE=VALUE", n, path) // the line itself may be a secret
+		}
+		env[strings.TrimSpace(name)] = topics.Secret(value)
+	}
+	return env, lines.Err()
+}
+
+func readKeep(rules map[string]string) (*store.Keep, error) {
+	k := &store.Keep{}
+	durations := map[string]*string{"within": &k.Within, "within-hourly": &k.WithinHourly, "within-daily": &k.WithinDaily, "within-weekly": &k.WithinWeekly,
+		"within-monthly": &k.WithinMonthly, "within-yearly": &k.WithinYearly}
+	counts := map[string]*int{"last": &k.Last, "hourly": &k.Hourly, "daily": &k.Daily, "weekly": &k.Weekly, "monthly": &k.Monthly, "yearly": &k.Yearly}
+	for name, value := range rules {
+		if d := durations[name]; d != nil {
+			*d = value
+		} else if c := counts[name]; c != nil {
+			if _, err := fmt.Sscanf(value, "%d", c); err != nil {
+				return nil, fmt.Errorf("--keep %s=%s is not a number", name, value)
+			}
+		} else if name != "none" {
+			return nil, fmt.Errorf("--keep %s is no rule; restic's are within, within-daily … and last, daily …", name)
+		}
+	}
+	return k, nil
+}
+
+type repositoryAddCmd struct {
+	Name string `arg:"" help:"Its name."`
+	repositoryFlags
 	database
 }
 
-// Run asks for it in the database: a control plane beside it does the rest.
-func (c *repositoryMaintainCmd) Run(ctx context.Context) error {
+func (c *repositoryAddCmd) Run(ctx context.Context) error {
+	if c.URL == nil || c.PasswordFile == "" {
+		return errors.New("a new repository needs --url and --password-file")
+	}
+	in, err := c.input()
+	if err != nil {
+		return err
+	}
+	in.Name = &c.Name
 	return c.with(ctx, func(s *store.Store) error {
-		r, err := repositoryNamed(ctx, s, c.Name)
+		r, err := web.PutRepository(ctx, s, actor, "", in)
+		if err == nil {
+			fmt.Println(r.ID)
+		}
+		return err
+	})
+}
+
+type repositorySetCmd struct {
+	Repository string  `arg:"" help:"Name or ID."`
+	Name       *string `help:"A new name."`
+	repositoryFlags
+	database
+}
+
+func (c *repositorySetCmd) Run(ctx context.Context) error {
+	in, err := c.input()
+	if err != nil {
+		return err
+	}
+	in.Name = c.Name
+	return c.with(ctx, func(s *store.Store) error {
+		r, err := repositoryByName(ctx, s, c.Repository)
 		if err != nil {
 			return err
 		}
-		if c.Host != "" {
-			if _, err := s.Host(ctx, topics.HostID(c.Host)); err != nil {
-				return fmt.Errorf("there is no host %q", c.Host)
-			}
-		}
-		runner := retention.NewRunner(retention.Config{Store: s, Jobs: nobody{}, Changed: func(topics.HostID) {}, Log: slog.New(slog.DiscardHandler), Timing: retention.DefaultTiming(), Now: time.Now})
-		id, err := runner.Ask(ctx, actor, r.ID, topics.JobKind(c.Kind), topics.HostID(c.Host), c.Approve)
-		switch {
-		case errors.Is(err, retention.ErrNoKeeper):
-			return fmt.Errorf("%w, so nothing was begun; choose one, or name a host with --host and let it have the right to delete", err)
-		case err != nil:
+		_, err = web.PutRepository(ctx, s, actor, r.ID, in)
+		return err
+	})
+}
+
+type repositoryRemoveCmd struct {
+	Repository string `arg:"" help:"Name or ID."`
+	database
+}
+
+func (c *repositoryRemoveCmd) Run(ctx context.Context) error {
+	return c.with(ctx, func(s *store.Store) error {
+		r, err := repositoryByName(ctx, s, c.Repository)
+		if err != nil {
 			return err
 		}
-		fmt.Println(id)
+		if err := s.RemoveRepository(ctx, actor, r.ID); errors.Is(err, store.ErrInUse) {
+			return fmt.Errorf("a source group backs up into %s, or a job of it has not ended; it stays", r.Name)
+		} else if err != nil {
+			return err
+		}
 		return nil
 	})
 }
-
-// nobody does nothing: the jobs are in the database, for the control plane.
-type nobody struct{}
-
-func (nobody) Ask(context.Context, string, topics.HostID, topics.JobKind, topics.RepositoryID, topics.Operation) (store.Job, bool, error) {
-	return store.Job{}, false, errors.New("only a control plane asks hosts")
-}
-func (nobody) Permit(context.Context, topics.HostID, topics.JobKind, topics.RepositoryID, topics.Operation) error {
-	return nil // the host itself decides
-}
-func (nobody) Settle(context.Context, topics.Finished) error {
-	return errors.New("only a control plane ends jobs")
-}
-func (nobody) Stir() {}

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+)
+
+type jobStartCmd struct {
+	Host        string   `required:"" help:"Host that runs it: name or ID."`
+	Kind        string   `required:"" enum:"backup,init,forget,prune,check,unlock,snapshots,stats,diff,restore,find,key,locks" help:"restic's word for it, or locks: ${enum}."`
+	Repository  string   `help:"Every kind but backup: name or ID."`
+	SourceGroup string   `help:"backup: its name; every group of the host without one."`
+	Snapshots   []string `placeholder:"ID" help:"forget: whole IDs of what to remove."`
+	From        string   `placeholder:"ID" help:"diff: a snapshot."`
+	To          string   `placeholder:"ID" help:"diff: a snapshot."`
+	Snapshot    string   `placeholder:"ID" help:"restore: which."`
+	Path        []string `name:"path" sep:"none" help:"restore: what to bring back, as the snapshot names it; again for each."`
+	Target      string   `placeholder:"DIR" help:"restore: a full path on the host."`
+	Overwrite   string   `placeholder:"WHEN" help:"restore: never, if-newer, if-changed or always; never if not said."`
+	DryRun      bool     `help:"restore, prune: only say what would happen."`
+	Pattern     string   `help:"find: of file names, as restic knows them."`
+	ReadData    bool     `help:"check: read every pack."`
+	Subset      string   `placeholder:"N/T" help:"check: the Nth of T slices of the packs."`
+	All         bool     `help:"unlock: locks of live processes, too. Be sure that no restic works there."`
+	database
+}
+
+// Run asks for a job in the database, as the API does. A control plane that runs
+// beside it sends it to its host; without one, it waits until one runs.
+func (c *jobStartCmd) Run(ctx context.Context) error {
+	return c.with(ctx, func(s *store.Store) error {
+		host, err := hostByName(ctx, s, c.Host)
+		if err != nil {
+			return err
+		}
+		kind := topics.JobKind(c.Kind)
+		o := topics.Operation{Snapshots: c.Snapshots, From: c.From, To: c.To, Snapshot: c.Snapshot, Paths: c.Path, Target: c.Target, Overwrite: c.Overwrite,
+			DryRun: c.DryRun, Pattern: c.Pattern, ReadData: c.ReadData, Subset: c.Subset, All: c.All}
+		engine := jobs.New(jobs.Config{Store: s, Timing: jobs.DefaultTiming(), Now: time.Now})
+		var j store.Job
+		fresh := false
+		switch {
+		case kind == topics.BackupJob && c.Repository != "":
+			return errors.New("a backup goes where its source group says; leave --repository out")
+		case kind == topics.BackupJob:
+			if err := o.Check(kind); err != nil {
+				return err
+			}
+			if j, fresh, err = engine.AskBackup(ctx, actor, host.ID, c.SourceGroup); err != nil {
+				return err
+			}
+		case c.SourceGroup != "":
+			return errors.New("only a backup has a source group")
+		case c.Repository == "":
+			return fmt.Errorf("%s needs --repository", kind)
+		default:
+			r, err := repositoryByName(ctx, s, c.Repository)
+			if err != nil {
+				return err
+			}
+			if j, fresh, err = engine.Ask(ctx, actor, host.ID, kind, r.ID, o); err != nil {
+				return err
+			}
+			if jobs.Maintains(kind) && r.Keeper == "" {
+				fmt.Fprintln(os.Stderr, "The repository has no keeper: what may delete lives on "+host.Name+" now.")
+			}
+		}
+		if !fresh {
+			fmt.Fprintln(os.Stderr, "The same was asked for already; it is "+string(j.State)+".")
+		}
+		fmt.Println(j.ID)
+		return nil
+	})
+}
+
+// hostByName finds a host by ID or name.
+func hostByName(ctx context.Context, s *store.Store, text string) (store.Host, error) {
+	rows, err := s.Hosts(ctx)
+	if err != nil {
+		return store.Host{}, err
+	}
+	for _, h := range rows {
+		if string(h.ID) == text || h.Name == text {
+			return h, nil
+		}
+	}
+	return store.Host{}, fmt.Errorf("there is no host %q", text)
+}
+
+type jobListCmd struct {
+	Host  string `help:"Only of this host: name or ID."`
+	Kind  string `help:"Only of this kind."`
+	Limit int    `default:"50" help:"How many at most."`
+	database
+}
+
+func (c *jobListCmd) Run(ctx context.Context) error {
+	return c.with(ctx, func(s *store.Store) error {
+		hosts, err := s.Hosts(ctx)
+		if err != nil {
+			return err
+		}
+		names := map[topics.HostID]string{}
+		for _, h := range hosts {
+			names[h.ID] = h.Name
+		}
+		f := store.JobFilter{Kind: topics.JobKind(c.Kind)}
+		if c.Host != "" {
+			h, err := hostByName(ctx, s, c.Host)
+			if err != nil {
+				return err
+			}
+			f.Search = &store.JobSearch{Hosts: []topics.HostID{h.ID}}
+		}
+		rows, err := s.JobList(ctx, f, "", min(max(c.Limit, 1), 1000))
+		if err != nil {
+			return err
+		}
+		return columns("ID\tHOST\tKIND\tSTATE\tASKED\tBY", len(rows), func(i int) string {
+			j := rows[i]
+			return row(string(j.ID), names[j.Host], string(j.Kind), string(j.State), ago(s, j.QueuedAt), j.RequestedBy)
+		})
+	})
+}
+
+type jobArg struct {
+	ID string `arg:"" help:"The job's ID, as the pages and the API show it."`
+	database
+}
+
+func (c *jobArg) job(ctx context.Context, s *store.Store) (store.Job, error) {
+	id, err := topics.ParseJobID(c.ID)
+	if err != nil {
+		return store.Job{}, err
+	}
+	j, err := s.Job(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		err = fmt.Errorf("there is no job %s in %s", id, c.Data)
+	}
+	return j, err
+}
+
+type jobShowCmd struct{ jobArg }
+
+func (c *jobShowCmd) Run(ctx context.Context) error {
+	return c.with(ctx, func(s *store.Store) error {
+		j, err := c.job(ctx, s)
+		if err != nil {
+			return err
+		}
+		host, err := s.Host(ctx, j.Host)
+		if err != nil {
+			return err
+		}
+		lines := [][2]string{{"Job", string(j.ID)}, {"Kind", string(j.Kind)}, {"Host", host.Name}, {"State", string(j.State)}, {"Asked for", ago(s, j.QueuedAt) + " by " + j.RequestedBy}}
+		add := func(name, text string) {
+			if text != "" {
+				lines = append(lines, [2]string{name, text})
+			}
+		}
+		if j.FinishedAt > 0 {
+			add("Ended", ago(s, j.FinishedAt))
+		}
+		add("Snapshot", j.SnapshotID)
+		if j.State.Ended() && j.State != topics.Succeeded {
+			e := jobs.Explain(j.Kind, j.Cause, j.State)
+			add("Why", e.Cause)
+			add("Effect", e.Effect)
+			add("What to do", strings.Join(e.Remedies, " "))
+			add("Evidence", j.Message)
+		}
+		if j.Operation.V != nil {
+			add("Operation", compact(j.Operation.V))
+		}
+		if j.Summary.V != nil {
+			add("Summary", compact(j.Summary.V))
+		}
+		if j.Result.V != nil {
+			add("Result", compact(j.Result.V))
+		}
+		return columns("", len(lines), func(i int) string { return row(lines[i][0], lines[i][1]) })
+	})
+}
+
+func compact(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+type jobLogCmd struct{ jobArg }
+
+func (c *jobLogCmd) Run(ctx context.Context) error {
+	return c.with(ctx, func(s *store.Store) error {
+		j, err := c.job(ctx, s)
+		if err != nil {
+			return err
+		}
+		for after := 0; ; {
+			rows, err := s.Log(ctx, j.ID, after, 1000)
+			if err != nil {
+				return err
+			}
+			for _, e := range rows {
+				after = e.Last()
+				if e.GapTo > 0 {
+					fmt.Printf("%d-%d  not kept: %s\n", e.N, e.GapTo, views.Visible(e.Text))
+				} else {
+					fmt.Printf("%d  %s  %-5s  %s\n", e.N, time.UnixMilli(e.At).UTC().Format(time.RFC3339), e.Level, views.Visible(e.Text))
+				}
+			}
+			if len(rows) < 1000 {
+				return nil
+			}
+		}
+	})
+}

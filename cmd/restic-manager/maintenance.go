@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/retention"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+type repositoryPlanCmd struct {
+	Name string `arg:"" help:"The repository's name or ID."`
+	database
+}
+
+// Run prints what the next forget would do; nothing is removed.
+func (c *repositoryPlanCmd) Run(ctx context.Context) error {
+	return c.with(ctx, func(s *store.Store) error {
+		r, err := repositoryByName(ctx, s, c.Name)
+		if err != nil {
+			return err
+		}
+		p, err := retention.Look(ctx, s, r.ID, nil, time.Now())
+		if err != nil {
+			return err
+		}
+		return printPlan(os.Stdout, p)
+	})
+}
+
+func printPlan(out io.Writer, p retention.Preview) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	row := func(what string, id string, at int64, of string, reasons []string) {
+		when := ""
+		if at != 0 {
+			when = time.UnixMilli(at).Format("2006-01-02 15:04")
+		}
+		fmt.Fprintf(w, "%s\t%.8s\t%s\t%s\t%s\n", what, id, when, of, strings.Join(reasons, "; "))
+	}
+	for _, v := range p.Remove {
+		row("remove", v.ID, v.Time, fmt.Sprintf("%q on %q", v.Group, v.Hostname), v.Reasons)
+	}
+	for _, v := range p.Verdicts.Keep {
+		row("keep", v.ID, v.Time, fmt.Sprintf("%q on %q", v.Group, v.Hostname), v.Reasons)
+	}
+	for _, o := range p.Oddities {
+		row("flagged", o.ID, o.Time, o.Kind, quoted(o.Reasons))
+	}
+	err := w.Flush()
+	say := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
+	for _, text := range p.Warnings {
+		say("Careful: %s", text)
+	}
+	for _, text := range p.Plan.Unusual {
+		say("Held for review: %s", text)
+	}
+	if h := p.Held; h != nil {
+		say("A plan that removes %d waits for approval until %s: restic-manager repository maintain %s --kind forget --approve %s",
+			len(h.Plan.V.Remove), time.UnixMilli(h.ExpiresAt).Format("2006-01-02 15:04"), p.Repository.Name, h.Hash)
+	}
+	say("The next forget removes %d and keeps %d; %d are flagged.", len(p.Remove), len(p.Verdicts.Keep)+len(p.Flagged), len(p.Oddities))
+	return err
+}
+
+// quoted is foreign text that cannot do anything to a terminal.
+func quoted(reasons []string) []string {
+	out := make([]string, len(reasons))
+	for i, r := range reasons {
+		q := fmt.Sprintf("%q", r)
+		out[i] = strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
+	}
+	return out
+}
+
+type repositoryMaintainCmd struct {
+	Name    string `arg:"" help:"The repository's name or ID."`
+	Kind    string `required:"" enum:"forget,prune,check" help:"forget, prune or check."`
+	Host    string `placeholder:"ID" help:"Only without a keeper: the host to run on. The right to delete then lives on that host."`
+	Approve string `placeholder:"HASH" help:"Carry out exactly this plan, which was held for review."`
+	database
+}
+
+// Run asks for it in the database: a control plane beside it does the rest.
+func (c *repositoryMaintainCmd) Run(ctx context.Context) error {
+	return c.with(ctx, func(s *store.Store) error {
+		r, err := repositoryByName(ctx, s, c.Name)
+		if err != nil {
+			return err
+		}
+		if c.Host != "" {
+			if _, err := s.Host(ctx, topics.HostID(c.Host)); err != nil {
+				return fmt.Errorf("there is no host %q", c.Host)
+			}
+		}
+		runner := retention.NewRunner(retention.Config{Store: s, Jobs: nobody{}, Changed: func(topics.HostID) {}, Log: slog.New(slog.DiscardHandler), Timing: retention.DefaultTiming(), Now: time.Now})
+		id, err := runner.Ask(ctx, actor, r.ID, topics.JobKind(c.Kind), topics.HostID(c.Host), c.Approve)
+		switch {
+		case errors.Is(err, retention.ErrNoKeeper):
+			return fmt.Errorf("%w, so nothing was begun; choose one, or name a host with --host and let it have the right to delete", err)
+		case err != nil:
+			return err
+		}
+		fmt.Println(id)
+		return nil
+	})
+}
+
+// nobody does nothing: the jobs are in the database, for the control plane.
+type nobody struct{}
+
+func (nobody) Ask(context.Context, string, topics.HostID, topics.JobKind, topics.RepositoryID, topics.Operation) (store.Job, bool, error) {
+	return store.Job{}, false, errors.New("only a control plane asks hosts")
+}
+func (nobody) Permit(context.Context, topics.HostID, topics.JobKind, topics.RepositoryID, topics.Operation) error {
+	return nil // the host itself decides
+}
+func (nobody) Settle(context.Context, topics.Finished) error {
+	return errors.New("only a control plane ends jobs")
+}
+func (nobody) Stir() {}
