@@ -35,6 +35,14 @@ var roleTable = map[store.Role]string{
 	store.Viewer: `
 		GET /api/hosts/{id}/identity
 		GET /api/jobs/{id}/report
+		GET /repositories
+		GET /repositories/{id}
+		GET /api/repositories
+		GET /api/repositories/{id}
+		GET /api/repositories/{id}/snapshots
+		GET /api/repositories/{id}/locks
+		GET /api/repositories/{id}/keys
+		GET /api/repositories/{id}/days
 		POST /logout
 		GET /account
 		POST /account/password
@@ -66,6 +74,12 @@ var roleTable = map[store.Role]string{
 		POST /api/repositories/{id}/retention-plan
 		GET /api/repositories/{id}/maintenance`,
 	store.Operator: `
+		POST /hosts/{id}/run/{kind}
+		GET /hosts/{id}/operations
+		POST /repositories/{id}/refresh
+		POST /repositories/{id}/run
+		POST /jobs/{id}/again
+		POST /api/repositories/{id}/refresh
 		POST /hosts/{id}/run/backup
 		POST /jobs/{id}/cancel
 		POST /api/hosts/{id}/jobs
@@ -82,6 +96,15 @@ var roleTable = map[store.Role]string{
 		POST /audit/verify
 		GET /api/audit
 		GET /repositories/{id}/kit
+		GET /repositories/new
+		POST /repositories/new
+		GET /repositories/{id}/edit
+		POST /repositories/{id}/edit
+		POST /repositories/{id}/keys/{key}/trust
+		POST /repositories/{id}/remove
+		PUT /api/repositories/{id}
+		DELETE /api/repositories/{id}
+		POST /api/repositories/{id}/keys/{key}/trust
 		GET /users
 		GET /users/new
 		POST /users/new
