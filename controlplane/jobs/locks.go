@@ -149,7 +149,7 @@ func (e *Engine) followUp(ctx context.Context, id topics.JobID) error {
 	}
 	switch {
 	case j.Kind == topics.LocksJob && j.State == topics.Succeeded:
-		return e.judge(ctx, j.Repository)
+		return e.unblock(ctx, j.Repository)
 	case j.Kind == topics.UnlockJob && j.State == topics.Succeeded,
 		j.Kind != topics.LocksJob && j.State == topics.Failed && j.Cause == topics.CauseLocked:
 		at, _, err := e.blocked(ctx, j.Repository)
@@ -182,11 +182,11 @@ func (e *Engine) blocked(ctx context.Context, id topics.RepositoryID) (before in
 	return 0, blocked, err
 }
 
-// settle acts on the last look at a repository's locks, if they are in the way.
+// unblock acts on the last look at a repository's locks, if they are in the way.
 // When every one of them is provably ours and dead, each host removes its own;
 // restic there looks once more. Otherwise the hosts that may know more are
 // asked to look.
-func (e *Engine) judge(ctx context.Context, id topics.RepositoryID) error {
+func (e *Engine) unblock(ctx context.Context, id topics.RepositoryID) error {
 	before, blocked, err := e.blocked(ctx, id)
 	if err != nil || !blocked {
 		return err
@@ -195,11 +195,25 @@ func (e *Engine) judge(ctx context.Context, id topics.RepositoryID) error {
 	if err != nil {
 		return err
 	}
-	dead := true
-	for _, h := range holders {
-		dead = dead && h.Verdict == Dead && e.Presence.Reachable(h.Owner.ID)
+	r, err := e.Store.Repository(ctx, id)
+	if err != nil {
+		return err
+	}
+	able := func(h store.Host, k topics.JobKind) bool { return h.Permits.V.Allows(k) && e.Presence.Reachable(h.ID) }
+	all, removers := true, make([]topics.HostID, len(holders))
+	for i, h := range holders {
+		switch {
+		case h.Verdict != Dead:
+			all = false
+		case able(h.Owner, topics.UnlockJob):
+			removers[i] = h.Owner.ID
+		case r.Keeper != "" && e.Now().UnixMilli()-h.Time > stale.Milliseconds():
+			removers[i] = r.Keeper // for restic elsewhere a lock is stale after half an hour
+		default:
+			all = false
+		}
 		ask := h.ID + " " + string(h.Owner.ID)
-		if h.Owner.ID == "" || h.LookedBy == h.Owner.ID || e.looked[ask] || !e.Presence.Reachable(h.Owner.ID) {
+		if h.Owner.ID == "" || h.LookedBy == h.Owner.ID || e.looked[ask] || !able(h.Owner, topics.LocksJob) {
 			continue
 		}
 		if len(e.looked) > 1000 {
@@ -210,12 +224,12 @@ func (e *Engine) judge(ctx context.Context, id topics.RepositoryID) error {
 			return err
 		}
 	}
-	if !dead {
+	if !all {
 		return nil
 	}
-	for _, h := range holders {
-		e.Log.Info("a lock is ours and dead; it is removed", "repository", id, "host", h.Owner.ID, "lock", h.ID)
-		if err := e.own(ctx, h.Owner.ID, topics.UnlockJob, id, before); err != nil { // asked for twice, it is the same job
+	for i, h := range holders {
+		e.Log.Info("a lock is ours and dead; it is removed", "repository", id, "host", removers[i], "lock", h.ID)
+		if err := e.own(ctx, removers[i], topics.UnlockJob, id, before); err != nil { // asked for twice, it is the same job
 			return err
 		}
 	}
