@@ -92,11 +92,6 @@ func host() views.Host {
 	}
 }
 
-func at(current string, s views.Shell) views.Shell {
-	s.Current = current
-	return s
-}
-
 func sessions() []views.Session {
 	return []views.Session{{ID: "s1", User: "admin", Browser: "Firefox on Linux", Remote: "10.20.1.4", Began: past(2 * time.Hour), Seen: past(0), This: true},
 		{ID: "s2", User: hostile, Browser: hostile, Remote: hostile, Began: past(26 * time.Hour), Seen: past(3 * time.Hour)}}
