@@ -44,6 +44,16 @@ var unaudited = map[string]string{
 	"PutPending":        "what becomes of it has its entry",
 	"RemovePending":     "what becomes of it has its entry",
 	"putScheduleGroups": "the schedule has the entry",
+	"WantConfigs":       "what a host is to do follows from what people changed, which has its entry",
+	"Configured":        "an agent reports",
+	"found":             "an agent reports what a job found, which was asked for",
+	"measured":          "an agent reports what a job found, which was asked for",
+	"keys":              "an agent reports what a job found, which was asked for",
+	"look":              "an agent reports what a job found, which was asked for",
+	"reconcile":         "an agent reports what a job found, which was asked for",
+	"removed":           "an agent reports what a job removed; what it was given to remove has its entry",
+	"StartRun":          "the job of the run has the entry",
+	"putRun":            "it is the diary of the run",
 }
 
 var writes = regexp.MustCompile(`(?i)\b(INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+(\w+)`)

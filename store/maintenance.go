@@ -182,6 +182,9 @@ func (s *Store) Release(ctx context.Context, r MaintenanceRun, o topics.Operatio
 		if err := change(ctx, tx, `UPDATE jobs SET held = 0, operation = $1 WHERE id = $2 AND held <> 0 AND finished_at = 0`, JSON[topics.Operation]{&o}, r.ID); err != nil {
 			return fmt.Errorf("release job %s: %w", r.ID, err)
 		}
+		if err := s.audit(ctx, tx, r.RequestedBy, "retention.released", string(r.ID), fmt.Sprintf("%d snapshots of %s", len(o.Snapshots), r.Repository)); err != nil {
+			return err
+		}
 		return putRun(ctx, tx, r)
 	})
 }

@@ -197,10 +197,11 @@ func (s *planSheet) config(ctx context.Context, h store.Host, now time.Time) (to
 	for _, id := range repositories {
 		r, known := s.opened[id]
 		if !known {
-			var err error
-			if r, err = s.engine.repository(ctx, id, h.ID, topics.BackupJob); err != nil {
+			row, a, err := s.engine.repository(ctx, id)
+			if err != nil {
 				return c, err
 			}
+			r = everyday(row, a)
 			s.opened[id] = r
 		}
 		c.Repositories = append(c.Repositories, r)

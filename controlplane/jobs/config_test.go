@@ -104,3 +104,21 @@ func TestASlotThatTheHostBeganIsAJobLikeAnyOther(t *testing.T) {
 		t.Errorf("it is said to have run from %d to %d, not from %d to %d", j.StartedAt, j.FinishedAt, past+2000, past+9000)
 	}
 }
+
+// What may delete is in no config, the keeper's own neither: it would lie on its disk.
+func TestAConfigHoldsNothingThatMayDelete(t *testing.T) {
+	w := newWorld(t)
+	r := must(w.store.Repository(t.Context(), w.group.Repository))
+	r.Keeper = w.host.ID
+	a := must(w.store.RepositoryAccess(t.Context(), r.ID))
+	a.Maintenance = &store.Maintenance{URL: "rest:http://nas:8001/all", Env: map[string]topics.Secret{"RESTIC_REST_USERNAME": "keeper", "RESTIC_REST_PASSWORD": "may delete"}}
+	if err := w.store.ChangeRepository(t.Context(), "test", r, a); err != nil {
+		t.Fatal(err)
+	}
+	w.schedule(func(*store.Schedule) {})
+	w.connect()
+	c := w.config(func(c topics.Config) bool { return len(c.Repositories) == 1 })
+	if got := c.Repositories[0]; got.URL != a.URL || got.Env["RESTIC_REST_PASSWORD"] != "" {
+		t.Errorf("the keeper's config opens the repository at %q with %d variables", got.URL.Reveal(), len(got.Env))
+	}
+}

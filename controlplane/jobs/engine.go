@@ -421,11 +421,11 @@ func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
 	if err != nil {
 		return topics.Run{}, err
 	}
-	r, err := e.repository(ctx, j.Repository, j.Host, j.Kind)
+	r, a, err := e.repository(ctx, j.Repository)
 	if err != nil {
 		return topics.Run{}, err
 	}
-	run := topics.Run{Kind: j.Kind, Repository: r}
+	run := topics.Run{Kind: j.Kind, Repository: access(r, a, j.Host, j.Kind)}
 	if j.Schedule != "" {
 		run.Slot = &topics.Slot{Schedule: j.Schedule, At: j.Slot, Attempt: j.Attempt}
 	}
@@ -443,17 +443,17 @@ func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
 	return run, nil
 }
 
-// repository is what a host gets to open one with, for a job of this kind.
-func (e *Engine) repository(ctx context.Context, id topics.RepositoryID, host topics.HostID, k topics.JobKind) (topics.Repository, error) {
+// repository reads one, with its secrets.
+func (e *Engine) repository(ctx context.Context, id topics.RepositoryID) (store.Repository, store.RepositoryAccess, error) {
 	r, err := e.Store.Repository(ctx, id)
 	if err != nil {
-		return topics.Repository{}, fmt.Errorf("repository %s: %w", id, err)
+		return r, store.RepositoryAccess{}, fmt.Errorf("repository %s: %w", id, err)
 	}
 	a, err := e.Store.RepositoryAccess(ctx, id)
 	if err != nil {
-		return topics.Repository{}, fmt.Errorf("repository %s: %w", id, err)
+		return r, a, fmt.Errorf("repository %s: %w", id, err)
 	}
-	return access(r, a, host, k), nil
+	return r, a, nil
 }
 
 func (e *Engine) command(host topics.HostID, c topics.Command) {

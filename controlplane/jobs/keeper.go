@@ -32,34 +32,48 @@ func (e *NotKeeperError) Error() string {
 	return string(e.Kind) + " of this repository runs on its keeper " + e.Name + " alone"
 }
 
-// access is what a job gets to open its repository with. The maintenance
-// credential is for the keeper alone, and there for maintenance alone: every
-// other host and every other operation gets the everyday one.
-func access(r store.Repository, a store.RepositoryAccess, host topics.HostID, k topics.JobKind) topics.Repository {
+// everyday is what every host gets to open a repository with. It is all that a
+// host's config ever holds.
+func everyday(r store.Repository, a store.RepositoryAccess) topics.Repository {
 	out := topics.Repository{ID: r.ID, URL: a.URL, Password: a.Password, Env: maps.Clone(a.Env), Initialise: r.ReadyAt == 0}
-	// One that finds the repository elsewhere finds it there whatever it does: a
-	// host's policy holds it to one address.
-	if m := a.Maintenance; m != nil && r.Keeper != "" && host == r.Keeper && (Maintains(k) || m.URL != "") {
-		if out.Env == nil {
-			out.Env = map[string]topics.Secret{}
-		}
-		maps.Copy(out.Env, m.Env)
-		if m.URL != "" {
-			out.URL = m.URL
-		}
-		if m.Env["RESTIC_REST_USERNAME"] != "" {
-			out.URL = withoutUser(out.URL) // it would outrank the variables
-		}
+	if out.Env == nil {
+		out.Env = map[string]topics.Secret{}
 	}
 	// restic tries this key first, and no more than 20 in all: planted ones would
 	// lock it out otherwise.
 	if r.KeyHint != "" && out.Env["RESTIC_KEY_HINT"] == "" {
-		if out.Env == nil {
-			out.Env = map[string]topics.Secret{}
-		}
 		out.Env["RESTIC_KEY_HINT"] = topics.Secret(r.KeyHint)
 	}
 	return out
+}
+
+// access is what a job gets to open its repository with. The maintenance
+// credential is for the keeper alone, and there for maintenance alone; unless it
+// has an address of its own. Then the keeper looks there, too, because its policy
+// holds it to one address. Backups and restores go the everyday way in any case.
+func access(r store.Repository, a store.RepositoryAccess, host topics.HostID, k topics.JobKind) topics.Repository {
+	out := everyday(r, a)
+	m := a.Maintenance
+	if m == nil || r.Keeper == "" || host != r.Keeper || !Maintains(k) && (m.URL == "" || !looks(k)) {
+		return out
+	}
+	maps.Copy(out.Env, m.Env)
+	if m.URL != "" {
+		out.URL = m.URL
+	}
+	if m.Env["RESTIC_REST_USERNAME"] != "" {
+		out.URL = withoutUser(out.URL) // it would outrank the variables
+	}
+	return out
+}
+
+// looks reports whether a kind changes nothing anywhere.
+func looks(k topics.JobKind) bool {
+	switch k {
+	case topics.SnapshotsJob, topics.KeyJob, topics.LocksJob, topics.StatsJob, topics.DiffJob, topics.FindJob:
+		return true
+	}
+	return false
 }
 
 // withoutUser is a REST server's URL without user and password.

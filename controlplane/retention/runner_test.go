@@ -302,7 +302,7 @@ func TestAnUnusualPlanWaitsForAPerson(t *testing.T) {
 			audited = append(audited, e.Action+" by "+e.Actor)
 		}
 	}
-	if want := []string{"retention.approved by anna", "retention.held by anna"}; !slices.Equal(audited, want) {
+	if want := []string{"retention.released by anna", "retention.approved by anna", "retention.held by anna"}; !slices.Equal(audited, want) {
 		t.Errorf("audited is %v, want %v", audited, want)
 	}
 }
