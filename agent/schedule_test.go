@@ -45,7 +45,7 @@ func alone(t *testing.T, wall string) *solitary {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &solitary{t: t, dir: t.TempDir(), ahead: at.Sub(time.Now())}
+	s := &solitary{t: t, dir: t.TempDir(), ahead: time.Until(at)}
 	s.start(nil)
 	t.Cleanup(func() { s.stop() })
 	return s
@@ -210,7 +210,7 @@ func TestAnAgentFiresByItsOwnClock(t *testing.T) {
 			s.later(day)
 			s.stop()
 			real := s.ahead
-			s.ahead = time.Unix(0, 0).Sub(time.Now())
+			s.ahead = time.Until(time.Unix(0, 0))
 			s.start(nil)
 			s.later(5 * time.Minute)
 			s.ahead = real
