@@ -69,7 +69,7 @@ func mustBeEqualTrees(t *testing.T, want, got string) {
 
 func TestABackupCanBeRestoredByPlainRestic(t *testing.T) {
 	w := NewWorld(t)
-	attic := w.StartAgent("attic")
+	attic := w.StartAgent("attic", "--policy", "managed")
 	attic.Write("letters/dear reader.txt", "dear reader")
 	attic.Write("letters/Grüße aus Köln — 写信 ☂.txt", "你好")
 	attic.Write("letters/a\nline break", "in its name")

@@ -65,23 +65,10 @@ func (s RestServer) URL(address, user, password string) string {
 	return fmt.Sprintf("rest:http://%s:%s@%s/attic/", user, password, address)
 }
 
-// StartKeeper enrols a host whose policy lets it maintain, and starts its agent.
+// StartKeeper starts an agent whose host's policy lets it maintain.
 func (w *World) StartKeeper(name string) *Agent {
 	w.t.Helper()
-	dir := filepath.Join(w.Dir, name)
-	a := &Agent{w: w, Name: name, Dir: dir, Home: filepath.Join(dir, "home"), State: filepath.Join(dir, "state")}
-	if err := os.MkdirAll(a.Home, 0o700); err != nil {
-		w.t.Fatal(err)
-	}
-	token := w.CLI("enroll-token", "create", "--name", name, "--data", w.Data)
-	r := command(w.t, exec.Command(program("restic-manager-agent"), "enroll", "--server", w.Agents, "--token", token, "--state", a.State, "--policy", "keeper"))
-	if r.code != 0 {
-		w.t.Fatalf("enroll ended with exit status %d: %s", r.code, r.errs)
-	}
-	a.ID = strings.TrimSpace(r.out)
-	a.Start()
-	a.AwaitOnline()
-	return a
+	return w.StartAgent(name, "--policy", "keeper")
 }
 
 // Maintain asks for maintenance and answers with its job.

@@ -257,7 +257,7 @@ func TestEveryStateOfAJobHasAPageForEverybody(t *testing.T) {
 	w := NewWorld(t)
 	b := NewBrowser(t, w.HTTP)
 	b.signIn(w)
-	a := w.Enrol("attic")
+	a := w.Enrol("attic", "--policy", "managed") // several repositories
 	a.Write("letter.txt", "dear reader")
 	a.Group("all")
 	a.Group("half", a.Home, "/proc/self/mem")
