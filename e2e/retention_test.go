@@ -137,8 +137,9 @@ func TestWhatIsPlantedNeitherPushesOutNorIsRemoved(t *testing.T) {
 	if snapshots != 6 || keys < len(foreign) || !strings.Contains(said.String(), "future") || !strings.Contains(said.String(), "as if it were a backup of ours") {
 		t.Errorf("flagged are %d snapshots and %d keys, want 6 and at least %d:\n%s", snapshots, keys, len(foreign), said.String())
 	}
-	if left := snapshotIDs(t, Repository{URL: full.URL, Password: password}); len(left) != 9 {
-		t.Errorf("%d snapshots are left, want all nine", len(left))
+	// Bare restic, which nobody told the key, may stumble over the garbage.
+	if left, err := os.ReadDir(filepath.Join(server.Dir, "attic", "snapshots")); err != nil || len(left) != 9 {
+		t.Errorf("%d snapshots are left (%v), want all nine", len(left), err)
 	}
 	if !strings.Contains(said.String(), "mallory") || !strings.Contains(said.String(), "no job of ours made it") {
 		t.Errorf("it is not said who made the keys, or that no job made the snapshots:\n%s", said.String())
