@@ -23,7 +23,7 @@ demo: build
 test:
 	@build/need go gcc restic rclone mosquitto_sub chromium strace
 	go test $(TESTFLAGS) ./protocol
-	go test $(TESTFLAGS) -run TestWhateverRestic ./e2e/fault
+	go test $(TESTFLAGS) -run 'TestWhateverRestic|TestAFaultStorm' ./e2e/fault
 	CGO_ENABLED=1 go test -race $(TESTFLAGS) ./...
 
 check:
