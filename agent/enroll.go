@@ -29,6 +29,8 @@ import (
 var (
 	// ErrEnrolled says that a state directory already holds an identity.
 	ErrEnrolled = errors.New("this host is already enrolled")
+	// ErrPolicy says that the host's administrator has decided otherwise already.
+	ErrPolicy = errors.New("this host has a policy already, and it is not the one asked for")
 	// ErrOtherPlane says that whoever answered is not the control plane that made the token.
 	ErrOtherPlane = errors.New("this is not the control plane that made the token")
 	// ErrUnreachable says that nobody answered.
@@ -100,14 +102,16 @@ func (e Enrolment) Run(ctx context.Context) (*Identity, error) {
 		return nil, err
 	}
 	defer release()
-	if _, err := os.Lstat(filepath.Join(state, policyFile)); again && err == nil {
-		if granted, err = LoadPolicy(state); err != nil {
-			return nil, err
-		}
-	}
-	if err := granted.Save(state); err != nil { // first: a directory that cannot be written must not cost the token
+	forgo, err := granted.settle(state, again) // first: a directory that cannot be written must not cost the token
+	if err != nil {
 		return nil, err
 	}
+	enrolled := false
+	defer func() {
+		if !enrolled {
+			forgo()
+		}
+	}()
 
 	csr, private, public, err := newTLSKey()
 	if err != nil {
@@ -145,7 +149,38 @@ func (e Enrolment) Run(ctx context.Context) (*Identity, error) {
 	if err := retire(); err != nil {
 		return nil, err
 	}
-	return identity, identity.save(state)
+	if err := identity.save(state); err != nil {
+		return nil, err
+	}
+	enrolled = true
+	return identity, nil
+}
+
+// settle sees to it that the host has a policy before it has a control plane, and
+// makes p that one. One that is there was somebody's decision, with the repositories
+// it was pinned to: it is kept, and another is not put in its place. What forgo
+// takes back is only what was written here.
+func (p *Policy) settle(state string, keep bool) (forgo func(), err error) {
+	path := filepath.Join(state, policyFile)
+	switch _, err := os.Lstat(path); {
+	case errors.Is(err, os.ErrNotExist):
+		return func() {
+			if _, err := os.Lstat(filepath.Join(state, identityFile)); errors.Is(err, os.ErrNotExist) { // nobody else enrolled here meanwhile
+				_ = os.Remove(path)
+			}
+		}, p.Save(state)
+	case err != nil:
+		return nil, fmt.Errorf("look for the host's policy: %w", err)
+	}
+	there, err := LoadPolicy(state)
+	if err != nil {
+		return nil, err
+	}
+	if !keep && !bytes.Equal(topics.Encode(there), topics.Encode(*p)) {
+		return nil, fmt.Errorf("%w: %s; to keep it, enrol with --again (restic-manager-agent policy shows it), or remove it if nobody needs it", ErrPolicy, path)
+	}
+	*p = there
+	return func() {}, nil
 }
 
 // makeRoom sees to it that nobody's identity is lost by accident. It answers with

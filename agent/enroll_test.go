@@ -40,6 +40,42 @@ func TestEnrolmentLeavesAnIdentityOnlyTheOwnerCanRead(t *testing.T) {
 	}
 }
 
+// TestAPolicyThatIsThereIsNotReplaced enrols where an administrator has decided
+// already: the pins of the host would be lost with a default in their place.
+func TestAPolicyThatIsThereIsNotReplaced(t *testing.T) {
+	w := newWorld(t)
+	mine := preset(t, PolicyBackup, w.state)
+	if err := mine.Narrow([]string{"/srv/vault"}, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(w.state, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := mine.Save(w.state); err != nil {
+		t.Fatal(err)
+	}
+	pinned := func(when string) {
+		t.Helper()
+		if p, err := LoadPolicy(w.state); err != nil || p.Name != PolicyBackup || len(p.Repositories) != 1 {
+			t.Errorf("%s: the policy is %+v, %v", when, p, err)
+		}
+	}
+	for _, other := range []string{PolicyBackup, PolicyManaged} {
+		if _, err := Enroll(t.Context(), w.address, w.token.Reveal(), w.state, other); !errors.Is(err, ErrPolicy) || !strings.Contains(err.Error(), "--again") {
+			t.Errorf("as %s: %v", other, err)
+		}
+		pinned("as " + other)
+	}
+	if _, err := (Enrolment{Server: w.address, Token: w.token.Reveal()[:50], State: w.state, Policy: mine}).Run(t.Context()); err == nil {
+		t.Error("half a token let it in")
+	}
+	pinned("after a failure")
+	if _, err := (Enrolment{Server: w.address, Token: w.token.Reveal(), State: w.state, Policy: preset(t, PolicyManaged, w.state), Again: true}).Run(t.Context()); err != nil {
+		t.Errorf("with --again: %v", err)
+	}
+	pinned("enrolled")
+}
+
 func TestEnrolmentThatFailsSaysWhy(t *testing.T) {
 	w := newWorld(t)
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
@@ -73,6 +109,9 @@ func TestEnrolmentThatFailsSaysWhy(t *testing.T) {
 		}
 		if _, err := LoadIdentity(state); err == nil {
 			t.Errorf("%s: there is an identity", what)
+		}
+		if _, err := os.Lstat(filepath.Join(state, policyFile)); err == nil {
+			t.Errorf("%s: a policy was left that the next try did not ask for", what)
 		}
 	}
 	if rejected := new(Rejection); true {

@@ -68,7 +68,7 @@ func LoadIdentity(state string) (*Identity, error) {
 }
 
 func (*Identity) damaged(path string, err error) error {
-	return fmt.Errorf("%s is damaged (%w): move it away and enrol this host again, with a token made for it", path, err)
+	return fmt.Errorf("%s is damaged (%w): enrol this host again, with --again and a token made for it; its policy stays", path, err)
 }
 
 func (i *Identity) channel() (*seal.Channel, error) {

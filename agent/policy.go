@@ -66,9 +66,7 @@ const (
 func Preset(name, state string) (Policy, error) {
 	p := Policy{Name: name, Kinds: everyday, BackupRoots: roots(), RestoreRoots: []string{filepath.Join(state, quarantine)}}
 	switch name {
-	case PolicyBackup:
-	case PolicyRestore:
-		p.RestoreRoots = roots()
+	case PolicyBackup, PolicyRestore: // where else a restore may go, its roots say: onto /, a new directory can be a program's configuration
 	case PolicyKeeper:
 		p.Kinds = append(slices.Clone(everyday), topics.ForgetJob, topics.PruneJob, topics.CheckJob)
 	case PolicyManaged:

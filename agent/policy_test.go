@@ -93,6 +93,10 @@ func TestWhatThePresetsAllow(t *testing.T) {
 	if err := narrow.Narrow([]string{"rest:https://anna:pw@NAS:8000/attic/"}, []string{"/home"}, []string{"/srv/back"}); err != nil {
 		t.Fatal(err)
 	}
+	anywhere := preset(t, PolicyRestore, state)
+	if err := anywhere.Narrow(nil, nil, []string{"/"}); err != nil {
+		t.Fatal(err)
+	}
 	at := func(run topics.Run, url string, env ...string) topics.Run {
 		run.Repository.URL = topics.Secret(url)
 		for i := 0; i < len(env); i += 2 {
@@ -122,9 +126,11 @@ func TestWhatThePresetsAllow(t *testing.T) {
 		"backup: rclone's settings":              {preset(t, PolicyBackup, state), at(backup("/home"), "rclone:r:x", "RCLONE_CONFIG", "/var/lib/agent/restored/evil"), "RCLONE_CONFIG"},
 		"backup: credentials that are a program": {preset(t, PolicyBackup, state), at(backup("/home"), "gs:b:/", "GOOGLE_APPLICATION_CREDENTIALS", "/tmp/x"), "GOOGLE_APPLICATION_CREDENTIALS"},
 		"backup: a hook nobody named":            {preset(t, PolicyBackup, state), topics.Run{Kind: topics.BackupJob, Group: topics.SourceGroup{Paths: []string{"/home"}, Hooks: topics.Hooks{Before: []string{"rm -rf /"}}}}, "no hook"},
-		"restore: anywhere":                      {preset(t, PolicyRestore, state), restore("/srv/x", "never"), ""},
-		"restore: over files":                    {preset(t, PolicyRestore, state), restore("/srv/x", "if-newer"), "write over"},
-		"restore: into the agent's own files":    {preset(t, PolicyRestore, state), restore(state+"/tmp", ""), "own files"},
+		"restore: where nobody said":             {preset(t, PolicyRestore, state), restore("/etc/systemd/system/ssh.service.d", ""), "write below"},
+		"restore: into the quarantine":           {preset(t, PolicyRestore, state), restore(state+"/restored/monday", ""), ""},
+		"restore: below its root":                {anywhere, restore("/srv/x", "never"), ""},
+		"restore: over files":                    {anywhere, restore("/srv/x", "if-newer"), "write over"},
+		"restore: into the agent's own files":    {anywhere, restore(state+"/tmp", ""), "own files"},
 		"restore: forget":                        {preset(t, PolicyRestore, state), forget, "does not allow forget"},
 		"keeper: forget":                         {preset(t, PolicyKeeper, state), forget, ""},
 		"keeper: onto /etc":                      {preset(t, PolicyKeeper, state), restore("/etc", ""), "write below"},

@@ -45,7 +45,7 @@ type enroll struct {
 
 	Repository  []string `placeholder:"URL" help:"A repository this host's data may go to; without one, the first that works is the only one."`
 	BackupRoot  []string `placeholder:"DIR" help:"Let backups read below this directory only."`
-	RestoreRoot []string `placeholder:"DIR" help:"Let restores write below this directory only."`
+	RestoreRoot []string `placeholder:"DIR" help:"Let restores write below this directory only; without one, into a directory beside this host's identity."`
 }
 
 func (c *enroll) Run(ctx context.Context, s streams) error {
@@ -56,6 +56,9 @@ func (c *enroll) Run(ctx context.Context, s streams) error {
 	policy, err := agent.Preset(c.Policy, state)
 	if err != nil {
 		return usageError{err}
+	}
+	if c.Policy == agent.PolicyRestore && len(c.RestoreRoot) == 0 && !c.Again {
+		return usageError{errors.New("--policy restore needs --restore-root DIR: say below which directories restores may write, each with a flag of its own")}
 	}
 	if err := policy.Narrow(c.Repository, c.BackupRoot, c.RestoreRoot); err != nil {
 		return usageError{err}

@@ -21,6 +21,7 @@ func TestExitStatusesAndStreams(t *testing.T) {
 		{"run", usage, "", "--state=DIR"},
 		{"run --state " + empty, failure, "", "enroll first"},
 		{"enroll --server a:1 --token t --state " + empty + " --policy all", usage, "", "no policy"},
+		{"enroll --server a:1 --token t --state " + empty + " --policy restore", usage, "", "--restore-root"},
 		{"enroll --server a:1 --token t --state " + empty, failure, "", "no enrolment token"},
 	} {
 		var out, errs bytes.Buffer
