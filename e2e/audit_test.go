@@ -207,6 +207,11 @@ func TestKeysOnTheCommandLine(t *testing.T) {
 		}
 	}
 	write(filepath.Join(credentials, "restic-manager-key"), key)
+	hollow := filepath.Join(dir, "hollow")
+	if err := os.Mkdir(hollow, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(filepath.Join(hollow, "restic-manager-key"), []byte("\n"))
 	if err := os.Rename(data+".key", data+".key.away"); err != nil {
 		t.Fatal(err)
 	}
@@ -224,6 +229,8 @@ func TestKeysOnTheCommandLine(t *testing.T) {
 		"a wrong key":                    {token("RESTIC_MANAGER_KEY=" + wrong), 3, "the environment variable RESTIC_MANAGER_KEY is not the key"},
 		"serve with a wrong key":         {serve("RESTIC_MANAGER_KEY=" + wrong), 3, "nothing was changed"},
 		"half a key":                     {token("RESTIC_MANAGER_KEY=" + wrong[:10]), 3, "64 hexadecimal digits"},
+		"an empty key":                   {token("RESTIC_MANAGER_KEY="), 3, "is empty"},
+		"an empty credential":            {token("CREDENTIALS_DIRECTORY="+hollow, "RESTIC_MANAGER_KEY="+string(key)), 3, "is empty"},
 		"from the environment":           {token("RESTIC_MANAGER_KEY=" + string(key)), 0, ""},
 		"from a credential":              {token("CREDENTIALS_DIRECTORY=" + credentials), 0, ""},
 		"a credential before a key":      {token("CREDENTIALS_DIRECTORY="+credentials, "RESTIC_MANAGER_KEY="+wrong), 0, ""},

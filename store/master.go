@@ -39,6 +39,24 @@ type master struct {
 // beside is the file that holds the key of a data directory.
 func beside(dir string) string { return filepath.Clean(dir) + ".key" }
 
+// made is the file that says a database was made in a data directory, where the
+// key is given and no file of its own says so: an empty directory is then a volume
+// that is not mounted, and no place to let a stranger make the first account.
+func made(dir string) string { return filepath.Clean(dir) + ".made" }
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// noteMade writes that file, where that can be done: beside the directory may be
+// nothing of ours to write.
+func noteMade(dir string) {
+	if !exists(made(dir)) {
+		_ = os.WriteFile(made(dir), []byte("restic-manager has its database in "+filepath.Base(dir)+", and is given its key. While this file is here, it does not make another.\n"), 0o600)
+	}
+}
+
 // openMaster reads the master key of a database, or makes it in its file together
 // with a database that is not there yet.
 func openMaster(src KeySource, dir, database string, fresh bool) (master, error) {
@@ -49,6 +67,8 @@ func openMaster(src KeySource, dir, database string, fresh bool) (master, error)
 	switch _, err := os.Lstat(path); {
 	case err == nil && fresh:
 		return master{}, fmt.Errorf("%w: %s is there, its database %s is missing or empty; restore the database from a backup, or remove the key to begin anew (every host would have to enrol again)", ErrKey, path, database)
+	case src.Given != "" && fresh && exists(made(dir)):
+		return master{}, fmt.Errorf("%w: %s says that a database was made here, and %s is missing or empty; mount its volume or restore it from a backup, or remove %[2]s to begin anew (every host would have to enrol again)", ErrKey, made(dir), database)
 	case src.Given != "":
 		return parseMaster([]byte(src.Given.Reveal()), src.From, "")
 	case err == nil:

@@ -179,6 +179,26 @@ func TestAKeyMayBeGiven(t *testing.T) {
 			_ = s.Close()
 		}
 	}
+	// Without its volume, a mount point is an empty directory.
+	if err := os.Rename(dir, dir+".elsewhere"); err != nil {
+		t.Fatal(err)
+	}
+	for _, there := range []bool{false, true} {
+		if there {
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if s, err := OpenWith(t.Context(), dir, given); !errors.Is(err, ErrKey) || !strings.Contains(err.Error(), "mount its volume") {
+			t.Errorf("a new database is begun where one was: %v", err)
+			if err == nil {
+				_ = s.Close()
+			}
+		}
+		if left := must(filepath.Glob(filepath.Join(dir, "*"))); len(left) > 0 {
+			t.Errorf("it left %v", left)
+		}
+	}
 	// A lost database is noticed where a file shows that there was one.
 	lost := populated(t, 0)
 	if err := os.RemoveAll(lost); err != nil {

@@ -91,6 +91,9 @@ func OpenWith(ctx context.Context, dir string, key KeySource) (*Store, error) {
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), s.Close())
 	}
+	if m.file == "" {
+		noteMade(dir)
+	}
 	s.Mended = private.Dir(dir, fileName+"*", "*.lock")
 	if m.file != "" {
 		for _, said := range private.Files(m.file) {

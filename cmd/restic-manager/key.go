@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,8 @@ const (
 // key says where the master key is: in the file that was named, in a systemd
 // credential, in the environment, or in the file beside the data directory.
 func (d database) key() (store.KeySource, error) {
-	given := topics.Secret(os.Getenv(keyVariable))
+	text, set := os.LookupEnv(keyVariable)
+	given := topics.Secret(text)
 	if err := os.Unsetenv(keyVariable); err != nil { // no program that is started from here has to know it
 		return store.KeySource{}, err
 	}
@@ -31,12 +33,18 @@ func (d database) key() (store.KeySource, error) {
 	}
 	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" {
 		text, err := os.ReadFile(filepath.Join(dir, keyCredential))
+		if err == nil && len(bytes.TrimSpace(text)) == 0 { // a key in a file would be made in its place
+			return store.KeySource{}, fmt.Errorf("%w: the systemd credential %s is empty", store.ErrKey, keyCredential)
+		}
 		if err == nil {
 			return store.KeySource{Given: topics.Secret(text), From: "the systemd credential " + keyCredential}, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			return store.KeySource{}, fmt.Errorf("%w: the systemd credential cannot be read: %w", store.ErrKey, err)
 		}
+	}
+	if set && given == "" {
+		return store.KeySource{}, fmt.Errorf("%w: the environment variable %s is empty; give the key in it, or unset it", store.ErrKey, keyVariable)
 	}
 	return store.KeySource{Given: given, From: "the environment variable " + keyVariable}, nil
 }
