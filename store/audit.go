@@ -110,7 +110,7 @@ var actorKinds = map[string]string{
 	"tokens":    `actor LIKE 'api:%'`,
 	"consumers": `actor LIKE 'mqtt:%'`,
 	"schedules": `actor LIKE 'schedule:%'`,
-	"server":    `actor IN ('plane', 'cli', 'demo')`,
+	"server":    `actor IN ('plane', 'cli')`,
 }
 
 const people = "people"

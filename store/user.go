@@ -40,21 +40,21 @@ var (
 	// ErrLastAdmin says that nobody would be left to administer the installation.
 	ErrLastAdmin = errors.New("it is the last administrator who can sign in")
 	// ErrName says that a name is not fit for a person.
-	ErrName = errors.New("a user's name has 1 to 60 visible characters, no colon and no space at its ends, and is not cli or plane")
+	ErrName = errors.New("a user's name has 1 to 60 visible characters, no colon and no space at its ends, and is not cli, plane or nobody")
 )
 
 // CheckUserName keeps people's names apart from those the audit log uses for
-// everything else: "cli", "plane", "api:NAME", "mqtt:NAME".
+// everything else: "cli", "plane", "nobody", "api:NAME", "mqtt:NAME".
 func CheckUserName(name string) error {
 	n := utf8.RuneCountInString(name)
 	if n < 1 || n > 60 || !utf8.ValidString(name) || strings.TrimSpace(name) != name || strings.Contains(name, ":") ||
-		strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) || slices.Contains([]string{"cli", "plane", ".", ".."}, strings.ToLower(name)) {
+		strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) || slices.Contains([]string{"cli", "plane", "nobody", ".", ".."}, strings.ToLower(name)) {
 		return ErrName
 	}
 	return nil
 }
 
-// AddUser adds a user. The name is theirs alone, or ErrConflict.
+// AddUser adds a user. The name is theirs alone, however it is written, or ErrConflict.
 func (s *Store) AddUser(ctx context.Context, actor string, u User) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error { return s.addUser(ctx, tx, actor, u) })
 }
@@ -76,6 +76,15 @@ func (s *Store) AddFirstUser(ctx context.Context, actor string, u User) error {
 func (s *Store) addUser(ctx context.Context, tx *sqlx.Tx, actor string, u User) error {
 	if err := CheckUserName(u.Name); err != nil {
 		return err
+	}
+	names, err := all[string](ctx, tx, `SELECT name FROM users`)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if strings.EqualFold(name, u.Name) { // the audit log would have an Anna and an anna
+			return fmt.Errorf("add user: %w", ErrConflict)
+		}
 	}
 	if _, err := tx.NamedExecContext(ctx, `INSERT INTO users (id, name, role, password_hash, created_at)
 		VALUES (:id, :name, :role, :password_hash, :created_at)`, u); err != nil {

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/restic-manager/restic-manager/seal"
@@ -30,6 +32,9 @@ type Desk struct {
 	Log     *slog.Logger
 	// Enrolled, if set, is called after a host was let in.
 	Enrolled func(store.Host)
+
+	mu   sync.Mutex
+	said map[string]time.Time // when a token's refusal was last put into the audit log
 }
 
 // Issue makes a token that lets one host in. Only its hash is kept, so the
@@ -81,7 +86,9 @@ func (d *Desk) enroll(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusBadRequest, "The enrolment request could not be read", "It is not the JSON an agent sends. Use restic-manager-agent enroll.")
 		return
 	}
-	answer, err := d.admit(r.Context(), req)
+	address, _, _ := net.SplitHostPort(r.RemoteAddr)
+	ctx := store.WithRemote(r.Context(), address)
+	answer, err := d.admit(ctx, req)
 	if err == nil {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(answer)
@@ -103,6 +110,42 @@ func (d *Desk) enroll(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d.Log.Warn("enrolment refused", "err", err, "remote", r.RemoteAddr)
+	if errors.Is(err, store.ErrUsed) || errors.Is(err, store.ErrExpired) {
+		if err := d.refused(ctx, req.Key, err); err != nil {
+			d.Log.Error("note a refusal in the audit log", "err", err)
+		}
+	}
+}
+
+// refused has the audit log say that somebody came with a token that lets nobody in
+// any more: of two with the same token, one is not whom it was made for. It says so
+// of each token once a minute, and nothing of tokens that were never made.
+func (d *Desk) refused(ctx context.Context, key topics.Secret, why error) error {
+	t, err := d.Store.EnrollTokenByKey(ctx, hash(key))
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	now := time.Now()
+	fresh := now.Sub(d.said[t.ID]) > time.Minute
+	if fresh {
+		if d.said == nil {
+			d.said = map[string]time.Time{}
+		}
+		d.said[t.ID] = now
+	}
+	d.mu.Unlock()
+	if !fresh {
+		return nil
+	}
+	target, reason := t.ID, "it has been used"
+	if t.Host != "" {
+		target = string(t.Host) // whom it let in
+	}
+	if errors.Is(why, store.ErrExpired) {
+		reason = "it has expired"
+	}
+	return d.Store.Audit(ctx, "plane", "enroll_token.refused", target, reason)
 }
 
 var errProtocol = errors.New("this agent and this control plane are too far apart in version; install the agent that came with the control plane")

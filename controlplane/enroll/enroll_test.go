@@ -93,6 +93,14 @@ func TestATokenLetsOneHostInOnceUnderAnIdentityWeChoose(t *testing.T) {
 	if w, p := d.post(t, req); w.Code != http.StatusForbidden || !strings.Contains(p.Title, "used") {
 		t.Errorf("the second use: %d %+v", w.Code, p)
 	}
+	d.post(t, req)
+	said := must(d.Store.AuditEntries(t.Context(), store.AuditFilter{Action: "enroll_token.refused"}, 10))
+	if len(said) != 1 || said[0].Target != string(answer.Host) || said[0].Remote != "192.0.2.1" || said[0].Detail != "it has been used" {
+		t.Errorf("the audit log says of further uses: %+v", said)
+	}
+	if in := must(d.Store.AuditEntries(t.Context(), store.AuditFilter{Action: "host.enrolled"}, 10)); len(in) != 1 || in[0].Remote != "192.0.2.1" {
+		t.Errorf("and of the first: %+v", in)
+	}
 	named, _ := request(d.token(t, "attic"))
 	w, _ = d.post(t, named)
 	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.Name != "attic-2" {

@@ -80,6 +80,7 @@ func (s *Server) changePassword(w http.ResponseWriter, r *http.Request) error {
 	}
 	if !ok {
 		a.OldError = "This is not your password."
+		s.refused(ctx, "user.password_refused", u)
 	}
 	secret := r.PostForm.Get("password")
 	a.SecretError, a.AgainError = checkSecret(secret, r.PostForm.Get("again"))

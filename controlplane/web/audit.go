@@ -237,7 +237,7 @@ func actorIcon(actor string) string {
 		return "calendar-clock"
 	case actor == "plane":
 		return "server"
-	case actor == "cli", actor == "demo":
+	case actor == "cli":
 		return "terminal"
 	}
 	return "user"
@@ -245,7 +245,7 @@ func actorIcon(actor string) string {
 
 // named are subjects whose entries have the name they had at the time as their
 // detail.
-var named = []string{"user", "api_token", "enroll_token", "host", "repository", "source_group", "schedule"}
+var named = []string{"user", "session", "api_token", "enroll_token", "host", "repository", "source_group", "schedule"}
 
 func (s *Server) auditRow(e store.AuditEntry, names map[string]views.Link) views.AuditRow {
 	target, known := names[e.Target]

@@ -5,8 +5,10 @@ import (
 	"encoding/csv"
 	"fmt"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -164,6 +166,73 @@ func (l *lockedBuffer) clear() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.b.Reset()
+}
+
+// TestTheAuditLogSaysWhoCameInAndWhoDidNot also types a password where the name
+// belongs: that must not be in the log for ever.
+func TestTheAuditLogSaysWhoCameInAndWhoDidNot(t *testing.T) {
+	var mu sync.Mutex
+	now := time.Now()
+	w := newWorld(t, func(c *Config) {
+		c.Now = func() time.Time {
+			mu.Lock()
+			defer mu.Unlock()
+			return now
+		}
+	})
+	ada := w.known("ada", store.Admin)
+	const typed = "my secret, in the wrong field"
+	try := func(name, secret string) *client {
+		w.web.tries = newLimiter(time.Now)
+		c := w.nobody()
+		c.do("POST", "/login", url.Values{"name": {name}, "password": {secret}})
+		return c
+	}
+	newest := func(action string) (e store.AuditEntry) {
+		for _, e := range must(w.store.AuditEntries(t.Context(), store.AuditFilter{Action: action}, 1)) {
+			return e
+		}
+		return e
+	}
+	c := try("ada", passphrase)
+	if e := newest("session.began"); e.Actor != "ada" || e.Detail != "ada" || e.Remote != "127.0.0.1" {
+		t.Errorf("of a sign-in it says %+v", e)
+	}
+	c.do("POST", "/account/password", url.Values{"old": {"a guess"}, "password": {passphrase}, "again": {passphrase}})
+	if e := newest("user.password_refused"); e.Target != ada.ID || e.Detail != "ada" {
+		t.Errorf("of a guess at the old password it says %+v", e)
+	}
+	if page := c.do("GET", "/audit", nil).text; !strings.Contains(page, "Signed in as") {
+		t.Error("the page does not show the sign-in")
+	}
+	c.do("POST", "/logout", nil)
+	if e := newest("session.ended"); e.Actor != "ada" || e.Detail != "ada" {
+		t.Errorf("of signing out it says %+v", e)
+	}
+	try("ada", "wrong")
+	if e := newest("session.refused"); e.Actor != "plane" || e.Target != ada.ID || e.Detail != "ada" || e.Remote != "127.0.0.1" {
+		t.Errorf("of a wrong password it says %+v", e)
+	}
+	try(typed, "wrong")
+	if e := newest("session.refused"); e.Target != "" || e.Detail != "somebody who is not known here" {
+		t.Errorf("of an unknown name it says %+v", e)
+	}
+	if n := must(w.store.AuditCount(t.Context(), store.AuditFilter{Text: typed})); n != 0 {
+		t.Errorf("what was typed stands in %d entries", n)
+	}
+	for range 100 {
+		try("bob", "wrong")
+	}
+	if n := must(w.store.AuditCount(t.Context(), store.AuditFilter{Action: "session.refused"})); n > 60 {
+		t.Errorf("a storm leaves %d entries", n)
+	}
+	mu.Lock()
+	now = now.Add(10 * time.Second)
+	mu.Unlock()
+	try("ada", "wrong")
+	if e := newest("session.refused"); e.Detail != "ada; 43 refusals before it are not in this log" {
+		t.Errorf("after a storm it says %q", e.Detail)
+	}
 }
 
 func TestAnExportIsNoFormula(t *testing.T) {

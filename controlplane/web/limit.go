@@ -123,6 +123,33 @@ func (l *limiter) room(now time.Time) {
 	}
 }
 
+// refusals bounds how many entries those who are refused can make: sixty at once,
+// then one every ten seconds.
+type refusals struct {
+	now    func() time.Time
+	mu     sync.Mutex
+	bucket bucket
+	unsaid int
+}
+
+// say reports whether the next one is to be noted, and how many before it were not.
+func (l *refusals) say() (unsaid int, ok bool) {
+	const most, each = 60, 10 * time.Second
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, left := l.now(), float64(most)
+	if !l.bucket.at.IsZero() {
+		left = min(most, l.bucket.left+float64(now.Sub(l.bucket.at))/float64(each))
+	}
+	if left < 1 {
+		l.unsaid++
+		return 0, false
+	}
+	l.bucket = bucket{left - 1, now}
+	unsaid, l.unsaid = l.unsaid, 0
+	return unsaid, true
+}
+
 // slow says how long to wait, in the header and in words.
 func slow(w http.ResponseWriter, wait time.Duration) string {
 	n := int(math.Ceil(wait.Seconds()))

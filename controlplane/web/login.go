@@ -88,12 +88,33 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	}
 	if !ok || errors.Is(err, store.ErrNotFound) {
 		s.Log.Warn("sign-in refused", "remote", remote(r))
+		s.refused(r.Context(), "session.refused", u)
 		return again(http.StatusUnprocessableEntity, "This name and password do not belong together. After several wrong tries there is a pause.")
 	} else if err != nil {
 		return err
 	}
 	http.Redirect(w, r, orFleet(f.Next), http.StatusSeeOther)
 	return nil
+}
+
+// refused has the audit log say that somebody proved to be nobody. What they typed
+// is not in it unless it is a user's name: people type passwords there. Of a storm
+// it has some, and how many it does not have.
+func (s *Server) refused(ctx context.Context, action string, u store.User) {
+	unsaid, ok := s.refusals.say()
+	if !ok {
+		return
+	}
+	who := u.Name
+	if u.ID == "" {
+		who = "somebody who is not known here"
+	}
+	if unsaid > 0 {
+		who += "; " + views.Count(uint64(unsaid), "refusal", "refusals") + " before it are not in this log"
+	}
+	if err := s.Store.Audit(ctx, "plane", action, u.ID, who); err != nil && ctx.Err() == nil {
+		s.Log.Error("note a refusal in the audit log", "err", err)
+	}
 }
 
 // renewed is a user whose password's hash costs what is asked for today.
@@ -109,7 +130,7 @@ func (s *Server) renewed(ctx context.Context, u store.User, secret string) (stor
 func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 	v := visitorOf(r.Context())
 	if v.session != nil {
-		if err := s.sessions.Destroy(v.session); err != nil {
+		if err := s.Store.EndSession(r.Context(), v.name, v.id, v.user); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 		s.recheck()

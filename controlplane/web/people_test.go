@@ -52,6 +52,8 @@ func TestSomebodyIsAddedAndChoosesTheirPassword(t *testing.T) {
 		"no name":          {url.Values{"name": {""}, "role": {"viewer"}}, 422},
 		"the audit's name": {url.Values{"name": {"api:x"}, "role": {"viewer"}}, 422},
 		"no such role":     {url.Values{"name": {"bob"}, "role": {"king"}}, 422},
+		"nobody's name":    {url.Values{"name": {"Nobody"}, "role": {"viewer"}}, 422},
+		"taken, nearly":    {url.Values{"name": {"aDA"}, "role": {"viewer"}}, 409},
 		"taken":            {url.Values{"name": {"ada"}, "role": {"viewer"}}, 409},
 	} {
 		if r := admin.do("POST", "/users/new", f.form); r.StatusCode != f.status {

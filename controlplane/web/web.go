@@ -109,6 +109,7 @@ type Server struct {
 	origin   *http.CrossOriginProtection
 	handler  http.Handler
 	tries    *limiter      // of signing in
+	refusals refusals      // that are in the audit log
 	hashing  chan struct{} // holds a place for each password being worked on
 	compare  func(hash, secret string) (bool, error)
 	make     func(secret string) (hash string, err error)
@@ -136,7 +137,7 @@ func New(c Config) (*Server, error) {
 	if c.Timing == (Timing{}) {
 		c.Timing = DefaultTiming()
 	}
-	s := &Server{Config: c, mux: chi.NewMux(), origin: http.NewCrossOriginProtection(), tries: newLimiter(c.Now), hashing: make(chan struct{}, 4),
+	s := &Server{Config: c, mux: chi.NewMux(), origin: http.NewCrossOriginProtection(), tries: newLimiter(c.Now), refusals: refusals{now: c.Now}, hashing: make(chan struct{}, 4),
 		compare: password.Check, make: password.Hash, closing: make(chan struct{}), changed: make(chan struct{}), links: links{now: c.Now}}
 	s.sessions = newSessions(c)
 	s.api = newAPI(s)
