@@ -22,6 +22,7 @@ var unaudited = map[string]string{
 	"UsedAPIToken":      "to use a token changes nothing",
 	"RenewHash":         "the password is the same, only harder to guess",
 	"dropLinks":         "it is part of what has an entry: a password set, a person removed",
+	"withdraw":          "it is part of what has an entry: a role changed, a token revoked",
 	"endSessions":       "it is part of what has an entry: a password set, a role changed",
 	"Renew":             "an agent asks for what its certificate entitles it to; the certificate that is then used has its entry",
 	"Refused":           "it counts",

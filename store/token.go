@@ -58,6 +58,9 @@ func (s *Store) RemoveAPIToken(ctx context.Context, actor, id string) error {
 		if err := change(ctx, tx, `DELETE FROM api_tokens WHERE id = $1`, id); err != nil {
 			return err
 		}
+		if err := s.withdraw(ctx, tx, "api:"+t.Name); err != nil {
+			return err
+		}
 		return s.audit(ctx, tx, actor, "api_token.revoked", id, t.Name)
 	})
 }

@@ -113,7 +113,8 @@ func (s *Store) User(ctx context.Context, id string) (User, error) {
 	return get[User](ctx, s.r, `SELECT * FROM users WHERE id = $1`, id)
 }
 
-// SetRole gives a user another role and ends their sessions. Their last
+// SetRole gives a user another role and ends their sessions, and the links and
+// enrolment tokens they made. Their last
 // administrator an installation keeps: ErrLastAdmin.
 func (s *Store) SetRole(ctx context.Context, actor, id string, role Role) error {
 	return s.changeUser(ctx, id, func(tx *sqlx.Tx, u User) error {
@@ -126,12 +127,15 @@ func (s *Store) SetRole(ctx context.Context, actor, id string, role Role) error 
 		if err := endSessions(ctx, tx, id); err != nil {
 			return err
 		}
+		if err := s.withdraw(ctx, tx, u.Name); err != nil {
+			return err
+		}
 		return s.audit(ctx, tx, actor, "user.role_changed", id, fmt.Sprintf("%s: %s to %s", u.Name, u.Role, role))
 	})
 }
 
-// DisableUser shuts a user out and ends their sessions and links, or lets them
-// in again.
+// DisableUser shuts a user out and ends their sessions and links, and those they
+// made for others, or lets them in again.
 func (s *Store) DisableUser(ctx context.Context, actor, id string, disabled bool) error {
 	return s.changeUser(ctx, id, func(tx *sqlx.Tx, u User) error {
 		if disabled == (u.DisabledAt != 0) {
@@ -150,6 +154,9 @@ func (s *Store) DisableUser(ctx context.Context, actor, id string, disabled bool
 		if err := dropLinks(ctx, tx, id); err != nil {
 			return err
 		}
+		if err := s.withdraw(ctx, tx, u.Name); err != nil {
+			return err
+		}
 		return s.audit(ctx, tx, actor, action, id, u.Name)
 	})
 }
@@ -165,6 +172,9 @@ func (s *Store) RemoveUser(ctx context.Context, actor, id string) error {
 			return err
 		}
 		if err := change(ctx, tx, `DELETE FROM users WHERE id = $1`, id); err != nil {
+			return err
+		}
+		if err := s.withdraw(ctx, tx, u.Name); err != nil {
 			return err
 		}
 		return s.audit(ctx, tx, actor, "user.removed", id, u.Name)
@@ -232,12 +242,14 @@ type PasswordLink struct {
 	KeyHash   []byte `db:"key_hash"`
 	User      string `db:"user_id"`
 	CreatedAt int64  `db:"created_at"`
+	CreatedBy string `db:"created_by"`
 	ExpiresAt int64  `db:"expires_at"`
 }
 
 // AddPasswordLink makes a user's one link; an earlier one is void. The password
 // stays as it is until the link is used.
 func (s *Store) AddPasswordLink(ctx context.Context, actor string, l PasswordLink) error {
+	l.CreatedBy = actor
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		u, err := get[User](ctx, tx, `SELECT * FROM users WHERE id = $1`, l.User)
 		if err != nil {
@@ -246,8 +258,8 @@ func (s *Store) AddPasswordLink(ctx context.Context, actor string, l PasswordLin
 		if err := dropLinks(ctx, tx, u.ID); err != nil {
 			return err
 		}
-		if _, err := tx.NamedExecContext(ctx, `INSERT INTO password_links (key_hash, user_id, created_at, expires_at)
-			VALUES (:key_hash, :user_id, :created_at, :expires_at)`, l); err != nil {
+		if _, err := tx.NamedExecContext(ctx, `INSERT INTO password_links (key_hash, user_id, created_at, created_by, expires_at)
+			VALUES (:key_hash, :user_id, :created_at, :created_by, :expires_at)`, l); err != nil {
 			return fmt.Errorf("add password link: %w", err)
 		}
 		return s.audit(ctx, tx, actor, "user.password_link_made", u.ID, u.Name)
@@ -271,6 +283,16 @@ func (s *Store) UsePasswordLink(ctx context.Context, keyHash []byte, hash string
 		return s.setPassword(ctx, tx, u.Name, u, hash)
 	})
 	return u, err
+}
+
+// withdraw ends what somebody made who is trusted less from now on: they saw the
+// links and tokens, and could still be somebody else with one, or let a host in.
+func (s *Store) withdraw(ctx context.Context, tx *sqlx.Tx, maker string) error {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM password_links WHERE created_by IN ($1, '')`, maker); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE enroll_tokens SET expires_at = $1 WHERE created_by = $2 AND used_at = 0 AND expires_at > $1`, s.Now(), maker)
+	return err
 }
 
 func dropLinks(ctx context.Context, tx *sqlx.Tx, user string) error {

@@ -142,6 +142,43 @@ func TestAPasswordLinkEndsWithItsDayAndWithItsUser(t *testing.T) {
 	}
 }
 
+// TestWhoGoesTakesTheirLinksAlong has an administrator make a link for another's
+// password and a token for a host, and then go: with the link they could come back
+// as somebody else.
+func TestWhoGoesTakesTheirLinksAlong(t *testing.T) {
+	for what, leave := range map[string]func(w *world, mallory store.User) error{
+		"disabled": func(w *world, m store.User) error { return w.store.DisableUser(t.Context(), "test", m.ID, true) },
+		"removed":  func(w *world, m store.User) error { return w.store.RemoveUser(t.Context(), "test", m.ID) },
+		"demoted":  func(w *world, m store.User) error { return w.store.SetRole(t.Context(), "test", m.ID, store.Viewer) },
+	} {
+		w := newWorld(t)
+		ada, mallory := w.known("ada", store.Admin), w.known("mallory", store.Admin)
+		bob := w.known("bob", store.Viewer)
+		evil := w.as(mallory)
+		link := linkOnPage.FindString(evil.do("POST", "/users/"+ada.ID+"/link", nil).text)
+		kept := linkOnPage.FindString(w.as(ada).do("POST", "/users/"+bob.ID+"/link", nil).text)
+		id, _, err := w.web.Desk.Issue(t.Context(), "mallory", "", time.Hour)
+		if err != nil || link == "" || kept == "" {
+			t.Fatal(err, link, kept)
+		}
+		if r := w.nobody().do("GET", link, nil); r.StatusCode != 200 {
+			t.Fatalf("%s: the link before: %s", what, r.Status)
+		}
+		if err := leave(w, mallory); err != nil {
+			t.Fatal(err)
+		}
+		if r := w.nobody().do("GET", link, nil); r.StatusCode != http.StatusGone {
+			t.Errorf("%s: the link after: %s", what, r.Status)
+		}
+		if r := w.nobody().do("GET", kept, nil); r.StatusCode != 200 {
+			t.Errorf("%s: somebody else's link: %s", what, r.Status)
+		}
+		if token := must(w.store.EnrollToken(t.Context(), id)); token.ExpiresAt > time.Now().UnixMilli() {
+			t.Errorf("%s: the enrolment token is good until %v", what, time.UnixMilli(token.ExpiresAt))
+		}
+	}
+}
+
 func TestWhateverEndsASessionEndsItsStreamsAtOnce(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.Timing.Check = time.Hour }) // nobody looks by himself
 	attic := w.enrol("attic")
