@@ -98,9 +98,9 @@ func (j journal) Fired(host topics.HostID, f topics.Fired, at int64) (p protocol
 		attempt++
 	}
 	job := Job{ID: f.Job, Host: host, Kind: topics.BackupJob, SourceGroup: f.Group, Repository: f.Repository, State: topics.Dispatched, RequestedBy: by,
-		QueuedAt: at, Accepted: true, Schedule: f.Slot.Schedule, Slot: f.Slot.At, Attempt: attempt, Fired: true}
-	if _, err := j.tx.NamedExecContext(j.ctx, `INSERT INTO jobs (id, host, kind, source_group, repository, state, requested_by, queued_at, not_after, accepted, schedule, slot, attempt, fired)
-		VALUES (:id, :host, :kind, :source_group, :repository, :state, :requested_by, :queued_at, :not_after, :accepted, :schedule, :slot, :attempt, :fired)`, job); err != nil {
+		QueuedAt: at, Accepted: true, Schedule: f.Slot.Schedule, Slot: f.Slot.At, Attempt: attempt, Fired: true, HeardAt: j.s.Now()}
+	if _, err := j.tx.NamedExecContext(j.ctx, `INSERT INTO jobs (id, host, kind, source_group, repository, state, requested_by, queued_at, not_after, accepted, schedule, slot, attempt, fired, heard_at)
+		VALUES (:id, :host, :kind, :source_group, :repository, :state, :requested_by, :queued_at, :not_after, :accepted, :schedule, :slot, :attempt, :fired, :heard_at)`, job); err != nil {
 		return p, false, fmt.Errorf("job %s of a slot: %w", job.ID, err)
 	}
 	if f.Passed > 0 {

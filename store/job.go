@@ -51,9 +51,10 @@ type Job struct {
 
 	// Of a schedule's job; a person's has none of them.
 	Schedule ScheduleID `db:"schedule"`
-	Slot     int64      `db:"slot"`    // the moment it was planned for
-	Attempt  int        `db:"attempt"` // 0 on time, then one more for each time its pending run was drained
-	Fired    bool       `db:"fired"`   // the host began it by itself
+	Slot     int64      `db:"slot"`     // the moment it was planned for
+	Attempt  int        `db:"attempt"`  // 0 on time, then one more for each time its pending run was drained
+	Fired    bool       `db:"fired"`    // the host began it by itself; its times are the host's word
+	HeardAt  int64      `db:"heard_at"` // when we heard of one that fired
 }
 
 // A JSON is a value kept as JSON text; no value is the empty text.

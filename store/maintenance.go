@@ -14,7 +14,7 @@ import (
 // came about: times by our clock, as far as we witnessed them.
 type Planned struct {
 	Snapshot
-	AskedAt    int64  `db:"asked_at"`   // its job was queued
+	AskedAt    int64  `db:"asked_at"`   // its job was queued, or we heard that its host had begun it
 	StartedAt  int64  `db:"started_at"` // its job was heard to have started
 	EndedAt    int64  `db:"ended_at"`   // its job was heard to have ended; 0 if there is no such job
 	Slot       int64  `db:"slot"`       // what a schedule had planned it for
@@ -26,7 +26,7 @@ type Planned struct {
 
 // PlannedSnapshots lists what is in a repository, the newest first.
 func (s *Store) PlannedSnapshots(ctx context.Context, repository topics.RepositoryID) ([]Planned, error) {
-	return all[Planned](ctx, s.r, `SELECT s.*, coalesce(j.queued_at, 0) AS asked_at, coalesce(j.started_at, 0) AS started_at,
+	return all[Planned](ctx, s.r, `SELECT s.*, coalesce(CASE WHEN j.fired <> 0 THEN j.heard_at ELSE j.queued_at END, 0) AS asked_at, coalesce(j.started_at, 0) AS started_at,
 			coalesce(j.finished_at, 0) AS ended_at, coalesce(j.slot, 0) AS slot, coalesce(g.name, '') AS group_name, g.id IS NOT NULL AS group_there,
 			s.seen_at > 0 AND s.seen_at >= r.listed_at AS seen, s.seen_at < r.listed_at AND coalesce(j.finished_at, 0) < r.listed_at AS missing
 		FROM snapshots s JOIN repositories r ON r.id = s.repository

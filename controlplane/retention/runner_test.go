@@ -175,6 +175,71 @@ func (w *world) backup(n int, at time.Time, files uint64) string {
 	return snap.ID
 }
 
+// fired plays backups that attic began by itself while it was out of touch, and
+// tells of now.
+func (w *world) fired(n int, at ...time.Time) (ids []string) {
+	w.t.Helper()
+	epoch := time.Now().UnixMilli()
+	batch := topics.Events{Epoch: epoch, First: 1}
+	for i, at := range at {
+		job := topics.JobID(topics.NewID(at))
+		snap := topics.Snapshot{ID: fmt.Sprintf("%064x", n+i), Time: at.Add(time.Minute).UnixMilli(), Host: "attic", Paths: []string{"/letters"}, Tags: []string{"plan=group-0001"}}
+		end := topics.Finished{Job: job, State: topics.Succeeded, Snapshot: &snap, Summary: &topics.Summary{TotalFiles: 100, TotalBytes: 100_000}, RepositoryReady: true}
+		batch.Events = append(batch.Events,
+			topics.Event{At: at.UnixMilli(), Fired: &topics.Fired{Job: job, Slot: topics.Slot{Schedule: "nightly-0001", At: at.UnixMilli()}, Group: w.group.ID, Repository: vault}},
+			topics.Event{At: at.UnixMilli(), Started: &topics.Started{Job: job}},
+			topics.Event{At: at.Add(2 * time.Minute).UnixMilli(), Finished: &end})
+		w.listing, ids = append(w.listing, snap), append(ids, snap.ID)
+	}
+	if err := w.store.Steps(w.t.Context(), func(tx protocol.PlaneTx) error {
+		_, err := protocol.PlaneStep(protocol.DefaultTiming(), tx, protocol.Arrived{Host: w.attic, Events: batch, Now: w.store.Now()})
+		return err
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+	return ids
+}
+
+// What a host did while it was out of touch counts, and apart from what was
+// witnessed: its word for when that was is all there is.
+func TestWhatAHostTellsAfterAWeekIsKeptApart(t *testing.T) {
+	w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{Within: "3d"})
+	seen := w.backups(1)
+	var nights []time.Time
+	for back := 7; back > 0; back-- {
+		nights = append(nights, time.Now().Add(-time.Duration(back)*24*time.Hour))
+	}
+	late := w.fired(10, nights...)
+	just := w.fired(20, time.Now().Add(-time.Hour))
+	if _, _, err := w.engine.Ask(t.Context(), "test", w.keeper, topics.SnapshotsJob, vault, topics.Operation{}); err != nil {
+		t.Fatal(err)
+	}
+	w.work()
+	v, err := Plan(store.Keep{Within: "3d"}, must(w.store.PlannedSnapshots(t.Context(), vault)), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(v.Flagged) > 0 {
+		t.Errorf("honest ones are flagged: %+v", v.Flagged)
+	}
+	if got, want := sorted(ids(v.Remove)), sorted(late[:4]); !slices.Equal(got, want) { // within three days of the newest of its kind
+		t.Errorf("it removes %v, want %v", got, want)
+	}
+	apart := 0
+	for _, k := range v.Keep {
+		told := strings.Contains(strings.Join(k.Reasons, " "), "out of touch")
+		if told != slices.Contains(late, k.ID) {
+			t.Errorf("%s is kept because %q", k.ID, k.Reasons)
+		}
+		if told {
+			apart++
+		}
+	}
+	if apart != 3 || len(v.Keep) != 5 {
+		t.Errorf("%d of %d are kept apart, want 3 of 5: %v, %v", apart, len(v.Keep), seen, just)
+	}
+}
+
 func (w *world) backups(n int) (ids []string) {
 	w.t.Helper()
 	for i := range n {
