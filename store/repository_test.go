@@ -80,6 +80,15 @@ func whole(parts, count int) topics.Finished {
 	return topics.Finished{Result: &topics.Result{Parts: parts, Count: count}}
 }
 
+// of is snapshots that a source group's backups made.
+func of(g SourceGroup, ns ...int) []topics.Snapshot {
+	list := snaps(ns...)
+	for i := range list {
+		list[i].Tags = []string{"plan=" + string(g.ID)}
+	}
+	return list
+}
+
 func held(s *Store, r topics.RepositoryID) (ids []string) {
 	for _, n := range must(s.SnapshotsOf(context.Background(), r, SnapshotPlace{}, 1000)) {
 		ids = append(ids, n.ID)
@@ -102,9 +111,9 @@ func TestAListingAddsAndMissesSnapshots(t *testing.T) {
 	list := Job{Host: attic.ID, Kind: topics.SnapshotsJob, Repository: g.Repository}
 
 	ours := asked(t, s, g)
-	finish(t, s, ours, 100, topics.Finished{Snapshot: &snaps(1)[0], Summary: &topics.Summary{TotalBytes: 7, TotalFiles: 3}})
+	finish(t, s, ours, 100, topics.Finished{Snapshot: &of(g, 1)[0], Summary: &topics.Summary{TotalBytes: 7, TotalFiles: 3}})
 	list.QueuedAt = 200
-	ran(t, s, list, 210, whole(2, 3), topics.Report{Snapshots: snaps(1, 2)}, topics.Report{Snapshots: snaps(3)})
+	ran(t, s, list, 210, whole(2, 3), topics.Report{Snapshots: append(of(g, 1), snaps(2)...)}, topics.Report{Snapshots: snaps(3)})
 	if got := held(s, g.Repository); !slices.Equal(got, wholeIDs(1, 2, 3)) {
 		t.Errorf("after a listing of 1, 2 and 3 there are %v", got)
 	}
@@ -175,12 +184,17 @@ func TestASnapshotSeenBeforeItsJobEndedBecomesOurs(t *testing.T) {
 	g, theirs := grouped(t, s, attic), grouped(t, s, thief)
 	theirs.Repository = g.Repository
 	theirs = must(s.PutSourceGroup(ctx, "test", theirs))
-	ran(t, s, Job{Host: attic.ID, Kind: topics.SnapshotsJob, Repository: g.Repository}, 20, whole(1, 1), topics.Report{Snapshots: snaps(1)})
+	list := Job{Host: attic.ID, Kind: topics.SnapshotsJob, Repository: g.Repository}
+	ran(t, s, list, 20, whole(1, 1), topics.Report{Snapshots: of(g, 1)})
 	if n := must(s.SnapshotByID(ctx, g.Repository, id64(1))); !n.Foreign() {
 		t.Fatalf("a snapshot without a job is not foreign: %+v", n)
 	}
+	finish(t, s, asked(t, s, theirs), 25, topics.Finished{Snapshot: &of(theirs, 1)[0]})
+	if n := must(s.SnapshotByID(ctx, g.Repository, id64(1))); !n.Foreign() {
+		t.Errorf("a job of another source group claimed it: %+v", n)
+	}
 	ours := asked(t, s, g)
-	finish(t, s, ours, 30, topics.Finished{Snapshot: &snaps(1)[0], Summary: &topics.Summary{TotalBytes: 7}})
+	finish(t, s, ours, 30, topics.Finished{Snapshot: &of(g, 1)[0], Summary: &topics.Summary{TotalBytes: 7}})
 	n := must(s.SnapshotByID(ctx, g.Repository, id64(1)))
 	if n.Job != ours.ID || n.Host != attic.ID || n.SourceGroup != g.ID || n.Bytes != 7 || n.SeenAt != 20 {
 		t.Errorf("it is %+v, want it to be of job %s", n, ours.ID)
@@ -188,6 +202,33 @@ func TestASnapshotSeenBeforeItsJobEndedBecomesOurs(t *testing.T) {
 	finish(t, s, asked(t, s, theirs), 40, topics.Finished{Snapshot: &snaps(1)[0], Summary: &topics.Summary{TotalBytes: 9}})
 	if n := must(s.SnapshotByID(ctx, g.Repository, id64(1))); n.Job != ours.ID || n.Host != attic.ID || n.Bytes != 7 {
 		t.Errorf("another job claimed it: %+v", n)
+	}
+
+	// One that is claimed before anybody looked is nobody's, or the right one's,
+	// as soon as it is listed, whoever was first.
+	finish(t, s, asked(t, s, theirs), 50, topics.Finished{Snapshot: &of(theirs, 2)[0]})
+	finish(t, s, asked(t, s, theirs), 51, topics.Finished{Snapshot: &of(theirs, 3)[0]})
+	late := asked(t, s, g)
+	finish(t, s, late, 52, topics.Finished{Snapshot: &of(g, 2)[0]})
+	list.QueuedAt = 60
+	ran(t, s, list, 70, whole(1, 3), topics.Report{Snapshots: append(of(g, 1, 2), snaps(3)...)})
+	if n := must(s.SnapshotByID(ctx, g.Repository, id64(2))); n.Job != late.ID || n.SourceGroup != g.ID || n.Host != attic.ID {
+		t.Errorf("claimed by another first, it is %+v, want it to be of job %s", n, late.ID)
+	}
+	if n := must(s.SnapshotByID(ctx, g.Repository, id64(3))); !n.Foreign() || n.Host != "" || len(n.Tags) != 0 {
+		t.Errorf("one that carries no tag of its source group is not foreign: %+v", n)
+	}
+
+	// A listing that lies is put right by the next.
+	list.QueuedAt = 80
+	ran(t, s, list, 90, whole(1, 3), topics.Report{Snapshots: snaps(1, 2, 3)})
+	if n := must(s.SnapshotByID(ctx, g.Repository, id64(2))); !n.Foreign() {
+		t.Errorf("without its tag it is %+v", n)
+	}
+	list.QueuedAt = 100
+	ran(t, s, list, 110, whole(1, 3), topics.Report{Snapshots: append(of(g, 1, 2), snaps(3)...)})
+	if n := must(s.SnapshotByID(ctx, g.Repository, id64(2))); n.Job != late.ID || n.SourceGroup != g.ID {
+		t.Errorf("put right it is %+v, want it to be of job %s", n, late.ID)
 	}
 }
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"math"
 	"regexp"
 	"slices"
@@ -115,24 +116,41 @@ func rowOf(repository topics.RepositoryID, t topics.Snapshot) Snapshot {
 }
 
 // addSnapshot notes the snapshot a job made. A listing may have seen it first,
-// then nobody's becomes that job's; one that has a job keeps it.
+// then nobody's becomes that job's, if it is marked as of its source group; one
+// that has a job keeps it.
 func addSnapshot(ctx context.Context, tx *sqlx.Tx, j Job, sum *topics.Summary, t topics.Snapshot) error {
 	row := rowOf(j.Repository, t)
 	row.Host, row.Job, row.SourceGroup = j.Host, j.ID, j.SourceGroup
 	if sum != nil {
 		row.Files, row.Bytes = uint64(most(sum.TotalFiles)), uint64(most(sum.TotalBytes))
 	}
-	_, err := tx.NamedExecContext(ctx, insertSnapshot+` ON CONFLICT (repository, id) DO UPDATE SET host = excluded.host, job = excluded.job,
-		source_group = excluded.source_group, files = excluded.files, bytes = excluded.bytes WHERE snapshots.job = ''`, row)
+	there, err := get[Snapshot](ctx, tx, `SELECT * FROM snapshots WHERE repository = $1 AND id = $2`, j.Repository, t.ID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		_, err = tx.NamedExecContext(ctx, insertSnapshot, row)
+	case err == nil && there.Foreign() && marked(there.Tags, j.SourceGroup):
+		_, err = tx.NamedExecContext(ctx, `UPDATE snapshots SET host = :host, job = :job, source_group = :source_group, files = :files, bytes = :bytes
+			WHERE repository = :repository AND id = :id`, row)
+	}
 	return err
+}
+
+// marked reports whether a snapshot carries its source group's tag. Whoever made
+// it wrote that into it; another host cannot call it its own afterwards.
+func marked(tags List, group topics.SourceGroupID) bool {
+	return slices.Contains(tags, "plan="+string(group))
 }
 
 // A known snapshot is what reconciling needs of a row.
 type known struct {
-	ID     string `db:"id"`
-	SeenAt int64  `db:"seen_at"`
-	GoneAt int64  `db:"gone_at"`
-	Made   int64  `db:"made"` // when the job that made it ended, 0 for a foreign one
+	ID     string               `db:"id"`
+	SeenAt int64                `db:"seen_at"`
+	GoneAt int64                `db:"gone_at"`
+	Time   int64                `db:"time"`
+	Tags   List                 `db:"tags"`
+	Job    topics.JobID         `db:"job"`
+	Group  topics.SourceGroupID `db:"source_group"`
+	Made   int64                `db:"made"` // when the job that made it ended, 0 for a foreign one
 }
 
 // reconcile takes a whole listing of a repository, made by job j. What happened
@@ -140,7 +158,7 @@ type known struct {
 // or seen after the listing was asked for is not missing, and one that was
 // removed after that is not back.
 func reconcile(ctx context.Context, tx *sqlx.Tx, j Job, listed []topics.Snapshot, at int64) error {
-	rows, err := all[known](ctx, tx, `SELECT s.id, s.seen_at, s.gone_at, coalesce(j.finished_at, 0) AS made
+	rows, err := all[known](ctx, tx, `SELECT s.id, s.seen_at, s.gone_at, s.time, s.tags, s.job, s.source_group, coalesce(j.finished_at, 0) AS made
 		FROM snapshots s LEFT JOIN jobs j ON j.id = s.job WHERE s.repository = $1`, j.Repository)
 	if err != nil {
 		return err
@@ -175,6 +193,9 @@ func reconcile(ctx context.Context, tx *sqlx.Tx, j Job, listed []topics.Snapshot
 		case k.GoneAt > 0 && k.GoneAt <= j.QueuedAt: // it was missed by mistake, or put back
 			_, err = set.ExecContext(ctx, at, 0, j.Repository, t.ID)
 		}
+		if err == nil && old && (k.Time != t.Time || !slices.Equal(k.Tags, t.Tags)) {
+			err = correct(ctx, tx, rowOf(j.Repository, t), k)
+		}
 		if err != nil {
 			return err
 		}
@@ -192,6 +213,32 @@ func reconcile(ctx context.Context, tx *sqlx.Tx, j Job, listed []topics.Snapshot
 		}
 	}
 	return change(ctx, tx, `UPDATE repositories SET listed_at = $1 WHERE id = $2`, at, j.Repository)
+}
+
+// correct takes a listing's word for what is in a snapshot, against what was said
+// of it before. A job that called it its own, and is not of the source group whose
+// tag it carries, loses it to one that did and is, or to nobody.
+func correct(ctx context.Context, tx *sqlx.Tx, n Snapshot, was known) error {
+	if _, err := tx.NamedExecContext(ctx, `UPDATE snapshots SET time = :time, hostname = :hostname, paths = :paths, tags = :tags, username = :username,
+		tree = :tree, original = :original WHERE repository = :repository AND id = :id`, n); err != nil {
+		return err
+	}
+	if was.Job != "" && marked(n.Tags, was.Group) {
+		return nil
+	}
+	said, err := all[Job](ctx, tx, `SELECT * FROM jobs WHERE repository = $1 AND snapshot_id = $2 ORDER BY id`, n.Repository, n.ID)
+	if err != nil {
+		return err
+	}
+	var maker Job
+	for _, j := range said {
+		if maker.ID == "" && marked(n.Tags, j.SourceGroup) {
+			maker = j
+		}
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE snapshots SET host = $1, job = $2, source_group = $3 WHERE repository = $4 AND id = $5`,
+		maker.Host, maker.ID, maker.SourceGroup, n.Repository, n.ID)
+	return err
 }
 
 // removed notes that a job removed snapshots. It can only be those it was asked
