@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/store"
@@ -291,6 +292,11 @@ func (r *Runner) step(ctx context.Context, run store.MaintenanceRun) (ended bool
 		run.Removed += len(batch)
 		if run.Batch++; len(r.batch(run)) > 0 {
 			next, _, err := r.Jobs.Ask(ctx, run.RequestedBy, run.Host, topics.ForgetJob, run.Repository, topics.Operation{Snapshots: r.batch(run)})
+			if refused(err) {
+				j.State, j.Cause = topics.Failed, topics.CauseRefused
+				j.Message = fmt.Sprintf("%d of %d snapshots were removed, then its host was not to go on: %v.", run.Removed, len(run.Plan.V.Remove), err)
+				return true, r.end(ctx, run, j)
+			}
 			if err != nil {
 				return false, err
 			}
@@ -300,6 +306,13 @@ func (r *Runner) step(ctx context.Context, run store.MaintenanceRun) (ended bool
 		}
 	}
 	return true, r.end(ctx, run, j)
+}
+
+// refused reports whether a job cannot be asked for, now or later.
+func refused(err error) bool {
+	var keeper *jobs.NotKeeperError
+	return errors.Is(err, jobs.ErrForbidden) || errors.Is(err, jobs.ErrNoHost) || errors.Is(err, jobs.ErrNoRepository) ||
+		errors.Is(err, topics.ErrOperation) || errors.As(err, &keeper)
 }
 
 // batch is the part of a plan that a job removes.
@@ -323,7 +336,11 @@ func (r *Runner) plan(ctx context.Context, run store.MaintenanceRun) error {
 			id   *topics.JobID
 		}{{topics.SnapshotsJob, &run.Listing}, {topics.KeyJob, &run.Keys}} {
 			j, _, err := r.Jobs.Ask(ctx, run.RequestedBy, run.Host, rest.kind, run.Repository, topics.Operation{})
-			if err != nil {
+			switch {
+			case refused(err) && rest.kind == topics.KeyJob:
+			case refused(err): // asked again it would be the same, and the job would wait for ever
+				return settle(topics.Finished{State: topics.Failed, Cause: topics.CausePolicy, Message: "The repository could not be listed first, so nothing was removed. " + err.Error()})
+			case err != nil:
 				return err
 			}
 			*rest.id = j.ID
@@ -344,13 +361,17 @@ func (r *Runner) plan(ctx context.Context, run store.MaintenanceRun) error {
 	}
 	// Keys that cannot be listed are no reason to keep everything: it is noticed
 	// by how old the list is.
-	keys, err := r.Store.Job(ctx, run.Keys)
-	if err != nil || !keys.State.Ended() {
-		return err
+	if run.Keys != "" {
+		if keys, err := r.Store.Job(ctx, run.Keys); err != nil || !keys.State.Ended() {
+			return err
+		}
 	}
 	repo, err := r.Store.Repository(ctx, run.Repository)
 	if err != nil {
 		return err
+	}
+	if repo.Keeper != run.Host && (repo.Keeper != "" || run.Slot > 0) {
+		return settle(topics.Finished{State: topics.Failed, Cause: topics.CauseRefused, Message: "Its host is not the repository's keeper any more, so nothing was removed. Ask for it again."})
 	}
 	if repo.ListedAt < listing.FinishedAt {
 		return settle(topics.Finished{State: topics.Failed, Cause: topics.CauseUnknown, Message: "The listing before it was not whole, so nothing was removed."})

@@ -508,6 +508,77 @@ func TestNothingRunsByItselfWithoutAKeeper(t *testing.T) {
 	}
 }
 
+func (w *world) permits(host topics.HostID, kinds ...topics.JobKind) {
+	w.t.Helper()
+	if err := w.store.Steps(w.t.Context(), func(tx protocol.PlaneTx) error {
+		return tx.Greeted(host, topics.Hello{Facts: topics.Facts{Policy: "narrow", Permits: &topics.Permits{Kinds: kinds, Anywhere: true}}}, 1)
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) keptBy(host topics.HostID) {
+	w.t.Helper()
+	r := must(w.store.Repository(w.t.Context(), vault))
+	r.Keeper = host
+	if err := w.store.ChangeRepository(w.t.Context(), "anna", r, must(w.store.RepositoryAccess(w.t.Context(), vault))); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// Whatever becomes of a run's host, the run ends: one that does not would be the
+// answer to every later request.
+func TestARunEndsWhenItsHostMayNotGoOn(t *testing.T) {
+	t.Run("it may not list", func(t *testing.T) {
+		w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{Last: 1})
+		w.backups(3)
+		w.permits(w.keeper, topics.ForgetJob)
+		id := w.ask(topics.ForgetJob, "")
+		w.work()
+		if j, r := w.job(id), w.run(id); j.State != topics.Failed || j.Cause != topics.CausePolicy || r.Outcome != store.RunFailed || len(w.listing) != 3 {
+			t.Errorf("the job is %s (%s), the run %q, and %d are left", j.State, j.Message, r.Outcome, len(w.listing))
+		}
+	})
+	t.Run("it may not list keys", func(t *testing.T) {
+		w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{Last: 2})
+		w.backups(3)
+		w.permits(w.keeper, topics.ForgetJob, topics.SnapshotsJob)
+		id := w.ask(topics.ForgetJob, "")
+		if did := w.work(); !slices.Equal(did, []string{"snapshots", "forget"}) || w.run(id).Outcome != store.RunSucceeded {
+			t.Errorf("the keeper did %v, and the run %+v", did, w.run(id))
+		}
+	})
+	t.Run("another is the keeper before it is planned", func(t *testing.T) {
+		w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{Last: 1})
+		w.backups(3)
+		id := w.ask(topics.ForgetJob, "")
+		w.tick()
+		w.keptBy(w.attic)
+		w.work()
+		if j, r := w.job(id), w.run(id); j.State != topics.Failed || r.Outcome != store.RunFailed || len(w.listing) != 3 {
+			t.Errorf("the job is %s (%s), the run %q, and %d are left", j.State, j.Message, r.Outcome, len(w.listing))
+		}
+	})
+	t.Run("another is the keeper between two batches", func(t *testing.T) {
+		w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{Last: 1})
+		w.backups(topics.MaxPaths + 12)
+		w.ask(topics.ForgetJob, "")
+		w.work()
+		id := w.ask(topics.ForgetJob, must(w.store.ReviewOf(t.Context(), vault)).Hash)
+		for w.job(id).State != topics.Succeeded {
+			w.tick()
+			for _, j := range w.waiting() {
+				w.serve(j)
+			}
+		}
+		w.keptBy(w.attic)
+		w.work()
+		if r := w.run(id); r.Outcome != store.RunFailed || r.Removed != topics.MaxPaths || len(w.listing) != 12 {
+			t.Errorf("the run is %q (%s) after %d, and %d are left", r.Outcome, r.Message, r.Removed, len(w.listing))
+		}
+	})
+}
+
 func TestAPersonCancelsARunThatIsBeingPlanned(t *testing.T) {
 	w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{Last: 1})
 	w.backups(3)
