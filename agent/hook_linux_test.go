@@ -211,7 +211,7 @@ func TestAJobIsHeldBack(t *testing.T) {
 	w.manage()
 	w.run()
 	run := w.backup()
-	run.Limits = topics.Limits{UploadKiB: 5000, DownloadKiB: 6000, LowPriority: true}
+	run.Group.Limits = topics.Limits{UploadKiB: 5000, DownloadKiB: 6000, LowPriority: true}
 	script := "#!/bin/sh\ncat /proc/$$/stat >> $0.stat; ionice >> $0.io; echo \"$@\" >> $0.args\nexec restic \"$@\"\n"
 	if err := os.WriteFile(w.program, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
@@ -242,7 +242,7 @@ func TestAJobIsHeldBack(t *testing.T) {
 	if args := read(".args"); strings.Count(args, "--limit-upload 5000 --limit-download 6000 ") < 3 {
 		t.Errorf("it ran as %s", args)
 	}
-	run.Limits.From, run.Limits.To, run.Limits.Zone = 60, 61, "Nowhere/Atlantis"
+	run.Group.Limits.From, run.Group.Limits.To, run.Group.Limits.Zone = 60, 61, "Nowhere/Atlantis"
 	if id = w.order(run); w.awaitEnd(id).State != topics.Succeeded || !strings.Contains(w.log(id), "they hold all day") {
 		t.Errorf("an unknown zone:\n%s", w.log(id))
 	}

@@ -30,11 +30,7 @@ func (r *runner) operate(ctx context.Context, s protocol.Start, out *sink) topic
 		return topics.Finished{State: topics.Failed, Cause: topics.CauseNoRestic, Message: err.Error()}
 	}
 	out.version = binary.Version.String()
-	asked := s.Run.Limits
-	if asked == (topics.Limits{}) {
-		asked = s.Run.Group.Limits
-	}
-	limits, err := asked.At(time.Now())
+	limits, err := s.Run.Group.Limits.At(time.Now())
 	if err != nil {
 		out.Line(topics.Warn, err.Error()+"; they hold all day")
 	}

@@ -283,7 +283,7 @@ func welcomed(tx AgentTx, in Welcomed) ([]AgentEffect, error) {
 	if err != nil {
 		return nil, err
 	}
-	hello.Configured = &topics.Configured{Revision: c.Revision, Error: c.Error}
+	hello.Configured = &topics.Configured{Revision: c.Revision, Digest: c.Digest, Error: c.Error}
 	return nil, tx.Append(topics.Event{At: in.At, Hello: &hello})
 }
 

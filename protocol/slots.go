@@ -131,7 +131,7 @@ func configured(tx AgentTx, in Configured) error {
 	if err := tx.PutConfig(c); err != nil {
 		return err
 	}
-	return tx.Append(topics.Event{At: in.At, Configured: &topics.Configured{Revision: c.Revision, Error: c.Error}})
+	return tx.Append(topics.Event{At: in.At, Configured: &topics.Configured{Revision: c.Revision, Digest: c.Digest, Error: c.Error}})
 }
 
 // fired begins a slot by the agent's own schedule: the job and the slot in one

@@ -35,9 +35,11 @@ func (s *Store) WantConfigs(ctx context.Context, wants []Want) error {
 }
 
 // Edition changes whenever anything that a host is to do may have changed:
-// whatever people change is audited, and jobs find or make repositories.
+// whatever people change is audited, and jobs find or make repositories and
+// their keys.
 func (s *Store) Edition(ctx context.Context) (string, error) {
-	return get[string](ctx, s.r, `SELECT coalesce((SELECT max(n) FROM audit), 0) || ' ' || coalesce((SELECT max(ready_at) FROM repositories), 0)`)
+	return get[string](ctx, s.r, `SELECT coalesce((SELECT max(n) FROM audit), 0) || ' ' || coalesce((SELECT max(ready_at) FROM repositories), 0)
+		|| ' ' || coalesce((SELECT max(keys_at) FROM repositories), 0)`)
 }
 
 // A Member is a group's place in an enabled schedule.
@@ -58,6 +60,16 @@ func (s *Store) Plans(ctx context.Context, host topics.HostID) ([]Member, error)
 func (j journal) Configured(id topics.HostID, c topics.Configured, at int64) error {
 	if len(c.Error) > 2000 {
 		c.Error = c.Error[:2000]
+	}
+	if c.Digest != "" {
+		// A database that was put back from a backup may give a number again.
+		want, err := get[Host](j.ctx, j.q, `SELECT * FROM hosts WHERE id = $1`, id)
+		if err != nil {
+			return err
+		}
+		if c.Revision == want.ConfigRevision && c.Digest != want.ConfigDigest {
+			c.Revision = 0
+		}
 	}
 	return change(j.ctx, j.q, `UPDATE hosts SET config_applied_at = CASE WHEN config_applied = $1 THEN config_applied_at ELSE $2 END,
 		config_applied = $1, config_error = $3 WHERE id = $4`, c.Revision, at, c.Error, id)

@@ -333,7 +333,15 @@ func TestKeysThatComeLaterAreStrange(t *testing.T) {
 		return ids
 	}
 	ours, other, planted := topics.Key{ID: id64(1), Current: true, User: "anna", Host: "attic"}, topics.Key{ID: id64(2)}, topics.Key{ID: id64(3), Current: true}
-	ran(t, s, job, 10, whole(1, 2), topics.Report{Keys: []topics.Key{ours, other}})
+	first, _, err := s.Ask(ctx, "test", Job{ID: topics.JobID(topics.NewID(time.Now())), Host: attic.ID, Kind: topics.KeyJob, Repository: g.Repository, NotAfter: 1 << 50})
+	if err != nil {
+		t.Fatal(err)
+	}
+	edition := must(s.Edition(ctx))
+	finish(t, s, first, 10, whole(1, 2), topics.Report{Keys: []topics.Key{ours, other}})
+	if must(s.Edition(ctx)) == edition {
+		t.Error("which key is ours is part of configs, and nobody sees that they changed")
+	}
 	if got := strange(); got != nil {
 		t.Errorf("the first listing found strangers: %v", got)
 	}

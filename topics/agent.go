@@ -133,7 +133,8 @@ type Hello struct {
 // Configured says which [Config] is in force.
 type Configured struct {
 	Revision int64  `json:"revision"`
-	Error    string `json:"error,omitempty"` // what of it the agent cannot do, and why; the rest is done
+	Digest   string `json:"digest,omitempty"` // as the config has it
+	Error    string `json:"error,omitempty"`  // what of it the agent cannot do, and why; the rest is done
 }
 
 // Fired says that the agent began a slot by itself: the job is in its journal,

@@ -14,10 +14,10 @@ import (
 // credential that may delete is never in it.
 type Config struct {
 	Revision     int64          `json:"revision"`
+	Digest       string         `json:"digest,omitempty"` // tells it from another of the same number; the agent gives it back
 	Schedules    []Schedule     `json:"schedules"`
 	Groups       []PlannedGroup `json:"groups"`
 	Repositories []Repository   `json:"repositories"`
-	Limits       Limits         `json:"limits,omitzero"`
 }
 
 // A Schedule says when source groups are backed up; package slots reads it.
@@ -60,7 +60,7 @@ func (c Config) Run(id SourceGroupID, slot Slot) (Run, bool) {
 		}
 		for _, r := range c.Repositories {
 			if r.ID == g.Repository {
-				return Run{Kind: BackupJob, Repository: r, Group: g.SourceGroup, Limits: c.Limits, Slot: &slot}, true
+				return Run{Kind: BackupJob, Repository: r, Group: g.SourceGroup, Slot: &slot}, true
 			}
 		}
 	}

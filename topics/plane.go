@@ -58,9 +58,8 @@ type Command struct {
 type Run struct {
 	Kind       JobKind     `json:"kind"`
 	Repository Repository  `json:"repository"`
-	Group      SourceGroup `json:"group,omitzero"`  // of a backup
-	Limits     Limits      `json:"limits,omitzero"` // of any kind
-	Slot       *Slot       `json:"slot,omitempty"`  // of a schedule's backup: one that has been run here is refused
+	Group      SourceGroup `json:"group,omitzero"` // of a backup
+	Slot       *Slot       `json:"slot,omitempty"` // of a schedule's backup: one that has been run here is refused
 	Operation
 }
 
@@ -144,7 +143,7 @@ type SourceGroup struct {
 	OneFileSystem bool          `json:"one_file_system,omitempty"`
 	LiveFiles     bool          `json:"live_files,omitempty"` // on Windows: no shadow copy of the volume
 	Hooks         Hooks         `json:"hooks,omitzero"`
-	Limits        Limits        `json:"limits,omitzero"` // of its backups, unless the run has some of its own
+	Limits        Limits        `json:"limits,omitzero"` // of its backups
 }
 
 // Hooks names programs that the host's own policy knows by these names; nothing

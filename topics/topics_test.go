@@ -125,7 +125,7 @@ var payloads = []any{
 	Events{Epoch: 1, First: 1, Events: []Event{
 		{Hello: &Hello{Session: Session{1, 1}, Jobs: []JobID{}}},
 		{Hello: &Hello{Session: Session{1, 1}, Jobs: []JobID{}, Configured: &Configured{Revision: 3}}},
-		{Configured: &Configured{4, "schedule nightly: no such zone"}},
+		{Configured: &Configured{4, "ab12", "schedule nightly: no such zone"}},
 		{Fired: &Fired{job, Slot{"nightly-0001", 1_790_000_000_000, 0}, "letters-01", "vault-00001", 4, 2}},
 		{Accepted: &Accepted{job}}, {Started: &Started{job, "0.14.0"}},
 		{Log: &Log{Job: job, First: 1, Lines: []Line{{1, Info, "x"}}}},

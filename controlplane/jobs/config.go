@@ -91,7 +91,7 @@ func (e *Engine) revise(ctx context.Context, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		c.Revision = 0
+		c.Revision, c.Digest = 0, ""
 		for _, s := range c.Schedules {
 			for i := range s.Groups {
 				s.Groups[i].After = 0 // moves with every slot
@@ -170,7 +170,7 @@ func (e *Engine) planSheet(ctx context.Context, host topics.HostID) (*planSheet,
 // config is what a host is to do by itself. Slots that the control plane has in
 // hand, or knows to have begun, are none of it.
 func (s *planSheet) config(ctx context.Context, h store.Host, now time.Time) (topics.Config, error) {
-	c := topics.Config{Revision: h.ConfigRevision, Schedules: []topics.Schedule{}, Groups: []topics.PlannedGroup{}, Repositories: []topics.Repository{}}
+	c := topics.Config{Revision: h.ConfigRevision, Digest: h.ConfigDigest, Schedules: []topics.Schedule{}, Groups: []topics.PlannedGroup{}, Repositories: []topics.Repository{}}
 	var groups []topics.SourceGroupID
 	for _, sc := range s.schedules[h.ID] {
 		t := topics.Schedule{ID: sc.ID, Name: sc.Name, Cron: sc.Cron, Zone: sc.Zone, JitterSeconds: sc.JitterSeconds, Groups: []topics.ScheduledGroup{}}

@@ -73,6 +73,16 @@ func TestAConfigIsSentUntilItIsInForceAndAgainWhenItChanges(t *testing.T) {
 	if h := must(w.store.Host(t.Context(), w.host.ID)); h.ConfigError != "schedule nightly: no such zone" {
 		t.Errorf("the problem is told as %q", h.ConfigError)
 	}
+
+	// One of the same number, given before the database was put back from a backup.
+	other := second
+	other.Digest = "0123"
+	n = w.count(topics.KindConfig)
+	w.step(protocol.Configured{Config: other, At: time.Now().UnixMilli()})
+	w.await("the config again, as it is another", func() bool { return w.count(topics.KindConfig) > n })
+	w.step(protocol.Configured{Config: second, At: time.Now().UnixMilli()})
+	w.inForce(second.Revision)
+
 	w.schedule(func(sc *store.Schedule) { sc.Enabled = false })
 	w.config(func(c topics.Config) bool {
 		return c.Revision > second.Revision && len(c.Schedules)+len(c.Groups)+len(c.Repositories) == 0
