@@ -9,7 +9,7 @@ import (
 )
 
 func repository() views.Repository {
-	hosts := []views.Option{{Value: "nas-0001", Text: "nas"}, {Value: "attic-01", Text: "attic (not connected)"}}
+	hosts := []views.Runner{{ID: "nas-0001", Name: "nas"}, {ID: "attic-01", Name: "attic (not connected)", Policy: "backup", Forbids: map[string]bool{"check": true, "prune": true}}}
 	var points []views.Point
 	for d := range 90 {
 		points = append(points, views.Point{At: now.AddDate(0, 0, d-89), Value: uint64(170+d/3-3*(d/30)) << 30})
@@ -26,14 +26,14 @@ func repository() views.Repository {
 		Keys:           []views.KeyRow{{ID: "5ee1", ShortID: "5ee1", Owner: "root@evil", Created: "first seen 2 h ago"}, {ID: "41aa", ShortID: "41aa93c7", Owner: "root@db-prod-01", Current: true, Trusted: true, Created: "made 12 Sep 10:00"}},
 		Snapshots:      []views.RepositorySnapshot{{ID: "7be20c19", ShortID: "7be20c19", At: past(48 * time.Minute), From: "db-prod-01", Group: "postgres", Paths: []string{"/var/lib/postgresql"}, Size: "18.4 GiB", Job: "/jobs/0b9e"}, {ID: "f09b2d71", ShortID: "f09b2d71", At: past(time.Hour), From: "laptop", Foreign: true}},
 		SnapshotsTotal: 214, ForeignTotal: 2, Older: "/repositories/vault-01?after=f09b2d71", Newest: "/repositories/vault-01",
-		Jobs:        []views.JobRow{{ID: "0b9e", Kind: "prune", Group: "nas", Status: views.JobStatus("succeeded"), At: past(time.Hour), Took: "4 min", By: "anna"}},
-		Maintenance: []views.Fact{{Name: "Keeper", Value: "nas"}}, Answer: views.Answer{Tone: "ok", Icon: "circle-check", Title: "It opens", Text: "nas opened it 3 min ago.", Link: views.Link{Text: "Open the job", URL: "/jobs/0b9e"}},
+		Jobs:    []views.JobRow{{ID: "0b9e", Kind: "prune", Group: "nas", Status: views.JobStatus("succeeded"), At: past(time.Hour), Took: "4 min", By: "anna"}},
+		Details: []views.Fact{{Name: "Keeper", Value: "nas"}}, Answer: views.Answer{Tone: "ok", Icon: "circle-check", Title: "It opens", Text: "nas opened it 3 min ago.", Link: views.Link{Text: "Open the job", URL: "/jobs/0b9e"}},
 		Hosts: hosts, Keepers: hosts[:1], Keeper: views.Link{Text: "nas", URL: "/hosts/nas-0001"}, MayOperate: true, MayAdmin: true}
 }
 
 func bareRepository() views.Repository {
 	return views.Repository{ID: "vault-01", Name: "vault", Location: "/srv/vault", Health: views.RepositoryStatus("unseen"), Answer: views.Answer{Tone: "idle", Icon: "circle-dashed", Title: "Not opened yet", Text: "Have a host try."},
-		MayOperate: true, Keepers: []views.Option{{Value: "nas-0001", Text: "nas"}}}
+		MayOperate: true, Keepers: []views.Runner{{ID: "nas-0001", Name: "nas", Policy: "backup", Forbids: map[string]bool{"forget": true, "prune": true, "check": true, "unlock": true}}}}
 }
 
 func resultJob() views.Job {
@@ -62,7 +62,7 @@ func repositorySamples(at func(string, views.Shell) views.Shell) []sample {
 	damaged.ID, damaged.Health, damaged.CheckErrors = "vault-02", views.RepositoryStatus("damaged"), "2 errors"
 	evil := repository()
 	evil.Name, evil.Location, evil.Locks[0].Owner, evil.Keys[0].Owner, evil.Snapshots[1].From, evil.Snapshots[1].Paths = hostile, hostile, hostile, hostile, hostile, []string{hostile}
-	evil.Keys[0].ID, evil.Snapshots[1].ID, evil.Answer.Text, evil.Hosts[0].Text, evil.Notes[0].Text = hostile, hostile, hostile, hostile, hostile
+	evil.Keys[0].ID, evil.Snapshots[1].ID, evil.Answer.Text, evil.Hosts[0].Name, evil.Notes[0].Text = hostile, hostile, hostile, hostile, hostile
 	evilJob := resultJob()
 	evilJob.Results[0].Rows = [][]string{{hostile, hostile}}
 	return []sample{

@@ -66,16 +66,32 @@ func shortID(id string) string { return id[:min(8, len(id))] }
 type Maintenance struct {
 	RepositoryID string
 	Keeper       string   // its name, "" for none
-	Hosts        []Option // where it could run without a keeper
+	KeptBy       []Runner // the keeper, if there is one
+	Hosts        []Runner // where it could run without a keeper
 	Duties       []MaintenanceDuty
 	Runs         []MaintenanceRun
 	MayRun       bool
+	MayChange    bool // the hours
 }
+
+// runners are who may be asked to look after it.
+func (m Maintenance) runners() []Runner {
+	if m.Keeper != "" {
+		return m.KeptBy
+	}
+	return m.Hosts
+}
+
+// Weekdays are the days maintenance can be due on, as the API names them.
+var Weekdays = []Option{{"daily", "Every day"}, {"monday", "Mondays"}, {"tuesday", "Tuesdays"}, {"wednesday", "Wednesdays"}, {"thursday", "Thursdays"}, {"friday", "Fridays"}, {"saturday", "Saturdays"}, {"sunday", "Sundays"}}
 
 // A MaintenanceDuty is one kind of upkeep.
 type MaintenanceDuty struct {
 	Kind, Name string // "forget", "Forget"
 	When       string // in words
+	Day, Hour  string // as the API has them: "daily", "04:00"
+	Paused     bool
+	Slices     string // check: reads one of so many; "0" reads none
 	Sub        string // "reads 1 of 12 slices each time"
 }
 

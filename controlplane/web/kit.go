@@ -20,7 +20,7 @@ func (s *Server) kitPage(w http.ResponseWriter, r *http.Request) error {
 	}
 	k, err := kit.Of(ctx, s.Store, who.name, topics.RepositoryID(param(r, "id")))
 	if errors.Is(err, store.ErrNotFound) {
-		return &Problem{Status: http.StatusNotFound, Title: "There is no such repository", Say: "It was never there, or it has been removed.", Do: "Look for it in the settings."}
+		return &Problem{Status: http.StatusNotFound, Title: "There is no such repository", Say: "It was never there, or it has been removed.", Do: "Look for it in the list of repositories."}
 	} else if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func (s *Server) kitPage(w http.ResponseWriter, r *http.Request) error {
 	for _, x := range k.Steps() {
 		v.Steps = append(v.Steps, views.KitStep(x))
 	}
-	s.render(w, r, http.StatusOK, views.KitPage(s.shell(r, "Emergency kit of "+k.Name, "settings", views.Link{Text: "Settings", URL: "/settings"}, views.Link{Text: "Emergency kit of " + k.Name}), v))
+	s.render(w, r, http.StatusOK, views.KitPage(s.shell(r, "Emergency kit of "+k.Name, "repositories", toRepositories, views.Link{Text: k.Name, URL: views.RepositoryURL(param(r, "id"))}, views.Link{Text: "Emergency kit"}), v))
 	return nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/restic-manager/restic-manager/store"
@@ -35,10 +37,17 @@ func (s *Server) repositoryForm(ctx context.Context, r store.Repository) (views.
 		f.HasMaintenance, f.MaintenanceURL, f.Maintenance = true, shown(m.URL), noSecrets(m.Env)
 	}
 	if k := r.Keep.V; k != nil {
-		f.Keep = map[string]string{"keep_within": k.Within, "keep_within_daily": k.WithinDaily, "keep_within_weekly": k.WithinWeekly,
-			"keep_within_monthly": k.WithinMonthly, "keep_within_yearly": k.WithinYearly}
+		for name, text := range withinRules(k) {
+			f.Keep[name] = *text
+		}
+		for name, n := range countRules(k) {
+			if *n != 0 {
+				f.Keep[name] = strconv.Itoa(*n)
+			}
+		}
 	}
-	return f, nil
+	f.Preview, err = s.retentionView(ctx, r.ID, nil)
+	return f, err
 }
 
 // shown is a URL without a password; the user of an SFTP server stays.
@@ -161,16 +170,15 @@ func (s *Server) saveRepository(w http.ResponseWriter, r *http.Request) error {
 	case maintenanceURL != f.MaintenanceURL:
 		in.Maintenance.URL = new(topics.Secret(maintenanceURL))
 	}
-	keep := store.Keep{}
-	if row.Keep.V != nil {
-		keep = *row.Keep.V // what the form does not ask for stays
-	}
-	keep.Within, keep.WithinDaily, keep.WithinWeekly = rule(p, "keep_within"), rule(p, "keep_within_daily"), rule(p, "keep_within_weekly")
-	keep.WithinMonthly, keep.WithinYearly = rule(p, "keep_within_monthly"), rule(p, "keep_within_yearly")
+	keep, noRule := keepForm(p, row.Keep.V)
 	in.Keep = &keep
-
-	saved, err := PutRepository(ctx, s.Store, visitorOf(ctx).name, row.ID, in)
+	var saved store.Repository
 	wrong := RepositoryErrors{}
+	if noRule != "" {
+		wrong["retention"] = noRule
+	} else {
+		saved, err = PutRepository(ctx, s.Store, visitorOf(ctx).name, row.ID, in)
+	}
 	if errors.Is(err, errNameTaken) {
 		wrong["name"] = "There is a repository of this name already."
 	} else if err != nil && !errors.As(err, &wrong) {
@@ -187,13 +195,16 @@ func (s *Server) saveRepository(w http.ResponseWriter, r *http.Request) error {
 				}
 			}
 		}
-		for _, k := range views.KeepRules() {
+		for _, k := range slices.Concat(views.WithinRules, views.CountRules) {
 			f.Keep[k.Value] = p.Get(k.Value)
+		}
+		if row.ID != "" && noRule == "" {
+			if f.Preview, err = s.retentionView(ctx, row.ID, &keep); err != nil {
+				return err
+			}
 		}
 		return s.repositoryFormPage(w, r, http.StatusUnprocessableEntity, f)
 	}
 	http.Redirect(w, r, views.RepositoryURL(string(saved.ID)), http.StatusSeeOther)
 	return nil
 }
-
-func rule(f url.Values, name string) string { return strings.TrimSpace(f.Get(name)) }

@@ -150,7 +150,11 @@ func (s *Server) repositoryStream(id topics.RepositoryID, after string) draw {
 		p.morph("repository-access", views.RepositoryAccess(v))
 		p.morph("repository-locks", views.RepositoryLocks(v))
 		p.morph("repository-keys", views.RepositoryKeys(v))
+		p.morph("repository-held", views.RepositoryHeld(v))
+		p.morph("repository-retention", views.RepositoryRetention(v))
+		p.morph("repository-flagged", views.RepositoryFlagged(v))
 		p.morph("repository-maintenance", views.RepositoryMaintenance(v))
+		p.morph("repository-details", views.RepositoryDetails(v))
 		p.morph("repository-snapshots", views.RepositorySnapshots(v))
 		return nil
 	}
@@ -234,13 +238,19 @@ func (s *Server) repositoryView(ctx context.Context, id topics.RepositoryID, aft
 		v.Jobs = append(v.Jobs, row)
 	}
 	v.Answer = s.answer(r, recent, names)
-	v.Maintenance = s.maintenanceFacts(r, v, access)
+	v.Details = s.maintenanceFacts(r, v, access)
+	if v.Retention, err = s.retentionView(ctx, id, nil); err != nil {
+		return v, err
+	}
+	if v.Maintenance, err = s.maintenanceView(ctx, id); err != nil {
+		return v, err
+	}
 	v.Notes = s.repositoryNotes(r, k, v)
 	return v, nil
 }
 
 // choice lists hosts to choose from, by rank, those that can be reached first.
-func (s *Server) choice(hosts []store.Host, rank func(store.Host) int) []views.Option {
+func (s *Server) choice(hosts []store.Host, rank func(store.Host) int) []views.Runner {
 	sorted := slices.Clone(hosts)
 	away := func(h store.Host) int {
 		if s.Presence.Reachable(h.ID) {
@@ -249,14 +259,31 @@ func (s *Server) choice(hosts []store.Host, rank func(store.Host) int) []views.O
 		return 1
 	}
 	slices.SortStableFunc(sorted, func(a, b store.Host) int { return 2*rank(a) + away(a) - 2*rank(b) - away(b) })
-	out := make([]views.Option, len(sorted))
+	out := make([]views.Runner, len(sorted))
 	for i, h := range sorted {
-		out[i] = views.Option{Value: string(h.ID), Text: h.Name}
+		out[i] = views.Runner{ID: string(h.ID), Name: h.Name, Policy: h.Policy, Forbids: forbids(h)}
 		if away(h) == 1 {
-			out[i].Text += " (not connected)"
+			out[i].Name += " (not connected)"
 		}
 	}
 	return out
+}
+
+// forbids are the kinds of job a host's policy does not allow.
+func forbids(h store.Host) map[string]bool {
+	no := map[string]bool{}
+	for _, k := range topics.Kinds {
+		no[string(k)] = !h.Permits.V.Allows(k)
+	}
+	return no
+}
+
+// whyNot is why a host takes no job of a kind, "" if it does.
+func whyNot(h store.Host, k topics.JobKind) string {
+	if h.Permits.V.Allows(k) {
+		return ""
+	}
+	return views.Forbidden(h.Name, h.Policy)
 }
 
 // repositoryFound fills in locks, keys and a page of snapshots.
@@ -629,7 +656,13 @@ func (s *Server) hostOperations(w http.ResponseWriter, r *http.Request) error {
 	for _, g := range groups {
 		groupNames[g.ID] = g.Name
 	}
-	o := views.HostOperations{HostID: string(h.ID), Host: h.Name, Policy: h.Policy}
+	o := views.HostOperations{HostID: string(h.ID), Host: h.Name, Policy: h.Policy, Forbids: map[string]string{}}
+	for _, k := range topics.Kinds {
+		o.Forbids[string(k)] = whyNot(h, k)
+	}
+	if p := h.Permits.V; p != nil && !p.Anywhere {
+		o.RestoreRoots, o.NoOverwrite = p.RestoreRoots, !p.Overwrite
+	}
 	for _, own := range []bool{true, false} {
 		for _, row := range rows {
 			names[row.ID] = row.Name

@@ -156,6 +156,9 @@ type dutyJSON struct {
 	Next    *time.Time `json:"next" doc:"null if nothing runs by itself"`
 }
 
+// clockOf is a minute of the day as a clock shows it.
+func clockOf(minute int) string { return fmt.Sprintf("%02d:%02d", minute/60, minute%60) }
+
 type runJSON struct {
 	ID          topics.JobID     `json:"id" doc:"of the job"`
 	Kind        topics.JobKind   `json:"kind"`
@@ -208,7 +211,7 @@ func (s *Server) getMaintenance(ctx context.Context, in *retentionIn) (*maintena
 	b.Keeper, b.Runs = r.Keeper, []runJSON{}
 	for kind, to := range map[topics.JobKind]*dutyJSON{topics.ForgetJob: &b.Forget, topics.PruneJob: &b.Prune, topics.CheckJob: &b.Check} {
 		d := d[kind]
-		*to = dutyJSON{Weekday: "daily", Hour: fmt.Sprintf("%02d:%02d", d.Minute/60, d.Minute%60), Paused: d.Paused, Slices: d.Slices}
+		*to = dutyJSON{Weekday: "daily", Hour: clockOf(d.Minute), Paused: d.Paused, Slices: d.Slices}
 		if d.Weekday >= 0 {
 			to.Weekday = weekdayNames[d.Weekday]
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,7 +27,7 @@ func (s *Server) retentionPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	sh := s.shell(r, "Retention of "+v.Repository, "repositories", views.Link{Text: v.Repository, URL: views.RepositoryURL(v.RepositoryID)}, views.Link{Text: "Retention"})
+	sh := s.shell(r, "Retention of "+v.Repository, "repositories", toRepositories, views.Link{Text: v.Repository, URL: views.RepositoryURL(v.RepositoryID)}, views.Link{Text: "Retention"})
 	s.render(w, r, http.StatusOK, views.RetentionPage(sh, v, m))
 	return nil
 }
@@ -37,7 +38,11 @@ func (s *Server) retentionPreview(w http.ResponseWriter, r *http.Request) error 
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)
 	}
-	keep, wrong := keepForm(r)
+	row, err := s.repository(r.Context(), repositoryID(r))
+	if err != nil {
+		return err
+	}
+	keep, wrong := keepForm(r.PostForm, row.Keep.V)
 	if wrong != "" {
 		s.render(w, r, http.StatusOK, views.RetentionPreview(views.Retention{Problem: wrong}))
 		return nil
@@ -51,22 +56,39 @@ func (s *Server) retentionPreview(w http.ResponseWriter, r *http.Request) error 
 }
 
 // keepForm reads retention rules from a form's fields, which are named as the
-// API names them.
-func keepForm(r *http.Request) (k store.Keep, wrong string) {
-	text := func(name string) string { return strings.TrimSpace(r.PostForm.Get(name)) }
-	k = store.Keep{Within: text("keep_within"), WithinHourly: text("keep_within_hourly"), WithinDaily: text("keep_within_daily"),
-		WithinWeekly: text("keep_within_weekly"), WithinMonthly: text("keep_within_monthly"), WithinYearly: text("keep_within_yearly")}
-	for name, to := range map[string]*int{"keep_last": &k.Last, "keep_hourly": &k.Hourly, "keep_daily": &k.Daily, "keep_weekly": &k.Weekly, "keep_monthly": &k.Monthly, "keep_yearly": &k.Yearly} {
-		if text(name) == "" {
+// API names them. What the form does not ask for stays as it was.
+func keepForm(f url.Values, was *store.Keep) (k store.Keep, wrong string) {
+	if was != nil {
+		k = *was
+	}
+	for name, to := range withinRules(&k) {
+		if f.Has(name) {
+			*to = strings.TrimSpace(f.Get(name))
+		}
+	}
+	for name, to := range countRules(&k) {
+		if !f.Has(name) {
 			continue
 		}
-		n, err := strconv.Atoi(text(name))
-		if err != nil {
-			return k, fmt.Sprintf("%s is a number, not %q.", name, text(name))
+		*to = 0
+		if text := strings.TrimSpace(f.Get(name)); text != "" {
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				return k, fmt.Sprintf("%s is a number, not %q.", name, text)
+			}
+			*to = n
 		}
-		*to = n
 	}
 	return k, ""
+}
+
+func withinRules(k *store.Keep) map[string]*string {
+	return map[string]*string{"keep_within": &k.Within, "keep_within_hourly": &k.WithinHourly, "keep_within_daily": &k.WithinDaily,
+		"keep_within_weekly": &k.WithinWeekly, "keep_within_monthly": &k.WithinMonthly, "keep_within_yearly": &k.WithinYearly}
+}
+
+func countRules(k *store.Keep) map[string]*int {
+	return map[string]*int{"keep_last": &k.Last, "keep_hourly": &k.Hourly, "keep_daily": &k.Daily, "keep_weekly": &k.Weekly, "keep_monthly": &k.Monthly, "keep_yearly": &k.Yearly}
 }
 
 // maintain has a repository's keeper forget, prune or check now, and leads to
@@ -82,6 +104,37 @@ func (s *Server) maintain(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	redirect(w, r, views.JobURL(string(out.Body.ID)))
+	return nil
+}
+
+// saveHours says when a repository is looked after.
+func (s *Server) saveHours(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	in := &putMaintenanceIn{ID: repositoryID(r)}
+	for kind, to := range map[topics.JobKind]*dutyIn{topics.ForgetJob: &in.Body.Forget, topics.PruneJob: &in.Body.Prune, topics.CheckJob: &in.Body.Check} {
+		get := func(name string) string { return r.PostForm.Get(string(kind) + "." + name) }
+		day, hour := get("weekday"), get("hour")
+		if day != "daily" && !slices.Contains(weekdayNames, day) {
+			return invalid("maintenance", "Choose a day for "+string(kind)+", or every day.")
+		}
+		if _, err := time.Parse("15:04", hour); err != nil {
+			return invalid("maintenance", "The hour of "+string(kind)+" is HH:MM.")
+		}
+		*to = dutyIn{Weekday: &day, Hour: &hour, Paused: new(get("paused") != "")}
+		if kind == topics.CheckJob {
+			n, err := strconv.Atoi(get("slices"))
+			if err != nil {
+				return invalid("maintenance", "The slices are a number; 0 reads none of the data.")
+			}
+			to.Slices = &n
+		}
+	}
+	if _, err := s.putMaintenance(r.Context(), in); err != nil {
+		return err
+	}
+	redirect(w, r, views.RetentionURL(string(in.ID)))
 	return nil
 }
 
@@ -150,7 +203,7 @@ func ruleWords(k store.Keep) (list []string) {
 
 // maintenanceView is when a repository is looked after, and how that went.
 func (s *Server) maintenanceView(ctx context.Context, id topics.RepositoryID) (views.Maintenance, error) {
-	m := views.Maintenance{RepositoryID: string(id), MayRun: visitorOf(ctx).may(store.Operator)}
+	m := views.Maintenance{RepositoryID: string(id), MayRun: visitorOf(ctx).may(store.Operator), MayChange: visitorOf(ctx).may(store.Admin)}
 	r, err := s.Store.Repository(ctx, id)
 	if err != nil {
 		return m, err
@@ -167,15 +220,19 @@ func (s *Server) maintenanceView(ctx context.Context, id topics.RepositoryID) (v
 	if err != nil {
 		return m, err
 	}
+	m.Hosts = s.choice(list, func(store.Host) int { return 0 })
 	for _, h := range list {
 		if h.ID == r.Keeper {
-			m.Keeper = h.Name
+			m.Keeper, m.KeptBy = h.Name, s.choice([]store.Host{h}, func(store.Host) int { return 0 })
 		}
-		m.Hosts = append(m.Hosts, views.Option{Value: string(h.ID), Text: h.Name})
 	}
 	for _, kind := range retention.Kinds {
 		d := duties[kind]
-		row := views.MaintenanceDuty{Kind: string(kind), Name: strings.ToUpper(string(kind[:1])) + string(kind[1:]), When: "not by itself"}
+		row := views.MaintenanceDuty{Kind: string(kind), Name: strings.ToUpper(string(kind[:1])) + string(kind[1:]), When: "not by itself",
+			Day: "daily", Hour: clockOf(d.Minute), Paused: d.Paused, Slices: strconv.Itoa(d.Slices)}
+		if d.Weekday >= 0 {
+			row.Day = weekdayNames[d.Weekday]
+		}
 		if r.Keeper != "" && !d.Paused {
 			row.When = retention.NextSlot(d, s.Now()).Format("Mon 15:04")
 		} else if d.Paused {
@@ -198,6 +255,5 @@ func (s *Server) maintenanceView(ctx context.Context, id topics.RepositoryID) (v
 		}
 		m.Runs = append(m.Runs, row)
 	}
-	slices.SortStableFunc(m.Hosts, func(a, b views.Option) int { return cmp.Compare(a.Text, b.Text) })
 	return m, nil
 }

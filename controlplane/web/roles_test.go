@@ -156,6 +156,7 @@ var roleTable = map[store.Role]string{
 		POST /hosts/{id}/schedules/{name}/enabled
 		POST /hosts/{id}/schedules/{name}/delete
 		POST /hosts/{id}/intermittent
+		POST /repositories/{id}/maintenance/hours
 		PUT /api/hosts/{id}
 		PUT /api/hosts/{id}/source-groups/{name}
 		PUT /api/hosts/{id}/schedules/{name}

@@ -105,6 +105,7 @@ func (s *Server) routes() []route {
 		{"GET", "/repositories/{id}/retention", store.Viewer, page(s.retentionPage)},
 		{"POST", "/repositories/{id}/retention/preview", store.Viewer, page(s.retentionPreview)},
 		{"POST", "/repositories/{id}/maintenance", store.Operator, page(s.maintain)},
+		{"POST", "/repositories/{id}/maintenance/hours", store.Admin, page(s.saveHours)},
 		{"POST", "/hosts/{id}/run/{kind}", store.Operator, page(s.runOnHost)},
 		{"GET", "/hosts/{id}/operations", store.Operator, page(s.hostOperations)},
 		{"GET", "/repositories", store.Viewer, page(s.repositoriesPage)},
