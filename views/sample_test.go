@@ -210,7 +210,8 @@ func addHost(state string) views.AddHost {
 }
 
 func groupForm() views.GroupForm {
-	return views.GroupForm{HostID: "attic", Host: "attic", Repositories: []views.Option{{Value: "r1", Text: "vault-a"}, {Value: "r2", Text: "vault-b"}}}
+	return views.GroupForm{HostID: "attic", Host: "attic", Repositories: []views.Option{{Value: "r1", Text: "vault-a"}, {Value: "r2", Text: "vault-b"}},
+		Windows: true, Hooks: []views.HookChoice{{Name: "dump-db", Before: true}, {Name: "old", After: true, Gone: true}}, Upload: "2048", From: "08:00", To: "18:00"}
 }
 
 // samples are every page in its states: as it usually is, empty, and with the
@@ -318,7 +319,7 @@ func samples() []sample {
 		{"group_errors", views.GroupPage(shell("What to back up", "", fleetLink, hostLink), func() views.GroupForm {
 			f := groupForm()
 			f.Repository, f.Name, f.NewName, f.NewURL, f.Paths, f.Excludes, f.Host, f.Problem = "new", hostile, hostile, hostile, hostile+"\n"+hostile, hostile, hostile, "Not saved: three things need a look."
-			f.Errors = views.GroupErrors{Name: "This name is taken.", Repository: "Choose one.", NewName: "Give it a name.", NewURL: "This is not a URL restic understands.", NewPassword: "A password is needed.", Paths: "etc is not a full path.", Excludes: "This pattern is not valid."}
+			f.Errors = views.GroupErrors{Name: "This name is taken.", Repository: "Choose one.", NewName: "Give it a name.", NewURL: "This is not a URL restic understands.", NewPassword: "A password is needed.", Paths: "etc is not a full path.", Limits: "No number.", Hooks: "No name.", Excludes: "This pattern is not valid."}
 			return f
 		}())},
 		{"group_edit", views.GroupPage(shell("Change system", "", fleetLink, hostLink), func() views.GroupForm {

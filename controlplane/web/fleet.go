@@ -339,7 +339,7 @@ func (s *Server) fleetRows(ctx context.Context, f *fleet, page []fleetHost) ([]v
 	rows := make([]views.HostRow, len(page))
 	for i, h := range page {
 		r := views.HostRow{ID: string(h.ID), Name: h.Name, Status: h.status, Connection: s.connection(h.ID), OS: system(h.Host),
-			LastBackup: s.when(h.GoodAt), HasGroups: f.groups[h.ID]}
+			LastBackup: s.when(h.GoodAt), HasGroups: f.groups[h.ID], NoBackup: whyNot(h.Host, topics.BackupJob)}
 		runs := strips[h.ID]
 		if h.open != nil {
 			j := s.running(*h.open, h.Name)

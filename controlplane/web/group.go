@@ -42,6 +42,7 @@ func (s *Server) saveSourceGroup(ctx context.Context, host topics.HostID, g grou
 // groupForm is the form for a host's source group as it is now: "" for a new one.
 func (s *Server) groupForm(ctx context.Context, h store.Host, name string) (views.GroupForm, error) {
 	f := views.GroupForm{HostID: string(h.ID), Host: h.Name, Group: name}
+	showHow(&f, h, topics.SourceGroup{})
 	rows, err := s.Store.Repositories(ctx)
 	if err != nil {
 		return f, err
@@ -101,6 +102,7 @@ func (s *Server) editGroup(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	showHow(&f, h, g.Topic())
 	f.Repository, f.Paths, f.Excludes = string(g.Repository), strings.Join(g.Paths, "\n"), strings.Join(g.Excludes, "\n")
 	return s.groupPage(w, r, http.StatusOK, h, f)
 }
@@ -117,13 +119,13 @@ func (s *Server) saveGroup(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	in := groupInput{name: strings.TrimSpace(r.PostForm.Get("name")), paths: lines(r.PostForm.Get("paths")), excludes: lines(r.PostForm.Get("excludes"))}
-	changed := param(r, "name")
+	changed, was := param(r, "name"), topics.SourceGroup{}
 	if changed != "" {
 		g, err := s.group(ctx, h.ID, changed)
 		if err != nil {
 			return err
 		}
-		in.name, in.oneFileSystem = g.Name, g.OneFileSystem // the form does not ask for it
+		in.name, was = g.Name, g.Topic()
 	}
 	f, err := s.groupForm(ctx, h, changed)
 	if err != nil {
@@ -140,6 +142,7 @@ func (s *Server) saveGroup(w http.ResponseWriter, r *http.Request) error {
 	}
 
 	f.Errors = in.check()
+	readHow(r.PostForm, h, was, &f, &in)
 	if changed == "" && f.Errors.Name == "" {
 		if _, err := s.group(ctx, h.ID, in.name); err == nil {
 			f.Errors.Name = "This host has a source group of this name already."

@@ -86,8 +86,9 @@ func (s *Server) hostView(ctx context.Context, id topics.HostID) (views.Host, er
 		v.OS += ", " + h.Arch
 	}
 	v.Revoked = s.when(h.RevokedAt)
-	if !h.Permits.V.Allows(topics.BackupJob) {
-		v.NoBackup = "The policy of this host does not allow backups; only its own administrator can change that, on the host."
+	v.Forbids = map[string]string{}
+	for _, k := range topics.Kinds {
+		v.Forbids[string(k)] = whyNot(h, k)
 	}
 	for _, j := range open {
 		running = running || j.State == topics.Running

@@ -153,6 +153,9 @@ func (s *Server) jobView(ctx context.Context, t told) (views.Job, error) {
 	v := views.Job{ID: string(j.ID), ShortID: short(string(j.ID)), Kind: string(j.Kind), HostID: string(j.Host), Host: t.host.Name,
 		Group: t.group.Name, Repository: t.repository.Name, Status: views.JobStatus(string(j.State)), AtWord: "Asked for", At: s.when(j.QueuedAt),
 		By: j.RequestedBy, Ended: ended, CanCancel: !ended && !j.CancelAsked && who.may(store.Operator), CanRunAgain: ended && who.may(store.Operator)}
+	if why := whyNot(t.host, j.Kind); why != "" && v.CanRunAgain {
+		v.CanRunAgain, v.NotAgain = false, why
+	}
 	if j.StartedAt > 0 {
 		v.AtWord, v.At = "Started", s.when(j.StartedAt)
 		if ended {

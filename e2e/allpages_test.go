@@ -1,0 +1,153 @@
+package e2e
+
+import (
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// TestEveryPageIsForEverybody goes through the pages as somebody does who sets a
+// small fleet up, and has each of them looked at, light and dark, at a desk and on
+// a phone.
+func TestEveryPageIsForEverybody(t *testing.T) {
+	w := NewWorld(t)
+	b := NewBrowser(t, w.HTTP)
+	nas, attic := w.StartKeeper("nas"), w.StartAgent("attic", "--policy", "backup")
+	b.signIn(w)
+
+	// A repository with a keeper, by its form. A host whose policy does not let it
+	// delete cannot be chosen.
+	b.Open("/repositories")
+	b.Inspect("repositories-empty")
+	b.Press("Add repository")
+	b.AwaitPath("/repositories/new")
+	b.Inspect("repository-new")
+	if !Eval[bool](b, `[...document.querySelectorAll("#keeper option")].find((o) => o.textContent.includes("attic")).disabled`) {
+		t.Error("a host that may not delete can be chosen as keeper")
+	}
+	where := filepath.Join(w.Dir, "vault")
+	b.Fill("#name", "vault")
+	b.Fill("#url", where)
+	b.Fill("#password", password)
+	Eval[bool](b, `(document.querySelector("#keeper").value = "`+nas.ID+`", document.querySelector("#keep_within").value = "30d", true)`)
+	b.Press("Add repository")
+	b.AwaitText("h1", "vault")
+	b.Inspect("repository-bare")
+	page := b.Path()
+	vault := Repository{ID: filepath.Base(page), URL: where, Password: password}
+
+	// A source group with a hook that the host permits, held back by day.
+	script := filepath.Join(attic.Dir, "dump.sh")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\ntrue\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if r := command(t, exec.Command(program("restic-manager-agent"), "policy", "allow-hook", "dump-letters", script, "--state", attic.State)); r.code != 0 {
+		t.Fatalf("allow-hook: %s", r.errs)
+	}
+	attic.MustStop()
+	attic.Start() // it says what it permits
+	attic.AwaitOnline()
+	attic.Write("letters/1.txt", "dear reader")
+	attic.Write("letters/2.txt", "dear editor")
+	b.Open("/hosts/" + attic.ID + "/source-groups/new")
+	b.AwaitText("table", "dump-letters")
+	b.Fill("#name", "letters")
+	b.Fill("#paths", attic.Home)
+	b.Fill("#upload_kib", "2048")
+	b.Fill("#limits_from", "08:00")
+	b.Press("Save source group")
+	b.Refused("/hosts/"+attic.ID+"/source-groups/new", 422)
+	b.AwaitText("#limits-err", "Give both hours, or neither")
+	b.Fill("#limits_to", "18:00")
+	b.Click(`[name=hook_before][value="dump-letters"]`)
+	b.Click("#low_priority")
+	b.Inspect("group")
+	b.Press("Save source group")
+	b.AwaitText("#host-groups", "letters")
+	b.Open("/hosts/" + attic.ID + "/source-groups/letters/edit")
+	if got := Eval[string](b, `["#upload_kib", "#limits_from", "#limits_to"].map((s) => document.querySelector(s).value).join(" ") + document.querySelector("[name=hook_before]").checked + document.querySelector("#low_priority").checked`); got != "2048 08:00 18:00truetrue" {
+		t.Errorf("the group's form says %s", got)
+	}
+
+	// Jobs of several kinds, each with a page of its own.
+	backup := attic.Backup("letters")
+	id := w.AwaitState(backup, "succeeded").SnapshotID
+	attic.Write("letters/2.txt", "dear editor, again")
+	later := w.AwaitState(attic.Backup("letters"), "succeeded").SnapshotID
+	on := func(a *Agent, request map[string]any) string {
+		request["repository"] = vault.ID
+		job, _ := a.Ask(request)
+		return job
+	}
+	for name, job := range map[string]string{
+		"job-backup":    backup,
+		"job-snapshots": on(attic, map[string]any{"kind": "snapshots"}),
+		"job-find":      on(attic, map[string]any{"kind": "find", "pattern": "*.txt"}),
+		"job-diff":      on(attic, map[string]any{"kind": "diff", "from": id, "to": later}),
+		"job-restore":   on(attic, map[string]any{"kind": "restore", "snapshot": later, "target": filepath.Join(attic.State, "restored", "today")}),
+		"job-keys":      on(attic, map[string]any{"kind": "key"}),
+		"job-stats":     on(attic, map[string]any{"kind": "stats"}),
+		"job-check":     on(nas, map[string]any{"kind": "check"}),
+		"job-forget":    w.Maintain(vault.ID, "forget"),
+	} {
+		b.Open("/jobs/" + job)
+		b.AwaitText("#job-header", "Succeeded")
+		b.Inspect(name)
+	}
+
+	// What a repository keeps, tried before it is saved, and when it is looked after.
+	b.Open(page)
+	b.AwaitText("#repository-retention", "2 stay, 0 would be removed")
+	b.Inspect("repository")
+	b.Press("Change")
+	b.AwaitPath(page + "/edit")
+	b.AwaitText("#retention-preview", "2 stay")
+	b.Click("summary.lnk")
+	b.Fill("#keep_within", "")
+	b.Fill("#keep_last", "1")
+	b.AwaitText("#retention-preview", "1 stay, 1 would be removed")
+	b.Inspect("repository-form")
+	b.Open(page)
+	b.Press("Hours…")
+	b.AwaitPath(page + "/retention")
+	Eval[bool](b, `(document.querySelector("[name='forget.hour']").value = "23:15", document.querySelector("[name='prune.weekday']").value = "monday", true)`)
+	b.Click("#chk-check-paused")
+	b.Press("Save hours")
+	b.AwaitText("aside", "paused")
+	var m struct {
+		Forget, Prune, Check struct {
+			Hour, Weekday string
+			Paused        bool
+		}
+	}
+	w.API("GET", "/api/repositories/"+vault.ID+"/maintenance", nil, http.StatusOK, &m)
+	if m.Forget.Hour != "23:15" || m.Prune.Weekday != "monday" || !m.Check.Paused || m.Prune.Paused {
+		t.Errorf("the hours are %+v", m)
+	}
+	b.Inspect("retention")
+	b.Open(page)
+	b.Press("Emergency kit")
+	b.AwaitPath(page + "/kit")
+	b.Inspect("kit")
+
+	// What the host's policy forbids is grey, and says so.
+	b.Open("/hosts/" + attic.ID + "/operations")
+	if !Eval[bool](b, `document.querySelector("#restore-overwrite option[value=always]").disabled`) {
+		t.Error("a restore may write over files that the policy protects")
+	}
+	b.Inspect("host-operations")
+	b.Open("/hosts/" + attic.ID)
+	b.Inspect("host")
+
+	w.API("PUT", "/api/hosts/"+attic.ID+"/schedules/nightly", map[string]any{"cron": "30 2 * * *", "zone": "Europe/Berlin", "source_groups": []string{"letters"}}, http.StatusOK, nil)
+	w.API("POST", "/api/consumers", map[string]any{"name": "home-assistant", "status": true}, http.StatusCreated, nil)
+	w.API("POST", "/api/tokens", map[string]any{"name": "nightly", "role": "viewer"}, http.StatusCreated, nil)
+	for path, name := range map[string]string{"/": "fleet", "/jobs": "jobs", "/repositories": "repositories", "/schedules": "schedules", "/hosts/" + attic.ID + "/schedules/nightly/edit": "schedule-edit",
+		"/users": "users", "/users/new": "user-new", "/account": "account", "/tokens/new": "tokens", "/mqtt": "mqtt", "/mqtt/new": "mqtt-new", "/audit": "audit", "/settings": "settings", "/hosts/new": "enrol"} {
+		b.Open(path)
+		b.Inspect(name)
+	}
+	w.MustStopCleanly()
+}
