@@ -53,6 +53,9 @@ func (v Retention) summary() string {
 }
 
 func (v Retention) counts() string {
+	if v.total() == 0 {
+		return "No snapshot is known yet."
+	}
 	text := fmt.Sprintf("%d stay, %d would be removed", len(v.Keep)+len(v.Flagged), len(v.Remove))
 	if n := len(v.Flagged); n > 0 {
 		text += fmt.Sprintf("; %d of those that stay are flagged", n)
