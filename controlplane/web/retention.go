@@ -3,13 +3,11 @@ package web
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -95,11 +93,10 @@ func (s *Server) look(ctx context.Context, id topics.RepositoryID, keep *store.K
 }
 
 func (s *Server) preview(ctx context.Context, id topics.RepositoryID, keep *store.Keep) (retention.Preview, error) {
-	p, err := retention.Look(ctx, s.Store, id, keep, s.Now())
-	if errors.Is(err, store.ErrNotFound) {
-		err = jobs.ErrNoRepository
+	if _, err := s.repository(ctx, id); err != nil {
+		return retention.Preview{}, err
 	}
-	return p, err
+	return retention.Look(ctx, s.Store, id, keep, s.Now())
 }
 
 func verdicts(list []retention.Verdict) []verdictJSON {
@@ -132,10 +129,10 @@ func (s *Server) createMaintenance(ctx context.Context, in *createMaintenanceIn)
 			return nil, err
 		}
 	}
-	id, err := s.Upkeep.Ask(ctx, v.name, in.ID, topics.JobKind(in.Body.Kind), in.Body.Host, in.Body.Plan)
-	if errors.Is(err, store.ErrNotFound) {
-		err = jobs.ErrNoRepository
+	if _, err := s.repository(ctx, in.ID); err != nil {
+		return nil, err
 	}
+	id, err := s.Upkeep.Ask(ctx, v.name, in.ID, topics.JobKind(in.Body.Kind), in.Body.Host, in.Body.Plan)
 	if err != nil {
 		return nil, err
 	}
@@ -195,10 +192,8 @@ func (s *Server) duties(ctx context.Context, id topics.RepositoryID) (map[topics
 }
 
 func (s *Server) getMaintenance(ctx context.Context, in *retentionIn) (*maintenanceOut, error) {
-	r, err := s.Store.Repository(ctx, in.ID)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, jobs.ErrNoRepository
-	} else if err != nil {
+	r, err := s.repository(ctx, in.ID)
+	if err != nil {
 		return nil, err
 	}
 	d, err := s.duties(ctx, in.ID)
@@ -242,9 +237,7 @@ type putMaintenanceIn struct {
 }
 
 func (s *Server) putMaintenance(ctx context.Context, in *putMaintenanceIn) (*maintenanceOut, error) {
-	if _, err := s.Store.Repository(ctx, in.ID); errors.Is(err, store.ErrNotFound) {
-		return nil, jobs.ErrNoRepository
-	} else if err != nil {
+	if _, err := s.repository(ctx, in.ID); err != nil {
 		return nil, err
 	}
 	duties, err := s.duties(ctx, in.ID)
