@@ -114,7 +114,7 @@ func TestEveryPageIsForEverybody(t *testing.T) {
 	b.AwaitPath(page + "/edit")
 	b.AwaitText("#retention-preview", "2 stay")
 	b.Click("summary.lnk")
-	b.Fill("#keep_within", "")
+	b.set("#keep_within", "")
 	b.Fill("#keep_last", "1")
 	b.AwaitText("#retention-preview", "1 stay, 1 would be removed")
 	b.Inspect("repository-form")

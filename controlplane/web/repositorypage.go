@@ -375,7 +375,9 @@ func (s *Server) repositoryFigures(r store.Repository, t store.SnapshotTally, da
 			stored.Detail = grown + ", " + stored.Detail
 		}
 		restorable.Value, restorable.Unit = apart(views.Bytes(uint64(r.RestoreBytes)))
-		if ratio := views.Times(r.Ratio()); ratio != "" {
+		if ratio := views.Times(r.Ratio()); r.Ratio() > 0 && r.Ratio() < 1 {
+			saved.Value = "nothing" // it is about as large as a single copy, or tiny
+		} else if ratio != "" {
 			saved.Value, saved.Unit = ratio, "×"
 		}
 		saved.Detail = "this restic does not tell compression apart"

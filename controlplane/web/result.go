@@ -69,7 +69,7 @@ func (s *Server) resultView(ctx context.Context, v *views.Job, j store.Job) erro
 		for _, k := range report.Keys {
 			rows = append(rows, []string{short(k.ID), k.User + "@" + k.Host, when(k.Created), map[bool]string{true: "opens with our password"}[k.Current]})
 		}
-		table("Keys", 1, []string{"Key", "Made by", "Made", ""}, rows)
+		table("Keys", 1, []string{"Key", "Made by", "Made", "Note"}, rows)
 	case topics.LocksJob:
 		for _, l := range report.Locks {
 			kind, alive := "shared", "not known from here"
