@@ -152,7 +152,7 @@ func TestEveryPageIsForEverybody(t *testing.T) {
 	b.Inspect("host")
 
 	w.API("PUT", "/api/hosts/"+attic.ID+"/schedules/nightly", map[string]any{"cron": "30 2 * * *", "zone": "Europe/Berlin", "source_groups": []string{"letters"}}, http.StatusOK, nil)
-	w.API("POST", "/api/consumers", map[string]any{"name": "home-assistant", "status": true}, http.StatusCreated, nil)
+	w.API("POST", "/api/consumers", map[string]any{"name": "home-assistant"}, http.StatusCreated, nil)
 	w.API("POST", "/api/tokens", map[string]any{"name": "nightly", "role": "viewer"}, http.StatusCreated, nil)
 	for path, name := range map[string]string{"/": "fleet", "/jobs": "jobs", "/repositories": "repositories", "/schedules": "schedules", "/hosts/" + attic.ID + "/schedules/nightly/edit": "schedule-edit",
 		"/users": "users", "/users/new": "user-new", "/account": "account", "/tokens/new": "tokens", "/mqtt": "mqtt", "/mqtt/new": "mqtt-new", "/audit": "audit", "/settings": "settings", "/hosts/new": "enrol"} {
