@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,7 +29,7 @@ import (
 type solitary struct {
 	t       *testing.T
 	dir     string
-	ahead   time.Duration // of the wall's clock over the bubble's
+	ahead   atomic.Int64  // nanoseconds, of the wall's clock over the bubble's
 	takes   time.Duration // how long a job runs
 	runs    []string      // "schedule/group slot at moment", by the wall
 	problem string
@@ -45,13 +46,14 @@ func alone(t *testing.T, wall string) *solitary {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &solitary{t: t, dir: t.TempDir(), ahead: time.Until(at)}
+	s := &solitary{t: t, dir: t.TempDir()}
+	s.ahead.Store(int64(time.Until(at)))
 	s.start(nil)
 	t.Cleanup(func() { s.stop() })
 	return s
 }
 
-func (s *solitary) wall() time.Time { return time.Now().Add(s.ahead).UTC() }
+func (s *solitary) wall() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())).UTC() }
 
 // start runs an agent on the journal that is there; begin is nil for jobs that
 // only take time.
@@ -145,7 +147,7 @@ func (s *solitary) later(d time.Duration) {
 	synctest.Wait()
 }
 
-func (s *solitary) sleep(d time.Duration) { s.ahead += d }
+func (s *solitary) sleep(d time.Duration) { s.ahead.Add(int64(d)) }
 
 func (s *solitary) want(runs ...string) {
 	s.t.Helper()
@@ -187,21 +189,21 @@ func TestAnAgentFiresByItsOwnClock(t *testing.T) {
 		{"the clock jumps ahead over a slot", "2026-05-01 02:00:00", func(s *solitary) {
 			s.put(1, s.sched(night, "30 2 * * *", "UTC", 0, "letters-01"))
 			s.later(10 * time.Second)
-			s.ahead += hour
+			s.ahead.Add(int64(hour))
 			s.later(day)
 		}, []string{"nightly-01/letters-01 2026-05-01 02:30:00 at 2026-05-01 03:01:30", "nightly-01/letters-01 2026-05-02 02:30:00 at 2026-05-02 02:30:00"}},
 		{"the clock is set back over a slot", "2026-05-01 02:00:00", func(s *solitary) {
 			s.put(1, s.sched(night, "30 2 * * *", "UTC", 0, "letters-01"))
 			s.later(hour)
-			s.ahead -= hour
+			s.ahead.Add(-int64(hour))
 			s.later(day)
 		}, []string{"nightly-01/letters-01 2026-05-01 02:30:00 at 2026-05-01 02:30:00"}},
 		{"the clock was two years ahead for an hour", "2026-05-01 02:00:00", func(s *solitary) {
 			s.put(1, s.sched(night, "30 2 * * *", "UTC", 0, "letters-01"))
 			s.later(hour)
-			s.ahead += 730 * day
+			s.ahead.Add(int64(730 * day))
 			s.later(hour)
-			s.ahead -= 730 * day
+			s.ahead.Add(-int64(730 * day))
 			s.later(day)
 		}, []string{"nightly-01/letters-01 2026-05-01 02:30:00 at 2026-05-01 02:30:00", "nightly-01/letters-01 2028-04-30 02:30:00 at 2028-04-30 03:01:30",
 			"nightly-01/letters-01 2026-05-02 02:30:00 at 2026-05-02 02:30:00"}},
@@ -209,11 +211,11 @@ func TestAnAgentFiresByItsOwnClock(t *testing.T) {
 			s.put(1, s.sched(night, "30 2 * * *", "UTC", 0, "letters-01"))
 			s.later(day)
 			s.stop()
-			real := s.ahead
-			s.ahead = time.Until(time.Unix(0, 0))
+			real := s.ahead.Load()
+			s.ahead.Store(int64(time.Until(time.Unix(0, 0))))
 			s.start(nil)
 			s.later(5 * time.Minute)
-			s.ahead = real
+			s.ahead.Store(real)
 			s.later(day)
 		}, []string{"nightly-01/letters-01 2026-05-02 02:30:00 at 2026-05-02 02:30:00", "nightly-01/letters-01 2026-05-03 02:30:00 at 2026-05-03 02:30:00"}},
 		{"a zone nobody knows", "2026-05-01 12:00:00", func(s *solitary) {
