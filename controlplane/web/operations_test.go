@@ -95,6 +95,32 @@ func TestTheMaintenanceCredentialReachesNobodyButTheKeeper(t *testing.T) {
 	}
 }
 
+// What waits for a keeper when another one is chosen is for nobody.
+func TestMaintenanceIsNotSentToAKeeperOfBefore(t *testing.T) {
+	w := newWorld(t)
+	attic, nas := w.enrol("attic"), w.enrol("nas")
+	attic.name, nas.name = "attic", "nas"
+	r := w.kept(attic.group("letters"), nas.id)
+	j, _, err := w.engine.Ask(t.Context(), "test", nas.id, topics.PruneJob, r.ID, topics.Operation{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Keeper = attic.id
+	if err := w.store.ChangeRepository(t.Context(), "test", r, must(w.store.RepositoryAccess(t.Context(), r.ID))); err != nil {
+		t.Fatal(err)
+	}
+	nas.connect()
+	await(t, "the cancel", func() error {
+		if j := must(w.store.Job(context.Background(), j.ID)); !j.CancelAsked || j.CancelledBy != store.Plane {
+			return fmt.Errorf("it is %s", j.State)
+		}
+		return nil
+	})
+	if s := strings.Join(nas.heard(), "\n"); strings.Contains(s, "canary") {
+		t.Error("the keeper of before was sent a credential")
+	}
+}
+
 // asked awaits an open job of a kind on a host.
 func (a *agent) asked(kind topics.JobKind) store.Job {
 	a.w.t.Helper()
