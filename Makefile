@@ -6,7 +6,7 @@ MODULE  := github.com/restic-manager/restic-manager
 LDFLAGS := -X $(MODULE)/controlplane.Version=$(VERSION) -X $(MODULE)/agent.Version=$(VERSION)
 # A test may start real restic, brokers and a browser; one that hangs is ended
 # well before the whole run would be.
-TESTFLAGS ?= -timeout 20m
+TESTFLAGS ?= -timeout 35m
 
 export GOFLAGS := -buildvcs=false $(GOFLAGS)
 
