@@ -156,7 +156,7 @@ func (s *Server) pingSocket(ctx context.Context, c *websocket.Conn, cancel conte
 		case <-ctx.Done():
 			return
 		case <-beat.C:
-			wait, done := context.WithTimeout(ctx, s.Timing.Write)
+			wait, done := s.parting(ctx)
 			err := c.Ping(wait)
 			done()
 			if err != nil {
@@ -200,7 +200,19 @@ func (s *Server) write(ctx context.Context, c *websocket.Conn, out envelopeJSON)
 	if err != nil {
 		return err
 	}
-	wait, done := context.WithTimeout(ctx, s.Timing.Write)
+	wait, done := s.parting(ctx)
 	defer done()
 	return c.Write(wait, websocket.MessageText, b)
+}
+
+// parting bounds a write or a ping. One that is under way when ctx ends has a
+// moment more: the library closes a connection whose write is interrupted, and
+// the client would never hear why.
+func (s *Server) parting(ctx context.Context) (wait context.Context, done context.CancelFunc) {
+	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Timing.Write)
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(goodbye, cancel) })
+	return wait, func() {
+		stop()
+		cancel()
+	}
 }
