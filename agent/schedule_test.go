@@ -140,7 +140,7 @@ func (s *solitary) put(revision int64, schedules ...topics.Schedule) {
 	synctest.Wait()
 }
 
-// later lets time go by; sleep lets the machine sleep: its clock goes on, its
+// later lets time go by in the bubble; sleep lets the machine sleep: its clock goes on, its
 // timers do not.
 func (s *solitary) later(d time.Duration) {
 	time.Sleep(d)

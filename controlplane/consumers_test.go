@@ -92,7 +92,7 @@ func (p *Plane) mosquitto(t *testing.T, program, user, secret string, args ...st
 	t.Helper()
 	path, err := exec.LookPath("mosquitto_" + program)
 	if err != nil {
-		t.Skip("mosquitto's clients are not installed")
+		t.Fatalf("%v; make test installs mosquitto's clients, elsewhere they come with your package manager", err)
 	}
 	host, port, err := net.SplitHostPort(p.MQTTAddr())
 	if err != nil {

@@ -42,6 +42,9 @@ func TestTheCommandLineSaysHowItEnded(t *testing.T) {
 		{"restic-manager", "mqtt-user create a/b --data " + data, 1, "without + # and /"},
 		{"restic-manager", "api-token create --name x --role admin --data " + data + " --key-file " + other, 3, "key"},
 		{"restic-manager", "api-token create --name x --role admin --data /proc/nowhere/data", 1, "/proc/nowhere"},
+		{"restic-manager", "audit verify --data " + dir + "/mistyped", 1, "no database"},
+		{"restic-manager", "repository list --data " + dir + "/mistyped", 1, "no database"},
+		{"restic-manager", "key rotate --data " + dir + "/mistyped", 1, "no database"},
 		{"restic-manager", "serve --mqtt 0.0.0.0:0 --http 127.0.0.1:0 --agents 127.0.0.1:0 --data " + data, 1, "127.0.0.1"},
 		{"restic-manager", "serve --mqtt 127.0.0.1:0 --http 192.0.2.1:1 --agents 127.0.0.1:0 --data " + data, 1, "--http"},
 		{"restic-manager-agent", "", 2, "expected one of"},
@@ -62,6 +65,9 @@ func TestTheCommandLineSaysHowItEnded(t *testing.T) {
 		if !strings.Contains(r.errs, c.says) {
 			t.Errorf("%s: says %q, want a word about %q", name, r.errs, c.says)
 		}
+	}
+	if found, err := filepath.Glob(dir + "/mistyped*"); err != nil || len(found) > 0 {
+		t.Errorf("a mistyped directory became %v (%v)", found, err)
 	}
 	for _, c := range []struct{ program, args, out string }{
 		{"restic-manager", "version", `^\S+\n$`},

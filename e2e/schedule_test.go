@@ -33,9 +33,6 @@ func (a *Agent) awaitInForce(schedule string) {
 // TestAHostBacksUpByTheClockWithoutItsControlPlane takes the control plane away
 // once the host has its schedule, and waits for the clock.
 func TestAHostBacksUpByTheClockWithoutItsControlPlane(t *testing.T) {
-	if testing.Short() {
-		t.Skip("the clock takes its minutes")
-	}
 	w := NewWorld(t)
 	attic := w.StartAgent("attic")
 	attic.Write("letters/1.txt", "dear reader")

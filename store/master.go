@@ -44,6 +44,12 @@ func beside(dir string) string { return filepath.Clean(dir) + ".key" }
 // that is not mounted, and no place to let a stranger make the first account.
 func made(dir string) string { return filepath.Clean(dir) + ".made" }
 
+// Exists reports whether a directory holds a database, or something beside it says
+// that it should. Where it does not, opening makes a new one.
+func Exists(dir string) bool {
+	return exists(filepath.Join(dir, fileName)) || exists(beside(dir)) || exists(made(dir))
+}
+
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil

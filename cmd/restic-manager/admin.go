@@ -22,7 +22,25 @@ type database struct {
 	KeyFile string `placeholder:"FILE" help:"File with the key of the database's secrets. Without it: the systemd credential restic-manager-key, the environment variable RESTIC_MANAGER_KEY, or DIR.key."`
 }
 
+// with works on the database that is there: a mistyped directory is an error, and
+// no place for a new one.
 func (d database) with(ctx context.Context, do func(*store.Store) error) error {
+	if err := d.there(); err != nil {
+		return err
+	}
+	return d.begin(ctx, do)
+}
+
+func (d database) there() error {
+	if store.Exists(d.Data) {
+		return nil
+	}
+	return fmt.Errorf("there is no database in %s; give --data the directory that restic-manager serve is given", d.Data)
+}
+
+// begin is with, for what may be prepared before the first serve: it makes the
+// database if there is none.
+func (d database) begin(ctx context.Context, do func(*store.Store) error) error {
 	key, err := d.key()
 	if err != nil {
 		return err
@@ -45,7 +63,7 @@ type enrollTokenCmd struct {
 }
 
 func (c *enrollTokenCmd) Run(ctx context.Context) error {
-	return c.with(ctx, func(s *store.Store) error {
+	return c.begin(ctx, func(s *store.Store) error {
 		ca, err := enroll.OpenCA(ctx, s, time.Now)
 		if err != nil {
 			return err

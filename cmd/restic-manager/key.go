@@ -56,8 +56,8 @@ type keyRotateCmd struct {
 
 // Run changes the keys while no control plane runs.
 func (c *keyRotateCmd) Run(ctx context.Context) error {
-	if _, err := os.Stat(c.Data); err != nil {
-		return fmt.Errorf("there is no database to change the key of: %w", err)
+	if err := c.there(); err != nil {
+		return err
 	}
 	claimed, err := controlplane.Claim(c.Data)
 	if err != nil {

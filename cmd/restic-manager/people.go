@@ -47,7 +47,7 @@ func (c *userAddCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.with(ctx, func(s *store.Store) error {
+	return c.begin(ctx, func(s *store.Store) error {
 		err := s.AddUser(ctx, actor, store.User{ID: topics.NewID(time.Now()), Name: c.Name, Role: store.Role(c.Role), PasswordHash: hash, CreatedAt: s.Now()})
 		if errors.Is(err, store.ErrConflict) {
 			return fmt.Errorf("there is a user %q already; choose another name", c.Name)

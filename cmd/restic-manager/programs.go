@@ -46,7 +46,7 @@ func (c *apiTokenCreateCmd) Run(ctx context.Context) error {
 	if c.Name == "" || len(c.Name) > 100 {
 		return errors.New("a token's name has 1 to 100 characters")
 	}
-	return c.with(ctx, func(s *store.Store) error {
+	return c.begin(ctx, func(s *store.Store) error {
 		key := password.NewKey("rma_")
 		t := store.APIToken{ID: topics.NewID(time.Now()), Name: c.Name, Role: store.Role(c.Role), KeyHash: password.HashKey(key), CreatedAt: s.Now()}
 		if c.Expires > 0 {
@@ -101,7 +101,7 @@ func (c *mqttUserCreateCmd) Run(ctx context.Context) error {
 	if err := store.CheckConsumerName(c.Name); err != nil {
 		return err
 	}
-	return c.with(ctx, func(s *store.Store) error {
+	return c.begin(ctx, func(s *store.Store) error {
 		key := password.NewKey("")
 		hash := password.HashKey(key)
 		err := s.AddMQTTUser(ctx, actor, store.MQTTUser{Name: c.Name, KeyHash: hash, MayDo: c.Do, CreatedAt: s.Now()})

@@ -18,7 +18,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -222,9 +221,6 @@ func runAbuse(ctx context.Context, args []string) error {
 // TestTheHealthyGoOnWhileOthersDoTheirWorst has strangers and a stolen agent
 // abuse the port in every way at once, until its process is out of descriptors.
 func TestTheHealthyGoOnWhileOthersDoTheirWorst(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("it limits descriptors as Linux does")
-	}
 	agents, lasts := 20, 6*time.Second
 	if soak {
 		agents, lasts = 100, 2*time.Minute
