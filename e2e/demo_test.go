@@ -2,11 +2,15 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // demonstrate runs demo --once and answers with the line it printed.
@@ -72,5 +76,30 @@ func mustBeEmpty(t *testing.T, dir string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) > 0 {
 		t.Errorf("%s holds %v, %v; want nothing", dir, entries, err)
+	}
+}
+
+// A demo whose agent is gone says so; it does not just end.
+func TestADemoWhoseAgentIsKilledSaysSo(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "demo")
+	p := start(t, "demo", exec.Command(program("restic-manager"), "demo", "--dir", dir))
+	p.await("sign-in")
+	agent := 0
+	Await(t, "its agent", func() error {
+		lines, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is well formed
+		for _, path := range lines {
+			if b, err := os.ReadFile(path); err == nil && strings.HasSuffix(string(b), "run\x00--state\x00"+filepath.Join(dir, "agent")+"\x00") {
+				_, err = fmt.Sscanf(path, "/proc/%d/cmdline", &agent)
+				return err
+			}
+		}
+		return errors.New("it does not run")
+	})
+	if err := syscall.Kill(agent, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if code, said := p.wait(time.Minute), p.errs.String(); code != 1 || !strings.Contains(said, "ended by itself (signal: killed)") || !strings.Contains(said, "agent.log") {
+		t.Errorf("it ended with exit status %d and says %q", code, said)
 	}
 }

@@ -136,21 +136,23 @@ func (d *demo) show(ctx context.Context) error {
 	if err := agent.Start(); err != nil {
 		return fmt.Errorf("start the agent: %w", err)
 	}
-	agentEnded := make(chan error, 1)
+	agentEnded := make(chan struct{})
+	asked := ctx // ends when somebody ends the demo
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {
 		defer stop()
-		agentEnded <- agent.Wait()
+		_ = agent.Wait() // how it ended is in its state
+		close(agentEnded)
 	}()
 	err = d.backUp(ctx, host)
 	if ctx.Err() == nil {
 		_ = agent.Process.Signal(os.Interrupt)
 	}
-	ended := <-agentEnded
+	<-agentEnded
 	switch {
-	case errors.Is(err, context.Canceled) && ended != nil && agent.ProcessState.ExitCode() > 0:
-		return fmt.Errorf("the agent ended by itself (%w); see %s", ended, d.at("agent.log"))
+	case errors.Is(err, context.Canceled) && asked.Err() == nil:
+		return fmt.Errorf("the agent ended by itself (%v); see %s", agent.ProcessState, d.at("agent.log"))
 	case errors.Is(err, context.Canceled):
 		return nil
 	}

@@ -134,7 +134,7 @@ func PutRepository(ctx context.Context, s *store.Store, actor string, id topics.
 	}
 	if r.Keep.V != nil {
 		if err := retention.Check(*r.Keep.V, r.AppendOnly); err != nil {
-			say("retention", strings.ToUpper(err.Error()[:1])+err.Error()[1:]+".")
+			say("retention", err.Error()+".")
 		}
 	}
 	if len(wrong) > 0 {
