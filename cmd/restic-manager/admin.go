@@ -74,7 +74,7 @@ func (c *enrollTokenCmd) Run(ctx context.Context) error {
 			_, token, err = desk.Issue(ctx, actor, c.Name, c.TTL)
 		} else {
 			var h store.Host
-			if h, err = findHost(ctx, s, c.For); err == nil {
+			if h, err = hostNamed(ctx, s, c.For); err == nil {
 				_, token, err = desk.Reissue(ctx, actor, h.ID, c.TTL)
 			}
 		}
@@ -86,20 +86,6 @@ func (c *enrollTokenCmd) Run(ctx context.Context) error {
 	})
 }
 
-// findHost finds one by ID, or by name.
-func findHost(ctx context.Context, s *store.Store, who string) (store.Host, error) {
-	rows, err := s.Hosts(ctx)
-	if err != nil {
-		return store.Host{}, err
-	}
-	for _, h := range rows {
-		if string(h.ID) == who || h.Name == who {
-			return h, nil
-		}
-	}
-	return store.Host{}, fmt.Errorf("there is no host %q; its name and ID are on its page", who)
-}
-
 type hostRevokeCmd struct {
 	Host string `arg:"" help:"The host's name or ID."`
 	database
@@ -107,7 +93,7 @@ type hostRevokeCmd struct {
 
 func (c *hostRevokeCmd) Run(ctx context.Context) error {
 	return c.with(ctx, func(s *store.Store) error {
-		h, err := findHost(ctx, s, c.Host)
+		h, err := hostNamed(ctx, s, c.Host)
 		if err != nil {
 			return err
 		}

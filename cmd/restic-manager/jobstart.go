@@ -39,7 +39,7 @@ type jobStartCmd struct {
 // beside it sends it to its host; without one, it waits until one runs.
 func (c *jobStartCmd) Run(ctx context.Context) error {
 	return c.with(ctx, func(s *store.Store) error {
-		host, err := hostByName(ctx, s, c.Host)
+		host, err := hostNamed(ctx, s, c.Host)
 		if err != nil {
 			return err
 		}
@@ -64,7 +64,7 @@ func (c *jobStartCmd) Run(ctx context.Context) error {
 		case c.Repository == "":
 			return fmt.Errorf("%s needs --repository", kind)
 		default:
-			r, err := repositoryByName(ctx, s, c.Repository)
+			r, err := repositoryNamed(ctx, s, c.Repository)
 			if err != nil {
 				return err
 			}
@@ -81,20 +81,6 @@ func (c *jobStartCmd) Run(ctx context.Context) error {
 		fmt.Println(j.ID)
 		return nil
 	})
-}
-
-// hostByName finds a host by ID or name.
-func hostByName(ctx context.Context, s *store.Store, text string) (store.Host, error) {
-	rows, err := s.Hosts(ctx)
-	if err != nil {
-		return store.Host{}, err
-	}
-	for _, h := range rows {
-		if string(h.ID) == text || h.Name == text {
-			return h, nil
-		}
-	}
-	return store.Host{}, fmt.Errorf("there is no host %q", text)
 }
 
 type jobListCmd struct {
@@ -116,7 +102,7 @@ func (c *jobListCmd) Run(ctx context.Context) error {
 		}
 		f := store.JobFilter{Kind: topics.JobKind(c.Kind)}
 		if c.Host != "" {
-			h, err := hostByName(ctx, s, c.Host)
+			h, err := hostNamed(ctx, s, c.Host)
 			if err != nil {
 				return err
 			}

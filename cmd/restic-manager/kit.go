@@ -6,7 +6,6 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/kit"
 	"github.com/restic-manager/restic-manager/store"
-	"github.com/restic-manager/restic-manager/topics"
 )
 
 type kitCmd struct {
@@ -18,24 +17,14 @@ type kitCmd struct {
 // a POSIX shell, the commands in its comments.
 func (c *kitCmd) Run(ctx context.Context) error {
 	return c.with(ctx, func(s *store.Store) error {
-		rows, err := s.Repositories(ctx)
+		r, err := repositoryNamed(ctx, s, c.Repository)
 		if err != nil {
 			return err
 		}
-		for _, by := range []func(store.Repository) bool{
-			func(r store.Repository) bool { return r.ID == topics.RepositoryID(c.Repository) },
-			func(r store.Repository) bool { return r.Name == c.Repository },
-		} {
-			for _, r := range rows {
-				if by(r) {
-					k, err := kit.Of(ctx, s, actor, r.ID)
-					if err == nil {
-						fmt.Print(k.Text())
-					}
-					return err
-				}
-			}
+		k, err := kit.Of(ctx, s, actor, r.ID)
+		if err == nil {
+			fmt.Print(k.Text())
 		}
-		return fmt.Errorf("there is no repository %q in %s", c.Repository, c.Data)
+		return err
 	})
 }

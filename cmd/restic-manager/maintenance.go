@@ -24,7 +24,7 @@ type repositoryPlanCmd struct {
 // Run prints what the next forget would do; nothing is removed.
 func (c *repositoryPlanCmd) Run(ctx context.Context) error {
 	return c.with(ctx, func(s *store.Store) error {
-		r, err := repositoryByName(ctx, s, c.Name)
+		r, err := repositoryNamed(ctx, s, c.Name)
 		if err != nil {
 			return err
 		}
@@ -83,7 +83,7 @@ func quoted(reasons []string) []string {
 type repositoryMaintainCmd struct {
 	Name    string `arg:"" help:"The repository's name or ID."`
 	Kind    string `required:"" enum:"forget,prune,check" help:"forget, prune or check."`
-	Host    string `placeholder:"ID" help:"Only without a keeper: the host to run on. The right to delete then lives on that host."`
+	Host    string `placeholder:"HOST" help:"Only without a keeper: name or ID of the host to run on. The right to delete then lives on that host."`
 	Approve string `placeholder:"HASH" help:"Carry out exactly this plan, which was held for review."`
 	database
 }
@@ -91,17 +91,18 @@ type repositoryMaintainCmd struct {
 // Run asks for it in the database: a control plane beside it does the rest.
 func (c *repositoryMaintainCmd) Run(ctx context.Context) error {
 	return c.with(ctx, func(s *store.Store) error {
-		r, err := repositoryByName(ctx, s, c.Name)
+		r, err := repositoryNamed(ctx, s, c.Name)
 		if err != nil {
 			return err
 		}
+		var host store.Host // none is the keeper
 		if c.Host != "" {
-			if _, err := s.Host(ctx, topics.HostID(c.Host)); err != nil {
-				return fmt.Errorf("there is no host %q", c.Host)
+			if host, err = hostNamed(ctx, s, c.Host); err != nil {
+				return err
 			}
 		}
 		runner := retention.NewRunner(retention.Config{Store: s, Jobs: nobody{}, Changed: func(topics.HostID) {}, Log: slog.New(slog.DiscardHandler), Timing: retention.DefaultTiming(), Now: time.Now})
-		id, err := runner.Ask(ctx, actor, r.ID, topics.JobKind(c.Kind), topics.HostID(c.Host), c.Approve)
+		id, err := runner.Ask(ctx, actor, r.ID, topics.JobKind(c.Kind), host.ID, c.Approve)
 		switch {
 		case errors.Is(err, retention.ErrNoKeeper):
 			return fmt.Errorf("%w, so nothing was begun; choose one, or name a host with --host and let it have the right to delete", err)

@@ -66,20 +66,6 @@ func ago(s *store.Store, ms int64) string {
 	return views.Ago(time.UnixMilli(ms), time.UnixMilli(s.Now()))
 }
 
-// repositoryByName finds one in care by ID or name.
-func repositoryByName(ctx context.Context, s *store.Store, text string) (store.Repository, error) {
-	rows, err := s.Repositories(ctx)
-	if err != nil {
-		return store.Repository{}, err
-	}
-	for _, r := range rows {
-		if string(r.ID) == text || r.Name == text {
-			return r, nil
-		}
-	}
-	return store.Repository{}, fmt.Errorf("there is no repository %q; repository list shows them", text)
-}
-
 type repositoryShowCmd struct {
 	Repository string `arg:"" help:"Name or ID."`
 	database
@@ -87,7 +73,7 @@ type repositoryShowCmd struct {
 
 func (c *repositoryShowCmd) Run(ctx context.Context) error {
 	return c.with(ctx, func(s *store.Store) error {
-		r, err := repositoryByName(ctx, s, c.Repository)
+		r, err := repositoryNamed(ctx, s, c.Repository)
 		if err != nil {
 			return err
 		}
@@ -264,7 +250,7 @@ func (c *repositorySetCmd) Run(ctx context.Context) error {
 	}
 	in.Name = c.Name
 	return c.with(ctx, func(s *store.Store) error {
-		r, err := repositoryByName(ctx, s, c.Repository)
+		r, err := repositoryNamed(ctx, s, c.Repository)
 		if err != nil {
 			return err
 		}
@@ -280,7 +266,7 @@ type repositoryRemoveCmd struct {
 
 func (c *repositoryRemoveCmd) Run(ctx context.Context) error {
 	return c.with(ctx, func(s *store.Store) error {
-		r, err := repositoryByName(ctx, s, c.Repository)
+		r, err := repositoryNamed(ctx, s, c.Repository)
 		if err != nil {
 			return err
 		}

@@ -71,19 +71,6 @@ func inForce(h store.Host) string {
 	return fmt.Sprintf("revision %d", h.ConfigApplied)
 }
 
-// hostNamed finds a host by its name or ID.
-func hostNamed(ctx context.Context, s *store.Store, name string) (store.Host, error) {
-	hosts, err := s.Hosts(ctx)
-	if err != nil {
-		return store.Host{}, err
-	}
-	i := slices.IndexFunc(hosts, func(h store.Host) bool { return h.Name == name || string(h.ID) == name })
-	if i < 0 {
-		return store.Host{}, fmt.Errorf("there is no host %q; restic-manager schedule list shows those with schedules, the fleet page all", name)
-	}
-	return hosts[i], nil
-}
-
 func nextRuns(row store.Schedule, n int) (starts []time.Time, err error) {
 	p, err := schedule.Of(row)
 	if err != nil {
