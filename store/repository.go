@@ -8,6 +8,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -130,12 +131,44 @@ func (s *Store) ChangeRepository(ctx context.Context, actor string, r Repository
 		what := r.Name
 		if was.Keeper != r.Keeper {
 			what += ", keeper " + orNone(string(r.Keeper))
+			if err := s.relieve(ctx, tx, actor, r); err != nil {
+				return err
+			}
 		}
 		if was.Location != r.Location {
 			what += ", at " + r.Location
 		}
 		return s.audit(ctx, tx, actor, "repository.changed", string(r.ID), what)
 	})
+}
+
+// relieve cancels the maintenance that no host has begun, and that is not for the
+// keeper chosen now.
+func (s *Store) relieve(ctx context.Context, tx *sqlx.Tx, actor string, r Repository) error {
+	if r.Keeper == "" {
+		return nil
+	}
+	j := newJournal(ctx, s, tx)
+	open, err := j.Open("")
+	if err != nil {
+		return err
+	}
+	for _, job := range open {
+		if job.Repository != r.ID || job.Host == r.Keeper || job.Accepted || !job.Kind.Exclusive() {
+			continue
+		}
+		if err := change(ctx, tx, `UPDATE jobs SET cancelled_by = $1 WHERE id = $2`, actor, job.ID); err != nil {
+			return err
+		}
+		// Its effects are news, which the running control plane finds in the rows.
+		if _, err := protocol.PlaneStep(protocol.DefaultTiming(), j, protocol.CancelAsked{Job: job.ID, By: actor + ", who chose another keeper,", Now: s.Now()}); err != nil {
+			return err
+		}
+		if err := s.audit(ctx, tx, actor, "job.cancel_asked", string(job.ID), "another keeper was chosen"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func orNone(s string) string {

@@ -160,12 +160,7 @@ func (e *Engine) Cancel(ctx context.Context, actor string, id topics.JobID) erro
 		return err
 	}
 	failpoint.Here("plane-cancel-noted")
-	for _, effect := range effects {
-		if c, ok := effect.(protocol.Changed); ok {
-			e.changed(c.Job)
-		}
-	}
-	e.Stir()
+	e.news(effects)
 	return nil
 }
 
@@ -180,13 +175,19 @@ func (e *Engine) Settle(ctx context.Context, end topics.Finished) error {
 	if err != nil {
 		return err
 	}
+	e.news(effects)
+	return nil
+}
+
+// news tells watchers what a step outside the loop changed; whatever else it asks
+// for, the loop finds in the rows.
+func (e *Engine) news(effects []protocol.PlaneEffect) {
 	for _, effect := range effects {
 		if c, ok := effect.(protocol.Changed); ok {
 			e.changed(c.Job)
 		}
 	}
 	e.Stir()
-	return nil
 }
 
 // Do carries out what a consumer asked for on a do/ topic.

@@ -409,13 +409,6 @@ func (e *Engine) flush() {
 
 func (e *Engine) sendRun(ctx context.Context, p protocol.PlaneJob) {
 	run, err := e.run(ctx, p.ID)
-	if no := (*NotKeeperError)(nil); errors.As(err, &no) { // another keeper was chosen while it waited
-		e.Log.Warn("maintenance is not sent to a host that is not the keeper any more", "host", p.Host, "job", p.ID, "keeper", no.Keeper)
-		if err := e.Cancel(ctx, store.Plane, p.ID); err != nil {
-			e.complain(ctx, "cancel maintenance of a former keeper", "host", p.Host, "job", p.ID, "err", err)
-		}
-		return
-	}
 	if err != nil {
 		e.complain(ctx, "put the command together", "host", p.Host, "job", p.ID, "err", err)
 		return
@@ -431,10 +424,6 @@ func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
 	r, a, err := e.repository(ctx, j.Repository)
 	if err != nil {
 		return topics.Run{}, err
-	}
-	// A plain unlock is asked of whoever left the lock.
-	if Maintains(j.Kind) && j.Kind != topics.UnlockJob && r.Keeper != "" && r.Keeper != j.Host {
-		return topics.Run{}, &NotKeeperError{Kind: j.Kind, Keeper: r.Keeper}
 	}
 	run := topics.Run{Kind: j.Kind, Repository: access(r, a, j.Host, j.Kind)}
 	if j.Schedule != "" {

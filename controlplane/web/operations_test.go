@@ -99,25 +99,41 @@ func TestTheMaintenanceCredentialReachesNobodyButTheKeeper(t *testing.T) {
 func TestMaintenanceIsNotSentToAKeeperOfBefore(t *testing.T) {
 	w := newWorld(t)
 	attic, nas := w.enrol("attic"), w.enrol("nas")
-	attic.name, nas.name = "attic", "nas"
 	r := w.kept(attic.group("letters"), nas.id)
-	j, _, err := w.engine.Ask(t.Context(), "test", nas.id, topics.PruneJob, r.ID, topics.Operation{})
-	if err != nil {
-		t.Fatal(err)
+	ask := func(kind topics.JobKind) topics.JobID {
+		j, _, err := w.engine.Ask(t.Context(), "test", nas.id, kind, r.ID, topics.Operation{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return j.ID
 	}
-	r.Keeper = attic.id
-	if err := w.store.ChangeRepository(t.Context(), "test", r, must(w.store.RepositoryAccess(t.Context(), r.ID))); err != nil {
-		t.Fatal(err)
+	waits, list := ask(topics.PruneJob), ask(topics.SnapshotsJob)
+	keeper := func(id topics.HostID) {
+		r.Keeper = id
+		if err := w.store.ChangeRepository(t.Context(), "anna", r, must(w.store.RepositoryAccess(t.Context(), r.ID))); err != nil {
+			t.Fatal(err)
+		}
 	}
+	keeper(attic.id)
+	if j := must(w.store.Job(t.Context(), waits)); j.State != topics.Cancelled || j.CancelledBy != "anna" || !strings.Contains(j.Message, "chose another keeper") {
+		t.Errorf("what waited is %s by %q: %s", j.State, j.CancelledBy, j.Message)
+	}
+	if j := must(w.store.Job(t.Context(), list)); j.State != topics.Queued {
+		t.Errorf("a listing, which any host may do, is %s", j.State)
+	}
+	keeper(nas.id)
 	nas.connect()
-	await(t, "the cancel", func() error {
-		if j := must(w.store.Job(context.Background(), j.ID)); !j.CancelAsked || j.CancelledBy != store.Plane {
+	nas.ran(list, topics.Finished{State: topics.Succeeded})
+	sent := ask(topics.CheckJob)
+	await(t, "the check to be sent", func() error {
+		if j := must(w.store.Job(context.Background(), sent)); j.State != topics.Dispatched {
 			return fmt.Errorf("it is %s", j.State)
 		}
 		return nil
 	})
-	if s := strings.Join(nas.heard(), "\n"); strings.Contains(s, "canary") {
-		t.Error("the keeper of before was sent a credential")
+	keeper(attic.id)
+	if j := must(w.store.Job(t.Context(), sent)); !j.CancelAsked || j.State != topics.Dispatched {
+		t.Errorf("what was sent, and not begun, is %s; cancel asked: %t", j.State, j.CancelAsked)
 	}
 }
 
