@@ -74,6 +74,6 @@ func repositorySamples(at func(string, views.Shell) views.Shell) []sample {
 			Errors: map[string]string{"name": "Taken.", "url": "No.", "password": "No.", "everyday": "No.", "maintenance": "No.", "keeper": "No.", "retention": "No."}})},
 		{"host_operations", views.HostOperationsPage(shell("Operations", "", views.Link{Text: "Fleet", URL: "/"}), views.HostOperations{HostID: "attic", Host: "attic", Policy: "backup",
 			Repositories: []views.Option{{Value: "vault-01", Text: "vault"}}, Snapshots: []views.Option{{Value: "vault-01/7be20c19", Text: "13:44 · letters"}}})},
-		{"job_result", views.JobPage(at("jobs", shell("Snapshots of attic", "")), resultJob())}, {"job_result_hostile", views.JobPage(at("jobs", shell("Snapshots of attic", "")), evilJob)},
+		{"job_result", views.JobPage(at("jobs", shell("Snapshots on attic", "")), resultJob())}, {"job_result_hostile", views.JobPage(at("jobs", shell("Snapshots on attic", "")), evilJob)},
 	}
 }

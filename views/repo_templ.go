@@ -3248,7 +3248,7 @@ func HostOperationsPage(s Shell, o HostOperations) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = operation("Compare", "Says what changed between two snapshots of one repository.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var113), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = operation("Diff", "Says what changed between two snapshots of one repository.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var113), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -424,7 +424,7 @@ func (f *jobFeed) draw(ctx context.Context) error {
 func (f *jobFeed) announce(v views.Job) string {
 	switch {
 	case v.Ended:
-		f.said = views.KindWord(v.Kind) + " of " + v.Host + ": " + strings.ToLower(v.Status.Word)
+		f.said = views.JobTitle(v.Kind, v.Host) + ": " + strings.ToLower(v.Status.Word)
 	case v.Progress != nil && v.Progress.Percent >= 10:
 		f.said = fmt.Sprintf("%d per cent", int(v.Progress.Percent/10)*10)
 	}

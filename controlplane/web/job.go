@@ -80,7 +80,7 @@ func (s *Server) jobPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	title := views.KindWord(string(j.Kind)) + " of " + t.host.Name
+	title := views.JobTitle(string(j.Kind), t.host.Name)
 	sh := s.shell(r, title, "jobs", toJobs, views.Link{Text: t.host.Name, URL: views.HostURL(string(j.Host))}, views.Link{Text: views.KindWord(string(j.Kind)) + " " + short(string(j.ID))})
 	if !j.State.Ended() {
 		sh.Stream = views.JobStream(string(j.ID), uint64(last))

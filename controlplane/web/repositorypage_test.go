@@ -95,7 +95,7 @@ func TestARepositoryIsAddedTriedAndLookedIntoByPage(t *testing.T) {
 	stats := nas.asked(topics.StatsJob).ID
 	nas.ran(stats, topics.Finished{State: topics.Succeeded, Result: &topics.Result{Stats: &topics.Stats{Snapshots: 1, StoredBytes: 10 << 30, RestoreBytes: 80 << 30, PlainBytes: 20 << 30, Files: 5}}})
 	admin.shows(page, "Locked", "laptop, process 77, anna", "No host of ours is known by this name", "root@attic", "10.0 <small>GiB</small>", "80.0 <small>GiB</small>", "8.0", "2.0 × by compression")
-	admin.shows("/jobs/"+string(stats), "Sizes of nas", "10.0", "Restorable")
+	admin.shows("/jobs/"+string(stats), "Stats on nas", "10.0", "Restorable")
 	admin.shows("/repositories", "vault 2", "Locked", "10.0 GiB")
 
 	// What endangers others is typed, and for administrators.
@@ -148,7 +148,7 @@ func TestOperationsAreAskedForOnAHostsPageAndShowWhatTheyFound(t *testing.T) {
 		t.Errorf("asked for %+v", o)
 	}
 	attic.ran(restore, well(topics.Result{Restore: &topics.Restored{Files: 2, Bytes: 2048, Skipped: 1}}))
-	c.shows("/jobs/"+string(restore), "Restore of attic", "/var/tmp/back", "2.00", "1 left as they were", "Dry run")
+	c.shows("/jobs/"+string(restore), "Restore on attic", "/var/tmp/back", "2.00", "1 left as they were", "Dry run")
 
 	find := ask("find", url.Values{"repository": {repository}, "pattern": {"*.txt"}})
 	attic.ran(find, well(topics.Result{Parts: 1, Count: 1}), topics.Report{Matches: []topics.Match{{Snapshot: ids[1], Path: "/letters/1.txt", Type: "file", Size: 42}}})
