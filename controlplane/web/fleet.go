@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
@@ -74,29 +73,6 @@ func (s *Server) fleet(ctx context.Context) (*fleet, error) {
 		f.byID[f.all[i].ID] = &f.all[i]
 	}
 	return f, nil
-}
-
-// A lately is the newest fleet that was read, for all streams together: at a
-// thousand hosts it takes 20 ms.
-type lately struct {
-	mu sync.Mutex
-	at time.Time
-	f  *fleet
-}
-
-// fleetLately is a fleet no older than Timing.Gap. One that was not read just
-// now may lack what rang since: whoever draws it has to draw again.
-func (s *Server) fleetLately(ctx context.Context) (f *fleet, fresh bool, err error) {
-	l := &s.lately
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if began := time.Now(); l.f == nil || began.Sub(l.at) >= s.Timing.Gap {
-		if f, err = s.fleet(ctx); err != nil {
-			return nil, false, err
-		}
-		l.f, l.at, fresh = f, began, true
-	}
-	return l.f, fresh, nil
 }
 
 // A filter is what the fleet page was asked for.
@@ -401,7 +377,7 @@ func (s *Server) fleetStream(q url.Values) draw {
 	var onPage []topics.HostID // what the page shows, as far as we know
 	waiting := map[topics.HostID]bool{}
 	return func(ctx context.Context, p *painter, rang map[topics.HostID]bool) error {
-		f, fresh, err := s.fleetLately(ctx)
+		f, fresh, err := s.latelyFleet.read(ctx, s.Timing.Gap, s.fleet)
 		if err != nil {
 			return err
 		}

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
@@ -64,28 +63,6 @@ func (q *queue) job(id topics.JobID) (store.Job, bool) {
 		}
 	}
 	return store.Job{}, false
-}
-
-// A queued is the newest queue that was read, for all streams together.
-type queued struct {
-	mu sync.Mutex
-	at time.Time
-	q  *queue
-}
-
-// queueLately is a queue no older than Timing.Gap. One that was not read just now
-// may lack what rang since: whoever draws it has to draw again.
-func (s *Server) queueLately(ctx context.Context) (q *queue, fresh bool, err error) {
-	l := &s.latelyQueued
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if began := time.Now(); l.q == nil || began.Sub(l.at) >= s.Timing.Gap {
-		if q, err = s.queue(ctx); err != nil {
-			return nil, false, err
-		}
-		l.q, l.at, fresh = q, began, true
-	}
-	return l.q, fresh, nil
 }
 
 // jobStates are the states that a word for many of them stands for.
@@ -463,7 +440,7 @@ func (s *Server) jobsStream(query url.Values, who *visitor) draw {
 	var counted jobList
 	last := ""
 	return func(ctx context.Context, p *painter, rang map[topics.HostID]bool) error {
-		q, fresh, err := s.queueLately(ctx)
+		q, fresh, err := s.latelyQueue.read(ctx, s.Timing.Gap, s.queue)
 		if err != nil {
 			return err
 		}

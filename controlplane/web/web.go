@@ -114,10 +114,10 @@ type Server struct {
 	compare  func(hash, secret string) (bool, error)
 	make     func(secret string) (hash string, err error)
 	links    links
-	lately   lately
 	chain    chain
 
-	latelyQueued queued
+	latelyFleet lately[fleet]
+	latelyQueue lately[queue]
 
 	mu      sync.Mutex
 	closed  bool
