@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -530,11 +531,16 @@ func TestAHostsPageFollowsIt(t *testing.T) {
 	f.until("host-jobs")
 	attic.finish(id, topics.Finished{State: topics.Warnings, Cause: topics.CauseUnreadable, Message: "denied", Summary: &topics.Summary{Unreadable: 14, TotalBytes: 1 << 30, TotalFiles: 9},
 		Snapshot: &topics.Snapshot{ID: strings.Repeat("cd", 32), Time: time.Now().UnixMilli(), Paths: []string{"/letters"}}})
-	m := f.until("14 items could not be read")
-	for _, part := range []string{"host-header", "host-problem", "host-running", "host-groups", "host-jobs", "host-snapshots"} {
-		if !strings.Contains(m.data, `hx-target="#`+part+`"`) {
-			t.Errorf("%s is left as it was", part)
+	// A drawing that began while the event was being stored may have only some of it.
+	left := []string{"host-header", "host-problem", "host-running", "host-groups", "host-jobs", "host-snapshots"}
+	told := false
+	for !told || len(left) > 0 {
+		m, ok := f.next()
+		if !ok {
+			t.Fatalf("the stream ended; left as they were: %q", left)
 		}
+		told = told || strings.Contains(m.data, "14 items could not be read")
+		left = slices.DeleteFunc(left, func(part string) bool { return strings.Contains(m.data, `hx-target="#`+part+`"`) })
 	}
 }
 
