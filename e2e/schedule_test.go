@@ -16,15 +16,12 @@ func (a *Agent) awaitInForce(schedule string) {
 	a.w.t.Helper()
 	Await(a.w.t, "the schedule to be in force", func() error {
 		var s struct {
-			Config struct {
-				Wanted  int64  `json:"wanted"`
-				InForce int64  `json:"in_force"`
-				Error   string `json:"error"`
-			} `json:"config"`
+			Current bool            `json:"current"`
+			Config  json.RawMessage `json:"config"`
 		}
 		a.w.API("GET", "/api/hosts/"+a.ID+"/schedules/"+schedule, nil, http.StatusOK, &s)
-		if c := s.Config; c.Wanted == 0 || c.InForce != c.Wanted || c.Error != "" {
-			return fmt.Errorf("%+v", c)
+		if !s.Current {
+			return fmt.Errorf("%s", s.Config)
 		}
 		return nil
 	})

@@ -34,12 +34,31 @@ func (s *Store) WantConfigs(ctx context.Context, wants []Want) error {
 	})
 }
 
-// Edition changes whenever anything that a host is to do may have changed:
-// whatever people change is audited, and jobs find or make repositories and
-// their keys.
-func (s *Store) Edition(ctx context.Context) (string, error) {
-	return get[string](ctx, s.r, `SELECT coalesce((SELECT max(n) FROM audit), 0) || ' ' || coalesce((SELECT max(ready_at) FROM repositories), 0)
-		|| ' ' || coalesce((SELECT max(keys_at) FROM repositories), 0)`)
+// An Edition is another one whenever anything that a host is to do may have
+// changed: whatever people change is audited, and jobs find or make repositories
+// and their keys.
+type Edition struct {
+	Audited int64 `db:"audited"` // the newest entry of the audit log
+	ReadyAt int64 `db:"ready_at"`
+	KeysAt  int64 `db:"keys_at"`
+}
+
+// Edition is the database's edition now.
+func (s *Store) Edition(ctx context.Context) (Edition, error) {
+	return get[Edition](ctx, s.r, `SELECT coalesce((SELECT max(n) FROM audit), 0) AS audited, coalesce((SELECT max(ready_at) FROM repositories), 0) AS ready_at,
+		coalesce((SELECT max(keys_at) FROM repositories), 0) AS keys_at`)
+}
+
+// ChangedAfter names the schedules, source groups and repositories that people
+// changed after an entry of the audit log, each by its ID.
+func (s *Store) ChangedAfter(ctx context.Context, n int64) (map[string]bool, error) {
+	ids, err := all[string](ctx, s.r, `SELECT DISTINCT target FROM audit WHERE n > $1
+		AND (action LIKE 'schedule.%' OR action LIKE 'source_group.%' OR action LIKE 'repository.%')`, n)
+	changed := map[string]bool{}
+	for _, id := range ids {
+		changed[id] = true
+	}
+	return changed, err
 }
 
 // A Member is a group's place in an enabled schedule.

@@ -319,6 +319,9 @@ func TestFragmentsCarryTheirID(t *testing.T) {
 		"repository-locks": {views.RepositoryLocks(repository()), views.RepositoryLocks(bareRepository())}, "repository-keys": {views.RepositoryKeys(repository()), views.RepositoryKeys(bareRepository())},
 		"repository-maintenance": {views.RepositoryMaintenance(repository())}, "repository-jobs": {views.RepositoryJobs(repository()), views.RepositoryJobs(bareRepository())},
 		"repository-snapshots": {views.RepositorySnapshots(repository()), views.RepositorySnapshots(bareRepository())}, "job-result": {views.JobResult(resultJob()), views.JobResult(j)},
+		"schedules": {views.SchedulesList(views.Schedules{}), views.SchedulesList(views.Schedules{Rows: []views.ScheduleRow{{HostID: "h-1", Name: "nightly"}}})},
+		"schedules-aside": {views.SchedulesAside(views.Schedules{}), views.SchedulesAside(views.Schedules{Without: []views.Without{{HostID: "h-1"}}})},
+		views.ScheduleElement(views.ScheduleRow{HostID: "h-1", Name: "every night"}): {views.ScheduleTableRow(views.ScheduleRow{HostID: "h-1", Name: "every night", On: true})},
 		"enrol-status": {views.EnrolStatus(views.Enrol{}), views.EnrolStatus(addHost("connected").Status)}, "side-foot": {views.Foot(shell("x", ""))},
 	} {
 		for _, c := range list {

@@ -18,9 +18,9 @@ import (
 // configs is what the engine remembers of configs. It is of Run's goroutine
 // alone, and losing it costs a message.
 type configs struct {
-	edition string    // of the database, when it was last looked through
-	again   time.Time // not looked through before that
-	greeted bool      // somebody came since, who may have none yet
+	edition store.Edition // of the database, when it was last looked through
+	again   time.Time     // not looked through before that
+	greeted bool          // somebody came since, who may have none yet
 	sent    map[topics.HostID]sending
 }
 
@@ -108,9 +108,15 @@ func (e *Engine) revise(ctx context.Context, now time.Time) error {
 		e.tell(w.Host)
 	}
 	e.configs.edition, e.configs.greeted = edition, false
+	e.considered.Store(edition.Audited)
 	e.configs.again = now.Add(max(e.Timing.Revise, 10*time.Since(began)))
 	return nil
 }
+
+// Considered is the last entry of the audit log that every host's wanted revision
+// takes into account, 0 for none since the engine began. What people changed
+// after it will have its revision within about Timing.Revise.
+func (e *Engine) Considered() int64 { return e.considered.Load() }
 
 func (e *Engine) sendConfig(ctx context.Context, h store.Host, now time.Time) error {
 	sheet, err := e.planSheet(ctx, h.ID)

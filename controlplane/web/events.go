@@ -44,6 +44,14 @@ func (p *painter) morph(id string, c templ.Component) {
 	p.parts = append(p.parts, views.Partial(id, views.Morph, templ.Raw(b.String())))
 }
 
+// sees notes that the page shows a part, as it was sent with a larger one.
+func (p *painter) sees(id string, c templ.Component) {
+	parts := p.parts
+	delete(p.sent, id)
+	p.morph(id, c)
+	p.parts = parts
+}
+
 // A draw draws a view again after some hosts rang; all of it if the painter says so.
 type draw func(ctx context.Context, p *painter, rang map[topics.HostID]bool) error
 
@@ -111,6 +119,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		if d, err = s.auditStream(r.Context(), q); err != nil {
 			return err
 		}
+	case "schedules":
+		d = s.schedulesStream()
 	case "repositories":
 		d = s.repositoriesStream()
 	case "repository":

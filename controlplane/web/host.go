@@ -127,7 +127,11 @@ func (s *Server) hostView(ctx context.Context, id topics.HostID) (views.Host, er
 	}
 	v.Strip = views.NewStrip(runs, s.Now())
 	v.Agent = s.agentFacts(h)
-	v.Intermittent, v.OverdueDays, v.Copy, v.MaySet = h.Intermittent, h.OverdueDays, s.copyOn(h), visitorOf(ctx).may(store.Admin)
+	moved, err := s.movedOn(ctx, id, groups)
+	if err != nil {
+		return none, err
+	}
+	v.Intermittent, v.OverdueDays, v.Copy, v.MaySet = h.Intermittent, h.OverdueDays, s.copyOn(h, moved), visitorOf(ctx).may(store.Admin)
 	return v, nil
 }
 

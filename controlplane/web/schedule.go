@@ -37,6 +37,32 @@ func toConfigJSON(h store.Host) configJSON {
 	return configJSON{h.ConfigRevision, moment(h.ConfigMadeAt), h.ConfigApplied, moment(h.ConfigAppliedAt), h.ConfigError}
 }
 
+// moved tells of a schedule whether it was changed, or what it backs up and where
+// to, since revisions were last given out. A host's revisions mean nothing about
+// one that was, so ask after reading the schedules and before reading the hosts.
+func (s *Server) moved(ctx context.Context, groups map[topics.SourceGroupID]store.SourceGroup) (func(store.Schedule) bool, error) {
+	changed, err := s.Store.ChangedAfter(ctx, s.Jobs.Considered())
+	return func(sc store.Schedule) bool {
+		return changed[string(sc.ID)] || slices.ContainsFunc(sc.Groups, func(g topics.SourceGroupID) bool {
+			return changed[string(g)] || changed[string(groups[g].Repository)]
+		})
+	}, err
+}
+
+// movedOn reports whether any schedule of a host was moved.
+func (s *Server) movedOn(ctx context.Context, host topics.HostID, list []store.SourceGroup) (bool, error) {
+	rows, err := s.Store.Schedules(ctx, host)
+	if err != nil {
+		return false, err
+	}
+	groups := map[topics.SourceGroupID]store.SourceGroup{}
+	for _, g := range list {
+		groups[g.ID] = g
+	}
+	moved, err := s.moved(ctx, groups)
+	return err == nil && slices.ContainsFunc(rows, moved), err
+}
+
 type scheduleJSON struct {
 	ID            store.ScheduleID `json:"id"`
 	Host          topics.HostID    `json:"host"`
@@ -51,6 +77,7 @@ type scheduleJSON struct {
 	Next          *time.Time       `json:"next" doc:"when it begins next; null if it is disabled"`
 	Pending       *pendingJSON     `json:"pending" doc:"what it owes, or null"`
 	Config        configJSON       `json:"config" doc:"the host's copy, by which it fires"`
+	Current       bool             `json:"current" doc:"whether the host goes by this schedule as it is here; a change takes some seconds to become a revision"`
 	CreatedAt     *time.Time       `json:"created_at"`
 }
 
@@ -64,6 +91,14 @@ func (s *Server) schedulesJSON(ctx context.Context, host topics.HostID, rows ...
 	if err != nil {
 		return nil, err
 	}
+	byID := map[topics.SourceGroupID]store.SourceGroup{}
+	for _, g := range groups {
+		byID[g.ID] = g
+	}
+	moved, err := s.moved(ctx, byID)
+	if err != nil {
+		return nil, err
+	}
 	h, err := s.Store.Host(ctx, host)
 	if err != nil {
 		return nil, err
@@ -71,7 +106,8 @@ func (s *Server) schedulesJSON(ctx context.Context, host topics.HostID, rows ...
 	out := make([]scheduleJSON, len(rows))
 	for i, r := range rows {
 		j := scheduleJSON{ID: r.ID, Host: r.Host, Name: r.Name, Cron: r.Cron, Zone: r.Zone, JitterSeconds: r.JitterSeconds, SourceGroups: []string{},
-			Enabled: r.Enabled, RetryMax: r.RetryMax, LastSlot: moment(r.LastSlot), CreatedAt: moment(r.CreatedAt), Config: toConfigJSON(h)}
+			Enabled: r.Enabled, RetryMax: r.RetryMax, LastSlot: moment(r.LastSlot), CreatedAt: moment(r.CreatedAt), Config: toConfigJSON(h),
+			Current: h.ConfigApplied > 0 && h.ConfigApplied == h.ConfigRevision && h.ConfigError == "" && !moved(r)}
 		for _, g := range groups {
 			if slices.Contains(r.Groups, g.ID) {
 				j.SourceGroups = append(j.SourceGroups, g.Name)

@@ -143,3 +143,73 @@ func TestAScheduleThatDoesNotFitIsRefusedWithWhatWould(t *testing.T) {
 		t.Errorf("something was saved: %+v", rows)
 	}
 }
+
+// A host's copy is in force only once the host says so of the schedule as it is
+// here: not while what changed has no revision yet, nor before the host has it.
+func TestTheScheduleListFollowsEachHostsCopy(t *testing.T) {
+	w := newWorld(t)
+	person := w.person(store.Viewer)
+	c := w.program(store.Admin)
+	attic := w.enrol("attic")
+	attic.group("letters")
+	attic.connect()
+	attic.say(topics.Event{Configured: &topics.Configured{}}) // it can fire, and goes by nothing yet
+	page := person.do("GET", "/schedules", nil)
+	if page.StatusCode != 200 || !strings.Contains(page.text, "Nothing is scheduled") {
+		t.Fatalf("the page: %s", page.Status)
+	}
+	f := person.feed(streamOf(page.text))
+	at := "/api/hosts/" + string(attic.id) + "/schedules/nightly"
+	current := func(text string) bool { return strings.Contains(text, `"current":true`) }
+	confirm := func() (revision int64) {
+		t.Helper()
+		await(t, "a revision that has the schedule", func() error {
+			if changed := must(w.store.ChangedAfter(t.Context(), w.engine.Considered())); len(changed) > 0 {
+				return fmt.Errorf("not considered: %v", changed)
+			}
+			return nil
+		})
+		if r := c.do("GET", at, nil); current(r.text) {
+			t.Errorf("before the host said so: %s", r.text)
+		}
+		h := must(w.store.Host(t.Context(), attic.id))
+		attic.say(topics.Event{Configured: &topics.Configured{Revision: h.ConfigRevision, Digest: h.ConfigDigest}})
+		return h.ConfigRevision
+	}
+	if r := c.do("PUT", at, `{"cron":"30 2 * * *","source_groups":["letters"]}`); r.StatusCode != 200 || current(r.text) {
+		t.Fatalf("a new one: %s %s", r.Status, r.text)
+	}
+	if m := f.until("Changed just now"); !strings.Contains(m.data, `hx-target="#schedules"`) || strings.Contains(m.data, "/enabled") {
+		t.Errorf("a viewer is shown the new one as %s", m.data)
+	}
+	f.until("Waits for the host")
+	first := confirm()
+	m := f.until(fmt.Sprintf("Revision %d for", first))
+	if strings.Contains(m.data, `hx-target="#schedules"`) {
+		t.Error("for a row the whole list was sent")
+	}
+	if r := c.do("GET", at, nil); !current(r.text) {
+		t.Errorf("in force: %s", r.text)
+	}
+	if r := c.do("PUT", at, `{"cron":"0 4 * * *"}`); current(r.text) {
+		t.Errorf("changed: %s", r.text)
+	}
+	f.until("0 4 * * *")
+	second := confirm()
+	if second <= first {
+		t.Errorf("revision %d after %d", second, first)
+	}
+	f.until(fmt.Sprintf("Revision %d for", second))
+	// What a schedule backs up is part of it.
+	g := must(w.store.SourceGroups(t.Context(), attic.id))[0]
+	g.Paths = store.List{"/letters", "/photos"}
+	if _, err := w.store.PutSourceGroup(t.Context(), "test", g); err != nil {
+		t.Fatal(err)
+	}
+	if r := c.do("GET", at, nil); current(r.text) {
+		t.Errorf("with another source group: %s", r.text)
+	}
+	confirm()
+	c.do("DELETE", at, nil)
+	f.until("Nothing is scheduled")
+}

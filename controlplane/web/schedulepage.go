@@ -21,53 +21,52 @@ import (
 
 var toSchedules = views.Link{Text: "Schedules", URL: views.SchedulesURL}
 
-// schedulesPage lists when the fleet is backed up.
-func (s *Server) schedulesPage(w http.ResponseWriter, r *http.Request) error {
-	ctx := r.Context()
+// schedulesView is when the fleet is backed up.
+func (s *Server) schedulesView(ctx context.Context) (*views.Schedules, error) {
+	rows, err := s.Store.Schedules(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.Store.SourceGroups(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	groups := map[topics.SourceGroupID]store.SourceGroup{}
+	for _, g := range list {
+		groups[g.ID] = g
+	}
+	moved, err := s.moved(ctx, groups)
+	if err != nil {
+		return nil, err
+	}
 	hosts, err := s.Store.Hosts(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	byID := map[topics.HostID]store.Host{}
 	for _, h := range hosts {
 		byID[h.ID] = h
 	}
-	rows, err := s.Store.Schedules(ctx, "")
+	rounds, err := s.roundsOf(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	groups, err := s.Store.SourceGroups(ctx, "")
-	if err != nil {
-		return err
-	}
-	names := map[topics.SourceGroupID]string{}
-	for _, g := range groups {
-		names[g.ID] = g.Name
-	}
-	rounds, err := s.Store.Rounds(ctx)
-	if err != nil {
-		return err
-	}
-	pending, err := s.Store.PendingRuns(ctx, "")
-	if err != nil {
-		return err
-	}
-	l := views.Schedules{Load: s.load(rows, -1), MayEdit: visitorOf(ctx).may(store.Admin)}
+	l := views.Schedules{Load: s.load(rows, -1)}
 	planned := map[topics.SourceGroupID]bool{}
 	for _, sc := range rows {
 		h := byID[sc.Host]
 		plan := slots.ReadPlan(sc.Cron)
 		row := views.ScheduleRow{HostID: string(sc.Host), Host: h.Name, Name: sc.Name, On: sc.Enabled, Words: plan.Words(), Cron: sc.Cron, Zone: sc.Zone,
-			Round: round(sc, rounds, pending), Copy: s.copyOn(h)}
+			Round: rounds.of(sc), Copy: s.copyOn(h, moved(sc))}
 		if plan.Kind == slots.Cron {
 			row.Words = "By its cron line"
 		}
-		var list []string
+		var names []string
 		for _, g := range sc.Groups {
-			list = append(list, names[g])
+			names = append(names, groups[g].Name)
 			planned[g] = planned[g] || sc.Enabled
 		}
-		row.Groups = strings.Join(list, ", ")
+		row.Groups = strings.Join(names, ", ")
 		if next, err := s.nextStarts(sc, 1); err == nil && len(next) > 0 && sc.Enabled {
 			row.Next = views.When{Clock: views.Clock(next[0], s.Now()), ISO: views.ISO(next[0])}
 			row.NextIn = views.In(next[0], s.Now())
@@ -79,25 +78,87 @@ func (s *Server) schedulesPage(w http.ResponseWriter, r *http.Request) error {
 	slices.SortStableFunc(l.Rows, func(a, b views.ScheduleRow) int {
 		return strings.Compare(a.Name+"\x00"+a.Host, b.Name+"\x00"+b.Host)
 	})
-	for _, g := range groups {
+	for _, g := range list {
 		if !planned[g.ID] {
 			l.Without = append(l.Without, views.Without{HostID: string(g.Host), Host: byID[g.Host].Name, Group: g.Name})
 		}
 	}
-	s.render(w, r, http.StatusOK, views.SchedulesPage(s.shell(r, "Schedules", "schedules", views.Link{Text: "Schedules"}), l))
+	return &l, nil
+}
+
+func (s *Server) schedulesPage(w http.ResponseWriter, r *http.Request) error {
+	l, err := s.schedulesView(r.Context())
+	if err != nil {
+		return err
+	}
+	sh := s.shell(r, "Schedules", "schedules", views.Link{Text: "Schedules"})
+	sh.Stream = views.SchedulesStream()
+	s.render(w, r, http.StatusOK, views.SchedulesPage(sh, *l))
 	return nil
 }
 
-// round words how the last slot of a schedule went, for all its groups.
-func round(sc store.Schedule, rounds []store.Round, pending []store.PendingRun) views.Status {
-	last, n, good, bad, open := int64(0), 0, 0, 0, 0
-	for _, r := range rounds {
-		if r.Schedule == sc.ID {
-			last = max(last, r.Slot)
+// schedulesStream draws the list again as it changes: all of it when other
+// schedules are on it, else the rows that look different.
+func (s *Server) schedulesStream() draw {
+	shown := "none yet"
+	return func(ctx context.Context, p *painter, rang map[topics.HostID]bool) error {
+		l, fresh, err := s.latelySchedules.read(ctx, s.Timing.Gap, s.schedulesView)
+		if err != nil {
+			return err
 		}
+		var names strings.Builder
+		for _, r := range l.Rows {
+			names.WriteString(r.HostID + "\x00" + r.Name + "\x00")
+		}
+		all := shown != names.String()
+		if shown = names.String(); all {
+			p.morph("schedules", views.SchedulesList(*l))
+		}
+		for _, r := range l.Rows {
+			switch id, row := views.ScheduleElement(r), views.ScheduleTableRow(r); {
+			case all:
+				p.sees(id, row)
+			case p.full || rang[topics.HostID(r.HostID)]:
+				p.morph(id, row)
+			}
+		}
+		p.morph("schedules-aside", views.SchedulesAside(*l))
+		p.again = !fresh
+		return nil
 	}
-	for _, r := range rounds {
-		if r.Schedule != sc.ID || r.Slot != last {
+}
+
+// rounds are the newest job of each group of each schedule, and the schedules
+// that owe a run.
+type rounds struct {
+	jobs map[topics.ScheduleID][]store.Round
+	owed map[topics.ScheduleID]bool
+}
+
+func (s *Server) roundsOf(ctx context.Context) (rounds, error) {
+	out := rounds{jobs: map[topics.ScheduleID][]store.Round{}, owed: map[topics.ScheduleID]bool{}}
+	list, err := s.Store.Rounds(ctx)
+	if err != nil {
+		return out, err
+	}
+	for _, r := range list {
+		out.jobs[r.Schedule] = append(out.jobs[r.Schedule], r)
+	}
+	pending, err := s.Store.PendingRuns(ctx, "")
+	for _, p := range pending {
+		out.owed[p.Schedule] = true
+	}
+	return out, err
+}
+
+// of words how the last slot of a schedule went, for all its groups.
+func (o rounds) of(sc store.Schedule) views.Status {
+	last, n, good, bad, open := int64(0), 0, 0, 0, 0
+	for _, r := range o.jobs[sc.ID] {
+		last = max(last, r.Slot)
+	}
+	for _, r := range o.jobs[sc.ID] {
+		if r.Slot != last {
 			continue
 		}
 		switch n++; r.State {
@@ -109,12 +170,9 @@ func round(sc store.Schedule, rounds []store.Round, pending []store.PendingRun) 
 			open++
 		}
 	}
-	for _, p := range pending {
-		if p.Schedule == sc.ID {
-			return views.JobStatus("queued").As("Owed, tried again")
-		}
-	}
 	switch {
+	case o.owed[sc.ID]:
+		return views.JobStatus("queued").As("Owed, tried again")
 	case n == 0:
 		return views.HostStatus("no-backup").As("None yet")
 	case open > 0:
@@ -127,14 +185,17 @@ func round(sc store.Schedule, rounds []store.Round, pending []store.PendingRun) 
 	return views.JobStatus("succeeded").As(fmt.Sprintf("%d of %d", good, n))
 }
 
-// copyOn words whether a host goes by what is here.
-func (s *Server) copyOn(h store.Host) views.Copy {
+// copyOn words whether a host goes by what is here; moved says that it changed since
+// revisions were given out.
+func (s *Server) copyOn(h store.Host, moved bool) views.Copy {
 	age := func(ms int64) string { return views.Span(max(s.Now().Sub(at(ms)), time.Minute)) }
 	switch {
 	case !h.Fires() && h.HelloN == 0:
 		return views.Copy{Text: "Waits for the host's first visit"}
 	case !h.Fires():
 		return views.Copy{Text: "The agent is too old to keep one", Problem: "This server fires for it, and only while it runs. Update the agent."}
+	case moved:
+		return views.Copy{Text: "Changed just now"}
 	case h.ConfigApplied != h.ConfigRevision && h.ConfigApplied == 0:
 		return views.Copy{Text: "Waits for the host for " + age(h.ConfigMadeAt)}
 	case h.ConfigApplied != h.ConfigRevision:
@@ -356,10 +417,13 @@ func (s *Server) scheduleView(ctx context.Context, h store.Host, name string, gr
 		value := strconv.Itoa(int(d))
 		f.Days = append(f.Days, views.Choice{Value: value, Text: d.String()[:3], On: slices.Contains(form["day"], value)})
 	}
-	if name != "" {
-		f.Copy = s.copyOn(h)
+	moved, err := s.movedOn(ctx, h.ID, groups)
+	if err != nil {
+		return f, err
 	}
-	var err error
+	if name != "" {
+		f.Copy = s.copyOn(h, moved)
+	}
 	f.Preview, err = s.previewOf(ctx, row)
 	return f, err
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
 )
 
 // Jobs is what web asks of the jobs engine.
@@ -36,6 +37,7 @@ type Jobs interface {
 	Ask(ctx context.Context, actor string, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID, o topics.Operation) (job store.Job, fresh bool, err error)
 	Cancel(ctx context.Context, actor string, id topics.JobID) error
 	Waits(open []store.Job) map[topics.JobID]protocol.Turn
+	Considered() int64
 }
 
 // Upkeep is what web asks of who looks after repositories.
@@ -116,8 +118,9 @@ type Server struct {
 	links    links
 	chain    chain
 
-	latelyFleet lately[fleet]
-	latelyQueue lately[queue]
+	latelyFleet     lately[fleet]
+	latelySchedules lately[views.Schedules]
+	latelyQueue     lately[queue]
 
 	mu      sync.Mutex
 	closed  bool
