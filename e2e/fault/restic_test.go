@@ -51,7 +51,7 @@ func TestWhateverResticDoesItsJobEndsAndMemoryStaysBounded(t *testing.T) {
 		{"prints invalid UTF-8", `printf 'left \377\376\200 right\n' >&2; summary`, false, topics.Succeeded, "", has("right")},
 		{"prints terminal sequences", `printf '\033[31mred\033[0m \033]0;title\007done\r\n' >&2; summary`, false, topics.Succeeded, "", has("done")},
 		{"prints half a JSON object", `printf '{"message_type":"status","percent_do\n'; summary; printf '{"message_type":"summ'`, false, topics.Succeeded, "", nil},
-		{"hangs", `echo ready >&2; sleep 1000`, true, topics.Cancelled, topics.CauseCancelled, nil},
+		{"hangs", `(until grep -q '^sleep' /proc/$$/comm; do sleep 0.01; done; echo ready >&2) & exec sleep 1000`, true, topics.Cancelled, topics.CauseCancelled, nil},
 		{"ignores SIGINT", `trap '' INT TERM; echo ready >&2; while :; do sleep 0.1; done`, true, topics.Cancelled, topics.CauseCancelled, nil},
 		{"leaves a child behind", `sleep 1000 & summary`, false, topics.Succeeded, "", nil},
 		{"leaves a child in a session of its own", `setsid sleep 1000 & sleep 0.1; summary`, false, topics.Succeeded, "", nil},
