@@ -86,6 +86,10 @@ func call[P, R any](b *Browser, c cdp.Command[P, R], params P) error {
 // be opened again.
 var cutStream = regexp.MustCompile(`^\[\{"type":"string","value":"htmx: htmx:sse:error: (network error|Failed to fetch)"`)
 
+// leftPage is what htmx says of a request whose page was left before there was an
+// answer. One that fails for any other reason has the browser's own entry, too.
+var leftPage = regexp.MustCompile(`^\[\{"type":"string","value":"htmx: htmx:error: Failed to fetch"`)
+
 func (b *Browser) countCut() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -101,6 +105,9 @@ func (b *Browser) heard(ev any) {
 			words, _ := json.Marshal(e.Args) // for people
 			if cutStream.Match(words) {
 				b.countCut()
+				return
+			}
+			if leftPage.Match(words) {
 				return
 			}
 			complaint = fmt.Sprintf("console.%s: %s", e.Type, words)
