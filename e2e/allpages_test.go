@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -110,6 +111,22 @@ func TestEveryPageIsForEverybody(t *testing.T) {
 	b.Open(page)
 	b.AwaitText("#repository-retention", "2 stay, 0 would be removed")
 	b.Inspect("repository")
+	b.Click("#snapshot-list summary")
+	b.AwaitText("#snapshot-list .pop", "Compare with…")
+	b.Inspect("repository-menu")
+	b.Press("Restore…")
+	b.AwaitPath("/hosts/" + attic.ID + "/operations")
+	if got := Eval[string](b, `document.querySelector("#restore-snapshot").value`); !strings.HasPrefix(got, vault.ID+"/") {
+		t.Errorf("a restore begins with %q", got)
+	}
+	b.Open(page)
+	b.Fill("#filter", "nowhere")
+	b.AwaitText("#snapshot-list", "No snapshot is like that")
+	if got := Eval[string](b, `location.search`); got != "?q=nowhere&host=" {
+		t.Errorf("what narrows the list is not in the address: %q", got)
+	}
+	b.Press("Clear filters")
+	b.AwaitText("#snapshot-list", "Kept as")
 	b.Press("Change")
 	b.AwaitPath(page + "/edit")
 	b.AwaitText("#retention-preview", "2 stay")

@@ -90,7 +90,7 @@ func of(g SourceGroup, ns ...int) []topics.Snapshot {
 }
 
 func held(s *Store, r topics.RepositoryID) (ids []string) {
-	for _, n := range must(s.SnapshotsOf(context.Background(), r, SnapshotPlace{}, 1000)) {
+	for _, n := range must(s.SnapshotsOf(context.Background(), r, SnapshotFilter{}, SnapshotPlace{}, 1000)) {
 		ids = append(ids, n.ID)
 	}
 	slices.Sort(ids)
@@ -519,4 +519,70 @@ func TestTheLastWholeListingIsWhatIsThere(t *testing.T) {
 			r.Fatalf("there are %v, the last listing had %v", got, wholeIDs(ns...))
 		}
 	})
+}
+
+func TestAListOfSnapshotsIsNarrowed(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	attic := enrolled(t, s, "attic")
+	g := grouped(t, s, attic)
+	ours := asked(t, s, g)
+	finish(t, s, ours, 100, topics.Finished{Snapshot: &of(g, 1)[0]})
+	listed := append(of(g, 1), snaps(2, 3, 4)...)
+	listed[1].Paths, listed[1].Tags = []string{"/srv/Müller & Söhne", "/etc"}, []string{"before-upgrade"}
+	listed[2].Paths = []string{`C:\Users\anna`}
+	listed[3].Paths = []string{"/100%_sure!"}
+	ran(t, s, Job{Host: attic.ID, Kind: topics.SnapshotsJob, Repository: g.Repository, QueuedAt: 200}, 210, whole(1, 4), topics.Report{Snapshots: listed})
+	for name, c := range map[string]struct {
+		filter SnapshotFilter
+		want   []int
+	}{
+		"nothing narrows":        {SnapshotFilter{}, []int{1, 2, 3, 4}},
+		"a whole ID":             {SnapshotFilter{Text: id64(3)}, []int{3}},
+		"an ID's beginning":      {SnapshotFilter{Text: strings.ToUpper(id64(3)[:60])}, []int{1, 2, 3, 4}},
+		"an ID's middle":         {SnapshotFilter{Text: id64(3)[1:]}, nil},
+		"a path, in small":       {SnapshotFilter{Text: "srv/m"}, []int{2}},
+		"what JSON writes apart": {SnapshotFilter{Text: " & "}, []int{2}},
+		"a tag":                  {SnapshotFilter{Text: "Upgrade"}, []int{2}},
+		"a path of Windows":      {SnapshotFilter{Text: `c:\users\A`}, []int{3}},
+		"signs of LIKE":          {SnapshotFilter{Text: "100%_sure!"}, []int{4}},
+		"no sign of LIKE":        {SnapshotFilter{Text: "a%a"}, nil},
+		"between two paths":      {SnapshotFilter{Text: `","`}, nil},
+		"of a host":              {SnapshotFilter{Host: attic.ID}, []int{1}},
+		"of a host, otherwise":   {SnapshotFilter{Host: attic.ID, Text: "srv"}, nil},
+		"nobody's":               {SnapshotFilter{Foreign: true}, []int{2, 3, 4}},
+		"nobody's, and a path":   {SnapshotFilter{Foreign: true, Text: "anna"}, []int{3}},
+	} {
+		var got []string
+		for _, n := range must(s.SnapshotsOf(ctx, g.Repository, c.filter, SnapshotPlace{}, 100)) {
+			got = append(got, n.ID)
+		}
+		slices.Sort(got)
+		if n := must(s.CountSnapshots(ctx, g.Repository, c.filter)); !slices.Equal(got, wholeIDs(c.want...)) || n != len(got) {
+			t.Errorf("%s: found %v and counted %d, want %v", name, got, n, c.want)
+		}
+	}
+	if got := must(s.SnapshotHosts(ctx, g.Repository)); !slices.Equal(got, []topics.HostID{attic.ID}) {
+		t.Errorf("they are of %v", got)
+	}
+}
+
+func TestSnapshotsAndFailuresAreCountedByTheHour(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	attic := enrolled(t, s, "attic")
+	g := grouped(t, s, attic)
+	const hour = 60 * 60 * 1000
+	listed := snaps(1, 2, 3, 4)
+	for i, at := range []int64{10 * hour, 10*hour + 5, 12*hour + hour - 1, 99 * hour} {
+		listed[i].Time = at
+	}
+	ran(t, s, Job{Host: attic.ID, Kind: topics.SnapshotsJob, Repository: g.Repository, QueuedAt: 200}, 210, whole(1, 4), topics.Report{Snapshots: listed})
+	if got := must(s.SnapshotHours(ctx, g.Repository, 10*hour, 50*hour)); !slices.Equal(got, []Hour{{10, 2}, {12, 1}}) {
+		t.Errorf("by the hour there are %v", got)
+	}
+	finish(t, s, asked(t, s, g), 20*hour, topics.Finished{State: topics.Failed})
+	finish(t, s, asked(t, s, g), 20*hour+1, topics.Finished{State: topics.Interrupted})
+	finish(t, s, asked(t, s, g), 21*hour, topics.Finished{})
+	if got := must(s.FailedHours(ctx, g.Repository, 0)); !slices.Equal(got, []Hour{{20, 2}}) {
+		t.Errorf("by the hour %v failed", got)
+	}
 }

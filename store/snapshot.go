@@ -6,6 +6,8 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -54,14 +56,94 @@ type SnapshotPlace struct {
 	ID   string
 }
 
+// A SnapshotFilter says which snapshots of a repository a list shows. What is
+// empty does not narrow it.
+type SnapshotFilter struct {
+	Text    string // the beginning of an ID, or part of a path or a tag
+	Host    topics.HostID
+	Foreign bool // only those that no job of ours made
+}
+
+// where is the filter as a condition on a repository's snapshots, with "?".
+func (f SnapshotFilter) where(id topics.RepositoryID) (cond string, args []any) {
+	cond, args = `repository = ? AND gone_at = 0`, []any{id}
+	if f.Host != "" {
+		cond, args = cond+` AND host = ?`, append(args, f.Host)
+	}
+	if f.Foreign {
+		cond += ` AND job = ''`
+	}
+	if text := strings.ToLower(f.Text); text != "" {
+		// Paths and tags are kept as JSON, where a backslash is two.
+		v, err := List{text}.Value()
+		if err != nil {
+			panic(err) // strings always encode
+		}
+		within := "%" + likely(strings.TrimSuffix(strings.TrimPrefix(v.(string), `["`), `"]`)) + "%"
+		cond, args = cond+` AND (id LIKE ? ESCAPE '!' OR LOWER(paths) LIKE ? ESCAPE '!' OR LOWER(tags) LIKE ? ESCAPE '!')`, append(args, likely(text)+"%", within, within)
+	}
+	return cond, args
+}
+
 // SnapshotsOf lists what a repository holds, the newest first, from behind a
 // place on; the zero place is the beginning.
-func (s *Store) SnapshotsOf(ctx context.Context, id topics.RepositoryID, after SnapshotPlace, limit int) ([]Snapshot, error) {
+func (s *Store) SnapshotsOf(ctx context.Context, id topics.RepositoryID, f SnapshotFilter, after SnapshotPlace, limit int) ([]Snapshot, error) {
 	if after == (SnapshotPlace{}) {
 		after.Time = math.MaxInt64
 	}
-	return all[Snapshot](ctx, s.r, `SELECT * FROM snapshots WHERE repository = $1 AND gone_at = 0 AND (time < $2 OR time = $2 AND id > $3)
-		ORDER BY time DESC, id LIMIT $4`, id, after.Time, after.ID, limit)
+	cond, args := f.where(id)
+	query, args, err := s.filtered(`SELECT * FROM snapshots WHERE `+cond+` AND (time < ? OR time = ? AND id > ?) ORDER BY time DESC, id LIMIT ?`,
+		append(args, after.Time, after.Time, after.ID, limit)...)
+	if err != nil {
+		return nil, err
+	}
+	return all[Snapshot](ctx, s.r, query, args...)
+}
+
+// CountSnapshots counts what a list with this filter shows, all pages together.
+func (s *Store) CountSnapshots(ctx context.Context, id topics.RepositoryID, f SnapshotFilter) (int, error) {
+	cond, args := f.where(id)
+	query, args, err := s.filtered(`SELECT count(*) FROM snapshots WHERE `+cond, args...)
+	if err != nil {
+		return 0, err
+	}
+	return get[int](ctx, s.r, query, args...)
+}
+
+// SnapshotHosts are the hosts whose jobs made what a repository holds.
+func (s *Store) SnapshotHosts(ctx context.Context, id topics.RepositoryID) ([]topics.HostID, error) {
+	return all[topics.HostID](ctx, s.r, `SELECT DISTINCT host FROM snapshots WHERE repository = $1 AND gone_at = 0 AND job <> '' ORDER BY host`, id)
+}
+
+// An Hour counts what falls into one hour. A caller makes days of them in the
+// zone it shows.
+type Hour struct {
+	Hour int64 `db:"hour"` // since 1 January 1970, in UTC
+	N    int   `db:"n"`
+}
+
+// At is when the hour begins.
+func (h Hour) At() time.Time { return time.Unix(h.Hour*60*60, 0) }
+
+// SnapshotHours counts what a repository holds by when it was taken, between two
+// moments; hours without any are left out.
+func (s *Store) SnapshotHours(ctx context.Context, id topics.RepositoryID, since, until int64) ([]Hour, error) {
+	return all[Hour](ctx, s.r, `SELECT time / 3600000 AS hour, count(*) AS n FROM snapshots
+		WHERE repository = $1 AND gone_at = 0 AND time >= $2 AND time <= $3 GROUP BY time / 3600000 ORDER BY 1`, id, since, until)
+}
+
+// FailedHours counts the backups into a repository that were asked for since a
+// moment and failed, by when they ended.
+func (s *Store) FailedHours(ctx context.Context, id topics.RepositoryID, since int64) ([]Hour, error) {
+	return all[Hour](ctx, s.r, `SELECT finished_at / 3600000 AS hour, count(*) AS n FROM jobs WHERE repository = $1 AND queued_at >= $2
+		AND kind = $3 AND state IN ($4, $5, $6) GROUP BY finished_at / 3600000 ORDER BY 1`, id, since, topics.BackupJob, topics.Failed, topics.Interrupted, topics.Abandoned)
+}
+
+// Prunes are the prunes of a repository that were asked for since a moment and
+// went well, the oldest first; what only said what it would do is among them.
+func (s *Store) Prunes(ctx context.Context, id topics.RepositoryID, since int64) ([]Job, error) {
+	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE repository = $1 AND queued_at >= $2 AND kind = $3 AND state = $4 ORDER BY queued_at, id`,
+		id, since, topics.PruneJob, topics.Succeeded)
 }
 
 // SnapshotByID finds a snapshot by the beginning of its ID, also one that is

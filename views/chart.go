@@ -21,6 +21,7 @@ type Chart struct {
 	SmallArea  string
 	Grid       []Mark // sizes, on the right
 	Dates      []Mark // below
+	Events     []Mark // upright lines, with their words above
 	Label      string // for who cannot see it
 	Rows       []ChartRow
 }
@@ -36,9 +37,15 @@ const (
 	chartRows                         = 60 // days in its table, the newest
 )
 
-// NewChart draws points that are in the order of their time. Fewer than two are
-// no chart: it has no Line then.
-func NewChart(points []Point) Chart {
+// An Event is something that happened to what a chart shows.
+type Event struct {
+	At   time.Time
+	Word string
+}
+
+// NewChart draws points that are in the order of their time, and what happened
+// meanwhile. Fewer than two points are no chart: it has no Line then.
+func NewChart(points []Point, events ...Event) Chart {
 	var c Chart
 	for i := len(points) - 1; i >= 0 && len(c.Rows) < chartRows; i-- {
 		c.Rows = append(c.Rows, ChartRow{points[i].At.Format("2 Jan 2006"), Bytes(points[i].Value)})
@@ -77,6 +84,19 @@ func NewChart(points []Point) Chart {
 	for i := range 5 {
 		at := first.Add(time.Duration(float64(last.Sub(first)) * float64(i) / 4))
 		c.Dates = append(c.Dates, Mark{coordinate(chartWidth * float64(i) / 4), at.Format(format)})
+	}
+	said := -1.0 // where the last word stands: the next has room from 40 on
+	for _, e := range events {
+		if e.At.Before(first) || e.At.After(last) {
+			continue
+		}
+		x, m := chartWidth*float64(e.At.Sub(first))/float64(last.Sub(first)), Mark{Text: e.Word}
+		if m.Place = coordinate(x); said >= 0 && x-said < 40 {
+			m.Text = ""
+		} else {
+			said = x
+		}
+		c.Events = append(c.Events, m)
 	}
 	c.Label = fmt.Sprintf("Stored size from %s on %s to %s on %s", Bytes(points[0].Value), first.Format("2 Jan 2006"), Bytes(points[len(points)-1].Value), last.Format("2 Jan 2006"))
 	return c

@@ -20,12 +20,14 @@ func repository() views.Repository {
 			{Tone: "warn", Title: "2 snapshots were not made by a job of ours", Text: "They are kept."}},
 		Figures: []views.Figure{{Name: "Stored", Value: "206", Unit: "GiB", Detail: "+3.1 GiB in 30 days"}, {Name: "Restorable", Value: "3.84", Unit: "TiB", Detail: "in 214 snapshots"},
 			{Name: "Saved by dedup", Value: "18.6", Unit: "×", Detail: "of it 2.1 × by compression"}, {Name: "Last check", Value: "3 d ago", Detail: "no errors"}, {Name: "Last prune", Value: "never", Detail: "nothing was freed yet"}},
-		Chart: views.NewChart(points), LocksAt: past(time.Minute), KeysAt: past(time.Hour), ListedAt: past(time.Hour), CanUnlock: true,
+		Chart: views.NewChart(points, views.Event{At: now.AddDate(0, 0, -30), Word: "prune"}), LocksAt: past(time.Minute), KeysAt: past(time.Hour), ListedAt: past(time.Hour), CanUnlock: true,
 		Locks: []views.LockRow{{ID: "c0ffee", Kind: "Exclusive", Owner: "db-prod-02, process 4,121, root", At: past(28 * time.Hour), Tone: "fail", Verdict: "db-prod-02 says that this process is gone.", Job: views.Link{Text: "Job 0b9e", URL: "/jobs/0b9e"}},
 			{ID: "c0ffef", Kind: "Shared", Owner: "laptop, process 7", At: past(time.Minute), Tone: "warn", Verdict: "No host of ours is known by this name."}},
 		Keys:           []views.KeyRow{{ID: "5ee1", ShortID: "5ee1", Owner: "root@evil", Created: "first seen 2 h ago"}, {ID: "41aa", ShortID: "41aa93c7", Owner: "root@db-prod-01", Current: true, Trusted: true, Created: "made 12 Sep 10:00"}},
-		Snapshots:      []views.RepositorySnapshot{{ID: "7be20c19", ShortID: "7be20c19", At: past(48 * time.Minute), From: "db-prod-01", Group: "postgres", Paths: []string{"/var/lib/postgresql"}, Size: "18.4 GiB", Job: "/jobs/0b9e"}, {ID: "f09b2d71", ShortID: "f09b2d71", At: past(time.Hour), From: "laptop", Foreign: true}},
-		SnapshotsTotal: 214, ForeignTotal: 2, Older: "/repositories/vault-01?after=f09b2d71", Newest: "/repositories/vault-01",
+		Snapshots:      []views.RepositorySnapshot{{ID: "7be20c19", ShortID: "7be20c19", At: past(48 * time.Minute), From: "db-prod-01", Group: "postgres", Paths: []string{"/var/lib/postgresql"}, Size: "18.4 GiB", Added: "402 MiB", Kept: []string{"within 30d", "the newest of its source group"}, Job: "/jobs/0b9e", Operations: "/hosts/db-prod-01/operations?snapshot=vault-01%2F7be20c19", Forget: "/repositories/vault-01?forget=7be20c19#operations"}, {ID: "91c6e0ab", ShortID: "91c6e0ab", At: past(33 * 24 * time.Hour), From: "db-prod-01", Group: "postgres", Tags: []string{"before-upgrade"}, Size: "17.7 GiB", Added: "392 MiB", Goes: true, Job: "/jobs/0b9f"}, {ID: "f09b2d71", ShortID: "f09b2d71", At: past(time.Hour), From: "laptop", Foreign: true}},
+		SnapshotsTotal: 214, SnapshotsFound: 214, ForeignTotal: 2, SnapshotHosts: []views.Option{{Value: "db-prod-01", Text: "db-prod-01"}, {Value: views.NotOurs, Text: "Not ours"}},
+		Calendar: views.NewCalendar(map[string]int{"2026-11-18": 9, "2026-11-17": 3, "2026-10-01": 1}, map[string]int{"2026-11-17": 1, "2026-11-19": 2}, now),
+		Older:    "/repositories/vault-01?after=f09b2d71", Newest: "/repositories/vault-01",
 		Jobs:    []views.JobRow{{ID: "0b9e", Kind: "prune", Group: "nas", Status: views.JobStatus("succeeded"), At: past(time.Hour), Took: "4 min", By: "anna"}},
 		Details: []views.Fact{{Name: "Keeper", Value: "nas"}}, Answer: views.Answer{Tone: "ok", Icon: "circle-check", Title: "It opens", Text: "nas opened it 3 min ago.", Link: views.Link{Text: "Open the job", URL: "/jobs/0b9e"}},
 		Hosts: hosts, Keepers: hosts[:1], Keeper: views.Link{Text: "nas", URL: "/hosts/nas-0001"}, MayOperate: true, MayAdmin: true}
@@ -33,7 +35,7 @@ func repository() views.Repository {
 
 func bareRepository() views.Repository {
 	return views.Repository{ID: "vault-01", Name: "vault", Location: "/srv/vault", Health: views.RepositoryStatus("unseen"), Answer: views.Answer{Tone: "idle", Icon: "circle-dashed", Title: "Not opened yet", Text: "Have a host try."},
-		MayOperate: true, Keepers: []views.Runner{{ID: "nas-0001", Name: "nas", Policy: "backup", Forbids: map[string]bool{"forget": true, "prune": true, "check": true, "unlock": true}}}}
+		Calendar: views.NewCalendar(nil, nil, now), MayOperate: true, Keepers: []views.Runner{{ID: "nas-0001", Name: "nas", Policy: "backup", Forbids: map[string]bool{"forget": true, "prune": true, "check": true, "unlock": true}}}}
 }
 
 func resultJob() views.Job {
@@ -51,7 +53,7 @@ func repositorySamples(at func(string, views.Shell) views.Shell) []sample {
 	}
 	link := views.Link{Text: "Repositories", URL: "/repositories"}
 	page := func(r views.Repository) templ.Component {
-		return views.RepositoryPage(at("repositories", shell(r.Name, views.RepositoryStream(r.ID, ""), link)), r)
+		return views.RepositoryPage(at("repositories", shell(r.Name, views.RepositoryStream(r.ID, views.RepositoryFilter{}), link)), r)
 	}
 	form := func(f views.RepositoryForm) templ.Component {
 		return views.RepositoryFormPage(at("repositories", shell("Add a repository", "", link)), f)

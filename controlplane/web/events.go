@@ -124,14 +124,14 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	case "repositories":
 		d = s.repositoriesStream()
 	case "repository":
-		id, after := topics.RepositoryID(q.Get("id")), q.Get("after")
+		id, f := topics.RepositoryID(q.Get("id")), repositoryFilter(q)
 		if _, err := s.repository(r.Context(), id); err != nil {
 			return err
 		}
-		if _, err := s.snapshotPlace(r.Context(), id, after); err != nil {
+		if _, err := s.snapshotPlace(r.Context(), id, f.After); err != nil {
 			return err
 		}
-		d = s.repositoryStream(id, after)
+		d = s.repositoryStream(id, f)
 	case "enrol":
 		if !v.may(store.Admin) {
 			return forbidden(v, store.Admin)

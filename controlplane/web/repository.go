@@ -255,7 +255,7 @@ func (s *Server) repositorySnapshots(ctx context.Context, in *repositorySnapshot
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.Store.SnapshotsOf(ctx, in.ID, after, in.Limit)
+	rows, err := s.Store.SnapshotsOf(ctx, in.ID, store.SnapshotFilter{}, after, in.Limit)
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,8 @@ import (
 var toRepositories = views.Link{Text: "Repositories", URL: "/repositories"}
 
 const (
-	pageSnapshots = 50                  // of one page of a repository's list
+	pageSnapshots = 20                  // of one page of a repository's list
+	shownJobs     = 6                   // the last of a repository
 	checkEvery    = 35 * 24 * time.Hour // a repository that was not checked for longer is overdue
 )
 
@@ -122,23 +123,24 @@ func (s *Server) repositoriesStream() draw {
 }
 
 func (s *Server) repositoryPage(w http.ResponseWriter, r *http.Request) error {
-	after := r.URL.Query().Get("after")
-	v, err := s.repositoryView(r.Context(), repositoryID(r), after)
+	f := repositoryFilter(r.URL.Query())
+	v, err := s.repositoryView(r.Context(), repositoryID(r), f)
 	if err != nil {
 		return err
 	}
+	v.Forget = r.URL.Query().Get("forget")
 	sh := s.shell(r, v.Name, "repositories", toRepositories, views.Link{Text: v.Name})
-	sh.Stream = views.RepositoryStream(v.ID, after)
+	sh.Stream = views.RepositoryStream(v.ID, f)
 	s.render(w, r, http.StatusOK, views.RepositoryPage(sh, v))
 	return nil
 }
 
-func (s *Server) repositoryStream(id topics.RepositoryID, after string) draw {
+func (s *Server) repositoryStream(id topics.RepositoryID, f views.RepositoryFilter) draw {
 	return func(ctx context.Context, p *painter, rang map[topics.HostID]bool) error {
 		if !p.full && len(rang) == 0 {
 			return nil
 		}
-		v, err := s.repositoryView(ctx, id, after)
+		v, err := s.repositoryView(ctx, id, f)
 		if err != nil {
 			return err
 		}
@@ -155,13 +157,15 @@ func (s *Server) repositoryStream(id topics.RepositoryID, after string) draw {
 		p.morph("repository-flagged", views.RepositoryFlagged(v))
 		p.morph("repository-maintenance", views.RepositoryMaintenance(v))
 		p.morph("repository-details", views.RepositoryDetails(v))
-		p.morph("repository-snapshots", views.RepositorySnapshots(v))
+		p.morph("snapshot-count", views.SnapshotCount(v))
+		p.morph("snapshot-calendar", views.SnapshotCalendar(v.Calendar))
+		p.morph("snapshot-list", views.SnapshotList(v))
 		return nil
 	}
 }
 
 // repositoryView is everything a repository's page shows.
-func (s *Server) repositoryView(ctx context.Context, id topics.RepositoryID, after string) (views.Repository, error) {
+func (s *Server) repositoryView(ctx context.Context, id topics.RepositoryID, f views.RepositoryFilter) (views.Repository, error) {
 	var v views.Repository
 	r, err := s.repository(ctx, id)
 	if err != nil {
@@ -185,7 +189,7 @@ func (s *Server) repositoryView(ctx context.Context, id topics.RepositoryID, aft
 	}
 	who := visitorOf(ctx)
 	tally := k.tallies[id]
-	v = views.Repository{ID: string(id), Name: r.Name, Location: r.Location, Health: s.health(r, k), AppendOnly: r.AppendOnly, HasMaintenance: access.Maintenance != nil,
+	v = views.Repository{ID: string(id), Name: r.Name, Location: r.Location, Health: s.health(r, k), AppendOnly: r.AppendOnly, HasMaintenance: access.Maintenance != nil, Filter: f,
 		SnapshotsTotal: tally.Count, ForeignTotal: tally.Foreign, ListedAt: s.when(r.ListedAt), LocksAt: s.when(r.LocksAt), KeysAt: s.when(r.KeysAt),
 		MayOperate: who.may(store.Operator), MayAdmin: who.may(store.Admin)}
 	names, users := map[topics.HostID]string{}, map[topics.HostID]bool{}
@@ -215,33 +219,34 @@ func (s *Server) repositoryView(ctx context.Context, id topics.RepositoryID, aft
 	if v.Keepers = v.Hosts; r.Keeper != "" {
 		v.Keepers = v.Hosts[:1]
 	}
-	if err := s.repositoryFound(ctx, &v, r, names, groupNames, after); err != nil {
+	if err := s.repositoryFound(ctx, &v, r, names); err != nil {
+		return v, err
+	}
+	if v.Retention, err = s.retentionView(ctx, id, nil); err != nil {
+		return v, err
+	}
+	if err := s.snapshotsFound(ctx, &v, id, names, groupNames); err != nil {
 		return v, err
 	}
 	days, err := s.Store.Days(ctx, id, s.Now().AddDate(-1, 0, 0).UnixMilli())
 	if err != nil {
 		return v, err
 	}
-	var points []views.Point
-	for _, d := range days {
-		points = append(points, pointOf(d))
+	if v.Chart, err = s.sizeChart(ctx, id, days, f.Period); err != nil {
+		return v, err
 	}
-	v.Chart = views.NewChart(points)
 	v.Figures = s.repositoryFigures(r, tally, days)
 	recent, err := s.Store.JobsOn(ctx, id, 12)
 	if err != nil {
 		return v, err
 	}
-	for _, j := range recent {
+	for _, j := range recent[:min(len(recent), shownJobs)] {
 		row := s.jobRow(j, groupNames)
 		row.Group = strings.TrimSpace(names[j.Host] + " " + row.Group)
 		v.Jobs = append(v.Jobs, row)
 	}
 	v.Answer = s.answer(r, recent, names)
 	v.Details = s.maintenanceFacts(r, v, access)
-	if v.Retention, err = s.retentionView(ctx, id, nil); err != nil {
-		return v, err
-	}
 	if v.Maintenance, err = s.maintenanceView(ctx, id); err != nil {
 		return v, err
 	}
@@ -286,8 +291,8 @@ func whyNot(h store.Host, k topics.JobKind) string {
 	return views.Forbidden(h.Name, h.Policy)
 }
 
-// repositoryFound fills in locks, keys and a page of snapshots.
-func (s *Server) repositoryFound(ctx context.Context, v *views.Repository, r store.Repository, names map[topics.HostID]string, groups map[topics.SourceGroupID]string, after string) error {
+// repositoryFound fills in locks and keys.
+func (s *Server) repositoryFound(ctx context.Context, v *views.Repository, r store.Repository, names map[topics.HostID]string) error {
 	holders, err := jobs.Holders(ctx, s.Store, r.ID)
 	if err != nil {
 		return err
@@ -321,29 +326,6 @@ func (s *Server) repositoryFound(ctx context.Context, v *views.Repository, r sto
 			row.Created = "first seen " + views.Ago(at(k.FirstSeen), s.Now())
 		}
 		v.Keys = append(v.Keys, row)
-	}
-	place, err := s.snapshotPlace(ctx, r.ID, after)
-	if err != nil {
-		return err
-	}
-	rows, err := s.Store.SnapshotsOf(ctx, r.ID, place, pageSnapshots+1)
-	if err != nil {
-		return err
-	}
-	if after != "" {
-		v.Newest = views.RepositoryURL(v.ID) + "#repository-snapshots"
-	}
-	if len(rows) > pageSnapshots {
-		rows = rows[:pageSnapshots]
-		v.Older = views.RepositoryURL(v.ID) + "?after=" + url.QueryEscape(rows[len(rows)-1].ID) + "#repository-snapshots"
-	}
-	for _, n := range rows {
-		row := views.RepositorySnapshot{ID: n.ID, ShortID: short(n.ID), At: s.when(n.Time), From: n.Hostname, Group: groups[n.SourceGroup], Paths: n.Paths, Foreign: n.Foreign()}
-		if !n.Foreign() {
-			row.Size, row.Job = views.Bytes(n.Bytes), views.JobURL(string(n.Job))
-			row.From = names[n.Host]
-		}
-		v.Snapshots = append(v.Snapshots, row)
 	}
 	return nil
 }
@@ -677,8 +659,12 @@ func (s *Server) hostOperations(w http.ResponseWriter, r *http.Request) error {
 		if names[n.Repository] == "" {
 			continue
 		}
-		o.Snapshots = append(o.Snapshots, views.Option{Value: string(n.Repository) + "/" + n.ID,
-			Text: strings.Join([]string{views.Clock(at(n.Time), s.Now()), groupNames[n.SourceGroup], short(n.ID), "in " + names[n.Repository]}, "  ·  ")})
+		o.Snapshots = append(o.Snapshots, s.snapshotOption(n, names, groupNames))
+	}
+	if want := r.URL.Query().Get("snapshot"); want != "" {
+		if err := s.choose(ctx, &o, want, names, groupNames); err != nil {
+			return err
+		}
 	}
 	sh := s.shell(r, "Operations", "fleet", toFleet, views.Link{Text: h.Name, URL: views.HostURL(string(h.ID))}, views.Link{Text: "Operations"})
 	s.render(w, r, http.StatusOK, views.HostOperationsPage(sh, o))

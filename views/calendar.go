@@ -1,0 +1,87 @@
+package views
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Calendar is a year of days, a column for each week from Monday on, drawn on
+// the server.
+type Calendar struct {
+	Months []Mark
+	Days   []CalendarDay
+	Label  string // for who cannot see it
+}
+
+// A CalendarDay is a square of an SVG of 1007 by 151.
+type CalendarDay struct {
+	X, Y  int
+	Class string // c0 to c3 by how many were kept, cx for runs that failed
+	Title string // "12 Nov: 3 kept"; "" for a day without anything
+}
+
+// Failed reports whether runs failed on that day and nothing of it was kept.
+func (d CalendarDay) Failed() bool { return d.Class == "cx" }
+
+const (
+	calendarWeeks = 53
+	calendarStep  = 19 // from a square to the next
+	calendarTop   = 18
+)
+
+// CalendarBegin is the first day of the calendar that ends with now, in now's zone.
+func CalendarBegin(now time.Time) time.Time {
+	monday := now.Day() - (int(now.Weekday())+6)%7
+	return time.Date(now.Year(), now.Month(), monday-7*(calendarWeeks-1), 0, 0, 0, 0, now.Location())
+}
+
+// NewCalendar draws how many snapshots are kept of each day, and the days whose
+// runs failed with nothing kept. Both are counted by the date, as "2006-01-02".
+func NewCalendar(kept, failed map[string]int, now time.Time) Calendar {
+	var c Calendar
+	var total, days int
+	var bad []string
+	begin := CalendarBegin(now)
+	for i := range calendarWeeks * 7 {
+		at := begin.AddDate(0, 0, i)
+		if at.After(now) {
+			break
+		}
+		date, day := at.Format(time.DateOnly), CalendarDay{X: i / 7 * calendarStep, Y: calendarTop + i%7*calendarStep}
+		if at.Day() == 1 && i/7 < calendarWeeks-1 {
+			c.Months = append(c.Months, Mark{strconv.Itoa(day.X), at.Format("Jan")})
+		}
+		switch n := kept[date]; {
+		case n >= 8:
+			day.Class = "c3"
+		case n >= 2:
+			day.Class = "c2"
+		case n == 1:
+			day.Class = "c1"
+		case failed[date] > 0:
+			day.Class, day.Title = "cx", at.Format("2 Jan: ")+Count(uint64(failed[date]), "run", "runs")+" failed, none kept"
+			bad = append(bad, at.Format("2 January"))
+		default:
+			day.Class = "c0"
+		}
+		if n := kept[date]; n > 0 {
+			total, days = total+n, days+1
+			day.Title = at.Format("2 Jan: ") + Number(uint64(n)) + " kept"
+			if failed[date] > 0 {
+				day.Title += ", " + Count(uint64(failed[date]), "run", "runs") + " failed"
+			}
+		}
+		c.Days = append(c.Days, day)
+	}
+	c.Label = fmt.Sprintf("Snapshots kept by the day they were taken, over the last year: %s of %s.", Number(uint64(total)), Count(uint64(days), "day", "days"))
+	if n := len(bad); n > 0 {
+		c.Label += " Runs failed and nothing is kept of " + strings.Join(bad[max(0, n-5):], ", ")
+		if n > 5 {
+			c.Label += fmt.Sprintf(" and %d days before", n-5)
+		}
+		c.Label += "."
+	}
+	return c
+}
