@@ -58,7 +58,7 @@ type Command struct {
 type Run struct {
 	Kind       JobKind     `json:"kind"`
 	Repository Repository  `json:"repository"`
-	Group      SourceGroup `json:"group,omitzero"` // of a backup
+	Group      SourceGroup `json:"group,omitzero"` // of a backup; of a restore its Limits alone, of the group whose snapshot it is
 	Slot       *Slot       `json:"slot,omitempty"` // of a schedule's backup: one that has been run here is refused
 	Operation
 }
@@ -143,7 +143,7 @@ type SourceGroup struct {
 	OneFileSystem bool          `json:"one_file_system,omitempty"`
 	LiveFiles     bool          `json:"live_files,omitempty"` // on Windows: no shadow copy of the volume
 	Hooks         Hooks         `json:"hooks,omitzero"`
-	Limits        Limits        `json:"limits,omitzero"` // of its backups
+	Limits        Limits        `json:"limits,omitzero"` // of its backups, and of restores of them
 }
 
 // Hooks names programs that the host's own policy knows by these names; nothing

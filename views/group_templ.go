@@ -610,7 +610,7 @@ func groupHow(f GroupForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 61, "<span class=\"hint\" id=\"limits-hint\">Outside these hours nothing is limited; without hours, it is all day. What holds when a backup begins holds until it ends.</span></fieldset><fieldset class=\"stack\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 61, "<span class=\"hint\" id=\"limits-hint\">Outside these hours nothing is limited; without hours, it is all day. What holds when a backup begins holds until it ends. Restores of its snapshots keep to them, too.</span></fieldset><fieldset class=\"stack\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -434,15 +434,33 @@ func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
 	if j.Operation.V != nil {
 		run.Operation = *j.Operation.V
 	}
-	if j.Kind != topics.BackupJob {
-		return run, nil
+	switch j.Kind {
+	case topics.BackupJob:
+		g, err := e.Store.SourceGroup(ctx, j.SourceGroup)
+		if err != nil {
+			return topics.Run{}, fmt.Errorf("its source group: %w", err)
+		}
+		run.Group = g.Topic()
+	case topics.RestoreJob:
+		if run.Group.Limits, err = e.limitsOf(ctx, j.Repository, run.Snapshot); err != nil {
+			return topics.Run{}, err
+		}
 	}
-	g, err := e.Store.SourceGroup(ctx, j.SourceGroup)
-	if err != nil {
-		return topics.Run{}, fmt.Errorf("its source group: %w", err)
-	}
-	run.Group = g.Topic()
 	return run, nil
+}
+
+// limitsOf are those of the source group whose snapshot it is; a snapshot that is
+// nobody's, or that nobody has listed, has none.
+func (e *Engine) limitsOf(ctx context.Context, id topics.RepositoryID, snapshot string) (topics.Limits, error) {
+	n, err := e.Store.SnapshotByID(ctx, id, snapshot)
+	var g store.SourceGroup
+	if err == nil {
+		g, err = e.Store.SourceGroup(ctx, n.SourceGroup)
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return topics.Limits{}, fmt.Errorf("limits of snapshot %s: %w", snapshot, err)
+	}
+	return g.Topic().Limits, nil
 }
 
 // repository reads one, with its secrets.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -125,4 +126,29 @@ func TestHoursOfMaintenanceAreSetByPage(t *testing.T) {
 		}
 	}
 	admin.shows("/repositories/"+string(g.Repository)+"/retention", `value="23:15"`)
+}
+
+func TestARestoreKeepsToTheLimitsOfTheGroupWhoseSnapshotItIs(t *testing.T) {
+	w := newWorld(t)
+	attic := w.enrol("attic")
+	g := attic.group("letters")
+	limits := topics.Limits{UploadKiB: 5, DownloadKiB: 700, From: 60, To: 120, LowPriority: true}
+	g.Limits.V = &limits
+	if _, err := w.store.PutSourceGroup(t.Context(), "test", g); err != nil {
+		t.Fatal(err)
+	}
+	attic.connect()
+	ours, foreign := strings.Repeat("a", 64), strings.Repeat("b", 64)
+	attic.ran(w.backup(attic), topics.Finished{State: topics.Succeeded, RepositoryReady: true, Snapshot: &topics.Snapshot{ID: ours, Time: time.Now().UnixMilli(), Paths: []string{"/letters"}}})
+	attic.lists(g.Repository, topics.Snapshot{ID: ours, Tags: []string{"plan=" + string(g.ID)}}, topics.Snapshot{ID: foreign, Host: "laptop"})
+	for snapshot, want := range map[string]topics.Limits{ours: limits, foreign: {}} {
+		j, _, err := w.engine.Ask(t.Context(), "test", attic.id, topics.RestoreJob, g.Repository, topics.Operation{Snapshot: snapshot, Target: "/var/tmp/back"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if run := attic.told(j.ID); run.Group.Limits != want || run.Group.ID != "" || len(run.Group.Paths) > 0 {
+			t.Errorf("the restore of %.4s is sent with %+v, want the limits %+v", snapshot, run.Group, want)
+		}
+		attic.ran(j.ID, topics.Finished{State: topics.Succeeded})
+	}
 }
