@@ -141,6 +141,12 @@ func (c *Channel) Open(topic string, sealed []byte) ([]byte, error) {
 	return plain, nil
 }
 
+// A Nonce is what no two sealed payloads share.
+type Nonce [12]byte
+
+// NonceOf is that of a payload which Open has opened.
+func NonceOf(sealed []byte) Nonce { return Nonce(sealed[1:]) }
+
 func (c *Channel) context(topic string) []byte { return []byte(c.host + "\x00" + topic) }
 
 // Sign returns the MAC of a payload that has to stay readable.

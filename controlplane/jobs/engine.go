@@ -89,6 +89,7 @@ type Engine struct {
 	receipts map[topics.HostID]topics.Received
 	looked   map[string]bool // the locks for which their own hosts were asked to look
 	configs  configs
+	replays  replays
 }
 
 type arrival struct {
@@ -201,7 +202,9 @@ func (e *Engine) take(ctx context.Context, batch []arrival) {
 			err = e.progress(ctx, ch, a)
 		case topics.KindEvent:
 			var ev topics.Events
-			if ev, err = unseal[topics.Events](ch, a); err == nil {
+			if ev, err = unseal[topics.Events](ch, a); err == nil && e.replays.again(a.payload) {
+				err = errReplay
+			} else if err == nil {
 				tidy(ev)
 				inputs = append(inputs, protocol.Arrived{Host: a.topic.Host, Events: ev, Now: now})
 			}

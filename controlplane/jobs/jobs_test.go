@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -159,6 +160,11 @@ func TestWhatIsForgedReplayedOrForeignChangesNothing(t *testing.T) {
 	w.publish(topics.KindProgress, j.ID, topics.Encode(topics.Progress{Stamp: good.Stamp, Percent: 99}), true)
 	w.engine.Received(topics.Topic{Kind: topics.KindEvent, Host: w.host.ID}.String(), []byte("x"), true)
 	w.engine.Received("rm/v1/nonsense", nil, false)
+	name = topics.Topic{Kind: topics.KindEvent, Host: w.host.ID}.String()
+	batch := w.channel.Seal(name, topics.Encode(topics.Events{Epoch: w.session.Epoch, First: 1, Events: []topics.Event{{Accepted: &topics.Accepted{Job: j.ID}}}}))
+	for range 3 {
+		w.engine.Received(name, batch, false)
+	}
 
 	honest := topics.Progress{Stamp: w.stamp(), Percent: 12}
 	w.publish(topics.KindProgress, j.ID, topics.Encode(honest), true)
@@ -168,6 +174,29 @@ func TestWhatIsForgedReplayedOrForeignChangesNothing(t *testing.T) {
 	}
 	if got := w.job(j.ID).State; got != topics.Running {
 		t.Errorf("the job is %s", got)
+	}
+	const refused = 9 // two births, a death, events in clear and as nonsense, a heartbeat and progress of before, two replays
+	w.await("all of it to be counted", func() bool { return must(w.store.Host(t.Context(), w.host.ID)).Refused >= refused })
+	if n := must(w.store.Host(t.Context(), w.host.ID)).Refused; n != refused {
+		t.Errorf("%d are counted as refused, want %d", n, refused)
+	}
+}
+
+func TestOnlyTheNewestNoncesAreRemembered(t *testing.T) {
+	var r replays
+	message := func(n int) []byte { return binary.BigEndian.AppendUint64(make([]byte, 5), uint64(n)) }
+	for n := range remembered + 10 {
+		if r.again(message(n)) {
+			t.Fatalf("message %d is new", n)
+		}
+	}
+	for n, want := range map[int]bool{0: false, 11: true, remembered + 9: true} {
+		if got := r.again(message(n)); got != want {
+			t.Errorf("message %d came before: %t, want %t", n, got, want)
+		}
+	}
+	if len(r.seen) != remembered || len(r.ring) != remembered {
+		t.Errorf("%d nonces are kept in a ring of %d", len(r.seen), len(r.ring))
 	}
 }
 
