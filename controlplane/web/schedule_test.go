@@ -11,6 +11,7 @@ import (
 	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
 )
 
 func TestTheAPIKeepsAHostsSchedules(t *testing.T) {
@@ -212,4 +213,25 @@ func TestTheScheduleListFollowsEachHostsCopy(t *testing.T) {
 	confirm()
 	c.do("DELETE", at, nil)
 	f.until("Nothing is scheduled")
+}
+
+func TestAScheduleSaysWhatBecomesOfItsSnapshots(t *testing.T) {
+	w := newWorld(t)
+	attic := w.enrol("attic")
+	letters, photos := attic.group("letters"), attic.group("photos")
+	for id, keep := range map[topics.RepositoryID]string{letters.Repository: "14d", photos.Repository: "60d"} {
+		if r := w.program(store.Admin).do("PUT", "/api/repositories/"+string(id), `{"retention":{"keep_within":"`+keep+`"}}`); r.StatusCode != 200 {
+			t.Fatalf("rules: %s %s", r.Status, r.text)
+		}
+	}
+	admin := w.person(store.Admin)
+	at := "/hosts/" + string(attic.id) + "/schedules/"
+	edit := func(g store.SourceGroup) string { return `href="` + views.RepositoryURL(string(g.Repository)) + `/edit"` }
+	admin.shows(at+"new", "Keeps everything within 14d", "Keeps everything within 60d", edit(letters), edit(photos))
+	if r := w.program(store.Admin).do("PUT", "/api"+at+"nightly", `{"cron":"30 2 * * *","source_groups":["letters"]}`); r.StatusCode != 200 {
+		t.Fatalf("a schedule: %s %s", r.Status, r.text)
+	}
+	if text := admin.shows(at+"nightly/edit", "Keeps everything within 14d", edit(letters)); strings.Contains(text, "within 60d") {
+		t.Error("it tells of a repository that it has nothing to do with")
+	}
 }

@@ -424,8 +424,29 @@ func (s *Server) scheduleView(ctx context.Context, h store.Host, name string, gr
 	if name != "" {
 		f.Copy = s.copyOn(h, moved)
 	}
+	if f.Retention, err = s.retentionOf(ctx, groups, form["group"]); err != nil {
+		return f, err
+	}
 	f.Preview, err = s.previewOf(ctx, row)
 	return f, err
+}
+
+// retentionOf is what becomes of the snapshots of the chosen groups, or of all of
+// them as long as none is chosen.
+func (s *Server) retentionOf(ctx context.Context, groups []store.SourceGroup, chosen []string) (out []views.Retention, err error) {
+	var seen []topics.RepositoryID
+	for _, g := range groups {
+		if len(chosen) > 0 && !slices.Contains(chosen, g.Name) || slices.Contains(seen, g.Repository) {
+			continue
+		}
+		seen = append(seen, g.Repository)
+		v, err := s.retentionView(ctx, g.Repository, nil)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, nil
 }
 
 // previewOf is what comes of a schedule as it would be.
