@@ -124,6 +124,8 @@ type (
 		Host    topics.HostID
 		Session topics.Session
 	}
+	// ConfigCame tells that a host says which config is in force on it.
+	ConfigCame struct{ Host topics.HostID }
 	// Stir asks for a Tick now: something may have become due.
 	Stir struct{}
 	// Odd reports what should not happen, for the log.
@@ -142,6 +144,7 @@ func (SendReceipt) planeEffect() {}
 func (Changed) planeEffect()     {}
 func (Logged) planeEffect()      {}
 func (HelloCame) planeEffect()   {}
+func (ConfigCame) planeEffect()  {}
 func (Stir) planeEffect()        {}
 func (Odd) planeEffect()         {}
 
@@ -230,6 +233,7 @@ func (s *planeStep) event(host topics.HostID, e topics.Event, now int64) error {
 	case e.Hello != nil:
 		return s.hello(host, *e.Hello, now)
 	case e.Configured != nil:
+		s.do(ConfigCame{host})
 		return s.tx.Configured(host, *e.Configured, now)
 	case e.Fired != nil:
 		return s.fired(host, *e.Fired, moment(e, now))

@@ -156,11 +156,11 @@ func (f AuditFilter) where() (string, []any, error) {
 		}
 	}
 	if f.Text != "" {
-		part := "%" + likely(f.Text) + "%"
 		var found []string
 		var values []any
 		for _, column := range []string{"actor", "action", "target", "detail", "remote"} {
-			found, values = append(found, `LOWER(`+column+`) LIKE ? ESCAPE '!'`), append(values, part)
+			cond, parts := holds(column, f.Text)
+			found, values = append(found, cond), append(values, parts...)
 		}
 		if len(f.Named) > 0 {
 			found, values = append(found, `target IN (?)`), append(values, f.Named)
@@ -171,6 +171,18 @@ func (f AuditFilter) where() (string, []any, error) {
 		return "", nil, nil
 	}
 	return sqlx.In(` WHERE `+strings.Join(terms, ` AND `), args...)
+}
+
+// holds is the condition that a column holds a text, in capitals or not. SQLite
+// knows small letters of ASCII alone: there, the rest has to be as it is written.
+func holds(column, text string) (cond string, args []any) {
+	ascii := strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, text)
+	return `(LOWER(` + column + `) LIKE ? ESCAPE '!' OR LOWER(` + column + `) LIKE ? ESCAPE '!')`, []any{"%" + likely(ascii) + "%", "%" + likely(strings.ToLower(text)) + "%"}
 }
 
 // likely is text as LIKE takes it, its own signs without meaning.

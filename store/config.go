@@ -49,11 +49,11 @@ func (s *Store) Edition(ctx context.Context) (Edition, error) {
 		coalesce((SELECT max(keys_at) FROM repositories), 0) AS keys_at`)
 }
 
-// ChangedAfter names the schedules, source groups and repositories that people
+// ChangedAfter names the schedules, source groups and repositories that were
 // changed after an entry of the audit log, each by its ID.
 func (s *Store) ChangedAfter(ctx context.Context, n int64) (map[string]bool, error) {
 	ids, err := all[string](ctx, s.r, `SELECT DISTINCT target FROM audit WHERE n > $1
-		AND (action LIKE 'schedule.%' OR action LIKE 'source_group.%' OR action LIKE 'repository.%')`, n)
+		AND action IN ('schedule.saved', 'source_group.saved', 'repository.changed')`, n)
 	changed := map[string]bool{}
 	for _, id := range ids {
 		changed[id] = true

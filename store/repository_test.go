@@ -528,7 +528,7 @@ func TestAListOfSnapshotsIsNarrowed(t *testing.T) {
 	ours := asked(t, s, g)
 	finish(t, s, ours, 100, topics.Finished{Snapshot: &of(g, 1)[0]})
 	listed := append(of(g, 1), snaps(2, 3, 4)...)
-	listed[1].Paths, listed[1].Tags = []string{"/srv/Müller & Söhne", "/etc"}, []string{"before-upgrade"}
+	listed[1].Paths, listed[1].Tags = []string{"/srv/Müller & Söhne", "/home/Öffentlich"}, []string{"before-upgrade"}
 	listed[2].Paths = []string{`C:\Users\anna`}
 	listed[3].Paths = []string{"/100%_sure!"}
 	ran(t, s, Job{Host: attic.ID, Kind: topics.SnapshotsJob, Repository: g.Repository, QueuedAt: 200}, 210, whole(1, 4), topics.Report{Snapshots: listed})
@@ -542,6 +542,8 @@ func TestAListOfSnapshotsIsNarrowed(t *testing.T) {
 		"an ID's middle":         {SnapshotFilter{Text: id64(3)[1:]}, nil},
 		"a path, in small":       {SnapshotFilter{Text: "srv/m"}, []int{2}},
 		"what JSON writes apart": {SnapshotFilter{Text: " & "}, []int{2}},
+		"capitals as they are":   {SnapshotFilter{Text: "Öffentlich"}, []int{2}},
+		"our own mark":           {SnapshotFilter{Text: "plan="}, nil},
 		"a tag":                  {SnapshotFilter{Text: "Upgrade"}, []int{2}},
 		"a path of Windows":      {SnapshotFilter{Text: `c:\users\A`}, []int{3}},
 		"signs of LIKE":          {SnapshotFilter{Text: "100%_sure!"}, []int{4}},
@@ -566,23 +568,27 @@ func TestAListOfSnapshotsIsNarrowed(t *testing.T) {
 	}
 }
 
-func TestSnapshotsAndFailuresAreCountedByTheHour(t *testing.T) {
+func TestSnapshotsAndFailuresAreCountedByTheQuarter(t *testing.T) {
 	s, ctx := open(t), t.Context()
 	attic := enrolled(t, s, "attic")
 	g := grouped(t, s, attic)
-	const hour = 60 * 60 * 1000
-	listed := snaps(1, 2, 3, 4)
-	for i, at := range []int64{10 * hour, 10*hour + 5, 12*hour + hour - 1, 99 * hour} {
-		listed[i].Time = at
+	const quarter = 15 * 60 * 1000
+	made := of(g, 1, 2, 3, 4)
+	for i, at := range []int64{10 * quarter, 10*quarter + 5, 13*quarter - 1, 99 * quarter} {
+		made[i].Time = at
+		finish(t, s, asked(t, s, g), 100*quarter, topics.Finished{Snapshot: &made[i]})
 	}
-	ran(t, s, Job{Host: attic.ID, Kind: topics.SnapshotsJob, Repository: g.Repository, QueuedAt: 200}, 210, whole(1, 4), topics.Report{Snapshots: listed})
-	if got := must(s.SnapshotHours(ctx, g.Repository, 10*hour, 50*hour)); !slices.Equal(got, []Hour{{10, 2}, {12, 1}}) {
-		t.Errorf("by the hour there are %v", got)
+	planted := snaps(5)
+	planted[0].Time = 20 * quarter
+	ran(t, s, Job{Host: attic.ID, Kind: topics.SnapshotsJob, Repository: g.Repository, QueuedAt: 200 * quarter}, 201*quarter, whole(1, 5), topics.Report{Snapshots: append(made, planted...)})
+	if got := must(s.SnapshotQuarters(ctx, g.Repository, 10*quarter, 50*quarter)); !slices.Equal(got, []Quarter{{10, 2}, {12, 1}}) {
+		t.Errorf("by the quarter there are %v", got)
 	}
-	finish(t, s, asked(t, s, g), 20*hour, topics.Finished{State: topics.Failed})
-	finish(t, s, asked(t, s, g), 20*hour+1, topics.Finished{State: topics.Interrupted})
-	finish(t, s, asked(t, s, g), 21*hour, topics.Finished{})
-	if got := must(s.FailedHours(ctx, g.Repository, 0)); !slices.Equal(got, []Hour{{20, 2}}) {
-		t.Errorf("by the hour %v failed", got)
+	finish(t, s, asked(t, s, g), 20*quarter, topics.Finished{State: topics.Failed})
+	finish(t, s, asked(t, s, g), 20*quarter+1, topics.Finished{State: topics.Interrupted})
+	finish(t, s, asked(t, s, g), 5*quarter, topics.Finished{State: topics.Failed})
+	finish(t, s, asked(t, s, g), 21*quarter, topics.Finished{})
+	if got := must(s.FailedQuarters(ctx, g.Repository, 6*quarter)); !slices.Equal(got, []Quarter{{20, 2}}) {
+		t.Errorf("by the quarter %v failed", got)
 	}
 }

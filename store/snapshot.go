@@ -71,16 +71,19 @@ func (f SnapshotFilter) where(id topics.RepositoryID) (cond string, args []any) 
 		cond, args = cond+` AND host = ?`, append(args, f.Host)
 	}
 	if f.Foreign {
-		cond += ` AND job = ''`
+		cond += ` AND host = ''`
 	}
-	if text := strings.ToLower(f.Text); text != "" {
+	if f.Text != "" {
 		// Paths and tags are kept as JSON, where a backslash is two.
-		v, err := List{text}.Value()
+		v, err := List{f.Text}.Value()
 		if err != nil {
 			panic(err) // strings always encode
 		}
-		within := "%" + likely(strings.TrimSuffix(strings.TrimPrefix(v.(string), `["`), `"]`)) + "%"
-		cond, args = cond+` AND (id LIKE ? ESCAPE '!' OR LOWER(paths) LIKE ? ESCAPE '!' OR LOWER(tags) LIKE ? ESCAPE '!')`, append(args, likely(text)+"%", within, within)
+		within := strings.TrimSuffix(strings.TrimPrefix(v.(string), `["`), `"]`)
+		path, paths := holds(`paths`, within)
+		tag, tags := holds(`REPLACE(tags, 'plan=' || source_group, '')`, within) // that one is ours, and shown nowhere
+		cond, args = cond+` AND (id LIKE ? ESCAPE '!' OR `+path+` OR `+tag+`)`, append(args, likely(strings.ToLower(f.Text))+"%")
+		args = append(append(args, paths...), tags...)
 	}
 	return cond, args
 }
@@ -112,38 +115,38 @@ func (s *Store) CountSnapshots(ctx context.Context, id topics.RepositoryID, f Sn
 
 // SnapshotHosts are the hosts whose jobs made what a repository holds.
 func (s *Store) SnapshotHosts(ctx context.Context, id topics.RepositoryID) ([]topics.HostID, error) {
-	return all[topics.HostID](ctx, s.r, `SELECT DISTINCT host FROM snapshots WHERE repository = $1 AND gone_at = 0 AND job <> '' ORDER BY host`, id)
+	return all[topics.HostID](ctx, s.r, `SELECT DISTINCT host FROM snapshots WHERE repository = $1 AND gone_at = 0 AND host <> '' ORDER BY host`, id)
 }
 
-// An Hour counts what falls into one hour. A caller makes days of them in the
-// zone it shows.
-type Hour struct {
-	Hour int64 `db:"hour"` // since 1 January 1970, in UTC
-	N    int   `db:"n"`
+// A Quarter counts what falls into a quarter of an hour. A caller makes days of
+// them in the zone it shows: each is whole quarters away from UTC.
+type Quarter struct {
+	Quarter int64 `db:"quarter"` // since 1 January 1970, in UTC
+	N       int   `db:"n"`
 }
 
-// At is when the hour begins.
-func (h Hour) At() time.Time { return time.Unix(h.Hour*60*60, 0) }
+// At is when the quarter begins.
+func (q Quarter) At() time.Time { return time.Unix(q.Quarter*15*60, 0) }
 
-// SnapshotHours counts what a repository holds by when it was taken, between two
-// moments; hours without any are left out.
-func (s *Store) SnapshotHours(ctx context.Context, id topics.RepositoryID, since, until int64) ([]Hour, error) {
-	return all[Hour](ctx, s.r, `SELECT time / 3600000 AS hour, count(*) AS n FROM snapshots
-		WHERE repository = $1 AND gone_at = 0 AND time >= $2 AND time <= $3 GROUP BY time / 3600000 ORDER BY 1`, id, since, until)
+// SnapshotQuarters counts what our jobs made and a repository holds, by when it
+// was taken, between two moments; quarters without any are left out.
+func (s *Store) SnapshotQuarters(ctx context.Context, id topics.RepositoryID, since, until int64) ([]Quarter, error) {
+	return all[Quarter](ctx, s.r, `SELECT time / 900000 AS quarter, count(*) AS n FROM snapshots
+		WHERE repository = $1 AND gone_at = 0 AND time >= $2 AND time <= $3 AND host <> '' GROUP BY time / 900000 ORDER BY 1`, id, since, until)
 }
 
-// FailedHours counts the backups into a repository that were asked for since a
-// moment and failed, by when they ended.
-func (s *Store) FailedHours(ctx context.Context, id topics.RepositoryID, since int64) ([]Hour, error) {
-	return all[Hour](ctx, s.r, `SELECT finished_at / 3600000 AS hour, count(*) AS n FROM jobs WHERE repository = $1 AND queued_at >= $2
-		AND kind = $3 AND state IN ($4, $5, $6) GROUP BY finished_at / 3600000 ORDER BY 1`, id, since, topics.BackupJob, topics.Failed, topics.Interrupted, topics.Abandoned)
+// FailedQuarters counts the backups into a repository that failed since a moment,
+// by when they ended.
+func (s *Store) FailedQuarters(ctx context.Context, id topics.RepositoryID, since int64) ([]Quarter, error) {
+	return all[Quarter](ctx, s.r, `SELECT finished_at / 900000 AS quarter, count(*) AS n FROM jobs WHERE repository = $1 AND kind = $2
+		AND state IN ($3, $4, $5) AND finished_at >= $6 GROUP BY finished_at / 900000 ORDER BY 1`, id, topics.BackupJob, topics.Failed, topics.Interrupted, topics.Abandoned, since)
 }
 
-// Prunes are the prunes of a repository that were asked for since a moment and
-// went well, the oldest first; what only said what it would do is among them.
+// Prunes are the prunes of a repository that went well since a moment, the oldest
+// first; what only said what it would do is among them.
 func (s *Store) Prunes(ctx context.Context, id topics.RepositoryID, since int64) ([]Job, error) {
-	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE repository = $1 AND queued_at >= $2 AND kind = $3 AND state = $4 ORDER BY queued_at, id`,
-		id, since, topics.PruneJob, topics.Succeeded)
+	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE repository = $1 AND kind = $2 AND state = $3 AND finished_at >= $4 ORDER BY finished_at, id`,
+		id, topics.PruneJob, topics.Succeeded, since)
 }
 
 // SnapshotByID finds a snapshot by the beginning of its ID, also one that is

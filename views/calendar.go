@@ -31,11 +31,15 @@ const (
 	calendarTop   = 18
 )
 
-// CalendarBegin is the first day of the calendar that ends with now, in now's zone.
-func CalendarBegin(now time.Time) time.Time {
-	monday := now.Day() - (int(now.Weekday())+6)%7
-	return time.Date(now.Year(), now.Month(), monday-7*(calendarWeeks-1), 0, 0, 0, 0, now.Location())
+// monday is the first day of the calendar that ends with now, at noon.
+func monday(now time.Time) time.Time {
+	this := now.Day() - (int(now.Weekday())+6)%7
+	return time.Date(now.Year(), now.Month(), this-7*(calendarWeeks-1), 12, 0, 0, 0, now.Location())
 }
+
+// CalendarBegin is a moment before the first day of the calendar that ends with
+// now, by less than a day.
+func CalendarBegin(now time.Time) time.Time { return monday(now).Add(-24 * time.Hour) }
 
 // NewCalendar draws how many snapshots are kept of each day, and the days whose
 // runs failed with nothing kept. Both are counted by the date, as "2006-01-02".
@@ -43,12 +47,9 @@ func NewCalendar(kept, failed map[string]int, now time.Time) Calendar {
 	var c Calendar
 	var total, days int
 	var bad []string
-	begin := CalendarBegin(now)
+	begin := monday(now)
 	for i := range calendarWeeks * 7 {
-		at := begin.AddDate(0, 0, i)
-		if at.After(now) {
-			break
-		}
+		at := time.Date(begin.Year(), begin.Month(), begin.Day()+i, 12, 0, 0, 0, now.Location()) // there is a noon on every day
 		date, day := at.Format(time.DateOnly), CalendarDay{X: i / 7 * calendarStep, Y: calendarTop + i%7*calendarStep}
 		if at.Day() == 1 && i/7 < calendarWeeks-1 {
 			c.Months = append(c.Months, Mark{strconv.Itoa(day.X), at.Format("Jan")})
@@ -73,9 +74,11 @@ func NewCalendar(kept, failed map[string]int, now time.Time) Calendar {
 				day.Title += ", " + Count(uint64(failed[date]), "run", "runs") + " failed"
 			}
 		}
-		c.Days = append(c.Days, day)
+		if c.Days = append(c.Days, day); date == now.Format(time.DateOnly) {
+			break
+		}
 	}
-	c.Label = fmt.Sprintf("Snapshots kept by the day they were taken, over the last year: %s of %s.", Number(uint64(total)), Count(uint64(days), "day", "days"))
+	c.Label = fmt.Sprintf("Snapshots of ours kept by the day they were taken, over the last year: %s of %s.", Number(uint64(total)), Count(uint64(days), "day", "days"))
 	if n := len(bad); n > 0 {
 		c.Label += " Runs failed and nothing is kept of " + strings.Join(bad[max(0, n-5):], ", ")
 		if n > 5 {

@@ -13,13 +13,32 @@ func TestACalendarIsAYearOfWholeWeeks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	santiago, err := time.LoadLocation("America/Santiago")
+	if err != nil {
+		t.Fatal(err)
+	}
 	// Sunday the 29th and Monday the 30th of March 2026: the clocks went forward that night.
-	for _, now := range []time.Time{time.Date(2026, 3, 29, 23, 30, 0, 0, berlin), time.Date(2026, 3, 30, 0, 30, 0, 0, berlin), time.Date(2028, 2, 29, 12, 0, 0, 0, berlin)} {
+	for _, now := range []time.Time{time.Date(2026, 3, 29, 23, 30, 0, 0, berlin), time.Date(2026, 3, 30, 0, 30, 0, 0, berlin), time.Date(2028, 2, 29, 12, 0, 0, 0, berlin),
+		time.Date(2026, 11, 20, 0, 10, 0, 0, santiago)} { // where the 6th of September had no midnight
 		today := now.Format(time.DateOnly)
-		c := views.NewCalendar(map[string]int{today: 1}, nil, now)
-		begin := views.CalendarBegin(now)
+		every := map[string]int{}
+		for d := range 400 {
+			every[time.Date(now.Year(), now.Month(), now.Day()-d, 12, 0, 0, 0, now.Location()).Format(time.DateOnly)] = d + 1
+		}
+		every[today] = 1
+		c := views.NewCalendar(every, nil, now)
+		for i, d := range c.Days {
+			if d.Title == "" || i > 0 && d.Title == c.Days[i-1].Title {
+				t.Errorf("%s: day %d of %d is %q", now, i, len(c.Days), d.Title)
+			}
+		}
+		first := strings.Fields(c.Days[0].Title)
+		begin := views.CalendarBegin(now).Add(24 * time.Hour)
+		if first[0]+" "+first[1] != begin.Format("2 Jan:") {
+			t.Errorf("%s: it begins with %q, and is asked for from %s", now, c.Days[0].Title, begin)
+		}
 		last := c.Days[len(c.Days)-1]
-		if begin.Weekday() != time.Monday || begin.Hour() != 0 || last.Class != "c1" || last.X != 52*19 || last.Y != 18+19*((int(now.Weekday())+6)%7) {
+		if begin.Weekday() != time.Monday || last.Class != "c1" || last.X != 52*19 || last.Y != 18+19*((int(now.Weekday())+6)%7) {
 			t.Errorf("%s: from %s to %+v", now, begin, last)
 		}
 		if want := 52*7 + (int(now.Weekday())+6)%7 + 1; len(c.Days) != want {
@@ -41,7 +60,7 @@ func TestACalendarSaysWhatIsKeptAndWhatFailed(t *testing.T) {
 	if want := "cx 16 Nov: 4 runs failed, none kept|cx 17 Nov: 1 run failed, none kept|c1 18 Nov: 1 kept|c2 19 Nov: 7 kept, 2 runs failed|c3 20 Nov: 8 kept"; strings.Join(got, "|") != want {
 		t.Errorf("the last days are\n%s, want\n%s", strings.Join(got, "|"), want)
 	}
-	if want := "Snapshots kept by the day they were taken, over the last year: 16 of 3 days. Runs failed and nothing is kept of 16 November, 17 November."; c.Label != want {
+	if want := "Snapshots of ours kept by the day they were taken, over the last year: 16 of 3 days. Runs failed and nothing is kept of 16 November, 17 November."; c.Label != want {
 		t.Errorf("in words: %s", c.Label)
 	}
 }

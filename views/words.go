@@ -158,6 +158,14 @@ func Number(n uint64) string {
 	return s
 }
 
+// Cut is a text of at most so many characters.
+func Cut(text string, n int) string {
+	if r := []rune(text); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return text
+}
+
 // Count is a number and its noun: "1 file", "486,113 files".
 func Count(n uint64, one, many string) string {
 	if n == 1 {

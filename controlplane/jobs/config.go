@@ -101,14 +101,25 @@ func (e *Engine) revise(ctx context.Context, now time.Time) error {
 			wants = append(wants, store.Want{Host: h.ID, Digest: d})
 		}
 	}
+	changed := map[string]bool{}
+	if before := e.considered.Load(); before > 0 {
+		if changed, err = e.Store.ChangedAfter(ctx, before); err != nil {
+			return err
+		}
+	}
 	if err := e.Store.WantConfigs(ctx, wants); err != nil {
 		return err
 	}
+	e.configs.edition, e.configs.greeted = edition, false
+	e.considered.Store(edition.Audited)
 	for _, w := range wants {
 		e.tell(w.Host)
 	}
-	e.configs.edition, e.configs.greeted = edition, false
-	e.considered.Store(edition.Audited)
+	for host, list := range sheet.schedules { // a change may come to the same
+		if slices.ContainsFunc(list, func(sc store.Schedule) bool { return sc.Moved(changed, sheet.groups) }) {
+			e.tell(host)
+		}
+	}
 	e.configs.again = now.Add(max(e.Timing.Revise, 10*time.Since(began)))
 	return nil
 }

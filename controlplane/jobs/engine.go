@@ -366,6 +366,8 @@ func (e *Engine) perform(ctx context.Context, effects []protocol.PlaneEffect) {
 			if e.Came != nil {
 				e.Came(effect.Host)
 			}
+		case protocol.ConfigCame:
+			e.tell(effect.Host)
 		case protocol.Stir:
 			e.Stir()
 		case protocol.Odd:

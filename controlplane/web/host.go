@@ -127,11 +127,10 @@ func (s *Server) hostView(ctx context.Context, id topics.HostID) (views.Host, er
 	}
 	v.Strip = views.NewStrip(runs, s.Now())
 	v.Agent = s.agentFacts(h)
-	moved, err := s.movedOn(ctx, id, groups)
-	if err != nil {
+	v.Intermittent, v.OverdueDays, v.MaySet = h.Intermittent, h.OverdueDays, visitorOf(ctx).may(store.Admin)
+	if v.Copy, err = s.copyOfAll(ctx, id, groups); err != nil {
 		return none, err
 	}
-	v.Intermittent, v.OverdueDays, v.Copy, v.MaySet = h.Intermittent, h.OverdueDays, s.copyOn(h, moved), visitorOf(ctx).may(store.Admin)
 	return v, nil
 }
 

@@ -136,14 +136,19 @@ func (s *Server) repositoryPage(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) repositoryStream(id topics.RepositoryID, f views.RepositoryFilter) draw {
+	waiting, next := false, time.Time{}
 	return func(ctx context.Context, p *painter, rang map[topics.HostID]bool) error {
-		if !p.full && len(rang) == 0 {
+		began := time.Now()
+		if waiting = waiting || p.full || len(rang) > 0; !waiting || began.Before(next) {
+			p.again = waiting
 			return nil
 		}
 		v, err := s.repositoryView(ctx, id, f)
 		if err != nil {
 			return err
 		}
+		// A large repository takes a while to look through, and is looked through the less often.
+		waiting, next = false, began.Add(10*time.Since(began))
 		p.morph("repository-header", views.RepositoryHeader(v))
 		p.morph("repository-notes", views.RepositoryNotes(v))
 		p.morph("repository-figures", views.RepositoryFigures(v))
@@ -662,7 +667,7 @@ func (s *Server) hostOperations(w http.ResponseWriter, r *http.Request) error {
 		o.Snapshots = append(o.Snapshots, s.snapshotOption(n, names, groupNames))
 	}
 	if want := r.URL.Query().Get("snapshot"); want != "" {
-		if err := s.choose(ctx, &o, want, names, groupNames); err != nil {
+		if err := s.choose(ctx, &o, h.ID, want, names, groupNames); err != nil {
 			return err
 		}
 	}

@@ -42,25 +42,7 @@ func toConfigJSON(h store.Host) configJSON {
 // one that was, so ask after reading the schedules and before reading the hosts.
 func (s *Server) moved(ctx context.Context, groups map[topics.SourceGroupID]store.SourceGroup) (func(store.Schedule) bool, error) {
 	changed, err := s.Store.ChangedAfter(ctx, s.Jobs.Considered())
-	return func(sc store.Schedule) bool {
-		return changed[string(sc.ID)] || slices.ContainsFunc(sc.Groups, func(g topics.SourceGroupID) bool {
-			return changed[string(g)] || changed[string(groups[g].Repository)]
-		})
-	}, err
-}
-
-// movedOn reports whether any schedule of a host was moved.
-func (s *Server) movedOn(ctx context.Context, host topics.HostID, list []store.SourceGroup) (bool, error) {
-	rows, err := s.Store.Schedules(ctx, host)
-	if err != nil {
-		return false, err
-	}
-	groups := map[topics.SourceGroupID]store.SourceGroup{}
-	for _, g := range list {
-		groups[g.ID] = g
-	}
-	moved, err := s.moved(ctx, groups)
-	return err == nil && slices.ContainsFunc(rows, moved), err
+	return func(sc store.Schedule) bool { return sc.Moved(changed, groups) }, err
 }
 
 type scheduleJSON struct {

@@ -148,7 +148,7 @@ func TestAScheduleThatDoesNotFitIsRefusedWithWhatWould(t *testing.T) {
 // A host's copy is in force only once the host says so of the schedule as it is
 // here: not while what changed has no revision yet, nor before the host has it.
 func TestTheScheduleListFollowsEachHostsCopy(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, func(c *Config) { c.Timing.Beat = time.Hour }) // or it would look by itself
 	person := w.person(store.Viewer)
 	c := w.program(store.Admin)
 	attic := w.enrol("attic")
@@ -159,7 +159,7 @@ func TestTheScheduleListFollowsEachHostsCopy(t *testing.T) {
 	if page.StatusCode != 200 || !strings.Contains(page.text, "Nothing is scheduled") {
 		t.Fatalf("the page: %s", page.Status)
 	}
-	f := person.feed(streamOf(page.text))
+	f, second := person.feed(streamOf(page.text)), person.feed(streamOf(page.text))
 	at := "/api/hosts/" + string(attic.id) + "/schedules/nightly"
 	current := func(text string) bool { return strings.Contains(text, `"current":true`) }
 	confirm := func() (revision int64) {
@@ -186,6 +186,7 @@ func TestTheScheduleListFollowsEachHostsCopy(t *testing.T) {
 	f.until("Waits for the host")
 	first := confirm()
 	m := f.until(fmt.Sprintf("Revision %d for", first))
+	second.until(fmt.Sprintf("Revision %d for", first))
 	if strings.Contains(m.data, `hx-target="#schedules"`) {
 		t.Error("for a row the whole list was sent")
 	}
@@ -196,11 +197,12 @@ func TestTheScheduleListFollowsEachHostsCopy(t *testing.T) {
 		t.Errorf("changed: %s", r.text)
 	}
 	f.until("0 4 * * *")
-	second := confirm()
-	if second <= first {
-		t.Errorf("revision %d after %d", second, first)
+	later := confirm()
+	if later <= first {
+		t.Errorf("revision %d after %d", later, first)
 	}
-	f.until(fmt.Sprintf("Revision %d for", second))
+	f.until(fmt.Sprintf("Revision %d for", later))
+	second.until(fmt.Sprintf("Revision %d for", later))
 	// What a schedule backs up is part of it.
 	g := must(w.store.SourceGroups(t.Context(), attic.id))[0]
 	g.Paths = store.List{"/letters", "/photos"}
@@ -210,7 +212,12 @@ func TestTheScheduleListFollowsEachHostsCopy(t *testing.T) {
 	if r := c.do("GET", at, nil); current(r.text) {
 		t.Errorf("with another source group: %s", r.text)
 	}
-	confirm()
+	last := confirm()
+	f.until(fmt.Sprintf("Revision %d for", last))
+	// A change that comes to nothing for the host is considered, too.
+	c.do("PUT", at, `{"retry_max":7}`)
+	f.until("Changed just now")
+	f.until(fmt.Sprintf("Revision %d for", last))
 	c.do("DELETE", at, nil)
 	f.until("Nothing is scheduled")
 }
@@ -226,7 +233,9 @@ func TestAScheduleSaysWhatBecomesOfItsSnapshots(t *testing.T) {
 	}
 	admin := w.person(store.Admin)
 	at := "/hosts/" + string(attic.id) + "/schedules/"
-	edit := func(g store.SourceGroup) string { return `href="` + views.RepositoryURL(string(g.Repository)) + `/edit"` }
+	edit := func(g store.SourceGroup) string {
+		return `href="` + views.RepositoryURL(string(g.Repository)) + `/edit"`
+	}
 	admin.shows(at+"new", "Keeps everything within 14d", "Keeps everything within 60d", edit(letters), edit(photos))
 	if r := w.program(store.Admin).do("PUT", "/api"+at+"nightly", `{"cron":"30 2 * * *","source_groups":["letters"]}`); r.StatusCode != 200 {
 		t.Fatalf("a schedule: %s %s", r.Status, r.text)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -101,6 +102,7 @@ func (s *Server) schedulesPage(w http.ResponseWriter, r *http.Request) error {
 // schedules are on it, else the rows that look different.
 func (s *Server) schedulesStream() draw {
 	shown := "none yet"
+	waiting := map[topics.HostID]bool{}
 	return func(ctx context.Context, p *painter, rang map[topics.HostID]bool) error {
 		l, fresh, err := s.latelySchedules.read(ctx, s.Timing.Gap, s.schedulesView)
 		if err != nil {
@@ -114,16 +116,21 @@ func (s *Server) schedulesStream() draw {
 		if shown = names.String(); all {
 			p.morph("schedules", views.SchedulesList(*l))
 		}
+		maps.Copy(waiting, rang)
 		for _, r := range l.Rows {
+			host := topics.HostID(r.HostID)
+			waiting[host] = waiting[host] || p.full
 			switch id, row := views.ScheduleElement(r), views.ScheduleTableRow(r); {
 			case all:
 				p.sees(id, row)
-			case p.full || rang[topics.HostID(r.HostID)]:
+			case waiting[host]:
 				p.morph(id, row)
 			}
 		}
 		p.morph("schedules-aside", views.SchedulesAside(*l))
-		p.again = !fresh
+		if p.again = !fresh; fresh {
+			clear(waiting)
+		}
 		return nil
 	}
 }
@@ -204,6 +211,24 @@ func (s *Server) copyOn(h store.Host, moved bool) views.Copy {
 		return views.Copy{InForce: true, Text: fmt.Sprintf("Revision %d, not all of it", h.ConfigApplied), Problem: h.ConfigError}
 	}
 	return views.Copy{InForce: true, Text: fmt.Sprintf("Revision %d for %s", h.ConfigApplied, age(h.ConfigAppliedAt))}
+}
+
+// copyOfAll words whether a host goes by its schedules as they are here.
+func (s *Server) copyOfAll(ctx context.Context, host topics.HostID, list []store.SourceGroup) (views.Copy, error) {
+	rows, err := s.Store.Schedules(ctx, host)
+	if err != nil {
+		return views.Copy{}, err
+	}
+	groups := map[topics.SourceGroupID]store.SourceGroup{}
+	for _, g := range list {
+		groups[g.ID] = g
+	}
+	moved, err := s.moved(ctx, groups)
+	if err != nil {
+		return views.Copy{}, err
+	}
+	h, err := s.host(ctx, host)
+	return s.copyOn(h, slices.ContainsFunc(rows, moved)), err
 }
 
 // load counts what begins in the next 24 hours, by the server's clock.
@@ -417,12 +442,11 @@ func (s *Server) scheduleView(ctx context.Context, h store.Host, name string, gr
 		value := strconv.Itoa(int(d))
 		f.Days = append(f.Days, views.Choice{Value: value, Text: d.String()[:3], On: slices.Contains(form["day"], value)})
 	}
-	moved, err := s.movedOn(ctx, h.ID, groups)
-	if err != nil {
-		return f, err
-	}
+	var err error
 	if name != "" {
-		f.Copy = s.copyOn(h, moved)
+		if f.Copy, err = s.copyOfAll(ctx, h.ID, groups); err != nil {
+			return f, err
+		}
 	}
 	if f.Retention, err = s.retentionOf(ctx, groups, form["group"]); err != nil {
 		return f, err

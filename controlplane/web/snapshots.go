@@ -13,6 +13,9 @@ import (
 	"github.com/restic-manager/restic-manager/views"
 )
 
+// shownTags are the first of a snapshot in a list; there may be thousands.
+const shownTags = 3
+
 // repositoryFilter is what a repository's page was asked for. What it does not
 // know narrows nothing.
 func repositoryFilter(q url.Values) views.RepositoryFilter {
@@ -52,9 +55,11 @@ func (s *Server) sizeChart(ctx context.Context, id topics.RepositoryID, days []s
 // snapshotsFound fills in a page of snapshots as the filter has it, and the
 // calendar of all of them.
 func (s *Server) snapshotsFound(ctx context.Context, v *views.Repository, id topics.RepositoryID, names map[topics.HostID]string, groups map[topics.SourceGroupID]string) error {
-	f := store.SnapshotFilter{Text: v.Filter.Query, Host: topics.HostID(v.Filter.Host)}
-	if v.Filter.Host == views.NotOurs {
-		f.Host, f.Foreign = "", true
+	f := store.SnapshotFilter{Text: v.Filter.Query, Foreign: v.Filter.Host == views.NotOurs}
+	if !f.Foreign && names[topics.HostID(v.Filter.Host)] == "" {
+		v.Filter.Host = ""
+	} else if !f.Foreign {
+		f.Host = topics.HostID(v.Filter.Host)
 	}
 	place, err := s.snapshotPlace(ctx, id, v.Filter.After)
 	if err != nil {
@@ -64,8 +69,10 @@ func (s *Server) snapshotsFound(ctx context.Context, v *views.Repository, id top
 	if err != nil {
 		return err
 	}
-	if v.SnapshotsFound, err = s.Store.CountSnapshots(ctx, id, f); err != nil {
-		return err
+	if v.SnapshotsFound = v.SnapshotsTotal; f != (store.SnapshotFilter{}) {
+		if v.SnapshotsFound, err = s.Store.CountSnapshots(ctx, id, f); err != nil {
+			return err
+		}
 	}
 	here := v.Filter
 	if here.After != "" {
@@ -129,8 +136,8 @@ func (s *Server) snapshotRows(ctx context.Context, v *views.Repository, rows []s
 		row := views.RepositorySnapshot{ID: n.ID, ShortID: short(n.ID), At: s.when(n.Time), From: n.Hostname, Group: groups[n.SourceGroup], Paths: n.Paths, Foreign: n.Foreign(),
 			Kept: kept[n.ID], Goes: goes[n.ID], Forget: views.RepositoryURL(v.ID) + "?forget=" + url.QueryEscape(short(n.ID)) + "#operations"}
 		for _, t := range n.Tags {
-			if !strings.HasPrefix(t, "plan=") { // ours, and told by the source group
-				row.Tags = append(row.Tags, t)
+			if !strings.HasPrefix(t, "plan=") && len(row.Tags) < shownTags { // that one is ours, and told by the source group
+				row.Tags = append(row.Tags, views.Cut(t, 30))
 			}
 		}
 		if !n.Foreign() {
@@ -146,15 +153,15 @@ func (s *Server) snapshotRows(ctx context.Context, v *views.Repository, rows []s
 func (s *Server) calendar(ctx context.Context, id topics.RepositoryID) (views.Calendar, error) {
 	now := s.Now()
 	begin := views.CalendarBegin(now).UnixMilli()
-	kept, err := s.Store.SnapshotHours(ctx, id, begin, now.UnixMilli())
+	kept, err := s.Store.SnapshotQuarters(ctx, id, begin, now.UnixMilli())
 	if err != nil {
 		return views.Calendar{}, err
 	}
-	failed, err := s.Store.FailedHours(ctx, id, begin)
-	byDate := func(hours []store.Hour) map[string]int {
+	failed, err := s.Store.FailedQuarters(ctx, id, begin)
+	byDate := func(quarters []store.Quarter) map[string]int {
 		days := map[string]int{}
-		for _, h := range hours {
-			days[h.At().In(now.Location()).Format(time.DateOnly)] += h.N
+		for _, q := range quarters {
+			days[q.At().In(now.Location()).Format(time.DateOnly)] += q.N
 		}
 		return days
 	}
@@ -169,12 +176,12 @@ func (s *Server) snapshotOption(n store.Snapshot, repositories map[topics.Reposi
 		Text: strings.Join([]string{views.Clock(at(n.Time), s.Now()), groups[n.SourceGroup], short(n.ID), "in " + repositories[n.Repository]}, "  ·  ")}
 }
 
-// choose has a host's operations begin with a snapshot, which may be older than
-// those that are offered. One that is not there is not chosen.
-func (s *Server) choose(ctx context.Context, o *views.HostOperations, want string, repositories map[topics.RepositoryID]string, groups map[topics.SourceGroupID]string) error {
+// choose has a host's operations begin with a snapshot of its own, which may be
+// older than those that are offered. One that is not there is not chosen.
+func (s *Server) choose(ctx context.Context, o *views.HostOperations, host topics.HostID, want string, repositories map[topics.RepositoryID]string, groups map[topics.SourceGroupID]string) error {
 	repository, id, _ := strings.Cut(want, "/")
 	n, err := s.Store.SnapshotByID(ctx, topics.RepositoryID(repository), id)
-	if errors.Is(err, store.ErrNotFound) || err == nil && n.GoneAt > 0 {
+	if errors.Is(err, store.ErrNotFound) || err == nil && (n.GoneAt > 0 || n.Host != host) {
 		return nil
 	} else if err != nil {
 		return err

@@ -42,11 +42,11 @@ func TestARepositorysSnapshotsByPage(t *testing.T) {
 	page := "/repositories/" + string(g.Repository)
 	admin := w.person(store.Admin)
 	all := admin.shows(page, "aaaaaaaa", "bbbbbbbb", "cccccccc", "18.0 GiB", "402 MiB", "within 30d", "flagged, kept", "not a job of ours", `<span class="tag">by-hand</span>`,
-		"Not ours</option>", "3 of 3 days", "1 kept, 1 run failed")
+		"Not ours</option>", "Snapshots of ours kept by the day they were taken, over the last year: 2 of 2 days.", "1 kept, 1 run failed")
 	if strings.Contains(all, ">plan=") {
 		t.Error("our own mark is shown as a tag")
 	}
-	for query, want := range map[string]string{"q=bbbb": "b", "q=ANNA": "c", "q=by-h": "b", "host=" + string(attic.id): "ab", "host=foreign": "c", "host=foreign&q=letters": "", "q=no such": "", "period=30d": "abc", "period=x": "abc"} {
+	for query, want := range map[string]string{"q=bbbb": "b", "q=ANNA": "c", "q=by-h": "b", "host=" + string(attic.id): "ab", "host=foreign": "c", "host=foreign&q=letters": "", "q=no such": "", "period=30d": "abc", "period=x": "abc", "host=nobody": "abc"} {
 		text := admin.shows(page + "?" + strings.ReplaceAll(query, " ", "+"))
 		for _, n := range []topics.Snapshot{old, young, foreign} {
 			if has := strings.Contains(text, `id="`+views.ElementID("snapshot", n.ID)+`"`); has != strings.Contains(want, n.ID[:1]) {
@@ -86,6 +86,27 @@ func TestARepositorysSnapshotsByPage(t *testing.T) {
 	}
 	if text := w.person(store.Viewer).shows(page); strings.Contains(text, "#restore") || strings.Contains(text, "?forget=") {
 		t.Error("a viewer is offered what a viewer may not do")
+	}
+}
+
+// A day begins at 18:30 UTC in India.
+func TestTheCalendarHasTheDaysOfTheZoneThatIsShown(t *testing.T) {
+	kolkata := must(time.LoadLocation("Asia/Kolkata"))
+	w := newWorld(t, func(c *Config) { c.Now = func() time.Time { return time.Now().In(kolkata) } })
+	attic := w.enrol("attic")
+	g := attic.group("letters")
+	attic.connect()
+	now := w.web.Now()
+	for i, minute := range []int{-15, 15} { // from yesterday's midnight
+		at := time.Date(now.Year(), now.Month(), now.Day()-1, 0, minute, 0, 0, kolkata)
+		attic.ran(w.backup(attic), topics.Finished{State: topics.Succeeded, RepositoryReady: true,
+			Snapshot: &topics.Snapshot{ID: strings.Repeat(string(rune('a'+i)), 64), Time: at.UnixMilli(), Host: "host"}})
+	}
+	c := must(w.web.calendar(t.Context(), g.Repository))
+	for back, want := range []string{"", "1 kept", "1 kept", ""} {
+		if d := c.Days[len(c.Days)-1-back]; !strings.HasSuffix(d.Title, want) || (want == "") != (d.Title == "") {
+			t.Errorf("%d days ago: %q, want %q", back, d.Title, want)
+		}
 	}
 }
 
