@@ -101,7 +101,10 @@ func TestSchedulesOnTheCommandLine(t *testing.T) {
 	if r := cli(0, "T02:30:00", "next", "attic", "nightly", "-n", "3"); strings.Count(r.out, "T02:30:00") != 3 {
 		t.Errorf("the next three are %s", r.out)
 	}
-	cli(0, "revision 1", "list")
+	cli(0, "revision ", "list")
+	if r := cli(0, "nightly", "list"); strings.Contains(r.out, "waits") || strings.Contains(r.out, "changed") {
+		t.Errorf("in force, it is listed as %s", r.out)
+	}
 	cli(0, "Every day at 02:30", "set", "attic", "nightly", "--no-enabled")
 	attic.awaitInForce("nightly")
 	cli(0, "paused", "list", "--host", "attic")

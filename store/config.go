@@ -20,10 +20,13 @@ type Want struct {
 	Digest [32]byte
 }
 
-// WantConfigs notes what hosts are to do. One whose digest is another than before
-// gets the next revision.
-func (s *Store) WantConfigs(ctx context.Context, wants []Want) error {
+// WantConfigs notes what hosts are to do, as it was in an edition. One whose digest
+// is another than before gets the next revision.
+func (s *Store) WantConfigs(ctx context.Context, wants []Want, in Edition) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, `UPDATE configs_considered SET n = $1`, in.Audited); err != nil {
+			return err
+		}
 		for _, w := range wants {
 			if _, err := tx.ExecContext(ctx, `UPDATE hosts SET config_revision = config_revision + 1, config_digest = $1, config_made_at = $2
 				WHERE id = $3 AND config_digest <> $1`, hex.EncodeToString(w.Digest[:]), s.Now(), w.Host); err != nil {
@@ -49,16 +52,25 @@ func (s *Store) Edition(ctx context.Context) (Edition, error) {
 		coalesce((SELECT max(keys_at) FROM repositories), 0) AS keys_at`)
 }
 
-// ChangedAfter names the schedules, source groups and repositories that were
-// changed after an entry of the audit log, each by its ID.
-func (s *Store) ChangedAfter(ctx context.Context, n int64) (map[string]bool, error) {
-	ids, err := all[string](ctx, s.r, `SELECT DISTINCT target FROM audit WHERE n > $1
-		AND action IN ('schedule.saved', 'source_group.saved', 'repository.changed')`, n)
-	changed := map[string]bool{}
+// Moved tells of a schedule whether it was changed since WantConfigs, or what it
+// backs up and where to: its host's revision says nothing of it yet. groups are
+// those that schedules name. Ask after reading the schedules, and before reading
+// the hosts.
+func (s *Store) Moved(ctx context.Context, groups []SourceGroup) (func(Schedule) bool, error) {
+	ids, err := all[string](ctx, s.r, `SELECT DISTINCT target FROM audit WHERE n > (SELECT n FROM configs_considered)
+		AND action IN ('schedule.saved', 'source_group.saved', 'repository.changed')`)
+	changed, repository := map[string]bool{}, map[topics.SourceGroupID]topics.RepositoryID{}
 	for _, id := range ids {
 		changed[id] = true
 	}
-	return changed, err
+	for _, g := range groups {
+		repository[g.ID] = g.Repository
+	}
+	return func(sc Schedule) bool {
+		return changed[string(sc.ID)] || slices.ContainsFunc(sc.Groups, func(g topics.SourceGroupID) bool {
+			return changed[string(g)] || changed[string(repository[g])]
+		})
+	}, err
 }
 
 // A Member is a group's place in an enabled schedule.

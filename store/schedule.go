@@ -32,14 +32,6 @@ type Schedule struct {
 	Groups []topics.SourceGroupID `db:"-"` // what it backs up, by name; only among those that exist
 }
 
-// Moved reports whether a schedule is among what was changed, or what it backs up
-// or where to.
-func (sc Schedule) Moved(changed map[string]bool, groups map[topics.SourceGroupID]SourceGroup) bool {
-	return changed[string(sc.ID)] || slices.ContainsFunc(sc.Groups, func(g topics.SourceGroupID) bool {
-		return changed[string(g)] || changed[string(groups[g].Repository)]
-	})
-}
-
 // PutSchedule adds a host's schedule, or changes the one of that name, as edit
 // says: it is given the row as it is, or one with only host and name, and must
 // not use the store. A new plan does not look back: slots that it would have had

@@ -39,7 +39,7 @@ func (c *scheduleListCmd) Run(ctx context.Context) error {
 		out := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
 		fmt.Fprintln(out, "HOST\tSCHEDULE\tWHEN\tZONE\tNEXT\tON THE HOST")
 		for _, h := range hosts {
-			rows, err := s.Schedules(ctx, h.ID)
+			rows, moved, h, err := planned(ctx, s, h)
 			if err != nil {
 				return err
 			}
@@ -52,17 +52,36 @@ func (c *scheduleListCmd) Run(ctx context.Context) error {
 						next = times[0].Format(time.RFC3339)
 					}
 				}
-				fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%s\n", h.Name, row.Name, slots.ReadPlan(row.Cron).Words(), row.Zone, next, inForce(h))
+				fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%s\n", h.Name, row.Name, slots.ReadPlan(row.Cron).Words(), row.Zone, next, inForce(h, moved(row)))
 			}
 		}
 		return out.Flush()
 	})
 }
 
-func inForce(h store.Host) string {
+// planned are a host's schedules, which of them have changed since revisions were
+// given out, and the host as it is after that.
+func planned(ctx context.Context, s *store.Store, h store.Host) (rows []store.Schedule, moved func(store.Schedule) bool, now store.Host, err error) {
+	if rows, err = s.Schedules(ctx, h.ID); err != nil {
+		return nil, nil, h, err
+	}
+	list, err := s.SourceGroups(ctx, h.ID)
+	if err != nil {
+		return nil, nil, h, err
+	}
+	if moved, err = s.Moved(ctx, list); err != nil {
+		return nil, nil, h, err
+	}
+	now, err = s.Host(ctx, h.ID)
+	return rows, moved, now, err
+}
+
+func inForce(h store.Host, moved bool) string {
 	switch {
 	case !h.Fires():
 		return "not yet; fired by the control plane"
+	case moved:
+		return "changed, not sent yet"
 	case h.ConfigApplied != h.ConfigRevision:
 		return fmt.Sprintf("revision %d, waits for %d", h.ConfigApplied, h.ConfigRevision)
 	case h.ConfigError != "":

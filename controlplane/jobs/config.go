@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -101,33 +102,25 @@ func (e *Engine) revise(ctx context.Context, now time.Time) error {
 			wants = append(wants, store.Want{Host: h.ID, Digest: d})
 		}
 	}
-	changed := map[string]bool{}
-	if before := e.considered.Load(); before > 0 {
-		if changed, err = e.Store.ChangedAfter(ctx, before); err != nil {
-			return err
-		}
+	moved, err := e.Store.Moved(ctx, slices.Collect(maps.Values(sheet.groups)))
+	if err != nil {
+		return err
 	}
-	if err := e.Store.WantConfigs(ctx, wants); err != nil {
+	if err := e.Store.WantConfigs(ctx, wants, edition); err != nil {
 		return err
 	}
 	e.configs.edition, e.configs.greeted = edition, false
-	e.considered.Store(edition.Audited)
 	for _, w := range wants {
 		e.tell(w.Host)
 	}
 	for host, list := range sheet.schedules { // a change may come to the same
-		if slices.ContainsFunc(list, func(sc store.Schedule) bool { return sc.Moved(changed, sheet.groups) }) {
+		if slices.ContainsFunc(list, moved) {
 			e.tell(host)
 		}
 	}
 	e.configs.again = now.Add(max(e.Timing.Revise, 10*time.Since(began)))
 	return nil
 }
-
-// Considered is the last entry of the audit log that every host's wanted revision
-// takes into account, 0 for none since the engine began. What people changed
-// after it will have its revision within about Timing.Revise.
-func (e *Engine) Considered() int64 { return e.considered.Load() }
 
 func (e *Engine) sendConfig(ctx context.Context, h store.Host, now time.Time) error {
 	sheet, err := e.planSheet(ctx, h.ID)

@@ -76,8 +76,6 @@ type Engine struct {
 	done    chan struct{}
 	counter atomic.Uint64 // numbers what is sent; it goes on rising across restarts
 
-	considered atomic.Int64 // by revise; see Considered
-
 	mu       sync.Mutex
 	channels map[topics.HostID]*seal.Channel
 

@@ -37,14 +37,6 @@ func toConfigJSON(h store.Host) configJSON {
 	return configJSON{h.ConfigRevision, moment(h.ConfigMadeAt), h.ConfigApplied, moment(h.ConfigAppliedAt), h.ConfigError}
 }
 
-// moved tells of a schedule whether it was changed, or what it backs up and where
-// to, since revisions were last given out. A host's revisions mean nothing about
-// one that was, so ask after reading the schedules and before reading the hosts.
-func (s *Server) moved(ctx context.Context, groups map[topics.SourceGroupID]store.SourceGroup) (func(store.Schedule) bool, error) {
-	changed, err := s.Store.ChangedAfter(ctx, s.Jobs.Considered())
-	return func(sc store.Schedule) bool { return sc.Moved(changed, groups) }, err
-}
-
 type scheduleJSON struct {
 	ID            store.ScheduleID `json:"id"`
 	Host          topics.HostID    `json:"host"`
@@ -73,11 +65,7 @@ func (s *Server) schedulesJSON(ctx context.Context, host topics.HostID, rows ...
 	if err != nil {
 		return nil, err
 	}
-	byID := map[topics.SourceGroupID]store.SourceGroup{}
-	for _, g := range groups {
-		byID[g.ID] = g
-	}
-	moved, err := s.moved(ctx, byID)
+	moved, err := s.Store.Moved(ctx, groups)
 	if err != nil {
 		return nil, err
 	}

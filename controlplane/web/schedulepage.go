@@ -36,7 +36,7 @@ func (s *Server) schedulesView(ctx context.Context) (*views.Schedules, error) {
 	for _, g := range list {
 		groups[g.ID] = g
 	}
-	moved, err := s.moved(ctx, groups)
+	moved, err := s.Store.Moved(ctx, list)
 	if err != nil {
 		return nil, err
 	}
@@ -219,11 +219,7 @@ func (s *Server) copyOfAll(ctx context.Context, host topics.HostID, list []store
 	if err != nil {
 		return views.Copy{}, err
 	}
-	groups := map[topics.SourceGroupID]store.SourceGroup{}
-	for _, g := range list {
-		groups[g.ID] = g
-	}
-	moved, err := s.moved(ctx, groups)
+	moved, err := s.Store.Moved(ctx, list)
 	if err != nil {
 		return views.Copy{}, err
 	}

@@ -37,7 +37,6 @@ type Jobs interface {
 	Ask(ctx context.Context, actor string, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID, o topics.Operation) (job store.Job, fresh bool, err error)
 	Cancel(ctx context.Context, actor string, id topics.JobID) error
 	Waits(open []store.Job) map[topics.JobID]protocol.Turn
-	Considered() int64
 }
 
 // Upkeep is what web asks of who looks after repositories.
