@@ -85,21 +85,50 @@ func TestADemoWhoseAgentIsKilledSaysSo(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "demo")
 	p := start(t, "demo", exec.Command(program("restic-manager"), "demo", "--dir", dir))
 	p.await("sign-in")
-	agent := 0
-	Await(t, "its agent", func() error {
-		lines, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is well formed
-		for _, path := range lines {
-			if b, err := os.ReadFile(path); err == nil && strings.HasSuffix(string(b), "run\x00--state\x00"+filepath.Join(dir, "agent")+"\x00") {
-				_, err = fmt.Sscanf(path, "/proc/%d/cmdline", &agent)
-				return err
-			}
-		}
-		return errors.New("it does not run")
-	})
-	if err := syscall.Kill(agent, syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(awaitDemosAgent(t, dir), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	if code, said := p.wait(time.Minute), p.errs.String(); code != 1 || !strings.Contains(said, "ended by itself (signal: killed)") || !strings.Contains(said, "agent.log") {
 		t.Errorf("it ended with exit status %d and says %q", code, said)
 	}
+}
+
+func TestADemoThatIsKilledTakesItsAgentAlong(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "demo")
+	p := start(t, "demo", exec.Command(program("restic-manager"), "demo", "--dir", dir))
+	p.await("sign-in")
+	awaitDemosAgent(t, dir)
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	p.wait(time.Minute)
+	Await(t, "its agent to end", func() error {
+		if pid := demosAgent(dir); pid > 0 {
+			return fmt.Errorf("process %d runs", pid)
+		}
+		return nil
+	})
+}
+
+// demosAgent is the process of the agent of the demo in a directory, 0 for none.
+func demosAgent(dir string) (pid int) {
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is well formed
+	for _, path := range lines {
+		if b, err := os.ReadFile(path); err == nil && strings.HasSuffix(string(b), "run\x00--state\x00"+filepath.Join(dir, "agent")+"\x00") {
+			_, _ = fmt.Sscanf(path, "/proc/%d/cmdline", &pid)
+		}
+	}
+	return pid
+}
+
+func awaitDemosAgent(t *testing.T, dir string) (pid int) {
+	t.Helper()
+	Await(t, "the demo's agent", func() error {
+		if pid = demosAgent(dir); pid == 0 {
+			return errors.New("it does not run")
+		}
+		return nil
+	})
+	return pid
 }

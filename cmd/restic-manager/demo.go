@@ -133,18 +133,24 @@ func (d *demo) show(ctx context.Context) error {
 	agent.Stderr = agentLog
 	agent.Cancel = func() error { return agent.Process.Signal(os.Interrupt) }
 	agent.WaitDelay = 100 * time.Second // it ends a running restic properly first
-	if err := agent.Start(); err != nil {
-		return fmt.Errorf("start the agent: %w", err)
-	}
-	agentEnded := make(chan struct{})
+	followParent(agent)                 // one that is killed cannot end it
+	started, agentEnded := make(chan error, 1), make(chan struct{})
 	asked := ctx // ends when somebody ends the demo
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {
+		runtime.LockOSThread() // as followParent wants it
+		defer runtime.UnlockOSThread()
+		defer close(agentEnded)
 		defer stop()
-		_ = agent.Wait() // how it ended is in its state
-		close(agentEnded)
+		err := agent.Start()
+		if started <- err; err == nil {
+			_ = agent.Wait() // how it ended is in its state
+		}
 	}()
+	if err := <-started; err != nil {
+		return fmt.Errorf("start the agent: %w", err)
+	}
 	err = d.backUp(ctx, host)
 	if ctx.Err() == nil {
 		_ = agent.Process.Signal(os.Interrupt)
