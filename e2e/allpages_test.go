@@ -125,6 +125,9 @@ func TestEveryPageIsForEverybody(t *testing.T) {
 	if got := Eval[string](b, `location.search`); got != "?q=nowhere&host=" {
 		t.Errorf("what narrows the list is not in the address: %q", got)
 	}
+	if got := Eval[string](b, `document.querySelector("#repository-chart .seg a").search`); got != "?period=30d&q=nowhere" {
+		t.Errorf("another period would show another list: %q", got)
+	}
 	b.Press("Clear filters")
 	b.AwaitText("#snapshot-list", "Kept as")
 	b.Press("Change")
