@@ -183,7 +183,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 	if p.https == nil && len(c.Proxies) == 0 && loopback(c.HTTP) != nil {
 		c.Log.Warn("pages are served in clear: whoever is on the way reads passwords; give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a TLS proxy named with --trusted-proxy", "http", p.HTTPAddr())
 	}
-	p.Web, err = web.New(web.Config{Store: p.Store, Jobs: p.Jobs, Hub: p.Hub, Presence: p.presence, Bell: p.bell, Desk: p.Desk, Upkeep: p.upkeep,
+	p.Web, err = web.New(web.Config{Store: p.Store, Jobs: p.Jobs, Hub: p.Hub, Presence: p.presence, Bell: p.bell, Changed: p.decided, Desk: p.Desk, Upkeep: p.upkeep,
 		Log: c.Log, Timing: c.Timing.Web, Now: time.Now, Agents: p.AgentsAddr(), Version: Version, Proxies: c.Proxies, Consumers: consumers{p},
 		Settings: web.Settings{TLS: c.TLSCert, Proxies: c.Proxies, HTTP: p.HTTPAddr(), Agents: p.AgentsAddr(), MQTT: p.MQTTAddr(), LogLines: c.Logs.Lines, Retention: c.Logs.Retention, Limits: c.Limits}})
 	return err
@@ -323,10 +323,24 @@ func serve(ctx context.Context, ln net.Listener, srv *http.Server) error {
 	return nil
 }
 
+// changed tells everybody who follows a host that something about it is another
+// now: open pages, MQTT consumers, and the maintenance that waits for it.
 func (p *Plane) changed(h topics.HostID) {
 	p.bell.Ring(h)
 	p.publisher.Changed(h)
 	p.upkeep.HostChanged(h)
+}
+
+// decided tells the same after somebody saved something, and has the jobs engine
+// look at once. What belongs to no host names none: every open page is told.
+func (p *Plane) decided(hosts ...topics.HostID) {
+	if len(hosts) == 0 {
+		p.bell.Ring("")
+	}
+	for _, h := range hosts {
+		p.changed(h)
+	}
+	p.Jobs.Stir()
 }
 
 // sweep removes what is kept no longer, now and then.

@@ -34,7 +34,7 @@ func (s *Server) saveSourceGroup(ctx context.Context, host topics.HostID, g grou
 		Repository: g.repository, Paths: g.paths, Excludes: g.excludes, OneFileSystem: g.oneFileSystem, CreatedAt: s.Now().UnixMilli(),
 		LiveFiles: store.JSON[bool]{V: g.liveFiles}, Hooks: store.JSON[topics.Hooks]{V: g.hooks}, Limits: store.JSON[topics.Limits]{V: g.limits}})
 	if err == nil {
-		s.Bell.Ring(host)
+		s.Changed(host)
 	}
 	return row, err
 }

@@ -41,7 +41,7 @@ func (s *Server) revoke(ctx context.Context, id topics.HostID) (store.Host, erro
 	}
 	h, err := s.Store.Revoke(ctx, visitorOf(ctx).name, id)
 	if err == nil {
-		s.Bell.Ring(id)
+		s.Changed(id)
 	}
 	return h, err
 }

@@ -58,7 +58,7 @@ func (s *Server) putHost(ctx context.Context, in *putHostIn) (*putHostOut, error
 func (s *Server) setIntermittent(ctx context.Context, h store.Host) error {
 	err := s.Store.SetIntermittent(ctx, visitorOf(ctx).name, h.ID, h.Intermittent, h.OverdueDays)
 	if err == nil {
-		s.Bell.Ring(h.ID)
+		s.Changed(h.ID)
 	}
 	return err
 }

@@ -214,7 +214,7 @@ func (s *Server) putSchedule(ctx context.Context, in *putScheduleIn) (*scheduleO
 	if err != nil {
 		return nil, err
 	}
-	s.Bell.Ring(in.ID)
+	s.Changed(in.ID)
 	return s.scheduleOut(ctx, row)
 }
 
@@ -276,7 +276,7 @@ func (s *Server) deleteSchedule(ctx context.Context, in *scheduleIn) (*struct{},
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, errNoSchedule
 	}
-	s.Bell.Ring(in.ID)
+	s.Changed(in.ID)
 	return nil, err
 }
 

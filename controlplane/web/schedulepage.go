@@ -597,7 +597,7 @@ func (s *Server) saveSchedule(w http.ResponseWriter, r *http.Request) error {
 	}); err != nil {
 		return err
 	}
-	s.Bell.Ring(h.ID)
+	s.Changed(h.ID)
 	redirect(w, r, views.SchedulesURL)
 	return nil
 }
@@ -618,7 +618,7 @@ func (s *Server) switchSchedule(w http.ResponseWriter, r *http.Request) error {
 	}); err != nil {
 		return err
 	}
-	s.Bell.Ring(row.Host)
+	s.Changed(row.Host)
 	redirect(w, r, views.SchedulesURL)
 	return nil
 }

@@ -52,11 +52,14 @@ type Config struct {
 	Hub      *jobs.Hub
 	Presence *hosts.Presence
 	Bell     *hosts.Bell
-	Desk     *enroll.Desk
-	Log      *slog.Logger
-	Now      func() time.Time // nil is time.Now
-	Agents   string           // HOST:PORT agents dial; an unspecified or loopback host is shown as the one the browser used
-	Version  string
+	// Changed is told once after each change that somebody saved: which hosts it is
+	// about, none if it belongs to no host. It must not block. Nil rings the bell.
+	Changed func(...topics.HostID)
+	Desk    *enroll.Desk
+	Log     *slog.Logger
+	Now     func() time.Time // nil is time.Now
+	Agents  string           // HOST:PORT agents dial; an unspecified or loopback host is shown as the one the browser used
+	Version string
 	// Proxies are those whose word about a request is believed: who sent it, to
 	// which name, and whether over TLS.
 	Proxies []netip.Prefix
@@ -138,6 +141,16 @@ func New(c Config) (*Server, error) {
 	}
 	if c.Timing == (Timing{}) {
 		c.Timing = DefaultTiming()
+	}
+	if c.Changed == nil {
+		c.Changed = func(hosts ...topics.HostID) {
+			if len(hosts) == 0 {
+				hosts = []topics.HostID{""}
+			}
+			for _, h := range hosts {
+				c.Bell.Ring(h)
+			}
+		}
 	}
 	s := &Server{Config: c, mux: chi.NewMux(), origin: http.NewCrossOriginProtection(), tries: newLimiter(c.Now), refusals: refusals{now: c.Now}, hashing: make(chan struct{}, 4),
 		compare: password.Check, make: password.Hash, closing: make(chan struct{}), changed: make(chan struct{}), links: links{now: c.Now}}
