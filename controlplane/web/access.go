@@ -11,6 +11,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 
 	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -92,11 +93,11 @@ func (s *Server) identify(r *http.Request) (*visitor, error) {
 		key := password.HashKey(strings.TrimSpace(r.Header.Get("Authorization")[len(scheme):]))
 		t, err := s.Store.APITokenByHash(r.Context(), key)
 		if errors.Is(err, store.ErrNotFound) {
-			return nil, &Problem{Status: http.StatusUnauthorized, Title: "This token is not known here",
+			return nil, &problem.Problem{Kind: problem.Unauthenticated, Title: "This token is not known here",
 				Say: "It is misspelt, it was removed, or it belongs to another server.", Do: "Copy it whole, or make a new one with restic-manager api-token create.", Err: err}
 		}
 		if err == nil && t.ExpiresAt != 0 && t.ExpiresAt <= s.Now().UnixMilli() {
-			return nil, &Problem{Status: http.StatusUnauthorized, Title: "This token has expired",
+			return nil, &problem.Problem{Kind: problem.Unauthenticated, Title: "This token has expired",
 				Say: "It was good until " + at(t.ExpiresAt).UTC().Format(time.RFC3339) + ".", Do: "Make a new one with restic-manager api-token create, or on the page Users."}
 		}
 		return &visitor{name: "api:" + t.Name, role: t.Role, program: &t}, err
@@ -215,7 +216,7 @@ func (s *Server) hash(ctx context.Context, work func() error) error {
 		defer func() { <-s.hashing }()
 		return work()
 	case <-limit.C:
-		return &Problem{Status: http.StatusServiceUnavailable, Title: "Too many people sign in at once",
+		return &problem.Problem{Kind: problem.Unavailable, Title: "Too many people sign in at once",
 			Say: "Nothing was changed; your password was not looked at.", Do: "Try again in a moment."}
 	case <-ctx.Done():
 		return ctx.Err()

@@ -7,6 +7,7 @@ import (
 	"net/url"
 
 	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/views"
 )
@@ -117,7 +118,7 @@ func (s *Server) endSession(ctx context.Context, id string) error {
 	defer s.recheck()
 	err := s.Store.EndSession(ctx, v.name, id, whose)
 	if errors.Is(err, store.ErrNotFound) {
-		err = &Problem{Status: http.StatusNotFound, Title: "There is no such session", Say: "It is over already, or it is somebody else's.", Do: "Look at the list again.", Err: err}
+		err = &problem.Problem{Kind: problem.NotFound, Title: "There is no such session", Say: "It is over already, or it is somebody else's.", Do: "Look at the list again.", Err: err}
 	}
 	return err
 }
@@ -145,8 +146,8 @@ func backTo(r *http.Request, otherwise string) string {
 	return u.RequestURI()
 }
 
-var errLink = &Problem{Status: http.StatusGone, Title: "This link is no longer good",
-	Say: "A password link works once, and for a day.", Do: "Ask an administrator for a new one.", Link: views.Link{Text: "Sign in", URL: "/login"}}
+var errLink = &problem.Problem{Kind: problem.Gone, Title: "This link is no longer good",
+	Say: "A password link works once, and for a day.", Do: "Ask an administrator for a new one.", Link: problem.Link{Text: "Sign in", URL: "/login"}}
 
 func (s *Server) passwordForm(w http.ResponseWriter, r *http.Request) error {
 	key := r.URL.Query().Get("key")

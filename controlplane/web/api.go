@@ -13,6 +13,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -36,27 +37,34 @@ func newAPI(s *Server) huma.API {
 // checks too. What was sent is not sent back: it may hold a password.
 func plainProblem(_ huma.Context, _ string, v any) (any, error) {
 	switch e := v.(type) {
-	case *Problem:
-		return e.json(), nil
+	case apiProblem:
+		return problemJSON(e.Problem), nil
 	case *huma.ErrorModel:
 		var what []string
 		for _, d := range e.Errors {
 			what = append(what, strings.TrimSpace(d.Location+" "+d.Message))
 		}
-		p := &Problem{Status: e.Status, Title: "The request does not fit", Say: strings.Join(what, "; ") + ".", Do: "GET /api/openapi.json describes what fits."}
+		p := &problem.Problem{
+			Kind:  problem.Invalid,
+			Title: "The request does not fit",
+			Say:   strings.Join(what, "; ") + ".",
+			Do:    "GET /api/openapi.json describes what fits.",
+		}
 		switch {
 		case e.Status == http.StatusBadRequest && len(what) == 0:
 			p.Title, p.Say = "The request has no body", "This operation needs one."
 		case e.Status == http.StatusBadRequest:
 			p.Title = "The body is not JSON"
 		case e.Status == http.StatusRequestEntityTooLarge:
-			p = tooLarge(maxBody)
+			p = problem.Oversized(maxBody)
 		case e.Status == http.StatusRequestTimeout:
 			p.Title, p.Say, p.Do = "The body did not arrive in time", "The rest of the request was not waited for.", "Send it again."
 		case e.Status >= 500:
-			p = errInternal(nil)
+			p = problem.Unknown(nil)
 		}
-		return p.json(), nil
+		out := problemJSON(p)
+		out.Status = e.Status // which huma has chosen
+		return out, nil
 	}
 	return v, nil
 }
@@ -138,7 +146,7 @@ func invalid(what string, wrong ...string) error {
 	if len(said) == 0 {
 		return nil
 	}
-	return &Problem{Status: http.StatusUnprocessableEntity, Title: "The " + what + " was not saved", Say: strings.Join(said, " ")}
+	return &problem.Problem{Kind: problem.Invalid, Title: "The " + what + " was not saved", Say: strings.Join(said, " ")}
 }
 
 type groupJSON struct {
@@ -441,7 +449,7 @@ func (s *Server) listJobs(ctx context.Context, in *listJobsIn) (*list1[jobJSON],
 			}
 		}
 		if q.hosts[id].ID == "" {
-			return nil, errNoHost
+			return nil, problem.NoHost
 		}
 		f.Search = &store.JobSearch{Hosts: []topics.HostID{id}}
 	}

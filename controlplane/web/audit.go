@@ -15,6 +15,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -310,7 +311,7 @@ func (s *Server) exportAudit(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if wrong != "" {
-		return &Problem{Status: http.StatusUnprocessableEntity, Title: "Nothing was exported", Say: wrong}
+		return &problem.Problem{Kind: problem.Invalid, Title: "Nothing was exported", Say: wrong}
 	}
 	names, err := s.auditNames(ctx)
 	if err != nil {
@@ -392,7 +393,7 @@ func (s *Server) listAudit(ctx context.Context, in *listAuditIn) (*list1[auditJS
 		return nil, err
 	}
 	if wrong != "" {
-		return nil, &Problem{Status: http.StatusUnprocessableEntity, Title: "The request does not fit", Say: wrong}
+		return nil, &problem.Problem{Kind: problem.Invalid, Title: "The request does not fit", Say: wrong}
 	}
 	x.Before = in.Before
 	rows, err := s.Store.AuditEntries(ctx, x, in.Limit)

@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -24,22 +25,7 @@ const (
 )
 
 // checkName says what is wrong with a name, "" if nothing is.
-func checkName(what, name string, least, most int) string {
-	n := utf8.RuneCountInString(name)
-	switch {
-	case n < least && n == 0:
-		return "Give it a " + what + "."
-	case n < least || n > most:
-		return fmt.Sprintf("A %s has %d to %d characters; this one has %d.", what, least, most, n)
-	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return "A " + what + " has only characters that can be seen, and plain spaces."
-	case strings.TrimSpace(name) != name:
-		return "A " + what + " neither begins nor ends with a space."
-	case name == "." || name == "..":
-		return "A " + what + " cannot be a dot or two: it is part of an address."
-	}
-	return ""
-}
+func checkName(what, name string, _, most int) string { return field.NameUpTo(what, name, most) }
 
 // absolute reports whether a path is a full one on some system: /etc, C:\Users,
 // \\server\share.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/views"
 )
@@ -31,12 +32,12 @@ var toMQTT = views.Link{Text: "MQTT", URL: "/mqtt"}
 func consumerProblem(err error) error {
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return &Problem{Status: http.StatusNotFound, Title: "There is no such consumer", Say: "It was revoked, or was never here.", Do: "Look for it among all consumers.",
-			Link: views.Link{Text: "All consumers", URL: "/mqtt"}, Err: err}
+		return &problem.Problem{Kind: problem.NotFound, Title: "There is no such consumer", Say: "It was revoked, or was never here.", Do: "Look for it among all consumers.",
+			Link: problem.Link{Text: "All consumers", URL: "/mqtt"}, Err: err}
 	case errors.Is(err, store.ErrConflict):
-		return &Problem{Status: http.StatusConflict, Title: "There is a consumer of this name already", Say: "Each has a name of its own.", Do: "Choose another name, or give that one a new password.", Err: err}
+		return &problem.Problem{Kind: problem.Conflict, Title: "There is a consumer of this name already", Say: "Each has a name of its own.", Do: "Choose another name, or give that one a new password.", Err: err}
 	case errors.Is(err, store.ErrConsumerName):
-		return &Problem{Status: http.StatusUnprocessableEntity, Title: "The credential was not made", Say: upper(err.Error()) + ".", Do: "Choose another name.", Err: err}
+		return &problem.Problem{Kind: problem.Invalid, Title: "The credential was not made", Say: upper(err.Error()) + ".", Do: "Choose another name.", Err: err}
 	}
 	return err
 }
@@ -125,13 +126,13 @@ func (s *Server) newConsumer(w http.ResponseWriter, r *http.Request) error {
 	}
 	f := views.NewConsumer{Name: strings.TrimSpace(r.PostForm.Get("name")), Do: r.PostForm.Get("do") != ""}
 	secret, err := s.addConsumer(r.Context(), f.Name, f.Do)
-	var p *Problem
+	var p *problem.Problem
 	if errors.As(err, &p) {
 		f.Problem, f.NameError = "The credential was not made.", p.Say
-		if p.Status == http.StatusConflict {
+		if p.Kind == problem.Conflict {
 			f.NameError = p.Title + "."
 		}
-		return s.newConsumerPage(w, r, p.Status, f)
+		return s.newConsumerPage(w, r, statusOf(p), f)
 	} else if err != nil {
 		return err
 	}

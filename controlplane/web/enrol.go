@@ -10,6 +10,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -186,7 +187,7 @@ func (s *Server) enrolStream(id string) draw {
 func (s *Server) hasToken(ctx context.Context, id string) error {
 	_, err := s.Store.EnrollToken(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
-		return &Problem{Status: http.StatusNotFound, Title: "There is no such token", Say: "It was never made here.", Do: "Make one on the page Add host."}
+		return &problem.Problem{Kind: problem.NotFound, Title: "There is no such token", Say: "It was never made here.", Do: "Make one on the page Add host."}
 	}
 	return err
 }

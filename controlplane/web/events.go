@@ -12,6 +12,7 @@ import (
 	"github.com/a-h/templ"
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -147,7 +148,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		}
 		return s.jobEvents(w, r, j)
 	default:
-		return errNoPage
+		return problem.NoPage
 	}
 	ctx, end, err := s.begin(r)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -57,7 +58,7 @@ func describeStream(api huma.API) {
 		Responses: map[string]*huma.Response{"101": {Description: "Switching to WebSocket"}}})
 }
 
-var errNoWebSocket = &Problem{Status: http.StatusUpgradeRequired, Title: "This address speaks WebSocket",
+var errNoWebSocket = &problem.Problem{Kind: problem.UpgradeRequired, Title: "This address speaks WebSocket",
 	Say: "The request is no WebSocket handshake.", Do: "Connect with a WebSocket client, or read the log from /api/jobs/{id}/log."}
 
 func checkHandshake(w http.ResponseWriter, r *http.Request) error {
@@ -86,7 +87,7 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request) error {
 	if text := r.URL.Query().Get("after"); text != "" {
 		var err error
 		if after, err = strconv.Atoi(text); err != nil || after < 0 {
-			return &Problem{Status: http.StatusUnprocessableEntity, Title: "The request does not fit", Say: "after is the number of a log line, from 0.", Do: "Leave it out for all of the log."}
+			return &problem.Problem{Kind: problem.Invalid, Title: "The request does not fit", Say: "after is the number of a log line, from 0.", Do: "Leave it out for all of the log."}
 		}
 	}
 	id := jobID(r)

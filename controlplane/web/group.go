@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -63,8 +64,8 @@ func (s *Server) group(ctx context.Context, h topics.HostID, name string) (store
 			return g, nil
 		}
 	}
-	return store.SourceGroup{}, &Problem{Status: http.StatusNotFound, Title: "There is no such source group",
-		Say: "The host has none of this name.", Do: "Look for it on the host's page.", Link: views.Link{Text: "Open the host", URL: views.HostURL(string(h))}}
+	return store.SourceGroup{}, &problem.Problem{Kind: problem.NotFound, Title: "There is no such source group",
+		Say: "The host has none of this name.", Do: "Look for it on the host's page.", Link: problem.Link{Text: "Open the host", URL: views.HostURL(string(h))}}
 }
 
 func (s *Server) groupPage(w http.ResponseWriter, r *http.Request, status int, h store.Host, f views.GroupForm) error {

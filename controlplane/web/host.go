@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -24,7 +25,7 @@ const (
 func (s *Server) host(ctx context.Context, id topics.HostID) (store.Host, error) {
 	h, err := s.Store.Host(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
-		return h, errNoHost
+		return h, problem.NoHost
 	}
 	return h, err
 }
@@ -265,11 +266,9 @@ func (s *Server) runBackup(w http.ResponseWriter, r *http.Request) error {
 	id := hostID(r)
 	job, _, err := s.Jobs.AskBackup(r.Context(), visitorOf(r.Context()).name, id, r.PostForm.Get("source_group"))
 	if err != nil {
-		p := problem(err)
+		p := problemOf(err)
 		if errors.Is(err, jobs.ErrNoGroups) || errors.Is(err, jobs.ErrNoGroup) {
-			q := *p
-			q.Link = views.Link{Text: "Choose what to back up", URL: views.GroupURL(string(id), "")}
-			p = &q
+			p = p.With(problem.Link{Text: "Choose what to back up", URL: views.GroupURL(string(id), "")})
 		}
 		return p
 	}

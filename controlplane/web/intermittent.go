@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -74,7 +75,7 @@ func (s *Server) saveIntermittent(w http.ResponseWriter, r *http.Request) error 
 	}
 	h.Intermittent = r.PostForm.Get("intermittent") == "true"
 	if h.OverdueDays, err = strconv.ParseInt(strings.TrimSpace(r.PostForm.Get("overdue_days")), 10, 64); err != nil || checkOverdueDays(h.OverdueDays) != "" {
-		return &Problem{Status: http.StatusUnprocessableEntity, Title: "It was not saved", Say: fmt.Sprintf("Overdue after days is a number from 0 to %d; 0 is never.", mostOverdueDays), Do: "Change it and save again."}
+		return &problem.Problem{Kind: problem.Invalid, Title: "It was not saved", Say: fmt.Sprintf("Overdue after days is a number from 0 to %d; 0 is never.", mostOverdueDays), Do: "Change it and save again."}
 	}
 	if err := s.setIntermittent(r.Context(), h); err != nil {
 		return err

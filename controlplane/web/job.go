@@ -10,6 +10,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -57,7 +58,7 @@ func (s *Server) groupOf(ctx context.Context, j store.Job) (store.SourceGroup, e
 func (s *Server) job(ctx context.Context, id topics.JobID) (store.Job, error) {
 	j, err := s.Store.Job(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
-		return j, errNoJob
+		return j, problem.NoJob
 	}
 	return j, err
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/restic-manager/restic-manager/controlplane/kit"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -20,7 +21,7 @@ func (s *Server) kitPage(w http.ResponseWriter, r *http.Request) error {
 	}
 	k, err := kit.Of(ctx, s.Store, who.name, topics.RepositoryID(param(r, "id")))
 	if errors.Is(err, store.ErrNotFound) {
-		return &Problem{Status: http.StatusNotFound, Title: "There is no such repository", Say: "It was never there, or it has been removed.", Do: "Look for it in the list of repositories."}
+		return &problem.Problem{Kind: problem.NotFound, Title: "There is no such repository", Say: "It was never there, or it has been removed.", Do: "Look for it in the list of repositories."}
 	} else if err != nil {
 		return err
 	}

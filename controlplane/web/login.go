@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -227,8 +228,8 @@ func (s *Server) setup(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-var errSetUp = &Problem{Status: http.StatusConflict, Title: "This server is set up already",
-	Say: "There is an account, so the setup code is no longer good.", Do: "Sign in. An administrator can add others.", Link: views.Link{Text: "Sign in", URL: "/login"}}
+var errSetUp = &problem.Problem{Kind: problem.Conflict, Title: "This server is set up already",
+	Say: "There is an account, so the setup code is no longer good.", Do: "Sign in. An administrator can add others.", Link: problem.Link{Text: "Sign in", URL: "/login"}}
 
 // checkSecret says what is wrong with a new password, and with its repetition.
 func checkSecret(secret, again string) (wrong, different string) {
@@ -252,9 +253,9 @@ func userName(name string) string {
 func badForm(err error) error {
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
-		return tooLarge(large.Limit)
+		return problem.Oversized(large.Limit)
 	}
-	return &Problem{Status: http.StatusBadRequest, Title: "The form could not be read", Say: "It did not arrive as a form.", Do: "Go back and send it again.", Err: err}
+	return &problem.Problem{Kind: problem.BadRequest, Title: "The form could not be read", Say: "It did not arrive as a form.", Do: "Go back and send it again.", Err: err}
 }
 
 // links are sign-in links that were not used yet, by the hash of their key.
@@ -307,8 +308,8 @@ func (s *Server) signInByLink(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodHead { // whoever only looks must not use it up
 		return nil
 	}
-	refused := &Problem{Status: http.StatusGone, Title: "This link is no longer good",
-		Say: "A sign-in link works once, and not for long.", Do: "Sign in with name and password, or ask for a new link.", Link: views.Link{Text: "Sign in", URL: "/login"}}
+	refused := &problem.Problem{Kind: problem.Gone, Title: "This link is no longer good",
+		Say: "A sign-in link works once, and not for long.", Do: "Sign in with name and password, or ask for a new link.", Link: problem.Link{Text: "Sign in", URL: "/login"}}
 	id, ok := s.links.use(password.HashKey(r.URL.Query().Get("key")))
 	if !ok {
 		return refused

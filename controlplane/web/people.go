@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -15,11 +16,11 @@ import (
 
 var toUsers = views.Link{Text: "Users", URL: "/users"}
 
-var errNoUser = &Problem{Status: http.StatusNotFound, Title: "There is no such user",
-	Say: "They were never here, or have been removed.", Do: "Look for them among all users.", Link: views.Link{Text: "All users", URL: "/users"}}
+var errNoUser = &problem.Problem{Kind: problem.NotFound, Title: "There is no such user",
+	Say: "They were never here, or have been removed.", Do: "Look for them among all users.", Link: problem.Link{Text: "All users", URL: "/users"}}
 
 // errLastAdmin is store.ErrLastAdmin in the words of whoever asked.
-var errLastAdmin = &Problem{Status: http.StatusConflict, Title: "Nothing was changed: this is the last administrator",
+var errLastAdmin = &problem.Problem{Kind: problem.Conflict, Title: "Nothing was changed: this is the last administrator",
 	Say: "Nobody else who can sign in may administer this server.", Do: "Make somebody else an administrator first.", Err: store.ErrLastAdmin}
 
 func peopleProblem(err error) error {
@@ -73,7 +74,7 @@ func (s *Server) addUser(ctx context.Context, name string, role store.Role, hash
 	u := store.User{ID: topics.NewID(s.Now()), Name: name, Role: role, PasswordHash: hash, CreatedAt: s.Now().UnixMilli()}
 	err := s.Store.AddUser(ctx, visitorOf(ctx).name, u)
 	if errors.Is(err, store.ErrConflict) {
-		err = &Problem{Status: http.StatusConflict, Title: "There is a user of this name already", Say: "Names are their own.", Do: "Choose another name.", Err: err}
+		err = &problem.Problem{Kind: problem.Conflict, Title: "There is a user of this name already", Say: "Names are their own.", Do: "Choose another name.", Err: err}
 	}
 	return u, err
 }
@@ -216,10 +217,10 @@ func (s *Server) userDeed(deed func(r *http.Request, id string) (done string, er
 		}
 		id := param(r, "id")
 		done, err := deed(r, id)
-		var p *Problem
+		var p *problem.Problem
 		switch {
-		case errors.As(err, &p) && p.Status < 500 && p.Status != http.StatusNotFound:
-			return s.showUser(w, r, p.Status, id, views.User{Problem: p.Title + ". " + strings.TrimSpace(p.Say+" "+p.Do)})
+		case errors.As(err, &p) && p.Kind != problem.Internal && p.Kind != problem.Unavailable && p.Kind != problem.NotFound:
+			return s.showUser(w, r, statusOf(p), id, views.User{Problem: p.Title + ". " + strings.TrimSpace(p.Say+" "+p.Do)})
 		case err != nil:
 			return err
 		case id == visitorOf(r.Context()).user: // whose own session is over
@@ -238,7 +239,7 @@ func (s *Server) roleDeed(r *http.Request, id string) (string, error) {
 	return "The role is " + string(role) + " now. They have to sign in again.", s.setRole(r.Context(), id, role)
 }
 
-var errRole = &Problem{Status: http.StatusUnprocessableEntity, Title: "There is no such role", Say: "Roles are viewer, operator and admin.", Do: "Choose one of them."}
+var errRole = &problem.Problem{Kind: problem.Invalid, Title: "There is no such role", Say: "Roles are viewer, operator and admin.", Do: "Choose one of them."}
 
 func (s *Server) disableDeed(r *http.Request, id string) (string, error) {
 	return "They cannot sign in any more, and every session of theirs is over.", s.disable(r.Context(), id, true)

@@ -2,10 +2,10 @@ package web
 
 import (
 	"context"
-	"net/http"
 	"slices"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 )
 
@@ -110,7 +110,7 @@ type passwordLinkOut struct{ Body passwordLinkJSON }
 func (s *Server) createPasswordLink(ctx context.Context, in *userIn) (*passwordLinkOut, error) {
 	u, err := s.user(ctx, in.ID)
 	if err == nil && u.DisabledAt != 0 {
-		err = &Problem{Status: http.StatusConflict, Title: "No link was made", Say: "This user is disabled.", Do: "Let them in again first."}
+		err = &problem.Problem{Kind: problem.Conflict, Title: "No link was made", Say: "This user is disabled.", Do: "Let them in again first."}
 	}
 	if err != nil {
 		return nil, err

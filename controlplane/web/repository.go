@@ -3,23 +3,20 @@ package web
 import (
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
-
-var errNoRepository = &Problem{Status: http.StatusNotFound, Title: "There is no such repository",
-	Say: "It was never registered, or it has been removed.", Do: "Look for it among all repositories."}
 
 // repository finds one in care by the ID in the address.
 func (s *Server) repository(ctx context.Context, id topics.RepositoryID) (store.Repository, error) {
 	r, err := s.Store.Repository(ctx, id)
 	if errors.Is(err, store.ErrNotFound) || err == nil && r.RemovedAt > 0 {
-		return r, errNoRepository
+		return r, problem.NoRepository
 	}
 	return r, err
 }
@@ -233,9 +230,9 @@ func (s *Server) removeRepository(ctx context.Context, id topics.RepositoryID) e
 	err := s.Store.RemoveRepository(ctx, visitorOf(ctx).name, id)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return errNoRepository
+		return problem.NoRepository
 	case errors.Is(err, store.ErrInUse):
-		return &Problem{Status: http.StatusConflict, Title: "The repository is in use",
+		return &problem.Problem{Kind: problem.Conflict, Title: "The repository is in use",
 			Say: "A source group backs up into it, or a job of it has not ended.", Do: "Let the source groups use another repository, wait for its jobs, then remove it.", Err: err}
 	}
 	return err
@@ -273,7 +270,7 @@ func (s *Server) snapshotPlace(ctx context.Context, id topics.RepositoryID, afte
 	}
 	n, err := s.Store.SnapshotByID(ctx, id, after)
 	if errors.Is(err, store.ErrNotFound) {
-		return store.SnapshotPlace{}, &Problem{Status: http.StatusNotFound, Title: "There is no such snapshot",
+		return store.SnapshotPlace{}, &problem.Problem{Kind: problem.NotFound, Title: "There is no such snapshot",
 			Say: "The repository never held one with this ID.", Do: "Begin with the newest."}
 	}
 	return store.SnapshotPlace{Time: n.Time, ID: n.ID}, err
@@ -349,7 +346,7 @@ func (s *Server) trustKey(ctx context.Context, in *trustKeyIn) (*struct{}, error
 func (s *Server) trust(ctx context.Context, id topics.RepositoryID, key string) error {
 	err := s.Store.TrustKey(ctx, visitorOf(ctx).name, id, key)
 	if errors.Is(err, store.ErrNotFound) {
-		return &Problem{Status: http.StatusNotFound, Title: "There is no such key", Say: "The last listing did not find it.", Do: "Refresh the repository and look again.", Err: err}
+		return &problem.Problem{Kind: problem.NotFound, Title: "There is no such key", Say: "The last listing did not find it.", Do: "Refresh the repository and look again.", Err: err}
 	}
 	return err
 }
@@ -428,7 +425,7 @@ func (s *Server) looker(ctx context.Context, r store.Repository) (topics.HostID,
 		}
 	}
 	if host == "" {
-		return "", &Problem{Status: http.StatusConflict, Title: "No host looks after this repository",
+		return "", &problem.Problem{Kind: problem.Conflict, Title: "No host looks after this repository",
 			Say: "It has no keeper, and no host backs up into it.", Do: "Say which host shall look."}
 	}
 	return host, nil

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -226,12 +226,12 @@ func refusal(err error) error {
 	var wrong RepositoryErrors
 	switch {
 	case errors.As(err, &wrong):
-		return &Problem{Status: http.StatusUnprocessableEntity, Title: "The repository was not saved", Say: wrong.Error()}
+		return &problem.Problem{Kind: problem.Invalid, Title: "The repository was not saved", Say: wrong.Error()}
 	case errors.Is(err, errNameTaken):
-		return &Problem{Status: http.StatusConflict, Title: "There is a repository of this name already",
+		return &problem.Problem{Kind: problem.Conflict, Title: "There is a repository of this name already",
 			Say: "Names of repositories are their own.", Do: "Choose another name, or use the one that is there.", Err: err}
 	case errors.Is(err, store.ErrNotFound):
-		return errNoRepository
+		return problem.NoRepository
 	}
 	return err
 }

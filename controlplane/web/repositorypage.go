@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -538,7 +539,7 @@ func (s *Server) runOnRepository(w http.ResponseWriter, r *http.Request) error {
 	for i, text := range o.Snapshots {
 		n, err := s.Store.SnapshotByID(r.Context(), id, text)
 		if errors.Is(err, store.ErrNotFound) {
-			return &Problem{Status: http.StatusUnprocessableEntity, Title: "There is no such snapshot", Say: "This repository holds none, or more than one, whose ID begins with " + text + ".", Do: "Nothing was removed. Correct it and ask again."}
+			return &problem.Problem{Kind: problem.Invalid, Title: "There is no such snapshot", Say: "This repository holds none, or more than one, whose ID begins with " + text + ".", Do: "Nothing was removed. Correct it and ask again."}
 		} else if err != nil {
 			return err
 		}
@@ -554,12 +555,12 @@ func (s *Server) runOnRepository(w http.ResponseWriter, r *http.Request) error {
 }
 
 func notConfirmed(r store.Repository) error {
-	return &Problem{Status: http.StatusUnprocessableEntity, Title: "Nothing was done", Say: "What was typed is not the repository's name.", Do: "Type " + r.Name + " if you mean it."}
+	return &problem.Problem{Kind: problem.Invalid, Title: "Nothing was done", Say: "What was typed is not the repository's name.", Do: "Type " + r.Name + " if you mean it."}
 }
 
 func (s *Server) run(w http.ResponseWriter, r *http.Request, host topics.HostID, kind topics.JobKind, id topics.RepositoryID, o topics.Operation) error {
 	if kind == topics.BackupJob {
-		return errNoPage
+		return problem.NoPage
 	}
 	j, _, err := s.Jobs.Ask(r.Context(), visitorOf(r.Context()).name, host, kind, id, o)
 	if err != nil {
@@ -609,13 +610,13 @@ func (s *Server) runOnHost(w http.ResponseWriter, r *http.Request) error {
 			continue
 		}
 		if id != "" && id != topics.RepositoryID(repository) {
-			return &Problem{Status: http.StatusUnprocessableEntity, Title: "These snapshots are of two repositories", Say: "restic compares snapshots of one repository.", Do: "Choose two of the same."}
+			return &problem.Problem{Kind: problem.Invalid, Title: "These snapshots are of two repositories", Say: "restic compares snapshots of one repository.", Do: "Choose two of the same."}
 		}
 		id = topics.RepositoryID(repository)
 		f.Set(field, snapshot)
 	}
 	if jobs.Maintains(kind) {
-		return errNoPage // on the repository's page, with its warnings
+		return problem.NoPage // on the repository's page, with its warnings
 	}
 	return s.run(w, r, hostID(r), kind, id, operationOf(kind, f))
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -213,8 +214,8 @@ func (s *Server) runAgain(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if o.All {
-		return &Problem{Status: http.StatusConflict, Title: "This is not asked for twice by a click", Say: "It removes the locks of live jobs, too.", Do: "Ask for it on the repository's page.",
-			Link: views.Link{Text: "Open the repository", URL: views.RepositoryURL(string(j.Repository))}}
+		return &problem.Problem{Kind: problem.Conflict, Title: "This is not asked for twice by a click", Say: "It removes the locks of live jobs, too.", Do: "Ask for it on the repository's page.",
+			Link: problem.Link{Text: "Open the repository", URL: views.RepositoryURL(string(j.Repository))}}
 	}
 	again, _, err := s.Jobs.Ask(ctx, who.name, j.Host, j.Kind, j.Repository, o)
 	if err != nil {

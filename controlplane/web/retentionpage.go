@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -143,7 +144,7 @@ func (s *Server) retentionView(ctx context.Context, id topics.RepositoryID, keep
 	p, err := s.preview(ctx, id, keep)
 	v := views.Retention{RepositoryID: string(id), Repository: p.Repository.Name, Rules: ruleWords(p.Keep)}
 	if errors.Is(err, retention.ErrRules) {
-		v.Problem = rulesProblem(err)
+		v.Problem = problem.Of(err).Say
 		return v, nil
 	} else if err != nil {
 		return v, err

@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
 
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -226,11 +227,11 @@ func operation[I, O any](id, summary string, status int, h func(context.Context,
 				if err == nil {
 					return out, nil
 				}
-				p := problem(err)
-				if p.Status >= 500 && p.Err != nil && ctx.Err() == nil {
+				p := problemOf(err)
+				if statusOf(p) >= 500 && p.Err != nil && ctx.Err() == nil {
 					s.Log.Error("request failed", "operation", id, "err", p.Err)
 				}
-				return nil, p
+				return nil, apiProblem{p}
 			})
 	}
 }
@@ -287,8 +288,8 @@ func (s *Server) guard(rt route, isUse bool, h http.Handler) http.Handler {
 	})
 }
 
-func forbidden(v *visitor, role store.Role) *Problem {
-	return &Problem{Status: http.StatusForbidden, Title: "You may not do this",
+func forbidden(v *visitor, role store.Role) *problem.Problem {
+	return &problem.Problem{Kind: problem.Forbidden, Title: "You may not do this",
 		Say: "It needs the role " + string(role) + "; " + v.name + " has the role " + string(v.role) + ".",
 		Do:  "Ask an administrator, or sign in as somebody who may."}
 }
@@ -296,8 +297,8 @@ func forbidden(v *visitor, role store.Role) *Problem {
 // ask sends somebody unknown to where they can say who they are. A stream and
 // the API only hear that they have to.
 func (s *Server) ask(w http.ResponseWriter, r *http.Request) {
-	unknown := &Problem{Status: http.StatusUnauthorized, Title: "Nobody is signed in",
-		Say: "This needs to know who you are, or the session has ended.", Do: "Sign in, then try again.", Link: views.Link{Text: "Sign in", URL: "/login"}}
+	unknown := &problem.Problem{Kind: problem.Unauthenticated, Title: "Nobody is signed in",
+		Say: "This needs to know who you are, or the session has ended.", Do: "Sign in, then try again.", Link: problem.Link{Text: "Sign in", URL: "/login"}}
 	switch {
 	case isAPI(r):
 		unknown.Do = "Send a token as Authorization: Bearer TOKEN. restic-manager api-token create makes one."
@@ -406,11 +407,11 @@ var files = views.StaticHandler()
 func (s *Server) static(w http.ResponseWriter, r *http.Request) error {
 	f, err := views.Static.Open(strings.TrimPrefix(r.URL.Path, "/static/"))
 	if err != nil {
-		return errNoPage
+		return problem.NoPage
 	}
 	info, err := f.Stat()
 	if err := errors.Join(err, f.Close()); err != nil || info.IsDir() {
-		return errNoPage
+		return problem.NoPage
 	}
 	files.ServeHTTP(w, r)
 	return nil

@@ -4,18 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-var errNoSchedule = &Problem{Status: http.StatusNotFound, Title: "There is no such schedule",
+var errNoSchedule = &problem.Problem{Kind: problem.NotFound, Title: "There is no such schedule",
 	Say: "The host has none of this name.", Do: "GET /api/hosts/{id}/schedules lists what it has; PUT adds one."}
 
 type pendingJSON struct {

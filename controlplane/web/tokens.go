@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -30,7 +31,7 @@ func (s *Server) removeToken(ctx context.Context, id string) error {
 	defer s.recheck()
 	err := s.Store.RemoveAPIToken(ctx, visitorOf(ctx).name, id)
 	if errors.Is(err, store.ErrNotFound) {
-		err = &Problem{Status: http.StatusNotFound, Title: "There is no such token", Say: "It was revoked already, or was never here.", Do: "Look at the list of tokens again.", Err: err}
+		err = &problem.Problem{Kind: problem.NotFound, Title: "There is no such token", Say: "It was revoked already, or was never here.", Do: "Look at the list of tokens again.", Err: err}
 	}
 	return err
 }

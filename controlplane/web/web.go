@@ -25,6 +25,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -160,7 +161,7 @@ func New(c Config) (*Server, error) {
 		rt.serve(s, rt)
 	}
 	describeStream(s.api)
-	s.mux.NotFound(s.wrap(func(http.ResponseWriter, *http.Request) error { return errNoPage }))
+	s.mux.NotFound(s.wrap(func(http.ResponseWriter, *http.Request) error { return problem.NoPage }))
 	s.mux.MethodNotAllowed(s.wrap(s.wrongMethod))
 	s.handler = s.recovered(s.forwarded(s.headers(s.bounded(s.mux))))
 	return s, nil
@@ -206,7 +207,7 @@ func (s *Server) begin(r *http.Request) (ctx context.Context, end func(), err er
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, nil, errStopping
+		return nil, nil, problem.Stopping
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	s.streams.Add(2)
@@ -238,7 +239,7 @@ func (s *Server) watchOver(ctx context.Context, v *visitor, cancel context.Cance
 		case <-ctx.Done():
 			return
 		case <-s.closing:
-			cancel(errStopping)
+			cancel(problem.Stopping)
 			return
 		case <-changed:
 		case <-check.C:
@@ -292,7 +293,7 @@ func (s *Server) bounded(next http.Handler) http.Handler {
 // limited bounds a request's body, or refuses one that says it is larger.
 func (s *Server) limited(w http.ResponseWriter, r *http.Request, most int64) (*http.Request, bool) {
 	if r.ContentLength > most {
-		s.fail(w, r, tooLarge(most))
+		s.fail(w, r, problem.Oversized(most))
 		return nil, false
 	}
 	// The server looks at its own request and writer to learn that a body was
@@ -313,15 +314,15 @@ func (s *Server) checked(w http.ResponseWriter, r *http.Request, next http.Handl
 		}
 	}
 	if isAPI(r) && r.ContentLength != 0 && r.Header.Get("Content-Type") != "" && !isJSON(r) {
-		s.fail(w, r, &Problem{Status: http.StatusUnsupportedMediaType, Title: "The body is not declared as JSON",
+		s.fail(w, r, &problem.Problem{Kind: problem.UnsupportedMedia, Title: "The body is not declared as JSON",
 			Say: "The request's Content-Type is one the API does not read.", Do: "Send JSON, with the header Content-Type: application/json."})
 		return
 	}
 	next.ServeHTTP(w, r)
 }
 
-func foreign(err error) *Problem {
-	return &Problem{Status: http.StatusForbidden, Title: "This request came from another site",
+func foreign(err error) *problem.Problem {
+	return &problem.Problem{Kind: problem.Forbidden, Title: "This request came from another site",
 		Say: "Your browser says that a page elsewhere sent it, so nothing was done.", Do: "Open this server's own page and do it there.", Err: err}
 }
 
@@ -382,7 +383,7 @@ func (s *Server) recovered(next http.Handler) http.Handler {
 			if ww.begun {
 				panic(http.ErrAbortHandler) // half an answer must not look whole
 			}
-			s.fail(ww, r, errInternal(nil))
+			s.fail(ww, r, problem.Unknown(nil))
 		}()
 		next.ServeHTTP(ww, r)
 	})

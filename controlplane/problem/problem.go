@@ -1,0 +1,179 @@
+// Package problem words failures for people: what happened and what they can do.
+//
+// It is the one place that does, for pages, API and command line alike. It knows
+// no HTTP: package web translates a [Kind] to a status.
+package problem
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/restic-manager/restic-manager/controlplane/field"
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/retention"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// Kind is what sort of failure it is. The zero Kind is an internal one.
+type Kind string
+
+// The kinds of failures.
+const (
+	Internal         Kind = ""                  // ours, the reason is in the log
+	BadRequest       Kind = "bad request"       // it could not be read
+	Unauthenticated  Kind = "unauthenticated"   // who asks is not known
+	Forbidden        Kind = "forbidden"         // who asks may not
+	NotFound         Kind = "not found"         //
+	Method           Kind = "method"            // the address does not take it
+	Timeout          Kind = "timeout"           // the request did not arrive in time
+	Conflict         Kind = "conflict"          // what is there does not allow it
+	Gone             Kind = "gone"              // it was there once
+	TooLarge         Kind = "too large"         //
+	UnsupportedMedia Kind = "unsupported media" // it is in a format that is not read
+	Invalid          Kind = "invalid"           // it was read, and does not fit
+	UpgradeRequired  Kind = "upgrade required"  // the address speaks another protocol
+	TooMany          Kind = "too many"          // too many tries
+	Unavailable      Kind = "unavailable"       // not at the moment
+)
+
+// A Problem is a failure worded for whoever asked.
+type Problem struct {
+	Kind   Kind
+	Title  string       // "There is no such job"
+	Say    string       // what happened
+	Do     string       // what they can do
+	Link   Link         // where to, on a page
+	Fields field.Errors // what is wrong with which field of the input
+	Err    error        // for the log, and no further
+}
+
+// A Link is a word that leads somewhere.
+type Link struct{ Text, URL string }
+
+// Error implements error.
+func (p *Problem) Error() string {
+	if p.Err != nil {
+		return p.Title + ": " + p.Err.Error()
+	}
+	return p.Title
+}
+
+// Unwrap returns the cause.
+func (p *Problem) Unwrap() error { return p.Err }
+
+// Detail is what happened and what to do, in one text.
+func (p *Problem) Detail() string { return strings.TrimSpace(p.Say + " " + p.Do) }
+
+// With returns a copy that leads somewhere else.
+func (p *Problem) With(link Link) *Problem {
+	q := *p
+	q.Link = link
+	return &q
+}
+
+// Failures that more than one place answers with.
+var (
+	NoPage = &Problem{Kind: NotFound, Title: "There is nothing here",
+		Say: "No page and no operation has this address.",
+		Do:  "Check how it is spelled. GET /api/openapi.json lists every operation of the API."}
+	NoHost = &Problem{Kind: NotFound, Title: "There is no such host",
+		Say: "It was never there, or it has been removed.", Do: "Look for it among all hosts."}
+	NoJob = &Problem{Kind: NotFound, Title: "There is no such job",
+		Say: "It was never there, or it has been removed.", Do: "Look for it on its host's page."}
+	NoRepository = &Problem{Kind: NotFound, Title: "There is no such repository",
+		Say: "It was never registered, or it has been removed.", Do: "Look for it among all repositories."}
+	Stopping = &Problem{Kind: Unavailable, Title: "The server is being stopped",
+		Say: "It lets nothing new begin.", Do: "Try again in a moment."}
+)
+
+// Oversized is a request of more than the given number of bytes.
+func Oversized(most int64) *Problem {
+	bound := fmt.Sprintf("%d MiB", most>>20)
+	if most < 1<<20 {
+		bound = fmt.Sprintf("%d KiB", most>>10)
+	}
+	return &Problem{Kind: TooLarge, Title: "The request is too large",
+		Say: "What is sent to this address may have at most " + bound + ".", Do: "Send less at once."}
+}
+
+// Unknown is a failure of ours; err is for the log.
+func Unknown(err error) *Problem {
+	return &Problem{Title: "Something went wrong here", Say: "The server could not do this; the reason is in its log.",
+		Do: "Try again. If it stays, look into the log of restic-manager.", Err: err}
+}
+
+// NotSaved is an input with bad fields. The title names what was to be saved:
+// "repository", "source group".
+func NotSaved(what string, fields field.Errors) *Problem {
+	return &Problem{Kind: Invalid, Title: "The " + what + " was not saved", Say: fields.Error(), Fields: fields}
+}
+
+// Of words an error. What it does not know becomes an internal problem.
+func Of(err error) *Problem {
+	var p *Problem
+	var fields field.Errors
+	var keeper *jobs.NotKeeperError
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &fields):
+		return &Problem{Kind: Invalid, Title: "Nothing was saved", Say: fields.Error(), Fields: fields}
+	case errors.Is(err, jobs.ErrNoHost):
+		return NoHost
+	case errors.Is(err, jobs.ErrNoJob):
+		return NoJob
+	case errors.Is(err, jobs.ErrNoRepository):
+		return &Problem{Kind: NotFound, Title: "There is no such repository",
+			Say: "None has this ID.", Do: "Use an ID that GET /api/repositories lists.", Err: err}
+	case errors.As(err, &keeper):
+		return &Problem{Kind: Conflict, Title: "Another host looks after this repository",
+			Say: "Its keeper, the host " + keeper.Name + ", alone may " + string(keeper.Kind) + ": what can delete is kept from every other host.",
+			Do:  "Ask the keeper for it.", Err: err}
+	case errors.Is(err, topics.ErrOperation):
+		return &Problem{Kind: Invalid, Title: "This job cannot be asked for like that",
+			Say: err.Error() + ".", Do: "Correct it and ask again; nothing was begun."}
+	case errors.Is(err, jobs.ErrForbidden):
+		return &Problem{Kind: Conflict, Title: "The host does not allow this",
+			Say: sentence(err, jobs.ErrForbidden), Do: "Only its own administrator can change that, in the policy file on the host; nothing was begun.", Err: err}
+	case errors.Is(err, jobs.ErrNoGroups):
+		return &Problem{Kind: Conflict, Title: "It is not known yet what to back up",
+			Say: "The host has no source group, so there is nothing to run.", Do: "Say what to back up, and where to, then run it again.", Err: err}
+	case errors.Is(err, jobs.ErrNoGroup):
+		return &Problem{Kind: NotFound, Title: "There is no such source group",
+			Say: "The host has none of this name.", Do: "Use a name the host's page shows, or add the group first.", Err: err}
+	case errors.Is(err, jobs.ErrEnded):
+		return &Problem{Kind: Conflict, Title: "This job has already ended",
+			Say: "There is nothing to cancel.", Do: "Look at its result.", Err: err}
+	case errors.Is(err, retention.ErrRules):
+		return &Problem{Kind: Invalid, Title: "These retention rules cannot be",
+			Say: rulesProblem(err), Do: "Correct them and try again; nothing was removed."}
+	case errors.Is(err, retention.ErrNoKeeper):
+		return &Problem{Kind: Conflict, Title: "This repository has no keeper",
+			Say: "No host was chosen to look after it, so nothing was begun. Forget and prune delete: wherever they run, the right to delete lives, and who takes that host over can delete the backups.",
+			Do:  "Choose a keeper, best one beside the storage that backs up nothing here. Or name a host for this once, and let it have that right.", Err: err}
+	case errors.Is(err, retention.ErrNotKeeper):
+		return &Problem{Kind: Conflict, Title: "Another host is this repository's keeper",
+			Say: "Only its keeper deletes and checks, so nothing was begun.", Do: "Leave the host out, or choose another keeper first.", Err: err}
+	case errors.Is(err, retention.ErrNoPlan):
+		return &Problem{Kind: Conflict, Title: "This plan does not wait for approval",
+			Say: "It expired, was carried out, or another one took its place. Nothing was removed.", Do: "Look at the plan that waits now, if one does, and approve that.", Err: err}
+	case errors.Is(err, retention.ErrKind):
+		return &Problem{Kind: Invalid, Title: "This is no maintenance",
+			Say: "A repository's maintenance is forget, prune or check; only a forget has a plan.", Do: "Ask for one of these.", Err: err}
+	case errors.Is(err, store.ErrNotFound):
+		return NoPage
+	}
+	return Unknown(err)
+}
+
+// sentence is what an error says after the words of the one it wraps.
+func sentence(err, wrapped error) string {
+	return strings.TrimPrefix(err.Error(), wrapped.Error()+": ")
+}
+
+// rulesProblem says what is wrong with retention rules.
+func rulesProblem(err error) string {
+	return strings.ReplaceAll(sentence(err, retention.ErrRules), "\n", "; ") + "."
+}
