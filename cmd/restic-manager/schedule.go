@@ -90,8 +90,9 @@ func inForce(h store.Host, moved bool) string {
 	return fmt.Sprintf("revision %d", h.ConfigApplied)
 }
 
-func nextRuns(row store.Schedule, n int) (starts []time.Time, err error) {
-	p, err := schedule.Of(row)
+// nextRuns returns when the next n runs of a schedule begin, in its zone.
+func nextRuns(row store.Schedule, n int) ([]time.Time, error) {
+	starts, err := schedule.NextStarts(row, time.Now(), n)
 	if err != nil {
 		return nil, err
 	}
@@ -99,8 +100,8 @@ func nextRuns(row store.Schedule, n int) (starts []time.Time, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for slot := slots.Next(p, time.Now().Add(-p.Start(time.Time{}).Sub(time.Time{}))); len(starts) < n && !slot.IsZero(); slot = slots.Next(p, slot) {
-		starts = append(starts, p.Start(slot).In(zone))
+	for i := range starts {
+		starts[i] = starts[i].In(zone)
 	}
 	return starts, nil
 }

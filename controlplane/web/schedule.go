@@ -89,7 +89,7 @@ func (s *Server) schedulesJSON(ctx context.Context, host topics.HostID, rows ...
 			}
 		}
 		if r.Enabled {
-			if next, err := s.nextStarts(r, 1); err != nil {
+			if next, err := schedule.NextStarts(r, s.Now(), 1); err != nil {
 				s.Log.Error("a schedule cannot be read", "host", r.Host, "schedule", r.ID, "err", err)
 			} else if len(next) > 0 {
 				j.Next = &next[0]
@@ -98,27 +98,6 @@ func (s *Server) schedulesJSON(ctx context.Context, host topics.HostID, rows ...
 		out[i] = j
 	}
 	return out, nil
-}
-
-// nextStarts are when a schedule's slots to come begin. One whose jitter is not
-// over yet is among them.
-func (s *Server) nextStarts(row store.Schedule, n int) ([]time.Time, error) {
-	p, err := schedule.Of(row)
-	if err != nil {
-		return nil, err
-	}
-	now, starts := s.Now(), []time.Time{}
-	slot := now.Add(-p.Start(time.Time{}).Sub(time.Time{}))
-	if last := time.UnixMilli(max(row.LastSlot, row.Since)); last.After(slot) {
-		slot = last
-	}
-	for len(starts) < n {
-		if slot = slots.Next(p, slot); slot.IsZero() {
-			break
-		}
-		starts = append(starts, p.Start(slot))
-	}
-	return starts, nil
 }
 
 type hostIn struct {
@@ -298,6 +277,6 @@ func (s *Server) nextRuns(ctx context.Context, in *nextIn) (*nextOut, error) {
 		return nil, err
 	}
 	out := &nextOut{}
-	out.Body.Next, err = s.nextStarts(row, in.N)
+	out.Body.Next, err = schedule.NextStarts(row, s.Now(), in.N)
 	return out, err
 }

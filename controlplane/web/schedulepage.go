@@ -68,7 +68,7 @@ func (s *Server) schedulesView(ctx context.Context) (*views.Schedules, error) {
 			planned[g] = planned[g] || sc.Enabled
 		}
 		row.Groups = strings.Join(names, ", ")
-		if next, err := s.nextStarts(sc, 1); err == nil && len(next) > 0 && sc.Enabled {
+		if next, err := schedule.NextStarts(sc, s.Now(), 1); err == nil && len(next) > 0 && sc.Enabled {
 			row.Next = views.When{Clock: views.Clock(next[0], s.Now()), ISO: views.ISO(next[0])}
 			row.NextIn = views.In(next[0], s.Now())
 		} else if err != nil {
@@ -232,12 +232,15 @@ func (s *Server) load(rows []store.Schedule, mark int) views.Load {
 	now := s.Now()
 	l := views.Load{Mark: mark, Zone: "by this server's clock"}
 	for _, sc := range rows {
-		p, err := schedule.Of(sc)
+		starts, err := schedule.Starts(sc, now)
 		if err != nil || !sc.Enabled {
 			continue
 		}
-		for n, slot := 0, slots.Next(p, now.Add(-p.Start(time.Time{}).Sub(time.Time{}))); n < 24*60 && !slot.IsZero() && p.Start(slot).Before(now.Add(24*time.Hour)); n, slot = n+1, slots.Next(p, slot) {
-			l.Hours[p.Start(slot).In(now.Location()).Hour()] += max(len(sc.Groups), 1)
+		for start := range starts {
+			if !start.Before(now.Add(24 * time.Hour)) {
+				break
+			}
+			l.Hours[start.In(now.Location()).Hour()] += max(len(sc.Groups), 1)
 		}
 	}
 	return l
@@ -475,25 +478,25 @@ func (s *Server) previewOf(ctx context.Context, row store.Schedule) (views.Sched
 	if row.ID == "" {
 		planned.JitterSeconds = 0 // its share comes with its ID
 	}
-	p, err := schedule.Of(planned)
+	now := s.Now()
+	starts, err := schedule.NextStarts(planned, now, 5)
 	var wrong *slots.Invalid
 	if errors.As(err, &wrong) {
 		return views.SchedulePreview{Problem: wrong.Say + " " + wrong.Do}, nil
 	} else if err != nil {
 		return views.SchedulePreview{}, err
 	}
-	now := s.Now()
+	p, err := schedule.Of(planned)
+	if err != nil {
+		return views.SchedulePreview{}, err
+	}
 	zone, err := time.LoadLocation(row.Zone)
 	if err != nil {
 		return views.SchedulePreview{}, err
 	}
 	v := views.SchedulePreview{Sentence: slots.ReadPlan(row.Cron).Words() + ", in " + row.Zone + ".", Cron: row.Cron}
 	mark := -1
-	for n, slot := 0, now; n < 5; n++ {
-		if slot = slots.Next(p, slot); slot.IsZero() {
-			break
-		}
-		start := p.Start(slot)
+	for n, start := range starts {
 		if n == 0 {
 			mark = start.In(now.Location()).Hour()
 		}
@@ -501,7 +504,7 @@ func (s *Server) previewOf(ctx context.Context, row store.Schedule) (views.Sched
 	}
 	v.Note = "Times are of " + row.Zone + "."
 	if row.JitterSeconds > 0 {
-		v.Note += fmt.Sprintf(" This schedule's share of the spread is %s.", views.Duration(p.Start(time.Time{}).Sub(time.Time{})))
+		v.Note += fmt.Sprintf(" This schedule's share of the spread is %s.", views.Duration(schedule.Offset(p)))
 		if row.ID == "" {
 			v.Note = "Times are of " + row.Zone + ", before its share of the spread, which it gets when it is saved."
 		}
@@ -518,8 +521,8 @@ func (s *Server) previewOf(ctx context.Context, row store.Schedule) (views.Sched
 		return v, err
 	}
 	rows = slices.DeleteFunc(rows, func(o store.Schedule) bool { return o.ID == row.ID })
-	row.Enabled = true
-	v.Load = s.load(append(rows, row), mark)
+	planned.Enabled = true
+	v.Load = s.load(append(rows, planned), mark)
 	return v, nil
 }
 
