@@ -64,6 +64,8 @@ var arrows = []struct {
 	{"store", "controlplane/problem", nil, "a capability returns errors, their words are elsewhere"},
 	{"controlplane/jobs", "controlplane/web", nil, "a capability does not know who shows it"},
 	{"controlplane/hosts", "controlplane/web", nil, "a capability does not know who shows it"},
+	{"controlplane/fleet", ours, []string{"controlplane/hosts", "store", "topics", "protocol", "store/migrations", "failpoint", "private"},
+		"what is true of the fleet does not depend on who shows it"},
 	{"controlplane/retention", "controlplane/web", nil, "a capability does not know who shows it"},
 	{"controlplane/enroll", "controlplane/web", nil, "a capability does not know who shows it"},
 	{"controlplane/public", "controlplane/web", nil, "consumers and pages are told apart"},

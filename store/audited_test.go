@@ -38,6 +38,7 @@ var unaudited = map[string]string{
 	"trim":              "the gap in the log says it",
 	"addSnapshot":       "an agent reports what a job made, which was asked for",
 	"correct":           "an agent reports what a job found, which was asked for",
+	"noteHostChanges":   "it counts what others write",
 	"PutJob":            "the job was asked for; how it was given up has its entry with the ending",
 	"PutGroup":          "which job answers a slot, the job says",
 	"Fired":             "the jobs of a slot have their entries",

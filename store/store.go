@@ -132,6 +132,9 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err := s.protectAudit(ctx); err != nil {
 		return err
 	}
+	if err := s.noteHostChanges(ctx); err != nil {
+		return err
+	}
 	if err := s.begin(ctx); err != nil {
 		return err
 	}

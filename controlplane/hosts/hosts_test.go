@@ -148,8 +148,18 @@ func TestALaptopSleepsWithoutAlarmUntilItIsOverdue(t *testing.T) {
 		{"never backed up", change(func(h *store.Host) { h.Standing, h.GoodAt = "", 0 }), false, Offline, Overdue},
 		{"a server away", change(func(h *store.Host) { h.Intermittent = false }), false, Offline, Protected},
 	} {
-		if got := statusAt(c.host, c.running, c.at, now); got != c.want {
+		f := FactsOf(c.host, c.running, c.at)
+		got, until := Judge(f, now)
+		if got != c.want {
 			t.Errorf("%s: %s, want %s", c.what, got, c.want)
+		}
+		if until.IsZero() {
+			until = now.AddDate(100, 0, 0)
+		} else if then, _ := Judge(f, until); then == got {
+			t.Errorf("%s: still %s at %s, when it may be another", c.what, got, until)
+		}
+		if last, _ := Judge(f, until.Add(-1)); last != got {
+			t.Errorf("%s: %s before %s, it was %s", c.what, last, until, got)
 		}
 	}
 }

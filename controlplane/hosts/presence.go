@@ -40,6 +40,8 @@ type Presence struct {
 	now    func() time.Time
 	began  time.Time
 
+	moved Bell // rings for hosts whose connection became another by what was heard
+
 	mu    sync.Mutex
 	hosts map[topics.HostID]*presence
 }
@@ -86,6 +88,7 @@ func (p *Presence) Born(id topics.HostID, s topics.Session) bool {
 	}
 	h.before, h.passed, h.refused, h.counted = h.birth, h.counter, 0, true
 	h.birth, h.counter, h.heard = s, 0, time.Time{}
+	p.moved.Ring(id)
 	return true
 }
 
@@ -96,6 +99,7 @@ func (p *Presence) Died(id topics.HostID, s topics.Session) bool {
 	h := p.of(id)
 	if s.After(h.death) {
 		h.death = s
+		p.moved.Ring(id)
 	}
 	return s == h.birth
 }
@@ -109,8 +113,12 @@ func (p *Presence) Heard(id topics.HostID, stamp topics.Stamp) bool {
 	if stamp.Session != h.birth || stamp.N <= h.counter {
 		return false
 	}
+	was, _ := p.connection(h)
 	h.counter, h.heard = stamp.N, p.now()
 	h.lastSeen = h.heard
+	if was != Online {
+		p.moved.Ring(id)
+	}
 	return true
 }
 
@@ -159,6 +167,7 @@ func (p *Presence) Greeted(id topics.HostID, s topics.Session) {
 	if s == h.birth {
 		h.heard = p.now()
 		h.lastSeen = h.heard
+		p.moved.Ring(id)
 	}
 }
 
@@ -175,7 +184,8 @@ func (p *Presence) Reachable(id topics.HostID) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := p.of(id)
-	return p.connection(h) == Online && h.hello == h.birth
+	c, _ := p.connection(h)
+	return c == Online && h.hello == h.birth
 }
 
 // Connection says whether the host is connected, and when it was last heard of
@@ -184,19 +194,36 @@ func (p *Presence) Connection(id topics.HostID) (Connection, time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := p.of(id)
-	return p.connection(h), h.lastSeen
+	c, _ := p.connection(h)
+	return c, h.lastSeen
 }
 
-func (p *Presence) connection(h *presence) Connection {
+// Look says whether the host is connected, and from when on that is to be asked
+// again although nothing was heard; the zero time is never.
+func (p *Presence) Look(id topics.HostID) (c Connection, until time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.hosts[id]
+	if h == nil {
+		h = &presence{}
+	}
+	return p.connection(h)
+}
+
+// Watch begins to collect the hosts whose connection became another by what was
+// heard of them. Time alone rings for nobody: see Look.
+func (p *Presence) Watch() *Watch { return p.moved.Watch() }
+
+func (p *Presence) connection(h *presence) (c Connection, until time.Time) {
 	now := p.now()
 	dead := !h.birth.After(h.death)
 	switch {
 	case !dead && !h.heard.IsZero() && now.Sub(h.heard) < p.timing.Fresh:
-		return Online
+		return Online, h.heard.Add(p.timing.Fresh)
 	case h.birth != (topics.Session{}) && h.heard.IsZero() && now.Sub(p.began) < p.timing.Grace:
-		return Unknown
+		return Unknown, p.began.Add(p.timing.Grace)
 	}
-	return Offline
+	return Offline, time.Time{}
 }
 
 // LastSeen lists when hosts were last heard of, in Unix milliseconds.
@@ -218,7 +245,7 @@ func (p *Presence) Online() int {
 	defer p.mu.Unlock()
 	n := 0
 	for _, h := range p.hosts {
-		if p.connection(h) == Online {
+		if c, _ := p.connection(h); c == Online {
 			n++
 		}
 	}

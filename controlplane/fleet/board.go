@@ -1,0 +1,347 @@
+// Package fleet is what is known of all hosts together, at one moment: pages, the
+// API and the public topics read it here and nowhere else, so that they agree.
+//
+// A Board keeps a small entry of each host in memory. It is built from the
+// database in one pass; afterwards only what changed is read again: hosts whose
+// rows any process changed, whose agents came or went, and those whose status
+// becomes another by time alone. Reading applies all of that first, so whoever
+// changes something and then reads sees the change.
+package fleet
+
+import (
+	"container/heap"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// Source is what a board asks of the database.
+type Source interface {
+	FleetMark(ctx context.Context) (int64, error)
+	FleetSince(ctx context.Context, mark, ended int64) (store.FleetChange, error)
+}
+
+// Presence is what a board asks about connections.
+type Presence interface {
+	Look(id topics.HostID) (c hosts.Connection, until time.Time)
+	Watch() *hosts.Watch
+}
+
+// A Board knows how every host is. It is safe for concurrent use.
+type Board struct {
+	source   Source
+	presence Presence
+	now      func() time.Time
+
+	mu      sync.Mutex
+	moved   *hosts.Watch
+	waiting map[topics.HostID]bool // moved, and not looked at yet
+	mark    int64                  // below zero: nothing has been read
+	entries map[topics.HostID]*Entry
+	until   map[topics.HostID]time.Time // when an entry's status or connection may be others by time alone
+	due     dues
+	days    map[int64]Day // by the minute since 1970 in which jobs ended
+	latest  *Moment
+}
+
+// NewBoard returns a board that is filled when it is first read.
+func NewBoard(source Source, presence Presence, now func() time.Time) *Board {
+	return &Board{source: source, presence: presence, now: now, moved: presence.Watch(), waiting: map[topics.HostID]bool{}, mark: -1,
+		entries: map[topics.HostID]*Entry{}, until: map[topics.HostID]time.Time{}, days: map[int64]Day{}}
+}
+
+// An Entry is what is kept of a host. Nobody changes it: what changed is another
+// entry.
+type Entry struct {
+	store.Host // without what an agent's every message changes: see store.FleetSince
+
+	Status     hosts.Status
+	Connection hosts.Connection
+	Open       []store.Job // what waits and runs there, the oldest first
+	Grouped    bool        // it is known what to back up
+
+	words string // what a search looks in, in lower case
+	own   int    // how much of words is about this host alone
+	rank  int
+	ended []ended // in the last day
+}
+
+type ended struct {
+	minute int64
+	state  topics.JobState
+	added  uint64
+}
+
+// Busy is the job at work, or the one that waits longest; nil if there is none.
+func (e *Entry) Busy() *store.Job {
+	if i := slices.IndexFunc(e.Open, func(j store.Job) bool { return j.State == topics.Running }); i >= 0 {
+		return &e.Open[i]
+	}
+	if len(e.Open) > 0 {
+		return &e.Open[0]
+	}
+	return nil
+}
+
+// Running reports whether a job is at work.
+func (e *Entry) Running() bool {
+	j := e.Busy()
+	return j != nil && j.State == topics.Running
+}
+
+// Urgency lists the statuses, those that need somebody first.
+var Urgency = []hosts.Status{hosts.Failed, hosts.Overdue, hosts.Warning, hosts.Running, hosts.NoBackupYet, hosts.Asleep, hosts.Protected}
+
+// judged is the entry with its connection and status as they are now, and when
+// they may be others by time alone; the zero time is never.
+func (e Entry) judged(p Presence, now time.Time) (*Entry, time.Time) {
+	var again, until time.Time
+	e.Connection, until = p.Look(e.ID)
+	e.Status, again = hosts.Judge(hosts.FactsOf(e.Host, e.Running(), e.Connection), now)
+	if until.IsZero() || !again.IsZero() && again.Before(until) {
+		until = again
+	}
+	e.rank = slices.Index(Urgency, e.Status)
+	return &e, until
+}
+
+// Now is how all hosts are now. The answer never changes; as long as nothing
+// about any host does, it is the same one.
+func (b *Board) Now(ctx context.Context) (*Moment, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for id := range b.moved.Take() {
+		b.waiting[id] = true
+	}
+	now := b.now()
+	began := firstMinute(now)
+	edits := edits{}
+	mark, err := int64(-1), error(nil)
+	if b.mark >= 0 {
+		mark, err = b.source.FleetMark(ctx)
+	}
+	if err == nil && (b.mark < 0 || mark != b.mark) {
+		err = b.read(ctx, began, now, edits)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the fleet: %w", err)
+	}
+	for id := range b.waiting {
+		b.judge(id, now, edits)
+	}
+	clear(b.waiting)
+	for len(b.due) > 0 && !b.due[0].at.After(now) {
+		d := heap.Pop(&b.due).(due) //nolint:forcetypeassert // it holds nothing else
+		if b.until[d.host].Equal(d.at) {
+			b.judge(d.host, now, edits)
+		}
+	}
+	if b.latest == nil || len(edits) > 0 || b.latest.began != began {
+		b.latest = b.next(began, edits)
+	}
+	return b.latest, nil
+}
+
+// edits are the entries that were replaced since the latest moment, as they were
+// then; nil is one that is new.
+type edits map[topics.HostID]*Entry
+
+// put replaces a host's entry; nil removes it.
+func (b *Board) put(id topics.HostID, e *Entry, edits edits) {
+	if _, noted := edits[id]; !noted {
+		edits[id] = b.entries[id]
+	}
+	if e != nil {
+		b.entries[id] = e
+		return
+	}
+	delete(b.entries, id)
+	delete(b.until, id)
+}
+
+// wait has a host looked at again at a moment, once.
+func (b *Board) wait(id topics.HostID, until time.Time) {
+	if b.until[id].Equal(until) {
+		return
+	}
+	b.until[id] = until
+	if !until.IsZero() {
+		heap.Push(&b.due, due{until, id})
+	}
+}
+
+// judge looks again at a host about which no row changed.
+func (b *Board) judge(id topics.HostID, now time.Time, edits edits) {
+	was := b.entries[id]
+	if was == nil {
+		return
+	}
+	e, until := was.judged(b.presence, now)
+	b.wait(id, until)
+	if e.Status != was.Status || e.Connection != was.Connection {
+		b.put(id, e, edits)
+	}
+}
+
+// read takes what changed in the database.
+func (b *Board) read(ctx context.Context, began int64, now time.Time, edits edits) error {
+	c, err := b.source.FleetSince(ctx, b.mark, began*minuteMillis)
+	if err != nil {
+		return err
+	}
+	b.mark = c.Mark
+	gone := map[topics.HostID]bool{}
+	for _, id := range c.Changed {
+		gone[id] = true
+	}
+	if c.All {
+		for id := range b.entries {
+			gone[id] = true
+		}
+	}
+	open, over := map[topics.HostID][]store.Job{}, map[topics.HostID][]ended{}
+	for _, j := range c.Open {
+		open[j.Host] = append(open[j.Host], j)
+	}
+	for _, o := range c.Ended {
+		e := ended{minute: o.FinishedAt / minuteMillis, state: o.State}
+		if o.Summary.V != nil {
+			e.added = o.Summary.V.DataAdded
+		}
+		over[o.Host] = append(over[o.Host], e)
+	}
+	for _, h := range c.Hosts {
+		delete(gone, h.ID)
+		own := strings.ToLower(h.Name + "\x00" + h.Hostname + "\x00" + string(h.ID) + "\x00")
+		e, until := Entry{Host: h, Open: open[h.ID], Grouped: c.Grouped[h.ID], ended: over[h.ID],
+			words: own + strings.ToLower(h.Platform), own: len(own)}.judged(b.presence, now)
+		if was := b.entries[h.ID]; was != nil {
+			b.count(was.ended, -1)
+		}
+		b.count(e.ended, 1)
+		b.put(h.ID, e, edits)
+		b.wait(h.ID, until)
+	}
+	for id := range gone {
+		if was := b.entries[id]; was != nil {
+			b.count(was.ended, -1)
+			b.put(id, nil, edits)
+		}
+	}
+	return nil
+}
+
+const minuteMillis = 60_000
+
+// firstMinute is the minute with which the last day begins.
+func firstMinute(now time.Time) int64 { return now.Add(-24*time.Hour).UnixMilli() / minuteMillis }
+
+// count adds jobs to the minutes in which they ended, or takes them away again.
+func (b *Board) count(list []ended, times int) {
+	for _, e := range list {
+		if b.latest != nil && e.minute < b.latest.began {
+			continue // its minute is no more
+		}
+		d := b.days[e.minute]
+		d.Runs += times
+		switch e.state {
+		case topics.Succeeded:
+			d.Succeeded += times
+		case topics.Warnings:
+			d.Warnings += times
+		case topics.Cancelled:
+			d.Cancelled += times
+		default:
+			d.Failed += times
+		}
+		d.Added += uint64(times) * e.added // of two's complement: taking away is adding what is below zero
+		b.days[e.minute] = d
+	}
+}
+
+// next is the moment after the latest one.
+func (b *Board) next(began int64, edits edits) *Moment {
+	m := &Moment{began: began, Tally: map[hosts.Status]int{}}
+	for minute, d := range b.days {
+		if minute < began || d.Runs == 0 {
+			delete(b.days, minute)
+			continue
+		}
+		m.Day.add(d)
+	}
+	was := b.latest
+	if was == nil {
+		was = &Moment{}
+	}
+	var old, fresh []*Entry
+	for id, e := range edits {
+		if e != nil {
+			old = append(old, e)
+		}
+		if e := b.entries[id]; e != nil {
+			fresh = append(fresh, e)
+		}
+	}
+	m.urgent = patched(was.urgent, old, fresh, byUrgency)
+	m.named = patched(was.named, old, fresh, byName)
+	m.ids = patched(was.ids, old, fresh, byID)
+	m.sum()
+	return m
+}
+
+// patched is a sorted list with some entries out and others in.
+func patched(list, out, in []*Entry, compare func(a, b *Entry) int) []*Entry {
+	if len(out) == 0 && len(in) == 0 {
+		return list
+	}
+	slices.SortFunc(out, compare)
+	slices.SortFunc(in, compare)
+	kept, from := make([]*Entry, 0, len(list)-len(out)), 0
+	for _, e := range out {
+		at, _ := slices.BinarySearchFunc(list, e, compare)
+		kept = append(kept, list[from:at]...)
+		from = at + 1
+	}
+	kept = append(kept, list[from:]...)
+	if len(in) == 0 {
+		return kept
+	}
+	all, from := make([]*Entry, 0, len(kept)+len(in)), 0
+	for _, e := range in {
+		at, _ := slices.BinarySearchFunc(kept, e, compare)
+		all = append(append(all, kept[from:at]...), e)
+		from = at
+	}
+	return append(all, kept[from:]...)
+}
+
+// A due is when a host is to be looked at again.
+type due struct {
+	at   time.Time
+	host topics.HostID
+}
+
+// dues are those of all hosts, the first on top. One that its entry does not
+// name any more is passed over.
+type dues []due
+
+func (d dues) Len() int           { return len(d) }
+func (d dues) Less(i, j int) bool { return d[i].at.Before(d[j].at) }
+func (d dues) Swap(i, j int)      { d[i], d[j] = d[j], d[i] }
+
+// Push implements heap.Interface.
+func (d *dues) Push(v any) { *d = append(*d, v.(due)) } //nolint:forcetypeassert // of ourselves
+
+// Pop implements heap.Interface.
+func (d *dues) Pop() any {
+	last := (*d)[len(*d)-1]
+	*d = (*d)[:len(*d)-1]
+	return last
+}

@@ -1,0 +1,303 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// must is for what cannot fail unless the test is over anyway.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// A world is a database that two processes have open, and a clock.
+type world struct {
+	here, there *store.Store
+	presence    *hosts.Presence
+	now         time.Time
+	hosts       []topics.HostID
+	open        []store.Job
+	sessions    map[topics.HostID]topics.Session
+	beats       uint64
+	made        int
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "data")
+	w := &world{here: must(store.Open(t.Context(), dir, "")), now: time.Now(), sessions: map[topics.HostID]topics.Session{}}
+	w.there = must(store.Open(t.Context(), dir, ""))
+	t.Cleanup(func() {
+		check(w.there.Close())
+		check(w.here.Close())
+	})
+	w.presence = hosts.NewPresence(hosts.DefaultTiming(), w.clock, nil)
+	return w
+}
+
+func (w *world) clock() time.Time { return w.now }
+
+func (w *world) board() *Board { return NewBoard(w.here, w.presence, w.clock) }
+
+func (w *world) enroll(s *store.Store) topics.HostID {
+	ctx := context.Background()
+	w.made++
+	id := fmt.Sprintf("%026d", w.made)
+	check(s.AddEnrollToken(ctx, store.EnrollToken{ID: id, KeyHash: []byte(id), Name: fmt.Sprintf("web-%d", w.made*7%10), CreatedBy: "test", ExpiresAt: s.Now() + 60_000}))
+	must(s.Enroll(ctx, []byte(id), store.Host{ID: topics.HostID(id), SealKey: []byte{1}, Serial: "1", Hostname: "Host", OS: "linux", Platform: "Debian"}))
+	w.hosts = append(w.hosts, topics.HostID(id))
+	return topics.HostID(id)
+}
+
+func (w *world) group(s *store.Store, host topics.HostID) {
+	ctx := context.Background()
+	w.made++
+	id := fmt.Sprintf("%026d", w.made)
+	check(s.AddRepository(ctx, "test", store.Repository{ID: topics.RepositoryID(id), Name: id, Location: "/srv"}, store.RepositoryAccess{URL: "/srv", Password: "secret"}))
+	must(s.PutSourceGroup(ctx, "test", store.SourceGroup{ID: topics.SourceGroupID(id), Host: host, Name: id, Repository: topics.RepositoryID(id), Paths: store.List{"/"}}))
+}
+
+func (w *world) ask(s *store.Store, host topics.HostID) {
+	ctx := context.Background()
+	groups := must(s.SourceGroups(ctx, host))
+	if len(groups) == 0 {
+		w.group(s, host)
+		groups = must(s.SourceGroups(ctx, host))
+	}
+	w.made++
+	g := groups[w.made%len(groups)]
+	j, added, err := s.Ask(ctx, "test", store.Job{ID: topics.JobID(fmt.Sprintf("%026d", w.made)), Host: host, Kind: topics.BackupJob, SourceGroup: g.ID, Repository: g.Repository, NotAfter: 1 << 50})
+	check(err)
+	if added {
+		w.open = append(w.open, j)
+	}
+}
+
+// step takes a job one state further.
+func (w *world) step(s *store.Store, n int, end topics.JobState, at time.Time) {
+	j := &w.open[n]
+	next := map[topics.JobState]topics.JobState{topics.Queued: topics.Dispatched, topics.Dispatched: topics.Running, topics.Running: end}[j.State]
+	check(s.Steps(context.Background(), func(tx protocol.PlaneTx) error {
+		p := protocol.PlaneJob{ID: j.ID, Host: j.Host, State: next, Accepted: next != topics.Dispatched}
+		if err := tx.PutJob(p); err != nil {
+			return err
+		}
+		switch {
+		case next == topics.Running:
+			return tx.Started(p, topics.Started{Job: j.ID}, at.UnixMilli())
+		case next.Ended():
+			return tx.Finished(p, topics.Finished{Job: j.ID, State: next, Summary: &topics.Summary{TotalBytes: 1 << 30, DataAdded: uint64(w.made)}}, at.UnixMilli())
+		}
+		return nil
+	}))
+	if j.State = next; next.Ended() {
+		w.open = slices.Delete(w.open, n, n+1)
+	}
+}
+
+// flat is what of a moment can be compared: how many ended when is in its day.
+func flat(m *Moment) any {
+	list := func(entries []*Entry) (out []Entry) {
+		for _, e := range entries {
+			plain := *e
+			plain.ended = nil
+			out = append(out, plain)
+		}
+		return out
+	}
+	oldest := topics.HostID("")
+	if m.Oldest != nil {
+		oldest = m.Oldest.ID
+	}
+	return []any{list(m.urgent), list(m.named), list(m.ids), m.Tally, m.Online, m.Running, m.Protected, oldest, m.Restorable, m.Day, m.began}
+}
+
+// Whatever happens in whatever order, in this process or in another: what the
+// board keeps is what the database says, and its figures add up.
+func TestTheBoardIsWhatTheDatabaseSays(t *testing.T) {
+	w := newWorld(t)
+	rapid.Check(t, func(t *rapid.T) {
+		b := w.board()
+		one := func() topics.HostID { return rapid.SampledFrom(w.hosts).Draw(t, "host") }
+		store := func() *store.Store {
+			if rapid.Bool().Draw(t, "another process") {
+				return w.there
+			}
+			return w.here
+		}
+		if len(w.hosts) == 0 {
+			w.enroll(w.here)
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"enroll": func(t *rapid.T) {
+				if len(w.hosts) >= 12 {
+					t.Skip("enough")
+				}
+				w.enroll(store())
+			},
+			"group": func(*rapid.T) { w.group(store(), one()) },
+			"ask":   func(*rapid.T) { w.ask(store(), one()) },
+			"step": func(t *rapid.T) {
+				if len(w.open) == 0 {
+					t.Skip("nothing is open")
+				}
+				end := rapid.SampledFrom([]topics.JobState{topics.Succeeded, topics.Failed, topics.Warnings, topics.Cancelled}).Draw(t, "end")
+				age := time.Duration(rapid.IntRange(0, 30*60).Draw(t, "minutes ago")) * time.Minute
+				w.step(store(), rapid.IntRange(0, len(w.open)-1).Draw(t, "job"), end, w.now.Add(-age))
+			},
+			"intermittent": func(t *rapid.T) {
+				check(store().SetIntermittent(context.Background(), "test", one(), rapid.Bool().Draw(t, "is"), rapid.Int64Range(0, 2).Draw(t, "days")))
+			},
+			"revoke": func(*rapid.T) { _, _ = store().Revoke(context.Background(), "test", one()) },
+			"seen": func(*rapid.T) {
+				check(store().Seen(context.Background(), map[topics.HostID]int64{one(): w.now.UnixMilli()}))
+			},
+			"connect": func(*rapid.T) {
+				id := one()
+				s := w.sessions[id]
+				s.N++
+				w.sessions[id] = s
+				w.presence.Born(id, s)
+				if rapid.Bool().Draw(t, "and greets") {
+					w.presence.Greeted(id, s)
+				}
+			},
+			"beat": func(*rapid.T) {
+				id := one()
+				w.beats++
+				w.presence.Heard(id, topics.Stamp{Session: w.sessions[id], N: w.beats})
+			},
+			"die": func(*rapid.T) {
+				id := one()
+				w.presence.Died(id, w.sessions[id])
+			},
+			"time": func(t *rapid.T) {
+				w.now = w.now.Add(time.Duration(rapid.Int64Range(1, int64(36*time.Hour)).Draw(t, "passes")))
+			},
+			"moment": func(t *rapid.T) {
+				w.now = w.now.Add(time.Duration(rapid.IntRange(1, 60).Draw(t, "seconds")) * time.Second)
+			},
+			"": func(t *rapid.T) {
+				if rapid.IntRange(0, 3).Draw(t, "look") > 0 {
+					return // several things happen between two looks
+				}
+				got, want := must(b.Now(context.Background())), must(w.board().Now(context.Background()))
+				if !reflect.DeepEqual(flat(got), flat(want)) {
+					t.Fatalf("the board says\n%+v\nthe database\n%+v", flat(got), flat(want))
+				}
+				if again := must(b.Now(context.Background())); again != got {
+					t.Fatal("nothing happened, and it is another moment")
+				}
+				hosts, runs := 0, 0
+				for st, n := range got.Tally {
+					hosts += n
+					if found := got.Count(Filter{Status: st}); found != n || len(got.Page(Filter{Status: st}, 0, 100)) != n {
+						t.Fatalf("%d hosts are %s, a filter finds %d", n, st, found)
+					}
+				}
+				d := got.Day
+				if runs = d.Succeeded + d.Warnings + d.Cancelled + d.Failed; hosts != got.Len() || runs != d.Runs {
+					t.Fatalf("%d of %d hosts have a status, %d of %d runs an end", hosts, got.Len(), runs, d.Runs)
+				}
+			},
+		})
+	})
+}
+
+func TestAMomentStaysAsItIs(t *testing.T) {
+	w := newWorld(t)
+	id := w.enroll(w.here)
+	b := w.board()
+	before := must(b.Now(t.Context()))
+	was := flat(before)
+	w.ask(w.there, id) // as the command line does
+	after := must(b.Now(t.Context()))
+	if before == after || len(after.Host(id).Open) != 1 || !after.Host(id).Grouped {
+		t.Errorf("what another process asked for is not seen: %+v", after.Host(id))
+	}
+	if !reflect.DeepEqual(flat(before), was) {
+		t.Error("a moment became another one")
+	}
+}
+
+func TestManyReadTheBoardAtOnce(t *testing.T) {
+	w := newWorld(t)
+	for range 3 {
+		w.enroll(w.here)
+	}
+	b := w.board()
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 50 {
+				m, err := b.Now(t.Context())
+				if err != nil || m.Count(Filter{Text: "WEB"}) != 3 {
+					t.Errorf("%d hosts: %v", m.Len(), err)
+					return
+				}
+				_ = flat(m)
+			}
+		})
+	}
+	all.Go(func() {
+		for n := range 20 {
+			w.ask(w.here, w.hosts[n%3])
+			s := topics.Session{Epoch: 1, N: uint64(n + 1)}
+			w.presence.Born(w.hosts[n%3], s)
+			w.presence.Greeted(w.hosts[n%3], s)
+		}
+	})
+	all.Wait()
+}
+
+func TestPagesOfTheBoardFollowEachOther(t *testing.T) {
+	w := newWorld(t)
+	for range 12 {
+		w.enroll(w.here)
+	}
+	m := must(w.board().Now(t.Context()))
+	for _, f := range []Filter{{}, {Text: "WEB"}, {Text: "debian", Status: hosts.NoBackupYet}} {
+		var ids []topics.HostID
+		for from := 0; ; from += 5 {
+			page := m.Page(f, from, 5)
+			for _, e := range page {
+				ids = append(ids, e.ID)
+			}
+			if len(page) < 5 {
+				break
+			}
+		}
+		slices.Sort(ids)
+		if ids = slices.Compact(ids); len(ids) != 12 || m.Count(f) != 12 {
+			t.Errorf("%+v: the pages show %d hosts of %d", f, len(ids), m.Count(f))
+		}
+	}
+	if first := m.Named(Filter{}, 0, 1)[0]; m.Behind(first.ID) != 1 || m.Behind("nobody") != 0 {
+		t.Errorf("behind the first of the list is place %d", m.Behind(first.ID))
+	}
+	if n := len(m.Search("debian")); n != 0 || len(m.Search("host")) != 12 {
+		t.Errorf("a platform's name finds the jobs of %d hosts", n)
+	}
+}

@@ -1,0 +1,186 @@
+package fleet
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A Moment is how all hosts are at one moment. It never changes, and its figures
+// add up: each host is in exactly one place of the tally.
+type Moment struct {
+	Tally      map[hosts.Status]int // hosts by status
+	Online     int                  // hosts whose agents are connected
+	Running    int                  // jobs at work
+	Protected  int                  // hosts with a good backup
+	Oldest     *Entry               // of these, the one whose last is the oldest; nil if there is none
+	Restorable uint64               // bytes that would come back from the last good backups
+	Day        Day                  // what ended in the last 24 hours, to the minute
+
+	urgent, named, ids []*Entry
+	began              int64 // the first minute of the day
+}
+
+// A Day counts the jobs that ended in some time, and what they added.
+type Day struct {
+	Runs, Succeeded, Warnings, Cancelled, Failed int
+	Added                                        uint64
+}
+
+func (d *Day) add(o Day) {
+	d.Runs += o.Runs
+	d.Succeeded += o.Succeeded
+	d.Warnings += o.Warnings
+	d.Cancelled += o.Cancelled
+	d.Failed += o.Failed
+	d.Added += o.Added
+}
+
+func byUrgency(a, b *Entry) int { return cmp.Or(cmp.Compare(a.rank, b.rank), byName(a, b)) }
+func byName(a, b *Entry) int    { return cmp.Or(strings.Compare(a.Name, b.Name), byID(a, b)) }
+func byID(a, b *Entry) int      { return strings.Compare(string(a.ID), string(b.ID)) }
+
+// sum fills in the figures.
+func (m *Moment) sum() {
+	for _, e := range m.named {
+		m.Tally[e.Status]++
+		if e.Connection == hosts.Online {
+			m.Online++
+		}
+		for i := range e.Open {
+			if e.Open[i].State == topics.Running {
+				m.Running++
+			}
+		}
+		if e.GoodAt == 0 {
+			continue
+		}
+		m.Protected++
+		m.Restorable += e.GoodBytes
+		if m.Oldest == nil || e.GoodAt < m.Oldest.GoodAt || e.GoodAt == m.Oldest.GoodAt && byUrgency(e, m.Oldest) < 0 {
+			m.Oldest = e
+		}
+	}
+}
+
+// Len counts the hosts.
+func (m *Moment) Len() int { return len(m.named) }
+
+// ByName lists every host by name. The list is everybody's: it is only read.
+func (m *Moment) ByName() []*Entry { return m.named }
+
+// ByUrgency lists every host, those that need somebody first. The list is
+// everybody's: it is only read.
+func (m *Moment) ByUrgency() []*Entry { return m.urgent }
+
+// Host is one host's entry, nil if there is no such host.
+func (m *Moment) Host(id topics.HostID) *Entry {
+	i, found := slices.BinarySearchFunc(m.ids, id, func(e *Entry, id topics.HostID) int { return strings.Compare(string(e.ID), string(id)) })
+	if !found {
+		return nil
+	}
+	return m.ids[i]
+}
+
+// Name is a host's name, "" if there is no such host.
+func (m *Moment) Name(id topics.HostID) string {
+	if e := m.Host(id); e != nil {
+		return e.Name
+	}
+	return ""
+}
+
+// Open lists every job that waits or runs, the oldest first.
+func (m *Moment) Open() []store.Job {
+	var all []store.Job
+	for _, e := range m.named {
+		all = append(all, e.Open...)
+	}
+	slices.SortFunc(all, func(a, b store.Job) int { return cmp.Or(cmp.Compare(a.QueuedAt, b.QueuedAt), cmp.Compare(a.ID, b.ID)) })
+	return all
+}
+
+// A Filter says which hosts are meant. What is empty does not narrow it.
+type Filter struct {
+	Status hosts.Status
+	Text   string // part of the name, the hostname, the platform or the ID, in capitals or not
+}
+
+// matcher is the filter as a function.
+func (f Filter) matcher() func(*Entry) bool {
+	text := strings.ToLower(strings.TrimSpace(f.Text))
+	return func(e *Entry) bool {
+		return (f.Status == "" || e.Status == f.Status) && (text == "" || strings.Contains(e.words, text))
+	}
+}
+
+// Count counts the hosts that a filter finds.
+func (m *Moment) Count(f Filter) int {
+	if f == (Filter{}) {
+		return len(m.named)
+	}
+	n, matches := 0, f.matcher()
+	for _, e := range m.named {
+		if matches(e) {
+			n++
+		}
+	}
+	return n
+}
+
+// Page lists the hosts from one place of a list on, at most so many: those that a
+// filter finds, the most urgent first.
+func (m *Moment) Page(f Filter, from, most int) []*Entry { return page(m.urgent, f, from, most) }
+
+// Named is Page with the hosts by name.
+func (m *Moment) Named(f Filter, from, most int) []*Entry { return page(m.named, f, from, most) }
+
+func page(list []*Entry, f Filter, from, most int) []*Entry {
+	if f == (Filter{}) {
+		from = min(max(from, 0), len(list))
+		return list[from:min(from+most, len(list)):min(from+most, len(list))]
+	}
+	var out []*Entry
+	matches := f.matcher()
+	for _, e := range list {
+		if len(out) == most {
+			break
+		}
+		if !matches(e) {
+			continue
+		}
+		if from > 0 {
+			from--
+			continue
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// Behind is where in the list by name the hosts behind one begin; at the
+// beginning if there is no such host.
+func (m *Moment) Behind(id topics.HostID) int {
+	e := m.Host(id)
+	if e == nil {
+		return 0
+	}
+	at, _ := slices.BinarySearchFunc(m.named, e, byName)
+	return at + 1
+}
+
+// Search lists the IDs of the hosts in whose name, hostname or ID a text is.
+func (m *Moment) Search(text string) []topics.HostID {
+	var ids []topics.HostID
+	text = strings.ToLower(text)
+	for _, e := range m.named {
+		if strings.Contains(e.words[:e.own], text) {
+			ids = append(ids, e.ID)
+		}
+	}
+	return ids
+}

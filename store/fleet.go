@@ -1,0 +1,147 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// What is kept in memory of every host and of its open jobs. A change of any of
+// these columns is noted in host_changes; a column that changes with every
+// message of an agent must not be among them.
+var (
+	fleetHostColumns = []string{"name", "created_at", "revoked_at", "hostname", "os", "arch", "platform", "agent_version", "restic_version", "policy", "permits",
+		"last_job", "last_state", "last_ended_at", "standing", "standing_job", "good_job", "good_at", "good_bytes", "good_seconds",
+		"config_revision", "config_made_at", "config_applied", "config_applied_at", "config_error", "intermittent", "overdue_days"}
+	fleetJobColumns = []string{"kind", "source_group", "repository", "state", "requested_by", "queued_at", "started_at", "finished_at", "not_after",
+		"held", "accepted", "cancel_asked", "cancelled_by", "schedule", "slot", "attempt", "fired"}
+)
+
+// mostChanged is how many hosts are read one by one; of more, all are read.
+const mostChanged = 1000
+
+// A FleetChange is what lists of the fleet show of some hosts, as the database
+// had it at one moment.
+type FleetChange struct {
+	Mark    int64                  // of this moment: ask with it for what changes later
+	All     bool                   // Hosts are all there are
+	Changed []topics.HostID        // those about which something changed; one that is not among Hosts is gone
+	Hosts   []Host                 // with fleetHostColumns alone
+	Open    []Job                  // of these hosts, the oldest first, with fleetJobColumns alone
+	Grouped map[topics.HostID]bool // which of them have a source group
+	Ended   []Outcome              // of these hosts
+}
+
+// FleetMark is the mark of the database now. It costs next to nothing.
+func (s *Store) FleetMark(ctx context.Context) (int64, error) {
+	return get[int64](ctx, s.r, `SELECT coalesce(max(n), 0) FROM host_changes`)
+}
+
+// FleetSince reads every host that changed since a mark, whichever process
+// changed it; all of them with a mark below zero. Of the jobs that ended it reads
+// those since a moment.
+func (s *Store) FleetSince(ctx context.Context, mark, ended int64) (c FleetChange, err error) {
+	tx, err := s.r.BeginTxx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return c, fmt.Errorf("begin to read the fleet: %w", err)
+	}
+	defer func() { err = errors.Join(err, ignoreDone(tx.Rollback())) }()
+	if c.Mark, err = get[int64](ctx, tx, `SELECT coalesce(max(n), 0) FROM host_changes`); err != nil {
+		return c, err
+	}
+	if c.All = mark < 0; !c.All {
+		if c.Changed, err = all[topics.HostID](ctx, tx, `SELECT host FROM host_changes WHERE n > $1 ORDER BY n LIMIT $2`, mark, mostChanged+1); err != nil {
+			return c, err
+		}
+		c.All = len(c.Changed) > mostChanged
+	}
+	hosts := `SELECT id, ` + strings.Join(fleetHostColumns, ", ") + ` FROM hosts`
+	open := `SELECT id, host, ` + strings.Join(fleetJobColumns, ", ") + ` FROM jobs WHERE finished_at = 0`
+	grouped := `SELECT DISTINCT host FROM source_groups`
+	outcomes := `SELECT host, state, finished_at, summary FROM jobs WHERE finished_at > 0 AND finished_at >= ?`
+	if c.All {
+		c.Changed = nil
+		if c.Hosts, err = all[Host](ctx, tx, hosts); err == nil {
+			c.Open, err = all[Job](ctx, tx, open+` ORDER BY queued_at, id`)
+		}
+		if err == nil {
+			c.Grouped, err = setOf(all[topics.HostID](ctx, tx, grouped))
+		}
+		if err == nil {
+			c.Ended, err = all[Outcome](ctx, tx, sqlx.Rebind(sqlx.DOLLAR, outcomes), ended)
+		}
+		return c, err
+	}
+	if c.Hosts, err = among[Host](ctx, tx, hosts+` WHERE id IN (?)`, c.Changed); err == nil {
+		c.Open, err = among[Job](ctx, tx, open+` AND host IN (?) ORDER BY queued_at, id`, c.Changed)
+	}
+	if err == nil {
+		c.Grouped, err = setOf(among[topics.HostID](ctx, tx, grouped+` WHERE host IN (?)`, c.Changed))
+	}
+	if err == nil {
+		c.Ended, err = among[Outcome](ctx, tx, `SELECT host, state, finished_at, summary FROM jobs WHERE host IN (?) AND finished_at > 0 AND finished_at >= ?`, c.Changed, ended)
+	}
+	return c, err
+}
+
+func setOf[T comparable](list []T, err error) (map[T]bool, error) {
+	set := make(map[T]bool, len(list))
+	for _, v := range list {
+		set[v] = true
+	}
+	return set, err
+}
+
+// noteHostChanges has the database itself note which hosts changed, so that no
+// query and no other process can forget to. This is SQLite's way to say it. The
+// triggers are made anew when they are others than they shall be.
+func (s *Store) noteHostChanges(ctx context.Context) error {
+	differs := func(columns []string) string {
+		var terms []string
+		for _, c := range columns {
+			terms = append(terms, "OLD."+c+" IS NOT NEW."+c)
+		}
+		return strings.Join(terms, " OR ")
+	}
+	note := func(host string) string {
+		return `BEGIN INSERT INTO host_changes (host, n) VALUES (` + host + `, (SELECT coalesce(max(n), 0) + 1 FROM host_changes))
+			ON CONFLICT (host) DO UPDATE SET n = excluded.n; END`
+	}
+	jobColumns := slices.Concat(fleetJobColumns, []string{"summary"})
+	for _, t := range []struct{ name, when, note string }{
+		{"host_changes_host_added", `AFTER INSERT ON hosts`, note(`NEW.id`)},
+		{"host_changes_host", `AFTER UPDATE OF ` + strings.Join(fleetHostColumns, ", ") + ` ON hosts WHEN ` + differs(fleetHostColumns), note(`NEW.id`)},
+		{"host_changes_host_gone", `AFTER DELETE ON hosts`, note(`OLD.id`)},
+		{"host_changes_job_added", `AFTER INSERT ON jobs`, note(`NEW.host`)},
+		{"host_changes_job", `AFTER UPDATE OF ` + strings.Join(jobColumns, ", ") + ` ON jobs WHEN ` + differs(jobColumns), note(`NEW.host`)},
+		{"host_changes_job_gone", `AFTER DELETE ON jobs`, note(`OLD.host`)},
+		{"host_changes_group_added", `AFTER INSERT ON source_groups`, note(`NEW.host`)},
+		{"host_changes_group_gone", `AFTER DELETE ON source_groups`, note(`OLD.host`)},
+	} {
+		want := `CREATE TRIGGER ` + t.name + ` ` + t.when + ` ` + t.note
+		is, err := get[string](ctx, s.w, `SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = $1`, t.name)
+		switch {
+		case err == nil && is == want:
+			continue
+		case err != nil && !errors.Is(err, ErrNotFound):
+			return err
+		}
+		if err := s.tx(ctx, func(tx *sqlx.Tx) error {
+			if _, err := tx.ExecContext(ctx, `DROP TRIGGER IF EXISTS `+t.name); err != nil {
+				return err
+			}
+			_, err := tx.ExecContext(ctx, want)
+			return err
+		}); err != nil {
+			return fmt.Errorf("trigger %s: %w", t.name, err)
+		}
+	}
+	return nil
+}
