@@ -19,8 +19,8 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/maintenance"
 	"github.com/restic-manager/restic-manager/controlplane/public"
-	"github.com/restic-manager/restic-manager/controlplane/retention"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/controlplane/web"
 	"github.com/restic-manager/restic-manager/protocol"
@@ -61,22 +61,22 @@ func DefaultLogs() Logs {
 
 // Timing gathers the durations of the parts, so that tests can shrink them.
 type Timing struct {
-	Jobs     jobs.Timing
-	Hosts    hosts.Timing
-	Public   public.Timing
-	Schedule schedule.Timing
-	Web      web.Timing
-	Upkeep   retention.Timing
-	Sweep    time.Duration // between two looks at what retention removes
-	Guard    time.Duration // between two looks at who is trusted no longer
-	HostLife time.Duration // of the certificates of hosts
-	Consumer time.Duration // between two looks whether connected consumers still may be
+	Jobs        jobs.Timing
+	Hosts       hosts.Timing
+	Public      public.Timing
+	Schedule    schedule.Timing
+	Web         web.Timing
+	Maintenance maintenance.Timing
+	Sweep       time.Duration // between two looks at what retention removes
+	Guard       time.Duration // between two looks at who is trusted no longer
+	HostLife    time.Duration // of the certificates of hosts
+	Consumer    time.Duration // between two looks whether connected consumers still may be
 }
 
 // DefaultTiming is what runs unless a test says otherwise.
 func DefaultTiming() Timing {
 	return Timing{Jobs: jobs.DefaultTiming(), Hosts: hosts.DefaultTiming(), Public: public.DefaultTiming(),
-		Schedule: schedule.DefaultTiming(), Web: web.DefaultTiming(), Upkeep: retention.DefaultTiming(), Sweep: time.Hour,
+		Schedule: schedule.DefaultTiming(), Web: web.DefaultTiming(), Maintenance: maintenance.DefaultTiming(), Sweep: time.Hour,
 		Guard: time.Second, HostLife: enroll.HostLife, Consumer: 2 * time.Second}
 }
 
@@ -88,20 +88,20 @@ type Plane struct {
 	Hub   *jobs.Hub
 	Web   *web.Server
 
-	claimed   *os.File // ours until it is closed
-	log       *slog.Logger
-	timing    Timing
-	retention store.Retention
-	presence  *hosts.Presence
-	bell      *hosts.Bell
-	publisher *public.Publisher
-	schedules *schedule.Runner
-	upkeep    *retention.Runner
-	agents    *broker.Broker
-	consumers *broker.Broker
-	admitted  admitted
-	wishes    chan wish
-	https     *certificate // nil serves the pages without TLS
+	claimed     *os.File // ours until it is closed
+	log         *slog.Logger
+	timing      Timing
+	retention   store.Retention
+	presence    *hosts.Presence
+	bell        *hosts.Bell
+	publisher   *public.Publisher
+	schedules   *schedule.Runner
+	maintenance *maintenance.Runner
+	agents      *broker.Broker
+	consumers   *broker.Broker
+	admitted    admitted
+	wishes      chan wish
+	https       *certificate // nil serves the pages without TLS
 
 	httpLn, agentsLn, mqttLn net.Listener
 }
@@ -164,7 +164,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 	p.Jobs = jobs.New(jobs.Config{Store: p.Store, Key: key, Presence: p.presence, Hub: p.Hub, Log: c.Log, Timing: c.Timing.Jobs, Limits: c.Limits, Now: time.Now,
 		Send:    func(topic string, payload []byte) error { return p.agents.Publish(topic, payload, 1, false) },
 		Changed: p.changed, Came: p.schedules.HostCame})
-	p.upkeep = retention.NewRunner(retention.Config{Store: p.Store, Jobs: p.Jobs, Online: p.presence.Reachable, Changed: p.changed, Log: c.Log, Timing: c.Timing.Upkeep, Now: time.Now})
+	p.maintenance = maintenance.NewRunner(maintenance.Config{Store: p.Store, Jobs: p.Jobs, Online: p.presence.Reachable, Changed: p.changed, Log: c.Log, Timing: c.Timing.Maintenance, Now: time.Now})
 	p.publisher = public.New(public.Config{Store: p.Store, Presence: p.presence, Hub: p.Hub, Publish: p.consumers.Publish,
 		Log: c.Log, Timing: c.Timing.Public, Now: time.Now})
 
@@ -183,7 +183,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 	if p.https == nil && len(c.Proxies) == 0 && loopback(c.HTTP) != nil {
 		c.Log.Warn("pages are served in clear: whoever is on the way reads passwords; give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a TLS proxy named with --trusted-proxy", "http", p.HTTPAddr())
 	}
-	p.Web, err = web.New(web.Config{Store: p.Store, Jobs: p.Jobs, Hub: p.Hub, Presence: p.presence, Bell: p.bell, Changed: p.decided, Desk: p.Desk, Upkeep: p.upkeep,
+	p.Web, err = web.New(web.Config{Store: p.Store, Jobs: p.Jobs, Hub: p.Hub, Presence: p.presence, Bell: p.bell, Changed: p.decided, Desk: p.Desk, Maintenance: p.maintenance,
 		Log: c.Log, Timing: c.Timing.Web, Now: time.Now, Agents: p.AgentsAddr(), Version: Version, Proxies: c.Proxies, Consumers: consumers{p},
 		Settings: web.Settings{TLS: c.TLSCert, Proxies: c.Proxies, HTTP: p.HTTPAddr(), Agents: p.AgentsAddr(), MQTT: p.MQTTAddr(), LogLines: c.Logs.Lines, Retention: c.Logs.Retention, Limits: c.Limits}})
 	return err
@@ -270,7 +270,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	})
 	g.Go(func() error { return p.Jobs.Run(gctx) })
 	g.Go(func() error { return p.schedules.Run(gctx) })
-	g.Go(func() error { return p.upkeep.Run(gctx) })
+	g.Go(func() error { return p.maintenance.Run(gctx) })
 	g.Go(func() error { return p.publisher.Run(gctx) })
 	g.Go(func() error { return p.Web.Run(gctx) })
 	g.Go(func() error { return p.grant(gctx) })
@@ -328,7 +328,7 @@ func serve(ctx context.Context, ln net.Listener, srv *http.Server) error {
 func (p *Plane) changed(h topics.HostID) {
 	p.bell.Ring(h)
 	p.publisher.Changed(h)
-	p.upkeep.HostChanged(h)
+	p.maintenance.HostChanged(h)
 }
 
 // decided tells the same after somebody saved something, and has the jobs engine

@@ -25,8 +25,8 @@ func (s *Store) Keys(ctx context.Context, id topics.RepositoryID) ([]Key, error)
 	return all[Key](ctx, s.r, `SELECT * FROM repository_keys WHERE repository = $1 ORDER BY trusted, first_seen, id`, id)
 }
 
-// StrangeKeys counts the keys that nobody trusts, by repository.
-func (s *Store) StrangeKeys(ctx context.Context) (map[topics.RepositoryID]int, error) {
+// ForeignKeys counts the keys that nobody trusts, by repository.
+func (s *Store) ForeignKeys(ctx context.Context) (map[topics.RepositoryID]int, error) {
 	type count struct {
 		Repository topics.RepositoryID `db:"repository"`
 		N          int                 `db:"n"`

@@ -35,9 +35,9 @@ func (s *Store) PlannedSnapshots(ctx context.Context, repository topics.Reposito
 		WHERE s.repository = $1 AND s.gone_at = 0 ORDER BY s.time DESC, s.id`, repository)
 }
 
-// A Duty is when one kind of upkeep of a repository is due, and how it
-// stands with the latest time it was.
-type Duty struct {
+// MaintenanceHours say when one kind of maintenance of a repository is due, and how
+// far the latest slot is.
+type MaintenanceHours struct {
 	Repository    topics.RepositoryID `db:"repository"`
 	Kind          topics.JobKind      `db:"kind"`
 	Paused        bool                `db:"paused"`
@@ -50,31 +50,31 @@ type Duty struct {
 	NextAttemptAt int64               `db:"next_attempt_at"` // not tried before
 }
 
-// Duties lists when upkeep is due; of all repositories with "".
-func (s *Store) Duties(ctx context.Context, repository topics.RepositoryID) ([]Duty, error) {
-	return all[Duty](ctx, s.r, `SELECT * FROM maintenance_duties WHERE repository = $1 OR $1 = '' ORDER BY repository, kind`, repository)
+// Hours lists when maintenance is due; of all repositories with "".
+func (s *Store) Hours(ctx context.Context, repository topics.RepositoryID) ([]MaintenanceHours, error) {
+	return all[MaintenanceHours](ctx, s.r, `SELECT * FROM maintenance_duties WHERE repository = $1 OR $1 = '' ORDER BY repository, kind`, repository)
 }
 
-const putDuty = `INSERT INTO maintenance_duties (repository, kind, paused, weekday, minute, slices, slice, served, attempt, next_attempt_at)
+const putHours = `INSERT INTO maintenance_duties (repository, kind, paused, weekday, minute, slices, slice, served, attempt, next_attempt_at)
 	VALUES (:repository, :kind, :paused, :weekday, :minute, :slices, :slice, :served, :attempt, :next_attempt_at)
 	ON CONFLICT (repository, kind) DO UPDATE SET `
 
-// PutDuty says when upkeep is due. How it stands is left as it is.
-func (s *Store) PutDuty(ctx context.Context, actor string, m Duty) error {
+// PutHours says when maintenance is due. How far the latest slot is stays as it is.
+func (s *Store) PutHours(ctx context.Context, actor string, m MaintenanceHours) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.NamedExecContext(ctx, putDuty+`paused = excluded.paused, weekday = excluded.weekday, minute = excluded.minute, slices = excluded.slices`, m); err != nil {
-			return fmt.Errorf("put duty: %w", err)
+		if _, err := tx.NamedExecContext(ctx, putHours+`paused = excluded.paused, weekday = excluded.weekday, minute = excluded.minute, slices = excluded.slices`, m); err != nil {
+			return fmt.Errorf("put hours: %w", err)
 		}
 		return s.audit(ctx, tx, actor, "maintenance.saved", string(m.Repository), fmt.Sprintf("%s: paused %t, weekday %d, minute %d, slices %d", m.Kind, m.Paused, m.Weekday, m.Minute, m.Slices))
 	})
 }
 
-// BeginDuties adds rows where there are none.
-func (s *Store) BeginDuties(ctx context.Context, rows []Duty) error {
+// BeginHours adds rows where there are none.
+func (s *Store) BeginHours(ctx context.Context, rows []MaintenanceHours) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		for _, m := range rows {
-			if _, err := tx.NamedExecContext(ctx, putDuty+`repository = excluded.repository`, m); err != nil {
-				return fmt.Errorf("begin duties: %w", err)
+			if _, err := tx.NamedExecContext(ctx, putHours+`repository = excluded.repository`, m); err != nil {
+				return fmt.Errorf("begin hours: %w", err)
 			}
 		}
 		return nil
@@ -191,7 +191,7 @@ func (s *Store) Release(ctx context.Context, r MaintenanceRun, o topics.Operatio
 
 // EndRun writes a run's end. m, if it is not nil, is how it stands with the slot
 // the run was for; review, if it is not nil, is the plan that was held.
-func (s *Store) EndRun(ctx context.Context, r MaintenanceRun, m *Duty, review *Review) error {
+func (s *Store) EndRun(ctx context.Context, r MaintenanceRun, m *MaintenanceHours, review *Review) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		r.EndedAt = s.Now()
 		if err := putRun(ctx, tx, r); err != nil {

@@ -319,12 +319,12 @@ func TestJobsLeaveWhatTheyFoundWithTheRepository(t *testing.T) {
 	}
 }
 
-func TestKeysThatComeLaterAreStrange(t *testing.T) {
+func TestKeysThatComeLaterAreForeign(t *testing.T) {
 	s, ctx := open(t), t.Context()
 	attic := enrolled(t, s, "attic")
 	g := grouped(t, s, attic)
 	job := Job{Host: attic.ID, Kind: topics.KeyJob, Repository: g.Repository}
-	strange := func() (ids []string) {
+	foreign := func() (ids []string) {
 		for _, k := range must(s.Keys(ctx, g.Repository)) {
 			if !k.Trusted {
 				ids = append(ids, k.ID)
@@ -342,12 +342,12 @@ func TestKeysThatComeLaterAreStrange(t *testing.T) {
 	if must(s.Edition(ctx)) == edition {
 		t.Error("which key is ours is part of configs, and nobody sees that they changed")
 	}
-	if got := strange(); got != nil {
-		t.Errorf("the first listing found strangers: %v", got)
+	if got := foreign(); got != nil {
+		t.Errorf("the first listing found foreign keys: %v", got)
 	}
 	ran(t, s, job, 20, whole(1, 2), topics.Report{Keys: []topics.Key{ours, planted}})
-	if got := strange(); !slices.Equal(got, []string{planted.ID}) || must(s.StrangeKeys(ctx))[g.Repository] != 1 {
-		t.Errorf("strangers are %v, want the one that came later", got)
+	if got := foreign(); !slices.Equal(got, []string{planted.ID}) || must(s.ForeignKeys(ctx))[g.Repository] != 1 {
+		t.Errorf("foreign keys are %v, want the one that came later", got)
 	}
 	if r := must(s.Repository(ctx, g.Repository)); r.KeyHint != ours.ID || r.KeysAt != 20 {
 		t.Errorf("the hint is %q: a planted key must not be it", r.KeyHint)
@@ -362,8 +362,8 @@ func TestKeysThatComeLaterAreStrange(t *testing.T) {
 	if err := s.TrustKey(ctx, "anna", g.Repository, planted.ID); err != nil {
 		t.Fatal(err)
 	}
-	if got := strange(); got != nil {
-		t.Errorf("still strange: %v", got)
+	if got := foreign(); got != nil {
+		t.Errorf("still foreign: %v", got)
 	}
 	if err := s.TrustKey(ctx, "anna", g.Repository, id64(9)); !errors.Is(err, ErrNotFound) {
 		t.Errorf("a key that is not there: %v", err)

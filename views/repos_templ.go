@@ -67,14 +67,14 @@ func RepositoryStream(id string, f RepositoryFilter) string {
 }
 
 // RepositoryStatus is how well a repository is, by its key: damaged, locked,
-// strange-key, foreign, check-overdue, unseen or healthy.
+// foreign-key, foreign, check-overdue, unseen or healthy.
 func RepositoryStatus(key string) Status {
 	switch key {
 	case "damaged":
 		return Status{Key: key, Word: "Damaged", Icon: "octagon-x", Tone: "fail"}
 	case "locked":
 		return Status{Key: key, Word: "Locked", Icon: "lock", Tone: "fail"}
-	case "strange-key":
+	case "foreign-key":
 		return Status{Key: key, Word: "Unknown key", Icon: "key-round", Tone: "warn"}
 	case "foreign":
 		return Status{Key: key, Word: "Foreign snapshots", Icon: "triangle-alert", Tone: "warn"}

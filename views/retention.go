@@ -71,7 +71,7 @@ type Maintenance struct {
 	Keeper       string   // its name, "" for none
 	KeptBy       []Runner // the keeper, if there is one
 	Hosts        []Runner // where it could run without a keeper
-	Duties       []MaintenanceDuty
+	Hours        []MaintenanceHours
 	Runs         []MaintenanceRun
 	MayRun       bool
 	MayChange    bool // the hours
@@ -88,8 +88,8 @@ func (m Maintenance) runners() []Runner {
 // Weekdays are the days maintenance can be due on, as the API names them.
 var Weekdays = []Option{{"daily", "Every day"}, {"monday", "Mondays"}, {"tuesday", "Tuesdays"}, {"wednesday", "Wednesdays"}, {"thursday", "Thursdays"}, {"friday", "Fridays"}, {"saturday", "Saturdays"}, {"sunday", "Sundays"}}
 
-// A MaintenanceDuty is one kind of upkeep.
-type MaintenanceDuty struct {
+// A MaintenanceHours is one kind of maintenance.
+type MaintenanceHours struct {
 	Kind, Name string // "forget", "Forget"
 	When       string // in words
 	Day, Hour  string // as the API has them: "daily", "04:00"

@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/maintenance"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -101,10 +102,10 @@ func (c *repositoryMaintainCmd) Run(ctx context.Context) error {
 				return err
 			}
 		}
-		runner := retention.NewRunner(retention.Config{Store: s, Jobs: nobody{}, Changed: func(topics.HostID) {}, Log: slog.New(slog.DiscardHandler), Timing: retention.DefaultTiming(), Now: time.Now})
+		runner := maintenance.NewRunner(maintenance.Config{Store: s, Jobs: nobody{}, Changed: func(topics.HostID) {}, Log: slog.New(slog.DiscardHandler), Timing: maintenance.DefaultTiming(), Now: time.Now})
 		id, err := runner.Ask(ctx, actor, r.ID, topics.JobKind(c.Kind), host.ID, c.Approve)
 		switch {
-		case errors.Is(err, retention.ErrNoKeeper):
+		case errors.Is(err, maintenance.ErrNoKeeper):
 			return fmt.Errorf("%w, so nothing was begun; choose one, or name a host with --host and let it have the right to delete", err)
 		case err != nil:
 			return err

@@ -85,7 +85,7 @@ func (c *repositoryShowCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		keys, err := s.StrangeKeys(ctx)
+		keys, err := s.ForeignKeys(ctx)
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/maintenance"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -149,17 +150,17 @@ func Of(err error) *Problem {
 	case errors.Is(err, retention.ErrRules):
 		return &Problem{Kind: Invalid, Title: "These retention rules cannot be",
 			Say: rulesProblem(err), Do: "Correct them and try again; nothing was removed."}
-	case errors.Is(err, retention.ErrNoKeeper):
+	case errors.Is(err, maintenance.ErrNoKeeper):
 		return &Problem{Kind: Conflict, Title: "This repository has no keeper",
 			Say: "No host was chosen to look after it, so nothing was begun. Forget and prune delete: wherever they run, the right to delete lives, and who takes that host over can delete the backups.",
 			Do:  "Choose a keeper, best one beside the storage that backs up nothing here. Or name a host for this once, and let it have that right.", Err: err}
-	case errors.Is(err, retention.ErrNotKeeper):
+	case errors.Is(err, maintenance.ErrNotKeeper):
 		return &Problem{Kind: Conflict, Title: "Another host is this repository's keeper",
 			Say: "Only its keeper deletes and checks, so nothing was begun.", Do: "Leave the host out, or choose another keeper first.", Err: err}
-	case errors.Is(err, retention.ErrNoPlan):
+	case errors.Is(err, maintenance.ErrNoPlan):
 		return &Problem{Kind: Conflict, Title: "This plan does not wait for approval",
 			Say: "It expired, was carried out, or another one took its place. Nothing was removed.", Do: "Look at the plan that waits now, if one does, and approve that.", Err: err}
-	case errors.Is(err, retention.ErrKind):
+	case errors.Is(err, maintenance.ErrKind):
 		return &Problem{Kind: Invalid, Title: "This is no maintenance",
 			Say: "A repository's maintenance is forget, prune or check; only a forget has a plan.", Do: "Ask for one of these.", Err: err}
 	case errors.Is(err, store.ErrNotFound):

@@ -1,5 +1,4 @@
-// Package retention decides which snapshots stay, and has the rest of a
-// repository's upkeep done: forget, prune and check, on its keeper.
+// Package retention decides which snapshots of a repository stay.
 //
 // What goes is decided from what the control plane witnessed. A snapshot counts
 // if a job of ours made it and its own time agrees with when that job ran by our

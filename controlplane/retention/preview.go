@@ -31,11 +31,11 @@ func Look(ctx context.Context, s *store.Store, id topics.RepositoryID, keep *sto
 	if p.Repository, err = s.Repository(ctx, id); err != nil {
 		return p, err
 	}
-	if p.Keep = keepOf(p.Repository); keep != nil {
+	if p.Keep = KeepOf(p.Repository); keep != nil {
 		p.Keep = *keep
 	}
-	if err := Check(p.Keep, p.Repository.AppendOnly); err != nil {
-		return p, fmt.Errorf("%w: %w", ErrRules, err)
+	if err := check(p.Keep, p.Repository.AppendOnly); err != nil {
+		return p, err
 	}
 	list, err := s.PlannedSnapshots(ctx, id)
 	if err != nil {
@@ -74,7 +74,19 @@ func Look(ctx context.Context, s *store.Store, id topics.RepositoryID, keep *sto
 // ErrRules says that retention rules cannot be read, or not be had here.
 var ErrRules = errors.New("these rules cannot be")
 
-func keepOf(r store.Repository) store.Keep {
+// CheckRepository is an ErrRules if a repository's rules cannot be read, or not be
+// had there.
+func CheckRepository(r store.Repository) error { return check(KeepOf(r), r.AppendOnly) }
+
+func check(k store.Keep, appendOnly bool) error {
+	if err := Check(k, appendOnly); err != nil {
+		return fmt.Errorf("%w: %w", ErrRules, err)
+	}
+	return nil
+}
+
+// KeepOf returns a repository's rules; the zero value keeps every snapshot.
+func KeepOf(r store.Repository) store.Keep {
 	if r.Keep.V == nil {
 		return store.Keep{}
 	}
@@ -90,6 +102,41 @@ func before(ctx context.Context, s *store.Store, id topics.RepositoryID) (map[to
 		return nil, err
 	}
 	return last.Plan.V.Groups, nil
+}
+
+// Decide is what a forget removes, after the repository was listed. With the hash
+// of a plan that a person approved it is no more than that plan says; if another
+// plan waits by now, it is decided as if nobody had approved any.
+func Decide(ctx context.Context, s *store.Store, r store.Repository, approved string, now time.Time) (plan store.Plan, err error) {
+	if err := Check(KeepOf(r), r.AppendOnly); err != nil {
+		return store.Plan{Unusual: []string{"Its rules cannot be: " + err.Error() + "."}}, nil
+	}
+	list, err := s.PlannedSnapshots(ctx, r.ID)
+	if err != nil {
+		return plan, err
+	}
+	v, err := Plan(KeepOf(r), list, now)
+	if err != nil {
+		return plan, err
+	}
+	last, err := before(ctx, s, r.ID)
+	if err != nil {
+		return plan, err
+	}
+	plan = PlanOf(v, last)
+	if approved == "" {
+		return plan, nil
+	}
+	review, err := s.ReviewOf(ctx, r.ID)
+	if errors.Is(err, store.ErrNotFound) || err == nil && (review.Hash != approved || review.ApprovedAt == 0) {
+		return plan, nil
+	} else if err != nil {
+		return plan, err
+	}
+	v.Remove = slices.DeleteFunc(v.Remove, func(s Verdict) bool { return !slices.Contains(review.Plan.V.Remove, s.ID) })
+	plan = PlanOf(v, nil)
+	plan.Unusual = nil
+	return plan, nil
 }
 
 // Interval is the shortest time between two backups into a repository that its

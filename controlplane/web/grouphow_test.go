@@ -113,14 +113,14 @@ func TestHoursOfMaintenanceAreSetByPage(t *testing.T) {
 		}
 		form.Set(field, was)
 	}
-	if d := must(w.store.Duties(t.Context(), g.Repository)); len(d) != 0 {
+	if d := must(w.store.Hours(t.Context(), g.Repository)); len(d) != 0 {
 		t.Errorf("what was refused was saved: %+v", d)
 	}
 	if r := admin.do("POST", path, form); r.StatusCode != 303 {
 		t.Fatalf("save: %s %s", r.Status, r.text)
 	}
-	for _, d := range must(w.store.Duties(t.Context(), g.Repository)) {
-		want := map[topics.JobKind]store.Duty{topics.ForgetJob: {Weekday: -1, Minute: 23*60 + 15}, topics.PruneJob: {Weekday: 1, Minute: 4 * 60}, topics.CheckJob: {Weekday: 0, Minute: 5 * 60, Slices: 52, Paused: true}}[d.Kind]
+	for _, d := range must(w.store.Hours(t.Context(), g.Repository)) {
+		want := map[topics.JobKind]store.MaintenanceHours{topics.ForgetJob: {Weekday: -1, Minute: 23*60 + 15}, topics.PruneJob: {Weekday: 1, Minute: 4 * 60}, topics.CheckJob: {Weekday: 0, Minute: 5 * 60, Slices: 52, Paused: true}}[d.Kind]
 		if d.Weekday != want.Weekday || d.Minute != want.Minute || d.Slices != want.Slices || d.Paused != want.Paused {
 			t.Errorf("%s is %+v, want %+v", d.Kind, d, want)
 		}

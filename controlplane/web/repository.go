@@ -136,7 +136,7 @@ func (s *Server) known(ctx context.Context) (k known, err error) {
 	if k.tallies, err = s.Store.SnapshotTallies(ctx); err != nil {
 		return k, err
 	}
-	if k.keys, err = s.Store.StrangeKeys(ctx); err != nil {
+	if k.keys, err = s.Store.ForeignKeys(ctx); err != nil {
 		return k, err
 	}
 	rows, err := s.Store.AllLocks(ctx)

@@ -98,7 +98,7 @@ func (s *Server) health(r store.Repository, k known) views.Status {
 	case locked:
 		key = "locked"
 	case k.keys[r.ID] > 0:
-		key = "strange-key"
+		key = "foreign-key"
 	case k.tallies[r.ID].Foreign > 0:
 		key = "foreign"
 	case r.ReadyAt == 0:

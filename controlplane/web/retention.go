@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/maintenance"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -132,7 +133,7 @@ func (s *Server) createMaintenance(ctx context.Context, in *createMaintenanceIn)
 	if _, err := s.repository(ctx, in.ID); err != nil {
 		return nil, err
 	}
-	id, err := s.Upkeep.Ask(ctx, v.name, in.ID, topics.JobKind(in.Body.Kind), in.Body.Host, in.Body.Plan)
+	id, err := s.Maintenance.Ask(ctx, v.name, in.ID, topics.JobKind(in.Body.Kind), in.Body.Host, in.Body.Plan)
 	if err != nil {
 		return nil, err
 	}
@@ -144,8 +145,8 @@ func (s *Server) createMaintenance(ctx context.Context, in *createMaintenanceIn)
 
 var weekdayNames = []string{"sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"}
 
-// A dutyJSON is when one kind of upkeep is due.
-type dutyJSON struct {
+// A hoursJSON is when one kind of maintenance is due.
+type hoursJSON struct {
 	Weekday string     `json:"weekday" enum:"daily,sunday,monday,tuesday,wednesday,thursday,friday,saturday"`
 	Hour    string     `json:"hour" pattern:"^([01][0-9]|2[0-3]):[0-5][0-9]$" doc:"HH:MM by the control plane's clock; it begins within an hour from then"`
 	Paused  bool       `json:"paused"`
@@ -171,19 +172,19 @@ type runJSON struct {
 type maintenanceOut struct {
 	Body struct {
 		Keeper topics.HostID `json:"keeper" doc:"or empty: then nothing runs by itself"`
-		Forget dutyJSON      `json:"forget"`
-		Prune  dutyJSON      `json:"prune"`
-		Check  dutyJSON      `json:"check"`
+		Forget hoursJSON     `json:"forget"`
+		Prune  hoursJSON     `json:"prune"`
+		Check  hoursJSON     `json:"check"`
 		Runs   []runJSON     `json:"runs" nullable:"false" doc:"the newest first"`
 	}
 }
 
-// duties are when a repository is looked after, whether anybody said so or not.
-func (s *Server) duties(ctx context.Context, id topics.RepositoryID) (map[topics.JobKind]store.Duty, error) {
-	rows, err := s.Store.Duties(ctx, id)
-	d := map[topics.JobKind]store.Duty{}
-	for _, kind := range retention.Kinds {
-		d[kind] = retention.Usual(id, kind)
+// hours are when a repository is looked after, whether anybody said so or not.
+func (s *Server) hours(ctx context.Context, id topics.RepositoryID) (map[topics.JobKind]store.MaintenanceHours, error) {
+	rows, err := s.Store.Hours(ctx, id)
+	d := map[topics.JobKind]store.MaintenanceHours{}
+	for _, kind := range maintenance.Kinds {
+		d[kind] = maintenance.Usual(id, kind)
 	}
 	for _, row := range rows {
 		d[row.Kind] = row
@@ -196,7 +197,7 @@ func (s *Server) getMaintenance(ctx context.Context, in *retentionIn) (*maintena
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.duties(ctx, in.ID)
+	d, err := s.hours(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -204,14 +205,14 @@ func (s *Server) getMaintenance(ctx context.Context, in *retentionIn) (*maintena
 	out := &maintenanceOut{}
 	b := &out.Body
 	b.Keeper, b.Runs = r.Keeper, []runJSON{}
-	for kind, to := range map[topics.JobKind]*dutyJSON{topics.ForgetJob: &b.Forget, topics.PruneJob: &b.Prune, topics.CheckJob: &b.Check} {
+	for kind, to := range map[topics.JobKind]*hoursJSON{topics.ForgetJob: &b.Forget, topics.PruneJob: &b.Prune, topics.CheckJob: &b.Check} {
 		d := d[kind]
-		*to = dutyJSON{Weekday: "daily", Hour: clockOf(d.Minute), Paused: d.Paused, Slices: d.Slices}
+		*to = hoursJSON{Weekday: "daily", Hour: clockOf(d.Minute), Paused: d.Paused, Slices: d.Slices}
 		if d.Weekday >= 0 {
 			to.Weekday = weekdayNames[d.Weekday]
 		}
 		if r.Keeper != "" && !d.Paused {
-			to.Next = moment(retention.NextSlot(d, s.Now()).UnixMilli())
+			to.Next = moment(maintenance.NextSlot(d, s.Now()).UnixMilli())
 		}
 	}
 	for _, run := range runs {
@@ -220,7 +221,7 @@ func (s *Server) getMaintenance(ctx context.Context, in *retentionIn) (*maintena
 	return out, err
 }
 
-type dutyIn struct {
+type hoursIn struct {
 	Weekday *string `json:"weekday,omitempty" enum:"daily,sunday,monday,tuesday,wednesday,thursday,friday,saturday"`
 	Hour    *string `json:"hour,omitempty" pattern:"^([01][0-9]|2[0-3]):[0-5][0-9]$" doc:"HH:MM by the control plane's clock"`
 	Paused  *bool   `json:"paused,omitempty"`
@@ -230,9 +231,9 @@ type dutyIn struct {
 type putMaintenanceIn struct {
 	ID   topics.RepositoryID `path:"id"`
 	Body struct {
-		Forget dutyIn `json:"forget,omitzero"`
-		Prune  dutyIn `json:"prune,omitzero"`
-		Check  dutyIn `json:"check,omitzero"`
+		Forget hoursIn `json:"forget,omitzero"`
+		Prune  hoursIn `json:"prune,omitzero"`
+		Check  hoursIn `json:"check,omitzero"`
 	}
 }
 
@@ -240,15 +241,15 @@ func (s *Server) putMaintenance(ctx context.Context, in *putMaintenanceIn) (*mai
 	if _, err := s.repository(ctx, in.ID); err != nil {
 		return nil, err
 	}
-	duties, err := s.duties(ctx, in.ID)
+	hours, err := s.hours(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	for kind, want := range map[topics.JobKind]dutyIn{topics.ForgetJob: in.Body.Forget, topics.PruneJob: in.Body.Prune, topics.CheckJob: in.Body.Check} {
-		if want == (dutyIn{}) {
+	for kind, want := range map[topics.JobKind]hoursIn{topics.ForgetJob: in.Body.Forget, topics.PruneJob: in.Body.Prune, topics.CheckJob: in.Body.Check} {
+		if want == (hoursIn{}) {
 			continue
 		}
-		d := duties[kind]
+		d := hours[kind]
 		if d.Served == 0 {
 			d.Served = s.Now().UnixMilli() // it begins now: nothing was missed
 		}
@@ -263,10 +264,10 @@ func (s *Server) putMaintenance(ctx context.Context, in *putMaintenanceIn) (*mai
 			d.Minute = hour*60 + minute
 		}
 		d.Paused, d.Slices = *cmp.Or(want.Paused, &d.Paused), *cmp.Or(want.Slices, &d.Slices)
-		if err := retention.CheckDuty(d); err != nil {
+		if err := maintenance.CheckHours(d); err != nil {
 			return nil, invalid("maintenance", strings.ToUpper(err.Error()[:1])+err.Error()[1:]+".")
 		}
-		if err := s.Store.PutDuty(ctx, visitorOf(ctx).name, d); err != nil {
+		if err := s.Store.PutHours(ctx, visitorOf(ctx).name, d); err != nil {
 			return nil, err
 		}
 	}

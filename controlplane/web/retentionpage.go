@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/maintenance"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
 	"github.com/restic-manager/restic-manager/store"
@@ -114,7 +115,7 @@ func (s *Server) saveHours(w http.ResponseWriter, r *http.Request) error {
 		return badForm(err)
 	}
 	in := &putMaintenanceIn{ID: repositoryID(r)}
-	for kind, to := range map[topics.JobKind]*dutyIn{topics.ForgetJob: &in.Body.Forget, topics.PruneJob: &in.Body.Prune, topics.CheckJob: &in.Body.Check} {
+	for kind, to := range map[topics.JobKind]*hoursIn{topics.ForgetJob: &in.Body.Forget, topics.PruneJob: &in.Body.Prune, topics.CheckJob: &in.Body.Check} {
 		get := func(name string) string { return r.PostForm.Get(string(kind) + "." + name) }
 		day, hour := get("weekday"), get("hour")
 		if day != "daily" && !slices.Contains(weekdayNames, day) {
@@ -123,7 +124,7 @@ func (s *Server) saveHours(w http.ResponseWriter, r *http.Request) error {
 		if _, err := time.Parse("15:04", hour); err != nil {
 			return invalid("maintenance", "The hour of "+string(kind)+" is HH:MM.")
 		}
-		*to = dutyIn{Weekday: &day, Hour: &hour, Paused: new(get("paused") != "")}
+		*to = hoursIn{Weekday: &day, Hour: &hour, Paused: new(get("paused") != "")}
 		if kind == topics.CheckJob {
 			n, err := strconv.Atoi(get("slices"))
 			if err != nil {
@@ -209,7 +210,7 @@ func (s *Server) maintenanceView(ctx context.Context, id topics.RepositoryID) (v
 	if err != nil {
 		return m, err
 	}
-	duties, err := s.duties(ctx, id)
+	hours, err := s.hours(ctx, id)
 	if err != nil {
 		return m, err
 	}
@@ -227,22 +228,22 @@ func (s *Server) maintenanceView(ctx context.Context, id topics.RepositoryID) (v
 			m.Keeper, m.KeptBy = h.Name, s.choice([]store.Host{h}, func(store.Host) int { return 0 })
 		}
 	}
-	for _, kind := range retention.Kinds {
-		d := duties[kind]
-		row := views.MaintenanceDuty{Kind: string(kind), Name: strings.ToUpper(string(kind[:1])) + string(kind[1:]), When: "not by itself",
+	for _, kind := range maintenance.Kinds {
+		d := hours[kind]
+		row := views.MaintenanceHours{Kind: string(kind), Name: strings.ToUpper(string(kind[:1])) + string(kind[1:]), When: "not by itself",
 			Day: "daily", Hour: clockOf(d.Minute), Paused: d.Paused, Slices: strconv.Itoa(d.Slices)}
 		if d.Weekday >= 0 {
 			row.Day = weekdayNames[d.Weekday]
 		}
 		if r.Keeper != "" && !d.Paused {
-			row.When = retention.NextSlot(d, s.Now()).Format("Mon 15:04")
+			row.When = maintenance.NextSlot(d, s.Now()).Format("Mon 15:04")
 		} else if d.Paused {
 			row.When = "paused"
 		}
 		if kind == topics.CheckJob && d.Slices > 0 {
 			row.Sub = fmt.Sprintf("reads 1 of %d slices of the data each time", d.Slices)
 		}
-		m.Duties = append(m.Duties, row)
+		m.Hours = append(m.Hours, row)
 	}
 	for _, run := range runs {
 		state := map[store.RunOutcome]string{"": "running", store.RunSucceeded: "succeeded", store.RunHeld: "warnings", store.RunFailed: "failed", store.RunCancelled: "cancelled"}[run.Outcome]

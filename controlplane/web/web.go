@@ -40,19 +40,19 @@ type Jobs interface {
 	Waits(open []store.Job) map[topics.JobID]protocol.Turn
 }
 
-// Upkeep is what web asks of who looks after repositories.
-type Upkeep interface {
+// Maintenance is what web asks of who looks after repositories.
+type Maintenance interface {
 	Ask(ctx context.Context, actor string, repository topics.RepositoryID, kind topics.JobKind, host topics.HostID, approve string) (topics.JobID, error)
 }
 
 // Config is what the server works with.
 type Config struct {
-	Store    *store.Store
-	Jobs     Jobs
-	Upkeep   Upkeep
-	Hub      *jobs.Hub
-	Presence *hosts.Presence
-	Bell     *hosts.Bell
+	Store       *store.Store
+	Jobs        Jobs
+	Maintenance Maintenance
+	Hub         *jobs.Hub
+	Presence    *hosts.Presence
+	Bell        *hosts.Bell
 	// Changed is told once after each change that somebody saved: which hosts it is
 	// about, none if it belongs to no host. It must not block. Nil rings the bell.
 	Changed func(...topics.HostID)
@@ -134,7 +134,7 @@ type Server struct {
 
 // New builds a server.
 func New(c Config) (*Server, error) {
-	if c.Store == nil || c.Jobs == nil || c.Upkeep == nil || c.Hub == nil || c.Presence == nil || c.Bell == nil || c.Desk == nil || c.Log == nil {
+	if c.Store == nil || c.Jobs == nil || c.Maintenance == nil || c.Hub == nil || c.Presence == nil || c.Bell == nil || c.Desk == nil || c.Log == nil {
 		return nil, errors.New("web: a part is missing in the configuration")
 	}
 	if c.Now == nil {

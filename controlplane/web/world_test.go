@@ -27,8 +27,8 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/maintenance"
 	"github.com/restic-manager/restic-manager/controlplane/password"
-	"github.com/restic-manager/restic-manager/controlplane/retention"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -142,8 +142,8 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 			w.sent = append(w.sent, sent{must(topics.Parse(topic)), topic, payload})
 			return nil
 		}})
-	upkeep := retention.NewRunner(retention.Config{Store: s, Jobs: w.engine, Online: presence.Reachable, Changed: bell.Ring, Log: log, Timing: retention.DefaultTiming(), Now: time.Now})
-	c := Config{Store: s, Jobs: w.engine, Upkeep: upkeep, Hub: w.hub, Presence: presence, Bell: bell, Log: log, Agents: "127.0.0.1:8883", Version: "v0", Timing: quick(),
+	looksAfter := maintenance.NewRunner(maintenance.Config{Store: s, Jobs: w.engine, Online: presence.Reachable, Changed: bell.Ring, Log: log, Timing: maintenance.DefaultTiming(), Now: time.Now})
+	c := Config{Store: s, Jobs: w.engine, Maintenance: looksAfter, Hub: w.hub, Presence: presence, Bell: bell, Log: log, Agents: "127.0.0.1:8883", Version: "v0", Timing: quick(),
 		Desk:   &enroll.Desk{Store: s, CA: must(enroll.OpenCA(t.Context(), s, time.Now)), SealKey: w.key.Public(), Log: log},
 		Broker: func() error { return w.broker }}
 	for _, f := range change {

@@ -1,4 +1,4 @@
-package retention
+package maintenance
 
 import (
 	"context"
@@ -11,18 +11,19 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/retention"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// Why upkeep that a person asks for is not taken.
+// Why maintenance that a person asks for is not begun.
 var (
 	ErrNoKeeper  = errors.New("the repository has no keeper")
 	ErrNotKeeper = errors.New("another host is the repository's keeper")
 	ErrNoPlan    = errors.New("no such plan waits for approval")
-	ErrKind      = errors.New("upkeep is forget, prune or check")
+	ErrKind      = errors.New("maintenance is forget, prune or check")
 )
 
 // Timing holds the durations of this package.
@@ -35,7 +36,7 @@ type Timing struct {
 
 // DefaultTiming is what runs unless a test says otherwise.
 func DefaultTiming() Timing {
-	return Timing{Tick: 15 * time.Second, NotAfter: 24 * time.Hour, Review: 7 * day, RetryMax: 8}
+	return Timing{Tick: 15 * time.Second, NotAfter: 24 * time.Hour, Review: 7 * 24 * time.Hour, RetryMax: 8}
 }
 
 // Jobs is what a runner asks of the jobs engine.
@@ -97,16 +98,16 @@ func (r *Runner) stir() {
 func (r *Runner) Run(ctx context.Context) error {
 	tick := time.NewTicker(r.Timing.Tick)
 	defer tick.Stop()
-	r.note(ctx, "look after repositories", r.tick(ctx))
+	r.note(ctx, "maintenance of repositories failed", r.tick(ctx))
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-r.wake:
 			_, err := r.steps(ctx)
-			r.note(ctx, "look after repositories", err)
+			r.note(ctx, "maintenance of repositories failed", err)
 		case <-tick.C:
-			r.note(ctx, "look after repositories", r.tick(ctx))
+			r.note(ctx, "maintenance of repositories failed", r.tick(ctx))
 		}
 	}
 }
@@ -130,7 +131,7 @@ func (r *Runner) tick(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rows, err := r.Store.Duties(ctx, "")
+	rows, err := r.Store.Hours(ctx, "")
 	if err != nil {
 		return err
 	}
@@ -138,25 +139,25 @@ func (r *Runner) tick(ctx context.Context) error {
 		repository topics.RepositoryID
 		kind       topics.JobKind
 	}
-	duties := map[key]store.Duty{}
+	hours := map[key]store.MaintenanceHours{}
 	for _, d := range rows {
-		duties[key{d.Repository, d.Kind}] = d
+		hours[key{d.Repository, d.Kind}] = d
 	}
-	var began []store.Duty
+	var began []store.MaintenanceHours
 	for _, repo := range repositories {
 		if repo.Keeper == "" || repo.ReadyAt == 0 {
 			continue
 		}
-		var due store.Duty
+		var due store.MaintenanceHours
 		var slot int64
 		for _, kind := range Kinds {
-			d, known := duties[key{repo.ID, kind}]
+			d, known := hours[key{repo.ID, kind}]
 			switch {
 			case !known: // what was due before anybody looked after it was not missed
 				d = Usual(repo.ID, kind)
 				d.Served = r.Now().UnixMilli()
 				began = append(began, d)
-			case slot == 0 && (kind != topics.ForgetJob || keepOf(repo) != store.Keep{}):
+			case slot == 0 && (kind != topics.ForgetJob || retention.KeepOf(repo) != store.Keep{}):
 				due, slot = d, Due(d, r.Now())
 			}
 		}
@@ -164,16 +165,16 @@ func (r *Runner) tick(ctx context.Context) error {
 			continue
 		}
 		if _, err := r.start(ctx, store.Plane, repo, due, repo.Keeper, slot, ""); err != nil {
-			r.note(ctx, "upkeep of a repository cannot begin", fmt.Errorf("%s of %s: %w", due.Kind, repo.ID, err)) // the others need not wait for it
+			r.note(ctx, "beginning maintenance failed", fmt.Errorf("%s of %s: %w", due.Kind, repo.ID, err)) // the others need not wait for it
 		}
 	}
 	if len(began) == 0 {
 		return nil
 	}
-	return r.Store.BeginDuties(ctx, began)
+	return r.Store.BeginHours(ctx, began)
 }
 
-// Ask begins upkeep that a person wants, now, and answers with the job that is
+// Ask begins maintenance that a person wants now, and answers with the job that is
 // its outcome. A forget's job waits until the repository was listed and what
 // goes is decided; if nothing goes, it succeeds. Without a keeper the host has
 // to be said: the right to delete then lives there. approve is the hash of a plan
@@ -194,11 +195,11 @@ func (r *Runner) Ask(ctx context.Context, actor string, repository topics.Reposi
 	case repo.Keeper != "" && host != repo.Keeper:
 		return "", ErrNotKeeper
 	}
-	if err := Check(keepOf(repo), repo.AppendOnly); err != nil && kind == topics.ForgetJob {
-		return "", fmt.Errorf("%w: %w", ErrRules, err)
+	if err := retention.CheckRepository(repo); err != nil && kind == topics.ForgetJob {
+		return "", err
 	}
 	d := Usual(repository, kind)
-	rows, err := r.Store.Duties(ctx, repository)
+	rows, err := r.Store.Hours(ctx, repository)
 	if err != nil {
 		return "", err
 	}
@@ -217,7 +218,7 @@ func (r *Runner) Ask(ctx context.Context, actor string, repository topics.Reposi
 	return r.start(ctx, actor, repo, d, host, 0, approve)
 }
 
-func (r *Runner) start(ctx context.Context, actor string, repo store.Repository, d store.Duty, host topics.HostID, slot int64, approved string) (topics.JobID, error) {
+func (r *Runner) start(ctx context.Context, actor string, repo store.Repository, d store.MaintenanceHours, host topics.HostID, slot int64, approved string) (topics.JobID, error) {
 	now := r.Now()
 	o := topics.Operation{}
 	if d.Kind == topics.CheckJob {
@@ -238,7 +239,7 @@ func (r *Runner) start(ctx context.Context, actor string, repo store.Repository,
 	}
 	failpoint.Here("plane-run-started")
 	if fresh {
-		r.Log.Info("upkeep begins", "repository", repo.ID, "kind", d.Kind, "host", host, "job", run.ID)
+		r.Log.Info("maintenance begins", "repository", repo.ID, "kind", d.Kind, "host", host, "job", run.ID)
 	}
 	r.mu.Lock()
 	r.busy[host] = true
@@ -376,7 +377,7 @@ func (r *Runner) plan(ctx context.Context, run store.MaintenanceRun) error {
 	if repo.ListedAt < listing.FinishedAt {
 		return settle(topics.Finished{State: topics.Failed, Cause: topics.CauseUnknown, Message: "The listing before it was not whole, so nothing was removed."})
 	}
-	plan, err := r.decide(ctx, repo, run)
+	plan, err := retention.Decide(ctx, r.Store, repo, run.Approved, r.Now())
 	if err != nil {
 		return err
 	}
@@ -406,39 +407,6 @@ func (r *Runner) plan(ctx context.Context, run store.MaintenanceRun) error {
 	return nil
 }
 
-// decide is what a forget removes: of an approved plan no more than it says.
-func (r *Runner) decide(ctx context.Context, repo store.Repository, run store.MaintenanceRun) (plan store.Plan, err error) {
-	if err := Check(keepOf(repo), repo.AppendOnly); err != nil {
-		return store.Plan{Unusual: []string{"Its rules cannot be: " + err.Error() + "."}}, nil
-	}
-	list, err := r.Store.PlannedSnapshots(ctx, repo.ID)
-	if err != nil {
-		return plan, err
-	}
-	v, err := Plan(keepOf(repo), list, r.Now())
-	if err != nil {
-		return plan, err
-	}
-	last, err := before(ctx, r.Store, repo.ID)
-	if err != nil {
-		return plan, err
-	}
-	plan = PlanOf(v, last)
-	if run.Approved == "" {
-		return plan, nil
-	}
-	review, err := r.Store.ReviewOf(ctx, repo.ID)
-	if errors.Is(err, store.ErrNotFound) || err == nil && (review.Hash != run.Approved || review.ApprovedAt == 0) {
-		return plan, nil // it is another plan that waits by now
-	} else if err != nil {
-		return plan, err
-	}
-	v.Remove = slices.DeleteFunc(v.Remove, func(s Verdict) bool { return !slices.Contains(review.Plan.V.Remove, s.ID) })
-	plan = PlanOf(v, nil)
-	plan.Unusual = nil
-	return plan, nil
-}
-
 // end closes a run by how its last job ended.
 func (r *Runner) end(ctx context.Context, run store.MaintenanceRun, j store.Job) error {
 	run.Message = j.Message
@@ -454,24 +422,24 @@ func (r *Runner) end(ctx context.Context, run store.MaintenanceRun, j store.Job)
 	default:
 		run.Outcome = store.RunFailed
 	}
-	rows, err := r.Store.Duties(ctx, run.Repository)
+	rows, err := r.Store.Hours(ctx, run.Repository)
 	if err != nil {
 		return err
 	}
-	var duty *store.Duty
+	var hours *store.MaintenanceHours
 	for _, d := range rows {
 		if d.Kind == run.Kind {
 			r.served(&d, run, j)
-			duty = &d
+			hours = &d
 		}
 	}
-	r.Log.Info("upkeep ended", "repository", run.Repository, "kind", run.Kind, "job", run.ID, "outcome", run.Outcome, "removed", run.Removed)
-	return r.Store.EndRun(ctx, run, duty, review)
+	r.Log.Info("maintenance ended", "repository", run.Repository, "kind", run.Kind, "job", run.ID, "outcome", run.Outcome, "removed", run.Removed)
+	return r.Store.EndRun(ctx, run, hours, review)
 }
 
-// served notes in a duty how a run ended. What a person asked for leaves the
+// served notes with the hours how a run ended. What a person asked for leaves the
 // slots alone; the slice of a check that went well is read in any case.
-func (r *Runner) served(d *store.Duty, run store.MaintenanceRun, j store.Job) {
+func (r *Runner) served(d *store.MaintenanceHours, run store.MaintenanceRun, j store.Job) {
 	if run.Outcome == store.RunSucceeded && run.Kind == topics.CheckJob && j.Operation.V != nil && d.Slices > 0 && j.Operation.V.Subset == Subset(*d) {
 		d.Slice = (d.Slice + 1) % d.Slices
 	}

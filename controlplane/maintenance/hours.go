@@ -1,4 +1,8 @@
-package retention
+// Package maintenance has repositories looked after: forget, prune and check, run
+// on the keeper of each at its hours, or when a person asks for it.
+//
+// What a forget removes is decided by package retention.
+package maintenance
 
 import (
 	"fmt"
@@ -9,17 +13,17 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// Kinds is what a repository's upkeep consists of, in the order it is done.
+// Kinds is what a repository's maintenance consists of, in the order it is done.
 var Kinds = []topics.JobKind{topics.ForgetJob, topics.PruneJob, topics.CheckJob}
 
-// Spread is how long after its hour upkeep begins at the latest, so that not
+// Spread is how long after its hour maintenance begins at the latest, so that not
 // every repository's does at once.
 const Spread = time.Hour
 
-// Usual is when upkeep is due unless somebody says otherwise: forget every
+// Usual is when maintenance is due unless somebody says otherwise: forget every
 // night, prune on Sundays, a twelfth of the data checked on Saturdays.
-func Usual(repository topics.RepositoryID, kind topics.JobKind) store.Duty {
-	d := store.Duty{Repository: repository, Kind: kind, Weekday: -1, Minute: 4 * 60}
+func Usual(repository topics.RepositoryID, kind topics.JobKind) store.MaintenanceHours {
+	d := store.MaintenanceHours{Repository: repository, Kind: kind, Weekday: -1, Minute: 4 * 60}
 	switch kind {
 	case topics.PruneJob:
 		d.Weekday, d.Minute = int(time.Sunday), 5*60
@@ -29,8 +33,8 @@ func Usual(repository topics.RepositoryID, kind topics.JobKind) store.Duty {
 	return d
 }
 
-// CheckDuty refuses hours and days there are not.
-func CheckDuty(d store.Duty) error {
+// CheckHours refuses hours and days there are not.
+func CheckHours(d store.MaintenanceHours) error {
 	switch {
 	case d.Weekday < -1 || d.Weekday > 6:
 		return fmt.Errorf("the day of the week is 0 for Sunday to 6 for Saturday, or -1 for every day, not %d", d.Weekday)
@@ -43,7 +47,7 @@ func CheckDuty(d store.Duty) error {
 }
 
 // on is the slot of a day, if it has one.
-func on(d store.Duty, year int, month time.Month, dayOfMonth int, zone *time.Location) (time.Time, bool) {
+func on(d store.MaintenanceHours, year int, month time.Month, dayOfMonth int, zone *time.Location) (time.Time, bool) {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(d.Repository)) // never fails
 	at := time.Date(year, month, dayOfMonth, 0, d.Minute, int(h.Sum32()%uint32(Spread/time.Second)), 0, zone)
@@ -53,7 +57,7 @@ func on(d store.Duty, year int, month time.Month, dayOfMonth int, zone *time.Loc
 
 // LastSlot is the latest slot up to now, NextSlot the first after it. Both are in
 // now's zone.
-func LastSlot(d store.Duty, now time.Time) time.Time {
+func LastSlot(d store.MaintenanceHours, now time.Time) time.Time {
 	for back := 0; ; back++ {
 		if at, is := on(d, now.Year(), now.Month(), now.Day()-back, now.Location()); is && !at.After(now) {
 			return at
@@ -62,7 +66,7 @@ func LastSlot(d store.Duty, now time.Time) time.Time {
 }
 
 // NextSlot is the first slot after now.
-func NextSlot(d store.Duty, now time.Time) time.Time {
+func NextSlot(d store.MaintenanceHours, now time.Time) time.Time {
 	for ahead := 0; ; ahead++ {
 		if at, is := on(d, now.Year(), now.Month(), now.Day()+ahead, now.Location()); is && at.After(now) {
 			return at
@@ -72,7 +76,7 @@ func NextSlot(d store.Duty, now time.Time) time.Time {
 
 // Due is the slot that is to be served now, 0 if there is none. However many were
 // missed, it is one: the latest.
-func Due(d store.Duty, now time.Time) int64 {
+func Due(d store.MaintenanceHours, now time.Time) int64 {
 	slot := LastSlot(d, now).UnixMilli()
 	if d.Paused || slot <= d.Served || now.UnixMilli() < d.NextAttemptAt {
 		return 0
@@ -81,7 +85,7 @@ func Due(d store.Duty, now time.Time) int64 {
 }
 
 // Subset is the slice a check reads next, "" if it reads none.
-func Subset(d store.Duty) string {
+func Subset(d store.MaintenanceHours) string {
 	if d.Slices == 0 {
 		return ""
 	}

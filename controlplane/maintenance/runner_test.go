@@ -1,4 +1,4 @@
-package retention
+package maintenance
 
 import (
 	"crypto/sha256"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/retention"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
@@ -34,7 +35,17 @@ type world struct {
 	listing []topics.Snapshot // what the repository holds
 }
 
-const vault = topics.RepositoryID("vault-0001")
+const (
+	vault = topics.RepositoryID("vault-0001")
+	day   = 24 * time.Hour
+)
+
+func ids(list []retention.Verdict) (ids []string) {
+	for _, v := range list {
+		ids = append(ids, v.ID)
+	}
+	return ids
+}
 
 func must[T any](v T, err error) T {
 	if err != nil {
@@ -215,7 +226,7 @@ func TestWhatAHostTellsAfterAWeekIsKeptApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.work()
-	v, err := Plan(store.Keep{Within: "3d"}, must(w.store.PlannedSnapshots(t.Context(), vault)), time.Now())
+	v, err := retention.Plan(store.Keep{Within: "3d"}, must(w.store.PlannedSnapshots(t.Context(), vault)), time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,7 +306,7 @@ func TestAForgetListsDecidesAndRemoves(t *testing.T) {
 	if r := w.run(id); r.Outcome != store.RunSucceeded || r.Removed != 4 || r.EndedAt == 0 {
 		t.Errorf("the run is %+v", r)
 	}
-	p := must(Look(t.Context(), w.store, vault, nil, time.Now()))
+	p := must(retention.Look(t.Context(), w.store, vault, nil, time.Now()))
 	if len(p.Remove) != 0 || len(p.Verdicts.Keep) != 2 || len(p.Flagged) != 1 || p.Flagged[0].ID != planted.ID {
 		t.Errorf("then it is %+v", p.Verdicts)
 	}
@@ -379,7 +390,7 @@ func TestAHeldPlanExpires(t *testing.T) {
 	w.ask(topics.ForgetJob, "")
 	w.work()
 	w.tick()
-	if _, err := w.runner.Ask(t.Context(), "anna", vault, topics.ForgetJob, "", PlanOf(must(Look(t.Context(), w.store, vault, nil, time.Now())).Verdicts, nil).Hash); !errors.Is(err, ErrNoPlan) {
+	if _, err := w.runner.Ask(t.Context(), "anna", vault, topics.ForgetJob, "", retention.PlanOf(must(retention.Look(t.Context(), w.store, vault, nil, time.Now())).Verdicts, nil).Hash); !errors.Is(err, ErrNoPlan) {
 		t.Errorf("an expired plan: %v, want ErrNoPlan", err)
 	}
 }
@@ -414,7 +425,7 @@ func TestAListingThatFailsRemovesNothing(t *testing.T) {
 	}
 }
 
-func TestUpkeepIsDueByItselfAndOnceAfterAnAbsence(t *testing.T) {
+func TestMaintenanceIsDueByItselfAndOnceAfterAnAbsence(t *testing.T) {
 	w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{Last: 100})
 	w.backups(2)
 	if did := w.work(); len(did) != 0 {
@@ -449,7 +460,7 @@ func TestUpkeepIsDueByItselfAndOnceAfterAnAbsence(t *testing.T) {
 	}
 }
 
-func TestUpkeepIsTriedAgainAfterWhatPasses(t *testing.T) {
+func TestMaintenanceIsTriedAgainAfterWhatPasses(t *testing.T) {
 	w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{})
 	w.backups(1)
 	w.work()
@@ -596,7 +607,7 @@ func TestAPersonCancelsARunThatIsBeingPlanned(t *testing.T) {
 func TestCountsOnAnAppendOnlyRepositoryRemoveNothing(t *testing.T) {
 	w := newWorld(t, store.Repository{Keeper: "keeper-0001", AppendOnly: true}, store.Keep{Last: 1})
 	w.backups(3)
-	if _, err := w.runner.Ask(t.Context(), "anna", vault, topics.ForgetJob, "", ""); !errors.Is(err, ErrRules) {
+	if _, err := w.runner.Ask(t.Context(), "anna", vault, topics.ForgetJob, "", ""); !errors.Is(err, retention.ErrRules) {
 		t.Errorf("asked: %v, want ErrRules", err)
 	}
 }
