@@ -1,9 +1,6 @@
 package views_test
 
 import (
-	"io/fs"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -272,40 +269,5 @@ func TestPaging(t *testing.T) {
 		if got := views.NewPaging(c.total, c.page, "failed", "a b"); got != c.want {
 			t.Errorf("page %d of %d: got %+v, want %+v", c.page, c.total, got, c.want)
 		}
-	}
-}
-
-func TestStaticFiles(t *testing.T) {
-	get := func(url string) *http.Response {
-		w := httptest.NewRecorder()
-		views.StaticHandler().ServeHTTP(w, httptest.NewRequest("GET", url, nil))
-		return w.Result()
-	}
-	for url, want := range map[string]string{
-		views.Asset("app.js"):             "public, max-age=31536000, immutable",
-		"/static/app.js?v=0":              "public, max-age=86400",
-		"/static/geist-latin.woff2":       "public, max-age=86400",
-		views.Asset("icons.svg"):          "public, max-age=31536000, immutable",
-		views.Asset("restic-manager.css"): "public, max-age=31536000, immutable",
-	} {
-		r := get(url)
-		if got := r.Header.Get("Cache-Control"); r.StatusCode != 200 || got != want {
-			t.Errorf("%s: got %d %q, want %q", url, r.StatusCode, got, want)
-		}
-		if r.Header.Get("Content-Type") == "" {
-			t.Errorf("%s: no content type", url)
-		}
-	}
-	for _, url := range []string{"/static/", "/static/nope", "/static/../words.go"} {
-		if r := get(url); r.StatusCode != 404 {
-			t.Errorf("%s: got %d, want 404", url, r.StatusCode)
-		}
-	}
-	css, err := fs.ReadFile(views.Static, "restic-manager.css")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if strings.Contains(string(css), "@import") || strings.Contains(string(css), "http://") && strings.Count(string(css), "http://") != strings.Count(string(css), "http://www.w3.org") {
-		t.Error("the style sheet fetches something from elsewhere")
 	}
 }

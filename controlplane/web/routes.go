@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -47,12 +46,12 @@ func (s *Server) routes() []route {
 		{"GET", "/healthz", anybody, page(s.healthz)},
 		{"GET", "/readyz", anybody, page(s.readyz)},
 		{"GET", "/static/*", anybody, page(s.static)},
-		{"GET", "/setup", anybody, page(s.setupForm)},
+		{"GET", "/setup", anybody, secretPage(s.setupForm)},
 		{"POST", "/setup", anybody, page(s.setup)},
 		{"GET", "/login", anybody, page(s.loginForm)},
 		{"POST", "/login", anybody, page(s.login)},
-		{"GET", "/sign-in", anybody, page(s.signInByLink)},
-		{"GET", "/set-password", anybody, page(s.passwordForm)},
+		{"GET", "/sign-in", anybody, secretPage(s.signInByLink)},
+		{"GET", "/set-password", anybody, secretPage(s.passwordForm)},
 		{"POST", "/set-password", anybody, page(s.setByLink)},
 		{"POST", "/logout", store.Viewer, page(s.logout)},
 
@@ -125,7 +124,7 @@ func (s *Server) routes() []route {
 		{"GET", "/jobs/{id}/log.ndjson", store.Viewer, page(s.jsonLog)},
 		{"POST", "/jobs/{id}/again", store.Operator, page(s.runAgain)},
 		{"POST", "/jobs/{id}/cancel", store.Operator, page(s.cancelJob)},
-		{"GET", "/repositories/{id}/kit", store.Admin, page(s.kitPage)},
+		{"GET", "/repositories/{id}/kit", store.Admin, secretPage(s.kitPage)},
 		{"GET", "/audit", store.Admin, page(s.auditPage)},
 		{"GET", "/audit/export.csv", store.Admin, page(s.exportAudit)},
 		{"POST", "/audit/verify", store.Admin, page(s.verifyAudit)},
@@ -194,12 +193,20 @@ type endpoint func(*Server, route)
 // page is an endpoint that answers with a page, a redirect, or anything else it
 // writes itself.
 func page(h func(http.ResponseWriter, *http.Request) error) endpoint {
-	return func(s *Server, rt route) {
-		guarded := s.guard(rt, true, s.wrap(h))
-		s.mux.Method(rt.method, rt.path, guarded)
-		if rt.method == http.MethodGet {
-			s.mux.Method(http.MethodHead, rt.path, guarded)
-		}
+	return func(s *Server, rt route) { s.put(rt, compressed(s.wrap(h))) }
+}
+
+// secretPage is a page that shows a secret which is good for longer than this
+// answer: it is never compressed, see compress.go.
+func secretPage(h func(http.ResponseWriter, *http.Request) error) endpoint {
+	return func(s *Server, rt route) { s.put(rt, s.wrap(h)) }
+}
+
+func (s *Server) put(rt route, h http.Handler) {
+	guarded := s.guard(rt, true, h)
+	s.mux.Method(rt.method, rt.path, guarded)
+	if rt.method == http.MethodGet {
+		s.mux.Method(http.MethodHead, rt.path, guarded)
 	}
 }
 
@@ -245,9 +252,9 @@ func (a adapter) Handle(op *huma.Operation, h func(huma.Context)) {
 	if !ok {
 		panic("web: " + op.Path + " is not in the list of routes")
 	}
-	a.s.mux.Method(op.Method, op.Path, a.s.guard(rt, true, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	a.s.mux.Method(op.Method, op.Path, a.s.guard(rt, true, compressed(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h(humachi.NewContext(op, r, w))
-	})))
+	}))))
 }
 
 func (a adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.s.handler.ServeHTTP(w, r) }
@@ -405,12 +412,7 @@ func (s *Server) broker() error {
 var files = views.StaticHandler()
 
 func (s *Server) static(w http.ResponseWriter, r *http.Request) error {
-	f, err := views.Static.Open(strings.TrimPrefix(r.URL.Path, "/static/"))
-	if err != nil {
-		return problem.NoPage
-	}
-	info, err := f.Stat()
-	if err := errors.Join(err, f.Close()); err != nil || info.IsDir() {
+	if !views.HasAsset(r.URL.Path) {
 		return problem.NoPage
 	}
 	files.ServeHTTP(w, r)
