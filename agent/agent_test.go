@@ -51,6 +51,7 @@ func TestABackupFromTheCommandToTheSnapshot(t *testing.T) {
 
 func TestTheStateDirectoryMayBeGivenFromWhereOneStands(t *testing.T) {
 	w := newWorld(t)
+	w.vault()
 	w.enroll()
 	t.Chdir(w.folder)
 	w.state, w.program = "state", "./restic.sh"
@@ -203,6 +204,7 @@ func (w *world) locks() []string {
 
 func TestACancelledBackupLeavesNothing(t *testing.T) {
 	w := newWorld(t)
+	w.vault()
 	w.enroll()
 	w.run()
 	w.slow()
@@ -222,6 +224,7 @@ func TestACancelledBackupLeavesNothing(t *testing.T) {
 
 func TestWhatABrokerLosesArrivesOnce(t *testing.T) {
 	w := newWorld(t)
+	w.vault()
 	w.enroll()
 	w.run()
 	w.write("restic.sh.chatty", "20000")
@@ -249,6 +252,7 @@ func TestWhatABrokerLosesArrivesOnce(t *testing.T) {
 
 func TestAFullJournalCountsTheLinesItDoesNotKeep(t *testing.T) {
 	w := newWorld(t)
+	w.vault()
 	w.enroll()
 	w.room = 20_000
 	w.run()
@@ -299,6 +303,7 @@ func TestAFullJournalCountsTheLinesItDoesNotKeep(t *testing.T) {
 
 func TestAStoppedAgentInterruptsItsBackup(t *testing.T) {
 	w := newWorld(t)
+	w.vault()
 	w.enroll()
 	stop := w.run()
 	w.slow()
@@ -330,6 +335,7 @@ func TestMain(m *testing.M) {
 
 func TestAfterAKillNothingRunsAndTheJobIsInterrupted(t *testing.T) {
 	w := newWorld(t)
+	w.vault()
 	w.enroll()
 	w.slow()
 	victim := exec.Command(os.Args[0])

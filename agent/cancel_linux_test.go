@@ -15,6 +15,7 @@ import (
 // only the kill ends it, and its lock stays behind.
 func TestACancelOfAResticThatDoesNotListenRemovesItsLock(t *testing.T) {
 	w := newWorld(t)
+	w.vault()
 	w.enroll()
 	w.run()
 	w.slow()

@@ -50,6 +50,7 @@ func (w *world) log(id topics.JobID) string {
 
 func TestHooksAroundABackup(t *testing.T) {
 	w := newWorld(t)
+	w.vault()
 	w.enroll()
 	told := filepath.Join(w.folder, "told")
 	w.name(map[string]string{
@@ -128,6 +129,7 @@ func TestHooksAroundABackup(t *testing.T) {
 
 func TestAHookThatIsAnotherFileIsNotRun(t *testing.T) {
 	w := newWorld(t)
+	w.vault()
 	w.enroll()
 	ran := filepath.Join(w.folder, "ran")
 	w.name(map[string]string{"h": "touch " + ran})
@@ -169,6 +171,7 @@ func TestAHookThatIsAnotherFileIsNotRun(t *testing.T) {
 
 func TestCancellingAJobEndsItsHook(t *testing.T) {
 	w := newWorld(t)
+	w.vault()
 	w.enroll()
 	ready, told := filepath.Join(w.folder, "ready"), filepath.Join(w.folder, "told")
 	w.name(map[string]string{
@@ -192,6 +195,7 @@ func TestCancellingAJobEndsItsHook(t *testing.T) {
 
 func TestAHookThatTakesTooLongIsEnded(t *testing.T) {
 	w := newWorld(t)
+	w.vault()
 	w.enroll()
 	w.hookLimit = 300 * time.Millisecond
 	w.name(map[string]string{"hang": "sleep 1000"})
@@ -207,6 +211,7 @@ func TestAHookThatTakesTooLongIsEnded(t *testing.T) {
 
 func TestAJobIsHeldBack(t *testing.T) {
 	w := newWorld(t)
+	w.vault()
 	w.enroll()
 	w.manage()
 	w.run()

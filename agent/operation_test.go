@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/restic-manager/restic-manager/e2e/resticrepo"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -58,7 +59,7 @@ func (w *world) found(id topics.JobID) (all topics.Report) {
 func (w *world) bare(args ...string) string {
 	w.t.Helper()
 	cmd := exec.Command("restic", args...)
-	cmd.Env = append(os.Environ(), "RESTIC_REPOSITORY="+filepath.Join(w.folder, "repository"), "RESTIC_PASSWORD=hunter2hunter2", "RESTIC_CACHE_DIR="+filepath.Join(w.folder, "bare-cache"))
+	cmd.Env = append(os.Environ(), "RESTIC_REPOSITORY="+filepath.Join(w.folder, "repository"), "RESTIC_PASSWORD="+vaultPassword, "RESTIC_CACHE_DIR="+filepath.Join(w.folder, "bare-cache"))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		w.t.Errorf("restic %v: %v\n%s", args, err, out)
@@ -73,6 +74,9 @@ func TestEveryOperationThroughTheAgent(t *testing.T) {
 	w.run()
 	if end := w.ask(topics.InitJob, topics.Operation{}); !end.RepositoryReady {
 		t.Errorf("init: %+v", end)
+	}
+	if err := resticrepo.Cheapen(filepath.Join(w.folder, "repository"), vaultPassword); err != nil {
+		t.Fatal(err)
 	}
 	var snapshots []string
 	for i := range 3 {

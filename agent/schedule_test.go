@@ -20,6 +20,7 @@ import (
 	"github.com/restic-manager/restic-manager/agent/link"
 	"github.com/restic-manager/restic-manager/agent/restic"
 	"github.com/restic-manager/restic-manager/agent/spool"
+	"github.com/restic-manager/restic-manager/e2e/resticrepo"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -347,8 +348,8 @@ func TestAWeekAloneWithResticItself(t *testing.T) {
 		t.Fatal("these tests need restic on PATH")
 	}
 	dir := t.TempDir()
-	home, vault := filepath.Join(dir, "home"), filepath.Join(dir, "vault")
-	if err := os.MkdirAll(home, 0o700); err != nil {
+	home, place := filepath.Join(dir, "home"), filepath.Join(dir, "vault")
+	if err := errors.Join(os.MkdirAll(home, 0o700), resticrepo.Make(place, vaultPassword)); err != nil {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -363,7 +364,7 @@ func TestAWeekAloneWithResticItself(t *testing.T) {
 		sc := s.sched("nightly-01", "30 2 * * *", "UTC", 0, "letters-01")
 		s.runner.do(protocol.Configured{Config: topics.Config{Revision: 1, Schedules: []topics.Schedule{sc},
 			Groups:       []topics.PlannedGroup{{SourceGroup: topics.SourceGroup{ID: "letters-01", Name: "letters", Paths: []string{home}}, Repository: "vault-00001"}},
-			Repositories: []topics.Repository{{ID: "vault-00001", URL: topics.Secret(vault), Password: "hunter2hunter2", Initialise: true}}}, At: now()})
+			Repositories: []topics.Repository{{ID: "vault-00001", URL: topics.Secret(place), Password: vaultPassword, Initialise: true}}}, At: now()})
 		for day := range 7 {
 			if err := os.WriteFile(filepath.Join(home, fmt.Sprint(day)), []byte("dear reader"), 0o600); err != nil {
 				t.Fatal(err)
@@ -378,8 +379,8 @@ func TestAWeekAloneWithResticItself(t *testing.T) {
 			t.Errorf("after a good backup the repository may still be begun anew: %v", err)
 		}
 	})
-	cmd := exec.Command(path, "-r", vault, "snapshots", "--json")
-	cmd.Env = append(os.Environ(), "RESTIC_PASSWORD=hunter2hunter2", "RESTIC_CACHE_DIR="+t.TempDir())
+	cmd := exec.Command(path, "-r", place, "snapshots", "--json")
+	cmd.Env = append(os.Environ(), "RESTIC_PASSWORD="+vaultPassword, "RESTIC_CACHE_DIR="+t.TempDir())
 	out, err := cmd.Output()
 	if n := strings.Count(string(out), `"short_id"`); err != nil || n != 7 {
 		t.Errorf("the repository holds %d snapshots, %v, want 7: %s", n, err, out)

@@ -26,6 +26,7 @@ import (
 	"github.com/restic-manager/restic-manager/agent/link"
 	"github.com/restic-manager/restic-manager/agent/restic"
 	"github.com/restic-manager/restic-manager/broker"
+	"github.com/restic-manager/restic-manager/e2e/resticrepo"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/protocol/protocoltest"
 	"github.com/restic-manager/restic-manager/seal"
@@ -417,10 +418,20 @@ func (w *world) command(j protocol.PlaneJob) {
 	w.send(topics.Topic{Kind: topics.KindCommand, Job: j.ID}, topics.Command{Stamp: w.stamp(), Job: j.ID, NotAfter: j.NotAfter, Run: &run})
 }
 
+// vault makes the world's repository ready, so that restic opens it cheaply.
+func (w *world) vault() {
+	w.t.Helper()
+	if err := resticrepo.Make(filepath.Join(w.folder, "repository"), vaultPassword); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+const vaultPassword = "hunter2hunter2"
+
 // backup is what to run: the world's home into its repository.
 func (w *world) backup() topics.Run {
 	return topics.Run{Kind: topics.BackupJob,
-		Repository: topics.Repository{ID: "repository-1", URL: topics.Secret(filepath.Join(w.folder, "repository")), Password: "hunter2hunter2", Initialise: true},
+		Repository: topics.Repository{ID: "repository-1", URL: topics.Secret(filepath.Join(w.folder, "repository")), Password: vaultPassword, Initialise: true},
 		Group:      topics.SourceGroup{ID: "letters-01", Name: "letters", Paths: []string{w.home}},
 	}
 }

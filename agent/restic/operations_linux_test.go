@@ -41,7 +41,7 @@ func TestARestoreDoesWhatItSaysOrNothing(t *testing.T) {
 	if err := os.Symlink("1.txt", filepath.Join(w.source, "letters", "link")); err != nil {
 		t.Fatal(err)
 	}
-	w.ensure()
+	w.vault()
 	e := w.backup()
 	w.want(e, topics.Succeeded, topics.CauseNone)
 	id := e.Snapshot.ID
@@ -218,7 +218,7 @@ echo '[{"id":"`+full+`","time":"2026-01-01T00:00:00Z"}]'`)
 func TestLocksAreToldWithWhatIsKnownOfThem(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.ensure()
+	w.vault()
 	w.want(w.backup(), topics.Succeeded, topics.CauseNone)
 	locks := filepath.Join(w.repo.URL.Reveal(), "locks")
 	hold := func(mark string, n int) *exec.Cmd {
@@ -286,7 +286,7 @@ func TestLocksAreToldWithWhatIsKnownOfThem(t *testing.T) {
 func TestWhatACheckFinds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.ensure()
+	w.vault()
 	w.write("big", strings.Repeat("all work and no play", 1<<15))
 	w.want(w.backup(), topics.Succeeded, topics.CauseNone)
 	e := w.b.Check(t.Context(), w.place, w.repo, Check{ReadData: true}, w.sink)

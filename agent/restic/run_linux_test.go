@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/restic-manager/restic-manager/e2e/resticrepo"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -91,6 +92,16 @@ func (w *world) write(name, content string) {
 	}
 }
 
+// vault makes the repository ready, so that restic opens it cheaply.
+func (w *world) vault() {
+	w.t.Helper()
+	if err := resticrepo.Make(w.repo.URL.Reveal(), password); err != nil {
+		w.t.Fatal(err)
+	}
+	w.ensure()
+}
+
+// ensure has our own code make the repository if it is not there.
 func (w *world) ensure() {
 	w.t.Helper()
 	w.want(w.b.Ensure(w.t.Context(), w.place, w.repo, true, w.sink), topics.Succeeded, topics.CauseNone)
@@ -197,7 +208,7 @@ func TestABackupLeavesASnapshotThatPlainResticLists(t *testing.T) {
 func TestWhatEvenRootCannotReadIsAWarning(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.ensure()
+	w.vault()
 	e := w.backup("/proc/self/mem")
 	w.want(e, topics.Warnings, topics.CauseUnreadable)
 	if *e.ExitCode != 3 || e.Snapshot == nil || e.Summary.Unreadable != 1 || !strings.Contains(e.Message, "/mem") {
@@ -208,7 +219,7 @@ func TestWhatEvenRootCannotReadIsAWarning(t *testing.T) {
 func TestAPathThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.ensure()
+	w.vault()
 	e := w.backup("/no/such/path")
 	w.want(e, topics.Warnings, topics.CauseUnreadable)
 	if e.Snapshot == nil || !strings.Contains(e.Message, "/no/such/path does not exist") {
@@ -249,7 +260,7 @@ func TestARepositoryThatIsNotThereIsMadeOnlyOnRequest(t *testing.T) {
 func TestALockedRepository(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.ensure()
+	w.vault()
 	check := w.plain("check")
 	if err := check.Start(); err != nil {
 		t.Fatal(err)
@@ -349,7 +360,7 @@ func TestABackupToARealServer(t *testing.T) {
 func TestCancellingRealResticLeavesNothingRunning(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.ensure()
+	w.vault()
 	ctx, cancel := context.WithCancel(t.Context())
 	w.sink.onStart = func(Process) { cancel() }
 	e := w.b.Backup(ctx, w.place, w.repo, Backup{Host: "attic", Paths: []string{w.source}}, w.sink)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/restic-manager/restic-manager/e2e/resticrepo"
 	"github.com/restic-manager/restic-manager/store"
 )
 
@@ -90,7 +91,9 @@ func TestRulesMeanWhatTheyMeanToRestic(t *testing.T) {
 		}
 		wg.Wait()
 	}
-	restic("init")
+	if err := resticrepo.Make(filepath.Join(dir, "repository"), "x"); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(dir, "a"), []byte("a"), 0o600); err != nil {
 		t.Fatal(err)
 	}
