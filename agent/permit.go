@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/restic-manager/restic-manager/agent/restic"
+	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -81,19 +81,14 @@ func (p Policy) decide(state string, run topics.Run) error {
 	return nil
 }
 
-// moves are variables that make restic read a file of the host's as its
-// configuration, which may name programs to run.
-var moves = []string{"RCLONE_CONFIG", "GOOGLE_APPLICATION_CREDENTIALS"}
-
 func (p Policy) decideRepository(r topics.Repository) error {
-	location := restic.Repository{URL: r.URL, Env: r.Env}
-	pin, err := restic.Location(location)
+	pin, err := location.Pin(r.URL, r.Env)
 	if err != nil {
 		return nil // restic is never begun with it, and its words are the better ones
 	}
-	for _, name := range moves {
-		if r.Env[name] != "" {
-			return forbid("This host's policy %s does not let the control plane set %s.", p.Name, name)
+	for _, v := range location.Variables {
+		if v.Config && r.Env[v.Name] != "" { // restic would read a file of this host's as its configuration
+			return forbid("This host's policy %s does not let the control plane set %s.", p.Name, v.Name)
 		}
 	}
 	switch {
@@ -260,10 +255,10 @@ func pin(state string, r topics.Repository) (string, error) {
 	if err != nil || p.managed() || len(p.Repositories) > 0 {
 		return "", err
 	}
-	location, err := restic.Location(restic.Repository{URL: r.URL, Env: r.Env})
+	first, err := location.Pin(r.URL, r.Env)
 	if err != nil {
 		return "", nil
 	}
-	p.Repositories = []string{location}
-	return location, p.Save(state)
+	p.Repositories = []string{first}
+	return first, p.Save(state)
 }

@@ -15,7 +15,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/restic-manager/restic-manager/agent/restic"
+	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -25,7 +25,7 @@ import (
 type Policy struct {
 	Name         string           `json:"policy"`                 // one of Presets
 	Kinds        []topics.JobKind `json:"verbs"`                  // operations it runs
-	Repositories []string         `json:"repositories,omitempty"` // where data may go, see restic.Location; none yet is the first that works
+	Repositories []string         `json:"repositories,omitempty"` // where data may go, see location.Pin; none yet is the first that works
 	BackupRoots  []string         `json:"backup_roots"`           // it reads below these
 	RestoreRoots []string         `json:"restore_roots"`          // it writes below these
 	Overwrite    bool             `json:"overwrite"`              // a restore may go where files are
@@ -81,11 +81,11 @@ func Preset(name, state string) (Policy, error) {
 // leaves it as it is.
 func (p *Policy) Narrow(repositories, backup, restore []string) error {
 	for _, url := range repositories {
-		location, err := restic.Location(restic.Repository{URL: topics.Secret(url)})
+		pin, err := location.Pin(url, nil)
 		if err != nil {
 			return err
 		}
-		p.Repositories = append(p.Repositories, location)
+		p.Repositories = append(p.Repositories, pin)
 	}
 	for _, dir := range []struct {
 		roots *[]string
@@ -196,12 +196,12 @@ func (p Policy) Save(state string) error { return writeFile(state, policyFile, p
 
 // AllowRepository adds a repository to those that data may go to, and answers
 // with how it is pinned.
-func AllowRepository(state, location string) (string, error) {
+func AllowRepository(state, url string) (string, error) {
 	p, err := LoadPolicy(state)
 	if err != nil {
 		return "", err
 	}
-	pin, err := restic.Location(restic.Repository{URL: topics.Secret(location)})
+	pin, err := location.Pin(url, nil)
 	if err != nil {
 		return "", err
 	}

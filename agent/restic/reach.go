@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -98,18 +99,18 @@ func knock(ctx context.Context, client *http.Client, address string) (topics.Cau
 
 // endpoint is the HTTP address behind a repository, "" if there is none.
 func (r Repository) endpoint() string {
-	location := r.URL.Reveal()
-	if checkURL(location) != nil {
+	at, err := location.ParseHere(r.URL.Reveal())
+	if err != nil {
 		return ""
 	}
-	scheme, address := split(location)
+	address := at.Rest()
 	env := func(name string) string { return r.Env[name].Reveal() }
-	switch scheme {
+	switch at.Scheme() {
 	case "rest":
 		address = strings.TrimSuffix(address, "/") + "/config"
 	case "s3":
-		if !strings.Contains(address, "://") {
-			address = "https://" + address
+		if at.URL() == nil {
+			address = "https://" + strings.TrimPrefix(address, "//")
 		}
 	case "b2":
 		address = "https://api.backblazeb2.com/"
@@ -127,7 +128,7 @@ func (r Repository) endpoint() string {
 		return ""
 	}
 	u.User = nil
-	if scheme != "rest" {
+	if at.Scheme() != "rest" {
 		u.Path, u.RawQuery = "/", ""
 	}
 	return u.String()

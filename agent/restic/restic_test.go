@@ -129,43 +129,6 @@ func TestFieldsThatResticWouldMisreadAreRefused(t *testing.T) {
 	}
 }
 
-func TestRepositoryURLs(t *testing.T) {
-	for url, good := range map[string]bool{
-		"/srv/backup":                            true,
-		"local:/srv/backup":                      true,
-		"rest:https://user:pw@nas:8000/attic/":   true,
-		"rest:http://[::1]:8000/":                true,
-		"rest:http+unix:///run/rest.sock:/attic": true,
-		"s3:https://s3.example/bucket/dir":       true,
-		"s3:s3.amazonaws.com/bucket":             true,
-		"sftp:user@host:/srv/backup":             true,
-		"sftp://user@host:22//srv/backup":        true,
-		"b2:bucket:dir":                          true,
-		"rclone:remote:dir":                      true,
-		"":                                       false,
-		"backup":                                 false,
-		"./backup":                               false,
-		"local:backup":                           false,
-		"rset:https://nas/attic":                 false,
-		"rest:nas:8000/attic":                    false,
-		"rest:ftp://nas/":                        false,
-		"https://nas:8000/attic":                 false,
-		"nosuch:foo":                             false,
-		"sftp:-oProxyCommand=sh:/x":              false,
-		"sftp:-oProxyCommand=sh@host:/x":         false,
-		"sftp://-oProxyCommand=sh/x":             false,
-		"sftp://-oProxyCommand=sh@host/x":        false,
-		"rclone::sftp,ssh=sh:dir":                false,
-		"rclone:remote,ssh=sh:dir":               false,
-		"rclone:--config=/tmp/x:dir":             false,
-		"/srv/back\nup":                          false,
-	} {
-		if err := checkURL(url); (err == nil) != good {
-			t.Errorf("%q: %v, want good %v", url, err, good)
-		}
-	}
-}
-
 func TestTheEnvironmentIsBuiltFromAnAllowList(t *testing.T) {
 	t.Setenv("RESTIC_PASSWORD_COMMAND", "false")
 	t.Setenv("AWS_PROFILE", "stray")
@@ -468,35 +431,5 @@ func TestAProcessGoesThroughAJournal(t *testing.T) {
 	var back Process
 	if err != nil || json.Unmarshal(b, &back) != nil || back != p || p.Start == "" {
 		t.Errorf("%+v became %s, then %+v (%v)", p, b, back, err)
-	}
-}
-
-func TestALocationIsSpeltOneWay(t *testing.T) {
-	for _, c := range []struct{ url, want string }{
-		{"/srv/vault/", "/srv/vault"},
-		{"local:/srv/x/../vault", "/srv/vault"},
-		{"rest:https://anna:pw@NAS:8000/attic/", "rest:https://nas:8000/attic"},
-		{"rest:https://nas:8000", "rest:https://nas:8000/"},
-		{"s3:s3.example.com/bucket/a", "s3:https://s3.example.com/bucket/a"},
-		{"s3:https://s3.example.com/bucket/a/", "s3:https://s3.example.com/bucket/a"},
-		{"sftp:anna@nas:/srv/x/", "sftp:nas:/srv/x"},
-		{"sftp://anna@nas:22//srv/x", "sftp:nas:22:/srv/x"},
-		{"b2:bucket:path", "b2:bucket:path"},
-		{"rclone:remote:path", "rclone:remote:path"},
-	} {
-		if got, err := Location(Repository{URL: topics.Secret(c.url)}); err != nil || got != c.want {
-			t.Errorf("%s is %q, %v, want %q", c.url, got, err, c.want)
-		}
-	}
-	azure := Repository{URL: "azure:box:/", Env: map[string]topics.Secret{"AZURE_ACCOUNT_NAME": "ours"}}
-	theirs := Repository{URL: "azure:box:/", Env: map[string]topics.Secret{"AZURE_ACCOUNT_NAME": "theirs"}}
-	a, _ := Location(azure)
-	if b, _ := Location(theirs); a == b {
-		t.Error("another account is another location")
-	}
-	for _, url := range []string{"", "vault", "sftp:-oProxyCommand=id:/x", "rclone::sftp,ssh=id:x", "rest:x"} {
-		if got, err := Location(Repository{URL: topics.Secret(url)}); err == nil {
-			t.Errorf("%q is taken as %q", url, got)
-		}
 	}
 }

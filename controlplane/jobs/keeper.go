@@ -2,9 +2,8 @@ package jobs
 
 import (
 	"maps"
-	"net/url"
-	"strings"
 
+	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -61,8 +60,8 @@ func access(r store.Repository, a store.RepositoryAccess, host topics.HostID, k 
 	if m.URL != "" {
 		out.URL = m.URL
 	}
-	if m.Env["RESTIC_REST_USERNAME"] != "" {
-		out.URL = withoutUser(out.URL) // it would outrank the variables
+	if m.Env[location.RESTUser] != "" {
+		out.URL, _ = location.SplitLogin(out.URL, nil) // a login in the URL would outrank the variables
 	}
 	return out
 }
@@ -74,15 +73,4 @@ func looks(k topics.JobKind) bool {
 		return true
 	}
 	return false
-}
-
-// withoutUser is a REST server's URL without user and password.
-func withoutUser(location topics.Secret) topics.Secret {
-	address, rest := strings.CutPrefix(location.Reveal(), "rest:")
-	u, err := url.Parse(address)
-	if !rest || err != nil {
-		return location
-	}
-	u.User = nil
-	return topics.Secret("rest:" + u.String())
 }

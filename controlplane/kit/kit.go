@@ -6,12 +6,12 @@ package kit
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -33,40 +33,27 @@ type Variable struct {
 	Value topics.Secret
 }
 
-// fileVariables name files. Restic before 0.16 takes some of them as flags only,
-// and every version does.
-var fileVariables = map[string]string{"RESTIC_CACERT": "--cacert", "RESTIC_TLS_CLIENT_CERT": "--tls-client-cert",
-	"GOOGLE_APPLICATION_CREDENTIALS": "", "RCLONE_CONFIG": ""}
-
 // New puts a kit together. Hosts are by their hostnames.
 func New(r store.Repository, a store.RepositoryAccess, hosts []string) Kit {
 	k := Kit{Name: r.Name, Location: r.Location, Hosts: slices.Compact(slices.Sorted(slices.Values(hosts)))}
-	location := a.URL.Reveal()
-	k.Local = strings.HasPrefix(location, "/") || strings.HasPrefix(location, `\\`) || strings.HasPrefix(location, "local:") || len(location) > 2 && location[1] == ':' && (location[2] == '\\' || location[2] == '/')
-	user, password := a.Env["RESTIC_REST_USERNAME"].Reveal(), a.Env["RESTIC_REST_PASSWORD"].Reveal()
-	inURL := false
-	if address, isREST := strings.CutPrefix(location, "rest:"); isREST && user != "" {
-		if u, err := url.Parse(address); err == nil && u.User == nil { // up to 0.16.0 restic takes them from nowhere else
-			u.User = url.UserPassword(user, password)
-			location, inURL = "rest:"+u.String(), true
-		}
-	}
-	k.Variables = []Variable{{"RESTIC_REPOSITORY", topics.Secret(location)}, {"RESTIC_PASSWORD", a.Password}}
+	k.Local = location.Scheme(a.URL.Reveal()) == location.Local
+	at, inURL := location.JoinLogin(a.URL, a.Env) // up to 0.16.0 restic takes the login from nowhere else
+	k.Variables = []Variable{{"RESTIC_REPOSITORY", at}, {"RESTIC_PASSWORD", a.Password}}
 	names := make([]string, 0, len(a.Env))
 	for name := range a.Env {
 		names = append(names, name)
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		flag, isFile := fileVariables[name]
+		variable, _ := location.Find(name)
 		switch {
-		case inURL && (name == "RESTIC_REST_USERNAME" || name == "RESTIC_REST_PASSWORD"):
+		case inURL && (name == location.RESTUser || name == location.RESTPassword):
 			continue
-		case isFile:
+		case variable.File:
 			k.Files = append(k.Files, Variable{name, a.Env[name]})
 		}
-		if flag != "" {
-			k.flags += " " + flag + " " + Quote(a.Env[name].Reveal())
+		if variable.Flag != "" {
+			k.flags += " " + variable.Flag + " " + Quote(a.Env[name].Reveal())
 		} else {
 			k.Variables = append(k.Variables, Variable{name, a.Env[name]})
 		}

@@ -268,21 +268,3 @@ func TestTheDescriptionListsEveryOperation(t *testing.T) {
 		t.Error("it points elsewhere")
 	}
 }
-
-func TestWhereARepositoryIs(t *testing.T) {
-	for url, want := range map[string]string{ // "" is refused
-		"/srv/vault": "/srv/vault", `D:\vault`: `D:\vault`, `\\nas\vault`: `\\nas\vault`, "local:/srv/vault": "local:/srv/vault", "local:srv": "",
-		"rest:https://a:b@h:8000/x?y": "rest:https://h:8000/x", "rest:http://h/": "rest:http://h/", "rest:h/": "", "rest:ftp://h/": "",
-		"sftp:me@nas:/vault": "sftp:nas:/vault", "sftp:nas:vault": "sftp:nas:vault", "sftp://me@nas:2222//vault": "sftp://nas:2222//vault",
-		"sftp:-oProxyCommand=x:/y": "", "sftp://-oProxyCommand=x/y": "", "sftp:nas": "",
-		"s3:s3.amazonaws.com/bucket": "s3:s3.amazonaws.com/bucket", "s3:https://k:s@minio:9000/b": "s3:https://minio:9000/b", "s3:k@h/b": "", "s3:": "",
-		"b2:bucket:path": "b2:bucket:path", "azure:c:/": "azure:c:/", "gs:b:/x": "gs:b:/x", "swift:c:/x": "swift:c:/x", "b2:bucket": "",
-		"rclone:remote:path": "rclone:remote:path", "rclone::sftp,ssh=x:path": "", "rclone:-x:y": "",
-		"": "", "vault": "", "http://h/": "", "ftp://h/": "", "/a\nb": "", "rest:https://h/\x00": "", "/" + strings.Repeat("x", 2000): "",
-	} {
-		got, wrong := checkURL(url)
-		if got != want || (wrong == "") != (want != "") {
-			t.Errorf("%q is at %q (%s), want %q", url, got, wrong, want)
-		}
-	}
-}

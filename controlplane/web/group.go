@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -136,9 +137,7 @@ func (s *Server) saveGroup(w http.ResponseWriter, r *http.Request) error {
 	f.NewName, f.NewURL = strings.TrimSpace(r.PostForm.Get("repository_name")), strings.TrimSpace(r.PostForm.Get("repository_url"))
 	again := func(status int) error {
 		f.Problem = "It was not saved; look at what is marked below."
-		if f.NewURL, err = hideSecret(f.NewURL); err != nil {
-			return err
-		}
+		f.NewURL = location.Shown(f.NewURL)
 		return s.groupPage(w, r, status, h, f)
 	}
 
@@ -149,10 +148,11 @@ func (s *Server) saveGroup(w http.ResponseWriter, r *http.Request) error {
 			f.Errors.Name = "This host has a source group of this name already."
 		}
 	}
-	location, password := topics.Secret(f.NewURL), topics.Secret(r.PostForm.Get("repository_password"))
+	at, password := topics.Secret(f.NewURL), topics.Secret(r.PostForm.Get("repository_password"))
 	if f.Repository == "new" {
 		f.Errors.NewName = checkName("name", f.NewName, 1, 100)
-		_, f.Errors.NewURL = checkURL(f.NewURL)
+		_, err := location.Parse(f.NewURL)
+		f.Errors.NewURL = textOf(err)
 		f.Errors.NewPassword = checkPassword(password.Reveal())
 	} else if !slices.ContainsFunc(f.Repositories, func(o views.Option) bool { return o.Value == f.Repository }) {
 		f.Errors.Repository = "Choose a repository, or make a new one."
@@ -161,7 +161,7 @@ func (s *Server) saveGroup(w http.ResponseWriter, r *http.Request) error {
 		return again(http.StatusUnprocessableEntity)
 	}
 	if f.Repository == "new" {
-		made, err := PutRepository(ctx, s.Store, visitorOf(ctx).name, "", RepositoryInput{Name: &f.NewName, URL: &location, Password: &password})
+		made, err := PutRepository(ctx, s.Store, visitorOf(ctx).name, "", RepositoryInput{Name: &f.NewName, URL: &at, Password: &password})
 		if in.repository = made.ID; errors.Is(err, errNameTaken) {
 			f.Errors.NewName = "There is a repository of this name already. Choose it above, or another name."
 			return again(http.StatusConflict)
@@ -176,16 +176,6 @@ func (s *Server) saveGroup(w http.ResponseWriter, r *http.Request) error {
 	}
 	http.Redirect(w, r, views.HostURL(string(h.ID)), http.StatusSeeOther)
 	return nil
-}
-
-// hideSecret is a URL fit to be shown again: without user and password where it
-// can be read at all, and as it was typed where it has neither.
-func hideSecret(typed string) (string, error) {
-	if !strings.Contains(typed, "@") {
-		return typed, nil
-	}
-	location, _ := checkURL(typed)
-	return location, nil
 }
 
 // lines are the lines of a text field that say something.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -117,7 +118,7 @@ type credentialOut struct {
 }
 
 func sayCredential(env map[string]topics.Secret) credentialOut {
-	c := credentialOut{Username: env[restUser].Reveal(), Variables: []string{}}
+	c := credentialOut{Username: env[location.RESTUser].Reveal(), Variables: []string{}}
 	for name := range env {
 		c.Variables = append(c.Variables, name)
 	}
@@ -152,7 +153,7 @@ func (s *Server) repositoryJSON(ctx context.Context, r store.Repository, k known
 	if err != nil {
 		return repositoryJSON{}, err
 	}
-	_, env := withoutLogin(a.URL, merged(a.Env, nil))
+	_, env := location.SplitLogin(a.URL, a.Env)
 	out := repositoryJSON{ID: r.ID, Name: r.Name, Location: r.Location, Everyday: sayCredential(env), Keeper: r.Keeper, AppendOnly: r.AppendOnly, Retention: r.Keep.V,
 		Ready: r.ReadyAt > 0, Snapshots: k.tallies[r.ID].Count, ForeignSnapshots: k.tallies[r.ID].Foreign, ListedAt: moment(r.ListedAt), StoredBytes: r.StoredBytes,
 		RestoreBytes: r.RestoreBytes, PlainBytes: r.PlainBytes, MeasuredAt: moment(r.MeasuredAt), ForgotAt: moment(r.ForgotAt), PrunedAt: moment(r.PrunedAt),
@@ -161,7 +162,8 @@ func (s *Server) repositoryJSON(ctx context.Context, r store.Repository, k known
 	if m := a.Maintenance; m != nil {
 		c := sayCredential(m.Env)
 		if m.URL != "" {
-			c.URL, _ = checkURL(m.URL.Reveal())
+			address, _ := location.Parse(m.URL.Reveal())
+			c.URL = address.Public()
 		}
 		out.Maintenance = &c
 	}

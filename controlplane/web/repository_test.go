@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -28,14 +29,14 @@ func TestPutRepositoryKeepsWhatIsLeftOut(t *testing.T) {
 		t.Errorf("%s %s", r.Status, r.text)
 	}
 	a := access()
-	if a.Password != "canary-2" || a.Env[restPassword] != "canary-1" || a.URL != "rest:https://nas:8000/attic" || a.Maintenance.Env[restPassword] != "canary-3" {
+	if a.Password != "canary-2" || a.Env[location.RESTPassword] != "canary-1" || a.URL != "rest:https://nas:8000/attic" || a.Maintenance.Env[location.RESTPassword] != "canary-3" {
 		t.Error("what was left out did not stay")
 	}
 	// Another address and another name; every secret stays.
 	if r = c.do("PUT", path, `{"name":"nas","url":"rest:https://nas.example:8000/attic"}`); r.StatusCode != 200 || !strings.Contains(r.text, `"name":"nas"`) {
 		t.Errorf("%s %s", r.Status, r.text)
 	}
-	if a = access(); a.Password != "canary-2" || a.Env[restPassword] != "canary-1" || a.Env[restUser] != "attic" || a.Maintenance == nil {
+	if a = access(); a.Password != "canary-2" || a.Env[location.RESTPassword] != "canary-1" || a.Env[location.RESTUser] != "attic" || a.Maintenance == nil {
 		t.Error("the secrets did not follow to the new address")
 	}
 	row := must(w.store.Repository(t.Context(), id))

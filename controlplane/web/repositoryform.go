@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -30,11 +31,11 @@ func (s *Server) repositoryForm(ctx context.Context, r store.Repository) (views.
 	if err != nil {
 		return f, err
 	}
-	location, env := withoutLogin(a.URL, merged(a.Env, nil))
-	f.URL, f.Backend = shown(location), backendOf(location.Reveal())
+	at, env := location.SplitLogin(a.URL, a.Env)
+	f.URL, f.Backend = location.Shown(at), location.Scheme(at.Reveal())
 	f.Everyday = noSecrets(env)
 	if m := a.Maintenance; m != nil {
-		f.HasMaintenance, f.MaintenanceURL, f.Maintenance = true, shown(m.URL), noSecrets(m.Env)
+		f.HasMaintenance, f.MaintenanceURL, f.Maintenance = true, location.Shown(m.URL), noSecrets(m.Env)
 	}
 	if k := r.Keep.V; k != nil {
 		for name, text := range withinRules(k) {
@@ -48,28 +49,6 @@ func (s *Server) repositoryForm(ctx context.Context, r store.Repository) (views.
 	}
 	f.Preview, err = s.retentionView(ctx, r.ID, nil)
 	return f, err
-}
-
-// shown is a URL without a password; the user of an SFTP server stays.
-func shown(location topics.Secret) string {
-	text := location.Reveal()
-	scheme, rest, ok := strings.Cut(text, ":")
-	if u, err := url.Parse(rest); ok && err == nil && u.User != nil {
-		u.User = url.User(u.User.Username())
-		return scheme + ":" + u.String()
-	}
-	return text
-}
-
-// backendOf is the kind of storage of a URL, by the keys of views.Backends.
-func backendOf(location string) string {
-	scheme, _, ok := strings.Cut(location, ":")
-	for _, b := range views.Backends() {
-		if ok && b.Key == scheme && !absolute(location) {
-			return b.Key
-		}
-	}
-	return "local"
 }
 
 func noSecrets(env map[string]topics.Secret) map[string]string {
@@ -149,11 +128,11 @@ func (s *Server) saveRepository(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p := r.PostForm
-	name, location, keeper, appendOnly := strings.TrimSpace(p.Get("name")), strings.TrimSpace(p.Get("url")), p.Get("keeper"), p.Get("append_only") != ""
-	backend := backendOf(location)
+	name, at, keeper, appendOnly := strings.TrimSpace(p.Get("name")), strings.TrimSpace(p.Get("url")), p.Get("keeper"), p.Get("append_only") != ""
+	backend := location.Scheme(at)
 	in := RepositoryInput{Name: &name, Keeper: &keeper, AppendOnly: &appendOnly, Everyday: credentialOf(p, "everyday", backend)}
-	if location != f.URL || row.ID == "" {
-		in.URL = new(topics.Secret(location))
+	if at != f.URL || row.ID == "" {
+		in.URL = new(topics.Secret(at))
 	}
 	if password := topics.Secret(p.Get("password")); password != "" || row.ID == "" {
 		in.Password = &password
@@ -161,7 +140,7 @@ func (s *Server) saveRepository(w http.ResponseWriter, r *http.Request) error {
 	maintenanceURL := strings.TrimSpace(p.Get("maintenance.url"))
 	theirs := backend
 	if maintenanceURL != "" {
-		theirs = backendOf(maintenanceURL)
+		theirs = location.Scheme(maintenanceURL)
 	}
 	switch in.Maintenance = credentialOf(p, "maintenance", theirs); {
 	case p.Get("maintenance.none") != "":
@@ -187,7 +166,7 @@ func (s *Server) saveRepository(w http.ResponseWriter, r *http.Request) error {
 	if len(wrong) > 0 {
 		f.Problem, f.Errors = "It was not saved; look at what is marked below.", wrong
 		f.Name, f.Backend, f.Keeper, f.AppendOnly = name, backend, keeper, appendOnly
-		f.URL, f.MaintenanceURL = shown(topics.Secret(location)), shown(topics.Secret(maintenanceURL))
+		f.URL, f.MaintenanceURL = location.Shown(at), location.Shown(maintenanceURL)
 		for _, b := range views.Backends() {
 			for _, x := range b.Fields {
 				if !x.Secret {

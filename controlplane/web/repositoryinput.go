@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
+	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -80,23 +80,22 @@ func PutRepository(ctx context.Context, s *store.Store, actor string, id topics.
 		say("name", checkName("name", r.Name, 1, 100))
 	}
 	if in.URL != nil || id == "" {
-		location, text := checkURL(value(in.URL).Reveal())
-		say("url", text)
-		a.URL, r.Location = value(in.URL), location
+		address, err := location.Parse(value(in.URL).Reveal())
+		say("url", textOf(err))
+		a.URL, r.Location = value(in.URL), address.Public()
 	}
 	if in.Password != nil || id == "" {
 		a.Password = value(in.Password)
 		say("password", checkPassword(a.Password.Reveal()))
 	}
-	a.Env = maps.Clone(a.Env)
-	a.URL, a.Env = withoutLogin(a.URL, a.Env)
+	a.URL, a.Env = location.SplitLogin(a.URL, a.Env)
 	if in.Everyday != nil {
 		if in.Everyday.URL != nil {
 			say("everyday", "The everyday credential goes with the repository's own URL.")
 		}
 		a.Env = in.Everyday.into(a.Env)
 	}
-	say("everyday", checkEnv(a.Env))
+	say("everyday", textOf(location.CheckEnv(a.Env)))
 	if in.Maintenance != nil {
 		m := store.Maintenance{}
 		if a.Maintenance != nil {
@@ -105,12 +104,12 @@ func PutRepository(ctx context.Context, s *store.Store, actor string, id topics.
 		m.Env = in.Maintenance.into(maps.Clone(m.Env))
 		if in.Maintenance.URL != nil {
 			if m.URL = *in.Maintenance.URL; m.URL != "" {
-				_, text := checkURL(m.URL.Reveal())
-				say("maintenance", text)
-				m.URL, m.Env = withoutLogin(m.URL, m.Env)
+				_, err := location.Parse(m.URL.Reveal())
+				say("maintenance", textOf(err))
+				m.URL, m.Env = location.SplitLogin(m.URL, m.Env)
 			}
 		}
-		say("maintenance", checkEnv(m.Env))
+		say("maintenance", textOf(location.CheckEnv(m.Env)))
 		if a.Maintenance = &m; m.URL == "" && len(m.Env) == 0 {
 			a.Maintenance = nil
 		}
@@ -152,6 +151,14 @@ func PutRepository(ctx context.Context, s *store.Store, actor string, id topics.
 	return r, err
 }
 
+// textOf is what an error says, "" for none.
+func textOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
 func value[T any](p *T) (v T) {
 	if p != nil {
 		v = *p
@@ -166,12 +173,12 @@ func (c Credential) into(env map[string]topics.Secret) map[string]topics.Secret 
 		set = map[string]topics.Secret{}
 	}
 	if c.Username != nil {
-		if set[restUser] = topics.Secret(*c.Username); *c.Username == "" {
-			set[restPassword] = ""
+		if set[location.RESTUser] = topics.Secret(*c.Username); *c.Username == "" {
+			set[location.RESTPassword] = ""
 		}
 	}
 	if c.Password != nil {
-		set[restPassword] = *c.Password
+		set[location.RESTPassword] = *c.Password
 	}
 	if env == nil {
 		env = map[string]topics.Secret{}
@@ -182,28 +189,6 @@ func (c Credential) into(env map[string]topics.Secret) map[string]topics.Secret 
 		}
 	}
 	return env
-}
-
-const (
-	restUser     = "RESTIC_REST_USERNAME"
-	restPassword = "RESTIC_REST_PASSWORD"
-)
-
-// withoutLogin moves the user and password in a REST server's URL to their
-// variables: there they stay when the URL is changed.
-func withoutLogin(location topics.Secret, env map[string]topics.Secret) (topics.Secret, map[string]topics.Secret) {
-	address, rest := strings.CutPrefix(location.Reveal(), "rest:")
-	u, err := url.Parse(address)
-	if !rest || err != nil || u.User == nil {
-		return location, env
-	}
-	if env == nil {
-		env = map[string]topics.Secret{}
-	}
-	password, _ := u.User.Password()
-	env[restUser], env[restPassword] = topics.Secret(u.User.Username()), topics.Secret(password)
-	u.User = nil
-	return topics.Secret("rest:" + u.String()), env
 }
 
 // findHost finds a host by ID or name, "" for none.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -46,7 +47,7 @@ func TestARepositoryIsAddedTriedAndLookedIntoByPage(t *testing.T) {
 	}
 	id := topics.RepositoryID(strings.TrimPrefix(page, "/repositories/"))
 	a := must(w.store.RepositoryAccess(t.Context(), id))
-	if a.Env[restPassword] != "canary-1" || len(a.Env) != 2 || a.Maintenance.URL != "rest:http://nas:8001/attic" || a.Maintenance.Env[restPassword] != "canary-2" {
+	if a.Env[location.RESTPassword] != "canary-1" || len(a.Env) != 2 || a.Maintenance.URL != "rest:http://nas:8001/attic" || a.Maintenance.Env[location.RESTPassword] != "canary-2" {
 		t.Errorf("saved %v and %+v", a.Env, a.Maintenance)
 	}
 	admin.shows(page, "Not opened yet", "all for 30d")
@@ -60,7 +61,7 @@ func TestARepositoryIsAddedTriedAndLookedIntoByPage(t *testing.T) {
 	if r := admin.do("POST", page+"/edit", form); r.StatusCode != 303 {
 		t.Fatalf("change it: %s", r.Status)
 	}
-	if b := must(w.store.RepositoryAccess(t.Context(), id)); b.Password != "canary-3" || b.Env[restPassword] != "canary-1" || b.Maintenance.Env[restPassword] != "canary-2" {
+	if b := must(w.store.RepositoryAccess(t.Context(), id)); b.Password != "canary-3" || b.Env[location.RESTPassword] != "canary-1" || b.Maintenance.Env[location.RESTPassword] != "canary-2" {
 		t.Error("a change took secrets away")
 	}
 
