@@ -53,8 +53,8 @@ func (s *Store) PutSchedule(ctx context.Context, actor string, host topics.HostI
 		if err := edit(&row); err != nil {
 			return err
 		}
-		if known && (row.Cron != was.Cron || row.Zone != was.Zone || row.Enabled && !was.Enabled) {
-			row.Since = s.Now()
+		if known {
+			row.Replan(was, s.Now())
 		}
 		if _, err := tx.NamedExecContext(ctx, `INSERT INTO schedules (id, host, name, cron, zone, jitter_seconds, enabled, retry_max, created_at, since, last_slot)
 			VALUES (:id, :host, :name, :cron, :zone, :jitter_seconds, :enabled, :retry_max, :created_at, :since, :last_slot)
@@ -71,6 +71,14 @@ func (s *Store) PutSchedule(ctx context.Context, actor string, host topics.HostI
 		return s.audit(ctx, tx, actor, "schedule.saved", string(row.ID), name)
 	})
 	return row, err
+}
+
+// Replan moves Since to now if the schedule has another plan than it had, or was
+// enabled: slots that it would have had before are not missed ones.
+func (sc *Schedule) Replan(was Schedule, now int64) {
+	if sc.Cron != was.Cron || sc.Zone != was.Zone || sc.Enabled && !was.Enabled {
+		sc.Since = now
+	}
 }
 
 // putScheduleGroups keeps what is known of the groups that stay. A group that

@@ -13,6 +13,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
+	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -111,6 +112,18 @@ func NotSaved(what string, fields field.Errors) *Problem {
 	return &Problem{Kind: Invalid, Title: "The " + what + " was not saved", Say: fields.Error(), Fields: fields}
 }
 
+// Saving words an error as [Of] does; bad fields as [NotSaved] does.
+func Saving(what string, err error) error {
+	var fields field.Errors
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &fields):
+		return NotSaved(what, fields)
+	}
+	return Of(err)
+}
+
 // Of words an error. What it does not know becomes an internal problem.
 func Of(err error) *Problem {
 	var p *Problem
@@ -121,8 +134,11 @@ func Of(err error) *Problem {
 		return p
 	case errors.As(err, &fields):
 		return &Problem{Kind: Invalid, Title: "Nothing was saved", Say: fields.Error(), Fields: fields}
-	case errors.Is(err, jobs.ErrNoHost):
+	case errors.Is(err, jobs.ErrNoHost), errors.Is(err, schedule.ErrNoHost):
 		return NoHost
+	case errors.Is(err, schedule.ErrNoSchedule):
+		return &Problem{Kind: NotFound, Title: "There is no such schedule",
+			Say: "The host has none of this name.", Do: "Look for it among the host's schedules.", Err: err}
 	case errors.Is(err, jobs.ErrNoJob):
 		return NoJob
 	case errors.Is(err, jobs.ErrNoRepository):

@@ -129,7 +129,7 @@ func (s *Server) hostView(ctx context.Context, id topics.HostID) (views.Host, er
 	v.Strip = views.NewStrip(runs, s.Now())
 	v.Agent = s.agentFacts(h)
 	v.Intermittent, v.OverdueDays, v.MaySet = h.Intermittent, h.OverdueDays, visitorOf(ctx).may(store.Admin)
-	if v.Copy, err = s.copyOfAll(ctx, id, groups); err != nil {
+	if v.Copy, err = s.copyOfHost(ctx, id); err != nil {
 		return none, err
 	}
 	return v, nil

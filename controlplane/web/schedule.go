@@ -2,21 +2,13 @@ package web
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
-	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
-
-var errNoSchedule = &problem.Problem{Kind: problem.NotFound, Title: "There is no such schedule",
-	Say: "The host has none of this name.", Do: "GET /api/hosts/{id}/schedules lists what it has; PUT adds one."}
 
 type pendingJSON struct {
 	Slot          *time.Time `json:"slot" doc:"the latest that is owed"`
@@ -34,7 +26,8 @@ type configJSON struct {
 }
 
 func toConfigJSON(h store.Host) configJSON {
-	return configJSON{h.ConfigRevision, moment(h.ConfigMadeAt), h.ConfigApplied, moment(h.ConfigAppliedAt), h.ConfigError}
+	return configJSON{Wanted: h.ConfigRevision, WantedAt: moment(h.ConfigMadeAt), InForce: h.ConfigApplied, InForceAt: moment(h.ConfigAppliedAt),
+		Error: h.ConfigError}
 }
 
 type scheduleJSON struct {
@@ -55,49 +48,20 @@ type scheduleJSON struct {
 	CreatedAt     *time.Time       `json:"created_at"`
 }
 
-// schedulesJSON tells rows of one host.
-func (s *Server) schedulesJSON(ctx context.Context, host topics.HostID, rows ...store.Schedule) ([]scheduleJSON, error) {
-	groups, err := s.Store.SourceGroups(ctx, host)
-	if err != nil {
-		return nil, err
+func (s *Server) scheduleJSONOf(st schedule.Standing) scheduleJSON {
+	if st.Wrong != nil {
+		s.Log.Error("reading a schedule failed", "host", st.Schedule.Host, "schedule", st.ID, "err", st.Wrong)
 	}
-	pending, err := s.Store.PendingRuns(ctx, host)
-	if err != nil {
-		return nil, err
+	j := scheduleJSON{ID: st.ID, Host: st.Schedule.Host, Name: st.Name, Cron: st.Cron, Zone: st.Zone, JitterSeconds: st.JitterSeconds,
+		SourceGroups: st.GroupNames, Enabled: st.Enabled, RetryMax: st.RetryMax, LastSlot: moment(st.LastSlot), CreatedAt: moment(st.CreatedAt),
+		Config: toConfigJSON(st.Host), Current: st.Copy == schedule.CopyInForce}
+	if p := st.Owed; p != nil {
+		j.Pending = &pendingJSON{Slot: moment(p.Slot), Attempt: p.Attempt, NextAttemptAt: moment(p.NextAttemptAt), Reason: p.Reason}
 	}
-	moved, err := s.Store.Moved(ctx, groups)
-	if err != nil {
-		return nil, err
+	if !st.Next.IsZero() {
+		j.Next = &st.Next
 	}
-	h, err := s.Store.Host(ctx, host)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]scheduleJSON, len(rows))
-	for i, r := range rows {
-		j := scheduleJSON{ID: r.ID, Host: r.Host, Name: r.Name, Cron: r.Cron, Zone: r.Zone, JitterSeconds: r.JitterSeconds, SourceGroups: []string{},
-			Enabled: r.Enabled, RetryMax: r.RetryMax, LastSlot: moment(r.LastSlot), CreatedAt: moment(r.CreatedAt), Config: toConfigJSON(h),
-			Current: h.ConfigApplied > 0 && h.ConfigApplied == h.ConfigRevision && h.ConfigError == "" && !moved(r)}
-		for _, g := range groups {
-			if slices.Contains(r.Groups, g.ID) {
-				j.SourceGroups = append(j.SourceGroups, g.Name)
-			}
-		}
-		for _, p := range pending {
-			if p.Schedule == r.ID {
-				j.Pending = &pendingJSON{moment(p.Slot), p.Attempt, moment(p.NextAttemptAt), p.Reason}
-			}
-		}
-		if r.Enabled {
-			if next, err := schedule.NextStarts(r, s.Now(), 1); err != nil {
-				s.Log.Error("a schedule cannot be read", "host", r.Host, "schedule", r.ID, "err", err)
-			} else if len(next) > 0 {
-				j.Next = &next[0]
-			}
-		}
-		out[i] = j
-	}
-	return out, nil
+	return j
 }
 
 type hostIn struct {
@@ -105,15 +69,12 @@ type hostIn struct {
 }
 
 func (s *Server) listSchedules(ctx context.Context, in *hostIn) (*list1[scheduleJSON], error) {
-	if _, err := s.host(ctx, in.ID); err != nil {
-		return nil, err
+	rows, _, err := s.schedules.Standings(ctx, in.ID)
+	out := make([]scheduleJSON, len(rows))
+	for i, st := range rows {
+		out[i] = s.scheduleJSONOf(st)
 	}
-	rows, err := s.Store.Schedules(ctx, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	out, err := s.schedulesJSON(ctx, in.ID, rows...)
-	return &list1[scheduleJSON]{out}, err
+	return &list1[scheduleJSON]{Body: out}, err
 }
 
 type scheduleIn struct {
@@ -123,31 +84,12 @@ type scheduleIn struct {
 
 type scheduleOut struct{ Body scheduleJSON }
 
-func (s *Server) schedule(ctx context.Context, host topics.HostID, name string) (store.Schedule, error) {
-	if _, err := s.host(ctx, host); err != nil {
-		return store.Schedule{}, err
-	}
-	row, err := s.Store.ScheduleNamed(ctx, host, name)
-	if errors.Is(err, store.ErrNotFound) {
-		err = errNoSchedule
-	}
-	return row, err
-}
-
-func (s *Server) scheduleOut(ctx context.Context, row store.Schedule) (*scheduleOut, error) {
-	out, err := s.schedulesJSON(ctx, row.Host, row)
-	if err != nil {
-		return nil, err
-	}
-	return &scheduleOut{out[0]}, nil
-}
-
 func (s *Server) getSchedule(ctx context.Context, in *scheduleIn) (*scheduleOut, error) {
-	row, err := s.schedule(ctx, in.ID, in.Name)
+	st, err := s.schedules.Standing(ctx, in.ID, in.Name)
 	if err != nil {
 		return nil, err
 	}
-	return s.scheduleOut(ctx, row)
+	return &scheduleOut{Body: s.scheduleJSONOf(st)}, nil
 }
 
 type putScheduleIn struct {
@@ -165,36 +107,13 @@ type putScheduleIn struct {
 
 // putSchedule adds a schedule or changes one; what is not said stays as it is.
 func (s *Server) putSchedule(ctx context.Context, in *putScheduleIn) (*scheduleOut, error) {
-	if _, err := s.host(ctx, in.ID); err != nil {
-		return nil, err
-	}
-	groups, err := s.Store.SourceGroups(ctx, in.ID)
-	if err != nil {
-		return nil, err
-	}
 	b := in.Body
-	row, err := s.Store.PutSchedule(ctx, visitorOf(ctx).name, in.ID, in.Name, store.ScheduleID(topics.NewID(s.Now())), func(row *store.Schedule) error {
-		if row.Cron == "" { // a new one
-			row.Zone, row.Enabled, row.RetryMax = "UTC", true, 3
-		}
-		set(&row.Cron, b.Cron)
-		set(&row.Zone, b.Zone)
-		set(&row.JitterSeconds, b.JitterSeconds)
-		set(&row.Enabled, b.Enabled)
-		set(&row.RetryMax, b.RetryMax)
-		var noGroup string
-		if b.SourceGroups != nil {
-			row.Groups, noGroup = groupsNamed(groups, *b.SourceGroups)
-		} else if len(row.Groups) == 0 {
-			noGroup = "source_groups: name at least one of the host's source groups."
-		}
-		return invalid("schedule", checkName("name", in.Name, 1, 100), checkPlan(*row), noGroup, checkRetryMax(row.RetryMax))
-	})
+	row, err := s.schedules.Put(ctx, visitorOf(ctx).name, in.ID, in.Name, schedule.Input{Cron: b.Cron, Zone: b.Zone, JitterSeconds: b.JitterSeconds,
+		SourceGroups: b.SourceGroups, Enabled: b.Enabled, RetryMax: b.RetryMax})
 	if err != nil {
-		return nil, err
+		return nil, problem.Saving("schedule", err)
 	}
-	s.Changed(in.ID)
-	return s.scheduleOut(ctx, row)
+	return s.getSchedule(ctx, &scheduleIn{ID: in.ID, Name: row.Name})
 }
 
 func set[T any](field *T, said *T) {
@@ -203,60 +122,8 @@ func set[T any](field *T, said *T) {
 	}
 }
 
-func checkPlan(row store.Schedule) string {
-	_, err := schedule.Of(row)
-	var wrong *slots.Invalid
-	if errors.As(err, &wrong) {
-		return wrong.Field + ": " + wrong.Say + " " + wrong.Do
-	}
-	return ""
-}
-
-func checkRetryMax(n int) string {
-	if n < 0 || n > 20 {
-		return fmt.Sprintf("retry_max: %d is not between 0 and 20.", n)
-	}
-	return ""
-}
-
-// groupsNamed finds groups by their names, or says which there is not.
-func groupsNamed(groups []store.SourceGroup, names []string) (ids []topics.SourceGroupID, wrong string) {
-	if len(names) == 0 {
-		return nil, "source_groups: name at least one of the host's source groups."
-	}
-	for _, name := range names {
-		i := slices.IndexFunc(groups, func(g store.SourceGroup) bool { return g.Name == name })
-		if i < 0 {
-			return nil, fmt.Sprintf("source_groups: the host has none named %.100q. %s", name, groupHelp(groups))
-		}
-		if !slices.Contains(ids, groups[i].ID) {
-			ids = append(ids, groups[i].ID)
-		}
-	}
-	return ids, ""
-}
-
-func groupHelp(groups []store.SourceGroup) string {
-	if len(groups) == 0 {
-		return "Add it first with PUT /api/hosts/{id}/source-groups/{name}."
-	}
-	var names []string
-	for _, g := range groups[:min(len(groups), 20)] {
-		names = append(names, fmt.Sprintf("%q", g.Name))
-	}
-	return "It has " + strings.Join(names, ", ") + "."
-}
-
 func (s *Server) deleteSchedule(ctx context.Context, in *scheduleIn) (*struct{}, error) {
-	if _, err := s.schedule(ctx, in.ID, in.Name); err != nil {
-		return nil, err
-	}
-	err := s.Store.DeleteSchedule(ctx, visitorOf(ctx).name, in.ID, in.Name)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, errNoSchedule
-	}
-	s.Changed(in.ID)
-	return nil, err
+	return nil, s.schedules.Remove(ctx, visitorOf(ctx).name, in.ID, in.Name)
 }
 
 type nextIn struct {
@@ -272,7 +139,7 @@ type nextOut struct {
 }
 
 func (s *Server) nextRuns(ctx context.Context, in *nextIn) (*nextOut, error) {
-	row, err := s.schedule(ctx, in.ID, in.Name)
+	row, err := s.schedules.Named(ctx, in.ID, in.Name)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/store"
@@ -24,65 +25,53 @@ var toSchedules = views.Link{Text: "Schedules", URL: views.SchedulesURL}
 
 // schedulesView is when the fleet is backed up.
 func (s *Server) schedulesView(ctx context.Context) (*views.Schedules, error) {
-	rows, err := s.Store.Schedules(ctx, "")
+	standings, groups, err := s.schedules.Standings(ctx, "")
 	if err != nil {
 		return nil, err
-	}
-	list, err := s.Store.SourceGroups(ctx, "")
-	if err != nil {
-		return nil, err
-	}
-	groups := map[topics.SourceGroupID]store.SourceGroup{}
-	for _, g := range list {
-		groups[g.ID] = g
-	}
-	moved, err := s.Store.Moved(ctx, list)
-	if err != nil {
-		return nil, err
-	}
-	hosts, err := s.Store.Hosts(ctx)
-	if err != nil {
-		return nil, err
-	}
-	byID := map[topics.HostID]store.Host{}
-	for _, h := range hosts {
-		byID[h.ID] = h
 	}
 	rounds, err := s.roundsOf(ctx)
 	if err != nil {
 		return nil, err
 	}
-	l := views.Schedules{Load: s.load(rows, -1)}
-	planned := map[topics.SourceGroupID]bool{}
-	for _, sc := range rows {
-		h := byID[sc.Host]
-		plan := slots.ReadPlan(sc.Cron)
-		row := views.ScheduleRow{HostID: string(sc.Host), Host: h.Name, Name: sc.Name, On: sc.Enabled, Words: plan.Words(), Cron: sc.Cron, Zone: sc.Zone,
-			Round: rounds.of(sc), Copy: s.copyOn(h, moved(sc))}
-		if plan.Kind == slots.Cron {
+	var rows []store.Schedule
+	l := views.Schedules{}
+	planned, hostNames := map[topics.SourceGroupID]bool{}, map[topics.HostID]string{}
+	for _, st := range standings {
+		rows = append(rows, st.Schedule)
+		plan := slots.ReadPlan(st.Cron)
+		row := views.ScheduleRow{HostID: string(st.Host.ID), Host: st.Host.Name, Name: st.Name, On: st.Enabled, Words: plan.Words(), Cron: st.Cron,
+			Zone: st.Zone, Round: roundOf(st, rounds[st.ID]), Copy: s.copyView(st.Host, st.Copy), Groups: strings.Join(st.GroupNames, ", ")}
+		for _, g := range st.Groups {
+			planned[g] = planned[g] || st.Enabled
+		}
+		switch {
+		case st.Wrong != nil:
+			row.Words = "Cannot be read: " + st.Wrong.Error()
+		case plan.Kind == slots.Cron:
 			row.Words = "By its cron line"
 		}
-		var names []string
-		for _, g := range sc.Groups {
-			names = append(names, groups[g].Name)
-			planned[g] = planned[g] || sc.Enabled
-		}
-		row.Groups = strings.Join(names, ", ")
-		if next, err := schedule.NextStarts(sc, s.Now(), 1); err == nil && len(next) > 0 && sc.Enabled {
-			row.Next = views.When{Clock: views.Clock(next[0], s.Now()), ISO: views.ISO(next[0])}
-			row.NextIn = views.In(next[0], s.Now())
-		} else if err != nil {
-			row.Words = "Cannot be read: " + err.Error()
+		if !st.Next.IsZero() {
+			row.Next = views.When{Clock: views.Clock(st.Next, s.Now()), ISO: views.ISO(st.Next)}
+			row.NextIn = views.In(st.Next, s.Now())
 		}
 		l.Rows = append(l.Rows, row)
 	}
+	l.Load = s.load(rows, -1)
 	slices.SortStableFunc(l.Rows, func(a, b views.ScheduleRow) int {
 		return strings.Compare(a.Name+"\x00"+a.Host, b.Name+"\x00"+b.Host)
 	})
-	for _, g := range list {
-		if !planned[g.ID] {
-			l.Without = append(l.Without, views.Without{HostID: string(g.Host), Host: byID[g.Host].Name, Group: g.Name})
+	idle := slices.DeleteFunc(groups, func(g store.SourceGroup) bool { return planned[g.ID] })
+	if len(idle) > 0 {
+		hosts, err := s.Store.Hosts(ctx)
+		if err != nil {
+			return nil, err
 		}
+		for _, h := range hosts {
+			hostNames[h.ID] = h.Name
+		}
+	}
+	for _, g := range idle {
+		l.Without = append(l.Without, views.Without{HostID: string(g.Host), Host: hostNames[g.Host], Group: g.Name})
 	}
 	return &l, nil
 }
@@ -135,36 +124,26 @@ func (s *Server) schedulesStream() draw {
 	}
 }
 
-// rounds are the newest job of each group of each schedule, and the schedules
-// that owe a run.
-type rounds struct {
-	jobs map[topics.ScheduleID][]store.Round
-	owed map[topics.ScheduleID]bool
-}
-
-func (s *Server) roundsOf(ctx context.Context) (rounds, error) {
-	out := rounds{jobs: map[topics.ScheduleID][]store.Round{}, owed: map[topics.ScheduleID]bool{}}
+// roundsOf returns the newest job of each group of each schedule.
+func (s *Server) roundsOf(ctx context.Context) (map[topics.ScheduleID][]store.Round, error) {
 	list, err := s.Store.Rounds(ctx)
 	if err != nil {
-		return out, err
+		return nil, err
 	}
+	out := map[topics.ScheduleID][]store.Round{}
 	for _, r := range list {
-		out.jobs[r.Schedule] = append(out.jobs[r.Schedule], r)
+		out[r.Schedule] = append(out[r.Schedule], r)
 	}
-	pending, err := s.Store.PendingRuns(ctx, "")
-	for _, p := range pending {
-		out.owed[p.Schedule] = true
-	}
-	return out, err
+	return out, nil
 }
 
-// of words how the last slot of a schedule went, for all its groups.
-func (o rounds) of(sc store.Schedule) views.Status {
+// roundOf words how the last slot of a schedule went, for all its groups.
+func roundOf(st schedule.Standing, jobs []store.Round) views.Status {
 	last, n, good, bad, open := int64(0), 0, 0, 0, 0
-	for _, r := range o.jobs[sc.ID] {
+	for _, r := range jobs {
 		last = max(last, r.Slot)
 	}
-	for _, r := range o.jobs[sc.ID] {
+	for _, r := range jobs {
 		if r.Slot != last {
 			continue
 		}
@@ -178,7 +157,7 @@ func (o rounds) of(sc store.Schedule) views.Status {
 		}
 	}
 	switch {
-	case o.owed[sc.ID]:
+	case st.Owed != nil:
 		return views.JobStatus("queued").As("Owed, tried again")
 	case n == 0:
 		return views.HostStatus("no-backup").As("None yet")
@@ -192,39 +171,31 @@ func (o rounds) of(sc store.Schedule) views.Status {
 	return views.JobStatus("succeeded").As(fmt.Sprintf("%d of %d", good, n))
 }
 
-// copyOn words whether a host goes by what is here; moved says that it changed since
-// revisions were given out.
-func (s *Server) copyOn(h store.Host, moved bool) views.Copy {
+// copyView words how a host's copy of its schedules stands.
+func (s *Server) copyView(h store.Host, c schedule.Copy) views.Copy {
 	age := func(ms int64) string { return views.Span(max(s.Now().Sub(at(ms)), time.Minute)) }
-	switch {
-	case !h.Fires() && h.HelloN == 0:
+	switch c {
+	case schedule.CopyNone:
 		return views.Copy{Text: "Waits for the host's first visit"}
-	case !h.Fires():
+	case schedule.CopyTooOld:
 		return views.Copy{Text: "The agent is too old to keep one", Problem: "This server fires for it, and only while it runs. Update the agent."}
-	case moved:
+	case schedule.CopyChanged:
 		return views.Copy{Text: "Changed just now"}
-	case h.ConfigApplied != h.ConfigRevision && h.ConfigApplied == 0:
-		return views.Copy{Text: "Waits for the host for " + age(h.ConfigMadeAt)}
-	case h.ConfigApplied != h.ConfigRevision:
+	case schedule.CopyWaits:
+		if h.ConfigApplied == 0 {
+			return views.Copy{Text: "Waits for the host for " + age(h.ConfigMadeAt)}
+		}
 		return views.Copy{Text: fmt.Sprintf("Revision %d of %d, waits for the host for %s", h.ConfigApplied, h.ConfigRevision, age(h.ConfigMadeAt))}
-	case h.ConfigError != "":
+	case schedule.CopyPartly:
 		return views.Copy{InForce: true, Text: fmt.Sprintf("Revision %d, not all of it", h.ConfigApplied), Problem: h.ConfigError}
 	}
 	return views.Copy{InForce: true, Text: fmt.Sprintf("Revision %d for %s", h.ConfigApplied, age(h.ConfigAppliedAt))}
 }
 
-// copyOfAll words whether a host goes by its schedules as they are here.
-func (s *Server) copyOfAll(ctx context.Context, host topics.HostID, list []store.SourceGroup) (views.Copy, error) {
-	rows, err := s.Store.Schedules(ctx, host)
-	if err != nil {
-		return views.Copy{}, err
-	}
-	moved, err := s.Store.Moved(ctx, list)
-	if err != nil {
-		return views.Copy{}, err
-	}
-	h, err := s.host(ctx, host)
-	return s.copyOn(h, slices.ContainsFunc(rows, moved)), err
+// copyOfHost words how a host's copy of all its schedules stands.
+func (s *Server) copyOfHost(ctx context.Context, host topics.HostID) (views.Copy, error) {
+	h, c, err := s.schedules.CopyOfHost(ctx, host)
+	return s.copyView(h, c), err
 }
 
 // load counts what begins in the next 24 hours, by the server's clock.
@@ -273,51 +244,31 @@ func (s *Server) scheduleForm(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	row := store.Schedule{Host: h.ID, Cron: "30 2 * * *", Zone: s.Now().Location().String(), JitterSeconds: 600, Enabled: true, RetryMax: 3}
+	row := store.Schedule{Host: h.ID, Cron: "30 2 * * *", Zone: s.Now().Location().String(), JitterSeconds: 600, Enabled: true, RetryMax: 3,
+		Since: s.Now().UnixMilli()}
 	if row.Zone == "Local" || row.Zone == "" {
 		row.Zone = "UTC"
 	}
 	name := param(r, "name")
 	if name != "" {
-		if row, err = s.schedule(ctx, h.ID, name); err != nil {
+		if row, err = s.schedules.Named(ctx, h.ID, name); err != nil {
 			return err
 		}
-	}
-	form := url.Values{"name": {row.Name}, "zone": {row.Zone}, "retry_max": {strconv.Itoa(row.RetryMax)}, "jitter": {strconv.Itoa(row.JitterSeconds / 60)}, "cron": {row.Cron}}
-	p := slots.ReadPlan(row.Cron)
-	form.Set("kind", p.Kind)
-	form.Set("every", strconv.Itoa(max(p.Every, 1)))
-	form.Set("first", strconv.Itoa(p.First))
-	form.Set("minute", strconv.Itoa(p.Minute))
-	form.Set("month_day", strconv.Itoa(max(p.Day, 1)))
-	var times []string
-	for _, hour := range p.Hours {
-		times = append(times, fmt.Sprintf("%02d:%02d", hour, p.Minute))
-	}
-	form.Set("time", strings.Join(times, ", "))
-	if len(times) == 0 {
-		form.Set("time", "02:30")
-	}
-	for _, d := range p.Days {
-		form.Add("day", strconv.Itoa(int(d)))
-	}
-	if row.Enabled {
-		form.Set("enabled", "true")
 	}
 	groups, err := s.Store.SourceGroups(ctx, h.ID)
 	if err != nil {
 		return err
 	}
+	f := typedOf(row)
 	for _, g := range groups {
 		if slices.Contains(row.Groups, g.ID) || name == "" {
-			form.Add("group", g.Name)
+			f.groups = append(f.groups, g.Name)
 		}
 	}
-	f, err := s.scheduleView(ctx, h, name, groups, form, row, views.ScheduleErrors{})
-	if err != nil {
+	if err := s.fillSchedule(ctx, &f, h, name, groups, row); err != nil {
 		return err
 	}
-	return s.showSchedule(w, r, http.StatusOK, h, f)
+	return s.showSchedule(w, r, http.StatusOK, h, f.ScheduleForm)
 }
 
 func (s *Server) showSchedule(w http.ResponseWriter, r *http.Request, status int, h store.Host, f views.ScheduleForm) error {
@@ -329,68 +280,80 @@ func (s *Server) showSchedule(w http.ResponseWriter, r *http.Request, status int
 	return nil
 }
 
-// readSchedule reads a form over a row: the row as it would be, and what is wrong
-// with which field.
-func (s *Server) readSchedule(row store.Schedule, groups []store.SourceGroup, form url.Values) (store.Schedule, views.ScheduleErrors) {
-	var e views.ScheduleErrors
-	row.Groups = nil
-	for _, name := range form["group"] {
-		i := slices.IndexFunc(groups, func(g store.SourceGroup) bool { return g.Name == name })
-		if i < 0 {
-			e.Groups = fmt.Sprintf("The host has no source group named %.100q any more.", name)
-		} else if !slices.Contains(row.Groups, groups[i].ID) {
-			row.Groups = append(row.Groups, groups[i].ID)
-		}
-	}
-	if len(row.Groups) == 0 && e.Groups == "" {
-		e.Groups = "Choose at least one."
-	}
-	row.Cron, e.When = readPlan(form)
-	row.Zone = strings.TrimSpace(form.Get("zone"))
-	row.Enabled = form.Get("enabled") == "true"
-	if minutes, err := strconv.Atoi(strings.TrimSpace(form.Get("jitter"))); err != nil || minutes < 0 || minutes > 24*60 {
-		e.Jitter = "Give minutes, from 0 to 1440."
-	} else if minutes*60 != row.JitterSeconds/60*60 { // seconds that the API set stay
-		row.JitterSeconds = minutes * 60
-	}
-	if n, err := strconv.Atoi(strings.TrimSpace(form.Get("retry_max"))); err != nil || n < 0 || n > 20 {
-		e.RetryMax = "Give a number from 0 to 20."
-	} else {
-		row.RetryMax = n
-	}
-	var wrong *slots.Invalid
-	if _, err := schedule.Of(row); errors.As(err, &wrong) {
-		text := wrong.Say + " " + wrong.Do
-		switch {
-		case wrong.Field == "zone":
-			e.Zone = text
-		case wrong.Field == "cron" && e.When == "":
-			e.When = text
-		}
-	}
-	return row, e
+// A typedSchedule is a schedule's form as it was typed, or as it is shown first.
+type typedSchedule struct {
+	views.ScheduleForm
+	groups []string // the names that are chosen
+	days   []string // of the week
 }
 
-// readPlan is the cron line a form stands for, or what is wrong with it.
-func readPlan(form url.Values) (line, wrong string) {
-	number := func(name string, low, high int) int {
-		n, err := strconv.Atoi(strings.TrimSpace(form.Get(name)))
+// typedOf is what the form shows of a schedule.
+func typedOf(row store.Schedule) typedSchedule {
+	p := slots.ReadPlan(row.Cron)
+	f := typedSchedule{ScheduleForm: views.ScheduleForm{Name: row.Name, Zone: row.Zone, RetryMax: strconv.Itoa(row.RetryMax),
+		Jitter: strconv.Itoa(row.JitterSeconds / 60), Cron: row.Cron, Kind: p.Kind, Every: strconv.Itoa(max(p.Every, 1)), First: strconv.Itoa(p.First),
+		Minute: strconv.Itoa(p.Minute), MonthDay: strconv.Itoa(max(p.Day, 1)), Time: "02:30", Enabled: row.Enabled}}
+	var times []string
+	for _, hour := range p.Hours {
+		times = append(times, fmt.Sprintf("%02d:%02d", hour, p.Minute))
+	}
+	if len(times) > 0 {
+		f.Time = strings.Join(times, ", ")
+	}
+	for _, d := range p.Days {
+		f.days = append(f.days, strconv.Itoa(int(d)))
+	}
+	return f
+}
+
+// readTyped reads a posted form.
+func readTyped(form url.Values) typedSchedule {
+	return typedSchedule{groups: form["group"], days: form["day"], ScheduleForm: views.ScheduleForm{Name: form.Get("name"), Kind: form.Get("kind"),
+		Every: form.Get("every"), First: form.Get("first"), Minute: form.Get("minute"), Time: form.Get("time"), MonthDay: form.Get("month_day"),
+		Cron: form.Get("cron"), Zone: form.Get("zone"), Jitter: form.Get("jitter"), RetryMax: form.Get("retry_max"), Enabled: form.Get("enabled") == "true"}}
+}
+
+// input is what the form says of a schedule; was is the schedule as it is, empty for
+// a new one.
+func (f typedSchedule) input(was store.Schedule) schedule.Input {
+	groups := append([]string{}, f.groups...)
+	in := schedule.Input{Zone: &f.Zone, SourceGroups: &groups, Enabled: &f.Enabled, Unread: field.Errors{}}
+	line, wrong := f.plan()
+	in.Unread.Say("cron", wrong)
+	in.Cron = &line
+	if minutes, err := strconv.Atoi(strings.TrimSpace(f.Jitter)); err != nil {
+		in.Unread.Say("jitter_seconds", "Give minutes, from 0 to 1440.")
+	} else if seconds := min(max(minutes, -1), 1<<20) * 60; seconds != was.JitterSeconds/60*60 { // seconds that the API set stay
+		in.JitterSeconds = &seconds
+	}
+	if n, err := strconv.Atoi(strings.TrimSpace(f.RetryMax)); err != nil {
+		in.Unread.Say("retry_max", fmt.Sprintf("Give a number from 0 to %d.", schedule.MaxRetries))
+	} else {
+		in.RetryMax = &n
+	}
+	return in
+}
+
+// plan is the cron line a form stands for, or what is wrong with it.
+func (f typedSchedule) plan() (line, wrong string) {
+	number := func(text string, low, high int) int {
+		n, err := strconv.Atoi(strings.TrimSpace(text))
 		if (err != nil || n < low || n > high) && wrong == "" {
 			wrong = fmt.Sprintf("Give a number from %d to %d.", low, high)
 		}
 		return n
 	}
-	p := slots.Plan{Kind: form.Get("kind"), Line: strings.TrimSpace(form.Get("cron"))}
+	p := slots.Plan{Kind: f.Kind, Line: strings.TrimSpace(f.Cron)}
 	switch p.Kind {
 	case slots.Minutely:
-		p.Every = number("every", 1, 59)
+		p.Every = number(f.Every, 1, 59)
 	case slots.Hourly:
-		p.Every, p.Minute = number("every", 1, 23), number("minute", 0, 59)
-		if first, err := strconv.Atoi(form.Get("first")); err == nil && first > 0 && first < p.Every {
+		p.Every, p.Minute = number(f.Every, 1, 23), number(f.Minute, 0, 59)
+		if first, err := strconv.Atoi(f.First); err == nil && first > 0 && first < p.Every {
 			p.First = first
 		}
 	case slots.Daily, slots.Weekly, slots.Monthly:
-		for i, text := range strings.FieldsFunc(form.Get("time"), func(r rune) bool { return r == ',' || r == ' ' }) {
+		for i, text := range strings.FieldsFunc(f.Time, func(r rune) bool { return r == ',' || r == ' ' }) {
 			t, err := time.Parse("15:04", text)
 			switch {
 			case err != nil:
@@ -408,10 +371,10 @@ func readPlan(form url.Values) (line, wrong string) {
 			return "", "Give a time of day, such as 02:30."
 		}
 		if p.Kind == slots.Monthly {
-			p.Day = number("month_day", 1, 31)
+			p.Day = number(f.MonthDay, 1, 31)
 		}
 		if p.Kind == slots.Weekly {
-			for _, d := range form["day"] {
+			for _, d := range f.days {
 				if n, err := strconv.Atoi(d); err == nil && n >= 0 && n <= 6 {
 					p.Days = append(p.Days, time.Weekday(n))
 				}
@@ -429,29 +392,26 @@ func readPlan(form url.Values) (line, wrong string) {
 
 var weekdays = []time.Weekday{time.Monday, time.Tuesday, time.Wednesday, time.Thursday, time.Friday, time.Saturday, time.Sunday}
 
-// scheduleView is the form with what was typed.
-func (s *Server) scheduleView(ctx context.Context, h store.Host, name string, groups []store.SourceGroup, form url.Values, row store.Schedule, e views.ScheduleErrors) (views.ScheduleForm, error) {
-	f := views.ScheduleForm{HostID: string(h.ID), Host: h.Name, Schedule: name, Name: form.Get("name"), Kind: form.Get("kind"), Every: form.Get("every"), First: form.Get("first"),
-		Minute: form.Get("minute"), Time: form.Get("time"), MonthDay: form.Get("month_day"), Cron: form.Get("cron"), Zone: form.Get("zone"), Jitter: form.Get("jitter"),
-		RetryMax: form.Get("retry_max"), Enabled: form.Get("enabled") == "true", Errors: e}
+// fillSchedule completes a form with what is chosen from, and with what comes of it.
+func (s *Server) fillSchedule(ctx context.Context, f *typedSchedule, h store.Host, name string, groups []store.SourceGroup, row store.Schedule) (err error) {
+	f.HostID, f.Host, f.Schedule = string(h.ID), h.Name, name
 	for _, g := range groups {
-		f.Groups = append(f.Groups, views.Choice{Value: g.Name, Text: g.Name, Hint: strings.Join(g.Paths, ", "), On: slices.Contains(form["group"], g.Name)})
+		f.Groups = append(f.Groups, views.Choice{Value: g.Name, Text: g.Name, Hint: strings.Join(g.Paths, ", "), On: slices.Contains(f.groups, g.Name)})
 	}
 	for _, d := range weekdays {
 		value := strconv.Itoa(int(d))
-		f.Days = append(f.Days, views.Choice{Value: value, Text: d.String()[:3], On: slices.Contains(form["day"], value)})
+		f.Days = append(f.Days, views.Choice{Value: value, Text: d.String()[:3], On: slices.Contains(f.days, value)})
 	}
-	var err error
 	if name != "" {
-		if f.Copy, err = s.copyOfAll(ctx, h.ID, groups); err != nil {
-			return f, err
+		if f.Copy, err = s.copyOfHost(ctx, h.ID); err != nil {
+			return err
 		}
 	}
-	if f.Retention, err = s.retentionOf(ctx, groups, form["group"]); err != nil {
-		return f, err
+	if f.Retention, err = s.retentionOf(ctx, groups, f.groups); err != nil {
+		return err
 	}
 	f.Preview, err = s.previewOf(ctx, row)
-	return f, err
+	return err
 }
 
 // retentionOf is what becomes of the snapshots of the chosen groups, or of all of
@@ -526,26 +486,26 @@ func (s *Server) previewOf(ctx context.Context, row store.Schedule) (views.Sched
 	return v, nil
 }
 
-// postedSchedule reads a form for a host's schedule, "" for a new one.
-func (s *Server) postedSchedule(r *http.Request, name string) (h store.Host, groups []store.SourceGroup, row store.Schedule, e views.ScheduleErrors, err error) {
+// typed reads a posted form for a host's schedule, "" for a new one: the schedule as
+// it would be, what to save, and what is wrong with it.
+func (s *Server) typed(r *http.Request, name string) (f typedSchedule, h store.Host, row store.Schedule, in schedule.Input, wrong field.Errors, err error) {
 	ctx := r.Context()
-	if err = r.ParseForm(); err != nil {
-		return h, nil, row, e, badForm(err)
-	}
 	if h, err = s.host(ctx, hostID(r)); err != nil {
-		return h, nil, row, e, err
+		return
 	}
-	row = store.Schedule{Host: h.ID}
+	var was store.Schedule
 	if name != "" {
-		if row, err = s.schedule(ctx, h.ID, name); err != nil {
-			return h, nil, row, e, err
+		if was, err = s.schedules.Named(ctx, h.ID, name); err != nil {
+			return
 		}
 	}
-	if groups, err = s.Store.SourceGroups(ctx, h.ID); err != nil {
-		return h, nil, row, e, err
+	f = readTyped(r.PostForm)
+	in = f.input(was)
+	row, err = s.schedules.Try(ctx, h.ID, name, in)
+	if errors.As(err, &wrong) {
+		err = nil
 	}
-	row, e = s.readSchedule(row, groups, r.PostForm)
-	return h, groups, row, e, nil
+	return
 }
 
 // previewSchedule answers what is typed into a schedule's form.
@@ -553,11 +513,11 @@ func (s *Server) previewSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)
 	}
-	_, _, row, e, err := s.postedSchedule(r, r.PostForm.Get("schedule"))
+	_, _, row, _, wrong, err := s.typed(r, r.PostForm.Get("schedule"))
 	if err != nil {
 		return err
 	}
-	p := views.SchedulePreview{Problem: cmp.Or(e.When, e.Zone, e.Jitter)}
+	p := views.SchedulePreview{Problem: cmp.Or(wrong["cron"], wrong["zone"], wrong["jitter_seconds"])}
 	if p.Problem == "" {
 		if p, err = s.previewOf(r.Context(), row); err != nil {
 			return err
@@ -569,40 +529,47 @@ func (s *Server) previewSchedule(w http.ResponseWriter, r *http.Request) error {
 
 // saveSchedule takes the form: a new schedule, or a changed one.
 func (s *Server) saveSchedule(w http.ResponseWriter, r *http.Request) error {
-	ctx := r.Context()
-	changed := param(r, "name")
-	h, groups, row, e, err := s.postedSchedule(r, changed)
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	ctx, name := r.Context(), param(r, "name")
+	f, h, row, in, _, err := s.typed(r, name)
 	if err != nil {
 		return err
 	}
-	name := changed
-	if changed == "" {
-		name = strings.TrimSpace(r.PostForm.Get("name"))
-		e.Name = checkName("name", name, 1, 100)
-		if _, err := s.Store.ScheduleNamed(ctx, h.ID, name); err == nil {
-			e.Name = "This host has a schedule of this name already."
-		}
+	by := visitorOf(ctx).name
+	if name == "" {
+		_, err = s.schedules.Add(ctx, by, h.ID, f.Name, in)
+	} else {
+		_, err = s.schedules.Change(ctx, by, h.ID, name, in)
 	}
-	if e != (views.ScheduleErrors{}) {
-		f, err := s.scheduleView(ctx, h, changed, groups, r.PostForm, row, e)
-		if err != nil {
-			return err
-		}
-		if e.When+e.Zone != "" {
-			f.Preview = views.SchedulePreview{Problem: e.When + e.Zone}
-		}
-		f.Problem = "It was not saved; look at what is marked below."
-		return s.showSchedule(w, r, http.StatusUnprocessableEntity, h, f)
-	}
-	if _, err := s.Store.PutSchedule(ctx, visitorOf(ctx).name, h.ID, name, topics.ScheduleID(topics.NewID(s.Now())), func(is *store.Schedule) error {
-		is.Cron, is.Zone, is.JitterSeconds, is.Enabled, is.RetryMax, is.Groups = row.Cron, row.Zone, row.JitterSeconds, row.Enabled, row.RetryMax, row.Groups
-		return nil
-	}); err != nil {
+	var wrong field.Errors
+	switch {
+	case errors.As(err, &wrong):
+		return s.showWrong(w, r, f, h, name, row, wrong)
+	case err != nil:
 		return err
 	}
-	s.Changed(h.ID)
 	redirect(w, r, views.SchedulesURL)
 	return nil
+}
+
+// showWrong shows a form again that was not saved.
+func (s *Server) showWrong(w http.ResponseWriter, r *http.Request, f typedSchedule, h store.Host, name string, row store.Schedule, wrong field.Errors) error {
+	groups, err := s.Store.SourceGroups(r.Context(), h.ID)
+	if err != nil {
+		return err
+	}
+	if err := s.fillSchedule(r.Context(), &f, h, name, groups, row); err != nil {
+		return err
+	}
+	f.Errors = views.ScheduleErrors{Name: wrong["name"], Groups: wrong["source_groups"], When: wrong["cron"], Zone: wrong["zone"],
+		Jitter: wrong["jitter_seconds"], RetryMax: wrong["retry_max"]}
+	if problem := cmp.Or(f.Errors.When, f.Errors.Zone); problem != "" {
+		f.Preview = views.SchedulePreview{Problem: problem}
+	}
+	f.Problem = "It was not saved; look at what is marked below."
+	return s.showSchedule(w, r, http.StatusUnprocessableEntity, h, f.ScheduleForm)
 }
 
 // switchSchedule pauses a schedule, or has it go on.
@@ -610,25 +577,16 @@ func (s *Server) switchSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)
 	}
-	ctx := r.Context()
-	row, err := s.schedule(ctx, hostID(r), param(r, "name"))
-	if err != nil {
+	if _, err := s.schedules.Enable(r.Context(), visitorOf(r.Context()).name, hostID(r), param(r, "name"), r.PostForm.Get("on") == "true"); err != nil {
 		return err
 	}
-	if _, err := s.Store.PutSchedule(ctx, visitorOf(ctx).name, row.Host, row.Name, row.ID, func(is *store.Schedule) error {
-		is.Enabled = r.PostForm.Get("on") == "true"
-		return nil
-	}); err != nil {
-		return err
-	}
-	s.Changed(row.Host)
 	redirect(w, r, views.SchedulesURL)
 	return nil
 }
 
 // removeSchedule deletes one, from its page.
 func (s *Server) removeSchedule(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.deleteSchedule(r.Context(), &scheduleIn{ID: hostID(r), Name: param(r, "name")}); err != nil {
+	if err := s.schedules.Remove(r.Context(), visitorOf(r.Context()).name, hostID(r), param(r, "name")); err != nil {
 		return err
 	}
 	redirect(w, r, views.SchedulesURL)

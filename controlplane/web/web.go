@@ -26,6 +26,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/password"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -121,6 +122,8 @@ type Server struct {
 	links    links
 	chain    chain
 
+	schedules *schedule.Service
+
 	latelyFleet     lately[fleet]
 	latelySchedules lately[views.Schedules]
 	latelyQueue     lately[queue]
@@ -155,6 +158,7 @@ func New(c Config) (*Server, error) {
 	}
 	s := &Server{Config: c, mux: chi.NewMux(), origin: http.NewCrossOriginProtection(), tries: newLimiter(c.Now), refusals: refusals{now: c.Now}, hashing: make(chan struct{}, 4),
 		compare: password.Check, make: password.Hash, closing: make(chan struct{}), changed: make(chan struct{}), links: links{now: c.Now}}
+	s.schedules = &schedule.Service{Store: c.Store, Changed: c.Changed, Now: c.Now}
 	s.sessions = newSessions(c)
 	s.api = newAPI(s)
 	for _, rt := range s.routes() {

@@ -1,0 +1,229 @@
+package schedule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/field"
+	"github.com/restic-manager/restic-manager/slots"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// MaxRetries is the most times a slot that failed is tried again.
+const MaxRetries = 20
+
+// Why a schedule is not found.
+var (
+	ErrNoHost     = errors.New("there is no such host")
+	ErrNoSchedule = errors.New("the host has no such schedule")
+)
+
+// A Service saves and removes schedules, for pages, API and command line alike.
+// Each method is one transaction with its entry in the audit log. It may be used
+// from any goroutine.
+type Service struct {
+	Store *store.Store
+	// Changed is told of the host once a change is committed. It must not block; nil
+	// tells nobody.
+	Changed func(...topics.HostID)
+	Now     func() time.Time
+}
+
+// An Input is what is said of a schedule. What is nil stays as it is; of a new
+// schedule it gets the value that is named here.
+type Input struct {
+	Cron          *string   // five fields, or a word such as @daily; a new schedule needs it
+	Zone          *string   // IANA's name; UTC
+	JitterSeconds *int      // 0
+	SourceGroups  *[]string // by name; a new schedule needs one
+	Enabled       *bool     // true
+	RetryMax      *int      // 3
+
+	// Unread is what whoever read the request could not make sense of, by field. It is
+	// answered with everything else that does not fit.
+	Unread field.Errors
+}
+
+// Put adds a host's schedule, or changes the one of that name. What does not fit is
+// a [field.Errors].
+func (s *Service) Put(ctx context.Context, by string, host topics.HostID, name string, in Input) (store.Schedule, error) {
+	return s.put(ctx, by, host, field.Clean(name), in, nil)
+}
+
+// Add adds a schedule. A name that the host's schedules have already is one of the
+// [field.Errors].
+func (s *Service) Add(ctx context.Context, by string, host topics.HostID, name string, in Input) (store.Schedule, error) {
+	return s.put(ctx, by, host, field.Clean(name), in, func(is store.Schedule, wrong field.Errors) error {
+		if known(is) {
+			wrong.Say("name", "This host has a schedule of this name already.")
+		}
+		return nil
+	})
+}
+
+// Change changes a schedule that is there, or answers [ErrNoSchedule].
+func (s *Service) Change(ctx context.Context, by string, host topics.HostID, name string, in Input) (store.Schedule, error) {
+	return s.put(ctx, by, host, name, in, func(is store.Schedule, _ field.Errors) error {
+		if !known(is) {
+			return ErrNoSchedule
+		}
+		return nil
+	})
+}
+
+// Enable has a schedule go on, or pauses it.
+func (s *Service) Enable(ctx context.Context, by string, host topics.HostID, name string, on bool) (store.Schedule, error) {
+	return s.Change(ctx, by, host, name, Input{Enabled: &on})
+}
+
+// Remove deletes a schedule, or answers [ErrNoSchedule]. Jobs it asked for go on.
+func (s *Service) Remove(ctx context.Context, by string, host topics.HostID, name string) error {
+	err := s.Store.DeleteSchedule(ctx, by, host, name)
+	if errors.Is(err, store.ErrNotFound) {
+		return ErrNoSchedule
+	}
+	if err == nil {
+		s.changed(host)
+	}
+	return err
+}
+
+// Try returns a schedule as it would be if the input were saved, with everything
+// that does not fit in a [field.Errors]. An empty name is that of a new schedule,
+// which has no ID yet. Nothing is saved.
+func (s *Service) Try(ctx context.Context, host topics.HostID, name string, in Input) (store.Schedule, error) {
+	groups, err := s.groups(ctx, host)
+	if err != nil {
+		return store.Schedule{}, err
+	}
+	was := store.Schedule{Host: host, Since: s.Now().UnixMilli()}
+	if name != "" {
+		if was, err = s.Named(ctx, host, name); err != nil {
+			return was, err
+		}
+	}
+	row, wrong := was, in.unread()
+	row.Groups = slices.Clone(was.Groups)
+	in.apply(&row, groups, wrong)
+	row.Replan(was, s.Now().UnixMilli())
+	return row, wrong.Err()
+}
+
+// known reports whether a row is saved already: PutSchedule hands out an empty one
+// otherwise.
+func known(row store.Schedule) bool { return row.Cron != "" }
+
+func (s *Service) groups(ctx context.Context, host topics.HostID) ([]store.SourceGroup, error) {
+	if _, err := s.Store.Host(ctx, host); errors.Is(err, store.ErrNotFound) {
+		return nil, ErrNoHost
+	} else if err != nil {
+		return nil, err
+	}
+	return s.Store.SourceGroups(ctx, host)
+}
+
+func (s *Service) put(ctx context.Context, by string, host topics.HostID, name string, in Input,
+	may func(is store.Schedule, wrong field.Errors) error) (store.Schedule, error) {
+	groups, err := s.groups(ctx, host)
+	if err != nil {
+		return store.Schedule{}, err
+	}
+	row, err := s.Store.PutSchedule(ctx, by, host, name, topics.ScheduleID(topics.NewID(s.Now())), func(row *store.Schedule) error {
+		wrong := in.unread()
+		if !known(*row) {
+			wrong.Say("name", field.Name("name", name))
+		}
+		if may != nil {
+			if err := may(*row, wrong); err != nil {
+				return err
+			}
+		}
+		in.apply(row, groups, wrong)
+		return wrong.Err()
+	})
+	if err != nil {
+		return store.Schedule{}, err
+	}
+	s.changed(host)
+	return row, nil
+}
+
+func (s *Service) changed(host topics.HostID) {
+	if s.Changed != nil {
+		s.Changed(host)
+	}
+}
+
+func (in Input) unread() field.Errors {
+	wrong := field.Errors{}
+	maps.Copy(wrong, in.Unread)
+	return wrong
+}
+
+// apply writes what is said into a row, and what does not fit into wrong. groups are
+// those of the host.
+func (in Input) apply(row *store.Schedule, groups []store.SourceGroup, wrong field.Errors) {
+	if !known(*row) {
+		row.Zone, row.Enabled, row.RetryMax = "UTC", true, 3
+	}
+	if in.Cron != nil {
+		row.Cron = field.Clean(*in.Cron)
+	}
+	if in.Zone != nil {
+		row.Zone = field.Clean(*in.Zone)
+	}
+	if in.JitterSeconds != nil {
+		row.JitterSeconds = *in.JitterSeconds
+	}
+	if in.Enabled != nil {
+		row.Enabled = *in.Enabled
+	}
+	if in.RetryMax != nil {
+		row.RetryMax = *in.RetryMax
+	}
+	if in.SourceGroups != nil {
+		row.Groups = nil
+		for _, name := range *in.SourceGroups {
+			i := slices.IndexFunc(groups, func(g store.SourceGroup) bool { return g.Name == name })
+			if i < 0 {
+				wrong.Say("source_groups", fmt.Sprintf("The host has no source group %.100q. %s", name, groupHelp(groups)))
+			} else if !slices.Contains(row.Groups, groups[i].ID) {
+				row.Groups = append(row.Groups, groups[i].ID)
+			}
+		}
+	}
+	if len(row.Groups) == 0 {
+		wrong.Say("source_groups", "Choose at least one of the host's source groups. "+groupHelp(groups))
+	}
+	if row.RetryMax < 0 || row.RetryMax > MaxRetries {
+		wrong.Say("retry_max", fmt.Sprintf("Give a number from 0 to %d.", MaxRetries))
+	}
+	if most := int(slots.MaxJitter.Seconds()); row.JitterSeconds < 0 || row.JitterSeconds > most {
+		wrong.Say("jitter_seconds", fmt.Sprintf("Runs can be spread over at most 24 hours: give 0 to %d minutes, or 0 to %d seconds.", most/60, most))
+	}
+	// The jitter is worded above; each other field is looked at on its own, so that
+	// all that is wrong is said at once.
+	for _, plan := range []store.Schedule{{Cron: row.Cron, Zone: "UTC"}, {Cron: "@daily", Zone: row.Zone}} {
+		var invalid *slots.Invalid
+		if _, err := Of(plan); errors.As(err, &invalid) {
+			wrong.Say(invalid.Field, invalid.Say+" "+invalid.Do)
+		}
+	}
+}
+
+func groupHelp(groups []store.SourceGroup) string {
+	if len(groups) == 0 {
+		return "It has none yet; add one first."
+	}
+	var names []string
+	for _, g := range groups[:min(len(groups), 20)] {
+		names = append(names, fmt.Sprintf("%q", g.Name))
+	}
+	return "It has " + strings.Join(names, ", ") + "."
+}

@@ -1,0 +1,169 @@
+package schedule
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A Copy says how a host's own copy of its schedules stands, by which it fires.
+type Copy string
+
+// The states of a host's copy.
+const (
+	CopyNone    Copy = "none"     // the host has not been here yet
+	CopyTooOld  Copy = "too-old"  // its agent keeps none; the control plane fires for it
+	CopyChanged Copy = "changed"  // changed here a moment ago, no revision says so yet
+	CopyWaits   Copy = "waits"    // a revision waits for the host
+	CopyPartly  Copy = "partly"   // in force, but for what the agent cannot do
+	CopyInForce Copy = "in-force" // the host goes by what is here
+)
+
+// CopyOf returns how a host's copy stands. moved says that something in it changed
+// since revisions were given out, as Store.Moved tells.
+func CopyOf(h store.Host, moved bool) Copy {
+	switch {
+	case !h.Fires() && h.HelloN == 0:
+		return CopyNone
+	case !h.Fires():
+		return CopyTooOld
+	case moved:
+		return CopyChanged
+	case h.ConfigApplied == 0 || h.ConfigApplied != h.ConfigRevision:
+		return CopyWaits
+	case h.ConfigError != "":
+		return CopyPartly
+	}
+	return CopyInForce
+}
+
+// A Standing is all there is to say of a schedule at one moment. Pages, API and
+// command line word it; they decide nothing.
+type Standing struct {
+	store.Schedule
+	Host       store.Host
+	GroupNames []string          // of what it backs up, by name
+	Copy       Copy              // of the host
+	Next       time.Time         // when it begins next; zero if it is paused or has no run to come
+	Owed       *store.PendingRun // the run it owes, nil if none
+	Wrong      error             // why its plan cannot be read, nil if it can
+}
+
+// Standings returns how the schedules of a host stand, by name, and all its source
+// groups, scheduled or not; with "" those of every host.
+func (s *Service) Standings(ctx context.Context, host topics.HostID) ([]Standing, []store.SourceGroup, error) {
+	rows, err := s.Store.Schedules(ctx, host)
+	if err != nil {
+		return nil, nil, err
+	}
+	return s.stand(ctx, host, rows)
+}
+
+// Standing returns how one schedule of a host stands, or [ErrNoSchedule].
+func (s *Service) Standing(ctx context.Context, host topics.HostID, name string) (Standing, error) {
+	row, err := s.Named(ctx, host, name)
+	if err != nil {
+		return Standing{}, err
+	}
+	out, _, err := s.stand(ctx, host, []store.Schedule{row})
+	if err != nil {
+		return Standing{}, err
+	}
+	return out[0], nil
+}
+
+// Named returns a schedule of a host, or [ErrNoSchedule], or [ErrNoHost].
+func (s *Service) Named(ctx context.Context, host topics.HostID, name string) (store.Schedule, error) {
+	row, err := s.Store.ScheduleNamed(ctx, host, name)
+	if errors.Is(err, store.ErrNotFound) {
+		if _, err := s.hosts(ctx, host); err != nil {
+			return row, err
+		}
+		return row, ErrNoSchedule
+	}
+	return row, err
+}
+
+// stand tells of rows that were read just now: of one host, or of any with "".
+func (s *Service) stand(ctx context.Context, host topics.HostID, rows []store.Schedule) ([]Standing, []store.SourceGroup, error) {
+	groups, err := s.Store.SourceGroups(ctx, host)
+	if err != nil {
+		return nil, nil, err
+	}
+	moved, err := s.Store.Moved(ctx, groups)
+	if err != nil {
+		return nil, nil, err
+	}
+	pending, err := s.Store.PendingRuns(ctx, host)
+	if err != nil {
+		return nil, nil, err
+	}
+	hosts, err := s.hosts(ctx, host) // after Moved, as it asks for
+	if err != nil {
+		return nil, nil, err
+	}
+	owed := map[store.ScheduleID]*store.PendingRun{}
+	for _, p := range pending {
+		owed[p.Schedule] = &p
+	}
+	names := map[topics.SourceGroupID]string{}
+	for _, g := range groups {
+		names[g.ID] = g.Name
+	}
+	out, now := make([]Standing, len(rows)), s.Now()
+	for i, row := range rows {
+		h := hosts[row.Host]
+		st := Standing{Schedule: row, Host: h, GroupNames: []string{}, Copy: CopyOf(h, moved(row)), Owed: owed[row.ID]}
+		for _, g := range row.Groups {
+			st.GroupNames = append(st.GroupNames, names[g])
+		}
+		next, err := NextStarts(row, now, 1)
+		if st.Wrong = err; err == nil && row.Enabled && len(next) > 0 {
+			st.Next = next[0]
+		}
+		out[i] = st
+	}
+	return out, groups, nil
+}
+
+func (s *Service) hosts(ctx context.Context, host topics.HostID) (map[topics.HostID]store.Host, error) {
+	if host != "" {
+		h, err := s.Store.Host(ctx, host)
+		if errors.Is(err, store.ErrNotFound) {
+			err = ErrNoHost
+		}
+		return map[topics.HostID]store.Host{host: h}, err
+	}
+	rows, err := s.Store.Hosts(ctx)
+	out := make(map[topics.HostID]store.Host, len(rows))
+	for _, h := range rows {
+		out[h.ID] = h
+	}
+	return out, err
+}
+
+// CopyOfHost returns how a host's copy of all its schedules stands.
+func (s *Service) CopyOfHost(ctx context.Context, host topics.HostID) (store.Host, Copy, error) {
+	rows, err := s.Store.Schedules(ctx, host)
+	if err != nil {
+		return store.Host{}, "", err
+	}
+	groups, err := s.Store.SourceGroups(ctx, host)
+	if err != nil {
+		return store.Host{}, "", err
+	}
+	moved, err := s.Store.Moved(ctx, groups)
+	if err != nil {
+		return store.Host{}, "", err
+	}
+	hosts, err := s.hosts(ctx, host)
+	if err != nil {
+		return store.Host{}, "", err
+	}
+	h := hosts[host]
+	return h, CopyOf(h, slices.ContainsFunc(rows, moved)), nil
+}
