@@ -56,6 +56,9 @@ var unaudited = map[string]string{
 	"removed":           "an agent reports what a job removed; what it was given to remove has its entry",
 	"StartRun":          "the job of the run has the entry",
 	"putRun":            "it is the diary of the run",
+	"removeSome":        "that these logs are removed has its entry before",
+	"keepTallies":       "tallies follow from rows",
+	"Recount":           "tallies follow from rows",
 }
 
 var writes = regexp.MustCompile(`(?i)\b(INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+(\w+)`)

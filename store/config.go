@@ -21,19 +21,25 @@ type Want struct {
 }
 
 // WantConfigs notes what hosts are to do, as it was in an edition. One whose digest
-// is another than before gets the next revision.
+// is another than before gets the next revision. It is written some hundreds of hosts
+// at a time; that the edition was considered comes last.
 func (s *Store) WantConfigs(ctx context.Context, wants []Want, in Edition) error {
-	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, `UPDATE configs_considered SET n = $1`, in.Audited); err != nil {
+	for some := range slices.Chunk(wants, manyHosts) {
+		if err := s.tx(ctx, func(tx *sqlx.Tx) error {
+			for _, w := range some {
+				if _, err := tx.ExecContext(ctx, `UPDATE hosts SET config_revision = config_revision + 1, config_digest = $1, config_made_at = $2
+					WHERE id = $3 AND config_digest <> $1`, hex.EncodeToString(w.Digest[:]), s.Now(), w.Host); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
 			return err
 		}
-		for _, w := range wants {
-			if _, err := tx.ExecContext(ctx, `UPDATE hosts SET config_revision = config_revision + 1, config_digest = $1, config_made_at = $2
-				WHERE id = $3 AND config_digest <> $1`, hex.EncodeToString(w.Digest[:]), s.Now(), w.Host); err != nil {
-				return err
-			}
-		}
-		return nil
+	}
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE configs_considered SET n = $1`, in.Audited)
+		return err
 	})
 }
 
@@ -84,7 +90,7 @@ type Member struct {
 // with "".
 func (s *Store) Plans(ctx context.Context, host topics.HostID) ([]Member, error) {
 	return all[Member](ctx, s.r, `SELECT m.schedule, m.source_group, m.fired FROM schedule_groups m JOIN schedules s ON s.id = m.schedule
-		JOIN source_groups g ON g.id = m.source_group WHERE s.enabled <> 0 AND (s.host = $1 OR $1 = '') ORDER BY m.schedule, g.name, g.id`, host)
+		JOIN source_groups g ON g.id = m.source_group WHERE s.enabled <> 0 AND `+one("s.host", host)+` ORDER BY m.schedule, g.name, g.id`, host)
 }
 
 // Configured implements protocol.PlaneTx.

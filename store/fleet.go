@@ -100,8 +100,7 @@ func setOf[T comparable](list []T, err error) (map[T]bool, error) {
 }
 
 // noteHostChanges has the database itself note which hosts changed, so that no
-// query and no other process can forget to. This is SQLite's way to say it. The
-// triggers are made anew when they are others than they shall be.
+// query and no other process can forget to.
 func (s *Store) noteHostChanges(ctx context.Context) error {
 	differs := func(columns []string) string {
 		var terms []string
@@ -111,37 +110,23 @@ func (s *Store) noteHostChanges(ctx context.Context) error {
 		return strings.Join(terms, " OR ")
 	}
 	note := func(host string) string {
-		return `BEGIN INSERT INTO host_changes (host, n) VALUES (` + host + `, (SELECT coalesce(max(n), 0) + 1 FROM host_changes))
-			ON CONFLICT (host) DO UPDATE SET n = excluded.n; END`
+		return `INSERT INTO host_changes (host, n) SELECT ` + host + `, (SELECT coalesce(max(n), 0) + 1 FROM host_changes) WHERE ` + host + ` <> ''
+			ON CONFLICT (host) DO UPDATE SET n = excluded.n; `
 	}
 	jobColumns := slices.Concat(fleetJobColumns, []string{"summary"})
-	for _, t := range []struct{ name, when, note string }{
+	return s.putTriggers(ctx, []trigger{
 		{"host_changes_host_added", `AFTER INSERT ON hosts`, note(`NEW.id`)},
-		{"host_changes_host", `AFTER UPDATE OF ` + strings.Join(fleetHostColumns, ", ") + ` ON hosts WHEN ` + differs(fleetHostColumns), note(`NEW.id`)},
+		{"host_changes_host", `AFTER UPDATE OF ` + strings.Join(fleetHostColumns, ", ") + ` ON hosts WHEN ` + differs(fleetHostColumns),
+			note(`NEW.id`)},
 		{"host_changes_host_gone", `AFTER DELETE ON hosts`, note(`OLD.id`)},
 		{"host_changes_job_added", `AFTER INSERT ON jobs`, note(`NEW.host`)},
 		{"host_changes_job", `AFTER UPDATE OF ` + strings.Join(jobColumns, ", ") + ` ON jobs WHEN ` + differs(jobColumns), note(`NEW.host`)},
 		{"host_changes_job_gone", `AFTER DELETE ON jobs`, note(`OLD.host`)},
 		{"host_changes_group_added", `AFTER INSERT ON source_groups`, note(`NEW.host`)},
 		{"host_changes_group_gone", `AFTER DELETE ON source_groups`, note(`OLD.host`)},
-	} {
-		want := `CREATE TRIGGER ` + t.name + ` ` + t.when + ` ` + t.note
-		is, err := get[string](ctx, s.w, `SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = $1`, t.name)
-		switch {
-		case err == nil && is == want:
-			continue
-		case err != nil && !errors.Is(err, ErrNotFound):
-			return err
-		}
-		if err := s.tx(ctx, func(tx *sqlx.Tx) error {
-			if _, err := tx.ExecContext(ctx, `DROP TRIGGER IF EXISTS `+t.name); err != nil {
-				return err
-			}
-			_, err := tx.ExecContext(ctx, want)
-			return err
-		}); err != nil {
-			return fmt.Errorf("trigger %s: %w", t.name, err)
-		}
-	}
-	return nil
+		{"host_changes_snapshot_added", `AFTER INSERT ON snapshots WHEN NEW.host <> ''`, note(`NEW.host`)},
+		{"host_changes_snapshot", `AFTER UPDATE OF host, gone_at ON snapshots WHEN OLD.host <> NEW.host OR (OLD.gone_at = 0) <> (NEW.gone_at = 0)`,
+			note(`OLD.host`) + note(`NEW.host`)},
+		{"host_changes_snapshot_gone", `AFTER DELETE ON snapshots WHEN OLD.host <> ''`, note(`OLD.host`)},
+	})
 }

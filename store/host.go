@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/jmoiron/sqlx"
 
@@ -102,17 +104,26 @@ func (s *Store) HostCount(ctx context.Context) (int, error) {
 	return get[int](ctx, s.r, `SELECT count(*) FROM hosts`)
 }
 
-// Seen notes when hosts were last heard of.
+// Seen notes when hosts were last heard of, some hundreds in one transaction: of
+// ten thousand, all would keep others from writing for a second.
 func (s *Store) Seen(ctx context.Context, at map[topics.HostID]int64) error {
-	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		for id, t := range at {
-			if _, err := tx.ExecContext(ctx, `UPDATE hosts SET last_seen = $1 WHERE id = $2 AND last_seen < $1`, t, id); err != nil {
-				return err
+	for some := range slices.Chunk(slices.Sorted(maps.Keys(at)), manyHosts) {
+		if err := s.tx(ctx, func(tx *sqlx.Tx) error {
+			for _, id := range some {
+				if _, err := tx.ExecContext(ctx, `UPDATE hosts SET last_seen = $1 WHERE id = $2 AND last_seen < $1`, at[id], id); err != nil {
+					return err
+				}
 			}
+			return nil
+		}); err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	return nil
 }
+
+// manyHosts is how many hosts one transaction writes to at most.
+const manyHosts = 500
 
 // Born raises a host's highest birth, never lowers it.
 func (s *Store) Born(ctx context.Context, id topics.HostID, session topics.Session) error {

@@ -154,7 +154,7 @@ func (s *Store) Job(ctx context.Context, id topics.JobID) (Job, error) {
 // OpenJobs lists what waits and runs, the oldest first; of one host, or of all
 // with "".
 func (s *Store) OpenJobs(ctx context.Context, host topics.HostID) ([]Job, error) {
-	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE finished_at = 0 AND (host = $1 OR $1 = '') ORDER BY queued_at, id`, host)
+	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE finished_at = 0 AND `+one("host", host)+` ORDER BY queued_at, id`, host)
 }
 
 // JobsOf lists a host's jobs, the newest first.
@@ -169,8 +169,14 @@ func (s *Store) JobsOn(ctx context.Context, id topics.RepositoryID, limit int) (
 
 // LastJobs lists the newest backup of each of a host's source groups.
 func (s *Store) LastJobs(ctx context.Context, host topics.HostID) ([]Job, error) {
-	// IDs sort by the time they were made.
-	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE id IN (SELECT max(id) FROM jobs WHERE host = $1 AND kind = $2 GROUP BY source_group)`, host, topics.BackupJob)
+	return lastBackups(ctx, s.r, host, "")
+}
+
+// lastBackups reads the newest backup of each of a host's source groups, of those
+// that meet a condition. IDs sort by the time they were made.
+func lastBackups(ctx context.Context, q sqlx.QueryerContext, host topics.HostID, and string) ([]Job, error) {
+	return all[Job](ctx, q, `SELECT * FROM jobs WHERE id IN (SELECT (SELECT j.id FROM jobs j WHERE j.source_group = g.id AND j.source_group <> ''
+		AND j.host = g.host AND j.kind = 'backup'`+and+` ORDER BY j.id DESC LIMIT 1) FROM source_groups g WHERE g.host = $1) ORDER BY id`, host)
 }
 
 // JobsByID returns those of the jobs that exist, in no order.
@@ -190,7 +196,7 @@ type Outcome struct {
 // of all with "".
 func (s *Store) Outcomes(ctx context.Context, host topics.HostID, since int64) ([]Outcome, error) {
 	return all[Outcome](ctx, s.r, `SELECT host, state, finished_at, summary FROM jobs
-		WHERE finished_at >= $1 AND finished_at > 0 AND (host = $2 OR $2 = '') ORDER BY finished_at`, since, host)
+		WHERE `+one("host", host)+` AND finished_at >= $2 AND finished_at > 0 ORDER BY finished_at`, host, since)
 }
 
 // OutcomesOf lists what ended on some hosts since a moment, the oldest first,

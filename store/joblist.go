@@ -105,6 +105,12 @@ type JobCount struct {
 
 // CountEnded counts the ended jobs that a filter finds, by state and kind.
 func (s *Store) CountEnded(ctx context.Context, f JobFilter) ([]JobCount, error) {
+	if f.Search == nil {
+		counts, err := s.countAllEnded(ctx, f.Since)
+		return slices.DeleteFunc(counts, func(c JobCount) bool {
+			return len(f.States) > 0 && !slices.Contains(f.States, c.State) || f.Kind != "" && c.Kind != f.Kind
+		}), err
+	}
 	cond, args := f.where()
 	query, args, err := s.filtered(`SELECT state, kind, count(*) AS jobs FROM jobs WHERE finished_at > 0 AND finished_at >= ? AND `+cond+
 		` GROUP BY state, kind ORDER BY state, kind`, append([]any{f.Since}, args...)...)

@@ -78,7 +78,7 @@ func (j journal) PutJob(job protocol.PlaneJob) error {
 
 func (j journal) Open(host topics.HostID) ([]protocol.PlaneJob, error) {
 	return all[protocol.PlaneJob](j.ctx, j.tx, `SELECT `+planeColumns+` FROM jobs
-		WHERE finished_at = 0 AND held = 0 AND (host = $1 OR $1 = '') ORDER BY queued_at, id`, host)
+		WHERE finished_at = 0 AND held = 0 AND `+one("host", host)+` ORDER BY queued_at, id`, host)
 }
 
 func (j journal) AddLines(id topics.JobID, first int, lines []topics.Line) error {
@@ -202,9 +202,7 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 // standing is the worst among the last backups of a host's source groups, the
 // newest of those: what went well with one does not make up for another.
 func (j journal) standing(host topics.HostID) (worst Job, err error) {
-	// IDs sort by the time they were made.
-	last, err := all[Job](j.ctx, j.tx, `SELECT * FROM jobs WHERE id IN (SELECT max(id) FROM jobs
-		WHERE host = $1 AND kind = $2 AND finished_at > 0 AND state <> $3 GROUP BY source_group) ORDER BY id`, host, topics.BackupJob, topics.Cancelled)
+	last, err := lastBackups(j.ctx, j.tx, host, ` AND finished_at > 0 AND state <> 'cancelled'`)
 	bad := []topics.JobState{topics.Succeeded, topics.Warnings, topics.Abandoned, topics.Interrupted, topics.Failed}
 	for _, job := range last {
 		if slices.Index(bad, job.State) >= slices.Index(bad, worst.State) {

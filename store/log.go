@@ -121,19 +121,29 @@ func (s *Store) LogSize(ctx context.Context) (bytes int64, jobs int, err error) 
 		Bytes int64 `db:"bytes"`
 		Jobs  int   `db:"jobs"`
 	}
-	v, err := get[size](ctx, s.r, `SELECT COALESCE(SUM(log_bytes), 0) AS bytes, COUNT(*) AS jobs FROM jobs WHERE log_bytes > 0`)
+	v, err := get[size](ctx, s.r, `SELECT bytes, jobs FROM log_tally`)
 	return v.Bytes, v.Jobs, err
 }
 
-// sweepBatch is how many logs one transaction of a sweep removes: ingest must
-// not wait for long.
-const sweepBatch = 20
+// What one transaction of a sweep does at most, so that nobody who writes waits
+// for long: how many logs it marks as removed, and how many lines or parts of
+// reports it deletes.
+const (
+	sweepMarks = 100
+	sweepRows  = 2000
+)
 
 // SweepLogs removes the logs that are too old, and the oldest ones beyond the
-// bound in bytes. It answers how many it removed.
+// bound in bytes. It answers how many it removed. What is to go is looked for
+// among the readers. Then each job is marked, and what was stored of it deleted,
+// in small transactions; whatever ends this in the middle, the next sweep goes on
+// from there.
 func (s *Store) SweepLogs(ctx context.Context, r Retention) (removed int, err error) {
 	for {
-		n, err := s.sweep(ctx, r)
+		if err := s.removeMarked(ctx); err != nil {
+			return removed, err
+		}
+		n, err := s.markLogs(ctx, r)
 		removed += n
 		if err != nil || n == 0 {
 			return removed, err
@@ -141,44 +151,93 @@ func (s *Store) SweepLogs(ctx context.Context, r Retention) (removed int, err er
 	}
 }
 
-func (s *Store) sweep(ctx context.Context, r Retention) (removed int, err error) {
+// markLogs notes of the next few logs that are too old or too many that they are
+// removed.
+func (s *Store) markLogs(ctx context.Context, r Retention) (marked int, err error) {
 	type log struct {
 		ID    topics.JobID `db:"id"`
 		Ended int64        `db:"finished_at"`
 		Bytes int64        `db:"log_bytes"`
 	}
-	err = s.tx(ctx, func(tx *sqlx.Tx) error {
-		total, err := get[int64](ctx, tx, `SELECT COALESCE(SUM(log_bytes), 0) FROM jobs`)
-		if err != nil {
-			return err
+	total, _, err := s.LogSize(ctx)
+	if err != nil {
+		return 0, err
+	}
+	logs, err := all[log](ctx, s.r, `SELECT id, finished_at, log_bytes FROM jobs
+		WHERE finished_at > 0 AND log_dropped_at = 0 AND (lines > 0 OR log_bytes > 0) ORDER BY finished_at, id LIMIT $1`, sweepMarks)
+	if err != nil {
+		return 0, err
+	}
+	for _, l := range logs {
+		if (r.Age <= 0 || l.Ended >= s.Now()-r.Age.Milliseconds()) && (r.Bytes <= 0 || total <= r.Bytes) {
+			break
 		}
-		logs, err := all[log](ctx, tx, `SELECT id, finished_at, log_bytes FROM jobs
-			WHERE finished_at > 0 AND log_dropped_at = 0 AND (lines > 0 OR log_bytes > 0) ORDER BY finished_at, id LIMIT $1`, sweepBatch)
-		if err != nil {
-			return err
-		}
-		for _, l := range logs {
-			old := r.Age > 0 && l.Ended < s.Now()-r.Age.Milliseconds()
-			over := r.Bytes > 0 && total > r.Bytes
-			if !old && !over {
-				break
-			}
-			for _, q := range []string{`DELETE FROM job_lines WHERE job = $1`, `DELETE FROM job_gaps WHERE job = $1`,
-				`DELETE FROM job_reports WHERE job = $1`} {
-				if _, err := tx.ExecContext(ctx, q, l.ID); err != nil {
-					return err
-				}
-			}
-			if err := change(ctx, tx, `UPDATE jobs SET log_bytes = 0, log_dropped_at = $1 WHERE id = $2`, s.Now(), l.ID); err != nil {
+		total -= l.Bytes
+		marked++
+	}
+	if marked == 0 {
+		return 0, nil
+	}
+	return marked, s.tx(ctx, func(tx *sqlx.Tx) error {
+		for _, l := range logs[:marked] {
+			if err := change(ctx, tx, `UPDATE jobs SET log_dropped_at = $1 WHERE id = $2`, s.Now(), l.ID); err != nil {
 				return err
 			}
-			total -= l.Bytes
-			removed++
+			if _, err := tx.ExecContext(ctx, `INSERT INTO log_removals (job) VALUES ($1) ON CONFLICT (job) DO NOTHING`, l.ID); err != nil {
+				return err
+			}
 		}
-		if removed == 0 {
-			return nil
-		}
-		return s.audit(ctx, tx, "plane", "log.removed", "", fmt.Sprintf("logs of %d jobs, the last ended %s", removed, time.UnixMilli(logs[removed-1].Ended).UTC().Format(time.RFC3339)))
+		return s.audit(ctx, tx, "plane", "log.removed", "", fmt.Sprintf("logs of %d jobs, the last ended %s", marked,
+			time.UnixMilli(logs[marked-1].Ended).UTC().Format(time.RFC3339)))
 	})
-	return removed, err
+}
+
+// removeMarked deletes what is stored of the logs that are marked.
+func (s *Store) removeMarked(ctx context.Context) error {
+	for {
+		ids, err := all[topics.JobID](ctx, s.r, `SELECT job FROM log_removals LIMIT $1`, sweepMarks)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		for len(ids) > 0 {
+			var done int
+			if err := s.tx(ctx, func(tx *sqlx.Tx) (err error) {
+				done, err = removeSome(ctx, tx, ids)
+				return err
+			}); err != nil {
+				return fmt.Errorf("remove logs: %w", err)
+			}
+			ids = ids[done:]
+		}
+	}
+}
+
+// removeSome deletes as much of some jobs' logs as one transaction may, and
+// answers how many of them are gone.
+func removeSome(ctx context.Context, tx *sqlx.Tx, ids []topics.JobID) (done int, err error) {
+	left := int64(sweepRows)
+	for _, id := range ids {
+		for _, table := range []struct{ name, key string }{{"job_lines", "n"}, {"job_gaps", "n"}, {"job_reports", "part"}} {
+			r, err := tx.ExecContext(ctx, `DELETE FROM `+table.name+` WHERE job = $1 AND `+table.key+` IN
+				(SELECT `+table.key+` FROM `+table.name+` WHERE job = $1 ORDER BY `+table.key+` LIMIT $2)`, id, left)
+			if err != nil {
+				return done, err
+			}
+			n, err := r.RowsAffected()
+			if err != nil {
+				return done, err
+			}
+			if left -= n; left <= 0 {
+				return done, nil
+			}
+		}
+		if err := change(ctx, tx, `UPDATE jobs SET log_bytes = 0 WHERE id = $1`, id); err != nil {
+			return done, err
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM log_removals WHERE job = $1`, id); err != nil {
+			return done, err
+		}
+		done++
+	}
+	return done, nil
 }

@@ -52,7 +52,7 @@ type MaintenanceHours struct {
 
 // Hours lists when maintenance is due; of all repositories with "".
 func (s *Store) Hours(ctx context.Context, repository topics.RepositoryID) ([]MaintenanceHours, error) {
-	return all[MaintenanceHours](ctx, s.r, `SELECT * FROM maintenance_duties WHERE repository = $1 OR $1 = '' ORDER BY repository, kind`, repository)
+	return all[MaintenanceHours](ctx, s.r, `SELECT * FROM maintenance_duties WHERE `+one("repository", repository)+` ORDER BY repository, kind`, repository)
 }
 
 const putHours = `INSERT INTO maintenance_duties (repository, kind, paused, weekday, minute, slices, slice, served, attempt, next_attempt_at)

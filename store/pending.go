@@ -30,7 +30,7 @@ func (s *Store) PendingRuns(ctx context.Context, host topics.HostID) ([]PendingR
 }
 
 func pendingRuns(ctx context.Context, q sqlx.QueryerContext, host topics.HostID) ([]PendingRun, error) {
-	return all[PendingRun](ctx, q, `SELECT * FROM pending_runs WHERE host = $1 OR $1 = '' ORDER BY next_attempt_at, schedule`, host)
+	return all[PendingRun](ctx, q, `SELECT * FROM pending_runs WHERE `+one("host", host)+` ORDER BY next_attempt_at, schedule`, host)
 }
 
 // A SlotGroup is one source group of a schedule, and how it stands with the

@@ -149,12 +149,13 @@ func (s *Store) relieve(ctx context.Context, tx *sqlx.Tx, actor string, r Reposi
 		return nil
 	}
 	j := newJournal(ctx, s, tx)
-	open, err := j.Open("")
+	open, err := all[protocol.PlaneJob](ctx, tx, `SELECT `+planeColumns+` FROM jobs WHERE finished_at = 0 AND held = 0 AND repository = $1
+		ORDER BY queued_at, id`, r.ID)
 	if err != nil {
 		return err
 	}
 	for _, job := range open {
-		if job.Repository != r.ID || job.Host == r.Keeper || job.Accepted || !job.Kind.Exclusive() {
+		if job.Host == r.Keeper || job.Accepted || !job.Kind.Exclusive() {
 			continue
 		}
 		if err := change(ctx, tx, `UPDATE jobs SET cancelled_by = $1 WHERE id = $2`, actor, job.ID); err != nil {
@@ -346,7 +347,7 @@ func (s *Store) PutSourceGroup(ctx context.Context, actor string, g SourceGroup)
 
 // SourceGroups lists a host's source groups, by name; of all hosts with "".
 func (s *Store) SourceGroups(ctx context.Context, host topics.HostID) ([]SourceGroup, error) {
-	return all[SourceGroup](ctx, s.r, `SELECT * FROM source_groups WHERE host = $1 OR $1 = '' ORDER BY name, id`, host)
+	return all[SourceGroup](ctx, s.r, `SELECT * FROM source_groups WHERE `+one("host", host)+` ORDER BY name, id`, host)
 }
 
 // HostsWithGroups says which hosts have a source group.

@@ -126,7 +126,7 @@ func (s *Store) DeleteSchedule(ctx context.Context, actor string, host topics.Ho
 
 // Schedules lists a host's schedules, by name; of all hosts with "".
 func (s *Store) Schedules(ctx context.Context, host topics.HostID) ([]Schedule, error) {
-	rows, err := all[Schedule](ctx, s.r, `SELECT * FROM schedules WHERE host = $1 OR $1 = '' ORDER BY name, id`, host)
+	rows, err := all[Schedule](ctx, s.r, `SELECT * FROM schedules WHERE `+one("host", host)+` ORDER BY name, id`, host)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (s *Store) Schedules(ctx context.Context, host topics.HostID) ([]Schedule, 
 		Group    topics.SourceGroupID `db:"source_group"`
 	}
 	members, err := all[member](ctx, s.r, `SELECT m.schedule, m.source_group FROM schedule_groups m JOIN source_groups g ON g.id = m.source_group
-		WHERE g.host = $1 OR $1 = '' ORDER BY g.name, g.id`, host)
+		WHERE `+one("g.host", host)+` ORDER BY g.name, g.id`, host)
 	groups := map[ScheduleID][]topics.SourceGroupID{}
 	for _, m := range members {
 		groups[m.Schedule] = append(groups[m.Schedule], m.Group)

@@ -165,25 +165,6 @@ func (s *Store) SnapshotByID(ctx context.Context, repository topics.RepositoryID
 	return rows[0], nil
 }
 
-// A SnapshotTally counts what a repository holds.
-type SnapshotTally struct {
-	Repository topics.RepositoryID `db:"repository"`
-	Count      int                 `db:"n"`
-	Foreign    int                 `db:"foreign_n"`
-	Newest     int64               `db:"newest"` // its time, by the clock of the host that made it
-}
-
-// SnapshotTallies counts what each repository holds.
-func (s *Store) SnapshotTallies(ctx context.Context) (map[topics.RepositoryID]SnapshotTally, error) {
-	rows, err := all[SnapshotTally](ctx, s.r, `SELECT repository, count(*) AS n, sum(CASE WHEN job = '' THEN 1 ELSE 0 END) AS foreign_n, max(time) AS newest
-		FROM snapshots WHERE gone_at = 0 GROUP BY repository`)
-	tallies := make(map[topics.RepositoryID]SnapshotTally, len(rows))
-	for _, t := range rows {
-		tallies[t.Repository] = t
-	}
-	return tallies, err
-}
-
 var (
 	hexDigits = regexp.MustCompile(`^[0-9a-f]{4,64}$`)
 	wholeID   = regexp.MustCompile(`^[0-9a-f]{64}$`)

@@ -135,6 +135,9 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err := s.noteHostChanges(ctx); err != nil {
 		return err
 	}
+	if err := s.keepTallies(ctx); err != nil {
+		return err
+	}
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
@@ -217,6 +220,15 @@ func among[T, K any](ctx context.Context, q sqlx.QueryerContext, query string, k
 		return nil, err
 	}
 	return all[T](ctx, q, sqlx.Rebind(sqlx.DOLLAR, query), args...)
+}
+
+// one is the condition that a column is $1, or none if that is "". An OR in the
+// query itself would have SQLite read the whole table for one of something.
+func one[K ~string](column string, id K) string {
+	if id == "" {
+		return `$1 = ''`
+	}
+	return column + ` = $1`
 }
 
 // change runs a statement that must touch a row.

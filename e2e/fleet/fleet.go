@@ -9,6 +9,7 @@ package fleet
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -72,7 +73,20 @@ func Make(ctx context.Context, dir string, size Size) error {
 		_ = f.db.Close()
 		return err
 	}
-	return f.db.Close()
+	if err := f.db.Close(); err != nil {
+		return err
+	}
+	return recount(ctx, dir)
+}
+
+// recount has the store count what was written past its triggers.
+func recount(ctx context.Context, dir string) (err error) {
+	s, err := store.Open(ctx, dir, "")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return s.Recount(ctx)
 }
 
 func or[T int | int64](v, otherwise T) T {
@@ -95,11 +109,7 @@ func (f *filler) secrets(ctx context.Context, dir string) (ids []topics.Reposito
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if closed := s.Close(); err == nil {
-			err = closed
-		}
-	}()
+	defer func() { err = errors.Join(err, s.Close()) }()
 	hash, err := password.Hash(Password)
 	if err != nil {
 		return nil, err
@@ -251,9 +261,9 @@ func (f *filler) hosts(ctx context.Context, repositories []topics.RepositoryID) 
 		exec(`INSERT INTO hosts (id, name, created_at, seal_key, serial, certified_until, hostname, os, arch, platform, agent_version,
 			restic_version, policy,
 				config_revision, config_applied, config_applied_at, intermittent, overdue_days, last_seen, birth_epoch, birth_n,
-					death_epoch, death_n)
+					death_epoch, death_n, hello_epoch, hello_n)
 			VALUES (?, ?, ?, x'00', ?, ?, ?, 'linux', 'amd64', 'Debian GNU/Linux 12 (bookworm)', 'v0.9.0', '0.17.3', 'managed', 1, 1,
-				?, ?, ?, ?, 1, 1, 1, 1)`,
+				?, ?, ?, ?, 1, 1, 1, 1, 1, 1)`,
 			host, name, began, fmt.Sprintf("%x", i+1), f.now+80*24*3600*1000, name, began, i%10 == 7, i%10/7*14, seen)
 		group, schedule := id(f.began, i, "group"), id(f.began, i, "sched")
 		exec(`INSERT INTO source_groups (id, host, name, repository, paths, excludes, one_file_system, created_at)
