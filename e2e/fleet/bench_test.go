@@ -1,0 +1,184 @@
+package fleet
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane"
+)
+
+// sizes are how many hosts the benchmarks have: RESTIC_MANAGER_FLEETS, separated
+// by commas, else those of an ordinary run.
+func sizes() []int {
+	text, ok := os.LookupEnv("RESTIC_MANAGER_FLEETS")
+	if !ok {
+		return []int{10, 1000}
+	}
+	var list []int
+	for _, n := range strings.Split(text, ",") {
+		list = append(list, must(strconv.Atoi(n)))
+	}
+	return list
+}
+
+// database is a generated one, below RESTIC_MANAGER_FLEET_DIR if that is given, to
+// be used again by the next run.
+func database(b testing.TB, hosts int) string {
+	b.Helper()
+	dir := os.Getenv("RESTIC_MANAGER_FLEET_DIR")
+	if dir == "" {
+		dir = b.TempDir()
+	}
+	dir = filepath.Join(dir, "hosts"+strconv.Itoa(hosts))
+	if _, err := os.Stat(filepath.Join(dir, "made")); err == nil {
+		return dir
+	}
+	if err := Make(b.Context(), dir, Size{Hosts: hosts}); err != nil {
+		b.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "made"), nil, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	return dir
+}
+
+// plane opens a control plane on a database. Nothing of it runs yet.
+func plane(b testing.TB, dir string) *controlplane.Plane {
+	b.Helper()
+	c := controlplane.Config{Data: dir, HTTP: "127.0.0.1:0", Agents: "127.0.0.1:0", MQTT: "127.0.0.1:0",
+		Log:    slog.New(slog.DiscardHandler),
+		Timing: controlplane.DefaultTiming(), Logs: controlplane.DefaultLogs()}
+	p := must(controlplane.New(b.Context(), c))
+	b.Cleanup(func() { _ = p.Close() })
+	return p
+}
+
+// A browser is somebody who is signed in, without a network in between.
+type browser struct {
+	p       *controlplane.Plane
+	cookies http.CookieJar
+}
+
+func signedIn(b testing.TB, p *controlplane.Plane) *browser {
+	b.Helper()
+	u := must(p.Store.UserByName(b.Context(), User))
+	c := &browser{p, must(cookiejar.New(nil))}
+	if r := c.get(must(p.Web.SignInLink(b.Context(), u.ID))); r.Code != http.StatusSeeOther {
+		b.Fatalf("sign in: %d %s", r.Code, r.Body)
+	}
+	return c
+}
+
+func (c *browser) request(path string) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "http://"+c.p.HTTPAddr()+path, nil)
+	r.RequestURI = ""
+	for _, cookie := range c.cookies.Cookies(r.URL) {
+		r.AddCookie(cookie)
+	}
+	return r
+}
+
+func (c *browser) get(path string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	c.p.Web.Handler().ServeHTTP(w, c.request(path))
+	c.cookies.SetCookies(&url.URL{Scheme: "http", Host: c.p.HTTPAddr(), Path: "/"}, w.Result().Cookies())
+	return w
+}
+
+// cpu is what this process has spent on processors.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// pages are those whose cost is measured, with what stands for their parameters.
+func pages(b testing.TB, p *controlplane.Plane) [][2]string {
+	b.Helper()
+	hosts := must(p.Store.Hosts(b.Context()))
+	repositories := must(p.Store.Repositories(b.Context()))
+	host, repository := "/hosts/"+string(hosts[0].ID), "/repositories/"+string(repositories[0].ID)
+	return [][2]string{{"fleet", "/"}, {"jobs", "/jobs"}, {"jobs-of-a-month", "/jobs?period=30d"}, {"jobs-of-all-time",
+		"/jobs?period=all"},
+		{"jobs-found", "/jobs?q=web-0000"}, {"repositories", "/repositories"}, {"repository", repository}, {"retention",
+			repository + "/retention"},
+		{"schedules", "/schedules"}, {"new-schedule", "/schedules/new"}, {"host", host}, {"host-operations", host + "/operations"},
+		{"audit", "/audit"}}
+}
+
+// BenchmarkPages is what each page costs the server: time on processors, and the
+// size of the answer as it is and compressed.
+func BenchmarkPages(b *testing.B) {
+	for _, hosts := range sizes() {
+		b.Run(fmt.Sprintf("hosts=%d", hosts), func(b *testing.B) {
+			p := plane(b, database(b, hosts))
+			c := signedIn(b, p)
+			for _, page := range pages(b, p) {
+				b.Run(page[0], func(b *testing.B) {
+					if w := c.get(page[1]); w.Code != http.StatusOK { // what is shared is read now
+						b.Fatalf("%s: %d", page[1], w.Code)
+					}
+					var last *httptest.ResponseRecorder
+					began := cpu()
+					for b.Loop() {
+						last = c.get(page[1])
+					}
+					spent := cpu() - began
+					b.ReportMetric(0, "ns/op")
+					b.ReportMetric(float64(spent.Microseconds())/1000/float64(b.N), "cpu-ms/op")
+					plain, packed := weights(last)
+					b.ReportMetric(float64(plain), "bytes")
+					b.ReportMetric(float64(packed), "compressed")
+				})
+			}
+		})
+	}
+}
+
+// weights are an answer's size, as it is and compressed.
+func weights(w *httptest.ResponseRecorder) (plain, packed int) {
+	var out bytes.Buffer
+	z := gzip.NewWriter(&out)
+	_, _ = z.Write(w.Body.Bytes())
+	_ = z.Close()
+	return w.Body.Len(), out.Len()
+}
+
+// BenchmarkIdle is what a control plane spends while no agent is connected and
+// nobody looks, in hundredths of a processor.
+func BenchmarkIdle(b *testing.B) {
+	for _, hosts := range sizes() {
+		b.Run(fmt.Sprintf("hosts=%d", hosts), func(b *testing.B) {
+			p := plane(b, database(b, hosts))
+			ctx, stop := context.WithCancel(b.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- p.Run(ctx) }()
+			<-time.After(5 * time.Second) // what only the start costs
+			const lasts = 10 * time.Second
+			began := cpu()
+			<-time.After(lasts)
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(float64(cpu()-began)/float64(lasts)*100, "cpu-%")
+			stop()
+			if err := <-ended; err != nil {
+				b.Error(err)
+			}
+		})
+	}
+}
