@@ -188,7 +188,7 @@ func TestARevokedConsumerIsGoneAtOnce(t *testing.T) {
 	p.listens(t, "home", secret)
 	p.listens(t, "other", other)
 	began := p.consumers.Connections()[0].Since
-	if err := p.Store.ChangeMQTTUser(t.Context(), "test", "home", nil, true); err != nil {
+	if _, err := p.Store.ChangeMQTTUser(t.Context(), "test", "home", store.MQTTUserChange{MayDo: new(true)}); err != nil {
 		t.Fatal(err)
 	}
 	p.disconnect("home")
@@ -218,7 +218,8 @@ func TestWhatAnotherProcessRevokesEndsConnectionsToo(t *testing.T) {
 	for what, change := range map[string]func(name string) error{
 		"revoked": func(name string) error { return p.Store.RemoveMQTTUser(t.Context(), "cli", name) },
 		"a new password": func(name string) error {
-			return p.Store.ChangeMQTTUser(t.Context(), "cli", name, []byte("other"), false)
+			_, err := p.Store.ChangeMQTTUser(t.Context(), "cli", name, store.MQTTUserChange{KeyHash: []byte("other"), MayDo: new(false)})
+			return err
 		},
 	} {
 		name := strings.ReplaceAll(what, " ", "-")

@@ -59,6 +59,8 @@ var arrows = []struct {
 	{"controlplane/…", "agent/…", nil, "the two sides meet in topics"},
 	{"controlplane/field", ours, nil, "the rules of what people type know no subject"},
 	{"controlplane/field", theirs, nil, "the rules of what people type know no subject"},
+	{"controlplane/people", ours, []string{"controlplane/field", "controlplane/password", "store", "store/…", "topics", "protocol", "failpoint", "private"}, "who may sign in concerns no job and no page"},
+	{"controlplane/consumers", ours, []string{"controlplane/field", "controlplane/password", "store", "store/…", "topics", "protocol", "failpoint", "private"}, "who may read the topics concerns no job and no page"},
 	{"controlplane/problem", "net/http", nil, "the command line words its failures with it, too"},
 	{"controlplane/problem", "controlplane/web", nil, "a failure's words do not know who shows them"},
 	{"controlplane/jobs", "controlplane/problem", nil, "a capability returns errors, their words are elsewhere"},

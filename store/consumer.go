@@ -2,11 +2,7 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -22,24 +18,8 @@ type MQTTUser struct {
 	SeenAt    int64  `db:"seen_at"` // when it last connected
 }
 
-// ErrConsumerName says that a name is not fit for a consumer.
-var ErrConsumerName = errors.New("a consumer's name has 1 to 100 visible characters, without spaces at its ends and without + # and /")
-
-// CheckConsumerName keeps consumers' names fit for topics, logs and addresses.
-func CheckConsumerName(name string) error {
-	n := utf8.RuneCountInString(name)
-	if n < 1 || n > 100 || !utf8.ValidString(name) || strings.TrimSpace(name) != name || strings.ContainsAny(name, "+#/") ||
-		strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) || name == "." || name == ".." {
-		return ErrConsumerName
-	}
-	return nil
-}
-
 // AddMQTTUser adds a consumer. The name is its alone, or ErrConflict.
 func (s *Store) AddMQTTUser(ctx context.Context, actor string, u MQTTUser) error {
-	if err := CheckConsumerName(u.Name); err != nil {
-		return err
-	}
 	u.CreatedBy = actor
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		if _, err := tx.NamedExecContext(ctx, `INSERT INTO mqtt_users (name, key_hash, may_do, created_at, created_by)
@@ -50,24 +30,33 @@ func (s *Store) AddMQTTUser(ctx context.Context, actor string, u MQTTUser) error
 	})
 }
 
-// ChangeMQTTUser gives a consumer another password, unless keyHash is nil, and
-// other rights; ErrNotFound if there is none of that name.
-func (s *Store) ChangeMQTTUser(ctx context.Context, actor, name string, keyHash []byte, mayDo bool) error {
-	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		u, err := get[MQTTUser](ctx, tx, `SELECT * FROM mqtt_users WHERE name = $1`, name)
-		if err != nil {
+// A MQTTUserChange is what is to be changed about a consumer; nil stays as it is.
+type MQTTUserChange struct {
+	KeyHash []byte
+	MayDo   *bool
+}
+
+// ChangeMQTTUser changes a consumer and returns it as it is now; ErrNotFound if
+// there is none of that name.
+func (s *Store) ChangeMQTTUser(ctx context.Context, actor, name string, c MQTTUserChange) (u MQTTUser, err error) {
+	err = s.tx(ctx, func(tx *sqlx.Tx) error {
+		if u, err = get[MQTTUser](ctx, tx, `SELECT * FROM mqtt_users WHERE name = $1`, name); err != nil {
 			return err
 		}
-		detail := fmt.Sprintf("may do: %t", mayDo)
-		if keyHash != nil {
-			u.KeyHash = keyHash
+		if c.MayDo != nil {
+			u.MayDo = *c.MayDo
+		}
+		detail := fmt.Sprintf("may do: %t", u.MayDo)
+		if c.KeyHash != nil {
+			u.KeyHash = c.KeyHash
 			detail += "; a new password"
 		}
-		if err := change(ctx, tx, `UPDATE mqtt_users SET key_hash = $1, may_do = $2 WHERE name = $3`, u.KeyHash, mayDo, name); err != nil {
+		if err := change(ctx, tx, `UPDATE mqtt_users SET key_hash = $1, may_do = $2 WHERE name = $3`, u.KeyHash, u.MayDo, name); err != nil {
 			return err
 		}
 		return s.audit(ctx, tx, actor, "mqtt_user.changed", name, detail)
 	})
+	return u, err
 }
 
 // RemoveMQTTUser revokes a consumer's credential; ErrNotFound if there is none.

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -39,24 +36,24 @@ type User struct {
 var (
 	// ErrLastAdmin says that nobody would be left to administer the installation.
 	ErrLastAdmin = errors.New("it is the last administrator who can sign in")
-	// ErrName says that a name is not fit for a person.
-	ErrName = errors.New("a user's name has 1 to 60 visible characters, no colon and no space at its ends, and is not cli, plane or nobody")
+	// ErrDisabled says that a user is shut out, so that a link would lead nowhere.
+	ErrDisabled = errors.New("the user is disabled")
 )
-
-// CheckUserName keeps people's names apart from those the audit log uses for
-// everything else: "cli", "plane", "nobody", "api:NAME", "mqtt:NAME".
-func CheckUserName(name string) error {
-	n := utf8.RuneCountInString(name)
-	if n < 1 || n > 60 || !utf8.ValidString(name) || strings.TrimSpace(name) != name || strings.Contains(name, ":") ||
-		strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) || slices.Contains([]string{"cli", "plane", "nobody", ".", ".."}, strings.ToLower(name)) {
-		return ErrName
-	}
-	return nil
-}
 
 // AddUser adds a user. The name is theirs alone, however it is written, or ErrConflict.
 func (s *Store) AddUser(ctx context.Context, actor string, u User) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error { return s.addUser(ctx, tx, actor, u) })
+}
+
+// InviteUser adds a user who has no password, and the link by which they set one.
+func (s *Store) InviteUser(ctx context.Context, actor string, u User, l PasswordLink) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		if err := s.addUser(ctx, tx, actor, u); err != nil {
+			return err
+		}
+		l.User = u.ID
+		return s.addPasswordLink(ctx, tx, actor, l)
+	})
 }
 
 // AddFirstUser adds a user only if there is none yet; otherwise ErrConflict.
@@ -74,9 +71,6 @@ func (s *Store) AddFirstUser(ctx context.Context, actor string, u User) error {
 }
 
 func (s *Store) addUser(ctx context.Context, tx *sqlx.Tx, actor string, u User) error {
-	if err := CheckUserName(u.Name); err != nil {
-		return err
-	}
 	names, err := all[string](ctx, tx, `SELECT name FROM users`)
 	if err != nil {
 		return err
@@ -113,52 +107,70 @@ func (s *Store) User(ctx context.Context, id string) (User, error) {
 	return get[User](ctx, s.r, `SELECT * FROM users WHERE id = $1`, id)
 }
 
-// SetRole gives a user another role and ends their sessions, and the links and
-// enrolment tokens they made. Their last
-// administrator an installation keeps: ErrLastAdmin.
-func (s *Store) SetRole(ctx context.Context, actor, id string, role Role) error {
-	return s.changeUser(ctx, id, func(tx *sqlx.Tx, u User) error {
-		if u.Role == role {
-			return nil
-		}
-		if err := change(ctx, tx, `UPDATE users SET role = $1 WHERE id = $2`, role, id); err != nil {
-			return err
-		}
-		if err := endSessions(ctx, tx, id); err != nil {
-			return err
-		}
-		if err := s.withdraw(ctx, tx, u.Name); err != nil {
-			return err
-		}
-		return s.audit(ctx, tx, actor, "user.role_changed", id, fmt.Sprintf("%s: %s to %s", u.Name, u.Role, role))
-	})
+// A UserChange is what is to be changed about a user; nil stays as it is.
+type UserChange struct {
+	Role         *Role
+	Disabled     *bool
+	PasswordHash *string
 }
 
-// DisableUser shuts a user out and ends their sessions and links, and those they
-// made for others, or lets them in again.
-func (s *Store) DisableUser(ctx context.Context, actor, id string, disabled bool) error {
-	return s.changeUser(ctx, id, func(tx *sqlx.Tx, u User) error {
-		if disabled == (u.DisabledAt != 0) {
-			return nil
+// ChangeUser changes all that is asked for, or nothing, and returns the user as
+// they are now. Whatever is really changed ends the user's sessions. A lesser
+// trust ends more: see setRole and setDisabled. The last administrator who can
+// sign in stays one: ErrLastAdmin.
+func (s *Store) ChangeUser(ctx context.Context, actor, id string, c UserChange) (u User, err error) {
+	err = s.changeUser(ctx, id, func(tx *sqlx.Tx, u User) error {
+		if c.Role != nil && *c.Role != u.Role {
+			if err := s.setRole(ctx, tx, actor, u, *c.Role); err != nil {
+				return err
+			}
 		}
-		at, action := int64(0), "user.enabled"
-		if disabled {
-			at, action = s.Now(), "user.disabled"
+		if c.Disabled != nil && *c.Disabled != (u.DisabledAt != 0) {
+			if err := s.setDisabled(ctx, tx, actor, u, *c.Disabled); err != nil {
+				return err
+			}
 		}
-		if err := change(ctx, tx, `UPDATE users SET disabled_at = $1 WHERE id = $2`, at, id); err != nil {
-			return err
+		if c.PasswordHash != nil {
+			return s.setPassword(ctx, tx, actor, u, *c.PasswordHash)
 		}
-		if err := endSessions(ctx, tx, id); err != nil {
-			return err
-		}
-		if err := dropLinks(ctx, tx, id); err != nil {
-			return err
-		}
-		if err := s.withdraw(ctx, tx, u.Name); err != nil {
-			return err
-		}
-		return s.audit(ctx, tx, actor, action, id, u.Name)
-	})
+		return nil
+	}, &u)
+	return u, err
+}
+
+// setRole also ends the links and enrolment tokens the user made.
+func (s *Store) setRole(ctx context.Context, tx *sqlx.Tx, actor string, u User, role Role) error {
+	if err := change(ctx, tx, `UPDATE users SET role = $1 WHERE id = $2`, role, u.ID); err != nil {
+		return err
+	}
+	if err := endSessions(ctx, tx, u.ID); err != nil {
+		return err
+	}
+	if err := s.withdraw(ctx, tx, u.Name); err != nil {
+		return err
+	}
+	return s.audit(ctx, tx, actor, "user.role_changed", u.ID, fmt.Sprintf("%s: %s to %s", u.Name, u.Role, role))
+}
+
+// setDisabled also ends the user's own link, and what they made for others.
+func (s *Store) setDisabled(ctx context.Context, tx *sqlx.Tx, actor string, u User, disabled bool) error {
+	at, action := int64(0), "user.enabled"
+	if disabled {
+		at, action = s.Now(), "user.disabled"
+	}
+	if err := change(ctx, tx, `UPDATE users SET disabled_at = $1 WHERE id = $2`, at, u.ID); err != nil {
+		return err
+	}
+	if err := endSessions(ctx, tx, u.ID); err != nil {
+		return err
+	}
+	if err := dropLinks(ctx, tx, u.ID); err != nil {
+		return err
+	}
+	if err := s.withdraw(ctx, tx, u.Name); err != nil {
+		return err
+	}
+	return s.audit(ctx, tx, actor, action, u.ID, u.Name)
 }
 
 // RemoveUser removes a user, with sessions and links. What they did stays in the
@@ -178,15 +190,16 @@ func (s *Store) RemoveUser(ctx context.Context, actor, id string) error {
 			return err
 		}
 		return s.audit(ctx, tx, actor, "user.removed", id, u.Name)
-	})
+	}, nil)
 }
 
-// changeUser runs a deed on a user that must leave an administrator who can
-// sign in, if there was one.
-func (s *Store) changeUser(ctx context.Context, id string, deed func(*sqlx.Tx, User) error) error {
+// changeUser changes or removes a user, unless that took the last administrator
+// who can sign in. With now, it also reads what the user is afterwards.
+func (s *Store) changeUser(ctx context.Context, id string, change func(*sqlx.Tx, User) error, now *User) error {
 	const admins = `SELECT count(*) FROM users WHERE role = 'admin' AND disabled_at = 0 AND password_hash <> ''`
+	const byID = `SELECT * FROM users WHERE id = $1`
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		u, err := get[User](ctx, tx, `SELECT * FROM users WHERE id = $1`, id)
+		u, err := get[User](ctx, tx, byID, id)
 		if err != nil {
 			return err
 		}
@@ -194,25 +207,17 @@ func (s *Store) changeUser(ctx context.Context, id string, deed func(*sqlx.Tx, U
 		if err != nil {
 			return err
 		}
-		if err := deed(tx, u); err != nil {
+		if err := change(tx, u); err != nil {
 			return err
 		}
 		after, err := get[int](ctx, tx, admins)
 		if err == nil && before > 0 && after == 0 {
 			err = ErrLastAdmin
 		}
-		return err
-	})
-}
-
-// SetPassword sets a user's password, and ends their sessions and links.
-func (s *Store) SetPassword(ctx context.Context, actor, id, hash string) error {
-	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		u, err := get[User](ctx, tx, `SELECT * FROM users WHERE id = $1`, id)
-		if err != nil {
-			return err
+		if err == nil && now != nil {
+			*now, err = get[User](ctx, tx, byID, id)
 		}
-		return s.setPassword(ctx, tx, actor, u, hash)
+		return err
 	})
 }
 
@@ -247,23 +252,28 @@ type PasswordLink struct {
 }
 
 // AddPasswordLink makes a user's one link; an earlier one is void. The password
-// stays as it is until the link is used.
+// stays as it is until the link is used. A disabled user gets none: ErrDisabled.
 func (s *Store) AddPasswordLink(ctx context.Context, actor string, l PasswordLink) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error { return s.addPasswordLink(ctx, tx, actor, l) })
+}
+
+func (s *Store) addPasswordLink(ctx context.Context, tx *sqlx.Tx, actor string, l PasswordLink) error {
+	u, err := get[User](ctx, tx, `SELECT * FROM users WHERE id = $1`, l.User)
+	if err != nil {
+		return err
+	}
+	if u.DisabledAt != 0 {
+		return ErrDisabled
+	}
+	if err := dropLinks(ctx, tx, u.ID); err != nil {
+		return err
+	}
 	l.CreatedBy = actor
-	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		u, err := get[User](ctx, tx, `SELECT * FROM users WHERE id = $1`, l.User)
-		if err != nil {
-			return err
-		}
-		if err := dropLinks(ctx, tx, u.ID); err != nil {
-			return err
-		}
-		if _, err := tx.NamedExecContext(ctx, `INSERT INTO password_links (key_hash, user_id, created_at, created_by, expires_at)
-			VALUES (:key_hash, :user_id, :created_at, :created_by, :expires_at)`, l); err != nil {
-			return fmt.Errorf("add password link: %w", err)
-		}
-		return s.audit(ctx, tx, actor, "user.password_link_made", u.ID, u.Name)
-	})
+	if _, err := tx.NamedExecContext(ctx, `INSERT INTO password_links (key_hash, user_id, created_at, created_by, expires_at)
+		VALUES (:key_hash, :user_id, :created_at, :created_by, :expires_at)`, l); err != nil {
+		return fmt.Errorf("add password link: %w", err)
+	}
+	return s.audit(ctx, tx, actor, "user.password_link_made", u.ID, u.Name)
 }
 
 const userOfLink = `SELECT users.* FROM users JOIN password_links ON user_id = users.id WHERE key_hash = $1 AND expires_at > $2 AND disabled_at = 0`

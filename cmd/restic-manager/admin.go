@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
+	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -111,8 +111,8 @@ type role store.Role
 // UnmarshalText implements encoding.TextUnmarshaler, for the command line.
 func (r *role) UnmarshalText(b []byte) error {
 	*r = role(b)
-	if !slices.Contains(store.Roles, store.Role(*r)) {
-		return fmt.Errorf("%q is no role; choose viewer, operator or admin", b)
+	if text := people.CheckRole(store.Role(*r)); text != "" {
+		return errors.New(text)
 	}
 	return nil
 }

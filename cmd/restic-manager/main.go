@@ -12,6 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/restic-manager/restic-manager/controlplane"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 )
 
@@ -101,13 +102,26 @@ func run(ctx context.Context, args []string) int {
 		return 2
 	}
 	if err := command.Run(); err != nil {
-		fmt.Fprintf(os.Stderr, "restic-manager: %v\n", err)
+		fmt.Fprintf(os.Stderr, "restic-manager: %s\n", inWords(err))
 		if errors.Is(err, store.ErrKey) {
 			return 3
 		}
 		return 1
 	}
 	return 0
+}
+
+// inWords says why a command failed as the pages and the API say it, and as it is
+// if they do not know it either.
+func inWords(err error) string {
+	p := problem.Of(err)
+	switch {
+	case p.Fields != nil:
+		return p.Fields.Error()
+	case p.Kind == problem.Internal || p == problem.NoPage:
+		return err.Error()
+	}
+	return p.Title + ". " + p.Detail()
 }
 
 // options are how the command line is read.

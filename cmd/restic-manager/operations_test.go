@@ -139,7 +139,7 @@ func TestRepositoriesAndJobsByCommandLine(t *testing.T) {
 		t.Errorf("the list of nas:\n%s", text)
 	}
 	for says, args := range map[string][]string{
-		"runs on its keeper nas":      {"--host", "attic", "--kind", "prune", "--repository", "nas"},
+		"Its keeper, the host nas, alone may prune": {"--host", "attic", "--kind", "prune", "--repository", "nas"},
 		"is not n/t":                  {"--host", "nas", "--kind", "check", "--repository", "nas", "--subset", "half"},
 		"no host":                     {"--host", "cellar", "--kind", "check", "--repository", "nas"},
 		"there is no repository":      {"--host", "nas", "--kind", "check", "--repository", "vault"},

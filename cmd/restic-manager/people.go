@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/field"
+	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/store"
-	"github.com/restic-manager/restic-manager/topics"
 )
 
 // What is changed here, a control plane that runs beside it sees at the next
@@ -24,12 +25,12 @@ type typed struct {
 	PasswordStdin bool `required:"" help:"Read the password from standard input, so that no process list shows it."`
 }
 
-func (typed) hash() (string, error) {
+func (typed) read() (string, error) {
 	line, err := bufio.NewReader(io.LimitReader(os.Stdin, 4096)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", fmt.Errorf("read the password: %w", err)
 	}
-	return password.Hash(strings.TrimRight(line, "\r\n"))
+	return strings.TrimRight(line, "\r\n"), nil
 }
 
 type userAddCmd struct {
@@ -40,21 +41,17 @@ type userAddCmd struct {
 }
 
 func (c *userAddCmd) Run(ctx context.Context) error {
-	if err := store.CheckUserName(c.Name); err != nil {
-		return err
-	}
-	hash, err := c.hash()
+	secret, err := c.read()
 	if err != nil {
 		return err
 	}
 	return c.begin(ctx, func(s *store.Store) error {
-		err := s.AddUser(ctx, actor, store.User{ID: topics.NewID(time.Now()), Name: c.Name, Role: store.Role(c.Role), PasswordHash: hash, CreatedAt: s.Now()})
-		if errors.Is(err, store.ErrConflict) {
-			return fmt.Errorf("there is a user %q already; choose another name", c.Name)
-		}
+		_, err := peopleOf(s).Add(ctx, actor, people.Input{Name: &c.Name, Role: (*store.Role)(&c.Role), Password: &secret})
 		return err
 	})
 }
+
+func peopleOf(s *store.Store) people.Service { return people.Service{Store: s} }
 
 // A person is somebody who has an account.
 type person struct {
@@ -62,20 +59,22 @@ type person struct {
 	database
 }
 
-func (c *person) change(ctx context.Context, change func(*store.Store, store.User) error) error {
+func (c *person) user(ctx context.Context, s *store.Store) (store.User, error) {
+	u, err := s.UserByName(ctx, c.Name)
+	if errors.Is(err, store.ErrNotFound) {
+		err = fmt.Errorf("there is no user %q in %s; restic-manager user list shows all", c.Name, c.Data)
+	}
+	return u, err
+}
+
+func (c *person) change(ctx context.Context, in people.Input) error {
 	return c.with(ctx, func(s *store.Store) error {
-		u, err := s.UserByName(ctx, c.Name)
-		if errors.Is(err, store.ErrNotFound) {
-			return fmt.Errorf("there is no user %q in %s; restic-manager user list shows all", c.Name, c.Data)
-		} else if err != nil {
+		u, err := c.user(ctx, s)
+		if err != nil {
 			return err
 		}
-		if err := change(s, u); errors.Is(err, store.ErrLastAdmin) {
-			return fmt.Errorf("%s was not changed: %w; make another administrator first", c.Name, err)
-		} else if err != nil {
-			return err
-		}
-		return nil
+		_, err = peopleOf(s).Change(ctx, actor, u.ID, in)
+		return err
 	})
 }
 
@@ -85,11 +84,11 @@ type userPasswdCmd struct {
 }
 
 func (c *userPasswdCmd) Run(ctx context.Context) error {
-	hash, err := c.hash()
+	secret, err := c.read()
 	if err != nil {
 		return err
 	}
-	return c.change(ctx, func(s *store.Store, u store.User) error { return s.SetPassword(ctx, actor, u.ID, hash) })
+	return c.change(ctx, people.Input{Password: &secret})
 }
 
 type userRoleCmd struct {
@@ -98,23 +97,23 @@ type userRoleCmd struct {
 }
 
 func (c *userRoleCmd) Run(ctx context.Context) error {
-	return c.change(ctx, func(s *store.Store, u store.User) error { return s.SetRole(ctx, actor, u.ID, store.Role(c.Role)) })
+	return c.change(ctx, people.Input{Role: (*store.Role)(&c.Role)})
 }
 
 type userDisableCmd struct{ person }
 
 func (c *userDisableCmd) Run(ctx context.Context) error {
-	return c.change(ctx, func(s *store.Store, u store.User) error {
-		if err := s.DisableUser(ctx, actor, u.ID, true); err != nil {
-			return err
-		}
+	if err := c.change(ctx, people.Input{Disabled: new(true)}); err != nil {
+		return err
+	}
+	return c.with(ctx, func(s *store.Store) error {
 		tokens, err := s.APITokens(ctx)
 		if err != nil {
 			return err
 		}
 		for _, t := range tokens {
-			if t.CreatedBy == u.Name {
-				fmt.Fprintf(os.Stderr, "%s made the API token %q, which still holds. To end it: restic-manager api-token revoke %s\n", u.Name, t.Name, t.ID)
+			if t.CreatedBy == c.Name {
+				fmt.Fprintf(os.Stderr, "%s made the API token %q, which still holds. To end it: restic-manager api-token revoke %s\n", c.Name, t.Name, t.ID)
 			}
 		}
 		return nil
@@ -124,7 +123,7 @@ func (c *userDisableCmd) Run(ctx context.Context) error {
 type userEnableCmd struct{ person }
 
 func (c *userEnableCmd) Run(ctx context.Context) error {
-	return c.change(ctx, func(s *store.Store, u store.User) error { return s.DisableUser(ctx, actor, u.ID, false) })
+	return c.change(ctx, people.Input{Disabled: new(false)})
 }
 
 type userListCmd struct{ database }
@@ -150,13 +149,28 @@ func (c *userListCmd) Run(ctx context.Context) error {
 	})
 }
 
-// table prints rows for people and scripts alike.
+// table prints rows for people and scripts alike. What cannot be seen, such as an
+// escape sequence in a name, is shown as an escape of Go: it must not reach the
+// terminal as it is.
 func table(rows [][]string) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	for _, r := range rows {
-		fmt.Fprintln(w, strings.Join(r, "\t"))
+		cells := make([]string, len(r))
+		for i, cell := range r {
+			cells[i] = visible(cell)
+		}
+		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
 	return w.Flush()
+}
+
+// visible returns a text with what cannot be seen in it escaped.
+func visible(text string) string {
+	if field.Visible(text) {
+		return text
+	}
+	quoted := strconv.QuoteToGraphic(text)
+	return quoted[1 : len(quoted)-1]
 }
 
 func moment(ms int64, none string) string {

@@ -8,9 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/consumers"
+	"github.com/restic-manager/restic-manager/controlplane/field"
+	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/store"
-	"github.com/restic-manager/restic-manager/topics"
 )
 
 // A life is how long something is good for: "90d", "12h", or "never" for without end.
@@ -25,8 +26,8 @@ func (l *life) UnmarshalText(b []byte) error {
 	}
 	d, err := time.ParseDuration(text)
 	if days, isDays := strings.CutSuffix(text, "d"); isDays {
-		n, aerr := strconv.ParseUint(days, 10, 16)
-		d, err = time.Duration(n)*24*time.Hour, aerr
+		n, aerr := strconv.Atoi(days)
+		d, err = people.Days(n), aerr
 	}
 	if err != nil || d <= 0 {
 		return fmt.Errorf("%q is no time span; write 90d, 12h or never", text)
@@ -43,16 +44,12 @@ type apiTokenCreateCmd struct {
 }
 
 func (c *apiTokenCreateCmd) Run(ctx context.Context) error {
-	if c.Name == "" || len(c.Name) > 100 {
-		return errors.New("a token's name has 1 to 100 characters")
-	}
 	return c.begin(ctx, func(s *store.Store) error {
-		key := password.NewKey("rma_")
-		t := store.APIToken{ID: topics.NewID(time.Now()), Name: c.Name, Role: store.Role(c.Role), KeyHash: password.HashKey(key), CreatedAt: s.Now()}
-		if c.Expires > 0 {
-			t.ExpiresAt = s.Now() + time.Duration(c.Expires).Milliseconds()
-		}
-		err := s.AddAPIToken(ctx, actor, t)
+		_, key, err := peopleOf(s).AddToken(ctx, actor, people.TokenInput{
+			Name: &c.Name,
+			Role: (*store.Role)(&c.Role),
+			Life: (*time.Duration)(&c.Expires),
+		})
 		if err == nil {
 			fmt.Println(key)
 		}
@@ -83,8 +80,8 @@ type apiTokenRevokeCmd struct {
 
 func (c *apiTokenRevokeCmd) Run(ctx context.Context) error {
 	return c.with(ctx, func(s *store.Store) error {
-		err := s.RemoveAPIToken(ctx, actor, c.ID)
-		if errors.Is(err, store.ErrNotFound) {
+		err := peopleOf(s).RevokeToken(ctx, actor, c.ID)
+		if errors.Is(err, people.ErrNoToken) {
 			return fmt.Errorf("there is no API token %q in %s; restic-manager api-token list shows all", c.ID, c.Data)
 		}
 		return err
@@ -98,15 +95,11 @@ type mqttUserCreateCmd struct {
 }
 
 func (c *mqttUserCreateCmd) Run(ctx context.Context) error {
-	if err := store.CheckConsumerName(c.Name); err != nil {
-		return err
-	}
 	return c.begin(ctx, func(s *store.Store) error {
-		key := password.NewKey("")
-		hash := password.HashKey(key)
-		err := s.AddMQTTUser(ctx, actor, store.MQTTUser{Name: c.Name, KeyHash: hash, MayDo: c.Do, CreatedAt: s.Now()})
-		if errors.Is(err, store.ErrConflict) {
-			err = s.ChangeMQTTUser(ctx, actor, c.Name, hash, c.Do)
+		in := consumers.Input{Name: &c.Name, MayDo: &c.Do}
+		_, key, err := consumersOf(s).Add(ctx, actor, in)
+		if errors.Is(err, consumers.ErrNameTaken) {
+			_, key, err = consumersOf(s).NewPassword(ctx, actor, field.Clean(c.Name), consumers.Input{MayDo: &c.Do})
 		}
 		if err == nil {
 			fmt.Println(key)
@@ -114,6 +107,8 @@ func (c *mqttUserCreateCmd) Run(ctx context.Context) error {
 		return err
 	})
 }
+
+func consumersOf(s *store.Store) consumers.Service { return consumers.Service{Store: s} }
 
 type mqttUserListCmd struct{ database }
 
@@ -142,8 +137,8 @@ type mqttUserRevokeCmd struct {
 
 func (c *mqttUserRevokeCmd) Run(ctx context.Context) error {
 	return c.with(ctx, func(s *store.Store) error {
-		err := s.RemoveMQTTUser(ctx, actor, c.Name)
-		if errors.Is(err, store.ErrNotFound) {
+		err := consumersOf(s).Revoke(ctx, actor, c.Name)
+		if errors.Is(err, consumers.ErrNoConsumer) {
 			return fmt.Errorf("there is no consumer %q in %s; restic-manager mqtt-user list shows all", c.Name, c.Data)
 		}
 		return err

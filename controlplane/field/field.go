@@ -99,9 +99,15 @@ func OneOf[T ~string](what string, v T, known ...T) string {
 	if slices.Contains(known, v) {
 		return ""
 	}
-	names := make([]string, len(known))
+	text := "A " + what + " is "
 	for i, k := range known {
-		names[i] = string(k)
+		switch {
+		case i > 0 && i == len(known)-1:
+			text += " or "
+		case i > 0:
+			text += ", "
+		}
+		text += string(k)
 	}
-	return fmt.Sprintf("A %s is one of %s.", what, strings.Join(names, ", "))
+	return text + "."
 }

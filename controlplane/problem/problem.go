@@ -75,6 +75,12 @@ func (p *Problem) With(link Link) *Problem {
 	return &q
 }
 
+// because returns a copy with the error it is about.
+func (p Problem) because(err error) *Problem {
+	p.Err = err
+	return &p
+}
+
 // Failures that more than one place answers with.
 var (
 	NoPage = &Problem{Kind: NotFound, Title: "There is nothing here",
@@ -132,6 +138,8 @@ func Of(err error) *Problem {
 	switch {
 	case errors.As(err, &p):
 		return p
+	case ofPeople(err) != nil:
+		return ofPeople(err)
 	case errors.As(err, &fields):
 		return &Problem{Kind: Invalid, Title: "Nothing was saved", Say: fields.Error(), Fields: fields}
 	case errors.Is(err, jobs.ErrNoHost), errors.Is(err, schedule.ErrNoHost):

@@ -2,12 +2,10 @@ package web
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 
-	"github.com/restic-manager/restic-manager/controlplane/password"
-	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/views"
 )
@@ -88,7 +86,7 @@ func (s *Server) changePassword(w http.ResponseWriter, r *http.Request) error {
 	if a.OldError+a.SecretError+a.AgainError != "" {
 		return s.showAccount(w, r, http.StatusUnprocessableEntity, a)
 	}
-	if u.PasswordHash, err = s.setPassword(ctx, u.ID, secret); err != nil {
+	if u, err = s.people().Change(ctx, v.name, u.ID, people.Input{Password: &secret}); err != nil {
 		return err
 	}
 	if err := s.enter(w, r, u); err != nil {
@@ -99,7 +97,8 @@ func (s *Server) changePassword(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) signOutEverywhere(w http.ResponseWriter, r *http.Request) error {
-	if err := s.signOut(r.Context(), visitorOf(r.Context()).user); err != nil {
+	v := visitorOf(r.Context())
+	if err := s.people().SignOut(r.Context(), v.name, v.user); err != nil {
 		return err
 	}
 	s.leave(w, r)
@@ -115,12 +114,7 @@ func (s *Server) endSession(ctx context.Context, id string) error {
 	} else if whose == "" {
 		whose = "nobody" // a program has none
 	}
-	defer s.recheck()
-	err := s.Store.EndSession(ctx, v.name, id, whose)
-	if errors.Is(err, store.ErrNotFound) {
-		err = &problem.Problem{Kind: problem.NotFound, Title: "There is no such session", Say: "It is over already, or it is somebody else's.", Do: "Look at the list again.", Err: err}
-	}
-	return err
+	return s.people().EndSession(ctx, v.name, id, whose)
 }
 
 func (s *Server) endOneSession(w http.ResponseWriter, r *http.Request) error {
@@ -146,15 +140,10 @@ func backTo(r *http.Request, otherwise string) string {
 	return u.RequestURI()
 }
 
-var errLink = &problem.Problem{Kind: problem.Gone, Title: "This link is no longer good",
-	Say: "A password link works once, and for a day.", Do: "Ask an administrator for a new one.", Link: problem.Link{Text: "Sign in", URL: "/login"}}
-
 func (s *Server) passwordForm(w http.ResponseWriter, r *http.Request) error {
 	key := r.URL.Query().Get("key")
-	u, err := s.Store.PasswordLinkUser(r.Context(), password.HashKey(key))
-	if errors.Is(err, store.ErrNotFound) {
-		return errLink
-	} else if err != nil {
+	u, err := s.people().LinkUser(r.Context(), key)
+	if err != nil {
 		return err
 	}
 	s.showPasswordForm(w, r, http.StatusOK, views.PasswordForm{Name: u.Name, Key: key})
@@ -171,11 +160,8 @@ func (s *Server) setByLink(w http.ResponseWriter, r *http.Request) error {
 		return badForm(err)
 	}
 	f := views.PasswordForm{Key: r.PostForm.Get("key")}
-	hashed := password.HashKey(f.Key)
-	u, err := s.Store.PasswordLinkUser(r.Context(), hashed)
-	if errors.Is(err, store.ErrNotFound) {
-		return errLink
-	} else if err != nil {
+	u, err := s.people().LinkUser(r.Context(), f.Key)
+	if err != nil {
 		return err
 	}
 	f.Name = u.Name
@@ -185,14 +171,7 @@ func (s *Server) setByLink(w http.ResponseWriter, r *http.Request) error {
 		s.showPasswordForm(w, r, http.StatusUnprocessableEntity, f)
 		return nil
 	}
-	hash, err := s.newHash(r.Context(), secret)
-	if err != nil {
-		return err
-	}
-	defer s.recheck()
-	if u, err = s.Store.UsePasswordLink(r.Context(), hashed, hash); errors.Is(err, store.ErrNotFound) {
-		return errLink
-	} else if err != nil {
+	if u, err = s.people().UseLink(r.Context(), f.Key, secret); err != nil {
 		return err
 	}
 	if err := s.enter(w, r, u); err != nil {

@@ -27,11 +27,11 @@ func TestNoSecretIsCompressed(t *testing.T) {
 	if err := w.store.AddMQTTUser(t.Context(), "test", store.MQTTUser{Name: "letters", KeyHash: []byte("x")}); err != nil {
 		t.Fatal(err)
 	}
-	link, _, err := w.web.passwordLink(t.Context(), u.ID)
+	made, err := w.web.people().NewLink(t.Context(), "test", u.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := must(url.Parse(link)).Query().Get("key")
+	key, link := made.Key, linkPath(made)
 	secrets := map[string]string{
 		"a repository's password":     "secret of the vault",
 		"a link to set a password":    key,

@@ -1,13 +1,13 @@
 package web
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"strings"
 	"time"
 
-	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/consumers"
+	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/views"
@@ -29,51 +29,18 @@ type Connected struct {
 
 var toMQTT = views.Link{Text: "MQTT", URL: "/mqtt"}
 
-func consumerProblem(err error) error {
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return &problem.Problem{Kind: problem.NotFound, Title: "There is no such consumer", Say: "It was revoked, or was never here.", Do: "Look for it among all consumers.",
-			Link: problem.Link{Text: "All consumers", URL: "/mqtt"}, Err: err}
-	case errors.Is(err, store.ErrConflict):
-		return &problem.Problem{Kind: problem.Conflict, Title: "There is a consumer of this name already", Say: "Each has a name of its own.", Do: "Choose another name, or give that one a new password.", Err: err}
-	case errors.Is(err, store.ErrConsumerName):
-		return &problem.Problem{Kind: problem.Invalid, Title: "The credential was not made", Say: upper(err.Error()) + ".", Do: "Choose another name.", Err: err}
+// consumers makes and changes the credentials of consumers. A consumer's
+// connections with the rights it had end before its methods return.
+func (s *Server) consumers() consumers.Service {
+	return consumers.Service{
+		Store: s.Store,
+		Now:   s.Now,
+		Changed: func(name string) {
+			if s.Consumers != nil {
+				s.Consumers.Disconnect(name)
+			}
+		},
 	}
-	return err
-}
-
-// The deeds on a consumer, for pages and API alike. Its connections with the
-// rights it had end before they return.
-
-func (s *Server) addConsumer(ctx context.Context, name string, mayDo bool) (secret string, err error) {
-	secret = password.NewKey("")
-	return secret, consumerProblem(s.Store.AddMQTTUser(ctx, visitorOf(ctx).name, store.MQTTUser{Name: name, KeyHash: password.HashKey(secret), MayDo: mayDo, CreatedAt: s.Now().UnixMilli()}))
-}
-
-func (s *Server) setConsumerRights(ctx context.Context, name string, mayDo bool) error {
-	err := s.Store.ChangeMQTTUser(ctx, visitorOf(ctx).name, name, nil, mayDo)
-	return s.disconnected(name, err)
-}
-
-func (s *Server) newConsumerPassword(ctx context.Context, name string) (secret string, err error) {
-	u, err := s.Store.MQTTUser(ctx, name)
-	if err != nil {
-		return "", consumerProblem(err)
-	}
-	secret = password.NewKey("")
-	err = s.Store.ChangeMQTTUser(ctx, visitorOf(ctx).name, name, password.HashKey(secret), u.MayDo)
-	return secret, s.disconnected(name, err)
-}
-
-func (s *Server) removeConsumer(ctx context.Context, name string) error {
-	return s.disconnected(name, s.Store.RemoveMQTTUser(ctx, visitorOf(ctx).name, name))
-}
-
-func (s *Server) disconnected(name string, err error) error {
-	if err == nil && s.Consumers != nil {
-		s.Consumers.Disconnect(name)
-	}
-	return consumerProblem(err)
 }
 
 func (s *Server) connected() []Connected {
@@ -125,18 +92,19 @@ func (s *Server) newConsumer(w http.ResponseWriter, r *http.Request) error {
 		return badForm(err)
 	}
 	f := views.NewConsumer{Name: strings.TrimSpace(r.PostForm.Get("name")), Do: r.PostForm.Get("do") != ""}
-	secret, err := s.addConsumer(r.Context(), f.Name, f.Do)
-	var p *problem.Problem
-	if errors.As(err, &p) {
-		f.Problem, f.NameError = "The credential was not made.", p.Say
-		if p.Kind == problem.Conflict {
-			f.NameError = p.Title + "."
-		}
-		return s.newConsumerPage(w, r, statusOf(p), f)
-	} else if err != nil {
+	u, secret, err := s.consumers().Add(r.Context(), visitorOf(r.Context()).name, consumers.Input{Name: &f.Name, MayDo: &f.Do})
+	var fields field.Errors
+	switch {
+	case err == nil:
+		return s.showConsumer(w, r, u.Name, views.ConsumerForm{Password: secret, Done: "The credential is made"})
+	case errors.As(err, &fields):
+		f.NameError, f.Problem = fields["name"], besides("The credential was not made.", fields, "name")
+	case errors.Is(err, consumers.ErrNameTaken):
+		f.NameError, f.Problem = "There is a consumer of this name already.", "The credential was not made."
+	default:
 		return err
 	}
-	return s.showConsumer(w, r, f.Name, views.ConsumerForm{Password: secret, Done: "The credential is made"})
+	return s.newConsumerPage(w, r, statusOf(problem.Of(err)), f)
 }
 
 func (s *Server) consumerPage(w http.ResponseWriter, r *http.Request) error {
@@ -146,7 +114,10 @@ func (s *Server) consumerPage(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) showConsumer(w http.ResponseWriter, r *http.Request, name string, v views.ConsumerForm) error {
 	u, err := s.Store.MQTTUser(r.Context(), name)
 	if err != nil {
-		return consumerProblem(err)
+		if errors.Is(err, store.ErrNotFound) {
+			err = consumers.ErrNoConsumer
+		}
+		return err
 	}
 	v.Consumer, v.Address = s.consumerView(u, s.connected()), s.Settings.MQTT
 	s.render(w, r, http.StatusOK, views.ConsumerPage(s.shell(r, u.Name, "mqtt", toMQTT, views.Link{Text: u.Name}), v))
@@ -157,14 +128,15 @@ func (s *Server) consumerRights(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)
 	}
-	if err := s.setConsumerRights(r.Context(), param(r, "name"), r.PostForm.Get("do") != ""); err != nil {
+	do := r.PostForm.Get("do") != ""
+	if _, err := s.consumers().Change(r.Context(), visitorOf(r.Context()).name, param(r, "name"), consumers.Input{MayDo: &do}); err != nil {
 		return err
 	}
 	return s.showConsumer(w, r, param(r, "name"), views.ConsumerForm{Done: "The access is changed, and its connections were ended"})
 }
 
 func (s *Server) consumerPassword(w http.ResponseWriter, r *http.Request) error {
-	secret, err := s.newConsumerPassword(r.Context(), param(r, "name"))
+	_, secret, err := s.consumers().NewPassword(r.Context(), visitorOf(r.Context()).name, param(r, "name"), consumers.Input{})
 	if err != nil {
 		return err
 	}
@@ -172,7 +144,7 @@ func (s *Server) consumerPassword(w http.ResponseWriter, r *http.Request) error 
 }
 
 func (s *Server) revokeConsumer(w http.ResponseWriter, r *http.Request) error {
-	if err := s.removeConsumer(r.Context(), param(r, "name")); err != nil {
+	if err := s.consumers().Revoke(r.Context(), visitorOf(r.Context()).name, param(r, "name")); err != nil {
 		return err
 	}
 	redirect(w, r, "/mqtt")

@@ -13,10 +13,11 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
-	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
 )
 
@@ -184,7 +185,7 @@ func (s *Server) setup(w http.ResponseWriter, r *http.Request) error {
 	if n, err := s.Store.UserCount(ctx); err != nil {
 		return err
 	} else if n > 0 {
-		return errSetUp
+		return people.ErrSetUp
 	}
 	code := strings.TrimSpace(r.Form.Get("code"))
 	f := views.Setup{Code: r.URL.Query().Get("code"), Name: strings.TrimSpace(r.PostForm.Get("name"))}
@@ -207,17 +208,14 @@ func (s *Server) setup(w http.ResponseWriter, r *http.Request) error {
 		return again(http.StatusForbidden)
 	}
 	secret := r.PostForm.Get("password")
-	f.NameError = userName(f.Name)
-	f.SecretError, f.AgainError = checkSecret(secret, r.PostForm.Get("again"))
-	if f.NameError != "" || f.SecretError != "" || f.AgainError != "" {
+	if _, f.AgainError = checkSecret(secret, r.PostForm.Get("again")); f.AgainError != "" {
 		return again(http.StatusUnprocessableEntity)
 	}
-	u := store.User{ID: topics.NewID(s.Now()), Name: f.Name, Role: store.Admin, CreatedAt: s.Now().UnixMilli()}
-	if u.PasswordHash, err = s.newHash(ctx, secret); err != nil {
-		return err
-	}
-	if err := s.Store.AddFirstUser(ctx, u.Name, u); errors.Is(err, store.ErrConflict) {
-		return errSetUp
+	u, err := s.people().AddFirst(ctx, f.Name, secret)
+	var fields field.Errors
+	if errors.As(err, &fields) {
+		f.NameError, f.SecretError = fields["name"], fields["password"]
+		return again(http.StatusUnprocessableEntity)
 	} else if err != nil {
 		return err
 	}
@@ -228,26 +226,12 @@ func (s *Server) setup(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-var errSetUp = &problem.Problem{Kind: problem.Conflict, Title: "This server is set up already",
-	Say: "There is an account, so the setup code is no longer good.", Do: "Sign in. An administrator can add others.", Link: problem.Link{Text: "Sign in", URL: "/login"}}
-
 // checkSecret says what is wrong with a new password, and with its repetition.
 func checkSecret(secret, again string) (wrong, different string) {
-	if n := utf8.RuneCountInString(secret); n < password.MinLength || n > password.MaxLength {
-		return upper(password.ErrLength.Error()) + ".", ""
+	if wrong = people.CheckPassword(secret); wrong == "" && again != secret {
+		different = "The two are not the same."
 	}
-	if again != secret {
-		return "", "The two are not the same."
-	}
-	return "", ""
-}
-
-// userName says what is wrong with a person's name, "" if nothing is.
-func userName(name string) string {
-	if err := store.CheckUserName(name); err != nil {
-		return upper(err.Error()) + "."
-	}
-	return ""
+	return wrong, different
 }
 
 func badForm(err error) error {

@@ -3,89 +3,43 @@ package web
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 
-	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/field"
+	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
-	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
 )
 
 var toUsers = views.Link{Text: "Users", URL: "/users"}
 
-var errNoUser = &problem.Problem{Kind: problem.NotFound, Title: "There is no such user",
-	Say: "They were never here, or have been removed.", Do: "Look for them among all users.", Link: problem.Link{Text: "All users", URL: "/users"}}
-
-// errLastAdmin is store.ErrLastAdmin in the words of whoever asked.
-var errLastAdmin = &problem.Problem{Kind: problem.Conflict, Title: "Nothing was changed: this is the last administrator",
-	Say: "Nobody else who can sign in may administer this server.", Do: "Make somebody else an administrator first.", Err: store.ErrLastAdmin}
-
-func peopleProblem(err error) error {
-	switch {
-	case errors.Is(err, store.ErrLastAdmin):
-		return errLastAdmin
-	case errors.Is(err, store.ErrNotFound):
-		return errNoUser
+// people adds and changes users and API tokens. Every open page, stream and
+// socket of whoever may do less now is over when one of its methods returns.
+func (s *Server) people() people.Service {
+	return people.Service{
+		Store:      s.Store,
+		Now:        s.Now,
+		Hash:       s.newHash,
+		Invitation: s.Timing.Invitation,
+		Changed:    s.recheck,
 	}
-	return err
 }
 
 // user finds a person by the ID in the address.
 func (s *Server) user(ctx context.Context, id string) (store.User, error) {
 	u, err := s.Store.User(ctx, id)
-	return u, peopleProblem(err)
-}
-
-// The deeds on a person, for pages and API alike. Each is over for every open
-// page, stream and socket of theirs when it returns.
-
-func (s *Server) setRole(ctx context.Context, id string, role store.Role) error {
-	defer s.recheck()
-	return peopleProblem(s.Store.SetRole(ctx, visitorOf(ctx).name, id, role))
-}
-
-func (s *Server) disable(ctx context.Context, id string, disabled bool) error {
-	defer s.recheck()
-	return peopleProblem(s.Store.DisableUser(ctx, visitorOf(ctx).name, id, disabled))
-}
-
-func (s *Server) removeUser(ctx context.Context, id string) error {
-	defer s.recheck()
-	return peopleProblem(s.Store.RemoveUser(ctx, visitorOf(ctx).name, id))
-}
-
-func (s *Server) signOut(ctx context.Context, id string) error {
-	defer s.recheck()
-	return peopleProblem(s.Store.EndSessions(ctx, visitorOf(ctx).name, id))
-}
-
-func (s *Server) setPassword(ctx context.Context, id, secret string) (hash string, err error) {
-	if hash, err = s.newHash(ctx, secret); err != nil {
-		return "", err
-	}
-	defer s.recheck()
-	return hash, peopleProblem(s.Store.SetPassword(ctx, visitorOf(ctx).name, id, hash))
-}
-
-func (s *Server) addUser(ctx context.Context, name string, role store.Role, hash string) (store.User, error) {
-	u := store.User{ID: topics.NewID(s.Now()), Name: name, Role: role, PasswordHash: hash, CreatedAt: s.Now().UnixMilli()}
-	err := s.Store.AddUser(ctx, visitorOf(ctx).name, u)
-	if errors.Is(err, store.ErrConflict) {
-		err = &problem.Problem{Kind: problem.Conflict, Title: "There is a user of this name already", Say: "Names are their own.", Do: "Choose another name.", Err: err}
+	if errors.Is(err, store.ErrNotFound) {
+		err = people.ErrNoUser
 	}
 	return u, err
 }
 
-// passwordLink makes the path by which a user sets a password, once.
-func (s *Server) passwordLink(ctx context.Context, id string) (path string, expires int64, err error) {
-	key := password.NewKey("rmp_")
-	expires = s.Now().Add(s.Timing.Invitation).UnixMilli()
-	err = s.Store.AddPasswordLink(ctx, visitorOf(ctx).name, store.PasswordLink{KeyHash: password.HashKey(key), User: id, CreatedAt: s.Now().UnixMilli(), ExpiresAt: expires})
-	return "/set-password?key=" + key, expires, peopleProblem(err)
-}
+// linkPath is where a link to set a password leads.
+func linkPath(l people.Link) string { return "/set-password?key=" + l.Key }
 
 // here is a path of this server as the browser that asks would call it.
 func here(r *http.Request, path string) string {
@@ -157,27 +111,36 @@ func (s *Server) newUser(w http.ResponseWriter, r *http.Request) error {
 	}
 	f := views.NewUser{Name: strings.TrimSpace(r.PostForm.Get("name")), Role: r.PostForm.Get("role")}
 	role := store.Role(f.Role)
-	if f.NameError = userName(f.Name); f.NameError != "" || !slices.Contains(store.Roles, role) {
-		f.Problem = "Nobody was added."
-		return s.newUserPage(w, r, http.StatusUnprocessableEntity, f)
+	u, link, err := s.people().Invite(r.Context(), visitorOf(r.Context()).name, people.Input{Name: &f.Name, Role: &role})
+	if err == nil {
+		return s.showLink(w, r, u, link, u.Name+" was added")
 	}
-	u, err := s.addUser(r.Context(), f.Name, role, "")
-	if errors.Is(err, store.ErrConflict) {
-		f.Problem, f.NameError = "Nobody was added.", "There is a user of this name already."
-		return s.newUserPage(w, r, http.StatusConflict, f)
-	} else if err != nil {
+	var fields field.Errors
+	switch {
+	case errors.As(err, &fields):
+		f.NameError, f.Problem = fields["name"], besides("Nobody was added.", fields, "name")
+	case errors.Is(err, people.ErrNameTaken):
+		f.NameError, f.Problem = "There is a user of this name already.", "Nobody was added."
+	default:
 		return err
 	}
-	return s.showLink(w, r, u, u.Name+" was added")
+	return s.newUserPage(w, r, statusOf(problem.Of(err)), f)
 }
 
-// showLink makes a link and shows it, this once.
-func (s *Server) showLink(w http.ResponseWriter, r *http.Request, u store.User, done string) error {
-	path, _, err := s.passwordLink(r.Context(), u.ID)
-	if err != nil {
-		return err
+// besides says what is wrong with fields that the form has no place for.
+func besides(text string, fields field.Errors, shown ...string) string {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if !slices.Contains(shown, name) {
+			text += " " + fields[name]
+		}
 	}
-	return s.showUser(w, r, http.StatusOK, u.ID, views.User{Done: done, Link: here(r, path), LinkValid: "Valid for " + views.Duration(s.Timing.Invitation) + ", once"})
+	return text
+}
+
+// showLink shows a link to set a password, this once.
+func (s *Server) showLink(w http.ResponseWriter, r *http.Request, u store.User, link people.Link, done string) error {
+	v := views.User{Done: done, Link: here(r, linkPath(link)), LinkValid: "Valid for " + views.Duration(s.Timing.Invitation) + ", once"}
+	return s.showUser(w, r, http.StatusOK, u.ID, v)
 }
 
 func (s *Server) userPage(w http.ResponseWriter, r *http.Request) error {
@@ -208,49 +171,63 @@ func (s *Server) showUser(w http.ResponseWriter, r *http.Request, status int, id
 	return nil
 }
 
-// userDeed is a form on a person's page: it shows the page again, with what was
-// done or why it was not.
-func (s *Server) userDeed(deed func(r *http.Request, id string) (done string, err error)) endpoint {
+// userForm is a form on a person's page: it shows the page again, with what was
+// done or why it was not. With nothing to say, it leads to the list of users.
+func (s *Server) userForm(do func(r *http.Request, by, id string) (done string, err error)) endpoint {
 	return page(func(w http.ResponseWriter, r *http.Request) error {
 		if err := r.ParseForm(); err != nil {
 			return badForm(err)
 		}
-		id := param(r, "id")
-		done, err := deed(r, id)
-		var p *problem.Problem
+		id, v := param(r, "id"), visitorOf(r.Context())
+		done, err := do(r, v.name, id)
 		switch {
-		case errors.As(err, &p) && p.Kind != problem.Internal && p.Kind != problem.Unavailable && p.Kind != problem.NotFound:
-			return s.showUser(w, r, statusOf(p), id, views.User{Problem: p.Title + ". " + strings.TrimSpace(p.Say+" "+p.Do)})
 		case err != nil:
-			return err
-		case id == visitorOf(r.Context()).user: // whose own session is over
+			return s.userRefused(w, r, id, err)
+		case id == v.user: // whose own session is over
 			s.leave(w, r)
+			return nil
+		case done == "":
+			http.Redirect(w, r, "/users", http.StatusSeeOther)
 			return nil
 		}
 		return s.showUser(w, r, http.StatusOK, id, views.User{Done: done})
 	})
 }
 
-func (s *Server) roleDeed(r *http.Request, id string) (string, error) {
-	role := store.Role(r.PostForm.Get("role"))
-	if !slices.Contains(store.Roles, role) {
-		return "", errRole
+// userRefused shows a person's page with why something was not done.
+func (s *Server) userRefused(w http.ResponseWriter, r *http.Request, id string, err error) error {
+	p := problem.Of(err)
+	switch {
+	case p.Fields != nil:
+		return s.showUser(w, r, statusOf(p), id, views.User{Problem: besides(p.Title+".", p.Fields)})
+	case p.Kind == problem.Conflict:
+		return s.showUser(w, r, statusOf(p), id, views.User{Problem: p.Title + ". " + p.Detail()})
 	}
-	return "The role is " + string(role) + " now. They have to sign in again.", s.setRole(r.Context(), id, role)
+	return err
 }
 
-var errRole = &problem.Problem{Kind: problem.Invalid, Title: "There is no such role", Say: "Roles are viewer, operator and admin.", Do: "Choose one of them."}
-
-func (s *Server) disableDeed(r *http.Request, id string) (string, error) {
-	return "They cannot sign in any more, and every session of theirs is over.", s.disable(r.Context(), id, true)
+func (s *Server) roleForm(r *http.Request, by, id string) (string, error) {
+	role := store.Role(r.PostForm.Get("role"))
+	_, err := s.people().Change(r.Context(), by, id, people.Input{Role: &role})
+	return "The role is " + string(role) + " now. They have to sign in again.", err
 }
 
-func (s *Server) enableDeed(r *http.Request, id string) (string, error) {
-	return "They may sign in again.", s.disable(r.Context(), id, false)
+func (s *Server) disableForm(r *http.Request, by, id string) (string, error) {
+	_, err := s.people().Change(r.Context(), by, id, people.Input{Disabled: new(true)})
+	return "They cannot sign in any more, and every session of theirs is over.", err
 }
 
-func (s *Server) signOutDeed(r *http.Request, id string) (string, error) {
-	return "Every session of theirs is over.", s.signOut(r.Context(), id)
+func (s *Server) enableForm(r *http.Request, by, id string) (string, error) {
+	_, err := s.people().Change(r.Context(), by, id, people.Input{Disabled: new(false)})
+	return "They may sign in again.", err
+}
+
+func (s *Server) signOutForm(r *http.Request, by, id string) (string, error) {
+	return "Every session of theirs is over.", s.people().SignOut(r.Context(), by, id)
+}
+
+func (s *Server) removeForm(r *http.Request, by, id string) (string, error) {
+	return "", s.people().Remove(r.Context(), by, id)
 }
 
 func (s *Server) linkForUser(w http.ResponseWriter, r *http.Request) error {
@@ -258,17 +235,18 @@ func (s *Server) linkForUser(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if u.DisabledAt != 0 {
-		return s.showUser(w, r, http.StatusConflict, u.ID, views.User{Problem: "No link was made: this user is disabled. Let them in again first."})
+	link, err := s.people().NewLink(r.Context(), visitorOf(r.Context()).name, u.ID)
+	if err != nil {
+		return s.userRefused(w, r, u.ID, err)
 	}
-	return s.showLink(w, r, u, "The link is made")
+	return s.showLink(w, r, u, link, "The link is made")
 }
 
 func (s *Server) passwordForUser(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)
 	}
-	id := param(r, "id")
+	id, who := param(r, "id"), visitorOf(r.Context())
 	if _, err := s.user(r.Context(), id); err != nil {
 		return err
 	}
@@ -278,27 +256,12 @@ func (s *Server) passwordForUser(w http.ResponseWriter, r *http.Request) error {
 		v.Problem = "The password was not set. " + v.SecretError + v.AgainError
 		return s.showUser(w, r, http.StatusUnprocessableEntity, id, v)
 	}
-	if _, err := s.setPassword(r.Context(), id, secret); err != nil {
+	if _, err := s.people().Change(r.Context(), who.name, id, people.Input{Password: &secret}); err != nil {
 		return err
 	}
-	if id == visitorOf(r.Context()).user {
+	if id == who.user {
 		s.leave(w, r)
 		return nil
 	}
 	return s.showUser(w, r, http.StatusOK, id, views.User{Done: "The password is set. Every session of theirs is over."})
-}
-
-func (s *Server) removeForUser(w http.ResponseWriter, r *http.Request) error {
-	id := param(r, "id")
-	if err := s.removeUser(r.Context(), id); errors.Is(err, store.ErrLastAdmin) {
-		return s.showUser(w, r, http.StatusConflict, id, views.User{Problem: errLastAdmin.Title + ". " + errLastAdmin.Say + " " + errLastAdmin.Do})
-	} else if err != nil {
-		return err
-	}
-	if id == visitorOf(r.Context()).user {
-		s.leave(w, r)
-		return nil
-	}
-	http.Redirect(w, r, "/users", http.StatusSeeOther)
-	return nil
 }

@@ -110,11 +110,11 @@ func TestAPasswordLinkEndsWithItsDayAndWithItsUser(t *testing.T) {
 	w.known("ada", store.Admin)
 	u := w.known("bob", store.Viewer)
 	link := func() string {
-		path, _, err := w.web.passwordLink(t.Context(), u.ID)
+		made, err := w.web.people().NewLink(t.Context(), "test", u.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return path
+		return linkPath(made)
 	}
 	late := link()
 	await(t, "the link to be over", func() error {
@@ -128,13 +128,13 @@ func TestAPasswordLinkEndsWithItsDayAndWithItsUser(t *testing.T) {
 	if r := w.nobody().do("GET", first, nil); r.StatusCode != 410 {
 		t.Errorf("a link that was replaced: %s", r.Status)
 	}
-	if err := w.store.DisableUser(t.Context(), "test", u.ID, true); err != nil {
+	if _, err := w.store.ChangeUser(t.Context(), "test", u.ID, store.UserChange{Disabled: new(true)}); err != nil {
 		t.Fatal(err)
 	}
 	if r := w.nobody().do("GET", second, nil); r.StatusCode != 410 {
 		t.Errorf("a disabled user's link: %s", r.Status)
 	}
-	if err := w.store.DisableUser(t.Context(), "test", u.ID, false); err != nil {
+	if _, err := w.store.ChangeUser(t.Context(), "test", u.ID, store.UserChange{Disabled: new(false)}); err != nil {
 		t.Fatal(err)
 	}
 	if r := w.nobody().do("GET", second, nil); r.StatusCode != 410 {
@@ -147,9 +147,15 @@ func TestAPasswordLinkEndsWithItsDayAndWithItsUser(t *testing.T) {
 // as somebody else.
 func TestWhoGoesTakesTheirLinksAlong(t *testing.T) {
 	for what, leave := range map[string]func(w *world, mallory store.User) error{
-		"disabled": func(w *world, m store.User) error { return w.store.DisableUser(t.Context(), "test", m.ID, true) },
-		"removed":  func(w *world, m store.User) error { return w.store.RemoveUser(t.Context(), "test", m.ID) },
-		"demoted":  func(w *world, m store.User) error { return w.store.SetRole(t.Context(), "test", m.ID, store.Viewer) },
+		"disabled": func(w *world, m store.User) error {
+			_, err := w.store.ChangeUser(t.Context(), "test", m.ID, store.UserChange{Disabled: new(true)})
+			return err
+		},
+		"removed": func(w *world, m store.User) error { return w.store.RemoveUser(t.Context(), "test", m.ID) },
+		"demoted": func(w *world, m store.User) error {
+			_, err := w.store.ChangeUser(t.Context(), "test", m.ID, store.UserChange{Role: new(store.Viewer)})
+			return err
+		},
 	} {
 		w := newWorld(t)
 		ada, mallory := w.known("ada", store.Admin), w.known("mallory", store.Admin)

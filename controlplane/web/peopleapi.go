@@ -2,9 +2,10 @@ package web
 
 import (
 	"context"
-	"slices"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/consumers"
+	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 )
@@ -54,20 +55,17 @@ type passwordLinkJSON struct {
 }
 
 func (s *Server) createUser(ctx context.Context, in *createUserIn) (*createUserOut, error) {
-	if err := invalid("user", userName(in.Body.Name)); err != nil {
-		return nil, err
-	}
-	u, err := s.addUser(ctx, in.Body.Name, in.Body.Role, "")
+	u, link, err := s.people().Invite(ctx, visitorOf(ctx).name, people.Input{Name: &in.Body.Name, Role: &in.Body.Role})
 	if err != nil {
-		return nil, err
-	}
-	path, expires, err := s.passwordLink(ctx, u.ID)
-	if err != nil {
-		return nil, err
+		return nil, problem.Saving("user", err)
 	}
 	out := &createUserOut{}
-	out.Body.User, out.Body.passwordLinkJSON = userOf(u), passwordLinkJSON{path, moment(expires)}
+	out.Body.User, out.Body.passwordLinkJSON = userOf(u), linkOf(link)
 	return out, nil
+}
+
+func linkOf(l people.Link) passwordLinkJSON {
+	return passwordLinkJSON{Path: linkPath(l), ExpiresAt: moment(l.ExpiresAt)}
 }
 
 type userIn struct {
@@ -82,41 +80,24 @@ type changeUserIn struct {
 	}
 }
 
-// changeUser does what is asked in two transactions at most; each stands alone.
 func (s *Server) changeUser(ctx context.Context, in *changeUserIn) (*userOut, error) {
+	change := people.Input{Disabled: in.Body.Disabled}
 	if in.Body.Role != "" {
-		if !slices.Contains(store.Roles, in.Body.Role) {
-			return nil, errRole
-		}
-		if err := s.setRole(ctx, in.ID, in.Body.Role); err != nil {
-			return nil, err
-		}
+		change.Role = &in.Body.Role
 	}
-	if in.Body.Disabled != nil {
-		if err := s.disable(ctx, in.ID, *in.Body.Disabled); err != nil {
-			return nil, err
-		}
-	}
-	u, err := s.user(ctx, in.ID)
-	return &userOut{userOf(u)}, err
+	u, err := s.people().Change(ctx, visitorOf(ctx).name, in.ID, change)
+	return &userOut{userOf(u)}, problem.Saving("user", err)
 }
 
 func (s *Server) deleteUser(ctx context.Context, in *userIn) (*struct{}, error) {
-	return nil, s.removeUser(ctx, in.ID)
+	return nil, s.people().Remove(ctx, visitorOf(ctx).name, in.ID)
 }
 
 type passwordLinkOut struct{ Body passwordLinkJSON }
 
 func (s *Server) createPasswordLink(ctx context.Context, in *userIn) (*passwordLinkOut, error) {
-	u, err := s.user(ctx, in.ID)
-	if err == nil && u.DisabledAt != 0 {
-		err = &problem.Problem{Kind: problem.Conflict, Title: "No link was made", Say: "This user is disabled.", Do: "Let them in again first."}
-	}
-	if err != nil {
-		return nil, err
-	}
-	path, expires, err := s.passwordLink(ctx, u.ID)
-	return &passwordLinkOut{passwordLinkJSON{path, moment(expires)}}, err
+	link, err := s.people().NewLink(ctx, visitorOf(ctx).name, in.ID)
+	return &passwordLinkOut{linkOf(link)}, err
 }
 
 type sessionJSON struct {
@@ -152,7 +133,7 @@ func (s *Server) deleteSession(ctx context.Context, in *userIn) (*struct{}, erro
 }
 
 func (s *Server) deleteSessions(ctx context.Context, in *userIn) (*struct{}, error) {
-	return nil, s.signOut(ctx, in.ID)
+	return nil, s.people().SignOut(ctx, visitorOf(ctx).name, in.ID)
 }
 
 type tokenJSON struct {
@@ -194,17 +175,18 @@ type createTokenOut struct {
 }
 
 func (s *Server) createToken(ctx context.Context, in *createTokenIn) (*createTokenOut, error) {
-	if err := invalid("token", checkName("name", in.Body.Name, 1, 100)); err != nil {
-		return nil, err
-	}
-	t, key, err := s.addToken(ctx, in.Body.Name, in.Body.Role, time.Duration(in.Body.Days)*24*time.Hour)
+	t, key, err := s.people().AddToken(ctx, visitorOf(ctx).name, people.TokenInput{
+		Name: &in.Body.Name,
+		Role: &in.Body.Role,
+		Life: new(people.Days(in.Body.Days)),
+	})
 	out := &createTokenOut{}
 	out.Body.Token, out.Body.Key = tokenOf(t), key
-	return out, err
+	return out, problem.Saving("token", err)
 }
 
 func (s *Server) deleteToken(ctx context.Context, in *userIn) (*struct{}, error) {
-	return nil, s.removeToken(ctx, in.ID)
+	return nil, s.people().RevokeToken(ctx, visitorOf(ctx).name, in.ID)
 }
 
 type consumerJSON struct {
@@ -243,15 +225,15 @@ type consumerPasswordOut struct {
 	}
 }
 
-func withPassword(name, secret string, err error) (*consumerPasswordOut, error) {
+func withPassword(u store.MQTTUser, secret string, err error) (*consumerPasswordOut, error) {
 	out := &consumerPasswordOut{}
-	out.Body.Name, out.Body.Password = name, secret
+	out.Body.Name, out.Body.Password = u.Name, secret
 	return out, err
 }
 
 func (s *Server) createConsumer(ctx context.Context, in *createConsumerIn) (*consumerPasswordOut, error) {
-	secret, err := s.addConsumer(ctx, in.Body.Name, in.Body.Do)
-	return withPassword(in.Body.Name, secret, err)
+	u, secret, err := s.consumers().Add(ctx, visitorOf(ctx).name, consumers.Input{Name: &in.Body.Name, MayDo: &in.Body.Do})
+	return withPassword(u, secret, problem.Saving("credential", err))
 }
 
 type consumerIn struct {
@@ -268,18 +250,14 @@ type changeConsumerIn struct {
 type consumerOut struct{ Body consumerJSON }
 
 func (s *Server) changeConsumer(ctx context.Context, in *changeConsumerIn) (*consumerOut, error) {
-	if err := s.setConsumerRights(ctx, in.Name, in.Body.Do); err != nil {
-		return nil, err
-	}
-	u, err := s.Store.MQTTUser(ctx, in.Name)
-	return &consumerOut{s.consumerJSON(u)}, consumerProblem(err)
+	u, err := s.consumers().Change(ctx, visitorOf(ctx).name, in.Name, consumers.Input{MayDo: &in.Body.Do})
+	return &consumerOut{s.consumerJSON(u)}, err
 }
 
 func (s *Server) resetConsumer(ctx context.Context, in *consumerIn) (*consumerPasswordOut, error) {
-	secret, err := s.newConsumerPassword(ctx, in.Name)
-	return withPassword(in.Name, secret, err)
+	return withPassword(s.consumers().NewPassword(ctx, visitorOf(ctx).name, in.Name, consumers.Input{}))
 }
 
 func (s *Server) deleteConsumer(ctx context.Context, in *consumerIn) (*struct{}, error) {
-	return nil, s.removeConsumer(ctx, in.Name)
+	return nil, s.consumers().Revoke(ctx, visitorOf(ctx).name, in.Name)
 }

@@ -24,7 +24,7 @@ func TestSigningInDoesTheSameWorkForAnyName(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := w.known("out", store.Viewer)
-	if err := w.store.DisableUser(t.Context(), "test", out.ID, true); err != nil {
+	if _, err := w.store.ChangeUser(t.Context(), "test", out.ID, store.UserChange{Disabled: new(true)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.store.AddUser(t.Context(), "test", store.User{ID: "user-invited", Name: "invited", Role: store.Viewer}); err != nil {
@@ -226,7 +226,7 @@ func TestEveryAnswerCarriesTheHeadersAndNoPageHasAnythingInline(t *testing.T) {
 	if err := w.store.AddMQTTUser(t.Context(), "test", store.MQTTUser{Name: "letters", KeyHash: []byte("x")}); err != nil {
 		t.Fatal(err)
 	}
-	link, _, err := w.web.passwordLink(t.Context(), u.ID)
+	link, err := w.web.people().NewLink(t.Context(), "test", u.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func TestEveryAnswerCarriesTheHeadersAndNoPageHasAnythingInline(t *testing.T) {
 		c            *client
 		method, path string
 	}
-	asks := []ask{{admin, "GET", "/users/" + u.ID}, {nobody, "GET", link}, {admin, "GET", "/nonsense"}, {admin, "GET", "/api/nonsense"}, {nobody, "GET", "/login"}, {admin, "DELETE", "/"}}
+	asks := []ask{{admin, "GET", "/users/" + u.ID}, {nobody, "GET", linkPath(link)}, {admin, "GET", "/nonsense"}, {admin, "GET", "/api/nonsense"}, {nobody, "GET", "/login"}, {admin, "DELETE", "/"}}
 	for _, rt := range w.web.routes() {
 		for _, c := range []*client{admin, nobody} {
 			if !rt.leaves() {

@@ -1,40 +1,15 @@
 package web
 
 import (
-	"context"
 	"errors"
 	"net/http"
-	"slices"
-	"strconv"
 	"strings"
-	"time"
 
-	"github.com/restic-manager/restic-manager/controlplane/password"
-	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/field"
+	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/store"
-	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
 )
-
-// addToken makes a token for a program; life 0 is without end. The key is told
-// only here.
-func (s *Server) addToken(ctx context.Context, name string, role store.Role, life time.Duration) (t store.APIToken, key string, err error) {
-	key = password.NewKey("rma_")
-	t = store.APIToken{ID: topics.NewID(s.Now()), Name: name, Role: role, KeyHash: password.HashKey(key), CreatedAt: s.Now().UnixMilli(), CreatedBy: visitorOf(ctx).name}
-	if life > 0 {
-		t.ExpiresAt = s.Now().Add(life).UnixMilli()
-	}
-	return t, key, s.Store.AddAPIToken(ctx, t.CreatedBy, t)
-}
-
-func (s *Server) removeToken(ctx context.Context, id string) error {
-	defer s.recheck()
-	err := s.Store.RemoveAPIToken(ctx, visitorOf(ctx).name, id)
-	if errors.Is(err, store.ErrNotFound) {
-		err = &problem.Problem{Kind: problem.NotFound, Title: "There is no such token", Say: "It was revoked already, or was never here.", Do: "Look at the list of tokens again.", Err: err}
-	}
-	return err
-}
 
 func (s *Server) newTokenForm(w http.ResponseWriter, r *http.Request) error {
 	return s.newTokenPage(w, r, http.StatusOK, views.NewToken{Role: string(store.Viewer), Days: "90"})
@@ -51,14 +26,14 @@ func (s *Server) newToken(w http.ResponseWriter, r *http.Request) error {
 		return badForm(err)
 	}
 	f := views.NewToken{Name: strings.TrimSpace(r.PostForm.Get("name")), Role: r.PostForm.Get("role"), Days: r.PostForm.Get("days")}
-	days, err := strconv.Atoi(f.Days)
-	known := err == nil && slices.ContainsFunc(views.Lives, func(o views.Option) bool { return o.Value == f.Days }) && slices.Contains(store.Roles, store.Role(f.Role))
-	if f.NameError = checkName("name", f.Name, 1, 100); f.NameError != "" || !known {
-		f.Problem = "No token was made."
+	role := store.Role(f.Role)
+	in := people.TokenInput{Name: &f.Name, Role: &role, Life: new(people.ParseDays(f.Days))}
+	t, key, err := s.people().AddToken(r.Context(), visitorOf(r.Context()).name, in)
+	var fields field.Errors
+	if errors.As(err, &fields) {
+		f.NameError, f.Problem = fields["name"], besides("No token was made.", fields, "name")
 		return s.newTokenPage(w, r, http.StatusUnprocessableEntity, f)
-	}
-	t, key, err := s.addToken(r.Context(), f.Name, store.Role(f.Role), time.Duration(days)*24*time.Hour)
-	if err != nil {
+	} else if err != nil {
 		return err
 	}
 	f.Key, f.Until = key, s.until(t.ExpiresAt)
@@ -66,7 +41,7 @@ func (s *Server) newToken(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) revokeToken(w http.ResponseWriter, r *http.Request) error {
-	if err := s.removeToken(r.Context(), param(r, "id")); err != nil {
+	if err := s.people().RevokeToken(r.Context(), visitorOf(r.Context()).name, param(r, "id")); err != nil {
 		return err
 	}
 	redirect(w, r, "/users")
