@@ -17,6 +17,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/broker"
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
+	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
@@ -94,6 +95,7 @@ type Plane struct {
 	retention   store.Retention
 	presence    *hosts.Presence
 	bell        *hosts.Bell
+	fleet       *fleet.Board
 	publisher   *public.Publisher
 	schedules   *schedule.Runner
 	maintenance *maintenance.Runner
@@ -145,6 +147,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		return err
 	}
 	p.presence = hosts.NewPresence(c.Timing.Hosts, time.Now, rows)
+	p.fleet = fleet.NewBoard(p.Store, p.presence, time.Now)
 	p.Desk = &enroll.Desk{Store: p.Store, CA: ca, SealKey: key.Public(), Log: c.Log, Enrolled: p.enrolled}
 	if c.Timing.HostLife > 0 {
 		ca.HostLife = c.Timing.HostLife
@@ -165,7 +168,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Send:    func(topic string, payload []byte) error { return p.agents.Publish(topic, payload, 1, false) },
 		Changed: p.changed, Came: p.schedules.HostCame})
 	p.maintenance = maintenance.NewRunner(maintenance.Config{Store: p.Store, Jobs: p.Jobs, Online: p.presence.Reachable, Changed: p.changed, Log: c.Log, Timing: c.Timing.Maintenance, Now: time.Now})
-	p.publisher = public.New(public.Config{Store: p.Store, Presence: p.presence, Hub: p.Hub, Publish: p.consumers.Publish,
+	p.publisher = public.New(public.Config{Store: p.Store, Presence: p.presence, Fleet: p.fleet, Hub: p.Hub, Publish: p.consumers.Publish,
 		Log: c.Log, Timing: c.Timing.Public, Now: time.Now})
 
 	for _, l := range []struct {

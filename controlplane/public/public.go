@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/store"
@@ -20,7 +21,7 @@ import (
 type Timing struct {
 	Quiet   time.Duration // between two states of a host
 	Running time.Duration // the same while a job runs
-	Look    time.Duration // how often time alone is asked whether something changed: a host that went silent
+	Look    time.Duration // how often the board is asked what changed that nobody told: a host that went silent, another process
 }
 
 // DefaultTiming is what consumers are promised in docs/TOPICS.md.
@@ -32,6 +33,7 @@ func DefaultTiming() Timing {
 type Config struct {
 	Store    *store.Store
 	Presence *hosts.Presence
+	Fleet    *fleet.Board // nil is one of the publisher's own
 	Hub      *jobs.Hub
 	// Publish hands a message to the public broker.
 	Publish func(topic string, payload []byte, qos byte, retain bool) error
@@ -49,15 +51,28 @@ type Publisher struct {
 	dirty map[topics.HostID]bool
 
 	// Of Run's goroutine alone.
+	seen  map[topics.HostID]seen         // what was told last
 	later map[topics.HostID]bool         // changed, and not to be told yet
 	said  map[string]string              // by topic
 	at    map[topics.HostID]time.Time    // of the last state
 	ended map[topics.HostID]topics.JobID // whose end was told
+	lost  bool                           // something could not be published, and is to be said again
+}
+
+// A seen is a host's entry of which was told, and what was counted for it: as long
+// as the entry is the same one, no row of the host has changed.
+type seen struct {
+	entry     *fleet.Entry
+	snapshots int
 }
 
 // New returns a publisher that waits for Run.
 func New(c Config) *Publisher {
+	if c.Fleet == nil {
+		c.Fleet = fleet.NewBoard(c.Store, c.Presence, c.Now)
+	}
 	return &Publisher{Config: c, wake: make(chan struct{}, 1), dirty: map[topics.HostID]bool{}, later: map[topics.HostID]bool{},
+		seen: map[topics.HostID]seen{},
 		said: map[string]string{}, at: map[topics.HostID]time.Time{}, ended: map[topics.HostID]topics.JobID{}}
 }
 
@@ -78,8 +93,8 @@ func (p *Publisher) Run(ctx context.Context) error {
 	defer func() {
 		p.say(topics.Topic{Kind: topics.KindPlaneAvailability}, topics.Offline, 1, true)
 	}()
-	if rows, err := p.Store.Hosts(ctx); err == nil {
-		for _, h := range rows {
+	if m, err := p.Fleet.Now(ctx); err == nil {
+		for _, h := range m.ByName() {
 			p.ended[h.ID] = h.LastJob // it ended before our time
 		}
 	}
@@ -104,17 +119,24 @@ func (p *Publisher) Run(ctx context.Context) error {
 	}
 }
 
+// everything tells of every host about which something is another than was told.
+// That costs a comparison of each: what the board has of a host that did not
+// change is the same entry as before.
 func (p *Publisher) everything(ctx context.Context) {
-	rows, err := p.Store.Hosts(ctx)
+	m, err := p.Fleet.Now(ctx)
 	if err != nil {
 		p.complain(ctx, err)
 		return
 	}
-	for _, h := range rows {
-		p.Changed(h.ID)
+	p.mu.Lock()
+	for _, h := range m.ByName() {
+		if p.seen[h.ID].entry != h {
+			p.dirty[h.ID] = true
+		}
 	}
+	p.mu.Unlock()
 	p.due(ctx)
-	p.fleet(ctx, rows)
+	p.fleet(m)
 }
 
 // due publishes what changed, of each host no oftener than promised.
@@ -123,16 +145,29 @@ func (p *Publisher) due(ctx context.Context) {
 	dirty := p.dirty
 	p.dirty = map[topics.HostID]bool{}
 	p.mu.Unlock()
+	if len(dirty) == 0 {
+		return
+	}
+	m, err := p.Fleet.Now(ctx)
+	if err != nil {
+		p.complain(ctx, err)
+		maps.Copy(p.later, dirty)
+		return
+	}
 	for id := range dirty {
 		if ctx.Err() != nil {
 			return
 		}
 		delete(p.later, id)
-		again, err := p.host(ctx, id)
+		h := m.Host(id)
+		if h == nil {
+			continue
+		}
+		again, err := p.host(ctx, h)
 		if err != nil {
 			p.complain(ctx, err)
 		}
-		if again {
+		if again || err != nil {
 			p.later[id] = true
 		}
 	}
@@ -145,26 +180,19 @@ func (p *Publisher) complain(ctx context.Context, err error) {
 }
 
 // host publishes one host's topics. It answers whether something had to wait.
-func (p *Publisher) host(ctx context.Context, id topics.HostID) (again bool, err error) {
-	h, err := p.Store.Host(ctx, id)
-	if err != nil {
-		return false, err
-	}
-	open, err := p.Store.OpenJobs(ctx, id)
-	if err != nil {
-		return false, err
-	}
-	conn, _ := p.Presence.Connection(id)
+func (p *Publisher) host(ctx context.Context, h *fleet.Entry) (again bool, err error) {
+	id, online := h.ID, h.Connection == hosts.Online
+	p.lost = false
 	availability := topics.Offline
-	if conn == hosts.Online {
+	if online {
 		availability = topics.Online
 	}
 	p.say(topics.Topic{Kind: topics.KindHostAvailability, Host: id}, availability, 1, true)
 
 	var running *store.Job
-	for i := range open {
-		if open[i].State != topics.Queued {
-			running = &open[i]
+	for i := range h.Open {
+		if h.Open[i].State != topics.Queued {
+			running = &h.Open[i]
 		}
 	}
 	if err := p.jobsOf(ctx, h, running); err != nil {
@@ -177,12 +205,15 @@ func (p *Publisher) host(ctx context.Context, id topics.HostID) (again bool, err
 	if last, ok := p.at[id]; ok && p.Now().Sub(last) < pause {
 		return true, nil
 	}
-	count, err := p.Store.SnapshotCount(ctx, id)
-	if err != nil {
-		return false, err
+	was := p.seen[id]
+	if was.entry != h {
+		if was.snapshots, err = p.Store.SnapshotCount(ctx, id); err != nil {
+			return false, err
+		}
+		was.entry = h
 	}
-	s := topics.HostState{ID: id, Name: h.Name, Online: conn == hosts.Online, Status: string(p.Presence.Status(h, running != nil)),
-		LastGoodBackup: rfc3339(h.GoodAt), LastJob: h.LastJob, LastResult: h.LastState, Snapshots: count,
+	s := topics.HostState{ID: id, Name: h.Name, Online: online, Status: string(h.Status),
+		LastGoodBackup: rfc3339(h.GoodAt), LastJob: h.LastJob, LastResult: h.LastState, Snapshots: was.snapshots,
 		ProtectedBytes: h.GoodBytes, AgentVersion: h.AgentVersion, ResticVersion: h.ResticVersion}
 	if running != nil {
 		s.RunningJob = running.ID
@@ -193,11 +224,14 @@ func (p *Publisher) host(ctx context.Context, id topics.HostID) (again bool, err
 	if p.say(topics.Topic{Kind: topics.KindHostState, Host: id}, string(topics.Encode(s)), 1, true) {
 		p.at[id] = p.Now()
 	}
-	return false, nil
+	if !p.lost {
+		p.seen[id] = was
+	}
+	return p.lost, nil
 }
 
 // jobsOf publishes the job that runs, and the end of the one that ran.
-func (p *Publisher) jobsOf(ctx context.Context, h store.Host, running *store.Job) error {
+func (p *Publisher) jobsOf(ctx context.Context, h *fleet.Entry, running *store.Job) error {
 	if h.LastJob != "" && p.ended[h.ID] != h.LastJob {
 		j, err := p.Store.Job(ctx, h.LastJob)
 		if err != nil {
@@ -220,27 +254,16 @@ func (p *Publisher) sayJob(j store.Job, qos byte) {
 		s.FilesDone, s.TotalFiles, s.SecondsLeft = progress.FilesDone, progress.TotalFiles, progress.SecondsLeft
 	}
 	if sum := j.Summary.V; sum != nil {
-		s.Percent, s.BytesDone, s.TotalBytes, s.FilesDone, s.TotalFiles = 100, sum.TotalBytes, sum.TotalBytes, sum.TotalFiles, sum.TotalFiles
+		s.Percent, s.BytesDone, s.TotalBytes, s.FilesDone, s.TotalFiles = 100, sum.TotalBytes, sum.TotalBytes, sum.TotalFiles,
+			sum.TotalFiles
 	}
 	p.say(topics.Topic{Kind: topics.KindHostJob, Host: j.Host, Job: j.ID}, string(topics.Encode(s)), qos, false)
 }
 
-func (p *Publisher) fleet(ctx context.Context, rows []store.Host) {
-	open, err := p.Store.OpenJobs(ctx, "")
-	if err != nil {
-		p.complain(ctx, err)
-		return
-	}
-	busy := map[topics.HostID]bool{}
-	for _, j := range open {
-		busy[j.Host] = busy[j.Host] || j.State != topics.Queued
-	}
-	f := topics.FleetState{Hosts: len(rows), ByStatus: map[string]int{}}
-	for _, h := range rows {
-		f.ByStatus[string(p.Presence.Status(h, busy[h.ID]))]++
-		if c, _ := p.Presence.Connection(h.ID); c == hosts.Online {
-			f.Online++
-		}
+func (p *Publisher) fleet(m *fleet.Moment) {
+	f := topics.FleetState{Hosts: m.Len(), Online: m.Online, ByStatus: map[string]int{}}
+	for status, n := range m.Tally {
+		f.ByStatus[string(status)] = n
 	}
 	p.say(topics.Topic{Kind: topics.KindFleetState}, string(topics.Encode(f)), 1, true)
 }
@@ -253,6 +276,7 @@ func (p *Publisher) say(t topics.Topic, payload string, qos byte, retain bool) b
 	}
 	if err := p.Publish(name, []byte(payload), qos, retain); err != nil {
 		p.Log.Warn("publish", "topic", name, "err", err)
+		p.lost = true
 		return false
 	}
 	p.said[name] = payload

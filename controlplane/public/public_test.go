@@ -4,14 +4,17 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/protocol"
@@ -185,9 +188,138 @@ func TestAHostsStateIsPublishedNoOftenerThanPromised(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		again, err := p.host(ctx, host.ID)
+		again, err := p.host(ctx, must(p.Fleet.Now(ctx)).Host(host.ID))
 		if n := len(e.about("attic-0001/state")); err != nil || again != c.again || n != c.want {
 			t.Errorf("%d: %d states, waits %t, %v", i, n, again, err)
 		}
 	}
+}
+
+// attic is a database with one host.
+func attic(t *testing.T) (s *store.Store, dir string, host topics.HostID) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "data")
+	s = must(store.Open(t.Context(), dir, ""))
+	t.Cleanup(func() { _ = s.Close() })
+	hash := sha256.Sum256([]byte("key"))
+	if err := s.AddEnrollToken(t.Context(), store.EnrollToken{ID: "token-0001", KeyHash: hash[:], CreatedBy: "test", ExpiresAt: s.Now() + 60_000}); err != nil {
+		t.Fatal(err)
+	}
+	return s, dir, must(s.Enroll(t.Context(), hash[:], store.Host{ID: "attic-0001", SealKey: []byte("k"), Hostname: "attic"})).ID
+}
+
+// hello has the host say which version its agent is.
+func hello(t *testing.T, s *store.Store, host topics.HostID, seq uint64, version string) {
+	t.Helper()
+	if err := s.Steps(t.Context(), func(tx protocol.PlaneTx) error {
+		_, err := protocol.PlaneStep(protocol.DefaultTiming(), tx, protocol.Arrived{Host: host, Events: topics.Events{Epoch: 1, First: seq,
+			Events: []topics.Event{{Hello: &topics.Hello{Session: topics.Session{Epoch: 1, N: seq}, Facts: topics.Facts{Hostname: "attic", Agent: version}}}}}})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// told reports whether the host's last state holds a text.
+func (e *ear) told(text string) func() bool {
+	return func() bool {
+		m := e.about("attic-0001/state")
+		return len(m) > 0 && strings.Contains(m[len(m)-1].payload, text)
+	}
+}
+
+func running(t *testing.T, p *Publisher) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestWhatRangIsToldAtOnce: nobody waits for the next look at everything, which is
+// an hour away here.
+func TestWhatRangIsToldAtOnce(t *testing.T) {
+	s, _, host := attic(t)
+	e := &ear{}
+	presence := hosts.NewPresence(hosts.DefaultTiming(), time.Now, nil)
+	p := New(Config{Store: s, Presence: presence, Hub: jobs.NewHub(), Publish: e.publish, Log: slog.New(slog.DiscardHandler),
+		Timing: Timing{Quiet: time.Millisecond, Running: time.Millisecond, Look: time.Hour}, Now: time.Now})
+	running(t, p)
+	await(t, "the first state", e.told(`"attic"`))
+	hello(t, s, host, 1, "v7")
+	p.Changed(host)
+	await(t, "the agent's version", e.told("v7"))
+	presence.Born(host, topics.Session{Epoch: 1, N: 2})
+	presence.Greeted(host, topics.Session{Epoch: 1, N: 2})
+	p.Changed(host)
+	await(t, "the host to be online", e.told(`"online":true`))
+}
+
+// counted is a source that counts what it is asked.
+type counted struct {
+	fleet.Source
+	marks, reads atomic.Int64
+}
+
+func (c *counted) FleetMark(ctx context.Context) (int64, error) {
+	c.marks.Add(1)
+	return c.Source.FleetMark(ctx)
+}
+
+func (c *counted) FleetSince(ctx context.Context, mark, ended int64) (store.FleetChange, error) {
+	c.reads.Add(1)
+	return c.Source.FleetSince(ctx, mark, ended)
+}
+
+// TestAFleetThatRestsIsNotReadAgain: looking costs one small question until
+// somebody changes something, and then what changed is told although nobody rang:
+// the command line does not.
+func TestAFleetThatRestsIsNotReadAgain(t *testing.T) {
+	s, dir, host := attic(t)
+	e := &ear{}
+	presence := hosts.NewPresence(hosts.DefaultTiming(), time.Now, nil)
+	source := &counted{Source: s}
+	p := New(Config{Store: s, Presence: presence, Fleet: fleet.NewBoard(source, presence, time.Now), Hub: jobs.NewHub(), Publish: e.publish,
+		Log: slog.New(slog.DiscardHandler), Timing: Timing{Quiet: time.Millisecond, Running: time.Millisecond, Look: time.Millisecond}, Now: time.Now})
+	running(t, p)
+	await(t, "many looks", func() bool { return source.marks.Load() > 50 })
+	if n := source.reads.Load(); n != 1 {
+		t.Errorf("a fleet that rests was read %d times", n)
+	}
+	other := must(store.Open(t.Context(), dir, ""))
+	defer other.Close()
+	hello(t, other, host, 1, "v8")
+	await(t, "what another process wrote", e.told("v8"))
+	if n := source.reads.Load(); n != 2 {
+		t.Errorf("after one change the fleet was read %d times", n)
+	}
+}
+
+// TestWhatCouldNotBePublishedIsSaidAgain: a broker that refuses for a moment does not
+// leave consumers with an old state.
+func TestWhatCouldNotBePublishedIsSaidAgain(t *testing.T) {
+	s, _, host := attic(t)
+	e := &ear{}
+	var deaf atomic.Bool
+	publish := func(topic string, payload []byte, qos byte, retain bool) error {
+		if deaf.Load() {
+			return errors.New("not now")
+		}
+		return e.publish(topic, payload, qos, retain)
+	}
+	p := New(Config{Store: s, Presence: hosts.NewPresence(hosts.DefaultTiming(), time.Now, nil), Hub: jobs.NewHub(), Publish: publish,
+		Log: slog.New(slog.DiscardHandler), Timing: Timing{Quiet: time.Millisecond, Running: time.Millisecond, Look: time.Hour}, Now: time.Now})
+	running(t, p)
+	await(t, "the first state", e.told(`"attic"`))
+	deaf.Store(true)
+	hello(t, s, host, 1, "v9")
+	p.Changed(host)
+	await(t, "it to be taken", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.dirty) == 0 })
+	deaf.Store(false)
+	await(t, "the version in the end", e.told("v9"))
 }
