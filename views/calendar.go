@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // A Calendar is a year of days, a column for each week from Monday on, drawn on
@@ -62,23 +64,23 @@ func NewCalendar(kept, failed map[string]int, now time.Time) Calendar {
 		case n == 1:
 			day.Class = "c1"
 		case failed[date] > 0:
-			day.Class, day.Title = "cx", at.Format("2 Jan: ")+Count(uint64(failed[date]), "run", "runs")+" failed, none kept"
+			day.Class, day.Title = "cx", at.Format("2 Jan: ")+words.Count(uint64(failed[date]), "run", "runs")+" failed, none kept"
 			bad = append(bad, at.Format("2 January"))
 		default:
 			day.Class = "c0"
 		}
 		if n := kept[date]; n > 0 {
 			total, days = total+n, days+1
-			day.Title = at.Format("2 Jan: ") + Number(uint64(n)) + " kept"
+			day.Title = at.Format("2 Jan: ") + words.Number(uint64(n)) + " kept"
 			if failed[date] > 0 {
-				day.Title += ", " + Count(uint64(failed[date]), "run", "runs") + " failed"
+				day.Title += ", " + words.Count(uint64(failed[date]), "run", "runs") + " failed"
 			}
 		}
 		if c.Days = append(c.Days, day); date == now.Format(time.DateOnly) {
 			break
 		}
 	}
-	c.Label = fmt.Sprintf("Snapshots of ours kept by the day they were taken, over the last year: %s of %s.", Number(uint64(total)), Count(uint64(days), "day", "days"))
+	c.Label = fmt.Sprintf("Snapshots of ours kept by the day they were taken, over the last year: %s of %s.", words.Number(uint64(total)), words.Count(uint64(days), "day", "days"))
 	if n := len(bad); n > 0 {
 		c.Label += " Runs failed and nothing is kept of " + strings.Join(bad[max(0, n-5):], ", ")
 		if n > 5 {

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // A Point is one day of a chart.
@@ -48,7 +50,7 @@ type Event struct {
 func NewChart(points []Point, events ...Event) Chart {
 	var c Chart
 	for i := len(points) - 1; i >= 0 && len(c.Rows) < chartRows; i-- {
-		c.Rows = append(c.Rows, ChartRow{points[i].At.Format("2 Jan 2006"), Bytes(points[i].Value)})
+		c.Rows = append(c.Rows, ChartRow{points[i].At.Format("2 Jan 2006"), words.Bytes(points[i].Value)})
 	}
 	if len(points) < 2 {
 		return c
@@ -75,7 +77,7 @@ func NewChart(points []Point, events ...Event) Chart {
 	c.Line, c.Small = path(chartWidth, chartTop, chartBottom), path(110, 2, 26)
 	c.Area, c.SmallArea = c.Line+"L740 194L0 194Z", c.Small+"L110 28L0 28Z"
 	for _, part := range []float64{0, 1.0 / 3, 2.0 / 3, 1} {
-		c.Grid = append(c.Grid, Mark{coordinate(chartBottom - (chartBottom-chartTop)*part), Bytes(uint64(low + (high-low)*part))})
+		c.Grid = append(c.Grid, Mark{coordinate(chartBottom - (chartBottom-chartTop)*part), words.Bytes(uint64(low + (high-low)*part))})
 	}
 	format := "2 Jan"
 	if last.Sub(first) > 300*24*time.Hour {
@@ -98,7 +100,7 @@ func NewChart(points []Point, events ...Event) Chart {
 		}
 		c.Events = append(c.Events, m)
 	}
-	c.Label = fmt.Sprintf("Stored size from %s on %s to %s on %s", Bytes(points[0].Value), first.Format("2 Jan 2006"), Bytes(points[len(points)-1].Value), last.Format("2 Jan 2006"))
+	c.Label = fmt.Sprintf("Stored size from %s on %s to %s on %s", words.Bytes(points[0].Value), first.Format("2 Jan 2006"), words.Bytes(points[len(points)-1].Value), last.Format("2 Jan 2006"))
 	return c
 }
 

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // FleetURL is the fleet page with its filters: a status key ("" for all), a
@@ -53,9 +55,9 @@ func (t Tally) active() int { return t.Total() - t["paused"] }
 // ("3 d 4 h ago", "" if none has one).
 func NewVerdict(t Tally, protected int, oldest string) Verdict {
 	active, none := t.active(), t["no-backup"]
-	have := fmt.Sprintf("%d of %s a good backup.", protected, Count(uint64(max(active, 0)), "active host has", "active hosts have"))
+	have := fmt.Sprintf("%d of %s a good backup.", protected, words.Count(uint64(max(active, 0)), "active host has", "active hosts have"))
 	if none > 0 {
-		have += " " + Count(uint64(none), "host has", "hosts have") + " no backup yet."
+		have += " " + words.Count(uint64(none), "host has", "hosts have") + " no backup yet."
 	}
 	bad := t["failed"] + t["overdue"] + t["warning"]
 	switch {
@@ -69,18 +71,18 @@ func NewVerdict(t Tally, protected int, oldest string) Verdict {
 		if t["failed"]+t["overdue"] == 0 {
 			tone, icon = "warn", "triangle-alert"
 		}
-		return Verdict{tone, icon, Count(uint64(bad), "host needs attention", "hosts need attention"), have}
+		return Verdict{tone, icon, words.Count(uint64(bad), "host needs attention", "hosts need attention"), have}
 	case active == 0:
 		return Verdict{"idle", "circle-pause", "All hosts are paused", "Nothing is backed up until they are switched on again."}
 	case protected == 0 && t["running"] > 0:
 		return Verdict{"idle", "hourglass", "The first backup is on its way", have}
 	case none == active:
-		return Verdict{"idle", "circle-dashed", "No backup yet", "Choose what to back up on " + Count(uint64(none), "host", "hosts") + ", then start the first backup."}
+		return Verdict{"idle", "circle-dashed", "No backup yet", "Choose what to back up on " + words.Count(uint64(none), "host", "hosts") + ", then start the first backup."}
 	case protected < active:
 		n := active - protected
-		return Verdict{"idle", "circle-dashed", Count(uint64(n), "host is", "hosts are") + " not protected yet", have}
+		return Verdict{"idle", "circle-dashed", words.Count(uint64(n), "host is", "hosts are") + " not protected yet", have}
 	}
-	title := "All " + Count(uint64(active), "host is protected", "hosts are protected")
+	title := "All " + words.Count(uint64(active), "host is protected", "hosts are protected")
 	if active == 1 {
 		title = "The one host is protected"
 	}
@@ -160,9 +162,9 @@ func NewPaging(total, page int, status, query string) Paging {
 	from := (page - 1) * PageSize
 	p := Paging{From: from, To: min(from+PageSize, total)}
 	if total <= PageSize {
-		p.Text = Count(uint64(max(total, 0)), "host", "hosts") + ", most urgent first"
+		p.Text = words.Count(uint64(max(total, 0)), "host", "hosts") + ", most urgent first"
 	} else {
-		p.Text = fmt.Sprintf("%d to %d of %s, most urgent first", p.From+1, p.To, Count(uint64(total), "host", "hosts"))
+		p.Text = fmt.Sprintf("%d to %d of %s, most urgent first", p.From+1, p.To, words.Count(uint64(total), "host", "hosts"))
 	}
 	if page > 1 {
 		p.Prev = FleetURL(status, query, page-1)

@@ -8,6 +8,7 @@ import (
 	"github.com/a-h/templ"
 
 	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // A sample is one page with something to show.
@@ -35,7 +36,7 @@ func days(pattern string) views.Strip {
 
 func fleet() views.Fleet {
 	tally := views.Tally{"protected": 2, "running": 1, "warning": 1, "failed": 1, "no-backup": 1}
-	nas := views.RunningJob{ID: "0b9e", Host: "nas-media", Kind: "backup", Percent: 44, Amount: views.BytesOf(2023101511680, 4617948836659), Left: "3 h 41 min left"}
+	nas := views.RunningJob{ID: "0b9e", Host: "nas-media", Kind: "backup", Percent: 44, Amount: words.BytesOf(2023101511680, 4617948836659), Left: "3 h 41 min left"}
 	row := func(name, key, osName, conn string, last time.Duration, took, pattern, size string) views.HostRow {
 		r := views.HostRow{ID: name, Name: name, Status: views.HostStatus(key), Connection: views.HostConnection(conn, past(43*time.Hour)), OS: osName,
 			LastTook: took, Strip: days(pattern), Restorable: size, HasGroups: true}

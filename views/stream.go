@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/a-h/templ"
+
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // FleetStream is the URL of the fleet page's one stream.
@@ -83,7 +85,9 @@ func WriteMessage(ctx context.Context, w io.Writer, id uint64, partials ...templ
 
 // WriteBeat tells the page that the stream is alive and what time it is here.
 // It has no id, so it does not move the place to resume from. It does not flush.
-func WriteBeat(w io.Writer, now time.Time) error { return writeEvent(w, StreamBeat, "", ISO(now)) }
+func WriteBeat(w io.Writer, now time.Time) error {
+	return writeEvent(w, StreamBeat, "", words.ISO(now))
+}
 
 // WriteEnd tells the page to close the stream for good. The server then closes
 // its side. It does not flush.

@@ -12,7 +12,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
-	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 type jobStartCmd struct {
@@ -202,9 +202,9 @@ func (c *jobLogCmd) Run(ctx context.Context) error {
 			for _, e := range rows {
 				after = e.Last()
 				if e.GapTo > 0 {
-					fmt.Printf("%d-%d  not kept: %s\n", e.N, e.GapTo, views.Visible(e.Text))
+					fmt.Printf("%d-%d  not kept: %s\n", e.N, e.GapTo, words.Visible(e.Text))
 				} else {
-					fmt.Printf("%d  %s  %-5s  %s\n", e.N, time.UnixMilli(e.At).UTC().Format(time.RFC3339), e.Level, views.Visible(e.Text))
+					fmt.Printf("%d  %s  %-5s  %s\n", e.N, time.UnixMilli(e.At).UTC().Format(time.RFC3339), e.Level, words.Visible(e.Text))
 				}
 			}
 			if len(rows) < 1000 {

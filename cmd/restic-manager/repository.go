@@ -14,7 +14,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/web"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
-	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 type repositoryListCmd struct{ database }
@@ -33,7 +33,7 @@ func (c *repositoryListCmd) Run(ctx context.Context) error {
 			r := rows[i]
 			stored := "-"
 			if r.MeasuredAt > 0 {
-				stored = views.Bytes(uint64(r.StoredBytes))
+				stored = words.Bytes(uint64(r.StoredBytes))
 			}
 			return row(r.Name, string(r.ID), r.Location, stored, fmt.Sprint(tallies[r.ID].Count), ago(s, r.CheckedAt))
 		})
@@ -54,7 +54,7 @@ func columns(head string, n int, line func(int) string) error {
 // row is columns of which none can pretend to be another, or a terminal's command.
 func row(cells ...string) string {
 	for i, c := range cells {
-		cells[i] = strings.ReplaceAll(views.Visible(c), "\t", " ")
+		cells[i] = strings.ReplaceAll(words.Visible(c), "\t", " ")
 	}
 	return strings.Join(cells, "\t")
 }
@@ -63,7 +63,7 @@ func ago(s *store.Store, ms int64) string {
 	if ms == 0 {
 		return "never"
 	}
-	return views.Ago(time.UnixMilli(ms), time.UnixMilli(s.Now()))
+	return words.Ago(time.UnixMilli(ms), time.UnixMilli(s.Now()))
 }
 
 type repositoryShowCmd struct {
@@ -104,7 +104,7 @@ func (c *repositoryShowCmd) Run(ctx context.Context) error {
 		yes := map[bool]string{true: "yes", false: "no"}
 		lines := [][2]string{{"Name", r.Name}, {"ID", string(r.ID)}, {"Location", r.Location}, {"Keeper", keeper}, {"Append only", yes[r.AppendOnly]},
 			{"Maintenance credential", yes[a.Maintenance != nil]}, {"Snapshots", fmt.Sprintf("%d, of them %d foreign", tallies[r.ID].Count, tallies[r.ID].Foreign)},
-			{"Listed", ago(s, r.ListedAt)}, {"Stored", views.Bytes(uint64(max(r.StoredBytes, 0)))}, {"Restorable", views.Bytes(uint64(max(r.RestoreBytes, 0)))}, {"Measured", ago(s, r.MeasuredAt)},
+			{"Listed", ago(s, r.ListedAt)}, {"Stored", words.Bytes(uint64(max(r.StoredBytes, 0)))}, {"Restorable", words.Bytes(uint64(max(r.RestoreBytes, 0)))}, {"Measured", ago(s, r.MeasuredAt)},
 			{"Checked", fmt.Sprintf("%s, %d errors", ago(s, r.CheckedAt), r.CheckErrors)}, {"Forgot", ago(s, r.ForgotAt)}, {"Pruned", ago(s, r.PrunedAt)},
 			{"Locks", fmt.Sprintf("%d, looked %s", len(locks), ago(s, r.LocksAt))}, {"Unknown keys", fmt.Sprintf("%d, looked %s", keys[r.ID], ago(s, r.KeysAt))}}
 		return columns("", len(lines), func(i int) string { return row(lines[i][0], lines[i][1]) })

@@ -9,13 +9,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // TokenLife is how long a token is good for unless somebody says otherwise.
@@ -190,16 +190,8 @@ func (d *Desk) admit(ctx context.Context, req topics.EnrollRequest) (topics.Enro
 
 // printable keeps what a host says of itself fit for a name.
 func printable(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == '\ufffd' {
-			return -1
-		}
-		return r
-	}, s)
-	if r := []rune(s); len(r) > 100 {
-		return string(r[:100])
-	}
-	return s
+	r := []rune(words.Strip(s))
+	return string(r[:min(len(r), 100)])
 }
 
 func problem(w http.ResponseWriter, status int, title, detail string) {

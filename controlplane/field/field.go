@@ -10,8 +10,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // Errors says what is wrong with an input: a whole sentence by the field's name,
@@ -54,9 +55,7 @@ func Clean(text string) string { return strings.TrimSpace(text) }
 // Visible reports whether all of a text can be seen as it is: no control
 // characters, no line breaks, nothing that changes the direction of writing, no
 // broken UTF-8.
-func Visible(text string) bool {
-	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
-}
+func Visible(text string) bool { return words.Printable(text) }
 
 // MaxName is how many characters the name of a thing may have.
 const MaxName = 100

@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // A Kit is one repository's. It holds its secrets in clear.
@@ -139,7 +139,7 @@ func (k Kit) Notes() (notes []string) {
 // Plain reports whether a text can be printed, read and typed as it is: no signs
 // that cannot be seen, none that reorder others, no spaces in a row.
 func Plain(s string) bool {
-	return utf8.ValidString(s) && !strings.Contains(s, "  ") && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError })
+	return words.Printable(s) && !strings.Contains(s, "  ") && !strings.ContainsRune(s, utf8.RuneError)
 }
 
 func plainly(s string) string {

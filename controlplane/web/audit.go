@@ -19,6 +19,7 @@ import (
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // A chain is what is known of the audit log's. All of it is read when the server
@@ -354,7 +355,7 @@ func (s *Server) exportAudit(w http.ResponseWriter, r *http.Request) error {
 // as a formula does begins with an apostrophe. What could deceive is spelt out,
 // and nothing breaks the line.
 func cell(s string) string {
-	s = strings.ReplaceAll(views.Visible(s), "\t", " ")
+	s = strings.ReplaceAll(words.Visible(s), "\t", " ")
 	first := strings.TrimLeftFunc(s, func(r rune) bool { return unicode.IsSpace(r) || r == '"' || r == '\'' || !unicode.IsGraphic(r) })
 	if first != "" && strings.ContainsRune("=+-@|%＝＋－＠", []rune(first)[0]) {
 		return "'" + s

@@ -14,6 +14,7 @@ import (
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // stateDir is where the commands on the add-host page let the agent live.
@@ -75,9 +76,9 @@ func (s *Server) tokenPage(w http.ResponseWriter, r *http.Request, a views.AddHo
 		return err
 	}
 	a.Token = &views.Token{Secret: token.Reveal(), Server: agentsAddress(s.Agents, r), State: stateDir,
-		Valid: "Valid for " + views.Duration(enroll.TokenLife) + ", for one host", Expires: s.when(row.ExpiresAt)}
+		Valid: "Valid for " + words.Duration(enroll.TokenLife) + ", for one host", Expires: s.when(row.ExpiresAt)}
 	if a.HostID != "" {
-		a.Token.Valid = "Valid for " + views.Duration(enroll.TokenLife) + ", for " + a.Name + " alone"
+		a.Token.Valid = "Valid for " + words.Duration(enroll.TokenLife) + ", for " + a.Name + " alone"
 	}
 	return s.addHostPage(w, r, http.StatusOK, a, id)
 }
@@ -114,7 +115,7 @@ func (s *Server) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol,
 	}
 	e = views.Enrol{HostID: string(h.ID), Host: h.Name, Name: t.Name, ForHost: string(t.ForHost), Steps: []views.Step{
 		views.DoneStep("Token accepted", "", s.when(t.UsedAt)),
-		views.DoneStep("Keys made and certified", "Good until "+views.Clock(at(h.CertifiedUntil), now)+", renewed before", s.when(t.UsedAt))}}
+		views.DoneStep("Keys made and certified", "Good until "+words.Clock(at(h.CertifiedUntil), now)+", renewed before", s.when(t.UsedAt))}}
 	c, _ := s.Presence.Connection(h.ID)
 	if c != hosts.Online || !s.Presence.Reachable(h.ID) {
 		e.State, e.Title = "connecting", h.Name+" has its certificate"

@@ -17,6 +17,7 @@ import (
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // attentionSize is how many hosts in trouble are told about one by one.
@@ -167,7 +168,7 @@ func (s *Server) verdict(f *fleet) views.Verdict {
 	oldest, protected := f.oldest()
 	age := ""
 	if oldest != nil {
-		age = views.Ago(at(oldest.GoodAt), s.Now())
+		age = words.Ago(at(oldest.GoodAt), s.Now())
 	}
 	return views.NewVerdict(f.tally, protected, age)
 }
@@ -192,7 +193,7 @@ func (s *Server) figures(f *fleet) views.Figures {
 		}
 	}
 	if added > 0 {
-		g.Added = views.Bytes(added)
+		g.Added = words.Bytes(added)
 	}
 	for _, h := range f.all {
 		if h.GoodAt > 0 {
@@ -201,11 +202,11 @@ func (s *Server) figures(f *fleet) views.Figures {
 		}
 	}
 	if g.RestorableHosts > 0 {
-		g.Restorable = views.Bytes(restorable)
+		g.Restorable = words.Bytes(restorable)
 	}
 	if oldest != nil {
 		g.Oldest = s.when(oldest.GoodAt)
-		g.OldestSpan = views.Span(s.Now().Sub(at(oldest.GoodAt)))
+		g.OldestSpan = words.Span(s.Now().Sub(at(oldest.GoodAt)))
 		g.OldestHost = views.Link{Text: oldest.Name, URL: views.HostURL(string(oldest.ID))}
 	}
 	return g
@@ -246,13 +247,13 @@ func (s *Server) attention(ctx context.Context, f *fleet) ([]views.Attention, er
 func (s *Server) trouble(h store.Host, j store.Job) (title, text string) {
 	title = jobs.Explain(j.Kind, j.Cause, j.State).Cause
 	if j.State == topics.Warnings && j.Summary.V != nil && j.Summary.V.Unreadable > 0 {
-		title = views.Count(j.Summary.V.Unreadable, "item", "items") + " could not be read"
+		title = words.Count(j.Summary.V.Unreadable, "item", "items") + " could not be read"
 	}
-	text = "It ended " + views.Ago(at(j.FinishedAt), s.Now()) + ". "
+	text = "It ended " + words.Ago(at(j.FinishedAt), s.Now()) + ". "
 	if h.GoodAt == 0 {
 		return title, text + "There is no good backup yet."
 	}
-	return title, text + "The last good backup was " + views.Ago(at(h.GoodAt), s.Now()) + "."
+	return title, text + "The last good backup was " + words.Ago(at(h.GoodAt), s.Now()) + "."
 }
 
 // atWork lists the jobs that run or were sent, and those that wait.
@@ -282,14 +283,14 @@ func (s *Server) running(j store.Job, host string) views.RunningJob {
 	case !ok:
 		r.Amount = "Starting"
 	case !p.Scanned:
-		r.Amount = "Scanning, " + views.Count(p.TotalFiles, "file", "files")
+		r.Amount = "Scanning, " + words.Count(p.TotalFiles, "file", "files")
 	default:
-		r.Percent = views.Percent(p.BytesDone, p.TotalBytes)
-		r.Amount = views.BytesOf(p.BytesDone, p.TotalBytes)
+		r.Percent = words.Percent(p.BytesDone, p.TotalBytes)
+		r.Amount = words.BytesOf(p.BytesDone, p.TotalBytes)
 		r.Left = left(p)
 	}
 	if d, stalled := s.silent(j); stalled {
-		r.Stalled, r.Left, r.Amount = true, "", "Nothing heard of restic for "+views.Span(d)
+		r.Stalled, r.Left, r.Amount = true, "", "Nothing heard of restic for "+words.Span(d)
 	}
 	return r
 }
@@ -299,7 +300,7 @@ func left(p topics.Progress) string {
 	if p.Seconds < 10 || !p.Scanned {
 		return ""
 	}
-	return views.Left(time.Duration(p.SecondsLeft) * time.Second)
+	return words.Left(time.Duration(p.SecondsLeft) * time.Second)
 }
 
 // fleetRows are some hosts of the fleet, with their strips: one query for all.
@@ -327,8 +328,8 @@ func (s *Server) fleetRows(ctx context.Context, f *fleet, page []fleetHost) ([]v
 		}
 		r.Strip = views.NewStrip(runs, s.Now())
 		if h.GoodAt > 0 {
-			r.LastTook = views.Duration(time.Duration(h.GoodSeconds) * time.Second)
-			r.Restorable = views.Bytes(h.GoodBytes)
+			r.LastTook = words.Duration(time.Duration(h.GoodSeconds) * time.Second)
+			r.Restorable = words.Bytes(h.GoodBytes)
 		}
 		rows[i] = r
 	}
@@ -359,7 +360,7 @@ func system(h store.Host) string {
 // changedList says that the list a page shows is another one now, and in which way.
 func changedList(f *fleet, x filter, shown string, hosts int) string {
 	if n := len(f.all) - hosts; n > 0 && hosts >= 0 {
-		return views.Count(uint64(n), "new host", "new hosts")
+		return words.Count(uint64(n), "new host", "new hosts")
 	}
 	if page, _ := f.page(x); shown != "" && list(page) != shown {
 		return "The order has changed"

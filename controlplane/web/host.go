@@ -13,6 +13,7 @@ import (
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // How much of the past a host's page shows.
@@ -98,8 +99,8 @@ func (s *Server) hostView(ctx context.Context, id topics.HostID) (views.Host, er
 	}
 	v.Status = views.HostStatus(statusKey(s.Presence.Status(h, running)))
 	if h.GoodAt > 0 {
-		v.LastTook = views.Duration(time.Duration(h.GoodSeconds) * time.Second)
-		v.Restorable = views.Bytes(h.GoodBytes)
+		v.LastTook = words.Duration(time.Duration(h.GoodSeconds) * time.Second)
+		v.Restorable = words.Bytes(h.GoodBytes)
 	}
 	if v.Status.Key == "failed" || v.Status.Key == "warning" {
 		if v.Problem, err = s.hostProblem(ctx, h, v.Status); err != nil {
@@ -120,7 +121,7 @@ func (s *Server) hostView(ctx context.Context, id topics.HostID) (views.Host, er
 	}
 	for _, n := range snapshots {
 		v.Snapshots = append(v.Snapshots, views.Snapshot{ID: short(n.ID), At: s.when(n.Time), Group: groupOf(n, names), Paths: n.Paths,
-			Files: views.Number(n.Files), Size: views.Bytes(n.Bytes)})
+			Files: words.Number(n.Files), Size: words.Bytes(n.Bytes)})
 	}
 	runs := strips[id]
 	if len(open) > 0 {
@@ -166,10 +167,10 @@ func (s *Server) jobRow(j store.Job, groups map[topics.SourceGroupID]string) vie
 		row.Status = views.JobStatus("stalled")
 	}
 	if j.FinishedAt > 0 && j.StartedAt > 0 {
-		row.Took = views.Duration(time.Duration(j.FinishedAt-j.StartedAt) * time.Millisecond)
+		row.Took = words.Duration(time.Duration(j.FinishedAt-j.StartedAt) * time.Millisecond)
 	}
 	if j.Summary.V != nil {
-		row.Added = views.Bytes(j.Summary.V.DataAdded)
+		row.Added = words.Bytes(j.Summary.V.DataAdded)
 	}
 	return row
 }
@@ -204,16 +205,16 @@ func (s *Server) agentFacts(h store.Host) []views.Fact {
 		}
 	}
 	if h.CertifiedUntil > 0 {
-		facts = append(facts, views.Fact{Name: "Certificate", Value: "good until " + views.Clock(at(h.CertifiedUntil), s.Now())})
+		facts = append(facts, views.Fact{Name: "Certificate", Value: "good until " + words.Clock(at(h.CertifiedUntil), s.Now())})
 	}
 	if h.Refused+h.RefusedThere > 0 {
 		facts = append(facts, views.Fact{Name: "Refused messages", Value: fmt.Sprintf("%d in its name, %d in ours", h.Refused, h.RefusedThere)})
 	}
 	if _, seen := s.Presence.Connection(h.ID); seen.UnixMilli() > 0 {
 		// To the minute: it would otherwise change with every heartbeat.
-		facts = append(facts, views.Fact{Name: "Last heard of", Value: views.Ago(seen, s.Now())})
+		facts = append(facts, views.Fact{Name: "Last heard of", Value: words.Ago(seen, s.Now())})
 	}
-	return append(facts, views.Fact{Name: "Added", Value: views.Clock(at(h.CreatedAt), s.Now())}, views.Fact{Name: "ID", Value: string(h.ID), Mono: true})
+	return append(facts, views.Fact{Name: "Added", Value: words.Clock(at(h.CreatedAt), s.Now())}, views.Fact{Name: "ID", Value: string(h.ID), Mono: true})
 }
 
 // kindNames are the operations a host allows, nil if it does not say.

@@ -14,6 +14,7 @@ import (
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // pageLines is how many lines a job's page shows at first, and keeps.
@@ -160,9 +161,9 @@ func (s *Server) jobView(ctx context.Context, t told) (views.Job, error) {
 	if j.StartedAt > 0 {
 		v.AtWord, v.At = "Started", s.when(j.StartedAt)
 		if ended {
-			v.Took = "took " + views.Duration(time.Duration(j.FinishedAt-j.StartedAt)*time.Millisecond)
+			v.Took = "took " + words.Duration(time.Duration(j.FinishedAt-j.StartedAt)*time.Millisecond)
 		} else {
-			v.Took = views.Duration(max(0, s.Now().Sub(at(j.StartedAt)))) + " so far"
+			v.Took = words.Duration(max(0, s.Now().Sub(at(j.StartedAt)))) + " so far"
 		}
 	}
 	if t.repository.RemovedAt == 0 {
@@ -187,7 +188,7 @@ func (s *Server) jobView(ctx context.Context, t told) (views.Job, error) {
 		}
 		if online != hosts.Online {
 			v.Waiting = &views.Waiting{Title: "Queued until " + t.host.Name + " connects", Text: offline(views.NewWhen(seen, s.Now())) +
-				" It starts as soon as the host is back, at the latest " + views.Clock(at(j.NotAfter), s.Now()) + "."}
+				" It starts as soon as the host is back, at the latest " + words.Clock(at(j.NotAfter), s.Now()) + "."}
 		}
 	case topics.Dispatched:
 		v.Waiting = &views.Waiting{Title: "Waiting for the agent to answer", Text: "The command is on its way to " + t.host.Name + "."}
@@ -244,13 +245,13 @@ func (s *Server) runningView(v *views.Job, j store.Job) {
 	v.Progress = &views.Progress{Percent: -1, Headline: "restic is starting"}
 	if ok {
 		v.Files = p.CurrentFiles
-		v.Facts = append(v.Facts, views.Fact{Name: "Unreadable items", Value: views.Number(p.Errors)})
+		v.Facts = append(v.Facts, views.Fact{Name: "Unreadable items", Value: words.Number(p.Errors)})
 		if !p.Scanned {
-			v.Progress.Headline = "Scanning, " + views.Count(p.TotalFiles, "file", "files")
-			v.Progress.Amount = views.Bytes(p.TotalBytes) + " found so far"
+			v.Progress.Headline = "Scanning, " + words.Count(p.TotalFiles, "file", "files")
+			v.Progress.Amount = words.Bytes(p.TotalBytes) + " found so far"
 		} else {
-			v.Progress = &views.Progress{Percent: views.Percent(p.BytesDone, p.TotalBytes), Amount: views.BytesOf(p.BytesDone, p.TotalBytes) + " read",
-				Files: views.Number(p.FilesDone) + " of " + views.Count(p.TotalFiles, "file", "files"), Left: left(p)}
+			v.Progress = &views.Progress{Percent: words.Percent(p.BytesDone, p.TotalBytes), Amount: words.BytesOf(p.BytesDone, p.TotalBytes) + " read",
+				Files: words.Number(p.FilesDone) + " of " + words.Count(p.TotalFiles, "file", "files"), Left: left(p)}
 			if v.Progress.Left != "" {
 				v.Progress.Ends = views.NewWhen(s.Now().Add(time.Duration(p.SecondsLeft)*time.Second), s.Now())
 			}
@@ -261,17 +262,17 @@ func (s *Server) runningView(v *views.Job, j store.Job) {
 
 func (s *Server) endedView(v *views.Job, j store.Job) {
 	if sum := j.Summary.V; sum != nil {
-		amount, unit := apart(views.Bytes(sum.TotalBytes))
-		added, addedUnit := apart(views.Bytes(sum.DataAdded))
+		amount, unit := apart(words.Bytes(sum.TotalBytes))
+		added, addedUnit := apart(words.Bytes(sum.DataAdded))
 		v.Figures = append(v.Figures,
-			views.Figure{Name: "Processed", Value: amount, Unit: unit, Detail: views.Count(sum.TotalFiles, "file", "files")},
+			views.Figure{Name: "Processed", Value: amount, Unit: unit, Detail: words.Count(sum.TotalFiles, "file", "files")},
 			views.Figure{Name: "New data", Value: added, Unit: addedUnit},
-			views.Figure{Name: "Files", Value: views.Number(sum.FilesNew), Unit: "new",
-				Detail: views.Number(sum.FilesChanged) + " changed, " + views.Number(sum.FilesUnmodified) + " same"})
-		v.Facts = append(v.Facts, views.Fact{Name: "Unreadable items", Value: views.Number(sum.Unreadable)})
+			views.Figure{Name: "Files", Value: words.Number(sum.FilesNew), Unit: "new",
+				Detail: words.Number(sum.FilesChanged) + " changed, " + words.Number(sum.FilesUnmodified) + " same"})
+		v.Facts = append(v.Facts, views.Fact{Name: "Unreadable items", Value: words.Number(sum.Unreadable)})
 	}
 	if j.StartedAt > 0 {
-		v.Figures = append(v.Figures, views.Figure{Name: "Duration", Value: views.Duration(time.Duration(j.FinishedAt-j.StartedAt) * time.Millisecond)})
+		v.Figures = append(v.Figures, views.Figure{Name: "Duration", Value: words.Duration(time.Duration(j.FinishedAt-j.StartedAt) * time.Millisecond)})
 		v.Facts = append(v.Facts, views.Fact{Name: "restic", Value: said(j.ResticVersion)})
 	}
 	if j.SnapshotID != "" {

@@ -11,7 +11,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
-	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // logChunk is how many lines of a log are read and sent at a time.
@@ -48,10 +48,10 @@ func putJSON(out *bufio.Writer, e store.LogEntry) {
 // why. Nothing in it can pass for another line.
 func putText(out *bufio.Writer, e store.LogEntry) {
 	if e.GapTo > 0 {
-		_, _ = fmt.Fprintf(out, "%d-%d  not kept: %s\n", e.N, e.GapTo, views.Visible(e.Text))
+		_, _ = fmt.Fprintf(out, "%d-%d  not kept: %s\n", e.N, e.GapTo, words.Visible(e.Text))
 		return
 	}
-	_, _ = fmt.Fprintf(out, "%d  %s  %-5s  %s\n", e.N, time.UnixMilli(e.At).UTC().Format("2006-01-02T15:04:05.000Z"), e.Level, views.Visible(e.Text))
+	_, _ = fmt.Fprintf(out, "%d  %s  %-5s  %s\n", e.N, time.UnixMilli(e.At).UTC().Format("2006-01-02T15:04:05.000Z"), e.Level, words.Visible(e.Text))
 }
 
 // textLog and jsonLog are a job's log as a file, as far as it is stored.
@@ -89,9 +89,9 @@ func (s *Server) dropped(j store.Job) string {
 	r := s.Settings.Retention
 	switch age := at(j.LogDroppedAt).Sub(at(j.FinishedAt)); {
 	case r.Age > 0 && age >= r.Age:
-		return when + ": logs are kept for " + views.Span(r.Age) + " after a job has ended."
+		return when + ": logs are kept for " + words.Span(r.Age) + " after a job has ended."
 	case r.Bytes > 0:
-		return when + ", to make room for newer ones: " + views.Bytes(uint64(r.Bytes)) + " of logs are kept in all."
+		return when + ", to make room for newer ones: " + words.Bytes(uint64(r.Bytes)) + " of logs are kept in all."
 	}
 	return when + ", by the bounds that held then."
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // A queue is every job that has not ended, with the names of what jobs are about:
@@ -312,12 +313,12 @@ func (s *Server) jobLine(j store.Job, q *queue, who *visitor) views.JobLine {
 			v.Status = views.JobStatus("stalled")
 		}
 		if d := s.Now().Sub(at(j.StartedAt)); d >= time.Minute { // to the minute: the row would otherwise never rest
-			v.Took = views.Span(d)
+			v.Took = words.Span(d)
 		}
 	default:
 		v.Result = outcome(j)
 		if j.StartedAt > 0 {
-			v.Took = views.Duration(time.Duration(j.FinishedAt-j.StartedAt) * time.Millisecond)
+			v.Took = words.Duration(time.Duration(j.FinishedAt-j.StartedAt) * time.Millisecond)
 		}
 	}
 	if !j.State.Ended() && j.CancelAsked {
@@ -343,11 +344,11 @@ func outcome(j store.Job) string {
 	sum := j.Summary.V
 	switch {
 	case j.State == topics.Succeeded && sum != nil:
-		return views.Bytes(sum.DataAdded) + " stored"
+		return words.Bytes(sum.DataAdded) + " stored"
 	case j.State == topics.Succeeded:
 		return ""
 	case j.State == topics.Warnings && sum != nil && sum.Unreadable > 0:
-		return "Snapshot saved, " + views.Count(sum.Unreadable, "item", "items") + " skipped"
+		return "Snapshot saved, " + words.Count(sum.Unreadable, "item", "items") + " skipped"
 	case j.State == topics.Cancelled && j.CancelledBy != "":
 		return "Cancelled by " + j.CancelledBy
 	}
@@ -409,7 +410,7 @@ func (s *Server) silent(j store.Job) (time.Duration, bool) {
 func (s *Server) silence(j store.Job, host string) *views.Note {
 	d, stalled := s.silent(j)
 	c, seen := s.Presence.Connection(j.Host)
-	n := &views.Note{Tone: "warn", Title: "Nothing heard of restic for " + views.Span(d)}
+	n := &views.Note{Tone: "warn", Title: "Nothing heard of restic for " + words.Span(d)}
 	if !stalled {
 		if c != hosts.Offline {
 			return nil

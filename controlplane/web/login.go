@@ -19,6 +19,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // signedIn sends somebody who needs no form to where they belong.
@@ -112,7 +113,7 @@ func (s *Server) refused(ctx context.Context, action string, u store.User) {
 		who = "somebody who is not known here"
 	}
 	if unsaid > 0 {
-		who += "; " + views.Count(uint64(unsaid), "refusal", "refusals") + " before it are not in this log"
+		who += "; " + words.Count(uint64(unsaid), "refusal", "refusals") + " before it are not in this log"
 	}
 	if err := s.Store.Audit(ctx, "plane", action, u.ID, who); err != nil && ctx.Err() == nil {
 		s.Log.Error("note a refusal in the audit log", "err", err)

@@ -13,6 +13,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 var toUsers = views.Link{Text: "Users", URL: "/users"}
@@ -71,7 +72,7 @@ func (s *Server) usersPage(w http.ResponseWriter, r *http.Request) error {
 	for _, u := range users {
 		a := s.account(ctx, u)
 		if n := count[u.ID]; n > 0 {
-			a.Sessions = views.Count(uint64(n), "session", "sessions")
+			a.Sessions = words.Count(uint64(n), "session", "sessions")
 		}
 		v.Accounts = append(v.Accounts, a)
 	}
@@ -87,7 +88,7 @@ func (s *Server) until(ms int64) string {
 	if ms == 0 {
 		return "No expiry"
 	}
-	return "Good until " + views.Clock(at(ms), s.Now())
+	return "Good until " + words.Clock(at(ms), s.Now())
 }
 
 func (s *Server) account(ctx context.Context, u store.User) views.Account {
@@ -139,7 +140,7 @@ func besides(text string, fields field.Errors, shown ...string) string {
 
 // showLink shows a link to set a password, this once.
 func (s *Server) showLink(w http.ResponseWriter, r *http.Request, u store.User, link people.Link, done string) error {
-	v := views.User{Done: done, Link: here(r, linkPath(link)), LinkValid: "Valid for " + views.Duration(s.Timing.Invitation) + ", once"}
+	v := views.User{Done: done, Link: here(r, linkPath(link)), LinkValid: "Valid for " + words.Duration(s.Timing.Invitation) + ", once"}
 	return s.showUser(w, r, http.StatusOK, u.ID, v)
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 var toRepositories = views.Link{Text: "Repositories", URL: "/repositories"}
@@ -68,10 +69,10 @@ func (s *Server) repositoryRows(ctx context.Context) ([]views.RepositoryRow, err
 	out := make([]views.RepositoryRow, len(rows))
 	for i, r := range rows {
 		out[i] = views.RepositoryRow{ID: string(r.ID), Name: r.Name, Location: r.Location, Health: s.health(r, k), MeasuredAt: s.when(r.MeasuredAt),
-			Chart: views.NewChart(points[r.ID]), Ratio: views.Times(r.Ratio()), Snapshots: views.Number(uint64(k.tallies[r.ID].Count)), ListedAt: s.when(r.ListedAt),
-			CheckedAt: s.when(r.CheckedAt), CheckErrors: checkErrors(r), Hosts: views.Number(uint64(len(hosts[r.ID])))}
+			Chart: views.NewChart(points[r.ID]), Ratio: views.Times(r.Ratio()), Snapshots: words.Number(uint64(k.tallies[r.ID].Count)), ListedAt: s.when(r.ListedAt),
+			CheckedAt: s.when(r.CheckedAt), CheckErrors: checkErrors(r), Hosts: words.Number(uint64(len(hosts[r.ID])))}
 		if r.MeasuredAt > 0 {
-			out[i].Stored = views.Bytes(uint64(r.StoredBytes))
+			out[i].Stored = words.Bytes(uint64(r.StoredBytes))
 		}
 	}
 	return out, nil
@@ -85,7 +86,7 @@ func checkErrors(r store.Repository) string {
 	if r.CheckErrors == 0 {
 		return ""
 	}
-	return views.Count(uint64(r.CheckErrors), "error", "errors")
+	return words.Count(uint64(r.CheckErrors), "error", "errors")
 }
 
 // health is the worst of what is known of a repository.
@@ -326,10 +327,10 @@ func (s *Server) repositoryFound(ctx context.Context, v *views.Repository, r sto
 	for _, k := range keys {
 		row := views.KeyRow{ID: k.ID, ShortID: short(k.ID), Owner: strings.Trim(k.Username+"@"+k.Hostname, "@"), Trusted: k.Trusted, Current: k.ID == r.KeyHint}
 		if k.Created > 0 {
-			row.Created = "made " + views.Clock(at(k.Created), s.Now())
+			row.Created = "made " + words.Clock(at(k.Created), s.Now())
 		}
 		if !k.Trusted {
-			row.Created = "first seen " + views.Ago(at(k.FirstSeen), s.Now())
+			row.Created = "first seen " + words.Ago(at(k.FirstSeen), s.Now())
 		}
 		v.Keys = append(v.Keys, row)
 	}
@@ -354,15 +355,15 @@ func verdict(h jobs.Holder, looker string) (tone, text string) {
 
 func (s *Server) repositoryFigures(r store.Repository, t store.SnapshotTally, days []store.Day) []views.Figure {
 	stored := views.Figure{Name: "Stored", Value: "not measured", Detail: "Refresh measures it"}
-	restorable := views.Figure{Name: "Restorable", Value: "not known", Detail: "in " + views.Count(uint64(t.Count), "snapshot", "snapshots")}
+	restorable := views.Figure{Name: "Restorable", Value: "not known", Detail: "in " + words.Count(uint64(t.Count), "snapshot", "snapshots")}
 	saved := views.Figure{Name: "Saved by dedup", Value: "not known"}
 	if r.MeasuredAt > 0 {
-		stored.Value, stored.Unit = apart(views.Bytes(uint64(r.StoredBytes)))
-		stored.Detail = "measured " + views.Ago(at(r.MeasuredAt), s.Now())
+		stored.Value, stored.Unit = apart(words.Bytes(uint64(r.StoredBytes)))
+		stored.Detail = "measured " + words.Ago(at(r.MeasuredAt), s.Now())
 		if grown := growth(days, s.Now()); grown != "" {
 			stored.Detail = grown + ", " + stored.Detail
 		}
-		restorable.Value, restorable.Unit = apart(views.Bytes(uint64(r.RestoreBytes)))
+		restorable.Value, restorable.Unit = apart(words.Bytes(uint64(r.RestoreBytes)))
 		if ratio := views.Times(r.Ratio()); r.Ratio() > 0 && r.Ratio() < 1 {
 			saved.Value = "nothing" // it is about as large as a single copy, or tiny
 		} else if ratio != "" {
@@ -375,14 +376,14 @@ func (s *Server) repositoryFigures(r store.Repository, t store.SnapshotTally, da
 	}
 	check := views.Figure{Name: "Last check", Value: "never", Detail: "nobody has checked it yet"}
 	if r.CheckedAt > 0 {
-		check.Value, check.Detail = views.Ago(at(r.CheckedAt), s.Now()), "no errors"
+		check.Value, check.Detail = words.Ago(at(r.CheckedAt), s.Now()), "no errors"
 		if r.CheckErrors > 0 {
 			check.Detail = checkErrors(r)
 		}
 	}
 	prune := views.Figure{Name: "Last prune", Value: "never", Detail: "nothing was freed yet"}
 	if r.PrunedAt > 0 {
-		prune.Value, prune.Detail = views.Ago(at(r.PrunedAt), s.Now()), views.Clock(at(r.PrunedAt), s.Now())
+		prune.Value, prune.Detail = words.Ago(at(r.PrunedAt), s.Now()), words.Clock(at(r.PrunedAt), s.Now())
 	}
 	return []views.Figure{stored, restorable, saved, check, prune}
 }
@@ -394,11 +395,11 @@ func growth(days []store.Day, now time.Time) string {
 	if i < 0 || i == len(days)-1 {
 		return ""
 	}
-	span := views.Count(uint64(days[len(days)-1].Day-days[i].Day), "day", "days")
+	span := words.Count(uint64(days[len(days)-1].Day-days[i].Day), "day", "days")
 	if by := days[len(days)-1].StoredBytes - days[i].StoredBytes; by >= 0 {
-		return "+" + views.Bytes(uint64(by)) + " in " + span
+		return "+" + words.Bytes(uint64(by)) + " in " + span
 	} else {
-		return "−" + views.Bytes(uint64(-by)) + " in " + span
+		return "−" + words.Bytes(uint64(-by)) + " in " + span
 	}
 }
 
@@ -406,7 +407,7 @@ func growth(days []store.Day, now time.Time) string {
 func (s *Server) answer(r store.Repository, recent []store.Job, names map[topics.HostID]string) views.Answer {
 	for _, j := range recent {
 		link := views.Link{Text: "Open the job", URL: views.JobURL(string(j.ID))}
-		ago := views.Ago(at(j.FinishedAt), s.Now())
+		ago := words.Ago(at(j.FinishedAt), s.Now())
 		switch {
 		case !j.State.Ended() && (j.Kind == topics.SnapshotsJob || j.Kind == topics.InitJob):
 			return views.Answer{Tone: "run", Icon: "hourglass", Title: names[j.Host] + " is asked", Text: "Its answer appears here.", Link: link}
@@ -423,7 +424,7 @@ func (s *Server) answer(r store.Repository, recent []store.Job, names map[topics
 		}
 	}
 	if r.ReadyAt > 0 {
-		return views.Answer{Tone: "ok", Icon: "circle-check", Title: "It opens", Text: "A job found it " + views.Ago(at(r.ReadyAt), s.Now()) + "."}
+		return views.Answer{Tone: "ok", Icon: "circle-check", Title: "It opens", Text: "A job found it " + words.Ago(at(r.ReadyAt), s.Now()) + "."}
 	}
 	return views.Answer{Tone: "idle", Icon: "circle-dashed", Title: "Not opened yet", Text: "Have a host try: it opens, there is none yet, or something is wrong with the address or a password."}
 }
@@ -439,7 +440,7 @@ func opens(c topics.Cause) bool {
 }
 
 func (s *Server) maintenanceFacts(r store.Repository, v views.Repository, a store.RepositoryAccess) []views.Fact {
-	last := func(ms int64) string { return views.Ago(at(ms), s.Now()) }
+	last := func(ms int64) string { return words.Ago(at(ms), s.Now()) }
 	keeper, rights := v.Keeper.Text, "the everyday credential"
 	if keeper == "" {
 		keeper = "none chosen"
@@ -469,7 +470,7 @@ func keeps(k *store.Keep) string {
 		n    int
 	}{{"last", k.Last}, {"hourly", k.Hourly}, {"daily", k.Daily}, {"weekly", k.Weekly}, {"monthly", k.Monthly}, {"yearly", k.Yearly}} {
 		if rule.n > 0 {
-			said = append(said, views.Number(uint64(rule.n))+" "+rule.word)
+			said = append(said, words.Number(uint64(rule.n))+" "+rule.word)
 		}
 	}
 	return strings.Join(said, ", ")
@@ -486,12 +487,12 @@ func (s *Server) repositoryNotes(r store.Repository, k known, v views.Repository
 			Link: views.Link{Text: "See the locks", URL: "#repository-locks"}})
 	}
 	if n := k.keys[r.ID]; n > 0 {
-		notes = append(notes, views.Note{Tone: "warn", Title: views.Count(uint64(n), "key nobody knows opens", "keys nobody knows open") + " this repository",
+		notes = append(notes, views.Note{Tone: "warn", Title: words.Count(uint64(n), "key nobody knows opens", "keys nobody knows open") + " this repository",
 			Text: "It came after the first look. Whoever made it had a password of the repository and can read every backup in it. If it is not yours, change the credentials of the hosts that use it.",
 			Link: views.Link{Text: "See the keys", URL: "#repository-keys"}})
 	}
 	if n := k.tallies[r.ID].Foreign; n > 0 {
-		notes = append(notes, views.Note{Tone: "warn", Title: views.Count(uint64(n), "snapshot was", "snapshots were") + " not made by a job of ours",
+		notes = append(notes, views.Note{Tone: "warn", Title: words.Count(uint64(n), "snapshot was", "snapshots were") + " not made by a job of ours",
 			Text: "Made by hand, by another program, or planted. They are kept, are never removed by themselves, and never count instead of one of ours."})
 	}
 	if r.Keeper == "" {

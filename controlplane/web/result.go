@@ -10,6 +10,7 @@ import (
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // pageRows is how many rows of what a job found out its page shows.
@@ -26,9 +27,9 @@ func (s *Server) resultView(ctx context.Context, v *views.Job, j store.Job) erro
 	}
 	v.Figures = append(resultFigures(j.Kind, *r), v.Figures...)
 	table := func(title string, mono int, head []string, rows [][]string) {
-		t := views.ResultTable{Title: title, Count: views.Number(uint64(max(r.Count, len(rows)))), Head: head, Rows: rows, Mono: mono}
+		t := views.ResultTable{Title: title, Count: words.Number(uint64(max(r.Count, len(rows)))), Head: head, Rows: rows, Mono: mono}
 		if len(rows) > pageRows {
-			t.Rows, t.Note, t.AllURL = rows[:pageRows], fmt.Sprintf("The first %d of %s.", pageRows, views.Number(uint64(len(rows)))), "/api/jobs/"+string(j.ID)+"/report"
+			t.Rows, t.Note, t.AllURL = rows[:pageRows], fmt.Sprintf("The first %d of %s.", pageRows, words.Number(uint64(len(rows)))), "/api/jobs/"+string(j.ID)+"/report"
 		}
 		switch {
 		case r.Truncated:
@@ -85,7 +86,7 @@ func (s *Server) resultView(ctx context.Context, v *views.Job, j store.Job) erro
 		table("Locks", 1, []string{"Lock", "Kind", "Host", "Process", "It", "Since"}, rows)
 	case topics.FindJob:
 		for _, m := range report.Matches {
-			rows = append(rows, []string{m.Path, short(m.Snapshot), m.Type, views.Bytes(m.Size), when(m.ModTime)})
+			rows = append(rows, []string{m.Path, short(m.Snapshot), m.Type, words.Bytes(m.Size), when(m.ModTime)})
 		}
 		table("Found", 2, []string{"Path", "Snapshot", "Kind", "Size", "Changed"}, rows)
 	case topics.DiffJob:
@@ -122,26 +123,26 @@ func (s *Server) resultView(ctx context.Context, v *views.Job, j store.Job) erro
 // resultFigures are the numbers of a job that is no backup.
 func resultFigures(k topics.JobKind, r topics.Result) (f []views.Figure) {
 	size := func(name string, n uint64, detail string) {
-		value, unit := apart(views.Bytes(n))
+		value, unit := apart(words.Bytes(n))
 		f = append(f, views.Figure{Name: name, Value: value, Unit: unit, Detail: detail})
 	}
 	count := func(name string, n uint64, detail string) {
-		f = append(f, views.Figure{Name: name, Value: views.Number(n), Detail: detail})
+		f = append(f, views.Figure{Name: name, Value: words.Number(n), Detail: detail})
 	}
 	switch {
 	case r.Stats != nil:
-		size("Stored", r.Stats.StoredBytes, views.Count(r.Stats.Blobs, "blob", "blobs"))
-		size("Restorable", r.Stats.RestoreBytes, views.Count(r.Stats.Files, "file", "files"))
+		size("Stored", r.Stats.StoredBytes, words.Count(r.Stats.Blobs, "blob", "blobs"))
+		size("Restorable", r.Stats.RestoreBytes, words.Count(r.Stats.Files, "file", "files"))
 		count("Snapshots", r.Stats.Snapshots, "")
 	case r.Check != nil:
 		count("Errors", r.Check.Errors, map[bool]string{true: "the repository is whole, as far as was read"}[r.Check.Errors == 0])
 	case r.Restore != nil:
-		count("Files", r.Restore.Files, views.Number(r.Restore.Skipped)+" left as they were")
+		count("Files", r.Restore.Files, words.Number(r.Restore.Skipped)+" left as they were")
 		size("Restored", r.Restore.Bytes, "")
 		count("Errors", r.Restore.Errors, "")
 	case r.Diff != nil:
-		count("Added", r.Diff.AddedFiles, views.Bytes(r.Diff.AddedBytes))
-		count("Removed", r.Diff.RemovedFiles, views.Bytes(r.Diff.RemovedBytes))
+		count("Added", r.Diff.AddedFiles, words.Bytes(r.Diff.AddedBytes))
+		count("Removed", r.Diff.RemovedFiles, words.Bytes(r.Diff.RemovedBytes))
 		count("Changed", r.Diff.ChangedFiles, "")
 	case r.Prune != nil:
 		size("Freed", r.Prune.FreedBytes, "")
@@ -164,7 +165,7 @@ func askedFor(o topics.Operation) (f []views.Fact) {
 	say("From", short(o.From), true)
 	say("To", short(o.To), true)
 	if n := len(o.Snapshots); n > 0 {
-		say("Asked to remove", views.Count(uint64(n), "snapshot", "snapshots"), false)
+		say("Asked to remove", words.Count(uint64(n), "snapshot", "snapshots"), false)
 	}
 	say("Paths", strings.Join(o.Paths, ", "), true)
 	say("Target", o.Target, true)

@@ -19,6 +19,7 @@ import (
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 var toSchedules = views.Link{Text: "Schedules", URL: views.SchedulesURL}
@@ -51,8 +52,8 @@ func (s *Server) schedulesView(ctx context.Context) (*views.Schedules, error) {
 			row.Words = "By its cron line"
 		}
 		if !st.Next.IsZero() {
-			row.Next = views.When{Clock: views.Clock(st.Next, s.Now()), ISO: views.ISO(st.Next)}
-			row.NextIn = views.In(st.Next, s.Now())
+			row.Next = views.When{Clock: words.Clock(st.Next, s.Now()), ISO: words.ISO(st.Next)}
+			row.NextIn = words.In(st.Next, s.Now())
 		}
 		l.Rows = append(l.Rows, row)
 	}
@@ -173,7 +174,7 @@ func roundOf(st schedule.Standing, jobs []store.Round) views.Status {
 
 // copyView words how a host's copy of its schedules stands.
 func (s *Server) copyView(h store.Host, c schedule.Copy) views.Copy {
-	age := func(ms int64) string { return views.Span(max(s.Now().Sub(at(ms)), time.Minute)) }
+	age := func(ms int64) string { return words.Span(max(s.Now().Sub(at(ms)), time.Minute)) }
 	switch c {
 	case schedule.CopyNone:
 		return views.Copy{Text: "Waits for the host's first visit"}
@@ -460,11 +461,11 @@ func (s *Server) previewOf(ctx context.Context, row store.Schedule) (views.Sched
 		if n == 0 {
 			mark = start.In(now.Location()).Hour()
 		}
-		v.Runs = append(v.Runs, views.NextRun{Clock: start.In(zone).Format("Mon 2 Jan, 15:04"), In: views.In(start, now), ISO: views.ISO(start)})
+		v.Runs = append(v.Runs, views.NextRun{Clock: start.In(zone).Format("Mon 2 Jan, 15:04"), In: words.In(start, now), ISO: words.ISO(start)})
 	}
 	v.Note = "Times are of " + row.Zone + "."
 	if row.JitterSeconds > 0 {
-		v.Note += fmt.Sprintf(" This schedule's share of the spread is %s.", views.Duration(schedule.Offset(p)))
+		v.Note += fmt.Sprintf(" This schedule's share of the spread is %s.", words.Duration(schedule.Offset(p)))
 		if row.ID == "" {
 			v.Note = "Times are of " + row.Zone + ", before its share of the spread, which it gets when it is saved."
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // Settings are what the control plane was told at its start, as far as people
@@ -36,7 +37,7 @@ func (s *Server) settingsPage(w http.ResponseWriter, r *http.Request) error {
 		}
 		return words
 	}
-	jobs := func(n int) string { return unbounded(n > 0, views.Count(uint64(max(n, 0)), "job", "jobs")) }
+	jobs := func(n int) string { return unbounded(n > 0, words.Count(uint64(max(n, 0)), "job", "jobs")) }
 	proxies := "None"
 	if len(c.Proxies) > 0 {
 		proxies = strings.Trim(fmt.Sprint(c.Proxies), "[]")
@@ -56,13 +57,13 @@ func (s *Server) settingsPage(w http.ResponseWriter, r *http.Request) error {
 			{Name: "Jobs at the same time", Text: "In the whole fleet. More wait for their turn.", Value: jobs(c.Limits.Fleet), Flag: "--fleet-jobs"},
 			{Name: "Jobs at the same time per repository", Text: "What must be alone on its repository waits, and is waited for, in any case.", Value: jobs(c.Limits.Repository), Flag: "--repo-jobs"}}},
 		{ID: "logs", Name: "Logs", List: []views.Setting{
-			{Name: "Lines of each job", Text: "The first and the last half. What is between is recorded as a gap.", Value: views.Count(uint64(max(c.LogLines, 0)), "line", "lines"), Flag: "--log-lines"},
-			{Name: "Age", Text: "Logs of jobs that ended longer ago are removed. The jobs themselves stay.", Value: unbounded(c.Retention.Age > 0, views.Span(c.Retention.Age)), Flag: "--log-age"},
-			{Name: "Size", Text: "Beyond it, the oldest logs are removed.", Value: unbounded(c.Retention.Bytes > 0, views.Bytes(uint64(max(c.Retention.Bytes, 0)))), Flag: "--log-mib"},
-			{Name: "Stored now", Text: "Text of logs in the database.", Value: views.Bytes(uint64(max(bytes, 0))) + " of " + views.Count(uint64(max(logs, 0)), "job", "jobs")}}},
+			{Name: "Lines of each job", Text: "The first and the last half. What is between is recorded as a gap.", Value: words.Count(uint64(max(c.LogLines, 0)), "line", "lines"), Flag: "--log-lines"},
+			{Name: "Age", Text: "Logs of jobs that ended longer ago are removed. The jobs themselves stay.", Value: unbounded(c.Retention.Age > 0, words.Span(c.Retention.Age)), Flag: "--log-age"},
+			{Name: "Size", Text: "Beyond it, the oldest logs are removed.", Value: unbounded(c.Retention.Bytes > 0, words.Bytes(uint64(max(c.Retention.Bytes, 0)))), Flag: "--log-mib"},
+			{Name: "Stored now", Text: "Text of logs in the database.", Value: words.Bytes(uint64(max(bytes, 0))) + " of " + words.Count(uint64(max(logs, 0)), "job", "jobs")}}},
 		{ID: "about", Name: "About", List: []views.Setting{
 			{Name: "restic-manager", Text: "The version that runs.", Value: said(s.Version)},
-			{Name: "A job that says nothing", Text: "Is called stalled after this time.", Value: unbounded(s.Timing.Stalled > 0, views.Span(s.Timing.Stalled))}}},
+			{Name: "A job that says nothing", Text: "Is called stalled after this time.", Value: unbounded(s.Timing.Stalled > 0, words.Span(s.Timing.Stalled))}}},
 	}
 	kits, err := s.kitLinks(r.Context())
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // shownTags are the first of a snapshot in a list; there may be thousands.
@@ -118,7 +119,7 @@ func (s *Server) snapshotRows(ctx context.Context, v *views.Repository, rows []s
 	added := map[topics.JobID]string{}
 	for _, j := range made {
 		if j.Summary.V != nil {
-			added[j.ID] = views.Bytes(j.Summary.V.DataAdded)
+			added[j.ID] = words.Bytes(j.Summary.V.DataAdded)
 		}
 	}
 	kept, goes := map[string][]string{}, map[string]bool{}
@@ -137,11 +138,11 @@ func (s *Server) snapshotRows(ctx context.Context, v *views.Repository, rows []s
 			Kept: kept[n.ID], Goes: goes[n.ID], Forget: views.RepositoryURL(v.ID) + "?forget=" + url.QueryEscape(short(n.ID)) + "#operations"}
 		for _, t := range n.Tags {
 			if !strings.HasPrefix(t, "plan=") && len(row.Tags) < shownTags { // that one is ours, and told by the source group
-				row.Tags = append(row.Tags, views.Cut(t, 30))
+				row.Tags = append(row.Tags, words.Cut(t, 30))
 			}
 		}
 		if !n.Foreign() {
-			row.Size, row.Added, row.Job, row.From = views.Bytes(n.Bytes), added[n.Job], views.JobURL(string(n.Job)), names[n.Host]
+			row.Size, row.Added, row.Job, row.From = words.Bytes(n.Bytes), added[n.Job], views.JobURL(string(n.Job)), names[n.Host]
 			row.Operations = views.HostOperationsURL(string(n.Host)) + "?snapshot=" + url.QueryEscape(snapshotValue(n))
 		}
 		out[i] = row
@@ -173,7 +174,7 @@ func snapshotValue(n store.Snapshot) string { return string(n.Repository) + "/" 
 
 func (s *Server) snapshotOption(n store.Snapshot, repositories map[topics.RepositoryID]string, groups map[topics.SourceGroupID]string) views.Option {
 	return views.Option{Value: snapshotValue(n),
-		Text: strings.Join([]string{views.Clock(at(n.Time), s.Now()), groups[n.SourceGroup], short(n.ID), "in " + repositories[n.Repository]}, "  ·  ")}
+		Text: strings.Join([]string{words.Clock(at(n.Time), s.Now()), groups[n.SourceGroup], short(n.ID), "in " + repositories[n.Repository]}, "  ·  ")}
 }
 
 // choose has a host's operations begin with a snapshot of its own, which may be

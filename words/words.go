@@ -1,4 +1,7 @@
-package views
+// Package words puts sizes, spans of time, moments and counts into words, and makes
+// text from outside safe to show. Pages, the command line and messages use it, so
+// that all of them say the same thing alike. It imports only the standard library.
+package words
 
 import (
 	"fmt"
@@ -7,27 +10,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
-
-// A When is a moment in words: how long ago, what the clock said, and the exact
-// time for the browser, which keeps the words true while the page stays open and
-// shows the clock in the viewer's own zone. The zero When was never.
-type When struct {
-	Ago   string // "2 h ago"; "" for never
-	Clock string // "14:02", "Thu 07:44", "2 Nov 11:44", "2 Nov 2025"
-	ISO   string // RFC 3339 in UTC, to the millisecond
-}
-
-// Never reports whether there is no such moment.
-func (w When) Never() bool { return w.ISO == "" }
-
-// NewWhen words t as seen at now, its clock in now's zone. A zero t is never.
-func NewWhen(t, now time.Time) When {
-	if t.IsZero() {
-		return When{}
-	}
-	return When{Ago: Ago(t, now), Clock: Clock(t, now), ISO: ISO(t)}
-}
 
 // ISO is t as the browser reads it: RFC 3339 in UTC, to the millisecond.
 func ISO(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
@@ -44,6 +28,14 @@ func Ago(t, now time.Time) string {
 		return "just now"
 	}
 	return Span(d) + " ago"
+}
+
+// In says how long after now t will be: "in 11 h", "now" within the minute.
+func In(t, now time.Time) string {
+	if t.Sub(now) < time.Minute {
+		return "now"
+	}
+	return "in " + Span(t.Sub(now))
 }
 
 // Span is a length of time to the minute, its two largest units: "4 min",
@@ -217,6 +209,27 @@ func Visible(s string) string {
 	return b.String()
 }
 
+// Printable reports whether a text can be shown and typed as it is: valid UTF-8 of
+// nothing but characters that can be seen, and plain spaces.
+func Printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// Strip returns a text without anything Visible would write out, and without what
+// is not UTF-8: what a host or a program says of itself, made fit for a name.
+func Strip(s string) string {
+	return strings.Map(func(r rune) rune {
+		if deceives(r) || r == '\t' || r == utf8.RuneError {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// Line makes foreign text one cell of a table on a terminal: Visible, and tabs are
+// spaces, so that it can be neither a command to the terminal nor another cell.
+func Line(s string) string { return strings.ReplaceAll(Visible(s), "\t", " ") }
+
 func deceives(r rune) bool {
 	switch {
 	case r == '\t':
@@ -251,30 +264,4 @@ func dropCSI(s string) string {
 		i = j
 	}
 	return b.String()
-}
-
-// ElementID is the id of the page element that shows one thing, "host-attic".
-// Whatever could not stand in a CSS selector is written out in hexadecimal, so
-// different keys give different ids.
-func ElementID(kind, key string) string {
-	var b strings.Builder
-	b.WriteString(kind)
-	b.WriteByte('-')
-	for i := 0; i < len(key); i++ {
-		c := key[i]
-		if c == '-' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' {
-			b.WriteByte(c)
-			continue
-		}
-		fmt.Fprintf(&b, "_%02x", c)
-	}
-	return b.String()
-}
-
-// In says how long after now t will be: "in 11 h", "now" within the minute.
-func In(t, now time.Time) string {
-	if t.Sub(now) < time.Minute {
-		return "now"
-	}
-	return "in " + Span(t.Sub(now))
 }
