@@ -29,7 +29,7 @@ func (l *life) UnmarshalText(b []byte) error {
 		n, aerr := strconv.Atoi(days)
 		d, err = people.Days(n), aerr
 	}
-	if err != nil || d <= 0 {
+	if err != nil || d == 0 {
 		return fmt.Errorf("%q is no time span; write 90d, 12h or never", text)
 	}
 	*l = life(d)
