@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -24,11 +25,22 @@ type JobSearch struct {
 	Hosts  []topics.HostID
 	Groups []topics.SourceGroupID
 	ID     string
+
+	hosts  map[topics.HostID]bool // the same, once Matches was asked
+	groups map[topics.SourceGroupID]bool
 }
 
-// Matches reports whether a job of this host, group and ID is found.
+// Matches reports whether a job of this host, group and ID is found. It is not
+// safe for concurrent use.
 func (x *JobSearch) Matches(j Job) bool {
-	return x == nil || slices.Contains(x.Hosts, j.Host) || slices.Contains(x.Groups, j.SourceGroup) || x.ID != "" && strings.HasPrefix(string(j.ID), x.ID)
+	if x == nil {
+		return true
+	}
+	if x.hosts == nil {
+		x.hosts, _ = setOf(x.Hosts, nil)
+		x.groups, _ = setOf(x.Groups, nil)
+	}
+	return x.hosts[j.Host] || x.groups[j.SourceGroup] || x.ID != "" && strings.HasPrefix(string(j.ID), x.ID)
 }
 
 // Matches reports whether a list with this filter shows the job.
@@ -51,10 +63,10 @@ func (f JobFilter) where() (cond string, args []any) {
 		var any1 []string
 		var found []any
 		if len(x.Hosts) > 0 {
-			any1, found = append(any1, `host IN (?)`), append(found, x.Hosts)
+			any1, found = append(any1, `host IN (SELECT value FROM json_each(?))`), append(found, listed(x.Hosts))
 		}
 		if len(x.Groups) > 0 {
-			any1, found = append(any1, `source_group IN (?)`), append(found, x.Groups)
+			any1, found = append(any1, `source_group IN (SELECT value FROM json_each(?))`), append(found, listed(x.Groups))
 		}
 		if x.ID != "" {
 			any1, found = append(any1, `id >= ? AND id < ?`), append(found, x.ID, x.ID+"~") // "~" sorts after what IDs hold
@@ -65,6 +77,15 @@ func (f JobFilter) where() (cond string, args []any) {
 		add(`(`+strings.Join(any1, " OR ")+`)`, found...)
 	}
 	return cond, args
+}
+
+// listed is a list as one value, for json_each: a search may find any number.
+func listed[T ~string](list []T) string {
+	b, err := json.Marshal(list)
+	if err != nil {
+		panic(err) // strings always encode
+	}
+	return string(b)
 }
 
 func (s *Store) filtered(query string, args ...any) (string, []any, error) {

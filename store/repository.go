@@ -222,6 +222,24 @@ func (s *Store) Repositories(ctx context.Context) ([]Repository, error) {
 	return all[Repository](ctx, s.r, `SELECT `+repositoryColumns+` FROM repositories WHERE removed_at = 0 ORDER BY name, id`)
 }
 
+// RepositoryNames adds what some repositories are called, those out of care too.
+func (s *Store) RepositoryNames(ctx context.Context, ids []topics.RepositoryID, names map[topics.RepositoryID]string) error {
+	return namesOf(ctx, s, `SELECT id, name FROM repositories WHERE id IN (?)`, ids, names)
+}
+
+// namesOf adds the names of some rows.
+func namesOf[K ~string](ctx context.Context, s *Store, query string, ids []K, names map[K]string) error {
+	type named struct {
+		ID   K      `db:"id"`
+		Name string `db:"name"`
+	}
+	rows, err := among[named](ctx, s.r, query, ids)
+	for _, r := range rows {
+		names[r.ID] = r.Name
+	}
+	return err
+}
+
 // Repository returns one repository, one that was taken out of care too, or
 // ErrNotFound.
 func (s *Store) Repository(ctx context.Context, id topics.RepositoryID) (Repository, error) {
@@ -348,6 +366,17 @@ func (s *Store) PutSourceGroup(ctx context.Context, actor string, g SourceGroup)
 // SourceGroups lists a host's source groups, by name; of all hosts with "".
 func (s *Store) SourceGroups(ctx context.Context, host topics.HostID) ([]SourceGroup, error) {
 	return all[SourceGroup](ctx, s.r, `SELECT * FROM source_groups WHERE `+one("host", host)+` ORDER BY name, id`, host)
+}
+
+// GroupNames adds what some source groups are called.
+func (s *Store) GroupNames(ctx context.Context, ids []topics.SourceGroupID, names map[topics.SourceGroupID]string) error {
+	return namesOf(ctx, s, `SELECT id, name FROM source_groups WHERE id IN (?)`, ids, names)
+}
+
+// GroupsNamed lists the source groups whose names hold a text, in capitals or not.
+func (s *Store) GroupsNamed(ctx context.Context, text string) ([]topics.SourceGroupID, error) {
+	cond, args := holds("name", text)
+	return all[topics.SourceGroupID](ctx, s.r, sqlx.Rebind(sqlx.DOLLAR, `SELECT id FROM source_groups WHERE `+cond), args...)
 }
 
 // HostsWithGroups says which hosts have a source group.

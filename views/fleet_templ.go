@@ -1207,7 +1207,7 @@ func FleetHosts(h Hosts) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 90, "</span><form class=\"filters\" role=\"search\" method=\"get\" action=\"/\" hx-get=\"/\" hx-target=\"#hosts\" hx-select=\"#hosts\" hx-swap=\"outerMorph\" hx-replace-url=\"true\" hx-trigger=\"submit, input delay:200ms\" hx-sync=\"this:replace\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 90, "</span><form class=\"filters\" role=\"search\" method=\"get\" action=\"/\" hx-get=\"/\" hx-target=\"#hosts\" hx-select=\"#hosts\" hx-select-oob=\"#stream\" hx-swap=\"outerMorph\" hx-replace-url=\"true\" hx-trigger=\"submit, input delay:200ms\" hx-sync=\"this:replace\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

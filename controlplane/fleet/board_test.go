@@ -294,8 +294,12 @@ func TestPagesOfTheBoardFollowEachOther(t *testing.T) {
 			t.Errorf("%+v: the pages show %d hosts of %d", f, len(ids), m.Count(f))
 		}
 	}
-	if first := m.Named(Filter{}, 0, 1)[0]; m.Behind(first.ID) != 1 || m.Behind("nobody") != 0 {
-		t.Errorf("behind the first of the list is place %d", m.Behind(first.ID))
+	first := m.NamedBehind(Filter{}, "", 1)[0]
+	if rest := m.NamedBehind(Filter{Text: "web"}, first.ID, 100); len(rest) != 11 || rest[0] != m.ByName()[1] {
+		t.Errorf("behind the first of the list are %d hosts", len(rest))
+	}
+	if m.Find(first.Name) != first || m.Find(string(first.ID)) != first || m.Find("web") != nil {
+		t.Error("a host is not found by its name or its ID")
 	}
 	if n := len(m.Search("debian")); n != 0 || len(m.Search("host")) != 12 {
 		t.Errorf("a platform's name finds the jobs of %d hosts", n)

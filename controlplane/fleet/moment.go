@@ -136,9 +136,6 @@ func (m *Moment) Count(f Filter) int {
 // filter finds, the most urgent first.
 func (m *Moment) Page(f Filter, from, most int) []*Entry { return page(m.urgent, f, from, most) }
 
-// Named is Page with the hosts by name.
-func (m *Moment) Named(f Filter, from, most int) []*Entry { return page(m.named, f, from, most) }
-
 func page(list []*Entry, f Filter, from, most int) []*Entry {
 	if f == (Filter{}) {
 		from = min(max(from, 0), len(list))
@@ -162,15 +159,27 @@ func page(list []*Entry, f Filter, from, most int) []*Entry {
 	return out
 }
 
-// Behind is where in the list by name the hosts behind one begin; at the
-// beginning if there is no such host.
-func (m *Moment) Behind(id topics.HostID) int {
-	e := m.Host(id)
-	if e == nil {
-		return 0
+// NamedBehind lists by name the hosts that a filter finds behind one host, at most
+// so many; from the first on if there is no such host.
+func (m *Moment) NamedBehind(f Filter, after topics.HostID, most int) []*Entry {
+	list := m.named
+	if e := m.Host(after); e != nil {
+		at, _ := slices.BinarySearchFunc(list, e, byName)
+		list = list[at+1:]
 	}
-	at, _ := slices.BinarySearchFunc(m.named, e, byName)
-	return at + 1
+	return page(list, f, 0, most)
+}
+
+// Find is the host with an ID or a name, nil if there is none.
+func (m *Moment) Find(what string) *Entry {
+	if e := m.Host(topics.HostID(what)); e != nil {
+		return e
+	}
+	at, _ := slices.BinarySearchFunc(m.named, what, func(e *Entry, name string) int { return strings.Compare(e.Name, name) })
+	if at < len(m.named) && m.named[at].Name == what {
+		return m.named[at]
+	}
+	return nil
 }
 
 // Search lists the IDs of the hosts in whose name, hostname or ID a text is.

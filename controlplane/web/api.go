@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 
+	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
@@ -110,28 +111,33 @@ type hostJSON struct {
 	Config        configJSON       `json:"config" doc:"the host's copy of its schedules"`
 }
 
-func (s *Server) listHosts(ctx context.Context, _ *struct{}) (*list1[hostJSON], error) {
-	rows, err := s.Store.Hosts(ctx)
+type listHostsIn struct {
+	Limit  int           `query:"limit" minimum:"1" maximum:"1000" doc:"how many at most; all if it is left out"`
+	After  topics.HostID `query:"after" doc:"the ID of the last host the client has: what comes behind it by name follows"`
+	Query  string        `query:"q" maxLength:"200" doc:"part of the name, the hostname, the platform or the ID, in capitals or not"`
+	Status string        `query:"status" enum:"protected,running,warning,failed,no-backup-yet,overdue,asleep" doc:"only those with this status"`
+}
+
+// listHosts lists hosts by name.
+func (s *Server) listHosts(ctx context.Context, in *listHostsIn) (*list1[hostJSON], error) {
+	m, err := s.moment(ctx)
 	if err != nil {
 		return nil, err
 	}
-	open, err := s.Store.OpenJobs(ctx, "")
-	if err != nil {
-		return nil, err
+	limit := in.Limit
+	if limit == 0 {
+		limit = m.Len()
 	}
-	running := map[topics.HostID]topics.JobID{}
-	for _, j := range open {
-		if j.State == topics.Running {
-			running[j.Host] = j.ID
-		}
-	}
+	rows := m.NamedBehind(fleet.Filter{Status: hosts.Status(in.Status), Text: in.Query}, in.After, limit)
 	out := make([]hostJSON, len(rows))
 	for i, h := range rows {
-		c, seen := s.Presence.Connection(h.ID)
-		out[i] = hostJSON{ID: h.ID, Name: h.Name, Online: c == hosts.Online, Connection: c, Status: s.Presence.Status(h, running[h.ID] != ""),
-			Platform: system(h), AgentVersion: h.AgentVersion, ResticVersion: h.ResticVersion, LastSeen: moment(max(0, seen.UnixMilli())),
-			LastBackup: moment(h.GoodAt), LastJob: h.LastJob, RunningJob: running[h.ID],
-			Intermittent: h.Intermittent, OverdueDays: h.OverdueDays, Config: toConfigJSON(h)}
+		_, seen := s.Presence.Connection(h.ID)
+		out[i] = hostJSON{ID: h.ID, Name: h.Name, Online: h.Connection == hosts.Online, Connection: h.Connection, Status: h.Status,
+			Platform: system(h.Host), AgentVersion: h.AgentVersion, ResticVersion: h.ResticVersion, LastSeen: moment(max(0, seen.UnixMilli())),
+			LastBackup: moment(h.GoodAt), LastJob: h.LastJob, Intermittent: h.Intermittent, OverdueDays: h.OverdueDays, Config: toConfigJSON(h.Host)}
+		if h.Running() {
+			out[i].RunningJob = h.Busy().ID
+		}
 	}
 	return &list1[hostJSON]{out}, nil
 }
@@ -437,29 +443,28 @@ func (s *Server) listJobs(ctx context.Context, in *listJobsIn) (*list1[jobJSON],
 	for _, st := range in.State {
 		f.States = append(f.States, topics.JobState(st))
 	}
-	q, err := s.queue(ctx)
+	m, err := s.moment(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if in.Host != "" {
-		id := topics.HostID(in.Host)
-		for _, h := range q.hosts {
-			if h.Name == in.Host && q.hosts[id].ID == "" {
-				id = h.ID
-			}
-		}
-		if q.hosts[id].ID == "" {
+		h := m.Find(in.Host)
+		if h == nil {
 			return nil, problem.NoHost
 		}
-		f.Search = &store.JobSearch{Hosts: []topics.HostID{id}}
+		f.Search = &store.JobSearch{Hosts: []topics.HostID{h.ID}}
 	}
 	rows, err := s.Store.JobList(ctx, f, in.After, in.Limit)
 	if err != nil {
 		return nil, err
 	}
+	q, err := s.queue(ctx, m, rows...)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]jobJSON, len(rows))
 	for i, j := range rows {
-		out[i] = s.jobWith(j, q.groups[j.SourceGroup].Name, q.waits)
+		out[i] = s.jobWith(j, q.groups[j.SourceGroup], q.waits)
 	}
 	return &list1[jobJSON]{out}, nil
 }

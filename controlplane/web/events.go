@@ -11,6 +11,7 @@ import (
 
 	"github.com/a-h/templ"
 
+	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
@@ -25,6 +26,10 @@ type painter struct {
 	sent  map[string]string
 	parts []templ.Component
 	err   error
+
+	moment *fleet.Moment // how the fleet is for this drawing
+	since  time.Time     // what is drawn must not be older than this
+	shell  shellFacts    // as they were drawn last
 
 	full  bool // everything shall be drawn, whatever rang
 	again bool // there is more to draw soon
@@ -180,8 +185,15 @@ func (s *Server) watch(ctx context.Context, t *tab, r *http.Request, view string
 	ready, due := false, true
 	for {
 		if ready && due {
+			now := time.Now() // before the look, so that nothing falls between
 			for id := range bell.Take() {
 				rang[id] = true
+			}
+			switch {
+			case len(rang) > 0:
+				p.since = now
+			case p.full: // only time has passed: what another tab has read is new enough
+				p.since = now.Add(-s.Timing.Beat / 2)
 			}
 			if err := s.paint(ctx, t, r, p, d, rang); err != nil || p.end {
 				return err
@@ -210,6 +222,11 @@ func (s *Server) watch(ctx context.Context, t *tab, r *http.Request, view string
 // paint sends what looks different now.
 func (s *Server) paint(ctx context.Context, t *tab, r *http.Request, p *painter, d draw, rang map[topics.HostID]bool) error {
 	p.ctx, p.parts, p.again = ctx, nil, false
+	m, err := s.Fleet.Now(ctx)
+	if err != nil {
+		return err
+	}
+	p.moment = m
 	if err := d(ctx, p, rang); err != nil {
 		return err
 	}
@@ -224,9 +241,23 @@ func (s *Server) paint(ctx context.Context, t *tab, r *http.Request, p *painter,
 	return t.end()
 }
 
+// shellFacts are what paintShell draws.
+type shellFacts struct {
+	hosts, connected, running int
+	up, drawn                 bool
+}
+
 // paintShell draws what changes around every page.
 func (s *Server) paintShell(p *painter, r *http.Request) {
-	sh := s.shell(r, "", "")
+	v := visitorOf(r.Context())
+	m := p.moment
+	facts := shellFacts{m.Len(), m.Online, m.Running, s.broker() == nil, true}
+	if facts == p.shell {
+		return
+	}
+	p.shell = facts
+	sh := views.Shell{Now: s.Now(), Version: s.Version}
+	s.around(&sh, v, m)
 	p.morph("side-foot", views.Foot(sh))
 	p.morph("nav-jobs", views.NavJobs(sh))
 }
@@ -417,6 +448,9 @@ func (f *jobFeed) draw(ctx context.Context) error {
 		}
 	}
 	p := f.p
+	if p.moment, err = s.Fleet.Now(ctx); err != nil {
+		return err
+	}
 	p.morph("job-header", views.JobHeader(v))
 	p.morph("announce", views.JobAnnounce(f.announce(v)))
 	p.morph("job-ending", views.JobEnding(v))

@@ -1,17 +1,16 @@
 package web
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"hash/fnv"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/store"
@@ -23,123 +22,52 @@ import (
 // attentionSize is how many hosts in trouble are told about one by one.
 const attentionSize = 20
 
-// A fleet is every host as the database has it at one moment: a handful of
-// queries, however many hosts there are.
-type fleet struct {
-	all    []fleetHost // most urgent first
-	byID   map[topics.HostID]*fleetHost
-	tally  views.Tally
-	groups map[topics.HostID]bool
-	day    []store.Outcome // of the last 24 hours
-}
-
-type fleetHost struct {
-	store.Host
-	status views.Status
-	open   *store.Job // the one at work, or the one that waits longest
-}
-
-func (s *Server) fleet(ctx context.Context) (*fleet, error) {
-	rows, err := s.Store.Hosts(ctx)
-	if err != nil {
-		return nil, err
-	}
-	open, err := s.Store.OpenJobs(ctx, "")
-	if err != nil {
-		return nil, err
-	}
-	f := &fleet{all: make([]fleetHost, len(rows)), byID: make(map[topics.HostID]*fleetHost, len(rows)), tally: views.Tally{}}
-	if f.groups, err = s.Store.HostsWithGroups(ctx); err != nil {
-		return nil, err
-	}
-	if f.day, err = s.Store.Outcomes(ctx, "", s.Now().Add(-24*time.Hour).UnixMilli()); err != nil {
-		return nil, err
-	}
-	busy := map[topics.HostID]*store.Job{}
-	for i := range open {
-		j := &open[i]
-		if had := busy[j.Host]; had == nil || had.State != topics.Running && j.State == topics.Running {
-			busy[j.Host] = j
-		}
-	}
-	for i, h := range rows {
-		j := busy[h.ID]
-		st := views.HostStatus(statusKey(s.Presence.Status(h, j != nil && j.State == topics.Running)))
-		f.all[i] = fleetHost{h, st, j}
-		f.tally[st.Key]++
-	}
-	// Rows come by name, so the order within a rank is theirs.
-	slices.SortStableFunc(f.all, func(a, b fleetHost) int { return cmp.Compare(a.status.Rank, b.status.Rank) })
-	for i := range f.all {
-		f.byID[f.all[i].ID] = &f.all[i]
-	}
-	return f, nil
-}
-
-// A filter is what the fleet page was asked for.
-type filter struct {
-	status, query string
-	page          int
-}
-
-func filterOf(q url.Values) filter {
+// filterOf is what the fleet page was asked for, and which page of it.
+func filterOf(q url.Values) (f fleet.Filter, page int) {
 	page, err := strconv.Atoi(q.Get("page"))
 	if err != nil {
 		page = 1
 	}
-	return filter{status: q.Get("status"), query: strings.TrimSpace(q.Get("q")), page: page}
+	return fleet.Filter{Status: hostStatusOf(q.Get("status")), Text: strings.TrimSpace(q.Get("q"))}, page
 }
 
-func (x filter) matches(h fleetHost) bool {
-	if x.status != "" && h.status.Key != x.status {
-		return false
-	}
-	text := strings.ToLower(h.Name + "\x00" + h.Hostname + "\x00" + h.Platform + "\x00" + string(h.ID))
-	return strings.Contains(text, strings.ToLower(x.query))
-}
-
-// page is the part of the fleet that a filter shows.
-func (f *fleet) page(x filter) ([]fleetHost, views.Paging) {
-	var found []fleetHost
-	for _, h := range f.all {
-		if x.matches(h) {
-			found = append(found, h)
-		}
-	}
-	p := views.NewPaging(len(found), x.page, x.status, x.query)
-	return found[p.From:p.To], p
+// hostsOn is the part of the fleet that a page with a filter shows.
+func hostsOn(m *fleet.Moment, f fleet.Filter, page int) ([]*fleet.Entry, views.Paging) {
+	p := views.NewPaging(m.Count(f), page, statusKey(f.Status), f.Text)
+	return m.Page(f, p.From, p.To-p.From), p
 }
 
 // list names the hosts of a page in their order, so that a stream can tell
 // whether the page still shows what it would show now.
-func list(page []fleetHost) string {
+func list(page []*fleet.Entry) string {
 	h := fnv.New64a()
-	for _, r := range page {
-		_, _ = h.Write([]byte(r.ID + "\n")) // never fails
+	for _, e := range page {
+		_, _ = h.Write([]byte(e.ID + "\n")) // never fails
 	}
 	return strconv.FormatUint(h.Sum64(), 36)
 }
 
 func (s *Server) fleetPage(w http.ResponseWriter, r *http.Request) error {
-	f, err := s.fleet(r.Context())
+	m, err := s.moment(r.Context())
 	if err != nil {
 		return err
 	}
-	x := filterOf(r.URL.Query())
-	page, paging := f.page(x)
-	rows, err := s.fleetRows(r.Context(), f, page)
+	x, number := filterOf(r.URL.Query())
+	page, paging := hostsOn(m, x, number)
+	rows, err := s.fleetRows(r.Context(), page)
 	if err != nil {
 		return err
 	}
-	attention, err := s.attention(r.Context(), f)
+	attention, err := s.attention(r.Context(), m)
 	if err != nil {
 		return err
 	}
-	v := views.Fleet{Verdict: s.verdict(f), Figures: s.figures(f), Attention: attention, Running: s.atWork(f),
-		Hosts: views.Hosts{Total: len(f.all), Query: x.query, Status: x.status, Tabs: views.Tabs(f.tally, x.status, x.query), Rows: rows, Paging: paging}}
+	status := statusKey(x.Status)
+	hosts := views.Hosts{Total: m.Len(), Query: x.Text, Status: status, Tabs: views.Tabs(tallyOf(m), status, x.Text), Rows: rows, Paging: paging}
+	v := views.Fleet{Verdict: s.verdict(m), Figures: s.figures(m), Attention: attention, Running: s.atWork(m), Hosts: hosts}
 	sh := s.shell(r, "Fleet", "fleet", views.Link{Text: "Fleet"})
-	q := url.Values{"view": {"fleet"}, "list": {list(page)}, "hosts": {strconv.Itoa(len(f.all))}}
-	for name, value := range map[string]string{"status": x.status, "q": x.query, "page": strconv.Itoa(x.page)} {
+	q := url.Values{"view": {"fleet"}, "list": {list(page)}, "hosts": {strconv.Itoa(m.Len())}}
+	for name, value := range map[string]string{"status": status, "q": x.Text, "page": strconv.Itoa(number)} {
 		if value != "" {
 			q.Set(name, value)
 		}
@@ -149,78 +77,45 @@ func (s *Server) fleetPage(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// oldest is the host whose last good backup is the oldest, and how many have one.
-func (f *fleet) oldest() (oldest *fleetHost, protected int) {
-	for i := range f.all {
-		h := &f.all[i]
-		if h.GoodAt == 0 {
-			continue
-		}
-		protected++
-		if oldest == nil || h.GoodAt < oldest.GoodAt {
-			oldest = h
-		}
+// tallyOf counts hosts by the keys that pages know.
+func tallyOf(m *fleet.Moment) views.Tally {
+	t := views.Tally{}
+	for st, n := range m.Tally {
+		t[statusKey(st)] = n
 	}
-	return oldest, protected
+	return t
 }
 
-func (s *Server) verdict(f *fleet) views.Verdict {
-	oldest, protected := f.oldest()
+func (s *Server) verdict(m *fleet.Moment) views.Verdict {
 	age := ""
-	if oldest != nil {
-		age = words.Ago(at(oldest.GoodAt), s.Now())
+	if m.Oldest != nil {
+		age = words.Ago(at(m.Oldest.GoodAt), s.Now())
 	}
-	return views.NewVerdict(f.tally, protected, age)
+	return views.NewVerdict(tallyOf(m), m.Protected, age)
 }
 
-func (s *Server) figures(f *fleet) views.Figures {
-	oldest, protected := f.oldest()
-	g := views.Figures{Protected: protected, Of: len(f.all), Segments: views.Segments(f.tally), SegmentsLabel: views.SegmentsLabel(f.tally), Runs: len(f.day)}
-	var added, restorable uint64
-	for _, o := range f.day {
-		switch o.State {
-		case topics.Succeeded:
-			g.Succeeded++
-		case topics.Warnings:
-			g.Warnings++
-		case topics.Cancelled:
-			g.Cancelled++
-		default:
-			g.Failed++
-		}
-		if o.Summary.V != nil {
-			added += o.Summary.V.DataAdded
-		}
+func (s *Server) figures(m *fleet.Moment) views.Figures {
+	t, d := tallyOf(m), m.Day
+	g := views.Figures{Protected: m.Protected, Of: m.Len(), Segments: views.Segments(t), SegmentsLabel: views.SegmentsLabel(t),
+		Runs: d.Runs, Succeeded: d.Succeeded, Warnings: d.Warnings, Cancelled: d.Cancelled, Failed: d.Failed, RestorableHosts: m.Protected}
+	if d.Added > 0 {
+		g.Added = words.Bytes(d.Added)
 	}
-	if added > 0 {
-		g.Added = words.Bytes(added)
-	}
-	for _, h := range f.all {
-		if h.GoodAt > 0 {
-			g.RestorableHosts++
-			restorable += h.GoodBytes
-		}
-	}
-	if g.RestorableHosts > 0 {
-		g.Restorable = words.Bytes(restorable)
-	}
-	if oldest != nil {
-		g.Oldest = s.when(oldest.GoodAt)
-		g.OldestSpan = words.Span(s.Now().Sub(at(oldest.GoodAt)))
-		g.OldestHost = views.Link{Text: oldest.Name, URL: views.HostURL(string(oldest.ID))}
+	if m.Oldest != nil {
+		g.Restorable = words.Bytes(m.Restorable)
+		g.Oldest = s.when(m.Oldest.GoodAt)
+		g.OldestSpan = words.Span(s.Now().Sub(at(m.Oldest.GoodAt)))
+		g.OldestHost = views.Link{Text: m.Oldest.Name, URL: views.HostURL(string(m.Oldest.ID))}
 	}
 	return g
 }
 
 // attention lists the hosts in trouble, with the cause of each in words.
-func (s *Server) attention(ctx context.Context, f *fleet) ([]views.Attention, error) {
-	var bad []fleetHost
-	for _, h := range f.all {
-		if h.status.Key == "failed" || h.status.Key == "warning" {
-			bad = append(bad, h)
-		}
+func (s *Server) attention(ctx context.Context, m *fleet.Moment) ([]views.Attention, error) {
+	var bad []*fleet.Entry
+	for _, st := range []hosts.Status{hosts.Failed, hosts.Warning} {
+		bad = append(bad, m.Page(fleet.Filter{Status: st}, 0, attentionSize-len(bad))...)
 	}
-	bad = bad[:min(len(bad), attentionSize)]
 	ids := make([]topics.JobID, len(bad))
 	for i, h := range bad {
 		ids[i] = h.StandingJob
@@ -237,7 +132,7 @@ func (s *Server) attention(ctx context.Context, f *fleet) ([]views.Attention, er
 	for i, h := range bad {
 		j := last[h.StandingJob]
 		title, text := s.trouble(h.Host, j)
-		out[i] = views.Attention{HostID: string(h.ID), Host: h.Name, Status: h.status, Title: title, Text: text,
+		out[i] = views.Attention{HostID: string(h.ID), Host: h.Name, Status: views.HostStatus(statusKey(h.Status)), Title: title, Text: text,
 			Link: views.Link{Text: "View log", URL: views.JobURL(string(j.ID))}}
 	}
 	return out, nil
@@ -257,16 +152,19 @@ func (s *Server) trouble(h store.Host, j store.Job) (title, text string) {
 }
 
 // atWork lists the jobs that run or were sent, and those that wait.
-func (s *Server) atWork(f *fleet) []views.RunningJob {
+func (s *Server) atWork(m *fleet.Moment) []views.RunningJob {
 	var out []views.RunningJob
 	for _, running := range []bool{true, false} {
-		for _, h := range f.all {
-			if h.open != nil && (h.open.State == topics.Running) == running {
-				out = append(out, s.running(*h.open, h.Name))
+		for _, h := range m.ByUrgency() {
+			if j := h.Busy(); j != nil && (j.State == topics.Running) == running {
+				if len(out) == attentionSize {
+					return out
+				}
+				out = append(out, s.running(*j, h.Name))
 			}
 		}
 	}
-	return out[:min(len(out), attentionSize)]
+	return out
 }
 
 // running is an open job in a list.
@@ -304,7 +202,7 @@ func left(p topics.Progress) string {
 }
 
 // fleetRows are some hosts of the fleet, with their strips: one query for all.
-func (s *Server) fleetRows(ctx context.Context, f *fleet, page []fleetHost) ([]views.HostRow, error) {
+func (s *Server) fleetRows(ctx context.Context, page []*fleet.Entry) ([]views.HostRow, error) {
 	ids := make([]topics.HostID, len(page))
 	for i, h := range page {
 		ids[i] = h.ID
@@ -315,25 +213,29 @@ func (s *Server) fleetRows(ctx context.Context, f *fleet, page []fleetHost) ([]v
 	}
 	rows := make([]views.HostRow, len(page))
 	for i, h := range page {
-		r := views.HostRow{ID: string(h.ID), Name: h.Name, Status: h.status, Connection: s.connection(h.ID), OS: system(h.Host),
-			LastBackup: s.when(h.GoodAt), HasGroups: f.groups[h.ID], NoBackup: whyNot(h.Host, topics.BackupJob)}
-		runs := strips[h.ID]
-		if h.open != nil {
-			j := s.running(*h.open, h.Name)
-			r.Job = &j
-			runs = append(runs, views.Run{At: s.Now(), Day: views.DayRunning})
-			if h.open.State == topics.Running && h.status.Key == "running" {
-				r.Status = h.status.As("Backing up")
-			}
-		}
-		r.Strip = views.NewStrip(runs, s.Now())
-		if h.GoodAt > 0 {
-			r.LastTook = words.Duration(time.Duration(h.GoodSeconds) * time.Second)
-			r.Restorable = words.Bytes(h.GoodBytes)
-		}
-		rows[i] = r
+		rows[i] = s.fleetRow(h, strips[h.ID])
 	}
 	return rows, nil
+}
+
+// fleetRow is a host with what ended there in the days of a strip.
+func (s *Server) fleetRow(h *fleet.Entry, runs []views.Run) views.HostRow {
+	r := views.HostRow{ID: string(h.ID), Name: h.Name, Status: views.HostStatus(statusKey(h.Status)), Connection: s.connection(h.ID), OS: system(h.Host),
+		LastBackup: s.when(h.GoodAt), HasGroups: h.Grouped, NoBackup: whyNot(h.Host, topics.BackupJob)}
+	if open := h.Busy(); open != nil {
+		j := s.running(*open, h.Name)
+		r.Job = &j
+		runs = append(runs[:len(runs):len(runs)], views.Run{At: s.Now(), Day: views.DayRunning})
+		if h.Status == hosts.Running {
+			r.Status = r.Status.As("Backing up")
+		}
+	}
+	r.Strip = views.NewStrip(runs, s.Now())
+	if h.GoodAt > 0 {
+		r.LastTook = words.Duration(time.Duration(h.GoodSeconds) * time.Second)
+		r.Restorable = words.Bytes(h.GoodBytes)
+	}
+	return r
 }
 
 // strips are what ended on some hosts in the days that a strip shows.
@@ -357,80 +259,104 @@ func system(h store.Host) string {
 	return h.OS
 }
 
-// changedList says that the list a page shows is another one now, and in which way.
-func changedList(f *fleet, x filter, shown string, hosts int) string {
-	if n := len(f.all) - hosts; n > 0 && hosts >= 0 {
-		return words.Count(uint64(n), "new host", "new hosts")
-	}
-	if page, _ := f.page(x); shown != "" && list(page) != shown {
-		return "The order has changed"
-	}
-	return ""
+// A fleetTab is the fleet page in somebody's browser.
+type fleetTab struct {
+	s      *Server
+	filter fleet.Filter
+	page   int
+	list   string // what the page showed at first
+	hosts  int    // how many there were then; below zero: not known
+
+	m    *fleet.Moment // that was drawn last
+	rows []fleetTabRow // the page's, in the order in which it began
+	wait progress
+}
+
+type fleetTabRow struct {
+	id    topics.HostID
+	entry *fleet.Entry // as it was drawn
+	runs  []views.Run  // for its strip
 }
 
 // fleetStream draws the fleet page again as hosts change.
 func (s *Server) fleetStream(q url.Values) draw {
-	x, shown := filterOf(q), q.Get("list")
-	count, err := strconv.Atoi(q.Get("hosts"))
-	if err != nil {
-		count = -1
+	t := &fleetTab{s: s, list: q.Get("list"), hosts: -1, wait: progress{pause: s.Timing.Progress}}
+	t.filter, t.page = filterOf(q)
+	if n, err := strconv.Atoi(q.Get("hosts")); err == nil {
+		t.hosts = n
 	}
-	var onPage []topics.HostID // what the page shows, as far as we know
-	waiting := map[topics.HostID]bool{}
-	return func(ctx context.Context, p *painter, rang map[topics.HostID]bool) error {
-		f, fresh, err := s.latelyFleet.read(ctx, s.Timing.Gap, s.fleet)
+	return t.draw
+}
+
+// draw looks only at what may have become another: everything, if anything about
+// any host did, or else the progress of jobs.
+func (t *fleetTab) draw(ctx context.Context, p *painter, rang map[topics.HostID]bool) error {
+	s, m := t.s, p.moment
+	moved := m != t.m
+	t.m = m
+	if moved || p.full {
+		attention, err := s.sharedAttention.read(ctx, attentionKey{m, s.Now().Unix() / 60}, func(ctx context.Context) ([]views.Attention, error) { return s.attention(ctx, m) })
 		if err != nil {
 			return err
 		}
-		attention, err := s.attention(ctx, f)
-		if err != nil {
-			return err
-		}
-		p.morph("verdict", views.FleetVerdict(s.verdict(f)))
-		p.morph("figures", views.FleetFigures(s.figures(f)))
+		p.morph("verdict", views.FleetVerdict(s.verdict(m)))
+		p.morph("figures", views.FleetFigures(s.figures(m)))
 		p.morph("attention", views.FleetAttention(attention))
-		p.morph("running", views.FleetRunning(s.atWork(f)))
-		p.morph("hosts-changed", views.FleetChanged(changedList(f, x, shown, count)))
-		if onPage == nil {
-			page, _ := f.page(x)
-			onPage = make([]topics.HostID, 0, len(page))
-			for _, h := range page {
-				onPage = append(onPage, h.ID)
-			}
+		p.morph("hosts-changed", views.FleetChanged(t.changed(m)))
+	}
+	rang, p.again = t.wait.due(rang, moved || p.full)
+	if moved || p.full || len(rang) > 0 {
+		p.morph("running", views.FleetRunning(s.atWork(m)))
+	}
+	if t.rows == nil {
+		page, _ := hostsOn(m, t.filter, t.page)
+		t.rows = make([]fleetTabRow, len(page))
+		for i, h := range page {
+			t.rows[i].id = h.ID
 		}
-		for id := range rang {
-			waiting[id] = true
-		}
-		if p.full { // whatever the page shows
-			for _, id := range onPage {
-				waiting[id] = true
-			}
-		}
-		// The page may be filtered otherwise by now: it ignores a row it does not
-		// have. A flood of changes goes out page by page.
-		var some []fleetHost
-		for id := range waiting {
-			if len(some) == 2*views.PageSize {
-				break
-			}
-			delete(waiting, id)
-			if h := f.byID[id]; h != nil {
-				some = append(some, *h)
-			}
-		}
-		rows, err := s.fleetRows(ctx, f, some)
-		if err != nil {
+	}
+	if moved {
+		if err := t.read(ctx, m); err != nil {
 			return fmt.Errorf("rows of the fleet: %w", err)
 		}
-		if !fresh {
-			for _, h := range some {
-				waiting[h.ID] = true
-			}
-		}
-		for _, r := range rows {
-			p.morph(views.ElementID("host", r.ID), views.FleetRow(r))
-		}
-		p.again = !fresh || len(waiting) > 0
-		return nil
 	}
+	for i := range t.rows {
+		r := &t.rows[i]
+		if h := m.Host(r.id); h != nil && (h != r.entry || p.full || rang[r.id] && h.Busy() != nil) {
+			r.entry = h
+			p.morph(views.ElementID("host", string(r.id)), views.FleetRow(s.fleetRow(h, r.runs)))
+		}
+	}
+	return nil
+}
+
+// read reads the strips of the hosts that are others now.
+func (t *fleetTab) read(ctx context.Context, m *fleet.Moment) error {
+	var ids []topics.HostID
+	for _, r := range t.rows {
+		if m.Host(r.id) != r.entry {
+			ids = append(ids, r.id)
+		}
+	}
+	strips, err := t.s.strips(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for i := range t.rows {
+		if runs, ok := strips[t.rows[i].id]; ok {
+			t.rows[i].runs = runs
+		}
+	}
+	return nil
+}
+
+// changed says that the list would be another one now, and in which way.
+func (t *fleetTab) changed(m *fleet.Moment) string {
+	if n := m.Len() - t.hosts; n > 0 && t.hosts >= 0 {
+		return words.Count(uint64(n), "new host", "new hosts")
+	}
+	if page, _ := hostsOn(m, t.filter, t.page); t.list != "" && list(page) != t.list {
+		return "The order has changed"
+	}
+	return ""
 }

@@ -57,8 +57,12 @@ func (s *Server) hostView(ctx context.Context, id topics.HostID) (views.Host, er
 	if err != nil {
 		return none, err
 	}
-	repositories, err := s.repositoryNames(ctx)
-	if err != nil {
+	repositories := map[topics.RepositoryID]string{}
+	var repositoryIDs []topics.RepositoryID
+	for _, g := range groups {
+		repositoryIDs = append(repositoryIDs, g.Repository)
+	}
+	if err := s.Store.RepositoryNames(ctx, repositoryIDs, repositories); err != nil {
 		return none, err
 	}
 	last, err := s.Store.LastJobs(ctx, id)

@@ -176,7 +176,11 @@ func (s *Server) jobView(ctx context.Context, t told) (views.Job, error) {
 	online, seen := s.Presence.Connection(j.Host)
 	switch j.State {
 	case topics.Queued:
-		q, err := s.queue(ctx)
+		m, err := s.moment(ctx)
+		if err != nil {
+			return v, err
+		}
+		q, err := s.queue(ctx, m, j)
 		if err != nil {
 			return v, err
 		}

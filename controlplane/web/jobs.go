@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/protocol"
@@ -21,40 +22,39 @@ import (
 	"github.com/restic-manager/restic-manager/words"
 )
 
-// A queue is every job that has not ended, with the names of what jobs are about:
-// four queries, however many there are.
+// A queue is every job that has not ended at one moment, and the names of what
+// some jobs are about.
 type queue struct {
-	hosts  map[topics.HostID]store.Host
-	groups map[topics.SourceGroupID]store.SourceGroup
-	repos  map[topics.RepositoryID]string
+	fleet  *fleet.Moment
 	open   []store.Job // the oldest first
 	waits  map[topics.JobID]protocol.Turn
+	groups map[topics.SourceGroupID]string
+	repos  map[topics.RepositoryID]string
 }
 
-func (s *Server) queue(ctx context.Context) (*queue, error) {
-	q := &queue{hosts: map[topics.HostID]store.Host{}, groups: map[topics.SourceGroupID]store.SourceGroup{}}
-	rows, err := s.Store.Hosts(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, h := range rows {
-		q.hosts[h.ID] = h
-	}
-	groups, err := s.Store.SourceGroups(ctx, "")
-	if err != nil {
-		return nil, err
-	}
-	for _, g := range groups {
-		q.groups[g.ID] = g
-	}
-	if q.repos, err = s.repositoryNames(ctx); err != nil {
-		return nil, err
-	}
-	if q.open, err = s.Store.OpenJobs(ctx, ""); err != nil {
-		return nil, err
-	}
+// queue lists what waits and runs; names are for the jobs among more, too.
+func (s *Server) queue(ctx context.Context, m *fleet.Moment, more ...store.Job) (*queue, error) {
+	q := &queue{fleet: m, open: m.Open(), groups: map[topics.SourceGroupID]string{}, repos: map[topics.RepositoryID]string{}}
 	q.waits = s.Jobs.Waits(q.open)
-	return q, nil
+	return q, s.name(ctx, q, more)
+}
+
+// name reads what the groups and repositories of some jobs are called.
+func (s *Server) name(ctx context.Context, q *queue, jobs []store.Job) (err error) {
+	var groups []topics.SourceGroupID
+	var repos []topics.RepositoryID
+	for _, j := range jobs {
+		if _, known := q.groups[j.SourceGroup]; !known && j.SourceGroup != "" {
+			groups = append(groups, j.SourceGroup)
+		}
+		if _, known := q.repos[j.Repository]; !known && j.State == topics.Queued {
+			repos = append(repos, j.Repository)
+		}
+	}
+	if err = s.Store.GroupNames(ctx, groups, q.groups); err == nil {
+		err = s.Store.RepositoryNames(ctx, repos, q.repos)
+	}
+	return err
 }
 
 func (q *queue) job(id topics.JobID) (store.Job, bool) {
@@ -91,8 +91,8 @@ func jobsFilter(q url.Values) (f views.JobsFilter, after string) {
 
 // filter is f as the store understands it, with the names that were meant looked
 // up. It has no states: the tabs count all of them.
-func (s *Server) filter(f views.JobsFilter, q *queue) store.JobFilter {
-	x := store.JobFilter{Kind: topics.JobKind(f.Kind)}
+func (s *Server) filter(ctx context.Context, f views.JobsFilter, m *fleet.Moment) (x store.JobFilter, err error) {
+	x = store.JobFilter{Kind: topics.JobKind(f.Kind)}
 	switch now := s.Now(); f.Period {
 	case "":
 		x.Since = now.Add(-24 * time.Hour).UnixMilli()
@@ -103,23 +103,14 @@ func (s *Server) filter(f views.JobsFilter, q *queue) store.JobFilter {
 	}
 	text := strings.ToLower(f.Query)
 	if text == "" {
-		return x
+		return x, nil
 	}
-	x.Search = &store.JobSearch{}
-	for id, h := range q.hosts {
-		if strings.Contains(strings.ToLower(h.Name+"\x00"+h.Hostname+"\x00"+string(id)), text) {
-			x.Search.Hosts = append(x.Search.Hosts, id)
-		}
-	}
-	for id, g := range q.groups {
-		if strings.Contains(strings.ToLower(g.Name), text) {
-			x.Search.Groups = append(x.Search.Groups, id)
-		}
-	}
+	x.Search = &store.JobSearch{Hosts: m.Search(text)}
+	x.Search.Groups, err = s.Store.GroupsNamed(ctx, text)
 	if strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == "" {
 		x.Search.ID = text
 	}
-	return x
+	return x, err
 }
 
 // A place is where a job stands in the list: what runs, the newest first; what
@@ -253,14 +244,24 @@ func (s *Server) jobsPage(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	f, cursor := jobsFilter(r.URL.Query())
 	after := parsePlace(cursor)
-	q, err := s.queue(ctx)
+	m, err := s.moment(ctx)
 	if err != nil {
 		return err
 	}
-	x := s.filter(f, q)
+	q, err := s.queue(ctx, m)
+	if err != nil {
+		return err
+	}
+	x, err := s.filter(ctx, f, m)
+	if err != nil {
+		return err
+	}
 	x.States = jobStates[f.State]
 	l, err := s.jobsPageOf(ctx, q, x, after)
 	if err != nil {
+		return err
+	}
+	if err := s.name(ctx, q, l.rows); err != nil {
 		return err
 	}
 	if err := s.countJobs(ctx, q, x, &l); err != nil {
@@ -291,7 +292,7 @@ func (s *Server) jobsPage(w http.ResponseWriter, r *http.Request) error {
 
 // jobLine is a job in the list of the fleet's.
 func (s *Server) jobLine(j store.Job, q *queue, who *visitor) views.JobLine {
-	v := views.JobLine{ID: string(j.ID), Kind: string(j.Kind), Group: q.groups[j.SourceGroup].Name, HostID: string(j.Host), Host: q.hosts[j.Host].Name,
+	v := views.JobLine{ID: string(j.ID), Kind: string(j.Kind), Group: q.groups[j.SourceGroup], HostID: string(j.Host), Host: q.fleet.Name(j.Host),
 		Status: views.JobStatus(string(j.State)), Percent: -1, At: s.when(max(j.StartedAt, j.QueuedAt)), By: asker(j),
 		CanCancel: !j.State.Ended() && !j.CancelAsked && who.may(store.Operator)}
 	switch j.State {
@@ -373,7 +374,7 @@ func (s *Server) waiting(j store.Job, q *queue) wait {
 	w := wait{reason: turn.Wait, job: turn.For}
 	other, _ := q.job(turn.For)
 	if turn.For != "" {
-		w.link = views.Link{Text: string(other.Kind) + " of " + q.hosts[other.Host].Name, URL: views.JobURL(string(turn.For))}
+		w.link = views.Link{Text: string(other.Kind) + " of " + q.fleet.Name(other.Host), URL: views.JobURL(string(turn.For))}
 	}
 	switch turn.Wait {
 	case protocol.WaitHost:
@@ -433,47 +434,84 @@ func (s *Server) silence(j store.Job, host string) *views.Note {
 	return n
 }
 
+// A jobsTab is the jobs page in somebody's browser.
+type jobsTab struct {
+	s      *Server
+	who    *visitor
+	filter views.JobsFilter
+	after  place
+	list   string // what the page showed at first
+
+	m       *fleet.Moment // that was drawn last
+	q       *queue
+	counted jobList
+	open    string         // which jobs had not ended when they were counted
+	ids     []topics.JobID // the page's, in the order in which it began
+	rows    []store.Job    // these, as they were read last
+	wait    progress
+}
+
 // jobsStream draws the rows of the jobs page again as they change.
 func (s *Server) jobsStream(query url.Values, who *visitor) draw {
+	t := &jobsTab{s: s, who: who, list: query.Get("list"), wait: progress{pause: s.Timing.Progress}}
 	f, cursor := jobsFilter(query)
-	after, shown := parsePlace(cursor), query.Get("list")
-	var onPage []topics.JobID // what the page shows, as far as we know
-	var counted jobList
-	last := ""
-	return func(ctx context.Context, p *painter, rang map[topics.HostID]bool) error {
-		q, fresh, err := s.latelyQueue.read(ctx, s.Timing.Gap, s.queue)
-		if err != nil {
+	t.filter, t.after = f, parsePlace(cursor)
+	return t.draw
+}
+
+// draw looks only at what may have become another: everything, if anything about
+// any host did, or else the progress of jobs.
+func (t *jobsTab) draw(ctx context.Context, p *painter, rang map[topics.HostID]bool) error {
+	moved := p.moment != t.m || p.full
+	rang, p.again = t.wait.due(rang, moved)
+	if moved {
+		if err := t.read(ctx, p); err != nil {
 			return err
 		}
-		x := s.filter(f, q)
-		x.States = jobStates[f.State]
-		l, err := s.jobsPageOf(ctx, q, x, after)
-		if err != nil {
-			return err
-		}
-		// How many ended in which way changes only when one does.
-		if now := (jobList{rows: q.open}).name(); now != last || p.full {
-			if err := s.countJobs(ctx, q, x, &counted); err != nil {
-				return err
-			}
-			last = now
-		}
-		if onPage == nil {
-			onPage = make([]topics.JobID, 0, len(l.rows))
-			for _, j := range l.rows {
-				onPage = append(onPage, j.ID)
-			}
-		}
-		p.morph("jobs-tabs", views.JobsTabs(views.JobTabs(counted.counts, f)))
-		p.morph("jobs-changed", views.JobsChanged(shown != "" && l.name() != shown))
-		rows, err := s.Store.JobsByID(ctx, onPage)
-		if err != nil {
-			return fmt.Errorf("rows of the jobs page: %w", err)
-		}
-		for _, j := range rows {
-			p.morph(views.ElementID("job", string(j.ID)), views.JobsRow(s.jobLine(j, q, who)))
-		}
-		p.again = !fresh && len(rang) > 0
-		return nil
+		t.m = p.moment
 	}
+	for _, j := range t.rows {
+		if moved || j.State == topics.Running && rang[j.Host] {
+			p.morph(views.ElementID("job", string(j.ID)), views.JobsRow(t.s.jobLine(j, t.q, t.who)))
+		}
+	}
+	return nil
+}
+
+// read reads the page again, and draws what surrounds its rows.
+func (t *jobsTab) read(ctx context.Context, p *painter) error {
+	s := t.s
+	q, err := s.queue(ctx, p.moment)
+	if err != nil {
+		return err
+	}
+	x, err := s.filter(ctx, t.filter, p.moment)
+	if err != nil {
+		return err
+	}
+	x.States = jobStates[t.filter.State]
+	l, err := s.jobsPageOf(ctx, q, x, t.after)
+	if err != nil {
+		return err
+	}
+	// How many ended in which way changes only when one does.
+	if open := (jobList{rows: q.open}).name(); open != t.open || p.full {
+		if err := s.countJobs(ctx, q, x, &t.counted); err != nil {
+			return err
+		}
+		t.open = open
+	}
+	if t.ids == nil {
+		t.ids = make([]topics.JobID, 0, len(l.rows))
+		for _, j := range l.rows {
+			t.ids = append(t.ids, j.ID)
+		}
+	}
+	p.morph("jobs-tabs", views.JobsTabs(views.JobTabs(t.counted.counts, t.filter)))
+	p.morph("jobs-changed", views.JobsChanged(t.list != "" && l.name() != t.list))
+	if t.rows, err = s.Store.JobsByID(ctx, t.ids); err != nil {
+		return fmt.Errorf("rows of the jobs page: %w", err)
+	}
+	t.q = q
+	return s.name(ctx, q, t.rows)
 }

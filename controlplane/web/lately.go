@@ -4,26 +4,96 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/fleet"
+	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A lately is what was read last of something that takes a while to read, for all
-// streams together: a fleet of a thousand hosts takes 20 ms.
-type lately[T any] struct {
-	mu sync.Mutex
-	at time.Time
-	v  *T
+// A recent shares one read among all streams: whoever asks for what is read at
+// the time waits for that, and whoever asks for what was read last has it at
+// once. A key says what is read; of another key it reads again.
+type recent[K comparable, T any] struct {
+	mu  sync.Mutex
+	has bool
+	key K
+	v   T
 }
 
-// read answers with what is no older than gap. What was not read just now may
-// lack what rang since: whoever draws it has to draw again.
-func (l *lately[T]) read(ctx context.Context, gap time.Duration, load func(context.Context) (*T, error)) (v *T, fresh bool, err error) {
+// read answers with what load reads for a key.
+func (r *recent[K, T]) read(ctx context.Context, key K, load func(context.Context) (T, error)) (T, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.has && r.key == key {
+		return r.v, nil
+	}
+	v, err := load(ctx)
+	if err == nil {
+		r.has, r.key, r.v = true, key, v
+	}
+	return v, err
+}
+
+// attentionKey is what the list of hosts in trouble depends on: it says how long
+// ago things happened, to the minute.
+type attentionKey struct {
+	m      *fleet.Moment
+	minute int64
+}
+
+// A lately is what was read last of something that takes a while to read, for all
+// streams together.
+type lately[T any] struct {
+	mu           sync.Mutex
+	began, ended time.Time // of the last load
+	v            *T
+}
+
+// read answers with what was read since a moment, or else reads it; but not
+// sooner than gap after the last reading has ended. What it answers with until
+// then is not fresh: whoever draws it has to draw again. Who asks while it is
+// being read waits for that, and reads again only if the reading began before
+// the moment.
+func (l *lately[T]) read(ctx context.Context, since time.Time, gap time.Duration, load func(context.Context) (*T, error)) (v *T, fresh bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if began := time.Now(); l.v == nil || began.Sub(l.at) >= gap {
-		if v, err = load(ctx); err != nil {
-			return nil, false, err
-		}
-		l.v, l.at, fresh = v, began, true
+	switch {
+	case l.v != nil && !l.began.Before(since):
+		return l.v, true, nil
+	case l.v != nil && time.Since(l.ended) < gap:
+		return l.v, false, nil
 	}
-	return l.v, fresh, nil
+	began := time.Now()
+	if v, err = load(ctx); err != nil {
+		return nil, false, err
+	}
+	l.v, l.began, l.ended = v, began, time.Now()
+	return v, true, nil
+}
+
+// A progress holds back hosts that ring only because their jobs go on: what
+// people see of that needs no more than one drawing a second.
+type progress struct {
+	pause time.Duration
+	drawn time.Time
+	rang  map[topics.HostID]bool
+}
+
+// due takes the hosts that rang, and answers with those to be drawn now: none, if
+// the last were drawn just now and nothing else is to be drawn anyway. It says
+// whether some still wait.
+func (w *progress) due(rang map[topics.HostID]bool, anyway bool) (now map[topics.HostID]bool, wait bool) {
+	if w.rang == nil {
+		w.rang = map[topics.HostID]bool{}
+	}
+	for id := range rang {
+		w.rang[id] = true
+	}
+	if len(w.rang) == 0 {
+		return nil, false
+	}
+	if !anyway && time.Since(w.drawn) < w.pause {
+		return nil, true
+	}
+	now, w.rang, w.drawn = w.rang, nil, time.Now()
+	return now, false
 }

@@ -286,6 +286,7 @@ func (s *Server) guard(rt route, isUse bool, h http.Handler) http.Handler {
 			return
 		}
 		if isUse {
+			r = r.WithContext(context.WithValue(r.Context(), heldKey{}, &held{}))
 			if err := s.touch(w, r, v); err != nil {
 				s.fail(w, r, err)
 				return

@@ -94,7 +94,7 @@ func (s *Server) schedulesStream() draw {
 	shown := "none yet"
 	waiting := map[topics.HostID]bool{}
 	return func(ctx context.Context, p *painter, rang map[topics.HostID]bool) error {
-		l, fresh, err := s.latelySchedules.read(ctx, s.Timing.Gap, s.schedulesView)
+		l, fresh, err := s.latelySchedules.read(ctx, p.since, s.Timing.Gap, s.schedulesView)
 		if err != nil {
 			return err
 		}

@@ -1,9 +1,11 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -25,16 +27,37 @@ func (s *Server) shell(r *http.Request, title, current string, crumbs ...views.L
 	if v == nil {
 		return sh
 	}
-	n, err := s.Store.HostCount(r.Context())
+	m, err := s.moment(r.Context())
 	if err != nil {
 		return sh
 	}
-	if sh.Running, err = s.Store.RunningCount(r.Context()); err != nil {
-		return sh
-	}
-	sh.User, sh.May = v.name, v.rights()
-	sh.Hosts, sh.Connected, sh.BrokerUp = n, s.Presence.Online(), s.broker() == nil
+	s.around(&sh, v, m)
 	return sh
+}
+
+// around fills in what every page shows of the fleet, and who looks.
+func (s *Server) around(sh *views.Shell, v *visitor, m *fleet.Moment) {
+	sh.User, sh.May = v.name, v.rights()
+	sh.Hosts, sh.Connected, sh.Running, sh.BrokerUp = m.Len(), m.Online, m.Running, s.broker() == nil
+}
+
+type heldKey struct{}
+
+// A held keeps how the fleet was when a request first asked.
+type held struct{ moment *fleet.Moment }
+
+// moment is how the fleet is, for a request: all of its page is of one moment. A
+// stream has no such context, and asks for each drawing.
+func (s *Server) moment(ctx context.Context) (*fleet.Moment, error) {
+	h, _ := ctx.Value(heldKey{}).(*held)
+	if h != nil && h.moment != nil {
+		return h.moment, nil
+	}
+	m, err := s.Fleet.Now(ctx)
+	if err == nil && h != nil {
+		h.moment = m
+	}
+	return m, err
 }
 
 // at is a moment that a row holds, none for zero.
@@ -48,12 +71,20 @@ func at(ms int64) time.Time {
 // when words a moment that a row holds.
 func (s *Server) when(ms int64) views.When { return views.NewWhen(at(ms), s.Now()) }
 
-// statusKey is the views' key of a status.
+// statusKey is the pages' key of a status.
 func statusKey(st hosts.Status) string {
 	if st == hosts.NoBackupYet {
 		return "no-backup"
 	}
 	return string(st)
+}
+
+// hostStatusOf is the status whose key a page names.
+func hostStatusOf(key string) hosts.Status {
+	if key == statusKey(hosts.NoBackupYet) {
+		return hosts.NoBackupYet
+	}
+	return hosts.Status(key)
 }
 
 // connection words whether a host's agent can be reached.

@@ -22,6 +22,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
+	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/password"
@@ -54,6 +55,7 @@ type Config struct {
 	Hub         *jobs.Hub
 	Presence    *hosts.Presence
 	Bell        *hosts.Bell
+	Fleet       *fleet.Board // nil is one of the server's own
 	// Changed is told once after each change that somebody saved: which hosts it is
 	// about, none if it belongs to no host. It must not block. Nil rings the bell.
 	Changed func(...topics.HostID)
@@ -86,6 +88,7 @@ type Timing struct {
 	Check      time.Duration // how often a stream asks whether its session still holds; what is changed here, it hears of at once
 	Hash       time.Duration // how long a password waits to be looked at
 	Gap        time.Duration // between two messages of a stream, but for log lines that wait
+	Progress   time.Duration // between two drawings of a list whose jobs only go on
 	Beat       time.Duration // a stream says something at least this often
 	Poll       time.Duration // how often the add-host stream looks, besides when something happened
 	Write      time.Duration // how long one message to a browser may take before it is given up
@@ -98,7 +101,7 @@ type Timing struct {
 // DefaultTiming is what runs unless a test says otherwise.
 func DefaultTiming() Timing {
 	return Timing{Idle: time.Hour, Life: 12 * time.Hour, Touch: time.Minute, Link: 15 * time.Minute, Invitation: 24 * time.Hour, Check: 5 * time.Second, Hash: 2 * time.Second,
-		Gap: 250 * time.Millisecond, Beat: 10 * time.Second, Poll: time.Second, Write: 5 * time.Second, Answer: 30 * time.Second, Cleanup: 10 * time.Minute,
+		Gap: 250 * time.Millisecond, Progress: time.Second, Beat: 10 * time.Second, Poll: time.Second, Write: 5 * time.Second, Answer: 30 * time.Second, Cleanup: 10 * time.Minute,
 		Verify: time.Hour, Stalled: 10 * time.Minute}
 }
 
@@ -124,9 +127,8 @@ type Server struct {
 
 	schedules *schedule.Service
 
-	latelyFleet     lately[fleet]
 	latelySchedules lately[views.Schedules]
-	latelyQueue     lately[queue]
+	sharedAttention recent[attentionKey, []views.Attention]
 
 	mu      sync.Mutex
 	closed  bool
@@ -145,6 +147,9 @@ func New(c Config) (*Server, error) {
 	}
 	if c.Timing == (Timing{}) {
 		c.Timing = DefaultTiming()
+	}
+	if c.Fleet == nil {
+		c.Fleet = fleet.NewBoard(c.Store, c.Presence, c.Now)
 	}
 	if c.Changed == nil {
 		c.Changed = func(hosts ...topics.HostID) {

@@ -122,7 +122,7 @@ func (l *lockedBuffer) String() string {
 
 func quick() Timing {
 	t := DefaultTiming()
-	t.Gap, t.Beat, t.Check, t.Poll = 5*time.Millisecond, 100*time.Millisecond, 20*time.Millisecond, 10*time.Millisecond
+	t.Gap, t.Progress, t.Beat, t.Check, t.Poll = 5*time.Millisecond, 5*time.Millisecond, 100*time.Millisecond, 20*time.Millisecond, 10*time.Millisecond
 	return t
 }
 
