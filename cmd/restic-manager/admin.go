@@ -50,7 +50,7 @@ func (d database) begin(ctx context.Context, do func(*store.Store) error) error 
 		return err
 	}
 	for _, said := range s.Mended {
-		fmt.Fprintf(os.Stderr, "restic-manager: %s\n", said)
+		say(os.Stderr, "restic-manager: %s", said)
 	}
 	return errors.Join(do(s), s.Close())
 }
@@ -100,7 +100,7 @@ func (c *hostRevokeCmd) Run(ctx context.Context) error {
 		if h, err = s.Revoke(ctx, actor, h.ID); err != nil {
 			return err
 		}
-		fmt.Printf("%s is not trusted any more; a control plane that runs ends its connection within seconds\n", h.Name)
+		say(os.Stdout, "%s is not trusted any more; a control plane that runs ends its connection within seconds", h.Name)
 		return nil
 	})
 }

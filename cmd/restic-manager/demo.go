@@ -252,7 +252,7 @@ func (d *demo) await(ctx context.Context, id topics.JobID) (ended store.Job, err
 			ended = *e.Job
 		}
 		for _, l := range e.Lines {
-			fmt.Fprintln(os.Stderr, l.Text)
+			say(os.Stderr, "%s", l.Text)
 		}
 		return nil
 	})

@@ -47,7 +47,7 @@ func (c *jobCancelCmd) Run(ctx context.Context) error {
 		if !j.State.Ended() {
 			words += " While the host cannot be reached, it takes until it is back."
 		}
-		fmt.Fprintln(os.Stderr, words)
+		say(os.Stderr, "%s", words)
 		return nil
 	})
 }

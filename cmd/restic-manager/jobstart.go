@@ -12,7 +12,6 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
-	"github.com/restic-manager/restic-manager/words"
 )
 
 type jobStartCmd struct {
@@ -72,11 +71,11 @@ func (c *jobStartCmd) Run(ctx context.Context) error {
 				return err
 			}
 			if jobs.Maintains(kind) && r.Keeper == "" {
-				fmt.Fprintln(os.Stderr, "The repository has no keeper: what may delete lives on "+host.Name+" now.")
+				say(os.Stderr, "The repository has no keeper: what may delete lives on %s now.", host.Name)
 			}
 		}
 		if !fresh {
-			fmt.Fprintln(os.Stderr, "The same was asked for already; it is "+string(j.State)+".")
+			say(os.Stderr, "The same was asked for already; it is %s.", j.State)
 		}
 		fmt.Println(j.ID)
 		return nil
@@ -202,9 +201,9 @@ func (c *jobLogCmd) Run(ctx context.Context) error {
 			for _, e := range rows {
 				after = e.Last()
 				if e.GapTo > 0 {
-					fmt.Printf("%d-%d  not kept: %s\n", e.N, e.GapTo, words.Visible(e.Text))
+					say(os.Stdout, "%d-%d  not kept: %s", e.N, e.GapTo, e.Text)
 				} else {
-					fmt.Printf("%d  %s  %-5s  %s\n", e.N, time.UnixMilli(e.At).UTC().Format(time.RFC3339), e.Level, words.Visible(e.Text))
+					say(os.Stdout, "%d  %s  %-5s  %s", e.N, moment(e.At, ""), e.Level, e.Text)
 				}
 			}
 			if len(rows) < 1000 {

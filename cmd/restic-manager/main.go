@@ -14,6 +14,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 type cli struct {
@@ -98,7 +99,7 @@ func run(ctx context.Context, args []string) int {
 	parser := kong.Must(&cli{}, options(ctx)...)
 	command, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "restic-manager: %v\nTry restic-manager --help.\n", err)
+		say(os.Stderr, "restic-manager: %v\nTry restic-manager --help.", err)
 		return 2
 	}
 	if err := command.Run(); err != nil {
@@ -117,11 +118,11 @@ func inWords(err error) string {
 	p := problem.Of(err)
 	switch {
 	case p.Fields != nil:
-		return p.Fields.Error()
+		return failure(p.Fields)
 	case p.Kind == problem.Internal || p == problem.NoPage:
-		return err.Error()
+		return failure(err)
 	}
-	return p.Title + ". " + p.Detail()
+	return words.Visible(p.Title + ". " + p.Detail())
 }
 
 // options are how the command line is read.

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
@@ -38,47 +37,36 @@ func (c *repositoryPlanCmd) Run(ctx context.Context) error {
 }
 
 func printPlan(out io.Writer, p retention.Preview) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	row := func(what string, id string, at int64, of string, reasons []string) {
+	var rows [][]string
+	add := func(what string, id string, at int64, of string, reasons []string) {
 		when := ""
 		if at != 0 {
 			when = time.UnixMilli(at).Format("2006-01-02 15:04")
 		}
-		fmt.Fprintf(w, "%s\t%.8s\t%s\t%s\t%s\n", what, id, when, of, strings.Join(reasons, "; "))
+		rows = append(rows, []string{what, fmt.Sprintf("%.8s", id), when, of, strings.Join(reasons, "; ")})
 	}
 	for _, v := range p.Remove {
-		row("remove", v.ID, v.Time, fmt.Sprintf("%q on %q", v.Group, v.Hostname), v.Reasons)
+		add("remove", v.ID, v.Time, fmt.Sprintf("%q on %q", v.Group, v.Hostname), v.Reasons)
 	}
 	for _, v := range p.Verdicts.Keep {
-		row("keep", v.ID, v.Time, fmt.Sprintf("%q on %q", v.Group, v.Hostname), v.Reasons)
+		add("keep", v.ID, v.Time, fmt.Sprintf("%q on %q", v.Group, v.Hostname), v.Reasons)
 	}
 	for _, o := range p.Oddities {
-		row("flagged", o.ID, o.Time, o.Kind, quoted(o.Reasons))
+		add("flagged", o.ID, o.Time, o.Kind, o.Reasons)
 	}
-	err := w.Flush()
-	say := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
+	err := tableTo(out, rows)
 	for _, text := range p.Warnings {
-		say("Careful: %s", text)
+		say(out, "Careful: %s", text)
 	}
 	for _, text := range p.Plan.Unusual {
-		say("Held for review: %s", text)
+		say(out, "Held for review: %s", text)
 	}
 	if h := p.Held; h != nil {
-		say("A plan that removes %d waits for approval until %s: restic-manager repository maintain %s --kind forget --approve %s",
+		say(out, "A plan that removes %d waits for approval until %s: restic-manager repository maintain %s --kind forget --approve %s",
 			len(h.Plan.V.Remove), time.UnixMilli(h.ExpiresAt).Format("2006-01-02 15:04"), p.Repository.Name, h.Hash)
 	}
-	say("The next forget removes %d and keeps %d; %d are flagged.", len(p.Remove), len(p.Verdicts.Keep)+len(p.Flagged), len(p.Oddities))
+	say(out, "The next forget removes %d and keeps %d; %d are flagged.", len(p.Remove), len(p.Verdicts.Keep)+len(p.Flagged), len(p.Oddities))
 	return err
-}
-
-// quoted is foreign text that cannot do anything to a terminal.
-func quoted(reasons []string) []string {
-	out := make([]string, len(reasons))
-	for i, r := range reasons {
-		q := fmt.Sprintf("%q", r)
-		out[i] = strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
-	}
-	return out
 }
 
 type repositoryMaintainCmd struct {

@@ -7,12 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
-	"text/tabwriter"
-	"time"
 
-	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/store"
 )
@@ -113,7 +109,7 @@ func (c *userDisableCmd) Run(ctx context.Context) error {
 		}
 		for _, t := range tokens {
 			if t.CreatedBy == c.Name {
-				fmt.Fprintf(os.Stderr, "%s made the API token %q, which still holds. To end it: restic-manager api-token revoke %s\n", c.Name, t.Name, t.ID)
+				say(os.Stderr, "%s made the API token %q, which still holds. To end it: restic-manager api-token revoke %s", c.Name, t.Name, t.ID)
 			}
 		}
 		return nil
@@ -147,35 +143,4 @@ func (c *userListCmd) Run(ctx context.Context) error {
 		}
 		return table(rows)
 	})
-}
-
-// table prints rows for people and scripts alike. What cannot be seen, such as an
-// escape sequence in a name, is shown as an escape of Go: it must not reach the
-// terminal as it is.
-func table(rows [][]string) error {
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	for _, r := range rows {
-		cells := make([]string, len(r))
-		for i, cell := range r {
-			cells[i] = visible(cell)
-		}
-		fmt.Fprintln(w, strings.Join(cells, "\t"))
-	}
-	return w.Flush()
-}
-
-// visible returns a text with what cannot be seen in it escaped.
-func visible(text string) string {
-	if field.Visible(text) {
-		return text
-	}
-	quoted := strconv.QuoteToGraphic(text)
-	return quoted[1 : len(quoted)-1]
-}
-
-func moment(ms int64, none string) string {
-	if ms == 0 {
-		return none
-	}
-	return time.UnixMilli(ms).UTC().Format(time.RFC3339)
 }

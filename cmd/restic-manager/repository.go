@@ -8,8 +8,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
-	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/web"
 	"github.com/restic-manager/restic-manager/store"
@@ -38,32 +36,6 @@ func (c *repositoryListCmd) Run(ctx context.Context) error {
 			return row(r.Name, string(r.ID), r.Location, stored, fmt.Sprint(tallies[r.ID].Count), ago(s, r.CheckedAt))
 		})
 	})
-}
-
-// columns prints lines of columns.
-func columns(head string, n int, line func(int) string) error {
-	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
-	_, err := fmt.Fprintln(w, head)
-	for i := range n {
-		_, e := fmt.Fprintln(w, line(i))
-		err = errors.Join(err, e)
-	}
-	return errors.Join(err, w.Flush())
-}
-
-// row is columns of which none can pretend to be another, or a terminal's command.
-func row(cells ...string) string {
-	for i, c := range cells {
-		cells[i] = strings.ReplaceAll(words.Visible(c), "\t", " ")
-	}
-	return strings.Join(cells, "\t")
-}
-
-func ago(s *store.Store, ms int64) string {
-	if ms == 0 {
-		return "never"
-	}
-	return words.Ago(time.UnixMilli(ms), time.UnixMilli(s.Now()))
 }
 
 type repositoryShowCmd struct {

@@ -117,7 +117,7 @@ func (c *scheduleSetCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(os.Stderr, "%s, in %s. It reaches %s in a moment, or when the host is back.\n",
+		say(os.Stderr, "%s, in %s. It reaches %s in a moment, or when the host is back.",
 			slots.ReadPlan(saved.Cron).Words(), saved.Zone, row(h.Name))
 		return nil
 	})
