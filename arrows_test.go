@@ -1,0 +1,286 @@
+package resticmanager
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// module is the path all our packages begin with.
+const module = "github.com/restic-manager/restic-manager"
+
+// arrows lists every package of ours, sorted: which of ours it may import itself,
+// and what it is for. Whoever adds a package adds its line; whoever needs another
+// arrow adds it here, and says in the commit why. Test files may import what they
+// like.
+var arrows = []struct{ pkg, may, is string }{
+	{".", "", "the table of imports"},
+	{"agent", "agent/link agent/process agent/restic agent/spool failpoint location private protocol seal slots topics", "one host's side: policy, jobs, enrolment"},
+	{"agent/link", "protocol seal topics", "the agent's connection, whatever is said on it"},
+	{"agent/restic", "agent/process location topics", "runs restic and reads what it prints, whoever asks"},
+	{"agent/spool", "protocol topics", "the agent's journal, whoever sends it"},
+	{"broker", "", "the MQTT broker: a pipe that does not know what messages mean"},
+	{"build/testrun", "", "runs the tests and prints the slowest"},
+	{"cmd/restic-manager", "controlplane controlplane/consumers controlplane/enroll controlplane/field controlplane/jobs controlplane/kit controlplane/maintenance" +
+		" controlplane/people controlplane/problem controlplane/repositories controlplane/retention controlplane/schedule controlplane/sources" +
+		" controlplane/web location protocol slots store store/keyring topics words", "the control plane's main and the operator's command line"},
+	{"cmd/restic-manager-agent", "agent", "the agent's main"},
+	{"controlplane", "broker controlplane/enroll controlplane/fleet controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/password" +
+		" controlplane/public controlplane/schedule controlplane/web failpoint protocol seal store store/keyring topics", "composes the control plane into one Run"},
+	{"controlplane/consumers", "controlplane/field controlplane/password store", "credentials of MQTT consumers"},
+	{"controlplane/enroll", "failpoint seal store topics words", "lets hosts in"},
+	{"controlplane/field", "words", "checks what people type, and knows no subject"},
+	{"controlplane/fleet", "controlplane/hosts store topics", "what is true of the fleet, whoever shows it"},
+	{"controlplane/hosts", "store topics", "what is known of connected hosts"},
+	{"controlplane/jobs", "controlplane/hosts failpoint location protocol seal store topics", "asks hosts for jobs and follows them"},
+	{"controlplane/kit", "location store topics words", "emergency kits"},
+	{"controlplane/maintenance", "controlplane/jobs controlplane/retention controlplane/schedule failpoint store topics", "forgets, prunes and checks when it is time"},
+	{"controlplane/password", "", "hashes passwords and keys"},
+	{"controlplane/people", "controlplane/field controlplane/password store topics", "who may sign in; no job and no page"},
+	{"controlplane/problem", "controlplane/consumers controlplane/enroll controlplane/field controlplane/jobs controlplane/maintenance controlplane/people" +
+		" controlplane/repositories controlplane/retention controlplane/schedule controlplane/sources store topics", "words the errors of all others, which never import it"},
+	{"controlplane/public", "controlplane/fleet controlplane/hosts controlplane/jobs store topics", "publishes what consumers read"},
+	{"controlplane/retention", "controlplane/schedule slots store topics", "which snapshots stay"},
+	{"controlplane/schedule", "controlplane/field protocol slots store topics", "schedules: saved, standing, fired"},
+	{"controlplane/web", "controlplane/consumers controlplane/enroll controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs controlplane/kit" +
+		" controlplane/maintenance controlplane/password controlplane/people controlplane/problem controlplane/repositories controlplane/retention" +
+		" controlplane/schedule controlplane/sources location protocol slots store topics views words", "pages and API: read the request, ask one package, answer"},
+	{"e2e", "", "tests of both programs together"},
+	{"e2e/bench", "", "benchmarks of both programs together"},
+	{"e2e/evil", "", "tests with a side that has turned against us"},
+	{"e2e/fault", "", "tests with kills, cuts and full disks"},
+	{"e2e/fleet", "controlplane/password store topics", "makes databases of large installations"},
+	{"e2e/fleet/gen", "e2e/fleet", "the generator's command"},
+	{"e2e/resticrepo", "", "repositories for tests"},
+	{"failpoint", "", "kills the process where a test asks; it is in everything that must not lose anything"},
+	{"location", "", "a repository's address, which both sides read alike"},
+	{"private", "", "files nobody else may read, for both programs"},
+	{"protocol", "topics", "the two step functions, simulated without disk, network or clock"},
+	{"protocol/protocoltest", "protocol topics", "simulates and compares journals"},
+	{"seal", "", "keeps a payload between two parties, whatever it says"},
+	{"slots", "", "when a slot is; depends on nothing but the plan and the moment"},
+	{"store", "failpoint private protocol store/keyring topics", "keeps rows, whoever asks"},
+	{"topics", "", "the conversation between the two sides"},
+	{"views", "words", "pages: handlers decide what is true, these only show it"},
+	{"words", "", "how sizes, moments and foreign text are shown"},
+}
+
+// bans are about everything that is linked: the imports of imports count. A package
+// with /… stands for all below it, too.
+var bans = []struct{ pkg, not, because string }{
+	{"topics", others, "whoever speaks our language needs no library for it"},
+	{"seal", others, "the fewer people can change how secrets are kept, the better"},
+	{"failpoint", others, "it is in everything that must not lose anything"},
+	{"private", others, "both programs keep their files with it"},
+	{"protocol", others, "it decides, and is simulated without disk, network or clock"},
+	{"location", others, "both sides read an address alike"},
+	{"words", others, "how a size or a moment is told depends on nothing else"},
+	{"controlplane/field", others, "the rules of what people type know no subject"},
+	{"broker", "database/sql", "the broker is a pipe and remembers nothing"},
+	{"store", "net/http", "a database that speaks HTTP has two jobs"},
+	{"store", "github.com/mochi-mqtt/server/v2", "the store knows no MQTT"},
+	{"store", "github.com/eclipse/paho.mqtt.golang", "the store knows no MQTT"},
+	{"agent/…", "database/sql", "the agent never links a database"},
+	{"agent/…", "github.com/jmoiron/sqlx", "the agent never links a database"},
+	{"agent/…", "modernc.org/sqlite", "the agent never links a database"},
+	{"agent/…", "github.com/go-chi/chi/v5", "nobody calls an agent, it calls"},
+	{"agent/…", "github.com/a-h/templ", "the agent has no pages"},
+	{"agent/…", "github.com/mochi-mqtt/server/v2", "the broker is elsewhere"},
+	{"cmd/restic-manager-agent", "database/sql", "the agent never links a database"},
+	{"controlplane/…", "agent/…", "the two sides meet in topics"},
+	{"cmd/restic-manager", "agent/…", "the two sides meet in topics; the demo starts the agent's own program"},
+	{"controlplane/problem", "net/http", "the command line words its failures with it, too"},
+	{"controlplane/fleet", "net/http", "what is true of the fleet does not depend on who shows it"},
+	{"cmd/restic-manager", "testing", "what is shipped does not carry the tests"},
+	{"cmd/restic-manager-agent", "testing", "what is shipped does not carry the tests"},
+}
+
+// others stands for anything that is neither ours nor the standard library's.
+const others = "others"
+
+// keepers are the only packages of ours that import a library themselves, so
+// that another could take its place.
+var keepers = []struct {
+	library string
+	only    []string
+	because string
+}{
+	{"github.com/mochi-mqtt/server/v2", []string{"broker"}, "a patched copy or another broker may replace it"},
+	{"github.com/eclipse/paho.mqtt.golang", []string{"agent/link"}, "its habits are known in one place"},
+	{"go.etcd.io/bbolt", []string{"agent/spool"}, "the journal is one thing"},
+	{"modernc.org/sqlite", []string{"store"}, "SQL is written in one place"},
+	{"github.com/jmoiron/sqlx", []string{"store"}, "SQL is written in one place"},
+	{"github.com/pressly/goose/v3", []string{"store"}, "SQL is written in one place"},
+	{"database/sql", []string{"store", "e2e/fleet"}, "SQL is written in one place; databases for tests are filled in bulk"},
+	{"github.com/netresearch/go-cron", []string{"slots"}, "where libraries differ, what we mean is written once"},
+	{"github.com/a-h/templ", []string{"views", "controlplane/web"}, "pages are made in one place and answered with in another"},
+	{"github.com/go-chi/chi/v5", []string{"controlplane/web"}, "all routes stand in one list"},
+	{"github.com/danielgtaylor/huma/v2", []string{"controlplane/web"}, "all routes stand in one list"},
+	{"github.com/alexedwards/scs/v2", []string{"controlplane/web"}, "who is signed in is asked in one place"},
+	{"github.com/alecthomas/kong", []string{"cmd/restic-manager", "cmd/restic-manager-agent"}, "configuration is filled in cmd alone"},
+}
+
+// A listed package is one as the go command tells it.
+type listed struct {
+	ImportPath string
+	Standard   bool
+	Imports    []string
+	Deps       []string
+}
+
+// packages lists all packages and what they link, as built for Linux and Windows
+// together.
+func packages(t *testing.T) map[string]listed {
+	t.Helper()
+	// The go command takes note of the directories a test reads, and does not call an
+	// old result valid once one of them has changed.
+	if err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && (d.Name() == "bin" || strings.HasPrefix(d.Name(), ".") && d.Name() != ".") {
+			return filepath.SkipDir
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]listed{}
+	for _, system := range []string{"linux", "windows"} {
+		cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Standard,Imports,Deps", module+"/...")
+		cmd.Env = append(os.Environ(), "GOOS="+system, "CGO_ENABLED=0")
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("go list for %s: %v", system, err)
+		}
+		for d := json.NewDecoder(bytes.NewReader(out)); ; {
+			var p listed
+			if err := d.Decode(&p); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatalf("go list for %s: %v", system, err)
+			}
+			if was, ok := all[p.ImportPath]; ok {
+				p.Imports, p.Deps = append(p.Imports, was.Imports...), append(p.Deps, was.Deps...)
+			}
+			all[p.ImportPath] = p
+		}
+	}
+	return all
+}
+
+// ours returns a package's name below the module, "." for the module's root.
+func ours(path string) (name string, ok bool) {
+	if path == module {
+		return ".", true
+	}
+	return strings.CutPrefix(path, module+"/")
+}
+
+// under reports whether a package is the one meant, or below one with /….
+func under(path, name string) bool {
+	for _, full := range []string{name, module + "/" + name} {
+		tree, wide := strings.CutSuffix(full, "/…")
+		if path == tree || wide && strings.HasPrefix(path, tree+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func unique(list []string) []string { return slices.Compact(slices.Sorted(slices.Values(list))) }
+
+func TestImportsPointOneWay(t *testing.T) {
+	all := packages(t)
+	rows := map[string][]string{}
+	last := ""
+	for _, a := range arrows {
+		may := strings.Fields(a.may)
+		if a.pkg <= last {
+			t.Errorf("the line of %s is not in its place, or there twice: the table is sorted", a.pkg)
+		}
+		if !slices.IsSorted(may) {
+			t.Errorf("what %s may import is not sorted", a.pkg)
+		}
+		if a.is == "" {
+			t.Errorf("the line of %s does not say what it is for", a.pkg)
+		}
+		rows[a.pkg], last = may, a.pkg
+		if _, there := all[strings.TrimSuffix(module+"/"+a.pkg, "/.")]; !there {
+			t.Errorf("there is no package %s; take its line out of the table", a.pkg)
+		}
+	}
+	for path, p := range all {
+		name, is := ours(path)
+		if !is {
+			continue
+		}
+		may, known := rows[name]
+		var imports []string
+		for _, i := range unique(p.Imports) {
+			if i, is := ours(i); is {
+				imports = append(imports, i)
+			}
+		}
+		if !known {
+			t.Errorf("%s has no line in the table; add {%q, %q, \"what it is for\"}", name, name, strings.Join(imports, " "))
+			continue
+		}
+		for _, i := range imports {
+			if !slices.Contains(may, i) {
+				t.Errorf("%s imports %s, and its line does not allow that", name, i)
+			}
+		}
+	}
+}
+
+func TestNobodyLinksWhatIsNotForThem(t *testing.T) {
+	all := packages(t)
+	for _, b := range bans {
+		found := false
+		for path, p := range all {
+			if _, is := ours(path); !is || !under(path, b.pkg) {
+				continue
+			}
+			found = true
+			for _, dep := range unique(p.Deps) {
+				forbidden := under(dep, b.not)
+				if _, is := ours(dep); b.not == others {
+					forbidden = !all[dep].Standard && !is
+				}
+				if forbidden {
+					t.Errorf("%s must not link %s: %s", path, dep, b.because)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("there is no package %s; the table of bans is out of date", b.pkg)
+		}
+	}
+}
+
+func TestLibrariesHaveOneKeeper(t *testing.T) {
+	all := packages(t)
+	for _, k := range keepers {
+		found := false
+		for path, p := range all {
+			if _, is := ours(path); !is || !slices.ContainsFunc(p.Imports, func(i string) bool {
+				return i == k.library || k.library != "database/sql" && strings.HasPrefix(i, k.library+"/")
+			}) {
+				continue
+			}
+			found = true
+			if !slices.ContainsFunc(k.only, func(o string) bool { return under(path, o) }) {
+				t.Errorf("%s imports %s, only %s may: %s", path, k.library, strings.Join(k.only, " and "), k.because)
+			}
+		}
+		if !found {
+			t.Errorf("nothing imports %s; the table of keepers is out of date", k.library)
+		}
+	}
+}
