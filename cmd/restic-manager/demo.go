@@ -241,7 +241,7 @@ func (d *demo) backUp(ctx context.Context, host topics.HostID) error {
 	fmt.Println(string(line))
 	if ended.State != topics.Succeeded {
 		e := jobs.Explain(ended.Kind, ended.Cause, ended.State)
-		return fmt.Errorf("the backup ended as %s: %s (%s). %s", ended.State, e.Cause, ended.Message, strings.Join(e.Remedies, " "))
+		return fmt.Errorf("the backup ended as %s: %s (%s). %s", ended.State, e.Cause, ended.Message, strings.Join(e.Texts(), " "))
 	}
 	return nil
 }

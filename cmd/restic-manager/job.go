@@ -7,8 +7,6 @@ import (
 	"os"
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
-	"github.com/restic-manager/restic-manager/controlplane/schedule"
-	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -26,15 +24,11 @@ func (c *jobCancelCmd) Run(ctx context.Context) error {
 		return err
 	}
 	return c.with(ctx, func(s *store.Store) error {
-		s.OnEnded(schedule.Ended) // a job that waits ends here and now
-		err := s.Cancel(ctx, actor, id, func(tx protocol.PlaneTx) error {
-			_, err := protocol.PlaneStep(protocol.DefaultTiming(), tx, protocol.CancelAsked{Job: id, By: actor, Now: s.Now()})
-			return err
-		})
+		err := engine(s).Cancel(ctx, actor, id)
 		switch {
-		case errors.Is(err, store.ErrNotFound):
+		case errors.Is(err, jobs.ErrNoJob):
 			return fmt.Errorf("there is no job %s in %s", id, c.Data)
-		case errors.Is(err, store.ErrEnded):
+		case errors.Is(err, jobs.ErrEnded):
 			return fmt.Errorf("job %s has already ended; there is nothing to cancel", id)
 		case err != nil:
 			return err

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -42,37 +44,33 @@ func (c *jobStartCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		kind := topics.JobKind(c.Kind)
-		o := topics.Operation{Snapshots: c.Snapshots, From: c.From, To: c.To, Snapshot: c.Snapshot, Paths: c.Path, Target: c.Target, Overwrite: c.Overwrite,
-			DryRun: c.DryRun, Pattern: c.Pattern, ReadData: c.ReadData, Subset: c.Subset, All: c.All}
-		engine := jobs.New(jobs.Config{Store: s, Timing: jobs.DefaultTiming(), Now: time.Now})
-		var j store.Job
-		fresh := false
-		switch {
-		case kind == topics.BackupJob && c.Repository != "":
-			return errors.New("a backup goes where its source group says; leave --repository out")
-		case kind == topics.BackupJob:
-			if err := o.Check(kind); err != nil {
+		q := jobs.Request{Host: host.ID, Kind: topics.JobKind(c.Kind), SourceGroup: c.SourceGroup, Operation: topics.Operation{
+			Snapshots: c.Snapshots,
+			From:      c.From,
+			To:        c.To,
+			Snapshot:  c.Snapshot,
+			Paths:     c.Path,
+			Target:    c.Target,
+			Overwrite: c.Overwrite,
+			DryRun:    c.DryRun,
+			Pattern:   c.Pattern,
+			ReadData:  c.ReadData,
+			Subset:    c.Subset,
+			All:       c.All,
+		}}
+		var r store.Repository
+		if c.Repository != "" {
+			if r, err = repositoryNamed(ctx, s, c.Repository); err != nil {
 				return err
 			}
-			if j, fresh, err = engine.AskBackup(ctx, actor, host.ID, c.SourceGroup); err != nil {
-				return err
-			}
-		case c.SourceGroup != "":
-			return errors.New("only a backup has a source group")
-		case c.Repository == "":
-			return fmt.Errorf("%s needs --repository", kind)
-		default:
-			r, err := repositoryNamed(ctx, s, c.Repository)
-			if err != nil {
-				return err
-			}
-			if j, fresh, err = engine.Ask(ctx, actor, host.ID, kind, r.ID, o); err != nil {
-				return err
-			}
-			if jobs.Maintains(kind) && r.Keeper == "" {
-				say(os.Stderr, "The repository has no keeper: what may delete lives on %s now.", host.Name)
-			}
+			q.Repository = r.ID
+		}
+		j, fresh, err := engine(s).Start(ctx, jobs.Actor{Name: actor, Role: store.Admin}, q)
+		if err != nil {
+			return err
+		}
+		if jobs.Maintains(q.Kind) && r.Keeper == "" {
+			say(os.Stderr, "The repository has no keeper: what may delete lives on %s now.", host.Name)
 		}
 		if !fresh {
 			say(os.Stderr, "The same was asked for already; it is %s.", j.State)
@@ -80,6 +78,13 @@ func (c *jobStartCmd) Run(ctx context.Context) error {
 		fmt.Println(j.ID)
 		return nil
 	})
+}
+
+// engine is the jobs engine that pages and API use, on the database alone: a control
+// plane that runs beside us sends what was asked for.
+func engine(s *store.Store) *jobs.Engine {
+	s.OnEnded(schedule.Ended) // a job that waits and is cancelled ends here and now
+	return jobs.New(jobs.Config{Store: s, Hub: jobs.NewHub(), Log: slog.New(slog.DiscardHandler), Timing: jobs.DefaultTiming(), Now: time.Now})
 }
 
 type jobListCmd struct {
@@ -161,7 +166,7 @@ func (c *jobShowCmd) Run(ctx context.Context) error {
 			e := jobs.Explain(j.Kind, j.Cause, j.State)
 			add("Why", e.Cause)
 			add("Effect", e.Effect)
-			add("What to do", strings.Join(e.Remedies, " "))
+			add("What to do", strings.Join(e.Texts(), " "))
 			add("Evidence", j.Message)
 		}
 		if j.Operation.V != nil {

@@ -143,7 +143,7 @@ func TestRepositoriesAndJobsByCommandLine(t *testing.T) {
 		"is not n/t":                  {"--host", "nas", "--kind", "check", "--repository", "nas", "--subset", "half"},
 		"no host":                     {"--host", "cellar", "--kind", "check", "--repository", "nas"},
 		"there is no repository":      {"--host", "nas", "--kind", "check", "--repository", "vault"},
-		"needs --repository":          {"--host", "nas", "--kind", "check"},
+		"check needs one":             {"--host", "nas", "--kind", "check"},
 		"climbs up":                   {"--host", "nas", "--kind", "restore", "--repository", "nas", "--snapshot", whole, "--target", "/a/../b"},
 		"mean nothing to a job":       {"--host", "nas", "--kind", "stats", "--repository", "nas", "--all"},
 		"goes where its source group": {"--host", "attic", "--kind", "backup", "--repository", "nas"},

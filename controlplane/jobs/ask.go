@@ -33,7 +33,7 @@ func (e *Engine) AskBackup(ctx context.Context, actor string, host topics.HostID
 	} else if err != nil {
 		return job, false, err
 	}
-	if err := permitted(h, topics.BackupJob, topics.Operation{}); err != nil {
+	if err := allowed(h, topics.BackupJob); err != nil {
 		return job, false, err
 	}
 	groups, err := e.Store.SourceGroups(ctx, host)
@@ -99,50 +99,61 @@ func (e *Engine) Permit(ctx context.Context, host topics.HostID, kind topics.Job
 	} else if err != nil {
 		return err
 	}
-	if err := permitted(h, kind, o); err != nil {
+	var row *store.Repository
+	switch r, err := e.Store.Repository(ctx, repository); {
+	case err == nil:
+		row = &r
+	case !errors.Is(err, store.ErrNotFound):
 		return err
 	}
-	r, err := e.Store.Repository(ctx, repository)
-	switch {
-	case errors.Is(err, store.ErrNotFound) || err == nil && r.RemovedAt > 0:
-		return ErrNoRepository
-	case err != nil:
+	// The role of who asks is looked at before, by Start: the control plane may ask for
+	// anything.
+	if err := MayAsk(Actor{Name: store.Plane, Role: store.Admin}, h, kind, row); err != nil {
+		return e.named(ctx, err)
+	}
+	if err := within(h, kind, o); err != nil {
 		return err
-	case Maintains(kind) && r.Keeper != "" && r.Keeper != host:
-		keeper, err := e.Store.Host(ctx, r.Keeper)
-		if err != nil {
-			return err
-		}
-		return &NotKeeperError{kind, r.Keeper, keeper.Name}
+	}
+	if row == nil {
+		return ErrNoRepository
 	}
 	if kind.Exclusive() {
-		if err := e.lookFirst(ctx, host, r); err != nil {
+		if err := e.lookFirst(ctx, host, *row); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// permitted says why a host would refuse a job, as far as it has told. The host
-// decides; this spares everybody a job that cannot be.
-func permitted(h store.Host, kind topics.JobKind, o topics.Operation) error {
-	p := h.Permits.V
-	no := func(format string, args ...any) error {
-		return fmt.Errorf("%w: %s", ErrForbidden, fmt.Sprintf(format, args...))
-	}
-	switch {
-	case p == nil:
-		return nil
-	case !p.Allows(kind):
-		return no("The policy %s of %s does not allow %s.", h.Policy, h.Name, kind)
-	case p.Anywhere || kind != topics.RestoreJob:
-		return nil
-	case !p.Restores(o.Target):
-		return no("The policy %s of %s lets restores write below %s only.", h.Policy, h.Name, strings.Join(p.RestoreRoots, ", "))
-	case !p.Overwrite && o.Overwrite != "" && o.Overwrite != "never":
-		return no("The policy %s of %s lets no restore write over files that are there.", h.Policy, h.Name)
+// allowed says why a host would refuse every job of a kind, as far as it has told. The
+// host decides; this spares everybody a job that cannot be.
+func allowed(h store.Host, kind topics.JobKind) error {
+	if p := h.Permits.V; p != nil && !p.Allows(kind) {
+		return forbids(h, "does not allow %s", kind)
 	}
 	return nil
+}
+
+// within says why a host would refuse what exactly a job is asked for.
+func within(h store.Host, kind topics.JobKind, o topics.Operation) error {
+	p := h.Permits.V
+	switch {
+	case p == nil || p.Anywhere || kind != topics.RestoreJob:
+		return nil
+	case !p.Restores(o.Target):
+		return forbids(h, "lets restores write below %s only", strings.Join(p.RestoreRoots, ", "))
+	case !p.Overwrite && o.Overwrite != "" && o.Overwrite != "never":
+		return forbids(h, "lets no restore write over files that are there")
+	}
+	return nil
+}
+
+func forbids(h store.Host, format string, args ...any) error {
+	policy := "The policy"
+	if h.Policy != "" {
+		policy += " " + h.Policy
+	}
+	return fmt.Errorf("%w: %s of %s %s.", ErrForbidden, policy, h.Name, fmt.Sprintf(format, args...))
 }
 
 // Cancel asks for the end of a job: one that waits ends now, one that was sent
@@ -194,7 +205,7 @@ func (e *Engine) news(effects []protocol.PlaneEffect) {
 func (e *Engine) Do(ctx context.Context, actor string, t topics.Topic) error {
 	switch t.Action {
 	case topics.ActionBackup:
-		_, _, err := e.AskBackup(ctx, actor, t.Host, "")
+		_, _, err := e.Start(ctx, Actor{Name: actor, Role: store.Operator}, Request{Host: t.Host, Kind: topics.BackupJob})
 		return err
 	case topics.ActionCancel:
 		open, err := e.Store.OpenJobs(ctx, t.Host)

@@ -335,16 +335,16 @@ func TestWordsAreOfTheirKind(t *testing.T) {
 		}
 		for cause := range explanations {
 			e := Explain(kind, cause, topics.Failed)
-			if text := e.Cause + e.Effect + strings.Join(e.Remedies, " "); e.Effect == "" || len(e.Remedies) == 0 ||
+			if text := e.Cause + e.Effect + strings.Join(e.Texts(), " "); e.Effect == "" || len(e.Remedies) == 0 ||
 				strings.Contains(text, "the backup again") || strings.Contains(e.Effect, "Nothing was saved") || strings.Contains(e.Effect, "next run.") {
 				t.Errorf("%s, %s: %+v", kind, cause, e)
 			}
 		}
-		if e := Explain(kind, "of a later version", topics.Failed); e.Effect != effects[kind] {
+		if e := Explain(kind, "of a later version", topics.Failed); e.Effect != kinds[kind].failed {
 			t.Errorf("%s of no known cause: %+v", kind, e)
 		}
 	}
-	if e := Explain(topics.BackupJob, topics.CauseLocked, topics.Failed); e.Effect != nothingSaved || e.Remedies[2] != thenAgain {
+	if e := Explain(topics.BackupJob, topics.CauseLocked, topics.Failed); e.Effect != nothingSaved || e.Remedies[2] != (Remedy{Text: "Then run the backup again.", RunAgain: true}) {
 		t.Errorf("a backup's own words were changed: %+v", e)
 	}
 }

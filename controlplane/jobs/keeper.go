@@ -8,16 +8,6 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// Maintains reports whether an operation is the keeper's business: it removes
-// something, or has to be alone in the repository.
-func Maintains(k topics.JobKind) bool {
-	switch k {
-	case topics.ForgetJob, topics.PruneJob, topics.CheckJob, topics.UnlockJob:
-		return true
-	}
-	return false
-}
-
 // A NotKeeperError refuses maintenance on a host while another one is the
 // repository's keeper.
 type NotKeeperError struct {
@@ -64,13 +54,4 @@ func access(r store.Repository, a store.RepositoryAccess, host topics.HostID, k 
 		out.URL, _ = location.SplitLogin(out.URL, nil) // a login in the URL would outrank the variables
 	}
 	return out
-}
-
-// looks reports whether a kind changes nothing anywhere.
-func looks(k topics.JobKind) bool {
-	switch k {
-	case topics.SnapshotsJob, topics.KeyJob, topics.LocksJob, topics.StatsJob, topics.DiffJob, topics.FindJob:
-		return true
-	}
-	return false
 }

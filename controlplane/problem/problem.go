@@ -135,6 +135,7 @@ func Of(err error) *Problem {
 	var p *Problem
 	var fields field.Errors
 	var keeper *jobs.NotKeeperError
+	var role *jobs.RoleError
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -152,13 +153,20 @@ func Of(err error) *Problem {
 	case errors.Is(err, jobs.ErrNoRepository):
 		return &Problem{Kind: NotFound, Title: "There is no such repository",
 			Say: "None has this ID.", Do: "Use an ID that GET /api/repositories lists.", Err: err}
+	case errors.As(err, &role):
+		return &Problem{Kind: Forbidden, Title: "You may not do this",
+			Say: "It needs the role " + string(role.Needs) + "; " + role.Actor.Name + " has the role " + string(role.Actor.Role) + ".",
+			Do:  "Ask an administrator, or sign in as somebody who may.", Err: err}
+	case errors.Is(err, jobs.ErrNotAgain):
+		return &Problem{Kind: Conflict, Title: "This is not asked for twice by a click",
+			Say: "It removes the locks of live jobs, too.", Do: "Ask for it on the repository's page.", Err: err}
 	case errors.As(err, &keeper):
 		return &Problem{Kind: Conflict, Title: "Another host looks after this repository",
 			Say: "Its keeper, the host " + keeper.Name + ", alone may " + string(keeper.Kind) + ": what can delete is kept from every other host.",
 			Do:  "Ask the keeper for it.", Err: err}
 	case errors.Is(err, topics.ErrOperation):
 		return &Problem{Kind: Invalid, Title: "This job cannot be asked for like that",
-			Say: err.Error() + ".", Do: "Correct it and ask again; nothing was begun."}
+			Say: sentence(err, topics.ErrOperation) + ".", Do: "Correct it and ask again; nothing was begun."}
 	case errors.Is(err, jobs.ErrForbidden):
 		return &Problem{Kind: Conflict, Title: "The host does not allow this",
 			Say: sentence(err, jobs.ErrForbidden), Do: "Only its own administrator can change that, in the policy file on the host; nothing was begun.", Err: err}

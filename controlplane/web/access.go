@@ -10,6 +10,7 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/password"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
@@ -30,6 +31,9 @@ type visitor struct {
 }
 
 func (v *visitor) may(role store.Role) bool { return rank(v.role) >= rank(role) }
+
+// actor is the visitor as one who asks for jobs.
+func (v *visitor) actor() jobs.Actor { return jobs.Actor{Name: v.name, Role: v.role} }
 
 func (v *visitor) rights() views.Rights {
 	return views.Rights{Operate: v.may(store.Operator), Administer: v.may(store.Admin)}

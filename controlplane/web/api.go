@@ -263,27 +263,23 @@ type jobRefOut struct {
 }
 
 func (s *Server) createJob(ctx context.Context, in *createJobIn) (*jobRefOut, error) {
-	b, actor := in.Body, visitorOf(ctx).name
-	o := topics.Operation{Snapshots: b.Snapshots, From: b.From, To: b.To, Snapshot: b.Snapshot, Paths: b.Paths, Target: b.Target,
-		Overwrite: b.Overwrite, DryRun: b.DryRun, Pattern: b.Pattern, ReadData: b.ReadData, Subset: b.Subset, All: b.All}
-	kind := topics.JobKind(b.Kind)
-	if err := mayAsk(visitorOf(ctx), kind, o); err != nil {
-		return nil, err
-	}
-	var j store.Job
-	var err error
-	switch {
-	case kind != topics.BackupJob && b.SourceGroup != "":
-		err = fmt.Errorf("%w: source_group: only a backup has one", topics.ErrOperation)
-	case kind != topics.BackupJob:
-		j, _, err = s.Jobs.Ask(ctx, actor, in.ID, kind, b.Repository, o)
-	case b.Repository != "":
-		err = fmt.Errorf("%w: repository: a backup goes where its source group says", topics.ErrOperation)
-	default:
-		if err = o.Check(kind); err == nil {
-			j, _, err = s.Jobs.AskBackup(ctx, actor, in.ID, b.SourceGroup)
-		}
-	}
+	b := in.Body
+	j, _, err := s.Jobs.Start(ctx, visitorOf(ctx).actor(), jobs.Request{Host: in.ID, Kind: topics.JobKind(b.Kind), SourceGroup: b.SourceGroup,
+		Repository: b.Repository,
+		Operation: topics.Operation{
+			Snapshots: b.Snapshots,
+			From:      b.From,
+			To:        b.To,
+			Snapshot:  b.Snapshot,
+			Paths:     b.Paths,
+			Target:    b.Target,
+			Overwrite: b.Overwrite,
+			DryRun:    b.DryRun,
+			Pattern:   b.Pattern,
+			ReadData:  b.ReadData,
+			Subset:    b.Subset,
+			All:       b.All,
+		}})
 	if err != nil {
 		return nil, err
 	}
@@ -384,7 +380,7 @@ func (s *Server) jobWith(j store.Job, group string, waits map[topics.JobID]proto
 	}
 	if j.State.Ended() && j.State != topics.Succeeded {
 		e := jobs.Explain(j.Kind, j.Cause, j.State)
-		out.Reason, out.Effect, out.Remedies = e.Cause, e.Effect, e.Remedies
+		out.Reason, out.Effect, out.Remedies = e.Cause, e.Effect, e.Texts()
 	}
 	return out
 }

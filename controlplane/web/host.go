@@ -269,7 +269,8 @@ func (s *Server) runBackup(w http.ResponseWriter, r *http.Request) error {
 		return badForm(err)
 	}
 	id := hostID(r)
-	job, _, err := s.Jobs.AskBackup(r.Context(), visitorOf(r.Context()).name, id, r.PostForm.Get("source_group"))
+	job, _, err := s.Jobs.Start(r.Context(), visitorOf(r.Context()).actor(),
+		jobs.Request{Host: id, Kind: topics.BackupJob, SourceGroup: r.PostForm.Get("source_group")})
 	if err != nil {
 		p := problemOf(err)
 		if errors.Is(err, jobs.ErrNoGroups) || errors.Is(err, jobs.ErrNoGroup) {

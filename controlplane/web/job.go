@@ -154,9 +154,11 @@ func (s *Server) jobView(ctx context.Context, t told) (views.Job, error) {
 	ended := j.State.Ended()
 	v := views.Job{ID: string(j.ID), ShortID: short(string(j.ID)), Kind: string(j.Kind), HostID: string(j.Host), Host: t.host.Name,
 		Group: t.group.Name, Repository: t.repository.Name, Status: views.JobStatus(string(j.State)), AtWord: "Asked for", At: s.when(j.QueuedAt),
-		By: j.RequestedBy, Ended: ended, CanCancel: !ended && !j.CancelAsked && who.may(store.Operator), CanRunAgain: ended && who.may(store.Operator)}
-	if why := whyNot(t.host, j.Kind); why != "" && v.CanRunAgain {
-		v.CanRunAgain, v.NotAgain = false, why
+		By: j.RequestedBy, Ended: ended, CanCancel: !ended && !j.CancelAsked && who.may(store.Operator)}
+	if ended {
+		if err := s.mayRunAgain(ctx, &v, j, t.host); err != nil {
+			return v, err
+		}
 	}
 	if j.StartedAt > 0 {
 		v.AtWord, v.At = "Started", s.when(j.StartedAt)
@@ -169,10 +171,7 @@ func (s *Server) jobView(ctx context.Context, t told) (views.Job, error) {
 	if t.repository.RemovedAt == 0 {
 		v.RepositoryURL = views.RepositoryURL(string(j.Repository))
 	}
-	v.CancelEffect = cancelEffect(j.Kind)
-	if j.State == topics.Queued {
-		v.CancelEffect = "It has not begun; nothing is lost."
-	}
+	v.CancelEffect = jobs.CancelEffect(j)
 	online, seen := s.Presence.Connection(j.Host)
 	switch j.State {
 	case topics.Queued:
@@ -224,17 +223,24 @@ func (s *Server) jobView(ctx context.Context, t told) (views.Job, error) {
 	return v, nil
 }
 
-// cancelEffect says what cancelling a job that runs keeps and loses.
-func cancelEffect(k topics.JobKind) string {
-	switch k {
-	case topics.BackupJob:
-		return "restic stops within a few seconds and no snapshot is made. What was already uploaded stays in the repository and speeds up the next run."
-	case topics.PruneJob, topics.ForgetJob:
-		return "restic stops within a few seconds. What is removed already stays removed; no snapshot that is kept loses anything."
-	case topics.RestoreJob:
-		return "restic stops within a few seconds. Files that are back already stay; one of them may not be whole."
+// mayRunAgain fills in whether the job can be asked for again, and why not.
+func (s *Server) mayRunAgain(ctx context.Context, v *views.Job, j store.Job, h store.Host) error {
+	_, err := s.Jobs.Again(ctx, visitorOf(ctx).actor(), j)
+	var role *jobs.RoleError
+	switch {
+	case err == nil:
+		v.CanRunAgain = true
+	case errors.As(err, &role): // what a role may not do is not offered
+	case errors.Is(err, jobs.ErrForbidden):
+		v.NotAgain = views.Forbidden(h.Name, h.Policy)
+	default:
+		p := problemOf(err)
+		if p.Kind == problem.Internal {
+			return err
+		}
+		v.NotAgain = p.Detail()
 	}
-	return "restic stops within a few seconds. Nothing is changed."
+	return nil
 }
 
 func offline(since views.When) string {
@@ -294,7 +300,7 @@ func (s *Server) endedView(v *views.Job, j store.Job) {
 	e := jobs.Explain(j.Kind, j.Cause, j.State)
 	v.Ending = &views.Ending{Status: v.Status, Title: e.Cause, Effect: e.Effect, Evidence: j.Message, ExitCode: exitCode(j)}
 	for _, r := range e.Remedies {
-		v.Ending.Remedies = append(v.Ending.Remedies, views.Remedy{Title: r, RunAgain: strings.Contains(strings.ToLower(r), "run the backup again") || strings.Contains(strings.ToLower(r), "run it again")})
+		v.Ending.Remedies = append(v.Ending.Remedies, views.Remedy{Title: r.Text, RunAgain: r.RunAgain})
 	}
 }
 

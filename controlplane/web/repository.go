@@ -401,7 +401,7 @@ func (s *Server) refresh(ctx context.Context, id topics.RepositoryID, host topic
 	}
 	ids := []topics.JobID{}
 	for _, kind := range []topics.JobKind{topics.SnapshotsJob, topics.LocksJob, topics.KeyJob, topics.StatsJob} {
-		j, _, err := s.Jobs.Ask(ctx, visitorOf(ctx).name, host, kind, id, topics.Operation{})
+		j, _, err := s.Jobs.Start(ctx, visitorOf(ctx).actor(), jobs.Request{Host: host, Kind: kind, Repository: id})
 		if err != nil {
 			return ids, err
 		}

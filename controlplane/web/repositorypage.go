@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -292,10 +291,10 @@ func forbids(h store.Host) map[string]bool {
 
 // whyNot is why a host takes no job of a kind, "" if it does.
 func whyNot(h store.Host, k topics.JobKind) string {
-	if h.Permits.V.Allows(k) {
-		return ""
+	if errors.Is(jobs.MayAsk(jobs.Actor{Role: store.Admin}, h, k, nil), jobs.ErrForbidden) {
+		return views.Forbidden(h.Name, h.Policy)
 	}
-	return views.Forbidden(h.Name, h.Policy)
+	return ""
 }
 
 // repositoryFound fills in locks and keys.
@@ -519,107 +518,8 @@ func (s *Server) stay(w http.ResponseWriter, r *http.Request, page string) error
 	return nil
 }
 
-// runOnRepository asks the chosen host for an operation on a repository.
-func (s *Server) runOnRepository(w http.ResponseWriter, r *http.Request) error {
-	if err := r.ParseForm(); err != nil {
-		return badForm(err)
-	}
-	id := repositoryID(r)
-	row, err := s.repository(r.Context(), id)
-	if err != nil {
-		return err
-	}
-	kind := topics.JobKind(r.PostForm.Get("kind"))
-	o := operationOf(kind, r.PostForm)
-	if err := mayAsk(visitorOf(r.Context()), kind, o); err != nil {
-		return err
-	}
-	if o.All && r.PostForm.Get("confirm") != row.Name {
-		return notConfirmed(row)
-	}
-	for i, text := range o.Snapshots {
-		n, err := s.Store.SnapshotByID(r.Context(), id, text)
-		if errors.Is(err, store.ErrNotFound) {
-			return &problem.Problem{Kind: problem.Invalid, Title: "There is no such snapshot", Say: "This repository holds none, or more than one, whose ID begins with " + text + ".", Do: "Nothing was removed. Correct it and ask again."}
-		} else if err != nil {
-			return err
-		}
-		o.Snapshots[i] = n.ID
-	}
-	host := topics.HostID(r.PostForm.Get("host"))
-	if host == "" {
-		if host, err = s.looker(r.Context(), row); err != nil {
-			return err
-		}
-	}
-	return s.run(w, r, host, kind, id, o)
-}
-
 func notConfirmed(r store.Repository) error {
 	return &problem.Problem{Kind: problem.Invalid, Title: "Nothing was done", Say: "What was typed is not the repository's name.", Do: "Type " + r.Name + " if you mean it."}
-}
-
-func (s *Server) run(w http.ResponseWriter, r *http.Request, host topics.HostID, kind topics.JobKind, id topics.RepositoryID, o topics.Operation) error {
-	if kind == topics.BackupJob {
-		return problem.NoPage
-	}
-	j, _, err := s.Jobs.Ask(r.Context(), visitorOf(r.Context()).name, host, kind, id, o)
-	if err != nil {
-		return err
-	}
-	if r.PostForm.Get("stay") != "" {
-		return s.stay(w, r, views.RepositoryURL(string(id)))
-	}
-	redirect(w, r, views.JobURL(string(j.ID)))
-	return nil
-}
-
-// operationOf reads what a form says of an operation of a kind.
-func operationOf(kind topics.JobKind, f url.Values) topics.Operation {
-	var o topics.Operation
-	yes := func(name string) bool { return f.Get(name) != "" }
-	switch kind {
-	case topics.ForgetJob:
-		o.Snapshots = strings.Fields(f.Get("snapshots"))
-	case topics.DiffJob:
-		o.From, o.To = f.Get("from"), f.Get("to")
-	case topics.RestoreJob:
-		o.Snapshot, o.Paths, o.Target, o.Overwrite, o.DryRun = f.Get("snapshot"), lines(f.Get("paths")), strings.TrimSpace(f.Get("target")), f.Get("overwrite"), yes("dry_run")
-	case topics.FindJob:
-		o.Pattern = f.Get("pattern")
-	case topics.CheckJob:
-		o.ReadData, o.Subset = yes("read_data"), strings.TrimSpace(f.Get("subset"))
-	case topics.PruneJob:
-		o.DryRun = yes("dry_run")
-	case topics.UnlockJob:
-		o.All = yes("all")
-	}
-	return o
-}
-
-// runOnHost asks a host for an operation; snapshots name their repository before
-// a slash.
-func (s *Server) runOnHost(w http.ResponseWriter, r *http.Request) error {
-	if err := r.ParseForm(); err != nil {
-		return badForm(err)
-	}
-	kind, f := topics.JobKind(param(r, "kind")), r.PostForm
-	id := topics.RepositoryID(f.Get("repository"))
-	for _, field := range []string{"snapshot", "from", "to"} {
-		repository, snapshot, ok := strings.Cut(f.Get(field), "/")
-		if !ok {
-			continue
-		}
-		if id != "" && id != topics.RepositoryID(repository) {
-			return &problem.Problem{Kind: problem.Invalid, Title: "These snapshots are of two repositories", Say: "restic compares snapshots of one repository.", Do: "Choose two of the same."}
-		}
-		id = topics.RepositoryID(repository)
-		f.Set(field, snapshot)
-	}
-	if jobs.Maintains(kind) {
-		return problem.NoPage // on the repository's page, with its warnings
-	}
-	return s.run(w, r, hostID(r), kind, id, operationOf(kind, f))
 }
 
 func (s *Server) hostOperations(w http.ResponseWriter, r *http.Request) error {

@@ -2,10 +2,12 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -178,48 +180,17 @@ func askedFor(o topics.Operation) (f []views.Fact) {
 	return f
 }
 
-// mayAsk refuses what removes something that nobody can put back to whoever is
-// no administrator.
-func mayAsk(v *visitor, k topics.JobKind, o topics.Operation) error {
-	if (k == topics.ForgetJob || o.All) && !v.may(store.Admin) {
-		return forbidden(v, store.Admin)
-	}
-	return nil
-}
-
 // runAgain asks for the same as an ended job did.
 func (s *Server) runAgain(w http.ResponseWriter, r *http.Request) error {
-	ctx := r.Context()
-	j, err := s.job(ctx, jobID(r))
+	j, err := s.job(r.Context(), jobID(r))
 	if err != nil {
 		return err
 	}
-	who := visitorOf(ctx)
-	if j.Kind == topics.BackupJob {
-		g, err := s.groupOf(ctx, j)
-		if err != nil {
-			return err
-		}
-		again, _, err := s.Jobs.AskBackup(ctx, who.name, j.Host, g.Name)
-		if err != nil {
-			return err
-		}
-		redirect(w, r, views.JobURL(string(again.ID)))
-		return nil
-	}
-	o := topics.Operation{}
-	if j.Operation.V != nil {
-		o = *j.Operation.V
-	}
-	if err := mayAsk(who, j.Kind, o); err != nil {
-		return err
-	}
-	if o.All {
-		return &problem.Problem{Kind: problem.Conflict, Title: "This is not asked for twice by a click", Say: "It removes the locks of live jobs, too.", Do: "Ask for it on the repository's page.",
-			Link: problem.Link{Text: "Open the repository", URL: views.RepositoryURL(string(j.Repository))}}
-	}
-	again, _, err := s.Jobs.Ask(ctx, who.name, j.Host, j.Kind, j.Repository, o)
-	if err != nil {
+	again, _, err := s.Jobs.RunAgain(r.Context(), visitorOf(r.Context()).actor(), j.ID)
+	switch {
+	case errors.Is(err, jobs.ErrNotAgain):
+		return problemOf(err).With(problem.Link{Text: "Open the repository", URL: views.RepositoryURL(string(j.Repository))})
+	case err != nil:
 		return err
 	}
 	redirect(w, r, views.JobURL(string(again.ID)))

@@ -36,8 +36,9 @@ import (
 
 // Jobs is what web asks of the jobs engine.
 type Jobs interface {
-	AskBackup(ctx context.Context, actor string, host topics.HostID, group string) (job store.Job, fresh bool, err error)
-	Ask(ctx context.Context, actor string, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID, o topics.Operation) (job store.Job, fresh bool, err error)
+	Start(ctx context.Context, a jobs.Actor, r jobs.Request) (job store.Job, fresh bool, err error)
+	Again(ctx context.Context, a jobs.Actor, j store.Job) (jobs.Request, error)
+	RunAgain(ctx context.Context, a jobs.Actor, id topics.JobID) (job store.Job, fresh bool, err error)
 	Cancel(ctx context.Context, actor string, id topics.JobID) error
 	Waits(open []store.Job) map[topics.JobID]protocol.Turn
 }

@@ -1,0 +1,170 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// An Actor is who asks for a job, and what they may do.
+type Actor struct {
+	Name string // for the audit log, and as the job's RequestedBy
+	Role store.Role
+}
+
+func (a Actor) has(least store.Role) bool {
+	return slices.Index(store.Roles, a.Role) >= slices.Index(store.Roles, least)
+}
+
+// A RoleError refuses a job to somebody who would need another role for it.
+type RoleError struct {
+	Actor Actor
+	Needs store.Role
+}
+
+// Error implements error.
+func (e *RoleError) Error() string {
+	return fmt.Sprintf("it needs the role %s; %s has the role %s", e.Needs, e.Actor.Name, e.Actor.Role)
+}
+
+// ErrNotAgain refuses to ask by a click for what a person has to confirm.
+var ErrNotAgain = errors.New("this is not asked for again by a click: it removes the locks of live jobs, too")
+
+// A Request is a job that somebody asks for.
+type Request struct {
+	Host        topics.HostID
+	Kind        topics.JobKind
+	SourceGroup string              // of a backup, its name; "" is each group of the host
+	Repository  topics.RepositoryID // of every other kind
+	Operation   topics.Operation
+}
+
+// check refuses what cannot be asked for, whoever asks for it and wherever: a
+// topics.ErrOperation that names the field.
+func (r Request) check() error {
+	switch {
+	case r.Kind != topics.BackupJob && r.SourceGroup != "":
+		return fmt.Errorf("%w: source_group: only a backup has one", topics.ErrOperation)
+	case r.Kind == topics.BackupJob && r.Repository != "":
+		return fmt.Errorf("%w: repository: a backup goes where its source group says", topics.ErrOperation)
+	}
+	if err := r.Operation.Check(r.Kind); err != nil {
+		return err
+	}
+	if r.Kind != topics.BackupJob && r.Repository == "" {
+		return fmt.Errorf("%w: repository: %s needs one", topics.ErrOperation, r.Kind)
+	}
+	return nil
+}
+
+// MayAsk returns why an actor cannot have a host run a kind of job now, nil if they
+// can: their role, the host's policy, the repository's keeper. Pages grey out by it
+// what Start would refuse. A nil repository is any; what exactly is asked for is
+// looked at by Start.
+func MayAsk(a Actor, h store.Host, k topics.JobKind, r *store.Repository) error {
+	if least := LeastRole(k, topics.Operation{}); !a.has(least) {
+		return &RoleError{Actor: a, Needs: least}
+	}
+	if err := allowed(h, k); err != nil || r == nil {
+		return err
+	}
+	switch {
+	case r.RemovedAt > 0:
+		return ErrNoRepository
+	case Maintains(k) && r.Keeper != "" && r.Keeper != h.ID:
+		return &NotKeeperError{Kind: k, Keeper: r.Keeper}
+	}
+	return nil
+}
+
+// Start asks for a job, as every way of asking does: it checks the request, the
+// actor's role and whether the host may, and records the job. Of a backup of each
+// group it answers with the first. The same that waits or runs already is the answer
+// instead of a new one, and fresh is false.
+func (e *Engine) Start(ctx context.Context, a Actor, r Request) (job store.Job, fresh bool, err error) {
+	if err := r.check(); err != nil {
+		return job, false, err
+	}
+	if least := LeastRole(r.Kind, r.Operation); !a.has(least) {
+		return job, false, &RoleError{Actor: a, Needs: least}
+	}
+	if r.Kind == topics.BackupJob {
+		return e.AskBackup(ctx, a.Name, r.Host, r.SourceGroup)
+	}
+	return e.Ask(ctx, a.Name, r.Host, r.Kind, r.Repository, r.Operation)
+}
+
+// Again returns what running a job again asks for, and why the actor cannot ask for
+// that now, nil if they can.
+func (e *Engine) Again(ctx context.Context, a Actor, j store.Job) (Request, error) {
+	r := Request{Host: j.Host, Kind: j.Kind}
+	if o := j.Operation.V; o != nil {
+		r.Operation = *o
+	}
+	h, err := e.Store.Host(ctx, j.Host)
+	if errors.Is(err, store.ErrNotFound) {
+		return r, ErrNoHost
+	} else if err != nil {
+		return r, err
+	}
+	var repository *store.Repository
+	if j.Kind == topics.BackupJob {
+		g, err := e.Store.SourceGroup(ctx, j.SourceGroup)
+		if errors.Is(err, store.ErrNotFound) {
+			return r, ErrNoGroup
+		} else if err != nil {
+			return r, err
+		}
+		r.SourceGroup = g.Name
+	} else {
+		row, err := e.Store.Repository(ctx, j.Repository)
+		if errors.Is(err, store.ErrNotFound) {
+			return r, ErrNoRepository
+		} else if err != nil {
+			return r, err
+		}
+		r.Repository, repository = j.Repository, &row
+	}
+	if err := MayAsk(a, h, j.Kind, repository); err != nil {
+		return r, e.named(ctx, err)
+	}
+	switch {
+	case !a.has(LeastRole(j.Kind, r.Operation)):
+		return r, &RoleError{Actor: a, Needs: LeastRole(j.Kind, r.Operation)}
+	case r.Operation.All:
+		return r, ErrNotAgain
+	}
+	return r, within(h, j.Kind, r.Operation)
+}
+
+// RunAgain asks for the same as a job did.
+func (e *Engine) RunAgain(ctx context.Context, a Actor, id topics.JobID) (job store.Job, fresh bool, err error) {
+	j, err := e.Store.Job(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return job, false, ErrNoJob
+	} else if err != nil {
+		return job, false, err
+	}
+	r, err := e.Again(ctx, a, j)
+	if err != nil {
+		return job, false, err
+	}
+	return e.Start(ctx, a, r)
+}
+
+// named gives a keeper its name in the refusal that speaks of it.
+func (e *Engine) named(ctx context.Context, err error) error {
+	var other *NotKeeperError
+	if !errors.As(err, &other) || other.Name != "" {
+		return err
+	}
+	h, herr := e.Store.Host(ctx, other.Keeper)
+	if herr != nil {
+		return herr
+	}
+	return &NotKeeperError{Kind: other.Kind, Keeper: other.Keeper, Name: h.Name}
+}
