@@ -119,6 +119,11 @@ func (s *Store) reenroll(ctx context.Context, tx *sqlx.Tx, t EnrollToken, h Host
 	return h, s.audit(ctx, tx, t.CreatedBy, "host.reenrolled", string(h.ID), h.Name)
 }
 
+// HostByName returns the host of a name, or ErrNotFound.
+func (s *Store) HostByName(ctx context.Context, name string) (Host, error) {
+	return get[Host](ctx, s.r, `SELECT * FROM hosts WHERE name = $1`, name)
+}
+
 func freeName(ctx context.Context, tx *sqlx.Tx, name string) (string, error) {
 	if name == "" {
 		name = "host"

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -37,25 +38,39 @@ type Desk struct {
 	said map[string]time.Time // when a token's refusal was last put into the audit log
 }
 
-// Issue makes a token that lets one host in. Only its hash is kept, so the
-// token cannot be shown again.
+// Issue makes a token that lets one host in, under a name or with "" under its own
+// hostname. Only its hash is kept, so the token cannot be shown again. A bad name
+// or life is [field.Errors].
 func (d *Desk) Issue(ctx context.Context, actor, name string, life time.Duration) (id string, token topics.EnrollToken, err error) {
-	return d.issue(ctx, actor, store.EnrollToken{Name: name}, life)
+	t, wrong := store.EnrollToken{Name: field.Clean(name)}, field.Errors{}
+	if t.Name != "" {
+		wrong.Say("name", field.Name("name", t.Name))
+		switch _, err := d.Store.HostByName(ctx, t.Name); {
+		case err == nil:
+			wrong.Say("name", "There is a host of this name already.")
+		case !errors.Is(err, store.ErrNotFound):
+			return "", token, err
+		}
+	}
+	return d.issue(ctx, actor, t, life, wrong)
 }
 
 // Reissue makes a token with which a host that is there already is given new
 // keys, and no other host is let in.
 func (d *Desk) Reissue(ctx context.Context, actor string, host topics.HostID, life time.Duration) (id string, token topics.EnrollToken, err error) {
-	return d.issue(ctx, actor, store.EnrollToken{ForHost: host}, life)
+	return d.issue(ctx, actor, store.EnrollToken{ForHost: host}, life, field.Errors{})
 }
 
-func (d *Desk) issue(ctx context.Context, actor string, t store.EnrollToken, life time.Duration) (id string, token topics.EnrollToken, err error) {
+func (d *Desk) issue(ctx context.Context, by string, t store.EnrollToken, life time.Duration, wrong field.Errors) (id string, token topics.EnrollToken, err error) {
 	if life <= 0 || life > MaxTokenLife {
-		return "", token, fmt.Errorf("a token lives for at most %s; %s is out of range", MaxTokenLife, life)
+		wrong.Say("ttl", fmt.Sprintf("A token is good for at most %g hours.", MaxTokenLife.Hours()))
+	}
+	if err := wrong.Err(); err != nil {
+		return "", token, err
 	}
 	token = topics.NewEnrollToken(d.CA.Certificate)
 	now := time.UnixMilli(d.Store.Now())
-	t.ID, t.KeyHash, t.CreatedBy = topics.NewID(now), hash(token.Key), actor
+	t.ID, t.KeyHash, t.CreatedBy = topics.NewID(now), hash(token.Key), by
 	t.CreatedAt, t.ExpiresAt = now.UnixMilli(), now.Add(life).UnixMilli()
 	return t.ID, token, d.Store.AddEnrollToken(ctx, t)
 }

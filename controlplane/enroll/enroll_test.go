@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -70,7 +72,7 @@ func (d *Desk) post(t *testing.T, body any) (*httptest.ResponseRecorder, topics.
 
 func TestATokenLetsOneHostInOnceUnderAnIdentityWeChoose(t *testing.T) {
 	d := newDesk(t)
-	token := d.token(t, "")
+	token, second := d.token(t, ""), d.token(t, "attic")
 	req, _ := request(token)
 	w, _ := d.post(t, req)
 	if w.Code != http.StatusOK {
@@ -101,10 +103,25 @@ func TestATokenLetsOneHostInOnceUnderAnIdentityWeChoose(t *testing.T) {
 	if in := must(d.Store.AuditEntries(t.Context(), store.AuditFilter{Action: "host.enrolled"}, 10)); len(in) != 1 || in[0].Remote != "192.0.2.1" {
 		t.Errorf("and of the first: %+v", in)
 	}
-	named, _ := request(d.token(t, "attic"))
+	named, _ := request(second)
 	w, _ = d.post(t, named)
 	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.Name != "attic-2" {
 		t.Errorf("a second host of that name is called %q, %v", answer.Name, err)
+	}
+	for name, says := range map[string]string{
+		"attic":                  "a host of this name already",
+		"at\x1b[31mtic":          "can be seen",
+		"..":                     "a dot or two",
+		strings.Repeat("ü", 101): "1 to 100 characters",
+	} {
+		_, _, err := d.Issue(t.Context(), "test", name, time.Minute)
+		var wrong field.Errors
+		if !errors.As(err, &wrong) || !strings.Contains(wrong["name"], says) {
+			t.Errorf("a token for a host named %q: %v; want a word about %q", name, err, says)
+		}
+	}
+	if _, _, err := d.Issue(t.Context(), "test", strings.Repeat("ü", 100), time.Minute); err != nil {
+		t.Errorf("a name of 100 characters: %v", err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
+	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
@@ -42,25 +43,12 @@ func (s *Server) addHost(w http.ResponseWriter, r *http.Request) error {
 		return badForm(err)
 	}
 	a := views.AddHost{Name: strings.TrimSpace(r.PostForm.Get("name"))}
-	if a.Name != "" {
-		a.Error = checkName("name", a.Name, 1, 100)
-	}
-	if a.Error == "" && a.Name != "" {
-		rows, err := s.Store.Hosts(r.Context())
-		if err != nil {
-			return err
-		}
-		for _, h := range rows {
-			if h.Name == a.Name {
-				a.Error = "There is a host of this name already."
-			}
-		}
-	}
-	if a.Error != "" {
-		return s.addHostPage(w, r, http.StatusUnprocessableEntity, a, "")
-	}
 	id, token, err := s.Desk.Issue(r.Context(), visitorOf(r.Context()).name, a.Name, enroll.TokenLife)
-	if err != nil {
+	var wrong field.Errors
+	if errors.As(err, &wrong) {
+		a.Error = wrong["name"]
+		return s.addHostPage(w, r, http.StatusUnprocessableEntity, a, "")
+	} else if err != nil {
 		return err
 	}
 	return s.tokenPage(w, r, a, id, token)
