@@ -1,7 +1,9 @@
 package web
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
 	"testing"
 	"time"
 
@@ -40,7 +42,7 @@ func BenchmarkFleet(b *testing.B) {
 			}
 		}
 	}
-	c := w.person(store.Viewer)
+	c, n := w.person(store.Viewer), 0
 	b.Run("page", func(b *testing.B) {
 		for b.Loop() {
 			if r := c.do("GET", "/", nil); r.StatusCode != 200 {
@@ -49,13 +51,86 @@ func BenchmarkFleet(b *testing.B) {
 		}
 	})
 	b.Run("change", func(b *testing.B) {
-		d := w.web.fleetStream(nil)
-		p := &painter{ctx: ctx, sent: map[string]string{}}
+		t := newDrawing(w, "view=fleet")
+		t.second(b, map[topics.HostID]bool{})
 		for b.Loop() {
-			p.parts = nil
-			if err := d(ctx, p, map[topics.HostID]bool{hosts[7]: true}); err != nil {
+			// Whoever is revoked or made a laptop is another entry of the board.
+			n++
+			if err := w.store.SetIntermittent(ctx, "test", hosts[7], n%2 == 0, 0); err != nil {
 				b.Fatal(err)
 			}
+			t.second(b, map[topics.HostID]bool{hosts[7]: true})
 		}
 	})
+}
+
+// A drawing is a stream without a browser at its end.
+type drawing struct {
+	w    *world
+	draw draw
+	p    *painter
+}
+
+func newDrawing(w *world, query string) *drawing {
+	q := must(url.ParseQuery(query))
+	d := &drawing{w: w, draw: w.web.fleetStream(q), p: &painter{ctx: w.t.Context(), sent: map[string]string{}, full: true}}
+	if q.Get("view") == "jobs" {
+		d.draw = w.web.jobsStream(q, &visitor{name: "anna", role: store.Admin})
+	}
+	return d
+}
+
+// second draws as often as a stream does in a second, while hosts ring; once of
+// those times it draws how far their jobs are.
+func (d *drawing) second(b *testing.B, rang map[topics.HostID]bool) (parts int) {
+	b.Helper()
+	ctx := b.Context()
+	for range 4 {
+		d.p.parts, d.p.moment = nil, must(d.w.web.Fleet.Now(ctx))
+		if err := errors.Join(d.draw(ctx, d.p, rang), d.p.err); err != nil {
+			b.Fatal(err)
+		}
+		parts += len(d.p.parts)
+		d.p.full, rang = false, nil
+	}
+	return parts
+}
+
+// BenchmarkTab is what an open tab costs in a second in which a hundred jobs say
+// how far they are. A hundredth of a core is 10 ms.
+func BenchmarkTab(b *testing.B) {
+	w := newWorld(b, func(c *Config) { c.Timing.Progress = 0 })
+	var agents []*agent
+	var running []topics.JobID
+	rang := map[topics.HostID]bool{}
+	for n := range 100 {
+		a := w.enrol(fmt.Sprintf("web-%03d", n))
+		a.group("letters")
+		a.connect()
+		id := w.backup(a)
+		a.start(id)
+		agents, running = append(agents, a), append(running, id)
+		rang[a.id] = true
+	}
+	for _, view := range []string{"fleet", "jobs"} {
+		b.Run(view, func(b *testing.B) {
+			t, parts := newDrawing(w, "view="+view), 0
+			t.second(b, rang)
+			for n := uint64(0); b.Loop(); n++ {
+				b.StopTimer()
+				for i, a := range agents {
+					a.progress(running[i], topics.Progress{Scanned: true, TotalBytes: 1 << 40, BytesDone: n << 30, TotalFiles: 1000, FilesDone: n})
+				}
+				await(b, "the last progress", func() error {
+					if p, _ := w.hub.Progress(running[99]); p.FilesDone != n {
+						return errors.New("it has not come")
+					}
+					return nil
+				})
+				b.StartTimer()
+				parts += t.second(b, rang)
+			}
+			b.ReportMetric(float64(parts)/float64(b.N), "parts/op")
+		})
+	}
 }
