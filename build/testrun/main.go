@@ -199,6 +199,7 @@ func (c *command) take(e event) {
 		c.fail("", "the build of "+e.ImportPath)
 	case "output":
 		switch {
+		case e.Test != "" && strings.HasPrefix(e.Output, "=== "): // where a test began, paused, went on
 		case e.Test != "":
 			c.tests[key] = append(c.tests[key], e.Output)
 		case e.Output == "PASS\n" || e.Output == "FAIL\n":

@@ -72,22 +72,25 @@ func TestASessionEndsUnusedAndAfterItsTime(t *testing.T) {
 		"unused":         func(tm *Timing) { tm.Idle = 3 * time.Second },
 		"after its time": func(tm *Timing) { tm.Life, tm.Touch = 3*time.Second, 0 },
 	} {
-		w := newWorld(t, func(c *Config) { change(&c.Timing) })
-		c := w.person(store.Viewer)
-		kept := c.http.Jar.Cookies(must(url.Parse(w.http.URL)))[0].String()
-		attic := w.enrol("attic")
-		f := c.feed("/events?view=host&id=" + string(attic.id))
-		f.until("attic")
-		for {
-			if _, ok := f.next(); !ok {
-				break // it ended with the session; a stream is no use of one
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(c *Config) { change(&c.Timing) })
+			c := w.person(store.Viewer)
+			kept := c.http.Jar.Cookies(must(url.Parse(w.http.URL)))[0].String()
+			attic := w.enrol("attic")
+			f := c.feed("/events?view=host&id=" + string(attic.id))
+			f.until("attic")
+			for {
+				if _, ok := f.next(); !ok {
+					break // it ended with the session; a stream is no use of one
+				}
 			}
-		}
-		await(t, name+": the session to be over", func() error {
-			if r := w.nobody().do("GET", "/", nil, "Cookie", kept); r.StatusCode != 303 {
-				return fmt.Errorf("it still holds: %s", r.Status)
-			}
-			return nil
+			await(t, name+": the session to be over", func() error {
+				if r := w.nobody().do("GET", "/", nil, "Cookie", kept); r.StatusCode != 303 {
+					return fmt.Errorf("it still holds: %s", r.Status)
+				}
+				return nil
+			})
 		})
 	}
 }

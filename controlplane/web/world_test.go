@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -17,6 +18,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -81,16 +83,18 @@ func quickly(hash, secret string) (bool, error) {
 // A world is the web server over a real database and a real engine, and agents
 // played by the test with their own seal. No broker lies between them.
 type world struct {
-	t      testing.TB
-	store  *store.Store
-	engine *jobs.Engine
-	hub    *jobs.Hub
-	web    *Server
-	http   *httptest.Server
-	key    seal.Key
-	stop   context.CancelFunc // of the web server
-	log    *lockedBuffer
-	broker error
+	t       testing.TB
+	store   *store.Store
+	engine  *jobs.Engine
+	hub     *jobs.Hub
+	web     *Server
+	http    *httptest.Server
+	key     seal.Key
+	stop    context.CancelFunc // of the web server
+	log     *lockedBuffer
+	broker  error
+	serving atomic.Int32 // requests and streams that are being answered
+	narrow  atomic.Bool  // connections that come now take little that nobody reads
 
 	mu   sync.Mutex
 	sent []sent
@@ -134,7 +138,7 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	presence, bell := hosts.NewPresence(hosts.DefaultTiming(), time.Now, nil), &hosts.Bell{}
 	timing := jobs.DefaultTiming()
-	timing.Tick, timing.Receipt = 20*time.Millisecond, time.Millisecond
+	timing.Tick, timing.Receipt, timing.Revise = 20*time.Millisecond, time.Millisecond, 50*time.Millisecond
 	w.engine = jobs.New(jobs.Config{Store: s, Key: w.key, Presence: presence, Hub: w.hub, Changed: bell.Ring, Log: log, Timing: timing, Now: time.Now,
 		Send: func(topic string, payload []byte) error {
 			w.mu.Lock()
@@ -151,7 +155,18 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 	}
 	w.web = must(New(c))
 	w.web.compare, w.web.make = quickly, cheaply
-	w.http = httptest.NewServer(w.web.Handler())
+	w.http = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.serving.Add(1)
+		defer w.serving.Add(-1)
+		w.web.Handler().ServeHTTP(rw, r)
+	}))
+	w.http.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		if w.narrow.Load() {
+			_ = c.(*net.TCPConn).SetWriteBuffer(16 << 10)
+		}
+		return ctx
+	}
+	w.http.Start()
 	engine, stopEngine := context.WithCancel(context.Background())
 	web, stopWeb := context.WithCancel(context.Background())
 	w.stop = stopWeb
@@ -357,6 +372,22 @@ func (w *world) nobody() *client {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	w.t.Cleanup(c.http.CloseIdleConnections)
 	return c
+}
+
+// narrow is the same client whose new connections hold little that it does not read.
+func (c *client) narrow() *client {
+	n := *c
+	n.http = &http.Client{Jar: c.http.Jar, CheckRedirect: c.http.CheckRedirect, Transport: &http.Transport{
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+			if err == nil {
+				err = conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+			}
+			return conn, err
+		},
+	}}
+	c.w.t.Cleanup(n.http.CloseIdleConnections)
+	return &n
 }
 
 // person is a browser of somebody with a role, signed in by a link: a password
