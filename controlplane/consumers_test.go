@@ -17,6 +17,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/password"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/storetest"
 )
 
 // A buffer is what somebody writes while we read.
@@ -59,6 +60,7 @@ func running(t *testing.T, change ...func(*Config)) (*Plane, *buffer) {
 	for _, f := range change {
 		f(&c)
 	}
+	storetest.Make(t, c.Data, store.Open)
 	p, err := New(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/protocol/protocoltest"
+	"github.com/restic-manager/restic-manager/store/storetest"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -29,16 +30,7 @@ type fataler interface {
 
 func open(t testing.TB) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "data"), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return storetest.Open(t, Open)
 }
 
 // must is for what cannot fail unless the test is over anyway.

@@ -21,6 +21,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/storetest"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -39,6 +40,7 @@ type house struct {
 
 func newHouse(t *testing.T) *house {
 	data := filepath.Join(t.TempDir(), "data")
+	storetest.Make(t, data, store.Open)
 	p, err := controlplane.New(t.Context(), controlplane.Config{Data: data, HTTP: "127.0.0.1:0", Agents: "127.0.0.1:0", MQTT: "127.0.0.1:0",
 		Log: slog.New(slog.DiscardHandler), Timing: controlplane.DefaultTiming(), Logs: controlplane.DefaultLogs(), Limits: protocol.DefaultLimits()})
 	if err != nil {

@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +21,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/storetest"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -33,8 +33,7 @@ func must[T any](v T, err error) T {
 }
 
 func newDesk(t *testing.T) *Desk {
-	s := must(store.Open(t.Context(), filepath.Join(t.TempDir(), "data"), ""))
-	t.Cleanup(func() { _ = s.Close() })
+	s := storetest.Open(t, store.Open)
 	return &Desk{Store: s, CA: must(OpenCA(t.Context(), s, time.Now)), SealKey: must(seal.NewKey()).Public(), Log: slog.New(slog.DiscardHandler)}
 }
 

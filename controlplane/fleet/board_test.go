@@ -15,6 +15,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/storetest"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -47,6 +48,7 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
+	storetest.Make(t, dir, store.Open)
 	w := &world{here: must(store.Open(t.Context(), dir, "")), now: time.Now(), sessions: map[topics.HostID]topics.Session{}}
 	w.there = must(store.Open(t.Context(), dir, ""))
 	t.Cleanup(func() {

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/restic-manager/restic-manager/protocol/protocoltest"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/storetest"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -48,11 +48,7 @@ type sent struct {
 
 func newWorld(t *testing.T) *world {
 	ctx := t.Context()
-	s, err := store.Open(ctx, filepath.Join(t.TempDir(), "data"), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
+	s := storetest.Open(t, store.Open)
 	planeKey, agentKey := must(seal.NewKey()), must(seal.NewKey())
 	w := &world{t: t, store: s, hub: NewHub(), agent: protocoltest.NewAgent(1000), session: topics.Session{Epoch: 1000}}
 	hash := sha256.Sum256([]byte("key"))

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +16,7 @@ import (
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/storetest"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -56,8 +56,7 @@ func must[T any](v T, err error) T {
 
 func newWorld(t *testing.T, r store.Repository, keep store.Keep) *world {
 	ctx := t.Context()
-	s := must(store.Open(ctx, filepath.Join(t.TempDir(), "data"), ""))
-	t.Cleanup(func() { _ = s.Close() })
+	s := storetest.Open(t, store.Open)
 	w := &world{t: t, store: s, online: true}
 	enrol := func(name string) topics.HostID {
 		hash := sha256.Sum256([]byte(name))

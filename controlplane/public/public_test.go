@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +18,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/storetest"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -76,8 +76,7 @@ func await(t *testing.T, what string, holds func() bool) {
 
 func TestABackupGoesByOnThePublicTopics(t *testing.T) {
 	ctx := t.Context()
-	s := must(store.Open(ctx, filepath.Join(t.TempDir(), "data"), ""))
-	t.Cleanup(func() { _ = s.Close() })
+	s := storetest.Open(t, store.Open)
 	hash := sha256.Sum256([]byte("key"))
 	if err := s.AddEnrollToken(ctx, store.EnrollToken{ID: "token-0001", KeyHash: hash[:], CreatedBy: "test", ExpiresAt: s.Now() + 60_000}); err != nil {
 		t.Fatal(err)
@@ -163,8 +162,7 @@ func TestABackupGoesByOnThePublicTopics(t *testing.T) {
 
 func TestAHostsStateIsPublishedNoOftenerThanPromised(t *testing.T) {
 	ctx := t.Context()
-	s := must(store.Open(ctx, filepath.Join(t.TempDir(), "data"), ""))
-	t.Cleanup(func() { _ = s.Close() })
+	s := storetest.Open(t, store.Open)
 	hash := sha256.Sum256([]byte("key"))
 	if err := s.AddEnrollToken(ctx, store.EnrollToken{ID: "token-0001", KeyHash: hash[:], CreatedBy: "test", ExpiresAt: s.Now() + 60_000}); err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/storetest"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -43,6 +44,7 @@ type database struct {
 
 func open(t *testing.T) database {
 	dir := filepath.Join(t.TempDir(), "data")
+	storetest.Make(t, dir, store.Open)
 	d := database{Store: must(store.Open(context.Background(), dir, ""))}
 	d.raw = must(sql.Open("sqlite", "file:"+filepath.Join(dir, "restic-manager.db")+"?_pragma=busy_timeout(5000)"))
 	t.Cleanup(func() {

@@ -15,7 +15,6 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,6 +32,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/password"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/storetest"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -132,8 +132,7 @@ func quick() Timing {
 
 func newWorld(t testing.TB, change ...func(*Config)) *world {
 	t.Helper()
-	s := must(store.Open(t.Context(), filepath.Join(t.TempDir(), "data"), ""))
-	t.Cleanup(func() { _ = s.Close() })
+	s := storetest.Open(t, store.Open)
 	w := &world{t: t, store: s, hub: jobs.NewHub(), key: must(seal.NewKey()), log: &lockedBuffer{}}
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	presence, bell := hosts.NewPresence(hosts.DefaultTiming(), time.Now, nil), &hosts.Bell{}

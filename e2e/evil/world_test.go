@@ -35,6 +35,7 @@ import (
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/storetest"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -144,6 +145,7 @@ func newPlane(t *testing.T, life time.Duration) *plane {
 	p := &plane{t: t, dir: t.TempDir(), log: &journal{}}
 	timing := planeTiming()
 	timing.HostLife = life
+	storetest.Make(t, filepath.Join(p.dir, "data"), store.Open)
 	c := must(controlplane.New(t.Context(), controlplane.Config{Data: filepath.Join(p.dir, "data"), HTTP: "127.0.0.1:0", Agents: "127.0.0.1:0", MQTT: "127.0.0.1:0",
 		Log: slog.New(slog.NewTextHandler(p.log, nil)), Timing: timing, Logs: controlplane.DefaultLogs(), Limits: protocol.DefaultLimits()}))
 	p.store, p.desk, p.engine, p.agents = c.Store, c.Desk, c.Jobs, c.AgentsAddr()

@@ -24,6 +24,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/password"
 	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/storetest"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -44,6 +45,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	t.Logf("seed %d", seed)
 	w := &world{t: t, dir: t.TempDir(), http: freeAddress(t), agents: freeAddress(t)}
 	w.data = filepath.Join(w.dir, "data")
+	storetest.Make(t, w.data, store.Open)
 	s, err := store.Open(t.Context(), w.data, "")
 	if err != nil {
 		t.Fatal(err)
