@@ -68,6 +68,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"seal", "", "keeps a payload between two parties, whatever it says"},
 	{"slots", "", "when a slot is; depends on nothing but the plan and the moment"},
 	{"store", "failpoint private protocol store/keyring topics", "keeps rows, whoever asks"},
+	{"store/storetest", "", "databases for tests"},
 	{"topics", "", "the conversation between the two sides"},
 	{"views", "words", "pages: handlers decide what is true, these only show it"},
 	{"words", "", "how sizes, moments and foreign text are shown"},

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -197,6 +198,7 @@ func TestAHostsStateIsPublishedNoOftenerThanPromised(t *testing.T) {
 func attic(t *testing.T) (s *store.Store, dir string, host topics.HostID) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "data")
+	storetest.Make(t, dir, store.Open)
 	s = must(store.Open(t.Context(), dir, ""))
 	t.Cleanup(func() { _ = s.Close() })
 	hash := sha256.Sum256([]byte("key"))
