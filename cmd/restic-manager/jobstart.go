@@ -18,7 +18,7 @@ import (
 
 type jobStartCmd struct {
 	Host        string   `required:"" help:"Host that runs it: name or ID."`
-	Kind        string   `required:"" enum:"backup,init,forget,prune,check,unlock,snapshots,stats,diff,restore,find,key,locks" help:"restic's word for it, or locks: ${enum}."`
+	Kind        string   `required:"" enum:"${kinds}" help:"restic's word for it, or locks: ${enum}."`
 	Repository  string   `help:"Every kind but backup: name or ID."`
 	SourceGroup string   `help:"backup: its name; every group of the host without one."`
 	Snapshots   []string `placeholder:"ID" help:"forget: whole IDs of what to remove."`

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -14,6 +15,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/words"
 )
 
@@ -127,6 +129,10 @@ func inWords(err error) string {
 
 // options are how the command line is read.
 func options(ctx context.Context) []kong.Option {
-	return []kong.Option{kong.Name("restic-manager"), kong.Description("See and steer the restic backups of a fleet."),
+	var kinds []string
+	for _, k := range topics.Kinds {
+		kinds = append(kinds, string(k))
+	}
+	return []kong.Option{kong.Name("restic-manager"), kong.Vars{"kinds": strings.Join(kinds, ",")}, kong.Description("See and steer the restic backups of a fleet."),
 		kong.DefaultEnvars("RESTIC_MANAGER"), kong.Configuration(readSettings), kong.BindTo(ctx, (*context.Context)(nil)), kong.UsageOnError()}
 }

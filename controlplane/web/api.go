@@ -234,10 +234,22 @@ func filled(l []string) []string {
 	return l
 }
 
+// A kindJSON is a kind of job that may be asked for.
+type kindJSON topics.JobKind
+
+// Schema implements huma.SchemaProvider: one of topics.Kinds.
+func (kindJSON) Schema(huma.Registry) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeString}
+	for _, k := range topics.Kinds {
+		s.Enum = append(s.Enum, string(k))
+	}
+	return s
+}
+
 type createJobIn struct {
 	ID   topics.HostID `path:"id"`
 	Body struct {
-		Kind        string              `json:"kind" enum:"backup,init,forget,prune,check,unlock,snapshots,stats,diff,restore,find,key,locks"`
+		Kind        kindJSON            `json:"kind"`
 		SourceGroup string              `json:"source_group,omitempty" doc:"backup: its name; without one, a job for each group of the host, and the first is answered"`
 		Repository  topics.RepositoryID `json:"repository,omitempty" doc:"every kind but backup: its ID"`
 		Snapshots   []string            `json:"snapshots,omitempty" doc:"forget: whole IDs of what to remove"`

@@ -1,0 +1,27 @@
+package views
+
+import (
+	"bytes"
+	"io/fs"
+	"testing"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+func TestEveryKindOfJobIsShown(t *testing.T) {
+	icons, err := fs.ReadFile(Static, "icons.svg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range topics.Kinds {
+		if row, ok := kinds[string(k)]; !ok || row.word == "" || !bytes.Contains(icons, []byte(`id="`+row.icon+`"`)) {
+			t.Errorf("%s is shown as %+v", k, row)
+		}
+	}
+	if len(kinds) != len(topics.Kinds) {
+		t.Errorf("%d rows for %d kinds", len(kinds), len(topics.Kinds))
+	}
+	if got := KindWord("rewrite") + ", " + KindWord("") + ", " + kindIcon("rewrite"); got != "Rewrite, Job, activity" {
+		t.Errorf("of a later version: %s", got)
+	}
+}
