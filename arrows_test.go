@@ -36,20 +36,23 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane", "broker controlplane/enroll controlplane/fleet controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/password" +
 		" controlplane/public controlplane/schedule controlplane/web failpoint protocol seal store store/keyring topics", "composes the control plane into one Run"},
 	{"controlplane/consumers", "controlplane/field controlplane/password store", "credentials of MQTT consumers"},
-	{"controlplane/enroll", "failpoint seal store topics words", "lets hosts in"},
+	{"controlplane/enroll", "controlplane/field failpoint seal store topics words", "lets hosts in"},
 	{"controlplane/field", "words", "checks what people type, and knows no subject"},
 	{"controlplane/fleet", "controlplane/hosts store topics", "what is true of the fleet, whoever shows it"},
-	{"controlplane/hosts", "store topics", "what is known of connected hosts"},
+	{"controlplane/hosts", "controlplane/field store topics", "what is known of connected hosts"},
 	{"controlplane/jobs", "controlplane/hosts failpoint location protocol seal store topics", "asks hosts for jobs and follows them"},
 	{"controlplane/kit", "location store topics words", "emergency kits"},
-	{"controlplane/maintenance", "controlplane/jobs controlplane/retention controlplane/schedule failpoint store topics", "forgets, prunes and checks when it is time"},
+	{"controlplane/maintenance", "controlplane/field controlplane/jobs controlplane/repositories controlplane/retention controlplane/schedule failpoint" +
+		" store topics", "forgets, prunes and checks when it is time"},
 	{"controlplane/password", "", "hashes passwords and keys"},
 	{"controlplane/people", "controlplane/field controlplane/password store topics", "who may sign in; no job and no page"},
-	{"controlplane/problem", "controlplane/consumers controlplane/enroll controlplane/field controlplane/jobs controlplane/maintenance controlplane/people" +
+	{"controlplane/problem", "controlplane/consumers controlplane/enroll controlplane/field controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/people" +
 		" controlplane/repositories controlplane/retention controlplane/schedule controlplane/sources store topics", "words the errors of all others, which never import it"},
 	{"controlplane/public", "controlplane/fleet controlplane/hosts controlplane/jobs store topics", "publishes what consumers read"},
+	{"controlplane/repositories", "controlplane/field controlplane/jobs controlplane/retention location store topics", "adds, changes and removes repositories"},
 	{"controlplane/retention", "controlplane/schedule slots store topics", "which snapshots stay"},
 	{"controlplane/schedule", "controlplane/field protocol slots store topics", "schedules: saved, standing, fired"},
+	{"controlplane/sources", "controlplane/field controlplane/repositories location store topics", "what hosts back up"},
 	{"controlplane/web", "controlplane/consumers controlplane/enroll controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs controlplane/kit" +
 		" controlplane/maintenance controlplane/password controlplane/people controlplane/problem controlplane/repositories controlplane/retention" +
 		" controlplane/schedule controlplane/sources location protocol slots store topics views words", "pages and API: read the request, ask one package, answer"},

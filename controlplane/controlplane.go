@@ -148,7 +148,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 	}
 	p.presence = hosts.NewPresence(c.Timing.Hosts, time.Now, rows)
 	p.fleet = fleet.NewBoard(p.Store, p.presence, time.Now)
-	p.Desk = &enroll.Desk{Store: p.Store, CA: ca, SealKey: key.Public(), Log: c.Log, Enrolled: p.enrolled}
+	p.Desk = &enroll.Desk{Store: p.Store, CA: ca, SealKey: key.Public(), Log: c.Log, Enrolled: p.enrolled, Changed: p.decided}
 	if c.Timing.HostLife > 0 {
 		ca.HostLife = c.Timing.HostLife
 	}
@@ -167,7 +167,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 	p.Jobs = jobs.New(jobs.Config{Store: p.Store, Key: key, Presence: p.presence, Hub: p.Hub, Log: c.Log, Timing: c.Timing.Jobs, Limits: c.Limits, Now: time.Now,
 		Send:    func(topic string, payload []byte) error { return p.agents.Publish(topic, payload, 1, false) },
 		Changed: p.changed, Came: p.schedules.HostCame})
-	p.maintenance = maintenance.NewRunner(maintenance.Config{Store: p.Store, Jobs: p.Jobs, Online: p.presence.Reachable, Changed: p.changed, Log: c.Log, Timing: c.Timing.Maintenance, Now: time.Now})
+	p.maintenance = maintenance.NewRunner(maintenance.Config{Store: p.Store, Jobs: p.Jobs, Online: p.presence.Reachable, Changed: p.decided, Log: c.Log, Timing: c.Timing.Maintenance, Now: time.Now})
 	p.publisher = public.New(public.Config{Store: p.Store, Presence: p.presence, Fleet: p.fleet, Hub: p.Hub, Publish: p.consumers.Publish,
 		Log: c.Log, Timing: c.Timing.Public, Now: time.Now})
 

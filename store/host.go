@@ -99,6 +99,12 @@ func (s *Store) Host(ctx context.Context, id topics.HostID) (Host, error) {
 	return get[Host](ctx, s.r, `SELECT * FROM hosts WHERE id = $1`, id)
 }
 
+// FindHost returns the host with this ID, else the one with this name, or
+// ErrNotFound.
+func (s *Store) FindHost(ctx context.Context, text string) (Host, error) {
+	return get[Host](ctx, s.r, `SELECT * FROM hosts WHERE id = $1 OR name = $1 ORDER BY id = $1 DESC LIMIT 1`, text)
+}
+
 // HostCount counts hosts.
 func (s *Store) HostCount(ctx context.Context) (int, error) {
 	return get[int](ctx, s.r, `SELECT count(*) FROM hosts`)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jmoiron/sqlx"
 
@@ -59,13 +60,28 @@ const putHours = `INSERT INTO maintenance_duties (repository, kind, paused, week
 	VALUES (:repository, :kind, :paused, :weekday, :minute, :slices, :slice, :served, :attempt, :next_attempt_at)
 	ON CONFLICT (repository, kind) DO UPDATE SET `
 
-// PutHours says when maintenance is due. How far the latest slot is stays as it is.
-func (s *Store) PutHours(ctx context.Context, actor string, m MaintenanceHours) error {
+// PutHours says when maintenance of a repository is due: edit is given the rows
+// there are and returns those to write. How far the latest slot is stays as it is.
+func (s *Store) PutHours(ctx context.Context, actor string, repository topics.RepositoryID, edit func([]MaintenanceHours) ([]MaintenanceHours, error)) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.NamedExecContext(ctx, putHours+`paused = excluded.paused, weekday = excluded.weekday, minute = excluded.minute, slices = excluded.slices`, m); err != nil {
-			return fmt.Errorf("put hours: %w", err)
+		if err := inCare(ctx, tx, repository); err != nil {
+			return err
 		}
-		return s.audit(ctx, tx, actor, "maintenance.saved", string(m.Repository), fmt.Sprintf("%s: paused %t, weekday %d, minute %d, slices %d", m.Kind, m.Paused, m.Weekday, m.Minute, m.Slices))
+		rows, err := all[MaintenanceHours](ctx, tx, `SELECT * FROM maintenance_duties WHERE repository = $1`, repository)
+		if err != nil {
+			return err
+		}
+		if rows, err = edit(rows); err != nil {
+			return err
+		}
+		var said []string
+		for _, m := range rows {
+			if _, err := tx.NamedExecContext(ctx, putHours+`paused = excluded.paused, weekday = excluded.weekday, minute = excluded.minute, slices = excluded.slices`, m); err != nil {
+				return fmt.Errorf("put hours: %w", err)
+			}
+			said = append(said, fmt.Sprintf("%s: paused %t, weekday %d, minute %d, slices %d", m.Kind, m.Paused, m.Weekday, m.Minute, m.Slices))
+		}
+		return s.audit(ctx, tx, actor, "maintenance.saved", string(repository), strings.Join(said, "; "))
 	})
 }
 

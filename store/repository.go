@@ -94,39 +94,79 @@ type Maintenance struct {
 	Env map[string]topics.Secret `json:"env,omitempty"`
 }
 
-// AddRepository registers a repository. Its name is its own, or ErrConflict.
+// What is taken, as an ErrConflict.
+var (
+	ErrRepositoryTaken = fmt.Errorf("%w: a repository of this name", ErrConflict)
+	ErrGroupTaken      = fmt.Errorf("%w: a source group of this name on this host", ErrConflict)
+)
+
+// A NewRepository is one that is to be added.
+type NewRepository struct {
+	Repository
+	RepositoryAccess
+}
+
+// AddRepository adds a repository. A name that is taken is ErrRepositoryTaken.
 func (s *Store) AddRepository(ctx context.Context, actor string, r Repository, a RepositoryAccess) error {
-	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		sealed, err := s.sealAccess(ctx, tx, r.ID, a)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO repositories (id, name, url, location, password, env, maintenance, created_at, keeper, append_only, keep)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`, r.ID, r.Name, sealed.URL, r.Location, sealed.Password, sealed.Env, sealed.Maintenance,
-			r.CreatedAt, r.Keeper, r.AppendOnly, r.Keep); err != nil {
-			return fmt.Errorf("add repository: %w", err)
-		}
-		return s.audit(ctx, tx, actor, "repository.created", string(r.ID), r.Name)
-	})
+	return s.tx(ctx, func(tx *sqlx.Tx) error { return s.addRepository(ctx, tx, actor, NewRepository{r, a}) })
+}
+
+func (s *Store) addRepository(ctx context.Context, tx *sqlx.Tx, actor string, r NewRepository) error {
+	sealed, err := s.sealAccess(ctx, tx, r.ID, r.RepositoryAccess)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `INSERT INTO repositories (id, name, url, location, password, env, maintenance, created_at, keeper, append_only, keep)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`, r.ID, r.Name, sealed.URL, r.Location, sealed.Password, sealed.Env, sealed.Maintenance,
+		r.CreatedAt, r.Keeper, r.AppendOnly, r.Keep); err != nil {
+		return fmt.Errorf("add repository: %w", taken(err, ErrRepositoryTaken))
+	}
+	return s.audit(ctx, tx, actor, "repository.created", string(r.ID), r.Name)
+}
+
+// taken is the error that names what is taken, if that is what a statement failed of.
+func taken(err, what error) error {
+	if errors.Is(ours(err), ErrConflict) {
+		return what
+	}
+	return err
 }
 
 // ChangeRepository writes what people decide of a repository: its name, where it
 // is and how to get in, its keeper, what it keeps. What jobs found stays, and so
 // does that it was there once: at another address it is not quietly begun anew.
 func (s *Store) ChangeRepository(ctx context.Context, actor string, r Repository, a RepositoryAccess) error {
-	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		sealed, err := s.sealAccess(ctx, tx, r.ID, a)
+	_, err := s.EditRepository(ctx, actor, r.ID, func(row *Repository, access *RepositoryAccess) error {
+		*row, *access = r, a
+		return nil
+	})
+	return err
+}
+
+// EditRepository is ChangeRepository that reads and writes in one transaction, so
+// that of two changes at once neither undoes the other. It returns the row before.
+// edit may read from the store, and must not write to it.
+func (s *Store) EditRepository(ctx context.Context, actor string, id topics.RepositoryID, edit func(*Repository, *RepositoryAccess) error) (was Repository, err error) {
+	err = s.tx(ctx, func(tx *sqlx.Tx) error {
+		if was, err = repository(ctx, tx, id); err != nil {
+			return err
+		}
+		access, err := s.openAccess(ctx, tx, id)
 		if err != nil {
 			return err
 		}
-		was, err := repository(ctx, tx, r.ID)
+		r := was
+		if err := edit(&r, &access); err != nil {
+			return err
+		}
+		sealed, err := s.sealAccess(ctx, tx, id, access)
 		if err != nil {
 			return err
 		}
 		if err := change(ctx, tx, `UPDATE repositories SET name = $1, url = $2, location = $3, password = $4, env = $5, maintenance = $6, keeper = $7,
 			append_only = $8, keep = $9 WHERE id = $10`, r.Name, sealed.URL, r.Location, sealed.Password, sealed.Env, sealed.Maintenance, r.Keeper,
-			r.AppendOnly, r.Keep, r.ID); err != nil {
-			return fmt.Errorf("change repository: %w", err)
+			r.AppendOnly, r.Keep, id); err != nil {
+			return fmt.Errorf("change repository: %w", taken(err, ErrRepositoryTaken))
 		}
 		what := r.Name
 		if was.Keeper != r.Keeper {
@@ -138,8 +178,9 @@ func (s *Store) ChangeRepository(ctx context.Context, actor string, r Repository
 		if was.Location != r.Location {
 			what += ", at " + r.Location
 		}
-		return s.audit(ctx, tx, actor, "repository.changed", string(r.ID), what)
+		return s.audit(ctx, tx, actor, "repository.changed", string(id), what)
 	})
+	return was, err
 }
 
 // relieve cancels the maintenance that no host has begun, and that is not for the
@@ -246,9 +287,25 @@ func (s *Store) Repository(ctx context.Context, id topics.RepositoryID) (Reposit
 	return get[Repository](ctx, s.r, `SELECT `+repositoryColumns+` FROM repositories WHERE id = $1`, id)
 }
 
+// FindRepository returns the repository in care with this ID, else the one with
+// this name, or ErrNotFound.
+func (s *Store) FindRepository(ctx context.Context, text string) (Repository, error) {
+	return get[Repository](ctx, s.r, `SELECT `+repositoryColumns+` FROM repositories WHERE (id = $1 OR name = $1) AND removed_at = 0
+		ORDER BY id = $1 DESC LIMIT 1`, text)
+}
+
 // repository returns one in care, or ErrNotFound.
 func repository(ctx context.Context, tx *sqlx.Tx, id topics.RepositoryID) (Repository, error) {
 	return get[Repository](ctx, tx, `SELECT `+repositoryColumns+` FROM repositories WHERE id = $1 AND removed_at = 0`, id)
+}
+
+// inCare is ErrNotFound unless a repository is in care.
+func inCare(ctx context.Context, tx *sqlx.Tx, id topics.RepositoryID) error {
+	_, err := repository(ctx, tx, id)
+	if err != nil {
+		return fmt.Errorf("repository %s: %w", id, err)
+	}
+	return nil
 }
 
 const repositoryColumns = `id, name, location, created_at, ready_at, keeper, append_only, keep, listed_at, measured_at, restore_bytes,
@@ -281,15 +338,19 @@ func (s *Store) sealAccess(ctx context.Context, tx *sqlx.Tx, id topics.Repositor
 
 // RepositoryAccess opens a repository's secrets.
 func (s *Store) RepositoryAccess(ctx context.Context, id topics.RepositoryID) (RepositoryAccess, error) {
+	return s.openAccess(ctx, s.r, id)
+}
+
+func (s *Store) openAccess(ctx context.Context, q sqlx.ExtContext, id topics.RepositoryID) (RepositoryAccess, error) {
 	var a RepositoryAccess
-	row, err := get[sealedAccess](ctx, s.r, `SELECT url, password, env, maintenance FROM repositories WHERE id = $1`, id)
+	row, err := get[sealedAccess](ctx, q, `SELECT url, password, env, maintenance FROM repositories WHERE id = $1`, id)
 	if err != nil {
 		return a, err
 	}
 	read := func(column string, b []byte) []byte {
 		var plain []byte
 		if err == nil {
-			plain, err = s.keys.open(ctx, s.r, place("repositories", string(id), column), b)
+			plain, err = s.keys.open(ctx, q, place("repositories", string(id), column), b)
 		}
 		return plain
 	}
@@ -341,22 +402,57 @@ func (g SourceGroup) Topic() topics.SourceGroup {
 // that LiveFiles, Hooks and Limits stay as they are where there are none.
 // It answers with the row as it is now.
 func (s *Store) PutSourceGroup(ctx context.Context, actor string, g SourceGroup) (SourceGroup, error) {
-	err := s.tx(ctx, func(tx *sqlx.Tx) error {
-		if _, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1`, g.Host); err != nil {
-			return fmt.Errorf("host %s: %w", g.Host, err)
+	return s.EditSourceGroup(ctx, actor, g.Host, g.Name, nil, func(row *SourceGroup, known bool) error {
+		if known {
+			g.ID, g.CreatedAt = row.ID, row.CreatedAt
+			if g.LiveFiles.V == nil {
+				g.LiveFiles = row.LiveFiles
+			}
+			if g.Hooks.V == nil {
+				g.Hooks = row.Hooks
+			}
+			if g.Limits.V == nil {
+				g.Limits = row.Limits
+			}
+		}
+		*row = g
+		return nil
+	})
+}
+
+// EditSourceGroup changes a host's source group, or adds it if edit is told that
+// it is not known yet and gives it an ID. With a new repository that one is added
+// in the same transaction, and the group backs up into it: both are saved or none
+// is. It returns the row as it is now. edit may read from the store, and must not
+// write to it.
+func (s *Store) EditSourceGroup(ctx context.Context, actor string, host topics.HostID, name string, add *NewRepository,
+	edit func(g *SourceGroup, known bool) error) (g SourceGroup, err error) {
+	err = s.tx(ctx, func(tx *sqlx.Tx) error {
+		if _, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1`, host); err != nil {
+			return fmt.Errorf("host %s: %w", host, err)
+		}
+		g, err = get[SourceGroup](ctx, tx, `SELECT * FROM source_groups WHERE host = $1 AND name = $2`, host, name)
+		known := err == nil
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if err := edit(&g, known); err != nil {
+			return err
+		}
+		if g.Host, g.Name = host, name; add != nil {
+			if err := s.addRepository(ctx, tx, actor, *add); err != nil {
+				return err
+			}
+			g.Repository = add.ID
+		}
+		if err := inCare(ctx, tx, g.Repository); err != nil {
+			return err
 		}
 		if _, err := tx.NamedExecContext(ctx, `INSERT INTO source_groups (id, host, name, repository, paths, excludes, one_file_system, created_at, live_files, hooks, limits)
 			VALUES (:id, :host, :name, :repository, :paths, :excludes, :one_file_system, :created_at, :live_files, :hooks, :limits)
-			ON CONFLICT (host, name) DO UPDATE SET repository = excluded.repository, paths = excluded.paths,
-				excludes = excluded.excludes, one_file_system = excluded.one_file_system,
-				live_files = CASE WHEN excluded.live_files = '' THEN source_groups.live_files ELSE excluded.live_files END,
-				hooks = CASE WHEN excluded.hooks = '' THEN source_groups.hooks ELSE excluded.hooks END,
-				limits = CASE WHEN excluded.limits = '' THEN source_groups.limits ELSE excluded.limits END`, g); err != nil {
+			ON CONFLICT (host, name) DO UPDATE SET repository = excluded.repository, paths = excluded.paths, excludes = excluded.excludes,
+				one_file_system = excluded.one_file_system, live_files = excluded.live_files, hooks = excluded.hooks, limits = excluded.limits`, g); err != nil {
 			return fmt.Errorf("put source group: %w", err)
-		}
-		var err error
-		if g, err = get[SourceGroup](ctx, tx, `SELECT * FROM source_groups WHERE host = $1 AND name = $2`, g.Host, g.Name); err != nil {
-			return err
 		}
 		return s.audit(ctx, tx, actor, "source_group.saved", string(g.ID), g.Name)
 	})
@@ -379,6 +475,11 @@ func (s *Store) GroupsNamed(ctx context.Context, text string) ([]topics.SourceGr
 	return all[topics.SourceGroupID](ctx, s.r, sqlx.Rebind(sqlx.DOLLAR, `SELECT id FROM source_groups WHERE `+cond), args...)
 }
 
+// HostsInto lists the hosts that have a source group in a repository.
+func (s *Store) HostsInto(ctx context.Context, repository topics.RepositoryID) ([]topics.HostID, error) {
+	return all[topics.HostID](ctx, s.r, `SELECT DISTINCT host FROM source_groups WHERE repository = $1 ORDER BY host`, repository)
+}
+
 // HostsWithGroups says which hosts have a source group.
 func (s *Store) HostsWithGroups(ctx context.Context) (map[topics.HostID]bool, error) {
 	ids, err := all[topics.HostID](ctx, s.r, `SELECT DISTINCT host FROM source_groups`)
@@ -387,6 +488,11 @@ func (s *Store) HostsWithGroups(ctx context.Context) (map[topics.HostID]bool, er
 		have[id] = true
 	}
 	return have, err
+}
+
+// SourceGroupNamed returns a host's source group of a name, or ErrNotFound.
+func (s *Store) SourceGroupNamed(ctx context.Context, host topics.HostID, name string) (SourceGroup, error) {
+	return get[SourceGroup](ctx, s.r, `SELECT * FROM source_groups WHERE host = $1 AND name = $2`, host, name)
 }
 
 // SourceGroup returns one source group, or ErrNotFound.

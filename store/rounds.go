@@ -25,13 +25,19 @@ func (s *Store) Rounds(ctx context.Context) ([]Round, error) {
 			ORDER BY k.slot DESC, k.attempt DESC LIMIT 1) ORDER BY j.schedule, j.source_group`)
 }
 
-// SetIntermittent says whether a host comes and goes, as laptops do, and after how
-// many days without a good backup it is overdue; 0 is never.
-func (s *Store) SetIntermittent(ctx context.Context, actor string, host topics.HostID, on bool, overdueDays int64) error {
-	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		if err := change(ctx, tx, `UPDATE hosts SET intermittent = $1, overdue_days = $2 WHERE id = $3`, on, overdueDays, host); err != nil {
+// PutHostSettings says whether a host comes and goes, as laptops do, and after how
+// many days without a good backup it is overdue; 0 is never. What is nil stays as
+// it is. It returns the row as it is now.
+func (s *Store) PutHostSettings(ctx context.Context, actor string, host topics.HostID, on *bool, overdueDays *int64) (h Host, err error) {
+	err = s.tx(ctx, func(tx *sqlx.Tx) error {
+		if err := change(ctx, tx, `UPDATE hosts SET intermittent = coalesce($1, intermittent), overdue_days = coalesce($2, overdue_days) WHERE id = $3`,
+			on, overdueDays, host); err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, actor, "host.intermittent", string(host), fmt.Sprintf("%t, overdue after %d days", on, overdueDays))
+		if h, err = get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1`, host); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, actor, "host.intermittent", string(host), fmt.Sprintf("%t, overdue after %d days", h.Intermittent, h.OverdueDays))
 	})
+	return h, err
 }

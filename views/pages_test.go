@@ -265,7 +265,7 @@ func TestGolden(t *testing.T) {
 		"enrol_connected.html": views.EnrolStatus(addHost("connected").Status),
 		"group_form_with_errors.html": views.GroupPage(shell("What to back up", ""), func() views.GroupForm {
 			f := groupForm()
-			f.Name, f.Errors.Name = "a b", "No spaces, please."
+			f.Name, f.Errors = "a b", map[string]string{"name": "No spaces, please."}
 			return f
 		}()),
 	} {

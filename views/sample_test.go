@@ -320,7 +320,7 @@ func samples() []sample {
 		{"group_errors", views.GroupPage(shell("What to back up", "", fleetLink, hostLink), func() views.GroupForm {
 			f := groupForm()
 			f.Repository, f.Name, f.NewName, f.NewURL, f.Paths, f.Excludes, f.Host, f.Problem = "new", hostile, hostile, hostile, hostile+"\n"+hostile, hostile, hostile, "Not saved: three things need a look."
-			f.Errors = views.GroupErrors{Name: "This name is taken.", Repository: "Choose one.", NewName: "Give it a name.", NewURL: "This is not a URL restic understands.", NewPassword: "A password is needed.", Paths: "etc is not a full path.", Limits: "No number.", Hooks: "No name.", Excludes: "This pattern is not valid."}
+			f.Errors = map[string]string{"name": "This name is taken.", "repository": "Choose one.", "repository.name": "Give it a name.", "repository.url": "This is not a URL restic understands.", "repository.password": "A password is needed.", "paths": "etc is not a full path.", "limits": "No number.", "hooks": "No name.", "excludes": "This pattern is not valid."}
 			return f
 		}())},
 		{"group_edit", views.GroupPage(shell("Change system", "", fleetLink, hostLink), func() views.GroupForm {

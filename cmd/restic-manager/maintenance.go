@@ -90,7 +90,7 @@ func (c *repositoryMaintainCmd) Run(ctx context.Context) error {
 				return err
 			}
 		}
-		runner := maintenance.NewRunner(maintenance.Config{Store: s, Jobs: nobody{}, Changed: func(topics.HostID) {}, Log: slog.New(slog.DiscardHandler), Timing: maintenance.DefaultTiming(), Now: time.Now})
+		runner := maintenance.NewRunner(maintenance.Config{Store: s, Jobs: nobody{}, Changed: func(...topics.HostID) {}, Log: slog.New(slog.DiscardHandler), Timing: maintenance.DefaultTiming(), Now: time.Now})
 		id, err := runner.Ask(ctx, actor, r.ID, topics.JobKind(c.Kind), host.ID, c.Approve)
 		switch {
 		case errors.Is(err, maintenance.ErrNoKeeper):

@@ -103,7 +103,7 @@ func TestRepositoriesAndJobsByCommandLine(t *testing.T) {
 	if text := did(1, "repository", "set", "nas", "--keep", "daily=7"); !strings.Contains(text, "append-only") {
 		t.Errorf("counts on an append-only repository: %s", text)
 	}
-	if text := did(1, "repository", "add", "nas", "--url", "/srv/x", "--password-file", file("other", "hush")); !strings.Contains(text, "taken") {
+	if text := did(1, "repository", "add", "nas", "--url", "/srv/x", "--password-file", file("other", "hush")); !strings.Contains(text, "of this name already") {
 		t.Errorf("a name twice: %s", text)
 	}
 
@@ -152,7 +152,7 @@ func TestRepositoriesAndJobsByCommandLine(t *testing.T) {
 			t.Errorf("%v: %s; want %q", args, text, says)
 		}
 	}
-	if text := did(1, "repository", "remove", "nas"); !strings.Contains(text, "it stays") {
+	if text := did(1, "repository", "remove", "nas"); !strings.Contains(text, "in use") {
 		t.Error(text)
 	}
 }

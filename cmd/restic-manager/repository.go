@@ -9,7 +9,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/restic-manager/restic-manager/controlplane/web"
+	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/words"
@@ -96,7 +96,7 @@ type repositoryFlags struct {
 	Keep           map[string]string `placeholder:"RULE=DURATION" help:"Which snapshots stay, as in within=30d;within-daily=1y; none= keeps all."`
 }
 
-func (f repositoryFlags) input() (in web.RepositoryInput, err error) {
+func (f repositoryFlags) input() (in repositories.Input, err error) {
 	if f.URL != nil {
 		in.URL = new(topics.Secret(*f.URL))
 	}
@@ -113,10 +113,10 @@ func (f repositoryFlags) input() (in web.RepositoryInput, err error) {
 		if err != nil {
 			return in, err
 		}
-		in.Everyday = &web.Credential{Env: env}
+		in.Everyday = &repositories.Credential{Env: env}
 	}
 	if f.MaintenanceEnv != "" || f.MaintenanceURL != nil {
-		in.Maintenance = &web.Credential{}
+		in.Maintenance = &repositories.Credential{}
 		if f.MaintenanceURL != nil {
 			in.Maintenance.URL = new(topics.Secret(*f.MaintenanceURL))
 		}
@@ -200,7 +200,7 @@ func (c *repositoryAddCmd) Run(ctx context.Context) error {
 	}
 	in.Name = &c.Name
 	return c.with(ctx, func(s *store.Store) error {
-		r, err := web.PutRepository(ctx, s, actor, "", in)
+		r, err := (&repositories.Service{Store: s}).Add(ctx, actor, in)
 		if err == nil {
 			fmt.Println(r.ID)
 		}
@@ -226,7 +226,7 @@ func (c *repositorySetCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		_, err = web.PutRepository(ctx, s, actor, r.ID, in)
+		_, err = (&repositories.Service{Store: s}).Change(ctx, actor, r.ID, in)
 		return err
 	})
 }
@@ -242,11 +242,6 @@ func (c *repositoryRemoveCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := s.RemoveRepository(ctx, actor, r.ID); errors.Is(err, store.ErrInUse) {
-			return fmt.Errorf("a source group backs up into %s, or a job of it has not ended; it stays", r.Name)
-		} else if err != nil {
-			return err
-		}
-		return nil
+		return (&repositories.Service{Store: s}).Remove(ctx, actor, r.ID)
 	})
 }

@@ -33,6 +33,9 @@ type Desk struct {
 	Log     *slog.Logger
 	// Enrolled, if set, is called after a host was let in.
 	Enrolled func(store.Host)
+	// Changed, if set, is told of a host whose trust somebody withdrew or is about to
+	// renew. It must not block.
+	Changed func(...topics.HostID)
 
 	mu   sync.Mutex
 	said map[string]time.Time // when a token's refusal was last put into the audit log
@@ -58,7 +61,20 @@ func (d *Desk) Issue(ctx context.Context, actor, name string, life time.Duration
 // Reissue makes a token with which a host that is there already is given new
 // keys, and no other host is let in.
 func (d *Desk) Reissue(ctx context.Context, actor string, host topics.HostID, life time.Duration) (id string, token topics.EnrollToken, err error) {
-	return d.issue(ctx, actor, store.EnrollToken{ForHost: host}, life, field.Errors{})
+	id, token, err = d.issue(ctx, actor, store.EnrollToken{ForHost: host}, life, field.Errors{})
+	if err == nil && d.Changed != nil {
+		d.Changed(host)
+	}
+	return id, token, err
+}
+
+// Revoke withdraws the trust in a host. Only a new token lets it in again.
+func (d *Desk) Revoke(ctx context.Context, actor string, host topics.HostID) (store.Host, error) {
+	h, err := d.Store.Revoke(ctx, actor, host)
+	if err == nil && d.Changed != nil {
+		d.Changed(host)
+	}
+	return h, err
 }
 
 func (d *Desk) issue(ctx context.Context, by string, t store.EnrollToken, life time.Duration, wrong field.Errors) (id string, token topics.EnrollToken, err error) {

@@ -170,7 +170,8 @@ func TestTheBoardIsWhatTheDatabaseSays(t *testing.T) {
 				w.step(store(), rapid.IntRange(0, len(w.open)-1).Draw(t, "job"), end, w.now.Add(-age))
 			},
 			"intermittent": func(t *rapid.T) {
-				check(store().SetIntermittent(context.Background(), "test", one(), rapid.Bool().Draw(t, "is"), rapid.Int64Range(0, 2).Draw(t, "days")))
+				_, err := store().PutHostSettings(context.Background(), "test", one(), new(rapid.Bool().Draw(t, "is")), new(rapid.Int64Range(0, 2).Draw(t, "days")))
+				check(err)
 			},
 			"revoke": func(*rapid.T) { _, _ = store().Revoke(context.Background(), "test", one()) },
 			"seen": func(*rapid.T) {

@@ -5,10 +5,16 @@
 package maintenance
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
+	"regexp"
+	"slices"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/field"
+	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -33,16 +39,94 @@ func Usual(repository topics.RepositoryID, kind topics.JobKind) store.Maintenanc
 	return d
 }
 
-// CheckHours refuses hours and days there are not.
-func CheckHours(d store.MaintenanceHours) error {
-	switch {
-	case d.Weekday < -1 || d.Weekday > 6:
-		return fmt.Errorf("the day of the week is 0 for Sunday to 6 for Saturday, or -1 for every day, not %d", d.Weekday)
-	case d.Minute < 0 || d.Minute >= 24*60:
-		return fmt.Errorf("the minute of the day is 0 to 1439, not %d", d.Minute)
-	case d.Slices < 0 || d.Slices > 1000:
-		return fmt.Errorf("a check reads one of 1 to 1,000 slices, or none with 0, not %d", d.Slices)
+// Input is when one kind of maintenance is to be due, as somebody wants it. What is
+// nil stays as it is.
+type Input struct {
+	Weekday *string // one of Weekdays, or Daily
+	Hour    *string // HH:MM by the control plane's clock
+	Paused  *bool
+	Slices  *int // check: read one of so many slices of the data each time; 0 reads none
+}
+
+// Weekdays are the days as an Input has them, and Daily is every one of them.
+var Weekdays = []string{"sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"}
+
+// Daily is every day.
+const Daily = "daily"
+
+// maxSlices is how many slices a check may divide the data into.
+const maxSlices = 1000
+
+var clockForm = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`)
+
+// apply changes hours as an input says, and notes what is wrong.
+func (in Input) apply(h *store.MaintenanceHours, wrong field.Errors) {
+	kind := string(h.Kind)
+	if in.Weekday != nil {
+		h.Weekday = slices.Index(Weekdays, *in.Weekday) // -1 is every day
+		if h.Weekday < 0 && *in.Weekday != Daily {
+			wrong.Say(kind+".weekday", "Choose a day of the week for "+kind+", sunday to saturday, or "+Daily+".")
+		}
 	}
+	if in.Hour != nil {
+		if !clockForm.MatchString(*in.Hour) {
+			wrong.Say(kind+".hour", "The hour of "+kind+" is HH:MM, 00:00 to 23:59.")
+		} else if at, err := time.Parse("15:04", *in.Hour); err == nil {
+			h.Minute = at.Hour()*60 + at.Minute()
+		}
+	}
+	if in.Paused != nil {
+		h.Paused = *in.Paused
+	}
+	if in.Slices != nil {
+		if h.Slices = *in.Slices; h.Slices < 0 || h.Slices > maxSlices {
+			wrong.Say(kind+".slices", fmt.Sprintf("A check reads one of 1 to %d slices of the data, or none with 0.", maxSlices))
+		}
+	}
+}
+
+// Hours returns when each kind of maintenance of a repository is due, whether
+// anybody said so or not.
+func (r *Runner) Hours(ctx context.Context, id topics.RepositoryID) (map[topics.JobKind]store.MaintenanceHours, error) {
+	rows, err := r.Store.Hours(ctx, id)
+	return withUsual(id, rows), err
+}
+
+func withUsual(id topics.RepositoryID, rows []store.MaintenanceHours) map[topics.JobKind]store.MaintenanceHours {
+	hours := map[topics.JobKind]store.MaintenanceHours{}
+	for _, kind := range Kinds {
+		hours[kind] = Usual(id, kind)
+	}
+	for _, row := range rows {
+		hours[row.Kind] = row
+	}
+	return hours
+}
+
+// PutHours says when maintenance of a repository is due. Kinds that are not named
+// stay as they are. Bad inputs are field.Errors; then nothing is changed.
+func (r *Runner) PutHours(ctx context.Context, by string, id topics.RepositoryID, in map[topics.JobKind]Input) error {
+	err := r.Store.PutHours(ctx, by, id, func(rows []store.MaintenanceHours) (changed []store.MaintenanceHours, err error) {
+		hours, wrong := withUsual(id, rows), field.Errors{}
+		for _, kind := range Kinds {
+			if in[kind] == (Input{}) {
+				continue
+			}
+			h := hours[kind]
+			if h.Served == 0 {
+				h.Served = r.Now().UnixMilli() // it begins now: nothing was missed
+			}
+			in[kind].apply(&h, wrong)
+			changed = append(changed, h)
+		}
+		return changed, wrong.Err()
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return repositories.ErrNotFound
+	} else if err != nil {
+		return err
+	}
+	r.Changed(repositories.Users(context.WithoutCancel(ctx), r.Store, id)...)
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/failpoint"
@@ -52,8 +53,8 @@ type Config struct {
 	Store  *store.Store
 	Jobs   Jobs
 	Online func(topics.HostID) bool // whether commands can reach a host
-	// Changed is told of each host about which something changed; it must not block.
-	Changed func(topics.HostID)
+	// Changed is told of the hosts about which something changed; it must not block.
+	Changed func(...topics.HostID)
 	Log     *slog.Logger
 	Timing  Timing
 	Now     func() time.Time // its zone is the one days are counted in
@@ -183,7 +184,7 @@ func (r *Runner) Ask(ctx context.Context, actor string, repository topics.Reposi
 	if !slices.Contains(Kinds, kind) || approve != "" && kind != topics.ForgetJob {
 		return "", ErrKind
 	}
-	repo, err := r.Store.Repository(ctx, repository)
+	repo, err := repositories.Find(ctx, r.Store, repository)
 	if err != nil {
 		return "", err
 	}
@@ -198,15 +199,9 @@ func (r *Runner) Ask(ctx context.Context, actor string, repository topics.Reposi
 	if err := retention.CheckRepository(repo); err != nil && kind == topics.ForgetJob {
 		return "", err
 	}
-	d := Usual(repository, kind)
-	rows, err := r.Store.Hours(ctx, repository)
+	hours, err := r.Hours(ctx, repository)
 	if err != nil {
 		return "", err
-	}
-	for _, row := range rows {
-		if row.Kind == kind {
-			d = row
-		}
 	}
 	if approve != "" {
 		if err := r.Store.Approve(ctx, actor, repository, approve); errors.Is(err, store.ErrNotFound) {
@@ -215,7 +210,7 @@ func (r *Runner) Ask(ctx context.Context, actor string, repository topics.Reposi
 			return "", err
 		}
 	}
-	return r.start(ctx, actor, repo, d, host, 0, approve)
+	return r.start(ctx, actor, repo, hours[kind], host, 0, approve)
 }
 
 func (r *Runner) start(ctx context.Context, actor string, repo store.Repository, d store.MaintenanceHours, host topics.HostID, slot int64, approved string) (topics.JobID, error) {

@@ -75,7 +75,7 @@ func newWorld(t *testing.T, r store.Repository, keep store.Keep) *world {
 	now := func() time.Time { return time.Now().Add(w.ahead) }
 	log := slog.New(slog.DiscardHandler)
 	w.engine = jobs.New(jobs.Config{Store: s, Key: must(seal.NewKey()), Presence: hosts.NewPresence(hosts.DefaultTiming(), now, nil), Hub: jobs.NewHub(), Log: log, Timing: jobs.DefaultTiming(), Now: now})
-	w.runner = NewRunner(Config{Store: s, Jobs: w.engine, Online: func(topics.HostID) bool { return w.online }, Changed: func(topics.HostID) {}, Log: log, Timing: DefaultTiming(), Now: now})
+	w.runner = NewRunner(Config{Store: s, Jobs: w.engine, Online: func(topics.HostID) bool { return w.online }, Changed: func(...topics.HostID) {}, Log: log, Timing: DefaultTiming(), Now: now})
 	return w
 }
 

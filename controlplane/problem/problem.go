@@ -10,10 +10,13 @@ import (
 	"strings"
 
 	"github.com/restic-manager/restic-manager/controlplane/field"
+	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
+	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
+	"github.com/restic-manager/restic-manager/controlplane/sources"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -195,6 +198,31 @@ func Of(err error) *Problem {
 	case errors.Is(err, maintenance.ErrKind):
 		return &Problem{Kind: Invalid, Title: "This is no maintenance",
 			Say: "A repository's maintenance is forget, prune or check; only a forget has a plan.", Do: "Ask for one of these.", Err: err}
+	case errors.Is(err, repositories.ErrNotFound):
+		return NoRepository
+	case errors.Is(err, repositories.ErrNameTaken):
+		return &Problem{Kind: Conflict, Title: "There is a repository of this name already",
+			Say: "Names of repositories are their own.", Do: "Choose another name, or use the one that is there.",
+			Fields: field.Errors{"name": "There is a repository of this name already."}, Err: err}
+	case errors.Is(err, repositories.ErrInUse):
+		return &Problem{Kind: Conflict, Title: "The repository is in use",
+			Say: "A source group backs up into it, or a job of it has not ended.",
+			Do:  "Let the source groups use another repository, wait for its jobs, then remove it.", Err: err}
+	case errors.Is(err, repositories.ErrNoKey):
+		return &Problem{Kind: NotFound, Title: "There is no such key",
+			Say: "The last listing did not find it.", Do: "Refresh the repository and look again.", Err: err}
+	case errors.Is(err, repositories.ErrNoHost):
+		return &Problem{Kind: Conflict, Title: "No host looks after this repository",
+			Say: "It has no keeper, and no host backs up into it.", Do: "Say which host shall look.", Err: err}
+	case errors.Is(err, sources.ErrNoHost), errors.Is(err, hosts.ErrNotFound):
+		return NoHost
+	case errors.Is(err, sources.ErrNotFound):
+		return &Problem{Kind: NotFound, Title: "There is no such source group",
+			Say: "The host has none of this name.", Do: "Look for it on the host's page.", Err: err}
+	case errors.Is(err, sources.ErrNameTaken):
+		return &Problem{Kind: Conflict, Title: "The host has a source group of this name already",
+			Say: "A source group's name is its host's own.", Do: "Choose another name, or change the group that is there.",
+			Fields: field.Errors{"name": "This host has a source group of this name already."}, Err: err}
 	case errors.Is(err, store.ErrNotFound):
 		return NoPage
 	}

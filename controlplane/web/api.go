@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/sources"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -186,44 +186,31 @@ type putSourceGroupIn struct {
 type putSourceGroupOut struct{ Body groupJSON }
 
 func (s *Server) putSourceGroup(ctx context.Context, in *putSourceGroupIn) (*putSourceGroupOut, error) {
-	if _, err := s.host(ctx, in.ID); err != nil {
-		return nil, err
-	}
-	g := groupInput{name: in.Name, paths: in.Body.Paths, excludes: in.Body.Excludes, oneFileSystem: in.Body.OneFileSystem, liveFiles: in.Body.LiveFiles, hooks: in.Body.Hooks, limits: in.Body.Limits}
-	rows, err := s.Store.Repositories(ctx)
+	row, err := s.sources.Put(ctx, visitorOf(ctx).name, in.ID, in.Name, sources.Input{
+		Repository:    &in.Body.Repository,
+		Paths:         &in.Body.Paths,
+		Excludes:      &in.Body.Excludes,
+		OneFileSystem: &in.Body.OneFileSystem,
+		LiveFiles:     in.Body.LiveFiles,
+		Hooks:         in.Body.Hooks,
+		Limits:        in.Body.Limits,
+	})
 	if err != nil {
-		return nil, err
-	}
-	for _, r := range rows {
-		if string(r.ID) == in.Body.Repository || g.repository == "" && r.Name == in.Body.Repository {
-			g.repository = r.ID
-		}
-	}
-	noRepository := ""
-	if g.repository == "" {
-		noRepository = fmt.Sprintf("There is no repository with the ID or name %.100q. Register it first with POST /api/repositories.", in.Body.Repository)
-	}
-	e := g.check()
-	around := ""
-	if g.hooks != nil {
-		if err := g.hooks.Check(); err != nil {
-			around = err.Error() + "."
-		}
-	}
-	if g.limits != nil {
-		if err := g.limits.Check(); err != nil {
-			around = err.Error() + "."
-		}
-	}
-	if err := invalid("source group", e.Name, e.Paths, e.Excludes, noRepository, around); err != nil {
-		return nil, err
-	}
-	row, err := s.saveSourceGroup(ctx, in.ID, g)
-	if err != nil {
-		return nil, err
+		return nil, problem.Saving("source group", err)
 	}
 	t := row.Topic()
-	return &putSourceGroupOut{groupJSON{row.ID, row.Host, row.Name, row.Repository, filled(row.Paths), filled(row.Excludes), row.OneFileSystem, t.LiveFiles, t.Hooks, t.Limits}}, nil
+	return &putSourceGroupOut{groupJSON{
+		ID:            row.ID,
+		Host:          row.Host,
+		Name:          row.Name,
+		Repository:    row.Repository,
+		Paths:         filled(row.Paths),
+		Excludes:      filled(row.Excludes),
+		OneFileSystem: row.OneFileSystem,
+		LiveFiles:     t.LiveFiles,
+		Hooks:         t.Hooks,
+		Limits:        t.Limits,
+	}}, nil
 }
 
 // filled is a list that is never null.

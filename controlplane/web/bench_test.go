@@ -56,7 +56,7 @@ func BenchmarkFleet(b *testing.B) {
 		for b.Loop() {
 			// Whoever is revoked or made a laptop is another entry of the board.
 			n++
-			if err := w.store.SetIntermittent(ctx, "test", hosts[7], n%2 == 0, 0); err != nil {
+			if _, err := w.store.PutHostSettings(ctx, "test", hosts[7], new(n%2 == 0), new(int64(0))); err != nil {
 				b.Fatal(err)
 			}
 			t.second(b, map[topics.HostID]bool{hosts[7]: true})

@@ -3,43 +3,18 @@ package web
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/repositories"
+	"github.com/restic-manager/restic-manager/controlplane/sources"
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
 )
-
-// A groupInput is a source group as somebody wants it, from a form or the API.
-type groupInput struct {
-	name            string
-	repository      topics.RepositoryID
-	paths, excludes []string
-	oneFileSystem   bool
-	liveFiles       *bool          // these three stay as they are where they are nil
-	hooks           *topics.Hooks  //
-	limits          *topics.Limits //
-}
-
-func (g groupInput) check() views.GroupErrors {
-	e := views.GroupErrors{Name: checkName("name", g.name, 1, 100), Paths: checkPaths(g.paths), Excludes: checkExcludes(g.paths, g.excludes)}
-	return e
-}
-
-// saveSourceGroup stores a checked source group and tells whoever watches the host.
-func (s *Server) saveSourceGroup(ctx context.Context, host topics.HostID, g groupInput) (store.SourceGroup, error) {
-	row, err := s.Store.PutSourceGroup(ctx, visitorOf(ctx).name, store.SourceGroup{ID: topics.SourceGroupID(topics.NewID(s.Now())), Host: host, Name: g.name,
-		Repository: g.repository, Paths: g.paths, Excludes: g.excludes, OneFileSystem: g.oneFileSystem, CreatedAt: s.Now().UnixMilli(),
-		LiveFiles: store.JSON[bool]{V: g.liveFiles}, Hooks: store.JSON[topics.Hooks]{V: g.hooks}, Limits: store.JSON[topics.Limits]{V: g.limits}})
-	if err == nil {
-		s.Changed(host)
-	}
-	return row, err
-}
 
 // groupForm is the form for a host's source group as it is now: "" for a new one.
 func (s *Server) groupForm(ctx context.Context, h store.Host, name string) (views.GroupForm, error) {
@@ -55,18 +30,13 @@ func (s *Server) groupForm(ctx context.Context, h store.Host, name string) (view
 	return f, nil
 }
 
+// group returns a host's source group. If there is none, the problem leads to the host.
 func (s *Server) group(ctx context.Context, h topics.HostID, name string) (store.SourceGroup, error) {
-	groups, err := s.Store.SourceGroups(ctx, h)
-	if err != nil {
-		return store.SourceGroup{}, err
+	g, err := s.sources.Find(ctx, h, name)
+	if errors.Is(err, sources.ErrNotFound) {
+		return g, problem.Of(err).With(problem.Link{Text: "Open the host", URL: views.HostURL(string(h))})
 	}
-	for _, g := range groups {
-		if g.Name == name {
-			return g, nil
-		}
-	}
-	return store.SourceGroup{}, &problem.Problem{Kind: problem.NotFound, Title: "There is no such source group",
-		Say: "The host has none of this name.", Do: "Look for it on the host's page.", Link: problem.Link{Text: "Open the host", URL: views.HostURL(string(h))}}
+	return g, err
 }
 
 func (s *Server) groupPage(w http.ResponseWriter, r *http.Request, status int, h store.Host, f views.GroupForm) error {
@@ -120,62 +90,54 @@ func (s *Server) saveGroup(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	in := groupInput{name: strings.TrimSpace(r.PostForm.Get("name")), paths: lines(r.PostForm.Get("paths")), excludes: lines(r.PostForm.Get("excludes"))}
-	changed, was := param(r, "name"), topics.SourceGroup{}
+	p := r.PostForm
+	name, changed, was := p.Get("name"), param(r, "name"), topics.SourceGroup{}
 	if changed != "" {
 		g, err := s.group(ctx, h.ID, changed)
 		if err != nil {
 			return err
 		}
-		in.name, was = g.Name, g.Topic()
+		name, was = g.Name, g.Topic()
 	}
 	f, err := s.groupForm(ctx, h, changed)
 	if err != nil {
 		return err
 	}
-	f.Name, f.Repository, f.Paths, f.Excludes = in.name, r.PostForm.Get("repository"), r.PostForm.Get("paths"), r.PostForm.Get("excludes")
-	f.NewName, f.NewURL = strings.TrimSpace(r.PostForm.Get("repository_name")), strings.TrimSpace(r.PostForm.Get("repository_url"))
-	again := func(status int) error {
-		f.Problem = "It was not saved; look at what is marked below."
-		f.NewURL = location.Shown(f.NewURL)
-		return s.groupPage(w, r, status, h, f)
-	}
-
-	f.Errors = in.check()
-	readHow(r.PostForm, h, was, &f, &in)
-	if changed == "" && f.Errors.Name == "" {
-		if _, err := s.group(ctx, h.ID, in.name); err == nil {
-			f.Errors.Name = "This host has a source group of this name already."
-		}
-	}
-	at, password := topics.Secret(f.NewURL), topics.Secret(r.PostForm.Get("repository_password"))
+	f.Name, f.Repository, f.Paths, f.Excludes = strings.TrimSpace(name), p.Get("repository"), p.Get("paths"), p.Get("excludes")
+	f.NewName, f.NewURL = strings.TrimSpace(p.Get("repository_name")), strings.TrimSpace(p.Get("repository_url"))
+	in := sources.Input{Paths: new(lines(f.Paths)), Excludes: new(lines(f.Excludes))}
+	misread := readHow(p, h, was, &f, &in)
 	if f.Repository == "new" {
-		f.Errors.NewName = checkName("name", f.NewName, 1, 100)
-		_, err := location.Parse(f.NewURL)
-		f.Errors.NewURL = textOf(err)
-		f.Errors.NewPassword = checkPassword(password.Reveal())
-	} else if !slices.ContainsFunc(f.Repositories, func(o views.Option) bool { return o.Value == f.Repository }) {
-		f.Errors.Repository = "Choose a repository, or make a new one."
-	}
-	if f.Errors != (views.GroupErrors{}) {
-		return again(http.StatusUnprocessableEntity)
-	}
-	if f.Repository == "new" {
-		made, err := PutRepository(ctx, s.Store, visitorOf(ctx).name, "", RepositoryInput{Name: &f.NewName, URL: &at, Password: &password})
-		if in.repository = made.ID; errors.Is(err, errNameTaken) {
-			f.Errors.NewName = "There is a repository of this name already. Choose it above, or another name."
-			return again(http.StatusConflict)
-		} else if err != nil {
-			return err
+		in.New = &repositories.Input{
+			Name:     &f.NewName,
+			URL:      new(topics.Secret(f.NewURL)),
+			Password: new(topics.Secret(p.Get("repository_password"))),
 		}
 	} else {
-		in.repository = topics.RepositoryID(f.Repository)
+		in.Repository = &f.Repository
 	}
-	if _, err := s.saveSourceGroup(ctx, h.ID, in); err != nil {
-		return err
+	save := s.sources.Add
+	if changed != "" {
+		save = s.sources.Change
 	}
-	http.Redirect(w, r, views.HostURL(string(h.ID)), http.StatusSeeOther)
-	return nil
+	if _, err = save(ctx, visitorOf(ctx).name, h.ID, name, in); err == nil {
+		http.Redirect(w, r, views.HostURL(string(h.ID)), http.StatusSeeOther)
+		return nil
+	}
+	wrong := problem.Of(problem.Saving("source group", err))
+	f.Errors = map[string]string{}
+	maps.Copy(f.Errors, wrong.Fields)
+	if errors.Is(err, repositories.ErrNameTaken) {
+		f.Errors = map[string]string{"repository.name": wrong.Fields["name"]}
+	}
+	if misread != "" {
+		f.Errors["limits"] = misread
+	}
+	if len(f.Errors) == 0 {
+		return wrong
+	}
+	f.Problem, f.NewURL = "It was not saved; look at what is marked below.", location.Shown(f.NewURL)
+	return s.groupPage(w, r, statusOf(wrong), h, f)
 }
 
 // lines are the lines of a text field that say something.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/sources"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -44,21 +45,28 @@ func positive(n int) string {
 	return strconv.Itoa(n)
 }
 
-// readHow reads those fields, and says what is wrong with them. f is what is
-// shown if the form is shown again.
-func readHow(p url.Values, h store.Host, was topics.SourceGroup, f *views.GroupForm, in *groupInput) {
-	g := topics.SourceGroup{LiveFiles: was.LiveFiles, OneFileSystem: p.Get("one_file_system") != "",
-		Hooks:  topics.Hooks{Before: inOrder(was.Hooks.Before, p["hook_before"]), After: inOrder(was.Hooks.After, p["hook_after"]), OnFailure: inOrder(was.Hooks.OnFailure, p["hook_on_failure"])},
-		Limits: topics.Limits{LowPriority: p.Get("low_priority") != "", Zone: strings.TrimSpace(p.Get("limits_zone"))}}
+// readHow reads those fields into an input. What cannot be read at all is answered
+// and makes the input one that is refused. f is what is shown if the form is shown
+// again.
+func readHow(p url.Values, h store.Host, was topics.SourceGroup, f *views.GroupForm, in *sources.Input) (misread string) {
+	g := topics.SourceGroup{
+		LiveFiles:     was.LiveFiles,
+		OneFileSystem: p.Get("one_file_system") != "",
+		Hooks: topics.Hooks{
+			Before:    inOrder(was.Hooks.Before, p["hook_before"]),
+			After:     inOrder(was.Hooks.After, p["hook_after"]),
+			OnFailure: inOrder(was.Hooks.OnFailure, p["hook_on_failure"]),
+		},
+		Limits: topics.Limits{LowPriority: p.Get("low_priority") != "", Zone: strings.TrimSpace(p.Get("limits_zone"))},
+	}
 	if h.OS == "windows" {
 		g.LiveFiles = p.Get("live_files") != ""
 	}
-	wrong := ""
 	for name, to := range map[string]*int{"upload_kib": &g.Limits.UploadKiB, "download_kib": &g.Limits.DownloadKiB} {
 		if text := strings.TrimSpace(p.Get(name)); text != "" {
 			n, err := strconv.Atoi(text)
 			if err != nil {
-				wrong = "A bandwidth is a whole number of KiB a second, or empty."
+				n, misread = -1, "A bandwidth is a whole number of KiB a second, or empty."
 			}
 			*to = n
 		}
@@ -67,24 +75,18 @@ func readHow(p url.Values, h store.Host, was topics.SourceGroup, f *views.GroupF
 	if from != "" || to != "" {
 		begin, err1 := time.Parse("15:04", from)
 		end, err2 := time.Parse("15:04", to)
-		if err1 != nil || err2 != nil {
-			wrong = "Give both hours, or neither."
-		}
 		g.Limits.From, g.Limits.To = begin.Hour()*60+begin.Minute(), end.Hour()*60+end.Minute()
+		if err1 != nil || err2 != nil {
+			g.Limits.From, misread = -1, "Give both hours, or neither."
+		}
 	}
-	if err := g.Limits.Check(); err != nil && wrong == "" {
-		wrong = capital(err)
-	}
-	if err := g.Hooks.Check(); err != nil {
-		f.Errors.Hooks = capital(err)
-	}
-	f.Errors.Limits = wrong
 	showHow(f, h, g)
 	f.Upload, f.Download, f.From, f.To = p.Get("upload_kib"), p.Get("download_kib"), from, to // as they were typed
-	in.oneFileSystem, in.hooks, in.limits = g.OneFileSystem, &g.Hooks, &g.Limits
+	in.OneFileSystem, in.Hooks, in.Limits = &g.OneFileSystem, &g.Hooks, &g.Limits
 	if h.OS == "windows" {
-		in.liveFiles = &g.LiveFiles
+		in.LiveFiles = &g.LiveFiles
 	}
+	return misread
 }
 
 // inOrder are the chosen names, those that were there before in their order.
@@ -95,9 +97,4 @@ func inOrder(was, chosen []string) (out []string) {
 		}
 	}
 	return out
-}
-
-func capital(err error) string {
-	text := err.Error()
-	return strings.ToUpper(text[:1]) + text[1:] + "."
 }

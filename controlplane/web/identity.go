@@ -39,11 +39,7 @@ func (s *Server) revoke(ctx context.Context, id topics.HostID) (store.Host, erro
 	if _, err := s.host(ctx, id); err != nil {
 		return store.Host{}, err
 	}
-	h, err := s.Store.Revoke(ctx, visitorOf(ctx).name, id)
-	if err == nil {
-		s.Changed(id)
-	}
-	return h, err
+	return s.Desk.Revoke(ctx, visitorOf(ctx).name, id)
 }
 
 type identityOut struct {

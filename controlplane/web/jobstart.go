@@ -40,7 +40,7 @@ func (s *Server) runOnRepository(w http.ResponseWriter, r *http.Request) error {
 		q.Operation.Snapshots[i] = n.ID
 	}
 	if q.Host == "" {
-		if q.Host, err = s.looker(ctx, row); err != nil {
+		if q.Host, err = s.repositories.Host(ctx, row); err != nil {
 			return err
 		}
 	}

@@ -3,26 +3,24 @@ package web
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// repository finds one in care by the ID in the address.
+// repository returns one in care.
 func (s *Server) repository(ctx context.Context, id topics.RepositoryID) (store.Repository, error) {
-	r, err := s.Store.Repository(ctx, id)
-	if errors.Is(err, store.ErrNotFound) || err == nil && r.RemovedAt > 0 {
-		return r, problem.NoRepository
-	}
-	return r, err
+	return repositories.Find(ctx, s.Store, id)
 }
 
-// A credentialIn is a Credential in JSON.
+// A credentialIn is a repositories.Credential in JSON.
 type credentialIn struct {
 	URL      *topics.Secret           `json:"url,omitempty" doc:"maintenance: where the keeper finds the repository, if elsewhere"`
 	Username *string                  `json:"username,omitempty" doc:"of a REST server; empty takes it away"`
@@ -30,11 +28,11 @@ type credentialIn struct {
 	Env      map[string]topics.Secret `json:"env,omitempty" doc:"of other backends, by restic's variable names; an empty value takes one away"`
 }
 
-func (c *credentialIn) credential() *Credential {
+func (c *credentialIn) credential() *repositories.Credential {
 	if c == nil {
 		return nil
 	}
-	return &Credential{c.URL, c.Username, c.Password, c.Env}
+	return &repositories.Credential{URL: c.URL, Username: c.Username, Password: c.Password, Env: c.Env}
 }
 
 type repositoryBody struct {
@@ -49,26 +47,27 @@ type repositoryBody struct {
 	Retention   *store.Keep              `json:"retention,omitempty" doc:"which snapshots of each source group stay; an empty object keeps all"`
 }
 
-func (b repositoryBody) input() RepositoryInput {
-	in := RepositoryInput{Name: b.Name, URL: b.URL, Password: b.Password, Everyday: b.Everyday.credential(), Maintenance: b.Maintenance.credential(),
-		Keeper: b.Keeper, AppendOnly: b.AppendOnly, Keep: b.Retention}
+func (b repositoryBody) input() repositories.Input {
+	in := repositories.Input{
+		Name:        b.Name,
+		URL:         b.URL,
+		Password:    b.Password,
+		Everyday:    b.Everyday.credential(),
+		Maintenance: b.Maintenance.credential(),
+		Keeper:      b.Keeper,
+		AppendOnly:  b.AppendOnly,
+		Keep:        b.Retention,
+	}
 	if b.Env != nil {
 		if in.Everyday == nil {
-			in.Everyday = &Credential{}
+			in.Everyday = &repositories.Credential{}
 		}
-		in.Everyday.Env = merged(in.Everyday.Env, b.Env)
+		env := map[string]topics.Secret{}
+		maps.Copy(env, in.Everyday.Env)
+		maps.Copy(env, b.Env)
+		in.Everyday.Env = env
 	}
 	return in
-}
-
-func merged(a, b map[string]topics.Secret) map[string]topics.Secret {
-	out := map[string]topics.Secret{}
-	for _, m := range []map[string]topics.Secret{a, b} {
-		for name, v := range m {
-			out[name] = v
-		}
-	}
-	return out
 }
 
 type createRepositoryIn struct{ Body repositoryBody }
@@ -210,34 +209,22 @@ func (s *Server) listRepositories(ctx context.Context, _ *struct{}) (*list1[repo
 }
 
 func (s *Server) createRepository(ctx context.Context, in *createRepositoryIn) (*repositoryOut, error) {
-	r, err := PutRepository(ctx, s.Store, visitorOf(ctx).name, "", in.Body.input())
+	r, err := s.repositories.Add(ctx, visitorOf(ctx).name, in.Body.input())
 	if err != nil {
-		return nil, refusal(err)
+		return nil, problem.Saving("repository", err)
 	}
 	return s.oneRepository(ctx, r.ID)
 }
 
 func (s *Server) putRepository(ctx context.Context, in *putRepositoryIn) (*repositoryOut, error) {
-	if _, err := PutRepository(ctx, s.Store, visitorOf(ctx).name, in.ID, in.Body.input()); err != nil {
-		return nil, refusal(err)
+	if _, err := s.repositories.Change(ctx, visitorOf(ctx).name, in.ID, in.Body.input()); err != nil {
+		return nil, problem.Saving("repository", err)
 	}
 	return s.oneRepository(ctx, in.ID)
 }
 
 func (s *Server) deleteRepository(ctx context.Context, in *repositoryIn) (*struct{}, error) {
-	return nil, s.removeRepository(ctx, in.ID)
-}
-
-func (s *Server) removeRepository(ctx context.Context, id topics.RepositoryID) error {
-	err := s.Store.RemoveRepository(ctx, visitorOf(ctx).name, id)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return problem.NoRepository
-	case errors.Is(err, store.ErrInUse):
-		return &problem.Problem{Kind: problem.Conflict, Title: "The repository is in use",
-			Say: "A source group backs up into it, or a job of it has not ended.", Do: "Let the source groups use another repository, wait for its jobs, then remove it.", Err: err}
-	}
-	return err
+	return nil, s.repositories.Remove(ctx, visitorOf(ctx).name, in.ID)
 }
 
 type repositorySnapshotsIn struct {
@@ -342,15 +329,7 @@ type trustKeyIn struct {
 }
 
 func (s *Server) trustKey(ctx context.Context, in *trustKeyIn) (*struct{}, error) {
-	return nil, s.trust(ctx, in.ID, in.Key)
-}
-
-func (s *Server) trust(ctx context.Context, id topics.RepositoryID, key string) error {
-	err := s.Store.TrustKey(ctx, visitorOf(ctx).name, id, key)
-	if errors.Is(err, store.ErrNotFound) {
-		return &problem.Problem{Kind: problem.NotFound, Title: "There is no such key", Say: "The last listing did not find it.", Do: "Refresh the repository and look again.", Err: err}
-	}
-	return err
+	return nil, s.repositories.TrustKey(ctx, visitorOf(ctx).name, in.ID, in.Key)
 }
 
 type dayJSON struct {
@@ -384,51 +363,6 @@ type refreshIn struct {
 }
 
 func (s *Server) refreshRepository(ctx context.Context, in *refreshIn) (*list1[topics.JobID], error) {
-	ids, err := s.refresh(ctx, in.ID, in.Body.Host)
+	ids, err := s.repositories.Refresh(ctx, visitorOf(ctx).actor(), in.ID, in.Body.Host)
 	return &list1[topics.JobID]{ids}, err
-}
-
-// refresh asks a host for everything a repository's page shows.
-func (s *Server) refresh(ctx context.Context, id topics.RepositoryID, host topics.HostID) ([]topics.JobID, error) {
-	r, err := s.repository(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	if host == "" {
-		if host, err = s.looker(ctx, r); err != nil {
-			return nil, err
-		}
-	}
-	ids := []topics.JobID{}
-	for _, kind := range []topics.JobKind{topics.SnapshotsJob, topics.LocksJob, topics.KeyJob, topics.StatsJob} {
-		j, _, err := s.Jobs.Start(ctx, visitorOf(ctx).actor(), jobs.Request{Host: host, Kind: kind, Repository: id})
-		if err != nil {
-			return ids, err
-		}
-		ids = append(ids, j.ID)
-	}
-	return ids, nil
-}
-
-// looker is who is asked if nobody was chosen: the keeper, else a host that backs
-// up into the repository, one that can be reached first.
-func (s *Server) looker(ctx context.Context, r store.Repository) (topics.HostID, error) {
-	if r.Keeper != "" {
-		return r.Keeper, nil
-	}
-	groups, err := s.Store.SourceGroups(ctx, "")
-	if err != nil {
-		return "", err
-	}
-	host := topics.HostID("")
-	for _, g := range groups {
-		if g.Repository == r.ID && (host == "" || !s.Presence.Reachable(host)) {
-			host = g.Host
-		}
-	}
-	if host == "" {
-		return "", &problem.Problem{Kind: problem.Conflict, Title: "No host looks after this repository",
-			Say: "It has no keeper, and no host backs up into it.", Do: "Say which host shall look."}
-	}
-	return host, nil
 }

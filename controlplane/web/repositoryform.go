@@ -1,14 +1,16 @@
 package web
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -65,8 +67,8 @@ func noSecrets(env map[string]topics.Secret) map[string]string {
 
 // credentialOf reads the fields of the chosen backend. A secret that is left
 // empty stays; what belongs to other backends goes.
-func credentialOf(f url.Values, prefix, backend string) *Credential {
-	c := &Credential{Env: map[string]topics.Secret{}}
+func credentialOf(f url.Values, prefix, backend string) *repositories.Credential {
+	c := &repositories.Credential{Env: map[string]topics.Secret{}}
 	for _, b := range views.Backends() {
 		for _, x := range b.Fields {
 			v := f.Get(prefix + "." + x.Variable)
@@ -110,6 +112,34 @@ func (s *Server) repositoryFormPage(w http.ResponseWriter, r *http.Request, stat
 	return nil
 }
 
+// repositoryInputOf reads the form. was is the form as the database has it, for a
+// new repository empty.
+func repositoryInputOf(p url.Values, was views.RepositoryForm, keep store.Keep) repositories.Input {
+	at := strings.TrimSpace(p.Get("url"))
+	in := repositories.Input{
+		Name:       new(p.Get("name")),
+		Keeper:     new(p.Get("keeper")),
+		AppendOnly: new(p.Get("append_only") != ""),
+		Everyday:   credentialOf(p, "everyday", location.Scheme(at)),
+		Keep:       &keep,
+	}
+	if at != was.URL || was.ID == "" {
+		in.URL = new(topics.Secret(at))
+	}
+	if password := topics.Secret(p.Get("password")); password != "" || was.ID == "" {
+		in.Password = &password
+	}
+	theirs := strings.TrimSpace(p.Get("maintenance.url"))
+	switch in.Maintenance = credentialOf(p, "maintenance", location.Scheme(cmp.Or(theirs, at))); {
+	case p.Get("maintenance.none") != "":
+		in.Maintenance = credentialOf(nil, "maintenance", "none")
+		in.Maintenance.URL = new(topics.Secret)
+	case theirs != was.MaintenanceURL:
+		in.Maintenance.URL = new(topics.Secret(theirs))
+	}
+	return in
+}
+
 // saveRepository takes the form: a new repository, or a changed one.
 func (s *Server) saveRepository(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
@@ -127,63 +157,45 @@ func (s *Server) saveRepository(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p := r.PostForm
-	name, at, keeper, appendOnly := strings.TrimSpace(p.Get("name")), strings.TrimSpace(p.Get("url")), p.Get("keeper"), p.Get("append_only") != ""
-	backend := location.Scheme(at)
-	in := RepositoryInput{Name: &name, Keeper: &keeper, AppendOnly: &appendOnly, Everyday: credentialOf(p, "everyday", backend)}
-	if at != f.URL || row.ID == "" {
-		in.URL = new(topics.Secret(at))
-	}
-	if password := topics.Secret(p.Get("password")); password != "" || row.ID == "" {
-		in.Password = &password
-	}
-	maintenanceURL := strings.TrimSpace(p.Get("maintenance.url"))
-	theirs := backend
-	if maintenanceURL != "" {
-		theirs = location.Scheme(maintenanceURL)
-	}
-	switch in.Maintenance = credentialOf(p, "maintenance", theirs); {
-	case p.Get("maintenance.none") != "":
-		in.Maintenance = credentialOf(nil, "maintenance", "none")
-		in.Maintenance.URL = new(topics.Secret)
-	case maintenanceURL != f.MaintenanceURL:
-		in.Maintenance.URL = new(topics.Secret(maintenanceURL))
-	}
-	keep, noRule := keepForm(p, row.Keep.V)
-	in.Keep = &keep
+	keep := keepForm(r.PostForm, row.Keep.V)
+	in := repositoryInputOf(r.PostForm, f, keep)
 	var saved store.Repository
-	wrong := RepositoryErrors{}
-	if noRule != "" {
-		wrong["retention"] = noRule
+	if row.ID == "" {
+		saved, err = s.repositories.Add(ctx, visitorOf(ctx).name, in)
 	} else {
-		saved, err = PutRepository(ctx, s.Store, visitorOf(ctx).name, row.ID, in)
+		saved, err = s.repositories.Change(ctx, visitorOf(ctx).name, row.ID, in)
 	}
-	if errors.Is(err, errNameTaken) {
-		wrong["name"] = "There is a repository of this name already."
-	} else if err != nil && !errors.As(err, &wrong) {
-		return refusal(err)
+	if err == nil {
+		http.Redirect(w, r, views.RepositoryURL(string(saved.ID)), http.StatusSeeOther)
+		return nil
 	}
-	if len(wrong) > 0 {
-		f.Problem, f.Errors = "It was not saved; look at what is marked below.", wrong
-		f.Name, f.Backend, f.Keeper, f.AppendOnly = name, backend, keeper, appendOnly
-		f.URL, f.MaintenanceURL = location.Shown(at), location.Shown(maintenanceURL)
-		for _, b := range views.Backends() {
-			for _, x := range b.Fields {
-				if !x.Secret {
-					f.Everyday[x.Variable], f.Maintenance[x.Variable] = p.Get("everyday."+x.Variable), p.Get("maintenance."+x.Variable)
-				}
+	wrong := problem.Of(problem.Saving("repository", err))
+	if len(wrong.Fields) == 0 {
+		return wrong
+	}
+	typedRepository(&f, r.PostForm)
+	f.Problem, f.Errors = "It was not saved; look at what is marked below.", wrong.Fields
+	if row.ID != "" {
+		if f.Preview, err = s.retentionView(ctx, row.ID, &keep); err != nil {
+			return err
+		}
+	}
+	return s.repositoryFormPage(w, r, statusOf(wrong), f)
+}
+
+// typedRepository fills the form with what was typed, but for secrets.
+func typedRepository(f *views.RepositoryForm, p url.Values) {
+	f.Name, f.Keeper, f.AppendOnly = strings.TrimSpace(p.Get("name")), p.Get("keeper"), p.Get("append_only") != ""
+	at := strings.TrimSpace(p.Get("url"))
+	f.Backend, f.URL, f.MaintenanceURL = location.Scheme(at), location.Shown(at), location.Shown(strings.TrimSpace(p.Get("maintenance.url")))
+	for _, b := range views.Backends() {
+		for _, x := range b.Fields {
+			if !x.Secret {
+				f.Everyday[x.Variable], f.Maintenance[x.Variable] = p.Get("everyday."+x.Variable), p.Get("maintenance."+x.Variable)
 			}
 		}
-		for _, k := range slices.Concat(views.WithinRules, views.CountRules) {
-			f.Keep[k.Value] = p.Get(k.Value)
-		}
-		if row.ID != "" && noRule == "" {
-			if f.Preview, err = s.retentionView(ctx, row.ID, &keep); err != nil {
-				return err
-			}
-		}
-		return s.repositoryFormPage(w, r, http.StatusUnprocessableEntity, f)
 	}
-	http.Redirect(w, r, views.RepositoryURL(string(saved.ID)), http.StatusSeeOther)
-	return nil
+	for _, k := range slices.Concat(views.WithinRules, views.CountRules) {
+		f.Keep[k.Value] = p.Get(k.Value)
+	}
 }

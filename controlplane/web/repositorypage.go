@@ -502,7 +502,7 @@ func (s *Server) repositoryNotes(r store.Repository, k known, v views.Repository
 
 // refreshPage asks a host for everything the page shows, and shows it as it comes.
 func (s *Server) refreshPage(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.refresh(r.Context(), repositoryID(r), ""); err != nil {
+	if _, err := s.repositories.Refresh(r.Context(), visitorOf(r.Context()).actor(), repositoryID(r), ""); err != nil {
 		return err
 	}
 	return s.stay(w, r, views.RepositoryURL(param(r, "id")))
@@ -579,7 +579,7 @@ func (s *Server) hostOperations(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) trustKeyPage(w http.ResponseWriter, r *http.Request) error {
-	if err := s.trust(r.Context(), repositoryID(r), param(r, "key")); err != nil {
+	if err := s.repositories.TrustKey(r.Context(), visitorOf(r.Context()).name, repositoryID(r), param(r, "key")); err != nil {
 		return err
 	}
 	redirect(w, r, views.RepositoryURL(param(r, "id")))
@@ -597,7 +597,7 @@ func (s *Server) removeRepositoryPage(w http.ResponseWriter, r *http.Request) er
 	if r.PostForm.Get("confirm") != row.Name {
 		return notConfirmed(row)
 	}
-	if err := s.removeRepository(r.Context(), row.ID); err != nil {
+	if err := s.repositories.Remove(r.Context(), visitorOf(r.Context()).name, row.ID); err != nil {
 		return err
 	}
 	redirect(w, r, "/repositories")

@@ -1,14 +1,12 @@
 package web
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -121,19 +119,7 @@ type createMaintenanceIn struct {
 // waits until the repository was listed and the plan is made; an empty plan
 // succeeds, one that is held for a person fails with the cause review.
 func (s *Server) createMaintenance(ctx context.Context, in *createMaintenanceIn) (*jobRefOut, error) {
-	v := visitorOf(ctx)
-	if in.Body.Plan != "" && !v.may(store.Admin) {
-		return nil, forbidden(v, store.Admin)
-	}
-	if in.Body.Host != "" {
-		if _, err := s.host(ctx, in.Body.Host); err != nil {
-			return nil, err
-		}
-	}
-	if _, err := s.repository(ctx, in.ID); err != nil {
-		return nil, err
-	}
-	id, err := s.Maintenance.Ask(ctx, v.name, in.ID, topics.JobKind(in.Body.Kind), in.Body.Host, in.Body.Plan)
+	id, err := s.askMaintenance(ctx, in.ID, topics.JobKind(in.Body.Kind), in.Body.Host, in.Body.Plan)
 	if err != nil {
 		return nil, err
 	}
@@ -143,9 +129,30 @@ func (s *Server) createMaintenance(ctx context.Context, in *createMaintenanceIn)
 	return out, err
 }
 
-var weekdayNames = []string{"sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"}
+// askMaintenance begins maintenance for a visitor. Only an administrator may
+// approve a plan that was held.
+func (s *Server) askMaintenance(ctx context.Context, id topics.RepositoryID, kind topics.JobKind, host topics.HostID, plan string) (topics.JobID, error) {
+	v := visitorOf(ctx)
+	if plan != "" && !v.may(store.Admin) {
+		return "", forbidden(v, store.Admin)
+	}
+	if host != "" {
+		if _, err := s.host(ctx, host); err != nil {
+			return "", err
+		}
+	}
+	return s.Maintenance.Ask(ctx, v.name, id, kind, host, plan)
+}
 
-// A hoursJSON is when one kind of maintenance is due.
+// weekdayOf is the day of hours as the API and forms have it.
+func weekdayOf(h store.MaintenanceHours) string {
+	if h.Weekday < 0 {
+		return maintenance.Daily
+	}
+	return maintenance.Weekdays[h.Weekday]
+}
+
+// hoursJSON say when one kind of maintenance is due.
 type hoursJSON struct {
 	Weekday string     `json:"weekday" enum:"daily,sunday,monday,tuesday,wednesday,thursday,friday,saturday"`
 	Hour    string     `json:"hour" pattern:"^([01][0-9]|2[0-3]):[0-5][0-9]$" doc:"HH:MM by the control plane's clock; it begins within an hour from then"`
@@ -179,25 +186,12 @@ type maintenanceOut struct {
 	}
 }
 
-// hours are when a repository is looked after, whether anybody said so or not.
-func (s *Server) hours(ctx context.Context, id topics.RepositoryID) (map[topics.JobKind]store.MaintenanceHours, error) {
-	rows, err := s.Store.Hours(ctx, id)
-	d := map[topics.JobKind]store.MaintenanceHours{}
-	for _, kind := range maintenance.Kinds {
-		d[kind] = maintenance.Usual(id, kind)
-	}
-	for _, row := range rows {
-		d[row.Kind] = row
-	}
-	return d, err
-}
-
 func (s *Server) getMaintenance(ctx context.Context, in *retentionIn) (*maintenanceOut, error) {
 	r, err := s.repository(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.hours(ctx, in.ID)
+	hours, err := s.Maintenance.Hours(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -206,26 +200,33 @@ func (s *Server) getMaintenance(ctx context.Context, in *retentionIn) (*maintena
 	b := &out.Body
 	b.Keeper, b.Runs = r.Keeper, []runJSON{}
 	for kind, to := range map[topics.JobKind]*hoursJSON{topics.ForgetJob: &b.Forget, topics.PruneJob: &b.Prune, topics.CheckJob: &b.Check} {
-		d := d[kind]
-		*to = hoursJSON{Weekday: "daily", Hour: clockOf(d.Minute), Paused: d.Paused, Slices: d.Slices}
-		if d.Weekday >= 0 {
-			to.Weekday = weekdayNames[d.Weekday]
-		}
+		d := hours[kind]
+		*to = hoursJSON{Weekday: weekdayOf(d), Hour: clockOf(d.Minute), Paused: d.Paused, Slices: d.Slices}
 		if r.Keeper != "" && !d.Paused {
 			to.Next = moment(maintenance.NextSlot(d, s.Now()).UnixMilli())
 		}
 	}
 	for _, run := range runs {
-		b.Runs = append(b.Runs, runJSON{run.ID, run.Kind, run.Host, run.RequestedBy, moment(run.CreatedAt), moment(run.EndedAt), run.Outcome, run.Removed, run.Message})
+		b.Runs = append(b.Runs, runJSON{
+			ID:          run.ID,
+			Kind:        run.Kind,
+			Host:        run.Host,
+			RequestedBy: run.RequestedBy,
+			CreatedAt:   moment(run.CreatedAt),
+			EndedAt:     moment(run.EndedAt),
+			Outcome:     run.Outcome,
+			Removed:     run.Removed,
+			Message:     run.Message,
+		})
 	}
 	return out, err
 }
 
 type hoursIn struct {
-	Weekday *string `json:"weekday,omitempty" enum:"daily,sunday,monday,tuesday,wednesday,thursday,friday,saturday"`
-	Hour    *string `json:"hour,omitempty" pattern:"^([01][0-9]|2[0-3]):[0-5][0-9]$" doc:"HH:MM by the control plane's clock"`
+	Weekday *string `json:"weekday,omitempty" doc:"daily, or sunday to saturday"`
+	Hour    *string `json:"hour,omitempty" doc:"HH:MM by the control plane's clock"`
 	Paused  *bool   `json:"paused,omitempty"`
-	Slices  *int    `json:"slices,omitempty" minimum:"0" maximum:"1000" doc:"check: read one of so many slices of the data each time; 0 reads none"`
+	Slices  *int    `json:"slices,omitempty" doc:"check: read one of so many slices of the data each time, up to 1000; 0 reads none"`
 }
 
 type putMaintenanceIn struct {
@@ -238,38 +239,13 @@ type putMaintenanceIn struct {
 }
 
 func (s *Server) putMaintenance(ctx context.Context, in *putMaintenanceIn) (*maintenanceOut, error) {
-	if _, err := s.repository(ctx, in.ID); err != nil {
-		return nil, err
-	}
-	hours, err := s.hours(ctx, in.ID)
+	err := s.Maintenance.PutHours(ctx, visitorOf(ctx).name, in.ID, map[topics.JobKind]maintenance.Input{
+		topics.ForgetJob: maintenance.Input(in.Body.Forget),
+		topics.PruneJob:  maintenance.Input(in.Body.Prune),
+		topics.CheckJob:  maintenance.Input(in.Body.Check),
+	})
 	if err != nil {
-		return nil, err
-	}
-	for kind, want := range map[topics.JobKind]hoursIn{topics.ForgetJob: in.Body.Forget, topics.PruneJob: in.Body.Prune, topics.CheckJob: in.Body.Check} {
-		if want == (hoursIn{}) {
-			continue
-		}
-		d := hours[kind]
-		if d.Served == 0 {
-			d.Served = s.Now().UnixMilli() // it begins now: nothing was missed
-		}
-		if want.Weekday != nil {
-			d.Weekday = slices.Index(weekdayNames, *want.Weekday) // -1 is every day
-		}
-		if want.Hour != nil {
-			var hour, minute int
-			if _, err := fmt.Sscanf(*want.Hour, "%d:%d", &hour, &minute); err != nil {
-				return nil, invalid("maintenance", "The hour is HH:MM.")
-			}
-			d.Minute = hour*60 + minute
-		}
-		d.Paused, d.Slices = *cmp.Or(want.Paused, &d.Paused), *cmp.Or(want.Slices, &d.Slices)
-		if err := maintenance.CheckHours(d); err != nil {
-			return nil, invalid("maintenance", strings.ToUpper(err.Error()[:1])+err.Error()[1:]+".")
-		}
-		if err := s.Store.PutHours(ctx, visitorOf(ctx).name, d); err != nil {
-			return nil, err
-		}
+		return nil, problem.Saving("maintenance", err)
 	}
 	return s.getMaintenance(ctx, &retentionIn{in.ID})
 }

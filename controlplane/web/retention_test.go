@@ -70,7 +70,7 @@ func TestRetentionIsShownTriedAndAskedFor(t *testing.T) {
 		t.Errorf("the page is %s %s", r.Status, r.text)
 	}
 	r = anna.do("POST", "/repositories/vault-0009/retention/preview", url.Values{"keep_last": {"x"}})
-	if r.StatusCode != 200 || !strings.Contains(r.text, "keep_last is a number") {
+	if r.StatusCode != 200 || !strings.Contains(r.text, "keep_last: a number from 0 to 100000") {
 		t.Errorf("a preview of nonsense: %s %s", r.Status, r.text)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,11 +43,7 @@ func (s *Server) retentionPreview(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	keep, wrong := keepForm(r.PostForm, row.Keep.V)
-	if wrong != "" {
-		s.render(w, r, http.StatusOK, views.RetentionPreview(views.Retention{Problem: wrong}))
-		return nil
-	}
+	keep := keepForm(r.PostForm, row.Keep.V)
 	v, err := s.retentionView(r.Context(), repositoryID(r), &keep)
 	if err != nil {
 		return err
@@ -58,8 +53,9 @@ func (s *Server) retentionPreview(w http.ResponseWriter, r *http.Request) error 
 }
 
 // keepForm reads retention rules from a form's fields, which are named as the
-// API names them. What the form does not ask for stays as it was.
-func keepForm(f url.Values, was *store.Keep) (k store.Keep, wrong string) {
+// API names them. What the form does not ask for stays as it was. A count that is
+// no number is -1, which the rules refuse like any other that cannot be.
+func keepForm(f url.Values, was *store.Keep) (k store.Keep) {
 	if was != nil {
 		k = *was
 	}
@@ -76,12 +72,12 @@ func keepForm(f url.Values, was *store.Keep) (k store.Keep, wrong string) {
 		if text := strings.TrimSpace(f.Get(name)); text != "" {
 			n, err := strconv.Atoi(text)
 			if err != nil {
-				return k, fmt.Sprintf("%s is a number, not %q.", name, text)
+				n = -1
 			}
 			*to = n
 		}
 	}
-	return k, ""
+	return k
 }
 
 func withinRules(k *store.Keep) map[string]*string {
@@ -99,13 +95,12 @@ func (s *Server) maintain(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)
 	}
-	in := &createMaintenanceIn{ID: repositoryID(r)}
-	in.Body.Kind, in.Body.Host, in.Body.Plan = r.PostForm.Get("kind"), topics.HostID(r.PostForm.Get("host")), r.PostForm.Get("plan")
-	out, err := s.createMaintenance(r.Context(), in)
+	f := r.PostForm
+	job, err := s.askMaintenance(r.Context(), repositoryID(r), topics.JobKind(f.Get("kind")), topics.HostID(f.Get("host")), f.Get("plan"))
 	if err != nil {
 		return err
 	}
-	redirect(w, r, views.JobURL(string(out.Body.ID)))
+	redirect(w, r, views.JobURL(string(job)))
 	return nil
 }
 
@@ -114,29 +109,23 @@ func (s *Server) saveHours(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)
 	}
-	in := &putMaintenanceIn{ID: repositoryID(r)}
-	for kind, to := range map[topics.JobKind]*hoursIn{topics.ForgetJob: &in.Body.Forget, topics.PruneJob: &in.Body.Prune, topics.CheckJob: &in.Body.Check} {
+	in := map[topics.JobKind]maintenance.Input{}
+	for _, kind := range maintenance.Kinds {
 		get := func(name string) string { return r.PostForm.Get(string(kind) + "." + name) }
-		day, hour := get("weekday"), get("hour")
-		if day != "daily" && !slices.Contains(weekdayNames, day) {
-			return invalid("maintenance", "Choose a day for "+string(kind)+", or every day.")
-		}
-		if _, err := time.Parse("15:04", hour); err != nil {
-			return invalid("maintenance", "The hour of "+string(kind)+" is HH:MM.")
-		}
-		*to = hoursIn{Weekday: &day, Hour: &hour, Paused: new(get("paused") != "")}
+		want := maintenance.Input{Weekday: new(get("weekday")), Hour: new(get("hour")), Paused: new(get("paused") != "")}
 		if kind == topics.CheckJob {
 			n, err := strconv.Atoi(get("slices"))
 			if err != nil {
-				return invalid("maintenance", "The slices are a number; 0 reads none of the data.")
+				n = -1 // what is no number is refused like one that is out of range
 			}
-			to.Slices = &n
+			want.Slices = &n
 		}
+		in[kind] = want
 	}
-	if _, err := s.putMaintenance(r.Context(), in); err != nil {
-		return err
+	if err := s.Maintenance.PutHours(r.Context(), visitorOf(r.Context()).name, repositoryID(r), in); err != nil {
+		return notSavedHere("maintenance", err)
 	}
-	redirect(w, r, views.RetentionURL(string(in.ID)))
+	redirect(w, r, views.RetentionURL(param(r, "id")))
 	return nil
 }
 
@@ -210,7 +199,7 @@ func (s *Server) maintenanceView(ctx context.Context, id topics.RepositoryID) (v
 	if err != nil {
 		return m, err
 	}
-	hours, err := s.hours(ctx, id)
+	hours, err := s.Maintenance.Hours(ctx, id)
 	if err != nil {
 		return m, err
 	}
@@ -231,10 +220,7 @@ func (s *Server) maintenanceView(ctx context.Context, id topics.RepositoryID) (v
 	for _, kind := range maintenance.Kinds {
 		d := hours[kind]
 		row := views.MaintenanceHours{Kind: string(kind), Name: strings.ToUpper(string(kind[:1])) + string(kind[1:]), When: "not by itself",
-			Day: "daily", Hour: clockOf(d.Minute), Paused: d.Paused, Slices: strconv.Itoa(d.Slices)}
-		if d.Weekday >= 0 {
-			row.Day = weekdayNames[d.Weekday]
-		}
+			Day: weekdayOf(d), Hour: clockOf(d.Minute), Paused: d.Paused, Slices: strconv.Itoa(d.Slices)}
 		if r.Keeper != "" && !d.Paused {
 			row.When = maintenance.NextSlot(d, s.Now()).Format("Mon 15:04")
 		} else if d.Paused {

@@ -485,7 +485,7 @@ func TestAddHostFollowsTheHostIn(t *testing.T) {
 	if len(g.Paths) != 2 || g.Paths[1] != "/photos" || len(g.Excludes) != 1 {
 		t.Errorf("it was saved as %+v", g)
 	}
-	if r := c.do("POST", path, form); r.StatusCode != 422 || !strings.Contains(r.text, "of this name already") {
+	if r := c.do("POST", path, form); r.StatusCode != 409 || !strings.Contains(r.text, "This host has a source group of this name already.") {
 		t.Errorf("the same again: %s", r.Status)
 	}
 	edit := "/hosts/" + string(attic.id) + "/source-groups/letters/edit"

@@ -25,9 +25,12 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/maintenance"
 	"github.com/restic-manager/restic-manager/controlplane/password"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
+	"github.com/restic-manager/restic-manager/controlplane/sources"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -45,6 +48,8 @@ type Jobs interface {
 
 // Maintenance is what web asks of who looks after repositories.
 type Maintenance interface {
+	Hours(ctx context.Context, repository topics.RepositoryID) (map[topics.JobKind]store.MaintenanceHours, error)
+	PutHours(ctx context.Context, by string, repository topics.RepositoryID, in map[topics.JobKind]maintenance.Input) error
 	Ask(ctx context.Context, actor string, repository topics.RepositoryID, kind topics.JobKind, host topics.HostID, approve string) (topics.JobID, error)
 }
 
@@ -126,7 +131,11 @@ type Server struct {
 	links    links
 	chain    chain
 
-	schedules *schedule.Service
+	// What pages and API change things with.
+	repositories *repositories.Service
+	sources      *sources.Service
+	hostSettings *hosts.Settings
+	schedules    *schedule.Service
 
 	latelySchedules lately[views.Schedules]
 	sharedAttention recent[attentionKey, []views.Attention]
@@ -164,6 +173,9 @@ func New(c Config) (*Server, error) {
 	}
 	s := &Server{Config: c, mux: chi.NewMux(), origin: http.NewCrossOriginProtection(), tries: newLimiter(c.Now), refusals: refusals{now: c.Now}, hashing: make(chan struct{}, 4),
 		compare: password.Check, make: password.Hash, closing: make(chan struct{}), changed: make(chan struct{}), links: links{now: c.Now}}
+	s.repositories = &repositories.Service{Store: c.Store, Jobs: c.Jobs, Online: c.Presence.Reachable, Changed: c.Changed}
+	s.sources = &sources.Service{Store: c.Store, Changed: c.Changed}
+	s.hostSettings = &hosts.Settings{Store: c.Store, Changed: c.Changed}
 	s.schedules = &schedule.Service{Store: c.Store, Changed: c.Changed, Now: c.Now}
 	s.sessions = newSessions(c)
 	s.api = newAPI(s)

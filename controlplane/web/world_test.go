@@ -145,9 +145,14 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 			w.sent = append(w.sent, sent{must(topics.Parse(topic)), topic, payload})
 			return nil
 		}})
-	looksAfter := maintenance.NewRunner(maintenance.Config{Store: s, Jobs: w.engine, Online: presence.Reachable, Changed: bell.Ring, Log: log, Timing: maintenance.DefaultTiming(), Now: time.Now})
+	ring := func(hosts ...topics.HostID) {
+		for _, h := range hosts {
+			bell.Ring(h)
+		}
+	}
+	looksAfter := maintenance.NewRunner(maintenance.Config{Store: s, Jobs: w.engine, Online: presence.Reachable, Changed: ring, Log: log, Timing: maintenance.DefaultTiming(), Now: time.Now})
 	c := Config{Store: s, Jobs: w.engine, Maintenance: looksAfter, Hub: w.hub, Presence: presence, Bell: bell, Log: log, Agents: "127.0.0.1:8883", Version: "v0", Timing: quick(),
-		Desk:   &enroll.Desk{Store: s, CA: must(enroll.OpenCA(t.Context(), s, time.Now)), SealKey: w.key.Public(), Log: log},
+		Desk:   &enroll.Desk{Store: s, CA: must(enroll.OpenCA(t.Context(), s, time.Now)), SealKey: w.key.Public(), Log: log, Changed: ring},
 		Broker: func() error { return w.broker }}
 	for _, f := range change {
 		f(&c)

@@ -1,0 +1,165 @@
+package repositories
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"strings"
+
+	"github.com/restic-manager/restic-manager/controlplane/field"
+	"github.com/restic-manager/restic-manager/controlplane/retention"
+	"github.com/restic-manager/restic-manager/location"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// Input is a repository as somebody wants it. What is nil stays as it is, secrets
+// above all.
+type Input struct {
+	Name        *string
+	URL         *topics.Secret
+	Password    *topics.Secret
+	Everyday    *Credential
+	Maintenance *Credential // one that is wholly empty takes it away
+	Keeper      *string     // ID or name of a host, "" for none
+	AppendOnly  *bool
+	Keep        *store.Keep
+}
+
+// A Credential is how to be let in by the backend. Username and password are a
+// REST server's; other backends go by variables.
+type Credential struct {
+	URL      *topics.Secret
+	Username *string
+	Password *topics.Secret
+	Env      map[string]topics.Secret // sets those it names; "" takes one away
+}
+
+// maxPassword is how many bytes a repository's password may have: it is part of a
+// command.
+const maxPassword = 1000
+
+// apply checks the input and changes a repository as it says. It returns a
+// field.Errors if something is wrong with it.
+func (in Input) apply(ctx context.Context, s *store.Store, r *store.Repository, a *store.RepositoryAccess) error {
+	wrong := field.Errors{}
+	if in.Name != nil {
+		r.Name = field.Clean(*in.Name)
+		wrong.Say("name", field.Name("name", r.Name))
+	}
+	if in.URL != nil {
+		address, err := location.Parse(field.Clean(in.URL.Reveal()))
+		wrong.Say("url", textOf(err))
+		a.URL, r.Location = topics.Secret(field.Clean(in.URL.Reveal())), address.Public()
+	}
+	if in.Password != nil {
+		a.Password = *in.Password
+		wrong.Say("password", checkPassword(*in.Password))
+	}
+	a.URL, a.Env = location.SplitLogin(a.URL, a.Env)
+	if in.Everyday != nil {
+		if in.Everyday.URL != nil {
+			wrong.Say("everyday", "The everyday credential goes with the repository's own URL.")
+		}
+		in.Everyday.into(a.Env)
+	}
+	wrong.Say("everyday", textOf(location.CheckEnv(a.Env)))
+	if in.Maintenance != nil {
+		wrong.Say("maintenance", in.Maintenance.maintenance(a))
+	}
+	if in.Keeper != nil {
+		keeper, err := findHost(ctx, s, *in.Keeper)
+		if err != nil {
+			return err
+		}
+		if r.Keeper = keeper; keeper == "" && *in.Keeper != "" {
+			wrong.Say("keeper", "There is no host with this ID or name.")
+		}
+	}
+	if in.AppendOnly != nil {
+		r.AppendOnly = *in.AppendOnly
+	}
+	if in.Keep != nil {
+		if r.Keep.V = in.Keep; *in.Keep == (store.Keep{}) {
+			r.Keep.V = nil
+		}
+	}
+	if err := retention.Check(retention.KeepOf(*r), r.AppendOnly); err != nil {
+		wrong.Say("retention", strings.ReplaceAll(err.Error(), "\n", "; ")+".")
+	}
+	return wrong.Err()
+}
+
+// maintenance changes the credential that may delete, and says what is wrong.
+func (c Credential) maintenance(a *store.RepositoryAccess) (wrong string) {
+	m := store.Maintenance{}
+	if a.Maintenance != nil {
+		m = *a.Maintenance
+	}
+	if m.Env = maps.Clone(m.Env); m.Env == nil {
+		m.Env = map[string]topics.Secret{}
+	}
+	c.into(m.Env)
+	if c.URL != nil {
+		if m.URL = topics.Secret(field.Clean(c.URL.Reveal())); m.URL != "" {
+			_, err := location.Parse(m.URL.Reveal())
+			wrong = textOf(err)
+			m.URL, m.Env = location.SplitLogin(m.URL, m.Env)
+		}
+	}
+	if a.Maintenance = &m; m.URL == "" && len(m.Env) == 0 {
+		a.Maintenance = nil
+	}
+	if wrong == "" {
+		wrong = textOf(location.CheckEnv(m.Env))
+	}
+	return wrong
+}
+
+// into sets what the credential says in the variables of a repository.
+func (c Credential) into(env map[string]topics.Secret) {
+	set := maps.Clone(c.Env)
+	if set == nil {
+		set = map[string]topics.Secret{}
+	}
+	if c.Username != nil {
+		if set[location.RESTUser] = topics.Secret(*c.Username); *c.Username == "" {
+			set[location.RESTPassword] = ""
+		}
+	}
+	if c.Password != nil {
+		set[location.RESTPassword] = *c.Password
+	}
+	for name, v := range set {
+		if env[name] = v; v == "" {
+			delete(env, name)
+		}
+	}
+}
+
+func checkPassword(p topics.Secret) string {
+	if p == "" {
+		return "A repository has a password. Choose a new one for a new repository, or give the one it was made with."
+	}
+	return field.Secret(p.Reveal(), maxPassword)
+}
+
+// textOf is what an error says, "" for none.
+func textOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// findHost finds a host by ID or name, "" for none.
+func findHost(ctx context.Context, s *store.Store, text string) (topics.HostID, error) {
+	if text == "" {
+		return "", nil
+	}
+	h, err := s.FindHost(ctx, text)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", nil
+	}
+	return h.ID, err
+}

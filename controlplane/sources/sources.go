@@ -1,0 +1,242 @@
+// Package sources says what hosts back up: it adds and changes their source groups.
+//
+// Pages and API both do it here, so the rules are the same for both. A change is
+// one transaction with its audit entry in it, a repository that is made on the way
+// included; Changed is called once after it.
+package sources
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/restic-manager/restic-manager/controlplane/field"
+	"github.com/restic-manager/restic-manager/controlplane/repositories"
+	"github.com/restic-manager/restic-manager/location"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// Why something was not done. Bad fields of an input are [field.Errors]; a new
+// repository whose name is taken is [repositories.ErrNameTaken].
+var (
+	ErrNoHost    = errors.New("there is no such host")
+	ErrNotFound  = errors.New("there is no such source group")
+	ErrNameTaken = errors.New("the host has a source group of this name already")
+)
+
+// Limits of a source group. A command carries all of it, and has to fit one
+// message of 64 KiB.
+const (
+	MaxPaths = 1000     // and as many patterns
+	maxBytes = 32 << 10 // of paths and patterns together, as JSON
+)
+
+// A Service does what is asked for.
+type Service struct {
+	Store   *store.Store
+	Changed func(...topics.HostID) // told of the host after each change; it must not block; nil tells nobody
+}
+
+// Input is a source group as somebody wants it. What is nil stays as it is.
+type Input struct {
+	Repository    *string             // ID or name
+	New           *repositories.Input // a repository that is to be added, instead of Repository
+	Paths         *[]string           // in full
+	Excludes      *[]string           // patterns, as restic's --exclude takes them
+	OneFileSystem *bool
+	LiveFiles     *bool
+	Hooks         *topics.Hooks
+	Limits        *topics.Limits
+}
+
+// Find returns a host's source group by its name, or ErrNotFound.
+func (s *Service) Find(ctx context.Context, host topics.HostID, name string) (store.SourceGroup, error) {
+	g, err := s.Store.SourceGroupNamed(ctx, host, name)
+	if errors.Is(err, store.ErrNotFound) {
+		return g, ErrNotFound
+	}
+	return g, err
+}
+
+// Add adds a source group. A name that is taken is ErrNameTaken.
+func (s *Service) Add(ctx context.Context, by string, host topics.HostID, name string, in Input) (store.SourceGroup, error) {
+	return s.put(ctx, by, host, name, in, func(known bool) error {
+		if known {
+			return ErrNameTaken
+		}
+		return nil
+	})
+}
+
+// Change changes a source group. One that is not there is ErrNotFound.
+func (s *Service) Change(ctx context.Context, by string, host topics.HostID, name string, in Input) (store.SourceGroup, error) {
+	return s.put(ctx, by, host, name, in, func(known bool) error {
+		if !known {
+			return ErrNotFound
+		}
+		return nil
+	})
+}
+
+// Put changes the source group of this name, or adds it.
+func (s *Service) Put(ctx context.Context, by string, host topics.HostID, name string, in Input) (store.SourceGroup, error) {
+	return s.put(ctx, by, host, name, in, func(bool) error { return nil })
+}
+
+func (s *Service) put(ctx context.Context, by string, host topics.HostID, name string, in Input, may func(known bool) error) (store.SourceGroup, error) {
+	if _, err := s.Store.Host(ctx, host); errors.Is(err, store.ErrNotFound) {
+		return store.SourceGroup{}, ErrNoHost
+	} else if err != nil {
+		return store.SourceGroup{}, err
+	}
+	wrong := field.Errors{}
+	name = field.Clean(name)
+	wrong.Say("name", field.Name("name", name))
+	add, repository, err := in.repository(ctx, s.Store, wrong)
+	if err != nil {
+		return store.SourceGroup{}, err
+	}
+	now := time.UnixMilli(s.Store.Now())
+	g, err := s.Store.EditSourceGroup(ctx, by, host, name, add, func(g *store.SourceGroup, known bool) error {
+		if err := may(known); err != nil {
+			return err
+		}
+		if !known {
+			*g = store.SourceGroup{ID: topics.SourceGroupID(topics.NewID(now)), CreatedAt: now.UnixMilli()}
+		}
+		if repository != "" {
+			g.Repository = repository
+		}
+		in.apply(g, wrong)
+		if g.Repository == "" && add == nil {
+			wrong.Say("repository", "Choose a repository, or make a new one.")
+		}
+		return wrong.Err()
+	})
+	switch {
+	case errors.Is(err, store.ErrRepositoryTaken):
+		return g, fmt.Errorf("%w: %w", repositories.ErrNameTaken, err)
+	case errors.Is(err, store.ErrNotFound): // it was removed at this moment
+		return g, field.Errors{"repository": noRepository(repository)}
+	case err != nil:
+		return g, err
+	}
+	if s.Changed != nil {
+		s.Changed(host)
+	}
+	return g, nil
+}
+
+// repository is where the group is to back up into: a new one, or one that is
+// there, "" to leave it as it is.
+func (in Input) repository(ctx context.Context, s *store.Store, wrong field.Errors) (add *store.NewRepository, id topics.RepositoryID, err error) {
+	if in.New != nil {
+		add, err = repositories.New(ctx, s, *in.New)
+		var bad field.Errors
+		if errors.As(err, &bad) {
+			for name, text := range bad {
+				wrong.Say("repository."+name, text)
+			}
+			err = nil
+		}
+		return add, "", err
+	}
+	if in.Repository == nil {
+		return nil, "", nil
+	}
+	r, err := s.FindRepository(ctx, *in.Repository)
+	if errors.Is(err, store.ErrNotFound) {
+		wrong.Say("repository", noRepository(topics.RepositoryID(*in.Repository)))
+		return nil, "", nil
+	}
+	return nil, r.ID, err
+}
+
+func noRepository(which topics.RepositoryID) string {
+	if which == "" {
+		return "Choose a repository, or make a new one."
+	}
+	return fmt.Sprintf("There is no repository with the ID or name %.100q. Add it first.", which)
+}
+
+// apply changes a source group as the input says, and notes what is wrong.
+func (in Input) apply(g *store.SourceGroup, wrong field.Errors) {
+	if in.Paths != nil {
+		g.Paths = *in.Paths
+	}
+	if in.Excludes != nil {
+		g.Excludes = *in.Excludes
+	}
+	wrong.Say("paths", checkPaths(g.Paths))
+	wrong.Say("excludes", checkExcludes(g.Paths, g.Excludes))
+	if in.OneFileSystem != nil {
+		g.OneFileSystem = *in.OneFileSystem
+	}
+	if in.LiveFiles != nil {
+		g.LiveFiles.V = in.LiveFiles
+	}
+	if in.Hooks != nil {
+		g.Hooks.V = in.Hooks
+		wrong.Say("hooks", sentence(in.Hooks.Check()))
+	}
+	if in.Limits != nil {
+		g.Limits.V = in.Limits
+		wrong.Say("limits", sentence(in.Limits.Check()))
+	}
+}
+
+// sentence is an error as a sentence for people, without the name of the field it
+// begins with; "" for none.
+func sentence(err error) string {
+	if err == nil {
+		return ""
+	}
+	text := err.Error()
+	if _, after, ok := strings.Cut(text, ": "); ok {
+		text = after
+	}
+	return strings.ToUpper(text[:1]) + text[1:] + "."
+}
+
+func checkPaths(paths []string) string {
+	if len(paths) == 0 {
+		return "Name at least one path to back up."
+	}
+	if len(paths) > MaxPaths {
+		return fmt.Sprintf("A source group has at most %d paths; these are %d. Name folders instead of files, or make a second group.", MaxPaths, len(paths))
+	}
+	for _, p := range paths {
+		switch {
+		case broken(p):
+			return fmt.Sprintf("%.100q holds a line break, a NUL character or broken UTF-8. One path stands on one line.", p)
+		case !location.Absolute(p):
+			return fmt.Sprintf(`%.100q is not a full path. Begin with / or, on Windows, with a drive such as C:\.`, p)
+		}
+	}
+	return ""
+}
+
+func checkExcludes(paths, excludes []string) string {
+	if len(excludes) > MaxPaths {
+		return fmt.Sprintf("A source group has at most %d patterns; these are %d.", MaxPaths, len(excludes))
+	}
+	for _, p := range excludes {
+		if broken(p) || p == "" {
+			return fmt.Sprintf("%.100q is empty, or holds a line break, a NUL character or broken UTF-8. One pattern stands on one line.", p)
+		}
+	}
+	b, err := json.Marshal([][]string{paths, excludes})
+	if err != nil || len(b) > maxBytes {
+		return fmt.Sprintf("Paths and patterns have %d bytes together, and at most %d fit into a command. Name folders instead of files, or make a second group.",
+			len(b), maxBytes)
+	}
+	return ""
+}
+
+// broken reports whether a path cannot stand on a line of its own.
+func broken(p string) bool { return strings.ContainsAny(p, "\x00\r\n") || !utf8.ValidString(p) }
