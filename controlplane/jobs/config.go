@@ -23,6 +23,10 @@ type configs struct {
 	again   time.Time     // not looked through before that
 	greeted bool          // somebody came since, who may have none yet
 	sent    map[topics.HostID]sending
+
+	behind []store.HostBehind // as the database had it at this mark
+	mark   int64
+	listed bool
 }
 
 type sending struct {
@@ -39,7 +43,7 @@ func (e *Engine) configure(ctx context.Context) {
 		e.complain(ctx, "look through what hosts do by themselves", "err", err)
 		return
 	}
-	behind, err := e.Store.Behind(ctx)
+	behind, err := e.behind(ctx)
 	if err != nil {
 		e.complain(ctx, "see whose config is old", "err", err)
 		return
@@ -49,8 +53,8 @@ func (e *Engine) configure(ctx context.Context) {
 	}
 	for _, h := range behind {
 		s := e.configs.sent[h.ID]
-		if s.revision != h.ConfigRevision {
-			s = sending{revision: h.ConfigRevision}
+		if s.revision != h.Revision {
+			s = sending{revision: h.Revision}
 		}
 		if now.Before(s.next) || !e.Presence.Reachable(h.ID) {
 			continue
@@ -61,10 +65,24 @@ func (e *Engine) configure(ctx context.Context) {
 			e.configs.sent = map[topics.HostID]sending{}
 		}
 		e.configs.sent[h.ID] = s
-		if err := e.sendConfig(ctx, h, now); err != nil {
-			e.complain(ctx, "send a config", "host", h.ID, "revision", h.ConfigRevision, "err", err)
+		if err := e.sendConfig(ctx, h.ID, now); err != nil {
+			e.complain(ctx, "send a config", "host", h.ID, "revision", h.Revision, "err", err)
 		}
 	}
+}
+
+// behind lists the hosts whose config is old. As long as no host's row changes, it
+// is the same list: in a fleet that is switched off it may be a long one.
+func (e *Engine) behind(ctx context.Context) ([]store.HostBehind, error) {
+	mark, err := e.Store.FleetMark(ctx)
+	if err != nil || e.configs.listed && mark == e.configs.mark {
+		return e.configs.behind, err
+	}
+	list, err := e.Store.Behind(ctx)
+	if err == nil {
+		e.configs.behind, e.configs.mark, e.configs.listed = list, mark, true
+	}
+	return list, err
 }
 
 // revise gives what hosts are to do its revision, if anything may have changed.
@@ -122,7 +140,11 @@ func (e *Engine) revise(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-func (e *Engine) sendConfig(ctx context.Context, h store.Host, now time.Time) error {
+func (e *Engine) sendConfig(ctx context.Context, host topics.HostID, now time.Time) error {
+	h, err := e.Store.Host(ctx, host)
+	if err != nil {
+		return err
+	}
 	sheet, err := e.planSheet(ctx, h.ID)
 	if err != nil {
 		return err

@@ -47,7 +47,7 @@ CREATE INDEX snapshots_of_host ON snapshots (host, gone_at, time);
 -- Who uses a repository.
 CREATE INDEX source_groups_of_repository ON source_groups (repository, host);
 -- The control plane asks these every second or so, and mostly nobody answers.
-CREATE INDEX hosts_behind ON hosts (id) WHERE config_applied >= 0 AND config_applied <> config_revision;
+CREATE INDEX hosts_behind ON hosts (id, config_revision) WHERE config_applied >= 0 AND config_applied <> config_revision;
 CREATE INDEX hosts_too_old ON hosts (id) WHERE config_applied < 0;
 CREATE INDEX repositories_ready ON repositories (ready_at);
 CREATE INDEX repositories_keys ON repositories (keys_at);
