@@ -10,7 +10,7 @@ import (
 )
 
 type auditVerifyCmd struct {
-	Head []string `placeholder:"N:HASH" help:"What an earlier verification printed, kept elsewhere: shows that the end was cut off or everything written anew."`
+	Head []string `placeholder:"N:HASH" help:"Hash printed by an earlier verification. Detects a log that was truncated or rewritten since."`
 	database
 }
 

@@ -26,11 +26,11 @@ import (
 )
 
 type demoCmd struct {
-	Dir    string `placeholder:"DIR" help:"Keep everything here; a temporary directory by default, removed at the end."`
+	Dir    string `placeholder:"DIR" help:"Directory for everything; by default a temporary one, removed at the end."`
 	HTTP   string `name:"http" default:"127.0.0.1:0" placeholder:"ADDR" help:"Web pages and API; any free port by default."`
 	Agents string `default:"127.0.0.1:0" placeholder:"ADDR" help:"Agents."`
 	MQTT   string `name:"mqtt" default:"127.0.0.1:0" placeholder:"ADDR" help:"Consumers."`
-	Once   bool   `help:"Wait for the backup, print one line of JSON, stop everything; succeed only if the backup did."`
+	Once   bool   `help:"Wait for the backup, print one line of JSON and stop. Fails if the backup failed."`
 }
 
 // A demo is one run of the command.

@@ -20,62 +20,62 @@ import (
 )
 
 type cli struct {
-	Config kong.ConfigFlag `placeholder:"FILE" help:"Read flags from a YAML file, each by its name, as in data: DIR."`
+	Config kong.ConfigFlag `placeholder:"FILE" help:"Read flags from a YAML file, one key per flag, such as data: DIR."`
 
 	Serve       serveCmd `cmd:"" help:"Run the control plane."`
-	Demo        demoCmd  `cmd:"" help:"Run a control plane, an agent and a repository, and take a first backup."`
+	Demo        demoCmd  `cmd:"" help:"Try it out: run a control plane, an agent and a repository, and take a first backup."`
 	EnrollToken struct {
-		Create enrollTokenCmd `cmd:"" help:"Make a token that lets one host in, and print it."`
-	} `cmd:"" help:"Let hosts in."`
+		Create enrollTokenCmd `cmd:"" help:"Create a token that enrols one host, and print it."`
+	} `cmd:"" help:"Enrol hosts."`
 	Host struct {
-		Revoke hostRevokeCmd `cmd:"" help:"Trust a host's agent no longer; only a token made for it lets it in again."`
-	} `cmd:"" help:"Look after hosts."`
+		Revoke hostRevokeCmd `cmd:"" help:"Revoke a host's certificate. Only an enrolment token made for this host lets it connect again."`
+	} `cmd:"" help:"Manage hosts."`
 	APIToken struct {
-		Create apiTokenCreateCmd `cmd:"" help:"Make a token for a program, and print it."`
-		List   apiTokenListCmd   `cmd:"" help:"List the tokens."`
-		Revoke apiTokenRevokeCmd `cmd:"" help:"End a token."`
-	} `cmd:"" name:"api-token" help:"Let programs in."`
+		Create apiTokenCreateCmd `cmd:"" help:"Create a token for a program, and print it."`
+		List   apiTokenListCmd   `cmd:"" help:"List API tokens."`
+		Revoke apiTokenRevokeCmd `cmd:"" help:"Revoke a token."`
+	} `cmd:"" name:"api-token" help:"Manage API tokens."`
 	User struct {
-		Add     userAddCmd     `cmd:"" help:"Add a person who may sign in."`
-		List    userListCmd    `cmd:"" help:"List the people."`
-		Passwd  userPasswdCmd  `cmd:"" help:"Set somebody's password, and sign them out everywhere."`
-		Role    userRoleCmd    `cmd:"" help:"Give somebody another role, and sign them out everywhere."`
-		Disable userDisableCmd `cmd:"" help:"Shut somebody out, at once."`
-		Enable  userEnableCmd  `cmd:"" help:"Let somebody in again."`
-	} `cmd:"" help:"Let people in."`
+		Add     userAddCmd     `cmd:"" help:"Add a user."`
+		List    userListCmd    `cmd:"" help:"List users."`
+		Passwd  userPasswdCmd  `cmd:"" help:"Set a user's password and end all their sessions."`
+		Role    userRoleCmd    `cmd:"" help:"Change a user's role and end all their sessions."`
+		Disable userDisableCmd `cmd:"" help:"Disable a user and end all their sessions."`
+		Enable  userEnableCmd  `cmd:"" help:"Enable a disabled user."`
+	} `cmd:"" help:"Manage the people who may sign in."`
 	MQTTUser struct {
-		Create mqttUserCreateCmd `cmd:"" help:"Make a credential for a consumer of the public broker, and print its password."`
-		List   mqttUserListCmd   `cmd:"" help:"List the consumers."`
-		Revoke mqttUserRevokeCmd `cmd:"" help:"End a consumer's credential, and its connections."`
-	} `cmd:"" name:"mqtt-user" help:"Let consumers in."`
+		Create mqttUserCreateCmd `cmd:"" help:"Create credentials for an MQTT client, and print the password."`
+		List   mqttUserListCmd   `cmd:"" help:"List MQTT users."`
+		Revoke mqttUserRevokeCmd `cmd:"" help:"Revoke the credentials of an MQTT user and close its connections."`
+	} `cmd:"" name:"mqtt-user" help:"Manage the credentials of MQTT clients."`
 	Repository struct {
 		List     repositoryListCmd     `cmd:"" help:"List repositories."`
-		Add      repositoryAddCmd      `cmd:"" help:"Register a repository, and print its ID."`
-		Set      repositorySetCmd      `cmd:"" help:"Change a repository; what is left out stays as it is."`
-		Show     repositoryShowCmd     `cmd:"" help:"Say what is known of a repository."`
-		Remove   repositoryRemoveCmd   `cmd:"" help:"Take a repository out of care; nothing is done to what it holds."`
-		Plan     repositoryPlanCmd     `cmd:"" help:"Show what the next forget keeps and removes, and why."`
-		Maintain repositoryMaintainCmd `cmd:"" help:"Have a repository's keeper forget, prune or check, and print the job's ID."`
-	} `cmd:"" help:"Look after repositories."`
+		Add      repositoryAddCmd      `cmd:"" help:"Add a repository, and print its ID."`
+		Set      repositorySetCmd      `cmd:"" help:"Change a repository. Only the given settings change."`
+		Show     repositoryShowCmd     `cmd:"" help:"Show a repository."`
+		Remove   repositoryRemoveCmd   `cmd:"" help:"Remove a repository from the list. Its data stays where it is."`
+		Plan     repositoryPlanCmd     `cmd:"" help:"Show which snapshots the next forget keeps and removes, and why."`
+		Maintain repositoryMaintainCmd `cmd:"" help:"Start a forget, prune or check on the repository's keeper, and print the job's ID."`
+	} `cmd:"" help:"Manage repositories."`
 	Job struct {
-		Start  jobStartCmd  `cmd:"" help:"Ask a host for a job, and print its ID."`
-		Cancel jobCancelCmd `cmd:"" help:"End a job that waits or runs."`
-		List   jobListCmd   `cmd:"" help:"List jobs, the last that were asked for first."`
-		Show   jobShowCmd   `cmd:"" help:"Say how a job is, or ended."`
+		Start  jobStartCmd  `cmd:"" help:"Start a job on a host, and print its ID."`
+		Cancel jobCancelCmd `cmd:"" help:"Cancel a queued or running job."`
+		List   jobListCmd   `cmd:"" help:"List jobs, newest first."`
+		Show   jobShowCmd   `cmd:"" help:"Show the state or the result of a job."`
 		Log    jobLogCmd    `cmd:"" help:"Print a job's log."`
-	} `cmd:"" help:"Steer jobs."`
+	} `cmd:"" help:"Start, cancel and inspect jobs."`
 	Audit struct {
-		Verify auditVerifyCmd `cmd:"" help:"Find out whether the audit log was tampered with, and print its end."`
-	} `cmd:"" help:"Look after the audit log."`
+		Verify auditVerifyCmd `cmd:"" help:"Verify that the audit log was not tampered with, and print its last hash."`
+	} `cmd:"" help:"Inspect the audit log."`
 	Key struct {
-		Rotate keyRotateCmd `cmd:"" help:"Change the key, and seal every secret anew. The control plane has to be stopped."`
-	} `cmd:"" help:"Look after the key of the secrets."`
-	Kit      kitCmd `cmd:"" help:"Print a repository's emergency kit: its secrets, and how to have the data back with restic alone."`
+		Rotate keyRotateCmd `cmd:"" help:"Replace the key and encrypt every secret again. Stop the control plane first."`
+	} `cmd:"" help:"Manage the key that encrypts secrets."`
+	Kit      kitCmd `cmd:"" help:"Print a repository's emergency kit: its secrets, and how to restore with restic alone."`
 	Schedule struct {
-		List scheduleListCmd `cmd:"" help:"Print the schedules, when they begin next, and whether their hosts go by them."`
-		Set  scheduleSetCmd  `cmd:"" help:"Say when source groups of a host are backed up; what is left out stays as it is."`
-		Next scheduleNextCmd `cmd:"" help:"Print when a schedule begins next."`
-	} `cmd:"" help:"Plan backups."`
+		List scheduleListCmd `cmd:"" help:"List schedules with their next start and whether the host has applied them."`
+		Set  scheduleSetCmd  `cmd:"" help:"Create or change a schedule of a host. Only the given settings change."`
+		Next scheduleNextCmd `cmd:"" help:"Print the next starts of a schedule."`
+	} `cmd:"" help:"Manage backup schedules."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
@@ -133,6 +133,13 @@ func options(ctx context.Context) []kong.Option {
 	for _, k := range topics.Kinds {
 		kinds = append(kinds, string(k))
 	}
-	return []kong.Option{kong.Name("restic-manager"), kong.Vars{"kinds": strings.Join(kinds, ",")}, kong.Description("See and steer the restic backups of a fleet."),
-		kong.DefaultEnvars("RESTIC_MANAGER"), kong.Configuration(readSettings), kong.BindTo(ctx, (*context.Context)(nil)), kong.UsageOnError()}
+	return []kong.Option{
+		kong.Name("restic-manager"),
+		kong.Description("Manage the restic backups of a fleet."),
+		kong.Vars{"kinds": strings.Join(kinds, ",")},
+		kong.DefaultEnvars("RESTIC_MANAGER"),
+		kong.Configuration(readSettings),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.UsageOnError(),
+	}
 }

@@ -20,7 +20,7 @@ type serveCmd struct {
 	MQTT   string `name:"mqtt" default:"127.0.0.1:1883" placeholder:"ADDR" help:"Consumers such as Home Assistant; loopback only."`
 	database
 
-	LogLevel     slog.Level `default:"info" placeholder:"LEVEL" help:"What the server's own log says: debug, info, warn or error."`
+	LogLevel     slog.Level `default:"info" placeholder:"LEVEL" help:"Log level of the server: debug, info, warn or error."`
 	TLSCert      string     `name:"tls-cert" placeholder:"FILE" help:"Certificate for the pages, PEM, the chain included; with --tls-key they are served over TLS. Read again when it changes."`
 	TLSKey       string     `name:"tls-key" placeholder:"FILE" help:"Its private key, PEM."`
 	TrustedProxy []proxy    `placeholder:"CIDR" help:"Reverse proxies, by address or network, whose X-Forwarded-For, -Proto and -Host are believed. Nobody else's are."`
