@@ -7,8 +7,8 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// An MQTTUser is a consumer on the public broker. Its password is a key that
-// was made for it; only the hash is kept.
+// An MQTTUser is a consumer on the public broker. Its password is a generated key;
+// only the hash is stored.
 type MQTTUser struct {
 	Name      string `db:"name"`
 	KeyHash   []byte `db:"key_hash"`
@@ -18,7 +18,7 @@ type MQTTUser struct {
 	SeenAt    int64  `db:"seen_at"` // when it last connected
 }
 
-// AddMQTTUser adds a consumer. The name is its alone, or ErrConflict.
+// AddMQTTUser adds a consumer. Names are unique: ErrConflict.
 func (s *Store) AddMQTTUser(ctx context.Context, actor string, u MQTTUser) error {
 	u.CreatedBy = actor
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
@@ -79,7 +79,7 @@ func (s *Store) MQTTUser(ctx context.Context, name string) (MQTTUser, error) {
 	return get[MQTTUser](ctx, s.r, `SELECT * FROM mqtt_users WHERE name = $1`, name)
 }
 
-// SeenMQTTUser notes that a consumer connected, at most once a minute.
+// SeenMQTTUser records that a consumer connected, at most once a minute.
 func (s *Store) SeenMQTTUser(ctx context.Context, name string) error {
 	_, err := s.w.ExecContext(ctx, `UPDATE mqtt_users SET seen_at = $1 WHERE name = $2 AND seen_at < $3`, s.Now(), name, s.Now()-60_000)
 	return ours(err)

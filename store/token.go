@@ -7,7 +7,7 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// An APIToken lets a program in. Only the hash of its key is kept.
+// An APIToken authenticates a program. Only the hash of its key is stored.
 type APIToken struct {
 	ID        string `db:"id"`
 	Name      string `db:"name"`
@@ -42,7 +42,7 @@ func (s *Store) APITokenByHash(ctx context.Context, hash []byte) (APIToken, erro
 	return get[APIToken](ctx, s.r, `SELECT * FROM api_tokens WHERE key_hash = $1`, hash)
 }
 
-// UsedAPIToken notes that a token is being used.
+// UsedAPIToken records the use of a token.
 func (s *Store) UsedAPIToken(ctx context.Context, id string) error {
 	_, err := s.w.ExecContext(ctx, `UPDATE api_tokens SET used_at = $1 WHERE id = $2`, s.Now(), id)
 	return ours(err)

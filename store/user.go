@@ -22,25 +22,25 @@ const (
 // Roles lists the roles, the weakest first.
 var Roles = []Role{Viewer, Operator, Admin}
 
-// A User is a person who may sign in.
+// A User is a person with an account.
 type User struct {
 	ID           string `db:"id"`
 	Name         string `db:"name"`
 	Role         Role   `db:"role"`
 	PasswordHash string `db:"password_hash"` // argon2id, in its PHC form; "" until they set one by a link
 	CreatedAt    int64  `db:"created_at"`
-	DisabledAt   int64  `db:"disabled_at"` // 0 unless they are shut out
+	DisabledAt   int64  `db:"disabled_at"` // 0 unless they are disabled
 	SeenAt       int64  `db:"seen_at"`     // when a session of theirs was last used
 }
 
 var (
 	// ErrLastAdmin says that nobody would be left to administer the installation.
 	ErrLastAdmin = errors.New("it is the last administrator who can sign in")
-	// ErrDisabled says that a user is shut out, so that a link would lead nowhere.
+	// ErrDisabled says that a user is disabled, so a link would be useless.
 	ErrDisabled = errors.New("the user is disabled")
 )
 
-// AddUser adds a user. The name is theirs alone, however it is written, or ErrConflict.
+// AddUser adds a user. Names are unique without regard to case: ErrConflict.
 func (s *Store) AddUser(ctx context.Context, actor string, u User) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error { return s.addUser(ctx, tx, actor, u) })
 }
@@ -295,8 +295,9 @@ func (s *Store) UsePasswordLink(ctx context.Context, keyHash []byte, hash string
 	return u, err
 }
 
-// withdraw ends what somebody made who is trusted less from now on: they saw the
-// links and tokens, and could still be somebody else with one, or let a host in.
+// withdraw invalidates the password links and enrolment tokens that somebody made
+// who loses rights: they have seen them, and could sign in as somebody else or enrol
+// a host.
 func (s *Store) withdraw(ctx context.Context, tx *sqlx.Tx, maker string) error {
 	if _, err := tx.ExecContext(ctx, `DELETE FROM password_links WHERE created_by IN ($1, '')`, maker); err != nil {
 		return err

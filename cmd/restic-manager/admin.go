@@ -13,17 +13,18 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// actor is who the audit log names for what is done on the command line.
+// actor is the audit log's name for the command line.
 const actor = "cli"
 
-// database is the flags of every command that works beside a running control plane.
+// database is the flags of commands that open the database, also beside a running
+// control plane.
 type database struct {
 	Data    string `required:"" placeholder:"DIR" help:"Directory of the database."`
 	KeyFile string `placeholder:"FILE" help:"File with the key of the database's secrets. Without it: the systemd credential restic-manager-key, the environment variable RESTIC_MANAGER_KEY, or DIR.key."`
 }
 
-// with works on the database that is there: a mistyped directory is an error, and
-// no place for a new one.
+// with opens an existing database. It does not create one, so that a mistyped
+// directory is an error.
 func (d database) with(ctx context.Context, do func(*store.Store) error) error {
 	if err := d.there(); err != nil {
 		return err
@@ -38,8 +39,8 @@ func (d database) there() error {
 	return fmt.Errorf("there is no database in %s; give --data the directory that restic-manager serve is given", d.Data)
 }
 
-// begin is with, for what may be prepared before the first serve: it makes the
-// database if there is none.
+// begin is like with but creates the database if there is none, for commands that
+// may run before the first serve.
 func (d database) begin(ctx context.Context, do func(*store.Store) error) error {
 	key, err := d.key()
 	if err != nil {
@@ -57,8 +58,8 @@ func (d database) begin(ctx context.Context, do func(*store.Store) error) error 
 
 type enrollTokenCmd struct {
 	Name string        `placeholder:"HOST" xor:"whom" help:"Name for the host; its own hostname by default."`
-	For  string        `placeholder:"HOST" xor:"whom" help:"Let no new host in, but give this one, by name or ID, new keys."`
-	TTL  time.Duration `name:"ttl" default:"15m" help:"How long the token is good for, at most 24h."`
+	For  string        `placeholder:"HOST" xor:"whom" help:"Enrol this existing host again, by name or ID, instead of a new one."`
+	TTL  time.Duration `name:"ttl" default:"15m" help:"How long the token is valid, at most 24h."`
 	database
 }
 

@@ -13,12 +13,12 @@ import (
 	"github.com/restic-manager/restic-manager/store"
 )
 
-// What is changed here, a control plane that runs beside it sees at the next
-// request; streams and MQTT connections that may not go on end within seconds.
+// A running control plane applies changes made here to the next request. Streams and
+// MQTT connections that are no longer allowed end within seconds.
 
 // typed is the flag of every command that takes a password.
 type typed struct {
-	PasswordStdin bool `required:"" help:"Read the password from standard input, so that no process list shows it."`
+	PasswordStdin bool `required:"" help:"Read the password from standard input, so that it does not show in the process list."`
 }
 
 func (typed) read() (string, error) {
@@ -30,7 +30,7 @@ func (typed) read() (string, error) {
 }
 
 type userAddCmd struct {
-	Name string `arg:"" help:"The name to sign in with."`
+	Name string `arg:"" help:"User name."`
 	Role role   `required:"" help:"viewer, operator or admin."`
 	typed
 	database
@@ -49,9 +49,9 @@ func (c *userAddCmd) Run(ctx context.Context) error {
 
 func peopleOf(s *store.Store) people.Service { return people.Service{Store: s} }
 
-// A person is somebody who has an account.
+// A person is the argument that names a user, and the database.
 type person struct {
-	Name string `arg:"" help:"The name they sign in with."`
+	Name string `arg:"" help:"User name."`
 	database
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/restic-manager/restic-manager/store"
 )
 
-// A life is how long something is good for: "90d", "12h", or "never" for without end.
+// A life is how long something is valid: "90d", "12h" or "never".
 type life time.Duration
 
 // UnmarshalText implements encoding.TextUnmarshaler, for the command line.
@@ -37,9 +37,9 @@ func (l *life) UnmarshalText(b []byte) error {
 }
 
 type apiTokenCreateCmd struct {
-	Name    string `required:"" help:"What the token is for; the audit log names it."`
+	Name    string `required:"" help:"What the token is for. The audit log shows this name."`
 	Role    role   `required:"" help:"viewer, operator or admin."`
-	Expires life   `default:"never" placeholder:"TIME" help:"How long it is good for: 90d, 12h, or never, which is the default."`
+	Expires life   `default:"never" placeholder:"TIME" help:"How long the token is valid: 90d, 12h or never (the default)."`
 	database
 }
 
@@ -74,7 +74,7 @@ func (c *apiTokenListCmd) Run(ctx context.Context) error {
 }
 
 type apiTokenRevokeCmd struct {
-	ID string `arg:"" help:"The token's ID, as api-token list shows it."`
+	ID string `arg:"" help:"ID of the token, as shown by api-token list."`
 	database
 }
 
@@ -89,8 +89,8 @@ func (c *apiTokenRevokeCmd) Run(ctx context.Context) error {
 }
 
 type mqttUserCreateCmd struct {
-	Name string `arg:"" help:"The user name; an existing one gets a new password, and loses the old one's connections."`
-	Do   bool   `help:"Let it also ask for backups and cancel them."`
+	Name string `arg:"" help:"User name. An existing user gets a new password, and its connections are closed."`
+	Do   bool   `help:"Also allow starting and cancelling backups."`
 	database
 }
 

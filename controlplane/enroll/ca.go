@@ -1,6 +1,5 @@
-// Package enroll is how a new host earns its credentials: a one-time token, a
-// certificate from the control plane's own CA, and the other party's sealing
-// key.
+// Package enroll gives hosts their credentials: it issues one-time tokens, signs
+// certificates with the control plane's own CA, and exchanges the sealing keys.
 package enroll
 
 import (
@@ -23,10 +22,10 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// HostLife is how long the certificate of a host is good for.
+// HostLife is how long the certificate of a host is valid.
 const HostLife = 90 * 24 * time.Hour
 
-// How long the other certificates live; the control plane makes its own anew at
+// Validity of the other certificates. The control plane creates its own anew at
 // every start.
 const (
 	caLife     = 20 * 365 * 24 * time.Hour
@@ -34,7 +33,7 @@ const (
 	skew       = 5 * time.Minute // how far a clock may be behind ours
 )
 
-// A CA signs the identities of hosts. Agents know it by its fingerprint.
+// A CA signs the certificates of hosts. Agents pin it by its fingerprint.
 type CA struct {
 	Certificate *x509.Certificate
 	HostLife    time.Duration // of the certificates of hosts
@@ -47,7 +46,7 @@ type caFile struct {
 	Key         []byte `json:"key"` // PKCS #8
 }
 
-// OpenCA returns the installation's CA, made at the first call.
+// OpenCA returns the installation's CA and creates it at the first call.
 func OpenCA(ctx context.Context, s *store.Store, now func() time.Time) (*CA, error) {
 	b, err := s.Secret(ctx, "ca", func() ([]byte, error) { return newCA(now()) })
 	if err != nil {
@@ -100,8 +99,8 @@ func serial() *big.Int {
 	return new(big.Int).SetBytes(b)
 }
 
-// A serverCert is the control plane's own certificate, made anew when half its
-// life is over: a control plane may run for years.
+// A serverCert is the control plane's own certificate. It is replaced when half of
+// its validity has passed, because a control plane may run for years.
 type serverCert struct {
 	ca *CA
 
@@ -135,8 +134,8 @@ func (c *serverCert) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 
 var errCSR = errors.New("the request for a certificate is damaged or not signed by its own key")
 
-// sign makes a host's certificate. Of the request only the key counts; who it
-// is for, the control plane decides.
+// sign creates a host's certificate. It takes only the public key from the request;
+// the control plane decides whose certificate it is.
 func (ca *CA) sign(host topics.HostID, csr []byte) (der []byte, made *x509.Certificate, err error) {
 	req, err := x509.ParseCertificateRequest(csr)
 	if err != nil || req.CheckSignature() != nil {

@@ -45,7 +45,7 @@ func (d *Desk) ServerTLS() (*tls.Config, error) {
 	return both, nil
 }
 
-// verify turns away a certificate that is not trusted any more.
+// verify refuses revoked and superseded certificates during the TLS handshake.
 func (d *Desk) verify(c tls.ConnectionState) error {
 	if len(c.PeerCertificates) == 0 {
 		return nil // the configuration says whether that may be
@@ -56,8 +56,8 @@ func (d *Desk) verify(c tls.ConnectionState) error {
 	return err
 }
 
-// Trusted finds the host of a certificate of our CA, or says why it lets nobody
-// in: store.ErrRevoked and store.ErrSuperseded among the reasons.
+// Trusted returns the host of a certificate of our CA. If the certificate is not
+// trusted any more, the error says why: store.ErrRevoked or store.ErrSuperseded.
 func (d *Desk) Trusted(ctx context.Context, c *x509.Certificate) (store.Host, error) {
 	id, err := topics.ParseHostID(c.Subject.CommonName)
 	if err != nil {
@@ -73,7 +73,7 @@ func (d *Desk) Trusted(ctx context.Context, c *x509.Certificate) (store.Host, er
 	return h, nil
 }
 
-// Used notes that the holder of a certificate has come in with it.
+// Used records that a host has connected with a certificate.
 func (d *Desk) Used(ctx context.Context, h store.Host, c *x509.Certificate) error {
 	if h.Serial == serialOf(c) && h.CertifiedUntil == c.NotAfter.UnixMilli() {
 		return nil
@@ -85,8 +85,8 @@ func serialOf(c *x509.Certificate) string { return c.SerialNumber.Text(16) }
 
 var errNotDue = errors.New("less than half of the certificate's life is over")
 
-// renew gives a host its next certificate. That the host has the key of the one
-// it comes with, the connection has proven.
+// renew gives a host its next certificate. The TLS connection has proven that the
+// host has the key of the current one.
 func (d *Desk) renew(w http.ResponseWriter, r *http.Request) {
 	var req topics.RenewRequest
 	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
@@ -110,7 +110,7 @@ func (d *Desk) renew(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, errNotDue):
 		problem(w, http.StatusConflict, "It is too early for another certificate", "Ask when two thirds of this one's life are over.")
 	default:
-		d.Log.Error("a certificate could not be renewed", "err", err, "remote", r.RemoteAddr)
+		d.Log.Error("renewing a certificate failed", "err", err, "remote", r.RemoteAddr)
 		problem(w, http.StatusInternalServerError, "The control plane could not renew the certificate", "Nothing was changed; the certificate stays good. Try again later.")
 		return
 	}

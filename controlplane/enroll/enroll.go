@@ -19,31 +19,31 @@ import (
 	"github.com/restic-manager/restic-manager/words"
 )
 
-// TokenLife is how long a token is good for unless somebody says otherwise.
+// TokenLife is how long a token is valid by default.
 const TokenLife = 15 * time.Minute
 
-// MaxTokenLife bounds what somebody may say.
+// MaxTokenLife is the longest validity that may be asked for.
 const MaxTokenLife = 24 * time.Hour
 
-// Desk hands out tokens and lets hosts in.
+// Desk issues tokens and enrols hosts.
 type Desk struct {
 	Store   *store.Store
 	CA      *CA
 	SealKey []byte // the control plane's public sealing key
 	Log     *slog.Logger
-	// Enrolled, if set, is called after a host was let in.
+	// Enrolled, if set, is called after a host was enrolled.
 	Enrolled func(store.Host)
 	// Changed, if set, is told of a host whose trust somebody withdrew or is about to
 	// renew. It must not block.
 	Changed func(...topics.HostID)
 
 	mu   sync.Mutex
-	said map[string]time.Time // when a token's refusal was last put into the audit log
+	said map[string]time.Time // when a token's refusal was last recorded in the audit log
 }
 
-// Issue makes a token that lets one host in, under a name or with "" under its own
-// hostname. Only its hash is kept, so the token cannot be shown again. A bad name
-// or life is [field.Errors].
+// Issue creates a token that enrols one host, under the given name or with "" under
+// its own hostname. Only the token's hash is stored, so it cannot be shown again. A
+// bad name or life is reported as [field.Errors].
 func (d *Desk) Issue(ctx context.Context, actor, name string, life time.Duration) (id string, token topics.EnrollToken, err error) {
 	t, wrong := store.EnrollToken{Name: field.Clean(name)}, field.Errors{}
 	if t.Name != "" {
@@ -58,8 +58,8 @@ func (d *Desk) Issue(ctx context.Context, actor, name string, life time.Duration
 	return d.issue(ctx, actor, t, life, wrong)
 }
 
-// Reissue makes a token with which a host that is there already is given new
-// keys, and no other host is let in.
+// Reissue creates a token that gives an existing host new keys. It enrols no other
+// host.
 func (d *Desk) Reissue(ctx context.Context, actor string, host topics.HostID, life time.Duration) (id string, token topics.EnrollToken, err error) {
 	id, token, err = d.issue(ctx, actor, store.EnrollToken{ForHost: host}, life, field.Errors{})
 	if err == nil && d.Changed != nil {
@@ -96,11 +96,11 @@ func hash(key topics.Secret) []byte {
 	return sum[:]
 }
 
-// maxRequest bounds an enrolment request; a real one has about 1 KiB.
+// maxRequest is the size limit of an enrolment request; a real one has about 1 KiB.
 const maxRequest = 64 << 10
 
-// Handler serves the agents' port for agents that have no certificate yet, or
-// want the next one.
+// Handler serves the HTTP side of the agents' port: enrolment and the renewal of
+// certificates.
 func (d *Desk) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+topics.EnrollPath, d.enroll)
@@ -143,14 +143,14 @@ func (d *Desk) enroll(w http.ResponseWriter, r *http.Request) {
 	d.Log.Warn("enrolment refused", "err", err, "remote", r.RemoteAddr)
 	if errors.Is(err, store.ErrUsed) || errors.Is(err, store.ErrExpired) {
 		if err := d.refused(ctx, req.Key, err); err != nil {
-			d.Log.Error("note a refusal in the audit log", "err", err)
+			d.Log.Error("recording a refused enrolment failed", "err", err)
 		}
 	}
 }
 
-// refused has the audit log say that somebody came with a token that lets nobody in
-// any more: of two with the same token, one is not whom it was made for. It says so
-// of each token once a minute, and nothing of tokens that were never made.
+// refused records the use of an expired or used token in the audit log: if two hosts
+// come with the same token, one of them stole it. It records each token at most once
+// a minute, and nothing of tokens that were never issued.
 func (d *Desk) refused(ctx context.Context, key topics.Secret, why error) error {
 	t, err := d.Store.EnrollTokenByKey(ctx, hash(key))
 	if err != nil {
@@ -219,7 +219,7 @@ func (d *Desk) admit(ctx context.Context, req topics.EnrollRequest) (topics.Enro
 	return topics.EnrollResponse{Host: h.ID, Name: h.Name, Certificate: der, CA: d.CA.Certificate.Raw, SealKey: d.SealKey}, nil
 }
 
-// printable keeps what a host says of itself fit for a name.
+// printable makes a text that a host reports fit for a name.
 func printable(s string) string {
 	r := []rune(words.Strip(s))
 	return string(r[:min(len(r), 100)])

@@ -6,14 +6,14 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A Bell tells whoever watches about which hosts something changed. Ringing
-// never blocks; what rings twice before a watcher looks is seen once.
+// A Bell notifies watchers about the hosts that changed. Ring never blocks; several
+// changes of a host before a watcher calls Take are seen as one.
 type Bell struct {
 	mu       sync.Mutex
 	watchers map[*Watch]bool
 }
 
-// A Watch collects what rang since it last looked.
+// A Watch collects the changed hosts since the last Take.
 type Watch struct {
 	// C holds a value whenever Take has something to give.
 	C    chan struct{}
@@ -21,7 +21,7 @@ type Watch struct {
 	rang map[topics.HostID]bool
 }
 
-// Ring notes that something about a host is another now.
+// Ring announces that something about a host has changed.
 func (b *Bell) Ring(h topics.HostID) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -34,7 +34,7 @@ func (b *Bell) Ring(h topics.HostID) {
 	}
 }
 
-// Watch begins to collect, until Close.
+// Watch starts collecting changes, until Close.
 func (b *Bell) Watch() *Watch {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -1,6 +1,6 @@
-// Package hosts knows which hosts are connected and how well protected each one
-// is. The two are different things: a sleeping laptop with a good backup of
-// this morning is not in trouble.
+// Package hosts tracks which hosts are connected and how well each is protected.
+// These are independent: a sleeping laptop with a good backup of this morning is
+// fine.
 package hosts
 
 import (
@@ -14,8 +14,8 @@ import (
 // Connection is whether a host's agent can be reached.
 type Connection string
 
-// The three answers. Unknown is said for a while after the control plane began,
-// until agents have had time to come back.
+// The states of a connection. It is Unknown for a while after the control plane
+// started, until agents have had time to reconnect.
 const (
 	Online  Connection = "online"
 	Offline Connection = "offline"
@@ -40,7 +40,7 @@ type Presence struct {
 	now    func() time.Time
 	began  time.Time
 
-	moved Bell // rings for hosts whose connection became another by what was heard
+	moved Bell // rings for hosts whose connection changed because of a message
 
 	mu    sync.Mutex
 	hosts map[topics.HostID]*presence
@@ -59,7 +59,7 @@ type presence struct {
 	counted bool           // refused counts from the session's beginning
 }
 
-// NewPresence begins with what the database knows.
+// NewPresence starts from the hosts as they are in the database.
 func NewPresence(t Timing, now func() time.Time, rows []store.Host) *Presence {
 	p := &Presence{timing: t, now: now, began: now(), hosts: map[topics.HostID]*presence{}}
 	for _, h := range rows {
@@ -77,8 +77,8 @@ func (p *Presence) of(id topics.HostID) *presence {
 	return h
 }
 
-// Born notes a proven birth. It answers whether it is news: an older session,
-// or the same again, is not.
+// Born records an authenticated birth. It returns false for a birth that is not
+// news: of an older session, or of one that has ended.
 func (p *Presence) Born(id topics.HostID, s topics.Session) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -92,7 +92,8 @@ func (p *Presence) Born(id topics.HostID, s topics.Session) bool {
 	return true
 }
 
-// Died notes a proven death. It answers whether that ended the current session.
+// Died records an authenticated death. It reports whether the session is the
+// current one.
 func (p *Presence) Died(id topics.HostID, s topics.Session) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,8 +105,8 @@ func (p *Presence) Died(id topics.HostID, s topics.Session) bool {
 	return s == h.birth
 }
 
-// Heard takes an unspooled message's stamp: it counts only in the current
-// session, and only if its number rises. What does not is a replay.
+// Heard records the stamp of an unspooled message. It returns false for a replay: a
+// message of another session, or one whose number is not above the last.
 func (p *Presence) Heard(id topics.HostID, stamp topics.Stamp) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -122,9 +123,8 @@ func (p *Presence) Heard(id topics.HostID, stamp topics.Stamp) bool {
 	return true
 }
 
-// Late reports whether a message is one of the session before the current one
-// that was still on its way, and not heard then: the old connection and the new
-// one are read side by side.
+// Late reports whether a message belongs to the previous session and was not heard
+// before. That happens because the old and the new connection are read side by side.
 func (p *Presence) Late(id topics.HostID, stamp topics.Stamp) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -136,8 +136,8 @@ func (p *Presence) Late(id topics.HostID, stamp topics.Stamp) bool {
 	return true
 }
 
-// RefusedThere takes how many messages the agent says it has refused in its
-// session, and answers with how many of them are news.
+// RefusedThere takes the number of messages the agent has refused in its session,
+// and returns how many of them were not reported before.
 func (p *Presence) RefusedThere(id topics.HostID, n uint64) uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -150,15 +150,15 @@ func (p *Presence) RefusedThere(id topics.HostID, n uint64) uint64 {
 	return news
 }
 
-// Clock notes how far a host's clock is ahead of ours.
+// Clock records how far a host's clock is ahead of ours.
 func (p *Presence) Clock(id topics.HostID, ahead time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.of(id).clock = ahead
 }
 
-// Greeted notes that a session's hello is committed: it is proven, and commands
-// may go to it.
+// Greeted records that a session's hello was authenticated and committed, so that
+// commands may be sent to it.
 func (p *Presence) Greeted(id topics.HostID, s topics.Session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -171,7 +171,7 @@ func (p *Presence) Greeted(id topics.HostID, s topics.Session) {
 	}
 }
 
-// Session is the host's current session, the one messages to it name.
+// Session returns the host's current session, which messages to it name.
 func (p *Presence) Session(id topics.HostID) topics.Session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -188,7 +188,7 @@ func (p *Presence) Reachable(id topics.HostID) bool {
 	return c == Online && h.hello == h.birth
 }
 
-// Connection says whether the host is connected, and when it was last heard of
+// Connection returns whether the host is connected, and when it was last heard of
 // (the zero time: never).
 func (p *Presence) Connection(id topics.HostID) (Connection, time.Time) {
 	p.mu.Lock()
@@ -198,8 +198,8 @@ func (p *Presence) Connection(id topics.HostID) (Connection, time.Time) {
 	return c, h.lastSeen
 }
 
-// Look says whether the host is connected, and from when on that is to be asked
-// again although nothing was heard; the zero time is never.
+// Look returns whether the host is connected, and when that may change without any
+// message; the zero time is never.
 func (p *Presence) Look(id topics.HostID) (c Connection, until time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -210,8 +210,8 @@ func (p *Presence) Look(id topics.HostID) (c Connection, until time.Time) {
 	return p.connection(h)
 }
 
-// Watch begins to collect the hosts whose connection became another by what was
-// heard of them. Time alone rings for nobody: see Look.
+// Watch starts collecting the hosts whose connection changed because of a message.
+// Changes by the passing of time are not announced: see Look.
 func (p *Presence) Watch() *Watch { return p.moved.Watch() }
 
 func (p *Presence) connection(h *presence) (c Connection, until time.Time) {

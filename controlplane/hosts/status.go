@@ -10,8 +10,7 @@ import (
 // Status is how well a host is protected, in one word.
 type Status string
 
-// The statuses that can be known without alerts. docs/TOPICS.md
-// lists the whole vocabulary.
+// The statuses that are known without alerts. docs/TOPICS.md lists all.
 const (
 	Protected   Status = "protected"
 	Running     Status = "running"
@@ -22,7 +21,7 @@ const (
 	Asleep      Status = "asleep"
 )
 
-// Facts are what a host's status follows from, besides the time.
+// Facts determine a host's status, together with the time.
 type Facts struct {
 	Standing     topics.JobState // see store.Host
 	GoodAt       int64
@@ -33,22 +32,22 @@ type Facts struct {
 	Connection   Connection
 }
 
-// FactsOf are the facts about a host.
+// FactsOf returns the facts about a host.
 func FactsOf(h store.Host, running bool, c Connection) Facts {
 	return Facts{Standing: h.Standing, GoodAt: h.GoodAt, CreatedAt: h.CreatedAt, Intermittent: h.Intermittent, OverdueDays: h.OverdueDays,
 		Running: running, Connection: c}
 }
 
-// Status says how well a host is protected, as it is connected now.
+// Status returns how well a host is protected, with its current connection.
 func (p *Presence) Status(h store.Host, running bool) Status {
 	c, _ := p.Connection(h.ID)
 	st, _ := Judge(FactsOf(h, running, c), p.now())
 	return st
 }
 
-// Judge says how well a host is protected, and from when on that is to be asked
-// again although no fact has changed; the zero time is never. A host that comes
-// and goes is asleep while it is away, which is no trouble, until it is overdue.
+// Judge returns how well a host is protected, and when that may change although no
+// fact changes; the zero time is never. An intermittent host that is offline is
+// asleep, which is no failure, until its backup is overdue.
 func Judge(f Facts, now time.Time) (st Status, until time.Time) {
 	st = f.status()
 	if !f.Intermittent || st != Protected && st != NoBackupYet {
@@ -68,8 +67,9 @@ func Judge(f Facts, now time.Time) (st Status, until time.Time) {
 	return st, until
 }
 
-// StatusOf says how well a host is protected. Running never hides a failure of
-// the last backup, nor does another source group's success or a cancelled job.
+// StatusOf returns how well a host is protected. A running job does not hide a
+// failure of the last backup; neither does the success of another source group or a
+// cancelled job.
 func StatusOf(h store.Host, running bool) Status {
 	return FactsOf(h, running, Unknown).status()
 }

@@ -1,6 +1,6 @@
-// Package password keeps what people and programs prove themselves with:
-// argon2id for passwords that people choose, plain SHA-256 for keys we made
-// ourselves with more chance than anybody can try.
+// Package password hashes the secrets that people and programs sign in with:
+// argon2id for passwords that people choose, plain SHA-256 for keys we generate,
+// which are too long to guess.
 package password
 
 import (
@@ -16,23 +16,23 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// MinLength and MaxLength bound a password, in characters; length is the only
-// rule, as NIST SP 800-63B advises.
+// MinLength and MaxLength are the limits of a password in characters. Length is the
+// only rule, as NIST SP 800-63B advises.
 const (
 	MinLength = 12
 	MaxLength = 200
 )
 
-// ErrLength says that a password is too short or too long.
+// ErrLength is returned for a password that is too short or too long.
 var ErrLength = fmt.Errorf("a password has %d to %d characters", MinLength, MaxLength)
 
-// A cost is argon2id's: memory in KiB, passes and lanes.
+// A cost is the parameters of argon2id: memory in KiB, passes and lanes.
 type cost struct {
 	memory, passes uint32
 	lanes          uint8
 }
 
-// today is what a new hash costs: the second recommendation of RFC 9106, 64 MiB
+// today is the cost of a new hash: the second recommendation of RFC 9106, 64 MiB
 // and about a tenth of a second.
 var today = cost{64 << 10, 3, 4}
 
@@ -42,14 +42,14 @@ func (c cost) String() string {
 	return fmt.Sprintf("v=%d$m=%d,t=%d,p=%d", argon2.Version, c.memory, c.passes, c.lanes)
 }
 
-// work is all a hash costs. Whatever is checked goes through here, once.
+// work computes the hash. Every check calls it exactly once.
 var work = func(password string, salt []byte, c cost, size uint32) []byte {
 	return argon2.IDKey([]byte(password), salt, c.passes, c.memory, c.lanes, size)
 }
 
 var b64 = base64.RawStdEncoding
 
-// Hash makes the PHC form of a password's hash.
+// Hash returns a password's hash in PHC string format.
 func Hash(password string) (string, error) {
 	if n := utf8.RuneCountInString(password); n < MinLength || n > MaxLength {
 		return "", ErrLength
@@ -63,7 +63,7 @@ func Hash(password string) (string, error) {
 
 var errHash = errors.New("this is no argon2id hash of ours")
 
-// parsed takes a hash apart. It bounds what one may cost.
+// parsed splits a PHC string and refuses a cost that is out of bounds.
 func parsed(hash string) (c cost, salt, key []byte, err error) {
 	parts := strings.Split(hash, "$")
 	if len(parts) != 6 || parts[1] != "argon2id" {
@@ -81,8 +81,8 @@ func parsed(hash string) (c cost, salt, key []byte, err error) {
 	return c, salt, key, nil
 }
 
-// Check reports whether a password has this hash. With the empty hash, of
-// somebody who does not exist, it takes as long and says no.
+// Check reports whether a password has this hash. For the empty hash, used for
+// unknown users, it takes as long and returns false.
 func Check(hash, password string) (bool, error) {
 	if len(password) > 4*MaxLength {
 		return false, errHash
@@ -98,17 +98,16 @@ func Check(hash, password string) (bool, error) {
 	return subtle.ConstantTimeCompare(work(password, salt, c, uint32(len(want))), want) == 1, nil
 }
 
-// Stale reports whether a hash costs something else than a new one would.
+// Stale reports whether a hash was made with another cost than today's.
 func Stale(hash string) bool {
 	c, _, _, err := parsed(hash)
 	return err == nil && c != today
 }
 
-// NewKey makes a key with a prefix that says what it is for: about 260 bits of
-// chance.
+// NewKey generates a key of about 260 random bits. The prefix says what it is for.
 func NewKey(prefix string) string { return prefix + rand.Text() + rand.Text() }
 
-// HashKey is what is kept of a key.
+// HashKey returns the hash that is stored instead of a key.
 func HashKey(key string) []byte {
 	sum := sha256.Sum256([]byte(key))
 	return sum[:]

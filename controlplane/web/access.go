@@ -18,8 +18,8 @@ import (
 	"github.com/restic-manager/restic-manager/views"
 )
 
-// A visitor is who sent a request: a person with a session, or a program with a
-// token.
+// A visitor is the authenticated sender of a request: a person with a session, or
+// a program with a token.
 type visitor struct {
 	name    string // as the audit spells it: "anna", "api:nightly"
 	role    store.Role
@@ -32,7 +32,7 @@ type visitor struct {
 
 func (v *visitor) may(role store.Role) bool { return rank(v.role) >= rank(role) }
 
-// actor is the visitor as one who asks for jobs.
+// actor returns the visitor as the jobs engine knows those who ask for jobs.
 func (v *visitor) actor() jobs.Actor { return jobs.Actor{Name: v.name, Role: v.role} }
 
 func (v *visitor) rights() views.Rights {
@@ -41,7 +41,8 @@ func (v *visitor) rights() views.Rights {
 
 type visitorKey struct{}
 
-// visitorOf is who sent the request, on routes that are not for anybody.
+// visitorOf returns the authenticated visitor of a request; on public routes there
+// may be none.
 func visitorOf(ctx context.Context) *visitor {
 	v, _ := ctx.Value(visitorKey{}).(*visitor)
 	if v == nil {
@@ -56,15 +57,15 @@ const (
 	sessionSeen = "seen" // Unix milliseconds, to within Timing.Touch
 )
 
-// sessionManagers differ in their cookie alone: over TLS it is one that no other
-// site and no plain connection can set.
+// sessionManagers differ only in the cookie: over TLS its name has the __Host-
+// prefix, so that no other site and no plain connection can set it.
 type sessionManagers struct {
 	*scs.SessionManager
 	secure *scs.SessionManager
 }
 
-// newSessions does not use scs.New: that starts a goroutine, for a store in
-// memory that nobody needs, which cannot be stopped safely.
+// newSessions does not use scs.New, which starts a cleanup goroutine for an
+// in-memory store that is not used here and cannot be stopped safely.
 func newSessions(c Config) sessionManagers {
 	with := func(name string, secure bool) *scs.SessionManager {
 		return &scs.SessionManager{Store: c.Store.Sessions(), HashTokenInStore: true, Codec: scs.GobCodec{}, IdleTimeout: c.Timing.Idle, Lifetime: c.Timing.Life,
@@ -75,7 +76,7 @@ func newSessions(c Config) sessionManagers {
 
 const plainCookie = "restic-manager"
 
-// of is the manager whose cookie a request carries.
+// of returns the manager for a request: by whether it came over TLS.
 func (m sessionManagers) of(r *http.Request) *scs.SessionManager {
 	if secure(r) {
 		return m.secure
@@ -90,8 +91,8 @@ func bearer(r *http.Request) bool {
 	return isAPI(r) && len(h) >= len(scheme) && strings.EqualFold(h[:len(scheme)], scheme)
 }
 
-// identify says who sent the request: nil is nobody. A token that is shown and
-// does not hold is an error; a session that does not hold is nobody.
+// identify authenticates a request. It returns nil for an anonymous one, which
+// includes an expired session. An invalid token is an error.
 func (s *Server) identify(r *http.Request) (*visitor, error) {
 	if bearer(r) {
 		key := password.HashKey(strings.TrimSpace(r.Header.Get("Authorization")[len(scheme):]))
@@ -113,7 +114,7 @@ func (s *Server) identify(r *http.Request) (*visitor, error) {
 	return s.session(r.Context(), c.Value)
 }
 
-// session says whose session a token is of; nil is nobody's.
+// session returns the visitor of a session token, nil if the session is over.
 func (s *Server) session(ctx context.Context, token string) (*visitor, error) {
 	in, err := s.sessions.Load(ctx, token)
 	if err != nil {
@@ -130,7 +131,8 @@ func (s *Server) session(ctx context.Context, token string) (*visitor, error) {
 	return &visitor{name: u.Name, role: u.Role, user: u.ID, session: in, id: s.sessions.GetString(in, sessionID), token: token}, err
 }
 
-// still asks whether a visitor who was let in would be let in now, as the same.
+// still reports whether a visitor who was authenticated before would be now, with
+// the same rights.
 func (s *Server) still(ctx context.Context, v *visitor) bool {
 	if v.program != nil {
 		t, err := s.Store.APITokenByHash(ctx, v.program.KeyHash)
@@ -140,7 +142,7 @@ func (s *Server) still(ctx context.Context, v *visitor) bool {
 	return err == nil && now != nil && now.role == v.role
 }
 
-// touch keeps a session alive that is being used, and notes the use of a token.
+// touch extends the session that is being used, or records the use of a token.
 func (s *Server) touch(w http.ResponseWriter, r *http.Request, v *visitor) error {
 	now, pause := s.Now().UnixMilli(), s.Timing.Touch.Milliseconds()
 	if v.program != nil {
@@ -167,8 +169,9 @@ func (s *Server) keep(session context.Context, w http.ResponseWriter, r *http.Re
 	return nil
 }
 
-// enter begins a session for a user; one the browser had before is over. That
-// the user may not come in any more is store.ErrNotFound.
+// enter begins a session for a user and ends the one the browser had before. It
+// returns store.ErrNotFound if the user was disabled, removed or given another
+// password meanwhile.
 func (s *Server) enter(w http.ResponseWriter, r *http.Request, u store.User) error {
 	old := ""
 	if c, err := r.Cookie(s.sessions.of(r).Cookie.Name); err == nil {
@@ -192,7 +195,8 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request, u store.User) err
 	return nil
 }
 
-// browser words what a browser calls itself, as far as that helps to know it again.
+// browser names the browser and system of a user agent, such as "Firefox on Linux",
+// so that users recognize their sessions in a list.
 func browser(agent string) string {
 	name, system := "A browser", ""
 	for _, b := range [][2]string{{"Edg/", "Edge"}, {"OPR/", "Opera"}, {"Firefox/", "Firefox"}, {"Chrome/", "Chrome"}, {"Safari/", "Safari"}, {"curl/", "curl"}} {
@@ -210,8 +214,8 @@ func browser(agent string) string {
 	return name + system
 }
 
-// hash takes one of the few places for work on passwords: each needs 64 MiB.
-// Who waits longer than they would like to is told so.
+// hash waits for a hashing slot, then does the work. There are few slots, because
+// each hash needs 64 MiB. After Timing.Hash it gives up with an Unavailable problem.
 func (s *Server) hash(ctx context.Context, work func() error) error {
 	limit := time.NewTimer(s.Timing.Hash)
 	defer limit.Stop()
@@ -227,7 +231,7 @@ func (s *Server) hash(ctx context.Context, work func() error) error {
 	}
 }
 
-// check compares a password.
+// check reports whether a password has a hash, in a hashing slot.
 func (s *Server) check(ctx context.Context, hash, secret string) (ok bool, err error) {
 	if utf8.RuneCountInString(secret) > password.MaxLength {
 		return false, nil
@@ -239,7 +243,7 @@ func (s *Server) check(ctx context.Context, hash, secret string) (ok bool, err e
 	return ok, err
 }
 
-// newHash makes the hash of a new password.
+// newHash hashes a new password, in a hashing slot.
 func (s *Server) newHash(ctx context.Context, secret string) (hash string, err error) {
 	err = s.hash(ctx, func() error {
 		hash, err = s.make(secret)

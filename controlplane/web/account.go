@@ -10,7 +10,7 @@ import (
 	"github.com/restic-manager/restic-manager/views"
 )
 
-// sessionViews are a user's sessions, or everybody's for "", without some.
+// sessionViews lists a user's sessions, with "" everybody's, except those to skip.
 func (s *Server) sessionViews(ctx context.Context, user string, skip func(store.Session) bool) ([]views.Session, error) {
 	list, err := s.Store.SessionList(ctx, user)
 	if err != nil || len(list) == 0 {
@@ -57,8 +57,8 @@ func (s *Server) showAccount(w http.ResponseWriter, r *http.Request, status int,
 	return nil
 }
 
-// changePassword sets one's own password. Whoever sits at somebody's browser
-// does not know the old one, and may not guess it fast.
+// changePassword sets the visitor's own password. It asks for the old one, with the
+// rate limit of signing in, since somebody else may sit at an open browser.
 func (s *Server) changePassword(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)
@@ -105,7 +105,8 @@ func (s *Server) signOutEverywhere(w http.ResponseWriter, r *http.Request) error
 	return nil
 }
 
-// endSession ends a session of one's own, or as an administrator anybody's.
+// endSession ends one of the visitor's own sessions; an administrator may end
+// anybody's.
 func (s *Server) endSession(ctx context.Context, id string) error {
 	v := visitorOf(ctx)
 	whose := v.user
@@ -131,7 +132,7 @@ func (s *Server) endOneSession(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// backTo is the page a form was sent from, where that is known.
+// backTo returns the page from which htmx sent a form, if it is known.
 func backTo(r *http.Request, otherwise string) string {
 	u, err := url.Parse(r.Header.Get("HX-Current-URL"))
 	if err != nil || samePlace(u.RequestURI()) == "" || u.Path == "" {
@@ -154,7 +155,7 @@ func (s *Server) showPasswordForm(w http.ResponseWriter, r *http.Request, status
 	s.render(w, r, status, views.PasswordPage(s.shell(r, "Choose a password", ""), f))
 }
 
-// setByLink sets the password of a link's user, and signs them in.
+// setByLink sets the password of the user a link belongs to, and signs them in.
 func (s *Server) setByLink(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)

@@ -13,15 +13,15 @@ import (
 	"github.com/restic-manager/restic-manager/views"
 )
 
-// Consumers is what web asks of the public broker.
+// Consumers is the part of the public broker that web needs.
 type Consumers interface {
-	// Disconnect ends every connection of a consumer, whose rights have changed.
+	// Disconnect closes all connections of a consumer whose rights have changed.
 	Disconnect(name string)
-	// Connected lists who is connected.
+	// Connected lists the open connections.
 	Connected() []Connected
 }
 
-// Connected is one connection of a consumer.
+// Connected is one open connection of a consumer.
 type Connected struct {
 	Name, ClientID, Remote string
 	Since                  time.Time
@@ -29,8 +29,8 @@ type Connected struct {
 
 var toMQTT = views.Link{Text: "MQTT", URL: "/mqtt"}
 
-// consumers makes and changes the credentials of consumers. A consumer's
-// connections with the rights it had end before its methods return.
+// consumers returns the service for consumers' credentials. Connections with
+// outdated rights are closed before its methods return.
 func (s *Server) consumers() consumers.Service {
 	return consumers.Service{
 		Store: s.Store,
@@ -85,8 +85,8 @@ func (s *Server) newConsumerPage(w http.ResponseWriter, r *http.Request, status 
 	return nil
 }
 
-// newConsumer makes a credential. Its page is the only place that ever shows the
-// password.
+// newConsumer creates a credential and shows its password, which cannot be shown
+// again.
 func (s *Server) newConsumer(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)

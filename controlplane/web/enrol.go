@@ -18,7 +18,7 @@ import (
 	"github.com/restic-manager/restic-manager/words"
 )
 
-// stateDir is where the commands on the add-host page let the agent live.
+// stateDir is the agent's state directory in the commands on the add-host page.
 const stateDir = "/var/lib/restic-manager-agent"
 
 func (s *Server) addHostForm(w http.ResponseWriter, r *http.Request) error {
@@ -37,7 +37,7 @@ func (s *Server) addHostPage(w http.ResponseWriter, r *http.Request, status int,
 	return nil
 }
 
-// addHost makes a token. Its page is the only place that ever shows it.
+// addHost creates an enrolment token and shows it; it cannot be shown again.
 func (s *Server) addHost(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)
@@ -54,7 +54,7 @@ func (s *Server) addHost(w http.ResponseWriter, r *http.Request) error {
 	return s.tokenPage(w, r, a, id, token)
 }
 
-// tokenPage shows a new token and waits for its use.
+// tokenPage shows a new token and follows its use.
 func (s *Server) tokenPage(w http.ResponseWriter, r *http.Request, a views.AddHost, id string, token topics.EnrollToken) error {
 	row, err := s.Store.EnrollToken(r.Context(), id)
 	if err != nil {
@@ -71,9 +71,9 @@ func (s *Server) tokenPage(w http.ResponseWriter, r *http.Request, a views.AddHo
 	return s.addHostPage(w, r, http.StatusOK, a, id)
 }
 
-// agentsAddress is where a new agent shall dial. An address that means only
-// this machine, or any of its own, is no use elsewhere: then it is the name the
-// browser came by.
+// agentsAddress returns the address a new agent should dial. A loopback or
+// unspecified address means nothing on another machine; then it uses the name by
+// which the browser reached this server.
 func agentsAddress(configured string, r *http.Request) string {
 	host, port, err := net.SplitHostPort(configured)
 	if err != nil {
@@ -86,8 +86,8 @@ func agentsAddress(configured string, r *http.Request) string {
 	return configured
 }
 
-// enrol says how far the host of a token has come; over means that nothing more
-// will change.
+// enrol returns the progress of an enrolment; over means that nothing more will
+// change.
 func (s *Server) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol, over bool, err error) {
 	now := s.Now()
 	if t.UsedAt == 0 && now.UnixMilli() > t.ExpiresAt {
@@ -156,7 +156,7 @@ func (s *Server) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol,
 	return e, j.State.Ended(), nil
 }
 
-// enrolStream draws the wait for a new host.
+// enrolStream sends the progress of an enrolment as it changes.
 func (s *Server) enrolStream(id string) draw {
 	return func(ctx context.Context, p *painter, _ map[topics.HostID]bool) error {
 		row, err := s.Store.EnrollToken(ctx, id)
@@ -181,7 +181,7 @@ func (s *Server) hasToken(ctx context.Context, id string) error {
 	return err
 }
 
-// pollOf is how often a view looks by itself, besides when a bell rings.
+// pollOf returns how often a view refreshes even if no change was announced.
 func (s *Server) pollOf(view string) time.Duration {
 	if view == "enrol" {
 		return s.Timing.Poll // a source group is saved without a bell

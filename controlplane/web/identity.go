@@ -11,8 +11,8 @@ import (
 	"github.com/restic-manager/restic-manager/views"
 )
 
-// reenrol makes a token that gives a host new keys. Its page is the only place
-// that ever shows it.
+// reenrol creates a token that gives an existing host new keys, and shows it; it
+// cannot be shown again.
 func (s *Server) reenrol(w http.ResponseWriter, r *http.Request) error {
 	h, err := s.host(r.Context(), hostID(r))
 	if err != nil {
@@ -25,7 +25,7 @@ func (s *Server) reenrol(w http.ResponseWriter, r *http.Request) error {
 	return s.tokenPage(w, r, views.AddHost{Name: h.Name, HostID: string(h.ID)}, id, token)
 }
 
-// revokeHost trusts a host's agent no longer.
+// revokeHost revokes a host's certificate.
 func (s *Server) revokeHost(w http.ResponseWriter, r *http.Request) error {
 	h, err := s.revoke(r.Context(), hostID(r))
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// network is where a request comes from, as far as one person can choose it: an
-// IPv4 address, or the /64 that a provider hands out.
+// network returns the network a request is rate limited by: the IPv4 address, or
+// the /64 of an IPv6 address, since one person usually has a whole /64.
 func network(r *http.Request) string {
 	h := remote(r)
 	ip := net.ParseIP(h)
@@ -20,7 +20,7 @@ func network(r *http.Request) string {
 	return ip.Mask(net.CIDRMask(64, 128)).String()
 }
 
-// remote is the address a request comes from.
+// remote returns the address of a request's sender.
 func remote(r *http.Request) string {
 	if h, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		return h
@@ -54,7 +54,7 @@ func newLimiter(now func() time.Time) *limiter {
 	return &limiter{now: now, m: map[[2]string]bucket{}}
 }
 
-// take uses up a try and answers with 0, or says how long to wait for one.
+// take uses up a try and returns 0, or returns how long to wait for the next one.
 func (l *limiter) take(network, name string) time.Duration {
 	if len(name) > 100 {
 		name = name[:100]
@@ -77,7 +77,7 @@ func (l *limiter) take(network, name string) time.Duration {
 	return 0
 }
 
-// full is what a bucket holds by now.
+// full returns how many tries a bucket holds by now.
 func (l *limiter) full(key [2]string, most float64, each time.Duration) float64 {
 	b, known := l.m[key]
 	if !known {
@@ -101,8 +101,8 @@ func (l *limiter) use(key [2]string, most float64, each time.Duration) {
 	l.m[key] = bucket{max(0, left-1), now}
 }
 
-// room forgets what is full again by now, at most once a second, and failing
-// that anything.
+// room makes room for another bucket: it forgets full ones, at most once a second,
+// and if there are none, any.
 func (l *limiter) room(now time.Time) {
 	if len(l.m) < limiterSize {
 		return
@@ -123,8 +123,8 @@ func (l *limiter) room(now time.Time) {
 	}
 }
 
-// refusals bounds how many entries those who are refused can make: sixty at once,
-// then one every ten seconds.
+// refusals limits the audit entries about refused sign-ins: sixty at once, then one
+// every ten seconds.
 type refusals struct {
 	now    func() time.Time
 	mu     sync.Mutex
@@ -132,7 +132,8 @@ type refusals struct {
 	unsaid int
 }
 
-// say reports whether the next one is to be noted, and how many before it were not.
+// say reports whether to record the next refusal, and how many before it were left
+// out.
 func (l *refusals) say() (unsaid int, ok bool) {
 	const most, each = 60, 10 * time.Second
 	l.mu.Lock()
@@ -150,7 +151,7 @@ func (l *refusals) say() (unsaid int, ok bool) {
 	return unsaid, true
 }
 
-// slow says how long to wait, in the header and in words.
+// slow sets Retry-After and returns the sentence that says how long to wait.
 func slow(w http.ResponseWriter, wait time.Duration) string {
 	n := int(math.Ceil(wait.Seconds()))
 	w.Header().Set("Retry-After", strconv.Itoa(n))

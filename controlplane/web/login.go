@@ -22,7 +22,7 @@ import (
 	"github.com/restic-manager/restic-manager/words"
 )
 
-// signedIn sends somebody who needs no form to where they belong.
+// signedIn redirects a visitor who is signed in already, and reports whether it did.
 func (s *Server) signedIn(w http.ResponseWriter, r *http.Request, to string) bool {
 	v, err := s.identify(r)
 	if err != nil || v == nil {
@@ -54,8 +54,8 @@ func orFleet(next string) string {
 	return next
 }
 
-// login takes a name and a password. What it answers, and how long it takes,
-// does not tell whether there is somebody of that name.
+// login checks a name and a password. Neither its answer nor the time it takes
+// tells whether a user of that name exists.
 func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)
@@ -100,9 +100,9 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// refused has the audit log say that somebody proved to be nobody. What they typed
-// is not in it unless it is a user's name: people type passwords there. Of a storm
-// it has some, and how many it does not have.
+// refused records a failed sign-in in the audit log. It records a typed name only
+// if it is a user's, because people type passwords into that field. Of many in a
+// short time it records some, with the number of those left out.
 func (s *Server) refused(ctx context.Context, action string, u store.User) {
 	unsaid, ok := s.refusals.say()
 	if !ok {
@@ -116,11 +116,12 @@ func (s *Server) refused(ctx context.Context, action string, u store.User) {
 		who += "; " + words.Count(uint64(unsaid), "refusal", "refusals") + " before it are not in this log"
 	}
 	if err := s.Store.Audit(ctx, "plane", action, u.ID, who); err != nil && ctx.Err() == nil {
-		s.Log.Error("note a refusal in the audit log", "err", err)
+		s.Log.Error("recording a refused sign-in failed", "err", err)
 	}
 }
 
-// renewed is a user whose password's hash costs what is asked for today.
+// renewed hashes a password again with today's cost, stores the hash, and returns
+// the user with it.
 func (s *Server) renewed(ctx context.Context, u store.User, secret string) (store.User, error) {
 	hash, err := s.newHash(ctx, secret)
 	if err == nil {
@@ -142,7 +143,7 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// leave sends a browser whose session is over to the door.
+// leave removes the session cookie and redirects to the sign-in page.
 func (s *Server) leave(w http.ResponseWriter, r *http.Request) {
 	w.Header().Del("Set-Cookie") // of touch
 	s.sessions.of(r).WriteSessionCookie(r.Context(), w, "", time.Time{})
@@ -150,8 +151,8 @@ func (s *Server) leave(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
 
-// SetupPath is the page that makes the first account, with the code that proves
-// the right to; "" once there is an account.
+// SetupPath returns the path of the page that creates the first account, with the
+// setup code in it. It returns "" once there is an account.
 func (s *Server) SetupPath(ctx context.Context) (string, error) {
 	if n, err := s.Store.UserCount(ctx); err != nil || n > 0 {
 		return "", err
@@ -176,8 +177,8 @@ func (s *Server) setupForm(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// setup makes the first account. It needs the code from the server's log, so
-// that the first to find the page cannot take the server.
+// setup creates the first account. It needs the code from the server's log, so
+// that the first stranger to find the page cannot take over the server.
 func (s *Server) setup(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)
@@ -227,7 +228,7 @@ func (s *Server) setup(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// checkSecret says what is wrong with a new password, and with its repetition.
+// checkSecret returns what is wrong with a new password, and with its repetition.
 func checkSecret(secret, again string) (wrong, different string) {
 	if wrong = people.CheckPassword(secret); wrong == "" && again != secret {
 		different = "The two are not the same."
@@ -243,7 +244,7 @@ func badForm(err error) error {
 	return &problem.Problem{Kind: problem.BadRequest, Title: "The form could not be read", Say: "It did not arrive as a form.", Do: "Go back and send it again.", Err: err}
 }
 
-// links are sign-in links that were not used yet, by the hash of their key.
+// links holds the unused sign-in links by the hash of their key.
 type links struct {
 	now func() time.Time
 	mu  sync.Mutex
@@ -269,7 +270,7 @@ func (l *links) add(hash []byte, user string, life time.Duration) {
 	l.m[string(hash)] = link{user, l.now().Add(life)}
 }
 
-// use answers with the user of a link, once.
+// use returns the user of a link and forgets the link.
 func (l *links) use(hash []byte) (string, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -278,8 +279,8 @@ func (l *links) use(hash []byte) (string, bool) {
 	return v.user, ok && !l.now().After(v.till)
 }
 
-// SignInLink makes a path that signs a user in, once, within Timing.Link. It is
-// forgotten when the server stops.
+// SignInLink creates a path that signs a user in, once, within Timing.Link. It is
+// kept in memory only and does not survive a restart.
 func (s *Server) SignInLink(ctx context.Context, userID string) (string, error) {
 	if _, err := s.Store.User(ctx, userID); err != nil {
 		return "", err

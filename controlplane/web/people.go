@@ -18,8 +18,8 @@ import (
 
 var toUsers = views.Link{Text: "Users", URL: "/users"}
 
-// people adds and changes users and API tokens. Every open page, stream and
-// socket of whoever may do less now is over when one of its methods returns.
+// people returns the service for users and API tokens. When somebody's rights
+// change, their open streams and sockets end before the method returns.
 func (s *Server) people() people.Service {
 	return people.Service{
 		Store:      s.Store,
@@ -30,7 +30,7 @@ func (s *Server) people() people.Service {
 	}
 }
 
-// user finds a person by the ID in the address.
+// user returns a user by ID.
 func (s *Server) user(ctx context.Context, id string) (store.User, error) {
 	u, err := s.Store.User(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
@@ -39,10 +39,10 @@ func (s *Server) user(ctx context.Context, id string) (store.User, error) {
 	return u, err
 }
 
-// linkPath is where a link to set a password leads.
+// linkPath returns the path of a link to set a password.
 func linkPath(l people.Link) string { return "/set-password?key=" + l.Key }
 
-// here is a path of this server as the browser that asks would call it.
+// here returns the whole URL of a path, with the scheme and host the browser used.
 func here(r *http.Request, path string) string {
 	if secure(r) {
 		return "https://" + r.Host + path
@@ -105,7 +105,7 @@ func (s *Server) newUserPage(w http.ResponseWriter, r *http.Request, status int,
 	return nil
 }
 
-// newUser adds a person without a password, and shows the link to set one.
+// newUser adds a user without a password, and shows the link to set one.
 func (s *Server) newUser(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)
@@ -128,7 +128,7 @@ func (s *Server) newUser(w http.ResponseWriter, r *http.Request) error {
 	return s.newUserPage(w, r, statusOf(problem.Of(err)), f)
 }
 
-// besides says what is wrong with fields that the form has no place for.
+// besides adds to a text what is wrong with fields the form does not show errors at.
 func besides(text string, fields field.Errors, shown ...string) string {
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		if !slices.Contains(shown, name) {
@@ -138,7 +138,7 @@ func besides(text string, fields field.Errors, shown ...string) string {
 	return text
 }
 
-// showLink shows a link to set a password, this once.
+// showLink shows a link to set a password. It cannot be shown again.
 func (s *Server) showLink(w http.ResponseWriter, r *http.Request, u store.User, link people.Link, done string) error {
 	v := views.User{Done: done, Link: here(r, linkPath(link)), LinkValid: "Valid for " + words.Duration(s.Timing.Invitation) + ", once"}
 	return s.showUser(w, r, http.StatusOK, u.ID, v)
@@ -148,7 +148,7 @@ func (s *Server) userPage(w http.ResponseWriter, r *http.Request) error {
 	return s.showUser(w, r, http.StatusOK, param(r, "id"), views.User{})
 }
 
-// showUser renders a person's page with what was just done or not.
+// showUser renders a user's page with the result of the last action.
 func (s *Server) showUser(w http.ResponseWriter, r *http.Request, status int, id string, v views.User) error {
 	ctx := r.Context()
 	u, err := s.user(ctx, id)
@@ -172,8 +172,8 @@ func (s *Server) showUser(w http.ResponseWriter, r *http.Request, status int, id
 	return nil
 }
 
-// userForm is a form on a person's page: it shows the page again, with what was
-// done or why it was not. With nothing to say, it leads to the list of users.
+// userForm handles a form on a user's page and shows the page again with the
+// result. If do returns no text, it redirects to the list of users.
 func (s *Server) userForm(do func(r *http.Request, by, id string) (done string, err error)) endpoint {
 	return page(func(w http.ResponseWriter, r *http.Request) error {
 		if err := r.ParseForm(); err != nil {
@@ -195,7 +195,7 @@ func (s *Server) userForm(do func(r *http.Request, by, id string) (done string, 
 	})
 }
 
-// userRefused shows a person's page with why something was not done.
+// userRefused shows a user's page with the reason why something was not done.
 func (s *Server) userRefused(w http.ResponseWriter, r *http.Request, id string, err error) error {
 	p := problem.Of(err)
 	switch {

@@ -110,7 +110,7 @@ type sessionJSON struct {
 	ExpiresAt *time.Time `json:"expires_at"`
 }
 
-// listSessions lists one's own sessions; an administrator's list is everybody's.
+// listSessions lists the caller's own sessions, for an administrator everybody's.
 func (s *Server) listSessions(ctx context.Context, _ *struct{}) (*list1[sessionJSON], error) {
 	v := visitorOf(ctx)
 	if v.user == "" && !v.may(store.Admin) {

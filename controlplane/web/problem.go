@@ -17,7 +17,7 @@ import (
 	"github.com/restic-manager/restic-manager/views"
 )
 
-// statuses are the kinds of problems in HTTP's words.
+// statuses maps kinds of problems to HTTP statuses.
 var statuses = map[problem.Kind]int{
 	problem.Internal:         http.StatusInternalServerError,
 	problem.BadRequest:       http.StatusBadRequest,
@@ -44,7 +44,8 @@ func statusOf(p *problem.Problem) int {
 	return http.StatusInternalServerError
 }
 
-// problemOf words an error, as [problem.Of] does, and those of net/http besides.
+// problemOf returns the problem an error is shown as: [problem.Of], plus the errors
+// of net/http.
 func problemOf(err error) *problem.Problem {
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
@@ -53,7 +54,7 @@ func problemOf(err error) *problem.Problem {
 	return problem.Of(err)
 }
 
-// An apiProblem is a problem as huma takes it.
+// An apiProblem is a problem in the shape huma needs for an error.
 type apiProblem struct{ *problem.Problem }
 
 // GetStatus is for huma.
@@ -88,8 +89,8 @@ func (s *Server) wrap(h func(http.ResponseWriter, *http.Request) error) http.Han
 	}
 }
 
-// fail answers with a problem: JSON below /api, a notice where a form acted in
-// place, a page otherwise.
+// fail answers with a problem: JSON below /api, a notice for a form sent by htmx,
+// a page otherwise.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
 	s.note(r, p)
@@ -109,18 +110,18 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// note logs what the operator of the server should know of: our own failures.
+// note logs internal failures; problems of the request are not logged.
 func (s *Server) note(r *http.Request, p *problem.Problem) {
 	if statusOf(p) >= 500 && p.Err != nil && r.Context().Err() == nil {
 		s.Log.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", p.Err)
 	}
 }
 
-// render writes a page that is whole, or a plain sentence.
+// render writes a complete page, or one plain sentence if rendering fails.
 func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, c templ.Component) {
 	var b bytes.Buffer
 	if err := c.Render(r.Context(), &b); err != nil {
-		s.Log.Error("render", "path", r.URL.Path, "err", err)
+		s.Log.Error("rendering a page failed", "path", r.URL.Path, "err", err)
 		http.Error(w, "The page could not be made; the reason is in the server's log.", http.StatusInternalServerError)
 		return
 	}
@@ -129,7 +130,7 @@ func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, c te
 	_, _ = w.Write(b.Bytes()) // a browser that has gone is not our failure
 }
 
-// wrongMethod says which methods the address has.
+// wrongMethod answers with the methods that the address allows.
 func (s *Server) wrongMethod(w http.ResponseWriter, r *http.Request) error {
 	allowed := strings.Join(s.methods(r), ", ")
 	w.Header().Set("Allow", allowed)

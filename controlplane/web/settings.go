@@ -12,8 +12,8 @@ import (
 	"github.com/restic-manager/restic-manager/words"
 )
 
-// Settings are what the control plane was told at its start, as far as people
-// should know. They change nothing here.
+// Settings are the start-up settings that the settings page shows. They have no
+// effect in this package.
 type Settings struct {
 	HTTP      string // where the three listeners are
 	TLS       string // file of the pages' certificate; "" is none

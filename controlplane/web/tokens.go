@@ -20,7 +20,7 @@ func (s *Server) newTokenPage(w http.ResponseWriter, r *http.Request, status int
 	return nil
 }
 
-// newToken makes a token. Its page is the only place that ever shows it.
+// newToken creates an API token and shows its key, which cannot be shown again.
 func (s *Server) newToken(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)
