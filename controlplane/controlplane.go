@@ -27,6 +27,7 @@ import (
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/keyring"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -35,11 +36,11 @@ var Version = "dev"
 
 // Config says where a control plane keeps its data and where it listens.
 type Config struct {
-	Data   string          // directory of the database
-	Key    store.KeySource // of the secrets; the zero value is the file Data.key, beside it
-	HTTP   string          // web pages and API
-	Agents string          // agents: MQTT and enrolment over TLS
-	MQTT   string          // consumers: the public broker; loopback only
+	Data   string         // directory of the database
+	Key    keyring.Source // of the secrets; the zero value is the file Data.key, beside it
+	HTTP   string         // web pages and API
+	Agents string         // agents: MQTT and enrolment over TLS
+	MQTT   string         // consumers: the public broker; loopback only
 	Log    *slog.Logger
 	Timing Timing
 	Logs   Logs

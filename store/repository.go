@@ -9,6 +9,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/store/keyring"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -322,7 +323,7 @@ type sealedAccess struct {
 func (s *Store) sealAccess(ctx context.Context, tx *sqlx.Tx, id topics.RepositoryID, a RepositoryAccess) (sealedAccess, error) {
 	var failed error
 	at := func(column string, plain []byte) []byte {
-		b, err := s.keys.seal(ctx, tx, place("repositories", string(id), column), plain)
+		b, err := s.keys.seal(ctx, tx, keyring.Place("repositories", string(id), column), plain)
 		failed = errors.Join(failed, err)
 		return b
 	}
@@ -350,7 +351,7 @@ func (s *Store) openAccess(ctx context.Context, q sqlx.ExtContext, id topics.Rep
 	read := func(column string, b []byte) []byte {
 		var plain []byte
 		if err == nil {
-			plain, err = s.keys.open(ctx, q, place("repositories", string(id), column), b)
+			plain, err = s.keys.open(ctx, q, keyring.Place("repositories", string(id), column), b)
 		}
 		return plain
 	}

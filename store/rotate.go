@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/jmoiron/sqlx"
 
 	"github.com/restic-manager/restic-manager/failpoint"
+	"github.com/restic-manager/restic-manager/store/keyring"
 )
 
 // Rotated says how far a change of keys came.
@@ -29,12 +28,12 @@ type Rotated struct {
 // the new one is written to newKeyFile, and both open the database until the next
 // call with the new one.
 func (s *Store) RotateKeys(ctx context.Context, actor, newKeyFile string) (Rotated, error) {
-	m := s.keys.master
+	m := s.keys.Master
 	switch {
-	case m.file != "" && newKeyFile == "":
-		newKeyFile = m.file + ".new"
-	case m.file != "":
-		return Rotated{}, fmt.Errorf("the new key takes the place of the old one in %s; --new-key-file is for keys that do not come from a file", m.file)
+	case m.File != "" && newKeyFile == "":
+		newKeyFile = m.File + ".new"
+	case m.File != "":
+		return Rotated{}, fmt.Errorf("the new key takes the place of the old one in %s; --new-key-file is for keys that do not come from a file", m.File)
 	}
 	// What is deleted from now on is overwritten: the old data key among it, sealed
 	// with a master key that somebody may still have.
@@ -49,11 +48,11 @@ func (s *Store) RotateKeys(ctx context.Context, actor, newKeyFile string) (Rotat
 	if err != nil {
 		return Rotated{}, err
 	}
-	if (!several || newest != m.id) && n == 1 { // nothing has begun, or the new key is not in place
+	if (!several || newest != m.ID) && n == 1 { // nothing has begun, or the new key is not in place
 		if newKeyFile == "" {
-			return Rotated{}, fmt.Errorf("the key is given by %s, where this program cannot replace it; say with --new-key-file where to write the new one", m.from)
+			return Rotated{}, fmt.Errorf("the key is given by %s, where this program cannot replace it; say with --new-key-file where to write the new one", m.From)
 		}
-		next, err := s.nextMaster(ctx, newKeyFile)
+		next, err := m.Next(newKeyFile)
 		if err != nil {
 			return Rotated{}, err
 		}
@@ -61,16 +60,14 @@ func (s *Store) RotateKeys(ctx context.Context, actor, newKeyFile string) (Rotat
 			return Rotated{}, fmt.Errorf("admit the new master key: %w", err)
 		}
 		failpoint.Here("rotate-admitted")
-		if m.file == "" {
+		if m.File == "" {
 			return Rotated{NewKeyFile: newKeyFile}, nil
 		}
-		if err := os.Rename(newKeyFile, m.file); err != nil {
+		if next, err = m.Replace(next); err != nil {
 			return Rotated{}, fmt.Errorf("put the new key in place: %w; both keys open the database, so nothing is lost", err)
 		}
-		syncDir(filepath.Dir(m.file))
 		failpoint.Here("rotate-in-place")
-		next.from, next.file = m.from, m.file
-		s.keys = newKeyring(next)
+		s.keys = ring{keyring.NewRing(next)}
 	}
 	if err := s.newDataKey(ctx, actor, n == 1); err != nil {
 		return Rotated{}, fmt.Errorf("make a new data key: %w", err)
@@ -96,33 +93,14 @@ func (s *Store) masters(ctx context.Context) (newest string, several bool, err e
 	return ids[0], len(ids) > 1, nil
 }
 
-// nextMaster is the key in a file, which an earlier call may have left there.
-// What cannot be read was never used.
-func (s *Store) nextMaster(ctx context.Context, path string) (master, error) {
-	next, err := readMaster(path)
-	if err == nil {
-		return next, nil
-	}
-	if errors.Is(err, os.ErrNotExist) || s.keys.master.file != "" {
-		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return master{}, err
-		}
-		if err := newKeyFile(path); err != nil {
-			return master{}, fmt.Errorf("write the new key: %w", err)
-		}
-		return readMaster(path)
-	}
-	return master{}, err
-}
-
 // wrap lets a second master key open every data key.
-func (s *Store) wrap(ctx context.Context, actor string, next master) error {
-	m := s.keys.master
-	if next.id == m.id {
-		return fmt.Errorf("%s holds the key that is in use; remove it", next.from)
+func (s *Store) wrap(ctx context.Context, actor string, next keyring.Master) error {
+	m := s.keys.Master
+	if next.ID == m.ID {
+		return fmt.Errorf("%s holds the key that is in use; remove it", next.From)
 	}
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM data_keys WHERE master <> $1`, m.id); err != nil { // one that never came into its place
+		if _, err := tx.ExecContext(ctx, `DELETE FROM data_keys WHERE master <> $1`, m.ID); err != nil { // one that never came into its place
 			return err
 		}
 		type row struct {
@@ -137,18 +115,17 @@ func (s *Store) wrap(ctx context.Context, actor string, next master) error {
 			return err
 		}
 		for _, r := range rows {
-			plain, err := m.aead.Open(nil, nil, r.Wrapped, wrapPlace(r.ID))
+			wrapped, err := m.Rewrap(next, r.ID, r.Wrapped)
 			if err != nil {
-				return fmt.Errorf("%w: the data key %s cannot be opened", ErrKey, r.ID)
+				return err
 			}
 			_, err = tx.ExecContext(ctx, `INSERT INTO data_keys (id, n, master, generation, wrapped, created_at) VALUES ($1, $2, $3, $4, $5, $6)`,
-				r.ID, r.N, next.id, r.Generation+1, next.aead.Seal(nil, nil, plain, wrapPlace(r.ID)), r.CreatedAt)
-			clear(plain)
+				r.ID, r.N, next.ID, r.Generation+1, wrapped, r.CreatedAt)
 			if err != nil {
 				return err
 			}
 		}
-		return s.audit(ctx, tx, actor, "master_key.added", next.id, "beside "+m.id)
+		return s.audit(ctx, tx, actor, "master_key.added", next.ID, "beside "+m.ID)
 	})
 }
 
@@ -156,14 +133,14 @@ func (s *Store) wrap(ctx context.Context, actor string, next master) error {
 // the old one never opened. An earlier call may have made it.
 func (s *Store) newDataKey(ctx context.Context, actor string, needed bool) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		r, err := tx.ExecContext(ctx, `DELETE FROM data_keys WHERE master <> $1`, s.keys.master.id)
+		r, err := tx.ExecContext(ctx, `DELETE FROM data_keys WHERE master <> $1`, s.keys.Master.ID)
 		if err != nil {
 			return err
 		}
 		if n, err := r.RowsAffected(); err != nil {
 			return err
 		} else if n > 0 {
-			if err := s.audit(ctx, tx, actor, "master_key.replaced", s.keys.master.id, "the one before opens nothing any more"); err != nil {
+			if err := s.audit(ctx, tx, actor, "master_key.replaced", s.keys.Master.ID, "the one before opens nothing any more"); err != nil {
 				return err
 			}
 		}
@@ -190,7 +167,7 @@ func (s *Store) reseal(ctx context.Context) (done int, err error) {
 			fresh := false
 			err := s.tx(ctx, func(tx *sqlx.Tx) error {
 				err := s.replace(ctx, tx, c.table, c.key, c.column, row, func(where, sealed []byte) ([]byte, error) {
-					if id, ok := sealedBy(sealed); ok && id == current {
+					if id, ok := keyring.SealedBy(sealed); ok && id == current {
 						return nil, errFresh
 					}
 					return s.keys.open(ctx, tx, where, sealed)
@@ -229,7 +206,7 @@ func (s *Store) retire(ctx context.Context, actor string) error {
 				return err
 			}
 			for _, b := range sealed {
-				if id, ok := sealedBy(b); len(b) > 0 && (!ok || id != current) {
+				if id, ok := keyring.SealedBy(b); len(b) > 0 && (!ok || id != current) {
 					return fmt.Errorf("a secret was sealed with the old data key meanwhile; run this again")
 				}
 			}

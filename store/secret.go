@@ -2,22 +2,14 @@ package store
 
 import (
 	"context"
-	"crypto/cipher"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
-	"sync"
 
 	"github.com/jmoiron/sqlx"
-)
 
-// Secrets at rest are sealed with a data key, which is in the database, sealed
-// with the master key, which is not: whoever has one of the two has nothing, and
-// to change the master key touches no secret. What is sealed is bound to its
-// table, row and column, so that it cannot be moved to another place.
+	"github.com/restic-manager/restic-manager/store/keyring"
+)
 
 // sealedColumns are all that hold secrets, with the key of their tables. A column
 // that is not here would be lost when the data key changes.
@@ -29,136 +21,77 @@ var sealedColumns = []struct{ table, key, column string }{
 	{"repositories", "id", "maintenance"},
 }
 
-// A keyID names a data key. It stands before everything sealed with it.
-type keyID [8]byte
-
-func (id keyID) String() string { return hex.EncodeToString(id[:]) }
-
-func parseKeyID(s string) (id keyID, err error) {
-	b, err := hex.DecodeString(s)
-	if err != nil || copy(id[:], b) != len(id) || len(b) != len(id) {
-		return id, fmt.Errorf("%w: %.40q is no data key's name", ErrKey, s)
-	}
-	return id, nil
-}
-
-// form is the first byte of what is sealed; then come the data key's name, the
-// nonce and the ciphertext.
-const form = 1
-
-// A keyring is the master key and the data keys it has opened so far.
-type keyring struct {
-	master master
-	mu     sync.Mutex
-	data   map[keyID]cipher.AEAD
-}
-
-func newKeyring(m master) *keyring { return &keyring{master: m, data: map[keyID]cipher.AEAD{}} }
-
-// place says where a secret belongs.
-func place(table, row, column string) []byte { return []byte(table + "\x00" + row + "\x00" + column) }
-
-func wrapPlace(id string) []byte { return place("data_keys", id, "wrapped") }
+// A ring is the keyring with the data keys of the database.
+type ring struct{ *keyring.Ring }
 
 // key is the data key of a name.
-func (k *keyring) key(ctx context.Context, q sqlx.QueryerContext, id keyID) (cipher.AEAD, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if aead := k.data[id]; aead != nil {
-		return aead, nil
-	}
-	wrapped, err := get[[]byte](ctx, q, `SELECT wrapped FROM data_keys WHERE id = $1 AND master = $2`, id.String(), k.master.id)
-	if errors.Is(err, ErrNotFound) {
-		return nil, fmt.Errorf("%w: there is no data key %s that %s opens; if the key was changed while this ran, start it again", ErrKey, id, k.master.from)
-	} else if err != nil {
-		return nil, err
-	}
-	plain, err := k.master.aead.Open(nil, nil, wrapped, wrapPlace(id.String()))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s does not open the data key %s", ErrKey, k.master.from, id)
-	}
-	aead, err := newAEAD(plain)
-	if err == nil {
-		k.data[id] = aead
-	}
-	return aead, err
+func (k ring) key(ctx context.Context, q sqlx.QueryerContext, id keyring.ID) (keyring.Key, error) {
+	return k.Key(id, func() ([]byte, error) {
+		wrapped, err := get[[]byte](ctx, q, `SELECT wrapped FROM data_keys WHERE id = $1 AND master = $2`, id.String(), k.Master.ID)
+		if errors.Is(err, ErrNotFound) {
+			err = fmt.Errorf("%w: there is no data key %s that %s opens; if the key was changed while this ran, start it again", keyring.ErrKey, id, k.Master.From)
+		}
+		return wrapped, err
+	})
 }
 
 // current is the name of the data key that seals.
-func (k *keyring) current(ctx context.Context, q sqlx.QueryerContext) (keyID, error) {
+func (k ring) current(ctx context.Context, q sqlx.QueryerContext) (keyring.ID, error) {
 	name, err := get[string](ctx, q, `SELECT id FROM data_keys ORDER BY n DESC LIMIT 1`)
 	if err != nil {
-		return keyID{}, err
+		return keyring.ID{}, err
 	}
-	return parseKeyID(name)
+	return keyring.ParseID(name)
 }
 
 // seal seals a secret for its place. It is asked for the data key within the
 // transaction that writes it: a key that was taken away meanwhile seals nothing.
-func (k *keyring) seal(ctx context.Context, tx *sqlx.Tx, where, plain []byte) ([]byte, error) {
+func (k ring) seal(ctx context.Context, tx *sqlx.Tx, where, plain []byte) ([]byte, error) {
 	id, err := k.current(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
-	aead, err := k.key(ctx, tx, id)
+	key, err := k.key(ctx, tx, id)
 	if err != nil {
 		return nil, err
 	}
-	return aead.Seal(append([]byte{form}, id[:]...), nil, plain, where), nil
+	return key.Seal(where, plain), nil
 }
 
 // open opens what was sealed for a place.
-func (k *keyring) open(ctx context.Context, q sqlx.QueryerContext, where, sealed []byte) ([]byte, error) {
-	damaged := fmt.Errorf("%w: a secret of %s cannot be read", ErrKey, strings.ReplaceAll(string(where), "\x00", "/"))
-	id, ok := sealedBy(sealed)
+func (k ring) open(ctx context.Context, q sqlx.QueryerContext, where, sealed []byte) ([]byte, error) {
+	id, ok := keyring.SealedBy(sealed)
 	if !ok {
-		return nil, damaged
+		return nil, keyring.Damaged(where)
 	}
-	aead, err := k.key(ctx, q, id)
+	key, err := k.key(ctx, q, id)
 	if err != nil {
 		return nil, err
 	}
-	plain, err := aead.Open(nil, nil, sealed[1+len(id):], where)
-	if err != nil {
-		return nil, damaged
-	}
-	return plain, nil
-}
-
-// sealedBy names the data key that something was sealed with.
-func sealedBy(sealed []byte) (id keyID, ok bool) {
-	if len(sealed) <= 1+len(id) || sealed[0] != form {
-		return id, false
-	}
-	copy(id[:], sealed[1:])
-	return id, true
+	return key.Open(where, sealed)
 }
 
 // addDataKey makes a data key that seals from now on.
-func (k *keyring) addDataKey(ctx context.Context, tx *sqlx.Tx, now int64) error {
-	var id keyID
-	plain := make([]byte, 32)
-	for _, b := range [][]byte{id[:], plain} {
-		if _, err := rand.Read(b); err != nil {
-			return err
-		}
+func (k ring) addDataKey(ctx context.Context, tx *sqlx.Tx, now int64) error {
+	id, wrapped, err := k.Master.NewKey()
+	if err != nil {
+		return err
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO data_keys (id, n, master, generation, wrapped, created_at)
-		SELECT $1, COALESCE(MAX(n), 0) + 1, $2, COALESCE(MAX(generation), 1), $3, $4 FROM data_keys`,
-		id.String(), k.master.id, k.master.aead.Seal(nil, nil, plain, wrapPlace(id.String())), now)
+	_, err = tx.ExecContext(ctx, `INSERT INTO data_keys (id, n, master, generation, wrapped, created_at)
+		SELECT $1, COALESCE(MAX(n), 0) + 1, $2, COALESCE(MAX(generation), 1), $3, $4 FROM data_keys`, id.String(), k.Master.ID, wrapped, now)
 	return err
 }
 
 // fits asks whether the master key is the one of this database, before anything
 // is written to it. A database that holds no secret yet takes any.
 func (s *Store) fits(ctx context.Context) error {
-	wrong := fmt.Errorf("%w: %s is not the key that this database was last used with; put the right one in its place (nothing was changed)", ErrKey, s.keys.master.from)
+	wrong := fmt.Errorf("%w: %s is not the key that this database was last used with; put the right one in its place (nothing was changed)", keyring.ErrKey, s.keys.Master.From)
 	if has, err := s.hasTable(ctx, "data_keys"); err != nil {
 		return err
 	} else if has {
 		id, err := s.keys.current(ctx, s.w)
 		if err == nil {
-			if _, err = s.keys.key(ctx, s.w, id); errors.Is(err, ErrKey) {
+			if _, err = s.keys.key(ctx, s.w, id); errors.Is(err, keyring.ErrKey) {
 				return wrong
 			}
 			return err
@@ -175,7 +108,7 @@ func (s *Store) fits(ctx context.Context) error {
 		return nil
 	}
 	if err == nil {
-		if _, oerr := s.keys.master.aead.Open(nil, nil, canary, place("meta", "canary", "value")); oerr != nil {
+		if _, oerr := s.keys.Master.OpenOld(keyring.Place("meta", "canary", "value"), canary); oerr != nil {
 			return wrong
 		}
 	}
@@ -199,13 +132,7 @@ func (s *Store) begin(ctx context.Context) error {
 				return err
 			}
 			for _, row := range rows {
-				err := s.replace(ctx, tx, c.table, c.key, c.column, row, func(where, sealed []byte) ([]byte, error) {
-					plain, err := s.keys.master.aead.Open(nil, nil, sealed, where)
-					if err != nil {
-						return nil, fmt.Errorf("%w: a secret of %s/%s/%s cannot be read", ErrKey, c.table, row, c.column)
-					}
-					return plain, nil
-				})
+				err := s.replace(ctx, tx, c.table, c.key, c.column, row, s.keys.Master.OpenOld)
 				if err != nil && !errors.Is(err, errFresh) {
 					return err
 				}
@@ -223,7 +150,7 @@ func (s *Store) replace(ctx context.Context, tx *sqlx.Tx, table, key, column, ro
 	} else if err != nil {
 		return err
 	}
-	where := place(table, row, column)
+	where := keyring.Place(table, row, column)
 	plain, err := open(where, old)
 	if err != nil {
 		return err
@@ -248,7 +175,7 @@ func (s *Store) checkCanary(ctx context.Context) error {
 func (s *Store) Secret(ctx context.Context, name string, create func() ([]byte, error)) ([]byte, error) {
 	var plain []byte
 	err := s.tx(ctx, func(tx *sqlx.Tx) error {
-		where := place("meta", name, "value")
+		where := keyring.Place("meta", name, "value")
 		sealed, err := get[[]byte](ctx, tx, `SELECT value FROM meta WHERE name = $1`, name)
 		if err == nil {
 			plain, err = s.keys.open(ctx, tx, where, sealed)

@@ -3,6 +3,8 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -19,6 +21,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/restic-manager/restic-manager/failpoint"
+	"github.com/restic-manager/restic-manager/store/keyring"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -39,7 +42,7 @@ func secretsOf(id string) RepositoryAccess {
 }
 
 // mustReadAll opens a database, insists that every secret is there, and leaves it.
-func mustReadAll(t *testing.T, dir string, key KeySource, vaults int) {
+func mustReadAll(t *testing.T, dir string, key keyring.Source, vaults int) {
 	t.Helper()
 	s, err := OpenWith(t.Context(), dir, key)
 	if err != nil {
@@ -77,17 +80,18 @@ func populated(t *testing.T, n int) (dir string) {
 func old(t *testing.T, n int) (dir string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "data")
-	if err := errors.Join(os.MkdirAll(dir, 0o700), newKeyFile(beside(dir))); err != nil {
+	if err := errors.Join(os.MkdirAll(dir, 0o700), keyring.NewFile(keyring.Beside(dir))); err != nil {
 		t.Fatal(err)
 	}
-	m := must(readMaster(beside(dir)))
+	key := must(hex.DecodeString(strings.TrimSpace(string(must(os.ReadFile(keyring.Beside(dir)))))))
+	aead := must(cipher.NewGCMWithRandomNonce(must(aes.NewCipher(key))))
 	db := must(dial(filepath.Join(dir, fileName), 1))
 	defer db.Close()
 	if _, err := must(goose.NewProvider(goose.DialectSQLite3, db.DB, must(fs.Sub(migrations, "migrations")))).UpTo(t.Context(), 6); err != nil {
 		t.Fatal(err)
 	}
 	seal := func(table, row, column, plain string) []byte {
-		return m.aead.Seal(nil, nil, []byte(plain), place(table, row, column))
+		return aead.Seal(nil, nil, []byte(plain), keyring.Place(table, row, column))
 	}
 	for name, plain := range map[string]string{"canary": "restic-manager", "ca_key": "a CA's key"} {
 		db.MustExec(`INSERT INTO meta (name, value) VALUES ($1, $2)`, name, seal("meta", name, "value", plain))
@@ -104,23 +108,23 @@ func old(t *testing.T, n int) (dir string) {
 
 func TestADatabaseFromBeforeDataKeysIsTakenOver(t *testing.T) {
 	dir := old(t, 3)
-	mustReadAll(t, dir, KeySource{}, 3)
-	mustReadAll(t, dir, KeySource{}, 3)
+	mustReadAll(t, dir, keyring.Source{}, 3)
+	mustReadAll(t, dir, keyring.Source{}, 3)
 	db := must(dial(filepath.Join(dir, fileName), 1))
 	defer db.Close()
 	if n := must(get[int](t.Context(), db, `SELECT count(*) FROM data_keys`)); n != 1 {
 		t.Errorf("%d data keys, want one", n)
 	}
-	m := must(readMaster(beside(dir)))
+	m := must(keyring.Read(keyring.Beside(dir)))
 	for _, c := range sealedColumns {
 		for _, b := range must(all[[]byte](t.Context(), db, `SELECT `+c.column+` FROM `+c.table)) {
 			if len(b) == 0 {
 				continue // there is none
 			}
-			if _, ok := sealedBy(b); !ok {
+			if _, ok := keyring.SealedBy(b); !ok {
 				t.Errorf("a secret of %s.%s is not sealed with a data key", c.table, c.column)
 			}
-			if _, err := m.aead.Open(nil, nil, b, place(c.table, "canary", c.column)); err == nil {
+			if _, err := m.OpenOld(keyring.Place(c.table, "canary", c.column), b); err == nil {
 				t.Errorf("a secret of %s.%s is sealed with the master key", c.table, c.column)
 			}
 		}
@@ -133,10 +137,10 @@ func TestAWrongKeyChangesNothing(t *testing.T) {
 		path := filepath.Join(dir, fileName)
 		before := must(os.ReadFile(path))
 		other := filepath.Join(t.TempDir(), "other.key")
-		if err := newKeyFile(other); err != nil {
+		if err := keyring.NewFile(other); err != nil {
 			t.Fatal(err)
 		}
-		for how, key := range map[string]KeySource{
+		for how, key := range map[string]keyring.Source{
 			"another's file": {File: other},
 			"a missing file": {File: filepath.Join(t.TempDir(), "nowhere")},
 			"a wrong key":    {Given: wrong, From: "the environment"},
@@ -146,7 +150,7 @@ func TestAWrongKeyChangesNothing(t *testing.T) {
 			if err == nil {
 				_ = s.Close()
 			}
-			if !errors.Is(err, ErrKey) || strings.Contains(err.Error(), wrong.Reveal()[:40]) {
+			if !errors.Is(err, keyring.ErrKey) || strings.Contains(err.Error(), wrong.Reveal()[:40]) {
 				t.Errorf("%s with %s: %v", name, how, err)
 			}
 			if !bytes.Equal(before, must(os.ReadFile(path))) {
@@ -156,12 +160,12 @@ func TestAWrongKeyChangesNothing(t *testing.T) {
 				t.Errorf("%s with %s: there is %v now", name, how, left)
 			}
 		}
-		mustReadAll(t, dir, KeySource{}, 1)
+		mustReadAll(t, dir, keyring.Source{}, 1)
 	}
 }
 
 func TestAKeyMayBeGiven(t *testing.T) {
-	given := KeySource{Given: topics.Secret(strings.Repeat("0123456789abcdef", 4)), From: "the environment"}
+	given := keyring.Source{Given: topics.Secret(strings.Repeat("0123456789abcdef", 4)), From: "the environment"}
 	dir := filepath.Join(t.TempDir(), "data")
 	s := must(OpenWith(t.Context(), dir, given))
 	vaults(t, s, 1)
@@ -169,11 +173,11 @@ func TestAKeyMayBeGiven(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(beside(dir)); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(keyring.Beside(dir)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("there is a key file, too: %v", err)
 	}
 	mustReadAll(t, dir, given, 1)
-	if s, err := Open(t.Context(), dir, ""); !errors.Is(err, ErrKey) {
+	if s, err := Open(t.Context(), dir, ""); !errors.Is(err, keyring.ErrKey) {
 		t.Errorf("without it: %v", err)
 		if err == nil {
 			_ = s.Close()
@@ -189,7 +193,7 @@ func TestAKeyMayBeGiven(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if s, err := OpenWith(t.Context(), dir, given); !errors.Is(err, ErrKey) || !strings.Contains(err.Error(), "mount its volume") {
+		if s, err := OpenWith(t.Context(), dir, given); !errors.Is(err, keyring.ErrKey) || !strings.Contains(err.Error(), "mount its volume") {
 			t.Errorf("a new database is begun where one was: %v", err)
 			if err == nil {
 				_ = s.Close()
@@ -204,7 +208,7 @@ func TestAKeyMayBeGiven(t *testing.T) {
 	if err := os.RemoveAll(lost); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := OpenWith(t.Context(), lost, given); !errors.Is(err, ErrKey) {
+	if s, err := OpenWith(t.Context(), lost, given); !errors.Is(err, keyring.ErrKey) {
 		t.Errorf("beside another's key file a new database is begun: %v", err)
 		if err == nil {
 			_ = s.Close()
@@ -228,7 +232,7 @@ func TestASecretOpensOnlyInItsPlace(t *testing.T) {
 		if _, err := s.w.Exec(move); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.RepositoryAccess(t.Context(), "vault-0000"); !errors.Is(err, ErrKey) {
+		if _, err := s.RepositoryAccess(t.Context(), "vault-0000"); !errors.Is(err, keyring.ErrKey) {
 			t.Errorf("after %s: %v", move, err)
 		}
 	}
@@ -299,16 +303,16 @@ func TestAChangeOfKeysSurvivesAnything(t *testing.T) {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()
 			dir := populated(t, n)
-			key := must(os.ReadFile(beside(dir)))
+			key := must(os.ReadFile(keyring.Beside(dir)))
 			before := stateOf(t, dir)
 			if !rotate(t, dir, point) {
 				t.Fatalf("it did not come by %s", point)
 			}
-			mustReadAll(t, dir, KeySource{}, n)
+			mustReadAll(t, dir, keyring.Source{}, n)
 			if rotate(t, dir, "") {
 				t.Fatal("it was killed without a failpoint")
 			}
-			mustReadAll(t, dir, KeySource{}, n)
+			mustReadAll(t, dir, keyring.Source{}, n)
 			after := stateOf(t, dir)
 			if len(after.masters) != 1 || len(after.data) != 1 || after.masters[0] == before.masters[0] || after.data[0] == before.data[0] {
 				t.Errorf("keys were %v and are %v", before, after)
@@ -316,7 +320,7 @@ func TestAChangeOfKeysSurvivesAnything(t *testing.T) {
 			if left := must(filepath.Glob(filepath.Dir(dir) + "/*")); len(left) != 2 {
 				t.Errorf("there is %v", left)
 			}
-			if s, err := OpenWith(t.Context(), dir, KeySource{Given: topics.Secret(bytes.TrimSpace(key)), From: "the old key"}); !errors.Is(err, ErrKey) {
+			if s, err := OpenWith(t.Context(), dir, keyring.Source{Given: topics.Secret(bytes.TrimSpace(key)), From: "the old key"}); !errors.Is(err, keyring.ErrKey) {
 				t.Errorf("the old key still opens it: %v", err)
 				if err == nil {
 					_ = s.Close()
@@ -354,9 +358,9 @@ func auditOf(t *testing.T, dir string) []AuditEntry {
 }
 
 func TestAGivenKeyIsChangedInTwoSteps(t *testing.T) {
-	given := KeySource{Given: topics.Secret(strings.Repeat("0123456789abcdef", 4)), From: "the environment"}
+	given := keyring.Source{Given: topics.Secret(strings.Repeat("0123456789abcdef", 4)), From: "the environment"}
 	dir := filepath.Join(t.TempDir(), "data")
-	change := func(key KeySource, file string) (Rotated, error) {
+	change := func(key keyring.Source, file string) (Rotated, error) {
 		s := must(OpenWith(t.Context(), dir, key))
 		defer s.Close()
 		return s.RotateKeys(t.Context(), "test", file)
@@ -377,7 +381,7 @@ func TestAGivenKeyIsChangedInTwoSteps(t *testing.T) {
 		}
 		mustReadAll(t, dir, given, 2)
 	}
-	next := KeySource{Given: topics.Secret(strings.TrimSpace(string(must(os.ReadFile(file))))), From: "the environment"}
+	next := keyring.Source{Given: topics.Secret(strings.TrimSpace(string(must(os.ReadFile(file))))), From: "the environment"}
 	if _, err := hex.DecodeString(next.Given.Reveal()); err != nil || next.Given == given.Given {
 		t.Fatalf("the new key: %v", err)
 	}
@@ -386,7 +390,7 @@ func TestAGivenKeyIsChangedInTwoSteps(t *testing.T) {
 		t.Errorf("second step: %+v, %v", r, err)
 	}
 	mustReadAll(t, dir, next, 2)
-	if s, err := OpenWith(t.Context(), dir, given); !errors.Is(err, ErrKey) {
+	if s, err := OpenWith(t.Context(), dir, given); !errors.Is(err, keyring.ErrKey) {
 		t.Errorf("the old key still opens it: %v", err)
 		if err == nil {
 			_ = s.Close()
@@ -406,20 +410,20 @@ func TestWhoSealsWhileKeysChangeLosesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	late := Repository{ID: "vault-9999", Name: "late", Location: "/srv"}
-	if err := beside.AddRepository(t.Context(), "test", late, secretsOf("vault-9999")); !errors.Is(err, ErrKey) {
+	if err := beside.AddRepository(t.Context(), "test", late, secretsOf("vault-9999")); !errors.Is(err, keyring.ErrKey) {
 		t.Errorf("with the key from before: %v", err)
 	}
 	if _, err := beside.Repository(t.Context(), late.ID); !errors.Is(err, ErrNotFound) {
 		t.Errorf("half of it was written: %v", err)
 	}
-	mustReadAll(t, dir, KeySource{}, 1)
+	mustReadAll(t, dir, keyring.Source{}, 1)
 }
 
 func TestOpenFilesAreMended(t *testing.T) {
 	dir := populated(t, 1)
 	held := must(Open(t.Context(), dir, "")) // so that -wal and -shm are there
 	defer held.Close()
-	paths := append(must(filepath.Glob(filepath.Join(dir, "*"))), dir, beside(dir))
+	paths := append(must(filepath.Glob(filepath.Join(dir, "*"))), dir, keyring.Beside(dir))
 	if len(paths) < 5 {
 		t.Fatalf("there is only %v", paths)
 	}

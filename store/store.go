@@ -30,6 +30,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/restic-manager/restic-manager/private"
+	"github.com/restic-manager/restic-manager/store/keyring"
 )
 
 // What every method may answer, besides a plain failure.
@@ -49,7 +50,7 @@ type Store struct {
 	Mended []string
 
 	w, r *sqlx.DB
-	keys *keyring
+	keys ring
 	now  func() time.Time
 
 	ended func(Slots, Job) error
@@ -61,27 +62,34 @@ var migrations embed.FS
 
 const fileName = "restic-manager.db"
 
+// Exists reports whether a directory holds a database, or something beside it says
+// that it should. Where it does not, opening makes a new one.
+func Exists(dir string) bool {
+	_, err := os.Lstat(filepath.Join(dir, fileName))
+	return err == nil || keyring.Expects(dir)
+}
+
 // Open opens the database in dir, or makes it together with its key, and brings
 // its tables up to date. The key is in a file, "" is dir.key, beside the directory.
 func Open(ctx context.Context, dir, keyFile string) (*Store, error) {
-	return OpenWith(ctx, dir, KeySource{File: keyFile})
+	return OpenWith(ctx, dir, keyring.Source{File: keyFile})
 }
 
 // OpenWith is Open with the key from wherever it is. A database without its key,
-// or a key file without its database, is an error, [ErrKey]: going on would lose
+// or a key file without its database, is an error, [keyring.ErrKey]: going on would lose
 // secrets, or let a stranger begin anew. Nothing is written then.
-func OpenWith(ctx context.Context, dir string, key KeySource) (*Store, error) {
+func OpenWith(ctx context.Context, dir string, key keyring.Source) (*Store, error) {
 	path := filepath.Join(dir, fileName)
 	info, err := os.Stat(path)
 	fresh := errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0
-	m, err := openMaster(key, dir, path, fresh)
+	m, err := keyring.Open(key, dir, path, fresh)
 	if err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
-	s := &Store{LogLines: LogLines, keys: newKeyring(m), now: time.Now}
+	s := &Store{LogLines: LogLines, keys: ring{keyring.NewRing(m)}, now: time.Now}
 	if s.w, err = dial(path, 1); err != nil {
 		return nil, err
 	}
@@ -91,12 +99,10 @@ func OpenWith(ctx context.Context, dir string, key KeySource) (*Store, error) {
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), s.Close())
 	}
-	if m.file == "" {
-		noteMade(dir)
-	}
+	m.NoteMade(dir)
 	s.Mended = private.Dir(dir, fileName+"*", "*.lock")
-	if m.file != "" {
-		for _, said := range private.Files(m.file) {
+	if m.File != "" {
+		for _, said := range private.Files(m.File) {
 			s.Mended = append(s.Mended, said+"; whoever read it can read every secret in a copy of the database: restic-manager key rotate makes a new one")
 		}
 	}

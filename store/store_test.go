@@ -18,6 +18,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/protocol/protocoltest"
+	"github.com/restic-manager/restic-manager/store/keyring"
 	"github.com/restic-manager/restic-manager/store/storetest"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -175,7 +176,7 @@ func TestADatabaseAndItsKeyBelongTogether(t *testing.T) {
 		if err := harm(dir); err != nil {
 			t.Fatal(err)
 		}
-		if s, err := Open(t.Context(), dir, ""); !errors.Is(err, ErrKey) {
+		if s, err := Open(t.Context(), dir, ""); !errors.Is(err, keyring.ErrKey) {
 			t.Errorf("%s: opened with %v", name, err)
 			if err == nil {
 				_ = s.Close()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/keyring"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -22,31 +23,31 @@ const (
 
 // key says where the master key is: in the file that was named, in a systemd
 // credential, in the environment, or in the file beside the data directory.
-func (d database) key() (store.KeySource, error) {
+func (d database) key() (keyring.Source, error) {
 	text, set := os.LookupEnv(keyVariable)
 	given := topics.Secret(text)
 	if err := os.Unsetenv(keyVariable); err != nil { // no program that is started from here has to know it
-		return store.KeySource{}, err
+		return keyring.Source{}, err
 	}
 	if d.KeyFile != "" {
-		return store.KeySource{File: d.KeyFile}, nil
+		return keyring.Source{File: d.KeyFile}, nil
 	}
 	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" {
 		text, err := os.ReadFile(filepath.Join(dir, keyCredential))
 		if err == nil && len(bytes.TrimSpace(text)) == 0 { // a key in a file would be made in its place
-			return store.KeySource{}, fmt.Errorf("%w: the systemd credential %s is empty", store.ErrKey, keyCredential)
+			return keyring.Source{}, fmt.Errorf("%w: the systemd credential %s is empty", keyring.ErrKey, keyCredential)
 		}
 		if err == nil {
-			return store.KeySource{Given: topics.Secret(text), From: "the systemd credential " + keyCredential}, nil
+			return keyring.Source{Given: topics.Secret(text), From: "the systemd credential " + keyCredential}, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			return store.KeySource{}, fmt.Errorf("%w: the systemd credential cannot be read: %w", store.ErrKey, err)
+			return keyring.Source{}, fmt.Errorf("%w: the systemd credential cannot be read: %w", keyring.ErrKey, err)
 		}
 	}
 	if set && given == "" {
-		return store.KeySource{}, fmt.Errorf("%w: the environment variable %s is empty; give the key in it, or unset it", store.ErrKey, keyVariable)
+		return keyring.Source{}, fmt.Errorf("%w: the environment variable %s is empty; give the key in it, or unset it", keyring.ErrKey, keyVariable)
 	}
-	return store.KeySource{Given: given, From: "the environment variable " + keyVariable}, nil
+	return keyring.Source{Given: given, From: "the environment variable " + keyVariable}, nil
 }
 
 type keyRotateCmd struct {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
-	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/keyring"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/words"
 )
@@ -106,7 +106,7 @@ func run(ctx context.Context, args []string) int {
 	}
 	if err := command.Run(); err != nil {
 		fmt.Fprintf(os.Stderr, "restic-manager: %s\n", inWords(err))
-		if errors.Is(err, store.ErrKey) {
+		if errors.Is(err, keyring.ErrKey) {
 			return 3
 		}
 		return 1
