@@ -81,7 +81,7 @@ func TestABackupCanBeRestoredByPlainRestic(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	whole := attic.Group("whole")
+	whole := attic.GroupToBegin("whole")
 	good := w.AwaitState(attic.Backup("whole"), "succeeded")
 	if good.SnapshotID == "" || good.ExitCode == nil || *good.ExitCode != 0 || good.Cause != "" || good.Kind != "backup" || good.Host != attic.ID {
 		t.Errorf("the job is %+v", good)

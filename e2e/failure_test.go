@@ -44,14 +44,12 @@ var mishaps = []mishap{
 
 	{"the password is wrong", func(t *testing.T, a *Agent) {
 		r := a.Group("other")
-		restic(t, r, "init")
 		a.PutGroup("all", a.w.AddRepository(a.Name+"-all", r.URL, "not the password"))
 	}, "failed", "wrong-password", []string{"The password does not open the repository", "Nothing was saved by this run", "Compare the repository's password"}, false},
 
 	{"the repository is locked", func(t *testing.T, a *Agent) {
 		a.Noise("photo.raw", 4)
 		r := a.Group("all")
-		restic(t, r, "init")
 		restic(t, r, "backup", a.Home)
 		other := exec.Command("restic", "--no-cache", "check", "--read-data", "--limit-download", "16") // check locks for itself alone
 		other.Env = append(os.Environ(), "RESTIC_REPOSITORY="+r.URL, "RESTIC_PASSWORD="+r.Password)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/restic-manager/restic-manager/e2e/resticrepo"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -57,7 +58,7 @@ func TestEveryOperationDoesWhatBareResticSees(t *testing.T) {
 	attic := w.StartAgent("attic", "--policy", "managed")
 	attic.Write("letters/1.txt", "dear reader")
 	attic.Write("letters/[2].txt", "a name like a pattern")
-	vault := attic.Group("all")
+	vault := attic.GroupToBegin("all")
 	on := func(kind string, more ...any) map[string]any {
 		m := map[string]any{"kind": kind, "repository": vault.ID}
 		for i := 0; i < len(more); i += 2 {
@@ -68,6 +69,9 @@ func TestEveryOperationDoesWhatBareResticSees(t *testing.T) {
 	attic.Ask(on("init"))
 	if config := attic.Bare(vault, "cat", "config"); !strings.Contains(config, `"version": 2`) {
 		t.Errorf("init made %s", config)
+	}
+	if err := resticrepo.Cheapen(vault.URL, vault.Password); err != nil {
+		t.Fatal(err)
 	}
 	for range 2 {
 		w.AwaitState(attic.Backup("all"), "succeeded")

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/restic-manager/restic-manager/e2e/resticrepo"
 )
 
 // An Intruder has an endpoint's credential and the repository's password, and
@@ -75,6 +77,9 @@ func TestWhatIsPlantedNeitherPushesOutNorIsRemoved(t *testing.T) {
 	server := NewRestServer(t)
 	attic, keeper := w.StartAgent("attic"), w.StartKeeper("keeper")
 	repo := Repository{URL: server.URL(server.Everyday, "attic", everydaySecret), Password: password}
+	if err := resticrepo.Make(filepath.Join(server.Dir, "attic"), repo.Password); err != nil {
+		t.Fatal(err)
+	}
 	repo.ID = w.AddRepository("vault", repo.URL, repo.Password)
 	w.API("PUT", "/api/repositories/"+repo.ID, map[string]any{"append_only": true, "keeper": keeper.ID, "retention": map[string]any{"keep_within": "30d", "keep_within_daily": "1y"},
 		"maintenance": map[string]any{"url": "rest:http://" + server.Full + "/attic/", "username": "keeper", "password": maintenanceSecret}}, http.StatusOK, nil)

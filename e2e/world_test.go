@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/restic-manager/restic-manager/e2e/resticrepo"
 )
 
 // A World is a control plane with its database and ports, the agents that
@@ -500,9 +502,20 @@ type Repository struct {
 
 const password = "correct horse battery staple"
 
-// Group says what the agent backs up, into a new repository beside it: its Home
+// Group says what the agent backs up, into an empty repository beside it: its Home
 // unless paths are given.
 func (a *Agent) Group(name string, paths ...string) Repository {
+	a.w.t.Helper()
+	r := a.GroupToBegin(name, paths...)
+	if err := resticrepo.Make(r.URL, r.Password); err != nil {
+		a.w.t.Fatal(err)
+	}
+	return r
+}
+
+// GroupToBegin is Group whose repository is not there yet: the first backup makes
+// it, and each restic that opens it takes half a second of processor time.
+func (a *Agent) GroupToBegin(name string, paths ...string) Repository {
 	a.w.t.Helper()
 	r := Repository{URL: filepath.Join(a.Dir, "repository-"+name), Password: password}
 	r.ID = a.w.AddRepository(a.Name+"-"+name, r.URL, r.Password)

@@ -32,6 +32,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/e2e/resticrepo"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
@@ -284,9 +285,12 @@ func (m *machine) ran() string {
 	return string(b)
 }
 
-// group gives the host something to back up, into a repository of its own.
+// group gives the host something to back up, into an empty repository of its own.
 func (m *machine) group() store.SourceGroup {
 	m.t.Helper()
+	if err := resticrepo.Make(m.at("vault"), "correct horse"); err != nil {
+		m.t.Fatal(err)
+	}
 	id := topics.NewID(time.Now())
 	if err := m.plane.store.AddRepository(m.t.Context(), "test", store.Repository{ID: topics.RepositoryID(id), Name: "of " + string(m.id), Location: m.at("vault")},
 		store.RepositoryAccess{URL: topics.Secret(m.at("vault")), Password: "correct horse"}); err != nil {
