@@ -25,11 +25,13 @@ import (
 // A case is asked of the service first; then each door has to save the same, or to
 // refuse it with the same sentence for every field that is wrong.
 var subjects = map[string]interface{ run(t *testing.T, h *house) }{
-	"a new user":         newUsers,
-	"a user's change":    changedUsers,
-	"an API token":       apiTokens,
-	"a new consumer":     newConsumers,
-	"a consumer's right": changedConsumers,
+	"a new user":          newUsers,
+	"a user's change":     changedUsers,
+	"an API token":        apiTokens,
+	"a new consumer":      newConsumers,
+	"a consumer's right":  changedConsumers,
+	"a new schedule":      newSchedules,
+	"a schedule's change": changedSchedules,
 }
 
 func TestEveryDoorHasTheSameRules(t *testing.T) {

@@ -1,140 +1,187 @@
 package main
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
-	"html"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A wish is a new schedule as somebody may type it at any door.
+// A wish is what may be said of a schedule at any door. What is nil is not said.
 type wish struct {
-	name, cron, zone string
-	jitter           time.Duration
-	groups           []string
-	retry            int
+	Name       string
+	Cron, Zone *string
+	Jitter     *time.Duration
+	Groups     *[]string
+	Enabled    *bool
+	Retry      *int
 }
 
-// TestEveryDoorHasTheSameRulesForSchedules: what the form, the API and the command
-// line take of a schedule is what its service takes, and what they refuse is refused
-// in the same sentence.
-func TestEveryDoorHasTheSameRulesForSchedules(t *testing.T) {
-	h := newHouse(t)
-	service := &schedule.Service{Store: h.store, Now: time.Now}
-	at := "/hosts/" + string(h.host) + "/schedules"
-	doors := map[string]func(wish) (taken bool, said string){
-		"the form": func(w wish) (bool, string) {
-			status, text := h.ask("POST", at+"/new", url.Values{"name": {w.name}, "kind": {"cron"}, "cron": {w.cron}, "zone": {w.zone}, "group": w.groups,
-				"jitter": {strconv.Itoa(int(w.jitter.Minutes()))}, "retry_max": {strconv.Itoa(w.retry)}, "enabled": {"true"}})
-			return status == http.StatusSeeOther, html.UnescapeString(text)
-		},
-		"the API": func(w wish) (bool, string) {
-			status, text := h.ask("PUT", "/api"+at+"/"+url.PathEscape(w.name), map[string]any{"cron": w.cron, "zone": w.zone,
-				"source_groups": append([]string{}, w.groups...), "jitter_seconds": int(w.jitter.Seconds()), "retry_max": w.retry})
-			var p struct{ Detail string }
-			decode(t, text, &p)
-			return status == http.StatusOK, p.Detail
-		},
-		"the command line": func(w wish) (bool, string) {
-			args := []string{"schedule", "set", "attic", "--cron=" + w.cron, "--zone=" + w.zone, "--jitter=" + w.jitter.String(),
-				"--retry-max=" + strconv.Itoa(w.retry)}
-			for _, g := range w.groups {
-				args = append(args, "--group="+g)
-			}
-			text, code := h.tell(append(args, w.name)...)
-			return code == 0, text
-		},
+// input is the wish as the service takes it.
+func (w wish) input() schedule.Input {
+	in := schedule.Input{Cron: w.Cron, Zone: w.Zone, SourceGroups: w.Groups, Enabled: w.Enabled, RetryMax: w.Retry}
+	if w.Jitter != nil {
+		in.JitterSeconds = new(int(w.Jitter.Seconds()))
 	}
-	good := wish{name: "nightly", cron: "30 2 * * *", zone: "Europe/Berlin", jitter: 10 * time.Minute, groups: []string{"letters"}, retry: 3}
-	with := func(edit func(*wish)) wish {
-		w := good
-		edit(&w)
-		return w
+	return in
+}
+
+// over is the wish with what another one says where it says nothing: the form always
+// says everything.
+func (w wish) over(was wish) wish {
+	return wish{Name: w.Name, Cron: cmp.Or(w.Cron, was.Cron), Zone: cmp.Or(w.Zone, was.Zone), Jitter: cmp.Or(w.Jitter, was.Jitter),
+		Groups: cmp.Or(w.Groups, was.Groups), Enabled: cmp.Or(w.Enabled, was.Enabled), Retry: cmp.Or(w.Retry, was.Retry)}
+}
+
+// nightly is a schedule that fits.
+var nightly = wish{Name: "nightly", Cron: new("30 2 * * *"), Zone: new("Europe/Berlin"), Jitter: new(10 * time.Minute), Groups: new([]string{"letters"}),
+	Enabled: new(true), Retry: new(3)}
+
+func schedulesAt(h *house) string { return "/hosts/" + string(h.host) + "/schedules" }
+
+// scheduleForm posts a wish to the form at an address below the schedules.
+func scheduleForm(h *house, at string, w wish) (bool, string) {
+	status, text := h.ask("POST", schedulesAt(h)+at, url.Values{"name": {w.Name}, "kind": {"cron"}, "cron": {*w.Cron}, "zone": {*w.Zone},
+		"group": *w.Groups, "jitter": {strconv.Itoa(int(w.Jitter.Minutes()))}, "retry_max": {strconv.Itoa(*w.Retry)},
+		"enabled": {strconv.FormatBool(*w.Enabled)}})
+	return status == http.StatusSeeOther, text
+}
+
+func scheduleByAPI(t *testing.T, h *house, w wish) (bool, string) {
+	body := map[string]any{}
+	add := func(name string, said bool, value func() any) {
+		if said {
+			body[name] = value()
+		}
 	}
-	for what, c := range map[string]struct {
-		wish wish
-		not  string // a door that has no way to ask for it
-	}{
-		"all is well":           {wish: good},
-		"no name":               {wish: with(func(w *wish) { w.name = "" }), not: "the API"},
-		"a name of spaces":      {wish: with(func(w *wish) { w.name = "  " })},
-		"spaces around":         {wish: with(func(w *wish) { w.name = " nightly " })},
-		"a dot":                 {wish: with(func(w *wish) { w.name = "." })},
-		"two dots":              {wish: with(func(w *wish) { w.name = ".." })},
-		"an escape":             {wish: with(func(w *wish) { w.name = "night\x1b[2Jly" })},
-		"a line break":          {wish: with(func(w *wish) { w.name = "night\nly" })},
-		"a turned direction":    {wish: with(func(w *wish) { w.name = "night\u202ely" })},
-		"a slash":               {wish: with(func(w *wish) { w.name = "night/ly" })},
-		"characters, not bytes": {wish: with(func(w *wish) { w.name = strings.Repeat("ü", 100) })},
-		"a long name":           {wish: with(func(w *wish) { w.name = strings.Repeat("ü", 101) })},
-		"no cron line":          {wish: with(func(w *wish) { w.cron = "" })},
-		"a bad cron line":       {wish: with(func(w *wish) { w.cron = "61 2 * * *" })},
-		"a day that never is":   {wish: with(func(w *wish) { w.cron = "0 2 31 4 *" })},
-		"a word":                {wish: with(func(w *wish) { w.cron = " @daily " })},
-		"no zone":               {wish: with(func(w *wish) { w.zone = "" })},
-		"a bad zone":            {wish: with(func(w *wish) { w.zone = "Europe/Atlantis" })},
-		"this machine's zone":   {wish: with(func(w *wish) { w.zone = "Local" })},
-		"spaces around a zone":  {wish: with(func(w *wish) { w.zone = " UTC " })},
-		"no jitter":             {wish: with(func(w *wish) { w.jitter = 0 })},
-		"a day of jitter":       {wish: with(func(w *wish) { w.jitter = 24 * time.Hour })},
-		"more jitter":           {wish: with(func(w *wish) { w.jitter = 24*time.Hour + time.Minute })},
-		"jitter below nothing":  {wish: with(func(w *wish) { w.jitter = -time.Minute })},
-		"no group":              {wish: with(func(w *wish) { w.groups = nil })},
-		"an unknown group":      {wish: with(func(w *wish) { w.groups = []string{"letters", "wine"} })},
-		"a group twice":         {wish: with(func(w *wish) { w.groups = []string{"photos", "photos", "letters"} })},
-		"no retry":              {wish: with(func(w *wish) { w.retry = 0 })},
-		"too many retries":      {wish: with(func(w *wish) { w.retry = 21 })},
-		"retries below nothing": {wish: with(func(w *wish) { w.retry = -1 })},
-		"everything wrong":      {wish: wish{name: "..", cron: "x", zone: "y", jitter: 48 * time.Hour, groups: []string{"z"}, retry: 99}},
+	add("cron", w.Cron != nil, func() any { return *w.Cron })
+	add("zone", w.Zone != nil, func() any { return *w.Zone })
+	add("jitter_seconds", w.Jitter != nil, func() any { return int(w.Jitter.Seconds()) })
+	add("source_groups", w.Groups != nil, func() any { return append([]string{}, *w.Groups...) })
+	add("enabled", w.Enabled != nil, func() any { return *w.Enabled })
+	add("retry_max", w.Retry != nil, func() any { return *w.Retry })
+	status, text := h.ask("PUT", "/api"+schedulesAt(h)+"/"+url.PathEscape(w.Name), body)
+	return status == http.StatusOK, detail(t, text)
+}
+
+func scheduleByCommand(_ *testing.T, h *house, w wish) (bool, string) {
+	args := []string{"schedule", "set", "attic"}
+	if w.Cron != nil {
+		args = append(args, "--cron="+*w.Cron)
+	}
+	if w.Zone != nil {
+		args = append(args, "--zone="+*w.Zone)
+	}
+	if w.Jitter != nil {
+		args = append(args, "--jitter="+w.Jitter.String())
+	}
+	if w.Groups != nil {
+		for _, g := range *w.Groups {
+			args = append(args, "--group="+g)
+		}
+	}
+	if w.Enabled != nil {
+		args = append(args, fmt.Sprintf("--enabled=%t", *w.Enabled))
+	}
+	if w.Retry != nil {
+		args = append(args, "--retry-max="+strconv.Itoa(*w.Retry))
+	}
+	text, code := h.tell(append(args, w.Name)...)
+	return code == 0, text
+}
+
+func serviceOf(h *house) *schedule.Service { return &schedule.Service{Store: h.store, Now: time.Now} }
+
+var newSchedules = subject[wish]{
+	service: func(t *testing.T, h *house, w wish) error {
+		_, err := serviceOf(h).Add(t.Context(), "test", h.host, w.Name, w.input())
+		return err
+	},
+	doors: map[string]func(*testing.T, *house, wish) (bool, string){
+		theForm:        func(_ *testing.T, h *house, w wish) (bool, string) { return scheduleForm(h, "/new", w) },
+		theAPI:         scheduleByAPI,
+		theCommandLine: scheduleByCommand,
+	},
+	saved: scheduleRows,
+	cases: scheduleCases(withNames(func(name string) wish { return wish{Name: name}.over(nightly) }, map[string]doorCase[wish]{
+		"a slash":          {in: wish{Name: "night/ly"}.over(nightly)},
+		"everything wrong": {in: wish{"..", new("x"), new("y"), new(48 * time.Hour), new([]string{"z"}), new(true), new(99)}, bad: "cron"},
+	}), func(w wish) wish { w.Name = "nightly"; return w.over(nightly) }),
+}
+
+var changedSchedules = subject[wish]{
+	before: func(t *testing.T, h *house) {
+		w := nightly
+		w.Jitter, w.Retry, w.Enabled = new(90*time.Second), new(7), new(false)
+		if _, err := serviceOf(h).Add(t.Context(), "test", h.host, w.Name, w.input()); err != nil {
+			t.Fatal(err)
+		}
+	},
+	service: func(t *testing.T, h *house, w wish) error {
+		_, err := serviceOf(h).Change(t.Context(), "test", h.host, w.Name, w.input())
+		return err
+	},
+	doors: map[string]func(*testing.T, *house, wish) (bool, string){
+		theForm: func(_ *testing.T, h *house, w wish) (bool, string) {
+			was := nightly
+			was.Jitter, was.Retry, was.Enabled = new(time.Minute), new(7), new(false) // as the form shows it: whole minutes
+			return scheduleForm(h, "/nightly/edit", w.over(was))
+		},
+		theAPI:         scheduleByAPI,
+		theCommandLine: scheduleByCommand,
+	},
+	saved: scheduleRows,
+	cases: scheduleCases(map[string]doorCase[wish]{}, func(w wish) wish { w.Name = "nightly"; return w }),
+}
+
+// scheduleCases adds good and bad values of each field to other cases.
+func scheduleCases(others map[string]doorCase[wish], with func(wish) wish) map[string]doorCase[wish] {
+	for what, c := range map[string]doorCase[wish]{
+		"all is well":           {},
+		"no cron line":          {in: wish{Cron: new("")}, bad: "cron"},
+		"a bad cron line":       {in: wish{Cron: new("61 2 * * *")}, bad: "cron"},
+		"a day that never is":   {in: wish{Cron: new("0 2 31 4 *")}, bad: "cron"},
+		"a word":                {in: wish{Cron: new(" @daily ")}},
+		"no zone":               {in: wish{Zone: new("")}, bad: "zone"},
+		"a bad zone":            {in: wish{Zone: new("Europe/Atlantis")}, bad: "zone"},
+		"this machine's zone":   {in: wish{Zone: new("Local")}, bad: "zone"},
+		"spaces around a zone":  {in: wish{Zone: new(" UTC ")}},
+		"no jitter":             {in: wish{Jitter: new(time.Duration(0))}},
+		"a day of jitter":       {in: wish{Jitter: new(24 * time.Hour)}},
+		"more jitter":           {in: wish{Jitter: new(24*time.Hour + time.Minute)}, bad: "jitter_seconds"},
+		"jitter below nothing":  {in: wish{Jitter: new(-time.Minute)}, bad: "jitter_seconds"},
+		"no group":              {in: wish{Groups: new([]string{})}, bad: "source_groups"},
+		"an unknown group":      {in: wish{Groups: new([]string{"letters", "wine"})}, bad: "source_groups"},
+		"a group twice":         {in: wish{Groups: new([]string{"photos", "photos", "letters"})}},
+		"on":                    {in: wish{Enabled: new(true)}},
+		"paused":                {in: wish{Enabled: new(false)}},
+		"no retry":              {in: wish{Retry: new(0)}},
+		"too many retries":      {in: wish{Retry: new(21)}, bad: "retry_max"},
+		"retries below nothing": {in: wish{Retry: new(-1)}, bad: "retry_max"},
 	} {
-		t.Run(what, func(t *testing.T) {
-			w := c.wish
-			seconds, groups := int(w.jitter.Seconds()), w.groups
-			in := schedule.Input{Cron: &w.cron, Zone: &w.zone, JitterSeconds: &seconds, SourceGroups: &groups, RetryMax: &w.retry}
-			_, err := service.Add(t.Context(), "test", h.host, w.name, in)
-			var want field.Errors
-			if err != nil && !errors.As(err, &want) {
-				t.Fatal(err)
-			}
-			rows := h.removeSchedules(t)
-			if (len(rows) == 1) != (err == nil) {
-				t.Fatalf("the service saved %v and answered %v", rows, err)
-			}
-			for door, ask := range doors {
-				if door == c.not {
-					continue
-				}
-				taken, said := ask(w)
-				got := h.removeSchedules(t)
-				if taken != (want == nil) || !slices.Equal(got, rows) {
-					t.Errorf("%s: taken %t, saved %v; want %v, %v\n%.2000s", door, taken, got, rows, want, said)
-				}
-				for name, sentence := range want {
-					if !strings.Contains(said, sentence) {
-						t.Errorf("%s does not say of %s %q:\n%.2000s", door, name, sentence, said)
-					}
-				}
-				if door == "the command line" && strings.Contains(said, "\x1b") {
-					t.Errorf("%s says it raw: %q", door, said)
-				}
-			}
-		})
+		if c.in.Groups != nil && len(*c.in.Groups) == 0 && with(wish{}).Cron == nil {
+			c.not = []string{theCommandLine} // it cannot say that a schedule has no groups any more
+		}
+		c.in = with(c.in)
+		others[what] = c
 	}
+	if c, ok := others["no name"]; ok {
+		c.not = []string{theAPI} // an address without a name is another one
+		others["no name"] = c
+	}
+	return others
 }
 
-// removeSchedules removes all schedules of the host, and returns what they were.
-func (h *house) removeSchedules(t *testing.T) (all []string) {
+// scheduleRows removes all schedules of the host, and returns what they were.
+func scheduleRows(t *testing.T, h *house) (all []string) {
 	t.Helper()
 	rows, err := h.store.Schedules(t.Context(), h.host)
 	if err != nil {
@@ -170,8 +217,7 @@ func TestNamesOfBeforeAreShownAndCanGo(t *testing.T) {
 	if text, code := h.tell("schedule", "next", "attic", name+"x"); code != 1 || strings.Contains(text, "\x1b") {
 		t.Errorf("an unknown name, exit status %d: %q", code, text)
 	}
-	service := &schedule.Service{Store: h.store, Now: time.Now}
-	if err := service.Remove(t.Context(), "test", h.host, name); err != nil {
+	if err := serviceOf(h).Remove(t.Context(), "test", h.host, name); err != nil {
 		t.Errorf("it cannot be removed: %v", err)
 	}
 }
