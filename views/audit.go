@@ -5,6 +5,53 @@ import (
 	"strings"
 )
 
+// Audit is a page of what was done, the newest first.
+type Audit struct {
+	Filter  AuditFilter
+	Problem string // with the filter
+	Rows    []AuditRow
+	Total   int
+	Older   string // URL of the next page, "" if there is none
+	Newest  string // URL of the first page, "" on it
+	Chain   Chain
+}
+
+// A Chain is whether the entries are what they were.
+type Chain struct {
+	Verified When
+	Broken   *Note // says where, if it is broken
+	Head     string
+}
+
+// An AuditRow is one entry.
+type AuditRow struct {
+	N       string
+	At      When
+	Time    string // to the second, with its day
+	Icon    string // of who did it
+	Actor   string
+	By      string // URL of all that they did
+	Deed    string // "Asked for the"
+	Target  Link   // "backup of attic"
+	Detail  string
+	Outcome Status
+	Remote  string
+}
+
+// subjects are what can be chosen, with what was asked for in the URL.
+func subjects(asked string) []Option {
+	list := AuditSubjects()
+	for _, o := range list {
+		if o.Value == asked {
+			return list
+		}
+	}
+	if asked != "" {
+		list = append(list, Option{asked, asked})
+	}
+	return list
+}
+
 // An AuditFilter is what the audit page was asked for, as it was typed. What is
 // empty does not narrow it.
 type AuditFilter struct {
@@ -23,7 +70,8 @@ func (f AuditFilter) Empty() bool { return f == AuditFilter{} }
 // Values are the filter in a URL.
 func (f AuditFilter) Values() url.Values {
 	q := url.Values{}
-	for name, value := range map[string]string{"q": f.Query, "who": f.Who, "action": f.Action, "actor": f.Actor, "target": f.Target, "from": f.From, "to": f.To} {
+	for name, value := range map[string]string{"q": f.Query, "who": f.Who, "action": f.Action, "actor": f.Actor, "target": f.Target, "from": f.From,
+		"to": f.To} {
 		if value != "" {
 			q.Set(name, value)
 		}
@@ -63,13 +111,14 @@ func AuditStream(f AuditFilter, after string) string {
 
 // AuditActors are the kinds of those who do something.
 func AuditActors() []Option {
-	return []Option{{"people", "People"}, {"tokens", "API tokens"}, {"consumers", "MQTT consumers"}, {"schedules", "Schedules"}, {"server", "This server"}}
+	return []Option{{"people", "People"}, {"tokens", "API tokens"}, {"consumers", "MQTT consumers"}, {"schedules", "Schedules"},
+		{"server", "This server"}}
 }
 
 // AuditSubjects are what something is done to.
 func AuditSubjects() []Option {
-	return []Option{{"job", "Jobs"}, {"pending_run", "Missed runs"}, {"schedule", "Schedules"}, {"source_group", "Source groups"}, {"repository", "Repositories"},
-		{"host", "Hosts"}, {"enroll_token", "Enrolment tokens"}, {"user", "Users"}, {"session", "Sign-ins"}, {"api_token", "API tokens"},
+	return []Option{{"job", "Jobs"}, {"pending_run", "Missed runs"}, {"schedule", "Schedules"}, {"source_group", "Source groups"},
+		{"repository", "Repositories"}, {"host", "Hosts"}, {"enroll_token", "Enrolment tokens"}, {"user", "Users"}, {"session", "Sign-ins"}, {"api_token", "API tokens"},
 		{"mqtt_user", "MQTT consumers"}, {"log", "Logs"}, {"master_key", "Keys"}}
 }
 

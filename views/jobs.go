@@ -2,6 +2,42 @@ package views
 
 import "net/url"
 
+// Jobs is every job of the fleet, those that have not ended first.
+type Jobs struct {
+	Filter JobsFilter
+	Kinds  []string // that there are
+	Tabs   []Tab    // see [JobTabs]
+	Rows   []JobLine
+	Total  int    // that the filter finds
+	Older  string // URL of the next page, "" if there is none
+	Newest string // URL of the first page, "" on it
+}
+
+// A JobLine is one job in the list of the fleet's.
+type JobLine struct {
+	ID, Kind, Group string
+	HostID, Host    string
+	Status          Status
+	Percent         float64 // of a running one; below zero: not known
+	At              When    // when it began; never while it waits
+	Queued          string  // while it waits: what for, in three words
+	Asked           When    // while it waits: since when
+	Took            string  // "4 min 2 s"
+	Result          string  // how far it is, what it waits for, what became of it
+	ResultLink      Link    // the job it waits for, if it is one
+	By              string  // "admin", "Schedule"
+	CanCancel       bool
+}
+
+func periodWords(key string) string {
+	for _, p := range Periods() {
+		if p.Key == key {
+			return p.Words
+		}
+	}
+	return ""
+}
+
 // A JobsFilter is what the jobs page was asked for. What is empty does not narrow it.
 type JobsFilter struct {
 	State  string // a key of [JobTabs]

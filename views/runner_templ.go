@@ -10,55 +10,6 @@ import templruntime "github.com/a-h/templ/runtime"
 
 import "github.com/restic-manager/restic-manager/words"
 
-// A Runner is a host that may be asked for a job, and what its own policy forbids.
-type Runner struct {
-	ID, Name string          // "nas", "attic (not connected)"
-	Policy   string          // the host's own, by name
-	Forbids  map[string]bool // by kind of job; what is not known is allowed
-}
-
-func (r Runner) forbids(kinds ...string) bool {
-	for _, k := range kinds {
-		if !r.Forbids[k] {
-			return false
-		}
-	}
-	return len(kinds) > 0
-}
-
-// text names a host in a choice, with why it cannot be chosen.
-func (r Runner) text(kinds ...string) string {
-	if r.forbids(kinds...) {
-		return words.Visible(r.Name) + ": its policy does not allow it"
-	}
-	return words.Visible(r.Name)
-}
-
-// noneMay is why nobody of a list can be asked for any of the kinds, "" if
-// somebody can.
-func noneMay(list []Runner, kinds ...string) string {
-	for _, r := range list {
-		if !r.forbids(kinds...) {
-			return ""
-		}
-	}
-	switch len(list) {
-	case 0:
-		return "There is no host to ask."
-	case 1:
-		return Forbidden(list[0].Name, list[0].Policy)
-	}
-	return "No host's policy allows it; only a host's own administrator can change that, on the host."
-}
-
-// Forbidden says that a host's policy does not allow something.
-func Forbidden(host, policy string) string {
-	if policy != "" {
-		policy += " "
-	}
-	return "The policy " + policy + "of " + host + " does not allow it; only its own administrator can change that, on the host."
-}
-
 // runner is a choice of hosts for jobs of these kinds; those whose policy forbids
 // all of them cannot be chosen.
 func runner(class, label string, list []Runner, kinds ...string) templ.Component {
@@ -107,7 +58,7 @@ func runner(class, label string, list []Runner, kinds ...string) templ.Component
 		var templ_7745c5c3_Var4 string
 		templ_7745c5c3_Var4, templ_7745c5c3_Err = templ.JoinStringErrs(label)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `runner.templ`, Line: 57, Col: 55}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `runner.templ`, Line: 8, Col: 55}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var4))
 		if templ_7745c5c3_Err != nil {
@@ -135,7 +86,7 @@ func runner(class, label string, list []Runner, kinds ...string) templ.Component
 			var templ_7745c5c3_Var5 string
 			templ_7745c5c3_Var5, templ_7745c5c3_Err = templ.JoinStringErrs(r.ID)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `runner.templ`, Line: 59, Col: 23}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `runner.templ`, Line: 10, Col: 23}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var5))
 			if templ_7745c5c3_Err != nil {
@@ -158,7 +109,7 @@ func runner(class, label string, list []Runner, kinds ...string) templ.Component
 			var templ_7745c5c3_Var6 string
 			templ_7745c5c3_Var6, templ_7745c5c3_Err = templ.JoinStringErrs(r.text(kinds...))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `runner.templ`, Line: 59, Col: 78}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `runner.templ`, Line: 10, Col: 78}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var6))
 			if templ_7745c5c3_Err != nil {
@@ -211,7 +162,7 @@ func whyNot(why string) templ.Component {
 			var templ_7745c5c3_Var8 string
 			templ_7745c5c3_Var8, templ_7745c5c3_Err = templ.JoinStringErrs(words.Visible(why))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `runner.templ`, Line: 69, Col: 23}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `runner.templ`, Line: 20, Col: 23}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var8))
 			if templ_7745c5c3_Err != nil {

@@ -1,0 +1,157 @@
+package views
+
+import (
+	"fmt"
+	"net/url"
+
+	"github.com/restic-manager/restic-manager/words"
+)
+
+// Schedules is when the fleet is backed up.
+type Schedules struct {
+	Rows    []ScheduleRow
+	Load    Load
+	Without []Without // source groups that no schedule names
+}
+
+// A ScheduleRow is one schedule of one host.
+type ScheduleRow struct {
+	HostID, Host, Name string
+	Groups             string // "letters, photos"
+	On                 bool
+	Words, Cron, Zone  string // "Every day at 02:30", "30 2 * * *", "Europe/Berlin"
+	Next               When   // zero while it is paused
+	NextIn             string // "in 11 h"
+	Round              Status // how the last slot went, in the word "2 of 2"
+	Copy               Copy
+}
+
+// A Copy says whether the host goes by the schedule as it is here.
+type Copy struct {
+	InForce bool
+	Text    string // "On the host since 14:02", "Waits for the host for 2 h"
+	Problem string // what of it the agent cannot do; "" if nothing
+}
+
+// Without is a source group that nothing backs up by itself.
+type Without struct{ HostID, Host, Group string }
+
+// Load is how many runs begin in each hour of the coming day.
+type Load struct {
+	Hours [24]int
+	Zone  string
+	Mark  int // the hour that stands out, -1 for the busiest
+}
+
+// SchedulesURL lists them.
+const SchedulesURL = "/schedules"
+
+// ScheduleURL is the form for a schedule of a host, "" for a new one.
+func ScheduleURL(host, name string) string {
+	if name == "" {
+		return HostURL(host) + "/schedules/new"
+	}
+	return schedulePath(host, name) + "/edit"
+}
+
+func schedulePath(host, name string) string {
+	return HostURL(host) + "/schedules/" + url.PathEscape(name)
+}
+
+// SchedulesStream is the URL of the list's one stream.
+func SchedulesStream() string { return "/events?view=schedules" }
+
+// ScheduleElement is the id of a schedule's row.
+func ScheduleElement(r ScheduleRow) string { return ElementID("schedule", r.HostID+" "+r.Name) }
+
+func (l Load) busiest() int {
+	best := 0
+	for h, n := range l.Hours {
+		if n > l.Hours[best] {
+			best = h
+		}
+	}
+	return best
+}
+
+func (l Load) marked() int {
+	if l.Mark >= 0 && l.Mark < 24 {
+		return l.Mark
+	}
+	return l.busiest()
+}
+
+func (l Load) words() string {
+	h := l.marked()
+	if l.Hours[h] == 0 {
+		return "No run begins in the next 24 hours."
+	}
+	return fmt.Sprintf("%s between %02d:00 and %02d:00, %s.", words.Count(uint64(l.Hours[h]), "run begins", "runs begin"), h, (h+1)%24, l.Zone)
+}
+
+func (l Load) height(h int) int {
+	most := max(l.Hours[l.busiest()], 1)
+	if l.Hours[h] == 0 {
+		return 0
+	}
+	return max(2, l.Hours[h]*63/most)
+}
+
+// A ScheduleForm says when groups of a host are backed up, with what was typed
+// and what was wrong with it. It posts name, group (any number), kind, every,
+// first, minute, time (any number, as 02:30), day (any number, 0 for Sunday),
+// month_day, cron, zone, jitter (minutes), retry_max and enabled.
+type ScheduleForm struct {
+	HostID, Host                               string
+	Schedule                                   string // the one being changed; "" for a new one, and then Name can be typed
+	Name                                       string
+	Groups                                     []Choice
+	Kind                                       string // minutes, hours, daily, weekly, monthly or cron
+	Every, First, Minute, Time, MonthDay, Cron string
+	Days                                       []Choice // Monday first
+	Zone, Jitter, RetryMax                     string
+	Enabled                                    bool
+	Problem                                    string // about the whole form
+	Errors                                     ScheduleErrors
+	Preview                                    SchedulePreview
+	Copy                                       Copy
+	Retention                                  []Retention // of the repositories that its source groups go to
+}
+
+// A Choice is one of several that may be chosen together.
+type Choice struct {
+	Value, Text, Hint string
+	On                bool
+}
+
+// ScheduleErrors are what is wrong with each field; "" if nothing is.
+type ScheduleErrors struct{ Name, Groups, When, Zone, Jitter, RetryMax string }
+
+// A SchedulePreview is what comes of what is typed. It has a Problem, or the rest.
+type SchedulePreview struct {
+	Problem  string
+	Sentence string // "Every day at 02:30, in Europe/Berlin."
+	Cron     string
+	Runs     []NextRun
+	Note     string // about the zone, its next change of the clock, the jitter
+	Load     Load
+}
+
+// A NextRun is one that will come.
+type NextRun struct{ Clock, In, ISO string }
+
+var schedulePatterns = []Option{
+	{Value: "daily", Text: "Every day"},
+	{Value: "weekly", Text: "On days of the week"},
+	{Value: "monthly", Text: "Once a month"},
+	{Value: "hours", Text: "Every few hours"},
+	{Value: "minutes", Text: "Every few minutes"},
+	{Value: "cron", Text: "A cron line"},
+}
+
+// commonZones are offered while typing; any other of IANA's names will do.
+var commonZones = []string{"UTC", "Europe/Berlin", "Europe/London", "Europe/Paris", "Europe/Zurich", "America/New_York", "America/Chicago",
+	"America/Denver", "America/Los_Angeles", "America/Sao_Paulo", "Asia/Kolkata", "Asia/Shanghai", "Asia/Tokyo", "Australia/Sydney", "Pacific/Auckland"}
+
+// PreviewURL answers what is typed into a schedule's form with a [Preview].
+func PreviewURL(host string) string { return HostURL(host) + "/schedules/preview" }
