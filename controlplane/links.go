@@ -46,3 +46,7 @@ func (p *Plane) SignInLink(ctx context.Context) (string, error) {
 	}
 	return p.origin() + path, nil
 }
+
+// Changed tells pages and consumers that something about these hosts is another
+// now. It is for whoever writes to the store directly, as the demo does.
+func (p *Plane) Changed(hosts ...topics.HostID) { p.decided(hosts...) }

@@ -1,0 +1,145 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A Past is a job that ended before now, with what it left.
+type Past struct {
+	Job      Job // as it ended, complete
+	Lines    []topics.Line
+	Snapshot *topics.Snapshot // that a backup left, nil for none
+	GoneAt   int64            // when the snapshot was removed; 0 is that it is there
+}
+
+// AddPast writes jobs that ended before now, the oldest first, and brings their
+// hosts and repositories to where these jobs leave them. It is for the demo and
+// for nothing else: nobody is told, no schedule owes anything for them, and the
+// audit log, which cannot be written afterwards, does not know them.
+func (s *Store) AddPast(ctx context.Context, past []Past, days []Day) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		j := newJournal(ctx, s, tx)
+		hosts := map[topics.HostID]Job{}
+		for _, p := range past {
+			if err := j.addPast(p); err != nil {
+				return fmt.Errorf("job %s: %w", p.Job.ID, err)
+			}
+			if last := hosts[p.Job.Host]; p.Job.FinishedAt >= last.FinishedAt {
+				hosts[p.Job.Host] = p.Job
+			}
+		}
+		for host, last := range hosts {
+			worst, err := j.standing(host)
+			if err != nil {
+				return err
+			}
+			if err := change(ctx, tx, `UPDATE hosts SET standing = $1, standing_job = $2 WHERE id = $3`,
+				worst.State, worst.ID, host); err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, `UPDATE hosts SET last_job = $1, last_state = $2, last_ended_at = $3
+				WHERE id = $4 AND last_ended_at < $3`, last.ID, last.State, last.FinishedAt, host); err != nil {
+				return err
+			}
+		}
+		for _, d := range days {
+			if _, err := tx.NamedExecContext(ctx, `INSERT INTO repository_days
+				(repository, day, snapshots, restore_bytes, stored_bytes, plain_bytes)
+				VALUES (:repository, :day, :snapshots, :restore_bytes, :stored_bytes, :plain_bytes)
+				ON CONFLICT (repository, day) DO NOTHING`, d); err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, `UPDATE repositories
+				SET measured_at = $1, listed_at = $2, restore_bytes = $3, stored_bytes = $4, plain_bytes = $5
+				WHERE id = $6 AND measured_at < $1`, d.Day*dayMillis, s.Now(), d.RestoreBytes, d.StoredBytes, d.PlainBytes, d.Repository); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// addPast writes one job and what it alone changes.
+func (j journal) addPast(p Past) error {
+	job := p.Job
+	if !job.State.Ended() || job.FinishedAt == 0 {
+		return fmt.Errorf("a job that is %s is no past", job.State)
+	}
+	if p.Snapshot != nil {
+		job.SnapshotID = p.Snapshot.ID
+	}
+	job.Accepted, job.Lines = job.StartedAt > 0, len(p.Lines)
+	if _, err := j.tx.NamedExecContext(j.ctx, `INSERT INTO jobs (id, host, kind, source_group, repository, operation, state, requested_by,
+			queued_at, started_at, finished_at, not_after, accepted, attempts, lines, restic_version, cause, message,
+			exit_code, snapshot_id, summary, result, schedule, slot, fired, heard_at, log_dropped_at)
+		VALUES (:id, :host, :kind, :source_group, :repository, :operation, :state, :requested_by,
+			:queued_at, :started_at, :finished_at, :not_after, :accepted, :attempts, :lines, :restic_version, :cause, :message,
+			:exit_code, :snapshot_id, :summary, :result, :schedule, :slot, :fired, :heard_at, :log_dropped_at)`, job); err != nil {
+		return err
+	}
+	if err := addLines(j.ctx, j.q, job.ID, 1, p.Lines); err != nil {
+		return err
+	}
+	if p.Snapshot != nil {
+		if err := addSnapshot(j.ctx, j.tx, job, job.Summary.V, *p.Snapshot); err != nil {
+			return err
+		}
+		seen := p.GoneAt
+		if seen == 0 {
+			seen = j.s.Now()
+		}
+		if _, err := j.tx.ExecContext(j.ctx, `UPDATE snapshots SET gone_at = $1, seen_at = $2 WHERE repository = $3 AND id = $4`,
+			p.GoneAt, seen, job.Repository, p.Snapshot.ID); err != nil {
+			return err
+		}
+	}
+	if job.State != topics.Succeeded {
+		return nil
+	}
+	column := map[topics.JobKind]string{topics.ForgetJob: "forgot_at", topics.PruneJob: "pruned_at", topics.CheckJob: "checked_at"}[job.Kind]
+	if column != "" {
+		_, err := j.tx.ExecContext(j.ctx, `UPDATE repositories SET `+column+` = $1 WHERE id = $2 AND `+column+` < $1`,
+			job.FinishedAt, job.Repository)
+		return err
+	}
+	if job.Kind != topics.BackupJob {
+		return nil
+	}
+	if _, err := j.tx.ExecContext(j.ctx, `UPDATE repositories SET ready_at = $1 WHERE id = $2 AND (ready_at = 0 OR ready_at > $1)`,
+		job.FinishedAt, job.Repository); err != nil {
+		return err
+	}
+	var bytes int64
+	if job.Summary.V != nil {
+		bytes = most(job.Summary.V.TotalBytes)
+	}
+	_, err := j.tx.ExecContext(j.ctx, `UPDATE hosts SET good_job = $1, good_at = $2, good_bytes = $3, good_seconds = $4
+		WHERE id = $5 AND good_at < $2`, job.ID, job.FinishedAt, bytes, (job.FinishedAt-job.StartedAt)/1000, job.Host)
+	return err
+}
+
+// Backdate says since when a host and its schedules are in our care, the latest
+// slot of theirs that was served, and, unless that is 0, when the session that was
+// the host's last one ended. Like [Store.AddPast], it is for the demo;
+// a control plane that runs does not notice the second.
+func (s *Store) Backdate(ctx context.Context, host topics.HostID, created, served, ended int64) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, `UPDATE schedules SET created_at = $1, since = $1, last_slot = $2 WHERE host = $3`, created, served, host); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE schedule_groups SET settled = $1, fired = $1
+			WHERE schedule IN (SELECT id FROM schedules WHERE host = $2)`, served, host); err != nil {
+			return err
+		}
+		if err := change(ctx, tx, `UPDATE hosts SET created_at = $1 WHERE id = $2`, created, host); err != nil || ended == 0 {
+			return err
+		}
+		return change(ctx, tx, `UPDATE hosts SET last_seen = $1, birth_epoch = 1, birth_n = 1, death_epoch = 1, death_n = 1
+			WHERE id = $2`, ended, host)
+	})
+}
