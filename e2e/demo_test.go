@@ -4,9 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -79,53 +84,155 @@ func mustBeEmpty(t *testing.T, dir string) {
 	}
 }
 
-// A demo whose agent is gone says so; it does not just end.
+// A demo one of whose agents is gone says so; it does not just end.
 func TestADemoWhoseAgentIsKilledSaysSo(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "demo")
 	p := start(t, "demo", exec.Command(program("restic-manager"), "demo", "--dir", dir))
 	p.await("sign-in")
-	if err := syscall.Kill(awaitDemosAgent(t, dir), syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(awaitDemosAgent(t, dir, "pi"), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if code, said := p.wait(time.Minute), p.errs.String(); code != 1 || !strings.Contains(said, "ended by itself (signal: killed)") || !strings.Contains(said, "agent.log") {
+	code, said := p.wait(2*time.Minute), p.errs.String()
+	if code != 1 || !strings.Contains(said, "ended by itself (signal: killed)") || !strings.Contains(said, filepath.Join(dir, "agents", "pi.log")) {
 		t.Errorf("it ended with exit status %d and says %q", code, said)
 	}
+	mustBeGone(t, dir)
 }
 
-func TestADemoThatIsKilledTakesItsAgentAlong(t *testing.T) {
+func TestADemoThatIsKilledTakesItsAgentsAndResticAlong(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "demo")
 	p := start(t, "demo", exec.Command(program("restic-manager"), "demo", "--dir", dir))
 	p.await("sign-in")
-	awaitDemosAgent(t, dir)
+	for _, host := range []string{"nas", "db", "web", "pi"} {
+		awaitDemosAgent(t, dir, host)
+	}
+	Await(t, "a restic of the demo", func() error {
+		if len(resticsBelow(dir)) == 0 {
+			return errors.New("none runs")
+		}
+		return nil
+	})
 	if err := p.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	p.wait(time.Minute)
-	Await(t, "its agent to end", func() error {
-		if pid := demosAgent(dir); pid > 0 {
-			return fmt.Errorf("process %d runs", pid)
-		}
-		return nil
-	})
+	mustBeGone(t, dir)
 }
 
-// demosAgent is the process of the agent of the demo in a directory, 0 for none.
-func demosAgent(dir string) (pid int) {
+// Whoever looks at the demo finds every state there is, a login, and a credential
+// for MQTT; after Ctrl-C nothing runs, and a second run shows the same hosts.
+func TestADemoShowsEveryState(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "demo")
+	for run := range 2 {
+		p := start(t, "demo", exec.Command(program("restic-manager"), "demo", "--dir", dir))
+		p.await("Ctrl-C ends it all")
+		said := regexp.MustCompile(`user demo with the password (\S+) on (\S+?)\.\n`).FindStringSubmatch(p.errs.String())
+		consume := regexp.MustCompile(`mosquitto_sub (.*) -t '(\S+)' -v`).FindStringSubmatch(p.errs.String())
+		if said == nil || consume == nil {
+			t.Fatalf("it says %q", p.errs.String())
+		}
+		fleet := signedIn(t, said[2], "demo", said[1])
+		Await(t, "every state to be shown", func() error {
+			page, err := fleet()
+			if err != nil {
+				return err
+			}
+			for _, word := range []string{"Failed", "Overdue", "Warning", "No backup yet", "Asleep"} {
+				if !strings.Contains(page, ">"+word+" <") {
+					return fmt.Errorf("no host is %s", word)
+				}
+			}
+			if run == 0 && !strings.Contains(page, "Backing up") {
+				return errors.New("nothing runs")
+			}
+			return nil
+		})
+		sub := exec.Command("mosquitto_sub", append(strings.Fields(consume[1]), "-t", consume[2], "-C", "3", "-W", "20")...)
+		if out, err := sub.CombinedOutput(); err != nil {
+			t.Errorf("%v: %v, %s", sub.Args, err, out)
+		}
+		if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		if code := p.wait(2 * time.Minute); code != 0 {
+			t.Errorf("it ended with exit status %d: %s", code, p.errs.String())
+		}
+		mustBeGone(t, dir)
+	}
+}
+
+// signedIn signs somebody in with a password, and answers with how they read the
+// fleet page.
+func signedIn(t *testing.T, base, name, password string) (fleet func() (string, error)) {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &http.Client{Jar: jar}
+	t.Cleanup(c.CloseIdleConnections)
+	r, err := c.PostForm(base+"/login", url.Values{"name": {name}, "password": {password}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = r.Body.Close()
+	if r.Request.URL.Path != "/" || r.StatusCode != http.StatusOK {
+		t.Fatalf("signing in leads to %s, %s", r.Request.URL, r.Status)
+	}
+	return func() (string, error) {
+		r, err := c.Get(base + "/")
+		if err != nil {
+			return "", err
+		}
+		defer r.Body.Close()
+		b, err := io.ReadAll(r.Body)
+		return string(b), err
+	}
+}
+
+// mustBeGone awaits the end of whatever works below a demo's directory.
+func mustBeGone(t *testing.T, dir string) {
+	t.Helper()
+	end := time.Now().Add(2 * time.Minute) // a restic that uploads slowly finishes what it has begun
+	for {
+		left := resticsBelow(dir)
+		lines, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is well formed
+		for _, path := range lines {
+			if b, err := os.ReadFile(path); err == nil && strings.Contains(string(b), dir) {
+				var pid int
+				_, _ = fmt.Sscanf(path, "/proc/%d/cmdline", &pid)
+				left = append(left, pid)
+			}
+		}
+		if len(left) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("processes %v are left behind", left)
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+}
+
+// demosAgent is the process of one of the agents of the demo in a directory, 0 for
+// none.
+func demosAgent(dir, host string) (pid int) {
 	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is well formed
 	for _, path := range lines {
-		if b, err := os.ReadFile(path); err == nil && strings.HasSuffix(string(b), "run\x00--state\x00"+filepath.Join(dir, "agent")+"\x00") {
+		if b, err := os.ReadFile(path); err == nil && strings.HasSuffix(string(b), "run\x00--state\x00"+filepath.Join(dir, "agents", host)+"\x00") {
 			_, _ = fmt.Sscanf(path, "/proc/%d/cmdline", &pid)
 		}
 	}
 	return pid
 }
 
-func awaitDemosAgent(t *testing.T, dir string) (pid int) {
+func awaitDemosAgent(t *testing.T, dir, host string) (pid int) {
 	t.Helper()
 	Await(t, "the demo's agent", func() error {
-		if pid = demosAgent(dir); pid == 0 {
+		if pid = demosAgent(dir, host); pid == 0 {
 			return errors.New("it does not run")
 		}
 		return nil

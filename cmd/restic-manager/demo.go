@@ -37,6 +37,7 @@ type demoCmd struct {
 type demo struct {
 	demoCmd
 	dir   string
+	log   *slog.Logger // of the control plane
 	plane *controlplane.Plane
 	agent string // path of the agent's program
 }
@@ -73,15 +74,25 @@ func (c *demoCmd) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer logFile.Close()
-	d.plane, err = controlplane.New(ctx, controlplane.Config{Data: d.at("data"), HTTP: c.HTTP, Agents: c.Agents, MQTT: c.MQTT,
-		Log: slog.New(slog.NewTextHandler(logFile, nil)), Timing: controlplane.DefaultTiming(),
-		Logs: controlplane.DefaultLogs(), Limits: protocol.DefaultLimits()})
+	d.log = slog.New(slog.NewTextHandler(logFile, nil))
+	if c.Once {
+		return d.serve(ctx, d.once)
+	}
+	return d.fleet(ctx)
+}
+
+// serve runs a control plane until during returns, and ends during's context when
+// the control plane ends by itself. The control plane stops last, so that it still
+// hears how the agents end.
+func (d *demo) serve(ctx context.Context, during func(context.Context) error) (err error) {
+	timing := controlplane.DefaultTiming()
+	timing.Hosts.Grace = 5 * time.Second // nobody waits two minutes to see who is offline
+	d.plane, err = controlplane.New(ctx, controlplane.Config{Data: d.at("data"), HTTP: d.HTTP, Agents: d.Agents, MQTT: d.MQTT,
+		Log: d.log, Timing: timing, Logs: controlplane.DefaultLogs(), Limits: protocol.DefaultLimits()})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.plane.Close()) }()
-
-	// The plane stops last, so that it still hears how the agent ends.
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
@@ -91,12 +102,12 @@ func (c *demoCmd) Run(ctx context.Context) (err error) {
 		defer stop()
 		return d.plane.Run(serving)
 	})
-	err = d.show(ctx)
+	err = during(ctx)
 	stopServing()
 	return errors.Join(err, g.Wait())
 }
 
-func (d *demo) at(name string) string { return filepath.Join(d.dir, name) }
+func (d *demo) at(name ...string) string { return filepath.Join(append([]string{d.dir}, name...)...) }
 
 // agentProgram finds the agent beside this program, or on PATH.
 func agentProgram() (string, error) {
@@ -117,52 +128,59 @@ func agentProgram() (string, error) {
 	return path, nil
 }
 
-// show tells the story: a host enrols, something to back up appears, a backup
-// runs. It returns when it is over, with the agent's process gone.
-func (d *demo) show(ctx context.Context) error {
+// once lets one host in and has it back up what there is.
+func (d *demo) once(ctx context.Context) error {
 	host, err := d.enrol(ctx)
 	if err != nil {
 		return err
 	}
-	agentLog, err := os.OpenFile(d.at("agent.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer agentLog.Close()
-	agent := exec.CommandContext(ctx, d.agent, "run", "--state", d.at("agent"))
-	agent.Stderr = agentLog
-	agent.Cancel = func() error { return agent.Process.Signal(os.Interrupt) }
-	agent.WaitDelay = 100 * time.Second // it ends a running restic properly first
-	followParent(agent)                 // one that is killed cannot end it
-	started, agentEnded := make(chan error, 1), make(chan struct{})
+	return d.withAgents(ctx, []string{d.at("agent")}, func(ctx context.Context) error { return d.backUp(ctx, host) })
+}
+
+// withAgents runs an agent for each state directory while during works. When one
+// of them ends by itself, all ends. It returns with their processes gone.
+func (d *demo) withAgents(ctx context.Context, states []string, during func(context.Context) error) error {
 	asked := ctx // ends when somebody ends the demo
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	go func() {
-		runtime.LockOSThread() // as followParent wants it
-		defer runtime.UnlockOSThread()
-		defer close(agentEnded)
-		defer stop()
-		err := agent.Start()
-		if started <- err; err == nil {
-			_ = agent.Wait() // how it ended is in its state
-		}
-	}()
-	if err := <-started; err != nil {
+	var g errgroup.Group
+	for _, state := range states {
+		g.Go(func() error {
+			defer stop()
+			return d.runAgent(ctx, state)
+		})
+	}
+	err := during(ctx)
+	stop()
+	ended := g.Wait()
+	if errors.Is(err, context.Canceled) && (asked.Err() != nil || ended != nil) {
+		err = nil // one of the two is the reason
+	}
+	return errors.Join(err, ended)
+}
+
+// runAgent runs the agent of a state directory until ctx ends.
+func (d *demo) runAgent(ctx context.Context, state string) error {
+	log, err := os.OpenFile(state+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	agent := exec.CommandContext(ctx, d.agent, "run", "--state", state)
+	agent.Stderr = log
+	agent.Cancel = func() error { return agent.Process.Signal(os.Interrupt) }
+	agent.WaitDelay = 100 * time.Second // it ends a running restic properly first
+	runtime.LockOSThread()              // as followParent wants it
+	defer runtime.UnlockOSThread()
+	followParent(agent) // one that is killed cannot end it
+	if err := agent.Start(); err != nil {
 		return fmt.Errorf("start the agent: %w", err)
 	}
-	err = d.backUp(ctx, host)
+	_ = agent.Wait() // how it ended is in its state
 	if ctx.Err() == nil {
-		_ = agent.Process.Signal(os.Interrupt)
+		return fmt.Errorf("the agent ended by itself (%v); see %s", agent.ProcessState, state+".log")
 	}
-	<-agentEnded
-	switch {
-	case errors.Is(err, context.Canceled) && asked.Err() == nil:
-		return fmt.Errorf("the agent ended by itself (%v); see %s", agent.ProcessState, d.at("agent.log"))
-	case errors.Is(err, context.Canceled):
-		return nil
-	}
-	return err
+	return nil
 }
 
 // enrol lets the demo's host in, unless it was at an earlier run in this directory.
@@ -172,15 +190,10 @@ func (d *demo) enrol(ctx context.Context) (topics.HostID, error) {
 		return "", err
 	}
 	if _, err := os.Stat(d.at("agent")); err == nil && len(rows) > 0 {
-		return rows[0].ID, d.readdress()
+		return rows[0].ID, d.readdress(d.at("agent"))
 	}
-	_, token, err := d.plane.Desk.Issue(ctx, "demo", "", enroll.TokenLife)
-	if err != nil {
+	if err := d.letIn(ctx, "", "backup", d.at("agent")); err != nil {
 		return "", err
-	}
-	cmd := exec.CommandContext(ctx, d.agent, "enroll", "--server", d.plane.AgentsAddr(), "--token", token.Reveal(), "--state", d.at("agent"))
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("enrol the agent: %w: %s", err, strings.TrimSpace(string(out)))
 	}
 	rows, err = d.plane.Store.Hosts(ctx)
 	if err != nil || len(rows) == 0 {
@@ -189,9 +202,23 @@ func (d *demo) enrol(ctx context.Context) (topics.HostID, error) {
 	return rows[0].ID, nil
 }
 
+// letIn gives a host of this name an identity in a state directory.
+func (d *demo) letIn(ctx context.Context, name, policy, state string) error {
+	_, token, err := d.plane.Desk.Issue(ctx, "demo", name, enroll.TokenLife)
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, d.agent, "enroll", "--server", d.plane.AgentsAddr(), "--token", token.Reveal(),
+		"--state", state, "--policy", policy)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("enrol the agent: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
 // readdress tells the agent of an earlier run the port of this one.
-func (d *demo) readdress() error {
-	path := filepath.Join(d.at("agent"), "identity.json")
+func (d *demo) readdress(state string) error {
+	path := filepath.Join(state, "identity.json")
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return err
@@ -209,8 +236,8 @@ func (d *demo) readdress() error {
 
 const groupName = "letters"
 
-// backUp makes sample files and a repository, asks for a backup, and waits: for
-// its end with --once, otherwise for ever.
+// backUp makes sample files and a repository, asks for a backup, and waits for its
+// end.
 func (d *demo) backUp(ctx context.Context, host topics.HostID) error {
 	result := outcome{Repository: d.at("repository"), PasswordFile: d.at("repository-password"), Source: d.at("sample-files")}
 	if err := d.prepare(ctx, host, result); err != nil {
@@ -219,15 +246,6 @@ func (d *demo) backUp(ctx context.Context, host topics.HostID) error {
 	job, _, err := d.plane.Jobs.AskBackup(ctx, "demo", host, groupName)
 	if err != nil {
 		return err
-	}
-	if !d.Once {
-		link, err := d.plane.SignInLink(ctx)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(os.Stderr, "\nA control plane, an agent and a repository are running below %s.\nA first backup is on its way. This link signs you in:\n\n    %s\n\nCtrl-C ends it all.\n\n", d.dir, link)
-		<-ctx.Done()
-		return ctx.Err()
 	}
 	ended, err := d.await(ctx, job.ID)
 	if err != nil {
@@ -261,7 +279,7 @@ func (d *demo) await(ctx context.Context, id topics.JobID) (ended store.Job, err
 
 // prepare leaves what an earlier run in this directory has made as it is.
 func (d *demo) prepare(ctx context.Context, host topics.HostID, o outcome) error {
-	if err := sampleFiles(o.Source); err != nil {
+	if err := sampleFiles(o.Source, 8<<10); err != nil {
 		return fmt.Errorf("write sample files: %w", err)
 	}
 	password, err := os.ReadFile(o.PasswordFile)
@@ -280,17 +298,18 @@ func (d *demo) prepare(ctx context.Context, host topics.HostID, o outcome) error
 	r := store.Repository{ID: topics.RepositoryID(topics.NewID(now)), Name: "demo", Location: o.Repository, CreatedAt: now.UnixMilli()}
 	if len(repositories) > 0 {
 		r = repositories[0]
-	} else if err := d.plane.Store.AddRepository(ctx, "demo", r, store.RepositoryAccess{URL: topics.Secret(o.Repository), Password: topics.Secret(password)}); err != nil {
+	} else if err := d.plane.Store.AddRepository(ctx, "demo", r,
+		store.RepositoryAccess{URL: topics.Secret(o.Repository), Password: topics.Secret(password)}); err != nil {
 		return err
 	}
-	_, err = d.plane.Store.PutSourceGroup(ctx, "demo", store.SourceGroup{ID: topics.SourceGroupID(topics.NewID(now)), Host: host, Name: groupName,
-		Repository: r.ID, Paths: store.List{o.Source}, CreatedAt: now.UnixMilli()})
+	_, err = d.plane.Store.PutSourceGroup(ctx, "demo", store.SourceGroup{ID: topics.SourceGroupID(topics.NewID(now)), Host: host,
+		Name: groupName, Repository: r.ID, Paths: store.List{o.Source}, CreatedAt: now.UnixMilli()})
 	return err
 }
 
 // sampleFiles writes a few files of the kinds people have: texts, names beyond
 // ASCII, something large that does not compress.
-func sampleFiles(dir string) error {
+func sampleFiles(dir string, kib int) error {
 	for name, text := range map[string]string{
 		"letters/dear-reader.txt":        "Dear reader,\n\nthese files are here to be backed up.\n",
 		"letters/liebe Grüße.txt":        "Unterwegs nach Köln.\n",
@@ -306,13 +325,5 @@ func sampleFiles(dir string) error {
 			return err
 		}
 	}
-	photo := filepath.Join(dir, "photo.raw")
-	if _, err := os.Stat(photo); err == nil {
-		return nil
-	}
-	noise := make([]byte, 8<<20)
-	if _, err := rand.Read(noise); err != nil {
-		return err
-	}
-	return os.WriteFile(photo, noise, 0o644)
+	return noise(filepath.Join(dir, "photo.raw"), kib)
 }

@@ -23,7 +23,7 @@ type cli struct {
 	Config kong.ConfigFlag `placeholder:"FILE" help:"Read flags from a YAML file, one key per flag, such as data: DIR."`
 
 	Serve       serveCmd `cmd:"" help:"Run the control plane."`
-	Demo        demoCmd  `cmd:"" help:"Try it out: run a control plane, an agent and a repository, and take a first backup."`
+	Demo        demoCmd  `cmd:"" help:"Try it out: run a fleet of six hosts with a year of backups on this machine."`
 	EnrollToken struct {
 		Create enrollTokenCmd `cmd:"" help:"Create a token that enrols one host, and print it."`
 	} `cmd:"" help:"Enrol hosts."`
