@@ -64,18 +64,21 @@ func (v Sessions) CommitCtx(ctx context.Context, token string, b []byte, expiry 
 				return fmt.Errorf("begin a session of %s: %w", n.User, ErrNotFound)
 			}
 			if _, err := tx.ExecContext(ctx, `INSERT INTO sessions (token, id, user_id, began_at, seen_at, remote, browser, data, expires_at)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, token, n.ID, n.User, v.s.Now(), v.s.Now(), n.Remote, n.Browser, b, expiry.UnixMilli()); err != nil {
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+				token, n.ID, n.User, v.s.Now(), v.s.Now(), n.Remote, n.Browser, b, expiry.UnixMilli()); err != nil {
 				return err
 			}
 			if err := v.s.audit(ctx, tx, u.Name, "session.began", n.ID, u.Name); err != nil {
 				return err
 			}
-		} else if err := change(ctx, tx, `UPDATE sessions SET data = $1, expires_at = $2, seen_at = $3 WHERE token = $4`, b, expiry.UnixMilli(), v.s.Now(), token); errors.Is(err, ErrNotFound) {
+		} else if err := change(ctx, tx, `UPDATE sessions SET data = $1, expires_at = $2, seen_at = $3
+			WHERE token = $4`, b, expiry.UnixMilli(), v.s.Now(), token); errors.Is(err, ErrNotFound) {
 			return nil
 		} else if err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE users SET seen_at = $1 WHERE id = (SELECT user_id FROM sessions WHERE token = $2)`, v.s.Now(), token)
+		_, err := tx.ExecContext(ctx, `UPDATE users SET seen_at = $1
+			WHERE id = (SELECT user_id FROM sessions WHERE token = $2)`, v.s.Now(), token)
 		return err
 	})
 }
@@ -118,7 +121,8 @@ func (s *Store) SessionList(ctx context.Context, user string) ([]Session, error)
 // there is none.
 func (s *Store) EndSession(ctx context.Context, actor, id, user string) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		name, err := get[string](ctx, tx, `SELECT name FROM users JOIN sessions ON user_id = users.id WHERE sessions.id = $1 AND ($2 = '' OR user_id = $2)`, id, user)
+		name, err := get[string](ctx, tx, `SELECT name FROM users JOIN sessions ON user_id = users.id
+			WHERE sessions.id = $1 AND ($2 = '' OR user_id = $2)`, id, user)
 		if err != nil {
 			return err
 		}

@@ -276,7 +276,8 @@ func (s *Store) addPasswordLink(ctx context.Context, tx *sqlx.Tx, actor string, 
 	return s.audit(ctx, tx, actor, "user.password_link_made", u.ID, u.Name)
 }
 
-const userOfLink = `SELECT users.* FROM users JOIN password_links ON user_id = users.id WHERE key_hash = $1 AND expires_at > $2 AND disabled_at = 0`
+const userOfLink = `SELECT users.* FROM users JOIN password_links ON user_id = users.id
+	WHERE key_hash = $1 AND expires_at > $2 AND disabled_at = 0`
 
 // PasswordLinkUser says whose link this is, while it is good; else ErrNotFound.
 func (s *Store) PasswordLinkUser(ctx context.Context, keyHash []byte) (User, error) {
@@ -302,7 +303,8 @@ func (s *Store) withdraw(ctx context.Context, tx *sqlx.Tx, maker string) error {
 	if _, err := tx.ExecContext(ctx, `DELETE FROM password_links WHERE created_by IN ($1, '')`, maker); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE enroll_tokens SET expires_at = $1 WHERE created_by = $2 AND used_at = 0 AND expires_at > $1`, s.Now(), maker)
+	_, err := tx.ExecContext(ctx, `UPDATE enroll_tokens SET expires_at = $1
+		WHERE created_by = $2 AND used_at = 0 AND expires_at > $1`, s.Now(), maker)
 	return err
 }
 

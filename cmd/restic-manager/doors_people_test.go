@@ -218,7 +218,8 @@ type newToken struct {
 
 var apiTokens = subject[newToken]{
 	service: func(t *testing.T, h *house, in newToken) error {
-		_, _, err := peopleOf(h.store).AddToken(t.Context(), "test", people.TokenInput{Name: &in.Name, Role: &in.Role, Life: new(people.Days(in.Days))})
+		_, _, err := peopleOf(h.store).AddToken(t.Context(), "test", people.TokenInput{Name: &in.Name, Role: &in.Role,
+			Life: new(people.Days(in.Days))})
 		return err
 	},
 	doors: map[string]func(t *testing.T, h *house, in newToken) (bool, string){
@@ -268,7 +269,7 @@ var apiTokens = subject[newToken]{
 		"for one day":     {in: newToken{Name: "x", Role: store.Viewer, Days: 1}},
 		"as long as any":  {in: newToken{Name: "x", Role: store.Viewer, Days: 3650}},
 		"too long":        {in: newToken{Name: "x", Role: store.Viewer, Days: 3651}, bad: "days"},
-		"for ages":        {in: newToken{Name: "x", Role: store.Viewer, Days: 213_503_982_334_601}, bad: "days"}, // days that fit no time.Duration
+		"for ages":        {in: newToken{Name: "x", Role: store.Viewer, Days: 213_503_982_334_601}, bad: "days"}, // overflows a time.Duration
 		"less than a day": {in: newToken{Name: "x", Role: store.Viewer, Days: -1}, bad: "days"},
 	}),
 }
@@ -368,7 +369,8 @@ var changedConsumers = subject[consumers.Input]{
 func TestNamesOfTokensAndConsumersOfBeforeAreShownAndCanGo(t *testing.T) {
 	h := newHouse(t)
 	const name = "..\x1b[2J\nattic"
-	if err := h.store.AddAPIToken(t.Context(), "test", store.APIToken{ID: "token-0001", Name: name, Role: store.Viewer, KeyHash: []byte("k")}); err != nil {
+	if err := h.store.AddAPIToken(t.Context(), "test", store.APIToken{ID: "token-0001", Name: name,
+		Role: store.Viewer, KeyHash: []byte("k")}); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.store.AddMQTTUser(t.Context(), "test", store.MQTTUser{Name: name, KeyHash: []byte("k")}); err != nil {
@@ -397,7 +399,8 @@ func TestAUserIsChangedInOneStep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.store.AddUser(t.Context(), "test", store.User{ID: "user-bob-1", Name: "bob", Role: store.Viewer, PasswordHash: hash}); err != nil {
+	if err := h.store.AddUser(t.Context(), "test", store.User{ID: "user-bob-1", Name: "bob",
+		Role: store.Viewer, PasswordHash: hash}); err != nil {
 		t.Fatal(err)
 	}
 	if status, text := h.ask("PATCH", "/api/users/user-bob-1", map[string]any{"role": "admin", "disabled": false}); status != http.StatusOK {

@@ -90,7 +90,8 @@ var errNotDue = errors.New("less than half of the certificate's life is over")
 func (d *Desk) renew(w http.ResponseWriter, r *http.Request) {
 	var req topics.RenewRequest
 	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
-		problem(w, http.StatusUnauthorized, "No certificate was shown", "Only the certificate that is to be renewed proves who asks. Without one, enrol the host again.")
+		problem(w, http.StatusUnauthorized, "No certificate was shown",
+			"Only the certificate that is to be renewed proves who asks. Without one, enrol the host again.")
 		return
 	}
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&req); err != nil {
@@ -104,14 +105,16 @@ func (d *Desk) renew(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(topics.RenewResponse{Certificate: der})
 		return
 	case errors.Is(err, store.ErrRevoked), errors.Is(err, store.ErrSuperseded), errors.Is(err, store.ErrNotFound):
-		problem(w, http.StatusForbidden, "This certificate is not trusted any more", "Make a token for the host on its page, and enrol it again with it.")
+		problem(w, http.StatusForbidden, "This certificate is not trusted any more",
+			"Make a token for the host on its page, and enrol it again with it.")
 	case errors.Is(err, errCSR):
 		problem(w, http.StatusBadRequest, "The agent's request does not fit", err.Error())
 	case errors.Is(err, errNotDue):
 		problem(w, http.StatusConflict, "It is too early for another certificate", "Ask when two thirds of this one's life are over.")
 	default:
 		d.Log.Error("renewing a certificate failed", "err", err, "remote", r.RemoteAddr)
-		problem(w, http.StatusInternalServerError, "The control plane could not renew the certificate", "Nothing was changed; the certificate stays good. Try again later.")
+		problem(w, http.StatusInternalServerError, "The control plane could not renew the certificate",
+			"Nothing was changed; the certificate stays good. Try again later.")
 		return
 	}
 	d.Log.Warn("renewal refused", "err", err, "remote", r.RemoteAddr)

@@ -60,7 +60,9 @@ func (d *Desk) Issue(ctx context.Context, actor, name string, life time.Duration
 
 // Reissue creates a token that gives an existing host new keys. It enrols no other
 // host.
-func (d *Desk) Reissue(ctx context.Context, actor string, host topics.HostID, life time.Duration) (id string, token topics.EnrollToken, err error) {
+func (d *Desk) Reissue(ctx context.Context, actor string, host topics.HostID, life time.Duration) (
+	id string, token topics.EnrollToken, err error,
+) {
 	id, token, err = d.issue(ctx, actor, store.EnrollToken{ForHost: host}, life, field.Errors{})
 	if err == nil && d.Changed != nil {
 		d.Changed(host)
@@ -77,7 +79,9 @@ func (d *Desk) Revoke(ctx context.Context, actor string, host topics.HostID) (st
 	return h, err
 }
 
-func (d *Desk) issue(ctx context.Context, by string, t store.EnrollToken, life time.Duration, wrong field.Errors) (id string, token topics.EnrollToken, err error) {
+func (d *Desk) issue(ctx context.Context, by string, t store.EnrollToken, life time.Duration, wrong field.Errors) (
+	id string, token topics.EnrollToken, err error,
+) {
 	if life <= 0 || life > MaxTokenLife {
 		wrong.Say("ttl", fmt.Sprintf("A token is good for at most %g hours.", MaxTokenLife.Hours()))
 	}
@@ -106,7 +110,8 @@ func (d *Desk) Handler() http.Handler {
 	mux.HandleFunc("POST "+topics.EnrollPath, d.enroll)
 	mux.HandleFunc("POST "+topics.RenewPath, d.renew)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		problem(w, http.StatusNotFound, "There is nothing here", "This port is for agents. Enrol with restic-manager-agent enroll --server "+r.Host+" --token …; the web pages are on the other port.")
+		problem(w, http.StatusNotFound, "There is nothing here",
+			"This port is for agents. Enrol with restic-manager-agent enroll --server "+r.Host+" --token …; the web pages are on the other port.")
 	})
 	return mux
 }
@@ -114,7 +119,8 @@ func (d *Desk) Handler() http.Handler {
 func (d *Desk) enroll(w http.ResponseWriter, r *http.Request) {
 	var req topics.EnrollRequest
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&req); err != nil {
-		problem(w, http.StatusBadRequest, "The enrolment request could not be read", "It is not the JSON an agent sends. Use restic-manager-agent enroll.")
+		problem(w, http.StatusBadRequest, "The enrolment request could not be read",
+			"It is not the JSON an agent sends. Use restic-manager-agent enroll.")
 		return
 	}
 	address, _, _ := net.SplitHostPort(r.RemoteAddr)
@@ -137,7 +143,8 @@ func (d *Desk) enroll(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusBadRequest, "The agent's request does not fit", err.Error())
 	default:
 		d.Log.Error("enrolment failed", "err", err, "remote", r.RemoteAddr)
-		problem(w, http.StatusInternalServerError, "The control plane could not enrol this host", "Nothing was changed and the token is still good. Its log has the reason; try again.")
+		problem(w, http.StatusInternalServerError, "The control plane could not enrol this host",
+			"Nothing was changed and the token is still good. Its log has the reason; try again.")
 		return
 	}
 	d.Log.Warn("enrolment refused", "err", err, "remote", r.RemoteAddr)
@@ -179,7 +186,8 @@ func (d *Desk) refused(ctx context.Context, key topics.Secret, why error) error 
 	return d.Store.Audit(ctx, "plane", "enroll_token.refused", target, reason)
 }
 
-var errProtocol = errors.New("this agent and this control plane are too far apart in version; install the agent that came with the control plane")
+var errProtocol = errors.New("this agent and this control plane are too far apart in version; " +
+	"install the agent that came with the control plane")
 
 func (d *Desk) admit(ctx context.Context, req topics.EnrollRequest) (topics.EnrollResponse, error) {
 	var none topics.EnrollResponse
@@ -206,9 +214,11 @@ func (d *Desk) admit(ctx context.Context, req topics.EnrollRequest) (topics.Enro
 		return none, err
 	}
 	f := req.Facts
-	h, err := d.Store.Enroll(ctx, token.KeyHash, store.Host{ID: id, SealKey: req.SealKey, Serial: made.SerialNumber.Text(16), CertifiedUntil: made.NotAfter.UnixMilli(),
+	h, err := d.Store.Enroll(ctx, token.KeyHash, store.Host{ID: id, SealKey: req.SealKey,
+		Serial: made.SerialNumber.Text(16), CertifiedUntil: made.NotAfter.UnixMilli(),
 		Hostname: printable(f.Hostname), OS: printable(f.OS), Arch: printable(f.Arch), Platform: printable(f.Platform),
-		AgentVersion: printable(f.Agent), ResticVersion: printable(f.Restic), Policy: printable(f.Policy), Permits: store.JSON[topics.Permits]{V: f.Permits}})
+		AgentVersion: printable(f.Agent), ResticVersion: printable(f.Restic), Policy: printable(f.Policy),
+		Permits: store.JSON[topics.Permits]{V: f.Permits}})
 	if err != nil {
 		return none, err
 	}

@@ -172,7 +172,8 @@ func Of(err error) *Problem {
 			Say: sentence(err, topics.ErrOperation) + ".", Do: "Correct it and ask again; nothing was begun."}
 	case errors.Is(err, jobs.ErrForbidden):
 		return &Problem{Kind: Conflict, Title: "The host does not allow this",
-			Say: sentence(err, jobs.ErrForbidden), Do: "Only its own administrator can change that, in the policy file on the host; nothing was begun.", Err: err}
+			Say: sentence(err, jobs.ErrForbidden),
+			Do:  "Only its own administrator can change that, in the policy file on the host; nothing was begun.", Err: err}
 	case errors.Is(err, jobs.ErrNoGroups):
 		return &Problem{Kind: Conflict, Title: "It is not known yet what to back up",
 			Say: "The host has no source group, so there is nothing to run.", Do: "Say what to back up, and where to, then run it again.", Err: err}
@@ -187,14 +188,18 @@ func Of(err error) *Problem {
 			Say: rulesProblem(err), Do: "Correct them and try again; nothing was removed."}
 	case errors.Is(err, maintenance.ErrNoKeeper):
 		return &Problem{Kind: Conflict, Title: "This repository has no keeper",
-			Say: "No host was chosen to look after it, so nothing was begun. Forget and prune delete: wherever they run, the right to delete lives, and who takes that host over can delete the backups.",
-			Do:  "Choose a keeper, best one beside the storage that backs up nothing here. Or name a host for this once, and let it have that right.", Err: err}
+			Say: "No host was chosen to look after it, so nothing was begun. Forget and prune delete: wherever they run, " +
+				"the right to delete lives, and who takes that host over can delete the backups.",
+			Do: "Choose a keeper, best one beside the storage that backs up nothing here. " +
+				"Or name a host for this once, and let it have that right.",
+			Err: err}
 	case errors.Is(err, maintenance.ErrNotKeeper):
 		return &Problem{Kind: Conflict, Title: "Another host is this repository's keeper",
 			Say: "Only its keeper deletes and checks, so nothing was begun.", Do: "Leave the host out, or choose another keeper first.", Err: err}
 	case errors.Is(err, maintenance.ErrNoPlan):
 		return &Problem{Kind: Conflict, Title: "This plan does not wait for approval",
-			Say: "It expired, was carried out, or another one took its place. Nothing was removed.", Do: "Look at the plan that waits now, if one does, and approve that.", Err: err}
+			Say: "It expired, was carried out, or another one took its place. Nothing was removed.",
+			Do:  "Look at the plan that waits now, if one does, and approve that.", Err: err}
 	case errors.Is(err, maintenance.ErrKind):
 		return &Problem{Kind: Invalid, Title: "This is no maintenance",
 			Say: "A repository's maintenance is forget, prune or check; only a forget has a plan.", Do: "Ask for one of these.", Err: err}

@@ -68,7 +68,8 @@ type sessionManagers struct {
 // in-memory store that is not used here and cannot be stopped safely.
 func newSessions(c Config) sessionManagers {
 	with := func(name string, secure bool) *scs.SessionManager {
-		return &scs.SessionManager{Store: c.Store.Sessions(), HashTokenInStore: true, Codec: scs.GobCodec{}, IdleTimeout: c.Timing.Idle, Lifetime: c.Timing.Life,
+		return &scs.SessionManager{Store: c.Store.Sessions(), HashTokenInStore: true, Codec: scs.GobCodec{},
+			IdleTimeout: c.Timing.Idle, Lifetime: c.Timing.Life,
 			Cookie: scs.SessionCookie{Name: name, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure, Persist: true}}
 	}
 	return sessionManagers{with(plainCookie, false), with("__Host-"+plainCookie, true)}
@@ -99,11 +100,13 @@ func (s *Server) identify(r *http.Request) (*visitor, error) {
 		t, err := s.Store.APITokenByHash(r.Context(), key)
 		if errors.Is(err, store.ErrNotFound) {
 			return nil, &problem.Problem{Kind: problem.Unauthenticated, Title: "This token is not known here",
-				Say: "It is misspelt, it was removed, or it belongs to another server.", Do: "Copy it whole, or make a new one with restic-manager api-token create.", Err: err}
+				Say: "It is misspelt, it was removed, or it belongs to another server.",
+				Do:  "Copy it whole, or make a new one with restic-manager api-token create.", Err: err}
 		}
 		if err == nil && t.ExpiresAt != 0 && t.ExpiresAt <= s.Now().UnixMilli() {
 			return nil, &problem.Problem{Kind: problem.Unauthenticated, Title: "This token has expired",
-				Say: "It was good until " + at(t.ExpiresAt).UTC().Format(time.RFC3339) + ".", Do: "Make a new one with restic-manager api-token create, or on the page Users."}
+				Say: "It was good until " + at(t.ExpiresAt).UTC().Format(time.RFC3339) + ".",
+				Do:  "Make a new one with restic-manager api-token create, or on the page Users."}
 		}
 		return &visitor{name: "api:" + t.Name, role: t.Role, program: &t}, err
 	}
@@ -199,13 +202,15 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request, u store.User) err
 // so that users recognize their sessions in a list.
 func browser(agent string) string {
 	name, system := "A browser", ""
-	for _, b := range [][2]string{{"Edg/", "Edge"}, {"OPR/", "Opera"}, {"Firefox/", "Firefox"}, {"Chrome/", "Chrome"}, {"Safari/", "Safari"}, {"curl/", "curl"}} {
+	for _, b := range [][2]string{{"Edg/", "Edge"}, {"OPR/", "Opera"}, {"Firefox/", "Firefox"},
+		{"Chrome/", "Chrome"}, {"Safari/", "Safari"}, {"curl/", "curl"}} {
 		if strings.Contains(agent, b[0]) {
 			name = b[1]
 			break
 		}
 	}
-	for _, o := range [][2]string{{"Android", "Android"}, {"iPhone", "iPhone"}, {"iPad", "iPad"}, {"Windows", "Windows"}, {"Mac OS X", "macOS"}, {"Linux", "Linux"}} {
+	for _, o := range [][2]string{{"Android", "Android"}, {"iPhone", "iPhone"}, {"iPad", "iPad"}, {"Windows", "Windows"},
+		{"Mac OS X", "macOS"}, {"Linux", "Linux"}} {
 		if strings.Contains(agent, o[0]) {
 			system = " on " + o[1]
 			break

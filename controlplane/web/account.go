@@ -27,7 +27,8 @@ func (s *Server) sessionViews(ctx context.Context, user string, skip func(store.
 	var out []views.Session
 	for _, n := range list {
 		if skip == nil || !skip(n) {
-			out = append(out, views.Session{ID: n.ID, User: names[n.User], Browser: n.Browser, Remote: n.Remote, Began: s.when(n.BeganAt), Seen: s.when(n.SeenAt),
+			out = append(out, views.Session{ID: n.ID, User: names[n.User], Browser: n.Browser,
+				Remote: n.Remote, Began: s.when(n.BeganAt), Seen: s.when(n.SeenAt),
 				This: n.ID == visitorOf(ctx).id})
 		}
 	}

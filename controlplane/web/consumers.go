@@ -70,7 +70,8 @@ func (s *Server) consumersPage(w http.ResponseWriter, r *http.Request) error {
 		v.List = append(v.List, s.consumerView(u, all))
 	}
 	for _, c := range all {
-		v.Clients = append(v.Clients, views.ConsumerClient{Name: c.Name, ClientID: c.ClientID, Remote: c.Remote, Since: views.NewWhen(c.Since, s.Now())})
+		v.Clients = append(v.Clients, views.ConsumerClient{Name: c.Name, ClientID: c.ClientID,
+			Remote: c.Remote, Since: views.NewWhen(c.Since, s.Now())})
 	}
 	s.render(w, r, http.StatusOK, views.ConsumersPage(s.shell(r, "MQTT", "mqtt", views.Link{Text: "MQTT"}), v))
 	return nil
@@ -140,7 +141,8 @@ func (s *Server) consumerPassword(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	return s.showConsumer(w, r, param(r, "name"), views.ConsumerForm{Password: secret, Done: "It has a new password, and its connections were ended"})
+	return s.showConsumer(w, r, param(r, "name"), views.ConsumerForm{Password: secret,
+		Done: "It has a new password, and its connections were ended"})
 }
 
 func (s *Server) revokeConsumer(w http.ResponseWriter, r *http.Request) error {

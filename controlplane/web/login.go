@@ -241,7 +241,8 @@ func badForm(err error) error {
 	if errors.As(err, &large) {
 		return problem.Oversized(large.Limit)
 	}
-	return &problem.Problem{Kind: problem.BadRequest, Title: "The form could not be read", Say: "It did not arrive as a form.", Do: "Go back and send it again.", Err: err}
+	return &problem.Problem{Kind: problem.BadRequest, Title: "The form could not be read", Say: "It did not arrive as a form.",
+		Do: "Go back and send it again.", Err: err}
 }
 
 // links holds the unused sign-in links by the hash of their key.
@@ -295,7 +296,8 @@ func (s *Server) signInByLink(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	refused := &problem.Problem{Kind: problem.Gone, Title: "This link is no longer good",
-		Say: "A sign-in link works once, and not for long.", Do: "Sign in with name and password, or ask for a new link.", Link: problem.Link{Text: "Sign in", URL: "/login"}}
+		Say: "A sign-in link works once, and not for long.",
+		Do:  "Sign in with name and password, or ask for a new link.", Link: problem.Link{Text: "Sign in", URL: "/login"}}
 	id, ok := s.links.use(password.HashKey(r.URL.Query().Get("key")))
 	if !ok {
 		return refused

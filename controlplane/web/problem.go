@@ -106,7 +106,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		s.render(w, r, statusOf(p), views.Notice(views.Note{Tone: "fail", Title: p.Title, Text: p.Detail(), Link: views.Link(p.Link)}))
 	default:
 		shell := s.shell(r, p.Title, "", views.Link{Text: p.Title})
-		s.render(w, r, statusOf(p), views.ProblemPage(shell, views.Problem{Status: statusOf(p), Title: p.Title, Say: p.Say, Do: p.Do, Link: views.Link(p.Link)}))
+		s.render(w, r, statusOf(p), views.ProblemPage(shell, views.Problem{Status: statusOf(p), Title: p.Title, Say: p.Say,
+			Do: p.Do, Link: views.Link(p.Link)}))
 	}
 }
 
