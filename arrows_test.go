@@ -25,6 +25,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{".", "", "the table of imports"},
 	{"agent", "agent/link agent/process agent/restic agent/spool failpoint location private protocol seal slots topics", "one host's side: policy, jobs, enrolment"},
 	{"agent/link", "protocol seal topics", "the agent's connection, whatever is said on it"},
+	{"agent/process", "topics", "runs programs and finds what a crash left of them"},
 	{"agent/restic", "agent/process location topics", "runs restic and reads what it prints, whoever asks"},
 	{"agent/spool", "protocol topics", "the agent's journal, whoever sends it"},
 	{"broker", "", "the MQTT broker: a pipe that does not know what messages mean"},

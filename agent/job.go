@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/restic-manager/restic-manager/agent/process"
 	"github.com/restic-manager/restic-manager/agent/restic"
 	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/protocol"
@@ -98,7 +99,7 @@ func (r *runner) unlock(ctx context.Context, e restic.Ending, binary restic.Bina
 // nothing is left, or the agent stops; the next one begins here again.
 func (r *runner) reap(j protocol.AgentJob) {
 	r.log.Info("a job was interrupted; ending what is left of it", "job", j.ID)
-	for restic.Reap(r.quit, j.ID, restic.Process(j.Process), r.Reap) != nil {
+	for process.Reap(r.quit, j.ID, process.ID(j.Process), r.Reap) != nil {
 		r.log.Error("restic of an earlier agent does not end", "job", j.ID)
 		select {
 		case <-time.After(r.Retry):
@@ -207,7 +208,7 @@ type sink struct {
 // An item is a line, or a process that was started.
 type item struct {
 	line    topics.Line
-	process *restic.Process
+	process *process.ID
 	done    chan struct{}
 }
 
@@ -217,7 +218,7 @@ func (s *sink) Line(level topics.Level, text string) {
 
 // Started returns when the process is in the journal, so that whoever comes
 // after a crash knows about it.
-func (s *sink) Started(p restic.Process) {
+func (s *sink) Started(p process.ID) {
 	done := make(chan struct{})
 	s.items <- item{process: &p, done: done}
 	<-done
@@ -310,5 +311,5 @@ func fit(l topics.Line) (topics.Line, int) {
 type mute struct{}
 
 func (mute) Line(topics.Level, string) {}
-func (mute) Started(restic.Process)    {}
+func (mute) Started(process.ID)        {}
 func (mute) Status(restic.Status)      {}

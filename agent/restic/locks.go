@@ -1,7 +1,6 @@
 package restic
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"os"
@@ -10,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/restic-manager/restic-manager/agent/process"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -175,29 +175,17 @@ func look(l topics.Lock) topics.Lock {
 	if host, err := os.Hostname(); err != nil || host != l.Host || l.PID <= 0 {
 		return l
 	}
-	alive := living(l.PID)
+	alive := process.Alive(l.PID)
 	l.Alive = &alive
 	if alive {
-		l.Job = jobOf(l.PID)
+		l.Job = process.JobOf(l.PID)
 	}
 	return l
-}
-
-// markIn is the job that an environment names.
-func markIn(environ [][]byte) topics.JobID {
-	for _, v := range environ {
-		if name, value, _ := bytes.Cut(v, []byte{'='}); string(name) == jobVariable {
-			if id, err := topics.ParseJobID(string(value)); err == nil {
-				return id
-			}
-		}
-	}
-	return ""
 }
 
 // mute hears nothing.
 type mute struct{}
 
 func (mute) Line(topics.Level, string) {}
-func (mute) Started(Process)           {}
+func (mute) Started(process.ID)        {}
 func (mute) Status(Status)             {}

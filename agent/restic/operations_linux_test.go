@@ -27,6 +27,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/restic-manager/restic-manager/agent/process"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -157,7 +158,7 @@ func TestForgettingIsBelievedWhenTheSnapshotsAreGone(t *testing.T) {
 		address := listener.Addr().String()
 		listener.Close()
 		server := exec.Command("rclone", append([]string{"serve", "restic", "--addr", address, store}, args...)...)
-		server.Env = append(inherited(), "RCLONE_CONFIG=/dev/null")
+		server.Env = append(process.Inherited(), "RCLONE_CONFIG=/dev/null")
 		if err := server.Start(); err != nil {
 			t.Fatalf("%v: install rclone", err)
 		}
@@ -248,7 +249,7 @@ func TestLocksAreToldWithWhatIsKnownOfThem(t *testing.T) {
 	w.write("big", strings.Repeat("x", 1<<20))
 	w.want(w.backup(), topics.Succeeded, topics.CauseNone)
 	job := topics.JobID(topics.NewID(time.Now()))
-	ours := hold(jobVariable+"="+string(job), 1)
+	ours := hold(process.Mark(job), 1)
 	dead := hold("X=1", 2)
 	if err := dead.Process.Kill(); err != nil {
 		t.Fatal(err)

@@ -2,27 +2,22 @@ package restic
 
 import (
 	"context"
-	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"time"
 
+	"github.com/restic-manager/restic-manager/agent/process"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
 // A Program is run beside restic, and like it: in a process group of its own that
-// ends with it, with the job's mark, without a shell. It is run only if it is the
-// very file whose digest is given, and nobody but the administrator and the agent's
-// own user could have written to it.
+// ends with it, with the job's mark, without a shell.
 type Program struct {
-	Path   string // absolute
-	SHA256 [32]byte
-	Env    []string      // NAME=value, beside PATH and the like; no secrets
-	Limit  time.Duration // after which it is interrupted; 0 is none
-	Mark   string        // before each line it says
+	process.Program
+	Env   []string      // NAME=value, beside PATH and the like; no secrets
+	Limit time.Duration // after which it is interrupted; 0 is none
+	Mark  string        // before each line it says
 }
 
 // Run runs the program to its end. It succeeds with exit code 0. Lines of its
@@ -31,7 +26,7 @@ func (p Program) Run(ctx context.Context, t Timing, place Place, sink Sink) Endi
 	if _, err := topics.ParseJobID(string(place.Job)); err != nil {
 		return failed(topics.CauseHook, err)
 	}
-	file, err := p.open()
+	path, files, file, err := p.Open()
 	if err != nil {
 		return failed(topics.CauseHook, err)
 	}
@@ -63,28 +58,36 @@ func (p Program) Run(ctx context.Context, t Timing, place Place, sink Sink) Endi
 		}}
 	}
 	stdout, stderr := stream(false), stream(true)
-	path, files := runnable(p.Path, file)
-	x := execute(ctx, execution{
-		path: path, files: files, dir: dir, stdout: stdout, stderr: stderr, timing: t.orDefault(), job: place.Job, started: sink.Started,
-		env: slices.Concat(inherited(), temporary(dir), p.Env, []string{jobVariable + "=" + string(place.Job)}),
+	t = t.orDefault()
+	x := process.Run(ctx, process.Spec{
+		Path:        path,
+		Files:       files,
+		Env:         slices.Concat(process.Inherited(), process.Temporary(dir), p.Env, []string{process.Mark(place.Job)}),
+		Dir:         dir,
+		Stdout:      stdout,
+		Stderr:      stderr,
+		CancelGrace: t.CancelGrace,
+		PipeGrace:   t.PipeGrace,
+		Job:         place.Job,
+		Started:     sink.Started,
 	})
 	stdout.end()
 	stderr.end()
-	e := Ending{State: topics.Failed, Cause: topics.CauseHook, Signal: x.signal, Killed: x.killed}
-	if x.err == nil && x.signal == "" {
-		e.ExitCode = &x.code
+	e := Ending{State: topics.Failed, Cause: topics.CauseHook, Signal: x.Signal, Killed: x.Killed}
+	if x.Err == nil && x.Signal == "" {
+		e.ExitCode = &x.Code
 	}
 	switch {
-	case outer.Err() != nil && x.cancelled:
+	case outer.Err() != nil && x.Cancelled:
 		e.State, e.Cause, e.Message = topics.Cancelled, topics.CauseCancelled, "cancelled"
-	case x.cancelled:
+	case x.Cancelled:
 		e.Message = fmt.Sprintf("it did not end within %v", p.Limit)
-	case x.err != nil:
-		e.Message = cut(clean("it cannot be started: "+x.err.Error()), maxMessage)
-	case x.signal != "":
-		e.Message = "it was ended by a signal: " + x.signal
-	case x.code != 0:
-		e.Message = fmt.Sprintf("it ended with exit code %d", x.code)
+	case x.Err != nil:
+		e.Message = cut(clean("it cannot be started: "+x.Err.Error()), maxMessage)
+	case x.Signal != "":
+		e.Message = "it was ended by a signal: " + x.Signal
+	case x.Code != 0:
+		e.Message = fmt.Sprintf("it ended with exit code %d", x.Code)
 	default:
 		e.State, e.Cause = topics.Succeeded, topics.CauseNone
 	}
@@ -95,20 +98,3 @@ type silentProgram struct{ silent }
 
 func (silentProgram) args(Version, string) ([]string, error) { return nil, nil }
 func (silentProgram) words() string                          { return "" }
-
-// open returns the file if it may be run. What is run later is what was read here.
-func (p Program) open() (*os.File, error) {
-	file, err := openProgram(p.Path)
-	if err != nil {
-		return nil, err
-	}
-	digest := sha256.New()
-	if _, err = io.Copy(digest, file); err == nil && [32]byte(digest.Sum(nil)) != p.SHA256 {
-		err = errors.New("it is not the file that the host's policy allows: its SHA-256 is another. If you changed it, write the new one into the policy file")
-	}
-	if err != nil {
-		file.Close()
-		return nil, err
-	}
-	return file, nil
-}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/restic-manager/restic-manager/agent/process"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -19,8 +20,8 @@ type recorder struct {
 	mu       sync.Mutex
 	lines    []topics.Line
 	statuses []Status
-	started  []Process
-	onStart  func(Process)
+	started  []process.ID
+	onStart  func(process.ID)
 	onLine   func(string)
 }
 
@@ -40,7 +41,7 @@ func (r *recorder) Status(s Status) {
 	r.statuses = append(r.statuses, s)
 }
 
-func (r *recorder) Started(p Process) {
+func (r *recorder) Started(p process.ID) {
 	r.mu.Lock()
 	r.started = append(r.started, p)
 	f := r.onStart
@@ -150,9 +151,9 @@ func replayAs(t *testing.T, version, stem string, op operation) (Ending, *record
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := exit{code: code}
+	x := process.Exit{Code: code}
 	if code < 0 {
-		x = exit{code: -1, signal: fmt.Sprintf("signal %d", -code)}
+		x = process.Exit{Code: -1, Signal: fmt.Sprintf("signal %d", -code)}
 	}
 	return o.ending(x, v, []string{"/srv/repo", "backup.example.test:8443/client01/main"}, nil), sink
 }
@@ -282,7 +283,7 @@ func TestARunThatWasCancelledSaysSo(t *testing.T) {
 			stderr.Write(recorded(t, v, "rest-server-down-json", "stderr"))
 			end()
 			parsed, _ := ParseVersion("restic " + v)
-			if e := o.ending(exit{code: 1, cancelled: true}, parsed, nil, c.why); e.State != c.state || e.Cause != c.cause || e.Message == "" {
+			if e := o.ending(process.Exit{Code: 1, Cancelled: true}, parsed, nil, c.why); e.State != c.state || e.Cause != c.cause || e.Message == "" {
 				t.Errorf("%s after %v: %+v", v, c.why, e)
 			}
 		}

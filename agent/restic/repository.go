@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,24 +106,6 @@ func (r Repository) access(v Version) (access, error) {
 func secretPart(u *url.URL) string {
 	_, password, _ := strings.Cut(u.User.String(), ":")
 	return password
-}
-
-// inherited is what restic takes over from the agent's own environment: where
-// programs are found, where the user lives, and what the system needs to run one.
-// Everything else is left behind; a stray RESTIC_* or AWS_* changes what restic
-// does without a word.
-func inherited() []string {
-	names := []string{"PATH", "HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"}
-	if runtime.GOOS == "windows" {
-		names = append(names, "SystemRoot", "SystemDrive", "windir", "PATHEXT", "ComSpec", "ProgramData", "USERPROFILE", "APPDATA", "LOCALAPPDATA")
-	}
-	var env []string
-	for _, name := range names {
-		if value := os.Getenv(name); value != "" {
-			env = append(env, name+"="+value)
-		}
-	}
-	return env
 }
 
 // proxies is what the agent's environment says about the way to the network.

@@ -27,6 +27,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/restic-manager/restic-manager/agent/process"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -151,10 +152,18 @@ func Probe(ctx context.Context, path string) (Binary, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	var said bounded
-	quick := Timing{CancelGrace: time.Second, PipeGrace: time.Second}.orDefault()
-	x := execute(ctx, execution{path: found, args: []string{"version"}, env: inherited(), dir: os.TempDir(), stdout: &said, stderr: &said, timing: quick})
-	if x.err != nil {
-		return Binary{}, fmt.Errorf("start %s: %w", found, x.err)
+	x := process.Run(ctx, process.Spec{
+		Path:        found,
+		Args:        []string{"version"},
+		Env:         process.Inherited(),
+		Dir:         os.TempDir(),
+		Stdout:      &said,
+		Stderr:      &said,
+		CancelGrace: time.Second,
+		PipeGrace:   time.Second,
+	})
+	if x.Err != nil {
+		return Binary{}, fmt.Errorf("start %s: %w", found, x.Err)
 	}
 	v, err := ParseVersion(said.String())
 	switch {
@@ -197,19 +206,12 @@ type Place struct {
 type Sink interface {
 	// Started comes once for every restic process, right after it was started;
 	// one run may need several.
-	Started(Process)
+	Started(process.ID)
 	// Line is one line of the log: UTF-8, no control characters, secrets
 	// redacted, at most topics.MaxLine bytes.
 	Line(level topics.Level, text string)
 	// Status comes about once in Timing.Status at most.
 	Status(Status)
-}
-
-// A Process is one restic process, told apart from a later one with the same pid.
-// It may be written to a journal and handed to [Reap] after a crash.
-type Process struct {
-	PID   int    `json:"pid"`
-	Start string `json:"start"` // opaque; equal for the same process only
 }
 
 // Status is restic's own account of a running backup. What restic leaves out is 0.

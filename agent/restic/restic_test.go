@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/restic-manager/restic-manager/agent/process"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -132,7 +133,7 @@ func TestFieldsThatResticWouldMisreadAreRefused(t *testing.T) {
 func TestTheEnvironmentIsBuiltFromAnAllowList(t *testing.T) {
 	t.Setenv("RESTIC_PASSWORD_COMMAND", "false")
 	t.Setenv("AWS_PROFILE", "stray")
-	for _, v := range inherited() {
+	for _, v := range process.Inherited() {
 		if name, _, _ := strings.Cut(v, "="); !slices.Contains([]string{"PATH", "HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"}, name) {
 			t.Errorf("restic inherits %s", name)
 		}
@@ -305,7 +306,7 @@ func FuzzOutput(f *testing.F) {
 				stderr.Write(piece)
 			}
 			end()
-			e := o.ending(exit{code: 1}, Version{0, 14, 0}, nil, nil)
+			e := o.ending(process.Exit{Code: 1}, Version{0, 14, 0}, nil, nil)
 			if e.State != topics.Failed || e.Cause == topics.CauseNone {
 				t.Fatalf("exit code 1 ended %+v", e)
 			}
@@ -366,7 +367,7 @@ func FuzzAnswers(f *testing.F) {
 			}
 			end()
 			for _, code := range []int{0, 1} {
-				e := o.ending(exit{code: code}, Version{0, 19, 1}, nil, nil)
+				e := o.ending(process.Exit{Code: code}, Version{0, 19, 1}, nil, nil)
 				if code == 1 && (e.State != topics.Failed || e.Cause == topics.CauseNone) || code == 0 && e.State == topics.Succeeded && op.answers(Version{0, 19, 1}) != o.answered && op.answers(Version{0, 19, 1}) {
 					t.Fatalf("exit code %d ended %+v", code, e)
 				}
@@ -419,16 +420,16 @@ func TestALongAnswerIsTakenApartAsItComes(t *testing.T) {
 	}
 	fmt.Fprint(stdout, `{"path":"/last","type":"file"}],"hits":200001,"snapshot":"`+strings.Repeat("ab", 32)+`"}]`)
 	end()
-	e := o.ending(exit{}, Version{0, 14, 0}, nil, nil)
+	e := o.ending(process.Exit{}, Version{0, 14, 0}, nil, nil)
 	if m := e.Report.Matches; e.State != topics.Succeeded || len(m) != maxFound || e.Result.Count != 200_001 || !e.Result.Truncated || m[maxFound-1].Snapshot == "" {
 		t.Errorf("%s: %d matches, %+v", e.State, len(m), e.Result)
 	}
 }
 
 func TestAProcessGoesThroughAJournal(t *testing.T) {
-	p := Process{PID: os.Getpid(), Start: startOf(os.Getpid())}
+	p := process.ID{PID: os.Getpid(), Start: process.StartOf(os.Getpid())}
 	b, err := json.Marshal(p)
-	var back Process
+	var back process.ID
 	if err != nil || json.Unmarshal(b, &back) != nil || back != p || p.Start == "" {
 		t.Errorf("%+v became %s, then %+v (%v)", p, b, back, err)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/restic-manager/restic-manager/agent/process"
 	"github.com/restic-manager/restic-manager/e2e/resticrepo"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -54,7 +55,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.write("letters/1.txt", "dear reader")
 	t.Cleanup(func() {
-		if left := orphans(w.place.Job, Process{}); len(left) > 0 {
+		if left := process.Of(w.place.Job, process.ID{}); len(left) > 0 {
 			t.Errorf("processes %v are left", left)
 		}
 		if left, _ := os.ReadDir(w.place.TempDir); len(left) > 0 {
@@ -121,7 +122,7 @@ func (w *world) want(e Ending, state topics.JobState, cause topics.Cause) {
 // plain runs restic without us.
 func (w *world) plain(args ...string) *exec.Cmd {
 	cmd := exec.Command(w.b.Path, args...)
-	cmd.Env = append(inherited(), "RESTIC_REPOSITORY="+w.repo.URL.Reveal(), "RESTIC_PASSWORD="+password, "RESTIC_CACHE_DIR="+w.place.CacheDir)
+	cmd.Env = append(process.Inherited(), "RESTIC_REPOSITORY="+w.repo.URL.Reveal(), "RESTIC_PASSWORD="+password, "RESTIC_CACHE_DIR="+w.place.CacheDir)
 	return cmd
 }
 
@@ -157,13 +158,13 @@ func TestABackupLeavesASnapshotThatPlainResticLists(t *testing.T) {
 		t.Fatal(err)
 	}
 	var arguments []string
-	w.sink.onStart = func(p Process) {
+	w.sink.onStart = func(p process.ID) {
 		b, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID) + "/cmdline")
 		if err != nil {
 			t.Error(err)
 		}
 		arguments = append(arguments, string(b))
-		if p.Start == "" || startOf(p.PID) != p.Start {
+		if p.Start == "" || process.StartOf(p.PID) != p.Start {
 			t.Errorf("process %+v", p)
 		}
 	}
@@ -324,7 +325,7 @@ func TestABackupToARealServer(t *testing.T) {
 	address := listener.Addr().String()
 	listener.Close()
 	server := exec.Command("rclone", "serve", "restic", "--addr", address, "--user", "attic", "--pass", restPassword, t.TempDir())
-	server.Env = append(inherited(), "RCLONE_CONFIG=/dev/null")
+	server.Env = append(process.Inherited(), "RCLONE_CONFIG=/dev/null")
 	if err := server.Start(); err != nil {
 		t.Fatalf("%v: install rclone", err)
 	}
@@ -337,7 +338,7 @@ func TestABackupToARealServer(t *testing.T) {
 		}
 		return err
 	})
-	w.sink.onStart = func(p Process) {
+	w.sink.onStart = func(p process.ID) {
 		if b, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID) + "/cmdline"); err != nil || strings.Contains(string(b), "staple") || strings.Contains(string(b), password) {
 			t.Errorf("called as %q (%v)", b, err)
 		}
@@ -362,7 +363,7 @@ func TestCancellingRealResticLeavesNothingRunning(t *testing.T) {
 	w := newWorld(t)
 	w.vault()
 	ctx, cancel := context.WithCancel(t.Context())
-	w.sink.onStart = func(Process) { cancel() }
+	w.sink.onStart = func(process.ID) { cancel() }
 	e := w.b.Backup(ctx, w.place, w.repo, Backup{Host: "attic", Paths: []string{w.source}}, w.sink)
 	w.want(e, topics.Cancelled, topics.CauseCancelled)
 	if e.Killed {
@@ -455,7 +456,7 @@ func TestASlowReaderHearsItAll(t *testing.T) {
 	w := standIn(t, "i=0; while [ $i -lt 1000 ]; do i=$((i+1)); echo \"word $i\" >&2; done\n"+summary)
 	slow := sync.OnceFunc(func() {
 		await(t, func() error {
-			if left := orphans(w.place.Job, Process{}); len(left) > 0 {
+			if left := process.Of(w.place.Job, process.ID{}); len(left) > 0 {
 				return fmt.Errorf("%v runs", left)
 			}
 			return nil
@@ -521,50 +522,5 @@ func TestCancelEndsWhatDoesNotWantToEnd(t *testing.T) {
 				t.Errorf("killed %v, want %v; signal %q", e.Killed, c.killed, e.Signal)
 			}
 		})
-	}
-}
-
-func TestReapFindsWhatACrashLeftBehind(t *testing.T) {
-	job := topics.JobID(topics.NewID(time.Now()))
-	orphan := func(mark, script string) *exec.Cmd {
-		cmd := exec.Command("sh", "-c", script)
-		cmd.Env = append(inherited(), mark)
-		out, err := cmd.StdoutPipe()
-		if err == nil {
-			_, err = start(cmd, false)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := out.Read(make([]byte, 1)); err != nil { // it is ready
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { group{cmd.Process.Pid}.kill(); _ = cmd.Wait() })
-		return cmd
-	}
-	mark := jobVariable + "=" + string(job)
-	polite := orphan(mark, "echo; sleep 1000 & wait")
-	deaf := orphan(mark, "trap '' INT; setsid sleep 1000 & echo; sleep 1000")
-	unmarked := orphan("X=1", "echo; sleep 1000")
-	stranger := orphan(jobVariable+"=another-job", "echo; exec sleep 1000")
-	reused := Process{PID: stranger.Process.Pid, Start: "another boot/1"}
-	if err := Reap(t.Context(), job, reused, 200*time.Millisecond); err != nil {
-		t.Fatal(err)
-	}
-	alive := func(c *exec.Cmd) bool { s, ok := stat(c.Process.Pid); return ok && s.state != "Z" }
-	if alive(polite) || alive(deaf) || len(orphans(job, Process{})) > 0 {
-		t.Error("something of the job still runs")
-	}
-	if !alive(stranger) || !alive(unmarked) {
-		t.Error("a stranger was ended")
-	}
-	if err := Reap(t.Context(), job, Process{PID: unmarked.Process.Pid, Start: startOf(unmarked.Process.Pid)}, time.Second); err != nil || alive(unmarked) {
-		t.Errorf("the recorded process still runs (%v)", err)
-	}
-	if err := Reap(t.Context(), job, Process{}, time.Second); err != nil {
-		t.Error(err)
-	}
-	if err := Reap(t.Context(), "", Process{}, time.Second); err == nil {
-		t.Error("no job, and no complaint")
 	}
 }

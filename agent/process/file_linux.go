@@ -1,4 +1,4 @@
-package restic
+package process
 
 import (
 	"errors"
@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openProgram opens a file that only root or our own user can write to, and which
+// openTrusted opens a file that only root or our own user can write to, and which
 // may be run.
-func openProgram(path string) (*os.File, error) {
+func openTrusted(path string) (*os.File, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0) // does not wait for a pipe's other end
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}

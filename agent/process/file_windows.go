@@ -1,4 +1,4 @@
-package restic
+package process
 
 import (
 	"errors"
@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// openProgram opens a file that belongs to the system or its administrators, and
+// openTrusted opens a file that belongs to the system or its administrators, and
 // keeps everybody from writing to it or replacing it while it is open.
-func openProgram(path string) (*os.File, error) {
+func openTrusted(path string) (*os.File, error) {
 	name, err := windows.UTF16PtrFromString(path)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}

@@ -1,4 +1,4 @@
-package restic
+package process
 
 import (
 	"bytes"
@@ -79,16 +79,17 @@ func signalOf(s *os.ProcessState) string {
 	return ""
 }
 
-func fullDisk(err error) bool {
+// FullDisk reports whether an error says that a disk or a quota is full.
+func FullDisk(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 }
 
-// temporary points the program at dir for its temporary files.
-func temporary(dir string) []string { return []string{"TMPDIR=" + dir} }
+// Temporary points the program at dir for its temporary files.
+func Temporary(dir string) []string { return []string{"TMPDIR=" + dir} }
 
-// startOf tells when a process was started: this boot's ID and the clock ticks
+// StartOf tells when a process was started: this boot's ID and the clock ticks
 // since. It is "" if there is no such process.
-func startOf(pid int) string {
+func StartOf(pid int) string {
 	s, ok := stat(pid)
 	if !ok {
 		return ""
@@ -108,7 +109,8 @@ type procStat struct {
 // living is false for a zombie, which is somebody else's to collect.
 func (s procStat) living() bool { return s.state != "Z" && s.state != "X" }
 
-func living(pid int) bool {
+// Alive reports whether there is a process of this number, other than a zombie.
+func Alive(pid int) bool {
 	s, there := stat(pid)
 	return there && s.living()
 }
@@ -134,26 +136,26 @@ func stat(pid int) (procStat, bool) {
 // it is still there after the grace. It returns when all are gone; the error says
 // which are not. A process that has the recorded pid but another start is not
 // touched. p may be zero.
-func Reap(ctx context.Context, job topics.JobID, p Process, grace time.Duration) error {
+func Reap(ctx context.Context, job topics.JobID, p ID, grace time.Duration) error {
 	if _, err := topics.ParseJobID(string(job)); err != nil {
 		return err
 	}
 	ended := func(limit time.Duration, signal os.Signal) ([]int, error) {
-		asked := map[Process]bool{} // each is asked once
+		asked := map[ID]bool{} // each is asked once
 		timer, tick := time.NewTimer(limit), time.NewTicker(20*time.Millisecond)
 		defer timer.Stop()
 		defer tick.Stop()
 		var left []int
 		for n := 0; ; n++ {
-			left = slices.DeleteFunc(left, func(pid int) bool { return !living(pid) })
+			left = slices.DeleteFunc(left, func(pid int) bool { return !Alive(pid) })
 			if len(left) == 0 || n%25 == 0 { // look at all processes again, new ones may have come
-				left = orphans(job, p)
+				left = Of(job, p)
 			}
 			if len(left) == 0 {
 				return nil, nil
 			}
 			for _, pid := range left {
-				if one := (Process{pid, startOf(pid)}); !asked[one] {
+				if one := (ID{pid, StartOf(pid)}); !asked[one] {
 					asked[one] = true
 					signalTo(one, signal)
 				}
@@ -180,21 +182,21 @@ func Reap(ctx context.Context, job topics.JobID, p Process, grace time.Duration)
 // signalTo signals this very process. The handle that FindProcess opens stays
 // with one process, so checking the start after opening it leaves no gap in which
 // the pid may pass to another.
-func signalTo(p Process, signal os.Signal) {
+func signalTo(p ID, signal os.Signal) {
 	process, err := os.FindProcess(p.PID)
 	if err != nil {
 		return
 	}
 	defer process.Release()
-	if p.Start != "" && startOf(p.PID) == p.Start {
+	if p.Start != "" && StartOf(p.PID) == p.Start {
 		_ = process.Signal(signal) // fails if it has just ended
 	}
 }
 
-// orphans lists the living processes that belong to a job.
-func orphans(job topics.JobID, p Process) []int {
-	ours := p.PID > 1 && p.Start != "" && startOf(p.PID) == p.Start
-	mark := []byte(jobVariable + "=" + string(job))
+// Of lists the living processes that belong to a job.
+func Of(job topics.JobID, p ID) []int {
+	ours := p.PID > 1 && p.Start != "" && StartOf(p.PID) == p.Start
+	mark := []byte(Variable + "=" + string(job))
 	entries, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return nil
@@ -217,9 +219,9 @@ func orphans(job topics.JobID, p Process) []int {
 	return pids
 }
 
-// jobOf is the job whose mark a process carries, "" if it carries none or is
+// JobOf is the job whose mark a process carries, "" if it carries none or is
 // another user's.
-func jobOf(pid int) topics.JobID {
+func JobOf(pid int) topics.JobID {
 	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
 	if err != nil {
 		return ""

@@ -1,4 +1,4 @@
-package restic
+package process
 
 import (
 	"context"
@@ -93,15 +93,16 @@ func signalOf(s *os.ProcessState) string {
 	return ""
 }
 
-func fullDisk(err error) bool {
+// FullDisk reports whether an error says that a disk or a quota is full.
+func FullDisk(err error) bool {
 	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL)
 }
 
-// temporary points the program at dir for its temporary files.
-func temporary(dir string) []string { return []string{"TMP=" + dir, "TEMP=" + dir} }
+// Temporary points the program at dir for its temporary files.
+func Temporary(dir string) []string { return []string{"TMP=" + dir, "TEMP=" + dir} }
 
-// startOf tells when a process was started, "" if there is none.
-func startOf(pid int) string {
+// StartOf tells when a process was started, "" if there is none.
+func StartOf(pid int) string {
 	h, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, false, uint32(pid))
 	if err != nil {
 		return ""
@@ -121,7 +122,7 @@ func created(process windows.Handle) string {
 // Reap ends the recorded process if it is still the same one, and waits until it
 // is gone. Its children have gone with the agent, by their job object. A process
 // that has the recorded pid but another start is not touched. p may be zero.
-func Reap(ctx context.Context, job topics.JobID, p Process, grace time.Duration) error {
+func Reap(ctx context.Context, job topics.JobID, p ID, grace time.Duration) error {
 	if _, err := topics.ParseJobID(string(job)); err != nil {
 		return err
 	}
@@ -161,8 +162,8 @@ func within(ctx context.Context, process windows.Handle, limit time.Duration) (b
 	return false, nil
 }
 
-// living reports whether there is a process of this number.
-func living(pid int) bool {
+// Alive reports whether there is a process of this number.
+func Alive(pid int) bool {
 	h, err := windows.OpenProcess(windows.SYNCHRONIZE, false, uint32(pid))
 	if err != nil {
 		return errors.Is(err, windows.ERROR_ACCESS_DENIED)
@@ -172,5 +173,5 @@ func living(pid int) bool {
 	return event != windows.WAIT_OBJECT_0
 }
 
-// jobOf cannot look into another process's environment here.
-func jobOf(int) topics.JobID { return "" }
+// JobOf cannot look into another process's environment here.
+func JobOf(int) topics.JobID { return "" }
