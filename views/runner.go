@@ -5,6 +5,7 @@ import "github.com/restic-manager/restic-manager/words"
 // A Runner is a host that may be asked for a job, and what its own policy forbids.
 type Runner struct {
 	ID, Name string          // "nas", "attic (not connected)"
+	Host     string          // its name alone
 	Policy   string          // the host's own, by name
 	Forbids  map[string]bool // by kind of job; what is not known is allowed
 }
@@ -50,3 +51,7 @@ func Forbidden(host, policy string) string {
 	}
 	return "The policy " + policy + "of " + host + " does not allow it; only its own administrator can change that, on the host."
 }
+
+// MostRunners is how many hosts a choice lists. In a list of more, these are
+// suggested, and any other is found by its name.
+const MostRunners = 50

@@ -23,7 +23,11 @@ func (s *Server) runOnRepository(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	q := jobs.Request{Host: topics.HostID(r.PostForm.Get("host")), Kind: topics.JobKind(r.PostForm.Get("kind")), Repository: id}
+	host, err := s.chosen(ctx, r.PostForm.Get("host"))
+	if err != nil {
+		return err
+	}
+	q := jobs.Request{Host: host, Kind: topics.JobKind(r.PostForm.Get("kind")), Repository: id}
 	q.Operation = operationOf(q.Kind, r.PostForm)
 	if q.Operation.All && r.PostForm.Get("confirm") != row.Name {
 		return notConfirmed(row)

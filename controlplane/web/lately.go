@@ -44,30 +44,61 @@ type attentionKey struct {
 // streams together.
 type lately[T any] struct {
 	mu           sync.Mutex
-	began, ended time.Time // of the last load
+	reading      chan struct{} // closed at the end of the reading that goes on; nil if none does
+	began, ended time.Time     // of the last one
 	v            *T
 }
 
 // read answers with what was read since a moment, or else reads it; but not
 // sooner than gap after the last reading has ended. What it answers with until
 // then is not fresh: whoever draws it has to draw again. Who asks while it is
-// being read waits for that, and reads again only if the reading began before
-// the moment.
+// being read waits for that.
 func (l *lately[T]) read(ctx context.Context, since time.Time, gap time.Duration, load func(context.Context) (*T, error)) (v *T, fresh bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case l.v != nil && !l.began.Before(since):
-		return l.v, true, nil
-	case l.v != nil && time.Since(l.ended) < gap:
-		return l.v, false, nil
+	for {
+		switch {
+		case l.v != nil && !l.began.Before(since):
+			return l.v, true, nil
+		case l.reading != nil:
+			if err := l.await(ctx, l.reading); err != nil {
+				return nil, false, err
+			}
+			continue
+		case l.v != nil && time.Since(l.ended) < gap:
+			return l.v, false, nil
+		}
+		return l.load(ctx, load)
 	}
-	began := time.Now()
-	if v, err = load(ctx); err != nil {
-		return nil, false, err
+}
+
+// await waits for a reading to end, and lets others at it meanwhile.
+func (l *lately[T]) await(ctx context.Context, reading <-chan struct{}) error {
+	l.mu.Unlock()
+	defer l.mu.Lock()
+	select {
+	case <-reading:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	l.v, l.began, l.ended = v, began, time.Now()
-	return v, true, nil
+}
+
+// load reads. Others may wait for it: it goes on when the one who began it goes.
+func (l *lately[T]) load(ctx context.Context, load func(context.Context) (*T, error)) (v *T, fresh bool, err error) {
+	reading, began := make(chan struct{}), time.Now()
+	l.reading = reading
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		l.reading = nil
+		close(reading)
+		if err == nil {
+			l.v, l.began, l.ended = v, began, time.Now()
+		}
+	}()
+	v, err = load(context.WithoutCancel(ctx))
+	return v, err == nil, err
 }
 
 // A progress holds back hosts that ring only because their jobs go on: what

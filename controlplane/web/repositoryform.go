@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/location"
@@ -21,11 +22,16 @@ import (
 func (s *Server) repositoryForm(ctx context.Context, r store.Repository) (views.RepositoryForm, error) {
 	f := views.RepositoryForm{ID: string(r.ID), Name: r.Name, Backend: "rest", AppendOnly: r.AppendOnly, Keeper: string(r.Keeper),
 		Everyday: map[string]string{}, Maintenance: map[string]string{}, Keep: map[string]string{}, Errors: map[string]string{}}
-	hosts, err := s.Store.Hosts(ctx)
+	m, err := s.moment(ctx)
 	if err != nil {
 		return f, err
 	}
-	f.Hosts = s.choice(hosts, func(store.Host) int { return 0 })
+	f.Hosts = s.choice(m, func(h *fleet.Entry) int {
+		if h.ID == r.Keeper {
+			return 0
+		}
+		return 1
+	})
 	if r.ID == "" {
 		return f, nil
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
@@ -185,7 +186,7 @@ func (s *Server) repositoryView(ctx context.Context, id topics.RepositoryID, f v
 	if err != nil {
 		return v, err
 	}
-	hosts, err := s.Store.Hosts(ctx)
+	m, err := s.moment(ctx)
 	if err != nil {
 		return v, err
 	}
@@ -200,7 +201,7 @@ func (s *Server) repositoryView(ctx context.Context, id topics.RepositoryID, f v
 		MayOperate: who.may(store.Operator), MayAdmin: who.may(store.Admin)}
 	names, users := map[topics.HostID]string{}, map[topics.HostID]bool{}
 	groupNames := map[topics.SourceGroupID]string{}
-	for _, h := range hosts {
+	for _, h := range m.ByName() {
 		names[h.ID] = h.Name
 	}
 	for _, g := range groups {
@@ -213,7 +214,7 @@ func (s *Server) repositoryView(ctx context.Context, id topics.RepositoryID, f v
 	if r.Keeper != "" {
 		v.Keeper = views.Link{Text: names[r.Keeper], URL: views.HostURL(string(r.Keeper))}
 	}
-	v.Hosts = s.choice(hosts, func(h store.Host) int {
+	v.Hosts = s.choice(m, func(h *fleet.Entry) int {
 		switch {
 		case h.ID == r.Keeper:
 			return 0
@@ -258,26 +259,6 @@ func (s *Server) repositoryView(ctx context.Context, id topics.RepositoryID, f v
 	}
 	v.Notes = s.repositoryNotes(r, k, v)
 	return v, nil
-}
-
-// choice lists hosts to choose from, by rank, those that can be reached first.
-func (s *Server) choice(hosts []store.Host, rank func(store.Host) int) []views.Runner {
-	sorted := slices.Clone(hosts)
-	away := func(h store.Host) int {
-		if s.Presence.Reachable(h.ID) {
-			return 0
-		}
-		return 1
-	}
-	slices.SortStableFunc(sorted, func(a, b store.Host) int { return 2*rank(a) + away(a) - 2*rank(b) - away(b) })
-	out := make([]views.Runner, len(sorted))
-	for i, h := range sorted {
-		out[i] = views.Runner{ID: string(h.ID), Name: h.Name, Policy: h.Policy, Forbids: forbids(h)}
-		if away(h) == 1 {
-			out[i].Name += " (not connected)"
-		}
-	}
-	return out
 }
 
 // forbids are the kinds of job a host's policy does not allow.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
@@ -96,7 +97,11 @@ func (s *Server) maintain(w http.ResponseWriter, r *http.Request) error {
 		return badForm(err)
 	}
 	f := r.PostForm
-	job, err := s.askMaintenance(r.Context(), repositoryID(r), topics.JobKind(f.Get("kind")), topics.HostID(f.Get("host")), f.Get("plan"))
+	host, err := s.chosen(r.Context(), f.Get("host"))
+	if err != nil {
+		return err
+	}
+	job, err := s.askMaintenance(r.Context(), repositoryID(r), topics.JobKind(f.Get("kind")), host, f.Get("plan"))
 	if err != nil {
 		return err
 	}
@@ -207,15 +212,13 @@ func (s *Server) maintenanceView(ctx context.Context, id topics.RepositoryID) (v
 	if err != nil {
 		return m, err
 	}
-	list, err := s.Store.Hosts(ctx)
+	now, err := s.moment(ctx)
 	if err != nil {
 		return m, err
 	}
-	m.Hosts = s.choice(list, func(store.Host) int { return 0 })
-	for _, h := range list {
-		if h.ID == r.Keeper {
-			m.Keeper, m.KeptBy = h.Name, s.choice([]store.Host{h}, func(store.Host) int { return 0 })
-		}
+	m.Hosts = s.choice(now, func(*fleet.Entry) int { return 0 })
+	if h := now.Host(r.Keeper); h != nil {
+		m.Keeper, m.KeptBy = h.Name, []views.Runner{s.runner(h)}
 	}
 	for _, kind := range maintenance.Kinds {
 		d := hours[kind]

@@ -53,6 +53,7 @@ var roleTable = map[store.Role]string{
 		DELETE /api/sessions/{id}
 		GET /
 		GET /hosts/{id}
+		GET /hosts/choose
 		GET /jobs
 		GET /jobs/{id}
 		GET /jobs/{id}/log.txt

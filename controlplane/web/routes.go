@@ -82,6 +82,7 @@ func (s *Server) routes() []route {
 		{"POST", "/mqtt/{name}/revoke", store.Admin, page(s.revokeConsumer)},
 
 		{"GET", "/", store.Viewer, page(s.fleetPage)},
+		{"GET", "/hosts/choose", store.Viewer, page(s.chooseHosts)},
 		{"GET", "/hosts/new", store.Admin, page(s.addHostForm)},
 		{"POST", "/hosts/new", store.Admin, page(s.addHost)},
 		{"GET", "/hosts/{id}", store.Viewer, page(s.hostPage)},

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/field"
+	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/store"
@@ -220,21 +221,21 @@ func (s *Server) load(rows []store.Schedule, mark int) views.Load {
 
 // chooseScheduleHost asks which host a new schedule is for.
 func (s *Server) chooseScheduleHost(w http.ResponseWriter, r *http.Request) error {
-	hosts, err := s.Store.Hosts(r.Context())
+	m, err := s.moment(r.Context())
 	if err != nil {
 		return err
 	}
-	have, err := s.Store.HostsWithGroups(r.Context())
-	if err != nil {
-		return err
-	}
-	var options []views.Option
-	for _, h := range hosts {
-		if have[h.ID] {
-			options = append(options, views.Option{Value: string(h.ID), Text: h.Name})
+	text := strings.TrimSpace(r.URL.Query().Get("q"))
+	v := views.ScheduleChoice{Query: text}
+	for _, h := range m.NamedBehind(fleet.Filter{Text: text}, "", m.Len()) {
+		if !h.Grouped {
+			continue
+		}
+		if v.Found++; v.Found <= views.PageSize {
+			v.Hosts = append(v.Hosts, views.Option{Value: string(h.ID), Text: h.Name})
 		}
 	}
-	s.render(w, r, http.StatusOK, views.ScheduleHosts(s.shell(r, "New schedule", "schedules", toSchedules, views.Link{Text: "New"}), options))
+	s.render(w, r, http.StatusOK, views.ScheduleHosts(s.shell(r, "New schedule", "schedules", toSchedules, views.Link{Text: "New"}), v))
 	return nil
 }
 
