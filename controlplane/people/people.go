@@ -73,9 +73,10 @@ func CheckPassword(text string) string {
 // CheckRole says that there is no such role, "" if there is.
 func CheckRole(role store.Role) string { return field.OneOf("role", role, store.Roles...) }
 
-// checkName keeps people's names apart from those the audit log uses for
-// everything else: "cli", "plane", "nobody", "api:NAME", "mqtt:NAME".
-func checkName(name string) string {
+// CheckName says what is wrong with a user's name, "" if nothing is. It keeps
+// people's names apart from those the audit log uses for everything else: "cli",
+// "plane", "nobody", "api:NAME", "mqtt:NAME".
+func CheckName(name string) string {
 	if text := field.NameUpTo("name", name, MaxName); text != "" {
 		return text
 	}
@@ -95,7 +96,7 @@ func (s Service) newUser(in Input) (store.User, error) {
 		CreatedAt: now.UnixMilli(),
 	}
 	wrong := field.Errors{}
-	wrong.Say("name", checkName(u.Name))
+	wrong.Say("name", CheckName(u.Name))
 	wrong.Say("role", CheckRole(u.Role))
 	if in.Password != nil {
 		wrong.Say("password", CheckPassword(*in.Password))

@@ -211,6 +211,7 @@ func (s *Server) setup(w http.ResponseWriter, r *http.Request) error {
 	}
 	secret := r.PostForm.Get("password")
 	if _, f.AgainError = checkSecret(secret, r.PostForm.Get("again")); f.AgainError != "" {
+		f.NameError = people.CheckName(f.Name)
 		return again(http.StatusUnprocessableEntity)
 	}
 	u, err := s.people().AddFirst(ctx, f.Name, secret)
