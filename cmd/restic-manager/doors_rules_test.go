@@ -32,6 +32,10 @@ var subjects = map[string]interface{ run(t *testing.T, h *house) }{
 	"a consumer's right":  changedConsumers,
 	"a new schedule":      newSchedules,
 	"a schedule's change": changedSchedules,
+	"a new repository":    newRepositories,
+	"a source group":      groups,
+	"maintenance hours":   hours,
+	"a host's settings":   hostSettings,
 }
 
 func TestEveryDoorHasTheSameRules(t *testing.T) {

@@ -230,7 +230,7 @@ func checkExcludes(paths, excludes []string) string {
 			return fmt.Sprintf("%.100q is empty, or holds a line break, a NUL character or broken UTF-8. One pattern stands on one line.", p)
 		}
 	}
-	b, err := json.Marshal([][]string{paths, excludes})
+	b, err := json.Marshal([][]string{append([]string{}, paths...), append([]string{}, excludes...)}) // none is [], not null
 	if err != nil || len(b) > maxBytes {
 		return fmt.Sprintf("Paths and patterns have %d bytes together, and at most %d fit into a command. Name folders instead of files, or make a second group.",
 			len(b), maxBytes)

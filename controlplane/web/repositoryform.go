@@ -71,16 +71,19 @@ func noSecrets(env map[string]topics.Secret) map[string]string {
 	return out
 }
 
-// credentialOf reads the fields of the chosen backend. A secret that is left
-// empty stays; what belongs to other backends goes.
-func credentialOf(f url.Values, prefix, backend string) *repositories.Credential {
+// credentialOf reads the fields that the backend of an address has. A secret that
+// is left empty stays, and so does a login that stands in the address itself; what
+// belongs to other backends goes.
+func credentialOf(f url.Values, prefix, at string) *repositories.Credential {
 	c := &repositories.Credential{Env: map[string]topics.Secret{}}
+	_, login := location.SplitLogin(at, nil)
 	for _, b := range views.Backends() {
 		for _, x := range b.Fields {
 			v := f.Get(prefix + "." + x.Variable)
-			if b.Key != backend {
+			_, has := login[x.Variable]
+			if b.Key != location.Scheme(at) {
 				v = ""
-			} else if x.Secret && v == "" {
+			} else if (x.Secret || has) && v == "" {
 				continue
 			}
 			c.Env[x.Variable] = topics.Secret(v)
@@ -126,7 +129,7 @@ func repositoryInputOf(p url.Values, was views.RepositoryForm, keep store.Keep) 
 		Name:       new(p.Get("name")),
 		Keeper:     new(p.Get("keeper")),
 		AppendOnly: new(p.Get("append_only") != ""),
-		Everyday:   credentialOf(p, "everyday", location.Scheme(at)),
+		Everyday:   credentialOf(p, "everyday", at),
 		Keep:       &keep,
 	}
 	if at != was.URL || was.ID == "" {
@@ -136,10 +139,12 @@ func repositoryInputOf(p url.Values, was views.RepositoryForm, keep store.Keep) 
 		in.Password = &password
 	}
 	theirs := strings.TrimSpace(p.Get("maintenance.url"))
-	switch in.Maintenance = credentialOf(p, "maintenance", location.Scheme(cmp.Or(theirs, at))); {
+	switch in.Maintenance = credentialOf(p, "maintenance", cmp.Or(theirs, at)); {
 	case p.Get("maintenance.none") != "":
-		in.Maintenance = credentialOf(nil, "maintenance", "none")
-		in.Maintenance.URL = new(topics.Secret)
+		in.Maintenance = &repositories.Credential{URL: new(topics.Secret), Env: map[string]topics.Secret{}}
+		for _, name := range location.Names() {
+			in.Maintenance.Env[name] = ""
+		}
 	case theirs != was.MaintenanceURL:
 		in.Maintenance.URL = new(topics.Secret(theirs))
 	}

@@ -1,0 +1,437 @@
+package main
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/maintenance"
+	"github.com/restic-manager/restic-manager/controlplane/repositories"
+	"github.com/restic-manager/restic-manager/controlplane/sources"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// newRepository is a repository as every door can say it.
+type newRepository struct {
+	Name, URL, Password string
+	Env                 map[string]topics.Secret // of the everyday credential
+	MaintenanceURL      string
+	MaintenanceEnv      map[string]topics.Secret
+	Keeper              string
+	AppendOnly          bool
+	Keep                store.Keep
+}
+
+// counts are the rules of retention that are numbers, by their names in the API
+// and on the command line.
+func (r newRepository) counts() map[string]int {
+	k := r.Keep
+	return map[string]int{"last": k.Last, "hourly": k.Hourly, "daily": k.Daily, "weekly": k.Weekly, "monthly": k.Monthly, "yearly": k.Yearly}
+}
+
+// spans are those that are times.
+func (r newRepository) spans() map[string]string {
+	k := r.Keep
+	return map[string]string{"within": k.Within, "within_hourly": k.WithinHourly, "within_daily": k.WithinDaily, "within_weekly": k.WithinWeekly,
+		"within_monthly": k.WithinMonthly, "within_yearly": k.WithinYearly}
+}
+
+// vault is a good repository, changed.
+func vault(edit func(*newRepository)) newRepository {
+	r := newRepository{Name: "nas", URL: "rest:https://nas:8000/attic", Password: "correct horse"}
+	edit(&r)
+	return r
+}
+
+var newRepositories = subject[newRepository]{
+	service: func(t *testing.T, h *house, in newRepository) error {
+		want := repositories.Input{
+			Name:       &in.Name,
+			URL:        new(topics.Secret(in.URL)),
+			Password:   new(topics.Secret(in.Password)),
+			Everyday:   &repositories.Credential{Env: in.Env},
+			Keeper:     &in.Keeper,
+			AppendOnly: &in.AppendOnly,
+			Keep:       &in.Keep,
+		}
+		if in.MaintenanceURL != "" || in.MaintenanceEnv != nil {
+			want.Maintenance = &repositories.Credential{URL: new(topics.Secret(in.MaintenanceURL)), Env: in.MaintenanceEnv}
+		}
+		_, err := (&repositories.Service{Store: h.store}).Add(t.Context(), "test", want)
+		return err
+	},
+	doors: map[string]func(t *testing.T, h *house, in newRepository) (bool, string){
+		theForm: func(_ *testing.T, h *house, in newRepository) (bool, string) {
+			form := url.Values{"name": {in.Name}, "url": {in.URL}, "password": {in.Password}, "keeper": {in.Keeper}, "maintenance.url": {in.MaintenanceURL}}
+			if in.AppendOnly {
+				form.Set("append_only", "1")
+			}
+			for name, v := range in.Env {
+				form.Set("everyday."+name, v.Reveal())
+			}
+			for name, v := range in.MaintenanceEnv {
+				form.Set("maintenance."+name, v.Reveal())
+			}
+			for name, text := range in.spans() {
+				form.Set("keep_"+name, text)
+			}
+			for name, n := range in.counts() {
+				form.Set("keep_"+name, strconv.Itoa(n))
+			}
+			status, text := h.ask("POST", "/repositories/new", form)
+			return status == http.StatusSeeOther, text
+		},
+		theAPI: func(t *testing.T, h *house, in newRepository) (bool, string) {
+			body := map[string]any{"name": in.Name, "url": in.URL, "password": in.Password, "keeper": in.Keeper, "append_only": in.AppendOnly,
+				"retention": in.Keep, "env": plain(in.Env)}
+			if in.MaintenanceURL != "" || in.MaintenanceEnv != nil {
+				body["maintenance"] = map[string]any{"url": in.MaintenanceURL, "env": plain(in.MaintenanceEnv)}
+			}
+			status, text := h.ask("POST", "/api/repositories", body)
+			return status == http.StatusCreated, detail(t, text)
+		},
+		theCommandLine: func(t *testing.T, h *house, in newRepository) (bool, string) {
+			args := []string{"repository", "add", in.Name, "--url=" + in.URL, "--keeper=" + in.Keeper, "--password-file=" + written(t, in.Password),
+				"--env-file=" + written(t, lines(in.Env))}
+			if in.AppendOnly {
+				args = append(args, "--append-only")
+			}
+			if in.MaintenanceURL != "" {
+				args = append(args, "--maintenance-url="+in.MaintenanceURL)
+			}
+			if in.MaintenanceEnv != nil {
+				args = append(args, "--maintenance-env-file="+written(t, lines(in.MaintenanceEnv)))
+			}
+			for name, text := range in.spans() {
+				if text != "" {
+					args = append(args, "--keep="+strings.ReplaceAll(name, "_", "-")+"="+text)
+				}
+			}
+			for name, n := range in.counts() {
+				if n != 0 {
+					args = append(args, "--keep="+name+"="+strconv.Itoa(n))
+				}
+			}
+			text, code := h.tell(args...)
+			return code == 0, text
+		},
+	},
+	saved: func(t *testing.T, h *house) (all []string) {
+		rows, err := h.store.Repositories(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rows {
+			if r.ID == h.repository {
+				continue
+			}
+			a, err := h.store.RepositoryAccess(t.Context(), r.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			said := fmt.Sprintf("%q at %q, keeper %t, append-only %t, %q, %q, %q", r.Name, r.Location, r.Keeper != "", r.AppendOnly, a.URL.Reveal(),
+				a.Password.Reveal(), lines(a.Env))
+			if r.Keep.V != nil {
+				said += fmt.Sprintf(", keeps %+v", *r.Keep.V)
+			}
+			if m := a.Maintenance; m != nil {
+				said += fmt.Sprintf(", maintenance %q %q", m.URL.Reveal(), lines(m.Env))
+			}
+			all = append(all, said)
+			if err := h.store.RemoveRepository(t.Context(), "test", r.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return all
+	},
+	cases: withNames(func(name string) newRepository { return vault(func(r *newRepository) { r.Name = name }) }, map[string]doorCase[newRepository]{
+		"100 characters": {in: vault(func(r *newRepository) { r.Name = strings.Repeat("ü", 100) })},
+		"all of it": {in: vault(func(r *newRepository) {
+			r.Env = map[string]topics.Secret{"RESTIC_REST_USERNAME": "attic", "RESTIC_REST_PASSWORD": "hush"}
+			r.MaintenanceURL, r.MaintenanceEnv = "rest:https://nas:8001/attic", map[string]topics.Secret{"RESTIC_REST_USERNAME": "keeper"}
+			r.Keeper, r.AppendOnly, r.Keep = "attic", true, store.Keep{Within: "30d", WithinDaily: "1y"}
+		})},
+		"spaces around the URL":    {in: vault(func(r *newRepository) { r.URL = " /srv/vault " })},
+		"a password in the URL":    {in: vault(func(r *newRepository) { r.URL = "rest:https://attic:hush@nas:8000/attic" })},
+		"no URL":                   {in: vault(func(r *newRepository) { r.URL = "" }), bad: "url"},
+		"a relative path":          {in: vault(func(r *newRepository) { r.URL = "srv/vault" }), bad: "url"},
+		"an option to ssh":         {in: vault(func(r *newRepository) { r.URL = "sftp:-oProxyCommand=x:/srv" }), bad: "url"},
+		"an escape in the URL":     {in: vault(func(r *newRepository) { r.URL = "/srv/\x1b[2Jvault" }), bad: "url"},
+		"a line break in the URL":  {in: vault(func(r *newRepository) { r.URL = "/srv\n/vault" }), bad: "url"},
+		"a URL that is too long":   {in: vault(func(r *newRepository) { r.URL = "/" + strings.Repeat("x", 2000) }), bad: "url"},
+		"no password":              {in: vault(func(r *newRepository) { r.Password = "" }), bad: "password"},
+		"a password of 1001 bytes": {in: vault(func(r *newRepository) { r.Password = strings.Repeat("x", 1001) }), bad: "password"},
+		"a line break in it":       {in: vault(func(r *newRepository) { r.Password = "a\nb" }), bad: "password", not: []string{theCommandLine}},
+		"a NUL in it":              {in: vault(func(r *newRepository) { r.Password = "a\x00b" }), bad: "password"},
+		"a variable for a program": {in: vault(func(r *newRepository) { r.Env = map[string]topics.Secret{"RESTIC_PASSWORD_COMMAND": "id"} }), bad: "everyday", not: []string{theForm}},
+		"a line break in a variable": {in: vault(func(r *newRepository) { r.Env = map[string]topics.Secret{"RESTIC_REST_USERNAME": "a\nb"} }), bad: "everyday",
+			not: []string{theCommandLine}},
+		"variables that are too long": {in: vault(func(r *newRepository) {
+			r.Env = map[string]topics.Secret{"RESTIC_REST_USERNAME": topics.Secret(strings.Repeat("x", 9000))}
+		}), bad: "everyday"},
+		"a bad URL of the keeper": {in: vault(func(r *newRepository) { r.MaintenanceURL = "nowhere" }), bad: "maintenance"},
+		"a bad variable of its": {in: vault(func(r *newRepository) { r.MaintenanceEnv = map[string]topics.Secret{"PATH": "/tmp"} }), bad: "maintenance",
+			not: []string{theForm}},
+		"a keeper nobody knows": {in: vault(func(r *newRepository) { r.Keeper = "cellar" }), bad: "keeper"},
+		"a span that is none":   {in: vault(func(r *newRepository) { r.Keep.Within = "30 days" }), bad: "retention"},
+		"an escape in a span":   {in: vault(func(r *newRepository) { r.Keep.WithinDaily = "\x1b[2J" }), bad: "retention"},
+		"two spans that are none": {in: vault(func(r *newRepository) {
+			r.Keep.Within, r.Keep.WithinYearly = "x", "0d"
+		}), bad: "retention"},
+		"a count below 0":              {in: vault(func(r *newRepository) { r.Keep.Last = -1 }), bad: "retention"},
+		"a count that is too large":    {in: vault(func(r *newRepository) { r.Keep.Daily = 100_001 }), bad: "retention"},
+		"counts where anybody can add": {in: vault(func(r *newRepository) { r.AppendOnly, r.Keep.Daily = true, 7 }), bad: "retention"},
+	}),
+}
+
+// plain is variables without the type that hides them.
+func plain(env map[string]topics.Secret) map[string]string {
+	out := map[string]string{}
+	for name, v := range env {
+		out[name] = v.Reveal()
+	}
+	return out
+}
+
+// lines is variables as a file has them.
+func lines(env map[string]topics.Secret) string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		all = append(all, name+"="+env[name].Reveal())
+	}
+	return strings.Join(all, "\n")
+}
+
+// written is a file of a text.
+func written(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "text")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A name that is taken is no bad field but a conflict, for every door.
+func TestEveryDoorSaysThatANameIsTaken(t *testing.T) {
+	h := newHouse(t)
+	in := vault(func(r *newRepository) { r.Name = "vault" })
+	for door, ask := range newRepositories.doors {
+		if taken, said := ask(t, h, in); taken || !strings.Contains(said, "of this name already") && !strings.Contains(said, "Names of repositories are their own.") {
+			t.Errorf("%s: taken %t\n%.2000s", door, taken, said)
+		}
+	}
+	if rows := newRepositories.saved(t, h); len(rows) != 0 {
+		t.Errorf("saved %q", rows)
+	}
+}
+
+// newGroup is a source group as the form and the API can say it.
+type newGroup struct {
+	Name, Repository string
+	Paths, Excludes  []string
+	OneFileSystem    bool
+	Before           []string // hooks
+	Limits           topics.Limits
+}
+
+func letters(edit func(*newGroup)) newGroup {
+	g := newGroup{Name: "music", Repository: "vault", Paths: []string{"/music"}}
+	edit(&g)
+	return g
+}
+
+var groups = subject[newGroup]{
+	before: func(t *testing.T, h *house) { // a group cannot be removed, so each attempt has a host of its own
+		id := topics.NewID(time.Now())
+		hash := sha256.Sum256([]byte(id))
+		if err := h.store.AddEnrollToken(t.Context(), store.EnrollToken{ID: id, KeyHash: hash[:], CreatedBy: "test", ExpiresAt: h.store.Now() + 60_000}); err != nil {
+			t.Fatal(err)
+		}
+		row, err := h.store.Enroll(t.Context(), hash[:], store.Host{ID: topics.HostID(id), SealKey: []byte("k"), Serial: "1", Hostname: "cellar"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.host = row.ID
+	},
+	service: func(t *testing.T, h *house, in newGroup) error {
+		_, err := (&sources.Service{Store: h.store}).Add(t.Context(), "test", h.host, in.Name, sources.Input{
+			Repository:    &in.Repository,
+			Paths:         &in.Paths,
+			Excludes:      &in.Excludes,
+			OneFileSystem: &in.OneFileSystem,
+			Hooks:         &topics.Hooks{Before: in.Before},
+			Limits:        &in.Limits,
+		})
+		return err
+	},
+	doors: map[string]func(t *testing.T, h *house, in newGroup) (bool, string){
+		theForm: func(_ *testing.T, h *house, in newGroup) (bool, string) {
+			form := url.Values{"name": {in.Name}, "repository": {in.Repository}, "paths": {strings.Join(in.Paths, "\n")}, "excludes": {strings.Join(in.Excludes, "\n")},
+				"hook_before": in.Before, "limits_zone": {in.Limits.Zone}, "upload_kib": {strconv.Itoa(in.Limits.UploadKiB)},
+				"download_kib": {strconv.Itoa(in.Limits.DownloadKiB)}}
+			if in.OneFileSystem {
+				form.Set("one_file_system", "1")
+			}
+			if in.Limits.From != in.Limits.To {
+				form.Set("limits_from", fmt.Sprintf("%02d:%02d", in.Limits.From/60, in.Limits.From%60))
+				form.Set("limits_to", fmt.Sprintf("%02d:%02d", in.Limits.To/60, in.Limits.To%60))
+			}
+			status, text := h.ask("POST", "/hosts/"+string(h.host)+"/source-groups/new", form)
+			return status == http.StatusSeeOther, text
+		},
+		theAPI: func(t *testing.T, h *house, in newGroup) (bool, string) {
+			body := map[string]any{"repository": in.Repository, "paths": append([]string{}, in.Paths...), "excludes": append([]string{}, in.Excludes...),
+				"one_file_system": in.OneFileSystem, "hooks": topics.Hooks{Before: in.Before}, "limits": in.Limits}
+			status, text := h.ask("PUT", "/api/hosts/"+string(h.host)+"/source-groups/"+url.PathEscape(in.Name), body)
+			return status == http.StatusOK, detail(t, text)
+		},
+	},
+	saved: func(t *testing.T, h *house) (all []string) {
+		rows, err := h.store.SourceGroups(t.Context(), h.host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range rows {
+			topic := g.Topic()
+			topic.ID = ""
+			all = append(all, fmt.Sprintf("%s in %t", topics.Encode(topic), g.Repository == h.repository))
+		}
+		return all
+	},
+	cases: func() map[string]doorCase[newGroup] {
+		cases := withNames(func(name string) newGroup { return letters(func(g *newGroup) { g.Name = name }) }, map[string]doorCase[newGroup]{
+			"100 characters": {in: letters(func(g *newGroup) { g.Name = strings.Repeat("ü", 100) })},
+			"all of it": {in: letters(func(g *newGroup) {
+				g.Excludes, g.OneFileSystem, g.Before = []string{"*.tmp"}, true, []string{"dump-db"}
+				g.Limits = topics.Limits{UploadKiB: 512, From: 8 * 60, To: 18 * 60, Zone: "Europe/Berlin"}
+			})},
+			"no repository":           {in: letters(func(g *newGroup) { g.Repository = "" }), bad: "repository"},
+			"one nobody knows":        {in: letters(func(g *newGroup) { g.Repository = "cellar\x1b[2J" }), bad: "repository"},
+			"no path":                 {in: letters(func(g *newGroup) { g.Paths = nil }), bad: "paths"},
+			"a relative path":         {in: letters(func(g *newGroup) { g.Paths = []string{"music"} }), bad: "paths"},
+			"a NUL in a path":         {in: letters(func(g *newGroup) { g.Paths = []string{"/mu\x00sic"} }), bad: "paths"},
+			"a line break in a path":  {in: letters(func(g *newGroup) { g.Paths = []string{"/mu\nsic"} }), bad: "paths", not: []string{theForm}},
+			"too many paths":          {in: letters(func(g *newGroup) { g.Paths = slices.Repeat([]string{"/music"}, 1001) }), bad: "paths"},
+			"too many patterns":       {in: letters(func(g *newGroup) { g.Excludes = slices.Repeat([]string{"*.tmp"}, 1001) }), bad: "excludes"},
+			"paths that are too long": {in: letters(func(g *newGroup) { g.Paths = slices.Repeat([]string{"/" + strings.Repeat("x", 100)}, 400) }), bad: "excludes"},
+			"a NUL in a pattern":      {in: letters(func(g *newGroup) { g.Excludes = []string{"a\x00b"} }), bad: "excludes"},
+			"a hook with a space":     {in: letters(func(g *newGroup) { g.Before = []string{"dump db"} }), bad: "hooks"},
+			"a zone there is not":     {in: letters(func(g *newGroup) { g.Limits.Zone = "Europe/Atlantis" }), bad: "limits"},
+			"an escape in a zone":     {in: letters(func(g *newGroup) { g.Limits.Zone = "\x1b[2J" }), bad: "limits"},
+			"a bandwidth below 0":     {in: letters(func(g *newGroup) { g.Limits.DownloadKiB = -5 }), bad: "limits"},
+		})
+		for what, c := range cases {
+			if c.in.Name == "" { // the API's address has no place for it
+				c.not = append(c.not, theAPI)
+				cases[what] = c
+			}
+		}
+		return cases
+	}(),
+}
+
+// checkHours are the hours of a check, with those of forget and prune as usual.
+type checkHours struct {
+	Weekday, Hour string
+	Paused        bool
+	Slices        int
+}
+
+var hours = subject[checkHours]{
+	service: func(t *testing.T, h *house, in checkHours) error {
+		runner := maintenance.NewRunner(maintenance.Config{Store: h.store, Changed: func(...topics.HostID) {}, Now: time.Now})
+		usual := maintenance.Input{Weekday: new(maintenance.Daily), Hour: new("04:00"), Paused: new(false)}
+		return runner.PutHours(t.Context(), "test", h.repository, map[topics.JobKind]maintenance.Input{topics.ForgetJob: usual, topics.PruneJob: usual,
+			topics.CheckJob: {Weekday: &in.Weekday, Hour: &in.Hour, Paused: &in.Paused, Slices: &in.Slices}})
+	},
+	doors: map[string]func(t *testing.T, h *house, in checkHours) (bool, string){
+		theForm: func(_ *testing.T, h *house, in checkHours) (bool, string) {
+			form := url.Values{"check.weekday": {in.Weekday}, "check.hour": {in.Hour}, "check.slices": {strconv.Itoa(in.Slices)}}
+			for _, kind := range []string{"forget", "prune"} {
+				form.Set(kind+".weekday", "daily")
+				form.Set(kind+".hour", "04:00")
+			}
+			if in.Paused {
+				form.Set("check.paused", "1")
+			}
+			status, text := h.ask("POST", "/repositories/"+string(h.repository)+"/maintenance/hours", form)
+			return status == http.StatusSeeOther, text
+		},
+		theAPI: func(t *testing.T, h *house, in checkHours) (bool, string) {
+			usual := map[string]any{"weekday": "daily", "hour": "04:00", "paused": false}
+			status, text := h.ask("PUT", "/api/repositories/"+string(h.repository)+"/maintenance", map[string]any{"forget": usual, "prune": usual,
+				"check": map[string]any{"weekday": in.Weekday, "hour": in.Hour, "paused": in.Paused, "slices": in.Slices}})
+			return status == http.StatusOK, detail(t, text)
+		},
+	},
+	saved: func(t *testing.T, h *house) (all []string) {
+		rows, err := h.store.Hours(t.Context(), h.repository)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rows {
+			all = append(all, fmt.Sprintf("%s on %d at %d, paused %t, slices %d", r.Kind, r.Weekday, r.Minute, r.Paused, r.Slices))
+		}
+		return all
+	},
+	cases: map[string]doorCase[checkHours]{
+		"a day":                {in: checkHours{Weekday: "monday", Hour: "23:59", Slices: 52}},
+		"every day, paused":    {in: checkHours{Weekday: "daily", Hour: "00:00", Paused: true, Slices: 1000}},
+		"no day":               {in: checkHours{Weekday: "", Hour: "04:00"}, bad: "check.weekday"},
+		"a day there is not":   {in: checkHours{Weekday: "someday\x1b[2J", Hour: "04:00"}, bad: "check.weekday"},
+		"no hour":              {in: checkHours{Weekday: "daily", Hour: ""}, bad: "check.hour"},
+		"an hour there is not": {in: checkHours{Weekday: "daily", Hour: "24:00"}, bad: "check.hour"},
+		"an hour of one digit": {in: checkHours{Weekday: "daily", Hour: "4:00"}, bad: "check.hour"},
+		"slices below 0":       {in: checkHours{Weekday: "daily", Hour: "04:00", Slices: -1}, bad: "check.slices"},
+		"too many slices":      {in: checkHours{Weekday: "daily", Hour: "04:00", Slices: 1001}, bad: "check.slices"},
+	},
+}
+
+// hostSettings are what people decide of a host.
+type hostSetting struct {
+	Intermittent bool
+	OverdueDays  int64
+}
+
+var hostSettings = subject[hostSetting]{
+	service: func(t *testing.T, h *house, in hostSetting) error {
+		_, err := (&hosts.Settings{Store: h.store}).Put(t.Context(), "test", h.host, hosts.Input{Intermittent: &in.Intermittent, OverdueDays: &in.OverdueDays})
+		return err
+	},
+	doors: map[string]func(t *testing.T, h *house, in hostSetting) (bool, string){
+		theForm: func(_ *testing.T, h *house, in hostSetting) (bool, string) {
+			status, text := h.ask("POST", "/hosts/"+string(h.host)+"/intermittent",
+				url.Values{"intermittent": {strconv.FormatBool(in.Intermittent)}, "overdue_days": {strconv.FormatInt(in.OverdueDays, 10)}})
+			return status == http.StatusSeeOther, text
+		},
+		theAPI: func(t *testing.T, h *house, in hostSetting) (bool, string) {
+			status, text := h.ask("PUT", "/api/hosts/"+string(h.host), map[string]any{"intermittent": in.Intermittent, "overdue_days": in.OverdueDays})
+			return status == http.StatusOK, detail(t, text)
+		},
+	},
+	saved: func(t *testing.T, h *house) []string {
+		row, err := h.store.Host(t.Context(), h.host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []string{fmt.Sprintf("%t after %d days", row.Intermittent, row.OverdueDays)}
+	},
+	cases: map[string]doorCase[hostSetting]{
+		"a laptop":       {in: hostSetting{Intermittent: true, OverdueDays: 365}},
+		"never overdue":  {in: hostSetting{}},
+		"a day too many": {in: hostSetting{OverdueDays: 366}, bad: "overdue_days"},
+		"below 0":        {in: hostSetting{OverdueDays: -1}, bad: "overdue_days"},
+	},
+}
