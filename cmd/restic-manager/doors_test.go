@@ -42,7 +42,8 @@ func newHouse(t *testing.T) *house {
 	data := filepath.Join(t.TempDir(), "data")
 	storetest.Make(t, data, store.Open)
 	p, err := controlplane.New(t.Context(), controlplane.Config{Data: data, HTTP: "127.0.0.1:0", Agents: "127.0.0.1:0", MQTT: "127.0.0.1:0",
-		Log: slog.New(slog.DiscardHandler), Timing: controlplane.DefaultTiming(), Logs: controlplane.DefaultLogs(), Limits: protocol.DefaultLimits()})
+		Log: slog.New(slog.DiscardHandler), Timing: controlplane.DefaultTiming(), Logs: controlplane.DefaultLogs(),
+		Limits: protocol.DefaultLimits()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -72,7 +72,8 @@ func (e *Engine) AskBackup(ctx context.Context, actor string, host topics.HostID
 // kind does not take is a topics.ErrOperation; maintenance on another host than
 // the keeper, where there is one, is a *NotKeeperError. Before a job that has to
 // be alone, the locks are looked at if any may be there.
-func (e *Engine) Ask(ctx context.Context, actor string, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID, o topics.Operation) (job store.Job, fresh bool, err error) {
+func (e *Engine) Ask(ctx context.Context, actor string, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID,
+	o topics.Operation) (job store.Job, fresh bool, err error) {
 	if err := e.Permit(ctx, host, kind, repository, o); err != nil {
 		return job, false, err
 	}
@@ -89,7 +90,8 @@ func (e *Engine) Ask(ctx context.Context, actor string, host topics.HostID, kind
 }
 
 // Permit says why a job cannot be asked for, as Ask does, nil if it can.
-func (e *Engine) Permit(ctx context.Context, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID, o topics.Operation) error {
+func (e *Engine) Permit(ctx context.Context, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID,
+	o topics.Operation) error {
 	if err := o.Check(kind); err != nil {
 		return err
 	}

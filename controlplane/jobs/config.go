@@ -12,9 +12,9 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// What hosts do by themselves goes one way: rows become a config, the config's
-// digest decides about its revision, and the revision about sending. Nobody who
-// changes a row has to think of it.
+// A host's config is made from rows of the database. Its digest decides whether it
+// gets a new revision, and a host with another revision in force is sent it. So code
+// that changes a row need not tell anybody.
 
 // configs is what the engine remembers of configs. It is of Run's goroutine
 // alone, and losing it costs a message.
@@ -40,12 +40,12 @@ type sending struct {
 func (e *Engine) configure(ctx context.Context) {
 	now := e.Now()
 	if err := e.revise(ctx, now); err != nil {
-		e.complain(ctx, "look through what hosts do by themselves", "err", err)
+		e.complain(ctx, "revising configs failed", "err", err)
 		return
 	}
 	behind, err := e.behind(ctx)
 	if err != nil {
-		e.complain(ctx, "see whose config is old", "err", err)
+		e.complain(ctx, "listing hosts with outdated config failed", "err", err)
 		return
 	}
 	if len(behind) == 0 {
@@ -66,7 +66,7 @@ func (e *Engine) configure(ctx context.Context) {
 		}
 		e.configs.sent[h.ID] = s
 		if err := e.sendConfig(ctx, h.ID, now); err != nil {
-			e.complain(ctx, "send a config", "host", h.ID, "revision", h.Revision, "err", err)
+			e.complain(ctx, "sending config failed", "host", h.ID, "revision", h.Revision, "err", err)
 		}
 	}
 }
@@ -202,10 +202,23 @@ func (e *Engine) planSheet(ctx context.Context, host topics.HostID) (*planSheet,
 // config is what a host is to do by itself. Slots that the control plane has in
 // hand, or knows to have begun, are none of it.
 func (s *planSheet) config(ctx context.Context, h store.Host, now time.Time) (topics.Config, error) {
-	c := topics.Config{Revision: h.ConfigRevision, Digest: h.ConfigDigest, Schedules: []topics.Schedule{}, Groups: []topics.PlannedGroup{}, Repositories: []topics.Repository{}}
+	c := topics.Config{
+		Revision:     h.ConfigRevision,
+		Digest:       h.ConfigDigest,
+		Schedules:    []topics.Schedule{},
+		Groups:       []topics.PlannedGroup{},
+		Repositories: []topics.Repository{},
+	}
 	var groups []topics.SourceGroupID
 	for _, sc := range s.schedules[h.ID] {
-		t := topics.Schedule{ID: sc.ID, Name: sc.Name, Cron: sc.Cron, Zone: sc.Zone, JitterSeconds: sc.JitterSeconds, Groups: []topics.ScheduledGroup{}}
+		t := topics.Schedule{
+			ID:            sc.ID,
+			Name:          sc.Name,
+			Cron:          sc.Cron,
+			Zone:          sc.Zone,
+			JitterSeconds: sc.JitterSeconds,
+			Groups:        []topics.ScheduledGroup{},
+		}
 		for _, p := range s.fired[sc.ID] { // none, if it is disabled
 			t.Groups = append(t.Groups, topics.ScheduledGroup{Group: p.Group, After: min(max(sc.Since, p.Fired), now.UnixMilli())})
 			if !slices.Contains(groups, p.Group) {

@@ -37,7 +37,15 @@ type Timing struct {
 
 // DefaultTiming is what runs unless a test says otherwise.
 func DefaultTiming() Timing {
-	return Timing{Protocol: protocol.DefaultTiming(), NotAfter: 24 * time.Hour, Tick: time.Second, Receipt: 100 * time.Millisecond, Revise: 2 * time.Second, Seen: time.Minute, Settle: time.Second}
+	return Timing{
+		Protocol: protocol.DefaultTiming(),
+		NotAfter: 24 * time.Hour,
+		Tick:     time.Second,
+		Receipt:  100 * time.Millisecond,
+		Revise:   2 * time.Second,
+		Seen:     time.Minute,
+		Settle:   time.Second,
+	}
 }
 
 const (
@@ -111,7 +119,7 @@ func New(c Config) *Engine {
 func (e *Engine) Received(name string, payload []byte, retained bool) {
 	t, err := topics.Parse(name)
 	if err != nil {
-		e.Log.Warn("message on an unknown topic", "topic", name)
+		e.Log.Warn("message on unknown topic", "topic", name)
 		return
 	}
 	if retained != t.Entry().Retained {
@@ -136,7 +144,8 @@ func (e *Engine) Stir() {
 // database fails in a way that makes going on pointless.
 func (e *Engine) Run(ctx context.Context) error {
 	defer close(e.done)
-	tick, receipts, seen, settle := time.NewTicker(e.Timing.Tick), time.NewTicker(e.Timing.Receipt), time.NewTicker(e.Timing.Seen), time.NewTicker(e.Timing.Settle)
+	tick, receipts := time.NewTicker(e.Timing.Tick), time.NewTicker(e.Timing.Receipt)
+	seen, settle := time.NewTicker(e.Timing.Seen), time.NewTicker(e.Timing.Settle)
 	defer tick.Stop()
 	defer settle.Stop()
 	defer receipts.Stop()
@@ -159,7 +168,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.settle(ctx)
 		case <-seen.C:
 			if err := e.Store.Seen(ctx, e.Presence.LastSeen()); err != nil {
-				e.complain(ctx, "note when hosts were last seen", "err", err)
+				e.complain(ctx, "storing when hosts were last seen failed", "err", err)
 			}
 		}
 	}
@@ -186,7 +195,7 @@ func (e *Engine) take(ctx context.Context, batch []arrival) {
 	for _, a := range batch {
 		ch, err := e.channel(ctx, a.topic.Host)
 		if err != nil {
-			e.Log.Warn("message of an unknown host", "host", a.topic.Host, "err", err)
+			e.Log.Warn("message from unknown host", "host", a.topic.Host, "err", err)
 			continue
 		}
 		switch a.topic.Kind {
@@ -220,11 +229,11 @@ func (e *Engine) take(ctx context.Context, batch []arrival) {
 		// One of them does not fit; the others must not wait for it.
 		for _, in := range inputs {
 			if err := e.steps(ctx, []protocol.Arrived{in}); err != nil {
-				e.complain(ctx, "events could not be stored", "host", in.Host, "err", err)
+				e.complain(ctx, "storing events failed", "host", in.Host, "err", err)
 			}
 		}
 	} else if err != nil {
-		e.complain(ctx, "events could not be stored", "host", inputs[0].Host, "err", err)
+		e.complain(ctx, "storing events failed", "host", inputs[0].Host, "err", err)
 	}
 }
 
@@ -237,7 +246,7 @@ func (e *Engine) refuse(ctx context.Context, a arrival, err error) {
 			return
 		}
 	}
-	e.complain(ctx, "a message could not be taken", "host", a.topic.Host, "topic", a.name, "err", err)
+	e.complain(ctx, "processing message failed", "host", a.topic.Host, "topic", a.name, "err", err)
 }
 
 // tidy holds log lines to what an honest agent sends anyway: a level we know,
@@ -297,7 +306,7 @@ func (e *Engine) tick(ctx context.Context) {
 		return err
 	})
 	if err != nil {
-		e.complain(ctx, "dispatch", "err", err)
+		e.complain(ctx, "dispatching jobs failed", "err", err)
 		return
 	}
 	e.perform(ctx, effects)
@@ -350,7 +359,7 @@ func (e *Engine) perform(ctx context.Context, effects []protocol.PlaneEffect) {
 			e.changed(effect.Job)
 			if effect.Job.State.Ended() {
 				if err := e.followUp(ctx, effect.Job.ID); err != nil {
-					e.complain(ctx, "follow up the end of a job", "host", effect.Job.Host, "job", effect.Job.ID, "err", err)
+					e.complain(ctx, "following up the end of a job failed", "host", effect.Job.Host, "job", effect.Job.ID, "err", err)
 				}
 			}
 		case protocol.Logged:
@@ -369,7 +378,7 @@ func (e *Engine) perform(ctx context.Context, effects []protocol.PlaneEffect) {
 		case protocol.Stir:
 			e.Stir()
 		case protocol.Odd:
-			e.Log.Warn("an event does not fit", "host", effect.Host, "job", effect.Job, "err", effect.What)
+			e.Log.Warn("event does not fit", "host", effect.Host, "job", effect.Job, "err", effect.What)
 			if effect.Foreign {
 				e.Refused(effect.Host, "", errForeign.Error())
 			}
@@ -415,7 +424,7 @@ func (e *Engine) flush() {
 func (e *Engine) sendRun(ctx context.Context, p protocol.PlaneJob) {
 	run, err := e.run(ctx, p.ID)
 	if err != nil {
-		e.complain(ctx, "put the command together", "host", p.Host, "job", p.ID, "err", err)
+		e.complain(ctx, "building command failed", "host", p.Host, "job", p.ID, "err", err)
 		return
 	}
 	e.command(p.Host, topics.Command{Job: p.ID, NotAfter: p.NotAfter, Run: &run})
@@ -497,7 +506,7 @@ func (e *Engine) send(host topics.HostID, t topics.Topic, build func(topics.Stam
 	name := t.String()
 	payload := ch.Seal(name, topics.Encode(build(topics.Stamp{Session: e.Presence.Session(host), N: e.counter.Add(1)})))
 	if err := e.Send(name, payload); err != nil {
-		e.Log.Warn("send", "host", host, "topic", name, "err", err)
+		e.Log.Warn("sending message failed", "host", host, "topic", name, "err", err)
 	}
 }
 

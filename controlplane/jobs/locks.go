@@ -228,7 +228,7 @@ func (e *Engine) unblock(ctx context.Context, id topics.RepositoryID) error {
 		return nil
 	}
 	for i, h := range holders {
-		e.Log.Info("a lock is ours and dead; it is removed", "repository", id, "host", removers[i], "lock", h.ID)
+		e.Log.Info("removing dead lock of our own", "repository", id, "host", removers[i], "lock", h.ID)
 		if err := e.own(ctx, removers[i], topics.UnlockJob, id, before); err != nil { // asked for twice, it is the same job
 			return err
 		}

@@ -71,14 +71,14 @@ func (r *refusals) note(host topics.HostID, reason string, here, there uint64) (
 // was not what it may be. It may be called from any goroutine.
 func (e *Engine) Refused(host topics.HostID, topic, reason string) {
 	if e.refusals.note(host, reason, 1, 0) {
-		e.Log.Warn("refused", "host", host, "topic", topic, "err", reason)
+		e.Log.Warn("message refused", "host", host, "topic", topic, "err", reason)
 	}
 }
 
 // told counts messages in our name that the agent refused.
 func (e *Engine) told(host topics.HostID, n uint64) {
 	if n > 0 && e.refusals.note(host, "not from this control plane, or old, by the host's word", 0, n) {
-		e.Log.Warn("the agent refused messages in our name", "host", host, "count", n)
+		e.Log.Warn("agent refused messages in our name", "host", host, "count", n)
 	}
 }
 
@@ -95,7 +95,7 @@ func (e *Engine) settle(ctx context.Context) {
 		case errors.Is(err, store.ErrNotFound): // nobody's name
 			continue
 		case err != nil:
-			e.complain(ctx, "note what was refused", "host", host, "err", err)
+			e.complain(ctx, "storing refusals failed", "host", host, "err", err)
 			continue
 		}
 		sum := r.all[host]
@@ -116,7 +116,7 @@ func (e *Engine) settle(ctx context.Context) {
 			continue
 		}
 		if err := e.Store.Audit(ctx, "plane", "message.refused", string(host), sum.words()); err != nil {
-			e.complain(ctx, "audit what was refused", "host", host, "err", err)
+			e.complain(ctx, "auditing refusals failed", "host", host, "err", err)
 			continue
 		}
 		r.at[host] = now

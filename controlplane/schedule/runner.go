@@ -109,12 +109,12 @@ func (r *Runner) step(ctx context.Context, step func(tx store.Slots, now, notAft
 	})
 	if err != nil {
 		if ctx.Err() == nil {
-			r.Log.Error("schedules", "err", err)
+			r.Log.Error("firing schedules failed", "err", err)
 		}
 		return false
 	}
 	for _, odd := range done.Odd {
-		r.Log.Error("a schedule cannot be read", "err", odd)
+		r.Log.Error("reading a schedule failed", "err", odd)
 	}
 	for _, h := range done.Hosts {
 		r.Changed(h)

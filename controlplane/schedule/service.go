@@ -205,7 +205,8 @@ func (in Input) apply(row *store.Schedule, groups []store.SourceGroup, wrong fie
 		wrong.Say("retry_max", fmt.Sprintf("Give a number from 0 to %d.", MaxRetries))
 	}
 	if most := int(slots.MaxJitter.Seconds()); row.JitterSeconds < 0 || row.JitterSeconds > most {
-		wrong.Say("jitter_seconds", fmt.Sprintf("Runs can be spread over at most 24 hours: give 0 to %d minutes, or 0 to %d seconds.", most/60, most))
+		wrong.Say("jitter_seconds",
+			fmt.Sprintf("Runs can be spread over at most 24 hours: give 0 to %d minutes, or 0 to %d seconds.", most/60, most))
 	}
 	// The jitter is worded above; each other field is looked at on its own, so that
 	// all that is wrong is said at once.

@@ -5,11 +5,10 @@
 // and [Ended], and a [Runner] that takes them; [Retry] is a table. Steps commit
 // first; dispatching what they queued is for the jobs engine.
 //
-// Of the latest slot that began, each group of a schedule is in one of three
-// states: in the hands of a job, settled, or owed. A pending run stands for the
-// groups that are owed. So in a schedule of several groups those that succeeded
-// are left out when another is tried again, and so are those whose failure no
-// repetition mends.
+// For the latest slot that began, each group of a schedule is in one of three states: a
+// job runs it, it is settled, or it is owed. A pending run holds the groups that are
+// owed. So when one group of a schedule is tried again, those that succeeded are left
+// out, and so are those that would fail in the same way again.
 package schedule
 
 import (
@@ -230,7 +229,14 @@ func (s *step) fire(sc store.Schedule, slot int64, n int, online bool) error {
 			return err
 		}
 	}
-	row := store.PendingRun{Schedule: sc.ID, Host: sc.Host, Slot: slot, NextAttemptAt: s.now.UnixMilli(), Reason: ReasonHost, CreatedAt: s.now.UnixMilli()}
+	row := store.PendingRun{
+		Schedule:      sc.ID,
+		Host:          sc.Host,
+		Slot:          slot,
+		NextAttemptAt: s.now.UnixMilli(),
+		Reason:        ReasonHost,
+		CreatedAt:     s.now.UnixMilli(),
+	}
 	if had {
 		row.CreatedAt = old.CreatedAt
 	}
@@ -255,7 +261,8 @@ func (s *step) pend(row store.PendingRun) error {
 	if err := s.tx.PutPending(row); err != nil {
 		return err
 	}
-	return s.tx.Audit("pending_run.created", string(row.Schedule), fmt.Sprintf("slot %s, attempt %d, %s", moment(row.Slot), row.Attempt, row.Reason))
+	detail := fmt.Sprintf("slot %s, attempt %d, %s", moment(row.Slot), row.Attempt, row.Reason)
+	return s.tx.Audit("pending_run.created", string(row.Schedule), detail)
 }
 
 // begin puts the latest slot of a group into the hands of a job: the one that
@@ -268,13 +275,25 @@ func (s *step) begin(sc store.Schedule, g store.SlotGroup, attempt int) error {
 	}
 	if found {
 		g.Job = open.ID
-		if err := s.tx.Audit("schedule.slot_answered", string(sc.ID), fmt.Sprintf("slot %s by job %s, which is under way", moment(g.Fired), open.ID)); err != nil {
+		detail := fmt.Sprintf("slot %s by job %s, which is under way", moment(g.Fired), open.ID)
+		if err := s.tx.Audit("schedule.slot_answered", string(sc.ID), detail); err != nil {
 			return err
 		}
 		return s.tx.PutGroup(g)
 	}
-	j := store.Job{ID: topics.JobID(topics.NewID(s.now)), Host: sc.Host, Kind: topics.BackupJob, SourceGroup: g.Group, Repository: g.Repository,
-		RequestedBy: "schedule:" + sc.Name, QueuedAt: s.now.UnixMilli(), NotAfter: s.notAfter.UnixMilli(), Schedule: sc.ID, Slot: g.Fired, Attempt: attempt}
+	j := store.Job{
+		ID:          topics.JobID(topics.NewID(s.now)),
+		Host:        sc.Host,
+		Kind:        topics.BackupJob,
+		SourceGroup: g.Group,
+		Repository:  g.Repository,
+		RequestedBy: "schedule:" + sc.Name,
+		QueuedAt:    s.now.UnixMilli(),
+		NotAfter:    s.notAfter.UnixMilli(),
+		Schedule:    sc.ID,
+		Slot:        g.Fired,
+		Attempt:     attempt,
+	}
 	added, err := s.tx.Queue(j)
 	if err != nil {
 		return err

@@ -51,7 +51,7 @@ func (s *Server) verify(ctx context.Context, all bool) (head store.AuditHead, at
 	found, err := s.Store.VerifyAudit(ctx, from, known...)
 	switch {
 	case errors.As(err, &broken):
-		s.Log.Error("the audit log is broken", "entry", broken.N, "err", broken.Why)
+		s.Log.Error("audit log is broken", "entry", broken.N, "err", broken.Why)
 	case err != nil:
 		return c.head, c.at, c.broken, err
 	default:
@@ -70,7 +70,7 @@ func (s *Server) verifyNowAndThen(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		if _, _, _, err := s.verify(ctx, true); err != nil && ctx.Err() == nil {
-			s.Log.Error("verify the audit log", "err", err)
+			s.Log.Error("verifying the audit log failed", "err", err)
 		}
 		select {
 		case <-tick.C:
@@ -100,10 +100,27 @@ func (s *Server) auditPeriod(from, to string) (since, until int64, wrong string)
 	return since, until, wrong
 }
 
-// auditFilter is what the audit page was asked for, and what that means to the
-// store.
-func (s *Server) auditFilter(ctx context.Context, q url.Values) (f views.AuditFilter, x store.AuditFilter, wrong string, err error) {
-	f = views.AuditFilter{Query: strings.TrimSpace(q.Get("q")), Who: q.Get("who"), Action: q.Get("action"), Actor: q.Get("actor"), Target: q.Get("target"), From: q.Get("from"), To: q.Get("to")}
+// auditAsked reads what an address asks of the audit log, and the entry before which
+// its page begins, 0 for the newest.
+func auditAsked(q url.Values) (f views.AuditFilter, before int64) {
+	before, _ = strconv.ParseInt(q.Get("before"), 10, 64)
+	return views.AuditFilter{
+		Query:  q.Get("q"),
+		Who:    q.Get("who"),
+		Action: q.Get("action"),
+		Actor:  q.Get("actor"),
+		Target: q.Get("target"),
+		From:   q.Get("from"),
+		To:     q.Get("to"),
+	}, before
+}
+
+// auditFilter returns what was asked for without what is not known, what that means
+// to the store, and what is wrong with its period.
+func (s *Server) auditFilter(ctx context.Context, asked views.AuditFilter, before int64) (f views.AuditFilter, x store.AuditFilter, wrong string,
+	err error) {
+	f = asked
+	f.Query = strings.TrimSpace(f.Query)
 	if !slices.ContainsFunc(views.AuditActors(), func(o views.Option) bool { return o.Value == f.Who }) {
 		f.Who = ""
 	}
@@ -112,7 +129,7 @@ func (s *Server) auditFilter(ctx context.Context, q url.Values) (f views.AuditFi
 		x.Kinds = []string{f.Who}
 	}
 	x.Since, x.Until, wrong = s.auditPeriod(f.From, f.To)
-	x.Before, _ = strconv.ParseInt(q.Get("before"), 10, 64)
+	x.Before = before
 	if x.Text != "" {
 		n, nerr := s.auditNames(ctx)
 		if nerr != nil {
@@ -170,7 +187,8 @@ func (s *Server) jobNames(ctx context.Context, names map[string]views.Link, rows
 
 func (s *Server) auditPage(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
-	f, x, wrong, err := s.auditFilter(ctx, r.URL.Query())
+	asked, before := auditAsked(r.URL.Query())
+	f, x, wrong, err := s.auditFilter(ctx, asked, before)
 	if err != nil {
 		return err
 	}
@@ -211,7 +229,8 @@ func (s *Server) auditPage(w http.ResponseWriter, r *http.Request) error {
 	v.Chain = views.Chain{Verified: views.NewWhen(at, s.Now()), Head: head.String()}
 	if broken != nil {
 		v.Chain.Broken = &views.Note{Tone: "fail", Title: "The audit log is broken at entry " + strconv.FormatInt(broken.N, 10),
-			Text: "There, " + broken.Why + ". Somebody changed the database past this server, or a part of it was put back from a backup; what stands at this entry and after it cannot be trusted. " +
+			Text: "There, " + broken.Why + ". Somebody changed the database past this server, or a part of it was put back from a backup; " +
+				"what stands at this entry and after it cannot be trusted. " +
 				"Keep a copy of the database as it is, and compare it with its backups.",
 			Link: views.Link{Text: "Show the entries before it", URL: views.AuditURL(views.AuditFilter{}, strconv.FormatInt(broken.N, 10))}}
 	}
@@ -275,7 +294,8 @@ func (s *Server) auditRow(e store.AuditEntry, names map[string]views.Link) views
 
 // auditStream tells an open page how many entries came since.
 func (s *Server) auditStream(ctx context.Context, q url.Values) (draw, error) {
-	f, x, _, err := s.auditFilter(ctx, q)
+	asked, before := auditAsked(q)
+	f, x, _, err := s.auditFilter(ctx, asked, before)
 	if err != nil {
 		return nil, err
 	}
@@ -307,7 +327,8 @@ const exportChunk = 1000
 // that does not take a chunk in time is not waited for.
 func (s *Server) exportAudit(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
-	_, x, wrong, err := s.auditFilter(ctx, r.URL.Query())
+	asked, before := auditAsked(r.URL.Query())
+	_, x, wrong, err := s.auditFilter(ctx, asked, before)
 	if err != nil {
 		return err
 	}
@@ -319,26 +340,29 @@ func (s *Server) exportAudit(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": "audit-" + s.Now().Format("2006-01-02") + ".csv"}))
+	name := "audit-" + s.Now().Format("2006-01-02") + ".csv"
+	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodHead {
 		return nil
 	}
 	rc, out := http.NewResponseController(w), csv.NewWriter(w)
 	out.UseCRLF = true
-	_ = out.Write([]string{"number", "time", "actor", "action", "target", "name", "detail", "address", "hash"}) // its error stays with the writer
+	// The writer keeps its error.
+	_ = out.Write([]string{"number", "time", "actor", "action", "target", "name", "detail", "address", "hash"})
 	for {
 		rows, err := s.Store.AuditEntries(ctx, x, exportChunk)
 		if err == nil {
 			err = s.jobNames(ctx, names, rows)
 		}
 		if err != nil {
-			s.Log.Error("export the audit log", "err", err)
+			s.Log.Error("exporting the audit log failed", "err", err)
 			panic(http.ErrAbortHandler) // half a log must not look whole
 		}
 		_ = rc.SetWriteDeadline(s.deadline(s.Timing.Answer))
 		for _, e := range rows {
-			cells := []string{strconv.FormatInt(e.N, 10), at(e.At).UTC().Format("2006-01-02T15:04:05.000Z"), e.Actor, e.Action, e.Target, names[e.Target].Text, e.Detail, e.Remote, hex.EncodeToString(e.Hash)}
+			cells := []string{strconv.FormatInt(e.N, 10), at(e.At).UTC().Format("2006-01-02T15:04:05.000Z"), e.Actor, e.Action, e.Target,
+				names[e.Target].Text, e.Detail, e.Remote, hex.EncodeToString(e.Hash)}
 			for i := range cells {
 				cells[i] = cell(cells[i])
 			}
@@ -388,19 +412,35 @@ type listAuditIn struct {
 
 // listAudit lists entries, the newest first.
 func (s *Server) listAudit(ctx context.Context, in *listAuditIn) (*list1[auditJSON], error) {
-	q := url.Values{"who": {in.Who}, "actor": {in.Actor}, "action": {in.Action}, "target": {in.Target}, "from": {in.From}, "to": {in.To}, "q": {in.Query}}
-	_, x, wrong, err := s.auditFilter(ctx, q)
+	asked := views.AuditFilter{
+		Query:  in.Query,
+		Who:    in.Who,
+		Action: in.Action,
+		Actor:  in.Actor,
+		Target: in.Target,
+		From:   in.From,
+		To:     in.To,
+	}
+	_, x, wrong, err := s.auditFilter(ctx, asked, in.Before)
 	if err != nil {
 		return nil, err
 	}
 	if wrong != "" {
 		return nil, &problem.Problem{Kind: problem.Invalid, Title: "The request does not fit", Say: wrong}
 	}
-	x.Before = in.Before
 	rows, err := s.Store.AuditEntries(ctx, x, in.Limit)
 	out := make([]auditJSON, len(rows))
 	for i, e := range rows {
-		out[i] = auditJSON{e.N, moment(e.At), e.Actor, e.Action, e.Target, e.Detail, e.Remote, hex.EncodeToString(e.Hash)}
+		out[i] = auditJSON{
+			N:      e.N,
+			At:     moment(e.At),
+			Actor:  e.Actor,
+			Action: e.Action,
+			Target: e.Target,
+			Detail: e.Detail,
+			Remote: e.Remote,
+			Hash:   hex.EncodeToString(e.Hash),
+		}
 	}
 	return &list1[auditJSON]{out}, err
 }

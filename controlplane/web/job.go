@@ -83,7 +83,8 @@ func (s *Server) jobPage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	title := views.JobTitle(string(j.Kind), t.host.Name)
-	sh := s.shell(r, title, "jobs", toJobs, views.Link{Text: t.host.Name, URL: views.HostURL(string(j.Host))}, views.Link{Text: views.KindWord(string(j.Kind)) + " " + short(string(j.ID))})
+	sh := s.shell(r, title, "jobs", toJobs, views.Link{Text: t.host.Name, URL: views.HostURL(string(j.Host))},
+		views.Link{Text: views.KindWord(string(j.Kind)) + " " + short(string(j.ID))})
 	if !j.State.Ended() {
 		sh.Stream = views.JobStream(string(j.ID), uint64(last))
 	}
@@ -282,7 +283,8 @@ func (s *Server) endedView(v *views.Job, j store.Job) {
 		v.Facts = append(v.Facts, views.Fact{Name: "Unreadable items", Value: words.Number(sum.Unreadable)})
 	}
 	if j.StartedAt > 0 {
-		v.Figures = append(v.Figures, views.Figure{Name: "Duration", Value: words.Duration(time.Duration(j.FinishedAt-j.StartedAt) * time.Millisecond)})
+		took := time.Duration(j.FinishedAt-j.StartedAt) * time.Millisecond
+		v.Figures = append(v.Figures, views.Figure{Name: "Duration", Value: words.Duration(took)})
 		v.Facts = append(v.Facts, views.Fact{Name: "restic", Value: said(j.ResticVersion)})
 	}
 	if j.SnapshotID != "" {
@@ -310,7 +312,15 @@ func exitCode(j store.Job) string {
 	if !j.ExitCode.Valid {
 		return ""
 	}
-	words := map[int64]string{0: "success", 1: "failed", 3: "some items could not be read", 10: "no repository", 11: "failed to lock", 12: "wrong password", 130: "interrupted"}
+	words := map[int64]string{
+		0:   "success",
+		1:   "failed",
+		3:   "some items could not be read",
+		10:  "no repository",
+		11:  "failed to lock",
+		12:  "wrong password",
+		130: "interrupted",
+	}
 	text := fmt.Sprint(j.ExitCode.Int64)
 	if w := words[j.ExitCode.Int64]; w != "" && j.Kind == topics.BackupJob {
 		text += ", " + w

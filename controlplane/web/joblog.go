@@ -24,7 +24,7 @@ func (s *Server) sendLog(ctx context.Context, w http.ResponseWriter, id topics.J
 	for {
 		rows, err := s.Store.Log(ctx, id, after, logChunk)
 		if err != nil {
-			s.Log.Error("read a log", "job", id, "err", err)
+			s.Log.Error("reading a log failed", "job", id, "err", err)
 			panic(http.ErrAbortHandler) // half a log must not look whole
 		}
 		_ = rc.SetWriteDeadline(s.deadline(s.Timing.Answer))
@@ -51,7 +51,8 @@ func putText(out *bufio.Writer, e store.LogEntry) {
 		_, _ = fmt.Fprintf(out, "%d-%d  not kept: %s\n", e.N, e.GapTo, words.Visible(e.Text))
 		return
 	}
-	_, _ = fmt.Fprintf(out, "%d  %s  %-5s  %s\n", e.N, time.UnixMilli(e.At).UTC().Format("2006-01-02T15:04:05.000Z"), e.Level, words.Visible(e.Text))
+	at := time.UnixMilli(e.At).UTC().Format("2006-01-02T15:04:05.000Z")
+	_, _ = fmt.Fprintf(out, "%d  %s  %-5s  %s\n", e.N, at, e.Level, words.Visible(e.Text))
 }
 
 // textLog and jsonLog are a job's log as a file, as far as it is stored.
@@ -69,7 +70,8 @@ func (s *Server) logFile(w http.ResponseWriter, r *http.Request, extension, medi
 		return err
 	}
 	w.Header().Set("Content-Type", media)
-	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": "job-" + string(j.ID) + "." + extension}))
+	name := "job-" + string(j.ID) + "." + extension
+	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodHead {
 		return nil

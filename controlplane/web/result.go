@@ -31,7 +31,8 @@ func (s *Server) resultView(ctx context.Context, v *views.Job, j store.Job) erro
 	table := func(title string, mono int, head []string, rows [][]string) {
 		t := views.ResultTable{Title: title, Count: words.Number(uint64(max(r.Count, len(rows)))), Head: head, Rows: rows, Mono: mono}
 		if len(rows) > pageRows {
-			t.Rows, t.Note, t.AllURL = rows[:pageRows], fmt.Sprintf("The first %d of %s.", pageRows, words.Number(uint64(len(rows)))), "/api/jobs/"+string(j.ID)+"/report"
+			t.Rows, t.AllURL = rows[:pageRows], "/api/jobs/"+string(j.ID)+"/report"
+			t.Note = fmt.Sprintf("The first %d of %s.", pageRows, words.Number(uint64(len(rows))))
 		}
 		switch {
 		case r.Truncated:
@@ -51,8 +52,11 @@ func (s *Server) resultView(ctx context.Context, v *views.Job, j store.Job) erro
 			return err
 		}
 		for _, p := range parts {
-			report.Snapshots, report.Keys, report.Locks = append(report.Snapshots, p.Snapshots...), append(report.Keys, p.Keys...), append(report.Locks, p.Locks...)
-			report.Matches, report.Changes = append(report.Matches, p.Matches...), append(report.Changes, p.Changes...)
+			report.Snapshots = append(report.Snapshots, p.Snapshots...)
+			report.Keys = append(report.Keys, p.Keys...)
+			report.Locks = append(report.Locks, p.Locks...)
+			report.Matches = append(report.Matches, p.Matches...)
+			report.Changes = append(report.Changes, p.Changes...)
 		}
 	}
 	when := func(ms int64) string {
@@ -71,7 +75,8 @@ func (s *Server) resultView(ctx context.Context, v *views.Job, j store.Job) erro
 		table("Snapshots", 1, []string{"Snapshot", "Taken", "Host", "Paths", "Tags"}, rows)
 	case topics.KeyJob:
 		for _, k := range report.Keys {
-			rows = append(rows, []string{short(k.ID), k.User + "@" + k.Host, when(k.Created), map[bool]string{true: "opens with our password"}[k.Current]})
+			note := map[bool]string{true: "opens with our password"}[k.Current]
+			rows = append(rows, []string{short(k.ID), k.User + "@" + k.Host, when(k.Created), note})
 		}
 		table("Keys", 1, []string{"Key", "Made by", "Made", "Note"}, rows)
 	case topics.LocksJob:
@@ -92,7 +97,14 @@ func (s *Server) resultView(ctx context.Context, v *views.Job, j store.Job) erro
 		}
 		table("Found", 2, []string{"Path", "Snapshot", "Kind", "Size", "Changed"}, rows)
 	case topics.DiffJob:
-		words := map[string]string{"+": "added", "-": "removed", "M": "content changed", "U": "metadata changed", "T": "type changed", "?": "damaged"}
+		words := map[string]string{
+			"+": "added",
+			"-": "removed",
+			"M": "content changed",
+			"U": "metadata changed",
+			"T": "type changed",
+			"?": "damaged",
+		}
 		for _, c := range report.Changes {
 			word := words[c.Modifier]
 			if word == "" {

@@ -278,7 +278,8 @@ func (s *Server) showSchedule(w http.ResponseWriter, r *http.Request, status int
 	if f.Schedule != "" {
 		title = f.Schedule
 	}
-	s.render(w, r, status, views.SchedulePage(s.shell(r, title, "schedules", toSchedules, views.Link{Text: h.Name, URL: views.HostURL(string(h.ID))}, views.Link{Text: title}), f))
+	sh := s.shell(r, title, "schedules", toSchedules, views.Link{Text: h.Name, URL: views.HostURL(string(h.ID))}, views.Link{Text: title})
+	s.render(w, r, status, views.SchedulePage(sh, f))
 	return nil
 }
 
@@ -292,9 +293,20 @@ type typedSchedule struct {
 // typedOf is what the form shows of a schedule.
 func typedOf(row store.Schedule) typedSchedule {
 	p := slots.ReadPlan(row.Cron)
-	f := typedSchedule{ScheduleForm: views.ScheduleForm{Name: row.Name, Zone: row.Zone, RetryMax: strconv.Itoa(row.RetryMax),
-		Jitter: strconv.Itoa(row.JitterSeconds / 60), Cron: row.Cron, Kind: p.Kind, Every: strconv.Itoa(max(p.Every, 1)), First: strconv.Itoa(p.First),
-		Minute: strconv.Itoa(p.Minute), MonthDay: strconv.Itoa(max(p.Day, 1)), Time: "02:30", Enabled: row.Enabled}}
+	f := typedSchedule{ScheduleForm: views.ScheduleForm{
+		Name:     row.Name,
+		Kind:     p.Kind,
+		Every:    strconv.Itoa(max(p.Every, 1)),
+		First:    strconv.Itoa(p.First),
+		Minute:   strconv.Itoa(p.Minute),
+		Time:     "02:30",
+		MonthDay: strconv.Itoa(max(p.Day, 1)),
+		Cron:     row.Cron,
+		Zone:     row.Zone,
+		Jitter:   strconv.Itoa(row.JitterSeconds / 60),
+		RetryMax: strconv.Itoa(row.RetryMax),
+		Enabled:  row.Enabled,
+	}}
 	var times []string
 	for _, hour := range p.Hours {
 		times = append(times, fmt.Sprintf("%02d:%02d", hour, p.Minute))
@@ -310,9 +322,20 @@ func typedOf(row store.Schedule) typedSchedule {
 
 // readTyped reads a posted form.
 func readTyped(form url.Values) typedSchedule {
-	return typedSchedule{groups: form["group"], days: form["day"], ScheduleForm: views.ScheduleForm{Name: form.Get("name"), Kind: form.Get("kind"),
-		Every: form.Get("every"), First: form.Get("first"), Minute: form.Get("minute"), Time: form.Get("time"), MonthDay: form.Get("month_day"),
-		Cron: form.Get("cron"), Zone: form.Get("zone"), Jitter: form.Get("jitter"), RetryMax: form.Get("retry_max"), Enabled: form.Get("enabled") == "true"}}
+	return typedSchedule{groups: form["group"], days: form["day"], ScheduleForm: views.ScheduleForm{
+		Name:     form.Get("name"),
+		Kind:     form.Get("kind"),
+		Every:    form.Get("every"),
+		First:    form.Get("first"),
+		Minute:   form.Get("minute"),
+		Time:     form.Get("time"),
+		MonthDay: form.Get("month_day"),
+		Cron:     form.Get("cron"),
+		Zone:     form.Get("zone"),
+		Jitter:   form.Get("jitter"),
+		RetryMax: form.Get("retry_max"),
+		Enabled:  form.Get("enabled") == "true",
+	}}
 }
 
 // input is what the form says of a schedule; was is the schedule as it is, empty for
@@ -395,7 +418,8 @@ func (f typedSchedule) plan() (line, wrong string) {
 var weekdays = []time.Weekday{time.Monday, time.Tuesday, time.Wednesday, time.Thursday, time.Friday, time.Saturday, time.Sunday}
 
 // fillSchedule completes a form with what is chosen from, and with what comes of it.
-func (s *Server) fillSchedule(ctx context.Context, f *typedSchedule, h store.Host, name string, groups []store.SourceGroup, row store.Schedule) (err error) {
+func (s *Server) fillSchedule(ctx context.Context, f *typedSchedule, h store.Host, name string, groups []store.SourceGroup,
+	row store.Schedule) (err error) {
 	f.HostID, f.Host, f.Schedule = string(h.ID), h.Name, name
 	for _, g := range groups {
 		f.Groups = append(f.Groups, views.Choice{Value: g.Name, Text: g.Name, Hint: strings.Join(g.Paths, ", "), On: slices.Contains(f.groups, g.Name)})
@@ -490,7 +514,8 @@ func (s *Server) previewOf(ctx context.Context, row store.Schedule) (views.Sched
 
 // typed reads a posted form for a host's schedule, "" for a new one: the schedule as
 // it would be, what to save, and what is wrong with it.
-func (s *Server) typed(r *http.Request, name string) (f typedSchedule, h store.Host, row store.Schedule, in schedule.Input, wrong field.Errors, err error) {
+func (s *Server) typed(r *http.Request, name string) (f typedSchedule, h store.Host, row store.Schedule, in schedule.Input, wrong field.Errors,
+	err error) {
 	ctx := r.Context()
 	if h, err = s.host(ctx, hostID(r)); err != nil {
 		return
@@ -557,7 +582,8 @@ func (s *Server) saveSchedule(w http.ResponseWriter, r *http.Request) error {
 }
 
 // showWrong shows a form again that was not saved.
-func (s *Server) showWrong(w http.ResponseWriter, r *http.Request, f typedSchedule, h store.Host, name string, row store.Schedule, wrong field.Errors) error {
+func (s *Server) showWrong(w http.ResponseWriter, r *http.Request, f typedSchedule, h store.Host, name string, row store.Schedule,
+	wrong field.Errors) error {
 	groups, err := s.Store.SourceGroups(r.Context(), h.ID)
 	if err != nil {
 		return err
@@ -579,7 +605,8 @@ func (s *Server) switchSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)
 	}
-	if _, err := s.schedules.Enable(r.Context(), visitorOf(r.Context()).name, hostID(r), param(r, "name"), r.PostForm.Get("on") == "true"); err != nil {
+	by, on := visitorOf(r.Context()).name, r.PostForm.Get("on") == "true"
+	if _, err := s.schedules.Enable(r.Context(), by, hostID(r), param(r, "name"), on); err != nil {
 		return err
 	}
 	redirect(w, r, views.SchedulesURL)
