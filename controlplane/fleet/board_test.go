@@ -308,3 +308,82 @@ func TestPagesOfTheBoardFollowEachOther(t *testing.T) {
 		t.Errorf("a platform's name finds the jobs of %d hosts", n)
 	}
 }
+
+// A large fleet that is only made up.
+type madeUp struct {
+	store.FleetChange
+	now time.Time
+}
+
+func newMadeUp(hosts int) *madeUp {
+	m := &madeUp{now: time.Now()}
+	m.Mark, m.All, m.Grouped = 1, true, map[topics.HostID]bool{}
+	standing := []topics.JobState{topics.Succeeded, topics.Failed, topics.Warnings, ""}
+	for n := range hosts {
+		id := topics.HostID(fmt.Sprintf("%026d", n))
+		m.Hosts = append(m.Hosts, store.Host{ID: id, Name: fmt.Sprintf("web-%05d", n), Hostname: fmt.Sprintf("web-%05d.example", n), Platform: "Debian",
+			Standing: standing[n%len(standing)], GoodAt: m.now.UnixMilli() - int64(n), GoodBytes: 1 << 30})
+		m.Ended = append(m.Ended, store.Outcome{Host: id, State: topics.Succeeded, FinishedAt: m.now.UnixMilli() - int64(n)*1000})
+		if n%100 == 0 {
+			m.Open = append(m.Open, store.Job{ID: topics.JobID(id), Host: id, State: topics.Running})
+		}
+	}
+	return m
+}
+
+func (m *madeUp) FleetMark(context.Context) (int64, error) { return m.Mark, nil }
+func (m *madeUp) FleetSince(context.Context, int64, int64) (store.FleetChange, error) {
+	return m.FleetChange, nil
+}
+
+func (m *madeUp) board() *Board {
+	now := func() time.Time { return m.now }
+	return NewBoard(m, hosts.NewPresence(hosts.DefaultTiming(), now, nil), now)
+}
+
+func TestAPageOfALargeFleetCostsWhatItShows(t *testing.T) {
+	b := newMadeUp(10_000).board()
+	m := must(b.Now(t.Context()))
+	if m.Len() != 10_000 || m.Day.Runs != 10_000 || m.Running != 100 {
+		t.Fatalf("%d hosts, %d runs, %d at work", m.Len(), m.Day.Runs, m.Running)
+	}
+	for _, f := range []Filter{{}, {Status: hosts.Failed}, {Text: "WEB-099"}, {Text: "nobody"}} {
+		n := testing.AllocsPerRun(10, func() {
+			m := must(b.Now(t.Context()))
+			if page := m.Page(f, 0, 50); len(page) > min(50, m.Count(f)) {
+				t.Errorf("%d on a page", len(page))
+			}
+		})
+		if n > 20 {
+			t.Errorf("%+v: a page allocates %v times", f, n)
+		}
+	}
+}
+
+// BenchmarkBoard is a fleet of ten thousand: built, read by a page, and read after
+// one host became another.
+func BenchmarkBoard(b *testing.B) {
+	made := newMadeUp(10_000)
+	b.Run("build", func(b *testing.B) {
+		for b.Loop() {
+			must(made.board().Now(b.Context()))
+		}
+	})
+	b.Run("page", func(b *testing.B) {
+		board := made.board()
+		for b.Loop() {
+			m, f := must(board.Now(b.Context())), Filter{Text: "web-09"}
+			_, _ = m.Count(f), m.Page(f, 50, 50)
+		}
+	})
+	b.Run("change", func(b *testing.B) {
+		board, all := made.board(), made.FleetChange
+		defer func() { made.FleetChange = all }()
+		must(board.Now(b.Context()))
+		for n := 0; b.Loop(); n++ {
+			h := all.Hosts[n%len(all.Hosts)]
+			made.FleetChange = store.FleetChange{Mark: int64(n) + 2, Changed: []topics.HostID{h.ID}, Hosts: []store.Host{h}}
+			must(board.Now(b.Context()))
+		}
+	})
+}

@@ -46,8 +46,11 @@ func byID(a, b *Entry) int      { return strings.Compare(string(a.ID), string(b.
 
 // sum fills in the figures.
 func (m *Moment) sum() {
+	ranks := make([]int, len(Urgency)) // faster than to look up words
 	for _, e := range m.named {
-		m.Tally[e.Status]++
+		if e.rank >= 0 {
+			ranks[e.rank]++
+		}
 		if e.Connection == hosts.Online {
 			m.Online++
 		}
@@ -63,6 +66,11 @@ func (m *Moment) sum() {
 		m.Restorable += e.GoodBytes
 		if m.Oldest == nil || e.GoodAt < m.Oldest.GoodAt || e.GoodAt == m.Oldest.GoodAt && byUrgency(e, m.Oldest) < 0 {
 			m.Oldest = e
+		}
+	}
+	for rank, n := range ranks {
+		if n > 0 {
+			m.Tally[Urgency[rank]] = n
 		}
 	}
 }
