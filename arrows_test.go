@@ -66,6 +66,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"e2e/fleet", "controlplane/password store topics", "makes databases of large installations"},
 	{"e2e/fleet/gen", "e2e/fleet", "the generator's command"},
 	{"e2e/resticrepo", "", "repositories for tests"},
+	{"e2e/world", "", "what tests of whole systems share: waiting, processes, ports"},
 	{"failpoint", "", "kills the process where a test asks; it is in everything that must not lose anything"},
 	{"location", "", "a repository's address, which both sides read alike"},
 	{"private", "", "files nobody else may read, for both programs"},

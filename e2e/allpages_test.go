@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/restic-manager/restic-manager/e2e/world"
 )
 
 // TestEveryPageIsForEverybody goes through the pages as somebody does who sets a
@@ -52,7 +54,7 @@ func TestEveryPageIsForEverybody(t *testing.T) {
 	}
 	attic.MustStop()
 	attic.Start() // it says what it permits
-	Await(t, "what the host permits to be known", func() error {
+	world.Await(t, "what the host permits to be known", func() error {
 		var h struct{ Permits struct{ Hooks []string } }
 		if w.API("GET", "/api/hosts/"+attic.ID+"/identity", nil, http.StatusOK, &h); len(h.Permits.Hooks) == 0 {
 			return errors.New("no hook is")

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	_ "modernc.org/sqlite"
+
+	"github.com/restic-manager/restic-manager/e2e/world"
 )
 
 func TestTheAuditLogInTheBrowser(t *testing.T) {
@@ -34,7 +36,7 @@ func TestTheAuditLogInTheBrowser(t *testing.T) {
 	b.Press("1 new")
 	b.AwaitText("#audit-rows", "late as viewer")
 	b.Fill("#filter", "attic")
-	Await(t, "the filter to be in the URL", func() error {
+	world.Await(t, "the filter to be in the URL", func() error {
 		if q := Eval[string](b, `location.search`); !strings.Contains(q, "q=attic") {
 			return errors.New(q)
 		}
@@ -112,16 +114,16 @@ func TestAnEmergencyKitNeedsNothingOfOurs(t *testing.T) {
 	mount := exec.Command("sh", "-c", strings.Join(exports, "\n")+"\n"+strings.Replace(steps[4], "&& restic", "&& exec restic", 1))
 	mount.Dir = t.TempDir()
 	mount.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + mount.Dir}
-	p := start(t, "restic mount", mount)
-	Await(t, "the file below the mount", func() error {
-		if !p.running() {
-			return Stop(fmt.Errorf("it ended: %s%s", p.out.tail(500), p.errs.tail(500)))
+	p := world.Start(t, "restic mount", mount)
+	world.Await(t, "the file below the mount", func() error {
+		if !p.Running() {
+			return world.Stop(fmt.Errorf("it ended: %s%s", p.Out.Tail(500), p.Errs.Tail(500)))
 		}
 		_, err := os.Stat(filepath.Join(mount.Dir, "look", "snapshots", "latest", attic.Home, "letters", "dear reader.txt"))
 		return err
 	})
-	p.signal(syscall.SIGINT)
-	p.wait(30 * time.Second)
+	p.Signal(syscall.SIGINT)
+	p.Wait(30 * time.Second)
 }
 
 func TestTheAuditLogIsVerifiedOnTheCommandLine(t *testing.T) {
@@ -247,12 +249,12 @@ func TestKeysOnTheCommandLine(t *testing.T) {
 	}
 
 	// Only alone, and then for good.
-	p := start(t, "serve", exec.Command(program("restic-manager"), "serve", "--http", "127.0.0.1:0", "--agents", "127.0.0.1:0", "--mqtt", "127.0.0.1:0", "--data", data))
-	p.await(`msg=serving`)
+	p := world.Start(t, "serve", exec.Command(program("restic-manager"), "serve", "--http", "127.0.0.1:0", "--agents", "127.0.0.1:0", "--mqtt", "127.0.0.1:0", "--data", data))
+	p.Await(`msg=serving`)
 	if r := run(nil, "key", "rotate"); r.code != 1 || !strings.Contains(r.errs, "another control plane runs") {
 		t.Errorf("beside a control plane: exit status %d: %s", r.code, r.errs)
 	}
-	p.mustStop(10 * time.Second)
+	p.MustStop(10 * time.Second)
 	for _, point := range []string{"rotate-admitted", "rotate-in-place", "rotate-row:2", ""} {
 		r := run([]string{"RESTIC_MANAGER_FAILPOINT=" + point}, "key", "rotate")
 		if want := map[bool]int{true: 0, false: -1}[point == ""]; r.code != want {
@@ -289,7 +291,7 @@ func TestFilesOfARunningSystemAreForTheirOwnerAlone(t *testing.T) {
 		}
 	}
 	attic.Start()
-	attic.process.await(`identity\.json could be used by others`)
+	attic.process.Await(`identity\.json could be used by others`)
 	w.AwaitState(attic.Backup("all"), "succeeded")
 	seen := 0
 	for _, dir := range []string{w.Data, attic.State} {

@@ -189,7 +189,7 @@ func TestStrangersOnTheAgentsPortAreClosedSoonAndDisturbNobody(t *testing.T) {
 	standIn.Open("strangers")
 	w.AwaitState(id, "succeeded")
 	w.mustBeComplete(id, 2000)
-	if n := strings.Count(attic.process.errs.String(), "msg=connected"); n > 1 {
+	if n := strings.Count(attic.process.Errs.String(), "msg=connected"); n > 1 {
 		t.Errorf("the agent had to connect %d times", n)
 	}
 	w.MustStopCleanly()

@@ -22,6 +22,8 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/restic-manager/restic-manager/e2e/world"
 )
 
 //go:embed testdata/axe.min.js
@@ -142,7 +144,7 @@ func (b *Browser) heard(ev any) {
 // console when a page is answered with an error.
 func (b *Browser) Refused(path string, status int) {
 	b.t.Helper()
-	Await(b.t, fmt.Sprintf("%s to be answered %d", path, status), func() error {
+	world.Await(b.t, fmt.Sprintf("%s to be answered %d", path, status), func() error {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		for i, c := range b.complaints {
@@ -222,7 +224,7 @@ func (b *Browser) Text(css string) string {
 // AwaitText waits until an element says something.
 func (b *Browser) AwaitText(css, contains string) {
 	b.t.Helper()
-	Await(b.t, fmt.Sprintf("%s to say %q", css, contains), func() error {
+	world.Await(b.t, fmt.Sprintf("%s to say %q", css, contains), func() error {
 		if s := b.Text(css); !strings.Contains(s, contains) {
 			return fmt.Errorf("it says %.600q", s)
 		}
@@ -233,7 +235,7 @@ func (b *Browser) AwaitText(css, contains string) {
 // AwaitPath waits until the tab is at a path that begins so.
 func (b *Browser) AwaitPath(prefix string) {
 	b.t.Helper()
-	Await(b.t, "the tab to be at "+prefix, func() error {
+	world.Await(b.t, "the tab to be at "+prefix, func() error {
 		ready, err := eval[string](b, `document.readyState`)
 		if p := b.Path(); !strings.HasPrefix(p, prefix) || ready != "complete" {
 			return errors.Join(err, fmt.Errorf("it is at %s, %s: %.600s", p, ready, b.Text("main")))
@@ -246,7 +248,7 @@ func (b *Browser) AwaitPath(prefix string) {
 func (b *Browser) Press(text string) {
 	b.t.Helper()
 	seen := fmt.Sprintf(`[...document.querySelectorAll("a, button, summary")].find((e) => e.checkVisibility() && e.innerText.replace(/\s+/g, " ").trim() === %q)`, text)
-	Await(b.t, "something to press that says "+text, func() error {
+	world.Await(b.t, "something to press that says "+text, func() error {
 		if there, err := eval[bool](b, seen+" !== undefined"); err != nil || !there {
 			return fmt.Errorf("%s has none (%v): %.1500s", b.Path(), err, b.Text("body"))
 		}

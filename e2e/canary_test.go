@@ -27,6 +27,7 @@ import (
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
+	"github.com/restic-manager/restic-manager/e2e/world"
 	"github.com/restic-manager/restic-manager/store"
 )
 
@@ -101,14 +102,14 @@ func (s *sinks) put(where string, text []byte) {
 
 // sampleArguments writes down the command lines of a process and of all below it
 // until the test says stop.
-func (s *sinks) sampleArguments(t *testing.T, roots ...*process) (stop func()) {
+func (s *sinks) sampleArguments(t *testing.T, roots ...*world.Process) (stop func()) {
 	done, gone := make(chan struct{}), make(chan struct{})
 	seen := map[string]bool{}
 	go func() {
 		defer close(gone)
 		for {
 			for _, root := range roots {
-				for _, pid := range below(root.cmd.Process.Pid) {
+				for _, pid := range below(root.Cmd.Process.Pid) {
 					b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 					if err == nil && len(b) > 0 && !seen[string(b)] {
 						seen[string(b)] = true
@@ -243,7 +244,7 @@ func TestNoSecretComesOut(t *testing.T) {
 	attic.Start()
 	attic.AwaitOnline()
 	stopSampling := out.sampleArguments(t, w.plane, attic.process)
-	sub := start(t, "mosquitto_sub", w.mosquitto("sub", "home", consumer, "-v", "-t", "rm/v1/pub/#", "-t", "homeassistant/#"))
+	sub := world.Start(t, "mosquitto_sub", w.mosquitto("sub", "home", consumer, "-v", "-t", "rm/v1/pub/#", "-t", "homeassistant/#"))
 	awaitSaid(t, sub, "pub/host/"+attic.ID+"/availability", "online")
 	out.listenAs(t, attic)
 
@@ -271,7 +272,7 @@ func TestNoSecretComesOut(t *testing.T) {
 	}
 
 	// Repositories that work, that have another password, that cannot be reached.
-	vault, closed := filepath.Join(attic.Dir, "vault"), freeAddress(t)
+	vault, closed := filepath.Join(attic.Dir, "vault"), world.FreeAddress(t)
 	repository := func(name, address, password string, env map[string]string) {
 		t.Helper()
 		var made struct {
@@ -327,7 +328,7 @@ func TestNoSecretComesOut(t *testing.T) {
 	if r := command(t, w.mosquitto("pub", "home", consumer, "-q", "1", "-t", "rm/v1/do/"+attic.ID+"/backup", "-n")); r.code != 0 {
 		t.Errorf("a wish: %s", r.errs)
 	}
-	Await(t, "the wish to become a job", func() error {
+	world.Await(t, "the wish to become a job", func() error {
 		if !strings.Contains(string(w.request("GET", "/api/jobs", nil).body), `"requested_by":"mqtt:home"`) {
 			return errors.New("there is none")
 		}
@@ -337,7 +338,7 @@ func TestNoSecretComesOut(t *testing.T) {
 	if err := os.Remove(standIn.Path + ".at-hold"); err != nil {
 		t.Fatal(err)
 	}
-	AwaitWithin(t, 2*time.Minute, "the job to be held", func() error {
+	world.AwaitWithin(t, 2*time.Minute, "the job to be held", func() error {
 		_, err := os.Stat(standIn.Path + ".at-hold")
 		return errors.Join(err, map[bool]error{false: errors.New("it does not run")}[w.Job(held).State == "running"])
 	})
@@ -384,15 +385,15 @@ func TestNoSecretComesOut(t *testing.T) {
 		t.Error("no job runs when the programs are asked where they are")
 	}
 	stopSampling()
-	for _, p := range []*process{attic.process, w.plane} {
-		p.signal(syscall.SIGQUIT)
-		p.wait(30 * time.Second)
-		if !strings.Contains(p.errs.String(), "goroutine ") {
-			t.Errorf("%s says nothing of its goroutines", p.name)
+	for _, p := range []*world.Process{attic.process, w.plane} {
+		p.Signal(syscall.SIGQUIT)
+		p.Wait(30 * time.Second)
+		if !strings.Contains(p.Errs.String(), "goroutine ") {
+			t.Errorf("%s says nothing of its goroutines", p.Name)
 		}
-		out.put("log of "+p.name, []byte(p.out.String()+p.errs.String()))
+		out.put("log of "+p.Name, []byte(p.Out.String()+p.Errs.String()))
 	}
-	out.put("public broker", []byte(sub.out.String()))
+	out.put("public broker", []byte(sub.Out.String()))
 
 	// What is on disk; the keys are read from there first.
 	key, err := os.ReadFile(w.Data + ".key")
@@ -430,7 +431,7 @@ func TestNoSecretComesOut(t *testing.T) {
 	}
 	canaries = append(canaries, installation(t, w.Data)...)
 
-	for _, where := range []string{"agents' broker", "public broker", "process list", "streams", "pages", "API", "kit", "refusals", "enrolment", "database", "agent's state", "log of " + w.plane.name, "log of " + attic.process.name} {
+	for _, where := range []string{"agents' broker", "public broker", "process list", "streams", "pages", "API", "kit", "refusals", "enrolment", "database", "agent's state", "log of " + w.plane.Name, "log of " + attic.process.Name} {
 		if len(out.at[where]) < 20 {
 			t.Errorf("there is nothing of the %s: %q", where, out.at[where])
 		}

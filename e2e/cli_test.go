@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/restic-manager/restic-manager/e2e/world"
 )
 
 func TestTheCommandLineSaysHowItEnded(t *testing.T) {
@@ -103,7 +105,7 @@ func TestTheCommandLineSaysHowItEnded(t *testing.T) {
 
 func TestAControlPlaneTakesItsSettingsFromEnvironmentOrFile(t *testing.T) {
 	dir := t.TempDir()
-	fromEnv, fromFile := freeAddress(t), freeAddress(t)
+	fromEnv, fromFile := world.FreeAddress(t), world.FreeAddress(t)
 	file := filepath.Join(dir, "config.yaml")
 	yaml := fmt.Sprintf("serve:\n  http: %s\n  agents: 127.0.0.1:0\n  mqtt: 127.0.0.1:0\n  data: %s\n", fromFile, filepath.Join(dir, "file"))
 	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
@@ -120,8 +122,8 @@ func TestAControlPlaneTakesItsSettingsFromEnvironmentOrFile(t *testing.T) {
 		{"the environment", byEnv, fromEnv},
 		{"a file", exec.Command(program("restic-manager"), "serve", "--config", file), fromFile},
 	} {
-		p := start(t, "serve by "+c.how, c.cmd)
-		p.await(`msg=serving`)
+		p := world.Start(t, "serve by "+c.how, c.cmd)
+		p.Await(`msg=serving`)
 		r, err := http.Get("http://" + c.address + "/healthz")
 		if err != nil {
 			t.Errorf("with settings from %s it does not listen on %s: %v", c.how, c.address, err)
@@ -131,6 +133,6 @@ func TestAControlPlaneTakesItsSettingsFromEnvironmentOrFile(t *testing.T) {
 				t.Errorf("with settings from %s: %s", c.how, r.Status)
 			}
 		}
-		p.mustStop(10 * time.Second)
+		p.MustStop(10 * time.Second)
 	}
 }

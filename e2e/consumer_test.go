@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/restic-manager/restic-manager/e2e/world"
 )
 
 // mosquitto makes a command line of Debian's clients for the public broker.
@@ -24,8 +26,8 @@ func (w *World) mosquitto(name, user, password string, args ...string) *exec.Cmd
 }
 
 // said lists the payloads a subscriber printed on a topic with -v.
-func said(p *process, topic string) (payloads []string) {
-	for line := range strings.Lines(p.out.String()) {
+func said(p *world.Process, topic string) (payloads []string) {
+	for line := range strings.Lines(p.Out.String()) {
 		if name, payload, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " "); ok && name == "rm/v1/"+topic {
 			payloads = append(payloads, payload)
 		}
@@ -33,11 +35,11 @@ func said(p *process, topic string) (payloads []string) {
 	return payloads
 }
 
-func awaitSaid(t *testing.T, p *process, topic, contains string) {
+func awaitSaid(t *testing.T, p *world.Process, topic, contains string) {
 	t.Helper()
-	Await(t, topic+" to say "+contains, func() error {
+	world.Await(t, topic+" to say "+contains, func() error {
 		if !slices.ContainsFunc(said(p, topic), func(s string) bool { return strings.Contains(s, contains) }) {
-			return fmt.Errorf("all there is is\n%s%s", p.out.tail(3000), p.errs.tail(500))
+			return fmt.Errorf("all there is is\n%s%s", p.Out.Tail(3000), p.Errs.Tail(500))
 		}
 		return nil
 	})
@@ -51,7 +53,7 @@ func TestAConsumerSeesABackupGoBy(t *testing.T) {
 	attic.Noise("photo.raw", 4)
 	attic.Group("all")
 	secret := w.CLI("mqtt-user", "create", "home", "--data", w.Data)
-	sub := start(t, "mosquitto_sub", w.mosquitto("sub", "home", secret, "-v", "-t", "rm/v1/pub/#"))
+	sub := world.Start(t, "mosquitto_sub", w.mosquitto("sub", "home", secret, "-v", "-t", "rm/v1/pub/#"))
 	awaitSaid(t, sub, "pub/plane/availability", "online")
 	attic.Start()
 	host := "pub/host/" + attic.ID
@@ -74,7 +76,7 @@ func TestAConsumerSeesABackupGoBy(t *testing.T) {
 	}
 
 	// Who comes late is told where things stand, and nothing of a job that is over.
-	late := start(t, "a late mosquitto_sub", w.mosquitto("sub", "home", secret, "-v", "-t", "rm/v1/pub/#"))
+	late := world.Start(t, "a late mosquitto_sub", w.mosquitto("sub", "home", secret, "-v", "-t", "rm/v1/pub/#"))
 	awaitSaid(t, late, host+"/state", `"status":"protected"`)
 	awaitSaid(t, late, host+"/availability", "online")
 	if old := said(late, host+"/job/"+id); len(old) > 0 {
@@ -82,12 +84,12 @@ func TestAConsumerSeesABackupGoBy(t *testing.T) {
 	}
 	attic.MustStop()
 	awaitSaid(t, late, host+"/availability", "offline")
-	w.plane.mustStop(10 * time.Second)
+	w.plane.MustStop(10 * time.Second)
 	awaitSaid(t, late, "pub/plane/availability", "offline")
 	w.StartPlane()
 	awaitSaid(t, late, "pub/fleet/state", `"hosts":1`)
-	for _, p := range []*process{sub, late} {
-		if leaked := p.out.String(); strings.Contains(leaked, "/agent/") || strings.Contains(leaked, "/ctl/") || strings.Contains(leaked, "photo.raw") || strings.Contains(leaked, password) {
+	for _, p := range []*world.Process{sub, late} {
+		if leaked := p.Out.String(); strings.Contains(leaked, "/agent/") || strings.Contains(leaked, "/ctl/") || strings.Contains(leaked, "photo.raw") || strings.Contains(leaked, password) {
 			t.Errorf("consumers are told what is none of theirs:\n%s", leaked)
 		}
 	}
@@ -101,7 +103,7 @@ func TestAConsumerMayDoWhatItWasGiven(t *testing.T) {
 	attic.Group("all")
 	reader := w.CLI("mqtt-user", "create", "reader", "--data", w.Data)
 	doer := w.CLI("mqtt-user", "create", "doer", "--do", "--data", w.Data)
-	watch := start(t, "mosquitto_sub", w.mosquitto("sub", "reader", reader, "-v", "-t", "rm/v1/pub/#"))
+	watch := world.Start(t, "mosquitto_sub", w.mosquitto("sub", "reader", reader, "-v", "-t", "rm/v1/pub/#"))
 	awaitSaid(t, watch, "pub/host/"+attic.ID+"/availability", "online")
 
 	for name, cmd := range map[string]*exec.Cmd{
@@ -133,15 +135,15 @@ func TestAConsumerMayDoWhatItWasGiven(t *testing.T) {
 		t.Errorf("exit status %d: %s", r.code, r.errs)
 	}
 	var id string
-	Await(t, "the wish to become a job", func() error {
-		for line := range strings.Lines(watch.out.String()) {
+	world.Await(t, "the wish to become a job", func() error {
+		for line := range strings.Lines(watch.Out.String()) {
 			topic, payload, _ := strings.Cut(line, " ")
 			if strings.Contains(topic, "/job/") && strings.Contains(payload, `"succeeded"`) {
 				id = topic[strings.LastIndex(topic, "/")+1:]
 				return nil
 			}
 		}
-		return errors.New(watch.out.tail(2000))
+		return errors.New(watch.Out.Tail(2000))
 	})
 	session := w.SignIn()
 	if page := session.Page("/jobs/" + id); page.Missing("mqtt:doer") {

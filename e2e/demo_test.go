@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/restic-manager/restic-manager/e2e/world"
 )
 
 // demonstrate runs demo --once and answers with the line it printed.
@@ -88,12 +90,12 @@ func mustBeEmpty(t *testing.T, dir string) {
 func TestADemoWhoseAgentIsKilledSaysSo(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "demo")
-	p := start(t, "demo", exec.Command(program("restic-manager"), "demo", "--dir", dir))
-	p.await("sign-in")
+	p := world.Start(t, "demo", exec.Command(program("restic-manager"), "demo", "--dir", dir))
+	p.Await("sign-in")
 	if err := syscall.Kill(awaitDemosAgent(t, dir, "pi"), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	code, said := p.wait(2*time.Minute), p.errs.String()
+	code, said := p.Wait(2*time.Minute), p.Errs.String()
 	if code != 1 || !strings.Contains(said, "ended by itself (signal: killed)") || !strings.Contains(said, filepath.Join(dir, "agents", "pi.log")) {
 		t.Errorf("it ended with exit status %d and says %q", code, said)
 	}
@@ -103,21 +105,21 @@ func TestADemoWhoseAgentIsKilledSaysSo(t *testing.T) {
 func TestADemoThatIsKilledTakesItsAgentsAndResticAlong(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "demo")
-	p := start(t, "demo", exec.Command(program("restic-manager"), "demo", "--dir", dir))
-	p.await("sign-in")
+	p := world.Start(t, "demo", exec.Command(program("restic-manager"), "demo", "--dir", dir))
+	p.Await("sign-in")
 	for _, host := range []string{"nas", "db", "web", "pi"} {
 		awaitDemosAgent(t, dir, host)
 	}
-	Await(t, "a restic of the demo", func() error {
+	world.Await(t, "a restic of the demo", func() error {
 		if len(resticsBelow(dir)) == 0 {
 			return errors.New("none runs")
 		}
 		return nil
 	})
-	if err := p.cmd.Process.Kill(); err != nil {
+	if err := p.Cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	p.wait(time.Minute)
+	p.Wait(time.Minute)
 	mustBeGone(t, dir)
 }
 
@@ -127,15 +129,15 @@ func TestADemoShowsEveryState(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "demo")
 	for run := range 2 {
-		p := start(t, "demo", exec.Command(program("restic-manager"), "demo", "--dir", dir))
-		p.await("Ctrl-C ends it all")
-		said := regexp.MustCompile(`user demo with the password (\S+) on (\S+?)\.\n`).FindStringSubmatch(p.errs.String())
-		consume := regexp.MustCompile(`mosquitto_sub (.*) -t '(\S+)' -v`).FindStringSubmatch(p.errs.String())
+		p := world.Start(t, "demo", exec.Command(program("restic-manager"), "demo", "--dir", dir))
+		p.Await("Ctrl-C ends it all")
+		said := regexp.MustCompile(`user demo with the password (\S+) on (\S+?)\.\n`).FindStringSubmatch(p.Errs.String())
+		consume := regexp.MustCompile(`mosquitto_sub (.*) -t '(\S+)' -v`).FindStringSubmatch(p.Errs.String())
 		if said == nil || consume == nil {
-			t.Fatalf("it says %q", p.errs.String())
+			t.Fatalf("it says %q", p.Errs.String())
 		}
 		fleet := signedIn(t, said[2], "demo", said[1])
-		Await(t, "every state to be shown", func() error {
+		world.Await(t, "every state to be shown", func() error {
 			page, err := fleet()
 			if err != nil {
 				return err
@@ -154,11 +156,11 @@ func TestADemoShowsEveryState(t *testing.T) {
 		if out, err := sub.CombinedOutput(); err != nil {
 			t.Errorf("%v: %v, %s", sub.Args, err, out)
 		}
-		if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+		if err := p.Cmd.Process.Signal(os.Interrupt); err != nil {
 			t.Fatal(err)
 		}
-		if code := p.wait(2 * time.Minute); code != 0 {
-			t.Errorf("it ended with exit status %d: %s", code, p.errs.String())
+		if code := p.Wait(2 * time.Minute); code != 0 {
+			t.Errorf("it ended with exit status %d: %s", code, p.Errs.String())
 		}
 		mustBeGone(t, dir)
 	}
@@ -231,7 +233,7 @@ func demosAgent(dir, host string) (pid int) {
 
 func awaitDemosAgent(t *testing.T, dir, host string) (pid int) {
 	t.Helper()
-	Await(t, "the demo's agent", func() error {
+	world.Await(t, "the demo's agent", func() error {
 		if pid = demosAgent(dir, host); pid == 0 {
 			return errors.New("it does not run")
 		}

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/restic-manager/restic-manager/e2e/world"
 )
 
 // A mishap is one way a backup fails, and what its page has to say about it.
@@ -53,10 +55,10 @@ var mishaps = []mishap{
 		restic(t, r, "backup", a.Home)
 		other := exec.Command("restic", "--no-cache", "check", "--read-data", "--limit-download", "16") // check locks for itself alone
 		other.Env = append(os.Environ(), "RESTIC_REPOSITORY="+r.URL, "RESTIC_PASSWORD="+r.Password)
-		p := start(t, "the other restic", other)
+		p := world.Start(t, "the other restic", other)
 		lock := r.URL + "/locks/" + strings.Repeat("?", 64) // while it is written, its name is longer
 		awaitFiles(t, lock, 1)
-		p.signal(syscall.SIGSTOP)
+		p.Signal(syscall.SIGSTOP)
 		awaitFiles(t, lock, 1) // it still has it
 	}, "failed", "locked", []string{"The repository is locked by another process", "Nothing was saved by this run", "wait for it to end"}, false},
 
@@ -90,7 +92,7 @@ exit 1`).Path
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { ln.Close() })
-		closed := freeAddress(t)
+		closed := world.FreeAddress(t)
 		a.PutGroup("all", a.w.AddRepository(a.Name+"-all", "rest:http://"+closed+"/", password))
 	}, "failed", "unreachable", []string{"The repository's server could not be reached", "Nothing was saved by this run", "Check the port and any firewall"}, false},
 }
@@ -157,9 +159,9 @@ func TestNoSecretIsWrittenWhereItCanBeRead(t *testing.T) {
 	if log := w.logText(id); strings.Contains(log, secret) || !strings.Contains(log, "the password is") {
 		t.Errorf("the log tells the repository's password, or nothing at all:\n%s", log)
 	}
-	for _, p := range []*process{w.plane, attic.process} {
-		if strings.Contains(p.errs.String(), secret) {
-			t.Errorf("%s logs the repository's password", p.name)
+	for _, p := range []*world.Process{w.plane, attic.process} {
+		if strings.Contains(p.Errs.String(), secret) {
+			t.Errorf("%s logs the repository's password", p.Name)
 		}
 	}
 	w.MustStopCleanly()

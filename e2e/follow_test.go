@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/coder/websocket"
+
+	"github.com/restic-manager/restic-manager/e2e/world"
 )
 
 // A Follower reads a job's WebSocket, as a program would.
@@ -93,7 +95,7 @@ func (f *Follower) LastLine() int {
 // AwaitWord waits for a line of the stand-in's.
 func (f *Follower) AwaitWord(n int) {
 	f.w.t.Helper()
-	Await(f.w.t, fmt.Sprintf("word %d on the stream", n), func() error {
+	world.Await(f.w.t, fmt.Sprintf("word %d on the stream", n), func() error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if len(f.lines) > 0 {
@@ -108,7 +110,7 @@ func (f *Follower) AwaitWord(n int) {
 // AwaitClosed waits until the server has said all and closed the stream well.
 func (f *Follower) AwaitClosed() {
 	f.w.t.Helper()
-	Await(f.w.t, "the stream to be closed", func() error {
+	world.Await(f.w.t, "the stream to be closed", func() error {
 		select {
 		case <-f.done:
 			return nil

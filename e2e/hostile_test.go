@@ -18,6 +18,7 @@ import (
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
+	"github.com/restic-manager/restic-manager/e2e/world"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -151,7 +152,7 @@ func (l *Liar) live() {
 // AwaitCommand waits until a job was asked of it.
 func (l *Liar) AwaitCommand(id topics.JobID) {
 	l.t.Helper()
-	Await(l.t, "the command for "+string(id), func() error {
+	world.Await(l.t, "the command for "+string(id), func() error {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if !l.commands[id] {
@@ -244,7 +245,7 @@ func TestWhatAHostSaysIsOnlyText(t *testing.T) {
 	hello := topics.Event{Hello: &topics.Hello{Session: l.session, Jobs: []topics.JobID{}, Facts: topics.Facts{Hostname: lie, OS: lie, Arch: lie, Platform: lie, Agent: lie, Restic: lie, Policy: lie}}}
 	l.Say(hello)
 	l.live()
-	a.process = &process{exited: make(chan struct{})} // it runs, in here
+	a.process = world.Played()
 	a.AwaitOnline()
 
 	b := NewBrowser(t, w.HTTP)
@@ -285,7 +286,7 @@ func TestWhatAHostSaysIsOnlyText(t *testing.T) {
 		l.Say(topics.Event{Accepted: &topics.Accepted{Job: id}}, topics.Event{Started: &topics.Started{Job: id, Restic: lie}})
 		w.AwaitState(string(id), "running")
 		lines(id)
-		Await(t, "the lines on the open page", func() error {
+		world.Await(t, "the lines on the open page", func() error {
 			l.Progress(id, topics.Progress{Scanned: true, Percent: 50, TotalFiles: 2, FilesDone: 1, TotalBytes: 2, BytesDone: 1, CurrentFiles: []string{lie, hostile["bidi"]}})
 			if n := Eval[int](watch, `document.querySelectorAll("#log-stream > *").length`); n < 37 {
 				return fmt.Errorf("there are %d", n)
@@ -354,8 +355,8 @@ func TestWhatAHostSaysIsOnlyText(t *testing.T) {
 		t.Errorf("the kit on the command line: exit status %d, %q", kit.code, raw.FindString(kit.out))
 	}
 	// Logs of the control plane go to terminals, too.
-	if m := raw.FindString(w.plane.errs.String()); m != "" {
+	if m := raw.FindString(w.plane.Errs.String()); m != "" {
 		t.Errorf("the log of the control plane has %q", m)
 	}
-	w.plane.mustStop(10 * time.Second)
+	w.plane.MustStop(10 * time.Second)
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/restic-manager/restic-manager/e2e/world"
 )
 
 func TestTheJobsPageFollowsTheFleetInTheBrowser(t *testing.T) {
@@ -44,7 +46,7 @@ func TestTheJobsPageFollowsTheFleetInTheBrowser(t *testing.T) {
 	b.Open("/jobs")
 	b.Mark()
 	b.Fill("#filter", "cellar")
-	Await(t, "only the cellar's job to be listed", func() error {
+	world.Await(t, "only the cellar's job to be listed", func() error {
 		rows, err := eval[[]string](b, `[...document.querySelectorAll("#job-rows > tr")].map((r) => r.id)`)
 		if err != nil || strings.Join(rows, " ") != "job-"+away {
 			return fmt.Errorf("there are %v (%v)", rows, err)

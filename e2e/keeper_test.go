@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/restic-manager/restic-manager/e2e/world"
 )
 
 // A RestServer is rclone's, on one directory twice: append-only and private for
@@ -35,7 +37,7 @@ const (
 func NewRestServer(t *testing.T) RestServer {
 	t.Helper()
 	dir := t.TempDir()
-	s := RestServer{Dir: filepath.Join(dir, "data"), Everyday: freeAddress(t), Full: freeAddress(t)}
+	s := RestServer{Dir: filepath.Join(dir, "data"), Everyday: world.FreeAddress(t), Full: world.FreeAddress(t)}
 	if err := os.Mkdir(s.Dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -46,8 +48,8 @@ func NewRestServer(t *testing.T) RestServer {
 			t.Fatal(err)
 		}
 		cmd := exec.Command("rclone", append([]string{"serve", "restic", "--config", filepath.Join(dir, "none"), "--addr", address, "--htpasswd", file}, append(args, s.Dir)...)...)
-		start(t, "rclone for "+user, cmd)
-		Await(t, "rclone to listen on "+address, func() error {
+		world.Start(t, "rclone for "+user, cmd)
+		world.Await(t, "rclone to listen on "+address, func() error {
 			c, err := net.DialTimeout("tcp", address, time.Second)
 			if err != nil {
 				return err
@@ -294,10 +296,10 @@ func TestOnlyTheKeeperDeletes(t *testing.T) {
 	// that looking for it is known to work, but has it nowhere on disk.
 	mustNotHold(t, attic.State, maintenanceSecret)
 	mustNotHold(t, keeper.State, maintenanceSecret)
-	if inMemory(t, attic.process.cmd.Process.Pid, maintenanceSecret) {
+	if inMemory(t, attic.process.Cmd.Process.Pid, maintenanceSecret) {
 		t.Error("the endpoint's memory holds the maintenance credential")
 	}
-	if !inMemory(t, attic.process.cmd.Process.Pid, attic.ID) {
+	if !inMemory(t, attic.process.Cmd.Process.Pid, attic.ID) {
 		t.Error("the endpoint's memory does not even hold its own ID: nothing was searched")
 	}
 	w.MustStopCleanly()

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/restic-manager/restic-manager/e2e/world"
 )
 
 // slow makes a real backup last for a while, and end soon once it is asked to.
@@ -14,9 +16,9 @@ const slow = `set -- --limit-upload 2048 "$@" --pack-size 4`
 // awaitRunningRestic waits until restic runs for the agent.
 func (a *Agent) awaitRunningRestic() {
 	a.w.t.Helper()
-	Await(a.w.t, "restic to run", func() error {
+	world.Await(a.w.t, "restic to run", func() error {
 		if len(resticsBelow(a.State)) == 0 {
-			return fmt.Errorf("it does not; the agent says %s", a.process.errs.tail(500))
+			return fmt.Errorf("it does not; the agent says %s", a.process.Errs.Tail(500))
 		}
 		return nil
 	})
@@ -69,7 +71,7 @@ func TestAKilledAgentsDeafResticIsEndedAtItsRestart(t *testing.T) {
 	attic.Start()
 	id := attic.Backup("all")
 	standIn.AwaitAt("never")
-	Await(t, "its lines", func() error {
+	world.Await(t, "its lines", func() error {
 		if n := w.Job(id).Lines; n < 10 {
 			return fmt.Errorf("there are %d", n)
 		}
@@ -136,7 +138,7 @@ func TestAControlPlaneStopsWhileEverybodyListens(t *testing.T) {
 	for _, s := range []*Stream{fleet, host, job} {
 		s.AwaitSomething()
 	}
-	if took := w.plane.mustStop(10 * time.Second); took > 8*time.Second {
+	if took := w.plane.MustStop(10 * time.Second); took > 8*time.Second {
 		t.Errorf("it took %v to stop", took)
 	}
 	for _, s := range []*Stream{fleet, host, job} {
@@ -257,7 +259,7 @@ func TestAJobWaitsForItsHost(t *testing.T) {
 	if again := attic.Backup("all"); again != id {
 		t.Errorf("asking twice made jobs %s and %s, want one that waits", id, again)
 	}
-	w.plane.mustStop(10 * time.Second) // it waits in the database, not in memory
+	w.plane.MustStop(10 * time.Second) // it waits in the database, not in memory
 	w.StartPlane()
 	if j := w.Job(id); j.State != "queued" {
 		t.Errorf("the job is %s, want queued", j.State)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/restic-manager/restic-manager/e2e/resticrepo"
+	"github.com/restic-manager/restic-manager/e2e/world"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -172,7 +173,7 @@ func TestEveryOperationDoesWhatBareResticSees(t *testing.T) {
 	if err := holder.Start(); err != nil {
 		t.Fatal(err)
 	}
-	Await(t, "its lock", func() error { _, err := lockOf(vault.URL); return err })
+	world.Await(t, "its lock", func() error { _, err := lockOf(vault.URL); return err })
 	_ = holder.Process.Kill()
 	_ = holder.Wait()
 	id, err := lockOf(vault.URL)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/restic-manager/restic-manager/e2e/world"
 )
 
 func TestANewcomersFirstBackupInTheBrowser(t *testing.T) {
@@ -35,7 +37,7 @@ func TestANewcomersFirstBackupInTheBrowser(t *testing.T) {
 	b.Fill("#name", person)
 	b.Fill("#password", passphrase)
 	b.Press("Sign in")
-	Await(t, "to be signed in", func() error {
+	world.Await(t, "to be signed in", func() error {
 		if p := b.Path(); p != "/" {
 			return fmt.Errorf("at %s: %.300s", p, b.Text("body"))
 		}
@@ -101,7 +103,7 @@ func TestANewcomersFirstBackupInTheBrowser(t *testing.T) {
 	Eval[bool](b, `(() => { document.querySelector("#log-stream").scrollTop = 0; return true })()`)
 	b.AwaitText("[data-follow]", "Follow")
 	if pressed := Eval[string](b, `document.querySelector("[data-follow]").getAttribute("aria-pressed")`); pressed != "false" {
-		Await(t, "the follow pill to be off", func() error {
+		world.Await(t, "the follow pill to be off", func() error {
 			if Eval[string](b, `document.querySelector("[data-follow]").getAttribute("aria-pressed")`) != "false" {
 				return fmt.Errorf("it says %s", b.Text("[data-follow]"))
 			}
@@ -142,7 +144,7 @@ func TestANewcomersFirstBackupInTheBrowser(t *testing.T) {
 // mustFollow insists that the end of the log is in view.
 func (b *Browser) mustFollow() {
 	b.t.Helper()
-	Await(b.t, "the end of the log to be in view", func() error {
+	world.Await(b.t, "the end of the log to be in view", func() error {
 		short := Eval[float64](b, `(() => { const v = document.querySelector("#log-stream"); return v.scrollHeight - v.scrollTop - v.clientHeight })()`)
 		if short > 24 {
 			return fmt.Errorf("it is %v pixels further down; the pill says %s", short, b.Text("[data-follow]"))
@@ -161,7 +163,7 @@ func (b *Browser) mustShowTheLog(w *World, id string) {
 		Text string `json:"text"`
 	}
 	script := `[...document.querySelectorAll("#log-stream > *")].map((l) => ({n: Number(l.dataset.n), text: l.querySelector(".tx")?.textContent ?? ""}))`
-	Await(b.t, "the last line of the log", func() error {
+	world.Await(b.t, "the last line of the log", func() error {
 		shown = Eval[[]struct {
 			N    int    `json:"n"`
 			Text string `json:"text"`
@@ -190,7 +192,7 @@ func (b *Browser) signIn(w *World) {
 	b.Fill("#name", person)
 	b.Fill("#password", passphrase)
 	b.Press("Sign in")
-	Await(b.t, "to be signed in", func() error {
+	world.Await(b.t, "to be signed in", func() error {
 		if p := b.Path(); p != "/" {
 			return fmt.Errorf("at %s: %.300s", p, b.Text("body"))
 		}
@@ -218,7 +220,7 @@ func TestACutStreamLosesAndRepeatsNoLine(t *testing.T) {
 		t.Fatal("there was nothing to cut")
 	}
 	standIn.Open("one") // 500 lines while the page hears nothing
-	Await(t, "the lines to be stored", func() error {
+	world.Await(t, "the lines to be stored", func() error {
 		if n := w.Job(id).Lines; n < 800 {
 			return fmt.Errorf("there are %d", n)
 		}
@@ -233,7 +235,7 @@ func TestACutStreamLosesAndRepeatsNoLine(t *testing.T) {
 	b.AwaitText("#live", "Live")
 
 	standIn.Open("two") // and again, in the middle of the flow
-	Await(t, "some of the lines", func() error {
+	world.Await(t, "some of the lines", func() error {
 		if n := Eval[int](b, `document.querySelectorAll("#log-stream > .ln").length`); n < 820 {
 			return fmt.Errorf("there are %d", n)
 		}

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/restic-manager/restic-manager/e2e/world"
 )
 
 // typed runs a command with a line on its standard input.
@@ -104,13 +106,13 @@ func TestTheCommandLineLetsPeopleInAndOut(t *testing.T) {
 	refused("no API token", w.typed("", "api-token", "revoke", id))
 
 	secret := w.CLI("mqtt-user", "create", "home", "--data", w.Data)
-	sub := start(t, "mosquitto_sub", w.mosquitto("sub", "home", secret, "-v", "-t", "rm/v1/pub/#"))
+	sub := world.Start(t, "mosquitto_sub", w.mosquitto("sub", "home", secret, "-v", "-t", "rm/v1/pub/#"))
 	awaitSaid(t, sub, "pub/plane/availability", "online")
 	if p := s.Page("/mqtt"); p.Missing("home", "1 connection", "Reads only") {
 		t.Errorf("the page says %s", p.Text)
 	}
 	ok(w.typed("", "mqtt-user", "revoke", "home"))
-	Await(t, "the consumer to be disconnected", func() error {
+	world.Await(t, "the consumer to be disconnected", func() error {
 		if p := s.Page("/mqtt"); p.Missing("No consumer is connected") {
 			return fmt.Errorf("the page says %s", p.Text)
 		}
@@ -146,7 +148,7 @@ func TestPeopleTokensAndConsumersInTheBrowser(t *testing.T) {
 	b.Click(`summary[aria-label="Revoke nightly…"]`)
 	b.Inspect("token-revoke")
 	b.Press("Revoke")
-	Await(t, "the token to be gone", func() error {
+	world.Await(t, "the token to be gone", func() error {
 		if text := b.Text("main"); strings.Contains(text, "nightly") {
 			return fmt.Errorf("the page says %.500s", text)
 		}
@@ -162,7 +164,7 @@ func TestPeopleTokensAndConsumersInTheBrowser(t *testing.T) {
 	b.Press("Make credential")
 	b.AwaitText("main", "Shown only here")
 	b.Inspect("mqtt-made")
-	sub := start(t, "mosquitto_sub", w.mosquitto("sub", "home-assistant", b.Text("#cmd-password"), "-v", "-t", "rm/v1/pub/#"))
+	sub := world.Start(t, "mosquitto_sub", w.mosquitto("sub", "home-assistant", b.Text("#cmd-password"), "-v", "-t", "rm/v1/pub/#"))
 	awaitSaid(t, sub, "pub/plane/availability", "online")
 	b.Open("/mqtt")
 	b.AwaitText("main", "1 connection")
@@ -182,7 +184,7 @@ func TestPeopleTokensAndConsumersInTheBrowser(t *testing.T) {
 	b.Fill("#password", passphrase)
 	b.Fill("#again", passphrase)
 	b.Press("Set password")
-	Await(t, "to be signed in", func() error {
+	world.Await(t, "to be signed in", func() error {
 		if p := b.Path(); p != "/" {
 			return fmt.Errorf("at %s", p)
 		}

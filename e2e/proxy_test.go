@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"testing"
+
+	"github.com/restic-manager/restic-manager/e2e/world"
 )
 
 // A Proxy is the network between a browser and the control plane, which we can cut.
@@ -54,7 +56,7 @@ func (p *Proxy) Cut() int {
 	p.down = true
 	n := len(p.conns)
 	for c := range p.conns {
-		reset(c)
+		world.Reset(c)
 	}
 	return n
 }
@@ -66,16 +68,8 @@ func (p *Proxy) Mend() {
 	p.down = false
 }
 
-// reset closes a connection so that the other side takes it for broken.
-func reset(c net.Conn) {
-	if tcp, ok := c.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // it may be closed already
-	}
-	c.Close()
-}
-
 func (p *Proxy) carry(near net.Conn) {
-	defer reset(near)
+	defer world.Reset(near)
 	far, err := net.Dial("tcp", p.target)
 	if err != nil {
 		return

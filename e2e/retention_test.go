@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/e2e/resticrepo"
+	"github.com/restic-manager/restic-manager/e2e/world"
 )
 
 // An Intruder has an endpoint's credential and the repository's password, and
@@ -165,7 +166,7 @@ func TestWhatIsPlantedNeitherPushesOutNorIsRemoved(t *testing.T) {
 		var failed Job
 		kinds := map[string]string{"snapshots": "forget", "index": "prune"}
 		id := w.Maintain(repo.ID, kinds[kind])
-		AwaitWithin(t, 2*time.Minute, kinds[kind]+" to end", func() error {
+		world.AwaitWithin(t, 2*time.Minute, kinds[kind]+" to end", func() error {
 			if failed = w.Job(id); !failed.ended() {
 				return fmt.Errorf("it is %s", failed.State)
 			}
@@ -235,13 +236,13 @@ func TestAHeldPlanIsApprovedInTheBrowser(t *testing.T) {
 	restic(t, repo, "backup", "-q", "--host", "attic", "--tag", "plan=all", "--time", "2040-01-01 12:00:00", attic.Home)
 	w.API("PUT", "/api/repositories/"+repo.ID, map[string]any{"keeper": attic.ID, "retention": map[string]any{"keep_last": 2, "keep_hourly": 1}}, http.StatusOK, nil)
 	id := w.Maintain(repo.ID, "forget")
-	Await(t, "the plan to be held", func() error {
+	world.Await(t, "the plan to be held", func() error {
 		if j := w.Job(id); j.State != "failed" || j.Cause != "review" {
 			return fmt.Errorf("the job is %s, cause %q: %s", j.State, j.Cause, j.Message)
 		}
 		return nil
 	})
-	Await(t, "the plan to be on the page", func() error {
+	world.Await(t, "the plan to be on the page", func() error {
 		if w.RetentionPlan(repo.ID).Held == nil {
 			return fmt.Errorf("none waits")
 		}

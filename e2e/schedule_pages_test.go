@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/restic-manager/restic-manager/e2e/world"
 )
 
 // TestASchedulesLifeInTheBrowser has somebody plan backups, see what comes of it
@@ -89,7 +91,7 @@ func TestASchedulesLifeInTheBrowser(t *testing.T) {
 	b.Click("details.card summary")
 	b.Press("Delete nightly")
 	b.AwaitPath("/schedules")
-	Await(t, "the schedule to be gone", func() error {
+	world.Await(t, "the schedule to be gone", func() error {
 		if text := b.Text("main"); !strings.Contains(text, "Nothing is scheduled") {
 			return fmt.Errorf("%s", text)
 		}

@@ -9,12 +9,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/restic-manager/restic-manager/e2e/world"
 )
 
 // awaitInForce waits until a host goes by its schedule as it is now.
 func (a *Agent) awaitInForce(schedule string) {
 	a.w.t.Helper()
-	Await(a.w.t, "the schedule to be in force", func() error {
+	world.Await(a.w.t, "the schedule to be in force", func() error {
 		var s struct {
 			Current bool            `json:"current"`
 			Config  json.RawMessage `json:"config"`
@@ -37,14 +39,14 @@ func TestAHostBacksUpByTheClockWithoutItsControlPlane(t *testing.T) {
 	w.API("PUT", "/api/hosts/"+attic.ID+"/schedules/minutely", map[string]any{"cron": "* * * * *", "source_groups": []string{"all"}}, http.StatusOK, nil)
 	attic.awaitInForce("minutely")
 	w.KillPlane()
-	AwaitWithin(t, 4*time.Minute, "two snapshots by the clock", func() error {
+	world.AwaitWithin(t, 4*time.Minute, "two snapshots by the clock", func() error {
 		if found, err := filepath.Glob(repository.URL + "/snapshots/*"); err != nil || len(found) < 2 {
 			return fmt.Errorf("%d snapshots, %v", len(found), err)
 		}
 		return nil
 	})
 	w.StartPlane()
-	Await(t, "the control plane to hear of it", func() error {
+	world.Await(t, "the control plane to hear of it", func() error {
 		var rows struct {
 			Jobs []struct {
 				State       string    `json:"state"`

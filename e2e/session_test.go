@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/restic-manager/restic-manager/e2e/world"
 )
 
 // A Session is somebody signed in, with a browser that knows no JavaScript.
@@ -165,7 +167,7 @@ func (s *Session) Stream(path string) *Stream {
 // AwaitSomething waits until the stream has said anything at all.
 func (s *Stream) AwaitSomething() {
 	s.t.Helper()
-	Await(s.t, "something on "+s.path, func() error {
+	world.Await(s.t, "something on "+s.path, func() error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if len(s.lines) == 0 {
@@ -178,7 +180,7 @@ func (s *Stream) AwaitSomething() {
 // AwaitClosed waits until the server has ended it.
 func (s *Stream) AwaitClosed() {
 	s.t.Helper()
-	Await(s.t, s.path+" to be closed", func() error {
+	world.Await(s.t, s.path+" to be closed", func() error {
 		select {
 		case <-s.done:
 			return nil
@@ -191,7 +193,7 @@ func (s *Stream) AwaitClosed() {
 // awaitFiles waits until so many files match.
 func awaitFiles(t *testing.T, pattern string, n int) {
 	t.Helper()
-	Await(t, fmt.Sprintf("%d files at %s", n, pattern), func() error {
+	world.Await(t, fmt.Sprintf("%d files at %s", n, pattern), func() error {
 		found, err := filepath.Glob(pattern)
 		if err == nil && len(found) < n {
 			err = fmt.Errorf("there are %d", len(found))

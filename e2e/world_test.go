@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,6 +20,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/e2e/resticrepo"
+	"github.com/restic-manager/restic-manager/e2e/world"
 )
 
 // A World is a control plane with its database and ports, the agents that
@@ -31,7 +31,7 @@ type World struct {
 	Dir, Data          string
 	HTTP, Agents, MQTT string // addresses, kept when the control plane restarts
 
-	plane  *process
+	plane  *world.Process
 	token  string
 	agents []*Agent
 }
@@ -48,7 +48,7 @@ func NewWorld(t *testing.T) *World {
 func NewQuietWorld(t *testing.T) *World {
 	t.Helper()
 	dir := t.TempDir()
-	w := &World{t: t, Dir: dir, Data: filepath.Join(dir, "plane", "data"), HTTP: freeAddress(t), Agents: freeAddress(t), MQTT: freeAddress(t)}
+	w := &World{t: t, Dir: dir, Data: filepath.Join(dir, "plane", "data"), HTTP: world.FreeAddress(t), Agents: world.FreeAddress(t), MQTT: world.FreeAddress(t)}
 	if err := os.MkdirAll(filepath.Dir(w.Data), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -69,33 +69,14 @@ func (w *World) In(t *testing.T) *World {
 	return &c
 }
 
-// freeAddress is a port nobody listens on, and none that the kernel hands out
-// for outgoing connections: it stays free while the control plane is away.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	for range 200 {
-		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(20000)))
-		if err != nil {
-			continue
-		}
-		address := ln.Addr().String()
-		if err := ln.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return address
-	}
-	t.Fatal("no free port found")
-	return ""
-}
-
 // StartPlane starts the control plane, again at the same addresses, and returns
 // when it is ready.
 func (w *World) StartPlane() {
 	w.t.Helper()
-	w.plane = start(w.t, "the control plane", exec.Command(program("restic-manager"), "serve",
+	w.plane = world.Start(w.t, "the control plane", exec.Command(program("restic-manager"), "serve",
 		"--data", w.Data, "--http", w.HTTP, "--agents", w.Agents, "--mqtt", w.MQTT))
-	w.plane.await(`msg=serving`)
-	Await(w.t, "the control plane to be ready", func() error {
+	w.plane.Await(`msg=serving`)
+	world.Await(w.t, "the control plane to be ready", func() error {
 		r, err := http.Get("http://" + w.HTTP + "/readyz")
 		if err != nil {
 			return err
@@ -111,13 +92,13 @@ func (w *World) StartPlane() {
 // SetupLink is the one-time link the control plane printed when it started.
 func (w *World) SetupLink() string {
 	w.t.Helper()
-	return w.plane.await(`(http://\S+/setup\?\S+)`)[1]
+	return w.plane.Await(`(http://\S+/setup\?\S+)`)[1]
 }
 
 // KillPlane ends the control plane as a power failure would.
 func (w *World) KillPlane() {
 	w.t.Helper()
-	w.plane.kill9()
+	w.plane.Kill9()
 }
 
 // MustStopCleanly stops everything and insists that all of it ends well: exit
@@ -125,12 +106,12 @@ func (w *World) KillPlane() {
 func (w *World) MustStopCleanly() {
 	w.t.Helper()
 	for _, a := range w.agents {
-		if a.process.running() {
+		if a.process.Running() {
 			a.MustStop()
 		}
 	}
-	if w.plane.running() {
-		w.plane.mustStop(10 * time.Second)
+	if w.plane.Running() {
+		w.plane.MustStop(10 * time.Second)
 	}
 	if left := resticsBelow(w.Dir); len(left) > 0 {
 		w.t.Errorf("restic is left behind: processes %v", left)
@@ -159,8 +140,8 @@ type result struct {
 // command runs one to its end.
 func command(t *testing.T, cmd *exec.Cmd) result {
 	t.Helper()
-	p := start(t, strings.Join(cmd.Args, " "), cmd)
-	return result{p.wait(2 * time.Minute), p.out.String(), p.errs.String()}
+	p := world.Start(t, strings.Join(cmd.Args, " "), cmd)
+	return result{p.Wait(2 * time.Minute), p.Out.String(), p.Errs.String()}
 }
 
 // A response is an answer over HTTP, read to its end.
@@ -281,13 +262,13 @@ func (w *World) Job(id string) (j Job) {
 // in another.
 func (w *World) AwaitState(id, state string) (j Job) {
 	w.t.Helper()
-	AwaitWithin(w.t, 2*time.Minute, "job "+id+" to be "+state, func() error {
+	world.AwaitWithin(w.t, 2*time.Minute, "job "+id+" to be "+state, func() error {
 		j = w.Job(id)
 		switch {
 		case j.State == state:
 			return nil
 		case j.ended():
-			return Stop(fmt.Errorf("it has ended as %s, cause %q: %s\n%s", j.State, j.Cause, j.Message, w.logText(id)))
+			return world.Stop(fmt.Errorf("it has ended as %s, cause %q: %s\n%s", j.State, j.Cause, j.Message, w.logText(id)))
 		}
 		return fmt.Errorf("it is %s, with %d lines\n%s", j.State, j.Lines, w.logText(id))
 	})
@@ -297,7 +278,7 @@ func (w *World) AwaitState(id, state string) (j Job) {
 // endsWithin reports whether a job ends in time.
 func (w *World) endsWithin(id string, within time.Duration) bool {
 	w.t.Helper()
-	return try(within, func() error {
+	return world.Try(within, func() error {
 		if !w.Job(id).ended() {
 			return errors.New("it goes on")
 		}
@@ -390,7 +371,7 @@ type Agent struct {
 	State   string
 	Restic  string // --restic; "" for none
 	Env     []string
-	process *process
+	process *world.Process
 }
 
 // Enrol makes a host known without starting its agent. flags go to its enrolment.
@@ -430,7 +411,7 @@ func (a *Agent) Start() {
 	if a.Env != nil {
 		cmd.Env = a.Env
 	}
-	a.process = start(a.w.t, "the agent of "+a.Name, cmd)
+	a.process = world.Start(a.w.t, "the agent of "+a.Name, cmd)
 	if !slices.Contains(a.w.agents, a) {
 		a.w.agents = append(a.w.agents, a)
 	}
@@ -450,14 +431,14 @@ func (a *Agent) AwaitOffline() {
 
 func (a *Agent) awaitOnline(want bool) {
 	a.w.t.Helper()
-	Await(a.w.t, fmt.Sprintf("%s to have online = %v", a.Name, want), func() error {
+	world.Await(a.w.t, fmt.Sprintf("%s to have online = %v", a.Name, want), func() error {
 		for _, h := range a.w.Hosts() {
 			if h.ID == a.ID && h.Online == want {
 				return nil
 			}
 		}
-		if want && !a.process.running() {
-			return Stop(errors.New("its agent has ended: " + a.process.errs.tail(2000)))
+		if want && !a.process.Running() {
+			return world.Stop(errors.New("its agent has ended: " + a.process.Errs.Tail(2000)))
 		}
 		return fmt.Errorf("hosts are %+v", a.w.Hosts())
 	})
@@ -467,13 +448,13 @@ func (a *Agent) awaitOnline(want bool) {
 // of memory.
 func (a *Agent) Kill9() {
 	a.w.t.Helper()
-	a.process.kill9()
+	a.process.Kill9()
 }
 
 // MustStop stops the agent and insists on exit status 0.
 func (a *Agent) MustStop() {
 	a.w.t.Helper()
-	a.process.mustStop(60 * time.Second)
+	a.process.MustStop(60 * time.Second)
 }
 
 // Write puts a file below Home.
@@ -611,7 +592,7 @@ func (s StandIn) Open(gate string) {
 // AwaitAt waits until it stands at a gate.
 func (s StandIn) AwaitAt(gate string) {
 	s.t.Helper()
-	Await(s.t, "restic to reach gate "+gate, func() error {
+	world.Await(s.t, "restic to reach gate "+gate, func() error {
 		_, err := os.Stat(s.Path + ".at-" + gate)
 		return err
 	})

@@ -32,6 +32,7 @@ import (
 	"github.com/restic-manager/restic-manager/agent"
 	"github.com/restic-manager/restic-manager/broker"
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
+	e2e "github.com/restic-manager/restic-manager/e2e/world"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -43,7 +44,7 @@ func init() { roles["broker"], roles["abuse"] = runBroker, runAbuse }
 // DESCRIPTORS. What an agent says on its event topic comes back as a command, so
 // that the way of a command can be measured with nothing else in it.
 func runBroker(ctx context.Context, args []string) error {
-	limit := must(strconv.ParseUint(args[2], 10, 64))
+	limit := e2e.Must(strconv.ParseUint(args[2], 10, 64))
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: limit, Max: limit}); err != nil {
 		return err
 	}
@@ -52,9 +53,9 @@ func runBroker(ctx context.Context, args []string) error {
 		return err
 	}
 	defer s.Close()
-	desk := &enroll.Desk{Store: s, CA: must(enroll.OpenCA(ctx, s, time.Now)), Log: slog.New(slog.DiscardHandler)}
+	desk := &enroll.Desk{Store: s, CA: e2e.Must(enroll.OpenCA(ctx, s, time.Now)), Log: slog.New(slog.DiscardHandler)}
 	var b *broker.Broker
-	b = must(broker.New(broker.Config{Name: "agents", Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})), Limits: broker.DefaultAgents(),
+	b = e2e.Must(broker.New(broker.Config{Name: "agents", Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})), Limits: broker.DefaultAgents(),
 		Authorise: func(c broker.Connect) (broker.Rights, error) {
 			h, err := desk.Trusted(ctx, c.Certificate)
 			return broker.Rights{Name: string(h.ID), Publish: []string{topics.AgentWrites(h.ID)}, Subscribe: []string{topics.AgentReads(h.ID)}}, err
@@ -82,22 +83,22 @@ func runBroker(ctx context.Context, args []string) error {
 
 // identities enrols so many hosts without a port.
 func identities(t *testing.T, s *store.Store, n int) (all []agent.Identity) {
-	desk := &enroll.Desk{Store: s, CA: must(enroll.OpenCA(t.Context(), s, time.Now)), Log: slog.New(slog.DiscardHandler), SealKey: must(seal.NewKey()).Public()}
+	desk := &enroll.Desk{Store: s, CA: e2e.Must(enroll.OpenCA(t.Context(), s, time.Now)), Log: slog.New(slog.DiscardHandler), SealKey: e2e.Must(seal.NewKey()).Public()}
 	for i := range n {
 		_, token, err := desk.Issue(t.Context(), "test", fmt.Sprintf("host-%03d", i), time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}
-		key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
-		request := topics.EnrollRequest{Key: token.Key, CSR: must(x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)),
-			SealKey: must(seal.NewKey()).Public(), Protocol: topics.Protocol}
+		key := e2e.Must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+		request := topics.EnrollRequest{Key: token.Key, CSR: e2e.Must(x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)),
+			SealKey: e2e.Must(seal.NewKey()).Public(), Protocol: topics.Protocol}
 		w := httptest.NewRecorder()
 		desk.Handler().ServeHTTP(w, httptest.NewRequest("POST", topics.EnrollPath, bytes.NewReader(topics.Encode(request))))
 		var answer topics.EnrollResponse
 		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, agent.Identity{Host: answer.Host, Certificate: answer.Certificate, CA: answer.CA, TLSKey: must(x509.MarshalPKCS8PrivateKey(key))})
+		all = append(all, agent.Identity{Host: answer.Host, Certificate: answer.Certificate, CA: answer.CA, TLSKey: e2e.Must(x509.MarshalPKCS8PrivateKey(key))})
 	}
 	return all
 }
@@ -150,10 +151,10 @@ func runAbuse(ctx context.Context, args []string) error {
 	}
 	address := args[0]
 	var thief agent.Identity
-	if err := json.Unmarshal(must(os.ReadFile(args[1])), &thief); err != nil {
+	if err := json.Unmarshal(e2e.Must(os.ReadFile(args[1])), &thief); err != nil {
 		return err
 	}
-	ctx, stop := context.WithTimeout(ctx, must(time.ParseDuration(args[2])))
+	ctx, stop := context.WithTimeout(ctx, e2e.Must(time.ParseDuration(args[2])))
 	defer stop()
 	var abusers sync.WaitGroup
 	var tried atomic.Int64
@@ -226,17 +227,17 @@ func TestTheHealthyGoOnWhileOthersDoTheirWorst(t *testing.T) {
 		agents, lasts = 100, 2*time.Minute
 	}
 	dir := t.TempDir()
-	s := must(store.Open(t.Context(), filepath.Join(dir, "data"), ""))
+	s := e2e.Must(store.Open(t.Context(), filepath.Join(dir, "data"), ""))
 	all := identities(t, s, agents+1)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	address := freePort(t)
 	gone, said := spawn(t, "", "broker", filepath.Join(dir, "data"), address, "256")
-	await(t, "the broker", func() error { return reach(address) })
+	e2e.Await(t, "the broker", func() error { return reach(address) })
 	var good []*tls.Conn
 	for _, i := range all[:agents] {
-		c := must(healthy(address, i))
+		c := e2e.Must(healthy(address, i))
 		defer c.Close()
 		good = append(good, c)
 	}
@@ -246,7 +247,7 @@ func TestTheHealthyGoOnWhileOthersDoTheirWorst(t *testing.T) {
 	// where it can: theirs would be another machine's.
 	thief := all[agents]
 	file := filepath.Join(dir, "stolen.json")
-	if err := os.WriteFile(file, must(json.Marshal(thief)), 0o600); err != nil {
+	if err := os.WriteFile(file, e2e.Must(json.Marshal(thief)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	done, _ := spawn(t, "", "abuse", address, file, lasts.String())
@@ -273,7 +274,7 @@ func TestTheHealthyGoOnWhileOthersDoTheirWorst(t *testing.T) {
 	}
 	measured.Wait()
 	<-done
-	tried := must(strconv.Atoi(string(must(os.ReadFile(file + ".tried")))))
+	tried := e2e.Must(strconv.Atoi(string(e2e.Must(os.ReadFile(file + ".tried")))))
 	select {
 	case <-gone:
 		t.Fatal("the process did not survive")
@@ -291,7 +292,7 @@ func TestTheHealthyGoOnWhileOthersDoTheirWorst(t *testing.T) {
 	if p99 > time.Second {
 		t.Errorf("p99 is %v", p99)
 	}
-	await(t, "somebody new to be let in again", func() error {
+	e2e.Await(t, "somebody new to be let in again", func() error {
 		c, err := healthy(address, thief)
 		if err == nil {
 			_, err = command(c, thief, 1)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/restic-manager/restic-manager/agent"
+	e2e "github.com/restic-manager/restic-manager/e2e/world"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -94,7 +95,7 @@ func TestABrokerThatMeddlesChangesNothing(t *testing.T) {
 			store.RepositoryAccess{URL: topics.Secret(m.at("vault")), Password: secret}); err != nil {
 			t.Fatal(err)
 		}
-		must(h.store.PutSourceGroup(t.Context(), "test", store.SourceGroup{ID: topics.SourceGroupID(id), Host: m.id, Name: "home",
+		e2e.Must(h.store.PutSourceGroup(t.Context(), "test", store.SourceGroup{ID: topics.SourceGroupID(id), Host: m.id, Name: "home",
 			Repository: topics.RepositoryID(id), Paths: store.List{m.at("home")}}))
 	}
 	for _, m := range []*machine{a, b} {
@@ -106,16 +107,16 @@ func TestABrokerThatMeddlesChangesNothing(t *testing.T) {
 			if ran := strings.Count(m.ran(), "arg backup\n"); ran != round+1 {
 				t.Errorf("restic made %d backups for %d jobs", ran, round+1)
 			}
-			if lines := must(h.store.Log(t.Context(), j.ID, 0, 10_000)); len(lines) != j.Lines || slices.ContainsFunc(lines, func(l store.LogEntry) bool { return l.GapTo > 0 }) {
+			if lines := e2e.Must(h.store.Log(t.Context(), j.ID, 0, 10_000)); len(lines) != j.Lines || slices.ContainsFunc(lines, func(l store.LogEntry) bool { return l.GapTo > 0 }) {
 				t.Errorf("%d lines of %d, or with holes", len(lines), j.Lines)
 			}
 		}
-		if n := len(must(h.store.Snapshots(t.Context(), m.id, 100))); n != 3 {
+		if n := len(e2e.Must(h.store.Snapshots(t.Context(), m.id, 100))); n != 3 {
 			t.Errorf("%d snapshots after 3 backups", n)
 		}
 	}
 	for _, m := range []*machine{a, b} {
-		await(t, "refusals to be counted on both sides, and audited", func() error {
+		e2e.Await(t, "refusals to be counted on both sides, and audited", func() error {
 			if row := h.host(m.id); row.Refused == 0 || row.RefusedThere == 0 || h.audited("message.refused", string(m.id)) != 1 {
 				return fmt.Errorf("%d here, %d there, %d entries", row.Refused, row.RefusedThere, h.audited("message.refused", string(m.id)))
 			}
@@ -163,7 +164,7 @@ func TestWhatWasRecordedIsWorthNothingLater(t *testing.T) {
 				_ = h.broker.Publish(old.topic, old.payload, 1, false)
 				continue
 			}
-			parsed := must(topics.Parse(old.topic))
+			parsed := e2e.Must(topics.Parse(old.topic))
 			h.engine.Received(old.topic, old.payload, parsed.Entry().Retained)
 		}
 	}
@@ -177,16 +178,16 @@ func TestWhatWasRecordedIsWorthNothingLater(t *testing.T) {
 	if n := strings.Count(strings.TrimPrefix(m.ran(), ran), "arg backup\n"); n != 1 {
 		t.Errorf("restic made %d backups, want the one that was asked for", n)
 	}
-	if n := len(must(h.store.Snapshots(t.Context(), m.id, 100))); n != 2 {
+	if n := len(e2e.Must(h.store.Snapshots(t.Context(), m.id, 100))); n != 2 {
 		t.Errorf("%d snapshots", n)
 	}
 	events := 0
 	for _, old := range tape {
-		if parsed := must(topics.Parse(old.topic)); parsed.Kind == topics.KindEvent {
+		if parsed := e2e.Must(topics.Parse(old.topic)); parsed.Kind == topics.KindEvent {
 			events++
 		}
 	}
-	await(t, "the replays to be counted", func() error {
+	e2e.Await(t, "the replays to be counted", func() error {
 		if n := int(h.host(m.id).Refused - before.Refused); n < 3*events || events == 0 {
 			return fmt.Errorf("%d are, and of events alone there were three times %d", n, events)
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane"
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	e2e "github.com/restic-manager/restic-manager/e2e/world"
 	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
@@ -51,7 +52,7 @@ func TestOfEnrolmentsThatRaceForATokenExactlyOneWins(t *testing.T) {
 				t.Errorf("a loser was told %v", err)
 			}
 		}
-		if n := len(must(p.store.Hosts(t.Context()))); won != 1 || n != round+1 {
+		if n := len(e2e.Must(p.store.Hosts(t.Context()))); won != 1 || n != round+1 {
 			t.Errorf("%d enrolled, and there are %d hosts after %d rounds", won, n, round+1)
 		}
 	}
@@ -87,7 +88,7 @@ func TestACertificateIsRenewedAndTheOldOneIsThenWorthNothing(t *testing.T) {
 		t.Error("the certificate in use is refused")
 	}
 	serial := p.host(m.id).Serial
-	awaitWithin(t, 2*time.Minute, "the certificate to be renewed and used", func() error {
+	e2e.AwaitWithin(t, 2*time.Minute, "the certificate to be renewed and used", func() error {
 		if h := p.host(m.id); h.Serial == serial || h.NextSerial != "" || p.audited("host.certificate_renewed", string(m.id)) == 0 {
 			return fmt.Errorf("the host has %q, then %q", h.Serial, h.NextSerial)
 		}
@@ -111,7 +112,7 @@ func TestAConnectionEndsWithItsCertificate(t *testing.T) {
 	m := p.enrol("attic", agent.Policy{})
 	i := m.identity()
 	until := time.UnixMilli(p.host(m.id).CertifiedUntil)
-	c := must(m.dial(i))
+	c := e2e.Must(m.dial(i))
 	defer c.Close()
 	if code, err := connect(c, hello{id: string(m.id) + "_1", user: string(m.id)}); err != nil || code != 0 {
 		t.Fatalf("CONNACK %d, %v", code, err)
@@ -140,13 +141,13 @@ func TestARevokedHostIsOutWithinSeconds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	thief := must(m.dial(m.identity())) // a second connection, that only listens
+	thief := e2e.Must(m.dial(m.identity())) // a second connection, that only listens
 	defer thief.Close()
 	if code, err := connect(thief, hello{id: string(m.id) + "_9999", user: string(m.id)}); err != nil || code != 0 {
 		t.Fatalf("CONNACK %d, %v", code, err)
 	}
 
-	beside := must(store.Open(t.Context(), filepath.Join(p.dir, "data"), ""))
+	beside := e2e.Must(store.Open(t.Context(), filepath.Join(p.dir, "data"), ""))
 	began := time.Now()
 	if _, err := beside.Revoke(t.Context(), "cli", m.id); err != nil {
 		t.Fatal(err)
@@ -158,7 +159,7 @@ func TestARevokedHostIsOutWithinSeconds(t *testing.T) {
 	if _, err := io.Copy(io.Discard, thief); errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error("after 5 s the connection is still there")
 	}
-	await(t, "the host to be offline", func() error {
+	e2e.Await(t, "the host to be offline", func() error {
 		if c, _ := p.engine.Presence.Connection(m.id); c == hosts.Online {
 			return errors.New("it is online")
 		}
@@ -168,7 +169,7 @@ func TestARevokedHostIsOutWithinSeconds(t *testing.T) {
 	if err := refused(p.agents, m.identity()); err != nil {
 		t.Errorf("a new connection: %v", err)
 	}
-	await(t, "the agent to say why", func() error {
+	e2e.Await(t, "the agent to say why", func() error {
 		if !strings.Contains(m.log.String(), "--again") {
 			return errors.New("it does not")
 		}
@@ -203,13 +204,13 @@ func TestARevokedHostIsOutWithinSeconds(t *testing.T) {
 	if err := refused(p.agents, old); err != nil {
 		t.Errorf("the old keys: %v", err)
 	}
-	if groups := must(p.store.SourceGroups(t.Context(), m.id)); len(groups) != 1 || must(p.store.Job(t.Context(), kept.ID)).State != topics.Succeeded {
+	if groups := e2e.Must(p.store.SourceGroups(t.Context(), m.id)); len(groups) != 1 || e2e.Must(p.store.Job(t.Context(), kept.ID)).State != topics.Succeeded {
 		t.Error("what the host had is gone")
 	}
 	if j := m.backup(); j.State != topics.Succeeded {
 		t.Errorf("the backup after it: %s: %s", j.State, j.Message)
 	}
-	if n := len(must(p.store.Hosts(t.Context()))); n != 2 {
+	if n := len(e2e.Must(p.store.Hosts(t.Context()))); n != 2 {
 		t.Errorf("there are %d hosts", n)
 	}
 	if left, _ := filepath.Glob(filepath.Join(m.state(), "journal.db.*.retired")); len(left) != 1 {
@@ -233,9 +234,9 @@ func TestACrashInTheMiddleOfARenewalLosesNobody(t *testing.T) {
 			dir := t.TempDir()
 			data, state := filepath.Join(dir, "data"), filepath.Join(dir, "state")
 			port := freePort(t)
-			s := must(store.Open(t.Context(), data, ""))
+			s := e2e.Must(store.Open(t.Context(), data, ""))
 			defer s.Close()
-			desk := &enroll.Desk{Store: s, CA: must(enroll.OpenCA(t.Context(), s, time.Now))}
+			desk := &enroll.Desk{Store: s, CA: e2e.Must(enroll.OpenCA(t.Context(), s, time.Now))}
 			_, token, err := desk.Issue(t.Context(), "test", "", time.Hour)
 			if err != nil {
 				t.Fatal(err)
@@ -247,12 +248,12 @@ func TestACrashInTheMiddleOfARenewalLosesNobody(t *testing.T) {
 				return ""
 			}
 			stop, _ := spawn(t, arm("plane"), "plane", data, port)
-			await(t, "the control plane", func() error { return reach(port) })
+			e2e.Await(t, "the control plane", func() error { return reach(port) })
 			identity, err := agent.Enroll(t.Context(), port, token.Reveal(), state, "backup")
 			if err != nil {
 				t.Fatal(err)
 			}
-			first := must(s.Host(t.Context(), identity.Host)).Serial
+			first := e2e.Must(s.Host(t.Context(), identity.Host)).Serial
 			dead, _ := spawn(t, arm("agent"), "agent", state)
 			victim, side, args := dead, "agent", []string{state}
 			if arm("plane") != "" {
@@ -264,8 +265,8 @@ func TestACrashInTheMiddleOfARenewalLosesNobody(t *testing.T) {
 				t.Fatal("it was never at that point")
 			}
 			spawn(t, "", side, args...)
-			awaitWithin(t, 2*time.Minute, "the host to use a new certificate", func() error {
-				h := must(s.Host(context.Background(), identity.Host))
+			e2e.AwaitWithin(t, 2*time.Minute, "the host to use a new certificate", func() error {
+				h := e2e.Must(s.Host(context.Background(), identity.Host))
 				if h.Serial == first {
 					return fmt.Errorf("it has %s, then %q", h.Serial, h.NextSerial)
 				}
@@ -287,18 +288,18 @@ func reach(address string) error {
 }
 
 func freePort(t *testing.T) string {
-	ln := must(net.Listen("tcp", "127.0.0.1:0"))
+	ln := e2e.Must(net.Listen("tcp", "127.0.0.1:0"))
 	defer ln.Close()
 	return ln.Addr().String()
 }
 
 // spawn starts one of the roles, to die at a failpoint unless that is "". The
 // channel is closed when it is gone.
-func spawn(t *testing.T, point, role string, args ...string) (<-chan struct{}, *journal) {
+func spawn(t *testing.T, point, role string, args ...string) (<-chan struct{}, *e2e.Text) {
 	t.Helper()
-	cmd := exec.Command(must(os.Executable()), append([]string{role}, args...)...)
+	cmd := exec.Command(e2e.Must(os.Executable()), append([]string{role}, args...)...)
 	cmd.Env = append(os.Environ(), failpoint.Variable+"="+point)
-	out := &journal{}
+	out := &e2e.Text{}
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

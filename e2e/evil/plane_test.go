@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/agent"
+	e2e "github.com/restic-manager/restic-manager/e2e/world"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -22,10 +23,10 @@ func (h *hostile) order(m *machine, run topics.Run) (id topics.JobID) {
 	h.t.Helper()
 	id = topics.JobID(topics.NewID(time.Now()))
 	// The row is there, as it would be: only then is there a story to tell.
-	if _, _, err := h.store.Ask(h.t.Context(), "mallory", store.Job{ID: id, Host: m.id, Kind: topics.SnapshotsJob, Repository: must(h.store.SourceGroups(h.t.Context(), m.id))[0].Repository, NotAfter: h.store.Now() + 3_600_000}); err != nil {
+	if _, _, err := h.store.Ask(h.t.Context(), "mallory", store.Job{ID: id, Host: m.id, Kind: topics.SnapshotsJob, Repository: e2e.Must(h.store.SourceGroups(h.t.Context(), m.id))[0].Repository, NotAfter: h.store.Now() + 3_600_000}); err != nil {
 		h.t.Fatal(err)
 	}
-	channel := must(seal.NewChannel(h.key, h.host(m.id).SealKey, seal.Plane, string(m.id)))
+	channel := e2e.Must(seal.NewChannel(h.key, h.host(m.id).SealKey, seal.Plane, string(m.id)))
 	topic := topics.Topic{Kind: topics.KindCommand, Host: m.id, Job: id}.String()
 	h.mu.Lock()
 	h.down = func(topic string, payload []byte, pass func(string, []byte)) {
@@ -35,12 +36,12 @@ func (h *hostile) order(m *machine, run topics.Run) (id topics.JobID) {
 	}
 	h.mu.Unlock()
 	awaitDispatch := func() error {
-		if j := must(h.store.Job(context.Background(), id)); j.State == topics.Queued {
+		if j := e2e.Must(h.store.Job(context.Background(), id)); j.State == topics.Queued {
 			return fmt.Errorf("it is %s", j.State)
 		}
 		return nil
 	}
-	await(h.t, "the job to be sent", awaitDispatch)
+	e2e.Await(h.t, "the job to be sent", awaitDispatch)
 	h.n++
 	c := topics.Command{Stamp: topics.Stamp{Session: h.presence.Session(m.id), N: uint64(time.Now().UnixMilli())<<21 + h.n}, Job: id, NotAfter: h.store.Now() + 3_600_000, Run: &run}
 	if err := h.broker.Publish(topic, channel.Seal(topic, topics.Encode(c)), 1, false); err != nil {
@@ -85,7 +86,7 @@ func TestAnEvilControlPlaneGetsNothingBeyondThePolicy(t *testing.T) {
 	}
 	// An administrator of the host lets backups read home and nothing else, and
 	// restores go to two places. One of them is a link, and one holds links.
-	policy := must(agent.LoadPolicy(m.state()))
+	policy := e2e.Must(agent.LoadPolicy(m.state()))
 	if len(policy.Repositories) != 1 || policy.Repositories[0] != m.at("vault") {
 		t.Fatalf("after the first backup the repositories are %v", policy.Repositories)
 	}
@@ -110,7 +111,7 @@ func TestAnEvilControlPlaneGetsNothingBeyondThePolicy(t *testing.T) {
 	before := files(t, m.at("elsewhere"))
 	full := files(t, m.at("back"))
 	vault := files(t, m.at("vault"))
-	policyBefore := string(must(os.ReadFile(filepath.Join(m.state(), "policy.json"))))
+	policyBefore := string(e2e.Must(os.ReadFile(filepath.Join(m.state(), "policy.json"))))
 
 	ours := topics.Repository{ID: "vault-0001", URL: topics.Secret(m.at("vault")), Password: "correct horse"}
 	at := func(url string) topics.Repository {
@@ -261,7 +262,7 @@ func TestAnEvilControlPlaneGetsNothingBeyondThePolicy(t *testing.T) {
 			t.Errorf("%s was made", made)
 		}
 	}
-	if after := string(must(os.ReadFile(filepath.Join(m.state(), "policy.json")))); after != policyBefore {
+	if after := string(e2e.Must(os.ReadFile(filepath.Join(m.state(), "policy.json")))); after != policyBefore {
 		t.Errorf("the policy was changed to %s", after)
 	}
 
@@ -275,7 +276,7 @@ func TestAnEvilControlPlaneGetsNothingBeyondThePolicy(t *testing.T) {
 		t.Errorf("an honest backup after it: %s: %s", j.State, j.Message)
 	}
 	target := filepath.Join(m.state(), "restored", "monday")
-	j, _, err := h.engine.Ask(t.Context(), "test", m.id, topics.RestoreJob, must(h.store.SourceGroups(t.Context(), m.id))[0].Repository, topics.Operation{Snapshot: good.SnapshotID, Target: target})
+	j, _, err := h.engine.Ask(t.Context(), "test", m.id, topics.RestoreJob, e2e.Must(h.store.SourceGroups(t.Context(), m.id))[0].Repository, topics.Operation{Snapshot: good.SnapshotID, Target: target})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/agent"
+	e2e "github.com/restic-manager/restic-manager/e2e/world"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -33,16 +34,16 @@ func TestAStolenAgentSpeaksForItselfAlone(t *testing.T) {
 		t.Fatalf("the backup %s: %s", j.State, j.Message)
 	}
 	// A job of the victim's that the thief would like to have a word in.
-	job := must(p.store.JobsOf(t.Context(), victim.id, 1))[0]
+	job := e2e.Must(p.store.JobsOf(t.Context(), victim.id, 1))[0]
 	i := stolen.identity()
-	channel := must(seal.NewChannel(must(seal.ParseKey(i.SealKey)), i.PlaneKey, seal.Agent, string(stolen.id)))
+	channel := e2e.Must(seal.NewChannel(e2e.Must(seal.ParseKey(i.SealKey)), i.PlaneKey, seal.Agent, string(stolen.id)))
 	before := p.host(victim.id)
 	session := 0
 	// in is a connection that was let in, under the thief's own name.
 	in := func(t *testing.T) net.Conn {
 		t.Helper()
 		session++
-		c := must(stolen.dial(i))
+		c := e2e.Must(stolen.dial(i))
 		t.Cleanup(func() { c.Close() })
 		if code, err := connect(c, hello{id: fmt.Sprintf("%s_%d", stolen.id, session), user: string(stolen.id)}); err != nil || code != 0 {
 			t.Fatalf("CONNACK %d, %v", code, err)
@@ -72,13 +73,13 @@ func TestAStolenAgentSpeaksForItselfAlone(t *testing.T) {
 			}
 		}
 		for what, h := range tries {
-			c := must(stolen.dial(i))
+			c := e2e.Must(stolen.dial(i))
 			if code, err := connect(c, h); err == nil && code == 0 {
 				t.Errorf("%s: let in", what)
 			}
 			c.Close()
 		}
-		c := must(stolen.dial(i))
+		c := e2e.Must(stolen.dial(i))
 		defer c.Close()
 		if code, err := connect(c, hello{id: own + "_1", user: own, will: ownDeath, retain: true}); err != nil || code != 0 {
 			t.Errorf("its own name and will: CONNACK %d, %v", code, err)
@@ -148,7 +149,7 @@ func TestAStolenAgentSpeaksForItselfAlone(t *testing.T) {
 			{Report: &topics.Report{Job: job.ID, Part: 1, Snapshots: []topics.Snapshot{{ID: evil}}}},
 			{Finished: &topics.Finished{Job: job.ID, State: topics.Failed, Snapshot: &topics.Snapshot{ID: evil}}},
 		}}, true)
-		await(t, "what it said to be taken", func() error {
+		e2e.Await(t, "what it said to be taken", func() error {
 			if got := p.host(stolen.id).ReceivedSeq; got != 6 {
 				return fmt.Errorf("%d events", got)
 			}
@@ -157,18 +158,18 @@ func TestAStolenAgentSpeaksForItselfAlone(t *testing.T) {
 	})
 
 	after := p.host(victim.id)
-	if j := must(p.store.Job(t.Context(), job.ID)); j.State != topics.Succeeded || j.Lines != job.Lines || j.ResticVersion != job.ResticVersion || j.SnapshotID != job.SnapshotID {
+	if j := e2e.Must(p.store.Job(t.Context(), job.ID)); j.State != topics.Succeeded || j.Lines != job.Lines || j.ResticVersion != job.ResticVersion || j.SnapshotID != job.SnapshotID {
 		t.Errorf("the victim's job is now %+v", j)
 	}
 	if after.Birth() != before.Birth() || after.Death() != before.Death() || after.Refused != before.Refused || !p.engine.Presence.Reachable(victim.id) {
 		t.Errorf("the victim's session was touched: %+v", after)
 	}
 	for _, id := range []topics.HostID{victim.id, stolen.id} {
-		if snapshots := must(p.store.Snapshots(context.Background(), id, 100)); len(snapshots) > 0 && strings.HasPrefix(snapshots[0].ID, "eeee") {
+		if snapshots := e2e.Must(p.store.Snapshots(context.Background(), id, 100)); len(snapshots) > 0 && strings.HasPrefix(snapshots[0].ID, "eeee") {
 			t.Errorf("a snapshot nobody made is in the list of %s", id)
 		}
 	}
-	await(t, "the refusals to be counted and audited", func() error {
+	e2e.Await(t, "the refusals to be counted and audited", func() error {
 		if h := p.host(stolen.id); h.Refused < 60 || p.audited("message.refused", string(stolen.id)) != 1 {
 			return fmt.Errorf("%d refused, %d entries in the audit log", h.Refused, p.audited("message.refused", string(stolen.id)))
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"github.com/restic-manager/restic-manager/agent"
+	e2e "github.com/restic-manager/restic-manager/e2e/world"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -62,9 +63,9 @@ func (d *door) run(ctx context.Context) error {
 // clientTLS is how the holder of an identity shakes hands.
 func clientTLS(i agent.Identity) *tls.Config {
 	pool := x509.NewCertPool()
-	pool.AddCert(must(x509.ParseCertificate(i.CA)))
+	pool.AddCert(e2e.Must(x509.ParseCertificate(i.CA)))
 	return &tls.Config{RootCAs: pool, ServerName: topics.ServerName, NextProtos: []string{topics.ALPNMQTT},
-		Certificates: []tls.Certificate{{Certificate: [][]byte{i.Certificate}, PrivateKey: must(x509.ParsePKCS8PrivateKey(i.TLSKey))}}}
+		Certificates: []tls.Certificate{{Certificate: [][]byte{i.Certificate}, PrivateKey: e2e.Must(x509.ParsePKCS8PrivateKey(i.TLSKey))}}}
 }
 
 // dialAs answers once the server has taken the certificate or refused it: in

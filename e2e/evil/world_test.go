@@ -19,7 +19,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -33,6 +32,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/e2e/resticrepo"
+	e2e "github.com/restic-manager/restic-manager/e2e/world"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
@@ -62,55 +62,6 @@ func TestMain(m *testing.M) {
 // roles are what this program does as a process of its own.
 var roles = map[string]func(context.Context, []string) error{"plane": runPlane, "agent": runAgent}
 
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
-}
-
-// await retries until look returns nil, and fails with its last word.
-func await(t testing.TB, what string, look func() error) {
-	t.Helper()
-	awaitWithin(t, time.Minute, what, look)
-}
-
-func awaitWithin(t testing.TB, limit time.Duration, what string, look func() error) {
-	t.Helper()
-	deadline, again := time.NewTimer(limit), time.NewTicker(10*time.Millisecond)
-	defer deadline.Stop()
-	defer again.Stop()
-	for {
-		err := look()
-		if err == nil {
-			return
-		}
-		select {
-		case <-deadline.C:
-			t.Fatalf("waited in vain for %s: %v", what, err)
-		case <-again.C:
-		}
-	}
-}
-
-// A journal is a log that a test can look into.
-type journal struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (j *journal) Write(b []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(b)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.String()
-}
-
 // planeTiming is a control plane that notices within a second.
 func planeTiming() controlplane.Timing {
 	t := controlplane.DefaultTiming()
@@ -137,17 +88,17 @@ type plane struct {
 	desk   *enroll.Desk
 	engine *jobs.Engine
 	agents string // HOST:PORT
-	log    *journal
+	log    *e2e.Text
 }
 
 // newPlane runs the real control plane in this process.
 func newPlane(t *testing.T, life time.Duration) *plane {
 	t.Helper()
-	p := &plane{t: t, dir: t.TempDir(), log: &journal{}}
+	p := &plane{t: t, dir: t.TempDir(), log: &e2e.Text{}}
 	timing := planeTiming()
 	timing.HostLife = life
 	storetest.Make(t, filepath.Join(p.dir, "data"), store.Open)
-	c := must(controlplane.New(t.Context(), controlplane.Config{Data: filepath.Join(p.dir, "data"), HTTP: "127.0.0.1:0", Agents: "127.0.0.1:0", MQTT: "127.0.0.1:0",
+	c := e2e.Must(controlplane.New(t.Context(), controlplane.Config{Data: filepath.Join(p.dir, "data"), HTTP: "127.0.0.1:0", Agents: "127.0.0.1:0", MQTT: "127.0.0.1:0",
 		Log: slog.New(slog.NewTextHandler(p.log, nil)), Timing: timing, Logs: controlplane.DefaultLogs(), Limits: protocol.DefaultLimits()}))
 	p.store, p.desk, p.engine, p.agents = c.Store, c.Desk, c.Jobs, c.AgentsAddr()
 	p.run(c.Run, c.Close)
@@ -170,12 +121,12 @@ func (p *plane) run(run func(context.Context) error, done func() error) {
 }
 
 func (p *plane) host(id topics.HostID) store.Host {
-	return must(p.store.Host(context.Background(), id))
+	return e2e.Must(p.store.Host(context.Background(), id))
 }
 
 // audited counts entries of the audit log.
 func (p *plane) audited(action, target string) (n int) {
-	for _, e := range must(p.store.AuditEntries(context.Background(), store.AuditFilter{}, 10_000)) {
+	for _, e := range e2e.Must(p.store.AuditEntries(context.Background(), store.AuditFilter{}, 10_000)) {
 		if e.Action == action && e.Target == target {
 			n++
 		}
@@ -191,7 +142,7 @@ type machine struct {
 	dir    string
 	id     topics.HostID
 	ledger string
-	log    *journal
+	log    *e2e.Text
 	stop   func()
 }
 
@@ -214,8 +165,8 @@ func (m *machine) write(name, content string) {
 // enrol lets a machine in under a policy. The agent is not started.
 func (p *plane) enrol(name string, policy agent.Policy) *machine {
 	p.t.Helper()
-	dir := must(filepath.EvalSymlinks(p.t.TempDir()))
-	m := &machine{t: p.t, plane: p, dir: dir, ledger: filepath.Join(dir, "ledger"), log: &journal{}}
+	dir := e2e.Must(filepath.EvalSymlinks(p.t.TempDir()))
+	m := &machine{t: p.t, plane: p, dir: dir, ledger: filepath.Join(dir, "ledger"), log: &e2e.Text{}}
 	m.write("home/letter.txt", "dear reader")
 	real, err := exec.LookPath("restic")
 	if err != nil {
@@ -250,7 +201,7 @@ func (m *machine) start() {
 		if err := <-ended; err != nil {
 			m.t.Errorf("the agent ended with %v", err)
 		}
-		await(m.t, "the control plane to know that it ended", func() error {
+		e2e.Await(m.t, "the control plane to know that it ended", func() error {
 			if m.plane.engine.Presence.Reachable(m.id) {
 				return errors.New("it is reachable")
 			}
@@ -268,7 +219,7 @@ func (m *machine) start() {
 
 func (m *machine) awaitOnline() {
 	m.t.Helper()
-	await(m.t, "the host to be online", func() error {
+	e2e.Await(m.t, "the host to be online", func() error {
 		if !m.plane.engine.Presence.Reachable(m.id) {
 			return errors.New("it is not reachable")
 		}
@@ -296,7 +247,7 @@ func (m *machine) group() store.SourceGroup {
 		store.RepositoryAccess{URL: topics.Secret(m.at("vault")), Password: "correct horse"}); err != nil {
 		m.t.Fatal(err)
 	}
-	return must(m.plane.store.PutSourceGroup(m.t.Context(), "test", store.SourceGroup{ID: topics.SourceGroupID(id), Host: m.id, Name: "home",
+	return e2e.Must(m.plane.store.PutSourceGroup(m.t.Context(), "test", store.SourceGroup{ID: topics.SourceGroupID(id), Host: m.id, Name: "home",
 		Repository: topics.RepositoryID(id), Paths: store.List{m.at("home")}}))
 }
 
@@ -312,8 +263,8 @@ func (m *machine) backup() store.Job {
 
 func (p *plane) ended(id topics.JobID) (j store.Job) {
 	p.t.Helper()
-	await(p.t, "the job to end", func() error {
-		if j = must(p.store.Job(context.Background(), id)); !j.State.Ended() {
+	e2e.Await(p.t, "the job to end", func() error {
+		if j = e2e.Must(p.store.Job(context.Background(), id)); !j.State.Ended() {
 			return fmt.Errorf("it is %s", j.State)
 		}
 		return nil
@@ -323,7 +274,7 @@ func (p *plane) ended(id topics.JobID) (j store.Job) {
 
 // identity is what a thief finds in a state directory.
 func (m *machine) identity() (i agent.Identity) {
-	if err := json.Unmarshal(must(os.ReadFile(filepath.Join(m.state(), "identity.json"))), &i); err != nil {
+	if err := json.Unmarshal(e2e.Must(os.ReadFile(filepath.Join(m.state(), "identity.json"))), &i); err != nil {
 		m.t.Fatal(err)
 	}
 	return i
@@ -352,15 +303,15 @@ type message struct {
 func newHostile(t *testing.T) *hostile {
 	t.Helper()
 	ctx := t.Context()
-	p := &plane{t: t, dir: t.TempDir(), log: &journal{}}
+	p := &plane{t: t, dir: t.TempDir(), log: &e2e.Text{}}
 	log := slog.New(slog.NewTextHandler(p.log, nil))
-	p.store = must(store.Open(ctx, filepath.Join(p.dir, "data"), ""))
-	h := &hostile{plane: p, key: must(controlplane.SealKey(ctx, p.store))}
-	p.desk = &enroll.Desk{Store: p.store, CA: must(enroll.OpenCA(ctx, p.store, time.Now)), SealKey: h.key.Public(), Log: log}
+	p.store = e2e.Must(store.Open(ctx, filepath.Join(p.dir, "data"), ""))
+	h := &hostile{plane: p, key: e2e.Must(controlplane.SealKey(ctx, p.store))}
+	p.desk = &enroll.Desk{Store: p.store, CA: e2e.Must(enroll.OpenCA(ctx, p.store, time.Now)), SealKey: h.key.Public(), Log: log}
 	h.presence = hosts.NewPresence(hosts.DefaultTiming(), time.Now, nil)
 	timing := planeTiming()
 	p.engine = jobs.New(jobs.Config{Store: p.store, Key: h.key, Presence: h.presence, Hub: jobs.NewHub(), Log: log, Timing: timing.Jobs, Now: time.Now, Send: h.send})
-	h.broker = must(broker.New(broker.Config{Name: "hostile", Log: log, Limits: broker.DefaultAgents(), Received: h.received,
+	h.broker = e2e.Must(broker.New(broker.Config{Name: "hostile", Log: log, Limits: broker.DefaultAgents(), Received: h.received,
 		Authorise: func(c broker.Connect) (broker.Rights, error) {
 			r := broker.Rights{Name: c.ClientID, Publish: []string{"#"}, Subscribe: []string{"#"}, Retain: []string{"#"}}
 			if c.Will != nil {
@@ -368,7 +319,7 @@ func newHostile(t *testing.T) *hostile {
 			}
 			return r, nil
 		}}))
-	ln := must(net.Listen("tcp", "127.0.0.1:0"))
+	ln := e2e.Must(net.Listen("tcp", "127.0.0.1:0"))
 	p.agents = ln.Addr().String()
 	web := newDoor(ln.Addr(), p.desk.Handler())
 	p.run(func(ctx context.Context) error {

@@ -171,7 +171,7 @@ func TestAKilledAgentLosesNoJob(t *testing.T) {
 		mu.Lock()
 		asked[h] = append(asked[h], id)
 		mu.Unlock()
-		h.process.awaitDeath()
+		h.process.AwaitDeath()
 		h.awaitLedger(id)
 		again := ""
 		if round%3 == 0 && slices.Equal(kills[round].ends, broken) {
@@ -179,17 +179,17 @@ func TestAKilledAgentLosesNoJob(t *testing.T) {
 		}
 		h.start(again)
 		if again != "" {
-			h.process.awaitDeath()
+			h.process.AwaitDeath()
 			h.start("")
 		}
 		h.judge(id, kills[round].ends, counts[round])
-		h.process.await("msg=connected") // its job may have ended long before it was back
-		h.process.mustStop()
+		h.process.Await("msg=connected") // its job may have ended long before it was back
+		h.process.MustStop(time.Minute)
 	})
 	for h, ids := range asked {
 		h.noStranger(ids)
 	}
-	w.plane.mustStop()
+	w.plane.MustStop(time.Minute)
 }
 
 func TestAKilledControlPlaneHarmsNoJob(t *testing.T) {
@@ -213,7 +213,7 @@ func TestAKilledControlPlaneHarmsNoJob(t *testing.T) {
 		h.start("")
 		hosts = append(hosts, h)
 	}
-	w.plane.mustStop()
+	w.plane.MustStop(time.Minute)
 	calm := w.proxy.storm(1500 * time.Millisecond)
 	for _, k := range kills {
 		point := k.armed(dice)
@@ -221,7 +221,7 @@ func TestAKilledControlPlaneHarmsNoJob(t *testing.T) {
 		died := make(chan struct{})
 		go func() { // what dies with the control plane's first answer has to be started again
 			defer close(died)
-			w.plane.awaitDeath()
+			w.plane.AwaitDeath()
 		}()
 		<-askAll(w, hosts, died, asked)
 		<-died
@@ -246,9 +246,9 @@ func TestAKilledControlPlaneHarmsNoJob(t *testing.T) {
 			asked[h] = append(asked[h], j.ID)
 		}
 		h.noStranger(asked[h])
-		h.process.mustStop()
+		h.process.MustStop(time.Minute)
 	}
-	w.plane.mustStop()
+	w.plane.MustStop(time.Minute)
 }
 
 // askAll keeps every host busy until the control plane has died.
@@ -284,7 +284,7 @@ func TestAKilledControlPlaneForgetsNoCancel(t *testing.T) {
 	h.standIn("ledger backup; words 1 5; sleep 1000")
 	h.start("")
 	for range max(rounds/4, 5) {
-		w.plane.mustStop()
+		w.plane.MustStop(time.Minute)
 		w.startPlane("plane-cancel-noted") // and nobody was told
 		id := h.ask()
 		await(t, "restic to run", func() error {
@@ -296,12 +296,12 @@ func TestAKilledControlPlaneForgetsNoCancel(t *testing.T) {
 		if err := w.api("POST", "/api/jobs/"+string(id)+"/cancel", nil, nil); err == nil {
 			t.Error("a control plane that is dead has answered")
 		}
-		w.plane.awaitDeath()
+		w.plane.AwaitDeath()
 		w.startPlane("")
 		h.judge(id, []topics.JobState{topics.Cancelled}, "cancelled")
 	}
-	h.process.mustStop()
-	w.plane.mustStop()
+	h.process.MustStop(time.Minute)
+	w.plane.MustStop(time.Minute)
 }
 
 func TestAKilledResticEndsItsJob(t *testing.T) {
@@ -343,7 +343,7 @@ func TestAKilledResticEndsItsJob(t *testing.T) {
 	})
 	for h, ids := range asked {
 		h.noStranger(ids)
-		h.process.mustStop()
+		h.process.MustStop(time.Minute)
 	}
-	w.plane.mustStop()
+	w.plane.MustStop(time.Minute)
 }

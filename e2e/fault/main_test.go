@@ -13,8 +13,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/signal"
 	"runtime"
@@ -106,19 +104,4 @@ func runAgent(ctx context.Context, args []string) error {
 	t.Heartbeat, t.Reap, t.Retry = time.Second, time.Second, 100*time.Millisecond
 	a := agent.Agent{State: args[0], Restic: args[1], Timing: t, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	return a.Run(ctx)
-}
-
-// freeAddress is a port nobody listens on, and none that the kernel hands out
-// for outgoing connections: it stays free while the control plane is away.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	for range 200 {
-		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(20000)))
-		if err == nil {
-			ln.Close()
-			return ln.Addr().String()
-		}
-	}
-	t.Fatal("no free port found")
-	return ""
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	e2e "github.com/restic-manager/restic-manager/e2e/world"
 )
 
 // A proxy is the network between agents and the control plane, and as bad as it
@@ -73,8 +75,8 @@ func (p *proxy) address() string { return p.ln.Addr().String() }
 // cut resets a share of all connections, 1 is every one.
 func (p *proxy) cut(share float64) (n int) {
 	for _, c := range p.pick(share) {
-		reset(c.near)
-		reset(c.far)
+		e2e.Reset(c.near)
+		e2e.Reset(c.far)
 		n++
 	}
 	return n
@@ -87,8 +89,8 @@ func (p *proxy) freeze(share float64, while time.Duration) {
 	for _, c := range p.pick(share) {
 		c.freeze()
 		time.AfterFunc(while, func() {
-			reset(c.near)
-			reset(c.far)
+			e2e.Reset(c.near)
+			e2e.Reset(c.far)
 		})
 	}
 }
@@ -150,21 +152,13 @@ func (p *proxy) storm(every time.Duration) (stop func()) {
 	}
 }
 
-// reset closes a connection so that the other side takes it for broken.
-func reset(c net.Conn) {
-	if tcp, ok := c.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // it may be closed already
-	}
-	c.Close()
-}
-
 func (p *proxy) carry(near net.Conn) {
-	defer reset(near)
+	defer e2e.Reset(near)
 	far, err := net.Dial("tcp", p.target)
 	if err != nil {
 		return
 	}
-	defer reset(far)
+	defer e2e.Reset(far)
 	c := &carried{near: near, far: far, frozen: make(chan struct{})}
 	c.freeze = sync.OnceFunc(func() { close(c.frozen) })
 	p.mu.Lock()

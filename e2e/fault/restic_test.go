@@ -95,15 +95,15 @@ func TestWhateverResticDoesItsJobEndsAndMemoryStaysBounded(t *testing.T) {
 			if c.log != nil {
 				c.log(t, log)
 			}
-			agent, plane := h.process.peak(), w.plane.peak()
+			agent, plane := h.process.Peak(), w.plane.Peak()
 			t.Logf("%v, %d lines; memory at most: agent %d MiB, control plane %d MiB", time.Since(began).Round(10*time.Millisecond), j.Lines, agent, plane)
 			if agent > most || plane > most {
 				t.Errorf("the agent had %d MiB and the control plane %d, want at most %d", agent, plane, most)
 			}
 		})
 	}
-	h.process.mustStop()
-	w.plane.mustStop()
+	h.process.MustStop(time.Minute)
+	w.plane.MustStop(time.Minute)
 }
 
 // mustKeepHalves insists on the first and last 10,000 lines of a long log, one

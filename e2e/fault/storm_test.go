@@ -245,7 +245,7 @@ func TestAFaultStormLosesNothingAndDoublesNothing(t *testing.T) {
 			before = now
 			if cuts += w.proxy.cut(0.2); kills < 5 && int(time.Since(began)/time.Second)%3 == 2 {
 				kills++
-				w.plane.kill9()
+				w.plane.Kill9()
 				w.startPlane("")
 			}
 		case <-time.After(20 * time.Millisecond):
@@ -295,5 +295,5 @@ func TestAFaultStormLosesNothingAndDoublesNothing(t *testing.T) {
 	if err := fleet.Wait(); err != nil {
 		t.Error(err)
 	}
-	w.plane.mustStop()
+	w.plane.MustStop(time.Minute)
 }

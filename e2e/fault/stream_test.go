@@ -44,14 +44,13 @@ const (
 
 // count asks the control plane how many goroutines it has, and how many clients
 // watch a job.
-func (p *process) count() (goroutines, watching int) {
-	p.t.Helper()
-	before := len(p.said.String())
-	if err := p.cmd.Process.Signal(syscall.SIGUSR1); err != nil {
-		p.t.Fatal(err)
-	}
-	await(p.t, "the control plane to count", func() error {
-		_, answer, _ := strings.Cut(p.said.String()[before:], "msg=counted ")
+func (w *world) count() (goroutines, watching int) {
+	w.t.Helper()
+	p := w.plane
+	before := len(p.Errs.String())
+	p.Signal(syscall.SIGUSR1)
+	await(w.t, "the control plane to count", func() error {
+		_, answer, _ := strings.Cut(p.Errs.String()[before:], "msg=counted ")
 		_, err := fmt.Sscanf(answer, "goroutines=%d watching=%d", &goroutines, &watching)
 		return err
 	})
@@ -181,14 +180,14 @@ func TestWhoeverWatchesDoesNotSlowAJob(t *testing.T) {
 			t.Fatal(err)
 		}
 		all.Wait()
-		_, there := w.plane.count()
+		_, there := w.count()
 		for i := range watchers {
 			if errs[i] != nil || told[i].Load() != int64(j.Lines) {
 				t.Errorf("client %d was told %d of %d lines: %v", i, told[i].Load(), j.Lines, errs[i])
 			}
 		}
 		await(t, "those who do not read to be let go", func() error {
-			if _, n := w.plane.count(); n != 0 {
+			if _, n := w.count(); n != 0 {
 				return fmt.Errorf("%d are there", n)
 			}
 			return nil
@@ -203,7 +202,7 @@ func TestWhoeverWatchesDoesNotSlowAJob(t *testing.T) {
 	}
 
 	http.DefaultClient.CloseIdleConnections()
-	before, _ := w.plane.count()
+	before, _ := w.count()
 	var alone, watched []time.Duration
 	for waited := true; waited || soak && len(watched) < 3; {
 		if len(watched) == 3 {
@@ -217,17 +216,17 @@ func TestWhoeverWatchesDoesNotSlowAJob(t *testing.T) {
 	}
 	ratio := float64(slices.Min(watched)) / float64(slices.Min(alone))
 	t.Logf("%d clients, %d of them never reading: %v, without them %v, ratio %.3f; control plane at most %d MiB",
-		clients, deaf, watched, alone, ratio, w.plane.peak())
+		clients, deaf, watched, alone, ratio, w.plane.Peak())
 	if soak && ratio > 1.05 {
 		t.Errorf("the job took %.3f times as long with watchers, want at most 1.05", ratio)
 	}
 	http.DefaultClient.CloseIdleConnections()
 	await(t, "its goroutines to be gone", func() error {
-		if n, _ := w.plane.count(); n > before {
+		if n, _ := w.count(); n > before {
 			return fmt.Errorf("there are %d, before there were %d", n, before)
 		}
 		return nil
 	})
-	h.process.mustStop()
-	w.plane.mustStop()
+	h.process.MustStop(time.Minute)
+	w.plane.MustStop(time.Minute)
 }

@@ -11,17 +11,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/restic-manager/restic-manager/agent"
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
 	"github.com/restic-manager/restic-manager/controlplane/password"
+	e2e "github.com/restic-manager/restic-manager/e2e/world"
 	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/store/storetest"
@@ -37,13 +35,13 @@ type world struct {
 	store        *store.Store
 	proxy        *proxy
 	token        string
-	plane        *process
+	plane        *e2e.Process
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
 	t.Helper()
 	t.Logf("seed %d", seed)
-	w := &world{t: t, dir: t.TempDir(), http: freeAddress(t), agents: freeAddress(t)}
+	w := &world{t: t, dir: t.TempDir(), http: e2e.FreeAddress(t), agents: e2e.FreeAddress(t)}
 	w.data = filepath.Join(w.dir, "data")
 	storetest.Make(t, w.data, store.Open)
 	s, err := store.Open(t.Context(), w.data, "")
@@ -64,7 +62,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 func (w *world) startPlane(point string) {
 	w.t.Helper()
 	w.plane = start(w.t, "the control plane", point, "plane", w.data, w.http, w.agents)
-	w.plane.await(`msg=serving`)
+	w.plane.Await(`msg=serving`)
 }
 
 // api makes a call that must be answered with 2xx, and fills into. A control
@@ -103,7 +101,7 @@ type host struct {
 	id      topics.HostID
 	dir     string
 	restic  string // the stand-in
-	process *process
+	process *e2e.Process
 }
 
 // enrol lets a host in, with a source group "all" in a repository of its own
@@ -301,163 +299,25 @@ func running(id topics.JobID) (pids []int) {
 	return pids
 }
 
-// A process is one of ours, and what it has said so far on stderr.
-type process struct {
-	t      *testing.T
-	name   string
-	cmd    *exec.Cmd
-	said   text
-	exited chan struct{}
-}
+// patience is how long a fault may take to be overcome.
+const patience = 3 * time.Minute
 
-// start runs this test's program under a role until it ends or the test is over.
-func start(t *testing.T, name, point string, args ...string) *process {
+// start runs this test's program under a role until it ends or the test is over,
+// to die at a failpoint unless that is "".
+func start(t *testing.T, name, point string, args ...string) *e2e.Process {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
+	cmd := exec.Command(e2e.Must(os.Executable()), args...)
+	cmd.Env = append(os.Environ(), failpoint.Variable+"="+point)
+	if point != "" {
+		name += ", to die at " + point + ","
 	}
-	p := &process{t: t, name: name, cmd: exec.Command(self, args...), exited: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), failpoint.Variable+"="+point)
-	p.cmd.Stderr = &p.said
-	p.cmd.WaitDelay = 10 * time.Second
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		defer close(p.exited)
-		_ = p.cmd.Wait() // how it ended is asked of cmd.ProcessState
-	}()
-	t.Cleanup(func() {
-		if p.running() {
-			p.kill9()
-		}
-		if t.Failed() {
-			t.Logf("%s (failpoint %q) said:\n%s", name, point, p.said.tail(4000))
-		}
-		if strings.Contains(p.said.String(), "DATA RACE") {
-			t.Errorf("%s has a data race:\n%s", name, p.said.tail(6000))
-		}
-	})
+	p := e2e.Start(t, name, cmd)
+	p.Patience = patience
 	return p
-}
-
-func (p *process) running() bool {
-	select {
-	case <-p.exited:
-		return false
-	default:
-		return true
-	}
-}
-
-func (p *process) kill9() {
-	_ = p.cmd.Process.Kill() // it may have ended
-	<-p.exited
-}
-
-// killed reports whether it was ended by SIGKILL.
-func (p *process) killed() bool {
-	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
-	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
-}
-
-// awaitDeath waits for a failpoint to be reached.
-func (p *process) awaitDeath() {
-	p.t.Helper()
-	await(p.t, p.name+" to die", func() error {
-		if p.running() {
-			return errors.New("it lives")
-		}
-		return nil
-	})
-	if !p.killed() {
-		p.t.Fatalf("%s ended with %v, and was not killed", p.name, p.cmd.ProcessState)
-	}
-}
-
-// mustStop asks it to end, and insists on exit status 0.
-func (p *process) mustStop() {
-	p.t.Helper()
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended, which shows below
-	select {
-	case <-p.exited:
-	case <-time.After(60 * time.Second):
-		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // its goroutines go to its log
-		<-p.exited
-		p.t.Fatalf("%s did not stop", p.name)
-	}
-	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
-		p.t.Errorf("%s ended with exit status %d, want 0", p.name, code)
-	}
-}
-
-// await waits until what it said matches, and answers with the pattern's groups.
-func (p *process) await(pattern string) (found []string) {
-	p.t.Helper()
-	re := regexp.MustCompile(pattern)
-	await(p.t, p.name+" to say "+pattern, func() error {
-		if found = re.FindStringSubmatch(p.said.String()); found == nil {
-			return errors.New("it has not: " + p.said.tail(1000))
-		}
-		return nil
-	})
-	return found
-}
-
-// peak is the most memory it ever had, in MiB, as the kernel counts.
-func (p *process) peak() int {
-	p.t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	m := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(b)
-	if m == nil {
-		p.t.Fatalf("%s has no VmHWM", p.name)
-	}
-	kib, _ := strconv.Atoi(string(m[1]))
-	return kib >> 10
-}
-
-// text is what a process writes, readable meanwhile.
-type text struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (t *text) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.b.Write(p)
-}
-
-func (t *text) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.b.String()
-}
-
-func (t *text) tail(n int) string {
-	s := t.String()
-	return s[max(0, len(s)-n):]
 }
 
 // await tries until it works, and fails with the last reason.
 func await(t *testing.T, what string, attempt func() error) {
 	t.Helper()
-	began := time.Now()
-	deadline, tick := time.After(3*time.Minute), time.NewTicker(20*time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := attempt()
-		if err == nil {
-			return
-		}
-		select {
-		case <-deadline:
-			t.Fatalf("waited %v in vain for %s: %v", time.Since(began).Round(time.Second), what, err)
-		case <-tick.C:
-		}
-	}
+	e2e.AwaitWithin(t, patience, what, attempt)
 }
