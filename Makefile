@@ -25,18 +25,34 @@ FAST = $(shell go list ./... | grep -v '/e2e\|/agent$$\|/agent/restic$$')
 
 export GOFLAGS := -buildvcs=false $(GOFLAGS)
 
-.PHONY: build demo test test-fast check check-all bench soak generate clean
+.PHONY: build demo dev run-server lint test test-fast check check-all bench soak generate clean
 
 build:
 	@build/need go
-	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	@build/compile -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 demo: build
 	@build/need restic
 	bin/restic-manager demo $(ARGS)
 
+# The demo, or a control plane of your own, below ./tmp and on fixed ports. Saving a
+# file below views builds and starts it again, and a browser at
+# http://127.0.0.1:7331 loads the page anew.
+dev:
+	@build/need go restic
+	build/watch demo --dir tmp/demo --http 127.0.0.1:8080 --agents 127.0.0.1:8883 --mqtt 127.0.0.1:1883
+
+run-server:
+	@build/need go
+	build/watch serve --data tmp/server/data --http 127.0.0.1:8080 --agents 127.0.0.1:8883
+
+lint:
+	@build/need go git
+	build/lint
+
 test:
 	@build/need go gcc restic rclone mosquitto_sub chromium strace
+	@CGO_ENABLED=1 build/compile $(RACE) ./...
 	@go run ./build/testrun $(TESTS)
 
 test-fast:
@@ -56,6 +72,7 @@ check-all: check
 bench:
 	@build/need go
 	go test -run '^$$' -bench . ./store ./broker
+	go test -run '^$$' -bench Weight ./controlplane/web
 	go test -run '^$$' -bench . -benchtime 1x ./e2e/bench
 
 # What make test plays a few rounds of: everything in its full size, ROUNDS times.
