@@ -157,20 +157,5 @@ const PageSize = 50
 
 // NewPaging is page (from 1) of a list of total hosts that match the filter.
 func NewPaging(total, page int, status, query string) Paging {
-	pages := max((total+PageSize-1)/PageSize, 1)
-	page = min(max(page, 1), pages)
-	from := (page - 1) * PageSize
-	p := Paging{From: from, To: min(from+PageSize, total)}
-	if total <= PageSize {
-		p.Text = words.Count(uint64(max(total, 0)), "host", "hosts") + ", most urgent first"
-	} else {
-		p.Text = fmt.Sprintf("%d to %d of %s, most urgent first", p.From+1, p.To, words.Count(uint64(total), "host", "hosts"))
-	}
-	if page > 1 {
-		p.Prev = FleetURL(status, query, page-1)
-	}
-	if page < pages {
-		p.Next = FleetURL(status, query, page+1)
-	}
-	return p
+	return pagingOf(total, page, "host", "hosts", "most urgent first", func(page int) string { return FleetURL(status, query, page) })
 }

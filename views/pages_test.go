@@ -315,7 +315,7 @@ func TestFragmentsCarryTheirID(t *testing.T) {
 		"progress": {views.JobProgress(j), views.JobProgress(ended)}, "job-ending": {views.JobEnding(j), views.JobEnding(ended)},
 		"job-figures": {views.JobFigures(j), views.JobFigures(job("succeeded"))}, "current-files": {views.JobFiles(j), views.JobFiles(ended)},
 		"job-facts": {views.JobFacts(j)}, "job-timeline": {views.JobTimeline(j), views.JobTimeline(views.Job{})},
-		"repositories": {views.RepositoriesList(nil)}, "repository-header": {views.RepositoryHeader(repository()), views.RepositoryHeader(bareRepository())},
+		"repositories": {views.RepositoriesList(views.RepositoryList{})}, "repository-header": {views.RepositoryHeader(repository()), views.RepositoryHeader(bareRepository())},
 		"repository-notes": {views.RepositoryNotes(repository()), views.RepositoryNotes(bareRepository())}, "repository-figures": {views.RepositoryFigures(repository()), views.RepositoryFigures(bareRepository())},
 		"repository-chart": {views.RepositoryChart(repository()), views.RepositoryChart(bareRepository())}, "repository-access": {views.RepositoryAccess(repository()), views.RepositoryAccess(bareRepository())},
 		"repository-locks": {views.RepositoryLocks(repository()), views.RepositoryLocks(bareRepository())}, "repository-keys": {views.RepositoryKeys(repository()), views.RepositoryKeys(bareRepository())},

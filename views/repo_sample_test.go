@@ -49,7 +49,7 @@ func resultJob() views.Job {
 
 func repositorySamples(at func(string, views.Shell) views.Shell) []sample {
 	list := func(rows ...views.RepositoryRow) templ.Component {
-		return views.RepositoriesPage(at("repositories", shell("Repositories", views.RepositoriesStream())), rows, true)
+		return views.RepositoriesPage(at("repositories", shell("Repositories", views.RepositoriesStream("", 1))), views.RepositoryList{Rows: rows, Paging: views.RepositoryPaging(len(rows), 1, "")}, true)
 	}
 	link := views.Link{Text: "Repositories", URL: "/repositories"}
 	page := func(r views.Repository) templ.Component {

@@ -190,15 +190,12 @@ func Of(ctx context.Context, s *store.Store, actor string, id topics.RepositoryI
 	if err != nil {
 		return Kit{}, err
 	}
-	groups, err := s.SourceGroups(ctx, "")
+	groups, err := s.SourceGroupsInto(ctx, id)
 	if err != nil {
 		return Kit{}, err
 	}
 	var names []string
 	for _, g := range groups {
-		if g.Repository != id {
-			continue
-		}
 		h, err := s.Host(ctx, g.Host)
 		if err != nil {
 			return Kit{}, err

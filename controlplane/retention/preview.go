@@ -142,15 +142,13 @@ func Decide(ctx context.Context, s *store.Store, r store.Repository, approved st
 // Interval is the shortest time between two backups into a repository that its
 // schedules plan, 0 if none does.
 func Interval(ctx context.Context, s *store.Store, id topics.RepositoryID, now time.Time) (shortest time.Duration, err error) {
-	groups, err := s.SourceGroups(ctx, "")
+	groups, err := s.SourceGroupsInto(ctx, id)
 	if err != nil {
 		return 0, err
 	}
 	into := map[topics.HostID][]topics.SourceGroupID{}
 	for _, g := range groups {
-		if g.Repository == id {
-			into[g.Host] = append(into[g.Host], g.ID)
-		}
+		into[g.Host] = append(into[g.Host], g.ID)
 	}
 	for host, groups := range into {
 		schedules, err := s.Schedules(ctx, host)

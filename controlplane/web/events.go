@@ -128,7 +128,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	case "schedules":
 		d = s.schedulesStream()
 	case "repositories":
-		d = s.repositoriesStream()
+		d = s.repositoriesStream(q)
 	case "repository":
 		id, f := topics.RepositoryID(q.Get("id")), repositoryFilter(q)
 		if _, err := s.repository(r.Context(), id); err != nil {

@@ -125,21 +125,22 @@ func sayCredential(env map[string]topics.Secret) credentialOut {
 	return c
 }
 
-// known is what the rows of all repositories do not hold.
+// known is what the rows of repositories do not hold.
 type known struct {
 	tallies map[topics.RepositoryID]store.SnapshotTally
 	keys    map[topics.RepositoryID]int
 	locks   map[topics.RepositoryID][]store.Lock
 }
 
-func (s *Server) known(ctx context.Context) (k known, err error) {
-	if k.tallies, err = s.Store.SnapshotTallies(ctx); err != nil {
+// known reads it for some repositories.
+func (s *Server) known(ctx context.Context, ids ...topics.RepositoryID) (k known, err error) {
+	if k.tallies, err = s.Store.SnapshotTalliesOf(ctx, ids); err != nil {
 		return k, err
 	}
-	if k.keys, err = s.Store.ForeignKeys(ctx); err != nil {
+	if k.keys, err = s.Store.ForeignKeysOf(ctx, ids); err != nil {
 		return k, err
 	}
-	rows, err := s.Store.AllLocks(ctx)
+	rows, err := s.Store.LocksOf(ctx, ids)
 	k.locks = map[topics.RepositoryID][]store.Lock{}
 	for _, l := range rows {
 		k.locks[l.Repository] = append(k.locks[l.Repository], l)
@@ -174,7 +175,7 @@ func (s *Server) oneRepository(ctx context.Context, id topics.RepositoryID) (*re
 	if err != nil {
 		return nil, err
 	}
-	k, err := s.known(ctx)
+	k, err := s.known(ctx, r.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +196,11 @@ func (s *Server) listRepositories(ctx context.Context, _ *struct{}) (*list1[repo
 	if err != nil {
 		return nil, err
 	}
-	k, err := s.known(ctx)
+	ids := make([]topics.RepositoryID, len(rows))
+	for i, r := range rows {
+		ids[i] = r.ID
+	}
+	k, err := s.known(ctx, ids...)
 	if err != nil {
 		return nil, err
 	}

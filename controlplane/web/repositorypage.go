@@ -28,56 +28,6 @@ const (
 
 func repositoryID(r *http.Request) topics.RepositoryID { return topics.RepositoryID(param(r, "id")) }
 
-func (s *Server) repositoriesPage(w http.ResponseWriter, r *http.Request) error {
-	rows, err := s.repositoryRows(r.Context())
-	if err != nil {
-		return err
-	}
-	sh := s.shell(r, "Repositories", "repositories", views.Link{Text: "Repositories"})
-	sh.Stream = views.RepositoriesStream()
-	s.render(w, r, http.StatusOK, views.RepositoriesPage(sh, rows, visitorOf(r.Context()).may(store.Admin)))
-	return nil
-}
-
-func (s *Server) repositoryRows(ctx context.Context) ([]views.RepositoryRow, error) {
-	rows, err := s.Store.Repositories(ctx)
-	if err != nil {
-		return nil, err
-	}
-	k, err := s.known(ctx)
-	if err != nil {
-		return nil, err
-	}
-	groups, err := s.Store.SourceGroups(ctx, "")
-	if err != nil {
-		return nil, err
-	}
-	days, err := s.Store.Days(ctx, "", s.Now().AddDate(0, 0, -90).UnixMilli())
-	if err != nil {
-		return nil, err
-	}
-	hosts, points := map[topics.RepositoryID]map[topics.HostID]bool{}, map[topics.RepositoryID][]views.Point{}
-	for _, g := range groups {
-		if hosts[g.Repository] == nil {
-			hosts[g.Repository] = map[topics.HostID]bool{}
-		}
-		hosts[g.Repository][g.Host] = true
-	}
-	for _, d := range days {
-		points[d.Repository] = append(points[d.Repository], pointOf(d))
-	}
-	out := make([]views.RepositoryRow, len(rows))
-	for i, r := range rows {
-		out[i] = views.RepositoryRow{ID: string(r.ID), Name: r.Name, Location: r.Location, Health: s.health(r, k), MeasuredAt: s.when(r.MeasuredAt),
-			Chart: views.NewChart(points[r.ID]), Ratio: views.Times(r.Ratio()), Snapshots: words.Number(uint64(k.tallies[r.ID].Count)), ListedAt: s.when(r.ListedAt),
-			CheckedAt: s.when(r.CheckedAt), CheckErrors: checkErrors(r), Hosts: words.Number(uint64(len(hosts[r.ID])))}
-		if r.MeasuredAt > 0 {
-			out[i].Stored = words.Bytes(uint64(r.StoredBytes))
-		}
-	}
-	return out, nil
-}
-
 func pointOf(d store.Day) views.Point {
 	return views.Point{At: dayOf(d), Value: uint64(max(d.StoredBytes, 0))}
 }
@@ -108,20 +58,6 @@ func (s *Server) health(r store.Repository, k known) views.Status {
 		key = "check-overdue"
 	}
 	return views.RepositoryStatus(key)
-}
-
-func (s *Server) repositoriesStream() draw {
-	return func(ctx context.Context, p *painter, rang map[topics.HostID]bool) error {
-		if !p.full && len(rang) == 0 {
-			return nil
-		}
-		rows, err := s.repositoryRows(ctx)
-		if err != nil {
-			return err
-		}
-		p.morph("repositories", views.RepositoriesList(rows))
-		return nil
-	}
 }
 
 func (s *Server) repositoryPage(w http.ResponseWriter, r *http.Request) error {
@@ -178,7 +114,7 @@ func (s *Server) repositoryView(ctx context.Context, id topics.RepositoryID, f v
 	if err != nil {
 		return v, err
 	}
-	k, err := s.known(ctx)
+	k, err := s.known(ctx, id)
 	if err != nil {
 		return v, err
 	}
@@ -190,7 +126,7 @@ func (s *Server) repositoryView(ctx context.Context, id topics.RepositoryID, f v
 	if err != nil {
 		return v, err
 	}
-	groups, err := s.Store.SourceGroups(ctx, "")
+	groups, err := s.Store.SourceGroupsAround(ctx, id)
 	if err != nil {
 		return v, err
 	}
