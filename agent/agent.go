@@ -1,9 +1,9 @@
 // Package agent is one host's side: it stays connected to its control plane,
 // runs restic when told to, and reports what came of it.
 //
-// What it has promised is in its journal (package spool), on disk before
-// anything is done about it. [protocol.AgentStep] decides; this package only
-// drives it: one loop takes what happens, in turn, and carries out the effects.
+// Every step is in its journal (package spool), on disk before it is acted on.
+// [protocol.AgentStep] decides what happens; this package drives it: one loop
+// handles one input after the other and carries out the effects.
 package agent
 
 import (
@@ -163,7 +163,7 @@ type runner struct {
 	stopping  bool
 }
 
-// A step is an input of the loop's, and where to say that it is on disk.
+// A step is an input for the loop, and the channel that says how writing it went.
 type step struct {
 	in   protocol.AgentInput
 	done chan error
@@ -261,8 +261,8 @@ func (r *runner) run(ctx context.Context, config link.Config) error {
 	}
 }
 
-// do has the loop take an input, and returns when it is on disk. A journal that
-// cannot be written makes it wait, and with it restic: nothing is lost meanwhile.
+// do hands an input to the loop and returns when it is on disk. While the journal
+// cannot be written it waits, and restic with it, so that nothing is lost.
 func (r *runner) do(in protocol.AgentInput) {
 	for said := false; ; said = true {
 		s := step{in, make(chan error, 1)}
@@ -286,7 +286,7 @@ func (r *runner) do(in protocol.AgentInput) {
 	}
 }
 
-// step takes an input into the journal and carries out its effects.
+// step writes an input to the journal and carries out its effects.
 func (r *runner) step(in protocol.AgentInput) error {
 	effects, err := r.journal.Step(in)
 	if err != nil {
@@ -374,8 +374,8 @@ func (r *runner) linkEvent(e link.Event) {
 	}
 }
 
-// refuse asks the policy as it is on disk now: the host's administrator may have
-// changed it.
+// refuse checks a job against the policy. It reads the file each time, because the
+// host's administrator may have changed it.
 func (r *runner) refuse(run topics.Run) *protocol.Refusal {
 	policy, err := LoadPolicy(r.state)
 	if err != nil {
@@ -388,8 +388,8 @@ func (r *runner) refuse(run topics.Run) *protocol.Refusal {
 	return no
 }
 
-// send has the connection carry what the outbox allows, and sets the timer to
-// when it may allow more.
+// send publishes the events that the outbox allows now, and sets the timer for when
+// it may allow more.
 func (r *runner) send(resend *time.Timer) {
 	for r.outbox != nil {
 		after, ok := r.outbox.After(time.Now())

@@ -20,10 +20,10 @@ func (w work) before(ctx context.Context) restic.Ending {
 	return restic.Ending{State: topics.Succeeded}
 }
 
-// afterwards runs the hooks that are told how a backup ended: those for failures,
-// then those that put right what the hooks before it did, if those were begun with.
-// One that fails is a warning, as the snapshot is there all the same. They are not
-// run if the agent is killed.
+// afterwards runs the hooks that follow a backup: on failure those for failures,
+// then, if a hook before the backup was started, those that undo what it did. A hook
+// that fails turns success into a warning, because the snapshot exists all the same.
+// None of them runs if the agent is killed.
 func (w work) afterwards(ctx context.Context, hooked bool, f *topics.Finished) {
 	if ctx.Err() != nil { // of a cancelled job, they still have their moment
 		var cancel context.CancelFunc
@@ -47,8 +47,8 @@ func (w work) afterwards(ctx context.Context, hooked bool, f *topics.Finished) {
 	}
 }
 
-// hook runs one of the host's own programs. It is looked up in the policy as that
-// is now, and gets the outcome so far in its environment, and no secret.
+// hook runs one program of the host's. It is looked up in the policy file each time;
+// its environment holds the outcome so far and no secret.
 func (w work) hook(ctx context.Context, when, name string, f topics.Finished) restic.Ending {
 	policy, err := LoadPolicy(w.state)
 	var e restic.Ending
@@ -73,7 +73,7 @@ func (w work) hook(ctx context.Context, when, name string, f topics.Finished) re
 	return e
 }
 
-// outcome is what hooks are told. Before the backup there is no state yet.
+// outcome returns the environment of hooks. Before the backup the state is empty.
 func (w work) outcome(when string, f topics.Finished) []string {
 	snapshot := ""
 	if f.Snapshot != nil {

@@ -105,7 +105,7 @@ func (i *Identity) credentials() (*credentials, error) {
 	return c, c.use(i)
 }
 
-// use shows an identity's certificate from now on.
+// use makes new connections show this identity's certificate.
 func (c *credentials) use(i *Identity) error {
 	key, err := x509.ParsePKCS8PrivateKey(i.TLSKey)
 	if err != nil {
@@ -131,7 +131,7 @@ func (c *credentials) tls(protocol string) *tls.Config {
 // save writes the identity.
 func (i *Identity) save(state string) error { return writeFile(state, identityFile, i) }
 
-// writeFile writes JSON that is whole or not there at all, whatever happens.
+// writeFile writes JSON atomically: after a crash the file is the old or the new one.
 func writeFile(dir, name string, content any) (err error) {
 	b, err := json.MarshalIndent(content, "", "\t")
 	if err != nil {
@@ -161,8 +161,8 @@ func writeFile(dir, name string, content any) (err error) {
 	return nil
 }
 
-// check holds a new identity to what was asked for: a CA with this fingerprint,
-// and a certificate of its for this key.
+// check verifies a new identity: the CA has the expected fingerprint, and issued the
+// certificate for this key.
 func (i *Identity) check(pin [32]byte, public []byte) error {
 	if _, err := topics.ParseHostID(string(i.Host)); err != nil {
 		return err

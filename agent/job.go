@@ -42,7 +42,8 @@ func (r *runner) start(s protocol.Start) {
 	})
 }
 
-// allowed has the policy look where a job's paths lead before anything is done.
+// allowed checks, before the job does anything, that the policy permits where its
+// paths lead. Symbolic links can only be followed now.
 func (r *runner) allowed(s protocol.Start) (topics.Finished, bool) {
 	policy, err := LoadPolicy(r.state)
 	if err == nil {
@@ -63,7 +64,8 @@ func (r *runner) allowed(s protocol.Start) (topics.Finished, bool) {
 	return end, false
 }
 
-// pin keeps a repository that worked as the host's own, if it is the first.
+// pin writes the first repository that worked into the policy, which allows no
+// other from then on.
 func (r *runner) pin(s protocol.Start, end topics.Finished) {
 	if !end.RepositoryReady && end.State != topics.Succeeded && end.State != topics.Warnings {
 		return
@@ -81,9 +83,9 @@ func repository(run topics.Run) restic.Repository {
 	return restic.Repository{URL: run.Repository.URL, Password: run.Repository.Password, Env: run.Repository.Env}
 }
 
-// unlock removes our own lock after restic had no chance to: it was killed, or
-// interrupted in the moment between making its lock and remembering it. A lock
-// that stays does not stop further backups, so a failure is only noted.
+// unlock removes the job's own lock if restic could not: it was killed, or
+// interrupted just after it created the lock. A lock that stays does not stop
+// further backups, so a failure is only logged.
 func (r *runner) unlock(ctx context.Context, e restic.Ending, binary restic.Binary, place restic.Place, repository restic.Repository) {
 	if !e.LeavesLock() && e.State != topics.Cancelled {
 		return
@@ -95,8 +97,8 @@ func (r *runner) unlock(ctx context.Context, e restic.Ending, binary restic.Bina
 	}
 }
 
-// reap ends what an earlier process of the agent left of a job. It goes on until
-// nothing is left, or the agent stops; the next one begins here again.
+// reap ends the processes that an earlier run of the agent left behind for a job.
+// It retries until none is left or the agent stops; the next start tries again.
 func (r *runner) reap(j protocol.AgentJob) {
 	r.log.Info("a job was interrupted; ending what is left of it", "job", j.ID)
 	for process.Reap(r.quit, j.ID, process.ID(j.Process), r.Reap) != nil {
@@ -111,7 +113,7 @@ func (r *runner) reap(j protocol.AgentJob) {
 		if binary, err := r.program.find(r.quit); err == nil {
 			place := r.place
 			place.Job = j.ID
-			r.buried(j.Process.PID)
+			r.awaitGone(j.Process.PID)
 			r.unlock(r.quit, restic.Ending{Killed: true}, binary, place, repository(*j.Run))
 		}
 	}
@@ -119,10 +121,10 @@ func (r *runner) reap(j protocol.AgentJob) {
 	r.do(protocol.Reaped{Job: j.ID, At: now()})
 }
 
-// buried returns when nothing has this number any more. Restic takes a lock for
-// alive as long as its process has not been collected, which is somebody else's
-// task once its agent is gone and may take a moment.
-func (r *runner) buried(pid int) {
+// awaitGone waits until no process has this pid, not even a zombie. Restic treats a
+// lock as held while the process exists, and a process whose agent is gone is
+// collected by init, which may take a moment.
+func (r *runner) awaitGone(pid int) {
 	limit, tick := time.NewTimer(r.Unlock), time.NewTicker(50*time.Millisecond)
 	defer limit.Stop()
 	defer tick.Stop()
@@ -142,8 +144,8 @@ func (r *runner) buried(pid int) {
 	}
 }
 
-// A program is the restic to use. It is looked for again when the one that was
-// found has changed.
+// A program finds the restic to use, and looks for it again when the file it found
+// has changed.
 type program struct {
 	path   string
 	timing restic.Timing
@@ -184,20 +186,19 @@ func (p *program) version() string {
 	return p.found.Version.String()
 }
 
-// maxEvent is how large one event may become: with a little company it still
-// fits into a batch.
+// maxEvent is how many bytes one event may have, so that a batch holds it beside
+// some others.
 const maxEvent = protocol.BatchBytes - 1<<10
 
-// maxLines is how many lines one event carries. It has as many only when restic
-// talks faster than the disk writes.
+// maxLines is how many log lines one event carries at most. It only gets there when
+// restic prints faster than the disk writes.
 const maxLines = 500
 
-// full is how much the journal keeps for a control plane that cannot be reached.
-// Beyond it lines are counted and not kept; everything else always is.
+// full is how many bytes the journal keeps for a control plane that cannot be
+// reached. Beyond that, log lines are only counted; all other events are kept.
 const full = 64 << 20
 
-// A sink takes what restic says into the journal. When the journal is slow, it
-// makes restic wait.
+// A sink writes restic's output to the journal. A slow journal makes restic wait.
 type sink struct {
 	*runner
 	job     topics.JobID
@@ -216,8 +217,8 @@ func (s *sink) Line(level topics.Level, text string) {
 	s.items <- item{line: topics.Line{At: now(), Level: level, Text: text}}
 }
 
-// Started returns when the process is in the journal, so that whoever comes
-// after a crash knows about it.
+// Started returns when the process is in the journal, so that the agent can end it
+// after a crash.
 func (s *sink) Started(p process.ID) {
 	done := make(chan struct{})
 	s.items <- item{process: &p, done: done}
@@ -231,8 +232,8 @@ func (s *sink) Status(status restic.Status) {
 	}
 }
 
-// gather writes lines in batches: at once while they are few, otherwise as many
-// as come in a moment. It ends when items is closed and everything is on disk.
+// gather writes lines to the journal in batches: a few at once, many together with
+// those that arrive shortly after. It ends when items is closed and all is on disk.
 func (s *sink) gather() {
 	var (
 		lines   []topics.Line
@@ -307,7 +308,7 @@ func fit(l topics.Line) (topics.Line, int) {
 	return l, n
 }
 
-// mute hears nothing.
+// mute is a sink that drops everything.
 type mute struct{}
 
 func (mute) Line(topics.Level, string) {}

@@ -10,7 +10,7 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// work is a job that runs.
+// work is a running job.
 type work struct {
 	*runner
 	protocol.Start
@@ -20,7 +20,7 @@ type work struct {
 	out        *sink
 }
 
-// operate is the job itself, up to its end.
+// operate runs a job to its end.
 func (r *runner) operate(ctx context.Context, s protocol.Start, out *sink) topics.Finished {
 	binary, err := r.program.find(ctx)
 	if err != nil {
@@ -59,8 +59,8 @@ func (r *runner) operate(ctx context.Context, s protocol.Start, out *sink) topic
 	return f
 }
 
-// backup makes the repository if it may, and then the snapshot. hooked is whether
-// the hooks before it were begun with.
+// backup creates the repository if the job allows it, then the snapshot. hooked
+// reports whether any hook before the backup was started.
 func (w work) backup(ctx context.Context) (e restic.Ending, ready, hooked bool) {
 	if w.Run.Repository.Initialise {
 		if e = w.binary.Ensure(ctx, w.place, w.repository, true, w.out); e.State != topics.Succeeded {
@@ -78,7 +78,7 @@ func (w work) backup(ctx context.Context) (e restic.Ending, ready, hooked bool) 
 	}, w.out), ready, true
 }
 
-// operation is every kind but a backup.
+// operation runs a job of any kind but a backup.
 func (w work) operation(ctx context.Context) restic.Ending {
 	b, place, repository, out, o := w.binary, w.place, w.repository, w.out, w.Run.Operation
 	switch w.Run.Kind {
@@ -110,8 +110,8 @@ func (w work) operation(ctx context.Context) restic.Ending {
 	return restic.Ending{State: topics.Failed, Cause: topics.CauseRefused, Message: "This agent does not know " + string(w.Run.Kind) + ", update it."}
 }
 
-// report puts what was found out into the journal, in parts that fit into an
-// event each, and says whether that was all of it.
+// report writes what a job found to the journal, in parts of one event each. It
+// returns whether everything fitted.
 func (w work) report(found topics.Report) (whole bool) {
 	parts, whole := split(found)
 	for _, part := range parts {
@@ -120,8 +120,8 @@ func (w work) report(found topics.Report) (whole bool) {
 	return whole
 }
 
-// split cuts a report into parts. An item that fits into none is left out, and
-// what is more than topics.MaxParts.
+// split cuts a report into parts. It drops items that are too large for a part, and
+// everything after topics.MaxParts parts.
 func split(found topics.Report) (parts []topics.Report, whole bool) {
 	s := splitter{whole: true}
 	spread(&s, found.Snapshots, func(r *topics.Report) *[]topics.Snapshot { return &r.Snapshots })
@@ -159,8 +159,8 @@ func spread[T any](s *splitter, items []T, list func(*topics.Report) *[]T) {
 	}
 }
 
-// finished words an ending for the control plane. What ended because the agent
-// was stopped is interrupted: nobody cancelled it.
+// finished turns an ending into the message for the control plane. A job that ended
+// because the agent was stopped is interrupted, not cancelled.
 func (r *runner) finished(ctx context.Context, e restic.Ending, ready bool) topics.Finished {
 	f := topics.Finished{
 		State: e.State, Cause: e.Cause, Message: e.Message, ExitCode: e.ExitCode,

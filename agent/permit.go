@@ -15,15 +15,16 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A forbidden is the host's no, in a sentence.
+// A forbidden is an error of the policy: why this host does not do something, in a
+// sentence for people.
 type forbidden string
 
 func (f forbidden) Error() string { return string(f) }
 
 func forbid(format string, args ...any) error { return forbidden(fmt.Sprintf(format, args...)) }
 
-// refuse says why this host will not take a job, nil if it will. It only
-// compares: where paths lead, prepare looks when the job begins.
+// refuse returns why this host does not accept a job, nil if it does. It compares
+// paths as they are written; prepare follows symbolic links when the job begins.
 func (p Policy) refuse(state string, run topics.Run) *protocol.Refusal {
 	err := run.Check(run.Kind)
 	switch {
@@ -103,8 +104,8 @@ func (p Policy) decideRepository(r topics.Repository) error {
 		strings.Join(p.Repositories, ", "), pin)
 }
 
-// prepare looks where a job's paths lead, through every symbolic link, and makes
-// the directory a restore writes to.
+// prepare checks where a job's paths lead through symbolic links, and creates the
+// directory a restore writes to.
 func (p Policy) prepare(state string, run topics.Run) error {
 	if p.managed() {
 		return nil
@@ -131,9 +132,9 @@ func (p Policy) prepare(state string, run topics.Run) error {
 	return nil
 }
 
-// makeTarget makes a restore's directory below one of the roots, following no
-// link out of it, and sees that nothing in it leads elsewhere: restic before
-// 0.17 follows what it finds.
+// makeTarget creates a restore's directory below one of the roots without following
+// links out of it, and refuses one that holds links to elsewhere: restic before
+// 0.17 follows the links it finds.
 func (p Policy) makeTarget(state, target string) error {
 	root := ""
 	for _, r := range p.RestoreRoots {
@@ -158,8 +159,8 @@ func (p Policy) makeTarget(state, target string) error {
 	if err != nil {
 		return forbid("%.200q is not below %.200q.", target, root)
 	}
-	// Component by component: a link inside the root may be somebody's trap for
-	// what comes after the look at it.
+	// Create one component after the other: a link inside the root might be put there
+	// between a check of the whole path and its use.
 	for i, part := 0, strings.Split(rel, string(filepath.Separator)); rel != "." && i < len(part); i++ {
 		at := filepath.Join(part[:i+1]...)
 		if err := dir.Mkdir(at, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -198,13 +199,13 @@ func (p Policy) noWayOut(target string) error {
 	})
 }
 
-// below reports whether a path is one of the roots or below one, by its
-// components.
+// below reports whether a path is one of the roots or below one. It compares whole
+// components, so /home/anna2 is not below /home/anna.
 func below(path string, roots []string) bool {
 	return filepath.IsAbs(path) && slices.ContainsFunc(roots, func(root string) bool { return within(path, root) })
 }
 
-// leads is below for a path without links.
+// leads is below for a path whose links were resolved; it resolves those of the roots.
 func leads(path string, roots []string) bool {
 	return slices.ContainsFunc(roots, func(root string) bool {
 		real, err := resolve(root)
@@ -217,7 +218,7 @@ func within(path, root string) bool {
 	return err == nil && (rel == "." || filepath.IsLocal(rel))
 }
 
-// resolve follows every link of a path, as far as it is there.
+// resolve follows every link of a path. Of what does not exist yet it keeps the names.
 func resolve(path string) (string, error) {
 	real, err := filepath.EvalSymlinks(path)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -236,8 +237,8 @@ func resolve(path string) (string, error) {
 	return filepath.Join(real, filepath.Base(path)), nil
 }
 
-// without is what a backup of these paths leaves out besides what it was asked
-// to: the agent's own state, keys and cache.
+// without returns the excludes of a backup: those of its source group, and the
+// agent's state directory with its keys and cache if the paths reach it.
 func without(state string, run topics.Run) []string {
 	if !slices.ContainsFunc(run.Group.Paths, func(path string) bool { return within(state, path) }) {
 		return run.Group.Excludes
@@ -248,8 +249,9 @@ func without(state string, run topics.Run) []string {
 	return append(slices.Clone(run.Group.Excludes), state)
 }
 
-// pin keeps the first repository that worked as the only one, until somebody on
-// this host allows another.
+// pin writes the first repository that worked into the policy as the only one that
+// is allowed, until somebody on this host allows another. It returns "" if there is
+// nothing to write.
 func pin(state string, r topics.Repository) (string, error) {
 	p, err := LoadPolicy(state)
 	if err != nil || p.managed() || len(p.Repositories) > 0 {

@@ -47,7 +47,7 @@ const (
 	PolicyManaged = "managed"
 )
 
-// Presets names them.
+// Presets lists the names of the presets.
 var Presets = []string{PolicyBackup, PolicyRestore, PolicyKeeper, PolicyManaged}
 
 // everyday is what every host does: backups, listings, and a restore to where
@@ -105,12 +105,12 @@ func (p *Policy) Narrow(repositories, backup, restore []string) error {
 	return p.check()
 }
 
-// managed is whether the control plane decides everything.
+// managed reports whether the control plane decides everything.
 func (p Policy) managed() bool { return p.Name == PolicyManaged }
 
-// LoadPolicy reads a state directory's policy file. One that others than its
-// owner may touch, or that says what nobody understands, is an error that says
-// what to do.
+// LoadPolicy reads a state directory's policy file. A file that others than
+// its owner can read or write, or that has unknown fields, is an error that says what
+// to do.
 func LoadPolicy(state string) (Policy, error) {
 	path := filepath.Join(state, policyFile)
 	f, err := os.Open(path)
@@ -258,7 +258,8 @@ func (p Policy) hook(name string) (path string, sum [sha256.Size]byte, ok bool) 
 	return "", sum, false
 }
 
-// permits tells the control plane, so that it does not ask in vain.
+// permits returns what the control plane is told of the policy, so that it only
+// offers what the host allows.
 func (p Policy) permits() *topics.Permits {
 	out := &topics.Permits{Kinds: p.Kinds, Overwrite: p.Overwrite, Hooks: slices.Sorted(maps.Keys(p.Hooks))}
 	if p.managed() {

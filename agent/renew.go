@@ -19,8 +19,8 @@ func renewal(c *x509.Certificate, chance float64) time.Time {
 	return c.NotBefore.Add(life*2/3 + time.Duration(chance*float64(life/20)))
 }
 
-// renew keeps the certificate fresh until ctx ends. It looks now and then
-// instead of waiting for the moment: a machine that sleeps does not count.
+// renew renews the certificate in time until ctx ends. It checks the clock now and
+// then instead of setting one long timer, which would stop while the machine sleeps.
 func (r *runner) renew(ctx context.Context) {
 	said := ""
 	for chance := rand.Float64(); ; {
@@ -52,9 +52,9 @@ func (r *runner) renew(ctx context.Context) {
 	}
 }
 
-// renewNow has the control plane make the next certificate, with a key of its
-// own. It is on disk before it is used, and the one before stays good until it
-// is: whatever crashes in between, one of the two lets the host in.
+// renewNow asks the control plane for the next certificate, for a new key. It is on
+// disk before it is used, and the old one stays valid until then: after a crash at
+// any point, one of the two works.
 func (r *runner) renewNow(ctx context.Context) error {
 	csr, private, public, err := newTLSKey()
 	if err != nil {

@@ -12,15 +12,16 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// How a scheduler takes time.
+// Durations of a scheduler.
 const (
-	// scheduleTick is how often the clock is looked at in any case: timers stand
-	// still while the machine sleeps, and know nothing of a clock that is set.
+	// scheduleTick is how often the clock is read at least: timers stop while the
+	// machine sleeps, and do not notice a clock that is set.
 	scheduleTick = 30 * time.Second
-	// lateAfter is when a slot counts as missed, and a silence as an absence.
+	// lateAfter is how late a slot may begin before it counts as missed, and how long
+	// the scheduler may not have run before the host counts as having been away.
 	lateAfter = 2 * time.Minute
-	// catchUp is how long a missed slot waits after the host came back, for its
-	// network and its disks to come back, too.
+	// catchUp is how long a missed slot waits after the host came back, so that its
+	// network and disks are there, too.
 	catchUp = time.Minute
 )
 
@@ -73,7 +74,7 @@ func readPlans(c topics.Config) (plans []plan, problem string) {
 	return plans, problem
 }
 
-// plan takes what the journal holds.
+// plan replaces the scheduler's schedules by those of the journal.
 func (s *scheduler) plan(c topics.Config, began []protocol.AgentSlot) {
 	s.plans, _ = readPlans(c)
 	s.began = map[slotKey]protocol.AgentSlot{}
@@ -82,14 +83,14 @@ func (s *scheduler) plan(c topics.Config, began []protocol.AgentSlot) {
 	}
 }
 
-// A dueSlot is one that may begin now.
+// A dueSlot is a slot that may begin now.
 type dueSlot struct {
 	slotKey
 	at, start time.Time
 	passed    int // missed ones it stands for
 }
 
-// look returns what is due, the first to begin first, and when to look again.
+// look returns the due slots, earliest first, and when to look again.
 func (s *scheduler) look(now time.Time) (due []dueSlot, next time.Time) {
 	now = now.Round(0)
 	if away := now.Sub(s.looked); s.looked.IsZero() || away > lateAfter || away < -lateAfter {
@@ -146,7 +147,8 @@ func (s *scheduler) floor(key slotKey, after int64, now time.Time) time.Time {
 	return time.UnixMilli(max(floor, since))
 }
 
-// fire begins what is due, one at a time: the rest waits for its end.
+// fire starts the due slots, earliest first, until a job runs. The others wait until
+// it has ended.
 func (r *runner) fire() {
 	now := r.wall()
 	due, next := r.scheduler.look(now)
@@ -176,7 +178,7 @@ func (r *runner) fire() {
 	}
 }
 
-// configured takes a part of a config, and the whole once it is there.
+// configured takes one part of a config, and applies the config when it is complete.
 func (r *runner) configured(p topics.ConfigPart) {
 	c, whole, err := r.assembly.Add(p)
 	if err != nil || !whole {
@@ -193,7 +195,7 @@ func (r *runner) configured(p topics.ConfigPart) {
 	r.log.Info("config in force", "revision", c.Revision, "schedules", len(c.Schedules), "problem", problem)
 }
 
-// replan reads what the journal says now, and has the clock looked at.
+// replan reads the schedules from the journal and checks at once what is due.
 func (r *runner) replan() {
 	c, began, err := r.journal.Plan()
 	if err != nil {

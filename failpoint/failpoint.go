@@ -19,7 +19,7 @@ const Variable = "RESTIC_MANAGER_FAILPOINT"
 
 var armed = parse(os.Getenv(Variable))
 
-// Here is the point of this name.
+// Here ends the process if the point of this name is armed and it is the time for it.
 func Here(name string) {
 	if armed != nil && armed.due(name) {
 		die()
@@ -31,8 +31,8 @@ type point struct {
 	left atomic.Int64 // times to come by, this one included
 }
 
-// parse reads NAME or NAME:N; nil is no point. What makes no sense is a point
-// nobody comes by.
+// parse reads NAME or NAME:N and returns nil for "". Anything malformed becomes a
+// point that is never reached.
 func parse(s string) *point {
 	if s == "" {
 		return nil
@@ -49,7 +49,7 @@ func parse(s string) *point {
 
 func (p *point) due(name string) bool { return p.name == name && p.left.Add(-1) == 0 }
 
-// die does not return: what is ended by a signal does nothing after it.
+// die kills the process with a signal that cannot be caught, and does not return.
 func die() {
 	if p, err := os.FindProcess(os.Getpid()); err == nil {
 		_ = p.Kill()

@@ -10,9 +10,9 @@ import (
 )
 
 // Dir makes a directory, and the files of these patterns in it, readable and
-// writable for their owner alone: 0700 and 0600. It says what it had to mend, and
-// what it could not, one sentence each. Links are not followed. On Windows files
-// have the rights of their folder, and nothing is done.
+// writable for their owner alone: 0700 and 0600. It returns what it changed, and
+// what it could not, one sentence each. Links are not followed. On Windows, where
+// files inherit the rights of their folder, it does nothing.
 func Dir(dir string, patterns ...string) (said []string) {
 	paths := []string{dir}
 	for _, p := range patterns {
@@ -25,8 +25,7 @@ func Dir(dir string, patterns ...string) (said []string) {
 	return Files(paths...)
 }
 
-// Files is Dir for files and directories that are named. What is not there needs
-// no mending.
+// Files is Dir for the given files and directories. It skips those that do not exist.
 func Files(paths ...string) (said []string) {
 	for _, path := range paths {
 		if s := mend(path); s != "" {
@@ -36,7 +35,7 @@ func Files(paths ...string) (said []string) {
 	return said
 }
 
-// escape makes a directory's own name plain in a pattern.
+// escape quotes a directory's name, so that a pattern takes it literally.
 func escape(dir string) string {
 	var b []byte
 	for i := range len(dir) {

@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// mend takes from others what rights they have, and says so.
+// mend removes the rights of group and others, and returns what it did.
 func mend(path string) string {
 	info, err := os.Lstat(path)
 	if err != nil {

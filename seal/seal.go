@@ -1,13 +1,12 @@
-// Package seal is what keeps a payload between two parties, whoever runs the
-// broker in between: an agent and the control plane each hold an X25519 key,
-// know the other's public half, and need nothing else.
+// Package seal encrypts payloads between an agent and the control plane, so that the
+// broker in between can neither read nor change them. Each side holds an X25519 key
+// and knows the other's public key.
 //
 // From the shared secret HKDF-SHA256 derives one AES-256-GCM key per direction
-// and one MAC key per direction. Nonces are random, because a batch that is put
-// together anew after a lost receipt would repeat a counted one. The topic and
-// the host are associated data, so a payload opens only where it was meant to
-// be read. What this package cannot know is whether a message is old: order and
-// repetition are the numbers inside the payload.
+// and one MAC key per direction. Nonces are random: counted ones would repeat when a
+// batch is built again after a lost receipt. The topic and the host are associated
+// data, so a payload opens only under the topic it was sealed for. Replays are not
+// detected here; numbers inside the payload do that.
 //
 // It imports only the standard library.
 package seal
@@ -122,7 +121,7 @@ func derive(secret []byte, writer Side, host string) (cipher.AEAD, []byte, error
 	return aead, mac, err
 }
 
-// Seal closes a payload for one topic.
+// Seal encrypts a payload for one topic.
 func (c *Channel) Seal(topic string, plain []byte) []byte {
 	out := make([]byte, 1, len(plain)+Overhead)
 	out[0] = version
@@ -141,10 +140,10 @@ func (c *Channel) Open(topic string, sealed []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// A Nonce is what no two sealed payloads share.
+// A Nonce is unique to each sealed payload.
 type Nonce [12]byte
 
-// NonceOf is that of a payload which Open has opened.
+// NonceOf returns the nonce of a payload that Open has accepted.
 func NonceOf(sealed []byte) Nonce { return Nonce(sealed[1:]) }
 
 func (c *Channel) context(topic string) []byte { return []byte(c.host + "\x00" + topic) }

@@ -18,7 +18,7 @@ const (
 	Cron     = "cron"
 )
 
-// A Plan is a cron line as people put it. Which fields count, Kind decides.
+// A Plan is a cron line in people's words. Kind decides which fields count.
 type Plan struct {
 	Kind   string
 	Every  int            // minutely, hourly: this many, from 0 o'clock or First on
@@ -30,8 +30,8 @@ type Plan struct {
 	Line   string         // cron: the line itself
 }
 
-// ReadPlan reads a line as a plan; one that is none of the common ones is of the
-// kind Cron. The line was parsed before, or is shown with what is wrong with it.
+// ReadPlan reads a cron line as a plan; a line of no common form has the kind Cron. It
+// does not check the line: Parse does.
 func ReadPlan(line string) Plan {
 	text := strings.Join(strings.Fields(line), " ")
 	if w, ok := words[strings.ToLower(text)]; ok {
@@ -118,7 +118,8 @@ func list(f string, low, high int) (all []int, ok bool) {
 	return all, len(all) > 0
 }
 
-// Cron is the plan as a line. What is not possible gives a line that Parse refuses.
+// Cron returns the plan as a cron line. An impossible plan gives a line that Parse
+// refuses.
 func (p Plan) Cron() string {
 	var hours []string
 	for _, h := range p.Hours {
@@ -153,7 +154,7 @@ func (p Plan) Cron() string {
 	return p.Line
 }
 
-// Words are the plan in a sentence's beginning: "Every day at 02:30".
+// Words returns the plan as the beginning of a sentence: "Every day at 02:30".
 func (p Plan) Words() string {
 	var times []string
 	for _, h := range p.Hours {

@@ -21,8 +21,7 @@ import (
 // MaxJitter bounds a schedule's jitter.
 const MaxJitter = 24 * time.Hour
 
-// A Policy is when a schedule's slots are, ready to be asked. The zero value is
-// none: Parse makes one.
+// A Policy computes a schedule's slots. Parse makes one; the zero value is not valid.
 type Policy struct {
 	line   *cron.SpecSchedule // read on a clock that never jumps
 	zone   *time.Location
@@ -87,7 +86,7 @@ func Parse(line, zone string, jitter time.Duration, seed string) (Policy, error)
 	return p, nil
 }
 
-// zones remembers those that were found; there are a few hundred.
+// zones caches loaded time zones; there are a few hundred.
 var zones sync.Map
 
 var errLocal = errors.New("a name that every machine reads differently")
@@ -123,14 +122,14 @@ func Next(p Policy, after time.Time) time.Time {
 		if wall = p.line.Next(wall); wall.IsZero() {
 			return time.Time{}
 		}
-		// While the wall shows times for the second time, slots of the first are passed.
+		// While the clock repeats an hour, the slots of that hour have already passed.
 		if slot := p.instant(wall); slot.After(after) {
 			return slot
 		}
 	}
 }
 
-// Many is where Due stops counting.
+// Many is the number at which Due stops counting.
 const Many = 1000
 
 // Due is the latest slot after last that has begun by now, and how many slots

@@ -2,10 +2,10 @@
 // after the other. Nothing else knows paho.
 //
 // Every attempt is a new session with a client id and a last will of its own; it
-// counts once the control plane's sealed welcome has come, which proves that
-// messages travel both ways. A connection that stays deaf is dropped and the
-// next session begun. What is published here may be lost on the way: nothing but
-// a receipt proves otherwise.
+// counts as connected once the control plane's sealed welcome arrived, which proves
+// that messages travel both ways. A connection without a welcome is dropped, and the
+// next session begins. A published message may be lost: only a receipt proves that
+// it arrived.
 package link
 
 import (
@@ -110,7 +110,8 @@ func (Commanded) linkEvent()  {}
 func (Configured) linkEvent() {}
 func (Down) linkEvent()       {}
 
-// refusal is a welcome that is none.
+// refusal is a welcome in which the control plane says that it cannot speak with this
+// version.
 type refusal struct{ why string }
 
 func (r refusal) Error() string {
@@ -154,8 +155,8 @@ func Keep(ctx context.Context, c Config, events chan<- Event) {
 	}
 }
 
-// begin makes one attempt, under a new session. Without its number on disk (a
-// full one, most likely) there is none.
+// begin makes one attempt under a new session. It fails if the session's number
+// cannot be written to disk, most likely because that is full.
 func begin(ctx context.Context, c Config) (*Conn, topics.Welcome, error) {
 	session, err := c.Next()
 	if err != nil {
@@ -297,7 +298,7 @@ func (d droppable) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// connect gets as far as the welcome.
+// connect connects, subscribes and waits for the welcome.
 func (c *Conn) connect() (topics.Welcome, error) {
 	t := c.config.Timing
 	client := mqtt.NewClient(c.options())
@@ -406,7 +407,7 @@ func (c *Conn) read(m mqtt.Message) any {
 	return payload
 }
 
-// unseal takes a message for what it says it is.
+// unseal opens a message as the type that its topic names.
 func (c *Conn) unseal(m mqtt.Message) (payload any, stamp topics.Stamp, err error) {
 	topic, err := topics.Parse(m.Topic())
 	if err != nil || topic.Host != c.config.Host {
@@ -439,7 +440,7 @@ func (c *Conn) unseal(m mqtt.Message) (payload any, stamp topics.Stamp, err erro
 	return nil, stamp, nil // a newer control plane's
 }
 
-// serve hands on what comes until the connection ends.
+// serve passes received messages on until the connection ends.
 func (c *Conn) serve(ctx context.Context, events chan<- Event) error {
 	for {
 		select {
@@ -513,8 +514,8 @@ func (c *Conn) write() {
 	}
 }
 
-// end lets go of the connection and returns when nothing of it is left. With
-// goodbye the control plane is told that this was meant; otherwise the broker
+// end closes the connection and returns when its goroutines have ended. With goodbye
+// it first tells the control plane that this is intended; without, the broker
 // publishes the will.
 func (c *Conn) end(goodbye bool) {
 	defer c.writer.Wait()

@@ -1,6 +1,6 @@
-// Package spool is an agent's journal on disk: which jobs it has accepted, and
-// what the control plane has not yet confirmed to have received. It is the
-// truth of the agent's side; protocol.AgentStep decides what is written.
+// Package spool is an agent's journal on disk: the jobs it has accepted, and the
+// events that the control plane has not yet confirmed. protocol.AgentStep decides
+// what is written.
 //
 // One step is one bbolt transaction, on disk (fsync) when Step returns. What it
 // knows of a job is sealed, because a job carries the password of a repository.
@@ -35,8 +35,8 @@ var (
 	ErrUnreadable = errors.New("the agent's journal is unreadable")
 )
 
-// remember is how long an ended job is known after its last word: longer than
-// any command that names it is on its way.
+// remember is how long an ended job is kept after its last event: longer than a
+// command that names it can be under way.
 const remember = 30 * 24 * time.Hour
 
 var (
@@ -64,8 +64,8 @@ type Spool struct {
 
 const fileName = "journal.db"
 
-// Retire takes the journal in dir out of the way, so that the next Open begins
-// one. Nobody may have it open.
+// Retire renames the journal in dir, so that the next Open creates a new one. Nobody
+// may have it open.
 func Retire(dir string, now time.Time) error {
 	path := filepath.Join(dir, fileName)
 	err := os.Rename(path, path+"."+now.UTC().Format("20060102-150405")+".retired")
@@ -132,8 +132,8 @@ func (s *Spool) open(path string) (err error) {
 	})
 }
 
-// checkPages holds every page in use to what it says of itself. bbolt believes
-// it, and can go in circles over one that lies.
+// checkPages checks the header of every page in use. bbolt trusts them, and can loop
+// for ever over a damaged one.
 func checkPages(tx *bbolt.Tx) error {
 	pages := int(tx.Size()) / tx.DB().Info().PageSize
 	for i := 0; i < pages; i++ {
@@ -151,7 +151,7 @@ func checkPages(tx *bbolt.Tx) error {
 	return nil
 }
 
-// begin makes what a new journal needs, and proves the key on an old one.
+// begin fills a new journal, and checks the key of an existing one.
 func (s *Spool) begin(tx *bbolt.Tx) (*transaction, error) {
 	for _, name := range [][]byte{metaBucket, eventsBucket, jobsBucket, unendedBucket, slotsBucket} {
 		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
@@ -174,8 +174,8 @@ func (s *Spool) begin(tx *bbolt.Tx) (*transaction, error) {
 	return t, t.setLast(topics.Received{Epoch: s.now().UnixMilli()})
 }
 
-// guard turns what a damaged file does to bbolt into an error: it panics on
-// pages that make no sense, and a page that is not there is a memory fault.
+// guard turns panics and memory faults into errors: bbolt panics on damaged pages,
+// and faults on pages beyond the end of the file.
 func guard(do func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -186,7 +186,7 @@ func guard(do func() error) (err error) {
 	return do()
 }
 
-// Close lets go of the file.
+// Close closes the file.
 func (s *Spool) Close() error { return s.db.Close() }
 
 // Step takes one input into the journal. When it returns without an error the
@@ -228,8 +228,8 @@ type Batch struct {
 }
 
 // Batch returns the events that follow number after, as many as one message
-// carries; none if there are no more. One that is too large for its company
-// comes alone.
+// carries; none if there are no more. An event too large to share a message comes
+// alone.
 func (s *Spool) Batch(after uint64) (Batch, error) {
 	return s.batch(after, protocol.BatchEvents)
 }
@@ -575,8 +575,8 @@ func (t *transaction) Slots() ([]protocol.AgentSlot, error) {
 	return slots, err
 }
 
-// readAll reads every event and every job in hand, so that what is damaged shows
-// now. It returns the jobs whose end is still to be received.
+// readAll reads every event and every open job, so that damage is found at the start.
+// It returns the jobs whose end the control plane has not received yet.
 func (t *transaction) readAll() (told map[topics.JobID]bool, err error) {
 	last, err := t.Last()
 	if err != nil {
