@@ -88,7 +88,8 @@ func (s *Service) Put(ctx context.Context, by string, host topics.HostID, name s
 	return s.put(ctx, by, host, name, in, func(bool) error { return nil })
 }
 
-func (s *Service) put(ctx context.Context, by string, host topics.HostID, name string, in Input, may func(known bool) error) (store.SourceGroup, error) {
+func (s *Service) put(ctx context.Context, by string, host topics.HostID, name string, in Input,
+	may func(known bool) error) (store.SourceGroup, error) {
 	if _, err := s.Store.Host(ctx, host); errors.Is(err, store.ErrNotFound) {
 		return store.SourceGroup{}, ErrNoHost
 	} else if err != nil {
@@ -134,7 +135,8 @@ func (s *Service) put(ctx context.Context, by string, host topics.HostID, name s
 
 // repository is where the group is to back up into: a new one, or one that is
 // there, "" to leave it as it is.
-func (in Input) repository(ctx context.Context, s *store.Store, wrong field.Errors) (add *store.NewRepository, id topics.RepositoryID, err error) {
+func (in Input) repository(ctx context.Context, s *store.Store, wrong field.Errors) (
+	add *store.NewRepository, id topics.RepositoryID, err error) {
 	if in.New != nil {
 		add, err = repositories.New(ctx, s, *in.New)
 		var bad field.Errors
@@ -208,7 +210,8 @@ func checkPaths(paths []string) string {
 		return "Name at least one path to back up."
 	}
 	if len(paths) > MaxPaths {
-		return fmt.Sprintf("A source group has at most %d paths; these are %d. Name folders instead of files, or make a second group.", MaxPaths, len(paths))
+		return fmt.Sprintf("A source group has at most %d paths; these are %d. Name folders instead of files, or make a second group.",
+			MaxPaths, len(paths))
 	}
 	for _, p := range paths {
 		switch {
@@ -227,13 +230,14 @@ func checkExcludes(paths, excludes []string) string {
 	}
 	for _, p := range excludes {
 		if broken(p) || p == "" {
-			return fmt.Sprintf("%.100q is empty, or holds a line break, a NUL character or broken UTF-8. One pattern stands on one line.", p)
+			return fmt.Sprintf("%.100q is empty, or holds a line break, a NUL character or broken UTF-8. "+
+				"One pattern stands on one line.", p)
 		}
 	}
 	b, err := json.Marshal([][]string{append([]string{}, paths...), append([]string{}, excludes...)}) // none is [], not null
 	if err != nil || len(b) > maxBytes {
-		return fmt.Sprintf("Paths and patterns have %d bytes together, and at most %d fit into a command. Name folders instead of files, or make a second group.",
-			len(b), maxBytes)
+		return fmt.Sprintf("Paths and patterns have %d bytes together, and at most %d fit into a command. "+
+			"Name folders instead of files, or make a second group.", len(b), maxBytes)
 	}
 	return ""
 }

@@ -1,0 +1,49 @@
+package views
+
+import "github.com/restic-manager/restic-manager/words"
+
+// A GroupForm says what to back up, with what was typed and what was wrong with it.
+// It posts name, repository (an id, or "new" with repository_name,
+// repository_url and repository_password), paths and excludes, one per line.
+type GroupForm struct {
+	HostID, Host     string
+	Group            string // the group being changed; "" for a new one, and then Name can be typed
+	Name             string
+	Repository       string // the id chosen, or "new"
+	Repositories     []Option
+	NewName, NewURL  string
+	Paths, Excludes  string // one per line, as typed
+	OneFileSystem    bool
+	Windows          bool // then files can be read live, without a shadow copy
+	LiveFiles        bool
+	Hooks            []HookChoice
+	Upload, Download string // KiB a second, as typed; "" for no limit
+	From, To, Zone   string // hours of the limits: "22:00"; the same twice is all day
+	LowPriority      bool
+	Problem          string            // about the whole form
+	Errors           map[string]string // by field
+}
+
+// A HookChoice is a program the host's policy knows by its name, and when it runs.
+type HookChoice struct {
+	Name                     string
+	Before, After, OnFailure bool
+	Gone                     bool // the policy does not know it any more
+}
+
+// An Option is one choice of a list.
+type Option struct{ Value, Text string }
+
+func (f GroupForm) repository() string {
+	if f.Repository == "" {
+		if len(f.Repositories) > 0 {
+			return f.Repositories[0].Value
+		}
+		return "new"
+	}
+	return f.Repository
+}
+
+func hookLabel(name, when string) string {
+	return "Run " + words.Visible(name) + " " + when + " the backup"
+}

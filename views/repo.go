@@ -1,0 +1,111 @@
+package views
+
+// A Repository is one repository, as hosts found it.
+type Repository struct {
+	ID, Name, Location   string
+	Health               Status
+	AppendOnly           bool
+	Users                []Link // hosts that back up into it
+	Keeper               Link   // no Text: none was chosen
+	HasMaintenance       bool
+	KeyHint              string
+	Notes                []Note
+	Figures              []Figure
+	Chart                Chart
+	Locks                []LockRow
+	LocksAt              When
+	CanUnlock            bool // locks are there
+	AllDead              bool // all of them are ours and dead
+	Keys                 []KeyRow
+	KeysAt               When
+	Filter               RepositoryFilter
+	Snapshots            []RepositorySnapshot
+	SnapshotsFound       int // by the filter
+	SnapshotsTotal       int
+	ForeignTotal         int
+	SnapshotHosts        []Option // whose snapshots can be shown alone
+	Calendar             Calendar
+	ListedAt             When
+	Older, Newest        string // URLs of other pages of snapshots
+	Forget               string // the ID with which the form to forget is filled in
+	Jobs                 []JobRow
+	Details              []Fact // who keeps it, and when it was done
+	Maintenance          Maintenance
+	Retention            Retention
+	Answer               Answer
+	Hosts                []Runner // who may be asked, the first one if nobody is chosen
+	Keepers              []Runner // who may maintain it: the keeper, or any without one
+	MayOperate, MayAdmin bool
+}
+
+// An Answer is what came of the last try to open a repository.
+type Answer struct {
+	Tone, Icon, Title, Text string
+	Link                    Link
+}
+
+// A LockRow is one lock and who holds it.
+type LockRow struct {
+	ID, Kind string // "Exclusive", "Shared"
+	Owner    string // "db-prod-02, process 4121, root"
+	At       When
+	Tone     string // of the verdict
+	Verdict  string // in words
+	Job      Link
+}
+
+// A KeyRow is one key.
+type KeyRow struct {
+	ID, ShortID, Owner string
+	Created            string
+	Current, Trusted   bool
+}
+
+// lookKinds are what looks at a repository and changes nothing.
+var lookKinds = []string{"snapshots", "stats", "key", "locks"}
+
+// HostOperationsURL is the page with what can be asked of a host besides backups.
+func HostOperationsURL(host string) string { return HostURL(host) + "/operations" }
+
+// HostOperations is what can be asked of a host besides backups.
+type HostOperations struct {
+	HostID, Host string
+	Repositories []Option          // those it backs up into first
+	Snapshots    []Option          // "repository/snapshot", its own, the newest first
+	Chosen       string            // one of them, to begin with
+	Forbids      map[string]string // why its policy allows no job of a kind, by kind
+	RestoreRoots []string          // restores write below these only; none is anywhere
+	NoOverwrite  bool              // its policy lets no restore write over files
+	Policy       string            // the host's own
+}
+
+// look is why it can look at nothing.
+func (o HostOperations) look() string {
+	for _, k := range lookKinds {
+		if o.Forbids[k] == "" {
+			return ""
+		}
+	}
+	return o.Forbids[lookKinds[0]]
+}
+
+// why is why an operation cannot be asked for.
+func (o HostOperations) why(kind string) string {
+	switch {
+	case o.Forbids[kind] != "":
+		return o.Forbids[kind]
+	case kind == "find" && len(o.Repositories) == 0:
+		return "There is no repository yet."
+	case kind != "find" && len(o.Snapshots) == 0:
+		return "No snapshot of this host is known yet."
+	}
+	return ""
+}
+
+// target is where a restore goes unless somebody says otherwise.
+func (o HostOperations) target() string {
+	if len(o.RestoreRoots) == 1 {
+		return o.RestoreRoots[0]
+	}
+	return ""
+}

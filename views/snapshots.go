@@ -1,0 +1,25 @@
+package views
+
+// A RepositorySnapshot is one in a repository's list.
+type RepositorySnapshot struct {
+	ID, ShortID string
+	At          When
+	From, Group string // host and source group
+	Tags        []string
+	Paths       []string
+	Size        string
+	Added       string   // what its backup added to the repository; "" if not known
+	Kept        []string // by which rules
+	Goes        bool     // the next forget removes it
+	Foreign     bool
+	Job         string // URL
+	Operations  string // URL of the operations of its host, with it chosen; "" for nobody's
+	Forget      string // URL of the form to forget it
+}
+
+func first(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return list[0]
+}
