@@ -29,6 +29,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"agent/restic", "agent/process location topics", "runs restic and reads what it prints, whoever asks"},
 	{"agent/spool", "protocol topics", "the agent's journal, whoever sends it"},
 	{"broker", "", "the MQTT broker: a pipe that does not know what messages mean"},
+	{"build/rules", "", "it checks how code is written, and uses none of it"},
 	{"build/testrun", "", "runs the tests and prints the slowest"},
 	{"cmd/restic-manager", "controlplane controlplane/consumers controlplane/enroll controlplane/field controlplane/hosts controlplane/jobs" +
 		" controlplane/kit controlplane/maintenance controlplane/password controlplane/people controlplane/problem" +
