@@ -59,7 +59,8 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/sources", "controlplane/field controlplane/repositories location store topics", "what hosts back up"},
 	{"controlplane/web", "controlplane/consumers controlplane/enroll controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs controlplane/kit" +
 		" controlplane/maintenance controlplane/password controlplane/people controlplane/problem controlplane/repositories controlplane/retention" +
-		" controlplane/schedule controlplane/sources location protocol slots store topics views words", "pages and API: read the request, ask one package, answer"},
+		" controlplane/schedule controlplane/sources controlplane/web/live location protocol slots store topics views words", "pages and API: read the request, ask one package, answer"},
+	{"controlplane/web/live", "controlplane/hosts topics views", "keeps an open page true, whichever it is"},
 	{"e2e", "", "tests of both programs together"},
 	{"e2e/bench", "", "benchmarks of both programs together"},
 	{"e2e/evil", "", "tests with a side that has turned against us"},
@@ -132,7 +133,7 @@ var keepers = []struct {
 	{"github.com/pressly/goose/v3", []string{"store"}, "SQL is written in one place"},
 	{"database/sql", []string{"store", "e2e/fleet"}, "SQL is written in one place; databases for tests are filled in bulk"},
 	{"github.com/netresearch/go-cron", []string{"slots"}, "where libraries differ, what we mean is written once"},
-	{"github.com/a-h/templ", []string{"views", "controlplane/web"}, "pages are made in one place and answered with in another"},
+	{"github.com/a-h/templ", []string{"views", "controlplane/web", "controlplane/web/live"}, "pages are made in one place and answered with in another"},
 	{"github.com/go-chi/chi/v5", []string{"controlplane/web"}, "all routes stand in one list"},
 	{"github.com/danielgtaylor/huma/v2", []string{"controlplane/web"}, "all routes stand in one list"},
 	{"github.com/alexedwards/scs/v2", []string{"controlplane/web"}, "who is signed in is asked in one place"},

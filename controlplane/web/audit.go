@@ -306,7 +306,7 @@ func (s *Server) auditStream(ctx context.Context, q url.Values) (draw, error) {
 		if err != nil {
 			return err
 		}
-		p.morph("audit-new", views.AuditNew(n, f))
+		p.Morph("audit-new", views.AuditNew(n, f))
 		return nil
 	}, nil
 }

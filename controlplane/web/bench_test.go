@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/web/live"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -73,7 +74,8 @@ type drawing struct {
 
 func newDrawing(w *world, query string) *drawing {
 	q := must(url.ParseQuery(query))
-	d := &drawing{w: w, draw: w.web.fleetStream(q), p: &painter{ctx: w.t.Context(), sent: map[string]string{}, full: true}}
+	d := &drawing{w: w, draw: w.web.fleetStream(q), p: &painter{Painter: live.NewPainter()}}
+	d.p.Full = true
 	if q.Get("view") == "jobs" {
 		d.draw = w.web.jobsStream(q, &visitor{name: "anna", role: store.Admin})
 	}
@@ -86,12 +88,13 @@ func (d *drawing) second(b *testing.B, rang map[topics.HostID]bool) (parts int) 
 	b.Helper()
 	ctx := b.Context()
 	for range 4 {
-		d.p.parts, d.p.moment = nil, must(d.w.web.Fleet.Now(ctx))
-		if err := errors.Join(d.draw(ctx, d.p, rang), d.p.err); err != nil {
+		d.p.Begin(ctx)
+		d.p.moment = must(d.w.web.Fleet.Now(ctx))
+		if err := d.draw(ctx, d.p, rang); err != nil {
 			b.Fatal(err)
 		}
-		parts += len(d.p.parts)
-		d.p.full, rang = false, nil
+		parts += len(must(d.p.Parts()))
+		d.p.Full, rang = false, nil
 	}
 	return parts
 }

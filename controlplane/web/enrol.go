@@ -167,8 +167,8 @@ func (s *Server) enrolStream(id string) draw {
 		if err != nil {
 			return err
 		}
-		p.morph("enrol-status", views.EnrolStatus(e))
-		p.end = over
+		p.Morph("enrol-status", views.EnrolStatus(e))
+		p.End = over
 		return nil
 	}
 }

@@ -3,104 +3,34 @@ package web
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/a-h/templ"
-
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/live"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
 )
 
-// A painter collects the parts of a page that look different now. What looks as
-// it did when it was last sent is not sent again.
+// A painter draws a page of this server's: all of a drawing is of one moment.
 type painter struct {
-	ctx   context.Context //nolint:containedctx // of one drawing
-	sent  map[string]string
-	parts []templ.Component
-	err   error
-
+	*live.Painter
 	moment *fleet.Moment // how the fleet is for this drawing
-	since  time.Time     // what is drawn must not be older than this
 	shell  shellFacts    // as they were drawn last
-
-	full  bool // everything shall be drawn, whatever rang
-	again bool // there is more to draw soon
-	end   bool // nothing will ever change again
 }
 
-// morph puts a part in the place of the one with its id.
-func (p *painter) morph(id string, c templ.Component) {
-	var b strings.Builder
-	if err := c.Render(p.ctx, &b); err != nil {
-		p.err = fmt.Errorf("render %s: %w", id, err)
-		return
-	}
-	if p.sent[id] == b.String() {
-		return
-	}
-	p.sent[id] = b.String()
-	p.parts = append(p.parts, views.Partial(id, views.Morph, templ.Raw(b.String())))
-}
-
-// sees notes that the page shows a part, as it was sent with a larger one.
-func (p *painter) sees(id string, c templ.Component) {
-	parts := p.parts
-	delete(p.sent, id)
-	p.morph(id, c)
-	p.parts = parts
-}
-
-// A draw draws a view again after some hosts rang; all of it if the painter says so.
+// A draw draws a page again after some hosts rang; all of it if the painter says so.
 type draw func(ctx context.Context, p *painter, rang map[topics.HostID]bool) error
 
-// A tab is the browser's end of a stream. A message that it does not take in
-// time ends the stream: the browser comes back and is drawn everything.
-type tab struct {
-	s  *Server
-	w  http.ResponseWriter
-	rc *http.ResponseController
-	id uint64
+// open begins the answer of a view's stream.
+func (s *Server) open(w http.ResponseWriter, view string) *live.Tab {
+	return live.Open(w, live.Timing{Gap: s.Timing.Gap, Beat: s.Timing.Beat, Poll: s.pollOf(view), Write: s.Timing.Write}, s.Now)
 }
-
-// open begins the answer of a stream.
-func (s *Server) open(w http.ResponseWriter) *tab {
-	h := w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("X-Accel-Buffering", "no") // nginx would hold it back
-	t := &tab{s: s, w: w, rc: http.NewResponseController(w)}
-	_ = t.rc.SetReadDeadline(time.Time{}) // fails only on what is no connection
-	w.WriteHeader(http.StatusOK)
-	return t
-}
-
-func (t *tab) send(write func(io.Writer) error) error {
-	_ = t.rc.SetWriteDeadline(t.s.deadline(t.s.Timing.Write))
-	if err := write(t.w); err != nil {
-		return err
-	}
-	return t.rc.Flush()
-}
-
-func (t *tab) message(ctx context.Context, parts []templ.Component) error {
-	if len(parts) == 0 {
-		return nil
-	}
-	return t.send(func(w io.Writer) error { return views.WriteMessage(ctx, w, t.id, parts...) })
-}
-
-func (t *tab) beat() error {
-	return t.send(func(w io.Writer) error { return views.WriteBeat(w, t.s.Now()) })
-}
-
-func (t *tab) end() error { return t.send(views.WriteEnd) }
 
 // events is the one stream of a browser's tab. It ends with the session, with
 // the server, and when the browser goes; none of these is an error any more.
@@ -160,7 +90,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer end()
-	s.ended(r, s.watch(ctx, s.open(w), r, q.Get("view"), d))
+	s.ended(r, live.Watch(ctx, s.Bell, s.open(w, q.Get("view")), s.drawing(r, d)))
 	return nil
 }
 
@@ -172,73 +102,20 @@ func (s *Server) ended(r *http.Request, err error) {
 	}
 }
 
-// watch draws a view whenever a bell rang, no more often than Timing.Gap.
-func (s *Server) watch(ctx context.Context, t *tab, r *http.Request, view string, d draw) error {
-	bell := s.Bell.Watch() // before the first drawing, so that nothing falls between
-	defer bell.Close()
-	beat, poll, gap := time.NewTicker(s.Timing.Beat), time.NewTicker(s.pollOf(view)), time.NewTimer(0)
-	defer beat.Stop()
-	defer poll.Stop()
-	defer gap.Stop()
-	p := &painter{sent: map[string]string{}, full: true}
-	rang := map[topics.HostID]bool{}
-	ready, due := false, true
-	for {
-		if ready && due {
-			now := time.Now() // before the look, so that nothing falls between
-			for id := range bell.Take() {
-				rang[id] = true
-			}
-			switch {
-			case len(rang) > 0:
-				p.since = now
-			case p.full: // only time has passed: what another tab has read is new enough
-				p.since = now.Add(-s.Timing.Beat / 2)
-			}
-			if err := s.paint(ctx, t, r, p, d, rang); err != nil || p.end {
-				return err
-			}
-			clear(rang)
-			ready, due, p.full = false, p.again, false
-			gap.Reset(s.Timing.Gap)
+// drawing is a page's draw with what surrounds every page.
+func (s *Server) drawing(r *http.Request, d draw) live.Draw {
+	own := &painter{}
+	return func(ctx context.Context, p *live.Painter, rang map[topics.HostID]bool) (err error) {
+		own.Painter = p
+		if own.moment, err = s.Fleet.Now(ctx); err != nil {
+			return err
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-bell.C:
-			due = true
-		case <-gap.C:
-			ready = true
-		case <-poll.C:
-			due, p.full = true, true
-		case <-beat.C:
-			if err := t.beat(); err != nil {
-				return err
-			}
+		if err := d(ctx, own, rang); err != nil {
+			return err
 		}
+		s.paintShell(own, r)
+		return nil
 	}
-}
-
-// paint sends what looks different now.
-func (s *Server) paint(ctx context.Context, t *tab, r *http.Request, p *painter, d draw, rang map[topics.HostID]bool) error {
-	p.ctx, p.parts, p.again = ctx, nil, false
-	m, err := s.Fleet.Now(ctx)
-	if err != nil {
-		return err
-	}
-	p.moment = m
-	if err := d(ctx, p, rang); err != nil {
-		return err
-	}
-	s.paintShell(p, r)
-	if p.err != nil {
-		return p.err
-	}
-	t.id = max(t.id+1, uint64(s.Now().UnixMilli()))
-	if err := t.message(ctx, p.parts); err != nil || !p.end {
-		return err
-	}
-	return t.end()
 }
 
 // shellFacts are what paintShell draws.
@@ -258,8 +135,8 @@ func (s *Server) paintShell(p *painter, r *http.Request) {
 	p.shell = facts
 	sh := views.Shell{Now: s.Now(), Version: s.Version}
 	s.around(&sh, v, m)
-	p.morph("side-foot", views.Foot(sh))
-	p.morph("nav-jobs", views.NavJobs(sh))
+	p.Morph("side-foot", views.Foot(sh))
+	p.Morph("nav-jobs", views.NavJobs(sh))
 }
 
 // One message carries at most so many log lines and about so many bytes of
@@ -304,9 +181,9 @@ func (s *Server) jobEvents(w http.ResponseWriter, r *http.Request, j store.Job) 
 		return err
 	}
 	defer end()
-	f := jobFeed{s: s, r: r, t: s.open(w), names: names, p: &painter{sent: map[string]string{}}, changed: true}
+	f := jobFeed{s: s, r: r, t: s.open(w, "job"), names: names, p: &painter{Painter: live.NewPainter()}, changed: true}
 	after := resumeAt(r)
-	f.t.id = uint64(after)
+	f.t.ID = uint64(after)
 	s.ended(r, f.run(ctx, after))
 	return nil
 }
@@ -315,7 +192,7 @@ func (s *Server) jobEvents(w http.ResponseWriter, r *http.Request, j store.Job) 
 type jobFeed struct {
 	s       *Server
 	r       *http.Request
-	t       *tab
+	t       *live.Tab
 	names   told
 	p       *painter
 	lines   []store.LogEntry // not sent yet
@@ -380,7 +257,7 @@ func (f *jobFeed) run(ctx context.Context, after int) error {
 			ready = true
 		case <-beat.C:
 			f.changed = true
-			if err := f.t.beat(); err != nil {
+			if err := f.t.Beat(); err != nil {
 				return err
 			}
 		}
@@ -401,10 +278,10 @@ func (f *jobFeed) take(e jobs.Envelope) {
 // send tells what came since the last message, as one.
 func (f *jobFeed) send(ctx context.Context) error {
 	s := f.s
-	f.p.ctx, f.p.parts = ctx, nil
+	f.p.Begin(ctx)
 	if n := batch(f.lines); n > 0 {
-		f.p.parts = append(f.p.parts, views.Partial("log-stream", views.Append, views.LogLines(s.logLines(f.lines[:n]))))
-		f.t.id = uint64(f.lines[n-1].Last())
+		f.p.Append("log-stream", views.LogLines(s.logLines(f.lines[:n])))
+		f.t.ID = uint64(f.lines[n-1].Last())
 		f.lines = f.lines[n:]
 	}
 	f.over = f.final != nil && len(f.lines) == 0
@@ -413,10 +290,10 @@ func (f *jobFeed) send(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := f.t.message(ctx, f.p.parts); err != nil || !f.over {
+	if err := f.t.Send(ctx, f.p.Painter); err != nil || !f.over {
 		return err
 	}
-	return f.t.end()
+	return f.t.End()
 }
 
 func (f *jobFeed) draw(ctx context.Context) error {
@@ -451,17 +328,17 @@ func (f *jobFeed) draw(ctx context.Context) error {
 	if p.moment, err = s.Fleet.Now(ctx); err != nil {
 		return err
 	}
-	p.morph("job-header", views.JobHeader(v))
-	p.morph("announce", views.JobAnnounce(f.announce(v)))
-	p.morph("job-ending", views.JobEnding(v))
-	p.morph("job-figures", views.JobFigures(v))
-	p.morph("job-result", views.JobResult(v))
-	p.morph("progress", views.JobProgress(v))
-	p.morph("current-files", views.JobFiles(v))
-	p.morph("job-timeline", views.JobTimeline(v))
-	p.morph("job-facts", views.JobFacts(v))
+	p.Morph("job-header", views.JobHeader(v))
+	p.Morph("announce", views.JobAnnounce(f.announce(v)))
+	p.Morph("job-ending", views.JobEnding(v))
+	p.Morph("job-figures", views.JobFigures(v))
+	p.Morph("job-result", views.JobResult(v))
+	p.Morph("progress", views.JobProgress(v))
+	p.Morph("current-files", views.JobFiles(v))
+	p.Morph("job-timeline", views.JobTimeline(v))
+	p.Morph("job-facts", views.JobFacts(v))
 	s.paintShell(p, f.r)
-	return p.err
+	return nil
 }
 
 // announce is what people who listen to the page are told: each ten per cent,

@@ -13,6 +13,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/web/live"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -259,6 +260,13 @@ func system(h store.Host) string {
 	return h.OS
 }
 
+// attentionKey is what the list of hosts in trouble depends on: it says how long
+// ago things happened, to the minute.
+type attentionKey struct {
+	m      *fleet.Moment
+	minute int64
+}
+
 // A fleetTab is the fleet page in somebody's browser.
 type fleetTab struct {
 	s      *Server
@@ -269,7 +277,7 @@ type fleetTab struct {
 
 	m    *fleet.Moment // that was drawn last
 	rows []fleetTabRow // the page's, in the order in which it began
-	wait progress
+	wait live.Progress
 }
 
 type fleetTabRow struct {
@@ -280,7 +288,7 @@ type fleetTabRow struct {
 
 // fleetStream draws the fleet page again as hosts change.
 func (s *Server) fleetStream(q url.Values) draw {
-	t := &fleetTab{s: s, list: q.Get("list"), hosts: -1, wait: progress{pause: s.Timing.Progress}}
+	t := &fleetTab{s: s, list: q.Get("list"), hosts: -1, wait: live.Progress{Pause: s.Timing.Progress}}
 	t.filter, t.page = filterOf(q)
 	if n, err := strconv.Atoi(q.Get("hosts")); err == nil {
 		t.hosts = n
@@ -294,19 +302,19 @@ func (t *fleetTab) draw(ctx context.Context, p *painter, rang map[topics.HostID]
 	s, m := t.s, p.moment
 	moved := m != t.m
 	t.m = m
-	if moved || p.full {
-		attention, err := s.sharedAttention.read(ctx, attentionKey{m, s.Now().Unix() / 60}, func(ctx context.Context) ([]views.Attention, error) { return s.attention(ctx, m) })
+	if moved || p.Full {
+		attention, err := s.sharedAttention.Read(ctx, attentionKey{m, s.Now().Unix() / 60}, func(ctx context.Context) ([]views.Attention, error) { return s.attention(ctx, m) })
 		if err != nil {
 			return err
 		}
-		p.morph("verdict", views.FleetVerdict(s.verdict(m)))
-		p.morph("figures", views.FleetFigures(s.figures(m)))
-		p.morph("attention", views.FleetAttention(attention))
-		p.morph("hosts-changed", views.FleetChanged(t.changed(m)))
+		p.Morph("verdict", views.FleetVerdict(s.verdict(m)))
+		p.Morph("figures", views.FleetFigures(s.figures(m)))
+		p.Morph("attention", views.FleetAttention(attention))
+		p.Morph("hosts-changed", views.FleetChanged(t.changed(m)))
 	}
-	rang, p.again = t.wait.due(rang, moved || p.full)
-	if moved || p.full || len(rang) > 0 {
-		p.morph("running", views.FleetRunning(s.atWork(m)))
+	rang, p.Again = t.wait.Due(rang, moved || p.Full)
+	if moved || p.Full || len(rang) > 0 {
+		p.Morph("running", views.FleetRunning(s.atWork(m)))
 	}
 	if t.rows == nil {
 		page, _ := hostsOn(m, t.filter, t.page)
@@ -322,9 +330,9 @@ func (t *fleetTab) draw(ctx context.Context, p *painter, rang map[topics.HostID]
 	}
 	for i := range t.rows {
 		r := &t.rows[i]
-		if h := m.Host(r.id); h != nil && (h != r.entry || p.full || rang[r.id] && h.Busy() != nil) {
+		if h := m.Host(r.id); h != nil && (h != r.entry || p.Full || rang[r.id] && h.Busy() != nil) {
 			r.entry = h
-			p.morph(views.ElementID("host", string(r.id)), views.FleetRow(s.fleetRow(h, r.runs)))
+			p.Morph(views.ElementID("host", string(r.id)), views.FleetRow(s.fleetRow(h, r.runs)))
 		}
 	}
 	return nil

@@ -243,21 +243,21 @@ func said(v string) string {
 // hostStream draws a host's page again as it changes.
 func (s *Server) hostStream(id topics.HostID) draw {
 	return func(ctx context.Context, p *painter, rang map[topics.HostID]bool) error {
-		if !p.full && !rang[id] {
+		if !p.Full && !rang[id] {
 			return nil
 		}
 		v, err := s.hostView(ctx, id)
 		if err != nil {
 			return err
 		}
-		p.morph("host-header", views.HostHeader(v))
-		p.morph("host-problem", views.HostProblem(v))
-		p.morph("host-running", views.HostRunning(v))
-		p.morph("host-groups", views.HostGroups(v))
-		p.morph("host-jobs", views.HostJobs(v))
-		p.morph("host-snapshots", views.HostSnapshots(v))
-		p.morph("host-protection", views.HostProtection(v))
-		p.morph("host-agent", views.HostAgent(v))
+		p.Morph("host-header", views.HostHeader(v))
+		p.Morph("host-problem", views.HostProblem(v))
+		p.Morph("host-running", views.HostRunning(v))
+		p.Morph("host-groups", views.HostGroups(v))
+		p.Morph("host-jobs", views.HostJobs(v))
+		p.Morph("host-snapshots", views.HostSnapshots(v))
+		p.Morph("host-protection", views.HostProtection(v))
+		p.Morph("host-agent", views.HostAgent(v))
 		return nil
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/web/live"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -448,12 +449,12 @@ type jobsTab struct {
 	open    string         // which jobs had not ended when they were counted
 	ids     []topics.JobID // the page's, in the order in which it began
 	rows    []store.Job    // these, as they were read last
-	wait    progress
+	wait    live.Progress
 }
 
 // jobsStream draws the rows of the jobs page again as they change.
 func (s *Server) jobsStream(query url.Values, who *visitor) draw {
-	t := &jobsTab{s: s, who: who, list: query.Get("list"), wait: progress{pause: s.Timing.Progress}}
+	t := &jobsTab{s: s, who: who, list: query.Get("list"), wait: live.Progress{Pause: s.Timing.Progress}}
 	f, cursor := jobsFilter(query)
 	t.filter, t.after = f, parsePlace(cursor)
 	return t.draw
@@ -462,8 +463,8 @@ func (s *Server) jobsStream(query url.Values, who *visitor) draw {
 // draw looks only at what may have become another: everything, if anything about
 // any host did, or else the progress of jobs.
 func (t *jobsTab) draw(ctx context.Context, p *painter, rang map[topics.HostID]bool) error {
-	moved := p.moment != t.m || p.full
-	rang, p.again = t.wait.due(rang, moved)
+	moved := p.moment != t.m || p.Full
+	rang, p.Again = t.wait.Due(rang, moved)
 	if moved {
 		if err := t.read(ctx, p); err != nil {
 			return err
@@ -472,7 +473,7 @@ func (t *jobsTab) draw(ctx context.Context, p *painter, rang map[topics.HostID]b
 	}
 	for _, j := range t.rows {
 		if moved || j.State == topics.Running && rang[j.Host] {
-			p.morph(views.ElementID("job", string(j.ID)), views.JobsRow(t.s.jobLine(j, t.q, t.who)))
+			p.Morph(views.ElementID("job", string(j.ID)), views.JobsRow(t.s.jobLine(j, t.q, t.who)))
 		}
 	}
 	return nil
@@ -495,7 +496,7 @@ func (t *jobsTab) read(ctx context.Context, p *painter) error {
 		return err
 	}
 	// How many ended in which way changes only when one does.
-	if open := (jobList{rows: q.open}).name(); open != t.open || p.full {
+	if open := (jobList{rows: q.open}).name(); open != t.open || p.Full {
 		if err := s.countJobs(ctx, q, x, &t.counted); err != nil {
 			return err
 		}
@@ -507,8 +508,8 @@ func (t *jobsTab) read(ctx context.Context, p *painter) error {
 			t.ids = append(t.ids, j.ID)
 		}
 	}
-	p.morph("jobs-tabs", views.JobsTabs(views.JobTabs(t.counted.counts, t.filter)))
-	p.morph("jobs-changed", views.JobsChanged(t.list != "" && l.name() != t.list))
+	p.Morph("jobs-tabs", views.JobsTabs(views.JobTabs(t.counted.counts, t.filter)))
+	p.Morph("jobs-changed", views.JobsChanged(t.list != "" && l.name() != t.list))
 	if t.rows, err = s.Store.JobsByID(ctx, t.ids); err != nil {
 		return fmt.Errorf("rows of the jobs page: %w", err)
 	}

@@ -82,14 +82,14 @@ func (s *Server) repositoryList(ctx context.Context, text string, page int) (l v
 func (s *Server) repositoriesStream(q url.Values) draw {
 	text, page := listPlace(q)
 	return func(ctx context.Context, p *painter, rang map[topics.HostID]bool) error {
-		if !p.full && len(rang) == 0 {
+		if !p.Full && len(rang) == 0 {
 			return nil
 		}
 		l, err := s.repositoryList(ctx, text, page)
 		if err != nil {
 			return err
 		}
-		p.morph("repositories", views.RepositoriesList(l))
+		p.Morph("repositories", views.RepositoriesList(l))
 		return nil
 	}
 }

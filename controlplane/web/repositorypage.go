@@ -77,8 +77,8 @@ func (s *Server) repositoryStream(id topics.RepositoryID, f views.RepositoryFilt
 	waiting, next := false, time.Time{}
 	return func(ctx context.Context, p *painter, rang map[topics.HostID]bool) error {
 		began := time.Now()
-		if waiting = waiting || p.full || len(rang) > 0; !waiting || began.Before(next) {
-			p.again = waiting
+		if waiting = waiting || p.Full || len(rang) > 0; !waiting || began.Before(next) {
+			p.Again = waiting
 			return nil
 		}
 		v, err := s.repositoryView(ctx, id, f)
@@ -87,22 +87,22 @@ func (s *Server) repositoryStream(id topics.RepositoryID, f views.RepositoryFilt
 		}
 		// A large repository takes a while to look through, and is looked through the less often.
 		waiting, next = false, began.Add(10*time.Since(began))
-		p.morph("repository-header", views.RepositoryHeader(v))
-		p.morph("repository-notes", views.RepositoryNotes(v))
-		p.morph("repository-figures", views.RepositoryFigures(v))
-		p.morph("repository-chart", views.RepositoryChart(v))
-		p.morph("repository-jobs", views.RepositoryJobs(v))
-		p.morph("repository-access", views.RepositoryAccess(v))
-		p.morph("repository-locks", views.RepositoryLocks(v))
-		p.morph("repository-keys", views.RepositoryKeys(v))
-		p.morph("repository-held", views.RepositoryHeld(v))
-		p.morph("repository-retention", views.RepositoryRetention(v))
-		p.morph("repository-flagged", views.RepositoryFlagged(v))
-		p.morph("repository-maintenance", views.RepositoryMaintenance(v))
-		p.morph("repository-details", views.RepositoryDetails(v))
-		p.morph("snapshot-count", views.SnapshotCount(v))
-		p.morph("snapshot-calendar", views.SnapshotCalendar(v.Calendar))
-		p.morph("snapshot-list", views.SnapshotList(v))
+		p.Morph("repository-header", views.RepositoryHeader(v))
+		p.Morph("repository-notes", views.RepositoryNotes(v))
+		p.Morph("repository-figures", views.RepositoryFigures(v))
+		p.Morph("repository-chart", views.RepositoryChart(v))
+		p.Morph("repository-jobs", views.RepositoryJobs(v))
+		p.Morph("repository-access", views.RepositoryAccess(v))
+		p.Morph("repository-locks", views.RepositoryLocks(v))
+		p.Morph("repository-keys", views.RepositoryKeys(v))
+		p.Morph("repository-held", views.RepositoryHeld(v))
+		p.Morph("repository-retention", views.RepositoryRetention(v))
+		p.Morph("repository-flagged", views.RepositoryFlagged(v))
+		p.Morph("repository-maintenance", views.RepositoryMaintenance(v))
+		p.Morph("repository-details", views.RepositoryDetails(v))
+		p.Morph("snapshot-count", views.SnapshotCount(v))
+		p.Morph("snapshot-calendar", views.SnapshotCalendar(v.Calendar))
+		p.Morph("snapshot-list", views.SnapshotList(v))
 		return nil
 	}
 }

@@ -95,7 +95,7 @@ func (s *Server) schedulesStream() draw {
 	shown := "none yet"
 	waiting := map[topics.HostID]bool{}
 	return func(ctx context.Context, p *painter, rang map[topics.HostID]bool) error {
-		l, fresh, err := s.latelySchedules.read(ctx, p.since, s.Timing.Gap, s.schedulesView)
+		l, fresh, err := s.latelySchedules.Read(ctx, p.Since, s.Timing.Gap, s.schedulesView)
 		if err != nil {
 			return err
 		}
@@ -105,21 +105,21 @@ func (s *Server) schedulesStream() draw {
 		}
 		all := shown != names.String()
 		if shown = names.String(); all {
-			p.morph("schedules", views.SchedulesList(*l))
+			p.Morph("schedules", views.SchedulesList(*l))
 		}
 		maps.Copy(waiting, rang)
 		for _, r := range l.Rows {
 			host := topics.HostID(r.HostID)
-			waiting[host] = waiting[host] || p.full
+			waiting[host] = waiting[host] || p.Full
 			switch id, row := views.ScheduleElement(r), views.ScheduleTableRow(r); {
 			case all:
-				p.sees(id, row)
+				p.Sees(id, row)
 			case waiting[host]:
-				p.morph(id, row)
+				p.Morph(id, row)
 			}
 		}
-		p.morph("schedules-aside", views.SchedulesAside(*l))
-		if p.again = !fresh; fresh {
+		p.Morph("schedules-aside", views.SchedulesAside(*l))
+		if p.Again = !fresh; fresh {
 			clear(waiting)
 		}
 		return nil

@@ -31,6 +31,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/controlplane/sources"
+	"github.com/restic-manager/restic-manager/controlplane/web/live"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -137,8 +138,8 @@ type Server struct {
 	hostSettings *hosts.Settings
 	schedules    *schedule.Service
 
-	latelySchedules lately[views.Schedules]
-	sharedAttention recent[attentionKey, []views.Attention]
+	latelySchedules live.Lately[views.Schedules]
+	sharedAttention live.Recent[attentionKey, []views.Attention]
 
 	mu      sync.Mutex
 	closed  bool

@@ -1,4 +1,4 @@
-package web
+package live
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 func TestWhatIsReadLatelyIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const gap, takes = 250 * time.Millisecond, 400 * time.Millisecond
-		var l lately[int]
+		var l Lately[int]
 		loads := 0
 		load := func(context.Context) (*int, error) {
 			loads++
@@ -25,7 +25,7 @@ func TestWhatIsReadLatelyIsShared(t *testing.T) {
 			return &n, nil
 		}
 		read := func(since time.Time) (int, bool) {
-			v, fresh, err := l.read(t.Context(), since, gap, load)
+			v, fresh, err := l.Read(t.Context(), since, gap, load)
 			return *v, fresh && err == nil
 		}
 		began := time.Now()
@@ -60,7 +60,7 @@ func TestWhatIsReadLatelyIsShared(t *testing.T) {
 // Who began a reading may go, and who waits may go, without the others' harm.
 func TestAReadingOutlivesWhoBeganIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l lately[int]
+		var l Lately[int]
 		load := func(ctx context.Context) (*int, error) {
 			time.Sleep(time.Second)
 			n := 1
@@ -71,15 +71,15 @@ func TestAReadingOutlivesWhoBeganIt(t *testing.T) {
 		impatient, give := context.WithTimeout(t.Context(), time.Second/2)
 		defer give()
 		var all sync.WaitGroup
-		all.Go(func() { _, _, _ = l.read(first, began, 0, load) })
+		all.Go(func() { _, _, _ = l.Read(first, began, 0, load) })
 		synctest.Wait()
 		all.Go(func() {
-			if _, _, err := l.read(impatient, began, 0, load); !errors.Is(err, context.DeadlineExceeded) {
+			if _, _, err := l.Read(impatient, began, 0, load); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("who cannot wait: %v", err)
 			}
 		})
 		all.Go(func() {
-			if v, fresh, err := l.read(t.Context(), began, 0, load); err != nil || !fresh || *v != 1 {
+			if v, fresh, err := l.Read(t.Context(), began, 0, load); err != nil || !fresh || *v != 1 {
 				t.Errorf("who waits: %v", err)
 			}
 		})
@@ -89,18 +89,18 @@ func TestAReadingOutlivesWhoBeganIt(t *testing.T) {
 }
 
 func TestARecentIsReadOncePerKey(t *testing.T) {
-	var r recent[int, int]
+	var r Recent[int, int]
 	loads, broken := 0, errors.New("broken")
 	for i, want := range []int{1, 1, 2, 2} {
-		v, err := r.read(t.Context(), i/2, func(context.Context) (int, error) { loads++; return loads, nil })
+		v, err := r.Read(t.Context(), i/2, func(context.Context) (int, error) { loads++; return loads, nil })
 		if err != nil || v != want {
 			t.Errorf("reading %d is %d: %v", i, v, err)
 		}
 	}
-	if _, err := r.read(t.Context(), 9, func(context.Context) (int, error) { return 0, broken }); !errors.Is(err, broken) {
+	if _, err := r.Read(t.Context(), 9, func(context.Context) (int, error) { return 0, broken }); !errors.Is(err, broken) {
 		t.Errorf("a failure is answered with %v", err)
 	}
-	if v, err := r.read(t.Context(), 1, func(context.Context) (int, error) { return 9, nil }); err != nil || v != 2 {
+	if v, err := r.Read(t.Context(), 1, func(context.Context) (int, error) { return 9, nil }); err != nil || v != 2 {
 		t.Errorf("a failure costs what was read: %d, %v", v, err)
 	}
 }
@@ -108,7 +108,7 @@ func TestARecentIsReadOncePerKey(t *testing.T) {
 // Progress of a hundred jobs is drawn once a second; whoever rings is drawn.
 func TestProgressIsDrawnOnceInAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := progress{pause: time.Second}
+		p := Progress{Pause: time.Second}
 		ring := func(ids ...topics.HostID) map[topics.HostID]bool {
 			rang := map[topics.HostID]bool{}
 			for _, id := range ids {
@@ -116,20 +116,20 @@ func TestProgressIsDrawnOnceInAWhile(t *testing.T) {
 			}
 			return rang
 		}
-		if now, wait := p.due(ring("attic"), false); !now["attic"] || wait {
+		if now, wait := p.Due(ring("attic"), false); !now["attic"] || wait {
 			t.Error("the first is held back")
 		}
-		if now, wait := p.due(ring("cellar"), false); len(now) > 0 || !wait {
+		if now, wait := p.Due(ring("cellar"), false); len(now) > 0 || !wait {
 			t.Error("the next is not")
 		}
-		if now, wait := p.due(nil, true); !now["cellar"] || wait {
+		if now, wait := p.Due(nil, true); !now["cellar"] || wait {
 			t.Error("what is held back is not drawn with all others")
 		}
 		time.Sleep(time.Second)
-		if now, wait := p.due(ring("attic"), false); !now["attic"] || wait {
+		if now, wait := p.Due(ring("attic"), false); !now["attic"] || wait {
 			t.Error("a second later it is held back")
 		}
-		if now, wait := p.due(nil, false); len(now) > 0 || wait {
+		if now, wait := p.Due(nil, false); len(now) > 0 || wait {
 			t.Error("nothing rang, and something is due")
 		}
 	})

@@ -1,26 +1,25 @@
-package web
+package live
 
 import (
 	"context"
 	"sync"
 	"time"
 
-	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A recent shares one read among all streams: whoever asks for what is read at
+// A Recent shares one read among all streams: whoever asks for what is read at
 // the time waits for that, and whoever asks for what was read last has it at
 // once. A key says what is read; of another key it reads again.
-type recent[K comparable, T any] struct {
+type Recent[K comparable, T any] struct {
 	mu  sync.Mutex
 	has bool
 	key K
 	v   T
 }
 
-// read answers with what load reads for a key.
-func (r *recent[K, T]) read(ctx context.Context, key K, load func(context.Context) (T, error)) (T, error) {
+// Read answers with what load reads for a key.
+func (r *Recent[K, T]) Read(ctx context.Context, key K, load func(context.Context) (T, error)) (T, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.has && r.key == key {
@@ -33,27 +32,20 @@ func (r *recent[K, T]) read(ctx context.Context, key K, load func(context.Contex
 	return v, err
 }
 
-// attentionKey is what the list of hosts in trouble depends on: it says how long
-// ago things happened, to the minute.
-type attentionKey struct {
-	m      *fleet.Moment
-	minute int64
-}
-
-// A lately is what was read last of something that takes a while to read, for all
+// A Lately is what was read last of something that takes a while to read, for all
 // streams together.
-type lately[T any] struct {
+type Lately[T any] struct {
 	mu           sync.Mutex
 	reading      chan struct{} // closed at the end of the reading that goes on; nil if none does
 	began, ended time.Time     // of the last one
 	v            *T
 }
 
-// read answers with what was read since a moment, or else reads it; but not
+// Read answers with what was read since a moment, or else reads it; but not
 // sooner than gap after the last reading has ended. What it answers with until
 // then is not fresh: whoever draws it has to draw again. Who asks while it is
 // being read waits for that.
-func (l *lately[T]) read(ctx context.Context, since time.Time, gap time.Duration, load func(context.Context) (*T, error)) (v *T, fresh bool, err error) {
+func (l *Lately[T]) Read(ctx context.Context, since time.Time, gap time.Duration, load func(context.Context) (*T, error)) (v *T, fresh bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for {
@@ -73,7 +65,7 @@ func (l *lately[T]) read(ctx context.Context, since time.Time, gap time.Duration
 }
 
 // await waits for a reading to end, and lets others at it meanwhile.
-func (l *lately[T]) await(ctx context.Context, reading <-chan struct{}) error {
+func (l *Lately[T]) await(ctx context.Context, reading <-chan struct{}) error {
 	l.mu.Unlock()
 	defer l.mu.Lock()
 	select {
@@ -85,7 +77,7 @@ func (l *lately[T]) await(ctx context.Context, reading <-chan struct{}) error {
 }
 
 // load reads. Others may wait for it: it goes on when the one who began it goes.
-func (l *lately[T]) load(ctx context.Context, load func(context.Context) (*T, error)) (v *T, fresh bool, err error) {
+func (l *Lately[T]) load(ctx context.Context, load func(context.Context) (*T, error)) (v *T, fresh bool, err error) {
 	reading, began := make(chan struct{}), time.Now()
 	l.reading = reading
 	l.mu.Unlock()
@@ -101,18 +93,19 @@ func (l *lately[T]) load(ctx context.Context, load func(context.Context) (*T, er
 	return v, err == nil, err
 }
 
-// A progress holds back hosts that ring only because their jobs go on: what
+// A Progress holds back hosts that ring only because their jobs go on: what
 // people see of that needs no more than one drawing a second.
-type progress struct {
-	pause time.Duration
+type Progress struct {
+	Pause time.Duration // between two drawings
+
 	drawn time.Time
 	rang  map[topics.HostID]bool
 }
 
-// due takes the hosts that rang, and answers with those to be drawn now: none, if
+// Due takes the hosts that rang, and answers with those to be drawn now: none, if
 // the last were drawn just now and nothing else is to be drawn anyway. It says
 // whether some still wait.
-func (w *progress) due(rang map[topics.HostID]bool, anyway bool) (now map[topics.HostID]bool, wait bool) {
+func (w *Progress) Due(rang map[topics.HostID]bool, anyway bool) (now map[topics.HostID]bool, wait bool) {
 	if w.rang == nil {
 		w.rang = map[topics.HostID]bool{}
 	}
@@ -122,7 +115,7 @@ func (w *progress) due(rang map[topics.HostID]bool, anyway bool) (now map[topics
 	if len(w.rang) == 0 {
 		return nil, false
 	}
-	if !anyway && time.Since(w.drawn) < w.pause {
+	if !anyway && time.Since(w.drawn) < w.Pause {
 		return nil, true
 	}
 	now, w.rang, w.drawn = w.rang, nil, time.Now()
