@@ -99,7 +99,7 @@ func TestSchedulesOnTheCommandLine(t *testing.T) {
 	attic.awaitInForce("nightly") // beside the control plane, which notices
 	cli(1, "IANA", "set", "attic", "nightly", "--zone", "Europe/Atlantis")
 	cli(1, "no source group", "set", "attic", "nightly", "--group", "photos")
-	cli(1, "name at least one", "set", "attic", "other", "--cron", "@daily")
+	cli(1, "Choose at least one of", "set", "attic", "other", "--cron", "@daily")
 	if r := cli(0, "T02:30:00", "next", "attic", "nightly", "-n", "3"); strings.Count(r.out, "T02:30:00") != 3 {
 		t.Errorf("the next three are %s", r.out)
 	}

@@ -149,7 +149,7 @@ func TestABrokenChainIsShownAtItsFirstBadEntry(t *testing.T) {
 			t.Error("the page does not say that entry 3 is bad")
 		}
 	}
-	if !strings.Contains(w.log.String(), "the audit log is broken") {
+	if !strings.Contains(w.log.String(), "msg=\"audit log is broken\"") {
 		t.Error("the log does not say so")
 	}
 	if _, err := raw.Exec(`UPDATE audit SET actor = 'anna' WHERE n = 3`); err != nil {
