@@ -59,8 +59,9 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/sources", "controlplane/field controlplane/repositories location store topics", "what hosts back up"},
 	{"controlplane/web", "controlplane/consumers controlplane/enroll controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs controlplane/kit" +
 		" controlplane/maintenance controlplane/password controlplane/people controlplane/problem controlplane/repositories controlplane/retention" +
-		" controlplane/schedule controlplane/sources controlplane/web/live location protocol slots store topics views words", "pages and API: read the request, ask one package, answer"},
+		" controlplane/schedule controlplane/sources controlplane/web/live controlplane/web/session location protocol slots store topics views words", "pages and API: read the request, ask one package, answer"},
 	{"controlplane/web/live", "controlplane/hosts topics views", "keeps an open page true, whichever it is"},
+	{"controlplane/web/session", "controlplane/jobs controlplane/password controlplane/problem store topics words", "who sent a request; no page"},
 	{"e2e", "", "tests of both programs together"},
 	{"e2e/bench", "", "benchmarks of both programs together"},
 	{"e2e/evil", "", "tests with a side that has turned against us"},
@@ -110,6 +111,7 @@ var bans = []struct{ pkg, not, because string }{
 	{"controlplane/…", "agent/…", "the two sides meet in topics"},
 	{"cmd/restic-manager", "agent/…", "the two sides meet in topics; the demo starts the agent's own program"},
 	{"controlplane/problem", "net/http", "the command line words its failures with it, too"},
+	{"controlplane/web/session", "github.com/a-h/templ", "who sent a request does not depend on what it is answered with"},
 	{"controlplane/fleet", "net/http", "what is true of the fleet does not depend on who shows it"},
 	{"cmd/restic-manager", "testing", "what is shipped does not carry the tests"},
 	{"cmd/restic-manager-agent", "testing", "what is shipped does not carry the tests"},
@@ -136,7 +138,7 @@ var keepers = []struct {
 	{"github.com/a-h/templ", []string{"views", "controlplane/web", "controlplane/web/live"}, "pages are made in one place and answered with in another"},
 	{"github.com/go-chi/chi/v5", []string{"controlplane/web"}, "all routes stand in one list"},
 	{"github.com/danielgtaylor/huma/v2", []string{"controlplane/web"}, "all routes stand in one list"},
-	{"github.com/alexedwards/scs/v2", []string{"controlplane/web"}, "who is signed in is asked in one place"},
+	{"github.com/alexedwards/scs/v2", []string{"controlplane/web/session"}, "who is signed in is asked in one place"},
 	{"github.com/alecthomas/kong", []string{"cmd/restic-manager", "cmd/restic-manager-agent"}, "configuration is filled in cmd alone"},
 }
 

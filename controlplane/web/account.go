@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	"github.com/restic-manager/restic-manager/controlplane/people"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/views"
 )
@@ -29,7 +30,7 @@ func (s *Server) sessionViews(ctx context.Context, user string, skip func(store.
 		if skip == nil || !skip(n) {
 			out = append(out, views.Session{ID: n.ID, User: names[n.User], Browser: n.Browser,
 				Remote: n.Remote, Began: s.when(n.BeganAt), Seen: s.when(n.SeenAt),
-				This: n.ID == visitorOf(ctx).id})
+				This: n.ID == session.Of(ctx).ID})
 		}
 	}
 	return out, nil
@@ -44,13 +45,13 @@ func (s *Server) accountPage(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) showAccount(w http.ResponseWriter, r *http.Request, status int, a views.OwnAccount) (err error) {
-	ctx, v := r.Context(), visitorOf(r.Context())
-	a.Name, a.Role = v.name, string(v.role)
-	if a.Sessions, err = s.sessionViews(ctx, v.user, nil); err != nil {
+	ctx, v := r.Context(), session.Of(r.Context())
+	a.Name, a.Role = v.Name, string(v.Role)
+	if a.Sessions, err = s.sessionViews(ctx, v.UserID, nil); err != nil {
 		return err
 	}
-	if v.may(store.Admin) {
-		if a.Others, err = s.sessionViews(ctx, "", func(n store.Session) bool { return n.User == v.user }); err != nil {
+	if v.May(store.Admin) {
+		if a.Others, err = s.sessionViews(ctx, "", func(n store.Session) bool { return n.User == v.UserID }); err != nil {
 			return err
 		}
 	}
@@ -64,33 +65,30 @@ func (s *Server) changePassword(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)
 	}
-	ctx, v := r.Context(), visitorOf(r.Context())
+	ctx, v := r.Context(), session.Of(r.Context())
 	a := views.OwnAccount{Problem: "The password was not changed."}
-	if wait := s.tries.take(network(r), v.name); wait > 0 {
+	if wait := s.sessions.Tries.Take(session.Network(r), v.Name); wait > 0 {
 		a.OldError = slow(w, wait)
 		return s.showAccount(w, r, http.StatusTooManyRequests, a)
 	}
-	u, err := s.user(ctx, v.user)
+	u, err := s.user(ctx, v.UserID)
 	if err != nil {
 		return err
 	}
-	ok, err := s.check(ctx, u.PasswordHash, r.PostForm.Get("old"))
-	if err != nil {
+	if ok, err := s.sessions.Confirm(ctx, u, r.PostForm.Get("old")); err != nil {
 		return err
-	}
-	if !ok {
+	} else if !ok {
 		a.OldError = "This is not your password."
-		s.refused(ctx, "user.password_refused", u)
 	}
 	secret := r.PostForm.Get("password")
 	a.SecretError, a.AgainError = checkSecret(secret, r.PostForm.Get("again"))
 	if a.OldError+a.SecretError+a.AgainError != "" {
 		return s.showAccount(w, r, http.StatusUnprocessableEntity, a)
 	}
-	if u, err = s.people().Change(ctx, v.name, u.ID, people.Input{Password: &secret}); err != nil {
+	if u, err = s.people().Change(ctx, v.Name, u.ID, people.Input{Password: &secret}); err != nil {
 		return err
 	}
-	if err := s.enter(w, r, u); err != nil {
+	if err := s.sessions.Enter(w, r, u); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/account?changed=1", http.StatusSeeOther)
@@ -98,25 +96,24 @@ func (s *Server) changePassword(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) signOutEverywhere(w http.ResponseWriter, r *http.Request) error {
-	v := visitorOf(r.Context())
-	if err := s.people().SignOut(r.Context(), v.name, v.user); err != nil {
+	v := session.Of(r.Context())
+	if err := s.people().SignOut(r.Context(), v.Name, v.UserID); err != nil {
 		return err
 	}
-	s.leave(w, r)
-	return nil
+	return s.signedOut(w, r)
 }
 
 // endSession ends one of the visitor's own sessions; an administrator may end
 // anybody's.
 func (s *Server) endSession(ctx context.Context, id string) error {
-	v := visitorOf(ctx)
-	whose := v.user
-	if v.may(store.Admin) {
+	v := session.Of(ctx)
+	whose := v.UserID
+	if v.May(store.Admin) {
 		whose = ""
 	} else if whose == "" {
 		whose = "nobody" // a program has none
 	}
-	return s.people().EndSession(ctx, v.name, id, whose)
+	return s.people().EndSession(ctx, v.Name, id, whose)
 }
 
 func (s *Server) endOneSession(w http.ResponseWriter, r *http.Request) error {
@@ -124,7 +121,7 @@ func (s *Server) endOneSession(w http.ResponseWriter, r *http.Request) error {
 	if err := s.endSession(r.Context(), id); err != nil {
 		return err
 	}
-	if id == visitorOf(r.Context()).id {
+	if id == session.Of(r.Context()).ID {
 		w.Header().Del("Set-Cookie")
 		redirect(w, r, "/login")
 		return nil
@@ -176,7 +173,7 @@ func (s *Server) setByLink(w http.ResponseWriter, r *http.Request) error {
 	if u, err = s.people().UseLink(r.Context(), f.Key, secret); err != nil {
 		return err
 	}
-	if err := s.enter(w, r, u); err != nil {
+	if err := s.sessions.Enter(w, r, u); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)

@@ -15,6 +15,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/sources"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -29,7 +30,7 @@ func newAPI(s *Server) huma.API {
 		Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
 			SecuritySchemes: map[string]*huma.SecurityScheme{
 				"token":   {Type: "http", Scheme: "bearer", Description: "restic-manager api-token create makes one."},
-				"session": {Type: "apiKey", In: "cookie", Name: plainCookie, Description: "A browser's session, from this server's own pages. Over TLS the cookie's name begins with __Host-."}}}},
+				"session": {Type: "apiKey", In: "cookie", Name: session.CookieName, Description: "A browser's session, from this server's own pages. Over TLS the cookie's name begins with __Host-."}}}},
 		Formats: huma.DefaultFormats, DefaultFormat: "application/json", Transformers: []huma.Transformer{plainProblem}}
 	return huma.NewAPI(c, adapter{s})
 }
@@ -186,7 +187,7 @@ type putSourceGroupIn struct {
 type putSourceGroupOut struct{ Body groupJSON }
 
 func (s *Server) putSourceGroup(ctx context.Context, in *putSourceGroupIn) (*putSourceGroupOut, error) {
-	row, err := s.sources.Put(ctx, visitorOf(ctx).name, in.ID, in.Name, sources.Input{
+	row, err := s.sources.Put(ctx, session.Of(ctx).Name, in.ID, in.Name, sources.Input{
 		Repository:    &in.Body.Repository,
 		Paths:         &in.Body.Paths,
 		Excludes:      &in.Body.Excludes,
@@ -263,7 +264,7 @@ type jobRefOut struct {
 
 func (s *Server) createJob(ctx context.Context, in *createJobIn) (*jobRefOut, error) {
 	b := in.Body
-	j, _, err := s.Jobs.Start(ctx, visitorOf(ctx).actor(), jobs.Request{Host: in.ID, Kind: topics.JobKind(b.Kind), SourceGroup: b.SourceGroup,
+	j, _, err := s.Jobs.Start(ctx, session.Of(ctx).Actor(), jobs.Request{Host: in.ID, Kind: topics.JobKind(b.Kind), SourceGroup: b.SourceGroup,
 		Repository: b.Repository,
 		Operation: topics.Operation{
 			Snapshots: b.Snapshots,
@@ -300,7 +301,7 @@ type cancelOut struct {
 }
 
 func (s *Server) cancel(ctx context.Context, in *jobIn) (*cancelOut, error) {
-	if err := s.Jobs.Cancel(ctx, visitorOf(ctx).name, in.ID); err != nil {
+	if err := s.Jobs.Cancel(ctx, session.Of(ctx).Name, in.ID); err != nil {
 		return nil, err
 	}
 	j, err := s.job(ctx, in.ID)

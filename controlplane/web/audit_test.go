@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -183,7 +184,7 @@ func TestTheAuditLogSaysWhoCameInAndWhoDidNot(t *testing.T) {
 	ada := w.known("ada", store.Admin)
 	const typed = "my secret, in the wrong field"
 	try := func(name, secret string) *client {
-		w.web.tries = newLimiter(time.Now)
+		w.web.sessions.Tries = session.NewLimiter(time.Now)
 		c := w.nobody()
 		c.do("POST", "/login", url.Values{"name": {name}, "password": {secret}})
 		return c

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/web/live"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -77,7 +78,7 @@ func newDrawing(w *world, query string) *drawing {
 	d := &drawing{w: w, draw: w.web.fleetStream(q), p: &painter{Painter: live.NewPainter()}}
 	d.p.Full = true
 	if q.Get("view") == "jobs" {
-		d.draw = w.web.jobsStream(q, &visitor{name: "anna", role: store.Admin})
+		d.draw = w.web.jobsStream(q, &session.Visitor{Name: "anna", Role: store.Admin})
 	}
 	return d
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/consumers"
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/views"
 )
@@ -93,7 +94,7 @@ func (s *Server) newConsumer(w http.ResponseWriter, r *http.Request) error {
 		return badForm(err)
 	}
 	f := views.NewConsumer{Name: strings.TrimSpace(r.PostForm.Get("name")), Do: r.PostForm.Get("do") != ""}
-	u, secret, err := s.consumers().Add(r.Context(), visitorOf(r.Context()).name, consumers.Input{Name: &f.Name, MayDo: &f.Do})
+	u, secret, err := s.consumers().Add(r.Context(), session.Of(r.Context()).Name, consumers.Input{Name: &f.Name, MayDo: &f.Do})
 	var fields field.Errors
 	switch {
 	case err == nil:
@@ -130,14 +131,14 @@ func (s *Server) consumerRights(w http.ResponseWriter, r *http.Request) error {
 		return badForm(err)
 	}
 	do := r.PostForm.Get("do") != ""
-	if _, err := s.consumers().Change(r.Context(), visitorOf(r.Context()).name, param(r, "name"), consumers.Input{MayDo: &do}); err != nil {
+	if _, err := s.consumers().Change(r.Context(), session.Of(r.Context()).Name, param(r, "name"), consumers.Input{MayDo: &do}); err != nil {
 		return err
 	}
 	return s.showConsumer(w, r, param(r, "name"), views.ConsumerForm{Done: "The access is changed, and its connections were ended"})
 }
 
 func (s *Server) consumerPassword(w http.ResponseWriter, r *http.Request) error {
-	_, secret, err := s.consumers().NewPassword(r.Context(), visitorOf(r.Context()).name, param(r, "name"), consumers.Input{})
+	_, secret, err := s.consumers().NewPassword(r.Context(), session.Of(r.Context()).Name, param(r, "name"), consumers.Input{})
 	if err != nil {
 		return err
 	}
@@ -146,7 +147,7 @@ func (s *Server) consumerPassword(w http.ResponseWriter, r *http.Request) error 
 }
 
 func (s *Server) revokeConsumer(w http.ResponseWriter, r *http.Request) error {
-	if err := s.consumers().Revoke(r.Context(), visitorOf(r.Context()).name, param(r, "name")); err != nil {
+	if err := s.consumers().Revoke(r.Context(), session.Of(r.Context()).Name, param(r, "name")); err != nil {
 		return err
 	}
 	redirect(w, r, "/mqtt")

@@ -12,6 +12,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -43,7 +44,7 @@ func (s *Server) addHost(w http.ResponseWriter, r *http.Request) error {
 		return badForm(err)
 	}
 	a := views.AddHost{Name: strings.TrimSpace(r.PostForm.Get("name"))}
-	id, token, err := s.Desk.Issue(r.Context(), visitorOf(r.Context()).name, a.Name, enroll.TokenLife)
+	id, token, err := s.Desk.Issue(r.Context(), session.Of(r.Context()).Name, a.Name, enroll.TokenLife)
 	var wrong field.Errors
 	if errors.As(err, &wrong) {
 		a.Error = wrong["name"]

@@ -12,6 +12,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/web/live"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -35,7 +36,7 @@ func (s *Server) open(w http.ResponseWriter, view string) *live.Tab {
 // events is the one stream of a browser's tab. It ends with the session, with
 // the server, and when the browser goes; none of these is an error any more.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
-	q, v := r.URL.Query(), visitorOf(r.Context())
+	q, v := r.URL.Query(), session.Of(r.Context())
 	var d draw
 	switch q.Get("view") {
 	case "fleet":
@@ -48,7 +49,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		}
 		d = s.hostStream(topics.HostID(q.Get("id")))
 	case "audit":
-		if !v.may(store.Admin) {
+		if !v.May(store.Admin) {
 			return forbidden(v, store.Admin)
 		}
 		var err error
@@ -69,7 +70,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		}
 		d = s.repositoryStream(id, f)
 	case "enrol":
-		if !v.may(store.Admin) {
+		if !v.May(store.Admin) {
 			return forbidden(v, store.Admin)
 		}
 		if err := s.hasToken(r.Context(), q.Get("token")); err != nil {
@@ -126,7 +127,7 @@ type shellFacts struct {
 
 // paintShell draws what changes around every page.
 func (s *Server) paintShell(p *painter, r *http.Request) {
-	v := visitorOf(r.Context())
+	v := session.Of(r.Context())
 	m := p.moment
 	facts := shellFacts{m.Len(), m.Online, m.Running, s.broker() == nil, true}
 	if facts == p.shell {

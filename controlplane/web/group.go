@@ -10,6 +10,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/controlplane/sources"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -120,7 +121,7 @@ func (s *Server) saveGroup(w http.ResponseWriter, r *http.Request) error {
 	if changed != "" {
 		save = s.sources.Change
 	}
-	if _, err = save(ctx, visitorOf(ctx).name, h.ID, name, in); err == nil {
+	if _, err = save(ctx, session.Of(ctx).Name, h.ID, name, in); err == nil {
 		http.Redirect(w, r, views.HostURL(string(h.ID)), http.StatusSeeOther)
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -133,7 +134,7 @@ func (s *Server) hostView(ctx context.Context, id topics.HostID) (views.Host, er
 	}
 	v.Strip = views.NewStrip(runs, s.Now())
 	v.Agent = s.agentFacts(h)
-	v.Intermittent, v.OverdueDays, v.MaySet = h.Intermittent, h.OverdueDays, visitorOf(ctx).may(store.Admin)
+	v.Intermittent, v.OverdueDays, v.MaySet = h.Intermittent, h.OverdueDays, session.Of(ctx).May(store.Admin)
 	if v.Copy, err = s.copyOfHost(ctx, id); err != nil {
 		return none, err
 	}
@@ -269,7 +270,7 @@ func (s *Server) runBackup(w http.ResponseWriter, r *http.Request) error {
 		return badForm(err)
 	}
 	id := hostID(r)
-	job, _, err := s.Jobs.Start(r.Context(), visitorOf(r.Context()).actor(),
+	job, _, err := s.Jobs.Start(r.Context(), session.Of(r.Context()).Actor(),
 		jobs.Request{Host: id, Kind: topics.BackupJob, SourceGroup: r.PostForm.Get("source_group")})
 	if err != nil {
 		p := problemOf(err)

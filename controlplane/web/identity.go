@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -18,7 +19,7 @@ func (s *Server) reenrol(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	id, token, err := s.Desk.Reissue(r.Context(), visitorOf(r.Context()).name, h.ID, enroll.TokenLife)
+	id, token, err := s.Desk.Reissue(r.Context(), session.Of(r.Context()).Name, h.ID, enroll.TokenLife)
 	if err != nil {
 		return err
 	}
@@ -39,7 +40,7 @@ func (s *Server) revoke(ctx context.Context, id topics.HostID) (store.Host, erro
 	if _, err := s.host(ctx, id); err != nil {
 		return store.Host{}, err
 	}
-	return s.Desk.Revoke(ctx, visitorOf(ctx).name, id)
+	return s.Desk.Revoke(ctx, session.Of(ctx).Name, id)
 }
 
 type identityOut struct {
@@ -92,7 +93,7 @@ func (s *Server) createHostToken(ctx context.Context, in *hostIn) (*enrolTokenOu
 	if err != nil {
 		return nil, err
 	}
-	id, token, err := s.Desk.Reissue(ctx, visitorOf(ctx).name, h.ID, enroll.TokenLife)
+	id, token, err := s.Desk.Reissue(ctx, session.Of(ctx).Name, h.ID, enroll.TokenLife)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
 )
@@ -29,7 +30,7 @@ type putHostOut struct {
 
 // putHost changes a host's settings; what is left out stays as it is.
 func (s *Server) putHost(ctx context.Context, in *putHostIn) (*putHostOut, error) {
-	h, err := s.hostSettings.Put(ctx, visitorOf(ctx).name, in.ID, hosts.Input{Intermittent: in.Body.Intermittent, OverdueDays: in.Body.OverdueDays})
+	h, err := s.hostSettings.Put(ctx, session.Of(ctx).Name, in.ID, hosts.Input{Intermittent: in.Body.Intermittent, OverdueDays: in.Body.OverdueDays})
 	if err != nil {
 		return nil, problem.Saving("host", err)
 	}
@@ -48,7 +49,7 @@ func (s *Server) saveIntermittent(w http.ResponseWriter, r *http.Request) error 
 		days = -1 // what is no number is refused like one that is out of range
 	}
 	in := hosts.Input{Intermittent: new(r.PostForm.Get("intermittent") == "true"), OverdueDays: &days}
-	if _, err := s.hostSettings.Put(r.Context(), visitorOf(r.Context()).name, hostID(r), in); err != nil {
+	if _, err := s.hostSettings.Put(r.Context(), session.Of(r.Context()).Name, hostID(r), in); err != nil {
 		return notSavedHere("host", err)
 	}
 	redirect(w, r, views.HostURL(string(hostID(r))))

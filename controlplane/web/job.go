@@ -11,6 +11,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -151,11 +152,11 @@ func (s *Server) logLines(entries []store.LogEntry) []views.LogLine {
 
 // jobView is everything about a job but its log.
 func (s *Server) jobView(ctx context.Context, t told) (views.Job, error) {
-	j, who := t.Job, visitorOf(ctx)
+	j, who := t.Job, session.Of(ctx)
 	ended := j.State.Ended()
 	v := views.Job{ID: string(j.ID), ShortID: short(string(j.ID)), Kind: string(j.Kind), HostID: string(j.Host), Host: t.host.Name,
 		Group: t.group.Name, Repository: t.repository.Name, Status: views.JobStatus(string(j.State)), AtWord: "Asked for", At: s.when(j.QueuedAt),
-		By: j.RequestedBy, Ended: ended, CanCancel: !ended && !j.CancelAsked && who.may(store.Operator)}
+		By: j.RequestedBy, Ended: ended, CanCancel: !ended && !j.CancelAsked && who.May(store.Operator)}
 	if ended {
 		if err := s.mayRunAgain(ctx, &v, j, t.host); err != nil {
 			return v, err
@@ -226,7 +227,7 @@ func (s *Server) jobView(ctx context.Context, t told) (views.Job, error) {
 
 // mayRunAgain fills in whether the job can be asked for again, and why not.
 func (s *Server) mayRunAgain(ctx context.Context, v *views.Job, j store.Job, h store.Host) error {
-	_, err := s.Jobs.Again(ctx, visitorOf(ctx).actor(), j)
+	_, err := s.Jobs.Again(ctx, session.Of(ctx).Actor(), j)
 	var role *jobs.RoleError
 	switch {
 	case err == nil:
@@ -373,7 +374,7 @@ func (s *Server) cancelJob(w http.ResponseWriter, r *http.Request) error {
 		return badForm(err)
 	}
 	id := jobID(r)
-	if err := s.Jobs.Cancel(r.Context(), visitorOf(r.Context()).name, id); err != nil && !errors.Is(err, jobs.ErrEnded) {
+	if err := s.Jobs.Cancel(r.Context(), session.Of(r.Context()).Name, id); err != nil && !errors.Is(err, jobs.ErrEnded) {
 		return err
 	}
 	switch {

@@ -16,6 +16,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/web/live"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -275,7 +276,7 @@ func (s *Server) jobsPage(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	for _, j := range l.rows {
-		v.Rows = append(v.Rows, s.jobLine(j, q, visitorOf(ctx)))
+		v.Rows = append(v.Rows, s.jobLine(j, q, session.Of(ctx)))
 	}
 	if l.more {
 		v.Older = views.JobsURL(f, placeOf(l.rows[len(l.rows)-1]).String())
@@ -292,10 +293,10 @@ func (s *Server) jobsPage(w http.ResponseWriter, r *http.Request) error {
 }
 
 // jobLine is a job in the list of the fleet's.
-func (s *Server) jobLine(j store.Job, q *queue, who *visitor) views.JobLine {
+func (s *Server) jobLine(j store.Job, q *queue, who *session.Visitor) views.JobLine {
 	v := views.JobLine{ID: string(j.ID), Kind: string(j.Kind), Group: q.groups[j.SourceGroup], HostID: string(j.Host), Host: q.fleet.Name(j.Host),
 		Status: views.JobStatus(string(j.State)), Percent: -1, At: s.when(max(j.StartedAt, j.QueuedAt)), By: asker(j),
-		CanCancel: !j.State.Ended() && !j.CancelAsked && who.may(store.Operator)}
+		CanCancel: !j.State.Ended() && !j.CancelAsked && who.May(store.Operator)}
 	switch j.State {
 	case topics.Queued:
 		wait := s.waiting(j, q)
@@ -438,7 +439,7 @@ func (s *Server) silence(j store.Job, host string) *views.Note {
 // A jobsTab is the jobs page in somebody's browser.
 type jobsTab struct {
 	s      *Server
-	who    *visitor
+	who    *session.Visitor
 	filter views.JobsFilter
 	after  place
 	list   string // what the page showed at first
@@ -453,7 +454,7 @@ type jobsTab struct {
 }
 
 // jobsStream draws the rows of the jobs page again as they change.
-func (s *Server) jobsStream(query url.Values, who *visitor) draw {
+func (s *Server) jobsStream(query url.Values, who *session.Visitor) draw {
 	t := &jobsTab{s: s, who: who, list: query.Get("list"), wait: live.Progress{Pause: s.Timing.Progress}}
 	f, cursor := jobsFilter(query)
 	t.filter, t.after = f, parsePlace(cursor)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -81,7 +82,7 @@ func (s *Server) start(w http.ResponseWriter, r *http.Request, q jobs.Request) e
 	if q.Kind == topics.BackupJob {
 		return problem.NoPage // on its host's page
 	}
-	j, _, err := s.Jobs.Start(r.Context(), visitorOf(r.Context()).actor(), q)
+	j, _, err := s.Jobs.Start(r.Context(), session.Of(r.Context()).Actor(), q)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/kit"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -15,17 +16,17 @@ import (
 // kitPage shows a repository's secrets, on purpose, to an administrator, and has
 // that in the audit log before it does.
 func (s *Server) kitPage(w http.ResponseWriter, r *http.Request) error {
-	ctx, who := r.Context(), visitorOf(r.Context())
+	ctx, who := r.Context(), session.Of(r.Context())
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	k, err := kit.Of(ctx, s.Store, who.name, topics.RepositoryID(param(r, "id")))
+	k, err := kit.Of(ctx, s.Store, who.Name, topics.RepositoryID(param(r, "id")))
 	if errors.Is(err, store.ErrNotFound) {
 		return &problem.Problem{Kind: problem.NotFound, Title: "There is no such repository", Say: "It was never there, or it has been removed.", Do: "Look for it in the list of repositories."}
 	} else if err != nil {
 		return err
 	}
-	v := views.Kit{Name: k.Name, Notes: k.Notes(), Exports: k.Exports(), PowerShell: k.PowerShell(), By: who.name}
+	v := views.Kit{Name: k.Name, Notes: k.Notes(), Exports: k.Exports(), PowerShell: k.PowerShell(), By: who.Name}
 	for _, x := range k.Variables {
 		f := views.KitFact{Name: kitWords(x.Name)}
 		if kit.Plain(x.Value.Reveal()) {
@@ -52,7 +53,7 @@ func kitWords(variable string) string {
 
 // kitLinks are the emergency kits there are, for those who may see them.
 func (s *Server) kitLinks(ctx context.Context) (links []views.Link, err error) {
-	if !visitorOf(ctx).may(store.Admin) {
+	if !session.Of(ctx).May(store.Admin) {
 		return nil, nil
 	}
 	rows, err := s.Store.Repositories(ctx)

@@ -5,26 +5,26 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
+	"math"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
-	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/restic-manager/restic-manager/controlplane/field"
-	"github.com/restic-manager/restic-manager/controlplane/password"
 	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/views"
-	"github.com/restic-manager/restic-manager/words"
 )
 
 // signedIn redirects a visitor who is signed in already, and reports whether it did.
 func (s *Server) signedIn(w http.ResponseWriter, r *http.Request, to string) bool {
-	v, err := s.identify(r)
+	v, err := s.sessions.Identify(r)
 	if err != nil || v == nil {
 		return false
 	}
@@ -66,32 +66,11 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 		s.render(w, r, status, views.LoginPage(s.shell(r, "Sign in", ""), f))
 		return nil
 	}
-	if wait := s.tries.take(network(r), f.Name); wait > 0 {
+	if wait := s.sessions.Tries.Take(session.Network(r), f.Name); wait > 0 {
 		return again(http.StatusTooManyRequests, slow(w, wait))
 	}
-	u, err := s.Store.UserByName(r.Context(), f.Name)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	if u.DisabledAt != 0 {
-		u.PasswordHash = ""
-	}
-	secret := r.PostForm.Get("password")
-	ok, err := s.check(r.Context(), u.PasswordHash, secret)
-	if err != nil {
-		return err
-	}
-	if ok && password.Stale(u.PasswordHash) {
-		if u, err = s.renewed(r.Context(), u, secret); err != nil {
-			return err
-		}
-	}
-	if ok {
-		err = s.enter(w, r, u)
-	}
-	if !ok || errors.Is(err, store.ErrNotFound) {
-		s.Log.Warn("sign-in refused", "remote", remote(r))
-		s.refused(r.Context(), "session.refused", u)
+	err := s.sessions.SignIn(w, r, f.Name, r.PostForm.Get("password"))
+	if errors.Is(err, session.ErrWrong) {
 		return again(http.StatusUnprocessableEntity, "This name and password do not belong together. After several wrong tries there is a pause.")
 	} else if err != nil {
 		return err
@@ -100,55 +79,30 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// refused records a failed sign-in in the audit log. It records a typed name only
-// if it is a user's, because people type passwords into that field. Of many in a
-// short time it records some, with the number of those left out.
-func (s *Server) refused(ctx context.Context, action string, u store.User) {
-	unsaid, ok := s.refusals.say()
-	if !ok {
-		return
+// slow sets Retry-After and returns the sentence that says how long to wait.
+func slow(w http.ResponseWriter, wait time.Duration) string {
+	n := int(math.Ceil(wait.Seconds()))
+	w.Header().Set("Retry-After", strconv.Itoa(n))
+	if n == 1 {
+		return "Too many tries. Wait 1 second, then try again."
 	}
-	who := u.Name
-	if u.ID == "" {
-		who = "somebody who is not known here"
-	}
-	if unsaid > 0 {
-		who += "; " + words.Count(uint64(unsaid), "refusal", "refusals") + " before it are not in this log"
-	}
-	if err := s.Store.Audit(ctx, "plane", action, u.ID, who); err != nil && ctx.Err() == nil {
-		s.Log.Error("recording a refused sign-in failed", "err", err)
-	}
-}
-
-// renewed hashes a password again with today's cost, stores the hash, and returns
-// the user with it.
-func (s *Server) renewed(ctx context.Context, u store.User, secret string) (store.User, error) {
-	hash, err := s.newHash(ctx, secret)
-	if err == nil {
-		err = s.Store.RenewHash(ctx, u.ID, u.PasswordHash, hash)
-	}
-	u.PasswordHash = hash
-	return u, err
+	return "Too many tries. Wait " + strconv.Itoa(n) + " seconds, then try again."
 }
 
 func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
-	v := visitorOf(r.Context())
-	if v.session != nil {
-		if err := s.Store.EndSession(r.Context(), v.name, v.id, v.user); err != nil && !errors.Is(err, store.ErrNotFound) {
-			return err
-		}
-		s.recheck()
+	if err := s.sessions.Leave(w, r, session.Of(r.Context())); err != nil {
+		return err
 	}
-	s.leave(w, r)
+	s.recheck()
+	http.Redirect(w, r, "/login", http.StatusSeeOther)
 	return nil
 }
 
-// leave removes the session cookie and redirects to the sign-in page.
-func (s *Server) leave(w http.ResponseWriter, r *http.Request) {
-	w.Header().Del("Set-Cookie") // of touch
-	s.sessions.of(r).WriteSessionCookie(r.Context(), w, "", time.Time{})
-	w.Header().Set("Cache-Control", "no-store")
+// signedOut answers somebody whose session has ended by what they did.
+func (s *Server) signedOut(w http.ResponseWriter, r *http.Request) error {
+	s.sessions.Forget(w, r)
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
+	return nil
 }
 
 // SetupPath returns the path of the page that creates the first account, with the
@@ -200,7 +154,7 @@ func (s *Server) setup(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if wait := s.tries.take(network(r), ""); wait > 0 {
+	if wait := s.sessions.Tries.Take(session.Network(r), ""); wait > 0 {
 		f.CodeError = slow(w, wait)
 		return again(http.StatusTooManyRequests)
 	}
@@ -222,7 +176,7 @@ func (s *Server) setup(w http.ResponseWriter, r *http.Request) error {
 	} else if err != nil {
 		return err
 	}
-	if err := s.enter(w, r, u); err != nil {
+	if err := s.sessions.Enter(w, r, u); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/hosts/new", http.StatusSeeOther)
@@ -246,73 +200,23 @@ func badForm(err error) error {
 		Do: "Go back and send it again.", Err: err}
 }
 
-// links holds the unused sign-in links by the hash of their key.
-type links struct {
-	now func() time.Time
-	mu  sync.Mutex
-	m   map[string]link
-}
-
-type link struct {
-	user string
-	till time.Time
-}
-
-func (l *links) add(hash []byte, user string, life time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.m == nil {
-		l.m = map[string]link{}
-	}
-	for k, v := range l.m {
-		if l.now().After(v.till) {
-			delete(l.m, k)
-		}
-	}
-	l.m[string(hash)] = link{user, l.now().Add(life)}
-}
-
-// use returns the user of a link and forgets the link.
-func (l *links) use(hash []byte) (string, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	v, ok := l.m[string(hash)]
-	delete(l.m, string(hash))
-	return v.user, ok && !l.now().After(v.till)
-}
-
 // SignInLink creates a path that signs a user in, once, within Timing.Link. It is
 // kept in memory only and does not survive a restart.
 func (s *Server) SignInLink(ctx context.Context, userID string) (string, error) {
-	if _, err := s.Store.User(ctx, userID); err != nil {
-		return "", err
-	}
-	key := password.NewKey("rms_")
-	s.links.add(password.HashKey(key), userID, s.Timing.Link)
-	return "/sign-in?key=" + key, nil
+	key, err := s.sessions.SignInLink(ctx, userID)
+	return "/sign-in?key=" + key, err
 }
 
 func (s *Server) signInByLink(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodHead { // whoever only looks must not use it up
 		return nil
 	}
-	refused := &problem.Problem{Kind: problem.Gone, Title: "This link is no longer good",
-		Say: "A sign-in link works once, and not for long.",
-		Do:  "Sign in with name and password, or ask for a new link.", Link: problem.Link{Text: "Sign in", URL: "/login"}}
-	id, ok := s.links.use(password.HashKey(r.URL.Query().Get("key")))
-	if !ok {
-		return refused
-	}
-	u, err := s.Store.User(r.Context(), id)
+	err := s.sessions.EnterByLink(w, r, r.URL.Query().Get("key"))
 	if errors.Is(err, store.ErrNotFound) {
-		return refused
+		return &problem.Problem{Kind: problem.Gone, Title: "This link is no longer good",
+			Say: "A sign-in link works once, and not for long.",
+			Do:  "Sign in with name and password, or ask for a new link.", Link: problem.Link{Text: "Sign in", URL: "/login"}}
 	} else if err != nil {
-		return err
-	}
-	if u.DisabledAt != 0 {
-		return refused
-	}
-	if err := s.enter(w, r, u); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)

@@ -11,6 +11,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/views"
 	"github.com/restic-manager/restic-manager/words"
@@ -24,7 +25,7 @@ func (s *Server) people() people.Service {
 	return people.Service{
 		Store:      s.Store,
 		Now:        s.Now,
-		Hash:       s.newHash,
+		Hash:       s.sessions.NewHash,
 		Invitation: s.Timing.Invitation,
 		Changed:    s.recheck,
 	}
@@ -41,14 +42,6 @@ func (s *Server) user(ctx context.Context, id string) (store.User, error) {
 
 // linkPath returns the path of a link to set a password.
 func linkPath(l people.Link) string { return "/set-password?key=" + l.Key }
-
-// here returns the whole URL of a path, with the scheme and host the browser used.
-func here(r *http.Request, path string) string {
-	if secure(r) {
-		return "https://" + r.Host + path
-	}
-	return "http://" + r.Host + path
-}
 
 func (s *Server) usersPage(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
@@ -92,7 +85,7 @@ func (s *Server) until(ms int64) string {
 }
 
 func (s *Server) account(ctx context.Context, u store.User) views.Account {
-	return views.Account{ID: u.ID, Name: u.Name, You: u.ID == visitorOf(ctx).user, Role: string(u.Role), Disabled: u.DisabledAt != 0,
+	return views.Account{ID: u.ID, Name: u.Name, You: u.ID == session.Of(ctx).UserID, Role: string(u.Role), Disabled: u.DisabledAt != 0,
 		Invited: u.PasswordHash == "", LastSeen: s.when(u.SeenAt)}
 }
 
@@ -112,7 +105,7 @@ func (s *Server) newUser(w http.ResponseWriter, r *http.Request) error {
 	}
 	f := views.NewUser{Name: strings.TrimSpace(r.PostForm.Get("name")), Role: r.PostForm.Get("role")}
 	role := store.Role(f.Role)
-	u, link, err := s.people().Invite(r.Context(), visitorOf(r.Context()).name, people.Input{Name: &f.Name, Role: &role})
+	u, link, err := s.people().Invite(r.Context(), session.Of(r.Context()).Name, people.Input{Name: &f.Name, Role: &role})
 	if err == nil {
 		return s.showLink(w, r, u, link, u.Name+" was added")
 	}
@@ -140,7 +133,7 @@ func besides(text string, fields field.Errors, shown ...string) string {
 
 // showLink shows a link to set a password. It cannot be shown again.
 func (s *Server) showLink(w http.ResponseWriter, r *http.Request, u store.User, link people.Link, done string) error {
-	v := views.User{Done: done, Link: here(r, linkPath(link)), LinkValid: "Valid for " + words.Duration(s.Timing.Invitation) + ", once"}
+	v := views.User{Done: done, Link: session.URLOf(r, linkPath(link)), LinkValid: "Valid for " + words.Duration(s.Timing.Invitation) + ", once"}
 	return s.showUser(w, r, http.StatusOK, u.ID, v)
 }
 
@@ -179,14 +172,13 @@ func (s *Server) userForm(do func(r *http.Request, by, id string) (done string, 
 		if err := r.ParseForm(); err != nil {
 			return badForm(err)
 		}
-		id, v := param(r, "id"), visitorOf(r.Context())
-		done, err := do(r, v.name, id)
+		id, v := param(r, "id"), session.Of(r.Context())
+		done, err := do(r, v.Name, id)
 		switch {
 		case err != nil:
 			return s.userRefused(w, r, id, err)
-		case id == v.user: // whose own session is over
-			s.leave(w, r)
-			return nil
+		case id == v.UserID: // whose own session is over
+			return s.signedOut(w, r)
 		case done == "":
 			http.Redirect(w, r, "/users", http.StatusSeeOther)
 			return nil
@@ -236,7 +228,7 @@ func (s *Server) linkForUser(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	link, err := s.people().NewLink(r.Context(), visitorOf(r.Context()).name, u.ID)
+	link, err := s.people().NewLink(r.Context(), session.Of(r.Context()).Name, u.ID)
 	if err != nil {
 		return s.userRefused(w, r, u.ID, err)
 	}
@@ -247,7 +239,7 @@ func (s *Server) passwordForUser(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)
 	}
-	id, who := param(r, "id"), visitorOf(r.Context())
+	id, who := param(r, "id"), session.Of(r.Context())
 	if _, err := s.user(r.Context(), id); err != nil {
 		return err
 	}
@@ -257,12 +249,11 @@ func (s *Server) passwordForUser(w http.ResponseWriter, r *http.Request) error {
 		v.Problem = "The password was not set. " + v.SecretError + v.AgainError
 		return s.showUser(w, r, http.StatusUnprocessableEntity, id, v)
 	}
-	if _, err := s.people().Change(r.Context(), who.name, id, people.Input{Password: &secret}); err != nil {
+	if _, err := s.people().Change(r.Context(), who.Name, id, people.Input{Password: &secret}); err != nil {
 		return err
 	}
-	if id == who.user {
-		s.leave(w, r)
-		return nil
+	if id == who.UserID {
+		return s.signedOut(w, r)
 	}
 	return s.showUser(w, r, http.StatusOK, id, views.User{Done: "The password is set. Every session of theirs is over."})
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/consumers"
 	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 )
 
@@ -55,7 +56,7 @@ type passwordLinkJSON struct {
 }
 
 func (s *Server) createUser(ctx context.Context, in *createUserIn) (*createUserOut, error) {
-	u, link, err := s.people().Invite(ctx, visitorOf(ctx).name, people.Input{Name: &in.Body.Name, Role: &in.Body.Role})
+	u, link, err := s.people().Invite(ctx, session.Of(ctx).Name, people.Input{Name: &in.Body.Name, Role: &in.Body.Role})
 	if err != nil {
 		return nil, problem.Saving("user", err)
 	}
@@ -85,18 +86,18 @@ func (s *Server) changeUser(ctx context.Context, in *changeUserIn) (*userOut, er
 	if in.Body.Role != "" {
 		change.Role = &in.Body.Role
 	}
-	u, err := s.people().Change(ctx, visitorOf(ctx).name, in.ID, change)
+	u, err := s.people().Change(ctx, session.Of(ctx).Name, in.ID, change)
 	return &userOut{userOf(u)}, problem.Saving("user", err)
 }
 
 func (s *Server) deleteUser(ctx context.Context, in *userIn) (*struct{}, error) {
-	return nil, s.people().Remove(ctx, visitorOf(ctx).name, in.ID)
+	return nil, s.people().Remove(ctx, session.Of(ctx).Name, in.ID)
 }
 
 type passwordLinkOut struct{ Body passwordLinkJSON }
 
 func (s *Server) createPasswordLink(ctx context.Context, in *userIn) (*passwordLinkOut, error) {
-	link, err := s.people().NewLink(ctx, visitorOf(ctx).name, in.ID)
+	link, err := s.people().NewLink(ctx, session.Of(ctx).Name, in.ID)
 	return &passwordLinkOut{linkOf(link)}, err
 }
 
@@ -112,12 +113,12 @@ type sessionJSON struct {
 
 // listSessions lists the caller's own sessions, for an administrator everybody's.
 func (s *Server) listSessions(ctx context.Context, _ *struct{}) (*list1[sessionJSON], error) {
-	v := visitorOf(ctx)
-	if v.user == "" && !v.may(store.Admin) {
+	v := session.Of(ctx)
+	if v.UserID == "" && !v.May(store.Admin) {
 		return &list1[sessionJSON]{[]sessionJSON{}}, nil // a program has none
 	}
-	whose := v.user
-	if v.may(store.Admin) {
+	whose := v.UserID
+	if v.May(store.Admin) {
 		whose = ""
 	}
 	rows, err := s.Store.SessionList(ctx, whose)
@@ -133,7 +134,7 @@ func (s *Server) deleteSession(ctx context.Context, in *userIn) (*struct{}, erro
 }
 
 func (s *Server) deleteSessions(ctx context.Context, in *userIn) (*struct{}, error) {
-	return nil, s.people().SignOut(ctx, visitorOf(ctx).name, in.ID)
+	return nil, s.people().SignOut(ctx, session.Of(ctx).Name, in.ID)
 }
 
 type tokenJSON struct {
@@ -175,7 +176,7 @@ type createTokenOut struct {
 }
 
 func (s *Server) createToken(ctx context.Context, in *createTokenIn) (*createTokenOut, error) {
-	t, key, err := s.people().AddToken(ctx, visitorOf(ctx).name, people.TokenInput{
+	t, key, err := s.people().AddToken(ctx, session.Of(ctx).Name, people.TokenInput{
 		Name: &in.Body.Name,
 		Role: &in.Body.Role,
 		Life: new(people.Days(in.Body.Days)),
@@ -186,7 +187,7 @@ func (s *Server) createToken(ctx context.Context, in *createTokenIn) (*createTok
 }
 
 func (s *Server) deleteToken(ctx context.Context, in *userIn) (*struct{}, error) {
-	return nil, s.people().RevokeToken(ctx, visitorOf(ctx).name, in.ID)
+	return nil, s.people().RevokeToken(ctx, session.Of(ctx).Name, in.ID)
 }
 
 type consumerJSON struct {
@@ -232,7 +233,7 @@ func withPassword(u store.MQTTUser, secret string, err error) (*consumerPassword
 }
 
 func (s *Server) createConsumer(ctx context.Context, in *createConsumerIn) (*consumerPasswordOut, error) {
-	u, secret, err := s.consumers().Add(ctx, visitorOf(ctx).name, consumers.Input{Name: &in.Body.Name, MayDo: &in.Body.Do})
+	u, secret, err := s.consumers().Add(ctx, session.Of(ctx).Name, consumers.Input{Name: &in.Body.Name, MayDo: &in.Body.Do})
 	return withPassword(u, secret, problem.Saving("credential", err))
 }
 
@@ -250,14 +251,14 @@ type changeConsumerIn struct {
 type consumerOut struct{ Body consumerJSON }
 
 func (s *Server) changeConsumer(ctx context.Context, in *changeConsumerIn) (*consumerOut, error) {
-	u, err := s.consumers().Change(ctx, visitorOf(ctx).name, in.Name, consumers.Input{MayDo: &in.Body.Do})
+	u, err := s.consumers().Change(ctx, session.Of(ctx).Name, in.Name, consumers.Input{MayDo: &in.Body.Do})
 	return &consumerOut{s.consumerJSON(u)}, err
 }
 
 func (s *Server) resetConsumer(ctx context.Context, in *consumerIn) (*consumerPasswordOut, error) {
-	return withPassword(s.consumers().NewPassword(ctx, visitorOf(ctx).name, in.Name, consumers.Input{}))
+	return withPassword(s.consumers().NewPassword(ctx, session.Of(ctx).Name, in.Name, consumers.Input{}))
 }
 
 func (s *Server) deleteConsumer(ctx context.Context, in *consumerIn) (*struct{}, error) {
-	return nil, s.consumers().Revoke(ctx, visitorOf(ctx).name, in.Name)
+	return nil, s.consumers().Revoke(ctx, session.Of(ctx).Name, in.Name)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/a-h/templ"
 
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
 )
@@ -67,10 +68,6 @@ func problemJSON(p *problem.Problem) topics.Problem {
 	return topics.Problem{Title: p.Title, Status: statusOf(p), Detail: p.Detail()}
 }
 
-func isAPI(r *http.Request) bool {
-	return r.URL.Path == "/api" || strings.HasPrefix(r.URL.Path, "/api/")
-}
-
 func isJSON(r *http.Request) bool {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	return err == nil && media == "application/json"
@@ -95,7 +92,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
 	s.note(r, p)
 	switch {
-	case isAPI(r):
+	case session.IsAPI(r):
 		if statusOf(p) == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="restic-manager"`)
 		}

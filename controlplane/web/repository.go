@@ -10,6 +10,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -214,7 +215,7 @@ func (s *Server) listRepositories(ctx context.Context, _ *struct{}) (*list1[repo
 }
 
 func (s *Server) createRepository(ctx context.Context, in *createRepositoryIn) (*repositoryOut, error) {
-	r, err := s.repositories.Add(ctx, visitorOf(ctx).name, in.Body.input())
+	r, err := s.repositories.Add(ctx, session.Of(ctx).Name, in.Body.input())
 	if err != nil {
 		return nil, problem.Saving("repository", err)
 	}
@@ -222,14 +223,14 @@ func (s *Server) createRepository(ctx context.Context, in *createRepositoryIn) (
 }
 
 func (s *Server) putRepository(ctx context.Context, in *putRepositoryIn) (*repositoryOut, error) {
-	if _, err := s.repositories.Change(ctx, visitorOf(ctx).name, in.ID, in.Body.input()); err != nil {
+	if _, err := s.repositories.Change(ctx, session.Of(ctx).Name, in.ID, in.Body.input()); err != nil {
 		return nil, problem.Saving("repository", err)
 	}
 	return s.oneRepository(ctx, in.ID)
 }
 
 func (s *Server) deleteRepository(ctx context.Context, in *repositoryIn) (*struct{}, error) {
-	return nil, s.repositories.Remove(ctx, visitorOf(ctx).name, in.ID)
+	return nil, s.repositories.Remove(ctx, session.Of(ctx).Name, in.ID)
 }
 
 type repositorySnapshotsIn struct {
@@ -334,7 +335,7 @@ type trustKeyIn struct {
 }
 
 func (s *Server) trustKey(ctx context.Context, in *trustKeyIn) (*struct{}, error) {
-	return nil, s.repositories.TrustKey(ctx, visitorOf(ctx).name, in.ID, in.Key)
+	return nil, s.repositories.TrustKey(ctx, session.Of(ctx).Name, in.ID, in.Key)
 }
 
 type dayJSON struct {
@@ -368,6 +369,6 @@ type refreshIn struct {
 }
 
 func (s *Server) refreshRepository(ctx context.Context, in *refreshIn) (*list1[topics.JobID], error) {
-	ids, err := s.repositories.Refresh(ctx, visitorOf(ctx).actor(), in.ID, in.Body.Host)
+	ids, err := s.repositories.Refresh(ctx, session.Of(ctx).Actor(), in.ID, in.Body.Host)
 	return &list1[topics.JobID]{ids}, err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -172,9 +173,9 @@ func (s *Server) saveRepository(w http.ResponseWriter, r *http.Request) error {
 	in := repositoryInputOf(r.PostForm, f, keep)
 	var saved store.Repository
 	if row.ID == "" {
-		saved, err = s.repositories.Add(ctx, visitorOf(ctx).name, in)
+		saved, err = s.repositories.Add(ctx, session.Of(ctx).Name, in)
 	} else {
-		saved, err = s.repositories.Change(ctx, visitorOf(ctx).name, row.ID, in)
+		saved, err = s.repositories.Change(ctx, session.Of(ctx).Name, row.ID, in)
 	}
 	if err == nil {
 		http.Redirect(w, r, views.RepositoryURL(string(saved.ID)), http.StatusSeeOther)

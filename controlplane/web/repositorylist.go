@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -31,7 +32,7 @@ func (s *Server) repositoriesPage(w http.ResponseWriter, r *http.Request) error 
 	}
 	sh := s.shell(r, "Repositories", "repositories", views.Link{Text: "Repositories"})
 	sh.Stream = views.RepositoriesStream(text, page)
-	s.render(w, r, http.StatusOK, views.RepositoriesPage(sh, l, visitorOf(r.Context()).may(store.Admin)))
+	s.render(w, r, http.StatusOK, views.RepositoriesPage(sh, l, session.Of(r.Context()).May(store.Admin)))
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -130,11 +131,11 @@ func (s *Server) repositoryView(ctx context.Context, id topics.RepositoryID, f v
 	if err != nil {
 		return v, err
 	}
-	who := visitorOf(ctx)
+	who := session.Of(ctx)
 	tally := k.tallies[id]
 	v = views.Repository{ID: string(id), Name: r.Name, Location: r.Location, Health: s.health(r, k), AppendOnly: r.AppendOnly, HasMaintenance: access.Maintenance != nil, Filter: f,
 		SnapshotsTotal: tally.Count, ForeignTotal: tally.Foreign, ListedAt: s.when(r.ListedAt), LocksAt: s.when(r.LocksAt), KeysAt: s.when(r.KeysAt),
-		MayOperate: who.may(store.Operator), MayAdmin: who.may(store.Admin)}
+		MayOperate: who.May(store.Operator), MayAdmin: who.May(store.Admin)}
 	names, users := map[topics.HostID]string{}, map[topics.HostID]bool{}
 	groupNames := map[topics.SourceGroupID]string{}
 	for _, h := range m.ByName() {
@@ -419,7 +420,7 @@ func (s *Server) repositoryNotes(r store.Repository, k known, v views.Repository
 
 // refreshPage asks a host for everything the page shows, and shows it as it comes.
 func (s *Server) refreshPage(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.repositories.Refresh(r.Context(), visitorOf(r.Context()).actor(), repositoryID(r), ""); err != nil {
+	if _, err := s.repositories.Refresh(r.Context(), session.Of(r.Context()).Actor(), repositoryID(r), ""); err != nil {
 		return err
 	}
 	return s.stay(w, r, views.RepositoryURL(param(r, "id")))
@@ -496,7 +497,7 @@ func (s *Server) hostOperations(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) trustKeyPage(w http.ResponseWriter, r *http.Request) error {
-	if err := s.repositories.TrustKey(r.Context(), visitorOf(r.Context()).name, repositoryID(r), param(r, "key")); err != nil {
+	if err := s.repositories.TrustKey(r.Context(), session.Of(r.Context()).Name, repositoryID(r), param(r, "key")); err != nil {
 		return err
 	}
 	redirect(w, r, views.RepositoryURL(param(r, "id")))
@@ -514,7 +515,7 @@ func (s *Server) removeRepositoryPage(w http.ResponseWriter, r *http.Request) er
 	if r.PostForm.Get("confirm") != row.Name {
 		return notConfirmed(row)
 	}
-	if err := s.repositories.Remove(r.Context(), visitorOf(r.Context()).name, row.ID); err != nil {
+	if err := s.repositories.Remove(r.Context(), session.Of(r.Context()).Name, row.ID); err != nil {
 		return err
 	}
 	redirect(w, r, "/repositories")

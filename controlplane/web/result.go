@@ -9,6 +9,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -198,7 +199,7 @@ func (s *Server) runAgain(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	again, _, err := s.Jobs.RunAgain(r.Context(), visitorOf(r.Context()).actor(), j.ID)
+	again, _, err := s.Jobs.RunAgain(r.Context(), session.Of(r.Context()).Actor(), j.ID)
 	switch {
 	case errors.Is(err, jobs.ErrNotAgain):
 		return problemOf(err).With(problem.Link{Text: "Open the repository", URL: views.RepositoryURL(string(j.Repository))})

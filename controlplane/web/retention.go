@@ -8,6 +8,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -132,8 +133,8 @@ func (s *Server) createMaintenance(ctx context.Context, in *createMaintenanceIn)
 // askMaintenance begins maintenance for a visitor. Only an administrator may
 // approve a plan that was held.
 func (s *Server) askMaintenance(ctx context.Context, id topics.RepositoryID, kind topics.JobKind, host topics.HostID, plan string) (topics.JobID, error) {
-	v := visitorOf(ctx)
-	if plan != "" && !v.may(store.Admin) {
+	v := session.Of(ctx)
+	if plan != "" && !v.May(store.Admin) {
 		return "", forbidden(v, store.Admin)
 	}
 	if host != "" {
@@ -141,7 +142,7 @@ func (s *Server) askMaintenance(ctx context.Context, id topics.RepositoryID, kin
 			return "", err
 		}
 	}
-	return s.Maintenance.Ask(ctx, v.name, id, kind, host, plan)
+	return s.Maintenance.Ask(ctx, v.Name, id, kind, host, plan)
 }
 
 // weekdayOf is the day of hours as the API and forms have it.
@@ -239,7 +240,7 @@ type putMaintenanceIn struct {
 }
 
 func (s *Server) putMaintenance(ctx context.Context, in *putMaintenanceIn) (*maintenanceOut, error) {
-	err := s.Maintenance.PutHours(ctx, visitorOf(ctx).name, in.ID, map[topics.JobKind]maintenance.Input{
+	err := s.Maintenance.PutHours(ctx, session.Of(ctx).Name, in.ID, map[topics.JobKind]maintenance.Input{
 		topics.ForgetJob: maintenance.Input(in.Body.Forget),
 		topics.PruneJob:  maintenance.Input(in.Body.Prune),
 		topics.CheckJob:  maintenance.Input(in.Body.Check),

@@ -15,6 +15,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -127,7 +128,7 @@ func (s *Server) saveHours(w http.ResponseWriter, r *http.Request) error {
 		}
 		in[kind] = want
 	}
-	if err := s.Maintenance.PutHours(r.Context(), visitorOf(r.Context()).name, repositoryID(r), in); err != nil {
+	if err := s.Maintenance.PutHours(r.Context(), session.Of(r.Context()).Name, repositoryID(r), in); err != nil {
 		return notSavedHere("maintenance", err)
 	}
 	redirect(w, r, views.RetentionURL(param(r, "id")))
@@ -144,7 +145,7 @@ func (s *Server) retentionView(ctx context.Context, id topics.RepositoryID, keep
 	} else if err != nil {
 		return v, err
 	}
-	v.MayApprove = visitorOf(ctx).may(store.Admin)
+	v.MayApprove = session.Of(ctx).May(store.Admin)
 	v.Warnings, v.Unusual, v.Listed = p.Warnings, p.Plan.Unusual, s.when(p.Repository.ListedAt)
 	now := s.Now()
 	rows := func(list []retention.Verdict) (out []views.RetentionRow) {
@@ -199,7 +200,7 @@ func ruleWords(k store.Keep) (list []string) {
 
 // maintenanceView is when a repository is looked after, and how that went.
 func (s *Server) maintenanceView(ctx context.Context, id topics.RepositoryID) (views.Maintenance, error) {
-	m := views.Maintenance{RepositoryID: string(id), MayRun: visitorOf(ctx).may(store.Operator), MayChange: visitorOf(ctx).may(store.Admin)}
+	m := views.Maintenance{RepositoryID: string(id), MayRun: session.Of(ctx).May(store.Operator), MayChange: session.Of(ctx).May(store.Admin)}
 	r, err := s.Store.Repository(ctx, id)
 	if err != nil {
 		return m, err

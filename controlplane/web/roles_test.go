@@ -13,6 +13,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -227,7 +228,7 @@ func refused(t *testing.T, rt route, r answer) bool {
 	to := r.Header.Get("Location")
 	switch {
 	case r.StatusCode == http.StatusUnauthorized || r.StatusCode == http.StatusForbidden:
-		if isAPI(r.Request) && r.Header.Get("Content-Type") != "application/problem+json" {
+		if session.IsAPI(r.Request) && r.Header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s %s refuses with %s", rt.method, rt.path, r.Header.Get("Content-Type"))
 		}
 		return true
@@ -258,7 +259,7 @@ func TestEveryRouteIsForItsRoleAndThoseAbove(t *testing.T) {
 					c = w.person(role) // it is the last they do
 				}
 				// A token is for the API; anywhere else it is nobody's.
-				want := rank(role) < rank(rt.role)
+				want := rankOf(role) < rankOf(rt.role)
 				if kind == "token" && !strings.HasPrefix(rt.path, "/api/") {
 					want = rt.role != anybody
 				}
@@ -267,7 +268,7 @@ func TestEveryRouteIsForItsRoleAndThoseAbove(t *testing.T) {
 				if got := refused(t, rt, r); got != want {
 					t.Errorf("%s %s as %q with a %s: %s, Location %q; refused is %t, want %t", rt.method, path, role, kind, r.Status, r.Header.Get("Location"), got, want)
 				}
-				if status := map[bool]int{true: 401, false: 403}[role == anybody]; want && isAPI(r.Request) && r.StatusCode != status {
+				if status := map[bool]int{true: 401, false: 403}[role == anybody]; want && session.IsAPI(r.Request) && r.StatusCode != status {
 					t.Errorf("%s %s as %q with a %s: %s, want %d", rt.method, path, role, kind, r.Status, status)
 				}
 				if r.StatusCode >= 500 {
@@ -309,7 +310,7 @@ func TestWhatIsNotAllowedIsNotOffered(t *testing.T) {
 			for offer, needs := range offers {
 				if strings.Contains(text, offer) {
 					seen[offer] = true
-					if rank(role) < rank(needs) {
+					if rankOf(role) < rankOf(needs) {
 						t.Errorf("%s offers %q to a %s", path, offer, role)
 					}
 				}
@@ -358,8 +359,10 @@ func TestASessionOrTokenThatNoLongerHoldsIsNobodys(t *testing.T) {
 		t.Errorf("a revoked token: %s %s", r.Status, r.text)
 	}
 	for what, cookie := range map[string]string{"nonsense": "x", "empty": "", "a long one": strings.Repeat("x", 4000)} {
-		if r := w.nobody().do("GET", "/api/hosts", nil, "Cookie", fmt.Sprintf("%s=%s", plainCookie, cookie)); r.StatusCode != 401 {
+		if r := w.nobody().do("GET", "/api/hosts", nil, "Cookie", fmt.Sprintf("%s=%s", session.CookieName, cookie)); r.StatusCode != 401 {
 			t.Errorf("a session that is %s: %s", what, r.Status)
 		}
 	}
 }
+
+func rankOf(r store.Role) int { return slices.Index(store.Roles, r) }

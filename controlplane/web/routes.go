@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -12,6 +11,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -216,7 +216,7 @@ func (s *Server) put(rt route, h http.Handler) {
 func stream(h func(http.ResponseWriter, *http.Request) error) endpoint {
 	return func(s *Server, rt route) {
 		s.mux.Method(rt.method, rt.path, s.guard(rt, false, s.wrap(func(w http.ResponseWriter, r *http.Request) error {
-			if err := sameOrigin(r); err != nil {
+			if err := session.SameOrigin(r); err != nil {
 				return err
 			}
 			return h(w, r)
@@ -267,12 +267,12 @@ func (s *Server) guard(rt route, isUse bool, h http.Handler) http.Handler {
 		if !ok {
 			return
 		}
-		r = r.WithContext(store.WithRemote(r.Context(), remote(r)))
+		r = r.WithContext(store.WithRemote(r.Context(), session.Remote(r)))
 		if rt.role == anybody {
 			h.ServeHTTP(w, r)
 			return
 		}
-		v, err := s.identify(r)
+		v, err := s.sessions.Identify(r)
 		switch {
 		case err != nil:
 			s.fail(w, r, err)
@@ -281,14 +281,14 @@ func (s *Server) guard(rt route, isUse bool, h http.Handler) http.Handler {
 			s.ask(w, r)
 			return
 		}
-		r = r.WithContext(views.WithRights(context.WithValue(r.Context(), visitorKey{}, v), v.rights()))
-		if !v.may(rt.role) {
+		r = r.WithContext(views.WithRights(session.With(r.Context(), v), rightsOf(v)))
+		if !v.May(rt.role) {
 			s.fail(w, r, forbidden(v, rt.role))
 			return
 		}
 		if isUse {
 			r = r.WithContext(context.WithValue(r.Context(), heldKey{}, &held{}))
-			if err := s.touch(w, r, v); err != nil {
+			if err := s.sessions.Touch(w, r, v); err != nil {
 				s.fail(w, r, err)
 				return
 			}
@@ -297,9 +297,9 @@ func (s *Server) guard(rt route, isUse bool, h http.Handler) http.Handler {
 	})
 }
 
-func forbidden(v *visitor, role store.Role) *problem.Problem {
+func forbidden(v *session.Visitor, role store.Role) *problem.Problem {
 	return &problem.Problem{Kind: problem.Forbidden, Title: "You may not do this",
-		Say: "It needs the role " + string(role) + "; " + v.name + " has the role " + string(v.role) + ".",
+		Say: "It needs the role " + string(role) + "; " + v.Name + " has the role " + string(v.Role) + ".",
 		Do:  "Ask an administrator, or sign in as somebody who may."}
 }
 
@@ -309,7 +309,7 @@ func (s *Server) ask(w http.ResponseWriter, r *http.Request) {
 	unknown := &problem.Problem{Kind: problem.Unauthenticated, Title: "Nobody is signed in",
 		Say: "This needs to know who you are, or the session has ended.", Do: "Sign in, then try again.", Link: problem.Link{Text: "Sign in", URL: "/login"}}
 	switch {
-	case isAPI(r):
+	case session.IsAPI(r):
 		unknown.Do = "Send a token as Authorization: Bearer TOKEN. restic-manager api-token create makes one."
 		s.fail(w, r, unknown)
 	case r.URL.Path == "/events":
@@ -374,8 +374,6 @@ func param(r *http.Request, name string) string {
 
 func hostID(r *http.Request) topics.HostID { return topics.HostID(param(r, "id")) }
 func jobID(r *http.Request) topics.JobID   { return topics.JobID(param(r, "id")) }
-
-func rank(r store.Role) int { return slices.Index(store.Roles, r) }
 
 // healthz says that the process lives.
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) error {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -108,7 +109,7 @@ type putScheduleIn struct {
 // putSchedule adds a schedule or changes one; what is not said stays as it is.
 func (s *Server) putSchedule(ctx context.Context, in *putScheduleIn) (*scheduleOut, error) {
 	b := in.Body
-	row, err := s.schedules.Put(ctx, visitorOf(ctx).name, in.ID, in.Name, schedule.Input{Cron: b.Cron, Zone: b.Zone, JitterSeconds: b.JitterSeconds,
+	row, err := s.schedules.Put(ctx, session.Of(ctx).Name, in.ID, in.Name, schedule.Input{Cron: b.Cron, Zone: b.Zone, JitterSeconds: b.JitterSeconds,
 		SourceGroups: b.SourceGroups, Enabled: b.Enabled, RetryMax: b.RetryMax})
 	if err != nil {
 		return nil, problem.Saving("schedule", err)
@@ -123,7 +124,7 @@ func set[T any](field *T, said *T) {
 }
 
 func (s *Server) deleteSchedule(ctx context.Context, in *scheduleIn) (*struct{}, error) {
-	return nil, s.schedules.Remove(ctx, visitorOf(ctx).name, in.ID, in.Name)
+	return nil, s.schedules.Remove(ctx, session.Of(ctx).Name, in.ID, in.Name)
 }
 
 type nextIn struct {

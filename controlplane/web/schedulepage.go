@@ -16,6 +16,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -564,7 +565,7 @@ func (s *Server) saveSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	by := visitorOf(ctx).name
+	by := session.Of(ctx).Name
 	if name == "" {
 		_, err = s.schedules.Add(ctx, by, h.ID, f.Name, in)
 	} else {
@@ -605,7 +606,7 @@ func (s *Server) switchSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)
 	}
-	by, on := visitorOf(r.Context()).name, r.PostForm.Get("on") == "true"
+	by, on := session.Of(r.Context()).Name, r.PostForm.Get("on") == "true"
 	if _, err := s.schedules.Enable(r.Context(), by, hostID(r), param(r, "name"), on); err != nil {
 		return err
 	}
@@ -615,7 +616,7 @@ func (s *Server) switchSchedule(w http.ResponseWriter, r *http.Request) error {
 
 // removeSchedule deletes one, from its page.
 func (s *Server) removeSchedule(w http.ResponseWriter, r *http.Request) error {
-	if err := s.schedules.Remove(r.Context(), visitorOf(r.Context()).name, hostID(r), param(r, "name")); err != nil {
+	if err := s.schedules.Remove(r.Context(), session.Of(r.Context()).Name, hostID(r), param(r, "name")); err != nil {
 		return err
 	}
 	redirect(w, r, views.SchedulesURL)

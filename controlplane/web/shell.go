@@ -7,6 +7,8 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
 )
@@ -20,9 +22,9 @@ var (
 // answer, it is the bare page.
 func (s *Server) shell(r *http.Request, title, current string, crumbs ...views.Link) views.Shell {
 	sh := views.Shell{Title: title, Current: current, Crumbs: crumbs, Now: s.Now(), Version: s.Version}
-	v, _ := r.Context().Value(visitorKey{}).(*visitor)
-	if v == nil && !isAPI(r) {
-		v, _ = s.identify(r) // the page stands alone without them
+	v := session.In(r.Context())
+	if v == nil && !session.IsAPI(r) {
+		v, _ = s.sessions.Identify(r) // the page stands alone without them
 	}
 	if v == nil {
 		return sh
@@ -36,9 +38,13 @@ func (s *Server) shell(r *http.Request, title, current string, crumbs ...views.L
 }
 
 // around fills in what every page shows of the fleet, and who looks.
-func (s *Server) around(sh *views.Shell, v *visitor, m *fleet.Moment) {
-	sh.User, sh.May = v.name, v.rights()
+func (s *Server) around(sh *views.Shell, v *session.Visitor, m *fleet.Moment) {
+	sh.User, sh.May = v.Name, rightsOf(v)
 	sh.Hosts, sh.Connected, sh.Running, sh.BrokerUp = m.Len(), m.Online, m.Running, s.broker() == nil
+}
+
+func rightsOf(v *session.Visitor) views.Rights {
+	return views.Rights{Operate: v.May(store.Operator), Administer: v.May(store.Admin)}
 }
 
 type heldKey struct{}

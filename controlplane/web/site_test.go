@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 )
 
@@ -32,14 +33,14 @@ func TestSigningInDoesTheSameWorkForAnyName(t *testing.T) {
 	}
 	var checked []string
 	took := map[string][]time.Duration{}
-	w.web.compare = func(hash, secret string) (bool, error) {
+	w.web.sessions.Compare = func(hash, secret string) (bool, error) {
 		checked = append(checked, hash)
 		return password.Check(hash, secret)
 	}
 	var pages []string
 	for range 3 {
 		for _, name := range []string{"ada", "nobody", "out", "invited"} {
-			w.web.tries = newLimiter(time.Now)
+			w.web.sessions.Tries = session.NewLimiter(time.Now)
 			start := time.Now()
 			r := w.nobody().do("POST", "/login", url.Values{"name": {name}, "password": {"a wrong password"}})
 			took[name] = append(took[name], time.Since(start))
@@ -73,7 +74,7 @@ func TestSigningInDoesTheSameWorkForAnyName(t *testing.T) {
 
 func TestARightPasswordRenewsAnOldHash(t *testing.T) {
 	w := newWorld(t)
-	w.web.compare, w.web.make = password.Check, password.Hash
+	w.web.sessions.Compare, w.web.sessions.Make = password.Check, password.Hash
 	u := store.User{ID: "user-0001", Name: "ada", Role: store.Admin, PasswordHash: hashed()}
 	if err := w.store.AddUser(t.Context(), "test", u); err != nil {
 		t.Fatal(err)
@@ -99,7 +100,7 @@ func TestOnlyAFewPasswordsAreLookedAtAtOnce(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.Timing.Hash = 50 * time.Millisecond })
 	w.known("ada", store.Admin)
 	release, at := make(chan struct{}), make(chan struct{}, 10)
-	w.web.compare = func(string, string) (bool, error) {
+	w.web.sessions.Compare = func(string, string) (bool, error) {
 		at <- struct{}{}
 		<-release
 		return false, nil
@@ -128,9 +129,9 @@ func TestAStormOfGuessesLocksNobodyOut(t *testing.T) {
 	w := newWorld(t, throughProxy)
 	w.known("ada", store.Admin)
 	var last answer
-	w.web.compare = func(hash, secret string) (bool, error) { return hash != "" && secret == passphrase, nil }
+	w.web.sessions.Compare = func(hash, secret string) (bool, error) { return hash != "" && secret == passphrase, nil }
 	try := func(from, secret string) answer {
-		return w.nobody().do("POST", "/login", url.Values{"name": {"ada"}, "password": {secret}}, forwardedFor, from)
+		return w.nobody().do("POST", "/login", url.Values{"name": {"ada"}, "password": {secret}}, "X-Forwarded-For", from)
 	}
 	for i := range 60 {
 		last = try(fmt.Sprintf("198.51.100.%d", i%20), "a wrong password")
@@ -149,7 +150,7 @@ func TestAStormOfGuessesLocksNobodyOut(t *testing.T) {
 	w = newWorld(t)
 	w.known("ada", store.Admin)
 	for i := range 12 {
-		w.web.compare = func(string, string) (bool, error) { return false, nil }
+		w.web.sessions.Compare = func(string, string) (bool, error) { return false, nil }
 		last = try(fmt.Sprintf("203.0.113.%d", i), "a wrong password")
 	}
 	if last.StatusCode != 429 {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/people"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/views"
 )
@@ -28,7 +29,7 @@ func (s *Server) newToken(w http.ResponseWriter, r *http.Request) error {
 	f := views.NewToken{Name: strings.TrimSpace(r.PostForm.Get("name")), Role: r.PostForm.Get("role"), Days: r.PostForm.Get("days")}
 	role := store.Role(f.Role)
 	in := people.TokenInput{Name: &f.Name, Role: &role, Life: new(people.ParseDays(f.Days))}
-	t, key, err := s.people().AddToken(r.Context(), visitorOf(r.Context()).name, in)
+	t, key, err := s.people().AddToken(r.Context(), session.Of(r.Context()).Name, in)
 	var fields field.Errors
 	if errors.As(err, &fields) {
 		f.NameError, f.Problem = fields["name"], besides("No token was made.", fields, "name")
@@ -41,7 +42,7 @@ func (s *Server) newToken(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) revokeToken(w http.ResponseWriter, r *http.Request) error {
-	if err := s.people().RevokeToken(r.Context(), visitorOf(r.Context()).name, param(r, "id")); err != nil {
+	if err := s.people().RevokeToken(r.Context(), session.Of(r.Context()).Name, param(r, "id")); err != nil {
 		return err
 	}
 	redirect(w, r, "/users")

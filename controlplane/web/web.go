@@ -13,8 +13,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -26,12 +24,12 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
-	"github.com/restic-manager/restic-manager/controlplane/password"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/controlplane/sources"
 	"github.com/restic-manager/restic-manager/controlplane/web/live"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -121,15 +119,8 @@ type Server struct {
 	Config
 	mux      *chi.Mux
 	api      huma.API
-	sessions sessionManagers
-	origin   *http.CrossOriginProtection
+	sessions *session.Manager
 	handler  http.Handler
-	tries    *limiter      // of signing in
-	refusals refusals      // that are in the audit log
-	hashing  chan struct{} // holds a place for each password being worked on
-	compare  func(hash, secret string) (bool, error)
-	make     func(secret string) (hash string, err error)
-	links    links
 	chain    chain
 
 	// What pages and API change things with.
@@ -172,13 +163,19 @@ func New(c Config) (*Server, error) {
 			}
 		}
 	}
-	s := &Server{Config: c, mux: chi.NewMux(), origin: http.NewCrossOriginProtection(), tries: newLimiter(c.Now), refusals: refusals{now: c.Now}, hashing: make(chan struct{}, 4),
-		compare: password.Check, make: password.Hash, closing: make(chan struct{}), changed: make(chan struct{}), links: links{now: c.Now}}
+	s := &Server{Config: c, mux: chi.NewMux(),
+		closing: make(chan struct{}), changed: make(chan struct{})}
 	s.repositories = &repositories.Service{Store: c.Store, Jobs: c.Jobs, Online: c.Presence.Reachable, Changed: c.Changed}
 	s.sources = &sources.Service{Store: c.Store, Changed: c.Changed}
 	s.hostSettings = &hosts.Settings{Store: c.Store, Changed: c.Changed}
 	s.schedules = &schedule.Service{Store: c.Store, Changed: c.Changed, Now: c.Now}
-	s.sessions = newSessions(c)
+	s.sessions = session.New(c.Store, c.Log, c.Now, session.Timing{
+		Idle:  c.Timing.Idle,
+		Life:  c.Timing.Life,
+		Touch: c.Timing.Touch,
+		Link:  c.Timing.Link,
+		Hash:  c.Timing.Hash,
+	})
 	s.api = newAPI(s)
 	for _, rt := range s.routes() {
 		rt.serve(s, rt)
@@ -186,7 +183,7 @@ func New(c Config) (*Server, error) {
 	describeStream(s.api)
 	s.mux.NotFound(s.wrap(func(http.ResponseWriter, *http.Request) error { return problem.NoPage }))
 	s.mux.MethodNotAllowed(s.wrap(s.wrongMethod))
-	s.handler = s.recovered(s.forwarded(s.headers(s.bounded(s.mux))))
+	s.handler = s.recovered(session.Proxies(s.Proxies).Unwrap(s.headers(s.bounded(s.mux))))
 	return s, nil
 }
 
@@ -236,7 +233,7 @@ func (s *Server) begin(r *http.Request) (ctx context.Context, end func(), err er
 	s.streams.Add(2)
 	go func() {
 		defer s.streams.Done()
-		s.watchOver(ctx, visitorOf(ctx), cancel)
+		s.watchOver(ctx, session.Of(ctx), cancel)
 	}()
 	return ctx, func() {
 		cancel(nil)
@@ -247,14 +244,14 @@ func (s *Server) begin(r *http.Request) (ctx context.Context, end func(), err er
 var errOut = errors.New("the visitor may not listen any more")
 
 // watchOver ends a stream with the server, or with its visitor's rights.
-func (s *Server) watchOver(ctx context.Context, v *visitor, cancel context.CancelCauseFunc) {
+func (s *Server) watchOver(ctx context.Context, v *session.Visitor, cancel context.CancelCauseFunc) {
 	check := time.NewTicker(s.Timing.Check)
 	defer check.Stop()
 	for {
 		s.mu.Lock()
 		changed := s.changed // before the look, so that nothing falls between
 		s.mu.Unlock()
-		if !s.still(ctx, v) {
+		if !s.sessions.Still(ctx, v) {
 			cancel(errOut)
 			return
 		}
@@ -291,7 +288,7 @@ func (s *Server) headers(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
 		h.Set("Cache-Control", "no-store")
-		if secure(r) {
+		if session.Secure(r) {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
 		next.ServeHTTP(w, r)
@@ -330,42 +327,16 @@ func (s *Server) limited(w http.ResponseWriter, r *http.Request, most int64) (*h
 }
 
 func (s *Server) checked(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	if !bearer(r) {
-		if err := s.origin.Check(r); err != nil {
-			s.fail(w, r, foreign(err))
-			return
-		}
+	if err := session.CheckOrigin(r); err != nil {
+		s.fail(w, r, err)
+		return
 	}
-	if isAPI(r) && r.ContentLength != 0 && r.Header.Get("Content-Type") != "" && !isJSON(r) {
+	if session.IsAPI(r) && r.ContentLength != 0 && r.Header.Get("Content-Type") != "" && !isJSON(r) {
 		s.fail(w, r, &problem.Problem{Kind: problem.UnsupportedMedia, Title: "The body is not declared as JSON",
 			Say: "The request's Content-Type is one the API does not read.", Do: "Send JSON, with the header Content-Type: application/json."})
 		return
 	}
 	next.ServeHTTP(w, r)
-}
-
-func foreign(err error) *problem.Problem {
-	return &problem.Problem{Kind: problem.Forbidden, Title: "This request came from another site",
-		Say: "Your browser says that a page elsewhere sent it, so nothing was done.", Do: "Open this server's own page and do it there.", Err: err}
-}
-
-// sameOrigin refuses to be listened to by pages of other sites. Programs that
-// show a token, and browsers that say nothing, are no such pages.
-func sameOrigin(r *http.Request) error {
-	if bearer(r) {
-		return nil
-	}
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "", "same-origin", "none":
-	default:
-		return foreign(errors.New("Sec-Fetch-Site is " + r.Header.Get("Sec-Fetch-Site")))
-	}
-	if origin := r.Header.Get("Origin"); origin != "" {
-		if u, err := url.Parse(origin); err != nil || !strings.EqualFold(u.Host, r.Host) {
-			return foreign(errors.New("the origin is not this server"))
-		}
-	}
-	return nil
 }
 
 // deadline is by the wall clock, which connections go by, whatever Now says.

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -158,7 +159,7 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 		f(&c)
 	}
 	w.web = must(New(c))
-	w.web.compare, w.web.make = quickly, cheaply
+	w.web.sessions.Compare, w.web.sessions.Make = quickly, cheaply
 	w.http = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.serving.Add(1)
 		defer w.serving.Add(-1)
@@ -194,6 +195,12 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 		}
 	})
 	return w
+}
+
+// throughProxy has the world's own address, from which the tests come, be a
+// trusted proxy's.
+func throughProxy(c *Config) {
+	c.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.9.0.0/16"), netip.MustParsePrefix("fd00::/8")}
 }
 
 // An agent is one that the test plays.

@@ -1,4 +1,4 @@
-package web
+package session
 
 import (
 	"net/http"
@@ -7,13 +7,8 @@ import (
 	"testing"
 )
 
-// throughProxy has the world's own address, from which the tests come, be a
-// trusted proxy's.
-func throughProxy(c *Config) {
-	c.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.9.0.0/16"), netip.MustParsePrefix("fd00::/8")}
-}
-
 func TestAProxyIsBelievedOnlyIfItWasNamed(t *testing.T) {
+	ours := Proxies{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.9.0.0/16"), netip.MustParsePrefix("fd00::/8")}
 	type seen struct {
 		remote, host string
 		secure       bool
@@ -36,12 +31,9 @@ func TestAProxyIsBelievedOnlyIfItWasNamed(t *testing.T) {
 		"IPv4 in IPv6":               {"[::ffff:127.0.0.1]:4000", map[string][]string{forwardedFor: {"203.0.113.9:5000"}}, seen{"203.0.113.9", "backup.example", false}},
 		"the browser's own claim":    {"127.0.0.1:4000", map[string][]string{forwardedProto: {"https, http"}}, seen{"127.0.0.1", "backup.example", false}},
 	} {
-		var conf Config
-		throughProxy(&conf)
-		s := &Server{Config: conf}
 		var got seen
-		h := s.forwarded(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			got = seen{remote(r), r.Host, secure(r)}
+		h := ours.Unwrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			got = seen{Remote(r), r.Host, Secure(r)}
 			for _, h := range []string{forwardedFor, forwardedProto, forwardedHost, "Forwarded"} {
 				if r.Header.Get(h) != "" {
 					t.Errorf("%s: %s is still there", name, h)

@@ -1,4 +1,4 @@
-package web
+package session
 
 import (
 	"context"
@@ -16,24 +16,20 @@ const (
 	forwardedHost  = "X-Forwarded-Host"
 )
 
-type secureKey struct{}
+// Proxies are those whose word about a request is believed: who sent it, to which
+// name, and whether over TLS.
+type Proxies []netip.Prefix
 
-// secure reports whether the browser's side of the connection is TLS.
-func secure(r *http.Request) bool {
-	said, _ := r.Context().Value(secureKey{}).(bool)
-	return r.TLS != nil || said
-}
-
-// forwarded believes what a proxy says of a request only where the proxy is one
-// that was named. Behind it nobody sees these headers, whoever sent them.
-func (s *Server) forwarded(next http.Handler) http.Handler {
+// Unwrap believes what a proxy says of a request only where the proxy is one that
+// was named. Behind it nobody sees these headers, whoever sent them.
+func (p Proxies) Unwrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if peer, ok := address(remote(r)); ok && s.trusts(peer) {
+		if peer, ok := address(Remote(r)); ok && p.trust(peer) {
 			ctx := r.Context()
-			if p := r.Header.Values(forwardedProto); len(p) > 0 {
-				ctx = context.WithValue(ctx, secureKey{}, strings.EqualFold(last(p), "https"))
+			if said := r.Header.Values(forwardedProto); len(said) > 0 {
+				ctx = context.WithValue(ctx, secureKey{}, strings.EqualFold(last(said), "https"))
 			}
-			client := s.client(peer, r.Header.Values(forwardedFor))
+			client := p.client(peer, r.Header.Values(forwardedFor))
 			r = r.WithContext(ctx)
 			r.RemoteAddr = net.JoinHostPort(client.String(), "0")
 			if h := last(r.Header.Values(forwardedHost)); h != "" {
@@ -49,21 +45,21 @@ func (s *Server) forwarded(next http.Handler) http.Handler {
 	})
 }
 
-func (s *Server) trusts(a netip.Addr) bool {
-	return slices.ContainsFunc(s.Proxies, func(p netip.Prefix) bool { return p.Contains(a) })
+func (p Proxies) trust(a netip.Addr) bool {
+	return slices.ContainsFunc(p, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // client is who sent a request to the first proxy that is ours. Each proxy adds
 // the address it was called from at the end, so what stands before the first one
 // that is not ours may be made up.
-func (s *Server) client(peer netip.Addr, said []string) netip.Addr {
+func (p Proxies) client(peer netip.Addr, said []string) netip.Addr {
 	chain := strings.Split(strings.Join(said, ","), ",")
 	for _, text := range slices.Backward(chain) {
 		a, ok := address(strings.TrimSpace(text))
 		if !ok {
 			return peer
 		}
-		if peer = a; !s.trusts(a) {
+		if peer = a; !p.trust(a) {
 			return a
 		}
 	}

@@ -1,0 +1,52 @@
+package session
+
+import (
+	"context"
+	"slices"
+
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/store"
+)
+
+// A Visitor is the authenticated sender of a request: a person with a session, or
+// a program with a token.
+type Visitor struct {
+	Name   string // as the audit log spells it: "anna", "api:nightly"
+	Role   store.Role
+	UserID string // "" for a program
+	ID     string // the session's, to tell it from others; "" for a program
+
+	data    context.Context //nolint:containedctx // carries scs's session data, as scs wants it
+	token   string          // the session's, which lets them in
+	program *store.APIToken // nil for a person
+}
+
+// May reports whether a visitor has a role, or one above it.
+func (v *Visitor) May(role store.Role) bool { return rank(v.Role) >= rank(role) }
+
+func rank(r store.Role) int { return slices.Index(store.Roles, r) }
+
+// Actor returns the visitor as the jobs engine knows those who ask for jobs.
+func (v *Visitor) Actor() jobs.Actor { return jobs.Actor{Name: v.Name, Role: v.Role} }
+
+type visitorKey struct{}
+
+// With returns the context of an authenticated request.
+func With(ctx context.Context, v *Visitor) context.Context {
+	return context.WithValue(ctx, visitorKey{}, v)
+}
+
+// Of returns the authenticated visitor of a request. On public routes, where
+// nobody was authenticated, it returns a visitor without any rights.
+func Of(ctx context.Context) *Visitor {
+	if v := In(ctx); v != nil {
+		return v
+	}
+	return &Visitor{Name: "nobody"}
+}
+
+// In is Of, but returns nil where nobody was authenticated.
+func In(ctx context.Context) *Visitor {
+	v, _ := ctx.Value(visitorKey{}).(*Visitor)
+	return v
+}
