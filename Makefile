@@ -74,6 +74,15 @@ bench:
 	go test -run '^$$' -bench . ./store ./broker
 	go test -run '^$$' -bench Weight ./controlplane/web
 	go test -run '^$$' -bench . -benchtime 1x ./e2e/bench
+	$(MAKE) bench-pages
+
+# What pages and an idle control plane cost, with so many hosts and a year of jobs.
+# Databases are kept below RESTIC_MANAGER_FLEET_DIR, if that is given.
+FLEETS ?= 10,1000
+.PHONY: bench-pages
+bench-pages:
+	@build/need go
+	RESTIC_MANAGER_FLEETS=$(FLEETS) go test -timeout 40m -run '^$$' -bench . -benchtime 5x ./e2e/fleet
 
 # What make test plays a few rounds of: everything in its full size, ROUNDS times.
 ROUNDS ?= 300

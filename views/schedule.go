@@ -12,6 +12,8 @@ type Schedules struct {
 	Rows    []ScheduleRow
 	Load    Load
 	Without []Without // source groups that no schedule names
+	Query   string    // as typed
+	Paging  Paging    // see [SchedulePaging]
 }
 
 // A ScheduleRow is one schedule of one host.
@@ -58,8 +60,18 @@ func schedulePath(host, name string) string {
 	return HostURL(host) + "/schedules/" + url.PathEscape(name)
 }
 
-// SchedulesStream is the URL of the list's one stream.
-func SchedulesStream() string { return "/events?view=schedules" }
+// SchedulesStream is the URL of the one stream of a page of the list.
+func SchedulesStream(query string, page int) string {
+	return "/events?" + listQuery(url.Values{"view": {"schedules"}}, query, page)
+}
+
+// SchedulePaging is a page (from 1) of the list of schedules.
+func SchedulePaging(total, page int, query string) Paging {
+	return pagingOf(total, page, "schedule", "schedules", "by name", func(page int) string { return listURL(SchedulesURL, query, page) })
+}
+
+// mostWithout is how many source groups without a schedule are named one by one.
+const mostWithout = 20
 
 // ScheduleElement is the id of a schedule's row.
 func ScheduleElement(r ScheduleRow) string { return ElementID("schedule", r.HostID+" "+r.Name) }

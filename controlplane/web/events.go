@@ -57,7 +57,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	case "schedules":
-		d = s.schedulesStream()
+		d = s.schedulesStream(q)
 	case "repositories":
 		d = s.repositoriesStream(q)
 	case "repository":

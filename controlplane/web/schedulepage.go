@@ -79,33 +79,51 @@ func (s *Server) schedulesView(ctx context.Context) (*views.Schedules, error) {
 	return &l, nil
 }
 
+// schedulesShown is the page of the list that somebody asked for.
+func schedulesShown(all *views.Schedules, text string, page int) *views.Schedules {
+	l := *all
+	if l.Query = text; text != "" {
+		text = strings.ToLower(text)
+		l.Rows = slices.DeleteFunc(slices.Clone(l.Rows), func(r views.ScheduleRow) bool {
+			return !strings.Contains(strings.ToLower(r.Name+"\x00"+r.Host+"\x00"+r.Groups), text)
+		})
+	}
+	l.Paging = views.SchedulePaging(len(l.Rows), page, l.Query)
+	l.Rows = l.Rows[l.Paging.From:l.Paging.To]
+	return &l
+}
+
 func (s *Server) schedulesPage(w http.ResponseWriter, r *http.Request) error {
-	l, err := s.schedulesView(r.Context())
+	all, err := s.schedulesView(r.Context())
 	if err != nil {
 		return err
 	}
+	text, page := listPlace(r.URL.Query())
+	l := schedulesShown(all, text, page)
 	sh := s.shell(r, "Schedules", "schedules", views.Link{Text: "Schedules"})
-	sh.Stream = views.SchedulesStream()
+	sh.Stream = views.SchedulesStream(text, page)
 	s.render(w, r, http.StatusOK, views.SchedulesPage(sh, *l))
 	return nil
 }
 
 // schedulesStream draws the list again as it changes: all of it when other
 // schedules are on it, else the rows that look different.
-func (s *Server) schedulesStream() draw {
+func (s *Server) schedulesStream(q url.Values) draw {
+	text, page := listPlace(q)
 	shown := "none yet"
 	waiting := map[topics.HostID]bool{}
 	return func(ctx context.Context, p *painter, rang map[topics.HostID]bool) error {
-		l, fresh, err := s.latelySchedules.Read(ctx, p.Since, s.Timing.Gap, s.schedulesView)
+		all, fresh, err := s.latelySchedules.Read(ctx, p.Since, s.Timing.Gap, s.schedulesView)
 		if err != nil {
 			return err
 		}
+		l := schedulesShown(all, text, page)
 		var names strings.Builder
 		for _, r := range l.Rows {
 			names.WriteString(r.HostID + "\x00" + r.Name + "\x00")
 		}
-		all := shown != names.String()
-		if shown = names.String(); all {
+		other := shown != names.String()
+		if shown = names.String(); other {
 			p.Morph("schedules", views.SchedulesList(*l))
 		}
 		maps.Copy(waiting, rang)
@@ -113,7 +131,7 @@ func (s *Server) schedulesStream() draw {
 			host := topics.HostID(r.HostID)
 			waiting[host] = waiting[host] || p.Full
 			switch id, row := views.ScheduleElement(r), views.ScheduleTableRow(r); {
-			case all:
+			case other:
 				p.Sees(id, row)
 			case waiting[host]:
 				p.Morph(id, row)
