@@ -41,7 +41,8 @@ func TestEveryMessageIsReceivedInOrder(t *testing.T) {
 	all.Wait()
 	next := map[string]int{}
 	for _, m := range w.messages() { // a PUBACK follows Received, so they are all here
-		if got, want := string(m.Payload), fmt.Sprint(next[m.Name]); got != want || m.Topic != "agent/"+m.Name+"/event" || m.ClientID != m.Name+"_1" || m.QoS != 1 {
+		if got, want := string(m.Payload), fmt.Sprint(next[m.Name]); got != want || m.Topic != "agent/"+m.Name+"/event" ||
+			m.ClientID != m.Name+"_1" || m.QoS != 1 {
 			t.Fatalf("%+v (%s), want message %s", m, m.Payload, want)
 		}
 		next[m.Name]++
@@ -112,7 +113,8 @@ func TestTheGateIsClosedUnlessItOpens(t *testing.T) {
 		{"keep-alive that overflows", pub, with(home, func(h *hello) { h.keepAlive = 43691 }), 5},
 		{"own will", agents, hello{id: "attic_1", will: &Will{Topic: "agent/attic/death", Payload: []byte("x"), Retain: true}}, 0},
 		{"foreign will", agents, hello{id: "attic_1", will: &Will{Topic: "agent/cellar/death", Payload: []byte("x")}}, 5},
-		{"will for an order", agents, hello{id: "attic_1", will: &Will{Topic: "ctl/cellar/job/1/command", Payload: []byte("x"), Retain: true}}, 5},
+		{"will for an order", agents,
+			hello{id: "attic_1", will: &Will{Topic: "ctl/cellar/job/1/command", Payload: []byte("x"), Retain: true}}, 5},
 		{"will it may publish, but not leave", agents, hello{id: "attic_1", will: &Will{Topic: "agent/attic/event", Payload: []byte("x")}}, 5},
 	} {
 		r := c.w.dial()
@@ -144,10 +146,28 @@ func TestNobodySubscribesBeyondTheirRights(t *testing.T) {
 	}}, nil, nil)
 	r := w.join(hello{id: "attic_1"})
 	for filter, want := range map[string]byte{
-		"ctl/attic/#": 1, "ctl/attic/job/+/command": 1, "ctl/attic": 1, "bcast/#": 1, "shelf/x/a": 1, "shelf/+/a": 1,
-		"#": 0x80, "+/attic/#": 0x80, "ctl/#": 0x80, "ctl/+/x": 0x80, "ctl/cellar/#": 0x80, "ctl/attic2/#": 0x80, "shelf/#": 0x80, "shelf/x/#": 0x80,
-		"$SYS/#": 0x80, "$SYS/broker/version": 0x80, "$share/g/ctl/attic/#": 0x80, "$SHARE/g/ctl/attic/#": 0x80,
-		"agent/attic/#": 0x80, "ctl/attic/a#": 0x80, "ctl/attic/+a": 0x80, "ctl/attic/#/a": 0x80,
+		"ctl/attic/#":                           1,
+		"ctl/attic/job/+/command":               1,
+		"ctl/attic":                             1,
+		"bcast/#":                               1,
+		"shelf/x/a":                             1,
+		"shelf/+/a":                             1,
+		"#":                                     0x80,
+		"+/attic/#":                             0x80,
+		"ctl/#":                                 0x80,
+		"ctl/+/x":                               0x80,
+		"ctl/cellar/#":                          0x80,
+		"ctl/attic2/#":                          0x80,
+		"shelf/#":                               0x80,
+		"shelf/x/#":                             0x80,
+		"$SYS/#":                                0x80,
+		"$SYS/broker/version":                   0x80,
+		"$share/g/ctl/attic/#":                  0x80,
+		"$SHARE/g/ctl/attic/#":                  0x80,
+		"agent/attic/#":                         0x80,
+		"ctl/attic/a#":                          0x80,
+		"ctl/attic/+a":                          0x80,
+		"ctl/attic/#/a":                         0x80,
 		"ctl/attic/" + strings.Repeat("x/", 10): 0x80,
 	} {
 		r.send(subscribe(7, 1, filter))
@@ -155,7 +175,8 @@ func TestNobodySubscribesBeyondTheirRights(t *testing.T) {
 			t.Errorf("subscribe %q: SUBACK %x, want code %#x", filter, got, want)
 		}
 	}
-	if w.Stats().Denied == 0 || !strings.Contains(w.logs.String(), "topic=ctl/cellar/#") && !strings.Contains(w.logs.String(), "what=subscribe") {
+	if w.Stats().Denied == 0 || !strings.Contains(w.logs.String(), "topic=ctl/cellar/#") &&
+		!strings.Contains(w.logs.String(), "what=subscribe") {
 		t.Error("refusals are not counted and logged")
 	}
 	if err := w.Publish("ctl/cellar/job/1/command", []byte("secret"), 1, false); err != nil {
@@ -195,7 +216,8 @@ func TestNobodyPublishesBeyondTheirRights(t *testing.T) {
 		t.Errorf("got packet %#x %x, want the connection closed without one", first, body)
 	}
 	w.awaitMessage("agent/attic/death", "lost")
-	if log := w.logs.String(); !strings.Contains(log, "topic=agent/cellar/event") || !strings.Contains(log, "client=attic_1") || strings.Contains(log, "forged") {
+	if log := w.logs.String(); !strings.Contains(log, "topic=agent/cellar/event") || !strings.Contains(log, "client=attic_1") ||
+		strings.Contains(log, "forged") {
 		t.Error("the log does not name client and topic, or names the payload")
 	}
 

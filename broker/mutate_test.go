@@ -64,7 +64,8 @@ func TestMutatedPacketsEndNothingButTheirConnection(t *testing.T) {
 				}
 				return nil
 			})
-			t.Logf("%d packets over %d connections, %d panics recovered, the honest client waited %v at most", sent.Load(), connections.Load(), w.Stats().Panics, worst.Round(time.Millisecond))
+			t.Logf("%d packets over %d connections, %d panics recovered, the honest client waited %v at most", sent.Load(), connections.Load(),
+				w.Stats().Panics, worst.Round(time.Millisecond))
 			if worst > 5*time.Second {
 				t.Errorf("an honest client waited %v", worst)
 			}
@@ -85,9 +86,12 @@ func mutate(t *testing.T, addr string, chance *rand.Rand, h hello) int64 {
 	defer nc.Close()
 	go func() { _, _ = io.Copy(io.Discard, nc) }()
 	corpus := [][]byte{
-		h.packet(), subscribe(1, 2, "pub/#", "pub/x"), publish("do/x", "y", 1, 3, false), publish("do/x", "y", 2, 4, false), publish("do/x", string(make([]byte, 300)), 0, 0, false),
-		packet(0x40, []byte{0, 9}), packet(0x50, []byte{0, 9}), packet(0x62, []byte{0, 4}), packet(0x70, []byte{0, 9}), packet(0xa2, []byte{0, 1}, text("pub/#")), ping, bye, truncated,
-		packet(0x82, []byte{0, 1, 2, 11, 1}, text("pub/#"), []byte{0x2d}), packet(0xe0, []byte{4, 0}), packet(0xf0, []byte{0x18, 0}), packet(0x32, text("do/x"), []byte{0, 1, 3, 35, 0, 1}, []byte("alias")),
+		h.packet(), subscribe(1, 2, "pub/#", "pub/x"), publish("do/x", "y", 1, 3, false), publish("do/x", "y", 2, 4, false),
+		publish("do/x", string(make([]byte, 300)), 0, 0, false),
+		packet(0x40, []byte{0, 9}), packet(0x50, []byte{0, 9}), packet(0x62, []byte{0, 4}), packet(0x70, []byte{0, 9}),
+		packet(0xa2, []byte{0, 1}, text("pub/#")), ping, bye, truncated,
+		packet(0x82, []byte{0, 1, 2, 11, 1}, text("pub/#"), []byte{0x2d}), packet(0xe0, []byte{4, 0}), packet(0xf0, []byte{0x18, 0}),
+		packet(0x32, text("do/x"), []byte{0, 1, 3, 35, 0, 1}, []byte("alias")),
 	}
 	var out []byte
 	if chance.IntN(8) > 0 { // most are let in first

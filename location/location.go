@@ -70,7 +70,8 @@ var (
 	sftpHost   = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$|^[0-9A-Fa-f:.]+$`)
 )
 
-const forms = "The repository's URL is neither a full path on the host nor of a form restic knows: rest:https://…, s3:…, sftp:user@host:/path, " +
+const forms = "The repository's URL is neither a full path on the host nor of a form restic knows: rest:https://…, s3:…, " +
+	"sftp:user@host:/path, " +
 	"b2:, azure:, gs:, swift:, rclone:remote:path or local:/path."
 
 // Parse takes an address apart. It refuses what restic would misread: a typo
@@ -120,7 +121,8 @@ func Parse(text string) (Address, error) {
 	// A "/", "?" or "#" in a password ends the host for every parser of URLs, and
 	// what follows up to the @ would be shown as if it were no secret.
 	if u := a.url; u != nil && strings.Contains(u.RawQuery+u.Fragment, "@") {
-		return Address{}, Error("Write special characters of the user and password in a repository's URL as %2F for /, %3F for ?, %23 for # and %40 for @.")
+		return Address{}, Error("Write special characters of the user and password in a repository's URL as %2F for /, %3F for ?, %23 for " +
+			"# and %40 for @.")
 	}
 	return a, nil
 }

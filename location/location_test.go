@@ -231,7 +231,11 @@ func TestALoginMovesBetweenURLAndVariables(t *testing.T) {
 	}
 	login := map[string]hidden{RESTUser: "a b", RESTPassword: "p@s/s"}
 	for text, want := range map[hidden]hidden{
-		"rest:https://nas/x": "rest:https://a%20b:p%40s%2Fs@nas/x", "rest:https://me@nas/x": "rest:https://me@nas/x", "/srv": "/srv", "s3:https://nas/x": "s3:https://nas/x"} {
+		"rest:https://nas/x":    "rest:https://a%20b:p%40s%2Fs@nas/x",
+		"rest:https://me@nas/x": "rest:https://me@nas/x",
+		"/srv":                  "/srv",
+		"s3:https://nas/x":      "s3:https://nas/x",
+	} {
 		if got, did := JoinLogin(text, login); got != want || did != (got != text) {
 			t.Errorf("%s: %s %v, want %s", text, got, did, want)
 		}
@@ -242,9 +246,21 @@ func TestALoginMovesBetweenURLAndVariables(t *testing.T) {
 }
 
 func TestVariablesAreAnAllowList(t *testing.T) {
-	for name, good := range map[string]bool{"RESTIC_REST_PASSWORD": true, "ST_KEY": true, "RCLONE_CONFIG": true, "RESTIC_PASSWORD_COMMAND": false, "RESTIC_REPOSITORY": false,
-		"RESTIC_PASSWORD": false, "PATH": false, "LD_PRELOAD": false, "RCLONE_PASSWORD_COMMAND": false, "RCLONE_SFTP_SSH": false, "AWS_PROFILE": false,
-		"aws_access_key_id": false, "": false} {
+	for name, good := range map[string]bool{
+		"RESTIC_REST_PASSWORD":    true,
+		"ST_KEY":                  true,
+		"RCLONE_CONFIG":           true,
+		"RESTIC_PASSWORD_COMMAND": false,
+		"RESTIC_REPOSITORY":       false,
+		"RESTIC_PASSWORD":         false,
+		"PATH":                    false,
+		"LD_PRELOAD":              false,
+		"RCLONE_PASSWORD_COMMAND": false,
+		"RCLONE_SFTP_SSH":         false,
+		"AWS_PROFILE":             false,
+		"aws_access_key_id":       false,
+		"":                        false,
+	} {
 		if err := CheckEnv(map[string]hidden{name: "x"}); (err == nil) != good {
 			t.Errorf("%q: %v, want allowed %v", name, err, good)
 		}

@@ -33,7 +33,8 @@ func TestWhatOthersMayUseIsMendedAndSaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	said := Dir(dir, "*.db", "missing")
-	if all := strings.Join(said, "\n"); len(said) != 3 || !strings.Contains(all, "open.db could be used by others (mode 0644)") || !strings.Contains(all, "read-only.db") {
+	if all := strings.Join(said, "\n"); len(said) != 3 || !strings.Contains(all, "open.db could be used by others (mode 0644)") ||
+		!strings.Contains(all, "read-only.db") {
 		t.Errorf("it says %q", said)
 	}
 	for path, want := range map[string]os.FileMode{dir: 0o700, filepath.Join(dir, "open.db"): 0o600, filepath.Join(dir, "closed.db"): 0o600,

@@ -301,7 +301,8 @@ func run(tx AgentTx, in Commanded) ([]AgentEffect, error) {
 	case in.Refuse != nil:
 		return nil, bury(tx, c.Job, in.At, topics.Failed, in.Refuse.Cause, in.Refuse.Message)
 	case c.NotAfter > 0 && in.At > c.NotAfter:
-		return nil, bury(tx, c.Job, in.At, topics.Abandoned, topics.CauseExpired, "The command reached the agent after the time by which the job had to start.")
+		return nil, bury(tx, c.Job, in.At, topics.Abandoned, topics.CauseExpired,
+			"The command reached the agent after the time by which the job had to start.")
 	}
 	if s := c.Run.Slot; s != nil {
 		had, _, err := tx.Slot(s.Schedule, c.Run.Group.ID)

@@ -304,7 +304,8 @@ func (s *planeStep) fired(host topics.HostID, f topics.Fired, at int64) error {
 			s.do(Changed{j})
 			return s.served(j, at)
 		}
-		s.do(Odd{Host: host, Job: f.Job, What: "it began a slot of a source group or repository that is not there any more; the job is not recorded"})
+		s.do(Odd{Host: host, Job: f.Job, What: "it began a slot of a source group or repository that is not there any more; the job is " +
+			"not recorded"})
 		return nil
 	}
 	if j.Host != host {

@@ -64,8 +64,12 @@ func (w *world) sendConfig() {
 	for _, f := range w.plane.FiredSlots {
 		after = max(after, f.Slot.At)
 	}
-	w.send(&w.down, topics.Config{Revision: 1, Schedules: []topics.Schedule{{ID: nightly, Groups: []topics.ScheduledGroup{{Group: letters, After: after}}}},
-		Groups: []topics.PlannedGroup{{SourceGroup: topics.SourceGroup{ID: letters}, Repository: vault}}, Repositories: []topics.Repository{{ID: vault}}})
+	w.send(&w.down, topics.Config{
+		Revision:     1,
+		Schedules:    []topics.Schedule{{ID: nightly, Groups: []topics.ScheduledGroup{{Group: letters, After: after}}}},
+		Groups:       []topics.PlannedGroup{{SourceGroup: topics.SourceGroup{ID: letters}, Repository: vault}},
+		Repositories: []topics.Repository{{ID: vault}},
+	})
 }
 
 // schedule lets the agent look at its clock, or the plane ask for a slot: one

@@ -189,7 +189,12 @@ func (w *world) planeStep(in PlaneInput) {
 			if w.mutant == noRedrive && e.Job.Attempts > 1 {
 				continue
 			}
-			w.send(&w.down, command{topics.Command{Stamp: topics.Stamp{Session: w.plane.Greetings[attic]}, Job: e.Job.ID, NotAfter: e.Job.NotAfter, Run: w.run(e.Job.ID)}})
+			w.send(&w.down, command{topics.Command{
+				Stamp:    topics.Stamp{Session: w.plane.Greetings[attic]},
+				Job:      e.Job.ID,
+				NotAfter: e.Job.NotAfter,
+				Run:      w.run(e.Job.ID),
+			}})
 		case SendCancel:
 			w.send(&w.down, command{topics.Command{Stamp: topics.Stamp{Session: w.plane.Greetings[attic]}, Job: e.Job.ID, Cancel: true}})
 		case SendReceipt:
@@ -302,7 +307,8 @@ func (w *world) step() {
 			w.running = map[topics.JobID]int{}
 			w.slots.undone(w.plane)
 			w.up = slices.DeleteFunc(w.up, func(m any) bool { _, late := m.(birth); return late }) // that takes longer than a birth is on its way
-			w.down = nil                                                                           // it was for a connection that is no more, and may bear the number of the next one
+			// it was for a connection that is no more, and may bear the number of the next one
+			w.down = nil
 			w.wake()
 		case w.chance(0.02):
 			marks := w.agent.Marks
@@ -413,7 +419,8 @@ func TestAJobStartsAtMostOnceAndEndsExactlyOnceWhateverDies(t *testing.T) {
 }
 
 func TestTheSimulationNoticesEveryBrokenRule(t *testing.T) {
-	for _, m := range []mutant{noDedupe, execBeforeJournal, noRedrive, noResend, receiptBeforeCommit, rerunAfterRestart, forgetSlots, overlap} {
+	for _, m := range []mutant{noDedupe, execBeforeJournal, noRedrive, noResend, receiptBeforeCommit,
+		rerunAfterRestart, forgetSlots, overlap} {
 		caught := false
 		for seed := range uint64(2000) {
 			if err := simulate(seed, m); err != nil {

@@ -106,7 +106,7 @@ func configured(tx AgentTx, in Configured) error {
 	if err != nil {
 		return err
 	}
-	c := AgentConfig{in.Config, in.Error}
+	c := AgentConfig{Config: in.Config, Error: in.Error}
 	c.Repositories = slices.Clone(c.Repositories)
 	if had {
 		for _, old := range was.Repositories {

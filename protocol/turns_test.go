@@ -36,7 +36,8 @@ func TestJobsTakeTurns(t *testing.T) {
 		{"a backup waits for the check that runs",
 			[]PlaneJob{running(waiting("k1", "keeper", "vault", check)), waiting("a1", "attic", "vault", backup)}, []Turn{{WaitRepository, "k1"}}},
 		{"a backup asked for after a waiting check waits behind it",
-			[]PlaneJob{running(waiting("a1", "attic", "vault", backup)), waiting("k1", "keeper", "vault", check), waiting("c1", "cellar", "vault", backup)},
+			[]PlaneJob{running(waiting("a1", "attic", "vault", backup)), waiting("k1", "keeper", "vault", check),
+				waiting("c1", "cellar", "vault", backup)},
 			[]Turn{{WaitRepository, "a1"}, {WaitRepository, "k1"}}},
 		{"another repository does not care",
 			[]PlaneJob{running(waiting("k1", "keeper", "vault", check)), waiting("a1", "attic", "other", backup)}, []Turn{{}}},
@@ -46,7 +47,8 @@ func TestJobsTakeTurns(t *testing.T) {
 			[]PlaneJob{waiting("a1", "attic", "vault", backup), waiting("b1", "barn", "vault", backup), waiting("c1", "cellar", "vault", backup)},
 			[]Turn{{}, {}, {Wait: WaitLimit}}},
 		{"no more than the fleet's limit",
-			[]PlaneJob{waiting("a1", "attic", "r1", backup), waiting("b1", "barn", "r2", backup), waiting("c1", "cellar", "r3", backup), waiting("d1", "den", "r4", backup)},
+			[]PlaneJob{waiting("a1", "attic", "r1", backup), waiting("b1", "barn", "r2", backup), waiting("c1", "cellar", "r3", backup),
+				waiting("d1", "den", "r4", backup)},
 			[]Turn{{}, {}, {}, {Wait: WaitLimit}}},
 	} {
 		turns := NewTurns(Limits{Fleet: 3, Repository: 2}, c.jobs)

@@ -45,7 +45,8 @@ var words = map[string]string{"@hourly": "0 * * * *", "@daily": "0 0 * * *", "@w
 // both are given, as crontab(5) has it. A leap day may be eight years away.
 var parser = cron.MustNewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.DowOrDom).WithMaxSearchYears(12)
 
-const cronHelp = "Give five fields: minute, hour, day of month, month, day of week, for example 30 2 * * 1-5; or @hourly, @daily, @weekly or @monthly."
+const cronHelp = "Give five fields: minute, hour, day of month, month, day of week, for example 30 2 * * 1-5; or @hourly, @daily, " +
+	"@weekly or @monthly."
 
 // Parse reads a schedule. Its slots begin up to jitter late, each by the same
 // while, which comes from the seed: the schedule's ID, so that a fleet's
@@ -73,7 +74,8 @@ func Parse(line, zone string, jitter time.Duration, seed string) (Policy, error)
 		return p, wrong("names a day that never comes")
 	}
 	if jitter < 0 || jitter > MaxJitter {
-		return p, &Invalid{"jitter_seconds", fmt.Sprintf("%d is not between 0 and %d.", int64(jitter.Seconds()), int64(MaxJitter.Seconds())), "Give seconds; 0 is none."}
+		return p, &Invalid{"jitter_seconds", fmt.Sprintf("%d is not between 0 and %d.", int64(jitter.Seconds()), int64(MaxJitter.Seconds())),
+			"Give seconds; 0 is none."}
 	}
 	p = Policy{line: spec}
 	if p.zone, err = location(zone); err != nil {

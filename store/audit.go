@@ -57,7 +57,15 @@ func (s *Store) audit(ctx context.Context, tx *sqlx.Tx, actor, action, target, d
 		return err
 	}
 	remote, _ := ctx.Value(remoteKey{}).(string)
-	e := AuditEntry{N: last.N + 1, At: s.Now(), Actor: text(actor), Action: action, Target: text(target), Detail: text(detail), Remote: text(remote)}
+	e := AuditEntry{
+		N:      last.N + 1,
+		At:     s.Now(),
+		Actor:  text(actor),
+		Action: action,
+		Target: text(target),
+		Detail: text(detail),
+		Remote: text(remote),
+	}
 	e.Hash = e.chain(last.Hash)
 	_, err = tx.NamedExecContext(ctx, `INSERT INTO audit (n, at, actor, action, target, detail, remote, hash)
 		VALUES (:n, :at, :actor, :action, :target, :detail, :remote, :hash)`, e)
@@ -182,7 +190,8 @@ func holds(column, text string) (cond string, args []any) {
 		}
 		return r
 	}, text)
-	return `(LOWER(` + column + `) LIKE ? ESCAPE '!' OR LOWER(` + column + `) LIKE ? ESCAPE '!')`, []any{"%" + likely(ascii) + "%", "%" + likely(strings.ToLower(text)) + "%"}
+	return `(LOWER(` + column + `) LIKE ? ESCAPE '!' OR LOWER(` + column + `) LIKE ? ESCAPE '!')`,
+		[]any{"%" + likely(ascii) + "%", "%" + likely(strings.ToLower(text)) + "%"}
 }
 
 // likely is text as LIKE takes it, its own signs without meaning.

@@ -17,7 +17,8 @@ func said(t testing.TB, s *Store, n int) AuditHead {
 		if i%2 == 0 {
 			ctx = WithRemote(ctx, "192.0.2.1")
 		}
-		if err := s.audit(ctx, tx, []string{"anna", "api:nightly", "plane"}[i%3], "job.queued", fmt.Sprintf("job-%06d", i), "a \x00 strange \xff detail"); err != nil {
+		if err := s.audit(ctx, tx, []string{"anna", "api:nightly", "plane"}[i%3], "job.queued", fmt.Sprintf("job-%06d", i),
+			"a \x00 strange \xff detail"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -35,7 +36,8 @@ func TestWhatAnIntruderDoesToTheAuditLogIsFound(t *testing.T) {
 		t.Fatalf("the head is %s", kept)
 	}
 	middle := must(s.AuditEntries(t.Context(), AuditFilter{Before: 8}, 1))[0]
-	for _, statement := range []string{`UPDATE audit SET detail = 'nothing' WHERE n = 3`, `DELETE FROM audit WHERE n = 12`, `DELETE FROM audit`} {
+	for _, statement := range []string{`UPDATE audit SET detail = 'nothing' WHERE n = 3`, `DELETE FROM audit WHERE n = 12`,
+		`DELETE FROM audit`} {
 		if _, err := s.w.Exec(statement); err == nil || !strings.Contains(err.Error(), "never changed or removed") {
 			t.Errorf("%s: %v", statement, err)
 		}
@@ -49,18 +51,22 @@ func TestWhatAnIntruderDoesToTheAuditLogIsFound(t *testing.T) {
 	}
 	var attacks []attack
 	for i := 1; i <= n; i++ {
-		for _, set := range []string{"at = at + 1", "actor = 'eve'", "action = 'job.cancel_asked'", "target = 'job-999999'", "detail = ''", "remote = '192.0.2.9'",
+		for _, set := range []string{"at = at + 1", "actor = 'eve'", "action = 'job.cancel_asked'", "target = 'job-999999'", "detail = ''",
+			"remote = '192.0.2.9'",
 			"hash = zeroblob(32)", "hash = X''", "n = n + 1000", "actor = actor || action, action = ''"} {
 			attacks = append(attacks, attack{set, fmt.Sprintf(`UPDATE audit SET %s WHERE n = %d`, set, i), int64(i)})
 		}
 		if i < n {
 			attacks = append(attacks, attack{"deletion", fmt.Sprintf(`DELETE FROM audit WHERE n = %d`, i), int64(i)},
-				attack{"deletion, numbers closed up", fmt.Sprintf(`DELETE FROM audit WHERE n = %d; UPDATE audit SET n = n - 1 WHERE n > %d`, i, i), int64(i)},
-				attack{"reordering", fmt.Sprintf(`UPDATE audit SET n = -1 WHERE n = %d; UPDATE audit SET n = %d WHERE n = %d; UPDATE audit SET n = %d WHERE n = -1`, i, i, i+1, i+1), int64(i)})
+				attack{"deletion, numbers closed up", fmt.Sprintf(`DELETE FROM audit WHERE n = %d; UPDATE audit SET n = n - 1 WHERE n > %d`, i, i),
+					int64(i)},
+				attack{"reordering", fmt.Sprintf(`UPDATE audit SET n = -1 WHERE n = %d; UPDATE audit SET n = %d WHERE n = %d; UPDATE audit
+					SET n = %d WHERE n = -1`, i, i, i+1, i+1), int64(i)})
 		}
 	}
 	attacks = append(attacks,
-		attack{"one put in between", `UPDATE audit SET n = -n WHERE n > 5; UPDATE audit SET n = 1 - n WHERE n < 0; INSERT INTO audit SELECT 6, at, actor, action, target, detail, hash, remote FROM audit WHERE n = 5`, 6},
+		attack{"one put in between", `UPDATE audit SET n = -n WHERE n > 5; UPDATE audit SET n = 1 - n WHERE n < 0; INSERT INTO audit
+			SELECT 6, at, actor, action, target, detail, hash, remote FROM audit WHERE n = 5`, 6},
 		attack{"one put at the end", `INSERT INTO audit SELECT 13, at, actor, action, target, detail, hash, remote FROM audit WHERE n = 12`, 13},
 		attack{"one put before all", `INSERT INTO audit SELECT 0, at, actor, action, target, detail, hash, remote FROM audit WHERE n = 1`, 1},
 		attack{"the end cut off", `DELETE FROM audit WHERE n > 9`, 10},
@@ -110,8 +116,18 @@ func TestWhatAnIntruderDoesToTheAuditLogIsFound(t *testing.T) {
 
 func TestAHeadIsReadExactly(t *testing.T) {
 	hash := strings.Repeat("0a", 32)
-	for text, ok := range map[string]bool{"0:": true, "3:" + hash: true, "": false, "3": false, "3:": false, "-1:" + hash: false, "3:" + hash + "00": false,
-		"3:" + hash[1:]: false, "x:" + hash: false, "3:" + strings.Repeat("zz", 32): false} {
+	for text, ok := range map[string]bool{
+		"0:":                            true,
+		"3:" + hash:                     true,
+		"":                              false,
+		"3":                             false,
+		"3:":                            false,
+		"-1:" + hash:                    false,
+		"3:" + hash + "00":              false,
+		"3:" + hash[1:]:                 false,
+		"x:" + hash:                     false,
+		"3:" + strings.Repeat("zz", 32): false,
+	} {
 		if h, err := ParseAuditHead(text); (err == nil) != ok || ok && h.String() != text {
 			t.Errorf("%q: %v, %v", text, h, err)
 		}

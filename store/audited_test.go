@@ -99,7 +99,8 @@ func TestEveryWriteIsAuditedOrKnownNotToBe(t *testing.T) {
 			}
 			met[fn.Name.Name] = true
 			if _, known := unaudited[fn.Name.Name]; !known {
-				t.Errorf("%s: %s writes to %s and leaves no entry in the audit log: call audit in its transaction, or say here why not", name, fn.Name.Name, table)
+				t.Errorf("%s: %s writes to %s and leaves no entry in the audit log: call audit in its transaction, or say here why not",
+					name, fn.Name.Name, table)
 			}
 		}
 	}

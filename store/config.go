@@ -54,7 +54,8 @@ type Edition struct {
 
 // Edition is the database's edition now.
 func (s *Store) Edition(ctx context.Context) (Edition, error) {
-	return get[Edition](ctx, s.r, `SELECT coalesce((SELECT max(n) FROM audit), 0) AS audited, coalesce((SELECT max(ready_at) FROM repositories), 0) AS ready_at,
+	return get[Edition](ctx, s.r, `SELECT coalesce((SELECT max(n) FROM audit), 0) AS audited, coalesce((SELECT max(ready_at)
+		FROM repositories), 0) AS ready_at,
 		coalesce((SELECT max(keys_at) FROM repositories), 0) AS keys_at`)
 }
 
@@ -138,7 +139,8 @@ func (j journal) Fired(host topics.HostID, f topics.Fired, at int64) (p protocol
 	default:
 		by = "schedule:" + sc.Name
 	}
-	attempts, err := all[int](j.ctx, j.tx, `SELECT attempt FROM jobs WHERE schedule = $1 AND source_group = $2 AND slot = $3`, f.Slot.Schedule, f.Group, f.Slot.At)
+	attempts, err := all[int](j.ctx, j.tx, `SELECT attempt FROM jobs WHERE schedule = $1 AND source_group = $2 AND slot = $3`,
+		f.Slot.Schedule, f.Group, f.Slot.At)
 	if err != nil {
 		return p, false, err
 	}
@@ -146,10 +148,26 @@ func (j journal) Fired(host topics.HostID, f topics.Fired, at int64) (p protocol
 	for slices.Contains(attempts, attempt) {
 		attempt++
 	}
-	job := Job{ID: f.Job, Host: host, Kind: topics.BackupJob, SourceGroup: f.Group, Repository: f.Repository, State: topics.Dispatched, RequestedBy: by,
-		QueuedAt: at, Accepted: true, Schedule: f.Slot.Schedule, Slot: f.Slot.At, Attempt: attempt, Fired: true, HeardAt: j.s.Now()}
-	if _, err := j.tx.NamedExecContext(j.ctx, `INSERT INTO jobs (id, host, kind, source_group, repository, state, requested_by, queued_at, not_after, accepted, schedule, slot, attempt, fired, heard_at)
-		VALUES (:id, :host, :kind, :source_group, :repository, :state, :requested_by, :queued_at, :not_after, :accepted, :schedule, :slot, :attempt, :fired, :heard_at)`, job); err != nil {
+	job := Job{
+		ID:          f.Job,
+		Host:        host,
+		Kind:        topics.BackupJob,
+		SourceGroup: f.Group,
+		Repository:  f.Repository,
+		State:       topics.Dispatched,
+		RequestedBy: by,
+		QueuedAt:    at,
+		Accepted:    true,
+		Schedule:    f.Slot.Schedule,
+		Slot:        f.Slot.At,
+		Attempt:     attempt,
+		Fired:       true,
+		HeardAt:     j.s.Now(),
+	}
+	if _, err := j.tx.NamedExecContext(j.ctx, `INSERT INTO jobs (id, host, kind, source_group, repository, state, requested_by,
+		queued_at, not_after, accepted, schedule, slot, attempt, fired, heard_at)
+		VALUES (:id, :host, :kind, :source_group, :repository, :state, :requested_by, :queued_at, :not_after, :accepted, :schedule,
+		:slot, :attempt, :fired, :heard_at)`, job); err != nil {
 		return p, false, fmt.Errorf("job %s of a slot: %w", job.ID, err)
 	}
 	if f.Passed > 0 {
@@ -179,5 +197,6 @@ type HostBehind struct {
 // Behind lists the hosts that fire by themselves and have another config in force
 // than they are to have. It reads an index alone: most of them may be away.
 func (s *Store) Behind(ctx context.Context) ([]HostBehind, error) {
-	return all[HostBehind](ctx, s.r, `SELECT id, config_revision FROM hosts WHERE config_applied >= 0 AND config_applied <> config_revision ORDER BY id`)
+	return all[HostBehind](ctx, s.r, `SELECT id, config_revision FROM hosts WHERE config_applied >= 0
+		AND config_applied <> config_revision ORDER BY id`)
 }

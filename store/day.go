@@ -24,7 +24,8 @@ const dayMillis = 24 * 60 * 60 * 1000
 // Days lists what is known of a repository's growth since a moment, the oldest
 // day first; of all repositories with "".
 func (s *Store) Days(ctx context.Context, id topics.RepositoryID, since int64) ([]Day, error) {
-	return all[Day](ctx, s.r, `SELECT * FROM repository_days WHERE `+one("repository", id)+` AND day >= $2 ORDER BY repository, day`, id, since/dayMillis)
+	return all[Day](ctx, s.r, `SELECT * FROM repository_days WHERE `+one("repository", id)+` AND day >= $2 ORDER BY repository, day`,
+		id, since/dayMillis)
 }
 
 // measured takes what a job measured.

@@ -17,10 +17,12 @@ import (
 // these columns is noted in host_changes; a column that changes with every
 // message of an agent must not be among them.
 var (
-	fleetHostColumns = []string{"name", "created_at", "revoked_at", "hostname", "os", "arch", "platform", "agent_version", "restic_version", "policy", "permits",
+	fleetHostColumns = []string{"name", "created_at", "revoked_at", "hostname", "os", "arch", "platform", "agent_version",
+		"restic_version", "policy", "permits",
 		"last_job", "last_state", "last_ended_at", "standing", "standing_job", "good_job", "good_at", "good_bytes", "good_seconds",
 		"config_revision", "config_made_at", "config_applied", "config_applied_at", "config_error", "intermittent", "overdue_days"}
-	fleetJobColumns = []string{"kind", "source_group", "repository", "state", "requested_by", "queued_at", "started_at", "finished_at", "not_after",
+	fleetJobColumns = []string{"kind", "source_group", "repository", "state", "requested_by",
+		"queued_at", "started_at", "finished_at", "not_after",
 		"held", "accepted", "cancel_asked", "cancelled_by", "schedule", "slot", "attempt", "fired"}
 )
 
@@ -57,7 +59,8 @@ func (s *Store) FleetSince(ctx context.Context, mark, ended int64) (c FleetChang
 		return c, err
 	}
 	if c.All = mark < 0; !c.All {
-		if c.Changed, err = all[topics.HostID](ctx, tx, `SELECT host FROM host_changes WHERE n > $1 ORDER BY n LIMIT $2`, mark, mostChanged+1); err != nil {
+		if c.Changed, err = all[topics.HostID](ctx, tx, `SELECT host FROM host_changes WHERE n > $1 ORDER BY n LIMIT $2`, mark,
+			mostChanged+1); err != nil {
 			return c, err
 		}
 		c.All = len(c.Changed) > mostChanged
@@ -86,7 +89,8 @@ func (s *Store) FleetSince(ctx context.Context, mark, ended int64) (c FleetChang
 		c.Grouped, err = setOf(among[topics.HostID](ctx, tx, grouped+` WHERE host IN (?)`, c.Changed))
 	}
 	if err == nil {
-		c.Ended, err = among[Outcome](ctx, tx, `SELECT host, state, finished_at, summary FROM jobs WHERE host IN (?) AND finished_at > 0 AND finished_at >= ?`, c.Changed, ended)
+		c.Ended, err = among[Outcome](ctx, tx, `SELECT host, state, finished_at, summary FROM jobs WHERE host IN (?) AND finished_at > 0
+			AND finished_at >= ?`, c.Changed, ended)
 	}
 	return c, err
 }
@@ -110,7 +114,8 @@ func (s *Store) noteHostChanges(ctx context.Context) error {
 		return strings.Join(terms, " OR ")
 	}
 	note := func(host string) string {
-		return `INSERT INTO host_changes (host, n) SELECT ` + host + `, (SELECT coalesce(max(n), 0) + 1 FROM host_changes) WHERE ` + host + ` <> ''
+		return `INSERT INTO host_changes (host, n) SELECT ` + host + `, (SELECT coalesce(max(n), 0) + 1 FROM host_changes) WHERE ` +
+			host + ` <> ''
 			ON CONFLICT (host) DO UPDATE SET n = excluded.n; `
 	}
 	jobColumns := slices.Concat(fleetJobColumns, []string{"summary"})
@@ -125,7 +130,8 @@ func (s *Store) noteHostChanges(ctx context.Context) error {
 		{"host_changes_group_added", `AFTER INSERT ON source_groups`, note(`NEW.host`)},
 		{"host_changes_group_gone", `AFTER DELETE ON source_groups`, note(`OLD.host`)},
 		{"host_changes_snapshot_added", `AFTER INSERT ON snapshots WHEN NEW.host <> ''`, note(`NEW.host`)},
-		{"host_changes_snapshot", `AFTER UPDATE OF host, gone_at ON snapshots WHEN OLD.host <> NEW.host OR (OLD.gone_at = 0) <> (NEW.gone_at = 0)`,
+		{"host_changes_snapshot",
+			`AFTER UPDATE OF host, gone_at ON snapshots WHEN OLD.host <> NEW.host OR (OLD.gone_at = 0) <> (NEW.gone_at = 0)`,
 			note(`OLD.host`) + note(`NEW.host`)},
 		{"host_changes_snapshot_gone", `AFTER DELETE ON snapshots WHEN OLD.host <> ''`, note(`OLD.host`)},
 	})

@@ -14,7 +14,8 @@ func (j journal) found(job Job, f topics.Finished, at int64) error {
 	well := job.State == topics.Succeeded
 	if well {
 		// Whatever went well has opened it.
-		if _, err := j.tx.ExecContext(j.ctx, `UPDATE repositories SET ready_at = $1 WHERE id = $2 AND ready_at = 0`, at, job.Repository); err != nil {
+		if _, err := j.tx.ExecContext(j.ctx, `UPDATE repositories SET ready_at = $1 WHERE id = $2 AND ready_at = 0`, at,
+			job.Repository); err != nil {
 			return err
 		}
 	}

@@ -94,8 +94,10 @@ func (s *Store) Enroll(ctx context.Context, keyHash []byte, h Host) (Host, error
 			return err
 		}
 		h.CreatedAt = s.Now()
-		if _, err := tx.NamedExecContext(ctx, `INSERT INTO hosts (id, name, created_at, seal_key, serial, certified_until, hostname, os, arch, platform, agent_version, restic_version, policy, permits)
-			VALUES (:id, :name, :created_at, :seal_key, :serial, :certified_until, :hostname, :os, :arch, :platform, :agent_version, :restic_version, :policy, :permits)`, h); err != nil {
+		if _, err := tx.NamedExecContext(ctx, `INSERT INTO hosts (id, name, created_at, seal_key, serial, certified_until, hostname, os,
+			arch, platform, agent_version, restic_version, policy, permits)
+			VALUES (:id, :name, :created_at, :seal_key, :serial, :certified_until, :hostname, :os, :arch, :platform, :agent_version,
+			:restic_version, :policy, :permits)`, h); err != nil {
 			return err
 		}
 		return s.audit(ctx, tx, t.CreatedBy, "host.enrolled", string(h.ID), h.Name)
@@ -107,8 +109,10 @@ func (s *Store) Enroll(ctx context.Context, keyHash []byte, h Host) (Host, error
 }
 
 func (s *Store) reenroll(ctx context.Context, tx *sqlx.Tx, t EnrollToken, h Host) (Host, error) {
-	if _, err := tx.NamedExecContext(ctx, `UPDATE hosts SET seal_key = :seal_key, serial = :serial, next_serial = '', certified_until = :certified_until, revoked_at = 0,
-		hostname = :hostname, os = :os, arch = :arch, platform = :platform, agent_version = :agent_version, restic_version = :restic_version, policy = :policy, permits = :permits
+	if _, err := tx.NamedExecContext(ctx, `UPDATE hosts SET seal_key = :seal_key, serial = :serial, next_serial = '',
+		certified_until = :certified_until, revoked_at = 0,
+		hostname = :hostname, os = :os, arch = :arch, platform = :platform, agent_version = :agent_version,
+		restic_version = :restic_version, policy = :policy, permits = :permits
 		WHERE id = :id`, h); err != nil {
 		return h, err
 	}
@@ -192,7 +196,8 @@ func (s *Store) UseCertificate(ctx context.Context, id topics.HostID, serial str
 				return err
 			}
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE hosts SET serial = $1, next_serial = $2, certified_until = $3 WHERE id = $4`, serial, next, until, id)
+		_, err = tx.ExecContext(ctx, `UPDATE hosts SET serial = $1, next_serial = $2, certified_until = $3 WHERE id = $4`,
+			serial, next, until, id)
 		return err
 	})
 }
@@ -209,7 +214,8 @@ func (s *Store) Revoke(ctx context.Context, actor string, id topics.HostID) (Hos
 		if _, err := tx.ExecContext(ctx, `UPDATE hosts SET revoked_at = $1, next_serial = '' WHERE id = $2`, h.RevokedAt, id); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE enroll_tokens SET expires_at = $1 WHERE for_host = $2 AND used_at = 0 AND expires_at > $1`, h.RevokedAt, id); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE enroll_tokens SET expires_at = $1 WHERE for_host = $2 AND used_at = 0
+			AND expires_at > $1`, h.RevokedAt, id); err != nil {
 			return err
 		}
 		return s.audit(ctx, tx, actor, "host.revoked", string(id), h.Name)

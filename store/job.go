@@ -112,19 +112,23 @@ func same(ctx context.Context, tx *sqlx.Tx, j Job) (Job, error) {
 	if j.Kind == topics.BackupJob {
 		return openBackup(ctx, tx, j.SourceGroup)
 	}
-	return get[Job](ctx, tx, `SELECT * FROM jobs WHERE finished_at = 0 AND cancel_asked = 0 AND host = $1 AND kind = $2 AND repository = $3 AND operation = $4
+	return get[Job](ctx, tx, `SELECT * FROM jobs WHERE finished_at = 0 AND cancel_asked = 0 AND host = $1 AND kind = $2
+		AND repository = $3 AND operation = $4
 		ORDER BY queued_at LIMIT 1`, j.Host, j.Kind, j.Repository, j.Operation)
 }
 
 // openBackup finds a group's backup that waits or runs, or ErrNotFound.
 func openBackup(ctx context.Context, tx *sqlx.Tx, group topics.SourceGroupID) (Job, error) {
-	return get[Job](ctx, tx, `SELECT * FROM jobs WHERE source_group = $1 AND finished_at = 0 AND cancel_asked = 0 ORDER BY queued_at LIMIT 1`, group)
+	return get[Job](ctx, tx, `SELECT * FROM jobs WHERE source_group = $1 AND finished_at = 0 AND cancel_asked = 0 ORDER BY queued_at
+		LIMIT 1`, group)
 }
 
 // queue adds a job, with its audit entry.
 func (s *Store) queue(ctx context.Context, tx *sqlx.Tx, j Job) error {
-	if _, err := tx.NamedExecContext(ctx, `INSERT INTO jobs (id, host, kind, source_group, repository, operation, state, requested_by, queued_at, not_after, held, schedule, slot, attempt)
-		VALUES (:id, :host, :kind, :source_group, :repository, :operation, :state, :requested_by, :queued_at, :not_after, :held, :schedule, :slot, :attempt)`, j); err != nil {
+	if _, err := tx.NamedExecContext(ctx, `INSERT INTO jobs (id, host, kind, source_group, repository, operation, state, requested_by,
+		queued_at, not_after, held, schedule, slot, attempt)
+		VALUES (:id, :host, :kind, :source_group, :repository, :operation, :state, :requested_by, :queued_at, :not_after, :held,
+		:schedule, :slot, :attempt)`, j); err != nil {
 		return fmt.Errorf("queue job: %w", err)
 	}
 	return s.audit(ctx, tx, j.RequestedBy, "job.queued", string(j.ID), string(j.Kind)+" on "+string(j.Host))
@@ -175,7 +179,8 @@ func (s *Store) LastJobs(ctx context.Context, host topics.HostID) ([]Job, error)
 // lastBackups reads the newest backup of each of a host's source groups, of those
 // that meet a condition. IDs sort by the time they were made.
 func lastBackups(ctx context.Context, q sqlx.QueryerContext, host topics.HostID, and string) ([]Job, error) {
-	return all[Job](ctx, q, `SELECT * FROM jobs WHERE id IN (SELECT (SELECT j.id FROM jobs j WHERE j.source_group = g.id AND j.source_group <> ''
+	return all[Job](ctx, q, `SELECT * FROM jobs WHERE id IN (SELECT (SELECT j.id FROM jobs j WHERE j.source_group = g.id
+		AND j.source_group <> ''
 		AND j.host = g.host AND j.kind = 'backup'`+and+` ORDER BY j.id DESC LIMIT 1) FROM source_groups g WHERE g.host = $1) ORDER BY id`, host)
 }
 

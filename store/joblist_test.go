@@ -31,12 +31,22 @@ func history(t testing.TB, s *Store, n int) []Job {
 	for i := range jobs {
 		g := groups[chance.IntN(len(groups))]
 		queued := int64(1_000_000 + i*10)
-		j := Job{ID: topics.JobID(topics.NewID(time.UnixMilli(queued))), Host: g.Host, SourceGroup: g.ID, Repository: g.Repository, RequestedBy: "test", QueuedAt: queued,
-			Kind: []topics.JobKind{"backup", "prune"}[chance.IntN(2)], State: everyState[3+chance.IntN(6)], FinishedAt: queued - queued%100 + 50}
+		j := Job{
+			ID:          topics.JobID(topics.NewID(time.UnixMilli(queued))),
+			Host:        g.Host,
+			SourceGroup: g.ID,
+			Repository:  g.Repository,
+			RequestedBy: "test",
+			QueuedAt:    queued,
+			Kind:        []topics.JobKind{"backup", "prune"}[chance.IntN(2)],
+			State:       everyState[3+chance.IntN(6)],
+			FinishedAt:  queued - queued%100 + 50,
+		}
 		if i%50 == 7 {
 			j.State, j.FinishedAt = everyState[chance.IntN(3)], 0
 		}
-		if _, err := tx.NamedExecContext(t.Context(), `INSERT INTO jobs (id, host, kind, source_group, repository, state, requested_by, queued_at, not_after, finished_at)
+		if _, err := tx.NamedExecContext(t.Context(), `INSERT INTO jobs (id, host, kind, source_group, repository, state, requested_by,
+			queued_at, not_after, finished_at)
 			VALUES (:id, :host, :kind, :source_group, :repository, :state, :requested_by, :queued_at, 0, :finished_at)`, j); err != nil {
 			t.Fatal(err)
 		}
@@ -63,18 +73,23 @@ func TestListsOfJobsPageThroughWhatTheFilterFinds(t *testing.T) {
 	jobs := history(t, s, 700)
 	one := jobs[123]
 	for name, f := range map[string]JobFilter{
-		"everything":        {},
-		"a state":           {States: []topics.JobState{topics.Failed}},
-		"several states":    {States: []topics.JobState{topics.Failed, topics.Queued, topics.Abandoned}},
-		"open states":       {States: []topics.JobState{topics.Queued, topics.Running}},
-		"a kind":            {Kind: "prune"},
-		"a period":          {Since: 1_004_000},
-		"a host":            {Search: &JobSearch{Hosts: []topics.HostID{one.Host}}},
-		"a host or an ID":   {Search: &JobSearch{Hosts: []topics.HostID{"nobody-0001", one.Host}, ID: string(one.ID)[:9]}},
-		"a group":           {Search: &JobSearch{Groups: []topics.SourceGroupID{one.SourceGroup}}, Kind: "backup", Since: 1_002_000},
-		"a beginning":       {Search: &JobSearch{ID: string(one.ID)[:9]}},
-		"nothing":           {Search: &JobSearch{}},
-		"all of it at once": {States: []topics.JobState{topics.Succeeded}, Kind: "backup", Since: 1_001_000, Search: &JobSearch{Hosts: []topics.HostID{one.Host}}},
+		"everything":      {},
+		"a state":         {States: []topics.JobState{topics.Failed}},
+		"several states":  {States: []topics.JobState{topics.Failed, topics.Queued, topics.Abandoned}},
+		"open states":     {States: []topics.JobState{topics.Queued, topics.Running}},
+		"a kind":          {Kind: "prune"},
+		"a period":        {Since: 1_004_000},
+		"a host":          {Search: &JobSearch{Hosts: []topics.HostID{one.Host}}},
+		"a host or an ID": {Search: &JobSearch{Hosts: []topics.HostID{"nobody-0001", one.Host}, ID: string(one.ID)[:9]}},
+		"a group":         {Search: &JobSearch{Groups: []topics.SourceGroupID{one.SourceGroup}}, Kind: "backup", Since: 1_002_000},
+		"a beginning":     {Search: &JobSearch{ID: string(one.ID)[:9]}},
+		"nothing":         {Search: &JobSearch{}},
+		"all of it at once": {
+			States: []topics.JobState{topics.Succeeded},
+			Kind:   "backup",
+			Since:  1_001_000,
+			Search: &JobSearch{Hosts: []topics.HostID{one.Host}},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var want, ended []Job

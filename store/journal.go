@@ -34,7 +34,8 @@ func newJournal(ctx context.Context, s *Store, tx *sqlx.Tx) journal {
 	return journal{ctx, s, tx, prepared{tx, map[string]*sqlx.Stmt{}}}
 }
 
-const planeColumns = `id, host, kind, repository, source_group, schedule, slot, state, not_after, accepted, cancel_asked, attempts, next_send, lines, fired`
+const planeColumns = `id, host, kind, repository, source_group, schedule, slot, state, not_after, accepted, cancel_asked, attempts,
+	next_send, lines, fired`
 
 func (j journal) Received(id topics.HostID) (topics.Received, error) {
 	type row struct {
@@ -50,7 +51,8 @@ func (j journal) SetReceived(id topics.HostID, r topics.Received) error {
 	if r.Seq > math.MaxInt64 {
 		return fmt.Errorf("event number %d of %s is out of range", r.Seq, id)
 	}
-	return change(j.ctx, j.q, `UPDATE hosts SET received_epoch = $1, received_seq = $2, received_mark = $3 WHERE id = $4`, r.Epoch, r.Seq, r.Mark, id)
+	return change(j.ctx, j.q, `UPDATE hosts SET received_epoch = $1, received_seq = $2, received_mark = $3 WHERE id = $4`,
+		r.Epoch, r.Seq, r.Mark, id)
 }
 
 func (j journal) Job(id topics.JobID) (protocol.PlaneJob, bool, error) {
@@ -99,7 +101,8 @@ func (j journal) AddGap(id topics.JobID, from int, g topics.Gap) error {
 
 func (j journal) AddReport(r topics.Report) error {
 	body := string(topics.Encode(r))
-	done, err := j.q.ExecContext(j.ctx, `INSERT INTO job_reports (job, part, body) VALUES ($1, $2, $3) ON CONFLICT (job, part) DO NOTHING`, r.Job, r.Part, body)
+	done, err := j.q.ExecContext(j.ctx, `INSERT INTO job_reports (job, part, body) VALUES ($1, $2, $3)
+		ON CONFLICT (job, part) DO NOTHING`, r.Job, r.Part, body)
 	if err != nil {
 		return err
 	}
@@ -135,7 +138,8 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 	if err != nil {
 		return err
 	}
-	job.FinishedAt, job.Cause, job.Message, job.Summary, job.Result = at, f.Cause, f.Message, JSON[topics.Summary]{f.Summary}, JSON[topics.Result]{f.Result}
+	job.FinishedAt, job.Cause, job.Message = at, f.Cause, f.Message
+	job.Summary, job.Result = JSON[topics.Summary]{f.Summary}, JSON[topics.Result]{f.Result}
 	if f.ExitCode != nil {
 		job.ExitCode.Int64, job.ExitCode.Valid = int64(*f.ExitCode), true
 	}
@@ -153,7 +157,8 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 		return err
 	}
 	if f.RepositoryReady {
-		if _, err := j.tx.ExecContext(j.ctx, `UPDATE repositories SET ready_at = $1 WHERE id = $2 AND ready_at = 0`, at, job.Repository); err != nil {
+		if _, err := j.tx.ExecContext(j.ctx, `UPDATE repositories SET ready_at = $1 WHERE id = $2 AND ready_at = 0`, at,
+			job.Repository); err != nil {
 			return err
 		}
 	}
@@ -164,11 +169,13 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 	if err != nil {
 		return err
 	}
-	if err := change(j.ctx, j.tx, `UPDATE hosts SET standing = $1, standing_job = $2 WHERE id = $3`, worst.State, worst.ID, job.Host); err != nil {
+	if err := change(j.ctx, j.tx, `UPDATE hosts SET standing = $1, standing_job = $2 WHERE id = $3`, worst.State, worst.ID,
+		job.Host); err != nil {
 		return err
 	}
 	if job.RequestedBy != Plane {
-		if err := change(j.ctx, j.tx, `UPDATE hosts SET last_job = $1, last_state = $2, last_ended_at = $3 WHERE id = $4`, job.ID, job.State, at, job.Host); err != nil {
+		if err := change(j.ctx, j.tx, `UPDATE hosts SET last_job = $1, last_state = $2, last_ended_at = $3 WHERE id = $4`, job.ID, job.State,
+			at, job.Host); err != nil {
 			return err
 		}
 	}

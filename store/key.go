@@ -71,7 +71,15 @@ func keys(ctx context.Context, tx *sqlx.Tx, j Job, found []topics.Key, at int64)
 		here[t.ID] = true
 		k, old := had[t.ID]
 		if !old {
-			k = Key{Repository: j.Repository, ID: t.ID, Username: t.User, Hostname: t.Host, Created: t.Created, FirstSeen: at, Trusted: r.KeysAt == 0}
+			k = Key{
+				Repository: j.Repository,
+				ID:         t.ID,
+				Username:   t.User,
+				Hostname:   t.Host,
+				Created:    t.Created,
+				FirstSeen:  at,
+				Trusted:    r.KeysAt == 0,
+			}
 			if _, err := tx.NamedExecContext(ctx, `INSERT INTO repository_keys (repository, id, username, hostname, created, first_seen, trusted)
 				VALUES (:repository, :id, :username, :hostname, :created, :first_seen, :trusted)`, k); err != nil {
 				return err

@@ -37,21 +37,24 @@ func (s *Store) AllLocks(ctx context.Context) ([]Lock, error) {
 // in a way that may have left its lock behind.
 func (s *Store) DiedSince(ctx context.Context, id topics.RepositoryID, since int64) (bool, error) {
 	n, err := get[int](ctx, s.r, `SELECT count(*) FROM jobs WHERE repository = $1 AND finished_at > $2 AND started_at > 0 AND
-		(state IN ('interrupted', 'cancelled') OR state = 'failed' AND cause IN ('locked', 'killed', 'agent-died', 'unreachable', 'unknown', ''))`, id, since)
+		(state IN ('interrupted', 'cancelled') OR state = 'failed' AND cause IN ('locked', 'killed', 'agent-died', 'unreachable',
+		'unknown', ''))`, id, since)
 	return n > 0, err
 }
 
 // LockedSince reports whether a job on a repository failed for a lock since a
 // moment.
 func (s *Store) LockedSince(ctx context.Context, id topics.RepositoryID, since int64) (bool, error) {
-	n, err := get[int](ctx, s.r, `SELECT count(*) FROM jobs WHERE repository = $1 AND state = 'failed' AND cause = 'locked' AND finished_at >= $2`, id, since)
+	n, err := get[int](ctx, s.r, `SELECT count(*) FROM jobs WHERE repository = $1 AND state = 'failed' AND cause = 'locked'
+		AND finished_at >= $2`, id, since)
 	return n > 0, err
 }
 
 // JobsSince lists a repository's jobs that have not ended, or ended since a
 // moment, the newest first, at most a thousand.
 func (s *Store) JobsSince(ctx context.Context, id topics.RepositoryID, since int64) ([]Job, error) {
-	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE repository = $1 AND (finished_at = 0 OR finished_at >= $2) ORDER BY queued_at DESC, id LIMIT 1000`, id, since)
+	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE repository = $1 AND (finished_at = 0 OR finished_at >= $2)
+		ORDER BY queued_at DESC, id LIMIT 1000`, id, since)
 }
 
 // look takes a whole listing of a repository's locks, made by job j. What a
@@ -77,8 +80,10 @@ func look(ctx context.Context, tx *sqlx.Tx, j Job, found []topics.Lock, at int64
 				}
 			}
 		}
-		if _, err := tx.NamedExecContext(ctx, `INSERT INTO repository_locks (repository, id, time, exclusive, hostname, username, pid, alive, job, looked_by)
-			VALUES (:repository, :id, :time, :exclusive, :hostname, :username, :pid, :alive, :job, :looked_by) ON CONFLICT (repository, id) DO NOTHING`, l); err != nil {
+		if _, err := tx.NamedExecContext(ctx, `INSERT INTO repository_locks (repository, id, time, exclusive, hostname, username, pid,
+			alive, job, looked_by)
+			VALUES (:repository, :id, :time, :exclusive, :hostname, :username, :pid, :alive, :job, :looked_by)
+			ON CONFLICT (repository, id) DO NOTHING`, l); err != nil {
 			return err
 		}
 	}

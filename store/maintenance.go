@@ -27,7 +27,8 @@ type Planned struct {
 
 // PlannedSnapshots lists what is in a repository, the newest first.
 func (s *Store) PlannedSnapshots(ctx context.Context, repository topics.RepositoryID) ([]Planned, error) {
-	return all[Planned](ctx, s.r, `SELECT s.*, coalesce(CASE WHEN j.fired <> 0 THEN j.heard_at ELSE j.queued_at END, 0) AS asked_at, coalesce(j.started_at, 0) AS started_at,
+	return all[Planned](ctx, s.r, `SELECT s.*, coalesce(CASE WHEN j.fired <> 0 THEN j.heard_at ELSE j.queued_at END, 0) AS asked_at,
+		coalesce(j.started_at, 0) AS started_at,
 			coalesce(j.finished_at, 0) AS ended_at, coalesce(j.slot, 0) AS slot, coalesce(g.name, '') AS group_name, g.id IS NOT NULL AS group_there,
 			s.seen_at > 0 AND s.seen_at >= r.listed_at AS seen, s.seen_at < r.listed_at AND coalesce(j.finished_at, 0) < r.listed_at AS missing
 		FROM snapshots s JOIN repositories r ON r.id = s.repository
@@ -53,16 +54,20 @@ type MaintenanceHours struct {
 
 // Hours lists when maintenance is due; of all repositories with "".
 func (s *Store) Hours(ctx context.Context, repository topics.RepositoryID) ([]MaintenanceHours, error) {
-	return all[MaintenanceHours](ctx, s.r, `SELECT * FROM maintenance_duties WHERE `+one("repository", repository)+` ORDER BY repository, kind`, repository)
+	return all[MaintenanceHours](ctx, s.r, `SELECT * FROM maintenance_duties WHERE `+one("repository", repository)+
+		` ORDER BY repository, kind`, repository)
 }
 
-const putHours = `INSERT INTO maintenance_duties (repository, kind, paused, weekday, minute, slices, slice, served, attempt, next_attempt_at)
+const putHours = `INSERT INTO maintenance_duties (repository, kind, paused, weekday, minute, slices, slice, served, attempt,
+	next_attempt_at)
 	VALUES (:repository, :kind, :paused, :weekday, :minute, :slices, :slice, :served, :attempt, :next_attempt_at)
 	ON CONFLICT (repository, kind) DO UPDATE SET `
 
 // PutHours says when maintenance of a repository is due: edit is given the rows
 // there are and returns those to write. How far the latest slot is stays as it is.
-func (s *Store) PutHours(ctx context.Context, actor string, repository topics.RepositoryID, edit func([]MaintenanceHours) ([]MaintenanceHours, error)) error {
+func (s *Store) PutHours(
+	ctx context.Context, actor string, repository topics.RepositoryID, edit func([]MaintenanceHours) ([]MaintenanceHours, error),
+) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		if err := inCare(ctx, tx, repository); err != nil {
 			return err
@@ -76,7 +81,8 @@ func (s *Store) PutHours(ctx context.Context, actor string, repository topics.Re
 		}
 		var said []string
 		for _, m := range rows {
-			if _, err := tx.NamedExecContext(ctx, putHours+`paused = excluded.paused, weekday = excluded.weekday, minute = excluded.minute, slices = excluded.slices`, m); err != nil {
+			if _, err := tx.NamedExecContext(ctx,
+				putHours+`paused = excluded.paused, weekday = excluded.weekday, minute = excluded.minute, slices = excluded.slices`, m); err != nil {
 				return fmt.Errorf("put hours: %w", err)
 			}
 			said = append(said, fmt.Sprintf("%s: paused %t, weekday %d, minute %d, slices %d", m.Kind, m.Paused, m.Weekday, m.Minute, m.Slices))
@@ -148,12 +154,16 @@ func (s *Store) OpenRuns(ctx context.Context) ([]MaintenanceRun, error) {
 
 // Runs lists a repository's runs, the newest first.
 func (s *Store) Runs(ctx context.Context, repository topics.RepositoryID, limit int) ([]MaintenanceRun, error) {
-	return all[MaintenanceRun](ctx, s.r, `SELECT * FROM maintenance_runs WHERE repository = $1 ORDER BY created_at DESC, id DESC LIMIT $2`, repository, limit)
+	return all[MaintenanceRun](ctx, s.r, `SELECT * FROM maintenance_runs WHERE repository = $1 ORDER BY created_at DESC, id DESC
+		LIMIT $2`, repository, limit)
 }
 
 // LastRun is the newest run of a kind with an outcome, or ErrNotFound.
-func (s *Store) LastRun(ctx context.Context, repository topics.RepositoryID, kind topics.JobKind, outcome RunOutcome) (MaintenanceRun, error) {
-	return get[MaintenanceRun](ctx, s.r, `SELECT * FROM maintenance_runs WHERE repository = $1 AND kind = $2 AND outcome = $3 ORDER BY created_at DESC, id DESC LIMIT 1`,
+func (s *Store) LastRun(
+	ctx context.Context, repository topics.RepositoryID, kind topics.JobKind, outcome RunOutcome,
+) (MaintenanceRun, error) {
+	return get[MaintenanceRun](ctx, s.r, `SELECT * FROM maintenance_runs WHERE repository = $1 AND kind = $2 AND outcome = $3
+		ORDER BY created_at DESC, id DESC LIMIT 1`,
 		repository, kind, outcome)
 }
 
@@ -161,7 +171,8 @@ func (s *Store) LastRun(ctx context.Context, repository topics.RepositoryID, kin
 // one of that kind is open on the repository, that is the answer.
 func (s *Store) StartRun(ctx context.Context, r MaintenanceRun, j Job) (run MaintenanceRun, fresh bool, err error) {
 	err = s.tx(ctx, func(tx *sqlx.Tx) error {
-		run, err = get[MaintenanceRun](ctx, tx, `SELECT * FROM maintenance_runs WHERE ended_at = 0 AND repository = $1 AND kind = $2 ORDER BY created_at LIMIT 1`, r.Repository, r.Kind)
+		run, err = get[MaintenanceRun](ctx, tx, `SELECT * FROM maintenance_runs WHERE ended_at = 0 AND repository = $1 AND kind = $2
+			ORDER BY created_at LIMIT 1`, r.Repository, r.Kind)
 		if !errors.Is(err, ErrNotFound) {
 			return err
 		}
@@ -183,7 +194,8 @@ func (s *Store) PutRun(ctx context.Context, r MaintenanceRun) error {
 }
 
 func putRun(ctx context.Context, tx *sqlx.Tx, r MaintenanceRun) error {
-	_, err := tx.NamedExecContext(ctx, `UPDATE maintenance_runs SET ended_at = :ended_at, listing = :listing, keys = :keys, plan = :plan, job = :job,
+	_, err := tx.NamedExecContext(ctx, `UPDATE maintenance_runs SET ended_at = :ended_at, listing = :listing, keys = :keys,
+		plan = :plan, job = :job,
 		batch = :batch, removed = :removed, outcome = :outcome, message = :message WHERE id = :id AND ended_at = 0`, r)
 	if err != nil {
 		return fmt.Errorf("run %s: %w", r.ID, err)
@@ -195,10 +207,12 @@ func putRun(ctx context.Context, tx *sqlx.Tx, r MaintenanceRun) error {
 // plan; its snapshots are in the job's own record from then on.
 func (s *Store) Release(ctx context.Context, r MaintenanceRun, o topics.Operation) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		if err := change(ctx, tx, `UPDATE jobs SET held = 0, operation = $1 WHERE id = $2 AND held <> 0 AND finished_at = 0`, JSON[topics.Operation]{&o}, r.ID); err != nil {
+		if err := change(ctx, tx, `UPDATE jobs SET held = 0, operation = $1 WHERE id = $2 AND held <> 0 AND finished_at = 0`,
+			JSON[topics.Operation]{&o}, r.ID); err != nil {
 			return fmt.Errorf("release job %s: %w", r.ID, err)
 		}
-		if err := s.audit(ctx, tx, r.RequestedBy, "retention.released", string(r.ID), fmt.Sprintf("%d snapshots of %s", len(o.Snapshots), r.Repository)); err != nil {
+		if err := s.audit(ctx, tx, r.RequestedBy, "retention.released", string(r.ID),
+			fmt.Sprintf("%d snapshots of %s", len(o.Snapshots), r.Repository)); err != nil {
 			return err
 		}
 		return putRun(ctx, tx, r)
@@ -214,13 +228,15 @@ func (s *Store) EndRun(ctx context.Context, r MaintenanceRun, m *MaintenanceHour
 			return err
 		}
 		if m != nil {
-			if _, err := tx.NamedExecContext(ctx, `UPDATE maintenance_duties SET slice = :slice, served = :served, attempt = :attempt, next_attempt_at = :next_attempt_at
+			if _, err := tx.NamedExecContext(ctx, `UPDATE maintenance_duties SET slice = :slice, served = :served, attempt = :attempt,
+				next_attempt_at = :next_attempt_at
 				WHERE repository = :repository AND kind = :kind`, m); err != nil {
 				return err
 			}
 		}
 		if review != nil {
-			if _, err := tx.NamedExecContext(ctx, `INSERT INTO maintenance_reviews (repository, hash, plan, held_at, expires_at) VALUES (:repository, :hash, :plan, :held_at, :expires_at)
+			if _, err := tx.NamedExecContext(ctx, `INSERT INTO maintenance_reviews (repository, hash, plan, held_at, expires_at)
+				VALUES (:repository, :hash, :plan, :held_at, :expires_at)
 				ON CONFLICT (repository) DO UPDATE SET hash = excluded.hash, plan = excluded.plan, held_at = excluded.held_at,
 					expires_at = excluded.expires_at, approved_by = '', approved_at = 0`, review); err != nil {
 				return err
@@ -254,7 +270,8 @@ func (s *Store) ReviewOf(ctx context.Context, repository topics.RepositoryID) (R
 // Approve lets exactly the plan of this hash be carried out, or is ErrNotFound.
 func (s *Store) Approve(ctx context.Context, actor string, repository topics.RepositoryID, hash string) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		if err := change(ctx, tx, `UPDATE maintenance_reviews SET approved_by = $1, approved_at = $2 WHERE repository = $3 AND hash = $4 AND expires_at > $2`,
+		if err := change(ctx, tx, `UPDATE maintenance_reviews SET approved_by = $1, approved_at = $2 WHERE repository = $3 AND hash = $4
+			AND expires_at > $2`,
 			actor, s.Now(), repository, hash); err != nil {
 			return err
 		}
@@ -270,7 +287,8 @@ func (s *Store) ExpireReviews(ctx context.Context) error {
 	}
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		for _, r := range old {
-			if err := change(ctx, tx, `DELETE FROM maintenance_reviews WHERE repository = $1 AND hash = $2`, r.Repository, r.Hash); errors.Is(err, ErrNotFound) {
+			if err := change(ctx, tx, `DELETE FROM maintenance_reviews WHERE repository = $1 AND hash = $2`, r.Repository,
+				r.Hash); errors.Is(err, ErrNotFound) {
 				continue
 			} else if err != nil {
 				return err

@@ -129,7 +129,8 @@ func (j journal) addPast(p Past) error {
 // a control plane that runs does not notice the second.
 func (s *Store) Backdate(ctx context.Context, host topics.HostID, created, served, ended int64) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, `UPDATE schedules SET created_at = $1, since = $1, last_slot = $2 WHERE host = $3`, created, served, host); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE schedules SET created_at = $1, since = $1, last_slot = $2 WHERE host = $3`,
+			created, served, host); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `UPDATE schedule_groups SET settled = $1, fired = $1

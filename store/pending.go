@@ -99,7 +99,8 @@ func (t Slots) Members(id topics.SourceGroupID) ([]SlotGroup, error) {
 
 // PutGroup writes how a group stands.
 func (t Slots) PutGroup(g SlotGroup) error {
-	return change(t.ctx, t.tx, `UPDATE schedule_groups SET fired = $1, settled = $2, job = $3 WHERE schedule = $4 AND source_group = $5`, g.Fired, g.Settled, g.Job, g.Schedule, g.Group)
+	return change(t.ctx, t.tx, `UPDATE schedule_groups SET fired = $1, settled = $2, job = $3 WHERE schedule = $4
+		AND source_group = $5`, g.Fired, g.Settled, g.Job, g.Schedule, g.Group)
 }
 
 // Fired notes the latest slot of a schedule that fired.
@@ -128,7 +129,8 @@ func (t Slots) Open(id topics.SourceGroupID) (Job, bool, error) {
 // Queue records a job for a slot, with its audit entry. Of one attempt there is
 // one job: if it has been made, added is false.
 func (t Slots) Queue(j Job) (added bool, err error) {
-	_, made, err := found(get[topics.JobID](t.ctx, t.tx, `SELECT id FROM jobs WHERE schedule = $1 AND source_group = $2 AND slot = $3 AND attempt = $4`,
+	_, made, err := found(get[topics.JobID](t.ctx, t.tx, `SELECT id FROM jobs WHERE schedule = $1 AND source_group = $2 AND slot = $3
+		AND attempt = $4`,
 		j.Schedule, j.SourceGroup, j.Slot, j.Attempt))
 	if err != nil || made {
 		return false, err

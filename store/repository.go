@@ -117,8 +117,10 @@ func (s *Store) addRepository(ctx context.Context, tx *sqlx.Tx, actor string, r 
 	if err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `INSERT INTO repositories (id, name, url, location, password, env, maintenance, created_at, keeper, append_only, keep)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`, r.ID, r.Name, sealed.URL, r.Location, sealed.Password, sealed.Env, sealed.Maintenance,
+	if _, err := tx.ExecContext(ctx, `INSERT INTO repositories (id, name, url, location, password, env, maintenance, created_at,
+		keeper, append_only, keep)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`, r.ID, r.Name, sealed.URL,
+		r.Location, sealed.Password, sealed.Env, sealed.Maintenance,
 		r.CreatedAt, r.Keeper, r.AppendOnly, r.Keep); err != nil {
 		return fmt.Errorf("add repository: %w", taken(err, ErrRepositoryTaken))
 	}
@@ -147,7 +149,9 @@ func (s *Store) ChangeRepository(ctx context.Context, actor string, r Repository
 // EditRepository is ChangeRepository that reads and writes in one transaction, so
 // that of two changes at once neither undoes the other. It returns the row before.
 // edit may read from the store, and must not write to it.
-func (s *Store) EditRepository(ctx context.Context, actor string, id topics.RepositoryID, edit func(*Repository, *RepositoryAccess) error) (was Repository, err error) {
+func (s *Store) EditRepository(
+	ctx context.Context, actor string, id topics.RepositoryID, edit func(*Repository, *RepositoryAccess) error,
+) (was Repository, err error) {
 	err = s.tx(ctx, func(tx *sqlx.Tx) error {
 		if was, err = repository(ctx, tx, id); err != nil {
 			return err
@@ -164,7 +168,8 @@ func (s *Store) EditRepository(ctx context.Context, actor string, id topics.Repo
 		if err != nil {
 			return err
 		}
-		if err := change(ctx, tx, `UPDATE repositories SET name = $1, url = $2, location = $3, password = $4, env = $5, maintenance = $6, keeper = $7,
+		if err := change(ctx, tx, `UPDATE repositories SET name = $1, url = $2, location = $3, password = $4, env = $5, maintenance = $6,
+			keeper = $7,
 			append_only = $8, keep = $9 WHERE id = $10`, r.Name, sealed.URL, r.Location, sealed.Password, sealed.Env, sealed.Maintenance, r.Keeper,
 			r.AppendOnly, r.Keep, id); err != nil {
 			return fmt.Errorf("change repository: %w", taken(err, ErrRepositoryTaken))
@@ -204,7 +209,8 @@ func (s *Store) relieve(ctx context.Context, tx *sqlx.Tx, actor string, r Reposi
 			return err
 		}
 		// Its effects are news, which the running control plane finds in the rows.
-		if _, err := protocol.PlaneStep(protocol.DefaultTiming(), j, protocol.CancelAsked{Job: job.ID, By: actor + ", who chose another keeper,", Now: s.Now()}); err != nil {
+		if _, err := protocol.PlaneStep(protocol.DefaultTiming(), j, protocol.CancelAsked{Job: job.ID,
+			By: actor + ", who chose another keeper,", Now: s.Now()}); err != nil {
 			return err
 		}
 		if err := s.audit(ctx, tx, actor, "job.cancel_asked", string(job.ID), "another keeper was chosen"); err != nil {
@@ -251,8 +257,10 @@ func (s *Store) RemoveRepository(ctx context.Context, actor string, id topics.Re
 				return err
 			}
 		}
-		if err := change(ctx, tx, `UPDATE repositories SET removed_at = $1, name = name || ' (removed ' || id || ')', url = $2, password = $3, env = $4,
-			maintenance = $5, keeper = '', keep = '' WHERE id = $6`, s.Now(), nothing.URL, nothing.Password, nothing.Env, nothing.Maintenance, id); err != nil {
+		if err := change(ctx, tx, `UPDATE repositories SET removed_at = $1, name = name || ' (removed ' || id || ')', url = $2,
+			password = $3, env = $4,
+			maintenance = $5, keeper = '', keep = '' WHERE id = $6`, s.Now(), nothing.URL,
+			nothing.Password, nothing.Env, nothing.Maintenance, id); err != nil {
 			return err
 		}
 		return s.audit(ctx, tx, actor, "repository.removed", string(id), r.Name)
@@ -449,10 +457,12 @@ func (s *Store) EditSourceGroup(ctx context.Context, actor string, host topics.H
 		if err := inCare(ctx, tx, g.Repository); err != nil {
 			return err
 		}
-		if _, err := tx.NamedExecContext(ctx, `INSERT INTO source_groups (id, host, name, repository, paths, excludes, one_file_system, created_at, live_files, hooks, limits)
+		if _, err := tx.NamedExecContext(ctx, `INSERT INTO source_groups (id, host, name, repository, paths, excludes, one_file_system,
+			created_at, live_files, hooks, limits)
 			VALUES (:id, :host, :name, :repository, :paths, :excludes, :one_file_system, :created_at, :live_files, :hooks, :limits)
 			ON CONFLICT (host, name) DO UPDATE SET repository = excluded.repository, paths = excluded.paths, excludes = excluded.excludes,
-				one_file_system = excluded.one_file_system, live_files = excluded.live_files, hooks = excluded.hooks, limits = excluded.limits`, g); err != nil {
+				one_file_system = excluded.one_file_system, live_files = excluded.live_files, hooks = excluded.hooks, limits = excluded.limits`,
+			g); err != nil {
 			return fmt.Errorf("put source group: %w", err)
 		}
 		return s.audit(ctx, tx, actor, "source_group.saved", string(g.ID), g.Name)

@@ -22,7 +22,14 @@ func id64(n int) string { return fmt.Sprintf("%064x", n+1) }
 func snaps(ns ...int) []topics.Snapshot {
 	var out []topics.Snapshot
 	for _, n := range ns {
-		out = append(out, topics.Snapshot{ID: id64(n), Time: int64(n), Host: "attic", Paths: []string{"/letters"}, Username: "anna", Tree: id64(n + 1000)})
+		out = append(out, topics.Snapshot{
+			ID:       id64(n),
+			Time:     int64(n),
+			Host:     "attic",
+			Paths:    []string{"/letters"},
+			Username: "anna",
+			Tree:     id64(n + 1000),
+		})
 	}
 	return out
 }
@@ -156,12 +163,18 @@ func TestAListingThatIsNotWholeRemovesNothing(t *testing.T) {
 		f     topics.Finished
 		parts []topics.Report
 	}{
-		"it was truncated":               {topics.Finished{Result: &topics.Result{Parts: 1, Count: 1, Truncated: true}}, []topics.Report{{Snapshots: snaps(1)}}},
-		"a part is missing":              {whole(2, 2), []topics.Report{{Snapshots: snaps(1)}}},
-		"the first part is missing":      {whole(1, 1), []topics.Report{{Part: 2, Snapshots: snaps(1)}}},
-		"an entry is missing":            {whole(1, 2), []topics.Report{{Snapshots: snaps(1)}}},
-		"there is a part too many":       {whole(1, 1), []topics.Report{{Snapshots: snaps(1)}, {Part: 2}}},
-		"the job failed":                 {topics.Finished{State: topics.Failed, Result: &topics.Result{Parts: 1, Count: 1}}, []topics.Report{{Snapshots: snaps(1)}}},
+		"it was truncated": {
+			topics.Finished{Result: &topics.Result{Parts: 1, Count: 1, Truncated: true}},
+			[]topics.Report{{Snapshots: snaps(1)}},
+		},
+		"a part is missing":         {whole(2, 2), []topics.Report{{Snapshots: snaps(1)}}},
+		"the first part is missing": {whole(1, 1), []topics.Report{{Part: 2, Snapshots: snaps(1)}}},
+		"an entry is missing":       {whole(1, 2), []topics.Report{{Snapshots: snaps(1)}}},
+		"there is a part too many":  {whole(1, 1), []topics.Report{{Snapshots: snaps(1)}, {Part: 2}}},
+		"the job failed": {
+			topics.Finished{State: topics.Failed, Result: &topics.Result{Parts: 1, Count: 1}},
+			[]topics.Report{{Snapshots: snaps(1)}},
+		},
 		"the agent does not report":      {topics.Finished{}, nil},
 		"it failed and says there is no": {topics.Finished{State: topics.Failed, Result: &topics.Result{}}, nil},
 	} {
@@ -241,8 +254,12 @@ func TestAnOldListingOverturnsNothing(t *testing.T) {
 	ran(t, s, list, 20, whole(1, 2), topics.Report{Snapshots: snaps(1, 2)})
 	// Asked for at 100; meanwhile a backup ends and a forget removes one.
 	finish(t, s, asked(t, s, g), 110, topics.Finished{Snapshot: &snaps(3)[0]})
-	ran(t, s, Job{Host: attic.ID, Kind: topics.ForgetJob, Repository: g.Repository,
-		Operation: JSON[topics.Operation]{V: &topics.Operation{Snapshots: wholeIDs(1)}}}, 120, topics.Finished{Result: &topics.Result{Removed: wholeIDs(1)}})
+	ran(t, s, Job{
+		Host:       attic.ID,
+		Kind:       topics.ForgetJob,
+		Repository: g.Repository,
+		Operation:  JSON[topics.Operation]{V: &topics.Operation{Snapshots: wholeIDs(1)}},
+	}, 120, topics.Finished{Result: &topics.Result{Removed: wholeIDs(1)}})
 	list.QueuedAt = 100
 	ran(t, s, list, 130, whole(1, 2), topics.Report{Snapshots: snaps(1, 2)})
 	if got := held(s, g.Repository); !slices.Equal(got, wholeIDs(2, 3)) {
@@ -257,10 +274,17 @@ func TestForgetRemovesOnlyWhatItWasAskedTo(t *testing.T) {
 	s := open(t)
 	attic := enrolled(t, s, "attic")
 	g := grouped(t, s, attic)
-	ran(t, s, Job{Host: attic.ID, Kind: topics.SnapshotsJob, Repository: g.Repository}, 20, whole(1, 3), topics.Report{Snapshots: snaps(1, 2, 3)})
-	forget := Job{Host: attic.ID, Kind: topics.ForgetJob, Repository: g.Repository, Operation: JSON[topics.Operation]{V: &topics.Operation{Snapshots: wholeIDs(1, 2)}}}
+	ran(t, s, Job{Host: attic.ID, Kind: topics.SnapshotsJob, Repository: g.Repository}, 20, whole(1, 3),
+		topics.Report{Snapshots: snaps(1, 2, 3)})
+	forget := Job{
+		Host:       attic.ID,
+		Kind:       topics.ForgetJob,
+		Repository: g.Repository,
+		Operation:  JSON[topics.Operation]{V: &topics.Operation{Snapshots: wholeIDs(1, 2)}},
+	}
 	// It failed in the middle, and says more than it was asked.
-	ran(t, s, forget, 30, topics.Finished{State: topics.Failed, Cause: topics.CauseUnreachable, Result: &topics.Result{Removed: wholeIDs(1, 3)}})
+	ran(t, s, forget, 30, topics.Finished{State: topics.Failed, Cause: topics.CauseUnreachable,
+		Result: &topics.Result{Removed: wholeIDs(1, 3)}})
 	if got := held(s, g.Repository); !slices.Equal(got, wholeIDs(2, 3)) {
 		t.Errorf("there are %v, want 2 and 3", got)
 	}
@@ -277,7 +301,12 @@ func TestJobsLeaveWhatTheyFoundWithTheRepository(t *testing.T) {
 	row := func() Repository { return must(s.Repository(ctx, g.Repository)) }
 
 	stats := func(at int64, stored uint64) {
-		ran(t, s, job(topics.StatsJob), at, topics.Finished{Result: &topics.Result{Stats: &topics.Stats{Snapshots: 4, RestoreBytes: 4 * stored, StoredBytes: stored, PlainBytes: 2 * stored}}})
+		ran(t, s, job(topics.StatsJob), at, topics.Finished{Result: &topics.Result{Stats: &topics.Stats{
+			Snapshots:    4,
+			RestoreBytes: 4 * stored,
+			StoredBytes:  stored,
+			PlainBytes:   2 * stored,
+		}}})
 	}
 	stats(5*dayMillis+1, 100)
 	stats(5*dayMillis+2, 110)
@@ -294,11 +323,13 @@ func TestJobsLeaveWhatTheyFoundWithTheRepository(t *testing.T) {
 		t.Errorf("stored %d", r.StoredBytes)
 	}
 
-	check := ran(t, s, job(topics.CheckJob), 50, topics.Finished{State: topics.Failed, Cause: topics.CauseDamaged, Result: &topics.Result{Check: &topics.Checked{Errors: 2}}})
+	check := ran(t, s, job(topics.CheckJob), 50, topics.Finished{State: topics.Failed, Cause: topics.CauseDamaged,
+		Result: &topics.Result{Check: &topics.Checked{Errors: 2}}})
 	if r := row(); r.CheckedAt != 50 || r.CheckErrors != 2 || r.CheckJob != check.ID {
 		t.Errorf("a check that found damage left %+v", r)
 	}
-	ran(t, s, job(topics.CheckJob), 60, topics.Finished{State: topics.Failed, Cause: topics.CauseLocked, Result: &topics.Result{Check: &topics.Checked{}}})
+	ran(t, s, job(topics.CheckJob), 60, topics.Finished{State: topics.Failed, Cause: topics.CauseLocked,
+		Result: &topics.Result{Check: &topics.Checked{}}})
 	if r := row(); r.CheckedAt != 50 {
 		t.Error("a check that could not begin counts as one")
 	}
@@ -332,8 +363,19 @@ func TestKeysThatComeLaterAreForeign(t *testing.T) {
 		}
 		return ids
 	}
-	ours, other, planted := topics.Key{ID: id64(1), Current: true, User: "anna", Host: "attic"}, topics.Key{ID: id64(2)}, topics.Key{ID: id64(3), Current: true}
-	first, _, err := s.Ask(ctx, "test", Job{ID: topics.JobID(topics.NewID(time.Now())), Host: attic.ID, Kind: topics.KeyJob, Repository: g.Repository, NotAfter: 1 << 50})
+	ours, other, planted := topics.Key{
+		ID:      id64(1),
+		Current: true,
+		User:    "anna",
+		Host:    "attic",
+	}, topics.Key{ID: id64(2)}, topics.Key{ID: id64(3), Current: true}
+	first, _, err := s.Ask(ctx, "test", Job{
+		ID:         topics.JobID(topics.NewID(time.Now())),
+		Host:       attic.ID,
+		Kind:       topics.KeyJob,
+		Repository: g.Repository,
+		NotAfter:   1 << 50,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -412,10 +454,13 @@ func TestMaintenanceSecretsAreSealedAndRemovalErasesAll(t *testing.T) {
 	if err := s.ChangeRepository(ctx, "anna", r, a); err != nil {
 		t.Fatal(err)
 	}
-	if b := must(s.RepositoryAccess(ctx, r.ID)); b.Maintenance == nil || b.Maintenance.Env["RESTIC_REST_PASSWORD"] != "may delete everything" || b.Password != a.Password || b.Env["AWS_SECRET_ACCESS_KEY"] != "battery" {
+	if b := must(s.RepositoryAccess(ctx, r.ID)); b.Maintenance == nil ||
+		b.Maintenance.Env["RESTIC_REST_PASSWORD"] != "may delete everything" || b.Password != a.Password ||
+		b.Env["AWS_SECRET_ACCESS_KEY"] != "battery" {
 		t.Error("the secrets are not what was saved")
 	}
-	if b := must(s.Repository(ctx, r.ID)); b.Name != "nas" || b.Keeper != attic.ID || !b.AppendOnly || b.Keep.V == nil || b.Keep.V.Within != "30d" {
+	if b := must(s.Repository(ctx, r.ID)); b.Name != "nas" || b.Keeper != attic.ID || !b.AppendOnly || b.Keep.V == nil ||
+		b.Keep.V.Within != "30d" {
 		t.Errorf("saved %+v", b)
 	}
 	raw := must(get[[]byte](ctx, s.r, `SELECT maintenance FROM repositories WHERE id = $1`, r.ID))
@@ -459,7 +504,8 @@ func TestReportsAreSweptWithTheLogsAndSummariesStay(t *testing.T) {
 	s, ctx := open(t), t.Context()
 	attic := enrolled(t, s, "attic")
 	g := grouped(t, s, attic)
-	list := ran(t, s, Job{Host: attic.ID, Kind: topics.SnapshotsJob, Repository: g.Repository}, 20, whole(1, 2), topics.Report{Snapshots: snaps(1, 2)})
+	list := ran(t, s, Job{Host: attic.ID, Kind: topics.SnapshotsJob, Repository: g.Repository}, 20, whole(1, 2),
+		topics.Report{Snapshots: snaps(1, 2)})
 	backup := asked(t, s, g)
 	finish(t, s, backup, 30, topics.Finished{Summary: &topics.Summary{DataAdded: 5, FilesChanged: 6, Seconds: 7}})
 	bytes, jobs, err := s.LogSize(ctx)
@@ -507,8 +553,12 @@ func TestTheLastWholeListingIsWhatIsThere(t *testing.T) {
 				finish(r, s, asked(r, s, g), now, topics.Finished{Snapshot: &snaps(rapid.IntRange(1, 6).Draw(r, "made"))[0]})
 			case 2:
 				n := rapid.IntRange(1, 6).Draw(r, "forgotten")
-				ran(r, s, Job{Host: attic.ID, Kind: topics.ForgetJob, Repository: g.Repository,
-					Operation: JSON[topics.Operation]{V: &topics.Operation{Snapshots: wholeIDs(n)}}}, now, topics.Finished{Result: &topics.Result{Removed: wholeIDs(n)}})
+				ran(r, s, Job{
+					Host:       attic.ID,
+					Kind:       topics.ForgetJob,
+					Repository: g.Repository,
+					Operation:  JSON[topics.Operation]{V: &topics.Operation{Snapshots: wholeIDs(n)}},
+				}, now, topics.Finished{Result: &topics.Result{Removed: wholeIDs(n)}})
 			}
 		}
 		ns := some.Draw(r, "last")
@@ -531,7 +581,12 @@ func TestAListOfSnapshotsIsNarrowed(t *testing.T) {
 	listed[1].Paths, listed[1].Tags = []string{"/srv/Müller & Söhne", "/home/Öffentlich"}, []string{"before-upgrade"}
 	listed[2].Paths = []string{`C:\Users\anna`}
 	listed[3].Paths = []string{"/100%_sure!"}
-	ran(t, s, Job{Host: attic.ID, Kind: topics.SnapshotsJob, Repository: g.Repository, QueuedAt: 200}, 210, whole(1, 4), topics.Report{Snapshots: listed})
+	ran(t, s, Job{
+		Host:       attic.ID,
+		Kind:       topics.SnapshotsJob,
+		Repository: g.Repository,
+		QueuedAt:   200,
+	}, 210, whole(1, 4), topics.Report{Snapshots: listed})
 	for name, c := range map[string]struct {
 		filter SnapshotFilter
 		want   []int
@@ -580,7 +635,12 @@ func TestSnapshotsAndFailuresAreCountedByTheQuarter(t *testing.T) {
 	}
 	planted := snaps(5)
 	planted[0].Time = 20 * quarter
-	ran(t, s, Job{Host: attic.ID, Kind: topics.SnapshotsJob, Repository: g.Repository, QueuedAt: 200 * quarter}, 201*quarter, whole(1, 5), topics.Report{Snapshots: append(made, planted...)})
+	ran(t, s, Job{
+		Host:       attic.ID,
+		Kind:       topics.SnapshotsJob,
+		Repository: g.Repository,
+		QueuedAt:   200 * quarter,
+	}, 201*quarter, whole(1, 5), topics.Report{Snapshots: append(made, planted...)})
 	if got := must(s.SnapshotQuarters(ctx, g.Repository, 10*quarter, 50*quarter)); !slices.Equal(got, []Quarter{{10, 2}, {12, 1}}) {
 		t.Errorf("by the quarter there are %v", got)
 	}

@@ -34,7 +34,8 @@ func (s *Store) HostCounts(ctx context.Context, ids []topics.RepositoryID) (map[
 
 // ForeignKeysOf counts the keys that nobody trusts in some repositories.
 func (s *Store) ForeignKeysOf(ctx context.Context, ids []topics.RepositoryID) (map[topics.RepositoryID]int, error) {
-	return countsOf(ctx, s, `SELECT repository, count(*) AS n FROM repository_keys WHERE repository IN (?) AND trusted = 0 GROUP BY repository`, ids)
+	return countsOf(ctx, s, `SELECT repository, count(*) AS n FROM repository_keys WHERE repository IN (?) AND trusted = 0
+		GROUP BY repository`, ids)
 }
 
 func countsOf(ctx context.Context, s *Store, query string, ids []topics.RepositoryID) (map[topics.RepositoryID]int, error) {
@@ -58,7 +59,8 @@ func (s *Store) LocksOf(ctx context.Context, ids []topics.RepositoryID) ([]Lock,
 // DaysOf lists what is known of the growth of some repositories since a moment, the
 // oldest day first.
 func (s *Store) DaysOf(ctx context.Context, ids []topics.RepositoryID, since int64) ([]Day, error) {
-	return among[Day](ctx, s.r, `SELECT * FROM repository_days WHERE repository IN (?) AND day >= ? ORDER BY repository, day`, ids, since/dayMillis)
+	return among[Day](ctx, s.r, `SELECT * FROM repository_days WHERE repository IN (?) AND day >= ? ORDER BY repository, day`,
+		ids, since/dayMillis)
 }
 
 // SourceGroupsInto lists the source groups that are backed up into a repository, by

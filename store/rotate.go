@@ -33,7 +33,8 @@ func (s *Store) RotateKeys(ctx context.Context, actor, newKeyFile string) (Rotat
 	case m.File != "" && newKeyFile == "":
 		newKeyFile = m.File + ".new"
 	case m.File != "":
-		return Rotated{}, fmt.Errorf("the new key takes the place of the old one in %s; --new-key-file is for keys that do not come from a file", m.File)
+		return Rotated{}, fmt.Errorf(
+			"the new key takes the place of the old one in %s; --new-key-file is for keys that do not come from a file", m.File)
 	}
 	// What is deleted from now on is overwritten: the old data key among it, sealed
 	// with a master key that somebody may still have.
@@ -50,7 +51,8 @@ func (s *Store) RotateKeys(ctx context.Context, actor, newKeyFile string) (Rotat
 	}
 	if (!several || newest != m.ID) && n == 1 { // nothing has begun, or the new key is not in place
 		if newKeyFile == "" {
-			return Rotated{}, fmt.Errorf("the key is given by %s, where this program cannot replace it; say with --new-key-file where to write the new one", m.From)
+			return Rotated{}, fmt.Errorf("the key is given by %s, where this program cannot replace it; say with --new-key-file where to "+
+				"write the new one", m.From)
 		}
 		next, err := m.Next(newKeyFile)
 		if err != nil {

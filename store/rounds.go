@@ -30,7 +30,8 @@ func (s *Store) Rounds(ctx context.Context) ([]Round, error) {
 // it is. It returns the row as it is now.
 func (s *Store) PutHostSettings(ctx context.Context, actor string, host topics.HostID, on *bool, overdueDays *int64) (h Host, err error) {
 	err = s.tx(ctx, func(tx *sqlx.Tx) error {
-		if err := change(ctx, tx, `UPDATE hosts SET intermittent = coalesce($1, intermittent), overdue_days = coalesce($2, overdue_days) WHERE id = $3`,
+		if err := change(ctx, tx, `UPDATE hosts SET intermittent = coalesce($1, intermittent), overdue_days = coalesce($2, overdue_days)
+			WHERE id = $3`,
 			on, overdueDays, host); err != nil {
 			return err
 		}

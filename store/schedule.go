@@ -37,7 +37,9 @@ type Schedule struct {
 // not use the store. A new plan does not look back: slots that it would have had
 // before now are not missed ones. A group that is not the host's is ErrNotFound.
 // It answers with the row as it is now.
-func (s *Store) PutSchedule(ctx context.Context, actor string, host topics.HostID, name string, id ScheduleID, edit func(*Schedule) error) (Schedule, error) {
+func (s *Store) PutSchedule(
+	ctx context.Context, actor string, host topics.HostID, name string, id ScheduleID, edit func(*Schedule) error,
+) (Schedule, error) {
 	var row Schedule
 	err := s.tx(ctx, func(tx *sqlx.Tx) error {
 		was, err := scheduleNamed(ctx, tx, host, name)
@@ -56,7 +58,8 @@ func (s *Store) PutSchedule(ctx context.Context, actor string, host topics.HostI
 		if known {
 			row.Replan(was, s.Now())
 		}
-		if _, err := tx.NamedExecContext(ctx, `INSERT INTO schedules (id, host, name, cron, zone, jitter_seconds, enabled, retry_max, created_at, since, last_slot)
+		if _, err := tx.NamedExecContext(ctx, `INSERT INTO schedules (id, host, name, cron, zone, jitter_seconds, enabled, retry_max,
+			created_at, since, last_slot)
 			VALUES (:id, :host, :name, :cron, :zone, :jitter_seconds, :enabled, :retry_max, :created_at, :since, :last_slot)
 			ON CONFLICT (id) DO UPDATE SET cron = excluded.cron, zone = excluded.zone, jitter_seconds = excluded.jitter_seconds,
 				enabled = excluded.enabled, retry_max = excluded.retry_max, since = excluded.since`, row); err != nil {
@@ -134,7 +137,8 @@ func (s *Store) Schedules(ctx context.Context, host topics.HostID) ([]Schedule, 
 		Schedule ScheduleID           `db:"schedule"`
 		Group    topics.SourceGroupID `db:"source_group"`
 	}
-	members, err := all[member](ctx, s.r, `SELECT m.schedule, m.source_group FROM schedule_groups m JOIN source_groups g ON g.id = m.source_group
+	members, err := all[member](ctx, s.r, `SELECT m.schedule, m.source_group FROM schedule_groups m
+		JOIN source_groups g ON g.id = m.source_group
 		WHERE `+one("g.host", host)+` ORDER BY g.name, g.id`, host)
 	groups := map[ScheduleID][]topics.SourceGroupID{}
 	for _, m := range members {

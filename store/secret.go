@@ -29,7 +29,8 @@ func (k ring) key(ctx context.Context, q sqlx.QueryerContext, id keyring.ID) (ke
 	return k.Key(id, func() ([]byte, error) {
 		wrapped, err := get[[]byte](ctx, q, `SELECT wrapped FROM data_keys WHERE id = $1 AND master = $2`, id.String(), k.Master.ID)
 		if errors.Is(err, ErrNotFound) {
-			err = fmt.Errorf("%w: there is no data key %s that %s opens; if the key was changed while this ran, start it again", keyring.ErrKey, id, k.Master.From)
+			err = fmt.Errorf("%w: there is no data key %s that %s opens; if the key was changed while this ran, start it again",
+				keyring.ErrKey, id, k.Master.From)
 		}
 		return wrapped, err
 	})
@@ -85,7 +86,8 @@ func (k ring) addDataKey(ctx context.Context, tx *sqlx.Tx, now int64) error {
 // fits asks whether the master key is the one of this database, before anything
 // is written to it. A database that holds no secret yet takes any.
 func (s *Store) fits(ctx context.Context) error {
-	wrong := fmt.Errorf("%w: %s is not the key that this database was last used with; put the right one in its place (nothing was changed)", keyring.ErrKey, s.keys.Master.From)
+	wrong := fmt.Errorf("%w: %s is not the key that this database was last used with; put the right one in its place (nothing was "+
+		"changed)", keyring.ErrKey, s.keys.Master.From)
 	if has, err := s.hasTable(ctx, "data_keys"); err != nil {
 		return err
 	} else if has {
@@ -143,7 +145,9 @@ func (s *Store) begin(ctx context.Context) error {
 }
 
 // replace seals one secret anew; errFresh is that there was nothing to do.
-func (s *Store) replace(ctx context.Context, tx *sqlx.Tx, table, key, column, row string, open func(where, sealed []byte) ([]byte, error)) error {
+func (s *Store) replace(
+	ctx context.Context, tx *sqlx.Tx, table, key, column, row string, open func(where, sealed []byte) ([]byte, error),
+) error {
 	old, err := get[[]byte](ctx, tx, `SELECT `+column+` FROM `+table+` WHERE `+key+` = $1`, row)
 	if errors.Is(err, ErrNotFound) || err == nil && len(old) == 0 {
 		return errFresh

@@ -30,7 +30,8 @@ func vaults(t *testing.T, s *Store, n int) {
 	t.Helper()
 	for i := range n {
 		id := fmt.Sprintf("vault-%04d", i)
-		if err := s.AddRepository(t.Context(), "test", Repository{ID: topics.RepositoryID(id), Name: id, Location: "/srv"}, secretsOf(id)); err != nil {
+		if err := s.AddRepository(t.Context(), "test", Repository{ID: topics.RepositoryID(id), Name: id, Location: "/srv"},
+			secretsOf(id)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -58,7 +59,9 @@ func mustReadAll(t *testing.T, dir string, key keyring.Source, vaults int) {
 			t.Errorf("the secrets of %s: %v", r.ID, err)
 		}
 	}
-	if b, err := s.Secret(t.Context(), "ca_key", func() ([]byte, error) { return nil, errors.New("it has gone") }); err != nil || string(b) != "a CA's key" {
+	if b, err := s.Secret(t.Context(), "ca_key", func() ([]byte, error) {
+		return nil, errors.New("it has gone")
+	}); err != nil || string(b) != "a CA's key" {
 		t.Errorf("the CA's key: %q, %v", b, err)
 	}
 }
@@ -87,7 +90,8 @@ func old(t *testing.T, n int) (dir string) {
 	aead := must(cipher.NewGCMWithRandomNonce(must(aes.NewCipher(key))))
 	db := must(dial(filepath.Join(dir, fileName), 1))
 	defer db.Close()
-	if _, err := must(goose.NewProvider(goose.DialectSQLite3, db.DB, must(fs.Sub(migrations, "migrations")))).UpTo(t.Context(), 6); err != nil {
+	if _, err := must(goose.NewProvider(goose.DialectSQLite3, db.DB, must(fs.Sub(migrations, "migrations")))).UpTo(t.Context(),
+		6); err != nil {
 		t.Fatal(err)
 	}
 	seal := func(table, row, column, plain string) []byte {
@@ -239,7 +243,8 @@ func TestASecretOpensOnlyInItsPlace(t *testing.T) {
 }
 
 // notSealed are the columns of bytes that hold no secret.
-var notSealed = []string{"data_keys.wrapped", "hosts.seal_key", "enroll_tokens.key_hash", "password_links.key_hash", "sessions.data", "api_tokens.key_hash", "mqtt_users.key_hash", "audit.hash"}
+var notSealed = []string{"data_keys.wrapped", "hosts.seal_key", "enroll_tokens.key_hash", "password_links.key_hash", "sessions.data",
+	"api_tokens.key_hash", "mqtt_users.key_hash", "audit.hash"}
 
 func TestEveryColumnOfBytesIsSealedOrKnownNotToBe(t *testing.T) {
 	s := open(t)
@@ -253,7 +258,9 @@ func TestEveryColumnOfBytesIsSealedOrKnownNotToBe(t *testing.T) {
 		t.Fatalf("there are %v", columns)
 	}
 	for _, c := range columns {
-		sealed := slices.ContainsFunc(sealedColumns, func(x struct{ table, key, column string }) bool { return x.table == c.Table && x.column == c.Name })
+		sealed := slices.ContainsFunc(sealedColumns, func(x struct{ table, key, column string }) bool {
+			return x.table == c.Table && x.column == c.Name
+		})
 		if !sealed && !slices.Contains(notSealed, c.Table+"."+c.Name) {
 			t.Errorf("%s.%s is neither in sealedColumns, so that it is sealed anew with the others, nor known to hold no secret", c.Table, c.Name)
 		}
@@ -320,7 +327,8 @@ func TestAChangeOfKeysSurvivesAnything(t *testing.T) {
 			if left := must(filepath.Glob(filepath.Dir(dir) + "/*")); len(left) != 2 {
 				t.Errorf("there is %v", left)
 			}
-			if s, err := OpenWith(t.Context(), dir, keyring.Source{Given: topics.Secret(bytes.TrimSpace(key)), From: "the old key"}); !errors.Is(err, keyring.ErrKey) {
+			if s, err := OpenWith(t.Context(), dir, keyring.Source{Given: topics.Secret(bytes.TrimSpace(key)),
+				From: "the old key"}); !errors.Is(err, keyring.ErrKey) {
 				t.Errorf("the old key still opens it: %v", err)
 				if err == nil {
 					_ = s.Close()

@@ -90,12 +90,15 @@ func (f SnapshotFilter) where(id topics.RepositoryID) (cond string, args []any) 
 
 // SnapshotsOf lists what a repository holds, the newest first, from behind a
 // place on; the zero place is the beginning.
-func (s *Store) SnapshotsOf(ctx context.Context, id topics.RepositoryID, f SnapshotFilter, after SnapshotPlace, limit int) ([]Snapshot, error) {
+func (s *Store) SnapshotsOf(
+	ctx context.Context, id topics.RepositoryID, f SnapshotFilter, after SnapshotPlace, limit int,
+) ([]Snapshot, error) {
 	if after == (SnapshotPlace{}) {
 		after.Time = math.MaxInt64
 	}
 	cond, args := f.where(id)
-	query, args, err := s.filtered(`SELECT * FROM snapshots WHERE `+cond+` AND (time < ? OR time = ? AND id > ?) ORDER BY time DESC, id LIMIT ?`,
+	query, args, err := s.filtered(`SELECT * FROM snapshots WHERE `+cond+
+		` AND (time < ? OR time = ? AND id > ?) ORDER BY time DESC, id LIMIT ?`,
 		append(args, after.Time, after.Time, after.ID, limit)...)
 	if err != nil {
 		return nil, err
@@ -115,7 +118,8 @@ func (s *Store) CountSnapshots(ctx context.Context, id topics.RepositoryID, f Sn
 
 // SnapshotHosts are the hosts whose jobs made what a repository holds.
 func (s *Store) SnapshotHosts(ctx context.Context, id topics.RepositoryID) ([]topics.HostID, error) {
-	return all[topics.HostID](ctx, s.r, `SELECT DISTINCT host FROM snapshots WHERE repository = $1 AND gone_at = 0 AND host <> '' ORDER BY host`, id)
+	return all[topics.HostID](ctx, s.r, `SELECT DISTINCT host FROM snapshots WHERE repository = $1 AND gone_at = 0 AND host <> ''
+		ORDER BY host`, id)
 }
 
 // A Quarter counts what falls into a quarter of an hour. A caller makes days of
@@ -139,13 +143,15 @@ func (s *Store) SnapshotQuarters(ctx context.Context, id topics.RepositoryID, si
 // by when they ended.
 func (s *Store) FailedQuarters(ctx context.Context, id topics.RepositoryID, since int64) ([]Quarter, error) {
 	return all[Quarter](ctx, s.r, `SELECT finished_at / 900000 AS quarter, count(*) AS n FROM jobs WHERE repository = $1 AND kind = $2
-		AND state IN ($3, $4, $5) AND finished_at >= $6 GROUP BY finished_at / 900000 ORDER BY 1`, id, topics.BackupJob, topics.Failed, topics.Interrupted, topics.Abandoned, since)
+		AND state IN ($3, $4, $5) AND finished_at >= $6 GROUP BY finished_at / 900000 ORDER BY 1`, id, topics.BackupJob, topics.Failed,
+		topics.Interrupted, topics.Abandoned, since)
 }
 
 // Prunes are the prunes of a repository that went well since a moment, the oldest
 // first; what only said what it would do is among them.
 func (s *Store) Prunes(ctx context.Context, id topics.RepositoryID, since int64) ([]Job, error) {
-	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE repository = $1 AND kind = $2 AND state = $3 AND finished_at >= $4 ORDER BY finished_at, id`,
+	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE repository = $1 AND kind = $2 AND state = $3 AND finished_at >= $4
+		ORDER BY finished_at, id`,
 		id, topics.PruneJob, topics.Succeeded, since)
 }
 
@@ -155,7 +161,8 @@ func (s *Store) SnapshotByID(ctx context.Context, repository topics.RepositoryID
 	if !hexDigits.MatchString(id) {
 		return Snapshot{}, ErrNotFound
 	}
-	rows, err := all[Snapshot](ctx, s.r, `SELECT * FROM snapshots WHERE repository = $1 AND id >= $2 AND id < $3 ORDER BY id LIMIT 2`, repository, id, id+"g")
+	rows, err := all[Snapshot](ctx, s.r, `SELECT * FROM snapshots WHERE repository = $1 AND id >= $2 AND id < $3 ORDER BY id LIMIT 2`,
+		repository, id, id+"g")
 	if err == nil && len(rows) != 1 {
 		err = ErrNotFound
 	}
@@ -173,8 +180,10 @@ var (
 // most is a number of ours, whatever an agent said.
 func most(n uint64) int64 { return int64(min(n, math.MaxInt64)) }
 
-const insertSnapshot = `INSERT INTO snapshots (repository, id, host, job, time, hostname, paths, tags, files, bytes, source_group, username, tree, original, seen_at)
-	VALUES (:repository, :id, :host, :job, :time, :hostname, :paths, :tags, :files, :bytes, :source_group, :username, :tree, :original, :seen_at)`
+const insertSnapshot = `INSERT INTO snapshots (repository, id, host, job, time, hostname, paths, tags, files, bytes, source_group,
+	username, tree, original, seen_at)
+	VALUES (:repository, :id, :host, :job, :time, :hostname, :paths, :tags, :files, :bytes, :source_group, :username, :tree,
+	:original, :seen_at)`
 
 func rowOf(repository topics.RepositoryID, t topics.Snapshot) Snapshot {
 	return Snapshot{Repository: repository, ID: t.ID, Time: t.Time, Hostname: t.Host, Paths: slices.Clone(t.Paths), Tags: slices.Clone(t.Tags),
@@ -195,7 +204,8 @@ func addSnapshot(ctx context.Context, tx *sqlx.Tx, j Job, sum *topics.Summary, t
 	case errors.Is(err, ErrNotFound):
 		_, err = tx.NamedExecContext(ctx, insertSnapshot, row)
 	case err == nil && there.Foreign() && marked(there.Tags, j.SourceGroup):
-		_, err = tx.NamedExecContext(ctx, `UPDATE snapshots SET host = :host, job = :job, source_group = :source_group, files = :files, bytes = :bytes
+		_, err = tx.NamedExecContext(ctx, `UPDATE snapshots SET host = :host, job = :job, source_group = :source_group, files = :files,
+			bytes = :bytes
 			WHERE repository = :repository AND id = :id`, row)
 	}
 	return err
@@ -224,7 +234,8 @@ type known struct {
 // or seen after the listing was asked for is not missing, and one that was
 // removed after that is not back.
 func reconcile(ctx context.Context, tx *sqlx.Tx, j Job, listed []topics.Snapshot, at int64) error {
-	rows, err := all[known](ctx, tx, `SELECT s.id, s.seen_at, s.gone_at, s.time, s.tags, s.job, s.source_group, coalesce(j.finished_at, 0) AS made
+	rows, err := all[known](ctx, tx, `SELECT s.id, s.seen_at, s.gone_at, s.time, s.tags, s.job, s.source_group,
+		coalesce(j.finished_at, 0) AS made
 		FROM snapshots s LEFT JOIN jobs j ON j.id = s.job WHERE s.repository = $1`, j.Repository)
 	if err != nil {
 		return err
@@ -285,7 +296,8 @@ func reconcile(ctx context.Context, tx *sqlx.Tx, j Job, listed []topics.Snapshot
 // of it before. A job that called it its own, and is not of the source group whose
 // tag it carries, loses it to one that did and is, or to nobody.
 func correct(ctx context.Context, tx *sqlx.Tx, n Snapshot, was known) error {
-	if _, err := tx.NamedExecContext(ctx, `UPDATE snapshots SET time = :time, hostname = :hostname, paths = :paths, tags = :tags, username = :username,
+	if _, err := tx.NamedExecContext(ctx, `UPDATE snapshots SET time = :time, hostname = :hostname, paths = :paths, tags = :tags,
+		username = :username,
 		tree = :tree, original = :original WHERE repository = :repository AND id = :id`, n); err != nil {
 		return err
 	}
@@ -317,7 +329,8 @@ func removed(ctx context.Context, tx *sqlx.Tx, j Job, ids []string, at int64) er
 		if !slices.Contains(j.Operation.V.Snapshots, id) {
 			continue
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE snapshots SET gone_at = $1 WHERE repository = $2 AND id = $3 AND gone_at = 0`, at, j.Repository, id); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE snapshots SET gone_at = $1 WHERE repository = $2 AND id = $3 AND gone_at = 0`, at,
+			j.Repository, id); err != nil {
 			return err
 		}
 	}

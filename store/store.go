@@ -103,7 +103,8 @@ func OpenWith(ctx context.Context, dir string, key keyring.Source) (*Store, erro
 	s.Mended = private.Dir(dir, fileName+"*", "*.lock")
 	if m.File != "" {
 		for _, said := range private.Files(m.File) {
-			s.Mended = append(s.Mended, said+"; whoever read it can read every secret in a copy of the database: restic-manager key rotate makes a new one")
+			s.Mended = append(s.Mended, said+"; whoever read it can read every secret in a copy of the database: restic-manager key rotate "+
+				"makes a new one")
 		}
 	}
 	return s, nil

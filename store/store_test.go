@@ -48,7 +48,13 @@ func enrolled(t fataler, s *Store, name string) Host {
 	ctx := context.Background()
 	id := topics.NewID(time.Now())
 	hash := sha256.Sum256([]byte(id))
-	if err := s.AddEnrollToken(ctx, EnrollToken{ID: id, KeyHash: hash[:], Name: name, CreatedBy: "test", ExpiresAt: s.Now() + 60_000}); err != nil {
+	if err := s.AddEnrollToken(ctx, EnrollToken{
+		ID:        id,
+		KeyHash:   hash[:],
+		Name:      name,
+		CreatedBy: "test",
+		ExpiresAt: s.Now() + 60_000,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	return must(s.Enroll(ctx, hash[:], Host{ID: topics.HostID(id), SealKey: []byte("k"), Serial: "1", Hostname: name}))
@@ -59,10 +65,17 @@ func grouped(t fataler, s *Store, h Host) SourceGroup {
 	ctx := context.Background()
 	id := topics.NewID(time.Now())
 	r := Repository{ID: topics.RepositoryID(id), Name: "vault " + id, Location: "/srv/vault"}
-	if err := s.AddRepository(ctx, "test", r, RepositoryAccess{URL: "/srv/vault", Password: "correct horse", Env: map[string]topics.Secret{"AWS_SECRET_ACCESS_KEY": "battery"}}); err != nil {
+	if err := s.AddRepository(ctx, "test", r, RepositoryAccess{URL: "/srv/vault", Password: "correct horse",
+		Env: map[string]topics.Secret{"AWS_SECRET_ACCESS_KEY": "battery"}}); err != nil {
 		t.Fatal(err)
 	}
-	return must(s.PutSourceGroup(ctx, "test", SourceGroup{ID: topics.SourceGroupID(id), Host: h.ID, Name: "letters " + id, Repository: r.ID, Paths: List{"/letters"}}))
+	return must(s.PutSourceGroup(ctx, "test", SourceGroup{
+		ID:         topics.SourceGroupID(id),
+		Host:       h.ID,
+		Name:       "letters " + id,
+		Repository: r.ID,
+		Paths:      List{"/letters"},
+	}))
 }
 
 func asked(t fataler, s *Store, g SourceGroup) Job {
@@ -111,13 +124,20 @@ func TestListsForThePages(t *testing.T) {
 		}
 		return m
 	}
-	if got, want := ids(must(s.LastJobs(ctx, attic.ID))), map[topics.JobID]bool{second.ID: true, other.ID: true}; !reflect.DeepEqual(got, want) {
+	if got, want := ids(must(s.LastJobs(ctx, attic.ID))), map[topics.JobID]bool{
+		second.ID: true,
+		other.ID:  true,
+	}; !reflect.DeepEqual(got, want) {
 		t.Errorf("last jobs %v, want %v", got, want)
 	}
-	if got, want := ids(must(s.JobsByID(ctx, []topics.JobID{first.ID, elsewhere.ID, "nobody-knows"}))), map[topics.JobID]bool{first.ID: true, elsewhere.ID: true}; !reflect.DeepEqual(got, want) {
+	if got, want := ids(must(s.JobsByID(ctx, []topics.JobID{first.ID, elsewhere.ID, "nobody-knows"}))), map[topics.JobID]bool{
+		first.ID:     true,
+		elsewhere.ID: true,
+	}; !reflect.DeepEqual(got, want) {
 		t.Errorf("by ID %v, want %v", got, want)
 	}
-	if got := must(s.OutcomesOf(ctx, []topics.HostID{attic.ID, bare.ID}, 150)); len(got) != 1 || got[0].FinishedAt != 200 || got[0].State != topics.Succeeded {
+	if got := must(s.OutcomesOf(ctx, []topics.HostID{attic.ID, bare.ID}, 150)); len(got) != 1 || got[0].FinishedAt != 200 ||
+		got[0].State != topics.Succeeded {
 		t.Errorf("outcomes since 150: %v", got)
 	}
 	if got := must(s.OutcomesOf(ctx, nil, 0)); len(got) != 0 {
@@ -188,14 +208,20 @@ func TestADatabaseAndItsKeyBelongTogether(t *testing.T) {
 func TestOfTwoThatEnrolWithOneTokenExactlyOneWins(t *testing.T) {
 	s := open(t)
 	hash := sha256.Sum256([]byte("key"))
-	if err := s.AddEnrollToken(t.Context(), EnrollToken{ID: "token-0001", KeyHash: hash[:], CreatedBy: "test", ExpiresAt: s.Now() + 60_000}); err != nil {
+	if err := s.AddEnrollToken(t.Context(), EnrollToken{
+		ID:        "token-0001",
+		KeyHash:   hash[:],
+		CreatedBy: "test",
+		ExpiresAt: s.Now() + 60_000,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
 	errs := make([]error, 8)
 	for i := range errs {
 		wg.Go(func() {
-			_, errs[i] = s.Enroll(t.Context(), hash[:], Host{ID: topics.HostID(fmt.Sprintf("host-%04d", i)), Hostname: "attic", SealKey: []byte("k")})
+			_, errs[i] = s.Enroll(t.Context(), hash[:], Host{ID: topics.HostID(fmt.Sprintf("host-%04d", i)), Hostname: "attic",
+				SealKey: []byte("k")})
 		})
 	}
 	wg.Wait()
@@ -218,7 +244,12 @@ func TestOfTwoThatEnrolWithOneTokenExactlyOneWins(t *testing.T) {
 func TestAnExpiredTokenLetsNobodyIn(t *testing.T) {
 	s := open(t)
 	hash := sha256.Sum256([]byte("key"))
-	if err := s.AddEnrollToken(t.Context(), EnrollToken{ID: "token-0001", KeyHash: hash[:], CreatedBy: "test", ExpiresAt: s.Now() - 1}); err != nil {
+	if err := s.AddEnrollToken(t.Context(), EnrollToken{
+		ID:        "token-0001",
+		KeyHash:   hash[:],
+		CreatedBy: "test",
+		ExpiresAt: s.Now() - 1,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Enroll(t.Context(), hash[:], Host{ID: "host-0001", SealKey: []byte("k")}); !errors.Is(err, ErrExpired) {
@@ -276,7 +307,8 @@ func TestAGroupsFailureStandsUntilItsOwnNextBackup(t *testing.T) {
 			job = ids[len(ids)-1-c.ago]
 		}
 		if got := must(s.Host(ctx, h.ID)); got.Standing != c.want || got.StandingJob != job {
-			t.Errorf("after %s ended as %s the host stands as %q for job %s, want %q for %s", c.group.Name, c.end, got.Standing, got.StandingJob, c.want, job)
+			t.Errorf("after %s ended as %s the host stands as %q for job %s, want %q for %s",
+				c.group.Name, c.end, got.Standing, got.StandingJob, c.want, job)
 		}
 	}
 }
@@ -335,7 +367,14 @@ func TestTheDatabaseIsTheJournalTheProtocolWasProvenOn(t *testing.T) {
 					t.Fatal(err)
 				}
 				ids = append(ids, j.ID)
-				model.Queue(protocol.PlaneJob{ID: j.ID, Host: host.ID, Kind: j.Kind, Repository: j.Repository, Group: j.SourceGroup, NotAfter: notAfter})
+				model.Queue(protocol.PlaneJob{
+					ID:         j.ID,
+					Host:       host.ID,
+					Kind:       j.Kind,
+					Repository: j.Repository,
+					Group:      j.SourceGroup,
+					NotAfter:   notAfter,
+				})
 				continue
 			case "tick":
 				on := rapid.Bool().Draw(t, "online")
@@ -346,13 +385,19 @@ func TestTheDatabaseIsTheJournalTheProtocolWasProvenOn(t *testing.T) {
 				if rapid.IntRange(0, 15).Draw(t, "renew") == 0 {
 					epoch, seq = epoch+1, 0
 				}
-				e := topics.Events{Epoch: epoch, First: max(1, seq+1-min(seq, rapid.Uint64Range(0, 2).Draw(t, "again"))+uint64(rapid.SampledFrom([]int{0, 0, 0, 0, 1}).Draw(t, "hole")))}
+				e := topics.Events{Epoch: epoch,
+					First: max(1, seq+1-min(seq, rapid.Uint64Range(0, 2).Draw(t, "again"))+
+						uint64(rapid.SampledFrom([]int{0, 0, 0, 0, 1}).Draw(t, "hole")))}
 				for range rapid.IntRange(1, 4).Draw(t, "events") {
 					event := anEvent(t, id, ids)
 					made++ // jobs of one moment are in the order of their IDs
 					if j, known := model.Jobs[id]; known && rapid.IntRange(0, 5).Draw(t, "by itself") == 0 {
-						event = topics.Event{At: now, Fired: &topics.Fired{Job: topics.JobID(fmt.Sprintf("%s-f%05d", host.ID, made)), Group: j.Group, Repository: j.Repository,
-							Slot: topics.Slot{Schedule: "nightly-0001", At: rapid.Int64Range(1, 3).Draw(t, "slot")}}}
+						event = topics.Event{At: now, Fired: &topics.Fired{
+							Job:        topics.JobID(fmt.Sprintf("%s-f%05d", host.ID, made)),
+							Group:      j.Group,
+							Repository: j.Repository,
+							Slot:       topics.Slot{Schedule: "nightly-0001", At: rapid.Int64Range(1, 3).Draw(t, "slot")},
+						}}
 					}
 					event.Mark = rapid.StringMatching("[a-z]{3}").Draw(t, "mark")
 					e.Events = append(e.Events, event)
@@ -421,9 +466,11 @@ type only struct {
 func (o only) Open(topics.HostID) ([]protocol.PlaneJob, error) { return o.PlaneTx.Open(o.host) }
 
 func anEvent(t *rapid.T, id topics.JobID, ids []topics.JobID) topics.Event {
-	switch rapid.SampledFrom([]string{"hello", "accepted", "started", "log", "log", "gap", "report", "configured", "finished"}).Draw(t, "event") {
+	switch rapid.SampledFrom([]string{"hello", "accepted", "started", "log", "log", "gap", "report", "configured", "finished"}).Draw(t,
+		"event") {
 	case "configured":
-		return topics.Event{Configured: &topics.Configured{Revision: rapid.Int64Range(0, 3).Draw(t, "revision"), Error: rapid.SampledFrom([]string{"", "no such zone"}).Draw(t, "problem")}}
+		return topics.Event{Configured: &topics.Configured{Revision: rapid.Int64Range(0, 3).Draw(t, "revision"),
+			Error: rapid.SampledFrom([]string{"", "no such zone"}).Draw(t, "problem")}}
 	case "hello":
 		h := topics.Hello{Session: topics.Session{Epoch: 1, N: 1}}
 		h.Configured = &topics.Configured{Revision: rapid.Int64Range(0, 3).Draw(t, "revision")}
@@ -439,12 +486,15 @@ func anEvent(t *rapid.T, id topics.JobID, ids []topics.JobID) topics.Event {
 		return topics.Event{Log: &topics.Log{Job: id, First: rapid.IntRange(1, 12).Draw(t, "first"),
 			Lines: []topics.Line{{Text: "a"}, {Text: "b"}, {Text: "c"}}[:rapid.IntRange(1, 3).Draw(t, "lines")]}}
 	case "report":
-		return topics.Event{Report: &topics.Report{Job: id, Part: rapid.IntRange(1, 4).Draw(t, "part"), Keys: []topics.Key{{ID: rapid.StringMatching("[a-f]{8}").Draw(t, "key")}}}}
+		return topics.Event{Report: &topics.Report{Job: id, Part: rapid.IntRange(1, 4).Draw(t, "part"),
+			Keys: []topics.Key{{ID: rapid.StringMatching("[a-f]{8}").Draw(t, "key")}}}}
 	case "gap":
 		first := rapid.IntRange(1, 12).Draw(t, "first")
-		return topics.Event{Log: &topics.Log{Job: id, First: first, Gap: &topics.Gap{To: first + rapid.IntRange(0, 4).Draw(t, "more"), Reason: "full"}}}
+		return topics.Event{Log: &topics.Log{Job: id, First: first,
+			Gap: &topics.Gap{To: first + rapid.IntRange(0, 4).Draw(t, "more"), Reason: "full"}}}
 	}
-	state := rapid.SampledFrom([]topics.JobState{topics.Succeeded, topics.Warnings, topics.Failed, topics.Cancelled, topics.Interrupted, topics.Abandoned}).Draw(t, "state")
+	state := rapid.SampledFrom([]topics.JobState{topics.Succeeded, topics.Warnings, topics.Failed, topics.Cancelled, topics.Interrupted,
+		topics.Abandoned}).Draw(t, "state")
 	return topics.Event{Finished: &topics.Finished{Job: id, State: state, Lines: rapid.IntRange(0, 15).Draw(t, "lines"),
 		Snapshot: &topics.Snapshot{ID: "s" + string(id)}, Summary: &topics.Summary{TotalBytes: 7}, RepositoryReady: true}}
 }

@@ -158,7 +158,8 @@ func whole(text []byte) (c Config, ok bool, err error) {
 }
 
 func (p ConfigPart) check() error {
-	if p.Revision < 1 || p.Parts < 1 || p.Parts > maxConfigParts || p.Part < 1 || p.Part > p.Parts || len(p.Digest) != sha256.Size || len(p.Data) == 0 {
+	if p.Revision < 1 || p.Parts < 1 || p.Parts > maxConfigParts || p.Part < 1 || p.Part > p.Parts ||
+		len(p.Digest) != sha256.Size || len(p.Data) == 0 {
 		return errors.New("no part of a config")
 	}
 	return p.Stamp.check()

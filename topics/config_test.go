@@ -15,8 +15,11 @@ func bigConfig(groups int) Config {
 	s := Schedule{ID: "nightly-0001", Name: "nightly", Cron: "30 2 * * *", Zone: "Europe/Berlin"}
 	for i := range groups {
 		id := SourceGroupID(fmt.Sprintf("group-%05d", i))
-		c.Groups = append(c.Groups, PlannedGroup{SourceGroup{ID: id, Name: string(id), Paths: []string{"/" + strings.Repeat("x", 900)}}, "vault-00001"})
-		s.Groups = append(s.Groups, ScheduledGroup{id, int64(i)})
+		c.Groups = append(c.Groups, PlannedGroup{
+			SourceGroup: SourceGroup{ID: id, Name: string(id), Paths: []string{"/" + strings.Repeat("x", 900)}},
+			Repository:  "vault-00001",
+		})
+		s.Groups = append(s.Groups, ScheduledGroup{Group: id, After: int64(i)})
 	}
 	c.Schedules = []Schedule{s}
 	return c
@@ -43,7 +46,7 @@ func TestAConfigIsPutTogetherFromItsPartsInAnyOrder(t *testing.T) {
 		order := rnd.Perm(len(parts))
 		for i, n := range order {
 			p := parts[n]
-			p.Stamp = Stamp{Session{1, 1}, uint64(i + 1)}
+			p.Stamp = Stamp{Session: Session{Epoch: 1, N: 1}, N: uint64(i + 1)}
 			b := Encode(p)
 			if len(b)+64 > MaxPayload {
 				t.Fatalf("a part of %d bytes", len(b))

@@ -23,7 +23,8 @@ const (
 )
 
 // Kinds lists every operation.
-var Kinds = []JobKind{BackupJob, InitJob, ForgetJob, PruneJob, CheckJob, UnlockJob, SnapshotsJob, StatsJob, DiffJob, RestoreJob, FindJob, KeyJob, LocksJob}
+var Kinds = []JobKind{BackupJob, InitJob, ForgetJob, PruneJob, CheckJob, UnlockJob, SnapshotsJob, StatsJob, DiffJob, RestoreJob,
+	FindJob, KeyJob, LocksJob}
 
 // Exclusive reports whether restic takes an exclusive lock for this operation:
 // it is alone on its repository then. Backups share.

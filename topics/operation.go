@@ -97,7 +97,8 @@ func (o Operation) Check(kind JobKind) error {
 		if o.ReadData && o.Subset != "" {
 			return bad("read_data and subset exclude each other")
 		}
-		if m := slice.FindStringSubmatch(o.Subset); o.Subset != "" && (m == nil || len(m[1]) > len(m[2]) || len(m[1]) == len(m[2]) && m[1] > m[2]) {
+		if m := slice.FindStringSubmatch(o.Subset); o.Subset != "" && (m == nil || len(m[1]) > len(m[2]) ||
+			len(m[1]) == len(m[2]) && m[1] > m[2]) {
 			return bad("subset: %.20q is not n/t, as in 1/12", o.Subset)
 		}
 		rest.ReadData, rest.Subset = false, ""
@@ -116,7 +117,8 @@ func (o Operation) Check(kind JobKind) error {
 }
 
 func (o Operation) empty() bool {
-	return len(o.Snapshots) == 0 && len(o.Paths) == 0 && o.From+o.To+o.Snapshot+o.Target+o.Overwrite+o.Pattern+o.Subset == "" && !o.DryRun && !o.ReadData && !o.All
+	return len(o.Snapshots) == 0 && len(o.Paths) == 0 && o.From+o.To+o.Snapshot+o.Target+o.Overwrite+o.Pattern+o.Subset == "" &&
+		!o.DryRun && !o.ReadData && !o.All
 }
 
 func kinds() string {

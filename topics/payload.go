@@ -154,7 +154,8 @@ func (f Finished) check() error {
 		return errors.New("a negative number of lines")
 	}
 	if v := f.Summary; v != nil {
-		for _, n := range []uint64{v.FilesNew, v.FilesChanged, v.FilesUnmodified, v.DataAdded, v.DataAddedPacked, v.TotalFiles, v.TotalBytes, v.Unreadable} {
+		for _, n := range []uint64{v.FilesNew, v.FilesChanged, v.FilesUnmodified, v.DataAdded,
+			v.DataAddedPacked, v.TotalFiles, v.TotalBytes, v.Unreadable} {
 			if n > math.MaxInt64 {
 				return fmt.Errorf("%d is more than any machine holds", n)
 			}

@@ -14,7 +14,8 @@ func TestASecretIsNotPrinted(t *testing.T) {
 	const plain = "correct horse"
 	secret := Secret(plain)
 	holders := []any{secret, &secret, []Secret{secret}, map[string]Secret{"AWS_SECRET_ACCESS_KEY": secret}, [1]Secret{secret}, any(secret),
-		Repository{URL: secret, Password: secret, Env: map[string]Secret{"x": secret}}, &Repository{Password: secret}, Command{Run: &Run{Repository: Repository{Password: secret}}},
+		Repository{URL: secret, Password: secret, Env: map[string]Secret{"x": secret}}, &Repository{Password: secret},
+		Command{Run: &Run{Repository: Repository{Password: secret}}},
 		struct{ A any }{secret}, errors.Join(fmt.Errorf("open %s with %q", secret, secret))}
 	hidden := func(how, text string) {
 		t.Helper()
@@ -25,7 +26,8 @@ func TestASecretIsNotPrinted(t *testing.T) {
 		}
 	}
 	for _, h := range holders {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%#q", "%x", "%X", "% x", "%d", "%t", "%f", "%c", "%U", "%e", "%o", "%b", "%T %v", "%10.3s", "%!", "%z"} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%#q", "%x", "%X", "% x", "%d", "%t", "%f", "%c", "%U", "%e", "%o",
+			"%b", "%T %v", "%10.3s", "%!", "%z"} {
 			hidden(fmt.Sprintf("%s of %T", verb, h), fmt.Sprintf(verb, h)) //nolint:govet // wrong verbs are the point
 		}
 		hidden(fmt.Sprintf("Sprint of %T", h), fmt.Sprint(h)+fmt.Sprintln(h))
@@ -46,7 +48,8 @@ func TestASecretIsNotPrinted(t *testing.T) {
 }
 
 func TestACommandCarriesItsSecrets(t *testing.T) {
-	if b, err := json.Marshal(Command{Run: &Run{Repository: Repository{Password: "correct horse"}}}); err != nil || !bytes.Contains(b, []byte("correct horse")) {
+	if b, err := json.Marshal(Command{Run: &Run{Repository: Repository{Password: "correct horse"}}}); err != nil ||
+		!bytes.Contains(b, []byte("correct horse")) {
 		t.Errorf("a command does not carry its password: %s, %v", b, err)
 	}
 }

@@ -86,7 +86,8 @@ func (e Entry) row() string {
 		}
 		return "no"
 	}
-	return "| `" + e.Pattern + "` | " + e.From + " → " + e.To + " | " + string('0'+rune(e.QoS)) + ", " + strings.Replace(yes(e.Retained, "retained"), "no", "not retained", 1) +
+	return "| `" + e.Pattern + "` | " + e.From + " → " + e.To + " | " + string('0'+rune(e.QoS)) + ", " +
+		strings.Replace(yes(e.Retained, "retained"), "no", "not retained", 1) +
 		" | " + yes(e.Sealed, "sealed") + " | `" + e.Payload + "` | " + e.Carries + " |"
 }
 
@@ -118,26 +119,41 @@ func TestAnEndingIsForEver(t *testing.T) {
 }
 
 var payloads = []any{
-	Birth{Session: Session{1, 1}, Version: "1", MAC: []byte{1}},
-	Death{Session: Session{1, 1}, Reason: Lost},
-	Heartbeat{Stamp: Stamp{Session{1, 1}, 1}},
-	Progress{Stamp: Stamp{Session{1, 1}, 1}, Percent: 12.5, CurrentFiles: []string{"/a"}},
+	Birth{Session: Session{Epoch: 1, N: 1}, Version: "1", MAC: []byte{1}},
+	Death{Session: Session{Epoch: 1, N: 1}, Reason: Lost},
+	Heartbeat{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}},
+	Progress{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Percent: 12.5, CurrentFiles: []string{"/a"}},
 	Events{Epoch: 1, First: 1, Events: []Event{
-		{Hello: &Hello{Session: Session{1, 1}, Jobs: []JobID{}}},
-		{Hello: &Hello{Session: Session{1, 1}, Jobs: []JobID{}, Configured: &Configured{Revision: 3}}},
-		{Configured: &Configured{4, "ab12", "schedule nightly: no such zone"}},
-		{Fired: &Fired{job, Slot{"nightly-0001", 1_790_000_000_000, 0}, "letters-01", "vault-00001", 4, 2}},
-		{Accepted: &Accepted{job}}, {Started: &Started{job, "0.14.0"}},
-		{Log: &Log{Job: job, First: 1, Lines: []Line{{1, Info, "x"}}}},
-		{Log: &Log{Job: job, First: 2, Gap: &Gap{9, "full"}}},
+		{Hello: &Hello{Session: Session{Epoch: 1, N: 1}, Jobs: []JobID{}}},
+		{Hello: &Hello{Session: Session{Epoch: 1, N: 1}, Jobs: []JobID{}, Configured: &Configured{Revision: 3}}},
+		{Configured: &Configured{Revision: 4, Digest: "ab12", Error: "schedule nightly: no such zone"}},
+		{Fired: &Fired{
+			Job:        job,
+			Slot:       Slot{Schedule: "nightly-0001", At: 1_790_000_000_000, Attempt: 0},
+			Group:      "letters-01",
+			Repository: "vault-00001",
+			Revision:   4,
+			Passed:     2,
+		}},
+		{Accepted: &Accepted{Job: job}}, {Started: &Started{Job: job, Restic: "0.14.0"}},
+		{Log: &Log{Job: job, First: 1, Lines: []Line{{At: 1, Level: Info, Text: "x"}}}},
+		{Log: &Log{Job: job, First: 2, Gap: &Gap{To: 9, Reason: "full"}}},
 		{Report: &Report{Job: job, Part: 1, Keys: []Key{{ID: "abcd0123", Current: true}}}},
 		{Finished: &Finished{Job: job, State: Succeeded, Lines: 9, Snapshot: &Snapshot{ID: "a"}}}}},
-	Welcome{Stamp: Stamp{Session{1, 1}, 1}},
-	Receipt{Stamp: Stamp{Session{1, 1}, 1}, Received: Received{1, 7, "m7"}},
-	Command{Stamp: Stamp{Session{1, 1}, 1}, Job: job, Run: &Run{Kind: BackupJob}},
-	Command{Stamp: Stamp{Session{1, 1}, 1}, Job: job, Run: &Run{Kind: BackupJob, Slot: &Slot{"nightly-0001", 1, 1}}},
-	Command{Stamp: Stamp{Session{1, 1}, 1}, Job: job, Cancel: true},
-	ConfigPart{Stamp: Stamp{Session{1, 1}, 1}, Revision: 1, Digest: bytes.Repeat([]byte{7}, 32), Part: 1, Parts: 1, Data: []byte("{}")},
+	Welcome{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}},
+	Receipt{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Received: Received{Epoch: 1, Seq: 7, Mark: "m7"}},
+	Command{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Job: job, Run: &Run{Kind: BackupJob}},
+	Command{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Job: job,
+		Run: &Run{Kind: BackupJob, Slot: &Slot{Schedule: "nightly-0001", At: 1, Attempt: 1}}},
+	Command{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Job: job, Cancel: true},
+	ConfigPart{
+		Stamp:    Stamp{Session: Session{Epoch: 1, N: 1}, N: 1},
+		Revision: 1,
+		Digest:   bytes.Repeat([]byte{7}, 32),
+		Part:     1,
+		Parts:    1,
+		Data:     []byte("{}"),
+	},
 }
 
 func FuzzTopic(f *testing.F) {
@@ -231,8 +247,10 @@ func TestPayloadsThatContradictThemselvesAreRefused(t *testing.T) {
 		}
 	}
 	for what, b := range map[string]string{
-		"part 2 of 1":    `{"session":{"epoch":1,"n":1},"n":1,"revision":1,"digest":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=","part":2,"parts":1,"data":"e30="}`,
-		"no end of them": `{"session":{"epoch":1,"n":1},"n":1,"revision":1,"digest":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=","part":1,"parts":100000000,"data":"e30="}`,
+		"part 2 of 1": `{"session":{"epoch":1,"n":1},"n":1,"revision":1,"digest":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=",` +
+			`"part":2,"parts":1,"data":"e30="}`,
+		"no end of them": `{"session":{"epoch":1,"n":1},"n":1,"revision":1,"digest":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=",` +
+			`"part":1,"parts":100000000,"data":"e30="}`,
 	} {
 		if _, err := Decode[ConfigPart]([]byte(b)); err == nil {
 			t.Errorf("%s: accepted %s", what, b)
@@ -245,10 +263,13 @@ func TestPayloadsThatContradictThemselvesAreRefused(t *testing.T) {
 		"line 0":       `{"epoch":1,"first":1,"events":[{"log":{"job":"0mk3a7q2job1","first":0,"lines":[{"text":"x"}]}}]}`,
 		"backward gap": `{"epoch":1,"first":1,"events":[{"log":{"job":"0mk3a7q2job1","first":5,"gap":{"to":4}}}]}`,
 		"no ending":    `{"epoch":1,"first":1,"events":[{"finished":{"job":"0mk3a7q2job1","state":"running"}}]}`,
-		"too many":     `{"epoch":1,"first":1,"events":[{"finished":{"job":"0mk3a7q2job1","state":"failed","summary":{"total_bytes":18446744073709551615}}}]}`,
-		"no slot":      `{"epoch":1,"first":1,"events":[{"fired":{"job":"0mk3a7q2job1","slot":{"schedule":"nightly-0001"},"group":"letters-01","repository":"vault-00001"}}]}`,
-		"fired twice":  `{"epoch":1,"first":1,"events":[{"accepted":{"job":"0mk3a7q2job1"},"fired":{"job":"0mk3a7q2job1","slot":{"schedule":"nightly-0001","at":1},"group":"letters-01","repository":"vault-00001"}}]}`,
-		"bad job":      `{"epoch":1,"first":1,"events":[{"accepted":{"job":"../x"}}]}`,
+		"too many": `{"epoch":1,"first":1,"events":[{"finished":{"job":"0mk3a7q2job1","state":"failed",` +
+			`"summary":{"total_bytes":18446744073709551615}}}]}`,
+		"no slot": `{"epoch":1,"first":1,"events":[{"fired":{"job":"0mk3a7q2job1","slot":{"schedule":"nightly-0001"},` +
+			`"group":"letters-01","repository":"vault-00001"}}]}`,
+		"fired twice": `{"epoch":1,"first":1,"events":[{"accepted":{"job":"0mk3a7q2job1"},"fired":{"job":"0mk3a7q2job1",` +
+			`"slot":{"schedule":"nightly-0001","at":1},"group":"letters-01","repository":"vault-00001"}}]}`,
+		"bad job": `{"epoch":1,"first":1,"events":[{"accepted":{"job":"../x"}}]}`,
 	} {
 		if _, err := Decode[Events]([]byte(b)); err == nil {
 			t.Errorf("%s: accepted %s", what, b)

@@ -33,7 +33,13 @@ type SlotKey struct {
 
 // NewAgent returns an empty journal of this epoch.
 func NewAgent(epoch int64) *Agent {
-	return &Agent{Marks: new(int), LastPlace: topics.Received{Epoch: epoch}, First: 1, Jobs: map[topics.JobID]protocol.AgentJob{}, Began: map[SlotKey]protocol.AgentSlot{}}
+	return &Agent{
+		Marks:     new(int),
+		LastPlace: topics.Received{Epoch: epoch},
+		First:     1,
+		Jobs:      map[topics.JobID]protocol.AgentJob{},
+		Began:     map[SlotKey]protocol.AgentSlot{},
+	}
 }
 
 // Clone copies the journal, as a backup or a snapshot of its machine does.
@@ -186,9 +192,16 @@ type Plane struct {
 
 // NewPlane returns an empty journal.
 func NewPlane() *Plane {
-	return &Plane{Places: map[topics.HostID]topics.Received{}, Jobs: map[topics.JobID]protocol.PlaneJob{},
-		Log: map[topics.JobID][]string{}, Ends: map[topics.JobID][]topics.Finished{}, Parts: map[topics.JobID]map[int]topics.Report{}, Greetings: map[topics.HostID]topics.Session{},
-		Applied: map[topics.HostID]topics.Configured{}, FiredSlots: map[topics.JobID]topics.Fired{}}
+	return &Plane{
+		Places:     map[topics.HostID]topics.Received{},
+		Jobs:       map[topics.JobID]protocol.PlaneJob{},
+		Log:        map[topics.JobID][]string{},
+		Ends:       map[topics.JobID][]topics.Finished{},
+		Parts:      map[topics.JobID]map[int]topics.Report{},
+		Greetings:  map[topics.HostID]topics.Session{},
+		Applied:    map[topics.HostID]topics.Configured{},
+		FiredSlots: map[topics.JobID]topics.Fired{},
+	}
 }
 
 // Queue records a new job.

@@ -46,7 +46,12 @@ func TestASecretOpensWithItsKeyInItsPlace(t *testing.T) {
 	}
 	flipped := bytes.Clone(sealed)
 	flipped[len(flipped)-1] ^= 1
-	for what, b := range map[string][]byte{"damaged": flipped, "empty": nil, "short": sealed[:9], "of no form": append([]byte{9}, sealed[1:]...)} {
+	for what, b := range map[string][]byte{
+		"damaged":    flipped,
+		"empty":      nil,
+		"short":      sealed[:9],
+		"of no form": append([]byte{9}, sealed[1:]...),
+	} {
 		if _, err := key.Open(here, b); !errors.Is(err, ErrKey) || strings.Contains(err.Error(), "hush") {
 			t.Errorf("%s: %v", what, err)
 		}
@@ -62,7 +67,9 @@ func TestASecretOpensWithItsKeyInItsPlace(t *testing.T) {
 	}
 	next := newMaster(t)
 	again := must(m.Rewrap(next, id.String(), wrapped))
-	if plain, err := must(NewRing(next).Key(id, func() ([]byte, error) { return again, nil })).Open(here, sealed); err != nil || string(plain) != "hush" {
+	if plain, err := must(NewRing(next).Key(id, func() ([]byte, error) {
+		return again, nil
+	})).Open(here, sealed); err != nil || string(plain) != "hush" {
 		t.Errorf("with the next master key: %q, %v", plain, err)
 	}
 	if _, err := next.Rewrap(m, id.String(), wrapped); !errors.Is(err, ErrKey) {

@@ -67,7 +67,9 @@ func exists(path string) bool {
 // of ours to write.
 func (m Master) NoteMade(dir string) {
 	if m.File == "" && !exists(made(dir)) {
-		_ = os.WriteFile(made(dir), []byte("restic-manager has its database in "+filepath.Base(dir)+", and is given its key. While this file is here, it does not make another.\n"), 0o600)
+		_ = os.WriteFile(made(dir),
+			[]byte("restic-manager has its database in "+filepath.Base(dir)+", and is given its key. While this file is here, it does not "+
+				"make another.\n"), 0o600)
 	}
 }
 
@@ -80,16 +82,19 @@ func Open(src Source, dir, database string, fresh bool) (Master, error) {
 	}
 	switch _, err := os.Lstat(path); {
 	case err == nil && fresh:
-		return Master{}, fmt.Errorf("%w: %s is there, its database %s is missing or empty; restore the database from a backup, or remove the key to begin anew (every host would have to enrol again)", ErrKey, path, database)
+		return Master{}, fmt.Errorf("%w: %s is there, its database %s is missing or empty; restore the database from a backup, or remove "+
+			"the key to begin anew (every host would have to enrol again)", ErrKey, path, database)
 	case src.Given != "" && fresh && exists(made(dir)):
-		return Master{}, fmt.Errorf("%w: %s says that a database was made here, and %s is missing or empty; mount its volume or restore it from a backup, or remove %[2]s to begin anew (every host would have to enrol again)", ErrKey, made(dir), database)
+		return Master{}, fmt.Errorf("%w: %s says that a database was made here, and %s is missing or empty; mount its volume or restore "+
+			"it from a backup, or remove %[2]s to begin anew (every host would have to enrol again)", ErrKey, made(dir), database)
 	case src.Given != "":
 		return parse([]byte(src.Given.Reveal()), src.From, "")
 	case err == nil:
 	case !errors.Is(err, fs.ErrNotExist):
 		return Master{}, fmt.Errorf("%w: the key file cannot be looked at: %w", ErrKey, err)
 	case !fresh:
-		return Master{}, fmt.Errorf("%w: %s is missing, and without it no secret in %s can be read; put it back from a backup, or say with --key-file where it is", ErrKey, path, database)
+		return Master{}, fmt.Errorf("%w: %s is missing, and without it no secret in %s can be read; put it back from a backup, or say "+
+			"with --key-file where it is", ErrKey, path, database)
 	default:
 		if err := os.MkdirAll(dir, 0o700); err != nil { // it makes the key's directory, too
 			return Master{}, fmt.Errorf("make the data directory: %w", err)
