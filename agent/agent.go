@@ -429,7 +429,12 @@ func (r *runner) heartbeat() {
 		r.log.Error("the journal cannot be read", "err", err)
 		return
 	}
-	r.conn.Send(r.topic(topics.KindHeartbeat), topics.Heartbeat{Stamp: r.conn.Stamp(), Clock: now(), Spool: pending, Refused: r.conn.Refused()})
+	r.conn.Send(r.topic(topics.KindHeartbeat), topics.Heartbeat{
+		Stamp:   r.conn.Stamp(),
+		Clock:   now(),
+		Spool:   pending,
+		Refused: r.conn.Refused(),
+	})
 }
 
 func (r *runner) sendProgress(p progress) {

@@ -29,7 +29,8 @@ func TestABackupFromTheCommandToTheSnapshot(t *testing.T) {
 	}
 	id := w.order(w.backup())
 	end := w.awaitEnd(id)
-	if end.State != topics.Succeeded || end.Snapshot == nil || len(end.Snapshot.ID) != 64 || end.Summary == nil || !end.RepositoryReady || end.ExitCode == nil || *end.ExitCode != 0 {
+	if end.State != topics.Succeeded || end.Snapshot == nil || len(end.Snapshot.ID) != 64 || end.Summary == nil || !end.RepositoryReady ||
+		end.ExitCode == nil || *end.ExitCode != 0 {
 		t.Errorf("it ended %+v", end)
 	}
 	if !slices.Equal(end.Snapshot.Tags, []string{"plan=letters-01"}) || end.Snapshot.Host != facts.Hostname {
@@ -140,7 +141,8 @@ func TestAJobOfAnUnknownKindIsRefused(t *testing.T) {
 	w.run()
 	run := w.backup()
 	run.Kind = "defragment"
-	if end := w.awaitEnd(w.order(run)); end.State != topics.Failed || end.Cause != topics.CauseRefused || !strings.Contains(end.Message, "update it") {
+	if end := w.awaitEnd(w.order(run)); end.State != topics.Failed || end.Cause != topics.CauseRefused ||
+		!strings.Contains(end.Message, "update it") {
 		t.Errorf("it ended %+v", end)
 	}
 }
@@ -156,7 +158,8 @@ func TestWithoutResticABackupSaysWhatToDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.run()
-	if end := w.awaitEnd(w.order(w.backup())); end.State != topics.Failed || end.Cause != topics.CauseNoRestic || !strings.Contains(end.Message, "install restic") {
+	if end := w.awaitEnd(w.order(w.backup())); end.State != topics.Failed || end.Cause != topics.CauseNoRestic ||
+		!strings.Contains(end.Message, "install restic") {
 		t.Errorf("it ended %+v", end)
 	}
 	if err := os.WriteFile(w.program, script, 0o700); err != nil {
@@ -310,7 +313,8 @@ func TestAStoppedAgentInterruptsItsBackup(t *testing.T) {
 	id := w.order(w.backup())
 	w.crawling(id)
 	stop()
-	if _, _, end := w.job(id); end == nil || end.State != topics.Interrupted || end.Cause != topics.CauseAgentDied || end.Message != "The agent was stopped." {
+	if _, _, end := w.job(id); end == nil || end.State != topics.Interrupted || end.Cause != topics.CauseAgentDied ||
+		end.Message != "The agent was stopped." {
 		t.Errorf("when the agent has stopped the job's end is %+v", end)
 	}
 	if err := left(id); err != nil {

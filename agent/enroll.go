@@ -177,7 +177,8 @@ func (p *Policy) settle(state string, keep bool) (forgo func(), err error) {
 		return nil, err
 	}
 	if !keep && !bytes.Equal(topics.Encode(there), topics.Encode(*p)) {
-		return nil, fmt.Errorf("%w: %s; to keep it, enrol with --again (restic-manager-agent policy shows it), or remove it if nobody needs it", ErrPolicy, path)
+		return nil, fmt.Errorf("%w: %s; to keep it, enrol with --again (restic-manager-agent policy shows it), or remove it if nobody "+
+			"needs it", ErrPolicy, path)
 	}
 	*p = there
 	return func() {}, nil
@@ -195,7 +196,8 @@ func makeRoom(state string, again bool) (retire func() error, release func(), er
 		return nil, nil, fmt.Errorf("look for an identity: %w", err)
 	}
 	if !again {
-		return nil, nil, fmt.Errorf("%w: %s exists; to give it new keys, have a token made for this host and enrol with --again", ErrEnrolled, path)
+		return nil, nil, fmt.Errorf("%w: %s exists; to give it new keys, have a token made for this host and enrol with --again",
+			ErrEnrolled, path)
 	}
 	// The old journal is sealed under the old key. One that cannot be opened, or
 	// was left over by a crash in here, is of no use; one that is in use is an agent's.
@@ -231,7 +233,8 @@ func newTLSKey() (csr, private, public []byte, err error) {
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if csr, err = x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "restic-manager-agent"}}, key); err != nil {
+	if csr, err = x509.CreateCertificateRequest(rand.Reader,
+		&x509.CertificateRequest{Subject: pkix.Name{CommonName: "restic-manager-agent"}}, key); err != nil {
 		return nil, nil, nil, err
 	}
 	if public, err = x509.MarshalPKIXPublicKey(&key.PublicKey); err != nil {
@@ -257,7 +260,8 @@ func post[T any](ctx context.Context, server, path string, conf *tls.Config, req
 	var network *net.OpError
 	switch {
 	case errors.Is(err, ErrOtherPlane):
-		return answer, fmt.Errorf("%w (asked %s): check the address, or have a token made by the control plane that answers there", ErrOtherPlane, server)
+		return answer, fmt.Errorf("%w (asked %s): check the address, or have a token made by the control plane that answers there",
+			ErrOtherPlane, server)
 	case errors.As(err, &network) && network.Op != "remote error", errors.Is(err, context.DeadlineExceeded):
 		return answer, fmt.Errorf("%w at %s: check address, port and firewall (%w)", ErrUnreachable, server, err)
 	case err != nil:

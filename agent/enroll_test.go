@@ -61,7 +61,8 @@ func TestAPolicyThatIsThereIsNotReplaced(t *testing.T) {
 		}
 	}
 	for _, other := range []string{PolicyBackup, PolicyManaged} {
-		if _, err := Enroll(t.Context(), w.address, w.token.Reveal(), w.state, other); !errors.Is(err, ErrPolicy) || !strings.Contains(err.Error(), "--again") {
+		if _, err := Enroll(t.Context(), w.address, w.token.Reveal(), w.state, other); !errors.Is(err, ErrPolicy) ||
+			!strings.Contains(err.Error(), "--again") {
 			t.Errorf("as %s: %v", other, err)
 		}
 		pinned("as " + other)
@@ -70,7 +71,13 @@ func TestAPolicyThatIsThereIsNotReplaced(t *testing.T) {
 		t.Error("half a token let it in")
 	}
 	pinned("after a failure")
-	if _, err := (Enrolment{Server: w.address, Token: w.token.Reveal(), State: w.state, Policy: preset(t, PolicyManaged, w.state), Again: true}).Run(t.Context()); err != nil {
+	if _, err := (Enrolment{
+		Server: w.address,
+		Token:  w.token.Reveal(),
+		State:  w.state,
+		Policy: preset(t, PolicyManaged, w.state),
+		Again:  true,
+	}).Run(t.Context()); err != nil {
 		t.Errorf("with --again: %v", err)
 	}
 	pinned("enrolled")

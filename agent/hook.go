@@ -58,7 +58,12 @@ func (w work) hook(ctx context.Context, when, name string, f topics.Finished) re
 			err = fmt.Errorf("this host's policy knows no hook of this name")
 		} else {
 			w.out.Line(topics.Info, fmt.Sprintf("hook %s, %s: %s", name, when, path))
-			hook := restic.Program{Program: process.Program{Path: path, SHA256: sum}, Limit: w.Hook, Env: w.outcome(when, f), Mark: "[" + name + "] "}
+			hook := restic.Program{
+				Program: process.Program{Path: path, SHA256: sum},
+				Limit:   w.Hook,
+				Env:     w.outcome(when, f),
+				Mark:    "[" + name + "] ",
+			}
 			e = hook.Run(ctx, w.Restic, w.place, w.out)
 		}
 	}

@@ -82,7 +82,8 @@ func TestHooksAroundABackup(t *testing.T) {
 		}
 	}
 	before, after := env("before"), env("after")
-	for _, v := range []string{"RESTIC_MANAGER_JOB=" + string(id), "RESTIC_MANAGER_KIND=backup", "RESTIC_MANAGER_HOOK=before", "RESTIC_MANAGER_STATE=", "RESTIC_MANAGER_GROUP=letters", "RESTIC_MANAGER_REPOSITORY=repository-1"} {
+	for _, v := range []string{"RESTIC_MANAGER_JOB=" + string(id), "RESTIC_MANAGER_KIND=backup", "RESTIC_MANAGER_HOOK=before",
+		"RESTIC_MANAGER_STATE=", "RESTIC_MANAGER_GROUP=letters", "RESTIC_MANAGER_REPOSITORY=repository-1"} {
 		if !strings.Contains(before, "\n"+v+"\n") {
 			t.Errorf("the hook before was not told %s:%s", v, before)
 		}
@@ -102,7 +103,8 @@ func TestHooksAroundABackup(t *testing.T) {
 	backups := w.backups()
 	id = w.order(w.hooked(topics.Hooks{Before: []string{"fail", "dump"}, After: []string{"start"}, OnFailure: []string{"call"}}))
 	end = w.awaitEnd(id)
-	if end.State != topics.Failed || end.Cause != topics.CauseHook || !strings.Contains(end.Message, "hook fail failed: it ended with exit code 3") || end.ExitCode != nil {
+	if end.State != topics.Failed || end.Cause != topics.CauseHook ||
+		!strings.Contains(end.Message, "hook fail failed: it ended with exit code 3") || end.ExitCode != nil {
 		t.Errorf("a failing hook before: %+v", end)
 	}
 	if w.backups() != backups || !strings.Contains(w.log(id), "[fail] it is broken") {
@@ -111,18 +113,21 @@ func TestHooksAroundABackup(t *testing.T) {
 	if _, err := os.Stat(told + ".before"); err == nil {
 		t.Error("the next hook ran after the first had failed")
 	}
-	if failure, after := env("failure"), env("after"); !strings.Contains(failure, "RESTIC_MANAGER_STATE=failed\n") || !strings.Contains(after, "RESTIC_MANAGER_CAUSE=hook\n") {
+	if failure, after := env("failure"), env("after"); !strings.Contains(failure, "RESTIC_MANAGER_STATE=failed\n") ||
+		!strings.Contains(after, "RESTIC_MANAGER_CAUSE=hook\n") {
 		t.Errorf("told of the failure: %s%s", failure, after)
 	}
 
 	end = w.awaitEnd(w.order(w.hooked(topics.Hooks{After: []string{"fail", "start"}})))
-	if end.State != topics.Warnings || end.Cause != topics.CauseHook || end.Snapshot == nil || end.Message != "The snapshot is there, but hook fail failed: it ended with exit code 3" {
+	if end.State != topics.Warnings || end.Cause != topics.CauseHook || end.Snapshot == nil ||
+		end.Message != "The snapshot is there, but hook fail failed: it ended with exit code 3" {
 		t.Errorf("a failing hook after: %+v", end)
 	}
 	if !strings.Contains(env("after"), "RESTIC_MANAGER_STATE=warnings\n") {
 		t.Error("the hook that follows a failing one was not run, or not told")
 	}
-	if end = w.awaitEnd(w.order(w.hooked(topics.Hooks{Before: []string{"nosuch"}}))); end.State != topics.Failed || end.Cause != topics.CausePolicy {
+	if end = w.awaitEnd(w.order(w.hooked(topics.Hooks{Before: []string{"nosuch"}}))); end.State != topics.Failed ||
+		end.Cause != topics.CausePolicy {
 		t.Errorf("a hook that the host does not know: %+v", end)
 	}
 }

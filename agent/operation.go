@@ -73,8 +73,13 @@ func (w work) backup(ctx context.Context) (e restic.Ending, ready, hooked bool) 
 	}
 	group := w.Run.Group
 	return w.binary.Backup(ctx, w.place, w.repository, restic.Backup{
-		Host: w.identity.Hostname, Tags: []string{"plan=" + string(group.ID)},
-		Paths: group.Paths, Excludes: without(w.state, w.Run), OneFileSystem: group.OneFileSystem, LiveFiles: group.LiveFiles, RetryLock: retryLock,
+		Host:          w.identity.Hostname,
+		Tags:          []string{"plan=" + string(group.ID)},
+		Paths:         group.Paths,
+		Excludes:      without(w.state, w.Run),
+		OneFileSystem: group.OneFileSystem,
+		LiveFiles:     group.LiveFiles,
+		RetryLock:     retryLock,
 	}, w.out), ready, true
 }
 
@@ -99,7 +104,13 @@ func (w work) operation(ctx context.Context) restic.Ending {
 	case topics.DiffJob:
 		return b.Diff(ctx, place, repository, restic.Diff{From: o.From, To: o.To}, out)
 	case topics.RestoreJob:
-		return b.Restore(ctx, place, repository, restic.Restore{Snapshot: o.Snapshot, Paths: o.Paths, Target: o.Target, Overwrite: o.Overwrite, DryRun: o.DryRun}, out)
+		return b.Restore(ctx, place, repository, restic.Restore{
+			Snapshot:  o.Snapshot,
+			Paths:     o.Paths,
+			Target:    o.Target,
+			Overwrite: o.Overwrite,
+			DryRun:    o.DryRun,
+		}, out)
 	case topics.FindJob:
 		return b.Find(ctx, place, repository, o.Pattern, out)
 	case topics.KeyJob:
@@ -107,7 +118,8 @@ func (w work) operation(ctx context.Context) restic.Ending {
 	case topics.LocksJob:
 		return b.Locks(ctx, place, repository, out)
 	}
-	return restic.Ending{State: topics.Failed, Cause: topics.CauseRefused, Message: "This agent does not know " + string(w.Run.Kind) + ", update it."}
+	return restic.Ending{State: topics.Failed, Cause: topics.CauseRefused,
+		Message: "This agent does not know " + string(w.Run.Kind) + ", update it."}
 }
 
 // report writes what a job found to the journal, in parts of one event each. It

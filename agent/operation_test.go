@@ -59,7 +59,8 @@ func (w *world) found(id topics.JobID) (all topics.Report) {
 func (w *world) bare(args ...string) string {
 	w.t.Helper()
 	cmd := exec.Command("restic", args...)
-	cmd.Env = append(os.Environ(), "RESTIC_REPOSITORY="+filepath.Join(w.folder, "repository"), "RESTIC_PASSWORD="+vaultPassword, "RESTIC_CACHE_DIR="+filepath.Join(w.folder, "bare-cache"))
+	cmd.Env = append(os.Environ(), "RESTIC_REPOSITORY="+filepath.Join(w.folder, "repository"), "RESTIC_PASSWORD="+vaultPassword,
+		"RESTIC_CACHE_DIR="+filepath.Join(w.folder, "bare-cache"))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		w.t.Errorf("restic %v: %v\n%s", args, err, out)
@@ -82,32 +83,43 @@ func TestEveryOperationThroughTheAgent(t *testing.T) {
 	for i := range 3 {
 		w.write(fmt.Sprintf("home/letter-%d.txt", i), "another")
 		end := w.awaitEnd(w.order(w.backup()))
-		if end.State != topics.Succeeded || end.Snapshot == nil || end.Summary.DataAdded == 0 || end.Summary.FilesNew == 0 || end.Summary.Seconds == 0 || end.Result != nil {
+		if end.State != topics.Succeeded || end.Snapshot == nil || end.Summary.DataAdded == 0 || end.Summary.FilesNew == 0 ||
+			end.Summary.Seconds == 0 || end.Result != nil {
 			t.Fatalf("backup: %+v", end)
 		}
 		snapshots = append(snapshots, end.Snapshot.ID)
 	}
 	if end := w.ask(topics.SnapshotsJob, topics.Operation{}); end.Result.Count != 3 || end.Result.Parts != 1 {
 		t.Errorf("snapshots: %+v", end.Result)
-	} else if r := w.found(end.Job); len(r.Snapshots) != 3 || r.Snapshots[0].Username == "" || len(r.Snapshots[0].Tree) != 64 || !slices.Equal(r.Snapshots[0].Tags, []string{"plan=letters-01"}) {
+	} else if r := w.found(end.Job); len(r.Snapshots) != 3 || r.Snapshots[0].Username == "" || len(r.Snapshots[0].Tree) != 64 ||
+		!slices.Equal(r.Snapshots[0].Tags, []string{"plan=letters-01"}) {
 		t.Errorf("snapshots: %+v", r)
 	}
-	if s := w.ask(topics.StatsJob, topics.Operation{}).Result.Stats; s == nil || s.Snapshots != 3 || s.RestoreBytes == 0 || s.StoredBytes == 0 || s.Blobs == 0 {
+	if s := w.ask(topics.StatsJob, topics.Operation{}).Result.Stats; s == nil || s.Snapshots != 3 || s.RestoreBytes == 0 ||
+		s.StoredBytes == 0 || s.Blobs == 0 {
 		t.Errorf("stats: %+v", s)
 	}
 	end := w.ask(topics.DiffJob, topics.Operation{From: snapshots[0], To: snapshots[1]})
-	if d := end.Result.Diff; d == nil || d.AddedFiles != 1 || !slices.ContainsFunc(w.found(end.Job).Changes, func(c topics.Change) bool { return c.Path == w.home+"/letter-1.txt" && c.Modifier == "+" }) {
+	if d := end.Result.Diff; d == nil || d.AddedFiles != 1 || !slices.ContainsFunc(w.found(end.Job).Changes, func(c topics.Change) bool {
+		return c.Path == w.home+"/letter-1.txt" && c.Modifier == "+"
+	}) {
 		t.Errorf("diff: %+v, %+v", end.Result, w.found(end.Job))
 	}
 	end = w.ask(topics.FindJob, topics.Operation{Pattern: "letter-0*"})
-	if m := w.found(end.Job).Matches; end.Result.Count != 3 || len(m) != 3 || m[0].Path != w.home+"/letter-0.txt" || !slices.Contains(snapshots, m[0].Snapshot) {
+	if m := w.found(end.Job).Matches; end.Result.Count != 3 || len(m) != 3 || m[0].Path != w.home+"/letter-0.txt" ||
+		!slices.Contains(snapshots, m[0].Snapshot) {
 		t.Errorf("find: %+v, %+v", end.Result, m)
 	}
 	if k := w.found(w.ask(topics.KeyJob, topics.Operation{}).Job).Keys; len(k) != 1 || !k[0].Current {
 		t.Errorf("keys: %+v", k)
 	}
 	target := filepath.Join(w.folder, "back")
-	if r := w.ask(topics.RestoreJob, topics.Operation{Snapshot: snapshots[2], Target: target, Paths: []string{w.home + "/letter-1.txt"}, DryRun: true}).Result.Restore; r == nil || r.Files != 1 || r.Bytes != 7 {
+	if r := w.ask(topics.RestoreJob, topics.Operation{
+		Snapshot: snapshots[2],
+		Target:   target,
+		Paths:    []string{w.home + "/letter-1.txt"},
+		DryRun:   true,
+	}).Result.Restore; r == nil || r.Files != 1 || r.Bytes != 7 {
 		t.Errorf("restore, dry run: %+v", r)
 	}
 	if _, err := os.Stat(target); err == nil {
@@ -126,11 +138,13 @@ func TestEveryOperationThroughTheAgent(t *testing.T) {
 	if !slices.Equal(end.Result.Removed, snapshots[:2]) {
 		t.Errorf("forget: %+v", end.Result)
 	}
-	if left := w.bare("snapshots", "--json", "--no-lock"); strings.Contains(left, `"id":"`+snapshots[0]) || strings.Contains(left, `"id":"`+snapshots[1]) || !strings.Contains(left, `"id":"`+snapshots[2]) {
+	if left := w.bare("snapshots", "--json", "--no-lock"); strings.Contains(left, `"id":"`+snapshots[0]) ||
+		strings.Contains(left, `"id":"`+snapshots[1]) || !strings.Contains(left, `"id":"`+snapshots[2]) {
 		t.Errorf("after forget there is %s", left)
 	}
 	dry := w.ask(topics.PruneJob, topics.Operation{DryRun: true}).Result.Prune
-	if p := w.ask(topics.PruneJob, topics.Operation{}).Result.Prune; p == nil || dry == nil || p.FreedBytes == 0 || p.FreedBytes != dry.FreedBytes {
+	if p := w.ask(topics.PruneJob, topics.Operation{}).Result.Prune; p == nil || dry == nil || p.FreedBytes == 0 ||
+		p.FreedBytes != dry.FreedBytes {
 		t.Errorf("prune: %+v, dry run %+v", p, dry)
 	}
 	if end := w.ask(topics.LocksJob, topics.Operation{}); end.Result.Count != 0 {

@@ -45,7 +45,8 @@ func (p Policy) decide(state string, run topics.Run) error {
 	}
 	for _, name := range slices.Concat(run.Group.Hooks.Before, run.Group.Hooks.After, run.Group.Hooks.OnFailure) {
 		if _, known := p.Hooks[name]; !known {
-			return forbid("This host has no hook called %.60q; only its administrator can name one, with restic-manager-agent policy allow-hook.", name)
+			return forbid("This host has no hook called %.60q; only its administrator can name one, with restic-manager-agent policy "+
+				"allow-hook.", name)
 		}
 	}
 	if p.managed() {
@@ -62,7 +63,8 @@ func (p Policy) decide(state string, run topics.Run) error {
 			break
 		}
 		if !below(path, p.BackupRoots) {
-			return forbid("This host's policy %s lets backups read below %s only, and %.200q is not there.", p.Name, strings.Join(p.BackupRoots, ", "), path)
+			return forbid("This host's policy %s lets backups read below %s only, and %.200q is not there.", p.Name,
+				strings.Join(p.BackupRoots, ", "), path)
 		}
 		if within(path, state) {
 			return forbid("%.200q holds the agent's own keys, and no backup reads them.", path)
@@ -70,7 +72,8 @@ func (p Policy) decide(state string, run topics.Run) error {
 	}
 	if run.Kind == topics.RestoreJob {
 		if !below(run.Target, p.RestoreRoots) {
-			return forbid("This host's policy %s lets restores write below %s only, and %.200q is not there.", p.Name, strings.Join(p.RestoreRoots, ", "), run.Target)
+			return forbid("This host's policy %s lets restores write below %s only, and %.200q is not there.", p.Name,
+				strings.Join(p.RestoreRoots, ", "), run.Target)
 		}
 		if within(run.Target, state) && !within(run.Target, filepath.Join(state, quarantine)) || p.Overwrite && within(state, run.Target) {
 			return forbid("%.200q reaches the agent's own files, and no restore writes there.", run.Target)
@@ -96,11 +99,13 @@ func (p Policy) decideRepository(r topics.Repository) error {
 	case slices.Contains(p.Repositories, pin):
 		return nil
 	case strings.HasPrefix(pin, "rest:http+unix:"):
-		return forbid("A socket of this host is no repository unless its administrator says so, with restic-manager-agent policy allow-repository.")
+		return forbid("A socket of this host is no repository unless its administrator says so, with restic-manager-agent policy " +
+			"allow-repository.")
 	case len(p.Repositories) == 0:
 		return nil
 	}
-	return forbid("This host's data goes to %s only, and not to %.300s. If it shall, run on the host: restic-manager-agent policy allow-repository.",
+	return forbid("This host's data goes to %s only, and not to %.300s. If it shall, run on the host: restic-manager-agent policy "+
+		"allow-repository.",
 		strings.Join(p.Repositories, ", "), pin)
 }
 

@@ -60,7 +60,8 @@ func (r *runner) renewNow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	answer, err := post[topics.RenewResponse](ctx, r.identity.Server, topics.RenewPath, r.shown.tls(topics.ALPNHTTP), topics.RenewRequest{CSR: csr})
+	answer, err := post[topics.RenewResponse](ctx, r.identity.Server, topics.RenewPath, r.shown.tls(topics.ALPNHTTP),
+		topics.RenewRequest{CSR: csr})
 	if err != nil {
 		return err
 	}

@@ -169,7 +169,13 @@ func (r *runner) fire() {
 		if busy {
 			return // its end brings us here again
 		}
-		in := protocol.Fired{Job: topics.JobID(topics.NewID(now)), Slot: topics.Slot{Schedule: d.schedule, At: d.at.UnixMilli()}, Group: d.group, Passed: d.passed, At: now.UnixMilli()}
+		in := protocol.Fired{
+			Job:    topics.JobID(topics.NewID(now)),
+			Slot:   topics.Slot{Schedule: d.schedule, At: d.at.UnixMilli()},
+			Group:  d.group,
+			Passed: d.passed,
+			At:     now.UnixMilli(),
+		}
 		if run, whole := config.Run(d.group, in.Slot); whole {
 			in.Refuse = r.refuse(run)
 		}

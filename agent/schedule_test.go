@@ -69,9 +69,20 @@ func (s *solitary) start(program *program) {
 	timing := DefaultTiming()
 	timing.Link.Backoff, timing.Link.BackoffCap = time.Hour, 6*time.Hour
 	r := &runner{
-		Timing: timing, log: slog.New(slog.DiscardHandler), identity: &Identity{Host: "attic-0001", Hostname: "attic"}, state: s.dir, shown: shown, renewed: make(chan struct{}, 1),
-		journal: journal, room: full, place: restic.Place{CacheDir: filepath.Join(s.dir, "cache"), TempDir: filepath.Join(s.dir, "tmp")}, program: program,
-		wall: s.wall, steps: make(chan step), progress: make(chan progress, 8), jobs: map[topics.JobID]context.CancelCauseFunc{},
+		Timing:   timing,
+		log:      slog.New(slog.DiscardHandler),
+		identity: &Identity{Host: "attic-0001", Hostname: "attic"},
+		state:    s.dir,
+		shown:    shown,
+		renewed:  make(chan struct{}, 1),
+		journal:  journal,
+		room:     full,
+		place:    restic.Place{CacheDir: filepath.Join(s.dir, "cache"), TempDir: filepath.Join(s.dir, "tmp")},
+		program:  program,
+		wall:     s.wall,
+		steps:    make(chan step),
+		progress: make(chan progress, 8),
+		jobs:     map[topics.JobID]context.CancelCauseFunc{},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	note := func(e protocol.Start) {
@@ -100,7 +111,9 @@ func (s *solitary) start(program *program) {
 	}
 	ended := make(chan error, 1)
 	go func() {
-		ended <- r.run(ctx, link.Config{Timing: timing.Link, Log: r.log, Next: func() (topics.Session, error) { return topics.Session{}, errors.New("there is no control plane") }})
+		ended <- r.run(ctx, link.Config{Timing: timing.Link, Log: r.log, Next: func() (topics.Session, error) {
+			return topics.Session{}, errors.New("there is no control plane")
+		}})
 	}()
 	s.runner = r
 	stopped := false
@@ -132,9 +145,15 @@ func (s *solitary) sched(id topics.ScheduleID, cron, zone string, jitter time.Du
 // put puts a config in force, as a control plane would have done before it left.
 func (s *solitary) put(revision int64, schedules ...topics.Schedule) {
 	s.t.Helper()
-	c := topics.Config{Revision: revision, Schedules: schedules, Repositories: []topics.Repository{{ID: "vault-00001", URL: "/srv/vault", Password: "hunter2hunter2", Initialise: true}}}
+	c := topics.Config{Revision: revision, Schedules: schedules, Repositories: []topics.Repository{{
+		ID:         "vault-00001",
+		URL:        "/srv/vault",
+		Password:   "hunter2hunter2",
+		Initialise: true,
+	}}}
 	for _, g := range []topics.SourceGroupID{"letters-01", "photos-001"} {
-		c.Groups = append(c.Groups, topics.PlannedGroup{SourceGroup: topics.SourceGroup{ID: g, Name: string(g), Paths: []string{"/home"}}, Repository: "vault-00001"})
+		c.Groups = append(c.Groups, topics.PlannedGroup{SourceGroup: topics.SourceGroup{ID: g, Name: string(g), Paths: []string{"/home"}},
+			Repository: "vault-00001"})
 	}
 	_, s.problem = readPlans(c)
 	s.runner.do(protocol.Configured{Config: c, Error: s.problem, At: s.wall().UnixMilli()})
@@ -167,16 +186,19 @@ func TestAnAgentFiresByItsOwnClock(t *testing.T) {
 		{"every night", "2026-05-01 12:00:00", func(s *solitary) {
 			s.put(1, s.sched(night, "30 2 * * *", "UTC", 0, "letters-01"))
 			s.later(3 * day)
-		}, []string{"nightly-01/letters-01 2026-05-02 02:30:00 at 2026-05-02 02:30:00", "nightly-01/letters-01 2026-05-03 02:30:00 at 2026-05-03 02:30:00",
+		}, []string{"nightly-01/letters-01 2026-05-02 02:30:00 at 2026-05-02 02:30:00",
+			"nightly-01/letters-01 2026-05-03 02:30:00 at 2026-05-03 02:30:00",
 			"nightly-01/letters-01 2026-05-04 02:30:00 at 2026-05-04 02:30:00"}},
 		{"spring's gap comes right after it, once", "2026-03-28 12:00:00", func(s *solitary) {
 			s.put(1, s.sched(night, "30 2 * * *", "Europe/Berlin", 0, "letters-01"))
 			s.later(2 * day)
-		}, []string{"nightly-01/letters-01 2026-03-29 01:00:00 at 2026-03-29 01:00:00", "nightly-01/letters-01 2026-03-30 00:30:00 at 2026-03-30 00:30:00"}},
+		}, []string{"nightly-01/letters-01 2026-03-29 01:00:00 at 2026-03-29 01:00:00",
+			"nightly-01/letters-01 2026-03-30 00:30:00 at 2026-03-30 00:30:00"}},
 		{"of autumn's two the first", "2026-10-24 12:00:00", func(s *solitary) {
 			s.put(1, s.sched(night, "30 2 * * *", "Europe/Berlin", 0, "letters-01"))
 			s.later(2 * day)
-		}, []string{"nightly-01/letters-01 2026-10-25 00:30:00 at 2026-10-25 00:30:00", "nightly-01/letters-01 2026-10-26 01:30:00 at 2026-10-26 01:30:00"}},
+		}, []string{"nightly-01/letters-01 2026-10-25 00:30:00 at 2026-10-25 00:30:00",
+			"nightly-01/letters-01 2026-10-26 01:30:00 at 2026-10-26 01:30:00"}},
 		{"leap day", "2028-02-27 12:00:00", func(s *solitary) {
 			s.put(1, s.sched(night, "0 3 29 2 *", "UTC", 0, "letters-01"))
 			s.later(4 * day)
@@ -192,7 +214,8 @@ func TestAnAgentFiresByItsOwnClock(t *testing.T) {
 			s.later(10 * time.Second)
 			s.ahead.Add(int64(hour))
 			s.later(day)
-		}, []string{"nightly-01/letters-01 2026-05-01 02:30:00 at 2026-05-01 03:01:30", "nightly-01/letters-01 2026-05-02 02:30:00 at 2026-05-02 02:30:00"}},
+		}, []string{"nightly-01/letters-01 2026-05-01 02:30:00 at 2026-05-01 03:01:30",
+			"nightly-01/letters-01 2026-05-02 02:30:00 at 2026-05-02 02:30:00"}},
 		{"the clock is set back over a slot", "2026-05-01 02:00:00", func(s *solitary) {
 			s.put(1, s.sched(night, "30 2 * * *", "UTC", 0, "letters-01"))
 			s.later(hour)
@@ -206,7 +229,8 @@ func TestAnAgentFiresByItsOwnClock(t *testing.T) {
 			s.later(hour)
 			s.ahead.Add(-int64(730 * day))
 			s.later(day)
-		}, []string{"nightly-01/letters-01 2026-05-01 02:30:00 at 2026-05-01 02:30:00", "nightly-01/letters-01 2028-04-30 02:30:00 at 2028-04-30 03:01:30",
+		}, []string{"nightly-01/letters-01 2026-05-01 02:30:00 at 2026-05-01 02:30:00",
+			"nightly-01/letters-01 2028-04-30 02:30:00 at 2028-04-30 03:01:30",
 			"nightly-01/letters-01 2026-05-02 02:30:00 at 2026-05-02 02:30:00"}},
 		{"the clock begins in 1970, until the network has the time", "2026-05-01 12:00:00", func(s *solitary) {
 			s.put(1, s.sched(night, "30 2 * * *", "UTC", 0, "letters-01"))
@@ -218,7 +242,8 @@ func TestAnAgentFiresByItsOwnClock(t *testing.T) {
 			s.later(5 * time.Minute)
 			s.ahead.Store(real)
 			s.later(day)
-		}, []string{"nightly-01/letters-01 2026-05-02 02:30:00 at 2026-05-02 02:30:00", "nightly-01/letters-01 2026-05-03 02:30:00 at 2026-05-03 02:30:00"}},
+		}, []string{"nightly-01/letters-01 2026-05-02 02:30:00 at 2026-05-02 02:30:00",
+			"nightly-01/letters-01 2026-05-03 02:30:00 at 2026-05-03 02:30:00"}},
 		{"a zone nobody knows", "2026-05-01 12:00:00", func(s *solitary) {
 			s.put(1, s.sched("bad-00001", "30 2 * * *", "Mars/Olympus", 0, "letters-01"), s.sched(night, "30 2 * * *", "UTC", 0, "photos-001"))
 			if !strings.Contains(s.problem, "bad-00001") || !strings.Contains(s.problem, "Mars/Olympus") {
@@ -229,18 +254,21 @@ func TestAnAgentFiresByItsOwnClock(t *testing.T) {
 		{"a jitter longer than the interval", "2026-05-01 12:00:00", func(s *solitary) {
 			s.put(1, s.sched(night, "0 * * * *", "UTC", 3*hour, "letters-01")) // by its ID, 2 h 36 min 25 s late
 			s.later(4*hour + 40*time.Minute)
-		}, []string{"nightly-01/letters-01 2026-05-01 13:00:00 at 2026-05-01 15:36:25", "nightly-01/letters-01 2026-05-01 14:00:00 at 2026-05-01 16:36:25"}},
+		}, []string{"nightly-01/letters-01 2026-05-01 13:00:00 at 2026-05-01 15:36:25",
+			"nightly-01/letters-01 2026-05-01 14:00:00 at 2026-05-01 16:36:25"}},
 		{"a job that takes longer than the interval", "2026-05-01 12:05:00", func(s *solitary) {
 			s.takes = 25 * time.Minute
 			s.put(1, s.sched(night, "*/10 * * * *", "UTC", 0, "letters-01"))
 			s.later(time.Hour)
-		}, []string{"nightly-01/letters-01 2026-05-01 12:10:00 at 2026-05-01 12:10:00", "nightly-01/letters-01 2026-05-01 12:30:00 at 2026-05-01 12:35:00",
+		}, []string{"nightly-01/letters-01 2026-05-01 12:10:00 at 2026-05-01 12:10:00",
+			"nightly-01/letters-01 2026-05-01 12:30:00 at 2026-05-01 12:35:00",
 			"nightly-01/letters-01 2026-05-01 13:00:00 at 2026-05-01 13:00:00"}},
 		{"groups take turns", "2026-05-01 12:00:00", func(s *solitary) {
 			s.takes = 10 * time.Minute
 			s.put(1, s.sched(night, "30 2 * * *", "UTC", 0, "letters-01", "photos-001"), s.sched("second-001", "31 2 * * *", "UTC", 0, "letters-01"))
 			s.later(day)
-		}, []string{"nightly-01/letters-01 2026-05-02 02:30:00 at 2026-05-02 02:30:00", "nightly-01/photos-001 2026-05-02 02:30:00 at 2026-05-02 02:40:00",
+		}, []string{"nightly-01/letters-01 2026-05-02 02:30:00 at 2026-05-02 02:30:00",
+			"nightly-01/photos-001 2026-05-02 02:30:00 at 2026-05-02 02:40:00",
 			"second-001/letters-01 2026-05-02 02:31:00 at 2026-05-02 02:50:00"}},
 		{"a schedule is changed while it waits its turn", "2026-05-01 12:00:00", func(s *solitary) {
 			s.takes = 20 * time.Minute
@@ -248,7 +276,8 @@ func TestAnAgentFiresByItsOwnClock(t *testing.T) {
 			s.later(14*hour + 35*time.Minute)
 			s.put(2, s.sched(night, "30 2 * * *", "UTC", 0, "letters-01"), s.sched("second-001", "0 4 * * *", "UTC", 0, "photos-001"))
 			s.later(2 * hour)
-		}, []string{"nightly-01/letters-01 2026-05-02 02:30:00 at 2026-05-02 02:30:00", "second-001/photos-001 2026-05-02 04:00:00 at 2026-05-02 04:00:00"}},
+		}, []string{"nightly-01/letters-01 2026-05-02 02:30:00 at 2026-05-02 02:30:00",
+			"second-001/photos-001 2026-05-02 04:00:00 at 2026-05-02 04:00:00"}},
 		{"a schedule is paused", "2026-05-01 12:00:00", func(s *solitary) {
 			s.put(1, s.sched(night, "30 2 * * *", "UTC", 0, "letters-01"))
 			s.later(day)
@@ -261,7 +290,8 @@ func TestAnAgentFiresByItsOwnClock(t *testing.T) {
 			s.takes = 30 * time.Second
 			s.put(1, sc)
 			s.later(time.Minute + 10*time.Second)
-		}, []string{"nightly-01/letters-01 2026-05-10 12:00:00 at 2026-05-10 12:00:30", "nightly-01/letters-01 2026-05-10 12:01:00 at 2026-05-10 12:01:00"}},
+		}, []string{"nightly-01/letters-01 2026-05-10 12:00:00 at 2026-05-10 12:00:30",
+			"nightly-01/letters-01 2026-05-10 12:01:00 at 2026-05-10 12:01:00"}},
 		{"the agent was down for five nights", "2026-05-01 12:00:00", func(s *solitary) {
 			s.put(1, s.sched(night, "30 2 * * *", "UTC", 0, "letters-01", "photos-001"))
 			s.later(day)
@@ -269,7 +299,8 @@ func TestAnAgentFiresByItsOwnClock(t *testing.T) {
 			s.later(5 * day)
 			s.start(nil)
 			s.later(hour)
-		}, []string{"nightly-01/letters-01 2026-05-02 02:30:00 at 2026-05-02 02:30:00", "nightly-01/photos-001 2026-05-02 02:30:00 at 2026-05-02 02:30:00",
+		}, []string{"nightly-01/letters-01 2026-05-02 02:30:00 at 2026-05-02 02:30:00",
+			"nightly-01/photos-001 2026-05-02 02:30:00 at 2026-05-02 02:30:00",
 			"nightly-01/letters-01 2026-05-07 02:30:00 at 2026-05-07 12:01:00", "nightly-01/photos-001 2026-05-07 02:30:00 at 2026-05-07 12:01:00"}},
 		{"the agent is started again and again around a slot", "2026-05-01 02:29:50", func(s *solitary) {
 			s.put(1, s.sched(night, "30 2 * * *", "UTC", 0, "letters-01"))
@@ -309,7 +340,12 @@ func TestThirtyDaysWithoutAControlPlane(t *testing.T) {
 			seen[slot] = true
 			count[run[:strings.Index(run, " ")]]++
 		}
-		for what, want := range map[string]int{"nightly-01/letters-01": 30, "nightly-01/photos-001": 30, "sixhours-1/letters-01": 120, "sundays-01/photos-001": 4} {
+		for what, want := range map[string]int{
+			"nightly-01/letters-01": 30,
+			"nightly-01/photos-001": 30,
+			"sixhours-1/letters-01": 120,
+			"sundays-01/photos-001": 4,
+		} {
 			if count[what] != want {
 				t.Errorf("%s ran %d times, want %d", what, count[what], want)
 			}
@@ -362,9 +398,13 @@ func TestAWeekAloneWithResticItself(t *testing.T) {
 		}
 		s.start(&program{path: path, timing: restic.DefaultTiming})
 		sc := s.sched("nightly-01", "30 2 * * *", "UTC", 0, "letters-01")
-		s.runner.do(protocol.Configured{Config: topics.Config{Revision: 1, Schedules: []topics.Schedule{sc},
-			Groups:       []topics.PlannedGroup{{SourceGroup: topics.SourceGroup{ID: "letters-01", Name: "letters", Paths: []string{home}}, Repository: "vault-00001"}},
-			Repositories: []topics.Repository{{ID: "vault-00001", URL: topics.Secret(place), Password: vaultPassword, Initialise: true}}}, At: now()})
+		s.runner.do(protocol.Configured{Config: topics.Config{
+			Revision:  1,
+			Schedules: []topics.Schedule{sc},
+			Groups: []topics.PlannedGroup{{SourceGroup: topics.SourceGroup{ID: "letters-01", Name: "letters", Paths: []string{home}},
+				Repository: "vault-00001"}},
+			Repositories: []topics.Repository{{ID: "vault-00001", URL: topics.Secret(place), Password: vaultPassword, Initialise: true}},
+		}, At: now()})
 		for day := range 7 {
 			if err := os.WriteFile(filepath.Join(home, fmt.Sprint(day)), []byte("dear reader"), 0o600); err != nil {
 				t.Fatal(err)

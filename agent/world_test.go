@@ -64,13 +64,16 @@ func newAuthority(t *testing.T) *authority {
 		Subject: pkix.Name{CommonName: "test CA"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}, nil, nil, nil)
 	leaf, key := certificate(t, &x509.Certificate{
-		DNSNames: []string{topics.ServerName}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames: []string{topics.ServerName}, KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}, nil, a.ca, a.key)
 	a.server = tls.Certificate{Certificate: [][]byte{leaf.Raw, a.ca.Raw}, PrivateKey: key}
 	return a
 }
 
-func certificate(t *testing.T, template *x509.Certificate, public any, parent *x509.Certificate, signer *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
+func certificate(
+	t *testing.T, template *x509.Certificate, public any, parent *x509.Certificate, signer *ecdsa.PrivateKey,
+) (*x509.Certificate, *ecdsa.PrivateKey) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -222,7 +225,8 @@ func (w *world) start(address string) {
 	b, err := broker.New(broker.Config{
 		Name: "agents",
 		Authorise: func(c broker.Connect) (broker.Rights, error) {
-			if c.Certificate == nil || c.Certificate.Subject.CommonName != string(w.host) || !strings.HasPrefix(c.ClientID, string(w.host)+"_") || c.User != string(w.host) {
+			if c.Certificate == nil || c.Certificate.Subject.CommonName != string(w.host) ||
+				!strings.HasPrefix(c.ClientID, string(w.host)+"_") || c.User != string(w.host) {
 				return broker.Rights{}, fmt.Errorf("%s is not who it says", c.ClientID)
 			}
 			all := topics.AgentWrites(w.host)
@@ -243,7 +247,12 @@ func (w *world) start(address string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	pool := x509.NewCertPool()
 	pool.AddCert(w.ca.ca)
-	conf := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{w.ca.server}, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: pool}
+	conf := &tls.Config{
+		MinVersion:   tls.VersionTLS13,
+		Certificates: []tls.Certificate{w.ca.server},
+		ClientAuth:   tls.VerifyClientCertIfGiven,
+		ClientCAs:    pool,
+	}
 	web := &http.Server{Handler: http.HandlerFunc(w.enrol), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 	conns := &handed{conns: make(chan net.Conn), ctx: ctx, addr: ln.Addr()}
 	var running sync.WaitGroup
@@ -313,12 +322,19 @@ func (w *world) enrol(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	leaf, _ := certificate(w.t, &x509.Certificate{
-		Subject: pkix.Name{CommonName: string(w.host)}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		Subject: pkix.Name{CommonName: string(w.host)}, KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}, csr.PublicKey, w.ca.ca, w.ca.key)
 	if w.channel, err = seal.NewChannel(w.key, request.SealKey, seal.Plane, string(w.host)); err != nil {
 		w.wrong = append(w.wrong, err.Error())
 	}
-	_ = json.NewEncoder(rw).Encode(topics.EnrollResponse{Host: w.host, Name: "attic", Certificate: leaf.Raw, CA: w.ca.ca.Raw, SealKey: w.key.Public()})
+	_ = json.NewEncoder(rw).Encode(topics.EnrollResponse{
+		Host:        w.host,
+		Name:        "attic",
+		Certificate: leaf.Raw,
+		CA:          w.ca.ca.Raw,
+		SealKey:     w.key.Public(),
+	})
 }
 
 // received takes a message of the agent, on the broker's goroutine.
@@ -352,7 +368,12 @@ func (w *world) received(m broker.Message) {
 			w.deaf--
 			return
 		}
-		w.send(topics.Topic{Kind: topics.KindWelcome}, topics.Welcome{Stamp: w.stamp(), Received: w.plane.Places[w.host], Clock: now(), Refused: w.refused})
+		w.send(topics.Topic{Kind: topics.KindWelcome}, topics.Welcome{
+			Stamp:    w.stamp(),
+			Received: w.plane.Places[w.host],
+			Clock:    now(),
+			Refused:  w.refused,
+		})
 	case topics.KindDeath:
 		d, err := topics.Decode[topics.Death](payload)
 		if err != nil || !w.channel.Verify(m.Topic, d.Signed(d.Reason), d.MAC) || !m.Retain {
@@ -431,8 +452,13 @@ const vaultPassword = "hunter2hunter2"
 // backup is what to run: the world's home into its repository.
 func (w *world) backup() topics.Run {
 	return topics.Run{Kind: topics.BackupJob,
-		Repository: topics.Repository{ID: "repository-1", URL: topics.Secret(filepath.Join(w.folder, "repository")), Password: vaultPassword, Initialise: true},
-		Group:      topics.SourceGroup{ID: "letters-01", Name: "letters", Paths: []string{w.home}},
+		Repository: topics.Repository{
+			ID:         "repository-1",
+			URL:        topics.Secret(filepath.Join(w.folder, "repository")),
+			Password:   vaultPassword,
+			Initialise: true,
+		},
+		Group: topics.SourceGroup{ID: "letters-01", Name: "letters", Paths: []string{w.home}},
 	}
 }
 
@@ -442,7 +468,13 @@ func (w *world) order(run topics.Run) topics.JobID {
 	defer w.mu.Unlock()
 	id := topics.JobID(topics.NewID(time.Now()))
 	w.runs[id] = run
-	w.plane.Queue(protocol.PlaneJob{ID: id, Host: w.host, Kind: run.Kind, Repository: run.Repository.ID, NotAfter: time.Now().Add(time.Hour).UnixMilli()})
+	w.plane.Queue(protocol.PlaneJob{
+		ID:         id,
+		Host:       w.host,
+		Kind:       run.Kind,
+		Repository: run.Repository.ID,
+		NotAfter:   time.Now().Add(time.Hour).UnixMilli(),
+	})
 	w.step(protocol.Tick{Now: now(), Online: w.online})
 	return id
 }

@@ -357,9 +357,11 @@ func (c *Conn) explain(err error) error {
 	var network *net.OpError
 	switch {
 	case errors.As(err, &network) && network.Op == "remote error": // an alert, after our certificate was seen
-		return fmt.Errorf("the control plane refuses this host's certificate: it was revoked there, replaced, or has run out; make a token for this host on its page and enrol it with --again (%w)", err)
+		return fmt.Errorf("the control plane refuses this host's certificate: it was revoked there, replaced, or has run out; make a "+
+			"token for this host on its page and enrol it with --again (%w)", err)
 	case errors.Is(err, packets.ErrorRefusedNotAuthorised), errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword):
-		return fmt.Errorf("the control plane refuses this host: it was removed or revoked there, or its certificate has run out; make a token for it on its page and enrol it with --again (%w)", err)
+		return fmt.Errorf("the control plane refuses this host: it was removed or revoked there, or its certificate has run out; make a "+
+			"token for it on its page and enrol it with --again (%w)", err)
 	case errors.As(err, &unknown):
 		return fmt.Errorf("%s is not the control plane this host was enrolled at: %w", c.config.Server, err)
 	}

@@ -75,12 +75,14 @@ func TestOnlyANewSealedMessageOfThisSessionCounts(t *testing.T) {
 		{"sealed by an agent", message{topic: command.String(), payload: agent.Seal(command.String(), stamped(session, 7))}, false},
 		{"moved to another topic", moved, false},
 		{"about another job than its topic", message{topic: other.String(), payload: plane.Seal(other.String(), stamped(session, 7))}, false},
-		{"of an earlier session", message{topic: command.String(), payload: plane.Seal(command.String(), stamped(topics.Session{Epoch: 1000, N: 6}, 9))}, false},
+		{"of an earlier session",
+			message{topic: command.String(), payload: plane.Seal(command.String(), stamped(topics.Session{Epoch: 1000, N: 6}, 9))}, false},
 		{"new", sealed(5), true},
 		{"the same again", sealed(5), false},
 		{"an older one", sealed(4), false},
 		{"the next but one", sealed(7), true},
-		{"on nobody's topic", message{topic: "rm/v1/ctl/attic-0001/shell", payload: plane.Seal("rm/v1/ctl/attic-0001/shell", stamped(session, 8))}, false},
+		{"on nobody's topic", message{topic: "rm/v1/ctl/attic-0001/shell", payload: plane.Seal("rm/v1/ctl/attic-0001/shell",
+			stamped(session, 8))}, false},
 	} {
 		if _, got := conn.read(c.m).(topics.Command); got != c.want {
 			t.Errorf("%s: taken %v, want %v", c.what, got, c.want)
@@ -90,7 +92,13 @@ func TestOnlyANewSealedMessageOfThisSessionCounts(t *testing.T) {
 
 func TestTheWaitGrowsAndIsRandom(t *testing.T) {
 	timing := DefaultTiming()
-	for attempts, limit := range map[int]time.Duration{0: 10 * time.Second, 1: 20 * time.Second, 2: 40 * time.Second, 3: time.Minute, 500: time.Minute} {
+	for attempts, limit := range map[int]time.Duration{
+		0:   10 * time.Second,
+		1:   20 * time.Second,
+		2:   40 * time.Second,
+		3:   time.Minute,
+		500: time.Minute,
+	} {
 		longest := time.Duration(0)
 		for range 2000 {
 			longest = max(longest, jitter(timing, attempts))

@@ -145,7 +145,8 @@ func (p Program) Open() (path string, files []*os.File, opened io.Closer, err er
 	}
 	digest := sha256.New()
 	if _, err = io.Copy(digest, file); err == nil && [32]byte(digest.Sum(nil)) != p.SHA256 {
-		err = errors.New("it is not the file that the host's policy allows: its SHA-256 is another. If you changed it, write the new one into the policy file")
+		err = errors.New("it is not the file that the host's policy allows: its SHA-256 is another. If you changed it, write the new one " +
+			"into the policy file")
 	}
 	if err != nil {
 		return "", nil, nil, errors.Join(err, file.Close())
@@ -161,7 +162,8 @@ func (p Program) Open() (path string, files []*os.File, opened io.Closer, err er
 func Inherited() []string {
 	names := []string{"PATH", "HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"}
 	if runtime.GOOS == "windows" {
-		names = append(names, "SystemRoot", "SystemDrive", "windir", "PATHEXT", "ComSpec", "ProgramData", "USERPROFILE", "APPDATA", "LOCALAPPDATA")
+		names = append(names, "SystemRoot", "SystemDrive", "windir", "PATHEXT", "ComSpec",
+			"ProgramData", "USERPROFILE", "APPDATA", "LOCALAPPDATA")
 	}
 	var env []string
 	for _, name := range names {

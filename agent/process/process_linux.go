@@ -155,7 +155,7 @@ func Reap(ctx context.Context, job topics.JobID, p ID, grace time.Duration) erro
 				return nil, nil
 			}
 			for _, pid := range left {
-				if one := (ID{pid, StartOf(pid)}); !asked[one] {
+				if one := (ID{PID: pid, Start: StartOf(pid)}); !asked[one] {
 					asked[one] = true
 					signalTo(one, signal)
 				}
@@ -212,7 +212,9 @@ func Of(job topics.JobID, p ID) []int {
 			continue
 		}
 		env, _ := os.ReadFile(entry + "/environ") // unreadable: another user's, not ours
-		if ours && (pid == p.PID || s.group == p.PID) || slices.ContainsFunc(bytes.Split(env, []byte{0}), func(v []byte) bool { return bytes.Equal(v, mark) }) {
+		if ours && (pid == p.PID || s.group == p.PID) || slices.ContainsFunc(bytes.Split(env, []byte{0}), func(v []byte) bool {
+			return bytes.Equal(v, mark)
+		}) {
 			pids = append(pids, pid)
 		}
 	}

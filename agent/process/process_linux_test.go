@@ -42,7 +42,8 @@ func TestReapFindsWhatACrashLeftBehind(t *testing.T) {
 	if !alive(stranger) || !alive(unmarked) {
 		t.Error("a stranger was ended")
 	}
-	if err := Reap(t.Context(), job, ID{PID: unmarked.Process.Pid, Start: StartOf(unmarked.Process.Pid)}, time.Second); err != nil || alive(unmarked) {
+	if err := Reap(t.Context(), job, ID{PID: unmarked.Process.Pid, Start: StartOf(unmarked.Process.Pid)}, time.Second); err != nil ||
+		alive(unmarked) {
 		t.Errorf("the recorded process still runs (%v)", err)
 	}
 	if err := Reap(t.Context(), job, ID{}, time.Second); err != nil {

@@ -53,7 +53,8 @@ func enclose(process windows.Handle) windows.Handle {
 	info := windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION{
 		BasicLimitInformation: windows.JOBOBJECT_BASIC_LIMIT_INFORMATION{LimitFlags: windows.JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE},
 	}
-	if _, err := windows.SetInformationJobObject(job, windows.JobObjectExtendedLimitInformation, uintptr(unsafe.Pointer(&info)), uint32(unsafe.Sizeof(info))); err == nil {
+	if _, err := windows.SetInformationJobObject(job, windows.JobObjectExtendedLimitInformation, uintptr(unsafe.Pointer(&info)),
+		uint32(unsafe.Sizeof(info))); err == nil {
 		if windows.AssignProcessToJobObject(job, process) == nil {
 			return job
 		}
@@ -129,7 +130,8 @@ func Reap(ctx context.Context, job topics.JobID, p ID, grace time.Duration) erro
 	if p.PID == 0 || p.Start == "" {
 		return nil
 	}
-	h, err := windows.OpenProcess(windows.SYNCHRONIZE|windows.PROCESS_TERMINATE|windows.PROCESS_QUERY_LIMITED_INFORMATION, false, uint32(p.PID))
+	h, err := windows.OpenProcess(windows.SYNCHRONIZE|windows.PROCESS_TERMINATE|windows.PROCESS_QUERY_LIMITED_INFORMATION,
+		false, uint32(p.PID))
 	if err != nil {
 		return nil // gone
 	}

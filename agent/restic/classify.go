@@ -23,7 +23,8 @@ func (e *evidence) line(line string) topics.Level {
 		line = cut(line, 4<<10)
 	}
 	switch {
-	case strings.HasSuffix(line, ", skipping"), strings.HasPrefix(line, "error: "), strings.HasPrefix(line, "Warning: "), strings.HasPrefix(line, "Ignoring "):
+	case strings.HasSuffix(line, ", skipping"), strings.HasPrefix(line, "error: "), strings.HasPrefix(line, "Warning: "),
+		strings.HasPrefix(line, "Ignoring "):
 		return topics.Warn
 	case strings.Contains(line, "signal ") && strings.Contains(line, " received, cleaning up"):
 		e.signalled = true

@@ -71,7 +71,8 @@ func (b Binary) Forget(ctx context.Context, place Place, repository Repository, 
 	if list.State != topics.Succeeded {
 		held.release()
 		if e.State == topics.Succeeded {
-			e.State, e.Cause, e.Message = topics.Failed, list.Cause, "restic says that the snapshots are forgotten, but they could not be looked for: "+list.Message
+			e.State, e.Cause, e.Message = topics.Failed, list.Cause, "restic says that the snapshots are forgotten, but they could not be "+
+				"looked for: "+list.Message
 		}
 		return e
 	}
@@ -91,7 +92,8 @@ func (b Binary) Forget(ctx context.Context, place Place, repository Repository, 
 	e.Result.Count = len(e.Result.Removed)
 	if left > 0 && e.State == topics.Succeeded {
 		e.State, e.Cause = topics.Failed, op.cause
-		e.Message = cut(or(op.line, fmt.Sprintf("restic says that it is done, but %s of %d %s still there", several(left, "snapshot"), len(which.IDs), isOrAre(left))), maxMessage)
+		e.Message = cut(or(op.line, fmt.Sprintf("restic says that it is done, but %s of %d %s still there", several(left, "snapshot"),
+			len(which.IDs), isOrAre(left))), maxMessage)
 	}
 	sink.Line(topics.Info, several(e.Result.Count, "snapshot")+" gone, "+strconv.Itoa(left)+" left")
 	return e

@@ -129,7 +129,13 @@ func (l *lockText) read(o *output, line []byte) bool {
 		return true // there is more to come
 	}
 	o.answered = true
-	l.lock = topics.Lock{ID: l.id, Exclusive: one.Exclusive, Host: o.safe(string(one.Host)), User: o.safe(string(one.User)), PID: int(min(one.PID, 1<<31))}
+	l.lock = topics.Lock{
+		ID:        l.id,
+		Exclusive: one.Exclusive,
+		Host:      o.safe(string(one.Host)),
+		User:      o.safe(string(one.User)),
+		PID:       int(min(one.PID, 1<<31)),
+	}
 	if at, err := time.Parse(time.RFC3339Nano, string(one.Time)); err == nil {
 		l.lock.Time = at.UnixMilli()
 	}

@@ -222,7 +222,13 @@ func (b Binary) Backup(ctx context.Context, place Place, repository Repository, 
 		held.release()
 		sink.Line(topics.Warn, "the new snapshot could not be looked up: "+list.Message)
 		if len(e.SnapshotID) == 64 {
-			e.Snapshot = &topics.Snapshot{ID: e.SnapshotID, Time: time.Now().UnixMilli(), Host: backup.Host, Paths: slices.Clone(backup.Paths), Tags: slices.Clone(backup.Tags)}
+			e.Snapshot = &topics.Snapshot{
+				ID:    e.SnapshotID,
+				Time:  time.Now().UnixMilli(),
+				Host:  backup.Host,
+				Paths: slices.Clone(backup.Paths),
+				Tags:  slices.Clone(backup.Tags),
+			}
 		}
 	case len(list.Report.Snapshots) == 0:
 		e.State, e.Cause = topics.Failed, topics.CauseDamaged

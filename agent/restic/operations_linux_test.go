@@ -82,7 +82,8 @@ func TestARestoreDoesWhatItSaysOrNothing(t *testing.T) {
 		}
 		return err
 	})
-	if want := []string{"letters/1.txt", "letters/link", "odd/$HOME", `odd/back\\slash`, "odd/line\nbreak", "odd/star*[1]?"}; !slices.Equal(got, want) {
+	if want := []string{"letters/1.txt", "letters/link", "odd/$HOME", `odd/back\\slash`, "odd/line\nbreak",
+		"odd/star*[1]?"}; !slices.Equal(got, want) {
 		t.Errorf("restored %q, want %q", got, want)
 	}
 
@@ -139,10 +140,12 @@ esac`)
 		t.Errorf("%+v", e.Result.Restore)
 	}
 	args, _ := os.ReadFile(w.b.Path + ".args")
-	if lines := strings.Split(string(args), "\n"); len(lines) != 3 || lines[0] != "ls --json --no-lock -- "+id+" /a" || !strings.HasPrefix(lines[1], "restore --json --target /t --overwrite never --dry-run --include-file ") {
+	if lines := strings.Split(string(args), "\n"); len(lines) != 3 || lines[0] != "ls --json --no-lock -- "+id+" /a" ||
+		!strings.HasPrefix(lines[1], "restore --json --target /t --overwrite never --dry-run --include-file ") {
 		t.Errorf("it was asked %q", lines)
 	}
-	w.want(w.b.Restore(t.Context(), w.place, w.repo, Restore{Snapshot: id, Target: "/t", Paths: []string{"/a", "/b"}}, w.sink), topics.Failed, topics.CauseUsage)
+	w.want(w.b.Restore(t.Context(), w.place, w.repo, Restore{Snapshot: id, Target: "/t", Paths: []string{"/a", "/b"}}, w.sink),
+		topics.Failed, topics.CauseUsage)
 }
 
 // TestForgettingIsBelievedWhenTheSnapshotsAreGone asks a server that deletes nothing.
@@ -204,7 +207,10 @@ func TestForgettingIsBelievedWhenTheSnapshotsAreGone(t *testing.T) {
 // TestForgettingThatResticOnlyClaims has a stand-in succeed and remove nothing, as
 // 0.17 and 0.18 do on an append-only server.
 func TestForgettingThatResticOnlyClaims(t *testing.T) {
-	w := standIn(t, `[ $1 = forget ] && { echo "Remove(<snapshot/6b778991a1>) failed: unexpected HTTP response (403): 403 Forbidden" >&2; exit 0; }
+	w := standIn(t, `[ $1 = forget ] && {
+	echo "Remove(<snapshot/6b778991a1>) failed: unexpected HTTP response (403): 403 Forbidden" >&2
+	exit 0
+}
 echo '[{"id":"`+full+`","time":"2026-01-01T00:00:00Z"}]'`)
 	w.b.Version = Version{0, 18, 1}
 	e := w.b.Forget(t.Context(), w.place, w.repo, Forget{IDs: []string{full, strings.Repeat("ab", 32)}}, w.sink)
@@ -301,7 +307,8 @@ func TestWhatACheckFinds(t *testing.T) {
 	}
 	e = w.b.Check(t.Context(), w.place, w.repo, Check{}, w.sink)
 	w.want(e, topics.Failed, topics.CauseDamaged)
-	if c := e.Result.Check; c.Errors != 1 || !slices.Equal(c.Broken, []string{filepath.Base(packs[0])}) || !strings.Contains(e.Message, "1 error found") {
+	if c := e.Result.Check; c.Errors != 1 || !slices.Equal(c.Broken, []string{filepath.Base(packs[0])}) ||
+		!strings.Contains(e.Message, "1 error found") {
 		t.Errorf("%s: %+v", e.Message, c)
 	}
 }
@@ -313,7 +320,14 @@ func certificate(t *testing.T, name string) (tls.Certificate, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "t"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		Subject:               pkix.Name{CommonName: "t"},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(time.Hour),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+	}
 	if ip := net.ParseIP(name); ip != nil {
 		template.IPAddresses = []net.IP{ip}
 	} else {
@@ -402,7 +416,8 @@ func TestAServerThatCannotBeReachedIsSaidAtOnce(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if e := (Binary{Version: Version{0, 19, 1}}).Reach(ctx, Repository{URL: topics.Secret("rest:http://" + refused + "/")}, &recorder{}); e.State != topics.Cancelled {
+	if e := (Binary{Version: Version{0, 19, 1}}).Reach(ctx, Repository{URL: topics.Secret("rest:http://" + refused + "/")},
+		&recorder{}); e.State != topics.Cancelled {
 		t.Errorf("cancelled: %+v", e)
 	}
 }
@@ -424,13 +439,18 @@ func TestAServerThatComesBackInTimeIsReached(t *testing.T) {
 		}
 	}}
 	b := Binary{Version: Version{0, 18, 1}, Timing: Timing{Reach: time.Minute}}
-	if e := b.Reach(t.Context(), Repository{URL: topics.Secret("rest:http://" + address + "/")}, sink); e.State != topics.Succeeded || !strings.Contains(sink.text(), "trying again") {
+	if e := b.Reach(t.Context(), Repository{URL: topics.Secret("rest:http://" + address + "/")}, sink); e.State != topics.Succeeded ||
+		!strings.Contains(sink.text(), "trying again") {
 		t.Errorf("%+v\n%s", e, sink.text())
 	}
 }
 
 func TestEndpoints(t *testing.T) {
-	env := map[string]topics.Secret{"AZURE_ACCOUNT_NAME": "acct", "OS_AUTH_URL": "https://keystone.example:5000/v3", "RESTIC_KEY_HINT": topics.Secret(strconv.Itoa(1))}
+	env := map[string]topics.Secret{
+		"AZURE_ACCOUNT_NAME": "acct",
+		"OS_AUTH_URL":        "https://keystone.example:5000/v3",
+		"RESTIC_KEY_HINT":    topics.Secret(strconv.Itoa(1)),
+	}
 	for url, want := range map[string]string{
 		"rest:https://user:pw@nas:8000/attic/": "https://nas:8000/attic/config",
 		"rest:http://nas:8000/":                "http://nas:8000/config",

@@ -328,9 +328,14 @@ func (o *output) summarise(m message) {
 	o.snapshot = cut(clean(string(m.SnapshotID)), 64)
 	seconds := max(0, float64(m.TotalDuration))
 	o.summary = &topics.Summary{
-		FilesNew: uint64(m.FilesNew), FilesChanged: uint64(m.FilesChanged), FilesUnmodified: uint64(m.FilesUnmodified),
-		DataAdded: uint64(m.DataAdded), DataAddedPacked: uint64(m.DataAddedPacked), TotalFiles: uint64(m.TotalFilesProcessed), TotalBytes: uint64(m.TotalBytesProcessed),
-		Seconds: seconds,
+		FilesNew:        uint64(m.FilesNew),
+		FilesChanged:    uint64(m.FilesChanged),
+		FilesUnmodified: uint64(m.FilesUnmodified),
+		DataAdded:       uint64(m.DataAdded),
+		DataAddedPacked: uint64(m.DataAddedPacked),
+		TotalFiles:      uint64(m.TotalFilesProcessed),
+		TotalBytes:      uint64(m.TotalBytesProcessed),
+		Seconds:         seconds,
 	}
 	o.info("%d files new, %d changed, %d unmodified; processed %d files, %s in %.1f s, added %s to the repository",
 		m.FilesNew, m.FilesChanged, m.FilesUnmodified, m.TotalFilesProcessed, bytesInWords(uint64(m.TotalBytesProcessed)),

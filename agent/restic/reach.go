@@ -78,7 +78,8 @@ func knock(ctx context.Context, client *http.Client, address string) (topics.Cau
 	)
 	switch {
 	case errors.As(err, &distant):
-		if !errors.As(err, &x509.UnknownAuthorityError{}) && !errors.As(err, &x509.HostnameError{}) && !(errors.As(err, &invalid) && invalid.Reason == x509.Expired) {
+		if !errors.As(err, &x509.UnknownAuthorityError{}) && !errors.As(err, &x509.HostnameError{}) &&
+			!(errors.As(err, &invalid) && invalid.Reason == x509.Expired) {
 			break // how strict restic is there depends on what it was built with
 		}
 		return topics.CauseCertificate, fmt.Errorf("the certificate of the repository's server is not trusted: %w", err)
@@ -159,8 +160,14 @@ func (r Repository) client() *http.Client {
 		conf.Certificates = []tls.Certificate{pair}
 	}
 	return &http.Client{
-		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: conf, DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-			TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 5 * time.Second, DisableKeepAlives: true},
+		Transport: &http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			TLSClientConfig:       conf,
+			DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+			TLSHandshakeTimeout:   10 * time.Second,
+			ResponseHeaderTimeout: 5 * time.Second,
+			DisableKeepAlives:     true,
+		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

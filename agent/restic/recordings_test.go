@@ -209,11 +209,14 @@ func TestEveryRecordingEndsAsItShould(t *testing.T) {
 
 func TestMessagesAreResticsBestLine(t *testing.T) {
 	for _, c := range []struct{ version, stem, want string }{
-		{"0.14.0", "locked-exclusive-backup-json", "unable to create lock in backend: repository is already locked exclusively by PID 1023 on node01 by root (UID 0, GID 0)"},
-		{"0.18.1", "locked-exclusive-backup-json", "unable to create lock in backend: repository is already locked exclusively by PID 1766 on node01 by root (UID 0, GID 0)"},
+		{"0.14.0", "locked-exclusive-backup-json", "unable to create lock in backend: repository is already locked exclusively by PID " +
+			"1023 on node01 by root (UID 0, GID 0)"},
+		{"0.18.1", "locked-exclusive-backup-json", "unable to create lock in backend: repository is already locked exclusively by PID " +
+			"1766 on node01 by root (UID 0, GID 0)"},
 		{"0.14.0", "backup-norepo-json", "unable to open config file: stat /srv/repo/config: no such file or directory"},
 		{"0.19.1", "init-again-json", "create repository at /srv/repo failed: config file already exists"},
-		{"0.17.3", "backup-unreadable-json", "2 items could not be read, the first is /srv/priv/closed: openfile for readdirnames failed: open /srv/priv/closed: permission denied"},
+		{"0.17.3", "backup-unreadable-json", "2 items could not be read, the first is /srv/priv/closed: openfile for readdirnames failed: " +
+			"open /srv/priv/closed: permission denied"},
 		{"0.14.0", "backup-unreadable-only-file-json", "1 item could not be read: /srv/priv/secret.txt: open: permission denied"},
 		{"0.16.5", "backup-missing-path-one-of-two-json", "1 item could not be read: /srv/does-not-exist does not exist, skipping"},
 		{"0.16.5", "rest-quota-exceeded-backup-json", "unable to save snapshot: server response unexpected: 507 Insufficient Storage (507)"},
@@ -227,7 +230,8 @@ func TestMessagesAreResticsBestLine(t *testing.T) {
 func TestABackupsSummaryAndItemsAreReadInEveryVersion(t *testing.T) {
 	for _, v := range versions {
 		e, sink := replay(t, v, "backup-new-json")
-		if s := e.Summary; s == nil || s.FilesNew != 33 || s.TotalFiles != 33 || s.TotalBytes != 6307487 || s.DataAdded == 0 || s.Seconds == 0 || s.Unreadable != 0 {
+		if s := e.Summary; s == nil || s.FilesNew != 33 || s.TotalFiles != 33 || s.TotalBytes != 6307487 || s.DataAdded == 0 ||
+			s.Seconds == 0 || s.Unreadable != 0 {
 			t.Errorf("%s: summary %+v", v, s)
 		}
 		if want := map[bool]int{true: 64, false: 8}[v != "0.14.0"]; len(e.SnapshotID) != want {
@@ -283,7 +287,8 @@ func TestARunThatWasCancelledSaysSo(t *testing.T) {
 			stderr.Write(recorded(t, v, "rest-server-down-json", "stderr"))
 			end()
 			parsed, _ := ParseVersion("restic " + v)
-			if e := o.ending(process.Exit{Code: 1, Cancelled: true}, parsed, nil, c.why); e.State != c.state || e.Cause != c.cause || e.Message == "" {
+			if e := o.ending(process.Exit{Code: 1, Cancelled: true}, parsed, nil, c.why); e.State != c.state ||
+				e.Cause != c.cause || e.Message == "" {
 				t.Errorf("%s after %v: %+v", v, c.why, e)
 			}
 		}
@@ -296,29 +301,46 @@ func TestWhatIsFoundOutIsReadInEveryVersion(t *testing.T) {
 	old := func(v string) bool { return v == "0.14.0" }
 	for _, v := range versions {
 		e, _ := replay(t, v, "diff-json")
-		if want := (topics.Diffed{ChangedFiles: 2, AddedFiles: 1, RemovedFiles: 1, AddedBytes: 9972, RemovedBytes: 9893}); e.Result.Diff == nil || *e.Result.Diff != want || e.Result.Count != 4 || e.Result.Truncated {
+		if want := (topics.Diffed{
+			ChangedFiles: 2,
+			AddedFiles:   1,
+			RemovedFiles: 1,
+			AddedBytes:   9972,
+			RemovedBytes: 9893,
+		}); e.Result.Diff == nil || *e.Result.Diff != want || e.Result.Count != 4 || e.Result.Truncated {
 			t.Errorf("%s diff: %+v", v, e.Result)
 		}
-		if want := []topics.Change{{Path: "/srv/data/docs/hardlink.txt", Modifier: "M"}, {Path: "/srv/data/docs/new.txt", Modifier: "+"}, {Path: "/srv/data/docs/readme.txt", Modifier: "M"}, {Path: "/srv/data/www/page03.html", Modifier: "-"}}; !slices.Equal(e.Report.Changes, want) {
+		if want := []topics.Change{
+			{Path: "/srv/data/docs/hardlink.txt", Modifier: "M"},
+			{Path: "/srv/data/docs/new.txt", Modifier: "+"},
+			{Path: "/srv/data/docs/readme.txt", Modifier: "M"},
+			{Path: "/srv/data/www/page03.html", Modifier: "-"},
+		}; !slices.Equal(e.Report.Changes, want) {
 			t.Errorf("%s diff: %+v", v, e.Report.Changes)
 		}
 		e, _ = replay(t, v, "find-one-snapshot-json")
-		if m := e.Report.Matches; len(m) != 2 || e.Result.Count != 2 || m[0].Path != "/srv/data/docs/readme.txt" || m[0].Type != "file" || m[0].Size != 6 || m[0].ModTime != 1760000000000 || len(m[0].Snapshot) != 64 || m[1].Snapshot != m[0].Snapshot {
+		if m := e.Report.Matches; len(m) != 2 || e.Result.Count != 2 || m[0].Path != "/srv/data/docs/readme.txt" || m[0].Type != "file" ||
+			m[0].Size != 6 || m[0].ModTime != 1760000000000 || len(m[0].Snapshot) != 64 || m[1].Snapshot != m[0].Snapshot {
 			t.Errorf("%s find: %+v", v, m)
 		}
 		if e, _ = replay(t, v, "find-nomatch-json"); e.State != topics.Succeeded || len(e.Report.Matches) != 0 || e.Result.Count != 0 {
 			t.Errorf("%s find of nothing: %+v", v, e)
 		}
-		if e, _ = replay(t, v, "find-ignore-case-json"); len(e.Report.Matches) == 0 || slices.ContainsFunc(e.Report.Matches, func(m topics.Match) bool { return m.Snapshot == "" }) {
+		if e, _ = replay(t, v, "find-ignore-case-json"); len(e.Report.Matches) == 0 ||
+			slices.ContainsFunc(e.Report.Matches, func(m topics.Match) bool {
+				return m.Snapshot == ""
+			}) {
 			t.Errorf("%s find in several snapshots: %+v", v, e.Report.Matches)
 		}
 		e, _ = replay(t, v, "key-list-json")
-		if k := e.Report.Keys; len(k) != 1 || !k[0].Current || k[0].User != "root" || k[0].Host != "node01" || k[0].Created == 0 || len(k[0].ID) < 8 {
+		if k := e.Report.Keys; len(k) != 1 || !k[0].Current || k[0].User != "root" || k[0].Host != "node01" ||
+			k[0].Created == 0 || len(k[0].ID) < 8 {
 			t.Errorf("%s keys: %+v", v, k)
 		}
 		o := &lockText{id: strings.Repeat("a", 64)}
 		e, _ = replayAs(t, v, "locked-exclusive-cat-lock-no-lock", o)
-		if l := o.lock; e.State != topics.Succeeded || !l.Exclusive || l.Host != "node01" || l.User != "root" || l.PID < 1000 || l.Time == 0 || l.ID != o.id {
+		if l := o.lock; e.State != topics.Succeeded || !l.Exclusive || l.Host != "node01" || l.User != "root" || l.PID < 1000 ||
+			l.Time == 0 || l.ID != o.id {
 			t.Errorf("%s lock: %+v, %+v", v, l, e)
 		}
 		ids := &lockIDs{}
@@ -356,7 +378,8 @@ func TestWhatIsFoundOutIsReadInEveryVersion(t *testing.T) {
 			}
 		}
 		e, sink = replay(t, v, "restore-slow-progress-json")
-		if r := e.Result; !old(v) && (r.Restore.Files != 203 || r.Restore.Bytes != 25765824 || len(sink.statuses) == 0 || sink.statuses[0].TotalBytes != 25765824) {
+		if r := e.Result; !old(v) && (r.Restore.Files != 203 || r.Restore.Bytes != 25765824 || len(sink.statuses) == 0 ||
+			sink.statuses[0].TotalBytes != 25765824) {
 			t.Errorf("%s restore: %+v, %+v", v, r, sink.statuses)
 		}
 		e, _ = replay(t, v, "restore-disk-full-json")

@@ -17,10 +17,18 @@ import (
 )
 
 func TestCommandLinesByVersion(t *testing.T) {
-	full := Backup{Host: "attic", Tags: []string{"plan=letters", "-x"}, Paths: []string{"/srv/data"}, Excludes: []string{"*.tmp"}, OneFileSystem: true, RetryLock: 10 * time.Minute}
+	full := Backup{
+		Host:          "attic",
+		Tags:          []string{"plan=letters", "-x"},
+		Paths:         []string{"/srv/data"},
+		Excludes:      []string{"*.tmp"},
+		OneFileSystem: true,
+		RetryLock:     10 * time.Minute,
+	}
 	plain := Backup{Host: "attic", Paths: []string{"/srv/data"}}
 	old := "backup --json --host attic --tag plan=letters --tag -x --one-file-system --exclude-file DIR/excludes --files-from-raw DIR/paths"
-	newer := "backup --json --host attic --tag plan=letters --tag -x --retry-lock 10m0s --group-by host,tags --one-file-system --exclude-file DIR/excludes --files-from-raw DIR/paths"
+	newer := "backup --json --host attic --tag plan=letters --tag -x --retry-lock 10m0s --group-by host,tags --one-file-system " +
+		"--exclude-file DIR/excludes --files-from-raw DIR/paths"
 	id := strings.Repeat("ab", 32)
 	for _, c := range []struct {
 		op   operation
@@ -33,33 +41,49 @@ func TestCommandLinesByVersion(t *testing.T) {
 		{&snapshots{}, same("snapshots --json --no-lock")},
 		{&snapshots{Snapshots: Snapshots{ID: "6b778991"}}, same("snapshots --json --no-lock -- 6b778991")},
 		{&snapshots{Snapshots: Snapshots{Tags: []string{"plan=a", "b"}}}, same("snapshots --json --no-lock --tag plan=a,b")},
-		{Backup{Host: "attic", Paths: []string{"/srv/data"}, system: "windows"}, same("backup --json --host attic --use-fs-snapshot --files-from-raw DIR/paths")},
-		{Backup{Host: "attic", Paths: []string{"/srv/data"}, LiveFiles: true, system: "windows"}, same("backup --json --host attic --files-from-raw DIR/paths")},
+		{
+			Backup{Host: "attic", Paths: []string{"/srv/data"}, system: "windows"},
+			same("backup --json --host attic --use-fs-snapshot --files-from-raw DIR/paths"),
+		},
+		{Backup{
+			Host:      "attic",
+			Paths:     []string{"/srv/data"},
+			LiveFiles: true,
+			system:    "windows",
+		}, same("backup --json --host attic --files-from-raw DIR/paths")},
 		{&unlock{}, same("unlock --json")},
 		{&unlock{all: true}, same("unlock --json --remove-all")},
 		{&lockIDs{}, same("list locks --no-lock")},
 		{&lockText{id: id}, same("cat lock --no-lock -- " + id)},
 		{&keys{}, same("key list --json --no-lock")},
-		{&forget{Forget: Forget{IDs: []string{id, id}, RetryLock: time.Minute}}, waiting("forget --json -- "+id+" "+id, "forget --json --retry-lock 1m0s -- "+id+" "+id)},
+		{&forget{Forget: Forget{IDs: []string{id, id}, RetryLock: time.Minute}},
+			waiting("forget --json -- "+id+" "+id, "forget --json --retry-lock 1m0s -- "+id+" "+id)},
 		{&prune{Prune: Prune{RetryLock: time.Minute}}, waiting("prune --max-unused 5%", "prune --max-unused 5% --retry-lock 1m0s")},
 		{&prune{Prune: Prune{DryRun: true, RetryLock: time.Minute}}, same("prune --max-unused 5% --dry-run --no-lock")},
-		{&check{Check: Check{RetryLock: time.Minute}}, [5]string{"check --with-cache", "check --with-cache --retry-lock 1m0s", "check --with-cache --retry-lock 1m0s",
+		{&check{Check: Check{RetryLock: time.Minute}}, [5]string{"check --with-cache", "check --with-cache --retry-lock 1m0s",
+			"check --with-cache --retry-lock 1m0s",
 			"check --json --with-cache --retry-lock 1m0s", "check --json --with-cache --retry-lock 1m0s"}},
-		{&check{Check: Check{Subset: "3/12"}}, [5]string{"check --with-cache --read-data-subset=3/12", "check --with-cache --read-data-subset=3/12", "check --with-cache --read-data-subset=3/12",
+		{&check{Check: Check{Subset: "3/12"}}, [5]string{"check --with-cache --read-data-subset=3/12",
+			"check --with-cache --read-data-subset=3/12", "check --with-cache --read-data-subset=3/12",
 			"check --json --with-cache --read-data-subset=3/12", "check --json --with-cache --read-data-subset=3/12"}},
-		{&check{Check: Check{ReadData: true}}, [5]string{"check --with-cache --read-data", "check --with-cache --read-data", "check --with-cache --read-data",
+		{&check{Check: Check{ReadData: true}}, [5]string{"check --with-cache --read-data", "check --with-cache --read-data",
+			"check --with-cache --read-data",
 			"check --json --with-cache --read-data", "check --json --with-cache --read-data"}},
 		{&stats{mode: "raw-data"}, same("stats --json --no-lock --mode raw-data")},
 		{&diff{Diff: Diff{From: "6b778991", To: id}}, same("diff --json --no-lock -- 6b778991 " + id)},
 		{&find{pattern: "--*.txt"}, same("find --json --no-lock -- --*.txt")},
 		{&listing{snapshot: id}, same("ls --json --no-lock -- " + id)},
 		{&listing{snapshot: id, paths: []string{"/a"}, recursive: true}, same("ls --json --no-lock --recursive -- " + id + " /a")},
-		{&restore{Restore: Restore{Snapshot: id, Target: "/t", Overwrite: "always"}}, from17("restore --json --target /t -- "+id, "restore --json --target /t --overwrite always -- "+id)},
-		{&restore{Restore: Restore{Snapshot: id, Target: "/t", Paths: []string{"/a b", "/c[1]*?\\"}}}, from17("restore --json --target /t --include /a b --include /c[[]1][*][?]\\\\ -- "+id,
-			"restore --json --target /t --overwrite never --include-file DIR/includes -- "+id)},
-		{&restore{Restore: Restore{Snapshot: id, Target: "/t", Paths: []string{"/a\nb"}}}, from17("restore --json --target /t --include /a\nb -- "+id,
-			"restore --json --target /t --overwrite never --include /a\nb -- "+id)},
-		{&restore{Restore: Restore{Snapshot: id, Target: "/t", DryRun: true}}, from17("", "restore --json --target /t --overwrite never --dry-run -- "+id)},
+		{&restore{Restore: Restore{Snapshot: id, Target: "/t", Overwrite: "always"}},
+			from17("restore --json --target /t -- "+id, "restore --json --target /t --overwrite always -- "+id)},
+		{&restore{Restore: Restore{Snapshot: id, Target: "/t", Paths: []string{"/a b", "/c[1]*?\\"}}},
+			from17("restore --json --target /t --include /a b --include /c[[]1][*][?]\\\\ -- "+id,
+				"restore --json --target /t --overwrite never --include-file DIR/includes -- "+id)},
+		{&restore{Restore: Restore{Snapshot: id, Target: "/t", Paths: []string{"/a\nb"}}},
+			from17("restore --json --target /t --include /a\nb -- "+id,
+				"restore --json --target /t --overwrite never --include /a\nb -- "+id)},
+		{&restore{Restore: Restore{Snapshot: id, Target: "/t", DryRun: true}},
+			from17("", "restore --json --target /t --overwrite never --dry-run -- "+id)},
 	} {
 		for i, version := range versions {
 			v, _ := ParseVersion("restic " + version)
@@ -138,13 +162,19 @@ func TestTheEnvironmentIsBuiltFromAnAllowList(t *testing.T) {
 			t.Errorf("restic inherits %s", name)
 		}
 	}
-	for _, name := range []string{"RESTIC_PASSWORD_COMMAND", "RESTIC_REPOSITORY", "PATH", "LD_PRELOAD", "RCLONE_PASSWORD_COMMAND", "RCLONE_SFTP_SSH", "AWS_PROFILE", "aws_access_key_id", ""} {
+	for _, name := range []string{"RESTIC_PASSWORD_COMMAND", "RESTIC_REPOSITORY", "PATH", "LD_PRELOAD", "RCLONE_PASSWORD_COMMAND",
+		"RCLONE_SFTP_SSH", "AWS_PROFILE", "aws_access_key_id", ""} {
 		r := Repository{URL: "/r", Password: "pw", Env: map[string]topics.Secret{name: "x"}}
 		if _, err := r.access(Version{}); err == nil {
 			t.Errorf("%q may be set", name)
 		}
 	}
-	for _, r := range []Repository{{URL: "/r"}, {URL: "/r", Password: "a\x00b"}, {URL: "r", Password: "pw"}, {URL: "/r", Password: "pw", Env: map[string]topics.Secret{"ST_KEY": "a\nb"}}} {
+	for _, r := range []Repository{
+		{URL: "/r"},
+		{URL: "/r", Password: "a\x00b"},
+		{URL: "r", Password: "pw"},
+		{URL: "/r", Password: "pw", Env: map[string]topics.Secret{"ST_KEY": "a\nb"}},
+	} {
 		if _, err := r.access(Version{}); err == nil {
 			t.Errorf("%q is ready for use", r.URL.Reveal())
 		}
@@ -159,9 +189,22 @@ func TestServerCredentialsReachEveryVersion(t *testing.T) {
 		env   string
 		flags string
 	}{
-		{Version{0, 14, 0}, "RESTIC_PASSWORD=hunter2! RESTIC_REPOSITORY=rest:https://attic:p%40ss%2Fword@nas:8000/attic/", "--cacert /etc/ca.pem"},
-		{Version{0, 16, 0}, "RESTIC_CACERT=/etc/ca.pem RESTIC_PASSWORD=hunter2! RESTIC_REPOSITORY=rest:https://attic:p%40ss%2Fword@nas:8000/attic/", ""},
-		{Version{0, 16, 1}, "RESTIC_CACERT=/etc/ca.pem RESTIC_PASSWORD=hunter2! RESTIC_REPOSITORY=rest:https://nas:8000/attic/ RESTIC_REST_PASSWORD=p@ss/word RESTIC_REST_USERNAME=attic", ""},
+		{
+			Version{0, 14, 0},
+			"RESTIC_PASSWORD=hunter2! RESTIC_REPOSITORY=rest:https://attic:p%40ss%2Fword@nas:8000/attic/",
+			"--cacert /etc/ca.pem",
+		},
+		{
+			Version{0, 16, 0},
+			"RESTIC_CACERT=/etc/ca.pem RESTIC_PASSWORD=hunter2! RESTIC_REPOSITORY=rest:https://attic:p%40ss%2Fword@nas:8000/attic/",
+			"",
+		},
+		{
+			Version{0, 16, 1},
+			"RESTIC_CACERT=/etc/ca.pem RESTIC_PASSWORD=hunter2! RESTIC_REPOSITORY=rest:https://nas:8000/attic/ " +
+				"RESTIC_REST_PASSWORD=p@ss/word RESTIC_REST_USERNAME=attic",
+			"",
+		},
 	} {
 		a, err := r.access(c.v)
 		if err != nil || strings.Join(a.env, " ") != c.env || strings.Join(a.flags, " ") != c.flags {
@@ -174,13 +217,15 @@ func TestServerCredentialsReachEveryVersion(t *testing.T) {
 }
 
 func TestSecretsAreRedactedInEveryForm(t *testing.T) {
-	a, err := Repository{URL: "rest:https://attic:from%2Furl@nas/", Password: `pa"ss wörd`, Env: map[string]topics.Secret{"AWS_SECRET_ACCESS_KEY": "a+b/c=d"}}.access(Version{0, 19, 1})
+	a, err := Repository{URL: "rest:https://attic:from%2Furl@nas/", Password: `pa"ss wörd`,
+		Env: map[string]topics.Secret{"AWS_SECRET_ACCESS_KEY": "a+b/c=d"}}.access(Version{0, 19, 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := newOutput(Backup{}, newRedactor(a.secrets), &recorder{}, DefaultTiming)
 	for _, line := range []string{
-		`pa"ss wörd`, `pa%22ss+w%C3%B6rd`, `pa%22ss%20w%C3%B6rd`, `pa\"ss wörd`, "pa\"s\x1b[0ms wörd", "a+b/c=d", "a%2Bb%2Fc%3Dd", "from/url", "from%2Furl",
+		`pa"ss wörd`, `pa%22ss+w%C3%B6rd`, `pa%22ss%20w%C3%B6rd`, `pa\"ss wörd`, "pa\"s\x1b[0ms wörd",
+		"a+b/c=d", "a%2Bb%2Fc%3Dd", "from/url", "from%2Furl",
 	} {
 		if got := o.safe("<" + line + ">"); got != "<[redacted]>" {
 			t.Errorf("%q is shown as %q", line, got)
@@ -238,7 +283,8 @@ func TestProbe(t *testing.T) {
 	if b, err := Probe(t.Context(), ""); err != nil || !filepath.IsAbs(b.Path) || !b.Version.AtLeast(0, 14, 0) {
 		t.Errorf("the restic on PATH: %+v, %v", b, err)
 	}
-	if b, err := Probe(t.Context(), script("echo restic 0.19.1-dev compiled with go1.26 on linux/amd64")); err != nil || b.Version != (Version{0, 19, 1}) {
+	if b, err := Probe(t.Context(), script("echo restic 0.19.1-dev compiled with go1.26 on linux/amd64")); err != nil ||
+		b.Version != (Version{0, 19, 1}) {
 		t.Errorf("%+v, %v", b, err)
 	}
 	if _, err := Probe(t.Context(), script("echo restic 0.13.1 compiled with go1.18 on linux/amd64")); !errors.Is(err, ErrTooOld) {
@@ -266,13 +312,15 @@ func TestProgressIsTypedAndRare(t *testing.T) {
 	stdout, _, _ := o.streams()
 	for i := range 100 { // ten seconds
 		now = now.Add(100 * time.Millisecond)
-		fmt.Fprintf(stdout, `{"message_type":"status","percent_done":%v,"total_files":"many","files_done":%d,"total_bytes":1000,"bytes_done":%d,"seconds_remaining":5,"new_field":{},"current_files":["/a\u001b[2Jb"]}`+"\n", float64(i)/100, i, i*10)
+		fmt.Fprintf(stdout, `{"message_type":"status","percent_done":%v,"total_files":"many","files_done":%d,"total_bytes":1000,`+
+			`"bytes_done":%d,"seconds_remaining":5,"new_field":{},"current_files":["/a\u001b[2Jb"]}`+"\n", float64(i)/100, i, i*10)
 	}
 	if n := len(sink.statuses); n < 9 || n > 12 {
 		t.Errorf("%d statuses in ten seconds", n)
 	}
 	last := sink.statuses[len(sink.statuses)-1]
-	if !last.Scanned || last.Percent < 80 || last.TotalFiles != 0 || last.FilesDone < 80 || last.SecondsLeft != 5 || !slices.Equal(last.CurrentFiles, []string{"/ab"}) {
+	if !last.Scanned || last.Percent < 80 || last.TotalFiles != 0 || last.FilesDone < 80 || last.SecondsLeft != 5 ||
+		!slices.Equal(last.CurrentFiles, []string{"/ab"}) {
 		t.Errorf("%+v", last)
 	}
 	if n := strings.Count(sink.text(), " %: "); n != 9 {
@@ -283,7 +331,8 @@ func TestProgressIsTypedAndRare(t *testing.T) {
 func FuzzOutput(f *testing.F) {
 	const secret = "correct-horse"
 	for _, v := range versions {
-		for _, stem := range []string{"backup-new-json", "backup-unreadable-json", "backup-sigint-json", "backup-wrong-password-json", "rest-server-down-json"} {
+		for _, stem := range []string{"backup-new-json", "backup-unreadable-json", "backup-sigint-json", "backup-wrong-password-json",
+			"rest-server-down-json"} {
 			for _, ext := range []string{"stdout", "stderr"} {
 				if b, err := os.ReadFile(filepath.Join("testdata", "recordings", v, stem+"."+ext)); err == nil {
 					f.Add(b[:min(len(b), 2000)], uint8(7))
@@ -291,7 +340,8 @@ func FuzzOutput(f *testing.F) {
 			}
 		}
 	}
-	f.Add([]byte("{\"message_type\":\"status\",\"current_files\":[null,1,\""+secret+"\"]}\r\n\x1b[2J{\"message_type\":\"error\",\"error\":\"x\",\"item\":7}\n[1]"), uint8(3))
+	f.Add([]byte("{\"message_type\":\"status\",\"current_files\":[null,1,\""+secret+
+		"\"]}\r\n\x1b[2J{\"message_type\":\"error\",\"error\":\"x\",\"item\":7}\n[1]"), uint8(3))
 	f.Add([]byte(`{"message_type":"exit_error","code":"1","message":"a\n`+secret+`"}`), uint8(1))
 	f.Fuzz(func(t *testing.T, said []byte, chunk uint8) {
 		var texts [2]string
@@ -336,11 +386,14 @@ func FuzzOutput(f *testing.F) {
 func FuzzAnswers(f *testing.F) {
 	const secret = "correct-horse"
 	reads := func() []operation {
-		return []operation{&snapshots{}, &keys{}, &lockIDs{}, &lockText{id: strings.Repeat("a", 64)}, &unlock{}, &forget{}, &prune{}, &check{}, &stats{}, &diff{}, &find{},
+		return []operation{&snapshots{}, &keys{}, &lockIDs{}, &lockText{id: strings.Repeat("a", 64)}, &unlock{}, &forget{}, &prune{},
+			&check{}, &stats{}, &diff{}, &find{},
 			&restore{}, &listing{node: func(string, bool, uint64) {}}, initialisation{}, config{}}
 	}
-	stems := []string{"snapshots-json", "key-list-json", "list-locks-after-sigkill", "locked-exclusive-cat-lock-no-lock", "unlock-after-kill", "forget-ids-one-unknown-json", "prune-dry-run",
-		"check-bitflip-read-data-json", "stats-raw-data-json", "diff-json", "find-one-snapshot-json", "restore-slow-progress-json", "ls-file-json", "init-json", "cat-config-json"}
+	stems := []string{"snapshots-json", "key-list-json", "list-locks-after-sigkill", "locked-exclusive-cat-lock-no-lock",
+		"unlock-after-kill", "forget-ids-one-unknown-json", "prune-dry-run",
+		"check-bitflip-read-data-json", "stats-raw-data-json", "diff-json", "find-one-snapshot-json", "restore-slow-progress-json",
+		"ls-file-json", "init-json", "cat-config-json"}
 	for i, stem := range stems {
 		for _, v := range versions {
 			for _, ext := range []string{"stdout", "stderr"} {
@@ -368,7 +421,8 @@ func FuzzAnswers(f *testing.F) {
 			end()
 			for _, code := range []int{0, 1} {
 				e := o.ending(process.Exit{Code: code}, Version{0, 19, 1}, nil, nil)
-				if code == 1 && (e.State != topics.Failed || e.Cause == topics.CauseNone) || code == 0 && e.State == topics.Succeeded && op.answers(Version{0, 19, 1}) != o.answered && op.answers(Version{0, 19, 1}) {
+				if code == 1 && (e.State != topics.Failed || e.Cause == topics.CauseNone) ||
+					code == 0 && e.State == topics.Succeeded && op.answers(Version{0, 19, 1}) != o.answered && op.answers(Version{0, 19, 1}) {
 					t.Fatalf("exit code %d ended %+v", code, e)
 				}
 				report := topics.Encode(e.Report)
@@ -421,7 +475,8 @@ func TestALongAnswerIsTakenApartAsItComes(t *testing.T) {
 	fmt.Fprint(stdout, `{"path":"/last","type":"file"}],"hits":200001,"snapshot":"`+strings.Repeat("ab", 32)+`"}]`)
 	end()
 	e := o.ending(process.Exit{}, Version{0, 14, 0}, nil, nil)
-	if m := e.Report.Matches; e.State != topics.Succeeded || len(m) != maxFound || e.Result.Count != 200_001 || !e.Result.Truncated || m[maxFound-1].Snapshot == "" {
+	if m := e.Report.Matches; e.State != topics.Succeeded || len(m) != maxFound || e.Result.Count != 200_001 || !e.Result.Truncated ||
+		m[maxFound-1].Snapshot == "" {
 		t.Errorf("%s: %d matches, %+v", e.State, len(m), e.Result)
 	}
 }

@@ -229,11 +229,13 @@ func (b Binary) survey(ctx context.Context, place Place, repository Repository, 
 			}
 		}
 	case there > 0:
-		e = failed(topics.CauseUsage, fmt.Errorf("%s would be overwritten at the target, the first is %s: restic %s cannot leave them alone. Choose an empty directory, allow to overwrite always, or install restic 0.17 or newer",
+		e = failed(topics.CauseUsage, fmt.Errorf("%s would be overwritten at the target, the first is %s: restic %s cannot leave them "+
+			"alone. Choose an empty directory, allow to overwrite always, or install restic 0.17 or newer",
 			several(there, "file"), first, b.Version))
 	case old && op.DryRun:
 		e.Result = &topics.Result{Restore: &total}
-		sink.Line(topics.Info, fmt.Sprintf("dry run: would restore %s, %s, as the snapshot lists them", several(int(min(total.Files, 1<<31)), "item"), bytesInWords(total.Bytes)))
+		sink.Line(topics.Info, fmt.Sprintf("dry run: would restore %s, %s, as the snapshot lists them",
+			several(int(min(total.Files, 1<<31)), "item"), bytesInWords(total.Bytes)))
 		return e
 	default:
 		if old {

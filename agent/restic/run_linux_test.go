@@ -109,7 +109,8 @@ func (w *world) ensure() {
 }
 
 func (w *world) backup(paths ...string) Ending {
-	return w.b.Backup(w.t.Context(), w.place, w.repo, Backup{Host: "attic", Tags: []string{"plan=letters"}, Paths: append(paths, w.source)}, w.sink)
+	return w.b.Backup(w.t.Context(), w.place, w.repo, Backup{Host: "attic", Tags: []string{"plan=letters"},
+		Paths: append(paths, w.source)}, w.sink)
 }
 
 func (w *world) want(e Ending, state topics.JobState, cause topics.Cause) {
@@ -122,7 +123,8 @@ func (w *world) want(e Ending, state topics.JobState, cause topics.Cause) {
 // plain runs restic without us.
 func (w *world) plain(args ...string) *exec.Cmd {
 	cmd := exec.Command(w.b.Path, args...)
-	cmd.Env = append(process.Inherited(), "RESTIC_REPOSITORY="+w.repo.URL.Reveal(), "RESTIC_PASSWORD="+password, "RESTIC_CACHE_DIR="+w.place.CacheDir)
+	cmd.Env = append(process.Inherited(), "RESTIC_REPOSITORY="+w.repo.URL.Reveal(), "RESTIC_PASSWORD="+password,
+		"RESTIC_CACHE_DIR="+w.place.CacheDir)
 	return cmd
 }
 
@@ -169,22 +171,37 @@ func TestABackupLeavesASnapshotThatPlainResticLists(t *testing.T) {
 		}
 	}
 	w.ensure()
-	e := w.b.Backup(t.Context(), w.place, w.repo, Backup{Host: "attic", Tags: []string{"plan=letters"},
-		Paths: []string{w.source, filepath.Join(w.source, "line\nbreak")}, Excludes: []string{"$RECYCLE.BIN", "#notes", "trailing ", "*.tmp"}}, w.sink)
+	e := w.b.Backup(t.Context(), w.place, w.repo, Backup{
+		Host:     "attic",
+		Tags:     []string{"plan=letters"},
+		Paths:    []string{w.source, filepath.Join(w.source, "line\nbreak")},
+		Excludes: []string{"$RECYCLE.BIN", "#notes", "trailing ", "*.tmp"},
+	}, w.sink)
 	w.want(e, topics.Succeeded, topics.CauseNone)
 	if e.ExitCode == nil || *e.ExitCode != 0 || e.Summary == nil || e.Summary.FilesNew != 4 || e.LeavesLock() {
 		t.Errorf("%+v, summary %+v", e, e.Summary)
 	}
 	s := e.Snapshot
-	if s == nil || len(s.ID) != 64 || !strings.HasPrefix(s.ID, e.SnapshotID) || s.Host != "attic" || !slices.Equal(s.Tags, []string{"plan=letters"}) || !slices.Contains(s.Paths, w.source) || time.Since(time.UnixMilli(s.Time)) > time.Minute {
+	if s == nil || len(s.ID) != 64 || !strings.HasPrefix(s.ID, e.SnapshotID) || s.Host != "attic" ||
+		!slices.Equal(s.Tags, []string{"plan=letters"}) || !slices.Contains(s.Paths, w.source) ||
+		time.Since(time.UnixMilli(s.Time)) > time.Minute {
 		t.Fatalf("snapshot %+v", s)
 	}
 	ls, err := w.plain("ls", "--json", s.ID).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, ls)
 	}
-	for name, kept := range map[string]bool{`größe 日本/ leading space"`: true, `/empty"`: true, `/link"`: true, `/letters/1.txt"`: true, `line\nbreak/file"`: true,
-		"RECYCLE": false, "#notes": false, `/trailing "`: false, "a.tmp": false} {
+	for name, kept := range map[string]bool{
+		`größe 日本/ leading space"`: true,
+		`/empty"`:                  true,
+		`/link"`:                   true,
+		`/letters/1.txt"`:          true,
+		`line\nbreak/file"`:        true,
+		"RECYCLE":                  false,
+		"#notes":                   false,
+		`/trailing "`:              false,
+		"a.tmp":                    false,
+	} {
 		if strings.Contains(string(ls), name) != kept {
 			t.Errorf("%s is in the snapshot: %v\n%s", name, !kept, ls)
 		}
@@ -192,7 +209,8 @@ func TestABackupLeavesASnapshotThatPlainResticLists(t *testing.T) {
 	if len(arguments) < 4 || slices.ContainsFunc(arguments, func(a string) bool { return a == "" || strings.Contains(a, password) }) {
 		t.Errorf("restic was called as %q", arguments)
 	}
-	for _, line := range []string{"there is no repository yet", "backup --json --host attic --tag plan=letters 2 paths, 4 excludes", "4 files new", "snapshot " + s.ID[:8] + " saved"} {
+	for _, line := range []string{"there is no repository yet", "backup --json --host attic --tag plan=letters 2 paths, 4 excludes",
+		"4 files new", "snapshot " + s.ID[:8] + " saved"} {
 		if !strings.Contains(w.sink.text(), line) {
 			t.Errorf("the log lacks %q:\n%s", line, w.sink.text())
 		}
@@ -201,7 +219,8 @@ func TestABackupLeavesASnapshotThatPlainResticLists(t *testing.T) {
 	if list.State != topics.Succeeded || len(list.Report.Snapshots) != 1 || list.Report.Snapshots[0].ID != s.ID {
 		t.Errorf("listed %+v", list)
 	}
-	if list = w.b.Snapshots(t.Context(), w.place, w.repo, Snapshots{ID: "deadbeef"}, w.sink); list.State != topics.Succeeded || len(list.Report.Snapshots) != 0 {
+	if list = w.b.Snapshots(t.Context(), w.place, w.repo, Snapshots{ID: "deadbeef"}, w.sink); list.State != topics.Succeeded ||
+		len(list.Report.Snapshots) != 0 {
 		t.Errorf("an unknown ID: %+v", list)
 	}
 }
@@ -246,7 +265,8 @@ func TestARepositoryThatIsNotThereIsMadeOnlyOnRequest(t *testing.T) {
 	w.ensure()
 	w.want(w.b.Exists(t.Context(), w.place, w.repo, w.sink), topics.Succeeded, topics.CauseNone)
 	w.ensure()
-	if e := w.b.Init(t.Context(), w.place, w.repo, w.sink); e.State != topics.Failed || !strings.Contains(e.Message, "config file already exists") {
+	if e := w.b.Init(t.Context(), w.place, w.repo, w.sink); e.State != topics.Failed ||
+		!strings.Contains(e.Message, "config file already exists") {
 		t.Errorf("made it twice: %+v", e)
 	}
 	w.repo.Password = "not-the-password"
@@ -339,7 +359,8 @@ func TestABackupToARealServer(t *testing.T) {
 		return err
 	})
 	w.sink.onStart = func(p process.ID) {
-		if b, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID) + "/cmdline"); err != nil || strings.Contains(string(b), "staple") || strings.Contains(string(b), password) {
+		if b, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID) + "/cmdline"); err != nil || strings.Contains(string(b), "staple") ||
+			strings.Contains(string(b), password) {
 			t.Errorf("called as %q (%v)", b, err)
 		}
 	}
@@ -398,17 +419,24 @@ func TestOutputNobodyWouldExpect(t *testing.T) {
 		log    []string // what must be in it
 		lines  int      // at least
 	}{
-		"very many lines":          {"yes 'a line of a log' | head -n 100000\n" + summary, topics.Succeeded, nil, 100000},
-		"a line of a mebibyte":     {"head -c 1048576 /dev/zero | tr '\\0' x; echo\n" + summary, topics.Succeeded, []string{"x… [cut, 1048576 bytes]\n"}, 1},
-		"no line end":              {"head -c 67108864 /dev/zero | tr '\\0' x >&2\n" + summary, topics.Succeeded, []string{"x… [cut, 67108864 bytes]\n"}, 1},
-		"JSON without an end":      {"echo \"{\\\"a\\\":\\\"$(head -c 100000 /dev/zero | tr '\\0' x)\"; (printf '{'; head -c 33554432 /dev/zero | tr '\\0' x; echo)\n" + summary, topics.Succeeded, []string{"x… [cut, 100006 bytes]\n"}, 1},
-		"NULs":                     {"printf 'a\\000b\\n'\n" + summary, topics.Succeeded, []string{"info: a␀b\n"}, 1},
-		"invalid UTF-8":            {"printf 'a\\377b\\n'\n" + summary, topics.Succeeded, []string{"info: a\ufffdb\n"}, 1},
-		"colours":                  {"printf '\\033[31ma\\033[0mb\\n' >&2\n" + summary, topics.Succeeded, []string{"warn: ab\n"}, 1},
-		"progress by CR":           {"printf '[0:01] 10%%\\r[0:02] 20%%\\r\\n'\n" + summary, topics.Succeeded, []string{"info: [0:01] 10%\ninfo: [0:02] 20%\n"}, 1},
-		"half a JSON object":       {`printf '{"message_type":"summary","snapshot_'`, topics.Failed, []string{`info: {"message_type":"summary","snapshot_`}, 1},
-		"an unknown message":       {`echo '{"message_type":"hello","x":1}'` + "\n" + summary, topics.Succeeded, []string{`info: {"message_type":"hello","x":1}`}, 1},
-		"the password":             {"echo \"$RESTIC_PASSWORD\" >&2; echo \"$RESTIC_PASSWORD\"; exit 1", topics.Failed, []string{"info: [redacted]\n", "warn: [redacted]\n"}, 1},
+		"very many lines": {"yes 'a line of a log' | head -n 100000\n" + summary, topics.Succeeded, nil, 100000},
+		"a line of a mebibyte": {"head -c 1048576 /dev/zero | tr '\\0' x; echo\n" + summary, topics.Succeeded,
+			[]string{"x… [cut, 1048576 bytes]\n"}, 1},
+		"no line end": {"head -c 67108864 /dev/zero | tr '\\0' x >&2\n" + summary, topics.Succeeded,
+			[]string{"x… [cut, 67108864 bytes]\n"}, 1},
+		"JSON without an end": {"echo \"{\\\"a\\\":\\\"$(head -c 100000 /dev/zero | tr '\\0' x)\"; (printf '{'; head -c 33554432 " +
+			"/dev/zero | tr '\\0' x; echo)\n" + summary, topics.Succeeded, []string{"x… [cut, 100006 bytes]\n"}, 1},
+		"NULs":          {"printf 'a\\000b\\n'\n" + summary, topics.Succeeded, []string{"info: a␀b\n"}, 1},
+		"invalid UTF-8": {"printf 'a\\377b\\n'\n" + summary, topics.Succeeded, []string{"info: a\ufffdb\n"}, 1},
+		"colours":       {"printf '\\033[31ma\\033[0mb\\n' >&2\n" + summary, topics.Succeeded, []string{"warn: ab\n"}, 1},
+		"progress by CR": {"printf '[0:01] 10%%\\r[0:02] 20%%\\r\\n'\n" + summary, topics.Succeeded,
+			[]string{"info: [0:01] 10%\ninfo: [0:02] 20%\n"}, 1},
+		"half a JSON object": {`printf '{"message_type":"summary","snapshot_'`, topics.Failed,
+			[]string{`info: {"message_type":"summary","snapshot_`}, 1},
+		"an unknown message": {`echo '{"message_type":"hello","x":1}'` + "\n" + summary, topics.Succeeded,
+			[]string{`info: {"message_type":"hello","x":1}`}, 1},
+		"the password": {"echo \"$RESTIC_PASSWORD\" >&2; echo \"$RESTIC_PASSWORD\"; exit 1", topics.Failed,
+			[]string{"info: [redacted]\n", "warn: [redacted]\n"}, 1},
 		"stdout closed early":      {"exec >&-; echo still here >&2; exit 0", topics.Failed, []string{"warn: still here\n"}, 1},
 		"both closed early":        {"exec >&- 2>&-; exit 0", topics.Failed, nil, 0},
 		"a child with the pipe":    {"sleep 1000 &\n" + summary, topics.Succeeded, nil, 0},
@@ -423,7 +451,8 @@ func TestOutputNobodyWouldExpect(t *testing.T) {
 			begun := time.Now()
 			e := w.backup()
 			runtime.ReadMemStats(&after)
-			if e.State != c.state || c.state == topics.Succeeded && (e.Snapshot == nil || e.Snapshot.ID != full) || c.state != topics.Succeeded && e.Message == "" {
+			if e.State != c.state || c.state == topics.Succeeded && (e.Snapshot == nil || e.Snapshot.ID != full) ||
+				c.state != topics.Succeeded && e.Message == "" {
 				t.Errorf("ended %+v", e)
 			}
 			for _, l := range c.log {
@@ -502,8 +531,9 @@ func TestCancelEndsWhatDoesNotWantToEnd(t *testing.T) {
 		"ignores SIGINT":                {"trap '' INT; echo ready; sleep 1000 & wait; sleep 1000", true},
 		"ignores it with a child apart": {"trap '' INT; setsid sleep 1000 & echo ready; sleep 1000", true},
 		"never ends its line":           {"yes a | { read x; echo ready; exec tr -d '\\n'; }", false},
-		"closed its output":             {"(until grep -q '^sleep' /proc/$$/comm; do sleep 0.01; done; echo ready) & exec 2>&-; exec sleep 1000 >&-", false},
-		"is stopped":                    {"(while ! grep -q '^State:.*T' /proc/$$/status; do sleep 0.01; done; echo ready) & kill -STOP $$", true},
+		"closed its output": {"(until grep -q '^sleep' /proc/$$/comm; do sleep 0.01; done; echo ready) & exec 2>&-; exec " +
+			"sleep 1000 >&-", false},
+		"is stopped": {"(while ! grep -q '^State:.*T' /proc/$$/status; do sleep 0.01; done; echo ready) & kill -STOP $$", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := standIn(t, c.script)

@@ -100,13 +100,15 @@ func Open(dir string, key [32]byte, now func() time.Time) (*Spool, error) {
 		case errors.As(err, &refused):
 			return nil, fmt.Errorf("open the agent's journal: %w", err)
 		}
-		return nil, fmt.Errorf("%w: %s: %w. Move the file away and start the agent again: jobs it had in hand are then reported as interrupted; no repository is touched", ErrUnreadable, path, err)
+		return nil, fmt.Errorf("%w: %s: %w. Move the file away and start the agent again: jobs it had in hand are then reported as "+
+			"interrupted; no repository is touched", ErrUnreadable, path, err)
 	}
 	return s, nil
 }
 
 func (s *Spool) open(path string) (err error) {
-	if s.db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType, NoStatistics: true}); err != nil {
+	if s.db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType,
+		NoStatistics: true}); err != nil {
 		return err
 	}
 	if info, err := os.Stat(path); err != nil {

@@ -81,7 +81,8 @@ func TestTheJournalOnDiskIsTheModel(t *testing.T) {
 					Session: topics.Session{Epoch: model.LastPlace.Epoch, N: 1}, At: 5}
 			},
 			"receipted": func(t *rapid.T) protocol.AgentInput {
-				return protocol.Receipted{Received: topics.Received{Epoch: model.LastPlace.Epoch, Seq: rapid.Uint64Range(0, model.LastPlace.Seq+1).Draw(t, "seq")}}
+				return protocol.Receipted{Received: topics.Received{Epoch: model.LastPlace.Epoch,
+					Seq: rapid.Uint64Range(0, model.LastPlace.Seq+1).Draw(t, "seq")}}
 			},
 			"run": func(t *rapid.T) protocol.AgentInput {
 				c := run(job.Draw(t, "job"))
@@ -96,12 +97,19 @@ func TestTheJournalOnDiskIsTheModel(t *testing.T) {
 			},
 			"configured": func(t *rapid.T) protocol.AgentInput {
 				c := topics.Config{Revision: rapid.Int64Range(1, 3).Draw(t, "revision"),
-					Groups:       []topics.PlannedGroup{{SourceGroup: topics.SourceGroup{ID: "letters-01", Paths: []string{"/home"}}, Repository: "vault-00001"}},
-					Repositories: []topics.Repository{{ID: "vault-00001", URL: "/srv/repository", Password: "correct horse battery", Initialise: rapid.Bool().Draw(t, "initialise")}}}
+					Groups: []topics.PlannedGroup{{SourceGroup: topics.SourceGroup{ID: "letters-01", Paths: []string{"/home"}},
+						Repository: "vault-00001"}},
+					Repositories: []topics.Repository{{
+						ID:         "vault-00001",
+						URL:        "/srv/repository",
+						Password:   "correct horse battery",
+						Initialise: rapid.Bool().Draw(t, "initialise"),
+					}}}
 				if rapid.IntRange(0, 3).Draw(t, "scheduled") > 0 {
 					c.Schedules = []topics.Schedule{{ID: "nightly-01", Groups: []topics.ScheduledGroup{{Group: "letters-01", After: slotAt(t)}}}}
 				}
-				return protocol.Configured{Config: c, Error: rapid.SampledFrom([]string{"", "no such zone"}).Draw(t, "error"), At: rapid.SampledFrom([]int64{5, 40 * day.Milliseconds()}).Draw(t, "at")}
+				return protocol.Configured{Config: c, Error: rapid.SampledFrom([]string{"", "no such zone"}).Draw(t, "error"),
+					At: rapid.SampledFrom([]int64{5, 40 * day.Milliseconds()}).Draw(t, "at")}
 			},
 			"fired": func(t *rapid.T) protocol.AgentInput {
 				in := protocol.Fired{Job: job.Draw(t, "job"), Slot: topics.Slot{Schedule: "nightly-01", At: slotAt(t)}, Group: "letters-01", At: 5}
@@ -124,7 +132,9 @@ func TestTheJournalOnDiskIsTheModel(t *testing.T) {
 				return protocol.Printed{Job: job.Draw(t, "job"), Skipped: rapid.IntRange(0, 2).Draw(t, "skipped"), Lines: lines, At: 8}
 			},
 			"ended": func(t *rapid.T) protocol.AgentInput {
-				return protocol.Ended{Job: job.Draw(t, "job"), End: topics.Finished{State: rapid.SampledFrom([]topics.JobState{topics.Succeeded, topics.Failed}).Draw(t, "state"), RepositoryReady: rapid.Bool().Draw(t, "ready")}, At: 9}
+				return protocol.Ended{Job: job.Draw(t, "job"),
+					End: topics.Finished{State: rapid.SampledFrom([]topics.JobState{topics.Succeeded, topics.Failed}).Draw(t, "state"),
+						RepositoryReady: rapid.Bool().Draw(t, "ready")}, At: 9}
 			},
 		}
 		actions := map[string]func(*rapid.T){
@@ -143,7 +153,8 @@ func TestTheJournalOnDiskIsTheModel(t *testing.T) {
 				after, n := rapid.Uint64Range(0, model.LastPlace.Seq+1).Draw(t, "after"), rapid.IntRange(1, 5).Draw(t, "n")
 				want := model.Batch(after, n)
 				got, err := disk.batch(after, n)
-				if err != nil || got.Epoch != want.Epoch || len(got.Events) != len(want.Events) || len(want.Events) > 0 && !bytes.Equal(topics.Encode(got), topics.Encode(want)) {
+				if err != nil || got.Epoch != want.Epoch || len(got.Events) != len(want.Events) ||
+					len(want.Events) > 0 && !bytes.Equal(topics.Encode(got), topics.Encode(want)) {
 					t.Fatalf("after %d: %s, %v\nwant %s", after, topics.Encode(got), err, topics.Encode(want))
 				}
 				for _, id := range ids {
@@ -252,7 +263,8 @@ func TestPasswordsAreSealedOnDisk(t *testing.T) {
 	if _, err := s.Step(run("job-00001")); err != nil {
 		t.Fatal(err)
 	}
-	config := topics.Config{Revision: 1, Repositories: []topics.Repository{{ID: "vault-00001", URL: "/srv/v", Password: "correct horse battery"}}}
+	config := topics.Config{Revision: 1,
+		Repositories: []topics.Repository{{ID: "vault-00001", URL: "/srv/v", Password: "correct horse battery"}}}
 	if _, err := s.Step(protocol.Configured{Config: config, At: 6}); err != nil {
 		t.Fatal(err)
 	}
