@@ -102,7 +102,8 @@ func (p *Plane) mosquitto(t *testing.T, program, user, secret string, args ...st
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
-	return exec.CommandContext(ctx, path, append([]string{"-h", host, "-p", port, "-u", user, "-P", secret, "-i", user + "-" + program}, args...)...)
+	return exec.CommandContext(ctx, path, append([]string{"-h", host, "-p", port, "-u", user, "-P", secret, "-i", user + "-" + program},
+		args...)...)
 }
 
 // listens starts a subscriber that stays, and waits until it hears something.
@@ -143,9 +144,24 @@ func TestAConsumerReadsAndWritesWhatItMayAndEachRefusalIsLogged(t *testing.T) {
 	reader, doer := p.consumer(t, "reader", false), p.consumer(t, "doer", true)
 	for _, version := range []string{"mqttv311", "mqttv5"} {
 		for filter, want := range map[string]bool{
-			"rm/v1/pub/#": true, "rm/v1/pub/plane/availability": true, "homeassistant/#": true, "homeassistant/sensor/+/config": true,
-			"#": false, "+/#": false, "rm/#": false, "rm/v1/#": false, "rm/v1/+/plane/availability": false, "rm/v1/agent/#": false, "rm/v1/ctl/#": false, "rm/v1/do/#": false,
-			"$SYS/#": false, "$SYS/broker/version": false, "$share/x/rm/v1/pub/#": false, "homeassistant": true, "homeassistant2/#": false, "+/sensor/#": false,
+			"rm/v1/pub/#":                   true,
+			"rm/v1/pub/plane/availability":  true,
+			"homeassistant/#":               true,
+			"homeassistant/sensor/+/config": true,
+			"#":                             false,
+			"+/#":                           false,
+			"rm/#":                          false,
+			"rm/v1/#":                       false,
+			"rm/v1/+/plane/availability":    false,
+			"rm/v1/agent/#":                 false,
+			"rm/v1/ctl/#":                   false,
+			"rm/v1/do/#":                    false,
+			"$SYS/#":                        false,
+			"$SYS/broker/version":           false,
+			"$share/x/rm/v1/pub/#":          false,
+			"homeassistant":                 true,
+			"homeassistant2/#":              false,
+			"+/sensor/#":                    false,
 		} {
 			before := strings.Count(log.String(), "refused: outside the client's rights")
 			out, _ := p.mosquitto(t, "sub", "doer", doer, "-V", version, "-d", "-t", filter, "-W", "5", "-E").CombinedOutput()

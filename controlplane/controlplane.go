@@ -127,7 +127,16 @@ func New(ctx context.Context, c Config) (*Plane, error) {
 		c.Log.Warn(said)
 	}
 	s.LogLines = c.Logs.Lines
-	p := &Plane{Store: s, claimed: claimed, log: c.Log, timing: c.Timing, retention: c.Logs.Retention, bell: &hosts.Bell{}, Hub: jobs.NewHub(), wishes: make(chan wish, 64)}
+	p := &Plane{
+		Store:     s,
+		claimed:   claimed,
+		log:       c.Log,
+		timing:    c.Timing,
+		retention: c.Logs.Retention,
+		bell:      &hosts.Bell{},
+		Hub:       jobs.NewHub(),
+		wishes:    make(chan wish, 64),
+	}
 	if err := p.compose(ctx, c); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -158,17 +167,48 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	p.consumers, err = broker.New(broker.Config{Name: "public", Log: c.Log, Limits: broker.DefaultPublic(), Versions: []byte{broker.MQTT311, broker.MQTT5},
-		Authorise: p.admitConsumer, Received: p.wished})
+	p.consumers, err = broker.New(broker.Config{
+		Name:      "public",
+		Log:       c.Log,
+		Limits:    broker.DefaultPublic(),
+		Versions:  []byte{broker.MQTT311, broker.MQTT5},
+		Authorise: p.admitConsumer,
+		Received:  p.wished,
+	})
 	if err != nil {
 		return err
 	}
-	p.schedules = schedule.NewRunner(schedule.Config{Store: p.Store, Online: p.presence.Reachable, Changed: p.changed, Stir: func() { p.Jobs.Stir() },
-		Log: c.Log, Timing: c.Timing.Schedule, Now: time.Now})
-	p.Jobs = jobs.New(jobs.Config{Store: p.Store, Key: key, Presence: p.presence, Hub: p.Hub, Log: c.Log, Timing: c.Timing.Jobs, Limits: c.Limits, Now: time.Now,
-		Send:    func(topic string, payload []byte) error { return p.agents.Publish(topic, payload, 1, false) },
-		Changed: p.changed, Came: p.schedules.HostCame})
-	p.maintenance = maintenance.NewRunner(maintenance.Config{Store: p.Store, Jobs: p.Jobs, Online: p.presence.Reachable, Changed: p.decided, Log: c.Log, Timing: c.Timing.Maintenance, Now: time.Now})
+	p.schedules = schedule.NewRunner(schedule.Config{
+		Store:   p.Store,
+		Online:  p.presence.Reachable,
+		Changed: p.changed,
+		Stir:    func() { p.Jobs.Stir() },
+		Log:     c.Log,
+		Timing:  c.Timing.Schedule,
+		Now:     time.Now,
+	})
+	p.Jobs = jobs.New(jobs.Config{
+		Store:    p.Store,
+		Key:      key,
+		Presence: p.presence,
+		Hub:      p.Hub,
+		Log:      c.Log,
+		Timing:   c.Timing.Jobs,
+		Limits:   c.Limits,
+		Now:      time.Now,
+		Send:     func(topic string, payload []byte) error { return p.agents.Publish(topic, payload, 1, false) },
+		Changed:  p.changed,
+		Came:     p.schedules.HostCame,
+	})
+	p.maintenance = maintenance.NewRunner(maintenance.Config{
+		Store:   p.Store,
+		Jobs:    p.Jobs,
+		Online:  p.presence.Reachable,
+		Changed: p.decided,
+		Log:     c.Log,
+		Timing:  c.Timing.Maintenance,
+		Now:     time.Now,
+	})
 	p.publisher = public.New(public.Config{Store: p.Store, Presence: p.presence, Fleet: p.fleet, Hub: p.Hub, Publish: p.consumers.Publish,
 		Log: c.Log, Timing: c.Timing.Public, Now: time.Now})
 
@@ -185,11 +225,36 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		return err
 	}
 	if p.https == nil && len(c.Proxies) == 0 && loopback(c.HTTP) != nil {
-		c.Log.Warn("pages are served in clear: whoever is on the way reads passwords; give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a TLS proxy named with --trusted-proxy", "http", p.HTTPAddr())
+		c.Log.Warn("pages are served in clear: whoever is on the way reads passwords; give --tls-cert and --tls-key, or listen on "+
+			"127.0.0.1 behind a TLS proxy named with --trusted-proxy", "http", p.HTTPAddr())
 	}
-	p.Web, err = web.New(web.Config{Store: p.Store, Jobs: p.Jobs, Hub: p.Hub, Presence: p.presence, Bell: p.bell, Changed: p.decided, Desk: p.Desk, Maintenance: p.maintenance,
-		Log: c.Log, Timing: c.Timing.Web, Now: time.Now, Agents: p.AgentsAddr(), Version: Version, Proxies: c.Proxies, Consumers: consumers{p},
-		Settings: web.Settings{TLS: c.TLSCert, Proxies: c.Proxies, HTTP: p.HTTPAddr(), Agents: p.AgentsAddr(), MQTT: p.MQTTAddr(), LogLines: c.Logs.Lines, Retention: c.Logs.Retention, Limits: c.Limits}})
+	p.Web, err = web.New(web.Config{
+		Store:       p.Store,
+		Jobs:        p.Jobs,
+		Hub:         p.Hub,
+		Presence:    p.presence,
+		Bell:        p.bell,
+		Changed:     p.decided,
+		Desk:        p.Desk,
+		Maintenance: p.maintenance,
+		Log:         c.Log,
+		Timing:      c.Timing.Web,
+		Now:         time.Now,
+		Agents:      p.AgentsAddr(),
+		Version:     Version,
+		Proxies:     c.Proxies,
+		Consumers:   consumers{p},
+		Settings: web.Settings{
+			TLS:       c.TLSCert,
+			Proxies:   c.Proxies,
+			HTTP:      p.HTTPAddr(),
+			Agents:    p.AgentsAddr(),
+			MQTT:      p.MQTTAddr(),
+			LogLines:  c.Logs.Lines,
+			Retention: c.Logs.Retention,
+			Limits:    c.Limits,
+		},
+	})
 	return err
 }
 
@@ -290,7 +355,12 @@ func (p *Plane) Run(ctx context.Context) error {
 		return serve(gctx, p.httpLn, srv)
 	})
 	g.Go(func() error { // on the agents' port, who says nothing has as little time as with the broker
-		return serve(gctx, enrol, &http.Server{Handler: p.Desk.Handler(), ReadHeaderTimeout: 3 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: 3 * time.Second})
+		return serve(gctx, enrol, &http.Server{
+			Handler:           p.Desk.Handler(),
+			ReadHeaderTimeout: 3 * time.Second,
+			ReadTimeout:       10 * time.Second,
+			IdleTimeout:       3 * time.Second,
+		})
 	})
 	p.log.Info("serving", "http", p.HTTPAddr(), "agents", p.AgentsAddr(), "mqtt", p.MQTTAddr(), "version", Version)
 	err = g.Wait()

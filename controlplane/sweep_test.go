@@ -19,8 +19,16 @@ import (
 func TestLogsOfAnotherTimeGoByThemselves(t *testing.T) {
 	timing := DefaultTiming()
 	timing.Sweep = 50 * time.Millisecond
-	p, err := New(t.Context(), Config{Data: filepath.Join(t.TempDir(), "data"), HTTP: "127.0.0.1:0", Agents: "127.0.0.1:0", MQTT: "127.0.0.1:0",
-		Log: slog.New(slog.DiscardHandler), Timing: timing, Logs: Logs{Lines: 10, Retention: store.Retention{Age: time.Millisecond}}, Limits: protocol.DefaultLimits()})
+	p, err := New(t.Context(), Config{
+		Data:   filepath.Join(t.TempDir(), "data"),
+		HTTP:   "127.0.0.1:0",
+		Agents: "127.0.0.1:0",
+		MQTT:   "127.0.0.1:0",
+		Log:    slog.New(slog.DiscardHandler),
+		Timing: timing,
+		Logs:   Logs{Lines: 10, Retention: store.Retention{Age: time.Millisecond}},
+		Limits: protocol.DefaultLimits(),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +55,12 @@ func ended(t *testing.T, s *store.Store) topics.JobID {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.AddEnrollToken(ctx, store.EnrollToken{ID: id, KeyHash: []byte(id), CreatedBy: "test", ExpiresAt: s.Now() + 60_000}); err != nil {
+	if err := s.AddEnrollToken(ctx, store.EnrollToken{
+		ID:        id,
+		KeyHash:   []byte(id),
+		CreatedBy: "test",
+		ExpiresAt: s.Now() + 60_000,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	h, err := s.Enroll(ctx, []byte(id), store.Host{ID: topics.HostID(id), SealKey: key.Public(), Serial: "1", Hostname: "attic"})
@@ -58,11 +71,24 @@ func ended(t *testing.T, s *store.Store) topics.JobID {
 	if err := s.AddRepository(ctx, "test", r, store.RepositoryAccess{URL: "/srv/vault", Password: "correct horse"}); err != nil {
 		t.Fatal(err)
 	}
-	g, err := s.PutSourceGroup(ctx, "test", store.SourceGroup{ID: topics.SourceGroupID(id), Host: h.ID, Name: "letters", Repository: r.ID, Paths: store.List{"/letters"}})
+	g, err := s.PutSourceGroup(ctx, "test", store.SourceGroup{
+		ID:         topics.SourceGroupID(id),
+		Host:       h.ID,
+		Name:       "letters",
+		Repository: r.ID,
+		Paths:      store.List{"/letters"},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, _, err := s.Ask(ctx, "test", store.Job{ID: topics.JobID(id), Host: h.ID, Kind: topics.BackupJob, SourceGroup: g.ID, Repository: r.ID, NotAfter: 1 << 50})
+	j, _, err := s.Ask(ctx, "test", store.Job{
+		ID:          topics.JobID(id),
+		Host:        h.ID,
+		Kind:        topics.BackupJob,
+		SourceGroup: g.ID,
+		Repository:  r.ID,
+		NotAfter:    1 << 50,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,7 +89,7 @@ func newCA(now time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(caFile{der, pkcs})
+	return json.Marshal(caFile{Certificate: der, Key: pkcs})
 }
 
 func serial() *big.Int {

@@ -34,7 +34,12 @@ func must[T any](v T, err error) T {
 
 func newDesk(t *testing.T) *Desk {
 	s := storetest.Open(t, store.Open)
-	return &Desk{Store: s, CA: must(OpenCA(t.Context(), s, time.Now)), SealKey: must(seal.NewKey()).Public(), Log: slog.New(slog.DiscardHandler)}
+	return &Desk{
+		Store:   s,
+		CA:      must(OpenCA(t.Context(), s, time.Now)),
+		SealKey: must(seal.NewKey()).Public(),
+		Log:     slog.New(slog.DiscardHandler),
+	}
 }
 
 func (d *Desk) token(t *testing.T, name string) topics.EnrollToken {
@@ -49,7 +54,13 @@ func (d *Desk) token(t *testing.T, name string) topics.EnrollToken {
 func request(token topics.EnrollToken) (topics.EnrollRequest, *ecdsa.PrivateKey) {
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	csr := must(x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "somebody-else"}}, key))
-	return topics.EnrollRequest{Key: token.Key, CSR: csr, SealKey: must(seal.NewKey()).Public(), Facts: topics.Facts{Hostname: "attic"}, Protocol: topics.Protocol}, key
+	return topics.EnrollRequest{
+		Key:      token.Key,
+		CSR:      csr,
+		SealKey:  must(seal.NewKey()).Public(),
+		Facts:    topics.Facts{Hostname: "attic"},
+		Protocol: topics.Protocol,
+	}, key
 }
 
 func (d *Desk) post(t *testing.T, body any) (*httptest.ResponseRecorder, topics.Problem) {
@@ -99,7 +110,8 @@ func TestATokenLetsOneHostInOnceUnderAnIdentityWeChoose(t *testing.T) {
 	if len(said) != 1 || said[0].Target != string(answer.Host) || said[0].Remote != "192.0.2.1" || said[0].Detail != "it has been used" {
 		t.Errorf("the audit log says of further uses: %+v", said)
 	}
-	if in := must(d.Store.AuditEntries(t.Context(), store.AuditFilter{Action: "host.enrolled"}, 10)); len(in) != 1 || in[0].Remote != "192.0.2.1" {
+	if in := must(d.Store.AuditEntries(t.Context(), store.AuditFilter{Action: "host.enrolled"}, 10)); len(in) != 1 ||
+		in[0].Remote != "192.0.2.1" {
 		t.Errorf("and of the first: %+v", in)
 	}
 	named, _ := request(second)

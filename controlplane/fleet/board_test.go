@@ -67,8 +67,21 @@ func (w *world) enroll(s *store.Store) topics.HostID {
 	ctx := context.Background()
 	w.made++
 	id := fmt.Sprintf("%026d", w.made)
-	check(s.AddEnrollToken(ctx, store.EnrollToken{ID: id, KeyHash: []byte(id), Name: fmt.Sprintf("web-%d", w.made*7%10), CreatedBy: "test", ExpiresAt: s.Now() + 60_000}))
-	must(s.Enroll(ctx, []byte(id), store.Host{ID: topics.HostID(id), SealKey: []byte{1}, Serial: "1", Hostname: "Host", OS: "linux", Platform: "Debian"}))
+	check(s.AddEnrollToken(ctx, store.EnrollToken{
+		ID:        id,
+		KeyHash:   []byte(id),
+		Name:      fmt.Sprintf("web-%d", w.made*7%10),
+		CreatedBy: "test",
+		ExpiresAt: s.Now() + 60_000,
+	}))
+	must(s.Enroll(ctx, []byte(id), store.Host{
+		ID:       topics.HostID(id),
+		SealKey:  []byte{1},
+		Serial:   "1",
+		Hostname: "Host",
+		OS:       "linux",
+		Platform: "Debian",
+	}))
 	w.hosts = append(w.hosts, topics.HostID(id))
 	return topics.HostID(id)
 }
@@ -77,8 +90,15 @@ func (w *world) group(s *store.Store, host topics.HostID) {
 	ctx := context.Background()
 	w.made++
 	id := fmt.Sprintf("%026d", w.made)
-	check(s.AddRepository(ctx, "test", store.Repository{ID: topics.RepositoryID(id), Name: id, Location: "/srv"}, store.RepositoryAccess{URL: "/srv", Password: "secret"}))
-	must(s.PutSourceGroup(ctx, "test", store.SourceGroup{ID: topics.SourceGroupID(id), Host: host, Name: id, Repository: topics.RepositoryID(id), Paths: store.List{"/"}}))
+	check(s.AddRepository(ctx, "test", store.Repository{ID: topics.RepositoryID(id), Name: id, Location: "/srv"},
+		store.RepositoryAccess{URL: "/srv", Password: "secret"}))
+	must(s.PutSourceGroup(ctx, "test", store.SourceGroup{
+		ID:         topics.SourceGroupID(id),
+		Host:       host,
+		Name:       id,
+		Repository: topics.RepositoryID(id),
+		Paths:      store.List{"/"},
+	}))
 }
 
 func (w *world) ask(s *store.Store, host topics.HostID) {
@@ -90,7 +110,14 @@ func (w *world) ask(s *store.Store, host topics.HostID) {
 	}
 	w.made++
 	g := groups[w.made%len(groups)]
-	j, added, err := s.Ask(ctx, "test", store.Job{ID: topics.JobID(fmt.Sprintf("%026d", w.made)), Host: host, Kind: topics.BackupJob, SourceGroup: g.ID, Repository: g.Repository, NotAfter: 1 << 50})
+	j, added, err := s.Ask(ctx, "test", store.Job{
+		ID:          topics.JobID(fmt.Sprintf("%026d", w.made)),
+		Host:        host,
+		Kind:        topics.BackupJob,
+		SourceGroup: g.ID,
+		Repository:  g.Repository,
+		NotAfter:    1 << 50,
+	})
 	check(err)
 	if added {
 		w.open = append(w.open, j)
@@ -100,7 +127,11 @@ func (w *world) ask(s *store.Store, host topics.HostID) {
 // step takes a job one state further.
 func (w *world) step(s *store.Store, n int, end topics.JobState, at time.Time) {
 	j := &w.open[n]
-	next := map[topics.JobState]topics.JobState{topics.Queued: topics.Dispatched, topics.Dispatched: topics.Running, topics.Running: end}[j.State]
+	next := map[topics.JobState]topics.JobState{
+		topics.Queued:     topics.Dispatched,
+		topics.Dispatched: topics.Running,
+		topics.Running:    end,
+	}[j.State]
 	check(s.Steps(context.Background(), func(tx protocol.PlaneTx) error {
 		p := protocol.PlaneJob{ID: j.ID, Host: j.Host, State: next, Accepted: next != topics.Dispatched}
 		if err := tx.PutJob(p); err != nil {
@@ -110,7 +141,8 @@ func (w *world) step(s *store.Store, n int, end topics.JobState, at time.Time) {
 		case next == topics.Running:
 			return tx.Started(p, topics.Started{Job: j.ID}, at.UnixMilli())
 		case next.Ended():
-			return tx.Finished(p, topics.Finished{Job: j.ID, State: next, Summary: &topics.Summary{TotalBytes: 1 << 30, DataAdded: uint64(w.made)}}, at.UnixMilli())
+			return tx.Finished(p, topics.Finished{Job: j.ID, State: next,
+				Summary: &topics.Summary{TotalBytes: 1 << 30, DataAdded: uint64(w.made)}}, at.UnixMilli())
 		}
 		return nil
 	}))
@@ -170,7 +202,8 @@ func TestTheBoardIsWhatTheDatabaseSays(t *testing.T) {
 				w.step(store(), rapid.IntRange(0, len(w.open)-1).Draw(t, "job"), end, w.now.Add(-age))
 			},
 			"intermittent": func(t *rapid.T) {
-				_, err := store().PutHostSettings(context.Background(), "test", one(), new(rapid.Bool().Draw(t, "is")), new(rapid.Int64Range(0, 2).Draw(t, "days")))
+				_, err := store().PutHostSettings(context.Background(), "test", one(), new(rapid.Bool().Draw(t, "is")),
+					new(rapid.Int64Range(0, 2).Draw(t, "days")))
 				check(err)
 			},
 			"revoke": func(*rapid.T) { _, _ = store().Revoke(context.Background(), "test", one()) },
@@ -321,8 +354,15 @@ func newMadeUp(hosts int) *madeUp {
 	standing := []topics.JobState{topics.Succeeded, topics.Failed, topics.Warnings, ""}
 	for n := range hosts {
 		id := topics.HostID(fmt.Sprintf("%026d", n))
-		m.Hosts = append(m.Hosts, store.Host{ID: id, Name: fmt.Sprintf("web-%05d", n), Hostname: fmt.Sprintf("web-%05d.example", n), Platform: "Debian",
-			Standing: standing[n%len(standing)], GoodAt: m.now.UnixMilli() - int64(n), GoodBytes: 1 << 30})
+		m.Hosts = append(m.Hosts, store.Host{
+			ID:        id,
+			Name:      fmt.Sprintf("web-%05d", n),
+			Hostname:  fmt.Sprintf("web-%05d.example", n),
+			Platform:  "Debian",
+			Standing:  standing[n%len(standing)],
+			GoodAt:    m.now.UnixMilli() - int64(n),
+			GoodBytes: 1 << 30,
+		})
 		m.Ended = append(m.Ended, store.Outcome{Host: id, State: topics.Succeeded, FinishedAt: m.now.UnixMilli() - int64(n)*1000})
 		if n%100 == 0 {
 			m.Open = append(m.Open, store.Job{ID: topics.JobID(id), Host: id, State: topics.Running})

@@ -55,7 +55,8 @@ func TestAConfigIsSentUntilItIsInForceAndAgainWhenItChanges(t *testing.T) {
 	w.connect()
 	first := w.config(func(c topics.Config) bool { return len(c.Schedules) == 1 })
 	if s := first.Schedules[0]; s.Cron != "30 2 * * *" || len(s.Groups) != 1 || s.Groups[0].Group != w.group.ID || s.Groups[0].After == 0 ||
-		len(first.Groups) != 1 || len(first.Repositories) != 1 || first.Repositories[0].Password.Reveal() != "correct horse" || !first.Repositories[0].Initialise {
+		len(first.Groups) != 1 || len(first.Repositories) != 1 || first.Repositories[0].Password.Reveal() != "correct horse" ||
+		!first.Repositories[0].Initialise {
 		t.Errorf("the config is %+v", first)
 	}
 	n := w.count(topics.KindConfig)
@@ -104,7 +105,8 @@ func TestASlotThatTheHostBeganIsAJobLikeAnyOther(t *testing.T) {
 		return err == nil
 	})
 	j := w.job("by-itself-001")
-	if j.State != topics.Dispatched || !j.Fired || !j.Accepted || j.RequestedBy != "schedule:nightly" || j.Slot != past || j.QueuedAt != past+1000 {
+	if j.State != topics.Dispatched || !j.Fired || !j.Accepted || j.RequestedBy != "schedule:nightly" || j.Slot != past ||
+		j.QueuedAt != past+1000 {
 		t.Errorf("the row is %+v", j)
 	}
 	w.step(protocol.Spawned{Job: j.ID, Restic: "0.14.0", At: past + 2000})
@@ -121,7 +123,10 @@ func TestAConfigHoldsNothingThatMayDelete(t *testing.T) {
 	r := must(w.store.Repository(t.Context(), w.group.Repository))
 	r.Keeper = w.host.ID
 	a := must(w.store.RepositoryAccess(t.Context(), r.ID))
-	a.Maintenance = &store.Maintenance{URL: "rest:http://nas:8001/all", Env: map[string]topics.Secret{"RESTIC_REST_USERNAME": "keeper", "RESTIC_REST_PASSWORD": "may delete"}}
+	a.Maintenance = &store.Maintenance{URL: "rest:http://nas:8001/all", Env: map[string]topics.Secret{
+		"RESTIC_REST_USERNAME": "keeper",
+		"RESTIC_REST_PASSWORD": "may delete",
+	}}
 	if err := w.store.ChangeRepository(t.Context(), "test", r, a); err != nil {
 		t.Fatal(err)
 	}

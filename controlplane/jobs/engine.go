@@ -106,9 +106,17 @@ type arrival struct {
 
 // New returns an engine that waits for Run.
 func New(c Config) *Engine {
-	e := &Engine{Config: c, inbox: make(chan arrival, inboxSize), stir: make(chan struct{}, 1), done: make(chan struct{}),
-		channels: map[topics.HostID]*seal.Channel{}, owners: map[topics.JobID]topics.HostID{}, receipts: map[topics.HostID]topics.Received{},
-		refusals: refusals{new: map[topics.HostID]*refused{}, all: map[topics.HostID]*refused{}, at: map[topics.HostID]time.Time{}}, looked: map[string]bool{}}
+	e := &Engine{
+		Config:   c,
+		inbox:    make(chan arrival, inboxSize),
+		stir:     make(chan struct{}, 1),
+		done:     make(chan struct{}),
+		channels: map[topics.HostID]*seal.Channel{},
+		owners:   map[topics.JobID]topics.HostID{},
+		receipts: map[topics.HostID]topics.Received{},
+		refusals: refusals{new: map[topics.HostID]*refused{}, all: map[topics.HostID]*refused{}, at: map[topics.HostID]time.Time{}},
+		looked:   map[string]bool{},
+	}
 	e.counter.Store(uint64(c.Now().UnixMilli()) << 20)
 	return e
 }
@@ -302,7 +310,8 @@ func (e *Engine) steps(ctx context.Context, inputs []protocol.Arrived) error {
 func (e *Engine) tick(ctx context.Context) {
 	var effects []protocol.PlaneEffect
 	err := e.Store.Steps(ctx, func(tx protocol.PlaneTx) (err error) {
-		effects, err = protocol.PlaneStep(e.Timing.Protocol, tx, protocol.Tick{Now: e.Now().UnixMilli(), Online: e.Presence.Reachable, Limits: e.Limits})
+		effects, err = protocol.PlaneStep(e.Timing.Protocol, tx, protocol.Tick{Now: e.Now().UnixMilli(),
+			Online: e.Presence.Reachable, Limits: e.Limits})
 		return err
 	})
 	if err != nil {
@@ -415,7 +424,9 @@ func (e *Engine) tell(h topics.HostID) {
 // flush sends the receipts that are due: at most one per host since the last.
 func (e *Engine) flush() {
 	for host, r := range e.receipts {
-		e.send(host, topics.Topic{Kind: topics.KindReceipt, Host: host}, func(s topics.Stamp) any { return topics.Receipt{Stamp: s, Received: r} })
+		e.send(host, topics.Topic{Kind: topics.KindReceipt, Host: host}, func(s topics.Stamp) any {
+			return topics.Receipt{Stamp: s, Received: r}
+		})
 		failpoint.Here("plane-receipt-sent")
 	}
 	clear(e.receipts)
@@ -593,7 +604,8 @@ func (e *Engine) birth(ctx context.Context, ch *seal.Channel, a arrival) error {
 	}
 	w := topics.Welcome{Received: h.Received(), Clock: e.Now().UnixMilli()}
 	if b.Protocol[1] < topics.Protocol[0] || b.Protocol[0] > topics.Protocol[1] {
-		w.Refused = fmt.Sprintf("This control plane speaks protocol %d to %d, the agent %d to %d. Install the agent that came with the control plane.",
+		w.Refused = fmt.Sprintf("This control plane speaks protocol %d to %d, the agent %d to %d. Install the agent that came with the "+
+			"control plane.",
 			topics.Protocol[0], topics.Protocol[1], b.Protocol[0], b.Protocol[1])
 	}
 	e.send(host, topics.Topic{Kind: topics.KindWelcome, Host: host}, func(s topics.Stamp) any {

@@ -21,14 +21,20 @@ func TestABackupIsAskedForSentRunAndToldToItsEnd(t *testing.T) {
 	w.connect()
 	j := w.running()
 	c := received(w, topics.KindCommand, func(c topics.Command) bool { return c.Job == j.ID })
-	if c.Run.Repository.Password.Reveal() != "correct horse" || !c.Run.Repository.Initialise || !slices.Equal(c.Run.Group.Paths, []string{"/letters"}) {
+	if c.Run.Repository.Password.Reveal() != "correct horse" || !c.Run.Repository.Initialise ||
+		!slices.Equal(c.Run.Group.Paths, []string{"/letters"}) {
 		t.Errorf("the command does not carry what the job needs: %+v", c.Run)
 	}
 	w.print(j.ID, "one", "two")
-	w.step(protocol.Ended{Job: j.ID, End: topics.Finished{State: topics.Succeeded, RepositoryReady: true, Summary: &topics.Summary{TotalBytes: 7},
-		Snapshot: &topics.Snapshot{ID: strings.Repeat("a", 64), Time: 5}}})
+	w.step(protocol.Ended{Job: j.ID, End: topics.Finished{
+		State:           topics.Succeeded,
+		RepositoryReady: true,
+		Summary:         &topics.Summary{TotalBytes: 7},
+		Snapshot:        &topics.Snapshot{ID: strings.Repeat("a", 64), Time: 5},
+	}})
 	w.await("the job to end", func() bool { return w.job(j.ID).State == topics.Succeeded })
-	if got := w.job(j.ID); got.Lines != 2 || got.SnapshotID != strings.Repeat("a", 64) || got.StartedAt == 0 || got.FinishedAt == 0 || got.ResticVersion != "0.14.0" {
+	if got := w.job(j.ID); got.Lines != 2 || got.SnapshotID != strings.Repeat("a", 64) || got.StartedAt == 0 || got.FinishedAt == 0 ||
+		got.ResticVersion != "0.14.0" {
 		t.Errorf("the row says %+v", got)
 	}
 	h := must(w.store.Host(t.Context(), w.host.ID))
@@ -36,7 +42,8 @@ func TestABackupIsAskedForSentRunAndToldToItsEnd(t *testing.T) {
 		t.Errorf("the host's row says %+v", h)
 	}
 	received(w, topics.KindReceipt, func(r topics.Receipt) bool {
-		return r.Received.Epoch == w.agent.LastPlace.Epoch && r.Received.Seq == w.agent.LastPlace.Seq && r.Received.Mark == w.agent.Spool[len(w.agent.Spool)-1].Mark
+		return r.Received.Epoch == w.agent.LastPlace.Epoch && r.Received.Seq == w.agent.LastPlace.Seq &&
+			r.Received.Mark == w.agent.Spool[len(w.agent.Spool)-1].Mark
 	})
 
 	again := w.running()
@@ -154,14 +161,17 @@ func TestWhatIsForgedReplayedOrForeignChangesNothing(t *testing.T) {
 	w.publish(topics.KindBirth, "", topics.Encode(topics.Birth{Session: later, MAC: []byte("forged")}), false)
 	w.publish(topics.KindBirth, "", topics.Encode(topics.Birth{Session: later, MAC: w.channel.Sign(name, later.Signed(topics.Lost))}), false)
 	w.publish(topics.KindDeath, "", topics.Encode(topics.Death{Session: w.session, Reason: topics.Lost, MAC: []byte("forged")}), false)
-	w.publish(topics.KindEvent, "", topics.Encode(topics.Events{Epoch: 1, First: 1, Events: []topics.Event{{Finished: &topics.Finished{Job: j.ID, State: topics.Failed}}}}), false)
+	w.publish(topics.KindEvent, "",
+		topics.Encode(topics.Events{Epoch: 1, First: 1,
+			Events: []topics.Event{{Finished: &topics.Finished{Job: j.ID, State: topics.Failed}}}}), false)
 	w.publish(topics.KindHeartbeat, "", topics.Encode(good), true)
 	w.publish(topics.KindHeartbeat, "", topics.Encode(good), true)
 	w.publish(topics.KindProgress, j.ID, topics.Encode(topics.Progress{Stamp: good.Stamp, Percent: 99}), true)
 	w.engine.Received(topics.Topic{Kind: topics.KindEvent, Host: w.host.ID}.String(), []byte("x"), true)
 	w.engine.Received("rm/v1/nonsense", nil, false)
 	name = topics.Topic{Kind: topics.KindEvent, Host: w.host.ID}.String()
-	batch := w.channel.Seal(name, topics.Encode(topics.Events{Epoch: w.session.Epoch, First: 1, Events: []topics.Event{{Accepted: &topics.Accepted{Job: j.ID}}}}))
+	batch := w.channel.Seal(name, topics.Encode(topics.Events{Epoch: w.session.Epoch, First: 1,
+		Events: []topics.Event{{Accepted: &topics.Accepted{Job: j.ID}}}}))
 	for range 3 {
 		w.engine.Received(name, batch, false)
 	}
@@ -211,7 +221,8 @@ func TestAnAgentPutBackFromABackupBeginsANewEpoch(t *testing.T) {
 	known := w.session
 	w.agent, w.session = copied, topics.Session{Epoch: known.Epoch, N: 2}
 	name := topics.Topic{Kind: topics.KindBirth, Host: w.host.ID}.String()
-	w.publish(topics.KindBirth, "", topics.Encode(topics.Birth{Session: w.session, Protocol: topics.Protocol, MAC: w.channel.Sign(name, w.session.Signed(topics.Born))}), false)
+	w.publish(topics.KindBirth, "", topics.Encode(topics.Birth{Session: w.session, Protocol: topics.Protocol,
+		MAC: w.channel.Sign(name, w.session.Signed(topics.Born))}), false)
 	v := received(w, topics.KindWelcome, func(v topics.Welcome) bool { return v.Session == w.session && v.Known == known })
 	effects := must(w.agent.Step(protocol.Welcomed{Received: v.Received, Session: v.Session, Known: v.Known}))
 	if len(effects) != 1 || w.agent.LastPlace.Epoch <= known.Epoch {
@@ -226,7 +237,8 @@ func TestAnAgentOfAnotherTimeIsToldWhatToDo(t *testing.T) {
 	w := newWorld(t)
 	w.session.N++
 	name := topics.Topic{Kind: topics.KindBirth, Host: w.host.ID}.String()
-	w.publish(topics.KindBirth, "", topics.Encode(topics.Birth{Session: w.session, Protocol: [2]int{9, 12}, MAC: w.channel.Sign(name, w.session.Signed(topics.Born))}), false)
+	w.publish(topics.KindBirth, "", topics.Encode(topics.Birth{Session: w.session, Protocol: [2]int{9, 12},
+		MAC: w.channel.Sign(name, w.session.Signed(topics.Born))}), false)
 	v := received(w, topics.KindWelcome, func(topics.Welcome) bool { return true })
 	if !strings.Contains(v.Refused, "Install the agent") {
 		t.Errorf("it was told %q", v.Refused)
@@ -312,9 +324,12 @@ func TestAWatcherThatLeavesCostsNothing(t *testing.T) {
 }
 
 func TestEveryCauseHasWords(t *testing.T) {
-	for _, c := range []topics.Cause{topics.CauseLocked, topics.CausePassword, topics.CauseNoRepository, topics.CauseUnreachable, topics.CauseCertificate,
-		topics.CauseCredentials, topics.CauseAppendOnly, topics.CausePermission, topics.CauseDiskFull, topics.CauseSourceMissing, topics.CauseUnreadable,
-		topics.CauseDamaged, topics.CauseNoRestic, topics.CauseUsage, topics.CausePolicy, topics.CauseRefused, topics.CauseExpired, topics.CauseCancelled,
+	for _, c := range []topics.Cause{topics.CauseLocked, topics.CausePassword, topics.CauseNoRepository, topics.CauseUnreachable,
+		topics.CauseCertificate,
+		topics.CauseCredentials, topics.CauseAppendOnly, topics.CausePermission, topics.CauseDiskFull, topics.CauseSourceMissing,
+		topics.CauseUnreadable,
+		topics.CauseDamaged, topics.CauseNoRestic, topics.CauseUsage, topics.CausePolicy, topics.CauseRefused, topics.CauseExpired,
+		topics.CauseCancelled,
 		topics.CauseKilled, topics.CauseAgentDied, topics.CauseUnknown, "of a later version"} {
 		e := Explain(topics.BackupJob, c, topics.Failed)
 		if e.Cause == "" || e.Effect == "" || len(e.Remedies) == 0 {
@@ -336,7 +351,8 @@ func TestWordsAreOfTheirKind(t *testing.T) {
 		for cause := range explanations {
 			e := Explain(kind, cause, topics.Failed)
 			if text := e.Cause + e.Effect + strings.Join(e.Texts(), " "); e.Effect == "" || len(e.Remedies) == 0 ||
-				strings.Contains(text, "the backup again") || strings.Contains(e.Effect, "Nothing was saved") || strings.Contains(e.Effect, "next run.") {
+				strings.Contains(text, "the backup again") || strings.Contains(e.Effect, "Nothing was saved") ||
+				strings.Contains(e.Effect, "next run.") {
 				t.Errorf("%s, %s: %+v", kind, cause, e)
 			}
 		}
@@ -344,7 +360,8 @@ func TestWordsAreOfTheirKind(t *testing.T) {
 			t.Errorf("%s of no known cause: %+v", kind, e)
 		}
 	}
-	if e := Explain(topics.BackupJob, topics.CauseLocked, topics.Failed); e.Effect != nothingSaved || e.Remedies[2] != (Remedy{Text: "Then run the backup again.", RunAgain: true}) {
+	if e := Explain(topics.BackupJob, topics.CauseLocked, topics.Failed); e.Effect != nothingSaved ||
+		e.Remedies[2] != (Remedy{Text: "Then run the backup again.", RunAgain: true}) {
 		t.Errorf("a backup's own words were changed: %+v", e)
 	}
 }

@@ -130,8 +130,15 @@ const ownTime = 10 * time.Minute
 // if asked for at a moment (0 is now), so that it runs before what waits for it.
 func (e *Engine) own(ctx context.Context, host topics.HostID, k topics.JobKind, repository topics.RepositoryID, at int64) error {
 	now := e.Now()
-	_, _, err := e.Store.Ask(ctx, store.Plane, store.Job{ID: topics.JobID(topics.NewID(now)), Host: host, Kind: k, Repository: repository, QueuedAt: at,
-		Operation: store.JSON[topics.Operation]{V: &topics.Operation{}}, NotAfter: now.Add(ownTime).UnixMilli()})
+	_, _, err := e.Store.Ask(ctx, store.Plane, store.Job{
+		ID:         topics.JobID(topics.NewID(now)),
+		Host:       host,
+		Kind:       k,
+		Repository: repository,
+		QueuedAt:   at,
+		Operation:  store.JSON[topics.Operation]{V: &topics.Operation{}},
+		NotAfter:   now.Add(ownTime).UnixMilli(),
+	})
 	if err == nil {
 		e.tell(host)
 		e.Stir()

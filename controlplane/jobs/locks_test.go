@@ -15,7 +15,14 @@ func TestWhoHoldsALock(t *testing.T) {
 	attic := store.Host{ID: "attic-0001", Hostname: "attic"}
 	said := func(alive bool) sql.NullBool { return sql.NullBool{Bool: alive, Valid: true} }
 	lock := store.Lock{ID: "l", Time: now - 10*minute, Hostname: "attic", LookedBy: "attic-0001", Alive: said(false)}
-	ended := store.Job{ID: "j", Host: "attic-0001", Kind: topics.BackupJob, State: topics.Interrupted, StartedAt: now - 20*minute, FinishedAt: now - 9*minute}
+	ended := store.Job{
+		ID:         "j",
+		Host:       "attic-0001",
+		Kind:       topics.BackupJob,
+		State:      topics.Interrupted,
+		StartedAt:  now - 20*minute,
+		FinishedAt: now - 9*minute,
+	}
 	running := ended
 	running.State, running.FinishedAt = topics.Running, 0
 	queued := running
@@ -42,7 +49,11 @@ func TestWhoHoldsALock(t *testing.T) {
 		{"the agent knew the process as its own", with(func(l *store.Lock) { l.Job = "j" }), hosts, nil, Dead},
 		{"no job of ours ran then: another container's, perhaps", lock, hosts, nil, Unsure},
 		{"the same, not renewed for long", with(func(l *store.Lock) { l.Time = now - 40*minute }), hosts, nil, Dead},
-		{"our job ended long before the lock was made", lock, hosts, []store.Job{func() store.Job { j := ended; j.FinishedAt = now - 15*minute; return j }()}, Unsure},
+		{"our job ended long before the lock was made", lock, hosts, []store.Job{func() store.Job {
+			j := ended
+			j.FinishedAt = now - 15*minute
+			return j
+		}()}, Unsure},
 		{"its process runs", with(func(l *store.Lock) { l.Alive = said(true) }), hosts, []store.Job{ended}, Alive},
 		{"a job of ours is under way there", lock, hosts, []store.Job{ended, running}, Alive},
 		{"one only waits there", lock, hosts, []store.Job{ended, queued}, Dead},
@@ -50,7 +61,9 @@ func TestWhoHoldsALock(t *testing.T) {
 		{"one is under way elsewhere", lock, hosts, []store.Job{ended, elsewhere}, Dead},
 		{"nobody can say", with(func(l *store.Lock) { l.Alive = sql.NullBool{} }), hosts, []store.Job{ended}, Unsure},
 		{"another host says so", with(func(l *store.Lock) { l.LookedBy = "cellar-0001" }), hosts, []store.Job{ended}, Unsure},
-		{"made in the future", with(func(l *store.Lock) { l.Time = now + 1 }), hosts, []store.Job{func() store.Job { j := ended; j.FinishedAt = now; return j }()}, Unsure},
+		{"made in the future", with(func(l *store.Lock) {
+			l.Time = now + 1
+		}), hosts, []store.Job{func() store.Job { j := ended; j.FinishedAt = now; return j }()}, Unsure},
 		{"a host we do not know", with(func(l *store.Lock) { l.Hostname = "laptop" }), hosts, []store.Job{ended}, Foreign},
 		{"no name", with(func(l *store.Lock) { l.Hostname = "" }), hosts, []store.Job{ended}, Foreign},
 		{"two hosts of one name", lock, append(hosts[:3:3], store.Host{ID: "attic-0002", Hostname: "attic"}), []store.Job{ended}, Foreign},
@@ -63,10 +76,15 @@ func TestWhoHoldsALock(t *testing.T) {
 
 func TestTheKeyHintAndTheCredentialOfAJob(t *testing.T) {
 	r := store.Repository{ID: "vault-0001", Keeper: "nas-00001", KeyHint: "4d5e"}
-	a := store.RepositoryAccess{URL: "rest:http://attic:everyday@nas:8000/attic", Password: "p", Env: map[string]topics.Secret{"RESTIC_CACERT": "/ca.pem"},
-		Maintenance: &store.Maintenance{Env: map[string]topics.Secret{"RESTIC_REST_USERNAME": "keeper", "RESTIC_REST_PASSWORD": "may"}}}
+	a := store.RepositoryAccess{
+		URL:         "rest:http://attic:everyday@nas:8000/attic",
+		Password:    "p",
+		Env:         map[string]topics.Secret{"RESTIC_CACERT": "/ca.pem"},
+		Maintenance: &store.Maintenance{Env: map[string]topics.Secret{"RESTIC_REST_USERNAME": "keeper", "RESTIC_REST_PASSWORD": "may"}},
+	}
 	got := access(r, a, "nas-00001", topics.PruneJob)
-	if got.URL.Reveal() != "rest:http://nas:8000/attic" || got.Env["RESTIC_REST_PASSWORD"] != "may" || got.Env["RESTIC_CACERT"] != "/ca.pem" || got.Env["RESTIC_KEY_HINT"] != "4d5e" || !got.Initialise {
+	if got.URL.Reveal() != "rest:http://nas:8000/attic" || got.Env["RESTIC_REST_PASSWORD"] != "may" ||
+		got.Env["RESTIC_CACERT"] != "/ca.pem" || got.Env["RESTIC_KEY_HINT"] != "4d5e" || !got.Initialise {
 		t.Errorf("the keeper prunes with %s %v", got.URL.Reveal(), got.Env)
 	}
 	if len(a.Env) != 1 {

@@ -110,7 +110,9 @@ func TestAgainAsksForTheSame(t *testing.T) {
 		right func(error) bool
 	}{
 		{"a backup", topics.BackupJob, topics.Operation{}, operator, func(err error) bool { return err == nil }},
-		{"a restore", topics.RestoreJob, topics.Operation{Snapshot: whole, Target: "/back"}, operator, func(err error) bool { return err == nil }},
+		{"a restore", topics.RestoreJob, topics.Operation{Snapshot: whole, Target: "/back"}, operator, func(err error) bool {
+			return err == nil
+		}},
 		{"a forget", topics.ForgetJob, topics.Operation{Snapshots: []string{whole}}, admin, func(err error) bool { return err == nil }},
 		{"a forget by an operator", topics.ForgetJob, topics.Operation{Snapshots: []string{whole}}, operator,
 			func(err error) bool { return errors.As(err, &role) }},
@@ -129,7 +131,8 @@ func TestAgainAsksForTheSame(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		if !fresh || again.Kind != j.Kind || again.SourceGroup != j.SourceGroup || again.Repository != j.Repository || again.RequestedBy != c.actor.Name ||
+		if !fresh || again.Kind != j.Kind || again.SourceGroup != j.SourceGroup || again.Repository != j.Repository ||
+			again.RequestedBy != c.actor.Name ||
 			string(topics.Encode(again.Operation)) != string(topics.Encode(j.Operation)) {
 			t.Errorf("%s: asked for %+v after %+v", c.what, again, j)
 		}
@@ -148,7 +151,8 @@ func TestRemediesSayWhetherTheyRunItAgain(t *testing.T) {
 		for cause := range explanations {
 			for _, r := range Explain(kind, cause, topics.Failed).Remedies {
 				words := strings.ToLower(r.Text)
-				if said := strings.Contains(words, "run it again") || strings.Contains(words, "run the backup again"); said != r.RunAgain || strings.Contains(words, "{") {
+				if said := strings.Contains(words, "run it again") || strings.Contains(words, "run the backup again"); said != r.RunAgain ||
+					strings.Contains(words, "{") {
 					t.Errorf("%s, %s: %+v", kind, cause, r)
 				}
 			}

@@ -45,7 +45,13 @@ func TestSilenceCountsFromTheLastWordOrFromWhenSomebodyListened(t *testing.T) {
 func TestWaitsSayWhatTheDispatcherWouldDecide(t *testing.T) {
 	w := newWorld(t)
 	ctx := t.Context()
-	group := must(w.store.PutSourceGroup(ctx, "test", store.SourceGroup{ID: "group-0002", Host: w.host.ID, Name: "photos", Repository: "vault-0001", Paths: store.List{"/photos"}}))
+	group := must(w.store.PutSourceGroup(ctx, "test", store.SourceGroup{
+		ID:         "group-0002",
+		Host:       w.host.ID,
+		Name:       "photos",
+		Repository: "vault-0001",
+		Paths:      store.List{"/photos"},
+	}))
 	first, _, err := w.engine.AskBackup(ctx, "test", w.host.ID, "letters")
 	if err != nil {
 		t.Fatal(err)

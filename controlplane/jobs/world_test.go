@@ -52,20 +52,40 @@ func newWorld(t *testing.T) *world {
 	planeKey, agentKey := must(seal.NewKey()), must(seal.NewKey())
 	w := &world{t: t, store: s, hub: NewHub(), agent: protocoltest.NewAgent(1000), session: topics.Session{Epoch: 1000}}
 	hash := sha256.Sum256([]byte("key"))
-	if err := s.AddEnrollToken(ctx, store.EnrollToken{ID: "token-0001", KeyHash: hash[:], CreatedBy: "test", ExpiresAt: s.Now() + 60_000}); err != nil {
+	if err := s.AddEnrollToken(ctx, store.EnrollToken{
+		ID:        "token-0001",
+		KeyHash:   hash[:],
+		CreatedBy: "test",
+		ExpiresAt: s.Now() + 60_000,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	w.host = must(s.Enroll(ctx, hash[:], store.Host{ID: "attic-0001", SealKey: agentKey.Public(), Hostname: "attic"}))
 	w.channel = must(seal.NewChannel(agentKey, planeKey.Public(), seal.Agent, string(w.host.ID)))
-	if err := s.AddRepository(ctx, "test", store.Repository{ID: "vault-0001", Name: "vault"}, store.RepositoryAccess{URL: "/srv/vault", Password: "correct horse"}); err != nil {
+	if err := s.AddRepository(ctx, "test", store.Repository{ID: "vault-0001", Name: "vault"},
+		store.RepositoryAccess{URL: "/srv/vault", Password: "correct horse"}); err != nil {
 		t.Fatal(err)
 	}
-	w.group = must(s.PutSourceGroup(ctx, "test", store.SourceGroup{ID: "group-0001", Host: w.host.ID, Name: "letters", Repository: "vault-0001", Paths: store.List{"/letters"}}))
+	w.group = must(s.PutSourceGroup(ctx, "test", store.SourceGroup{
+		ID:         "group-0001",
+		Host:       w.host.ID,
+		Name:       "letters",
+		Repository: "vault-0001",
+		Paths:      store.List{"/letters"},
+	}))
 
 	timing := DefaultTiming()
 	timing.Tick, timing.Receipt, timing.Revise = 10*time.Millisecond, time.Millisecond, time.Millisecond
-	w.engine = New(Config{Store: s, Key: planeKey, Presence: hosts.NewPresence(hosts.DefaultTiming(), time.Now, []store.Host{w.host}), Hub: w.hub,
-		Send: w.hear, Log: slog.New(slog.DiscardHandler), Timing: timing, Now: time.Now})
+	w.engine = New(Config{
+		Store:    s,
+		Key:      planeKey,
+		Presence: hosts.NewPresence(hosts.DefaultTiming(), time.Now, []store.Host{w.host}),
+		Hub:      w.hub,
+		Send:     w.hear,
+		Log:      slog.New(slog.DiscardHandler),
+		Timing:   timing,
+		Now:      time.Now,
+	})
 	run, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- w.engine.Run(run) }()
@@ -164,7 +184,8 @@ func (w *world) connect() {
 	w.session.N++
 	w.counter = 0
 	name := topics.Topic{Kind: topics.KindBirth, Host: w.host.ID}.String()
-	w.publish(topics.KindBirth, "", topics.Encode(topics.Birth{Session: w.session, Protocol: topics.Protocol, MAC: w.channel.Sign(name, w.session.Signed(topics.Born))}), false)
+	w.publish(topics.KindBirth, "", topics.Encode(topics.Birth{Session: w.session, Protocol: topics.Protocol,
+		MAC: w.channel.Sign(name, w.session.Signed(topics.Born))}), false)
 	welcome := received(w, topics.KindWelcome, func(v topics.Welcome) bool { return v.Session == w.session })
 	w.step(protocol.Welcomed{Received: welcome.Received, Session: w.session, Facts: topics.Facts{Hostname: "attic", Restic: "0.14.0"}})
 	w.await("the host to be reachable", func() bool { return w.engine.Presence.Reachable(w.host.ID) })

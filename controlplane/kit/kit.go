@@ -91,18 +91,23 @@ func (k Kit) Steps() []Step {
 		among = " Several hosts back up into this repository; --host chooses one: " + strings.Join(k.Hosts, ", ") + "."
 	}
 	return []Step{
-		{"See what there is", "The first column is the snapshot's ID, which can stand wherever a command below says latest.", "restic" + k.flags + " snapshots"},
+		{"See what there is", "The first column is the snapshot's ID, which can stand wherever a command below says latest.",
+			"restic" + k.flags + " snapshots"},
 		{"List the files of the newest snapshot", "Nothing is written." + among, "restic" + k.flags + " ls " + latest},
-		{"Restore everything", "Into the new folder restored. Nothing that exists is overwritten there." + among, "restic" + k.flags + " restore " + latest + " --target restored"},
-		{"Restore one folder or file", "Put its path in place of /etc, as the list shows it.", "restic" + k.flags + " restore " + latest + " --target restored-part --include /etc"},
-		{"Or look around first", "Linux and macOS with FUSE only: the snapshots appear as folders below look until Ctrl-C.", "mkdir -p look && restic" + k.flags + " mount look"},
+		{"Restore everything", "Into the new folder restored. Nothing that exists is overwritten there." + among,
+			"restic" + k.flags + " restore " + latest + " --target restored"},
+		{"Restore one folder or file", "Put its path in place of /etc, as the list shows it.",
+			"restic" + k.flags + " restore " + latest + " --target restored-part --include /etc"},
+		{"Or look around first", "Linux and macOS with FUSE only: the snapshots appear as folders below look until Ctrl-C.",
+			"mkdir -p look && restic" + k.flags + " mount look"},
 	}
 }
 
 // Text is the kit for a terminal or a file.
 func (k Kit) Text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Emergency kit of the repository %s (%s).\n# It holds the repository's secrets: whoever has it can read every backup in there.\n", plainly(k.Name), plainly(k.Location))
+	fmt.Fprintf(&b, "# Emergency kit of the repository %s (%s).\n# It holds the repository's secrets: whoever has it can read every "+
+		"backup in there.\n", plainly(k.Name), plainly(k.Location))
 	b.WriteString("# Needed: restic 0.14 or newer, https://restic.net, and nothing else.\n")
 	for _, note := range k.Notes() {
 		b.WriteString("# " + plainly(note) + "\n")
@@ -128,7 +133,8 @@ func (k Kit) Notes() (notes []string) {
 		if len(k.Hosts) > 0 {
 			where = strings.Join(k.Hosts, ", ")
 		}
-		notes = append(notes, "This repository is a folder on "+where+". If that machine is gone, so is the repository: keep a copy of the folder elsewhere.")
+		notes = append(notes, "This repository is a folder on "+where+". If that machine is gone, so is the repository: keep a copy of "+
+			"the folder elsewhere.")
 	}
 	for _, f := range k.Files {
 		notes = append(notes, f.Name+" names the file "+f.Value.Reveal()+" on the host. It is not in this kit: keep a copy with it.")

@@ -10,7 +10,8 @@ import (
 )
 
 func TestAShellReadsWhatWasQuoted(t *testing.T) {
-	for _, s := range []string{"", "plain", "it's", `a "b" $HOME \n %s ` + "`id`", "two  spaces", " edges ", "Grüße 写", "\u202etxt", "tab\there", "!history", "-n", "\\'\\", "\U0001f512"} {
+	for _, s := range []string{"", "plain", "it's", `a "b" $HOME \n %s ` + "`id`", "two  spaces", " edges ", "Grüße 写", "\u202etxt",
+		"tab\there", "!history", "-n", "\\'\\", "\U0001f512"} {
 		out, err := exec.Command("sh", "-c", "X="+Quote(s)+`; printf '%s' "$X"`).CombinedOutput()
 		if err != nil || string(out) != s {
 			t.Errorf("%q is quoted as %s, and read as %q, %v", s, Quote(s), out, err)
@@ -24,7 +25,11 @@ func TestAShellReadsWhatWasQuoted(t *testing.T) {
 func TestAKitSaysEverythingResticNeeds(t *testing.T) {
 	r := store.Repository{Name: "vault", Location: "rest:https://nas/attic"}
 	k := New(r, store.RepositoryAccess{URL: "rest:https://nas/attic", Password: "it's", Env: map[string]topics.Secret{
-		"RESTIC_REST_USERNAME": "attic", "RESTIC_REST_PASSWORD": "a b", "RESTIC_CACERT": "/etc/nas.pem", "AWS_ACCESS_KEY_ID": "id"}}, []string{"cellar", "attic", "cellar"})
+		"RESTIC_REST_USERNAME": "attic",
+		"RESTIC_REST_PASSWORD": "a b",
+		"RESTIC_CACERT":        "/etc/nas.pem",
+		"AWS_ACCESS_KEY_ID":    "id",
+	}}, []string{"cellar", "attic", "cellar"})
 	if got, want := strings.Join(k.Exports(), "\n"), `export RESTIC_REPOSITORY='rest:https://attic:a%20b@nas/attic'
 export RESTIC_PASSWORD='it'\''s'
 export AWS_ACCESS_KEY_ID='id'`; got != want {

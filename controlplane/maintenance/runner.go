@@ -42,7 +42,8 @@ func DefaultTiming() Timing {
 
 // Jobs is what a runner asks of the jobs engine.
 type Jobs interface {
-	Ask(ctx context.Context, actor string, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID, o topics.Operation) (job store.Job, fresh bool, err error)
+	Ask(ctx context.Context, actor string, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID,
+		o topics.Operation) (job store.Job, fresh bool, err error)
 	Permit(ctx context.Context, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID, o topics.Operation) error
 	Settle(ctx context.Context, end topics.Finished) error
 	Stir()
@@ -180,7 +181,9 @@ func (r *Runner) tick(ctx context.Context) error {
 // goes is decided; if nothing goes, it succeeds. Without a keeper the host has
 // to be said: the right to delete then lives there. approve is the hash of a plan
 // that was held and may be carried out, or "".
-func (r *Runner) Ask(ctx context.Context, actor string, repository topics.RepositoryID, kind topics.JobKind, host topics.HostID, approve string) (topics.JobID, error) {
+func (r *Runner) Ask(
+	ctx context.Context, actor string, repository topics.RepositoryID, kind topics.JobKind, host topics.HostID, approve string,
+) (topics.JobID, error) {
 	if !slices.Contains(Kinds, kind) || approve != "" && kind != topics.ForgetJob {
 		return "", ErrKind
 	}
@@ -213,7 +216,9 @@ func (r *Runner) Ask(ctx context.Context, actor string, repository topics.Reposi
 	return r.start(ctx, actor, repo, hours[kind], host, 0, approve)
 }
 
-func (r *Runner) start(ctx context.Context, actor string, repo store.Repository, d store.MaintenanceHours, host topics.HostID, slot int64, approved string) (topics.JobID, error) {
+func (r *Runner) start(
+	ctx context.Context, actor string, repo store.Repository, d store.MaintenanceHours, host topics.HostID, slot int64, approved string,
+) (topics.JobID, error) {
 	now := r.Now()
 	o := topics.Operation{}
 	if d.Kind == topics.CheckJob {
@@ -226,9 +231,24 @@ func (r *Runner) start(ctx context.Context, actor string, repo store.Repository,
 	if err := r.Jobs.Permit(ctx, host, d.Kind, repo.ID, permit); err != nil {
 		return "", err
 	}
-	run := store.MaintenanceRun{ID: topics.JobID(topics.NewID(now)), Repository: repo.ID, Kind: d.Kind, Host: host, RequestedBy: actor, Slot: slot, Approved: approved}
-	run, fresh, err := r.Store.StartRun(ctx, run, store.Job{ID: run.ID, Host: host, Kind: d.Kind, Repository: repo.ID, Held: d.Kind == topics.ForgetJob,
-		Operation: store.JSON[topics.Operation]{V: &o}, NotAfter: now.Add(r.Timing.NotAfter).UnixMilli()})
+	run := store.MaintenanceRun{
+		ID:          topics.JobID(topics.NewID(now)),
+		Repository:  repo.ID,
+		Kind:        d.Kind,
+		Host:        host,
+		RequestedBy: actor,
+		Slot:        slot,
+		Approved:    approved,
+	}
+	run, fresh, err := r.Store.StartRun(ctx, run, store.Job{
+		ID:         run.ID,
+		Host:       host,
+		Kind:       d.Kind,
+		Repository: repo.ID,
+		Held:       d.Kind == topics.ForgetJob,
+		Operation:  store.JSON[topics.Operation]{V: &o},
+		NotAfter:   now.Add(r.Timing.NotAfter).UnixMilli(),
+	})
 	if err != nil {
 		return "", err
 	}
@@ -290,7 +310,8 @@ func (r *Runner) step(ctx context.Context, run store.MaintenanceRun) (ended bool
 			next, _, err := r.Jobs.Ask(ctx, run.RequestedBy, run.Host, topics.ForgetJob, run.Repository, topics.Operation{Snapshots: r.batch(run)})
 			if refused(err) {
 				j.State, j.Cause = topics.Failed, topics.CauseRefused
-				j.Message = fmt.Sprintf("%d of %d snapshots were removed, then its host was not to go on: %v.", run.Removed, len(run.Plan.V.Remove), err)
+				j.Message = fmt.Sprintf("%d of %d snapshots were removed, then its host was not to go on: %v.",
+					run.Removed, len(run.Plan.V.Remove), err)
 				return true, r.end(ctx, run, j)
 			}
 			if err != nil {
@@ -335,7 +356,8 @@ func (r *Runner) plan(ctx context.Context, run store.MaintenanceRun) error {
 			switch {
 			case refused(err) && rest.kind == topics.KeyJob:
 			case refused(err): // asked again it would be the same, and the job would wait for ever
-				return settle(topics.Finished{State: topics.Failed, Cause: topics.CausePolicy, Message: "The repository could not be listed first, so nothing was removed. " + err.Error()})
+				return settle(topics.Finished{State: topics.Failed, Cause: topics.CausePolicy,
+					Message: "The repository could not be listed first, so nothing was removed. " + err.Error()})
 			case err != nil:
 				return err
 			}
@@ -349,7 +371,8 @@ func (r *Runner) plan(ctx context.Context, run store.MaintenanceRun) error {
 		return err
 	}
 	if listing.State != topics.Succeeded {
-		end := topics.Finished{State: topics.Failed, Cause: listing.Cause, Message: "The repository could not be listed first, so nothing was removed. " + listing.Message}
+		end := topics.Finished{State: topics.Failed, Cause: listing.Cause,
+			Message: "The repository could not be listed first, so nothing was removed. " + listing.Message}
 		if listing.State == topics.Cancelled || listing.State == topics.Abandoned {
 			end.State = listing.State
 		}
@@ -367,10 +390,12 @@ func (r *Runner) plan(ctx context.Context, run store.MaintenanceRun) error {
 		return err
 	}
 	if repo.Keeper != run.Host && (repo.Keeper != "" || run.Slot > 0) {
-		return settle(topics.Finished{State: topics.Failed, Cause: topics.CauseRefused, Message: "Its host is not the repository's keeper any more, so nothing was removed. Ask for it again."})
+		return settle(topics.Finished{State: topics.Failed, Cause: topics.CauseRefused,
+			Message: "Its host is not the repository's keeper any more, so nothing was removed. Ask for it again."})
 	}
 	if repo.ListedAt < listing.FinishedAt {
-		return settle(topics.Finished{State: topics.Failed, Cause: topics.CauseUnknown, Message: "The listing before it was not whole, so nothing was removed."})
+		return settle(topics.Finished{State: topics.Failed, Cause: topics.CauseUnknown,
+			Message: "The listing before it was not whole, so nothing was removed."})
 	}
 	plan, err := retention.Decide(ctx, r.Store, repo, run.Approved, r.Now())
 	if err != nil {
@@ -413,7 +438,13 @@ func (r *Runner) end(ctx context.Context, run store.MaintenanceRun, j store.Job)
 		run.Outcome = store.RunCancelled
 	case j.Cause == topics.CauseReview && run.Plan.V != nil && run.Plan.V.Hash != "":
 		run.Outcome = store.RunHeld
-		review = &store.Review{Repository: run.Repository, Hash: run.Plan.V.Hash, Plan: run.Plan, HeldAt: j.FinishedAt, ExpiresAt: j.FinishedAt + r.Timing.Review.Milliseconds()}
+		review = &store.Review{
+			Repository: run.Repository,
+			Hash:       run.Plan.V.Hash,
+			Plan:       run.Plan,
+			HeldAt:     j.FinishedAt,
+			ExpiresAt:  j.FinishedAt + r.Timing.Review.Milliseconds(),
+		}
 	default:
 		run.Outcome = store.RunFailed
 	}
@@ -428,14 +459,16 @@ func (r *Runner) end(ctx context.Context, run store.MaintenanceRun, j store.Job)
 			hours = &d
 		}
 	}
-	r.Log.Info("maintenance ended", "repository", run.Repository, "kind", run.Kind, "job", run.ID, "outcome", run.Outcome, "removed", run.Removed)
+	r.Log.Info("maintenance ended", "repository", run.Repository, "kind", run.Kind, "job",
+		run.ID, "outcome", run.Outcome, "removed", run.Removed)
 	return r.Store.EndRun(ctx, run, hours, review)
 }
 
 // served notes with the hours how a run ended. What a person asked for leaves the
 // slots alone; the slice of a check that went well is read in any case.
 func (r *Runner) served(d *store.MaintenanceHours, run store.MaintenanceRun, j store.Job) {
-	if run.Outcome == store.RunSucceeded && run.Kind == topics.CheckJob && j.Operation.V != nil && d.Slices > 0 && j.Operation.V.Subset == Subset(*d) {
+	if run.Outcome == store.RunSucceeded && run.Kind == topics.CheckJob && j.Operation.V != nil && d.Slices > 0 &&
+		j.Operation.V.Subset == Subset(*d) {
 		d.Slice = (d.Slice + 1) % d.Slices
 	}
 	switch {

@@ -61,7 +61,12 @@ func newWorld(t *testing.T, r store.Repository, keep store.Keep) *world {
 	enrol := func(name string) topics.HostID {
 		hash := sha256.Sum256([]byte(name))
 		key := must(seal.NewKey())
-		if err := s.AddEnrollToken(ctx, store.EnrollToken{ID: "token-" + name, KeyHash: hash[:], CreatedBy: "test", ExpiresAt: s.Now() + 60_000}); err != nil {
+		if err := s.AddEnrollToken(ctx, store.EnrollToken{
+			ID:        "token-" + name,
+			KeyHash:   hash[:],
+			CreatedBy: "test",
+			ExpiresAt: s.Now() + 60_000,
+		}); err != nil {
 			t.Fatal(err)
 		}
 		return must(s.Enroll(ctx, hash[:], store.Host{ID: topics.HostID(name + "-0001"), SealKey: key.Public(), Hostname: name})).ID
@@ -71,11 +76,33 @@ func newWorld(t *testing.T, r store.Repository, keep store.Keep) *world {
 	if err := s.AddRepository(ctx, "test", r, store.RepositoryAccess{URL: "/srv/vault", Password: "correct horse"}); err != nil {
 		t.Fatal(err)
 	}
-	w.group = must(s.PutSourceGroup(ctx, "test", store.SourceGroup{ID: "group-0001", Host: w.attic, Name: "letters", Repository: vault, Paths: store.List{"/letters"}}))
+	w.group = must(s.PutSourceGroup(ctx, "test", store.SourceGroup{
+		ID:         "group-0001",
+		Host:       w.attic,
+		Name:       "letters",
+		Repository: vault,
+		Paths:      store.List{"/letters"},
+	}))
 	now := func() time.Time { return time.Now().Add(w.ahead) }
 	log := slog.New(slog.DiscardHandler)
-	w.engine = jobs.New(jobs.Config{Store: s, Key: must(seal.NewKey()), Presence: hosts.NewPresence(hosts.DefaultTiming(), now, nil), Hub: jobs.NewHub(), Log: log, Timing: jobs.DefaultTiming(), Now: now})
-	w.runner = NewRunner(Config{Store: s, Jobs: w.engine, Online: func(topics.HostID) bool { return w.online }, Changed: func(...topics.HostID) {}, Log: log, Timing: DefaultTiming(), Now: now})
+	w.engine = jobs.New(jobs.Config{
+		Store:    s,
+		Key:      must(seal.NewKey()),
+		Presence: hosts.NewPresence(hosts.DefaultTiming(), now, nil),
+		Hub:      jobs.NewHub(),
+		Log:      log,
+		Timing:   jobs.DefaultTiming(),
+		Now:      now,
+	})
+	w.runner = NewRunner(Config{
+		Store:   s,
+		Jobs:    w.engine,
+		Online:  func(topics.HostID) bool { return w.online },
+		Changed: func(...topics.HostID) {},
+		Log:     log,
+		Timing:  DefaultTiming(),
+		Now:     now,
+	})
 	return w
 }
 
@@ -179,8 +206,19 @@ func (w *world) backup(n int, at time.Time, files uint64) string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	snap := topics.Snapshot{ID: fmt.Sprintf("%064x", n+1), Time: at.UnixMilli(), Host: "attic", Paths: []string{"/letters"}, Tags: []string{"plan=group-0001"}}
-	w.end(j.ID, topics.Finished{State: topics.Succeeded, Snapshot: &snap, Summary: &topics.Summary{TotalFiles: files, TotalBytes: files * 1000}, RepositoryReady: true}, nil)
+	snap := topics.Snapshot{
+		ID:    fmt.Sprintf("%064x", n+1),
+		Time:  at.UnixMilli(),
+		Host:  "attic",
+		Paths: []string{"/letters"},
+		Tags:  []string{"plan=group-0001"},
+	}
+	w.end(j.ID, topics.Finished{
+		State:           topics.Succeeded,
+		Snapshot:        &snap,
+		Summary:         &topics.Summary{TotalFiles: files, TotalBytes: files * 1000},
+		RepositoryReady: true,
+	}, nil)
 	w.listing = append(w.listing, snap)
 	return snap.ID
 }
@@ -193,10 +231,27 @@ func (w *world) fired(n int, at ...time.Time) (ids []string) {
 	batch := topics.Events{Epoch: epoch, First: 1}
 	for i, at := range at {
 		job := topics.JobID(topics.NewID(at))
-		snap := topics.Snapshot{ID: fmt.Sprintf("%064x", n+i), Time: at.Add(time.Minute).UnixMilli(), Host: "attic", Paths: []string{"/letters"}, Tags: []string{"plan=group-0001"}}
-		end := topics.Finished{Job: job, State: topics.Succeeded, Snapshot: &snap, Summary: &topics.Summary{TotalFiles: 100, TotalBytes: 100_000}, RepositoryReady: true}
+		snap := topics.Snapshot{
+			ID:    fmt.Sprintf("%064x", n+i),
+			Time:  at.Add(time.Minute).UnixMilli(),
+			Host:  "attic",
+			Paths: []string{"/letters"},
+			Tags:  []string{"plan=group-0001"},
+		}
+		end := topics.Finished{
+			Job:             job,
+			State:           topics.Succeeded,
+			Snapshot:        &snap,
+			Summary:         &topics.Summary{TotalFiles: 100, TotalBytes: 100_000},
+			RepositoryReady: true,
+		}
 		batch.Events = append(batch.Events,
-			topics.Event{At: at.UnixMilli(), Fired: &topics.Fired{Job: job, Slot: topics.Slot{Schedule: "nightly-0001", At: at.UnixMilli()}, Group: w.group.ID, Repository: vault}},
+			topics.Event{At: at.UnixMilli(), Fired: &topics.Fired{
+				Job:        job,
+				Slot:       topics.Slot{Schedule: "nightly-0001", At: at.UnixMilli()},
+				Group:      w.group.ID,
+				Repository: vault,
+			}},
 			topics.Event{At: at.UnixMilli(), Started: &topics.Started{Job: job}},
 			topics.Event{At: at.Add(2 * time.Minute).UnixMilli(), Finished: &end})
 		w.listing, ids = append(w.listing, snap), append(ids, snap.ID)
@@ -287,7 +342,13 @@ func TestAForgetListsDecidesAndRemoves(t *testing.T) {
 	w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{Last: 2})
 	ids := w.backups(6)
 	// Somebody planted one that pretends to be the newest of the group.
-	planted := topics.Snapshot{ID: strings.Repeat("ee", 32), Time: time.Now().Add(-time.Millisecond).UnixMilli(), Host: "attic", Paths: []string{"/letters"}, Tags: []string{"plan=group-0001"}}
+	planted := topics.Snapshot{
+		ID:    strings.Repeat("ee", 32),
+		Time:  time.Now().Add(-time.Millisecond).UnixMilli(),
+		Host:  "attic",
+		Paths: []string{"/letters"},
+		Tags:  []string{"plan=group-0001"},
+	}
 	w.listing = append(w.listing, planted)
 	id := w.ask(topics.ForgetJob, "")
 	if j := w.job(id); j.State != topics.Queued || !j.Held || j.Host != w.keeper || j.RequestedBy != "anna" {
@@ -354,7 +415,8 @@ func TestAnUnusualPlanWaitsForAPerson(t *testing.T) {
 	w.backups(15)
 	id := w.ask(topics.ForgetJob, "")
 	w.work()
-	if j := w.job(id); j.State != topics.Failed || j.Cause != topics.CauseReview || !strings.Contains(j.Message, `12 of the 15 snapshots of "letters" on attic`) {
+	if j := w.job(id); j.State != topics.Failed || j.Cause != topics.CauseReview ||
+		!strings.Contains(j.Message, `12 of the 15 snapshots of "letters" on attic`) {
 		t.Fatalf("the job is %s %s %q", j.State, j.Cause, j.Message)
 	}
 	if r := w.run(id); r.Outcome != store.RunHeld || len(w.listing) != 15 {
@@ -389,7 +451,8 @@ func TestAHeldPlanExpires(t *testing.T) {
 	w.ask(topics.ForgetJob, "")
 	w.work()
 	w.tick()
-	if _, err := w.runner.Ask(t.Context(), "anna", vault, topics.ForgetJob, "", retention.PlanOf(must(retention.Look(t.Context(), w.store, vault, nil, time.Now())).Verdicts, nil).Hash); !errors.Is(err, ErrNoPlan) {
+	if _, err := w.runner.Ask(t.Context(), "anna", vault, topics.ForgetJob, "",
+		retention.PlanOf(must(retention.Look(t.Context(), w.store, vault, nil, time.Now())).Verdicts, nil).Hash); !errors.Is(err, ErrNoPlan) {
 		t.Errorf("an expired plan: %v, want ErrNoPlan", err)
 	}
 }
@@ -416,7 +479,8 @@ func TestAListingThatFailsRemovesNothing(t *testing.T) {
 		}
 	}
 	w.work()
-	if j := w.job(id); j.State != topics.Failed || j.Cause != topics.CauseDamaged || !strings.Contains(j.Message, "nothing was removed") || !strings.Contains(j.Message, "the index is damaged") {
+	if j := w.job(id); j.State != topics.Failed || j.Cause != topics.CauseDamaged || !strings.Contains(j.Message, "nothing was removed") ||
+		!strings.Contains(j.Message, "the index is damaged") {
 		t.Errorf("the job is %s %s %q", j.State, j.Cause, j.Message)
 	}
 	if len(w.listing) != 3 {
@@ -435,7 +499,8 @@ func TestMaintenanceIsDueByItselfAndOnceAfterAnAbsence(t *testing.T) {
 		t.Fatalf("a keeper that is away did %v", did)
 	}
 	w.online = true
-	if did := w.work(); !slices.Equal(did, []string{"snapshots", "key", "prune", "check"}) && !slices.Equal(did, []string{"snapshots", "key", "check", "prune"}) {
+	if did := w.work(); !slices.Equal(did, []string{"snapshots", "key", "prune", "check"}) &&
+		!slices.Equal(did, []string{"snapshots", "key", "check", "prune"}) {
 		t.Errorf("after a month it did %v, want each once", did)
 	}
 	if did := w.work(); len(did) != 0 {
@@ -545,7 +610,8 @@ func TestARunEndsWhenItsHostMayNotGoOn(t *testing.T) {
 		w.permits(w.keeper, topics.ForgetJob)
 		id := w.ask(topics.ForgetJob, "")
 		w.work()
-		if j, r := w.job(id), w.run(id); j.State != topics.Failed || j.Cause != topics.CausePolicy || r.Outcome != store.RunFailed || len(w.listing) != 3 {
+		if j, r := w.job(id), w.run(id); j.State != topics.Failed || j.Cause != topics.CausePolicy || r.Outcome != store.RunFailed ||
+			len(w.listing) != 3 {
 			t.Errorf("the job is %s (%s), the run %q, and %d are left", j.State, j.Message, r.Outcome, len(w.listing))
 		}
 	})

@@ -86,7 +86,8 @@ func TestOnlyTheLengthIsARule(t *testing.T) {
 }
 
 func TestADamagedHashIsAnErrorAndNoMatch(t *testing.T) {
-	for _, h := range []string{"x", "$argon2id$v=19$m=0,t=0,p=1$AA$AA", "$argon2id$v=19$m=99999999,t=2,p=1$AA$AA", "$argon2id$v=19$m=19456,t=2,p=1$!!$AA", "$argon2id$v=19$m=64,t=1,p=0$AAAA$AAAA", "$argon2id$v=19$m=64,t=1,p=999$AAAA$AAAA"} {
+	for _, h := range []string{"x", "$argon2id$v=19$m=0,t=0,p=1$AA$AA", "$argon2id$v=19$m=99999999,t=2,p=1$AA$AA",
+		"$argon2id$v=19$m=19456,t=2,p=1$!!$AA", "$argon2id$v=19$m=64,t=1,p=0$AAAA$AAAA", "$argon2id$v=19$m=64,t=1,p=999$AAAA$AAAA"} {
 		if ok, err := Check(h, "correct horse"); ok || err == nil {
 			t.Errorf("%q: %t, %v", h, ok, err)
 		}

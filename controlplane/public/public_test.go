@@ -79,7 +79,12 @@ func TestABackupGoesByOnThePublicTopics(t *testing.T) {
 	ctx := t.Context()
 	s := storetest.Open(t, store.Open)
 	hash := sha256.Sum256([]byte("key"))
-	if err := s.AddEnrollToken(ctx, store.EnrollToken{ID: "token-0001", KeyHash: hash[:], CreatedBy: "test", ExpiresAt: s.Now() + 60_000}); err != nil {
+	if err := s.AddEnrollToken(ctx, store.EnrollToken{
+		ID:        "token-0001",
+		KeyHash:   hash[:],
+		CreatedBy: "test",
+		ExpiresAt: s.Now() + 60_000,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	host := must(s.Enroll(ctx, hash[:], store.Host{ID: "attic-0001", SealKey: []byte("k"), Hostname: "attic"}))
@@ -91,7 +96,15 @@ func TestABackupGoesByOnThePublicTopics(t *testing.T) {
 	e := &ear{}
 	presence := hosts.NewPresence(hosts.DefaultTiming(), time.Now, nil)
 	timing := Timing{Quiet: time.Millisecond, Running: time.Millisecond, Look: 5 * time.Millisecond}
-	p := New(Config{Store: s, Presence: presence, Hub: jobs.NewHub(), Publish: e.publish, Log: slog.New(slog.DiscardHandler), Timing: timing, Now: time.Now})
+	p := New(Config{
+		Store:    s,
+		Presence: presence,
+		Hub:      jobs.NewHub(),
+		Publish:  e.publish,
+		Log:      slog.New(slog.DiscardHandler),
+		Timing:   timing,
+		Now:      time.Now,
+	})
 	run, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run(run) }()
@@ -104,7 +117,9 @@ func TestABackupGoesByOnThePublicTopics(t *testing.T) {
 			})
 		}
 	}
-	await(t, "a host without a backup", state(func(v topics.HostState) bool { return v.Status == "no-backup-yet" && !v.Online && v.Name == "attic" }))
+	await(t, "a host without a backup", state(func(v topics.HostState) bool {
+		return v.Status == "no-backup-yet" && !v.Online && v.Name == "attic"
+	}))
 
 	presence.Born(host.ID, topics.Session{Epoch: 1, N: 1})
 	presence.Greeted(host.ID, topics.Session{Epoch: 1, N: 1})
@@ -114,7 +129,14 @@ func TestABackupGoesByOnThePublicTopics(t *testing.T) {
 		return len(m) > 0 && m[len(m)-1].payload == topics.Online && m[len(m)-1].retain
 	})
 
-	j, _, err := s.Ask(ctx, "test", store.Job{ID: "job-000001", Host: host.ID, Kind: topics.BackupJob, SourceGroup: g.ID, Repository: g.Repository, NotAfter: 1 << 50})
+	j, _, err := s.Ask(ctx, "test", store.Job{
+		ID:          "job-000001",
+		Host:        host.ID,
+		Kind:        topics.BackupJob,
+		SourceGroup: g.ID,
+		Repository:  g.Repository,
+		NotAfter:    1 << 50,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,16 +150,22 @@ func TestABackupGoesByOnThePublicTopics(t *testing.T) {
 		p.Changed(host.ID)
 	}
 	step(protocol.Tick{Now: 1, Online: func(topics.HostID) bool { return true }})
-	step(protocol.Arrived{Host: host.ID, Events: topics.Events{Epoch: 1, First: 1, Events: []topics.Event{{Started: &topics.Started{Job: j.ID}}}}, Now: time.Now().UnixMilli()})
+	step(protocol.Arrived{Host: host.ID,
+		Events: topics.Events{Epoch: 1, First: 1, Events: []topics.Event{{Started: &topics.Started{Job: j.ID}}}}, Now: time.Now().UnixMilli()})
 	await(t, "the host to be running", state(func(v topics.HostState) bool { return v.Status == "running" && v.RunningJob == j.ID }))
-	step(protocol.Arrived{Host: host.ID, Events: topics.Events{Epoch: 1, First: 2, Events: []topics.Event{{Finished: &topics.Finished{Job: j.ID, State: topics.Succeeded,
-		Summary: &topics.Summary{TotalBytes: 7}, Snapshot: &topics.Snapshot{ID: "abc"}}}}}, Now: time.Now().UnixMilli()})
+	step(protocol.Arrived{Host: host.ID, Events: topics.Events{Epoch: 1, First: 2, Events: []topics.Event{{Finished: &topics.Finished{
+		Job:      j.ID,
+		State:    topics.Succeeded,
+		Summary:  &topics.Summary{TotalBytes: 7},
+		Snapshot: &topics.Snapshot{ID: "abc"},
+	}}}}, Now: time.Now().UnixMilli()})
 	await(t, "the host to be protected", state(func(v topics.HostState) bool {
 		return v.Status == "protected" && v.Snapshots == 1 && v.ProtectedBytes == 7 && v.LastGoodBackup != "" && v.RunningJob == ""
 	}))
 	await(t, "the end of the job", func() bool {
 		return slices.ContainsFunc(e.about("job/job-000001"), func(m message) bool {
-			return m.qos == 1 && !m.retain && strings.Contains(m.payload, `"state":"succeeded"`) && strings.Contains(m.payload, `"snapshot_id":"abc"`)
+			return m.qos == 1 && !m.retain && strings.Contains(m.payload, `"state":"succeeded"`) &&
+				strings.Contains(m.payload, `"snapshot_id":"abc"`)
 		})
 	})
 	await(t, "the fleet to be counted", func() bool {
@@ -165,7 +193,12 @@ func TestAHostsStateIsPublishedNoOftenerThanPromised(t *testing.T) {
 	ctx := t.Context()
 	s := storetest.Open(t, store.Open)
 	hash := sha256.Sum256([]byte("key"))
-	if err := s.AddEnrollToken(ctx, store.EnrollToken{ID: "token-0001", KeyHash: hash[:], CreatedBy: "test", ExpiresAt: s.Now() + 60_000}); err != nil {
+	if err := s.AddEnrollToken(ctx, store.EnrollToken{
+		ID:        "token-0001",
+		KeyHash:   hash[:],
+		CreatedBy: "test",
+		ExpiresAt: s.Now() + 60_000,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	host := must(s.Enroll(ctx, hash[:], store.Host{ID: "attic-0001", SealKey: []byte("k"), Hostname: "attic"}))
@@ -179,8 +212,9 @@ func TestAHostsStateIsPublishedNoOftenerThanPromised(t *testing.T) {
 		want  int
 	}{{0, false, 1}, {9 * time.Second, true, 1}, {time.Second, false, 2}} {
 		now = now.Add(c.later)
-		step := topics.Events{Epoch: 1, First: uint64(i + 1), Events: []topics.Event{{Hello: &topics.Hello{Session: topics.Session{Epoch: 1, N: uint64(i + 1)},
-			Facts: topics.Facts{Hostname: "attic", Agent: string(rune('a' + i))}}}}}
+		step := topics.Events{Epoch: 1, First: uint64(i + 1),
+			Events: []topics.Event{{Hello: &topics.Hello{Session: topics.Session{Epoch: 1, N: uint64(i + 1)},
+				Facts: topics.Facts{Hostname: "attic", Agent: string(rune('a' + i))}}}}}
 		if err := s.Steps(ctx, func(tx protocol.PlaneTx) error {
 			_, err := protocol.PlaneStep(protocol.DefaultTiming(), tx, protocol.Arrived{Host: host.ID, Events: step})
 			return err
@@ -202,7 +236,12 @@ func attic(t *testing.T) (s *store.Store, dir string, host topics.HostID) {
 	s = must(store.Open(t.Context(), dir, ""))
 	t.Cleanup(func() { _ = s.Close() })
 	hash := sha256.Sum256([]byte("key"))
-	if err := s.AddEnrollToken(t.Context(), store.EnrollToken{ID: "token-0001", KeyHash: hash[:], CreatedBy: "test", ExpiresAt: s.Now() + 60_000}); err != nil {
+	if err := s.AddEnrollToken(t.Context(), store.EnrollToken{
+		ID:        "token-0001",
+		KeyHash:   hash[:],
+		CreatedBy: "test",
+		ExpiresAt: s.Now() + 60_000,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	return s, dir, must(s.Enroll(t.Context(), hash[:], store.Host{ID: "attic-0001", SealKey: []byte("k"), Hostname: "attic"})).ID
@@ -213,7 +252,8 @@ func hello(t *testing.T, s *store.Store, host topics.HostID, seq uint64, version
 	t.Helper()
 	if err := s.Steps(t.Context(), func(tx protocol.PlaneTx) error {
 		_, err := protocol.PlaneStep(protocol.DefaultTiming(), tx, protocol.Arrived{Host: host, Events: topics.Events{Epoch: 1, First: seq,
-			Events: []topics.Event{{Hello: &topics.Hello{Session: topics.Session{Epoch: 1, N: seq}, Facts: topics.Facts{Hostname: "attic", Agent: version}}}}}})
+			Events: []topics.Event{{Hello: &topics.Hello{Session: topics.Session{Epoch: 1, N: seq},
+				Facts: topics.Facts{Hostname: "attic", Agent: version}}}}}})
 		return err
 	}); err != nil {
 		t.Fatal(err)
@@ -284,8 +324,16 @@ func TestAFleetThatRestsIsNotReadAgain(t *testing.T) {
 	e := &ear{}
 	presence := hosts.NewPresence(hosts.DefaultTiming(), time.Now, nil)
 	source := &counted{Source: s}
-	p := New(Config{Store: s, Presence: presence, Fleet: fleet.NewBoard(source, presence, time.Now), Hub: jobs.NewHub(), Publish: e.publish,
-		Log: slog.New(slog.DiscardHandler), Timing: Timing{Quiet: time.Millisecond, Running: time.Millisecond, Look: time.Millisecond}, Now: time.Now})
+	p := New(Config{
+		Store:    s,
+		Presence: presence,
+		Fleet:    fleet.NewBoard(source, presence, time.Now),
+		Hub:      jobs.NewHub(),
+		Publish:  e.publish,
+		Log:      slog.New(slog.DiscardHandler),
+		Timing:   Timing{Quiet: time.Millisecond, Running: time.Millisecond, Look: time.Millisecond},
+		Now:      time.Now,
+	})
 	running(t, p)
 	await(t, "many looks", func() bool { return source.marks.Load() > 50 })
 	if n := source.reads.Load(); n != 1 {

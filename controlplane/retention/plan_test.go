@@ -20,7 +20,8 @@ func drawKeep(t *rapid.T) (k store.Keep) {
 	spans := rapid.SampledFrom([]string{"", "", "5h", "3d", "30d", "2m", "1y2m3d4h"})
 	counts := rapid.SampledFrom([]int{0, 0, 1, 2, 7, 30})
 	k.Within, k.WithinHourly, k.WithinDaily = spans.Draw(t, "within"), spans.Draw(t, "within hourly"), spans.Draw(t, "within daily")
-	k.WithinWeekly, k.WithinMonthly, k.WithinYearly = spans.Draw(t, "within weekly"), spans.Draw(t, "within monthly"), spans.Draw(t, "within yearly")
+	k.WithinWeekly, k.WithinMonthly, k.WithinYearly = spans.Draw(t, "within weekly"), spans.Draw(t,
+		"within monthly"), spans.Draw(t, "within yearly")
 	k.Last, k.Hourly, k.Daily = counts.Draw(t, "last"), counts.Draw(t, "hourly"), counts.Draw(t, "daily")
 	k.Weekly, k.Monthly, k.Yearly = counts.Draw(t, "weekly"), counts.Draw(t, "monthly"), counts.Draw(t, "yearly")
 	return k
@@ -56,7 +57,8 @@ func drawHostile(t *rapid.T) (list []store.Planned) {
 		s.SourceGroup = rapid.SampledFrom([]topics.SourceGroupID{"group001", "group002", "group003", "gone0001", ""}).Draw(t, "group")
 		s.Tags = store.List{"plan=" + string(s.SourceGroup)}
 		s.GroupThere = s.SourceGroup != "gone0001"
-		switch kind := rapid.SampledFrom([]string{"planted", "lying", "late", "invented", "missing", "no job", "gone", "rewritten"}).Draw(t, "kind"); kind {
+		switch kind := rapid.SampledFrom([]string{"planted", "lying", "late", "invented", "missing", "no job", "gone", "rewritten"}).Draw(t,
+			"kind"); kind {
 		case "planted":
 			s.Job, s.AskedAt, s.StartedAt, s.EndedAt, s.GroupThere = "", 0, 0, 0, false
 		case "lying": // a job ran, at another time
@@ -137,7 +139,9 @@ func TestNothingPlantedChangesWhatBecomesOfOurs(t *testing.T) {
 				}
 				continue
 			}
-			if top := newest[v.SourceGroup].UTC(); at.Equal(top) && slices.IndexFunc(got.Keep, func(o Verdict) bool { return o.SourceGroup == v.SourceGroup && o.Time == v.Time }) < 0 || !r.window.zero() && at.After(r.window.before(top)) {
+			if top := newest[v.SourceGroup].UTC(); at.Equal(top) && slices.IndexFunc(got.Keep, func(o Verdict) bool {
+				return o.SourceGroup == v.SourceGroup && o.Time == v.Time
+			}) < 0 || !r.window.zero() && at.After(r.window.before(top)) {
 				t.Fatalf("%s of %s is removed, inside the window of %s or the newest", v.ID, at, k.Within)
 			}
 			if r.none() {
@@ -159,7 +163,11 @@ func TestEachOddityHasItsWords(t *testing.T) {
 		want string
 	}{
 		{"nobody's", func() store.Planned { s := ago(day); s.Job = ""; return s }, "no job of ours"},
-		{"nobody's with our tag", func() store.Planned { s := ago(day); s.Job, s.Tags = "", store.List{"plan=group001"}; return s }, "as if it were a backup of ours"},
+		{"nobody's with our tag", func() store.Planned {
+			s := ago(day)
+			s.Job, s.Tags = "", store.List{"plan=group001"}
+			return s
+		}, "as if it were a backup of ours"},
 		{"of the future", func() store.Planned { return ago(-20 * 365 * day) }, "in the future"},
 		{"with another time than its job", func() store.Planned { s := ago(day); s.Time -= (5 * day).Milliseconds(); return s }, "by our clock"},
 		{"rewritten", func() store.Planned { s := ago(day); s.Original = "abcdef0123"; return s }, "rewritten from snapshot abcdef01"},

@@ -21,8 +21,23 @@ import (
 // honest is a snapshot that a job of ours made when it says so.
 func honest(id string, at time.Time) store.Planned {
 	ms := at.UnixMilli()
-	return store.Planned{Snapshot: store.Snapshot{ID: id, Time: ms, Job: "job-00000001", Host: "host0001", SourceGroup: "group001", Hostname: "attic", SeenAt: 1},
-		AskedAt: ms - 1000, StartedAt: ms, EndedAt: ms + 60_000, Group: "all", GroupThere: true, Seen: true}
+	return store.Planned{
+		Snapshot: store.Snapshot{
+			ID:          id,
+			Time:        ms,
+			Job:         "job-00000001",
+			Host:        "host0001",
+			SourceGroup: "group001",
+			Hostname:    "attic",
+			SeenAt:      1,
+		},
+		AskedAt:    ms - 1000,
+		StartedAt:  ms,
+		EndedAt:    ms + 60_000,
+		Group:      "all",
+		GroupThere: true,
+		Seen:       true,
+	}
 }
 
 func ids(list []Verdict) (ids []string) {
@@ -68,7 +83,8 @@ func TestRulesMeanWhatTheyMeanToRestic(t *testing.T) {
 	const wanted, policies = 40, 25
 	dir := t.TempDir()
 	r := rand.New(rand.NewPCG(5, 55))
-	env := []string{"RESTIC_REPOSITORY=" + filepath.Join(dir, "repository"), "RESTIC_PASSWORD=x", "RESTIC_CACHE_DIR=" + filepath.Join(dir, "cache"),
+	env := []string{"RESTIC_REPOSITORY=" + filepath.Join(dir, "repository"), "RESTIC_PASSWORD=x",
+		"RESTIC_CACHE_DIR=" + filepath.Join(dir, "cache"),
 		"PATH=" + os.Getenv("PATH"), "TZ=" + os.Getenv("TZ"), "HOME=" + dir}
 	restic := func(args ...string) []byte {
 		cmd := exec.Command("restic", args...)
@@ -114,7 +130,8 @@ func TestRulesMeanWhatTheyMeanToRestic(t *testing.T) {
 		times = append(times, now.Add(-time.Minute-age))
 	}
 	turn := time.Date(now.Year(), 1, 1, 0, 0, 0, 0, time.Local)
-	times = append(times, turn.Add(-time.Second), turn, turn.Add(time.Second), now.Add(-30*24*time.Hour), now.Add(-30*24*time.Hour-time.Second))
+	times = append(times, turn.Add(-time.Second), turn, turn.Add(time.Second), now.Add(-30*24*time.Hour),
+		now.Add(-30*24*time.Hour-time.Second))
 	side(len(times), func(i int) {
 		restic("backup", "-q", "--host", "attic", "--tag", "plan=x", "--time", times[i].Format("2006-01-02 15:04:05"), "a")
 	})
@@ -129,7 +146,12 @@ func TestRulesMeanWhatTheyMeanToRestic(t *testing.T) {
 	for i, s := range listed {
 		list[i] = honest(s.ID, s.Time)
 	}
-	keeps := []store.Keep{{Within: "30d"}, {Last: 5}, {Daily: 7, Weekly: 5, Monthly: 12, Yearly: 2}, {Within: "3d", WithinDaily: "30d", WithinMonthly: "1y"}, {Hourly: 24}, {Yearly: 10}}
+	keeps := []store.Keep{{Within: "30d"}, {Last: 5}, {
+		Daily:   7,
+		Weekly:  5,
+		Monthly: 12,
+		Yearly:  2,
+	}, {Within: "3d", WithinDaily: "30d", WithinMonthly: "1y"}, {Hourly: 24}, {Yearly: 10}}
 	for len(keeps) < policies {
 		keeps = append(keeps, someKeep(r))
 	}

@@ -134,7 +134,8 @@ func Oddities(v Verdicts, keys []store.Key, zone *time.Location) (list []Oddity)
 			if k.Created > 0 {
 				made = time.UnixMilli(k.Created).In(zone).Format("2006-01-02 15:04")
 			}
-			list = append(list, Oddity{"key", k.ID, k.Created, []string{fmt.Sprintf("nobody here made or trusts it; it says it was made by %s on %s, %s", k.Username, k.Hostname, made)}})
+			list = append(list, Oddity{"key", k.ID, k.Created,
+				[]string{fmt.Sprintf("nobody here made or trusts it; it says it was made by %s on %s, %s", k.Username, k.Hostname, made)}})
 		}
 	}
 	groups := map[topics.SourceGroupID]bool{}

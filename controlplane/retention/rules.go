@@ -105,7 +105,8 @@ func Check(k store.Keep, appendOnly bool) error {
 		return err
 	}
 	if names := r.counts(); appendOnly && len(names) > 0 {
-		return fmt.Errorf("%s: an append-only repository keeps by time, not by number, or whoever can add snapshots could push yours out; use keep_within, and keep_within_daily and its like for thinning",
+		return fmt.Errorf("%s: an append-only repository keeps by time, not by number, or whoever can add snapshots could push yours out; "+
+			"use keep_within, and keep_within_daily and its like for thinning",
 			strings.Join(names, ", "))
 	}
 	return nil
@@ -125,14 +126,16 @@ func Contradictions(k store.Keep, interval time.Duration) (said []string) {
 	for _, b := range r.list {
 		switch {
 		case b.count > 0 && interval > b.every:
-			say("keep_%s %d counts backups, not periods: with one every %s it reaches back %s.", b.word, b.count, words(interval), words(time.Duration(b.count)*interval))
+			say("keep_%s %d counts backups, not periods: with one every %s it reaches back %s.", b.word, b.count, words(interval),
+				words(time.Duration(b.count)*interval))
 		case b.count > 0:
 		case !r.window.zero() && b.within.about() <= r.window.about():
 			say("keep_within_%s %s keeps nothing that keep_within %s does not keep anyway.", b.word, b.text, r.text)
 		case interval > 0 && b.within.about() < interval:
 			say("keep_within_%s %s is shorter than the %s between two backups: it keeps none but the newest.", b.word, b.text, words(interval))
 		case interval > b.every:
-			say("keep_within_%s %s wants one for each period, and backups run only every %s: it keeps every one of them.", b.word, b.text, words(interval))
+			say("keep_within_%s %s wants one for each period, and backups run only every %s: it keeps every one of them.",
+				b.word, b.text, words(interval))
 		}
 	}
 	return said

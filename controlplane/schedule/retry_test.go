@@ -38,7 +38,8 @@ func TestOnlyWhatPassesIsTriedAgain(t *testing.T) {
 			t.Errorf("%s is not tried again", cause)
 		}
 	}
-	for _, cause := range []topics.Cause{topics.CausePassword, topics.CausePolicy, topics.CauseCancelled, topics.CauseCredentials, "of a later version"} {
+	for _, cause := range []topics.Cause{topics.CausePassword, topics.CausePolicy, topics.CauseCancelled, topics.CauseCredentials,
+		"of a later version"} {
 		if Retry(topics.Failed, cause) {
 			t.Errorf("%s is tried again", cause)
 		}

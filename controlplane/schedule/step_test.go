@@ -95,7 +95,8 @@ func TestAHelloDrainsEveryRowDueOrNot(t *testing.T) {
 	for _, j := range w.open(attic) {
 		w.end(j, topics.Failed, topics.CauseUnreachable)
 	}
-	if rows := w.pending(attic); len(rows) != 2 || rows[0].NextAttemptAt <= w.now.UnixMilli() || rows[0].Reason != string(topics.CauseUnreachable) {
+	if rows := w.pending(attic); len(rows) != 2 || rows[0].NextAttemptAt <= w.now.UnixMilli() ||
+		rows[0].Reason != string(topics.CauseUnreachable) {
 		t.Fatalf("pending %+v, want two that are not due", rows)
 	}
 	w.hello(attic)
@@ -148,7 +149,8 @@ func TestAFailureIsTriedAgainLaterEachTimeAndNotForEver(t *testing.T) {
 	}
 	w.end(w.one(attic), topics.Failed, topics.CauseLocked)
 	w.tick(time.Hour)
-	if n, last := w.audited("pending_run.abandoned", sc.ID); n != 1 || !strings.Contains(last, "locked") || len(w.pending(attic)) != 0 || len(w.open(attic)) != 0 {
+	if n, last := w.audited("pending_run.abandoned", sc.ID); n != 1 || !strings.Contains(last, "locked") || len(w.pending(attic)) != 0 ||
+		len(w.open(attic)) != 0 {
 		t.Errorf("after the last try: abandoned %d times (%s), pending %+v", n, last, w.pending(attic))
 	}
 	w.hello(attic)
@@ -255,7 +257,13 @@ func TestASlotDuringAJobIsAnsweredByIt(t *testing.T) {
 	if j := w.one(attic); j.Schedule != sc.ID || j.Attempt != 1 {
 		t.Errorf("after its failure: %+v", j)
 	}
-	again, fresh, err := w.store.Ask(ctx, "anna", store.Job{ID: "person-0001", Host: attic, Kind: topics.BackupJob, SourceGroup: letters, Repository: topics.RepositoryID(letters)})
+	again, fresh, err := w.store.Ask(ctx, "anna", store.Job{
+		ID:          "person-0001",
+		Host:        attic,
+		Kind:        topics.BackupJob,
+		SourceGroup: letters,
+		Repository:  topics.RepositoryID(letters),
+	})
 	if err != nil || fresh || again.ID != w.one(attic).ID {
 		t.Errorf("a person's request is answered with %s, fresh %t, %v", again.ID, fresh, err)
 	}
@@ -273,7 +281,13 @@ func TestAPersonsFailureIsNotTriedAgain(t *testing.T) {
 	w.nightly(attic, "nightly", letters)
 	w.tick(0)
 	w.end(w.one(attic), topics.Succeeded, "")
-	persons, _, err := w.store.Ask(ctx, "anna", store.Job{ID: "person-0001", Host: attic, Kind: topics.BackupJob, SourceGroup: letters, Repository: topics.RepositoryID(letters)})
+	persons, _, err := w.store.Ask(ctx, "anna", store.Job{
+		ID:          "person-0001",
+		Host:        attic,
+		Kind:        topics.BackupJob,
+		SourceGroup: letters,
+		Repository:  topics.RepositoryID(letters),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,7 +365,13 @@ func TestAGoodBackupAfterTheSlotMakesUpForIt(t *testing.T) {
 	w.exec(`UPDATE schedules SET last_slot = ?`, slot)
 	w.exec(`UPDATE schedule_groups SET fired = ?`, slot)
 	w.exec(`UPDATE pending_runs SET slot = ?`, slot)
-	persons, _, err := w.store.Ask(ctx, "anna", store.Job{ID: "person-0001", Host: attic, Kind: topics.BackupJob, SourceGroup: letters, Repository: topics.RepositoryID(letters)})
+	persons, _, err := w.store.Ask(ctx, "anna", store.Job{
+		ID:          "person-0001",
+		Host:        attic,
+		Kind:        topics.BackupJob,
+		SourceGroup: letters,
+		Repository:  topics.RepositoryID(letters),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -462,14 +482,18 @@ func TestASlotThatRanIsDropped(t *testing.T) {
 	w.tick(0)
 	w.end(w.one(attic), topics.Failed, topics.CauseLocked)
 	// As if the agent had run the next attempt of this slot on its own.
-	w.exec(`INSERT INTO jobs (id, host, kind, source_group, repository, state, requested_by, queued_at, not_after, finished_at, schedule, slot, attempt)
-		SELECT 'agents-own', host, kind, source_group, repository, 'succeeded', 'agent', queued_at, not_after, finished_at, schedule, slot, 1 FROM jobs`)
+	w.exec(`INSERT INTO jobs (id, host, kind, source_group, repository, state, requested_by, queued_at, not_after, finished_at,
+		schedule, slot, attempt)
+		SELECT 'agents-own', host, kind, source_group, repository, 'succeeded', 'agent', queued_at, not_after, finished_at, schedule,
+		slot, 1 FROM jobs`)
 	w.tick(time.Minute)
 	if len(w.open(attic)) != 0 || len(w.pending(attic)) != 0 {
 		t.Errorf("%d jobs, pending %+v", len(w.open(attic)), w.pending(attic))
 	}
-	if _, err := w.store.raw.Exec(`INSERT INTO jobs (id, host, kind, source_group, repository, state, requested_by, queued_at, not_after, schedule, slot, attempt)
-		SELECT 'twice', host, kind, source_group, repository, 'queued', 'agent', queued_at, not_after, schedule, slot, 1 FROM jobs WHERE id = 'agents-own'`); err == nil {
+	if _, err := w.store.raw.Exec(`INSERT INTO jobs (id, host, kind, source_group, repository, state, requested_by, queued_at,
+		not_after, schedule, slot, attempt)
+		SELECT 'twice', host, kind, source_group, repository, 'queued', 'agent', queued_at, not_after, schedule, slot, 1 FROM jobs
+		WHERE id = 'agents-own'`); err == nil {
 		t.Error("the database takes one attempt of a slot twice")
 	}
 	if rows := must(w.store.Schedules(ctx, attic)); len(rows) != 1 || rows[0].ID != sc.ID || len(rows[0].Groups) != 1 {
@@ -527,7 +551,8 @@ func TestWhateverComesASlotIsServedOnce(t *testing.T) {
 		names := []string{"one", "two"}
 		put := func(name string) {
 			w.put(attic, name, func(sc *store.Schedule) {
-				sc.Cron, sc.Zone, sc.Enabled = rapid.SampledFrom([]string{"*/10 * * * *", "@hourly", "@daily"}).Draw(t, "cron"), "UTC", rapid.IntRange(0, 4).Draw(t, "enabled") > 0
+				sc.Cron, sc.Zone, sc.Enabled = rapid.SampledFrom([]string{"*/10 * * * *", "@hourly", "@daily"}).Draw(t,
+					"cron"), "UTC", rapid.IntRange(0, 4).Draw(t, "enabled") > 0
 				sc.RetryMax = rapid.IntRange(0, 3).Draw(t, "retry max")
 				sc.Groups = nil
 				for _, g := range groups {
@@ -543,7 +568,8 @@ func TestWhateverComesASlotIsServedOnce(t *testing.T) {
 		put("one")
 		put("two")
 		for range rapid.IntRange(1, 16).Draw(t, "steps") {
-			switch rapid.SampledFrom([]string{"tick", "tick", "tick", "tick", "away", "hello", "end", "end", "end", "ask", "put", "delete"}).Draw(t, "what") {
+			switch rapid.SampledFrom([]string{"tick", "tick", "tick", "tick", "away", "hello",
+				"end", "end", "end", "ask", "put", "delete"}).Draw(t, "what") {
 			case "tick":
 				w.tick(rapid.SampledFrom([]time.Duration{30 * time.Second, 2 * time.Minute, 11 * time.Minute, 3 * time.Hour, 2 * day}).Draw(t, "later"))
 			case "away":
@@ -555,8 +581,16 @@ func TestWhateverComesASlotIsServedOnce(t *testing.T) {
 					end := rapid.SampledFrom([]struct {
 						state topics.JobState
 						cause topics.Cause
-					}{{topics.Succeeded, ""}, {topics.Warnings, topics.CauseUnreadable}, {topics.Failed, topics.CauseLocked}, {topics.Failed, topics.CauseLocked},
-						{topics.Failed, topics.CausePassword}, {topics.Interrupted, topics.CauseAgentDied}, {topics.Abandoned, topics.CauseExpired}, {topics.Cancelled, topics.CauseCancelled}}).Draw(t, "end")
+					}{
+						{topics.Succeeded, ""},
+						{topics.Warnings, topics.CauseUnreadable},
+						{topics.Failed, topics.CauseLocked},
+						{topics.Failed, topics.CauseLocked},
+						{topics.Failed, topics.CausePassword},
+						{topics.Interrupted, topics.CauseAgentDied},
+						{topics.Abandoned, topics.CauseExpired},
+						{topics.Cancelled, topics.CauseCancelled},
+					}).Draw(t, "end")
 					w.end(rapid.SampledFrom(open).Draw(t, "job"), end.state, end.cause)
 				}
 			case "ask":
@@ -568,7 +602,8 @@ func TestWhateverComesASlotIsServedOnce(t *testing.T) {
 			case "put":
 				put(rapid.SampledFrom(names).Draw(t, "schedule"))
 			case "delete":
-				if err := w.store.DeleteSchedule(ctx, "anna", attic, rapid.SampledFrom(names).Draw(t, "deleted")); err != nil && !errors.Is(err, store.ErrNotFound) {
+				if err := w.store.DeleteSchedule(ctx, "anna", attic, rapid.SampledFrom(names).Draw(t, "deleted")); err != nil &&
+					!errors.Is(err, store.ErrNotFound) {
 					t.Fatal(err)
 				}
 			}

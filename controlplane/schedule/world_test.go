@@ -81,7 +81,13 @@ func (w *world) host(name string) topics.HostID {
 	w.t.Helper()
 	id := topics.NewID(time.Now())
 	hash := sha256.Sum256([]byte(id))
-	if err := w.store.AddEnrollToken(ctx, store.EnrollToken{ID: id, KeyHash: hash[:], Name: name + id, CreatedBy: "test", ExpiresAt: w.store.Now() + 60_000}); err != nil {
+	if err := w.store.AddEnrollToken(ctx, store.EnrollToken{
+		ID:        id,
+		KeyHash:   hash[:],
+		Name:      name + id,
+		CreatedBy: "test",
+		ExpiresAt: w.store.Now() + 60_000,
+	}); err != nil {
 		w.t.Fatal(err)
 	}
 	return must(w.store.Enroll(ctx, hash[:], store.Host{ID: topics.HostID(id), SealKey: []byte("k"), Serial: "1"})).ID
@@ -90,10 +96,17 @@ func (w *world) host(name string) topics.HostID {
 func (w *world) group(h topics.HostID, name string) topics.SourceGroupID {
 	w.t.Helper()
 	id := topics.NewID(time.Now())
-	if err := w.store.AddRepository(ctx, "test", store.Repository{ID: topics.RepositoryID(id), Name: id}, store.RepositoryAccess{URL: "/srv/vault", Password: "p"}); err != nil {
+	if err := w.store.AddRepository(ctx, "test", store.Repository{ID: topics.RepositoryID(id), Name: id},
+		store.RepositoryAccess{URL: "/srv/vault", Password: "p"}); err != nil {
 		w.t.Fatal(err)
 	}
-	return must(w.store.PutSourceGroup(ctx, "test", store.SourceGroup{ID: topics.SourceGroupID(id), Host: h, Name: name, Repository: topics.RepositoryID(id), Paths: store.List{"/x"}})).ID
+	return must(w.store.PutSourceGroup(ctx, "test", store.SourceGroup{
+		ID:         topics.SourceGroupID(id),
+		Host:       h,
+		Name:       name,
+		Repository: topics.RepositoryID(id),
+		Paths:      store.List{"/x"},
+	})).ID
 }
 
 // nightly adds a schedule at midnight, UTC. The world's clock begins there.
