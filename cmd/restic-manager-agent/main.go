@@ -41,11 +41,11 @@ type enroll struct {
 	Token  string `required:"" placeholder:"T" help:"Enrolment token, good for one host and 15 minutes."`
 	State  string `required:"" placeholder:"DIR" help:"Directory for this host's identity and journal."`
 	Again  bool   `help:"Replace the identity that is there; the token has to be made for this host. Its policy stays."`
-	Policy string `default:"backup" placeholder:"NAME" help:"What this host lets the control plane do: backup, restore, keeper or managed. No message can change it later."`
+	Policy string `default:"backup" placeholder:"NAME" help:"What may be done here: backup, restore, keeper or managed."`
 
 	Repository  []string `placeholder:"URL" help:"A repository this host's data may go to; without one, the first that works is the only one."`
 	BackupRoot  []string `placeholder:"DIR" help:"Let backups read below this directory only."`
-	RestoreRoot []string `placeholder:"DIR" help:"Let restores write below this directory only; without one, into a directory beside this host's identity."`
+	RestoreRoot []string `placeholder:"DIR" help:"Let restores write below this directory only, not into one beside the identity."`
 }
 
 func (c *enroll) Run(ctx context.Context, s streams) error {
@@ -58,7 +58,8 @@ func (c *enroll) Run(ctx context.Context, s streams) error {
 		return usageError{err}
 	}
 	if c.Policy == agent.PolicyRestore && len(c.RestoreRoot) == 0 && !c.Again {
-		return usageError{errors.New("--policy restore needs --restore-root DIR: say below which directories restores may write, each with a flag of its own")}
+		return usageError{errors.New("--policy restore needs --restore-root DIR: say below which directories restores may write, each " +
+			"with a flag of its own")}
 	}
 	if err := policy.Narrow(c.Repository, c.BackupRoot, c.RestoreRoot); err != nil {
 		return usageError{err}

@@ -20,7 +20,7 @@ const actor = "cli"
 // control plane.
 type database struct {
 	Data    string `required:"" placeholder:"DIR" help:"Directory of the database."`
-	KeyFile string `placeholder:"FILE" help:"File with the key of the database's secrets. Without it: the systemd credential restic-manager-key, the environment variable RESTIC_MANAGER_KEY, or DIR.key."`
+	KeyFile string `placeholder:"FILE" help:"Key of the secrets, if not systemd's restic-manager-key, RESTIC_MANAGER_KEY or DIR.key."`
 }
 
 // with opens an existing database. It does not create one, so that a mistyped

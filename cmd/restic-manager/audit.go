@@ -32,7 +32,8 @@ func (c *auditVerifyCmd) Run(ctx context.Context) error {
 			return err
 		}
 		fmt.Println(head)
-		fmt.Fprintf(os.Stderr, "%d entries, each follows from the one before. Keep the line above elsewhere, and give it to the next verification with --head.\n", head.N)
+		fmt.Fprintf(os.Stderr, "%d entries, each follows from the one before. Keep the line above elsewhere, and give it to the next "+
+			"verification with --head.\n", head.N)
 		return nil
 	})
 }

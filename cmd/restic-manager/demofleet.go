@@ -459,10 +459,25 @@ func (p *demoPast) backups(h demoHost, host topics.HostID, group topics.SourceGr
 		}
 		took := time.Duration(40+p.chance.IntN(200)) * time.Second
 		total := uint64(h.size) << 10 * uint64(400+600*(h.since-day)/max(h.since, 1)) / 1000
-		j := store.Job{ID: topics.JobID(topics.NewID(begin)), Host: host, Kind: topics.BackupJob,
-			SourceGroup: group, Repository: p.vaults[h.vault], State: topics.Succeeded, RequestedBy: "schedule:nightly", QueuedAt: begin.UnixMilli(), StartedAt: begin.UnixMilli(),
-			FinishedAt: begin.Add(took).UnixMilli(), NotAfter: begin.AddDate(0, 0, 1).UnixMilli(), Attempts: 1, ResticVersion: demoRestic,
-			Schedule: schedule, Slot: slot.UnixMilli(), Fired: true, HeardAt: begin.UnixMilli()}
+		j := store.Job{
+			ID:            topics.JobID(topics.NewID(begin)),
+			Host:          host,
+			Kind:          topics.BackupJob,
+			SourceGroup:   group,
+			Repository:    p.vaults[h.vault],
+			State:         topics.Succeeded,
+			RequestedBy:   "schedule:nightly",
+			QueuedAt:      begin.UnixMilli(),
+			StartedAt:     begin.UnixMilli(),
+			FinishedAt:    begin.Add(took).UnixMilli(),
+			NotAfter:      begin.AddDate(0, 0, 1).UnixMilli(),
+			Attempts:      1,
+			ResticVersion: demoRestic,
+			Schedule:      schedule,
+			Slot:          slot.UnixMilli(),
+			Fired:         true,
+			HeardAt:       begin.UnixMilli(),
+		}
 		j.ExitCode.Valid = true
 		files := total/(24<<10) + 1
 		sum := topics.Summary{FilesNew: uint64(p.chance.IntN(9)), FilesChanged: uint64(p.chance.IntN(20)), TotalFiles: files, TotalBytes: total,

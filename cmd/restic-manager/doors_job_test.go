@@ -23,7 +23,13 @@ import (
 // refused in the same sentence.
 func TestEveryDoorHasTheSameRulesForJobs(t *testing.T) {
 	h := newHouse(t)
-	engine := jobs.New(jobs.Config{Store: h.store, Hub: jobs.NewHub(), Log: slog.New(slog.DiscardHandler), Timing: jobs.DefaultTiming(), Now: time.Now})
+	engine := jobs.New(jobs.Config{
+		Store:  h.store,
+		Hub:    jobs.NewHub(),
+		Log:    slog.New(slog.DiscardHandler),
+		Timing: jobs.DefaultTiming(),
+		Now:    time.Now,
+	})
 	fields := []struct {
 		name string
 		of   func(topics.Operation) []string

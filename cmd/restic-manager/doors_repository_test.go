@@ -43,8 +43,14 @@ func (r newRepository) counts() map[string]int {
 // spans are those that are times.
 func (r newRepository) spans() map[string]string {
 	k := r.Keep
-	return map[string]string{"within": k.Within, "within_hourly": k.WithinHourly, "within_daily": k.WithinDaily, "within_weekly": k.WithinWeekly,
-		"within_monthly": k.WithinMonthly, "within_yearly": k.WithinYearly}
+	return map[string]string{
+		"within":         k.Within,
+		"within_hourly":  k.WithinHourly,
+		"within_daily":   k.WithinDaily,
+		"within_weekly":  k.WithinWeekly,
+		"within_monthly": k.WithinMonthly,
+		"within_yearly":  k.WithinYearly,
+	}
 }
 
 // vault is a good repository, changed.
@@ -73,7 +79,13 @@ var newRepositories = subject[newRepository]{
 	},
 	doors: map[string]func(t *testing.T, h *house, in newRepository) (bool, string){
 		theForm: func(_ *testing.T, h *house, in newRepository) (bool, string) {
-			form := url.Values{"name": {in.Name}, "url": {in.URL}, "password": {in.Password}, "keeper": {in.Keeper}, "maintenance.url": {in.MaintenanceURL}}
+			form := url.Values{
+				"name":            {in.Name},
+				"url":             {in.URL},
+				"password":        {in.Password},
+				"keeper":          {in.Keeper},
+				"maintenance.url": {in.MaintenanceURL},
+			}
 			if in.AppendOnly {
 				form.Set("append_only", "1")
 			}
@@ -155,7 +167,9 @@ var newRepositories = subject[newRepository]{
 		}
 		return all
 	},
-	cases: withNames(func(name string) newRepository { return vault(func(r *newRepository) { r.Name = name }) }, map[string]doorCase[newRepository]{
+	cases: withNames(func(name string) newRepository {
+		return vault(func(r *newRepository) { r.Name = name })
+	}, map[string]doorCase[newRepository]{
 		"100 characters": {in: vault(func(r *newRepository) { r.Name = strings.Repeat("ü", 100) })},
 		"all of it": {in: vault(func(r *newRepository) {
 			r.Env = map[string]topics.Secret{"RESTIC_REST_USERNAME": "attic", "RESTIC_REST_PASSWORD": "hush"}
@@ -174,14 +188,20 @@ var newRepositories = subject[newRepository]{
 		"a password of 1001 bytes": {in: vault(func(r *newRepository) { r.Password = strings.Repeat("x", 1001) }), bad: "password"},
 		"a line break in it":       {in: vault(func(r *newRepository) { r.Password = "a\nb" }), bad: "password", not: []string{theCommandLine}},
 		"a NUL in it":              {in: vault(func(r *newRepository) { r.Password = "a\x00b" }), bad: "password"},
-		"a variable for a program": {in: vault(func(r *newRepository) { r.Env = map[string]topics.Secret{"RESTIC_PASSWORD_COMMAND": "id"} }), bad: "everyday", not: []string{theForm}},
-		"a line break in a variable": {in: vault(func(r *newRepository) { r.Env = map[string]topics.Secret{"RESTIC_REST_USERNAME": "a\nb"} }), bad: "everyday",
+		"a variable for a program": {in: vault(func(r *newRepository) {
+			r.Env = map[string]topics.Secret{"RESTIC_PASSWORD_COMMAND": "id"}
+		}), bad: "everyday", not: []string{theForm}},
+		"a line break in a variable": {in: vault(func(r *newRepository) {
+			r.Env = map[string]topics.Secret{"RESTIC_REST_USERNAME": "a\nb"}
+		}), bad: "everyday",
 			not: []string{theCommandLine}},
 		"variables that are too long": {in: vault(func(r *newRepository) {
 			r.Env = map[string]topics.Secret{"RESTIC_REST_USERNAME": topics.Secret(strings.Repeat("x", 9000))}
 		}), bad: "everyday"},
 		"a bad URL of the keeper": {in: vault(func(r *newRepository) { r.MaintenanceURL = "nowhere" }), bad: "maintenance"},
-		"a bad variable of its": {in: vault(func(r *newRepository) { r.MaintenanceEnv = map[string]topics.Secret{"PATH": "/tmp"} }), bad: "maintenance",
+		"a bad variable of its": {in: vault(func(r *newRepository) {
+			r.MaintenanceEnv = map[string]topics.Secret{"PATH": "/tmp"}
+		}), bad: "maintenance",
 			not: []string{theForm}},
 		"a keeper nobody knows": {in: vault(func(r *newRepository) { r.Keeper = "cellar" }), bad: "keeper"},
 		"a span that is none":   {in: vault(func(r *newRepository) { r.Keep.Within = "30 days" }), bad: "retention"},
@@ -228,7 +248,8 @@ func TestEveryDoorSaysThatANameIsTaken(t *testing.T) {
 	h := newHouse(t)
 	in := vault(func(r *newRepository) { r.Name = "vault" })
 	for door, ask := range newRepositories.doors {
-		if taken, said := ask(t, h, in); taken || !strings.Contains(said, "of this name already") && !strings.Contains(said, "Names of repositories are their own.") {
+		if taken, said := ask(t, h, in); taken || !strings.Contains(said, "of this name already") &&
+			!strings.Contains(said, "Names of repositories are their own.") {
 			t.Errorf("%s: taken %t\n%.2000s", door, taken, said)
 		}
 	}
@@ -256,7 +277,12 @@ var groups = subject[newGroup]{
 	before: func(t *testing.T, h *house) { // a group cannot be removed, so each attempt has a host of its own
 		id := topics.NewID(time.Now())
 		hash := sha256.Sum256([]byte(id))
-		if err := h.store.AddEnrollToken(t.Context(), store.EnrollToken{ID: id, KeyHash: hash[:], CreatedBy: "test", ExpiresAt: h.store.Now() + 60_000}); err != nil {
+		if err := h.store.AddEnrollToken(t.Context(), store.EnrollToken{
+			ID:        id,
+			KeyHash:   hash[:],
+			CreatedBy: "test",
+			ExpiresAt: h.store.Now() + 60_000,
+		}); err != nil {
 			t.Fatal(err)
 		}
 		row, err := h.store.Enroll(t.Context(), hash[:], store.Host{ID: topics.HostID(id), SealKey: []byte("k"), Serial: "1", Hostname: "cellar"})
@@ -278,9 +304,16 @@ var groups = subject[newGroup]{
 	},
 	doors: map[string]func(t *testing.T, h *house, in newGroup) (bool, string){
 		theForm: func(_ *testing.T, h *house, in newGroup) (bool, string) {
-			form := url.Values{"name": {in.Name}, "repository": {in.Repository}, "paths": {strings.Join(in.Paths, "\n")}, "excludes": {strings.Join(in.Excludes, "\n")},
-				"hook_before": in.Before, "limits_zone": {in.Limits.Zone}, "upload_kib": {strconv.Itoa(in.Limits.UploadKiB)},
-				"download_kib": {strconv.Itoa(in.Limits.DownloadKiB)}}
+			form := url.Values{
+				"name":         {in.Name},
+				"repository":   {in.Repository},
+				"paths":        {strings.Join(in.Paths, "\n")},
+				"excludes":     {strings.Join(in.Excludes, "\n")},
+				"hook_before":  in.Before,
+				"limits_zone":  {in.Limits.Zone},
+				"upload_kib":   {strconv.Itoa(in.Limits.UploadKiB)},
+				"download_kib": {strconv.Itoa(in.Limits.DownloadKiB)},
+			}
 			if in.OneFileSystem {
 				form.Set("one_file_system", "1")
 			}
@@ -292,8 +325,14 @@ var groups = subject[newGroup]{
 			return status == http.StatusSeeOther, text
 		},
 		theAPI: func(t *testing.T, h *house, in newGroup) (bool, string) {
-			body := map[string]any{"repository": in.Repository, "paths": append([]string{}, in.Paths...), "excludes": append([]string{}, in.Excludes...),
-				"one_file_system": in.OneFileSystem, "hooks": topics.Hooks{Before: in.Before}, "limits": in.Limits}
+			body := map[string]any{
+				"repository":      in.Repository,
+				"paths":           append([]string{}, in.Paths...),
+				"excludes":        append([]string{}, in.Excludes...),
+				"one_file_system": in.OneFileSystem,
+				"hooks":           topics.Hooks{Before: in.Before},
+				"limits":          in.Limits,
+			}
 			status, text := h.ask("PUT", "/api/hosts/"+string(h.host)+"/source-groups/"+url.PathEscape(in.Name), body)
 			return status == http.StatusOK, detail(t, text)
 		},
@@ -317,20 +356,22 @@ var groups = subject[newGroup]{
 				g.Excludes, g.OneFileSystem, g.Before = []string{"*.tmp"}, true, []string{"dump-db"}
 				g.Limits = topics.Limits{UploadKiB: 512, From: 8 * 60, To: 18 * 60, Zone: "Europe/Berlin"}
 			})},
-			"no repository":           {in: letters(func(g *newGroup) { g.Repository = "" }), bad: "repository"},
-			"one nobody knows":        {in: letters(func(g *newGroup) { g.Repository = "cellar\x1b[2J" }), bad: "repository"},
-			"no path":                 {in: letters(func(g *newGroup) { g.Paths = nil }), bad: "paths"},
-			"a relative path":         {in: letters(func(g *newGroup) { g.Paths = []string{"music"} }), bad: "paths"},
-			"a NUL in a path":         {in: letters(func(g *newGroup) { g.Paths = []string{"/mu\x00sic"} }), bad: "paths"},
-			"a line break in a path":  {in: letters(func(g *newGroup) { g.Paths = []string{"/mu\nsic"} }), bad: "paths", not: []string{theForm}},
-			"too many paths":          {in: letters(func(g *newGroup) { g.Paths = slices.Repeat([]string{"/music"}, 1001) }), bad: "paths"},
-			"too many patterns":       {in: letters(func(g *newGroup) { g.Excludes = slices.Repeat([]string{"*.tmp"}, 1001) }), bad: "excludes"},
-			"paths that are too long": {in: letters(func(g *newGroup) { g.Paths = slices.Repeat([]string{"/" + strings.Repeat("x", 100)}, 400) }), bad: "excludes"},
-			"a NUL in a pattern":      {in: letters(func(g *newGroup) { g.Excludes = []string{"a\x00b"} }), bad: "excludes"},
-			"a hook with a space":     {in: letters(func(g *newGroup) { g.Before = []string{"dump db"} }), bad: "hooks"},
-			"a zone there is not":     {in: letters(func(g *newGroup) { g.Limits.Zone = "Europe/Atlantis" }), bad: "limits"},
-			"an escape in a zone":     {in: letters(func(g *newGroup) { g.Limits.Zone = "\x1b[2J" }), bad: "limits"},
-			"a bandwidth below 0":     {in: letters(func(g *newGroup) { g.Limits.DownloadKiB = -5 }), bad: "limits"},
+			"no repository":          {in: letters(func(g *newGroup) { g.Repository = "" }), bad: "repository"},
+			"one nobody knows":       {in: letters(func(g *newGroup) { g.Repository = "cellar\x1b[2J" }), bad: "repository"},
+			"no path":                {in: letters(func(g *newGroup) { g.Paths = nil }), bad: "paths"},
+			"a relative path":        {in: letters(func(g *newGroup) { g.Paths = []string{"music"} }), bad: "paths"},
+			"a NUL in a path":        {in: letters(func(g *newGroup) { g.Paths = []string{"/mu\x00sic"} }), bad: "paths"},
+			"a line break in a path": {in: letters(func(g *newGroup) { g.Paths = []string{"/mu\nsic"} }), bad: "paths", not: []string{theForm}},
+			"too many paths":         {in: letters(func(g *newGroup) { g.Paths = slices.Repeat([]string{"/music"}, 1001) }), bad: "paths"},
+			"too many patterns":      {in: letters(func(g *newGroup) { g.Excludes = slices.Repeat([]string{"*.tmp"}, 1001) }), bad: "excludes"},
+			"paths that are too long": {in: letters(func(g *newGroup) {
+				g.Paths = slices.Repeat([]string{"/" + strings.Repeat("x", 100)}, 400)
+			}), bad: "excludes"},
+			"a NUL in a pattern":  {in: letters(func(g *newGroup) { g.Excludes = []string{"a\x00b"} }), bad: "excludes"},
+			"a hook with a space": {in: letters(func(g *newGroup) { g.Before = []string{"dump db"} }), bad: "hooks"},
+			"a zone there is not": {in: letters(func(g *newGroup) { g.Limits.Zone = "Europe/Atlantis" }), bad: "limits"},
+			"an escape in a zone": {in: letters(func(g *newGroup) { g.Limits.Zone = "\x1b[2J" }), bad: "limits"},
+			"a bandwidth below 0": {in: letters(func(g *newGroup) { g.Limits.DownloadKiB = -5 }), bad: "limits"},
 		})
 		for what, c := range cases {
 			if c.in.Name == "" { // the API's address has no place for it
@@ -353,8 +394,11 @@ var hours = subject[checkHours]{
 	service: func(t *testing.T, h *house, in checkHours) error {
 		runner := maintenance.NewRunner(maintenance.Config{Store: h.store, Changed: func(...topics.HostID) {}, Now: time.Now})
 		usual := maintenance.Input{Weekday: new(maintenance.Daily), Hour: new("04:00"), Paused: new(false)}
-		return runner.PutHours(t.Context(), "test", h.repository, map[topics.JobKind]maintenance.Input{topics.ForgetJob: usual, topics.PruneJob: usual,
-			topics.CheckJob: {Weekday: &in.Weekday, Hour: &in.Hour, Paused: &in.Paused, Slices: &in.Slices}})
+		return runner.PutHours(t.Context(), "test", h.repository, map[topics.JobKind]maintenance.Input{
+			topics.ForgetJob: usual,
+			topics.PruneJob:  usual,
+			topics.CheckJob:  {Weekday: &in.Weekday, Hour: &in.Hour, Paused: &in.Paused, Slices: &in.Slices},
+		})
 	},
 	doors: map[string]func(t *testing.T, h *house, in checkHours) (bool, string){
 		theForm: func(_ *testing.T, h *house, in checkHours) (bool, string) {
@@ -407,7 +451,8 @@ type hostSetting struct {
 
 var hostSettings = subject[hostSetting]{
 	service: func(t *testing.T, h *house, in hostSetting) error {
-		_, err := (&hosts.Settings{Store: h.store}).Put(t.Context(), "test", h.host, hosts.Input{Intermittent: &in.Intermittent, OverdueDays: &in.OverdueDays})
+		_, err := (&hosts.Settings{Store: h.store}).Put(t.Context(), "test", h.host,
+			hosts.Input{Intermittent: &in.Intermittent, OverdueDays: &in.OverdueDays})
 		return err
 	},
 	doors: map[string]func(t *testing.T, h *house, in hostSetting) (bool, string){
@@ -417,7 +462,10 @@ var hostSettings = subject[hostSetting]{
 			return status == http.StatusSeeOther, text
 		},
 		theAPI: func(t *testing.T, h *house, in hostSetting) (bool, string) {
-			status, text := h.ask("PUT", "/api/hosts/"+string(h.host), map[string]any{"intermittent": in.Intermittent, "overdue_days": in.OverdueDays})
+			status, text := h.ask("PUT", "/api/hosts/"+string(h.host), map[string]any{
+				"intermittent": in.Intermittent,
+				"overdue_days": in.OverdueDays,
+			})
 			return status == http.StatusOK, detail(t, text)
 		},
 	},

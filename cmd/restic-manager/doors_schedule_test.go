@@ -42,8 +42,15 @@ func (w wish) over(was wish) wish {
 }
 
 // nightly is a schedule that fits.
-var nightly = wish{Name: "nightly", Cron: new("30 2 * * *"), Zone: new("Europe/Berlin"), Jitter: new(10 * time.Minute), Groups: new([]string{"letters"}),
-	Enabled: new(true), Retry: new(3)}
+var nightly = wish{
+	Name:    "nightly",
+	Cron:    new("30 2 * * *"),
+	Zone:    new("Europe/Berlin"),
+	Jitter:  new(10 * time.Minute),
+	Groups:  new([]string{"letters"}),
+	Enabled: new(true),
+	Retry:   new(3),
+}
 
 func schedulesAt(h *house) string { return "/hosts/" + string(h.host) + "/schedules" }
 

@@ -84,7 +84,13 @@ func newHouse(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"letters", "photos"} {
-		g := store.SourceGroup{ID: topics.SourceGroupID(name + "-0001"), Host: h.host, Name: name, Repository: h.repository, Paths: store.List{"/" + name}}
+		g := store.SourceGroup{
+			ID:         topics.SourceGroupID(name + "-0001"),
+			Host:       h.host,
+			Name:       name,
+			Repository: h.repository,
+			Paths:      store.List{"/" + name},
+		}
 		if _, err := p.Store.PutSourceGroup(t.Context(), "test", g); err != nil {
 			t.Fatal(err)
 		}
@@ -135,11 +141,21 @@ func TestEveryDoorTellsTheSameNextStarts(t *testing.T) {
 	// pass one in the middle; a hundred of them see the clocks change many times.
 	soon := time.Now().UTC().Add(26 * time.Hour)
 	for name, sc := range map[string]store.Schedule{
-		"plain":            {Cron: fmt.Sprintf("%d %d * * *", soon.Minute(), soon.Hour()), Zone: "UTC"},
-		"spread":           {Cron: fmt.Sprintf("0 %d * * *", soon.Hour()), Zone: "UTC", JitterSeconds: 3600},
-		"in its jitter":    {Cron: fmt.Sprintf("%d %d * * *", soon.Minute(), soon.Add(-3*time.Hour).Hour()), Zone: "UTC", JitterSeconds: 86400},
-		"just made":        {Cron: fmt.Sprintf("%d * * * *", soon.Add(-time.Minute).Minute()), Zone: "UTC", JitterSeconds: 86400, Since: time.Now().UnixMilli()},
-		"just fired":       {Cron: fmt.Sprintf("%d * * * *", soon.Add(-time.Minute).Minute()), Zone: "UTC", JitterSeconds: 86400, LastSlot: time.Now().UnixMilli()},
+		"plain":         {Cron: fmt.Sprintf("%d %d * * *", soon.Minute(), soon.Hour()), Zone: "UTC"},
+		"spread":        {Cron: fmt.Sprintf("0 %d * * *", soon.Hour()), Zone: "UTC", JitterSeconds: 3600},
+		"in its jitter": {Cron: fmt.Sprintf("%d %d * * *", soon.Minute(), soon.Add(-3*time.Hour).Hour()), Zone: "UTC", JitterSeconds: 86400},
+		"just made": {
+			Cron:          fmt.Sprintf("%d * * * *", soon.Add(-time.Minute).Minute()),
+			Zone:          "UTC",
+			JitterSeconds: 86400,
+			Since:         time.Now().UnixMilli(),
+		},
+		"just fired": {
+			Cron:          fmt.Sprintf("%d * * * *", soon.Add(-time.Minute).Minute()),
+			Zone:          "UTC",
+			JitterSeconds: 86400,
+			LastSlot:      time.Now().UnixMilli(),
+		},
 		"gap and twice":    {Cron: "30 2 * * 0", Zone: "Europe/Berlin"},
 		"gap, spread":      {Cron: "30 2 * * *", Zone: "America/New_York", JitterSeconds: 7200},
 		"half an hour off": {Cron: "@daily", Zone: "Asia/Kolkata", JitterSeconds: 1800},

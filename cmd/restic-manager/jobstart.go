@@ -152,7 +152,13 @@ func (c *jobShowCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		lines := [][2]string{{"Job", string(j.ID)}, {"Kind", string(j.Kind)}, {"Host", host.Name}, {"State", string(j.State)}, {"Asked for", ago(s, j.QueuedAt) + " by " + j.RequestedBy}}
+		lines := [][2]string{
+			{"Job", string(j.ID)},
+			{"Kind", string(j.Kind)},
+			{"Host", host.Name},
+			{"State", string(j.State)},
+			{"Asked for", ago(s, j.QueuedAt) + " by " + j.RequestedBy},
+		}
 		add := func(name, text string) {
 			if text != "" {
 				lines = append(lines, [2]string{name, text})

@@ -45,13 +45,14 @@ func (d database) key() (keyring.Source, error) {
 		}
 	}
 	if set && given == "" {
-		return keyring.Source{}, fmt.Errorf("%w: the environment variable %s is empty; give the key in it, or unset it", keyring.ErrKey, keyVariable)
+		return keyring.Source{}, fmt.Errorf("%w: the environment variable %s is empty; give the key in it, or unset it",
+			keyring.ErrKey, keyVariable)
 	}
 	return keyring.Source{Given: given, From: "the environment variable " + keyVariable}, nil
 }
 
 type keyRotateCmd struct {
-	NewKeyFile string `placeholder:"FILE" help:"Where to write the new key, if the old one does not come from a file: put it in its place, and run this again."`
+	NewKeyFile string `placeholder:"FILE" help:"Where the new key goes if the old one is in no file: put it in its place and run this again."`
 	database
 }
 
@@ -70,10 +71,12 @@ func (c *keyRotateCmd) Run(ctx context.Context) error {
 			return err
 		}
 		if r.NewKeyFile != "" {
-			fmt.Fprintf(os.Stderr, "The new key is in %s, and opens the database beside the old one.\nPut it where the old one is given, then run restic-manager key rotate again: that takes the old one's rights away and seals every secret anew.\n", r.NewKeyFile)
+			fmt.Fprintf(os.Stderr, "The new key is in %s, and opens the database beside the old one.\nPut it where the old one is given, "+
+				"then run restic-manager key rotate again: that takes the old one's rights away and seals every secret anew.\n", r.NewKeyFile)
 			return nil
 		}
-		fmt.Fprintf(os.Stderr, "The key was changed and %d secrets are sealed anew. Copies of the database from before still need the old key; a copy of the new one belongs where backups of the database do not go.\n", r.Resealed)
+		fmt.Fprintf(os.Stderr, "The key was changed and %d secrets are sealed anew. Copies of the database from before still need the old "+
+			"key; a copy of the new one belongs where backups of the database do not go.\n", r.Resealed)
 		return nil
 	}), claimed.Close())
 }

@@ -72,7 +72,7 @@ func printPlan(out io.Writer, p retention.Preview) error {
 type repositoryMaintainCmd struct {
 	Name    string `arg:"" help:"The repository's name or ID."`
 	Kind    string `required:"" enum:"forget,prune,check" help:"forget, prune or check."`
-	Host    string `placeholder:"HOST" help:"Only without a keeper: name or ID of the host to run on. The right to delete then lives on that host."`
+	Host    string `placeholder:"HOST" help:"Only without a keeper: name or ID of the host to run on, which then needs the right to delete."`
 	Approve string `placeholder:"HASH" help:"Carry out exactly this plan, which was held for review."`
 	database
 }
@@ -90,7 +90,14 @@ func (c *repositoryMaintainCmd) Run(ctx context.Context) error {
 				return err
 			}
 		}
-		runner := maintenance.NewRunner(maintenance.Config{Store: s, Jobs: nobody{}, Changed: func(...topics.HostID) {}, Log: slog.New(slog.DiscardHandler), Timing: maintenance.DefaultTiming(), Now: time.Now})
+		runner := maintenance.NewRunner(maintenance.Config{
+			Store:   s,
+			Jobs:    nobody{},
+			Changed: func(...topics.HostID) {},
+			Log:     slog.New(slog.DiscardHandler),
+			Timing:  maintenance.DefaultTiming(),
+			Now:     time.Now,
+		})
 		id, err := runner.Ask(ctx, actor, r.ID, topics.JobKind(c.Kind), host.ID, c.Approve)
 		switch {
 		case errors.Is(err, maintenance.ErrNoKeeper):

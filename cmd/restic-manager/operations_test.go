@@ -61,7 +61,13 @@ func TestRepositoriesAndJobsByCommandLine(t *testing.T) {
 	for _, name := range []string{"attic", "nas"} {
 		id := topics.NewID(time.Now())
 		hash := sha256.Sum256([]byte(id))
-		if err := s.AddEnrollToken(ctx, store.EnrollToken{ID: id, KeyHash: hash[:], Name: name, CreatedBy: "test", ExpiresAt: s.Now() + 60_000}); err != nil {
+		if err := s.AddEnrollToken(ctx, store.EnrollToken{
+			ID:        id,
+			KeyHash:   hash[:],
+			Name:      name,
+			CreatedBy: "test",
+			ExpiresAt: s.Now() + 60_000,
+		}); err != nil {
 			t.Fatal(err)
 		}
 		h, err := s.Enroll(ctx, hash[:], store.Host{ID: topics.HostID(id), SealKey: []byte("k"), Serial: "1", Hostname: name})
@@ -85,16 +91,19 @@ func TestRepositoriesAndJobsByCommandLine(t *testing.T) {
 	id := did(0, "repository", "add", "nas", "--url", "rest:http://nas:8000/attic", "--password-file", file("password", "canary-1\n"),
 		"--env-file", file("env", "# everyday\nRESTIC_REST_USERNAME=attic\nRESTIC_REST_PASSWORD=canary-2\n"))
 	did(0, "repository", "set", "nas", "--keeper", "nas", "--append-only", "--keep", "within=30d;within-daily=1y",
-		"--maintenance-env-file", file("maintenance", "RESTIC_REST_USERNAME=keeper\nRESTIC_REST_PASSWORD=canary-3"), "--maintenance-url", "rest:http://nas:8001/attic")
+		"--maintenance-env-file", file("maintenance", "RESTIC_REST_USERNAME=keeper\nRESTIC_REST_PASSWORD=canary-3"), "--maintenance-url",
+		"rest:http://nas:8001/attic")
 	r, err := s.Repository(ctx, topics.RepositoryID(id))
 	if err != nil || r.Keeper != hosts["nas"] || !r.AppendOnly || r.Keep.V == nil || r.Keep.V.WithinDaily != "1y" {
 		t.Fatalf("saved %+v, %v", r, err)
 	}
 	a, err := s.RepositoryAccess(ctx, r.ID)
-	if err != nil || a.Password != "canary-1" || a.Env["RESTIC_REST_PASSWORD"] != "canary-2" || a.Maintenance.Env["RESTIC_REST_PASSWORD"] != "canary-3" {
+	if err != nil || a.Password != "canary-1" || a.Env["RESTIC_REST_PASSWORD"] != "canary-2" ||
+		a.Maintenance.Env["RESTIC_REST_PASSWORD"] != "canary-3" {
 		t.Errorf("the secrets are not what the files hold: %v", err)
 	}
-	if text := did(0, "repository", "show", "nas"); !strings.Contains(text, "Keeper") || !strings.Contains(text, "rest:http://nas:8000/attic") {
+	if text := did(0, "repository", "show", "nas"); !strings.Contains(text, "Keeper") ||
+		!strings.Contains(text, "rest:http://nas:8000/attic") {
 		t.Error(text)
 	}
 	if text := did(0, "repository", "list"); !strings.Contains(text, id) {
@@ -103,20 +112,36 @@ func TestRepositoriesAndJobsByCommandLine(t *testing.T) {
 	if text := did(1, "repository", "set", "nas", "--keep", "daily=7"); !strings.Contains(text, "append-only") {
 		t.Errorf("counts on an append-only repository: %s", text)
 	}
-	if text := did(1, "repository", "add", "nas", "--url", "/srv/x", "--password-file", file("other", "hush")); !strings.Contains(text, "of this name already") {
+	if text := did(1, "repository", "add", "nas", "--url", "/srv/x", "--password-file", file("other", "hush")); !strings.Contains(text,
+		"of this name already") {
 		t.Errorf("a name twice: %s", text)
 	}
 
-	g, err := s.PutSourceGroup(ctx, "test", store.SourceGroup{ID: "group-0001", Host: hosts["attic"], Name: "letters", Repository: r.ID, Paths: store.List{"/letters"}})
+	g, err := s.PutSourceGroup(ctx, "test", store.SourceGroup{
+		ID:         "group-0001",
+		Host:       hosts["attic"],
+		Name:       "letters",
+		Repository: r.ID,
+		Paths:      store.List{"/letters"},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	whole := strings.Repeat("a", 64)
 	for kind, args := range map[topics.JobKind][]string{
-		topics.BackupJob: {"--host", "attic", "--source-group", g.Name}, topics.InitJob: nil, topics.SnapshotsJob: nil, topics.StatsJob: nil, topics.KeyJob: nil, topics.LocksJob: nil,
-		topics.ForgetJob: {"--snapshots", whole}, topics.PruneJob: {"--dry-run"}, topics.CheckJob: {"--subset", "1/12"}, topics.UnlockJob: nil,
-		topics.DiffJob: {"--from", whole, "--to", whole}, topics.FindJob: {"--pattern", "*.txt"},
-		topics.RestoreJob: {"--snapshot", whole, "--target", "/var/tmp/back", "--path", "/letters/a,b.txt", "--path", "/letters/c.txt"},
+		topics.BackupJob:    {"--host", "attic", "--source-group", g.Name},
+		topics.InitJob:      nil,
+		topics.SnapshotsJob: nil,
+		topics.StatsJob:     nil,
+		topics.KeyJob:       nil,
+		topics.LocksJob:     nil,
+		topics.ForgetJob:    {"--snapshots", whole},
+		topics.PruneJob:     {"--dry-run"},
+		topics.CheckJob:     {"--subset", "1/12"},
+		topics.UnlockJob:    nil,
+		topics.DiffJob:      {"--from", whole, "--to", whole},
+		topics.FindJob:      {"--pattern", "*.txt"},
+		topics.RestoreJob:   {"--snapshot", whole, "--target", "/var/tmp/back", "--path", "/letters/a,b.txt", "--path", "/letters/c.txt"},
 	} {
 		args = append([]string{"job", "start", "--kind", string(kind)}, args...)
 		if kind != topics.BackupJob {

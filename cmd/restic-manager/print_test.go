@@ -107,9 +107,14 @@ func TestNoNameCommandsTheTerminal(t *testing.T) {
 
 func TestAPlanCommandsNoTerminal(t *testing.T) {
 	var b bytes.Buffer
-	v := retention.Verdict{Planned: store.Planned{Snapshot: store.Snapshot{ID: "0123456789abcdef", Hostname: deceiving}, Group: deceiving}, Reasons: []string{deceiving}}
-	p := retention.Preview{Repository: store.Repository{Name: deceiving}, Verdicts: retention.Verdicts{Keep: []retention.Verdict{v}, Remove: []retention.Verdict{v}},
-		Oddities: []retention.Oddity{{Kind: "key", ID: "0123456789", Reasons: []string{deceiving}}}, Warnings: []string{deceiving}}
+	v := retention.Verdict{Planned: store.Planned{Snapshot: store.Snapshot{ID: "0123456789abcdef", Hostname: deceiving}, Group: deceiving},
+		Reasons: []string{deceiving}}
+	p := retention.Preview{
+		Repository: store.Repository{Name: deceiving},
+		Verdicts:   retention.Verdicts{Keep: []retention.Verdict{v}, Remove: []retention.Verdict{v}},
+		Oddities:   []retention.Oddity{{Kind: "key", ID: "0123456789", Reasons: []string{deceiving}}},
+		Warnings:   []string{deceiving},
+	}
 	p.Plan.Unusual = []string{deceiving}
 	p.Held = &store.Review{Hash: "abc", Plan: store.JSON[store.Plan]{V: &p.Plan}}
 	if err := printPlan(&b, p); err != nil {

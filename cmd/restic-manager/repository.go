@@ -74,11 +74,24 @@ func (c *repositoryShowCmd) Run(ctx context.Context) error {
 			keeper = h.Name
 		}
 		yes := map[bool]string{true: "yes", false: "no"}
-		lines := [][2]string{{"Name", r.Name}, {"ID", string(r.ID)}, {"Location", r.Location}, {"Keeper", keeper}, {"Append only", yes[r.AppendOnly]},
-			{"Maintenance credential", yes[a.Maintenance != nil]}, {"Snapshots", fmt.Sprintf("%d, of them %d foreign", tallies[r.ID].Count, tallies[r.ID].Foreign)},
-			{"Listed", ago(s, r.ListedAt)}, {"Stored", words.Bytes(uint64(max(r.StoredBytes, 0)))}, {"Restorable", words.Bytes(uint64(max(r.RestoreBytes, 0)))}, {"Measured", ago(s, r.MeasuredAt)},
-			{"Checked", fmt.Sprintf("%s, %d errors", ago(s, r.CheckedAt), r.CheckErrors)}, {"Forgot", ago(s, r.ForgotAt)}, {"Pruned", ago(s, r.PrunedAt)},
-			{"Locks", fmt.Sprintf("%d, looked %s", len(locks), ago(s, r.LocksAt))}, {"Unknown keys", fmt.Sprintf("%d, looked %s", keys[r.ID], ago(s, r.KeysAt))}}
+		lines := [][2]string{
+			{"Name", r.Name},
+			{"ID", string(r.ID)},
+			{"Location", r.Location},
+			{"Keeper", keeper},
+			{"Append only", yes[r.AppendOnly]},
+			{"Maintenance credential", yes[a.Maintenance != nil]},
+			{"Snapshots", fmt.Sprintf("%d, of them %d foreign", tallies[r.ID].Count, tallies[r.ID].Foreign)},
+			{"Listed", ago(s, r.ListedAt)},
+			{"Stored", words.Bytes(uint64(max(r.StoredBytes, 0)))},
+			{"Restorable", words.Bytes(uint64(max(r.RestoreBytes, 0)))},
+			{"Measured", ago(s, r.MeasuredAt)},
+			{"Checked", fmt.Sprintf("%s, %d errors", ago(s, r.CheckedAt), r.CheckErrors)},
+			{"Forgot", ago(s, r.ForgotAt)},
+			{"Pruned", ago(s, r.PrunedAt)},
+			{"Locks", fmt.Sprintf("%d, looked %s", len(locks), ago(s, r.LocksAt))},
+			{"Unknown keys", fmt.Sprintf("%d, looked %s", keys[r.ID], ago(s, r.KeysAt))},
+		}
 		return columns("", len(lines), func(i int) string { return row(lines[i][0], lines[i][1]) })
 	})
 }
@@ -86,14 +99,14 @@ func (c *repositoryShowCmd) Run(ctx context.Context) error {
 // repositoryFlags are what can be said of a repository. Secrets come from
 // standard input or files, so that no process list shows them.
 type repositoryFlags struct {
-	URL            *string           `name:"url" placeholder:"URL" help:"Full path on the host, or what restic's --repo takes; without a password in it."`
+	URL            *string           `name:"url" placeholder:"URL" help:"Full path on the host, or what --repo takes; without a password."`
 	PasswordFile   string            `placeholder:"FILE" help:"File with the repository's password; - is standard input."`
-	EnvFile        string            `placeholder:"FILE" help:"File with the everyday credential of the backend, a line VARIABLE=VALUE each, by restic's names."`
-	MaintenanceEnv string            `name:"maintenance-env-file" placeholder:"FILE" help:"The same for what may delete; the keeper alone gets it."`
+	EnvFile        string            `placeholder:"FILE" help:"The everyday credential, VARIABLE=VALUE a line, by restic's names."`
+	MaintenanceEnv string            `name:"maintenance-env-file" placeholder:"FILE" help:"The same for what may delete, for the keeper."`
 	MaintenanceURL *string           `name:"maintenance-url" placeholder:"URL" help:"Where the keeper finds the repository, if elsewhere."`
 	Keeper         *string           `placeholder:"HOST" help:"Host that forgets, prunes and checks; empty for none."`
 	AppendOnly     *bool             `negatable:"" help:"The everyday credential cannot delete."`
-	Keep           map[string]string `placeholder:"RULE=DURATION" help:"Which snapshots stay, as in within=30d;within-daily=1y; none= keeps all."`
+	Keep           map[string]string `placeholder:"RULE=DURATION" help:"What stays, as in within=30d;within-daily=1y; none= keeps all."`
 }
 
 func (f repositoryFlags) input() (in repositories.Input, err error) {
@@ -167,9 +180,22 @@ func readEnv(path string) (map[string]topics.Secret, error) {
 
 func readKeep(rules map[string]string) (*store.Keep, error) {
 	k := &store.Keep{}
-	durations := map[string]*string{"within": &k.Within, "within-hourly": &k.WithinHourly, "within-daily": &k.WithinDaily, "within-weekly": &k.WithinWeekly,
-		"within-monthly": &k.WithinMonthly, "within-yearly": &k.WithinYearly}
-	counts := map[string]*int{"last": &k.Last, "hourly": &k.Hourly, "daily": &k.Daily, "weekly": &k.Weekly, "monthly": &k.Monthly, "yearly": &k.Yearly}
+	durations := map[string]*string{
+		"within":         &k.Within,
+		"within-hourly":  &k.WithinHourly,
+		"within-daily":   &k.WithinDaily,
+		"within-weekly":  &k.WithinWeekly,
+		"within-monthly": &k.WithinMonthly,
+		"within-yearly":  &k.WithinYearly,
+	}
+	counts := map[string]*int{
+		"last":    &k.Last,
+		"hourly":  &k.Hourly,
+		"daily":   &k.Daily,
+		"weekly":  &k.Weekly,
+		"monthly": &k.Monthly,
+		"yearly":  &k.Yearly,
+	}
 	for name, value := range rules {
 		if d := durations[name]; d != nil {
 			*d = value

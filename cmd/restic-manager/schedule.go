@@ -89,7 +89,7 @@ func copyWords(st schedule.Standing) string {
 type scheduleSetCmd struct {
 	Host     string         `arg:"" help:"Name or ID of the host."`
 	Name     string         `arg:"" help:"Name of the schedule, the host's own."`
-	Cron     *string        `placeholder:"LINE" help:"Minute, hour, day of month, month, day of week; or @hourly, @daily, @weekly, @monthly. A new schedule needs it."`
+	Cron     *string        `placeholder:"LINE" help:"Minute, hour, day of month, month, day of week; or @daily. A new one needs it."`
 	Zone     *string        `placeholder:"ZONE" help:"IANA's name, such as Europe/Berlin; UTC unless said."`
 	Group    []string       `placeholder:"NAME,…" help:"The host's source groups. A new schedule needs them."`
 	Jitter   *time.Duration `placeholder:"10m" help:"It begins up to this much later, always by the same while."`

@@ -21,9 +21,9 @@ type serveCmd struct {
 	database
 
 	LogLevel     slog.Level `default:"info" placeholder:"LEVEL" help:"Log level of the server: debug, info, warn or error."`
-	TLSCert      string     `name:"tls-cert" placeholder:"FILE" help:"Certificate for the pages, PEM, the chain included; with --tls-key they are served over TLS. Read again when it changes."`
+	TLSCert      string     `name:"tls-cert" placeholder:"FILE" help:"Certificate chain for the pages, PEM, read again on change."`
 	TLSKey       string     `name:"tls-key" placeholder:"FILE" help:"Its private key, PEM."`
-	TrustedProxy []proxy    `placeholder:"CIDR" help:"Reverse proxies, by address or network, whose X-Forwarded-For, -Proto and -Host are believed. Nobody else's are."`
+	TrustedProxy []proxy    `placeholder:"CIDR" help:"Reverse proxies whose X-Forwarded-For, -Proto and -Host are believed."`
 
 	LogLines  int           `default:"20000" help:"Lines kept of each job's log: the first and the last half."`
 	LogAge    time.Duration `default:"8760h" help:"Logs of jobs that ended longer ago are removed; 0 keeps them."`
