@@ -49,7 +49,8 @@ func TestEveryPageIsForEverybody(t *testing.T) {
 	if err := os.WriteFile(script, []byte("#!/bin/sh\ntrue\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if r := command(t, exec.Command(program("restic-manager-agent"), "policy", "allow-hook", "dump-letters", script, "--state", attic.State)); r.code != 0 {
+	if r := command(t, exec.Command(program("restic-manager-agent"), "policy", "allow-hook", "dump-letters", script, "--state",
+		attic.State)); r.code != 0 {
 		t.Fatalf("allow-hook: %s", r.errs)
 	}
 	attic.MustStop()
@@ -79,7 +80,10 @@ func TestEveryPageIsForEverybody(t *testing.T) {
 	b.Press("Save source group")
 	b.AwaitText("#host-groups", "letters")
 	b.Open("/hosts/" + attic.ID + "/source-groups/letters/edit")
-	if got := Eval[string](b, `["#upload_kib", "#limits_from", "#limits_to"].map((s) => document.querySelector(s).value).join(" ") + document.querySelector("[name=hook_before]").checked + document.querySelector("#low_priority").checked`); got != "2048 08:00 18:00truetrue" {
+	got := Eval[string](b, `["#upload_kib", "#limits_from", "#limits_to"].map((s) =>
+		document.querySelector(s).value).join(" ") +
+		document.querySelector("[name=hook_before]").checked + document.querySelector("#low_priority").checked`)
+	if got != "2048 08:00 18:00truetrue" {
 		t.Errorf("the group's form says %s", got)
 	}
 
@@ -98,11 +102,15 @@ func TestEveryPageIsForEverybody(t *testing.T) {
 		"job-snapshots": on(attic, map[string]any{"kind": "snapshots"}),
 		"job-find":      on(attic, map[string]any{"kind": "find", "pattern": "*.txt"}),
 		"job-diff":      on(attic, map[string]any{"kind": "diff", "from": id, "to": later}),
-		"job-restore":   on(attic, map[string]any{"kind": "restore", "snapshot": later, "target": filepath.Join(attic.State, "restored", "today")}),
-		"job-keys":      on(attic, map[string]any{"kind": "key"}),
-		"job-stats":     on(attic, map[string]any{"kind": "stats"}),
-		"job-check":     on(nas, map[string]any{"kind": "check"}),
-		"job-forget":    w.Maintain(vault.ID, "forget"),
+		"job-restore": on(attic, map[string]any{
+			"kind":     "restore",
+			"snapshot": later,
+			"target":   filepath.Join(attic.State, "restored", "today"),
+		}),
+		"job-keys":   on(attic, map[string]any{"kind": "key"}),
+		"job-stats":  on(attic, map[string]any{"kind": "stats"}),
+		"job-check":  on(nas, map[string]any{"kind": "check"}),
+		"job-forget": w.Maintain(vault.ID, "forget"),
 	} {
 		b.Open("/jobs/" + job)
 		b.AwaitText("#job-header", "Succeeded")
@@ -173,11 +181,29 @@ func TestEveryPageIsForEverybody(t *testing.T) {
 	b.Open("/hosts/" + attic.ID)
 	b.Inspect("host")
 
-	w.API("PUT", "/api/hosts/"+attic.ID+"/schedules/nightly", map[string]any{"cron": "30 2 * * *", "zone": "Europe/Berlin", "source_groups": []string{"letters"}}, http.StatusOK, nil)
+	w.API("PUT", "/api/hosts/"+attic.ID+"/schedules/nightly", map[string]any{
+		"cron":          "30 2 * * *",
+		"zone":          "Europe/Berlin",
+		"source_groups": []string{"letters"},
+	}, http.StatusOK, nil)
 	w.API("POST", "/api/consumers", map[string]any{"name": "home-assistant"}, http.StatusCreated, nil)
 	w.API("POST", "/api/tokens", map[string]any{"name": "nightly", "role": "viewer"}, http.StatusCreated, nil)
-	for path, name := range map[string]string{"/": "fleet", "/jobs": "jobs", "/repositories": "repositories", "/schedules": "schedules", "/hosts/" + attic.ID + "/schedules/nightly/edit": "schedule-edit",
-		"/users": "users", "/users/new": "user-new", "/account": "account", "/tokens/new": "tokens", "/mqtt": "mqtt", "/mqtt/new": "mqtt-new", "/audit": "audit", "/settings": "settings", "/hosts/new": "enrol"} {
+	for path, name := range map[string]string{
+		"/":             "fleet",
+		"/jobs":         "jobs",
+		"/repositories": "repositories",
+		"/schedules":    "schedules",
+		"/hosts/" + attic.ID + "/schedules/nightly/edit": "schedule-edit",
+		"/users":      "users",
+		"/users/new":  "user-new",
+		"/account":    "account",
+		"/tokens/new": "tokens",
+		"/mqtt":       "mqtt",
+		"/mqtt/new":   "mqtt-new",
+		"/audit":      "audit",
+		"/settings":   "settings",
+		"/hosts/new":  "enrol",
+	} {
 		b.Open(path)
 		b.Inspect(name)
 	}
@@ -188,7 +214,8 @@ func TestEveryPageIsForEverybody(t *testing.T) {
 // depends on the browser's language.
 func (b *Browser) set(css, value string) {
 	b.t.Helper()
-	if got := Eval[string](b, fmt.Sprintf(`((x) => { x.value = %q; x.dispatchEvent(new Event("input", {bubbles: true})); return x.value })(document.querySelector(%q))`, value, css)); got != value {
+	if got := Eval[string](b, fmt.Sprintf(`((x) => { x.value = %q; x.dispatchEvent(new Event("input",
+		{bubbles: true})); return x.value })(document.querySelector(%q))`, value, css)); got != value {
 		b.t.Errorf("%s is %q, want %q", css, got, value)
 	}
 }

@@ -85,7 +85,8 @@ func TestAnEmergencyKitNeedsNothingOfOurs(t *testing.T) {
 	}
 	for name, environment := range map[string]string{"page": strings.Join(exports, "\n"), "command line": byHand.out} {
 		dir := t.TempDir()
-		script := "set -e\n" + environment + "\n" + strings.Join(steps[:3], "\n") + "\n" + strings.ReplaceAll(steps[3], "/etc", "'"+attic.Home+"/letters'") + "\n"
+		script := "set -e\n" + environment + "\n" + strings.Join(steps[:3], "\n") + "\n" +
+			strings.ReplaceAll(steps[3], "/etc", "'"+attic.Home+"/letters'") + "\n"
 		cmd := exec.Command("sh", "-c", script)
 		cmd.Dir = dir
 		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir}
@@ -226,18 +227,19 @@ func TestKeysOnTheCommandLine(t *testing.T) {
 		code int
 		says string
 	}{
-		"no key":                         {token(), 3, "is missing, and without it no secret"},
-		"serve without a key":            {serve(), 3, "is missing, and without it no secret"},
-		"a wrong key":                    {token("RESTIC_MANAGER_KEY=" + wrong), 3, "the environment variable RESTIC_MANAGER_KEY is not the key"},
-		"serve with a wrong key":         {serve("RESTIC_MANAGER_KEY=" + wrong), 3, "nothing was changed"},
-		"half a key":                     {token("RESTIC_MANAGER_KEY=" + wrong[:10]), 3, "64 hexadecimal digits"},
-		"an empty key":                   {token("RESTIC_MANAGER_KEY="), 3, "is empty"},
-		"an empty credential":            {token("CREDENTIALS_DIRECTORY="+hollow, "RESTIC_MANAGER_KEY="+string(key)), 3, "is empty"},
-		"from the environment":           {token("RESTIC_MANAGER_KEY=" + string(key)), 0, ""},
-		"from a credential":              {token("CREDENTIALS_DIRECTORY=" + credentials), 0, ""},
-		"a credential before a key":      {token("CREDENTIALS_DIRECTORY="+credentials, "RESTIC_MANAGER_KEY="+wrong), 0, ""},
-		"a directory without it":         {token("CREDENTIALS_DIRECTORY="+dir, "RESTIC_MANAGER_KEY="+string(key)), 0, ""},
-		"a file before all of these":     {token("RESTIC_MANAGER_KEY_FILE="+data+".key.away", "CREDENTIALS_DIRECTORY="+dir, "RESTIC_MANAGER_KEY="+wrong), 0, ""},
+		"no key":                    {token(), 3, "is missing, and without it no secret"},
+		"serve without a key":       {serve(), 3, "is missing, and without it no secret"},
+		"a wrong key":               {token("RESTIC_MANAGER_KEY=" + wrong), 3, "the environment variable RESTIC_MANAGER_KEY is not the key"},
+		"serve with a wrong key":    {serve("RESTIC_MANAGER_KEY=" + wrong), 3, "nothing was changed"},
+		"half a key":                {token("RESTIC_MANAGER_KEY=" + wrong[:10]), 3, "64 hexadecimal digits"},
+		"an empty key":              {token("RESTIC_MANAGER_KEY="), 3, "is empty"},
+		"an empty credential":       {token("CREDENTIALS_DIRECTORY="+hollow, "RESTIC_MANAGER_KEY="+string(key)), 3, "is empty"},
+		"from the environment":      {token("RESTIC_MANAGER_KEY=" + string(key)), 0, ""},
+		"from a credential":         {token("CREDENTIALS_DIRECTORY=" + credentials), 0, ""},
+		"a credential before a key": {token("CREDENTIALS_DIRECTORY="+credentials, "RESTIC_MANAGER_KEY="+wrong), 0, ""},
+		"a directory without it":    {token("CREDENTIALS_DIRECTORY="+dir, "RESTIC_MANAGER_KEY="+string(key)), 0, ""},
+		"a file before all of these": {token("RESTIC_MANAGER_KEY_FILE="+data+".key.away", "CREDENTIALS_DIRECTORY="+dir,
+			"RESTIC_MANAGER_KEY="+wrong), 0, ""},
 		"a change of what is not a file": {run([]string{"RESTIC_MANAGER_KEY=" + string(key)}, "key", "rotate"), 1, "--new-key-file"},
 	} {
 		if c.r.code != c.code || !strings.Contains(c.r.errs, c.says) || strings.Contains(c.r.errs, wrong[:10]) {
@@ -249,7 +251,8 @@ func TestKeysOnTheCommandLine(t *testing.T) {
 	}
 
 	// Only alone, and then for good.
-	p := world.Start(t, "serve", exec.Command(program("restic-manager"), "serve", "--http", "127.0.0.1:0", "--agents", "127.0.0.1:0", "--mqtt", "127.0.0.1:0", "--data", data))
+	p := world.Start(t, "serve", exec.Command(program("restic-manager"), "serve", "--http", "127.0.0.1:0", "--agents", "127.0.0.1:0",
+		"--mqtt", "127.0.0.1:0", "--data", data))
 	p.Await(`msg=serving`)
 	if r := run(nil, "key", "rotate"); r.code != 1 || !strings.Contains(r.errs, "another control plane runs") {
 		t.Errorf("beside a control plane: exit status %d: %s", r.code, r.errs)

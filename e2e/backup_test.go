@@ -83,7 +83,8 @@ func TestABackupCanBeRestoredByPlainRestic(t *testing.T) {
 	}
 	whole := attic.GroupToBegin("whole")
 	good := w.AwaitState(attic.Backup("whole"), "succeeded")
-	if good.SnapshotID == "" || good.ExitCode == nil || *good.ExitCode != 0 || good.Cause != "" || good.Kind != "backup" || good.Host != attic.ID {
+	if good.SnapshotID == "" || good.ExitCode == nil || *good.ExitCode != 0 || good.Cause != "" || good.Kind != "backup" ||
+		good.Host != attic.ID {
 		t.Errorf("the job is %+v", good)
 	}
 	for name, at := range map[string][]byte{"queued_at": good.QueuedAt, "started_at": good.StartedAt, "finished_at": good.FinishedAt} {
@@ -100,10 +101,13 @@ func TestABackupCanBeRestoredByPlainRestic(t *testing.T) {
 	// Root reads everything but what the kernel itself refuses.
 	partly := attic.Group("partly", attic.Home, "/proc/self/mem")
 	warned := w.AwaitState(attic.Backup("partly"), "warnings")
-	if warned.SnapshotID == "" || warned.ExitCode == nil || *warned.ExitCode != 3 || warned.Cause == "" || !strings.Contains(warned.Message, "/proc/self/mem") {
+	if warned.SnapshotID == "" || warned.ExitCode == nil || *warned.ExitCode != 3 || warned.Cause == "" ||
+		!strings.Contains(warned.Message, "/proc/self/mem") {
 		t.Errorf("the job is %+v, want one that names what is missing", warned)
 	}
-	if !slices.ContainsFunc(w.Log(warned.ID, 0), func(l Line) bool { return l.Level != "info" && strings.Contains(l.Text, "/proc/self/mem") }) {
+	if !slices.ContainsFunc(w.Log(warned.ID, 0), func(l Line) bool {
+		return l.Level != "info" && strings.Contains(l.Text, "/proc/self/mem")
+	}) {
 		t.Errorf("the log does not warn of what is missing:\n%s", w.logText(warned.ID))
 	}
 	restored = t.TempDir()

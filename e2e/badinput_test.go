@@ -49,7 +49,10 @@ func TestWhatAnAPICallCannotMeanIsAnsweredWithAProblem(t *testing.T) {
 		{"no token", "GET", "/api/hosts", nil, []string{"Authorization", ""}, 401},
 		{"wrong token", "GET", "/api/hosts", nil, []string{"Authorization", "Bearer rma_nonsense"}, 401},
 		{"wrong scheme", "GET", "/api/hosts", nil, []string{"Authorization", "Basic YTpi"}, 401},
-		{"a viewer who asks for a backup", "POST", jobs, map[string]any{"kind": "backup", "source_group": "all"}, []string{"Authorization", "Bearer " + viewer}, 403},
+		{"a viewer who asks for a backup", "POST", jobs, map[string]any{
+			"kind":         "backup",
+			"source_group": "all",
+		}, []string{"Authorization", "Bearer " + viewer}, 403},
 		{"malformed JSON", "POST", jobs, `{"kind": "backup", `, nil, 400},
 		{"no JSON at all", "POST", jobs, "\x00\xff\x00", nil, 400},
 		{"no body", "POST", jobs, "", nil, 400},
@@ -58,7 +61,10 @@ func TestWhatAnAPICallCannotMeanIsAnsweredWithAProblem(t *testing.T) {
 		{"10 MiB", "POST", "/api/repositories", `{"name":"` + strings.Repeat("x", 10<<20) + `"}`, nil, 413},
 		{"wrong content type", "POST", jobs, "kind=backup", []string{"Content-Type", "application/x-www-form-urlencoded"}, 415},
 		{"after what is no number", "GET", "/api/jobs/0123456789abcdef/log?after=yesterday", nil, nil, 422},
-		{"a relative path to back up", "PUT", "/api/hosts/" + attic.ID + "/source-groups/x", map[string]any{"repository": "0123456789abcdef", "paths": []string{"etc"}}, nil, 422},
+		{"a relative path to back up", "PUT", "/api/hosts/" + attic.ID + "/source-groups/x", map[string]any{
+			"repository": "0123456789abcdef",
+			"paths":      []string{"etc"},
+		}, nil, 422},
 	} {
 		r := w.request(c.method, c.path, c.body, c.headers...)
 		var problem struct {
@@ -67,9 +73,11 @@ func TestWhatAnAPICallCannotMeanIsAnsweredWithAProblem(t *testing.T) {
 			Detail string `json:"detail"`
 		}
 		media := r.Header.Get("Content-Type")
-		if err := json.Unmarshal(r.body, &problem); err != nil || r.StatusCode != c.status || problem.Status != c.status || problem.Title == "" || problem.Detail == "" ||
+		if err := json.Unmarshal(r.body, &problem); err != nil || r.StatusCode != c.status || problem.Status != c.status ||
+			problem.Title == "" || problem.Detail == "" ||
 			!strings.HasPrefix(media, "application/problem+json") {
-			t.Errorf("%s: %s %s is answered %s, %s, %.400s; want %d with title, status and detail", c.name, c.method, c.path, r.Status, media, r.body, c.status)
+			t.Errorf("%s: %s %s is answered %s, %s, %.400s; want %d with title, status and detail",
+				c.name, c.method, c.path, r.Status, media, r.body, c.status)
 		}
 		if c.status == 405 && r.Header.Get("Allow") == "" {
 			t.Errorf("%s: the answer does not say what is allowed", c.name)
@@ -79,12 +87,14 @@ func TestWhatAnAPICallCannotMeanIsAnsweredWithAProblem(t *testing.T) {
 		}
 	}
 	session := w.SignIn()
-	for _, path := range []string{"/nonsense", "/jobs/0123456789abcdef", "/hosts/0123456789abcdef", "/jobs/%00", "/hosts/" + attic.ID + "/source-groups/nothing/edit"} {
+	for _, path := range []string{"/nonsense", "/jobs/0123456789abcdef", "/hosts/0123456789abcdef", "/jobs/%00",
+		"/hosts/" + attic.ID + "/source-groups/nothing/edit"} {
 		if p := session.Page(path); p.Status != 404 || p.Missing("Go to the fleet") {
 			t.Errorf("%s is answered %d: %s", path, p.Status, p.Text)
 		}
 	}
-	if r := w.request("GET", "/api/openapi.json", nil); r.StatusCode != 200 || !json.Valid(r.body) || !bytes.Contains(r.body, []byte("/api/jobs/{")) {
+	if r := w.request("GET", "/api/openapi.json", nil); r.StatusCode != 200 || !json.Valid(r.body) ||
+		!bytes.Contains(r.body, []byte("/api/jobs/{")) {
 		t.Errorf("openapi.json: %s", r.Status)
 	}
 	w.MustStopCleanly()
@@ -97,8 +107,14 @@ func foreignCertificate(t *testing.T, name string) tls.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		Subject:      pkix.Name{CommonName: name},
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(time.Hour),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
@@ -205,7 +221,11 @@ func TestATokenLetsInOneHostOnce(t *testing.T) {
 	if r := enroll(first); r.code != 0 {
 		t.Fatalf("exit status %d: %s", r.code, r.errs)
 	}
-	for name, token := range map[string]string{"used": first, "shortened": first[:len(first)-1], "of another control plane": NewWorldToken(t)} {
+	for name, token := range map[string]string{
+		"used":                     first,
+		"shortened":                first[:len(first)-1],
+		"of another control plane": NewWorldToken(t),
+	} {
 		if r := enroll(token); r.code != 1 || !strings.Contains(r.errs, "token") && !strings.Contains(r.errs, "control plane") {
 			t.Errorf("a token %s: exit status %d, it says %s", name, r.code, r.errs)
 		}
@@ -214,7 +234,9 @@ func TestATokenLetsInOneHostOnce(t *testing.T) {
 		t.Errorf("there are %d hosts, want 2", len(hosts))
 	}
 	for path, body := range map[string]string{"/enroll": "{", "/nothing": "{}", "/": ""} {
-		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}}} // who answers is not the point
+		// who answers is not the point
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true,
+			NextProtos: []string{"http/1.1"}}}}
 		r, err := client.Post("https://"+w.Agents+path, "application/json", strings.NewReader(body))
 		if err != nil {
 			t.Error(err)

@@ -128,7 +128,8 @@ func (b *Browser) heard(ev any) {
 		complaint = fmt.Sprintf("%s %s: %s (%s)", e.Entry.Source, e.Entry.Level, e.Entry.Text, e.Entry.URL)
 	case *audits.EventIssueAdded:
 		switch e.Issue.Code {
-		case audits.InspectorIssueCodeContentSecurityPolicyIssue, audits.InspectorIssueCodeMixedContentIssue, audits.InspectorIssueCodeCookieIssue:
+		case audits.InspectorIssueCodeContentSecurityPolicyIssue, audits.InspectorIssueCodeMixedContentIssue,
+			audits.InspectorIssueCodeCookieIssue:
 			words, _ := json.Marshal(e.Issue) // for people
 			complaint = "issue: " + string(words)
 		}
@@ -247,7 +248,8 @@ func (b *Browser) AwaitPath(prefix string) {
 // Press clicks on the button or link with this text.
 func (b *Browser) Press(text string) {
 	b.t.Helper()
-	seen := fmt.Sprintf(`[...document.querySelectorAll("a, button, summary")].find((e) => e.checkVisibility() && e.innerText.replace(/\s+/g, " ").trim() === %q)`, text)
+	seen := fmt.Sprintf(`[...document.querySelectorAll("a, button, summary")].find((e) => e.checkVisibility() &&
+		e.innerText.replace(/\s+/g, " ").trim() === %q)`, text)
 	world.Await(b.t, "something to press that says "+text, func() error {
 		if there, err := eval[bool](b, seen+" !== undefined"); err != nil || !there {
 			return fmt.Errorf("%s has none (%v): %.1500s", b.Path(), err, b.Text("body"))
@@ -300,7 +302,12 @@ var (
 func (b *Browser) Look(scheme string, s size) {
 	b.t.Helper()
 	if err := errors.Join(
-		call(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: s.width, Height: s.height, DeviceScaleFactor: 1, Mobile: s.mobile}),
+		call(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+			Width:             s.width,
+			Height:            s.height,
+			DeviceScaleFactor: 1,
+			Mobile:            s.mobile,
+		}),
 		call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 			{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}}),
 	); err != nil {
@@ -321,7 +328,8 @@ func (b *Browser) Inspect(name string) {
 			// Two frames, so that what the new colours and widths move has moved.
 			Eval[bool](b, `new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`)
 			found := Eval[[]string](b, `axe.run(document, {resultTypes: ["violations"], preload: false}).then((r) =>
-				r.violations.map((v) => v.id + ": " + v.help + " at " + v.nodes.slice(0, 5).map((n) => n.target.join(" ") + " (" + (n.any[0]?.message ?? "") + ")").join("; ")))`)
+				r.violations.map((v) => v.id + ": " + v.help + " at " + v.nodes.slice(0, 5).map((n) =>
+					n.target.join(" ") + " (" + (n.any[0]?.message ?? "") + ")").join("; ")))`)
 			for _, v := range found {
 				b.t.Errorf("%s: axe finds %s", look, v)
 			}

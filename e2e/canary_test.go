@@ -34,7 +34,11 @@ import (
 // forms are what a secret may look like where it should not be: as it is, and in
 // the encodings that programs use without anybody asking.
 func forms(secret []byte) map[string][]byte {
-	f := map[string][]byte{"raw": secret, "hex": []byte(hex.EncodeToString(secret)), "HEX": []byte(strings.ToUpper(hex.EncodeToString(secret)))}
+	f := map[string][]byte{
+		"raw": secret,
+		"hex": []byte(hex.EncodeToString(secret)),
+		"HEX": []byte(strings.ToUpper(hex.EncodeToString(secret))),
+	}
 	s := string(secret)
 	quoted, _ := json.Marshal(s) // of a string: never fails
 	f["JSON"] = quoted[1 : len(quoted)-1]
@@ -46,7 +50,8 @@ func forms(secret []byte) map[string][]byte {
 	for _, b := range secret {
 		decimal = append(decimal, strconv.Itoa(int(b)))
 	}
-	f["decimal"], f["decimal list"], f["decimal JSON"] = []byte(strings.Join(decimal, " ")), []byte(strings.Join(decimal, ", ")), []byte(strings.Join(decimal, ","))
+	f["decimal"], f["decimal list"], f["decimal JSON"] = []byte(strings.Join(decimal, " ")), []byte(strings.Join(decimal,
+		", ")), []byte(strings.Join(decimal, ","))
 	for name, encoding := range map[string]*base64.Encoding{"base64": base64.RawStdEncoding, "base64url": base64.RawURLEncoding} {
 		for shift := range 3 { // three places in what is encoded around it
 			e := encoding.EncodeToString(append(make([]byte, shift), secret...))
@@ -63,10 +68,18 @@ func TestASecretIsFoundInEveryForm(t *testing.T) {
 		around := append(append([]byte("abcd"[:shift]), secret...), "tail"...)
 		list := fmt.Sprint([]byte(around))
 		for name, text := range map[string]string{
-			"raw": string(around), "hex": fmt.Sprintf("%x", around), "HEX": fmt.Sprintf("%X", around), "%q": fmt.Sprintf("%q", around), "%+q": fmt.Sprintf("%+q", around),
-			"base64": base64.StdEncoding.EncodeToString(around), "base64url": base64.URLEncoding.EncodeToString(around), "decimal": list,
-			"decimal JSON": strings.ReplaceAll(list, " ", ","), "query": url.QueryEscape(string(around)), "path": url.PathEscape(string(around)),
-			"%#v": strings.ReplaceAll(list, " ", ", "),
+			"raw":          string(around),
+			"hex":          fmt.Sprintf("%x", around),
+			"HEX":          fmt.Sprintf("%X", around),
+			"%q":           fmt.Sprintf("%q", around),
+			"%+q":          fmt.Sprintf("%+q", around),
+			"base64":       base64.StdEncoding.EncodeToString(around),
+			"base64url":    base64.URLEncoding.EncodeToString(around),
+			"decimal":      list,
+			"decimal JSON": strings.ReplaceAll(list, " ", ","),
+			"query":        url.QueryEscape(string(around)),
+			"path":         url.PathEscape(string(around)),
+			"%#v":          strings.ReplaceAll(list, " ", ", "),
 		} {
 			if found := find([]byte("before "+text+" after"), secret); found == "" {
 				t.Errorf("%s, shifted by %d: it is not found in %s", name, shift, text)
@@ -171,7 +184,8 @@ func (s *sinks) listenAs(t *testing.T, a *Agent) {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(ca)
-	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("ssl://" + a.w.Agents).SetClientID(identity.Host + "_999999999").SetUsername(identity.Host).SetProtocolVersion(4).SetAutoReconnect(false).
+	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("ssl://" + a.w.Agents).SetClientID(identity.Host + "_999999999").SetUsername(
+		identity.Host).SetProtocolVersion(4).SetAutoReconnect(false).
 		SetTLSConfig(&tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, ServerName: "restic-manager", NextProtos: []string{"mqtt"},
 			Certificates: []tls.Certificate{{Certificate: [][]byte{identity.Certificate}, PrivateKey: key}}}))
 	if token := c.Connect(); !token.WaitTimeout(20*time.Second) || token.Error() != nil {
@@ -227,9 +241,16 @@ func TestNoSecretComesOut(t *testing.T) {
 	token := add("an enrolment token", w.CLI("enroll-token", "create", "--name", "attic", "--data", w.Data))
 
 	// A host enrols, and once more with the same token, which is no good any more.
-	attic := &Agent{w: w, Name: "attic", Dir: filepath.Join(w.Dir, "attic"), Home: filepath.Join(w.Dir, "attic", "home"), State: filepath.Join(w.Dir, "attic", "state")}
+	attic := &Agent{
+		w:     w,
+		Name:  "attic",
+		Dir:   filepath.Join(w.Dir, "attic"),
+		Home:  filepath.Join(w.Dir, "attic", "home"),
+		State: filepath.Join(w.Dir, "attic", "state"),
+	}
 	for i, code := range []int{0, 1} {
-		r := command(t, agentCommand("enroll", "--server", w.Agents, "--token", token, "--state", attic.State+strings.Repeat("x", i), "--policy", "managed"))
+		r := command(t, agentCommand("enroll", "--server", w.Agents, "--token", token, "--state", attic.State+strings.Repeat("x", i),
+			"--policy", "managed"))
 		if r.code != code {
 			t.Fatalf("enroll: exit status %d: %s", r.code, r.errs)
 		}
@@ -257,7 +278,11 @@ func TestNoSecretComesOut(t *testing.T) {
 		t.Fatal(r.errs)
 	}
 	stranger := &Session{w, &http.Client{}}
-	for _, form := range []url.Values{{"name": {"grace"}, "password": {secretOfPerson + "x"}}, {"name": {secretOfPerson}, "password": {"grace"}}, {"name": {secretOfPerson}, "password": {secretOfPerson}}} {
+	for _, form := range []url.Values{
+		{"name": {"grace"}, "password": {secretOfPerson + "x"}},
+		{"name": {secretOfPerson}, "password": {"grace"}},
+		{"name": {secretOfPerson}, "password": {secretOfPerson}},
+	} {
 		if p := stranger.Submit("/login", form); p.Status != http.StatusUnprocessableEntity {
 			t.Errorf("a wrong sign-in: %d", p.Status)
 		}
@@ -278,19 +303,37 @@ func TestNoSecretComesOut(t *testing.T) {
 		var made struct {
 			ID string `json:"id"`
 		}
-		w.API("POST", "/api/repositories", map[string]any{"name": name, "url": address, "password": password, "env": env}, http.StatusCreated, &made)
+		w.API("POST", "/api/repositories", map[string]any{
+			"name":     name,
+			"url":      address,
+			"password": password,
+			"env":      env,
+		}, http.StatusCreated, &made)
 		attic.PutGroup(name, made.ID)
 	}
 	repository("good", vault, repositoryPassword, map[string]string{"AWS_SECRET_ACCESS_KEY": environment, "AWS_ACCESS_KEY_ID": "public"})
 	repository("wrong", vault, wrongPassword, nil)
 	repository("away", "rest:http://"+url.UserPassword("attic", urlPassword).String()+"@"+closed+"/", repositoryPassword, nil)
-	repository("rest", "rest:http://"+closed+"/", repositoryPassword, map[string]string{"RESTIC_REST_USERNAME": "attic", "RESTIC_REST_PASSWORD": restPassword})
+	repository("rest", "rest:http://"+closed+"/", repositoryPassword, map[string]string{
+		"RESTIC_REST_USERNAME": "attic",
+		"RESTIC_REST_PASSWORD": restPassword,
+	})
 
 	// What is refused must not be said again.
 	for name, body := range map[string]any{
-		"a wrong URL":      map[string]any{"name": "x", "url": "nowhere:" + urlPassword, "password": repositoryPassword},
-		"a wrong variable": map[string]any{"name": "x", "url": vault, "password": repositoryPassword, "env": map[string]string{"PATH": environment}},
-		"a wrong value":    map[string]any{"name": "x", "url": vault, "password": repositoryPassword, "env": map[string]string{"AWS_SECRET_ACCESS_KEY": environment + "\n"}},
+		"a wrong URL": map[string]any{"name": "x", "url": "nowhere:" + urlPassword, "password": repositoryPassword},
+		"a wrong variable": map[string]any{
+			"name":     "x",
+			"url":      vault,
+			"password": repositoryPassword,
+			"env":      map[string]string{"PATH": environment},
+		},
+		"a wrong value": map[string]any{
+			"name":     "x",
+			"url":      vault,
+			"password": repositoryPassword,
+			"env":      map[string]string{"AWS_SECRET_ACCESS_KEY": environment + "\n"},
+		},
 		"a wrong type":     map[string]any{"name": "x", "url": vault, "password": []string{repositoryPassword}, "env": []string{environment}},
 		"an unknown field": map[string]any{"name": "x", "url": vault, "password": repositoryPassword, "passwort": wrongPassword},
 		"a taken name":     map[string]any{"name": "good", "url": vault, "password": repositoryPassword},
@@ -302,8 +345,14 @@ func TestNoSecretComesOut(t *testing.T) {
 		}
 		out.put("refusals", r.body)
 	}
-	refused := person.Submit("/hosts/"+attic.ID+"/source-groups/new", url.Values{"name": {"x"}, "repository": {"new"}, "repository_name": {"good"}, "repository_password": {repositoryPassword},
-		"repository_url": {"nowhere:" + "x"}, "paths": {"/x"}})
+	refused := person.Submit("/hosts/"+attic.ID+"/source-groups/new", url.Values{
+		"name":                {"x"},
+		"repository":          {"new"},
+		"repository_name":     {"good"},
+		"repository_password": {repositoryPassword},
+		"repository_url":      {"nowhere:" + "x"},
+		"paths":               {"/x"},
+	})
 	out.put("refusals", []byte(refused.HTML))
 	out.put("refusals", w.request("GET", "/api/hosts", nil, "Authorization", "Bearer "+w.token+"x").body)
 	for _, args := range [][]string{{"enroll", "--server", w.Agents, "--token", token + "x", "--state", attic.State + "y"}} {
@@ -351,8 +400,10 @@ func TestNoSecretComesOut(t *testing.T) {
 	}
 	var jobs []Job
 	w.API("GET", "/api/jobs", nil, http.StatusOK, &jobs)
-	pages := []string{"/", "/hosts/new", "/hosts/" + attic.ID, "/hosts/" + attic.ID + "/source-groups/new", "/jobs", "/jobs?period=all", "/settings", "/audit", "/audit/export.csv", "/healthz", "/readyz"}
-	calls := []string{"/api/openapi.json", "/api/hosts", "/api/jobs", "/api/audit", "/api/hosts/" + attic.ID + "/schedules", "/api/hosts/" + attic.ID + "/snapshots"}
+	pages := []string{"/", "/hosts/new", "/hosts/" + attic.ID, "/hosts/" + attic.ID + "/source-groups/new", "/jobs", "/jobs?period=all",
+		"/settings", "/audit", "/audit/export.csv", "/healthz", "/readyz"}
+	calls := []string{"/api/openapi.json", "/api/hosts", "/api/jobs", "/api/audit", "/api/hosts/" + attic.ID + "/schedules",
+		"/api/hosts/" + attic.ID + "/snapshots"}
 	for _, group := range []string{"good", "wrong", "away", "rest"} {
 		pages = append(pages, "/hosts/"+attic.ID+"/source-groups/"+group+"/edit")
 	}
@@ -431,13 +482,15 @@ func TestNoSecretComesOut(t *testing.T) {
 	}
 	canaries = append(canaries, installation(t, w.Data)...)
 
-	for _, where := range []string{"agents' broker", "public broker", "process list", "streams", "pages", "API", "kit", "refusals", "enrolment", "database", "agent's state", "log of " + w.plane.Name, "log of " + attic.process.Name} {
+	for _, where := range []string{"agents' broker", "public broker", "process list", "streams", "pages", "API", "kit", "refusals",
+		"enrolment", "database", "agent's state", "log of " + w.plane.Name, "log of " + attic.process.Name} {
 		if len(out.at[where]) < 20 {
 			t.Errorf("there is nothing of the %s: %q", where, out.at[where])
 		}
 	}
 	for _, want := range []string{"restic backup", "restic-manager serve"} {
-		if program, verb, _ := strings.Cut(want, " "); !bytes.Contains(out.at["process list"], []byte(program)) || !bytes.Contains(out.at["process list"], []byte(verb)) {
+		if program, verb, _ := strings.Cut(want, " "); !bytes.Contains(out.at["process list"], []byte(program)) ||
+			!bytes.Contains(out.at["process list"], []byte(verb)) {
 			t.Errorf("the process list was looked at and had no %s: %s", want, out.at["process list"])
 		}
 	}

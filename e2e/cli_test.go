@@ -18,7 +18,8 @@ func TestTheCommandLineSaysHowItEnded(t *testing.T) {
 	dir := t.TempDir()
 	data := filepath.Join(dir, "data")
 	other := filepath.Join(dir, "other.key")
-	if r := command(t, exec.Command(program("restic-manager"), "api-token", "create", "--name", "first", "--role", "admin", "--data", data)); r.code != 0 {
+	if r := command(t, exec.Command(program("restic-manager"), "api-token", "create", "--name", "first", "--role", "admin", "--data",
+		data)); r.code != 0 {
 		t.Fatalf("exit status %d: %s", r.code, r.errs)
 	}
 	if err := os.WriteFile(other, []byte(strings.Repeat("x", 32)), 0o600); err != nil {

@@ -89,7 +89,8 @@ func TestAConsumerSeesABackupGoBy(t *testing.T) {
 	w.StartPlane()
 	awaitSaid(t, late, "pub/fleet/state", `"hosts":1`)
 	for _, p := range []*world.Process{sub, late} {
-		if leaked := p.Out.String(); strings.Contains(leaked, "/agent/") || strings.Contains(leaked, "/ctl/") || strings.Contains(leaked, "photo.raw") || strings.Contains(leaked, password) {
+		if leaked := p.Out.String(); strings.Contains(leaked, "/agent/") || strings.Contains(leaked, "/ctl/") ||
+			strings.Contains(leaked, "photo.raw") || strings.Contains(leaked, password) {
 			t.Errorf("consumers are told what is none of theirs:\n%s", leaked)
 		}
 	}
@@ -110,11 +111,13 @@ func TestAConsumerMayDoWhatItWasGiven(t *testing.T) {
 		"a wrong password": w.mosquitto("sub", "reader", "nonsense", "-v", "-t", "rm/v1/pub/#", "-W", "5"),
 		"a wrong user":     w.mosquitto("sub", "nobody", reader, "-v", "-t", "rm/v1/pub/#", "-W", "5"),
 	} {
-		if r := command(t, cmd); r.code == 0 || r.out != "" || !strings.Contains(strings.ToLower(r.errs), "not authori") && !strings.Contains(strings.ToLower(r.errs), "bad user") {
+		if r := command(t, cmd); r.code == 0 || r.out != "" || !strings.Contains(strings.ToLower(r.errs), "not authori") &&
+			!strings.Contains(strings.ToLower(r.errs), "bad user") {
 			t.Errorf("%s: exit status %d, %s%s", name, r.code, r.out, r.errs)
 		}
 	}
-	for _, filter := range []string{"#", "+/#", "rm/#", "rm/v1/#", "rm/v1/agent/#", "rm/v1/ctl/#", "rm/v1/do/#", "$SYS/#", "$share/x/rm/v1/agent/#"} {
+	for _, filter := range []string{"#", "+/#", "rm/#", "rm/v1/#", "rm/v1/agent/#", "rm/v1/ctl/#", "rm/v1/do/#", "$SYS/#",
+		"$share/x/rm/v1/agent/#"} {
 		if r := command(t, w.mosquitto("sub", "doer", doer, "-v", "-t", filter, "-W", "2")); r.out != "" {
 			t.Errorf("subscribing to %s tells %s", filter, r.out)
 		}
@@ -128,8 +131,10 @@ func TestAConsumerMayDoWhatItWasGiven(t *testing.T) {
 		}
 	}
 	refused("a reader asks for a backup", w.mosquitto("pub", "reader", reader, "-q", "1", "-t", do, "-n"))
-	refused("a reader speaks for the control plane", w.mosquitto("pub", "reader", reader, "-q", "1", "-r", "-t", "rm/v1/pub/plane/availability", "-m", "gone"))
-	refused("a doer speaks for the control plane", w.mosquitto("pub", "doer", doer, "-q", "1", "-r", "-t", "rm/v1/pub/plane/availability", "-m", "gone"))
+	refused("a reader speaks for the control plane", w.mosquitto("pub", "reader", reader, "-q", "1", "-r", "-t",
+		"rm/v1/pub/plane/availability", "-m", "gone"))
+	refused("a doer speaks for the control plane", w.mosquitto("pub", "doer", doer, "-q",
+		"1", "-r", "-t", "rm/v1/pub/plane/availability", "-m", "gone"))
 	refused("a doer leaves a wish for ever", w.mosquitto("pub", "doer", doer, "-q", "1", "-r", "-t", do, "-n"))
 	if r := command(t, w.mosquitto("pub", "doer", doer, "-q", "1", "-t", do, "-n")); r.code != 0 {
 		t.Errorf("exit status %d: %s", r.code, r.errs)

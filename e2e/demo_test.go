@@ -96,7 +96,8 @@ func TestADemoWhoseAgentIsKilledSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, said := p.Wait(2*time.Minute), p.Errs.String()
-	if code != 1 || !strings.Contains(said, "ended by itself (signal: killed)") || !strings.Contains(said, filepath.Join(dir, "agents", "pi.log")) {
+	if code != 1 || !strings.Contains(said, "ended by itself (signal: killed)") ||
+		!strings.Contains(said, filepath.Join(dir, "agents", "pi.log")) {
 		t.Errorf("it ended with exit status %d and says %q", code, said)
 	}
 	mustBeGone(t, dir)
@@ -224,7 +225,8 @@ func mustBeGone(t *testing.T, dir string) {
 func demosAgent(dir, host string) (pid int) {
 	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is well formed
 	for _, path := range lines {
-		if b, err := os.ReadFile(path); err == nil && strings.HasSuffix(string(b), "run\x00--state\x00"+filepath.Join(dir, "agents", host)+"\x00") {
+		if b, err := os.ReadFile(path); err == nil && strings.HasSuffix(string(b),
+			"run\x00--state\x00"+filepath.Join(dir, "agents", host)+"\x00") {
 			_, _ = fmt.Sscanf(path, "/proc/%d/cmdline", &pid)
 		}
 	}

@@ -28,7 +28,8 @@ var mishaps = []mishap{
 	{"restic is missing", func(t *testing.T, a *Agent) {
 		a.Env = []string{"PATH=" + t.TempDir(), "HOME=" + a.Dir}
 		a.Group("all")
-	}, "failed", "no-restic", []string{"There is no usable restic on the host", "Nothing was saved by this run", "Install restic 0.14 or newer"}, false},
+	}, "failed", "no-restic", []string{"There is no usable restic on the host", "Nothing was saved by this run",
+		"Install restic 0.14 or newer"}, false},
 
 	{"the repository has gone", func(t *testing.T, a *Agent) {
 		r := a.Group("all")
@@ -42,12 +43,14 @@ var mishaps = []mishap{
 				t.Error("a new repository was begun in its place")
 			}
 		})
-	}, "failed", "repository-missing", []string{"The repository is not there", "It is not begun anew", "Check that its disk is mounted"}, false},
+	}, "failed", "repository-missing", []string{"The repository is not there", "It is not begun anew", "Check that its disk is mounted"},
+		false},
 
 	{"the password is wrong", func(t *testing.T, a *Agent) {
 		r := a.Group("other")
 		a.PutGroup("all", a.w.AddRepository(a.Name+"-all", r.URL, "not the password"))
-	}, "failed", "wrong-password", []string{"The password does not open the repository", "Nothing was saved by this run", "Compare the repository's password"}, false},
+	}, "failed", "wrong-password", []string{"The password does not open the repository", "Nothing was saved by this run",
+		"Compare the repository's password"}, false},
 
 	{"the repository is locked", func(t *testing.T, a *Agent) {
 		a.Noise("photo.raw", 4)
@@ -60,7 +63,8 @@ var mishaps = []mishap{
 		awaitFiles(t, lock, 1)
 		p.Signal(syscall.SIGSTOP)
 		awaitFiles(t, lock, 1) // it still has it
-	}, "failed", "locked", []string{"The repository is locked by another process", "Nothing was saved by this run", "wait for it to end"}, false},
+	}, "failed", "locked", []string{"The repository is locked by another process", "Nothing was saved by this run", "wait for it to end"},
+		false},
 
 	{"the disk is full", func(t *testing.T, a *Agent) {
 		disk := filepath.Join(a.Dir, "disk")
@@ -77,14 +81,16 @@ var mishaps = []mishap{
 		// Only root may mount a small disk. Anybody else takes what restic 0.14 says
 		// in that place from a stand-in: a full disk cannot be had without one.
 		t.Logf("no disk of 8 MiB can be mounted (%v); restic's words come from a stand-in", err)
-		a.Restic = NewStandIn(t, a.Dir, `echo "Save(<data/0e1a5d7f31>) returned error, retrying after 552.330144ms: write `+disk+`/repository/data/0e/0e1a5d7f31-tmp-1: no space left on device" >&2
+		a.Restic = NewStandIn(t, a.Dir, `echo "Save(<data/0e1a5d7f31>) returned error, retrying after 552.330144ms: write `+disk+
+			`/repository/data/0e/0e1a5d7f31-tmp-1: no space left on device" >&2
 echo "Fatal: unable to save snapshot: write `+disk+`/repository/data/0e/0e1a5d7f31-tmp-2: no space left on device" >&2
 exit 1`).Path
 	}, "failed", "disk-full", []string{"There is no space left", "The snapshot was not written", "Make room where the repository is"}, true},
 
 	{"no path is there", func(t *testing.T, a *Agent) {
 		a.Group("all", filepath.Join(a.Home, "nowhere"), filepath.Join(a.Home, "neither"))
-	}, "failed", "source-missing", []string{"None of the paths to back up exists", "Nothing was saved by this run", "Check the spelling of the paths"}, false},
+	}, "failed", "source-missing", []string{"None of the paths to back up exists", "Nothing was saved by this run",
+		"Check the spelling of the paths"}, false},
 
 	{"the server is unreachable", func(t *testing.T, a *Agent) {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -94,7 +100,8 @@ exit 1`).Path
 		t.Cleanup(func() { ln.Close() })
 		closed := world.FreeAddress(t)
 		a.PutGroup("all", a.w.AddRepository(a.Name+"-all", "rest:http://"+closed+"/", password))
-	}, "failed", "unreachable", []string{"The repository's server could not be reached", "Nothing was saved by this run", "Check the port and any firewall"}, false},
+	}, "failed", "unreachable", []string{"The repository's server could not be reached", "Nothing was saved by this run",
+		"Check the port and any firewall"}, false},
 }
 
 func TestAFailedBackupSaysWhyAndWhatToDo(t *testing.T) {

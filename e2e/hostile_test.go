@@ -72,11 +72,18 @@ func NewLiar(t *testing.T, a *Agent) *Liar {
 	roots := x509.NewCertPool()
 	roots.AddCert(ca)
 	death := topics.Topic{Kind: topics.KindDeath, Host: l.host}
-	l.client = mqtt.NewClient(mqtt.NewClientOptions().AddBroker("ssl://"+a.w.Agents).SetClientID(fmt.Sprintf("%s_%d", l.host, l.session.N)).SetUsername(string(l.host)).
-		SetProtocolVersion(4).SetAutoReconnect(false).
-		SetBinaryWill(death.String(), topics.Encode(topics.Death{Session: l.session, Reason: topics.Lost, MAC: l.channel.Sign(death.String(), l.session.Signed(topics.Lost))}), death.Entry().QoS, death.Entry().Retained).
-		SetTLSConfig(&tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, ServerName: topics.ServerName, NextProtos: []string{topics.ALPNMQTT},
-			Certificates: []tls.Certificate{{Certificate: [][]byte{identity.Certificate}, PrivateKey: key}}}))
+	l.client = mqtt.NewClient(
+		mqtt.NewClientOptions().AddBroker("ssl://"+a.w.Agents).SetClientID(fmt.Sprintf("%s_%d", l.host, l.session.N)).SetUsername(string(l.host)).
+			SetProtocolVersion(4).SetAutoReconnect(false).
+			SetBinaryWill(death.String(), topics.Encode(topics.Death{Session: l.session, Reason: topics.Lost,
+				MAC: l.channel.Sign(death.String(), l.session.Signed(topics.Lost))}), death.Entry().QoS, death.Entry().Retained).
+			SetTLSConfig(&tls.Config{
+				MinVersion:   tls.VersionTLS13,
+				RootCAs:      roots,
+				ServerName:   topics.ServerName,
+				NextProtos:   []string{topics.ALPNMQTT},
+				Certificates: []tls.Certificate{{Certificate: [][]byte{identity.Certificate}, PrivateKey: key}},
+			}))
 	l.await(l.client.Connect())
 	t.Cleanup(func() { l.client.Disconnect(0) })
 	l.await(l.client.Subscribe(topics.AgentReads(l.host), 1, func(_ mqtt.Client, m mqtt.Message) {
@@ -88,8 +95,12 @@ func NewLiar(t *testing.T, a *Agent) *Liar {
 		}
 	}))
 	birth := topics.Topic{Kind: topics.KindBirth, Host: l.host}
-	l.await(l.client.Publish(birth.String(), birth.Entry().QoS, birth.Entry().Retained, topics.Encode(topics.Birth{Session: l.session, Version: "1", Protocol: topics.Protocol,
-		MAC: l.channel.Sign(birth.String(), l.session.Signed(topics.Born))})))
+	l.await(l.client.Publish(birth.String(), birth.Entry().QoS, birth.Entry().Retained, topics.Encode(topics.Birth{
+		Session:  l.session,
+		Version:  "1",
+		Protocol: topics.Protocol,
+		MAC:      l.channel.Sign(birth.String(), l.session.Signed(topics.Born)),
+	})))
 	return l
 }
 
@@ -102,7 +113,8 @@ func (l *Liar) await(token mqtt.Token) {
 
 func (l *Liar) publish(topic topics.Topic, payload any) {
 	l.t.Helper()
-	l.await(l.client.Publish(topic.String(), topic.Entry().QoS, topic.Entry().Retained, l.channel.Seal(topic.String(), topics.Encode(payload))))
+	l.await(l.client.Publish(topic.String(), topic.Entry().QoS, topic.Entry().Retained,
+		l.channel.Seal(topic.String(), topics.Encode(payload))))
 }
 
 // Say sends events of the durable stream.
@@ -134,7 +146,8 @@ func (l *Liar) live() {
 		defer close(gone)
 		topic := topics.Topic{Kind: topics.KindHeartbeat, Host: l.host}.String()
 		for tick := time.NewTicker(5 * time.Second); ; {
-			l.client.Publish(topic, 0, false, l.channel.Seal(topic, topics.Encode(topics.Heartbeat{Stamp: l.stamp(), Clock: time.Now().UnixMilli()})))
+			l.client.Publish(topic, 0, false,
+				l.channel.Seal(topic, topics.Encode(topics.Heartbeat{Stamp: l.stamp(), Clock: time.Now().UnixMilli()})))
 			select {
 			case <-done:
 				tick.Stop()
@@ -165,15 +178,19 @@ func (l *Liar) AwaitCommand(id topics.JobID) {
 // hostile are texts that would do something in a browser, a terminal or a
 // spreadsheet, if somebody let them.
 var hostile = map[string]string{
-	"markup":     `"'><img src=x onerror="window.pwned=1"><script>window.pwned=1</script><svg onload="window.pwned=1"></svg><style>*{display:none}</style><base href="//evil.example/">`,
-	"attributes": `" onmouseover="window.pwned=1" autofocus onfocus="window.pwned=1" hx-get="/evil" hx-trigger="load" hx-on::load="window.pwned=1" style="position:fixed;inset:0" x="`,
-	"templates":  `{{7*7}}${7*7}<%= 7*7 %>javascript:window.pwned=1 &lt;script&gt;window.pwned=1&lt;/script&gt; &#60;img src=x onerror=window.pwned=1&#62;`,
-	"stream":     "x\n\nevent: end\ndata: end\n\nid: 999999999\ndata: <hx-partial hx-target=\"#main\" hx-swap=\"innerHTML\"><b id=\"evil\">pwned</b></hx-partial>\n\n",
-	"terminal":   "\x1b[31mred\x1b[0m \x1b]8;;http://evil.example\x07link\x1b]8;;\x07 \x1b[2J\x1b[H \x9b31m \x07\b\b\r over \x00 \x7f",
-	"bidi":       "report\u202egnp.exe\u202c \u2066isolated\u2069 \u200f\u061c mark \ufeff\u2028\u2029\u00ad soft \u200b \U000e0041",
-	"formula":    `=cmd|' /C calc'!A0`,
-	"long":       strings.Repeat("W", 2000),
-	"zalgo":      "Z" + strings.Repeat("\u0335\u0301\u0327", 12),
+	"markup": `"'><img src=x onerror="window.pwned=1"><script>window.pwned=1</script>` +
+		`<svg onload="window.pwned=1"></svg><style>*{display:none}</style><base href="//evil.example/">`,
+	"attributes": `" onmouseover="window.pwned=1" autofocus onfocus="window.pwned=1" hx-get="/evil" ` +
+		`hx-trigger="load" hx-on::load="window.pwned=1" style="position:fixed;inset:0" x="`,
+	"templates": `{{7*7}}${7*7}<%= 7*7 %>javascript:window.pwned=1 &lt;script&gt;window.pwned=1&lt;/script&gt; ` +
+		`&#60;img src=x onerror=window.pwned=1&#62;`,
+	"stream": "x\n\nevent: end\ndata: end\n\nid: 999999999\ndata: <hx-partial hx-target=\"#main\" hx-swap=\"innerHTML\"><b " +
+		"id=\"evil\">pwned</b></hx-partial>\n\n",
+	"terminal": "\x1b[31mred\x1b[0m \x1b]8;;http://evil.example\x07link\x1b]8;;\x07 \x1b[2J\x1b[H \x9b31m \x07\b\b\r over \x00 \x7f",
+	"bidi":     "report\u202egnp.exe\u202c \u2066isolated\u2069 \u200f\u061c mark \ufeff\u2028\u2029\u00ad soft \u200b \U000e0041",
+	"formula":  `=cmd|' /C calc'!A0`,
+	"long":     strings.Repeat("W", 2000),
+	"zalgo":    "Z" + strings.Repeat("\u0335\u0301\u0327", 12),
 }
 
 // worst is all of them.
@@ -187,7 +204,8 @@ func worst() string {
 }
 
 // deceivers are what must not stand in a page as it is.
-const deceivers = `/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069\ufeff\u00ad]/`
+const deceivers = `/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f` +
+	`\u061c\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069\ufeff\u00ad]/`
 
 // mustBeUnharmed insists that what hosts said is only text on this page, at a desk
 // and on a phone.
@@ -208,14 +226,18 @@ func (b *Browser) mustBeUnharmed(what string) {
 			if (document.querySelector("#evil")) bad.push("the host wrote a part of the page");
 			for (const e of document.querySelectorAll("*")) {
 				for (const a of e.attributes) {
-					if (/^on/i.test(a.name) || a.name === "style" || a.name.startsWith("hx-on") || a.name === "hx-get" && a.value === "/evil") bad.push("<" + e.localName + "> has " + a.name);
+					if (/^on/i.test(a.name) || a.name === "style" || a.name.startsWith("hx-on") ||
+						a.name === "hx-get" && a.value === "/evil") bad.push("<" + e.localName + "> has " + a.name);
 					if (a.name !== "value" && `+deceivers+`.test(a.value)) bad.push("<" + e.localName + "> has deceiving text in " + a.name);
-					if ((a.name === "href" || a.name === "src" || a.name === "action") && (/^\s*javascript:/i.test(a.value) || a.value.includes("evil.example"))) bad.push("<" + e.localName + "> leads to " + a.value);
+					if ((a.name === "href" || a.name === "src" || a.name === "action") &&
+						(/^\s*javascript:/i.test(a.value) || a.value.includes("evil.example"))) bad.push("<" + e.localName + "> leads to " + a.value);
 				}
-				if (["img", "base", "style", "iframe", "object", "embed"].includes(e.localName) || e.localName === "script" && !e.src) bad.push("there is a <" + e.localName + ">");
+				if (["img", "base", "style", "iframe", "object", "embed"].includes(e.localName) ||
+					e.localName === "script" && !e.src) bad.push("there is a <" + e.localName + ">");
 			}
 			const walker = document.createTreeWalker(document.documentElement, NodeFilter.SHOW_TEXT);
-			for (let n; (n = walker.nextNode());) if (n.parentElement.localName !== "textarea" && `+deceivers+`.test(n.data)) bad.push("deceiving text in <" + n.parentElement.localName + ">: " + JSON.stringify(n.data.slice(0, 200)));
+			for (let n; (n = walker.nextNode());) if (n.parentElement.localName !== "textarea" && `+deceivers+
+			`.test(n.data)) bad.push("deceiving text in <" + n.parentElement.localName + ">: " + JSON.stringify(n.data.slice(0, 200)));
 			const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
 			if (wide > 0) bad.push("the page is " + wide + " pixels wider than its window");
 			const nav = document.querySelector(innerWidth > 720 ? "nav.side" : "nav.tabbar");
@@ -242,7 +264,15 @@ func TestWhatAHostSaysIsOnlyText(t *testing.T) {
 	a.PutGroup("all", repository)
 	l := NewLiar(t, a)
 	lie := worst()
-	hello := topics.Event{Hello: &topics.Hello{Session: l.session, Jobs: []topics.JobID{}, Facts: topics.Facts{Hostname: lie, OS: lie, Arch: lie, Platform: lie, Agent: lie, Restic: lie, Policy: lie}}}
+	hello := topics.Event{Hello: &topics.Hello{Session: l.session, Jobs: []topics.JobID{}, Facts: topics.Facts{
+		Hostname: lie,
+		OS:       lie,
+		Arch:     lie,
+		Platform: lie,
+		Agent:    lie,
+		Restic:   lie,
+		Policy:   lie,
+	}}}
 	l.Say(hello)
 	l.live()
 	a.process = world.Played()
@@ -261,7 +291,8 @@ func TestWhatAHostSaysIsOnlyText(t *testing.T) {
 		t.Helper()
 		n := 1
 		for _, level := range []topics.Level{topics.Info, topics.Warn, topics.Error, topics.Level(`"><img src=x onerror=window.pwned=1>`)} {
-			for _, text := range []string{hostile["markup"], hostile["attributes"], hostile["templates"], hostile["stream"], hostile["terminal"], hostile["bidi"], hostile["formula"], hostile["zalgo"], hostile["long"]} {
+			for _, text := range []string{hostile["markup"], hostile["attributes"], hostile["templates"], hostile["stream"], hostile["terminal"],
+				hostile["bidi"], hostile["formula"], hostile["zalgo"], hostile["long"]} {
 				l.Say(topics.Event{Log: &topics.Log{Job: id, First: n, Lines: []topics.Line{{At: time.Now().UnixMilli(), Level: level, Text: text}}}})
 				n++
 			}
@@ -272,8 +303,20 @@ func TestWhatAHostSaysIsOnlyText(t *testing.T) {
 	code := 1
 	endings := []topics.Finished{
 		{State: topics.Failed, Cause: topics.Cause(lie), Message: lie, ExitCode: &code, Lines: last},
-		{State: topics.Warnings, Cause: topics.CauseUnreadable, Message: lie, Lines: last, Summary: &topics.Summary{TotalFiles: 1, TotalBytes: 1 << 62, Unreadable: 3},
-			Snapshot: &topics.Snapshot{ID: strings.Repeat("ab", 32), Time: time.Now().UnixMilli(), Host: lie, Paths: []string{lie, "/" + hostile["bidi"]}, Tags: []string{lie, "plan=x"}}},
+		{
+			State:   topics.Warnings,
+			Cause:   topics.CauseUnreadable,
+			Message: lie,
+			Lines:   last,
+			Summary: &topics.Summary{TotalFiles: 1, TotalBytes: 1 << 62, Unreadable: 3},
+			Snapshot: &topics.Snapshot{
+				ID:    strings.Repeat("ab", 32),
+				Time:  time.Now().UnixMilli(),
+				Host:  lie,
+				Paths: []string{lie, "/" + hostile["bidi"]},
+				Tags:  []string{lie, "plan=x"},
+			},
+		},
 		{State: topics.Interrupted, Cause: topics.CauseAgentDied, Message: lie, Lines: last},
 	}
 	var ids []string
@@ -287,7 +330,15 @@ func TestWhatAHostSaysIsOnlyText(t *testing.T) {
 		w.AwaitState(string(id), "running")
 		lines(id)
 		world.Await(t, "the lines on the open page", func() error {
-			l.Progress(id, topics.Progress{Scanned: true, Percent: 50, TotalFiles: 2, FilesDone: 1, TotalBytes: 2, BytesDone: 1, CurrentFiles: []string{lie, hostile["bidi"]}})
+			l.Progress(id, topics.Progress{
+				Scanned:      true,
+				Percent:      50,
+				TotalFiles:   2,
+				FilesDone:    1,
+				TotalBytes:   2,
+				BytesDone:    1,
+				CurrentFiles: []string{lie, hostile["bidi"]},
+			})
 			if n := Eval[int](watch, `document.querySelectorAll("#log-stream > *").length`); n < 37 {
 				return fmt.Errorf("there are %d", n)
 			}
@@ -308,8 +359,10 @@ func TestWhatAHostSaysIsOnlyText(t *testing.T) {
 		watch.mustBeUnharmed("job-ended-" + string(end.State))
 	}
 
-	pages := []string{"/", "/jobs?period=all", "/hosts/" + a.ID, "/hosts/" + a.ID + "/source-groups/all/edit", "/hosts/" + a.ID + "/source-groups/new", "/hosts/new", "/settings", "/audit", "/repositories/" + repository + "/kit",
-		"/jobs?q=%22%3E%3Cimg+src%3Dx+onerror%3Dwindow.pwned%3D1%3E", "/audit?q=%3Cscript%3Ewindow.pwned%3D1%3C%2Fscript%3E&actor=%22%3E%3Cimg+src%3Dx%3E&action=%22%3E%3Cb%3E&target=%E2%80%AE"}
+	pages := []string{"/", "/jobs?period=all", "/hosts/" + a.ID, "/hosts/" + a.ID + "/source-groups/all/edit",
+		"/hosts/" + a.ID + "/source-groups/new", "/hosts/new", "/settings", "/audit", "/repositories/" + repository + "/kit",
+		"/jobs?q=%22%3E%3Cimg+src%3Dx+onerror%3Dwindow.pwned%3D1%3E",
+		"/audit?q=%3Cscript%3Ewindow.pwned%3D1%3C%2Fscript%3E&actor=%22%3E%3Cimg+src%3Dx%3E&action=%22%3E%3Cb%3E&target=%E2%80%AE"}
 	for _, id := range ids {
 		pages = append(pages, "/jobs/"+id)
 	}
@@ -329,7 +382,8 @@ func TestWhatAHostSaysIsOnlyText(t *testing.T) {
 		if n := strings.Count(strings.TrimSuffix(text, "\n"), "\n") + 1; n != 37 {
 			t.Errorf("the log as a text file has %d lines, want 36 and a gap", n)
 		}
-		if r := w.request("GET", "/api/jobs/"+id+"/log", nil); strings.Count(string(r.body), "\n") != 37 || r.Header.Get("Content-Type") != "application/x-ndjson" || r.Header.Get("X-Content-Type-Options") != "nosniff" {
+		if r := w.request("GET", "/api/jobs/"+id+"/log", nil); strings.Count(string(r.body), "\n") != 37 ||
+			r.Header.Get("Content-Type") != "application/x-ndjson" || r.Header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("the log as NDJSON has %d lines, %v", strings.Count(string(r.body), "\n"), r.Header)
 		}
 	}

@@ -47,7 +47,8 @@ func NewRestServer(t *testing.T) RestServer {
 		if err := os.WriteFile(file, []byte(user+":{SHA}"+base64.StdEncoding.EncodeToString(sum[:])+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.Command("rclone", append([]string{"serve", "restic", "--config", filepath.Join(dir, "none"), "--addr", address, "--htpasswd", file}, append(args, s.Dir)...)...)
+		cmd := exec.Command("rclone", append([]string{"serve", "restic", "--config", filepath.Join(dir, "none"), "--addr", address,
+			"--htpasswd", file}, append(args, s.Dir)...)...)
 		world.Start(t, "rclone for "+user, cmd)
 		world.Await(t, "rclone to listen on "+address, func() error {
 			c, err := net.DialTimeout("tcp", address, time.Second)
@@ -221,7 +222,8 @@ func TestOnlyTheKeeperDeletes(t *testing.T) {
 		t.Errorf("the plan is %+v, want one that keeps all four", plan)
 	}
 	// Counts are refused where anybody can add.
-	if r := w.request("PUT", "/api/repositories/"+everyday.ID, map[string]any{"retention": map[string]any{"keep_last": 1}}); r.StatusCode != http.StatusUnprocessableEntity {
+	if r := w.request("PUT", "/api/repositories/"+everyday.ID,
+		map[string]any{"retention": map[string]any{"keep_last": 1}}); r.StatusCode != http.StatusUnprocessableEntity {
 		t.Errorf("a count on an append-only repository: %s %s", r.Status, r.body)
 	}
 
@@ -257,7 +259,11 @@ func TestOnlyTheKeeperDeletes(t *testing.T) {
 			t.Errorf("DELETE of a file in %s as the endpoint: %s, want 403", kind, answer.Status)
 		}
 	}
-	if r := w.request("POST", "/api/hosts/"+attic.ID+"/jobs", map[string]any{"kind": "forget", "repository": everyday.ID, "snapshots": snapshots[:1]}); r.StatusCode/100 == 2 {
+	if r := w.request("POST", "/api/hosts/"+attic.ID+"/jobs", map[string]any{
+		"kind":       "forget",
+		"repository": everyday.ID,
+		"snapshots":  snapshots[:1],
+	}); r.StatusCode/100 == 2 {
 		t.Errorf("a forget on the endpoint is taken: %s", r.body)
 	}
 

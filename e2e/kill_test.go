@@ -132,7 +132,8 @@ func TestAControlPlaneStopsWhileEverybodyListens(t *testing.T) {
 	w.StartAgent("cellar")
 	id := attic.Backup("all")
 	session := w.SignIn()
-	fleet, host, job := session.Stream("/events?view=fleet"), session.Stream("/events?view=host&id="+attic.ID), session.Stream("/events?view=job&id="+id)
+	fleet, host, job := session.Stream("/events?view=fleet"), session.Stream("/events?view=host&id="+attic.ID), session.Stream(
+		"/events?view=job&id="+id)
 	follower := w.Follow(id, 0)
 	follower.AwaitWord(10)
 	for _, s := range []*Stream{fleet, host, job} {
@@ -234,7 +235,8 @@ func TestWhoeverCancelsIsToldWhatHappens(t *testing.T) {
 	attic.AwaitOffline()
 	api(id, 202, "as soon as it is back")
 	cli(id, 0, "until it is back")
-	if page := w.SignIn().Page("/jobs/" + id); page.Missing("Cancelling") || page.Missing("attic cannot be asked yet") || page.Missing("as soon as it is back") {
+	if page := w.SignIn().Page("/jobs/" + id); page.Missing("Cancelling") || page.Missing("attic cannot be asked yet") ||
+		page.Missing("as soon as it is back") {
 		t.Errorf("the page says %s", page.Text)
 	}
 	attic.Start()

@@ -44,7 +44,8 @@ func (w *World) Report(id string) (r topics.Report) {
 func (a *Agent) Bare(r Repository, args ...string) string {
 	a.w.t.Helper()
 	cmd := exec.Command("restic", args...)
-	cmd.Env = append(os.Environ(), "RESTIC_REPOSITORY="+r.URL, "RESTIC_PASSWORD="+r.Password, "RESTIC_CACHE_DIR="+filepath.Join(a.Dir, "bare-cache"))
+	cmd.Env = append(os.Environ(), "RESTIC_REPOSITORY="+r.URL, "RESTIC_PASSWORD="+r.Password,
+		"RESTIC_CACHE_DIR="+filepath.Join(a.Dir, "bare-cache"))
 	out, err := cmd.Output()
 	if err != nil {
 		a.w.t.Fatalf("restic %s: %v", strings.Join(args, " "), err)
@@ -114,20 +115,24 @@ func TestEveryOperationDoesWhatBareResticSees(t *testing.T) {
 		Blobs uint64 `json:"total_blob_count"`
 	}
 	_, result = attic.Ask(on("stats"))
-	if err := json.Unmarshal([]byte(attic.Bare(vault, "stats", "--json")), &size); err != nil || result.Stats == nil || result.Stats.RestoreBytes != size.Total || result.Stats.Files != size.Files {
+	if err := json.Unmarshal([]byte(attic.Bare(vault, "stats", "--json")), &size); err != nil || result.Stats == nil ||
+		result.Stats.RestoreBytes != size.Total || result.Stats.Files != size.Files {
 		t.Errorf("stats: %+v, restic says %+v (%v)", result.Stats, size, err)
 	}
-	if err := json.Unmarshal([]byte(attic.Bare(vault, "stats", "--json", "--mode", "raw-data")), &size); err != nil || result.Stats.StoredBytes != size.Total || result.Stats.Blobs != size.Blobs {
+	if err := json.Unmarshal([]byte(attic.Bare(vault, "stats", "--json", "--mode", "raw-data")), &size); err != nil ||
+		result.Stats.StoredBytes != size.Total || result.Stats.Blobs != size.Blobs {
 		t.Errorf("stats: %+v, restic says %+v (%v)", result.Stats, size, err)
 	}
 
 	job, result = attic.Ask(on("diff", "from", ids[0], "to", ids[1]))
 	changes := w.Report(job).Changes
-	if text := attic.Bare(vault, "diff", ids[0], ids[1]); result.Diff == nil || result.Diff.AddedFiles != 2 || len(changes) != 2 || strings.Count(text, "\n+ ") != 2 {
+	if text := attic.Bare(vault, "diff", ids[0], ids[1]); result.Diff == nil || result.Diff.AddedFiles != 2 || len(changes) != 2 ||
+		strings.Count(text, "\n+ ") != 2 {
 		t.Errorf("diff: %+v, %+v, restic says %s", result.Diff, changes, text)
 	}
 	job, result = attic.Ask(on("find", "pattern", "3.*"))
-	if m := w.Report(job).Matches; result.Count != 2 || len(m) != 2 || m[0].Path != filepath.Join(attic.Home, "letters/3.txt") || m[0].Size != 9 {
+	if m := w.Report(job).Matches; result.Count != 2 || len(m) != 2 || m[0].Path != filepath.Join(attic.Home, "letters/3.txt") ||
+		m[0].Size != 9 {
 		t.Errorf("find: %+v, %+v", result, m)
 	}
 	job, _ = attic.Ask(on("key"))
@@ -163,13 +168,15 @@ func TestEveryOperationDoesWhatBareResticSees(t *testing.T) {
 		t.Errorf("a dry run changed the repository from %d to %d bytes", before, now)
 	}
 	_, result = attic.Ask(on("prune"))
-	if now := sizeOf(t, filepath.Join(vault.URL, "data")); result.Prune == nil || dry.Prune == nil || *result.Prune != *dry.Prune || now >= before {
+	if now := sizeOf(t, filepath.Join(vault.URL, "data")); result.Prune == nil || dry.Prune == nil ||
+		*result.Prune != *dry.Prune || now >= before {
 		t.Errorf("prune: %+v, dry run %+v, from %d to %d bytes", result.Prune, dry.Prune, before, now)
 	}
 
 	// A lock whose process is gone: told of, and removed.
 	holder := exec.Command("restic", "--limit-download", "1", "dump", "latest", filepath.Join(attic.Home, "photo.raw"))
-	holder.Env = append(os.Environ(), "RESTIC_REPOSITORY="+vault.URL, "RESTIC_PASSWORD="+vault.Password, "RESTIC_CACHE_DIR="+filepath.Join(attic.Dir, "bare-cache"))
+	holder.Env = append(os.Environ(), "RESTIC_REPOSITORY="+vault.URL, "RESTIC_PASSWORD="+vault.Password,
+		"RESTIC_CACHE_DIR="+filepath.Join(attic.Dir, "bare-cache"))
 	if err := holder.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +188,8 @@ func TestEveryOperationDoesWhatBareResticSees(t *testing.T) {
 		t.Fatal(err)
 	}
 	job, _ = attic.Ask(on("locks"))
-	if l := w.Report(job).Locks; len(l) != 1 || l[0].ID != id || l[0].PID != holder.Process.Pid || l[0].Alive == nil || *l[0].Alive || l[0].Exclusive {
+	if l := w.Report(job).Locks; len(l) != 1 || l[0].ID != id || l[0].PID != holder.Process.Pid ||
+		l[0].Alive == nil || *l[0].Alive || l[0].Exclusive {
 		t.Errorf("locks: %+v, want %s of process %d", l, id, holder.Process.Pid)
 	}
 	if _, result = attic.Ask(on("unlock")); result.Unlocked != 1 || attic.Bare(vault, "list", "locks", "--no-lock") != "" {
@@ -232,18 +240,24 @@ func TestAHookOfTheHostRunsAroundABackup(t *testing.T) {
 	attic.Write("letters/1.txt", "dear reader")
 	vault := attic.Group("all")
 	script := filepath.Join(attic.Dir, "dump.sh")
-	if err := os.WriteFile(script, []byte("#!/bin/sh\necho dumping for $RESTIC_MANAGER_GROUP\necho rows > "+attic.Home+"/dump.sql\n"), 0o700); err != nil {
+	if err := os.WriteFile(script, []byte("#!/bin/sh\necho dumping for $RESTIC_MANAGER_GROUP\necho rows > "+attic.Home+"/dump.sql\n"),
+		0o700); err != nil {
 		t.Fatal(err)
 	}
 	put := func(hooks map[string][]string) {
 		t.Helper()
-		w.API("PUT", "/api/hosts/"+attic.ID+"/source-groups/all", map[string]any{"repository": vault.ID, "paths": []string{attic.Home}, "hooks": hooks}, http.StatusOK, nil)
+		w.API("PUT", "/api/hosts/"+attic.ID+"/source-groups/all", map[string]any{
+			"repository": vault.ID,
+			"paths":      []string{attic.Home},
+			"hooks":      hooks,
+		}, http.StatusOK, nil)
 	}
 	put(map[string][]string{"before": {"dump"}})
 	if j := w.AwaitState(attic.Backup("all"), "failed"); j.Cause != "policy" || !strings.Contains(j.Message, "no hook called") {
 		t.Errorf("a hook that the host does not know: %+v", j)
 	}
-	if r := command(t, exec.Command(program("restic-manager-agent"), "policy", "allow-hook", "dump", script, "--state", attic.State)); r.code != 0 {
+	if r := command(t, exec.Command(program("restic-manager-agent"), "policy", "allow-hook", "dump", script, "--state",
+		attic.State)); r.code != 0 {
 		t.Fatalf("allow-hook: %s", r.errs)
 	}
 	job := attic.Backup("all")
@@ -261,5 +275,9 @@ func TestAHookOfTheHostRunsAroundABackup(t *testing.T) {
 	if j := w.AwaitState(attic.Backup("all"), "failed"); j.Cause != "hook" || !strings.Contains(j.Message, "its SHA-256 is another") {
 		t.Errorf("a hook that was changed: %+v", j)
 	}
-	w.API("PUT", "/api/hosts/"+attic.ID+"/source-groups/all", map[string]any{"repository": vault.ID, "paths": []string{attic.Home}, "hooks": map[string][]string{"before": {"rm -rf /"}}}, http.StatusUnprocessableEntity, nil)
+	w.API("PUT", "/api/hosts/"+attic.ID+"/source-groups/all", map[string]any{
+		"repository": vault.ID,
+		"paths":      []string{attic.Home},
+		"hooks":      map[string][]string{"before": {"rm -rf /"}},
+	}, http.StatusUnprocessableEntity, nil)
 }

@@ -52,7 +52,13 @@ func TestANewcomersFirstBackupInTheBrowser(t *testing.T) {
 	b.AwaitText("#enrol-status", "Connect")
 	b.Inspect("add-host-waiting")
 	b.Mark()
-	a := &Agent{w: w, Name: "attic", Dir: filepath.Join(w.Dir, "attic"), Home: filepath.Join(w.Dir, "attic", "home"), State: filepath.Join(w.Dir, "attic", "state")}
+	a := &Agent{
+		w:     w,
+		Name:  "attic",
+		Dir:   filepath.Join(w.Dir, "attic"),
+		Home:  filepath.Join(w.Dir, "attic", "home"),
+		State: filepath.Join(w.Dir, "attic", "state"),
+	}
 	shown := strings.Fields(b.Text("#cmd-enrol")) // as it stands there, but for the directory
 	at := slices.Index(shown, "--state")
 	if at < 0 || shown[0] != "restic-manager-agent" {
@@ -145,7 +151,8 @@ func TestANewcomersFirstBackupInTheBrowser(t *testing.T) {
 func (b *Browser) mustFollow() {
 	b.t.Helper()
 	world.Await(b.t, "the end of the log to be in view", func() error {
-		short := Eval[float64](b, `(() => { const v = document.querySelector("#log-stream"); return v.scrollHeight - v.scrollTop - v.clientHeight })()`)
+		short := Eval[float64](b,
+			`(() => { const v = document.querySelector("#log-stream"); return v.scrollHeight - v.scrollTop - v.clientHeight })()`)
 		if short > 24 {
 			return fmt.Errorf("it is %v pixels further down; the pill says %s", short, b.Text("[data-follow]"))
 		}
@@ -162,7 +169,8 @@ func (b *Browser) mustShowTheLog(w *World, id string) {
 		N    int    `json:"n"`
 		Text string `json:"text"`
 	}
-	script := `[...document.querySelectorAll("#log-stream > *")].map((l) => ({n: Number(l.dataset.n), text: l.querySelector(".tx")?.textContent ?? ""}))`
+	script := `[...document.querySelectorAll("#log-stream > *")].map((l) =>
+		({n: Number(l.dataset.n), text: l.querySelector(".tx")?.textContent ?? ""}))`
 	world.Await(b.t, "the last line of the log", func() error {
 		shown = Eval[[]struct {
 			N    int    `json:"n"`

@@ -63,8 +63,17 @@ func (i Intruder) put(kind string, content []byte) string {
 // key is a key file that no password of ours opens, and that costs restic nearly
 // nothing to try.
 func (i Intruder) key(n int) string {
-	b, err := json.Marshal(map[string]any{"created": "2026-01-01T00:00:00Z", "username": "mallory", "hostname": fmt.Sprintf("host-%d", n), "kdf": "scrypt", "N": 32768, "r": 8, "p": 1,
-		"salt": base64.StdEncoding.EncodeToString([]byte(strings.Repeat("s", 64))), "data": base64.StdEncoding.EncodeToString([]byte(strings.Repeat("d", 160)))})
+	b, err := json.Marshal(map[string]any{
+		"created":  "2026-01-01T00:00:00Z",
+		"username": "mallory",
+		"hostname": fmt.Sprintf("host-%d", n),
+		"kdf":      "scrypt",
+		"N":        32768,
+		"r":        8,
+		"p":        1,
+		"salt":     base64.StdEncoding.EncodeToString([]byte(strings.Repeat("s", 64))),
+		"data":     base64.StdEncoding.EncodeToString([]byte(strings.Repeat("d", 160))),
+	})
 	if err != nil {
 		i.t.Fatal(err)
 	}
@@ -82,8 +91,12 @@ func TestWhatIsPlantedNeitherPushesOutNorIsRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	repo.ID = w.AddRepository("vault", repo.URL, repo.Password)
-	w.API("PUT", "/api/repositories/"+repo.ID, map[string]any{"append_only": true, "keeper": keeper.ID, "retention": map[string]any{"keep_within": "30d", "keep_within_daily": "1y"},
-		"maintenance": map[string]any{"url": "rest:http://" + server.Full + "/attic/", "username": "keeper", "password": maintenanceSecret}}, http.StatusOK, nil)
+	w.API("PUT", "/api/repositories/"+repo.ID, map[string]any{
+		"append_only": true,
+		"keeper":      keeper.ID,
+		"retention":   map[string]any{"keep_within": "30d", "keep_within_daily": "1y"},
+		"maintenance": map[string]any{"url": "rest:http://" + server.Full + "/attic/", "username": "keeper", "password": maintenanceSecret},
+	}, http.StatusOK, nil)
 	attic.Write("letter", "dear reader")
 	attic.PutGroup("all", repo.ID)
 	var honest []string
@@ -140,7 +153,8 @@ func TestWhatIsPlantedNeitherPushesOutNorIsRemoved(t *testing.T) {
 			keys++
 		}
 	}
-	if snapshots != 6 || keys < len(foreign) || !strings.Contains(said.String(), "future") || !strings.Contains(said.String(), "as if it were a backup of ours") {
+	if snapshots != 6 || keys < len(foreign) || !strings.Contains(said.String(), "future") ||
+		!strings.Contains(said.String(), "as if it were a backup of ours") {
 		t.Errorf("flagged are %d snapshots and %d keys, want 6 and at least %d:\n%s", snapshots, keys, len(foreign), said.String())
 	}
 	// Bare restic, which nobody told the key, may stumble over the garbage.
@@ -152,7 +166,10 @@ func TestWhatIsPlantedNeitherPushesOutNorIsRemoved(t *testing.T) {
 	}
 
 	// Counts, once somebody allows them, count what our jobs made and nothing else.
-	w.API("PUT", "/api/repositories/"+repo.ID, map[string]any{"append_only": false, "retention": map[string]any{"keep_last": 2, "keep_daily": 7}}, http.StatusOK, nil)
+	w.API("PUT", "/api/repositories/"+repo.ID, map[string]any{
+		"append_only": false,
+		"retention":   map[string]any{"keep_last": 2, "keep_daily": 7},
+	}, http.StatusOK, nil)
 	w.AwaitState(w.Maintain(repo.ID, "forget"), "succeeded")
 	if plan := w.RetentionPlan(repo.ID); len(plan.Keep) != 2 || len(plan.Remove) != 0 {
 		t.Errorf("with counts the plan is %+v", plan)
@@ -195,18 +212,23 @@ func TestRetentionOfALocalRepository(t *testing.T) {
 		attic.Write("letter", fmt.Sprint("dear reader, ", i))
 		ids = append(ids, w.AwaitState(attic.Backup("all"), "succeeded").SnapshotID)
 	}
-	if r := w.request("POST", "/api/repositories/"+repo.ID+"/maintenance", map[string]any{"kind": "prune"}); r.StatusCode != http.StatusConflict || !strings.Contains(string(r.body), "right to delete") {
+	if r := w.request("POST", "/api/repositories/"+repo.ID+"/maintenance",
+		map[string]any{"kind": "prune"}); r.StatusCode != http.StatusConflict || !strings.Contains(string(r.body), "right to delete") {
 		t.Errorf("maintenance without a keeper: %s %s", r.Status, r.body)
 	}
 	var tried RetentionPlan
-	w.API("POST", "/api/repositories/"+repo.ID+"/retention-plan", map[string]any{"retention": map[string]any{"keep_last": 1}}, http.StatusOK, &tried)
+	w.API("POST", "/api/repositories/"+repo.ID+"/retention-plan", map[string]any{"retention": map[string]any{"keep_last": 1}},
+		http.StatusOK, &tried)
 	if !slices.Equal(idsOf(tried.Remove), sortedIDs(ids[:3])) || len(tried.Remove[0].Reasons) == 0 {
 		t.Errorf("tried, the rules remove %+v, want %v", tried.Remove, ids[:3])
 	}
 	if plan := w.RetentionPlan(repo.ID); len(plan.Keep) != 4 {
 		t.Errorf("trying rules saved them: %+v", plan)
 	}
-	w.API("PUT", "/api/repositories/"+repo.ID, map[string]any{"keeper": attic.ID, "retention": map[string]any{"keep_last": 2}}, http.StatusOK, nil)
+	w.API("PUT", "/api/repositories/"+repo.ID, map[string]any{
+		"keeper":    attic.ID,
+		"retention": map[string]any{"keep_last": 2},
+	}, http.StatusOK, nil)
 	r := command(t, exec.Command(program("restic-manager"), "repository", "plan", "attic-all", "--data", w.Data))
 	if r.code != 0 || strings.Count(r.out, "remove  ") != 2 || !strings.Contains(r.out, "The next forget removes 2 and keeps 2") {
 		t.Errorf("repository plan ended with %d:\n%s%s", r.code, r.out, r.errs)
@@ -234,7 +256,10 @@ func TestAHeldPlanIsApprovedInTheBrowser(t *testing.T) {
 		ids = append(ids, w.AwaitState(attic.Backup("all"), "succeeded").SnapshotID)
 	}
 	restic(t, repo, "backup", "-q", "--host", "attic", "--tag", "plan=all", "--time", "2040-01-01 12:00:00", attic.Home)
-	w.API("PUT", "/api/repositories/"+repo.ID, map[string]any{"keeper": attic.ID, "retention": map[string]any{"keep_last": 2, "keep_hourly": 1}}, http.StatusOK, nil)
+	w.API("PUT", "/api/repositories/"+repo.ID, map[string]any{
+		"keeper":    attic.ID,
+		"retention": map[string]any{"keep_last": 2, "keep_hourly": 1},
+	}, http.StatusOK, nil)
 	id := w.Maintain(repo.ID, "forget")
 	world.Await(t, "the plan to be held", func() error {
 		if j := w.Job(id); j.State != "failed" || j.Cause != "review" {
@@ -255,7 +280,8 @@ func TestAHeldPlanIsApprovedInTheBrowser(t *testing.T) {
 	b.Press("Approve and remove 11")
 	b.AwaitPath("/jobs/")
 	done := w.AwaitState(strings.TrimPrefix(b.Path(), "/jobs/"), "succeeded")
-	if got := snapshotIDs(t, repo); done.Kind != "forget" || len(got) != 3 || !slices.Contains(got, ids[12]) || !slices.Contains(got, ids[11]) {
+	if got := snapshotIDs(t, repo); done.Kind != "forget" || len(got) != 3 || !slices.Contains(got, ids[12]) ||
+		!slices.Contains(got, ids[11]) {
 		t.Errorf("left are %v, want the last two of ours and the planted one", got)
 	}
 	b.Open("/repositories/" + repo.ID + "/retention")

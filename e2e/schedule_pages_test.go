@@ -67,7 +67,8 @@ func TestASchedulesLifeInTheBrowser(t *testing.T) {
 
 	b.Press("nightly") // words of a cron line: the form has the pattern again
 	b.AwaitText("h1", "nightly")
-	if got := Eval[string](b, `document.querySelector("input[name=kind]:checked").value + " " + document.querySelector("#time").value`); got != "daily 02:30" {
+	if got := Eval[string](b,
+		`document.querySelector("input[name=kind]:checked").value + " " + document.querySelector("#time").value`); got != "daily 02:30" {
 		t.Errorf("the form has %q", got)
 	}
 	b.Inspect("schedule-edit")

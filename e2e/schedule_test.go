@@ -36,7 +36,10 @@ func TestAHostBacksUpByTheClockWithoutItsControlPlane(t *testing.T) {
 	attic := w.StartAgent("attic")
 	attic.Write("letters/1.txt", "dear reader")
 	repository := attic.Group("all")
-	w.API("PUT", "/api/hosts/"+attic.ID+"/schedules/minutely", map[string]any{"cron": "* * * * *", "source_groups": []string{"all"}}, http.StatusOK, nil)
+	w.API("PUT", "/api/hosts/"+attic.ID+"/schedules/minutely", map[string]any{
+		"cron":          "* * * * *",
+		"source_groups": []string{"all"},
+	}, http.StatusOK, nil)
 	attic.awaitInForce("minutely")
 	w.KillPlane()
 	world.AwaitWithin(t, 4*time.Minute, "two snapshots by the clock", func() error {
@@ -95,7 +98,8 @@ func TestSchedulesOnTheCommandLine(t *testing.T) {
 		}
 		return r
 	}
-	cli(0, "Every day at 02:30, in Europe/Berlin", "set", "attic", "nightly", "--cron", "30 2 * * *", "--zone", "Europe/Berlin", "--group", "all")
+	cli(0, "Every day at 02:30, in Europe/Berlin", "set", "attic", "nightly", "--cron",
+		"30 2 * * *", "--zone", "Europe/Berlin", "--group", "all")
 	attic.awaitInForce("nightly") // beside the control plane, which notices
 	cli(1, "IANA", "set", "attic", "nightly", "--zone", "Europe/Atlantis")
 	cli(1, "no source group", "set", "attic", "nightly", "--group", "photos")

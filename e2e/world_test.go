@@ -48,7 +48,14 @@ func NewWorld(t *testing.T) *World {
 func NewQuietWorld(t *testing.T) *World {
 	t.Helper()
 	dir := t.TempDir()
-	w := &World{t: t, Dir: dir, Data: filepath.Join(dir, "plane", "data"), HTTP: world.FreeAddress(t), Agents: world.FreeAddress(t), MQTT: world.FreeAddress(t)}
+	w := &World{
+		t:      t,
+		Dir:    dir,
+		Data:   filepath.Join(dir, "plane", "data"),
+		HTTP:   world.FreeAddress(t),
+		Agents: world.FreeAddress(t),
+		MQTT:   world.FreeAddress(t),
+	}
 	if err := os.MkdirAll(filepath.Dir(w.Data), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -383,7 +390,8 @@ func (w *World) Enrol(name string, flags ...string) *Agent {
 		w.t.Fatal(err)
 	}
 	token := w.CLI("enroll-token", "create", "--name", name, "--data", w.Data)
-	r := command(w.t, exec.Command(program("restic-manager-agent"), append([]string{"enroll", "--server", w.Agents, "--token", token, "--state", a.State}, flags...)...))
+	r := command(w.t, exec.Command(program("restic-manager-agent"), append([]string{"enroll", "--server", w.Agents, "--token", token,
+		"--state", a.State}, flags...)...))
 	if r.code != 0 {
 		w.t.Fatalf("enroll ended with exit status %d: %s", r.code, r.errs)
 	}
@@ -510,7 +518,11 @@ func (a *Agent) PutGroup(name, repository string, paths ...string) {
 	if len(paths) == 0 {
 		paths = []string{a.Home}
 	}
-	r := a.w.request("PUT", "/api/hosts/"+a.ID+"/source-groups/"+name, map[string]any{"repository": repository, "paths": paths, "excludes": []string{}})
+	r := a.w.request("PUT", "/api/hosts/"+a.ID+"/source-groups/"+name, map[string]any{
+		"repository": repository,
+		"paths":      paths,
+		"excludes":   []string{},
+	})
 	if r.StatusCode/100 != 2 {
 		a.w.t.Fatalf("put the source group %s: %s: %s", name, r.Status, r.body)
 	}

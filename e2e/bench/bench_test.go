@@ -97,7 +97,8 @@ func standIn(dir, body string) string {
 case " $* " in
 *" version "*) echo "restic 0.14.0 compiled with go1.19 on linux/amd64" ;;
 *" cat config "*) echo '{}' ;;
-*" snapshots "*) echo '[{"time":"2026-01-01T00:00:00Z","id":"` + strings.Repeat("ab", 32) + `","short_id":"abababab","paths":["/"],"hostname":"h"}]' ;;
+*" snapshots "*) echo '[{"time":"2026-01-01T00:00:00Z","id":"` + strings.Repeat("ab", 32) +
+		`","short_id":"abababab","paths":["/"],"hostname":"h"}]' ;;
 *" backup "*)
 ` + body + `
 echo '{"message_type":"summary","files_new":1,"snapshot_id":"abababab"}' ;;
@@ -113,10 +114,23 @@ func newWorld(b *testing.B, agents int, body string) *world {
 	dir := b.TempDir()
 	ctx, stop := context.WithCancel(b.Context())
 	logs := slog.New(slog.NewTextHandler(must(os.Create(filepath.Join(dir, "log"))), nil))
-	p := must(controlplane.New(ctx, controlplane.Config{Data: filepath.Join(dir, "data"), HTTP: "127.0.0.1:0", Agents: "127.0.0.1:0", MQTT: "127.0.0.1:0",
-		Log: logs, Timing: controlplane.DefaultTiming(), Logs: controlplane.Logs{Lines: 1 << 40}, Limits: protocol.Limits{}}))
+	p := must(controlplane.New(ctx, controlplane.Config{
+		Data:   filepath.Join(dir, "data"),
+		HTTP:   "127.0.0.1:0",
+		Agents: "127.0.0.1:0",
+		MQTT:   "127.0.0.1:0",
+		Log:    logs,
+		Timing: controlplane.DefaultTiming(),
+		Logs:   controlplane.Logs{Lines: 1 << 40},
+		Limits: protocol.Limits{},
+	}))
 	w := &world{b: b, plane: p, dir: dir, token: password.NewKey("rma_")}
-	if err := p.Store.AddAPIToken(ctx, "bench", store.APIToken{ID: "token-0001", Name: "bench", Role: store.Admin, KeyHash: password.HashKey(w.token)}); err != nil {
+	if err := p.Store.AddAPIToken(ctx, "bench", store.APIToken{
+		ID:      "token-0001",
+		Name:    "bench",
+		Role:    store.Admin,
+		KeyHash: password.HashKey(w.token),
+	}); err != nil {
 		b.Fatal(err)
 	}
 	var running sync.WaitGroup
@@ -133,7 +147,8 @@ func newWorld(b *testing.B, agents int, body string) *world {
 		}
 	})
 	restic := standIn(dir, body)
-	if err := p.Store.AddRepository(ctx, "bench", store.Repository{ID: "vault-0001", Name: "vault"}, store.RepositoryAccess{URL: "/srv/vault", Password: "correct horse"}); err != nil {
+	if err := p.Store.AddRepository(ctx, "bench", store.Repository{ID: "vault-0001", Name: "vault"},
+		store.RepositoryAccess{URL: "/srv/vault", Password: "correct horse"}); err != nil {
 		b.Fatal(err)
 	}
 	args := []string{"agents", restic}
@@ -145,7 +160,13 @@ func newWorld(b *testing.B, agents int, body string) *world {
 		}
 		id := must(agent.Enroll(ctx, p.AgentsAddr(), token.Reveal(), state, "backup"))
 		w.hosts = append(w.hosts, id.Host)
-		must(p.Store.PutSourceGroup(ctx, "bench", store.SourceGroup{ID: topics.SourceGroupID(topics.NewID(time.Now())), Host: id.Host, Name: "all", Repository: "vault-0001", Paths: store.List{"/"}}))
+		must(p.Store.PutSourceGroup(ctx, "bench", store.SourceGroup{
+			ID:         topics.SourceGroupID(topics.NewID(time.Now())),
+			Host:       id.Host,
+			Name:       "all",
+			Repository: "vault-0001",
+			Paths:      store.List{"/"},
+		}))
 		args = append(args, state)
 	}
 	child := exec.Command(must(os.Executable()), args...)
@@ -264,11 +285,13 @@ func percentiles(b *testing.B, what string, ds []time.Duration) {
 // to oneself.
 func (w *world) roundTrips(n int) []time.Duration {
 	key := password.NewKey("")
-	if err := w.plane.Store.AddMQTTUser(w.b.Context(), "bench", store.MQTTUser{Name: "bench", KeyHash: password.HashKey(key), MayDo: true}); err != nil {
+	if err := w.plane.Store.AddMQTTUser(w.b.Context(), "bench", store.MQTTUser{Name: "bench", KeyHash: password.HashKey(key),
+		MayDo: true}); err != nil {
 		w.b.Fatal(err)
 	}
 	// A consumer may not read what it writes; the answer to a PUBLISH is the PUBACK.
-	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + w.plane.MQTTAddr()).SetClientID("bench").SetUsername("bench").SetPassword(key).SetProtocolVersion(4))
+	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + w.plane.MQTTAddr()).SetClientID("bench").SetUsername("bench").
+		SetPassword(key).SetProtocolVersion(4))
 	if t := c.Connect(); t.Wait() && t.Error() != nil {
 		w.b.Fatal(t.Error())
 	}

@@ -88,7 +88,8 @@ func (p *process) resident() float64 {
 // long that took and how much processor.
 func (p *process) bare(repository string, args ...string) (wall, cpu time.Duration) {
 	cmd := exec.Command("restic", args...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "RESTIC_REPOSITORY=" + repository, "RESTIC_PASSWORD=correct horse",
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "RESTIC_REPOSITORY=" + repository,
+		"RESTIC_PASSWORD=correct horse",
 		"RESTIC_CACHE_DIR=" + filepath.Join(p.dir, "bare-cache"), "RESTIC_PROGRESS_FPS=1", "TMPDIR=" + p.dir}
 	cmd.Stdout, cmd.Stderr = io.Discard, io.Discard
 	began := time.Now()
@@ -151,7 +152,8 @@ func BenchmarkOverhead(b *testing.B) {
 						a, ours = agents()
 					}
 					work = append(work, float64(ours)/float64(bare))
-					b.Logf("pair %d: agent %.2f s; restic backup %.2f s and snapshots %.2f s; CPU in all %.3f times bare restic's, the agent's own %.2f %% of restic's", i+1, a, r, l, work[i], share[i])
+					b.Logf("pair %d: agent %.2f s; restic backup %.2f s and snapshots %.2f s; CPU in all %.3f times bare restic's, the agent's own "+
+						"%.2f %% of restic's", i+1, a, r, l, work[i], share[i])
 					job, restic, confirm, ratio, same = append(job, a), append(restic, r), append(confirm, l), append(ratio, a/r), append(same, a/(r+l))
 				}
 				b.ReportMetric(median(job), "job-s")
@@ -173,10 +175,17 @@ func (w *world) repository(p *process, n int, source string) string {
 	path := filepath.Join(w.dir, "repository-"+strconv.Itoa(n)+"-"+password.NewKey("")[:8])
 	id := topics.RepositoryID(topics.NewID(time.Now()))
 	ctx := w.b.Context()
-	if err := w.plane.Store.AddRepository(ctx, "bench", store.Repository{ID: id, Name: string(id)}, store.RepositoryAccess{URL: topics.Secret(path), Password: "correct horse"}); err != nil {
+	if err := w.plane.Store.AddRepository(ctx, "bench", store.Repository{ID: id, Name: string(id)},
+		store.RepositoryAccess{URL: topics.Secret(path), Password: "correct horse"}); err != nil {
 		w.b.Fatal(err)
 	}
-	must(w.plane.Store.PutSourceGroup(ctx, "bench", store.SourceGroup{ID: topics.SourceGroupID(topics.NewID(time.Now())), Host: p.host, Name: "pair-" + strconv.Itoa(n), Repository: id, Paths: store.List{source}}))
+	must(w.plane.Store.PutSourceGroup(ctx, "bench", store.SourceGroup{
+		ID:         topics.SourceGroupID(topics.NewID(time.Now())),
+		Host:       p.host,
+		Name:       "pair-" + strconv.Itoa(n),
+		Repository: id,
+		Paths:      store.List{source},
+	}))
 	j, _, err := w.plane.Jobs.Ask(ctx, "bench", p.host, topics.InitJob, id, topics.Operation{})
 	if err != nil {
 		w.b.Fatal(err)

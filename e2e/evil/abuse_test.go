@@ -55,14 +55,18 @@ func runBroker(ctx context.Context, args []string) error {
 	defer s.Close()
 	desk := &enroll.Desk{Store: s, CA: e2e.Must(enroll.OpenCA(ctx, s, time.Now)), Log: slog.New(slog.DiscardHandler)}
 	var b *broker.Broker
-	b = e2e.Must(broker.New(broker.Config{Name: "agents", Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})), Limits: broker.DefaultAgents(),
+	b = e2e.Must(broker.New(broker.Config{
+		Name:   "agents",
+		Log:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
+		Limits: broker.DefaultAgents(),
 		Authorise: func(c broker.Connect) (broker.Rights, error) {
 			h, err := desk.Trusted(ctx, c.Certificate)
 			return broker.Rights{Name: string(h.ID), Publish: []string{topics.AgentWrites(h.ID)}, Subscribe: []string{topics.AgentReads(h.ID)}}, err
 		},
 		Received: func(m broker.Message) {
 			_ = b.Publish(topics.Topic{Kind: topics.KindCommand, Host: topics.HostID(m.Name), Job: "job-00000001"}.String(), m.Payload, 1, false)
-		}}))
+		},
+	}))
 	ln, err := net.Listen("tcp", args[1])
 	if err != nil {
 		return err
@@ -83,22 +87,36 @@ func runBroker(ctx context.Context, args []string) error {
 
 // identities enrols so many hosts without a port.
 func identities(t *testing.T, s *store.Store, n int) (all []agent.Identity) {
-	desk := &enroll.Desk{Store: s, CA: e2e.Must(enroll.OpenCA(t.Context(), s, time.Now)), Log: slog.New(slog.DiscardHandler), SealKey: e2e.Must(seal.NewKey()).Public()}
+	desk := &enroll.Desk{
+		Store:   s,
+		CA:      e2e.Must(enroll.OpenCA(t.Context(), s, time.Now)),
+		Log:     slog.New(slog.DiscardHandler),
+		SealKey: e2e.Must(seal.NewKey()).Public(),
+	}
 	for i := range n {
 		_, token, err := desk.Issue(t.Context(), "test", fmt.Sprintf("host-%03d", i), time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}
 		key := e2e.Must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
-		request := topics.EnrollRequest{Key: token.Key, CSR: e2e.Must(x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)),
-			SealKey: e2e.Must(seal.NewKey()).Public(), Protocol: topics.Protocol}
+		request := topics.EnrollRequest{
+			Key:      token.Key,
+			CSR:      e2e.Must(x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)),
+			SealKey:  e2e.Must(seal.NewKey()).Public(),
+			Protocol: topics.Protocol,
+		}
 		w := httptest.NewRecorder()
 		desk.Handler().ServeHTTP(w, httptest.NewRequest("POST", topics.EnrollPath, bytes.NewReader(topics.Encode(request))))
 		var answer topics.EnrollResponse
 		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, agent.Identity{Host: answer.Host, Certificate: answer.Certificate, CA: answer.CA, TLSKey: e2e.Must(x509.MarshalPKCS8PrivateKey(key))})
+		all = append(all, agent.Identity{
+			Host:        answer.Host,
+			Certificate: answer.Certificate,
+			CA:          answer.CA,
+			TLSKey:      e2e.Must(x509.MarshalPKCS8PrivateKey(key)),
+		})
 	}
 	return all
 }
@@ -288,7 +306,8 @@ func TestTheHealthyGoOnWhileOthersDoTheirWorst(t *testing.T) {
 		t.Fatalf("only %d commands were measured", len(took))
 	}
 	p99 := took[len(took)*99/100]
-	t.Logf("%d agents, %d commands beside %d acts of abuse: median %v, p99 %v, worst %v", agents, len(took), tried, took[len(took)/2], p99, took[len(took)-1])
+	t.Logf("%d agents, %d commands beside %d acts of abuse: median %v, p99 %v, worst %v",
+		agents, len(took), tried, took[len(took)/2], p99, took[len(took)-1])
 	if p99 > time.Second {
 		t.Errorf("p99 is %v", p99)
 	}

@@ -91,7 +91,8 @@ func TestABrokerThatMeddlesChangesNothing(t *testing.T) {
 		m.write("home/the-diary-of-anna.txt", strings.Repeat("dear diary ", 1000))
 		m.start()
 		id := topics.NewID(h.desk.CA.Certificate.NotBefore)
-		if err := h.store.AddRepository(t.Context(), "test", store.Repository{ID: topics.RepositoryID(id), Name: "vault of " + string(m.id), Location: m.at("vault")},
+		if err := h.store.AddRepository(t.Context(), "test", store.Repository{ID: topics.RepositoryID(id), Name: "vault of " + string(m.id),
+			Location: m.at("vault")},
 			store.RepositoryAccess{URL: topics.Secret(m.at("vault")), Password: secret}); err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +108,10 @@ func TestABrokerThatMeddlesChangesNothing(t *testing.T) {
 			if ran := strings.Count(m.ran(), "arg backup\n"); ran != round+1 {
 				t.Errorf("restic made %d backups for %d jobs", ran, round+1)
 			}
-			if lines := e2e.Must(h.store.Log(t.Context(), j.ID, 0, 10_000)); len(lines) != j.Lines || slices.ContainsFunc(lines, func(l store.LogEntry) bool { return l.GapTo > 0 }) {
+			if lines := e2e.Must(h.store.Log(t.Context(), j.ID, 0, 10_000)); len(lines) != j.Lines ||
+				slices.ContainsFunc(lines, func(l store.LogEntry) bool {
+					return l.GapTo > 0
+				}) {
 				t.Errorf("%d lines of %d, or with holes", len(lines), j.Lines)
 			}
 		}
@@ -193,5 +197,6 @@ func TestWhatWasRecordedIsWorthNothingLater(t *testing.T) {
 		}
 		return nil
 	})
-	t.Logf("%d messages recorded and replayed three times; %d refused here, %d there", len(tape), h.host(m.id).Refused, h.host(m.id).RefusedThere)
+	t.Logf("%d messages recorded and replayed three times; %d refused here, %d there", len(tape), h.host(m.id).Refused,
+		h.host(m.id).RefusedThere)
 }

@@ -94,7 +94,8 @@ func TestACertificateIsRenewedAndTheOldOneIsThenWorthNothing(t *testing.T) {
 		}
 		return nil
 	})
-	if now := m.identity(); bytes.Equal(now.Certificate, first.Certificate) || bytes.Equal(now.TLSKey, first.TLSKey) || !bytes.Equal(now.SealKey, first.SealKey) {
+	if now := m.identity(); bytes.Equal(now.Certificate, first.Certificate) || bytes.Equal(now.TLSKey, first.TLSKey) ||
+		!bytes.Equal(now.SealKey, first.SealKey) {
 		t.Error("the identity on disk is not the new one")
 	}
 	if err := refused(p.agents, first); err != nil {
@@ -204,7 +205,8 @@ func TestARevokedHostIsOutWithinSeconds(t *testing.T) {
 	if err := refused(p.agents, old); err != nil {
 		t.Errorf("the old keys: %v", err)
 	}
-	if groups := e2e.Must(p.store.SourceGroups(t.Context(), m.id)); len(groups) != 1 || e2e.Must(p.store.Job(t.Context(), kept.ID)).State != topics.Succeeded {
+	if groups := e2e.Must(p.store.SourceGroups(t.Context(), m.id)); len(groups) != 1 ||
+		e2e.Must(p.store.Job(t.Context(), kept.ID)).State != topics.Succeeded {
 		t.Error("what the host had is gone")
 	}
 	if j := m.backup(); j.State != topics.Succeeded {

@@ -23,7 +23,13 @@ func (h *hostile) order(m *machine, run topics.Run) (id topics.JobID) {
 	h.t.Helper()
 	id = topics.JobID(topics.NewID(time.Now()))
 	// The row is there, as it would be: only then is there a story to tell.
-	if _, _, err := h.store.Ask(h.t.Context(), "mallory", store.Job{ID: id, Host: m.id, Kind: topics.SnapshotsJob, Repository: e2e.Must(h.store.SourceGroups(h.t.Context(), m.id))[0].Repository, NotAfter: h.store.Now() + 3_600_000}); err != nil {
+	if _, _, err := h.store.Ask(h.t.Context(), "mallory", store.Job{
+		ID:         id,
+		Host:       m.id,
+		Kind:       topics.SnapshotsJob,
+		Repository: e2e.Must(h.store.SourceGroups(h.t.Context(), m.id))[0].Repository,
+		NotAfter:   h.store.Now() + 3_600_000,
+	}); err != nil {
 		h.t.Fatal(err)
 	}
 	channel := e2e.Must(seal.NewChannel(h.key, h.host(m.id).SealKey, seal.Plane, string(m.id)))
@@ -43,7 +49,12 @@ func (h *hostile) order(m *machine, run topics.Run) (id topics.JobID) {
 	}
 	e2e.Await(h.t, "the job to be sent", awaitDispatch)
 	h.n++
-	c := topics.Command{Stamp: topics.Stamp{Session: h.presence.Session(m.id), N: uint64(time.Now().UnixMilli())<<21 + h.n}, Job: id, NotAfter: h.store.Now() + 3_600_000, Run: &run}
+	c := topics.Command{
+		Stamp:    topics.Stamp{Session: h.presence.Session(m.id), N: uint64(time.Now().UnixMilli())<<21 + h.n},
+		Job:      id,
+		NotAfter: h.store.Now() + 3_600_000,
+		Run:      &run,
+	}
 	if err := h.broker.Publish(topic, channel.Seal(topic, topics.Encode(c)), 1, false); err != nil {
 		h.t.Fatal(err)
 	}
@@ -180,14 +191,17 @@ func TestAnEvilControlPlaneGetsNothingBeyondThePolicy(t *testing.T) {
 		{"an option as a tag", tagged, true},
 		{"an option as an exclude", excluded, true},
 
-		{"forget", topics.Run{Kind: topics.ForgetJob, Repository: ours, Operation: topics.Operation{Snapshots: []string{good.SnapshotID}}}, false},
+		{"forget", topics.Run{Kind: topics.ForgetJob, Repository: ours, Operation: topics.Operation{Snapshots: []string{good.SnapshotID}}},
+			false},
 		{"prune", topics.Run{Kind: topics.PruneJob, Repository: ours}, false},
 		{"check", topics.Run{Kind: topics.CheckJob, Repository: ours}, false},
 		{"everybody's locks", topics.Run{Kind: topics.UnlockJob, Repository: ours, Operation: topics.Operation{All: true}}, false},
 		{"an operation there is none of", topics.Run{Kind: "rewrite", Repository: ours}, false},
 		{"an option as an operation", topics.Run{Kind: topics.JobKind(option), Repository: ours}, false},
-		{"an option as a snapshot", topics.Run{Kind: topics.ForgetJob, Repository: ours, Operation: topics.Operation{Snapshots: []string{option}}}, false},
-		{"an option as a snapshot to compare", topics.Run{Kind: topics.DiffJob, Repository: ours, Operation: topics.Operation{From: option, To: id}}, false},
+		{"an option as a snapshot", topics.Run{Kind: topics.ForgetJob, Repository: ours,
+			Operation: topics.Operation{Snapshots: []string{option}}}, false},
+		{"an option as a snapshot to compare", topics.Run{Kind: topics.DiffJob, Repository: ours,
+			Operation: topics.Operation{From: option, To: id}}, false},
 		{"an option as a pattern", topics.Run{Kind: topics.FindJob, Repository: ours, Operation: topics.Operation{Pattern: option}}, true},
 		{"an option as a slice", topics.Run{Kind: topics.CheckJob, Repository: ours, Operation: topics.Operation{Subset: option}}, false},
 
@@ -209,7 +223,8 @@ func TestAnEvilControlPlaneGetsNothingBeyondThePolicy(t *testing.T) {
 		if !c.may && job.State != topics.Failed {
 			t.Errorf("%s: the job %s", c.what, job.State)
 		}
-		if !c.may && !slices.Contains([]topics.Cause{topics.CausePolicy, topics.CauseRefused, topics.CauseUsage, topics.CauseHook, topics.CauseUnknown}, job.Cause) {
+		if !c.may && !slices.Contains([]topics.Cause{topics.CausePolicy, topics.CauseRefused, topics.CauseUsage, topics.CauseHook,
+			topics.CauseUnknown}, job.Cause) {
 			t.Errorf("%s: it failed of %s, %s", c.what, job.Cause, job.Message)
 		}
 		if !c.may && job.Message == "" {
@@ -230,11 +245,13 @@ func TestAnEvilControlPlaneGetsNothingBeyondThePolicy(t *testing.T) {
 	for _, line := range strings.Split(m.ran(), "\n") {
 		arg, ok := strings.CutPrefix(line, "arg ")
 		options = !ok || options && arg != "--" // behind it nothing is one
-		if ok && options && (strings.HasPrefix(arg, "--password-command") || strings.HasPrefix(arg, "--files-from=") || strings.HasPrefix(arg, "-o")) {
+		if ok && options && (strings.HasPrefix(arg, "--password-command") || strings.HasPrefix(arg, "--files-from=") ||
+			strings.HasPrefix(arg, "-o")) {
 			t.Errorf("restic was given %q", arg)
 		}
 		if name, _, _ := strings.Cut(strings.TrimPrefix(line, "env "), "="); strings.HasPrefix(line, "env ") &&
-			!slices.Contains([]string{"RESTIC_REPOSITORY", "RESTIC_PASSWORD", "RESTIC_CACHE_DIR", "RESTIC_PROGRESS_FPS"}, name) && !strings.HasPrefix(name, "RESTIC_MANAGER") {
+			!slices.Contains([]string{"RESTIC_REPOSITORY", "RESTIC_PASSWORD", "RESTIC_CACHE_DIR", "RESTIC_PROGRESS_FPS"}, name) &&
+			!strings.HasPrefix(name, "RESTIC_MANAGER") {
 			t.Errorf("restic was given the variable %s", name)
 		}
 	}
@@ -276,7 +293,8 @@ func TestAnEvilControlPlaneGetsNothingBeyondThePolicy(t *testing.T) {
 		t.Errorf("an honest backup after it: %s: %s", j.State, j.Message)
 	}
 	target := filepath.Join(m.state(), "restored", "monday")
-	j, _, err := h.engine.Ask(t.Context(), "test", m.id, topics.RestoreJob, e2e.Must(h.store.SourceGroups(t.Context(), m.id))[0].Repository, topics.Operation{Snapshot: good.SnapshotID, Target: target})
+	j, _, err := h.engine.Ask(t.Context(), "test", m.id, topics.RestoreJob,
+		e2e.Must(h.store.SourceGroups(t.Context(), m.id))[0].Repository, topics.Operation{Snapshot: good.SnapshotID, Target: target})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,10 +305,12 @@ func TestAnEvilControlPlaneGetsNothingBeyondThePolicy(t *testing.T) {
 		t.Errorf("it brought back %q, %v", b, err)
 	}
 	// And what it does not is answered before there is a job.
-	if _, _, err := h.engine.Ask(t.Context(), "test", m.id, topics.PruneJob, j.Repository, topics.Operation{}); err == nil || !strings.Contains(err.Error(), "does not allow prune") {
+	if _, _, err := h.engine.Ask(t.Context(), "test", m.id, topics.PruneJob, j.Repository, topics.Operation{}); err == nil ||
+		!strings.Contains(err.Error(), "does not allow prune") {
 		t.Errorf("asked for prune: %v", err)
 	}
-	if _, _, err := h.engine.Ask(t.Context(), "test", m.id, topics.RestoreJob, j.Repository, topics.Operation{Snapshot: good.SnapshotID, Target: "/etc"}); err == nil || !strings.Contains(err.Error(), "write below") {
+	if _, _, err := h.engine.Ask(t.Context(), "test", m.id, topics.RestoreJob, j.Repository,
+		topics.Operation{Snapshot: good.SnapshotID, Target: "/etc"}); err == nil || !strings.Contains(err.Error(), "write below") {
 		t.Errorf("asked to restore onto /etc: %v", err)
 	}
 }

@@ -97,7 +97,8 @@ func TestAStolenAgentSpeaksForItselfAlone(t *testing.T) {
 		}
 		root := topics.Root + "/agent/"
 		for _, topic := range []string{"", "#", root + "+/event", root + string(victim.id), root + string(stolen.id) + "x/event",
-			"$SYS/broker/uptime", "$share/g/" + root + string(victim.id) + "/event", strings.ToUpper(root) + string(stolen.id) + "/event", root + string(stolen.id) + "/event\x00"} {
+			"$SYS/broker/uptime", "$share/g/" + root + string(victim.id) + "/event", strings.ToUpper(root) + string(stolen.id) + "/event",
+			root + string(stolen.id) + "/event\x00"} {
 			if acked, err := publish(in(t), topic, []byte("{}"), false); acked || err != nil {
 				t.Errorf("to %q: acknowledged %t, %v", topic, acked, err)
 			}
@@ -106,8 +107,10 @@ func TestAStolenAgentSpeaksForItselfAlone(t *testing.T) {
 
 	t.Run("subscribe", func(t *testing.T) {
 		root := topics.Root
-		filters := []string{"#", "+/#", "+/+/#", root + "/#", root + "/ctl/#", root + "/ctl/+/#", root + "/ctl/+/welcome", root + "/+/" + string(victim.id) + "/#", "$SYS/#", "$SYS/broker/clients/total",
-			root + "/agent/#", root + "/agent/" + string(stolen.id) + "/#", "$share/g/" + root + "/ctl/" + string(victim.id) + "/#", "$share/g/" + root + "/ctl/" + string(stolen.id) + "/#", root + "/pub/#", root + "/do/#", "homeassistant/#"}
+		filters := []string{"#", "+/#", "+/+/#", root + "/#", root + "/ctl/#", root + "/ctl/+/#", root + "/ctl/+/welcome",
+			root + "/+/" + string(victim.id) + "/#", "$SYS/#", "$SYS/broker/clients/total",
+			root + "/agent/#", root + "/agent/" + string(stolen.id) + "/#", "$share/g/" + root + "/ctl/" + string(victim.id) + "/#",
+			"$share/g/" + root + "/ctl/" + string(stolen.id) + "/#", root + "/pub/#", root + "/do/#", "homeassistant/#"}
 		for _, n := range names(victim.id, job.ID) {
 			filters = append(filters, n.String())
 		}
@@ -158,14 +161,17 @@ func TestAStolenAgentSpeaksForItselfAlone(t *testing.T) {
 	})
 
 	after := p.host(victim.id)
-	if j := e2e.Must(p.store.Job(t.Context(), job.ID)); j.State != topics.Succeeded || j.Lines != job.Lines || j.ResticVersion != job.ResticVersion || j.SnapshotID != job.SnapshotID {
+	if j := e2e.Must(p.store.Job(t.Context(), job.ID)); j.State != topics.Succeeded || j.Lines != job.Lines ||
+		j.ResticVersion != job.ResticVersion || j.SnapshotID != job.SnapshotID {
 		t.Errorf("the victim's job is now %+v", j)
 	}
-	if after.Birth() != before.Birth() || after.Death() != before.Death() || after.Refused != before.Refused || !p.engine.Presence.Reachable(victim.id) {
+	if after.Birth() != before.Birth() || after.Death() != before.Death() || after.Refused != before.Refused ||
+		!p.engine.Presence.Reachable(victim.id) {
 		t.Errorf("the victim's session was touched: %+v", after)
 	}
 	for _, id := range []topics.HostID{victim.id, stolen.id} {
-		if snapshots := e2e.Must(p.store.Snapshots(context.Background(), id, 100)); len(snapshots) > 0 && strings.HasPrefix(snapshots[0].ID, "eeee") {
+		if snapshots := e2e.Must(p.store.Snapshots(context.Background(), id, 100)); len(snapshots) > 0 &&
+			strings.HasPrefix(snapshots[0].ID, "eeee") {
 			t.Errorf("a snapshot nobody made is in the list of %s", id)
 		}
 	}

@@ -28,7 +28,12 @@ type door struct {
 }
 
 func newDoor(addr net.Addr, h http.Handler) *door {
-	return &door{addr: addr, conns: make(chan net.Conn), done: make(chan struct{}), web: &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}}
+	return &door{
+		addr:  addr,
+		conns: make(chan net.Conn),
+		done:  make(chan struct{}),
+		web:   &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)},
+	}
 }
 
 func (d *door) give(c net.Conn) {

@@ -72,8 +72,17 @@ func planeTiming() controlplane.Timing {
 
 func agentTiming() agent.Timing {
 	t := agent.DefaultTiming()
-	t.Link = link.Timing{Connect: 10 * time.Second, Write: 10 * time.Second, Ping: 10 * time.Second, KeepAlive: 10 * time.Second,
-		Welcome: 10 * time.Second, Farewell: time.Second, Backoff: 50 * time.Millisecond, BackoffCap: 200 * time.Millisecond, Refused: time.Second}
+	t.Link = link.Timing{
+		Connect:    10 * time.Second,
+		Write:      10 * time.Second,
+		Ping:       10 * time.Second,
+		KeepAlive:  10 * time.Second,
+		Welcome:    10 * time.Second,
+		Farewell:   time.Second,
+		Backoff:    50 * time.Millisecond,
+		BackoffCap: 200 * time.Millisecond,
+		Refused:    time.Second,
+	}
 	t.Protocol.Retry = time.Second
 	t.Restic = restic.Timing{CancelGrace: time.Second, PipeGrace: time.Second}
 	t.Heartbeat, t.Reap, t.Retry, t.Renew = 200*time.Millisecond, time.Second, 100*time.Millisecond, 200*time.Millisecond
@@ -98,8 +107,16 @@ func newPlane(t *testing.T, life time.Duration) *plane {
 	timing := planeTiming()
 	timing.HostLife = life
 	storetest.Make(t, filepath.Join(p.dir, "data"), store.Open)
-	c := e2e.Must(controlplane.New(t.Context(), controlplane.Config{Data: filepath.Join(p.dir, "data"), HTTP: "127.0.0.1:0", Agents: "127.0.0.1:0", MQTT: "127.0.0.1:0",
-		Log: slog.New(slog.NewTextHandler(p.log, nil)), Timing: timing, Logs: controlplane.DefaultLogs(), Limits: protocol.DefaultLimits()}))
+	c := e2e.Must(controlplane.New(t.Context(), controlplane.Config{
+		Data:   filepath.Join(p.dir, "data"),
+		HTTP:   "127.0.0.1:0",
+		Agents: "127.0.0.1:0",
+		MQTT:   "127.0.0.1:0",
+		Log:    slog.New(slog.NewTextHandler(p.log, nil)),
+		Timing: timing,
+		Logs:   controlplane.DefaultLogs(),
+		Limits: protocol.DefaultLimits(),
+	}))
 	p.store, p.desk, p.engine, p.agents = c.Store, c.Desk, c.Jobs, c.AgentsAddr()
 	p.run(c.Run, c.Close)
 	return p
@@ -173,7 +190,8 @@ func (p *plane) enrol(name string, policy agent.Policy) *machine {
 		p.t.Fatal("these tests need restic on PATH")
 	}
 	// Each argument on a line of its own, and what the environment adds.
-	m.write("restic.sh", "#!/bin/sh\nfor a in \"$@\"; do echo \"arg $a\"; done >> "+m.ledger+"\nenv | grep -i '^restic\\|^rclone' | sed 's/^/env /' >> "+m.ledger+"\nexec "+real+" \"$@\"\n")
+	m.write("restic.sh", "#!/bin/sh\nfor a in \"$@\"; do echo \"arg $a\"; done >> "+m.ledger+
+		"\nenv | grep -i '^restic\\|^rclone' | sed 's/^/env /' >> "+m.ledger+"\nexec "+real+" \"$@\"\n")
 	if err := os.Chmod(m.at("restic.sh"), 0o700); err != nil {
 		p.t.Fatal(err)
 	}
@@ -243,12 +261,18 @@ func (m *machine) group() store.SourceGroup {
 		m.t.Fatal(err)
 	}
 	id := topics.NewID(time.Now())
-	if err := m.plane.store.AddRepository(m.t.Context(), "test", store.Repository{ID: topics.RepositoryID(id), Name: "of " + string(m.id), Location: m.at("vault")},
+	if err := m.plane.store.AddRepository(m.t.Context(), "test", store.Repository{ID: topics.RepositoryID(id), Name: "of " + string(m.id),
+		Location: m.at("vault")},
 		store.RepositoryAccess{URL: topics.Secret(m.at("vault")), Password: "correct horse"}); err != nil {
 		m.t.Fatal(err)
 	}
-	return e2e.Must(m.plane.store.PutSourceGroup(m.t.Context(), "test", store.SourceGroup{ID: topics.SourceGroupID(id), Host: m.id, Name: "home",
-		Repository: topics.RepositoryID(id), Paths: store.List{m.at("home")}}))
+	return e2e.Must(m.plane.store.PutSourceGroup(m.t.Context(), "test", store.SourceGroup{
+		ID:         topics.SourceGroupID(id),
+		Host:       m.id,
+		Name:       "home",
+		Repository: topics.RepositoryID(id),
+		Paths:      store.List{m.at("home")},
+	}))
 }
 
 // backup asks for one and waits for its end.
@@ -310,7 +334,16 @@ func newHostile(t *testing.T) *hostile {
 	p.desk = &enroll.Desk{Store: p.store, CA: e2e.Must(enroll.OpenCA(ctx, p.store, time.Now)), SealKey: h.key.Public(), Log: log}
 	h.presence = hosts.NewPresence(hosts.DefaultTiming(), time.Now, nil)
 	timing := planeTiming()
-	p.engine = jobs.New(jobs.Config{Store: p.store, Key: h.key, Presence: h.presence, Hub: jobs.NewHub(), Log: log, Timing: timing.Jobs, Now: time.Now, Send: h.send})
+	p.engine = jobs.New(jobs.Config{
+		Store:    p.store,
+		Key:      h.key,
+		Presence: h.presence,
+		Hub:      jobs.NewHub(),
+		Log:      log,
+		Timing:   timing.Jobs,
+		Now:      time.Now,
+		Send:     h.send,
+	})
 	h.broker = e2e.Must(broker.New(broker.Config{Name: "hostile", Log: log, Limits: broker.DefaultAgents(), Received: h.received,
 		Authorise: func(c broker.Connect) (broker.Rights, error) {
 			r := broker.Rights{Name: c.ClientID, Publish: []string{"#"}, Subscribe: []string{"#"}, Retain: []string{"#"}}

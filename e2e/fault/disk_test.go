@@ -63,7 +63,8 @@ func record(t *testing.T, dir, role string, args ...string) recording {
 	}
 	trace := filepath.Join(t.TempDir(), "trace")
 	cmd := exec.Command("strace", append([]string{"-f", "-y", "-xx", "-s", "100000000", "-o", trace,
-		"-e", "trace=openat,open,creat,write,pwrite64,writev,pwritev,pwritev2,lseek,fsync,fdatasync,sync_file_range,ftruncate,truncate,fallocate,unlink,unlinkat,rename,renameat,renameat2",
+		"-e", "trace=openat,open,creat,write,pwrite64,writev,pwritev,pwritev2,lseek,fsync,fdatasync,sync_file_range," +
+			"ftruncate,truncate,fallocate,unlink,unlinkat,rename,renameat,renameat2",
 		self, role, dir}, args...)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("strace: %v\n%s", err, out)

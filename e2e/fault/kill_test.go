@@ -263,7 +263,10 @@ func askAll(w *world, hosts []*host, died <-chan struct{}, asked map[*host][]top
 				var made struct {
 					ID topics.JobID `json:"id"`
 				}
-				if w.api("POST", "/api/hosts/"+string(h.id)+"/jobs", map[string]any{"kind": "backup", "source_group": "all"}, &made) == nil && !slices.Contains(asked[h], made.ID) {
+				if w.api("POST", "/api/hosts/"+string(h.id)+"/jobs", map[string]any{
+					"kind":         "backup",
+					"source_group": "all",
+				}, &made) == nil && !slices.Contains(asked[h], made.ID) {
 					asked[h] = append(asked[h], made.ID)
 				}
 			}

@@ -53,17 +53,29 @@ func writeStore(ctx context.Context, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	hash := sha256.Sum256([]byte("key"))
-	if err := s.AddEnrollToken(ctx, store.EnrollToken{ID: "token-0001", KeyHash: hash[:], CreatedBy: "test", ExpiresAt: s.Now() + 60_000}); err != nil {
+	if err := s.AddEnrollToken(ctx, store.EnrollToken{
+		ID:        "token-0001",
+		KeyHash:   hash[:],
+		CreatedBy: "test",
+		ExpiresAt: s.Now() + 60_000,
+	}); err != nil {
 		return err
 	}
 	if _, err := s.Enroll(ctx, hash[:], store.Host{ID: powerHost, SealKey: make([]byte, 32), Hostname: "attic"}); err != nil {
 		return err
 	}
 	ack("host")
-	if err := s.AddRepository(ctx, "test", store.Repository{ID: "vault-0001", Name: "vault"}, store.RepositoryAccess{URL: "/srv/vault", Password: "correct horse"}); err != nil {
+	if err := s.AddRepository(ctx, "test", store.Repository{ID: "vault-0001", Name: "vault"},
+		store.RepositoryAccess{URL: "/srv/vault", Password: "correct horse"}); err != nil {
 		return err
 	}
-	if _, err := s.PutSourceGroup(ctx, "test", store.SourceGroup{ID: "group-0001", Host: powerHost, Name: "letters", Repository: "vault-0001", Paths: store.List{"/letters"}}); err != nil {
+	if _, err := s.PutSourceGroup(ctx, "test", store.SourceGroup{
+		ID:         "group-0001",
+		Host:       powerHost,
+		Name:       "letters",
+		Repository: "vault-0001",
+		Paths:      store.List{"/letters"},
+	}); err != nil {
 		return err
 	}
 	ack("group")
@@ -89,7 +101,8 @@ func writeStore(ctx context.Context, args []string) (err error) {
 		for range 8 {
 			events = append(events, topics.Event{Log: powerLog(j.ID, lines+1)})
 			lines += powerLines
-			if err := step(protocol.Arrived{Host: powerHost, Now: now, Events: topics.Events{Epoch: 1000, First: seq + 1, Events: events}}); err != nil {
+			if err := step(protocol.Arrived{Host: powerHost, Now: now, Events: topics.Events{Epoch: 1000, First: seq + 1,
+				Events: events}}); err != nil {
 				return err
 			}
 			seq += uint64(len(events))
@@ -97,7 +110,8 @@ func writeStore(ctx context.Context, args []string) (err error) {
 			events = nil
 		}
 		end := topics.Event{Finished: &topics.Finished{Job: j.ID, State: topics.Succeeded, Lines: lines}}
-		if err := step(protocol.Arrived{Host: powerHost, Now: now, Events: topics.Events{Epoch: 1000, First: seq + 1, Events: []topics.Event{end}}}); err != nil {
+		if err := step(protocol.Arrived{Host: powerHost, Now: now, Events: topics.Events{Epoch: 1000, First: seq + 1,
+			Events: []topics.Event{end}}}); err != nil {
 			return err
 		}
 		seq++
@@ -307,7 +321,8 @@ func TestAPowerFailureLosesNothingThatWasAcknowledged(t *testing.T) {
 					within++
 				}
 			}
-			t.Logf("seed %d: %d operations, %d of them fsyncs, %d of %s while it ran; %d promises", seed, len(r.ops), syncs, within, c.main, len(acks))
+			t.Logf("seed %d: %d operations, %d of them fsyncs, %d of %s while it ran; %d promises",
+				seed, len(r.ops), syncs, within, c.main, len(acks))
 			if len(acks) < c.jobs*8 || syncs < len(acks) || within == 0 {
 				t.Fatal("the recording is not what happened")
 			}

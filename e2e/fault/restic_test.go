@@ -42,16 +42,24 @@ func TestWhateverResticDoesItsJobEndsAndMemoryStaysBounded(t *testing.T) {
 		cause      topics.Cause
 		log        func(*testing.T, []store.LogEntry)
 	}{
-		{"prints line upon line", fmt.Sprintf(`awk 'BEGIN { for (i = 1; i <= %d; i++) print "word " i > "/dev/stderr" }'; summary`, lines), false, topics.Succeeded, "",
+		{"prints line upon line", fmt.Sprintf(`awk 'BEGIN { for (i = 1; i <= %d; i++) print "word " i > "/dev/stderr" }'; summary`, lines),
+			false, topics.Succeeded, "",
 			func(t *testing.T, log []store.LogEntry) { mustKeepHalves(t, log, lines) }},
-		{"prints a line of 1 MiB", `head -c 1048576 /dev/zero | tr '\0' x >&2; echo >&2; echo after >&2; summary`, false, topics.Succeeded, "", has("after")},
-		{"prints a line without an end", `head -c 100000000 /dev/zero | tr '\0' x >&2; echo ready; tr '\0' x </dev/zero >&2`, true, topics.Cancelled, topics.CauseCancelled, has("xxxx")},
-		{"prints JSON without an end", `printf '{"message_type":"'; head -c 100000000 /dev/zero | tr '\0' x; echo ready >&2; tr '\0' x </dev/zero`, true, topics.Cancelled, topics.CauseCancelled, has("ready")},
+		{"prints a line of 1 MiB", `head -c 1048576 /dev/zero | tr '\0' x >&2; echo >&2; echo after >&2; summary`,
+			false, topics.Succeeded, "", has("after")},
+		{"prints a line without an end", `head -c 100000000 /dev/zero | tr '\0' x >&2; echo ready; tr '\0' x </dev/zero >&2`, true,
+			topics.Cancelled, topics.CauseCancelled, has("xxxx")},
+		{"prints JSON without an end",
+			`printf '{"message_type":"'; head -c 100000000 /dev/zero | tr '\0' x; echo ready >&2; tr '\0' x </dev/zero`, true, topics.Cancelled,
+			topics.CauseCancelled, has("ready")},
 		{"prints NULs", `printf 'a\000b\000c\n' >&2; head -c 100000 /dev/zero; echo; summary`, false, topics.Succeeded, "", nil},
 		{"prints invalid UTF-8", `printf 'left \377\376\200 right\n' >&2; summary`, false, topics.Succeeded, "", has("right")},
-		{"prints terminal sequences", `printf '\033[31mred\033[0m \033]0;title\007done\r\n' >&2; summary`, false, topics.Succeeded, "", has("done")},
-		{"prints half a JSON object", `printf '{"message_type":"status","percent_do\n'; summary; printf '{"message_type":"summ'`, false, topics.Succeeded, "", nil},
-		{"hangs", `(until grep -q '^sleep' /proc/$$/comm; do sleep 0.01; done; echo ready >&2) & exec sleep 1000`, true, topics.Cancelled, topics.CauseCancelled, nil},
+		{"prints terminal sequences", `printf '\033[31mred\033[0m \033]0;title\007done\r\n' >&2; summary`,
+			false, topics.Succeeded, "", has("done")},
+		{"prints half a JSON object", `printf '{"message_type":"status","percent_do\n'; summary; printf '{"message_type":"summ'`, false,
+			topics.Succeeded, "", nil},
+		{"hangs", `(until grep -q '^sleep' /proc/$$/comm; do sleep 0.01; done; echo ready >&2) & exec sleep 1000`, true, topics.Cancelled,
+			topics.CauseCancelled, nil},
 		{"ignores SIGINT", `trap '' INT TERM; echo ready >&2; while :; do sleep 0.1; done`, true, topics.Cancelled, topics.CauseCancelled, nil},
 		{"leaves a child behind", `sleep 1000 & summary`, false, topics.Succeeded, "", nil},
 		{"leaves a child in a session of its own", `setsid sleep 1000 & sleep 0.1; summary`, false, topics.Succeeded, "", nil},
@@ -88,7 +96,9 @@ func TestWhateverResticDoesItsJobEndsAndMemoryStaysBounded(t *testing.T) {
 			}
 			log := w.lines(id)
 			for _, e := range log {
-				if !utf8.ValidString(e.Text) || len(e.Text) > topics.MaxLine || strings.ContainsFunc(e.Text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+				if !utf8.ValidString(e.Text) || len(e.Text) > topics.MaxLine || strings.ContainsFunc(e.Text, func(r rune) bool {
+					return r < ' ' || r == 0x7f
+				}) {
 					t.Errorf("line %d of %d bytes is not clean: %.100q", e.N, len(e.Text), e.Text)
 				}
 			}
@@ -96,7 +106,8 @@ func TestWhateverResticDoesItsJobEndsAndMemoryStaysBounded(t *testing.T) {
 				c.log(t, log)
 			}
 			agent, plane := h.process.Peak(), w.plane.Peak()
-			t.Logf("%v, %d lines; memory at most: agent %d MiB, control plane %d MiB", time.Since(began).Round(10*time.Millisecond), j.Lines, agent, plane)
+			t.Logf("%v, %d lines; memory at most: agent %d MiB, control plane %d MiB", time.Since(began).Round(10*time.Millisecond),
+				j.Lines, agent, plane)
 			if agent > most || plane > most {
 				t.Errorf("the agent had %d MiB and the control plane %d, want at most %d", agent, plane, most)
 			}

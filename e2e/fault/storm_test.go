@@ -258,7 +258,8 @@ func TestAFaultStormLosesNothingAndDoublesNothing(t *testing.T) {
 			done++
 		}
 		if time.Since(began) > within {
-			t.Fatalf("after %v only the first %d of %d jobs have ended; %d events are stored, %d connections were cut", within, done, agents, w.received(), cuts)
+			t.Fatalf("after %v only the first %d of %d jobs have ended; %d events are stored, %d connections were cut",
+				within, done, agents, w.received(), cuts)
 		}
 	}
 	took := time.Since(began)

@@ -114,7 +114,8 @@ func (w *world) stare(id topics.JobID) net.Conn {
 	}}
 	c, err := small.DialContext(w.t.Context(), "tcp", w.http)
 	if err == nil {
-		_, err = fmt.Fprintf(c, "GET /api/jobs/%s/stream HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		_, err = fmt.Fprintf(c, "GET /api/jobs/%s/stream HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nConnection: "+
+			"Upgrade\r\nUpgrade: websocket\r\n"+
 			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", id, w.http, w.token)
 	}
 	head := make([]byte, 12)

@@ -50,7 +50,13 @@ func newWorld(t *testing.T, seed uint64) *world {
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	w.store, w.token = s, password.NewKey("rma_")
-	if err := s.AddAPIToken(t.Context(), "test", store.APIToken{ID: topics.NewID(time.Now()), Name: "fault", Role: store.Admin, KeyHash: password.HashKey(w.token), CreatedAt: s.Now()}); err != nil {
+	if err := s.AddAPIToken(t.Context(), "test", store.APIToken{
+		ID:        topics.NewID(time.Now()),
+		Name:      "fault",
+		Role:      store.Admin,
+		KeyHash:   password.HashKey(w.token),
+		CreatedAt: s.Now(),
+	}); err != nil {
 		t.Fatal(err)
 	}
 	w.proxy = newProxy(t, w.agents, seed)
@@ -131,7 +137,13 @@ func (w *world) enrol(name string) *host {
 	err = w.store.AddRepository(ctx, "test", store.Repository{ID: repository, Name: "of " + name, ReadyAt: w.store.Now()},
 		store.RepositoryAccess{URL: topics.Secret(filepath.Join(h.dir, "repository")), Password: "correct horse"})
 	if err == nil {
-		_, err = w.store.PutSourceGroup(ctx, "test", store.SourceGroup{ID: topics.SourceGroupID(topics.NewID(time.Now())), Host: h.id, Name: "all", Repository: repository, Paths: store.List{h.dir}})
+		_, err = w.store.PutSourceGroup(ctx, "test", store.SourceGroup{
+			ID:         topics.SourceGroupID(topics.NewID(time.Now())),
+			Host:       h.id,
+			Name:       "all",
+			Repository: repository,
+			Paths:      store.List{h.dir},
+		})
 	}
 	if err != nil {
 		w.t.Fatal(err)
@@ -245,13 +257,15 @@ func (h *host) standIn(body string) {
 ledger() { echo "$RESTIC_MANAGER_JOB $1" >> "$0.ledger"; }
 die() { if [ "$(cat "$0.die" 2>/dev/null)" = "$1" ]; then rm "$0.die"; kill -9 $$; fi; }
 words() { i=$1; while [ $i -le $2 ]; do echo "word $i" >&2; i=$((i+1)); done; }
-summary() { echo '{"message_type":"summary","files_new":1,"total_files_processed":1,"total_bytes_processed":1,"snapshot_id":"` + snapshot + `"}'; }
+summary() { echo '{"message_type":"summary","files_new":1,"total_files_processed":1,"total_bytes_processed":1,"snapshot_id":"` +
+		snapshot + `"}'; }
 case " $* " in
 " version ") echo "restic 0.16.4 compiled with go" ;;
 *" backup "*)
 ` + body + `
 ;;
-*" snapshots "*) ledger look; echo '[{"time":"2026-01-01T00:00:00Z","tree":"` + snapshot + `","paths":["/"],"hostname":"h","id":"` + snapshot + `","short_id":"` + snapshot[:8] + `"}]' ;;
+*" snapshots "*) ledger look; echo '[{"time":"2026-01-01T00:00:00Z","tree":"` + snapshot + `","paths":["/"],"hostname":"h","id":"` +
+		snapshot + `","short_id":"` + snapshot[:8] + `"}]' ;;
 *" cat config "*) ledger look; echo '{"version":2,"id":"` + snapshot + `"}' ;;
 *) ledger look ;;
 esac

@@ -56,7 +56,8 @@ func TestResticTakesItForItsOwn(t *testing.T) {
 		Version int    `json:"version"`
 		ID      string `json:"id"`
 	}
-	if out, err := run("correct horse", "cat", "config"); err != nil || json.Unmarshal([]byte(out), &config) != nil || config.Version != 2 || len(config.ID) != 64 {
+	if out, err := run("correct horse", "cat", "config"); err != nil || json.Unmarshal([]byte(out), &config) != nil ||
+		config.Version != 2 || len(config.ID) != 64 {
 		t.Errorf("the config is %s, %v", out, err)
 	}
 }
