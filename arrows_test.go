@@ -23,7 +23,8 @@ const module = "github.com/restic-manager/restic-manager"
 // like.
 var arrows = []struct{ pkg, may, is string }{
 	{".", "", "the table of imports"},
-	{"agent", "agent/link agent/process agent/restic agent/spool failpoint location private protocol seal slots topics", "one host's side: policy, jobs, enrolment"},
+	{"agent", "agent/link agent/process agent/restic agent/spool failpoint location private protocol seal slots topics",
+		"one host's side: policy, jobs, enrolment"},
 	{"agent/link", "protocol seal topics", "the agent's connection, whatever is said on it"},
 	{"agent/process", "topics", "runs programs and finds what a crash left of them"},
 	{"agent/restic", "agent/process location topics", "runs restic and reads what it prints, whoever asks"},
@@ -37,8 +38,10 @@ var arrows = []struct{ pkg, may, is string }{
 		" topics words",
 		"the control plane's main and the operator's command line, which has no page in it"},
 	{"cmd/restic-manager-agent", "agent", "the agent's main"},
-	{"controlplane", "broker controlplane/enroll controlplane/fleet controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/password" +
-		" controlplane/public controlplane/schedule controlplane/web failpoint protocol seal store store/keyring topics", "composes the control plane into one Run"},
+	{"controlplane", "broker controlplane/enroll controlplane/fleet controlplane/hosts controlplane/jobs controlplane/maintenance " +
+		"controlplane/password" +
+		" controlplane/public controlplane/schedule controlplane/web failpoint protocol seal store store/keyring topics",
+		"composes the control plane into one Run"},
 	{"controlplane/consumers", "controlplane/field controlplane/password store", "credentials of MQTT consumers"},
 	{"controlplane/enroll", "controlplane/field failpoint seal store topics words", "lets hosts in"},
 	{"controlplane/field", "words", "checks what people type, and knows no subject"},
@@ -46,22 +49,30 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/hosts", "controlplane/field store topics", "what is known of connected hosts"},
 	{"controlplane/jobs", "controlplane/hosts failpoint location protocol seal store topics", "asks hosts for jobs and follows them"},
 	{"controlplane/kit", "location store topics words", "emergency kits"},
-	{"controlplane/maintenance", "controlplane/field controlplane/jobs controlplane/repositories controlplane/retention controlplane/schedule failpoint" +
+	{"controlplane/maintenance", "controlplane/field controlplane/jobs controlplane/repositories controlplane/retention " +
+		"controlplane/schedule failpoint" +
 		" store topics", "forgets, prunes and checks when it is time"},
 	{"controlplane/password", "", "hashes passwords and keys"},
 	{"controlplane/people", "controlplane/field controlplane/password store topics", "who may sign in; no job and no page"},
-	{"controlplane/problem", "controlplane/consumers controlplane/enroll controlplane/field controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/people" +
-		" controlplane/repositories controlplane/retention controlplane/schedule controlplane/sources store topics", "words the errors of all others, which never import it"},
+	{"controlplane/problem", "controlplane/consumers controlplane/enroll controlplane/field controlplane/hosts controlplane/jobs " +
+		"controlplane/maintenance controlplane/people" +
+		" controlplane/repositories controlplane/retention controlplane/schedule controlplane/sources store topics",
+		"words the errors of all others, which never import it"},
 	{"controlplane/public", "controlplane/fleet controlplane/hosts controlplane/jobs store topics", "publishes what consumers read"},
-	{"controlplane/repositories", "controlplane/field controlplane/jobs controlplane/retention location store topics", "adds, changes and removes repositories"},
+	{"controlplane/repositories", "controlplane/field controlplane/jobs controlplane/retention location store topics",
+		"adds, changes and removes repositories"},
 	{"controlplane/retention", "controlplane/schedule slots store topics", "which snapshots stay"},
 	{"controlplane/schedule", "controlplane/field protocol slots store topics", "schedules: saved, standing, fired"},
 	{"controlplane/sources", "controlplane/field controlplane/repositories location store topics", "what hosts back up"},
-	{"controlplane/web", "controlplane/consumers controlplane/enroll controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs controlplane/kit" +
-		" controlplane/maintenance controlplane/password controlplane/people controlplane/problem controlplane/repositories controlplane/retention" +
-		" controlplane/schedule controlplane/sources controlplane/web/live controlplane/web/session location protocol slots store topics views words", "pages and API: read the request, ask one package, answer"},
+	{"controlplane/web", "controlplane/consumers controlplane/enroll controlplane/field controlplane/fleet controlplane/hosts " +
+		"controlplane/jobs controlplane/kit" +
+		" controlplane/maintenance controlplane/password controlplane/people controlplane/problem controlplane/repositories " +
+		"controlplane/retention" +
+		" controlplane/schedule controlplane/sources controlplane/web/live controlplane/web/session location protocol slots store topics " +
+		"views words", "pages and API: read the request, ask one package, answer"},
 	{"controlplane/web/live", "controlplane/hosts topics views", "keeps an open page true, whichever it is"},
-	{"controlplane/web/session", "controlplane/jobs controlplane/password controlplane/problem store topics words", "who sent a request; no page"},
+	{"controlplane/web/session", "controlplane/jobs controlplane/password controlplane/problem store topics words",
+		"who sent a request; no page"},
 	{"e2e", "", "tests of both programs together"},
 	{"e2e/bench", "", "benchmarks of both programs together"},
 	{"e2e/evil", "", "tests with a side that has turned against us"},
@@ -135,7 +146,8 @@ var keepers = []struct {
 	{"github.com/pressly/goose/v3", []string{"store"}, "SQL is written in one place"},
 	{"database/sql", []string{"store", "e2e/fleet"}, "SQL is written in one place; databases for tests are filled in bulk"},
 	{"github.com/netresearch/go-cron", []string{"slots"}, "where libraries differ, what we mean is written once"},
-	{"github.com/a-h/templ", []string{"views", "controlplane/web", "controlplane/web/live"}, "pages are made in one place and answered with in another"},
+	{"github.com/a-h/templ", []string{"views", "controlplane/web", "controlplane/web/live"},
+		"pages are made in one place and answered with in another"},
 	{"github.com/go-chi/chi/v5", []string{"controlplane/web"}, "all routes stand in one list"},
 	{"github.com/danielgtaylor/huma/v2", []string{"controlplane/web"}, "all routes stand in one list"},
 	{"github.com/alexedwards/scs/v2", []string{"controlplane/web/session"}, "who is signed in is asked in one place"},

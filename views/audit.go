@@ -70,8 +70,15 @@ func (f AuditFilter) Empty() bool { return f == AuditFilter{} }
 // Values are the filter in a URL.
 func (f AuditFilter) Values() url.Values {
 	q := url.Values{}
-	for name, value := range map[string]string{"q": f.Query, "who": f.Who, "action": f.Action, "actor": f.Actor, "target": f.Target, "from": f.From,
-		"to": f.To} {
+	for name, value := range map[string]string{
+		"q":      f.Query,
+		"who":    f.Who,
+		"action": f.Action,
+		"actor":  f.Actor,
+		"target": f.Target,
+		"from":   f.From,
+		"to":     f.To,
+	} {
 		if value != "" {
 			q.Set(name, value)
 		}
@@ -118,7 +125,8 @@ func AuditActors() []Option {
 // AuditSubjects are what something is done to.
 func AuditSubjects() []Option {
 	return []Option{{"job", "Jobs"}, {"pending_run", "Missed runs"}, {"schedule", "Schedules"}, {"source_group", "Source groups"},
-		{"repository", "Repositories"}, {"host", "Hosts"}, {"enroll_token", "Enrolment tokens"}, {"user", "Users"}, {"session", "Sign-ins"}, {"api_token", "API tokens"},
+		{"repository", "Repositories"}, {"host", "Hosts"}, {"enroll_token", "Enrolment tokens"}, {"user", "Users"}, {"session", "Sign-ins"},
+		{"api_token", "API tokens"},
 		{"mqtt_user", "MQTT consumers"}, {"log", "Logs"}, {"master_key", "Keys"}}
 }
 

@@ -80,7 +80,8 @@ func NewCalendar(kept, failed map[string]int, now time.Time) Calendar {
 			break
 		}
 	}
-	c.Label = fmt.Sprintf("Snapshots of ours kept by the day they were taken, over the last year: %s of %s.", words.Number(uint64(total)), words.Count(uint64(days), "day", "days"))
+	c.Label = fmt.Sprintf("Snapshots of ours kept by the day they were taken, over the last year: %s of %s.", words.Number(uint64(total)),
+		words.Count(uint64(days), "day", "days"))
 	if n := len(bad); n > 0 {
 		c.Label += " Runs failed and nothing is kept of " + strings.Join(bad[max(0, n-5):], ", ")
 		if n > 5 {

@@ -18,7 +18,8 @@ func TestACalendarIsAYearOfWholeWeeks(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Sunday the 29th and Monday the 30th of March 2026: the clocks went forward that night.
-	for _, now := range []time.Time{time.Date(2026, 3, 29, 23, 30, 0, 0, berlin), time.Date(2026, 3, 30, 0, 30, 0, 0, berlin), time.Date(2028, 2, 29, 12, 0, 0, 0, berlin),
+	for _, now := range []time.Time{time.Date(2026, 3, 29, 23, 30, 0, 0, berlin), time.Date(2026, 3, 30, 0, 30, 0, 0, berlin),
+		time.Date(2028, 2, 29, 12, 0, 0, 0, berlin),
 		time.Date(2026, 11, 20, 0, 10, 0, 0, santiago)} { // where the 6th of September had no midnight
 		today := now.Format(time.DateOnly)
 		every := map[string]int{}
@@ -52,15 +53,22 @@ func TestACalendarIsAYearOfWholeWeeks(t *testing.T) {
 
 func TestACalendarSaysWhatIsKeptAndWhatFailed(t *testing.T) {
 	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	c := views.NewCalendar(map[string]int{"2026-11-20": 8, "2026-11-19": 7, "2026-11-18": 1, "2020-01-01": 3}, map[string]int{"2026-11-19": 2, "2026-11-17": 1, "2026-11-16": 4}, now)
+	c := views.NewCalendar(map[string]int{
+		"2026-11-20": 8,
+		"2026-11-19": 7,
+		"2026-11-18": 1,
+		"2020-01-01": 3,
+	}, map[string]int{"2026-11-19": 2, "2026-11-17": 1, "2026-11-16": 4}, now)
 	var got []string
 	for _, d := range c.Days[len(c.Days)-5:] {
 		got = append(got, d.Class+" "+d.Title)
 	}
-	if want := "cx 16 Nov: 4 runs failed, none kept|cx 17 Nov: 1 run failed, none kept|c1 18 Nov: 1 kept|c2 19 Nov: 7 kept, 2 runs failed|c3 20 Nov: 8 kept"; strings.Join(got, "|") != want {
+	if want := "cx 16 Nov: 4 runs failed, none kept|cx 17 Nov: 1 run failed, none kept|c1 18 Nov: 1 kept|c2 19 Nov: 7 kept, 2 runs " +
+		"failed|c3 20 Nov: 8 kept"; strings.Join(got, "|") != want {
 		t.Errorf("the last days are\n%s, want\n%s", strings.Join(got, "|"), want)
 	}
-	if want := "Snapshots of ours kept by the day they were taken, over the last year: 16 of 3 days. Runs failed and nothing is kept of 16 November, 17 November."; c.Label != want {
+	if want := "Snapshots of ours kept by the day they were taken, over the last year: 16 of 3 days. Runs failed and nothing is kept " +
+		"of 16 November, 17 November."; c.Label != want {
 		t.Errorf("in words: %s", c.Label)
 	}
 }

@@ -100,7 +100,8 @@ func NewChart(points []Point, events ...Event) Chart {
 		}
 		c.Events = append(c.Events, m)
 	}
-	c.Label = fmt.Sprintf("Stored size from %s on %s to %s on %s", words.Bytes(points[0].Value), first.Format("2 Jan 2006"), words.Bytes(points[len(points)-1].Value), last.Format("2 Jan 2006"))
+	c.Label = fmt.Sprintf("Stored size from %s on %s to %s on %s", words.Bytes(points[0].Value), first.Format("2 Jan 2006"),
+		words.Bytes(points[len(points)-1].Value), last.Format("2 Jan 2006"))
 	return c
 }
 

@@ -77,7 +77,8 @@ func NewVerdict(t Tally, protected int, oldest string) Verdict {
 	case protected == 0 && t["running"] > 0:
 		return Verdict{"idle", "hourglass", "The first backup is on its way", have}
 	case none == active:
-		return Verdict{"idle", "circle-dashed", "No backup yet", "Choose what to back up on " + words.Count(uint64(none), "host", "hosts") + ", then start the first backup."}
+		return Verdict{"idle", "circle-dashed", "No backup yet", "Choose what to back up on " + words.Count(uint64(none), "host", "hosts") +
+			", then start the first backup."}
 	case protected < active:
 		n := active - protected
 		return Verdict{"idle", "circle-dashed", words.Count(uint64(n), "host is", "hosts are") + " not protected yet", have}

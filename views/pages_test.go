@@ -194,7 +194,13 @@ func TestTheSpriteHoldsOnlyIconsInUse(t *testing.T) {
 	}
 	for icon := range sprite() {
 		// Verdicts of other fleets, and jobs of other kinds.
-		if other := map[string]bool{"shield-check": true, "calendar-x": true, "info": true, "circle-pause": true, "hourglass": true}; other[icon] {
+		if other := map[string]bool{
+			"shield-check": true,
+			"calendar-x":   true,
+			"info":         true,
+			"circle-pause": true,
+			"hourglass":    true,
+		}; other[icon] {
 			continue
 		}
 		if !strings.Contains(pages.String(), "#"+icon+`"`) {
@@ -299,33 +305,54 @@ func TestFragmentsCarryTheirID(t *testing.T) {
 	ended := job("failed")
 	row := jobsPage().Rows[0]
 	for id, list := range map[string][]templ.Component{
-		"verdict":       {views.FleetVerdict(f.Verdict)},
-		"figures":       {views.FleetFigures(f.Figures), views.FleetFigures(views.Figures{})},
-		"attention":     {views.FleetAttention(f.Attention), views.FleetAttention(nil)},
-		"running":       {views.FleetRunning(f.Running), views.FleetRunning(nil)},
-		"hosts":         {views.FleetHosts(f.Hosts), views.FleetHosts(views.Hosts{})},
-		"hosts-changed": {views.FleetChanged(""), views.FleetChanged("2 new hosts")},
-		"host-header":   {views.HostHeader(h)}, "host-problem": {views.HostProblem(h), views.HostProblem(views.Host{})},
-		"host-running": {views.HostRunning(h), views.HostRunning(views.Host{Running: f.Running})}, "host-groups": {views.HostGroups(h), views.HostGroups(views.Host{})},
-		"host-jobs": {views.HostJobs(h), views.HostJobs(views.Host{})}, "host-snapshots": {views.HostSnapshots(h), views.HostSnapshots(views.Host{})},
-		"host-protection": {views.HostProtection(h)}, "host-agent": {views.HostAgent(h)},
-		"jobs-tabs": {views.JobsTabs(jobsPage().Tabs)}, "jobs-changed": {views.JobsChanged(false), views.JobsChanged(true)},
-		"nav-jobs": {views.NavJobs(shell("x", "")), views.NavJobs(views.Shell{Running: 3})}, "job-0b9e-0001": {views.JobsRow(row)},
-		"job-header": {views.JobHeader(j), views.JobHeader(ended)}, "announce": {views.JobAnnounce("")},
-		"progress": {views.JobProgress(j), views.JobProgress(ended)}, "job-ending": {views.JobEnding(j), views.JobEnding(ended)},
-		"job-figures": {views.JobFigures(j), views.JobFigures(job("succeeded"))}, "current-files": {views.JobFiles(j), views.JobFiles(ended)},
-		"job-facts": {views.JobFacts(j)}, "job-timeline": {views.JobTimeline(j), views.JobTimeline(views.Job{})},
-		"repositories": {views.RepositoriesList(views.RepositoryList{})}, "repository-header": {views.RepositoryHeader(repository()), views.RepositoryHeader(bareRepository())},
-		"repository-notes": {views.RepositoryNotes(repository()), views.RepositoryNotes(bareRepository())}, "repository-figures": {views.RepositoryFigures(repository()), views.RepositoryFigures(bareRepository())},
-		"repository-chart": {views.RepositoryChart(repository()), views.RepositoryChart(bareRepository())}, "repository-access": {views.RepositoryAccess(repository()), views.RepositoryAccess(bareRepository())},
-		"repository-locks": {views.RepositoryLocks(repository()), views.RepositoryLocks(bareRepository())}, "repository-keys": {views.RepositoryKeys(repository()), views.RepositoryKeys(bareRepository())},
-		"repository-maintenance": {views.RepositoryMaintenance(repository())}, "repository-jobs": {views.RepositoryJobs(repository()), views.RepositoryJobs(bareRepository())},
-		"snapshot-count": {views.SnapshotCount(repository()), views.SnapshotCount(bareRepository())}, "snapshot-list": {views.SnapshotList(repository()), views.SnapshotList(bareRepository())},
-		"snapshot-calendar": {views.SnapshotCalendar(repository().Calendar), views.SnapshotCalendar(views.Calendar{})}, "job-result": {views.JobResult(resultJob()), views.JobResult(j)},
-		"schedules":       {views.SchedulesList(views.Schedules{}), views.SchedulesList(views.Schedules{Rows: []views.ScheduleRow{{HostID: "h-1", Name: "nightly"}}})},
-		"schedules-aside": {views.SchedulesAside(views.Schedules{}), views.SchedulesAside(views.Schedules{Without: []views.Without{{HostID: "h-1"}}})},
-		views.ScheduleElement(views.ScheduleRow{HostID: "h-1", Name: "every night"}): {views.ScheduleTableRow(views.ScheduleRow{HostID: "h-1", Name: "every night", On: true})},
-		"enrol-status": {views.EnrolStatus(views.Enrol{}), views.EnrolStatus(addHost("connected").Status)}, "side-foot": {views.Foot(shell("x", ""))},
+		"verdict":                {views.FleetVerdict(f.Verdict)},
+		"figures":                {views.FleetFigures(f.Figures), views.FleetFigures(views.Figures{})},
+		"attention":              {views.FleetAttention(f.Attention), views.FleetAttention(nil)},
+		"running":                {views.FleetRunning(f.Running), views.FleetRunning(nil)},
+		"hosts":                  {views.FleetHosts(f.Hosts), views.FleetHosts(views.Hosts{})},
+		"hosts-changed":          {views.FleetChanged(""), views.FleetChanged("2 new hosts")},
+		"host-header":            {views.HostHeader(h)},
+		"host-problem":           {views.HostProblem(h), views.HostProblem(views.Host{})},
+		"host-running":           {views.HostRunning(h), views.HostRunning(views.Host{Running: f.Running})},
+		"host-groups":            {views.HostGroups(h), views.HostGroups(views.Host{})},
+		"host-jobs":              {views.HostJobs(h), views.HostJobs(views.Host{})},
+		"host-snapshots":         {views.HostSnapshots(h), views.HostSnapshots(views.Host{})},
+		"host-protection":        {views.HostProtection(h)},
+		"host-agent":             {views.HostAgent(h)},
+		"jobs-tabs":              {views.JobsTabs(jobsPage().Tabs)},
+		"jobs-changed":           {views.JobsChanged(false), views.JobsChanged(true)},
+		"nav-jobs":               {views.NavJobs(shell("x", "")), views.NavJobs(views.Shell{Running: 3})},
+		"job-0b9e-0001":          {views.JobsRow(row)},
+		"job-header":             {views.JobHeader(j), views.JobHeader(ended)},
+		"announce":               {views.JobAnnounce("")},
+		"progress":               {views.JobProgress(j), views.JobProgress(ended)},
+		"job-ending":             {views.JobEnding(j), views.JobEnding(ended)},
+		"job-figures":            {views.JobFigures(j), views.JobFigures(job("succeeded"))},
+		"current-files":          {views.JobFiles(j), views.JobFiles(ended)},
+		"job-facts":              {views.JobFacts(j)},
+		"job-timeline":           {views.JobTimeline(j), views.JobTimeline(views.Job{})},
+		"repositories":           {views.RepositoriesList(views.RepositoryList{})},
+		"repository-header":      {views.RepositoryHeader(repository()), views.RepositoryHeader(bareRepository())},
+		"repository-notes":       {views.RepositoryNotes(repository()), views.RepositoryNotes(bareRepository())},
+		"repository-figures":     {views.RepositoryFigures(repository()), views.RepositoryFigures(bareRepository())},
+		"repository-chart":       {views.RepositoryChart(repository()), views.RepositoryChart(bareRepository())},
+		"repository-access":      {views.RepositoryAccess(repository()), views.RepositoryAccess(bareRepository())},
+		"repository-locks":       {views.RepositoryLocks(repository()), views.RepositoryLocks(bareRepository())},
+		"repository-keys":        {views.RepositoryKeys(repository()), views.RepositoryKeys(bareRepository())},
+		"repository-maintenance": {views.RepositoryMaintenance(repository())},
+		"repository-jobs":        {views.RepositoryJobs(repository()), views.RepositoryJobs(bareRepository())},
+		"snapshot-count":         {views.SnapshotCount(repository()), views.SnapshotCount(bareRepository())},
+		"snapshot-list":          {views.SnapshotList(repository()), views.SnapshotList(bareRepository())},
+		"snapshot-calendar":      {views.SnapshotCalendar(repository().Calendar), views.SnapshotCalendar(views.Calendar{})},
+		"job-result":             {views.JobResult(resultJob()), views.JobResult(j)},
+		"schedules": {views.SchedulesList(views.Schedules{}),
+			views.SchedulesList(views.Schedules{Rows: []views.ScheduleRow{{HostID: "h-1", Name: "nightly"}}})},
+		"schedules-aside": {views.SchedulesAside(views.Schedules{}),
+			views.SchedulesAside(views.Schedules{Without: []views.Without{{HostID: "h-1"}}})},
+		views.ScheduleElement(views.ScheduleRow{HostID: "h-1", Name: "every night"}): {views.ScheduleTableRow(views.ScheduleRow{HostID: "h-1",
+			Name: "every night", On: true})},
+		"enrol-status": {views.EnrolStatus(views.Enrol{}), views.EnrolStatus(addHost("connected").Status)},
+		"side-foot":    {views.Foot(shell("x", ""))},
 	} {
 		for _, c := range list {
 			text := render(t, c)
@@ -348,11 +375,14 @@ func TestAStreamMessageKeepsEveryLineOfItsPartials(t *testing.T) {
 	var b bytes.Buffer
 	line := views.NewLogLine(7, now, time.UTC, "info", "one\ntwo\r\nthree")
 	raw := templ.Raw("<p>a\r\nb\rc\nd</p>")
-	if err := views.WriteMessage(t.Context(), &b, 7, views.Partial("log-stream", views.Append, views.LogLines([]views.LogLine{line})), views.Partial("x", views.Morph, raw)); err != nil {
+	if err := views.WriteMessage(t.Context(), &b, 7, views.Partial("log-stream", views.Append, views.LogLines([]views.LogLine{line})),
+		views.Partial("x", views.Morph, raw)); err != nil {
 		t.Fatal(err)
 	}
-	want := "id: 7\n" + `data: <hx-partial hx-target="#log-stream" hx-swap="beforeend"><div class="ln ln-info" id="L7" data-n="7"><a class="no" href="#L7" tabindex="-1">7</a>` +
-		`<time class="ts" datetime="2026-11-20T14:32:07.000Z" data-f="seconds">14:32:07</time><span class="lv">info</span><span class="tx">one\ntwo\r\nthree</span></div></hx-partial>` +
+	want := "id: 7\n" + `data: <hx-partial hx-target="#log-stream" hx-swap="beforeend">` +
+		`<div class="ln ln-info" id="L7" data-n="7"><a class="no" href="#L7" tabindex="-1">7</a>` +
+		`<time class="ts" datetime="2026-11-20T14:32:07.000Z" data-f="seconds">14:32:07</time><span class="lv">info</span>` +
+		`<span class="tx">one\ntwo\r\nthree</span></div></hx-partial>` +
 		`<hx-partial hx-target="#x" hx-swap="outerMorph"><p>a` + "\ndata: b\ndata: c\ndata: d</p></hx-partial>\n\n"
 	if b.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)

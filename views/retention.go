@@ -86,7 +86,16 @@ func (m Maintenance) runners() []Runner {
 }
 
 // Weekdays are the days maintenance can be due on, as the API names them.
-var Weekdays = []Option{{"daily", "Every day"}, {"monday", "Mondays"}, {"tuesday", "Tuesdays"}, {"wednesday", "Wednesdays"}, {"thursday", "Thursdays"}, {"friday", "Fridays"}, {"saturday", "Saturdays"}, {"sunday", "Sundays"}}
+var Weekdays = []Option{
+	{"daily", "Every day"},
+	{"monday", "Mondays"},
+	{"tuesday", "Tuesdays"},
+	{"wednesday", "Wednesdays"},
+	{"thursday", "Thursdays"},
+	{"friday", "Fridays"},
+	{"saturday", "Saturdays"},
+	{"sunday", "Sundays"},
+}
 
 // A MaintenanceHours is one kind of maintenance.
 type MaintenanceHours struct {
@@ -140,7 +149,12 @@ func (v Retention) ladder() ladder {
 			l.span = max(l.span, r.Age*1.05)
 		}
 	}
-	for _, n := range []lane{{"In window", "keep", window, false}, {"Thinned", "keep", thinned, false}, {"To remove", "drop", v.Remove, true}, {"Flagged", "odd", v.Flagged, false}} {
+	for _, n := range []lane{
+		{"In window", "keep", window, false},
+		{"Thinned", "keep", thinned, false},
+		{"To remove", "drop", v.Remove, true},
+		{"Flagged", "odd", v.Flagged, false},
+	} {
 		if len(n.rows) > 0 {
 			l.lanes = append(l.lanes, n)
 		}
@@ -178,7 +192,15 @@ type ageMark struct {
 }
 
 func (l ladder) marks() (list []ageMark) {
-	for _, m := range []ageMark{{6, "6 h"}, {24, "1 day"}, {7 * 24, "1 week"}, {30 * 24, "1 month"}, {182 * 24, "6 months"}, {365 * 24, "1 year"}, {3 * 365 * 24, "3 years"}} {
+	for _, m := range []ageMark{
+		{6, "6 h"},
+		{24, "1 day"},
+		{7 * 24, "1 week"},
+		{30 * 24, "1 month"},
+		{182 * 24, "6 months"},
+		{365 * 24, "1 year"},
+		{3 * 365 * 24, "3 years"},
+	} {
 		if m.Hours < l.span {
 			list = append(list, m)
 		}
@@ -187,5 +209,6 @@ func (l ladder) marks() (list []ageMark) {
 }
 
 func (v Retention) ladderLabel() string {
-	return fmt.Sprintf("Snapshots by age on a logarithmic axis: %d stay, %d would be removed, %d are flagged.", len(v.Keep), len(v.Remove), len(v.Flagged))
+	return fmt.Sprintf("Snapshots by age on a logarithmic axis: %d stay, %d would be removed, %d are flagged.",
+		len(v.Keep), len(v.Remove), len(v.Flagged))
 }

@@ -23,7 +23,8 @@ func past(d time.Duration) views.When { return views.NewWhen(now.Add(-d), now) }
 
 // hostile is what an unfriendly host would be called: markup, terminal colours,
 // text that runs backwards, and far too much of it.
-var hostile = `<script>alert(1)</script>"'&` + "\x1b[31mred\x1b[0m\x07" + "\u202etxt.exe\u202c\u2066x\u2069" + "\x00\r\n" + strings.Repeat("long", 60) + "\xff"
+var hostile = `<script>alert(1)</script>"'&` + "\x1b[31mred\x1b[0m\x07" + "\u202etxt.exe\u202c\u2066x\u2069" + "\x00\r\n" +
+	strings.Repeat("long", 60) + "\xff"
 
 func shell(title, stream string, crumbs ...views.Link) views.Shell {
 	return views.Shell{Title: title, Current: "fleet", Crumbs: append(crumbs, views.Link{Text: title}), Stream: stream, Now: now,
@@ -36,10 +37,26 @@ func days(pattern string) views.Strip {
 
 func fleet() views.Fleet {
 	tally := views.Tally{"protected": 2, "running": 1, "warning": 1, "failed": 1, "no-backup": 1}
-	nas := views.RunningJob{ID: "0b9e", Host: "nas-media", Kind: "backup", Percent: 44, Amount: words.BytesOf(2023101511680, 4617948836659), Left: "3 h 41 min left"}
+	nas := views.RunningJob{
+		ID:      "0b9e",
+		Host:    "nas-media",
+		Kind:    "backup",
+		Percent: 44,
+		Amount:  words.BytesOf(2023101511680, 4617948836659),
+		Left:    "3 h 41 min left",
+	}
 	row := func(name, key, osName, conn string, last time.Duration, took, pattern, size string) views.HostRow {
-		r := views.HostRow{ID: name, Name: name, Status: views.HostStatus(key), Connection: views.HostConnection(conn, past(43*time.Hour)), OS: osName,
-			LastTook: took, Strip: days(pattern), Restorable: size, HasGroups: true}
+		r := views.HostRow{
+			ID:         name,
+			Name:       name,
+			Status:     views.HostStatus(key),
+			Connection: views.HostConnection(conn, past(43*time.Hour)),
+			OS:         osName,
+			LastTook:   took,
+			Strip:      days(pattern),
+			Restorable: size,
+			HasGroups:  true,
+		}
 		if last > 0 {
 			r.LastBackup = past(last)
 		}
@@ -57,44 +74,159 @@ func fleet() views.Fleet {
 	rows[3].HasGroups = false
 	return views.Fleet{
 		Verdict: views.NewVerdict(tally, 4, "1 d 7 h ago"),
-		Figures: views.Figures{Protected: 4, Of: 6, Segments: views.Segments(tally), SegmentsLabel: views.SegmentsLabel(tally), Runs: 13, Succeeded: 9,
-			Warnings: 2, Failed: 1, Cancelled: 1, Added: "18.4 GiB", Oldest: past(31 * time.Hour), OldestSpan: "1 d 7 h",
-			OldestHost: views.Link{Text: "db-prod-02", URL: views.HostURL("db-prod-02")}, Restorable: "4.98 TiB", RestorableHosts: 5},
-		Attention: []views.Attention{
-			{HostID: "db-prod-02", Host: "db-prod-02", Status: views.HostStatus("failed"), Title: "Last 5 backups failed", Text: "Locked since Thu 10:12 by a job that no longer runs. Last good backup 1 d 7 h ago.", Link: views.Link{Text: "View log", URL: views.JobURL("77c2")}},
-			{HostID: "mail-01", Host: "mail-01", Status: views.HostStatus("warning"), Title: "14 files could not be read", Text: "Permission denied below /var/vmail/spool. Everything else was saved.", Link: views.Link{Text: "View log", URL: views.JobURL("88c3")}},
+		Figures: views.Figures{
+			Protected:       4,
+			Of:              6,
+			Segments:        views.Segments(tally),
+			SegmentsLabel:   views.SegmentsLabel(tally),
+			Runs:            13,
+			Succeeded:       9,
+			Warnings:        2,
+			Failed:          1,
+			Cancelled:       1,
+			Added:           "18.4 GiB",
+			Oldest:          past(31 * time.Hour),
+			OldestSpan:      "1 d 7 h",
+			OldestHost:      views.Link{Text: "db-prod-02", URL: views.HostURL("db-prod-02")},
+			Restorable:      "4.98 TiB",
+			RestorableHosts: 5,
 		},
-		Running: []views.RunningJob{nas, {ID: "1c2e", Host: "win-sql-01", Kind: "backup", Percent: 12, Amount: "Nothing heard of restic for 12 min", Stalled: true}, {ID: "1c2d", Host: "web-02", Kind: "backup", Percent: -1, Amount: "Scanning, 120,000 files"}},
-		Hosts:   views.Hosts{Total: 6, Tabs: views.Tabs(tally, "", ""), Rows: rows, Paging: views.NewPaging(6, 1, "", "")},
+		Attention: []views.Attention{
+			{
+				HostID: "db-prod-02",
+				Host:   "db-prod-02",
+				Status: views.HostStatus("failed"),
+				Title:  "Last 5 backups failed",
+				Text:   "Locked since Thu 10:12 by a job that no longer runs. Last good backup 1 d 7 h ago.",
+				Link:   views.Link{Text: "View log", URL: views.JobURL("77c2")},
+			},
+			{
+				HostID: "mail-01",
+				Host:   "mail-01",
+				Status: views.HostStatus("warning"),
+				Title:  "14 files could not be read",
+				Text:   "Permission denied below /var/vmail/spool. Everything else was saved.",
+				Link:   views.Link{Text: "View log", URL: views.JobURL("88c3")},
+			},
+		},
+		Running: []views.RunningJob{nas, {
+			ID:      "1c2e",
+			Host:    "win-sql-01",
+			Kind:    "backup",
+			Percent: 12,
+			Amount:  "Nothing heard of restic for 12 min",
+			Stalled: true,
+		}, {ID: "1c2d", Host: "web-02", Kind: "backup", Percent: -1, Amount: "Scanning, 120,000 files"}},
+		Hosts: views.Hosts{Total: 6, Tabs: views.Tabs(tally, "", ""), Rows: rows, Paging: views.NewPaging(6, 1, "", "")},
 	}
 }
 
 func host() views.Host {
 	jobs := []views.JobRow{
-		{ID: "77c2", Kind: "backup", Group: "postgres", Status: views.JobStatus("failed"), At: past(18 * time.Minute), Took: "1 min", Added: "0 B", By: "admin"},
-		{ID: "77c1", Kind: "backup", Group: "system", Status: views.JobStatus("succeeded"), At: past(12 * time.Hour), Took: "38 s", Added: "12.1 MiB", By: "api: nightly"},
-		{ID: "77c0", Kind: "backup", Group: "postgres", Status: views.JobStatus("warnings"), At: past(18 * 24 * time.Hour), Took: "4 min 40 s", Added: "511 MiB", By: "admin"},
-		{ID: "77bf", Kind: "backup", Group: "postgres", Status: views.JobStatus("cancelled"), At: past(19 * 24 * time.Hour), Took: "20 s", By: "admin"},
+		{
+			ID:     "77c2",
+			Kind:   "backup",
+			Group:  "postgres",
+			Status: views.JobStatus("failed"),
+			At:     past(18 * time.Minute),
+			Took:   "1 min",
+			Added:  "0 B",
+			By:     "admin",
+		},
+		{
+			ID:     "77c1",
+			Kind:   "backup",
+			Group:  "system",
+			Status: views.JobStatus("succeeded"),
+			At:     past(12 * time.Hour),
+			Took:   "38 s",
+			Added:  "12.1 MiB",
+			By:     "api: nightly",
+		},
+		{
+			ID:     "77c0",
+			Kind:   "backup",
+			Group:  "postgres",
+			Status: views.JobStatus("warnings"),
+			At:     past(18 * 24 * time.Hour),
+			Took:   "4 min 40 s",
+			Added:  "511 MiB",
+			By:     "admin",
+		},
+		{
+			ID:     "77bf",
+			Kind:   "backup",
+			Group:  "postgres",
+			Status: views.JobStatus("cancelled"),
+			At:     past(19 * 24 * time.Hour),
+			Took:   "20 s",
+			By:     "admin",
+		},
 	}
-	return views.Host{ID: "db-prod-02", Name: "db-prod-02", Status: views.HostStatus("failed"), Connection: views.HostConnection("online", past(16*24*time.Hour)),
-		OS: "Debian 13, amd64", LastBackup: past(31 * time.Hour), LastTook: "4 min 2 s",
-		Problem: &views.Note{Tone: "fail", Title: "The last backup failed: the repository is locked", Text: "A check that no longer runs has held an exclusive lock since Thu 10:12.", Link: views.Link{Text: "View log", URL: views.JobURL("77c2")}},
+	return views.Host{
+		ID:         "db-prod-02",
+		Name:       "db-prod-02",
+		Status:     views.HostStatus("failed"),
+		Connection: views.HostConnection("online", past(16*24*time.Hour)),
+		OS:         "Debian 13, amd64",
+		LastBackup: past(31 * time.Hour),
+		LastTook:   "4 min 2 s",
+		Problem: &views.Note{
+			Tone:  "fail",
+			Title: "The last backup failed: the repository is locked",
+			Text:  "A check that no longer runs has held an exclusive lock since Thu 10:12.",
+			Link:  views.Link{Text: "View log", URL: views.JobURL("77c2")},
+		},
 		Groups: []views.Group{
 			{Name: "postgres", Repository: "vault-a", Paths: []string{"/var/lib/postgresql/dump", "/etc/postgresql"}, LastRun: &jobs[0]},
-			{Name: "system", Repository: "vault-a", Paths: []string{"/etc", "/root", "/home", "/usr/local"}, Excludes: []string{"*.tmp", "/home/*/.cache"}, LastRun: &jobs[1]},
+			{
+				Name:       "system",
+				Repository: "vault-a",
+				Paths:      []string{"/etc", "/root", "/home", "/usr/local"},
+				Excludes:   []string{"*.tmp", "/home/*/.cache"},
+				LastRun:    &jobs[1],
+			},
 		},
 		Jobs: jobs,
 		Snapshots: []views.Snapshot{
-			{ID: "e41b7c02", At: past(12 * time.Hour), Group: "system", Paths: []string{"/etc", "/root", "/home", "/usr/local"}, Files: "184,220", Size: "39.1 GiB"},
-			{ID: "a90e1f33", At: past(31 * time.Hour), Group: "postgres", Paths: []string{"/var/lib/postgresql/dump", "/etc/postgresql"}, Files: "214", Size: "167 GiB"},
+			{
+				ID:    "e41b7c02",
+				At:    past(12 * time.Hour),
+				Group: "system",
+				Paths: []string{"/etc", "/root", "/home", "/usr/local"},
+				Files: "184,220",
+				Size:  "39.1 GiB",
+			},
+			{
+				ID:    "a90e1f33",
+				At:    past(31 * time.Hour),
+				Group: "postgres",
+				Paths: []string{"/var/lib/postgresql/dump", "/etc/postgresql"},
+				Files: "214",
+				Size:  "167 GiB",
+			},
 		},
-		Strip: days("ssssssssssswssssssssssssssssff"), Restorable: "206 GiB",
-		Agent: []views.Fact{{Name: "Agent", Value: "0.1.0"}, {Name: "restic", Value: "0.19.1"}, {Name: "Connected", Value: "16 d, since 4 Nov"}, {Name: "System", Value: "Debian 13, amd64"}},
+		Strip:      days("ssssssssssswssssssssssssssssff"),
+		Restorable: "206 GiB",
+		Agent: []views.Fact{
+			{Name: "Agent", Value: "0.1.0"},
+			{Name: "restic", Value: "0.19.1"},
+			{Name: "Connected", Value: "16 d, since 4 Nov"},
+			{Name: "System", Value: "Debian 13, amd64"},
+		},
 	}
 }
 
 func sessions() []views.Session {
-	return []views.Session{{ID: "s1", User: "admin", Browser: "Firefox on Linux", Remote: "10.20.1.4", Began: past(2 * time.Hour), Seen: past(0), This: true},
+	return []views.Session{{
+		ID:      "s1",
+		User:    "admin",
+		Browser: "Firefox on Linux",
+		Remote:  "10.20.1.4",
+		Began:   past(2 * time.Hour),
+		Seen:    past(0),
+		This:    true,
+	},
 		{ID: "s2", User: hostile, Browser: hostile, Remote: hostile, Began: past(26 * time.Hour), Seen: past(3 * time.Hour)}}
 }
 
@@ -114,11 +246,23 @@ func lines() []views.LogLine {
 }
 
 func job(state string) views.Job {
-	j := views.Job{ID: "0b9e-41d7", ShortID: "0b9e", Kind: "backup", HostID: "nas-media", Host: "nas-media", Group: "media", Repository: "vault-b",
-		Status: views.JobStatus(state), AtWord: "Asked for", At: past(3 * time.Hour), By: "admin"}
+	j := views.Job{
+		ID:         "0b9e-41d7",
+		ShortID:    "0b9e",
+		Kind:       "backup",
+		HostID:     "nas-media",
+		Host:       "nas-media",
+		Group:      "media",
+		Repository: "vault-b",
+		Status:     views.JobStatus(state),
+		AtWord:     "Asked for",
+		At:         past(3 * time.Hour),
+		By:         "admin",
+	}
 	switch state {
 	case "queued":
-		j.Waiting = &views.Waiting{Title: "Queued until nas-media connects", Text: "The agent is offline since Thu 18:42. The backup starts as soon as it is back, at the latest Sat 14:30."}
+		j.Waiting = &views.Waiting{Title: "Queued until nas-media connects",
+			Text: "The agent is offline since Thu 18:42. The backup starts as soon as it is back, at the latest Sat 14:30."}
 		j.CanCancel, j.CancelEffect = true, "It has not begun; nothing is lost."
 	case "dispatched":
 		j.Waiting = &views.Waiting{Title: "Waiting for the agent to answer", Text: "The command is on its way to nas-media."}
@@ -126,27 +270,56 @@ func job(state string) views.Job {
 	case "scanning", "running":
 		j.Status = views.JobStatus("running")
 		j.AtWord, j.Took = "Started", "2 h 51 min so far"
-		j.CanCancel, j.CancelEffect = true, "restic stops within a few seconds and no snapshot is made. What was already uploaded stays in the repository and speeds up the next run."
-		j.Progress = &views.Progress{Percent: 43.8, Amount: "1.84 of 4.20 TiB read", Files: "212,908 of 486,113 files", Left: "3 h 41 min left", Ends: views.NewWhen(now.Add(221*time.Minute), now)}
+		j.CanCancel, j.CancelEffect = true, "restic stops within a few seconds and no snapshot is made. What was already uploaded stays "+
+			"in the repository and speeds up the next run."
+		j.Progress = &views.Progress{
+			Percent: 43.8,
+			Amount:  "1.84 of 4.20 TiB read",
+			Files:   "212,908 of 486,113 files",
+			Left:    "3 h 41 min left",
+			Ends:    views.NewWhen(now.Add(221*time.Minute), now),
+		}
 		if state == "scanning" {
 			j.Progress = &views.Progress{Percent: -1, Headline: "Scanning, 120,000 files", Amount: "31 GiB found so far"}
 		}
 		j.Files = []string{"/srv/media/video/raw/take-016.mxf", "/srv/media/photos/2026/11/DSC08931.ARW"}
 		j.Facts = []views.Fact{{Name: "New data", Value: "38.1 GiB"}, {Name: "Unreadable items", Value: "0"}}
-		j.Steps = []views.Step{views.DoneStep("Asked for", "by admin", past(3*time.Hour)), views.DoneStep("Accepted by the agent", "", past(3*time.Hour)), views.OpenStep("Snapshot", "")}
+		j.Steps = []views.Step{views.DoneStep("Asked for", "by admin", past(3*time.Hour)),
+			views.DoneStep("Accepted by the agent", "", past(3*time.Hour)), views.OpenStep("Snapshot", "")}
 		j.Log = views.Log{Lines: lines(), Earlier: 211, EarlierURL: "/jobs/0b9e-41d7?from=1", Info: 9, Warnings: 1, Errors: 1}
 		return j
 	default:
 		j.Ended, j.CanRunAgain, j.AtWord, j.Took = true, true, "Started", "took 1 min 17 s"
-		j.Steps = []views.Step{views.DoneStep("Asked for", "by admin", past(3*time.Hour)), views.BadStep("Lock", "Gave up after 20 s", past(2*time.Hour))}
+		j.Steps = []views.Step{views.DoneStep("Asked for", "by admin", past(3*time.Hour)),
+			views.BadStep("Lock", "Gave up after 20 s", past(2*time.Hour))}
 		j.Log = views.Log{Lines: lines(), Info: 4, Warnings: 1, Errors: 1, Note: "Older logs are kept for 30 days."}
-		j.Ending = &views.Ending{Status: j.Status, Title: "The repository is locked by a job that no longer runs", Effect: "Nothing was written and earlier snapshots are intact.",
-			Remedies: []views.Remedy{{Title: "Remove the stale lock", Text: "Safe here: its owner is gone and no other job uses this repository.", RunAgain: true}, {Title: "Or wait", Text: "restic takes a lock for stale after 30 minutes.", Link: views.Link{Text: "Open the host", URL: "/hosts/nas-media"}}},
-			Evidence: "repository is already locked exclusively by PID 4121 on db-prod-02 by root", ExitCode: "11, failed to lock", FirstLine: 217}
+		j.Ending = &views.Ending{
+			Status: j.Status,
+			Title:  "The repository is locked by a job that no longer runs",
+			Effect: "Nothing was written and earlier snapshots are intact.",
+			Remedies: []views.Remedy{
+				{Title: "Remove the stale lock", Text: "Safe here: its owner is gone and no other job uses this repository.", RunAgain: true},
+				{Title: "Or wait", Text: "restic takes a lock for stale after 30 minutes.",
+					Link: views.Link{Text: "Open the host", URL: "/hosts/nas-media"}},
+			},
+			Evidence:  "repository is already locked exclusively by PID 4121 on db-prod-02 by root",
+			ExitCode:  "11, failed to lock",
+			FirstLine: 217,
+		}
 	}
 	if state == "succeeded" || state == "warnings" {
-		j.Figures = []views.Figure{{Name: "Processed", Value: "39.1", Unit: "GiB", Detail: "184,220 files"}, {Name: "New data", Value: "88.4", Unit: "MiB", Detail: "31.0 MiB after compression"},
-			{Name: "Files", Value: "212", Unit: "new", Detail: "96 changed, 183,912 same"}, {Name: "Duration", Value: "1 min 17 s"}, {Name: "Snapshot", Value: "e41b7c02", Mono: true}}
+		j.Figures = []views.Figure{{
+			Name:   "Processed",
+			Value:  "39.1",
+			Unit:   "GiB",
+			Detail: "184,220 files",
+		}, {Name: "New data", Value: "88.4", Unit: "MiB", Detail: "31.0 MiB after compression"},
+			{
+				Name:   "Files",
+				Value:  "212",
+				Unit:   "new",
+				Detail: "96 changed, 183,912 same",
+			}, {Name: "Duration", Value: "1 min 17 s"}, {Name: "Snapshot", Value: "e41b7c02", Mono: true}}
 	}
 	if state == "succeeded" {
 		j.Ending = nil
@@ -158,7 +331,17 @@ func job(state string) views.Job {
 func jobsPage() views.Jobs {
 	f := views.JobsFilter{}
 	row := func(id, host, group, state, result string) views.JobLine {
-		r := views.JobLine{ID: id, Kind: "backup", Group: group, HostID: host, Host: host, Status: views.JobStatus(state), Percent: -1, Result: result, By: "Schedule"}
+		r := views.JobLine{
+			ID:      id,
+			Kind:    "backup",
+			Group:   group,
+			HostID:  host,
+			Host:    host,
+			Status:  views.JobStatus(state),
+			Percent: -1,
+			Result:  result,
+			By:      "Schedule",
+		}
 		switch state {
 		case "queued":
 			r.Queued, r.CanCancel = "host offline", true
@@ -192,27 +375,59 @@ func jobsPage() views.Jobs {
 
 func settings() []views.SettingGroup {
 	return []views.SettingGroup{
-		{ID: "addresses", Name: "Addresses", List: []views.Setting{{Name: "Web pages and API", Text: "Where this page comes from.", Value: "127.0.0.1:8080", Flag: "--http"}}},
+		{ID: "addresses", Name: "Addresses", List: []views.Setting{{
+			Name:  "Web pages and API",
+			Text:  "Where this page comes from.",
+			Value: "127.0.0.1:8080",
+			Flag:  "--http",
+		}}},
 		{ID: "about", Name: "About", List: []views.Setting{{Name: "restic-manager", Text: "The version that runs.", Value: "v0.1.0"}}},
 	}
 }
 
 func addHost(state string) views.AddHost {
-	a := views.AddHost{Token: &views.Token{Secret: "RM-7K4Q-2XWD-M9TB", Server: "backup.example.net:8883", State: "/var/lib/restic-manager-agent", Valid: "Valid for 15 min, for one host"}}
-	a.Status = views.Enrol{State: state, Title: "Waiting for the agent…", Text: "This page changes by itself as soon as the host reports in. You can leave it open."}
+	a := views.AddHost{Token: &views.Token{
+		Secret: "RM-7K4Q-2XWD-M9TB",
+		Server: "backup.example.net:8883",
+		State:  "/var/lib/restic-manager-agent",
+		Valid:  "Valid for 15 min, for one host",
+	}}
+	a.Status = views.Enrol{State: state, Title: "Waiting for the agent…",
+		Text: "This page changes by itself as soon as the host reports in. You can leave it open."}
 	switch state {
 	case "connected":
-		a.Status = views.Enrol{State: state, Title: "k3s-node-3 is connected", Text: "Ubuntu 26.04, amd64. Agent 0.1.0, restic 0.19.1. Took 41 s.", HostID: "k3s-node-3", Host: "k3s-node-3", NeedsGroup: true,
-			Steps: []views.Step{views.DoneStep("Token accepted", "", past(time.Minute)), views.DoneStep("Facts received", "", past(time.Minute)), views.OpenStep("First backup", "Choose what to back up")}}
+		a.Status = views.Enrol{
+			State:      state,
+			Title:      "k3s-node-3 is connected",
+			Text:       "Ubuntu 26.04, amd64. Agent 0.1.0, restic 0.19.1. Took 41 s.",
+			HostID:     "k3s-node-3",
+			Host:       "k3s-node-3",
+			NeedsGroup: true,
+			Steps: []views.Step{views.DoneStep("Token accepted", "", past(time.Minute)),
+				views.DoneStep("Facts received", "", past(time.Minute)), views.OpenStep("First backup", "Choose what to back up")},
+		}
 	case "expired":
-		a.Status = views.Enrol{State: state, Title: "The token has expired", Text: "Nobody used it. Create a new one and run the first command again.", Name: "attic"}
+		a.Status = views.Enrol{
+			State: state,
+			Title: "The token has expired",
+			Text:  "Nobody used it. Create a new one and run the first command again.",
+			Name:  "attic",
+		}
 	}
 	return a
 }
 
 func groupForm() views.GroupForm {
-	return views.GroupForm{HostID: "attic", Host: "attic", Repositories: []views.Option{{Value: "r1", Text: "vault-a"}, {Value: "r2", Text: "vault-b"}},
-		Windows: true, Hooks: []views.HookChoice{{Name: "dump-db", Before: true}, {Name: "old", After: true, Gone: true}}, Upload: "2048", From: "08:00", To: "18:00"}
+	return views.GroupForm{
+		HostID:       "attic",
+		Host:         "attic",
+		Repositories: []views.Option{{Value: "r1", Text: "vault-a"}, {Value: "r2", Text: "vault-b"}},
+		Windows:      true,
+		Hooks:        []views.HookChoice{{Name: "dump-db", Before: true}, {Name: "old", After: true, Gone: true}},
+		Upload:       "2048",
+		From:         "08:00",
+		To:           "18:00",
+	}
 }
 
 // samples are every page in its states: as it usually is, empty, and with the
@@ -257,11 +472,19 @@ func samples() []sample {
 			h.Groups[0].Busy = true
 			return h
 		}())},
-		{"host_empty", views.HostPage(shell("attic", views.HostStream("attic"), fleetLink), views.Host{ID: "attic", Name: "attic", Status: views.HostStatus("no-backup"), Connection: views.HostConnection("offline", past(time.Hour)), Strip: days("n"), Agent: []views.Fact{{Name: "Agent", Value: "0.1.0"}}})},
+		{"host_empty", views.HostPage(shell("attic", views.HostStream("attic"), fleetLink), views.Host{
+			ID:         "attic",
+			Name:       "attic",
+			Status:     views.HostStatus("no-backup"),
+			Connection: views.HostConnection("offline", past(time.Hour)),
+			Strip:      days("n"),
+			Agent:      []views.Fact{{Name: "Agent", Value: "0.1.0"}},
+		})},
 		{"host_hostile", views.HostPage(shell(hostile, views.HostStream(hostile), fleetLink), func() views.Host {
 			h := host()
 			h.ID, h.Name, h.OS, h.Problem.Title, h.Problem.Text = hostile, hostile, hostile, hostile, hostile
-			h.Groups[0].Name, h.Groups[0].Repository, h.Groups[0].Paths, h.Groups[0].Excludes = hostile, hostile, []string{hostile, hostile}, []string{hostile}
+			h.Groups[0].Name, h.Groups[0].Repository, h.Groups[0].Paths, h.Groups[0].Excludes = hostile, hostile, []string{hostile,
+				hostile}, []string{hostile}
 			h.Jobs[0].Group, h.Jobs[0].By, h.Jobs[0].ID = hostile, hostile, hostile
 			h.Snapshots[0].ID, h.Snapshots[0].Paths = hostile, []string{hostile}
 			h.Agent[0].Value = hostile
@@ -273,54 +496,73 @@ func samples() []sample {
 			j.Ending.Title, j.Ending.Effect, j.Ending.Evidence, j.Ending.ExitCode = hostile, hostile, hostile, hostile
 			j.Ending.Remedies[0].Title, j.Ending.Remedies[0].Text = hostile, hostile
 			j.Files, j.Facts = []string{hostile}, []views.Fact{{Name: "Last run", Value: hostile}}
-			j.Log.Lines = []views.LogLine{views.NewLogLine(1, now, time.UTC, hostile, hostile), views.NewLogLine(2, now, time.UTC, "error", "\x1b[1;31mred\x1b[0m "+hostile), views.NewLogGap(3, 9, hostile)}
+			j.Log.Lines = []views.LogLine{views.NewLogLine(1, now, time.UTC, hostile, hostile),
+				views.NewLogLine(2, now, time.UTC, "error", "\x1b[1;31mred\x1b[0m "+hostile), views.NewLogGap(3, 9, hostile)}
 			j.Steps[0].Text, j.Steps[0].Sub = hostile, hostile
 			return j
 		}())},
 		{"jobs", views.JobsPage(at("jobs", shell("Jobs", views.JobsStream(views.JobsFilter{}, "", "abc"))), jobsPage())},
-		{"jobs_empty", views.JobsPage(at("jobs", shell("Jobs", views.JobsStream(views.JobsFilter{}, "", "abc"))), views.Jobs{Kinds: []string{"backup"}, Tabs: views.JobTabs(nil, views.JobsFilter{})})},
+		{"jobs_empty", views.JobsPage(at("jobs", shell("Jobs", views.JobsStream(views.JobsFilter{}, "", "abc"))),
+			views.Jobs{Kinds: []string{"backup"}, Tabs: views.JobTabs(nil, views.JobsFilter{})})},
 		{"jobs_filtered", views.JobsPage(at("jobs", shell("Jobs", "")), func() views.Jobs {
 			f := views.JobsFilter{State: "failed", Kind: "backup", Query: "db", Period: "7d"}
 			j := jobsPage()
 			j.Filter, j.Rows, j.Tabs, j.Newest = f, nil, views.JobTabs(nil, f), views.JobsURL(f, "")
 			return j
 		}())},
-		{"jobs_hostile", views.JobsPage(at("jobs", shell(hostile, views.JobsStream(views.JobsFilter{Query: hostile}, hostile, hostile))), func() views.Jobs {
-			j := jobsPage()
-			j.Filter = views.JobsFilter{Kind: hostile, Query: hostile}
-			j.Kinds = append(j.Kinds, hostile)
-			for i := range j.Rows {
-				r := &j.Rows[i]
-				r.ID, r.HostID, r.Host, r.Group, r.Result, r.By = fmt.Sprint(hostile, i), hostile, hostile, hostile, hostile, hostile
-				r.ResultLink = views.Link{Text: hostile, URL: "javascript:alert(1)"}
-			}
-			return j
-		}())},
-		{"settings", views.SettingsPage(at("settings", shell("Settings", "")), settings(), []views.Link{{Text: "vault-a", URL: views.KitURL("r1")}})},
+		{"jobs_hostile", views.JobsPage(at("jobs", shell(hostile, views.JobsStream(views.JobsFilter{Query: hostile}, hostile, hostile))),
+			func() views.Jobs {
+				j := jobsPage()
+				j.Filter = views.JobsFilter{Kind: hostile, Query: hostile}
+				j.Kinds = append(j.Kinds, hostile)
+				for i := range j.Rows {
+					r := &j.Rows[i]
+					r.ID, r.HostID, r.Host, r.Group, r.Result, r.By = fmt.Sprint(hostile, i), hostile, hostile, hostile, hostile, hostile
+					r.ResultLink = views.Link{Text: hostile, URL: "javascript:alert(1)"}
+				}
+				return j
+			}())},
+		{"settings", views.SettingsPage(at("settings", shell("Settings", "")), settings(),
+			[]views.Link{{Text: "vault-a", URL: views.KitURL("r1")}})},
 		{"audit", views.AuditPage(at("audit", shell("Audit log", views.AuditStream(views.AuditFilter{}, "4"))), audit("", nil))},
-		{"audit-broken", views.AuditPage(at("audit", shell("Audit log", "")), audit("", &views.Note{Tone: "fail", Title: "The audit log is broken at entry 3", Text: "There, it is missing."}))},
+		{"audit-broken", views.AuditPage(at("audit", shell("Audit log", "")),
+			audit("", &views.Note{Tone: "fail", Title: "The audit log is broken at entry 3", Text: "There, it is missing."}))},
 		{"audit-hostile", views.AuditPage(at("audit", shell("Audit log", "")), audit(hostile, nil))},
 		{"audit-empty", views.AuditPage(at("audit", shell("Audit log", "")), views.Audit{Filter: views.AuditFilter{Query: "nobody"}})},
 		{"kit", views.KitPage(at("settings", shell("Emergency kit", "")), emergencyKit())},
 		{"job_stalled", views.JobPage(at("jobs", shell("Backup 0b9e", views.JobStream("0b9e", 3), fleetLink, hostLink)), func() views.Job {
 			j := job("running")
 			j.Status = views.JobStatus("stalled")
-			j.Silent = &views.Note{Tone: "warn", Title: "Nothing heard of restic for 12 min", Text: "The agent is connected. Look at the disk and the network of nas-media."}
+			j.Silent = &views.Note{Tone: "warn", Title: "Nothing heard of restic for 12 min",
+				Text: "The agent is connected. Look at the disk and the network of nas-media."}
 			return j
 		}())},
 		{"job_behind_another", views.JobPage(at("jobs", shell("Backup 0b9e", views.JobStream("0b9e", 0), fleetLink, hostLink)), func() views.Job {
 			j := job("queued")
-			j.Waiting = &views.Waiting{Title: "Waiting for its turn", Text: "Starts when the host is done with the backup of nas-media.", Link: views.Link{Text: "Open that job", URL: views.JobURL("0b9e-0001")}}
+			j.Waiting = &views.Waiting{Title: "Waiting for its turn", Text: "Starts when the host is done with the backup of nas-media.",
+				Link: views.Link{Text: "Open that job", URL: views.JobURL("0b9e-0001")}}
 			return j
 		}())},
 		{"add_host", views.AddHostPage(add(shell("Add host", "", fleetLink)), views.AddHost{})},
-		{"add_host_error", views.AddHostPage(add(shell("Add host", "", fleetLink)), views.AddHost{Name: hostile, Error: "This name is taken.", Problem: hostile})},
+		{"add_host_error", views.AddHostPage(add(shell("Add host", "", fleetLink)),
+			views.AddHost{Name: hostile, Error: "This name is taken.", Problem: hostile})},
 		{"group_new", views.GroupPage(shell("What to back up", "", fleetLink, hostLink), groupForm())},
 		{"group_first", views.GroupPage(shell("What to back up", "", fleetLink, hostLink), views.GroupForm{HostID: "attic", Host: "attic"})},
 		{"group_errors", views.GroupPage(shell("What to back up", "", fleetLink, hostLink), func() views.GroupForm {
 			f := groupForm()
-			f.Repository, f.Name, f.NewName, f.NewURL, f.Paths, f.Excludes, f.Host, f.Problem = "new", hostile, hostile, hostile, hostile+"\n"+hostile, hostile, hostile, "Not saved: three things need a look."
-			f.Errors = map[string]string{"name": "This name is taken.", "repository": "Choose one.", "repository.name": "Give it a name.", "repository.url": "This is not a URL restic understands.", "repository.password": "A password is needed.", "paths": "etc is not a full path.", "limits": "No number.", "hooks": "No name.", "excludes": "This pattern is not valid."}
+			f.Repository, f.Name, f.NewName, f.NewURL, f.Paths, f.Excludes, f.Host, f.Problem = "new", hostile, hostile, hostile, hostile+"\n"+
+				hostile, hostile, hostile, "Not saved: three things need a look."
+			f.Errors = map[string]string{
+				"name":                "This name is taken.",
+				"repository":          "Choose one.",
+				"repository.name":     "Give it a name.",
+				"repository.url":      "This is not a URL restic understands.",
+				"repository.password": "A password is needed.",
+				"paths":               "etc is not a full path.",
+				"limits":              "No number.",
+				"hooks":               "No name.",
+				"excludes":            "This pattern is not valid.",
+			}
 			return f
 		}())},
 		{"group_edit", views.GroupPage(shell("Change system", "", fleetLink, hostLink), func() views.GroupForm {
@@ -329,7 +571,14 @@ func samples() []sample {
 			return f
 		}())},
 		{"setup", views.SetupPage(views.Shell{Title: "First-run setup", Now: now}, views.Setup{Code: "RM-1"})},
-		{"setup_errors", views.SetupPage(views.Shell{Title: "First-run setup", Now: now}, views.Setup{Name: hostile, Problem: "The account was not made.", CodeError: "This code is not right.", NameError: "Choose a name.", SecretError: "At least 12 characters.", AgainError: "The two are not the same."})},
+		{"setup_errors", views.SetupPage(views.Shell{Title: "First-run setup", Now: now}, views.Setup{
+			Name:        hostile,
+			Problem:     "The account was not made.",
+			CodeError:   "This code is not right.",
+			NameError:   "Choose a name.",
+			SecretError: "At least 12 characters.",
+			AgainError:  "The two are not the same.",
+		})},
 		{"users", views.UsersPage(at("users", shell("Users", "")), views.Users{
 			Accounts: []views.Account{
 				{ID: "u1", Name: "admin", You: true, Role: "admin", Sessions: "2 sessions", LastSeen: past(0)},
@@ -338,34 +587,104 @@ func samples() []sample {
 			Tokens: []views.APIToken{
 				{ID: "t1", Name: "ci-read", Role: "viewer", By: "admin", Until: "Good until 1 Feb 2027", Used: past(6 * time.Hour)},
 				{ID: "t2", Name: hostile, Role: "admin", By: hostile, Expired: true}}})},
-		{"users_first", views.UsersPage(at("users", shell("Users", "")), views.Users{Accounts: []views.Account{{ID: "u1", Name: "admin", You: true, Role: "admin"}}})},
+		{"users_first", views.UsersPage(at("users", shell("Users", "")), views.Users{Accounts: []views.Account{{
+			ID:   "u1",
+			Name: "admin",
+			You:  true,
+			Role: "admin",
+		}}})},
 		{"user_new", views.NewUserPage(at("users", shell("Add user", "")), views.NewUser{Role: "viewer"})},
-		{"user_new_errors", views.NewUserPage(at("users", shell("Add user", "")), views.NewUser{Name: hostile, NameError: "This name is taken.", Problem: "Nobody was added."})},
-		{"user_link", views.UserPage(at("users", shell("helpdesk", "")), views.User{Account: views.Account{ID: "u2", Name: "helpdesk", Role: "operator", Invited: true},
-			Done: "helpdesk was added", Link: "https://backup.example.net/set-password?key=rmp_X", LinkValid: "Valid for 1 d, once"})},
-		{"user", views.UserPage(at("users", shell("user", "")), views.User{Account: views.Account{ID: "u3", Name: hostile, Role: "viewer", Disabled: true},
-			Problem: hostile, SecretError: "Too short.", AgainError: "Not the same.", Tokens: []string{"ci-read", hostile}, List: sessions()})},
-		{"account", views.AccountPage(shell("Your account", ""), views.OwnAccount{Name: "admin", Role: "admin", Done: "The password is changed.", Sessions: sessions(), Others: sessions()})},
-		{"account_errors", views.AccountPage(shell("Your account", ""), views.OwnAccount{Name: hostile, Role: "viewer", Problem: "Not changed.", OldError: "Wrong.", SecretError: "Short.", AgainError: "Other."})},
+		{"user_new_errors", views.NewUserPage(at("users", shell("Add user", "")),
+			views.NewUser{Name: hostile, NameError: "This name is taken.", Problem: "Nobody was added."})},
+		{"user_link", views.UserPage(at("users", shell("helpdesk", "")), views.User{
+			Account:   views.Account{ID: "u2", Name: "helpdesk", Role: "operator", Invited: true},
+			Done:      "helpdesk was added",
+			Link:      "https://backup.example.net/set-password?key=rmp_X",
+			LinkValid: "Valid for 1 d, once",
+		})},
+		{"user", views.UserPage(at("users", shell("user", "")), views.User{
+			Account:     views.Account{ID: "u3", Name: hostile, Role: "viewer", Disabled: true},
+			Problem:     hostile,
+			SecretError: "Too short.",
+			AgainError:  "Not the same.",
+			Tokens:      []string{"ci-read", hostile},
+			List:        sessions(),
+		})},
+		{"account", views.AccountPage(shell("Your account", ""), views.OwnAccount{
+			Name:     "admin",
+			Role:     "admin",
+			Done:     "The password is changed.",
+			Sessions: sessions(),
+			Others:   sessions(),
+		})},
+		{"account_errors", views.AccountPage(shell("Your account", ""), views.OwnAccount{
+			Name:        hostile,
+			Role:        "viewer",
+			Problem:     "Not changed.",
+			OldError:    "Wrong.",
+			SecretError: "Short.",
+			AgainError:  "Other.",
+		})},
 		{"token_new", views.NewTokenPage(at("users", shell("New API token", "")), views.NewToken{Role: "viewer", Days: "90"})},
-		{"token_errors", views.NewTokenPage(at("users", shell("New API token", "")), views.NewToken{Name: hostile, NameError: "Too long.", Problem: "No token was made."})},
-		{"token_made", views.NewTokenPage(at("users", shell("New API token", "")), views.NewToken{Name: "nightly", Key: "rma_X", Until: "No expiry"})},
-		{"set_password", views.PasswordPage(views.Shell{Title: "Choose a password", Now: now}, views.PasswordForm{Name: hostile, Key: "rmp_X", Problem: "Not set.", SecretError: "Short.", AgainError: "Other."})},
+		{"token_errors", views.NewTokenPage(at("users", shell("New API token", "")),
+			views.NewToken{Name: hostile, NameError: "Too long.", Problem: "No token was made."})},
+		{"token_made", views.NewTokenPage(at("users", shell("New API token", "")),
+			views.NewToken{Name: "nightly", Key: "rma_X", Until: "No expiry"})},
+		{"set_password", views.PasswordPage(views.Shell{Title: "Choose a password", Now: now}, views.PasswordForm{
+			Name:        hostile,
+			Key:         "rmp_X",
+			Problem:     "Not set.",
+			SecretError: "Short.",
+			AgainError:  "Other.",
+		})},
 		{"mqtt", views.ConsumersPage(at("mqtt", shell("MQTT", "")), views.Consumers{Address: "127.0.0.1:1883",
 			List: []views.Consumer{{Name: "home-assistant", MayDo: true, By: "admin", Created: past(9 * 24 * time.Hour), Connected: 1},
 				{Name: hostile, By: hostile, Created: past(time.Hour)}},
-			Clients: []views.ConsumerClient{{Name: "home-assistant", ClientID: "ha-1", Remote: "127.0.0.1:50412", Since: past(9 * 24 * time.Hour)}, {Name: hostile, ClientID: hostile, Remote: hostile}}})},
-		{"mqtt_first", views.ConsumersPage(at("mqtt", views.Shell{Title: "MQTT", Now: now, User: "admin"}), views.Consumers{Address: "127.0.0.1:1883"})},
-		{"mqtt_new", views.NewConsumerPage(at("mqtt", shell("New credential", "")), views.NewConsumer{Name: hostile, NameError: "Taken.", Problem: "Not made.", Do: true})},
-		{"mqtt_made", views.ConsumerPage(at("mqtt", shell("home", "")), views.ConsumerForm{Consumer: views.Consumer{Name: "home", MayDo: true}, Address: "127.0.0.1:1883", Password: "SECRET", Done: "The credential is made"})},
+			Clients: []views.ConsumerClient{{
+				Name:     "home-assistant",
+				ClientID: "ha-1",
+				Remote:   "127.0.0.1:50412",
+				Since:    past(9 * 24 * time.Hour),
+			}, {Name: hostile, ClientID: hostile, Remote: hostile}}})},
+		{"mqtt_first", views.ConsumersPage(at("mqtt", views.Shell{Title: "MQTT", Now: now, User: "admin"}),
+			views.Consumers{Address: "127.0.0.1:1883"})},
+		{"mqtt_new", views.NewConsumerPage(at("mqtt", shell("New credential", "")), views.NewConsumer{
+			Name:      hostile,
+			NameError: "Taken.",
+			Problem:   "Not made.",
+			Do:        true,
+		})},
+		{"mqtt_made", views.ConsumerPage(at("mqtt", shell("home", "")), views.ConsumerForm{
+			Consumer: views.Consumer{Name: "home", MayDo: true},
+			Address:  "127.0.0.1:1883",
+			Password: "SECRET",
+			Done:     "The credential is made",
+		})},
 		{"mqtt_one", views.ConsumerPage(at("mqtt", shell("home", "")), views.ConsumerForm{Consumer: views.Consumer{Name: hostile}})},
 		{"login", views.LoginPage(views.Shell{Title: "Sign in", Now: now}, views.Login{Server: "backup.example.net", Next: "/hosts/attic"})},
-		{"login_error", views.LoginPage(views.Shell{Title: "Sign in", Now: now}, views.Login{Name: hostile, Server: hostile, Next: hostile, Problem: "This name and password do not belong together. 4 more tries before a pause."})},
-		{"problem", views.ProblemPage(shell("Not found", "", fleetLink), views.Problem{Status: 404, Title: "There is no such job", Say: "It was never there, or it has been removed.", Do: "Look for it on its host's page.", Link: views.Link{Text: "Open the host", URL: "/hosts/attic"}})},
-		{"problem_signed_out", views.ProblemPage(views.Shell{Title: "Server error", Now: now}, views.Problem{Status: 500, Title: hostile, Say: hostile, Do: hostile})},
+		{"login_error", views.LoginPage(views.Shell{Title: "Sign in", Now: now}, views.Login{
+			Name:    hostile,
+			Server:  hostile,
+			Next:    hostile,
+			Problem: "This name and password do not belong together. 4 more tries before a pause.",
+		})},
+		{"problem", views.ProblemPage(shell("Not found", "", fleetLink), views.Problem{
+			Status: 404,
+			Title:  "There is no such job",
+			Say:    "It was never there, or it has been removed.",
+			Do:     "Look for it on its host's page.",
+			Link:   views.Link{Text: "Open the host", URL: "/hosts/attic"},
+		})},
+		{"problem_signed_out", views.ProblemPage(views.Shell{Title: "Server error", Now: now}, views.Problem{
+			Status: 500,
+			Title:  hostile,
+			Say:    hostile,
+			Do:     hostile,
+		})},
 	}
 	out = append(out, repositorySamples(at)...)
-	for _, state := range []string{"queued", "dispatched", "scanning", "running", "succeeded", "warnings", "failed", "cancelled", "interrupted", "abandoned"} {
+	for _, state := range []string{"queued", "dispatched", "scanning", "running", "succeeded", "warnings", "failed", "cancelled",
+		"interrupted", "abandoned"} {
 		j, url := job(state), ""
 		if !j.Ended {
 			url = views.JobStream(j.ID, 241)
@@ -373,26 +692,52 @@ func samples() []sample {
 		out = append(out, sample{"job_" + state, views.JobPage(shell("Backup 0b9e", url, fleetLink, hostLink), j)})
 	}
 	for _, state := range []string{"waiting", "connected", "expired"} {
-		out = append(out, sample{"add_host_" + state, views.AddHostPage(add(shell("Add host", views.EnrolStream("t1"), fleetLink)), addHost(state))})
+		out = append(out, sample{"add_host_" + state, views.AddHostPage(add(shell("Add host", views.EnrolStream("t1"), fleetLink)),
+			addHost(state))})
 	}
 	return out
 }
 
 func audit(name string, broken *views.Note) views.Audit {
 	row := func(n, actor, icon, action, target, detail string) views.AuditRow {
-		return views.AuditRow{N: n, At: past(time.Hour), Time: "13:32:07", Icon: icon, Actor: name + actor, By: views.AuditURL(views.AuditFilter{Actor: actor}, ""), Deed: views.Deed(action),
-			Target: views.Link{Text: name + target, URL: views.HostURL("h1")}, Detail: name + detail, Outcome: views.Outcome(action), Remote: name + "10.20.1.15"}
+		return views.AuditRow{
+			N:       n,
+			At:      past(time.Hour),
+			Time:    "13:32:07",
+			Icon:    icon,
+			Actor:   name + actor,
+			By:      views.AuditURL(views.AuditFilter{Actor: actor}, ""),
+			Deed:    views.Deed(action),
+			Target:  views.Link{Text: name + target, URL: views.HostURL("h1")},
+			Detail:  name + detail,
+			Outcome: views.Outcome(action),
+			Remote:  name + "10.20.1.15",
+		}
 	}
-	return views.Audit{Filter: views.AuditFilter{Query: name, Action: name, Actor: name, Target: name}, Total: 96, Older: views.AuditURL(views.AuditFilter{}, "1"),
-		Rows: []views.AuditRow{row("4", "anna", "user", "job.queued", "backup of attic", ""), row("3", "api:nightly", "bot", "session.refused", "anna", "Wrong password"),
-			row("2", "schedule:night", "calendar-clock", "pending_run.abandoned", "night", "Its host was away too long"), row("1", "cli", "terminal", "nobody.knows_this", "x", "")},
-		Chain: views.Chain{Verified: past(30 * time.Minute), Broken: broken, Head: "4:00ff"}}
+	return views.Audit{
+		Filter: views.AuditFilter{Query: name, Action: name, Actor: name, Target: name},
+		Total:  96,
+		Older:  views.AuditURL(views.AuditFilter{}, "1"),
+		Rows: []views.AuditRow{row("4", "anna", "user", "job.queued", "backup of attic", ""),
+			row("3", "api:nightly", "bot", "session.refused", "anna", "Wrong password"),
+			row("2", "schedule:night", "calendar-clock", "pending_run.abandoned", "night", "Its host was away too long"),
+			row("1", "cli", "terminal", "nobody.knows_this", "x", "")},
+		Chain: views.Chain{Verified: past(30 * time.Minute), Broken: broken, Head: "4:00ff"},
+	}
 }
 
 func emergencyKit() views.Kit {
-	return views.Kit{Name: "vault-a", Notes: []string{"This repository is a folder on attic."}, By: "anna",
-		Facts:      []views.KitFact{{Name: "URL", Value: "rest:https://u:p@nas/attic"}, {Name: "Password", Value: "it's <b>bold</b>"}, {Name: "AWS_SECRET_ACCESS_KEY"}},
+	return views.Kit{
+		Name:  "vault-a",
+		Notes: []string{"This repository is a folder on attic."},
+		By:    "anna",
+		Facts: []views.KitFact{
+			{Name: "URL", Value: "rest:https://u:p@nas/attic"},
+			{Name: "Password", Value: "it's <b>bold</b>"},
+			{Name: "AWS_SECRET_ACCESS_KEY"},
+		},
 		Exports:    []string{"export RESTIC_REPOSITORY='rest:https://u:p@nas/attic'", `export RESTIC_PASSWORD='it'\''s <b>bold</b>'`},
 		PowerShell: []string{"$env:RESTIC_PASSWORD = 'it''s <b>bold</b>'"},
-		Steps:      []views.KitStep{{Title: "See what there is", Text: "All snapshots.", Command: "restic snapshots"}}}
+		Steps:      []views.KitStep{{Title: "See what there is", Text: "All snapshots.", Command: "restic snapshots"}},
+	}
 }

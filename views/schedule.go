@@ -163,7 +163,8 @@ var schedulePatterns = []Option{
 
 // commonZones are offered while typing; any other of IANA's names will do.
 var commonZones = []string{"UTC", "Europe/Berlin", "Europe/London", "Europe/Paris", "Europe/Zurich", "America/New_York", "America/Chicago",
-	"America/Denver", "America/Los_Angeles", "America/Sao_Paulo", "Asia/Kolkata", "Asia/Shanghai", "Asia/Tokyo", "Australia/Sydney", "Pacific/Auckland"}
+	"America/Denver", "America/Los_Angeles", "America/Sao_Paulo", "Asia/Kolkata", "Asia/Shanghai",
+	"Asia/Tokyo", "Australia/Sydney", "Pacific/Auckland"}
 
 // PreviewURL answers what is typed into a schedule's form with a [Preview].
 func PreviewURL(host string) string { return HostURL(host) + "/schedules/preview" }

@@ -129,7 +129,8 @@ func TestStaticFilesAreGzippedForWhoTakesIt(t *testing.T) {
 		t.Errorf("its type is %q", zipped.Header.Get("Content-Type"))
 	}
 	// What does not shrink is sent as it is.
-	if r := fetch("GET", views.Asset("geist-latin.woff2"), "Accept-Encoding", "gzip"); r.Header.Get("Content-Encoding") != "" || r.Header.Get("Vary") != "" {
+	if r := fetch("GET", views.Asset("geist-latin.woff2"), "Accept-Encoding", "gzip"); r.Header.Get("Content-Encoding") != "" ||
+		r.Header.Get("Vary") != "" {
 		t.Error("a font was gzipped")
 	}
 }

@@ -139,7 +139,13 @@ func TestPaging(t *testing.T) {
 		{0, 1, views.Paging{Text: "0 hosts, most urgent first"}},
 		{50, 9, views.Paging{To: 50, Text: "50 hosts, most urgent first"}},
 		{120, 1, views.Paging{To: 50, Text: "1 to 50 of 120 hosts, most urgent first", Next: "/?page=2&q=a+b&status=failed"}},
-		{120, 2, views.Paging{From: 50, To: 100, Text: "51 to 100 of 120 hosts, most urgent first", Prev: "/?q=a+b&status=failed", Next: "/?page=3&q=a+b&status=failed"}},
+		{120, 2, views.Paging{
+			From: 50,
+			To:   100,
+			Text: "51 to 100 of 120 hosts, most urgent first",
+			Prev: "/?q=a+b&status=failed",
+			Next: "/?page=3&q=a+b&status=failed",
+		}},
 		{120, 99, views.Paging{From: 100, To: 120, Text: "101 to 120 of 120 hosts, most urgent first", Prev: "/?page=2&q=a+b&status=failed"}},
 		{120, -1, views.Paging{To: 50, Text: "1 to 50 of 120 hosts, most urgent first", Next: "/?page=2&q=a+b&status=failed"}},
 	} {

@@ -8,14 +8,14 @@ import (
 
 // events are what go test -json says of three packages: one that passes, one in
 // which a test fails, and one whose process ends in the middle of a test.
-const events = `{"Action":"start","Package":"github.com/restic-manager/restic-manager/store"}
-{"Action":"run","Package":"github.com/restic-manager/restic-manager/store","Test":"TestGood"}
-{"Action":"output","Package":"github.com/restic-manager/restic-manager/store","Test":"TestGood","Output":"=== RUN   TestGood\n"}
-{"Action":"output","Package":"github.com/restic-manager/restic-manager/store","Test":"TestGood","Output":"    nothing to see\n"}
-{"Action":"pass","Package":"github.com/restic-manager/restic-manager/store","Test":"TestGood","Elapsed":1.5}
-{"Action":"output","Package":"github.com/restic-manager/restic-manager/store","Output":"PASS\n"}
-{"Action":"output","Package":"github.com/restic-manager/restic-manager/store","Output":"ok  \tgithub.com/restic-manager/restic-manager/store\t1.600s\n"}
-{"Action":"pass","Package":"github.com/restic-manager/restic-manager/store","Elapsed":1.6}
+const events = `{"Action":"start","Package":"github.com/restic-manager/restic-manager/seal"}
+{"Action":"run","Package":"github.com/restic-manager/restic-manager/seal","Test":"TestGood"}
+{"Action":"output","Package":"github.com/restic-manager/restic-manager/seal","Test":"TestGood","Output":"=== RUN   TestGood\n"}
+{"Action":"output","Package":"github.com/restic-manager/restic-manager/seal","Test":"TestGood","Output":"    nothing to see\n"}
+{"Action":"pass","Package":"github.com/restic-manager/restic-manager/seal","Test":"TestGood","Elapsed":1.5}
+{"Action":"output","Package":"github.com/restic-manager/restic-manager/seal","Output":"PASS\n"}
+{"Action":"output","Package":"github.com/restic-manager/restic-manager/seal","Output":"ok  \texample.com/seal\t1.6s\n"}
+{"Action":"pass","Package":"github.com/restic-manager/restic-manager/seal","Elapsed":1.6}
 {"Action":"output","Package":"p/two","Test":"TestBad/part","Output":"    bad_test.go:1: want 1\n"}
 {"Action":"fail","Package":"p/two","Test":"TestBad/part","Elapsed":7}
 {"Action":"fail","Package":"p/two","Test":"TestBad","Elapsed":9}
@@ -34,7 +34,7 @@ func TestWhatFailedIsShownAndNothingElse(t *testing.T) {
 	if r.close() {
 		t.Error("all is well")
 	}
-	want := `ok  	github.com/restic-manager/restic-manager/store	1.600s
+	want := `ok  	example.com/seal	1.6s
     bad_test.go:1: want 1
 FAIL	p/two	9s
 panic: oh
@@ -42,7 +42,7 @@ FAIL	p/three	1s
 
 The slowest tests:
      9.0s p/two TestBad (race)
-     1.5s store TestGood (race)
+     1.5s seal TestGood (race)
 
 FAILED: p/two TestBad (race)
 FAILED: p/two (race)
