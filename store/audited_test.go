@@ -57,6 +57,9 @@ var unaudited = map[string]string{
 	"StartRun":          "the job of the run has the entry",
 	"putRun":            "it is the diary of the run",
 	"removeSome":        "that these logs are removed has its entry before",
+	"AddPast":           "the demo makes up a past before anybody could ask",
+	"addPast":           "the demo makes up a past before anybody could ask",
+	"Backdate":          "the demo makes up a past before anybody could ask",
 	"keepTallies":       "tallies follow from rows",
 	"Recount":           "tallies follow from rows",
 }
