@@ -41,6 +41,7 @@ type Board struct {
 	now      func() time.Time
 
 	mu      sync.Mutex
+	asked   time.Time // when Now was asked last, by the wall clock
 	moved   *hosts.Watch
 	waiting map[topics.HostID]bool // moved, and not looked at yet
 	mark    int64                  // below zero: nothing has been read
@@ -121,6 +122,10 @@ func (b *Board) Now(ctx context.Context) (*Moment, error) {
 		b.waiting[id] = true
 	}
 	now := b.now()
+	if wall := now.Round(0); wall.Before(b.asked) {
+		b.forget() // the clock was set back: what time alone has changed did not happen yet
+	}
+	b.asked = now.Round(0)
 	began := firstMinute(now)
 	edits := edits{}
 	mark, err := int64(-1), error(nil)
@@ -147,6 +152,14 @@ func (b *Board) Now(ctx context.Context) (*Moment, error) {
 		b.latest = b.next(began, edits)
 	}
 	return b.latest, nil
+}
+
+// forget has everything read anew.
+func (b *Board) forget() {
+	b.mark, b.latest, b.due = -1, nil, nil
+	clear(b.entries)
+	clear(b.until)
+	clear(b.days)
 }
 
 // edits are the entries that were replaced since the latest moment, as they were

@@ -235,6 +235,9 @@ func TestTheBoardIsWhatTheDatabaseSays(t *testing.T) {
 			"moment": func(t *rapid.T) {
 				w.now = w.now.Add(time.Duration(rapid.IntRange(1, 60).Draw(t, "seconds")) * time.Second)
 			},
+			"the clock is set back": func(t *rapid.T) {
+				w.now = w.now.Add(-time.Duration(rapid.Int64Range(1, int64(36*time.Hour)).Draw(t, "back")))
+			},
 			"": func(t *rapid.T) {
 				if rapid.IntRange(0, 3).Draw(t, "look") > 0 {
 					return // several things happen between two looks
