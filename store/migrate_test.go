@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"path/filepath"
 	"testing"
@@ -39,5 +40,21 @@ func TestAnOlderDatabaseKeepsItsJobs(t *testing.T) {
 		VALUES ('job-00002', 'host-0001', 'check', '', 'repo-0001', 'queued', 'anna', 5, 9)`))
 	if err := db.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Whoever goes back to an older version is told, before it writes anything.
+func TestADatabaseOfANewerVersionIsRefused(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := must(Open(t.Context(), dir, ""))
+	must(s.w.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, 1)`))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Open(t.Context(), dir, ""); !errors.Is(err, ErrNewer) {
+		t.Errorf("it is opened: %v", err)
+		if err == nil {
+			_ = s.Close()
+		}
 	}
 }

@@ -133,6 +133,9 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.notNewer(ctx, p); err != nil {
+		return err
+	}
 	if _, err := p.Up(ctx); err != nil {
 		return err
 	}
@@ -149,6 +152,24 @@ func (s *Store) prepare(ctx context.Context) error {
 		return err
 	}
 	return s.checkCanary(ctx)
+}
+
+// ErrNewer refuses a database that a later version of the program has brought up
+// to date.
+var ErrNewer = errors.New("the database was written by a newer version of restic-manager")
+
+// notNewer refuses a database with migrations that this program does not know.
+func (s *Store) notNewer(ctx context.Context, p *goose.Provider) error {
+	is, err := p.GetDBVersion(ctx)
+	if err != nil {
+		return err
+	}
+	known := p.ListSources()
+	if last := known[len(known)-1].Version; is > last {
+		return fmt.Errorf("%w: it is at migration %d, and this version knows %d; install the newer version again, "+
+			"or restore the data directory's backup from before the upgrade", ErrNewer, is, last)
+	}
+	return nil
 }
 
 // hasTable asks SQLite.
