@@ -67,6 +67,7 @@ var (
 	rcloneForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.+@ -]*:`)
 	s3Form     = regexp.MustCompile(`^(//)?([A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(/|$)`)
 	sftpForm   = regexp.MustCompile(`^(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?([A-Za-z0-9_][A-Za-z0-9_.-]*):(.+)$`)
+	sftpLogin  = regexp.MustCompile(`^[^/]*@[A-Za-z0-9_.-]+:`) // of a path: what was meant is user:password@host:/path
 	sftpHost   = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$|^[0-9A-Fa-f:.]+$`)
 )
 
@@ -106,7 +107,11 @@ func Parse(text string) (Address, error) {
 		}
 	case "sftp":
 		if !strings.HasPrefix(rest, "//") {
-			ok = sftpForm.MatchString(rest)
+			m := sftpForm.FindStringSubmatch(rest)
+			if m != nil && sftpLogin.MatchString(m[2]) {
+				return Address{}, Error("An sftp address holds no password; ssh logs in with a key. Write sftp:user@host:/path.")
+			}
+			ok = m != nil
 		} else if a.url = parseURL(rest); a.url != nil {
 			ok = sftpHost.MatchString(a.url.Hostname()) && !strings.HasPrefix(a.url.User.Username(), "-") && strings.Trim(a.url.Path, "/") != ""
 		}

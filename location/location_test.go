@@ -63,6 +63,9 @@ func TestAnAddressIsTakenApart(t *testing.T) {
 		{"sftp://-oProxyCommand=x@h/y", "sftp", bad, "sftp://-oProxyCommand=x@h/y"},
 		{"sftp://nas/", "sftp", bad, "sftp://nas/"},
 		{"sftp:nas", "sftp", bad, "sftp:nas"},
+		{"sftp:me:topsecret@nas:/x", "sftp", bad, "sftp:me@nas:/x"},
+		{"sftp:nas:me@home/x", "sftp", "sftp:nas:me@home/x", "sftp:nas:me@home/x"},
+		{"sftp:nas:/srv/a@b:c", "sftp", "sftp:nas:/srv/a@b:c", "sftp:nas:/srv/a@b:c"},
 
 		{"s3:s3.amazonaws.com/bucket", "s3", "s3:s3.amazonaws.com/bucket", "s3:s3.amazonaws.com/bucket"},
 		{"s3:minio:9000/bucket/a@b", "s3", "s3:minio:9000/bucket/a@b", "s3:minio:9000/bucket/a@b"},
