@@ -212,7 +212,10 @@ func Visible(s string) string {
 // Printable reports whether a text can be shown and typed as it is: valid UTF-8 of
 // nothing but characters that can be seen, and plain spaces.
 func Printable(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		// Fillers count as letters and show nothing.
+		return !unicode.IsPrint(r) || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
+	})
 }
 
 // Strip returns a text without anything Visible would write out, and without what

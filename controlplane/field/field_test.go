@@ -20,6 +20,9 @@ func TestNames(t *testing.T) {
 		"a\tb":                   "can be seen",
 		"a\u202eb":               "can be seen", // writes from right to left
 		"a\u200bb":               "can be seen", // has no width
+		"\u3164":                 "can be seen", // a letter that shows nothing
+		"anna\u115f":             "can be seen",
+		"a\u034fb":               "can be seen",
 		"\xff":                   "can be seen",
 	} {
 		got := Name("name", name)
