@@ -119,7 +119,8 @@ func (e *Engine) lookFirst(ctx context.Context, host topics.HostID, r store.Repo
 	if !died {
 		return nil
 	}
-	return e.own(ctx, host, topics.LocksJob, r.ID, 0)
+	// Of two jobs asked for in one millisecond either may be sent first.
+	return e.own(ctx, host, topics.LocksJob, r.ID, e.Now().UnixMilli()-1)
 }
 
 // ownTime is how long a job that the control plane asks for itself waits for

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -101,5 +102,33 @@ func TestTheKeyHintAndTheCredentialOfAJob(t *testing.T) {
 	r.Keeper = ""
 	if got := access(r, a, "", topics.PruneJob); got.Env["RESTIC_REST_PASSWORD"] != "" {
 		t.Error("without a keeper, no host's name is its name")
+	}
+}
+
+// Both may be asked for within one millisecond, in which chance would decide.
+func TestALookAtTheLocksIsAskedForBeforeTheJobItIsFor(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	w.connect()
+	died := w.running()
+	w.step(protocol.Ended{Job: died.ID, End: topics.Finished{State: topics.Failed, Cause: topics.CauseKilled}})
+	w.await("the job to have ended", func() bool { return w.job(died.ID).State == topics.Failed })
+	if err := w.engine.Expel(ctx, w.host.ID); err != nil { // what is asked for from now on stays in the queue
+		t.Fatal(err)
+	}
+	for range 30 {
+		check, _, err := w.engine.Ask(ctx, "test", w.host.ID, topics.CheckJob, w.group.Repository, topics.Operation{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		open := must(w.store.OpenJobs(ctx, w.host.ID))
+		if len(open) != 2 || open[0].Kind != topics.LocksJob || open[0].QueuedAt >= check.QueuedAt {
+			t.Fatalf("in the queue are %+v", open)
+		}
+		for _, j := range open {
+			if err := w.engine.Cancel(ctx, "test", j.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
