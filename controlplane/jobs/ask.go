@@ -12,7 +12,7 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// Why a request for a job is not taken.
+// Reasons to refuse a request for a job.
 var (
 	ErrNoHost       = errors.New("there is no such host")
 	ErrNoGroup      = errors.New("the host has no such source group")
@@ -23,9 +23,9 @@ var (
 	ErrEnded        = store.ErrEnded
 )
 
-// AskBackup records a backup of one of a host's source groups, by name, or of
-// each of them with "", and answers with the first job. A group whose backup
-// waits or runs already is answered with that one, and fresh is false.
+// AskBackup queues a backup of one source group of a host, by name, or of every group
+// if the name is empty, and returns the first job. If a backup of the group is
+// already queued or running, that job is returned and fresh is false.
 func (e *Engine) AskBackup(ctx context.Context, actor string, host topics.HostID, group string) (job store.Job, fresh bool, err error) {
 	h, err := e.Store.Host(ctx, host)
 	if errors.Is(err, store.ErrNotFound) {
@@ -67,11 +67,11 @@ func (e *Engine) AskBackup(ctx context.Context, actor string, host topics.HostID
 	return job, fresh, nil
 }
 
-// Ask records a job of any kind but backup, which AskBackup is for. While the
-// same one waits or runs, that one is the answer, and fresh is false. What the
-// kind does not take is a topics.ErrOperation; maintenance on another host than
-// the keeper, where there is one, is a *NotKeeperError. Before a job that has to
-// be alone, the locks are looked at if any may be there.
+// Ask queues a job of any kind except backup; see AskBackup. If the same job is
+// already queued or running, that one is returned and fresh is false. Ask returns a
+// topics.ErrOperation if the kind does not take these options, and a *NotKeeperError
+// for maintenance on a host that is not the repository's keeper. Before a job that
+// needs exclusive access, it asks for a listing of the locks if there may be any.
 func (e *Engine) Ask(ctx context.Context, actor string, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID,
 	o topics.Operation) (job store.Job, fresh bool, err error) {
 	if err := e.Permit(ctx, host, kind, repository, o); err != nil {
@@ -89,7 +89,8 @@ func (e *Engine) Ask(ctx context.Context, actor string, host topics.HostID, kind
 	return job, fresh, nil
 }
 
-// Permit says why a job cannot be asked for, as Ask does, nil if it can.
+// Permit returns the error that Ask would return for this job, or nil if it may be
+// asked for.
 func (e *Engine) Permit(ctx context.Context, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID,
 	o topics.Operation) error {
 	if err := o.Check(kind); err != nil {
@@ -108,8 +109,8 @@ func (e *Engine) Permit(ctx context.Context, host topics.HostID, kind topics.Job
 	case !errors.Is(err, store.ErrNotFound):
 		return err
 	}
-	// The role of who asks is looked at before, by Start: the control plane may ask for
-	// anything.
+	// Start has checked the actor's role before; the control plane itself may ask for
+	// any kind.
 	if err := MayAsk(Actor{Name: store.Plane, Role: store.Admin}, h, kind, row); err != nil {
 		return e.named(ctx, err)
 	}
@@ -127,8 +128,9 @@ func (e *Engine) Permit(ctx context.Context, host topics.HostID, kind topics.Job
 	return nil
 }
 
-// allowed says why a host would refuse every job of a kind, as far as it has told. The
-// host decides; this spares everybody a job that cannot be.
+// allowed returns why the host's policy, as last reported, forbids a kind of job
+// altogether. The host decides in the end; checking here avoids jobs that are bound
+// to be refused.
 func allowed(h store.Host, kind topics.JobKind) error {
 	if p := h.Permits.V; p != nil && !p.Allows(kind) {
 		return forbids(h, "does not allow %s", kind)
@@ -136,7 +138,8 @@ func allowed(h store.Host, kind topics.JobKind) error {
 	return nil
 }
 
-// within says why a host would refuse what exactly a job is asked for.
+// within returns why the host's policy, as last reported, forbids this particular
+// operation.
 func within(h store.Host, kind topics.JobKind, o topics.Operation) error {
 	p := h.Permits.V
 	switch {
@@ -158,8 +161,8 @@ func forbids(h store.Host, format string, args ...any) error {
 	return fmt.Errorf("%w: %s of %s %s.", ErrForbidden, policy, h.Name, fmt.Sprintf(format, args...))
 }
 
-// Cancel asks for the end of a job: one that waits ends now, one that was sent
-// ends when its host has ended it.
+// Cancel cancels a job. A queued job ends at once; a job that was sent ends when its
+// host reports it.
 func (e *Engine) Cancel(ctx context.Context, actor string, id topics.JobID) error {
 	var effects []protocol.PlaneEffect
 	err := e.Store.Cancel(ctx, actor, id, func(tx protocol.PlaneTx) (err error) {
@@ -177,8 +180,8 @@ func (e *Engine) Cancel(ctx context.Context, actor string, id topics.JobID) erro
 	return nil
 }
 
-// Settle ends a job that was not sent. One that was sent or has ended is left
-// alone.
+// Settle ends a job that was not sent yet. It changes nothing if the job was sent or
+// has ended.
 func (e *Engine) Settle(ctx context.Context, end topics.Finished) error {
 	var effects []protocol.PlaneEffect
 	err := e.Store.Steps(ctx, func(tx protocol.PlaneTx) (err error) {
@@ -192,8 +195,8 @@ func (e *Engine) Settle(ctx context.Context, end topics.Finished) error {
 	return nil
 }
 
-// news tells watchers what a step outside the loop changed; whatever else it asks
-// for, the loop finds in the rows.
+// news tells watchers what a step outside Run's loop changed. The step's other
+// effects need no help: the loop finds them in the database.
 func (e *Engine) news(effects []protocol.PlaneEffect) {
 	for _, effect := range effects {
 		if c, ok := effect.(protocol.Changed); ok {
@@ -203,7 +206,7 @@ func (e *Engine) news(effects []protocol.PlaneEffect) {
 	e.Stir()
 }
 
-// Do carries out what a consumer asked for on a do/ topic.
+// Do carries out the request that a consumer published on a do/ topic.
 func (e *Engine) Do(ctx context.Context, actor string, t topics.Topic) error {
 	switch t.Action {
 	case topics.ActionBackup:

@@ -12,19 +12,19 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A host's config is made from rows of the database. Its digest decides whether it
-// gets a new revision, and a host with another revision in force is sent it. So code
-// that changes a row need not tell anybody.
+// A host's config is computed from rows of the database. If its digest differs from
+// the last one it gets a new revision, and hosts with another revision in force are
+// sent it. Code that changes rows therefore need not notify anybody.
 
-// configs is what the engine remembers of configs. It is of Run's goroutine
-// alone, and losing it costs a message.
+// configs is what the engine caches about configs. Only Run's goroutine uses it;
+// losing it costs one extra message per host.
 type configs struct {
-	edition store.Edition // of the database, when it was last looked through
-	again   time.Time     // not looked through before that
-	greeted bool          // somebody came since, who may have none yet
+	edition store.Edition // of the database at the last comparison
+	again   time.Time     // no comparison before this time
+	greeted bool          // a host said hello since, and may have no config yet
 	sent    map[topics.HostID]sending
 
-	behind []store.HostBehind // as the database had it at this mark
+	behind []store.HostBehind // the list as of this mark
 	mark   int64
 	listed bool
 }
@@ -35,8 +35,8 @@ type sending struct {
 	next     time.Time
 }
 
-// configure gives revisions to what changed, and sends configs to hosts that can
-// be reached and have another one in force.
+// configure gives new revisions to configs that changed, and sends configs to the
+// connected hosts that have another revision in force.
 func (e *Engine) configure(ctx context.Context) {
 	now := e.Now()
 	if err := e.revise(ctx, now); err != nil {
@@ -71,8 +71,8 @@ func (e *Engine) configure(ctx context.Context) {
 	}
 }
 
-// behind lists the hosts whose config is old. As long as no host's row changes, it
-// is the same list: in a fleet that is switched off it may be a long one.
+// behind lists the hosts whose config is outdated. The list is cached until a host's
+// row changes, because it is long when a large fleet is offline.
 func (e *Engine) behind(ctx context.Context) ([]store.HostBehind, error) {
 	mark, err := e.Store.FleetMark(ctx)
 	if err != nil || e.configs.listed && mark == e.configs.mark {
@@ -85,8 +85,9 @@ func (e *Engine) behind(ctx context.Context) ([]store.HostBehind, error) {
 	return list, err
 }
 
-// revise gives what hosts are to do its revision, if anything may have changed.
-// In a large fleet that takes a moment, and is done the less often.
+// revise computes the configs of all hosts and gives new revisions to those that
+// changed, if anything may have changed. The larger the fleet, the less often it does
+// so, as it takes longer.
 func (e *Engine) revise(ctx context.Context, now time.Time) error {
 	edition, err := e.Store.Edition(ctx)
 	if err != nil || edition == e.configs.edition && !e.configs.greeted || now.Before(e.configs.again) {
@@ -113,7 +114,7 @@ func (e *Engine) revise(ctx context.Context, now time.Time) error {
 		c.Revision, c.Digest = 0, ""
 		for _, s := range c.Schedules {
 			for i := range s.Groups {
-				s.Groups[i].After = 0 // moves with every slot
+				s.Groups[i].After = 0 // changes with every slot
 			}
 		}
 		if d := sha256.Sum256(topics.Encode(c)); fmt.Sprintf("%x", d) != h.ConfigDigest {
@@ -131,7 +132,7 @@ func (e *Engine) revise(ctx context.Context, now time.Time) error {
 	for _, w := range wants {
 		e.tell(w.Host)
 	}
-	for host, list := range sheet.schedules { // a change may come to the same
+	for host, list := range sheet.schedules { // a change may result in the same config
 		if slices.ContainsFunc(list, moved) {
 			e.tell(host)
 		}
@@ -166,7 +167,8 @@ func (e *Engine) sendConfig(ctx context.Context, host topics.HostID, now time.Ti
 	return nil
 }
 
-// A planSheet is what configs are made of, read at once.
+// A planSheet holds the rows from which configs are computed, read in one
+// transaction.
 type planSheet struct {
 	engine    *Engine
 	schedules map[topics.HostID][]store.Schedule
@@ -199,8 +201,8 @@ func (e *Engine) planSheet(ctx context.Context, host topics.HostID) (*planSheet,
 	return s, err
 }
 
-// config is what a host is to do by itself. Slots that the control plane has in
-// hand, or knows to have begun, are none of it.
+// config computes the config of one host. It leaves out slots that the control plane
+// handles itself or knows to have begun.
 func (s *planSheet) config(ctx context.Context, h store.Host, now time.Time) (topics.Config, error) {
 	c := topics.Config{
 		Revision:     h.ConfigRevision,
@@ -219,7 +221,7 @@ func (s *planSheet) config(ctx context.Context, h store.Host, now time.Time) (to
 			JitterSeconds: sc.JitterSeconds,
 			Groups:        []topics.ScheduledGroup{},
 		}
-		for _, p := range s.fired[sc.ID] { // none, if it is disabled
+		for _, p := range s.fired[sc.ID] { // empty if it is disabled
 			t.Groups = append(t.Groups, topics.ScheduledGroup{Group: p.Group, After: min(max(sc.Since, p.Fired), now.UnixMilli())})
 			if !slices.Contains(groups, p.Group) {
 				groups = append(groups, p.Group)

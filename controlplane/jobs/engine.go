@@ -1,9 +1,9 @@
-// Package jobs is the life of a job on the control plane's side: asked for,
-// sent, running, finished, and told to whoever watches.
+// Package jobs is the control plane's side of a job: it queues, sends and follows it
+// until it has ended, and tells whoever watches.
 //
-// The rules are protocol.PlaneStep's. This package drives it: it opens what
-// agents sent, runs the steps in batches, one commit each, and only after the
-// commit sends receipts and commands and tells the watchers.
+// protocol.PlaneStep holds the rules; this package drives it. It decrypts what agents
+// sent, runs the steps in batches with one commit each, and sends receipts and
+// commands and notifies watchers only after the commit.
 package jobs
 
 import (
@@ -28,14 +28,14 @@ import (
 type Timing struct {
 	Protocol protocol.Timing
 	NotAfter time.Duration // how long a person's request waits for its host
-	Tick     time.Duration // how often what is due is looked for, besides when something happened
+	Tick     time.Duration // how often due work is looked for, besides after events
 	Receipt  time.Duration // receipts to one host are sent no closer than this
-	Revise   time.Duration // between two looks at what hosts are to do by themselves, once something changed
-	Seen     time.Duration // how often the hosts' last-seen times are written down
-	Settle   time.Duration // how often what was refused is written down
+	Revise   time.Duration // minimum between two computations of configs, once something changed
+	Seen     time.Duration // how often the hosts' last-seen times are stored
+	Settle   time.Duration // how often counts of refused messages are stored
 }
 
-// DefaultTiming is what runs unless a test says otherwise.
+// DefaultTiming is what production uses.
 func DefaultTiming() Timing {
 	return Timing{
 		Protocol: protocol.DefaultTiming(),
@@ -49,25 +49,25 @@ func DefaultTiming() Timing {
 }
 
 const (
-	inboxSize = 1024 // messages waiting for the loop; beyond it, each agent's own connection waits
-	// One commit stores so many messages, or bytes of them: what else is to be
-	// done waits meanwhile.
+	inboxSize = 1024 // messages queued for the loop; when full, each agent's own connection waits
+	// One commit stores at most this many messages, or bytes of them, because other
+	// work waits meanwhile.
 	batchSize, batchBytes = 256, 1 << 20
 )
 
-// Config is what an engine works with.
+// Config holds what an engine needs.
 type Config struct {
 	Store    *store.Store
 	Key      seal.Key
 	Presence *hosts.Presence
 	Hub      *Hub
-	// Send hands a message to the agents' broker. It must not block on an agent.
+	// Send gives a message to the agents' broker. It must not wait for an agent.
 	Send func(topic string, payload []byte) error
-	// Changed, if set, is told of each host about which something changed. It
+	// Changed, if set, is called with each host about which something changed. It
 	// must not block.
 	Changed func(topics.HostID)
-	// Came, if set, is told of each host whose hello is committed, and with it
-	// whatever the host had to say before. It must not block.
+	// Came, if set, is called with each host whose hello is committed; everything the
+	// host reported before it is committed by then, too. It must not block.
 	Came   func(topics.HostID)
 	Log    *slog.Logger
 	Timing Timing
@@ -75,25 +75,25 @@ type Config struct {
 	Now    func() time.Time
 }
 
-// An Engine receives what agents say and sends what is due. Run does the work;
+// An Engine handles the agents' messages and sends what is due. Run does the work;
 // the other methods may be called from any goroutine.
 type Engine struct {
 	Config
 	inbox   chan arrival
 	stir    chan struct{}
 	done    chan struct{}
-	counter atomic.Uint64 // numbers what is sent; it goes on rising across restarts
+	counter atomic.Uint64 // numbers messages sent; keeps rising across restarts
 
 	mu       sync.Mutex
 	channels map[topics.HostID]*seal.Channel
 
 	refusals refusals
 
-	// Of Run's goroutine alone.
+	// Used by Run's goroutine only.
 	owners   map[topics.JobID]topics.HostID
-	open     map[topics.JobID]topics.HostID // what had not ended at the last tick
+	open     map[topics.JobID]topics.HostID // jobs that had not ended at the last tick
 	receipts map[topics.HostID]topics.Received
-	looked   map[string]bool // the locks for which their own hosts were asked to look
+	looked   map[string]bool // locks whose hosts were already asked to look
 	configs  configs
 	replays  replays
 }
@@ -104,7 +104,7 @@ type arrival struct {
 	payload []byte
 }
 
-// New returns an engine that waits for Run.
+// New returns an engine; Run starts it.
 func New(c Config) *Engine {
 	e := &Engine{
 		Config:   c,
@@ -121,9 +121,9 @@ func New(c Config) *Engine {
 	return e
 }
 
-// Received takes a message from the agents' broker. It runs on the sending
-// agent's own goroutine there and only enqueues; when the queue is full it
-// waits, which holds up that agent alone.
+// Received queues a message from the agents' broker. The broker calls it on the
+// sending agent's own goroutine; when the queue is full it blocks, which delays only
+// that agent.
 func (e *Engine) Received(name string, payload []byte, retained bool) {
 	t, err := topics.Parse(name)
 	if err != nil {
@@ -140,7 +140,7 @@ func (e *Engine) Received(name string, payload []byte, retained bool) {
 	}
 }
 
-// Stir makes Run look at once at what is due.
+// Stir makes Run look for due work at once.
 func (e *Engine) Stir() {
 	select {
 	case e.stir <- struct{}{}:
@@ -148,8 +148,8 @@ func (e *Engine) Stir() {
 	}
 }
 
-// Run receives and dispatches until ctx ends. It returns an error only if the
-// database fails in a way that makes going on pointless.
+// Run handles messages and due work until ctx ends. It returns an error only if the
+// database fails in a way that makes continuing pointless.
 func (e *Engine) Run(ctx context.Context) error {
 	defer close(e.done)
 	tick, receipts := time.NewTicker(e.Timing.Tick), time.NewTicker(e.Timing.Receipt)
@@ -195,8 +195,8 @@ func (e *Engine) drain(first arrival) []arrival {
 	return batch
 }
 
-// take handles a batch: the durable stream in one commit, everything else as it
-// comes.
+// take handles a batch of messages: durable events in one commit, everything else one
+// by one.
 func (e *Engine) take(ctx context.Context, batch []arrival) {
 	var inputs []protocol.Arrived
 	now := e.Now().UnixMilli()
@@ -226,7 +226,7 @@ func (e *Engine) take(ctx context.Context, batch []arrival) {
 		default:
 			err = errTopic
 		}
-		if err != nil && ctx.Err() == nil { // a control plane that stops refuses nobody
+		if err != nil && ctx.Err() == nil { // when stopping, errors say nothing about the sender
 			e.refuse(ctx, a, err)
 		}
 	}
@@ -234,7 +234,7 @@ func (e *Engine) take(ctx context.Context, batch []arrival) {
 		return
 	}
 	if err := e.steps(ctx, inputs); err != nil && len(inputs) > 1 && ctx.Err() == nil {
-		// One of them does not fit; the others must not wait for it.
+		// One message is invalid; store the others one by one.
 		for _, in := range inputs {
 			if err := e.steps(ctx, []protocol.Arrived{in}); err != nil {
 				e.complain(ctx, "storing events failed", "host", in.Host, "err", err)
@@ -245,8 +245,8 @@ func (e *Engine) take(ctx context.Context, batch []arrival) {
 	}
 }
 
-// refuse counts a message that was not what it claimed to be. What failed for a
-// reason of our own is our own failure.
+// refuse counts a message that is invalid or not authentic. Errors of our own, such
+// as those of the database, are logged as ours.
 func (e *Engine) refuse(ctx context.Context, a arrival, err error) {
 	for _, reason := range []error{errUnsealed, errMAC, errReplay, errForeign, errTopic, errShape} {
 		if errors.Is(err, reason) {
@@ -257,8 +257,7 @@ func (e *Engine) refuse(ctx context.Context, a arrival, err error) {
 	e.complain(ctx, "processing message failed", "host", a.topic.Host, "topic", a.name, "err", err)
 }
 
-// tidy holds log lines to what an honest agent sends anyway: a level we know,
-// a bounded text.
+// tidy limits log lines to what a correct agent sends: known levels and bounded text.
 func tidy(ev topics.Events) {
 	for _, event := range ev.Events {
 		if event.Log == nil {
@@ -277,8 +276,8 @@ func tidy(ev topics.Events) {
 	}
 }
 
-// complain logs what failed, unless the control plane is stopping: then
-// everything does.
+// complain logs an error, unless the control plane is stopping, when errors are
+// expected.
 func (e *Engine) complain(ctx context.Context, what string, args ...any) {
 	if ctx.Err() == nil {
 		e.Log.Error(what, args...)
@@ -323,13 +322,13 @@ func (e *Engine) tick(ctx context.Context) {
 	e.notice(ctx)
 }
 
-// notice tells watchers of jobs that another process ended in the database: the
-// command line beside a running control plane. One may have been asked for and
-// ended since the last tick; whoever watches one that is not open is told.
+// notice tells watchers about jobs that another process changed in the database, such
+// as the command line beside a running control plane. Such a job may have been queued
+// and ended since the last tick, so watchers of any job that is not open are told.
 func (e *Engine) notice(ctx context.Context) {
 	jobs, err := e.Store.OpenJobs(ctx, "")
 	if err != nil {
-		return // the next tick looks again
+		return // try again at the next tick
 	}
 	open := make(map[topics.JobID]topics.HostID, len(jobs))
 	for _, j := range jobs {
@@ -343,13 +342,13 @@ func (e *Engine) notice(ctx context.Context) {
 	e.open = open
 	for _, id := range e.Hub.watched() {
 		if _, still := open[id]; !still {
-			e.Hub.publish(id, news{}) // that its row is another now costs a watcher one look at it
+			e.Hub.publish(id, news{}) // watchers read the row again
 		}
 	}
 }
 
-// perform does what a committed step asked for. Nothing of it is needed for
-// the truth: what fails here is asked for again.
+// perform carries out the effects of a committed step. Each is repeated by a later
+// step if it fails here.
 func (e *Engine) perform(ctx context.Context, effects []protocol.PlaneEffect) {
 	for _, effect := range effects {
 		switch effect := effect.(type) {
@@ -363,7 +362,7 @@ func (e *Engine) perform(ctx context.Context, effects []protocol.PlaneEffect) {
 			e.command(effect.Job.Host, topics.Command{Job: effect.Job.ID, Cancel: true})
 		case protocol.Changed:
 			if effect.Job.State.Ended() {
-				e.owners[effect.Job.ID] = "" // late progress belongs to nobody
+				e.owners[effect.Job.ID] = "" // ignore progress that arrives late
 			}
 			e.changed(effect.Job)
 			if effect.Job.State.Ended() {
@@ -421,7 +420,7 @@ func (e *Engine) tell(h topics.HostID) {
 	}
 }
 
-// flush sends the receipts that are due: at most one per host since the last.
+// flush sends the receipts that are due, one per host.
 func (e *Engine) flush() {
 	for host, r := range e.receipts {
 		e.send(host, topics.Topic{Kind: topics.KindReceipt, Host: host}, func(s topics.Stamp) any {
@@ -472,8 +471,8 @@ func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
 	return run, nil
 }
 
-// limitsOf are those of the source group whose snapshot it is; a snapshot that is
-// nobody's, or that nobody has listed, has none.
+// limitsOf returns the limits of the source group that the snapshot belongs to, and
+// none if the snapshot is unknown or belongs to no group.
 func (e *Engine) limitsOf(ctx context.Context, id topics.RepositoryID, snapshot string) (topics.Limits, error) {
 	n, err := e.Store.SnapshotByID(ctx, id, snapshot)
 	var g store.SourceGroup
@@ -486,7 +485,7 @@ func (e *Engine) limitsOf(ctx context.Context, id topics.RepositoryID, snapshot 
 	return g.Topic().Limits, nil
 }
 
-// repository reads one, with its secrets.
+// repository reads a repository and its secrets.
 func (e *Engine) repository(ctx context.Context, id topics.RepositoryID) (store.Repository, store.RepositoryAccess, error) {
 	r, err := e.Store.Repository(ctx, id)
 	if err != nil {
@@ -512,7 +511,7 @@ func (e *Engine) send(host topics.HostID, t topics.Topic, build func(topics.Stam
 	ch := e.channels[host]
 	e.mu.Unlock()
 	if ch == nil {
-		return // never heard of since the start: it is not connected
+		return // no birth since the start, so it is not connected
 	}
 	name := t.String()
 	payload := ch.Seal(name, topics.Encode(build(topics.Stamp{Session: e.Presence.Session(host), N: e.counter.Add(1)})))
@@ -521,10 +520,10 @@ func (e *Engine) send(host topics.HostID, t topics.Topic, build func(topics.Stam
 	}
 }
 
-// channel returns what seals and opens for a host that is trusted.
+// channel returns the channel that seals and opens a trusted host's messages.
 func (e *Engine) channel(ctx context.Context, host topics.HostID) (*seal.Channel, error) {
 	e.mu.Lock()
-	defer e.mu.Unlock() // meanwhile too: a key that Forget was to forget must not come back
+	defer e.mu.Unlock() // hold the lock while reading, so that keys dropped by Forget meanwhile do not come back
 	if ch := e.channels[host]; ch != nil {
 		return ch, nil
 	}
@@ -543,15 +542,14 @@ func (e *Engine) channel(ctx context.Context, host topics.HostID) (*seal.Channel
 	return ch, nil
 }
 
-// Forget drops what is remembered of a host's keys. Called when they are others
-// now, or trusted no more.
+// Forget drops a host's cached keys. It is called when they were replaced or revoked.
 func (e *Engine) Forget(host topics.HostID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.channels, host)
 }
 
-// Expel ends a host's session here: nothing it says counts any more.
+// Expel ends a host's session; later messages of that session are refused.
 func (e *Engine) Expel(ctx context.Context, host topics.HostID) error {
 	e.Forget(host)
 	session := e.Presence.Session(host)
@@ -577,8 +575,8 @@ func decode[T any](plain []byte) (T, error) {
 	return v, nil
 }
 
-// birth answers a proven session with a welcome. The session counts only once
-// something sealed of it has come.
+// birth answers an authenticated birth with a welcome. The session becomes current
+// only when a sealed message of it has arrived.
 func (e *Engine) birth(ctx context.Context, ch *seal.Channel, a arrival) error {
 	b, err := decode[topics.Birth](a.payload)
 	if err != nil {
@@ -593,7 +591,7 @@ func (e *Engine) birth(ctx context.Context, ch *seal.Channel, a arrival) error {
 		if known.After(b.Session) {
 			return errors.Join(errReplay, e.outlived(ctx, host, b.Session, known))
 		}
-		return errReplay // repeated after its death
+		return errReplay // repeated after the session's death
 	}
 	if err := e.Store.Born(ctx, host, b.Session); err != nil {
 		return err
@@ -615,8 +613,8 @@ func (e *Engine) birth(ctx context.Context, ch *seal.Channel, a arrival) error {
 	return nil
 }
 
-// outlived answers a proven birth that is older than the newest: it comes late,
-// then nobody listens to the answer, or from an agent whose journal was put back
+// outlived answers an authenticated birth that is older than the newest one. Either
+// it arrives late, and nobody reads the answer, or the agent's journal was restored
 // from a backup or a snapshot of its machine.
 func (e *Engine) outlived(ctx context.Context, host topics.HostID, s, known topics.Session) error {
 	h, err := e.Store.Host(ctx, host)
@@ -682,12 +680,12 @@ func (e *Engine) progress(ctx context.Context, ch *seal.Channel, a arrival) erro
 		}
 		owner = j.Host
 		if len(e.owners) > 10_000 {
-			clear(e.owners) // it is only a memory of what the database knows
+			clear(e.owners) // only a cache of the database
 		}
 		e.owners[a.topic.Job] = owner
 	}
 	if owner == "" {
-		return nil // late, after its end
+		return nil // arrives after the job's end
 	}
 	if owner != a.topic.Host {
 		return errForeign
@@ -697,9 +695,9 @@ func (e *Engine) progress(ctx context.Context, ch *seal.Channel, a arrival) erro
 	return nil
 }
 
-// stale says what a message is that does not count in its session: a replay,
-// unless the session has just been followed by another and it may still have
-// been on its way.
+// stale returns the error for a message that is not of the current session: a replay,
+// unless that session was replaced a moment ago and the message may have been on its
+// way.
 func (e *Engine) stale(host topics.HostID, s topics.Stamp) error {
 	if e.Presence.Late(host, s) {
 		return nil

@@ -13,31 +13,31 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// buffer is how many messages wait for one subscriber before it loses some.
+// buffer is how many messages wait for one subscriber before some are dropped.
 const buffer = 64
 
-// A Hub tells whoever watches a job what was committed about it. Publishing
-// never blocks: a subscriber that does not keep up loses messages, only its
-// own, knows that it did, and reads from the store what it missed.
+// A Hub publishes committed changes of jobs to subscribers. Publishing never blocks:
+// a slow subscriber loses messages, is told so, and reads what it missed from the
+// store.
 type Hub struct {
-	// Now is the clock by which it notes when a job was last heard of. It is set,
-	// if at all, before the first use.
+	// Now is the clock for the time a job was last heard of. Set it, if at all,
+	// before the first use.
 	Now func() time.Time
 
 	mu     sync.Mutex
 	subs   map[topics.JobID]map[*subscriber]bool
 	latest map[topics.JobID]topics.Progress
-	heard  map[topics.JobID]time.Time // of jobs that have not ended
+	heard  map[topics.JobID]time.Time // for jobs that have not ended
 	began  time.Time
 }
 
-// NewHub returns a hub that nobody listens to yet.
+// NewHub returns a hub without subscribers.
 func NewHub() *Hub {
 	return &Hub{Now: time.Now, subs: map[topics.JobID]map[*subscriber]bool{}, latest: map[topics.JobID]topics.Progress{},
 		heard: map[topics.JobID]time.Time{}, began: time.Now()}
 }
 
-// news is one thing that happened to a job; the zero value means its row changed.
+// news is one change of a job; the zero value means that its row changed.
 type news struct {
 	progress *topics.Progress
 	lines    []store.LogEntry
@@ -81,12 +81,12 @@ func (h *Hub) publish(id topics.JobID, n news) {
 		select {
 		case s.c <- n:
 		default:
-			s.missed.Store(true) // it has a full buffer to read, and will see this after it
+			s.missed.Store(true) // its buffer is full; it sees this flag after reading that
 		}
 	}
 }
 
-// forget drops what is only known of jobs that have not ended.
+// forget drops what is kept only for jobs that have not ended.
 func (h *Hub) forget(id topics.JobID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -94,9 +94,9 @@ func (h *Hub) forget(id topics.JobID) {
 	delete(h.heard, id)
 }
 
-// Silence is how long a running job has said nothing: no line and no progress.
-// Before the job's start, and before the hub's, nobody listened: that does not
-// count. A job that does not run is never silent.
+// Silence returns how long a running job has sent neither a log line nor progress.
+// Time before the job's or the hub's start does not count. It is 0 for a job that
+// does not run.
 func (h *Hub) Silence(j store.Job) time.Duration {
 	if j.State != topics.Running {
 		return 0
@@ -112,7 +112,7 @@ func (h *Hub) Silence(j store.Job) time.Duration {
 	return max(0, h.Now().Sub(last))
 }
 
-// Progress is the newest progress of a running job, if there was any.
+// Progress returns the newest progress of a running job, if there was any.
 func (h *Hub) Progress(id topics.JobID) (topics.Progress, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -120,7 +120,7 @@ func (h *Hub) Progress(id topics.JobID) (topics.Progress, bool) {
 	return p, ok
 }
 
-// watched lists the jobs that somebody follows.
+// watched lists the jobs that have subscribers.
 func (h *Hub) watched() []topics.JobID {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -146,9 +146,9 @@ const (
 	JobFinished = "job.finished"
 )
 
-// An Envelope is one message to somebody who follows a job. Which of the other
-// fields is set follows from Type: Job for started and finished (as it is in
-// the database now), Progress, or Lines.
+// An Envelope is one message to a subscriber of a job. Type says which of the other
+// fields is set: Job for started and finished (as it is in the database now),
+// Progress, or Lines.
 type Envelope struct {
 	Type     string
 	Job      *store.Job
@@ -159,11 +159,10 @@ type Envelope struct {
 // refill is how many lines are read from the store at a time.
 const refill = 500
 
-// Follow tells yield the story of a job from after line number after on: what
-// is stored, then what comes, without a gap or a repetition, until the job has
-// ended and its end was told. It returns nil then, or the error of ctx or yield.
-// It is the caller's goroutine that does all the work; a slow yield costs
-// nobody else anything.
+// Follow calls yield with everything about a job after log line number after: first
+// what is stored, then what arrives, without gaps or repetitions, until the job has
+// ended and yield was told. It then returns nil, or else the error of ctx or yield.
+// It runs on the caller's goroutine, so a slow yield delays nobody else.
 func Follow(ctx context.Context, s *store.Store, h *Hub, id topics.JobID, after int, yield func(Envelope) error) error {
 	sub := h.subscribe(id)
 	defer h.unsubscribe(id, sub)
@@ -197,14 +196,14 @@ func Follow(ctx context.Context, s *store.Store, h *Hub, id topics.JobID, after 
 type follower struct {
 	s       *store.Store
 	id      topics.JobID
-	at      int // the last line told
+	at      int // number of the last line passed on
 	started bool
 	done    bool
 	yield   func(Envelope) error
 }
 
-// tell passes on what came and whatever else waits by now: lines together,
-// of several progresses the last.
+// tell passes on a message and whatever else is buffered: lines together, and of
+// several progresses the last.
 func (f *follower) tell(ctx context.Context, sub *subscriber, n news) error {
 	var lines []store.LogEntry
 	var progress *topics.Progress
@@ -252,8 +251,7 @@ func (f *follower) tell(ctx context.Context, sub *subscriber, n news) error {
 	return f.row(ctx, job)
 }
 
-// row tells what the job's row says: the lines that are stored by now, that it
-// runs, that it is over.
+// row passes on what the job's row says: new stored lines, the start, the end.
 func (f *follower) row(ctx context.Context, job store.Job) error {
 	if job.StartedAt > 0 && !f.started {
 		f.started = true
@@ -288,5 +286,5 @@ func (f *follower) lines(lines []store.LogEntry) error {
 	return f.yield(Envelope{Type: LogStream, Lines: lines})
 }
 
-// Over reports whether an error of Follow is only the watcher having gone.
+// Over reports whether an error of Follow only means that the watcher left.
 func Over(err error) bool { return errors.Is(err, context.Canceled) }

@@ -8,12 +8,11 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A NotKeeperError refuses maintenance on a host while another one is the
-// repository's keeper.
+// A NotKeeperError refuses maintenance on a host that is not the repository's keeper.
 type NotKeeperError struct {
 	Kind   topics.JobKind
 	Keeper topics.HostID
-	Name   string // the keeper's
+	Name   string // of the keeper
 }
 
 // Error implements error.
@@ -21,25 +20,25 @@ func (e *NotKeeperError) Error() string {
 	return string(e.Kind) + " of this repository runs on its keeper " + e.Name + " alone"
 }
 
-// everyday is what every host gets to open a repository with. It is all that a
-// host's config ever holds.
+// everyday returns the credential that every host gets to open a repository. A host's
+// config never holds any other.
 func everyday(r store.Repository, a store.RepositoryAccess) topics.Repository {
 	out := topics.Repository{ID: r.ID, URL: a.URL, Password: a.Password, Env: maps.Clone(a.Env), Initialise: r.ReadyAt == 0}
 	if out.Env == nil {
 		out.Env = map[string]topics.Secret{}
 	}
-	// restic tries this key first, and no more than 20 in all: planted ones would
-	// lock it out otherwise.
+	// restic tries this key first, and at most 20 in all: without the hint, keys that
+	// somebody planted would lock it out.
 	if r.KeyHint != "" && out.Env["RESTIC_KEY_HINT"] == "" {
 		out.Env["RESTIC_KEY_HINT"] = topics.Secret(r.KeyHint)
 	}
 	return out
 }
 
-// access is what a job gets to open its repository with. The maintenance
-// credential is for the keeper alone, and there for maintenance alone; unless it
-// has an address of its own. Then the keeper looks there, too, because its policy
-// holds it to one address. Backups and restores go the everyday way in any case.
+// access returns the credential with which a job opens its repository. The keeper
+// alone gets the maintenance credential, and only for maintenance. If that credential
+// has a URL of its own, the keeper lists the repository there, too, because its
+// policy allows one address. Backups and restores always use the everyday credential.
 func access(r store.Repository, a store.RepositoryAccess, host topics.HostID, k topics.JobKind) topics.Repository {
 	out := everyday(r, a)
 	m := a.Maintenance
@@ -51,7 +50,7 @@ func access(r store.Repository, a store.RepositoryAccess, host topics.HostID, k 
 		out.URL = m.URL
 	}
 	if m.Env[location.RESTUser] != "" {
-		out.URL, _ = location.SplitLogin(out.URL, nil) // a login in the URL would outrank the variables
+		out.URL, _ = location.SplitLogin(out.URL, nil) // a login in the URL would take precedence over the variables
 	}
 	return out
 }

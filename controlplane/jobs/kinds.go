@@ -5,14 +5,14 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A kind is what the control plane knows of one kind of job. What restic does is for
-// the agent, what a job may be asked for is [topics.Operation]'s.
+// A kind is what the control plane knows about one kind of job. The agent knows how
+// to run it with restic, and [topics.Operation] says which options it takes.
 type kind struct {
-	needs     store.Role // who asks for one has at least this role
+	needs     store.Role // minimum role to ask for one
 	maintains bool       // see Maintains
-	looks     bool       // it changes nothing anywhere
-	failed    string     // what it means for the data that a job did not go well
-	cancelled string     // what cancelling one that runs keeps and loses
+	looks     bool       // it changes nothing in the repository or on the host
+	failed    string     // what a failed job means for the data
+	cancelled string     // what cancelling a running one keeps and loses
 }
 
 const (
@@ -21,7 +21,7 @@ const (
 	unchanged  = stops + "Nothing is changed."
 )
 
-// kinds has a row for each of topics.Kinds.
+// kinds has an entry for each of topics.Kinds.
 var kinds = map[topics.JobKind]kind{
 	topics.BackupJob: {
 		needs: store.Operator,
@@ -34,7 +34,7 @@ var kinds = map[topics.JobKind]kind{
 		cancelled: unchanged,
 	},
 	topics.ForgetJob: {
-		needs:     store.Admin, // nobody can put back what it removes
+		needs:     store.Admin, // what it removes cannot be restored
 		maintains: true,
 		failed:    "Snapshots that the log does not name as removed are still there. No data was freed; that is prune's part.",
 		cancelled: stops + "What is removed already stays removed; no snapshot that is kept loses anything.",
@@ -53,7 +53,7 @@ var kinds = map[topics.JobKind]kind{
 		cancelled: unchanged,
 	},
 	topics.UnlockJob: {
-		needs:     store.Operator, // of all locks: see LeastRole
+		needs:     store.Operator, // for removing all locks, see LeastRole
 		maintains: true,
 		failed:    "The locks may still be there. Snapshots and data are untouched.",
 		cancelled: unchanged,
@@ -72,20 +72,20 @@ var kinds = map[topics.JobKind]kind{
 	},
 }
 
-// Maintains reports whether an operation is the keeper's business: it removes
-// something, or has to be alone in the repository.
+// Maintains reports whether a kind of job belongs to the keeper: it removes data or
+// needs exclusive access to the repository.
 func Maintains(k topics.JobKind) bool { return kinds[k].maintains }
 
-// looks reports whether a kind changes nothing anywhere.
+// looks reports whether a kind changes nothing, in the repository or on the host.
 func looks(k topics.JobKind) bool { return kinds[k].looks }
 
-// LeastRole returns the weakest role that may ask for a job. A kind that is not known
-// is for administrators.
+// LeastRole returns the minimum role for asking for a job. Unknown kinds are for
+// administrators.
 func LeastRole(k topics.JobKind, o topics.Operation) store.Role {
 	if known, ok := kinds[k]; ok && !o.All {
 		return known.needs
 	}
-	return store.Admin // of a live process, too, nobody can put a lock back
+	return store.Admin // it also removes the locks of live processes, which cannot be undone
 }
 
 // CancelEffect says what cancelling a job keeps and loses.

@@ -9,37 +9,36 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A Verdict says how much is known of who holds a lock.
+// A Verdict says how much is known about the holder of a lock.
 type Verdict string
 
-// The verdicts. Only a lock that is Dead is removed without a person.
+// The verdicts. Only a Dead lock is removed without asking a person.
 const (
-	Alive   Verdict = "alive"   // its process runs, or a job of ours there is not over
-	Dead    Verdict = "dead"    // it is ours, and its own host says that its process is gone
-	Unsure  Verdict = "unsure"  // its host is ours, and what it is cannot be proven
-	Foreign Verdict = "foreign" // no host of ours has its name, or more than one has
+	Alive   Verdict = "alive"   // its process runs, or one of our jobs there has not ended
+	Dead    Verdict = "dead"    // it is ours, and its own host says that the process is gone
+	Unsure  Verdict = "unsure"  // its host is ours, but whether the process lives is not proven
+	Foreign Verdict = "foreign" // no host of ours has its name, or several do
 )
 
-// How restic treats its locks: it renews them every five minutes, and calls one
-// stale that it has not renewed for half an hour.
+// restic renews its locks every five minutes, and calls a lock stale that was not
+// renewed for half an hour.
 const (
-	stale = 35 * time.Minute // with a margin for clocks that differ
+	stale = 35 * time.Minute // allows for clocks that differ
 	skew  = 2 * time.Minute
 )
 
-// A Holder is a lock with who holds it, as far as that can be proven.
+// A Holder is a lock and its holder, as far as that can be proven.
 type Holder struct {
 	store.Lock
-	Owner   store.Host // the host of ours with the lock's name; no ID if that is not one
+	Owner   store.Host // our host with the lock's hostname; no ID if there is none
 	OfJob   topics.JobID
 	Verdict Verdict
 }
 
-// Judge says of each lock who holds it. jobs are those of the repository that
-// were under way when the locks were made, or later. A lock is ours and dead if
-// its own host looked and saw no such process, nothing of ours is under way
-// there, and a job of ours was when the lock was made; or it has not been
-// renewed for longer than restic itself would wait.
+// Judge decides who holds each lock. jobs are the repository's jobs that were running
+// when the locks were made, or later. A lock is Dead if its own host looked and found
+// no such process, no job of ours runs there, and one did when the lock was made; or
+// if it has not been renewed for longer than restic itself waits.
 func Judge(locks []store.Lock, hosts []store.Host, jobs []store.Job, now int64) []Holder {
 	out := make([]Holder, len(locks))
 	for i, l := range locks {
@@ -85,7 +84,8 @@ func Judge(locks []store.Lock, hosts []store.Host, jobs []store.Job, now int64) 
 	return out
 }
 
-// Holders says who holds the locks that the last look found in a repository.
+// Holders returns the holders of the locks that the last listing found in a
+// repository.
 func Holders(ctx context.Context, s *store.Store, id topics.RepositoryID) ([]Holder, error) {
 	locks, err := s.Locks(ctx, id)
 	if err != nil || len(locks) == 0 {
@@ -102,9 +102,8 @@ func Holders(ctx context.Context, s *store.Store, id topics.RepositoryID) ([]Hol
 	return Judge(locks, hosts, jobs, s.Now()), nil
 }
 
-// lookFirst asks for a look at the locks before a job that has to be alone,
-// if there is reason to believe that some are there: the last look found some,
-// or a job of ours died since.
+// lookFirst queues a listing of the locks before a job that needs exclusive access,
+// if there may be any: the last listing found some, or a job of ours died since.
 func (e *Engine) lookFirst(ctx context.Context, host topics.HostID, r store.Repository) error {
 	locks, err := e.Store.Locks(ctx, r.ID)
 	if err != nil {
@@ -123,12 +122,12 @@ func (e *Engine) lookFirst(ctx context.Context, host topics.HostID, r store.Repo
 	return e.own(ctx, host, topics.LocksJob, r.ID, e.Now().UnixMilli()-1)
 }
 
-// ownTime is how long a job that the control plane asks for itself waits for
-// its host.
+// ownTime is how long a job that the control plane itself asks for waits for its
+// host.
 const ownTime = 10 * time.Minute
 
-// own asks for a job on the control plane's own account, put into the queue as
-// if asked for at a moment (0 is now), so that it runs before what waits for it.
+// own queues a job on behalf of the control plane. at is the time it counts as queued
+// (0 is now), so that it can run before the jobs that wait for it.
 func (e *Engine) own(ctx context.Context, host topics.HostID, k topics.JobKind, repository topics.RepositoryID, at int64) error {
 	now := e.Now()
 	_, _, err := e.Store.Ask(ctx, store.Plane, store.Job{
@@ -147,9 +146,9 @@ func (e *Engine) own(ctx context.Context, host topics.HostID, k topics.JobKind, 
 	return err
 }
 
-// followUp does what the end of a job makes sensible: a look at the locks where
-// one was in the way, and the removal of those that are provably ours and dead.
-// It runs after the commit; what a crash loses here is done at the next occasion.
+// followUp reacts to the end of a job: it lists the locks if one was in the way, and
+// removes those that are provably ours and dead. It runs after the commit; if a crash
+// loses it, the next job's end does the same.
 func (e *Engine) followUp(ctx context.Context, id topics.JobID) error {
 	j, err := e.Store.Job(ctx, id)
 	if err != nil {
@@ -169,9 +168,9 @@ func (e *Engine) followUp(ctx context.Context, id topics.JobID) error {
 	return nil
 }
 
-// blocked reports whether locks are in the way of something: of a job that waits
-// to be alone, then before says when it was asked for, or of one that failed for
-// them since the oldest was made.
+// blocked reports whether locks are in the way: of a job that waits for exclusive
+// access (before is when it was queued), or of one that failed because of them since
+// the oldest was made.
 func (e *Engine) blocked(ctx context.Context, id topics.RepositoryID) (before int64, blocked bool, err error) {
 	open, err := e.Store.OpenJobs(ctx, "")
 	if err != nil {
@@ -190,10 +189,9 @@ func (e *Engine) blocked(ctx context.Context, id topics.RepositoryID) (before in
 	return 0, blocked, err
 }
 
-// unblock acts on the last look at a repository's locks, if they are in the way.
-// When every one of them is provably ours and dead, each host removes its own;
-// restic there looks once more. Otherwise the hosts that may know more are
-// asked to look.
+// unblock acts on the last listing of a repository's locks, if they are in the way.
+// If all are provably ours and dead, each host removes its own, and restic checks
+// there once more. Otherwise it asks the hosts that may know more to list them.
 func (e *Engine) unblock(ctx context.Context, id topics.RepositoryID) error {
 	before, blocked, err := e.blocked(ctx, id)
 	if err != nil || !blocked {
@@ -216,7 +214,7 @@ func (e *Engine) unblock(ctx context.Context, id topics.RepositoryID) error {
 		case able(h.Owner, topics.UnlockJob):
 			removers[i] = h.Owner.ID
 		case r.Keeper != "" && e.Now().UnixMilli()-h.Time > stale.Milliseconds():
-			removers[i] = r.Keeper // for restic elsewhere a lock is stale after half an hour
+			removers[i] = r.Keeper // restic on other hosts calls a lock stale after half an hour
 		default:
 			all = false
 		}
@@ -227,7 +225,7 @@ func (e *Engine) unblock(ctx context.Context, id topics.RepositoryID) error {
 		if len(e.looked) > 1000 {
 			clear(e.looked)
 		}
-		e.looked[ask] = true // once for each lock; it has another ID when it was renewed
+		e.looked[ask] = true // once per lock; a renewed lock has another ID
 		if err := e.own(ctx, h.Owner.ID, topics.LocksJob, id, before); err != nil {
 			return err
 		}
@@ -237,7 +235,7 @@ func (e *Engine) unblock(ctx context.Context, id topics.RepositoryID) error {
 	}
 	for i, h := range holders {
 		e.Log.Info("removing dead lock of our own", "repository", id, "host", removers[i], "lock", h.ID)
-		if err := e.own(ctx, removers[i], topics.UnlockJob, id, before); err != nil { // asked for twice, it is the same job
+		if err := e.own(ctx, removers[i], topics.UnlockJob, id, before); err != nil { // asking twice returns the same job
 			return err
 		}
 	}

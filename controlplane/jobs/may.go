@@ -10,7 +10,7 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// An Actor is who asks for a job, and what they may do.
+// An Actor is who asks for a job, with their role.
 type Actor struct {
 	Name string // for the audit log, and as the job's RequestedBy
 	Role store.Role
@@ -20,7 +20,7 @@ func (a Actor) has(least store.Role) bool {
 	return slices.Index(store.Roles, a.Role) >= slices.Index(store.Roles, least)
 }
 
-// A RoleError refuses a job to somebody who would need another role for it.
+// A RoleError refuses a job because the actor's role is too low.
 type RoleError struct {
 	Actor Actor
 	Needs store.Role
@@ -31,20 +31,20 @@ func (e *RoleError) Error() string {
 	return fmt.Sprintf("it needs the role %s; %s has the role %s", e.Needs, e.Actor.Name, e.Actor.Role)
 }
 
-// ErrNotAgain refuses to ask by a click for what a person has to confirm.
+// ErrNotAgain refuses to repeat a job that a person has to confirm first.
 var ErrNotAgain = errors.New("this is not asked for again by a click: it removes the locks of live jobs, too")
 
-// A Request is a job that somebody asks for.
+// A Request asks for a job.
 type Request struct {
 	Host        topics.HostID
 	Kind        topics.JobKind
-	SourceGroup string              // of a backup, its name; "" is each group of the host
-	Repository  topics.RepositoryID // of every other kind
+	SourceGroup string              // name of the group to back up; "" is every group of the host
+	Repository  topics.RepositoryID // for every kind but backup
 	Operation   topics.Operation
 }
 
-// check refuses what cannot be asked for, whoever asks for it and wherever: a
-// topics.ErrOperation that names the field.
+// check validates a request, whoever made it. It returns a topics.ErrOperation that
+// names the field.
 func (r Request) check() error {
 	switch {
 	case r.Kind != topics.BackupJob && r.SourceGroup != "":
@@ -61,10 +61,10 @@ func (r Request) check() error {
 	return nil
 }
 
-// MayAsk returns why an actor cannot have a host run a kind of job now, nil if they
-// can: their role, the host's policy, the repository's keeper. Pages grey out by it
-// what Start would refuse. A nil repository is any; what exactly is asked for is
-// looked at by Start.
+// MayAsk returns why the actor cannot have this host run a kind of job now, nil if
+// they can. It checks the role, the host's policy and the repository's keeper, so
+// that pages can disable what Start would refuse. A nil repository means any. The
+// operation's options are checked by Start only.
 func MayAsk(a Actor, h store.Host, k topics.JobKind, r *store.Repository) error {
 	if least := LeastRole(k, topics.Operation{}); !a.has(least) {
 		return &RoleError{Actor: a, Needs: least}
@@ -81,10 +81,10 @@ func MayAsk(a Actor, h store.Host, k topics.JobKind, r *store.Repository) error 
 	return nil
 }
 
-// Start asks for a job, as every way of asking does: it checks the request, the
-// actor's role and whether the host may, and records the job. Of a backup of each
-// group it answers with the first. The same that waits or runs already is the answer
-// instead of a new one, and fresh is false.
+// Start queues a job; the pages, the API and the command line all use it. It checks
+// the request, the actor's role and the host's policy. For a backup of every group it
+// returns the first job. If the same job is already queued or running, that one is
+// returned and fresh is false.
 func (e *Engine) Start(ctx context.Context, a Actor, r Request) (job store.Job, fresh bool, err error) {
 	if err := r.check(); err != nil {
 		return job, false, err
@@ -98,8 +98,8 @@ func (e *Engine) Start(ctx context.Context, a Actor, r Request) (job store.Job, 
 	return e.Ask(ctx, a.Name, r.Host, r.Kind, r.Repository, r.Operation)
 }
 
-// Again returns what running a job again asks for, and why the actor cannot ask for
-// that now, nil if they can.
+// Again returns the request that repeats a job, and why the actor cannot make it now,
+// nil if they can.
 func (e *Engine) Again(ctx context.Context, a Actor, j store.Job) (Request, error) {
 	r := Request{Host: j.Host, Kind: j.Kind}
 	if o := j.Operation.V; o != nil {
@@ -141,7 +141,7 @@ func (e *Engine) Again(ctx context.Context, a Actor, j store.Job) (Request, erro
 	return r, within(h, j.Kind, r.Operation)
 }
 
-// RunAgain asks for the same as a job did.
+// RunAgain queues the same job once more.
 func (e *Engine) RunAgain(ctx context.Context, a Actor, id topics.JobID) (job store.Job, fresh bool, err error) {
 	j, err := e.Store.Job(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
@@ -156,7 +156,7 @@ func (e *Engine) RunAgain(ctx context.Context, a Actor, id topics.JobID) (job st
 	return e.Start(ctx, a, r)
 }
 
-// named gives a keeper its name in the refusal that speaks of it.
+// named adds the keeper's name to a NotKeeperError.
 func (e *Engine) named(ctx context.Context, err error) error {
 	var other *NotKeeperError
 	if !errors.As(err, &other) || other.Name != "" {

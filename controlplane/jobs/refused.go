@@ -14,7 +14,7 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// Why messages are refused, as the log and the audit log name it.
+// Reasons to refuse messages, as named in the log and the audit log.
 var (
 	errUnsealed = errors.New("not sealed by the host for this topic")
 	errMAC      = errors.New("its MAC does not hold")
@@ -25,20 +25,20 @@ var (
 	errShape    = errors.New("not what its topic carries")
 )
 
-// auditEvery is how often the refusals about one host are worth an entry in the
-// audit log: however many there are, it says how many.
+// auditEvery is the minimum time between two audit entries about refused messages of
+// one host; each entry holds the count.
 const auditEvery = time.Hour
 
-// refusalsLogged is how many refusals about one host are logged between two
-// looks at them; all are counted.
+// refusalsLogged is how many refused messages per host are logged before the next
+// settle; all are counted.
 const refusalsLogged = 8
 
-// refusals gather what was refused until the loop writes it down. A sender that
-// does nothing but lie costs one row's update a second.
+// refusals collects refused messages until the loop stores the counts. Even a sender
+// of nothing but invalid messages costs one update a second.
 type refusals struct {
 	mu  sync.Mutex
 	new map[topics.HostID]*refused
-	all map[topics.HostID]*refused // what the next entry in the audit log will say
+	all map[topics.HostID]*refused // for the next audit entry
 	at  map[topics.HostID]time.Time
 }
 
@@ -47,7 +47,7 @@ type refused struct {
 	reasons     map[string]uint64
 }
 
-// maxRefusals bounds how many hosts are remembered between two looks.
+// maxRefusals bounds how many hosts are remembered between two calls of settle.
 const maxRefusals = 10_000
 
 func (r *refusals) note(host topics.HostID, reason string, here, there uint64) (logIt bool) {
@@ -67,22 +67,22 @@ func (r *refusals) note(host topics.HostID, reason string, here, there uint64) (
 	return n.here+n.there <= refusalsLogged
 }
 
-// Refused counts a message in a host's name, or something its agent tried, that
-// was not what it may be. It may be called from any goroutine.
+// Refused counts a message that was invalid, or something else the host's agent was
+// not allowed to do. It may be called from any goroutine.
 func (e *Engine) Refused(host topics.HostID, topic, reason string) {
 	if e.refusals.note(host, reason, 1, 0) {
 		e.Log.Warn("message refused", "host", host, "topic", topic, "err", reason)
 	}
 }
 
-// told counts messages in our name that the agent refused.
+// told counts messages in the control plane's name that the agent refused.
 func (e *Engine) told(host topics.HostID, n uint64) {
 	if n > 0 && e.refusals.note(host, "not from this control plane, or old, by the host's word", 0, n) {
 		e.Log.Warn("agent refused messages in our name", "host", host, "count", n)
 	}
 }
 
-// settle writes down what was refused since the last time.
+// settle stores the counts since the last call.
 func (e *Engine) settle(ctx context.Context) {
 	r := &e.refusals
 	r.mu.Lock()
@@ -92,7 +92,7 @@ func (e *Engine) settle(ctx context.Context) {
 	for host, n := range fresh {
 		err := e.Store.Refused(ctx, host, n.here, n.there)
 		switch {
-		case errors.Is(err, store.ErrNotFound): // nobody's name
+		case errors.Is(err, store.ErrNotFound): // no such host
 			continue
 		case err != nil:
 			e.complain(ctx, "storing refusals failed", "host", host, "err", err)

@@ -2,21 +2,22 @@ package jobs
 
 import "github.com/restic-manager/restic-manager/seal"
 
-// remembered is how many events messages are told from their own replays: some
-// minutes of a large fleet's, in 4 MiB. An older one is dropped all the same, by
-// its numbers, and not counted.
+// remembered is how many events messages are kept to detect replays: a few minutes of
+// a large fleet, in 4 MiB. Older replays are dropped by their sequence numbers, but
+// not counted.
 const remembered = 1 << 16
 
-// replays knows the nonces of the events messages that came last. An agent seals
-// anew whatever it sends again, so only somebody else sends one twice.
+// replays holds the nonces of the latest events messages. An agent encrypts anew
+// whatever it sends again, so a repeated nonce means that somebody else replayed the
+// message.
 type replays struct {
 	seen map[seal.Nonce]bool
 	ring []seal.Nonce
-	next int // of ring, the oldest once it is full
+	next int // of ring, the oldest entry once it is full
 }
 
-// again reports whether a message came before. It must have been opened: what is
-// not authentic is not worth remembering.
+// again reports whether a message was seen before. Call it only for messages that are
+// authentic.
 func (r *replays) again(sealed []byte) bool {
 	n := seal.NonceOf(sealed)
 	if r.seen[n] {

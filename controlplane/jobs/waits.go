@@ -6,9 +6,9 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// Waits says what each queued job waits for, as the dispatcher would decide now.
-// A job whose turn it is, to be sent within a moment, has the zero Turn. open is
-// every job that has not ended, the oldest first, as Store.OpenJobs lists them.
+// Waits returns what each queued job waits for, as the dispatcher would decide now. A
+// job that is about to be sent has the zero Turn. open holds every job that has not
+// ended, oldest first, as Store.OpenJobs returns it.
 func (e *Engine) Waits(open []store.Job) map[topics.JobID]protocol.Turn {
 	var plane []protocol.PlaneJob
 	out := map[topics.JobID]protocol.Turn{}

@@ -9,22 +9,22 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// An Explanation says to a person why a job ended as it did: the cause, what
-// that means for the data, and what to do, the likeliest remedy first.
+// An Explanation tells a person why a job ended as it did: the cause, what it means
+// for the data, and what to do, the likeliest remedy first.
 type Explanation struct {
 	Cause    string
 	Effect   string
 	Remedies []Remedy
 }
 
-// A Remedy is one thing to do about it. RunAgain says that it is to ask for the
-// same once more, so that a page can offer the button beside it.
+// A Remedy is one thing to do about it. If RunAgain is set, the remedy is to run the
+// job again, and a page can offer a button for it.
 type Remedy struct {
 	Text     string
 	RunAgain bool
 }
 
-// Texts returns the remedies as they are told where there are no buttons.
+// Texts returns the remedies as plain text.
 func (e Explanation) Texts() []string {
 	out := make([]string, len(e.Remedies))
 	for i, r := range e.Remedies {
@@ -33,7 +33,7 @@ func (e Explanation) Texts() []string {
 	return out
 }
 
-// again is the remedy to run the job again. {it} stands for what is run.
+// again is the remedy of running the job again; {it} is replaced by the kind of job.
 func again(text string) Remedy { return Remedy{Text: text, RunAgain: true} }
 
 const nothingSaved = "Nothing was saved by this run. Snapshots made before are untouched."
@@ -243,8 +243,8 @@ var explanations = map[topics.Cause]Explanation{
 	},
 }
 
-// Explain says why a job of a kind ended as it did. A cause without words of its
-// own gets none invented: the evidence and the exit code stand for themselves.
+// Explain returns why a job of a kind ended as it did. A cause without a text of its
+// own gets none; the log and the exit code remain.
 func Explain(kind topics.JobKind, cause topics.Cause, state topics.JobState) Explanation {
 	e, known := explanations[cause]
 	if !known {
@@ -275,10 +275,10 @@ func Explain(kind topics.JobKind, cause topics.Cause, state topics.JobState) Exp
 	return e
 }
 
-// ownEffect lists the causes whose effect is the same whatever was asked for.
+// ownEffect lists the causes whose effect is the same for every kind.
 var ownEffect = map[topics.Cause]bool{topics.CauseAppendOnly: true, topics.CausePolicy: true, topics.CauseRefused: true}
 
-// others are the words that only one kind needs.
+// others holds the texts that differ for a single kind.
 var others = map[topics.JobKind]map[topics.Cause]Explanation{
 	topics.CheckJob: {
 		topics.CauseDamaged: {
@@ -337,8 +337,8 @@ var others = map[topics.JobKind]map[topics.Cause]Explanation{
 	},
 }
 
-// CancelWords answer whoever asked for the end of a job, which is j now: whether
-// commands may go to its host decides what is to be expected.
+// CancelWords returns the answer to a request to cancel j: what to expect depends on
+// whether commands can reach its host.
 func CancelWords(j store.Job, reachable bool) string {
 	switch {
 	case j.State == topics.Cancelled:
