@@ -20,7 +20,8 @@ TESTS = \
 	'no race: bad=0; go test -json $(TESTFLAGS) ./protocol || bad=1; \
 		go test -json $(TESTFLAGS) -run "TestWhateverRestic|TestAFaultStorm" ./e2e/fault || bad=1; exit $$bad'
 
-# What needs neither restic nor a browser.
+# What needs neither restic nor a browser, with fewer rounds of what is tried at
+# random: make test plays them all.
 FAST = $(shell go list ./... | grep -v '/e2e\|/agent$$\|/agent/restic$$')
 
 export GOFLAGS := -buildvcs=false $(GOFLAGS)
@@ -57,7 +58,7 @@ test:
 
 test-fast:
 	@build/need go mosquitto_sub
-	@go run ./build/testrun 'fast: go test -json $(TESTFLAGS) -skip TestRulesMeanWhatTheyMeanToRestic $(FAST)'
+	@go run ./build/testrun 'fast: go test -json -short $(TESTFLAGS) -skip TestRulesMeanWhatTheyMeanToRestic $(FAST)'
 
 check:
 	@build/need go git gcc restic rclone mosquitto_sub chromium strace
