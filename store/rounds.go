@@ -18,11 +18,12 @@ type Round struct {
 	State    topics.JobState      `db:"state"`
 }
 
-// Rounds lists the job of each schedule's and group's latest slot and attempt.
-func (s *Store) Rounds(ctx context.Context) ([]Round, error) {
-	return all[Round](ctx, s.r, `SELECT j.schedule, j.source_group, j.id, j.slot, j.state FROM schedule_groups m
+// RoundsOf lists the job of each group's latest slot and attempt, for some schedules.
+func (s *Store) RoundsOf(ctx context.Context, ids []ScheduleID) ([]Round, error) {
+	return among[Round](ctx, s.r, `SELECT j.schedule, j.source_group, j.id, j.slot, j.state FROM schedule_groups m
 		JOIN jobs j ON j.id = (SELECT k.id FROM jobs k WHERE k.schedule = m.schedule AND k.schedule <> '' AND k.source_group = m.source_group
-			ORDER BY k.slot DESC, k.attempt DESC LIMIT 1) ORDER BY j.schedule, j.source_group`)
+			ORDER BY k.slot DESC, k.attempt DESC LIMIT 1)
+		WHERE m.schedule IN (?) ORDER BY j.schedule, j.source_group`, ids)
 }
 
 // PutHostSettings says whether a host comes and goes, as laptops do, and after how

@@ -145,6 +145,9 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err := s.noteHostChanges(ctx); err != nil {
 		return err
 	}
+	if err := s.noteScheduleChanges(ctx); err != nil {
+		return err
+	}
 	if err := s.keepTallies(ctx); err != nil {
 		return err
 	}

@@ -88,6 +88,39 @@ func (s *Service) Named(ctx context.Context, host topics.HostID, name string) (s
 	return row, err
 }
 
+// Stand returns how some schedules of a [Board]'s list stand, and the newest job of each
+// of their groups. It asks about these alone.
+func (s *Service) Stand(ctx context.Context, list []*Listed) ([]Standing, []store.Round, error) {
+	var rows []store.Schedule
+	var ids []topics.ScheduleID
+	var groupIDs []topics.SourceGroupID
+	var hostIDs []topics.HostID
+	for _, r := range list {
+		rows, ids, groupIDs = append(rows, r.Schedule), append(ids, r.ID), append(groupIDs, r.Groups...)
+		if !slices.Contains(hostIDs, r.Host) {
+			hostIDs = append(hostIDs, r.Host)
+		}
+	}
+	groups, err := s.Store.SourceGroupsByID(ctx, groupIDs)
+	if err != nil {
+		return nil, nil, err
+	}
+	moved, err := s.Store.Moved(ctx, groups)
+	if err != nil {
+		return nil, nil, err
+	}
+	pending, err := s.Store.PendingRunsOf(ctx, ids)
+	if err != nil {
+		return nil, nil, err
+	}
+	hosts, err := byID(s.Store.HostsByID(ctx, hostIDs)) // after Moved, as it asks for
+	if err != nil {
+		return nil, nil, err
+	}
+	rounds, err := s.Store.RoundsOf(ctx, ids)
+	return s.standings(rows, groups, moved, pending, hosts), rounds, err
+}
+
 // stand tells of rows that were read just now: of one host, or of any with "".
 func (s *Service) stand(ctx context.Context, host topics.HostID, rows []store.Schedule) ([]Standing, []store.SourceGroup, error) {
 	groups, err := s.Store.SourceGroups(ctx, host)
@@ -106,6 +139,11 @@ func (s *Service) stand(ctx context.Context, host topics.HostID, rows []store.Sc
 	if err != nil {
 		return nil, nil, err
 	}
+	return s.standings(rows, groups, moved, pending, hosts), groups, nil
+}
+
+func (s *Service) standings(rows []store.Schedule, groups []store.SourceGroup, moved func(store.Schedule) bool, pending []store.PendingRun,
+	hosts map[topics.HostID]store.Host) []Standing {
 	owed := map[store.ScheduleID]*store.PendingRun{}
 	for _, p := range pending {
 		owed[p.Schedule] = &p
@@ -127,7 +165,7 @@ func (s *Service) stand(ctx context.Context, host topics.HostID, rows []store.Sc
 		}
 		out[i] = st
 	}
-	return out, groups, nil
+	return out
 }
 
 func (s *Service) hosts(ctx context.Context, host topics.HostID) (map[topics.HostID]store.Host, error) {
@@ -138,7 +176,10 @@ func (s *Service) hosts(ctx context.Context, host topics.HostID) (map[topics.Hos
 		}
 		return map[topics.HostID]store.Host{host: h}, err
 	}
-	rows, err := s.Store.Hosts(ctx)
+	return byID(s.Store.Hosts(ctx))
+}
+
+func byID(rows []store.Host, err error) (map[topics.HostID]store.Host, error) {
 	out := make(map[topics.HostID]store.Host, len(rows))
 	for _, h := range rows {
 		out[h.ID] = h

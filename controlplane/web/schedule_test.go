@@ -246,36 +246,3 @@ func TestAScheduleSaysWhatBecomesOfItsSnapshots(t *testing.T) {
 		t.Error("it tells of a repository that it has nothing to do with")
 	}
 }
-
-// The chart counts the runs that begin, not slots that lie before a schedule was made
-// or that have fired already.
-func TestTheChartCountsTheRunsThatBegin(t *testing.T) {
-	w := newWorld(t)
-	now := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
-	w.web.Now = func() time.Time { return now }
-	daily := store.Schedule{ID: "nightly-0001", Cron: "0 9 * * *", Zone: "UTC", JitterSeconds: 86400, Enabled: true}
-	inside := func() bool { // the day: the run of today's slot has not begun, that of tomorrow's is more than a day away
-		late := schedule.Offset(must(schedule.Of(daily)))
-		return late > 2*time.Hour && late < 22*time.Hour
-	}
-	for n := 2; !inside(); n++ {
-		daily.ID = topics.ScheduleID(fmt.Sprintf("nightly-%04d", n))
-	}
-	count := func(sc store.Schedule) (n int) {
-		for _, runs := range w.web.load([]store.Schedule{sc}, -1).Hours {
-			n += runs
-		}
-		return n
-	}
-	if n := count(daily); n != 1 {
-		t.Errorf("%d runs in a day, want today's", n)
-	}
-	daily.Since = now.UnixMilli() // tomorrow's slot begins after the chart's end
-	if n := count(daily); n != 0 {
-		t.Errorf("made just now, %d runs in a day", n)
-	}
-	daily.Since, daily.Enabled = 0, false
-	if n := count(daily); n != 0 {
-		t.Errorf("paused, %d runs", n)
-	}
-}

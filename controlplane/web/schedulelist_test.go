@@ -2,30 +2,39 @@ package web
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
-	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
 )
 
 // TestALongListOfSchedulesHasPages: fifty on each, in the order of the whole list; a
 // search looks at names of schedules, hosts and groups.
 func TestALongListOfSchedulesHasPages(t *testing.T) {
-	all := &views.Schedules{}
+	w := newWorld(t)
+	attic := w.enrol("attic")
+	attic.group("letters")
+	groups := must(w.store.SourceGroups(t.Context(), attic.id))
 	for i := range 120 {
-		all.Rows = append(all.Rows, views.ScheduleRow{Name: "nightly", Host: fmt.Sprintf("Web-%03d", i), Groups: "letters"})
+		id := topics.ScheduleID(fmt.Sprintf("%026d", i))
+		must(w.store.PutSchedule(t.Context(), "test", attic.id, fmt.Sprintf("Nightly-%03d", i), id, func(sc *store.Schedule) error {
+			sc.Cron, sc.Zone, sc.Enabled, sc.Groups = "0 2 * * *", "UTC", true, []topics.SourceGroupID{groups[0].ID}
+			return nil
+		}))
 	}
-	for _, c := range []struct {
-		text        string
-		page, shown int
-		first       string
-	}{{"", 1, 50, "Web-000"}, {"", 2, 50, "Web-050"}, {"", 3, 20, "Web-100"}, {"", 9, 20, "Web-100"}, {"", -1, 50, "Web-000"},
-		{"web-07", 1, 10, "Web-070"}, {"LETTERS", 3, 20, "Web-100"}, {"nobody", 1, 0, ""}} {
-		l := schedulesShown(all, c.text, c.page)
-		if len(l.Rows) != c.shown || c.shown > 0 && l.Rows[0].Host != c.first {
-			t.Errorf("%q, page %d: %d rows from %+v", c.text, c.page, len(l.Rows), l.Rows[:min(len(l.Rows), 1)])
+	c := w.person(store.Viewer)
+	for _, q := range []struct {
+		query string
+		shown int
+		first string
+	}{{"", 50, "Nightly-000"}, {"?page=2", 50, "Nightly-050"}, {"?page=3", 20, "Nightly-100"}, {"?page=9", 20, "Nightly-100"},
+		{"?page=-1", 50, "Nightly-000"}, {"?q=nightly-07", 10, "Nightly-070"}, {"?q=LETTERS&page=3", 20, "Nightly-100"},
+		{"?q=attic", 50, "Nightly-000"}, {"?q=nobody", 0, ""}} {
+		text := c.shows("/schedules" + q.query)
+		rows := strings.Split(text, `<span class="name">`)[1:]
+		if len(rows) != q.shown || q.shown > 0 && !strings.HasPrefix(rows[0], q.first) {
+			t.Errorf("%q: %d rows from %.20q", q.query, len(rows), strings.Join(rows[:min(len(rows), 1)], ""))
 		}
-	}
-	if len(all.Rows) != 120 {
-		t.Error("the whole list was changed")
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -26,83 +25,57 @@ import (
 
 var toSchedules = views.Link{Text: "Schedules", URL: views.SchedulesURL}
 
-// schedulesView is when the fleet is backed up.
-func (s *Server) schedulesView(ctx context.Context) (*views.Schedules, error) {
-	standings, groups, err := s.schedules.Standings(ctx, "")
+// schedulesView is the page of the list of schedules that somebody asked for.
+func (s *Server) schedulesView(ctx context.Context, all *schedule.Moment, text string, page int) (views.Schedules, error) {
+	found := all.Search(text)
+	l := views.Schedules{Query: text, Load: s.loadView(all.Load, -1), Paging: views.SchedulePaging(len(found), page, text)}
+	standings, jobs, err := s.schedules.Stand(ctx, found[l.Paging.From:l.Paging.To])
 	if err != nil {
-		return nil, err
+		return l, err
 	}
-	rounds, err := s.roundsOf(ctx)
-	if err != nil {
-		return nil, err
+	rounds := map[topics.ScheduleID][]store.Round{}
+	for _, r := range jobs {
+		rounds[r.Schedule] = append(rounds[r.Schedule], r)
 	}
-	var rows []store.Schedule
-	l := views.Schedules{}
-	planned, hostNames := map[topics.SourceGroupID]bool{}, map[topics.HostID]string{}
 	for _, st := range standings {
-		rows = append(rows, st.Schedule)
-		plan := slots.ReadPlan(st.Cron)
-		row := views.ScheduleRow{HostID: string(st.Host.ID), Host: st.Host.Name, Name: st.Name, On: st.Enabled, Words: plan.Words(), Cron: st.Cron,
-			Zone: st.Zone, Round: roundOf(st, rounds[st.ID]), Copy: s.copyView(st.Host, st.Copy), Groups: strings.Join(st.GroupNames, ", ")}
-		for _, g := range st.Groups {
-			planned[g] = planned[g] || st.Enabled
-		}
-		switch {
-		case st.Wrong != nil:
-			row.Words = "Cannot be read: " + st.Wrong.Error()
-		case plan.Kind == slots.Cron:
-			row.Words = "By its cron line"
-		}
-		if !st.Next.IsZero() {
-			row.Next = views.When{Clock: words.Clock(st.Next, s.Now()), ISO: words.ISO(st.Next)}
-			row.NextIn = words.In(st.Next, s.Now())
-		}
-		l.Rows = append(l.Rows, row)
+		l.Rows = append(l.Rows, s.scheduleRow(st, rounds[st.ID]))
 	}
-	l.Load = s.load(rows, -1)
-	slices.SortStableFunc(l.Rows, func(a, b views.ScheduleRow) int {
-		return strings.Compare(a.Name+"\x00"+a.Host, b.Name+"\x00"+b.Host)
-	})
-	idle := slices.DeleteFunc(groups, func(g store.SourceGroup) bool { return planned[g.ID] })
-	if len(idle) > 0 {
-		hosts, err := s.Store.Hosts(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, h := range hosts {
-			hostNames[h.ID] = h.Name
-		}
+	for _, g := range all.Unplanned {
+		l.Without = append(l.Without, views.Without{HostID: string(g.Host), Host: g.HostName, Group: g.Group})
 	}
-	for _, g := range idle {
-		l.Without = append(l.Without, views.Without{HostID: string(g.Host), Host: hostNames[g.Host], Group: g.Name})
-	}
-	return &l, nil
+	return l, nil
 }
 
-// schedulesShown is the page of the list that somebody asked for.
-func schedulesShown(all *views.Schedules, text string, page int) *views.Schedules {
-	l := *all
-	if l.Query = text; text != "" {
-		text = strings.ToLower(text)
-		l.Rows = slices.DeleteFunc(slices.Clone(l.Rows), func(r views.ScheduleRow) bool {
-			return !strings.Contains(strings.ToLower(r.Name+"\x00"+r.Host+"\x00"+r.Groups), text)
-		})
+func (s *Server) scheduleRow(st schedule.Standing, jobs []store.Round) views.ScheduleRow {
+	plan := slots.ReadPlan(st.Cron)
+	row := views.ScheduleRow{HostID: string(st.Host.ID), Host: st.Host.Name, Name: st.Name, On: st.Enabled, Words: plan.Words(), Cron: st.Cron,
+		Zone: st.Zone, Round: roundOf(st, jobs), Copy: s.copyView(st.Host, st.Copy), Groups: strings.Join(st.GroupNames, ", ")}
+	switch {
+	case st.Wrong != nil:
+		row.Words = "Cannot be read: " + st.Wrong.Error()
+	case plan.Kind == slots.Cron:
+		row.Words = "By its cron line"
 	}
-	l.Paging = views.SchedulePaging(len(l.Rows), page, l.Query)
-	l.Rows = l.Rows[l.Paging.From:l.Paging.To]
-	return &l
+	if !st.Next.IsZero() {
+		row.Next = views.When{Clock: words.Clock(st.Next, s.Now()), ISO: words.ISO(st.Next)}
+		row.NextIn = words.In(st.Next, s.Now())
+	}
+	return row
 }
 
 func (s *Server) schedulesPage(w http.ResponseWriter, r *http.Request) error {
-	all, err := s.schedulesView(r.Context())
+	text, page := listPlace(r.URL.Query())
+	all, err := s.planned.Now(r.Context())
 	if err != nil {
 		return err
 	}
-	text, page := listPlace(r.URL.Query())
-	l := schedulesShown(all, text, page)
+	l, err := s.schedulesView(r.Context(), all, text, page)
+	if err != nil {
+		return err
+	}
 	sh := s.shell(r, "Schedules", "schedules", views.Link{Text: "Schedules"})
 	sh.Stream = views.SchedulesStream(text, page)
-	s.render(w, r, http.StatusOK, views.SchedulesPage(sh, *l))
+	s.render(w, r, http.StatusOK, views.SchedulesPage(sh, l))
 	return nil
 }
 
@@ -111,51 +84,40 @@ func (s *Server) schedulesPage(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) schedulesStream(q url.Values) draw {
 	text, page := listPlace(q)
 	shown := "none yet"
-	waiting := map[topics.HostID]bool{}
+	var drawn *schedule.Moment
+	var l views.Schedules
 	return func(ctx context.Context, p *painter, rang map[topics.HostID]bool) error {
-		all, fresh, err := s.latelySchedules.Read(ctx, p.Since, s.Timing.Gap, s.schedulesView)
+		all, err := s.planned.Now(ctx)
 		if err != nil {
 			return err
 		}
-		l := schedulesShown(all, text, page)
+		about := func(r views.ScheduleRow) bool { return p.Full || rang[""] || rang[topics.HostID(r.HostID)] }
+		if all == drawn && !p.Full && !rang[""] && !slices.ContainsFunc(l.Rows, about) {
+			return nil
+		}
+		if l, err = s.schedulesView(ctx, all, text, page); err != nil {
+			return err
+		}
+		drawn = all
 		var names strings.Builder
 		for _, r := range l.Rows {
 			names.WriteString(r.HostID + "\x00" + r.Name + "\x00")
 		}
 		other := shown != names.String()
 		if shown = names.String(); other {
-			p.Morph("schedules", views.SchedulesList(*l))
+			p.Morph("schedules", views.SchedulesList(l))
 		}
-		maps.Copy(waiting, rang)
 		for _, r := range l.Rows {
-			host := topics.HostID(r.HostID)
-			waiting[host] = waiting[host] || p.Full
 			switch id, row := views.ScheduleElement(r), views.ScheduleTableRow(r); {
 			case other:
 				p.Sees(id, row)
-			case waiting[host]:
+			case about(r):
 				p.Morph(id, row)
 			}
 		}
-		p.Morph("schedules-aside", views.SchedulesAside(*l))
-		if p.Again = !fresh; fresh {
-			clear(waiting)
-		}
+		p.Morph("schedules-aside", views.SchedulesAside(l))
 		return nil
 	}
-}
-
-// roundsOf returns the newest job of each group of each schedule.
-func (s *Server) roundsOf(ctx context.Context) (map[topics.ScheduleID][]store.Round, error) {
-	list, err := s.Store.Rounds(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := map[topics.ScheduleID][]store.Round{}
-	for _, r := range list {
-		out[r.Schedule] = append(out[r.Schedule], r)
-	}
-	return out, nil
 }
 
 // roundOf words how the last slot of a schedule went, for all its groups.
@@ -219,23 +181,9 @@ func (s *Server) copyOfHost(ctx context.Context, host topics.HostID) (views.Copy
 	return s.copyView(h, c), err
 }
 
-// load counts what begins in the next 24 hours, by the server's clock.
-func (s *Server) load(rows []store.Schedule, mark int) views.Load {
-	now := s.Now()
-	l := views.Load{Mark: mark, Zone: "by this server's clock"}
-	for _, sc := range rows {
-		starts, err := schedule.Starts(sc, now)
-		if err != nil || !sc.Enabled {
-			continue
-		}
-		for start := range starts {
-			if !start.Before(now.Add(24 * time.Hour)) {
-				break
-			}
-			l.Hours[start.In(now.Location()).Hour()] += max(len(sc.Groups), 1)
-		}
-	}
-	return l
+// loadView words a load; mark is the hour that is picked out, below zero for none.
+func (s *Server) loadView(l schedule.Load, mark int) views.Load {
+	return views.Load{Hours: l, Mark: mark, Zone: "by this server's clock"}
 }
 
 // chooseScheduleHost asks which host a new schedule is for.
@@ -521,13 +469,12 @@ func (s *Server) previewOf(ctx context.Context, row store.Schedule) (views.Sched
 		}
 		v.Note += " On " + change.In(zone).Format("2 Jan") + " the clock there " + what + "."
 	}
-	rows, err := s.Store.Schedules(ctx, "")
+	all, err := s.planned.Now(ctx)
 	if err != nil {
 		return v, err
 	}
-	rows = slices.DeleteFunc(rows, func(o store.Schedule) bool { return o.ID == row.ID })
 	planned.Enabled = true
-	v.Load = s.load(append(rows, planned), mark)
+	v.Load = s.loadView(all.LoadWith(planned, now), mark)
 	return v, nil
 }
 

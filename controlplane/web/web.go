@@ -129,7 +129,7 @@ type Server struct {
 	hostSettings *hosts.Settings
 	schedules    *schedule.Service
 
-	latelySchedules live.Lately[views.Schedules]
+	planned         *schedule.Board // every schedule
 	sharedAttention live.Recent[attentionKey, []views.Attention]
 
 	mu      sync.Mutex
@@ -169,6 +169,7 @@ func New(c Config) (*Server, error) {
 	s.sources = &sources.Service{Store: c.Store, Changed: c.Changed}
 	s.hostSettings = &hosts.Settings{Store: c.Store, Changed: c.Changed}
 	s.schedules = &schedule.Service{Store: c.Store, Changed: c.Changed, Now: c.Now}
+	s.planned = schedule.NewBoard(c.Store, c.Now)
 	s.sessions = session.New(c.Store, c.Log, c.Now, session.Timing{
 		Idle:  c.Timing.Idle,
 		Life:  c.Timing.Life,

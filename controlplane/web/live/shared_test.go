@@ -3,90 +3,12 @@ package live
 import (
 	"context"
 	"errors"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/restic-manager/restic-manager/topics"
 )
-
-// Streams that ask at the same time share one reading, whose age counts from its
-// end; what rang while it went on causes another.
-func TestWhatIsReadLatelyIsShared(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const gap, takes = 250 * time.Millisecond, 400 * time.Millisecond
-		var l Lately[int]
-		loads := 0
-		load := func(context.Context) (*int, error) {
-			loads++
-			n := loads
-			time.Sleep(takes)
-			return &n, nil
-		}
-		read := func(since time.Time) (int, bool) {
-			v, fresh, err := l.Read(t.Context(), since, gap, load)
-			return *v, fresh && err == nil
-		}
-		began := time.Now()
-		var all sync.WaitGroup
-		for range 50 {
-			all.Go(func() {
-				if n, fresh := read(began); n != 1 || !fresh {
-					t.Errorf("of fifty who ask at once, one has reading %d, fresh: %t", n, fresh)
-				}
-			})
-		}
-		all.Wait()
-		during := began.Add(takes / 2) // something rang while it was read
-		if n, fresh := read(during); n != 1 || fresh {
-			t.Errorf("just after the reading it is reading %d, fresh: %t", n, fresh)
-		}
-		time.Sleep(gap - 1)
-		if n, _ := read(during); n != 1 {
-			t.Error("it is read again too early")
-		}
-		time.Sleep(1)
-		if n, fresh := read(during); n != 2 || !fresh {
-			t.Errorf("after the gap it is reading %d, fresh: %t", n, fresh)
-		}
-		time.Sleep(time.Hour)
-		if n, fresh := read(during); n != 2 || !fresh || loads != 2 {
-			t.Error("nothing rang, and it was read again")
-		}
-	})
-}
-
-// Who began a reading may go, and who waits may go, without the others' harm.
-func TestAReadingOutlivesWhoBeganIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var l Lately[int]
-		load := func(ctx context.Context) (*int, error) {
-			time.Sleep(time.Second)
-			n := 1
-			return &n, ctx.Err()
-		}
-		began := time.Now()
-		first, leave := context.WithCancel(t.Context())
-		impatient, give := context.WithTimeout(t.Context(), time.Second/2)
-		defer give()
-		var all sync.WaitGroup
-		all.Go(func() { _, _, _ = l.Read(first, began, 0, load) })
-		synctest.Wait()
-		all.Go(func() {
-			if _, _, err := l.Read(impatient, began, 0, load); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("who cannot wait: %v", err)
-			}
-		})
-		all.Go(func() {
-			if v, fresh, err := l.Read(t.Context(), began, 0, load); err != nil || !fresh || *v != 1 {
-				t.Errorf("who waits: %v", err)
-			}
-		})
-		leave()
-		all.Wait()
-	})
-}
 
 func TestARecentIsReadOncePerKey(t *testing.T) {
 	var r Recent[int, int]

@@ -1,0 +1,306 @@
+package schedule
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A Load counts the backups that begin in the next 24 hours, by the hour of the
+// server's clock.
+type Load [24]int
+
+func (l *Load) add(o Load, times int) {
+	for hour, n := range o {
+		l[hour] += times * n
+	}
+}
+
+// LoadOf returns what a schedule adds to the load, and when that is another one by
+// time alone; the zero time is never. A schedule that is paused or cannot be read
+// adds nothing.
+func LoadOf(sc store.Schedule, now time.Time) (l Load, until time.Time) {
+	starts, err := Starts(sc, now)
+	if err != nil || !sc.Enabled {
+		return l, until
+	}
+	const window = 24 * time.Hour
+	for start := range starts {
+		if until.IsZero() {
+			until = start // then it is not to come any more
+		}
+		if !start.Before(now.Add(window)) {
+			if enters := start.Add(1 - window); enters.Before(until) {
+				until = enters
+			}
+			break
+		}
+		l[start.In(now.Location()).Hour()] += max(len(sc.Groups), 1)
+	}
+	return l, until
+}
+
+// A Listed is a schedule in the list of all of them. Nobody changes it.
+type Listed struct {
+	store.Schedule
+	HostName   string
+	GroupNames []string // of what it backs up, by name
+
+	order string // the list's
+	words string // what a search looks in, in lower case
+	load  Load
+}
+
+// Unplanned is a source group that no enabled schedule backs up.
+type Unplanned struct {
+	Host     topics.HostID
+	HostName string
+	Group    string
+}
+
+// A Moment is all schedules at one moment. It never changes.
+type Moment struct {
+	Load      Load
+	Unplanned []Unplanned // by group and host
+
+	rows []*Listed // by name and host
+}
+
+// Search lists the schedules in whose names, or in the names of whose hosts or groups,
+// a text is, in capitals or not. The list is everybody's: it is only read.
+func (m *Moment) Search(text string) []*Listed {
+	if text == "" {
+		return m.rows
+	}
+	text = strings.ToLower(text)
+	var found []*Listed
+	for _, r := range m.rows {
+		if strings.Contains(r.words, text) {
+			found = append(found, r)
+		}
+	}
+	return found
+}
+
+// LoadWith is the load if a schedule were as it is here.
+func (m *Moment) LoadWith(sc store.Schedule, now time.Time) Load {
+	l := m.Load
+	for _, r := range m.rows {
+		if r.ID == sc.ID {
+			l.add(r.load, -1)
+		}
+	}
+	own, _ := LoadOf(sc, now)
+	l.add(own, 1)
+	return l
+}
+
+// A ListSource is what a board asks of the database.
+type ListSource interface {
+	ScheduleMark(ctx context.Context) (int64, error)
+	SchedulesSince(ctx context.Context, mark int64) (store.ScheduleChange, error)
+}
+
+// A Board keeps the list of all schedules in memory. It is read from the database
+// once; afterwards only hosts of which something changed are read again, and the
+// load is counted again only of schedules whose next run has begun. It is safe for
+// concurrent use.
+type Board struct {
+	source ListSource
+	now    func() time.Time
+
+	mu     sync.Mutex
+	mark   int64 // below zero: nothing has been read
+	hosts  map[topics.HostID]kept
+	rows   map[topics.ScheduleID]*Listed
+	until  map[topics.ScheduleID]time.Time // when its load is another one by time alone
+	due    dues
+	added  []*Listed // that are not in the latest moment yet
+	load   Load
+	latest *Moment
+}
+
+// kept is what is known of a host.
+type kept struct {
+	schedules []topics.ScheduleID
+	unplanned []Unplanned
+}
+
+// NewBoard returns a board that is filled when it is first read.
+func NewBoard(source ListSource, now func() time.Time) *Board {
+	return &Board{
+		source: source,
+		now:    now,
+		mark:   -1,
+		hosts:  map[topics.HostID]kept{},
+		rows:   map[topics.ScheduleID]*Listed{},
+		until:  map[topics.ScheduleID]time.Time{},
+	}
+}
+
+// Now is how all schedules are now. As long as nothing about any of them changes, it
+// is the same one.
+func (b *Board) Now(ctx context.Context) (*Moment, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	mark, err := int64(-1), error(nil)
+	if b.mark >= 0 {
+		mark, err = b.source.ScheduleMark(ctx)
+	}
+	var c store.ScheduleChange
+	news := err == nil && (b.mark < 0 || mark != b.mark)
+	if news {
+		c, err = b.source.SchedulesSince(ctx, b.mark)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the schedules: %w", err)
+	}
+	if news {
+		b.take(c, now)
+	}
+	passed := false
+	for len(b.due) > 0 && !b.due[0].at.After(now) {
+		d := heap.Pop(&b.due).(due) //nolint:forcetypeassert // it holds nothing else
+		if r := b.rows[d.id]; r != nil && b.until[d.id].Equal(d.at) {
+			again := *r
+			b.put(&again, now)
+			passed = true
+		}
+	}
+	if b.latest == nil || news || passed {
+		b.latest = b.next(news)
+	}
+	return b.latest, nil
+}
+
+// put keeps a schedule in the place of what it was.
+func (b *Board) put(r *Listed, now time.Time) {
+	if was := b.rows[r.ID]; was != nil {
+		b.load.add(was.load, -1)
+	} else {
+		b.added = append(b.added, r)
+	}
+	var until time.Time
+	r.load, until = LoadOf(r.Schedule, now)
+	b.load.add(r.load, 1)
+	b.rows[r.ID], b.until[r.ID] = r, until
+	if !until.IsZero() {
+		heap.Push(&b.due, due{until, r.ID})
+	}
+}
+
+// take keeps what changed.
+func (b *Board) take(c store.ScheduleChange, now time.Time) {
+	b.mark = c.Mark
+	old := c.Changed
+	if c.All {
+		b.due = nil
+		for id := range b.hosts {
+			old = append(old, id)
+		}
+	}
+	gone := map[topics.ScheduleID]bool{}
+	for _, id := range old {
+		for _, sc := range b.hosts[id].schedules {
+			gone[sc] = true
+		}
+		delete(b.hosts, id)
+	}
+	names, planned := map[topics.SourceGroupID]string{}, map[topics.SourceGroupID]bool{}
+	for _, g := range c.Groups {
+		names[g.ID] = g.Name
+	}
+	fresh := map[topics.HostID]kept{}
+	for _, sc := range c.Schedules {
+		r := &Listed{Schedule: sc, HostName: c.Names[sc.Host], GroupNames: []string{}}
+		for _, g := range sc.Groups {
+			r.GroupNames = append(r.GroupNames, names[g])
+			planned[g] = planned[g] || sc.Enabled
+		}
+		r.order = sc.Name + "\x00" + r.HostName + "\x00" + string(sc.ID)
+		r.words = strings.ToLower(sc.Name + "\x00" + r.HostName + "\x00" + strings.Join(r.GroupNames, ", "))
+		delete(gone, sc.ID)
+		b.put(r, now)
+		h := fresh[sc.Host]
+		h.schedules = append(h.schedules, sc.ID)
+		fresh[sc.Host] = h
+	}
+	for _, g := range c.Groups {
+		if !planned[g.ID] {
+			h := fresh[g.Host]
+			h.unplanned = append(h.unplanned, Unplanned{Host: g.Host, HostName: c.Names[g.Host], Group: g.Name})
+			fresh[g.Host] = h
+		}
+	}
+	for id, h := range fresh {
+		b.hosts[id] = h
+	}
+	for id := range gone {
+		b.load.add(b.rows[id].load, -1)
+		delete(b.rows, id)
+		delete(b.until, id)
+	}
+}
+
+// next is the moment after the latest one. Without news only time has passed.
+func (b *Board) next(news bool) *Moment {
+	m := &Moment{Load: b.load, rows: make([]*Listed, 0, len(b.rows))}
+	if b.latest != nil {
+		m.Unplanned = b.latest.Unplanned
+		for _, was := range b.latest.rows {
+			if is := b.rows[was.ID]; is != nil {
+				m.rows = append(m.rows, is)
+			}
+		}
+	}
+	if !news {
+		return m
+	}
+	for _, r := range b.added {
+		if is := b.rows[r.ID]; is != nil {
+			m.rows = append(m.rows, is)
+		}
+	}
+	b.added, m.Unplanned = nil, nil
+	for _, h := range b.hosts {
+		m.Unplanned = append(m.Unplanned, h.unplanned...)
+	}
+	slices.SortFunc(m.rows, func(x, y *Listed) int { return strings.Compare(x.order, y.order) })
+	slices.SortFunc(m.Unplanned, func(x, y Unplanned) int {
+		return cmp.Or(strings.Compare(x.Group, y.Group), strings.Compare(x.HostName, y.HostName), cmp.Compare(x.Host, y.Host))
+	})
+	return m
+}
+
+// A due is when a schedule's load is to be counted again.
+type due struct {
+	at time.Time
+	id topics.ScheduleID
+}
+
+// dues are those of all schedules, the first on top. One that is not what until says
+// any more is passed over.
+type dues []due
+
+func (d dues) Len() int           { return len(d) }
+func (d dues) Less(i, j int) bool { return d[i].at.Before(d[j].at) }
+func (d dues) Swap(i, j int)      { d[i], d[j] = d[j], d[i] }
+
+// Push implements heap.Interface.
+func (d *dues) Push(v any) { *d = append(*d, v.(due)) } //nolint:forcetypeassert // of ourselves
+
+// Pop implements heap.Interface.
+func (d *dues) Pop() any {
+	last := (*d)[len(*d)-1]
+	*d = (*d)[:len(*d)-1]
+	return last
+}
