@@ -131,7 +131,7 @@ func TestEveryPageIsForEverybody(t *testing.T) {
 	}
 	b.Open(page)
 	b.Fill("#filter", "nowhere")
-	b.AwaitText("#snapshot-list", "No snapshot is like that")
+	b.AwaitText("#snapshot-list", "No snapshot matches")
 	if got := Eval[string](b, `location.search`); got != "?q=nowhere&host=" {
 		t.Errorf("what narrows the list is not in the address: %q", got)
 	}

@@ -42,7 +42,7 @@ func TestTheAuditLogInTheBrowser(t *testing.T) {
 		}
 		return nil
 	})
-	b.AwaitText("#audit-rows", "Let in the host attic")
+	b.AwaitText("#audit-rows", "Enrolled the host attic")
 	if text := b.Text("#audit-rows"); strings.Contains(text, "late as viewer") {
 		t.Errorf("the filter leaves %s", text)
 	}

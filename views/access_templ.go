@@ -352,7 +352,7 @@ func LoginPage(s Shell, f Login) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 30, "\" alt=\"\"><p class=\"say\">Every backup, on every machine, in one quiet place.</p><small>Snapshots thin out with age. The dot is now.</small></div></main>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 30, "\" alt=\"\"><p class=\"say\">The backups of all your machines in one place.</p><small>Snapshots thin out with age. The dot is now.</small></div></main>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -134,42 +134,42 @@ func AuditSubjects() []Option {
 var auditDeeds = map[string]string{
 	"api_token.revoked":        "Revoked the API token",
 	"host.certificate_renewed": "Renewed the certificate of",
-	"host.reenrolled":          "Enrolled again the host",
+	"host.reenrolled":          "Re-enrolled the host",
 	"host.revoked":             "Revoked the host",
 	"job.refused":              "Refused the",
 	"mqtt_user.changed":        "Changed the MQTT consumer",
-	"mqtt_user.created":        "Made the MQTT consumer",
+	"mqtt_user.created":        "Added the MQTT consumer",
 	"mqtt_user.revoked":        "Revoked the MQTT consumer",
 	"session.began":            "Signed in as",
 	"session.ended":            "Ended a session of",
 	"session.refused":          "Refused to sign in as",
-	"user.password_link_made":  "Made a link to set the password of",
+	"user.password_link_made":  "Created a password link for",
 	"user.password_refused":    "Refused a new password of",
 	"user.password_set":        "Set the password of",
 	"user.removed":             "Removed the user",
 	"user.role_changed":        "Changed the role of",
 	"user.signed_out":          "Signed out everywhere",
-	"api_token.created":        "Made the API token",
-	"data_key.replaced":        "Sealed every secret anew with the data key",
-	"enroll_token.created":     "Made the enrolment token",
+	"api_token.created":        "Created the API token",
+	"data_key.replaced":        "Re-encrypted every secret with the data key",
+	"enroll_token.created":     "Created the enrolment token",
 	"enroll_token.refused":     "Refused the enrolment token",
-	"host.enrolled":            "Let in the host",
-	"job.abandoned":            "Gave up the",
-	"job.cancel_asked":         "Asked for the end of the",
-	"job.interrupted":          "Found interrupted the",
+	"host.enrolled":            "Enrolled the host",
+	"job.abandoned":            "Abandoned the",
+	"job.cancel_asked":         "Cancelled the",
+	"job.interrupted":          "Recorded as interrupted the",
 	"job.queued":               "Asked for the",
 	"log.removed":              "Removed old logs",
-	"master_key.added":         "Admitted the master key",
+	"master_key.added":         "Added the master key",
 	"master_key.replaced":      "Replaced the master key by",
 	"mqtt_user.saved":          "Saved the MQTT consumer",
-	"pending_run.abandoned":    "Gave up a missed run of",
+	"pending_run.abandoned":    "Abandoned a missed run of",
 	"repository.created":       "Added the repository",
-	"repository.kit_shown":     "Had the emergency kit shown of",
+	"repository.kit_shown":     "Viewed the emergency kit of",
 	"schedule.deleted":         "Removed the schedule",
 	"schedule.saved":           "Saved the schedule",
 	"source_group.saved":       "Saved the source group",
-	"user.disabled":            "Shut out the user",
-	"user.enabled":             "Let in again the user",
+	"user.disabled":            "Disabled the user",
+	"user.enabled":             "Enabled the user",
 	"user.created":             "Added the user",
 }
 
@@ -179,7 +179,7 @@ func Deed(action string) string {
 		return words
 	}
 	if action == "" {
-		return "Did something to"
+		return "Changed"
 	}
 	words := strings.NewReplacer("_", " ", ".", ": ").Replace(action)
 	return strings.ToUpper(words[:1]) + words[1:]
@@ -192,7 +192,7 @@ func Outcome(action string) Status {
 	case strings.Contains(last, "refused"), strings.Contains(last, "failed"):
 		return Status{Key: "refused", Word: "Refused", Icon: "octagon-x", Tone: "fail", Quiet: true}
 	case strings.Contains(last, "abandoned"), strings.Contains(last, "interrupted"):
-		return Status{Key: "abandoned", Word: "Given up", Icon: "circle-slash", Tone: "idle", Quiet: true}
+		return Status{Key: "abandoned", Word: "Abandoned", Icon: "circle-slash", Tone: "idle", Quiet: true}
 	}
 	return Status{Key: "done", Word: "Done", Icon: "circle-check", Tone: "ok", Quiet: true}
 }

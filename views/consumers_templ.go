@@ -532,7 +532,7 @@ func NewConsumerPage(s Shell, f NewConsumer) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 46, "</div></section><div class=\"row\"><button class=\"btn btn-primary btn-tall\">Make credential</button> <a class=\"btn btn-tall\" href=\"/mqtt\">Cancel</a></div></form>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 46, "</div></section><div class=\"row\"><button class=\"btn btn-primary btn-tall\">Create credential</button> <a class=\"btn btn-tall\" href=\"/mqtt\">Cancel</a></div></form>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

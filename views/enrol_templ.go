@@ -161,7 +161,7 @@ func AddHostPage(s Shell, a AddHost) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "</span></summary><div class=\"card-b sub c-2\">Check that the host reaches this server on the port in the command, that its clock is right to within 5 min, and that the token is not older than it may be. The agent says on its own terminal what it waits for.</div></details></aside></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "</span></summary><div class=\"card-b sub c-2\">Check that the host reaches this server on the port in the command, that its clock is right to within 5 min, and that the token is not older than it may be. The agent prints what it waits for.</div></details></aside></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -75,7 +75,7 @@ func NewVerdict(t Tally, protected int, oldest string) Verdict {
 	case active == 0:
 		return Verdict{"idle", "circle-pause", "All hosts are paused", "Nothing is backed up until they are switched on again."}
 	case protected == 0 && t["running"] > 0:
-		return Verdict{"idle", "hourglass", "The first backup is on its way", have}
+		return Verdict{"idle", "hourglass", "The first backup is running", have}
 	case none == active:
 		return Verdict{"idle", "circle-dashed", "No backup yet", "Choose what to back up on " + words.Count(uint64(none), "host", "hosts") +
 			", then start the first backup."}
@@ -85,7 +85,7 @@ func NewVerdict(t Tally, protected int, oldest string) Verdict {
 	}
 	title := "All " + words.Count(uint64(active), "host is protected", "hosts are protected")
 	if active == 1 {
-		title = "The one host is protected"
+		title = "1 of 1 hosts protected"
 	}
 	return Verdict{"ok", "shield-check", title, "The oldest good backup is from " + oldest + "."}
 }

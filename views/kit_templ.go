@@ -90,7 +90,7 @@ func KitPage(s Shell, k Kit) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = Notice(Note{Tone: "warn", Title: "This page holds secrets", Text: "Whoever has it can read every backup in this repository. Print it and keep it where you keep important papers, away from the machines that are backed up. That it was shown is in the audit log."}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Notice(Note{Tone: "warn", Title: "This page holds secrets", Text: "Whoever has it can read every backup in this repository. Print it and keep it where you keep important papers, away from the machines that are backed up. The audit log records that it was shown."}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -141,7 +141,7 @@ func KitPage(s Shell, k Kit) templ.Component {
 						return templ_7745c5c3_Err
 					}
 				} else {
-					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<span class=\"c-2\">Holds signs that cannot be printed; the command below spells them out.</span>")
+					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<span class=\"c-2\">Contains characters that cannot be printed; the command below shows them escaped.</span>")
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}

@@ -597,7 +597,7 @@ func SchedulePage(s Shell, f ScheduleForm) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 61, "<span class=\"hint\" id=\"jitter-hint\">It begins up to this much later, always by the same while, so that a fleet does not begin at once.</span></div></div><details><summary class=\"lnk\">If a run fails or is missed</summary><div class=\"cols-even mt-3\"><div class=\"field\"><label for=\"retry_max\">Try again</label> <input class=\"inp\" id=\"retry_max\" name=\"retry_max\" type=\"number\" min=\"0\" max=\"20\" value=\"")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 61, "<span class=\"hint\" id=\"jitter-hint\">It begins up to this much later, always by the same delay, so that a fleet does not begin all at once.</span></div></div><details><summary class=\"lnk\">If a run fails or is missed</summary><div class=\"cols-even mt-3\"><div class=\"field\"><label for=\"retry_max\">Try again</label> <input class=\"inp\" id=\"retry_max\" name=\"retry_max\" type=\"number\" min=\"0\" max=\"20\" value=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -465,7 +465,7 @@ func UsersPage(s Shell, u Users) templ.Component {
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
-					templ_7745c5c3_Err = revoke("/tokens/"+url.PathEscape(t.ID)+"/revoke", "Revoke "+t.Name, "Whatever uses it is refused from its next request on.").Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = revoke("/tokens/"+url.PathEscape(t.ID)+"/revoke", "Revoke "+t.Name, "Programs that use it are refused from their next request on.").Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
@@ -1144,7 +1144,7 @@ func UserPage(s Shell, u User) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 99, "</section><section class=\"card\" aria-labelledby=\"out-h\"><div class=\"card-h\"><h2 id=\"out-h\">Shut out</h2></div><div class=\"card-b stack\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 99, "</section><section class=\"card\" aria-labelledby=\"out-h\"><div class=\"card-h\"><h2 id=\"out-h\">Disabled</h2></div><div class=\"card-b stack\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1198,7 +1198,7 @@ func UserPage(s Shell, u User) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 105, "\"><button class=\"btn\">Let in again</button></form>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 105, "\"><button class=\"btn\">Enable</button></form>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -1549,7 +1549,7 @@ func NewTokenPage(s Shell, f NewToken) templ.Component {
 						return templ_7745c5c3_Err
 					}
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 133, "</select></div></div></section><div class=\"row\"><button class=\"btn btn-primary btn-tall\">Make token</button> <a class=\"btn btn-tall\" href=\"/users\">Cancel</a></div></form>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 133, "</select></div></div></section><div class=\"row\"><button class=\"btn btn-primary btn-tall\">Create token</button> <a class=\"btn btn-tall\" href=\"/users\">Cancel</a></div></form>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -94,9 +94,9 @@ func TestVerdict(t *testing.T) {
 		{views.Tally{"failed": 1, "running": 3}, 1, "1 host needs attention", "fail"},
 		{views.Tally{"warning": 2, "protected": 3}, 3, "2 hosts need attention", "warn"},
 		{views.Tally{"protected": 20, "running": 3, "paused": 1}, 23, "All 23 hosts are protected", "ok"},
-		{views.Tally{"protected": 1}, 1, "The one host is protected", "ok"},
+		{views.Tally{"protected": 1}, 1, "1 of 1 hosts protected", "ok"},
 		{views.Tally{"no-backup": 2}, 0, "No backup yet", "idle"},
-		{views.Tally{"running": 1}, 0, "The first backup is on its way", "idle"},
+		{views.Tally{"running": 1}, 0, "The first backup is running", "idle"},
 		{views.Tally{"protected": 4, "no-backup": 1}, 4, "1 host is not protected yet", "idle"},
 		{views.Tally{"paused": 3}, 0, "All hosts are paused", "idle"},
 	} {

@@ -26,7 +26,7 @@ func TestTheAuditPageSaysWhoDidWhat(t *testing.T) {
 		t.Fatalf("run: %s", r.Status)
 	}
 	page := c.do("GET", "/audit", nil)
-	for _, want := range []string{"Asked for the", "backup of attic", "Let in the host", "Saved the source group", "127.0.0.1", "Chain verified", "/audit/export.csv"} {
+	for _, want := range []string{"Asked for the", "backup of attic", "Enrolled the host", "Saved the source group", "127.0.0.1", "Chain verified", "/audit/export.csv"} {
 		if !strings.Contains(page.text, want) {
 			t.Errorf("the page does not say %q", want)
 		}
@@ -38,7 +38,7 @@ func TestTheAuditPageSaysWhoDidWhat(t *testing.T) {
 			t.Errorf("%s: %s, %d jobs asked for, want %d", query, r.Status, got, want)
 		}
 	}
-	if r := c.do("GET", "/audit?q=attic", nil); !strings.Contains(r.text, "Let in the host") {
+	if r := c.do("GET", "/audit?q=attic", nil); !strings.Contains(r.text, "Enrolled the host") {
 		t.Error("what was done to a host is not found by its name")
 	}
 	if r := c.do("GET", "/audit?from=nonsense", nil); !strings.Contains(r.text, "A day is written as 2026-11-20.") {

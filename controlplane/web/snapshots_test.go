@@ -53,7 +53,7 @@ func TestARepositorysSnapshotsByPage(t *testing.T) {
 				t.Errorf("%s: %s is shown: %t", query, n.ID[:8], has)
 			}
 		}
-		if (want == "") != strings.Contains(text, "No snapshot is like that") {
+		if (want == "") != strings.Contains(text, "No snapshot matches") {
 			t.Errorf("%s: the list says nothing of finding nothing", query)
 		}
 	}
