@@ -139,6 +139,15 @@ func (p *Plane) awaitConnected(t *testing.T, name string, want bool) {
 
 var subscribed = regexp.MustCompile(`Subscribed \(mid: 1\): [01]\b`)
 
+// What pages show and what consumers are told is of one board: it is kept once, and
+// they never differ.
+func TestPagesAndTopicsReadOneBoard(t *testing.T) {
+	p, _ := running(t)
+	if p.Web.Fleet != p.fleet || p.publisher.Fleet != p.fleet {
+		t.Error("somebody has a board of their own")
+	}
+}
+
 func TestAConsumerReadsAndWritesWhatItMayAndEachRefusalIsLogged(t *testing.T) {
 	p, log := running(t)
 	reader, doer := p.consumer(t, "reader", false), p.consumer(t, "doer", true)

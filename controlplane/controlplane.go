@@ -233,6 +233,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Jobs:        p.Jobs,
 		Hub:         p.Hub,
 		Presence:    p.presence,
+		Fleet:       p.fleet,
 		Bell:        p.bell,
 		Changed:     p.decided,
 		Desk:        p.Desk,
