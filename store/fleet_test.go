@@ -1,0 +1,60 @@
+package store
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Columns of which the board of the fleet has nothing: they change with every
+// message of an agent, or no list of hosts shows them.
+var (
+	unkeptOfHost = []string{"id", "seal_key", "serial", "next_serial", "certified_until", "refused", "refused_there", "received_epoch", "received_seq",
+		"received_mark", "birth_epoch", "birth_n", "death_epoch", "death_n", "hello_epoch", "hello_n", "last_seen", "config_digest"}
+	unkeptOfJob = []string{"id", "host", "attempts", "next_send", "lines", "log_bytes", "log_dropped_at", "restic_version", "cause", "message",
+		"exit_code", "snapshot_id", "operation", "result", "heard_at"}
+)
+
+// Whoever adds a column decides whether lists of the fleet show it; and each change
+// of one that they show is noted, if it is the only one. A board that misses one
+// would show what was for as long as the control plane runs.
+func TestEveryChangeThatListsOfTheFleetShowIsNoted(t *testing.T) {
+	s := open(t)
+	g := grouped(t, s, enrolled(t, s, "attic"))
+	job := asked(t, s, g)
+	for _, c := range []struct {
+		table, id    string
+		row          any
+		kept, unkept []string
+	}{
+		{"hosts", string(g.Host), Host{}, fleetHostColumns, unkeptOfHost},
+		{"jobs", string(job.ID), Job{}, append(slices.Clone(fleetJobColumns), "summary"), unkeptOfJob},
+	} {
+		for i := range reflect.TypeOf(c.row).NumField() {
+			column := reflect.TypeOf(c.row).Field(i).Tag.Get("db")
+			kept := slices.Contains(c.kept, column)
+			if kept == slices.Contains(c.unkept, column) {
+				t.Errorf("say of %s.%s whether lists of the fleet show it: in fleet.go, or here", c.table, column)
+				continue
+			}
+			if column == "id" || column == "host" || column == "repository" || column == "source_group" { // other rows refer to them, or they to others
+				continue
+			}
+			before := must(s.FleetMark(t.Context()))
+			value := "'other'"
+			if is := must(get[string](t.Context(), s.w, fmt.Sprintf(`SELECT typeof(%s) FROM %s WHERE id = $1`, column, c.table), c.id)); is == "integer" {
+				value = "7"
+			}
+			if column == "permits" || column == "operation" || column == "summary" || column == "result" {
+				value = `'{"x":1}'`
+			}
+			must(s.w.Exec(strings.NewReplacer("TABLE", c.table, "COLUMN", column, "VALUE", value).Replace(
+				`UPDATE TABLE SET COLUMN = VALUE WHERE id = $1`), c.id))
+			if noted := must(s.FleetMark(t.Context())) > before; noted != kept {
+				t.Errorf("a change of %s.%s is noted: %t, want %t", c.table, column, noted, kept)
+			}
+		}
+	}
+}
