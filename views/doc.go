@@ -14,4 +14,5 @@
 //	connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'
 package views
 
+//go:generate go tool templ fmt .
 //go:generate go tool templ generate
