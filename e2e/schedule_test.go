@@ -87,7 +87,7 @@ func TestAHostBacksUpByTheClockWithoutItsControlPlane(t *testing.T) {
 }
 
 func TestSchedulesOnTheCommandLine(t *testing.T) {
-	w := NewQuietWorld(t)
+	w := NewWorld(t)
 	attic := w.StartAgent("attic")
 	attic.Group("all")
 	cli := func(code int, says string, args ...string) result {
