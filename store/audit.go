@@ -14,8 +14,8 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// An AuditEntry says who did what to what. Entries are only ever added, in the
-// transaction of the change, and each hash covers the one before.
+// An AuditEntry records who changed what. Entries are only added, in the transaction
+// of the change, and each hash covers the entry before.
 type AuditEntry struct {
 	N      int64  `db:"n"`
 	At     int64  `db:"at"`
@@ -23,12 +23,12 @@ type AuditEntry struct {
 	Action string `db:"action"` // "job.queued"
 	Target string `db:"target"` // an ID
 	Detail string `db:"detail"`
-	Remote string `db:"remote"` // the network address it was asked from, "" if it was not asked over the network
+	Remote string `db:"remote"` // network address of the request, "" if it did not come over the network
 	Hash   []byte `db:"hash"`
 }
 
-// chain is the hash of an entry behind another. An entry without an address is
-// hashed as it was before there were any.
+// chain returns the hash of an entry that follows another. An entry without an
+// address is hashed as entries were before the column existed.
 func (e AuditEntry) chain(previous []byte) []byte {
 	fields := []any{e.N, e.At, e.Actor, e.Action, e.Target, e.Detail}
 	if e.Remote != "" {
@@ -44,13 +44,14 @@ func (e AuditEntry) chain(previous []byte) []byte {
 
 type remoteKey struct{}
 
-// WithRemote says which network address a change is asked for from.
+// WithRemote returns a context that holds the network address of a request, for the
+// audit log.
 func WithRemote(ctx context.Context, address string) context.Context {
 	return context.WithValue(ctx, remoteKey{}, address)
 }
 
-// audit adds an entry in the transaction of the change. What is not UTF-8 would
-// not have the same hash when it is read again.
+// audit adds an entry in the transaction of the change. Invalid UTF-8 is replaced
+// first, as it would have another hash when it is read back.
 func (s *Store) audit(ctx context.Context, tx *sqlx.Tx, actor, action, target, detail string) error {
 	last, err := get[AuditEntry](ctx, tx, `SELECT * FROM audit ORDER BY n DESC LIMIT 1`)
 	if err != nil && !errors.Is(err, ErrNotFound) {
@@ -75,20 +76,19 @@ func (s *Store) audit(ctx context.Context, tx *sqlx.Tx, actor, action, target, d
 	return nil
 }
 
-// text is what both databases keep to the letter.
+// text returns valid UTF-8 without NUL, which the database returns unchanged.
 func text(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// Audit adds an entry for what changes nothing in the database and is to be known
-// nevertheless.
+// Audit adds an entry for something that changes no row but must be recorded.
 func (s *Store) Audit(ctx context.Context, actor, action, target, detail string) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error { return s.audit(ctx, tx, actor, action, target, detail) })
 }
 
-// protectAudit has the database itself refuse to change or remove entries, which
-// stops a mistake of ours; whoever may write the file can undo it, and then the
-// chain tells. This is SQLite's way to say it.
+// protectAudit adds triggers that refuse to change or delete entries, which stops a
+// mistake in this program. Whoever can write the file can drop the triggers; the hash
+// chain reveals that. The syntax is SQLite's.
 func (s *Store) protectAudit(ctx context.Context) error {
 	for _, verb := range []string{"UPDATE", "DELETE"} {
 		if _, err := s.w.ExecContext(ctx, `CREATE TRIGGER IF NOT EXISTS audit_keeps_`+strings.ToLower(verb)+` BEFORE `+verb+` ON audit
@@ -99,21 +99,22 @@ func (s *Store) protectAudit(ctx context.Context) error {
 	return nil
 }
 
-// An AuditFilter says which entries are meant. What is empty does not narrow it.
+// An AuditFilter selects entries. Empty fields match everything.
 type AuditFilter struct {
 	Kinds  []string // of actors: "people", "tokens", "consumers", "schedules", "server"
 	Actor  string   // in full
 	Action string   // in full, or its first part: "job" for all of jobs
 	Target string   // in full
-	Since  int64    // not before this moment
-	Until  int64    // before this moment
+	Since  int64    // at or after this time
+	Until  int64    // before this time
 	Text   string   // part of actor, action, target, detail or address, in lower case
 	Named  []string // targets whose names hold Text
-	After  int64    // of a higher number
-	Before int64    // of a lower one
+	After  int64    // with a higher number
+	Before int64    // with a lower number
 }
 
-// actorKinds are conditions on the actor's spelling. People come first, as what is left.
+// actorKinds are conditions on the form of an actor's name. A person is whoever has
+// none of the other forms.
 var actorKinds = map[string]string{
 	"tokens":    `actor LIKE 'api:%'`,
 	"consumers": `actor LIKE 'mqtt:%'`,
@@ -123,7 +124,7 @@ var actorKinds = map[string]string{
 
 const people = "people"
 
-// where is the filter in SQL, its values as "?".
+// where returns the filter as SQL, with "?" for its values.
 func (f AuditFilter) where() (string, []any, error) {
 	var terms []string
 	var args []any
@@ -181,8 +182,8 @@ func (f AuditFilter) where() (string, []any, error) {
 	return sqlx.In(` WHERE `+strings.Join(terms, ` AND `), args...)
 }
 
-// holds is the condition that a column holds a text, in capitals or not. SQLite
-// knows small letters of ASCII alone: there, the rest has to be as it is written.
+// holds returns the condition that a column contains a text, ignoring case. SQLite
+// knows only ASCII letters in both cases; other letters must match exactly.
 func holds(column, text string) (cond string, args []any) {
 	ascii := strings.Map(func(r rune) rune {
 		if 'A' <= r && r <= 'Z' {
@@ -194,7 +195,7 @@ func holds(column, text string) (cond string, args []any) {
 		[]any{"%" + likely(ascii) + "%", "%" + likely(strings.ToLower(text)) + "%"}
 }
 
-// likely is text as LIKE takes it, its own signs without meaning.
+// likely escapes the wildcards of LIKE in a text.
 func likely(s string) string { return strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(s) }
 
 // AuditEntries lists entries, the newest first.
@@ -215,19 +216,20 @@ func (s *Store) AuditCount(ctx context.Context, f AuditFilter) (int, error) {
 	return get[int](ctx, s.r, sqlx.Rebind(sqlx.DOLLAR, `SELECT count(*) FROM audit`+where), args...)
 }
 
-// An AuditHead is a place in the chain, which says what all before it was. Kept
-// somewhere else, it shows that the end was cut off, or everything written anew.
+// An AuditHead is a place in the chain: the number and hash of an entry, which covers
+// all entries before it. Kept elsewhere, it reveals that the end of the log was cut
+// off or that all of it was rewritten.
 type AuditHead struct {
 	N    int64  `db:"n"`
 	Hash []byte `db:"hash"`
 }
 
-// String is the head as N:HASH.
+// String returns the head as N:HASH.
 func (h AuditHead) String() string {
 	return strconv.FormatInt(h.N, 10) + ":" + hex.EncodeToString(h.Hash)
 }
 
-// ParseAuditHead reads N:HASH.
+// ParseAuditHead parses N:HASH.
 func ParseAuditHead(text string) (h AuditHead, err error) {
 	n, hash, _ := strings.Cut(text, ":")
 	if h.N, err = strconv.ParseInt(n, 10, 64); err == nil {
@@ -239,9 +241,9 @@ func ParseAuditHead(text string) (h AuditHead, err error) {
 	return h, nil
 }
 
-// A BrokenAudit says that entries were changed, removed or put in between.
+// A BrokenAudit is the error that entries were changed, removed or inserted.
 type BrokenAudit struct {
-	N   int64 // the first bad entry, or the one that is missing
+	N   int64 // the first bad or missing entry
 	Why string
 }
 
@@ -249,16 +251,16 @@ func (e *BrokenAudit) Error() string {
 	return fmt.Sprintf("the audit log is broken at entry %d: %s", e.N, e.Why)
 }
 
-// VerifyAudit follows the chain from a place that was found good, the zero head
-// for all of it, and answers with its end. A head among known has to be in it.
-// What is wrong is a [BrokenAudit].
+// VerifyAudit checks the chain from a known good head, or from the beginning with the
+// zero head, and returns its end. All of known must be in it. If the chain is broken
+// it returns a [BrokenAudit].
 func (s *Store) VerifyAudit(ctx context.Context, from AuditHead, known ...AuditHead) (head AuditHead, err error) {
 	broken := func(n int64, why string) error { return &BrokenAudit{n, why} }
 	head = from
 	if from.N > 0 {
 		known = append(known, from)
 	}
-	found := false // the place to begin from
+	found := false // the entry to begin from
 	rows, err := s.r.QueryxContext(ctx, `SELECT * FROM audit WHERE n >= $1 ORDER BY n`, from.N)
 	if err != nil {
 		return from, err

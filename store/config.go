@@ -14,15 +14,15 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A Want is what a host is to do by itself, by its digest.
+// A Want is the digest of the config that a host should have.
 type Want struct {
 	Host   topics.HostID
 	Digest [32]byte
 }
 
-// WantConfigs notes what hosts are to do, as it was in an edition. One whose digest
-// is another than before gets the next revision. It is written some hundreds of hosts
-// at a time; that the edition was considered comes last.
+// WantConfigs stores the digests of the configs that hosts should have, computed from
+// an edition. A host whose digest changed gets the next revision. It writes a few
+// hundred hosts per transaction and the edition last.
 func (s *Store) WantConfigs(ctx context.Context, wants []Want, in Edition) error {
 	for some := range slices.Chunk(wants, manyHosts) {
 		if err := s.tx(ctx, func(tx *sqlx.Tx) error {
@@ -43,26 +43,26 @@ func (s *Store) WantConfigs(ctx context.Context, wants []Want, in Edition) error
 	})
 }
 
-// An Edition is another one whenever anything that a host is to do may have
-// changed: whatever people change is audited, and jobs find or make repositories
-// and their keys.
+// An Edition changes whenever anything that configs are made of may have changed:
+// what people change is in the audit log, and jobs set up or find repositories and
+// their keys.
 type Edition struct {
-	Audited int64 `db:"audited"` // the newest entry of the audit log
+	Audited int64 `db:"audited"` // number of the newest audit entry
 	ReadyAt int64 `db:"ready_at"`
 	KeysAt  int64 `db:"keys_at"`
 }
 
-// Edition is the database's edition now.
+// Edition returns the current edition.
 func (s *Store) Edition(ctx context.Context) (Edition, error) {
 	return get[Edition](ctx, s.r, `SELECT coalesce((SELECT max(n) FROM audit), 0) AS audited, coalesce((SELECT max(ready_at)
 		FROM repositories), 0) AS ready_at,
 		coalesce((SELECT max(keys_at) FROM repositories), 0) AS keys_at`)
 }
 
-// Moved tells of a schedule whether it was changed since WantConfigs, or what it
-// backs up and where to: its host's revision says nothing of it yet. groups are
-// those that schedules name. Ask after reading the schedules, and before reading
-// the hosts.
+// Moved returns a function that reports whether a schedule, its groups or their
+// repositories changed after WantConfigs: its host's revision does not include the
+// change yet. groups are those that schedules name. Call it after reading the
+// schedules and before reading the hosts.
 func (s *Store) Moved(ctx context.Context, groups []SourceGroup) (func(Schedule) bool, error) {
 	ids, err := all[string](ctx, s.r, `SELECT DISTINCT target FROM audit WHERE n > (SELECT n FROM configs_considered)
 		AND action IN ('schedule.saved', 'source_group.saved', 'repository.changed')`)
@@ -80,15 +80,15 @@ func (s *Store) Moved(ctx context.Context, groups []SourceGroup) (func(Schedule)
 	}, err
 }
 
-// A Member is a group's place in an enabled schedule.
+// A Member is a source group in an enabled schedule.
 type Member struct {
 	Schedule ScheduleID           `db:"schedule"`
 	Group    topics.SourceGroupID `db:"source_group"`
 	Fired    int64                `db:"fired"`
 }
 
-// Plans lists the groups of a host's enabled schedules that exist; of all hosts
-// with "".
+// Plans lists the existing groups of a host's enabled schedules, or of all hosts if
+// the ID is empty.
 func (s *Store) Plans(ctx context.Context, host topics.HostID) ([]Member, error) {
 	return all[Member](ctx, s.r, `SELECT m.schedule, m.source_group, m.fired FROM schedule_groups m JOIN schedules s ON s.id = m.schedule
 		JOIN source_groups g ON g.id = m.source_group WHERE s.enabled <> 0 AND `+one("s.host", host)+` ORDER BY m.schedule, g.name, g.id`, host)
@@ -100,7 +100,7 @@ func (j journal) Configured(id topics.HostID, c topics.Configured, at int64) err
 		c.Error = c.Error[:2000]
 	}
 	if c.Digest != "" {
-		// A database that was put back from a backup may give a number again.
+		// A database restored from a backup may use a number twice.
 		want, err := get[Host](j.ctx, j.q, `SELECT * FROM hosts WHERE id = $1`, id)
 		if err != nil {
 			return err
@@ -113,8 +113,8 @@ func (j journal) Configured(id topics.HostID, c topics.Configured, at int64) err
 		config_applied = $1, config_error = $3 WHERE id = $4`, c.Revision, at, c.Error, id)
 }
 
-// Fired implements protocol.PlaneTx. Of one slot the database takes each attempt
-// once; should one of ours have the number, this one gets the next.
+// Fired implements protocol.PlaneTx. Each attempt at a slot has one job; if the
+// number is taken by a job that the control plane made, this one gets the next.
 func (j journal) Fired(host topics.HostID, f topics.Fired, at int64) (p protocol.PlaneJob, known bool, err error) {
 	g, err := get[SourceGroup](j.ctx, j.tx, `SELECT * FROM source_groups WHERE id = $1`, f.Group)
 	if err == nil {
@@ -131,7 +131,7 @@ func (j journal) Fired(host topics.HostID, f topics.Fired, at int64) (p protocol
 	by := "schedule:" + string(f.Slot.Schedule)
 	sc, err := get[Schedule](j.ctx, j.tx, `SELECT * FROM schedules WHERE id = $1`, f.Slot.Schedule)
 	switch {
-	case errors.Is(err, ErrNotFound): // it is gone; what it began before stays
+	case errors.Is(err, ErrNotFound): // the schedule was deleted; its earlier jobs stay
 	case err != nil:
 		return p, false, err
 	case sc.Host != host:
@@ -187,15 +187,15 @@ func passed(f topics.Fired) string {
 	return fmt.Sprintf("the slot of %s stands for %d before it", time.UnixMilli(f.Slot.At).UTC().Format(time.RFC3339), f.Passed)
 }
 
-// A HostBehind has another config in force than the one of this revision, which it
-// is to have.
+// A HostBehind is a host that has another config in force than the one of this
+// revision.
 type HostBehind struct {
 	ID       topics.HostID `db:"id"`
 	Revision int64         `db:"config_revision"`
 }
 
-// Behind lists the hosts that fire by themselves and have another config in force
-// than they are to have. It reads an index alone: most of them may be away.
+// Behind lists the hosts that run schedules themselves and have an outdated config in
+// force. It reads only an index, because most of them may be offline.
 func (s *Store) Behind(ctx context.Context) ([]HostBehind, error) {
 	return all[HostBehind](ctx, s.r, `SELECT id, config_revision FROM hosts WHERE config_applied >= 0
 		AND config_applied <> config_revision ORDER BY id`)

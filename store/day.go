@@ -8,8 +8,8 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A Day is what a repository held on one day, by the last job that measured it
-// then.
+// A Day holds the size of a repository on one day, as the last job of that day
+// measured it.
 type Day struct {
 	Repository   topics.RepositoryID `db:"repository"`
 	Day          int64               `db:"day"` // since 1 January 1970, in UTC
@@ -21,14 +21,14 @@ type Day struct {
 
 const dayMillis = 24 * 60 * 60 * 1000
 
-// Days lists what is known of a repository's growth since a moment, the oldest
-// day first; of all repositories with "".
+// Days lists the sizes of a repository since a time, oldest day first; of all
+// repositories if the ID is empty.
 func (s *Store) Days(ctx context.Context, id topics.RepositoryID, since int64) ([]Day, error) {
 	return all[Day](ctx, s.r, `SELECT * FROM repository_days WHERE `+one("repository", id)+` AND day >= $2 ORDER BY repository, day`,
 		id, since/dayMillis)
 }
 
-// measured takes what a job measured.
+// measured stores the size that a job measured.
 func measured(ctx context.Context, tx *sqlx.Tx, j Job, st topics.Stats, at int64) error {
 	d := Day{Repository: j.Repository, Day: at / dayMillis, Snapshots: most(st.Snapshots), RestoreBytes: most(st.RestoreBytes),
 		StoredBytes: most(st.StoredBytes), PlainBytes: most(st.PlainBytes)}

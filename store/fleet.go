@@ -13,9 +13,9 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// What is kept in memory of every host and of its open jobs. A change of any of
-// these columns is noted in host_changes; a column that changes with every
-// message of an agent must not be among them.
+// The columns that the fleet board keeps in memory. A change of any of them adds a
+// row to host_changes, so a column that changes with every message of an agent must
+// not be among them.
 var (
 	fleetHostColumns = []string{"name", "created_at", "revoked_at", "hostname", "os", "arch", "platform", "agent_version",
 		"restic_version", "policy", "permits",
@@ -26,29 +26,28 @@ var (
 		"held", "accepted", "cancel_asked", "cancelled_by", "schedule", "slot", "attempt", "fired"}
 )
 
-// mostChanged is how many hosts are read one by one; of more, all are read.
+// mostChanged is how many changed hosts are read one by one; if more changed, all are
+// read.
 const mostChanged = 1000
 
-// A FleetChange is what lists of the fleet show of some hosts, as the database
-// had it at one moment.
+// A FleetChange holds what lists show of some hosts, read at one moment.
 type FleetChange struct {
-	Mark    int64                  // of this moment: ask with it for what changes later
-	All     bool                   // Hosts are all there are
-	Changed []topics.HostID        // those about which something changed; one that is not among Hosts is gone
+	Mark    int64                  // of this moment; pass it to FleetSince to read later changes
+	All     bool                   // Hosts holds every host
+	Changed []topics.HostID        // hosts that changed; those not in Hosts were removed
 	Hosts   []Host                 // with fleetHostColumns alone
 	Open    []Job                  // of these hosts, the oldest first, with fleetJobColumns alone
-	Grouped map[topics.HostID]bool // which of them have a source group
+	Grouped map[topics.HostID]bool // hosts that have a source group
 	Ended   []Outcome              // of these hosts
 }
 
-// FleetMark is the mark of the database now. It costs next to nothing.
+// FleetMark returns the current mark. It is cheap.
 func (s *Store) FleetMark(ctx context.Context) (int64, error) {
 	return get[int64](ctx, s.r, `SELECT coalesce(max(n), 0) FROM host_changes`)
 }
 
-// FleetSince reads every host that changed since a mark, whichever process
-// changed it; all of them with a mark below zero. Of the jobs that ended it reads
-// those since a moment.
+// FleetSince reads every host that changed since a mark, in whichever process, or all
+// hosts if the mark is negative. Of the ended jobs it reads those since a time.
 func (s *Store) FleetSince(ctx context.Context, mark, ended int64) (c FleetChange, err error) {
 	tx, err := s.r.BeginTxx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
@@ -103,8 +102,8 @@ func setOf[T comparable](list []T, err error) (map[T]bool, error) {
 	return set, err
 }
 
-// noteHostChanges has the database itself note which hosts changed, so that no
-// query and no other process can forget to.
+// noteHostChanges creates triggers that record which hosts changed, so that no query
+// and no other process can forget to.
 func (s *Store) noteHostChanges(ctx context.Context) error {
 	differs := func(columns []string) string {
 		var terms []string

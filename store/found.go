@@ -6,14 +6,14 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// found takes what a job found out into the rows of its repository, in the
-// transaction of its ending. Of a report that is not whole nothing is taken: what
-// is missing in it may be there all the same.
+// found stores what a job found in the rows of its repository, in the transaction of
+// the job's end. It ignores incomplete reports, because what is missing from one may
+// still exist.
 func (j journal) found(job Job, f topics.Finished, at int64) error {
 	r := f.Result
 	well := job.State == topics.Succeeded
 	if well {
-		// Whatever went well has opened it.
+		// A job that succeeded has opened the repository.
 		if _, err := j.tx.ExecContext(j.ctx, `UPDATE repositories SET ready_at = $1 WHERE id = $2 AND ready_at = 0`, at,
 			job.Repository); err != nil {
 			return err
@@ -27,7 +27,7 @@ func (j journal) found(job Job, f topics.Finished, at int64) error {
 	}
 	switch o := job.Operation.V; job.Kind {
 	case topics.SnapshotsJob, topics.KeyJob, topics.LocksJob:
-		if !well || f.Result == nil { // who says nothing of what it found did not look
+		if !well || f.Result == nil { // without a result nothing was listed
 			return nil
 		}
 		whole, report, err := j.report(job, *r)
@@ -46,7 +46,7 @@ func (j journal) found(job Job, f topics.Finished, at int64) error {
 			return measured(j.ctx, j.tx, job, *r.Stats, at)
 		}
 	case topics.CheckJob:
-		// One that found damage has failed, and is no less a check.
+		// A check that finds damage fails, and was still a check.
 		if r.Check != nil && (well || job.State == topics.Failed && r.Check.Errors > 0) {
 			return change(j.ctx, j.tx, `UPDATE repositories SET checked_at = $1, check_job = $2, check_errors = $3 WHERE id = $4`,
 				at, job.ID, most(r.Check.Errors), job.Repository)
@@ -64,8 +64,8 @@ func (j journal) found(job Job, f topics.Finished, at int64) error {
 	return nil
 }
 
-// report puts the parts of a job's report together. It is whole if it says so,
-// every part is here, and so is every entry.
+// report joins the parts of a job's report. It is complete if it says so and every
+// part and every entry is there.
 func (j journal) report(job Job, r topics.Result) (whole bool, _ topics.Report, err error) {
 	var report topics.Report
 	parts, err := reports(j.ctx, j.tx, job.ID)

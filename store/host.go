@@ -10,21 +10,21 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A Host is a machine in our care. Its row carries what the fleet page and the
-// consumers ask for most, kept true in the transactions that change it.
+// A Host is a registered machine. Its row also holds what the fleet page and
+// consumers read most, updated in the transactions that change it.
 type Host struct {
 	ID        topics.HostID `db:"id"`
 	Name      string        `db:"name"`
 	CreatedAt int64         `db:"created_at"`
 	SealKey   []byte        `db:"seal_key"` // the agent's public one
 	Serial    string        `db:"serial"`   // of its certificate
-	// NextSerial is of the certificate that was made to follow and has not been
-	// used yet; until it is, both let the host in.
+	// NextSerial is the serial of a renewed certificate that was not used yet. Until
+	// it is used, both certificates are accepted.
 	NextSerial     string `db:"next_serial"`
-	CertifiedUntil int64  `db:"certified_until"` // when the certificate in use runs out
-	RevokedAt      int64  `db:"revoked_at"`      // 0: it is trusted
-	// Refused and RefusedThere count messages that were not what they claimed to
-	// be: those in the host's name here, and ours at the host.
+	CertifiedUntil int64  `db:"certified_until"` // when the certificate in use expires
+	RevokedAt      int64  `db:"revoked_at"`      // 0 while it is trusted
+	// Refused and RefusedThere count messages that were invalid or not authentic:
+	// here in the host's name, and at the host in ours.
 	Refused       uint64               `db:"refused"`
 	RefusedThere  uint64               `db:"refused_there"`
 	Hostname      string               `db:"hostname"`
@@ -34,7 +34,7 @@ type Host struct {
 	AgentVersion  string               `db:"agent_version"`
 	ResticVersion string               `db:"restic_version"`
 	Policy        string               `db:"policy"`
-	Permits       JSON[topics.Permits] `db:"permits"` // what the policy allows; nil from an agent that does not say
+	Permits       JSON[topics.Permits] `db:"permits"` // what the policy allows; nil from an agent that does not report it
 
 	ReceivedEpoch int64  `db:"received_epoch"`
 	ReceivedSeq   uint64 `db:"received_seq"`
@@ -45,46 +45,46 @@ type Host struct {
 	DeathN        uint64 `db:"death_n"`
 	HelloEpoch    int64  `db:"hello_epoch"`
 	HelloN        uint64 `db:"hello_n"`
-	LastSeen      int64  `db:"last_seen"` // when anything was last heard, to within a minute
+	LastSeen      int64  `db:"last_seen"` // when the host was last heard of, accurate to a minute
 
-	LastJob     topics.JobID    `db:"last_job"` // the last one that ended, the control plane's own looks aside
+	LastJob     topics.JobID    `db:"last_job"` // the last job that ended, except those the control plane asked for itself
 	LastState   topics.JobState `db:"last_state"`
 	LastEndedAt int64           `db:"last_ended_at"`
-	// Standing is the worst of how the last backup of each source group ended,
-	// and StandingJob which that was. A cancelled one says nothing, and does not
-	// count; "" is that none ended.
+	// Standing is the worst result among the last backups of each source group, and
+	// StandingJob the job with it. Cancelled backups do not count; "" means that none
+	// has ended.
 	Standing    topics.JobState `db:"standing"`
 	StandingJob topics.JobID    `db:"standing_job"`
-	GoodJob     topics.JobID    `db:"good_job"` // the last backup that left a complete snapshot
+	GoodJob     topics.JobID    `db:"good_job"` // the last backup that made a complete snapshot
 	GoodAt      int64           `db:"good_at"`
 	GoodBytes   uint64          `db:"good_bytes"`
 	GoodSeconds int64           `db:"good_seconds"`
 
-	// What the host is to do by itself, and what it does: see topics.Config.
+	// The config the host should have and the one it has; see topics.Config.
 	ConfigRevision  int64  `db:"config_revision"` // 0 is none yet
 	ConfigDigest    string `db:"config_digest"`
 	ConfigMadeAt    int64  `db:"config_made_at"`
-	ConfigApplied   int64  `db:"config_applied"` // 0 is none yet, -1 an agent that is too old to fire
+	ConfigApplied   int64  `db:"config_applied"` // 0 is none yet, -1 an agent too old to run schedules
 	ConfigAppliedAt int64  `db:"config_applied_at"`
-	ConfigError     string `db:"config_error"` // what of it the agent cannot do
+	ConfigError     string `db:"config_error"` // the part of the config that the agent cannot handle
 
-	Intermittent bool  `db:"intermittent"` // a laptop: it sleeps, and is not in trouble for it
-	OverdueDays  int64 `db:"overdue_days"` // without a good backup, until it is overdue; 0 is by its schedules
+	Intermittent bool  `db:"intermittent"` // not always on, such as a laptop; being offline is no problem
+	OverdueDays  int64 `db:"overdue_days"` // days without a good backup until it is overdue; 0 follows its schedules
 }
 
-// Fires reports whether the host's agent fires its schedules by itself.
+// Fires reports whether the host's agent runs its schedules itself.
 func (h Host) Fires() bool { return h.ConfigApplied >= 0 }
 
-// Birth is the host's highest session that began.
+// Birth returns the highest session of the host that began.
 func (h Host) Birth() topics.Session { return topics.Session{Epoch: h.BirthEpoch, N: h.BirthN} }
 
-// Death is the host's highest session that ended.
+// Death returns the highest session of the host that ended.
 func (h Host) Death() topics.Session { return topics.Session{Epoch: h.DeathEpoch, N: h.DeathN} }
 
-// Hello is the session that the host last proved.
+// Hello returns the last session that the host authenticated.
 func (h Host) Hello() topics.Session { return topics.Session{Epoch: h.HelloEpoch, N: h.HelloN} }
 
-// Received is how much of the host's stream is committed.
+// Received returns how far the host's event stream is committed.
 func (h Host) Received() topics.Received {
 	return topics.Received{Epoch: h.ReceivedEpoch, Seq: h.ReceivedSeq, Mark: h.ReceivedMark}
 }
@@ -110,8 +110,8 @@ func (s *Store) HostCount(ctx context.Context) (int, error) {
 	return get[int](ctx, s.r, `SELECT count(*) FROM hosts`)
 }
 
-// Seen notes when hosts were last heard of, some hundreds in one transaction: of
-// ten thousand, all would keep others from writing for a second.
+// Seen stores when hosts were last heard of, a few hundred per transaction, because
+// writing ten thousand at once would block others for a second.
 func (s *Store) Seen(ctx context.Context, at map[topics.HostID]int64) error {
 	for some := range slices.Chunk(slices.Sorted(maps.Keys(at)), manyHosts) {
 		if err := s.tx(ctx, func(tx *sqlx.Tx) error {
@@ -128,17 +128,17 @@ func (s *Store) Seen(ctx context.Context, at map[topics.HostID]int64) error {
 	return nil
 }
 
-// manyHosts is how many hosts one transaction writes to at most.
+// manyHosts is how many hosts one transaction updates at most.
 const manyHosts = 500
 
-// Born raises a host's highest birth, never lowers it.
+// Born raises a host's highest birth and never lowers it.
 func (s *Store) Born(ctx context.Context, id topics.HostID, session topics.Session) error {
 	_, err := s.w.ExecContext(ctx, `UPDATE hosts SET birth_epoch = $1, birth_n = $2
 		WHERE id = $3 AND (birth_epoch < $1 OR birth_epoch = $1 AND birth_n < $2)`, session.Epoch, session.N, id)
 	return ours(err)
 }
 
-// Died raises a host's highest death, never lowers it.
+// Died raises a host's highest death and never lowers it.
 func (s *Store) Died(ctx context.Context, id topics.HostID, session topics.Session) error {
 	_, err := s.w.ExecContext(ctx, `UPDATE hosts SET death_epoch = $1, death_n = $2
 		WHERE id = $3 AND (death_epoch < $1 OR death_epoch = $1 AND death_n < $2)`, session.Epoch, session.N, id)

@@ -10,12 +10,12 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// An EnrollToken lets one host in. Only the hash of its key is kept.
+// An EnrollToken lets one host enrol. Only the hash of its key is stored.
 type EnrollToken struct {
 	ID        string        `db:"id"`
 	KeyHash   []byte        `db:"key_hash"`
 	Name      string        `db:"name"`     // for the host, "" to use its hostname
-	ForHost   topics.HostID `db:"for_host"` // whose identity it makes anew; "" lets a new host in
+	ForHost   topics.HostID `db:"for_host"` // the host to enrol again; "" enrols a new host
 	CreatedBy string        `db:"created_by"`
 	CreatedAt int64         `db:"created_at"`
 	ExpiresAt int64         `db:"expires_at"`
@@ -23,8 +23,8 @@ type EnrollToken struct {
 	Host      topics.HostID `db:"host"` // who used it
 }
 
-// AddEnrollToken records a new token. One for a host that is not there is
-// ErrNotFound.
+// AddEnrollToken adds a token. It returns ErrNotFound if the token is for a host that
+// does not exist.
 func (s *Store) AddEnrollToken(ctx context.Context, t EnrollToken) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		target := t.ID
@@ -42,7 +42,7 @@ func (s *Store) AddEnrollToken(ctx context.Context, t EnrollToken) error {
 	})
 }
 
-// EnrollToken returns a token by its ID, for the page that waits for its use.
+// EnrollToken returns a token by ID, for the page that waits until it is used.
 func (s *Store) EnrollToken(ctx context.Context, id string) (EnrollToken, error) {
 	return get[EnrollToken](ctx, s.r, `SELECT * FROM enroll_tokens WHERE id = $1`, id)
 }
@@ -53,19 +53,19 @@ func (s *Store) EnrollTokenByKey(ctx context.Context, keyHash []byte) (EnrollTok
 }
 
 var (
-	// ErrExpired and ErrUsed say why a token lets nobody in.
+	// ErrExpired and ErrUsed are why a token is refused.
 	ErrExpired = errors.New("the token has expired")
 	ErrUsed    = errors.New("the token has been used")
 
-	// ErrRevoked and ErrSuperseded say why a certificate does not.
+	// ErrRevoked and ErrSuperseded are why a certificate is refused.
 	ErrRevoked    = errors.New("the host's certificate was revoked")
 	ErrSuperseded = errors.New("the certificate is not the one the host was given last")
 )
 
-// Enroll uses up a token. It adds the host it lets in, under a name with a
-// number if its own is taken; or, with a token made for a host, gives that host,
-// which h must name, its new keys and trust again: what it did and what it shall
-// do stays. Of two that race for a token exactly one wins.
+// Enroll uses up a token. A token for a new host adds h, with a number after its name
+// if the name is taken. A token made for a host, which h must name, gives that host
+// new keys and trusts it again; its history and settings stay. If two callers race
+// for a token, exactly one wins.
 func (s *Store) Enroll(ctx context.Context, keyHash []byte, h Host) (Host, error) {
 	err := s.tx(ctx, func(tx *sqlx.Tx) error {
 		t, err := get[EnrollToken](ctx, tx, `SELECT * FROM enroll_tokens WHERE key_hash = $1`, keyHash)
@@ -147,7 +147,8 @@ func freeName(ctx context.Context, tx *sqlx.Tx, name string) (string, error) {
 	}
 }
 
-// Trusts says whether a certificate of this serial lets the host in.
+// Trusts returns why a certificate with this serial is refused, nil if it is
+// accepted.
 func (h Host) Trusts(serial string) error {
 	switch {
 	case h.RevokedAt > 0:
@@ -158,8 +159,8 @@ func (h Host) Trusts(serial string) error {
 	return nil
 }
 
-// Renew notes the certificate that is to follow the one of serial. Until it is
-// used, both let the host in; one made earlier and never used does not any more.
+// Renew stores the certificate that replaces the one of serial. Until it is used,
+// both are accepted; an earlier one that was never used is not accepted any more.
 func (s *Store) Renew(ctx context.Context, id topics.HostID, serial, next string) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		h, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1`, id)
@@ -169,14 +170,14 @@ func (s *Store) Renew(ctx context.Context, id topics.HostID, serial, next string
 		if err := h.Trusts(serial); err != nil {
 			return err
 		}
-		// Whoever holds the one that was made to follow uses it now.
+		// The host uses its renewed certificate now.
 		_, err = tx.ExecContext(ctx, `UPDATE hosts SET serial = $1, next_serial = $2 WHERE id = $3`, serial, next, id)
 		return err
 	})
 }
 
-// UseCertificate notes that a host came in with this certificate. If it is the
-// one that was made to follow, the one before is worth nothing from now on.
+// UseCertificate records that a host connected with this certificate. If it is the
+// renewed one, the one before is refused from now on.
 func (s *Store) UseCertificate(ctx context.Context, id topics.HostID, serial string, until int64) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		h, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1`, id)
@@ -202,8 +203,8 @@ func (s *Store) UseCertificate(ctx context.Context, id topics.HostID, serial str
 	})
 }
 
-// Revoke withdraws the trust in a host, and what tokens were made for it. Only
-// a new token lets it in again. Done twice it changes nothing.
+// Revoke stops trusting a host and invalidates the tokens made for it. Only a new
+// token lets it enrol again. Revoking twice changes nothing.
 func (s *Store) Revoke(ctx context.Context, actor string, id topics.HostID) (Host, error) {
 	var h Host
 	err := s.tx(ctx, func(tx *sqlx.Tx) (err error) {
@@ -223,7 +224,7 @@ func (s *Store) Revoke(ctx context.Context, actor string, id topics.HostID) (Hos
 	return h, err
 }
 
-// Revoked lists the hosts that are not trusted, and since when.
+// Revoked lists the hosts that are not trusted, with the time each was revoked.
 func (s *Store) Revoked(ctx context.Context) (map[topics.HostID]int64, error) {
 	rows, err := all[Host](ctx, s.r, `SELECT * FROM hosts WHERE revoked_at > 0`)
 	since := make(map[topics.HostID]int64, len(rows))

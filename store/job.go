@@ -13,8 +13,8 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// Plane is who asks for the jobs that nobody else did: looks at locks, and what
-// follows from them.
+// Plane is the RequestedBy of jobs that the control plane asks for itself: listing
+// locks, and what follows from them.
 const Plane = "plane"
 
 // A Job is one run of one operation on one host.
@@ -30,7 +30,7 @@ type Job struct {
 	StartedAt     int64                `db:"started_at"`
 	FinishedAt    int64                `db:"finished_at"`
 	NotAfter      int64                `db:"not_after"`
-	Held          bool                 `db:"held"` // not to be sent yet
+	Held          bool                 `db:"held"` // not to be sent yet, see Release
 	Accepted      bool                 `db:"accepted"`
 	CancelAsked   bool                 `db:"cancel_asked"`
 	CancelledBy   string               `db:"cancelled_by"`
@@ -38,7 +38,7 @@ type Job struct {
 	NextSend      int64                `db:"next_send"`
 	Lines         int                  `db:"lines"`          // 1..Lines are stored, or recorded as gaps
 	LogBytes      int64                `db:"log_bytes"`      // of the lines and parts of its report that are stored
-	LogDroppedAt  int64                `db:"log_dropped_at"` // when retention removed log and report; 0 is never
+	LogDroppedAt  int64                `db:"log_dropped_at"` // when log and report were removed by retention; 0 is never
 	ResticVersion string               `db:"restic_version"`
 	Cause         topics.Cause         `db:"cause"`
 	Message       string               `db:"message"`
@@ -49,12 +49,12 @@ type Job struct {
 	Summary   JSON[topics.Summary]   `db:"summary"`   // of a backup
 	Result    JSON[topics.Result]    `db:"result"`    // of any other kind
 
-	// Of a schedule's job; a person's has none of them.
+	// Set for jobs of a schedule only.
 	Schedule ScheduleID `db:"schedule"`
 	Slot     int64      `db:"slot"`     // the moment it was planned for
-	Attempt  int        `db:"attempt"`  // 0 on time, then one more for each time its pending run was drained
-	Fired    bool       `db:"fired"`    // the host began it by itself; its times are the host's word
-	HeardAt  int64      `db:"heard_at"` // when we heard of one that fired
+	Attempt  int        `db:"attempt"`  // 0 for the first, one more each time the pending run became a job
+	Fired    bool       `db:"fired"`    // the host began it on its own schedule; its times are by the host's clock
+	HeardAt  int64      `db:"heard_at"` // when a fired job was first reported
 }
 
 // A JSON is a value kept as JSON text; no value is the empty text.
@@ -82,11 +82,10 @@ func (j *JSON[T]) Scan(src any) error {
 	return json.Unmarshal([]byte(text), &j.V)
 }
 
-// Ask records a job, with its audit entry, before anybody is told of it. While
-// the same one waits or runs and is not being cancelled (a backup of the same
-// source group, or the same operation on the same host and repository), that
-// one is the answer and nothing is added. It joins the queue now, or where its
-// QueuedAt says.
+// Ask queues a job, with its audit entry. If the same job (a backup of the same
+// source group, or the same operation on the same host and repository) is queued or
+// running and is not being cancelled, it returns that one and adds nothing. The job
+// joins the end of the queue, or the place that its QueuedAt says.
 func (s *Store) Ask(ctx context.Context, actor string, j Job) (job Job, added bool, err error) {
 	err = s.tx(ctx, func(tx *sqlx.Tx) error {
 		open, err := same(ctx, tx, j)
@@ -107,7 +106,7 @@ func (s *Store) Ask(ctx context.Context, actor string, j Job) (job Job, added bo
 	return job, added, err
 }
 
-// same finds a job that waits or runs and does what j would do, or ErrNotFound.
+// same returns a queued or running job that does the same as j, or ErrNotFound.
 func same(ctx context.Context, tx *sqlx.Tx, j Job) (Job, error) {
 	if j.Kind == topics.BackupJob {
 		return openBackup(ctx, tx, j.SourceGroup)
@@ -117,7 +116,7 @@ func same(ctx context.Context, tx *sqlx.Tx, j Job) (Job, error) {
 		ORDER BY queued_at LIMIT 1`, j.Host, j.Kind, j.Repository, j.Operation)
 }
 
-// openBackup finds a group's backup that waits or runs, or ErrNotFound.
+// openBackup returns a group's queued or running backup, or ErrNotFound.
 func openBackup(ctx context.Context, tx *sqlx.Tx, group topics.SourceGroupID) (Job, error) {
 	return get[Job](ctx, tx, `SELECT * FROM jobs WHERE source_group = $1 AND finished_at = 0 AND cancel_asked = 0 ORDER BY queued_at
 		LIMIT 1`, group)
@@ -134,7 +133,7 @@ func (s *Store) queue(ctx context.Context, tx *sqlx.Tx, j Job) error {
 	return s.audit(ctx, tx, j.RequestedBy, "job.queued", string(j.ID), string(j.Kind)+" on "+string(j.Host))
 }
 
-// Reports returns what a job found out, part by part, in order.
+// Reports returns the parts of a job's report, in order.
 func (s *Store) Reports(ctx context.Context, id topics.JobID) ([]topics.Report, error) {
 	return reports(ctx, s.r, id)
 }
@@ -155,8 +154,8 @@ func (s *Store) Job(ctx context.Context, id topics.JobID) (Job, error) {
 	return get[Job](ctx, s.r, `SELECT * FROM jobs WHERE id = $1`, id)
 }
 
-// OpenJobs lists what waits and runs, the oldest first; of one host, or of all
-// with "".
+// OpenJobs lists queued and running jobs, oldest first, of one host or of all if the
+// ID is empty.
 func (s *Store) OpenJobs(ctx context.Context, host topics.HostID) ([]Job, error) {
 	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE finished_at = 0 AND `+one("host", host)+` ORDER BY queued_at, id`, host)
 }
@@ -176,20 +175,20 @@ func (s *Store) LastJobs(ctx context.Context, host topics.HostID) ([]Job, error)
 	return lastBackups(ctx, s.r, host, "")
 }
 
-// lastBackups reads the newest backup of each of a host's source groups, of those
-// that meet a condition. IDs sort by the time they were made.
+// lastBackups returns the newest backup of each of a host's source groups among those
+// that meet a condition. IDs sort by creation time.
 func lastBackups(ctx context.Context, q sqlx.QueryerContext, host topics.HostID, and string) ([]Job, error) {
 	return all[Job](ctx, q, `SELECT * FROM jobs WHERE id IN (SELECT (SELECT j.id FROM jobs j WHERE j.source_group = g.id
 		AND j.source_group <> ''
 		AND j.host = g.host AND j.kind = 'backup'`+and+` ORDER BY j.id DESC LIMIT 1) FROM source_groups g WHERE g.host = $1) ORDER BY id`, host)
 }
 
-// JobsByID returns those of the jobs that exist, in no order.
+// JobsByID returns the existing jobs among these IDs, in no order.
 func (s *Store) JobsByID(ctx context.Context, ids []topics.JobID) ([]Job, error) {
 	return among[Job](ctx, s.r, `SELECT * FROM jobs WHERE id IN (?)`, ids)
 }
 
-// An Outcome is what the strips and counts need of a job that ended.
+// An Outcome holds what charts and counts need of an ended job.
 type Outcome struct {
 	Host       topics.HostID        `db:"host"`
 	State      topics.JobState      `db:"state"`
@@ -197,15 +196,15 @@ type Outcome struct {
 	Summary    JSON[topics.Summary] `db:"summary"`
 }
 
-// Outcomes lists what ended since a moment, the oldest first; of one host, or
-// of all with "".
+// Outcomes lists what ended since a time, oldest first, of one host or of all if the
+// ID is empty.
 func (s *Store) Outcomes(ctx context.Context, host topics.HostID, since int64) ([]Outcome, error) {
 	return all[Outcome](ctx, s.r, `SELECT host, state, finished_at, summary FROM jobs
 		WHERE `+one("host", host)+` AND finished_at >= $2 AND finished_at > 0 ORDER BY finished_at`, host, since)
 }
 
-// OutcomesOf lists what ended on some hosts since a moment, the oldest first,
-// without the summaries: what the strips of one page need.
+// OutcomesOf lists what ended on some hosts since a time, oldest first, without the
+// summaries: enough for the charts of one page.
 func (s *Store) OutcomesOf(ctx context.Context, hosts []topics.HostID, since int64) ([]Outcome, error) {
 	return among[Outcome](ctx, s.r, `SELECT host, state, finished_at, '' AS summary FROM jobs
 		WHERE host IN (?) AND finished_at >= ? AND finished_at > 0 ORDER BY finished_at`, hosts, since)

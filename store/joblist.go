@@ -11,27 +11,27 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A JobFilter says which jobs a list shows. What is empty does not narrow it.
+// A JobFilter selects jobs for a list. Empty fields match everything.
 type JobFilter struct {
 	States []topics.JobState
 	Kind   topics.JobKind
-	Since  int64 // of those that ended: not before this moment
+	Since  int64 // ended jobs: at or after this time
 	Search *JobSearch
 }
 
-// A JobSearch finds jobs by any one of what it holds: by host, by source group,
-// or by the beginning of an ID.
+// A JobSearch matches jobs by any of its fields: host, source group, or the beginning
+// of an ID.
 type JobSearch struct {
 	Hosts  []topics.HostID
 	Groups []topics.SourceGroupID
 	ID     string
 
-	hosts  map[topics.HostID]bool // the same, once Matches was asked
+	hosts  map[topics.HostID]bool // the same as a set, built by the first call of Matches
 	groups map[topics.SourceGroupID]bool
 }
 
-// Matches reports whether a job of this host, group and ID is found. It is not
-// safe for concurrent use.
+// Matches reports whether the search matches a job of this host, group and ID. It is
+// not safe for concurrent use.
 func (x *JobSearch) Matches(j Job) bool {
 	if x == nil {
 		return true
@@ -43,13 +43,13 @@ func (x *JobSearch) Matches(j Job) bool {
 	return x.hosts[j.Host] || x.groups[j.SourceGroup] || x.ID != "" && strings.HasPrefix(string(j.ID), x.ID)
 }
 
-// Matches reports whether a list with this filter shows the job.
+// Matches reports whether a list with this filter includes the job.
 func (f JobFilter) Matches(j Job) bool {
 	return (len(f.States) == 0 || slices.Contains(f.States, j.State)) && (f.Kind == "" || j.Kind == f.Kind) &&
 		(j.FinishedAt == 0 || j.FinishedAt >= f.Since) && f.Search.Matches(j)
 }
 
-// where is the filter as a condition on jobs, with sqlx's "?" for lists.
+// where returns the filter as a condition on jobs, with sqlx's "?" for lists.
 func (f JobFilter) where() (cond string, args []any) {
 	cond = `1 = 1`
 	add := func(text string, v ...any) { cond, args = cond+" AND "+text, append(args, v...) }
@@ -69,7 +69,7 @@ func (f JobFilter) where() (cond string, args []any) {
 			any1, found = append(any1, `source_group IN (SELECT value FROM json_each(?))`), append(found, listed(x.Groups))
 		}
 		if x.ID != "" {
-			any1, found = append(any1, `id >= ? AND id < ?`), append(found, x.ID, x.ID+"~") // "~" sorts after what IDs hold
+			any1, found = append(any1, `id >= ? AND id < ?`), append(found, x.ID, x.ID+"~") // "~" sorts after every character of an ID
 		}
 		if len(any1) == 0 {
 			any1 = []string{`1 = 0`}
@@ -79,7 +79,8 @@ func (f JobFilter) where() (cond string, args []any) {
 	return cond, args
 }
 
-// listed is a list as one value, for json_each: a search may find any number.
+// listed encodes a list as one value for json_each, as a search may match any number
+// of rows.
 func listed[T ~string](list []T) string {
 	b, err := json.Marshal(list)
 	if err != nil {
@@ -93,15 +94,15 @@ func (s *Store) filtered(query string, args ...any) (string, []any, error) {
 	return sqlx.Rebind(sqlx.DOLLAR, query), args, err
 }
 
-// An Ended is the place in a list of ended jobs behind which the next page
-// begins; the zero value is before the first.
+// An Ended is a place in a list of ended jobs, after which the next page begins; the
+// zero value is the beginning.
 type Ended struct {
 	At int64
 	ID topics.JobID
 }
 
-// EndedJobs lists ended jobs, the last that ended first, from behind a place on.
-// An ended job's place never changes: pages neither repeat nor skip any.
+// EndedJobs lists ended jobs after a place, most recently ended first. The place of
+// an ended job never changes, so pages neither repeat nor skip any.
 func (s *Store) EndedJobs(ctx context.Context, f JobFilter, after Ended, limit int) ([]Job, error) {
 	cond, args := f.where()
 	query := `SELECT * FROM jobs WHERE finished_at > 0 AND finished_at >= ? AND ` + cond
@@ -117,7 +118,7 @@ func (s *Store) EndedJobs(ctx context.Context, f JobFilter, after Ended, limit i
 	return all[Job](ctx, s.r, query, args...)
 }
 
-// A JobCount says how many ended jobs of a kind are in a state.
+// A JobCount is the number of ended jobs of a kind in a state.
 type JobCount struct {
 	State topics.JobState `db:"state"`
 	Kind  topics.JobKind  `db:"kind"`
@@ -141,8 +142,8 @@ func (s *Store) CountEnded(ctx context.Context, f JobFilter) ([]JobCount, error)
 	return all[JobCount](ctx, s.r, query, args...)
 }
 
-// JobList lists jobs, the last that were asked for first, from behind the job
-// after on ("" for the beginning). A job's place never changes.
+// JobList lists jobs, most recently requested first, beginning after the job after
+// ("" for the beginning). A job's place never changes.
 func (s *Store) JobList(ctx context.Context, f JobFilter, after topics.JobID, limit int) ([]Job, error) {
 	cond, args := f.where()
 	if f.Since > 0 {
@@ -154,7 +155,7 @@ func (s *Store) JobList(ctx context.Context, f JobFilter, after topics.JobID, li
 	if after != "" {
 		cond, args = cond+` AND id < ?`, append(args, after)
 	}
-	// IDs sort by the time they were made.
+	// IDs sort by creation time.
 	query, args, err := s.filtered(`SELECT * FROM jobs WHERE `+cond+` ORDER BY id DESC LIMIT ?`, append(args, limit)...)
 	if err != nil {
 		return nil, err

@@ -13,8 +13,8 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A Step is one or more protocol steps in one transaction. Its effects count
-// only once Steps has returned without an error.
+// A Step runs one or more protocol steps in a transaction. Use its effects only after
+// Steps has returned without an error.
 type Step func(protocol.PlaneTx) error
 
 // Steps runs steps in one transaction and commits it.
@@ -22,12 +22,12 @@ func (s *Store) Steps(ctx context.Context, step Step) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error { return step(newJournal(ctx, s, tx)) })
 }
 
-// A journal is the database as the protocol sees it.
+// A journal implements the protocol's view of the database.
 type journal struct {
 	ctx context.Context
 	s   *Store
 	tx  *sqlx.Tx
-	q   prepared // the same transaction, for what every event repeats
+	q   prepared // the same transaction with prepared statements, for what every event repeats
 }
 
 func newJournal(ctx context.Context, s *Store, tx *sqlx.Tx) journal {
@@ -89,7 +89,7 @@ func (j journal) AddLines(id topics.JobID, first int, lines []topics.Line) error
 	}
 	last := first + len(lines) - 1
 	if keep := j.s.LogLines; last/trimSlack == (first-1)/trimSlack || last <= keep {
-		return nil // trimmed once in a while, and at the end
+		return nil // trimmed from time to time, and at the end
 	}
 	return trim(j.ctx, j.tx, id, last, j.s.LogLines)
 }
@@ -131,8 +131,8 @@ func (j journal) Started(job protocol.PlaneJob, st topics.Started, at int64) err
 	return change(j.ctx, j.tx, `UPDATE jobs SET started_at = $1, restic_version = $2 WHERE id = $3`, at, st.Restic, job.ID)
 }
 
-// Finished writes the ending, and with it whatever it changes about the host,
-// the repository and the list of snapshots.
+// Finished stores the end of a job and everything that follows from it for the host,
+// the repository and the snapshots.
 func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) error {
 	job, err := get[Job](j.ctx, j.tx, `SELECT * FROM jobs WHERE id = $1`, p.ID)
 	if err != nil {
@@ -206,8 +206,9 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 	return j.s.ended(Slots{j.ctx, j.s, j.tx}, job)
 }
 
-// standing is the worst among the last backups of a host's source groups, the
-// newest of those: what went well with one does not make up for another.
+// standing returns the worst result among the last backups of a host's source groups,
+// and the newest job with it: one group's success does not make up for another's
+// failure.
 func (j journal) standing(host topics.HostID) (worst Job, err error) {
 	last, err := lastBackups(j.ctx, j.tx, host, ` AND finished_at > 0 AND state <> 'cancelled'`)
 	bad := []topics.JobState{topics.Succeeded, topics.Warnings, topics.Abandoned, topics.Interrupted, topics.Failed}
@@ -219,8 +220,8 @@ func (j journal) standing(host topics.HostID) (worst Job, err error) {
 	return worst, err
 }
 
-// Cancel asks for the end of a job, with its audit entry, and takes the
-// protocol's step. A job that has ended is left alone: ErrEnded.
+// Cancel asks for the end of a job, with its audit entry, and runs the protocol's
+// step. It returns ErrEnded if the job has ended.
 func (s *Store) Cancel(ctx context.Context, actor string, id topics.JobID, step Step) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		job, err := get[Job](ctx, tx, `SELECT * FROM jobs WHERE id = $1`, id)
@@ -242,5 +243,5 @@ func (s *Store) Cancel(ctx context.Context, actor string, id topics.JobID, step 
 	})
 }
 
-// ErrEnded says that a job is over.
+// ErrEnded is the error that a job has already ended.
 var ErrEnded = errors.New("the job has ended")

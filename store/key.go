@@ -8,8 +8,8 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A Key opens a repository. The keys that the first listing found are trusted;
-// one that came later is not until an administrator says so.
+// A Key opens a repository. Keys of the first listing are trusted; later ones are not
+// until an administrator trusts them.
 type Key struct {
 	Repository topics.RepositoryID `db:"repository"`
 	ID         string              `db:"id"`
@@ -20,12 +20,12 @@ type Key struct {
 	Trusted    bool                `db:"trusted"`
 }
 
-// Keys lists a repository's keys, those nobody trusts first.
+// Keys lists a repository's keys, untrusted ones first.
 func (s *Store) Keys(ctx context.Context, id topics.RepositoryID) ([]Key, error) {
 	return all[Key](ctx, s.r, `SELECT * FROM repository_keys WHERE repository = $1 ORDER BY trusted, first_seen, id`, id)
 }
 
-// ForeignKeys counts the keys that nobody trusts, by repository.
+// ForeignKeys counts the untrusted keys by repository.
 func (s *Store) ForeignKeys(ctx context.Context) (map[topics.RepositoryID]int, error) {
 	type count struct {
 		Repository topics.RepositoryID `db:"repository"`
@@ -39,7 +39,7 @@ func (s *Store) ForeignKeys(ctx context.Context) (map[topics.RepositoryID]int, e
 	return counts, err
 }
 
-// TrustKey says that a key is one of ours.
+// TrustKey marks a key as trusted.
 func (s *Store) TrustKey(ctx context.Context, actor string, repository topics.RepositoryID, key string) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		if err := change(ctx, tx, `UPDATE repository_keys SET trusted = 1 WHERE repository = $1 AND id = $2`, repository, key); err != nil {
@@ -49,7 +49,7 @@ func (s *Store) TrustKey(ctx context.Context, actor string, repository topics.Re
 	})
 }
 
-// keys takes a whole listing of a repository's keys, made by job j.
+// keys stores a complete listing of a repository's keys, made by job j.
 func keys(ctx context.Context, tx *sqlx.Tx, j Job, found []topics.Key, at int64) error {
 	r, err := get[Repository](ctx, tx, `SELECT `+repositoryColumns+` FROM repositories WHERE id = $1`, j.Repository)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A Lock is one that a job found lying in a repository.
+// A Lock was found in a repository by a job.
 type Lock struct {
 	Repository topics.RepositoryID `db:"repository"`
 	ID         string              `db:"id"`
@@ -18,23 +18,23 @@ type Lock struct {
 	Hostname   string              `db:"hostname"`
 	Username   string              `db:"username"`
 	PID        int64               `db:"pid"`
-	Alive      sql.NullBool        `db:"alive"` // whether its process runs; not known if another host looked
-	Job        topics.JobID        `db:"job"`   // of that process, if the host that looked knew it as its own
+	Alive      sql.NullBool        `db:"alive"` // whether its process runs; unknown if another host listed it
+	Job        topics.JobID        `db:"job"`   // the job of that process, if the host that listed it knew
 	LookedBy   topics.HostID       `db:"looked_by"`
 }
 
-// Locks lists what the last look found in a repository, the oldest first.
+// Locks lists the locks that the last listing found in a repository, oldest first.
 func (s *Store) Locks(ctx context.Context, id topics.RepositoryID) ([]Lock, error) {
 	return all[Lock](ctx, s.r, `SELECT * FROM repository_locks WHERE repository = $1 ORDER BY time, id`, id)
 }
 
-// AllLocks lists what the last looks found everywhere.
+// AllLocks lists the locks that the last listings found, in all repositories.
 func (s *Store) AllLocks(ctx context.Context) ([]Lock, error) {
 	return all[Lock](ctx, s.r, `SELECT * FROM repository_locks ORDER BY repository, time, id`)
 }
 
-// DiedSince reports whether a job of ours on a repository ended since a moment
-// in a way that may have left its lock behind.
+// DiedSince reports whether a job on a repository ended since a time in a way that
+// may have left its lock behind.
 func (s *Store) DiedSince(ctx context.Context, id topics.RepositoryID, since int64) (bool, error) {
 	n, err := get[int](ctx, s.r, `SELECT count(*) FROM jobs WHERE repository = $1 AND finished_at > $2 AND started_at > 0 AND
 		(state IN ('interrupted', 'cancelled') OR state = 'failed' AND cause IN ('locked', 'killed', 'agent-died', 'unreachable',
@@ -42,24 +42,24 @@ func (s *Store) DiedSince(ctx context.Context, id topics.RepositoryID, since int
 	return n > 0, err
 }
 
-// LockedSince reports whether a job on a repository failed for a lock since a
-// moment.
+// LockedSince reports whether a job on a repository failed because of a lock since a
+// time.
 func (s *Store) LockedSince(ctx context.Context, id topics.RepositoryID, since int64) (bool, error) {
 	n, err := get[int](ctx, s.r, `SELECT count(*) FROM jobs WHERE repository = $1 AND state = 'failed' AND cause = 'locked'
 		AND finished_at >= $2`, id, since)
 	return n > 0, err
 }
 
-// JobsSince lists a repository's jobs that have not ended, or ended since a
-// moment, the newest first, at most a thousand.
+// JobsSince lists at most a thousand of a repository's jobs that have not ended, or
+// ended since a time, newest first.
 func (s *Store) JobsSince(ctx context.Context, id topics.RepositoryID, since int64) ([]Job, error) {
 	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE repository = $1 AND (finished_at = 0 OR finished_at >= $2)
 		ORDER BY queued_at DESC, id LIMIT 1000`, id, since)
 }
 
-// look takes a whole listing of a repository's locks, made by job j. What a
-// lock's own host said of its process stays true when another host looks: a
-// lock that is renewed gets another ID.
+// look stores a complete listing of a repository's locks, made by job j. What a
+// lock's own host reported about its process stays when another host lists it,
+// because a renewed lock has another ID.
 func look(ctx context.Context, tx *sqlx.Tx, j Job, found []topics.Lock, at int64) error {
 	rows, err := all[Lock](ctx, tx, `SELECT * FROM repository_locks WHERE repository = $1`, j.Repository)
 	if err != nil {

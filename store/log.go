@@ -11,25 +11,24 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// LogLines is how many lines of each job's log are kept by default: the first
-// half, where it says what was to be done, and the last, where it says what
-// went wrong.
+// LogLines is the default number of log lines kept per job: the first half, which
+// shows what was asked for, and the last half, which shows what went wrong.
 const LogLines = 20_000
 
-// trimSlack is by how much a log may outgrow its budget while the job runs, so
+// trimSlack is by how many lines a log may exceed its limit while the job runs, so
 // that not every batch has to trim.
 const trimSlack = 1000
 
-// A LogEntry is a line of a job's log, or a gap: lines N to GapTo were not kept.
+// A LogEntry is a log line, or a gap: lines N to GapTo were dropped.
 type LogEntry struct {
 	N     int          `db:"n"`
 	At    int64        `db:"at"`
 	Level topics.Level `db:"level"`
-	Text  string       `db:"text"` // of a gap, the reason
+	Text  string       `db:"text"` // for a gap, the reason
 	GapTo int          `db:"gap_to"`
 }
 
-// Last is the number of the last line an entry stands for.
+// Last returns the number of the last line that an entry covers.
 func (e LogEntry) Last() int { return max(e.N, e.GapTo) }
 
 // Log reads a job's log after line number after, at most limit entries.
@@ -39,8 +38,7 @@ func (s *Store) Log(ctx context.Context, id topics.JobID, after, limit int) ([]L
 		ORDER BY n LIMIT $3`, id, after, limit)
 }
 
-// A LevelCount says how many lines of a level a job's log has, and which is the
-// last of them.
+// A LevelCount is how many lines of a level a log has, and the last of them.
 type LevelCount struct {
 	Level topics.Level `db:"level"`
 	Lines int          `db:"lines"`
@@ -52,9 +50,9 @@ func (s *Store) LogLevels(ctx context.Context, id topics.JobID) ([]LevelCount, e
 	return all[LevelCount](ctx, s.r, `SELECT level, count(*) AS lines, max(n) AS last FROM job_lines WHERE job = $1 GROUP BY level`, id)
 }
 
-// addLines writes lines a hundred to a statement: one statement each would
-// spend most of the time in the driver. The parameters have no numbers, which
-// SQLite would look up one by one, a quarter of all the work.
+// addLines inserts a hundred lines per statement, because one statement each would
+// spend most of the time in the driver. The parameters have no numbers: SQLite would
+// look up each, a quarter of the work.
 func addLines(ctx context.Context, tx prepared, id topics.JobID, first int, lines []topics.Line) error {
 	var bytes int
 	for len(lines) > 0 {
@@ -74,8 +72,8 @@ func addLines(ctx context.Context, tx prepared, id topics.JobID, first int, line
 	return err
 }
 
-// trim takes the middle out of a log that ends at line last and is longer than
-// its budget, and records the gap. Recorded gaps it meets become part of it.
+// trim removes the middle of a log that ends at line last and exceeds its limit, and
+// records the gap. It merges adjacent gaps.
 func trim(ctx context.Context, tx *sqlx.Tx, id topics.JobID, last, keep int) error {
 	from := keep/2 + 1
 	to := last - (keep - keep/2)
@@ -105,17 +103,18 @@ func trim(ctx context.Context, tx *sqlx.Tx, id topics.JobID, last, keep int) err
 	return err
 }
 
-// Retention bounds the logs and the reports of jobs that ended; 0 is no bound. The
-// rows of the jobs stay, and with them their summaries and results.
+// Retention limits the logs and reports of ended jobs; 0 is no limit. The rows of the
+// jobs stay, with their summaries and results.
 type Retention struct {
 	Age   time.Duration // since the job ended
-	Bytes int64         // of text, in all
+	Bytes int64         // of text, in total
 }
 
 // DefaultRetention keeps logs for a year, and a GiB of them.
 func DefaultRetention() Retention { return Retention{Age: 365 * 24 * time.Hour, Bytes: 1 << 30} }
 
-// LogSize is how many bytes of logs and reports are stored, and of how many jobs.
+// LogSize returns how many bytes of logs and reports are stored, and for how many
+// jobs.
 func (s *Store) LogSize(ctx context.Context) (bytes int64, jobs int, err error) {
 	type size struct {
 		Bytes int64 `db:"bytes"`
@@ -125,19 +124,17 @@ func (s *Store) LogSize(ctx context.Context) (bytes int64, jobs int, err error) 
 	return v.Bytes, v.Jobs, err
 }
 
-// What one transaction of a sweep does at most, so that nobody who writes waits
-// for long: how many logs it marks as removed, and how many lines or parts of
-// reports it deletes.
+// Limits for one transaction of a sweep, so that no other writer waits for long: how
+// many logs it marks as removed, and how many lines or report parts it deletes.
 const (
 	sweepMarks = 100
 	sweepRows  = 2000
 )
 
-// SweepLogs removes the logs that are too old, and the oldest ones beyond the
-// bound in bytes. It answers how many it removed. What is to go is looked for
-// among the readers. Then each job is marked, and what was stored of it deleted,
-// in small transactions; whatever ends this in the middle, the next sweep goes on
-// from there.
+// SweepLogs removes logs that are too old, and the oldest ones beyond the limit in
+// bytes, and returns how many. It selects them on a reading connection, marks each
+// job, and deletes the rows in small transactions. If it is interrupted, the next
+// sweep continues.
 func (s *Store) SweepLogs(ctx context.Context, r Retention) (removed int, err error) {
 	for {
 		if err := s.removeMarked(ctx); err != nil {
@@ -151,8 +148,7 @@ func (s *Store) SweepLogs(ctx context.Context, r Retention) (removed int, err er
 	}
 }
 
-// markLogs notes of the next few logs that are too old or too many that they are
-// removed.
+// markLogs marks the next few logs that are too old or exceed the limit as removed.
 func (s *Store) markLogs(ctx context.Context, r Retention) (marked int, err error) {
 	type log struct {
 		ID    topics.JobID `db:"id"`
@@ -192,7 +188,7 @@ func (s *Store) markLogs(ctx context.Context, r Retention) (marked int, err erro
 	})
 }
 
-// removeMarked deletes what is stored of the logs that are marked.
+// removeMarked deletes the stored lines of marked logs.
 func (s *Store) removeMarked(ctx context.Context) error {
 	for {
 		ids, err := all[topics.JobID](ctx, s.r, `SELECT job FROM log_removals LIMIT $1`, sweepMarks)
@@ -212,8 +208,8 @@ func (s *Store) removeMarked(ctx context.Context) error {
 	}
 }
 
-// removeSome deletes as much of some jobs' logs as one transaction may, and
-// answers how many of them are gone.
+// removeSome deletes as much of some jobs' logs as one transaction may, and returns
+// how many jobs are done.
 func removeSome(ctx context.Context, tx *sqlx.Tx, ids []topics.JobID) (done int, err error) {
 	left := int64(sweepRows)
 	for _, id := range ids {

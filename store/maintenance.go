@@ -11,21 +11,21 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A Planned snapshot is one with what the control plane itself knows of how it
-// came about: times by our clock, as far as we witnessed them.
+// A Planned snapshot is a snapshot with what the control plane knows about its
+// origin. The times are by the control plane's clock.
 type Planned struct {
 	Snapshot
-	AskedAt    int64  `db:"asked_at"`   // its job was queued, or we heard that its host had begun it
-	StartedAt  int64  `db:"started_at"` // its job was heard to have started
-	EndedAt    int64  `db:"ended_at"`   // its job was heard to have ended; 0 if there is no such job
-	Slot       int64  `db:"slot"`       // what a schedule had planned it for
+	AskedAt    int64  `db:"asked_at"`   // when its job was queued, or its host reported to have begun it
+	StartedAt  int64  `db:"started_at"` // when its job was reported as started
+	EndedAt    int64  `db:"ended_at"`   // when its job was reported as ended; 0 without a job
+	Slot       int64  `db:"slot"`       // the time its schedule planned it for
 	Group      string `db:"group_name"` // "" if its source group is gone
 	GroupThere bool   `db:"group_there"`
 	Seen       bool   `db:"seen"`    // the last listing has it
-	Missing    bool   `db:"missing"` // it is older than the last listing and not in it
+	Missing    bool   `db:"missing"` // older than the last listing, and not in it
 }
 
-// PlannedSnapshots lists what is in a repository, the newest first.
+// PlannedSnapshots lists the snapshots of a repository, newest first.
 func (s *Store) PlannedSnapshots(ctx context.Context, repository topics.RepositoryID) ([]Planned, error) {
 	return all[Planned](ctx, s.r, `SELECT s.*, coalesce(CASE WHEN j.fired <> 0 THEN j.heard_at ELSE j.queued_at END, 0) AS asked_at,
 		coalesce(j.started_at, 0) AS started_at,
@@ -37,22 +37,22 @@ func (s *Store) PlannedSnapshots(ctx context.Context, repository topics.Reposito
 		WHERE s.repository = $1 AND s.gone_at = 0 ORDER BY s.time DESC, s.id`, repository)
 }
 
-// MaintenanceHours say when one kind of maintenance of a repository is due, and how
-// far the latest slot is.
+// MaintenanceHours is when one kind of maintenance of a repository is due, and the
+// progress of its latest slot.
 type MaintenanceHours struct {
 	Repository    topics.RepositoryID `db:"repository"`
 	Kind          topics.JobKind      `db:"kind"`
 	Paused        bool                `db:"paused"`
 	Weekday       int                 `db:"weekday"`         // 0 is Sunday; -1 is every day
 	Minute        int                 `db:"minute"`          // of the day
-	Slices        int                 `db:"slices"`          // check: reads one of so many; 0 reads none
-	Slice         int                 `db:"slice"`           // check: how many were read, round and round
-	Served        int64               `db:"served"`          // slots up to this one are done with
-	Attempt       int                 `db:"attempt"`         // at the slot that is due
-	NextAttemptAt int64               `db:"next_attempt_at"` // not tried before
+	Slices        int                 `db:"slices"`          // check: reads one of this many slices of the data; 0 reads none
+	Slice         int                 `db:"slice"`           // check: the number of slices read so far
+	Served        int64               `db:"served"`          // slots up to this one are finished
+	Attempt       int                 `db:"attempt"`         // number of attempts at the slot that is due
+	NextAttemptAt int64               `db:"next_attempt_at"` // no attempt before this time
 }
 
-// Hours lists when maintenance is due; of all repositories with "".
+// Hours lists when maintenance is due, of all repositories if the ID is empty.
 func (s *Store) Hours(ctx context.Context, repository topics.RepositoryID) ([]MaintenanceHours, error) {
 	return all[MaintenanceHours](ctx, s.r, `SELECT * FROM maintenance_duties WHERE `+one("repository", repository)+
 		` ORDER BY repository, kind`, repository)
@@ -63,8 +63,8 @@ const putHours = `INSERT INTO maintenance_duties (repository, kind, paused, week
 	VALUES (:repository, :kind, :paused, :weekday, :minute, :slices, :slice, :served, :attempt, :next_attempt_at)
 	ON CONFLICT (repository, kind) DO UPDATE SET `
 
-// PutHours says when maintenance of a repository is due: edit is given the rows
-// there are and returns those to write. How far the latest slot is stays as it is.
+// PutHours sets when maintenance of a repository is due: edit gets the current rows
+// and returns those to write. The progress of the latest slot stays.
 func (s *Store) PutHours(
 	ctx context.Context, actor string, repository topics.RepositoryID, edit func([]MaintenanceHours) ([]MaintenanceHours, error),
 ) error {
@@ -91,7 +91,7 @@ func (s *Store) PutHours(
 	})
 }
 
-// BeginHours adds rows where there are none.
+// BeginHours adds missing rows.
 func (s *Store) BeginHours(ctx context.Context, rows []MaintenanceHours) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		for _, m := range rows {
@@ -103,24 +103,24 @@ func (s *Store) BeginHours(ctx context.Context, rows []MaintenanceHours) error {
 	})
 }
 
-// A MaintenanceRun is one time a repository was looked after. Its ID is that of
-// the job that is its outcome; what that job needs comes first.
+// A MaintenanceRun is one execution of a kind of maintenance. It has the ID of its
+// main job; the jobs which that one needs run before.
 type MaintenanceRun struct {
 	ID          topics.JobID        `db:"id"`
 	Repository  topics.RepositoryID `db:"repository"`
 	Kind        topics.JobKind      `db:"kind"`
 	Host        topics.HostID       `db:"host"`
 	RequestedBy string              `db:"requested_by"`
-	Slot        int64               `db:"slot"` // 0 is that a person asked
+	Slot        int64               `db:"slot"` // 0 if a person asked for it
 	CreatedAt   int64               `db:"created_at"`
 	EndedAt     int64               `db:"ended_at"`
 
-	// Of a forget: the jobs it rests on, what it removes, and how far it is.
+	// Of a forget: the listings it is based on, the plan, and its progress.
 	Listing  topics.JobID `db:"listing"`
 	Keys     topics.JobID `db:"keys"`
-	Approved string       `db:"approved"` // hash of the plan that a person has seen
+	Approved string       `db:"approved"` // hash of the plan that a person approved
 	Plan     JSON[Plan]   `db:"plan"`
-	Job      topics.JobID `db:"job"`   // which removes now
+	Job      topics.JobID `db:"job"`   // the job that removes snapshots now
 	Batch    int          `db:"batch"` // of the plan, from 0
 	Removed  int          `db:"removed"`
 
@@ -134,17 +134,17 @@ type RunOutcome string
 // The outcomes of runs.
 const (
 	RunSucceeded RunOutcome = "succeeded"
-	RunHeld      RunOutcome = "held" // for a person to look at its plan
+	RunHeld      RunOutcome = "held" // waits for a person to review its plan
 	RunFailed    RunOutcome = "failed"
 	RunCancelled RunOutcome = "cancelled"
 )
 
-// A Plan is which snapshots a forget is to remove.
+// A Plan is the list of snapshots that a forget will remove.
 type Plan struct {
 	Hash    string                       `json:"hash"`
 	Remove  []string                     `json:"remove"`
 	Groups  map[topics.SourceGroupID]int `json:"groups"`            // how many of each source group
-	Unusual []string                     `json:"unusual,omitempty"` // why a person has to look
+	Unusual []string                     `json:"unusual,omitempty"` // why a person must review it
 }
 
 // OpenRuns lists the runs that have not ended, the oldest first.
@@ -167,8 +167,8 @@ func (s *Store) LastRun(
 		repository, kind, outcome)
 }
 
-// StartRun records a run together with the job that is to be its outcome. While
-// one of that kind is open on the repository, that is the answer.
+// StartRun records a run and its main job. If a run of that kind is open on the
+// repository, it returns that one.
 func (s *Store) StartRun(ctx context.Context, r MaintenanceRun, j Job) (run MaintenanceRun, fresh bool, err error) {
 	err = s.tx(ctx, func(tx *sqlx.Tx) error {
 		run, err = get[MaintenanceRun](ctx, tx, `SELECT * FROM maintenance_runs WHERE ended_at = 0 AND repository = $1 AND kind = $2
@@ -188,7 +188,7 @@ func (s *Store) StartRun(ctx context.Context, r MaintenanceRun, j Job) (run Main
 	return run, fresh, err
 }
 
-// PutRun writes how far a run is.
+// PutRun stores the progress of a run.
 func (s *Store) PutRun(ctx context.Context, r MaintenanceRun) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error { return putRun(ctx, tx, r) })
 }
@@ -203,8 +203,8 @@ func putRun(ctx context.Context, tx *sqlx.Tx, r MaintenanceRun) error {
 	return nil
 }
 
-// Release lets a held job be sent, with what it is to do, and notes the run's
-// plan; its snapshots are in the job's own record from then on.
+// Release lets a held job be sent, with its operation, and stores the run's plan; its
+// snapshots are in the job's own row from then on.
 func (s *Store) Release(ctx context.Context, r MaintenanceRun, o topics.Operation) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		if err := change(ctx, tx, `UPDATE jobs SET held = 0, operation = $1 WHERE id = $2 AND held <> 0 AND finished_at = 0`,
@@ -219,8 +219,8 @@ func (s *Store) Release(ctx context.Context, r MaintenanceRun, o topics.Operatio
 	})
 }
 
-// EndRun writes a run's end. m, if it is not nil, is how it stands with the slot
-// the run was for; review, if it is not nil, is the plan that was held.
+// EndRun stores the end of a run. m, if not nil, is the new progress of the run's
+// slot; review, if not nil, is the plan that is held for review.
 func (s *Store) EndRun(ctx context.Context, r MaintenanceRun, m *MaintenanceHours, review *Review) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		r.EndedAt = s.Now()
@@ -243,7 +243,7 @@ func (s *Store) EndRun(ctx context.Context, r MaintenanceRun, m *MaintenanceHour
 			}
 			return s.audit(ctx, tx, r.RequestedBy, "retention.held", string(r.Repository), review.Hash)
 		}
-		if r.Kind == topics.ForgetJob && r.Outcome == RunSucceeded { // whatever was held before is out of date
+		if r.Kind == topics.ForgetJob && r.Outcome == RunSucceeded { // a plan held before is outdated
 			_, err := tx.ExecContext(ctx, `DELETE FROM maintenance_reviews WHERE repository = $1`, r.Repository)
 			return err
 		}
@@ -251,7 +251,7 @@ func (s *Store) EndRun(ctx context.Context, r MaintenanceRun, m *MaintenanceHour
 	})
 }
 
-// A Review is a plan that a person has to look at before it is carried out.
+// A Review is a plan that a person must approve before it is carried out.
 type Review struct {
 	Repository topics.RepositoryID `db:"repository"`
 	Hash       string              `db:"hash"`
@@ -262,12 +262,12 @@ type Review struct {
 	ApprovedAt int64               `db:"approved_at"`
 }
 
-// ReviewOf returns the plan of a repository that is held, or ErrNotFound.
+// ReviewOf returns the held plan of a repository, or ErrNotFound.
 func (s *Store) ReviewOf(ctx context.Context, repository topics.RepositoryID) (Review, error) {
 	return get[Review](ctx, s.r, `SELECT * FROM maintenance_reviews WHERE repository = $1 AND expires_at > $2`, repository, s.Now())
 }
 
-// Approve lets exactly the plan of this hash be carried out, or is ErrNotFound.
+// Approve releases the plan with exactly this hash; ErrNotFound if there is none.
 func (s *Store) Approve(ctx context.Context, actor string, repository topics.RepositoryID, hash string) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		if err := change(ctx, tx, `UPDATE maintenance_reviews SET approved_by = $1, approved_at = $2 WHERE repository = $3 AND hash = $4
@@ -279,7 +279,7 @@ func (s *Store) Approve(ctx context.Context, actor string, repository topics.Rep
 	})
 }
 
-// ExpireReviews removes the plans nobody approved in time.
+// ExpireReviews removes plans that were not approved in time.
 func (s *Store) ExpireReviews(ctx context.Context) error {
 	old, err := all[Review](ctx, s.r, `SELECT * FROM maintenance_reviews WHERE expires_at <= $1`, s.Now())
 	if err != nil || len(old) == 0 {

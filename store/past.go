@@ -9,18 +9,17 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A Past is a job that ended before now, with what it left.
+// A Past is a job that ended in the past, with its snapshot.
 type Past struct {
-	Job      Job // as it ended, complete
+	Job      Job // complete, as it ended
 	Lines    []topics.Line
-	Snapshot *topics.Snapshot // that a backup left, nil for none
-	GoneAt   int64            // when the snapshot was removed; 0 is that it is there
+	Snapshot *topics.Snapshot // made by a backup, nil for none
+	GoneAt   int64            // when the snapshot was removed; 0 while it exists
 }
 
-// AddPast writes jobs that ended before now, the oldest first, and brings their
-// hosts and repositories to where these jobs leave them. It is for the demo and
-// for nothing else: nobody is told, no schedule owes anything for them, and the
-// audit log, which cannot be written afterwards, does not know them.
+// AddPast writes jobs of the past, oldest first, and updates their hosts and
+// repositories accordingly. Only the demo uses it: it notifies nobody, adds no audit
+// entries, which cannot be backdated, and schedules owe nothing for it.
 func (s *Store) AddPast(ctx context.Context, past []Past, days []Day) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		j := newJournal(ctx, s, tx)
@@ -64,7 +63,7 @@ func (s *Store) AddPast(ctx context.Context, past []Past, days []Day) error {
 	})
 }
 
-// addPast writes one job and what it alone changes.
+// addPast writes one job and the rows that depend on it alone.
 func (j journal) addPast(p Past) error {
 	job := p.Job
 	if !job.State.Ended() || job.FinishedAt == 0 {
@@ -123,10 +122,10 @@ func (j journal) addPast(p Past) error {
 	return err
 }
 
-// Backdate says since when a host and its schedules are in our care, the latest
-// slot of theirs that was served, and, unless that is 0, when the session that was
-// the host's last one ended. Like [Store.AddPast], it is for the demo;
-// a control plane that runs does not notice the second.
+// Backdate sets since when a host and its schedules exist, the latest slot that was
+// served, and, if ended is not 0, when the host's last session ended. Like
+// [Store.AddPast] it is for the demo; a running control plane does not notice the
+// session's end.
 func (s *Store) Backdate(ctx context.Context, host topics.HostID, created, served, ended int64) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, `UPDATE schedules SET created_at = $1, since = $1, last_slot = $2 WHERE host = $3`,

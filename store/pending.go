@@ -10,21 +10,21 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A PendingRun is a slot that a schedule still owes: its host could not be
-// reached, or its backup failed and is worth another try. It is no job; it
-// becomes jobs when it is drained. A schedule has at most one, for the latest
-// slot that fired.
+// A PendingRun is a slot that a schedule still has to run: its host was offline, or
+// its backup failed and will be retried. It becomes jobs when the host is back or the
+// retry is due. A schedule has at most one, for its latest slot.
 type PendingRun struct {
 	Schedule      ScheduleID    `db:"schedule"`
 	Host          topics.HostID `db:"host"`
 	Slot          int64         `db:"slot"`
-	Attempt       int           `db:"attempt"` // how many times it has become jobs
+	Attempt       int           `db:"attempt"` // how many times it became jobs
 	NextAttemptAt int64         `db:"next_attempt_at"`
 	Reason        string        `db:"reason"` // "host", or the cause of the failure
 	CreatedAt     int64         `db:"created_at"`
 }
 
-// PendingRuns lists a host's pending runs, the next first; of all hosts with "".
+// PendingRuns lists a host's pending runs, next one first; of all hosts if the ID is
+// empty.
 func (s *Store) PendingRuns(ctx context.Context, host topics.HostID) ([]PendingRun, error) {
 	return pendingRuns(ctx, s.r, host)
 }
@@ -33,46 +33,46 @@ func pendingRuns(ctx context.Context, q sqlx.QueryerContext, host topics.HostID)
 	return all[PendingRun](ctx, q, `SELECT * FROM pending_runs WHERE `+one("host", host)+` ORDER BY next_attempt_at, schedule`, host)
 }
 
-// A SlotGroup is one source group of a schedule, and how it stands with the
-// latest slot that began: in a job's hands, settled, or else owed.
+// A SlotGroup is one source group of a schedule and the state of its latest slot: a
+// job works on it, it is settled, or it is still owed.
 type SlotGroup struct {
 	Schedule   ScheduleID           `db:"schedule"`
 	Group      topics.SourceGroupID `db:"source_group"`
 	Repository topics.RepositoryID  `db:"repository"`
 	Fired      int64                `db:"fired"`   // the latest slot that began
-	Settled    int64                `db:"settled"` // slots up to this one are served, or given up
-	Job        topics.JobID         `db:"job"`     // which is to serve the slot, "" for none
+	Settled    int64                `db:"settled"` // slots up to this one succeeded or were given up
+	Job        topics.JobID         `db:"job"`     // the job that works on the slot, "" for none
 }
 
-// Slots is one transaction on what schedules owe. It takes facts; what they
-// mean is decided by package schedule.
+// Slots is a transaction on what schedules owe. It stores facts; package schedule
+// decides what they mean.
 type Slots struct {
 	ctx context.Context
 	s   *Store
 	tx  *sqlx.Tx
 }
 
-// SlotStep runs steps on what is owed in one transaction and commits it.
+// SlotStep runs steps in one transaction and commits it.
 func (s *Store) SlotStep(ctx context.Context, step func(Slots) error) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error { return step(Slots{ctx, s, tx}) })
 }
 
-// OnFired sets what is called with each job of a slot that a host began by
-// itself, in the transaction that adds it. It is set once, before any can come.
+// OnFired sets the function that is called with each job that a host began on its own
+// schedule, in the transaction that adds it. Call it once, before agents connect.
 func (s *Store) OnFired(f func(Slots, Job) error) { s.fired = f }
 
-// OnEnded sets what is called with each job that ends, in the transaction of its
-// ending: an error undoes both. It is set once, before anything can end.
+// OnEnded sets the function that is called with each job that ends, in the same
+// transaction: its error undoes both. Call it once, before any job can end.
 func (s *Store) OnEnded(f func(Slots, Job) error) { s.ended = f }
 
-// Enabled lists the schedules that the control plane has to fire, because the
-// host's agent is too old to do it, without their groups.
+// Enabled lists the schedules that the control plane has to run, because the host's
+// agent is too old to, without their groups.
 func (t Slots) Enabled() ([]Schedule, error) {
 	return all[Schedule](t.ctx, t.tx, `SELECT s.* FROM schedules s JOIN hosts h ON h.id = s.host
 		WHERE s.enabled <> 0 AND h.config_applied < 0 ORDER BY s.id`)
 }
 
-// Schedule finds a schedule, without its groups.
+// Schedule returns a schedule, without its groups.
 func (t Slots) Schedule(id ScheduleID) (Schedule, bool, error) {
 	return found(get[Schedule](t.ctx, t.tx, `SELECT * FROM schedules WHERE id = $1`, id))
 }
@@ -87,29 +87,29 @@ func found[T any](row T, err error) (T, bool, error) {
 const slotGroups = `SELECT m.schedule, m.source_group, g.repository, m.fired, m.settled, m.job
 	FROM schedule_groups m JOIN source_groups g ON g.id = m.source_group WHERE `
 
-// Groups lists the groups of a schedule that exist, by name.
+// Groups lists the existing groups of a schedule, by name.
 func (t Slots) Groups(id ScheduleID) ([]SlotGroup, error) {
 	return all[SlotGroup](t.ctx, t.tx, slotGroups+`m.schedule = $1 ORDER BY g.name, g.id`, id)
 }
 
-// Members lists a source group's place in each schedule that names it.
+// Members lists a source group's entries in the schedules that name it.
 func (t Slots) Members(id topics.SourceGroupID) ([]SlotGroup, error) {
 	return all[SlotGroup](t.ctx, t.tx, slotGroups+`m.source_group = $1 ORDER BY m.schedule`, id)
 }
 
-// PutGroup writes how a group stands.
+// PutGroup stores the state of a group.
 func (t Slots) PutGroup(g SlotGroup) error {
 	return change(t.ctx, t.tx, `UPDATE schedule_groups SET fired = $1, settled = $2, job = $3 WHERE schedule = $4
 		AND source_group = $5`, g.Fired, g.Settled, g.Job, g.Schedule, g.Group)
 }
 
-// Fired notes the latest slot of a schedule that fired.
+// Fired stores the latest slot of a schedule that fired.
 func (t Slots) Fired(id ScheduleID, slot int64) error {
 	return change(t.ctx, t.tx, `UPDATE schedules SET last_slot = $1 WHERE id = $2`, slot, id)
 }
 
-// Rewind lets a schedule begin anew at a moment: nothing before it counts, and
-// nothing is owed.
+// Rewind starts a schedule anew at a time: earlier slots do not count, and nothing is
+// owed.
 func (t Slots) Rewind(id ScheduleID, since int64) error {
 	if err := change(t.ctx, t.tx, `UPDATE schedules SET last_slot = 0, since = $1 WHERE id = $2`, since, id); err != nil {
 		return err
@@ -121,13 +121,13 @@ func (t Slots) Rewind(id ScheduleID, since int64) error {
 	return err
 }
 
-// Open finds the job of a source group that waits or runs.
+// Open returns the queued or running job of a source group.
 func (t Slots) Open(id topics.SourceGroupID) (Job, bool, error) {
 	return found(openBackup(t.ctx, t.tx, id))
 }
 
-// Queue records a job for a slot, with its audit entry. Of one attempt there is
-// one job: if it has been made, added is false.
+// Queue queues a job for a slot, with its audit entry. There is one job per attempt:
+// if it exists, added is false.
 func (t Slots) Queue(j Job) (added bool, err error) {
 	_, made, err := found(get[topics.JobID](t.ctx, t.tx, `SELECT id FROM jobs WHERE schedule = $1 AND source_group = $2 AND slot = $3
 		AND attempt = $4`,
@@ -139,7 +139,7 @@ func (t Slots) Queue(j Job) (added bool, err error) {
 	return true, t.s.queue(t.ctx, t.tx, j)
 }
 
-// Pending finds a schedule's pending run.
+// Pending returns a schedule's pending run.
 func (t Slots) Pending(id ScheduleID) (PendingRun, bool, error) {
 	return found(get[PendingRun](t.ctx, t.tx, `SELECT * FROM pending_runs WHERE schedule = $1`, id))
 }
@@ -160,13 +160,13 @@ func (t Slots) PutPending(p PendingRun) error {
 	return nil
 }
 
-// RemovePending removes a schedule's pending run; none is no error.
+// RemovePending removes a schedule's pending run, if it has one.
 func (t Slots) RemovePending(id ScheduleID) error {
 	_, err := t.tx.ExecContext(t.ctx, `DELETE FROM pending_runs WHERE schedule = $1`, id)
 	return err
 }
 
-// Audit adds an entry of the control plane's own doing.
+// Audit adds an entry for an action of the control plane itself.
 func (t Slots) Audit(action, target, detail string) error {
 	return t.s.audit(t.ctx, t.tx, "plane", action, target, detail)
 }

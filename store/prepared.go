@@ -7,9 +7,9 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// A prepared transaction prepares each statement once, however often it is run:
-// ingest repeats the same few for every event, and reading SQL would be most of
-// their cost. The statements end with the transaction.
+// A prepared transaction prepares each statement once, however often it runs:
+// ingesting events repeats the same few, and parsing them would be most of the cost.
+// The statements are closed with the transaction.
 type prepared struct {
 	tx    *sqlx.Tx
 	stmts map[string]*sqlx.Stmt
@@ -57,7 +57,7 @@ func (p prepared) QueryxContext(ctx context.Context, query string, args ...any) 
 func (p prepared) QueryRowxContext(ctx context.Context, query string, args ...any) *sqlx.Row {
 	s, err := p.stmt(ctx, query)
 	if err != nil {
-		return p.tx.QueryRowxContext(ctx, query, args...) // it fails again, and says so its own way
+		return p.tx.QueryRowxContext(ctx, query, args...) // returns the same error again, through the row
 	}
 	return s.QueryRowxContext(ctx, args...)
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A Repository holds snapshots, somewhere else. Its secrets are sealed in the
-// row; see RepositoryAccess for what a job needs.
+// A Repository holds snapshots on some storage. Its secrets are encrypted in the row;
+// see RepositoryAccess for what a job needs.
 type Repository struct {
 	ID        topics.RepositoryID `db:"id"`
 	Name      string              `db:"name"`
@@ -22,13 +22,13 @@ type Repository struct {
 	CreatedAt int64               `db:"created_at"`
 	ReadyAt   int64               `db:"ready_at"` // when a job first found or initialised it; 0 is never
 
-	// Keeper is the host that forgets, prunes and checks; it alone is given the
-	// maintenance credential. "" is that none was chosen.
+	// Keeper is the host that forgets, prunes and checks; it alone gets the
+	// maintenance credential. "" is none.
 	Keeper     topics.HostID `db:"keeper"`
 	AppendOnly bool          `db:"append_only"` // its everyday credential cannot delete
-	Keep       JSON[Keep]    `db:"keep"`        // which snapshots are kept; none is every one
+	Keep       JSON[Keep]    `db:"keep"`        // retention rules; none keeps everything
 
-	// What jobs last found, and when; 0 is never.
+	// Found by jobs; 0 is never.
 	ListedAt     int64        `db:"listed_at"`
 	MeasuredAt   int64        `db:"measured_at"`
 	RestoreBytes int64        `db:"restore_bytes"` // of all snapshots, each counted whole
@@ -42,15 +42,15 @@ type Repository struct {
 	LocksAt      int64        `db:"locks_at"`
 	KeysAt       int64        `db:"keys_at"`
 	KeyHint      string       `db:"key_hint"`   // the key our password opens; "" is not known
-	RemovedAt    int64        `db:"removed_at"` // when it was taken out of care; 0 is that it is in it
+	RemovedAt    int64        `db:"removed_at"` // when it was removed from the control plane; 0 while it is registered
 }
 
-// Ratio is how much larger the restored snapshots are than what they take, 0 if
-// that is not known.
+// Ratio returns how many times larger the restored snapshots are than the stored
+// data, 0 if unknown.
 func (r Repository) Ratio() float64 { return ratio(r.RestoreBytes, r.StoredBytes) }
 
-// Compression is how much smaller compression made the data, 0 if restic did
-// not say.
+// Compression returns by what factor compression shrank the data, 0 if restic did not
+// say.
 func (r Repository) Compression() float64 { return ratio(r.PlainBytes, r.StoredBytes) }
 
 func ratio(whole, part int64) float64 {
@@ -60,9 +60,9 @@ func ratio(whole, part int64) float64 {
 	return float64(whole) / float64(part)
 }
 
-// A Keep says which snapshots of each source group stay, in restic's words:
-// first all within a time, then so many of each period. Durations are restic's,
-// as in "30d" or "1y6m".
+// A Keep holds the retention rules for the snapshots of each source group, in
+// restic's terms: everything within a time, then a number per period. Durations are
+// restic's, as in "30d" or "1y6m".
 type Keep struct {
 	Within        string `json:"keep_within,omitempty"`
 	WithinHourly  string `json:"keep_within_hourly,omitempty"`
@@ -84,18 +84,18 @@ type RepositoryAccess struct {
 	Password topics.Secret
 	Env      map[string]topics.Secret
 
-	// Maintenance replaces what is above for a keeper that may delete; nil is
-	// that there is no such credential.
+	// Maintenance replaces the fields above for a keeper that may delete; nil is that
+	// there is no such credential.
 	Maintenance *Maintenance
 }
 
-// Maintenance is the credential that may delete. It reaches the keeper alone.
+// Maintenance is the credential that may delete. Only the keeper gets it.
 type Maintenance struct {
 	URL topics.Secret            `json:"url,omitempty"` // where the keeper finds the repository, if elsewhere
 	Env map[string]topics.Secret `json:"env,omitempty"`
 }
 
-// What is taken, as an ErrConflict.
+// The ErrConflict for a name that is taken.
 var (
 	ErrRepositoryTaken = fmt.Errorf("%w: a repository of this name", ErrConflict)
 	ErrGroupTaken      = fmt.Errorf("%w: a source group of this name on this host", ErrConflict)
@@ -107,7 +107,7 @@ type NewRepository struct {
 	RepositoryAccess
 }
 
-// AddRepository adds a repository. A name that is taken is ErrRepositoryTaken.
+// AddRepository adds a repository; ErrRepositoryTaken if the name is taken.
 func (s *Store) AddRepository(ctx context.Context, actor string, r Repository, a RepositoryAccess) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error { return s.addRepository(ctx, tx, actor, NewRepository{r, a}) })
 }
@@ -127,7 +127,7 @@ func (s *Store) addRepository(ctx context.Context, tx *sqlx.Tx, actor string, r 
 	return s.audit(ctx, tx, actor, "repository.created", string(r.ID), r.Name)
 }
 
-// taken is the error that names what is taken, if that is what a statement failed of.
+// taken returns the error for a name that is taken, if that made a statement fail.
 func taken(err, what error) error {
 	if errors.Is(ours(err), ErrConflict) {
 		return what
@@ -135,9 +135,9 @@ func taken(err, what error) error {
 	return err
 }
 
-// ChangeRepository writes what people decide of a repository: its name, where it
-// is and how to get in, its keeper, what it keeps. What jobs found stays, and so
-// does that it was there once: at another address it is not quietly begun anew.
+// ChangeRepository stores what people set: name, address, credentials, keeper,
+// retention. What jobs found stays, including that the repository was found: at
+// another address, jobs will not create a new one silently.
 func (s *Store) ChangeRepository(ctx context.Context, actor string, r Repository, a RepositoryAccess) error {
 	_, err := s.EditRepository(ctx, actor, r.ID, func(row *Repository, access *RepositoryAccess) error {
 		*row, *access = r, a
@@ -146,9 +146,9 @@ func (s *Store) ChangeRepository(ctx context.Context, actor string, r Repository
 	return err
 }
 
-// EditRepository is ChangeRepository that reads and writes in one transaction, so
-// that of two changes at once neither undoes the other. It returns the row before.
-// edit may read from the store, and must not write to it.
+// EditRepository reads and changes a repository in one transaction, so that
+// concurrent changes do not undo each other. It returns the row before. edit may read
+// from the store and must not write to it.
 func (s *Store) EditRepository(
 	ctx context.Context, actor string, id topics.RepositoryID, edit func(*Repository, *RepositoryAccess) error,
 ) (was Repository, err error) {
@@ -189,8 +189,8 @@ func (s *Store) EditRepository(
 	return was, err
 }
 
-// relieve cancels the maintenance that no host has begun, and that is not for the
-// keeper chosen now.
+// relieve cancels maintenance that no host has begun and that is not for the current
+// keeper.
 func (s *Store) relieve(ctx context.Context, tx *sqlx.Tx, actor string, r Repository) error {
 	if r.Keeper == "" {
 		return nil
@@ -208,7 +208,7 @@ func (s *Store) relieve(ctx context.Context, tx *sqlx.Tx, actor string, r Reposi
 		if err := change(ctx, tx, `UPDATE jobs SET cancelled_by = $1 WHERE id = $2`, actor, job.ID); err != nil {
 			return err
 		}
-		// Its effects are news, which the running control plane finds in the rows.
+		// The running control plane finds the effects in the rows.
 		if _, err := protocol.PlaneStep(protocol.DefaultTiming(), j, protocol.CancelAsked{Job: job.ID,
 			By: actor + ", who chose another keeper,", Now: s.Now()}); err != nil {
 			return err
@@ -227,13 +227,12 @@ func orNone(s string) string {
 	return s
 }
 
-// ErrInUse says that something still needs what was to be removed.
+// ErrInUse is the error that something still needs what was to be removed.
 var ErrInUse = errors.New("it is in use")
 
-// RemoveRepository takes a repository out of care: its secrets are erased and its
-// name is free, its row stays for the jobs that name it. While a source group
-// or a job that has not ended needs it, that is ErrInUse. Nothing is done to what
-// it holds.
+// RemoveRepository unregisters a repository: it erases the secrets and frees the
+// name, and keeps the row for the jobs that refer to it. It returns ErrInUse while a
+// source group or an open job needs it. The repository's own data is not touched.
 func (s *Store) RemoveRepository(ctx context.Context, actor string, id topics.RepositoryID) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		r, err := repository(ctx, tx, id)
@@ -267,12 +266,12 @@ func (s *Store) RemoveRepository(ctx context.Context, actor string, id topics.Re
 	})
 }
 
-// Repositories lists every repository in care, by name.
+// Repositories lists the registered repositories, by name.
 func (s *Store) Repositories(ctx context.Context) ([]Repository, error) {
 	return all[Repository](ctx, s.r, `SELECT `+repositoryColumns+` FROM repositories WHERE removed_at = 0 ORDER BY name, id`)
 }
 
-// RepositoryNames adds what some repositories are called, those out of care too.
+// RepositoryNames adds the names of some repositories, including unregistered ones.
 func (s *Store) RepositoryNames(ctx context.Context, ids []topics.RepositoryID, names map[topics.RepositoryID]string) error {
 	return namesOf(ctx, s, `SELECT id, name FROM repositories WHERE id IN (?)`, ids, names)
 }
@@ -290,25 +289,24 @@ func namesOf[K ~string](ctx context.Context, s *Store, query string, ids []K, na
 	return err
 }
 
-// Repository returns one repository, one that was taken out of care too, or
-// ErrNotFound.
+// Repository returns a repository, also an unregistered one, or ErrNotFound.
 func (s *Store) Repository(ctx context.Context, id topics.RepositoryID) (Repository, error) {
 	return get[Repository](ctx, s.r, `SELECT `+repositoryColumns+` FROM repositories WHERE id = $1`, id)
 }
 
-// FindRepository returns the repository in care with this ID, else the one with
+// FindRepository returns the registered repository with this ID, else the one with
 // this name, or ErrNotFound.
 func (s *Store) FindRepository(ctx context.Context, text string) (Repository, error) {
 	return get[Repository](ctx, s.r, `SELECT `+repositoryColumns+` FROM repositories WHERE (id = $1 OR name = $1) AND removed_at = 0
 		ORDER BY id = $1 DESC LIMIT 1`, text)
 }
 
-// repository returns one in care, or ErrNotFound.
+// repository returns a registered repository, or ErrNotFound.
 func repository(ctx context.Context, tx *sqlx.Tx, id topics.RepositoryID) (Repository, error) {
 	return get[Repository](ctx, tx, `SELECT `+repositoryColumns+` FROM repositories WHERE id = $1 AND removed_at = 0`, id)
 }
 
-// inCare is ErrNotFound unless a repository is in care.
+// inCare returns ErrNotFound unless the repository is registered.
 func inCare(ctx context.Context, tx *sqlx.Tx, id topics.RepositoryID) error {
 	_, err := repository(ctx, tx, id)
 	if err != nil {
@@ -320,7 +318,7 @@ func inCare(ctx context.Context, tx *sqlx.Tx, id topics.RepositoryID) error {
 const repositoryColumns = `id, name, location, created_at, ready_at, keeper, append_only, keep, listed_at, measured_at, restore_bytes,
 	stored_bytes, plain_bytes, forgot_at, pruned_at, checked_at, check_job, check_errors, locks_at, keys_at, key_hint, removed_at`
 
-// A sealedAccess is a RepositoryAccess as its row holds it.
+// A sealedAccess is an encrypted RepositoryAccess.
 type sealedAccess struct {
 	URL         []byte `db:"url"`
 	Password    []byte `db:"password"`
@@ -345,7 +343,7 @@ func (s *Store) sealAccess(ctx context.Context, tx *sqlx.Tx, id topics.Repositor
 	return sealed, errors.Join(err, failed)
 }
 
-// RepositoryAccess opens a repository's secrets.
+// RepositoryAccess decrypts a repository's secrets.
 func (s *Store) RepositoryAccess(ctx context.Context, id topics.RepositoryID) (RepositoryAccess, error) {
 	return s.openAccess(ctx, s.r, id)
 }
@@ -376,8 +374,8 @@ func (s *Store) openAccess(ctx context.Context, q sqlx.ExtContext, id topics.Rep
 	return a, err
 }
 
-// A SourceGroup says what a host backs up, and where to. Its ID is the restic
-// tag of its snapshots; its name may change.
+// A SourceGroup is what a host backs up, and into which repository. Its ID is the
+// restic tag of its snapshots; its name may change.
 type SourceGroup struct {
 	ID            topics.SourceGroupID `db:"id"`
 	Host          topics.HostID        `db:"host"`
@@ -392,7 +390,7 @@ type SourceGroup struct {
 	Limits        JSON[topics.Limits]  `db:"limits"`
 }
 
-// Topic is the group as its host is told of it.
+// Topic returns the group in the form that is sent to its host.
 func (g SourceGroup) Topic() topics.SourceGroup {
 	t := topics.SourceGroup{ID: g.ID, Name: g.Name, Paths: g.Paths, Excludes: g.Excludes, OneFileSystem: g.OneFileSystem}
 	if g.LiveFiles.V != nil {
@@ -407,9 +405,8 @@ func (g SourceGroup) Topic() topics.SourceGroup {
 	return t
 }
 
-// PutSourceGroup adds a host's source group, or changes the one of that name. Of
-// that LiveFiles, Hooks and Limits stay as they are where there are none.
-// It answers with the row as it is now.
+// PutSourceGroup adds a host's source group, or changes the one with that name and
+// returns it. LiveFiles, Hooks and Limits stay as they are if they are empty.
 func (s *Store) PutSourceGroup(ctx context.Context, actor string, g SourceGroup) (SourceGroup, error) {
 	return s.EditSourceGroup(ctx, actor, g.Host, g.Name, nil, func(row *SourceGroup, known bool) error {
 		if known {
@@ -429,11 +426,9 @@ func (s *Store) PutSourceGroup(ctx context.Context, actor string, g SourceGroup)
 	})
 }
 
-// EditSourceGroup changes a host's source group, or adds it if edit is told that
-// it is not known yet and gives it an ID. With a new repository that one is added
-// in the same transaction, and the group backs up into it: both are saved or none
-// is. It returns the row as it is now. edit may read from the store, and must not
-// write to it.
+// EditSourceGroup changes a host's source group, or adds it if edit gives it an ID.
+// With a new repository it adds that in the same transaction and lets the group use
+// it. It returns the new row. edit may read from the store and must not write to it.
 func (s *Store) EditSourceGroup(ctx context.Context, actor string, host topics.HostID, name string, add *NewRepository,
 	edit func(g *SourceGroup, known bool) error) (g SourceGroup, err error) {
 	err = s.tx(ctx, func(tx *sqlx.Tx) error {
@@ -470,7 +465,8 @@ func (s *Store) EditSourceGroup(ctx context.Context, actor string, host topics.H
 	return g, err
 }
 
-// SourceGroups lists a host's source groups, by name; of all hosts with "".
+// SourceGroups lists a host's source groups, by name; of all hosts if the ID is
+// empty.
 func (s *Store) SourceGroups(ctx context.Context, host topics.HostID) ([]SourceGroup, error) {
 	return all[SourceGroup](ctx, s.r, `SELECT * FROM source_groups WHERE `+one("host", host)+` ORDER BY name, id`, host)
 }
@@ -480,7 +476,7 @@ func (s *Store) GroupNames(ctx context.Context, ids []topics.SourceGroupID, name
 	return namesOf(ctx, s, `SELECT id, name FROM source_groups WHERE id IN (?)`, ids, names)
 }
 
-// GroupsNamed lists the source groups whose names hold a text, in capitals or not.
+// GroupsNamed lists the source groups whose names contain a text, ignoring case.
 func (s *Store) GroupsNamed(ctx context.Context, text string) ([]topics.SourceGroupID, error) {
 	cond, args := holds("name", text)
 	return all[topics.SourceGroupID](ctx, s.r, sqlx.Rebind(sqlx.DOLLAR, `SELECT id FROM source_groups WHERE `+cond), args...)

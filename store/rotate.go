@@ -11,22 +11,22 @@ import (
 	"github.com/restic-manager/restic-manager/store/keyring"
 )
 
-// Rotated says how far a change of keys came.
+// Rotated is the result of a change of keys.
 type Rotated struct {
-	// NewKeyFile holds the new master key, which somebody has to put where the old
-	// one is given, and then call again; "" once everything is done.
+	// NewKeyFile is the file with the new master key. If it is set, somebody has to
+	// put the key where the old one comes from and call again; "" means done.
 	NewKeyFile string
 	Resealed   int // secrets that were sealed anew
 }
 
-// RotateKeys changes the master key and the data key, and seals every secret
-// anew. It may end at any moment, by any means: the database opens with the key
-// that is in place, every secret can be read, and the next call goes on from
-// there. No control plane may run on the database meanwhile.
+// RotateKeys replaces the master key and the data key and re-encrypts every secret.
+// It can be interrupted at any point: the database opens with the key that is in
+// place, every secret can be read, and the next call continues. No control plane may
+// use the database meanwhile.
 //
-// A master key that came from a file is replaced there. For one that was given,
-// the new one is written to newKeyFile, and both open the database until the next
-// call with the new one.
+// A master key that came from a file is replaced there. If the key was passed in, the
+// new one is written to newKeyFile, and both open the database until the next call
+// with the new one.
 func (s *Store) RotateKeys(ctx context.Context, actor, newKeyFile string) (Rotated, error) {
 	m := s.keys.Master
 	switch {
@@ -36,8 +36,8 @@ func (s *Store) RotateKeys(ctx context.Context, actor, newKeyFile string) (Rotat
 		return Rotated{}, fmt.Errorf(
 			"the new key takes the place of the old one in %s; --new-key-file is for keys that do not come from a file", m.File)
 	}
-	// What is deleted from now on is overwritten: the old data key among it, sealed
-	// with a master key that somebody may still have.
+	// Overwrite deleted data from now on, such as the old data key, encrypted with a
+	// master key that somebody may still have.
 	if _, err := s.w.ExecContext(ctx, `PRAGMA secure_delete = ON`); err != nil {
 		return Rotated{}, err
 	}
@@ -49,7 +49,7 @@ func (s *Store) RotateKeys(ctx context.Context, actor, newKeyFile string) (Rotat
 	if err != nil {
 		return Rotated{}, err
 	}
-	if (!several || newest != m.ID) && n == 1 { // nothing has begun, or the new key is not in place
+	if (!several || newest != m.ID) && n == 1 { // nothing has begun, or the new key is not in place yet
 		if newKeyFile == "" {
 			return Rotated{}, fmt.Errorf("the key is given by %s, where this program cannot replace it; say with --new-key-file where to "+
 				"write the new one", m.From)
@@ -86,7 +86,7 @@ func (s *Store) RotateKeys(ctx context.Context, actor, newKeyFile string) (Rotat
 	return Rotated{Resealed: done}, s.wipe(ctx)
 }
 
-// masters names the newest master key, and says whether there is another.
+// masters returns the newest master key's ID, and whether there is another.
 func (s *Store) masters(ctx context.Context) (newest string, several bool, err error) {
 	ids, err := all[string](ctx, s.w, `SELECT master FROM data_keys GROUP BY master ORDER BY MAX(generation) DESC`)
 	if err != nil || len(ids) == 0 {
@@ -95,7 +95,7 @@ func (s *Store) masters(ctx context.Context) (newest string, several bool, err e
 	return ids[0], len(ids) > 1, nil
 }
 
-// wrap lets a second master key open every data key.
+// wrap encrypts every data key with a second master key, too.
 func (s *Store) wrap(ctx context.Context, actor string, next keyring.Master) error {
 	m := s.keys.Master
 	if next.ID == m.ID {
@@ -131,8 +131,8 @@ func (s *Store) wrap(ctx context.Context, actor string, next keyring.Master) err
 	})
 }
 
-// newDataKey takes the old master key's rights away and makes a data key, which
-// the old one never opened. An earlier call may have made it.
+// newDataKey removes the old master key's copies and creates a data key that the old
+// one never opened, unless an earlier call has done so.
 func (s *Store) newDataKey(ctx context.Context, actor string, needed bool) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		r, err := tx.ExecContext(ctx, `DELETE FROM data_keys WHERE master <> $1`, s.keys.Master.ID)
@@ -153,8 +153,7 @@ func (s *Store) newDataKey(ctx context.Context, actor string, needed bool) error
 	})
 }
 
-// reseal seals what is not yet sealed with the current data key, each secret for
-// itself.
+// reseal re-encrypts each secret that is not yet encrypted with the current data key.
 func (s *Store) reseal(ctx context.Context) (done int, err error) {
 	current, err := s.keys.current(ctx, s.w)
 	if err != nil {
@@ -194,8 +193,7 @@ func (s *Store) reseal(ctx context.Context) (done int, err error) {
 
 var errFresh = errors.New("there is no secret, or it is sealed with the current key")
 
-// retire removes the data keys that seal nothing any more. One that does stays,
-// whatever sealed with it meanwhile.
+// retire removes the data keys that are not in use any more.
 func (s *Store) retire(ctx context.Context, actor string) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		current, err := s.keys.current(ctx, tx)
@@ -220,7 +218,7 @@ func (s *Store) retire(ctx context.Context, actor string) error {
 	})
 }
 
-// wipe empties SQLite's journal, which still has what was deleted.
+// wipe truncates SQLite's journal, which still contains deleted data.
 func (s *Store) wipe(ctx context.Context) error {
 	_, err := s.w.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
 	return err

@@ -9,7 +9,7 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A Round is how the last job of a schedule's source group went.
+// A Round is the result of the last job of a schedule's source group.
 type Round struct {
 	Schedule ScheduleID           `db:"schedule"`
 	Group    topics.SourceGroupID `db:"source_group"`
@@ -26,9 +26,9 @@ func (s *Store) RoundsOf(ctx context.Context, ids []ScheduleID) ([]Round, error)
 		WHERE m.schedule IN (?) ORDER BY j.schedule, j.source_group`, ids)
 }
 
-// PutHostSettings says whether a host comes and goes, as laptops do, and after how
-// many days without a good backup it is overdue; 0 is never. What is nil stays as
-// it is. It returns the row as it is now.
+// PutHostSettings sets whether a host is not always on, and after how many days
+// without a good backup it is overdue; 0 is never. nil leaves a setting as it is. It
+// returns the new row.
 func (s *Store) PutHostSettings(ctx context.Context, actor string, host topics.HostID, on *bool, overdueDays *int64) (h Host, err error) {
 	err = s.tx(ctx, func(tx *sqlx.Tx) error {
 		if err := change(ctx, tx, `UPDATE hosts SET intermittent = coalesce($1, intermittent), overdue_days = coalesce($2, overdue_days)

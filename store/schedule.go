@@ -11,11 +11,11 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A ScheduleID stands for a schedule; its name may not change.
+// A ScheduleID identifies a schedule. It may not change, unlike the name.
 type ScheduleID = topics.ScheduleID
 
-// A Schedule says when some of a host's source groups are backed up. What its
-// cron line means is for package schedule.
+// A Schedule is when some of a host's source groups are backed up. Package schedule
+// interprets the cron line.
 type Schedule struct {
 	ID            ScheduleID    `db:"id"`
 	Host          topics.HostID `db:"host"`
@@ -24,19 +24,18 @@ type Schedule struct {
 	Zone          string        `db:"zone"` // IANA's name of it
 	JitterSeconds int           `db:"jitter_seconds"`
 	Enabled       bool          `db:"enabled"`
-	RetryMax      int           `db:"retry_max"` // how many times a slot's pending run may become jobs
+	RetryMax      int           `db:"retry_max"` // how often a slot's pending run may become jobs
 	CreatedAt     int64         `db:"created_at"`
-	Since         int64         `db:"since"`     // slots up to this moment do not count: it was made, changed or enabled then
-	LastSlot      int64         `db:"last_slot"` // the latest that fired; 0 is none yet
+	Since         int64         `db:"since"`     // slots up to this time do not count: when it was created, changed or enabled
+	LastSlot      int64         `db:"last_slot"` // the latest slot that fired; 0 is none
 
 	Groups []topics.SourceGroupID `db:"-"` // what it backs up, by name; only among those that exist
 }
 
-// PutSchedule adds a host's schedule, or changes the one of that name, as edit
-// says: it is given the row as it is, or one with only host and name, and must
-// not use the store. A new plan does not look back: slots that it would have had
-// before now are not missed ones. A group that is not the host's is ErrNotFound.
-// It answers with the row as it is now.
+// PutSchedule adds a host's schedule, or changes the one with that name, and returns
+// it. edit gets the current row, or a new one with only host and name, and must not
+// use the store. After a change of plan, earlier slots do not count as missed. It
+// returns ErrNotFound for a group that is not the host's.
 func (s *Store) PutSchedule(
 	ctx context.Context, actor string, host topics.HostID, name string, id ScheduleID, edit func(*Schedule) error,
 ) (Schedule, error) {
@@ -76,16 +75,16 @@ func (s *Store) PutSchedule(
 	return row, err
 }
 
-// Replan moves Since to now if the schedule has another plan than it had, or was
-// enabled: slots that it would have had before are not missed ones.
+// Replan sets Since to now if the plan changed or the schedule was enabled, so that
+// earlier slots do not count as missed.
 func (sc *Schedule) Replan(was Schedule, now int64) {
 	if sc.Cron != was.Cron || sc.Zone != was.Zone || sc.Enabled && !was.Enabled {
 		sc.Since = now
 	}
 }
 
-// putScheduleGroups keeps what is known of the groups that stay. A group that
-// joins owes nothing for slots that fired without it.
+// putScheduleGroups keeps the state of groups that stay. A group that joins owes
+// nothing for earlier slots.
 func putScheduleGroups(ctx context.Context, tx *sqlx.Tx, row Schedule) error {
 	had, err := all[topics.SourceGroupID](ctx, tx, `SELECT source_group FROM schedule_groups WHERE schedule = $1`, row.ID)
 	if err != nil {
@@ -110,8 +109,8 @@ func putScheduleGroups(ctx context.Context, tx *sqlx.Tx, row Schedule) error {
 	return nil
 }
 
-// DeleteSchedule removes a host's schedule, or answers ErrNotFound. Jobs that
-// it asked for go on; its pending run is abandoned by whoever looks at it next.
+// DeleteSchedule removes a host's schedule, or returns ErrNotFound. Its jobs go on;
+// its pending run is removed when it is next read.
 func (s *Store) DeleteSchedule(ctx context.Context, actor string, host topics.HostID, name string) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		row, err := scheduleNamed(ctx, tx, host, name)

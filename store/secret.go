@@ -11,8 +11,8 @@ import (
 	"github.com/restic-manager/restic-manager/store/keyring"
 )
 
-// sealedColumns are all that hold secrets, with the key of their tables. A column
-// that is not here would be lost when the data key changes.
+// sealedColumns lists every column that holds secrets, with the key of its table. A
+// secret in any other column would be lost when the data key changes.
 var sealedColumns = []struct{ table, key, column string }{
 	{"meta", "name", "value"},
 	{"repositories", "id", "url"},
@@ -21,10 +21,10 @@ var sealedColumns = []struct{ table, key, column string }{
 	{"repositories", "id", "maintenance"},
 }
 
-// A ring is the keyring with the data keys of the database.
+// A ring is the keyring, loading data keys from the database.
 type ring struct{ *keyring.Ring }
 
-// key is the data key of a name.
+// key returns the data key with this ID.
 func (k ring) key(ctx context.Context, q sqlx.QueryerContext, id keyring.ID) (keyring.Key, error) {
 	return k.Key(id, func() ([]byte, error) {
 		wrapped, err := get[[]byte](ctx, q, `SELECT wrapped FROM data_keys WHERE id = $1 AND master = $2`, id.String(), k.Master.ID)
@@ -36,7 +36,7 @@ func (k ring) key(ctx context.Context, q sqlx.QueryerContext, id keyring.ID) (ke
 	})
 }
 
-// current is the name of the data key that seals.
+// current returns the ID of the data key that encrypts.
 func (k ring) current(ctx context.Context, q sqlx.QueryerContext) (keyring.ID, error) {
 	name, err := get[string](ctx, q, `SELECT id FROM data_keys ORDER BY n DESC LIMIT 1`)
 	if err != nil {
@@ -45,8 +45,8 @@ func (k ring) current(ctx context.Context, q sqlx.QueryerContext) (keyring.ID, e
 	return keyring.ParseID(name)
 }
 
-// seal seals a secret for its place. It is asked for the data key within the
-// transaction that writes it: a key that was taken away meanwhile seals nothing.
+// seal encrypts a secret for its place. It reads the data key in the transaction that
+// writes the secret, so that a key removed meanwhile encrypts nothing.
 func (k ring) seal(ctx context.Context, tx *sqlx.Tx, where, plain []byte) ([]byte, error) {
 	id, err := k.current(ctx, tx)
 	if err != nil {
@@ -59,7 +59,7 @@ func (k ring) seal(ctx context.Context, tx *sqlx.Tx, where, plain []byte) ([]byt
 	return key.Seal(where, plain), nil
 }
 
-// open opens what was sealed for a place.
+// open decrypts a secret of a place.
 func (k ring) open(ctx context.Context, q sqlx.QueryerContext, where, sealed []byte) ([]byte, error) {
 	id, ok := keyring.SealedBy(sealed)
 	if !ok {
@@ -72,7 +72,7 @@ func (k ring) open(ctx context.Context, q sqlx.QueryerContext, where, sealed []b
 	return key.Open(where, sealed)
 }
 
-// addDataKey makes a data key that seals from now on.
+// addDataKey creates a data key that encrypts from now on.
 func (k ring) addDataKey(ctx context.Context, tx *sqlx.Tx, now int64) error {
 	id, wrapped, err := k.Master.NewKey()
 	if err != nil {
@@ -83,8 +83,8 @@ func (k ring) addDataKey(ctx context.Context, tx *sqlx.Tx, now int64) error {
 	return err
 }
 
-// fits asks whether the master key is the one of this database, before anything
-// is written to it. A database that holds no secret yet takes any.
+// fits checks, before anything is written, that the master key belongs to this
+// database. A database without secrets accepts any.
 func (s *Store) fits(ctx context.Context) error {
 	wrong := fmt.Errorf("%w: %s is not the key that this database was last used with; put the right one in its place (nothing was "+
 		"changed)", keyring.ErrKey, s.keys.Master.From)
@@ -117,9 +117,8 @@ func (s *Store) fits(ctx context.Context) error {
 	return err
 }
 
-// begin makes the first data key. Secrets of a database from before there were
-// data keys are sealed with the master key itself; they are sealed anew, all at
-// once.
+// begin creates the first data key. Secrets of a database that had no data keys are
+// encrypted with the master key itself; it re-encrypts them in the same transaction.
 func (s *Store) begin(ctx context.Context) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		if _, err := s.keys.current(ctx, tx); !errors.Is(err, ErrNotFound) {
@@ -144,7 +143,7 @@ func (s *Store) begin(ctx context.Context) error {
 	})
 }
 
-// replace seals one secret anew; errFresh is that there was nothing to do.
+// replace re-encrypts one secret; errFresh means there was nothing to do.
 func (s *Store) replace(
 	ctx context.Context, tx *sqlx.Tx, table, key, column, row string, open func(where, sealed []byte) ([]byte, error),
 ) error {
@@ -175,7 +174,7 @@ func (s *Store) checkCanary(ctx context.Context) error {
 	return err
 }
 
-// Secret returns a secret of the installation, made once if it is not there yet.
+// Secret returns a secret of the installation, and creates it if there is none yet.
 func (s *Store) Secret(ctx context.Context, name string, create func() ([]byte, error)) ([]byte, error) {
 	var plain []byte
 	err := s.tx(ctx, func(tx *sqlx.Tx) error {

@@ -11,11 +11,11 @@ import (
 
 // A Session is a browser that somebody signed in with.
 type Session struct {
-	ID        string `db:"id"` // to end it by; it lets nobody in
+	ID        string `db:"id"` // names the session to end it; does not authenticate
 	User      string `db:"user_id"`
 	BeganAt   int64  `db:"began_at"`
 	SeenAt    int64  `db:"seen_at"`
-	Remote    string `db:"remote"`  // where it began
+	Remote    string `db:"remote"`  // address that signed in
 	Browser   string `db:"browser"` // what the browser called itself
 	ExpiresAt int64  `db:"expires_at"`
 }
@@ -42,16 +42,15 @@ type beginning struct {
 	hash string
 }
 
-// BeginSession says that the session which is written next is a new one, of
-// somebody whose password has this hash. Without it only one that is there can
-// be written: a session that was ended does not come back because it was just
-// being used.
+// BeginSession marks the session written next as a new one, for a user whose password
+// has this hash. Without it only existing sessions can be written, so that a session
+// that was ended is not revived by a request in flight.
 func BeginSession(ctx context.Context, n Session, passwordHash string) context.Context {
 	return context.WithValue(ctx, beginKey{}, beginning{n, passwordHash})
 }
 
-// CommitCtx implements scs.CtxStore. A new session of somebody who was shut out,
-// or whose password was changed, since they proved who they are is ErrNotFound.
+// CommitCtx implements scs.CtxStore. It returns ErrNotFound for a new session of a
+// user who was disabled, or whose password changed, since they signed in.
 func (v Sessions) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
 	n, fresh := ctx.Value(beginKey{}).(beginning)
 	return v.s.tx(ctx, func(tx *sqlx.Tx) error {
@@ -102,7 +101,7 @@ func (v Sessions) Commit(token string, b []byte, expiry time.Time) error {
 // Delete implements scs.Store.
 func (v Sessions) Delete(token string) error { return v.DeleteCtx(context.Background(), token) }
 
-// Expire removes sessions and password links that are over.
+// Expire removes expired sessions and password links.
 func (v Sessions) Expire(ctx context.Context) error {
 	_, err := v.s.w.ExecContext(ctx, `DELETE FROM sessions WHERE expires_at <= $1`, v.s.Now())
 	if err == nil {
@@ -111,14 +110,15 @@ func (v Sessions) Expire(ctx context.Context) error {
 	return ours(err)
 }
 
-// SessionList lists a user's sessions, or with "" everybody's, the last used first.
+// SessionList lists a user's sessions, or everybody's if the user is empty, last used
+// first.
 func (s *Store) SessionList(ctx context.Context, user string) ([]Session, error) {
 	return all[Session](ctx, s.r, `SELECT id, user_id, began_at, seen_at, remote, browser, expires_at FROM sessions
 		WHERE ($1 = '' OR user_id = $1) AND expires_at > $2 ORDER BY seen_at DESC, id`, user, s.Now())
 }
 
-// EndSession ends one session, of a user or with "" anybody's; ErrNotFound if
-// there is none.
+// EndSession ends a session, of a user or of anybody if the user is empty;
+// ErrNotFound if there is none.
 func (s *Store) EndSession(ctx context.Context, actor, id, user string) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		name, err := get[string](ctx, tx, `SELECT name FROM users JOIN sessions ON user_id = users.id

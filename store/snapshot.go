@@ -14,8 +14,8 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A Snapshot is one that a repository holds, or held. One that no job of ours
-// made has neither host nor job.
+// A Snapshot is a current or former snapshot of a repository. It has neither host nor
+// job if no job of ours made it.
 type Snapshot struct {
 	Repository topics.RepositoryID `db:"repository"`
 	ID         string              `db:"id"`
@@ -32,8 +32,8 @@ type Snapshot struct {
 	Username    string               `db:"username"`
 	Tree        string               `db:"tree"`
 	Original    string               `db:"original"`
-	SeenAt      int64                `db:"seen_at"` // when a job last saw it; 0 is that only the backup said so
-	GoneAt      int64                `db:"gone_at"` // when it was found missing or removed; 0 is that it is there
+	SeenAt      int64                `db:"seen_at"` // when a listing last had it; 0 if only the backup reported it
+	GoneAt      int64                `db:"gone_at"` // when it was found missing or was removed; 0 while it exists
 }
 
 // Foreign reports whether no job of ours made it.
@@ -49,22 +49,21 @@ func (s *Store) SnapshotCount(ctx context.Context, host topics.HostID) (int, err
 	return get[int](ctx, s.r, `SELECT count(*) FROM snapshots WHERE host = $1 AND gone_at = 0`, host)
 }
 
-// A SnapshotPlace is where a page of a list of snapshots begins: behind the
-// snapshot of this time and ID.
+// A SnapshotPlace is a place in a list of snapshots, after which a page begins: the
+// time and ID of a snapshot.
 type SnapshotPlace struct {
 	Time int64
 	ID   string
 }
 
-// A SnapshotFilter says which snapshots of a repository a list shows. What is
-// empty does not narrow it.
+// A SnapshotFilter selects snapshots of a repository. Empty fields match everything.
 type SnapshotFilter struct {
 	Text    string // the beginning of an ID, or part of a path or a tag
 	Host    topics.HostID
 	Foreign bool // only those that no job of ours made
 }
 
-// where is the filter as a condition on a repository's snapshots, with "?".
+// where returns the filter as a condition on a repository's snapshots, with "?".
 func (f SnapshotFilter) where(id topics.RepositoryID) (cond string, args []any) {
 	cond, args = `repository = ? AND gone_at = 0`, []any{id}
 	if f.Host != "" {
@@ -74,22 +73,22 @@ func (f SnapshotFilter) where(id topics.RepositoryID) (cond string, args []any) 
 		cond += ` AND host = ''`
 	}
 	if f.Text != "" {
-		// Paths and tags are kept as JSON, where a backslash is two.
+		// Paths and tags are stored as JSON, where a backslash is doubled.
 		v, err := List{f.Text}.Value()
 		if err != nil {
 			panic(err) // strings always encode
 		}
 		within := strings.TrimSuffix(strings.TrimPrefix(v.(string), `["`), `"]`)
 		path, paths := holds(`paths`, within)
-		tag, tags := holds(`REPLACE(tags, 'plan=' || source_group, '')`, within) // that one is ours, and shown nowhere
+		tag, tags := holds(`REPLACE(tags, 'plan=' || source_group, '')`, within) // leaves out our own tag, which is not shown
 		cond, args = cond+` AND (id LIKE ? ESCAPE '!' OR `+path+` OR `+tag+`)`, append(args, likely(strings.ToLower(f.Text))+"%")
 		args = append(append(args, paths...), tags...)
 	}
 	return cond, args
 }
 
-// SnapshotsOf lists what a repository holds, the newest first, from behind a
-// place on; the zero place is the beginning.
+// SnapshotsOf lists a repository's snapshots after a place, newest first; the zero
+// place is the beginning.
 func (s *Store) SnapshotsOf(
 	ctx context.Context, id topics.RepositoryID, f SnapshotFilter, after SnapshotPlace, limit int,
 ) ([]Snapshot, error) {
@@ -106,7 +105,7 @@ func (s *Store) SnapshotsOf(
 	return all[Snapshot](ctx, s.r, query, args...)
 }
 
-// CountSnapshots counts what a list with this filter shows, all pages together.
+// CountSnapshots counts the snapshots that match a filter, on all pages.
 func (s *Store) CountSnapshots(ctx context.Context, id topics.RepositoryID, f SnapshotFilter) (int, error) {
 	cond, args := f.where(id)
 	query, args, err := s.filtered(`SELECT count(*) FROM snapshots WHERE `+cond, args...)
@@ -116,39 +115,39 @@ func (s *Store) CountSnapshots(ctx context.Context, id topics.RepositoryID, f Sn
 	return get[int](ctx, s.r, query, args...)
 }
 
-// SnapshotHosts are the hosts whose jobs made what a repository holds.
+// SnapshotHosts lists the hosts whose jobs made a repository's snapshots.
 func (s *Store) SnapshotHosts(ctx context.Context, id topics.RepositoryID) ([]topics.HostID, error) {
 	return all[topics.HostID](ctx, s.r, `SELECT DISTINCT host FROM snapshots WHERE repository = $1 AND gone_at = 0 AND host <> ''
 		ORDER BY host`, id)
 }
 
-// A Quarter counts what falls into a quarter of an hour. A caller makes days of
-// them in the zone it shows: each is whole quarters away from UTC.
+// A Quarter is a count per quarter of an hour. Callers add quarters up to days in
+// their time zone; every zone's offset is a multiple of a quarter.
 type Quarter struct {
 	Quarter int64 `db:"quarter"` // since 1 January 1970, in UTC
 	N       int   `db:"n"`
 }
 
-// At is when the quarter begins.
+// At returns the time the quarter begins.
 func (q Quarter) At() time.Time { return time.Unix(q.Quarter*15*60, 0) }
 
-// SnapshotQuarters counts what our jobs made and a repository holds, by when it
-// was taken, between two moments; quarters without any are left out.
+// SnapshotQuarters counts a repository's snapshots made by our jobs, by the time they
+// were taken, between two times; quarters without any are left out.
 func (s *Store) SnapshotQuarters(ctx context.Context, id topics.RepositoryID, since, until int64) ([]Quarter, error) {
 	return all[Quarter](ctx, s.r, `SELECT time / 900000 AS quarter, count(*) AS n FROM snapshots
 		WHERE repository = $1 AND gone_at = 0 AND time >= $2 AND time <= $3 AND host <> '' GROUP BY time / 900000 ORDER BY 1`, id, since, until)
 }
 
-// FailedQuarters counts the backups into a repository that failed since a moment,
-// by when they ended.
+// FailedQuarters counts the failed backups into a repository since a time, by when
+// they ended.
 func (s *Store) FailedQuarters(ctx context.Context, id topics.RepositoryID, since int64) ([]Quarter, error) {
 	return all[Quarter](ctx, s.r, `SELECT finished_at / 900000 AS quarter, count(*) AS n FROM jobs WHERE repository = $1 AND kind = $2
 		AND state IN ($3, $4, $5) AND finished_at >= $6 GROUP BY finished_at / 900000 ORDER BY 1`, id, topics.BackupJob, topics.Failed,
 		topics.Interrupted, topics.Abandoned, since)
 }
 
-// Prunes are the prunes of a repository that went well since a moment, the oldest
-// first; what only said what it would do is among them.
+// Prunes lists the successful prunes of a repository since a time, dry runs included,
+// oldest first.
 func (s *Store) Prunes(ctx context.Context, id topics.RepositoryID, since int64) ([]Job, error) {
 	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE repository = $1 AND kind = $2 AND state = $3 AND finished_at >= $4
 		ORDER BY finished_at, id`,
@@ -217,7 +216,7 @@ func marked(tags List, group topics.SourceGroupID) bool {
 	return slices.Contains(tags, "plan="+string(group))
 }
 
-// A known snapshot is what reconciling needs of a row.
+// A known snapshot is what reconcile needs of a row.
 type known struct {
 	ID     string               `db:"id"`
 	SeenAt int64                `db:"seen_at"`
@@ -229,10 +228,9 @@ type known struct {
 	Made   int64                `db:"made"` // when the job that made it ended, 0 for a foreign one
 }
 
-// reconcile takes a whole listing of a repository, made by job j. What happened
-// while the listing was under way counts more than it: a snapshot that was made
-// or seen after the listing was asked for is not missing, and one that was
-// removed after that is not back.
+// reconcile applies a complete listing of a repository, made by job j. What happened
+// while the listing ran takes precedence: a snapshot made or seen after the listing
+// was queued is not missing, and one removed after that does not come back.
 func reconcile(ctx context.Context, tx *sqlx.Tx, j Job, listed []topics.Snapshot, at int64) error {
 	rows, err := all[known](ctx, tx, `SELECT s.id, s.seen_at, s.gone_at, s.time, s.tags, s.job, s.source_group,
 		coalesce(j.finished_at, 0) AS made
@@ -267,7 +265,7 @@ func reconcile(ctx context.Context, tx *sqlx.Tx, j Job, listed []topics.Snapshot
 			row := rowOf(j.Repository, t)
 			row.SeenAt = at
 			_, err = insert.ExecContext(ctx, row)
-		case k.GoneAt > 0 && k.GoneAt <= j.QueuedAt: // it was missed by mistake, or put back
+		case k.GoneAt > 0 && k.GoneAt <= j.QueuedAt: // it was recorded as gone by mistake, or restored
 			_, err = set.ExecContext(ctx, at, 0, j.Repository, t.ID)
 		}
 		if err == nil && old && (k.Time != t.Time || !slices.Equal(k.Tags, t.Tags)) {
@@ -292,9 +290,9 @@ func reconcile(ctx context.Context, tx *sqlx.Tx, j Job, listed []topics.Snapshot
 	return change(ctx, tx, `UPDATE repositories SET listed_at = $1 WHERE id = $2`, at, j.Repository)
 }
 
-// correct takes a listing's word for what is in a snapshot, against what was said
-// of it before. A job that called it its own, and is not of the source group whose
-// tag it carries, loses it to one that did and is, or to nobody.
+// correct replaces what was said about a snapshot by what the listing says. A job
+// that claimed the snapshot but is not of the source group in its tag loses it, to a
+// job that claimed it and is, or to none.
 func correct(ctx context.Context, tx *sqlx.Tx, n Snapshot, was known) error {
 	if _, err := tx.NamedExecContext(ctx, `UPDATE snapshots SET time = :time, hostname = :hostname, paths = :paths, tags = :tags,
 		username = :username,
@@ -319,8 +317,8 @@ func correct(ctx context.Context, tx *sqlx.Tx, n Snapshot, was known) error {
 	return err
 }
 
-// removed notes that a job removed snapshots. It can only be those it was asked
-// to remove.
+// removed records that a job removed snapshots, limited to those it was asked to
+// remove.
 func removed(ctx context.Context, tx *sqlx.Tx, j Job, ids []string, at int64) error {
 	if j.Operation.V == nil {
 		return nil

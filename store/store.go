@@ -1,10 +1,10 @@
-// Package store is the control plane's memory: one SQLite database, one file
-// per kind of row with its queries beside it.
+// Package store is the control plane's database: SQLite, with one file per kind of
+// row and its queries beside it.
 //
-// It borrows IDs and states from topics and the job's journal from protocol,
-// and knows no HTTP and no MQTT. Exported methods are whole deeds. Writers go
-// through one connection, readers through a pool; times are Unix milliseconds.
-// What is committed is on disk (synchronous=FULL).
+// It uses the IDs and states of package topics and the job journal of package
+// protocol, and knows neither HTTP nor MQTT. Each exported method is a complete
+// transaction. All writes go through one connection, reads through a pool; times are
+// Unix milliseconds. Committed data is on disk (synchronous=FULL).
 package store
 
 import (
@@ -33,20 +33,20 @@ import (
 	"github.com/restic-manager/restic-manager/store/keyring"
 )
 
-// What every method may answer, besides a plain failure.
+// Errors that every method may return.
 var (
 	ErrNotFound = errors.New("there is no such row")
 	ErrConflict = errors.New("it exists already")
 )
 
-// Store is the open database. It is safe for concurrent use; whoever opened it
-// closes it.
+// Store is the open database. It is safe for concurrent use; whoever opens it closes
+// it.
 type Store struct {
-	// LogLines is how many lines of each job's log are kept. It is set before
-	// the store is used.
+	// LogLines is how many lines of each job's log are kept. Set it before using the
+	// store.
 	LogLines int
-	// Mended says which files could be used by others when the store was opened,
-	// one sentence each.
+	// Mended has one sentence about each file whose permissions let others use it
+	// when the store was opened.
 	Mended []string
 
 	w, r *sqlx.DB
@@ -62,22 +62,23 @@ var migrations embed.FS
 
 const fileName = "restic-manager.db"
 
-// Exists reports whether a directory holds a database, or something beside it says
-// that it should. Where it does not, opening makes a new one.
+// Exists reports whether a directory holds a database, or a file beside it says that
+// it should. If not, Open creates a new one.
 func Exists(dir string) bool {
 	_, err := os.Lstat(filepath.Join(dir, fileName))
 	return err == nil || keyring.Expects(dir)
 }
 
-// Open opens the database in dir, or makes it together with its key, and brings
-// its tables up to date. The key is in a file, "" is dir.key, beside the directory.
+// Open opens the database in dir, or creates it with its key, and migrates it. key is
+// the key file; "" is dir.key, beside the directory.
 func Open(ctx context.Context, dir, keyFile string) (*Store, error) {
 	return OpenWith(ctx, dir, keyring.Source{File: keyFile})
 }
 
-// OpenWith is Open with the key from wherever it is. A database without its key,
-// or a key file without its database, is an error, [keyring.ErrKey]: going on would lose
-// secrets, or let a stranger begin anew. Nothing is written then.
+// OpenWith is Open with a key from any source. It returns [keyring.ErrKey] and writes
+// nothing if the database is there without its key, or a key file without its
+// database: continuing would lose secrets, or let a stranger set up a new
+// installation.
 func OpenWith(ctx context.Context, dir string, key keyring.Source) (*Store, error) {
 	path := filepath.Join(dir, fileName)
 	info, err := os.Stat(path)
@@ -175,7 +176,7 @@ func (s *Store) notNewer(ctx context.Context, p *goose.Provider) error {
 	return nil
 }
 
-// hasTable asks SQLite.
+// hasTable reports whether a table exists.
 func (s *Store) hasTable(ctx context.Context, name string) (bool, error) {
 	n, err := get[int](ctx, s.w, `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = $1`, name)
 	return n > 0, err
@@ -188,16 +189,16 @@ func (discard) Write(b []byte) (int, error) { return len(b), nil }
 // Close closes the database. Nothing may use the store afterwards.
 func (s *Store) Close() error { return errors.Join(s.r.Close(), s.w.Close()) }
 
-// Ping tells whether the database answers.
+// Ping returns an error if the database does not answer.
 func (s *Store) Ping(ctx context.Context) error {
 	var one int
 	return s.r.GetContext(ctx, &one, `SELECT 1`)
 }
 
-// Now is the store's clock, in Unix milliseconds.
+// Now returns the store's time in Unix milliseconds.
 func (s *Store) Now() int64 { return s.now().UnixMilli() }
 
-// tx runs a deed: all of it is committed, or none.
+// tx runs f in a transaction and commits it unless f fails.
 func (s *Store) tx(ctx context.Context, deed func(*sqlx.Tx) error) error {
 	tx, err := s.w.BeginTxx(ctx, nil)
 	if err != nil {
@@ -216,7 +217,7 @@ func ignoreDone(err error) error {
 	return err
 }
 
-// ours turns the driver's errors into the package's.
+// ours translates the driver's errors into the package's.
 func ours(err error) error {
 	var e *sqlite.Error
 	switch {
@@ -228,20 +229,20 @@ func ours(err error) error {
 	return err
 }
 
-// get reads one row, or ErrNotFound.
+// get reads one row; ErrNotFound if there is none.
 func get[T any](ctx context.Context, q sqlx.QueryerContext, query string, args ...any) (T, error) {
 	var row T
 	return row, ours(sqlx.GetContext(ctx, q, &row, query, args...))
 }
 
-// all reads rows; none is an empty list.
+// all reads any number of rows.
 func all[T any](ctx context.Context, q sqlx.QueryerContext, query string, args ...any) ([]T, error) {
 	rows := []T{}
 	return rows, ours(sqlx.SelectContext(ctx, q, &rows, query, args...))
 }
 
-// among reads rows whose key is one of a list, which stands in the query as the
-// first "?". An empty list reads nothing.
+// among reads the rows whose key is in a list, which is the first "?" of the query.
+// It reads nothing for an empty list.
 func among[T, K any](ctx context.Context, q sqlx.QueryerContext, query string, keys []K, args ...any) ([]T, error) {
 	if len(keys) == 0 {
 		return []T{}, nil
@@ -253,8 +254,9 @@ func among[T, K any](ctx context.Context, q sqlx.QueryerContext, query string, k
 	return all[T](ctx, q, sqlx.Rebind(sqlx.DOLLAR, query), args...)
 }
 
-// one is the condition that a column is $1, or none if that is "". An OR in the
-// query itself would have SQLite read the whole table for one of something.
+// one returns the condition that a column equals $1, or a condition that is always
+// true if the value is empty. An OR in the query would make SQLite scan the table for
+// one value, too.
 func one[K ~string](column string, id K) string {
 	if id == "" {
 		return `$1 = ''`
@@ -262,7 +264,7 @@ func one[K ~string](column string, id K) string {
 	return column + ` = $1`
 }
 
-// change runs a statement that must touch a row.
+// change runs a statement and returns ErrNotFound if it changed no row.
 func change(ctx context.Context, tx sqlx.ExecerContext, query string, args ...any) error {
 	r, err := tx.ExecContext(ctx, query, args...)
 	if err != nil {

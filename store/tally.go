@@ -10,15 +10,15 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// What pages show the number of is kept beside the rows: counting a year of jobs
-// of ten thousand hosts takes half a second each time. The database itself adds
-// to the tallies, so that no query and no other process can forget to.
+// Counts that pages show are stored: counting a year of jobs of ten thousand hosts
+// takes half a second each time. Triggers update them, so that no query and no other
+// process can forget to.
 
-// A trigger is what the database does by itself when rows change.
+// A trigger is a trigger of the database, by name.
 type trigger struct{ name, when, do string }
 
-// putTriggers makes triggers, and makes those anew that are others than they shall
-// be. This is SQLite's way to say it.
+// putTriggers creates triggers, and replaces those whose text has changed. The syntax
+// is SQLite's.
 func (s *Store) putTriggers(ctx context.Context, list []trigger) error {
 	for _, t := range list {
 		want := `CREATE TRIGGER ` + t.name + ` ` + t.when + ` BEGIN ` + t.do + ` END`
@@ -42,7 +42,7 @@ func (s *Store) putTriggers(ctx context.Context, list []trigger) error {
 	return nil
 }
 
-// keepTallies has the database keep what is counted in migration 110.
+// keepTallies creates the triggers for the counts of migration 110.
 func (s *Store) keepTallies(ctx context.Context) error {
 	jobs := func(row, hour, by string) string {
 		return fmt.Sprintf(`INSERT INTO job_tallies (hour, state, kind, jobs) SELECT %s, %s.state, %s.kind, %s WHERE %s.finished_at > 0
@@ -74,8 +74,8 @@ func (s *Store) keepTallies(ctx context.Context) error {
 	})
 }
 
-// Recount counts everything that is kept anew. Only a database that was filled
-// past the triggers needs it.
+// Recount computes all stored counts anew. Only a database filled without the
+// triggers needs it.
 func (s *Store) Recount(ctx context.Context) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		for _, q := range []string{`DELETE FROM job_tallies`, `DELETE FROM snapshot_tallies`,
@@ -97,8 +97,8 @@ func (s *Store) Recount(ctx context.Context) error {
 
 const hourMillis = 60 * 60 * 1000
 
-// countAllEnded counts what ended since a moment by state and kind: whole hours
-// from the tallies, and what is left of the first hour from the index.
+// countAllEnded counts what ended since a time by state and kind: whole hours from
+// the stored counts, the rest of the first hour from the index.
 func (s *Store) countAllEnded(ctx context.Context, since int64) ([]JobCount, error) {
 	if since <= 0 {
 		return all[JobCount](ctx, s.r, `SELECT state, kind, jobs FROM job_tallies WHERE hour = -1 AND jobs > 0 ORDER BY state, kind`)
@@ -122,14 +122,13 @@ const snapshotTally = `SELECT repository, snapshots AS n, foreign_n,
 	coalesce((SELECT max(time) FROM snapshots s WHERE s.repository = t.repository AND s.gone_at = 0), 0) AS newest
 		FROM snapshot_tallies t WHERE snapshots > 0`
 
-// SnapshotTallies counts what each repository holds; one that holds nothing is
-// left out.
+// SnapshotTallies returns the counts of each repository that holds snapshots.
 func (s *Store) SnapshotTallies(ctx context.Context) (map[topics.RepositoryID]SnapshotTally, error) {
 	return talliesOf(all[SnapshotTally](ctx, s.r, snapshotTally))
 }
 
-// SnapshotTalliesOf counts what some repositories hold; one that holds nothing is
-// left out.
+// SnapshotTalliesOf returns the counts of those of some repositories that hold
+// snapshots.
 func (s *Store) SnapshotTalliesOf(ctx context.Context, ids []topics.RepositoryID) (map[topics.RepositoryID]SnapshotTally, error) {
 	return talliesOf(among[SnapshotTally](ctx, s.r, snapshotTally+` AND repository IN (?)`, ids))
 }

@@ -34,9 +34,9 @@ type User struct {
 }
 
 var (
-	// ErrLastAdmin says that nobody would be left to administer the installation.
+	// ErrLastAdmin is the error that no administrator would be left.
 	ErrLastAdmin = errors.New("it is the last administrator who can sign in")
-	// ErrDisabled says that a user is disabled, so a link would be useless.
+	// ErrDisabled is the error that a user is disabled and could not use a link.
 	ErrDisabled = errors.New("the user is disabled")
 )
 
@@ -76,7 +76,7 @@ func (s *Store) addUser(ctx context.Context, tx *sqlx.Tx, actor string, u User) 
 		return err
 	}
 	for _, name := range names {
-		if strings.EqualFold(name, u.Name) { // the audit log would have an Anna and an anna
+		if strings.EqualFold(name, u.Name) { // the audit log could not tell an Anna from an anna
 			return fmt.Errorf("add user: %w", ErrConflict)
 		}
 	}
@@ -87,7 +87,8 @@ func (s *Store) addUser(ctx context.Context, tx *sqlx.Tx, actor string, u User) 
 	return s.audit(ctx, tx, actor, "user.created", u.ID, u.Name+" as "+string(u.Role))
 }
 
-// UserCount counts users; with none, the first-run page is open to whoever holds its link.
+// UserCount counts users. While there are none, the first-run page is open to whoever
+// holds its link.
 func (s *Store) UserCount(ctx context.Context) (int, error) {
 	return get[int](ctx, s.r, `SELECT count(*) FROM users`)
 }
@@ -107,17 +108,16 @@ func (s *Store) User(ctx context.Context, id string) (User, error) {
 	return get[User](ctx, s.r, `SELECT * FROM users WHERE id = $1`, id)
 }
 
-// A UserChange is what is to be changed about a user; nil stays as it is.
+// A UserChange changes a user; nil fields stay as they are.
 type UserChange struct {
 	Role         *Role
 	Disabled     *bool
 	PasswordHash *string
 }
 
-// ChangeUser changes all that is asked for, or nothing, and returns the user as
-// they are now. Whatever is really changed ends the user's sessions. A lesser
-// trust ends more: see setRole and setDisabled. The last administrator who can
-// sign in stays one: ErrLastAdmin.
+// ChangeUser makes all changes or none, and returns the new row. Any actual change
+// ends the user's sessions; see setRole and setDisabled for what else a demotion
+// ends. It returns ErrLastAdmin for the last administrator who can sign in.
 func (s *Store) ChangeUser(ctx context.Context, actor, id string, c UserChange) (u User, err error) {
 	err = s.changeUser(ctx, id, func(tx *sqlx.Tx, u User) error {
 		if c.Role != nil && *c.Role != u.Role {
@@ -138,7 +138,7 @@ func (s *Store) ChangeUser(ctx context.Context, actor, id string, c UserChange) 
 	return u, err
 }
 
-// setRole also ends the links and enrolment tokens the user made.
+// setRole also invalidates the links and enrolment tokens that the user made.
 func (s *Store) setRole(ctx context.Context, tx *sqlx.Tx, actor string, u User, role Role) error {
 	if err := change(ctx, tx, `UPDATE users SET role = $1 WHERE id = $2`, role, u.ID); err != nil {
 		return err
@@ -152,7 +152,7 @@ func (s *Store) setRole(ctx context.Context, tx *sqlx.Tx, actor string, u User, 
 	return s.audit(ctx, tx, actor, "user.role_changed", u.ID, fmt.Sprintf("%s: %s to %s", u.Name, u.Role, role))
 }
 
-// setDisabled also ends the user's own link, and what they made for others.
+// setDisabled also invalidates the user's own link, and those they made for others.
 func (s *Store) setDisabled(ctx context.Context, tx *sqlx.Tx, actor string, u User, disabled bool) error {
 	at, action := int64(0), "user.enabled"
 	if disabled {
@@ -193,8 +193,8 @@ func (s *Store) RemoveUser(ctx context.Context, actor, id string) error {
 	}, nil)
 }
 
-// changeUser changes or removes a user, unless that took the last administrator
-// who can sign in. With now, it also reads what the user is afterwards.
+// changeUser changes or removes a user, unless that would leave no administrator who
+// can sign in. If now is not nil, it reads the new row into it.
 func (s *Store) changeUser(ctx context.Context, id string, change func(*sqlx.Tx, User) error, now *User) error {
 	const admins = `SELECT count(*) FROM users WHERE role = 'admin' AND disabled_at = 0 AND password_hash <> ''`
 	const byID = `SELECT * FROM users WHERE id = $1`
@@ -234,8 +234,8 @@ func (s *Store) setPassword(ctx context.Context, tx *sqlx.Tx, actor string, u Us
 	return s.audit(ctx, tx, actor, "user.password_set", u.ID, u.Name)
 }
 
-// RenewHash replaces a password's hash by one of the same password that costs
-// what is asked for today, unless the password was changed meanwhile.
+// RenewHash replaces a password's hash by a stronger one of the same password, unless
+// the password was changed meanwhile.
 func (s *Store) RenewHash(ctx context.Context, id, old, hash string) error {
 	_, err := s.w.ExecContext(ctx, `UPDATE users SET password_hash = $1 WHERE id = $2 AND password_hash = $3`, hash, id, old)
 	return ours(err)
@@ -251,8 +251,8 @@ type PasswordLink struct {
 	ExpiresAt int64  `db:"expires_at"`
 }
 
-// AddPasswordLink makes a user's one link; an earlier one is void. The password
-// stays as it is until the link is used. A disabled user gets none: ErrDisabled.
+// AddPasswordLink makes a user's only valid link; earlier ones become invalid. The
+// password stays until the link is used. It returns ErrDisabled for a disabled user.
 func (s *Store) AddPasswordLink(ctx context.Context, actor string, l PasswordLink) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error { return s.addPasswordLink(ctx, tx, actor, l) })
 }
@@ -279,7 +279,7 @@ func (s *Store) addPasswordLink(ctx context.Context, tx *sqlx.Tx, actor string, 
 const userOfLink = `SELECT users.* FROM users JOIN password_links ON user_id = users.id
 	WHERE key_hash = $1 AND expires_at > $2 AND disabled_at = 0`
 
-// PasswordLinkUser says whose link this is, while it is good; else ErrNotFound.
+// PasswordLinkUser returns the user of a valid link, or ErrNotFound.
 func (s *Store) PasswordLinkUser(ctx context.Context, keyHash []byte) (User, error) {
 	return get[User](ctx, s.r, userOfLink, keyHash, s.Now())
 }
@@ -296,9 +296,8 @@ func (s *Store) UsePasswordLink(ctx context.Context, keyHash []byte, hash string
 	return u, err
 }
 
-// withdraw invalidates the password links and enrolment tokens that somebody made
-// who loses rights: they have seen them, and could sign in as somebody else or enrol
-// a host.
+// withdraw invalidates the password links and enrolment tokens made by somebody who
+// loses rights: they know them, and could sign in as somebody else or enrol a host.
 func (s *Store) withdraw(ctx context.Context, tx *sqlx.Tx, maker string) error {
 	if _, err := tx.ExecContext(ctx, `DELETE FROM password_links WHERE created_by IN ($1, '')`, maker); err != nil {
 		return err
