@@ -207,8 +207,31 @@ func (s *Store) AuditEntries(ctx context.Context, f AuditFilter, limit int) ([]A
 	return all[AuditEntry](ctx, s.r, sqlx.Rebind(sqlx.DOLLAR, `SELECT * FROM audit`+where+` ORDER BY n DESC LIMIT ?`), append(args, limit)...)
 }
 
-// AuditCount counts entries.
+// TargetsNamed lists hosts, source groups ("NAME of HOST") and repositories whose names
+// hold a text, in capitals or not: at most so many.
+func (s *Store) TargetsNamed(ctx context.Context, text string, most int) ([]string, error) {
+	var parts []string
+	var args []any
+	for _, p := range []struct{ table, name string }{{`hosts`, `name`}, {`repositories`, `name`},
+		{`source_groups g`, `g.name || ' of ' || (SELECT h.name FROM hosts h WHERE h.id = g.host)`}} {
+		cond, values := holds(p.name, text)
+		parts, args = append(parts, `SELECT id FROM `+p.table+` WHERE `+cond), append(args, values...)
+	}
+	return all[string](ctx, s.r, sqlx.Rebind(sqlx.DOLLAR, strings.Join(parts, ` UNION ALL `)+` LIMIT ?`), append(args, most)...)
+}
+
+// AuditCount counts entries. Their numbers rise by one with each: those of a span
+// need not be looked at.
 func (s *Store) AuditCount(ctx context.Context, f AuditFilter) (int, error) {
+	span := f
+	span.After, span.Before = 0, 0
+	if terms, _, err := span.where(); err == nil && terms == "" {
+		last, err := get[int64](ctx, s.r, `SELECT coalesce(max(n), 0) FROM audit`)
+		if f.Before > 0 {
+			last = min(last, f.Before-1)
+		}
+		return int(max(last-max(f.After, 0), 0)), err
+	}
 	where, args, err := f.where()
 	if err != nil {
 		return 0, err

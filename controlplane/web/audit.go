@@ -131,58 +131,54 @@ func (s *Server) auditFilter(ctx context.Context, asked views.AuditFilter, befor
 	x.Since, x.Until, wrong = s.auditPeriod(f.From, f.To)
 	x.Before = before
 	if x.Text != "" {
-		n, nerr := s.auditNames(ctx)
-		if nerr != nil {
-			return f, x, wrong, nerr
-		}
-		for id, name := range n {
-			if strings.Contains(strings.ToLower(name.Text), x.Text) && len(x.Named) < 500 { // of more, SQLite would not hear the end
-				x.Named = append(x.Named, id)
-			}
+		if x.Named, err = s.Store.TargetsNamed(ctx, x.Text, 500); err != nil { // of more, SQLite would not hear the end
+			return f, x, wrong, err
 		}
 	}
 	return f, x, wrong, nil
 }
 
-// auditNames are what IDs in the log stand for, but for jobs.
-func (s *Server) auditNames(ctx context.Context) (map[string]views.Link, error) {
+// auditNames are what the targets of entries are called.
+func (s *Server) auditNames(ctx context.Context, rows []store.AuditEntry) (map[string]views.Link, error) {
 	names := map[string]views.Link{}
-	hosts, err := s.Store.Hosts(ctx)
+	m, err := s.moment(ctx)
 	if err != nil {
 		return nil, err
 	}
-	of := map[topics.HostID]string{}
-	for _, h := range hosts {
-		of[h.ID] = h.Name
-		names[string(h.ID)] = views.Link{Text: h.Name, URL: views.HostURL(string(h.ID))}
+	var jobs []topics.JobID
+	var groups []topics.SourceGroupID
+	var repositories []topics.RepositoryID
+	for _, e := range rows {
+		if strings.HasPrefix(e.Action, "job.") {
+			jobs = append(jobs, topics.JobID(e.Target))
+			continue
+		}
+		if h := m.Host(topics.HostID(e.Target)); h != nil {
+			names[e.Target] = views.Link{Text: h.Name, URL: views.HostURL(e.Target)}
+			continue
+		}
+		groups, repositories = append(groups, topics.SourceGroupID(e.Target)), append(repositories, topics.RepositoryID(e.Target))
 	}
-	groups, err := s.Store.SourceGroups(ctx, "")
+	foundJobs, err := s.Store.JobsByID(ctx, jobs)
 	if err != nil {
 		return nil, err
 	}
-	for _, g := range groups {
-		names[string(g.ID)] = views.Link{Text: g.Name + " of " + of[g.Host], URL: views.HostURL(string(g.Host))}
+	for _, j := range foundJobs {
+		names[string(j.ID)] = views.Link{Text: string(j.Kind) + " of " + m.Name(j.Host), URL: views.JobURL(string(j.ID))}
 	}
-	repositories, err := s.repositoryNames(ctx)
-	for id, name := range repositories {
+	foundGroups, err := s.Store.SourceGroupsByID(ctx, groups)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range foundGroups {
+		names[string(g.ID)] = views.Link{Text: g.Name + " of " + m.Name(g.Host), URL: views.HostURL(string(g.Host))}
+	}
+	foundRepositories := map[topics.RepositoryID]string{}
+	err = s.Store.RepositoryNames(ctx, repositories, foundRepositories)
+	for id, name := range foundRepositories {
 		names[string(id)] = views.Link{Text: name}
 	}
 	return names, err
-}
-
-// jobNames adds the jobs among the targets of entries.
-func (s *Server) jobNames(ctx context.Context, names map[string]views.Link, rows []store.AuditEntry) error {
-	var ids []topics.JobID
-	for _, e := range rows {
-		if strings.HasPrefix(e.Action, "job.") {
-			ids = append(ids, topics.JobID(e.Target))
-		}
-	}
-	jobs, err := s.Store.JobsByID(ctx, ids)
-	for _, j := range jobs {
-		names[string(j.ID)] = views.Link{Text: string(j.Kind) + " of " + names[string(j.Host)].Text, URL: views.JobURL(string(j.ID))}
-	}
-	return err
 }
 
 func (s *Server) auditPage(w http.ResponseWriter, r *http.Request) error {
@@ -212,11 +208,8 @@ func (s *Server) auditPage(w http.ResponseWriter, r *http.Request) error {
 	if x.Before > 0 {
 		v.Newest = views.AuditURL(f, "")
 	}
-	names, err := s.auditNames(ctx)
+	names, err := s.auditNames(ctx, rows)
 	if err != nil {
-		return err
-	}
-	if err := s.jobNames(ctx, names, rows); err != nil {
 		return err
 	}
 	for _, e := range rows {
@@ -335,10 +328,6 @@ func (s *Server) exportAudit(w http.ResponseWriter, r *http.Request) error {
 	if wrong != "" {
 		return &problem.Problem{Kind: problem.Invalid, Title: "Nothing was exported", Say: wrong}
 	}
-	names, err := s.auditNames(ctx)
-	if err != nil {
-		return err
-	}
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
 	name := "audit-" + s.Now().Format("2006-01-02") + ".csv"
 	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
@@ -351,9 +340,10 @@ func (s *Server) exportAudit(w http.ResponseWriter, r *http.Request) error {
 	// The writer keeps its error.
 	_ = out.Write([]string{"number", "time", "actor", "action", "target", "name", "detail", "address", "hash"})
 	for {
+		var names map[string]views.Link
 		rows, err := s.Store.AuditEntries(ctx, x, exportChunk)
 		if err == nil {
-			err = s.jobNames(ctx, names, rows)
+			names, err = s.auditNames(ctx, rows)
 		}
 		if err != nil {
 			s.Log.Error("exporting the audit log failed", "err", err)

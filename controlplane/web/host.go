@@ -155,15 +155,6 @@ func (s *Server) hostProblem(ctx context.Context, h store.Host, st views.Status)
 	return n, nil
 }
 
-func (s *Server) repositoryNames(ctx context.Context) (map[topics.RepositoryID]string, error) {
-	rows, err := s.Store.Repositories(ctx)
-	names := make(map[topics.RepositoryID]string, len(rows))
-	for _, r := range rows {
-		names[r.ID] = r.Name
-	}
-	return names, err
-}
-
 // jobRow is a job in a host's list.
 func (s *Server) jobRow(j store.Job, groups map[topics.SourceGroupID]string) views.JobRow {
 	row := views.JobRow{ID: string(j.ID), Kind: string(j.Kind), Group: groups[j.SourceGroup], Status: views.JobStatus(string(j.State)),
