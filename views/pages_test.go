@@ -307,7 +307,7 @@ func TestFragmentsCarryTheirID(t *testing.T) {
 	for id, list := range map[string][]templ.Component{
 		"verdict":                {views.FleetVerdict(f.Verdict)},
 		"figures":                {views.FleetFigures(f.Figures), views.FleetFigures(views.Figures{})},
-		"attention":              {views.FleetAttention(f.Attention), views.FleetAttention(nil)},
+		"attention":              {views.FleetAttention(f.Attention, 30), views.FleetAttention(nil, 0)},
 		"running":                {views.FleetRunning(f.Running), views.FleetRunning(nil)},
 		"hosts":                  {views.FleetHosts(f.Hosts), views.FleetHosts(views.Hosts{})},
 		"hosts-changed":          {views.FleetChanged(""), views.FleetChanged("2 new hosts")},

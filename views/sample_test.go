@@ -91,6 +91,7 @@ func fleet() views.Fleet {
 			Restorable:      "4.98 TiB",
 			RestorableHosts: 5,
 		},
+		Troubled: 2,
 		Attention: []views.Attention{
 			{
 				HostID: "db-prod-02",

@@ -16,8 +16,9 @@ type Moment struct {
 	Tally      map[hosts.Status]int // hosts by status
 	Online     int                  // hosts whose agents are connected
 	Running    int                  // jobs at work
-	Protected  int                  // hosts with a good backup
-	Oldest     *Entry               // of these, the one whose last is the oldest; nil if there is none
+	Saved      int                  // hosts with a good backup, however old
+	Protected  int                  // of these, the ones that are not overdue
+	Oldest     *Entry               // of those saved, the one whose last is the oldest; nil if there is none
 	Restorable uint64               // bytes that would come back from the last good backups
 	Day        Day                  // what ended in the last 24 hours, to the minute
 
@@ -62,7 +63,10 @@ func (m *Moment) sum() {
 		if e.GoodAt == 0 {
 			continue
 		}
-		m.Protected++
+		m.Saved++
+		if e.Status != hosts.Overdue {
+			m.Protected++
+		}
 		m.Restorable += e.GoodBytes
 		if m.Oldest == nil || e.GoodAt < m.Oldest.GoodAt || e.GoodAt == m.Oldest.GoodAt && byUrgency(e, m.Oldest) < 0 {
 			m.Oldest = e

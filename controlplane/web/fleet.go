@@ -20,8 +20,13 @@ import (
 	"github.com/restic-manager/restic-manager/words"
 )
 
-// attentionSize is how many hosts in trouble are told about one by one.
-const attentionSize = 20
+// attentionSize is how many hosts in trouble are told about one by one, and how
+// many jobs at work: what is below them must be near.
+const attentionSize = 10
+
+// troubled are the hosts that need somebody, the worst first, as the verdict
+// counts them.
+var troubled = []hosts.Status{hosts.Failed, hosts.Overdue, hosts.Warning}
 
 // filterOf is what the fleet page was asked for, and which page of it.
 func filterOf(q url.Values) (f fleet.Filter, page int) {
@@ -65,7 +70,7 @@ func (s *Server) fleetPage(w http.ResponseWriter, r *http.Request) error {
 	}
 	status := statusKey(x.Status)
 	hosts := views.Hosts{Total: m.Len(), Query: x.Text, Status: status, Tabs: views.Tabs(tallyOf(m), status, x.Text), Rows: rows, Paging: paging}
-	v := views.Fleet{Verdict: s.verdict(m), Figures: s.figures(m), Attention: attention, Running: s.atWork(m), Hosts: hosts}
+	v := views.Fleet{Verdict: s.verdict(m), Figures: s.figures(m), Attention: attention, Troubled: inTrouble(m), Running: s.atWork(m), Hosts: hosts}
 	sh := s.shell(r, "Fleet", "fleet", views.Link{Text: "Fleet"})
 	q := url.Values{"view": {"fleet"}, "list": {list(page)}, "hosts": {strconv.Itoa(m.Len())}}
 	for name, value := range map[string]string{"status": status, "q": x.Text, "page": strconv.Itoa(number)} {
@@ -92,13 +97,13 @@ func (s *Server) verdict(m *fleet.Moment) views.Verdict {
 	if m.Oldest != nil {
 		age = words.Ago(at(m.Oldest.GoodAt), s.Now())
 	}
-	return views.NewVerdict(tallyOf(m), m.Protected, age)
+	return views.NewVerdict(tallyOf(m), m.Saved, age)
 }
 
 func (s *Server) figures(m *fleet.Moment) views.Figures {
 	t, d := tallyOf(m), m.Day
 	g := views.Figures{Protected: m.Protected, Of: m.Len(), Segments: views.Segments(t), SegmentsLabel: views.SegmentsLabel(t),
-		Runs: d.Runs, Succeeded: d.Succeeded, Warnings: d.Warnings, Cancelled: d.Cancelled, Failed: d.Failed, RestorableHosts: m.Protected}
+		Runs: d.Runs, Succeeded: d.Succeeded, Warnings: d.Warnings, Cancelled: d.Cancelled, Failed: d.Failed, RestorableHosts: m.Saved}
 	if d.Added > 0 {
 		g.Added = words.Bytes(d.Added)
 	}
@@ -111,10 +116,18 @@ func (s *Server) figures(m *fleet.Moment) views.Figures {
 	return g
 }
 
+// inTrouble counts the hosts that need somebody.
+func inTrouble(m *fleet.Moment) (n int) {
+	for _, st := range troubled {
+		n += m.Tally[st]
+	}
+	return n
+}
+
 // attention lists the hosts in trouble, with the cause of each in words.
 func (s *Server) attention(ctx context.Context, m *fleet.Moment) ([]views.Attention, error) {
 	var bad []*fleet.Entry
-	for _, st := range []hosts.Status{hosts.Failed, hosts.Warning} {
+	for _, st := range troubled {
 		bad = append(bad, m.Page(fleet.Filter{Status: st}, 0, attentionSize-len(bad))...)
 	}
 	ids := make([]topics.JobID, len(bad))
@@ -131,12 +144,32 @@ func (s *Server) attention(ctx context.Context, m *fleet.Moment) ([]views.Attent
 	}
 	out := make([]views.Attention, len(bad))
 	for i, h := range bad {
-		j := last[h.StandingJob]
-		title, text := s.trouble(h.Host, j)
-		out[i] = views.Attention{HostID: string(h.ID), Host: h.Name, Status: views.HostStatus(statusKey(h.Status)), Title: title, Text: text,
-			Link: views.Link{Text: "View log", URL: views.JobURL(string(j.ID))}}
+		a := views.Attention{HostID: string(h.ID), Host: h.Name, Status: views.HostStatus(statusKey(h.Status))}
+		if h.Status == hosts.Overdue {
+			a.Title, a.Text = s.overdue(h)
+			a.Link = views.Link{Text: "View host", URL: views.HostURL(a.HostID)}
+		} else {
+			j := last[h.StandingJob]
+			a.Title, a.Text = s.trouble(h.Host, j)
+			a.Link = views.Link{Text: "View log", URL: views.JobURL(string(j.ID))}
+		}
+		out[i] = a
 	}
 	return out, nil
+}
+
+// overdue says since when a host has had no good backup for too long.
+func (s *Server) overdue(h *fleet.Entry) (title, text string) {
+	title = "No good backup for " + words.Count(uint64(max(h.OverdueDays, 0)), "day", "days")
+	if h.GoodAt == 0 {
+		text = "There is no good backup yet."
+	} else {
+		text = "The last good backup was " + words.Ago(at(h.GoodAt), s.Now()) + "."
+	}
+	if h.Connection == hosts.Offline && h.LastSeen > 0 {
+		text += " Its agent was last heard of " + words.Ago(at(h.LastSeen), s.Now()) + "."
+	}
+	return title, text
 }
 
 // trouble says what is wrong with a host for which job j stands.
@@ -173,7 +206,7 @@ func (s *Server) running(j store.Job, host string) views.RunningJob {
 	r := views.RunningJob{ID: string(j.ID), Host: host, Kind: string(j.Kind), Percent: -1}
 	switch p, ok := s.Hub.Progress(j.ID); {
 	case j.State == topics.Queued:
-		r.Amount = "Queued"
+		r.Waits, r.Amount = true, "Queued"
 		if c, _ := s.Presence.Connection(j.Host); c != hosts.Online {
 			r.Amount = "Queued until it connects"
 		}
@@ -309,7 +342,7 @@ func (t *fleetTab) draw(ctx context.Context, p *painter, rang map[topics.HostID]
 		}
 		p.Morph("verdict", views.FleetVerdict(s.verdict(m)))
 		p.Morph("figures", views.FleetFigures(s.figures(m)))
-		p.Morph("attention", views.FleetAttention(attention))
+		p.Morph("attention", views.FleetAttention(attention, inTrouble(m)))
 		p.Morph("hosts-changed", views.FleetChanged(t.changed(m)))
 	}
 	rang, p.Again = t.wait.Due(rang, moved || p.Full)
