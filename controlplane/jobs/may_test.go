@@ -73,6 +73,36 @@ func TestMayAskSaysWhatStartWouldRefuse(t *testing.T) {
 	}
 }
 
+// Whatever asked for it, a job that takes away what nobody can put back does not
+// begin for somebody who is no administrator.
+func TestStartLooksAtTheRole(t *testing.T) {
+	w := newWorld(t)
+	groups, err := w.store.SourceGroups(t.Context(), w.host.ID)
+	if err != nil || len(groups) == 0 {
+		t.Fatal(groups, err)
+	}
+	forget := topics.Operation{Snapshots: []string{strings.Repeat("a", 64)}}
+	for _, r := range []Request{
+		{Kind: topics.ForgetJob, Operation: forget},
+		{Kind: topics.UnlockJob, Operation: topics.Operation{All: true}},
+		{Kind: topics.StatsJob},
+		{Kind: topics.BackupJob},
+	} {
+		if r.Host = w.host.ID; r.Kind != topics.BackupJob {
+			r.Repository = groups[0].Repository
+		}
+		least := LeastRole(r.Kind, r.Operation)
+		for _, role := range store.Roles {
+			a := Actor{Name: "olga", Role: role}
+			var lacks *RoleError
+			_, _, err := w.engine.Start(t.Context(), a, r)
+			if errors.As(err, &lacks) == a.has(least) || a.has(least) && err != nil {
+				t.Errorf("%s asks for %s %+v: %v", role, r.Kind, r.Operation, err)
+			}
+		}
+	}
+}
+
 func TestAgainAsksForTheSame(t *testing.T) {
 	w := newWorld(t)
 	operator, admin := Actor{"olga", store.Operator}, Actor{"anna", store.Admin}

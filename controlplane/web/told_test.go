@@ -3,6 +3,7 @@ package web
 import (
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -40,6 +41,13 @@ func TestWhatIsSavedIsToldOnce(t *testing.T) {
 	page, program := w.person(store.Admin), w.program(store.Admin)
 	none, one, both := []topics.HostID{}, []topics.HostID{attic.id}, []topics.HostID{attic.id, nas.id}
 	slices.Sort(both)
+	attic.connect()
+	key := strings.Repeat("1", 64)
+	if r := program.do("POST", "/api"+host+"/jobs", `{"kind":"key","repository":"`+string(g.Repository)+`"}`); r.StatusCode != 202 {
+		t.Fatalf("%s %s", r.Status, r.text)
+	}
+	attic.ran(attic.asked(topics.KeyJob).ID, topics.Finished{State: topics.Succeeded, Result: &topics.Result{Parts: 1, Count: 1}},
+		topics.Report{Keys: []topics.Key{{ID: key, Current: true}}})
 	hours := url.Values{"check.slices": {"12"}}
 	for _, kind := range []string{"forget", "prune", "check"} {
 		hours.Set(kind+".weekday", "daily")
@@ -61,6 +69,9 @@ func TestWhatIsSavedIsToldOnce(t *testing.T) {
 		{page, "POST", host + "/source-groups/photos/edit", url.Values{"repository": {string(g.Repository)}, "paths": {"/pictures"}}, one},
 		{program, "PUT", "/api" + host + "/source-groups/photos", `{"repository":"vault","paths":["/photos"]}`, one},
 		{program, "PUT", "/api" + host + "/source-groups/photos", `{"repository":"vault","paths":["photos"]}`, nil},
+		{page, "POST", vault + "/keys/" + key + "/trust", nil, both},
+		{program, "POST", "/api" + vault + "/keys/" + key + "/trust", nil, both},
+		{program, "POST", "/api" + vault + "/keys/" + key[1:] + "/trust", nil, nil},
 		{page, "POST", vault + "/maintenance/hours", hours, both},
 		{program, "PUT", "/api" + vault + "/maintenance", `{"prune":{"paused":true}}`, both},
 		{program, "PUT", "/api" + vault + "/maintenance", `{"prune":{"hour":"noon"}}`, nil},
