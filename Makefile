@@ -13,10 +13,12 @@ TESTFLAGS ?= -timeout 30m
 # build/planted-race sees that a race of ours beside it is still reported.
 RACE := -race -gcflags=modernc.org/...=-race=false
 
-# What make test runs, side by side. The longest packages begin first. Where the
-# detector would leave time for a tenth of the rounds, all are played without it.
+# What make test runs, side by side. The longest packages begin first. Their tests
+# wait more than they work, so that more run at a time than there are processors.
+# Where the detector would leave time for a tenth of the rounds, all are played
+# without it.
 TESTS = \
-	'race: CGO_ENABLED=1 go test -json $(RACE) $(TESTFLAGS) ./e2e ./controlplane/web ./e2e/... ./agent/... ./...' \
+	'race: CGO_ENABLED=1 go test -json $(RACE) -parallel 4 $(TESTFLAGS) ./e2e ./controlplane/web ./e2e/... ./agent/... ./...' \
 	'no race: bad=0; go test -json $(TESTFLAGS) ./protocol || bad=1; \
 		go test -json $(TESTFLAGS) -run "TestWhateverRestic|TestAFaultStorm" ./e2e/fault || bad=1; exit $$bad'
 
