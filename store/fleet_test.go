@@ -11,7 +11,8 @@ import (
 // Columns of which the board of the fleet has nothing: they change with every
 // message of an agent, or no list of hosts shows them.
 var (
-	unkeptOfHost = []string{"id", "seal_key", "serial", "next_serial", "certified_until", "refused", "refused_there", "received_epoch", "received_seq",
+	unkeptOfHost = []string{"id", "seal_key", "serial", "next_serial", "certified_until",
+		"refused", "refused_there", "received_epoch", "received_seq",
 		"received_mark", "birth_epoch", "birth_n", "death_epoch", "death_n", "hello_epoch", "hello_n", "last_seen", "config_digest"}
 	unkeptOfJob = []string{"id", "host", "attempts", "next_send", "lines", "log_bytes", "log_dropped_at", "restic_version", "cause", "message",
 		"exit_code", "snapshot_id", "operation", "result", "heard_at"}
@@ -39,12 +40,14 @@ func TestEveryChangeThatListsOfTheFleetShowIsNoted(t *testing.T) {
 				t.Errorf("say of %s.%s whether lists of the fleet show it: in fleet.go, or here", c.table, column)
 				continue
 			}
-			if column == "id" || column == "host" || column == "repository" || column == "source_group" { // other rows refer to them, or they to others
+			// other rows refer to them, or they to others
+			if column == "id" || column == "host" || column == "repository" || column == "source_group" {
 				continue
 			}
 			before := must(s.FleetMark(t.Context()))
 			value := "'other'"
-			if is := must(get[string](t.Context(), s.w, fmt.Sprintf(`SELECT typeof(%s) FROM %s WHERE id = $1`, column, c.table), c.id)); is == "integer" {
+			if is := must(get[string](t.Context(), s.w, fmt.Sprintf(`SELECT typeof(%s) FROM %s WHERE id = $1`, column, c.table),
+				c.id)); is == "integer" {
 				value = "7"
 			}
 			if column == "permits" || column == "operation" || column == "summary" || column == "result" {

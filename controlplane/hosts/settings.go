@@ -10,25 +10,26 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// ErrNotFound says that there is no such host.
+// ErrNotFound is the error that there is no such host.
 var ErrNotFound = errors.New("there is no such host")
 
-// MaxOverdueDays bounds how long a host may go without a good backup.
+// MaxOverdueDays is the largest number of days that may be set.
 const MaxOverdueDays = 365
 
-// Settings changes what people decide about hosts, for pages and API alike.
+// Settings changes the settings of hosts, for pages and API.
 type Settings struct {
 	Store   *store.Store
-	Changed func(...topics.HostID) // told after each change; it must not block; nil tells nobody
+	Changed func(...topics.HostID) // called after each change, may be nil; must not block
 }
 
-// Input is a host's settings as somebody wants them. What is nil stays as it is.
+// Input changes a host's settings; nil fields stay as they are.
 type Input struct {
-	Intermittent *bool  // it comes and goes, as laptops do
-	OverdueDays  *int64 // without a good backup, until it is overdue; 0 is never
+	Intermittent *bool  // not always on, such as a laptop
+	OverdueDays  *int64 // days without a good backup until it is overdue; 0 is never
 }
 
-// Put changes a host's settings and returns the host. Bad ones are field.Errors.
+// Put changes a host's settings and returns the host. It returns field.Errors for
+// invalid ones.
 func (s *Settings) Put(ctx context.Context, by string, id topics.HostID, in Input) (store.Host, error) {
 	wrong := field.Errors{}
 	if d := in.OverdueDays; d != nil && (*d < 0 || *d > MaxOverdueDays) {

@@ -1,6 +1,5 @@
-// Package kit puts together an emergency kit: what somebody needs to have a
-// repository's data back with restic alone, on any machine, when there is no
-// control plane any more.
+// Package kit makes an emergency kit: what somebody needs to restore a repository's
+// data with restic alone, on any machine, without the control plane.
 package kit
 
 import (
@@ -16,28 +15,28 @@ import (
 	"github.com/restic-manager/restic-manager/words"
 )
 
-// A Kit is one repository's. It holds its secrets in clear.
+// A Kit is the kit of one repository. It holds the secrets in plain text.
 type Kit struct {
 	Name      string
 	Location  string // the URL without user and password
 	Variables []Variable
-	Files     []Variable // variables that name a file on a host, which belongs into the kit, too
-	Hosts     []string   // who backs up into it, as restic calls them
-	Local     bool       // it is a directory on a host, and is read there
-	flags     string     // of every command
+	Files     []Variable // variables that name a file on a host; the file belongs in the kit, too
+	Hosts     []string   // hostnames of those that back up into it
+	Local     bool       // a directory on a host, to be restored there
+	flags     string     // for every command
 }
 
-// A Variable is one of restic's environment.
+// A Variable is an environment variable of restic.
 type Variable struct {
 	Name  string
 	Value topics.Secret
 }
 
-// New puts a kit together. Hosts are by their hostnames.
+// New makes a kit. hosts are hostnames.
 func New(r store.Repository, a store.RepositoryAccess, hosts []string) Kit {
 	k := Kit{Name: r.Name, Location: r.Location, Hosts: slices.Compact(slices.Sorted(slices.Values(hosts)))}
 	k.Local = location.Scheme(a.URL.Reveal()) == location.Local
-	at, inURL := location.JoinLogin(a.URL, a.Env) // up to 0.16.0 restic takes the login from nowhere else
+	at, inURL := location.JoinLogin(a.URL, a.Env) // up to 0.16.0 restic reads the login only from the URL
 	k.Variables = []Variable{{"RESTIC_REPOSITORY", at}, {"RESTIC_PASSWORD", a.Password}}
 	names := make([]string, 0, len(a.Env))
 	for name := range a.Env {
@@ -61,10 +60,10 @@ func New(r store.Repository, a store.RepositoryAccess, hosts []string) Kit {
 	return k
 }
 
-// A Step is one thing to do.
+// A Step is one instruction.
 type Step struct{ Title, Text, Command string }
 
-// Exports set the environment in a POSIX shell, one command each.
+// Exports returns commands that set the environment in a POSIX shell.
 func (k Kit) Exports() []string {
 	lines := make([]string, len(k.Variables))
 	for i, v := range k.Variables {
@@ -73,7 +72,7 @@ func (k Kit) Exports() []string {
 	return lines
 }
 
-// PowerShell sets the environment there, one command each.
+// PowerShell returns commands that set the environment in PowerShell.
 func (k Kit) PowerShell() []string {
 	lines := make([]string, len(k.Variables))
 	for i, v := range k.Variables {
@@ -82,7 +81,8 @@ func (k Kit) PowerShell() []string {
 	return lines
 }
 
-// Steps are what to do then. Every restic since 0.14 understands them.
+// Steps returns the instructions that follow. Every restic since 0.14 understands
+// them.
 func (k Kit) Steps() []Step {
 	latest := "latest"
 	among := ""
@@ -103,7 +103,7 @@ func (k Kit) Steps() []Step {
 	}
 }
 
-// Text is the kit for a terminal or a file.
+// Text returns the kit for a terminal or a file.
 func (k Kit) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Emergency kit of the repository %s (%s).\n# It holds the repository's secrets: whoever has it can read every "+
@@ -126,7 +126,7 @@ func (k Kit) Text() string {
 	return b.String()
 }
 
-// Notes are what a kit cannot hold.
+// Notes returns what the kit cannot contain.
 func (k Kit) Notes() (notes []string) {
 	if k.Local {
 		where := "the host that backs up into it"
@@ -142,8 +142,8 @@ func (k Kit) Notes() (notes []string) {
 	return notes
 }
 
-// Plain reports whether a text can be printed, read and typed as it is: no signs
-// that cannot be seen, none that reorder others, no spaces in a row.
+// Plain reports whether a text can be printed, read and typed as it is: no invisible
+// characters, none that reorder others, no repeated spaces.
 func Plain(s string) bool {
 	return words.Printable(s) && !strings.Contains(s, "  ") && !strings.ContainsRune(s, utf8.RuneError)
 }
@@ -155,8 +155,8 @@ func plainly(s string) string {
 	return fmt.Sprintf("%+q", s)
 }
 
-// Quote writes a text as one word of a POSIX shell. What is not plain is spelt
-// out in octal.
+// Quote returns a text as one word of a POSIX shell. Characters that are not plain
+// are escaped in octal.
 func Quote(s string) string {
 	if Plain(s) {
 		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
@@ -170,7 +170,7 @@ func Quote(s string) string {
 
 func quotePowerShell(s string) string {
 	if Plain(s) {
-		for _, q := range []string{"'", "‘", "’", "‚", "‛"} { // all of them end a string there
+		for _, q := range []string{"'", "‘", "’", "‚", "‛"} { // all of them end a string in PowerShell
 			s = strings.ReplaceAll(s, q, q+q)
 		}
 		return "'" + s + "'"
@@ -185,8 +185,8 @@ func quotePowerShell(s string) string {
 	return "[Text.Encoding]::UTF8.GetString([byte[]](" + b.String() + "))"
 }
 
-// Of puts the kit of a repository together for somebody, which is in the audit
-// log before it is answered.
+// Of makes the kit of a repository for an actor. The audit entry is committed before
+// the kit is returned.
 func Of(ctx context.Context, s *store.Store, actor string, id topics.RepositoryID) (Kit, error) {
 	r, err := s.Repository(ctx, id)
 	if err != nil {

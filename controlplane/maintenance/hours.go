@@ -1,7 +1,7 @@
-// Package maintenance has repositories looked after: forget, prune and check, run
-// on the keeper of each at its hours, or when a person asks for it.
+// Package maintenance runs forget, prune and check on the keeper of each repository,
+// at set hours or when a person asks for it.
 //
-// What a forget removes is decided by package retention.
+// Package retention decides what a forget removes.
 package maintenance
 
 import (
@@ -19,15 +19,15 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// Kinds is what a repository's maintenance consists of, in the order it is done.
+// Kinds lists the kinds of maintenance, in the order they run.
 var Kinds = []topics.JobKind{topics.ForgetJob, topics.PruneJob, topics.CheckJob}
 
-// Spread is how long after its hour maintenance begins at the latest, so that not
-// every repository's does at once.
+// Spread is the longest delay after the set hour, so that not every repository is
+// maintained at once.
 const Spread = time.Hour
 
-// Usual is when maintenance is due unless somebody says otherwise: forget every
-// night, prune on Sundays, a twelfth of the data checked on Saturdays.
+// Usual is the default: forget every night, prune on Sundays, check a twelfth of the
+// data on Saturdays.
 func Usual(repository topics.RepositoryID, kind topics.JobKind) store.MaintenanceHours {
 	d := store.MaintenanceHours{Repository: repository, Kind: kind, Weekday: -1, Minute: 4 * 60}
 	switch kind {
@@ -39,19 +39,18 @@ func Usual(repository topics.RepositoryID, kind topics.JobKind) store.Maintenanc
 	return d
 }
 
-// Input is when one kind of maintenance is to be due, as somebody wants it. What is
-// nil stays as it is.
+// Input changes when one kind of maintenance is due; nil fields stay as they are.
 type Input struct {
 	Weekday *string // one of Weekdays, or Daily
 	Hour    *string // HH:MM by the control plane's clock
 	Paused  *bool
-	Slices  *int // check: read one of so many slices of the data each time; 0 reads none
+	Slices  *int // check: read one of this many slices of the data each time; 0 reads none
 }
 
-// Weekdays are the days as an Input has them, and Daily is every one of them.
+// Weekdays lists the days in the form of Input.
 var Weekdays = []string{"sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"}
 
-// Daily is every day.
+// Daily is the value for every day.
 const Daily = "daily"
 
 // maxSlices is how many slices a check may divide the data into.
@@ -59,11 +58,11 @@ const maxSlices = 1000
 
 var clockForm = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`)
 
-// apply changes hours as an input says, and notes what is wrong.
+// apply changes hours by an input, and adds its errors.
 func (in Input) apply(h *store.MaintenanceHours, wrong field.Errors) {
 	kind := string(h.Kind)
 	if in.Weekday != nil {
-		h.Weekday = slices.Index(Weekdays, *in.Weekday) // -1 is every day
+		h.Weekday = slices.Index(Weekdays, *in.Weekday) // -1 if it is Daily
 		if h.Weekday < 0 && *in.Weekday != Daily {
 			wrong.Say(kind+".weekday", "Choose a day of the week for "+kind+", sunday to saturday, or "+Daily+".")
 		}
@@ -85,8 +84,8 @@ func (in Input) apply(h *store.MaintenanceHours, wrong field.Errors) {
 	}
 }
 
-// Hours returns when each kind of maintenance of a repository is due, whether
-// anybody said so or not.
+// Hours returns when each kind of maintenance of a repository is due, with the
+// default for kinds that were not set.
 func (r *Runner) Hours(ctx context.Context, id topics.RepositoryID) (map[topics.JobKind]store.MaintenanceHours, error) {
 	rows, err := r.Store.Hours(ctx, id)
 	return withUsual(id, rows), err
@@ -103,8 +102,9 @@ func withUsual(id topics.RepositoryID, rows []store.MaintenanceHours) map[topics
 	return hours
 }
 
-// PutHours says when maintenance of a repository is due. Kinds that are not named
-// stay as they are. Bad inputs are field.Errors; then nothing is changed.
+// PutHours sets when maintenance of a repository is due. Kinds that are not in the
+// input stay as they are. For invalid input it returns field.Errors and changes
+// nothing.
 func (r *Runner) PutHours(ctx context.Context, by string, id topics.RepositoryID, in map[topics.JobKind]Input) error {
 	err := r.Store.PutHours(ctx, by, id, func(rows []store.MaintenanceHours) (changed []store.MaintenanceHours, err error) {
 		hours, wrong := withUsual(id, rows), field.Errors{}
@@ -114,7 +114,7 @@ func (r *Runner) PutHours(ctx context.Context, by string, id topics.RepositoryID
 			}
 			h := hours[kind]
 			if h.Served == 0 {
-				h.Served = r.Now().UnixMilli() // it begins now: nothing was missed
+				h.Served = r.Now().UnixMilli() // starts now, so nothing was missed
 			}
 			in[kind].apply(&h, wrong)
 			changed = append(changed, h)
@@ -130,7 +130,7 @@ func (r *Runner) PutHours(ctx context.Context, by string, id topics.RepositoryID
 	return nil
 }
 
-// on is the slot of a day, if it has one.
+// on returns the slot on a day, if it has one.
 func on(d store.MaintenanceHours, year int, month time.Month, dayOfMonth int, zone *time.Location) (time.Time, bool) {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(d.Repository)) // never fails
@@ -139,8 +139,7 @@ func on(d store.MaintenanceHours, year int, month time.Month, dayOfMonth int, zo
 	return at, d.Weekday < 0 || int(date.Weekday()) == d.Weekday
 }
 
-// LastSlot is the latest slot up to now, NextSlot the first after it. Both are in
-// now's zone.
+// LastSlot returns the latest slot up to now, in now's zone.
 func LastSlot(d store.MaintenanceHours, now time.Time) time.Time {
 	for back := 0; ; back++ {
 		if at, is := on(d, now.Year(), now.Month(), now.Day()-back, now.Location()); is && !at.After(now) {
@@ -149,7 +148,7 @@ func LastSlot(d store.MaintenanceHours, now time.Time) time.Time {
 	}
 }
 
-// NextSlot is the first slot after now.
+// NextSlot returns the first slot after now, in now's zone.
 func NextSlot(d store.MaintenanceHours, now time.Time) time.Time {
 	for ahead := 0; ; ahead++ {
 		if at, is := on(d, now.Year(), now.Month(), now.Day()+ahead, now.Location()); is && at.After(now) {
@@ -158,8 +157,8 @@ func NextSlot(d store.MaintenanceHours, now time.Time) time.Time {
 	}
 }
 
-// Due is the slot that is to be served now, 0 if there is none. However many were
-// missed, it is one: the latest.
+// Due returns the slot that should run now, 0 if there is none. Several missed slots
+// count as one, the latest.
 func Due(d store.MaintenanceHours, now time.Time) int64 {
 	slot := LastSlot(d, now).UnixMilli()
 	if d.Paused || slot <= d.Served || now.UnixMilli() < d.NextAttemptAt {
@@ -168,7 +167,7 @@ func Due(d store.MaintenanceHours, now time.Time) int64 {
 	return slot
 }
 
-// Subset is the slice a check reads next, "" if it reads none.
+// Subset returns the slice of the data that a check reads next, "" if it reads none.
 func Subset(d store.MaintenanceHours) string {
 	if d.Slices == 0 {
 		return ""

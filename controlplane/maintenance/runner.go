@@ -19,7 +19,7 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// Why maintenance that a person asks for is not begun.
+// Reasons to refuse maintenance that a person asks for.
 var (
 	ErrNoKeeper  = errors.New("the repository has no keeper")
 	ErrNotKeeper = errors.New("another host is the repository's keeper")
@@ -29,18 +29,18 @@ var (
 
 // Timing holds the durations of this package.
 type Timing struct {
-	Tick     time.Duration // how often what is due is looked for
+	Tick     time.Duration // how often due work is looked for
 	NotAfter time.Duration // how long a job of a run waits for its host
-	Review   time.Duration // how long a plan waits for a person
-	RetryMax int           // how often a slot's run is tried again after something that passes
+	Review   time.Duration // how long a plan waits for approval
+	RetryMax int           // how often a run is retried after a temporary failure
 }
 
-// DefaultTiming is what runs unless a test says otherwise.
+// DefaultTiming is what production uses.
 func DefaultTiming() Timing {
 	return Timing{Tick: 15 * time.Second, NotAfter: 24 * time.Hour, Review: 7 * 24 * time.Hour, RetryMax: 8}
 }
 
-// Jobs is what a runner asks of the jobs engine.
+// Jobs is what a runner needs of the jobs engine.
 type Jobs interface {
 	Ask(ctx context.Context, actor string, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID,
 		o topics.Operation) (job store.Job, fresh bool, err error)
@@ -49,22 +49,22 @@ type Jobs interface {
 	Stir()
 }
 
-// Config is what a runner works with.
+// Config holds what a runner needs.
 type Config struct {
 	Store  *store.Store
 	Jobs   Jobs
 	Online func(topics.HostID) bool // whether commands can reach a host
-	// Changed is told of the hosts about which something changed; it must not block.
+	// Changed is called with the hosts about which something changed; it must not
+	// block.
 	Changed func(...topics.HostID)
 	Log     *slog.Logger
 	Timing  Timing
-	Now     func() time.Time // its zone is the one days are counted in
+	Now     func() time.Time // days are counted in its zone
 }
 
-// A Runner looks after repositories: what is due by itself on their keepers, and
-// what people ask for. How far each run is, the database knows: a control plane
-// that is killed goes on where it was. Run does the work; the other methods may
-// be called from any goroutine.
+// A Runner runs due maintenance on the keepers, and what people ask for. The progress
+// of each run is in the database, so a control plane that was killed continues where
+// it was. Run does the work; the other methods may be called from any goroutine.
 type Runner struct {
 	Config
 	wake chan struct{}
@@ -73,12 +73,12 @@ type Runner struct {
 	busy map[topics.HostID]bool // hosts of open runs
 }
 
-// NewRunner returns a runner that waits for Run.
+// NewRunner returns a runner; Run starts it.
 func NewRunner(c Config) *Runner {
 	return &Runner{Config: c, wake: make(chan struct{}, 1), busy: map[topics.HostID]bool{}}
 }
 
-// HostChanged notes that something changed about a host. It does not block.
+// HostChanged makes Run look at a host's runs. It does not block.
 func (r *Runner) HostChanged(h topics.HostID) {
 	r.mu.Lock()
 	busy := r.busy[h]
@@ -95,8 +95,7 @@ func (r *Runner) stir() {
 	}
 }
 
-// Run takes the steps until ctx ends. One that fails is taken again at the next
-// tick.
+// Run advances runs until ctx ends. A step that fails is repeated at the next tick.
 func (r *Runner) Run(ctx context.Context) error {
 	tick := time.NewTicker(r.Timing.Tick)
 	defer tick.Stop()
@@ -120,7 +119,7 @@ func (r *Runner) note(ctx context.Context, what string, err error) {
 	}
 }
 
-// tick takes what is open a step further, then begins what is due.
+// tick advances the open runs, then starts what is due.
 func (r *Runner) tick(ctx context.Context) error {
 	open, err := r.steps(ctx)
 	if err != nil {
@@ -155,7 +154,7 @@ func (r *Runner) tick(ctx context.Context) error {
 		for _, kind := range Kinds {
 			d, known := hours[key{repo.ID, kind}]
 			switch {
-			case !known: // what was due before anybody looked after it was not missed
+			case !known: // slots before it was first seen do not count as missed
 				d = Usual(repo.ID, kind)
 				d.Served = r.Now().UnixMilli()
 				began = append(began, d)
@@ -167,7 +166,7 @@ func (r *Runner) tick(ctx context.Context) error {
 			continue
 		}
 		if _, err := r.start(ctx, store.Plane, repo, due, repo.Keeper, slot, ""); err != nil {
-			r.note(ctx, "beginning maintenance failed", fmt.Errorf("%s of %s: %w", due.Kind, repo.ID, err)) // the others need not wait for it
+			r.note(ctx, "beginning maintenance failed", fmt.Errorf("%s of %s: %w", due.Kind, repo.ID, err)) // go on with the others
 		}
 	}
 	if len(began) == 0 {
@@ -176,11 +175,10 @@ func (r *Runner) tick(ctx context.Context) error {
 	return r.Store.BeginHours(ctx, began)
 }
 
-// Ask begins maintenance that a person wants now, and answers with the job that is
-// its outcome. A forget's job waits until the repository was listed and what
-// goes is decided; if nothing goes, it succeeds. Without a keeper the host has
-// to be said: the right to delete then lives there. approve is the hash of a plan
-// that was held and may be carried out, or "".
+// Ask starts maintenance for a person and returns its main job. A forget's job is
+// held until the repository was listed and the plan is made; if nothing is to be
+// removed, it succeeds. If the repository has no keeper, the host must be given, and
+// gets the right to delete. approve is the hash of a held plan to carry out, or "".
 func (r *Runner) Ask(
 	ctx context.Context, actor string, repository topics.RepositoryID, kind topics.JobKind, host topics.HostID, approve string,
 ) (topics.JobID, error) {
@@ -226,7 +224,7 @@ func (r *Runner) start(
 	}
 	permit := o
 	if d.Kind == topics.ForgetJob {
-		permit.Snapshots = []string{strings.Repeat("0", 64)} // which ones is not known yet
+		permit.Snapshots = []string{strings.Repeat("0", 64)} // the snapshots are not known yet
 	}
 	if err := r.Jobs.Permit(ctx, host, d.Kind, repo.ID, permit); err != nil {
 		return "", err
@@ -265,7 +263,8 @@ func (r *Runner) start(
 	return run.ID, nil
 }
 
-// steps takes every open run as far as it goes, and says whose are still open.
+// steps advances every open run as far as possible, and returns the hosts of those
+// still open.
 func (r *Runner) steps(ctx context.Context) (map[topics.RepositoryID]bool, error) {
 	runs, err := r.Store.OpenRuns(ctx)
 	if err != nil {
@@ -332,15 +331,15 @@ func refused(err error) bool {
 		errors.Is(err, topics.ErrOperation) || errors.As(err, &keeper)
 }
 
-// batch is the part of a plan that a job removes.
+// batch returns the snapshots of a plan that one job removes.
 func (r *Runner) batch(run store.MaintenanceRun) []string {
 	ids := run.Plan.V.Remove
 	from := min(run.Batch*topics.MaxPaths, len(ids))
 	return ids[from:min(from+topics.MaxPaths, len(ids))]
 }
 
-// plan takes a forget to where its job can be sent, or is over: the repository
-// is listed, its keys are, and what goes is decided from that.
+// plan advances a forget until its job can be sent or it has ended: it lists the
+// repository and its keys, and makes the plan from that.
 func (r *Runner) plan(ctx context.Context, run store.MaintenanceRun) error {
 	settle := func(end topics.Finished) error {
 		end.Job = run.ID
@@ -355,7 +354,7 @@ func (r *Runner) plan(ctx context.Context, run store.MaintenanceRun) error {
 			j, _, err := r.Jobs.Ask(ctx, run.RequestedBy, run.Host, rest.kind, run.Repository, topics.Operation{})
 			switch {
 			case refused(err) && rest.kind == topics.KeyJob:
-			case refused(err): // asked again it would be the same, and the job would wait for ever
+			case refused(err): // a retry would be refused too, and the job would be held forever
 				return settle(topics.Finished{State: topics.Failed, Cause: topics.CausePolicy,
 					Message: "The repository could not be listed first, so nothing was removed. " + err.Error()})
 			case err != nil:
@@ -378,8 +377,8 @@ func (r *Runner) plan(ctx context.Context, run store.MaintenanceRun) error {
 		}
 		return settle(end)
 	}
-	// Keys that cannot be listed are no reason to keep everything: it is noticed
-	// by how old the list is.
+	// A failed listing of keys does not stop the forget; the age of the last listing
+	// is shown.
 	if run.Keys != "" {
 		if keys, err := r.Store.Job(ctx, run.Keys); err != nil || !keys.State.Ended() {
 			return err
@@ -417,7 +416,7 @@ func (r *Runner) plan(ctx context.Context, run store.MaintenanceRun) error {
 	}
 	run.Job = run.ID
 	if err := r.Store.Release(ctx, run, topics.Operation{Snapshots: r.batch(run)}); errors.Is(err, store.ErrNotFound) {
-		return nil // it was cancelled at this moment
+		return nil // cancelled meanwhile
 	} else if err != nil {
 		return err
 	}
@@ -427,7 +426,7 @@ func (r *Runner) plan(ctx context.Context, run store.MaintenanceRun) error {
 	return nil
 }
 
-// end closes a run by how its last job ended.
+// end ends a run with the result of its last job.
 func (r *Runner) end(ctx context.Context, run store.MaintenanceRun, j store.Job) error {
 	run.Message = j.Message
 	var review *store.Review
@@ -464,8 +463,8 @@ func (r *Runner) end(ctx context.Context, run store.MaintenanceRun, j store.Job)
 	return r.Store.EndRun(ctx, run, hours, review)
 }
 
-// served notes with the hours how a run ended. What a person asked for leaves the
-// slots alone; the slice of a check that went well is read in any case.
+// served stores how a run ended with the hours. Runs that a person asked for do not
+// affect slots, but the slice of a successful check counts as read.
 func (r *Runner) served(d *store.MaintenanceHours, run store.MaintenanceRun, j store.Job) {
 	if run.Outcome == store.RunSucceeded && run.Kind == topics.CheckJob && j.Operation.V != nil && d.Slices > 0 &&
 		j.Operation.V.Subset == Subset(*d) {

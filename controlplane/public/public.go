@@ -1,6 +1,6 @@
-// Package public tells the world about the fleet: clear, retained MQTT topics
-// derived from the database, for Home Assistant and whoever else listens. No
-// agent writes here and nothing here is believed by anybody of ours.
+// Package public publishes the state of the fleet: unencrypted, retained MQTT topics
+// computed from the database, for Home Assistant and other consumers. Agents cannot
+// write them, and no other part of the control plane reads them.
 package public
 
 import (
@@ -17,32 +17,32 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// Timing says how often a host's state may be published.
+// Timing limits how often a host's state is published.
 type Timing struct {
 	Quiet   time.Duration // between two states of a host
 	Running time.Duration // the same while a job runs
-	Look    time.Duration // how often the board is asked what changed that nobody told: a host that went silent, another process
+	Look    time.Duration // how often the board is asked for changes that were not announced: a host that went silent, another process
 }
 
-// DefaultTiming is what consumers are promised in docs/TOPICS.md.
+// DefaultTiming is what docs/TOPICS.md promises to consumers.
 func DefaultTiming() Timing {
 	return Timing{Quiet: 10 * time.Second, Running: time.Second, Look: 5 * time.Second}
 }
 
-// Config is what a publisher works with.
+// Config holds what a publisher needs.
 type Config struct {
 	Store    *store.Store
 	Presence *hosts.Presence
-	Fleet    *fleet.Board // nil is one of the publisher's own
+	Fleet    *fleet.Board // nil creates one
 	Hub      *jobs.Hub
-	// Publish hands a message to the public broker.
+	// Publish gives a message to the public broker.
 	Publish func(topic string, payload []byte, qos byte, retain bool) error
 	Log     *slog.Logger
 	Timing  Timing
 	Now     func() time.Time
 }
 
-// A Publisher keeps the public topics true. Run does the work.
+// A Publisher keeps the public topics up to date. Run does the work.
 type Publisher struct {
 	Config
 	wake chan struct{}
@@ -50,23 +50,23 @@ type Publisher struct {
 	mu    sync.Mutex
 	dirty map[topics.HostID]bool
 
-	// Of Run's goroutine alone.
-	seen  map[topics.HostID]seen         // what was told last
-	later map[topics.HostID]bool         // changed, and not to be told yet
-	said  map[string]string              // by topic
+	// Used by Run's goroutine only.
+	seen  map[topics.HostID]seen         // the last published entry of each host
+	later map[topics.HostID]bool         // changed, but too early to publish again
+	said  map[string]string              // last payload by topic
 	at    map[topics.HostID]time.Time    // of the last state
-	ended map[topics.HostID]topics.JobID // whose end was told
-	lost  bool                           // something could not be published, and is to be said again
+	ended map[topics.HostID]topics.JobID // the last job whose end was published
+	lost  bool                           // a message could not be published, and will be repeated
 }
 
-// A seen is a host's entry of which was told, and what was counted for it: as long
-// as the entry is the same one, no row of the host has changed.
+// A seen is the board's entry of a host that was last published, with the counts made
+// from it. The entry is replaced whenever a row of the host changes.
 type seen struct {
 	entry     *fleet.Entry
 	snapshots int
 }
 
-// New returns a publisher that waits for Run.
+// New returns a publisher; Run starts it.
 func New(c Config) *Publisher {
 	if c.Fleet == nil {
 		c.Fleet = fleet.NewBoard(c.Store, c.Presence, c.Now)
@@ -76,7 +76,7 @@ func New(c Config) *Publisher {
 		said: map[string]string{}, at: map[topics.HostID]time.Time{}, ended: map[topics.HostID]topics.JobID{}}
 }
 
-// Changed notes that something about a host is another now. It never blocks.
+// Changed tells the publisher that something about a host changed. It never blocks.
 func (p *Publisher) Changed(h topics.HostID) {
 	p.mu.Lock()
 	p.dirty[h] = true
@@ -87,7 +87,7 @@ func (p *Publisher) Changed(h topics.HostID) {
 	}
 }
 
-// Run publishes until ctx ends, and says goodbye.
+// Run publishes until ctx ends, and says that the control plane is offline then.
 func (p *Publisher) Run(ctx context.Context) error {
 	p.say(topics.Topic{Kind: topics.KindPlaneAvailability}, topics.Online, 1, true)
 	defer func() {
@@ -95,7 +95,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 	}()
 	if m, err := p.Fleet.Now(ctx); err == nil {
 		for _, h := range m.ByName() {
-			p.ended[h.ID] = h.LastJob // it ended before our time
+			p.ended[h.ID] = h.LastJob // ended before the start
 		}
 	}
 	p.everything(ctx)
@@ -119,9 +119,8 @@ func (p *Publisher) Run(ctx context.Context) error {
 	}
 }
 
-// everything tells of every host about which something is another than was told.
-// That costs a comparison of each: what the board has of a host that did not
-// change is the same entry as before.
+// everything publishes every host that differs from what was published. It compares
+// each entry; an unchanged host still has the same entry on the board.
 func (p *Publisher) everything(ctx context.Context) {
 	m, err := p.Fleet.Now(ctx)
 	if err != nil {
@@ -139,7 +138,7 @@ func (p *Publisher) everything(ctx context.Context) {
 	p.fleet(m)
 }
 
-// due publishes what changed, of each host no oftener than promised.
+// due publishes what changed, of each host no more often than Timing says.
 func (p *Publisher) due(ctx context.Context) {
 	p.mu.Lock()
 	dirty := p.dirty
@@ -179,7 +178,7 @@ func (p *Publisher) complain(ctx context.Context, err error) {
 	}
 }
 
-// host publishes one host's topics. It answers whether something had to wait.
+// host publishes one host's topics. It reports whether something has to wait.
 func (p *Publisher) host(ctx context.Context, h *fleet.Entry) (again bool, err error) {
 	id, online := h.ID, h.Connection == hosts.Online
 	p.lost = false
@@ -230,7 +229,7 @@ func (p *Publisher) host(ctx context.Context, h *fleet.Entry) (again bool, err e
 	return p.lost, nil
 }
 
-// jobsOf publishes the job that runs, and the end of the one that ran.
+// jobsOf publishes the running job, and the end of the last one.
 func (p *Publisher) jobsOf(ctx context.Context, h *fleet.Entry, running *store.Job) error {
 	if h.LastJob != "" && p.ended[h.ID] != h.LastJob {
 		j, err := p.Store.Job(ctx, h.LastJob)
@@ -268,7 +267,8 @@ func (p *Publisher) fleet(m *fleet.Moment) {
 	p.say(topics.Topic{Kind: topics.KindFleetState}, string(topics.Encode(f)), 1, true)
 }
 
-// say publishes what was not said already. It answers whether it did.
+// say publishes a payload unless it was the last one published. It reports whether it
+// did.
 func (p *Publisher) say(t topics.Topic, payload string, qos byte, retain bool) bool {
 	name := t.String()
 	if p.said[name] == payload {

@@ -1,10 +1,10 @@
-// Package retention decides which snapshots of a repository stay.
+// Package retention decides which snapshots of a repository are kept.
 //
-// What goes is decided from what the control plane witnessed. A snapshot counts
-// if a job of ours made it and its own time agrees with when that job ran by our
-// clock; whoever can only add to a repository can add whatever they like, and no
-// snapshot of ours goes sooner or later for it. What does not count stays, and is
-// shown. Among what counts the rules mean what they mean to restic.
+// It decides by what the control plane saw. A snapshot counts if one of our jobs made
+// it and its own time agrees with when that job ran by our clock. Whoever can only
+// add to a repository can add any snapshots, but that does not change how long ours
+// are kept. Snapshots that do not count are kept and shown. For those that count, the
+// rules mean what they mean to restic.
 package retention
 
 import (
@@ -18,23 +18,22 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// Slack is how far a snapshot's own time may be from when its job ran: hosts'
-// clocks are not ours.
+// Slack is how far a snapshot's own time may differ from its job's, because clocks
+// differ.
 const Slack = 2 * time.Hour
 
-// A Verdict is what becomes of one snapshot, and why.
+// A Verdict says whether one snapshot is kept, and why.
 type Verdict struct {
 	store.Planned
 	Reasons []string
 }
 
-// Verdicts is what becomes of a repository's snapshots. Each is in one of the
-// lists, the newest first. Nothing that is flagged is ever removed, and nothing
-// that is flagged changes what becomes of the others.
+// Verdicts holds each snapshot of a repository in one of its lists, newest first.
+// Flagged snapshots are never removed, and do not affect the others.
 type Verdicts struct{ Keep, Remove, Flagged []Verdict }
 
-// Plan decides what stays. Days and hours are those of now's zone. Rules that
-// cannot be read are an error: then nothing is decided.
+// Plan decides which snapshots are kept. Days and hours are in now's zone. It returns
+// an error if the rules cannot be parsed.
 func Plan(k store.Keep, list []store.Planned, now time.Time) (v Verdicts, err error) {
 	r, err := parse(k)
 	if err != nil {
@@ -76,9 +75,9 @@ func newestFirst(a, b store.Planned) int {
 	return cmp.Or(cmp.Compare(b.Time, a.Time), cmp.Compare(a.ID, b.ID))
 }
 
-// odd says why a snapshot does not count, nothing if it does. One that is late
-// was made by a job whose host told us only afterwards: the time it claims is
-// possible, but nobody saw it.
+// odd returns why a snapshot does not count, "" if it does. late is true if its host
+// reported the job only afterwards, so that the snapshot's time is plausible but was
+// not observed.
 func odd(s store.Planned, now time.Time) (why []string, late bool) {
 	say := func(format string, args ...any) { why = append(why, fmt.Sprintf(format, args...)) }
 	slack := Slack.Milliseconds()
@@ -120,8 +119,8 @@ func clock(ms int64, now time.Time) string {
 	return time.UnixMilli(ms).In(now.Location()).Format("2006-01-02 15:04")
 }
 
-// thin applies the rules to what counts of one source group, the newest first.
-// It is restic's own procedure, except that the newest always stays.
+// thin applies the rules to the snapshots of one source group that count, newest
+// first. It follows restic's procedure, except that the newest is always kept.
 func (r rules) thin(list []store.Planned, zone *time.Location) (keep, remove []Verdict) {
 	if len(list) == 0 {
 		return nil, nil
@@ -170,7 +169,7 @@ func (r rules) thin(list []store.Planned, zone *time.Location) (keep, remove []V
 	return keep, remove
 }
 
-// past says why nothing keeps a snapshot.
+// past returns why no rule keeps a snapshot.
 func (r rules) past() string {
 	switch {
 	case r.window.zero():

@@ -13,8 +13,8 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A Preview is what a forget would do now, by what the database knows, and
-// whatever there is to say about it.
+// A Preview is what a forget would do now, by what the database knows, with warnings
+// and notes.
 type Preview struct {
 	Repository store.Repository
 	Keep       store.Keep
@@ -22,11 +22,11 @@ type Preview struct {
 	Plan     store.Plan
 	Oddities []Oddity
 	Warnings []string      // rules that contradict each other or the schedules
-	Held     *store.Review // the plan that waits for a person, if one does
+	Held     *store.Review // the plan that waits for approval, if there is one
 }
 
-// Look works out a preview, with other rules than the repository's if keep is
-// not nil. Rules that cannot be are an ErrRules.
+// Look computes a preview, with the rules in keep instead of the repository's if keep
+// is not nil. It returns ErrRules for invalid rules.
 func Look(ctx context.Context, s *store.Store, id topics.RepositoryID, keep *store.Keep, now time.Time) (p Preview, err error) {
 	if p.Repository, err = s.Repository(ctx, id); err != nil {
 		return p, err
@@ -41,7 +41,7 @@ func Look(ctx context.Context, s *store.Store, id topics.RepositoryID, keep *sto
 	if err != nil {
 		return p, err
 	}
-	for i := range list { // the next forget begins with a listing; until then a backup's word is taken
+	for i := range list { // the next forget lists the repository first; until then, trust what backups reported
 		list[i].Seen = list[i].Seen || !list[i].Missing
 	}
 	if p.Verdicts, err = Plan(p.Keep, list, now); err != nil {
@@ -71,11 +71,12 @@ func Look(ctx context.Context, s *store.Store, id topics.RepositoryID, keep *sto
 	return p, nil
 }
 
-// ErrRules says that retention rules cannot be read, or not be had here.
+// ErrRules is the error that retention rules cannot be parsed, or are not allowed on
+// this repository.
 var ErrRules = errors.New("these rules cannot be")
 
-// CheckRepository is an ErrRules if a repository's rules cannot be read, or not be
-// had there.
+// CheckRepository returns ErrRules if a repository's rules cannot be parsed, or are
+// not allowed there.
 func CheckRepository(r store.Repository) error { return check(KeepOf(r), r.AppendOnly) }
 
 func check(k store.Keep, appendOnly bool) error {
@@ -93,7 +94,7 @@ func KeepOf(r store.Repository) store.Keep {
 	return *r.Keep.V
 }
 
-// before is what the last forget that was carried out removed of each group.
+// before returns how many snapshots of each group the last completed forget removed.
 func before(ctx context.Context, s *store.Store, id topics.RepositoryID) (map[topics.SourceGroupID]int, error) {
 	last, err := s.LastRun(ctx, id, topics.ForgetJob, store.RunSucceeded)
 	if errors.Is(err, store.ErrNotFound) || err == nil && last.Plan.V == nil {
@@ -104,9 +105,9 @@ func before(ctx context.Context, s *store.Store, id topics.RepositoryID) (map[to
 	return last.Plan.V.Groups, nil
 }
 
-// Decide is what a forget removes, after the repository was listed. With the hash
-// of a plan that a person approved it is no more than that plan says; if another
-// plan waits by now, it is decided as if nobody had approved any.
+// Decide returns the plan of a forget, after the repository was listed. With the hash
+// of an approved plan it removes no more than that plan; if another plan is held by
+// now, the approval is ignored.
 func Decide(ctx context.Context, s *store.Store, r store.Repository, approved string, now time.Time) (plan store.Plan, err error) {
 	if err := Check(KeepOf(r), r.AppendOnly); err != nil {
 		return store.Plan{Unusual: []string{"Its rules cannot be: " + err.Error() + "."}}, nil
@@ -139,8 +140,8 @@ func Decide(ctx context.Context, s *store.Store, r store.Repository, approved st
 	return plan, nil
 }
 
-// Interval is the shortest time between two backups into a repository that its
-// schedules plan, 0 if none does.
+// Interval returns the shortest time that schedules plan between two backups into a
+// repository, 0 without schedules.
 func Interval(ctx context.Context, s *store.Store, id topics.RepositoryID, now time.Time) (shortest time.Duration, err error) {
 	groups, err := s.SourceGroupsInto(ctx, id)
 	if err != nil {
@@ -161,7 +162,7 @@ func Interval(ctx context.Context, s *store.Store, id topics.RepositoryID, now t
 			}
 			policy, err := schedule.Of(sc)
 			if err != nil {
-				continue // who fires it says so
+				continue // reported by whoever runs the schedule
 			}
 			first := slots.Next(policy, now)
 			second := slots.Next(policy, first)

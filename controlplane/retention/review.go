@@ -13,19 +13,18 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// What a plan may do without a person having looked at it. More than Few
-// snapshots of one source group, and more than a Fifth of them, beyond what the
-// plan before removed, is unusual; so is leaving nothing but the newest of the
-// last Month, and removing any while the newest backup is far smaller than those
-// before it.
+// Limits for a plan that needs no approval. It is unusual if it removes more than Few
+// snapshots of a source group and more than a Fifth of them, beyond what the plan
+// before removed; if it leaves only the newest of the last Month; or if it removes
+// any while the newest backup is far smaller than those before.
 const (
 	Few   = 10
 	Fifth = 5
 	Month = 30 * day
 )
 
-// PlanOf is what a forget is to do, with what is unusual about it. before is how
-// many each group lost to the last plan that was carried out.
+// PlanOf returns the plan of a forget, with what is unusual about it. before is how
+// many snapshots of each group the last completed plan removed.
 func PlanOf(v Verdicts, before map[topics.SourceGroupID]int) store.Plan {
 	p := store.Plan{Remove: []string{}, Groups: map[topics.SourceGroupID]int{}}
 	for _, s := range v.Remove {
@@ -90,8 +89,8 @@ func nameOf(list []Verdict) string {
 	return "a source group"
 }
 
-// shrunk says if the newest snapshot of a group holds less than half of what is
-// usual for it, "" if not, or if there are too few to know.
+// shrunk returns a sentence if the newest snapshot of a group holds less than half of
+// what is usual, "" if not, or if there are too few to compare.
 func shrunk(v Verdicts, group topics.SourceGroupID) string {
 	list := append(ofGroup(v.Keep, group), ofGroup(v.Remove, group)...)
 	slices.SortFunc(list, func(a, b Verdict) int { return newestFirst(a.Planned, b.Planned) })
@@ -116,8 +115,7 @@ func shrunk(v Verdicts, group topics.SourceGroupID) string {
 	return ""
 }
 
-// An Oddity is something in a repository that nobody ordered, or that is not as
-// it usually is.
+// An Oddity is something in a repository that was not ordered here, or is unusual.
 type Oddity struct {
 	Kind    string // "snapshot", "key" or "source_group"
 	ID      string
@@ -125,7 +123,7 @@ type Oddity struct {
 	Reasons []string
 }
 
-// Oddities are a plan's flagged snapshots, keys nobody trusts, and groups whose
+// Oddities returns a plan's flagged snapshots, untrusted keys, and groups whose
 // newest backup is unlike those before.
 func Oddities(v Verdicts, keys []store.Key, zone *time.Location) (list []Oddity) {
 	for _, k := range keys {

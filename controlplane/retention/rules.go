@@ -9,16 +9,16 @@ import (
 	"github.com/restic-manager/restic-manager/store"
 )
 
-// A period is how often a rule wants a snapshot.
+// A period is an interval in which a rule keeps one snapshot.
 type period struct {
 	word  string // as in "daily"
 	every time.Duration
-	of    func(time.Time) int // which period a moment is in
+	of    func(time.Time) int // the number of the period that a time is in
 }
 
 const day = 24 * time.Hour
 
-// The periods restic knows. Weeks are those of ISO 8601.
+// The periods that restic knows. Weeks are those of ISO 8601.
 var (
 	hourly  = period{"hourly", time.Hour, func(t time.Time) int { return t.Year()*1_000_000 + int(t.Month())*10_000 + t.Day()*100 + t.Hour() }}
 	daily   = period{"daily", day, func(t time.Time) int { return t.Year()*10_000 + int(t.Month())*100 + t.Day() }}
@@ -27,18 +27,18 @@ var (
 	yearly  = period{"yearly", 365 * day, time.Time.Year}
 )
 
-// A rule keeps one snapshot of each period: of so many periods, or of those
-// within a time before the newest snapshot.
+// A rule keeps one snapshot per period: for a number of periods, or for those within
+// a time before the newest snapshot.
 type rule struct {
 	period
 	count  int
 	within span
-	text   string // the duration as it was written
+	text   string // the duration as it was entered
 }
 
-// rules are a Keep that was understood.
+// rules are a parsed Keep.
 type rules struct {
-	window span // everything within it stays
+	window span // everything within it is kept
 	text   string
 	last   int
 	list   []rule
@@ -46,7 +46,7 @@ type rules struct {
 
 func (r rules) none() bool { return r.window.zero() && r.last == 0 && len(r.list) == 0 }
 
-// thins reports whether a count is among the rules.
+// thins reports whether any rule counts snapshots.
 func (r rules) counts() (names []string) {
 	if r.last > 0 {
 		names = append(names, "keep_last")
@@ -96,9 +96,9 @@ func parse(k store.Keep) (rules, error) {
 
 const maxCount = 100_000
 
-// Check refuses rules that cannot be read, and counts on an append-only
-// repository: whoever may add snapshots there could push genuine ones out of a
-// count, which is why its rules go by time alone. No rules keep everything.
+// Check returns an error for rules that cannot be parsed, and for counts on an
+// append-only repository: whoever may add snapshots there could push genuine ones out
+// of a count. Without rules everything is kept.
 func Check(k store.Keep, appendOnly bool) error {
 	r, err := parse(k)
 	if err != nil {
@@ -112,8 +112,8 @@ func Check(k store.Keep, appendOnly bool) error {
 	return nil
 }
 
-// Contradictions says where rules do not do what they seem to, if backups run
-// once per interval. An interval of 0 is not known.
+// Contradictions returns where rules have less effect than they seem to, if backups
+// run once per interval. An interval of 0 is unknown.
 func Contradictions(k store.Keep, interval time.Duration) (said []string) {
 	r, err := parse(k)
 	if err != nil {
@@ -141,7 +141,7 @@ func Contradictions(k store.Keep, interval time.Duration) (said []string) {
 	return said
 }
 
-// words is a length of time as people say it.
+// words returns a duration in words.
 func words(d time.Duration) string {
 	for _, u := range []struct {
 		d    time.Duration

@@ -7,24 +7,24 @@ import (
 	"time"
 )
 
-// A span is one of restic's durations: what lies between two dates of the
-// calendar, which is no fixed number of hours.
+// A span is one of restic's durations: calendar units, so not a fixed number of
+// hours.
 type span struct{ hours, days, months, years int }
 
 func (s span) zero() bool { return s == span{} }
 
-// before is the moment that lies the span before t.
+// before returns the time that lies the span before t.
 func (s span) before(t time.Time) time.Time {
 	return t.AddDate(-s.years, -s.months, -s.days).Add(-time.Duration(s.hours) * time.Hour)
 }
 
-// about is how long it is, give or take a leap day.
+// about returns the approximate duration, ignoring leap days.
 func (s span) about() time.Duration {
 	const day = 24 * time.Hour
 	return time.Duration(s.hours)*time.Hour + time.Duration(s.days)*day + time.Duration(s.months)*30*day + time.Duration(s.years)*365*day
 }
 
-// parseSpan reads what restic takes, as in 1y2m3d4h. "" is no time at all.
+// parseSpan parses restic's form, as in 1y2m3d4h. "" is the empty span.
 func parseSpan(text string) (s span, err error) {
 	wrong := fmt.Errorf("%.20q is no duration, as in 30d or 1y6m: numbers with y, m, d or h", text)
 	seen := ""
@@ -43,7 +43,7 @@ func parseSpan(text string) (s span, err error) {
 		}
 		*unit, seen, rest = n, seen+rest[i:i+1], rest[i+1:]
 	}
-	if s.years+s.months/12+s.days/365+s.hours/8760 > 200 { // time.Duration ends at 292
+	if s.years+s.months/12+s.days/365+s.hours/8760 > 200 { // time.Duration overflows at 292
 		return span{}, fmt.Errorf("%.20q is longer than anybody keeps anything", text)
 	}
 	return s, nil

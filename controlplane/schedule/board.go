@@ -24,9 +24,9 @@ func (l *Load) add(o Load, times int) {
 	}
 }
 
-// LoadOf returns what a schedule adds to the load, and when that is another one by
-// time alone; the zero time is never. A schedule that is paused or cannot be read
-// adds nothing.
+// LoadOf returns a schedule's share of the load, and when it changes next as time
+// passes; the zero time is never. A schedule that is paused or cannot be parsed has
+// none.
 func LoadOf(sc store.Schedule, now time.Time) (l Load, until time.Time) {
 	starts, err := Starts(sc, now)
 	if err != nil || !sc.Enabled {
@@ -35,7 +35,7 @@ func LoadOf(sc store.Schedule, now time.Time) (l Load, until time.Time) {
 	const window = 24 * time.Hour
 	for start := range starts {
 		if until.IsZero() {
-			until = start // then it is not to come any more
+			until = start // then this run has begun
 		}
 		if !start.Before(now.Add(window)) {
 			if enters := start.Add(1 - window); enters.Before(until) {
@@ -48,14 +48,14 @@ func LoadOf(sc store.Schedule, now time.Time) (l Load, until time.Time) {
 	return l, until
 }
 
-// A Listed is a schedule in the list of all of them. Nobody changes it.
+// A Listed is a schedule in the list of all schedules. It is immutable.
 type Listed struct {
 	store.Schedule
 	HostName   string
 	GroupNames []string // of what it backs up, by name
 
-	order string // the list's
-	words string // what a search looks in, in lower case
+	order string // sort key of the list
+	words string // text that a search looks in, in lower case
 	load  Load
 }
 
@@ -66,7 +66,7 @@ type Unplanned struct {
 	Group    string
 }
 
-// A Moment is all schedules at one moment. It never changes.
+// A Moment holds all schedules at one moment. It is immutable.
 type Moment struct {
 	Load      Load
 	Unplanned []Unplanned // by group and host
@@ -74,8 +74,8 @@ type Moment struct {
 	rows []*Listed // by name and host
 }
 
-// Search lists the schedules in whose names, or in the names of whose hosts or groups,
-// a text is, in capitals or not. The list is everybody's: it is only read.
+// Search lists the schedules whose name, host or groups contain a text, ignoring
+// case. The list is shared; do not change it.
 func (m *Moment) Search(text string) []*Listed {
 	if text == "" {
 		return m.rows
@@ -90,7 +90,7 @@ func (m *Moment) Search(text string) []*Listed {
 	return found
 }
 
-// LoadWith is the load if a schedule were as it is here.
+// LoadWith returns the load if a schedule were changed to this one.
 func (m *Moment) LoadWith(sc store.Schedule, now time.Time) Load {
 	l := m.Load
 	for _, r := range m.rows {
@@ -103,38 +103,37 @@ func (m *Moment) LoadWith(sc store.Schedule, now time.Time) Load {
 	return l
 }
 
-// A ListSource is what a board asks of the database.
+// A ListSource is what a board reads from the database.
 type ListSource interface {
 	ScheduleMark(ctx context.Context) (int64, error)
 	SchedulesSince(ctx context.Context, mark int64) (store.ScheduleChange, error)
 }
 
-// A Board keeps the list of all schedules in memory. It is read from the database
-// once; afterwards only hosts of which something changed are read again, and the
-// load is counted again only of schedules whose next run has begun. It is safe for
-// concurrent use.
+// A Board caches the list of all schedules. It reads the database once, and
+// afterwards only hosts that changed, and recounts the load only of schedules whose
+// next run has begun. It is safe for concurrent use.
 type Board struct {
 	source ListSource
 	now    func() time.Time
 
 	mu     sync.Mutex
-	mark   int64 // below zero: nothing has been read
+	mark   int64 // negative until the first read
 	hosts  map[topics.HostID]kept
 	rows   map[topics.ScheduleID]*Listed
-	until  map[topics.ScheduleID]time.Time // when its load is another one by time alone
+	until  map[topics.ScheduleID]time.Time // when a schedule's load changes as time passes
 	due    dues
-	added  []*Listed // that are not in the latest moment yet
+	added  []*Listed // not in the latest moment yet
 	load   Load
 	latest *Moment
 }
 
-// kept is what is known of a host.
+// kept is what the board holds of a host.
 type kept struct {
 	schedules []topics.ScheduleID
 	unplanned []Unplanned
 }
 
-// NewBoard returns a board that is filled when it is first read.
+// NewBoard returns a board that reads the database on first use.
 func NewBoard(source ListSource, now func() time.Time) *Board {
 	return &Board{
 		source: source,
@@ -146,8 +145,8 @@ func NewBoard(source ListSource, now func() time.Time) *Board {
 	}
 }
 
-// Now is how all schedules are now. As long as nothing about any of them changes, it
-// is the same one.
+// Now returns the current state of all schedules: the same value until something
+// changes.
 func (b *Board) Now(ctx context.Context) (*Moment, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -182,7 +181,7 @@ func (b *Board) Now(ctx context.Context) (*Moment, error) {
 	return b.latest, nil
 }
 
-// put keeps a schedule in the place of what it was.
+// put replaces a schedule.
 func (b *Board) put(r *Listed, now time.Time) {
 	if was := b.rows[r.ID]; was != nil {
 		b.load.add(was.load, -1)
@@ -198,7 +197,7 @@ func (b *Board) put(r *Listed, now time.Time) {
 	}
 }
 
-// take keeps what changed.
+// take stores what changed.
 func (b *Board) take(c store.ScheduleChange, now time.Time) {
 	b.mark = c.Mark
 	old := c.Changed
@@ -251,7 +250,8 @@ func (b *Board) take(c store.ScheduleChange, now time.Time) {
 	}
 }
 
-// next is the moment after the latest one. Without news only time has passed.
+// next returns the moment that follows the latest one. Without changes, only time has
+// passed.
 func (b *Board) next(news bool) *Moment {
 	m := &Moment{Load: b.load, rows: make([]*Listed, 0, len(b.rows))}
 	if b.latest != nil {
@@ -281,14 +281,14 @@ func (b *Board) next(news bool) *Moment {
 	return m
 }
 
-// A due is when a schedule's load is to be counted again.
+// A due is when a schedule's load has to be recounted.
 type due struct {
 	at time.Time
 	id topics.ScheduleID
 }
 
-// dues are those of all schedules, the first on top. One that is not what until says
-// any more is passed over.
+// dues is a heap of all schedules, earliest first. Entries that do not match until
+// are outdated and skipped.
 type dues []due
 
 func (d dues) Len() int           { return len(d) }

@@ -117,8 +117,13 @@ func TestSchedulesAreFound(t *testing.T) {
 	h := w.host("attic")
 	w.nightly(h, "evening", w.group(h, "photos"))
 	m := must(NewBoard(w.store, func() time.Time { return w.now }).Now(ctx))
-	for text, want := range map[string][]string{"": {"evening", "Web-0", "Web-1", "Web-2"}, "web-1": {"Web-1"}, "LETTERS": {"Web-0", "Web-1", "Web-2"},
-		"even": {"evening"}, "nobody": {}} {
+	for text, want := range map[string][]string{
+		"":        {"evening", "Web-0", "Web-1", "Web-2"},
+		"web-1":   {"Web-1"},
+		"LETTERS": {"Web-0", "Web-1", "Web-2"},
+		"even":    {"evening"},
+		"nobody":  {},
+	} {
 		found := m.Search(text)
 		if len(found) != len(want) {
 			t.Errorf("%q finds %d schedules, want %d", text, len(found), len(want))

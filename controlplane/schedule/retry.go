@@ -6,8 +6,8 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// retries says for every cause whether a slot whose job failed of it is tried
-// again by itself, and why.
+// retries lists for every cause whether a slot whose job failed because of it is
+// retried automatically, and why.
 var retries = map[topics.Cause]struct {
 	again   bool
 	because string
@@ -38,8 +38,8 @@ var retries = map[topics.Cause]struct {
 	topics.CauseNone:          {false, "there is nothing to go by"},
 }
 
-// Retry reports whether a job that ended like this is worth another try. An
-// ending that left a snapshot needs none, and what a person ended stays ended.
+// Retry reports whether a job that ended like this should be retried. A job that made
+// a snapshot needs no retry, and one that a person cancelled gets none.
 func Retry(state topics.JobState, cause topics.Cause) bool {
 	switch state {
 	case topics.Failed, topics.Interrupted, topics.Abandoned:
@@ -48,8 +48,8 @@ func Retry(state topics.JobState, cause topics.Cause) bool {
 	return false
 }
 
-// Backoff is how long a failed slot waits for its next try: a minute, then twice
-// as long each time, and never more than half an hour.
+// Backoff returns how long a failed slot waits for its next attempt: a minute,
+// doubled each time, at most half an hour.
 func Backoff(attempt int) time.Duration {
 	const first, most = time.Minute, 30 * time.Minute
 	if attempt >= 5 {

@@ -12,19 +12,19 @@ import (
 
 // Timing holds the durations of this package.
 type Timing struct {
-	Tick     time.Duration // how often what is due is looked for: a slot begins at most this late
-	NotAfter time.Duration // how long a scheduled job waits for its host once it is queued
+	Tick     time.Duration // how often due work is looked for: a slot begins at most this late
+	NotAfter time.Duration // how long a scheduled job waits for its host after it was queued
 }
 
-// DefaultTiming is what runs unless a test says otherwise.
+// DefaultTiming is what production uses.
 func DefaultTiming() Timing { return Timing{Tick: 30 * time.Second, NotAfter: 24 * time.Hour} }
 
-// Config is what a runner works with.
+// Config holds what a runner needs.
 type Config struct {
 	Store  *store.Store
 	Online func(topics.HostID) bool // whether commands can reach a host
-	// Changed is told of each host about which something changed, and Stir asks
-	// for the jobs that wait to be sent. Neither may block.
+	// Changed is called with each host about which something changed, and Stir when
+	// jobs may be sent. Neither may block.
 	Changed func(topics.HostID)
 	Stir    func()
 	Log     *slog.Logger
@@ -32,8 +32,8 @@ type Config struct {
 	Now     func() time.Time
 }
 
-// A Runner fires schedules and drains what is pending. Run does the work;
-// HostCame may be called from any goroutine.
+// A Runner fires schedules and runs what is pending. Run does the work; HostCame may
+// be called from any goroutine.
 type Runner struct {
 	Config
 	wake chan struct{}
@@ -42,16 +42,16 @@ type Runner struct {
 	came map[topics.HostID]bool
 }
 
-// NewRunner returns a runner that waits for Run. From now on the end of a job is
-// held against the slot it was to serve.
+// NewRunner returns a runner; Run starts it. From now on, the end of a job is applied
+// to the slot it worked on.
 func NewRunner(c Config) *Runner {
 	c.Store.OnEnded(Ended)
 	c.Store.OnFired(Fired)
 	return &Runner{Config: c, wake: make(chan struct{}, 1), came: map[topics.HostID]bool{}}
 }
 
-// HostCame notes that a host said hello, and that this is committed. It does not
-// block; there are never more notes than hosts.
+// HostCame tells the runner that a host's hello is committed. It does not block;
+// hosts are queued at most once.
 func (r *Runner) HostCame(h topics.HostID) {
 	r.mu.Lock()
 	r.came[h] = true
@@ -62,8 +62,7 @@ func (r *Runner) HostCame(h topics.HostID) {
 	}
 }
 
-// Run takes the steps until ctx ends. A step that fails is taken again at the
-// next tick.
+// Run executes steps until ctx ends. A step that fails is repeated at the next tick.
 func (r *Runner) Run(ctx context.Context) error {
 	tick := time.NewTicker(r.Timing.Tick)
 	defer tick.Stop()
@@ -85,7 +84,7 @@ func (r *Runner) tick(ctx context.Context) {
 	r.step(ctx, func(tx store.Slots, now, notAfter time.Time) (Done, error) { return Tick(tx, now, notAfter, r.Online) })
 }
 
-// greet drains what is pending of the hosts that came.
+// greet runs what is pending for the hosts that said hello.
 func (r *Runner) greet(ctx context.Context) {
 	r.mu.Lock()
 	came := r.came

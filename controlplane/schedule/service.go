@@ -15,28 +15,27 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// MaxRetries is the most times a slot that failed is tried again.
+// MaxRetries is the most times a failed slot is retried.
 const MaxRetries = 20
 
-// Why a schedule is not found.
+// Errors for a schedule that is not found.
 var (
 	ErrNoHost     = errors.New("there is no such host")
 	ErrNoSchedule = errors.New("the host has no such schedule")
 )
 
-// A Service saves and removes schedules, for pages, API and command line alike.
-// Each method is one transaction with its entry in the audit log. It may be used
-// from any goroutine.
+// A Service saves and removes schedules, for pages, API and command line. Each method
+// is one transaction with its audit entry. It is safe for concurrent use.
 type Service struct {
 	Store *store.Store
-	// Changed is told of the host once a change is committed. It must not block; nil
-	// tells nobody.
+	// Changed is called with the host after the commit. It may be nil and must not
+	// block.
 	Changed func(...topics.HostID)
 	Now     func() time.Time
 }
 
-// An Input is what is said of a schedule. What is nil stays as it is; of a new
-// schedule it gets the value that is named here.
+// An Input changes a schedule; nil fields stay as they are. A new schedule gets the
+// default in the field's comment.
 type Input struct {
 	Cron          *string   // five fields, or a word such as @daily; a new schedule needs it
 	Zone          *string   // IANA's name; UTC
@@ -45,19 +44,18 @@ type Input struct {
 	Enabled       *bool     // true
 	RetryMax      *int      // 3
 
-	// Unread is what whoever read the request could not make sense of, by field. It is
-	// answered with everything else that does not fit.
+	// Unread holds errors by field from parsing the request. They are returned with
+	// all other errors.
 	Unread field.Errors
 }
 
-// Put adds a host's schedule, or changes the one of that name. What does not fit is
-// a [field.Errors].
+// Put adds a host's schedule, or changes the one with that name. It returns
+// [field.Errors] for invalid input.
 func (s *Service) Put(ctx context.Context, by string, host topics.HostID, name string, in Input) (store.Schedule, error) {
 	return s.put(ctx, by, host, field.Clean(name), in, nil)
 }
 
-// Add adds a schedule. A name that the host's schedules have already is one of the
-// [field.Errors].
+// Add adds a schedule. If the host has one with that name, it returns [field.Errors].
 func (s *Service) Add(ctx context.Context, by string, host topics.HostID, name string, in Input) (store.Schedule, error) {
 	return s.put(ctx, by, host, field.Clean(name), in, func(is store.Schedule, wrong field.Errors) error {
 		if known(is) {
@@ -67,7 +65,7 @@ func (s *Service) Add(ctx context.Context, by string, host topics.HostID, name s
 	})
 }
 
-// Change changes a schedule that is there, or answers [ErrNoSchedule].
+// Change changes an existing schedule, or returns [ErrNoSchedule].
 func (s *Service) Change(ctx context.Context, by string, host topics.HostID, name string, in Input) (store.Schedule, error) {
 	return s.put(ctx, by, host, name, in, func(is store.Schedule, _ field.Errors) error {
 		if !known(is) {
@@ -77,12 +75,12 @@ func (s *Service) Change(ctx context.Context, by string, host topics.HostID, nam
 	})
 }
 
-// Enable has a schedule go on, or pauses it.
+// Enable resumes or pauses a schedule.
 func (s *Service) Enable(ctx context.Context, by string, host topics.HostID, name string, on bool) (store.Schedule, error) {
 	return s.Change(ctx, by, host, name, Input{Enabled: &on})
 }
 
-// Remove deletes a schedule, or answers [ErrNoSchedule]. Jobs it asked for go on.
+// Remove deletes a schedule, or returns [ErrNoSchedule]. Its jobs go on.
 func (s *Service) Remove(ctx context.Context, by string, host topics.HostID, name string) error {
 	err := s.Store.DeleteSchedule(ctx, by, host, name)
 	if errors.Is(err, store.ErrNotFound) {
@@ -94,9 +92,9 @@ func (s *Service) Remove(ctx context.Context, by string, host topics.HostID, nam
 	return err
 }
 
-// Try returns a schedule as it would be if the input were saved, with everything
-// that does not fit in a [field.Errors]. An empty name is that of a new schedule,
-// which has no ID yet. Nothing is saved.
+// Try returns a schedule as it would be saved, and [field.Errors] for everything that
+// is invalid. An empty name stands for a new schedule, which has no ID yet. It saves
+// nothing.
 func (s *Service) Try(ctx context.Context, host topics.HostID, name string, in Input) (store.Schedule, error) {
 	groups, err := s.groups(ctx, host)
 	if err != nil {
@@ -115,8 +113,7 @@ func (s *Service) Try(ctx context.Context, host topics.HostID, name string, in I
 	return row, wrong.Err()
 }
 
-// known reports whether a row is saved already: PutSchedule hands out an empty one
-// otherwise.
+// known reports whether a row exists: otherwise PutSchedule passes an empty one.
 func known(row store.Schedule) bool { return row.Cron != "" }
 
 func (s *Service) groups(ctx context.Context, host topics.HostID) ([]store.SourceGroup, error) {
@@ -166,8 +163,8 @@ func (in Input) unread() field.Errors {
 	return wrong
 }
 
-// apply writes what is said into a row, and what does not fit into wrong. groups are
-// those of the host.
+// apply copies an input into a row and adds its errors to wrong. groups are those of
+// the host.
 func (in Input) apply(row *store.Schedule, groups []store.SourceGroup, wrong field.Errors) {
 	if !known(*row) {
 		row.Zone, row.Enabled, row.RetryMax = "UTC", true, 3
@@ -208,8 +205,8 @@ func (in Input) apply(row *store.Schedule, groups []store.SourceGroup, wrong fie
 		wrong.Say("jitter_seconds",
 			fmt.Sprintf("Runs can be spread over at most 24 hours: give 0 to %d minutes, or 0 to %d seconds.", most/60, most))
 	}
-	// The jitter is worded above; each other field is looked at on its own, so that
-	// all that is wrong is said at once.
+	// Jitter was checked above. Check each other field separately, so that all errors
+	// are returned at once.
 	for _, plan := range []store.Schedule{{Cron: row.Cron, Zone: "UTC"}, {Cron: "@daily", Zone: row.Zone}} {
 		var invalid *slots.Invalid
 		if _, err := Of(plan); errors.As(err, &invalid) {

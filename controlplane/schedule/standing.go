@@ -10,21 +10,21 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A Copy says how a host's own copy of its schedules stands, by which it fires.
+// A Copy is the state of a host's own copy of its schedules, which it runs by.
 type Copy string
 
 // The states of a host's copy.
 const (
-	CopyNone    Copy = "none"     // the host has not been here yet
-	CopyTooOld  Copy = "too-old"  // its agent keeps none; the control plane fires for it
-	CopyChanged Copy = "changed"  // changed here a moment ago, no revision says so yet
-	CopyWaits   Copy = "waits"    // a revision waits for the host
-	CopyPartly  Copy = "partly"   // in force, but for what the agent cannot do
-	CopyInForce Copy = "in-force" // the host goes by what is here
+	CopyNone    Copy = "none"     // the host has not connected yet
+	CopyTooOld  Copy = "too-old"  // its agent keeps none; the control plane runs its schedules
+	CopyChanged Copy = "changed"  // changed a moment ago, and not in a revision yet
+	CopyWaits   Copy = "waits"    // a revision waits until the host connects
+	CopyPartly  Copy = "partly"   // in force, except for what the agent cannot handle
+	CopyInForce Copy = "in-force" // the host has the current revision
 )
 
-// CopyOf returns how a host's copy stands. moved says that something in it changed
-// since revisions were given out, as Store.Moved tells.
+// CopyOf returns the state of a host's copy. moved is whether something in it changed
+// since the last revision, as Store.Moved reports.
 func CopyOf(h store.Host, moved bool) Copy {
 	switch {
 	case !h.Fires() && h.HelloN == 0:
@@ -41,20 +41,20 @@ func CopyOf(h store.Host, moved bool) Copy {
 	return CopyInForce
 }
 
-// A Standing is all there is to say of a schedule at one moment. Pages, API and
-// command line word it; they decide nothing.
+// A Standing is the state of a schedule at one moment, for pages, API and command
+// line.
 type Standing struct {
 	store.Schedule
 	Host       store.Host
 	GroupNames []string          // of what it backs up, by name
 	Copy       Copy              // of the host
-	Next       time.Time         // when it begins next; zero if it is paused or has no run to come
+	Next       time.Time         // when it begins next; zero if it is paused or has no future run
 	Owed       *store.PendingRun // the run it owes, nil if none
-	Wrong      error             // why its plan cannot be read, nil if it can
+	Wrong      error             // why its plan cannot be parsed, nil if it can
 }
 
-// Standings returns how the schedules of a host stand, by name, and all its source
-// groups, scheduled or not; with "" those of every host.
+// Standings returns the state of a host's schedules, by name, and all its source
+// groups, scheduled or not; of every host if the ID is empty.
 func (s *Service) Standings(ctx context.Context, host topics.HostID) ([]Standing, []store.SourceGroup, error) {
 	rows, err := s.Store.Schedules(ctx, host)
 	if err != nil {
@@ -63,7 +63,7 @@ func (s *Service) Standings(ctx context.Context, host topics.HostID) ([]Standing
 	return s.stand(ctx, host, rows)
 }
 
-// Standing returns how one schedule of a host stands, or [ErrNoSchedule].
+// Standing returns the state of one schedule of a host, or [ErrNoSchedule].
 func (s *Service) Standing(ctx context.Context, host topics.HostID, name string) (Standing, error) {
 	row, err := s.Named(ctx, host, name)
 	if err != nil {
@@ -88,8 +88,8 @@ func (s *Service) Named(ctx context.Context, host topics.HostID, name string) (s
 	return row, err
 }
 
-// Stand returns how some schedules of a [Board]'s list stand, and the newest job of each
-// of their groups. It asks about these alone.
+// Stand returns the state of some schedules of a [Board]'s list, and the newest job
+// of each of their groups. It reads only these.
 func (s *Service) Stand(ctx context.Context, list []*Listed) ([]Standing, []store.Round, error) {
 	var rows []store.Schedule
 	var ids []topics.ScheduleID
@@ -121,7 +121,8 @@ func (s *Service) Stand(ctx context.Context, list []*Listed) ([]Standing, []stor
 	return s.standings(rows, groups, moved, pending, hosts), rounds, err
 }
 
-// stand tells of rows that were read just now: of one host, or of any with "".
+// stand returns the state of rows that were just read, of one host or of any if the
+// ID is empty.
 func (s *Service) stand(ctx context.Context, host topics.HostID, rows []store.Schedule) ([]Standing, []store.SourceGroup, error) {
 	groups, err := s.Store.SourceGroups(ctx, host)
 	if err != nil {
@@ -187,7 +188,7 @@ func byID(rows []store.Host, err error) (map[topics.HostID]store.Host, error) {
 	return out, err
 }
 
-// CopyOfHost returns how a host's copy of all its schedules stands.
+// CopyOfHost returns the state of a host's copy of its schedules.
 func (s *Service) CopyOfHost(ctx context.Context, host topics.HostID) (store.Host, Copy, error) {
 	rows, err := s.Store.Schedules(ctx, host)
 	if err != nil {

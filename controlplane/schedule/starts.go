@@ -8,12 +8,12 @@ import (
 	"github.com/restic-manager/restic-manager/store"
 )
 
-// Starts yields when a schedule's runs to come begin, in UTC, the next one first.
+// Starts yields when a schedule's future runs begin, in UTC, earliest first.
 //
 // A run begins its jitter's offset after its slot, so the slot of the next run may
-// have passed already. Slots that the schedule does not look back to, and those that
-// fired, are left out. Whether the schedule is enabled does not matter. A schedule
-// that cannot be read is a *slots.Invalid.
+// have passed already. Slots before Since and slots that fired are left out. It does
+// not matter whether the schedule is enabled. It returns a *slots.Invalid for a
+// schedule that cannot be parsed.
 func Starts(sc store.Schedule, now time.Time) (iter.Seq[time.Time], error) {
 	p, err := Of(sc)
 	if err != nil {
@@ -32,8 +32,8 @@ func Starts(sc store.Schedule, now time.Time) (iter.Seq[time.Time], error) {
 	}, nil
 }
 
-// NextStarts returns when the next n runs of a schedule begin: fewer if there are
-// no more. It is never nil.
+// NextStarts returns when the next n runs of a schedule begin, or fewer if there are
+// no more. The result is never nil.
 func NextStarts(sc store.Schedule, now time.Time, n int) ([]time.Time, error) {
 	starts := []time.Time{}
 	next, err := Starts(sc, now)
@@ -48,6 +48,6 @@ func NextStarts(sc store.Schedule, now time.Time, n int) ([]time.Time, error) {
 	return starts, nil
 }
 
-// Offset returns how long after its slot each run of a policy begins: its own share
-// of the jitter.
+// Offset returns how long after its slot each run of a policy begins, its share of
+// the jitter.
 func Offset(p slots.Policy) time.Duration { return p.Start(time.Time{}).Sub(time.Time{}) }

@@ -1,14 +1,14 @@
-// Package schedule keeps what schedules owe: the slots of hosts whose agent is
-// too old to fire by itself, and the runs that failed or could not be.
+// Package schedule decides what schedules still owe: slots of hosts whose agent is
+// too old to run them itself, and runs that failed or were missed.
 //
-// On [slots] stand steps over one transaction each, [Tick], [HostCame], [Fired]
-// and [Ended], and a [Runner] that takes them; [Retry] is a table. Steps commit
-// first; dispatching what they queued is for the jobs engine.
+// On top of [slots] are steps, each in one transaction: [Tick], [HostCame], [Fired]
+// and [Ended]. A [Runner] executes them; [Retry] is a table. Steps commit first; the
+// jobs engine then sends what they queued.
 //
-// For the latest slot that began, each group of a schedule is in one of three states: a
-// job runs it, it is settled, or it is owed. A pending run holds the groups that are
-// owed. So when one group of a schedule is tried again, those that succeeded are left
-// out, and so are those that would fail in the same way again.
+// For the latest slot that began, each group of a schedule is in one of three states:
+// a job runs it, it is settled, or it is owed. A pending run holds the owed groups.
+// So a retry leaves out groups that succeeded, and those that would fail in the same
+// way again.
 package schedule
 
 import (
@@ -22,19 +22,19 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// ReasonHost is a pending run's reason when its host could not be reached; any
-// other is the cause of a failure.
+// ReasonHost is the reason of a pending run whose host was offline; any other reason
+// is the cause of a failure.
 const ReasonHost = "host"
 
-// Done is what a step did, to be acted on once it is committed.
+// Done is what a step did. Act on it after the commit.
 type Done struct {
-	Hosts []topics.HostID // something about them changed, and there may be jobs to send
-	Odd   []error         // schedules that cannot be read, for the log
+	Hosts []topics.HostID // hosts that changed, and may have jobs to send
+	Odd   []error         // schedules that cannot be parsed, for the log
 }
 
-// Tick fires the slots that are due, and drains pending runs that are due: of
-// each host that can be reached, one. Runs whose schedule is gone or disabled
-// are abandoned, due or not. Jobs it queues wait for their host until notAfter.
+// Tick fires the due slots, and turns due pending runs into jobs, one per connected
+// host. Pending runs whose schedule was deleted or disabled are abandoned, due or
+// not. The jobs it queues wait for their host until notAfter.
 func Tick(tx store.Slots, now, notAfter time.Time, online func(topics.HostID) bool) (Done, error) {
 	s := step{tx: tx, now: now, notAfter: notAfter}
 	schedules, err := tx.Enabled()
@@ -77,8 +77,8 @@ func Tick(tx store.Slots, now, notAfter time.Time, online func(topics.HostID) bo
 	return s.done, nil
 }
 
-// HostCame drains every pending run of a host that said hello, due or not. The
-// hello, and with it whatever it ended, is committed.
+// HostCame turns every pending run of a host that said hello into jobs, due or not.
+// Call it after the commit of the hello and of what the host reported before it.
 func HostCame(tx store.Slots, now, notAfter time.Time, host topics.HostID) (Done, error) {
 	s := step{tx: tx, now: now, notAfter: notAfter}
 	rows, err := tx.PendingRuns(host)
@@ -93,16 +93,16 @@ func HostCame(tx store.Slots, now, notAfter time.Time, host topics.HostID) (Done
 	return s.done, nil
 }
 
-// Fired is what it means that a host began a slot by itself, in the transaction
-// that adds its job: the slot is in that job's hands, and whatever the schedule
-// still owed for an earlier one, this one stands for.
+// Fired records that a host began a slot itself, in the transaction that adds its
+// job: the job works on the slot, and replaces what the schedule still owed for an
+// earlier one.
 func Fired(tx store.Slots, j store.Job) error {
 	sc, known, err := tx.Schedule(j.Schedule)
 	if err != nil || !known {
 		return err
 	}
 	if j.Slot > j.QueuedAt+protocol.FarAhead.Milliseconds() {
-		return nil // the host's clock was far ahead; ours goes on
+		return nil // the host's clock was far ahead; continue with ours
 	}
 	if j.Slot > sc.LastSlot {
 		if err := tx.Fired(sc.ID, j.Slot); err != nil {
@@ -137,10 +137,9 @@ func Fired(tx store.Slots, j store.Job) error {
 	return (&step{tx: tx, now: time.UnixMilli(j.QueuedAt)}).served(row)
 }
 
-// Ended is what the end of a job means for the slots it was to serve, in the
-// transaction of the ending. Whose wish the job was does not matter: one that
-// answered a slot is held to it, and a good one that was asked for after the
-// slot makes up for it. A job that answers to no slot leaves nothing behind.
+// Ended applies the end of a job to the slots it worked on, in the transaction of the
+// end. It does not matter who asked for the job: a successful backup that was queued
+// after the slot settles it. A job that works on no slot changes nothing.
 func Ended(tx store.Slots, j store.Job) error {
 	if j.Kind != topics.BackupJob {
 		return nil
@@ -162,7 +161,7 @@ func Ended(tx store.Slots, j store.Job) error {
 	return nil
 }
 
-// Of is a schedule's policy.
+// Of returns a schedule's policy.
 func Of(sc store.Schedule) (slots.Policy, error) {
 	return slots.Parse(sc.Cron, sc.Zone, time.Duration(sc.JitterSeconds)*time.Second, string(sc.ID))
 }
@@ -179,8 +178,8 @@ func (s *step) touched(h topics.HostID) {
 	}
 }
 
-// fire begins a slot: as jobs if its host can be reached, as a pending run if
-// not. Whatever the schedule still owed for an earlier slot, this one stands for.
+// fire begins a slot: as jobs if the host is connected, as a pending run if not. It
+// replaces what the schedule still owed for an earlier slot.
 func (s *step) fire(sc store.Schedule, slot int64, n int, online bool) error {
 	if err := s.tx.Fired(sc.ID, slot); err != nil {
 		return err
@@ -221,8 +220,8 @@ func (s *step) fire(sc store.Schedule, slot int64, n int, online bool) error {
 		}
 		return s.tx.Audit("pending_run.superseded", string(sc.ID), "slot "+moment(old.Slot)+" by that of "+moment(slot))
 	}
-	// What a host runs out of our sight was asked for before this slot: it does
-	// not answer it. If it runs still when the host is back, it will.
+	// A job that an offline host runs was queued before this slot, and does not count
+	// for it. If it still runs when the host is back, it does.
 	for _, g := range groups {
 		g.Job = ""
 		if err := s.tx.PutGroup(g); err != nil {
@@ -243,11 +242,11 @@ func (s *step) fire(sc store.Schedule, slot int64, n int, online bool) error {
 	return s.pend(row)
 }
 
-// farAhead is how far a slot that fired may lie in the future. A clock that was
-// set back by less is waited for; by more, the schedule would be silent for long.
+// farAhead is how far in the future a fired slot may lie. If the clock was set back
+// by less, the schedule waits; by more, it would not run for too long.
 const farAhead = 24 * time.Hour
 
-// rewind begins a schedule anew now, after our clock was far ahead.
+// rewind restarts a schedule now, after our clock was far ahead.
 func (s *step) rewind(sc store.Schedule) error {
 	if err := s.tx.Rewind(sc.ID, s.now.UnixMilli()); err != nil {
 		return err
@@ -255,7 +254,7 @@ func (s *step) rewind(sc store.Schedule) error {
 	return s.tx.Audit("schedule.rewound", string(sc.ID), "its last slot, "+moment(sc.LastSlot)+", lies ahead: the clock was set back")
 }
 
-// pend writes a pending run.
+// pend stores a pending run.
 func (s *step) pend(row store.PendingRun) error {
 	s.touched(row.Host)
 	if err := s.tx.PutPending(row); err != nil {
@@ -265,8 +264,8 @@ func (s *step) pend(row store.PendingRun) error {
 	return s.tx.Audit("pending_run.created", string(row.Schedule), detail)
 }
 
-// begin puts the latest slot of a group into the hands of a job: the one that
-// waits or runs already, or a new one.
+// begin assigns the latest slot of a group to a job: to one that is queued or running
+// already, or to a new one.
 func (s *step) begin(sc store.Schedule, g store.SlotGroup, attempt int) error {
 	s.touched(sc.Host)
 	open, found, err := s.tx.Open(g.Group)
@@ -300,14 +299,14 @@ func (s *step) begin(sc store.Schedule, g store.SlotGroup, attempt int) error {
 	}
 	if added {
 		g.Job = j.ID
-	} else { // it ran already: a slot is not repeated
+	} else { // it ran already; slots are not repeated
 		g.Job, g.Settled = "", g.Fired
 	}
 	return s.tx.PutGroup(g)
 }
 
-// drain turns a pending run into jobs, if its host may have them now, or gives
-// it up for good. It answers whether jobs came of it.
+// drain turns a pending run into jobs if its host may get them now, or abandons it.
+// It reports whether there were jobs.
 func (s *step) drain(row store.PendingRun, mayRun bool) (ran bool, err error) {
 	sc, known, err := s.tx.Schedule(row.Schedule)
 	if err != nil {
@@ -340,9 +339,9 @@ func (s *step) drain(row store.PendingRun, mayRun bool) (ran bool, err error) {
 	return true, s.tx.RemovePending(row.Schedule)
 }
 
-// owing picks the groups that owe a slot: it began for them, and is neither
-// settled nor in a job's hands. One for which it has not begun yet waits its turn
-// on the host.
+// owing returns the groups that owe a slot: it began for them, and is neither settled
+// nor assigned to a job. A group for which it has not begun yet waits for its turn on
+// the host.
 func owing(groups []store.SlotGroup, slot int64) []store.SlotGroup {
 	return slices.DeleteFunc(slices.Clone(groups), func(g store.SlotGroup) bool { return g.Job != "" || g.Settled >= slot || g.Fired < slot })
 }
@@ -365,7 +364,7 @@ func (s *step) abandon(row store.PendingRun, owed []store.SlotGroup, why string)
 	return s.tx.Audit("pending_run.abandoned", string(row.Schedule), "slot "+moment(row.Slot)+": "+why)
 }
 
-// served removes a pending run that nothing is owed for any more.
+// served removes a pending run that owes nothing any more.
 func (s *step) served(row store.PendingRun) error {
 	s.touched(row.Host)
 	if err := s.tx.RemovePending(row.Schedule); err != nil {
@@ -374,7 +373,7 @@ func (s *step) served(row store.PendingRun) error {
 	return s.tx.Audit("pending_run.served", string(row.Schedule), "slot "+moment(row.Slot))
 }
 
-// ended takes a job's end for one schedule that names its group.
+// ended applies a job's end to one schedule that names its group.
 func (s *step) ended(sc store.Schedule, g store.SlotGroup, j store.Job) error {
 	good := j.State == topics.Succeeded || j.State == topics.Warnings
 	held := g.Job == j.ID
@@ -407,12 +406,12 @@ func (s *step) ended(sc store.Schedule, g store.SlotGroup, j store.Job) error {
 		next.Attempt = j.Attempt
 	}
 	switch {
-	case had && row.Slot > next.Slot: // a later one is owed; this group's turn of it comes, too
+	case had && row.Slot > next.Slot: // a later slot is owed, and will include this group
 		g.Settled = g.Fired
 		return s.tx.PutGroup(g)
 	case had && row.Slot < next.Slot:
 		next.CreatedAt = row.CreatedAt
-	case had: // of another group, for the same slot: they share the tries
+	case had: // another group owes the same slot: they share the attempts
 		next.Attempt, next.CreatedAt = max(next.Attempt, row.Attempt), row.CreatedAt
 	}
 	next.NextAttemptAt = s.now.Add(Backoff(next.Attempt)).UnixMilli()
