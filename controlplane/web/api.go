@@ -143,19 +143,6 @@ func (s *Server) listHosts(ctx context.Context, in *listHostsIn) (*list1[hostJSO
 	return &list1[hostJSON]{out}, nil
 }
 
-func invalid(what string, wrong ...string) error {
-	var said []string
-	for _, w := range wrong {
-		if w != "" {
-			said = append(said, w)
-		}
-	}
-	if len(said) == 0 {
-		return nil
-	}
-	return &problem.Problem{Kind: problem.Invalid, Title: "The " + what + " was not saved", Say: strings.Join(said, " ")}
-}
-
 type groupJSON struct {
 	ID            topics.SourceGroupID `json:"id"`
 	Host          topics.HostID        `json:"host"`

@@ -10,16 +10,6 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 )
 
-// notSaved words bad fields of what was to be saved, a "repository" for example.
-// Any other error stays as it is.
-func notSaved(what string, err error) error {
-	var wrong field.Errors
-	if errors.As(err, &wrong) {
-		return problem.NotSaved(what, wrong)
-	}
-	return err
-}
-
 // notSavedHere is notSaved for a page whose form is not shown again. It leaves out
 // the names of the fields, which a page does not show.
 func notSavedHere(what string, err error) error {
@@ -33,15 +23,4 @@ func notSavedHere(what string, err error) error {
 	}
 	p.Say, p.Do = strings.Join(said, " "), "Change it and save again."
 	return p
-}
-
-// checkName says what is wrong with a name, "" if nothing is.
-func checkName(what, name string, _, most int) string { return field.NameUpTo(what, name, most) }
-
-// textOf is what an error says, "" for none.
-func textOf(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
 }
