@@ -38,9 +38,9 @@ var arrows = []struct{ pkg, may, is string }{
 		" topics words",
 		"the control plane's main and the operator's command line, which has no page in it"},
 	{"cmd/restic-manager-agent", "agent", "the agent's main"},
-	{"controlplane", "broker controlplane/enroll controlplane/fleet controlplane/hosts controlplane/jobs controlplane/maintenance " +
-		"controlplane/password" +
-		" controlplane/public controlplane/schedule controlplane/web failpoint protocol seal store store/keyring topics",
+	{"controlplane", "broker controlplane/enroll controlplane/fleet controlplane/hosts controlplane/jobs" +
+		" controlplane/maintenance controlplane/password controlplane/public controlplane/schedule controlplane/web" +
+		" controlplane/web/base failpoint protocol seal store store/keyring topics",
 		"composes the control plane into one Run"},
 	{"controlplane/consumers", "controlplane/field controlplane/password store", "credentials of MQTT consumers"},
 	{"controlplane/enroll", "controlplane/field failpoint seal store topics words", "lets hosts in"},
@@ -64,15 +64,27 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/retention", "controlplane/schedule slots store topics", "which snapshots stay"},
 	{"controlplane/schedule", "controlplane/field protocol slots store topics", "schedules: saved, standing, fired"},
 	{"controlplane/sources", "controlplane/field controlplane/repositories location store topics", "what hosts back up"},
-	{"controlplane/web", "controlplane/consumers controlplane/enroll controlplane/field controlplane/fleet controlplane/hosts " +
-		"controlplane/jobs controlplane/kit" +
-		" controlplane/maintenance controlplane/password controlplane/people controlplane/problem controlplane/repositories " +
-		"controlplane/retention" +
-		" controlplane/schedule controlplane/sources controlplane/web/live controlplane/web/session location protocol slots store topics " +
-		"views words", "pages and API: read the request, ask one package, answer"},
+	{"controlplane/web", "controlplane/problem controlplane/web/api controlplane/web/base controlplane/web/pages" +
+		" controlplane/web/session store views",
+		"the server: its one list of routes, and what guards them"},
+	{"controlplane/web/api", "controlplane/consumers controlplane/enroll controlplane/fleet controlplane/hosts controlplane/jobs" +
+		" controlplane/maintenance controlplane/people controlplane/problem controlplane/repositories" +
+		" controlplane/retention controlplane/schedule controlplane/sources controlplane/web/base" +
+		" controlplane/web/session location protocol store topics",
+		"operations of the API: read the request, ask one package, answer"},
+	{"controlplane/web/base", "controlplane/consumers controlplane/enroll controlplane/fleet controlplane/hosts controlplane/jobs" +
+		" controlplane/maintenance controlplane/people controlplane/problem controlplane/repositories" +
+		" controlplane/retention controlplane/schedule controlplane/sources" +
+		" controlplane/web/session protocol store topics",
+		"what pages and API both need: what they ask, rows by ID, problems as statuses"},
 	{"controlplane/web/live", "controlplane/hosts topics views", "keeps an open page true, whichever it is"},
-	{"controlplane/web/session", "controlplane/jobs controlplane/password controlplane/problem store topics words",
-		"who sent a request; no page"},
+	{"controlplane/web/pages", "controlplane/consumers controlplane/enroll controlplane/field controlplane/fleet controlplane/hosts" +
+		" controlplane/jobs controlplane/kit controlplane/maintenance controlplane/people controlplane/problem" +
+		" controlplane/repositories controlplane/retention controlplane/schedule controlplane/sources" +
+		" controlplane/web/base controlplane/web/live controlplane/web/session location protocol slots store topics" +
+		" views words",
+		"pages: read the request, ask one package, answer"},
+	{"controlplane/web/session", "controlplane/jobs controlplane/password controlplane/problem store topics words", "who sent a request; no page"},
 	{"e2e", "", "tests of both programs together"},
 	{"e2e/bench", "", "benchmarks of both programs together"},
 	{"e2e/evil", "", "tests with a side that has turned against us"},
@@ -122,6 +134,7 @@ var bans = []struct{ pkg, not, because string }{
 	{"controlplane/…", "agent/…", "the two sides meet in topics"},
 	{"cmd/restic-manager", "agent/…", "the two sides meet in topics; the demo starts the agent's own program"},
 	{"controlplane/problem", "net/http", "the command line words its failures with it, too"},
+	{"controlplane/web/api", "github.com/a-h/templ", "the API has no pages"},
 	{"controlplane/web/session", "github.com/a-h/templ", "who sent a request does not depend on what it is answered with"},
 	{"controlplane/fleet", "net/http", "what is true of the fleet does not depend on who shows it"},
 	{"cmd/restic-manager", "testing", "what is shipped does not carry the tests"},
@@ -146,10 +159,10 @@ var keepers = []struct {
 	{"github.com/pressly/goose/v3", []string{"store"}, "SQL is written in one place"},
 	{"database/sql", []string{"store", "e2e/fleet"}, "SQL is written in one place; databases for tests are filled in bulk"},
 	{"github.com/netresearch/go-cron", []string{"slots"}, "where libraries differ, what we mean is written once"},
-	{"github.com/a-h/templ", []string{"views", "controlplane/web", "controlplane/web/live"},
+	{"github.com/a-h/templ", []string{"views", "controlplane/web/pages", "controlplane/web/live"},
 		"pages are made in one place and answered with in another"},
-	{"github.com/go-chi/chi/v5", []string{"controlplane/web"}, "all routes stand in one list"},
-	{"github.com/danielgtaylor/huma/v2", []string{"controlplane/web"}, "all routes stand in one list"},
+	{"github.com/go-chi/chi/v5", []string{"controlplane/web", "controlplane/web/base"}, "all routes stand in one list"},
+	{"github.com/danielgtaylor/huma/v2", []string{"controlplane/web", "controlplane/web/api"}, "all routes stand in one list"},
 	{"github.com/alexedwards/scs/v2", []string{"controlplane/web/session"}, "who is signed in is asked in one place"},
 	{"github.com/alecthomas/kong", []string{"cmd/restic-manager", "cmd/restic-manager-agent"}, "configuration is filled in cmd alone"},
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/broker"
 	"github.com/restic-manager/restic-manager/controlplane/password"
-	"github.com/restic-manager/restic-manager/controlplane/web"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -138,10 +138,10 @@ type consumers struct{ p *Plane }
 func (c consumers) Disconnect(name string) { c.p.disconnect(name) }
 
 // Connected implements web.Consumers.
-func (c consumers) Connected() []web.Connected {
-	var out []web.Connected
+func (c consumers) Connected() []base.Connected {
+	var out []base.Connected
 	for _, x := range c.p.consumers.Connections() {
-		out = append(out, web.Connected{Name: x.Name, ClientID: x.ClientID, Remote: x.Remote, Since: x.Since})
+		out = append(out, base.Connected{Name: x.Name, ClientID: x.ClientID, Remote: x.Remote, Since: x.Since})
 	}
 	return out
 }

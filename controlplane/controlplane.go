@@ -24,6 +24,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/public"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/controlplane/web"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
@@ -67,7 +68,7 @@ type Timing struct {
 	Hosts       hosts.Timing
 	Public      public.Timing
 	Schedule    schedule.Timing
-	Web         web.Timing
+	Web         base.Timing
 	Maintenance maintenance.Timing
 	Sweep       time.Duration // between two looks at what retention removes
 	Guard       time.Duration // between two looks at who is trusted no longer
@@ -78,7 +79,7 @@ type Timing struct {
 // DefaultTiming is what runs unless a test says otherwise.
 func DefaultTiming() Timing {
 	return Timing{Jobs: jobs.DefaultTiming(), Hosts: hosts.DefaultTiming(), Public: public.DefaultTiming(),
-		Schedule: schedule.DefaultTiming(), Web: web.DefaultTiming(), Maintenance: maintenance.DefaultTiming(), Sweep: time.Hour,
+		Schedule: schedule.DefaultTiming(), Web: base.DefaultTiming(), Maintenance: maintenance.DefaultTiming(), Sweep: time.Hour,
 		Guard: time.Second, HostLife: enroll.HostLife, Consumer: 2 * time.Second}
 }
 
@@ -228,7 +229,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		c.Log.Warn("pages are served in clear: whoever is on the way reads passwords; give --tls-cert and --tls-key, or listen on "+
 			"127.0.0.1 behind a TLS proxy named with --trusted-proxy", "http", p.HTTPAddr())
 	}
-	p.Web, err = web.New(web.Config{
+	p.Web, err = web.New(base.Config{
 		Store:       p.Store,
 		Jobs:        p.Jobs,
 		Hub:         p.Hub,
@@ -245,7 +246,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Version:     Version,
 		Proxies:     c.Proxies,
 		Consumers:   consumers{p},
-		Settings: web.Settings{
+		Settings: base.Settings{
 			TLS:       c.TLSCert,
 			Proxies:   c.Proxies,
 			HTTP:      p.HTTPAddr(),

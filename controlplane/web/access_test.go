@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/store"
 )
 
@@ -68,13 +69,13 @@ func TestSigningInMakesANewTokenAndSigningOutEndsIt(t *testing.T) {
 }
 
 func TestASessionEndsUnusedAndAfterItsTime(t *testing.T) {
-	for name, change := range map[string]func(*Timing){
-		"unused":         func(tm *Timing) { tm.Idle = 3 * time.Second },
-		"after its time": func(tm *Timing) { tm.Life, tm.Touch = 3*time.Second, 0 },
+	for name, change := range map[string]func(*base.Timing){
+		"unused":         func(tm *base.Timing) { tm.Idle = 3 * time.Second },
+		"after its time": func(tm *base.Timing) { tm.Life, tm.Touch = 3*time.Second, 0 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, func(c *Config) { change(&c.Timing) })
+			w := newWorld(t, func(c *base.Config) { change(&c.Timing) })
 			c := w.person(store.Viewer)
 			kept := c.http.Jar.Cookies(must(url.Parse(w.http.URL)))[0].String()
 			attic := w.enrol("attic")
@@ -113,7 +114,7 @@ func TestNextLeadsNowhereElse(t *testing.T) {
 		"/jobs/1?x=1": "/jobs/1?x=1", "/": "/", "": "", "//evil.example": "", "https://evil.example": "", `/\evil.example`: "", "/\t/evil.example": "",
 		"jobs": "", "/a\nb": "", "javascript:alert(1)": "", "///evil": "",
 	} {
-		if got := samePlace(next); got != want {
+		if got := base.SamePlace(next); got != want {
 			t.Errorf("%q leads to %q, want %q", next, got, want)
 		}
 	}
@@ -201,7 +202,7 @@ func TestTheFirstAccountNeedsTheCodeAndThereIsOneFirst(t *testing.T) {
 func TestASignInLinkWorksOnceAndNotForLong(t *testing.T) {
 	now := time.Now()
 	var ahead atomic.Int64 // the server looks at its clock by itself, too
-	w := newWorld(t, func(c *Config) { c.Now = func() time.Time { return now.Add(time.Duration(ahead.Load())) } })
+	w := newWorld(t, func(c *base.Config) { c.Now = func() time.Time { return now.Add(time.Duration(ahead.Load())) } })
 	u := store.User{ID: "user-0001", Name: "demo", Role: store.Admin, PasswordHash: hashed()}
 	if err := w.store.AddUser(t.Context(), "test", u); err != nil {
 		t.Fatal(err)

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/pages"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -117,7 +119,7 @@ func TestAuditEntriesComeInPagesAndNewOnesAreAnnounced(t *testing.T) {
 
 func TestABrokenChainIsShownAtItsFirstBadEntry(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	w := newWorld(t, func(c *Config) { c.Store = must(store.Open(t.Context(), dir, "")) })
+	w := newWorld(t, func(c *base.Config) { c.Store = must(store.Open(t.Context(), dir, "")) })
 	t.Cleanup(func() { _ = w.web.Store.Close() })
 	s := w.web.Store
 	u := store.User{ID: topics.NewID(time.Now()), Name: "anna", Role: store.Admin}
@@ -174,7 +176,7 @@ func (l *lockedBuffer) clear() {
 func TestTheAuditLogSaysWhoCameInAndWhoDidNot(t *testing.T) {
 	var mu sync.Mutex
 	now := time.Now()
-	w := newWorld(t, func(c *Config) {
+	w := newWorld(t, func(c *base.Config) {
 		c.Now = func() time.Time {
 			mu.Lock()
 			defer mu.Unlock()
@@ -184,7 +186,7 @@ func TestTheAuditLogSaysWhoCameInAndWhoDidNot(t *testing.T) {
 	ada := w.known("ada", store.Admin)
 	const typed = "my secret, in the wrong field"
 	try := func(name, secret string) *client {
-		w.web.sessions.Tries = session.NewLimiter(time.Now)
+		w.web.Sessions.Tries = session.NewLimiter(time.Now)
 		c := w.nobody()
 		c.do("POST", "/login", url.Values{"name": {name}, "password": {secret}})
 		return c
@@ -265,7 +267,7 @@ func TestAnExportIsNoFormula(t *testing.T) {
 		t.Errorf("what is harmless becomes %q", rows[1][4])
 	}
 	// More than one chunk, all of it.
-	for range exportChunk {
+	for range pages.ExportChunk {
 		if err := w.store.Audit(t.Context(), "anna", "log.removed", "", ""); err != nil {
 			t.Fatal(err)
 		}

@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/live"
+	"github.com/restic-manager/restic-manager/controlplane/web/pages"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
@@ -69,16 +71,16 @@ func BenchmarkFleet(b *testing.B) {
 // A drawing is a stream without a browser at its end.
 type drawing struct {
 	w    *world
-	draw draw
-	p    *painter
+	draw pages.Draw
+	p    *pages.Painter
 }
 
 func newDrawing(w *world, query string) *drawing {
 	q := must(url.ParseQuery(query))
-	d := &drawing{w: w, draw: w.web.fleetStream(q), p: &painter{Painter: live.NewPainter()}}
+	d := &drawing{w: w, draw: w.web.pages.FleetStream(q), p: &pages.Painter{Painter: live.NewPainter()}}
 	d.p.Full = true
 	if q.Get("view") == "jobs" {
-		d.draw = w.web.jobsStream(q, &session.Visitor{Name: "anna", Role: store.Admin})
+		d.draw = w.web.pages.JobsStream(q, &session.Visitor{Name: "anna", Role: store.Admin})
 	}
 	return d
 }
@@ -90,7 +92,7 @@ func (d *drawing) second(b *testing.B, rang map[topics.HostID]bool) (parts int) 
 	ctx := b.Context()
 	for range 4 {
 		d.p.Begin(ctx)
-		d.p.moment = must(d.w.web.Fleet.Now(ctx))
+		d.p.Moment = must(d.w.web.Fleet.Now(ctx))
 		if err := d.draw(ctx, d.p, rang); err != nil {
 			b.Fatal(err)
 		}
@@ -103,7 +105,7 @@ func (d *drawing) second(b *testing.B, rang map[topics.HostID]bool) (parts int) 
 // BenchmarkTab is what an open tab costs in a second in which a hundred jobs say
 // how far they are. A hundredth of a core is 10 ms.
 func BenchmarkTab(b *testing.B) {
-	w := newWorld(b, func(c *Config) { c.Timing.Progress = 0 })
+	w := newWorld(b, func(c *base.Config) { c.Timing.Progress = 0 })
 	var agents []*agent
 	var running []topics.JobID
 	rang := map[topics.HostID]bool{}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -27,11 +28,11 @@ func TestNoSecretIsCompressed(t *testing.T) {
 	if err := w.store.AddMQTTUser(t.Context(), "test", store.MQTTUser{Name: "letters", KeyHash: []byte("x")}); err != nil {
 		t.Fatal(err)
 	}
-	made, err := w.web.people().NewLink(t.Context(), "test", u.ID)
+	made, err := w.web.People.NewLink(t.Context(), "test", u.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, link := made.Key, linkPath(made)
+	key, link := made.Key, base.LinkPath(made)
 	secrets := map[string]string{
 		"a repository's password":     "secret of the vault",
 		"a link to set a password":    key,

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -310,7 +311,7 @@ func TestAProgramListsJobs(t *testing.T) {
 }
 
 func TestALogIsDownloadedWhileItGrowsAndSaysWhatItLacks(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.Settings.Retention = store.Retention{Age: time.Millisecond} })
+	w := newWorld(t, func(c *base.Config) { c.Settings.Retention = store.Retention{Age: time.Millisecond} })
 	attic := w.enrol("attic")
 	attic.group("letters")
 	id := w.backup(attic)
@@ -381,8 +382,8 @@ func TestALongLogsPageCountsWhatIsKept(t *testing.T) {
 }
 
 func TestSettingsAreForEverybodyToRead(t *testing.T) {
-	w := newWorld(t, func(c *Config) {
-		c.Settings = Settings{HTTP: "127.0.0.1:8080", Agents: "0.0.0.0:8883", MQTT: "127.0.0.1:1883", LogLines: 20000,
+	w := newWorld(t, func(c *base.Config) {
+		c.Settings = base.Settings{HTTP: "127.0.0.1:8080", Agents: "0.0.0.0:8883", MQTT: "127.0.0.1:1883", LogLines: 20000,
 			Retention: store.Retention{Age: 365 * 24 * time.Hour, Bytes: 1 << 30}, Limits: protocol.Limits{Fleet: 100}}
 	})
 	attic := w.enrol("attic")

@@ -14,6 +14,8 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/web/api"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -106,15 +108,15 @@ func TestSomebodyIsAddedAndChoosesTheirPassword(t *testing.T) {
 }
 
 func TestAPasswordLinkEndsWithItsDayAndWithItsUser(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.Timing.Invitation = 50 * time.Millisecond })
+	w := newWorld(t, func(c *base.Config) { c.Timing.Invitation = 50 * time.Millisecond })
 	w.known("ada", store.Admin)
 	u := w.known("bob", store.Viewer)
 	link := func() string {
-		made, err := w.web.people().NewLink(t.Context(), "test", u.ID)
+		made, err := w.web.People.NewLink(t.Context(), "test", u.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return linkPath(made)
+		return base.LinkPath(made)
 	}
 	late := link()
 	await(t, "the link to be over", func() error {
@@ -186,7 +188,7 @@ func TestWhoGoesTakesTheirLinksAlong(t *testing.T) {
 }
 
 func TestWhateverEndsASessionEndsItsStreamsAtOnce(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.Timing.Check = time.Hour }) // nobody looks by himself
+	w := newWorld(t, func(c *base.Config) { c.Timing.Check = time.Hour }) // nobody looks by himself
 	attic := w.enrol("attic")
 	attic.group("letters")
 	attic.connect()
@@ -261,7 +263,7 @@ func TestWhateverEndsASessionEndsItsStreamsAtOnce(t *testing.T) {
 }
 
 func TestASessionThatWasEndedDoesNotComeBackByBeingUsed(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.Timing.Touch = 0 }) // each request writes its session
+	w := newWorld(t, func(c *base.Config) { c.Timing.Touch = 0 }) // each request writes its session
 	u := w.known("bob", store.Viewer)
 	c := w.as(u)
 	stop := make(chan struct{})
@@ -357,7 +359,7 @@ func TestOneSeesAndEndsOnesOwnSessionsAndAnAdminEverybodys(t *testing.T) {
 	w := newWorld(t)
 	bob, cid := w.known("bob", store.Viewer), w.known("cid", store.Operator)
 	b, c, admin := w.as(bob), w.as(cid), w.as(w.known("ada", store.Admin))
-	var list []sessionJSON
+	var list []api.SessionJSON
 	b.do("GET", "/api/sessions", nil).json(t, &list)
 	if len(list) != 1 || list[0].User != bob.ID || list[0].Remote != "127.0.0.1" {
 		t.Errorf("bob sees %+v", list)
@@ -469,5 +471,5 @@ func TestTokensAndConsumersAreMadeAndRevoked(t *testing.T) {
 // toldConsumers notes who was to be disconnected.
 type toldConsumers struct{ names []string }
 
-func (c *toldConsumers) Disconnect(name string) { c.names = append(c.names, name) }
-func (c *toldConsumers) Connected() []Connected { return nil }
+func (c *toldConsumers) Disconnect(name string)      { c.names = append(c.names, name) }
+func (c *toldConsumers) Connected() []base.Connected { return nil }

@@ -13,6 +13,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -330,7 +331,7 @@ func TestWhatIsNotAllowedIsNotOffered(t *testing.T) {
 func TestASessionOrTokenThatNoLongerHoldsIsNobodys(t *testing.T) {
 	now := time.Now()
 	var ahead atomic.Int64 // the server looks at its clock by itself, too
-	w := newWorld(t, func(c *Config) { c.Now = func() time.Time { return now.Add(time.Duration(ahead.Load())) } })
+	w := newWorld(t, func(c *base.Config) { c.Now = func() time.Time { return now.Add(time.Duration(ahead.Load())) } })
 	key := password.NewKey("rma_")
 	add := func(at int64) store.APIToken {
 		k := store.APIToken{ID: topics.NewID(time.Now()), Name: "nightly", Role: store.Admin, KeyHash: password.HashKey(key), ExpiresAt: at}

@@ -11,9 +11,11 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/api"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/pages"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
-	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
 )
 
@@ -35,7 +37,7 @@ func (rt route) most() int64 {
 	case rt.role == anybody:
 		return 16 << 10
 	case strings.HasPrefix(rt.path, "/api/"):
-		return maxBody
+		return base.MaxBody
 	}
 	return 256 << 10
 }
@@ -46,145 +48,145 @@ func (s *Server) routes() []route {
 		{"GET", "/healthz", anybody, page(s.healthz)},
 		{"GET", "/readyz", anybody, page(s.readyz)},
 		{"GET", "/static/*", anybody, page(s.static)},
-		{"GET", "/setup", anybody, secretPage(s.setupForm)},
-		{"POST", "/setup", anybody, page(s.setup)},
-		{"GET", "/login", anybody, page(s.loginForm)},
-		{"POST", "/login", anybody, page(s.login)},
-		{"GET", "/sign-in", anybody, secretPage(s.signInByLink)},
-		{"GET", "/set-password", anybody, secretPage(s.passwordForm)},
-		{"POST", "/set-password", anybody, page(s.setByLink)},
-		{"POST", "/logout", store.Viewer, page(s.logout)},
+		{"GET", "/setup", anybody, secretPage(s.pages.SetupForm)},
+		{"POST", "/setup", anybody, page(s.pages.Setup)},
+		{"GET", "/login", anybody, page(s.pages.LoginForm)},
+		{"POST", "/login", anybody, page(s.pages.Login)},
+		{"GET", "/sign-in", anybody, secretPage(s.pages.SignInByLink)},
+		{"GET", "/set-password", anybody, secretPage(s.pages.PasswordForm)},
+		{"POST", "/set-password", anybody, page(s.pages.SetByLink)},
+		{"POST", "/logout", store.Viewer, page(s.pages.Logout)},
 
-		{"GET", "/account", store.Viewer, page(s.accountPage)},
-		{"POST", "/account/password", store.Viewer, page(s.changePassword)},
-		{"POST", "/account/sign-out", store.Viewer, page(s.signOutEverywhere)},
-		{"POST", "/sessions/{id}/end", store.Viewer, page(s.endOneSession)},
-		{"GET", "/users", store.Admin, page(s.usersPage)},
-		{"GET", "/users/new", store.Admin, page(s.newUserForm)},
-		{"POST", "/users/new", store.Admin, page(s.newUser)},
-		{"GET", "/users/{id}", store.Admin, page(s.userPage)},
-		{"POST", "/users/{id}/role", store.Admin, s.userForm(s.roleForm)},
-		{"POST", "/users/{id}/link", store.Admin, page(s.linkForUser)},
-		{"POST", "/users/{id}/password", store.Admin, page(s.passwordForUser)},
-		{"POST", "/users/{id}/sign-out", store.Admin, s.userForm(s.signOutForm)},
-		{"POST", "/users/{id}/disable", store.Admin, s.userForm(s.disableForm)},
-		{"POST", "/users/{id}/enable", store.Admin, s.userForm(s.enableForm)},
-		{"POST", "/users/{id}/remove", store.Admin, s.userForm(s.removeForm)},
-		{"GET", "/tokens/new", store.Admin, page(s.newTokenForm)},
-		{"POST", "/tokens/new", store.Admin, page(s.newToken)},
-		{"POST", "/tokens/{id}/revoke", store.Admin, page(s.revokeToken)},
-		{"GET", "/mqtt", store.Admin, page(s.consumersPage)},
-		{"GET", "/mqtt/new", store.Admin, page(s.newConsumerForm)},
-		{"POST", "/mqtt/new", store.Admin, page(s.newConsumer)},
-		{"GET", "/mqtt/{name}", store.Admin, page(s.consumerPage)},
-		{"POST", "/mqtt/{name}/rights", store.Admin, page(s.consumerRights)},
-		{"POST", "/mqtt/{name}/password", store.Admin, page(s.consumerPassword)},
-		{"POST", "/mqtt/{name}/revoke", store.Admin, page(s.revokeConsumer)},
+		{"GET", "/account", store.Viewer, page(s.pages.AccountPage)},
+		{"POST", "/account/password", store.Viewer, page(s.pages.ChangePassword)},
+		{"POST", "/account/sign-out", store.Viewer, page(s.pages.SignOutEverywhere)},
+		{"POST", "/sessions/{id}/end", store.Viewer, page(s.pages.EndOneSession)},
+		{"GET", "/users", store.Admin, page(s.pages.UsersPage)},
+		{"GET", "/users/new", store.Admin, page(s.pages.NewUserForm)},
+		{"POST", "/users/new", store.Admin, page(s.pages.NewUser)},
+		{"GET", "/users/{id}", store.Admin, page(s.pages.UserPage)},
+		{"POST", "/users/{id}/role", store.Admin, page(s.pages.UserForm(s.pages.RoleForm))},
+		{"POST", "/users/{id}/link", store.Admin, page(s.pages.LinkForUser)},
+		{"POST", "/users/{id}/password", store.Admin, page(s.pages.PasswordForUser)},
+		{"POST", "/users/{id}/sign-out", store.Admin, page(s.pages.UserForm(s.pages.SignOutForm))},
+		{"POST", "/users/{id}/disable", store.Admin, page(s.pages.UserForm(s.pages.DisableForm))},
+		{"POST", "/users/{id}/enable", store.Admin, page(s.pages.UserForm(s.pages.EnableForm))},
+		{"POST", "/users/{id}/remove", store.Admin, page(s.pages.UserForm(s.pages.RemoveForm))},
+		{"GET", "/tokens/new", store.Admin, page(s.pages.NewTokenForm)},
+		{"POST", "/tokens/new", store.Admin, page(s.pages.NewToken)},
+		{"POST", "/tokens/{id}/revoke", store.Admin, page(s.pages.RevokeToken)},
+		{"GET", "/mqtt", store.Admin, page(s.pages.ConsumersPage)},
+		{"GET", "/mqtt/new", store.Admin, page(s.pages.NewConsumerForm)},
+		{"POST", "/mqtt/new", store.Admin, page(s.pages.NewConsumer)},
+		{"GET", "/mqtt/{name}", store.Admin, page(s.pages.ConsumerPage)},
+		{"POST", "/mqtt/{name}/rights", store.Admin, page(s.pages.ConsumerRights)},
+		{"POST", "/mqtt/{name}/password", store.Admin, page(s.pages.ConsumerPassword)},
+		{"POST", "/mqtt/{name}/revoke", store.Admin, page(s.pages.RevokeConsumer)},
 
-		{"GET", "/", store.Viewer, page(s.fleetPage)},
-		{"GET", "/hosts/choose", store.Viewer, page(s.chooseHosts)},
-		{"GET", "/hosts/new", store.Admin, page(s.addHostForm)},
-		{"POST", "/hosts/new", store.Admin, page(s.addHost)},
-		{"GET", "/hosts/{id}", store.Viewer, page(s.hostPage)},
-		{"POST", "/hosts/{id}/intermittent", store.Admin, page(s.saveIntermittent)},
-		{"POST", "/hosts/{id}/run/backup", store.Operator, page(s.runBackup)},
-		{"POST", "/hosts/{id}/enrol", store.Admin, page(s.reenrol)},
-		{"POST", "/hosts/{id}/revoke", store.Admin, page(s.revokeHost)},
-		{"GET", "/hosts/{id}/source-groups/new", store.Admin, page(s.newGroup)},
-		{"POST", "/hosts/{id}/source-groups/new", store.Admin, page(s.saveGroup)},
-		{"GET", "/hosts/{id}/source-groups/{name}/edit", store.Admin, page(s.editGroup)},
-		{"POST", "/hosts/{id}/source-groups/{name}/edit", store.Admin, page(s.saveGroup)},
-		{"GET", "/schedules", store.Viewer, page(s.schedulesPage)},
-		{"GET", "/schedules/new", store.Admin, page(s.chooseScheduleHost)},
-		{"GET", "/hosts/{id}/schedules/new", store.Admin, page(s.scheduleForm)},
-		{"POST", "/hosts/{id}/schedules/new", store.Admin, page(s.saveSchedule)},
-		{"POST", "/hosts/{id}/schedules/preview", store.Admin, page(s.previewSchedule)},
-		{"GET", "/hosts/{id}/schedules/{name}/edit", store.Admin, page(s.scheduleForm)},
-		{"POST", "/hosts/{id}/schedules/{name}/edit", store.Admin, page(s.saveSchedule)},
-		{"POST", "/hosts/{id}/schedules/{name}/enabled", store.Admin, page(s.switchSchedule)},
-		{"POST", "/hosts/{id}/schedules/{name}/delete", store.Admin, page(s.removeSchedule)},
-		{"GET", "/repositories/{id}/retention", store.Viewer, page(s.retentionPage)},
-		{"POST", "/repositories/{id}/retention/preview", store.Viewer, page(s.retentionPreview)},
-		{"POST", "/repositories/{id}/maintenance", store.Operator, page(s.maintain)},
-		{"POST", "/repositories/{id}/maintenance/hours", store.Admin, page(s.saveHours)},
-		{"POST", "/hosts/{id}/run/{kind}", store.Operator, page(s.runOnHost)},
-		{"GET", "/hosts/{id}/operations", store.Operator, page(s.hostOperations)},
-		{"GET", "/repositories", store.Viewer, page(s.repositoriesPage)},
-		{"GET", "/repositories/new", store.Admin, page(s.newRepository)},
-		{"POST", "/repositories/new", store.Admin, page(s.saveRepository)},
-		{"GET", "/repositories/{id}", store.Viewer, page(s.repositoryPage)},
-		{"GET", "/repositories/{id}/edit", store.Admin, page(s.editRepository)},
-		{"POST", "/repositories/{id}/edit", store.Admin, page(s.saveRepository)},
-		{"POST", "/repositories/{id}/refresh", store.Operator, page(s.refreshPage)},
-		{"POST", "/repositories/{id}/run", store.Operator, page(s.runOnRepository)},
-		{"POST", "/repositories/{id}/keys/{key}/trust", store.Admin, page(s.trustKeyPage)},
-		{"POST", "/repositories/{id}/remove", store.Admin, page(s.removeRepositoryPage)},
-		{"GET", "/jobs", store.Viewer, page(s.jobsPage)},
-		{"GET", "/jobs/{id}", store.Viewer, page(s.jobPage)},
-		{"GET", "/jobs/{id}/log.txt", store.Viewer, page(s.textLog)},
-		{"GET", "/jobs/{id}/log.ndjson", store.Viewer, page(s.jsonLog)},
-		{"POST", "/jobs/{id}/again", store.Operator, page(s.runAgain)},
-		{"POST", "/jobs/{id}/cancel", store.Operator, page(s.cancelJob)},
-		{"GET", "/repositories/{id}/kit", store.Admin, secretPage(s.kitPage)},
-		{"GET", "/audit", store.Admin, page(s.auditPage)},
-		{"GET", "/audit/export.csv", store.Admin, page(s.exportAudit)},
-		{"POST", "/audit/verify", store.Admin, page(s.verifyAudit)},
-		{"GET", "/settings", store.Viewer, page(s.settingsPage)},
-		{"GET", "/events", store.Viewer, stream(s.events)},
+		{"GET", "/", store.Viewer, page(s.pages.FleetPage)},
+		{"GET", "/hosts/choose", store.Viewer, page(s.pages.ChooseHosts)},
+		{"GET", "/hosts/new", store.Admin, page(s.pages.AddHostForm)},
+		{"POST", "/hosts/new", store.Admin, page(s.pages.AddHost)},
+		{"GET", "/hosts/{id}", store.Viewer, page(s.pages.HostPage)},
+		{"POST", "/hosts/{id}/intermittent", store.Admin, page(s.pages.SaveIntermittent)},
+		{"POST", "/hosts/{id}/run/backup", store.Operator, page(s.pages.RunBackup)},
+		{"POST", "/hosts/{id}/enrol", store.Admin, page(s.pages.Reenrol)},
+		{"POST", "/hosts/{id}/revoke", store.Admin, page(s.pages.RevokeHost)},
+		{"GET", "/hosts/{id}/source-groups/new", store.Admin, page(s.pages.NewGroup)},
+		{"POST", "/hosts/{id}/source-groups/new", store.Admin, page(s.pages.SaveGroup)},
+		{"GET", "/hosts/{id}/source-groups/{name}/edit", store.Admin, page(s.pages.EditGroup)},
+		{"POST", "/hosts/{id}/source-groups/{name}/edit", store.Admin, page(s.pages.SaveGroup)},
+		{"GET", "/schedules", store.Viewer, page(s.pages.SchedulesPage)},
+		{"GET", "/schedules/new", store.Admin, page(s.pages.ChooseScheduleHost)},
+		{"GET", "/hosts/{id}/schedules/new", store.Admin, page(s.pages.ScheduleForm)},
+		{"POST", "/hosts/{id}/schedules/new", store.Admin, page(s.pages.SaveSchedule)},
+		{"POST", "/hosts/{id}/schedules/preview", store.Admin, page(s.pages.PreviewSchedule)},
+		{"GET", "/hosts/{id}/schedules/{name}/edit", store.Admin, page(s.pages.ScheduleForm)},
+		{"POST", "/hosts/{id}/schedules/{name}/edit", store.Admin, page(s.pages.SaveSchedule)},
+		{"POST", "/hosts/{id}/schedules/{name}/enabled", store.Admin, page(s.pages.SwitchSchedule)},
+		{"POST", "/hosts/{id}/schedules/{name}/delete", store.Admin, page(s.pages.RemoveSchedule)},
+		{"GET", "/repositories/{id}/retention", store.Viewer, page(s.pages.RetentionPage)},
+		{"POST", "/repositories/{id}/retention/preview", store.Viewer, page(s.pages.RetentionPreview)},
+		{"POST", "/repositories/{id}/maintenance", store.Operator, page(s.pages.Maintain)},
+		{"POST", "/repositories/{id}/maintenance/hours", store.Admin, page(s.pages.SaveHours)},
+		{"POST", "/hosts/{id}/run/{kind}", store.Operator, page(s.pages.RunOnHost)},
+		{"GET", "/hosts/{id}/operations", store.Operator, page(s.pages.HostOperations)},
+		{"GET", "/repositories", store.Viewer, page(s.pages.RepositoriesPage)},
+		{"GET", "/repositories/new", store.Admin, page(s.pages.NewRepository)},
+		{"POST", "/repositories/new", store.Admin, page(s.pages.SaveRepository)},
+		{"GET", "/repositories/{id}", store.Viewer, page(s.pages.RepositoryPage)},
+		{"GET", "/repositories/{id}/edit", store.Admin, page(s.pages.EditRepository)},
+		{"POST", "/repositories/{id}/edit", store.Admin, page(s.pages.SaveRepository)},
+		{"POST", "/repositories/{id}/refresh", store.Operator, page(s.pages.RefreshPage)},
+		{"POST", "/repositories/{id}/run", store.Operator, page(s.pages.RunOnRepository)},
+		{"POST", "/repositories/{id}/keys/{key}/trust", store.Admin, page(s.pages.TrustKeyPage)},
+		{"POST", "/repositories/{id}/remove", store.Admin, page(s.pages.RemoveRepositoryPage)},
+		{"GET", "/jobs", store.Viewer, page(s.pages.JobsPage)},
+		{"GET", "/jobs/{id}", store.Viewer, page(s.pages.JobPage)},
+		{"GET", "/jobs/{id}/log.txt", store.Viewer, page(s.pages.TextLog)},
+		{"GET", "/jobs/{id}/log.ndjson", store.Viewer, page(s.pages.JsonLog)},
+		{"POST", "/jobs/{id}/again", store.Operator, page(s.pages.RunAgain)},
+		{"POST", "/jobs/{id}/cancel", store.Operator, page(s.pages.CancelJob)},
+		{"GET", "/repositories/{id}/kit", store.Admin, secretPage(s.pages.KitPage)},
+		{"GET", "/audit", store.Admin, page(s.pages.AuditPage)},
+		{"GET", "/audit/export.csv", store.Admin, page(s.pages.ExportAudit)},
+		{"POST", "/audit/verify", store.Admin, page(s.pages.VerifyAudit)},
+		{"GET", "/settings", store.Viewer, page(s.pages.SettingsPage)},
+		{"GET", "/events", store.Viewer, stream(s.pages.Events)},
 
-		{"GET", "/api/openapi.json", anybody, page(s.openAPI)},
-		{"GET", "/api/hosts", store.Viewer, operation("list-hosts", "Every host, by name", 200, s.listHosts)},
-		{"GET", "/api/hosts/{id}/identity", store.Viewer, operation("get-identity", "What a host proves itself with, and what it permits", 200, s.getIdentity)},
-		{"POST", "/api/hosts/{id}/enroll-tokens", store.Admin, operation("create-host-token", "Make a token that gives a host new keys", 201, s.createHostToken)},
-		{"POST", "/api/hosts/{id}/revoke", store.Admin, operation("revoke-host", "Trust a host's agent no longer", 200, s.revokeIdentity)},
-		{"GET", "/api/repositories", store.Viewer, operation("list-repositories", "Every repository, by name; never a secret", 200, s.listRepositories)},
-		{"GET", "/api/repositories/{id}", store.Viewer, operation("get-repository", "One repository, and what is known of it", 200, s.getRepository)},
-		{"PUT", "/api/repositories/{id}", store.Admin, operation("put-repository", "Change a repository; what is left out stays as it is, secrets too", 200, s.putRepository)},
-		{"DELETE", "/api/repositories/{id}", store.Admin, operation("delete-repository", "Take a repository out of care; nothing is done to what it holds", 204, s.deleteRepository)},
-		{"GET", "/api/repositories/{id}/snapshots", store.Viewer, operation("list-repository-snapshots", "What a repository holds, the newest first", 200, s.repositorySnapshots)},
-		{"GET", "/api/repositories/{id}/locks", store.Viewer, operation("list-locks", "The locks the last look found, and who holds them", 200, s.listLocks)},
-		{"GET", "/api/repositories/{id}/keys", store.Viewer, operation("list-keys", "A repository's keys, those nobody trusts first", 200, s.listKeys)},
-		{"POST", "/api/repositories/{id}/keys/{key}/trust", store.Admin, operation("trust-key", "Say that a key is one of ours", 204, s.trustKey)},
-		{"GET", "/api/repositories/{id}/days", store.Viewer, operation("list-days", "What a repository held, day by day", 200, s.listDays)},
-		{"POST", "/api/repositories/{id}/refresh", store.Operator, operation("refresh-repository", "Ask a host what a repository holds now", 202, s.refreshRepository)},
-		{"PUT", "/api/hosts/{id}", store.Admin, operation("put-host", "Say whether a host comes and goes; what is left out stays as it is", 200, s.putHost)},
-		{"POST", "/api/repositories", store.Admin, operation("create-repository", "Register a repository", 201, s.createRepository)},
-		{"GET", "/api/repositories/{id}/retention-plan", store.Viewer, operation("get-retention-plan", "What the next forget keeps and removes, and why", 200, s.retentionPlan)},
-		{"POST", "/api/repositories/{id}/retention-plan", store.Viewer, operation("try-retention-plan", "What a forget would keep and remove by other rules; nothing is saved", 200, s.tryRetention)},
-		{"GET", "/api/repositories/{id}/maintenance", store.Viewer, operation("get-maintenance", "When a repository is looked after, and how that went", 200, s.getMaintenance)},
-		{"PUT", "/api/repositories/{id}/maintenance", store.Admin, operation("put-maintenance", "Say when a repository is looked after; what is left out stays as it is", 200, s.putMaintenance)},
-		{"POST", "/api/repositories/{id}/maintenance", store.Operator, operation("create-maintenance", "Have a repository's keeper forget, prune or check now", 202, s.createMaintenance)},
-		{"PUT", "/api/hosts/{id}/source-groups/{name}", store.Admin, operation("put-source-group", "Say what a host backs up, and where to", 200, s.putSourceGroup)},
-		{"GET", "/api/hosts/{id}/schedules", store.Viewer, operation("list-schedules", "When a host's source groups are backed up, and what is owed", 200, s.listSchedules)},
-		{"GET", "/api/hosts/{id}/schedules/{name}", store.Viewer, operation("get-schedule", "One schedule, and what it owes", 200, s.getSchedule)},
-		{"PUT", "/api/hosts/{id}/schedules/{name}", store.Admin, operation("put-schedule", "Say when source groups are backed up; what is left out stays as it is", 200, s.putSchedule)},
-		{"DELETE", "/api/hosts/{id}/schedules/{name}", store.Admin, operation("delete-schedule", "Remove a schedule; jobs it asked for go on", 204, s.deleteSchedule)},
-		{"GET", "/api/hosts/{id}/schedules/{name}/next", store.Viewer, operation("next-runs", "When a schedule begins next", 200, s.nextRuns)},
-		{"POST", "/api/hosts/{id}/jobs", store.Operator, operation("create-job", "Ask a host for a job", 202, s.createJob)},
-		{"GET", "/api/hosts/{id}/snapshots", store.Viewer, operation("list-snapshots", "A host's snapshots, the newest first", 200, s.listSnapshots)},
-		{"GET", "/api/jobs", store.Viewer, operation("list-jobs", "Jobs, the last that were asked for first", 200, s.listJobs)},
-		{"GET", "/api/jobs/{id}", store.Viewer, operation("get-job", "One job, at any moment of its life", 200, s.getJob)},
-		{"GET", "/api/jobs/{id}/log", store.Viewer, operation("get-job-log", "A job's log as NDJSON, a line or a gap each", 200, s.getLog)},
-		{"GET", "/api/jobs/{id}/report", store.Viewer, operation("get-job-report", "What a job found out: snapshots, keys, locks, matches, changes", 200, s.getReport)},
-		{"POST", "/api/jobs/{id}/cancel", store.Operator, operation("cancel-job", "Ask for the end of a job", 202, s.cancel)},
-		{"GET", "/api/audit", store.Admin, operation("list-audit", "What was done and by whom, the newest first", 200, s.listAudit)},
-		{"GET", "/api/jobs/{id}/stream", store.Viewer, stream(s.follow)},
-		{"GET", "/api/users", store.Admin, operation("list-users", "Everybody who may sign in, by name", 200, s.listUsers)},
-		{"POST", "/api/users", store.Admin, operation("create-user", "Add a person; the answer says where they choose a password", 201, s.createUser)},
-		{"PATCH", "/api/users/{id}", store.Admin, operation("change-user", "Give a person another role, shut them out or let them in; their sessions end", 200, s.changeUser)},
-		{"DELETE", "/api/users/{id}", store.Admin, operation("delete-user", "Remove a person; their sessions end", 204, s.deleteUser)},
-		{"POST", "/api/users/{id}/password-link", store.Admin, operation("create-password-link", "Make a link by which a person sets a new password, once", 201, s.createPasswordLink)},
-		{"DELETE", "/api/users/{id}/sessions", store.Admin, operation("delete-sessions", "Sign a person out everywhere", 204, s.deleteSessions)},
-		{"GET", "/api/sessions", store.Viewer, operation("list-sessions", "One's own sessions; an administrator's list is everybody's", 200, s.listSessions)},
-		{"DELETE", "/api/sessions/{id}", store.Viewer, operation("delete-session", "End one session: one's own, or as an administrator anybody's", 204, s.deleteSession)},
-		{"GET", "/api/tokens", store.Admin, operation("list-tokens", "The API's tokens, by name", 200, s.listTokens)},
-		{"POST", "/api/tokens", store.Admin, operation("create-token", "Make a token for a program; the answer alone tells it", 201, s.createToken)},
-		{"DELETE", "/api/tokens/{id}", store.Admin, operation("delete-token", "Revoke a token", 204, s.deleteToken)},
-		{"GET", "/api/consumers", store.Admin, operation("list-consumers", "The MQTT consumers, by name", 200, s.listConsumers)},
-		{"POST", "/api/consumers", store.Admin, operation("create-consumer", "Make a credential for an MQTT consumer; the answer alone tells its password", 201, s.createConsumer)},
-		{"PATCH", "/api/consumers/{name}", store.Admin, operation("change-consumer", "Change what a consumer may do; its connections end", 200, s.changeConsumer)},
-		{"POST", "/api/consumers/{name}/password", store.Admin, operation("reset-consumer", "Give a consumer a new password; its connections end", 200, s.resetConsumer)},
-		{"DELETE", "/api/consumers/{name}", store.Admin, operation("delete-consumer", "Revoke a consumer's credential; its connections end", 204, s.deleteConsumer)},
+		{"GET", "/api/openapi.json", anybody, page(s.api.OpenAPI)},
+		{"GET", "/api/hosts", store.Viewer, operation("list-hosts", "Every host, by name", 200, s.api.ListHosts)},
+		{"GET", "/api/hosts/{id}/identity", store.Viewer, operation("get-identity", "What a host proves itself with, and what it permits", 200, s.api.GetIdentity)},
+		{"POST", "/api/hosts/{id}/enroll-tokens", store.Admin, operation("create-host-token", "Make a token that gives a host new keys", 201, s.api.CreateHostToken)},
+		{"POST", "/api/hosts/{id}/revoke", store.Admin, operation("revoke-host", "Trust a host's agent no longer", 200, s.api.RevokeIdentity)},
+		{"GET", "/api/repositories", store.Viewer, operation("list-repositories", "Every repository, by name; never a secret", 200, s.api.ListRepositories)},
+		{"GET", "/api/repositories/{id}", store.Viewer, operation("get-repository", "One repository, and what is known of it", 200, s.api.GetRepository)},
+		{"PUT", "/api/repositories/{id}", store.Admin, operation("put-repository", "Change a repository; what is left out stays as it is, secrets too", 200, s.api.PutRepository)},
+		{"DELETE", "/api/repositories/{id}", store.Admin, operation("delete-repository", "Take a repository out of care; nothing is done to what it holds", 204, s.api.DeleteRepository)},
+		{"GET", "/api/repositories/{id}/snapshots", store.Viewer, operation("list-repository-snapshots", "What a repository holds, the newest first", 200, s.api.RepositorySnapshots)},
+		{"GET", "/api/repositories/{id}/locks", store.Viewer, operation("list-locks", "The locks the last look found, and who holds them", 200, s.api.ListLocks)},
+		{"GET", "/api/repositories/{id}/keys", store.Viewer, operation("list-keys", "A repository's keys, those nobody trusts first", 200, s.api.ListKeys)},
+		{"POST", "/api/repositories/{id}/keys/{key}/trust", store.Admin, operation("trust-key", "Say that a key is one of ours", 204, s.api.TrustKey)},
+		{"GET", "/api/repositories/{id}/days", store.Viewer, operation("list-days", "What a repository held, day by day", 200, s.api.ListDays)},
+		{"POST", "/api/repositories/{id}/refresh", store.Operator, operation("refresh-repository", "Ask a host what a repository holds now", 202, s.api.RefreshRepository)},
+		{"PUT", "/api/hosts/{id}", store.Admin, operation("put-host", "Say whether a host comes and goes; what is left out stays as it is", 200, s.api.PutHost)},
+		{"POST", "/api/repositories", store.Admin, operation("create-repository", "Register a repository", 201, s.api.CreateRepository)},
+		{"GET", "/api/repositories/{id}/retention-plan", store.Viewer, operation("get-retention-plan", "What the next forget keeps and removes, and why", 200, s.api.RetentionPlan)},
+		{"POST", "/api/repositories/{id}/retention-plan", store.Viewer, operation("try-retention-plan", "What a forget would keep and remove by other rules; nothing is saved", 200, s.api.TryRetention)},
+		{"GET", "/api/repositories/{id}/maintenance", store.Viewer, operation("get-maintenance", "When a repository is looked after, and how that went", 200, s.api.GetMaintenance)},
+		{"PUT", "/api/repositories/{id}/maintenance", store.Admin, operation("put-maintenance", "Say when a repository is looked after; what is left out stays as it is", 200, s.api.PutMaintenance)},
+		{"POST", "/api/repositories/{id}/maintenance", store.Operator, operation("create-maintenance", "Have a repository's keeper forget, prune or check now", 202, s.api.CreateMaintenance)},
+		{"PUT", "/api/hosts/{id}/source-groups/{name}", store.Admin, operation("put-source-group", "Say what a host backs up, and where to", 200, s.api.PutSourceGroup)},
+		{"GET", "/api/hosts/{id}/schedules", store.Viewer, operation("list-schedules", "When a host's source groups are backed up, and what is owed", 200, s.api.ListSchedules)},
+		{"GET", "/api/hosts/{id}/schedules/{name}", store.Viewer, operation("get-schedule", "One schedule, and what it owes", 200, s.api.GetSchedule)},
+		{"PUT", "/api/hosts/{id}/schedules/{name}", store.Admin, operation("put-schedule", "Say when source groups are backed up; what is left out stays as it is", 200, s.api.PutSchedule)},
+		{"DELETE", "/api/hosts/{id}/schedules/{name}", store.Admin, operation("delete-schedule", "Remove a schedule; jobs it asked for go on", 204, s.api.DeleteSchedule)},
+		{"GET", "/api/hosts/{id}/schedules/{name}/next", store.Viewer, operation("next-runs", "When a schedule begins next", 200, s.api.NextRuns)},
+		{"POST", "/api/hosts/{id}/jobs", store.Operator, operation("create-job", "Ask a host for a job", 202, s.api.CreateJob)},
+		{"GET", "/api/hosts/{id}/snapshots", store.Viewer, operation("list-snapshots", "A host's snapshots, the newest first", 200, s.api.ListSnapshots)},
+		{"GET", "/api/jobs", store.Viewer, operation("list-jobs", "Jobs, the last that were asked for first", 200, s.api.ListJobs)},
+		{"GET", "/api/jobs/{id}", store.Viewer, operation("get-job", "One job, at any moment of its life", 200, s.api.GetJob)},
+		{"GET", "/api/jobs/{id}/log", store.Viewer, operation("get-job-log", "A job's log as NDJSON, a line or a gap each", 200, s.api.GetLog)},
+		{"GET", "/api/jobs/{id}/report", store.Viewer, operation("get-job-report", "What a job found out: snapshots, keys, locks, matches, changes", 200, s.api.GetReport)},
+		{"POST", "/api/jobs/{id}/cancel", store.Operator, operation("cancel-job", "Ask for the end of a job", 202, s.api.Cancel)},
+		{"GET", "/api/audit", store.Admin, operation("list-audit", "What was done and by whom, the newest first", 200, s.api.ListAudit)},
+		{"GET", "/api/jobs/{id}/stream", store.Viewer, stream(s.api.Follow)},
+		{"GET", "/api/users", store.Admin, operation("list-users", "Everybody who may sign in, by name", 200, s.api.ListUsers)},
+		{"POST", "/api/users", store.Admin, operation("create-user", "Add a person; the answer says where they choose a password", 201, s.api.CreateUser)},
+		{"PATCH", "/api/users/{id}", store.Admin, operation("change-user", "Give a person another role, shut them out or let them in; their sessions end", 200, s.api.ChangeUser)},
+		{"DELETE", "/api/users/{id}", store.Admin, operation("delete-user", "Remove a person; their sessions end", 204, s.api.DeleteUser)},
+		{"POST", "/api/users/{id}/password-link", store.Admin, operation("create-password-link", "Make a link by which a person sets a new password, once", 201, s.api.CreatePasswordLink)},
+		{"DELETE", "/api/users/{id}/sessions", store.Admin, operation("delete-sessions", "Sign a person out everywhere", 204, s.api.DeleteSessions)},
+		{"GET", "/api/sessions", store.Viewer, operation("list-sessions", "One's own sessions; an administrator's list is everybody's", 200, s.api.ListSessions)},
+		{"DELETE", "/api/sessions/{id}", store.Viewer, operation("delete-session", "End one session: one's own, or as an administrator anybody's", 204, s.api.DeleteSession)},
+		{"GET", "/api/tokens", store.Admin, operation("list-tokens", "The API's tokens, by name", 200, s.api.ListTokens)},
+		{"POST", "/api/tokens", store.Admin, operation("create-token", "Make a token for a program; the answer alone tells it", 201, s.api.CreateToken)},
+		{"DELETE", "/api/tokens/{id}", store.Admin, operation("delete-token", "Revoke a token", 204, s.api.DeleteToken)},
+		{"GET", "/api/consumers", store.Admin, operation("list-consumers", "The MQTT consumers, by name", 200, s.api.ListConsumers)},
+		{"POST", "/api/consumers", store.Admin, operation("create-consumer", "Make a credential for an MQTT consumer; the answer alone tells its password", 201, s.api.CreateConsumer)},
+		{"PATCH", "/api/consumers/{name}", store.Admin, operation("change-consumer", "Change what a consumer may do; its connections end", 200, s.api.ChangeConsumer)},
+		{"POST", "/api/consumers/{name}/password", store.Admin, operation("reset-consumer", "Give a consumer a new password; its connections end", 200, s.api.ResetConsumer)},
+		{"DELETE", "/api/consumers/{name}", store.Admin, operation("delete-consumer", "Revoke a consumer's credential; its connections end", 204, s.api.DeleteConsumer)},
 	}
 }
 
@@ -227,20 +229,15 @@ func stream(h func(http.ResponseWriter, *http.Request) error) endpoint {
 // operation is an endpoint of the API, which huma reads, checks and describes.
 func operation[I, O any](id, summary string, status int, h func(context.Context, *I) (*O, error)) endpoint {
 	return func(s *Server, rt route) {
-		errs := []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusInternalServerError}
-		huma.Register(s.api, huma.Operation{OperationID: id, Summary: summary, Method: rt.method, Path: rt.path, DefaultStatus: status, Errors: errs,
-			Description: "Needs the role " + string(rt.role) + ".", Security: secured, Metadata: map[string]any{"route": rt}},
-			func(ctx context.Context, in *I) (*O, error) {
-				out, err := h(ctx, in)
-				if err == nil {
-					return out, nil
-				}
-				p := problemOf(err)
-				if statusOf(p) >= 500 && p.Err != nil && ctx.Err() == nil {
-					s.Log.Error("request failed", "operation", id, "err", p.Err)
-				}
-				return nil, apiProblem{p}
-			})
+		api.Register(s.api, huma.Operation{
+			OperationID:   id,
+			Summary:       summary,
+			Method:        rt.method,
+			Path:          rt.path,
+			DefaultStatus: status,
+			Description:   "Needs the role " + string(rt.role) + ".",
+			Metadata:      map[string]any{"route": rt},
+		}, h)
 	}
 }
 
@@ -272,7 +269,7 @@ func (s *Server) guard(rt route, isUse bool, h http.Handler) http.Handler {
 			h.ServeHTTP(w, r)
 			return
 		}
-		v, err := s.sessions.Identify(r)
+		v, err := s.Sessions.Identify(r)
 		switch {
 		case err != nil:
 			s.fail(w, r, err)
@@ -281,26 +278,20 @@ func (s *Server) guard(rt route, isUse bool, h http.Handler) http.Handler {
 			s.ask(w, r)
 			return
 		}
-		r = r.WithContext(views.WithRights(session.With(r.Context(), v), rightsOf(v)))
+		r = r.WithContext(views.WithRights(session.With(r.Context(), v), pages.RightsOf(v)))
 		if !v.May(rt.role) {
-			s.fail(w, r, forbidden(v, rt.role))
+			s.fail(w, r, base.Forbidden(v, rt.role))
 			return
 		}
 		if isUse {
-			r = r.WithContext(context.WithValue(r.Context(), heldKey{}, &held{}))
-			if err := s.sessions.Touch(w, r, v); err != nil {
+			r = r.WithContext(base.Hold(r.Context()))
+			if err := s.Sessions.Touch(w, r, v); err != nil {
 				s.fail(w, r, err)
 				return
 			}
 		}
 		h.ServeHTTP(w, r)
 	})
-}
-
-func forbidden(v *session.Visitor, role store.Role) *problem.Problem {
-	return &problem.Problem{Kind: problem.Forbidden, Title: "You may not do this",
-		Say: "It needs the role " + string(role) + "; " + v.Name + " has the role " + string(v.Role) + ".",
-		Do:  "Ask an administrator, or sign in as somebody who may."}
 }
 
 // ask sends somebody unknown to where they can say who they are. A stream and
@@ -314,7 +305,7 @@ func (s *Server) ask(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, unknown)
 	case r.URL.Path == "/events":
 		s.fail(w, r, unknown)
-	case isHTMX(r):
+	case base.IsHTMX(r):
 		next := ""
 		if u, err := url.Parse(r.Header.Get("HX-Current-URL")); err == nil {
 			next = u.RequestURI()
@@ -329,20 +320,10 @@ func (s *Server) ask(w http.ResponseWriter, r *http.Request) {
 }
 
 func loginURL(next string) string {
-	if next = samePlace(next); next == "" || next == "/" {
+	if next = base.SamePlace(next); next == "" || next == "/" {
 		return "/login"
 	}
 	return "/login?next=" + url.QueryEscape(next)
-}
-
-// samePlace is a path on this server, or "".
-func samePlace(next string) string {
-	u, err := url.Parse(next)
-	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(next, "/") ||
-		strings.HasPrefix(next, "//") || strings.ContainsFunc(next, func(r rune) bool { return r <= ' ' || r == '\\' || r == 0x7f }) {
-		return ""
-	}
-	return next
 }
 
 // methods are what the request's address takes.
@@ -360,26 +341,11 @@ func (s *Server) methods(r *http.Request) []string {
 	return found
 }
 
-// param is a part of the path, as it was before escaping.
-func param(r *http.Request, name string) string {
-	v := chi.URLParam(r, name)
-	if r.URL.RawPath == "" {
-		return v
-	}
-	if plain, err := url.PathUnescape(v); err == nil {
-		return plain
-	}
-	return v
-}
-
-func hostID(r *http.Request) topics.HostID { return topics.HostID(param(r, "id")) }
-func jobID(r *http.Request) topics.JobID   { return topics.JobID(param(r, "id")) }
-
 // healthz says that the process lives.
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, err := w.Write([]byte("ok\n"))
-	return ignoreGone(err)
+	return base.IgnoreGone(err)
 }
 
 // readyz says whether the parts that everything needs are there.
@@ -388,7 +354,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 	for _, part := range []struct {
 		name string
 		err  error
-	}{{"database", s.Store.Ping(r.Context())}, {"brokers", s.broker()}} {
+	}{{"database", s.Store.Ping(r.Context())}, {"brokers", s.BrokerError()}} {
 		word := "ok"
 		if part.err != nil {
 			word, status = "not ready", http.StatusServiceUnavailable
@@ -399,14 +365,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	_, err := w.Write([]byte(text))
-	return ignoreGone(err)
-}
-
-func (s *Server) broker() error {
-	if s.Broker == nil {
-		return nil
-	}
-	return s.Broker()
+	return base.IgnoreGone(err)
 }
 
 var files = views.StaticHandler()
@@ -418,6 +377,3 @@ func (s *Server) static(w http.ResponseWriter, r *http.Request) error {
 	files.ServeHTTP(w, r)
 	return nil
 }
-
-// ignoreGone is for writes: a client that has gone is not our failure.
-func ignoreGone(error) error { return nil }

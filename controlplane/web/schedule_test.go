@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -149,7 +150,7 @@ func TestAScheduleThatDoesNotFitIsRefusedWithWhatWould(t *testing.T) {
 // A host's copy is in force only once the host says so of the schedule as it is
 // here: not while what changed has no revision yet, nor before the host has it.
 func TestTheScheduleListFollowsEachHostsCopy(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.Timing.Beat = time.Hour }) // or it would look by itself
+	w := newWorld(t, func(c *base.Config) { c.Timing.Beat = time.Hour }) // or it would look by itself
 	person := w.person(store.Viewer)
 	c := w.program(store.Admin)
 	attic := w.enrol("attic")

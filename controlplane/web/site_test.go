@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 )
@@ -33,14 +34,14 @@ func TestSigningInDoesTheSameWorkForAnyName(t *testing.T) {
 	}
 	var checked []string
 	took := map[string][]time.Duration{}
-	w.web.sessions.Compare = func(hash, secret string) (bool, error) {
+	w.web.Sessions.Compare = func(hash, secret string) (bool, error) {
 		checked = append(checked, hash)
 		return password.Check(hash, secret)
 	}
 	var pages []string
 	for range 3 {
 		for _, name := range []string{"ada", "nobody", "out", "invited"} {
-			w.web.sessions.Tries = session.NewLimiter(time.Now)
+			w.web.Sessions.Tries = session.NewLimiter(time.Now)
 			start := time.Now()
 			r := w.nobody().do("POST", "/login", url.Values{"name": {name}, "password": {"a wrong password"}})
 			took[name] = append(took[name], time.Since(start))
@@ -74,7 +75,7 @@ func TestSigningInDoesTheSameWorkForAnyName(t *testing.T) {
 
 func TestARightPasswordRenewsAnOldHash(t *testing.T) {
 	w := newWorld(t)
-	w.web.sessions.Compare, w.web.sessions.Make = password.Check, password.Hash
+	w.web.Sessions.Compare, w.web.Sessions.Make = password.Check, password.Hash
 	u := store.User{ID: "user-0001", Name: "ada", Role: store.Admin, PasswordHash: hashed()}
 	if err := w.store.AddUser(t.Context(), "test", u); err != nil {
 		t.Fatal(err)
@@ -97,10 +98,10 @@ func TestARightPasswordRenewsAnOldHash(t *testing.T) {
 }
 
 func TestOnlyAFewPasswordsAreLookedAtAtOnce(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.Timing.Hash = 50 * time.Millisecond })
+	w := newWorld(t, func(c *base.Config) { c.Timing.Hash = 50 * time.Millisecond })
 	w.known("ada", store.Admin)
 	release, at := make(chan struct{}), make(chan struct{}, 10)
-	w.web.sessions.Compare = func(string, string) (bool, error) {
+	w.web.Sessions.Compare = func(string, string) (bool, error) {
 		at <- struct{}{}
 		<-release
 		return false, nil
@@ -129,7 +130,7 @@ func TestAStormOfGuessesLocksNobodyOut(t *testing.T) {
 	w := newWorld(t, throughProxy)
 	w.known("ada", store.Admin)
 	var last answer
-	w.web.sessions.Compare = func(hash, secret string) (bool, error) { return hash != "" && secret == passphrase, nil }
+	w.web.Sessions.Compare = func(hash, secret string) (bool, error) { return hash != "" && secret == passphrase, nil }
 	try := func(from, secret string) answer {
 		return w.nobody().do("POST", "/login", url.Values{"name": {"ada"}, "password": {secret}}, "X-Forwarded-For", from)
 	}
@@ -150,7 +151,7 @@ func TestAStormOfGuessesLocksNobodyOut(t *testing.T) {
 	w = newWorld(t)
 	w.known("ada", store.Admin)
 	for i := range 12 {
-		w.web.sessions.Compare = func(string, string) (bool, error) { return false, nil }
+		w.web.Sessions.Compare = func(string, string) (bool, error) { return false, nil }
 		last = try(fmt.Sprintf("203.0.113.%d", i), "a wrong password")
 	}
 	if last.StatusCode != 429 {
@@ -227,7 +228,7 @@ func TestEveryAnswerCarriesTheHeadersAndNoPageHasAnythingInline(t *testing.T) {
 	if err := w.store.AddMQTTUser(t.Context(), "test", store.MQTTUser{Name: "letters", KeyHash: []byte("x")}); err != nil {
 		t.Fatal(err)
 	}
-	link, err := w.web.people().NewLink(t.Context(), "test", u.ID)
+	link, err := w.web.People.NewLink(t.Context(), "test", u.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +237,7 @@ func TestEveryAnswerCarriesTheHeadersAndNoPageHasAnythingInline(t *testing.T) {
 		c            *client
 		method, path string
 	}
-	asks := []ask{{admin, "GET", "/users/" + u.ID}, {nobody, "GET", linkPath(link)}, {admin, "GET", "/nonsense"}, {admin, "GET", "/api/nonsense"}, {nobody, "GET", "/login"}, {admin, "DELETE", "/"}}
+	asks := []ask{{admin, "GET", "/users/" + u.ID}, {nobody, "GET", base.LinkPath(link)}, {admin, "GET", "/nonsense"}, {admin, "GET", "/api/nonsense"}, {nobody, "GET", "/login"}, {admin, "DELETE", "/"}}
 	for _, rt := range w.web.routes() {
 		for _, c := range []*client{admin, nobody} {
 			if !rt.leaves() {
@@ -301,7 +302,7 @@ func TestABodyIsBoundedByItsRoute(t *testing.T) {
 			continue
 		}
 		most := int(rt.most())
-		if want := map[bool]int{true: 16 << 10, false: maxBody}[rt.role == anybody]; most > want {
+		if want := map[bool]int{true: 16 << 10, false: base.MaxBody}[rt.role == anybody]; most > want {
 			t.Errorf("%s %s takes %d bytes", rt.method, rt.path, most)
 		}
 		path := rt.at(attic.id, "nobody-0001")

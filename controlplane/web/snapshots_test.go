@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -81,7 +82,7 @@ func TestARepositorysSnapshotsByPage(t *testing.T) {
 		t.Error("the form to forget is empty")
 	}
 	v := views.Repository{Retention: views.Retention{Remove: []views.RetentionRow{{ID: old.ID}}}}
-	if rows := must(w.web.snapshotRows(t.Context(), &v, []store.Snapshot{{ID: old.ID, Job: "j"}, {ID: young.ID, Job: "j"}}, nil, nil)); !rows[0].Goes || rows[1].Goes {
+	if rows := must(w.web.pages.SnapshotRows(t.Context(), &v, []store.Snapshot{{ID: old.ID, Job: "j"}, {ID: young.ID, Job: "j"}}, nil, nil)); !rows[0].Goes || rows[1].Goes {
 		t.Errorf("what the next forget removes is shown as %+v", rows)
 	}
 	if text := w.person(store.Viewer).shows(page); strings.Contains(text, "#restore") || strings.Contains(text, "?forget=") {
@@ -92,7 +93,7 @@ func TestARepositorysSnapshotsByPage(t *testing.T) {
 // A day begins at 18:30 UTC in India.
 func TestTheCalendarHasTheDaysOfTheZoneThatIsShown(t *testing.T) {
 	kolkata := must(time.LoadLocation("Asia/Kolkata"))
-	w := newWorld(t, func(c *Config) { c.Now = func() time.Time { return time.Now().In(kolkata) } })
+	w := newWorld(t, func(c *base.Config) { c.Now = func() time.Time { return time.Now().In(kolkata) } })
 	attic := w.enrol("attic")
 	g := attic.group("letters")
 	attic.connect()
@@ -102,7 +103,7 @@ func TestTheCalendarHasTheDaysOfTheZoneThatIsShown(t *testing.T) {
 		attic.ran(w.backup(attic), topics.Finished{State: topics.Succeeded, RepositoryReady: true,
 			Snapshot: &topics.Snapshot{ID: strings.Repeat(string(rune('a'+i)), 64), Time: at.UnixMilli(), Host: "host"}})
 	}
-	c := must(w.web.calendar(t.Context(), g.Repository))
+	c := must(w.web.pages.Calendar(t.Context(), g.Repository))
 	for back, want := range []string{"", "1 kept", "1 kept", ""} {
 		if d := c.Days[len(c.Days)-1-back]; !strings.HasSuffix(d.Title, want) || (want == "") != (d.Title == "") {
 			t.Errorf("%d days ago: %q, want %q", back, d.Title, want)
@@ -125,7 +126,7 @@ func TestPrunesAreMarkedWhereTheyFreedSpace(t *testing.T) {
 	now := time.Now()
 	days := []store.Day{{Day: now.AddDate(0, 0, -80).UnixMilli() / 86400000, StoredBytes: 5}, {Day: now.AddDate(0, 0, -20).UnixMilli() / 86400000, StoredBytes: 7}, {Day: now.AddDate(0, 0, 1).UnixMilli() / 86400000, StoredBytes: 9}}
 	for period, want := range map[string]int{"30d": 2, "90d": 3, "": 3} {
-		c := must(w.web.sizeChart(t.Context(), g.Repository, days, period))
+		c := must(w.web.pages.SizeChart(t.Context(), g.Repository, days, period))
 		if len(c.Rows) != want || len(c.Events) != 1 || c.Events[0].Text != "prune" {
 			t.Errorf("period %q: %d days and the marks %v, want %d and the one that was no dry run", period, len(c.Rows), c.Events, want)
 		}

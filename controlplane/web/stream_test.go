@@ -16,13 +16,16 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/web/api"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/pages"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
 // running is a world with one host whose backup runs.
-func running(t *testing.T, change ...func(*Config)) (*world, *agent, topics.JobID) {
+func running(t *testing.T, change ...func(*base.Config)) (*world, *agent, topics.JobID) {
 	w := newWorld(t, change...)
 	attic := w.enrol("attic")
 	attic.group("letters")
@@ -182,7 +185,7 @@ func TestProgressIsTold(t *testing.T) {
 }
 
 func TestAnyoneWhoDoesNotReadIsLetGoAndRefilled(t *testing.T) {
-	w, attic, id := running(t, func(c *Config) { c.Timing.Write = 100 * time.Millisecond })
+	w, attic, id := running(t, func(c *base.Config) { c.Timing.Write = 100 * time.Millisecond })
 	c, person := w.program(store.Viewer), w.person(store.Viewer)
 	w.narrow.Store(true)
 	socket := c.narrow().socket(id, 0)
@@ -273,7 +276,7 @@ func (c *client) socket(id topics.JobID, after int) *socket {
 	return &socket{c.w.t, conn}
 }
 
-func (s *socket) next() (e envelopeJSON, err error) {
+func (s *socket) next() (e api.EnvelopeJSON, err error) {
 	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
 	defer cancel()
 	_, b, err := s.c.Read(ctx)
@@ -521,7 +524,7 @@ func TestAgentsAreSentWhereTheyCanDial(t *testing.T) {
 		{"127.0.0.1:8883", "backup.example:8080", "backup.example:8883"}, {"0.0.0.0:8883", "10.0.0.1:8080", "10.0.0.1:8883"}, {":8883", "backup.example", "backup.example:8883"},
 		{"[::]:8883", "[fd00::1]:8080", "[fd00::1]:8883"}, {"agents.example:443", "backup.example", "agents.example:443"}, {"localhost:1", "a", "a:1"},
 	} {
-		if got := agentsAddress(c.configured, &http.Request{Host: c.host}); got != c.want {
+		if got := pages.AgentsAddress(c.configured, &http.Request{Host: c.host}); got != c.want {
 			t.Errorf("%s by way of %s is shown as %s, want %s", c.configured, c.host, got, c.want)
 		}
 	}
@@ -603,7 +606,7 @@ func TestAJobsPageInEveryState(t *testing.T) {
 		return nil
 	})
 	text := page(id)
-	if got := numbers(text); len(got) != pageLines || got[0] != 501 {
+	if got := numbers(text); len(got) != pages.PageLines || got[0] != 501 {
 		t.Errorf("the page shows %d lines from %d", len(got), got[0])
 	}
 	has("a long log", text, "500 earlier lines", "/jobs/"+string(id)+"/log.txt", "after=2500")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -18,7 +19,7 @@ import (
 func TestWhatIsSavedIsToldOnce(t *testing.T) {
 	var mu sync.Mutex
 	var told [][]topics.HostID
-	w := newWorld(t, func(c *Config) {
+	w := newWorld(t, func(c *base.Config) {
 		c.Changed = func(hosts ...topics.HostID) {
 			mu.Lock()
 			defer mu.Unlock()

@@ -31,6 +31,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
 	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/store/storetest"
@@ -125,13 +126,13 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-func quick() Timing {
-	t := DefaultTiming()
+func quick() base.Timing {
+	t := base.DefaultTiming()
 	t.Gap, t.Progress, t.Beat, t.Check, t.Poll = 5*time.Millisecond, 5*time.Millisecond, 100*time.Millisecond, 20*time.Millisecond, 10*time.Millisecond
 	return t
 }
 
-func newWorld(t testing.TB, change ...func(*Config)) *world {
+func newWorld(t testing.TB, change ...func(*base.Config)) *world {
 	t.Helper()
 	s := storetest.Open(t, store.Open)
 	w := &world{t: t, store: s, hub: jobs.NewHub(), key: must(seal.NewKey()), log: &lockedBuffer{}}
@@ -152,14 +153,14 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 		}
 	}
 	looksAfter := maintenance.NewRunner(maintenance.Config{Store: s, Jobs: w.engine, Online: presence.Reachable, Changed: ring, Log: log, Timing: maintenance.DefaultTiming(), Now: time.Now})
-	c := Config{Store: s, Jobs: w.engine, Maintenance: looksAfter, Hub: w.hub, Presence: presence, Bell: bell, Log: log, Agents: "127.0.0.1:8883", Version: "v0", Timing: quick(),
+	c := base.Config{Store: s, Jobs: w.engine, Maintenance: looksAfter, Hub: w.hub, Presence: presence, Bell: bell, Log: log, Agents: "127.0.0.1:8883", Version: "v0", Timing: quick(),
 		Desk:   &enroll.Desk{Store: s, CA: must(enroll.OpenCA(t.Context(), s, time.Now)), SealKey: w.key.Public(), Log: log, Changed: ring},
 		Broker: func() error { return w.broker }}
 	for _, f := range change {
 		f(&c)
 	}
 	w.web = must(New(c))
-	w.web.sessions.Compare, w.web.sessions.Make = quickly, cheaply
+	w.web.Sessions.Compare, w.web.Sessions.Make = quickly, cheaply
 	w.http = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.serving.Add(1)
 		defer w.serving.Add(-1)
@@ -199,7 +200,7 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 
 // throughProxy has the world's own address, from which the tests come, be a
 // trusted proxy's.
-func throughProxy(c *Config) {
+func throughProxy(c *base.Config) {
 	c.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.9.0.0/16"), netip.MustParsePrefix("fd00::/8")}
 }
 

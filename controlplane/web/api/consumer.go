@@ -1,0 +1,85 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/consumers"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/store"
+)
+
+type consumerJSON struct {
+	Name      string     `json:"name"`
+	Do        bool       `json:"do" doc:"may ask for backups and cancel them"`
+	Connected int        `json:"connected" doc:"connections now"`
+	CreatedAt *time.Time `json:"created_at"`
+	CreatedBy string     `json:"created_by"`
+	SeenAt    *time.Time `json:"seen_at" doc:"when it last connected"`
+}
+
+func (a *API) consumerOf(u store.MQTTUser) consumerJSON {
+	return consumerJSON{u.Name, u.MayDo, a.Connections(u.Name), base.JSONTime(u.CreatedAt), u.CreatedBy, base.JSONTime(u.SeenAt)}
+}
+
+func (a *API) ListConsumers(ctx context.Context, _ *struct{}) (*list1[consumerJSON], error) {
+	rows, err := a.Store.MQTTUsers(ctx)
+	out := make([]consumerJSON, len(rows))
+	for i, u := range rows {
+		out[i] = a.consumerOf(u)
+	}
+	return &list1[consumerJSON]{out}, err
+}
+
+type createConsumerIn struct {
+	Body struct {
+		Name string `json:"name"`
+		Do   bool   `json:"do,omitempty"`
+	}
+}
+
+type consumerPasswordOut struct {
+	Body struct {
+		Name     string `json:"name"`
+		Password string `json:"password" doc:"told only here"`
+	}
+}
+
+func withPassword(u store.MQTTUser, secret string, err error) (*consumerPasswordOut, error) {
+	out := &consumerPasswordOut{}
+	out.Body.Name, out.Body.Password = u.Name, secret
+	return out, err
+}
+
+func (a *API) CreateConsumer(ctx context.Context, in *createConsumerIn) (*consumerPasswordOut, error) {
+	u, secret, err := a.Credentials.Add(ctx, session.Of(ctx).Name, consumers.Input{Name: &in.Body.Name, MayDo: &in.Body.Do})
+	return withPassword(u, secret, problem.Saving("credential", err))
+}
+
+type consumerIn struct {
+	Name string `path:"name"`
+}
+
+type changeConsumerIn struct {
+	Name string `path:"name"`
+	Body struct {
+		Do bool `json:"do"`
+	}
+}
+
+type consumerOut struct{ Body consumerJSON }
+
+func (a *API) ChangeConsumer(ctx context.Context, in *changeConsumerIn) (*consumerOut, error) {
+	u, err := a.Credentials.Change(ctx, session.Of(ctx).Name, in.Name, consumers.Input{MayDo: &in.Body.Do})
+	return &consumerOut{a.consumerOf(u)}, err
+}
+
+func (a *API) ResetConsumer(ctx context.Context, in *consumerIn) (*consumerPasswordOut, error) {
+	return withPassword(a.Credentials.NewPassword(ctx, session.Of(ctx).Name, in.Name, consumers.Input{}))
+}
+
+func (a *API) DeleteConsumer(ctx context.Context, in *consumerIn) (*struct{}, error) {
+	return nil, a.Credentials.Revoke(ctx, session.Of(ctx).Name, in.Name)
+}

@@ -1,0 +1,220 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// An EnvelopeJSON is one message of a job's WebSocket. Which field is there
+// follows from the type: the job for started and finished, the progress, or lines.
+type EnvelopeJSON struct {
+	Type     string          `json:"type"`
+	Job      *jobJSON        `json:"job,omitempty"`
+	Progress *progressJSON   `json:"progress,omitempty"`
+	Lines    []base.LineJSON `json:"lines,omitempty"`
+}
+
+// progressJSON is restic's latest status without what only agents need.
+type progressJSON struct {
+	Scanned      bool     `json:"scanned"`
+	Percent      float64  `json:"percent"`
+	TotalFiles   uint64   `json:"total_files"`
+	FilesDone    uint64   `json:"files_done"`
+	TotalBytes   uint64   `json:"total_bytes"`
+	BytesDone    uint64   `json:"bytes_done"`
+	Errors       uint64   `json:"errors"`
+	Seconds      uint64   `json:"seconds"`
+	SecondsLeft  uint64   `json:"seconds_left"`
+	CurrentFiles []string `json:"current_files"`
+}
+
+func progressOf(p topics.Progress) *progressJSON {
+	return &progressJSON{p.Scanned, p.Percent, p.TotalFiles, p.FilesDone, p.TotalBytes, p.BytesDone, p.Errors, p.Seconds, p.SecondsLeft, filled(p.CurrentFiles)}
+}
+
+// describeStream adds the WebSocket to the API's description; huma knows only
+// requests that are answered.
+func describeStream(api huma.API) {
+	least := 0.0
+	api.OpenAPI().AddOperation(&huma.Operation{OperationID: "follow-job", Summary: "A job as it happens, over a WebSocket", Method: http.MethodGet, Path: "/api/jobs/{id}/stream",
+		Description: "Text messages, each a JSON object with a type: job.started and job.finished carry job, job.progress carries progress, log.stream carries lines (or gaps). " +
+			"After job.finished the server closes the connection. Needs the role viewer.",
+		Security: secured,
+		Parameters: []*huma.Param{
+			{Name: "id", In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString}},
+			{Name: "after", In: "query", Description: "the last log line the client has", Schema: &huma.Schema{Type: huma.TypeInteger, Minimum: &least}}},
+		Responses: map[string]*huma.Response{"101": {Description: "Switching to WebSocket"}}})
+}
+
+var errNoWebSocket = &problem.Problem{Kind: problem.UpgradeRequired, Title: "This address speaks WebSocket",
+	Say: "The request is no WebSocket handshake.", Do: "Connect with a WebSocket client, or read the log from /api/jobs/{id}/log."}
+
+func checkHandshake(w http.ResponseWriter, r *http.Request) error {
+	has := func(header, token string) bool {
+		for _, v := range r.Header.Values(header) {
+			for t := range strings.SplitSeq(v, ",") {
+				if strings.EqualFold(strings.TrimSpace(t), token) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	if !has("Connection", "upgrade") || !has("Upgrade", "websocket") || r.Header.Get("Sec-WebSocket-Version") != "13" || r.Header.Get("Sec-WebSocket-Key") == "" {
+		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Connection", "Upgrade")
+		return errNoWebSocket
+	}
+	return nil
+}
+
+// Follow tells a job's story over a WebSocket. A client that does not take a
+// message in time is let go: it can come back with ?after=N.
+func (a *API) Follow(w http.ResponseWriter, r *http.Request) error {
+	after := 0
+	if text := r.URL.Query().Get("after"); text != "" {
+		var err error
+		if after, err = strconv.Atoi(text); err != nil || after < 0 {
+			return &problem.Problem{Kind: problem.Invalid, Title: "The request does not fit", Say: "after is the number of a log line, from 0.", Do: "Leave it out for all of the log."}
+		}
+	}
+	id := base.JobID(r)
+	if _, err := a.Job(r.Context(), id); err != nil {
+		return err
+	}
+	if err := checkHandshake(w, r); err != nil {
+		return err
+	}
+	ctx, end, err := a.Begin(r)
+	if err != nil {
+		return err
+	}
+	defer end()
+	// The deadlines of an ordinary answer would stay with the connection.
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Time{})
+	_ = rc.SetWriteDeadline(time.Time{})
+	c, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		a.LogEnd(r, err) // it has answered
+		return nil
+	}
+	defer func() { _ = c.CloseNow() }()
+	ctx, cancel := context.WithCancelCause(ctx)
+	// The library closes a connection whose context ends; ours shall hear why.
+	gone := c.CloseRead(context.WithoutCancel(ctx))
+	defer context.AfterFunc(gone, func() { cancel(errGone) })()
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		a.pingSocket(ctx, c, cancel)
+	}()
+	defer func() {
+		cancel(nil)
+		<-watched
+	}()
+
+	err = jobs.Follow(ctx, a.Store, a.Hub, id, after, func(e jobs.Envelope) error { return a.tellSocket(ctx, c, e) })
+	code, reason := websocket.StatusGoingAway, "the server is being stopped"
+	switch cause := context.Cause(ctx); {
+	case err == nil:
+		code, reason = websocket.StatusNormalClosure, "the job has ended"
+	case errors.Is(cause, base.ErrOut):
+		code, reason = websocket.StatusPolicyViolation, "no longer signed in"
+	case errors.Is(cause, errGone), cause == nil:
+		a.LogEnd(r, err)
+		return nil
+	}
+	// The library would wait ten seconds for a client that does not answer.
+	_ = rc.SetReadDeadline(base.Deadline(goodbye))
+	_ = rc.SetWriteDeadline(base.Deadline(goodbye))
+	_ = c.Close(code, reason) // whether it heard us makes no difference
+	return nil
+}
+
+const goodbye = time.Second
+
+var errGone = errors.New("the client has gone")
+
+// pingSocket ends a connection that does not answer.
+func (a *API) pingSocket(ctx context.Context, c *websocket.Conn, cancel context.CancelCauseFunc) {
+	beat := time.NewTicker(a.Timing.Beat)
+	defer beat.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-beat.C:
+			wait, done := a.parting(ctx)
+			err := c.Ping(wait)
+			done()
+			if err != nil {
+				cancel(errGone)
+				return
+			}
+		}
+	}
+}
+
+func (a *API) tellSocket(ctx context.Context, c *websocket.Conn, e jobs.Envelope) error {
+	out := EnvelopeJSON{Type: e.Type}
+	if e.Job != nil {
+		j, err := a.jobOf(ctx, *e.Job)
+		if err != nil {
+			return err
+		}
+		out.Job = &j
+	}
+	if e.Progress != nil {
+		out.Progress = progressOf(*e.Progress)
+	}
+	for rest := e.Lines; len(rest) > 0; {
+		n := base.BatchOf(rest)
+		out.Lines = nil
+		for _, l := range rest[:n] {
+			out.Lines = append(out.Lines, base.LineOf(l))
+		}
+		if rest = rest[n:]; len(rest) == 0 {
+			break
+		}
+		if err := a.write(ctx, c, out); err != nil {
+			return err
+		}
+	}
+	return a.write(ctx, c, out)
+}
+
+func (a *API) write(ctx context.Context, c *websocket.Conn, out EnvelopeJSON) error {
+	b, err := json.Marshal(out)
+	if err != nil {
+		return err
+	}
+	wait, done := a.parting(ctx)
+	defer done()
+	return c.Write(wait, websocket.MessageText, b)
+}
+
+// parting bounds a write or a ping. One that is under way when ctx ends has a
+// moment more: the library closes a connection whose write is interrupted, and
+// the client would never hear why.
+func (a *API) parting(ctx context.Context) (wait context.Context, done context.CancelFunc) {
+	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.Timing.Write)
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(goodbye, cancel) })
+	return wait, func() {
+		stop()
+		cancel()
+	}
+}

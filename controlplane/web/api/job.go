@@ -1,0 +1,277 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A kindJSON is a kind of job that may be asked for.
+type kindJSON topics.JobKind
+
+// Schema implements huma.SchemaProvider: one of topics.Kinds.
+func (kindJSON) Schema(huma.Registry) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeString}
+	for _, k := range topics.Kinds {
+		s.Enum = append(s.Enum, string(k))
+	}
+	return s
+}
+
+type createJobIn struct {
+	ID   topics.HostID `path:"id"`
+	Body struct {
+		Kind        kindJSON            `json:"kind"`
+		SourceGroup string              `json:"source_group,omitempty" doc:"backup: its name; without one, a job for each group of the host, and the first is answered"`
+		Repository  topics.RepositoryID `json:"repository,omitempty" doc:"every kind but backup: its ID"`
+		Snapshots   []string            `json:"snapshots,omitempty" doc:"forget: whole IDs of what to remove"`
+		From        string              `json:"from,omitempty" doc:"diff: a snapshot"`
+		To          string              `json:"to,omitempty" doc:"diff: a snapshot"`
+		Snapshot    string              `json:"snapshot,omitempty" doc:"restore: which"`
+		Paths       []string            `json:"paths,omitempty" doc:"restore: what to bring back, as the snapshot names it; none is all"`
+		Target      string              `json:"target,omitempty" doc:"restore: an absolute directory of the host"`
+		Overwrite   string              `json:"overwrite,omitempty" enum:"never,if-newer,if-changed,always" doc:"restore: what happens to files that are there; never if not said"`
+		DryRun      bool                `json:"dry_run,omitempty" doc:"restore, prune: only say what would happen"`
+		Pattern     string              `json:"pattern,omitempty" doc:"find: of file names, as restic knows them"`
+		ReadData    bool                `json:"read_data,omitempty" doc:"check: read every pack"`
+		Subset      string              `json:"subset,omitempty" doc:"check: n/t, the nth of t slices of the packs"`
+		All         bool                `json:"all,omitempty" doc:"unlock: locks of live processes, too"`
+	}
+}
+
+type jobRefOut struct {
+	Body struct {
+		ID    topics.JobID    `json:"id"`
+		State topics.JobState `json:"state"`
+	}
+}
+
+func (a *API) CreateJob(ctx context.Context, in *createJobIn) (*jobRefOut, error) {
+	b := in.Body
+	j, _, err := a.Jobs.Start(ctx, session.Of(ctx).Actor(), jobs.Request{Host: in.ID, Kind: topics.JobKind(b.Kind), SourceGroup: b.SourceGroup,
+		Repository: b.Repository,
+		Operation: topics.Operation{
+			Snapshots: b.Snapshots,
+			From:      b.From,
+			To:        b.To,
+			Snapshot:  b.Snapshot,
+			Paths:     b.Paths,
+			Target:    b.Target,
+			Overwrite: b.Overwrite,
+			DryRun:    b.DryRun,
+			Pattern:   b.Pattern,
+			ReadData:  b.ReadData,
+			Subset:    b.Subset,
+			All:       b.All,
+		}})
+	if err != nil {
+		return nil, err
+	}
+	out := &jobRefOut{}
+	out.Body.ID, out.Body.State = j.ID, j.State
+	return out, nil
+}
+
+type jobIn struct {
+	ID topics.JobID `path:"id"`
+}
+
+type cancelOut struct {
+	Body struct {
+		ID      topics.JobID    `json:"id"`
+		State   topics.JobState `json:"state"`
+		Message string          `json:"message" doc:"for people: what is to be expected"`
+	}
+}
+
+func (a *API) Cancel(ctx context.Context, in *jobIn) (*cancelOut, error) {
+	if err := a.Jobs.Cancel(ctx, session.Of(ctx).Name, in.ID); err != nil {
+		return nil, err
+	}
+	j, err := a.Job(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := &cancelOut{}
+	out.Body.ID, out.Body.State, out.Body.Message = j.ID, j.State, jobs.CancelWords(j, a.Presence.Reachable(j.Host))
+	return out, nil
+}
+
+// A jobJSON is a job as the API and the WebSocket tell it.
+type jobJSON struct {
+	ID            topics.JobID        `json:"id"`
+	Host          topics.HostID       `json:"host"`
+	Kind          topics.JobKind      `json:"kind"`
+	SourceGroup   string              `json:"source_group" doc:"its name"`
+	Repository    topics.RepositoryID `json:"repository"`
+	State         topics.JobState     `json:"state" enum:"queued,dispatched,running,succeeded,warnings,failed,cancelled,interrupted,abandoned"`
+	RequestedBy   string              `json:"requested_by"`
+	CancelAsked   bool                `json:"cancel_asked"`
+	Stalled       bool                `json:"stalled" doc:"it runs, and nothing was heard of it for long"`
+	Waiting       *waitingJSON        `json:"waiting" doc:"what a queued job waits for, else null"`
+	Cause         topics.Cause        `json:"cause" doc:"class of the failure, or empty"`
+	Message       string              `json:"message" doc:"the evidence, or empty"`
+	Reason        string              `json:"reason" doc:"the cause in words, or empty"`
+	Effect        string              `json:"effect" doc:"what that means for the data, or empty"`
+	Remedies      []string            `json:"remedies" nullable:"false" doc:"what to do, the likeliest first"`
+	ExitCode      *int64              `json:"exit_code"`
+	Lines         int                 `json:"lines" doc:"of the log, kept or not"`
+	SnapshotID    string              `json:"snapshot_id" doc:"or empty"`
+	ResticVersion string              `json:"restic_version"`
+	Operation     *topics.Operation   `json:"operation" doc:"what was asked for, null for a backup"`
+	Summary       *topics.Summary     `json:"summary" doc:"of a backup, else null"`
+	Result        *topics.Result      `json:"result" doc:"of any other kind; what it found out in full is its report"`
+	QueuedAt      *time.Time          `json:"queued_at"`
+	StartedAt     *time.Time          `json:"started_at"`
+	FinishedAt    *time.Time          `json:"finished_at"`
+	NotAfter      *time.Time          `json:"not_after" doc:"it is not started later than this"`
+}
+
+// A waitingJSON is why a queued job has not begun.
+type waitingJSON struct {
+	Reason protocol.Wait `json:"reason" enum:"host,job,repository,limit,plan" doc:"the host is away, it has another job, the repository is busy, as many jobs run as may, or what it is to do is being worked out"`
+	Job    topics.JobID  `json:"job" doc:"the job it waits for, or empty"`
+}
+
+func (a *API) jobOf(ctx context.Context, j store.Job) (jobJSON, error) {
+	g, err := a.GroupOf(ctx, j)
+	if err != nil {
+		return jobJSON{}, err
+	}
+	var waits map[topics.JobID]protocol.Turn
+	if j.State == topics.Queued {
+		open, err := a.Store.OpenJobs(ctx, "")
+		if err != nil {
+			return jobJSON{}, err
+		}
+		waits = a.Jobs.Waits(open)
+	}
+	return a.jobWith(j, g.Name, waits), nil
+}
+
+// jobWith is a job whose group's name and whose turn are known.
+func (a *API) jobWith(j store.Job, group string, waits map[topics.JobID]protocol.Turn) jobJSON {
+	out := jobJSON{ID: j.ID, Host: j.Host, Kind: j.Kind, SourceGroup: group, Repository: j.Repository, State: j.State, RequestedBy: j.RequestedBy,
+		CancelAsked: j.CancelAsked, Cause: j.Cause, Message: j.Message, Remedies: []string{}, Lines: j.Lines, SnapshotID: j.SnapshotID,
+		ResticVersion: j.ResticVersion, Operation: j.Operation.V, Summary: j.Summary.V, Result: j.Result.V, QueuedAt: base.JSONTime(j.QueuedAt), StartedAt: base.JSONTime(j.StartedAt),
+		FinishedAt: base.JSONTime(j.FinishedAt), NotAfter: base.JSONTime(j.NotAfter)}
+	_, out.Stalled = a.Silent(j)
+	if turn := waits[j.ID]; turn.Wait != "" {
+		out.Waiting = &waitingJSON{turn.Wait, turn.For}
+	}
+	if j.ExitCode.Valid {
+		out.ExitCode = &j.ExitCode.Int64
+	}
+	if j.State.Ended() && j.State != topics.Succeeded {
+		e := jobs.Explain(j.Kind, j.Cause, j.State)
+		out.Reason, out.Effect, out.Remedies = e.Cause, e.Effect, e.Texts()
+	}
+	return out
+}
+
+type jobOut struct{ Body jobJSON }
+
+func (a *API) GetJob(ctx context.Context, in *jobIn) (*jobOut, error) {
+	j, err := a.Job(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	b, err := a.jobOf(ctx, j)
+	return &jobOut{b}, err
+}
+
+// GetReport answers with everything a job found out.
+func (a *API) GetReport(ctx context.Context, in *jobIn) (*reportOut, error) {
+	if _, err := a.Job(ctx, in.ID); err != nil {
+		return nil, err
+	}
+	parts, err := a.Store.Reports(ctx, in.ID)
+	out := &reportOut{Body: reportJSON{Snapshots: []topics.Snapshot{}, Keys: []topics.Key{}, Locks: []topics.Lock{}, Matches: []topics.Match{}, Changes: []topics.Change{}}}
+	for _, p := range parts {
+		out.Body.Snapshots = append(out.Body.Snapshots, p.Snapshots...)
+		out.Body.Keys = append(out.Body.Keys, p.Keys...)
+		out.Body.Locks = append(out.Body.Locks, p.Locks...)
+		out.Body.Matches = append(out.Body.Matches, p.Matches...)
+		out.Body.Changes = append(out.Body.Changes, p.Changes...)
+	}
+	return out, err
+}
+
+type reportOut struct{ Body reportJSON }
+
+// A reportJSON is what a job found out, its parts put together.
+type reportJSON struct {
+	Snapshots []topics.Snapshot `json:"snapshots" nullable:"false"`
+	Keys      []topics.Key      `json:"keys" nullable:"false"`
+	Locks     []topics.Lock     `json:"locks" nullable:"false"`
+	Matches   []topics.Match    `json:"matches" nullable:"false"`
+	Changes   []topics.Change   `json:"changes" nullable:"false"`
+}
+
+type listJobsIn struct {
+	State []string     `query:"state" enum:"queued,dispatched,running,succeeded,warnings,failed,cancelled,interrupted,abandoned" doc:"only in one of these states, with commas between"`
+	Host  string       `query:"host" doc:"only of this host: ID or name"`
+	Kind  string       `query:"kind" doc:"only of this kind, backup for example"`
+	Limit int          `query:"limit" default:"100" minimum:"1" maximum:"1000" doc:"how many at most"`
+	After topics.JobID `query:"after" pattern:"^[a-z0-9-]{8,40}$" doc:"the ID of the last job the client has: what was asked for before it follows"`
+}
+
+// ListJobs lists jobs. Their order never changes, so that a program that goes on
+// after the last it has neither misses nor repeats one.
+func (a *API) ListJobs(ctx context.Context, in *listJobsIn) (*list1[jobJSON], error) {
+	f := store.JobFilter{Kind: topics.JobKind(in.Kind)}
+	for _, st := range in.State {
+		f.States = append(f.States, topics.JobState(st))
+	}
+	m, err := a.Moment(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if in.Host != "" {
+		h := m.Find(in.Host)
+		if h == nil {
+			return nil, problem.NoHost
+		}
+		f.Search = &store.JobSearch{Hosts: []topics.HostID{h.ID}}
+	}
+	rows, err := a.Store.JobList(ctx, f, in.After, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	q, err := a.Queue(ctx, m, rows...)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]jobJSON, len(rows))
+	for i, j := range rows {
+		out[i] = a.jobWith(j, q.Groups[j.SourceGroup], q.Waits)
+	}
+	return &list1[jobJSON]{out}, nil
+}
+
+type getLogIn struct {
+	ID    topics.JobID `path:"id"`
+	After int          `query:"after" minimum:"0" doc:"the last line the client has; without it, all of the log"`
+}
+
+// GetLog sends a log as it is read.
+func (a *API) GetLog(ctx context.Context, in *getLogIn) (*huma.StreamResponse, error) {
+	if _, err := a.Job(ctx, in.ID); err != nil {
+		return nil, err
+	}
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		r, w := humachi.Unwrap(hc)
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		a.SendLog(r.Context(), w, in.ID, in.After, base.PutJSON)
+	}}, nil
+}

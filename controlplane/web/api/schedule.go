@@ -1,0 +1,121 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/schedule"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+type scheduleJSON struct {
+	ID            store.ScheduleID `json:"id"`
+	Host          topics.HostID    `json:"host"`
+	Name          string           `json:"name"`
+	Cron          string           `json:"cron"`
+	Zone          string           `json:"zone"`
+	JitterSeconds int              `json:"jitter_seconds"`
+	SourceGroups  []string         `json:"source_groups" nullable:"false" doc:"their names"`
+	Enabled       bool             `json:"enabled"`
+	RetryMax      int              `json:"retry_max"`
+	LastSlot      *time.Time       `json:"last_slot" doc:"the latest that came due, or null"`
+	Next          *time.Time       `json:"next" doc:"when it begins next; null if it is disabled"`
+	Pending       *pendingJSON     `json:"pending" doc:"what it owes, or null"`
+	Config        configJSON       `json:"config" doc:"the host's copy, by which it fires"`
+	Current       bool             `json:"current" doc:"whether the host goes by this schedule as it is here; a change takes some seconds to become a revision"`
+	CreatedAt     *time.Time       `json:"created_at"`
+}
+
+func (a *API) scheduleOf(st schedule.Standing) scheduleJSON {
+	if st.Wrong != nil {
+		a.Log.Error("reading a schedule failed", "host", st.Schedule.Host, "schedule", st.ID, "err", st.Wrong)
+	}
+	j := scheduleJSON{ID: st.ID, Host: st.Schedule.Host, Name: st.Name, Cron: st.Cron, Zone: st.Zone, JitterSeconds: st.JitterSeconds,
+		SourceGroups: st.GroupNames, Enabled: st.Enabled, RetryMax: st.RetryMax, LastSlot: base.JSONTime(st.LastSlot), CreatedAt: base.JSONTime(st.CreatedAt),
+		Config: configOf(st.Host), Current: st.Copy == schedule.CopyInForce}
+	if p := st.Owed; p != nil {
+		j.Pending = &pendingJSON{Slot: base.JSONTime(p.Slot), Attempt: p.Attempt, NextAttemptAt: base.JSONTime(p.NextAttemptAt), Reason: p.Reason}
+	}
+	if !st.Next.IsZero() {
+		j.Next = &st.Next
+	}
+	return j
+}
+
+func (a *API) ListSchedules(ctx context.Context, in *hostIn) (*list1[scheduleJSON], error) {
+	rows, _, err := a.Schedules.Standings(ctx, in.ID)
+	out := make([]scheduleJSON, len(rows))
+	for i, st := range rows {
+		out[i] = a.scheduleOf(st)
+	}
+	return &list1[scheduleJSON]{Body: out}, err
+}
+
+type scheduleIn struct {
+	ID   topics.HostID `path:"id"`
+	Name string        `path:"name"`
+}
+
+type scheduleOut struct{ Body scheduleJSON }
+
+func (a *API) GetSchedule(ctx context.Context, in *scheduleIn) (*scheduleOut, error) {
+	st, err := a.Schedules.Standing(ctx, in.ID, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	return &scheduleOut{Body: a.scheduleOf(st)}, nil
+}
+
+type putScheduleIn struct {
+	ID   topics.HostID `path:"id"`
+	Name string        `path:"name" doc:"1 to 100 characters, the host's own"`
+	Body struct {
+		Cron          *string   `json:"cron,omitempty" doc:"minute, hour, day of month, month, day of week; or @hourly, @daily, @weekly, @monthly. A new schedule needs it"`
+		Zone          *string   `json:"zone,omitempty" doc:"IANA's name, such as Europe/Berlin; UTC unless said"`
+		JitterSeconds *int      `json:"jitter_seconds,omitempty" doc:"it begins up to this much later, always by the same while; 0 unless said"`
+		SourceGroups  *[]string `json:"source_groups,omitempty" doc:"names of the host's source groups. A new schedule needs it"`
+		Enabled       *bool     `json:"enabled,omitempty" doc:"true unless said"`
+		RetryMax      *int      `json:"retry_max,omitempty" doc:"how many times a slot that was missed or failed is tried again, 0 to 20; 3 unless said"`
+	}
+}
+
+// PutSchedule adds a schedule or changes one; what is not said stays as it is.
+func (a *API) PutSchedule(ctx context.Context, in *putScheduleIn) (*scheduleOut, error) {
+	b := in.Body
+	row, err := a.Schedules.Put(ctx, session.Of(ctx).Name, in.ID, in.Name, schedule.Input{Cron: b.Cron, Zone: b.Zone, JitterSeconds: b.JitterSeconds,
+		SourceGroups: b.SourceGroups, Enabled: b.Enabled, RetryMax: b.RetryMax})
+	if err != nil {
+		return nil, problem.Saving("schedule", err)
+	}
+	return a.GetSchedule(ctx, &scheduleIn{ID: in.ID, Name: row.Name})
+}
+
+func (a *API) DeleteSchedule(ctx context.Context, in *scheduleIn) (*struct{}, error) {
+	return nil, a.Schedules.Remove(ctx, session.Of(ctx).Name, in.ID, in.Name)
+}
+
+type nextIn struct {
+	ID   topics.HostID `path:"id"`
+	Name string        `path:"name"`
+	N    int           `query:"n" default:"5" minimum:"1" maximum:"100" doc:"how many"`
+}
+
+type nextOut struct {
+	Body struct {
+		Next []time.Time `json:"next" nullable:"false" doc:"when it begins, as planned; that it is disabled is not looked at"`
+	}
+}
+
+func (a *API) NextRuns(ctx context.Context, in *nextIn) (*nextOut, error) {
+	row, err := a.Schedules.Named(ctx, in.ID, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	out := &nextOut{}
+	out.Body.Next, err = schedule.NextStarts(row, a.Now(), in.N)
+	return out, err
+}

@@ -1,0 +1,46 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/store"
+)
+
+type SessionJSON struct {
+	ID        string     `json:"id"`
+	User      string     `json:"user" doc:"ID"`
+	Remote    string     `json:"remote"`
+	Browser   string     `json:"browser"`
+	BeganAt   *time.Time `json:"began_at"`
+	SeenAt    *time.Time `json:"seen_at"`
+	ExpiresAt *time.Time `json:"expires_at"`
+}
+
+// ListSessions lists the caller's own sessions, for an administrator everybody's.
+func (a *API) ListSessions(ctx context.Context, _ *struct{}) (*list1[SessionJSON], error) {
+	v := session.Of(ctx)
+	if v.UserID == "" && !v.May(store.Admin) {
+		return &list1[SessionJSON]{[]SessionJSON{}}, nil // a program has none
+	}
+	whose := v.UserID
+	if v.May(store.Admin) {
+		whose = ""
+	}
+	rows, err := a.Store.SessionList(ctx, whose)
+	out := make([]SessionJSON, len(rows))
+	for i, n := range rows {
+		out[i] = SessionJSON{n.ID, n.User, n.Remote, n.Browser, base.JSONTime(n.BeganAt), base.JSONTime(n.SeenAt), base.JSONTime(n.ExpiresAt)}
+	}
+	return &list1[SessionJSON]{out}, err
+}
+
+func (a *API) DeleteSession(ctx context.Context, in *userIn) (*struct{}, error) {
+	return nil, a.EndSession(ctx, in.ID)
+}
+
+func (a *API) DeleteSessions(ctx context.Context, in *userIn) (*struct{}, error) {
+	return nil, a.People.SignOut(ctx, session.Of(ctx).Name, in.ID)
+}

@@ -1,0 +1,48 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+type snapshotJSON struct {
+	ID         string              `json:"id"`
+	Repository topics.RepositoryID `json:"repository"`
+	Job        topics.JobID        `json:"job"`
+	Time       *time.Time          `json:"time"`
+	Hostname   string              `json:"hostname"`
+	Paths      []string            `json:"paths" nullable:"false"`
+	Tags       []string            `json:"tags" nullable:"false"`
+	Files      uint64              `json:"files"`
+	Bytes      uint64              `json:"bytes"`
+	Host       topics.HostID       `json:"host" doc:"whose job made it, or empty"`
+	Foreign    bool                `json:"foreign" doc:"no job of ours made it"`
+}
+
+func snapshotOf(n store.Snapshot) snapshotJSON {
+	return snapshotJSON{n.ID, n.Repository, n.Job, base.JSONTime(n.Time), n.Hostname, filled(n.Paths), filled(n.Tags), n.Files, n.Bytes, n.Host, n.Foreign()}
+}
+
+type listSnapshotsIn struct {
+	ID    topics.HostID `path:"id"`
+	Limit int           `query:"limit" default:"1000" minimum:"1" maximum:"10000" doc:"how many at most"`
+}
+
+func (a *API) ListSnapshots(ctx context.Context, in *listSnapshotsIn) (*list1[snapshotJSON], error) {
+	if _, err := a.Host(ctx, in.ID); err != nil {
+		return nil, err
+	}
+	rows, err := a.Store.Snapshots(ctx, in.ID, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]snapshotJSON, len(rows))
+	for i, n := range rows {
+		out[i] = snapshotOf(n)
+	}
+	return &list1[snapshotJSON]{out}, nil
+}

@@ -1,0 +1,68 @@
+package api
+
+import (
+	"context"
+
+	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/sources"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+type groupJSON struct {
+	ID            topics.SourceGroupID `json:"id"`
+	Host          topics.HostID        `json:"host"`
+	Name          string               `json:"name"`
+	Repository    topics.RepositoryID  `json:"repository"`
+	Paths         []string             `json:"paths" nullable:"false"`
+	Excludes      []string             `json:"excludes" nullable:"false"`
+	OneFileSystem bool                 `json:"one_file_system"`
+	LiveFiles     bool                 `json:"live_files"`
+	Hooks         topics.Hooks         `json:"hooks"`
+	Limits        topics.Limits        `json:"limits"`
+}
+
+type putSourceGroupIn struct {
+	ID   topics.HostID `path:"id"`
+	Name string        `path:"name" doc:"1 to 100 characters, the host's own"`
+	Body struct {
+		Repository    string   `json:"repository" doc:"ID or name"`
+		Paths         []string `json:"paths" doc:"in full"`
+		Excludes      []string `json:"excludes,omitempty" doc:"patterns, as restic's --exclude takes them"`
+		OneFileSystem bool     `json:"one_file_system,omitempty"`
+
+		LiveFiles *bool          `json:"live_files,omitempty" doc:"on Windows: read the files themselves, not a shadow copy; left out, it stays as it is"`
+		Hooks     *topics.Hooks  `json:"hooks,omitempty" doc:"names of programs that the host's own policy knows; left out, they stay as they are"`
+		Limits    *topics.Limits `json:"limits,omitempty" doc:"bandwidth in KiB a second, from and to in minutes of the day; left out, they stay as they are"`
+	}
+}
+
+type putSourceGroupOut struct{ Body groupJSON }
+
+func (a *API) PutSourceGroup(ctx context.Context, in *putSourceGroupIn) (*putSourceGroupOut, error) {
+	row, err := a.Sources.Put(ctx, session.Of(ctx).Name, in.ID, in.Name, sources.Input{
+		Repository:    &in.Body.Repository,
+		Paths:         &in.Body.Paths,
+		Excludes:      &in.Body.Excludes,
+		OneFileSystem: &in.Body.OneFileSystem,
+		LiveFiles:     in.Body.LiveFiles,
+		Hooks:         in.Body.Hooks,
+		Limits:        in.Body.Limits,
+	})
+	if err != nil {
+		return nil, problem.Saving("source group", err)
+	}
+	t := row.Topic()
+	return &putSourceGroupOut{groupJSON{
+		ID:            row.ID,
+		Host:          row.Host,
+		Name:          row.Name,
+		Repository:    row.Repository,
+		Paths:         filled(row.Paths),
+		Excludes:      filled(row.Excludes),
+		OneFileSystem: row.OneFileSystem,
+		LiveFiles:     t.LiveFiles,
+		Hooks:         t.Hooks,
+		Limits:        t.Limits,
+	}}, nil
+}

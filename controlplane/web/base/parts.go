@@ -1,0 +1,221 @@
+// Package base is what pages and API both stand on: the parts of the server that
+// they ask, rows found by the IDs in addresses, streams, and how a problem becomes
+// an HTTP answer. It shows nothing itself.
+package base
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/consumers"
+	"github.com/restic-manager/restic-manager/controlplane/enroll"
+	"github.com/restic-manager/restic-manager/controlplane/fleet"
+	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/maintenance"
+	"github.com/restic-manager/restic-manager/controlplane/people"
+	"github.com/restic-manager/restic-manager/controlplane/repositories"
+	"github.com/restic-manager/restic-manager/controlplane/schedule"
+	"github.com/restic-manager/restic-manager/controlplane/sources"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// Jobs is what is asked of the jobs engine.
+type Jobs interface {
+	Start(ctx context.Context, a jobs.Actor, r jobs.Request) (job store.Job, fresh bool, err error)
+	Again(ctx context.Context, a jobs.Actor, j store.Job) (jobs.Request, error)
+	RunAgain(ctx context.Context, a jobs.Actor, id topics.JobID) (job store.Job, fresh bool, err error)
+	Cancel(ctx context.Context, actor string, id topics.JobID) error
+	Waits(open []store.Job) map[topics.JobID]protocol.Turn
+}
+
+// Maintenance is what is asked of who looks after repositories.
+type Maintenance interface {
+	Hours(ctx context.Context, repository topics.RepositoryID) (map[topics.JobKind]store.MaintenanceHours, error)
+	PutHours(ctx context.Context, by string, repository topics.RepositoryID, in map[topics.JobKind]maintenance.Input) error
+	Ask(ctx context.Context, actor string, repository topics.RepositoryID, kind topics.JobKind, host topics.HostID, approve string) (topics.JobID, error)
+}
+
+// Config is what the server works with.
+type Config struct {
+	Store       *store.Store
+	Jobs        Jobs
+	Maintenance Maintenance
+	Hub         *jobs.Hub
+	Presence    *hosts.Presence
+	Bell        *hosts.Bell
+	Fleet       *fleet.Board // nil is one of the server's own
+	// Changed is told once after each change that somebody saved: which hosts it is
+	// about, none if it belongs to no host. It must not block. Nil rings the bell.
+	Changed func(...topics.HostID)
+	Desk    *enroll.Desk
+	Log     *slog.Logger
+	Now     func() time.Time // nil is time.Now
+	Agents  string           // HOST:PORT agents dial; an unspecified or loopback host is shown as the one the browser used
+	Version string
+	// Proxies are those whose word about a request is believed: who sent it, to
+	// which name, and whether over TLS.
+	Proxies []netip.Prefix
+	// Consumers are the clients of the public broker.
+	Consumers Consumers
+	// Broker says what is wrong with the brokers, nil if they accept connections.
+	// A nil function is for a control plane that ends when a broker does.
+	Broker func() error
+	Timing Timing // the zero value is DefaultTiming
+	// Settings are shown on a page of their own.
+	Settings Settings
+}
+
+// Timing holds the durations of this package.
+type Timing struct {
+	Idle  time.Duration // a session unused for this long is over
+	Life  time.Duration // so is one that began this long ago
+	Touch time.Duration // the use of a session is written down at most this often
+	Link  time.Duration // how long a sign-in link is good for
+	// Invitation is how long a link to set a password is good for.
+	Invitation time.Duration
+	Check      time.Duration // how often a stream asks whether its session still holds; what is changed here, it hears of at once
+	Hash       time.Duration // how long a password waits to be looked at
+	Gap        time.Duration // between two messages of a stream, but for log lines that wait
+	Progress   time.Duration // between two drawings of a list whose jobs only go on
+	Beat       time.Duration // a stream says something at least this often
+	Poll       time.Duration // how often the add-host stream looks, besides when something happened
+	Write      time.Duration // how long one message to a browser may take before it is given up
+	Answer     time.Duration // how long an ordinary request may take to be read, and its answer to be written
+	Cleanup    time.Duration // how often sessions that are over are removed
+	Verify     time.Duration // how often all of the audit log's chain is read
+	Stalled    time.Duration // a running job that says nothing for this long is called stalled; 0 is never
+}
+
+// DefaultTiming is what runs unless a test says otherwise.
+func DefaultTiming() Timing {
+	return Timing{Idle: time.Hour, Life: 12 * time.Hour, Touch: time.Minute, Link: 15 * time.Minute, Invitation: 24 * time.Hour, Check: 5 * time.Second, Hash: 2 * time.Second,
+		Gap: 250 * time.Millisecond, Progress: time.Second, Beat: 10 * time.Second, Poll: time.Second, Write: 5 * time.Second, Answer: 30 * time.Second, Cleanup: 10 * time.Minute,
+		Verify: time.Hour, Stalled: 10 * time.Minute}
+}
+
+// Consumers is the part of the public broker that web needs.
+type Consumers interface {
+	// Disconnect closes all connections of a consumer whose rights have changed.
+	Disconnect(name string)
+	// Connected lists the open connections.
+	Connected() []Connected
+}
+
+// Connected is one open connection of a consumer.
+type Connected struct {
+	Name, ClientID, Remote string
+	Since                  time.Time
+}
+
+// Settings are the start-up settings that the settings page shows. They have no
+// effect in this package.
+type Settings struct {
+	HTTP      string // where the three listeners are
+	TLS       string // file of the pages' certificate; "" is none
+	Proxies   []netip.Prefix
+	Agents    string
+	MQTT      string
+	LogLines  int // of each job's log are kept
+	Retention store.Retention
+	Limits    protocol.Limits
+}
+
+// Parts are what pages and API work with: the configuration, and the services that
+// change things.
+type Parts struct {
+	Config
+	Sessions *session.Manager
+	Streams  *Streams
+
+	Repositories *repositories.Service
+	Sources      *sources.Service
+	HostSettings *hosts.Settings
+	Schedules    *schedule.Service
+	People       people.Service    // users and API tokens
+	Credentials  consumers.Service // of MQTT consumers
+}
+
+// newParts fills in what a configuration leaves out, and makes the services.
+func New(c Config) (*Parts, error) {
+	if c.Store == nil || c.Jobs == nil || c.Maintenance == nil || c.Hub == nil || c.Presence == nil || c.Bell == nil || c.Desk == nil || c.Log == nil {
+		return nil, errors.New("web: a part is missing in the configuration")
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Timing == (Timing{}) {
+		c.Timing = DefaultTiming()
+	}
+	if c.Fleet == nil {
+		c.Fleet = fleet.NewBoard(c.Store, c.Presence, c.Now)
+	}
+	if c.Changed == nil {
+		c.Changed = func(hosts ...topics.HostID) {
+			if len(hosts) == 0 {
+				hosts = []topics.HostID{""}
+			}
+			for _, h := range hosts {
+				c.Bell.Ring(h)
+			}
+		}
+	}
+	p := &Parts{
+		Config:       c,
+		Streams:      NewStreams(c.Timing.Check),
+		Repositories: &repositories.Service{Store: c.Store, Jobs: c.Jobs, Online: c.Presence.Reachable, Changed: c.Changed},
+		Sources:      &sources.Service{Store: c.Store, Changed: c.Changed},
+		HostSettings: &hosts.Settings{Store: c.Store, Changed: c.Changed},
+		Schedules:    &schedule.Service{Store: c.Store, Changed: c.Changed, Now: c.Now},
+	}
+	p.Sessions = session.New(c.Store, c.Log, c.Now, session.Timing{
+		Idle:  c.Timing.Idle,
+		Life:  c.Timing.Life,
+		Touch: c.Timing.Touch,
+		Link:  c.Timing.Link,
+		Hash:  c.Timing.Hash,
+	})
+	// Whose rights change, their open streams end before the method returns.
+	p.People = people.Service{
+		Store:      c.Store,
+		Now:        c.Now,
+		Hash:       p.Sessions.NewHash,
+		Invitation: c.Timing.Invitation,
+		Changed:    p.Streams.Recheck,
+	}
+	// Connections with outdated rights are closed before the method returns.
+	p.Credentials = consumers.Service{
+		Store: c.Store,
+		Now:   c.Now,
+		Changed: func(name string) {
+			if p.Consumers != nil {
+				p.Consumers.Disconnect(name)
+			}
+		},
+	}
+	return p, nil
+}
+
+// Begin notes a stream of a request's visitor. Its context ends with the request's,
+// with the server, and with [ErrOut] when the visitor may not listen any more.
+func (p *Parts) Begin(r *http.Request) (ctx context.Context, end func(), err error) {
+	v := session.Of(r.Context())
+	return p.Streams.Begin(r, func(ctx context.Context) bool { return p.Sessions.Still(ctx, v) })
+}
+
+// Connections counts the open connections of a consumer.
+func (p *Parts) Connections(name string) (n int) {
+	for _, c := range p.Connected() {
+		if c.Name == name {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,169 @@
+package pages
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/restic-manager/restic-manager/controlplane/people"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/views"
+)
+
+// sessionViews lists a user's sessions, with "" everybody's, except those to skip.
+func (s *Pages) sessionViews(ctx context.Context, user string, skip func(store.Session) bool) ([]views.Session, error) {
+	list, err := s.Store.SessionList(ctx, user)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	users, err := s.Store.Users(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]string{}
+	for _, u := range users {
+		names[u.ID] = u.Name
+	}
+	var out []views.Session
+	for _, n := range list {
+		if skip == nil || !skip(n) {
+			out = append(out, views.Session{ID: n.ID, User: names[n.User], Browser: n.Browser,
+				Remote: n.Remote, Began: s.when(n.BeganAt), Seen: s.when(n.SeenAt),
+				This: n.ID == session.Of(ctx).ID})
+		}
+	}
+	return out, nil
+}
+
+func (s *Pages) AccountPage(w http.ResponseWriter, r *http.Request) error {
+	var a views.OwnAccount
+	if r.URL.Query().Has("changed") {
+		a.Done = "The password is changed. You are signed out everywhere else."
+	}
+	return s.showAccount(w, r, http.StatusOK, a)
+}
+
+func (s *Pages) showAccount(w http.ResponseWriter, r *http.Request, status int, a views.OwnAccount) (err error) {
+	ctx, v := r.Context(), session.Of(r.Context())
+	a.Name, a.Role = v.Name, string(v.Role)
+	if a.Sessions, err = s.sessionViews(ctx, v.UserID, nil); err != nil {
+		return err
+	}
+	if v.May(store.Admin) {
+		if a.Others, err = s.sessionViews(ctx, "", func(n store.Session) bool { return n.User == v.UserID }); err != nil {
+			return err
+		}
+	}
+	s.render(w, r, status, views.AccountPage(s.shell(r, "Your account", "", views.Link{Text: "Your account"}), a))
+	return nil
+}
+
+// ChangePassword sets the visitor's own password. It asks for the old one, with the
+// rate limit of signing in, since somebody else may sit at an open browser.
+func (s *Pages) ChangePassword(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	ctx, v := r.Context(), session.Of(r.Context())
+	a := views.OwnAccount{Problem: "The password was not changed."}
+	if wait := s.Sessions.Tries.Take(session.Network(r), v.Name); wait > 0 {
+		a.OldError = slow(w, wait)
+		return s.showAccount(w, r, http.StatusTooManyRequests, a)
+	}
+	u, err := s.user(ctx, v.UserID)
+	if err != nil {
+		return err
+	}
+	if ok, err := s.Sessions.Confirm(ctx, u, r.PostForm.Get("old")); err != nil {
+		return err
+	} else if !ok {
+		a.OldError = "This is not your password."
+	}
+	secret := r.PostForm.Get("password")
+	a.SecretError, a.AgainError = checkSecret(secret, r.PostForm.Get("again"))
+	if a.OldError+a.SecretError+a.AgainError != "" {
+		return s.showAccount(w, r, http.StatusUnprocessableEntity, a)
+	}
+	if u, err = s.People.Change(ctx, v.Name, u.ID, people.Input{Password: &secret}); err != nil {
+		return err
+	}
+	if err := s.Sessions.Enter(w, r, u); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/account?changed=1", http.StatusSeeOther)
+	return nil
+}
+
+func (s *Pages) SignOutEverywhere(w http.ResponseWriter, r *http.Request) error {
+	v := session.Of(r.Context())
+	if err := s.People.SignOut(r.Context(), v.Name, v.UserID); err != nil {
+		return err
+	}
+	return s.signedOut(w, r)
+}
+
+func (s *Pages) EndOneSession(w http.ResponseWriter, r *http.Request) error {
+	id := base.Param(r, "id")
+	if err := s.EndSession(r.Context(), id); err != nil {
+		return err
+	}
+	if id == session.Of(r.Context()).ID {
+		w.Header().Del("Set-Cookie")
+		redirect(w, r, "/login")
+		return nil
+	}
+	redirect(w, r, backTo(r, "/account"))
+	return nil
+}
+
+// backTo returns the page from which htmx sent a form, if it is known.
+func backTo(r *http.Request, otherwise string) string {
+	u, err := url.Parse(r.Header.Get("HX-Current-URL"))
+	if err != nil || base.SamePlace(u.RequestURI()) == "" || u.Path == "" {
+		return otherwise
+	}
+	return u.RequestURI()
+}
+
+func (s *Pages) PasswordForm(w http.ResponseWriter, r *http.Request) error {
+	key := r.URL.Query().Get("key")
+	u, err := s.People.LinkUser(r.Context(), key)
+	if err != nil {
+		return err
+	}
+	s.showPasswordForm(w, r, http.StatusOK, views.PasswordForm{Name: u.Name, Key: key})
+	return nil
+}
+
+func (s *Pages) showPasswordForm(w http.ResponseWriter, r *http.Request, status int, f views.PasswordForm) {
+	s.render(w, r, status, views.PasswordPage(s.shell(r, "Choose a password", ""), f))
+}
+
+// SetByLink sets the password of the user a link belongs to, and signs them in.
+func (s *Pages) SetByLink(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	f := views.PasswordForm{Key: r.PostForm.Get("key")}
+	u, err := s.People.LinkUser(r.Context(), f.Key)
+	if err != nil {
+		return err
+	}
+	f.Name = u.Name
+	secret := r.PostForm.Get("password")
+	if f.SecretError, f.AgainError = checkSecret(secret, r.PostForm.Get("again")); f.SecretError+f.AgainError != "" {
+		f.Problem = "The password was not set."
+		s.showPasswordForm(w, r, http.StatusUnprocessableEntity, f)
+		return nil
+	}
+	if u, err = s.People.UseLink(r.Context(), f.Key, secret); err != nil {
+		return err
+	}
+	if err := s.Sessions.Enter(w, r, u); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+	return nil
+}

@@ -1,0 +1,72 @@
+package pages
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/restic-manager/restic-manager/store"
+)
+
+// A chain is what is known of the audit log's. All of it is read when the server
+// starts, once in a while, and when somebody asks; in between only what is new,
+// so that a page does not wait for a hundred thousand entries.
+type chain struct {
+	store *store.Store
+	log   *slog.Logger
+	now   func() time.Time
+
+	mu     sync.Mutex
+	head   store.AuditHead
+	at     time.Time          // when all of it was read
+	broken *store.BrokenAudit // nil if all was well
+}
+
+// verify reads the chain, all of it or what is new, and says how it is.
+func (c *chain) verify(ctx context.Context, all bool) (head store.AuditHead, at time.Time, broken *store.BrokenAudit, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all = all || c.at.IsZero()
+	if c.broken != nil && !all {
+		return c.head, c.at, c.broken, nil
+	}
+	from, known := c.head, []store.AuditHead(nil)
+	if all {
+		from = store.AuditHead{}
+		if c.head.N > 0 && c.broken == nil {
+			known = append(known, c.head) // what this process has seen must still be there
+		}
+	}
+	found, err := c.store.VerifyAudit(ctx, from, known...)
+	switch {
+	case errors.As(err, &broken):
+		c.log.Error("audit log is broken", "entry", broken.N, "err", broken.Why)
+	case err != nil:
+		return c.head, c.at, c.broken, err
+	default:
+		c.head = found
+	}
+	c.broken = broken
+	if all {
+		c.at = c.now()
+	}
+	return c.head, c.at, c.broken, nil
+}
+
+// keep reads the whole chain again and again until ctx ends.
+func (c *chain) keep(ctx context.Context, pause time.Duration) {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		if _, _, _, err := c.verify(ctx, true); err != nil && ctx.Err() == nil {
+			c.log.Error("verifying the audit log failed", "err", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

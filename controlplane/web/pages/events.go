@@ -1,0 +1,74 @@
+package pages
+
+import (
+	"net/http"
+
+	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/live"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// Events is the one stream of a browser's tab. It ends with the session, with
+// the server, and when the browser goes; none of these is an error any more.
+func (s *Pages) Events(w http.ResponseWriter, r *http.Request) error {
+	q, v := r.URL.Query(), session.Of(r.Context())
+	var d Draw
+	switch q.Get("view") {
+	case "fleet":
+		d = s.FleetStream(q)
+	case "jobs":
+		d = s.JobsStream(q, v)
+	case "host":
+		if _, err := s.Host(r.Context(), topics.HostID(q.Get("id"))); err != nil {
+			return err
+		}
+		d = s.hostStream(topics.HostID(q.Get("id")))
+	case "audit":
+		if !v.May(store.Admin) {
+			return base.Forbidden(v, store.Admin)
+		}
+		var err error
+		if d, err = s.auditStream(r.Context(), q); err != nil {
+			return err
+		}
+	case "schedules":
+		d = s.schedulesStream(q)
+	case "repositories":
+		d = s.repositoriesStream(q)
+	case "repository":
+		id, f := topics.RepositoryID(q.Get("id")), repositoryFilter(q)
+		if _, err := s.Repository(r.Context(), id); err != nil {
+			return err
+		}
+		if _, err := s.SnapshotPlace(r.Context(), id, f.After); err != nil {
+			return err
+		}
+		d = s.repositoryStream(id, f)
+	case "enrol":
+		if !v.May(store.Admin) {
+			return base.Forbidden(v, store.Admin)
+		}
+		if err := s.hasToken(r.Context(), q.Get("token")); err != nil {
+			return err
+		}
+		d = s.enrolStream(q.Get("token"))
+	case "job":
+		j, err := s.Job(r.Context(), topics.JobID(q.Get("id")))
+		if err != nil {
+			return err
+		}
+		return s.jobEvents(w, r, j)
+	default:
+		return problem.NoPage
+	}
+	ctx, end, err := s.Begin(r)
+	if err != nil {
+		return err
+	}
+	defer end()
+	s.LogEnd(r, live.Watch(ctx, s.Bell, s.open(w, q.Get("view")), s.drawing(r, d)))
+	return nil
+}

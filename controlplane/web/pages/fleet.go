@@ -1,0 +1,381 @@
+package pages
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/fleet"
+	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/live"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
+)
+
+// attentionSize is how many hosts in trouble are told about one by one, and how
+// many jobs at work: what is below them must be near.
+const attentionSize = 10
+
+// troubled are the hosts that need somebody, the worst first, as the verdict
+// counts them.
+var troubled = []hosts.Status{hosts.Failed, hosts.Overdue, hosts.Warning}
+
+// filterOf is what the fleet page was asked for, and which page of it.
+func filterOf(q url.Values) (f fleet.Filter, page int) {
+	page, err := strconv.Atoi(q.Get("page"))
+	if err != nil {
+		page = 1
+	}
+	return fleet.Filter{Status: hostStatusOf(q.Get("status")), Text: strings.TrimSpace(q.Get("q"))}, page
+}
+
+// hostsOn is the part of the fleet that a page with a filter shows.
+func hostsOn(m *fleet.Moment, f fleet.Filter, page int) ([]*fleet.Entry, views.Paging) {
+	p := views.NewPaging(m.Count(f), page, statusKey(f.Status), f.Text)
+	return m.Page(f, p.From, p.To-p.From), p
+}
+
+// list names the hosts of a page in their order, so that a stream can tell
+// whether the page still shows what it would show now.
+func list(page []*fleet.Entry) string {
+	h := fnv.New64a()
+	for _, e := range page {
+		_, _ = h.Write([]byte(e.ID + "\n")) // never fails
+	}
+	return strconv.FormatUint(h.Sum64(), 36)
+}
+
+func (s *Pages) FleetPage(w http.ResponseWriter, r *http.Request) error {
+	m, err := s.Moment(r.Context())
+	if err != nil {
+		return err
+	}
+	x, number := filterOf(r.URL.Query())
+	page, paging := hostsOn(m, x, number)
+	rows, err := s.fleetRows(r.Context(), page)
+	if err != nil {
+		return err
+	}
+	attention, err := s.attention(r.Context(), m)
+	if err != nil {
+		return err
+	}
+	status := statusKey(x.Status)
+	hosts := views.Hosts{Total: m.Len(), Query: x.Text, Status: status, Tabs: views.Tabs(tallyOf(m), status, x.Text), Rows: rows, Paging: paging}
+	v := views.Fleet{Verdict: s.verdict(m), Figures: s.figures(m), Attention: attention, Troubled: inTrouble(m), Running: s.atWork(m), Hosts: hosts}
+	sh := s.shell(r, "Fleet", "fleet", views.Link{Text: "Fleet"})
+	q := url.Values{"view": {"fleet"}, "list": {list(page)}, "hosts": {strconv.Itoa(m.Len())}}
+	for name, value := range map[string]string{"status": status, "q": x.Text, "page": strconv.Itoa(number)} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	sh.Stream = "/events?" + q.Encode()
+	s.render(w, r, http.StatusOK, views.FleetPage(sh, v))
+	return nil
+}
+
+// tallyOf counts hosts by the keys that pages know.
+func tallyOf(m *fleet.Moment) views.Tally {
+	t := views.Tally{}
+	for st, n := range m.Tally {
+		t[statusKey(st)] = n
+	}
+	return t
+}
+
+func (s *Pages) verdict(m *fleet.Moment) views.Verdict {
+	age := ""
+	if m.Oldest != nil {
+		age = words.Ago(base.At(m.Oldest.GoodAt), s.Now())
+	}
+	return views.NewVerdict(tallyOf(m), m.Saved, age)
+}
+
+func (s *Pages) figures(m *fleet.Moment) views.Figures {
+	t, d := tallyOf(m), m.Day
+	g := views.Figures{Protected: m.Protected, Of: m.Len(), Segments: views.Segments(t), SegmentsLabel: views.SegmentsLabel(t),
+		Runs: d.Runs, Succeeded: d.Succeeded, Warnings: d.Warnings, Cancelled: d.Cancelled, Failed: d.Failed, RestorableHosts: m.Saved}
+	if d.Added > 0 {
+		g.Added = words.Bytes(d.Added)
+	}
+	if m.Oldest != nil {
+		g.Restorable = words.Bytes(m.Restorable)
+		g.Oldest = s.when(m.Oldest.GoodAt)
+		g.OldestSpan = words.Span(s.Now().Sub(base.At(m.Oldest.GoodAt)))
+		g.OldestHost = views.Link{Text: m.Oldest.Name, URL: views.HostURL(string(m.Oldest.ID))}
+	}
+	return g
+}
+
+// inTrouble counts the hosts that need somebody.
+func inTrouble(m *fleet.Moment) (n int) {
+	for _, st := range troubled {
+		n += m.Tally[st]
+	}
+	return n
+}
+
+// attention lists the hosts in trouble, with the cause of each in words.
+func (s *Pages) attention(ctx context.Context, m *fleet.Moment) ([]views.Attention, error) {
+	var bad []*fleet.Entry
+	for _, st := range troubled {
+		bad = append(bad, m.Page(fleet.Filter{Status: st}, 0, attentionSize-len(bad))...)
+	}
+	ids := make([]topics.JobID, len(bad))
+	for i, h := range bad {
+		ids[i] = h.StandingJob
+	}
+	rows, err := s.Store.JobsByID(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	last := map[topics.JobID]store.Job{}
+	for _, j := range rows {
+		last[j.ID] = j
+	}
+	out := make([]views.Attention, len(bad))
+	for i, h := range bad {
+		a := views.Attention{HostID: string(h.ID), Host: h.Name, Status: views.HostStatus(statusKey(h.Status))}
+		if h.Status == hosts.Overdue {
+			a.Title, a.Text = s.overdue(h)
+			a.Link = views.Link{Text: "View host", URL: views.HostURL(a.HostID)}
+		} else {
+			j := last[h.StandingJob]
+			a.Title, a.Text = s.trouble(h.Host, j)
+			a.Link = views.Link{Text: "View log", URL: views.JobURL(string(j.ID))}
+		}
+		out[i] = a
+	}
+	return out, nil
+}
+
+// overdue says since when a host has had no good backup for too long.
+func (s *Pages) overdue(h *fleet.Entry) (title, text string) {
+	title = "No good backup for " + words.Count(uint64(max(h.OverdueDays, 0)), "day", "days")
+	if h.GoodAt == 0 {
+		text = "There is no good backup yet."
+	} else {
+		text = "The last good backup was " + words.Ago(base.At(h.GoodAt), s.Now()) + "."
+	}
+	if h.Connection == hosts.Offline && h.LastSeen > 0 {
+		text += " Its agent was last heard of " + words.Ago(base.At(h.LastSeen), s.Now()) + "."
+	}
+	return title, text
+}
+
+// trouble says what is wrong with a host for which job j stands.
+func (s *Pages) trouble(h store.Host, j store.Job) (title, text string) {
+	title = jobs.Explain(j.Kind, j.Cause, j.State).Cause
+	if j.State == topics.Warnings && j.Summary.V != nil && j.Summary.V.Unreadable > 0 {
+		title = words.Count(j.Summary.V.Unreadable, "item", "items") + " could not be read"
+	}
+	text = "It ended " + words.Ago(base.At(j.FinishedAt), s.Now()) + ". "
+	if h.GoodAt == 0 {
+		return title, text + "There is no good backup yet."
+	}
+	return title, text + "The last good backup was " + words.Ago(base.At(h.GoodAt), s.Now()) + "."
+}
+
+// atWork lists the jobs that run or were sent, and those that wait.
+func (s *Pages) atWork(m *fleet.Moment) []views.RunningJob {
+	var out []views.RunningJob
+	for _, running := range []bool{true, false} {
+		for _, h := range m.ByUrgency() {
+			if j := h.Busy(); j != nil && (j.State == topics.Running) == running {
+				if len(out) == attentionSize {
+					return out
+				}
+				out = append(out, s.running(*j, h.Name))
+			}
+		}
+	}
+	return out
+}
+
+// running is an open job in a list.
+func (s *Pages) running(j store.Job, host string) views.RunningJob {
+	r := views.RunningJob{ID: string(j.ID), Host: host, Kind: string(j.Kind), Percent: -1}
+	switch p, ok := s.Hub.Progress(j.ID); {
+	case j.State == topics.Queued:
+		r.Waits, r.Amount = true, "Queued"
+		if c, _ := s.Presence.Connection(j.Host); c != hosts.Online {
+			r.Amount = "Queued until it connects"
+		}
+	case j.State == topics.Dispatched:
+		r.Amount = "Waiting for the agent to answer"
+	case !ok:
+		r.Amount = "Starting"
+	case !p.Scanned:
+		r.Amount = "Scanning, " + words.Count(p.TotalFiles, "file", "files")
+	default:
+		r.Percent = words.Percent(p.BytesDone, p.TotalBytes)
+		r.Amount = words.BytesOf(p.BytesDone, p.TotalBytes)
+		r.Left = left(p)
+	}
+	if d, stalled := s.Silent(j); stalled {
+		r.Stalled, r.Left, r.Amount = true, "", "Nothing heard of restic for "+words.Span(d)
+	}
+	return r
+}
+
+// fleetRows are some hosts of the fleet, with their strips: one query for all.
+func (s *Pages) fleetRows(ctx context.Context, page []*fleet.Entry) ([]views.HostRow, error) {
+	ids := make([]topics.HostID, len(page))
+	for i, h := range page {
+		ids[i] = h.ID
+	}
+	strips, err := s.strips(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]views.HostRow, len(page))
+	for i, h := range page {
+		rows[i] = s.fleetRow(h, strips[h.ID])
+	}
+	return rows, nil
+}
+
+// fleetRow is a host with what ended there in the days of a strip.
+func (s *Pages) fleetRow(h *fleet.Entry, runs []views.Run) views.HostRow {
+	r := views.HostRow{ID: string(h.ID), Name: h.Name, Status: views.HostStatus(statusKey(h.Status)), Connection: s.connection(h.ID), OS: base.System(h.Host),
+		LastBackup: s.when(h.GoodAt), HasGroups: h.Grouped, NoBackup: whyNot(h.Host, topics.BackupJob)}
+	if open := h.Busy(); open != nil {
+		j := s.running(*open, h.Name)
+		r.Job = &j
+		runs = append(runs[:len(runs):len(runs)], views.Run{At: s.Now(), Day: views.DayRunning})
+		if h.Status == hosts.Running {
+			r.Status = r.Status.As("Backing up")
+		}
+	}
+	r.Strip = views.NewStrip(runs, s.Now())
+	if h.GoodAt > 0 {
+		r.LastTook = words.Duration(time.Duration(h.GoodSeconds) * time.Second)
+		r.Restorable = words.Bytes(h.GoodBytes)
+	}
+	return r
+}
+
+// strips are what ended on some hosts in the days that a strip shows.
+func (s *Pages) strips(ctx context.Context, ids []topics.HostID) (map[topics.HostID][]views.Run, error) {
+	rows, err := s.Store.OutcomesOf(ctx, ids, s.Now().AddDate(0, 0, -views.StripDays).UnixMilli())
+	if err != nil {
+		return nil, err
+	}
+	runs := make(map[topics.HostID][]views.Run, len(ids))
+	for _, o := range rows {
+		runs[o.Host] = append(runs[o.Host], views.Run{At: base.At(o.FinishedAt), Day: views.JobDay(string(o.State))})
+	}
+	return runs, nil
+}
+
+// A fleetTab is the fleet page in somebody's browser.
+type fleetTab struct {
+	s      *Pages
+	filter fleet.Filter
+	page   int
+	list   string // what the page showed at first
+	hosts  int    // how many there were then; below zero: not known
+
+	m    *fleet.Moment // that was drawn last
+	rows []fleetTabRow // the page's, in the order in which it began
+	wait live.Progress
+}
+
+type fleetTabRow struct {
+	id    topics.HostID
+	entry *fleet.Entry // as it was drawn
+	runs  []views.Run  // for its strip
+}
+
+// FleetStream draws the fleet page again as hosts change.
+func (s *Pages) FleetStream(q url.Values) Draw {
+	t := &fleetTab{s: s, list: q.Get("list"), hosts: -1, wait: live.Progress{Pause: s.Timing.Progress}}
+	t.filter, t.page = filterOf(q)
+	if n, err := strconv.Atoi(q.Get("hosts")); err == nil {
+		t.hosts = n
+	}
+	return t.draw
+}
+
+// draw looks only at what may have become another: everything, if anything about
+// any host did, or else the progress of jobs.
+func (t *fleetTab) draw(ctx context.Context, p *Painter, rang map[topics.HostID]bool) error {
+	s, m := t.s, p.Moment
+	moved := m != t.m
+	t.m = m
+	if moved || p.Full {
+		attention, err := s.sharedAttention.Read(ctx, attentionKey{m, s.Now().Unix() / 60}, func(ctx context.Context) ([]views.Attention, error) { return s.attention(ctx, m) })
+		if err != nil {
+			return err
+		}
+		p.Morph("verdict", views.FleetVerdict(s.verdict(m)))
+		p.Morph("figures", views.FleetFigures(s.figures(m)))
+		p.Morph("attention", views.FleetAttention(attention, inTrouble(m)))
+		p.Morph("hosts-changed", views.FleetChanged(t.changed(m)))
+	}
+	rang, p.Again = t.wait.Due(rang, moved || p.Full)
+	if moved || p.Full || len(rang) > 0 {
+		p.Morph("running", views.FleetRunning(s.atWork(m)))
+	}
+	if t.rows == nil {
+		page, _ := hostsOn(m, t.filter, t.page)
+		t.rows = make([]fleetTabRow, len(page))
+		for i, h := range page {
+			t.rows[i].id = h.ID
+		}
+	}
+	if moved {
+		if err := t.read(ctx, m); err != nil {
+			return fmt.Errorf("rows of the fleet: %w", err)
+		}
+	}
+	for i := range t.rows {
+		r := &t.rows[i]
+		if h := m.Host(r.id); h != nil && (h != r.entry || p.Full || rang[r.id] && h.Busy() != nil) {
+			r.entry = h
+			p.Morph(views.ElementID("host", string(r.id)), views.FleetRow(s.fleetRow(h, r.runs)))
+		}
+	}
+	return nil
+}
+
+// read reads the strips of the hosts that are others now.
+func (t *fleetTab) read(ctx context.Context, m *fleet.Moment) error {
+	var ids []topics.HostID
+	for _, r := range t.rows {
+		if m.Host(r.id) != r.entry {
+			ids = append(ids, r.id)
+		}
+	}
+	strips, err := t.s.strips(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for i := range t.rows {
+		if runs, ok := strips[t.rows[i].id]; ok {
+			t.rows[i].runs = runs
+		}
+	}
+	return nil
+}
+
+// changed says that the list would be another one now, and in which way.
+func (t *fleetTab) changed(m *fleet.Moment) string {
+	if n := m.Len() - t.hosts; n > 0 && t.hosts >= 0 {
+		return words.Count(uint64(n), "new host", "new hosts")
+	}
+	if page, _ := hostsOn(m, t.filter, t.page); t.list != "" && list(page) != t.list {
+		return "The order has changed"
+	}
+	return ""
+}

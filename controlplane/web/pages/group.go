@@ -1,0 +1,143 @@
+package pages
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"strings"
+
+	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/repositories"
+	"github.com/restic-manager/restic-manager/controlplane/sources"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/location"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+)
+
+// groupForm is the form for a host's source group as it is now: "" for a new one.
+func (s *Pages) groupForm(ctx context.Context, h store.Host, name string) (views.GroupForm, error) {
+	f := views.GroupForm{HostID: string(h.ID), Host: h.Name, Group: name}
+	showHow(&f, h, topics.SourceGroup{})
+	rows, err := s.Store.Repositories(ctx)
+	if err != nil {
+		return f, err
+	}
+	for _, r := range rows {
+		f.Repositories = append(f.Repositories, views.Option{Value: string(r.ID), Text: r.Name + "  ·  " + r.Location})
+	}
+	return f, nil
+}
+
+// group returns a host's source group. If there is none, the problem leads to the host.
+func (s *Pages) group(ctx context.Context, h topics.HostID, name string) (store.SourceGroup, error) {
+	g, err := s.Sources.Find(ctx, h, name)
+	if errors.Is(err, sources.ErrNotFound) {
+		return g, problem.Of(err).With(problem.Link{Text: "Open the host", URL: views.HostURL(string(h))})
+	}
+	return g, err
+}
+
+func (s *Pages) groupPage(w http.ResponseWriter, r *http.Request, status int, h store.Host, f views.GroupForm) error {
+	title := "What to back up"
+	if f.Group != "" {
+		title = "Change " + f.Group
+	}
+	sh := s.shell(r, title, "fleet", toFleet, views.Link{Text: h.Name, URL: views.HostURL(string(h.ID))}, views.Link{Text: title})
+	s.render(w, r, status, views.GroupPage(sh, f))
+	return nil
+}
+
+func (s *Pages) NewGroup(w http.ResponseWriter, r *http.Request) error {
+	h, err := s.Host(r.Context(), base.HostID(r))
+	if err != nil {
+		return err
+	}
+	f, err := s.groupForm(r.Context(), h, "")
+	if err != nil {
+		return err
+	}
+	return s.groupPage(w, r, http.StatusOK, h, f)
+}
+
+func (s *Pages) EditGroup(w http.ResponseWriter, r *http.Request) error {
+	h, err := s.Host(r.Context(), base.HostID(r))
+	if err != nil {
+		return err
+	}
+	g, err := s.group(r.Context(), h.ID, base.Param(r, "name"))
+	if err != nil {
+		return err
+	}
+	f, err := s.groupForm(r.Context(), h, g.Name)
+	if err != nil {
+		return err
+	}
+	showHow(&f, h, g.Topic())
+	f.Repository, f.Paths, f.Excludes = string(g.Repository), strings.Join(g.Paths, "\n"), strings.Join(g.Excludes, "\n")
+	return s.groupPage(w, r, http.StatusOK, h, f)
+}
+
+// SaveGroup takes the form: a new source group or a changed one, in a
+// repository that is known or made on the way.
+func (s *Pages) SaveGroup(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	h, err := s.Host(ctx, base.HostID(r))
+	if err != nil {
+		return err
+	}
+	p := r.PostForm
+	name, changed, was := p.Get("name"), base.Param(r, "name"), topics.SourceGroup{}
+	if changed != "" {
+		g, err := s.group(ctx, h.ID, changed)
+		if err != nil {
+			return err
+		}
+		name, was = g.Name, g.Topic()
+	}
+	f, err := s.groupForm(ctx, h, changed)
+	if err != nil {
+		return err
+	}
+	f.Name, f.Repository, f.Paths, f.Excludes = strings.TrimSpace(name), p.Get("repository"), p.Get("paths"), p.Get("excludes")
+	f.NewName, f.NewURL = strings.TrimSpace(p.Get("repository_name")), strings.TrimSpace(p.Get("repository_url"))
+	in := sources.Input{Paths: new(lines(f.Paths)), Excludes: new(lines(f.Excludes))}
+	misread := readHow(p, h, was, &f, &in)
+	if f.Repository == "new" {
+		in.New = &repositories.Input{
+			Name:     &f.NewName,
+			URL:      new(topics.Secret(f.NewURL)),
+			Password: new(topics.Secret(p.Get("repository_password"))),
+		}
+	} else {
+		in.Repository = &f.Repository
+	}
+	save := s.Sources.Add
+	if changed != "" {
+		save = s.Sources.Change
+	}
+	if _, err = save(ctx, session.Of(ctx).Name, h.ID, name, in); err == nil {
+		http.Redirect(w, r, views.HostURL(string(h.ID)), http.StatusSeeOther)
+		return nil
+	}
+	wrong := problem.Of(problem.Saving("source group", err))
+	f.Errors = map[string]string{}
+	maps.Copy(f.Errors, wrong.Fields)
+	if errors.Is(err, repositories.ErrNameTaken) {
+		f.Errors = map[string]string{"repository.name": wrong.Fields["name"]}
+	}
+	if misread != "" {
+		f.Errors["limits"] = misread
+	}
+	if len(f.Errors) == 0 {
+		return wrong
+	}
+	f.Problem, f.NewURL = "It was not saved; look at what is marked below.", location.Shown(f.NewURL)
+	return s.groupPage(w, r, base.StatusOf(wrong), h, f)
+}

@@ -1,0 +1,101 @@
+package pages
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/sources"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+)
+
+// showHow fills in how a group is backed up: the hooks its host permits, and
+// those it has.
+func showHow(f *views.GroupForm, h store.Host, g topics.SourceGroup) {
+	l := g.Limits
+	f.Windows, f.LiveFiles, f.OneFileSystem, f.LowPriority, f.Zone = h.OS == "windows", g.LiveFiles, g.OneFileSystem, l.LowPriority, l.Zone
+	f.Upload, f.Download, f.From, f.To = positive(l.UploadKiB), positive(l.DownloadKiB), "", ""
+	if l.From != l.To {
+		f.From, f.To = base.ClockOf(l.From), base.ClockOf(l.To)
+	}
+	var names, permitted []string
+	if p := h.Permits.V; p != nil {
+		permitted = p.Hooks
+	}
+	f.Hooks = nil
+	// Those it has come first, in their order, which is the order they run in.
+	for _, name := range slices.Concat(g.Hooks.Before, g.Hooks.After, g.Hooks.OnFailure, permitted) {
+		if slices.Contains(names, name) {
+			continue
+		}
+		names = append(names, name)
+		f.Hooks = append(f.Hooks, views.HookChoice{Name: name, Before: slices.Contains(g.Hooks.Before, name), After: slices.Contains(g.Hooks.After, name),
+			OnFailure: slices.Contains(g.Hooks.OnFailure, name), Gone: !slices.Contains(permitted, name)})
+	}
+}
+
+func positive(n int) string {
+	if n <= 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+// readHow reads those fields into an input. What cannot be read at all is answered
+// and makes the input one that is refused. f is what is shown if the form is shown
+// again.
+func readHow(p url.Values, h store.Host, was topics.SourceGroup, f *views.GroupForm, in *sources.Input) (misread string) {
+	g := topics.SourceGroup{
+		LiveFiles:     was.LiveFiles,
+		OneFileSystem: p.Get("one_file_system") != "",
+		Hooks: topics.Hooks{
+			Before:    inOrder(was.Hooks.Before, p["hook_before"]),
+			After:     inOrder(was.Hooks.After, p["hook_after"]),
+			OnFailure: inOrder(was.Hooks.OnFailure, p["hook_on_failure"]),
+		},
+		Limits: topics.Limits{LowPriority: p.Get("low_priority") != "", Zone: strings.TrimSpace(p.Get("limits_zone"))},
+	}
+	if h.OS == "windows" {
+		g.LiveFiles = p.Get("live_files") != ""
+	}
+	for name, to := range map[string]*int{"upload_kib": &g.Limits.UploadKiB, "download_kib": &g.Limits.DownloadKiB} {
+		if text := strings.TrimSpace(p.Get(name)); text != "" {
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				n, misread = -1, "A bandwidth is a whole number of KiB a second, or empty."
+			}
+			*to = n
+		}
+	}
+	from, to := p.Get("limits_from"), p.Get("limits_to")
+	if from != "" || to != "" {
+		begin, err1 := time.Parse("15:04", from)
+		end, err2 := time.Parse("15:04", to)
+		g.Limits.From, g.Limits.To = begin.Hour()*60+begin.Minute(), end.Hour()*60+end.Minute()
+		if err1 != nil || err2 != nil {
+			g.Limits.From, misread = -1, "Give both hours, or neither."
+		}
+	}
+	showHow(f, h, g)
+	f.Upload, f.Download, f.From, f.To = p.Get("upload_kib"), p.Get("download_kib"), from, to // as they were typed
+	in.OneFileSystem, in.Hooks, in.Limits = &g.OneFileSystem, &g.Hooks, &g.Limits
+	if h.OS == "windows" {
+		in.LiveFiles = &g.LiveFiles
+	}
+	return misread
+}
+
+// inOrder are the chosen names, those that were there before in their order.
+func inOrder(was, chosen []string) (out []string) {
+	for _, name := range slices.Concat(was, chosen) {
+		if slices.Contains(chosen, name) && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}

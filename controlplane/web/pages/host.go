@@ -1,0 +1,248 @@
+package pages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
+)
+
+// How much of the past a host's page shows.
+const (
+	recentJobs      = 20
+	recentSnapshots = 10
+)
+
+func (s *Pages) HostPage(w http.ResponseWriter, r *http.Request) error {
+	v, err := s.hostView(r.Context(), base.HostID(r))
+	if err != nil {
+		return err
+	}
+	sh := s.shell(r, v.Name, "fleet", toFleet, views.Link{Text: v.Name})
+	sh.Stream = views.HostStream(v.ID)
+	s.render(w, r, http.StatusOK, views.HostPage(sh, v))
+	return nil
+}
+
+// hostView is everything a host's page shows.
+func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, error) {
+	var none views.Host
+	h, err := s.Host(ctx, id)
+	if err != nil {
+		return none, err
+	}
+	open, err := s.Store.OpenJobs(ctx, id)
+	if err != nil {
+		return none, err
+	}
+	groups, err := s.Store.SourceGroups(ctx, id)
+	if err != nil {
+		return none, err
+	}
+	repositories := map[topics.RepositoryID]string{}
+	var repositoryIDs []topics.RepositoryID
+	for _, g := range groups {
+		repositoryIDs = append(repositoryIDs, g.Repository)
+	}
+	if err := s.Store.RepositoryNames(ctx, repositoryIDs, repositories); err != nil {
+		return none, err
+	}
+	last, err := s.Store.LastJobs(ctx, id)
+	if err != nil {
+		return none, err
+	}
+	recent, err := s.Store.JobsOf(ctx, id, recentJobs)
+	if err != nil {
+		return none, err
+	}
+	snapshots, err := s.Store.Snapshots(ctx, id, recentSnapshots)
+	if err != nil {
+		return none, err
+	}
+	strips, err := s.strips(ctx, []topics.HostID{id})
+	if err != nil {
+		return none, err
+	}
+
+	names := map[topics.SourceGroupID]string{}
+	for _, g := range groups {
+		names[g.ID] = g.Name
+	}
+	running, busy := false, map[topics.SourceGroupID]bool{}
+	v := views.Host{ID: string(h.ID), Name: h.Name, Connection: s.connection(id), OS: base.System(h), LastBackup: s.when(h.GoodAt)}
+	if h.Arch != "" && v.OS != "" {
+		v.OS += ", " + h.Arch
+	}
+	v.Revoked = s.when(h.RevokedAt)
+	v.Forbids = map[string]string{}
+	for _, k := range topics.Kinds {
+		v.Forbids[string(k)] = whyNot(h, k)
+	}
+	for _, j := range open {
+		running = running || j.State == topics.Running
+		busy[j.SourceGroup] = true
+		v.Running = append(v.Running, s.running(j, h.Name))
+	}
+	v.Status = views.HostStatus(statusKey(s.Presence.Status(h, running)))
+	if h.GoodAt > 0 {
+		v.LastTook = words.Duration(time.Duration(h.GoodSeconds) * time.Second)
+		v.Restorable = words.Bytes(h.GoodBytes)
+	}
+	if v.Status.Key == "failed" || v.Status.Key == "warning" {
+		if v.Problem, err = s.hostProblem(ctx, h, v.Status); err != nil {
+			return none, err
+		}
+	}
+	lastOf := map[topics.SourceGroupID]*views.JobRow{}
+	for _, j := range last {
+		row := s.jobRow(j, names)
+		lastOf[j.SourceGroup] = &row
+	}
+	for _, g := range groups {
+		v.Groups = append(v.Groups, views.Group{Name: g.Name, Repository: repositories[g.Repository], RepositoryID: string(g.Repository), Paths: g.Paths, Excludes: g.Excludes,
+			LastRun: lastOf[g.ID], Busy: busy[g.ID]})
+	}
+	for _, j := range recent {
+		v.Jobs = append(v.Jobs, s.jobRow(j, names))
+	}
+	for _, n := range snapshots {
+		v.Snapshots = append(v.Snapshots, views.Snapshot{ID: short(n.ID), At: s.when(n.Time), Group: groupOf(n, names), Paths: n.Paths,
+			Files: words.Number(n.Files), Size: words.Bytes(n.Bytes)})
+	}
+	runs := strips[id]
+	if len(open) > 0 {
+		runs = append(runs, views.Run{At: s.Now(), Day: views.DayRunning})
+	}
+	v.Strip = views.NewStrip(runs, s.Now())
+	v.Agent = s.agentFacts(h)
+	v.Intermittent, v.OverdueDays, v.MaySet = h.Intermittent, h.OverdueDays, session.Of(ctx).May(store.Admin)
+	if v.Copy, err = s.copyOfHost(ctx, id); err != nil {
+		return none, err
+	}
+	return v, nil
+}
+
+func (s *Pages) hostProblem(ctx context.Context, h store.Host, st views.Status) (*views.Note, error) {
+	rows, err := s.Store.JobsByID(ctx, []topics.JobID{h.StandingJob})
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	title, text := s.trouble(h, rows[0])
+	n := &views.Note{Tone: "fail", Title: title, Text: jobs.Explain(rows[0].Kind, rows[0].Cause, rows[0].State).Effect + " " + text,
+		Link: views.Link{Text: "Open the job", URL: views.JobURL(string(rows[0].ID))}}
+	if st.Key == "warning" {
+		n.Tone = "warn"
+	}
+	return n, nil
+}
+
+// jobRow is a job in a host's list.
+func (s *Pages) jobRow(j store.Job, groups map[topics.SourceGroupID]string) views.JobRow {
+	row := views.JobRow{ID: string(j.ID), Kind: string(j.Kind), Group: groups[j.SourceGroup], Status: views.JobStatus(string(j.State)),
+		At: s.when(max(j.StartedAt, j.QueuedAt)), By: j.RequestedBy}
+	if _, stalled := s.Silent(j); stalled {
+		row.Status = views.JobStatus("stalled")
+	}
+	if j.FinishedAt > 0 && j.StartedAt > 0 {
+		row.Took = words.Duration(time.Duration(j.FinishedAt-j.StartedAt) * time.Millisecond)
+	}
+	if j.Summary.V != nil {
+		row.Added = words.Bytes(j.Summary.V.DataAdded)
+	}
+	return row
+}
+
+// groupOf is the source group a snapshot is of, by the tag its job gave it.
+func groupOf(n store.Snapshot, names map[topics.SourceGroupID]string) string {
+	for id, name := range names {
+		for _, tag := range n.Tags {
+			if tag == "plan="+string(id) {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+func (s *Pages) agentFacts(h store.Host) []views.Fact {
+	facts := []views.Fact{{Name: "Agent", Value: said(h.AgentVersion)}, {Name: "restic", Value: said(h.ResticVersion)}, {Name: "System", Value: said(base.System(h))}}
+	if h.Policy != "" {
+		facts = append(facts, views.Fact{Name: "Policy", Value: h.Policy})
+	}
+	if p := h.Permits.V; p != nil {
+		facts = append(facts, views.Fact{Name: "Allows", Value: views.Allowed(kindNames(h))})
+		if !p.Anywhere {
+			facts = append(facts, views.Fact{Name: "Restores to", Value: strings.Join(p.RestoreRoots, ", ")})
+		}
+		if len(p.Repositories) > 0 {
+			facts = append(facts, views.Fact{Name: "Backs up to", Value: strings.Join(p.Repositories, ", ")})
+		}
+		if len(p.Hooks) > 0 {
+			facts = append(facts, views.Fact{Name: "Hooks", Value: strings.Join(p.Hooks, ", ")})
+		}
+	}
+	if h.CertifiedUntil > 0 {
+		facts = append(facts, views.Fact{Name: "Certificate", Value: "good until " + words.Clock(base.At(h.CertifiedUntil), s.Now())})
+	}
+	if h.Refused+h.RefusedThere > 0 {
+		facts = append(facts, views.Fact{Name: "Refused messages", Value: fmt.Sprintf("%d in its name, %d in ours", h.Refused, h.RefusedThere)})
+	}
+	if _, seen := s.Presence.Connection(h.ID); seen.UnixMilli() > 0 {
+		// To the minute: it would otherwise change with every heartbeat.
+		facts = append(facts, views.Fact{Name: "Last heard of", Value: words.Ago(seen, s.Now())})
+	}
+	return append(facts, views.Fact{Name: "Added", Value: words.Clock(base.At(h.CreatedAt), s.Now())}, views.Fact{Name: "ID", Value: string(h.ID), Mono: true})
+}
+
+// hostStream draws a host's page again as it changes.
+func (s *Pages) hostStream(id topics.HostID) Draw {
+	return func(ctx context.Context, p *Painter, rang map[topics.HostID]bool) error {
+		if !p.Full && !rang[id] {
+			return nil
+		}
+		v, err := s.hostView(ctx, id)
+		if err != nil {
+			return err
+		}
+		p.Morph("host-header", views.HostHeader(v))
+		p.Morph("host-problem", views.HostProblem(v))
+		p.Morph("host-running", views.HostRunning(v))
+		p.Morph("host-groups", views.HostGroups(v))
+		p.Morph("host-jobs", views.HostJobs(v))
+		p.Morph("host-snapshots", views.HostSnapshots(v))
+		p.Morph("host-protection", views.HostProtection(v))
+		p.Morph("host-agent", views.HostAgent(v))
+		return nil
+	}
+}
+
+// RunBackup asks a host for a backup now, of one source group or of all, and
+// follows the first job.
+func (s *Pages) RunBackup(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	id := base.HostID(r)
+	job, _, err := s.Jobs.Start(r.Context(), session.Of(r.Context()).Actor(),
+		jobs.Request{Host: id, Kind: topics.BackupJob, SourceGroup: r.PostForm.Get("source_group")})
+	if err != nil {
+		p := base.ProblemOf(err)
+		if errors.Is(err, jobs.ErrNoGroups) || errors.Is(err, jobs.ErrNoGroup) {
+			p = p.With(problem.Link{Text: "Choose what to back up", URL: views.GroupURL(string(id), "")})
+		}
+		return p
+	}
+	redirect(w, r, views.JobURL(string(job.ID)))
+	return nil
+}

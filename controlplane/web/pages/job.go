@@ -1,0 +1,355 @@
+package pages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
+)
+
+// PageLines is how many lines a job's page shows at first, and keeps.
+const PageLines = 2000
+
+// A told job is a job with the names of what it is about.
+type told struct {
+	store.Job
+	host       store.Host
+	group      store.SourceGroup
+	repository store.Repository
+}
+
+func (s *Pages) tell(ctx context.Context, j store.Job) (told, error) {
+	t := told{Job: j}
+	var err error
+	if t.host, err = s.Store.Host(ctx, j.Host); err != nil {
+		return t, fmt.Errorf("host of job %s: %w", j.ID, err)
+	}
+	if t.group, err = s.GroupOf(ctx, j); err != nil {
+		return t, err
+	}
+	if t.repository, err = s.Store.Repository(ctx, j.Repository); err != nil {
+		return t, fmt.Errorf("repository of job %s: %w", j.ID, err)
+	}
+	return t, nil
+}
+
+func (s *Pages) JobPage(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	j, err := s.Job(ctx, base.JobID(r))
+	if err != nil {
+		return err
+	}
+	t, err := s.tell(ctx, j)
+	if err != nil {
+		return err
+	}
+	v, err := s.jobView(ctx, t)
+	if err != nil {
+		return err
+	}
+	last, err := s.jobLog(ctx, &v, j)
+	if err != nil {
+		return err
+	}
+	title := views.JobTitle(string(j.Kind), t.host.Name)
+	sh := s.shell(r, title, "jobs", toJobs, views.Link{Text: t.host.Name, URL: views.HostURL(string(j.Host))},
+		views.Link{Text: views.KindWord(string(j.Kind)) + " " + short(string(j.ID))})
+	if !j.State.Ended() {
+		sh.Stream = views.JobStream(string(j.ID), uint64(last))
+	}
+	s.render(w, r, http.StatusOK, views.JobPage(sh, v))
+	return nil
+}
+
+// jobLog fills in the log's last lines, and answers with the number of the very
+// last: the stream goes on from there.
+func (s *Pages) jobLog(ctx context.Context, v *views.Job, j store.Job) (last int, err error) {
+	lines, err := s.Store.Log(ctx, j.ID, max(0, j.Lines-PageLines), PageLines)
+	if err != nil {
+		return 0, err
+	}
+	levels, err := s.Store.LogLevels(ctx, j.ID)
+	if err != nil {
+		return 0, err
+	}
+	v.Log.Lines = s.logLines(lines)
+	for _, l := range levels {
+		switch l.Level {
+		case topics.Warn:
+			v.Log.Warnings = l.Lines
+		case topics.Error:
+			v.Log.Errors = l.Lines
+			if v.Ending != nil {
+				v.Ending.FirstLine = uint64(l.Last)
+			}
+		default:
+			v.Log.Info += l.Lines
+		}
+	}
+	if len(lines) > 0 {
+		last = lines[len(lines)-1].Last()
+		before := v.Log.Info + v.Log.Warnings + v.Log.Errors
+		for _, l := range lines {
+			if l.GapTo == 0 {
+				before--
+			}
+		}
+		if before > 0 {
+			v.Log.Earlier, v.Log.EarlierURL = uint64(before), views.LogURL(string(j.ID), "txt")
+		}
+	} else if j.LogDroppedAt > 0 {
+		v.Log.Note = s.dropped(j)
+	} else if j.State.Ended() {
+		v.Log.Note = "This job wrote no log."
+	}
+	return last, nil
+}
+
+func (s *Pages) logLines(entries []store.LogEntry) []views.LogLine {
+	out := make([]views.LogLine, len(entries))
+	zone := s.Now().Location()
+	for i, e := range entries {
+		if e.GapTo > 0 {
+			out[i] = views.NewLogGap(uint64(e.N), uint64(e.GapTo), e.Text)
+		} else {
+			out[i] = views.NewLogLine(uint64(e.N), base.At(e.At), zone, string(e.Level), e.Text)
+		}
+	}
+	return out
+}
+
+// jobView is everything about a job but its log.
+func (s *Pages) jobView(ctx context.Context, t told) (views.Job, error) {
+	j, who := t.Job, session.Of(ctx)
+	ended := j.State.Ended()
+	v := views.Job{ID: string(j.ID), ShortID: short(string(j.ID)), Kind: string(j.Kind), HostID: string(j.Host), Host: t.host.Name,
+		Group: t.group.Name, Repository: t.repository.Name, Status: views.JobStatus(string(j.State)), AtWord: "Asked for", At: s.when(j.QueuedAt),
+		By: j.RequestedBy, Ended: ended, CanCancel: !ended && !j.CancelAsked && who.May(store.Operator)}
+	if ended {
+		if err := s.mayRunAgain(ctx, &v, j, t.host); err != nil {
+			return v, err
+		}
+	}
+	if j.StartedAt > 0 {
+		v.AtWord, v.At = "Started", s.when(j.StartedAt)
+		if ended {
+			v.Took = "took " + words.Duration(time.Duration(j.FinishedAt-j.StartedAt)*time.Millisecond)
+		} else {
+			v.Took = words.Duration(max(0, s.Now().Sub(base.At(j.StartedAt)))) + " so far"
+		}
+	}
+	if t.repository.RemovedAt == 0 {
+		v.RepositoryURL = views.RepositoryURL(string(j.Repository))
+	}
+	v.CancelEffect = jobs.CancelEffect(j)
+	online, seen := s.Presence.Connection(j.Host)
+	switch j.State {
+	case topics.Queued:
+		m, err := s.Moment(ctx)
+		if err != nil {
+			return v, err
+		}
+		q, err := s.Queue(ctx, m, j)
+		if err != nil {
+			return v, err
+		}
+		wait := s.waiting(j, q)
+		v.Waiting = &views.Waiting{Title: "Waiting for its turn", Text: wait.text + "."}
+		if wait.job != "" {
+			v.Waiting.Text = wait.text + " " + wait.link.Text + "."
+			v.Waiting.Link = views.Link{Text: "Open that job", URL: wait.link.URL}
+		}
+		if online != hosts.Online {
+			v.Waiting = &views.Waiting{Title: "Queued until " + t.host.Name + " connects", Text: offline(views.NewWhen(seen, s.Now())) +
+				" It starts as soon as the host is back, at the latest " + words.Clock(base.At(j.NotAfter), s.Now()) + "."}
+		}
+	case topics.Dispatched:
+		v.Waiting = &views.Waiting{Title: "Waiting for the agent to answer", Text: "The command is on its way to " + t.host.Name + "."}
+		if j.Accepted {
+			v.Waiting = &views.Waiting{Title: "The agent prepares the job", Text: t.host.Name + " has taken the job and is about to start restic."}
+		}
+	case topics.Running:
+		s.runningView(&v, j)
+		v.Silent = s.silence(j, t.host.Name)
+		if _, stalled := s.Silent(j); stalled {
+			v.Status = views.JobStatus("stalled")
+			v.Progress.Left, v.Progress.Ends = "", views.When{} // nobody can tell
+		}
+	}
+	if !ended && j.CancelAsked {
+		v.Status = v.Status.As("Cancelling")
+		if !s.Presence.Reachable(j.Host) {
+			v.Waiting = nil
+			v.Silent = &views.Note{Tone: "warn", Title: t.host.Name + " cannot be asked yet", Text: jobs.CancelWords(j, false)}
+		}
+	}
+	if ended {
+		s.endedView(&v, j)
+	}
+	if err := s.resultView(ctx, &v, j); err != nil {
+		return v, err
+	}
+	v.Steps = s.steps(j)
+	return v, nil
+}
+
+// mayRunAgain fills in whether the job can be asked for again, and why not.
+func (s *Pages) mayRunAgain(ctx context.Context, v *views.Job, j store.Job, h store.Host) error {
+	_, err := s.Jobs.Again(ctx, session.Of(ctx).Actor(), j)
+	var role *jobs.RoleError
+	switch {
+	case err == nil:
+		v.CanRunAgain = true
+	case errors.As(err, &role): // what a role may not do is not offered
+	case errors.Is(err, jobs.ErrForbidden):
+		v.NotAgain = views.Forbidden(h.Name, h.Policy)
+	default:
+		p := base.ProblemOf(err)
+		if p.Kind == problem.Internal {
+			return err
+		}
+		v.NotAgain = p.Detail()
+	}
+	return nil
+}
+
+func (s *Pages) runningView(v *views.Job, j store.Job) {
+	p, ok := s.Hub.Progress(j.ID)
+	v.Progress = &views.Progress{Percent: -1, Headline: "restic is starting"}
+	if ok {
+		v.Files = p.CurrentFiles
+		v.Facts = append(v.Facts, views.Fact{Name: "Unreadable items", Value: words.Number(p.Errors)})
+		if !p.Scanned {
+			v.Progress.Headline = "Scanning, " + words.Count(p.TotalFiles, "file", "files")
+			v.Progress.Amount = words.Bytes(p.TotalBytes) + " found so far"
+		} else {
+			v.Progress = &views.Progress{Percent: words.Percent(p.BytesDone, p.TotalBytes), Amount: words.BytesOf(p.BytesDone, p.TotalBytes) + " read",
+				Files: words.Number(p.FilesDone) + " of " + words.Count(p.TotalFiles, "file", "files"), Left: left(p)}
+			if v.Progress.Left != "" {
+				v.Progress.Ends = views.NewWhen(s.Now().Add(time.Duration(p.SecondsLeft)*time.Second), s.Now())
+			}
+		}
+	}
+	v.Facts = append(v.Facts, views.Fact{Name: "restic", Value: said(j.ResticVersion)})
+}
+
+func (s *Pages) endedView(v *views.Job, j store.Job) {
+	if sum := j.Summary.V; sum != nil {
+		amount, unit := apart(words.Bytes(sum.TotalBytes))
+		added, addedUnit := apart(words.Bytes(sum.DataAdded))
+		v.Figures = append(v.Figures,
+			views.Figure{Name: "Processed", Value: amount, Unit: unit, Detail: words.Count(sum.TotalFiles, "file", "files")},
+			views.Figure{Name: "New data", Value: added, Unit: addedUnit},
+			views.Figure{Name: "Files", Value: words.Number(sum.FilesNew), Unit: "new",
+				Detail: words.Number(sum.FilesChanged) + " changed, " + words.Number(sum.FilesUnmodified) + " same"})
+		v.Facts = append(v.Facts, views.Fact{Name: "Unreadable items", Value: words.Number(sum.Unreadable)})
+	}
+	if j.StartedAt > 0 {
+		took := time.Duration(j.FinishedAt-j.StartedAt) * time.Millisecond
+		v.Figures = append(v.Figures, views.Figure{Name: "Duration", Value: words.Duration(took)})
+		v.Facts = append(v.Facts, views.Fact{Name: "restic", Value: said(j.ResticVersion)})
+	}
+	if j.SnapshotID != "" {
+		v.Figures = append(v.Figures, views.Figure{Name: "Snapshot", Value: short(j.SnapshotID), Mono: true})
+	}
+	if j.ExitCode.Valid {
+		v.Facts = append(v.Facts, views.Fact{Name: "Exit code", Value: exitCode(j)})
+	}
+	if j.CancelledBy != "" {
+		v.Facts = append(v.Facts, views.Fact{Name: "Cancelled by", Value: j.CancelledBy})
+	}
+	if j.State == topics.Succeeded {
+		return
+	}
+	e := jobs.Explain(j.Kind, j.Cause, j.State)
+	v.Ending = &views.Ending{Status: v.Status, Title: e.Cause, Effect: e.Effect, Evidence: j.Message, ExitCode: exitCode(j)}
+	for _, r := range e.Remedies {
+		v.Ending.Remedies = append(v.Ending.Remedies, views.Remedy{Title: r.Text, RunAgain: r.RunAgain})
+	}
+}
+
+// exitCode is a backup's exit code with its meaning; of a code without one only
+// the number.
+func exitCode(j store.Job) string {
+	if !j.ExitCode.Valid {
+		return ""
+	}
+	words := map[int64]string{
+		0:   "success",
+		1:   "failed",
+		3:   "some items could not be read",
+		10:  "no repository",
+		11:  "failed to lock",
+		12:  "wrong password",
+		130: "interrupted",
+	}
+	text := fmt.Sprint(j.ExitCode.Int64)
+	if w := words[j.ExitCode.Int64]; w != "" && j.Kind == topics.BackupJob {
+		text += ", " + w
+	}
+	return text
+}
+
+func (s *Pages) steps(j store.Job) []views.Step {
+	steps := []views.Step{views.DoneStep("Asked for", "by "+j.RequestedBy, s.when(j.QueuedAt))}
+	if j.StartedAt > 0 {
+		steps = append(steps, views.DoneStep("restic started", "", s.when(j.StartedAt)))
+	} else if j.Accepted {
+		steps = append(steps, views.DoneStep("Accepted by the agent", "", views.When{}))
+	}
+	if !j.State.Ended() {
+		if j.CancelAsked {
+			return append(steps, views.OpenStep("Ending", "cancelled by "+j.CancelledBy))
+		}
+		if j.Kind != topics.BackupJob {
+			return append(steps, views.OpenStep("Result", ""))
+		}
+		return append(steps, views.OpenStep("Snapshot", ""))
+	}
+	end := s.when(j.FinishedAt)
+	if j.Kind != topics.BackupJob && (j.State == topics.Succeeded || j.State == topics.Warnings) {
+		step := views.DoneStep("Done", "", end)
+		if j.State == topics.Warnings {
+			step.Icon, step.Tone, step.Sub = "triangle-alert", "warn", "with warnings"
+		}
+		return append(steps, step)
+	}
+	switch j.State {
+	case topics.Succeeded:
+		return append(steps, views.DoneStep("Snapshot "+short(j.SnapshotID), "", end))
+	case topics.Warnings:
+		return append(steps, views.Step{Icon: "triangle-alert", Tone: "warn", Text: "Snapshot " + short(j.SnapshotID), Sub: "incomplete", At: end})
+	}
+	return append(steps, views.BadStep(views.JobStatus(string(j.State)).Word, jobs.Explain(j.Kind, j.Cause, j.State).Cause, end))
+}
+
+// CancelJob asks for the end of a job and shows it.
+func (s *Pages) CancelJob(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	id := base.JobID(r)
+	if err := s.Jobs.Cancel(r.Context(), session.Of(r.Context()).Name, id); err != nil && !errors.Is(err, jobs.ErrEnded) {
+		return err
+	}
+	switch {
+	case r.PostForm.Get("stay") == "":
+		redirect(w, r, views.JobURL(string(id)))
+	case base.IsHTMX(r): // the list it was asked for in changes by itself
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		redirect(w, r, "/jobs")
+	}
+	return nil
+}

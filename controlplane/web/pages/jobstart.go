@@ -1,0 +1,123 @@
+package pages
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+)
+
+// RunOnRepository asks the chosen host for an operation on a repository.
+func (s *Pages) RunOnRepository(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	ctx, id := r.Context(), repositoryID(r)
+	row, err := s.Repository(ctx, id)
+	if err != nil {
+		return err
+	}
+	host, err := s.chosen(ctx, r.PostForm.Get("host"))
+	if err != nil {
+		return err
+	}
+	q := jobs.Request{Host: host, Kind: topics.JobKind(r.PostForm.Get("kind")), Repository: id}
+	q.Operation = operationOf(q.Kind, r.PostForm)
+	if q.Operation.All && r.PostForm.Get("confirm") != row.Name {
+		return notConfirmed(row)
+	}
+	for i, text := range q.Operation.Snapshots {
+		n, err := s.Store.SnapshotByID(ctx, id, text)
+		if errors.Is(err, store.ErrNotFound) {
+			return &problem.Problem{Kind: problem.Invalid, Title: "There is no such snapshot",
+				Say: "This repository holds none, or more than one, whose ID begins with " + text + ".",
+				Do:  "Nothing was removed. Correct it and ask again."}
+		} else if err != nil {
+			return err
+		}
+		q.Operation.Snapshots[i] = n.ID
+	}
+	if q.Host == "" {
+		if q.Host, err = s.Repositories.Host(ctx, row); err != nil {
+			return err
+		}
+	}
+	return s.start(w, r, q)
+}
+
+// RunOnHost asks a host for an operation. Its snapshots name their repository before
+// a slash.
+func (s *Pages) RunOnHost(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	q := jobs.Request{Host: base.HostID(r), Kind: topics.JobKind(base.Param(r, "kind")), Repository: topics.RepositoryID(r.PostForm.Get("repository"))}
+	if jobs.Maintains(q.Kind) {
+		return problem.NoPage // on the repository's page, with its warnings
+	}
+	q.Operation = operationOf(q.Kind, r.PostForm)
+	for _, field := range []*string{&q.Operation.Snapshot, &q.Operation.From, &q.Operation.To} {
+		repository, snapshot, ok := strings.Cut(*field, "/")
+		if !ok {
+			continue
+		}
+		if q.Repository != "" && q.Repository != topics.RepositoryID(repository) {
+			return &problem.Problem{Kind: problem.Invalid, Title: "These snapshots are of two repositories",
+				Say: "restic compares snapshots of one repository.", Do: "Choose two of the same."}
+		}
+		q.Repository, *field = topics.RepositoryID(repository), snapshot
+	}
+	return s.start(w, r, q)
+}
+
+// start asks for a job of any kind but backup, and shows it.
+func (s *Pages) start(w http.ResponseWriter, r *http.Request, q jobs.Request) error {
+	if q.Kind == topics.BackupJob {
+		return problem.NoPage // on its host's page
+	}
+	j, _, err := s.Jobs.Start(r.Context(), session.Of(r.Context()).Actor(), q)
+	if err != nil {
+		return err
+	}
+	if r.PostForm.Get("stay") != "" {
+		return s.stay(w, r, views.RepositoryURL(string(q.Repository)))
+	}
+	redirect(w, r, views.JobURL(string(j.ID)))
+	return nil
+}
+
+// operationOf reads what a form says of an operation of a kind.
+func operationOf(kind topics.JobKind, f url.Values) topics.Operation {
+	yes := func(name string) bool { return f.Get(name) != "" }
+	switch kind {
+	case topics.ForgetJob:
+		return topics.Operation{Snapshots: strings.Fields(f.Get("snapshots"))}
+	case topics.DiffJob:
+		return topics.Operation{From: f.Get("from"), To: f.Get("to")}
+	case topics.RestoreJob:
+		return topics.Operation{
+			Snapshot:  f.Get("snapshot"),
+			Paths:     lines(f.Get("paths")),
+			Target:    strings.TrimSpace(f.Get("target")),
+			Overwrite: f.Get("overwrite"),
+			DryRun:    yes("dry_run"),
+		}
+	case topics.FindJob:
+		return topics.Operation{Pattern: f.Get("pattern")}
+	case topics.CheckJob:
+		return topics.Operation{ReadData: yes("read_data"), Subset: strings.TrimSpace(f.Get("subset"))}
+	case topics.PruneJob:
+		return topics.Operation{DryRun: yes("dry_run")}
+	case topics.UnlockJob:
+		return topics.Operation{All: yes("all")}
+	}
+	return topics.Operation{}
+}

@@ -1,0 +1,178 @@
+package pages
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/restic-manager/restic-manager/controlplane/field"
+	"github.com/restic-manager/restic-manager/controlplane/people"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/views"
+)
+
+// signedIn redirects a visitor who is signed in already, and reports whether it did.
+func (s *Pages) signedIn(w http.ResponseWriter, r *http.Request, to string) bool {
+	v, err := s.Sessions.Identify(r)
+	if err != nil || v == nil {
+		return false
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+	return true
+}
+
+func (s *Pages) LoginForm(w http.ResponseWriter, r *http.Request) error {
+	next := base.SamePlace(r.URL.Query().Get("next"))
+	if s.signedIn(w, r, orFleet(next)) {
+		return nil
+	}
+	if n, err := s.Store.UserCount(r.Context()); err != nil {
+		return err
+	} else if n == 0 {
+		http.Redirect(w, r, "/setup", http.StatusSeeOther)
+		return nil
+	}
+	s.render(w, r, http.StatusOK, views.LoginPage(s.shell(r, "Sign in", ""), views.Login{Server: hostOf(r), Next: next}))
+	return nil
+}
+
+func orFleet(next string) string {
+	if next == "" {
+		return "/"
+	}
+	return next
+}
+
+// Login checks a name and a password. Neither its answer nor the time it takes
+// tells whether a user of that name exists.
+func (s *Pages) Login(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	f := views.Login{Server: hostOf(r), Name: strings.TrimSpace(r.PostForm.Get("name")), Next: base.SamePlace(r.PostForm.Get("next"))}
+	again := func(status int, problem string) error {
+		f.Problem = problem
+		s.render(w, r, status, views.LoginPage(s.shell(r, "Sign in", ""), f))
+		return nil
+	}
+	if wait := s.Sessions.Tries.Take(session.Network(r), f.Name); wait > 0 {
+		return again(http.StatusTooManyRequests, slow(w, wait))
+	}
+	err := s.Sessions.SignIn(w, r, f.Name, r.PostForm.Get("password"))
+	if errors.Is(err, session.ErrWrong) {
+		return again(http.StatusUnprocessableEntity, "This name and password do not belong together. After several wrong tries there is a pause.")
+	} else if err != nil {
+		return err
+	}
+	http.Redirect(w, r, orFleet(f.Next), http.StatusSeeOther)
+	return nil
+}
+
+func (s *Pages) Logout(w http.ResponseWriter, r *http.Request) error {
+	if err := s.Sessions.Leave(w, r, session.Of(r.Context())); err != nil {
+		return err
+	}
+	s.Streams.Recheck()
+	http.Redirect(w, r, "/login", http.StatusSeeOther)
+	return nil
+}
+
+// SetupPath returns the path of the page that creates the first account, with the
+// setup code in it. It returns "" once there is an account.
+func (s *Pages) SetupPath(ctx context.Context) (string, error) {
+	if n, err := s.Store.UserCount(ctx); err != nil || n > 0 {
+		return "", err
+	}
+	code, err := s.setupCode(ctx)
+	return "/setup?code=" + code, err
+}
+
+func (s *Pages) setupCode(ctx context.Context) (string, error) {
+	b, err := s.Store.Secret(ctx, "setup_code", func() ([]byte, error) { return []byte(rand.Text()), nil })
+	return string(b), err
+}
+
+func (s *Pages) SetupForm(w http.ResponseWriter, r *http.Request) error {
+	if n, err := s.Store.UserCount(r.Context()); err != nil {
+		return err
+	} else if n > 0 {
+		http.Redirect(w, r, "/login", http.StatusSeeOther)
+		return nil
+	}
+	s.render(w, r, http.StatusOK, views.SetupPage(s.shell(r, "First-run setup", ""), views.Setup{Code: r.URL.Query().Get("code")}))
+	return nil
+}
+
+// Setup creates the first account. It needs the code from the server's log, so
+// that the first stranger to find the page cannot take over the server.
+func (s *Pages) Setup(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	ctx := r.Context()
+	if n, err := s.Store.UserCount(ctx); err != nil {
+		return err
+	} else if n > 0 {
+		return people.ErrSetUp
+	}
+	code := strings.TrimSpace(r.Form.Get("code"))
+	f := views.Setup{Code: r.URL.Query().Get("code"), Name: strings.TrimSpace(r.PostForm.Get("name"))}
+	again := func(status int) error {
+		f.Problem = "The account was not made."
+		s.render(w, r, status, views.SetupPage(s.shell(r, "First-run setup", ""), f))
+		return nil
+	}
+	want, err := s.setupCode(ctx)
+	if err != nil {
+		return err
+	}
+	if wait := s.Sessions.Tries.Take(session.Network(r), ""); wait > 0 {
+		f.CodeError = slow(w, wait)
+		return again(http.StatusTooManyRequests)
+	}
+	if subtle.ConstantTimeCompare([]byte(code), []byte(want)) != 1 {
+		f.Code = "" // so that it can be typed
+		f.CodeError = "This is not the code in the server's log. Use the link that restic-manager serve printed."
+		return again(http.StatusForbidden)
+	}
+	secret := r.PostForm.Get("password")
+	if _, f.AgainError = checkSecret(secret, r.PostForm.Get("again")); f.AgainError != "" {
+		f.NameError = people.CheckName(f.Name)
+		return again(http.StatusUnprocessableEntity)
+	}
+	u, err := s.People.AddFirst(ctx, f.Name, secret)
+	var fields field.Errors
+	if errors.As(err, &fields) {
+		f.NameError, f.SecretError = fields["name"], fields["password"]
+		return again(http.StatusUnprocessableEntity)
+	} else if err != nil {
+		return err
+	}
+	if err := s.Sessions.Enter(w, r, u); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/hosts/new", http.StatusSeeOther)
+	return nil
+}
+
+func (s *Pages) SignInByLink(w http.ResponseWriter, r *http.Request) error {
+	if r.Method == http.MethodHead { // whoever only looks must not use it up
+		return nil
+	}
+	err := s.Sessions.EnterByLink(w, r, r.URL.Query().Get("key"))
+	if errors.Is(err, store.ErrNotFound) {
+		return &problem.Problem{Kind: problem.Gone, Title: "This link is no longer good",
+			Say: "A sign-in link works once, and not for long.",
+			Do:  "Sign in with name and password, or ask for a new link.", Link: problem.Link{Text: "Sign in", URL: "/login"}}
+	} else if err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+	return nil
+}

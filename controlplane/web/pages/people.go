@@ -1,0 +1,215 @@
+package pages
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/restic-manager/restic-manager/controlplane/field"
+	"github.com/restic-manager/restic-manager/controlplane/people"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
+)
+
+func (s *Pages) UsersPage(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	users, err := s.Store.Users(ctx)
+	if err != nil {
+		return err
+	}
+	tokens, err := s.Store.APITokens(ctx)
+	if err != nil {
+		return err
+	}
+	open, err := s.Store.SessionList(ctx, "")
+	if err != nil {
+		return err
+	}
+	count := map[string]int{}
+	for _, n := range open {
+		count[n.User]++
+	}
+	var v views.Users
+	for _, u := range users {
+		a := s.account(ctx, u)
+		if n := count[u.ID]; n > 0 {
+			a.Sessions = words.Count(uint64(n), "session", "sessions")
+		}
+		v.Accounts = append(v.Accounts, a)
+	}
+	for _, t := range tokens {
+		v.Tokens = append(v.Tokens, views.APIToken{ID: t.ID, Name: t.Name, Role: string(t.Role), By: t.CreatedBy, Until: s.until(t.ExpiresAt),
+			Expired: t.ExpiresAt != 0 && t.ExpiresAt <= s.Now().UnixMilli(), Used: s.when(t.UsedAt)})
+	}
+	s.render(w, r, http.StatusOK, views.UsersPage(s.shell(r, "Users", "users", views.Link{Text: "Users"}), v))
+	return nil
+}
+
+func (s *Pages) account(ctx context.Context, u store.User) views.Account {
+	return views.Account{ID: u.ID, Name: u.Name, You: u.ID == session.Of(ctx).UserID, Role: string(u.Role), Disabled: u.DisabledAt != 0,
+		Invited: u.PasswordHash == "", LastSeen: s.when(u.SeenAt)}
+}
+
+func (s *Pages) NewUserForm(w http.ResponseWriter, r *http.Request) error {
+	return s.newUserPage(w, r, http.StatusOK, views.NewUser{Role: string(store.Viewer)})
+}
+
+func (s *Pages) newUserPage(w http.ResponseWriter, r *http.Request, status int, f views.NewUser) error {
+	s.render(w, r, status, views.NewUserPage(s.shell(r, "Add user", "users", toUsers, views.Link{Text: "Add user"}), f))
+	return nil
+}
+
+// NewUser adds a user without a password, and shows the link to set one.
+func (s *Pages) NewUser(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	f := views.NewUser{Name: strings.TrimSpace(r.PostForm.Get("name")), Role: r.PostForm.Get("role")}
+	role := store.Role(f.Role)
+	u, link, err := s.People.Invite(r.Context(), session.Of(r.Context()).Name, people.Input{Name: &f.Name, Role: &role})
+	if err == nil {
+		return s.showLink(w, r, u, link, u.Name+" was added")
+	}
+	var fields field.Errors
+	switch {
+	case errors.As(err, &fields):
+		f.NameError, f.Problem = fields["name"], besides("Nobody was added.", fields, "name")
+	case errors.Is(err, people.ErrNameTaken):
+		f.NameError, f.Problem = "There is a user of this name already.", "Nobody was added."
+	default:
+		return err
+	}
+	return s.newUserPage(w, r, base.StatusOf(problem.Of(err)), f)
+}
+
+// showLink shows a link to set a password. It cannot be shown again.
+func (s *Pages) showLink(w http.ResponseWriter, r *http.Request, u store.User, link people.Link, done string) error {
+	v := views.User{Done: done, Link: session.URLOf(r, base.LinkPath(link)), LinkValid: "Valid for " + words.Duration(s.Timing.Invitation) + ", once"}
+	return s.showUser(w, r, http.StatusOK, u.ID, v)
+}
+
+func (s *Pages) UserPage(w http.ResponseWriter, r *http.Request) error {
+	return s.showUser(w, r, http.StatusOK, base.Param(r, "id"), views.User{})
+}
+
+// showUser renders a user's page with the result of the last action.
+func (s *Pages) showUser(w http.ResponseWriter, r *http.Request, status int, id string, v views.User) error {
+	ctx := r.Context()
+	u, err := s.user(ctx, id)
+	if err != nil {
+		return err
+	}
+	v.Account = s.account(ctx, u)
+	if v.List, err = s.sessionViews(ctx, u.ID, nil); err != nil {
+		return err
+	}
+	tokens, err := s.Store.APITokens(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range tokens {
+		if t.CreatedBy == u.Name {
+			v.Tokens = append(v.Tokens, t.Name)
+		}
+	}
+	s.render(w, r, status, views.UserPage(s.shell(r, u.Name, "users", toUsers, views.Link{Text: u.Name}), v))
+	return nil
+}
+
+// UserForm handles a form on a user's page and shows the page again with the
+// result. If do returns no text, it redirects to the list of users.
+func (s *Pages) UserForm(do func(r *http.Request, by, id string) (done string, err error)) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if err := r.ParseForm(); err != nil {
+			return badForm(err)
+		}
+		id, v := base.Param(r, "id"), session.Of(r.Context())
+		done, err := do(r, v.Name, id)
+		switch {
+		case err != nil:
+			return s.userRefused(w, r, id, err)
+		case id == v.UserID: // whose own session is over
+			return s.signedOut(w, r)
+		case done == "":
+			http.Redirect(w, r, "/users", http.StatusSeeOther)
+			return nil
+		}
+		return s.showUser(w, r, http.StatusOK, id, views.User{Done: done})
+	}
+}
+
+// userRefused shows a user's page with the reason why something was not done.
+func (s *Pages) userRefused(w http.ResponseWriter, r *http.Request, id string, err error) error {
+	p := problem.Of(err)
+	switch {
+	case p.Fields != nil:
+		return s.showUser(w, r, base.StatusOf(p), id, views.User{Problem: besides(p.Title+".", p.Fields)})
+	case p.Kind == problem.Conflict:
+		return s.showUser(w, r, base.StatusOf(p), id, views.User{Problem: p.Title + ". " + p.Detail()})
+	}
+	return err
+}
+
+func (s *Pages) RoleForm(r *http.Request, by, id string) (string, error) {
+	role := store.Role(r.PostForm.Get("role"))
+	_, err := s.People.Change(r.Context(), by, id, people.Input{Role: &role})
+	return "The role is " + string(role) + " now. They have to sign in again.", err
+}
+
+func (s *Pages) DisableForm(r *http.Request, by, id string) (string, error) {
+	_, err := s.People.Change(r.Context(), by, id, people.Input{Disabled: new(true)})
+	return "They cannot sign in any more, and every session of theirs is over.", err
+}
+
+func (s *Pages) EnableForm(r *http.Request, by, id string) (string, error) {
+	_, err := s.People.Change(r.Context(), by, id, people.Input{Disabled: new(false)})
+	return "They may sign in again.", err
+}
+
+func (s *Pages) SignOutForm(r *http.Request, by, id string) (string, error) {
+	return "Every session of theirs is over.", s.People.SignOut(r.Context(), by, id)
+}
+
+func (s *Pages) RemoveForm(r *http.Request, by, id string) (string, error) {
+	return "", s.People.Remove(r.Context(), by, id)
+}
+
+func (s *Pages) LinkForUser(w http.ResponseWriter, r *http.Request) error {
+	u, err := s.user(r.Context(), base.Param(r, "id"))
+	if err != nil {
+		return err
+	}
+	link, err := s.People.NewLink(r.Context(), session.Of(r.Context()).Name, u.ID)
+	if err != nil {
+		return s.userRefused(w, r, u.ID, err)
+	}
+	return s.showLink(w, r, u, link, "The link is made")
+}
+
+func (s *Pages) PasswordForUser(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	id, who := base.Param(r, "id"), session.Of(r.Context())
+	if _, err := s.user(r.Context(), id); err != nil {
+		return err
+	}
+	var v views.User
+	secret := r.PostForm.Get("password")
+	if v.SecretError, v.AgainError = checkSecret(secret, r.PostForm.Get("again")); v.SecretError+v.AgainError != "" {
+		v.Problem = "The password was not set. " + v.SecretError + v.AgainError
+		return s.showUser(w, r, http.StatusUnprocessableEntity, id, v)
+	}
+	if _, err := s.People.Change(r.Context(), who.Name, id, people.Input{Password: &secret}); err != nil {
+		return err
+	}
+	if id == who.UserID {
+		return s.signedOut(w, r)
+	}
+	return s.showUser(w, r, http.StatusOK, id, views.User{Done: "The password is set. Every session of theirs is over."})
+}

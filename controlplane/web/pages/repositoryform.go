@@ -1,0 +1,214 @@
+package pages
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/restic-manager/restic-manager/controlplane/fleet"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/repositories"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/location"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+)
+
+// repositoryForm is the form as the database has it; r without ID is a new one.
+func (s *Pages) repositoryForm(ctx context.Context, r store.Repository) (views.RepositoryForm, error) {
+	f := views.RepositoryForm{ID: string(r.ID), Name: r.Name, Backend: "rest", AppendOnly: r.AppendOnly, Keeper: string(r.Keeper),
+		Everyday: map[string]string{}, Maintenance: map[string]string{}, Keep: map[string]string{}, Errors: map[string]string{}}
+	m, err := s.Moment(ctx)
+	if err != nil {
+		return f, err
+	}
+	f.Hosts = s.choice(m, func(h *fleet.Entry) int {
+		if h.ID == r.Keeper {
+			return 0
+		}
+		return 1
+	})
+	if r.ID == "" {
+		return f, nil
+	}
+	a, err := s.Store.RepositoryAccess(ctx, r.ID)
+	if err != nil {
+		return f, err
+	}
+	at, env := location.SplitLogin(a.URL, a.Env)
+	f.URL, f.Backend = location.Shown(at), location.Scheme(at.Reveal())
+	f.Everyday = noSecrets(env)
+	if m := a.Maintenance; m != nil {
+		f.HasMaintenance, f.MaintenanceURL, f.Maintenance = true, location.Shown(m.URL), noSecrets(m.Env)
+	}
+	if k := r.Keep.V; k != nil {
+		for name, text := range withinRules(k) {
+			f.Keep[name] = *text
+		}
+		for name, n := range countRules(k) {
+			if *n != 0 {
+				f.Keep[name] = strconv.Itoa(*n)
+			}
+		}
+	}
+	f.Preview, err = s.retentionView(ctx, r.ID, nil)
+	return f, err
+}
+
+func noSecrets(env map[string]topics.Secret) map[string]string {
+	out := map[string]string{}
+	for _, b := range views.Backends() {
+		for _, x := range b.Fields {
+			if v, ok := env[x.Variable]; ok && !x.Secret {
+				out[x.Variable] = v.Reveal()
+			}
+		}
+	}
+	return out
+}
+
+// credentialOf reads the fields that the backend of an address has. A secret that
+// is left empty stays, and so does a login that stands in the address itself; what
+// belongs to other backends goes.
+func credentialOf(f url.Values, prefix, at string) *repositories.Credential {
+	c := &repositories.Credential{Env: map[string]topics.Secret{}}
+	_, login := location.SplitLogin(at, nil)
+	for _, b := range views.Backends() {
+		for _, x := range b.Fields {
+			v := f.Get(prefix + "." + x.Variable)
+			_, has := login[x.Variable]
+			if b.Key != location.Scheme(at) {
+				v = ""
+			} else if (x.Secret || has) && v == "" {
+				continue
+			}
+			c.Env[x.Variable] = topics.Secret(v)
+		}
+	}
+	return c
+}
+
+func (s *Pages) NewRepository(w http.ResponseWriter, r *http.Request) error {
+	f, err := s.repositoryForm(r.Context(), store.Repository{})
+	if err != nil {
+		return err
+	}
+	return s.repositoryFormPage(w, r, http.StatusOK, f)
+}
+
+func (s *Pages) EditRepository(w http.ResponseWriter, r *http.Request) error {
+	row, err := s.Repository(r.Context(), repositoryID(r))
+	if err != nil {
+		return err
+	}
+	f, err := s.repositoryForm(r.Context(), row)
+	if err != nil {
+		return err
+	}
+	return s.repositoryFormPage(w, r, http.StatusOK, f)
+}
+
+func (s *Pages) repositoryFormPage(w http.ResponseWriter, r *http.Request, status int, f views.RepositoryForm) error {
+	sh := s.shell(r, "Add a repository", "repositories", toRepositories, views.Link{Text: "Add a repository"})
+	if f.ID != "" {
+		sh = s.shell(r, "Change "+f.Name, "repositories", toRepositories, views.Link{Text: f.Name, URL: views.RepositoryURL(f.ID)}, views.Link{Text: "Change"})
+	}
+	s.render(w, r, status, views.RepositoryFormPage(sh, f))
+	return nil
+}
+
+// repositoryInputOf reads the form. was is the form as the database has it, for a
+// new repository empty.
+func repositoryInputOf(p url.Values, was views.RepositoryForm, keep store.Keep) repositories.Input {
+	at := strings.TrimSpace(p.Get("url"))
+	in := repositories.Input{
+		Name:       new(p.Get("name")),
+		Keeper:     new(p.Get("keeper")),
+		AppendOnly: new(p.Get("append_only") != ""),
+		Everyday:   credentialOf(p, "everyday", at),
+		Keep:       &keep,
+	}
+	if at != was.URL || was.ID == "" {
+		in.URL = new(topics.Secret(at))
+	}
+	if password := topics.Secret(p.Get("password")); password != "" || was.ID == "" {
+		in.Password = &password
+	}
+	theirs := strings.TrimSpace(p.Get("maintenance.url"))
+	switch in.Maintenance = credentialOf(p, "maintenance", cmp.Or(theirs, at)); {
+	case p.Get("maintenance.none") != "":
+		in.Maintenance = &repositories.Credential{URL: new(topics.Secret), Env: map[string]topics.Secret{}}
+		for _, name := range location.Names() {
+			in.Maintenance.Env[name] = ""
+		}
+	case theirs != was.MaintenanceURL:
+		in.Maintenance.URL = new(topics.Secret(theirs))
+	}
+	return in
+}
+
+// SaveRepository takes the form: a new repository, or a changed one.
+func (s *Pages) SaveRepository(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	row := store.Repository{}
+	if id := repositoryID(r); id != "" {
+		var err error
+		if row, err = s.Repository(ctx, id); err != nil {
+			return err
+		}
+	}
+	f, err := s.repositoryForm(ctx, row)
+	if err != nil {
+		return err
+	}
+	keep := keepForm(r.PostForm, row.Keep.V)
+	in := repositoryInputOf(r.PostForm, f, keep)
+	var saved store.Repository
+	if row.ID == "" {
+		saved, err = s.Repositories.Add(ctx, session.Of(ctx).Name, in)
+	} else {
+		saved, err = s.Repositories.Change(ctx, session.Of(ctx).Name, row.ID, in)
+	}
+	if err == nil {
+		http.Redirect(w, r, views.RepositoryURL(string(saved.ID)), http.StatusSeeOther)
+		return nil
+	}
+	wrong := problem.Of(problem.Saving("repository", err))
+	if len(wrong.Fields) == 0 {
+		return wrong
+	}
+	typedRepository(&f, r.PostForm)
+	f.Problem, f.Errors = "It was not saved; look at what is marked below.", wrong.Fields
+	if row.ID != "" {
+		if f.Preview, err = s.retentionView(ctx, row.ID, &keep); err != nil {
+			return err
+		}
+	}
+	return s.repositoryFormPage(w, r, base.StatusOf(wrong), f)
+}
+
+// typedRepository fills the form with what was typed, but for secrets.
+func typedRepository(f *views.RepositoryForm, p url.Values) {
+	f.Name, f.Keeper, f.AppendOnly = strings.TrimSpace(p.Get("name")), p.Get("keeper"), p.Get("append_only") != ""
+	at := strings.TrimSpace(p.Get("url"))
+	f.Backend, f.URL, f.MaintenanceURL = location.Scheme(at), location.Shown(at), location.Shown(strings.TrimSpace(p.Get("maintenance.url")))
+	for _, b := range views.Backends() {
+		for _, x := range b.Fields {
+			if !x.Secret {
+				f.Everyday[x.Variable], f.Maintenance[x.Variable] = p.Get("everyday."+x.Variable), p.Get("maintenance."+x.Variable)
+			}
+		}
+	}
+	for _, k := range slices.Concat(views.WithinRules, views.CountRules) {
+		f.Keep[k.Value] = p.Get(k.Value)
+	}
+}

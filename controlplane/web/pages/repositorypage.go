@@ -1,0 +1,470 @@
+package pages
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/fleet"
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
+)
+
+// health is the worst of what is known of a repository.
+func (s *Pages) health(r store.Repository, k base.Known) views.Status {
+	locked := slices.ContainsFunc(k.Locks[r.ID], func(l store.Lock) bool { return l.Exclusive && !(l.Alive.Valid && l.Alive.Bool) })
+	key := "healthy"
+	switch now := s.Now(); {
+	case r.CheckErrors > 0:
+		key = "damaged"
+	case locked:
+		key = "locked"
+	case k.Keys[r.ID] > 0:
+		key = "foreign-key"
+	case k.Tallies[r.ID].Foreign > 0:
+		key = "foreign"
+	case r.ReadyAt == 0:
+		key = "unseen"
+	case now.Sub(base.At(max(r.CheckedAt, r.ReadyAt))) > checkEvery:
+		key = "check-overdue"
+	}
+	return views.RepositoryStatus(key)
+}
+
+func (s *Pages) RepositoryPage(w http.ResponseWriter, r *http.Request) error {
+	f := repositoryFilter(r.URL.Query())
+	v, err := s.repositoryView(r.Context(), repositoryID(r), f)
+	if err != nil {
+		return err
+	}
+	v.Forget = r.URL.Query().Get("forget")
+	sh := s.shell(r, v.Name, "repositories", toRepositories, views.Link{Text: v.Name})
+	sh.Stream = views.RepositoryStream(v.ID, f)
+	s.render(w, r, http.StatusOK, views.RepositoryPage(sh, v))
+	return nil
+}
+
+func (s *Pages) repositoryStream(id topics.RepositoryID, f views.RepositoryFilter) Draw {
+	waiting, next := false, time.Time{}
+	return func(ctx context.Context, p *Painter, rang map[topics.HostID]bool) error {
+		began := time.Now()
+		if waiting = waiting || p.Full || len(rang) > 0; !waiting || began.Before(next) {
+			p.Again = waiting
+			return nil
+		}
+		v, err := s.repositoryView(ctx, id, f)
+		if err != nil {
+			return err
+		}
+		// A large repository takes a while to look through, and is looked through the less often.
+		waiting, next = false, began.Add(10*time.Since(began))
+		p.Morph("repository-header", views.RepositoryHeader(v))
+		p.Morph("repository-notes", views.RepositoryNotes(v))
+		p.Morph("repository-figures", views.RepositoryFigures(v))
+		p.Morph("repository-chart", views.RepositoryChart(v))
+		p.Morph("repository-jobs", views.RepositoryJobs(v))
+		p.Morph("repository-access", views.RepositoryAccess(v))
+		p.Morph("repository-locks", views.RepositoryLocks(v))
+		p.Morph("repository-keys", views.RepositoryKeys(v))
+		p.Morph("repository-held", views.RepositoryHeld(v))
+		p.Morph("repository-retention", views.RepositoryRetention(v))
+		p.Morph("repository-flagged", views.RepositoryFlagged(v))
+		p.Morph("repository-maintenance", views.RepositoryMaintenance(v))
+		p.Morph("repository-details", views.RepositoryDetails(v))
+		p.Morph("snapshot-count", views.SnapshotCount(v))
+		p.Morph("snapshot-calendar", views.SnapshotCalendar(v.Calendar))
+		p.Morph("snapshot-list", views.SnapshotList(v))
+		return nil
+	}
+}
+
+// repositoryView is everything a repository's page shows.
+func (s *Pages) repositoryView(ctx context.Context, id topics.RepositoryID, f views.RepositoryFilter) (views.Repository, error) {
+	var v views.Repository
+	r, err := s.Repository(ctx, id)
+	if err != nil {
+		return v, err
+	}
+	k, err := s.Known(ctx, id)
+	if err != nil {
+		return v, err
+	}
+	access, err := s.Store.RepositoryAccess(ctx, id)
+	if err != nil {
+		return v, err
+	}
+	m, err := s.Moment(ctx)
+	if err != nil {
+		return v, err
+	}
+	groups, err := s.Store.SourceGroupsAround(ctx, id)
+	if err != nil {
+		return v, err
+	}
+	who := session.Of(ctx)
+	tally := k.Tallies[id]
+	v = views.Repository{ID: string(id), Name: r.Name, Location: r.Location, Health: s.health(r, k), AppendOnly: r.AppendOnly, HasMaintenance: access.Maintenance != nil, Filter: f,
+		SnapshotsTotal: tally.Count, ForeignTotal: tally.Foreign, ListedAt: s.when(r.ListedAt), LocksAt: s.when(r.LocksAt), KeysAt: s.when(r.KeysAt),
+		MayOperate: who.May(store.Operator), MayAdmin: who.May(store.Admin)}
+	names, users := map[topics.HostID]string{}, map[topics.HostID]bool{}
+	groupNames := map[topics.SourceGroupID]string{}
+	for _, h := range m.ByName() {
+		names[h.ID] = h.Name
+	}
+	for _, g := range groups {
+		groupNames[g.ID] = g.Name
+		if g.Repository == id && !users[g.Host] {
+			users[g.Host] = true
+			v.Users = append(v.Users, views.Link{Text: names[g.Host], URL: views.HostURL(string(g.Host))})
+		}
+	}
+	if r.Keeper != "" {
+		v.Keeper = views.Link{Text: names[r.Keeper], URL: views.HostURL(string(r.Keeper))}
+	}
+	v.Hosts = s.choice(m, func(h *fleet.Entry) int {
+		switch {
+		case h.ID == r.Keeper:
+			return 0
+		case users[h.ID]:
+			return 1
+		}
+		return 2
+	})
+	if v.Keepers = v.Hosts; r.Keeper != "" {
+		v.Keepers = v.Hosts[:1]
+	}
+	if err := s.repositoryFound(ctx, &v, r, names); err != nil {
+		return v, err
+	}
+	if v.Retention, err = s.retentionView(ctx, id, nil); err != nil {
+		return v, err
+	}
+	if err := s.snapshotsFound(ctx, &v, id, names, groupNames); err != nil {
+		return v, err
+	}
+	days, err := s.Store.Days(ctx, id, s.Now().AddDate(-1, 0, 0).UnixMilli())
+	if err != nil {
+		return v, err
+	}
+	if v.Chart, err = s.SizeChart(ctx, id, days, f.Period); err != nil {
+		return v, err
+	}
+	v.Figures = s.repositoryFigures(r, tally, days)
+	recent, err := s.Store.JobsOn(ctx, id, 12)
+	if err != nil {
+		return v, err
+	}
+	for _, j := range recent[:min(len(recent), shownJobs)] {
+		row := s.jobRow(j, groupNames)
+		row.Group = strings.TrimSpace(names[j.Host] + " " + row.Group)
+		v.Jobs = append(v.Jobs, row)
+	}
+	v.Answer = s.answer(r, recent, names)
+	v.Details = s.maintenanceFacts(r, v, access)
+	if v.Maintenance, err = s.maintenanceView(ctx, id); err != nil {
+		return v, err
+	}
+	v.Notes = s.repositoryNotes(r, k, v)
+	return v, nil
+}
+
+// repositoryFound fills in locks and keys.
+func (s *Pages) repositoryFound(ctx context.Context, v *views.Repository, r store.Repository, names map[topics.HostID]string) error {
+	holders, err := jobs.Holders(ctx, s.Store, r.ID)
+	if err != nil {
+		return err
+	}
+	v.CanUnlock, v.AllDead = len(holders) > 0, len(holders) > 0
+	for _, h := range holders {
+		v.AllDead = v.AllDead && h.Verdict == jobs.Dead
+		row := views.LockRow{ID: h.ID, Kind: "Shared", Owner: h.Hostname + ", process " + strconv.FormatInt(h.PID, 10), At: s.when(h.Time)}
+		if h.Exclusive {
+			row.Kind = "Exclusive"
+		}
+		if h.Username != "" {
+			row.Owner += ", " + h.Username
+		}
+		row.Tone, row.Verdict = verdict(h, names[h.LookedBy])
+		if h.OfJob != "" {
+			row.Job = views.Link{Text: "Job " + short(string(h.OfJob)), URL: views.JobURL(string(h.OfJob))}
+		}
+		v.Locks = append(v.Locks, row)
+	}
+	keys, err := s.Store.Keys(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		row := views.KeyRow{ID: k.ID, ShortID: short(k.ID), Owner: strings.Trim(k.Username+"@"+k.Hostname, "@"), Trusted: k.Trusted, Current: k.ID == r.KeyHint}
+		if k.Created > 0 {
+			row.Created = "made " + words.Clock(base.At(k.Created), s.Now())
+		}
+		if !k.Trusted {
+			row.Created = "first seen " + words.Ago(base.At(k.FirstSeen), s.Now())
+		}
+		v.Keys = append(v.Keys, row)
+	}
+	return nil
+}
+
+// verdict words who holds a lock.
+func verdict(h jobs.Holder, looker string) (tone, text string) {
+	switch h.Verdict {
+	case jobs.Alive:
+		return "run", "Its job is under way; it goes by itself."
+	case jobs.Dead:
+		return "fail", h.Owner.Name + " says that this process is gone. It is a leftover, and is removed before the next job that needs it."
+	case jobs.Unsure:
+		if h.Alive.Valid && !h.Alive.Bool {
+			return "warn", looker + " sees no such process, and no job of ours is known to have made it. It counts as left over when it was not renewed for 35 minutes."
+		}
+		return "warn", "Whether its process is alive, only " + h.Owner.Name + " itself can say. Refresh from there."
+	}
+	return "warn", "No host of ours is known by this name, so nobody can say whether its process is alive."
+}
+
+func (s *Pages) repositoryFigures(r store.Repository, t store.SnapshotTally, days []store.Day) []views.Figure {
+	stored := views.Figure{Name: "Stored", Value: "not measured", Detail: "Refresh measures it"}
+	restorable := views.Figure{Name: "Restorable", Value: "not known", Detail: "in " + words.Count(uint64(t.Count), "snapshot", "snapshots")}
+	saved := views.Figure{Name: "Saved by dedup", Value: "not known"}
+	if r.MeasuredAt > 0 {
+		stored.Value, stored.Unit = apart(words.Bytes(uint64(r.StoredBytes)))
+		stored.Detail = "measured " + words.Ago(base.At(r.MeasuredAt), s.Now())
+		if grown := growth(days, s.Now()); grown != "" {
+			stored.Detail = grown + ", " + stored.Detail
+		}
+		restorable.Value, restorable.Unit = apart(words.Bytes(uint64(r.RestoreBytes)))
+		if ratio := views.Times(r.Ratio()); r.Ratio() > 0 && r.Ratio() < 1 {
+			saved.Value = "nothing" // it is about as large as a single copy, or tiny
+		} else if ratio != "" {
+			saved.Value, saved.Unit = ratio, "×"
+		}
+		saved.Detail = "this restic does not tell compression apart"
+		if c := views.Times(r.Compression()); c != "" {
+			saved.Detail = "of it " + c + " × by compression"
+		}
+	}
+	check := views.Figure{Name: "Last check", Value: "never", Detail: "nobody has checked it yet"}
+	if r.CheckedAt > 0 {
+		check.Value, check.Detail = words.Ago(base.At(r.CheckedAt), s.Now()), "no errors"
+		if r.CheckErrors > 0 {
+			check.Detail = checkErrors(r)
+		}
+	}
+	prune := views.Figure{Name: "Last prune", Value: "never", Detail: "nothing was freed yet"}
+	if r.PrunedAt > 0 {
+		prune.Value, prune.Detail = words.Ago(base.At(r.PrunedAt), s.Now()), words.Clock(base.At(r.PrunedAt), s.Now())
+	}
+	return []views.Figure{stored, restorable, saved, check, prune}
+}
+
+// growth is how much a repository grew in the last 30 days, as far as it was
+// measured.
+func growth(days []store.Day, now time.Time) string {
+	i := slices.IndexFunc(days, func(d store.Day) bool { return !base.DayOf(d).Before(now.AddDate(0, 0, -31)) })
+	if i < 0 || i == len(days)-1 {
+		return ""
+	}
+	span := words.Count(uint64(days[len(days)-1].Day-days[i].Day), "day", "days")
+	if by := days[len(days)-1].StoredBytes - days[i].StoredBytes; by >= 0 {
+		return "+" + words.Bytes(uint64(by)) + " in " + span
+	} else {
+		return "−" + words.Bytes(uint64(-by)) + " in " + span
+	}
+}
+
+// answer words the last try to open a repository.
+func (s *Pages) answer(r store.Repository, recent []store.Job, names map[topics.HostID]string) views.Answer {
+	for _, j := range recent {
+		link := views.Link{Text: "Open the job", URL: views.JobURL(string(j.ID))}
+		ago := words.Ago(base.At(j.FinishedAt), s.Now())
+		switch {
+		case !j.State.Ended() && (j.Kind == topics.SnapshotsJob || j.Kind == topics.InitJob):
+			return views.Answer{Tone: "run", Icon: "hourglass", Title: names[j.Host] + " is asked", Text: "Its answer appears here.", Link: link}
+		case j.State == topics.Succeeded || j.State == topics.Warnings:
+			text := names[j.Host] + " opened it " + ago + "."
+			if j.Kind == topics.InitJob {
+				text = names[j.Host] + " set it up " + ago + "."
+			}
+			return views.Answer{Tone: "ok", Icon: "circle-check", Title: "It opens", Text: text, Link: link}
+		case j.State == topics.Failed && r.ReadyAt == 0 && j.Cause == topics.CauseNoRepository:
+			return views.Answer{Tone: "idle", Icon: "circle-dashed", Title: "There is none yet", Text: names[j.Host] + " found no repository there " + ago + ". Set it up, or let the first backup do so.", Link: link}
+		case j.State == topics.Failed && opens(j.Cause):
+			return views.Answer{Tone: "fail", Icon: "octagon-x", Title: jobs.Explain(j.Kind, j.Cause, j.State).Cause, Text: names[j.Host] + " tried " + ago + ": " + j.Message, Link: link}
+		}
+	}
+	if r.ReadyAt > 0 {
+		return views.Answer{Tone: "ok", Icon: "circle-check", Title: "It opens", Text: "A job found it " + words.Ago(base.At(r.ReadyAt), s.Now()) + "."}
+	}
+	return views.Answer{Tone: "idle", Icon: "circle-dashed", Title: "Not opened yet", Text: "Have a host try: it opens, there is none yet, or something is wrong with the address or a password."}
+}
+
+// opens reports whether a cause says something of whether a repository opens.
+func opens(c topics.Cause) bool {
+	switch c {
+	case topics.CausePassword, topics.CauseNoRepository, topics.CauseUnreachable, topics.CauseCertificate, topics.CauseCredentials, topics.CausePermission, topics.CauseNoRestic,
+		topics.CauseDamaged, topics.CauseUsage, topics.CausePolicy, topics.CauseRefused, topics.CauseUnknown, topics.CauseNone:
+		return true
+	}
+	return false
+}
+
+func (s *Pages) maintenanceFacts(r store.Repository, v views.Repository, a store.RepositoryAccess) []views.Fact {
+	last := func(ms int64) string { return words.Ago(base.At(ms), s.Now()) }
+	keeper, rights := v.Keeper.Text, "the everyday credential"
+	if keeper == "" {
+		keeper = "none chosen"
+	}
+	if a.Maintenance != nil {
+		rights = "a credential of its own"
+	}
+	facts := []views.Fact{{Name: "Keeper", Value: keeper}, {Name: "Deletes with", Value: rights}, {Name: "Forgot", Value: last(r.ForgotAt)},
+		{Name: "Pruned", Value: last(r.PrunedAt)}, {Name: "Checked", Value: last(r.CheckedAt)}, {Name: "Keeps", Value: keeps(r.Keep.V)}}
+	return append(facts, views.Fact{Name: "ID", Value: string(r.ID), Mono: true})
+}
+
+// keeps words the rules of retention.
+func keeps(k *store.Keep) string {
+	if k == nil {
+		return "every snapshot"
+	}
+	var said []string
+	for _, rule := range []struct{ word, value string }{{"all for ", k.Within}, {"hourly for ", k.WithinHourly}, {"daily for ", k.WithinDaily},
+		{"weekly for ", k.WithinWeekly}, {"monthly for ", k.WithinMonthly}, {"yearly for ", k.WithinYearly}} {
+		if rule.value != "" {
+			said = append(said, rule.word+rule.value)
+		}
+	}
+	for _, rule := range []struct {
+		word string
+		n    int
+	}{{"last", k.Last}, {"hourly", k.Hourly}, {"daily", k.Daily}, {"weekly", k.Weekly}, {"monthly", k.Monthly}, {"yearly", k.Yearly}} {
+		if rule.n > 0 {
+			said = append(said, words.Number(uint64(rule.n))+" "+rule.word)
+		}
+	}
+	return strings.Join(said, ", ")
+}
+
+// repositoryNotes are what is wrong with a repository now, the worst first.
+func (s *Pages) repositoryNotes(r store.Repository, k base.Known, v views.Repository) (notes []views.Note) {
+	if r.CheckErrors > 0 {
+		notes = append(notes, views.Note{Tone: "fail", Title: "The last check found " + checkErrors(r), Text: "Some snapshots may not come back whole. Do not remove any before you know which.",
+			Link: views.Link{Text: "Open the check", URL: views.JobURL(string(r.CheckJob))}})
+	}
+	if v.Health.Key == "locked" {
+		notes = append(notes, views.Note{Tone: "fail", Title: "An exclusive lock blocks every job", Text: "See who holds it below. One that is provably ours and dead is removed before the next job that needs it.",
+			Link: views.Link{Text: "See the locks", URL: "#repository-locks"}})
+	}
+	if n := k.Keys[r.ID]; n > 0 {
+		notes = append(notes, views.Note{Tone: "warn", Title: words.Count(uint64(n), "key nobody knows opens", "keys nobody knows open") + " this repository",
+			Text: "It came after the first look. Whoever made it had a password of the repository and can read every backup in it. If it is not yours, change the credentials of the hosts that use it.",
+			Link: views.Link{Text: "See the keys", URL: "#repository-keys"}})
+	}
+	if n := k.Tallies[r.ID].Foreign; n > 0 {
+		notes = append(notes, views.Note{Tone: "warn", Title: words.Count(uint64(n), "snapshot was", "snapshots were") + " not made by a job of ours",
+			Text: "Made by hand, by another program, or planted. They are kept, are never removed by themselves, and never count instead of one of ours."})
+	}
+	if r.Keeper == "" {
+		notes = append(notes, views.Note{Tone: "info", Title: "It has no keeper", Text: "Nobody forgets, prunes or checks by itself. Choose a host you trust; until then, a host that prunes needs a credential that can delete, and the delete rights live on that machine."})
+	}
+	return notes
+}
+
+// RefreshPage asks a host for everything the page shows, and shows it as it comes.
+func (s *Pages) RefreshPage(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.Repositories.Refresh(r.Context(), session.Of(r.Context()).Actor(), repositoryID(r), ""); err != nil {
+		return err
+	}
+	return s.stay(w, r, views.RepositoryURL(base.Param(r, "id")))
+}
+
+func (s *Pages) HostOperations(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	h, err := s.Host(ctx, base.HostID(r))
+	if err != nil {
+		return err
+	}
+	rows, err := s.Store.Repositories(ctx)
+	if err != nil {
+		return err
+	}
+	groups, err := s.Store.SourceGroups(ctx, h.ID)
+	if err != nil {
+		return err
+	}
+	snapshots, err := s.Store.Snapshots(ctx, h.ID, 200)
+	if err != nil {
+		return err
+	}
+	uses := func(id topics.RepositoryID) bool {
+		return slices.ContainsFunc(groups, func(g store.SourceGroup) bool { return g.Repository == id })
+	}
+	names, groupNames := map[topics.RepositoryID]string{}, map[topics.SourceGroupID]string{}
+	for _, g := range groups {
+		groupNames[g.ID] = g.Name
+	}
+	o := views.HostOperations{HostID: string(h.ID), Host: h.Name, Policy: h.Policy, Forbids: map[string]string{}}
+	for _, k := range topics.Kinds {
+		o.Forbids[string(k)] = whyNot(h, k)
+	}
+	if p := h.Permits.V; p != nil && !p.Anywhere {
+		o.RestoreRoots, o.NoOverwrite = p.RestoreRoots, !p.Overwrite
+	}
+	for _, own := range []bool{true, false} {
+		for _, row := range rows {
+			names[row.ID] = row.Name
+			if uses(row.ID) == own {
+				o.Repositories = append(o.Repositories, views.Option{Value: string(row.ID), Text: row.Name})
+			}
+		}
+	}
+	for _, n := range snapshots {
+		if names[n.Repository] == "" {
+			continue
+		}
+		o.Snapshots = append(o.Snapshots, s.snapshotOption(n, names, groupNames))
+	}
+	if want := r.URL.Query().Get("snapshot"); want != "" {
+		if err := s.choose(ctx, &o, h.ID, want, names, groupNames); err != nil {
+			return err
+		}
+	}
+	sh := s.shell(r, "Operations", "fleet", toFleet, views.Link{Text: h.Name, URL: views.HostURL(string(h.ID))}, views.Link{Text: "Operations"})
+	s.render(w, r, http.StatusOK, views.HostOperationsPage(sh, o))
+	return nil
+}
+
+func (s *Pages) TrustKeyPage(w http.ResponseWriter, r *http.Request) error {
+	if err := s.Repositories.TrustKey(r.Context(), session.Of(r.Context()).Name, repositoryID(r), base.Param(r, "key")); err != nil {
+		return err
+	}
+	redirect(w, r, views.RepositoryURL(base.Param(r, "id")))
+	return nil
+}
+
+func (s *Pages) RemoveRepositoryPage(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	row, err := s.Repository(r.Context(), repositoryID(r))
+	if err != nil {
+		return err
+	}
+	if r.PostForm.Get("confirm") != row.Name {
+		return notConfirmed(row)
+	}
+	if err := s.Repositories.Remove(r.Context(), session.Of(r.Context()).Name, row.ID); err != nil {
+		return err
+	}
+	redirect(w, r, "/repositories")
+	return nil
+}

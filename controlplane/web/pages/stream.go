@@ -1,0 +1,73 @@
+package pages
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/fleet"
+	"github.com/restic-manager/restic-manager/controlplane/web/live"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+)
+
+// pollOf returns how often a view refreshes even if no change was announced.
+func (s *Pages) pollOf(view string) time.Duration {
+	if view == "enrol" {
+		return s.Timing.Poll // a source group is saved without a bell
+	}
+	return s.Timing.Beat
+}
+
+// A Painter draws a page of this server's: all of a drawing is of one moment.
+type Painter struct {
+	*live.Painter
+	Moment *fleet.Moment // how the fleet is for this drawing
+	shell  shellFacts    // as they were drawn last
+}
+
+// A Draw draws a page again after some hosts rang; all of it if the painter says so.
+type Draw func(ctx context.Context, p *Painter, rang map[topics.HostID]bool) error
+
+// open begins the answer of a view's stream.
+func (s *Pages) open(w http.ResponseWriter, view string) *live.Tab {
+	return live.Open(w, live.Timing{Gap: s.Timing.Gap, Beat: s.Timing.Beat, Poll: s.pollOf(view), Write: s.Timing.Write}, s.Now)
+}
+
+// drawing is a page's draw with what surrounds every page.
+func (s *Pages) drawing(r *http.Request, d Draw) live.Draw {
+	own := &Painter{}
+	return func(ctx context.Context, p *live.Painter, rang map[topics.HostID]bool) (err error) {
+		own.Painter = p
+		if own.Moment, err = s.Fleet.Now(ctx); err != nil {
+			return err
+		}
+		if err := d(ctx, own, rang); err != nil {
+			return err
+		}
+		s.paintShell(own, r)
+		return nil
+	}
+}
+
+// shellFacts are what paintShell draws.
+type shellFacts struct {
+	hosts, connected, running int
+	up, drawn                 bool
+}
+
+// paintShell draws what changes around every page.
+func (s *Pages) paintShell(p *Painter, r *http.Request) {
+	v := session.Of(r.Context())
+	m := p.Moment
+	facts := shellFacts{m.Len(), m.Online, m.Running, s.BrokerError() == nil, true}
+	if facts == p.shell {
+		return
+	}
+	p.shell = facts
+	sh := views.Shell{Now: s.Now(), Version: s.Version}
+	s.around(&sh, v, m)
+	p.Morph("side-foot", views.Foot(sh))
+	p.Morph("nav-jobs", views.NavJobs(sh))
+}
