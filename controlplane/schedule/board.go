@@ -117,7 +117,8 @@ type Board struct {
 	now    func() time.Time
 
 	mu     sync.Mutex
-	mark   int64 // negative until the first read
+	asked  time.Time // when Now was last called, by the wall clock
+	mark   int64     // negative until the first read
 	hosts  map[topics.HostID]kept
 	rows   map[topics.ScheduleID]*Listed
 	until  map[topics.ScheduleID]time.Time // when a schedule's load changes as time passes
@@ -151,6 +152,10 @@ func (b *Board) Now(ctx context.Context) (*Moment, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.now()
+	if wall := now.Round(0); wall.Before(b.asked) {
+		b.forget() // the clock was set back: runs that had begun are to come again
+	}
+	b.asked = now.Round(0)
 	mark, err := int64(-1), error(nil)
 	if b.mark >= 0 {
 		mark, err = b.source.ScheduleMark(ctx)
@@ -179,6 +184,14 @@ func (b *Board) Now(ctx context.Context) (*Moment, error) {
 		b.latest = b.next(news)
 	}
 	return b.latest, nil
+}
+
+// forget drops everything, so that it is read again.
+func (b *Board) forget() {
+	b.mark, b.load, b.latest, b.due, b.added = -1, Load{}, nil, nil, nil
+	clear(b.hosts)
+	clear(b.rows)
+	clear(b.until)
 }
 
 // put replaces a schedule.

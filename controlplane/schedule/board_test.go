@@ -64,6 +64,9 @@ func TestABoardFollowsWhatChanges(t *testing.T) {
 			"wait": func(r *rapid.T) {
 				w.now = w.now.Add(time.Duration(rapid.IntRange(0, 30*60).Draw(r, "minutes")) * time.Minute)
 			},
+			"the clock is set back": func(r *rapid.T) {
+				w.now = w.now.Add(-time.Duration(rapid.IntRange(1, 30*60).Draw(r, "minutes")) * time.Minute)
+			},
 			"": func(r *rapid.T) {
 				got := must(b.Now(ctx))
 				want := must(NewBoard(w.store, func() time.Time { return w.now }).Now(ctx))
