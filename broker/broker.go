@@ -1,15 +1,14 @@
 // Package broker is an embedded MQTT broker behind a listener of our own.
 //
-// Mochi does the routing; everything that faces a stranger is here: deadlines
-// for the TLS handshake and the CONNECT, a write deadline, caps on packets,
-// connections, topics and subscriptions, a wall that turns a panic over one
-// client's packet into the end of that client alone, and one gate, Authorise,
-// that decides once per connection what it may do. What the gate does not
-// allow is refused.
+// Mochi routes messages. This package handles everything that untrusted clients can
+// reach: deadlines for the TLS handshake, the CONNECT and writes, limits on packets,
+// connections, topics and subscriptions, recovery from panics caused by a client's
+// packet, which end only that client, and Authorise, which decides once per
+// connection what it may do. Everything else is refused.
 //
-// A broker is a pipe. Sessions are always clean, nothing is stored, and every
-// queue is bounded: a subscriber that does not keep up loses messages, QoS 1
-// included. Whoever needs certainty keeps its own books and sends again.
+// The broker only passes messages on. Sessions are always clean, nothing is stored,
+// and every queue is bounded: a slow subscriber loses messages, including QoS 1.
+// Whoever needs reliable delivery has to record and resend messages.
 //
 // Nothing outside this package knows which broker is inside it. It starts and
 // stops with Run, takes connections from Serve or Attach, drops them with Kick,
@@ -58,16 +57,16 @@ var (
 	ErrTooLarge = errors.New("message is larger than the packet limit")
 )
 
-// Config is what a broker needs to know. Only Authorise has no useful default:
-// without it everybody is refused.
+// Config configures a broker. Only Authorise has no useful default: without it every
+// client is refused.
 type Config struct {
 	Name     string // "agents" or "public", for logs
 	Log      *slog.Logger
 	Limits   Limits // DefaultAgents when zero
 	Versions []byte // accepted MQTT versions; MQTT311 alone when empty
 
-	// Authorise is the one gate. It is called once per connection, on that
-	// connection's goroutine, and may take its time. An error refuses the client.
+	// Authorise decides what a connection may do. It is called once per connection,
+	// on that connection's goroutine, and may block. An error refuses the client.
 	Authorise func(Connect) (Rights, error)
 
 	// Received is given every message a client publishes, wills included, before
@@ -80,12 +79,12 @@ type Config struct {
 	// What Publish sends does not come back here.
 	Received func(Message)
 
-	// Denied, if set, is told of everything a client tried beyond its rights. It
-	// runs where Received does and must not block.
+	// Denied, if set, is called with everything a client tried beyond its rights. It
+	// runs on the same goroutine as Received and must not block.
 	Denied func(Denial)
 }
 
-// Denial is something outside a client's rights.
+// Denial is an attempt beyond a client's rights.
 type Denial struct {
 	Name, ClientID string
 	What           string // "publish", "subscribe", "retain" or "will"
@@ -140,7 +139,7 @@ func DefaultPublic() Limits {
 	return l
 }
 
-// Connect is what a client says of itself, and what its certificate proves.
+// Connect is what a client's CONNECT and certificate say.
 type Connect struct {
 	ClientID string // "" when the client leaves the choice to us
 	User     string

@@ -100,7 +100,7 @@ func (h *hook) admit(c *conn, cl *mqtt.Client, pk packets.Packet) *refusal {
 	return nil
 }
 
-// enter settles whose connection this is. The caller holds tables.
+// enter decides whose connection this is. The caller holds tables.
 func (h *hook) enter(c *conn, cl *mqtt.Client, version byte, granted *rights) *refusal {
 	b := h.broker
 	if other, ok := b.server.Clients.Get(cl.ID); ok {
@@ -155,7 +155,7 @@ func plain(topic string, levels int) bool {
 	return valid(topic, levels) && topic[0] != '$' && !strings.ContainsAny(topic, "+#")
 }
 
-// OnConnectAuthenticate repeats what OnConnect has decided.
+// OnConnectAuthenticate returns what OnConnect has decided.
 func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, _ packets.Packet) bool {
 	c := connOf(cl)
 	return c != nil && c.rights != nil
@@ -350,8 +350,8 @@ func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
 	}
 }
 
-// OnDisconnect comes just before a client leaves Mochi's tables; bury lets go of
-// them.
+// OnDisconnect is called just before a client leaves Mochi's tables; bury removes it
+// from ours.
 func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, _ bool) {
 	h.broker.tables.Lock()
 	connOf(cl).leaving = true

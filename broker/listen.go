@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// place takes a place for a connection from addr; release gives it back.
+// place reserves a connection for addr within the limits; release returns it.
 func (b *Broker) place(addr net.Addr) (release func(), ok bool) {
 	key := neighbourhood(addr)
 	b.mu.Lock()
@@ -37,8 +37,8 @@ func (b *Broker) place(addr net.Addr) (release func(), ok bool) {
 	}), true
 }
 
-// neighbourhood is what one party can be expected to own of an address: an IPv4
-// address, or an IPv6 /64.
+// neighbourhood returns the network that one party is likely to own: an IPv4 address,
+// or an IPv6 /64.
 func neighbourhood(addr net.Addr) string {
 	ap, err := netip.ParseAddrPort(addr.String())
 	if err != nil {
@@ -129,7 +129,7 @@ func (b *Broker) Serve(ctx context.Context, ln net.Listener, tlsConf *tls.Config
 	}
 }
 
-// greet finds out what a connection wants and gives it to who can do it.
+// greet detects the protocol of a connection and passes it to its handler.
 func (b *Broker) greet(s *socket, tlsConf *tls.Config, other map[string]func(net.Conn), open *sockets) {
 	if tlsConf == nil {
 		_ = b.attach(s, s)
@@ -158,7 +158,7 @@ func (b *Broker) greet(s *socket, tlsConf *tls.Config, other map[string]func(net
 	_ = b.attach(t, s)
 }
 
-// sockets are the connections Serve answers for.
+// sockets are the open connections of Serve.
 type sockets struct {
 	mu     sync.Mutex
 	all    map[*socket]struct{}

@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// quiet lets Mochi's words through at debug level, with the few attributes that
-// are known not to hold a packet. Mochi logs whole ones, passwords and payloads
-// included; what an operator should know we say ourselves.
+// quiet passes Mochi's log on at debug level, with the few attributes that are known
+// not to hold a packet. Mochi logs whole packets, including passwords and payloads;
+// this package logs what operators need.
 type quiet struct{ to slog.Handler }
 
 var harmless = []string{"client", "listener", "hook", "id", "version", "remote", "old_remote", "new_remote"}

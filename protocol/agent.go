@@ -6,8 +6,8 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// An AgentJob is what an agent's journal knows of a job. It is kept after the
-// end, so that a command that comes again is answered and starts nothing.
+// An AgentJob is a job in an agent's journal. It is kept after the job's end, so that
+// a repeated command is answered and starts nothing.
 type AgentJob struct {
 	ID       topics.JobID     `json:"id"`
 	Run      *topics.Run      `json:"run,omitempty"` // nil once ended: the secrets in it are not needed any more
@@ -20,15 +20,15 @@ type AgentJob struct {
 	End      *topics.Finished `json:"end,omitempty"`
 }
 
-// A Process is a process of this host that is not mistaken for another one
-// which was given its number later.
+// A Process identifies a process of this host, even if its number is given to another
+// one later.
 type Process struct {
 	PID   int    `json:"pid"`
 	Start string `json:"start"` // opaque; what tells it from a later one
 }
 
-// AgentTx is one transaction on an agent's journal and spool. All of it is on
-// disk when it commits, or none.
+// AgentTx is one transaction on an agent's journal and spool. All of it is on disk
+// after the commit, or none.
 type AgentTx interface {
 	// Last is the place of the newest event: its epoch, and 0 if there is none yet.
 	Last() (topics.Received, error)
@@ -58,12 +58,12 @@ type AgentTx interface {
 	Slots() ([]AgentSlot, error)
 }
 
-// An AgentInput is something that happened to an agent.
+// An AgentInput is an event that an agent handles.
 type AgentInput interface{ agentInput() }
 
 // The inputs of an agent.
 type (
-	// Woke: the agent's process began. Nothing it journalled runs under it any more.
+	// Woke: the agent's process has started. No job of the journal runs under it yet.
 	Woke struct{}
 	// Reaped: no process of this job is left on the host.
 	Reaped struct {
@@ -117,7 +117,8 @@ type (
 		Lines   []topics.Line
 		At      int64
 	}
-	// Reported: a running job found something out. Job and Part are filled in here.
+	// Reported: a running job has a result to report. Job and Part are filled in
+	// here.
 	Reported struct {
 		Job    topics.JobID
 		Report topics.Report
@@ -144,13 +145,13 @@ func (Printed) agentInput()    {}
 func (Reported) agentInput()   {}
 func (Ended) agentInput()      {}
 
-// A Refusal is why a host will not run a job.
+// A Refusal is a reason why a host will not run a job.
 type Refusal struct {
 	Cause   topics.Cause
 	Message string
 }
 
-// An AgentEffect is something the agent has to do once the step is committed.
+// An AgentEffect is something the agent has to do after the commit.
 type AgentEffect interface{ agentEffect() }
 
 // The effects on an agent's side.
@@ -173,7 +174,7 @@ func (Stop) agentEffect()      {}
 func (Reap) agentEffect()      {}
 func (Reconnect) agentEffect() {}
 
-// AgentStep takes one input into an agent's journal.
+// AgentStep applies one input to an agent's journal.
 func AgentStep(tx AgentTx, in AgentInput) ([]AgentEffect, error) {
 	switch in := in.(type) {
 	case Woke:
@@ -243,12 +244,12 @@ func AgentStep(tx AgentTx, in AgentInput) ([]AgentEffect, error) {
 	return nil, fmt.Errorf("agent: unknown input %T", in)
 }
 
-// welcomed compares what the control plane has with what the journal has. A
-// control plane that knows more of this epoch than its author met an older copy
-// of the journal, from a backup or a snapshot of the machine: new events would
-// look old to it, so they get a new epoch. So they do if that copy has gone on
-// since, and has another event where the control plane stands, or if it is the
-// control plane that was put back, to where this journal has nothing any more.
+// welcomed compares what the control plane has received with the journal, and begins
+// a new epoch if they do not belong together. If the control plane has more of this
+// epoch, the journal is an older copy, restored from a backup or a snapshot of the
+// machine, and its new events would look old. If it has another event at its place,
+// such a copy has gone on since. Or the control plane was restored, to a place of
+// which this journal has nothing left.
 func welcomed(tx AgentTx, in Welcomed) ([]AgentEffect, error) {
 	last, err := tx.Last()
 	if err != nil {
@@ -287,9 +288,9 @@ func welcomed(tx AgentTx, in Welcomed) ([]AgentEffect, error) {
 	return nil, tx.Append(topics.Event{At: in.At, Hello: &hello})
 }
 
-// run accepts a job, or answers for one that is known already. A host runs one
-// job at a time: while it has one in hand that the control plane may not know of
-// yet, a command is left unanswered, and comes again.
+// run accepts a job, or answers for one that is known. A host runs one job at a time:
+// while it has one that the control plane may not know of yet, it leaves the command
+// unanswered, and the control plane sends it again.
 func run(tx AgentTx, in Commanded) ([]AgentEffect, error) {
 	c := in.Command
 	j, known, err := tx.Job(c.Job)
@@ -330,8 +331,8 @@ func run(tx AgentTx, in Commanded) ([]AgentEffect, error) {
 	return []AgentEffect{Start{Job: c.Job, Run: *c.Run}}, nil
 }
 
-// cancel stops a job. One that is not known yet gets its end at once, so that a
-// run command which was overtaken on the way starts nothing.
+// cancel stops a job. A job that is not known yet ends at once, so that a run command
+// that arrives late starts nothing.
 func cancel(tx AgentTx, in Commanded) ([]AgentEffect, error) {
 	j, known, err := tx.Job(in.Command.Job)
 	switch {
@@ -346,8 +347,8 @@ func cancel(tx AgentTx, in Commanded) ([]AgentEffect, error) {
 	return []AgentEffect{Stop{j.ID}}, tx.PutJob(j)
 }
 
-// answer says again what is known of a job. Its lines are in the spool or
-// receipted; only the short events are repeated.
+// answer repeats what is known of a job. Its lines are in the spool or confirmed, so
+// only the short events are sent again.
 func answer(tx AgentTx, j AgentJob, at int64) error {
 	if j.End != nil {
 		return tx.Append(topics.Event{At: at, Finished: j.End})
@@ -355,7 +356,7 @@ func answer(tx AgentTx, j AgentJob, at int64) error {
 	return tx.Append(topics.Event{At: at, Accepted: &topics.Accepted{Job: j.ID}})
 }
 
-// bury gives an end to a job that was never begun here.
+// bury ends a job that was never started here.
 func bury(tx AgentTx, id topics.JobID, at int64, state topics.JobState, cause topics.Cause, message string) error {
 	f := topics.Finished{Job: id, State: state, Cause: cause, Message: message}
 	if err := tx.PutJob(AgentJob{ID: id, End: &f}); err != nil {
@@ -364,7 +365,7 @@ func bury(tx AgentTx, id topics.JobID, at int64, state topics.JobState, cause to
 	return tx.Append(topics.Event{At: at, Finished: &f})
 }
 
-// open changes a job that has not ended; for any other, nothing happens.
+// open changes a job that has not ended; it does nothing for others.
 func open(tx AgentTx, id topics.JobID, change func(*AgentJob) error) error {
 	j, known, err := tx.Job(id)
 	if err != nil || !known || j.End != nil {
@@ -376,8 +377,8 @@ func open(tx AgentTx, id topics.JobID, change func(*AgentJob) error) error {
 	return tx.PutJob(j)
 }
 
-// end gives a job its end. A job that was being cancelled and did not get done
-// first was cancelled, whatever restic made of its signal.
+// end ends a job. A job that was being cancelled and did not succeed first counts as
+// cancelled, whatever restic reported after the signal.
 func end(tx AgentTx, id topics.JobID, at int64, f topics.Finished) error {
 	return open(tx, id, func(j *AgentJob) error {
 		f.Job, f.Lines = j.ID, j.Lines

@@ -6,9 +6,9 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// An Outbox decides which events an agent sends next: from the last receipt
-// on, a window at a time, and again from there if no receipt moves for a while.
-// It belongs to one connection and one goroutine.
+// An Outbox decides which events an agent sends next: from the last receipt on, one
+// window at a time, and again from there if no receipt arrives for a while. It
+// belongs to one connection and is not safe for concurrent use.
 type Outbox struct {
 	epoch    int64
 	retry    time.Duration
@@ -19,8 +19,8 @@ type Outbox struct {
 	moved    time.Time
 }
 
-// NewOutbox begins after a welcome that named this receipt, for a journal of
-// this epoch. Of another epoch nothing has been received.
+// NewOutbox returns an outbox for a session whose welcome named this receipt, and for
+// a journal of this epoch. A receipt of another epoch confirms nothing.
 func NewOutbox(t Timing, epoch int64, received topics.Received, now time.Time) *Outbox {
 	o := &Outbox{epoch: epoch, retry: t.Retry, wait: t.Retry, moved: now}
 	if received.Epoch == epoch {
@@ -38,7 +38,7 @@ func (o *Outbox) After(now time.Time) (uint64, bool) {
 	return o.sent, len(o.under) < Window
 }
 
-// Sent notes that a batch up to this event is under way.
+// Sent records that a batch up to this event was sent.
 func (o *Outbox) Sent(last uint64, now time.Time) {
 	if len(o.under) == 0 {
 		o.moved = now
@@ -47,7 +47,7 @@ func (o *Outbox) Sent(last uint64, now time.Time) {
 	o.under = append(o.under, last)
 }
 
-// Receipt notes what is committed.
+// Receipt records what is committed.
 func (o *Outbox) Receipt(r topics.Received, now time.Time) {
 	seq := r.Seq
 	if r.Epoch != o.epoch || seq <= o.received {
@@ -60,7 +60,7 @@ func (o *Outbox) Receipt(r topics.Received, now time.Time) {
 	}
 }
 
-// Due is when After may answer differently without anything else happening.
+// Due returns when After may answer differently just because time has passed.
 func (o *Outbox) Due() time.Time {
 	if len(o.under) == 0 {
 		return time.Time{}

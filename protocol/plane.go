@@ -61,7 +61,7 @@ type PlaneTx interface {
 	Finished(PlaneJob, topics.Finished, int64) error
 }
 
-// A PlaneInput is something that happened to the control plane.
+// A PlaneInput is an event that the control plane handles.
 type PlaneInput interface{ planeInput() }
 
 // The inputs of the control plane.
@@ -78,7 +78,7 @@ type (
 		Online func(topics.HostID) bool
 		Limits Limits
 	}
-	// Settled: a job that was not sent is over without being sent.
+	// Settled: a job that was not sent has ended without being sent.
 	Settled struct {
 		End topics.Finished
 		Now int64
@@ -96,7 +96,7 @@ func (Settled) planeInput()     {}
 func (Tick) planeInput()        {}
 func (CancelAsked) planeInput() {}
 
-// A PlaneEffect is something the control plane has to do once the step is committed.
+// A PlaneEffect is something the control plane has to do after the commit.
 type PlaneEffect interface{ planeEffect() }
 
 // The effects on the control plane's side.
@@ -110,21 +110,21 @@ type (
 		Host     topics.HostID
 		Received topics.Received
 	}
-	// Changed tells whoever watches that a job's row is another one now.
+	// Changed: a job's row changed; notify watchers.
 	Changed struct{ Job PlaneJob }
-	// Logged tells whoever watches that a job has new lines.
+	// Logged: a job has new log lines; notify watchers.
 	Logged struct {
 		Job   topics.JobID
 		First int
 		Lines []topics.Line
 		Gap   *topics.Gap
 	}
-	// HelloCame tells that a session of a host is proven.
+	// HelloCame: a host's session is authenticated.
 	HelloCame struct {
 		Host    topics.HostID
 		Session topics.Session
 	}
-	// ConfigCame tells that a host says which config is in force on it.
+	// ConfigCame: a host reported which config is in force.
 	ConfigCame struct{ Host topics.HostID }
 	// Stir asks for a Tick now: something may have become due.
 	Stir struct{}
@@ -148,7 +148,7 @@ func (ConfigCame) planeEffect()  {}
 func (Stir) planeEffect()        {}
 func (Odd) planeEffect()         {}
 
-// PlaneStep takes one input into the control plane's journal.
+// PlaneStep applies one input to the control plane's journal.
 func PlaneStep(t Timing, tx PlaneTx, in PlaneInput) ([]PlaneEffect, error) {
 	s := planeStep{Timing: t, tx: tx}
 	var err error
@@ -175,9 +175,9 @@ type planeStep struct {
 
 func (s *planeStep) do(e PlaneEffect) { s.effects = append(s.effects, e) }
 
-// arrived takes the events that come next and answers with the place reached.
-// Out of order beyond the expected number nothing is kept: the agent sends
-// again from the receipt.
+// arrived handles the events that come next and returns the place reached. If a
+// number is missing it keeps nothing after the gap, and the agent sends again from
+// the receipt.
 func (s *planeStep) arrived(in Arrived) error {
 	had, err := s.tx.Received(in.Host)
 	if err != nil {
@@ -211,9 +211,9 @@ func (s *planeStep) arrived(in Arrived) error {
 	return nil
 }
 
-// renewed notes that a host's journal is another one. What was sent to the old
-// one may have been started and forgotten, so it is not sent again: the hello
-// decides about it as about any job the host had accepted.
+// renewed records that a host has a new journal. What was sent to the old one may
+// have been started and forgotten, so it is not sent again; the hello decides about
+// it, as about every job the host had accepted.
 func (s *planeStep) renewed(host topics.HostID, old topics.Received) error {
 	if old.Epoch == 0 {
 		return nil
@@ -279,8 +279,8 @@ func (s *planeStep) event(host topics.HostID, e topics.Event, now int64) error {
 	return nil
 }
 
-// moment is when something happened on a host by itself: maybe weeks before we
-// heard of it, but not later.
+// moment returns when something happened on a host by itself: perhaps weeks before it
+// was reported, but not later.
 func moment(e topics.Event, now int64) int64 {
 	if e.At <= 0 {
 		return now

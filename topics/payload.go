@@ -7,10 +7,10 @@ import (
 	"math"
 )
 
-// ErrPayload says that a payload is not what its topic carries.
+// ErrPayload is the error that a payload is invalid for its topic.
 var ErrPayload = errors.New("payload is not what its topic carries")
 
-// Encode writes a payload. It cannot fail for the types of this package.
+// Encode encodes a payload. It cannot fail for the types of this package.
 func Encode(payload any) []byte {
 	b, err := json.Marshal(payload)
 	if err != nil {
@@ -22,8 +22,8 @@ func Encode(payload any) []byte {
 // A checker is a payload with rules beyond its JSON shape.
 type checker interface{ check() error }
 
-// Decode reads a payload and holds it to its rules. Fields it does not know are
-// a newer writer's and are ignored.
+// Decode decodes and validates a payload. It ignores unknown fields, which a newer
+// version may have sent.
 func Decode[T any](b []byte) (T, error) {
 	var v T
 	if len(b) > MaxPayload {
@@ -96,8 +96,8 @@ func (e Event) check() error {
 	if n > 1 {
 		return errors.New("more than one kind at once")
 	}
-	// None at all is an event of a kind this version does not know: it has a
-	// number and is passed over.
+	// An event without any field is of a kind this version does not know: it has a
+	// number and is skipped.
 	return err
 }
 

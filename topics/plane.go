@@ -9,27 +9,26 @@ import (
 	"time"
 )
 
-// Received is a place in a host's durable stream: everything up to Seq of this
-// epoch is committed. Mark is that of the event at Seq. A journal that was put
-// back to an older copy of itself and has gone on since has another event there,
-// and so is known by it.
+// Received is a place in a host's event stream: everything up to Seq of this epoch is
+// committed. Mark belongs to the event at Seq; if the agent has another mark there,
+// its journal was restored from an older copy and has gone on since.
 type Received struct {
 	Epoch int64  `json:"epoch"`
 	Seq   uint64 `json:"seq"`
 	Mark  string `json:"mark,omitempty"`
 }
 
-// Welcome answers a [Birth]. An agent that gets none within 15 s is deaf, drops
-// its connection and tries again with the next session.
+// Welcome answers a [Birth]. An agent that gets none within 15 s drops its connection
+// and tries again with the next session.
 //
 //	rm/v1/ctl/{host}/welcome    plane → agent, QoS 1
 type Welcome struct {
 	Stamp
 	Received Received `json:"received"`
 	Clock    int64    `json:"clock"` // the control plane's, Unix milliseconds
-	// Known is the highest session the control plane knows of this host, if that
-	// is another: the agent's journal is an older copy of itself, and has to begin
-	// a new epoch before anything it says can count.
+	// Known is the highest session the control plane knows of this host, if it is a
+	// higher one: the agent's journal is an older copy, and must begin a new epoch
+	// before its events count.
 	Known   Session `json:"known,omitzero"`
 	Refused string  `json:"refused,omitempty"`
 }
@@ -42,8 +41,8 @@ type Receipt struct {
 	Received Received `json:"received"`
 }
 
-// Command asks for a job to be run, or cancelled; exactly one of the two. It is
-// sent again until an event answers it, so it may arrive twice, and late.
+// Command asks for a job to be run or cancelled, exactly one of the two. It is sent
+// again until an event answers it, so it may arrive twice, and late.
 //
 //	rm/v1/ctl/{host}/job/{job}/command    plane → agent, QoS 1
 type Command struct {
@@ -54,7 +53,7 @@ type Command struct {
 	Cancel   bool  `json:"cancel,omitempty"`
 }
 
-// Run is everything an agent needs for a job, whatever else it knows.
+// Run is everything an agent needs to run a job.
 type Run struct {
 	Kind       JobKind     `json:"kind"`
 	Repository Repository  `json:"repository"`
@@ -63,10 +62,10 @@ type Run struct {
 	Operation
 }
 
-// Limits hold a job back. From and To are minutes of the day in Zone, an IANA name
-// or "" for the host's own: outside of them the bandwidth is not limited. The same
-// twice is all day, and From may be later than To. What is in force when restic
-// starts stays so until it ends.
+// Limits restrict a job. From and To are minutes of the day in Zone, an IANA name or
+// "" for the host's own; outside them the bandwidth is not limited. Equal values mean
+// all day, and From may be later than To. The limits at restic's start hold until it
+// ends.
 type Limits struct {
 	UploadKiB   int    `json:"upload_kib,omitempty"`   // a second; 0 is no limit
 	DownloadKiB int    `json:"download_kib,omitempty"` // a second; 0 is no limit
@@ -76,7 +75,7 @@ type Limits struct {
 	LowPriority bool   `json:"low_priority,omitempty"` // of processor and disk
 }
 
-// Check refuses what means nothing.
+// Check returns an error for limits that make no sense.
 func (l Limits) Check() error {
 	switch {
 	case l.UploadKiB < 0 || l.DownloadKiB < 0 || l.UploadKiB > 1<<30 || l.DownloadKiB > 1<<30:
@@ -90,8 +89,8 @@ func (l Limits) Check() error {
 	return nil
 }
 
-// At is what is in force at a moment: the limits without hours. A zone that the
-// host does not know limits all day, and is an error to be told.
+// At returns the limits in force at a time, without hours. If the host does not know
+// the zone it limits all day, and returns an error to report.
 func (l Limits) At(now time.Time) (Limits, error) {
 	in := Limits{UploadKiB: max(l.UploadKiB, 0), DownloadKiB: max(l.DownloadKiB, 0), LowPriority: l.LowPriority}
 	if l.From == l.To {
@@ -116,25 +115,25 @@ func (l Limits) At(now time.Time) (Limits, error) {
 	return in, nil
 }
 
-// Format says what is run. Without it fmt would print, for a verb that does not
-// fit, what is behind a pointer as it is.
+// Format prints what is run, without secrets. Without it, fmt would print what is
+// behind a pointer for a verb that does not fit.
 func (r Run) Format(s fmt.State, _ rune) {
 	_, _ = io.WriteString(s, string(r.Kind)+" into "+string(r.Repository.ID))
 }
 
-// Repository says where the data goes, and how to get in.
+// Repository is where the data goes, and the credentials for it.
 type Repository struct {
 	ID       RepositoryID      `json:"id"`
 	URL      Secret            `json:"url"` // may hold user and password
 	Password Secret            `json:"password"`
 	Env      map[string]Secret `json:"env,omitempty"` // credentials of the backend, by restic's variable names
-	// Initialise allows the agent to create the repository if there is none. It
-	// is false for ever after the first success: one that is gone then is missing,
-	// and is never quietly begun anew.
+	// Initialise allows the agent to create the repository if there is none. After
+	// the first success it stays false: a repository that is missing later must not
+	// be replaced by an empty one.
 	Initialise bool `json:"initialise,omitempty"`
 }
 
-// SourceGroup says what a backup reads.
+// SourceGroup is what a backup reads.
 type SourceGroup struct {
 	ID            SourceGroupID `json:"id"` // becomes the restic tag plan=<id>
 	Name          string        `json:"name"`
@@ -146,15 +145,15 @@ type SourceGroup struct {
 	Limits        Limits        `json:"limits,omitzero"` // of its backups, and of restores of them
 }
 
-// Hooks names programs that the host's own policy knows by these names; nothing
-// else of them comes from the control plane.
+// Hooks names programs in the host's own policy; the control plane sends nothing but
+// the names.
 type Hooks struct {
 	Before    []string `json:"before,omitempty"`     // in this order; one that fails fails the job, and restic is not started
 	After     []string `json:"after,omitempty"`      // once the first of Before was to run, however the job ended
 	OnFailure []string `json:"on_failure,omitempty"` // after a failure, before After
 }
 
-// Check refuses what can be no hook's name.
+// Check returns an error for names that no hook can have.
 func (h Hooks) Check() error {
 	for _, names := range [][]string{h.Before, h.After, h.OnFailure} {
 		if len(names) > 20 {
@@ -169,9 +168,8 @@ func (h Hooks) Check() error {
 	return nil
 }
 
-// A Secret does not print itself. Only its JSON form carries it, inside a
-// sealed payload. As an unexported field of something that is printed it is out
-// of fmt's sight, and of ours.
+// A Secret does not print itself. Only its JSON form contains it, inside a sealed
+// payload. fmt prints it, though, if it is an unexported field of a printed value.
 type Secret string
 
 const redacted = "[redacted]"
@@ -186,5 +184,5 @@ func (Secret) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) }
 // LogValue hides the secret from slog.
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// Reveal gives the secret itself, to whoever must hand it on.
+// Reveal returns the secret itself.
 func (s Secret) Reveal() string { return string(s) }

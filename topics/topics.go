@@ -17,8 +17,8 @@ import (
 	"strings"
 )
 
-// Root is the first part of every topic. The number is the version of the
-// wire; another version may run beside it.
+// Root is the first part of every topic. The number is the version of the protocol;
+// another version may run beside it.
 const Root = "rm/v1"
 
 // MaxPayload is the most bytes one message may carry, sealed. Engines differ
@@ -47,7 +47,7 @@ const (
 	KindDo
 )
 
-// Topic is one topic name, taken apart. Fields a kind does not use are empty.
+// Topic is a parsed topic name. Fields that a kind does not use are empty.
 type Topic struct {
 	Kind   Kind
 	Host   HostID
@@ -65,7 +65,7 @@ const (
 	ActionCancel Action = "cancel"
 )
 
-// ErrTopic says that a name is none of ours.
+// ErrTopic is the error that a name is none of our topics.
 var ErrTopic = errors.New("not a topic of this system")
 
 // An Entry describes one kind of topic for the documentation, the access rules
@@ -81,7 +81,7 @@ type Entry struct {
 	Carries  string // one phrase for docs/TOPICS.md
 }
 
-// Catalogue lists every topic there is.
+// Catalogue lists every topic.
 var Catalogue = []Entry{
 	{KindBirth, "agent/{host}/birth", "agent", "plane", 1, true, false, "Birth", "a new session, with a MAC"},
 	{KindDeath, "agent/{host}/death", "agent", "plane", 1, true, false, "Death", "the same session is over: the last will, or a clean stop"},
@@ -109,7 +109,7 @@ var Catalogue = []Entry{
 		"asks for a backup, or cancels the running job; becomes an audited job"},
 }
 
-// String builds the topic's name. It is the only place that does.
+// String builds the topic's name. No other code does.
 func (t Topic) String() string {
 	for _, e := range Catalogue {
 		if e.Kind != t.Kind {
@@ -131,7 +131,7 @@ func (t Topic) String() string {
 	return ""
 }
 
-// Parse takes a topic name apart. What it accepts, String rebuilds byte for byte.
+// Parse parses a topic name. String rebuilds every accepted name byte for byte.
 func Parse(name string) (Topic, error) {
 	rest, ok := strings.CutPrefix(name, Root+"/")
 	if !ok {
@@ -179,7 +179,7 @@ func match(e Entry, levels []string) (Topic, bool) {
 	return t, true
 }
 
-// Entry returns the catalogue's line for this topic.
+// Entry returns the topic's entry in the catalogue.
 func (t Topic) Entry() Entry {
 	for _, e := range Catalogue {
 		if e.Kind == t.Kind {
@@ -189,13 +189,13 @@ func (t Topic) Entry() Entry {
 	panic(fmt.Sprintf("topic of kind %d is not in the catalogue", t.Kind))
 }
 
-// AgentWrites is the filter an agent may publish in, its will included.
+// AgentWrites returns the filter that an agent may publish to, including its will.
 func AgentWrites(host HostID) string { return Root + "/agent/" + string(host) + "/#" }
 
-// AgentReads is the one filter an agent subscribes to.
+// AgentReads returns the only filter that an agent may subscribe to.
 func AgentReads(host HostID) string { return Root + "/ctl/" + string(host) + "/#" }
 
-// AllAgents is what the control plane reads of its agents.
+// AllAgents is the filter of everything agents send.
 const AllAgents = Root + "/agent/#"
 
 // ConsumersRead and ConsumersDo are what consumers may read, and what those

@@ -22,8 +22,8 @@ const (
 	maxFound   = 10_000  // matches, changes and the like that one run reports
 )
 
-// A message is any JSON object restic prints. Fields and kinds that are not
-// here are ignored, and a field that is absent or not of the expected type is 0.
+// A message is any JSON object that restic prints. Unknown fields and kinds are
+// ignored; a field that is missing or of another type is 0.
 type message struct {
 	Type string `json:"message_type"`
 
@@ -65,7 +65,7 @@ type message struct {
 	Message text  `json:"message"`
 }
 
-// The lenient types: whatever JSON holds in their place, they do not fail.
+// Lenient types: decoding them never fails, whatever the JSON holds.
 type (
 	count uint64
 	real  float64
@@ -108,8 +108,8 @@ func (t *texts) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// output is what has come of one restic process so far. Both of its streams
-// write here, each on its own goroutine; mu makes one sequence of them.
+// output collects what one restic process prints. Both streams write to it, each on
+// its own goroutine; mu puts their lines in one order.
 type output struct {
 	operation operation
 	sink      Sink
@@ -143,8 +143,8 @@ func newOutput(op operation, r *redactor, sink Sink, t Timing) *output {
 	}
 }
 
-// streams returns where restic's stdout and stderr go. end hands on what they
-// hold of unfinished lines, once both are at their end.
+// streams returns writers for restic's stdout and stderr, and end, which handles
+// their unfinished last lines when both are closed.
 func (o *output) streams() (stdout, stderr *splitter, end func()) {
 	stdout = &splitter{line: func(l []byte, lost int) { o.read(l, lost, false) }}
 	if depths := o.operation.depths(); depths != nil {
@@ -176,14 +176,15 @@ func (o *output) read(line []byte, lost int, stderr bool) {
 	o.text(o.safe(raw), size, size > len(line) || len(line) > topics.MaxLine, stderr)
 }
 
-// safe is text without secrets and without what does not belong in a line. What
-// terminal sequences kept apart may be a secret once they are gone.
+// safe returns text without secrets and without characters that do not belong in a
+// line. It looks for secrets again after removing terminal sequences, which may have
+// split one.
 func (o *output) safe(text string) string {
 	return o.redactor.redact(clean(o.redactor.redact(text)))
 }
 
-// say writes one line of the log. size is what it measured before it was cut,
-// 0 if it is whole.
+// say writes one line to the log. size is its length before it was cut, 0 if it was
+// not.
 func (o *output) say(level topics.Level, line string, size int) {
 	if size == 0 && len(line) > topics.MaxLine {
 		size = len(line)
@@ -199,7 +200,7 @@ func (o *output) info(format string, args ...any) {
 	o.say(topics.Info, o.safe(fmt.Sprintf(format, args...)), 0)
 }
 
-// text takes a line that is no JSON of restic's. On stderr it may be evidence.
+// text handles a line that is not JSON. On stderr it may be evidence of the cause.
 func (o *output) text(line string, size int, shortened, stderr bool) {
 	if strings.TrimSpace(line) == "" {
 		return
@@ -227,7 +228,7 @@ func (o *output) text(line string, size int, shortened, stderr bool) {
 	o.say(level, line, size)
 }
 
-// message takes a JSON object and reports whether its kind is known.
+// message handles a JSON object and reports whether its kind is known.
 func (o *output) message(m message) bool {
 	switch m.Type {
 	case "status":
@@ -278,8 +279,8 @@ func (o *output) lines(text string, level topics.Level, then func(string)) {
 
 var progressText = regexp.MustCompile(`^\[[0-9:]+\] +([0-9.]+)% +[0-9]+ / [0-9]+ `)
 
-// progress takes a line of progress as restic prints it where it has no JSON. Only
-// the end of each stage is for the log.
+// progress handles a progress line as restic prints it where it has no JSON. Only the
+// end of each stage is logged.
 func (o *output) progress(line string) bool {
 	m := progressText.FindStringSubmatch(line)
 	if m == nil {
@@ -342,8 +343,8 @@ func (o *output) summarise(m message) {
 		seconds, bytesInWords(uint64(m.DataAdded)))
 }
 
-// item is something that could not be read. restic says so twice of a directory,
-// in its scan and in the backup itself.
+// item handles a file that could not be read. restic reports a directory twice,
+// during the scan and during the backup.
 func (o *output) item(m message) {
 	why := itemError(m.Error)
 	line := o.safe(string(m.Item) + ": " + why)
@@ -364,8 +365,8 @@ func (o *output) item(m message) {
 	o.say(topics.Warn, line, 0)
 }
 
-// itemSays takes what was wrong with an item for evidence. Only its end is the
-// system's own words: before it stand names.
+// itemSays uses an item's error as evidence. Only its end is the system's text; names
+// come before it.
 func (o *output) itemSays(why string) {
 	if o.itemCause == topics.CauseNone {
 		if c := classify(why[strings.LastIndex(why, ": ")+1:], nil); c != topics.CauseUnknown {

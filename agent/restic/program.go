@@ -11,8 +11,8 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A Program is run beside restic, and like it: in a process group of its own that
-// ends with it, with the job's mark, without a shell.
+// A Program is another program that runs beside restic and in the same way: in its
+// own process group, which ends with it, marked with the job, without a shell.
 type Program struct {
 	process.Program
 	Env   []string      // NAME=value, beside PATH and the like; no secrets

@@ -17,11 +17,10 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// Reach looks whether the repository's server can be spoken with. From 0.18 on
-// restic itself goes on trying for 14 minutes before it says so. It fails only
-// where restic would: nobody listens, the name means nothing, the certificate is
-// not trusted. Whatever answers in any way is restic's to judge, and so is what
-// cannot be told from here.
+// Reach checks whether the repository's server answers. Since 0.18, restic itself
+// retries for 14 minutes before it reports that. Reach fails only where restic would:
+// nobody listens, the name does not resolve, the certificate is not trusted. Any
+// answer, and whatever cannot be decided here, is left to restic.
 func (b Binary) Reach(ctx context.Context, repository Repository, sink Sink) Ending {
 	reached := Ending{State: topics.Succeeded}
 	if !b.Version.AtLeast(0, 18, 0) {
@@ -53,7 +52,7 @@ func (b Binary) Reach(ctx context.Context, repository Repository, sink Sink) End
 	}
 }
 
-// knock is an error if nobody can speak with the server.
+// knock returns an error if the server cannot be reached.
 func knock(ctx context.Context, client *http.Client, address string) (topics.Cause, error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
@@ -86,8 +85,8 @@ func knock(ctx context.Context, client *http.Client, address string) (topics.Cau
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return topics.CauseUnreachable, fmt.Errorf("the repository's server speaks no TLS at this address: %w", err)
 	case errors.As(err, &dial) && dial.Op == "dial" && errors.As(err, &name):
-		// Some systems know names that programs without their library do not, and
-		// restic may be either.
+		// Some systems resolve names only through their library, which restic may use
+		// or not.
 		if found, err := (&net.Resolver{PreferGo: true}).LookupHost(ctx, name.Name); err == nil && len(found) > 0 {
 			break
 		}
@@ -98,7 +97,7 @@ func knock(ctx context.Context, client *http.Client, address string) (topics.Cau
 	return topics.CauseNone, nil
 }
 
-// endpoint is the HTTP address behind a repository, "" if there is none.
+// endpoint returns the HTTP address of a repository, "" if it has none.
 func (r Repository) endpoint() string {
 	at, err := location.ParseHere(r.URL.Reveal())
 	if err != nil {
@@ -135,8 +134,8 @@ func (r Repository) endpoint() string {
 	return u.String()
 }
 
-// client trusts and presents what restic would, and takes the same way; nil if
-// that cannot be made out.
+// client returns a client with the certificates and proxies that restic would use;
+// nil if they cannot be determined.
 func (r Repository) client() *http.Client {
 	conf := &tls.Config{MinVersion: tls.VersionTLS12}
 	if files := r.Env["RESTIC_CACERT"].Reveal(); files != "" {

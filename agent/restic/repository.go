@@ -22,7 +22,7 @@ type Repository struct {
 	Env      map[string]topics.Secret
 }
 
-// access is a repository made ready for one version of restic.
+// access is a repository prepared for one version of restic.
 type access struct {
 	env     []string // secrets among it
 	flags   []string // before every command line; no secrets
@@ -102,13 +102,13 @@ func (r Repository) access(v Version) (access, error) {
 	return a, nil
 }
 
-// secretPart is the password of u as it stands in the URL.
+// secretPart returns the password of u as it is written in the URL.
 func secretPart(u *url.URL) string {
 	_, password, _ := strings.Cut(u.User.String(), ":")
 	return password
 }
 
-// proxies is what the agent's environment says about the way to the network.
+// proxies returns the proxy variables of the agent's environment.
 func proxies() (env []string) {
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"} {
 		if value := os.Getenv(name); value != "" {
@@ -118,14 +118,14 @@ func proxies() (env []string) {
 	return env
 }
 
-// A redactor takes secrets out of text, in the forms they turn up in.
+// A redactor removes secrets from text, in all the encodings they may appear in.
 type redactor struct {
 	forms    []string // longest first
 	replacer *strings.Replacer
 }
 
-// shortest is how long a secret must be to be looked for: below, it is part of
-// every other word, and to replace it would tell more than it hides.
+// shortest is the minimum length of a secret to look for: a shorter one is part of
+// many words, and replacing those would reveal it.
 const shortest = 4
 
 func newRedactor(secrets []string) *redactor {
@@ -157,8 +157,8 @@ func newRedactor(secrets []string) *redactor {
 
 func (r *redactor) redact(text string) string { return r.replacer.Replace(text) }
 
-// trim drops from the end of a text that was cut what may be the beginning of a
-// secret.
+// trim removes what may be the beginning of a secret from the end of a text that was
+// cut.
 func (r *redactor) trim(text string) string {
 	for _, f := range r.forms {
 		for n := min(len(f)-1, len(text)); n > 0; n-- {

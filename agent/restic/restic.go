@@ -1,12 +1,11 @@
-// Package restic is the one place that runs other programs, above all the restic
-// binary: it builds the
-// command line and the environment out of typed fields, reads what restic says,
-// and tells how it ended, alike for every version from 0.14 on.
+// Package restic runs the restic binary: it builds the command line and the
+// environment from typed fields, parses the output, and returns how the run ended, in
+// the same form for every version since 0.14.
 //
-// Success is decided by the exit code first and the JSON second. No secret is
-// ever an argument, a log line or a message. A run owns its process group and
-// every goroutine it starts: when a method returns, restic and its children are
-// gone and the sink is not called again.
+// Success is decided by the exit code first and the JSON second. Secrets never appear
+// in an argument, a log line or a message. A run owns its process group and every
+// goroutine it starts: when a method returns, restic and its children have ended and
+// the sink is not called again.
 //
 // Another operation is another struct with an args method, which is its command
 // line by version, and a read method, which knows the lines only it prints.
@@ -71,7 +70,7 @@ func (v Version) AtLeast(major, minor, patch int) bool {
 
 func (v Version) String() string { return fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Patch) }
 
-// Timing holds the waits of a run. A field that is zero is the default's.
+// Timing holds the timeouts of a run. Zero fields mean the default.
 type Timing struct {
 	CancelGrace time.Duration // from SIGINT to SIGKILL
 	PipeGrace   time.Duration // how long a stray child may hold restic's output open after its end, before it is ended, too
@@ -118,7 +117,7 @@ type Binary struct {
 	Limits  Limits
 }
 
-// Limits hold a run back. What is 0 is not limited.
+// Limits restrict a run; 0 is no limit.
 type Limits struct {
 	UploadKiB, DownloadKiB int  // a second; a repository on a local disk is limited, too
 	LowPriority            bool // of processor and disk
@@ -190,19 +189,19 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A Place is where a run may leave things. CacheDir is restic's cache and is
-// made if it is not there. Below TempDir every run makes a directory of its own,
-// 0700, for restic's temporary files and the lists of paths; it is removed when
-// the run ends, and after a crash whatever is left there may be. Secrets are not
-// written to disk. Job marks every process of the run, see [Reap].
+// A Place is where a run may write. CacheDir is restic's cache, created if needed.
+// Below TempDir every run creates its own directory, 0700, for restic's temporary
+// files and the lists of paths, and removes it at the end; after a crash, leftovers
+// may be deleted. Secrets are not written to disk. Job marks every process of the
+// run, see [Reap].
 type Place struct {
 	CacheDir, TempDir string
 	Job               topics.JobID
 }
 
-// A Sink hears what happens during a run. Its methods are called one at a time,
-// on goroutines of the run, never after the run's method has returned. A sink
-// that blocks makes restic wait.
+// A Sink receives what happens during a run. Its methods are called one at a time, on
+// goroutines of the run, and never after the run's method has returned. A sink that
+// blocks makes restic wait.
 type Sink interface {
 	// Started comes once for every restic process, right after it was started;
 	// one run may need several.
@@ -247,7 +246,7 @@ type Ending struct {
 // that an unlock is due before anything else can be done with the repository.
 func (e Ending) LeavesLock() bool { return e.Killed || e.Signal != "" }
 
-// failed is the ending of a run that never came to start restic.
+// failed returns the ending of a run in which restic was not started.
 func failed(cause topics.Cause, err error) Ending {
 	return Ending{State: topics.Failed, Cause: cause, Message: cut(clean(err.Error()), maxMessage)}
 }

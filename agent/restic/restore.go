@@ -76,7 +76,7 @@ func (r *restore) include(v Version, dir string) (args []string, err error) {
 	return []string{"--include-file", name}, err
 }
 
-// literal is the pattern that means exactly this path.
+// literal returns the pattern that matches exactly this path.
 func literal(path string) string {
 	var b strings.Builder
 	for _, c := range []byte(path) {
@@ -132,7 +132,7 @@ func (r *restore) found(o *output, e *Ending) {
 	e.Result = &topics.Result{Restore: &r.result}
 }
 
-// listing lists what a snapshot holds, below some paths or in all.
+// listing lists the contents of a snapshot, below some paths or all of it.
 type listing struct {
 	silent
 	snapshot  string
@@ -178,11 +178,11 @@ func (l *listing) found(o *output, e *Ending) { // before 0.15 that is no error
 	}
 }
 
-// Restore brings files back, or says what that would do. No version says that a
-// path is not in the snapshot, so that is looked for first. What 0.17 can do and
-// older versions cannot, is made up for as far as it goes: a dry run counts what
-// the snapshot lists, and where files would have to be left alone that they could
-// only overwrite, nothing is restored.
+// Restore restores files, or returns what that would do. No version of restic reports
+// a path that is not in the snapshot, so Restore looks for it first. It makes up for
+// what versions before 0.17 cannot do, where possible: a dry run counts what the
+// snapshot lists, and where existing files must be kept, which they could only
+// overwrite, it restores nothing.
 func (b Binary) Restore(ctx context.Context, place Place, repository Repository, what Restore, sink Sink) Ending {
 	old := !b.Version.AtLeast(0, 17, 0)
 	op := &restore{Restore: what}

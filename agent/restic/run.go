@@ -56,7 +56,7 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 	return o.ending(x, b.Version, a.bare, context.Cause(ctx))
 }
 
-// causeOf is the cause of a failure of our own beside restic.
+// causeOf returns the cause of an error that did not come from restic.
 func causeOf(err error) topics.Cause {
 	switch {
 	case errors.Is(err, os.ErrPermission):
@@ -69,8 +69,8 @@ func causeOf(err error) topics.Cause {
 	return topics.CauseUsage
 }
 
-// ending judges a run by its exit code, then by what was said. why is the reason
-// ctx ended, if it did.
+// ending decides how a run ended, by its exit code first, then by its output. why is
+// the reason ctx ended, if it did.
 func (o *output) ending(x process.Exit, v Version, bare []string, why error) (e Ending) {
 	o.mu.Lock() // both streams are at their end; for the race detector's sake
 	defer o.mu.Unlock()

@@ -33,8 +33,8 @@ func (s *stats) read(o *output, line []byte) bool {
 	return true
 }
 
-// Stats tells how much the repository holds. It takes two runs, and the first reads
-// all the trees of all snapshots.
+// Stats measures the repository. It takes two runs, and the first reads all trees of
+// all snapshots.
 func (b Binary) Stats(ctx context.Context, place Place, repository Repository, sink Sink) Ending {
 	whole, raw := &stats{mode: "restore-size"}, &stats{mode: "raw-data"}
 	e := b.run(ctx, place, repository, whole, sink)

@@ -165,7 +165,8 @@ func flat(m *Moment) any {
 	if m.Oldest != nil {
 		oldest = m.Oldest.ID
 	}
-	return []any{list(m.urgent), list(m.named), list(m.ids), m.Tally, m.Online, m.Running, m.Saved, m.Protected, oldest, m.Restorable, m.Day, m.began}
+	return []any{list(m.urgent), list(m.named), list(m.ids), m.Tally, m.Online, m.Running,
+		m.Saved, m.Protected, oldest, m.Restorable, m.Day, m.began}
 }
 
 // Whatever happens in whatever order, in this process or in another: what the
