@@ -151,7 +151,7 @@ func (f AuditFilter) where() (string, []any, error) {
 		add(`actor = ?`, f.Actor)
 	}
 	if f.Action != "" {
-		add(`(action = ? OR action LIKE ? ESCAPE '!')`, f.Action, likely(f.Action)+".%")
+		add(`(action = ? OR action >= ? AND action < ?)`, f.Action, f.Action+".", f.Action+"/") // "/" sorts next to "."
 	}
 	if f.Target != "" {
 		add(`target = ?`, f.Target)
@@ -284,7 +284,9 @@ func (s *Store) VerifyAudit(ctx context.Context, from AuditHead, known ...AuditH
 		known = append(known, from)
 	}
 	found := false // the entry to begin from
-	rows, err := s.r.QueryxContext(ctx, `SELECT * FROM audit WHERE n >= $1 ORDER BY n`, from.N)
+	const query = `SELECT * FROM audit WHERE n >= $1 ORDER BY n`
+	trace(ctx, query, []any{from.N})
+	rows, err := s.r.QueryxContext(ctx, query, from.N)
 	if err != nil {
 		return from, err
 	}

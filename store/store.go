@@ -232,12 +232,14 @@ func ours(err error) error {
 // get reads one row; ErrNotFound if there is none.
 func get[T any](ctx context.Context, q sqlx.QueryerContext, query string, args ...any) (T, error) {
 	var row T
+	trace(ctx, query, args)
 	return row, ours(sqlx.GetContext(ctx, q, &row, query, args...))
 }
 
 // all reads any number of rows.
 func all[T any](ctx context.Context, q sqlx.QueryerContext, query string, args ...any) ([]T, error) {
 	rows := []T{}
+	trace(ctx, query, args)
 	return rows, ours(sqlx.SelectContext(ctx, q, &rows, query, args...))
 }
 

@@ -190,6 +190,17 @@ func (s *Server) routes() []route {
 	}
 }
 
+// Addresses lists the paths that answer a method, with {names} for their parameters.
+func (s *Server) Addresses(method string) []string {
+	var list []string
+	for _, rt := range s.routes() {
+		if rt.method == method {
+			list = append(list, rt.path)
+		}
+	}
+	return list
+}
+
 // An endpoint puts itself onto the mux, behind its route's guard.
 type endpoint func(*Server, route)
 
