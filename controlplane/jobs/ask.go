@@ -158,7 +158,7 @@ func forbids(h store.Host, format string, args ...any) error {
 	if h.Policy != "" {
 		policy += " " + h.Policy
 	}
-	return fmt.Errorf("%w: %s of %s %s.", ErrForbidden, policy, h.Name, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%w: %s of %s %s", ErrForbidden, policy, h.Name, fmt.Sprintf(format, args...))
 }
 
 // Cancel cancels a job. A queued job ends at once; a job that was sent ends when its

@@ -172,7 +172,7 @@ func Of(err error) *Problem {
 			Say: sentence(err, topics.ErrOperation) + ".", Do: "Correct it and ask again; nothing was begun."}
 	case errors.Is(err, jobs.ErrForbidden):
 		return &Problem{Kind: Conflict, Title: "The host does not allow this",
-			Say: sentence(err, jobs.ErrForbidden),
+			Say: sentence(err, jobs.ErrForbidden) + ".",
 			Do:  "Only its own administrator can change that, in the policy file on the host; nothing was begun.", Err: err}
 	case errors.Is(err, jobs.ErrNoGroups):
 		return &Problem{Kind: Conflict, Title: "It is not known yet what to back up",
