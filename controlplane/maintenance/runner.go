@@ -356,7 +356,7 @@ func (r *Runner) plan(ctx context.Context, run store.MaintenanceRun) error {
 			case refused(err) && rest.kind == topics.KeyJob:
 			case refused(err): // a retry would be refused too, and the job would be held forever
 				return settle(topics.Finished{State: topics.Failed, Cause: topics.CausePolicy,
-					Message: "The repository could not be listed first, so nothing was removed. " + err.Error()})
+					Message: "The repository could not be listed first, so nothing was removed. " + err.Error() + "."})
 			case err != nil:
 				return err
 			}
