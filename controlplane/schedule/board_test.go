@@ -66,6 +66,9 @@ func TestABoardFollowsWhatChanges(t *testing.T) {
 			},
 			"the clock is set back": func(r *rapid.T) {
 				w.now = w.now.Add(-time.Duration(rapid.IntRange(1, 30*60).Draw(r, "minutes")) * time.Minute)
+				// Somebody looks several times a second: a board cannot know of a clock
+				// that goes back and forth between two looks.
+				must(b.Now(ctx))
 			},
 			"": func(r *rapid.T) {
 				got := must(b.Now(ctx))
