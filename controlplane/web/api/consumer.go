@@ -21,7 +21,14 @@ type consumerJSON struct {
 }
 
 func (a *API) consumerOf(u store.MQTTUser) consumerJSON {
-	return consumerJSON{u.Name, u.MayDo, a.Connections(u.Name), base.JSONTime(u.CreatedAt), u.CreatedBy, base.JSONTime(u.SeenAt)}
+	return consumerJSON{
+		Name:      u.Name,
+		Do:        u.MayDo,
+		Connected: a.Connections(u.Name),
+		CreatedAt: base.JSONTime(u.CreatedAt),
+		CreatedBy: u.CreatedBy,
+		SeenAt:    base.JSONTime(u.SeenAt),
+	}
 }
 
 func (a *API) ListConsumers(ctx context.Context, _ *struct{}) (*list1[consumerJSON], error) {

@@ -42,21 +42,39 @@ type progressJSON struct {
 }
 
 func progressOf(p topics.Progress) *progressJSON {
-	return &progressJSON{p.Scanned, p.Percent, p.TotalFiles, p.FilesDone, p.TotalBytes, p.BytesDone, p.Errors, p.Seconds, p.SecondsLeft, filled(p.CurrentFiles)}
+	return &progressJSON{
+		Scanned:      p.Scanned,
+		Percent:      p.Percent,
+		TotalFiles:   p.TotalFiles,
+		FilesDone:    p.FilesDone,
+		TotalBytes:   p.TotalBytes,
+		BytesDone:    p.BytesDone,
+		Errors:       p.Errors,
+		Seconds:      p.Seconds,
+		SecondsLeft:  p.SecondsLeft,
+		CurrentFiles: filled(p.CurrentFiles),
+	}
 }
 
 // describeStream adds the WebSocket to the API's description; huma knows only
 // requests that are answered.
 func describeStream(api huma.API) {
 	least := 0.0
-	api.OpenAPI().AddOperation(&huma.Operation{OperationID: "follow-job", Summary: "A job as it happens, over a WebSocket", Method: http.MethodGet, Path: "/api/jobs/{id}/stream",
-		Description: "Text messages, each a JSON object with a type: job.started and job.finished carry job, job.progress carries progress, log.stream carries lines (or gaps). " +
-			"After job.finished the server closes the connection. Needs the role viewer.",
+	api.OpenAPI().AddOperation(&huma.Operation{
+		OperationID: "follow-job",
+		Summary:     "A job as it happens, over a WebSocket",
+		Method:      http.MethodGet,
+		Path:        "/api/jobs/{id}/stream",
+		Description: "Text messages, each a JSON object with a type: job.started and job.finished carry job, job.progress carries progress, " +
+			"log.stream carries lines (or gaps). After job.finished the server closes the connection. Needs the role viewer.",
 		Security: secured,
 		Parameters: []*huma.Param{
 			{Name: "id", In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString}},
-			{Name: "after", In: "query", Description: "the last log line the client has", Schema: &huma.Schema{Type: huma.TypeInteger, Minimum: &least}}},
-		Responses: map[string]*huma.Response{"101": {Description: "Switching to WebSocket"}}})
+			{Name: "after", In: "query", Description: "the last log line the client has",
+				Schema: &huma.Schema{Type: huma.TypeInteger, Minimum: &least}},
+		},
+		Responses: map[string]*huma.Response{"101": {Description: "Switching to WebSocket"}},
+	})
 }
 
 var errNoWebSocket = &problem.Problem{Kind: problem.UpgradeRequired, Title: "This address speaks WebSocket",
@@ -73,7 +91,8 @@ func checkHandshake(w http.ResponseWriter, r *http.Request) error {
 		}
 		return false
 	}
-	if !has("Connection", "upgrade") || !has("Upgrade", "websocket") || r.Header.Get("Sec-WebSocket-Version") != "13" || r.Header.Get("Sec-WebSocket-Key") == "" {
+	if !has("Connection", "upgrade") || !has("Upgrade", "websocket") || r.Header.Get("Sec-WebSocket-Version") != "13" ||
+		r.Header.Get("Sec-WebSocket-Key") == "" {
 		w.Header().Set("Upgrade", "websocket")
 		w.Header().Set("Connection", "Upgrade")
 		return errNoWebSocket
@@ -88,7 +107,12 @@ func (a *API) Follow(w http.ResponseWriter, r *http.Request) error {
 	if text := r.URL.Query().Get("after"); text != "" {
 		var err error
 		if after, err = strconv.Atoi(text); err != nil || after < 0 {
-			return &problem.Problem{Kind: problem.Invalid, Title: "The request does not fit", Say: "after is the number of a log line, from 0.", Do: "Leave it out for all of the log."}
+			return &problem.Problem{
+				Kind:  problem.Invalid,
+				Title: "The request does not fit",
+				Say:   "after is the number of a log line, from 0.",
+				Do:    "Leave it out for all of the log.",
+			}
 		}
 	}
 	id := base.JobID(r)

@@ -53,8 +53,12 @@ func (a *API) ListHosts(ctx context.Context, in *listHostsIn) (*list1[hostJSON],
 	for i, h := range rows {
 		_, seen := a.Presence.Connection(h.ID)
 		out[i] = hostJSON{ID: h.ID, Name: h.Name, Online: h.Connection == hosts.Online, Connection: h.Connection, Status: h.Status,
-			Platform: base.System(h.Host), AgentVersion: h.AgentVersion, ResticVersion: h.ResticVersion, LastSeen: base.JSONTime(max(0, seen.UnixMilli())),
-			LastBackup: base.JSONTime(h.GoodAt), LastJob: h.LastJob, Intermittent: h.Intermittent, OverdueDays: h.OverdueDays, Config: configOf(h.Host)}
+			Platform: base.System(
+				h.Host,
+			), AgentVersion: h.AgentVersion, ResticVersion: h.ResticVersion, LastSeen: base.JSONTime(max(0, seen.UnixMilli())),
+			LastBackup: base.JSONTime(
+				h.GoodAt,
+			), LastJob: h.LastJob, Intermittent: h.Intermittent, OverdueDays: h.OverdueDays, Config: configOf(h.Host)}
 		if h.Running() {
 			out[i].RunningJob = h.Busy().ID
 		}
@@ -79,7 +83,12 @@ type putHostOut struct {
 
 // PutHost changes a host's settings; what is left out stays as it is.
 func (a *API) PutHost(ctx context.Context, in *putHostIn) (*putHostOut, error) {
-	h, err := a.HostSettings.Put(ctx, session.Of(ctx).Name, in.ID, hosts.Input{Intermittent: in.Body.Intermittent, OverdueDays: in.Body.OverdueDays})
+	h, err := a.HostSettings.Put(
+		ctx,
+		session.Of(ctx).Name,
+		in.ID,
+		hosts.Input{Intermittent: in.Body.Intermittent, OverdueDays: in.Body.OverdueDays},
+	)
 	if err != nil {
 		return nil, problem.Saving("host", err)
 	}
@@ -104,8 +113,13 @@ type configJSON struct {
 }
 
 func configOf(h store.Host) configJSON {
-	return configJSON{Wanted: h.ConfigRevision, WantedAt: base.JSONTime(h.ConfigMadeAt), InForce: h.ConfigApplied, InForceAt: base.JSONTime(h.ConfigAppliedAt),
-		Error: h.ConfigError}
+	return configJSON{
+		Wanted:    h.ConfigRevision,
+		WantedAt:  base.JSONTime(h.ConfigMadeAt),
+		InForce:   h.ConfigApplied,
+		InForceAt: base.JSONTime(h.ConfigAppliedAt),
+		Error:     h.ConfigError,
+	}
 }
 
 type hostIn struct {

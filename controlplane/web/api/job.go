@@ -58,22 +58,26 @@ type jobRefOut struct {
 
 func (a *API) CreateJob(ctx context.Context, in *createJobIn) (*jobRefOut, error) {
 	b := in.Body
-	j, _, err := a.Jobs.Start(ctx, session.Of(ctx).Actor(), jobs.Request{Host: in.ID, Kind: topics.JobKind(b.Kind), SourceGroup: b.SourceGroup,
-		Repository: b.Repository,
-		Operation: topics.Operation{
-			Snapshots: b.Snapshots,
-			From:      b.From,
-			To:        b.To,
-			Snapshot:  b.Snapshot,
-			Paths:     b.Paths,
-			Target:    b.Target,
-			Overwrite: b.Overwrite,
-			DryRun:    b.DryRun,
-			Pattern:   b.Pattern,
-			ReadData:  b.ReadData,
-			Subset:    b.Subset,
-			All:       b.All,
-		}})
+	j, _, err := a.Jobs.Start(
+		ctx,
+		session.Of(ctx).Actor(),
+		jobs.Request{Host: in.ID, Kind: topics.JobKind(b.Kind), SourceGroup: b.SourceGroup,
+			Repository: b.Repository,
+			Operation: topics.Operation{
+				Snapshots: b.Snapshots,
+				From:      b.From,
+				To:        b.To,
+				Snapshot:  b.Snapshot,
+				Paths:     b.Paths,
+				Target:    b.Target,
+				Overwrite: b.Overwrite,
+				DryRun:    b.DryRun,
+				Pattern:   b.Pattern,
+				ReadData:  b.ReadData,
+				Subset:    b.Subset,
+				All:       b.All,
+			}},
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -161,13 +165,32 @@ func (a *API) jobOf(ctx context.Context, j store.Job) (jobJSON, error) {
 
 // jobWith is a job whose group's name and whose turn are known.
 func (a *API) jobWith(j store.Job, group string, waits map[topics.JobID]protocol.Turn) jobJSON {
-	out := jobJSON{ID: j.ID, Host: j.Host, Kind: j.Kind, SourceGroup: group, Repository: j.Repository, State: j.State, RequestedBy: j.RequestedBy,
-		CancelAsked: j.CancelAsked, Cause: j.Cause, Message: j.Message, Remedies: []string{}, Lines: j.Lines, SnapshotID: j.SnapshotID,
-		ResticVersion: j.ResticVersion, Operation: j.Operation.V, Summary: j.Summary.V, Result: j.Result.V, QueuedAt: base.JSONTime(j.QueuedAt), StartedAt: base.JSONTime(j.StartedAt),
-		FinishedAt: base.JSONTime(j.FinishedAt), NotAfter: base.JSONTime(j.NotAfter)}
+	out := jobJSON{
+		ID:            j.ID,
+		Host:          j.Host,
+		Kind:          j.Kind,
+		SourceGroup:   group,
+		Repository:    j.Repository,
+		State:         j.State,
+		RequestedBy:   j.RequestedBy,
+		CancelAsked:   j.CancelAsked,
+		Cause:         j.Cause,
+		Message:       j.Message,
+		Remedies:      []string{},
+		Lines:         j.Lines,
+		SnapshotID:    j.SnapshotID,
+		ResticVersion: j.ResticVersion,
+		Operation:     j.Operation.V,
+		Summary:       j.Summary.V,
+		Result:        j.Result.V,
+		QueuedAt:      base.JSONTime(j.QueuedAt),
+		StartedAt:     base.JSONTime(j.StartedAt),
+		FinishedAt:    base.JSONTime(j.FinishedAt),
+		NotAfter:      base.JSONTime(j.NotAfter),
+	}
 	_, out.Stalled = a.Silent(j)
 	if turn := waits[j.ID]; turn.Wait != "" {
-		out.Waiting = &waitingJSON{turn.Wait, turn.For}
+		out.Waiting = &waitingJSON{Reason: turn.Wait, Job: turn.For}
 	}
 	if j.ExitCode.Valid {
 		out.ExitCode = &j.ExitCode.Int64
@@ -196,7 +219,15 @@ func (a *API) GetReport(ctx context.Context, in *jobIn) (*reportOut, error) {
 		return nil, err
 	}
 	parts, err := a.Store.Reports(ctx, in.ID)
-	out := &reportOut{Body: reportJSON{Snapshots: []topics.Snapshot{}, Keys: []topics.Key{}, Locks: []topics.Lock{}, Matches: []topics.Match{}, Changes: []topics.Change{}}}
+	out := &reportOut{
+		Body: reportJSON{
+			Snapshots: []topics.Snapshot{},
+			Keys:      []topics.Key{},
+			Locks:     []topics.Lock{},
+			Matches:   []topics.Match{},
+			Changes:   []topics.Change{},
+		},
+	}
 	for _, p := range parts {
 		out.Body.Snapshots = append(out.Body.Snapshots, p.Snapshots...)
 		out.Body.Keys = append(out.Body.Keys, p.Keys...)

@@ -127,11 +127,34 @@ func (a *API) repositoryOf(ctx context.Context, r store.Repository, k base.Known
 		return repositoryJSON{}, err
 	}
 	_, env := location.SplitLogin(access.URL, access.Env)
-	out := repositoryJSON{ID: r.ID, Name: r.Name, Location: r.Location, Everyday: credentialOutOf(env), Keeper: r.Keeper, AppendOnly: r.AppendOnly, Retention: r.Keep.V,
-		Ready: r.ReadyAt > 0, Snapshots: k.Tallies[r.ID].Count, ForeignSnapshots: k.Tallies[r.ID].Foreign, ListedAt: base.JSONTime(r.ListedAt), StoredBytes: r.StoredBytes,
-		RestoreBytes: r.RestoreBytes, PlainBytes: r.PlainBytes, MeasuredAt: base.JSONTime(r.MeasuredAt), ForgotAt: base.JSONTime(r.ForgotAt), PrunedAt: base.JSONTime(r.PrunedAt),
-		CheckedAt: base.JSONTime(r.CheckedAt), CheckErrors: r.CheckErrors, CheckJob: r.CheckJob, Locks: len(k.Locks[r.ID]), LocksAt: base.JSONTime(r.LocksAt),
-		UnknownKeys: k.Keys[r.ID], KeysAt: base.JSONTime(r.KeysAt)}
+	out := repositoryJSON{
+		ID:               r.ID,
+		Name:             r.Name,
+		Location:         r.Location,
+		Everyday:         credentialOutOf(env),
+		Keeper:           r.Keeper,
+		AppendOnly:       r.AppendOnly,
+		Retention:        r.Keep.V,
+		Ready:            r.ReadyAt > 0,
+		Snapshots:        k.Tallies[r.ID].Count,
+		ForeignSnapshots: k.Tallies[r.ID].Foreign,
+		ListedAt:         base.JSONTime(r.ListedAt),
+		StoredBytes:      r.StoredBytes,
+		RestoreBytes:     r.RestoreBytes,
+		PlainBytes:       r.PlainBytes,
+		MeasuredAt:       base.JSONTime(r.MeasuredAt),
+		ForgotAt:         base.JSONTime(r.ForgotAt),
+		PrunedAt:         base.JSONTime(r.PrunedAt),
+		CheckedAt: base.JSONTime(
+			r.CheckedAt,
+		),
+		CheckErrors: r.CheckErrors,
+		CheckJob:    r.CheckJob,
+		Locks:       len(k.Locks[r.ID]),
+		LocksAt:     base.JSONTime(r.LocksAt),
+		UnknownKeys: k.Keys[r.ID],
+		KeysAt:      base.JSONTime(r.KeysAt),
+	}
 	if m := access.Maintenance; m != nil {
 		c := credentialOutOf(m.Env)
 		if m.URL != "" {
@@ -260,7 +283,18 @@ func (a *API) ListLocks(ctx context.Context, in *repositoryIn) (*locksOut, error
 	out := &locksOut{}
 	out.Body.At, out.Body.Locks = base.JSONTime(r.LocksAt), make([]lockJSON, len(holders))
 	for i, h := range holders {
-		out.Body.Locks[i] = lockJSON{h.ID, base.JSONTime(h.Time), h.Exclusive, h.Hostname, h.Username, h.PID, h.Owner.ID, h.OfJob, h.Verdict, h.LookedBy}
+		out.Body.Locks[i] = lockJSON{
+			ID:        h.ID,
+			Time:      base.JSONTime(h.Time),
+			Exclusive: h.Exclusive,
+			Hostname:  h.Hostname,
+			Username:  h.Username,
+			PID:       h.PID,
+			Host:      h.Owner.ID,
+			Job:       h.OfJob,
+			Verdict:   h.Verdict,
+			LookedBy:  h.LookedBy,
+		}
 	}
 	return out, err
 }
@@ -283,7 +317,15 @@ func (a *API) ListKeys(ctx context.Context, in *repositoryIn) (*list1[keyJSON], 
 	rows, err := a.Store.Keys(ctx, in.ID)
 	out := make([]keyJSON, len(rows))
 	for i, k := range rows {
-		out[i] = keyJSON{k.ID, k.Username, k.Hostname, base.JSONTime(k.Created), base.JSONTime(k.FirstSeen), k.Trusted, k.ID == r.KeyHint}
+		out[i] = keyJSON{
+			ID:        k.ID,
+			Username:  k.Username,
+			Hostname:  k.Hostname,
+			Created:   base.JSONTime(k.Created),
+			FirstSeen: base.JSONTime(k.FirstSeen),
+			Trusted:   k.Trusted,
+			Current:   k.ID == r.KeyHint,
+		}
 	}
 	return &list1[keyJSON]{out}, err
 }
@@ -312,7 +354,13 @@ func (a *API) ListDays(ctx context.Context, in *repositoryIn) (*list1[dayJSON], 
 	rows, err := a.Store.Days(ctx, in.ID, 0)
 	out := make([]dayJSON, len(rows))
 	for i, d := range rows {
-		out[i] = dayJSON{base.DayOf(d).Format(time.DateOnly), d.Snapshots, d.StoredBytes, d.RestoreBytes, d.PlainBytes}
+		out[i] = dayJSON{
+			Day:          base.DayOf(d).Format(time.DateOnly),
+			Snapshots:    d.Snapshots,
+			StoredBytes:  d.StoredBytes,
+			RestoreBytes: d.RestoreBytes,
+			PlainBytes:   d.PlainBytes,
+		}
 	}
 	return &list1[dayJSON]{out}, err
 }

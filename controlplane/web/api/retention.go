@@ -83,11 +83,22 @@ func (a *API) look(ctx context.Context, id topics.RepositoryID, keep *store.Keep
 	b := &out.Body
 	b.Keep, b.Remove, b.Flagged = verdictsOf(p.Verdicts.Keep), verdictsOf(p.Remove), []flagJSON{}
 	for _, o := range p.Oddities {
-		b.Flagged = append(b.Flagged, flagJSON{o.Kind, o.ID, base.JSONTime(o.Time), o.Reasons})
+		b.Flagged = append(b.Flagged, flagJSON{
+			Kind:    o.Kind,
+			ID:      o.ID,
+			Time:    base.JSONTime(o.Time),
+			Reasons: o.Reasons,
+		})
 	}
 	b.Unusual, b.Warnings, b.ListedAt = filled(p.Plan.Unusual), filled(p.Warnings), base.JSONTime(p.Repository.ListedAt)
 	if h := p.Held; h != nil {
-		b.Held = &heldJSON{h.Hash, filled(h.Plan.V.Remove), filled(h.Plan.V.Unusual), base.JSONTime(h.HeldAt), base.JSONTime(h.ExpiresAt)}
+		b.Held = &heldJSON{
+			Plan:      h.Hash,
+			Remove:    filled(h.Plan.V.Remove),
+			Reasons:   filled(h.Plan.V.Unusual),
+			HeldAt:    base.JSONTime(h.HeldAt),
+			ExpiresAt: base.JSONTime(h.ExpiresAt),
+		}
 	}
 	return out, nil
 }
@@ -95,7 +106,17 @@ func (a *API) look(ctx context.Context, id topics.RepositoryID, keep *store.Keep
 func verdictsOf(list []retention.Verdict) []verdictJSON {
 	out := make([]verdictJSON, len(list))
 	for i, v := range list {
-		out[i] = verdictJSON{v.ID, base.JSONTime(v.Time), v.Hostname, v.Group, filled(v.Paths), filled(v.Tags), v.Job, v.Repository, filled(v.Reasons)}
+		out[i] = verdictJSON{
+			ID:          v.ID,
+			Time:        base.JSONTime(v.Time),
+			Hostname:    v.Hostname,
+			SourceGroup: v.Group,
+			Paths:       filled(v.Paths),
+			Tags:        filled(v.Tags),
+			Job:         v.Job,
+			Repository:  v.Repository,
+			Reasons:     filled(v.Reasons),
+		}
 	}
 	return out
 }

@@ -35,10 +35,16 @@ func (a *API) scheduleOf(st schedule.Standing) scheduleJSON {
 		a.Log.Error("reading a schedule failed", "host", st.Schedule.Host, "schedule", st.ID, "err", st.Wrong)
 	}
 	j := scheduleJSON{ID: st.ID, Host: st.Schedule.Host, Name: st.Name, Cron: st.Cron, Zone: st.Zone, JitterSeconds: st.JitterSeconds,
-		SourceGroups: st.GroupNames, Enabled: st.Enabled, RetryMax: st.RetryMax, LastSlot: base.JSONTime(st.LastSlot), CreatedAt: base.JSONTime(st.CreatedAt),
-		Config: configOf(st.Host), Current: st.Copy == schedule.CopyInForce}
+		SourceGroups: st.GroupNames, Enabled: st.Enabled, RetryMax: st.RetryMax, LastSlot: base.JSONTime(st.LastSlot),
+		CreatedAt: base.JSONTime(st.CreatedAt),
+		Config:    configOf(st.Host), Current: st.Copy == schedule.CopyInForce}
 	if p := st.Owed; p != nil {
-		j.Pending = &pendingJSON{Slot: base.JSONTime(p.Slot), Attempt: p.Attempt, NextAttemptAt: base.JSONTime(p.NextAttemptAt), Reason: p.Reason}
+		j.Pending = &pendingJSON{
+			Slot:          base.JSONTime(p.Slot),
+			Attempt:       p.Attempt,
+			NextAttemptAt: base.JSONTime(p.NextAttemptAt),
+			Reason:        p.Reason,
+		}
 	}
 	if !st.Next.IsZero() {
 		j.Next = &st.Next
@@ -86,8 +92,14 @@ type putScheduleIn struct {
 // PutSchedule adds a schedule or changes one; what is not said stays as it is.
 func (a *API) PutSchedule(ctx context.Context, in *putScheduleIn) (*scheduleOut, error) {
 	b := in.Body
-	row, err := a.Schedules.Put(ctx, session.Of(ctx).Name, in.ID, in.Name, schedule.Input{Cron: b.Cron, Zone: b.Zone, JitterSeconds: b.JitterSeconds,
-		SourceGroups: b.SourceGroups, Enabled: b.Enabled, RetryMax: b.RetryMax})
+	row, err := a.Schedules.Put(
+		ctx,
+		session.Of(ctx).Name,
+		in.ID,
+		in.Name,
+		schedule.Input{Cron: b.Cron, Zone: b.Zone, JitterSeconds: b.JitterSeconds,
+			SourceGroups: b.SourceGroups, Enabled: b.Enabled, RetryMax: b.RetryMax},
+	)
 	if err != nil {
 		return nil, problem.Saving("schedule", err)
 	}

@@ -32,7 +32,15 @@ func (a *API) ListSessions(ctx context.Context, _ *struct{}) (*list1[SessionJSON
 	rows, err := a.Store.SessionList(ctx, whose)
 	out := make([]SessionJSON, len(rows))
 	for i, n := range rows {
-		out[i] = SessionJSON{n.ID, n.User, n.Remote, n.Browser, base.JSONTime(n.BeganAt), base.JSONTime(n.SeenAt), base.JSONTime(n.ExpiresAt)}
+		out[i] = SessionJSON{
+			ID:        n.ID,
+			User:      n.User,
+			Remote:    n.Remote,
+			Browser:   n.Browser,
+			BeganAt:   base.JSONTime(n.BeganAt),
+			SeenAt:    base.JSONTime(n.SeenAt),
+			ExpiresAt: base.JSONTime(n.ExpiresAt),
+		}
 	}
 	return &list1[SessionJSON]{out}, err
 }

@@ -24,7 +24,19 @@ type snapshotJSON struct {
 }
 
 func snapshotOf(n store.Snapshot) snapshotJSON {
-	return snapshotJSON{n.ID, n.Repository, n.Job, base.JSONTime(n.Time), n.Hostname, filled(n.Paths), filled(n.Tags), n.Files, n.Bytes, n.Host, n.Foreign()}
+	return snapshotJSON{
+		ID:         n.ID,
+		Repository: n.Repository,
+		Job:        n.Job,
+		Time:       base.JSONTime(n.Time),
+		Hostname:   n.Hostname,
+		Paths:      filled(n.Paths),
+		Tags:       filled(n.Tags),
+		Files:      n.Files,
+		Bytes:      n.Bytes,
+		Host:       n.Host,
+		Foreign:    n.Foreign(),
+	}
 }
 
 type listSnapshotsIn struct {

@@ -22,7 +22,15 @@ type tokenJSON struct {
 }
 
 func tokenOf(t store.APIToken) tokenJSON {
-	return tokenJSON{t.ID, t.Name, t.Role, base.JSONTime(t.CreatedAt), t.CreatedBy, base.JSONTime(t.ExpiresAt), base.JSONTime(t.UsedAt)}
+	return tokenJSON{
+		ID:        t.ID,
+		Name:      t.Name,
+		Role:      t.Role,
+		CreatedAt: base.JSONTime(t.CreatedAt),
+		CreatedBy: t.CreatedBy,
+		ExpiresAt: base.JSONTime(t.ExpiresAt),
+		UsedAt:    base.JSONTime(t.UsedAt),
+	}
 }
 
 func (a *API) ListTokens(ctx context.Context, _ *struct{}) (*list1[tokenJSON], error) {

@@ -22,7 +22,15 @@ type userJSON struct {
 }
 
 func userOf(u store.User) userJSON {
-	return userJSON{u.ID, u.Name, u.Role, u.DisabledAt != 0, u.PasswordHash != "", base.JSONTime(u.CreatedAt), base.JSONTime(u.SeenAt)}
+	return userJSON{
+		ID:        u.ID,
+		Name:      u.Name,
+		Role:      u.Role,
+		Disabled:  u.DisabledAt != 0,
+		Password:  u.PasswordHash != "",
+		CreatedAt: base.JSONTime(u.CreatedAt),
+		LastSeen:  base.JSONTime(u.SeenAt),
+	}
 }
 
 type userOut struct{ Body userJSON }

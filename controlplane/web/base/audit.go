@@ -42,7 +42,13 @@ type AuditQuery struct {
 // AuditSearch returns what a query means to the store, and what is wrong with its
 // period.
 func (p *Parts) AuditSearch(ctx context.Context, q AuditQuery) (x store.AuditFilter, wrong string, err error) {
-	x = store.AuditFilter{Action: q.Action, Actor: q.Actor, Target: q.Target, Before: q.Before, Text: strings.ToLower(strings.TrimSpace(q.Text))}
+	x = store.AuditFilter{
+		Action: q.Action,
+		Actor:  q.Actor,
+		Target: q.Target,
+		Before: q.Before,
+		Text:   strings.ToLower(strings.TrimSpace(q.Text)),
+	}
 	if q.Kind != "" {
 		x.Kinds = []string{q.Kind}
 	}

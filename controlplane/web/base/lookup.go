@@ -202,7 +202,13 @@ func (p *Parts) Preview(ctx context.Context, id topics.RepositoryID, keep *store
 
 // AskMaintenance begins maintenance for a visitor. Only an administrator may
 // approve a plan that was held.
-func (p *Parts) AskMaintenance(ctx context.Context, id topics.RepositoryID, kind topics.JobKind, host topics.HostID, plan string) (topics.JobID, error) {
+func (p *Parts) AskMaintenance(
+	ctx context.Context,
+	id topics.RepositoryID,
+	kind topics.JobKind,
+	host topics.HostID,
+	plan string,
+) (topics.JobID, error) {
 	v := session.Of(ctx)
 	if plan != "" && !v.May(store.Admin) {
 		return "", Forbidden(v, store.Admin)

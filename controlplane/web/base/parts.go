@@ -40,7 +40,14 @@ type Jobs interface {
 type Maintenance interface {
 	Hours(ctx context.Context, repository topics.RepositoryID) (map[topics.JobKind]store.MaintenanceHours, error)
 	PutHours(ctx context.Context, by string, repository topics.RepositoryID, in map[topics.JobKind]maintenance.Input) error
-	Ask(ctx context.Context, actor string, repository topics.RepositoryID, kind topics.JobKind, host topics.HostID, approve string) (topics.JobID, error)
+	Ask(
+		ctx context.Context,
+		actor string,
+		repository topics.RepositoryID,
+		kind topics.JobKind,
+		host topics.HostID,
+		approve string,
+	) (topics.JobID, error)
 }
 
 // Config is what the server works with.
@@ -96,9 +103,24 @@ type Timing struct {
 
 // DefaultTiming is what runs unless a test says otherwise.
 func DefaultTiming() Timing {
-	return Timing{Idle: time.Hour, Life: 12 * time.Hour, Touch: time.Minute, Link: 15 * time.Minute, Invitation: 24 * time.Hour, Check: 5 * time.Second, Hash: 2 * time.Second,
-		Gap: 250 * time.Millisecond, Progress: time.Second, Beat: 10 * time.Second, Poll: time.Second, Write: 5 * time.Second, Answer: 30 * time.Second, Cleanup: 10 * time.Minute,
-		Verify: time.Hour, Stalled: 10 * time.Minute}
+	return Timing{
+		Idle:       time.Hour,
+		Life:       12 * time.Hour,
+		Touch:      time.Minute,
+		Link:       15 * time.Minute,
+		Invitation: 24 * time.Hour,
+		Check:      5 * time.Second,
+		Hash:       2 * time.Second,
+		Gap:        250 * time.Millisecond,
+		Progress:   time.Second,
+		Beat:       10 * time.Second,
+		Poll:       time.Second,
+		Write:      5 * time.Second,
+		Answer:     30 * time.Second,
+		Cleanup:    10 * time.Minute,
+		Verify:     time.Hour,
+		Stalled:    10 * time.Minute,
+	}
 }
 
 // Consumers is the part of the public broker that web needs.
@@ -145,7 +167,8 @@ type Parts struct {
 
 // newParts fills in what a configuration leaves out, and makes the services.
 func New(c Config) (*Parts, error) {
-	if c.Store == nil || c.Jobs == nil || c.Maintenance == nil || c.Hub == nil || c.Presence == nil || c.Bell == nil || c.Desk == nil || c.Log == nil {
+	if c.Store == nil || c.Jobs == nil || c.Maintenance == nil || c.Hub == nil || c.Presence == nil || c.Bell == nil || c.Desk == nil ||
+		c.Log == nil {
 		return nil, errors.New("web: a part is missing in the configuration")
 	}
 	if c.Now == nil {

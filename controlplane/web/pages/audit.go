@@ -268,8 +268,17 @@ func (s *Pages) ExportAudit(w http.ResponseWriter, r *http.Request) error {
 		}
 		_ = rc.SetWriteDeadline(base.Deadline(s.Timing.Answer))
 		for _, e := range rows {
-			cells := []string{strconv.FormatInt(e.N, 10), base.At(e.At).UTC().Format("2006-01-02T15:04:05.000Z"), e.Actor, e.Action, e.Target,
-				names[e.Target].Text, e.Detail, e.Remote, hex.EncodeToString(e.Hash)}
+			cells := []string{
+				strconv.FormatInt(e.N, 10),
+				base.At(e.At).UTC().Format("2006-01-02T15:04:05.000Z"),
+				e.Actor,
+				e.Action,
+				e.Target,
+				names[e.Target].Text,
+				e.Detail,
+				e.Remote,
+				hex.EncodeToString(e.Hash),
+			}
 			for i := range cells {
 				cells[i] = cell(cells[i])
 			}

@@ -96,7 +96,8 @@ func (s *Pages) ConsumerRights(w http.ResponseWriter, r *http.Request) error {
 		return badForm(err)
 	}
 	do := r.PostForm.Get("do") != ""
-	if _, err := s.Credentials.Change(r.Context(), session.Of(r.Context()).Name, base.Param(r, "name"), consumers.Input{MayDo: &do}); err != nil {
+	name, by := base.Param(r, "name"), session.Of(r.Context()).Name
+	if _, err := s.Credentials.Change(r.Context(), by, name, consumers.Input{MayDo: &do}); err != nil {
 		return err
 	}
 	return s.showConsumer(w, r, base.Param(r, "name"), views.ConsumerForm{Done: "The access is changed, and its connections were ended"})

@@ -29,7 +29,14 @@ func (s *Pages) AddHostForm(w http.ResponseWriter, r *http.Request) error {
 func (s *Pages) addHostPage(w http.ResponseWriter, r *http.Request, status int, a views.AddHost, token string) error {
 	sh := s.shell(r, "Add host", "add", toFleet, views.Link{Text: "Add host"})
 	if a.HostID != "" {
-		sh = s.shell(r, "Enrol again", "fleet", toFleet, views.Link{Text: a.Name, URL: views.HostURL(a.HostID)}, views.Link{Text: "Enrol again"})
+		sh = s.shell(
+			r,
+			"Enrol again",
+			"fleet",
+			toFleet,
+			views.Link{Text: a.Name, URL: views.HostURL(a.HostID)},
+			views.Link{Text: "Enrol again"},
+		)
 	}
 	if token != "" {
 		sh.Stream = views.EnrolStream(token)
@@ -92,7 +99,13 @@ func AgentsAddress(configured string, r *http.Request) string {
 func (s *Pages) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol, over bool, err error) {
 	now := s.Now()
 	if t.UsedAt == 0 && now.UnixMilli() > t.ExpiresAt {
-		return views.Enrol{State: "expired", Title: "The token has expired", Text: "Nobody used it. Create a new one and run the first command again.", Name: t.Name, ForHost: string(t.ForHost)}, true, nil
+		return views.Enrol{
+			State:   "expired",
+			Title:   "The token has expired",
+			Text:    "Nobody used it. Create a new one and run the first command again.",
+			Name:    t.Name,
+			ForHost: string(t.ForHost),
+		}, true, nil
 	}
 	if t.UsedAt == 0 {
 		return views.Enrol{State: "waiting", Title: "Waiting for the agent…", Name: t.Name,
@@ -104,7 +117,11 @@ func (s *Pages) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol, 
 	}
 	e = views.Enrol{HostID: string(h.ID), Host: h.Name, Name: t.Name, ForHost: string(t.ForHost), Steps: []views.Step{
 		views.DoneStep("Token accepted", "", s.when(t.UsedAt)),
-		views.DoneStep("Keys made and certified", "Good until "+words.Clock(base.At(h.CertifiedUntil), now)+", renewed before", s.when(t.UsedAt))}}
+		views.DoneStep(
+			"Keys made and certified",
+			"Good until "+words.Clock(base.At(h.CertifiedUntil), now)+", renewed before",
+			s.when(t.UsedAt),
+		)}}
 	c, _ := s.Presence.Connection(h.ID)
 	if c != hosts.Online || !s.Presence.Reachable(h.ID) {
 		e.State, e.Title = "connecting", h.Name+" has its certificate"
@@ -177,7 +194,12 @@ func (s *Pages) enrolStream(id string) Draw {
 func (s *Pages) hasToken(ctx context.Context, id string) error {
 	_, err := s.Store.EnrollToken(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
-		return &problem.Problem{Kind: problem.NotFound, Title: "There is no such token", Say: "It was never made here.", Do: "Make one on the page Add host."}
+		return &problem.Problem{
+			Kind:  problem.NotFound,
+			Title: "There is no such token",
+			Say:   "It was never made here.",
+			Do:    "Make one on the page Add host.",
+		}
 	}
 	return err
 }

@@ -70,8 +70,22 @@ func (s *Pages) FleetPage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	status := statusKey(x.Status)
-	hosts := views.Hosts{Total: m.Len(), Query: x.Text, Status: status, Tabs: views.Tabs(tallyOf(m), status, x.Text), Rows: rows, Paging: paging}
-	v := views.Fleet{Verdict: s.verdict(m), Figures: s.figures(m), Attention: attention, Troubled: inTrouble(m), Running: s.atWork(m), Hosts: hosts}
+	hosts := views.Hosts{
+		Total:  m.Len(),
+		Query:  x.Text,
+		Status: status,
+		Tabs:   views.Tabs(tallyOf(m), status, x.Text),
+		Rows:   rows,
+		Paging: paging,
+	}
+	v := views.Fleet{
+		Verdict:   s.verdict(m),
+		Figures:   s.figures(m),
+		Attention: attention,
+		Troubled:  inTrouble(m),
+		Running:   s.atWork(m),
+		Hosts:     hosts,
+	}
 	sh := s.shell(r, "Fleet", "fleet", views.Link{Text: "Fleet"})
 	q := url.Values{"view": {"fleet"}, "list": {list(page)}, "hosts": {strconv.Itoa(m.Len())}}
 	for name, value := range map[string]string{"status": status, "q": x.Text, "page": strconv.Itoa(number)} {
@@ -247,8 +261,16 @@ func (s *Pages) fleetRows(ctx context.Context, page []*fleet.Entry) ([]views.Hos
 
 // fleetRow is a host with what ended there in the days of a strip.
 func (s *Pages) fleetRow(h *fleet.Entry, runs []views.Run) views.HostRow {
-	r := views.HostRow{ID: string(h.ID), Name: h.Name, Status: views.HostStatus(statusKey(h.Status)), Connection: s.connection(h.ID), OS: base.System(h.Host),
-		LastBackup: s.when(h.GoodAt), HasGroups: h.Grouped, NoBackup: whyNot(h.Host, topics.BackupJob)}
+	r := views.HostRow{
+		ID:         string(h.ID),
+		Name:       h.Name,
+		Status:     views.HostStatus(statusKey(h.Status)),
+		Connection: s.connection(h.ID),
+		OS:         base.System(h.Host),
+		LastBackup: s.when(h.GoodAt),
+		HasGroups:  h.Grouped,
+		NoBackup:   whyNot(h.Host, topics.BackupJob),
+	}
 	if open := h.Busy(); open != nil {
 		j := s.running(*open, h.Name)
 		r.Job = &j
@@ -314,7 +336,11 @@ func (t *fleetTab) draw(ctx context.Context, p *Painter, rang map[topics.HostID]
 	moved := m != t.m
 	t.m = m
 	if moved || p.Full {
-		attention, err := s.sharedAttention.Read(ctx, attentionKey{m, s.Now().Unix() / 60}, func(ctx context.Context) ([]views.Attention, error) { return s.attention(ctx, m) })
+		attention, err := s.sharedAttention.Read(
+			ctx,
+			attentionKey{m, s.Now().Unix() / 60},
+			func(ctx context.Context) ([]views.Attention, error) { return s.attention(ctx, m) },
+		)
 		if err != nil {
 			return err
 		}

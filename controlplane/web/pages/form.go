@@ -132,5 +132,10 @@ func (s *Pages) stay(w http.ResponseWriter, r *http.Request, page string) error 
 }
 
 func notConfirmed(r store.Repository) error {
-	return &problem.Problem{Kind: problem.Invalid, Title: "Nothing was done", Say: "What was typed is not the repository's name.", Do: "Type " + r.Name + " if you mean it."}
+	return &problem.Problem{
+		Kind:  problem.Invalid,
+		Title: "Nothing was done",
+		Say:   "What was typed is not the repository's name.",
+		Do:    "Type " + r.Name + " if you mean it.",
+	}
 }

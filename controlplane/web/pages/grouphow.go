@@ -34,8 +34,11 @@ func showHow(f *views.GroupForm, h store.Host, g topics.SourceGroup) {
 			continue
 		}
 		names = append(names, name)
-		f.Hooks = append(f.Hooks, views.HookChoice{Name: name, Before: slices.Contains(g.Hooks.Before, name), After: slices.Contains(g.Hooks.After, name),
-			OnFailure: slices.Contains(g.Hooks.OnFailure, name), Gone: !slices.Contains(permitted, name)})
+		f.Hooks = append(
+			f.Hooks,
+			views.HookChoice{Name: name, Before: slices.Contains(g.Hooks.Before, name), After: slices.Contains(g.Hooks.After, name),
+				OnFailure: slices.Contains(g.Hooks.OnFailure, name), Gone: !slices.Contains(permitted, name)},
+		)
 	}
 }
 

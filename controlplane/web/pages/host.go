@@ -110,8 +110,18 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 		lastOf[j.SourceGroup] = &row
 	}
 	for _, g := range groups {
-		v.Groups = append(v.Groups, views.Group{Name: g.Name, Repository: repositories[g.Repository], RepositoryID: string(g.Repository), Paths: g.Paths, Excludes: g.Excludes,
-			LastRun: lastOf[g.ID], Busy: busy[g.ID]})
+		v.Groups = append(
+			v.Groups,
+			views.Group{
+				Name:         g.Name,
+				Repository:   repositories[g.Repository],
+				RepositoryID: string(g.Repository),
+				Paths:        g.Paths,
+				Excludes:     g.Excludes,
+				LastRun:      lastOf[g.ID],
+				Busy:         busy[g.ID],
+			},
+		)
 	}
 	for _, j := range recent {
 		v.Jobs = append(v.Jobs, s.jobRow(j, names))
@@ -176,7 +186,11 @@ func groupOf(n store.Snapshot, names map[topics.SourceGroupID]string) string {
 }
 
 func (s *Pages) agentFacts(h store.Host) []views.Fact {
-	facts := []views.Fact{{Name: "Agent", Value: said(h.AgentVersion)}, {Name: "restic", Value: said(h.ResticVersion)}, {Name: "System", Value: said(base.System(h))}}
+	facts := []views.Fact{
+		{Name: "Agent", Value: said(h.AgentVersion)},
+		{Name: "restic", Value: said(h.ResticVersion)},
+		{Name: "System", Value: said(base.System(h))},
+	}
 	if h.Policy != "" {
 		facts = append(facts, views.Fact{Name: "Policy", Value: h.Policy})
 	}
@@ -196,13 +210,20 @@ func (s *Pages) agentFacts(h store.Host) []views.Fact {
 		facts = append(facts, views.Fact{Name: "Certificate", Value: "good until " + words.Clock(base.At(h.CertifiedUntil), s.Now())})
 	}
 	if h.Refused+h.RefusedThere > 0 {
-		facts = append(facts, views.Fact{Name: "Refused messages", Value: fmt.Sprintf("%d in its name, %d in ours", h.Refused, h.RefusedThere)})
+		facts = append(
+			facts,
+			views.Fact{Name: "Refused messages", Value: fmt.Sprintf("%d in its name, %d in ours", h.Refused, h.RefusedThere)},
+		)
 	}
 	if _, seen := s.Presence.Connection(h.ID); seen.UnixMilli() > 0 {
 		// To the minute: it would otherwise change with every heartbeat.
 		facts = append(facts, views.Fact{Name: "Last heard of", Value: words.Ago(seen, s.Now())})
 	}
-	return append(facts, views.Fact{Name: "Added", Value: words.Clock(base.At(h.CreatedAt), s.Now())}, views.Fact{Name: "ID", Value: string(h.ID), Mono: true})
+	return append(
+		facts,
+		views.Fact{Name: "Added", Value: words.Clock(base.At(h.CreatedAt), s.Now())},
+		views.Fact{Name: "ID", Value: string(h.ID), Mono: true},
+	)
 }
 
 // hostStream draws a host's page again as it changes.

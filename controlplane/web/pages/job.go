@@ -177,7 +177,10 @@ func (s *Pages) jobView(ctx context.Context, t told) (views.Job, error) {
 	case topics.Dispatched:
 		v.Waiting = &views.Waiting{Title: "Waiting for the agent to answer", Text: "The command is on its way to " + t.host.Name + "."}
 		if j.Accepted {
-			v.Waiting = &views.Waiting{Title: "The agent prepares the job", Text: t.host.Name + " has taken the job and is about to start restic."}
+			v.Waiting = &views.Waiting{
+				Title: "The agent prepares the job",
+				Text:  t.host.Name + " has taken the job and is about to start restic.",
+			}
 		}
 	case topics.Running:
 		s.runningView(&v, j)
@@ -234,8 +237,9 @@ func (s *Pages) runningView(v *views.Job, j store.Job) {
 			v.Progress.Headline = "Scanning, " + words.Count(p.TotalFiles, "file", "files")
 			v.Progress.Amount = words.Bytes(p.TotalBytes) + " found so far"
 		} else {
-			v.Progress = &views.Progress{Percent: words.Percent(p.BytesDone, p.TotalBytes), Amount: words.BytesOf(p.BytesDone, p.TotalBytes) + " read",
-				Files: words.Number(p.FilesDone) + " of " + words.Count(p.TotalFiles, "file", "files"), Left: left(p)}
+			v.Progress = &views.Progress{Percent: words.Percent(p.BytesDone, p.TotalBytes),
+				Amount: words.BytesOf(p.BytesDone, p.TotalBytes) + " read",
+				Files:  words.Number(p.FilesDone) + " of " + words.Count(p.TotalFiles, "file", "files"), Left: left(p)}
 			if v.Progress.Left != "" {
 				v.Progress.Ends = views.NewWhen(s.Now().Add(time.Duration(p.SecondsLeft)*time.Second), s.Now())
 			}
@@ -329,7 +333,10 @@ func (s *Pages) steps(j store.Job) []views.Step {
 	case topics.Succeeded:
 		return append(steps, views.DoneStep("Snapshot "+short(j.SnapshotID), "", end))
 	case topics.Warnings:
-		return append(steps, views.Step{Icon: "triangle-alert", Tone: "warn", Text: "Snapshot " + short(j.SnapshotID), Sub: "incomplete", At: end})
+		return append(
+			steps,
+			views.Step{Icon: "triangle-alert", Tone: "warn", Text: "Snapshot " + short(j.SnapshotID), Sub: "incomplete", At: end},
+		)
 	}
 	return append(steps, views.BadStep(views.JobStatus(string(j.State)).Word, jobs.Explain(j.Kind, j.Cause, j.State).Cause, end))
 }

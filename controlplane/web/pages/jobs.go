@@ -251,9 +251,18 @@ func (s *Pages) JobsPage(w http.ResponseWriter, r *http.Request) error {
 
 // jobLine is a job in the list of the fleet's.
 func (s *Pages) jobLine(j store.Job, q *base.Queue, who *session.Visitor) views.JobLine {
-	v := views.JobLine{ID: string(j.ID), Kind: string(j.Kind), Group: q.Groups[j.SourceGroup], HostID: string(j.Host), Host: q.Fleet.Name(j.Host),
-		Status: views.JobStatus(string(j.State)), Percent: -1, At: s.when(max(j.StartedAt, j.QueuedAt)), By: asker(j),
-		CanCancel: !j.State.Ended() && !j.CancelAsked && who.May(store.Operator)}
+	v := views.JobLine{
+		ID:        string(j.ID),
+		Kind:      string(j.Kind),
+		Group:     q.Groups[j.SourceGroup],
+		HostID:    string(j.Host),
+		Host:      q.Fleet.Name(j.Host),
+		Status:    views.JobStatus(string(j.State)),
+		Percent:   -1,
+		At:        s.when(max(j.StartedAt, j.QueuedAt)),
+		By:        asker(j),
+		CanCancel: !j.State.Ended() && !j.CancelAsked && who.May(store.Operator),
+	}
 	switch j.State {
 	case topics.Queued:
 		wait := s.waiting(j, q)
@@ -375,7 +384,9 @@ func (s *Pages) silence(j store.Job, host string) *views.Note {
 		n.Text = "The agent is connected. restic may be busy with something large, or waiting for the repository. " +
 			"Look at the disk and the network of " + host + "; if nothing moves there, cancel the job and run it again."
 	case hosts.Offline:
-		n.Text = offline(views.NewWhen(seen, s.Now())) + " The job may go on there: its log and its result come as soon as the agent is back. " +
+		n.Text = offline(
+			views.NewWhen(seen, s.Now()),
+		) + " The job may go on there: its log and its result come as soon as the agent is back. " +
 			"See whether " + host + " is switched on and reaches this server."
 		if stalled {
 			n.Text = "The agent is not connected. " + n.Text

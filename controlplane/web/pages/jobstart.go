@@ -59,7 +59,11 @@ func (s *Pages) RunOnHost(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)
 	}
-	q := jobs.Request{Host: base.HostID(r), Kind: topics.JobKind(base.Param(r, "kind")), Repository: topics.RepositoryID(r.PostForm.Get("repository"))}
+	q := jobs.Request{
+		Host:       base.HostID(r),
+		Kind:       topics.JobKind(base.Param(r, "kind")),
+		Repository: topics.RepositoryID(r.PostForm.Get("repository")),
+	}
 	if jobs.Maintains(q.Kind) {
 		return problem.NoPage // on the repository's page, with its warnings
 	}

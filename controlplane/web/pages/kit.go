@@ -23,7 +23,12 @@ func (s *Pages) KitPage(w http.ResponseWriter, r *http.Request) error {
 	}
 	k, err := kit.Of(ctx, s.Store, who.Name, topics.RepositoryID(base.Param(r, "id")))
 	if errors.Is(err, store.ErrNotFound) {
-		return &problem.Problem{Kind: problem.NotFound, Title: "There is no such repository", Say: "It was never there, or it has been removed.", Do: "Look for it in the list of repositories."}
+		return &problem.Problem{
+			Kind:  problem.NotFound,
+			Title: "There is no such repository",
+			Say:   "It was never there, or it has been removed.",
+			Do:    "Look for it in the list of repositories.",
+		}
 	} else if err != nil {
 		return err
 	}
@@ -38,7 +43,22 @@ func (s *Pages) KitPage(w http.ResponseWriter, r *http.Request) error {
 	for _, x := range k.Steps() {
 		v.Steps = append(v.Steps, views.KitStep(x))
 	}
-	s.render(w, r, http.StatusOK, views.KitPage(s.shell(r, "Emergency kit of "+k.Name, "repositories", toRepositories, views.Link{Text: k.Name, URL: views.RepositoryURL(base.Param(r, "id"))}, views.Link{Text: "Emergency kit"}), v))
+	s.render(
+		w,
+		r,
+		http.StatusOK,
+		views.KitPage(
+			s.shell(
+				r,
+				"Emergency kit of "+k.Name,
+				"repositories",
+				toRepositories,
+				views.Link{Text: k.Name, URL: views.RepositoryURL(base.Param(r, "id"))},
+				views.Link{Text: "Emergency kit"},
+			),
+			v,
+		),
+	)
 	return nil
 }
 

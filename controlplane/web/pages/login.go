@@ -66,7 +66,10 @@ func (s *Pages) Login(w http.ResponseWriter, r *http.Request) error {
 	}
 	err := s.Sessions.SignIn(w, r, f.Name, r.PostForm.Get("password"))
 	if errors.Is(err, session.ErrWrong) {
-		return again(http.StatusUnprocessableEntity, "This name and password do not belong together. After several wrong tries there is a pause.")
+		return again(
+			http.StatusUnprocessableEntity,
+			"This name and password do not belong together. After several wrong tries there is a pause.",
+		)
 	} else if err != nil {
 		return err
 	}

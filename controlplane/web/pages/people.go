@@ -43,8 +43,11 @@ func (s *Pages) UsersPage(w http.ResponseWriter, r *http.Request) error {
 		v.Accounts = append(v.Accounts, a)
 	}
 	for _, t := range tokens {
-		v.Tokens = append(v.Tokens, views.APIToken{ID: t.ID, Name: t.Name, Role: string(t.Role), By: t.CreatedBy, Until: s.until(t.ExpiresAt),
-			Expired: t.ExpiresAt != 0 && t.ExpiresAt <= s.Now().UnixMilli(), Used: s.when(t.UsedAt)})
+		v.Tokens = append(
+			v.Tokens,
+			views.APIToken{ID: t.ID, Name: t.Name, Role: string(t.Role), By: t.CreatedBy, Until: s.until(t.ExpiresAt),
+				Expired: t.ExpiresAt != 0 && t.ExpiresAt <= s.Now().UnixMilli(), Used: s.when(t.UsedAt)},
+		)
 	}
 	s.render(w, r, http.StatusOK, views.UsersPage(s.shell(r, "Users", "users", views.Link{Text: "Users"}), v))
 	return nil
@@ -89,7 +92,11 @@ func (s *Pages) NewUser(w http.ResponseWriter, r *http.Request) error {
 
 // showLink shows a link to set a password. It cannot be shown again.
 func (s *Pages) showLink(w http.ResponseWriter, r *http.Request, u store.User, link people.Link, done string) error {
-	v := views.User{Done: done, Link: session.URLOf(r, base.LinkPath(link)), LinkValid: "Valid for " + words.Duration(s.Timing.Invitation) + ", once"}
+	v := views.User{
+		Done:      done,
+		Link:      session.URLOf(r, base.LinkPath(link)),
+		LinkValid: "Valid for " + words.Duration(s.Timing.Invitation) + ", once",
+	}
 	return s.showUser(w, r, http.StatusOK, u.ID, v)
 }
 

@@ -117,7 +117,14 @@ func (s *Pages) EditRepository(w http.ResponseWriter, r *http.Request) error {
 func (s *Pages) repositoryFormPage(w http.ResponseWriter, r *http.Request, status int, f views.RepositoryForm) error {
 	sh := s.shell(r, "Add a repository", "repositories", toRepositories, views.Link{Text: "Add a repository"})
 	if f.ID != "" {
-		sh = s.shell(r, "Change "+f.Name, "repositories", toRepositories, views.Link{Text: f.Name, URL: views.RepositoryURL(f.ID)}, views.Link{Text: "Change"})
+		sh = s.shell(
+			r,
+			"Change "+f.Name,
+			"repositories",
+			toRepositories,
+			views.Link{Text: f.Name, URL: views.RepositoryURL(f.ID)},
+			views.Link{Text: "Change"},
+		)
 	}
 	s.render(w, r, status, views.RepositoryFormPage(sh, f))
 	return nil
@@ -200,7 +207,13 @@ func (s *Pages) SaveRepository(w http.ResponseWriter, r *http.Request) error {
 func typedRepository(f *views.RepositoryForm, p url.Values) {
 	f.Name, f.Keeper, f.AppendOnly = strings.TrimSpace(p.Get("name")), p.Get("keeper"), p.Get("append_only") != ""
 	at := strings.TrimSpace(p.Get("url"))
-	f.Backend, f.URL, f.MaintenanceURL = location.Scheme(at), location.Shown(at), location.Shown(strings.TrimSpace(p.Get("maintenance.url")))
+	f.Backend, f.URL, f.MaintenanceURL = location.Scheme(
+		at,
+	), location.Shown(
+		at,
+	), location.Shown(
+		strings.TrimSpace(p.Get("maintenance.url")),
+	)
 	for _, b := range views.Backends() {
 		for _, x := range b.Fields {
 			if !x.Secret {

@@ -57,9 +57,22 @@ func (s *Pages) repositoryList(ctx context.Context, text string, page int) (l vi
 		points[d.Repository] = append(points[d.Repository], pointOf(d))
 	}
 	for i, r := range rows {
-		row := views.RepositoryRow{ID: string(r.ID), Name: r.Name, Location: r.Location, Health: s.health(r, k), MeasuredAt: s.when(r.MeasuredAt),
-			Chart: views.NewChart(points[r.ID]), Ratio: views.Times(r.Ratio()), Snapshots: words.Number(uint64(k.Tallies[r.ID].Count)),
-			ListedAt: s.when(r.ListedAt), CheckedAt: s.when(r.CheckedAt), CheckErrors: checkErrors(r), Hosts: words.Number(uint64(hosts[r.ID]))}
+		row := views.RepositoryRow{
+			ID:         string(r.ID),
+			Name:       r.Name,
+			Location:   r.Location,
+			Health:     s.health(r, k),
+			MeasuredAt: s.when(r.MeasuredAt),
+			Chart:      views.NewChart(points[r.ID]),
+			Ratio:      views.Times(r.Ratio()),
+			Snapshots:  words.Number(uint64(k.Tallies[r.ID].Count)),
+			ListedAt: s.when(
+				r.ListedAt,
+			),
+			CheckedAt:   s.when(r.CheckedAt),
+			CheckErrors: checkErrors(r),
+			Hosts:       words.Number(uint64(hosts[r.ID])),
+		}
 		if r.MeasuredAt > 0 {
 			row.Stored = words.Bytes(uint64(r.StoredBytes))
 		}

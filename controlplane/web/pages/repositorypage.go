@@ -111,9 +111,22 @@ func (s *Pages) repositoryView(ctx context.Context, id topics.RepositoryID, f vi
 	}
 	who := session.Of(ctx)
 	tally := k.Tallies[id]
-	v = views.Repository{ID: string(id), Name: r.Name, Location: r.Location, Health: s.health(r, k), AppendOnly: r.AppendOnly, HasMaintenance: access.Maintenance != nil, Filter: f,
-		SnapshotsTotal: tally.Count, ForeignTotal: tally.Foreign, ListedAt: s.when(r.ListedAt), LocksAt: s.when(r.LocksAt), KeysAt: s.when(r.KeysAt),
-		MayOperate: who.May(store.Operator), MayAdmin: who.May(store.Admin)}
+	v = views.Repository{
+		ID:             string(id),
+		Name:           r.Name,
+		Location:       r.Location,
+		Health:         s.health(r, k),
+		AppendOnly:     r.AppendOnly,
+		HasMaintenance: access.Maintenance != nil,
+		Filter:         f,
+		SnapshotsTotal: tally.Count,
+		ForeignTotal:   tally.Foreign,
+		ListedAt:       s.when(r.ListedAt),
+		LocksAt:        s.when(r.LocksAt),
+		KeysAt:         s.when(r.KeysAt),
+		MayOperate:     who.May(store.Operator),
+		MayAdmin:       who.May(store.Admin),
+	}
 	names, users := map[topics.HostID]string{}, map[topics.HostID]bool{}
 	groupNames := map[topics.SourceGroupID]string{}
 	for _, h := range m.ByName() {
@@ -203,7 +216,13 @@ func (s *Pages) repositoryFound(ctx context.Context, v *views.Repository, r stor
 		return err
 	}
 	for _, k := range keys {
-		row := views.KeyRow{ID: k.ID, ShortID: short(k.ID), Owner: strings.Trim(k.Username+"@"+k.Hostname, "@"), Trusted: k.Trusted, Current: k.ID == r.KeyHint}
+		row := views.KeyRow{
+			ID:      k.ID,
+			ShortID: short(k.ID),
+			Owner:   strings.Trim(k.Username+"@"+k.Hostname, "@"),
+			Trusted: k.Trusted,
+			Current: k.ID == r.KeyHint,
+		}
 		if k.Created > 0 {
 			row.Created = "made " + words.Clock(base.At(k.Created), s.Now())
 		}
@@ -224,7 +243,8 @@ func verdict(h jobs.Holder, looker string) (tone, text string) {
 		return "fail", h.Owner.Name + " says that this process is gone. It is a leftover, and is removed before the next job that needs it."
 	case jobs.Unsure:
 		if h.Alive.Valid && !h.Alive.Bool {
-			return "warn", looker + " sees no such process, and no job of ours is known to have made it. It counts as left over when it was not renewed for 35 minutes."
+			return "warn", looker + " sees no such process, and no job of ours is known to have made it. " +
+				"It counts as left over when it was not renewed for 35 minutes."
 		}
 		return "warn", "Whether its process is alive, only " + h.Owner.Name + " itself can say. Refresh from there."
 	}
@@ -233,7 +253,11 @@ func verdict(h jobs.Holder, looker string) (tone, text string) {
 
 func (s *Pages) repositoryFigures(r store.Repository, t store.SnapshotTally, days []store.Day) []views.Figure {
 	stored := views.Figure{Name: "Stored", Value: "not measured", Detail: "Refresh measures it"}
-	restorable := views.Figure{Name: "Restorable", Value: "not known", Detail: "in " + words.Count(uint64(t.Count), "snapshot", "snapshots")}
+	restorable := views.Figure{
+		Name:   "Restorable",
+		Value:  "not known",
+		Detail: "in " + words.Count(uint64(t.Count), "snapshot", "snapshots"),
+	}
 	saved := views.Figure{Name: "Saved by dedup", Value: "not known"}
 	if r.MeasuredAt > 0 {
 		stored.Value, stored.Unit = apart(words.Bytes(uint64(r.StoredBytes)))
@@ -288,7 +312,13 @@ func (s *Pages) answer(r store.Repository, recent []store.Job, names map[topics.
 		ago := words.Ago(base.At(j.FinishedAt), s.Now())
 		switch {
 		case !j.State.Ended() && (j.Kind == topics.SnapshotsJob || j.Kind == topics.InitJob):
-			return views.Answer{Tone: "run", Icon: "hourglass", Title: names[j.Host] + " is asked", Text: "Its answer appears here.", Link: link}
+			return views.Answer{
+				Tone:  "run",
+				Icon:  "hourglass",
+				Title: names[j.Host] + " is asked",
+				Text:  "Its answer appears here.",
+				Link:  link,
+			}
 		case j.State == topics.Succeeded || j.State == topics.Warnings:
 			text := names[j.Host] + " opened it " + ago + "."
 			if j.Kind == topics.InitJob {
@@ -296,22 +326,55 @@ func (s *Pages) answer(r store.Repository, recent []store.Job, names map[topics.
 			}
 			return views.Answer{Tone: "ok", Icon: "circle-check", Title: "It opens", Text: text, Link: link}
 		case j.State == topics.Failed && r.ReadyAt == 0 && j.Cause == topics.CauseNoRepository:
-			return views.Answer{Tone: "idle", Icon: "circle-dashed", Title: "There is none yet", Text: names[j.Host] + " found no repository there " + ago + ". Set it up, or let the first backup do so.", Link: link}
+			return views.Answer{
+				Tone:  "idle",
+				Icon:  "circle-dashed",
+				Title: "There is none yet",
+				Text:  names[j.Host] + " found no repository there " + ago + ". Set it up, or let the first backup do so.",
+				Link:  link,
+			}
 		case j.State == topics.Failed && opens(j.Cause):
-			return views.Answer{Tone: "fail", Icon: "octagon-x", Title: jobs.Explain(j.Kind, j.Cause, j.State).Cause, Text: names[j.Host] + " tried " + ago + ": " + j.Message, Link: link}
+			return views.Answer{
+				Tone:  "fail",
+				Icon:  "octagon-x",
+				Title: jobs.Explain(j.Kind, j.Cause, j.State).Cause,
+				Text:  names[j.Host] + " tried " + ago + ": " + j.Message,
+				Link:  link,
+			}
 		}
 	}
 	if r.ReadyAt > 0 {
-		return views.Answer{Tone: "ok", Icon: "circle-check", Title: "It opens", Text: "A job found it " + words.Ago(base.At(r.ReadyAt), s.Now()) + "."}
+		return views.Answer{
+			Tone:  "ok",
+			Icon:  "circle-check",
+			Title: "It opens",
+			Text:  "A job found it " + words.Ago(base.At(r.ReadyAt), s.Now()) + ".",
+		}
 	}
-	return views.Answer{Tone: "idle", Icon: "circle-dashed", Title: "Not opened yet", Text: "Have a host try: it opens, there is none yet, or something is wrong with the address or a password."}
+	return views.Answer{
+		Tone:  "idle",
+		Icon:  "circle-dashed",
+		Title: "Not opened yet",
+		Text:  "Have a host try: it opens, there is none yet, or something is wrong with the address or a password.",
+	}
 }
 
 // opens reports whether a cause says something of whether a repository opens.
 func opens(c topics.Cause) bool {
 	switch c {
-	case topics.CausePassword, topics.CauseNoRepository, topics.CauseUnreachable, topics.CauseCertificate, topics.CauseCredentials, topics.CausePermission, topics.CauseNoRestic,
-		topics.CauseDamaged, topics.CauseUsage, topics.CausePolicy, topics.CauseRefused, topics.CauseUnknown, topics.CauseNone:
+	case topics.CausePassword,
+		topics.CauseNoRepository,
+		topics.CauseUnreachable,
+		topics.CauseCertificate,
+		topics.CauseCredentials,
+		topics.CausePermission,
+		topics.CauseNoRestic,
+		topics.CauseDamaged,
+		topics.CauseUsage,
+		topics.CausePolicy,
+		topics.CauseRefused,
+		topics.CauseUnknown,
+		topics.CauseNone:
 		return true
 	}
 	return false
@@ -357,24 +420,54 @@ func keeps(k *store.Keep) string {
 // repositoryNotes are what is wrong with a repository now, the worst first.
 func (s *Pages) repositoryNotes(r store.Repository, k base.Known, v views.Repository) (notes []views.Note) {
 	if r.CheckErrors > 0 {
-		notes = append(notes, views.Note{Tone: "fail", Title: "The last check found " + checkErrors(r), Text: "Some snapshots may not come back whole. Do not remove any before you know which.",
-			Link: views.Link{Text: "Open the check", URL: views.JobURL(string(r.CheckJob))}})
+		notes = append(
+			notes,
+			views.Note{
+				Tone:  "fail",
+				Title: "The last check found " + checkErrors(r),
+				Text:  "Some snapshots may not come back whole. Do not remove any before you know which.",
+				Link:  views.Link{Text: "Open the check", URL: views.JobURL(string(r.CheckJob))},
+			},
+		)
 	}
 	if v.Health.Key == "locked" {
-		notes = append(notes, views.Note{Tone: "fail", Title: "An exclusive lock blocks every job", Text: "See who holds it below. One that is provably ours and dead is removed before the next job that needs it.",
-			Link: views.Link{Text: "See the locks", URL: "#repository-locks"}})
+		notes = append(
+			notes,
+			views.Note{
+				Tone:  "fail",
+				Title: "An exclusive lock blocks every job",
+				Text:  "See who holds it below. One that is provably ours and dead is removed before the next job that needs it.",
+				Link:  views.Link{Text: "See the locks", URL: "#repository-locks"},
+			},
+		)
 	}
 	if n := k.Keys[r.ID]; n > 0 {
-		notes = append(notes, views.Note{Tone: "warn", Title: words.Count(uint64(n), "key nobody knows opens", "keys nobody knows open") + " this repository",
-			Text: "It came after the first look. Whoever made it had a password of the repository and can read every backup in it. If it is not yours, change the credentials of the hosts that use it.",
-			Link: views.Link{Text: "See the keys", URL: "#repository-keys"}})
+		notes = append(
+			notes,
+			views.Note{Tone: "warn", Title: words.Count(uint64(n), "key nobody knows opens", "keys nobody knows open") + " this repository",
+				Text: "It came after the first look. Whoever made it had a password of the repository and can read every backup in it. " +
+					"If it is not yours, change the credentials of the hosts that use it.",
+				Link: views.Link{Text: "See the keys", URL: "#repository-keys"}},
+		)
 	}
 	if n := k.Tallies[r.ID].Foreign; n > 0 {
-		notes = append(notes, views.Note{Tone: "warn", Title: words.Count(uint64(n), "snapshot was", "snapshots were") + " not made by a job of ours",
-			Text: "Made by hand, by another program, or planted. They are kept, are never removed by themselves, and never count instead of one of ours."})
+		notes = append(
+			notes,
+			views.Note{Tone: "warn", Title: words.Count(uint64(n), "snapshot was", "snapshots were") + " not made by a job of ours",
+				Text: "Made by hand, by another program, or planted. They are kept, are never removed by themselves, " +
+					"and never count instead of one of ours."},
+		)
 	}
 	if r.Keeper == "" {
-		notes = append(notes, views.Note{Tone: "info", Title: "It has no keeper", Text: "Nobody forgets, prunes or checks by itself. Choose a host you trust; until then, a host that prunes needs a credential that can delete, and the delete rights live on that machine."})
+		notes = append(
+			notes,
+			views.Note{
+				Tone:  "info",
+				Title: "It has no keeper",
+				Text: "Nobody forgets, prunes or checks by itself. Choose a host you trust; " +
+					"until then, a host that prunes needs a credential that can delete, and the delete rights live on that machine.",
+			},
+		)
 	}
 	return notes
 }
@@ -438,7 +531,14 @@ func (s *Pages) HostOperations(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	sh := s.shell(r, "Operations", "fleet", toFleet, views.Link{Text: h.Name, URL: views.HostURL(string(h.ID))}, views.Link{Text: "Operations"})
+	sh := s.shell(
+		r,
+		"Operations",
+		"fleet",
+		toFleet,
+		views.Link{Text: h.Name, URL: views.HostURL(string(h.ID))},
+		views.Link{Text: "Operations"},
+	)
 	s.render(w, r, http.StatusOK, views.HostOperationsPage(sh, o))
 	return nil
 }

@@ -31,7 +31,14 @@ func (s *Pages) RetentionPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	sh := s.shell(r, "Retention of "+v.Repository, "repositories", toRepositories, views.Link{Text: v.Repository, URL: views.RepositoryURL(v.RepositoryID)}, views.Link{Text: "Retention"})
+	sh := s.shell(
+		r,
+		"Retention of "+v.Repository,
+		"repositories",
+		toRepositories,
+		views.Link{Text: v.Repository, URL: views.RepositoryURL(v.RepositoryID)},
+		views.Link{Text: "Retention"},
+	)
 	s.render(w, r, http.StatusOK, views.RetentionPage(sh, v, m))
 	return nil
 }
@@ -89,7 +96,14 @@ func withinRules(k *store.Keep) map[string]*string {
 }
 
 func countRules(k *store.Keep) map[string]*int {
-	return map[string]*int{"keep_last": &k.Last, "keep_hourly": &k.Hourly, "keep_daily": &k.Daily, "keep_weekly": &k.Weekly, "keep_monthly": &k.Monthly, "keep_yearly": &k.Yearly}
+	return map[string]*int{
+		"keep_last":    &k.Last,
+		"keep_hourly":  &k.Hourly,
+		"keep_daily":   &k.Daily,
+		"keep_weekly":  &k.Weekly,
+		"keep_monthly": &k.Monthly,
+		"keep_yearly":  &k.Yearly,
+	}
 }
 
 // Maintain has a repository's keeper forget, prune or check now, and leads to
@@ -155,8 +169,17 @@ func (s *Pages) retentionView(ctx context.Context, id topics.RepositoryID, keep 
 			if n.Group != "" {
 				from += ", " + n.Group
 			}
-			out = append(out, views.RetentionRow{ID: n.ID, Taken: s.when(n.Time), Age: now.Sub(time.UnixMilli(n.Time)).Hours(), From: from, Reasons: n.Reasons,
-				Window: strings.HasPrefix(n.Reasons[0], "within ")})
+			out = append(
+				out,
+				views.RetentionRow{
+					ID:      n.ID,
+					Taken:   s.when(n.Time),
+					Age:     now.Sub(time.UnixMilli(n.Time)).Hours(),
+					From:    from,
+					Reasons: n.Reasons,
+					Window:  strings.HasPrefix(n.Reasons[0], "within "),
+				},
+			)
 		}
 		return out
 	}
@@ -168,10 +191,24 @@ func (s *Pages) retentionView(ctx context.Context, id topics.RepositoryID, keep 
 		if o.Kind == "snapshot" {
 			continue
 		}
-		v.Odd = append(v.Odd, views.RetentionRow{ID: o.ID, Taken: s.when(o.Time), From: map[string]string{"key": "Key", "source_group": "Source group"}[o.Kind], Reasons: o.Reasons})
+		v.Odd = append(
+			v.Odd,
+			views.RetentionRow{
+				ID:      o.ID,
+				Taken:   s.when(o.Time),
+				From:    map[string]string{"key": "Key", "source_group": "Source group"}[o.Kind],
+				Reasons: o.Reasons,
+			},
+		)
 	}
 	if h := p.Held; h != nil {
-		v.Held = &views.HeldPlan{Hash: h.Hash, Count: len(h.Plan.V.Remove), Reasons: h.Plan.V.Unusual, Since: s.when(h.HeldAt), Until: base.At(h.ExpiresAt).Format("2 January 15:04")}
+		v.Held = &views.HeldPlan{
+			Hash:    h.Hash,
+			Count:   len(h.Plan.V.Remove),
+			Reasons: h.Plan.V.Unusual,
+			Since:   s.when(h.HeldAt),
+			Until:   base.At(h.ExpiresAt).Format("2 January 15:04"),
+		}
 	}
 	return v, nil
 }
@@ -188,7 +225,8 @@ func ruleWords(k store.Keep) (list []string) {
 		each   string
 		within string
 		count  int
-	}{{"hour", k.WithinHourly, k.Hourly}, {"day", k.WithinDaily, k.Daily}, {"week", k.WithinWeekly, k.Weekly}, {"month", k.WithinMonthly, k.Monthly}, {"year", k.WithinYearly, k.Yearly}} {
+	}{{"hour", k.WithinHourly, k.Hourly}, {"day", k.WithinDaily, k.Daily}, {"week", k.WithinWeekly, k.Weekly},
+		{"month", k.WithinMonthly, k.Monthly}, {"year", k.WithinYearly, k.Yearly}} {
 		if r.within != "" {
 			list = append(list, "one a "+r.each+" within "+r.within)
 		}
@@ -201,7 +239,11 @@ func ruleWords(k store.Keep) (list []string) {
 
 // maintenanceView is when a repository is looked after, and how that went.
 func (s *Pages) maintenanceView(ctx context.Context, id topics.RepositoryID) (views.Maintenance, error) {
-	m := views.Maintenance{RepositoryID: string(id), MayRun: session.Of(ctx).May(store.Operator), MayChange: session.Of(ctx).May(store.Admin)}
+	m := views.Maintenance{
+		RepositoryID: string(id),
+		MayRun:       session.Of(ctx).May(store.Operator),
+		MayChange:    session.Of(ctx).May(store.Admin),
+	}
 	r, err := s.Store.Repository(ctx, id)
 	if err != nil {
 		return m, err
@@ -237,12 +279,19 @@ func (s *Pages) maintenanceView(ctx context.Context, id topics.RepositoryID) (vi
 		m.Hours = append(m.Hours, row)
 	}
 	for _, run := range runs {
-		state := map[store.RunOutcome]string{"": "running", store.RunSucceeded: "succeeded", store.RunHeld: "warnings", store.RunFailed: "failed", store.RunCancelled: "cancelled"}[run.Outcome]
+		state := map[store.RunOutcome]string{"": "running", store.RunSucceeded: "succeeded", store.RunHeld: "warnings",
+			store.RunFailed: "failed", store.RunCancelled: "cancelled"}[run.Outcome]
 		st := views.JobStatus(state)
 		if run.Outcome == store.RunHeld {
 			st = st.As("Held for review")
 		}
-		row := views.MaintenanceRun{JobID: string(run.ID), Kind: string(run.Kind), Outcome: st, At: s.when(cmp.Or(run.EndedAt, run.CreatedAt)), Text: run.Message}
+		row := views.MaintenanceRun{
+			JobID:   string(run.ID),
+			Kind:    string(run.Kind),
+			Outcome: st,
+			At:      s.when(cmp.Or(run.EndedAt, run.CreatedAt)),
+			Text:    run.Message,
+		}
 		if run.Removed > 0 {
 			row.Text = fmt.Sprintf("%d snapshots removed", run.Removed)
 		}

@@ -49,8 +49,18 @@ func (s *Pages) schedulesView(ctx context.Context, all *schedule.Moment, text st
 
 func (s *Pages) scheduleRow(st schedule.Standing, jobs []store.Round) views.ScheduleRow {
 	plan := slots.ReadPlan(st.Cron)
-	row := views.ScheduleRow{HostID: string(st.Host.ID), Host: st.Host.Name, Name: st.Name, On: st.Enabled, Words: plan.Words(), Cron: st.Cron,
-		Zone: st.Zone, Round: roundOf(st, jobs), Copy: s.copyView(st.Host, st.Copy), Groups: strings.Join(st.GroupNames, ", ")}
+	row := views.ScheduleRow{
+		HostID: string(st.Host.ID),
+		Host:   st.Host.Name,
+		Name:   st.Name,
+		On:     st.Enabled,
+		Words:  plan.Words(),
+		Cron:   st.Cron,
+		Zone:   st.Zone,
+		Round:  roundOf(st, jobs),
+		Copy:   s.copyView(st.Host, st.Copy),
+		Groups: strings.Join(st.GroupNames, ", "),
+	}
 	switch {
 	case st.Wrong != nil:
 		row.Words = "Cannot be read: " + st.Wrong.Error()
@@ -162,14 +172,19 @@ func (s *Pages) copyView(h store.Host, c schedule.Copy) views.Copy {
 	case schedule.CopyNone:
 		return views.Copy{Text: "Waits for the host's first visit"}
 	case schedule.CopyTooOld:
-		return views.Copy{Text: "The agent is too old to keep one", Problem: "This server fires for it, and only while it runs. Update the agent."}
+		return views.Copy{
+			Text:    "The agent is too old to keep one",
+			Problem: "This server fires for it, and only while it runs. Update the agent.",
+		}
 	case schedule.CopyChanged:
 		return views.Copy{Text: "Changed just now"}
 	case schedule.CopyWaits:
 		if h.ConfigApplied == 0 {
 			return views.Copy{Text: "Waits for the host for " + age(h.ConfigMadeAt)}
 		}
-		return views.Copy{Text: fmt.Sprintf("Revision %d of %d, waits for the host for %s", h.ConfigApplied, h.ConfigRevision, age(h.ConfigMadeAt))}
+		return views.Copy{
+			Text: fmt.Sprintf("Revision %d of %d, waits for the host for %s", h.ConfigApplied, h.ConfigRevision, age(h.ConfigMadeAt)),
+		}
 	case schedule.CopyPartly:
 		return views.Copy{InForce: true, Text: fmt.Sprintf("Revision %d, not all of it", h.ConfigApplied), Problem: h.ConfigError}
 	}
@@ -390,7 +405,10 @@ func (s *Pages) fillSchedule(ctx context.Context, f *typedSchedule, h store.Host
 	row store.Schedule) (err error) {
 	f.HostID, f.Host, f.Schedule = string(h.ID), h.Name, name
 	for _, g := range groups {
-		f.Groups = append(f.Groups, views.Choice{Value: g.Name, Text: g.Name, Hint: strings.Join(g.Paths, ", "), On: slices.Contains(f.groups, g.Name)})
+		f.Groups = append(
+			f.Groups,
+			views.Choice{Value: g.Name, Text: g.Name, Hint: strings.Join(g.Paths, ", "), On: slices.Contains(f.groups, g.Name)},
+		)
 	}
 	for _, d := range weekdays {
 		value := strconv.Itoa(int(d))
@@ -454,7 +472,10 @@ func (s *Pages) previewOf(ctx context.Context, row store.Schedule) (views.Schedu
 		if n == 0 {
 			mark = start.In(now.Location()).Hour()
 		}
-		v.Runs = append(v.Runs, views.NextRun{Clock: start.In(zone).Format("Mon 2 Jan, 15:04"), In: words.In(start, now), ISO: words.ISO(start)})
+		v.Runs = append(
+			v.Runs,
+			views.NextRun{Clock: start.In(zone).Format("Mon 2 Jan, 15:04"), In: words.In(start, now), ISO: words.ISO(start)},
+		)
 	}
 	v.Note = "Times are of " + row.Zone + "."
 	if row.JitterSeconds > 0 {
@@ -481,7 +502,10 @@ func (s *Pages) previewOf(ctx context.Context, row store.Schedule) (views.Schedu
 
 // typed reads a posted form for a host's schedule, "" for a new one: the schedule as
 // it would be, what to save, and what is wrong with it.
-func (s *Pages) typed(r *http.Request, name string) (f typedSchedule, h store.Host, row store.Schedule, in schedule.Input, wrong field.Errors,
+func (s *Pages) typed(
+	r *http.Request,
+	name string,
+) (f typedSchedule, h store.Host, row store.Schedule, in schedule.Input, wrong field.Errors,
 	err error) {
 	ctx := r.Context()
 	if h, err = s.Host(ctx, base.HostID(r)); err != nil {

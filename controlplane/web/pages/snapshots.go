@@ -56,7 +56,13 @@ func (s *Pages) SizeChart(ctx context.Context, id topics.RepositoryID, days []st
 
 // snapshotsFound fills in a page of snapshots as the filter has it, and the
 // calendar of all of them.
-func (s *Pages) snapshotsFound(ctx context.Context, v *views.Repository, id topics.RepositoryID, names map[topics.HostID]string, groups map[topics.SourceGroupID]string) error {
+func (s *Pages) snapshotsFound(
+	ctx context.Context,
+	v *views.Repository,
+	id topics.RepositoryID,
+	names map[topics.HostID]string,
+	groups map[topics.SourceGroupID]string,
+) error {
 	f := store.SnapshotFilter{Text: v.Filter.Query, Foreign: v.Filter.Host == views.NotOurs}
 	if !f.Foreign && names[topics.HostID(v.Filter.Host)] == "" {
 		v.Filter.Host = ""
@@ -106,7 +112,13 @@ func (s *Pages) snapshotsFound(ctx context.Context, v *views.Repository, id topi
 
 // SnapshotRows are snapshots with what their backups added, and by which rule
 // each is kept.
-func (s *Pages) SnapshotRows(ctx context.Context, v *views.Repository, rows []store.Snapshot, names map[topics.HostID]string, groups map[topics.SourceGroupID]string) ([]views.RepositorySnapshot, error) {
+func (s *Pages) SnapshotRows(
+	ctx context.Context,
+	v *views.Repository,
+	rows []store.Snapshot,
+	names map[topics.HostID]string,
+	groups map[topics.SourceGroupID]string,
+) ([]views.RepositorySnapshot, error) {
 	var ids []topics.JobID
 	for _, n := range rows {
 		if !n.Foreign() {
@@ -135,8 +147,18 @@ func (s *Pages) SnapshotRows(ctx context.Context, v *views.Repository, rows []st
 	}
 	out := make([]views.RepositorySnapshot, len(rows))
 	for i, n := range rows {
-		row := views.RepositorySnapshot{ID: n.ID, ShortID: short(n.ID), At: s.when(n.Time), From: n.Hostname, Group: groups[n.SourceGroup], Paths: n.Paths, Foreign: n.Foreign(),
-			Kept: kept[n.ID], Goes: goes[n.ID], Forget: views.RepositoryURL(v.ID) + "?forget=" + url.QueryEscape(short(n.ID)) + "#operations"}
+		row := views.RepositorySnapshot{
+			ID:      n.ID,
+			ShortID: short(n.ID),
+			At:      s.when(n.Time),
+			From:    n.Hostname,
+			Group:   groups[n.SourceGroup],
+			Paths:   n.Paths,
+			Foreign: n.Foreign(),
+			Kept:    kept[n.ID],
+			Goes:    goes[n.ID],
+			Forget:  views.RepositoryURL(v.ID) + "?forget=" + url.QueryEscape(short(n.ID)) + "#operations",
+		}
 		for _, t := range n.Tags {
 			if !strings.HasPrefix(t, "plan=") && len(row.Tags) < shownTags { // that one is ours, and told by the source group
 				row.Tags = append(row.Tags, words.Cut(t, 30))
@@ -173,14 +195,28 @@ func (s *Pages) Calendar(ctx context.Context, id topics.RepositoryID) (views.Cal
 // snapshotValue names a snapshot in a form that does not ask for its repository.
 func snapshotValue(n store.Snapshot) string { return string(n.Repository) + "/" + n.ID }
 
-func (s *Pages) snapshotOption(n store.Snapshot, repositories map[topics.RepositoryID]string, groups map[topics.SourceGroupID]string) views.Option {
+func (s *Pages) snapshotOption(
+	n store.Snapshot,
+	repositories map[topics.RepositoryID]string,
+	groups map[topics.SourceGroupID]string,
+) views.Option {
 	return views.Option{Value: snapshotValue(n),
-		Text: strings.Join([]string{words.Clock(base.At(n.Time), s.Now()), groups[n.SourceGroup], short(n.ID), "in " + repositories[n.Repository]}, "  ·  ")}
+		Text: strings.Join(
+			[]string{words.Clock(base.At(n.Time), s.Now()), groups[n.SourceGroup], short(n.ID), "in " + repositories[n.Repository]},
+			"  ·  ",
+		)}
 }
 
 // choose has a host's operations begin with a snapshot of its own, which may be
 // older than those that are offered. One that is not there is not chosen.
-func (s *Pages) choose(ctx context.Context, o *views.HostOperations, host topics.HostID, want string, repositories map[topics.RepositoryID]string, groups map[topics.SourceGroupID]string) error {
+func (s *Pages) choose(
+	ctx context.Context,
+	o *views.HostOperations,
+	host topics.HostID,
+	want string,
+	repositories map[topics.RepositoryID]string,
+	groups map[topics.SourceGroupID]string,
+) error {
 	repository, id, _ := strings.Cut(want, "/")
 	n, err := s.Store.SnapshotByID(ctx, topics.RepositoryID(repository), id)
 	if errors.Is(err, store.ErrNotFound) || err == nil && (n.GoneAt > 0 || n.Host != host) {
