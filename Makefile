@@ -70,12 +70,13 @@ check:
 # What lasts too long for every change: run by hand, or on a timer.
 check-all: check
 	build/planted-race $(RACE)
+	$(MAKE) bench-pages FLEETS=10000
 	$(MAKE) soak
 
 bench:
 	@build/need go
 	go test -run '^$$' -bench . ./store ./broker
-	go test -run '^$$' -bench Weight ./controlplane/web
+	go test -run '^$$' -bench 'Weight|Tab' ./controlplane/web
 	go test -run '^$$' -bench . -benchtime 1x ./e2e/bench
 	$(MAKE) bench-pages
 
