@@ -115,9 +115,9 @@ func (p *Presence) Heard(id topics.HostID, stamp topics.Stamp) bool {
 		return false
 	}
 	was, _ := p.connection(h)
-	h.counter, h.heard = stamp.N, p.now()
-	h.lastSeen = h.heard
-	if was != Online {
+	now, before := p.now(), h.heard
+	h.counter, h.heard, h.lastSeen = stamp.N, now, now
+	if was != Online || now.Before(before) { // a clock that was set back: it is online for less long than was said
 		p.moved.Ring(id)
 	}
 	return true
