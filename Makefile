@@ -28,6 +28,12 @@ FAST = $(shell go list ./... | grep -v '/e2e\|/agent$$\|/agent/restic$$')
 
 export GOFLAGS := -buildvcs=false $(GOFLAGS)
 
+# go keeps what it has built at home. Where nobody has set that, as in a container's
+# or a timer's environment, it is the user's own directory.
+ifeq ($(HOME),)
+export HOME := $(shell getent passwd "$$(id -u)" | cut -d: -f6)
+endif
+
 .PHONY: build demo dev run-server lint test test-fast check check-all bench soak generate clean
 
 build:

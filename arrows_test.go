@@ -61,7 +61,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/public", "controlplane/fleet controlplane/hosts controlplane/jobs store topics", "publishes what consumers read"},
 	{"controlplane/repositories", "controlplane/field controlplane/jobs controlplane/retention location store topics",
 		"adds, changes and removes repositories"},
-	{"controlplane/retention", "controlplane/schedule slots store topics", "which snapshots stay"},
+	{"controlplane/retention", "controlplane/schedule slots store topics words", "which snapshots stay"},
 	{"controlplane/schedule", "controlplane/field protocol slots store topics", "schedules: saved, standing, fired"},
 	{"controlplane/sources", "controlplane/field controlplane/repositories location store topics", "what hosts back up"},
 	{"controlplane/web", "controlplane/problem controlplane/web/api controlplane/web/base controlplane/web/pages" +

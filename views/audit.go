@@ -134,6 +134,7 @@ func AuditSubjects() []Option {
 var auditDeeds = map[string]string{
 	"api_token.revoked":        "Revoked the API token",
 	"host.certificate_renewed": "Renewed the certificate of",
+	"host.intermittent":        "Changed when to expect the host",
 	"host.reenrolled":          "Re-enrolled the host",
 	"host.revoked":             "Revoked the host",
 	"job.refused":              "Refused the",

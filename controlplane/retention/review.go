@@ -11,6 +11,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // Limits for a plan that needs no approval. It is unusual if it removes more than Few
@@ -107,10 +108,12 @@ func shrunk(v Verdicts, group topics.SourceGroupID) string {
 		return sizes[len(sizes)/2]
 	}
 	if files := middle(func(v Verdict) uint64 { return v.Files }); newest.Files < files/2 {
-		return fmt.Sprintf("The newest snapshot of %s holds %d files, those before it about %d.", nameOf(list), newest.Files, files)
+		return fmt.Sprintf("The newest snapshot of %s holds %s, those before it about %s.", nameOf(list),
+			words.Count(newest.Files, "file", "files"), words.Number(files))
 	}
 	if bytes := middle(func(v Verdict) uint64 { return v.Bytes }); newest.Bytes < bytes/2 {
-		return fmt.Sprintf("The newest snapshot of %s holds %d bytes, those before it about %d.", nameOf(list), newest.Bytes, bytes)
+		return fmt.Sprintf("The newest snapshot of %s holds %s, those before it about %s.", nameOf(list), words.Bytes(newest.Bytes),
+			words.Bytes(bytes))
 	}
 	return ""
 }

@@ -121,28 +121,28 @@ func Contradictions(k store.Keep, interval time.Duration) (said []string) {
 	}
 	say := func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
 	if !r.window.zero() && interval > 0 && r.window.about() < interval {
-		say("keep_within %s is shorter than the %s between two backups: it keeps none but the newest.", r.text, words(interval))
+		say("keep_within %s is shorter than the %s between two backups: it keeps none but the newest.", r.text, spell(interval))
 	}
 	for _, b := range r.list {
 		switch {
 		case b.count > 0 && interval > b.every:
-			say("keep_%s %d counts backups, not periods: with one every %s it reaches back %s.", b.word, b.count, words(interval),
-				words(time.Duration(b.count)*interval))
+			say("keep_%s %d counts backups, not periods: with one every %s it reaches back %s.", b.word, b.count, spell(interval),
+				spell(time.Duration(b.count)*interval))
 		case b.count > 0:
 		case !r.window.zero() && b.within.about() <= r.window.about():
 			say("keep_within_%s %s keeps nothing that keep_within %s does not keep anyway.", b.word, b.text, r.text)
 		case interval > 0 && b.within.about() < interval:
-			say("keep_within_%s %s is shorter than the %s between two backups: it keeps none but the newest.", b.word, b.text, words(interval))
+			say("keep_within_%s %s is shorter than the %s between two backups: it keeps none but the newest.", b.word, b.text, spell(interval))
 		case interval > b.every:
 			say("keep_within_%s %s wants one for each period, and backups run only every %s: it keeps every one of them.",
-				b.word, b.text, words(interval))
+				b.word, b.text, spell(interval))
 		}
 	}
 	return said
 }
 
-// words returns a duration in words.
-func words(d time.Duration) string {
+// spell returns a duration in words.
+func spell(d time.Duration) string {
 	for _, u := range []struct {
 		d    time.Duration
 		word string

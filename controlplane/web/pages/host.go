@@ -160,7 +160,7 @@ func (s *Pages) hostProblem(ctx context.Context, h store.Host, st views.Status) 
 // jobRow is a job in a host's list.
 func (s *Pages) jobRow(j store.Job, groups map[topics.SourceGroupID]string) views.JobRow {
 	row := views.JobRow{ID: string(j.ID), Kind: string(j.Kind), Group: groups[j.SourceGroup], Status: views.JobStatus(string(j.State)),
-		At: s.when(max(j.StartedAt, j.QueuedAt)), By: j.RequestedBy}
+		At: s.when(max(j.StartedAt, j.QueuedAt)), By: asker(j)}
 	if _, stalled := s.Silent(j); stalled {
 		row.Status = views.JobStatus("stalled")
 	}

@@ -300,6 +300,8 @@ func (s *Pages) jobLine(j store.Job, q *base.Queue, who *session.Visitor) views.
 // asker is who wanted a job.
 func asker(j store.Job) string {
 	switch {
+	case j.RequestedBy == store.Plane:
+		return "This server"
 	case j.Schedule == "":
 		return j.RequestedBy
 	case j.Attempt > 0:
