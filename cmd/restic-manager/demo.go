@@ -52,16 +52,43 @@ type outcome struct {
 	Source       string          `json:"source"`
 }
 
+// demoPrefix begins the name of a demo's temporary directory.
+const demoPrefix = "restic-manager-demo-"
+
+// removeLeftovers removes the directories of demos that were killed: those that a
+// demo has claimed and that no process claims now. What cannot be removed stays;
+// the next demo tries it again.
+func removeLeftovers(temp string) {
+	dirs, _ := filepath.Glob(filepath.Join(temp, demoPrefix+"*")) // it fails for a bad pattern alone
+	for _, dir := range dirs {
+		if _, err := os.Lstat(filepath.Join(dir, "serving.lock")); err != nil {
+			continue // another demo is about to claim it
+		}
+		claim, err := controlplane.Claim(dir)
+		if err != nil {
+			continue
+		}
+		_ = claim.Close()
+		_ = os.RemoveAll(dir)
+	}
+}
+
 func (c *demoCmd) Run(ctx context.Context) (err error) {
 	d := demo{demoCmd: *c, dir: c.Dir}
 	if d.agent, err = agentProgram(); err != nil {
 		return err
 	}
 	if d.dir == "" {
-		if d.dir, err = os.MkdirTemp("", "restic-manager-demo-"); err != nil {
+		removeLeftovers(os.TempDir())
+		if d.dir, err = os.MkdirTemp("", demoPrefix); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(d.dir)) }()
+		var claim *os.File
+		if claim, err = controlplane.Claim(d.dir); err != nil {
+			return err
+		}
+		// Windows removes no file that is open.
+		defer func() { err = errors.Join(err, claim.Close(), os.RemoveAll(d.dir)) }()
 	}
 	if d.dir, err = filepath.Abs(d.dir); err != nil {
 		return err
