@@ -84,7 +84,8 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/web/base controlplane/web/live controlplane/web/session location protocol slots store topics" +
 		" views words",
 		"pages: read the request, ask one package, answer"},
-	{"controlplane/web/session", "controlplane/jobs controlplane/password controlplane/problem store topics words", "who sent a request; no page"},
+	{"controlplane/web/session", "controlplane/jobs controlplane/password controlplane/problem store topics words",
+		"who sent a request; no page"},
 	{"e2e", "", "tests of both programs together"},
 	{"e2e/bench", "", "benchmarks of both programs together"},
 	{"e2e/evil", "", "tests with a side that has turned against us"},

@@ -207,12 +207,13 @@ func parameters(t *testing.T, s *store.Store) map[string][]string {
 		return list
 	}
 	return map[string][]string{
-		"/static/*":                        {"/static/app.js"},
-		"/jobs":                            with("/jobs", append(lists, "?state=failed", "?kind=backup", "?kind=check&period=30d")...),
-		"/schedules":                       with("/schedules", lists...),
-		"/repositories":                    with("/repositories", lists...),
-		"/":                                with("/", lists...),
-		"/audit":                           with("/audit", "", "?q=web-00", "?who=people", "?who=server", "?action=job", "?actor=cli", "?before=100"),
+		"/static/*":     {"/static/app.js"},
+		"/jobs":         with("/jobs", append(lists, "?state=failed", "?kind=backup", "?kind=check&period=30d")...),
+		"/schedules":    with("/schedules", lists...),
+		"/repositories": with("/repositories", lists...),
+		"/":             with("/", lists...),
+		"/audit": with("/audit", "", "?q=web-00", "?who=people", "?who=server", "?action=job", "?actor=cli",
+			"?before=100"),
 		"/hosts/{id}":                      of("/hosts/", host.ID),
 		"/api/hosts/{id}":                  of("/api/hosts/", host.ID),
 		"/hosts/{id}/source-groups/{name}": {"/hosts/" + string(host.ID) + "/source-groups/" + group.Name},
