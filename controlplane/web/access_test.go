@@ -20,7 +20,11 @@ func TestASessionIsACookieNobodyElseCanRead(t *testing.T) {
 		if err := w.store.AddUser(t.Context(), "test", u); err != nil {
 			t.Fatal(err)
 		}
-		r := w.nobody().do("POST", "/login", url.Values{"name": {"ada"}, "password": {passphrase}, "next": {"/hosts/new"}}, "X-Forwarded-Proto", map[bool]string{false: "http", true: "https"}[secure])
+		r := w.nobody().do("POST", "/login", url.Values{"name": {"ada"}, "password": {passphrase}, "next": {"/hosts/new"}},
+			"X-Forwarded-Proto", map[bool]string{
+				false: "http",
+				true:  "https",
+			}[secure])
 		c := r.Cookies()[0]
 		name := map[bool]string{false: "restic-manager", true: "__Host-restic-manager"}[secure]
 		if c.Name != name || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Secure != secure || c.Path != "/" || c.Domain != "" {
@@ -111,8 +115,17 @@ func TestSigningOutEndsTheStream(t *testing.T) {
 
 func TestNextLeadsNowhereElse(t *testing.T) {
 	for next, want := range map[string]string{
-		"/jobs/1?x=1": "/jobs/1?x=1", "/": "/", "": "", "//evil.example": "", "https://evil.example": "", `/\evil.example`: "", "/\t/evil.example": "",
-		"jobs": "", "/a\nb": "", "javascript:alert(1)": "", "///evil": "",
+		"/jobs/1?x=1":          "/jobs/1?x=1",
+		"/":                    "/",
+		"":                     "",
+		"//evil.example":       "",
+		"https://evil.example": "",
+		`/\evil.example`:       "",
+		"/\t/evil.example":     "",
+		"jobs":                 "",
+		"/a\nb":                "",
+		"javascript:alert(1)":  "",
+		"///evil":              "",
 	} {
 		if got := base.SamePlace(next); got != want {
 			t.Errorf("%q leads to %q, want %q", next, got, want)
@@ -123,7 +136,8 @@ func TestNextLeadsNowhereElse(t *testing.T) {
 	if r := w.nobody().do("GET", "/hosts/abc?x=1", nil); r.Header.Get("Location") != "/login?next=%2Fhosts%2Fabc%3Fx%3D1" {
 		t.Errorf("a page asked for by nobody leads to %q", r.Header.Get("Location"))
 	}
-	if r := w.nobody().do("POST", "/hosts/abc/run/backup", nil, "HX-Request", "true", "HX-Current-URL", w.http.URL+"/hosts/abc"); r.StatusCode != 401 || r.Header.Get("HX-Redirect") != "/login?next=%2Fhosts%2Fabc" {
+	if r := w.nobody().do("POST", "/hosts/abc/run/backup", nil, "HX-Request", "true", "HX-Current-URL",
+		w.http.URL+"/hosts/abc"); r.StatusCode != 401 || r.Header.Get("HX-Redirect") != "/login?next=%2Fhosts%2Fabc" {
 		t.Errorf("a form acting in place leads to %q with %s", r.Header.Get("HX-Redirect"), r.Status)
 	}
 }
@@ -243,7 +257,8 @@ func TestAnotherSiteCannotAct(t *testing.T) {
 				t.Errorf("POST %s with %v: %s", to, headers, r.Status)
 			}
 		}
-		if r := c.do("POST", "/api/hosts/"+string(attic.id)+"/jobs", `{"kind":"backup"}`, headers...); r.StatusCode != 403 || r.Header.Get("Content-Type") != "application/problem+json" {
+		if r := c.do("POST", "/api/hosts/"+string(attic.id)+"/jobs", `{"kind":"backup"}`, headers...); r.StatusCode != 403 ||
+			r.Header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("the API with %v and a session: %s", headers, r.Status)
 		}
 	}

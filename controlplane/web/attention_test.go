@@ -23,7 +23,8 @@ func TestAnOverdueHostNeedsAttentionByName(t *testing.T) {
 	text := w.person(store.Viewer).do("GET", "/", nil).text
 	_, card, _ := strings.Cut(text, `id="attention"`)
 	card, _, _ = strings.Cut(card, "</section>")
-	for _, want := range []string{`<span class="count">1</span>`, ">attic</a>", "No good backup for 3 days", "There is no good backup yet.", "View host"} {
+	for _, want := range []string{`<span class="count">1</span>`, ">attic</a>", "No good backup for 3 days",
+		"There is no good backup yet.", "View host"} {
 		if !strings.Contains(card, want) {
 			t.Errorf("no %q in what needs attention: %s", want, card)
 		}

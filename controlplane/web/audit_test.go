@@ -28,13 +28,27 @@ func TestTheAuditPageSaysWhoDidWhat(t *testing.T) {
 		t.Fatalf("run: %s", r.Status)
 	}
 	page := c.do("GET", "/audit", nil)
-	for _, want := range []string{"Asked for the", "backup of attic", "Enrolled the host", "Saved the source group", "127.0.0.1", "Chain verified", "/audit/export.csv"} {
+	for _, want := range []string{"Asked for the", "backup of attic", "Enrolled the host", "Saved the source group", "127.0.0.1",
+		"Chain verified", "/audit/export.csv"} {
 		if !strings.Contains(page.text, want) {
 			t.Errorf("the page does not say %q", want)
 		}
 	}
-	for query, want := range map[string]int{"": 1, "?who=people": 1, "?who=tokens": 0, "?action=job": 1, "?action=job.queued": 1, "?action=user": 0, "?q=ATTIC": 0, "?q=queued": 1,
-		"?target=" + string(g.ID): 0, "?from=" + time.Now().Format(time.DateOnly): 1, "?to=" + time.Now().AddDate(0, 0, -1).Format(time.DateOnly): 0, "?from=nonsense": 1, "?q=%22%3E%3Cscript%3E": 0} {
+	for query, want := range map[string]int{
+		"":                        1,
+		"?who=people":             1,
+		"?who=tokens":             0,
+		"?action=job":             1,
+		"?action=job.queued":      1,
+		"?action=user":            0,
+		"?q=ATTIC":                0,
+		"?q=queued":               1,
+		"?target=" + string(g.ID): 0,
+		"?from=" + time.Now().Format(time.DateOnly):                 1,
+		"?to=" + time.Now().AddDate(0, 0, -1).Format(time.DateOnly): 0,
+		"?from=nonsense":        1,
+		"?q=%22%3E%3Cscript%3E": 0,
+	} {
 		r := c.do("GET", "/audit"+query, nil)
 		if got := strings.Count(r.text, "Asked for the"); r.StatusCode != 200 || got != want {
 			t.Errorf("%s: %s, %d jobs asked for, want %d", query, r.Status, got, want)
@@ -148,7 +162,8 @@ func TestABrokenChainIsShownAtItsFirstBadEntry(t *testing.T) {
 	}
 	for range 2 {
 		r := c.do("GET", "/audit", nil)
-		if !strings.Contains(r.text, "The audit log is broken at entry 3") || !strings.Contains(r.text, "note-fail") || strings.Contains(r.text, "Chain verified") {
+		if !strings.Contains(r.text, "The audit log is broken at entry 3") || !strings.Contains(r.text, "note-fail") ||
+			strings.Contains(r.text, "Chain verified") {
 			t.Error("the page does not say that entry 3 is bad")
 		}
 	}
@@ -241,14 +256,16 @@ func TestTheAuditLogSaysWhoCameInAndWhoDidNot(t *testing.T) {
 func TestAnExportIsNoFormula(t *testing.T) {
 	w := newWorld(t)
 	c := w.person(store.Admin)
-	hostile := []string{`=cmd|' /C calc'!A0`, `+1+1`, `-2+3`, `@SUM(1)`, "\t=1+1", " =1+1", "\r\n=1+1", `"=1+1`, "\u202e=1+1", "＝1+1", "\u00a0=1+1", "\ufeff=1+1", "a,b\"c\nd", `'=1`, "harmless"}
+	hostile := []string{`=cmd|' /C calc'!A0`, `+1+1`, `-2+3`, `@SUM(1)`, "\t=1+1", " =1+1", "\r\n=1+1", `"=1+1`, "\u202e=1+1", "＝1+1",
+		"\u00a0=1+1", "\ufeff=1+1", "a,b\"c\nd", `'=1`, "harmless"}
 	for _, h := range hostile {
 		if err := w.store.Audit(t.Context(), h, "schedule.saved", h, h); err != nil {
 			t.Fatal(err)
 		}
 	}
 	r := c.do("GET", "/audit/export.csv?action=schedule", nil)
-	if r.StatusCode != 200 || !strings.HasPrefix(r.Header.Get("Content-Disposition"), "attachment") || r.Header.Get("Content-Type") != "text/csv; charset=utf-8" {
+	if r.StatusCode != 200 || !strings.HasPrefix(r.Header.Get("Content-Disposition"), "attachment") ||
+		r.Header.Get("Content-Type") != "text/csv; charset=utf-8" {
 		t.Fatalf("%s, %v", r.Status, r.Header)
 	}
 	rows := must(csv.NewReader(strings.NewReader(r.text)).ReadAll())
@@ -272,7 +289,8 @@ func TestAnExportIsNoFormula(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if rows := must(csv.NewReader(strings.NewReader(c.do("GET", "/audit/export.csv", nil).text)).ReadAll()); len(rows)-1 != must(w.store.AuditCount(t.Context(), store.AuditFilter{})) {
+	if rows := must(csv.NewReader(strings.NewReader(c.do("GET", "/audit/export.csv", nil).text)).ReadAll()); len(rows)-1 != must(
+		w.store.AuditCount(t.Context(), store.AuditFilter{})) {
 		t.Errorf("%d rows of %d entries", len(rows)-1, must(w.store.AuditCount(t.Context(), store.AuditFilter{})))
 	}
 }
@@ -331,7 +349,8 @@ func TestAKitIsForAdministratorsAndLeavesATrace(t *testing.T) {
 		t.Errorf("HEAD: %s, %d entries", r.Status, kits())
 	}
 	r := c.do("GET", path, nil)
-	if r.StatusCode != 200 || !strings.Contains(r.text, "export RESTIC_PASSWORD=&#39;secret of the vault&#39;") || r.Header.Get("Cache-Control") != "no-store" {
+	if r.StatusCode != 200 || !strings.Contains(r.text, "export RESTIC_PASSWORD=&#39;secret of the vault&#39;") ||
+		r.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%s, %v: %s", r.Status, r.Header, r.text)
 	}
 	if kits() != 1 {

@@ -27,7 +27,14 @@ func BenchmarkFleet(b *testing.B) {
 		g := a.group("letters")
 		hosts = append(hosts, a.id)
 		for day := range 10 {
-			j, _, err := w.store.Ask(ctx, "test", store.Job{ID: topics.JobID(topics.NewID(time.Now())), Host: a.id, Kind: topics.BackupJob, SourceGroup: g.ID, Repository: g.Repository, NotAfter: 1 << 50})
+			j, _, err := w.store.Ask(ctx, "test", store.Job{
+				ID:          topics.JobID(topics.NewID(time.Now())),
+				Host:        a.id,
+				Kind:        topics.BackupJob,
+				SourceGroup: g.ID,
+				Repository:  g.Repository,
+				NotAfter:    1 << 50,
+			})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -40,7 +47,8 @@ func BenchmarkFleet(b *testing.B) {
 				if err := tx.PutJob(p); err != nil {
 					return err
 				}
-				return tx.Finished(p, topics.Finished{Job: j.ID, State: topics.Succeeded, Summary: &topics.Summary{TotalBytes: 1 << 30, DataAdded: 1 << 20}}, time.Now().AddDate(0, 0, -day).UnixMilli())
+				return tx.Finished(p, topics.Finished{Job: j.ID, State: topics.Succeeded,
+					Summary: &topics.Summary{TotalBytes: 1 << 30, DataAdded: 1 << 20}}, time.Now().AddDate(0, 0, -day).UnixMilli())
 			}); err != nil {
 				b.Fatal(err)
 			}

@@ -24,7 +24,8 @@ func TestHostsOfALargeFleetAreFoundByName(t *testing.T) {
 	repository := views.RepositoryURL(string(g.Repository))
 	for _, path := range []string{repository, repository + "/edit", "/repositories/new"} {
 		text := c.do("GET", path, nil).text
-		if n := strings.Count(text, `<option value="web-`); n == 0 || n%views.MostRunners != 0 || strings.Contains(text, `<option value="`+string(agents[0].id)+`"`) {
+		if n := strings.Count(text, `<option value="web-`); n == 0 || n%views.MostRunners != 0 ||
+			strings.Contains(text, `<option value="`+string(agents[0].id)+`"`) {
 			t.Errorf("%s suggests %d hosts, not %d at a time", path, n, views.MostRunners)
 		}
 	}

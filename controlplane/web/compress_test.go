@@ -227,7 +227,8 @@ func TestLogsAndTheAPIAreCompressed(t *testing.T) {
 	attic.logs(job, 1, 200)
 	attic.finish(job, topics.Finished{State: topics.Succeeded, Lines: 200})
 	c := w.program(store.Viewer)
-	for _, path := range []string{"/jobs/" + string(job) + "/log.txt", "/jobs/" + string(job) + "/log.ndjson", "/api/jobs/" + string(job) + "/log", "/api/openapi.json"} {
+	for _, path := range []string{"/jobs/" + string(job) + "/log.txt", "/jobs/" + string(job) + "/log.ndjson",
+		"/api/jobs/" + string(job) + "/log", "/api/openapi.json"} {
 		if strings.HasPrefix(path, "/jobs/") {
 			c = w.person(store.Viewer)
 		}

@@ -16,14 +16,16 @@ func TestEveryKindIsAskedForByTheContract(t *testing.T) {
 	c := w.program(store.Admin)
 	for _, body := range []string{
 		`{"kind":"backup","source_group":"letters"}`,
-		`{"kind":"init","repository":"ID"}`, `{"kind":"check","repository":"ID"}`, `{"kind":"prune","repository":"ID"}`, `{"kind":"unlock","repository":"ID"}`,
+		`{"kind":"init","repository":"ID"}`, `{"kind":"check","repository":"ID"}`, `{"kind":"prune","repository":"ID"}`,
+		`{"kind":"unlock","repository":"ID"}`,
 		`{"kind":"snapshots","repository":"ID"}`, `{"kind":"stats","repository":"ID"}`,
 		`{"kind":"forget","repository":"ID","snapshots":["A"]}`,
 		`{"kind":"diff","repository":"ID","from":"A","to":"B"}`,
 		`{"kind":"restore","repository":"ID","snapshot":"A","paths":["/letters"],"target":"/restored","dry_run":false}`,
 		`{"kind":"find","repository":"ID","pattern":"*.txt"}`,
 	} {
-		full := strings.NewReplacer("ID", string(g.Repository), `"A"`, `"`+strings.Repeat("a", 64)+`"`, `"B"`, `"`+strings.Repeat("b", 64)+`"`).Replace(body)
+		full := strings.NewReplacer("ID", string(g.Repository), `"A"`, `"`+strings.Repeat("a", 64)+`"`, `"B"`,
+			`"`+strings.Repeat("b", 64)+`"`).Replace(body)
 		r := c.do("POST", "/api/hosts/"+string(attic.id)+"/jobs", full)
 		var ref struct {
 			ID    topics.JobID
@@ -34,13 +36,15 @@ func TestEveryKindIsAskedForByTheContract(t *testing.T) {
 			continue
 		}
 		r.json(t, &ref)
-		if j := must(w.store.Job(t.Context(), ref.ID)); !strings.Contains(body, `"kind":"`+string(j.Kind)+`"`) || j.Repository != g.Repository || ref.State != topics.Queued || j.Held {
+		if j := must(w.store.Job(t.Context(), ref.ID)); !strings.Contains(body, `"kind":"`+string(j.Kind)+`"`) ||
+			j.Repository != g.Repository || ref.State != topics.Queued || j.Held {
 			t.Errorf("%s is the job %+v", body, j)
 		}
 	}
 
 	path := "/api/hosts/" + string(attic.id) + "/schedules/nightly"
-	if r := c.do("PUT", path, `{"cron":"30 2 * * *","zone":"Europe/Berlin","source_groups":["letters"],"enabled":true}`); r.StatusCode/100 != 2 {
+	if r := c.do("PUT", path,
+		`{"cron":"30 2 * * *","zone":"Europe/Berlin","source_groups":["letters"],"enabled":true}`); r.StatusCode/100 != 2 {
 		t.Errorf("the schedule: %s %s", r.Status, r.text)
 	}
 	var next struct{ Next []string }
@@ -64,7 +68,8 @@ func TestEveryKindIsAskedForByTheContract(t *testing.T) {
 	}
 	// Of a repository that was taken out of care nothing is planned or due.
 	gone := store.Repository{ID: "attic-0009", Name: "gone"}
-	if err := w.store.AddRepository(t.Context(), "test", gone, store.RepositoryAccess{URL: "/srv/gone", Password: "correct horse"}); err != nil {
+	if err := w.store.AddRepository(t.Context(), "test", gone, store.RepositoryAccess{URL: "/srv/gone",
+		Password: "correct horse"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.store.RemoveRepository(t.Context(), "test", gone.ID); err != nil {
@@ -72,7 +77,8 @@ func TestEveryKindIsAskedForByTheContract(t *testing.T) {
 	}
 	for _, r := range []answer{
 		c.do("GET", "/api/repositories/attic-0009/retention-plan", nil), c.do("GET", "/api/repositories/attic-0009/maintenance", nil),
-		c.do("PUT", "/api/repositories/attic-0009/maintenance", `{"prune":{"paused":true}}`), c.do("POST", "/api/repositories/attic-0009/maintenance", `{"kind":"prune"}`),
+		c.do("PUT", "/api/repositories/attic-0009/maintenance", `{"prune":{"paused":true}}`),
+		c.do("POST", "/api/repositories/attic-0009/maintenance", `{"kind":"prune"}`),
 	} {
 		if r.StatusCode != 404 {
 			t.Errorf("%s %s: %s %s", r.Request.Method, r.Request.URL.Path, r.Status, r.text)

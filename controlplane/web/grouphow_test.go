@@ -20,9 +20,18 @@ func (a *agent) permits(os string, p topics.Permits) {
 	birth := topics.Topic{Kind: topics.KindBirth, Host: a.id}.String()
 	a.w.engine.Received(birth, topics.Encode(topics.Birth{Session: a.session, Version: "v0", Protocol: topics.Protocol,
 		MAC: a.channel.Sign(birth, a.session.Signed(topics.Born))}), true)
-	a.say(topics.Event{Hello: &topics.Hello{Session: a.session, Facts: topics.Facts{Hostname: a.name, OS: os, Arch: "amd64", Agent: "v0", Restic: "0.14.0", Policy: "narrow", Permits: &p}}})
+	a.say(topics.Event{Hello: &topics.Hello{Session: a.session, Facts: topics.Facts{
+		Hostname: a.name,
+		OS:       os,
+		Arch:     "amd64",
+		Agent:    "v0",
+		Restic:   "0.14.0",
+		Policy:   "narrow",
+		Permits:  &p,
+	}}})
 	await(a.w.t, "what the host permits to be known", func() error {
-		if h := must(a.w.store.Host(a.w.t.Context(), a.id)); h.Permits.V == nil || !slices.Equal(h.Permits.V.Hooks, p.Hooks) || !slices.Equal(h.Permits.V.Kinds, p.Kinds) {
+		if h := must(a.w.store.Host(a.w.t.Context(), a.id)); h.Permits.V == nil || !slices.Equal(h.Permits.V.Hooks, p.Hooks) ||
+			!slices.Equal(h.Permits.V.Kinds, p.Kinds) {
 			return fmt.Errorf("it is %+v", h.Permits.V)
 		}
 		return nil
@@ -37,9 +46,18 @@ func TestASourceGroupsHooksAndLimitsAreSetByPage(t *testing.T) {
 	admin := w.person(store.Admin)
 	path := "/hosts/" + string(attic.id) + "/source-groups/letters/edit"
 	admin.shows(path, "dump-db", "notify", "shadow copy")
-	form := url.Values{"repository": {string(g.Repository)}, "paths": {`C:\letters`}, "live_files": {"1"}, "low_priority": {"1"}, "upload_kib": {"2048"},
-		"limits_from": {"22:00"}, "hook_before": {"notify", "dump-db"}, "hook_after": {"notify"}}
-	if r := admin.do("POST", path, form); r.StatusCode != 422 || !strings.Contains(r.text, "Give both hours") || !strings.Contains(r.text, `value="22:00"`) {
+	form := url.Values{
+		"repository":   {string(g.Repository)},
+		"paths":        {`C:\letters`},
+		"live_files":   {"1"},
+		"low_priority": {"1"},
+		"upload_kib":   {"2048"},
+		"limits_from":  {"22:00"},
+		"hook_before":  {"notify", "dump-db"},
+		"hook_after":   {"notify"},
+	}
+	if r := admin.do("POST", path, form); r.StatusCode != 422 || !strings.Contains(r.text, "Give both hours") ||
+		!strings.Contains(r.text, `value="22:00"`) {
 		t.Errorf("one hour: %s", r.Status)
 	}
 	form.Set("limits_to", "06:00")
@@ -61,10 +79,17 @@ func TestASourceGroupsHooksAndLimitsAreSetByPage(t *testing.T) {
 		return must(w.store.SourceGroups(t.Context(), attic.id))[0].Topic()
 	}
 	was := saved()
-	if want := (topics.Limits{UploadKiB: 2048, From: 22 * 60, To: 6 * 60, Zone: "Europe/Berlin", LowPriority: true}); was.Limits != want || !was.LiveFiles {
+	if want := (topics.Limits{
+		UploadKiB:   2048,
+		From:        22 * 60,
+		To:          6 * 60,
+		Zone:        "Europe/Berlin",
+		LowPriority: true,
+	}); was.Limits != want || !was.LiveFiles {
 		t.Errorf("saved %+v, want %+v", was, want)
 	}
-	if !slices.Equal(was.Hooks.Before, []string{"notify", "dump-db"}) || !slices.Equal(was.Hooks.After, []string{"notify"}) || was.Hooks.OnFailure != nil {
+	if !slices.Equal(was.Hooks.Before, []string{"notify", "dump-db"}) || !slices.Equal(was.Hooks.After, []string{"notify"}) ||
+		was.Hooks.OnFailure != nil {
 		t.Errorf("saved hooks %+v", was.Hooks)
 	}
 	form["hook_before"] = []string{"dump-db", "notify"} // as the table has them: the order they run in stays
@@ -87,7 +112,8 @@ func TestWhatAHostForbidsIsGreyEverywhere(t *testing.T) {
 	if err := w.engine.Cancel(t.Context(), "test", j.ID); err != nil {
 		t.Fatal(err)
 	}
-	attic.permits("linux", topics.Permits{Kinds: []topics.JobKind{topics.SnapshotsJob, topics.RestoreJob}, RestoreRoots: []string{"/var/restored"}})
+	attic.permits("linux", topics.Permits{Kinds: []topics.JobKind{topics.SnapshotsJob, topics.RestoreJob},
+		RestoreRoots: []string{"/var/restored"}})
 	op := w.person(store.Operator)
 	host, repository := "/hosts/"+string(attic.id), "/repositories/"+string(g.Repository)
 	for _, path := range []string{"/", host, host + "/operations", "/jobs/" + string(j.ID), repository} {
@@ -103,8 +129,16 @@ func TestHoursOfMaintenanceAreSetByPage(t *testing.T) {
 	g := w.enrol("attic").group("letters")
 	admin := w.person(store.Admin)
 	path := "/repositories/" + string(g.Repository) + "/maintenance/hours"
-	form := url.Values{"forget.weekday": {"daily"}, "forget.hour": {"23:15"}, "prune.weekday": {"monday"}, "prune.hour": {"04:00"}, "check.weekday": {"sunday"}, "check.hour": {"05:00"},
-		"check.slices": {"52"}, "check.paused": {"1"}}
+	form := url.Values{
+		"forget.weekday": {"daily"},
+		"forget.hour":    {"23:15"},
+		"prune.weekday":  {"monday"},
+		"prune.hour":     {"04:00"},
+		"check.weekday":  {"sunday"},
+		"check.hour":     {"05:00"},
+		"check.slices":   {"52"},
+		"check.paused":   {"1"},
+	}
 	for field, bad := range map[string]string{"forget.hour": "1:99", "prune.weekday": "someday", "check.slices": "many"} {
 		was := form.Get(field)
 		form.Set(field, bad)
@@ -120,7 +154,11 @@ func TestHoursOfMaintenanceAreSetByPage(t *testing.T) {
 		t.Fatalf("save: %s %s", r.Status, r.text)
 	}
 	for _, d := range must(w.store.Hours(t.Context(), g.Repository)) {
-		want := map[topics.JobKind]store.MaintenanceHours{topics.ForgetJob: {Weekday: -1, Minute: 23*60 + 15}, topics.PruneJob: {Weekday: 1, Minute: 4 * 60}, topics.CheckJob: {Weekday: 0, Minute: 5 * 60, Slices: 52, Paused: true}}[d.Kind]
+		want := map[topics.JobKind]store.MaintenanceHours{
+			topics.ForgetJob: {Weekday: -1, Minute: 23*60 + 15},
+			topics.PruneJob:  {Weekday: 1, Minute: 4 * 60},
+			topics.CheckJob:  {Weekday: 0, Minute: 5 * 60, Slices: 52, Paused: true},
+		}[d.Kind]
 		if d.Weekday != want.Weekday || d.Minute != want.Minute || d.Slices != want.Slices || d.Paused != want.Paused {
 			t.Errorf("%s is %+v, want %+v", d.Kind, d, want)
 		}
@@ -139,10 +177,12 @@ func TestARestoreKeepsToTheLimitsOfTheGroupWhoseSnapshotItIs(t *testing.T) {
 	}
 	attic.connect()
 	ours, foreign := strings.Repeat("a", 64), strings.Repeat("b", 64)
-	attic.ran(w.backup(attic), topics.Finished{State: topics.Succeeded, RepositoryReady: true, Snapshot: &topics.Snapshot{ID: ours, Time: time.Now().UnixMilli(), Paths: []string{"/letters"}}})
+	attic.ran(w.backup(attic), topics.Finished{State: topics.Succeeded, RepositoryReady: true,
+		Snapshot: &topics.Snapshot{ID: ours, Time: time.Now().UnixMilli(), Paths: []string{"/letters"}}})
 	attic.lists(g.Repository, topics.Snapshot{ID: ours, Tags: []string{"plan=" + string(g.ID)}}, topics.Snapshot{ID: foreign, Host: "laptop"})
 	for snapshot, want := range map[string]topics.Limits{ours: limits, foreign: {}} {
-		j, _, err := w.engine.Ask(t.Context(), "test", attic.id, topics.RestoreJob, g.Repository, topics.Operation{Snapshot: snapshot, Target: "/var/tmp/back"})
+		j, _, err := w.engine.Ask(t.Context(), "test", attic.id, topics.RestoreJob, g.Repository,
+			topics.Operation{Snapshot: snapshot, Target: "/var/tmp/back"})
 		if err != nil {
 			t.Fatal(err)
 		}

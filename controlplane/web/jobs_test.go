@@ -100,7 +100,8 @@ func TestTheJobsPageSaysWhatRunsWhatWaitsForWhatAndWhatEnded(t *testing.T) {
 	if strings.Contains(rowOf(page, ended), "Cancel…") {
 		t.Error("an ended job can be cancelled")
 	}
-	if got := tabs(page); got["All"] != "4" || got["Running"] != "1" || got["Queued"] != "2" || got["Cancelled"] != "1" || got["Failed"] != "0" {
+	if got := tabs(page); got["All"] != "4" || got["Running"] != "1" || got["Queued"] != "2" || got["Cancelled"] != "1" ||
+		got["Failed"] != "0" {
 		t.Errorf("the tabs count %v", got)
 	}
 	if !regexp.MustCompile(`id="nav-jobs"><span class="dot dot-live"></span>1<`).MatchString(page) {
@@ -110,9 +111,21 @@ func TestTheJobsPageSaysWhatRunsWhatWaitsForWhatAndWhatEnded(t *testing.T) {
 		t.Error("who may only look is offered to cancel")
 	}
 	for query, want := range map[string][]topics.JobID{
-		"state=running": {first}, "state=queued": {away, second}, "state=cancelled": {ended}, "state=failed": nil, "state=nonsense": {first, away, second, ended},
-		"q=CELL": {away, ended}, "q=photos": {second}, "q=" + string(second): {second}, "q=%25": nil, "q=<script>": nil,
-		"kind=backup&state=queued&q=cellar": {away}, "kind=prune": nil, "period=7d": {first, away, second, ended}, "period=all&state=cancelled": {ended}, "after=nonsense": {first, away, second, ended},
+		"state=running":                     {first},
+		"state=queued":                      {away, second},
+		"state=cancelled":                   {ended},
+		"state=failed":                      nil,
+		"state=nonsense":                    {first, away, second, ended},
+		"q=CELL":                            {away, ended},
+		"q=photos":                          {second},
+		"q=" + string(second):               {second},
+		"q=%25":                             nil,
+		"q=<script>":                        nil,
+		"kind=backup&state=queued&q=cellar": {away},
+		"kind=prune":                        nil,
+		"period=7d":                         {first, away, second, ended},
+		"period=all&state=cancelled":        {ended},
+		"after=nonsense":                    {first, away, second, ended},
 	} {
 		r := c.do("GET", "/jobs?"+query, nil)
 		if got := listed(r.text); r.StatusCode != 200 || !slices.Equal(got, want) {
@@ -196,7 +209,8 @@ func TestJobsPageStaysTrueWhileItIsOpen(t *testing.T) {
 	}
 	// Cancelled from the list, the list stays.
 	stay := url.Values{"stay": {"1"}}
-	if r := c.do("POST", "/jobs/"+string(next)+"/cancel", stay, "HX-Request", "true"); r.StatusCode != http.StatusNoContent || r.Header.Get("HX-Redirect") != "" {
+	if r := c.do("POST", "/jobs/"+string(next)+"/cancel", stay, "HX-Request", "true"); r.StatusCode != http.StatusNoContent ||
+		r.Header.Get("HX-Redirect") != "" {
 		t.Errorf("cancel in place: %s, to %q", r.Status, r.Header.Get("HX-Redirect"))
 	}
 	f.until("Cancel")
@@ -250,7 +264,8 @@ func TestARunningJobThatSaysNothingIsCalledStalled(t *testing.T) {
 		}
 	}
 	death := topics.Topic{Kind: topics.KindDeath, Host: attic.id}.String()
-	w.engine.Received(death, topics.Encode(topics.Death{Session: attic.session, Reason: topics.Lost, MAC: attic.channel.Sign(death, attic.session.Signed(topics.Lost))}), true)
+	w.engine.Received(death, topics.Encode(topics.Death{Session: attic.session, Reason: topics.Lost,
+		MAC: attic.channel.Sign(death, attic.session.Signed(topics.Lost))}), true)
 	f.until("The agent is not connected.")
 	attic.connect()
 	attic.logs(id, 2, 2)
@@ -287,8 +302,16 @@ func TestAProgramListsJobs(t *testing.T) {
 		return ids, rows
 	}
 	for query, want := range map[string][]topics.JobID{
-		"": all, "?state=queued,running": {waiting}, "?state=cancelled": all[1:], "?host=cellar": {waiting}, "?host=" + string(attic.id): all[1:], "?kind=prune": nil,
-		"?limit=3": all[:3], "?limit=3&after=" + string(all[2]): all[3:6], "?after=" + string(all[7]): nil, "?state=cancelled&host=attic&kind=backup&limit=2": all[1:3],
+		"":                                 all,
+		"?state=queued,running":            {waiting},
+		"?state=cancelled":                 all[1:],
+		"?host=cellar":                     {waiting},
+		"?host=" + string(attic.id):        all[1:],
+		"?kind=prune":                      nil,
+		"?limit=3":                         all[:3],
+		"?limit=3&after=" + string(all[2]): all[3:6],
+		"?after=" + string(all[7]):         nil,
+		"?state=cancelled&host=attic&kind=backup&limit=2": all[1:3],
 	} {
 		if got, _ := list(query); !slices.Equal(got, want) {
 			t.Errorf("%s lists %v, want %v", query, got, want)
@@ -303,7 +326,13 @@ func TestAProgramListsJobs(t *testing.T) {
 	if got := fmt.Sprint(one["waiting"]); got != "map[job: reason:host]" || one["stalled"] != false {
 		t.Errorf("by itself: %v", one)
 	}
-	for query, status := range map[string]int{"?state=nonsense": 422, "?limit=0": 422, "?limit=100000": 422, "?host=nobody": 404, "?after=NO": 422} {
+	for query, status := range map[string]int{
+		"?state=nonsense": 422,
+		"?limit=0":        422,
+		"?limit=100000":   422,
+		"?host=nobody":    404,
+		"?after=NO":       422,
+	} {
 		if r := c.do("GET", "/api/jobs"+query, nil); r.StatusCode != status {
 			t.Errorf("%s: %s, want %d", query, r.Status, status)
 		}
@@ -322,7 +351,8 @@ func TestALogIsDownloadedWhileItGrowsAndSaysWhatItLacks(t *testing.T) {
 	attic.say(topics.Event{Log: &topics.Log{Job: id, First: 1, Lines: []topics.Line{{At: at, Level: topics.Info, Text: "one"},
 		{At: at, Level: topics.Error, Text: "two\n3  2026-11-20T14:32:07.005Z  info   forged \x1b[31m<b>"}}}})
 	attic.say(topics.Event{Log: &topics.Log{Job: id, First: 3, Gap: &topics.Gap{To: 900, Reason: "more than 20,000 lines"}}})
-	text := "1  2026-11-20T14:32:07.005Z  info   one\n" + `2  2026-11-20T14:32:07.005Z  error  two\n3  2026-11-20T14:32:07.005Z  info   forged <b>` + "\n3-900  not kept: more than 20,000 lines\n"
+	text := "1  2026-11-20T14:32:07.005Z  info   one\n" +
+		`2  2026-11-20T14:32:07.005Z  error  two\n3  2026-11-20T14:32:07.005Z  info   forged <b>` + "\n3-900  not kept: more than 20,000 lines\n"
 	path := "/jobs/" + string(id) + "/log."
 	await(t, "the log of a running job", func() error {
 		if r := c.do("GET", path+"txt", nil); r.text != text {
@@ -332,14 +362,16 @@ func TestALogIsDownloadedWhileItGrowsAndSaysWhatItLacks(t *testing.T) {
 	})
 	for extension, media := range map[string]string{"txt": "text/plain; charset=utf-8", "ndjson": "application/x-ndjson"} {
 		r := c.do("GET", path+extension, nil)
-		if got := r.Header.Get("Content-Disposition"); r.Header.Get("Content-Type") != media || got != "attachment; filename=job-"+string(id)+"."+extension {
+		if got := r.Header.Get("Content-Disposition"); r.Header.Get("Content-Type") != media ||
+			got != "attachment; filename=job-"+string(id)+"."+extension {
 			t.Errorf("%s is %s, %s", extension, r.Header.Get("Content-Type"), got)
 		}
 		if !strings.Contains(c.do("GET", "/jobs/"+string(id), nil).text, `href="`+path+extension+`" download`) {
 			t.Errorf("the job's page does not offer %s", extension)
 		}
 	}
-	if r, api := c.do("GET", path+"ndjson", nil), c.do("GET", "/api/jobs/"+string(id)+"/log", nil); r.text != api.text || strings.Count(r.text, "\n") != 3 {
+	if r, api := c.do("GET", path+"ndjson", nil), c.do("GET", "/api/jobs/"+string(id)+"/log", nil); r.text != api.text ||
+		strings.Count(r.text, "\n") != 3 {
 		t.Errorf("the file %q is not what the API says, %q", r.text, api.text)
 	}
 	page := c.do("GET", "/jobs/"+string(id), nil).text
@@ -353,8 +385,13 @@ func TestALogIsDownloadedWhileItGrowsAndSaysWhatItLacks(t *testing.T) {
 		}
 		return nil
 	})
-	for path, want := range map[string]string{path + "txt": "1-900  not kept: The log was removed on ", path + "ndjson": `{"n":1,"to":900,"gap":"The log was removed on `, "/jobs/" + string(id): "The log was removed on "} {
-		if r := c.do("GET", path, nil); r.StatusCode != 200 || !strings.Contains(r.text, want) || !strings.Contains(r.text, "logs are kept for under 1 s after a job has ended.") {
+	for path, want := range map[string]string{
+		path + "txt":          "1-900  not kept: The log was removed on ",
+		path + "ndjson":       `{"n":1,"to":900,"gap":"The log was removed on `,
+		"/jobs/" + string(id): "The log was removed on ",
+	} {
+		if r := c.do("GET", path, nil); r.StatusCode != 200 || !strings.Contains(r.text, want) ||
+			!strings.Contains(r.text, "logs are kept for under 1 s after a job has ended.") {
 			t.Errorf("%s does not say when and why it went: %s", path, rest(r.text))
 		}
 	}
@@ -394,7 +431,8 @@ func TestSettingsAreForEverybodyToRead(t *testing.T) {
 	attic.logs(id, 1, 10) // "line 1" and so on: 61 bytes
 	attic.finish(id, topics.Finished{State: topics.Succeeded, Lines: 10})
 	r := w.person(store.Viewer).do("GET", "/settings", nil)
-	for _, want := range []string{"127.0.0.1:8080", "--http", "0.0.0.0:8883", "--agents", "127.0.0.1:1883", "--mqtt", "100 jobs", "--fleet-jobs", "No bound", "--repo-jobs",
+	for _, want := range []string{"127.0.0.1:8080", "--http", "0.0.0.0:8883", "--agents", "127.0.0.1:1883", "--mqtt", "100 jobs",
+		"--fleet-jobs", "No bound", "--repo-jobs",
 		"20,000 lines", "--log-lines", "365 d", "--log-age", "1.00 GiB", "--log-mib", "61 B of 1 job", "v0", "10 min"} {
 		if !strings.Contains(r.text, want) {
 			t.Errorf("%q is not there", want)

@@ -29,8 +29,12 @@ func (w *world) kept(group store.SourceGroup, keeper topics.HostID) store.Reposi
 	ctx := w.t.Context()
 	r := must(w.store.Repository(ctx, group.Repository))
 	r.Keeper, r.AppendOnly = keeper, true
-	if err := w.store.ChangeRepository(ctx, "test", r, store.RepositoryAccess{URL: "rest:http://attic:everyday-canary@nas:8000/attic", Password: "secret of the vault",
-		Maintenance: &store.Maintenance{URL: "rest:http://nas:8001/attic", Env: map[string]topics.Secret{"RESTIC_REST_USERNAME": "keeper", "RESTIC_REST_PASSWORD": "maintenance-canary"}}}); err != nil {
+	if err := w.store.ChangeRepository(ctx, "test", r, store.RepositoryAccess{URL: "rest:http://attic:everyday-canary@nas:8000/attic",
+		Password: "secret of the vault",
+		Maintenance: &store.Maintenance{URL: "rest:http://nas:8001/attic", Env: map[string]topics.Secret{
+			"RESTIC_REST_USERNAME": "keeper",
+			"RESTIC_REST_PASSWORD": "maintenance-canary",
+		}}}); err != nil {
 		w.t.Fatal(err)
 	}
 	return must(w.store.Repository(ctx, r.ID))
@@ -79,7 +83,8 @@ func TestTheMaintenanceCredentialReachesNobodyButTheKeeper(t *testing.T) {
 		}
 	}
 	// Nor in anything else an endpoint is ever sent, or that lies in the database.
-	if s := strings.Join(attic.heard(), "\n"); strings.Contains(s, "maintenance-canary") || strings.Contains(s, "8001") || !strings.Contains(s, "everyday-canary") {
+	if s := strings.Join(attic.heard(), "\n"); strings.Contains(s, "maintenance-canary") || strings.Contains(s, "8001") ||
+		!strings.Contains(s, "everyday-canary") {
 		t.Error("the endpoint was sent the maintenance credential")
 	}
 	if strings.Contains(w.log.String(), "canary") {
@@ -90,7 +95,8 @@ func TestTheMaintenanceCredentialReachesNobodyButTheKeeper(t *testing.T) {
 	if err := w.store.ChangeRepository(t.Context(), "test", r, must(w.store.RepositoryAccess(t.Context(), r.ID))); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := w.engine.Ask(t.Context(), "test", nas.id, topics.PruneJob, r.ID, topics.Operation{}); !errors.As(err, new(*jobs.NotKeeperError)) {
+	if _, _, err := w.engine.Ask(t.Context(), "test", nas.id, topics.PruneJob, r.ID, topics.Operation{}); !errors.As(err,
+		new(*jobs.NotKeeperError)) {
 		t.Errorf("the keeper of before: %v", err)
 	}
 }
@@ -115,7 +121,8 @@ func TestMaintenanceIsNotSentToAKeeperOfBefore(t *testing.T) {
 		}
 	}
 	keeper(attic.id)
-	if j := must(w.store.Job(t.Context(), waits)); j.State != topics.Cancelled || j.CancelledBy != "anna" || !strings.Contains(j.Message, "chose another keeper") {
+	if j := must(w.store.Job(t.Context(), waits)); j.State != topics.Cancelled || j.CancelledBy != "anna" ||
+		!strings.Contains(j.Message, "chose another keeper") {
 		t.Errorf("what waited is %s by %q: %s", j.State, j.CancelledBy, j.Message)
 	}
 	if j := must(w.store.Job(t.Context(), list)); j.State != topics.Queued {

@@ -26,19 +26,31 @@ func TestTheAPISetsUpAHostAndFollowsItsBackup(t *testing.T) {
 		t.Errorf("no snapshots: %q", r.text)
 	}
 	var repository struct{ ID, Location string }
-	r := c.do("POST", "/api/repositories", map[string]any{"name": "vault", "url": "rest:https://me:hush@vault.example:8000/attic", "password": "hush hush", "env": map[string]string{"RESTIC_REST_USERNAME": "me"}})
+	r := c.do("POST", "/api/repositories", map[string]any{
+		"name":     "vault",
+		"url":      "rest:https://me:hush@vault.example:8000/attic",
+		"password": "hush hush",
+		"env":      map[string]string{"RESTIC_REST_USERNAME": "me"},
+	})
 	r.json(t, &repository)
 	if r.StatusCode != 201 || repository.Location != "rest:https://vault.example:8000/attic" || strings.Contains(r.text, "hush") {
 		t.Fatalf("register a repository: %s %s", r.Status, r.text)
 	}
-	if a := must(w.store.RepositoryAccess(t.Context(), topics.RepositoryID(repository.ID))); a.URL.Reveal() != "rest:https://vault.example:8000/attic" || a.Password.Reveal() != "hush hush" || a.Env["RESTIC_REST_USERNAME"].Reveal() != "me" || a.Env["RESTIC_REST_PASSWORD"].Reveal() != "hush" {
+	if a := must(w.store.RepositoryAccess(t.Context(),
+		topics.RepositoryID(repository.ID))); a.URL.Reveal() != "rest:https://vault.example:8000/attic" ||
+		a.Password.Reveal() != "hush hush" || a.Env["RESTIC_REST_USERNAME"].Reveal() != "me" || a.Env["RESTIC_REST_PASSWORD"].Reveal() != "hush" {
 		t.Errorf("what the job will need: %q %d", a.URL.Reveal(), len(a.Env))
 	}
 	for _, by := range []string{"vault", repository.ID} { // twice the same: the second changes the first
-		r = c.do("PUT", "/api/hosts/"+string(attic.id)+"/source-groups/all%2Fletters", map[string]any{"repository": by, "paths": []string{"/letters", `C:\letters`}, "one_file_system": true})
+		r = c.do("PUT", "/api/hosts/"+string(attic.id)+"/source-groups/all%2Fletters", map[string]any{
+			"repository":      by,
+			"paths":           []string{"/letters", `C:\letters`},
+			"one_file_system": true,
+		})
 		var g map[string]any
 		r.json(t, &g)
-		if r.StatusCode != 200 || g["name"] != "all/letters" || g["repository"] != repository.ID || g["one_file_system"] != true || fmt.Sprint(g["excludes"]) != "[]" || strings.Contains(r.text, "null") {
+		if r.StatusCode != 200 || g["name"] != "all/letters" || g["repository"] != repository.ID || g["one_file_system"] != true ||
+			fmt.Sprint(g["excludes"]) != "[]" || strings.Contains(r.text, "null") {
 			t.Fatalf("save a source group: %s %s", r.Status, r.text)
 		}
 	}
@@ -57,8 +69,23 @@ func TestTheAPISetsUpAHostAndFollowsItsBackup(t *testing.T) {
 		c.do("GET", "/api/jobs/"+string(ref.ID), nil).json(t, &m)
 		return m
 	}
-	for name, want := range map[string]any{"id": string(ref.ID), "host": string(attic.id), "kind": "backup", "state": "queued", "cause": "", "message": "", "exit_code": nil, "lines": 0.0,
-		"snapshot_id": "", "started_at": nil, "finished_at": nil, "requested_by": "api:nightly", "source_group": "all/letters", "repository": repository.ID, "summary": nil} {
+	for name, want := range map[string]any{
+		"id":           string(ref.ID),
+		"host":         string(attic.id),
+		"kind":         "backup",
+		"state":        "queued",
+		"cause":        "",
+		"message":      "",
+		"exit_code":    nil,
+		"lines":        0.0,
+		"snapshot_id":  "",
+		"started_at":   nil,
+		"finished_at":  nil,
+		"requested_by": "api:nightly",
+		"source_group": "all/letters",
+		"repository":   repository.ID,
+		"summary":      nil,
+	} {
 		if got, there := job()[name]; !there || got != want {
 			t.Errorf("the queued job's %s is %v, want %v", name, got, want)
 		}
@@ -71,12 +98,20 @@ func TestTheAPISetsUpAHostAndFollowsItsBackup(t *testing.T) {
 	attic.start(ref.ID)
 	attic.logs(ref.ID, 1, 3)
 	attic.say(topics.Event{Log: &topics.Log{Job: ref.ID, First: 4, Gap: &topics.Gap{To: 9, Reason: "more than 20,000 lines"}}})
-	attic.say(topics.Event{Log: &topics.Log{Job: ref.ID, First: 10, Lines: []topics.Line{{At: 1000, Level: topics.Error, Text: "repository <is> locked"}}}})
+	attic.say(topics.Event{Log: &topics.Log{Job: ref.ID, First: 10,
+		Lines: []topics.Line{{At: 1000, Level: topics.Error, Text: "repository <is> locked"}}}})
 	code := 11
-	attic.finish(ref.ID, topics.Finished{State: topics.Failed, Cause: topics.CauseLocked, Message: "repository is locked", ExitCode: &code, Lines: 10})
+	attic.finish(ref.ID, topics.Finished{
+		State:    topics.Failed,
+		Cause:    topics.CauseLocked,
+		Message:  "repository is locked",
+		ExitCode: &code,
+		Lines:    10,
+	})
 
 	m := job()
-	if m["state"] != "failed" || m["cause"] != "locked" || m["exit_code"] != 11.0 || m["lines"] != 10.0 || m["effect"] == "" || len(m["remedies"].([]any)) == 0 || m["finished_at"] == nil {
+	if m["state"] != "failed" || m["cause"] != "locked" || m["exit_code"] != 11.0 || m["lines"] != 10.0 || m["effect"] == "" ||
+		len(m["remedies"].([]any)) == 0 || m["finished_at"] == nil {
 		t.Errorf("the failed job: %v", m)
 	}
 	log := func(query string) (out []map[string]any) {
@@ -95,7 +130,8 @@ func TestTheAPISetsUpAHostAndFollowsItsBackup(t *testing.T) {
 	}
 	all := log("")
 	if len(all) != 5 || all[0]["n"] != 1.0 || all[0]["text"] != "line 1" || all[0]["level"] != "info" || all[0]["at"] == nil ||
-		all[3]["n"] != 4.0 || all[3]["to"] != 9.0 || all[3]["gap"] != "more than 20,000 lines" || all[4]["text"] != "repository <is> locked" || all[4]["at"] != "1970-01-01T00:00:01Z" {
+		all[3]["n"] != 4.0 || all[3]["to"] != 9.0 || all[3]["gap"] != "more than 20,000 lines" ||
+		all[4]["text"] != "repository <is> locked" || all[4]["at"] != "1970-01-01T00:00:01Z" {
 		t.Errorf("the log: %v", all)
 	}
 	if tail := log("?after=3"); !reflect.DeepEqual(tail, all[3:]) {
@@ -115,20 +151,28 @@ func TestTheAPISetsUpAHostAndFollowsItsBackup(t *testing.T) {
 		t.Errorf("cancel a running job: %s %s", r.Status, r.text)
 	}
 	id := strings.Repeat("ab", 32)
-	attic.finish(ref.ID, topics.Finished{State: topics.Succeeded, Summary: &topics.Summary{TotalBytes: 7, TotalFiles: 1}, Snapshot: &topics.Snapshot{ID: id, Time: 1000, Host: "host", Paths: []string{"/letters"}}})
+	attic.finish(ref.ID, topics.Finished{State: topics.Succeeded, Summary: &topics.Summary{TotalBytes: 7, TotalFiles: 1},
+		Snapshot: &topics.Snapshot{
+			ID:    id,
+			Time:  1000,
+			Host:  "host",
+			Paths: []string{"/letters"},
+		}})
 	if m := job(); m["snapshot_id"] != id || len(m["remedies"].([]any)) != 0 || m["effect"] != "" {
 		t.Errorf("a job that succeeded all the same: %v", m)
 	}
 	r = c.do("GET", "/api/hosts/"+string(attic.id)+"/snapshots", nil)
 	var snapshots []map[string]any
 	r.json(t, &snapshots)
-	if len(snapshots) != 1 || snapshots[0]["id"] != id || snapshots[0]["job"] != string(ref.ID) || snapshots[0]["time"] != "1970-01-01T00:00:01Z" || strings.Contains(r.text, "null") {
+	if len(snapshots) != 1 || snapshots[0]["id"] != id || snapshots[0]["job"] != string(ref.ID) ||
+		snapshots[0]["time"] != "1970-01-01T00:00:01Z" || strings.Contains(r.text, "null") {
 		t.Errorf("snapshots: %s", r.text)
 	}
 	r = c.do("GET", "/api/hosts", nil)
 	var hosts []map[string]any
 	r.json(t, &hosts)
-	if len(hosts) != 1 || hosts[0]["id"] != string(attic.id) || hosts[0]["name"] != "attic" || hosts[0]["online"] != true || hosts[0]["status"] != "protected" {
+	if len(hosts) != 1 || hosts[0]["id"] != string(attic.id) || hosts[0]["name"] != "attic" || hosts[0]["online"] != true ||
+		hosts[0]["status"] != "protected" {
 		t.Errorf("hosts: %s", r.text)
 	}
 }
@@ -187,7 +231,8 @@ func TestBadRequestsAreAnsweredWithAProblem(t *testing.T) {
 		{"wrong method", admin, "DELETE", "/api/hosts", nil, nil, 405, "GET"},
 		{"no token", w.nobody(), "GET", "/api/hosts", nil, nil, 401, "Bearer"},
 		{"wrong token", admin, "GET", "/api/hosts", nil, []string{"Authorization", "Bearer rma_nonsense"}, 401, "token"},
-		{"a wrong token is not made good by a session", w.person(store.Admin), "GET", "/api/hosts", nil, []string{"Authorization", "Bearer rma_nonsense"}, 401, "token"},
+		{"a wrong token is not made good by a session", w.person(store.Admin), "GET", "/api/hosts", nil,
+			[]string{"Authorization", "Bearer rma_nonsense"}, 401, "token"},
 		{"wrong scheme", admin, "GET", "/api/hosts", nil, []string{"Authorization", "Basic YTpi"}, 401, "Bearer"},
 		{"role too low", viewer, "POST", jobs, `{"kind":"backup"}`, nil, 403, "operator"},
 		{"malformed JSON", admin, "POST", jobs, `{"kind": `, nil, 400, ""},
@@ -195,8 +240,10 @@ func TestBadRequestsAreAnsweredWithAProblem(t *testing.T) {
 		{"no body", admin, "POST", jobs, "", nil, 400, ""},
 		{"a list for an object", admin, "POST", "/api/repositories", `[1]`, nil, 422, ""},
 		{"10 MiB", admin, "POST", "/api/repositories", `{"name":"` + strings.Repeat("x", 10<<20) + `"}`, nil, 413, "1 MiB"},
-		{"10 MiB of unknown length", admin, "POST", "/api/repositories", io.MultiReader(strings.NewReader(`{"name":"`), bytes.NewReader(make([]byte, 10<<20))), nil, 413, "1 MiB"},
-		{"wrong content type", admin, "POST", jobs, "kind=backup", []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, "application/json"},
+		{"10 MiB of unknown length", admin, "POST", "/api/repositories", io.MultiReader(strings.NewReader(`{"name":"`),
+			bytes.NewReader(make([]byte, 10<<20))), nil, 413, "1 MiB"},
+		{"wrong content type", admin, "POST", jobs, "kind=backup", []string{"Content-Type", "application/x-www-form-urlencoded"},
+			415, "application/json"},
 		{"after what is no number", admin, "GET", "/api/jobs/nobody-0001/log?after=yesterday", nil, nil, 422, "after"},
 		{"after less than nothing", admin, "GET", "/api/jobs/nobody-0001/log?after=-1", nil, nil, 422, "after"},
 		{"a stream after what is no number", admin, "GET", "/api/jobs/nobody-0001/stream?after=x", nil, nil, 422, "after"},
@@ -211,11 +258,17 @@ func TestBadRequestsAreAnsweredWithAProblem(t *testing.T) {
 		{"a relative URL", admin, "POST", "/api/repositories", repository("url", "srv/vault"), nil, 422, "rest:https"},
 		{"no password", admin, "POST", "/api/repositories", repository("password", ""), nil, 422, "password"},
 		{"no URL at all", admin, "POST", "/api/repositories", `{"name":"x","password":"hush"}`, nil, 422, "url"},
-		{"a variable that runs a program", admin, "POST", "/api/repositories", map[string]any{"name": "x", "url": "/x", "password": "hush", "env": map[string]string{"RESTIC_PASSWORD_COMMAND": "hush"}}, nil, 422, "RESTIC_PASSWORD_COMMAND"},
+		{"a variable that runs a program", admin, "POST", "/api/repositories", map[string]any{
+			"name":     "x",
+			"url":      "/x",
+			"password": "hush",
+			"env":      map[string]string{"RESTIC_PASSWORD_COMMAND": "hush"},
+		}, nil, 422, "RESTIC_PASSWORD_COMMAND"},
 	} {
 		r := c.client.do(c.method, c.path, c.body, c.headers...)
 		var p topics.Problem
-		if err := json.Unmarshal([]byte(r.text), &p); err != nil || r.StatusCode != c.status || p.Status != c.status || p.Title == "" || p.Detail == "" ||
+		if err := json.Unmarshal([]byte(r.text), &p); err != nil || r.StatusCode != c.status ||
+			p.Status != c.status || p.Title == "" || p.Detail == "" ||
 			r.Header.Get("Content-Type") != "application/problem+json" || !strings.Contains(p.Detail, c.says) {
 			t.Errorf("%s: %s, %s, %.300s; want %d, saying %q", c.name, r.Status, r.Header.Get("Content-Type"), r.text, c.status, c.says)
 		}
@@ -236,9 +289,19 @@ func TestBadRequestsAreAnsweredWithAProblem(t *testing.T) {
 		t.Errorf("the name again: %s", r.Status)
 	}
 	person := w.person(store.Admin)
-	for path, status := range map[string]int{"/nonsense": 404, "/jobs/nobody-0001": 404, "/jobs/%00": 404, "/hosts/nobody-0001": 404, "/hosts/" + string(attic.id) + "/source-groups/x/edit": 404,
-		"/static/../web.go": 404, "/static/": 404, "/static/nothing.js": 404, "/hosts/" + string(attic.id) + "/run/backup": 405} {
-		if r := person.do("GET", path, nil); r.StatusCode != status || r.Header.Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(r.text, "What to do") {
+	for path, status := range map[string]int{
+		"/nonsense":          404,
+		"/jobs/nobody-0001":  404,
+		"/jobs/%00":          404,
+		"/hosts/nobody-0001": 404,
+		"/hosts/" + string(attic.id) + "/source-groups/x/edit": 404,
+		"/static/../web.go":  404,
+		"/static/":           404,
+		"/static/nothing.js": 404,
+		"/hosts/" + string(attic.id) + "/run/backup": 405,
+	} {
+		if r := person.do("GET", path, nil); r.StatusCode != status || r.Header.Get("Content-Type") != "text/html; charset=utf-8" ||
+			!strings.Contains(r.text, "What to do") {
 			t.Errorf("%s: %s %s, want %d as a page", path, r.Status, r.Header.Get("Content-Type"), status)
 		}
 	}

@@ -81,10 +81,14 @@ func TestSomebodyIsAddedAndChoosesTheirPassword(t *testing.T) {
 	if r := bob.do("POST", "/set-password", url.Values{"key": {key}, "password": {"short"}, "again": {"short"}}); r.StatusCode != 422 {
 		t.Errorf("a short password: %s", r.Status)
 	}
-	if r := bob.do("POST", "/set-password", url.Values{"key": {key}, "password": {"another long one"}, "again": {"another long one"}}); r.StatusCode != 303 || !bob.signedIn() {
+	if r := bob.do("POST", "/set-password", url.Values{"key": {key}, "password": {"another long one"},
+		"again": {"another long one"}}); r.StatusCode != 303 || !bob.signedIn() {
 		t.Fatalf("set it: %s", r.Status)
 	}
-	for what, r := range map[string]answer{"GET": w.nobody().do("GET", link, nil), "POST": w.nobody().do("POST", "/set-password", url.Values{"key": {key}, "password": {passphrase}, "again": {passphrase}})} {
+	for what, r := range map[string]answer{
+		"GET":  w.nobody().do("GET", link, nil),
+		"POST": w.nobody().do("POST", "/set-password", url.Values{"key": {key}, "password": {passphrase}, "again": {passphrase}}),
+	} {
 		if r.StatusCode != 410 || len(r.Cookies()) > 0 {
 			t.Errorf("the link again with %s: %s", what, r.Status)
 		}
@@ -99,7 +103,8 @@ func TestSomebodyIsAddedAndChoosesTheirPassword(t *testing.T) {
 	if reset == "" || !bob.signedIn() {
 		t.Fatal("no link was made, or it ended bob's session")
 	}
-	if r := w.nobody().do("POST", "/set-password", url.Values{"key": {strings.TrimPrefix(reset, "/set-password?key=")}, "password": {passphrase}, "again": {passphrase}}); r.StatusCode != 303 {
+	if r := w.nobody().do("POST", "/set-password", url.Values{"key": {strings.TrimPrefix(reset, "/set-password?key=")},
+		"password": {passphrase}, "again": {passphrase}}); r.StatusCode != 303 {
 		t.Errorf("reset: %s", r.Status)
 	}
 	if bob.signedIn() {
@@ -339,8 +344,13 @@ func TestOnesOwnPasswordNeedsTheOldOne(t *testing.T) {
 		return url.Values{"old": {old}, "password": {secret}, "again": {again}}
 	}
 	const other = "an entirely new one"
-	for what, f := range map[string]url.Values{"a wrong old one": form("wrong", other, other), "a short one": form(passphrase, "short", "short"), "two different": form(passphrase, other, other+"x")} {
-		if r := here.do("POST", "/account/password", f); r.StatusCode != 422 || must(w.store.User(t.Context(), u.ID)).PasswordHash != u.PasswordHash {
+	for what, f := range map[string]url.Values{
+		"a wrong old one": form("wrong", other, other),
+		"a short one":     form(passphrase, "short", "short"),
+		"two different":   form(passphrase, other, other+"x"),
+	} {
+		if r := here.do("POST", "/account/password", f); r.StatusCode != 422 ||
+			must(w.store.User(t.Context(), u.ID)).PasswordHash != u.PasswordHash {
 			t.Errorf("%s: %s", what, r.Status)
 		}
 	}
@@ -365,7 +375,8 @@ func TestOneSeesAndEndsOnesOwnSessionsAndAnAdminEverybodys(t *testing.T) {
 		t.Errorf("bob sees %+v", list)
 	}
 	cids := must(w.store.SessionList(t.Context(), cid.ID))[0].ID
-	for _, r := range []answer{b.do("DELETE", "/api/sessions/"+cids, nil), b.do("POST", "/sessions/"+cids+"/end", nil), w.program(store.Viewer).do("DELETE", "/api/sessions/"+cids, nil)} {
+	for _, r := range []answer{b.do("DELETE", "/api/sessions/"+cids, nil), b.do("POST", "/sessions/"+cids+"/end", nil),
+		w.program(store.Viewer).do("DELETE", "/api/sessions/"+cids, nil)} {
 		if r.StatusCode != 404 || !c.signedIn() {
 			t.Errorf("bob ends cid's session: %s", r.Status)
 		}
@@ -394,7 +405,8 @@ func TestTokensAndConsumersAreMadeAndRevoked(t *testing.T) {
 	r := admin.do("POST", "/tokens/new", url.Values{"name": {"nightly"}, "role": {"operator"}, "days": {"30"}})
 	key := regexp.MustCompile(`rma_[A-Z0-9]+`).FindString(r.text)
 	k := must(w.store.APITokens(t.Context()))
-	if r.StatusCode != 200 || key == "" || len(k) != 1 || k[0].CreatedBy != "ada" || time.Until(time.UnixMilli(k[0].ExpiresAt)).Round(time.Hour) != 30*24*time.Hour {
+	if r.StatusCode != 200 || key == "" || len(k) != 1 || k[0].CreatedBy != "ada" ||
+		time.Until(time.UnixMilli(k[0].ExpiresAt)).Round(time.Hour) != 30*24*time.Hour {
 		t.Fatalf("make a token: %s, %+v", r.Status, k)
 	}
 	program := w.nobody()
@@ -419,7 +431,8 @@ func TestTokensAndConsumersAreMadeAndRevoked(t *testing.T) {
 
 	told := &toldConsumers{}
 	w.web.Consumers = told
-	if r := admin.do("POST", "/mqtt/new", url.Values{"name": {"home assistant"}, "do": {"1"}}); r.StatusCode != 200 || !strings.Contains(r.text, "Its password") {
+	if r := admin.do("POST", "/mqtt/new", url.Values{"name": {"home assistant"}, "do": {"1"}}); r.StatusCode != 200 ||
+		!strings.Contains(r.text, "Its password") {
 		t.Fatalf("make a consumer: %s", r.Status)
 	}
 	u := must(w.store.MQTTUser(t.Context(), "home assistant"))
@@ -436,7 +449,8 @@ func TestTokensAndConsumersAreMadeAndRevoked(t *testing.T) {
 	if r := admin.do("POST", path+"/rights", nil); r.StatusCode != 200 || must(w.store.MQTTUser(t.Context(), "home assistant")).MayDo {
 		t.Errorf("take the right away: %s", r.Status)
 	}
-	if r := admin.do("POST", path+"/password", nil); r.StatusCode != 200 || slices.Equal(must(w.store.MQTTUser(t.Context(), "home assistant")).KeyHash, u.KeyHash) {
+	if r := admin.do("POST", path+"/password", nil); r.StatusCode != 200 ||
+		slices.Equal(must(w.store.MQTTUser(t.Context(), "home assistant")).KeyHash, u.KeyHash) {
 		t.Errorf("a new password: %s", r.Status)
 	}
 	if r := admin.do("POST", path+"/revoke", nil); r.StatusCode != 303 {
@@ -454,7 +468,11 @@ func TestTokensAndConsumersAreMadeAndRevoked(t *testing.T) {
 	if !slices.Equal(must(w.store.MQTTUser(t.Context(), "x")).KeyHash, password.HashKey(out.Password)) {
 		t.Error("the API's password does not fit")
 	}
-	for _, call := range [][3]string{{"PATCH", "/api/consumers/x", `{"do":false}`}, {"POST", "/api/consumers/x/password", ""}, {"DELETE", "/api/consumers/x", ""}} {
+	for _, call := range [][3]string{
+		{"PATCH", "/api/consumers/x", `{"do":false}`},
+		{"POST", "/api/consumers/x/password", ""},
+		{"DELETE", "/api/consumers/x", ""},
+	} {
 		var body any
 		if call[2] != "" {
 			body = call[2]

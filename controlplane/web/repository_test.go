@@ -15,28 +15,37 @@ func TestPutRepositoryKeepsWhatIsLeftOut(t *testing.T) {
 	nas := w.enrol("nas")
 	c := w.program(store.Admin)
 	var made map[string]any
-	r := c.do("POST", "/api/repositories", map[string]any{"name": "vault", "url": "rest:https://attic:canary-1@nas:8000/attic", "password": "canary-2"})
+	r := c.do("POST", "/api/repositories", map[string]any{
+		"name":     "vault",
+		"url":      "rest:https://attic:canary-1@nas:8000/attic",
+		"password": "canary-2",
+	})
 	r.json(t, &made)
 	id := topics.RepositoryID(fmt.Sprint(made["id"]))
 	path := "/api/repositories/" + string(id)
 	access := func() store.RepositoryAccess { return must(w.store.RepositoryAccess(t.Context(), id)) }
 
 	// The contract, word for word.
-	r = c.do("PUT", path, `{"maintenance":{"username":"keeper","password":"canary-3"},"keeper":"`+string(nas.id)+`","append_only":true,"retention":{"keep_within":"30d","keep_within_daily":"1y"}}`)
+	r = c.do("PUT", path, `{"maintenance":{"username":"keeper","password":"canary-3"},"keeper":"`+string(nas.id)+
+		`","append_only":true,"retention":{"keep_within":"30d","keep_within_daily":"1y"}}`)
 	r.json(t, &made)
-	if r.StatusCode != 200 || made["keeper"] != string(nas.id) || made["append_only"] != true || fmt.Sprint(made["retention"]) != "map[keep_within:30d keep_within_daily:1y]" ||
+	if r.StatusCode != 200 || made["keeper"] != string(nas.id) || made["append_only"] != true ||
+		fmt.Sprint(made["retention"]) != "map[keep_within:30d keep_within_daily:1y]" ||
 		fmt.Sprint(made["maintenance"]) != "map[username:keeper variables:[RESTIC_REST_PASSWORD RESTIC_REST_USERNAME]]" {
 		t.Errorf("%s %s", r.Status, r.text)
 	}
 	a := access()
-	if a.Password != "canary-2" || a.Env[location.RESTPassword] != "canary-1" || a.URL != "rest:https://nas:8000/attic" || a.Maintenance.Env[location.RESTPassword] != "canary-3" {
+	if a.Password != "canary-2" || a.Env[location.RESTPassword] != "canary-1" || a.URL != "rest:https://nas:8000/attic" ||
+		a.Maintenance.Env[location.RESTPassword] != "canary-3" {
 		t.Error("what was left out did not stay")
 	}
 	// Another address and another name; every secret stays.
-	if r = c.do("PUT", path, `{"name":"nas","url":"rest:https://nas.example:8000/attic"}`); r.StatusCode != 200 || !strings.Contains(r.text, `"name":"nas"`) {
+	if r = c.do("PUT", path, `{"name":"nas","url":"rest:https://nas.example:8000/attic"}`); r.StatusCode != 200 ||
+		!strings.Contains(r.text, `"name":"nas"`) {
 		t.Errorf("%s %s", r.Status, r.text)
 	}
-	if a = access(); a.Password != "canary-2" || a.Env[location.RESTPassword] != "canary-1" || a.Env[location.RESTUser] != "attic" || a.Maintenance == nil {
+	if a = access(); a.Password != "canary-2" || a.Env[location.RESTPassword] != "canary-1" || a.Env[location.RESTUser] != "attic" ||
+		a.Maintenance == nil {
 		t.Error("the secrets did not follow to the new address")
 	}
 	row := must(w.store.Repository(t.Context(), id))
@@ -66,8 +75,10 @@ func TestPutRepositoryKeepsWhatIsLeftOut(t *testing.T) {
 		}
 	}
 	// Taken away by saying so.
-	c.do("PUT", path, `{"maintenance":{"username":""},"keeper":"","everyday":{"username":""},"append_only":false,"retention":{}}`).json(t, &made)
-	if a = access(); a.Maintenance != nil || len(a.Env) != 0 || made["keeper"] != "" || made["retention"] != nil || made["maintenance"] != nil {
+	c.do("PUT", path, `{"maintenance":{"username":""},"keeper":"","everyday":{"username":""},"append_only":false,"retention":{}}`).json(t,
+		&made)
+	if a = access(); a.Maintenance != nil || len(a.Env) != 0 || made["keeper"] != "" || made["retention"] != nil ||
+		made["maintenance"] != nil {
 		t.Errorf("what was taken away is there: %v", made)
 	}
 	if r := w.program(store.Operator).do("PUT", path, `{"name":"x"}`); r.StatusCode != 403 {
@@ -102,7 +113,8 @@ func TestMaintenanceOnAnotherHostThanTheKeeperIsRefusedInWords(t *testing.T) {
 	if in.StatusCode != 403 {
 		t.Errorf("an operator removes a repository: %s", in.Status)
 	}
-	if in := w.program(store.Admin).do("DELETE", "/api/repositories/"+string(r.ID), nil); in.StatusCode != 409 || !strings.Contains(in.text, "in use") {
+	if in := w.program(store.Admin).do("DELETE", "/api/repositories/"+string(r.ID), nil); in.StatusCode != 409 ||
+		!strings.Contains(in.text, "in use") {
 		t.Errorf("remove one in use: %s %s", in.Status, in.text)
 	}
 }

@@ -16,7 +16,8 @@ func TestALongListOfRepositoriesHasPages(t *testing.T) {
 	const many = 120
 	for i := range many {
 		name := fmt.Sprintf("vault-%03d", i)
-		if err := w.store.AddRepository(t.Context(), "test", store.Repository{ID: topics.RepositoryID("repo-" + name), Name: name, Location: "/srv/" + name},
+		if err := w.store.AddRepository(t.Context(), "test", store.Repository{ID: topics.RepositoryID("repo-" + name), Name: name,
+			Location: "/srv/" + name},
 			store.RepositoryAccess{URL: "/srv/vault", Password: "correct horse"}); err != nil {
 			t.Fatal(err)
 		}

@@ -32,11 +32,23 @@ func TestARepositoryIsAddedTriedAndLookedIntoByPage(t *testing.T) {
 	nas.name = "nas"
 	nas.connect()
 	admin := w.person(store.Admin)
-	form := url.Values{"name": {"vault"}, "backend": {"rest"}, "url": {"rest:http://nas:8000/attic"}, "password": {""},
-		"everyday.RESTIC_REST_USERNAME": {"attic"}, "everyday.RESTIC_REST_PASSWORD": {"canary-1"}, "everyday.AWS_ACCESS_KEY_ID": {"of another backend"},
-		"maintenance.RESTIC_REST_USERNAME": {"keeper"}, "maintenance.RESTIC_REST_PASSWORD": {"canary-2"}, "maintenance.url": {"rest:http://nas:8001/attic"},
-		"keeper": {string(nas.id)}, "append_only": {"1"}, "keep_within": {"30d"}}
-	if r := admin.do("POST", "/repositories/new", form); r.StatusCode != 422 || !strings.Contains(r.text, "A repository has a password") || strings.Contains(r.text, "canary") {
+	form := url.Values{
+		"name":                             {"vault"},
+		"backend":                          {"rest"},
+		"url":                              {"rest:http://nas:8000/attic"},
+		"password":                         {""},
+		"everyday.RESTIC_REST_USERNAME":    {"attic"},
+		"everyday.RESTIC_REST_PASSWORD":    {"canary-1"},
+		"everyday.AWS_ACCESS_KEY_ID":       {"of another backend"},
+		"maintenance.RESTIC_REST_USERNAME": {"keeper"},
+		"maintenance.RESTIC_REST_PASSWORD": {"canary-2"},
+		"maintenance.url":                  {"rest:http://nas:8001/attic"},
+		"keeper":                           {string(nas.id)},
+		"append_only":                      {"1"},
+		"keep_within":                      {"30d"},
+	}
+	if r := admin.do("POST", "/repositories/new", form); r.StatusCode != 422 || !strings.Contains(r.text, "A repository has a password") ||
+		strings.Contains(r.text, "canary") {
 		t.Fatalf("without a password: %s", r.Status)
 	}
 	form.Set("password", "canary-3")
@@ -47,7 +59,8 @@ func TestARepositoryIsAddedTriedAndLookedIntoByPage(t *testing.T) {
 	}
 	id := topics.RepositoryID(strings.TrimPrefix(page, "/repositories/"))
 	a := must(w.store.RepositoryAccess(t.Context(), id))
-	if a.Env[location.RESTPassword] != "canary-1" || len(a.Env) != 2 || a.Maintenance.URL != "rest:http://nas:8001/attic" || a.Maintenance.Env[location.RESTPassword] != "canary-2" {
+	if a.Env[location.RESTPassword] != "canary-1" || len(a.Env) != 2 || a.Maintenance.URL != "rest:http://nas:8001/attic" ||
+		a.Maintenance.Env[location.RESTPassword] != "canary-2" {
 		t.Errorf("saved %v and %+v", a.Env, a.Maintenance)
 	}
 	admin.shows(page, "Not opened yet", "all for 30d")
@@ -56,19 +69,30 @@ func TestARepositoryIsAddedTriedAndLookedIntoByPage(t *testing.T) {
 	if text := admin.shows(page+"/edit", `value="keeper"`, `value="rest:http://nas:8001/attic"`); strings.Contains(text, "canary") {
 		t.Error("the form holds a secret")
 	}
-	form = url.Values{"name": {"vault 2"}, "backend": {"rest"}, "url": {"rest:http://nas:8000/attic"}, "everyday.RESTIC_REST_USERNAME": {"attic"}, "append_only": {"1"},
-		"maintenance.RESTIC_REST_USERNAME": {"keeper"}, "maintenance.url": {"rest:http://nas:8001/attic"}, "keeper": {string(nas.id)}, "keep_within": {"60d"}}
+	form = url.Values{
+		"name":                             {"vault 2"},
+		"backend":                          {"rest"},
+		"url":                              {"rest:http://nas:8000/attic"},
+		"everyday.RESTIC_REST_USERNAME":    {"attic"},
+		"append_only":                      {"1"},
+		"maintenance.RESTIC_REST_USERNAME": {"keeper"},
+		"maintenance.url":                  {"rest:http://nas:8001/attic"},
+		"keeper":                           {string(nas.id)},
+		"keep_within":                      {"60d"},
+	}
 	if r := admin.do("POST", page+"/edit", form); r.StatusCode != 303 {
 		t.Fatalf("change it: %s", r.Status)
 	}
-	if b := must(w.store.RepositoryAccess(t.Context(), id)); b.Password != "canary-3" || b.Env[location.RESTPassword] != "canary-1" || b.Maintenance.Env[location.RESTPassword] != "canary-2" {
+	if b := must(w.store.RepositoryAccess(t.Context(), id)); b.Password != "canary-3" || b.Env[location.RESTPassword] != "canary-1" ||
+		b.Maintenance.Env[location.RESTPassword] != "canary-2" {
 		t.Error("a change took secrets away")
 	}
 
 	// A try, in words.
 	try := func(f topics.Finished, parts ...topics.Report) {
 		t.Helper()
-		if r := admin.do("POST", page+"/run", url.Values{"kind": {"snapshots"}, "host": {string(nas.id)}, "stay": {"1"}}); r.StatusCode != 303 || r.Header.Get("Location") != page {
+		if r := admin.do("POST", page+"/run", url.Values{"kind": {"snapshots"}, "host": {string(nas.id)},
+			"stay": {"1"}}); r.StatusCode != 303 || r.Header.Get("Location") != page {
 			t.Fatalf("test it: %s %s", r.Status, r.text)
 		}
 		nas.ran(nas.asked(topics.SnapshotsJob).ID, f, parts...)
@@ -81,7 +105,12 @@ func TestARepositoryIsAddedTriedAndLookedIntoByPage(t *testing.T) {
 	admin.shows(page, "could not be reached")
 	feed := admin.feed("/events?view=repository&id=" + string(id) + "&after=")
 	try(topics.Finished{State: topics.Succeeded, Result: &topics.Result{Parts: 1, Count: 1}},
-		topics.Report{Snapshots: []topics.Snapshot{{ID: strings.Repeat("a", 64), Time: time.Now().UnixMilli(), Host: "laptop", Paths: []string{"/home/<anna>"}}}})
+		topics.Report{Snapshots: []topics.Snapshot{{
+			ID:    strings.Repeat("a", 64),
+			Time:  time.Now().UnixMilli(),
+			Host:  "laptop",
+			Paths: []string{"/home/<anna>"},
+		}}})
 	feed.until("It opens")
 	admin.shows(page, "It opens", "aaaaaaaa", "not a job of ours", "/home/&lt;anna&gt;")
 
@@ -91,11 +120,25 @@ func TestARepositoryIsAddedTriedAndLookedIntoByPage(t *testing.T) {
 	}
 	nas.ran(nas.asked(topics.SnapshotsJob).ID, topics.Finished{State: topics.Succeeded, Result: &topics.Result{}})
 	lock := topics.Lock{ID: strings.Repeat("c", 64), Time: time.Now().UnixMilli(), Host: "laptop", User: "anna", PID: 77, Exclusive: true}
-	nas.ran(nas.asked(topics.LocksJob).ID, topics.Finished{State: topics.Succeeded, Result: &topics.Result{Parts: 1, Count: 1}}, topics.Report{Locks: []topics.Lock{lock}})
-	nas.ran(nas.asked(topics.KeyJob).ID, topics.Finished{State: topics.Succeeded, Result: &topics.Result{Parts: 1, Count: 1}}, topics.Report{Keys: []topics.Key{{ID: strings.Repeat("1", 64), Current: true, User: "root", Host: "attic"}}})
+	nas.ran(nas.asked(topics.LocksJob).ID, topics.Finished{State: topics.Succeeded, Result: &topics.Result{Parts: 1, Count: 1}},
+		topics.Report{Locks: []topics.Lock{lock}})
+	nas.ran(nas.asked(topics.KeyJob).ID, topics.Finished{State: topics.Succeeded, Result: &topics.Result{Parts: 1, Count: 1}},
+		topics.Report{Keys: []topics.Key{{
+			ID:      strings.Repeat("1", 64),
+			Current: true,
+			User:    "root",
+			Host:    "attic",
+		}}})
 	stats := nas.asked(topics.StatsJob).ID
-	nas.ran(stats, topics.Finished{State: topics.Succeeded, Result: &topics.Result{Stats: &topics.Stats{Snapshots: 1, StoredBytes: 10 << 30, RestoreBytes: 80 << 30, PlainBytes: 20 << 30, Files: 5}}})
-	admin.shows(page, "Locked", "laptop, process 77, anna", "No host of ours is known by this name", "root@attic", "10.0 <small>GiB</small>", "80.0 <small>GiB</small>", "8.0", "2.0 × by compression")
+	nas.ran(stats, topics.Finished{State: topics.Succeeded, Result: &topics.Result{Stats: &topics.Stats{
+		Snapshots:    1,
+		StoredBytes:  10 << 30,
+		RestoreBytes: 80 << 30,
+		PlainBytes:   20 << 30,
+		Files:        5,
+	}}})
+	admin.shows(page, "Locked", "laptop, process 77, anna", "No host of ours is known by this name", "root@attic",
+		"10.0 <small>GiB</small>", "80.0 <small>GiB</small>", "8.0", "2.0 × by compression")
 	admin.shows("/jobs/"+string(stats), "Stats on nas", "10.0", "Restorable")
 	admin.shows("/repositories", "vault 2", "Locked", "10.0 GiB")
 
@@ -127,7 +170,12 @@ func TestOperationsAreAskedForOnAHostsPageAndShowWhatTheyFound(t *testing.T) {
 	ids := []string{strings.Repeat("a", 64), strings.Repeat("b", 64)}
 	for _, id := range ids {
 		j := w.backup(attic)
-		attic.ran(j, topics.Finished{State: topics.Succeeded, RepositoryReady: true, Snapshot: &topics.Snapshot{ID: id, Time: time.Now().UnixMilli(), Host: "host", Paths: []string{"/letters"}}})
+		attic.ran(j, topics.Finished{State: topics.Succeeded, RepositoryReady: true, Snapshot: &topics.Snapshot{
+			ID:    id,
+			Time:  time.Now().UnixMilli(),
+			Host:  "host",
+			Paths: []string{"/letters"},
+		}})
 	}
 	c := w.person(store.Operator)
 	host, repository := "/hosts/"+string(attic.id), string(g.Repository)
@@ -144,29 +192,46 @@ func TestOperationsAreAskedForOnAHostsPageAndShowWhatTheyFound(t *testing.T) {
 	}
 	well := func(r topics.Result) topics.Finished { return topics.Finished{State: topics.Succeeded, Result: &r} }
 
-	restore := ask("restore", url.Values{"snapshot": {repository + "/" + ids[0]}, "paths": {"/letters/1.txt\r\n\r\n/letters/2.txt"}, "target": {"/var/tmp/back"}, "overwrite": {"if-newer"}, "dry_run": {"1"}})
-	if o := must(w.store.Job(t.Context(), restore)).Operation.V; o.Snapshot != ids[0] || len(o.Paths) != 2 || o.Target != "/var/tmp/back" || o.Overwrite != "if-newer" || !o.DryRun {
+	restore := ask("restore", url.Values{
+		"snapshot":  {repository + "/" + ids[0]},
+		"paths":     {"/letters/1.txt\r\n\r\n/letters/2.txt"},
+		"target":    {"/var/tmp/back"},
+		"overwrite": {"if-newer"},
+		"dry_run":   {"1"},
+	})
+	if o := must(w.store.Job(t.Context(), restore)).Operation.V; o.Snapshot != ids[0] || len(o.Paths) != 2 ||
+		o.Target != "/var/tmp/back" || o.Overwrite != "if-newer" || !o.DryRun {
 		t.Errorf("asked for %+v", o)
 	}
 	attic.ran(restore, well(topics.Result{Restore: &topics.Restored{Files: 2, Bytes: 2048, Skipped: 1}}))
 	c.shows("/jobs/"+string(restore), "Restore on attic", "/var/tmp/back", "2.00", "1 left as they were", "Dry run")
 
 	find := ask("find", url.Values{"repository": {repository}, "pattern": {"*.txt"}})
-	attic.ran(find, well(topics.Result{Parts: 1, Count: 1}), topics.Report{Matches: []topics.Match{{Snapshot: ids[1], Path: "/letters/1.txt", Type: "file", Size: 42}}})
+	attic.ran(find, well(topics.Result{Parts: 1, Count: 1}), topics.Report{Matches: []topics.Match{{
+		Snapshot: ids[1],
+		Path:     "/letters/1.txt",
+		Type:     "file",
+		Size:     42,
+	}}})
 	c.shows("/jobs/"+string(find), "/letters/1.txt", "bbbbbbbb", "42 B")
 
 	diff := ask("diff", url.Values{"from": {repository + "/" + ids[0]}, "to": {repository + "/" + ids[1]}})
-	attic.ran(diff, well(topics.Result{Parts: 1, Count: 1, Diff: &topics.Diffed{AddedFiles: 1}}), topics.Report{Changes: []topics.Change{{Path: "/letters/3.txt", Modifier: "+"}}})
+	attic.ran(diff, well(topics.Result{Parts: 1, Count: 1, Diff: &topics.Diffed{AddedFiles: 1}}),
+		topics.Report{Changes: []topics.Change{{Path: "/letters/3.txt", Modifier: "+"}}})
 	c.shows("/jobs/"+string(diff), "/letters/3.txt", "added")
 
 	list := ask("snapshots", url.Values{"repository": {repository}})
-	attic.ran(list, well(topics.Result{Parts: 1, Count: 2}), topics.Report{Snapshots: []topics.Snapshot{{ID: ids[0], Host: "host"}, {ID: ids[1], Host: "host"}}})
+	attic.ran(list, well(topics.Result{Parts: 1, Count: 2}), topics.Report{Snapshots: []topics.Snapshot{
+		{ID: ids[0], Host: "host"},
+		{ID: ids[1], Host: "host"},
+	}})
 	c.shows("/jobs/"+string(list), "aaaaaaaa", "bbbbbbbb", "Done")
 
 	check := topics.JobID("")
 	r := c.do("POST", "/repositories/"+repository+"/run", url.Values{"kind": {"check"}, "host": {string(attic.id)}, "subset": {"1/12"}})
 	check = topics.JobID(strings.TrimPrefix(r.Header.Get("Location"), "/jobs/"))
-	attic.ran(check, topics.Finished{State: topics.Failed, Cause: topics.CauseDamaged, Result: &topics.Result{Check: &topics.Checked{Errors: 2, Broken: []string{ids[0]}, Suggest: []string{"repair index"}}}})
+	attic.ran(check, topics.Finished{State: topics.Failed, Cause: topics.CauseDamaged,
+		Result: &topics.Result{Check: &topics.Checked{Errors: 2, Broken: []string{ids[0]}, Suggest: []string{"repair index"}}}})
 	text := c.shows("/jobs/"+string(check), "The check found damage", ids[0], "repair index", "1/12")
 	if strings.Contains(text, "Nothing was saved") || strings.Contains(text, "Run the backup again") {
 		t.Error("the page of a check speaks of a backup")
@@ -183,10 +248,13 @@ func TestOperationsAreAskedForOnAHostsPageAndShowWhatTheyFound(t *testing.T) {
 		want int
 	}{
 		"a maintenance kind on the host's page": {c.do("POST", host+"/run/prune", url.Values{"repository": {repository}}), 404},
-		"two repositories":                      {c.do("POST", host+"/run/diff", url.Values{"from": {repository + "/" + ids[0]}, "to": {"another/" + ids[1]}}), 422},
-		"a target that climbs":                  {c.do("POST", host+"/run/restore", url.Values{"snapshot": {repository + "/" + ids[0]}, "target": {"/tmp/../etc"}}), 422},
-		"forget by an operator":                 {c.do("POST", "/repositories/"+repository+"/run", url.Values{"kind": {"forget"}, "snapshots": {ids[0]}}), 403},
-		"a backup by the wrong door":            {c.do("POST", "/repositories/"+repository+"/run", url.Values{"kind": {"backup"}}), 404},
+		"two repositories": {c.do("POST", host+"/run/diff",
+			url.Values{"from": {repository + "/" + ids[0]}, "to": {"another/" + ids[1]}}), 422},
+		"a target that climbs": {c.do("POST", host+"/run/restore", url.Values{"snapshot": {repository + "/" + ids[0]},
+			"target": {"/tmp/../etc"}}), 422},
+		"forget by an operator": {c.do("POST", "/repositories/"+repository+"/run",
+			url.Values{"kind": {"forget"}, "snapshots": {ids[0]}}), 403},
+		"a backup by the wrong door": {c.do("POST", "/repositories/"+repository+"/run", url.Values{"kind": {"backup"}}), 404},
 	} {
 		if c.got.StatusCode != c.want {
 			t.Errorf("%s: %s, want %d", name, c.got.Status, c.want)

@@ -31,7 +31,8 @@ func TestRetentionIsShownTriedAndAskedFor(t *testing.T) {
 			t.Errorf("%s is %v, want an empty list", list, plan[list])
 		}
 	}
-	if r := viewer.do("POST", path+"/retention-plan", `{"retention":{"keep_within":"a while"}}`); r.StatusCode != 422 || !strings.Contains(r.text, "keep_within") {
+	if r := viewer.do("POST", path+"/retention-plan", `{"retention":{"keep_within":"a while"}}`); r.StatusCode != 422 ||
+		!strings.Contains(r.text, "keep_within") {
 		t.Errorf("rules that cannot be: %s %s", r.Status, r.text)
 	}
 	if r := viewer.do("GET", "/api/repositories/nothing-here/retention-plan", nil); r.StatusCode != 404 {
@@ -43,7 +44,8 @@ func TestRetentionIsShownTriedAndAskedFor(t *testing.T) {
 	if r := w.program(store.Operator).do("POST", path+"/maintenance", `{"kind":"forget","plan":"0123"}`); r.StatusCode != 403 {
 		t.Errorf("an operator approves a plan: %s %s", r.Status, r.text)
 	}
-	if r := admin.do("PUT", path+"/maintenance", `{"forget":{"hour":"23:15"},"check":{"weekday":"monday","slices":52},"prune":{"paused":true}}`); r.StatusCode != 200 ||
+	if r := admin.do("PUT", path+"/maintenance",
+		`{"forget":{"hour":"23:15"},"check":{"weekday":"monday","slices":52},"prune":{"paused":true}}`); r.StatusCode != 200 ||
 		!strings.Contains(r.text, `"hour":"23:15"`) || !strings.Contains(r.text, `"slices":52`) || !strings.Contains(r.text, `"paused":true`) {
 		t.Errorf("put when: %s %s", r.Status, r.text)
 	}
@@ -66,7 +68,8 @@ func TestRetentionIsShownTriedAndAskedFor(t *testing.T) {
 	}
 	anna := w.person(store.Admin)
 	r := anna.do("GET", "/repositories/vault-0009/retention", nil)
-	if r.StatusCode != 200 || strings.Contains(r.text, "<b>vault") || !strings.Contains(r.text, "the last 2") || !strings.Contains(r.text, "Forget now") {
+	if r.StatusCode != 200 || strings.Contains(r.text, "<b>vault") || !strings.Contains(r.text, "the last 2") ||
+		!strings.Contains(r.text, "Forget now") {
 		t.Errorf("the page is %s %s", r.Status, r.text)
 	}
 	r = anna.do("POST", "/repositories/vault-0009/retention/preview", url.Values{"keep_last": {"x"}})

@@ -267,7 +267,8 @@ func TestEveryRouteIsForItsRoleAndThoseAbove(t *testing.T) {
 				path := rt.at(attic.id, job)
 				r := c.do(rt.method, path, nil)
 				if got := refused(t, rt, r); got != want {
-					t.Errorf("%s %s as %q with a %s: %s, Location %q; refused is %t, want %t", rt.method, path, role, kind, r.Status, r.Header.Get("Location"), got, want)
+					t.Errorf("%s %s as %q with a %s: %s, Location %q; refused is %t, want %t", rt.method, path, role, kind, r.Status,
+						r.Header.Get("Location"), got, want)
 				}
 				if status := map[bool]int{true: 401, false: 403}[role == anybody]; want && session.IsAPI(r.Request) && r.StatusCode != status {
 					t.Errorf("%s %s as %q with a %s: %s, want %d", rt.method, path, role, kind, r.Status, status)

@@ -35,18 +35,30 @@ func TestTheAPIKeepsAHostsSchedules(t *testing.T) {
 		return m
 	}
 	first := put(`{"cron":"30 2 * * *","zone":"Europe/Berlin","source_groups":["letters"]}`)
-	for name, want := range map[string]any{"name": "every night", "host": string(attic.id), "cron": "30 2 * * *", "zone": "Europe/Berlin", "jitter_seconds": 0.0, "enabled": true,
-		"retry_max": 3.0, "last_slot": nil, "pending": nil, "source_groups": []any{"letters"}} {
+	for name, want := range map[string]any{
+		"name":           "every night",
+		"host":           string(attic.id),
+		"cron":           "30 2 * * *",
+		"zone":           "Europe/Berlin",
+		"jitter_seconds": 0.0,
+		"enabled":        true,
+		"retry_max":      3.0,
+		"last_slot":      nil,
+		"pending":        nil,
+		"source_groups":  []any{"letters"},
+	} {
 		if fmt.Sprint(first[name]) != fmt.Sprint(want) {
 			t.Errorf("%s is %v, want %v", name, first[name], want)
 		}
 	}
-	if next, err := time.Parse(time.RFC3339, fmt.Sprint(first["next"])); err != nil || next.Before(time.Now()) || next.After(time.Now().Add(25*time.Hour)) || next.Location() != time.UTC {
+	if next, err := time.Parse(time.RFC3339, fmt.Sprint(first["next"])); err != nil || next.Before(time.Now()) ||
+		next.After(time.Now().Add(25*time.Hour)) || next.Location() != time.UTC {
 		t.Errorf("next is %v", first["next"])
 	}
 	// What is not said stays.
 	second := put(`{"enabled":false,"retry_max":1,"jitter_seconds":600}`)
-	if second["id"] != first["id"] || second["cron"] != "30 2 * * *" || second["zone"] != "Europe/Berlin" || fmt.Sprint(second["source_groups"]) != "[letters]" || second["next"] != nil {
+	if second["id"] != first["id"] || second["cron"] != "30 2 * * *" || second["zone"] != "Europe/Berlin" ||
+		fmt.Sprint(second["source_groups"]) != "[letters]" || second["next"] != nil {
 		t.Errorf("after a change: %v", second)
 	}
 	third := put(`{"jitter_seconds":0,"enabled":true}`)
@@ -60,7 +72,13 @@ func TestTheAPIKeepsAHostsSchedules(t *testing.T) {
 	if c.do("GET", all, nil).json(t, &rows); len(rows) != 1 || rows[0]["id"] != first["id"] {
 		t.Errorf("all: %v", rows)
 	}
-	for path, status := range map[string]int{"/nothing": 404, "/nothing/next": 404, "/every%20night/next?n=0": 422, "/every%20night/next?n=x": 422, "/every%20night/next?n=101": 422} {
+	for path, status := range map[string]int{
+		"/nothing":                  404,
+		"/nothing/next":             404,
+		"/every%20night/next?n=0":   422,
+		"/every%20night/next?n=x":   422,
+		"/every%20night/next?n=101": 422,
+	} {
 		if r := c.do("GET", all+path, nil); r.StatusCode != status {
 			t.Errorf("%s: %s, want %d", path, r.Status, status)
 		}
@@ -122,9 +140,11 @@ func TestAScheduleThatDoesNotFitIsRefusedWithWhatWould(t *testing.T) {
 		{"no cron line", at + "x", `{"zone":"UTC","source_groups":["letters"]}`, 422, []string{"cron", "five fields"}},
 		{"six fields", at + "x", `{"cron":"0 0 2 * * *","source_groups":["letters"]}`, 422, []string{"cron"}},
 		{"never", at + "x", `{"cron":"0 2 31 4 *","source_groups":["letters"]}`, 422, []string{"cron", "never"}},
-		{"a bad zone", at + "x", `{"cron":"@daily","zone":"Europe/Atlantis","source_groups":["letters"]}`, 422, []string{"zone", "Europe/Berlin"}},
+		{"a bad zone", at + "x", `{"cron":"@daily","zone":"Europe/Atlantis","source_groups":["letters"]}`, 422,
+			[]string{"zone", "Europe/Berlin"}},
 		{"an empty zone", at + "x", `{"cron":"@daily","zone":"","source_groups":["letters"]}`, 422, []string{"zone"}},
-		{"an unknown group", at + "x", `{"cron":"@daily","source_groups":["letters","photos"]}`, 422, []string{"source_groups", "photos", `"letters"`}},
+		{"an unknown group", at + "x", `{"cron":"@daily","source_groups":["letters","photos"]}`, 422,
+			[]string{"source_groups", "photos", `"letters"`}},
 		{"another host's group", at + "x", `{"cron":"@daily","source_groups":["wine"]}`, 422, []string{"source_groups"}},
 		{"no group", at + "x", `{"cron":"@daily","source_groups":[]}`, 422, []string{"source_groups"}},
 		{"no groups said", at + "x", `{"cron":"@daily"}`, 422, []string{"source_groups"}},
@@ -230,7 +250,8 @@ func TestAScheduleSaysWhatBecomesOfItsSnapshots(t *testing.T) {
 	attic := w.enrol("attic")
 	letters, photos := attic.group("letters"), attic.group("photos")
 	for id, keep := range map[topics.RepositoryID]string{letters.Repository: "14d", photos.Repository: "60d"} {
-		if r := w.program(store.Admin).do("PUT", "/api/repositories/"+string(id), `{"retention":{"keep_within":"`+keep+`"}}`); r.StatusCode != 200 {
+		if r := w.program(store.Admin).do("PUT", "/api/repositories/"+string(id),
+			`{"retention":{"keep_within":"`+keep+`"}}`); r.StatusCode != 200 {
 			t.Fatalf("rules: %s %s", r.Status, r.text)
 		}
 	}

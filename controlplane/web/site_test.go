@@ -69,7 +69,8 @@ func TestSigningInDoesTheSameWorkForAnyName(t *testing.T) {
 	}
 	median := func(d []time.Duration) time.Duration { return slices.Sorted(slices.Values(d))[len(d)/2] }
 	for _, name := range []string{"nobody", "out", "invited"} {
-		t.Logf("signing in as %q takes %.2f of what it takes as somebody (%v)", name, float64(median(took[name]))/float64(median(took["ada"])), median(took["ada"]).Round(time.Millisecond))
+		t.Logf("signing in as %q takes %.2f of what it takes as somebody (%v)", name,
+			float64(median(took[name]))/float64(median(took["ada"])), median(took["ada"]).Round(time.Millisecond))
 	}
 }
 
@@ -237,7 +238,14 @@ func TestEveryAnswerCarriesTheHeadersAndNoPageHasAnythingInline(t *testing.T) {
 		c            *client
 		method, path string
 	}
-	asks := []ask{{admin, "GET", "/users/" + u.ID}, {nobody, "GET", base.LinkPath(link)}, {admin, "GET", "/nonsense"}, {admin, "GET", "/api/nonsense"}, {nobody, "GET", "/login"}, {admin, "DELETE", "/"}}
+	asks := []ask{
+		{admin, "GET", "/users/" + u.ID},
+		{nobody, "GET", base.LinkPath(link)},
+		{admin, "GET", "/nonsense"},
+		{admin, "GET", "/api/nonsense"},
+		{nobody, "GET", "/login"},
+		{admin, "DELETE", "/"},
+	}
 	for _, rt := range w.web.routes() {
 		for _, c := range []*client{admin, nobody} {
 			if !rt.leaves() {
@@ -250,9 +258,13 @@ func TestEveryAnswerCarriesTheHeadersAndNoPageHasAnythingInline(t *testing.T) {
 		r := a.c.do(a.method, a.path, nil)
 		name := a.method + " " + a.path
 		for header, want := range map[string]string{
-			"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-			"X-Content-Type-Options":  "nosniff", "Referrer-Policy": "same-origin", "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
-			"Strict-Transport-Security": "", // these answers come in clear
+			"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
+				"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+			"X-Content-Type-Options":       "nosniff",
+			"Referrer-Policy":              "same-origin",
+			"Cross-Origin-Opener-Policy":   "same-origin",
+			"Cross-Origin-Resource-Policy": "same-origin",
+			"Strict-Transport-Security":    "", // these answers come in clear
 		} {
 			if got := r.Header.Get(header); got != want {
 				t.Errorf("%s: %s is %q", name, header, got)
@@ -278,7 +290,8 @@ func TestEveryAnswerCarriesTheHeadersAndNoPageHasAnythingInline(t *testing.T) {
 			src := false
 			for _, at := range tok.Attr {
 				src = src || at.Key == "src"
-				if at.Key == "style" || strings.HasPrefix(at.Key, "on") || strings.HasPrefix(strings.ToLower(strings.TrimSpace(at.Val)), "javascript:") {
+				if at.Key == "style" || strings.HasPrefix(at.Key, "on") || strings.HasPrefix(strings.ToLower(strings.TrimSpace(at.Val)),
+					"javascript:") {
 					t.Errorf("%s: <%s %s=%q>", name, tok.Data, at.Key, at.Val)
 				}
 			}
@@ -316,7 +329,8 @@ func TestABodyIsBoundedByItsRoute(t *testing.T) {
 		// Whoever looks at a body whose length was not said, looks no further.
 		switch rt.path {
 		case "/login", "/setup", "/set-password", "/users/new", "/mqtt/new", "/api/users", "/api/tokens", "/api/repositories":
-			if r := c.do(rt.method, path, unsized{strings.NewReader(`{"x":"` + strings.Repeat(" ", most) + `"}`)}, headers...); r.StatusCode != http.StatusRequestEntityTooLarge {
+			if r := c.do(rt.method, path, unsized{strings.NewReader(`{"x":"` + strings.Repeat(" ", most) + `"}`)},
+				headers...); r.StatusCode != http.StatusRequestEntityTooLarge {
 				t.Errorf("%s %s with a body that is too large, unsaid: %s", rt.method, rt.path, r.Status)
 			}
 		}

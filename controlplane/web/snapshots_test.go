@@ -27,27 +27,62 @@ func TestARepositorysSnapshotsByPage(t *testing.T) {
 	attic := w.enrol("attic")
 	g := attic.group("letters")
 	attic.connect()
-	if r := w.program(store.Admin).do("PUT", "/api/repositories/"+string(g.Repository), `{"retention":{"keep_within":"30d"}}`); r.StatusCode != 200 {
+	if r := w.program(store.Admin).do("PUT", "/api/repositories/"+string(g.Repository),
+		`{"retention":{"keep_within":"30d"}}`); r.StatusCode != 200 {
 		t.Fatalf("rules: %s %s", r.Status, r.text)
 	}
 	now := time.Now()
-	old := topics.Snapshot{ID: strings.Repeat("a", 64), Time: now.AddDate(0, -3, 0).UnixMilli(), Host: "host", Paths: []string{"/letters"}, Tags: []string{"plan=" + string(g.ID)}}
-	young := topics.Snapshot{ID: strings.Repeat("b", 64), Time: now.UnixMilli(), Host: "host", Paths: []string{"/letters"}, Tags: []string{"plan=" + string(g.ID), "by-hand"}}
-	foreign := topics.Snapshot{ID: strings.Repeat("c", 64), Time: now.AddDate(0, 0, -40).UnixMilli(), Host: "laptop", Paths: []string{"/home/anna"}}
+	old := topics.Snapshot{
+		ID:    strings.Repeat("a", 64),
+		Time:  now.AddDate(0, -3, 0).UnixMilli(),
+		Host:  "host",
+		Paths: []string{"/letters"},
+		Tags:  []string{"plan=" + string(g.ID)},
+	}
+	young := topics.Snapshot{
+		ID:    strings.Repeat("b", 64),
+		Time:  now.UnixMilli(),
+		Host:  "host",
+		Paths: []string{"/letters"},
+		Tags:  []string{"plan=" + string(g.ID), "by-hand"},
+	}
+	foreign := topics.Snapshot{
+		ID:    strings.Repeat("c", 64),
+		Time:  now.AddDate(0, 0, -40).UnixMilli(),
+		Host:  "laptop",
+		Paths: []string{"/home/anna"},
+	}
 	for _, n := range []topics.Snapshot{old, young} {
-		attic.ran(w.backup(attic), topics.Finished{State: topics.Succeeded, RepositoryReady: true, Snapshot: &n, Summary: &topics.Summary{TotalBytes: 18 << 30, DataAdded: 402 << 20}})
+		attic.ran(w.backup(attic), topics.Finished{
+			State:           topics.Succeeded,
+			RepositoryReady: true,
+			Snapshot:        &n,
+			Summary:         &topics.Summary{TotalBytes: 18 << 30, DataAdded: 402 << 20},
+		})
 	}
 	attic.ran(w.backup(attic), topics.Finished{State: topics.Failed, Cause: topics.CausePassword})
 	attic.lists(g.Repository, old, young, foreign)
 
 	page := "/repositories/" + string(g.Repository)
 	admin := w.person(store.Admin)
-	all := admin.shows(page, "aaaaaaaa", "bbbbbbbb", "cccccccc", "18.0 GiB", "402 MiB", "within 30d", "flagged, kept", "not a job of ours", `<span class="tag">by-hand</span>`,
+	all := admin.shows(page, "aaaaaaaa", "bbbbbbbb", "cccccccc", "18.0 GiB", "402 MiB", "within 30d", "flagged, kept", "not a job of ours",
+		`<span class="tag">by-hand</span>`,
 		"Not ours</option>", "Snapshots of ours kept by the day they were taken, over the last year: 2 of 2 days.", "1 kept, 1 run failed")
 	if strings.Contains(all, ">plan=") {
 		t.Error("our own mark is shown as a tag")
 	}
-	for query, want := range map[string]string{"q=bbbb": "b", "q=ANNA": "c", "q=by-h": "b", "host=" + string(attic.id): "ab", "host=foreign": "c", "host=foreign&q=letters": "", "q=no such": "", "period=30d": "abc", "period=x": "abc", "host=nobody": "abc"} {
+	for query, want := range map[string]string{
+		"q=bbbb":                   "b",
+		"q=ANNA":                   "c",
+		"q=by-h":                   "b",
+		"host=" + string(attic.id): "ab",
+		"host=foreign":             "c",
+		"host=foreign&q=letters":   "",
+		"q=no such":                "",
+		"period=30d":               "abc",
+		"period=x":                 "abc",
+		"host=nobody":              "abc",
+	} {
 		text := admin.shows(page + "?" + strings.ReplaceAll(query, " ", "+"))
 		for _, n := range []topics.Snapshot{old, young, foreign} {
 			if has := strings.Contains(text, `id="`+views.ElementID("snapshot", n.ID)+`"`); has != strings.Contains(want, n.ID[:1]) {
@@ -82,7 +117,10 @@ func TestARepositorysSnapshotsByPage(t *testing.T) {
 		t.Error("the form to forget is empty")
 	}
 	v := views.Repository{Retention: views.Retention{Remove: []views.RetentionRow{{ID: old.ID}}}}
-	if rows := must(w.web.pages.SnapshotRows(t.Context(), &v, []store.Snapshot{{ID: old.ID, Job: "j"}, {ID: young.ID, Job: "j"}}, nil, nil)); !rows[0].Goes || rows[1].Goes {
+	if rows := must(w.web.pages.SnapshotRows(t.Context(), &v, []store.Snapshot{
+		{ID: old.ID, Job: "j"},
+		{ID: young.ID, Job: "j"},
+	}, nil, nil)); !rows[0].Goes || rows[1].Goes {
 		t.Errorf("what the next forget removes is shown as %+v", rows)
 	}
 	if text := w.person(store.Viewer).shows(page); strings.Contains(text, "#restore") || strings.Contains(text, "?forget=") {
@@ -124,7 +162,11 @@ func TestPrunesAreMarkedWhereTheyFreedSpace(t *testing.T) {
 		attic.ran(j.ID, topics.Finished{State: topics.Succeeded})
 	}
 	now := time.Now()
-	days := []store.Day{{Day: now.AddDate(0, 0, -80).UnixMilli() / 86400000, StoredBytes: 5}, {Day: now.AddDate(0, 0, -20).UnixMilli() / 86400000, StoredBytes: 7}, {Day: now.AddDate(0, 0, 1).UnixMilli() / 86400000, StoredBytes: 9}}
+	days := []store.Day{
+		{Day: now.AddDate(0, 0, -80).UnixMilli() / 86400000, StoredBytes: 5},
+		{Day: now.AddDate(0, 0, -20).UnixMilli() / 86400000, StoredBytes: 7},
+		{Day: now.AddDate(0, 0, 1).UnixMilli() / 86400000, StoredBytes: 9},
+	}
 	for period, want := range map[string]int{"30d": 2, "90d": 3, "": 3} {
 		c := must(w.web.pages.SizeChart(t.Context(), g.Repository, days, period))
 		if len(c.Rows) != want || len(c.Events) != 1 || c.Events[0].Text != "prune" {

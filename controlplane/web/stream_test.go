@@ -171,14 +171,25 @@ func TestProgressIsTold(t *testing.T) {
 	f.until("restic is starting")
 	attic.progress(id, topics.Progress{TotalFiles: 120_000, TotalBytes: 3 << 30})
 	f.until("Scanning, 120,000 files")
-	attic.progress(id, topics.Progress{Scanned: true, Percent: 43.8, TotalFiles: 10, FilesDone: 4, TotalBytes: 1000, BytesDone: 438, Seconds: 60, SecondsLeft: 120, CurrentFiles: []string{"/letters/<1>.txt"}})
+	attic.progress(id, topics.Progress{
+		Scanned:      true,
+		Percent:      43.8,
+		TotalFiles:   10,
+		FilesDone:    4,
+		TotalBytes:   1000,
+		BytesDone:    438,
+		Seconds:      60,
+		SecondsLeft:  120,
+		CurrentFiles: []string{"/letters/<1>.txt"},
+	})
 	m := f.until("43.8")
 	for _, want := range []string{"2 min left", "/letters/&lt;1&gt;.txt", "40 per cent", "4 of 10 files"} {
 		if !strings.Contains(m.data, want) {
 			t.Errorf("%q is missing in %s", want, m.data)
 		}
 	}
-	if r := c.do("POST", "/jobs/"+string(id)+"/cancel", nil, "HX-Request", "true"); r.StatusCode != 200 || r.Header.Get("HX-Redirect") != "/jobs/"+string(id) {
+	if r := c.do("POST", "/jobs/"+string(id)+"/cancel", nil, "HX-Request", "true"); r.StatusCode != 200 ||
+		r.Header.Get("HX-Redirect") != "/jobs/"+string(id) {
 		t.Errorf("cancel: %s", r.Status)
 	}
 	f.until("Cancelling")
@@ -343,7 +354,8 @@ func TestASocketTellsAJobFromWhereTheClientIs(t *testing.T) {
 func TestASocketIsForThisSiteOnly(t *testing.T) {
 	w, _, id := running(t)
 	c := w.person(store.Viewer)
-	shake := []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="}
+	shake := []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13", "Sec-WebSocket-Key",
+		"dGhlIHNhbXBsZSBub25jZQ=="}
 	path := "/api/jobs/" + string(id) + "/stream"
 	for name, c := range map[string]struct {
 		r      answer
@@ -363,7 +375,8 @@ func TestASocketIsForThisSiteOnly(t *testing.T) {
 func TestStoppingEndsEveryStream(t *testing.T) {
 	w, attic, id := running(t)
 	c, p := w.person(store.Admin), w.program(store.Viewer)
-	feeds := []*feed{c.feed("/events?view=fleet"), c.feed("/events?view=host&id=" + string(attic.id)), c.feed("/events?view=job&id=" + string(id))}
+	feeds := []*feed{c.feed("/events?view=fleet"), c.feed("/events?view=host&id=" + string(attic.id)),
+		c.feed("/events?view=job&id=" + string(id))}
 	feeds[0].until("verdict")
 	feeds[1].until("host-header")
 	feeds[2].until("job-header")
@@ -422,7 +435,8 @@ func TestTheFleetFollowsItsHosts(t *testing.T) {
 	c := w.person(store.Operator)
 	page := c.do("GET", "/", nil)
 	f := c.feed(streamOf(page.text))
-	if m := f.until("verdict"); !strings.Contains(m.data, `hx-target="#host-`+string(attic.id)) || !strings.Contains(m.data, "0 of 1 agent connected") {
+	if m := f.until("verdict"); !strings.Contains(m.data, `hx-target="#host-`+string(attic.id)) ||
+		!strings.Contains(m.data, "0 of 1 agent connected") {
 		t.Errorf("the first message: %s", m.data)
 	}
 	attic.connect()
@@ -432,7 +446,8 @@ func TestTheFleetFollowsItsHosts(t *testing.T) {
 	if r.StatusCode != 200 || !strings.HasPrefix(to, "/jobs/") || r.Header.Get("Location") != "" {
 		t.Fatalf("run for htmx: %s, HX-Redirect %q", r.Status, to)
 	}
-	if r := c.do("POST", "/hosts/"+string(attic.id)+"/run/backup", url.Values{}); r.StatusCode != 303 || r.Header.Get("Location") != to || r.Header.Get("HX-Redirect") != "" {
+	if r := c.do("POST", "/hosts/"+string(attic.id)+"/run/backup", url.Values{}); r.StatusCode != 303 || r.Header.Get("Location") != to ||
+		r.Header.Get("HX-Redirect") != "" {
 		t.Errorf("run for everyone else: %s, Location %q, want the same job", r.Status, r.Header.Get("Location"))
 	}
 	id := topics.JobID(strings.TrimPrefix(to, "/jobs/"))
@@ -446,7 +461,8 @@ func TestTheFleetFollowsItsHosts(t *testing.T) {
 	}
 	w.enrol("cellar")
 	f.until("1 new host")
-	if r := c.do("POST", "/hosts/nobody-0001/run/backup", nil, "HX-Request", "true"); r.StatusCode != 404 || strings.Contains(r.text, "<html") || !strings.Contains(r.text, "There is no such host") {
+	if r := c.do("POST", "/hosts/nobody-0001/run/backup", nil, "HX-Request", "true"); r.StatusCode != 404 ||
+		strings.Contains(r.text, "<html") || !strings.Contains(r.text, "There is no such host") {
 		t.Errorf("a form that fails in place: %s %s", r.Status, r.text)
 	}
 }
@@ -474,10 +490,24 @@ func TestAddHostFollowsTheHostIn(t *testing.T) {
 	attic.connect()
 	f.until("attic is connected")
 	path := "/hosts/" + string(attic.id) + "/source-groups/new"
-	form := url.Values{"name": {"letters"}, "paths": {"/letters\r\n\r\n/photos"}, "excludes": {"*.tmp"}, "repository": {"new"}, "repository_name": {"vault"},
-		"repository_url": {"sftp:me@nas:/vault"}, "repository_password": {"hush"}}
-	bad := url.Values{"name": {""}, "paths": {"letters"}, "repository": {"new"}, "repository_url": {"rest:https://u:topsecret@"}, "repository_name": {"x"}}
-	if r := c.do("POST", path, bad); r.StatusCode != 422 || !strings.Contains(r.text, "not a full path") || !strings.Contains(r.text, "Give it a name") || strings.Contains(r.text, "topsecret") {
+	form := url.Values{
+		"name":                {"letters"},
+		"paths":               {"/letters\r\n\r\n/photos"},
+		"excludes":            {"*.tmp"},
+		"repository":          {"new"},
+		"repository_name":     {"vault"},
+		"repository_url":      {"sftp:me@nas:/vault"},
+		"repository_password": {"hush"},
+	}
+	bad := url.Values{
+		"name":            {""},
+		"paths":           {"letters"},
+		"repository":      {"new"},
+		"repository_url":  {"rest:https://u:topsecret@"},
+		"repository_name": {"x"},
+	}
+	if r := c.do("POST", path, bad); r.StatusCode != 422 || !strings.Contains(r.text, "not a full path") ||
+		!strings.Contains(r.text, "Give it a name") || strings.Contains(r.text, "topsecret") {
 		t.Errorf("a bad form: %s", r.Status)
 	}
 	if r := c.do("POST", path, form); r.StatusCode != 303 || r.Header.Get("Location") != "/hosts/"+string(attic.id) {
@@ -521,8 +551,10 @@ func TestAddHostFollowsTheHostIn(t *testing.T) {
 
 func TestAgentsAreSentWhereTheyCanDial(t *testing.T) {
 	for _, c := range []struct{ configured, host, want string }{
-		{"127.0.0.1:8883", "backup.example:8080", "backup.example:8883"}, {"0.0.0.0:8883", "10.0.0.1:8080", "10.0.0.1:8883"}, {":8883", "backup.example", "backup.example:8883"},
-		{"[::]:8883", "[fd00::1]:8080", "[fd00::1]:8883"}, {"agents.example:443", "backup.example", "agents.example:443"}, {"localhost:1", "a", "a:1"},
+		{"127.0.0.1:8883", "backup.example:8080", "backup.example:8883"}, {"0.0.0.0:8883", "10.0.0.1:8080", "10.0.0.1:8883"},
+		{":8883", "backup.example", "backup.example:8883"},
+		{"[::]:8883", "[fd00::1]:8080", "[fd00::1]:8883"}, {"agents.example:443", "backup.example", "agents.example:443"},
+		{"localhost:1", "a", "a:1"},
 	} {
 		if got := pages.AgentsAddress(c.configured, &http.Request{Host: c.host}); got != c.want {
 			t.Errorf("%s by way of %s is shown as %s, want %s", c.configured, c.host, got, c.want)
@@ -539,8 +571,13 @@ func TestAHostsPageFollowsIt(t *testing.T) {
 	}
 	f := c.feed(streamOf(page.text))
 	f.until("host-jobs")
-	attic.finish(id, topics.Finished{State: topics.Warnings, Cause: topics.CauseUnreadable, Message: "denied", Summary: &topics.Summary{Unreadable: 14, TotalBytes: 1 << 30, TotalFiles: 9},
-		Snapshot: &topics.Snapshot{ID: strings.Repeat("cd", 32), Time: time.Now().UnixMilli(), Paths: []string{"/letters"}}})
+	attic.finish(id, topics.Finished{
+		State:    topics.Warnings,
+		Cause:    topics.CauseUnreadable,
+		Message:  "denied",
+		Summary:  &topics.Summary{Unreadable: 14, TotalBytes: 1 << 30, TotalFiles: 9},
+		Snapshot: &topics.Snapshot{ID: strings.Repeat("cd", 32), Time: time.Now().UnixMilli(), Paths: []string{"/letters"}},
+	})
 	// A drawing that began while the event was being stored may have only some of it.
 	left := []string{"host-header", "host-problem", "host-running", "host-groups", "host-jobs", "host-snapshots"}
 	told := false
@@ -583,9 +620,20 @@ func TestAJobsPageInEveryState(t *testing.T) {
 		f     topics.Finished
 		wants []string
 	}{
-		{topics.Finished{State: topics.Succeeded, Summary: &topics.Summary{FilesNew: 212, FilesChanged: 96, TotalFiles: 184_220, TotalBytes: 39 << 30, DataAdded: 88 << 20}, Snapshot: &topics.Snapshot{ID: strings.Repeat("ab", 32)}},
+		{topics.Finished{State: topics.Succeeded, Summary: &topics.Summary{
+			FilesNew:     212,
+			FilesChanged: 96,
+			TotalFiles:   184_220,
+			TotalBytes:   39 << 30,
+			DataAdded:    88 << 20,
+		}, Snapshot: &topics.Snapshot{ID: strings.Repeat("ab", 32)}},
 			[]string{"Succeeded", "39.0", "184,220 files", "96 changed", "abababab", "Run again"}},
-		{topics.Finished{State: topics.Warnings, Cause: topics.CauseUnreadable, ExitCode: &code, Message: "open /x: denied"}, []string{"Some items could not be read", "open /x: denied", "3, some items could not be read"}},
+		{topics.Finished{
+			State:    topics.Warnings,
+			Cause:    topics.CauseUnreadable,
+			ExitCode: &code,
+			Message:  "open /x: denied",
+		}, []string{"Some items could not be read", "open /x: denied", "3, some items could not be read"}},
 		{topics.Finished{State: topics.Failed, Cause: topics.CauseDiskFull}, []string{"There is no space left", "What to do"}},
 		{topics.Finished{State: topics.Cancelled, Cause: topics.CauseCancelled}, []string{"The job was cancelled"}},
 		{topics.Finished{State: topics.Interrupted, Cause: topics.CauseAgentDied}, []string{"The agent stopped while the job ran"}},
@@ -626,7 +674,8 @@ func TestTheFleetIsFilteredAndPaged(t *testing.T) {
 	attic.finish(id, topics.Finished{State: topics.Failed, Cause: topics.CauseLocked})
 	c := w.person(store.Viewer)
 	rows := func(query string) (names []string) {
-		for _, m := range regexp.MustCompile(`<a class="name" href="/hosts/[^"]+">([^<]+)</a>`).FindAllStringSubmatch(c.do("GET", "/"+query, nil).text, -1) {
+		for _, m := range regexp.MustCompile(`<a class="name" href="/hosts/[^"]+">([^<]+)</a>`).FindAllStringSubmatch(
+			c.do("GET", "/"+query, nil).text, -1) {
 			names = append(names, m[1])
 		}
 		return names
@@ -635,7 +684,8 @@ func TestTheFleetIsFilteredAndPaged(t *testing.T) {
 		query, first string
 		n            int
 	}{
-		{"", "attic", 50}, {"?page=2", "web-049", 50}, {"?page=3", "web-099", 21}, {"?page=99", "web-099", 21}, {"?page=x", "attic", 50}, {"?q=WEB-00", "web-000", 10}, {"?status=failed", "attic", 1},
+		{"", "attic", 50}, {"?page=2", "web-049", 50}, {"?page=3", "web-099", 21}, {"?page=99", "web-099", 21}, {"?page=x", "attic", 50},
+		{"?q=WEB-00", "web-000", 10}, {"?status=failed", "attic", 1},
 		{"?status=no-backup&q=attic", "", 0}, {"?status=nonsense", "", 0},
 	} {
 		got := rows(q.query)

@@ -32,11 +32,17 @@ func TestWhatIsSavedIsToldOnce(t *testing.T) {
 	attic, nas := w.enrol("attic"), w.enrol("nas")
 	g := attic.group("letters")
 	vault, host := "/repositories/"+string(g.Repository), "/hosts/"+string(attic.id)
-	if err := w.store.ChangeRepository(t.Context(), "test", store.Repository{ID: g.Repository, Name: "vault", Location: "/srv/vault", Keeper: nas.id},
+	if err := w.store.ChangeRepository(t.Context(), "test", store.Repository{
+		ID:       g.Repository,
+		Name:     "vault",
+		Location: "/srv/vault",
+		Keeper:   nas.id,
+	},
 		store.RepositoryAccess{URL: "/srv/vault", Password: "correct horse"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.store.AddRepository(t.Context(), "test", store.Repository{ID: "spare-0001", Name: "spare"}, store.RepositoryAccess{URL: "/srv/spare"}); err != nil {
+	if err := w.store.AddRepository(t.Context(), "test", store.Repository{ID: "spare-0001", Name: "spare"},
+		store.RepositoryAccess{URL: "/srv/spare"}); err != nil {
 		t.Fatal(err)
 	}
 	page, program := w.person(store.Admin), w.program(store.Admin)
@@ -66,7 +72,8 @@ func TestWhatIsSavedIsToldOnce(t *testing.T) {
 		{page, "POST", vault + "/edit", url.Values{"name": {"vault"}, "url": {"/srv/vault"}, "keeper": {string(nas.id)}}, both},
 		{program, "PUT", "/api" + vault, `{"append_only":true}`, both},
 		{program, "PUT", "/api" + vault, `{"keeper":"nobody"}`, nil},
-		{page, "POST", host + "/source-groups/new", url.Values{"name": {"photos"}, "repository": {string(g.Repository)}, "paths": {"/photos"}}, one},
+		{page, "POST", host + "/source-groups/new", url.Values{"name": {"photos"}, "repository": {string(g.Repository)},
+			"paths": {"/photos"}}, one},
 		{page, "POST", host + "/source-groups/photos/edit", url.Values{"repository": {string(g.Repository)}, "paths": {"/pictures"}}, one},
 		{program, "PUT", "/api" + host + "/source-groups/photos", `{"repository":"vault","paths":["/photos"]}`, one},
 		{program, "PUT", "/api" + host + "/source-groups/photos", `{"repository":"vault","paths":["photos"]}`, nil},
@@ -78,8 +85,16 @@ func TestWhatIsSavedIsToldOnce(t *testing.T) {
 		{program, "PUT", "/api" + vault + "/maintenance", `{"prune":{"hour":"noon"}}`, nil},
 		{program, "POST", "/api" + vault + "/maintenance", `{"kind":"check"}`, []topics.HostID{nas.id}},
 		{page, "POST", host + "/intermittent", url.Values{"intermittent": {"true"}, "overdue_days": {"3"}}, one},
-		{page, "POST", host + "/schedules/new", url.Values{"name": {"nightly"}, "kind": {"cron"}, "cron": {"0 3 * * *"}, "zone": {"UTC"}, "jitter": {"0"},
-			"retry_max": {"3"}, "enabled": {"true"}, "group": {"letters"}}, one},
+		{page, "POST", host + "/schedules/new", url.Values{
+			"name":      {"nightly"},
+			"kind":      {"cron"},
+			"cron":      {"0 3 * * *"},
+			"zone":      {"UTC"},
+			"jitter":    {"0"},
+			"retry_max": {"3"},
+			"enabled":   {"true"},
+			"group":     {"letters"},
+		}, one},
 		{program, "PUT", "/api" + host + "/schedules/weekly", `{"cron":"@weekly","source_groups":["letters"]}`, one},
 		{program, "PUT", "/api" + host + "/schedules/weekly", `{"cron":"weekly"}`, nil},
 		{page, "POST", host + "/schedules/weekly/enabled", url.Values{"on": {"false"}}, one},
@@ -98,7 +113,8 @@ func TestWhatIsSavedIsToldOnce(t *testing.T) {
 		mu.Unlock()
 		r := c.who.do(c.method, c.path, c.body)
 		mu.Lock()
-		if taken := r.StatusCode < 400; taken != (c.want != nil) || c.want == nil && len(told) > 0 || c.want != nil && (len(told) != 1 || !slices.Equal(told[0], c.want)) {
+		if taken := r.StatusCode < 400; taken != (c.want != nil) || c.want == nil && len(told) > 0 ||
+			c.want != nil && (len(told) != 1 || !slices.Equal(told[0], c.want)) {
 			t.Errorf("%s %s %v: %s; told %q, want %q once\n%.500s", c.method, c.path, c.body, r.Status, told, c.want, r.text)
 		}
 		mu.Unlock()

@@ -128,7 +128,8 @@ func (l *lockedBuffer) String() string {
 
 func quick() base.Timing {
 	t := base.DefaultTiming()
-	t.Gap, t.Progress, t.Beat, t.Check, t.Poll = 5*time.Millisecond, 5*time.Millisecond, 100*time.Millisecond, 20*time.Millisecond, 10*time.Millisecond
+	t.Gap, t.Progress, t.Poll = 5*time.Millisecond, 5*time.Millisecond, 10*time.Millisecond
+	t.Beat, t.Check = 100*time.Millisecond, 20*time.Millisecond
 	return t
 }
 
@@ -140,22 +141,50 @@ func newWorld(t testing.TB, change ...func(*base.Config)) *world {
 	presence, bell := hosts.NewPresence(hosts.DefaultTiming(), time.Now, nil), &hosts.Bell{}
 	timing := jobs.DefaultTiming()
 	timing.Tick, timing.Receipt, timing.Revise = 20*time.Millisecond, time.Millisecond, 50*time.Millisecond
-	w.engine = jobs.New(jobs.Config{Store: s, Key: w.key, Presence: presence, Hub: w.hub, Changed: bell.Ring, Log: log, Timing: timing, Now: time.Now,
+	w.engine = jobs.New(jobs.Config{
+		Store:    s,
+		Key:      w.key,
+		Presence: presence,
+		Hub:      w.hub,
+		Changed:  bell.Ring,
+		Log:      log,
+		Timing:   timing,
+		Now:      time.Now,
 		Send: func(topic string, payload []byte) error {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.sent = append(w.sent, sent{must(topics.Parse(topic)), topic, payload})
 			return nil
-		}})
+		},
+	})
 	ring := func(hosts ...topics.HostID) {
 		for _, h := range hosts {
 			bell.Ring(h)
 		}
 	}
-	looksAfter := maintenance.NewRunner(maintenance.Config{Store: s, Jobs: w.engine, Online: presence.Reachable, Changed: ring, Log: log, Timing: maintenance.DefaultTiming(), Now: time.Now})
-	c := base.Config{Store: s, Jobs: w.engine, Maintenance: looksAfter, Hub: w.hub, Presence: presence, Bell: bell, Log: log, Agents: "127.0.0.1:8883", Version: "v0", Timing: quick(),
-		Desk:   &enroll.Desk{Store: s, CA: must(enroll.OpenCA(t.Context(), s, time.Now)), SealKey: w.key.Public(), Log: log, Changed: ring},
-		Broker: func() error { return w.broker }}
+	looksAfter := maintenance.NewRunner(maintenance.Config{
+		Store:   s,
+		Jobs:    w.engine,
+		Online:  presence.Reachable,
+		Changed: ring,
+		Log:     log,
+		Timing:  maintenance.DefaultTiming(),
+		Now:     time.Now,
+	})
+	c := base.Config{
+		Store:       s,
+		Jobs:        w.engine,
+		Maintenance: looksAfter,
+		Hub:         w.hub,
+		Presence:    presence,
+		Bell:        bell,
+		Log:         log,
+		Agents:      "127.0.0.1:8883",
+		Version:     "v0",
+		Timing:      quick(),
+		Desk:        &enroll.Desk{Store: s, CA: must(enroll.OpenCA(t.Context(), s, time.Now)), SealKey: w.key.Public(), Log: log, Changed: ring},
+		Broker:      func() error { return w.broker },
+	}
 	for _, f := range change {
 		f(&c)
 	}
@@ -220,7 +249,13 @@ func (w *world) enrol(name string) *agent {
 	ctx, key := w.t.Context(), must(seal.NewKey())
 	id := topics.NewID(time.Now())
 	hash := password.HashKey(id)
-	if err := w.store.AddEnrollToken(ctx, store.EnrollToken{ID: id, KeyHash: hash, Name: name, CreatedBy: "test", ExpiresAt: w.store.Now() + 60_000}); err != nil {
+	if err := w.store.AddEnrollToken(ctx, store.EnrollToken{
+		ID:        id,
+		KeyHash:   hash,
+		Name:      name,
+		CreatedBy: "test",
+		ExpiresAt: w.store.Now() + 60_000,
+	}); err != nil {
 		w.t.Fatal(err)
 	}
 	return w.arrive(hash, id, key)
@@ -228,9 +263,24 @@ func (w *world) enrol(name string) *agent {
 
 func (w *world) arrive(hash []byte, id string, key seal.Key) *agent {
 	w.t.Helper()
-	h := must(w.store.Enroll(w.t.Context(), hash, store.Host{ID: topics.HostID(id), SealKey: key.Public(), Serial: "1", Hostname: "host", OS: "linux", Arch: "amd64",
-		Platform: "Debian GNU/Linux 12 (bookworm)", AgentVersion: "v0", ResticVersion: "0.14.0"}))
-	return &agent{w: w, id: h.ID, channel: must(seal.NewChannel(key, w.key.Public(), seal.Agent, id)), session: topics.Session{Epoch: 1000, N: 0}, name: "host"}
+	h := must(w.store.Enroll(w.t.Context(), hash, store.Host{
+		ID:            topics.HostID(id),
+		SealKey:       key.Public(),
+		Serial:        "1",
+		Hostname:      "host",
+		OS:            "linux",
+		Arch:          "amd64",
+		Platform:      "Debian GNU/Linux 12 (bookworm)",
+		AgentVersion:  "v0",
+		ResticVersion: "0.14.0",
+	}))
+	return &agent{
+		w:       w,
+		id:      h.ID,
+		channel: must(seal.NewChannel(key, w.key.Public(), seal.Agent, id)),
+		session: topics.Session{Epoch: 1000, N: 0},
+		name:    "host",
+	}
 }
 
 // group gives the host something to back up.
@@ -242,7 +292,13 @@ func (a *agent) group(name string) store.SourceGroup {
 	if err := a.w.store.AddRepository(ctx, "test", r, store.RepositoryAccess{URL: "/srv/vault", Password: "secret of the vault"}); err != nil {
 		a.w.t.Fatal(err)
 	}
-	return must(a.w.store.PutSourceGroup(ctx, "test", store.SourceGroup{ID: topics.SourceGroupID(id), Host: a.id, Name: name, Repository: r.ID, Paths: store.List{"/letters"}}))
+	return must(a.w.store.PutSourceGroup(ctx, "test", store.SourceGroup{
+		ID:         topics.SourceGroupID(id),
+		Host:       a.id,
+		Name:       name,
+		Repository: r.ID,
+		Paths:      store.List{"/letters"},
+	}))
 }
 
 // connect begins a session.
@@ -293,7 +349,8 @@ func (a *agent) told(id topics.JobID) topics.Run {
 // say sends events of the durable stream, as one batch.
 func (a *agent) say(events ...topics.Event) {
 	name := topics.Topic{Kind: topics.KindEvent, Host: a.id}.String()
-	a.w.engine.Received(name, a.channel.Seal(name, topics.Encode(topics.Events{Epoch: a.session.Epoch, First: a.seq + 1, Events: events})), false)
+	a.w.engine.Received(name, a.channel.Seal(name, topics.Encode(topics.Events{Epoch: a.session.Epoch, First: a.seq + 1, Events: events})),
+		false)
 	a.seq += uint64(len(events))
 }
 
@@ -422,7 +479,12 @@ func (w *world) program(role store.Role) *client {
 	w.t.Helper()
 	c := w.nobody()
 	c.token = password.NewKey("rma_")
-	if err := w.store.AddAPIToken(w.t.Context(), "test", store.APIToken{ID: topics.NewID(time.Now()), Name: "nightly", Role: role, KeyHash: password.HashKey(c.token)}); err != nil {
+	if err := w.store.AddAPIToken(w.t.Context(), "test", store.APIToken{
+		ID:      topics.NewID(time.Now()),
+		Name:    "nightly",
+		Role:    role,
+		KeyHash: password.HashKey(c.token),
+	}); err != nil {
 		w.t.Fatal(err)
 	}
 	return c

@@ -17,7 +17,7 @@ type auditJSON struct {
 	Target string     `json:"target" doc:"an ID, most often"`
 	Detail string     `json:"detail"`
 	Remote string     `json:"remote" doc:"the network address it was asked from, or empty"`
-	Hash   string     `json:"hash" doc:"hexadecimal; with the number before and a colon between it is what restic-manager audit verify --head takes"`
+	Hash   string     `json:"hash" doc:"hexadecimal; audit verify --head takes N:HASH"`
 }
 
 type listAuditIn struct {

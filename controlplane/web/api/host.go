@@ -35,7 +35,7 @@ type listHostsIn struct {
 	Limit  int           `query:"limit" minimum:"1" maximum:"1000" doc:"how many at most; all if it is left out"`
 	After  topics.HostID `query:"after" doc:"the ID of the last host the client has: what comes behind it by name follows"`
 	Query  string        `query:"q" maxLength:"200" doc:"part of the name, the hostname, the platform or the ID, in capitals or not"`
-	Status string        `query:"status" enum:"protected,running,warning,failed,no-backup-yet,overdue,asleep" doc:"only those with this status"`
+	Status string        `query:"status" enum:"protected,running,warning,failed,no-backup-yet,overdue,asleep" doc:"only with this status"`
 }
 
 // ListHosts lists hosts by name.

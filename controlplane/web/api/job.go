@@ -32,7 +32,7 @@ type createJobIn struct {
 	ID   topics.HostID `path:"id"`
 	Body struct {
 		Kind        kindJSON            `json:"kind"`
-		SourceGroup string              `json:"source_group,omitempty" doc:"backup: its name; without one, a job for each group of the host, and the first is answered"`
+		SourceGroup string              `json:"source_group,omitempty" doc:"backup: its name; every group if left out"`
 		Repository  topics.RepositoryID `json:"repository,omitempty" doc:"every kind but backup: its ID"`
 		Snapshots   []string            `json:"snapshots,omitempty" doc:"forget: whole IDs of what to remove"`
 		From        string              `json:"from,omitempty" doc:"diff: a snapshot"`
@@ -40,7 +40,7 @@ type createJobIn struct {
 		Snapshot    string              `json:"snapshot,omitempty" doc:"restore: which"`
 		Paths       []string            `json:"paths,omitempty" doc:"restore: what to bring back, as the snapshot names it; none is all"`
 		Target      string              `json:"target,omitempty" doc:"restore: an absolute directory of the host"`
-		Overwrite   string              `json:"overwrite,omitempty" enum:"never,if-newer,if-changed,always" doc:"restore: what happens to files that are there; never if not said"`
+		Overwrite   string              `json:"overwrite,omitempty" enum:"never,if-newer,if-changed,always" doc:"restore; default never"`
 		DryRun      bool                `json:"dry_run,omitempty" doc:"restore, prune: only say what would happen"`
 		Pattern     string              `json:"pattern,omitempty" doc:"find: of file names, as restic knows them"`
 		ReadData    bool                `json:"read_data,omitempty" doc:"check: read every pack"`
@@ -143,7 +143,7 @@ type jobJSON struct {
 
 // A waitingJSON is why a queued job has not begun.
 type waitingJSON struct {
-	Reason protocol.Wait `json:"reason" enum:"host,job,repository,limit,plan" doc:"the host is away, it has another job, the repository is busy, as many jobs run as may, or what it is to do is being worked out"`
+	Reason protocol.Wait `json:"reason" enum:"host,job,repository,limit,plan" doc:"plan: what to remove is being decided"`
 	Job    topics.JobID  `json:"job" doc:"the job it waits for, or empty"`
 }
 
@@ -250,11 +250,11 @@ type reportJSON struct {
 }
 
 type listJobsIn struct {
-	State []string     `query:"state" enum:"queued,dispatched,running,succeeded,warnings,failed,cancelled,interrupted,abandoned" doc:"only in one of these states, with commas between"`
+	State []string     `query:"state" enum:"queued,dispatched,running,succeeded,warnings,failed,cancelled,interrupted,abandoned"`
 	Host  string       `query:"host" doc:"only of this host: ID or name"`
 	Kind  string       `query:"kind" doc:"only of this kind, backup for example"`
 	Limit int          `query:"limit" default:"100" minimum:"1" maximum:"1000" doc:"how many at most"`
-	After topics.JobID `query:"after" pattern:"^[a-z0-9-]{8,40}$" doc:"the ID of the last job the client has: what was asked for before it follows"`
+	After topics.JobID `query:"after" pattern:"^[a-z0-9-]{8,40}$" doc:"the ID of the last job of the page before"`
 }
 
 // ListJobs lists jobs. Their order never changes, so that a program that goes on

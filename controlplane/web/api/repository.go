@@ -35,12 +35,12 @@ type repositoryBody struct {
 	Name        *string                  `json:"name,omitempty" doc:"1 to 100 characters, its own"`
 	URL         *topics.Secret           `json:"url,omitempty" doc:"an absolute path on the host, or what restic's --repo takes"`
 	Password    *topics.Secret           `json:"password,omitempty" doc:"of the repository"`
-	Env         map[string]topics.Secret `json:"env,omitempty" doc:"everyday credentials of the backend, by restic's variable names; an empty value takes one away"`
+	Env         map[string]topics.Secret `json:"env,omitempty" doc:"everyday credential, by restic's variables; an empty value removes one"`
 	Everyday    *credentialIn            `json:"everyday,omitempty" doc:"what every host gets: it should not be able to delete"`
-	Maintenance *credentialIn            `json:"maintenance,omitempty" doc:"what may delete: the keeper alone gets it, and only for forget, prune, check and unlock"`
+	Maintenance *credentialIn            `json:"maintenance,omitempty" doc:"the credential that may delete; only the keeper gets it"`
 	Keeper      *string                  `json:"keeper,omitempty" doc:"ID or name of the host that looks after it; empty for none"`
 	AppendOnly  *bool                    `json:"append_only,omitempty" doc:"the everyday credential cannot delete"`
-	Retention   *store.Keep              `json:"retention,omitempty" doc:"which snapshots of each source group stay; an empty object keeps all"`
+	Retention   *store.Keep              `json:"retention,omitempty" doc:"what stays of each source group; an empty object keeps all"`
 }
 
 func (b repositoryBody) input() repositories.Input {
@@ -263,7 +263,7 @@ type lockJSON struct {
 	PID       int64         `json:"pid"`
 	Host      topics.HostID `json:"host" doc:"the host of ours with this name, or empty"`
 	Job       topics.JobID  `json:"job" doc:"of its process, or empty"`
-	Verdict   jobs.Verdict  `json:"verdict" enum:"alive,dead,unsure,foreign" doc:"dead: it is ours and its process is gone; foreign: no host of ours"`
+	Verdict   jobs.Verdict  `json:"verdict" enum:"alive,dead,unsure,foreign" doc:"dead: ours, its process is gone; foreign: not ours"`
 	LookedBy  topics.HostID `json:"looked_by"`
 }
 

@@ -58,7 +58,7 @@ type planOut struct {
 	Body struct {
 		Keep     []verdictJSON `json:"keep" nullable:"false" doc:"what stays because a rule wants it, the newest first"`
 		Remove   []verdictJSON `json:"remove" nullable:"false" doc:"what the next forget removes"`
-		Flagged  []flagJSON    `json:"flagged" nullable:"false" doc:"what nobody ordered or is odd; flagged snapshots are never removed by themselves, and never push out another"`
+		Flagged  []flagJSON    `json:"flagged" nullable:"false" doc:"not ours or unusual; never removed automatically"`
 		Unusual  []string      `json:"unusual" nullable:"false" doc:"why this plan would be held for a person to look at; empty if it would not"`
 		Warnings []string      `json:"warnings" nullable:"false" doc:"rules that contradict each other or the schedules"`
 		Held     *heldJSON     `json:"held" doc:"the plan that waits for approval, or null"`
@@ -125,8 +125,8 @@ type createMaintenanceIn struct {
 	ID   topics.RepositoryID `path:"id"`
 	Body struct {
 		Kind string        `json:"kind" enum:"forget,prune,check"`
-		Host topics.HostID `json:"host,omitempty" doc:"only where the repository has no keeper: the host to run on. The right to delete then lives on that host."`
-		Plan string        `json:"plan,omitempty" doc:"forget: the hash of a held plan, to approve exactly that plan and carry it out; needs the role admin"`
+		Host topics.HostID `json:"host,omitempty" doc:"only without a keeper: the host to run on, which then needs the right to delete"`
+		Plan string        `json:"plan,omitempty" doc:"forget: the hash of a held plan to approve and carry out; needs admin"`
 	}
 }
 
@@ -147,7 +147,7 @@ func (a *API) CreateMaintenance(ctx context.Context, in *createMaintenanceIn) (*
 // hoursJSON say when one kind of maintenance is due.
 type hoursJSON struct {
 	Weekday string     `json:"weekday" enum:"daily,sunday,monday,tuesday,wednesday,thursday,friday,saturday"`
-	Hour    string     `json:"hour" pattern:"^([01][0-9]|2[0-3]):[0-5][0-9]$" doc:"HH:MM by the control plane's clock; it begins within an hour from then"`
+	Hour    string     `json:"hour" pattern:"^([01][0-9]|2[0-3]):[0-5][0-9]$" doc:"HH:MM by the control plane's clock; begins within an hour"`
 	Paused  bool       `json:"paused"`
 	Slices  int        `json:"slices" doc:"check: reads one of so many slices of the data each time; 0 reads none"`
 	Next    *time.Time `json:"next" doc:"null if nothing runs by itself"`

@@ -26,7 +26,7 @@ type scheduleJSON struct {
 	Next          *time.Time       `json:"next" doc:"when it begins next; null if it is disabled"`
 	Pending       *pendingJSON     `json:"pending" doc:"what it owes, or null"`
 	Config        configJSON       `json:"config" doc:"the host's copy, by which it fires"`
-	Current       bool             `json:"current" doc:"whether the host goes by this schedule as it is here; a change takes some seconds to become a revision"`
+	Current       bool             `json:"current" doc:"whether the host has this form of the schedule; a change takes some seconds"`
 	CreatedAt     *time.Time       `json:"created_at"`
 }
 
@@ -80,12 +80,12 @@ type putScheduleIn struct {
 	ID   topics.HostID `path:"id"`
 	Name string        `path:"name" doc:"1 to 100 characters, the host's own"`
 	Body struct {
-		Cron          *string   `json:"cron,omitempty" doc:"minute, hour, day of month, month, day of week; or @hourly, @daily, @weekly, @monthly. A new schedule needs it"`
+		Cron          *string   `json:"cron,omitempty" doc:"five fields, or @hourly, @daily, @weekly, @monthly; a new schedule needs it"`
 		Zone          *string   `json:"zone,omitempty" doc:"IANA's name, such as Europe/Berlin; UTC unless said"`
 		JitterSeconds *int      `json:"jitter_seconds,omitempty" doc:"it begins up to this much later, always by the same while; 0 unless said"`
 		SourceGroups  *[]string `json:"source_groups,omitempty" doc:"names of the host's source groups. A new schedule needs it"`
 		Enabled       *bool     `json:"enabled,omitempty" doc:"true unless said"`
-		RetryMax      *int      `json:"retry_max,omitempty" doc:"how many times a slot that was missed or failed is tried again, 0 to 20; 3 unless said"`
+		RetryMax      *int      `json:"retry_max,omitempty" doc:"retries of a slot that was missed or failed, 0 to 20; default 3"`
 	}
 }
 

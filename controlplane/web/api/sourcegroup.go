@@ -31,9 +31,9 @@ type putSourceGroupIn struct {
 		Excludes      []string `json:"excludes,omitempty" doc:"patterns, as restic's --exclude takes them"`
 		OneFileSystem bool     `json:"one_file_system,omitempty"`
 
-		LiveFiles *bool          `json:"live_files,omitempty" doc:"on Windows: read the files themselves, not a shadow copy; left out, it stays as it is"`
-		Hooks     *topics.Hooks  `json:"hooks,omitempty" doc:"names of programs that the host's own policy knows; left out, they stay as they are"`
-		Limits    *topics.Limits `json:"limits,omitempty" doc:"bandwidth in KiB a second, from and to in minutes of the day; left out, they stay as they are"`
+		LiveFiles *bool          `json:"live_files,omitempty" doc:"on Windows: no shadow copy; left out, it stays as it is"`
+		Hooks     *topics.Hooks  `json:"hooks,omitempty" doc:"names in the host's own policy; left out, they stay as they are"`
+		Limits    *topics.Limits `json:"limits,omitempty" doc:"KiB a second, minutes of the day; left out, they stay as they are"`
 	}
 }
 
