@@ -34,8 +34,8 @@ var arrows = []struct{ pkg, may, is string }{
 	{"build/testrun", "", "runs the tests and prints the slowest"},
 	{"cmd/restic-manager", "controlplane controlplane/consumers controlplane/enroll controlplane/field controlplane/hosts controlplane/jobs" +
 		" controlplane/kit controlplane/maintenance controlplane/password controlplane/people controlplane/problem" +
-		" controlplane/repositories controlplane/retention controlplane/schedule protocol slots store store/keyring" +
-		" topics words",
+		" controlplane/repositories controlplane/retention controlplane/schedule protocol slots store store/chain" +
+		" store/keyring topics words",
 		"the control plane's main and the operator's command line, which has no page in it"},
 	{"cmd/restic-manager-agent", "agent", "the agent's main"},
 	{"controlplane", "broker controlplane/enroll controlplane/fleet controlplane/hosts controlplane/jobs" +
@@ -81,8 +81,8 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/web/pages", "controlplane/consumers controlplane/enroll controlplane/field controlplane/fleet controlplane/hosts" +
 		" controlplane/jobs controlplane/kit controlplane/maintenance controlplane/people controlplane/problem" +
 		" controlplane/repositories controlplane/retention controlplane/schedule controlplane/sources" +
-		" controlplane/web/base controlplane/web/live controlplane/web/session location protocol slots store topics" +
-		" views words",
+		" controlplane/web/base controlplane/web/live controlplane/web/session location protocol slots store store/chain" +
+		" topics views words",
 		"pages: read the request, ask one package, answer"},
 	{"controlplane/web/session", "controlplane/jobs controlplane/password controlplane/problem store topics words",
 		"who sent a request; no page"},
@@ -101,8 +101,11 @@ var arrows = []struct{ pkg, may, is string }{
 	{"protocol/protocoltest", "protocol topics", "simulates and compares journals"},
 	{"seal", "", "keeps a payload between two parties, whatever it says"},
 	{"slots", "", "when a slot is; depends on nothing but the plan and the moment"},
-	{"store", "failpoint private protocol store/keyring topics", "keeps rows, whoever asks"},
+	{"store", "failpoint private protocol store/chain store/column store/keyring store/prepared topics", "keeps rows, whoever asks"},
+	{"store/chain", "", "hashes that link the audit log"},
+	{"store/column", "", "values that a column keeps as JSON"},
 	{"store/keyring", "topics", "keys of the secrets at rest; no SQL"},
+	{"store/prepared", "", "statements that are parsed once a transaction"},
 	{"store/storetest", "", "databases for tests"},
 	{"topics", "", "the conversation between the two sides"},
 	{"views", "words", "pages: handlers decide what is true, these only show it"},
@@ -156,9 +159,9 @@ var keepers = []struct {
 	{"github.com/eclipse/paho.mqtt.golang", []string{"agent/link"}, "its habits are known in one place"},
 	{"go.etcd.io/bbolt", []string{"agent/spool"}, "the journal is one thing"},
 	{"modernc.org/sqlite", []string{"store"}, "SQL is written in one place"},
-	{"github.com/jmoiron/sqlx", []string{"store"}, "SQL is written in one place"},
+	{"github.com/jmoiron/sqlx", []string{"store", "store/prepared"}, "SQL is written in one place"},
 	{"github.com/pressly/goose/v3", []string{"store"}, "SQL is written in one place"},
-	{"database/sql", []string{"store", "e2e/fleet"}, "SQL is written in one place; databases for tests are filled in bulk"},
+	{"database/sql", []string{"store", "store/column", "store/prepared", "e2e/fleet"}, "SQL is written in one place; databases for tests are filled in bulk"},
 	{"github.com/netresearch/go-cron", []string{"slots"}, "where libraries differ, what we mean is written once"},
 	{"github.com/a-h/templ", []string{"views", "controlplane/web/pages", "controlplane/web/live"},
 		"pages are made in one place and answered with in another"},

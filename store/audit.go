@@ -1,17 +1,14 @@
 package store
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/restic-manager/restic-manager/store/chain"
 )
 
 // An AuditEntry records who changed what. Entries are only added, in the transaction
@@ -34,12 +31,7 @@ func (e AuditEntry) chain(previous []byte) []byte {
 	if e.Remote != "" {
 		fields = append(fields, e.Remote)
 	}
-	b, err := json.Marshal(fields)
-	if err != nil {
-		panic(err) // numbers and strings always encode
-	}
-	sum := sha256.Sum256(append(previous[:len(previous):len(previous)], b...))
-	return sum[:]
+	return chain.Sum(previous, fields...)
 }
 
 type remoteKey struct{}
@@ -151,7 +143,7 @@ func (f AuditFilter) where() (string, []any, error) {
 		add(`actor = ?`, f.Actor)
 	}
 	if f.Action != "" {
-		add(`(action = ? OR action >= ? AND action < ?)`, f.Action, f.Action+".", f.Action+"/") // "/" sorts next to "."
+		add(`(action = ? OR action LIKE ? ESCAPE '!')`, f.Action, likely(f.Action)+".%")
 	}
 	if f.Target != "" {
 		add(`target = ?`, f.Target)
@@ -239,54 +231,12 @@ func (s *Store) AuditCount(ctx context.Context, f AuditFilter) (int, error) {
 	return get[int](ctx, s.r, sqlx.Rebind(sqlx.DOLLAR, `SELECT count(*) FROM audit`+where), args...)
 }
 
-// An AuditHead is a place in the chain: the number and hash of an entry, which covers
-// all entries before it. Kept elsewhere, it reveals that the end of the log was cut
-// off or that all of it was rewritten.
-type AuditHead struct {
-	N    int64  `db:"n"`
-	Hash []byte `db:"hash"`
-}
-
-// String returns the head as N:HASH.
-func (h AuditHead) String() string {
-	return strconv.FormatInt(h.N, 10) + ":" + hex.EncodeToString(h.Hash)
-}
-
-// ParseAuditHead parses N:HASH.
-func ParseAuditHead(text string) (h AuditHead, err error) {
-	n, hash, _ := strings.Cut(text, ":")
-	if h.N, err = strconv.ParseInt(n, 10, 64); err == nil {
-		h.Hash, err = hex.DecodeString(hash)
-	}
-	if err != nil || h.N < 0 || len(h.Hash) != sha256.Size && (h.N > 0 || len(h.Hash) > 0) {
-		return AuditHead{}, fmt.Errorf("%.100q is no head of the audit log: it is written as N:HASH, 64 hexadecimal digits", text)
-	}
-	return h, nil
-}
-
-// A BrokenAudit is the error that entries were changed, removed or inserted.
-type BrokenAudit struct {
-	N   int64 // the first bad or missing entry
-	Why string
-}
-
-func (e *BrokenAudit) Error() string {
-	return fmt.Sprintf("the audit log is broken at entry %d: %s", e.N, e.Why)
-}
-
 // VerifyAudit checks the chain from a known good head, or from the beginning with the
 // zero head, and returns its end. All of known must be in it. If the chain is broken
-// it returns a [BrokenAudit].
-func (s *Store) VerifyAudit(ctx context.Context, from AuditHead, known ...AuditHead) (head AuditHead, err error) {
-	broken := func(n int64, why string) error { return &BrokenAudit{n, why} }
-	head = from
-	if from.N > 0 {
-		known = append(known, from)
-	}
-	found := false // the entry to begin from
-	const query = `SELECT * FROM audit WHERE n >= $1 ORDER BY n`
-	trace(ctx, query, []any{from.N})
-	rows, err := s.r.QueryxContext(ctx, query, from.N)
+// it returns a [chain.Broken].
+func (s *Store) VerifyAudit(ctx context.Context, from chain.Head, known ...chain.Head) (head chain.Head, err error) {
+	walk := chain.NewWalk(from, known...)
+	rows, err := s.r.QueryxContext(ctx, `SELECT * FROM audit WHERE n >= $1 ORDER BY n`, from.N)
 	if err != nil {
 		return from, err
 	}
@@ -294,36 +244,15 @@ func (s *Store) VerifyAudit(ctx context.Context, from AuditHead, known ...AuditH
 	for rows.Next() {
 		var e AuditEntry
 		if err := rows.StructScan(&e); err != nil {
-			return head, err
+			return walk.Head, err
 		}
-		for _, k := range known {
-			if k.N == e.N && !bytes.Equal(k.Hash, e.Hash) {
-				return head, broken(e.N, "it is not what it was when its hash was written down")
-			}
+		if err := walk.Next(e.N, e.Hash, e.chain); err != nil {
+			return walk.Head, err
 		}
-		switch {
-		case from.N > 0 && e.N == from.N:
-			found = true
-			continue
-		case from.N > 0 && !found:
-			return head, broken(from.N, "it is missing")
-		case e.N != head.N+1:
-			return head, broken(head.N+1, "it is missing")
-		case !bytes.Equal(e.chain(head.Hash), e.Hash):
-			return head, broken(e.N, "its text and its hash do not fit together, or it does not follow from the one before")
-		}
-		head = AuditHead{e.N, e.Hash}
 	}
 	if err := rows.Err(); err != nil {
-		return head, err
+		return walk.Head, err
 	}
-	if from.N > 0 && !found {
-		head = AuditHead{N: from.N - 1}
-	}
-	for _, k := range known {
-		if k.N > head.N {
-			return head, broken(head.N+1, fmt.Sprintf("it is missing, with all up to entry %d: the end was cut off", k.N))
-		}
-	}
-	return head, nil
+	err = walk.End()
+	return walk.Head, err
 }

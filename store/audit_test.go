@@ -6,10 +6,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/restic-manager/restic-manager/store/chain"
 )
 
 // said fills the log with n entries of several people.
-func said(t testing.TB, s *Store, n int) AuditHead {
+func said(t testing.TB, s *Store, n int) chain.Head {
 	t.Helper()
 	tx := must(s.w.Beginx())
 	for i := range n {
@@ -25,14 +27,14 @@ func said(t testing.TB, s *Store, n int) AuditHead {
 	if err := tx.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	return must(s.VerifyAudit(t.Context(), AuditHead{}))
+	return must(s.VerifyAudit(t.Context(), chain.Head{}))
 }
 
 func TestWhatAnIntruderDoesToTheAuditLogIsFound(t *testing.T) {
 	const n = 12
 	s := open(t)
 	kept := said(t, s, n)
-	if kept.N != n || must(ParseAuditHead(kept.String())).String() != kept.String() {
+	if kept.N != n || must(chain.ParseHead(kept.String())).String() != kept.String() {
 		t.Fatalf("the head is %s", kept)
 	}
 	middle := must(s.AuditEntries(t.Context(), AuditFilter{Before: 8}, 1))[0]
@@ -74,25 +76,25 @@ func TestWhatAnIntruderDoesToTheAuditLogIsFound(t *testing.T) {
 	for _, a := range attacks {
 		s.w.MustExec(`CREATE TEMP TABLE kept AS SELECT * FROM audit`)
 		s.w.MustExec(a.do)
-		known := []AuditHead{}
+		known := []chain.Head{}
 		if a.name == "the end cut off" || a.name == "all removed" {
-			if _, err := s.VerifyAudit(t.Context(), AuditHead{}); err != nil {
+			if _, err := s.VerifyAudit(t.Context(), chain.Head{}); err != nil {
 				t.Errorf("%s: without a head from elsewhere it should look whole: %v", a.name, err)
 			}
 			known = append(known, kept)
 		}
-		var broken *BrokenAudit
-		if _, err := s.VerifyAudit(t.Context(), AuditHead{}, known...); !errors.As(err, &broken) || broken.N != a.bad {
+		var broken *chain.Broken
+		if _, err := s.VerifyAudit(t.Context(), chain.Head{}, known...); !errors.As(err, &broken) || broken.N != a.bad {
 			t.Errorf("%s (%s): %v, want entry %d", a.name, a.do, err, a.bad)
 		}
-		if from := (AuditHead{middle.N, middle.Hash}); a.bad > middle.N {
+		if from := (chain.Head{N: middle.N, Hash: middle.Hash}); a.bad > middle.N {
 			if _, err := s.VerifyAudit(t.Context(), from, known...); !errors.As(err, &broken) || broken.N != a.bad {
 				t.Errorf("%s, from entry %d on: %v, want entry %d", a.name, middle.N, err, a.bad)
 			}
 		}
 		s.w.MustExec(`DELETE FROM audit; INSERT INTO audit SELECT * FROM kept; DROP TABLE kept`)
 	}
-	if head, err := s.VerifyAudit(t.Context(), AuditHead{}, kept); err != nil || head.String() != kept.String() {
+	if head, err := s.VerifyAudit(t.Context(), chain.Head{}, kept); err != nil || head.String() != kept.String() {
 		t.Errorf("after all was put back: %s, %v", head, err)
 	}
 	// All of it written anew, with hashes that fit.
@@ -102,14 +104,14 @@ func TestWhatAnIntruderDoesToTheAuditLogIsFound(t *testing.T) {
 		previous = e.chain(previous)
 		s.w.MustExec(`UPDATE audit SET hash = $1 WHERE n = $2`, previous, e.N)
 	}
-	if _, err := s.VerifyAudit(t.Context(), AuditHead{}); err != nil {
+	if _, err := s.VerifyAudit(t.Context(), chain.Head{}); err != nil {
 		t.Errorf("written anew: without a head from elsewhere it should look whole: %v", err)
 	}
-	var broken *BrokenAudit
-	if _, err := s.VerifyAudit(t.Context(), AuditHead{}, kept); !errors.As(err, &broken) || broken.N != n {
+	var broken *chain.Broken
+	if _, err := s.VerifyAudit(t.Context(), chain.Head{}, kept); !errors.As(err, &broken) || broken.N != n {
 		t.Errorf("written anew: %v, want entry %d", err, n)
 	}
-	if _, err := s.VerifyAudit(t.Context(), AuditHead{middle.N, middle.Hash}); !errors.As(err, &broken) || broken.N != middle.N {
+	if _, err := s.VerifyAudit(t.Context(), chain.Head{N: middle.N, Hash: middle.Hash}); !errors.As(err, &broken) || broken.N != middle.N {
 		t.Errorf("written anew, from entry %d on: %v", middle.N, err)
 	}
 }
@@ -128,7 +130,7 @@ func TestAHeadIsReadExactly(t *testing.T) {
 		"x:" + hash:                     false,
 		"3:" + strings.Repeat("zz", 32): false,
 	} {
-		if h, err := ParseAuditHead(text); (err == nil) != ok || ok && h.String() != text {
+		if h, err := chain.ParseHead(text); (err == nil) != ok || ok && h.String() != text {
 			t.Errorf("%q: %v, %v", text, h, err)
 		}
 	}
@@ -195,7 +197,7 @@ func BenchmarkVerify(b *testing.B) {
 	s := open(b)
 	said(b, s, 100_000)
 	for b.Loop() {
-		must(s.VerifyAudit(b.Context(), AuditHead{}))
+		must(s.VerifyAudit(b.Context(), chain.Head{}))
 	}
 }
 

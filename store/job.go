@@ -3,13 +3,13 @@ package store
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/column"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -58,29 +58,7 @@ type Job struct {
 }
 
 // A JSON is a value kept as JSON text; no value is the empty text.
-type JSON[T any] struct{ V *T }
-
-// Value implements driver.Valuer.
-func (j JSON[T]) Value() (driver.Value, error) {
-	if j.V == nil {
-		return "", nil
-	}
-	b, err := json.Marshal(j.V)
-	return string(b), err
-}
-
-// Scan implements sql.Scanner.
-func (j *JSON[T]) Scan(src any) error {
-	text, ok := src.(string)
-	if !ok {
-		return fmt.Errorf("%T is not kept as %T", j.V, src)
-	}
-	if text == "" {
-		j.V = nil
-		return nil
-	}
-	return json.Unmarshal([]byte(text), &j.V)
-}
+type JSON[T any] = column.JSON[T]
 
 // Ask queues a job, with its audit entry. If the same job (a backup of the same
 // source group, or the same operation on the same host and repository) is queued or

@@ -10,6 +10,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/store/prepared"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -27,11 +28,11 @@ type journal struct {
 	ctx context.Context
 	s   *Store
 	tx  *sqlx.Tx
-	q   prepared // the same transaction with prepared statements, for what every event repeats
+	q   prepared.Tx // the same transaction with prepared statements, for what every event repeats
 }
 
 func newJournal(ctx context.Context, s *Store, tx *sqlx.Tx) journal {
-	return journal{ctx, s, tx, prepared{tx, map[string]*sqlx.Stmt{}}}
+	return journal{ctx, s, tx, prepared.In(tx)}
 }
 
 const planeColumns = `id, host, kind, repository, source_group, schedule, slot, state, not_after, accepted, cancel_asked, attempts,
@@ -139,7 +140,7 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 		return err
 	}
 	job.FinishedAt, job.Cause, job.Message = at, f.Cause, f.Message
-	job.Summary, job.Result = JSON[topics.Summary]{f.Summary}, JSON[topics.Result]{f.Result}
+	job.Summary, job.Result = JSON[topics.Summary]{V: f.Summary}, JSON[topics.Result]{V: f.Result}
 	if f.ExitCode != nil {
 		job.ExitCode.Int64, job.ExitCode.Valid = int64(*f.ExitCode), true
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/prepared"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -53,7 +54,7 @@ func (s *Store) LogLevels(ctx context.Context, id topics.JobID) ([]LevelCount, e
 // addLines inserts a hundred lines per statement, because one statement each would
 // spend most of the time in the driver. The parameters have no numbers: SQLite would
 // look up each, a quarter of the work.
-func addLines(ctx context.Context, tx prepared, id topics.JobID, first int, lines []topics.Line) error {
+func addLines(ctx context.Context, tx prepared.Tx, id topics.JobID, first int, lines []topics.Line) error {
 	var bytes int
 	for len(lines) > 0 {
 		n := min(len(lines), 100)
@@ -63,7 +64,7 @@ func addLines(ctx context.Context, tx prepared, id topics.JobID, first int, line
 			bytes += len(l.Text)
 		}
 		values := strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?), ", n), ", ")
-		if _, err := tx.ExecContext(ctx, tx.tx.Rebind(`INSERT INTO job_lines (job, n, at, level, text) VALUES `+values), args...); err != nil {
+		if _, err := tx.ExecContext(ctx, tx.Tx.Rebind(`INSERT INTO job_lines (job, n, at, level, text) VALUES `+values), args...); err != nil {
 			return fmt.Errorf("lines %d to %d of job %s: %w", first, first+n-1, id, err)
 		}
 		lines, first = lines[n:], first+n

@@ -208,7 +208,7 @@ func putRun(ctx context.Context, tx *sqlx.Tx, r MaintenanceRun) error {
 func (s *Store) Release(ctx context.Context, r MaintenanceRun, o topics.Operation) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		if err := change(ctx, tx, `UPDATE jobs SET held = 0, operation = $1 WHERE id = $2 AND held <> 0 AND finished_at = 0`,
-			JSON[topics.Operation]{&o}, r.ID); err != nil {
+			JSON[topics.Operation]{V: &o}, r.ID); err != nil {
 			return fmt.Errorf("release job %s: %w", r.ID, err)
 		}
 		if err := s.audit(ctx, tx, r.RequestedBy, "retention.released", string(r.ID),

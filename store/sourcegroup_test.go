@@ -30,14 +30,14 @@ func TestWhatSurroundsABackupStaysUntilItIsChanged(t *testing.T) {
 	yes, no := true, false
 	limits := topics.Limits{UploadKiB: 500, From: 480, To: 1080, Zone: "Europe/Berlin", LowPriority: true}
 	put(func(g *SourceGroup) {
-		g.LiveFiles, g.Limits = JSON[bool]{&yes}, JSON[topics.Limits]{&limits}
-		g.Hooks = JSON[topics.Hooks]{&topics.Hooks{Before: []string{"dump"}}}
+		g.LiveFiles, g.Limits = JSON[bool]{V: &yes}, JSON[topics.Limits]{V: &limits}
+		g.Hooks = JSON[topics.Hooks]{V: &topics.Hooks{Before: []string{"dump"}}}
 	})
 	if g := put(nil); !g.LiveFiles || len(g.Hooks.Before) != 1 || g.Limits != limits {
 		t.Errorf("saved by somebody who knows nothing of them: %+v", g)
 	}
 	if g := put(func(g *SourceGroup) {
-		g.LiveFiles, g.Limits, g.Hooks = JSON[bool]{&no}, JSON[topics.Limits]{&topics.Limits{}}, JSON[topics.Hooks]{&topics.Hooks{}}
+		g.LiveFiles, g.Limits, g.Hooks = JSON[bool]{V: &no}, JSON[topics.Limits]{V: &topics.Limits{}}, JSON[topics.Hooks]{V: &topics.Hooks{}}
 	}); g.LiveFiles || len(g.Hooks.Before) != 0 || g.Limits != (topics.Limits{}) {
 		t.Errorf("taken away: %+v", g)
 	}

@@ -10,18 +10,14 @@ package store
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"log"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -30,6 +26,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/restic-manager/restic-manager/private"
+	"github.com/restic-manager/restic-manager/store/column"
 	"github.com/restic-manager/restic-manager/store/keyring"
 )
 
@@ -130,7 +127,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, s.w.DB, sub, goose.WithLogger(log.New(discard{}, "", 0)))
+	p, err := goose.NewProvider(goose.DialectSQLite3, s.w.DB, sub, goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return err
 	}
@@ -181,10 +178,6 @@ func (s *Store) hasTable(ctx context.Context, name string) (bool, error) {
 	n, err := get[int](ctx, s.w, `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = $1`, name)
 	return n > 0, err
 }
-
-type discard struct{}
-
-func (discard) Write(b []byte) (int, error) { return len(b), nil }
 
 // Close closes the database. Nothing may use the store afterwards.
 func (s *Store) Close() error { return errors.Join(s.r.Close(), s.w.Close()) }
@@ -279,24 +272,4 @@ func change(ctx context.Context, tx sqlx.ExecerContext, query string, args ...an
 }
 
 // A List is a list of texts, kept as JSON.
-type List []string
-
-// Value implements driver.Valuer.
-func (l List) Value() (driver.Value, error) {
-	b, err := json.Marshal([]string(l))
-	if len(l) == 0 {
-		return "[]", err
-	}
-	return string(b), err
-}
-
-// Scan implements sql.Scanner.
-func (l *List) Scan(v any) error {
-	switch v := v.(type) {
-	case string:
-		return json.NewDecoder(strings.NewReader(v)).Decode((*[]string)(l))
-	case []byte:
-		return json.Unmarshal(v, (*[]string)(l))
-	}
-	return fmt.Errorf("a list is not kept as %T", v)
-}
+type List = column.List

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/chain"
 )
 
 type auditVerifyCmd struct {
@@ -16,17 +17,17 @@ type auditVerifyCmd struct {
 
 // Run follows the audit log's chain to its end, and prints that.
 func (c *auditVerifyCmd) Run(ctx context.Context) error {
-	var known []store.AuditHead
+	var known []chain.Head
 	for _, text := range c.Head {
-		h, err := store.ParseAuditHead(text)
+		h, err := chain.ParseHead(text)
 		if err != nil {
 			return err
 		}
 		known = append(known, h)
 	}
 	return c.with(ctx, func(s *store.Store) error {
-		head, err := s.VerifyAudit(ctx, store.AuditHead{}, known...)
-		if errors.As(err, new(*store.BrokenAudit)) {
+		head, err := s.VerifyAudit(ctx, chain.Head{}, known...)
+		if errors.As(err, new(*chain.Broken)) {
 			return fmt.Errorf("%w. What was changed there, and after it, cannot be told from the log; compare it with a backup of the database", err)
 		} else if err != nil {
 			return err

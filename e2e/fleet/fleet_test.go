@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/chain"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -22,7 +23,7 @@ func TestAGeneratedFleetIsOneThatTheStoreKnows(t *testing.T) {
 	}
 	s := must(store.Open(ctx, dir, ""))
 	t.Cleanup(func() { _ = s.Close() })
-	must(s.VerifyAudit(ctx, store.AuditHead{}))
+	must(s.VerifyAudit(ctx, chain.Head{}))
 	standing := map[topics.JobState]int{}
 	laptops, offline := 0, 0
 	for _, h := range must(s.Hosts(ctx)) {

@@ -8,33 +8,34 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/chain"
 )
 
-// A chain is what is known of the audit log's. All of it is read when the server
+// An auditChain is what is known of the audit log's. All of it is read when the server
 // starts, once in a while, and when somebody asks; in between only what is new,
 // so that a page does not wait for a hundred thousand entries.
-type chain struct {
+type auditChain struct {
 	store *store.Store
 	log   *slog.Logger
 	now   func() time.Time
 
 	mu     sync.Mutex
-	head   store.AuditHead
-	at     time.Time          // when all of it was read
-	broken *store.BrokenAudit // nil if all was well
+	head   chain.Head
+	at     time.Time     // when all of it was read
+	broken *chain.Broken // nil if all was well
 }
 
 // verify reads the chain, all of it or what is new, and says how it is.
-func (c *chain) verify(ctx context.Context, all bool) (head store.AuditHead, at time.Time, broken *store.BrokenAudit, err error) {
+func (c *auditChain) verify(ctx context.Context, all bool) (head chain.Head, at time.Time, broken *chain.Broken, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	all = all || c.at.IsZero()
 	if c.broken != nil && !all {
 		return c.head, c.at, c.broken, nil
 	}
-	from, known := c.head, []store.AuditHead(nil)
+	from, known := c.head, []chain.Head(nil)
 	if all {
-		from = store.AuditHead{}
+		from = chain.Head{}
 		if c.head.N > 0 && c.broken == nil {
 			known = append(known, c.head) // what this process has seen must still be there
 		}
@@ -56,7 +57,7 @@ func (c *chain) verify(ctx context.Context, all bool) (head store.AuditHead, at 
 }
 
 // keep reads the whole chain again and again until ctx ends.
-func (c *chain) keep(ctx context.Context, pause time.Duration) {
+func (c *auditChain) keep(ctx context.Context, pause time.Duration) {
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {

@@ -29,7 +29,7 @@ import (
 // Pages holds the handlers of pages.
 type Pages struct {
 	*base.Parts
-	chain           chain
+	chain           auditChain
 	planned         *schedule.Board // every schedule
 	sharedAttention live.Recent[attentionKey, []views.Attention]
 }
@@ -38,7 +38,7 @@ type Pages struct {
 func New(p *base.Parts) *Pages {
 	return &Pages{
 		Parts:   p,
-		chain:   chain{store: p.Store, log: p.Log, now: p.Now},
+		chain:   auditChain{store: p.Store, log: p.Log, now: p.Now},
 		planned: schedule.NewBoard(p.Store, p.Now),
 	}
 }
