@@ -26,6 +26,12 @@ func (s *Store) RepositoryPage(ctx context.Context, text string, from, limit int
 	return rows, total, err
 }
 
+// RepositoriesAmong lists those of some repositories that are in care, by name.
+func (s *Store) RepositoriesAmong(ctx context.Context, ids []topics.RepositoryID) ([]Repository, error) {
+	return among[Repository](ctx, s.r, `SELECT `+repositoryColumns+` FROM repositories WHERE id IN (?) AND removed_at = 0
+		ORDER BY name, id`, ids)
+}
+
 // HostCounts counts the hosts that have a source group in each of some
 // repositories.
 func (s *Store) HostCounts(ctx context.Context, ids []topics.RepositoryID) (map[topics.RepositoryID]int, error) {

@@ -11,6 +11,7 @@ type GroupForm struct {
 	Name             string
 	Repository       string // the id chosen, or "new"
 	Repositories     []Option
+	Many             bool // there are others: a name is typed, and nothing is "new"
 	NewName, NewURL  string
 	Paths, Excludes  string // one per line, as typed
 	OneFileSystem    bool
@@ -40,6 +41,14 @@ func (f GroupForm) repository() string {
 			return f.Repositories[0].Value
 		}
 		return "new"
+	}
+	return f.Repository
+}
+
+// typed is the name in the field.
+func (f GroupForm) typed() string {
+	if f.Repository == "new" {
+		return ""
 	}
 	return f.Repository
 }

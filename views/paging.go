@@ -46,3 +46,8 @@ func listURL(path, query string, page int) string {
 	}
 	return path
 }
+
+// KitPaging is a page of the emergency kits on the settings page.
+func KitPaging(total, page int) Paging {
+	return pagingOf(total, page, "kit", "kits", "by name", func(page int) string { return listURL("/settings", "", page) + "#kits" })
+}

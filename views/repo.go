@@ -71,6 +71,7 @@ func HostOperationsURL(host string) string { return HostURL(host) + "/operations
 type HostOperations struct {
 	HostID, Host string
 	Repositories []Option          // those it backs up into first
+	Many         bool              // there are others: a name is typed
 	Snapshots    []Option          // "repository/snapshot", its own, the newest first
 	Chosen       string            // one of them, to begin with
 	Forbids      map[string]string // why its policy allows no job of a kind, by kind

@@ -524,7 +524,7 @@ func samples() []sample {
 				return j
 			}())},
 		{"settings", views.SettingsPage(at("settings", shell("Settings", "")), settings(),
-			[]views.Link{{Text: "vault-a", URL: views.KitURL("r1")}})},
+			[]views.Link{{Text: "vault-a", URL: views.KitURL("r1")}}, views.KitPaging(1, 1))},
 		{"audit", views.AuditPage(at("audit", shell("Audit log", views.AuditStream(views.AuditFilter{}, "4"))), audit("", nil))},
 		{"audit-broken", views.AuditPage(at("audit", shell("Audit log", "")),
 			audit("", &views.Note{Tone: "fail", Title: "The audit log is broken at entry 3", Text: "There, it is missing."}))},

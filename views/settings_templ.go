@@ -25,7 +25,7 @@ type SettingGroup struct {
 
 // SettingsPage says how the server is set up, and leads to the emergency kits.
 // Nothing on it changes by itself.
-func SettingsPage(s Shell, groups []SettingGroup, kits []Link) templ.Component {
+func SettingsPage(s Shell, groups []SettingGroup, kits []Link, paging Paging) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -270,6 +270,10 @@ func SettingsPage(s Shell, groups []SettingGroup, kits []Link) templ.Component {
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
+				}
+				templ_7745c5c3_Err = pager(paging).Render(ctx, templ_7745c5c3_Buffer)
+				if templ_7745c5c3_Err != nil {
+					return templ_7745c5c3_Err
 				}
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 24, "</section>")
 				if templ_7745c5c3_Err != nil {

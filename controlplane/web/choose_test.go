@@ -5,8 +5,10 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
 )
 
@@ -61,5 +63,54 @@ func TestAScheduleOfALargeFleetFindsItsHost(t *testing.T) {
 	}
 	if text := c.do("GET", "/schedules/new?q=WEB-052", nil).text; !strings.Contains(text, "web-052") || strings.Contains(text, "web-051") {
 		t.Error("a host is not found by its name")
+	}
+}
+
+// Where there are many repositories no form lists them all: a name is typed, and a part
+// of it is enough, without JavaScript too.
+func TestRepositoriesOfALargeFleetAreFoundByName(t *testing.T) {
+	w := newWorld(t)
+	attic := w.enrol("attic")
+	g := attic.group("letters")
+	for n := range views.MostRunners + 10 {
+		name := fmt.Sprintf("vault-%03d", n)
+		if err := w.store.AddRepository(t.Context(), "test", store.Repository{ID: topics.RepositoryID(topics.NewID(time.Now())), Name: name, Location: "/srv/" + name},
+			store.RepositoryAccess{URL: topics.Secret("/srv/" + name), Password: "secret"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	own := must(w.store.Repository(t.Context(), g.Repository))
+	c := w.person(store.Admin)
+	at := "/hosts/" + string(attic.id)
+	for path, preset := range map[string]string{at + "/operations": own.Name, at + "/source-groups/new": "", at + "/source-groups/letters/edit": own.Name} {
+		text := c.do("GET", path, nil).text
+		n := strings.Count(text, `<option value="vault-`)
+		if n == 0 || strings.Contains(text, "vault-059") || !strings.Contains(text, `name="repository" value="`+preset+`"`) {
+			t.Errorf("%s suggests %d repositories", path, n)
+		}
+	}
+	if text := c.do("GET", "/repositories/choose?repository=VAULT-059", nil).text; strings.Count(text, "<option") != 1 || !strings.Contains(text, "vault-059") {
+		t.Errorf("what is suggested: %s", text)
+	}
+	for text, want := range map[string]int{"vault-059": 303, "t-059": 303, "vault-05": 422} {
+		r := c.do("POST", at+"/source-groups/letters/edit", url.Values{"repository": {text}, "paths": {"/srv"}})
+		if is := must(w.store.SourceGroupNamed(t.Context(), attic.id, "letters")); r.StatusCode != want ||
+			want == 303 && must(w.store.Repository(t.Context(), is.Repository)).Name != "vault-059" {
+			t.Errorf("a group into %q: %s, want %d", text, r.Status, want)
+		}
+		if r := c.do("POST", at+"/run/stats", url.Values{"repository": {text}}); r.StatusCode != want {
+			t.Errorf("a job on %q: %s, want %d: %s", text, r.Status, want, r.text)
+		}
+	}
+	if r := c.do("POST", at+"/source-groups/new", url.Values{"name": {"photos"}, "repository": {""}, "paths": {"/srv"}, "repository_name": {"cellar"},
+		"repository_url": {"/srv/cellar"}, "repository_password": {"secret of the cellar"}}); r.StatusCode != 303 {
+		t.Errorf("a group into a new repository: %s %s", r.Status, r.text)
+	}
+	kits := c.do("GET", "/settings", nil).text
+	if n := strings.Count(kits, "/kit\""); n != views.PageSize || !strings.Contains(kits, "/settings?page=2#kits") {
+		t.Errorf("settings list %d kits", n)
+	}
+	if n := strings.Count(c.do("GET", "/settings?page=2", nil).text, "/kit\""); n != 12 {
+		t.Errorf("the second page of settings lists %d kits, want 12", n)
 	}
 }

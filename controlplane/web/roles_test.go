@@ -56,6 +56,7 @@ var roleTable = map[store.Role]string{
 		GET /
 		GET /hosts/{id}
 		GET /hosts/choose
+		GET /repositories/choose
 		GET /jobs
 		GET /jobs/{id}
 		GET /jobs/{id}/log.txt

@@ -112,6 +112,7 @@ func (s *Server) routes() []route {
 		{"POST", "/hosts/{id}/run/{kind}", store.Operator, page(s.pages.RunOnHost)},
 		{"GET", "/hosts/{id}/operations", store.Operator, page(s.pages.HostOperations)},
 		{"GET", "/repositories", store.Viewer, page(s.pages.RepositoriesPage)},
+		{"GET", "/repositories/choose", store.Viewer, page(s.pages.ChooseRepositories)},
 		{"GET", "/repositories/new", store.Admin, page(s.pages.NewRepository)},
 		{"POST", "/repositories/new", store.Admin, page(s.pages.SaveRepository)},
 		{"GET", "/repositories/{id}", store.Viewer, page(s.pages.RepositoryPage)},

@@ -2,12 +2,15 @@ package pages
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
 )
@@ -86,5 +89,75 @@ func (s *Pages) ChooseHosts(w http.ResponseWriter, r *http.Request) error {
 		list = append(list, s.runner(h))
 	}
 	s.render(w, r, http.StatusOK, views.RunnerOptions(list))
+	return nil
+}
+
+// repositoryChoice lists repositories to choose from, some before all others, with
+// what is said of each. There is one more than a page suggests if there are others.
+func (s *Pages) repositoryChoice(ctx context.Context, first []topics.RepositoryID) ([]store.Repository, error) {
+	const most = views.MostRunners + 1
+	list, err := s.Store.RepositoriesAmong(ctx, first)
+	if err != nil {
+		return nil, err
+	}
+	rows, _, err := s.Store.RepositoryPage(ctx, "", 0, most)
+	for _, r := range rows {
+		if !slices.Contains(first, r.ID) {
+			list = append(list, r)
+		}
+	}
+	return list[:min(len(list), most)], err
+}
+
+// repositoryOptions are repositories as a page offers them: as a list to choose from,
+// or, if there are more than it shows, as suggestions for a name that is typed.
+func repositoryOptions(list []store.Repository, text func(store.Repository) string) (options []views.Option, many bool) {
+	many = len(list) > views.MostRunners
+	for _, r := range list[:min(len(list), views.MostRunners)] {
+		if many {
+			options = append(options, views.Option{Value: r.Name, Text: r.Location})
+		} else {
+			options = append(options, views.Option{Value: string(r.ID), Text: text(r)})
+		}
+	}
+	return options, many
+}
+
+// chosenRepository is the repository that was chosen or typed: by ID or name, or by a
+// part of its name or location that is no other's. What is not known stays as it is.
+func (s *Pages) chosenRepository(ctx context.Context, text string) (topics.RepositoryID, error) {
+	if text = strings.TrimSpace(text); text == "" {
+		return "", nil
+	}
+	r, err := s.Store.FindRepository(ctx, text)
+	if err == nil {
+		return r.ID, nil
+	} else if !errors.Is(err, store.ErrNotFound) {
+		return "", err
+	}
+	rows, total, err := s.Store.RepositoryPage(ctx, strings.ToLower(text), 0, 1)
+	switch {
+	case err != nil:
+		return "", err
+	case total == 0:
+		return topics.RepositoryID(text), nil
+	case total == 1:
+		return rows[0].ID, nil
+	}
+	return "", &problem.Problem{Kind: problem.Invalid, Title: "More than one repository is meant",
+		Say: fmt.Sprintf("%d repositories hold “%.100s” in their names or locations.", total, text), Do: "Type the whole name of one and ask again."}
+}
+
+// ChooseRepositories suggests repositories while a name is typed.
+func (s *Pages) ChooseRepositories(w http.ResponseWriter, r *http.Request) error {
+	rows, _, err := s.Store.RepositoryPage(r.Context(), strings.ToLower(strings.TrimSpace(r.URL.Query().Get("repository"))), 0, views.MostRunners)
+	if err != nil {
+		return err
+	}
+	var list []views.Option
+	for _, row := range rows {
+		list = append(list, views.Option{Value: row.Name, Text: row.Location})
+	}
+	s.render(w, r, http.StatusOK, views.RepositoryOptions(list))
 	return nil
 }

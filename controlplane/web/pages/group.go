@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/restic-manager/restic-manager/controlplane/problem"
@@ -22,14 +23,26 @@ import (
 func (s *Pages) groupForm(ctx context.Context, h store.Host, name string) (views.GroupForm, error) {
 	f := views.GroupForm{HostID: string(h.ID), Host: h.Name, Group: name}
 	showHow(&f, h, topics.SourceGroup{})
-	rows, err := s.Store.Repositories(ctx)
-	if err != nil {
-		return f, err
+	var own []topics.RepositoryID
+	if name != "" {
+		g, err := s.Sources.Find(ctx, h.ID, name)
+		if err != nil {
+			return f, err
+		}
+		own = append(own, g.Repository)
 	}
-	for _, r := range rows {
-		f.Repositories = append(f.Repositories, views.Option{Value: string(r.ID), Text: r.Name + "  ·  " + r.Location})
+	rows, err := s.repositoryChoice(ctx, own)
+	if len(rows) <= views.MostRunners {
+		slices.SortStableFunc(rows, func(a, b store.Repository) int { return strings.Compare(a.Name, b.Name) })
 	}
-	return f, nil
+	f.Repositories, f.Many = repositoryOptions(rows, func(r store.Repository) string { return r.Name + "  ·  " + r.Location })
+	switch {
+	case f.Many && name == "":
+		f.Repository = "new" // until somebody types the name of one
+	case f.Many && rows[0].ID == own[0]:
+		f.Repository = rows[0].Name
+	}
+	return f, err
 }
 
 // group returns a host's source group. If there is none, the problem leads to the host.
@@ -77,7 +90,10 @@ func (s *Pages) EditGroup(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	showHow(&f, h, g.Topic())
-	f.Repository, f.Paths, f.Excludes = string(g.Repository), strings.Join(g.Paths, "\n"), strings.Join(g.Excludes, "\n")
+	if !f.Many {
+		f.Repository = string(g.Repository)
+	}
+	f.Paths, f.Excludes = strings.Join(g.Paths, "\n"), strings.Join(g.Excludes, "\n")
 	return s.groupPage(w, r, http.StatusOK, h, f)
 }
 
@@ -109,6 +125,9 @@ func (s *Pages) SaveGroup(w http.ResponseWriter, r *http.Request) error {
 	f.NewName, f.NewURL = strings.TrimSpace(p.Get("repository_name")), strings.TrimSpace(p.Get("repository_url"))
 	in := sources.Input{Paths: new(lines(f.Paths)), Excludes: new(lines(f.Excludes))}
 	misread := readHow(p, h, was, &f, &in)
+	if f.Many && strings.TrimSpace(f.Repository) == "" {
+		f.Repository = "new"
+	}
 	if f.Repository == "new" {
 		in.New = &repositories.Input{
 			Name:     &f.NewName,
@@ -116,7 +135,11 @@ func (s *Pages) SaveGroup(w http.ResponseWriter, r *http.Request) error {
 			Password: new(topics.Secret(p.Get("repository_password"))),
 		}
 	} else {
-		in.Repository = &f.Repository
+		id, err := s.chosenRepository(ctx, f.Repository)
+		if err != nil {
+			return err
+		}
+		in.Repository = new(string(id))
 	}
 	save := s.Sources.Add
 	if changed != "" {

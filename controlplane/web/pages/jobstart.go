@@ -59,10 +59,14 @@ func (s *Pages) RunOnHost(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)
 	}
+	repository, err := s.chosenRepository(r.Context(), r.PostForm.Get("repository"))
+	if err != nil {
+		return err
+	}
 	q := jobs.Request{
 		Host:       base.HostID(r),
 		Kind:       topics.JobKind(base.Param(r, "kind")),
-		Repository: topics.RepositoryID(r.PostForm.Get("repository")),
+		Repository: repository,
 	}
 	if jobs.Maintains(q.Kind) {
 		return problem.NoPage // on the repository's page, with its warnings

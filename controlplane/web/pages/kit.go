@@ -72,14 +72,18 @@ func kitWords(variable string) string {
 	return variable
 }
 
-// kitLinks are the emergency kits there are, for those who may see them.
-func (s *Pages) kitLinks(ctx context.Context) (links []views.Link, err error) {
+// kitLinks are a page of the emergency kits there are, for those who may see them.
+func (s *Pages) kitLinks(ctx context.Context, page int) (links []views.Link, paging views.Paging, err error) {
 	if !session.Of(ctx).May(store.Admin) {
-		return nil, nil
+		return nil, paging, nil
 	}
-	rows, err := s.Store.Repositories(ctx)
+	from := (max(page, 1) - 1) * views.PageSize
+	rows, total, err := s.Store.RepositoryPage(ctx, "", from, views.PageSize)
+	if paging = views.KitPaging(total, page); err == nil && paging.From != from {
+		rows, _, err = s.Store.RepositoryPage(ctx, "", paging.From, views.PageSize)
+	}
 	for _, r := range rows {
 		links = append(links, views.Link{Text: r.Name, URL: views.KitURL(string(r.ID))})
 	}
-	return links, err
+	return links, paging, err
 }

@@ -486,10 +486,6 @@ func (s *Pages) HostOperations(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	rows, err := s.Store.Repositories(ctx)
-	if err != nil {
-		return err
-	}
 	groups, err := s.Store.SourceGroups(ctx, h.ID)
 	if err != nil {
 		return err
@@ -498,12 +494,29 @@ func (s *Pages) HostOperations(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	uses := func(id topics.RepositoryID) bool {
-		return slices.ContainsFunc(groups, func(g store.SourceGroup) bool { return g.Repository == id })
-	}
 	names, groupNames := map[topics.RepositoryID]string{}, map[topics.SourceGroupID]string{}
+	var own, held []topics.RepositoryID
 	for _, g := range groups {
 		groupNames[g.ID] = g.Name
+		own = append(own, g.Repository)
+	}
+	for _, n := range snapshots {
+		if !slices.Contains(held, n.Repository) {
+			held = append(held, n.Repository)
+		}
+	}
+	for _, list := range [][]topics.RepositoryID{own, held} {
+		rows, err := s.Store.RepositoriesAmong(ctx, list)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			names[row.ID] = row.Name
+		}
+	}
+	rows, err := s.repositoryChoice(ctx, own)
+	if err != nil {
+		return err
 	}
 	o := views.HostOperations{HostID: string(h.ID), Host: h.Name, Policy: h.Policy, Forbids: map[string]string{}}
 	for _, k := range topics.Kinds {
@@ -512,14 +525,7 @@ func (s *Pages) HostOperations(w http.ResponseWriter, r *http.Request) error {
 	if p := h.Permits.V; p != nil && !p.Anywhere {
 		o.RestoreRoots, o.NoOverwrite = p.RestoreRoots, !p.Overwrite
 	}
-	for _, own := range []bool{true, false} {
-		for _, row := range rows {
-			names[row.ID] = row.Name
-			if uses(row.ID) == own {
-				o.Repositories = append(o.Repositories, views.Option{Value: string(row.ID), Text: row.Name})
-			}
-		}
-	}
+	o.Repositories, o.Many = repositoryOptions(rows, func(r store.Repository) string { return r.Name })
 	for _, n := range snapshots {
 		if names[n.Repository] == "" {
 			continue

@@ -69,10 +69,11 @@ func (s *Pages) SettingsPage(w http.ResponseWriter, r *http.Request) error {
 				Text:  "Is called stalled after this time.",
 				Value: unbounded(s.Timing.Stalled > 0, words.Span(s.Timing.Stalled))}}},
 	}
-	kits, err := s.kitLinks(r.Context())
+	_, page := listPlace(r.URL.Query())
+	kits, paging, err := s.kitLinks(r.Context(), page)
 	if err != nil {
 		return err
 	}
-	s.render(w, r, http.StatusOK, views.SettingsPage(s.shell(r, "Settings", "settings", views.Link{Text: "Settings"}), groups, kits))
+	s.render(w, r, http.StatusOK, views.SettingsPage(s.shell(r, "Settings", "settings", views.Link{Text: "Settings"}), groups, kits, paging))
 	return nil
 }
