@@ -143,7 +143,7 @@ func (f AuditFilter) where() (string, []any, error) {
 		add(`actor = ?`, f.Actor)
 	}
 	if f.Action != "" {
-		add(`(action = ? OR action LIKE ? ESCAPE '!')`, f.Action, likely(f.Action)+".%")
+		add(`(action = ? OR action >= ? AND action < ?)`, f.Action, f.Action+".", f.Action+"/") // "/" sorts next to "."
 	}
 	if f.Target != "" {
 		add(`target = ?`, f.Target)
@@ -236,7 +236,9 @@ func (s *Store) AuditCount(ctx context.Context, f AuditFilter) (int, error) {
 // it returns a [chain.Broken].
 func (s *Store) VerifyAudit(ctx context.Context, from chain.Head, known ...chain.Head) (head chain.Head, err error) {
 	walk := chain.NewWalk(from, known...)
-	rows, err := s.r.QueryxContext(ctx, `SELECT * FROM audit WHERE n >= $1 ORDER BY n`, from.N)
+	const query = `SELECT * FROM audit WHERE n >= $1 ORDER BY n`
+	trace(ctx, query, []any{from.N})
+	rows, err := s.r.QueryxContext(ctx, query, from.N)
 	if err != nil {
 		return from, err
 	}
