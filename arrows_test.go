@@ -64,9 +64,12 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/retention", "controlplane/schedule slots store topics words", "which snapshots stay"},
 	{"controlplane/schedule", "controlplane/field protocol slots store topics", "schedules: saved, standing, fired"},
 	{"controlplane/sources", "controlplane/field controlplane/repositories location store topics", "what hosts back up"},
-	{"controlplane/web", "controlplane/problem controlplane/web/api controlplane/web/base controlplane/web/pages" +
-		" controlplane/web/session store views",
+	{"controlplane/web", "controlplane/problem controlplane/web/accounts controlplane/web/api controlplane/web/base" +
+		" controlplane/web/layout controlplane/web/pages controlplane/web/session store views",
 		"the server: its one list of routes, and what guards them"},
+	{"controlplane/web/accounts", "controlplane/consumers controlplane/field controlplane/people controlplane/problem controlplane/web/base" +
+		" controlplane/web/layout controlplane/web/session store views words",
+		"pages about who may sign in"},
 	{"controlplane/web/api", "controlplane/consumers controlplane/enroll controlplane/fleet controlplane/hosts controlplane/jobs" +
 		" controlplane/maintenance controlplane/people controlplane/problem controlplane/repositories" +
 		" controlplane/retention controlplane/schedule controlplane/sources controlplane/web/base" +
@@ -74,14 +77,17 @@ var arrows = []struct{ pkg, may, is string }{
 		"operations of the API: read the request, ask one package, answer"},
 	{"controlplane/web/base", "controlplane/consumers controlplane/enroll controlplane/fleet controlplane/hosts controlplane/jobs" +
 		" controlplane/maintenance controlplane/people controlplane/problem controlplane/repositories" +
-		" controlplane/retention controlplane/schedule controlplane/sources" +
-		" controlplane/web/session protocol store topics",
+		" controlplane/retention controlplane/schedule controlplane/sources controlplane/web/session protocol store" +
+		" store/chain topics",
 		"what pages and API both need: what they ask, rows by ID, problems as statuses"},
+	{"controlplane/web/layout", "controlplane/field controlplane/fleet controlplane/jobs controlplane/problem controlplane/web/base" +
+		" controlplane/web/live controlplane/web/session store topics views",
+		"what all pages share, and no page"},
 	{"controlplane/web/live", "controlplane/hosts topics views", "keeps an open page true, whichever it is"},
-	{"controlplane/web/pages", "controlplane/consumers controlplane/enroll controlplane/field controlplane/fleet controlplane/hosts" +
-		" controlplane/jobs controlplane/kit controlplane/maintenance controlplane/people controlplane/problem" +
-		" controlplane/repositories controlplane/retention controlplane/schedule controlplane/sources" +
-		" controlplane/web/base controlplane/web/live controlplane/web/session location protocol slots store store/chain" +
+	{"controlplane/web/pages", "controlplane/enroll controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs" +
+		" controlplane/kit controlplane/maintenance controlplane/problem controlplane/repositories" +
+		" controlplane/retention controlplane/schedule controlplane/sources controlplane/web/base" +
+		" controlplane/web/layout controlplane/web/live controlplane/web/session location protocol slots store" +
 		" topics views words",
 		"pages: read the request, ask one package, answer"},
 	{"controlplane/web/session", "controlplane/jobs controlplane/password controlplane/problem store topics words",
@@ -163,7 +169,7 @@ var keepers = []struct {
 	{"github.com/pressly/goose/v3", []string{"store"}, "SQL is written in one place"},
 	{"database/sql", []string{"store", "store/column", "store/prepared", "e2e/fleet"}, "SQL is written in one place; databases for tests are filled in bulk"},
 	{"github.com/netresearch/go-cron", []string{"slots"}, "where libraries differ, what we mean is written once"},
-	{"github.com/a-h/templ", []string{"views", "controlplane/web/pages", "controlplane/web/live"},
+	{"github.com/a-h/templ", []string{"views", "controlplane/web/layout", "controlplane/web/live"},
 		"pages are made in one place and answered with in another"},
 	{"github.com/go-chi/chi/v5", []string{"controlplane/web", "controlplane/web/base"}, "all routes stand in one list"},
 	{"github.com/danielgtaylor/huma/v2", []string{"controlplane/web", "controlplane/web/api"}, "all routes stand in one list"},

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/live"
-	"github.com/restic-manager/restic-manager/controlplane/web/pages"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
@@ -79,13 +79,13 @@ func BenchmarkFleet(b *testing.B) {
 // A drawing is a stream without a browser at its end.
 type drawing struct {
 	w    *world
-	draw pages.Draw
-	p    *pages.Painter
+	draw layout.Draw
+	p    *layout.Painter
 }
 
 func newDrawing(w *world, query string) *drawing {
 	q := must(url.ParseQuery(query))
-	d := &drawing{w: w, draw: w.web.pages.FleetStream(q), p: &pages.Painter{Painter: live.NewPainter()}}
+	d := &drawing{w: w, draw: w.web.pages.FleetStream(q), p: &layout.Painter{Painter: live.NewPainter()}}
 	d.p.Full = true
 	if q.Get("view") == "jobs" {
 		d.draw = w.web.pages.JobsStream(q, &session.Visitor{Name: "anna", Role: store.Admin})

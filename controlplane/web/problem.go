@@ -37,7 +37,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		api.Refuse(w, p)
 		return
 	}
-	s.pages.Refuse(w, r, p)
+	s.layout.Refuse(w, r, p)
 }
 
 // note logs internal failures; problems of the request are not logged.

@@ -13,7 +13,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/web/api"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
-	"github.com/restic-manager/restic-manager/controlplane/web/pages"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/views"
@@ -48,40 +48,40 @@ func (s *Server) routes() []route {
 		{"GET", "/healthz", anybody, page(s.healthz)},
 		{"GET", "/readyz", anybody, page(s.readyz)},
 		{"GET", "/static/*", anybody, page(s.static)},
-		{"GET", "/setup", anybody, secretPage(s.pages.SetupForm)},
-		{"POST", "/setup", anybody, page(s.pages.Setup)},
-		{"GET", "/login", anybody, page(s.pages.LoginForm)},
-		{"POST", "/login", anybody, page(s.pages.Login)},
-		{"GET", "/sign-in", anybody, secretPage(s.pages.SignInByLink)},
-		{"GET", "/set-password", anybody, secretPage(s.pages.PasswordForm)},
-		{"POST", "/set-password", anybody, page(s.pages.SetByLink)},
-		{"POST", "/logout", store.Viewer, page(s.pages.Logout)},
+		{"GET", "/setup", anybody, secretPage(s.accounts.SetupForm)},
+		{"POST", "/setup", anybody, page(s.accounts.Setup)},
+		{"GET", "/login", anybody, page(s.accounts.LoginForm)},
+		{"POST", "/login", anybody, page(s.accounts.Login)},
+		{"GET", "/sign-in", anybody, secretPage(s.accounts.SignInByLink)},
+		{"GET", "/set-password", anybody, secretPage(s.accounts.PasswordForm)},
+		{"POST", "/set-password", anybody, page(s.accounts.SetByLink)},
+		{"POST", "/logout", store.Viewer, page(s.accounts.Logout)},
 
-		{"GET", "/account", store.Viewer, page(s.pages.AccountPage)},
-		{"POST", "/account/password", store.Viewer, page(s.pages.ChangePassword)},
-		{"POST", "/account/sign-out", store.Viewer, page(s.pages.SignOutEverywhere)},
-		{"POST", "/sessions/{id}/end", store.Viewer, page(s.pages.EndOneSession)},
-		{"GET", "/users", store.Admin, page(s.pages.UsersPage)},
-		{"GET", "/users/new", store.Admin, page(s.pages.NewUserForm)},
-		{"POST", "/users/new", store.Admin, page(s.pages.NewUser)},
-		{"GET", "/users/{id}", store.Admin, page(s.pages.UserPage)},
-		{"POST", "/users/{id}/role", store.Admin, page(s.pages.UserForm(s.pages.RoleForm))},
-		{"POST", "/users/{id}/link", store.Admin, page(s.pages.LinkForUser)},
-		{"POST", "/users/{id}/password", store.Admin, page(s.pages.PasswordForUser)},
-		{"POST", "/users/{id}/sign-out", store.Admin, page(s.pages.UserForm(s.pages.SignOutForm))},
-		{"POST", "/users/{id}/disable", store.Admin, page(s.pages.UserForm(s.pages.DisableForm))},
-		{"POST", "/users/{id}/enable", store.Admin, page(s.pages.UserForm(s.pages.EnableForm))},
-		{"POST", "/users/{id}/remove", store.Admin, page(s.pages.UserForm(s.pages.RemoveForm))},
-		{"GET", "/tokens/new", store.Admin, page(s.pages.NewTokenForm)},
-		{"POST", "/tokens/new", store.Admin, page(s.pages.NewToken)},
-		{"POST", "/tokens/{id}/revoke", store.Admin, page(s.pages.RevokeToken)},
-		{"GET", "/mqtt", store.Admin, page(s.pages.ConsumersPage)},
-		{"GET", "/mqtt/new", store.Admin, page(s.pages.NewConsumerForm)},
-		{"POST", "/mqtt/new", store.Admin, page(s.pages.NewConsumer)},
-		{"GET", "/mqtt/{name}", store.Admin, page(s.pages.ConsumerPage)},
-		{"POST", "/mqtt/{name}/rights", store.Admin, page(s.pages.ConsumerRights)},
-		{"POST", "/mqtt/{name}/password", store.Admin, page(s.pages.ConsumerPassword)},
-		{"POST", "/mqtt/{name}/revoke", store.Admin, page(s.pages.RevokeConsumer)},
+		{"GET", "/account", store.Viewer, page(s.accounts.AccountPage)},
+		{"POST", "/account/password", store.Viewer, page(s.accounts.ChangePassword)},
+		{"POST", "/account/sign-out", store.Viewer, page(s.accounts.SignOutEverywhere)},
+		{"POST", "/sessions/{id}/end", store.Viewer, page(s.accounts.EndOneSession)},
+		{"GET", "/users", store.Admin, page(s.accounts.UsersPage)},
+		{"GET", "/users/new", store.Admin, page(s.accounts.NewUserForm)},
+		{"POST", "/users/new", store.Admin, page(s.accounts.NewUser)},
+		{"GET", "/users/{id}", store.Admin, page(s.accounts.UserPage)},
+		{"POST", "/users/{id}/role", store.Admin, page(s.accounts.UserForm(s.accounts.RoleForm))},
+		{"POST", "/users/{id}/link", store.Admin, page(s.accounts.LinkForUser)},
+		{"POST", "/users/{id}/password", store.Admin, page(s.accounts.PasswordForUser)},
+		{"POST", "/users/{id}/sign-out", store.Admin, page(s.accounts.UserForm(s.accounts.SignOutForm))},
+		{"POST", "/users/{id}/disable", store.Admin, page(s.accounts.UserForm(s.accounts.DisableForm))},
+		{"POST", "/users/{id}/enable", store.Admin, page(s.accounts.UserForm(s.accounts.EnableForm))},
+		{"POST", "/users/{id}/remove", store.Admin, page(s.accounts.UserForm(s.accounts.RemoveForm))},
+		{"GET", "/tokens/new", store.Admin, page(s.accounts.NewTokenForm)},
+		{"POST", "/tokens/new", store.Admin, page(s.accounts.NewToken)},
+		{"POST", "/tokens/{id}/revoke", store.Admin, page(s.accounts.RevokeToken)},
+		{"GET", "/mqtt", store.Admin, page(s.accounts.ConsumersPage)},
+		{"GET", "/mqtt/new", store.Admin, page(s.accounts.NewConsumerForm)},
+		{"POST", "/mqtt/new", store.Admin, page(s.accounts.NewConsumer)},
+		{"GET", "/mqtt/{name}", store.Admin, page(s.accounts.ConsumerPage)},
+		{"POST", "/mqtt/{name}/rights", store.Admin, page(s.accounts.ConsumerRights)},
+		{"POST", "/mqtt/{name}/password", store.Admin, page(s.accounts.ConsumerPassword)},
+		{"POST", "/mqtt/{name}/revoke", store.Admin, page(s.accounts.RevokeConsumer)},
 
 		{"GET", "/", store.Viewer, page(s.pages.FleetPage)},
 		{"GET", "/hosts/choose", store.Viewer, page(s.pages.ChooseHosts)},
@@ -329,7 +329,7 @@ func (s *Server) guard(rt route, isUse bool, h http.Handler) http.Handler {
 			s.ask(w, r)
 			return
 		}
-		r = r.WithContext(views.WithRights(session.With(r.Context(), v), pages.RightsOf(v)))
+		r = r.WithContext(views.WithRights(session.With(r.Context(), v), layout.RightsOf(v)))
 		if !v.May(rt.role) {
 			s.fail(w, r, base.Forbidden(v, rt.role))
 			return

@@ -2,9 +2,10 @@
 // each browser tab, the API, and who may use them.
 //
 // All routes stand in one list, each with the role it needs, in routes.go. What
-// answers them is in the packages below: pages and api, which know neither each
-// other nor this package; both stand on base, on live, which draws an open page
-// again, and on session, which says who sent a request.
+// answers them is in the packages below: pages, accounts (the pages about who may
+// sign in) and api, which know neither each other nor this package. Pages stand on
+// layout and on live, which draws an open page again; all of them on base, and on
+// session, which says who sent a request.
 package web
 
 import (
@@ -15,8 +16,10 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/accounts"
 	"github.com/restic-manager/restic-manager/controlplane/web/api"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/pages"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 )
@@ -25,10 +28,12 @@ import (
 // Run removes old sessions, and waits for the streams when it ends.
 type Server struct {
 	*base.Parts
-	api     *api.API
-	pages   *pages.Pages
-	mux     *chi.Mux
-	handler http.Handler
+	api      *api.API
+	layout   *layout.Page
+	pages    *pages.Pages
+	accounts *accounts.Accounts
+	mux      *chi.Mux
+	handler  http.Handler
 }
 
 // New builds a server.
@@ -37,7 +42,8 @@ func New(c base.Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Parts: p, mux: chi.NewMux(), pages: pages.New(p)}
+	page := layout.New(p)
+	s := &Server{Parts: p, mux: chi.NewMux(), layout: page, pages: pages.New(page), accounts: accounts.New(page)}
 	s.api = api.New(p, adapter{s})
 	for _, rt := range s.routes() {
 		rt.serve(s, rt)
@@ -50,7 +56,7 @@ func New(c base.Config) (*Server, error) {
 
 // SetupPath returns the path of the page that creates the first account, with the
 // setup code in it. It returns "" once there is an account.
-func (s *Server) SetupPath(ctx context.Context) (string, error) { return s.pages.SetupPath(ctx) }
+func (s *Server) SetupPath(ctx context.Context) (string, error) { return s.accounts.SetupPath(ctx) }
 
 // SignInLink creates a path that signs a user in, once, within Timing.Link. It is
 // kept in memory only and does not survive a restart.

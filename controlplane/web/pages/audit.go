@@ -14,6 +14,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -132,7 +133,7 @@ func (s *Pages) AuditPage(w http.ResponseWriter, r *http.Request) error {
 	for _, e := range rows {
 		v.Rows = append(v.Rows, s.auditRow(e, names))
 	}
-	head, at, broken, err := s.chain.verify(ctx, false)
+	head, at, broken, err := s.chain.Verify(ctx, false)
 	if err != nil {
 		return err
 	}
@@ -144,7 +145,7 @@ func (s *Pages) AuditPage(w http.ResponseWriter, r *http.Request) error {
 				"Keep a copy of the database as it is, and compare it with its backups.",
 			Link: views.Link{Text: "Show the entries before it", URL: views.AuditURL(views.AuditFilter{}, strconv.FormatInt(broken.N, 10))}}
 	}
-	sh := s.shell(r, "Audit log", "audit", views.Link{Text: "Audit log"})
+	sh := s.Shell(r, "Audit log", "audit", views.Link{Text: "Audit log"})
 	if x.Before == 0 { // an older page does not change
 		newest := head.N
 		if len(rows) > 0 {
@@ -152,7 +153,7 @@ func (s *Pages) AuditPage(w http.ResponseWriter, r *http.Request) error {
 		}
 		sh.Stream = views.AuditStream(f, strconv.FormatInt(newest, 10))
 	}
-	s.render(w, r, http.StatusOK, views.AuditPage(sh, v))
+	s.Render(w, r, http.StatusOK, views.AuditPage(sh, v))
 	return nil
 }
 
@@ -197,13 +198,13 @@ func (s *Pages) auditRow(e store.AuditEntry, names map[string]views.Link) views.
 	} else if t.YearDay() != now.YearDay() {
 		layout = "2 Jan 15:04:05"
 	}
-	return views.AuditRow{N: strconv.FormatInt(e.N, 10), At: s.when(e.At), Time: t.Format(layout), Icon: actorIcon(e.Actor), Actor: e.Actor,
+	return views.AuditRow{N: strconv.FormatInt(e.N, 10), At: s.When(e.At), Time: t.Format(layout), Icon: actorIcon(e.Actor), Actor: e.Actor,
 		By: views.AuditURL(views.AuditFilter{Actor: e.Actor}, ""), Deed: views.Deed(e.Action), Target: target, Detail: detail,
 		Outcome: views.Outcome(e.Action), Remote: e.Remote}
 }
 
 // auditStream tells an open page how many entries came since.
-func (s *Pages) auditStream(ctx context.Context, q url.Values) (Draw, error) {
+func (s *Pages) auditStream(ctx context.Context, q url.Values) (layout.Draw, error) {
 	asked, before := auditAsked(q)
 	f, x, _, err := s.auditFilter(ctx, asked, before)
 	if err != nil {
@@ -211,7 +212,7 @@ func (s *Pages) auditStream(ctx context.Context, q url.Values) (Draw, error) {
 	}
 	x.Before = 0
 	x.After, _ = strconv.ParseInt(q.Get("after"), 10, 64)
-	return func(ctx context.Context, p *Painter, _ map[topics.HostID]bool) error {
+	return func(ctx context.Context, p *layout.Painter, _ map[topics.HostID]bool) error {
 		n, err := s.Store.AuditCount(ctx, x)
 		if err != nil {
 			return err
@@ -223,7 +224,7 @@ func (s *Pages) auditStream(ctx context.Context, q url.Values) (Draw, error) {
 
 // VerifyAudit reads all of the chain because somebody wants to know now.
 func (s *Pages) VerifyAudit(w http.ResponseWriter, r *http.Request) error {
-	if _, _, _, err := s.chain.verify(r.Context(), true); err != nil {
+	if _, _, _, err := s.chain.Verify(r.Context(), true); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/audit", http.StatusSeeOther)

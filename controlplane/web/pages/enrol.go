@@ -12,6 +12,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -27,9 +28,9 @@ func (s *Pages) AddHostForm(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Pages) addHostPage(w http.ResponseWriter, r *http.Request, status int, a views.AddHost, token string) error {
-	sh := s.shell(r, "Add host", "add", toFleet, views.Link{Text: "Add host"})
+	sh := s.Shell(r, "Add host", "add", toFleet, views.Link{Text: "Add host"})
 	if a.HostID != "" {
-		sh = s.shell(
+		sh = s.Shell(
 			r,
 			"Enrol again",
 			"fleet",
@@ -41,14 +42,14 @@ func (s *Pages) addHostPage(w http.ResponseWriter, r *http.Request, status int, 
 	if token != "" {
 		sh.Stream = views.EnrolStream(token)
 	}
-	s.render(w, r, status, views.AddHostPage(sh, a))
+	s.Render(w, r, status, views.AddHostPage(sh, a))
 	return nil
 }
 
 // AddHost creates an enrolment token and shows it; it cannot be shown again.
 func (s *Pages) AddHost(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		return badForm(err)
+		return layout.BadForm(err)
 	}
 	a := views.AddHost{Name: strings.TrimSpace(r.PostForm.Get("name"))}
 	id, token, err := s.Desk.Issue(r.Context(), session.Of(r.Context()).Name, a.Name, enroll.TokenLife)
@@ -72,7 +73,7 @@ func (s *Pages) tokenPage(w http.ResponseWriter, r *http.Request, a views.AddHos
 		return err
 	}
 	a.Token = &views.Token{Secret: token.Reveal(), Server: AgentsAddress(s.Agents, r), State: stateDir,
-		Valid: "Valid for " + words.Duration(enroll.TokenLife) + ", for one host", Expires: s.when(row.ExpiresAt)}
+		Valid: "Valid for " + words.Duration(enroll.TokenLife) + ", for one host", Expires: s.When(row.ExpiresAt)}
 	if a.HostID != "" {
 		a.Token.Valid = "Valid for " + words.Duration(enroll.TokenLife) + ", for " + a.Name + " alone"
 	}
@@ -89,7 +90,7 @@ func AgentsAddress(configured string, r *http.Request) string {
 	}
 	ip := net.ParseIP(host)
 	if host == "" || host == "localhost" || ip != nil && (ip.IsUnspecified() || ip.IsLoopback()) {
-		return net.JoinHostPort(strings.Trim(hostOf(r), "[]"), port)
+		return net.JoinHostPort(strings.Trim(layout.HostOf(r), "[]"), port)
 	}
 	return configured
 }
@@ -116,11 +117,11 @@ func (s *Pages) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol, 
 		return e, false, err
 	}
 	e = views.Enrol{HostID: string(h.ID), Host: h.Name, Name: t.Name, ForHost: string(t.ForHost), Steps: []views.Step{
-		views.DoneStep("Token accepted", "", s.when(t.UsedAt)),
+		views.DoneStep("Token accepted", "", s.When(t.UsedAt)),
 		views.DoneStep(
 			"Keys made and certified",
 			"Good until "+words.Clock(base.At(h.CertifiedUntil), now)+", renewed before",
-			s.when(t.UsedAt),
+			s.When(t.UsedAt),
 		)}}
 	c, _ := s.Presence.Connection(h.ID)
 	if c != hosts.Online || !s.Presence.Reachable(h.ID) {
@@ -130,8 +131,8 @@ func (s *Pages) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol, 
 		return e, false, nil
 	}
 	e.State, e.Title = "connected", h.Name+" is connected"
-	e.Text = base.System(h) + ", " + h.Arch + ". Agent " + said(h.AgentVersion) + ", restic " + said(h.ResticVersion) + "."
-	e.Steps = append(e.Steps, views.DoneStep("Agent connected", "Policy "+said(h.Policy)+": "+views.Allowed(kindNames(h)), views.When{}))
+	e.Text = base.System(h) + ", " + h.Arch + ". Agent " + layout.Said(h.AgentVersion) + ", restic " + layout.Said(h.ResticVersion) + "."
+	e.Steps = append(e.Steps, views.DoneStep("Agent connected", "Policy "+layout.Said(h.Policy)+": "+views.Allowed(kindNames(h)), views.When{}))
 	if t.ForHost != "" {
 		return e, true, nil
 	}
@@ -153,7 +154,7 @@ func (s *Pages) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol, 
 		return e, false, err
 	}
 	if r.ReadyAt > 0 {
-		e.Steps = append(e.Steps, views.DoneStep("Repository", r.Name+" is there and opens", s.when(r.ReadyAt)))
+		e.Steps = append(e.Steps, views.DoneStep("Repository", r.Name+" is there and opens", s.When(r.ReadyAt)))
 	} else {
 		e.Steps = append(e.Steps, views.OpenStep("Repository", r.Name+" is made by the first backup"))
 	}
@@ -165,7 +166,7 @@ func (s *Pages) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol, 
 	e.JobID = string(j.ID)
 	switch {
 	case j.State == topics.Succeeded || j.State == topics.Warnings:
-		e.Steps = append(e.Steps, views.DoneStep("First backup", views.JobStatus(string(j.State)).Word, s.when(j.FinishedAt)))
+		e.Steps = append(e.Steps, views.DoneStep("First backup", views.JobStatus(string(j.State)).Word, s.When(j.FinishedAt)))
 	case j.State.Ended():
 		e.Steps = append(e.Steps, views.OpenStep("First backup", views.JobStatus(string(j.State)).Word+": "+j.Message))
 	default:
@@ -175,8 +176,8 @@ func (s *Pages) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol, 
 }
 
 // enrolStream sends the progress of an enrolment as it changes.
-func (s *Pages) enrolStream(id string) Draw {
-	return func(ctx context.Context, p *Painter, _ map[topics.HostID]bool) error {
+func (s *Pages) enrolStream(id string) layout.Draw {
+	return func(ctx context.Context, p *layout.Painter, _ map[topics.HostID]bool) error {
 		row, err := s.Store.EnrollToken(ctx, id)
 		if err != nil {
 			return err

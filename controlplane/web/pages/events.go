@@ -5,6 +5,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/live"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
@@ -15,7 +16,7 @@ import (
 // the server, and when the browser goes; none of these is an error any more.
 func (s *Pages) Events(w http.ResponseWriter, r *http.Request) error {
 	q, v := r.URL.Query(), session.Of(r.Context())
-	var d Draw
+	var d layout.Draw
 	switch q.Get("view") {
 	case "fleet":
 		d = s.FleetStream(q)
@@ -69,6 +70,6 @@ func (s *Pages) Events(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer end()
-	s.LogEnd(r, live.Watch(ctx, s.Bell, s.open(w, q.Get("view")), s.drawing(r, d)))
+	s.LogEnd(r, live.Watch(ctx, s.Bell, s.Open(w, q.Get("view")), s.Drawing(r, d)))
 	return nil
 }

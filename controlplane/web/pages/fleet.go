@@ -14,6 +14,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/live"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -86,7 +87,7 @@ func (s *Pages) FleetPage(w http.ResponseWriter, r *http.Request) error {
 		Running:   s.atWork(m),
 		Hosts:     hosts,
 	}
-	sh := s.shell(r, "Fleet", "fleet", views.Link{Text: "Fleet"})
+	sh := s.Shell(r, "Fleet", "fleet", views.Link{Text: "Fleet"})
 	q := url.Values{"view": {"fleet"}, "list": {list(page)}, "hosts": {strconv.Itoa(m.Len())}}
 	for name, value := range map[string]string{"status": status, "q": x.Text, "page": strconv.Itoa(number)} {
 		if value != "" {
@@ -94,7 +95,7 @@ func (s *Pages) FleetPage(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	sh.Stream = "/events?" + q.Encode()
-	s.render(w, r, http.StatusOK, views.FleetPage(sh, v))
+	s.Render(w, r, http.StatusOK, views.FleetPage(sh, v))
 	return nil
 }
 
@@ -124,7 +125,7 @@ func (s *Pages) figures(m *fleet.Moment) views.Figures {
 	}
 	if m.Oldest != nil {
 		g.Restorable = words.Bytes(m.Restorable)
-		g.Oldest = s.when(m.Oldest.GoodAt)
+		g.Oldest = s.When(m.Oldest.GoodAt)
 		g.OldestSpan = words.Span(s.Now().Sub(base.At(m.Oldest.GoodAt)))
 		g.OldestHost = views.Link{Text: m.Oldest.Name, URL: views.HostURL(string(m.Oldest.ID))}
 	}
@@ -265,11 +266,11 @@ func (s *Pages) fleetRow(h *fleet.Entry, runs []views.Run) views.HostRow {
 		ID:         string(h.ID),
 		Name:       h.Name,
 		Status:     views.HostStatus(statusKey(h.Status)),
-		Connection: s.connection(h.ID),
+		Connection: s.Connection(h.ID),
 		OS:         base.System(h.Host),
-		LastBackup: s.when(h.GoodAt),
+		LastBackup: s.When(h.GoodAt),
 		HasGroups:  h.Grouped,
-		NoBackup:   whyNot(h.Host, topics.BackupJob),
+		NoBackup:   layout.WhyNot(h.Host, topics.BackupJob),
 	}
 	if open := h.Busy(); open != nil {
 		j := s.running(*open, h.Name)
@@ -320,7 +321,7 @@ type fleetTabRow struct {
 }
 
 // FleetStream draws the fleet page again as hosts change.
-func (s *Pages) FleetStream(q url.Values) Draw {
+func (s *Pages) FleetStream(q url.Values) layout.Draw {
 	t := &fleetTab{s: s, list: q.Get("list"), hosts: -1, wait: live.Progress{Pause: s.Timing.Progress}}
 	t.filter, t.page = filterOf(q)
 	if n, err := strconv.Atoi(q.Get("hosts")); err == nil {
@@ -331,7 +332,7 @@ func (s *Pages) FleetStream(q url.Values) Draw {
 
 // draw looks only at what may have become another: everything, if anything about
 // any host did, or else the progress of jobs.
-func (t *fleetTab) draw(ctx context.Context, p *Painter, rang map[topics.HostID]bool) error {
+func (t *fleetTab) draw(ctx context.Context, p *layout.Painter, rang map[topics.HostID]bool) error {
 	s, m := t.s, p.Moment
 	moved := m != t.m
 	t.m = m

@@ -12,6 +12,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/controlplane/sources"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
@@ -31,11 +32,11 @@ func (s *Pages) groupForm(ctx context.Context, h store.Host, name string) (views
 		}
 		own = append(own, g.Repository)
 	}
-	rows, err := s.repositoryChoice(ctx, own)
+	rows, err := s.RepositoryChoice(ctx, own)
 	if len(rows) <= views.MostRunners {
 		slices.SortStableFunc(rows, func(a, b store.Repository) int { return strings.Compare(a.Name, b.Name) })
 	}
-	f.Repositories, f.Many = repositoryOptions(rows, func(r store.Repository) string { return r.Name + "  ·  " + r.Location })
+	f.Repositories, f.Many = layout.RepositoryOptions(rows, func(r store.Repository) string { return r.Name + "  ·  " + r.Location })
 	switch {
 	case f.Many && name == "":
 		f.Repository = "new" // until somebody types the name of one
@@ -59,8 +60,8 @@ func (s *Pages) groupPage(w http.ResponseWriter, r *http.Request, status int, h 
 	if f.Group != "" {
 		title = "Change " + f.Group
 	}
-	sh := s.shell(r, title, "fleet", toFleet, views.Link{Text: h.Name, URL: views.HostURL(string(h.ID))}, views.Link{Text: title})
-	s.render(w, r, status, views.GroupPage(sh, f))
+	sh := s.Shell(r, title, "fleet", toFleet, views.Link{Text: h.Name, URL: views.HostURL(string(h.ID))}, views.Link{Text: title})
+	s.Render(w, r, status, views.GroupPage(sh, f))
 	return nil
 }
 
@@ -102,7 +103,7 @@ func (s *Pages) EditGroup(w http.ResponseWriter, r *http.Request) error {
 func (s *Pages) SaveGroup(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	if err := r.ParseForm(); err != nil {
-		return badForm(err)
+		return layout.BadForm(err)
 	}
 	h, err := s.Host(ctx, base.HostID(r))
 	if err != nil {
@@ -123,7 +124,7 @@ func (s *Pages) SaveGroup(w http.ResponseWriter, r *http.Request) error {
 	}
 	f.Name, f.Repository, f.Paths, f.Excludes = strings.TrimSpace(name), p.Get("repository"), p.Get("paths"), p.Get("excludes")
 	f.NewName, f.NewURL = strings.TrimSpace(p.Get("repository_name")), strings.TrimSpace(p.Get("repository_url"))
-	in := sources.Input{Paths: new(lines(f.Paths)), Excludes: new(lines(f.Excludes))}
+	in := sources.Input{Paths: new(layout.Lines(f.Paths)), Excludes: new(layout.Lines(f.Excludes))}
 	misread := readHow(p, h, was, &f, &in)
 	if f.Many && strings.TrimSpace(f.Repository) == "" {
 		f.Repository = "new"
@@ -135,7 +136,7 @@ func (s *Pages) SaveGroup(w http.ResponseWriter, r *http.Request) error {
 			Password: new(topics.Secret(p.Get("repository_password"))),
 		}
 	} else {
-		id, err := s.chosenRepository(ctx, f.Repository)
+		id, err := s.ChosenRepository(ctx, f.Repository)
 		if err != nil {
 			return err
 		}

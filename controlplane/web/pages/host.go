@@ -11,6 +11,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -29,9 +30,9 @@ func (s *Pages) HostPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	sh := s.shell(r, v.Name, "fleet", toFleet, views.Link{Text: v.Name})
+	sh := s.Shell(r, v.Name, "fleet", toFleet, views.Link{Text: v.Name})
 	sh.Stream = views.HostStream(v.ID)
-	s.render(w, r, http.StatusOK, views.HostPage(sh, v))
+	s.Render(w, r, http.StatusOK, views.HostPage(sh, v))
 	return nil
 }
 
@@ -80,14 +81,14 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 		names[g.ID] = g.Name
 	}
 	running, busy := false, map[topics.SourceGroupID]bool{}
-	v := views.Host{ID: string(h.ID), Name: h.Name, Connection: s.connection(id), OS: base.System(h), LastBackup: s.when(h.GoodAt)}
+	v := views.Host{ID: string(h.ID), Name: h.Name, Connection: s.Connection(id), OS: base.System(h), LastBackup: s.When(h.GoodAt)}
 	if h.Arch != "" && v.OS != "" {
 		v.OS += ", " + h.Arch
 	}
-	v.Revoked = s.when(h.RevokedAt)
+	v.Revoked = s.When(h.RevokedAt)
 	v.Forbids = map[string]string{}
 	for _, k := range topics.Kinds {
-		v.Forbids[string(k)] = whyNot(h, k)
+		v.Forbids[string(k)] = layout.WhyNot(h, k)
 	}
 	for _, j := range open {
 		running = running || j.State == topics.Running
@@ -127,7 +128,7 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 		v.Jobs = append(v.Jobs, s.jobRow(j, names))
 	}
 	for _, n := range snapshots {
-		v.Snapshots = append(v.Snapshots, views.Snapshot{ID: short(n.ID), At: s.when(n.Time), Group: groupOf(n, names), Paths: n.Paths,
+		v.Snapshots = append(v.Snapshots, views.Snapshot{ID: layout.Short(n.ID), At: s.When(n.Time), Group: groupOf(n, names), Paths: n.Paths,
 			Files: words.Number(n.Files), Size: words.Bytes(n.Bytes)})
 	}
 	runs := strips[id]
@@ -160,7 +161,7 @@ func (s *Pages) hostProblem(ctx context.Context, h store.Host, st views.Status) 
 // jobRow is a job in a host's list.
 func (s *Pages) jobRow(j store.Job, groups map[topics.SourceGroupID]string) views.JobRow {
 	row := views.JobRow{ID: string(j.ID), Kind: string(j.Kind), Group: groups[j.SourceGroup], Status: views.JobStatus(string(j.State)),
-		At: s.when(max(j.StartedAt, j.QueuedAt)), By: asker(j)}
+		At: s.When(max(j.StartedAt, j.QueuedAt)), By: asker(j)}
 	if _, stalled := s.Silent(j); stalled {
 		row.Status = views.JobStatus("stalled")
 	}
@@ -187,9 +188,9 @@ func groupOf(n store.Snapshot, names map[topics.SourceGroupID]string) string {
 
 func (s *Pages) agentFacts(h store.Host) []views.Fact {
 	facts := []views.Fact{
-		{Name: "Agent", Value: said(h.AgentVersion)},
-		{Name: "restic", Value: said(h.ResticVersion)},
-		{Name: "System", Value: said(base.System(h))},
+		{Name: "Agent", Value: layout.Said(h.AgentVersion)},
+		{Name: "restic", Value: layout.Said(h.ResticVersion)},
+		{Name: "System", Value: layout.Said(base.System(h))},
 	}
 	if h.Policy != "" {
 		facts = append(facts, views.Fact{Name: "Policy", Value: h.Policy})
@@ -227,8 +228,8 @@ func (s *Pages) agentFacts(h store.Host) []views.Fact {
 }
 
 // hostStream draws a host's page again as it changes.
-func (s *Pages) hostStream(id topics.HostID) Draw {
-	return func(ctx context.Context, p *Painter, rang map[topics.HostID]bool) error {
+func (s *Pages) hostStream(id topics.HostID) layout.Draw {
+	return func(ctx context.Context, p *layout.Painter, rang map[topics.HostID]bool) error {
 		if !p.Full && !rang[id] {
 			return nil
 		}
@@ -252,7 +253,7 @@ func (s *Pages) hostStream(id topics.HostID) Draw {
 // follows the first job.
 func (s *Pages) RunBackup(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		return badForm(err)
+		return layout.BadForm(err)
 	}
 	id := base.HostID(r)
 	job, _, err := s.Jobs.Start(r.Context(), session.Of(r.Context()).Actor(),
@@ -264,6 +265,6 @@ func (s *Pages) RunBackup(w http.ResponseWriter, r *http.Request) error {
 		}
 		return p
 	}
-	redirect(w, r, views.JobURL(string(job.ID)))
+	layout.Redirect(w, r, views.JobURL(string(job.ID)))
 	return nil
 }

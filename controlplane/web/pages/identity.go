@@ -5,6 +5,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/views"
 )
@@ -29,6 +30,6 @@ func (s *Pages) RevokeHost(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	redirect(w, r, views.HostURL(string(h.ID)))
+	layout.Redirect(w, r, views.HostURL(string(h.ID)))
 	return nil
 }

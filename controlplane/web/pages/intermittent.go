@@ -7,6 +7,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/views"
 )
@@ -14,7 +15,7 @@ import (
 // SaveIntermittent takes the form on a host's page.
 func (s *Pages) SaveIntermittent(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		return badForm(err)
+		return layout.BadForm(err)
 	}
 	days, err := strconv.ParseInt(strings.TrimSpace(r.PostForm.Get("overdue_days")), 10, 64)
 	if err != nil {
@@ -22,8 +23,8 @@ func (s *Pages) SaveIntermittent(w http.ResponseWriter, r *http.Request) error {
 	}
 	in := hosts.Input{Intermittent: new(r.PostForm.Get("intermittent") == "true"), OverdueDays: &days}
 	if _, err := s.HostSettings.Put(r.Context(), session.Of(r.Context()).Name, base.HostID(r), in); err != nil {
-		return notSavedHere("host", err)
+		return layout.NotSavedHere("host", err)
 	}
-	redirect(w, r, views.HostURL(string(base.HostID(r))))
+	layout.Redirect(w, r, views.HostURL(string(base.HostID(r))))
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -63,12 +64,12 @@ func (s *Pages) JobPage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	title := views.JobTitle(string(j.Kind), t.host.Name)
-	sh := s.shell(r, title, "jobs", toJobs, views.Link{Text: t.host.Name, URL: views.HostURL(string(j.Host))},
-		views.Link{Text: views.KindWord(string(j.Kind)) + " " + short(string(j.ID))})
+	sh := s.Shell(r, title, "jobs", toJobs, views.Link{Text: t.host.Name, URL: views.HostURL(string(j.Host))},
+		views.Link{Text: views.KindWord(string(j.Kind)) + " " + layout.Short(string(j.ID))})
 	if !j.State.Ended() {
 		sh.Stream = views.JobStream(string(j.ID), uint64(last))
 	}
-	s.render(w, r, http.StatusOK, views.JobPage(sh, v))
+	s.Render(w, r, http.StatusOK, views.JobPage(sh, v))
 	return nil
 }
 
@@ -133,8 +134,8 @@ func (s *Pages) logLines(entries []store.LogEntry) []views.LogLine {
 func (s *Pages) jobView(ctx context.Context, t told) (views.Job, error) {
 	j, who := t.Job, session.Of(ctx)
 	ended := j.State.Ended()
-	v := views.Job{ID: string(j.ID), ShortID: short(string(j.ID)), Kind: string(j.Kind), HostID: string(j.Host), Host: t.host.Name,
-		Group: t.group.Name, Repository: t.repository.Name, Status: views.JobStatus(string(j.State)), AtWord: "Asked for", At: s.when(j.QueuedAt),
+	v := views.Job{ID: string(j.ID), ShortID: layout.Short(string(j.ID)), Kind: string(j.Kind), HostID: string(j.Host), Host: t.host.Name,
+		Group: t.group.Name, Repository: t.repository.Name, Status: views.JobStatus(string(j.State)), AtWord: "Asked for", At: s.When(j.QueuedAt),
 		By: j.RequestedBy, Ended: ended, CanCancel: !ended && !j.CancelAsked && who.May(store.Operator)}
 	if ended {
 		if err := s.mayRunAgain(ctx, &v, j, t.host); err != nil {
@@ -142,7 +143,7 @@ func (s *Pages) jobView(ctx context.Context, t told) (views.Job, error) {
 		}
 	}
 	if j.StartedAt > 0 {
-		v.AtWord, v.At = "Started", s.when(j.StartedAt)
+		v.AtWord, v.At = "Started", s.When(j.StartedAt)
 		if ended {
 			v.Took = "took " + words.Duration(time.Duration(j.FinishedAt-j.StartedAt)*time.Millisecond)
 		} else {
@@ -245,7 +246,7 @@ func (s *Pages) runningView(v *views.Job, j store.Job) {
 			}
 		}
 	}
-	v.Facts = append(v.Facts, views.Fact{Name: "restic", Value: said(j.ResticVersion)})
+	v.Facts = append(v.Facts, views.Fact{Name: "restic", Value: layout.Said(j.ResticVersion)})
 }
 
 func (s *Pages) endedView(v *views.Job, j store.Job) {
@@ -262,10 +263,10 @@ func (s *Pages) endedView(v *views.Job, j store.Job) {
 	if j.StartedAt > 0 {
 		took := time.Duration(j.FinishedAt-j.StartedAt) * time.Millisecond
 		v.Figures = append(v.Figures, views.Figure{Name: "Duration", Value: words.Duration(took)})
-		v.Facts = append(v.Facts, views.Fact{Name: "restic", Value: said(j.ResticVersion)})
+		v.Facts = append(v.Facts, views.Fact{Name: "restic", Value: layout.Said(j.ResticVersion)})
 	}
 	if j.SnapshotID != "" {
-		v.Figures = append(v.Figures, views.Figure{Name: "Snapshot", Value: short(j.SnapshotID), Mono: true})
+		v.Figures = append(v.Figures, views.Figure{Name: "Snapshot", Value: layout.Short(j.SnapshotID), Mono: true})
 	}
 	if j.ExitCode.Valid {
 		v.Facts = append(v.Facts, views.Fact{Name: "Exit code", Value: exitCode(j)})
@@ -306,9 +307,9 @@ func exitCode(j store.Job) string {
 }
 
 func (s *Pages) steps(j store.Job) []views.Step {
-	steps := []views.Step{views.DoneStep("Asked for", "by "+j.RequestedBy, s.when(j.QueuedAt))}
+	steps := []views.Step{views.DoneStep("Asked for", "by "+j.RequestedBy, s.When(j.QueuedAt))}
 	if j.StartedAt > 0 {
-		steps = append(steps, views.DoneStep("restic started", "", s.when(j.StartedAt)))
+		steps = append(steps, views.DoneStep("restic started", "", s.When(j.StartedAt)))
 	} else if j.Accepted {
 		steps = append(steps, views.DoneStep("Accepted by the agent", "", views.When{}))
 	}
@@ -321,7 +322,7 @@ func (s *Pages) steps(j store.Job) []views.Step {
 		}
 		return append(steps, views.OpenStep("Snapshot", ""))
 	}
-	end := s.when(j.FinishedAt)
+	end := s.When(j.FinishedAt)
 	if j.Kind != topics.BackupJob && (j.State == topics.Succeeded || j.State == topics.Warnings) {
 		step := views.DoneStep("Done", "", end)
 		if j.State == topics.Warnings {
@@ -331,11 +332,11 @@ func (s *Pages) steps(j store.Job) []views.Step {
 	}
 	switch j.State {
 	case topics.Succeeded:
-		return append(steps, views.DoneStep("Snapshot "+short(j.SnapshotID), "", end))
+		return append(steps, views.DoneStep("Snapshot "+layout.Short(j.SnapshotID), "", end))
 	case topics.Warnings:
 		return append(
 			steps,
-			views.Step{Icon: "triangle-alert", Tone: "warn", Text: "Snapshot " + short(j.SnapshotID), Sub: "incomplete", At: end},
+			views.Step{Icon: "triangle-alert", Tone: "warn", Text: "Snapshot " + layout.Short(j.SnapshotID), Sub: "incomplete", At: end},
 		)
 	}
 	return append(steps, views.BadStep(views.JobStatus(string(j.State)).Word, jobs.Explain(j.Kind, j.Cause, j.State).Cause, end))
@@ -344,7 +345,7 @@ func (s *Pages) steps(j store.Job) []views.Step {
 // CancelJob asks for the end of a job and shows it.
 func (s *Pages) CancelJob(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		return badForm(err)
+		return layout.BadForm(err)
 	}
 	id := base.JobID(r)
 	if err := s.Jobs.Cancel(r.Context(), session.Of(r.Context()).Name, id); err != nil && !errors.Is(err, jobs.ErrEnded) {
@@ -352,11 +353,11 @@ func (s *Pages) CancelJob(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch {
 	case r.PostForm.Get("stay") == "":
-		redirect(w, r, views.JobURL(string(id)))
+		layout.Redirect(w, r, views.JobURL(string(id)))
 	case base.IsHTMX(r): // the list it was asked for in changes by itself
 		w.WriteHeader(http.StatusNoContent)
 	default:
-		redirect(w, r, "/jobs")
+		layout.Redirect(w, r, "/jobs")
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/live"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -39,7 +40,7 @@ func (s *Pages) jobEvents(w http.ResponseWriter, r *http.Request, j store.Job) e
 		return err
 	}
 	defer end()
-	f := jobFeed{s: s, r: r, t: s.open(w, "job"), names: names, p: &Painter{Painter: live.NewPainter()}, changed: true}
+	f := jobFeed{s: s, r: r, t: s.Open(w, "job"), names: names, p: &layout.Painter{Painter: live.NewPainter()}, changed: true}
 	after := resumeAt(r)
 	f.t.ID = uint64(after)
 	s.LogEnd(r, f.run(ctx, after))
@@ -52,7 +53,7 @@ type jobFeed struct {
 	r       *http.Request
 	t       *live.Tab
 	names   told
-	p       *Painter
+	p       *layout.Painter
 	lines   []store.LogEntry // not sent yet
 	changed bool             // something else is to be looked at
 	final   *store.Job       // it has ended, and this is its row
@@ -195,7 +196,7 @@ func (f *jobFeed) draw(ctx context.Context) error {
 	p.Morph("current-files", views.JobFiles(v))
 	p.Morph("job-timeline", views.JobTimeline(v))
 	p.Morph("job-facts", views.JobFacts(v))
-	s.paintShell(p, f.r)
+	s.PaintShell(p, f.r)
 	return nil
 }
 

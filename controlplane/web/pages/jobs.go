@@ -16,6 +16,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/live"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/protocol"
@@ -243,9 +244,9 @@ func (s *Pages) JobsPage(w http.ResponseWriter, r *http.Request) error {
 	} else {
 		cursor = ""
 	}
-	sh := s.shell(r, "Jobs", "jobs", views.Link{Text: "Jobs"})
+	sh := s.Shell(r, "Jobs", "jobs", views.Link{Text: "Jobs"})
 	sh.Stream = views.JobsStream(f, cursor, l.name())
-	s.render(w, r, http.StatusOK, views.JobsPage(sh, v))
+	s.Render(w, r, http.StatusOK, views.JobsPage(sh, v))
 	return nil
 }
 
@@ -259,7 +260,7 @@ func (s *Pages) jobLine(j store.Job, q *base.Queue, who *session.Visitor) views.
 		Host:      q.Fleet.Name(j.Host),
 		Status:    views.JobStatus(string(j.State)),
 		Percent:   -1,
-		At:        s.when(max(j.StartedAt, j.QueuedAt)),
+		At:        s.When(max(j.StartedAt, j.QueuedAt)),
 		By:        asker(j),
 		CanCancel: !j.State.Ended() && !j.CancelAsked && who.May(store.Operator),
 	}
@@ -417,7 +418,7 @@ type jobsTab struct {
 }
 
 // JobsStream draws the rows of the jobs page again as they change.
-func (s *Pages) JobsStream(query url.Values, who *session.Visitor) Draw {
+func (s *Pages) JobsStream(query url.Values, who *session.Visitor) layout.Draw {
 	t := &jobsTab{s: s, who: who, list: query.Get("list"), wait: live.Progress{Pause: s.Timing.Progress}}
 	f, cursor := jobsFilter(query)
 	t.filter, t.after = f, parsePlace(cursor)
@@ -426,7 +427,7 @@ func (s *Pages) JobsStream(query url.Values, who *session.Visitor) Draw {
 
 // draw looks only at what may have become another: everything, if anything about
 // any host did, or else the progress of jobs.
-func (t *jobsTab) draw(ctx context.Context, p *Painter, rang map[topics.HostID]bool) error {
+func (t *jobsTab) draw(ctx context.Context, p *layout.Painter, rang map[topics.HostID]bool) error {
 	moved := p.Moment != t.m || p.Full
 	rang, p.Again = t.wait.Due(rang, moved)
 	if moved {
@@ -444,7 +445,7 @@ func (t *jobsTab) draw(ctx context.Context, p *Painter, rang map[topics.HostID]b
 }
 
 // read reads the page again, and draws what surrounds its rows.
-func (t *jobsTab) read(ctx context.Context, p *Painter) error {
+func (t *jobsTab) read(ctx context.Context, p *layout.Painter) error {
 	s := t.s
 	q, err := s.Queue(ctx, p.Moment)
 	if err != nil {

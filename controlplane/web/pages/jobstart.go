@@ -9,6 +9,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -18,14 +19,14 @@ import (
 // RunOnRepository asks the chosen host for an operation on a repository.
 func (s *Pages) RunOnRepository(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		return badForm(err)
+		return layout.BadForm(err)
 	}
 	ctx, id := r.Context(), repositoryID(r)
 	row, err := s.Repository(ctx, id)
 	if err != nil {
 		return err
 	}
-	host, err := s.chosen(ctx, r.PostForm.Get("host"))
+	host, err := s.Chosen(ctx, r.PostForm.Get("host"))
 	if err != nil {
 		return err
 	}
@@ -57,9 +58,9 @@ func (s *Pages) RunOnRepository(w http.ResponseWriter, r *http.Request) error {
 // a slash.
 func (s *Pages) RunOnHost(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		return badForm(err)
+		return layout.BadForm(err)
 	}
-	repository, err := s.chosenRepository(r.Context(), r.PostForm.Get("repository"))
+	repository, err := s.ChosenRepository(r.Context(), r.PostForm.Get("repository"))
 	if err != nil {
 		return err
 	}
@@ -98,7 +99,7 @@ func (s *Pages) start(w http.ResponseWriter, r *http.Request, q jobs.Request) er
 	if r.PostForm.Get("stay") != "" {
 		return s.stay(w, r, views.RepositoryURL(string(q.Repository)))
 	}
-	redirect(w, r, views.JobURL(string(j.ID)))
+	layout.Redirect(w, r, views.JobURL(string(j.ID)))
 	return nil
 }
 
@@ -113,7 +114,7 @@ func operationOf(kind topics.JobKind, f url.Values) topics.Operation {
 	case topics.RestoreJob:
 		return topics.Operation{
 			Snapshot:  f.Get("snapshot"),
-			Paths:     lines(f.Get("paths")),
+			Paths:     layout.Lines(f.Get("paths")),
 			Target:    strings.TrimSpace(f.Get("target")),
 			Overwrite: f.Get("overwrite"),
 			DryRun:    yes("dry_run"),

@@ -43,12 +43,12 @@ func (s *Pages) KitPage(w http.ResponseWriter, r *http.Request) error {
 	for _, x := range k.Steps() {
 		v.Steps = append(v.Steps, views.KitStep(x))
 	}
-	s.render(
+	s.Render(
 		w,
 		r,
 		http.StatusOK,
 		views.KitPage(
-			s.shell(
+			s.Shell(
 				r,
 				"Emergency kit of "+k.Name,
 				"repositories",

@@ -13,6 +13,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
@@ -28,7 +29,7 @@ func (s *Pages) repositoryForm(ctx context.Context, r store.Repository) (views.R
 	if err != nil {
 		return f, err
 	}
-	f.Hosts = s.choice(m, func(h *fleet.Entry) int {
+	f.Hosts = s.Choice(m, func(h *fleet.Entry) int {
 		if h.ID == r.Keeper {
 			return 0
 		}
@@ -115,9 +116,9 @@ func (s *Pages) EditRepository(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Pages) repositoryFormPage(w http.ResponseWriter, r *http.Request, status int, f views.RepositoryForm) error {
-	sh := s.shell(r, "Add a repository", "repositories", toRepositories, views.Link{Text: "Add a repository"})
+	sh := s.Shell(r, "Add a repository", "repositories", toRepositories, views.Link{Text: "Add a repository"})
 	if f.ID != "" {
-		sh = s.shell(
+		sh = s.Shell(
 			r,
 			"Change "+f.Name,
 			"repositories",
@@ -126,7 +127,7 @@ func (s *Pages) repositoryFormPage(w http.ResponseWriter, r *http.Request, statu
 			views.Link{Text: "Change"},
 		)
 	}
-	s.render(w, r, status, views.RepositoryFormPage(sh, f))
+	s.Render(w, r, status, views.RepositoryFormPage(sh, f))
 	return nil
 }
 
@@ -164,7 +165,7 @@ func repositoryInputOf(p url.Values, was views.RepositoryForm, keep store.Keep) 
 func (s *Pages) SaveRepository(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	if err := r.ParseForm(); err != nil {
-		return badForm(err)
+		return layout.BadForm(err)
 	}
 	row := store.Repository{}
 	if id := repositoryID(r); id != "" {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -13,14 +14,14 @@ import (
 )
 
 func (s *Pages) RepositoriesPage(w http.ResponseWriter, r *http.Request) error {
-	text, page := listPlace(r.URL.Query())
+	text, page := layout.ListPlace(r.URL.Query())
 	l, err := s.repositoryList(r.Context(), text, page)
 	if err != nil {
 		return err
 	}
-	sh := s.shell(r, "Repositories", "repositories", views.Link{Text: "Repositories"})
+	sh := s.Shell(r, "Repositories", "repositories", views.Link{Text: "Repositories"})
 	sh.Stream = views.RepositoriesStream(text, page)
-	s.render(w, r, http.StatusOK, views.RepositoriesPage(sh, l, session.Of(r.Context()).May(store.Admin)))
+	s.Render(w, r, http.StatusOK, views.RepositoriesPage(sh, l, session.Of(r.Context()).May(store.Admin)))
 	return nil
 }
 
@@ -62,14 +63,14 @@ func (s *Pages) repositoryList(ctx context.Context, text string, page int) (l vi
 			Name:       r.Name,
 			Location:   r.Location,
 			Health:     s.health(r, k),
-			MeasuredAt: s.when(r.MeasuredAt),
+			MeasuredAt: s.When(r.MeasuredAt),
 			Chart:      views.NewChart(points[r.ID]),
 			Ratio:      views.Times(r.Ratio()),
 			Snapshots:  words.Number(uint64(k.Tallies[r.ID].Count)),
-			ListedAt: s.when(
+			ListedAt: s.When(
 				r.ListedAt,
 			),
-			CheckedAt:   s.when(r.CheckedAt),
+			CheckedAt:   s.When(r.CheckedAt),
 			CheckErrors: checkErrors(r),
 			Hosts:       words.Number(uint64(hosts[r.ID])),
 		}
@@ -81,9 +82,9 @@ func (s *Pages) repositoryList(ctx context.Context, text string, page int) (l vi
 	return l, nil
 }
 
-func (s *Pages) repositoriesStream(q url.Values) Draw {
-	text, page := listPlace(q)
-	return func(ctx context.Context, p *Painter, rang map[topics.HostID]bool) error {
+func (s *Pages) repositoriesStream(q url.Values) layout.Draw {
+	text, page := layout.ListPlace(q)
+	return func(ctx context.Context, p *layout.Painter, rang map[topics.HostID]bool) error {
 		if !p.Full && len(rang) == 0 {
 			return nil
 		}

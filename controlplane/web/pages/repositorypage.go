@@ -11,6 +11,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -46,15 +47,15 @@ func (s *Pages) RepositoryPage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	v.Forget = r.URL.Query().Get("forget")
-	sh := s.shell(r, v.Name, "repositories", toRepositories, views.Link{Text: v.Name})
+	sh := s.Shell(r, v.Name, "repositories", toRepositories, views.Link{Text: v.Name})
 	sh.Stream = views.RepositoryStream(v.ID, f)
-	s.render(w, r, http.StatusOK, views.RepositoryPage(sh, v))
+	s.Render(w, r, http.StatusOK, views.RepositoryPage(sh, v))
 	return nil
 }
 
-func (s *Pages) repositoryStream(id topics.RepositoryID, f views.RepositoryFilter) Draw {
+func (s *Pages) repositoryStream(id topics.RepositoryID, f views.RepositoryFilter) layout.Draw {
 	waiting, next := false, time.Time{}
-	return func(ctx context.Context, p *Painter, rang map[topics.HostID]bool) error {
+	return func(ctx context.Context, p *layout.Painter, rang map[topics.HostID]bool) error {
 		began := time.Now()
 		if waiting = waiting || p.Full || len(rang) > 0; !waiting || began.Before(next) {
 			p.Again = waiting
@@ -121,9 +122,9 @@ func (s *Pages) repositoryView(ctx context.Context, id topics.RepositoryID, f vi
 		Filter:         f,
 		SnapshotsTotal: tally.Count,
 		ForeignTotal:   tally.Foreign,
-		ListedAt:       s.when(r.ListedAt),
-		LocksAt:        s.when(r.LocksAt),
-		KeysAt:         s.when(r.KeysAt),
+		ListedAt:       s.When(r.ListedAt),
+		LocksAt:        s.When(r.LocksAt),
+		KeysAt:         s.When(r.KeysAt),
 		MayOperate:     who.May(store.Operator),
 		MayAdmin:       who.May(store.Admin),
 	}
@@ -142,7 +143,7 @@ func (s *Pages) repositoryView(ctx context.Context, id topics.RepositoryID, f vi
 	if r.Keeper != "" {
 		v.Keeper = views.Link{Text: names[r.Keeper], URL: views.HostURL(string(r.Keeper))}
 	}
-	v.Hosts = s.choice(m, func(h *fleet.Entry) int {
+	v.Hosts = s.Choice(m, func(h *fleet.Entry) int {
 		switch {
 		case h.ID == r.Keeper:
 			return 0
@@ -198,7 +199,7 @@ func (s *Pages) repositoryFound(ctx context.Context, v *views.Repository, r stor
 	v.CanUnlock, v.AllDead = len(holders) > 0, len(holders) > 0
 	for _, h := range holders {
 		v.AllDead = v.AllDead && h.Verdict == jobs.Dead
-		row := views.LockRow{ID: h.ID, Kind: "Shared", Owner: h.Hostname + ", process " + strconv.FormatInt(h.PID, 10), At: s.when(h.Time)}
+		row := views.LockRow{ID: h.ID, Kind: "Shared", Owner: h.Hostname + ", process " + strconv.FormatInt(h.PID, 10), At: s.When(h.Time)}
 		if h.Exclusive {
 			row.Kind = "Exclusive"
 		}
@@ -207,7 +208,7 @@ func (s *Pages) repositoryFound(ctx context.Context, v *views.Repository, r stor
 		}
 		row.Tone, row.Verdict = verdict(h, names[h.LookedBy])
 		if h.OfJob != "" {
-			row.Job = views.Link{Text: "Job " + short(string(h.OfJob)), URL: views.JobURL(string(h.OfJob))}
+			row.Job = views.Link{Text: "Job " + layout.Short(string(h.OfJob)), URL: views.JobURL(string(h.OfJob))}
 		}
 		v.Locks = append(v.Locks, row)
 	}
@@ -218,7 +219,7 @@ func (s *Pages) repositoryFound(ctx context.Context, v *views.Repository, r stor
 	for _, k := range keys {
 		row := views.KeyRow{
 			ID:      k.ID,
-			ShortID: short(k.ID),
+			ShortID: layout.Short(k.ID),
 			Owner:   strings.Trim(k.Username+"@"+k.Hostname, "@"),
 			Trusted: k.Trusted,
 			Current: k.ID == r.KeyHint,
@@ -514,18 +515,18 @@ func (s *Pages) HostOperations(w http.ResponseWriter, r *http.Request) error {
 			names[row.ID] = row.Name
 		}
 	}
-	rows, err := s.repositoryChoice(ctx, own)
+	rows, err := s.RepositoryChoice(ctx, own)
 	if err != nil {
 		return err
 	}
 	o := views.HostOperations{HostID: string(h.ID), Host: h.Name, Policy: h.Policy, Forbids: map[string]string{}}
 	for _, k := range topics.Kinds {
-		o.Forbids[string(k)] = whyNot(h, k)
+		o.Forbids[string(k)] = layout.WhyNot(h, k)
 	}
 	if p := h.Permits.V; p != nil && !p.Anywhere {
 		o.RestoreRoots, o.NoOverwrite = p.RestoreRoots, !p.Overwrite
 	}
-	o.Repositories, o.Many = repositoryOptions(rows, func(r store.Repository) string { return r.Name })
+	o.Repositories, o.Many = layout.RepositoryOptions(rows, func(r store.Repository) string { return r.Name })
 	for _, n := range snapshots {
 		if names[n.Repository] == "" {
 			continue
@@ -537,7 +538,7 @@ func (s *Pages) HostOperations(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	sh := s.shell(
+	sh := s.Shell(
 		r,
 		"Operations",
 		"fleet",
@@ -545,7 +546,7 @@ func (s *Pages) HostOperations(w http.ResponseWriter, r *http.Request) error {
 		views.Link{Text: h.Name, URL: views.HostURL(string(h.ID))},
 		views.Link{Text: "Operations"},
 	)
-	s.render(w, r, http.StatusOK, views.HostOperationsPage(sh, o))
+	s.Render(w, r, http.StatusOK, views.HostOperationsPage(sh, o))
 	return nil
 }
 
@@ -553,13 +554,13 @@ func (s *Pages) TrustKeyPage(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Repositories.TrustKey(r.Context(), session.Of(r.Context()).Name, repositoryID(r), base.Param(r, "key")); err != nil {
 		return err
 	}
-	redirect(w, r, views.RepositoryURL(base.Param(r, "id")))
+	layout.Redirect(w, r, views.RepositoryURL(base.Param(r, "id")))
 	return nil
 }
 
 func (s *Pages) RemoveRepositoryPage(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		return badForm(err)
+		return layout.BadForm(err)
 	}
 	row, err := s.Repository(r.Context(), repositoryID(r))
 	if err != nil {
@@ -571,6 +572,6 @@ func (s *Pages) RemoveRepositoryPage(w http.ResponseWriter, r *http.Request) err
 	if err := s.Repositories.Remove(r.Context(), session.Of(r.Context()).Name, row.ID); err != nil {
 		return err
 	}
-	redirect(w, r, "/repositories")
+	layout.Redirect(w, r, "/repositories")
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -72,13 +73,13 @@ func (s *Pages) resultView(ctx context.Context, v *views.Job, j store.Job) error
 	case topics.SnapshotsJob:
 		for i := len(report.Snapshots) - 1; i >= 0; i-- { // the newest first
 			n := report.Snapshots[i]
-			rows = append(rows, []string{short(n.ID), when(n.Time), n.Host, strings.Join(n.Paths, ", "), strings.Join(n.Tags, ", ")})
+			rows = append(rows, []string{layout.Short(n.ID), when(n.Time), n.Host, strings.Join(n.Paths, ", "), strings.Join(n.Tags, ", ")})
 		}
 		table("Snapshots", 1, []string{"Snapshot", "Taken", "Host", "Paths", "Tags"}, rows)
 	case topics.KeyJob:
 		for _, k := range report.Keys {
 			note := map[bool]string{true: "opens with our password"}[k.Current]
-			rows = append(rows, []string{short(k.ID), k.User + "@" + k.Host, when(k.Created), note})
+			rows = append(rows, []string{layout.Short(k.ID), k.User + "@" + k.Host, when(k.Created), note})
 		}
 		table("Keys", 1, []string{"Key", "Made by", "Made", "Note"}, rows)
 	case topics.LocksJob:
@@ -90,12 +91,12 @@ func (s *Pages) resultView(ctx context.Context, v *views.Job, j store.Job) error
 			if l.Alive != nil {
 				alive = map[bool]string{true: "runs", false: "gone"}[*l.Alive]
 			}
-			rows = append(rows, []string{short(l.ID), kind, l.Host, fmt.Sprint(l.PID), alive, when(l.Time)})
+			rows = append(rows, []string{layout.Short(l.ID), kind, l.Host, fmt.Sprint(l.PID), alive, when(l.Time)})
 		}
 		table("Locks", 1, []string{"Lock", "Kind", "Host", "Process", "It", "Since"}, rows)
 	case topics.FindJob:
 		for _, m := range report.Matches {
-			rows = append(rows, []string{m.Path, short(m.Snapshot), m.Type, words.Bytes(m.Size), when(m.ModTime)})
+			rows = append(rows, []string{m.Path, layout.Short(m.Snapshot), m.Type, words.Bytes(m.Size), when(m.ModTime)})
 		}
 		table("Found", 2, []string{"Path", "Snapshot", "Kind", "Size", "Changed"}, rows)
 	case topics.DiffJob:
@@ -117,7 +118,7 @@ func (s *Pages) resultView(ctx context.Context, v *views.Job, j store.Job) error
 		table("Changes", 1, []string{"Path", "What"}, rows)
 	case topics.ForgetJob:
 		for _, id := range r.Removed {
-			rows = append(rows, []string{short(id), id})
+			rows = append(rows, []string{layout.Short(id), id})
 		}
 		table("Removed snapshots", 2, []string{"Snapshot", "Whole ID"}, rows)
 	case topics.CheckJob:
@@ -177,9 +178,9 @@ func askedFor(o topics.Operation) (f []views.Fact) {
 		}
 	}
 	yes := map[bool]string{true: "yes"}
-	say("Snapshot", short(o.Snapshot), true)
-	say("From", short(o.From), true)
-	say("To", short(o.To), true)
+	say("Snapshot", layout.Short(o.Snapshot), true)
+	say("From", layout.Short(o.From), true)
+	say("To", layout.Short(o.To), true)
 	if n := len(o.Snapshots); n > 0 {
 		say("Asked to remove", words.Count(uint64(n), "snapshot", "snapshots"), false)
 	}
@@ -207,6 +208,6 @@ func (s *Pages) RunAgain(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	redirect(w, r, views.JobURL(string(again.ID)))
+	layout.Redirect(w, r, views.JobURL(string(again.ID)))
 	return nil
 }

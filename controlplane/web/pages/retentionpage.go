@@ -16,6 +16,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -31,7 +32,7 @@ func (s *Pages) RetentionPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	sh := s.shell(
+	sh := s.Shell(
 		r,
 		"Retention of "+v.Repository,
 		"repositories",
@@ -39,7 +40,7 @@ func (s *Pages) RetentionPage(w http.ResponseWriter, r *http.Request) error {
 		views.Link{Text: v.Repository, URL: views.RepositoryURL(v.RepositoryID)},
 		views.Link{Text: "Retention"},
 	)
-	s.render(w, r, http.StatusOK, views.RetentionPage(sh, v, m))
+	s.Render(w, r, http.StatusOK, views.RetentionPage(sh, v, m))
 	return nil
 }
 
@@ -47,7 +48,7 @@ func (s *Pages) RetentionPage(w http.ResponseWriter, r *http.Request) error {
 // would do. Nothing is saved.
 func (s *Pages) RetentionPreview(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		return badForm(err)
+		return layout.BadForm(err)
 	}
 	row, err := s.Repository(r.Context(), repositoryID(r))
 	if err != nil {
@@ -58,7 +59,7 @@ func (s *Pages) RetentionPreview(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.render(w, r, http.StatusOK, views.RetentionPreview(v))
+	s.Render(w, r, http.StatusOK, views.RetentionPreview(v))
 	return nil
 }
 
@@ -110,10 +111,10 @@ func countRules(k *store.Keep) map[string]*int {
 // the job.
 func (s *Pages) Maintain(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		return badForm(err)
+		return layout.BadForm(err)
 	}
 	f := r.PostForm
-	host, err := s.chosen(r.Context(), f.Get("host"))
+	host, err := s.Chosen(r.Context(), f.Get("host"))
 	if err != nil {
 		return err
 	}
@@ -121,14 +122,14 @@ func (s *Pages) Maintain(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	redirect(w, r, views.JobURL(string(job)))
+	layout.Redirect(w, r, views.JobURL(string(job)))
 	return nil
 }
 
 // SaveHours says when a repository is looked after.
 func (s *Pages) SaveHours(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		return badForm(err)
+		return layout.BadForm(err)
 	}
 	in := map[topics.JobKind]maintenance.Input{}
 	for _, kind := range maintenance.Kinds {
@@ -144,9 +145,9 @@ func (s *Pages) SaveHours(w http.ResponseWriter, r *http.Request) error {
 		in[kind] = want
 	}
 	if err := s.Maintenance.PutHours(r.Context(), session.Of(r.Context()).Name, repositoryID(r), in); err != nil {
-		return notSavedHere("maintenance", err)
+		return layout.NotSavedHere("maintenance", err)
 	}
-	redirect(w, r, views.RetentionURL(base.Param(r, "id")))
+	layout.Redirect(w, r, views.RetentionURL(base.Param(r, "id")))
 	return nil
 }
 
@@ -161,7 +162,7 @@ func (s *Pages) retentionView(ctx context.Context, id topics.RepositoryID, keep 
 		return v, err
 	}
 	v.MayApprove = session.Of(ctx).May(store.Admin)
-	v.Warnings, v.Unusual, v.Listed = p.Warnings, p.Plan.Unusual, s.when(p.Repository.ListedAt)
+	v.Warnings, v.Unusual, v.Listed = p.Warnings, p.Plan.Unusual, s.When(p.Repository.ListedAt)
 	now := s.Now()
 	rows := func(list []retention.Verdict) (out []views.RetentionRow) {
 		for _, n := range list {
@@ -173,7 +174,7 @@ func (s *Pages) retentionView(ctx context.Context, id topics.RepositoryID, keep 
 				out,
 				views.RetentionRow{
 					ID:      n.ID,
-					Taken:   s.when(n.Time),
+					Taken:   s.When(n.Time),
 					Age:     now.Sub(time.UnixMilli(n.Time)).Hours(),
 					From:    from,
 					Reasons: n.Reasons,
@@ -195,7 +196,7 @@ func (s *Pages) retentionView(ctx context.Context, id topics.RepositoryID, keep 
 			v.Odd,
 			views.RetentionRow{
 				ID:      o.ID,
-				Taken:   s.when(o.Time),
+				Taken:   s.When(o.Time),
 				From:    map[string]string{"key": "Key", "source_group": "Source group"}[o.Kind],
 				Reasons: o.Reasons,
 			},
@@ -206,7 +207,7 @@ func (s *Pages) retentionView(ctx context.Context, id topics.RepositoryID, keep 
 			Hash:    h.Hash,
 			Count:   len(h.Plan.V.Remove),
 			Reasons: h.Plan.V.Unusual,
-			Since:   s.when(h.HeldAt),
+			Since:   s.When(h.HeldAt),
 			Until:   base.At(h.ExpiresAt).Format("2 January 15:04"),
 		}
 	}
@@ -260,9 +261,9 @@ func (s *Pages) maintenanceView(ctx context.Context, id topics.RepositoryID) (vi
 	if err != nil {
 		return m, err
 	}
-	m.Hosts = s.choice(now, func(*fleet.Entry) int { return 0 })
+	m.Hosts = s.Choice(now, func(*fleet.Entry) int { return 0 })
 	if h := now.Host(r.Keeper); h != nil {
-		m.Keeper, m.KeptBy = h.Name, []views.Runner{s.runner(h)}
+		m.Keeper, m.KeptBy = h.Name, []views.Runner{s.Runner(h)}
 	}
 	for _, kind := range maintenance.Kinds {
 		d := hours[kind]
@@ -289,7 +290,7 @@ func (s *Pages) maintenanceView(ctx context.Context, id topics.RepositoryID) (vi
 			JobID:   string(run.ID),
 			Kind:    string(run.Kind),
 			Outcome: st,
-			At:      s.when(cmp.Or(run.EndedAt, run.CreatedAt)),
+			At:      s.When(cmp.Or(run.EndedAt, run.CreatedAt)),
 			Text:    run.Message,
 		}
 		if run.Removed > 0 {

@@ -1,14 +1,13 @@
 package pages
 
 import (
-	"errors"
-	"net/url"
-	"strconv"
+	"net/http"
 	"strings"
 	"time"
 
-	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -35,13 +34,6 @@ func kindNames(h store.Host) []string {
 	return names
 }
 
-func said(v string) string {
-	if v == "" {
-		return "not known"
-	}
-	return v
-}
-
 func offline(since views.When) string {
 	if since.Never() {
 		return "Its agent has not connected yet."
@@ -53,25 +45,6 @@ func offline(since views.When) string {
 func apart(size string) (value, unit string) {
 	value, unit, _ = strings.Cut(size, " ")
 	return value, unit
-}
-
-var toUsers = views.Link{Text: "Users", URL: "/users"}
-
-func (s *Pages) until(ms int64) string {
-	if ms == 0 {
-		return "No expiry"
-	}
-	return "Good until " + words.Clock(base.At(ms), s.Now())
-}
-
-// listPlace is the text that a list is searched for, and its page, as a URL has
-// them.
-func listPlace(q url.Values) (text string, page int) {
-	page, err := strconv.Atoi(q.Get("page"))
-	if err != nil {
-		page = 1
-	}
-	return strings.TrimSpace(q.Get("q")), page
 }
 
 var toRepositories = views.Link{Text: "Repositories", URL: "/repositories"}
@@ -93,19 +66,25 @@ func checkErrors(r store.Repository) string {
 	return words.Count(uint64(r.CheckErrors), "error", "errors")
 }
 
-// forbids are the kinds of job a host's policy does not allow.
-func forbids(h store.Host) map[string]bool {
-	no := map[string]bool{}
-	for _, k := range topics.Kinds {
-		no[string(k)] = !h.Permits.V.Allows(k)
-	}
-	return no
+func repositoryID(r *http.Request) topics.RepositoryID {
+	return topics.RepositoryID(base.Param(r, "id"))
 }
 
-// whyNot is why a host takes no job of a kind, "" if it does.
-func whyNot(h store.Host, k topics.JobKind) string {
-	if errors.Is(jobs.MayAsk(jobs.Actor{Role: store.Admin}, h, k, nil), jobs.ErrForbidden) {
-		return views.Forbidden(h.Name, h.Policy)
+// stay answers an action whose page changes by itself.
+func (s *Pages) stay(w http.ResponseWriter, r *http.Request, page string) error {
+	if base.IsHTMX(r) {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
 	}
-	return ""
+	layout.Redirect(w, r, page)
+	return nil
+}
+
+func notConfirmed(r store.Repository) error {
+	return &problem.Problem{
+		Kind:  problem.Invalid,
+		Title: "Nothing was done",
+		Say:   "What was typed is not the repository's name.",
+		Do:    "Type " + r.Name + " if you mean it.",
+	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/store"
@@ -75,7 +76,7 @@ func (s *Pages) scheduleRow(st schedule.Standing, jobs []store.Round) views.Sche
 }
 
 func (s *Pages) SchedulesPage(w http.ResponseWriter, r *http.Request) error {
-	text, page := listPlace(r.URL.Query())
+	text, page := layout.ListPlace(r.URL.Query())
 	all, err := s.planned.Now(r.Context())
 	if err != nil {
 		return err
@@ -84,20 +85,20 @@ func (s *Pages) SchedulesPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	sh := s.shell(r, "Schedules", "schedules", views.Link{Text: "Schedules"})
+	sh := s.Shell(r, "Schedules", "schedules", views.Link{Text: "Schedules"})
 	sh.Stream = views.SchedulesStream(text, page)
-	s.render(w, r, http.StatusOK, views.SchedulesPage(sh, l))
+	s.Render(w, r, http.StatusOK, views.SchedulesPage(sh, l))
 	return nil
 }
 
 // schedulesStream draws the list again as it changes: all of it when other
 // schedules are on it, else the rows that look different.
-func (s *Pages) schedulesStream(q url.Values) Draw {
-	text, page := listPlace(q)
+func (s *Pages) schedulesStream(q url.Values) layout.Draw {
+	text, page := layout.ListPlace(q)
 	shown := "none yet"
 	var drawn *schedule.Moment
 	var l views.Schedules
-	return func(ctx context.Context, p *Painter, rang map[topics.HostID]bool) error {
+	return func(ctx context.Context, p *layout.Painter, rang map[topics.HostID]bool) error {
 		all, err := s.planned.Now(ctx)
 		if err != nil {
 			return err
@@ -218,7 +219,7 @@ func (s *Pages) ChooseScheduleHost(w http.ResponseWriter, r *http.Request) error
 			v.Hosts = append(v.Hosts, views.Option{Value: string(h.ID), Text: h.Name})
 		}
 	}
-	s.render(w, r, http.StatusOK, views.ScheduleHosts(s.shell(r, "New schedule", "schedules", toSchedules, views.Link{Text: "New"}), v))
+	s.Render(w, r, http.StatusOK, views.ScheduleHosts(s.Shell(r, "New schedule", "schedules", toSchedules, views.Link{Text: "New"}), v))
 	return nil
 }
 
@@ -261,8 +262,8 @@ func (s *Pages) showSchedule(w http.ResponseWriter, r *http.Request, status int,
 	if f.Schedule != "" {
 		title = f.Schedule
 	}
-	sh := s.shell(r, title, "schedules", toSchedules, views.Link{Text: h.Name, URL: views.HostURL(string(h.ID))}, views.Link{Text: title})
-	s.render(w, r, status, views.SchedulePage(sh, f))
+	sh := s.Shell(r, title, "schedules", toSchedules, views.Link{Text: h.Name, URL: views.HostURL(string(h.ID))}, views.Link{Text: title})
+	s.Render(w, r, status, views.SchedulePage(sh, f))
 	return nil
 }
 
@@ -529,7 +530,7 @@ func (s *Pages) typed(
 // PreviewSchedule answers what is typed into a schedule's form.
 func (s *Pages) PreviewSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		return badForm(err)
+		return layout.BadForm(err)
 	}
 	_, _, row, _, wrong, err := s.typed(r, r.PostForm.Get("schedule"))
 	if err != nil {
@@ -541,14 +542,14 @@ func (s *Pages) PreviewSchedule(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	s.render(w, r, http.StatusOK, views.Preview(p))
+	s.Render(w, r, http.StatusOK, views.Preview(p))
 	return nil
 }
 
 // SaveSchedule takes the form: a new schedule, or a changed one.
 func (s *Pages) SaveSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		return badForm(err)
+		return layout.BadForm(err)
 	}
 	ctx, name := r.Context(), base.Param(r, "name")
 	f, h, row, in, _, err := s.typed(r, name)
@@ -568,7 +569,7 @@ func (s *Pages) SaveSchedule(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	redirect(w, r, views.SchedulesURL)
+	layout.Redirect(w, r, views.SchedulesURL)
 	return nil
 }
 
@@ -594,13 +595,13 @@ func (s *Pages) showWrong(w http.ResponseWriter, r *http.Request, f typedSchedul
 // SwitchSchedule pauses a schedule, or has it go on.
 func (s *Pages) SwitchSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		return badForm(err)
+		return layout.BadForm(err)
 	}
 	by, on := session.Of(r.Context()).Name, r.PostForm.Get("on") == "true"
 	if _, err := s.Schedules.Enable(r.Context(), by, base.HostID(r), base.Param(r, "name"), on); err != nil {
 		return err
 	}
-	redirect(w, r, views.SchedulesURL)
+	layout.Redirect(w, r, views.SchedulesURL)
 	return nil
 }
 
@@ -609,6 +610,6 @@ func (s *Pages) RemoveSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Schedules.Remove(r.Context(), session.Of(r.Context()).Name, base.HostID(r), base.Param(r, "name")); err != nil {
 		return err
 	}
-	redirect(w, r, views.SchedulesURL)
+	layout.Redirect(w, r, views.SchedulesURL)
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/views"
 	"github.com/restic-manager/restic-manager/words"
 )
@@ -64,16 +65,16 @@ func (s *Pages) SettingsPage(w http.ResponseWriter, r *http.Request) error {
 				Text:  "Text of logs in the database.",
 				Value: words.Bytes(uint64(max(bytes, 0))) + " of " + words.Count(uint64(max(logs, 0)), "job", "jobs")}}},
 		{ID: "about", Name: "About", List: []views.Setting{
-			{Name: "restic-manager", Text: "The version that runs.", Value: said(s.Version)},
+			{Name: "restic-manager", Text: "The version that runs.", Value: layout.Said(s.Version)},
 			{Name: "A job that says nothing",
 				Text:  "Is called stalled after this time.",
 				Value: unbounded(s.Timing.Stalled > 0, words.Span(s.Timing.Stalled))}}},
 	}
-	_, page := listPlace(r.URL.Query())
+	_, page := layout.ListPlace(r.URL.Query())
 	kits, paging, err := s.kitLinks(r.Context(), page)
 	if err != nil {
 		return err
 	}
-	s.render(w, r, http.StatusOK, views.SettingsPage(s.shell(r, "Settings", "settings", views.Link{Text: "Settings"}), groups, kits, paging))
+	s.Render(w, r, http.StatusOK, views.SettingsPage(s.Shell(r, "Settings", "settings", views.Link{Text: "Settings"}), groups, kits, paging))
 	return nil
 }

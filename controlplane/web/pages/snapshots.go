@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -149,15 +150,15 @@ func (s *Pages) SnapshotRows(
 	for i, n := range rows {
 		row := views.RepositorySnapshot{
 			ID:      n.ID,
-			ShortID: short(n.ID),
-			At:      s.when(n.Time),
+			ShortID: layout.Short(n.ID),
+			At:      s.When(n.Time),
 			From:    n.Hostname,
 			Group:   groups[n.SourceGroup],
 			Paths:   n.Paths,
 			Foreign: n.Foreign(),
 			Kept:    kept[n.ID],
 			Goes:    goes[n.ID],
-			Forget:  views.RepositoryURL(v.ID) + "?forget=" + url.QueryEscape(short(n.ID)) + "#operations",
+			Forget:  views.RepositoryURL(v.ID) + "?forget=" + url.QueryEscape(layout.Short(n.ID)) + "#operations",
 		}
 		for _, t := range n.Tags {
 			if !strings.HasPrefix(t, "plan=") && len(row.Tags) < shownTags { // that one is ours, and told by the source group
@@ -202,7 +203,7 @@ func (s *Pages) snapshotOption(
 ) views.Option {
 	return views.Option{Value: snapshotValue(n),
 		Text: strings.Join(
-			[]string{words.Clock(base.At(n.Time), s.Now()), groups[n.SourceGroup], short(n.ID), "in " + repositories[n.Repository]},
+			[]string{words.Clock(base.At(n.Time), s.Now()), groups[n.SourceGroup], layout.Short(n.ID), "in " + repositories[n.Repository]},
 			"  ·  ",
 		)}
 }

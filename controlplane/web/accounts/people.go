@@ -1,22 +1,25 @@
-package pages
+package accounts
 
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/views"
 	"github.com/restic-manager/restic-manager/words"
 )
 
-func (s *Pages) UsersPage(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) UsersPage(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	users, err := s.Store.Users(ctx)
 	if err != nil {
@@ -46,31 +49,31 @@ func (s *Pages) UsersPage(w http.ResponseWriter, r *http.Request) error {
 		v.Tokens = append(
 			v.Tokens,
 			views.APIToken{ID: t.ID, Name: t.Name, Role: string(t.Role), By: t.CreatedBy, Until: s.until(t.ExpiresAt),
-				Expired: t.ExpiresAt != 0 && t.ExpiresAt <= s.Now().UnixMilli(), Used: s.when(t.UsedAt)},
+				Expired: t.ExpiresAt != 0 && t.ExpiresAt <= s.Now().UnixMilli(), Used: s.When(t.UsedAt)},
 		)
 	}
-	s.render(w, r, http.StatusOK, views.UsersPage(s.shell(r, "Users", "users", views.Link{Text: "Users"}), v))
+	s.Render(w, r, http.StatusOK, views.UsersPage(s.Shell(r, "Users", "users", views.Link{Text: "Users"}), v))
 	return nil
 }
 
-func (s *Pages) account(ctx context.Context, u store.User) views.Account {
+func (s *Accounts) account(ctx context.Context, u store.User) views.Account {
 	return views.Account{ID: u.ID, Name: u.Name, You: u.ID == session.Of(ctx).UserID, Role: string(u.Role), Disabled: u.DisabledAt != 0,
-		Invited: u.PasswordHash == "", LastSeen: s.when(u.SeenAt)}
+		Invited: u.PasswordHash == "", LastSeen: s.When(u.SeenAt)}
 }
 
-func (s *Pages) NewUserForm(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) NewUserForm(w http.ResponseWriter, r *http.Request) error {
 	return s.newUserPage(w, r, http.StatusOK, views.NewUser{Role: string(store.Viewer)})
 }
 
-func (s *Pages) newUserPage(w http.ResponseWriter, r *http.Request, status int, f views.NewUser) error {
-	s.render(w, r, status, views.NewUserPage(s.shell(r, "Add user", "users", toUsers, views.Link{Text: "Add user"}), f))
+func (s *Accounts) newUserPage(w http.ResponseWriter, r *http.Request, status int, f views.NewUser) error {
+	s.Render(w, r, status, views.NewUserPage(s.Shell(r, "Add user", "users", toUsers, views.Link{Text: "Add user"}), f))
 	return nil
 }
 
 // NewUser adds a user without a password, and shows the link to set one.
-func (s *Pages) NewUser(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) NewUser(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		return badForm(err)
+		return layout.BadForm(err)
 	}
 	f := views.NewUser{Name: strings.TrimSpace(r.PostForm.Get("name")), Role: r.PostForm.Get("role")}
 	role := store.Role(f.Role)
@@ -91,7 +94,7 @@ func (s *Pages) NewUser(w http.ResponseWriter, r *http.Request) error {
 }
 
 // showLink shows a link to set a password. It cannot be shown again.
-func (s *Pages) showLink(w http.ResponseWriter, r *http.Request, u store.User, link people.Link, done string) error {
+func (s *Accounts) showLink(w http.ResponseWriter, r *http.Request, u store.User, link people.Link, done string) error {
 	v := views.User{
 		Done:      done,
 		Link:      session.URLOf(r, base.LinkPath(link)),
@@ -100,12 +103,12 @@ func (s *Pages) showLink(w http.ResponseWriter, r *http.Request, u store.User, l
 	return s.showUser(w, r, http.StatusOK, u.ID, v)
 }
 
-func (s *Pages) UserPage(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) UserPage(w http.ResponseWriter, r *http.Request) error {
 	return s.showUser(w, r, http.StatusOK, base.Param(r, "id"), views.User{})
 }
 
 // showUser renders a user's page with the result of the last action.
-func (s *Pages) showUser(w http.ResponseWriter, r *http.Request, status int, id string, v views.User) error {
+func (s *Accounts) showUser(w http.ResponseWriter, r *http.Request, status int, id string, v views.User) error {
 	ctx := r.Context()
 	u, err := s.user(ctx, id)
 	if err != nil {
@@ -124,16 +127,18 @@ func (s *Pages) showUser(w http.ResponseWriter, r *http.Request, status int, id 
 			v.Tokens = append(v.Tokens, t.Name)
 		}
 	}
-	s.render(w, r, status, views.UserPage(s.shell(r, u.Name, "users", toUsers, views.Link{Text: u.Name}), v))
+	s.Render(w, r, status, views.UserPage(s.Shell(r, u.Name, "users", toUsers, views.Link{Text: u.Name}), v))
 	return nil
 }
 
 // UserForm handles a form on a user's page and shows the page again with the
 // result. If do returns no text, it redirects to the list of users.
-func (s *Pages) UserForm(do func(r *http.Request, by, id string) (done string, err error)) func(http.ResponseWriter, *http.Request) error {
+func (s *Accounts) UserForm(
+	do func(r *http.Request, by, id string) (done string, err error),
+) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if err := r.ParseForm(); err != nil {
-			return badForm(err)
+			return layout.BadForm(err)
 		}
 		id, v := base.Param(r, "id"), session.Of(r.Context())
 		done, err := do(r, v.Name, id)
@@ -151,7 +156,7 @@ func (s *Pages) UserForm(do func(r *http.Request, by, id string) (done string, e
 }
 
 // userRefused shows a user's page with the reason why something was not done.
-func (s *Pages) userRefused(w http.ResponseWriter, r *http.Request, id string, err error) error {
+func (s *Accounts) userRefused(w http.ResponseWriter, r *http.Request, id string, err error) error {
 	p := problem.Of(err)
 	switch {
 	case p.Fields != nil:
@@ -162,31 +167,31 @@ func (s *Pages) userRefused(w http.ResponseWriter, r *http.Request, id string, e
 	return err
 }
 
-func (s *Pages) RoleForm(r *http.Request, by, id string) (string, error) {
+func (s *Accounts) RoleForm(r *http.Request, by, id string) (string, error) {
 	role := store.Role(r.PostForm.Get("role"))
 	_, err := s.People.Change(r.Context(), by, id, people.Input{Role: &role})
 	return "The role is " + string(role) + " now. They have to sign in again.", err
 }
 
-func (s *Pages) DisableForm(r *http.Request, by, id string) (string, error) {
+func (s *Accounts) DisableForm(r *http.Request, by, id string) (string, error) {
 	_, err := s.People.Change(r.Context(), by, id, people.Input{Disabled: new(true)})
 	return "They cannot sign in any more, and every session of theirs is over.", err
 }
 
-func (s *Pages) EnableForm(r *http.Request, by, id string) (string, error) {
+func (s *Accounts) EnableForm(r *http.Request, by, id string) (string, error) {
 	_, err := s.People.Change(r.Context(), by, id, people.Input{Disabled: new(false)})
 	return "They may sign in again.", err
 }
 
-func (s *Pages) SignOutForm(r *http.Request, by, id string) (string, error) {
+func (s *Accounts) SignOutForm(r *http.Request, by, id string) (string, error) {
 	return "Every session of theirs is over.", s.People.SignOut(r.Context(), by, id)
 }
 
-func (s *Pages) RemoveForm(r *http.Request, by, id string) (string, error) {
+func (s *Accounts) RemoveForm(r *http.Request, by, id string) (string, error) {
 	return "", s.People.Remove(r.Context(), by, id)
 }
 
-func (s *Pages) LinkForUser(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) LinkForUser(w http.ResponseWriter, r *http.Request) error {
 	u, err := s.user(r.Context(), base.Param(r, "id"))
 	if err != nil {
 		return err
@@ -198,9 +203,9 @@ func (s *Pages) LinkForUser(w http.ResponseWriter, r *http.Request) error {
 	return s.showLink(w, r, u, link, "The link is made")
 }
 
-func (s *Pages) PasswordForUser(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) PasswordForUser(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		return badForm(err)
+		return layout.BadForm(err)
 	}
 	id, who := base.Param(r, "id"), session.Of(r.Context())
 	if _, err := s.user(r.Context(), id); err != nil {
@@ -219,4 +224,32 @@ func (s *Pages) PasswordForUser(w http.ResponseWriter, r *http.Request) error {
 		return s.signedOut(w, r)
 	}
 	return s.showUser(w, r, http.StatusOK, id, views.User{Done: "The password is set. Every session of theirs is over."})
+}
+
+// user returns a user by ID.
+func (s *Accounts) user(ctx context.Context, id string) (store.User, error) {
+	u, err := s.Store.User(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		err = people.ErrNoUser
+	}
+	return u, err
+}
+
+var toUsers = views.Link{Text: "Users", URL: "/users"}
+
+func (s *Accounts) until(ms int64) string {
+	if ms == 0 {
+		return "No expiry"
+	}
+	return "Good until " + words.Clock(base.At(ms), s.Now())
+}
+
+// besides adds to a text what is wrong with fields the form does not show errors at.
+func besides(text string, fields field.Errors, shown ...string) string {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if !slices.Contains(shown, name) {
+			text += " " + fields[name]
+		}
+	}
+	return text
 }

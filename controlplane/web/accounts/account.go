@@ -1,4 +1,4 @@
-package pages
+package accounts
 
 import (
 	"context"
@@ -7,13 +7,14 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/views"
 )
 
 // sessionViews lists a user's sessions, with "" everybody's, except those to skip.
-func (s *Pages) sessionViews(ctx context.Context, user string, skip func(store.Session) bool) ([]views.Session, error) {
+func (s *Accounts) sessionViews(ctx context.Context, user string, skip func(store.Session) bool) ([]views.Session, error) {
 	list, err := s.Store.SessionList(ctx, user)
 	if err != nil || len(list) == 0 {
 		return nil, err
@@ -30,14 +31,14 @@ func (s *Pages) sessionViews(ctx context.Context, user string, skip func(store.S
 	for _, n := range list {
 		if skip == nil || !skip(n) {
 			out = append(out, views.Session{ID: n.ID, User: names[n.User], Browser: n.Browser,
-				Remote: n.Remote, Began: s.when(n.BeganAt), Seen: s.when(n.SeenAt),
+				Remote: n.Remote, Began: s.When(n.BeganAt), Seen: s.When(n.SeenAt),
 				This: n.ID == session.Of(ctx).ID})
 		}
 	}
 	return out, nil
 }
 
-func (s *Pages) AccountPage(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) AccountPage(w http.ResponseWriter, r *http.Request) error {
 	var a views.OwnAccount
 	if r.URL.Query().Has("changed") {
 		a.Done = "The password is changed. You are signed out everywhere else."
@@ -45,7 +46,7 @@ func (s *Pages) AccountPage(w http.ResponseWriter, r *http.Request) error {
 	return s.showAccount(w, r, http.StatusOK, a)
 }
 
-func (s *Pages) showAccount(w http.ResponseWriter, r *http.Request, status int, a views.OwnAccount) (err error) {
+func (s *Accounts) showAccount(w http.ResponseWriter, r *http.Request, status int, a views.OwnAccount) (err error) {
 	ctx, v := r.Context(), session.Of(r.Context())
 	a.Name, a.Role = v.Name, string(v.Role)
 	if a.Sessions, err = s.sessionViews(ctx, v.UserID, nil); err != nil {
@@ -56,15 +57,15 @@ func (s *Pages) showAccount(w http.ResponseWriter, r *http.Request, status int, 
 			return err
 		}
 	}
-	s.render(w, r, status, views.AccountPage(s.shell(r, "Your account", "", views.Link{Text: "Your account"}), a))
+	s.Render(w, r, status, views.AccountPage(s.Shell(r, "Your account", "", views.Link{Text: "Your account"}), a))
 	return nil
 }
 
 // ChangePassword sets the visitor's own password. It asks for the old one, with the
 // rate limit of signing in, since somebody else may sit at an open browser.
-func (s *Pages) ChangePassword(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) ChangePassword(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		return badForm(err)
+		return layout.BadForm(err)
 	}
 	ctx, v := r.Context(), session.Of(r.Context())
 	a := views.OwnAccount{Problem: "The password was not changed."}
@@ -96,7 +97,7 @@ func (s *Pages) ChangePassword(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *Pages) SignOutEverywhere(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) SignOutEverywhere(w http.ResponseWriter, r *http.Request) error {
 	v := session.Of(r.Context())
 	if err := s.People.SignOut(r.Context(), v.Name, v.UserID); err != nil {
 		return err
@@ -104,17 +105,17 @@ func (s *Pages) SignOutEverywhere(w http.ResponseWriter, r *http.Request) error 
 	return s.signedOut(w, r)
 }
 
-func (s *Pages) EndOneSession(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) EndOneSession(w http.ResponseWriter, r *http.Request) error {
 	id := base.Param(r, "id")
 	if err := s.EndSession(r.Context(), id); err != nil {
 		return err
 	}
 	if id == session.Of(r.Context()).ID {
 		w.Header().Del("Set-Cookie")
-		redirect(w, r, "/login")
+		layout.Redirect(w, r, "/login")
 		return nil
 	}
-	redirect(w, r, backTo(r, "/account"))
+	layout.Redirect(w, r, backTo(r, "/account"))
 	return nil
 }
 
@@ -127,7 +128,7 @@ func backTo(r *http.Request, otherwise string) string {
 	return u.RequestURI()
 }
 
-func (s *Pages) PasswordForm(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) PasswordForm(w http.ResponseWriter, r *http.Request) error {
 	key := r.URL.Query().Get("key")
 	u, err := s.People.LinkUser(r.Context(), key)
 	if err != nil {
@@ -137,14 +138,14 @@ func (s *Pages) PasswordForm(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *Pages) showPasswordForm(w http.ResponseWriter, r *http.Request, status int, f views.PasswordForm) {
-	s.render(w, r, status, views.PasswordPage(s.shell(r, "Choose a password", ""), f))
+func (s *Accounts) showPasswordForm(w http.ResponseWriter, r *http.Request, status int, f views.PasswordForm) {
+	s.Render(w, r, status, views.PasswordPage(s.Shell(r, "Choose a password", ""), f))
 }
 
 // SetByLink sets the password of the user a link belongs to, and signs them in.
-func (s *Pages) SetByLink(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) SetByLink(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		return badForm(err)
+		return layout.BadForm(err)
 	}
 	f := views.PasswordForm{Key: r.PostForm.Get("key")}
 	u, err := s.People.LinkUser(r.Context(), f.Key)

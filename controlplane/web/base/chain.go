@@ -1,4 +1,4 @@
-package pages
+package base
 
 import (
 	"context"
@@ -11,10 +11,10 @@ import (
 	"github.com/restic-manager/restic-manager/store/chain"
 )
 
-// An auditChain is what is known of the audit log's. All of it is read when the server
+// A Chain is what is known of the audit log's. All of it is read when the server
 // starts, once in a while, and when somebody asks; in between only what is new,
 // so that a page does not wait for a hundred thousand entries.
-type auditChain struct {
+type Chain struct {
 	store *store.Store
 	log   *slog.Logger
 	now   func() time.Time
@@ -25,8 +25,13 @@ type auditChain struct {
 	broken *chain.Broken // nil if all was well
 }
 
-// verify reads the chain, all of it or what is new, and says how it is.
-func (c *auditChain) verify(ctx context.Context, all bool) (head chain.Head, at time.Time, broken *chain.Broken, err error) {
+// NewChain returns a chain of which nothing was read yet.
+func NewChain(s *store.Store, log *slog.Logger, now func() time.Time) *Chain {
+	return &Chain{store: s, log: log, now: now}
+}
+
+// Verify reads the chain, all of it or what is new, and says how it is.
+func (c *Chain) Verify(ctx context.Context, all bool) (head chain.Head, at time.Time, broken *chain.Broken, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	all = all || c.at.IsZero()
@@ -56,12 +61,12 @@ func (c *auditChain) verify(ctx context.Context, all bool) (head chain.Head, at 
 	return c.head, c.at, c.broken, nil
 }
 
-// keep reads the whole chain again and again until ctx ends.
-func (c *auditChain) keep(ctx context.Context, pause time.Duration) {
+// Keep reads the whole chain again and again until ctx ends.
+func (c *Chain) Keep(ctx context.Context, pause time.Duration) {
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
-		if _, _, _, err := c.verify(ctx, true); err != nil && ctx.Err() == nil {
+		if _, _, _, err := c.Verify(ctx, true); err != nil && ctx.Err() == nil {
 			c.log.Error("verifying the audit log failed", "err", err)
 		}
 		select {

@@ -1,4 +1,4 @@
-package pages
+package accounts
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/views"
@@ -16,8 +17,8 @@ import (
 
 var toMQTT = views.Link{Text: "MQTT", URL: "/mqtt"}
 
-func (s *Pages) consumerView(u store.MQTTUser, all []base.Connected) views.Consumer {
-	c := views.Consumer{Name: u.Name, MayDo: u.MayDo, By: u.CreatedBy, Created: s.when(u.CreatedAt), Seen: s.when(u.SeenAt)}
+func (s *Accounts) consumerView(u store.MQTTUser, all []base.Connected) views.Consumer {
+	c := views.Consumer{Name: u.Name, MayDo: u.MayDo, By: u.CreatedBy, Created: s.When(u.CreatedAt), Seen: s.When(u.SeenAt)}
 	for _, x := range all {
 		if x.Name == u.Name {
 			c.Connected++
@@ -26,7 +27,7 @@ func (s *Pages) consumerView(u store.MQTTUser, all []base.Connected) views.Consu
 	return c
 }
 
-func (s *Pages) ConsumersPage(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) ConsumersPage(w http.ResponseWriter, r *http.Request) error {
 	rows, err := s.Store.MQTTUsers(r.Context())
 	if err != nil {
 		return err
@@ -39,24 +40,24 @@ func (s *Pages) ConsumersPage(w http.ResponseWriter, r *http.Request) error {
 		v.Clients = append(v.Clients, views.ConsumerClient{Name: c.Name, ClientID: c.ClientID,
 			Remote: c.Remote, Since: views.NewWhen(c.Since, s.Now())})
 	}
-	s.render(w, r, http.StatusOK, views.ConsumersPage(s.shell(r, "MQTT", "mqtt", views.Link{Text: "MQTT"}), v))
+	s.Render(w, r, http.StatusOK, views.ConsumersPage(s.Shell(r, "MQTT", "mqtt", views.Link{Text: "MQTT"}), v))
 	return nil
 }
 
-func (s *Pages) NewConsumerForm(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) NewConsumerForm(w http.ResponseWriter, r *http.Request) error {
 	return s.newConsumerPage(w, r, http.StatusOK, views.NewConsumer{})
 }
 
-func (s *Pages) newConsumerPage(w http.ResponseWriter, r *http.Request, status int, f views.NewConsumer) error {
-	s.render(w, r, status, views.NewConsumerPage(s.shell(r, "New credential", "mqtt", toMQTT, views.Link{Text: "New credential"}), f))
+func (s *Accounts) newConsumerPage(w http.ResponseWriter, r *http.Request, status int, f views.NewConsumer) error {
+	s.Render(w, r, status, views.NewConsumerPage(s.Shell(r, "New credential", "mqtt", toMQTT, views.Link{Text: "New credential"}), f))
 	return nil
 }
 
 // NewConsumer creates a credential and shows its password, which cannot be shown
 // again.
-func (s *Pages) NewConsumer(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) NewConsumer(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		return badForm(err)
+		return layout.BadForm(err)
 	}
 	f := views.NewConsumer{Name: strings.TrimSpace(r.PostForm.Get("name")), Do: r.PostForm.Get("do") != ""}
 	u, secret, err := s.Credentials.Add(r.Context(), session.Of(r.Context()).Name, consumers.Input{Name: &f.Name, MayDo: &f.Do})
@@ -74,11 +75,11 @@ func (s *Pages) NewConsumer(w http.ResponseWriter, r *http.Request) error {
 	return s.newConsumerPage(w, r, base.StatusOf(problem.Of(err)), f)
 }
 
-func (s *Pages) ConsumerPage(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) ConsumerPage(w http.ResponseWriter, r *http.Request) error {
 	return s.showConsumer(w, r, base.Param(r, "name"), views.ConsumerForm{})
 }
 
-func (s *Pages) showConsumer(w http.ResponseWriter, r *http.Request, name string, v views.ConsumerForm) error {
+func (s *Accounts) showConsumer(w http.ResponseWriter, r *http.Request, name string, v views.ConsumerForm) error {
 	u, err := s.Store.MQTTUser(r.Context(), name)
 	if err != nil {
 		if errors.Is(err, store.ErrNotFound) {
@@ -87,13 +88,13 @@ func (s *Pages) showConsumer(w http.ResponseWriter, r *http.Request, name string
 		return err
 	}
 	v.Consumer, v.Address = s.consumerView(u, s.Connected()), s.Settings.MQTT
-	s.render(w, r, http.StatusOK, views.ConsumerPage(s.shell(r, u.Name, "mqtt", toMQTT, views.Link{Text: u.Name}), v))
+	s.Render(w, r, http.StatusOK, views.ConsumerPage(s.Shell(r, u.Name, "mqtt", toMQTT, views.Link{Text: u.Name}), v))
 	return nil
 }
 
-func (s *Pages) ConsumerRights(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) ConsumerRights(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		return badForm(err)
+		return layout.BadForm(err)
 	}
 	do := r.PostForm.Get("do") != ""
 	name, by := base.Param(r, "name"), session.Of(r.Context()).Name
@@ -103,7 +104,7 @@ func (s *Pages) ConsumerRights(w http.ResponseWriter, r *http.Request) error {
 	return s.showConsumer(w, r, base.Param(r, "name"), views.ConsumerForm{Done: "The access is changed, and its connections were ended"})
 }
 
-func (s *Pages) ConsumerPassword(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) ConsumerPassword(w http.ResponseWriter, r *http.Request) error {
 	_, secret, err := s.Credentials.NewPassword(r.Context(), session.Of(r.Context()).Name, base.Param(r, "name"), consumers.Input{})
 	if err != nil {
 		return err
@@ -112,10 +113,10 @@ func (s *Pages) ConsumerPassword(w http.ResponseWriter, r *http.Request) error {
 		Done: "It has a new password, and its connections were ended"})
 }
 
-func (s *Pages) RevokeConsumer(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) RevokeConsumer(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Credentials.Revoke(r.Context(), session.Of(r.Context()).Name, base.Param(r, "name")); err != nil {
 		return err
 	}
-	redirect(w, r, "/mqtt")
+	layout.Redirect(w, r, "/mqtt")
 	return nil
 }

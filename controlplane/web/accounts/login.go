@@ -1,24 +1,37 @@
-package pages
+// Package accounts holds the handlers of the pages about who may sign in: setting
+// up, signing in, one's own account, users, API tokens and MQTT consumers.
+package accounts
 
 import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
+	"math"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/views"
 )
 
+// Accounts holds the handlers of the pages about who may sign in: signing in, one's
+// own account, users, API tokens and MQTT consumers.
+type Accounts struct{ *layout.Page }
+
+// newAccounts returns the handlers of these pages.
+func New(p *layout.Page) *Accounts { return &Accounts{p} }
+
 // signedIn redirects a visitor who is signed in already, and reports whether it did.
-func (s *Pages) signedIn(w http.ResponseWriter, r *http.Request, to string) bool {
+func (s *Accounts) signedIn(w http.ResponseWriter, r *http.Request, to string) bool {
 	v, err := s.Sessions.Identify(r)
 	if err != nil || v == nil {
 		return false
@@ -27,7 +40,7 @@ func (s *Pages) signedIn(w http.ResponseWriter, r *http.Request, to string) bool
 	return true
 }
 
-func (s *Pages) LoginForm(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) LoginForm(w http.ResponseWriter, r *http.Request) error {
 	next := base.SamePlace(r.URL.Query().Get("next"))
 	if s.signedIn(w, r, orFleet(next)) {
 		return nil
@@ -38,7 +51,7 @@ func (s *Pages) LoginForm(w http.ResponseWriter, r *http.Request) error {
 		http.Redirect(w, r, "/setup", http.StatusSeeOther)
 		return nil
 	}
-	s.render(w, r, http.StatusOK, views.LoginPage(s.shell(r, "Sign in", ""), views.Login{Server: hostOf(r), Next: next}))
+	s.Render(w, r, http.StatusOK, views.LoginPage(s.Shell(r, "Sign in", ""), views.Login{Server: layout.HostOf(r), Next: next}))
 	return nil
 }
 
@@ -51,14 +64,14 @@ func orFleet(next string) string {
 
 // Login checks a name and a password. Neither its answer nor the time it takes
 // tells whether a user of that name exists.
-func (s *Pages) Login(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) Login(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		return badForm(err)
+		return layout.BadForm(err)
 	}
-	f := views.Login{Server: hostOf(r), Name: strings.TrimSpace(r.PostForm.Get("name")), Next: base.SamePlace(r.PostForm.Get("next"))}
+	f := views.Login{Server: layout.HostOf(r), Name: strings.TrimSpace(r.PostForm.Get("name")), Next: base.SamePlace(r.PostForm.Get("next"))}
 	again := func(status int, problem string) error {
 		f.Problem = problem
-		s.render(w, r, status, views.LoginPage(s.shell(r, "Sign in", ""), f))
+		s.Render(w, r, status, views.LoginPage(s.Shell(r, "Sign in", ""), f))
 		return nil
 	}
 	if wait := s.Sessions.Tries.Take(session.Network(r), f.Name); wait > 0 {
@@ -77,7 +90,7 @@ func (s *Pages) Login(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *Pages) Logout(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) Logout(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Sessions.Leave(w, r, session.Of(r.Context())); err != nil {
 		return err
 	}
@@ -88,7 +101,7 @@ func (s *Pages) Logout(w http.ResponseWriter, r *http.Request) error {
 
 // SetupPath returns the path of the page that creates the first account, with the
 // setup code in it. It returns "" once there is an account.
-func (s *Pages) SetupPath(ctx context.Context) (string, error) {
+func (s *Accounts) SetupPath(ctx context.Context) (string, error) {
 	if n, err := s.Store.UserCount(ctx); err != nil || n > 0 {
 		return "", err
 	}
@@ -96,27 +109,27 @@ func (s *Pages) SetupPath(ctx context.Context) (string, error) {
 	return "/setup?code=" + code, err
 }
 
-func (s *Pages) setupCode(ctx context.Context) (string, error) {
+func (s *Accounts) setupCode(ctx context.Context) (string, error) {
 	b, err := s.Store.Secret(ctx, "setup_code", func() ([]byte, error) { return []byte(rand.Text()), nil })
 	return string(b), err
 }
 
-func (s *Pages) SetupForm(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) SetupForm(w http.ResponseWriter, r *http.Request) error {
 	if n, err := s.Store.UserCount(r.Context()); err != nil {
 		return err
 	} else if n > 0 {
 		http.Redirect(w, r, "/login", http.StatusSeeOther)
 		return nil
 	}
-	s.render(w, r, http.StatusOK, views.SetupPage(s.shell(r, "First-run setup", ""), views.Setup{Code: r.URL.Query().Get("code")}))
+	s.Render(w, r, http.StatusOK, views.SetupPage(s.Shell(r, "First-run setup", ""), views.Setup{Code: r.URL.Query().Get("code")}))
 	return nil
 }
 
 // Setup creates the first account. It needs the code from the server's log, so
 // that the first stranger to find the page cannot take over the server.
-func (s *Pages) Setup(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) Setup(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		return badForm(err)
+		return layout.BadForm(err)
 	}
 	ctx := r.Context()
 	if n, err := s.Store.UserCount(ctx); err != nil {
@@ -128,7 +141,7 @@ func (s *Pages) Setup(w http.ResponseWriter, r *http.Request) error {
 	f := views.Setup{Code: r.URL.Query().Get("code"), Name: strings.TrimSpace(r.PostForm.Get("name"))}
 	again := func(status int) error {
 		f.Problem = "The account was not made."
-		s.render(w, r, status, views.SetupPage(s.shell(r, "First-run setup", ""), f))
+		s.Render(w, r, status, views.SetupPage(s.Shell(r, "First-run setup", ""), f))
 		return nil
 	}
 	want, err := s.setupCode(ctx)
@@ -164,7 +177,7 @@ func (s *Pages) Setup(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *Pages) SignInByLink(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) SignInByLink(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodHead { // whoever only looks must not use it up
 		return nil
 	}
@@ -178,4 +191,29 @@ func (s *Pages) SignInByLink(w http.ResponseWriter, r *http.Request) error {
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 	return nil
+}
+
+// signedOut answers somebody whose session has ended by what they did.
+func (s *Accounts) signedOut(w http.ResponseWriter, r *http.Request) error {
+	s.Sessions.Forget(w, r)
+	http.Redirect(w, r, "/login", http.StatusSeeOther)
+	return nil
+}
+
+// slow sets Retry-After and returns the sentence that says how long to wait.
+func slow(w http.ResponseWriter, wait time.Duration) string {
+	n := int(math.Ceil(wait.Seconds()))
+	w.Header().Set("Retry-After", strconv.Itoa(n))
+	if n == 1 {
+		return "Too many tries. Wait 1 second, then try again."
+	}
+	return "Too many tries. Wait " + strconv.Itoa(n) + " seconds, then try again."
+}
+
+// checkSecret returns what is wrong with a new password, and with its repetition.
+func checkSecret(secret, again string) (wrong, different string) {
+	if wrong = people.CheckPassword(secret); wrong == "" && again != secret {
+		different = "The two are not the same."
+	}
+	return wrong, different
 }

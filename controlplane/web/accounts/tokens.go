@@ -1,4 +1,4 @@
-package pages
+package accounts
 
 import (
 	"errors"
@@ -8,24 +8,25 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/views"
 )
 
-func (s *Pages) NewTokenForm(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) NewTokenForm(w http.ResponseWriter, r *http.Request) error {
 	return s.newTokenPage(w, r, http.StatusOK, views.NewToken{Role: string(store.Viewer), Days: "90"})
 }
 
-func (s *Pages) newTokenPage(w http.ResponseWriter, r *http.Request, status int, f views.NewToken) error {
-	s.render(w, r, status, views.NewTokenPage(s.shell(r, "New API token", "users", toUsers, views.Link{Text: "New API token"}), f))
+func (s *Accounts) newTokenPage(w http.ResponseWriter, r *http.Request, status int, f views.NewToken) error {
+	s.Render(w, r, status, views.NewTokenPage(s.Shell(r, "New API token", "users", toUsers, views.Link{Text: "New API token"}), f))
 	return nil
 }
 
 // NewToken creates an API token and shows its key, which cannot be shown again.
-func (s *Pages) NewToken(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) NewToken(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		return badForm(err)
+		return layout.BadForm(err)
 	}
 	f := views.NewToken{Name: strings.TrimSpace(r.PostForm.Get("name")), Role: r.PostForm.Get("role"), Days: r.PostForm.Get("days")}
 	role := store.Role(f.Role)
@@ -42,10 +43,10 @@ func (s *Pages) NewToken(w http.ResponseWriter, r *http.Request) error {
 	return s.newTokenPage(w, r, http.StatusOK, f)
 }
 
-func (s *Pages) RevokeToken(w http.ResponseWriter, r *http.Request) error {
+func (s *Accounts) RevokeToken(w http.ResponseWriter, r *http.Request) error {
 	if err := s.People.RevokeToken(r.Context(), session.Of(r.Context()).Name, base.Param(r, "id")); err != nil {
 		return err
 	}
-	redirect(w, r, "/users")
+	layout.Redirect(w, r, "/users")
 	return nil
 }

@@ -1,4 +1,4 @@
-package pages
+package layout
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 )
 
 // pollOf returns how often a view refreshes even if no change was announced.
-func (s *Pages) pollOf(view string) time.Duration {
+func (s *Page) pollOf(view string) time.Duration {
 	if view == "enrol" {
 		return s.Timing.Poll // a source group is saved without a bell
 	}
@@ -30,13 +30,13 @@ type Painter struct {
 // A Draw draws a page again after some hosts rang; all of it if the painter says so.
 type Draw func(ctx context.Context, p *Painter, rang map[topics.HostID]bool) error
 
-// open begins the answer of a view's stream.
-func (s *Pages) open(w http.ResponseWriter, view string) *live.Tab {
+// Open begins the answer of a view's stream.
+func (s *Page) Open(w http.ResponseWriter, view string) *live.Tab {
 	return live.Open(w, live.Timing{Gap: s.Timing.Gap, Beat: s.Timing.Beat, Poll: s.pollOf(view), Write: s.Timing.Write}, s.Now)
 }
 
-// drawing is a page's draw with what surrounds every page.
-func (s *Pages) drawing(r *http.Request, d Draw) live.Draw {
+// Drawing is a page's draw with what surrounds every page.
+func (s *Page) Drawing(r *http.Request, d Draw) live.Draw {
 	own := &Painter{}
 	return func(ctx context.Context, p *live.Painter, rang map[topics.HostID]bool) (err error) {
 		own.Painter = p
@@ -46,7 +46,7 @@ func (s *Pages) drawing(r *http.Request, d Draw) live.Draw {
 		if err := d(ctx, own, rang); err != nil {
 			return err
 		}
-		s.paintShell(own, r)
+		s.PaintShell(own, r)
 		return nil
 	}
 }
@@ -57,8 +57,8 @@ type shellFacts struct {
 	up, drawn                 bool
 }
 
-// paintShell draws what changes around every page.
-func (s *Pages) paintShell(p *Painter, r *http.Request) {
+// PaintShell draws what changes around every page.
+func (s *Page) PaintShell(p *Painter, r *http.Request) {
 	v := session.Of(r.Context())
 	m := p.Moment
 	facts := shellFacts{m.Len(), m.Online, m.Running, s.BrokerError() == nil, true}

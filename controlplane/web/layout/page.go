@@ -1,0 +1,107 @@
+// Package layout is what all pages share: what surrounds a page, how it is rendered,
+// how its forms are read, and how it is drawn again while it is open. It has no
+// page of its own.
+package layout
+
+import (
+	"bytes"
+	"net/http"
+
+	"github.com/a-h/templ"
+
+	"github.com/restic-manager/restic-manager/controlplane/fleet"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+)
+
+// A Page is what every page needs: what it shows comes from its parts.
+type Page struct{ *base.Parts }
+
+// newPage returns what the handlers of pages share.
+func New(p *base.Parts) *Page { return &Page{p} }
+
+// Shell is what surrounds a page. For nobody, and where the database does not
+// answer, it is the bare page.
+func (s *Page) Shell(r *http.Request, title, current string, crumbs ...views.Link) views.Shell {
+	sh := views.Shell{Title: title, Current: current, Crumbs: crumbs, Now: s.Now(), Version: s.Version}
+	v := session.In(r.Context())
+	if v == nil && !session.IsAPI(r) {
+		v, _ = s.Sessions.Identify(r) // the page stands alone without them
+	}
+	if v == nil {
+		return sh
+	}
+	m, err := s.Moment(r.Context())
+	if err != nil {
+		return sh
+	}
+	s.around(&sh, v, m)
+	return sh
+}
+
+// around fills in what every page shows of the fleet, and who looks.
+func (s *Page) around(sh *views.Shell, v *session.Visitor, m *fleet.Moment) {
+	sh.User, sh.May = v.Name, RightsOf(v)
+	sh.Hosts, sh.Connected, sh.Running, sh.BrokerUp = m.Len(), m.Online, m.Running, s.BrokerError() == nil
+}
+
+func RightsOf(v *session.Visitor) views.Rights {
+	return views.Rights{Operate: v.May(store.Operator), Administer: v.May(store.Admin)}
+}
+
+// When words a moment that a row holds.
+func (s *Page) When(ms int64) views.When { return views.NewWhen(base.At(ms), s.Now()) }
+
+// Short is the beginning of an ID, as people use it.
+func Short(id string) string {
+	if len(id) > 8 {
+		return id[:8]
+	}
+	return id
+}
+
+// Render writes a complete page, or one plain sentence if rendering fails.
+func (s *Page) Render(w http.ResponseWriter, r *http.Request, status int, c templ.Component) {
+	var b bytes.Buffer
+	if err := c.Render(r.Context(), &b); err != nil {
+		s.Log.Error("rendering a page failed", "path", r.URL.Path, "err", err)
+		http.Error(w, "The page could not be made; the reason is in the server's log.", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes()) // a browser that has gone is not our failure
+}
+
+// problem shows a problem: as a notice for a form sent by htmx, as a page otherwise.
+func (s *Page) Refuse(w http.ResponseWriter, r *http.Request, p *problem.Problem) {
+	if base.IsHTMX(r) && r.Method != http.MethodGet {
+		s.Render(w, r, base.StatusOf(p), views.Notice(views.Note{Tone: "fail", Title: p.Title, Text: p.Detail(), Link: views.Link(p.Link)}))
+		return
+	}
+	s.Render(w, r, base.StatusOf(p), views.ProblemPage(s.Shell(r, p.Title, "", views.Link{Text: p.Title}), views.Problem{
+		Status: base.StatusOf(p),
+		Title:  p.Title,
+		Say:    p.Say,
+		Do:     p.Do,
+		Link:   views.Link(p.Link),
+	}))
+}
+
+// Connection words whether a host's agent can be reached.
+func (s *Page) Connection(id topics.HostID) views.Connection {
+	c, seen := s.Presence.Connection(id)
+	return views.HostConnection(string(c), views.NewWhen(seen, s.Now()))
+}
+
+// Said is a word that a host may not have said.
+func Said(v string) string {
+	if v == "" {
+		return "not known"
+	}
+	return v
+}
