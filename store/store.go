@@ -137,22 +137,13 @@ func (s *Store) prepare(ctx context.Context) error {
 	if _, err := p.Up(ctx); err != nil {
 		return err
 	}
-	if err := s.protectAudit(ctx); err != nil {
-		return err
+	steps := []func(context.Context) error{s.protectAudit, s.noteHostChanges, s.noteScheduleChanges, s.keepTallies, s.begin, s.checkCanary}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return err
+		}
 	}
-	if err := s.noteHostChanges(ctx); err != nil {
-		return err
-	}
-	if err := s.noteScheduleChanges(ctx); err != nil {
-		return err
-	}
-	if err := s.keepTallies(ctx); err != nil {
-		return err
-	}
-	if err := s.begin(ctx); err != nil {
-		return err
-	}
-	return s.checkCanary(ctx)
+	return nil
 }
 
 // ErrNewer refuses a database that a later version of the program has brought up
