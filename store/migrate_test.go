@@ -3,11 +3,12 @@ package store
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"path/filepath"
 	"testing"
 
 	"github.com/pressly/goose/v3"
+
+	"github.com/restic-manager/restic-manager/store/migrations"
 )
 
 // A database of the first releases keeps its jobs when it is brought up to date.
@@ -15,8 +16,7 @@ func TestAnOlderDatabaseKeepsItsJobs(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, fileName)
 	db := must(dial(path, 1))
-	sub := must(fs.Sub(migrations, "migrations"))
-	p := must(goose.NewProvider(goose.DialectSQLite3, db.DB, sub))
+	p := must(goose.NewProvider(goose.DialectSQLite3, db.DB, migrations.Files))
 	must(p.UpTo(context.Background(), 6))
 	for _, q := range []string{
 		`INSERT INTO hosts (id, name, created_at, seal_key, serial, hostname, os, arch, platform, agent_version, restic_version, policy)
@@ -51,7 +51,7 @@ func TestADatabaseOfANewerVersionIsRefused(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := Open(t.Context(), dir, ""); !errors.Is(err, ErrNewer) {
+	if s, err := Open(t.Context(), dir, ""); !errors.Is(err, migrations.ErrNewer) {
 		t.Errorf("it is opened: %v", err)
 		if err == nil {
 			_ = s.Close()

@@ -22,6 +22,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/store/keyring"
+	"github.com/restic-manager/restic-manager/store/migrations"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -90,7 +91,7 @@ func old(t *testing.T, n int) (dir string) {
 	aead := must(cipher.NewGCMWithRandomNonce(must(aes.NewCipher(key))))
 	db := must(dial(filepath.Join(dir, fileName), 1))
 	defer db.Close()
-	if _, err := must(goose.NewProvider(goose.DialectSQLite3, db.DB, must(fs.Sub(migrations, "migrations")))).UpTo(t.Context(),
+	if _, err := must(goose.NewProvider(goose.DialectSQLite3, db.DB, migrations.Files)).UpTo(t.Context(),
 		6); err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,13 +20,13 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
-	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/restic-manager/restic-manager/private"
 	"github.com/restic-manager/restic-manager/store/column"
 	"github.com/restic-manager/restic-manager/store/keyring"
+	"github.com/restic-manager/restic-manager/store/migrations"
 )
 
 // Errors that every method may return.
@@ -53,9 +52,6 @@ type Store struct {
 	ended func(Slots, Job) error
 	fired func(Slots, Job) error
 }
-
-//go:embed migrations/*.sql
-var migrations embed.FS
 
 const fileName = "restic-manager.db"
 
@@ -123,18 +119,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err := s.fits(ctx); err != nil {
 		return err
 	}
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return err
-	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, s.w.DB, sub, goose.WithLogger(goose.NopLogger()))
-	if err != nil {
-		return err
-	}
-	if err := s.notNewer(ctx, p); err != nil {
-		return err
-	}
-	if _, err := p.Up(ctx); err != nil {
+	if err := migrations.Up(ctx, s.w.DB); err != nil {
 		return err
 	}
 	steps := []func(context.Context) error{s.protectAudit, s.noteHostChanges, s.noteScheduleChanges, s.keepTallies, s.begin, s.checkCanary}
@@ -142,24 +127,6 @@ func (s *Store) prepare(ctx context.Context) error {
 		if err := step(ctx); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// ErrNewer refuses a database that a later version of the program has brought up
-// to date.
-var ErrNewer = errors.New("the database was written by a newer version of restic-manager")
-
-// notNewer refuses a database with migrations that this program does not know.
-func (s *Store) notNewer(ctx context.Context, p *goose.Provider) error {
-	is, err := p.GetDBVersion(ctx)
-	if err != nil {
-		return err
-	}
-	known := p.ListSources()
-	if last := known[len(known)-1].Version; is > last {
-		return fmt.Errorf("%w: it is at migration %d, and this version knows %d; install the newer version again, "+
-			"or restore the data directory's backup from before the upgrade", ErrNewer, is, last)
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"reflect"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"github.com/pressly/goose/v3"
 	"pgregory.net/rapid"
 
+	"github.com/restic-manager/restic-manager/store/migrations"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -106,7 +106,7 @@ func TestWhatIsKeptIsWhatIsCounted(t *testing.T) {
 func TestAnOlderDatabaseIsCountedOnce(t *testing.T) {
 	db := must(dial(filepath.Join(t.TempDir(), fileName), 1))
 	defer db.Close()
-	p := must(goose.NewProvider(goose.DialectSQLite3, db.DB, must(fs.Sub(migrations, "migrations"))))
+	p := must(goose.NewProvider(goose.DialectSQLite3, db.DB, migrations.Files))
 	must(p.UpTo(t.Context(), 90))
 	must(db.Exec(`INSERT INTO hosts (id, name, created_at, seal_key, serial, hostname, os, arch, platform, agent_version,
 		restic_version, policy)
