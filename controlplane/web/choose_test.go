@@ -74,7 +74,8 @@ func TestRepositoriesOfALargeFleetAreFoundByName(t *testing.T) {
 	g := attic.group("letters")
 	for n := range views.MostRunners + 10 {
 		name := fmt.Sprintf("vault-%03d", n)
-		if err := w.store.AddRepository(t.Context(), "test", store.Repository{ID: topics.RepositoryID(topics.NewID(time.Now())), Name: name, Location: "/srv/" + name},
+		id := topics.RepositoryID(topics.NewID(time.Now()))
+		if err := w.store.AddRepository(t.Context(), "test", store.Repository{ID: id, Name: name, Location: "/srv/" + name},
 			store.RepositoryAccess{URL: topics.Secret("/srv/" + name), Password: "secret"}); err != nil {
 			t.Fatal(err)
 		}
@@ -82,14 +83,19 @@ func TestRepositoriesOfALargeFleetAreFoundByName(t *testing.T) {
 	own := must(w.store.Repository(t.Context(), g.Repository))
 	c := w.person(store.Admin)
 	at := "/hosts/" + string(attic.id)
-	for path, preset := range map[string]string{at + "/operations": own.Name, at + "/source-groups/new": "", at + "/source-groups/letters/edit": own.Name} {
+	for path, preset := range map[string]string{
+		at + "/operations":                 own.Name,
+		at + "/source-groups/new":          "",
+		at + "/source-groups/letters/edit": own.Name,
+	} {
 		text := c.do("GET", path, nil).text
 		n := strings.Count(text, `<option value="vault-`)
 		if n == 0 || strings.Contains(text, "vault-059") || !strings.Contains(text, `name="repository" value="`+preset+`"`) {
 			t.Errorf("%s suggests %d repositories", path, n)
 		}
 	}
-	if text := c.do("GET", "/repositories/choose?repository=VAULT-059", nil).text; strings.Count(text, "<option") != 1 || !strings.Contains(text, "vault-059") {
+	text := c.do("GET", "/repositories/choose?repository=VAULT-059", nil).text
+	if strings.Count(text, "<option") != 1 || !strings.Contains(text, "vault-059") {
 		t.Errorf("what is suggested: %s", text)
 	}
 	for text, want := range map[string]int{"vault-059": 303, "t-059": 303, "vault-05": 422} {
@@ -102,8 +108,9 @@ func TestRepositoriesOfALargeFleetAreFoundByName(t *testing.T) {
 			t.Errorf("a job on %q: %s, want %d: %s", text, r.Status, want, r.text)
 		}
 	}
-	if r := c.do("POST", at+"/source-groups/new", url.Values{"name": {"photos"}, "repository": {""}, "paths": {"/srv"}, "repository_name": {"cellar"},
-		"repository_url": {"/srv/cellar"}, "repository_password": {"secret of the cellar"}}); r.StatusCode != 303 {
+	if r := c.do("POST", at+"/source-groups/new", url.Values{"name": {"photos"}, "repository": {""}, "paths": {"/srv"},
+		"repository_name": {"cellar"},
+		"repository_url":  {"/srv/cellar"}, "repository_password": {"secret of the cellar"}}); r.StatusCode != 303 {
 		t.Errorf("a group into a new repository: %s %s", r.Status, r.text)
 	}
 	kits := c.do("GET", "/settings", nil).text

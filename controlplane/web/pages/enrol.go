@@ -132,7 +132,8 @@ func (s *Pages) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol, 
 	}
 	e.State, e.Title = "connected", h.Name+" is connected"
 	e.Text = base.System(h) + ", " + h.Arch + ". Agent " + layout.Said(h.AgentVersion) + ", restic " + layout.Said(h.ResticVersion) + "."
-	e.Steps = append(e.Steps, views.DoneStep("Agent connected", "Policy "+layout.Said(h.Policy)+": "+views.Allowed(kindNames(h)), views.When{}))
+	policy := "Policy " + layout.Said(h.Policy) + ": " + views.Allowed(kindNames(h))
+	e.Steps = append(e.Steps, views.DoneStep("Agent connected", policy, views.When{}))
 	if t.ForHost != "" {
 		return e, true, nil
 	}
