@@ -326,7 +326,7 @@ func (d *demo) live(ctx context.Context) error {
 		return err
 	}
 	if err := d.takeRealSnapshots(ctx); err != nil && ctx.Err() == nil {
-		fmt.Fprintf(os.Stderr, "The snapshots of the past are incomplete: %v\n", err)
+		say(os.Stderr, "The snapshots of the past are incomplete: %s\n", err)
 	}
 	<-ctx.Done()
 	return ctx.Err()
