@@ -195,6 +195,7 @@ type Broker struct {
 	server *mqtt.Server
 
 	refused, denied, dropped, panics atomic.Int64
+	written                          atomic.Int64 // messages that were written to clients
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
@@ -274,6 +275,7 @@ func (b *Broker) Run(ctx context.Context) error {
 		return fmt.Errorf("start broker %s: %w", b.cfg.Name, err)
 	}
 	<-ctx.Done()
+	b.settle()
 
 	b.mu.Lock()
 	b.closing.Store(true)
@@ -296,6 +298,46 @@ func (b *Broker) Run(ctx context.Context) error {
 	case <-limit.C:
 		return fmt.Errorf("broker %s: %d connections have not ended within %v", b.cfg.Name, b.Stats().Connected, b.cfg.Limits.Close)
 	}
+}
+
+// settle lets what was published last reach the clients that read: Mochi hands a
+// message to a goroutine of each client. It returns once nothing was written for
+// 100 ms, and after half a second at the latest.
+func (b *Broker) settle() {
+	const step, calm, most = 10 * time.Millisecond, 10, 50
+	tick := time.NewTicker(step)
+	defer tick.Stop()
+	last, quiet := b.written.Load(), 0
+	for range most {
+		if quiet == calm || len(b.everybody()) == 0 {
+			return
+		}
+		<-tick.C
+		n := b.written.Load()
+		if quiet++; n != last || b.writing() {
+			quiet = 0
+		}
+		last = n
+	}
+}
+
+// writing reports whether a client has not taken yet what was written to it.
+func (b *Broker) writing() bool {
+	for _, c := range b.everybody() {
+		c.mu.Lock()
+		busy := c.writing
+		c.mu.Unlock()
+		if busy {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *Broker) everybody() []*conn {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Collect(maps.Keys(b.conns))
 }
 
 // Publish sends a message to everyone subscribed. It does not wait for anybody:

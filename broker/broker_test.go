@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -603,6 +604,30 @@ func TestTwoHundredClientsDoNotDelayTheEnd(t *testing.T) {
 		t.Errorf("%d clients are still connected", got.Connected)
 	}
 	goleak.VerifyNone(t, before)
+}
+
+// TestWhatIsSaidInPartingArrives publishes and ends the broker at once, as a control
+// plane does that stops: everybody who reads hears it.
+func TestWhatIsSaidInPartingArrives(t *testing.T) {
+	w := start(t, Config{}, nil, nil)
+	var listening []*raw
+	for i := range 50 {
+		r := w.join(hello{id: "attic_" + strconv.Itoa(i+1)})
+		r.send(subscribe(1, 1, "ctl/attic/#"))
+		r.expect(0x90)
+		listening = append(listening, r)
+	}
+	if err := w.Publish("ctl/attic/parting", []byte("offline"), 1, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range listening {
+		if got := r.expect(0x32); !bytes.HasSuffix(got, []byte("offline")) {
+			t.Errorf("delivered %q", got)
+		}
+	}
 }
 
 func TestRunSaysWhenSomebodyHoldsItUp(t *testing.T) {

@@ -88,6 +88,7 @@ func (b *Broker) Serve(ctx context.Context, ln net.Listener, tlsConf *tls.Config
 	wg.Go(func() {
 		<-ctx.Done()
 		ln.Close()
+		b.settle()
 		open.close()
 	})
 

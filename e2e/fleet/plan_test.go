@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"net/http/httptest"
 	"path/filepath"
 	"regexp"
@@ -45,6 +46,14 @@ func (r *recorder) context(ctx context.Context) context.Context {
 		defer r.mu.Unlock()
 		r.queries[query] = args
 	})
+}
+
+// noted returns what was noted so far. What watches over a stream may still be at
+// work when its request has ended.
+func (r *recorder) noted() map[string][]any {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.queries)
 }
 
 // A firstWord ends a request once something of its answer was written.
@@ -89,7 +98,7 @@ func TestNoPageScansWhatGrows(t *testing.T) {
 			if w.Code != 200 && !elsewhere[route] {
 				t.Errorf("GET %s: %d %.200s", path, w.Code, w.Body)
 			}
-			for query, args := range rec.queries {
+			for query, args := range rec.noted() {
 				for _, step := range plan(t, db, query, args) {
 					table := scanned(query, step)
 					if table == "" {
