@@ -97,6 +97,9 @@ type Limits struct {
 	Connect   time.Duration // from there to the end of the CONNECT packet
 	Write     time.Duration // for every 16 KiB the client takes off our hands
 	Close     time.Duration // for Run to end once its context has
+	// Parting is how long clients may take what was published last before Run closes
+	// their connections; at 0 it does so at once.
+	Parting time.Duration
 
 	PacketSize  int // bytes, checked before anything is allocated for the packet
 	Levels      int // in a topic or filter
@@ -136,6 +139,7 @@ func DefaultPublic() Limits {
 	l.Connections, l.PerAddress = 100, 0
 	l.WriteQueue, l.Inflight, l.Subscriptions = math.MaxUint16, math.MaxUint16, 1024
 	l.MinKeepAlive, l.MaxKeepAlive = 0, 1800*time.Second
+	l.Parting = 500 * time.Millisecond
 	return l
 }
 
@@ -195,7 +199,6 @@ type Broker struct {
 	server *mqtt.Server
 
 	refused, denied, dropped, panics atomic.Int64
-	written                          atomic.Int64 // messages that were written to clients
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
@@ -301,23 +304,17 @@ func (b *Broker) Run(ctx context.Context) error {
 }
 
 // settle lets what was published last reach the clients that read: Mochi hands a
-// message to a goroutine of each client. It returns once nothing was written for
-// 100 ms, and after half a second at the latest.
+// message to a goroutine of each client. It returns after 100 ms and once they have
+// taken what was written to them, after Limits.Parting at the latest.
 func (b *Broker) settle() {
-	const step, calm, most = 10 * time.Millisecond, 10, 50
+	const step, least = 10 * time.Millisecond, 100 * time.Millisecond
 	tick := time.NewTicker(step)
 	defer tick.Stop()
-	last, quiet := b.written.Load(), 0
-	for range most {
-		if quiet == calm || len(b.everybody()) == 0 {
+	for waited := time.Duration(0); waited < b.cfg.Limits.Parting; waited += step {
+		if len(b.everybody()) == 0 || waited >= least && !b.writing() {
 			return
 		}
 		<-tick.C
-		n := b.written.Load()
-		if quiet++; n != last || b.writing() {
-			quiet = 0
-		}
-		last = n
 	}
 }
 

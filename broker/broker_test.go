@@ -609,7 +609,9 @@ func TestTwoHundredClientsDoNotDelayTheEnd(t *testing.T) {
 // TestWhatIsSaidInPartingArrives publishes and ends the broker at once, as a control
 // plane does that stops: everybody who reads hears it.
 func TestWhatIsSaidInPartingArrives(t *testing.T) {
-	w := start(t, Config{}, nil, nil)
+	limits := quick()
+	limits.Parting = DefaultPublic().Parting
+	w := start(t, Config{Limits: limits}, nil, nil)
 	var listening []*raw
 	for i := range 50 {
 		r := w.join(hello{id: "attic_" + strconv.Itoa(i+1)})

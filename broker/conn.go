@@ -193,7 +193,6 @@ func (c *conn) Write(p []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	c.out = append(c.out, p...)
-	c.broker.written.Add(1)
 	c.wake()
 	return len(p), nil
 }
