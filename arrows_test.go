@@ -46,6 +46,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/enroll", "controlplane/field failpoint seal store topics words", "lets hosts in"},
 	{"controlplane/field", "words", "checks what people type, and knows no subject"},
 	{"controlplane/fleet", "controlplane/hosts store topics", "what is true of the fleet, whoever shows it"},
+	{"controlplane/health", "topics", "how a repository is, from what hosts last found there"},
 	{"controlplane/hosts", "controlplane/field store topics", "what is known of connected hosts"},
 	{"controlplane/jobs", "controlplane/hosts failpoint location protocol seal store topics", "asks hosts for jobs and follows them"},
 	{"controlplane/kit", "location store topics words", "emergency kits"},
