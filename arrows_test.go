@@ -66,7 +66,8 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/schedule", "controlplane/field protocol slots store topics", "schedules: saved, standing, fired"},
 	{"controlplane/sources", "controlplane/field controlplane/repositories location store topics", "what hosts back up"},
 	{"controlplane/web", "controlplane/problem controlplane/web/accounts controlplane/web/api controlplane/web/base" +
-		" controlplane/web/layout controlplane/web/pages controlplane/web/session store views",
+		" controlplane/web/jobpages controlplane/web/layout controlplane/web/live controlplane/web/pages" +
+		" controlplane/web/repositorypages controlplane/web/session store topics views",
 		"the server: its one list of routes, and what guards them"},
 	{"controlplane/web/accounts", "controlplane/consumers controlplane/field controlplane/people controlplane/problem controlplane/web/base" +
 		" controlplane/web/layout controlplane/web/session store views words",
@@ -81,16 +82,22 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/retention controlplane/schedule controlplane/sources controlplane/web/session protocol store" +
 		" store/chain topics",
 		"what pages and API both need: what they ask, rows by ID, problems as statuses"},
-	{"controlplane/web/layout", "controlplane/field controlplane/fleet controlplane/jobs controlplane/problem controlplane/web/base" +
-		" controlplane/web/live controlplane/web/session store topics views",
+	{"controlplane/web/jobpages", "controlplane/fleet controlplane/hosts controlplane/jobs controlplane/problem" +
+		" controlplane/web/base controlplane/web/layout controlplane/web/live controlplane/web/session protocol store topics views" +
+		" words",
+		"pages about jobs"},
+	{"controlplane/web/layout", "controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs controlplane/problem" +
+		" controlplane/retention controlplane/web/base controlplane/web/live controlplane/web/session store topics views words",
 		"what all pages share, and no page"},
 	{"controlplane/web/live", "controlplane/hosts topics views", "keeps an open page true, whichever it is"},
 	{"controlplane/web/pages", "controlplane/enroll controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs" +
-		" controlplane/kit controlplane/maintenance controlplane/problem controlplane/repositories" +
-		" controlplane/retention controlplane/schedule controlplane/sources controlplane/web/base" +
-		" controlplane/web/layout controlplane/web/live controlplane/web/session location protocol slots store" +
-		" topics views words",
-		"pages: read the request, ask one package, answer"},
+		" controlplane/problem controlplane/repositories controlplane/schedule controlplane/sources controlplane/web/base" +
+		" controlplane/web/layout controlplane/web/live controlplane/web/session location slots store topics views words",
+		"pages about hosts: read the request, ask one package, answer"},
+	{"controlplane/web/repositorypages", "controlplane/fleet controlplane/jobs controlplane/kit controlplane/maintenance" +
+		" controlplane/problem controlplane/repositories controlplane/web/base controlplane/web/layout controlplane/web/session" +
+		" location store topics views words",
+		"pages about repositories"},
 	{"controlplane/web/session", "controlplane/jobs controlplane/password controlplane/problem store topics words",
 		"who sent a request; no page"},
 	{"e2e", "", "tests of both programs together"},

@@ -88,7 +88,7 @@ func newDrawing(w *world, query string) *drawing {
 	d := &drawing{w: w, draw: w.web.pages.FleetStream(q), p: &layout.Painter{Painter: live.NewPainter()}}
 	d.p.Full = true
 	if q.Get("view") == "jobs" {
-		d.draw = w.web.pages.JobsStream(q, &session.Visitor{Name: "anna", Role: store.Admin})
+		d.draw = w.web.jobs.JobsStream(q, &session.Visitor{Name: "anna", Role: store.Admin})
 	}
 	return d
 }

@@ -117,7 +117,7 @@ func TestARepositorysSnapshotsByPage(t *testing.T) {
 		t.Error("the form to forget is empty")
 	}
 	v := views.Repository{Retention: views.Retention{Remove: []views.RetentionRow{{ID: old.ID}}}}
-	if rows := must(w.web.pages.SnapshotRows(t.Context(), &v, []store.Snapshot{
+	if rows := must(w.web.repos.SnapshotRows(t.Context(), &v, []store.Snapshot{
 		{ID: old.ID, Job: "j"},
 		{ID: young.ID, Job: "j"},
 	}, nil, nil)); !rows[0].Goes || rows[1].Goes {
@@ -141,7 +141,7 @@ func TestTheCalendarHasTheDaysOfTheZoneThatIsShown(t *testing.T) {
 		attic.ran(w.backup(attic), topics.Finished{State: topics.Succeeded, RepositoryReady: true,
 			Snapshot: &topics.Snapshot{ID: strings.Repeat(string(rune('a'+i)), 64), Time: at.UnixMilli(), Host: "host"}})
 	}
-	c := must(w.web.pages.Calendar(t.Context(), g.Repository))
+	c := must(w.web.repos.Calendar(t.Context(), g.Repository))
 	for back, want := range []string{"", "1 kept", "1 kept", ""} {
 		if d := c.Days[len(c.Days)-1-back]; !strings.HasSuffix(d.Title, want) || (want == "") != (d.Title == "") {
 			t.Errorf("%d days ago: %q, want %q", back, d.Title, want)
@@ -168,7 +168,7 @@ func TestPrunesAreMarkedWhereTheyFreedSpace(t *testing.T) {
 		{Day: now.AddDate(0, 0, 1).UnixMilli() / 86400000, StoredBytes: 9},
 	}
 	for period, want := range map[string]int{"30d": 2, "90d": 3, "": 3} {
-		c := must(w.web.pages.SizeChart(t.Context(), g.Repository, days, period))
+		c := must(w.web.repos.SizeChart(t.Context(), g.Repository, days, period))
 		if len(c.Rows) != want || len(c.Events) != 1 || c.Events[0].Text != "prune" {
 			t.Errorf("period %q: %d days and the marks %v, want %d and the one that was no dry run", period, len(c.Rows), c.Events, want)
 		}

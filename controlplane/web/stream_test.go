@@ -18,6 +18,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/password"
 	"github.com/restic-manager/restic-manager/controlplane/web/api"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/jobpages"
 	"github.com/restic-manager/restic-manager/controlplane/web/pages"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
@@ -654,7 +655,7 @@ func TestAJobsPageInEveryState(t *testing.T) {
 		return nil
 	})
 	text := page(id)
-	if got := numbers(text); len(got) != pages.PageLines || got[0] != 501 {
+	if got := numbers(text); len(got) != jobpages.PageLines || got[0] != 501 {
 		t.Errorf("the page shows %d lines from %d", len(got), got[0])
 	}
 	has("a long log", text, "500 earlier lines", "/jobs/"+string(id)+"/log.txt", "after=2500")

@@ -2,8 +2,9 @@
 // each browser tab, the API, and who may use them.
 //
 // All routes stand in one list, each with the role it needs, in routes.go. What
-// answers them is in the packages below: pages, accounts (the pages about who may
-// sign in) and api, which know neither each other nor this package. Pages stand on
+// answers them is in the packages below: pages (about hosts), jobpages,
+// repositorypages, accounts (the pages about who may sign in) and api, which know
+// neither each other nor this package. Pages stand on
 // layout and on live, which draws an open page again; all of them on base, and on
 // session, which says who sent a request.
 package web
@@ -19,8 +20,10 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/web/accounts"
 	"github.com/restic-manager/restic-manager/controlplane/web/api"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/jobpages"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/pages"
+	"github.com/restic-manager/restic-manager/controlplane/web/repositorypages"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 )
 
@@ -31,6 +34,8 @@ type Server struct {
 	api      *api.API
 	layout   *layout.Page
 	pages    *pages.Pages
+	jobs     *jobpages.Pages
+	repos    *repositorypages.Pages
 	accounts *accounts.Accounts
 	mux      *chi.Mux
 	handler  http.Handler
@@ -43,7 +48,8 @@ func New(c base.Config) (*Server, error) {
 		return nil, err
 	}
 	page := layout.New(p)
-	s := &Server{Parts: p, mux: chi.NewMux(), layout: page, pages: pages.New(page), accounts: accounts.New(page)}
+	s := &Server{Parts: p, mux: chi.NewMux(), layout: page, pages: pages.New(page),
+		jobs: jobpages.New(page), repos: repositorypages.New(page), accounts: accounts.New(page)}
 	s.api = api.New(p, adapter{s})
 	for _, rt := range s.routes() {
 		rt.serve(s, rt)

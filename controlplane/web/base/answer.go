@@ -92,6 +92,9 @@ func Param(r *http.Request, name string) string {
 // HostID and JobID are the ID in an address.
 func HostID(r *http.Request) topics.HostID { return topics.HostID(Param(r, "id")) }
 
+// RepositoryID is the repository that an address names.
+func RepositoryID(r *http.Request) topics.RepositoryID { return topics.RepositoryID(Param(r, "id")) }
+
 func JobID(r *http.Request) topics.JobID { return topics.JobID(Param(r, "id")) }
 
 // BrokerError says what is wrong with the brokers, nil if nothing is.

@@ -203,8 +203,8 @@ func (s *Pages) auditRow(e store.AuditEntry, names map[string]views.Link) views.
 		Outcome: views.Outcome(e.Action), Remote: e.Remote}
 }
 
-// auditStream tells an open page how many entries came since.
-func (s *Pages) auditStream(ctx context.Context, q url.Values) (layout.Draw, error) {
+// AuditStream tells an open page how many entries came since.
+func (s *Pages) AuditStream(ctx context.Context, q url.Values) (layout.Draw, error) {
 	asked, before := auditAsked(q)
 	f, x, _, err := s.auditFilter(ctx, asked, before)
 	if err != nil {

@@ -28,13 +28,13 @@ func (s *Pages) AddHostForm(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Pages) addHostPage(w http.ResponseWriter, r *http.Request, status int, a views.AddHost, token string) error {
-	sh := s.Shell(r, "Add host", "add", toFleet, views.Link{Text: "Add host"})
+	sh := s.Shell(r, "Add host", "add", layout.ToFleet, views.Link{Text: "Add host"})
 	if a.HostID != "" {
 		sh = s.Shell(
 			r,
 			"Enrol again",
 			"fleet",
-			toFleet,
+			layout.ToFleet,
 			views.Link{Text: a.Name, URL: views.HostURL(a.HostID)},
 			views.Link{Text: "Enrol again"},
 		)
@@ -132,7 +132,7 @@ func (s *Pages) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol, 
 	}
 	e.State, e.Title = "connected", h.Name+" is connected"
 	e.Text = base.System(h) + ", " + h.Arch + ". Agent " + layout.Said(h.AgentVersion) + ", restic " + layout.Said(h.ResticVersion) + "."
-	policy := "Policy " + layout.Said(h.Policy) + ": " + views.Allowed(kindNames(h))
+	policy := "Policy " + layout.Said(h.Policy) + ": " + views.Allowed(layout.KindNames(h))
 	e.Steps = append(e.Steps, views.DoneStep("Agent connected", policy, views.When{}))
 	if t.ForHost != "" {
 		return e, true, nil
@@ -176,8 +176,8 @@ func (s *Pages) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol, 
 	return e, j.State.Ended(), nil
 }
 
-// enrolStream sends the progress of an enrolment as it changes.
-func (s *Pages) enrolStream(id string) layout.Draw {
+// EnrolStream sends the progress of an enrolment as it changes.
+func (s *Pages) EnrolStream(id string) layout.Draw {
 	return func(ctx context.Context, p *layout.Painter, _ map[topics.HostID]bool) error {
 		row, err := s.Store.EnrollToken(ctx, id)
 		if err != nil {
@@ -193,7 +193,7 @@ func (s *Pages) enrolStream(id string) layout.Draw {
 	}
 }
 
-func (s *Pages) hasToken(ctx context.Context, id string) error {
+func (s *Pages) HasToken(ctx context.Context, id string) error {
 	_, err := s.Store.EnrollToken(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
 		return &problem.Problem{

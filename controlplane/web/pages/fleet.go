@@ -210,37 +210,11 @@ func (s *Pages) atWork(m *fleet.Moment) []views.RunningJob {
 				if len(out) == attentionSize {
 					return out
 				}
-				out = append(out, s.running(*j, h.Name))
+				out = append(out, s.Running(*j, h.Name))
 			}
 		}
 	}
 	return out
-}
-
-// running is an open job in a list.
-func (s *Pages) running(j store.Job, host string) views.RunningJob {
-	r := views.RunningJob{ID: string(j.ID), Host: host, Kind: string(j.Kind), Percent: -1}
-	switch p, ok := s.Hub.Progress(j.ID); {
-	case j.State == topics.Queued:
-		r.Waits, r.Amount = true, "Queued"
-		if c, _ := s.Presence.Connection(j.Host); c != hosts.Online {
-			r.Amount = "Queued until it connects"
-		}
-	case j.State == topics.Dispatched:
-		r.Amount = "Waiting for the agent to answer"
-	case !ok:
-		r.Amount = "Starting"
-	case !p.Scanned:
-		r.Amount = "Scanning, " + words.Count(p.TotalFiles, "file", "files")
-	default:
-		r.Percent = words.Percent(p.BytesDone, p.TotalBytes)
-		r.Amount = words.BytesOf(p.BytesDone, p.TotalBytes)
-		r.Left = left(p)
-	}
-	if d, stalled := s.Silent(j); stalled {
-		r.Stalled, r.Left, r.Amount = true, "", "Nothing heard of restic for "+words.Span(d)
-	}
-	return r
 }
 
 // fleetRows are some hosts of the fleet, with their strips: one query for all.
@@ -273,7 +247,7 @@ func (s *Pages) fleetRow(h *fleet.Entry, runs []views.Run) views.HostRow {
 		NoBackup:   layout.WhyNot(h.Host, topics.BackupJob),
 	}
 	if open := h.Busy(); open != nil {
-		j := s.running(*open, h.Name)
+		j := s.Running(*open, h.Name)
 		r.Job = &j
 		runs = append(runs[:len(runs):len(runs)], views.Run{At: s.Now(), Day: views.DayRunning})
 		if h.Status == hosts.Running {

@@ -60,7 +60,7 @@ func (s *Pages) groupPage(w http.ResponseWriter, r *http.Request, status int, h 
 	if f.Group != "" {
 		title = "Change " + f.Group
 	}
-	sh := s.Shell(r, title, "fleet", toFleet, views.Link{Text: h.Name, URL: views.HostURL(string(h.ID))}, views.Link{Text: title})
+	sh := s.Shell(r, title, "fleet", layout.ToFleet, views.Link{Text: h.Name, URL: views.HostURL(string(h.ID))}, views.Link{Text: title})
 	s.Render(w, r, status, views.GroupPage(sh, f))
 	return nil
 }

@@ -30,7 +30,7 @@ func (s *Pages) HostPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	sh := s.Shell(r, v.Name, "fleet", toFleet, views.Link{Text: v.Name})
+	sh := s.Shell(r, v.Name, "fleet", layout.ToFleet, views.Link{Text: v.Name})
 	sh.Stream = views.HostStream(v.ID)
 	s.Render(w, r, http.StatusOK, views.HostPage(sh, v))
 	return nil
@@ -93,7 +93,7 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 	for _, j := range open {
 		running = running || j.State == topics.Running
 		busy[j.SourceGroup] = true
-		v.Running = append(v.Running, s.running(j, h.Name))
+		v.Running = append(v.Running, s.Running(j, h.Name))
 	}
 	v.Status = views.HostStatus(statusKey(s.Presence.Status(h, running)))
 	if h.GoodAt > 0 {
@@ -107,7 +107,7 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 	}
 	lastOf := map[topics.SourceGroupID]*views.JobRow{}
 	for _, j := range last {
-		row := s.jobRow(j, names)
+		row := s.JobRow(j, names)
 		lastOf[j.SourceGroup] = &row
 	}
 	for _, g := range groups {
@@ -125,7 +125,7 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 		)
 	}
 	for _, j := range recent {
-		v.Jobs = append(v.Jobs, s.jobRow(j, names))
+		v.Jobs = append(v.Jobs, s.JobRow(j, names))
 	}
 	for _, n := range snapshots {
 		v.Snapshots = append(v.Snapshots, views.Snapshot{ID: layout.Short(n.ID), At: s.When(n.Time), Group: groupOf(n, names), Paths: n.Paths,
@@ -158,22 +158,6 @@ func (s *Pages) hostProblem(ctx context.Context, h store.Host, st views.Status) 
 	return n, nil
 }
 
-// jobRow is a job in a host's list.
-func (s *Pages) jobRow(j store.Job, groups map[topics.SourceGroupID]string) views.JobRow {
-	row := views.JobRow{ID: string(j.ID), Kind: string(j.Kind), Group: groups[j.SourceGroup], Status: views.JobStatus(string(j.State)),
-		At: s.When(max(j.StartedAt, j.QueuedAt)), By: asker(j)}
-	if _, stalled := s.Silent(j); stalled {
-		row.Status = views.JobStatus("stalled")
-	}
-	if j.FinishedAt > 0 && j.StartedAt > 0 {
-		row.Took = words.Duration(time.Duration(j.FinishedAt-j.StartedAt) * time.Millisecond)
-	}
-	if j.Summary.V != nil {
-		row.Added = words.Bytes(j.Summary.V.DataAdded)
-	}
-	return row
-}
-
 // groupOf is the source group a snapshot is of, by the tag its job gave it.
 func groupOf(n store.Snapshot, names map[topics.SourceGroupID]string) string {
 	for id, name := range names {
@@ -196,7 +180,7 @@ func (s *Pages) agentFacts(h store.Host) []views.Fact {
 		facts = append(facts, views.Fact{Name: "Policy", Value: h.Policy})
 	}
 	if p := h.Permits.V; p != nil {
-		facts = append(facts, views.Fact{Name: "Allows", Value: views.Allowed(kindNames(h))})
+		facts = append(facts, views.Fact{Name: "Allows", Value: views.Allowed(layout.KindNames(h))})
 		if !p.Anywhere {
 			facts = append(facts, views.Fact{Name: "Restores to", Value: strings.Join(p.RestoreRoots, ", ")})
 		}
@@ -227,8 +211,8 @@ func (s *Pages) agentFacts(h store.Host) []views.Fact {
 	)
 }
 
-// hostStream draws a host's page again as it changes.
-func (s *Pages) hostStream(id topics.HostID) layout.Draw {
+// HostStream draws a host's page again as it changes.
+func (s *Pages) HostStream(id topics.HostID) layout.Draw {
 	return func(ctx context.Context, p *layout.Painter, rang map[topics.HostID]bool) error {
 		if !p.Full && !rang[id] {
 			return nil

@@ -1,10 +1,12 @@
-// Package pages holds the handlers of pages about hosts, what they back up and what
-// became of it, and the streams that keep them true.
+// Package pages holds the handlers of pages about the fleet and its hosts, what they
+// back up and when, the audit log and the settings, and the streams that keep them
+// true.
 // A handler reads the request, asks one capability, and answers with one page or
 // one redirect; rows become view-models here, in the words of package views. Pages
 // never start restic: what they show comes from the database.
 //
-// What all pages need is in package layout, what several of these need in said.go.
+// Pages about jobs are in package jobpages, pages about repositories in
+// repositorypages, and what all of them share in layout.
 // No handler calls another file's handler.
 package pages
 
@@ -39,11 +41,6 @@ func New(p *layout.Page) *Pages {
 
 // WatchAudit reads all of the audit log's chain once in a while until ctx ends.
 func (s *Pages) WatchAudit(ctx context.Context) { s.chain.Keep(ctx, s.Timing.Verify) }
-
-var (
-	toFleet = views.Link{Text: "Fleet", URL: "/"}
-	toJobs  = views.Link{Text: "Jobs", URL: "/jobs"}
-)
 
 // statusKey is the pages' key of a status.
 func statusKey(st hosts.Status) string {

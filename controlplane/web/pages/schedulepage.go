@@ -91,9 +91,9 @@ func (s *Pages) SchedulesPage(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// schedulesStream draws the list again as it changes: all of it when other
+// SchedulesStream draws the list again as it changes: all of it when other
 // schedules are on it, else the rows that look different.
-func (s *Pages) schedulesStream(q url.Values) layout.Draw {
+func (s *Pages) SchedulesStream(q url.Values) layout.Draw {
 	text, page := layout.ListPlace(q)
 	shown := "none yet"
 	var drawn *schedule.Moment
@@ -436,7 +436,7 @@ func (s *Pages) retentionOf(ctx context.Context, groups []store.SourceGroup, cho
 			continue
 		}
 		seen = append(seen, g.Repository)
-		v, err := s.retentionView(ctx, g.Repository, nil)
+		v, err := s.RetentionView(ctx, g.Repository, nil)
 		if err != nil {
 			return nil, err
 		}

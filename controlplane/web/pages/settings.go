@@ -1,11 +1,14 @@
 package pages
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/views"
 	"github.com/restic-manager/restic-manager/words"
 )
@@ -77,4 +80,20 @@ func (s *Pages) SettingsPage(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.Render(w, r, http.StatusOK, views.SettingsPage(s.Shell(r, "Settings", "settings", views.Link{Text: "Settings"}), groups, kits, paging))
 	return nil
+}
+
+// kitLinks are a page of the emergency kits there are, for those who may see them.
+func (s *Pages) kitLinks(ctx context.Context, page int) (links []views.Link, paging views.Paging, err error) {
+	if !session.Of(ctx).May(store.Admin) {
+		return nil, paging, nil
+	}
+	from := (max(page, 1) - 1) * views.PageSize
+	rows, total, err := s.Store.RepositoryPage(ctx, "", from, views.PageSize)
+	if paging = views.KitPaging(total, page); err == nil && paging.From != from {
+		rows, _, err = s.Store.RepositoryPage(ctx, "", paging.From, views.PageSize)
+	}
+	for _, r := range rows {
+		links = append(links, views.Link{Text: r.Name, URL: views.KitURL(string(r.ID))})
+	}
+	return links, paging, err
 }

@@ -1,4 +1,4 @@
-package pages
+package repositorypages
 
 import (
 	"context"
@@ -82,7 +82,7 @@ func (s *Pages) repositoryList(ctx context.Context, text string, page int) (l vi
 	return l, nil
 }
 
-func (s *Pages) repositoriesStream(q url.Values) layout.Draw {
+func (s *Pages) RepositoriesStream(q url.Values) layout.Draw {
 	text, page := layout.ListPlace(q)
 	return func(ctx context.Context, p *layout.Painter, rang map[topics.HostID]bool) error {
 		if !p.Full && len(rang) == 0 {

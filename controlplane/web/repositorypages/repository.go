@@ -1,4 +1,4 @@
-package pages
+package repositorypages
 
 import (
 	"context"
@@ -41,19 +41,19 @@ func (s *Pages) health(r store.Repository, k base.Known) views.Status {
 }
 
 func (s *Pages) RepositoryPage(w http.ResponseWriter, r *http.Request) error {
-	f := repositoryFilter(r.URL.Query())
-	v, err := s.repositoryView(r.Context(), repositoryID(r), f)
+	f := Filter(r.URL.Query())
+	v, err := s.repositoryView(r.Context(), base.RepositoryID(r), f)
 	if err != nil {
 		return err
 	}
 	v.Forget = r.URL.Query().Get("forget")
-	sh := s.Shell(r, v.Name, "repositories", toRepositories, views.Link{Text: v.Name})
+	sh := s.Shell(r, v.Name, "repositories", layout.ToRepositories, views.Link{Text: v.Name})
 	sh.Stream = views.RepositoryStream(v.ID, f)
 	s.Render(w, r, http.StatusOK, views.RepositoryPage(sh, v))
 	return nil
 }
 
-func (s *Pages) repositoryStream(id topics.RepositoryID, f views.RepositoryFilter) layout.Draw {
+func (s *Pages) RepositoryStream(id topics.RepositoryID, f views.RepositoryFilter) layout.Draw {
 	waiting, next := false, time.Time{}
 	return func(ctx context.Context, p *layout.Painter, rang map[topics.HostID]bool) error {
 		began := time.Now()
@@ -158,7 +158,7 @@ func (s *Pages) repositoryView(ctx context.Context, id topics.RepositoryID, f vi
 	if err := s.repositoryFound(ctx, &v, r, names); err != nil {
 		return v, err
 	}
-	if v.Retention, err = s.retentionView(ctx, id, nil); err != nil {
+	if v.Retention, err = s.RetentionView(ctx, id, nil); err != nil {
 		return v, err
 	}
 	if err := s.snapshotsFound(ctx, &v, id, names, groupNames); err != nil {
@@ -177,7 +177,7 @@ func (s *Pages) repositoryView(ctx context.Context, id topics.RepositoryID, f vi
 		return v, err
 	}
 	for _, j := range recent[:min(len(recent), shownJobs)] {
-		row := s.jobRow(j, groupNames)
+		row := s.JobRow(j, groupNames)
 		row.Group = strings.TrimSpace(names[j.Host] + " " + row.Group)
 		v.Jobs = append(v.Jobs, row)
 	}
@@ -261,12 +261,12 @@ func (s *Pages) repositoryFigures(r store.Repository, t store.SnapshotTally, day
 	}
 	saved := views.Figure{Name: "Saved by dedup", Value: "not known"}
 	if r.MeasuredAt > 0 {
-		stored.Value, stored.Unit = apart(words.Bytes(uint64(r.StoredBytes)))
+		stored.Value, stored.Unit = layout.Apart(words.Bytes(uint64(r.StoredBytes)))
 		stored.Detail = "measured " + words.Ago(base.At(r.MeasuredAt), s.Now())
 		if grown := growth(days, s.Now()); grown != "" {
 			stored.Detail = grown + ", " + stored.Detail
 		}
-		restorable.Value, restorable.Unit = apart(words.Bytes(uint64(r.RestoreBytes)))
+		restorable.Value, restorable.Unit = layout.Apart(words.Bytes(uint64(r.RestoreBytes)))
 		if ratio := views.Times(r.Ratio()); r.Ratio() > 0 && r.Ratio() < 1 {
 			saved.Value = "nothing" // it is about as large as a single copy, or tiny
 		} else if ratio != "" {
@@ -475,10 +475,10 @@ func (s *Pages) repositoryNotes(r store.Repository, k base.Known, v views.Reposi
 
 // RefreshPage asks a host for everything the page shows, and shows it as it comes.
 func (s *Pages) RefreshPage(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.Repositories.Refresh(r.Context(), session.Of(r.Context()).Actor(), repositoryID(r), ""); err != nil {
+	if _, err := s.Repositories.Refresh(r.Context(), session.Of(r.Context()).Actor(), base.RepositoryID(r), ""); err != nil {
 		return err
 	}
-	return s.stay(w, r, views.RepositoryURL(base.Param(r, "id")))
+	return s.Stay(w, r, views.RepositoryURL(base.Param(r, "id")))
 }
 
 func (s *Pages) HostOperations(w http.ResponseWriter, r *http.Request) error {
@@ -542,7 +542,7 @@ func (s *Pages) HostOperations(w http.ResponseWriter, r *http.Request) error {
 		r,
 		"Operations",
 		"fleet",
-		toFleet,
+		layout.ToFleet,
 		views.Link{Text: h.Name, URL: views.HostURL(string(h.ID))},
 		views.Link{Text: "Operations"},
 	)
@@ -551,7 +551,7 @@ func (s *Pages) HostOperations(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Pages) TrustKeyPage(w http.ResponseWriter, r *http.Request) error {
-	if err := s.Repositories.TrustKey(r.Context(), session.Of(r.Context()).Name, repositoryID(r), base.Param(r, "key")); err != nil {
+	if err := s.Repositories.TrustKey(r.Context(), session.Of(r.Context()).Name, base.RepositoryID(r), base.Param(r, "key")); err != nil {
 		return err
 	}
 	layout.Redirect(w, r, views.RepositoryURL(base.Param(r, "id")))
@@ -562,12 +562,12 @@ func (s *Pages) RemoveRepositoryPage(w http.ResponseWriter, r *http.Request) err
 	if err := r.ParseForm(); err != nil {
 		return layout.BadForm(err)
 	}
-	row, err := s.Repository(r.Context(), repositoryID(r))
+	row, err := s.Repository(r.Context(), base.RepositoryID(r))
 	if err != nil {
 		return err
 	}
 	if r.PostForm.Get("confirm") != row.Name {
-		return notConfirmed(row)
+		return layout.NotConfirmed(row)
 	}
 	if err := s.Repositories.Remove(r.Context(), session.Of(r.Context()).Name, row.ID); err != nil {
 		return err

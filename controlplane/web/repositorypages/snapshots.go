@@ -1,4 +1,4 @@
-package pages
+package repositorypages
 
 import (
 	"context"
@@ -19,9 +19,9 @@ import (
 // shownTags are the first of a snapshot in a list; there may be thousands.
 const shownTags = 3
 
-// repositoryFilter is what a repository's page was asked for. What it does not
+// Filter is what a repository's page was asked for. What it does not
 // know narrows nothing.
-func repositoryFilter(q url.Values) views.RepositoryFilter {
+func Filter(q url.Values) views.RepositoryFilter {
 	f := views.RepositoryFilter{Query: strings.TrimSpace(q.Get("q")), Host: q.Get("host"), Period: q.Get("period"), After: q.Get("after")}
 	if !slices.ContainsFunc(views.ChartPeriods(), func(o views.Option) bool { return o.Value == f.Period }) {
 		f.Period = ""

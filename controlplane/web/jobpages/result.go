@@ -1,4 +1,4 @@
-package pages
+package jobpages
 
 import (
 	"context"
@@ -140,7 +140,7 @@ func (s *Pages) resultView(ctx context.Context, v *views.Job, j store.Job) error
 // resultFigures are the numbers of a job that is no backup.
 func resultFigures(k topics.JobKind, r topics.Result) (f []views.Figure) {
 	size := func(name string, n uint64, detail string) {
-		value, unit := apart(words.Bytes(n))
+		value, unit := layout.Apart(words.Bytes(n))
 		f = append(f, views.Figure{Name: name, Value: value, Unit: unit, Detail: detail})
 	}
 	count := func(name string, n uint64, detail string) {

@@ -1,4 +1,4 @@
-package pages
+package jobpages
 
 import (
 	"cmp"
@@ -261,7 +261,7 @@ func (s *Pages) jobLine(j store.Job, q *base.Queue, who *session.Visitor) views.
 		Status:    views.JobStatus(string(j.State)),
 		Percent:   -1,
 		At:        s.When(max(j.StartedAt, j.QueuedAt)),
-		By:        asker(j),
+		By:        layout.Asker(j),
 		CanCancel: !j.State.Ended() && !j.CancelAsked && who.May(store.Operator),
 	}
 	switch j.State {
@@ -274,7 +274,7 @@ func (s *Pages) jobLine(j store.Job, q *base.Queue, who *session.Visitor) views.
 			v.Result = "The agent is about to start restic"
 		}
 	case topics.Running:
-		run := s.running(j, v.Host)
+		run := s.Running(j, v.Host)
 		v.Percent, v.Result = run.Percent, run.Amount
 		if run.Left != "" {
 			v.Result += ", " + run.Left
@@ -296,19 +296,6 @@ func (s *Pages) jobLine(j store.Job, q *base.Queue, who *session.Visitor) views.
 		v.Percent = -1
 	}
 	return v
-}
-
-// asker is who wanted a job.
-func asker(j store.Job) string {
-	switch {
-	case j.RequestedBy == store.Plane:
-		return "This server"
-	case j.Schedule == "":
-		return j.RequestedBy
-	case j.Attempt > 0:
-		return "Retry " + strconv.Itoa(j.Attempt)
-	}
-	return "Schedule"
 }
 
 // outcome is what became of a job that ended, in half a line.
@@ -387,7 +374,7 @@ func (s *Pages) silence(j store.Job, host string) *views.Note {
 		n.Text = "The agent is connected. restic may be busy with something large, or waiting for the repository. " +
 			"Look at the disk and the network of " + host + "; if nothing moves there, cancel the job and run it again."
 	case hosts.Offline:
-		n.Text = offline(
+		n.Text = layout.Offline(
 			views.NewWhen(seen, s.Now()),
 		) + " The job may go on there: its log and its result come as soon as the agent is back. " +
 			"See whether " + host + " is switched on and reaches this server."

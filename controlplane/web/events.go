@@ -1,4 +1,4 @@
-package pages
+package web
 
 import (
 	"net/http"
@@ -7,61 +7,62 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/live"
+	"github.com/restic-manager/restic-manager/controlplane/web/repositorypages"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// Events is the one stream of a browser's tab. It ends with the session, with
+// events is the one stream of a browser's tab. It ends with the session, with
 // the server, and when the browser goes; none of these is an error any more.
-func (s *Pages) Events(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	q, v := r.URL.Query(), session.Of(r.Context())
 	var d layout.Draw
 	switch q.Get("view") {
 	case "fleet":
-		d = s.FleetStream(q)
+		d = s.pages.FleetStream(q)
 	case "jobs":
-		d = s.JobsStream(q, v)
+		d = s.jobs.JobsStream(q, v)
 	case "host":
 		if _, err := s.Host(r.Context(), topics.HostID(q.Get("id"))); err != nil {
 			return err
 		}
-		d = s.hostStream(topics.HostID(q.Get("id")))
+		d = s.pages.HostStream(topics.HostID(q.Get("id")))
 	case "audit":
 		if !v.May(store.Admin) {
 			return base.Forbidden(v, store.Admin)
 		}
 		var err error
-		if d, err = s.auditStream(r.Context(), q); err != nil {
+		if d, err = s.pages.AuditStream(r.Context(), q); err != nil {
 			return err
 		}
 	case "schedules":
-		d = s.schedulesStream(q)
+		d = s.pages.SchedulesStream(q)
 	case "repositories":
-		d = s.repositoriesStream(q)
+		d = s.repos.RepositoriesStream(q)
 	case "repository":
-		id, f := topics.RepositoryID(q.Get("id")), repositoryFilter(q)
+		id, f := topics.RepositoryID(q.Get("id")), repositorypages.Filter(q)
 		if _, err := s.Repository(r.Context(), id); err != nil {
 			return err
 		}
-		if _, err := s.SnapshotPlace(r.Context(), id, f.After); err != nil {
+		if _, err := s.repos.SnapshotPlace(r.Context(), id, f.After); err != nil {
 			return err
 		}
-		d = s.repositoryStream(id, f)
+		d = s.repos.RepositoryStream(id, f)
 	case "enrol":
 		if !v.May(store.Admin) {
 			return base.Forbidden(v, store.Admin)
 		}
-		if err := s.hasToken(r.Context(), q.Get("token")); err != nil {
+		if err := s.pages.HasToken(r.Context(), q.Get("token")); err != nil {
 			return err
 		}
-		d = s.enrolStream(q.Get("token"))
+		d = s.pages.EnrolStream(q.Get("token"))
 	case "job":
 		j, err := s.Job(r.Context(), topics.JobID(q.Get("id")))
 		if err != nil {
 			return err
 		}
-		return s.jobEvents(w, r, j)
+		return s.jobs.Events(w, r, j)
 	default:
 		return problem.NoPage
 	}
@@ -70,6 +71,6 @@ func (s *Pages) Events(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer end()
-	s.LogEnd(r, live.Watch(ctx, s.Bell, s.Open(w, q.Get("view")), s.Drawing(r, d)))
+	s.LogEnd(r, live.Watch(ctx, s.Bell, s.layout.Open(w, q.Get("view")), s.layout.Drawing(r, d)))
 	return nil
 }

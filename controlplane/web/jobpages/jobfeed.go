@@ -1,4 +1,4 @@
-package pages
+package jobpages
 
 import (
 	"context"
@@ -28,9 +28,9 @@ func resumeAt(r *http.Request) int {
 	return 0
 }
 
-// jobEvents tells a job's page what comes: new lines, and whatever else looks
+// Events tells a job's page what comes: new lines, and whatever else looks
 // different. It ends when the job has.
-func (s *Pages) jobEvents(w http.ResponseWriter, r *http.Request, j store.Job) error {
+func (s *Pages) Events(w http.ResponseWriter, r *http.Request, j store.Job) error {
 	names, err := s.tell(r.Context(), j)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package pages
+package jobpages
 
 import (
 	"errors"
@@ -21,7 +21,7 @@ func (s *Pages) RunOnRepository(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return layout.BadForm(err)
 	}
-	ctx, id := r.Context(), repositoryID(r)
+	ctx, id := r.Context(), base.RepositoryID(r)
 	row, err := s.Repository(ctx, id)
 	if err != nil {
 		return err
@@ -33,7 +33,7 @@ func (s *Pages) RunOnRepository(w http.ResponseWriter, r *http.Request) error {
 	q := jobs.Request{Host: host, Kind: topics.JobKind(r.PostForm.Get("kind")), Repository: id}
 	q.Operation = operationOf(q.Kind, r.PostForm)
 	if q.Operation.All && r.PostForm.Get("confirm") != row.Name {
-		return notConfirmed(row)
+		return layout.NotConfirmed(row)
 	}
 	for i, text := range q.Operation.Snapshots {
 		n, err := s.Store.SnapshotByID(ctx, id, text)
@@ -97,7 +97,7 @@ func (s *Pages) start(w http.ResponseWriter, r *http.Request, q jobs.Request) er
 		return err
 	}
 	if r.PostForm.Get("stay") != "" {
-		return s.stay(w, r, views.RepositoryURL(string(q.Repository)))
+		return s.Stay(w, r, views.RepositoryURL(string(q.Repository)))
 	}
 	layout.Redirect(w, r, views.JobURL(string(j.ID)))
 	return nil

@@ -1,4 +1,4 @@
-package pages
+package jobpages
 
 import (
 	"context"
@@ -172,7 +172,7 @@ func (s *Pages) jobView(ctx context.Context, t told) (views.Job, error) {
 			v.Waiting.Link = views.Link{Text: "Open that job", URL: wait.link.URL}
 		}
 		if online != hosts.Online {
-			v.Waiting = &views.Waiting{Title: "Queued until " + t.host.Name + " connects", Text: offline(views.NewWhen(seen, s.Now())) +
+			v.Waiting = &views.Waiting{Title: "Queued until " + t.host.Name + " connects", Text: layout.Offline(views.NewWhen(seen, s.Now())) +
 				" It starts as soon as the host is back, at the latest " + words.Clock(base.At(j.NotAfter), s.Now()) + "."}
 		}
 	case topics.Dispatched:
@@ -240,7 +240,7 @@ func (s *Pages) runningView(v *views.Job, j store.Job) {
 		} else {
 			v.Progress = &views.Progress{Percent: words.Percent(p.BytesDone, p.TotalBytes),
 				Amount: words.BytesOf(p.BytesDone, p.TotalBytes) + " read",
-				Files:  words.Number(p.FilesDone) + " of " + words.Count(p.TotalFiles, "file", "files"), Left: left(p)}
+				Files:  words.Number(p.FilesDone) + " of " + words.Count(p.TotalFiles, "file", "files"), Left: layout.Left(p)}
 			if v.Progress.Left != "" {
 				v.Progress.Ends = views.NewWhen(s.Now().Add(time.Duration(p.SecondsLeft)*time.Second), s.Now())
 			}
@@ -251,8 +251,8 @@ func (s *Pages) runningView(v *views.Job, j store.Job) {
 
 func (s *Pages) endedView(v *views.Job, j store.Job) {
 	if sum := j.Summary.V; sum != nil {
-		amount, unit := apart(words.Bytes(sum.TotalBytes))
-		added, addedUnit := apart(words.Bytes(sum.DataAdded))
+		amount, unit := layout.Apart(words.Bytes(sum.TotalBytes))
+		added, addedUnit := layout.Apart(words.Bytes(sum.DataAdded))
 		v.Figures = append(v.Figures,
 			views.Figure{Name: "Processed", Value: amount, Unit: unit, Detail: words.Count(sum.TotalFiles, "file", "files")},
 			views.Figure{Name: "New data", Value: added, Unit: addedUnit},

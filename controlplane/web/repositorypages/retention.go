@@ -1,20 +1,16 @@
-package pages
+package repositorypages
 
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
-	"github.com/restic-manager/restic-manager/controlplane/problem"
-	"github.com/restic-manager/restic-manager/controlplane/retention"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
@@ -24,11 +20,11 @@ import (
 )
 
 func (s *Pages) RetentionPage(w http.ResponseWriter, r *http.Request) error {
-	v, err := s.retentionView(r.Context(), repositoryID(r), nil)
+	v, err := s.RetentionView(r.Context(), base.RepositoryID(r), nil)
 	if err != nil {
 		return err
 	}
-	m, err := s.maintenanceView(r.Context(), repositoryID(r))
+	m, err := s.maintenanceView(r.Context(), base.RepositoryID(r))
 	if err != nil {
 		return err
 	}
@@ -36,7 +32,7 @@ func (s *Pages) RetentionPage(w http.ResponseWriter, r *http.Request) error {
 		r,
 		"Retention of "+v.Repository,
 		"repositories",
-		toRepositories,
+		layout.ToRepositories,
 		views.Link{Text: v.Repository, URL: views.RepositoryURL(v.RepositoryID)},
 		views.Link{Text: "Retention"},
 	)
@@ -50,12 +46,12 @@ func (s *Pages) RetentionPreview(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return layout.BadForm(err)
 	}
-	row, err := s.Repository(r.Context(), repositoryID(r))
+	row, err := s.Repository(r.Context(), base.RepositoryID(r))
 	if err != nil {
 		return err
 	}
 	keep := keepForm(r.PostForm, row.Keep.V)
-	v, err := s.retentionView(r.Context(), repositoryID(r), &keep)
+	v, err := s.RetentionView(r.Context(), base.RepositoryID(r), &keep)
 	if err != nil {
 		return err
 	}
@@ -118,7 +114,7 @@ func (s *Pages) Maintain(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	job, err := s.AskMaintenance(r.Context(), repositoryID(r), topics.JobKind(f.Get("kind")), host, f.Get("plan"))
+	job, err := s.AskMaintenance(r.Context(), base.RepositoryID(r), topics.JobKind(f.Get("kind")), host, f.Get("plan"))
 	if err != nil {
 		return err
 	}
@@ -144,98 +140,11 @@ func (s *Pages) SaveHours(w http.ResponseWriter, r *http.Request) error {
 		}
 		in[kind] = want
 	}
-	if err := s.Maintenance.PutHours(r.Context(), session.Of(r.Context()).Name, repositoryID(r), in); err != nil {
+	if err := s.Maintenance.PutHours(r.Context(), session.Of(r.Context()).Name, base.RepositoryID(r), in); err != nil {
 		return layout.NotSavedHere("maintenance", err)
 	}
 	layout.Redirect(w, r, views.RetentionURL(base.Param(r, "id")))
 	return nil
-}
-
-// retentionView is what a repository keeps, by its own rules or by others.
-func (s *Pages) retentionView(ctx context.Context, id topics.RepositoryID, keep *store.Keep) (views.Retention, error) {
-	p, err := s.Preview(ctx, id, keep)
-	v := views.Retention{RepositoryID: string(id), Repository: p.Repository.Name, Rules: ruleWords(p.Keep)}
-	if errors.Is(err, retention.ErrRules) {
-		v.Problem = problem.Of(err).Say
-		return v, nil
-	} else if err != nil {
-		return v, err
-	}
-	v.MayApprove = session.Of(ctx).May(store.Admin)
-	v.Warnings, v.Unusual, v.Listed = p.Warnings, p.Plan.Unusual, s.When(p.Repository.ListedAt)
-	now := s.Now()
-	rows := func(list []retention.Verdict) (out []views.RetentionRow) {
-		for _, n := range list {
-			from := n.Hostname
-			if n.Group != "" {
-				from += ", " + n.Group
-			}
-			out = append(
-				out,
-				views.RetentionRow{
-					ID:      n.ID,
-					Taken:   s.When(n.Time),
-					Age:     now.Sub(time.UnixMilli(n.Time)).Hours(),
-					From:    from,
-					Reasons: n.Reasons,
-					Window:  strings.HasPrefix(n.Reasons[0], "within "),
-				},
-			)
-		}
-		return out
-	}
-	v.Keep, v.Remove, v.Flagged = rows(p.Verdicts.Keep), rows(p.Remove), rows(p.Verdicts.Flagged)
-	for i := range v.Flagged {
-		v.Flagged[i].From = "Snapshot of " + cmp.Or(v.Flagged[i].From, "nobody")
-	}
-	for _, o := range p.Oddities {
-		if o.Kind == "snapshot" {
-			continue
-		}
-		v.Odd = append(
-			v.Odd,
-			views.RetentionRow{
-				ID:      o.ID,
-				Taken:   s.When(o.Time),
-				From:    map[string]string{"key": "Key", "source_group": "Source group"}[o.Kind],
-				Reasons: o.Reasons,
-			},
-		)
-	}
-	if h := p.Held; h != nil {
-		v.Held = &views.HeldPlan{
-			Hash:    h.Hash,
-			Count:   len(h.Plan.V.Remove),
-			Reasons: h.Plan.V.Unusual,
-			Since:   s.When(h.HeldAt),
-			Until:   base.At(h.ExpiresAt).Format("2 January 15:04"),
-		}
-	}
-	return v, nil
-}
-
-// ruleWords says rules as a person would.
-func ruleWords(k store.Keep) (list []string) {
-	if k.Within != "" {
-		list = append(list, "everything within "+k.Within)
-	}
-	if k.Last > 0 {
-		list = append(list, fmt.Sprintf("the last %d", k.Last))
-	}
-	for _, r := range []struct {
-		each   string
-		within string
-		count  int
-	}{{"hour", k.WithinHourly, k.Hourly}, {"day", k.WithinDaily, k.Daily}, {"week", k.WithinWeekly, k.Weekly},
-		{"month", k.WithinMonthly, k.Monthly}, {"year", k.WithinYearly, k.Yearly}} {
-		if r.within != "" {
-			list = append(list, "one a "+r.each+" within "+r.within)
-		}
-		if r.count > 0 {
-			list = append(list, fmt.Sprintf("one a %s of the last %d", r.each, r.count))
-		}
-	}
-	return list
 }
 
 // maintenanceView is when a repository is looked after, and how that went.

@@ -1,13 +1,13 @@
-package pages
+package repositorypages
 
 import (
-	"context"
 	"errors"
 	"net/http"
 
 	"github.com/restic-manager/restic-manager/controlplane/kit"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -52,7 +52,7 @@ func (s *Pages) KitPage(w http.ResponseWriter, r *http.Request) error {
 				r,
 				"Emergency kit of "+k.Name,
 				"repositories",
-				toRepositories,
+				layout.ToRepositories,
 				views.Link{Text: k.Name, URL: views.RepositoryURL(base.Param(r, "id"))},
 				views.Link{Text: "Emergency kit"},
 			),
@@ -70,20 +70,4 @@ func kitWords(variable string) string {
 		return "Password"
 	}
 	return variable
-}
-
-// kitLinks are a page of the emergency kits there are, for those who may see them.
-func (s *Pages) kitLinks(ctx context.Context, page int) (links []views.Link, paging views.Paging, err error) {
-	if !session.Of(ctx).May(store.Admin) {
-		return nil, paging, nil
-	}
-	from := (max(page, 1) - 1) * views.PageSize
-	rows, total, err := s.Store.RepositoryPage(ctx, "", from, views.PageSize)
-	if paging = views.KitPaging(total, page); err == nil && paging.From != from {
-		rows, _, err = s.Store.RepositoryPage(ctx, "", paging.From, views.PageSize)
-	}
-	for _, r := range rows {
-		links = append(links, views.Link{Text: r.Name, URL: views.KitURL(string(r.ID))})
-	}
-	return links, paging, err
 }

@@ -1,4 +1,4 @@
-package pages
+package repositorypages
 
 import (
 	"cmp"
@@ -58,7 +58,7 @@ func (s *Pages) repositoryForm(ctx context.Context, r store.Repository) (views.R
 			}
 		}
 	}
-	f.Preview, err = s.retentionView(ctx, r.ID, nil)
+	f.Preview, err = s.RetentionView(ctx, r.ID, nil)
 	return f, err
 }
 
@@ -104,7 +104,7 @@ func (s *Pages) NewRepository(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Pages) EditRepository(w http.ResponseWriter, r *http.Request) error {
-	row, err := s.Repository(r.Context(), repositoryID(r))
+	row, err := s.Repository(r.Context(), base.RepositoryID(r))
 	if err != nil {
 		return err
 	}
@@ -116,13 +116,13 @@ func (s *Pages) EditRepository(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Pages) repositoryFormPage(w http.ResponseWriter, r *http.Request, status int, f views.RepositoryForm) error {
-	sh := s.Shell(r, "Add a repository", "repositories", toRepositories, views.Link{Text: "Add a repository"})
+	sh := s.Shell(r, "Add a repository", "repositories", layout.ToRepositories, views.Link{Text: "Add a repository"})
 	if f.ID != "" {
 		sh = s.Shell(
 			r,
 			"Change "+f.Name,
 			"repositories",
-			toRepositories,
+			layout.ToRepositories,
 			views.Link{Text: f.Name, URL: views.RepositoryURL(f.ID)},
 			views.Link{Text: "Change"},
 		)
@@ -168,7 +168,7 @@ func (s *Pages) SaveRepository(w http.ResponseWriter, r *http.Request) error {
 		return layout.BadForm(err)
 	}
 	row := store.Repository{}
-	if id := repositoryID(r); id != "" {
+	if id := base.RepositoryID(r); id != "" {
 		var err error
 		if row, err = s.Repository(ctx, id); err != nil {
 			return err
@@ -197,7 +197,7 @@ func (s *Pages) SaveRepository(w http.ResponseWriter, r *http.Request) error {
 	typedRepository(&f, r.PostForm)
 	f.Problem, f.Errors = "It was not saved; look at what is marked below.", wrong.Fields
 	if row.ID != "" {
-		if f.Preview, err = s.retentionView(ctx, row.ID, &keep); err != nil {
+		if f.Preview, err = s.RetentionView(ctx, row.ID, &keep); err != nil {
 			return err
 		}
 	}

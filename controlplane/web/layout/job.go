@@ -1,0 +1,67 @@
+package layout
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
+)
+
+// Running is an open job in a list.
+func (s *Page) Running(j store.Job, host string) views.RunningJob {
+	r := views.RunningJob{ID: string(j.ID), Host: host, Kind: string(j.Kind), Percent: -1}
+	switch p, ok := s.Hub.Progress(j.ID); {
+	case j.State == topics.Queued:
+		r.Waits, r.Amount = true, "Queued"
+		if c, _ := s.Presence.Connection(j.Host); c != hosts.Online {
+			r.Amount = "Queued until it connects"
+		}
+	case j.State == topics.Dispatched:
+		r.Amount = "Waiting for the agent to answer"
+	case !ok:
+		r.Amount = "Starting"
+	case !p.Scanned:
+		r.Amount = "Scanning, " + words.Count(p.TotalFiles, "file", "files")
+	default:
+		r.Percent = words.Percent(p.BytesDone, p.TotalBytes)
+		r.Amount = words.BytesOf(p.BytesDone, p.TotalBytes)
+		r.Left = Left(p)
+	}
+	if d, stalled := s.Silent(j); stalled {
+		r.Stalled, r.Left, r.Amount = true, "", "Nothing heard of restic for "+words.Span(d)
+	}
+	return r
+}
+
+// JobRow is a job in a host's list.
+func (s *Page) JobRow(j store.Job, groups map[topics.SourceGroupID]string) views.JobRow {
+	row := views.JobRow{ID: string(j.ID), Kind: string(j.Kind), Group: groups[j.SourceGroup], Status: views.JobStatus(string(j.State)),
+		At: s.When(max(j.StartedAt, j.QueuedAt)), By: Asker(j)}
+	if _, stalled := s.Silent(j); stalled {
+		row.Status = views.JobStatus("stalled")
+	}
+	if j.FinishedAt > 0 && j.StartedAt > 0 {
+		row.Took = words.Duration(time.Duration(j.FinishedAt-j.StartedAt) * time.Millisecond)
+	}
+	if j.Summary.V != nil {
+		row.Added = words.Bytes(j.Summary.V.DataAdded)
+	}
+	return row
+}
+
+// Asker is who wanted a job.
+func Asker(j store.Job) string {
+	switch {
+	case j.RequestedBy == store.Plane:
+		return "This server"
+	case j.Schedule == "":
+		return j.RequestedBy
+	case j.Attempt > 0:
+		return "Retry " + strconv.Itoa(j.Attempt)
+	}
+	return "Schedule"
+}
