@@ -146,7 +146,7 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 	}
 	if f.Snapshot != nil {
 		job.SnapshotID = f.Snapshot.ID
-		if err := addSnapshot(j.ctx, j.tx, job, f.Summary, *f.Snapshot); err != nil {
+		if err := addSnapshot(j.ctx, j.tx, job, *f.Snapshot); err != nil {
 			return fmt.Errorf("snapshot of job %s: %w", job.ID, err)
 		}
 	}

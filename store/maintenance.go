@@ -11,14 +11,10 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A Planned snapshot is a snapshot with what the control plane knows about its
-// origin. The times are by the control plane's clock.
+// A Planned snapshot is a snapshot with what the control plane knows about its source
+// group and the last listing.
 type Planned struct {
 	Snapshot
-	AskedAt    int64  `db:"asked_at"`   // when its job was queued, or its host reported to have begun it
-	StartedAt  int64  `db:"started_at"` // when its job was reported as started
-	EndedAt    int64  `db:"ended_at"`   // when its job was reported as ended; 0 without a job
-	Slot       int64  `db:"slot"`       // the time its schedule planned it for
 	Group      string `db:"group_name"` // "" if its source group is gone
 	GroupThere bool   `db:"group_there"`
 	Seen       bool   `db:"seen"`    // the last listing has it
@@ -27,13 +23,9 @@ type Planned struct {
 
 // PlannedSnapshots lists the snapshots of a repository, newest first.
 func (s *Store) PlannedSnapshots(ctx context.Context, repository topics.RepositoryID) ([]Planned, error) {
-	return all[Planned](ctx, s.r, `SELECT s.*, coalesce(CASE WHEN j.fired <> 0 THEN j.heard_at ELSE j.queued_at END, 0) AS asked_at,
-		coalesce(j.started_at, 0) AS started_at,
-			coalesce(j.finished_at, 0) AS ended_at, coalesce(j.slot, 0) AS slot, coalesce(g.name, '') AS group_name, g.id IS NOT NULL AS group_there,
-			s.seen_at > 0 AND s.seen_at >= r.listed_at AS seen, s.seen_at < r.listed_at AND coalesce(j.finished_at, 0) < r.listed_at AS missing
-		FROM snapshots s JOIN repositories r ON r.id = s.repository
-			LEFT JOIN jobs j ON j.id = s.job AND j.repository = s.repository AND j.host = s.host AND j.snapshot_id = s.id
-			LEFT JOIN source_groups g ON g.id = s.source_group
+	return all[Planned](ctx, s.r, `SELECT s.*, coalesce(g.name, '') AS group_name, g.id IS NOT NULL AS group_there,
+			s.seen_at > 0 AND s.seen_at >= r.listed_at AS seen, s.seen_at < r.listed_at AND s.ended_at < r.listed_at AS missing
+		FROM snapshots s JOIN repositories r ON r.id = s.repository LEFT JOIN source_groups g ON g.id = s.source_group
 		WHERE s.repository = $1 AND s.gone_at = 0 ORDER BY s.time DESC, s.id`, repository)
 }
 

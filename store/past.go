@@ -85,7 +85,7 @@ func (j journal) addPast(p Past) error {
 		return err
 	}
 	if p.Snapshot != nil {
-		if err := addSnapshot(j.ctx, j.tx, job, job.Summary.V, *p.Snapshot); err != nil {
+		if err := addSnapshot(j.ctx, j.tx, job, *p.Snapshot); err != nil {
 			return err
 		}
 		seen := p.GoneAt

@@ -34,6 +34,20 @@ type Snapshot struct {
 	Original    string               `db:"original"`
 	SeenAt      int64                `db:"seen_at"` // when a listing last had it; 0 if only the backup reported it
 	GoneAt      int64                `db:"gone_at"` // when it was found missing or was removed; 0 while it exists
+
+	// Of the job that made it, by our clock; see facts.Snapshot.
+	RequestedBy string          `db:"requested_by"`
+	QueuedAt    int64           `db:"queued_at"` // when it was queued, or heard of if its host began it by itself
+	BegunAt     int64           `db:"begun_at"`
+	EndedAt     int64           `db:"ended_at"`
+	State       topics.JobState `db:"state"`
+	Schedule    ScheduleID      `db:"schedule"`
+	Slot        int64           `db:"slot"`
+
+	NamedBy        topics.JobID `db:"named_by"`        // a job that was to remove or replace it, however that ended
+	AcknowledgedAt int64        `db:"acknowledged_at"` // when an administrator took note that it is lost
+	ReplacedBy     string       `db:"replaced_by"`     // the snapshot that was made of it and took its place
+	Collapsed      bool         `db:"collapsed"`       // it holds next to nothing of what those before it held
 }
 
 // Foreign reports whether no job of ours made it.
@@ -180,32 +194,45 @@ var (
 func most(n uint64) int64 { return int64(min(n, math.MaxInt64)) }
 
 const insertSnapshot = `INSERT INTO snapshots (repository, id, host, job, time, hostname, paths, tags, files, bytes, source_group,
-	username, tree, original, seen_at)
+	username, tree, original, seen_at, requested_by, queued_at, begun_at, ended_at, state, schedule, slot)
 	VALUES (:repository, :id, :host, :job, :time, :hostname, :paths, :tags, :files, :bytes, :source_group, :username, :tree,
-	:original, :seen_at)`
+	:original, :seen_at, :requested_by, :queued_at, :begun_at, :ended_at, :state, :schedule, :slot)`
 
 func rowOf(repository topics.RepositoryID, t topics.Snapshot) Snapshot {
 	return Snapshot{Repository: repository, ID: t.ID, Time: t.Time, Hostname: t.Host, Paths: slices.Clone(t.Paths), Tags: slices.Clone(t.Tags),
 		Username: t.Username, Tree: t.Tree, Original: t.Original}
 }
 
+// ofTheJob sets the columns that made fills.
+const ofTheJob = `host = :host, job = :job, source_group = :source_group, files = :files, bytes = :bytes, requested_by = :requested_by,
+	queued_at = :queued_at, begun_at = :begun_at, ended_at = :ended_at, state = :state, schedule = :schedule, slot = :slot`
+
+// made copies what is kept of the job that made a snapshot; the zero job is none.
+func (n *Snapshot) made(j Job) {
+	n.Host, n.Job, n.SourceGroup = j.Host, j.ID, j.SourceGroup
+	n.RequestedBy, n.QueuedAt, n.BegunAt, n.EndedAt = j.RequestedBy, j.QueuedAt, j.StartedAt, j.FinishedAt
+	if j.Fired {
+		n.QueuedAt = j.HeardAt
+	}
+	n.State, n.Schedule, n.Slot = j.State, j.Schedule, j.Slot
+	n.Files, n.Bytes = 0, 0
+	if sum := j.Summary.V; sum != nil {
+		n.Files, n.Bytes = uint64(most(sum.TotalFiles)), uint64(most(sum.TotalBytes))
+	}
+}
+
 // addSnapshot notes the snapshot a job made. A listing may have seen it first,
 // then nobody's becomes that job's, if it is marked as of its source group; one
 // that has a job keeps it.
-func addSnapshot(ctx context.Context, tx *sqlx.Tx, j Job, sum *topics.Summary, t topics.Snapshot) error {
+func addSnapshot(ctx context.Context, tx *sqlx.Tx, j Job, t topics.Snapshot) error {
 	row := rowOf(j.Repository, t)
-	row.Host, row.Job, row.SourceGroup = j.Host, j.ID, j.SourceGroup
-	if sum != nil {
-		row.Files, row.Bytes = uint64(most(sum.TotalFiles)), uint64(most(sum.TotalBytes))
-	}
+	row.made(j)
 	there, err := get[Snapshot](ctx, tx, `SELECT * FROM snapshots WHERE repository = $1 AND id = $2`, j.Repository, t.ID)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		_, err = tx.NamedExecContext(ctx, insertSnapshot, row)
 	case err == nil && there.Foreign() && marked(there.Tags, j.SourceGroup):
-		_, err = tx.NamedExecContext(ctx, `UPDATE snapshots SET host = :host, job = :job, source_group = :source_group, files = :files,
-			bytes = :bytes
-			WHERE repository = :repository AND id = :id`, row)
+		_, err = tx.NamedExecContext(ctx, `UPDATE snapshots SET `+ofTheJob+` WHERE repository = :repository AND id = :id`, row)
 	}
 	return err
 }
@@ -312,8 +339,8 @@ func correct(ctx context.Context, tx *sqlx.Tx, n Snapshot, was known) error {
 			maker = j
 		}
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE snapshots SET host = $1, job = $2, source_group = $3 WHERE repository = $4 AND id = $5`,
-		maker.Host, maker.ID, maker.SourceGroup, n.Repository, n.ID)
+	n.made(maker)
+	_, err = tx.NamedExecContext(ctx, `UPDATE snapshots SET `+ofTheJob+` WHERE repository = :repository AND id = :id`, n)
 	return err
 }
 

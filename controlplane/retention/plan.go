@@ -100,10 +100,10 @@ func odd(s store.Planned, now time.Time) (why []string, late bool) {
 		return why, false
 	case s.EndedAt == 0:
 		say("the job that is said to have made it is not known")
-	case s.Time > s.EndedAt+slack, s.Time < s.AskedAt-slack && (s.Slot == 0 || s.Time < s.Slot-slack):
+	case s.Time > s.EndedAt+slack, s.Time < s.QueuedAt-slack && (s.Slot == 0 || s.Time < s.Slot-slack):
 		say("it says it was made at %s, and its job ran at %s by our clock; set the host's clock if it is wrong", clock(s.Time, now),
-			clock(cmp.Or(s.StartedAt, s.EndedAt), now))
-	case s.Time < s.AskedAt-slack:
+			clock(cmp.Or(s.BegunAt, s.EndedAt), now))
+	case s.Time < s.QueuedAt-slack:
 		late = true
 	}
 	if !s.GroupThere {

@@ -60,20 +60,20 @@ func drawHostile(t *rapid.T) (list []store.Planned) {
 		switch kind := rapid.SampledFrom([]string{"planted", "lying", "late", "invented", "missing", "no job", "gone", "rewritten"}).Draw(t,
 			"kind"); kind {
 		case "planted":
-			s.Job, s.AskedAt, s.StartedAt, s.EndedAt, s.GroupThere = "", 0, 0, 0, false
+			s.Job, s.QueuedAt, s.BegunAt, s.EndedAt, s.GroupThere = "", 0, 0, 0, false
 		case "lying": // a job ran, at another time
 			shift := rapid.SampledFrom([]int64{-1, 1}).Draw(t, "sign") * (Slack + time.Hour + drawAge(t)).Milliseconds()
-			s.AskedAt, s.StartedAt, s.EndedAt = s.AskedAt+shift, s.StartedAt+shift, s.EndedAt+shift
+			s.QueuedAt, s.BegunAt, s.EndedAt = s.QueuedAt+shift, s.BegunAt+shift, s.EndedAt+shift
 		case "late": // told afterwards, as if a schedule had planned it
 			s.Time = noon.Add(-Slack - time.Minute - drawAge(t)).UnixMilli()
 			s.Slot = s.Time
-			s.AskedAt, s.StartedAt, s.EndedAt = noon.UnixMilli(), noon.UnixMilli(), noon.UnixMilli()
+			s.QueuedAt, s.BegunAt, s.EndedAt = noon.UnixMilli(), noon.UnixMilli(), noon.UnixMilli()
 		case "invented":
 			s.Seen = false
 		case "missing":
 			s.Seen, s.Missing = false, true
 		case "no job":
-			s.AskedAt, s.StartedAt, s.EndedAt = 0, 0, 0
+			s.QueuedAt, s.BegunAt, s.EndedAt = 0, 0, 0
 		case "gone":
 			s.SourceGroup, s.GroupThere = "gone0001", false
 		case "rewritten":

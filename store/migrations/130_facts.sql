@@ -1,0 +1,70 @@
+-- +goose Up
+-- What retention and protection need of the job that made a snapshot stands in the
+-- snapshot's own row, so that it does not depend on how long rows of jobs are kept.
+-- Times are by the control plane's clock: a job that its host began by itself is
+-- queued when it was heard of.
+ALTER TABLE snapshots ADD COLUMN requested_by TEXT NOT NULL DEFAULT '';
+ALTER TABLE snapshots ADD COLUMN queued_at BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE snapshots ADD COLUMN begun_at BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE snapshots ADD COLUMN ended_at BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE snapshots ADD COLUMN state TEXT NOT NULL DEFAULT '';
+ALTER TABLE snapshots ADD COLUMN schedule TEXT NOT NULL DEFAULT '';
+ALTER TABLE snapshots ADD COLUMN slot BIGINT NOT NULL DEFAULT 0;
+UPDATE snapshots SET requested_by = j.requested_by, queued_at = CASE WHEN j.fired <> 0 THEN j.heard_at ELSE j.queued_at END,
+    begun_at = j.started_at, ended_at = j.finished_at, state = j.state, schedule = j.schedule, slot = j.slot
+FROM jobs j WHERE j.id = snapshots.job AND j.repository = snapshots.repository AND j.host = snapshots.host
+    AND j.snapshot_id = snapshots.id;
+-- The job that was to remove or replace it, however that ended.
+ALTER TABLE snapshots ADD COLUMN named_by TEXT NOT NULL DEFAULT '';
+-- When an administrator took note that it is lost.
+ALTER TABLE snapshots ADD COLUMN acknowledged_at BIGINT NOT NULL DEFAULT 0;
+-- The snapshot that was made of it and took its place.
+ALTER TABLE snapshots ADD COLUMN replaced_by TEXT NOT NULL DEFAULT '';
+-- It holds nothing, or next to nothing of what those before it held.
+ALTER TABLE snapshots ADD COLUMN collapsed BIGINT NOT NULL DEFAULT 0;
+
+-- What can be restored of each source group: see package facts.
+CREATE TABLE group_facts (
+    source_group  TEXT PRIMARY KEY,
+    host          TEXT   NOT NULL,
+    repository    TEXT   NOT NULL,
+    snapshots     BIGINT NOT NULL DEFAULT 0,
+    newest_id     TEXT   NOT NULL DEFAULT '',
+    newest_job    TEXT   NOT NULL DEFAULT '',
+    newest_begun  BIGINT NOT NULL DEFAULT 0,
+    newest_ended  BIGINT NOT NULL DEFAULT 0,
+    newest_files  BIGINT NOT NULL DEFAULT 0,
+    newest_bytes  BIGINT NOT NULL DEFAULT 0,
+    newest_state  TEXT   NOT NULL DEFAULT '',
+    whole_id      TEXT   NOT NULL DEFAULT '',
+    whole_job     TEXT   NOT NULL DEFAULT '',
+    whole_begun   BIGINT NOT NULL DEFAULT 0,
+    whole_ended   BIGINT NOT NULL DEFAULT 0,
+    whole_files   BIGINT NOT NULL DEFAULT 0,
+    whole_bytes   BIGINT NOT NULL DEFAULT 0,
+    whole_state   TEXT   NOT NULL DEFAULT '',
+    good_id       TEXT   NOT NULL DEFAULT '',
+    good_job      TEXT   NOT NULL DEFAULT '',
+    good_begun    BIGINT NOT NULL DEFAULT 0,
+    good_ended    BIGINT NOT NULL DEFAULT 0,
+    good_files    BIGINT NOT NULL DEFAULT 0,
+    good_bytes    BIGINT NOT NULL DEFAULT 0,
+    good_state    TEXT   NOT NULL DEFAULT '',
+    measure_files BIGINT NOT NULL DEFAULT 0,
+    measure_bytes BIGINT NOT NULL DEFAULT 0,
+    collapsed     BIGINT NOT NULL DEFAULT 0,
+    last_job      TEXT   NOT NULL DEFAULT '',
+    last_state    TEXT   NOT NULL DEFAULT '',
+    last_cause    TEXT   NOT NULL DEFAULT '',
+    last_ended_at BIGINT NOT NULL DEFAULT 0,
+    failed_since  BIGINT NOT NULL DEFAULT 0,
+    usual_seconds BIGINT NOT NULL DEFAULT 0,
+    lost          BIGINT NOT NULL DEFAULT 0,
+    lost_unacknowledged BIGINT NOT NULL DEFAULT 0,
+    lost_at       BIGINT NOT NULL DEFAULT 0
+);
+CREATE INDEX group_facts_of_host ON group_facts (host);
+INSERT INTO group_facts (source_group, host, repository) SELECT id, host, repository FROM source_groups;
+
+-- +goose Down
+SELECT 1;
