@@ -59,6 +59,7 @@ var arrows = []struct{ pkg, may, is string }{
 		"controlplane/maintenance controlplane/people" +
 		" controlplane/repositories controlplane/retention controlplane/schedule controlplane/sources store topics",
 		"words the errors of all others, which never import it"},
+	{"controlplane/protection", "controlplane/health slots store/facts topics", "how well a group is protected; pure, whoever shows it"},
 	{"controlplane/public", "controlplane/fleet controlplane/hosts controlplane/jobs store topics", "publishes what consumers read"},
 	{"controlplane/repositories", "controlplane/field controlplane/jobs controlplane/retention location store topics",
 		"adds, changes and removes repositories"},

@@ -1,0 +1,509 @@
+package protection
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/health"
+	"github.com/restic-manager/restic-manager/slots"
+	"github.com/restic-manager/restic-manager/store/facts"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// Timing holds what is promised where nobody said otherwise.
+type Timing struct {
+	Grace        time.Duration // what a backup may take beyond its usual duration before its slot counts as missed
+	Slots        int           // so many missed in a row are overdue
+	Limit        time.Duration // a good backup may be so old where no slot counts
+	Intermittent time.Duration // the same of hosts that come and go
+	Collapsed    uint64        // percent of the usual files or bytes, below which a snapshot is as good as empty
+	Few          uint64        // percent of the usual files, below which a person should look
+}
+
+const day = 24 * time.Hour
+
+// DefaultTiming is an hour, three slots, two days, seven days, 2 % and a half.
+func DefaultTiming() Timing {
+	return Timing{Grace: time.Hour, Slots: 3, Limit: 2 * day, Intermittent: 7 * day, Collapsed: 2, Few: 50}
+}
+
+// A Plan is a schedule that names the group.
+type Plan struct {
+	ID       topics.ScheduleID
+	Name     string
+	Policy   slots.Policy
+	Enabled  bool
+	Since    int64 // slots up to this moment do not count: when it was made, changed or enabled
+	PausedAt int64 // when it was last switched off; 0 is never, or not known
+}
+
+// Facts determine the verdict of a source group, together with the moment. Moments are
+// in Unix milliseconds of the control plane's clock, 0 is none.
+type Facts struct {
+	facts.Group
+	Name       string
+	CreatedAt  int64
+	AllowEmpty bool // its source may be empty
+	Plans      []Plan
+
+	ServedBy       topics.ScheduleID // the schedule for which the newest snapshot was made that holds something, "" for none
+	ServedSlot     int64             // its slot
+	AcknowledgedAt int64             // when an administrator last acknowledged that snapshots are gone
+
+	RunningSince int64  // when the backup that is at work began
+	Waiting      bool   // a backup waits for its host
+	FailedWords  string // why the last backup failed, as a sentence without a full stop; "" if it did not
+	Elsewhere    int    // snapshots of the group in repositories it was backed up to before
+
+	Repository Repository
+	Host       Host
+	Timing     Timing
+}
+
+// Repository is what counts of the repository the group is backed up to.
+type Repository struct {
+	Health health.Word
+	Since  int64
+}
+
+// Host is what counts of the host for each of its groups.
+type Host struct {
+	Intermittent bool // it comes and goes, as laptops do
+	OverdueDays  int  // the limit in days; 0 is the default
+	Offline      bool // its agent is known to be gone
+	Unknown      bool // nobody knows yet whether it is connected
+	SeenAt       int64
+	AwayUntil    int64 // when it last came back from having been offline
+}
+
+// A Verdict is what is to be said of a group, or a host, at a moment.
+type Verdict struct {
+	Status     Status
+	Reason     string // one sentence or two for people, without moments in them
+	Cause      string // a stable key, by which lists group what has the same cure
+	Since      int64  // when it became so, 0 if not known
+	Until      int64  // when time alone may make it another verdict, 0 for never
+	PromisedBy string // what was promised: "schedule nightly", "limit of 2 days", "" for nothing
+
+	// Good is the newest backup that can be restored whole, its zero value if there is
+	// none. What is said to be restorable, and the last good backup, are of this one.
+	Good facts.Snapshot
+}
+
+// worse reports whether a is to be said rather than b.
+func worse(a, b Verdict) bool {
+	return cmp.Or(cmp.Compare(a.Status.Rank(), b.Status.Rank()), cmp.Compare(since(a), since(b))) < 0
+}
+
+// since has what began at an unknown moment come last.
+func since(v Verdict) int64 {
+	if v.Since == 0 {
+		return 1<<63 - 1
+	}
+	return v.Since
+}
+
+// Judge says how well a source group is protected at a moment.
+func Judge(f Facts, now time.Time) Verdict {
+	if f.Timing == (Timing{}) {
+		f.Timing = DefaultTiming()
+	}
+	j := judge{Facts: f, now: now.UnixMilli(), served: f.Whole}
+	if f.Good.Begun > f.Whole.Begun { // an empty one, where that is allowed
+		j.served = f.Good
+	}
+	for _, p := range f.Plans {
+		if p.Enabled {
+			j.plans = append(j.plans, p)
+		}
+	}
+	j.say(Verdict{Status: Protected, Since: f.Good.Ended, Reason: "The newest good backup is as new as was promised."})
+	j.repository()
+	j.lost()
+	j.failed()
+	j.content()
+	j.promise()
+	j.quiet()
+	v := j.worst
+	v.Until, v.PromisedBy, v.Good = j.until, j.promised(), f.Good
+	if f.gone() {
+		v.Good = facts.Snapshot{}
+	}
+	return v
+}
+
+// judge is a verdict in the making.
+type judge struct {
+	Facts
+	now    int64
+	served facts.Snapshot // the newest that holds what was promised, complete or not
+	plans  []Plan         // those that are enabled
+	worst  Verdict
+	until  int64
+}
+
+// say keeps a verdict if it is the worst so far.
+func (j *judge) say(v Verdict) {
+	if j.worst.Status == "" || worse(v, j.worst) {
+		j.worst = v
+	}
+}
+
+// at reports whether a moment has come; if not, the verdict is good until then at most.
+func (j *judge) at(moment int64) bool {
+	if moment <= j.now {
+		return true
+	}
+	if j.until == 0 || moment < j.until {
+		j.until = moment
+	}
+	return false
+}
+
+// gone reports whether nothing can be restored from the repository at all.
+func (f Facts) gone() bool {
+	return f.Repository.Health == health.Missing || f.Repository.Health == health.Unreadable
+}
+
+// repository says what the repository's health does to its snapshots.
+func (j *judge) repository() {
+	held := count(j.Snapshots, "snapshot", "snapshots")
+	switch since := j.Facts.Repository.Since; j.Facts.Repository.Health {
+	case health.Missing:
+		if j.Snapshots+j.Group.Lost > 0 {
+			j.say(Verdict{Status: Lost, Cause: CauseMissing, Since: since,
+				Reason: "The repository is not there any more, and " + held + " of this group with it."})
+		}
+	case health.Unreadable:
+		if j.Snapshots+j.Group.Lost > 0 {
+			j.say(Verdict{Status: Lost, Cause: CauseUnreadable, Since: since,
+				Reason: "The password no longer opens the repository: " + held + " of this group cannot be restored."})
+		}
+	case health.Damaged:
+		j.say(Verdict{Status: Failed, Cause: CauseDamaged, Since: since,
+			Reason: "The repository is damaged: what was backed up may not come back whole."})
+	}
+}
+
+// lost says that snapshots vanished. Once an administrator has acknowledged which, it
+// is a warning until a good backup was made after that.
+func (j *judge) lost() {
+	n := j.Group.Lost
+	if n == 0 {
+		return
+	}
+	v := Verdict{Status: Lost, Cause: CauseSnapshotsGone, Since: j.LostAt}
+	switch {
+	case j.served.ID == "":
+		v.Reason = were(n) + " gone that no job of ours removed, and nothing is left that holds files."
+	case j.LostUnacknowledged > 0:
+		v.Reason = were(j.LostUnacknowledged) + " gone that no job of ours removed; " + left(j.Snapshots) + "."
+	case j.AcknowledgedAt > 0 && j.Good.Begun <= j.AcknowledgedAt:
+		v.Status, v.Cause, v.Since = Warning, CauseAcknowledged, j.AcknowledgedAt
+		v.Reason = were(n) + " gone, which an administrator has acknowledged; " + left(j.Snapshots) +
+			", and no good backup was made since."
+	default:
+		return
+	}
+	j.say(v)
+}
+
+func were(n int) string {
+	if n == 1 {
+		return "1 snapshot of this group is"
+	}
+	return fmt.Sprintf("%d snapshots of this group are", n)
+}
+
+func left(n int) string {
+	if n == 1 {
+		return "1 is left"
+	}
+	return fmt.Sprintf("%d are left", n)
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// failed says that the last backup made no snapshot. A running job does not hide it.
+func (j *judge) failed() {
+	verb := ""
+	switch j.Last.State {
+	case topics.Failed:
+		verb = "failed"
+	case topics.Interrupted:
+		verb = "was interrupted"
+	case topics.Abandoned:
+		verb = "was given up"
+	default:
+		return
+	}
+	if j.served.Begun >= j.Last.EndedAt && j.served.ID != "" {
+		return
+	}
+	v := Verdict{Status: Failed, Cause: string(j.Last.Cause), Since: j.FailedSince, Reason: "The last backup " + verb}
+	if v.Cause == "" {
+		v.Cause = string(topics.CauseUnknown)
+	}
+	if v.Since == 0 {
+		v.Since = j.Last.EndedAt
+	}
+	if j.FailedWords != "" {
+		v.Reason += ": " + strings.ToLower(j.FailedWords[:1]) + j.FailedWords[1:]
+	}
+	v.Reason += "."
+	j.say(v)
+}
+
+// content says what the newest snapshot lacks.
+func (j *judge) content() {
+	n := j.Newest
+	if n.ID == "" {
+		if j.Last.State == topics.Warnings {
+			j.say(Verdict{Status: Warning, Cause: string(cmp.Or(j.Last.Cause, CauseIncomplete)), Since: j.Last.EndedAt,
+				Reason: "The last backup ended with warnings, and its snapshot is not there any more."})
+		}
+		return
+	}
+	less := func(part, whole, percent uint64) bool { return whole > 0 && part*100 < whole*percent }
+	files := fmt.Sprintf("%d files, where %d were usual", n.Files, j.MeasureFiles)
+	switch {
+	case j.AllowEmpty: // it comes and goes
+	case n.Files == 0:
+		j.say(Verdict{Status: Empty, Cause: CauseEmpty, Since: n.Ended, Reason: "The newest snapshot holds no file."})
+	case less(n.Files, j.MeasureFiles, j.Timing.Collapsed):
+		j.say(Verdict{Status: Empty, Cause: CauseCollapsed, Since: n.Ended, Reason: "The newest snapshot holds next to nothing: " + files + "."})
+	case less(n.Bytes, j.MeasureBytes, j.Timing.Collapsed):
+		j.say(Verdict{Status: Empty, Cause: CauseCollapsed, Since: n.Ended, Reason: fmt.Sprintf(
+			"The newest snapshot holds next to nothing: %d bytes, where %d were usual.", n.Bytes, j.MeasureBytes)})
+	case less(n.Files, j.MeasureFiles, j.Timing.Few):
+		j.say(Verdict{Status: Warning, Cause: CauseFewFiles, Since: n.Ended, Reason: "The newest snapshot holds far fewer files than usual: " +
+			files + "."})
+	}
+	if n.State == topics.Warnings || j.Good.ID == "" {
+		v := Verdict{Status: Warning, Cause: CauseIncomplete, Since: n.Ended, Reason: "The newest snapshot is incomplete"}
+		if j.Last.State == topics.Warnings && j.Last.Cause != "" {
+			v.Cause = string(j.Last.Cause)
+		}
+		if j.FailedWords != "" && j.Last.State == topics.Warnings {
+			v.Reason += ": " + strings.ToLower(j.FailedWords[:1]) + j.FailedWords[1:]
+		}
+		v.Reason += "."
+		j.say(v)
+	}
+}
+
+// limit is how old the last good backup may be where no slot counts.
+func (j *judge) limit() int64 {
+	switch {
+	case j.Host.OverdueDays > 0:
+		return (time.Duration(j.Host.OverdueDays) * day).Milliseconds()
+	case j.Host.Intermittent:
+		return j.Timing.Intermittent.Milliseconds()
+	}
+	return j.Timing.Limit.Milliseconds()
+}
+
+// promise says what was promised and not kept.
+func (j *judge) promise() {
+	for _, p := range j.plans {
+		j.slots(p)
+	}
+	if len(j.Plans) > 0 || j.served.ID == "" {
+		return // slots are promised; or nothing was ever saved, and nothing promised
+	}
+	if over := j.served.Ended + j.limit(); j.at(over) {
+		j.say(Verdict{Status: Overdue, Cause: CauseOverLimit, Since: over,
+			Reason: "There is no good backup within the limit of " + j.days() + ", and no schedule that would make one."})
+		return
+	}
+	j.say(Verdict{Status: Unscheduled, Cause: CauseNoSchedule, Since: j.served.Ended,
+		Reason: "The last backup is within the limit of " + j.days() + ", but no schedule will make the next one."})
+}
+
+// slots says which of a schedule's slots passed without a good backup.
+func (j *judge) slots(p Plan) {
+	offset := p.Policy.Start(time.Time{}).Sub(time.Time{}).Milliseconds()
+	start := func(slot int64) int64 { return slot + offset }
+	next := func(after int64) int64 {
+		t := slots.Next(p.Policy, time.UnixMilli(after))
+		if t.IsZero() {
+			return 1 << 60
+		}
+		return t.UnixMilli()
+	}
+	grace := j.Timing.Grace.Milliseconds() + j.UsualSeconds*1000
+	limit := j.limit()
+
+	served := j.CreatedAt
+	if j.served.ID != "" {
+		served = j.serves(p, offset)
+	}
+	first := next(max(served, p.Since)) // not served, whether or not it counts
+	if j.Host.Intermittent && (j.Host.Offline || j.Host.Unknown || start(first) <= j.Host.AwayUntil) {
+		j.excused(p, start(first)+grace, "the host was asleep when its slots began")
+	}
+	if p.PausedAt > 0 && p.PausedAt < p.Since {
+		if skipped := next(max(served, p.PausedAt)); skipped <= p.Since {
+			j.excused(p, start(skipped)+grace, "the schedule was paused when its slots began")
+		}
+	}
+	if j.Host.Intermittent {
+		if j.Host.Offline || j.Host.Unknown {
+			return
+		}
+		first = max(first, next(max(served, p.Since, j.Host.AwayUntil-offset)))
+	}
+	late, over := start(first)+grace, start(first)+limit
+	busy := j.served.ID == "" && j.RunningSince > 0 && j.RunningSince <= start(first)+grace // with the first backup of all
+	if !busy {
+		last := first
+		for range j.Timing.Slots - 1 {
+			last = next(last)
+		}
+		over = min(over, start(last)+grace)
+	}
+	over = max(over, late)
+	switch {
+	case j.at(over):
+		v := Verdict{Status: Overdue, Since: over, Cause: j.whyMissed(), Reason: fmt.Sprintf(
+			"%s in a row of the schedule %q have passed without a good backup", count(j.Timing.Slots, "slot", "slots"), p.Name)}
+		if over == start(first)+limit {
+			v.Reason = fmt.Sprintf("The schedule %q has made no good backup for longer than the limit of %s", p.Name, j.days())
+		}
+		v.Reason += j.excuse() + "."
+		j.say(v)
+	case !busy && j.at(late):
+		j.say(Verdict{Status: Late, Since: late, Cause: j.whyMissed(), Reason: fmt.Sprintf(
+			"A slot of the schedule %q has passed without a good backup%s.", p.Name, j.excuse())})
+	}
+}
+
+// serves is the moment up to which slots of a schedule are served by the newest
+// snapshot.
+func (j *judge) serves(p Plan, offset int64) int64 {
+	switch s := j.served; j.ServedBy {
+	case p.ID:
+		return max(s.Begun-offset, j.ServedSlot) // its host's clock may be ahead of ours
+	case "":
+		return s.Begun - offset
+	default:
+		return max(s.Begun, s.Ended) - offset // a run for another schedule is for slots that begin while it goes on, too
+	}
+}
+
+// excused says that slots did not count for longer than the limit. It counts from the
+// last good backup, and begins with the first of them at the earliest.
+func (j *judge) excused(p Plan, first int64, why string) {
+	base := max(j.CreatedAt, p.Since)
+	if j.served.ID != "" {
+		base = j.served.Ended
+	}
+	if over := max(base+j.limit(), first); j.at(over) {
+		j.say(Verdict{Status: Overdue, Since: over, Cause: CauseOverLimit,
+			Reason: "There is no good backup within the limit of " + j.days() + "; " + why + "."})
+	}
+}
+
+// whyMissed is the cause of slots that were missed.
+func (j *judge) whyMissed() string {
+	if j.Host.Offline {
+		return CauseOffline
+	}
+	return CauseMissedSlots
+}
+
+// excuse is what goes on meanwhile.
+func (j *judge) excuse() string {
+	switch {
+	case j.RunningSince > 0:
+		return "; one is running now"
+	case j.Host.Offline:
+		return "; the host is offline"
+	case j.Waiting:
+		return "; one waits to run"
+	}
+	return ""
+}
+
+// quiet says what is no trouble, and not yet protection either.
+func (j *judge) quiet() {
+	if j.RunningSince > 0 {
+		j.say(Verdict{Status: Running, Cause: CauseRunning, Since: j.RunningSince, Reason: "A backup is running."})
+	}
+	if len(j.Plans) > 0 && len(j.plans) == 0 {
+		var at int64
+		for _, p := range j.Plans {
+			at = max(at, p.PausedAt)
+		}
+		j.say(Verdict{Status: Paused, Cause: CausePaused, Since: at, Reason: "All schedules of this group are switched off."})
+	}
+	if j.Host.Intermittent && j.Host.Offline {
+		j.say(Verdict{Status: Asleep, Cause: CauseAsleep, Since: j.Host.SeenAt,
+			Reason: "The host comes and goes, and is offline; its last good backup is within the limit of " + j.days() + "."})
+	}
+	if j.served.ID != "" || j.RunningSince > 0 {
+		return
+	}
+	v := Verdict{Status: NoBackupYet, Cause: CauseNever, Since: j.CreatedAt, Reason: "Nothing of this group was backed up yet."}
+	if j.Elsewhere > 0 {
+		v.Reason = "Nothing of this group was backed up to this repository yet; " + count(j.Elsewhere, "snapshot is", "snapshots are") +
+			" in the repository it used before."
+	}
+	j.say(v)
+}
+
+// days is the limit in words.
+func (j *judge) days() string { return count(int(j.limit()/day.Milliseconds()), "day", "days") }
+
+// promised is what was promised, in words.
+func (j *judge) promised() string {
+	var names []string
+	for _, p := range j.plans {
+		names = append(names, p.Name)
+	}
+	slices.Sort(names)
+	switch {
+	case len(names) == 1:
+		return "schedule " + names[0]
+	case len(names) > 1:
+		return "schedules " + strings.Join(names, ", ")
+	case len(j.Plans) > 0:
+		return "" // somebody switched them off
+	}
+	return "limit of " + j.days()
+}
+
+// OfHost is the verdict of a host: the worst of its groups'. names are theirs, in the
+// same order.
+func OfHost(groups []Verdict, names []string, keeper bool) Verdict {
+	switch {
+	case len(groups) == 0 && keeper:
+		return Verdict{Status: Keeper, Cause: CauseNone, Reason: "It looks after repositories, and has nothing of its own to back up."}
+	case len(groups) == 0:
+		return Verdict{Status: NoBackupYet, Cause: CauseNoGroups, Reason: "Nothing on this host is backed up: it has no source group."}
+	}
+	at := 0
+	for i, v := range groups {
+		if worse(v, groups[at]) {
+			at = i
+		}
+	}
+	v := groups[at]
+	if len(groups) > 1 {
+		v.Reason = "Group " + names[at] + ": " + v.Reason
+	}
+	for _, g := range groups {
+		if g.Until > 0 && (v.Until == 0 || g.Until < v.Until) {
+			v.Until = g.Until
+		}
+	}
+	return v
+}

@@ -1,0 +1,358 @@
+package protection
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/health"
+	"github.com/restic-manager/restic-manager/slots"
+	"github.com/restic-manager/restic-manager/store/facts"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// noon is when everything here is judged: Saturday, 2026-11-28 12:00 UTC.
+var noon = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+
+func ago(d time.Duration) int64 { return noon.Add(-d).UnixMilli() }
+
+func plan(t testing.TB, name, cron, zone string, jitter time.Duration, since int64) Plan {
+	t.Helper()
+	p, err := slots.Parse(cron, zone, jitter, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Plan{ID: topics.ScheduleID(name + "-000001"), Name: name, Policy: p, Enabled: true, Since: since}
+}
+
+// snapshot is a good one that took ten minutes.
+func snapshot(begun int64) facts.Snapshot {
+	return facts.Snapshot{ID: strings.Repeat("a", 64), Begun: begun, Ended: begun + 10*60_000, Files: 100, Bytes: 1_000_000,
+		State: topics.Succeeded}
+}
+
+// daily is a group that is backed up every night at 2, and was last night.
+func daily(t testing.TB) Facts {
+	good := snapshot(ago(10 * time.Hour))
+	return Facts{CreatedAt: ago(90 * day), Plans: []Plan{plan(t, "nightly", "0 2 * * *", "UTC", 0, ago(60*day))},
+		Group: facts.Group{Snapshots: 8, Newest: good, Whole: good, Good: good, MeasureFiles: 100, MeasureBytes: 1_000_000, UsualSeconds: 600,
+			Last: facts.Run{State: topics.Succeeded, EndedAt: good.Ended}},
+		Repository: Repository{Health: health.Healthy}}
+}
+
+// holds replaces the newest snapshot.
+func (f *Facts) holds(s facts.Snapshot) {
+	f.Newest, f.Whole, f.Good = s, s, s
+	f.Last = facts.Run{State: s.State, EndedAt: s.Ended}
+	if s.State != topics.Succeeded {
+		f.Good = snapshot(s.Begun - day.Milliseconds())
+	}
+}
+
+// nothing has the group hold nothing.
+func (f *Facts) nothing() { f.Group = facts.Group{} }
+
+// failure has the last backup fail just now.
+func (f *Facts) failure(s topics.JobState, cause topics.Cause) {
+	f.Last = facts.Run{State: s, Cause: cause, EndedAt: ago(time.Hour)}
+	f.FailedSince = ago(time.Hour)
+}
+
+// TestEachWordAndItsNeighbour has for each word what makes it, and what is nearly that
+// and another.
+func TestEachWordAndItsNeighbour(t *testing.T) {
+	for _, c := range []struct {
+		what  string
+		edit  func(f *Facts)
+		want  Status
+		cause string
+		since int64 // 0 does not matter
+	}{
+		{"every night, and last night", func(*Facts) {}, Protected, "", ago(10*time.Hour - 10*time.Minute)},
+		{"a backup runs", func(f *Facts) { f.RunningSince = ago(time.Minute) }, Running, CauseRunning, ago(time.Minute)},
+
+		// Lost.
+		{"some vanished", func(f *Facts) { f.Group.Lost, f.LostUnacknowledged, f.LostAt = 2, 2, ago(time.Hour) }, Lost, CauseSnapshotsGone,
+			ago(time.Hour)},
+		{"some vanished, and it was acknowledged", func(f *Facts) { f.Group.Lost, f.AcknowledgedAt = 2, ago(time.Hour) }, Warning,
+			CauseAcknowledged, ago(time.Hour)},
+		{"and a good one came after that", func(f *Facts) { f.Group.Lost, f.AcknowledgedAt = 2, ago(20*time.Hour) }, Protected, "", 0},
+		{"all vanished, and it was acknowledged", func(f *Facts) {
+			f.nothing()
+			f.Group.Lost, f.AcknowledgedAt, f.LostAt = 8, ago(time.Hour), ago(2*time.Hour)
+		}, Lost, CauseSnapshotsGone, ago(2 * time.Hour)},
+		{"only one that holds nothing is left", func(f *Facts) {
+			f.Group.Lost, f.AcknowledgedAt = 8, ago(time.Hour)
+			f.Newest.Files, f.Whole, f.Good = 0, facts.Snapshot{}, facts.Snapshot{}
+		}, Lost, CauseSnapshotsGone, 0},
+		{"vanished before anybody looked", func(f *Facts) { f.Group.Lost = 2 }, Protected, "", 0},
+		{"the repository is gone", func(f *Facts) { f.Repository = Repository{health.Missing, ago(time.Hour)} }, Lost, CauseMissing,
+			ago(time.Hour)},
+		{"its key is gone", func(f *Facts) { f.Repository.Health = health.Unreadable }, Lost, CauseUnreadable, 0},
+		{"the repository is gone before anything was in it", func(f *Facts) {
+			f.nothing()
+			f.CreatedAt, f.Plans, f.Repository.Health = ago(time.Hour), nil, health.Missing
+		}, NoBackupYet, CauseNever, 0},
+		{"the repository does not answer", func(f *Facts) { f.Repository.Health = health.Unreachable }, Protected, "", 0},
+		{"lost goes before failed", func(f *Facts) {
+			f.failure(topics.Failed, topics.CauseLocked)
+			f.Group.Lost, f.LostUnacknowledged = 1, 1
+		}, Lost, CauseSnapshotsGone, 0},
+
+		// Failed.
+		{"failed", func(f *Facts) { f.failure(topics.Failed, topics.CauseLocked) }, Failed, "locked", ago(time.Hour)},
+		{"failed for the third time", func(f *Facts) {
+			f.failure(topics.Failed, topics.CauseLocked)
+			f.FailedSince = ago(30 * time.Hour)
+		}, Failed, "locked", ago(30 * time.Hour)},
+		{"interrupted", func(f *Facts) { f.failure(topics.Interrupted, "") }, Failed, "unknown", 0},
+		{"given up", func(f *Facts) { f.failure(topics.Abandoned, topics.CauseExpired) }, Failed, "expired", 0},
+		{"failed, and the next runs", func(f *Facts) {
+			f.failure(topics.Failed, topics.CauseLocked)
+			f.RunningSince = ago(time.Minute)
+		}, Failed, "locked", 0},
+		{"failed, and one that began later is whole", func(f *Facts) {
+			f.failure(topics.Failed, topics.CauseLocked)
+			f.Last.EndedAt = ago(11 * time.Hour)
+		}, Protected, "", 0},
+		{"failed, never a good one", func(f *Facts) {
+			f.nothing()
+			f.failure(topics.Failed, topics.CauseSourceMissing)
+		}, Failed, "source-missing", 0},
+		{"damaged", func(f *Facts) { f.Repository.Health = health.Damaged }, Failed, CauseDamaged, 0},
+		{"a check is overdue", func(f *Facts) { f.Repository.Health = health.CheckOverdue }, Protected, "", 0},
+
+		// Overdue.
+		{"three nights missed", func(f *Facts) { f.holds(snapshot(ago(4*day + 10*time.Hour))) }, Overdue, CauseMissedSlots, 0},
+		{"two days since the first missed", func(f *Facts) { f.holds(snapshot(ago(2*day + 34*time.Hour))) }, Overdue, CauseMissedSlots,
+			ago(10 * time.Hour)},
+		{"two nights missed", func(f *Facts) { f.holds(snapshot(ago(2*day + 10*time.Hour))) }, Late, CauseMissedSlots,
+			ago(34*time.Hour - 70*time.Minute)},
+		{"two nights missed, and offline", func(f *Facts) {
+			f.holds(snapshot(ago(2*day + 10*time.Hour)))
+			f.Host.Offline = true
+		}, Late, CauseOffline, 0},
+		{"three nights missed, and one runs", func(f *Facts) {
+			f.holds(snapshot(ago(4*day + 10*time.Hour)))
+			f.RunningSince = ago(time.Hour)
+		}, Overdue, CauseMissedSlots, 0},
+		{"three nights missed, limit of a week", func(f *Facts) {
+			f.holds(snapshot(ago(3*day + 10*time.Hour)))
+			f.Host.OverdueDays = 7
+		}, Overdue, CauseMissedSlots, ago(10*time.Hour - 70*time.Minute)},
+		{"monthly, and three weeks old", func(f *Facts) {
+			f.holds(snapshot(ago(27*day + 10*time.Hour)))
+			f.Plans[0].Policy = plan(t, "monthly", "0 2 1 * *", "UTC", 0, 0).Policy
+		}, Protected, "", 0},
+		{"monthly, and the first was missed long ago", func(f *Facts) {
+			f.holds(snapshot(ago(40 * day)))
+			f.Plans[0].Policy = plan(t, "monthly", "0 2 1 * *", "UTC", 0, 0).Policy
+		}, Overdue, CauseMissedSlots, 0},
+
+		// Late.
+		{"a night missed", func(f *Facts) { f.holds(snapshot(ago(day + 10*time.Hour))) }, Late, CauseMissedSlots,
+			ago(10*time.Hour - 70*time.Minute)},
+		{"a slot passed an hour ago, usually done in ten minutes", func(f *Facts) {
+			f.Plans[0].Policy = plan(t, "noon", "0 11 * * *", "UTC", 0, 0).Policy
+		}, Protected, "", 0},
+		{"the schedule was made after the slot", func(f *Facts) {
+			f.holds(snapshot(ago(day + 10*time.Hour)))
+			f.Plans[0].Since = ago(time.Hour)
+		}, Protected, "", 0},
+		{"one of two schedules was missed", func(f *Facts) {
+			f.Plans = append(f.Plans, plan(t, "morning", "0 8 * * *", "UTC", 0, ago(60*day)))
+		}, Late, CauseMissedSlots, 0},
+		{"the later one was served by the run of the earlier", func(f *Facts) {
+			f.Plans = append(f.Plans, plan(t, "quarter", "5 2 * * *", "UTC", 0, ago(60*day)))
+			f.ServedBy = f.Plans[0].ID
+		}, Protected, "", 0},
+		{"its clock is ahead of ours", func(f *Facts) {
+			f.holds(snapshot(ago(10*time.Hour + time.Minute)))
+			f.ServedBy, f.ServedSlot = f.Plans[0].ID, ago(10*time.Hour)
+		}, Protected, "", 0},
+		{"a manual one before the slot is not for it", func(f *Facts) { f.holds(snapshot(ago(10*time.Hour + time.Minute))) }, Late,
+			CauseMissedSlots, 0},
+		{"incomplete ones serve their slot", func(f *Facts) {
+			s := snapshot(ago(10 * time.Hour))
+			s.State = topics.Warnings
+			f.holds(s)
+		}, Warning, CauseIncomplete, 0},
+		{"empty ones do not", func(f *Facts) {
+			f.Newest.Files, f.Whole = 0, snapshot(ago(4*day+10*time.Hour))
+			f.Good = f.Whole
+		}, Overdue, CauseMissedSlots, 0},
+
+		// Empty.
+		{"no file", func(f *Facts) { f.Newest.Files, f.Newest.Bytes = 0, 0 }, Empty, CauseEmpty, ago(10*time.Hour - 10*time.Minute)},
+		{"no file, which is allowed", func(f *Facts) {
+			f.Newest.Files, f.Newest.Bytes, f.AllowEmpty = 0, 0, true
+			f.Good = f.Newest
+		}, Protected, "", 0},
+		{"one file of a hundred", func(f *Facts) { f.Newest.Files = 1 }, Empty, CauseCollapsed, 0},
+		{"two files of a hundred", func(f *Facts) { f.Newest.Files = 2 }, Warning, CauseFewFiles, 0},
+		{"all files, and one percent of the bytes", func(f *Facts) { f.Newest.Bytes = 10_000 }, Empty, CauseCollapsed, 0},
+		{"all files, and two percent of the bytes", func(f *Facts) { f.Newest.Bytes = 20_000 }, Protected, "", 0},
+		{"one file, and nothing to measure it by", func(f *Facts) { f.Newest.Files, f.MeasureFiles = 1, 0 }, Protected, "", 0},
+
+		// Warning.
+		{"49 files of a hundred", func(f *Facts) { f.Newest.Files = 49 }, Warning, CauseFewFiles, 0},
+		{"half of the files", func(f *Facts) { f.Newest.Files = 50 }, Protected, "", 0},
+
+		// No backup yet.
+		{"new, and its first slot is to come", func(f *Facts) {
+			f.nothing()
+			f.CreatedAt, f.Plans[0].Since = ago(time.Hour), ago(time.Hour)
+		}, NoBackupYet, CauseNever, ago(time.Hour)},
+		{"new, and its first slot was missed", func(f *Facts) {
+			f.nothing()
+			f.CreatedAt, f.Plans[0].Since = ago(11*time.Hour), ago(11*time.Hour)
+		}, Late, CauseMissedSlots, 0},
+		{"new for a year without a schedule", func(f *Facts) {
+			f.nothing()
+			f.Plans = nil
+		}, NoBackupYet, CauseNever, 0},
+		{"new, and its first backup runs", func(f *Facts) {
+			f.nothing()
+			f.CreatedAt, f.Plans[0].Since, f.RunningSince = ago(11*time.Hour), ago(11*time.Hour), ago(10*time.Hour)
+		}, Running, CauseRunning, 0},
+		{"pointed at another repository", func(f *Facts) {
+			f.nothing()
+			f.Elsewhere, f.Plans[0].Since, f.CreatedAt = 8, ago(time.Hour), ago(time.Hour)
+		}, NoBackupYet, CauseNever, 0},
+
+		// Unscheduled.
+		{"no schedule, last night", func(f *Facts) { f.Plans = nil }, Unscheduled, CauseNoSchedule, 0},
+		{"no schedule, last night, and one runs", func(f *Facts) { f.Plans, f.RunningSince = nil, ago(time.Minute) }, Unscheduled,
+			CauseNoSchedule, 0},
+		{"no schedule, three days ago", func(f *Facts) {
+			f.Plans = nil
+			f.holds(snapshot(ago(3 * day)))
+		}, Overdue, CauseOverLimit, ago(day - 10*time.Minute)},
+		{"no schedule, three days ago, limit of a week", func(f *Facts) {
+			f.Plans, f.Host.OverdueDays = nil, 7
+			f.holds(snapshot(ago(3 * day)))
+		}, Unscheduled, CauseNoSchedule, 0},
+		{"no schedule, three days ago, a laptop", func(f *Facts) {
+			f.Plans, f.Host.Intermittent = nil, true
+			f.holds(snapshot(ago(3 * day)))
+		}, Unscheduled, CauseNoSchedule, 0},
+
+		// Paused.
+		{"switched off", func(f *Facts) { f.Plans[0].Enabled, f.Plans[0].PausedAt = false, ago(time.Hour) }, Paused, CausePaused,
+			ago(time.Hour)},
+		{"switched off for a month", func(f *Facts) {
+			f.Plans[0].Enabled, f.Plans[0].PausedAt = false, ago(30*day)
+			f.holds(snapshot(ago(30*day + 10*time.Hour)))
+		}, Paused, CausePaused, ago(30 * day)},
+		{"one of two switched off", func(f *Facts) {
+			f.Plans = append(f.Plans, f.Plans[0])
+			f.Plans[1].Enabled = false
+		}, Protected, "", 0},
+		{"switched off after a failure", func(f *Facts) {
+			f.Plans[0].Enabled = false
+			f.failure(topics.Failed, topics.CauseLocked)
+		}, Failed, "locked", 0},
+		{"on again an hour ago after a month", func(f *Facts) {
+			f.Plans[0].PausedAt, f.Plans[0].Since = ago(30*day), ago(time.Hour)
+			f.holds(snapshot(ago(30*day + 10*time.Hour)))
+		}, Overdue, CauseOverLimit, 0},
+		{"on again an hour ago after a night", func(f *Facts) {
+			f.Plans[0].PausedAt, f.Plans[0].Since = ago(20*time.Hour), ago(time.Hour)
+			f.holds(snapshot(ago(day + 10*time.Hour)))
+		}, Protected, "", 0},
+
+		// Asleep.
+		{"a laptop away", func(f *Facts) { f.Host = Host{Intermittent: true, Offline: true, SeenAt: ago(5 * time.Hour)} }, Asleep, CauseAsleep,
+			ago(5 * time.Hour)},
+		{"a laptop here", func(f *Facts) { f.Host.Intermittent = true }, Protected, "", 0},
+		{"a laptop of which nobody knows yet", func(f *Facts) { f.Host = Host{Intermittent: true, Unknown: true} }, Protected, "", 0},
+		{"a server away", func(f *Facts) { f.Host.Offline = true }, Protected, "", 0},
+		{"a laptop away for three nights", func(f *Facts) {
+			f.Host = Host{Intermittent: true, Offline: true}
+			f.holds(snapshot(ago(4*day + 10*time.Hour)))
+		}, Asleep, CauseAsleep, 0},
+		{"a laptop away for too long", func(f *Facts) {
+			f.Host = Host{Intermittent: true, Offline: true}
+			f.holds(snapshot(ago(8 * day)))
+		}, Overdue, CauseOverLimit, ago(day - 10*time.Minute)},
+		{"a laptop back from three nights away", func(f *Facts) {
+			f.Host = Host{Intermittent: true, AwayUntil: ago(time.Minute)}
+			f.holds(snapshot(ago(4*day + 10*time.Hour)))
+		}, Protected, "", 0},
+		{"a laptop that was here and missed last night", func(f *Facts) {
+			f.Host = Host{Intermittent: true, AwayUntil: ago(20 * time.Hour)}
+			f.holds(snapshot(ago(4*day + 10*time.Hour)))
+		}, Late, CauseMissedSlots, 0},
+		{"a laptop that was here and missed three nights", func(f *Facts) {
+			f.Host = Host{Intermittent: true, AwayUntil: ago(3 * day)}
+			f.holds(snapshot(ago(4*day + 10*time.Hour)))
+		}, Overdue, CauseMissedSlots, 0},
+		{"a laptop away, and its last backup failed", func(f *Facts) {
+			f.Host = Host{Intermittent: true, Offline: true}
+			f.failure(topics.Failed, topics.CauseLocked)
+		}, Failed, "locked", 0},
+		{"a laptop away, never backed up", func(f *Facts) {
+			f.nothing()
+			f.Host = Host{Intermittent: true, Offline: true}
+			f.CreatedAt, f.Plans[0].Since = ago(day), ago(day)
+		}, NoBackupYet, CauseNever, 0},
+		{"a laptop away, never backed up for too long", func(f *Facts) {
+			f.nothing()
+			f.Host = Host{Intermittent: true, Offline: true}
+		}, Overdue, CauseOverLimit, 0},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			f := daily(t)
+			c.edit(&f)
+			v := Judge(f, noon)
+			if v.Status != c.want || v.Cause != c.cause {
+				t.Fatalf("%s (%s), want %s (%s): %s", v.Status, v.Cause, c.want, c.cause, v.Reason)
+			}
+			if c.since != 0 && v.Since != c.since {
+				t.Errorf("since %s, want %s", time.UnixMilli(v.Since).UTC(), time.UnixMilli(c.since).UTC())
+			}
+			if v.Since > noon.UnixMilli() {
+				t.Errorf("since %s, which is to come", time.UnixMilli(v.Since).UTC())
+			}
+			tidy(t, v)
+			lasts(t, f, v)
+		})
+	}
+}
+
+// tidy checks what holds for every verdict.
+func tidy(t testing.TB, v Verdict) {
+	t.Helper()
+	if !strings.HasSuffix(v.Reason, ".") || strings.Contains(v.Reason, "..") || strings.Contains(v.Reason, "%!") {
+		t.Errorf("%s has the reason %q, which is no sentence", v.Status, v.Reason)
+	}
+	if (v.Cause == "") != (v.Status == Protected) {
+		t.Errorf("%s has the cause %q", v.Status, v.Cause)
+	}
+}
+
+// lasts checks that a verdict holds to the very moment it names, and that time alone
+// makes none better.
+func lasts(t testing.TB, f Facts, v Verdict) {
+	t.Helper()
+	for range 20 {
+		if v.Until == 0 {
+			if later := Judge(f, noon.AddDate(30, 0, 0)); later.Status != v.Status || later.Reason != v.Reason || later.Since != v.Since {
+				t.Errorf("%s is to last, and is %s 30 years later", v.Status, later.Status)
+			}
+			return
+		}
+		if last := Judge(f, time.UnixMilli(v.Until-1)); last != v {
+			t.Fatalf("%+v just before its end is %+v", v, last)
+		}
+		next := Judge(f, time.UnixMilli(v.Until))
+		if next.Status.Rank() > v.Status.Rank() {
+			t.Fatalf("%s became %s by time alone", v.Status, next.Status)
+		}
+		if next.Until != 0 && next.Until <= v.Until {
+			t.Fatalf("at %d the next change is at %d", v.Until, next.Until)
+		}
+		v = next
+	}
+	t.Error("it changes for ever")
+}
