@@ -53,6 +53,9 @@ type PlaneTx interface {
 	// Configured notes which config is in force on a host.
 	Configured(topics.HostID, topics.Configured, int64) error
 
+	// Standard is what a backup that ends now is judged by.
+	Standard(PlaneJob) (Standard, error)
+
 	// The rest is for people; the protocol never reads it back.
 
 	Greeted(topics.HostID, topics.Hello, int64) error
@@ -427,6 +430,13 @@ func (s *planeStep) gap(j *PlaneJob, to int, reason string) error {
 func (s *planeStep) finish(j PlaneJob, f topics.Finished, now int64) error {
 	if j.State.Ended() {
 		return nil
+	}
+	if j.Kind == topics.BackupJob {
+		by, err := s.tx.Standard(j)
+		if err != nil {
+			return err
+		}
+		f = Judge(f, by)
 	}
 	if !j.State.CanBecome(f.State) {
 		s.do(Odd{Host: j.Host, Job: j.ID, What: fmt.Sprintf("it is %s and cannot become %s", j.State, f.State)})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store/prepared"
+	"github.com/restic-manager/restic-manager/store/standard"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -112,6 +113,10 @@ func (j journal) AddReport(r topics.Report) error {
 	}
 	_, err = j.q.ExecContext(j.ctx, `UPDATE jobs SET log_bytes = log_bytes + $1 WHERE id = $2`, len(body), r.Job)
 	return err
+}
+
+func (j journal) Standard(job protocol.PlaneJob) (protocol.Standard, error) {
+	return standard.Of(j.ctx, j.q, job.Group)
 }
 
 func (j journal) Greeted(id topics.HostID, h topics.Hello, at int64) error {

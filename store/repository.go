@@ -386,13 +386,15 @@ type SourceGroup struct {
 	OneFileSystem bool                 `db:"one_file_system"`
 	CreatedAt     int64                `db:"created_at"`
 	LiveFiles     JSON[bool]           `db:"live_files"`
+	AllowEmpty    bool                 `db:"allow_empty"` // a backup of no files is a good one
 	Hooks         JSON[topics.Hooks]   `db:"hooks"`
 	Limits        JSON[topics.Limits]  `db:"limits"`
 }
 
 // Topic returns the group in the form that is sent to its host.
 func (g SourceGroup) Topic() topics.SourceGroup {
-	t := topics.SourceGroup{ID: g.ID, Name: g.Name, Paths: g.Paths, Excludes: g.Excludes, OneFileSystem: g.OneFileSystem}
+	t := topics.SourceGroup{ID: g.ID, Name: g.Name, Paths: g.Paths, Excludes: g.Excludes, OneFileSystem: g.OneFileSystem,
+		AllowEmpty: g.AllowEmpty}
 	if g.LiveFiles.V != nil {
 		t.LiveFiles = *g.LiveFiles.V
 	}
@@ -453,11 +455,11 @@ func (s *Store) EditSourceGroup(ctx context.Context, actor string, host topics.H
 			return err
 		}
 		if _, err := tx.NamedExecContext(ctx, `INSERT INTO source_groups (id, host, name, repository, paths, excludes, one_file_system,
-			created_at, live_files, hooks, limits)
-			VALUES (:id, :host, :name, :repository, :paths, :excludes, :one_file_system, :created_at, :live_files, :hooks, :limits)
+			created_at, live_files, hooks, limits, allow_empty)
+			VALUES (:id, :host, :name, :repository, :paths, :excludes, :one_file_system, :created_at, :live_files, :hooks, :limits, :allow_empty)
 			ON CONFLICT (host, name) DO UPDATE SET repository = excluded.repository, paths = excluded.paths, excludes = excluded.excludes,
-				one_file_system = excluded.one_file_system, live_files = excluded.live_files, hooks = excluded.hooks, limits = excluded.limits`,
-			g); err != nil {
+				one_file_system = excluded.one_file_system, live_files = excluded.live_files, hooks = excluded.hooks, limits = excluded.limits,
+				allow_empty = excluded.allow_empty`, g); err != nil {
 			return fmt.Errorf("put source group: %w", err)
 		}
 		return s.audit(ctx, tx, actor, "source_group.saved", string(g.ID), g.Name)

@@ -43,7 +43,7 @@ const (
 	Running    JobState = "running"    // the agent started restic
 
 	Succeeded   JobState = "succeeded"
-	Warnings    JobState = "warnings"    // a snapshot exists and is incomplete, restic's exit code 3 of backup; or a hook failed after it
+	Warnings    JobState = "warnings"    // a snapshot exists, and the cause says what is wrong with it
 	Failed      JobState = "failed"      // no snapshot
 	Cancelled   JobState = "cancelled"   // a person ended it
 	Interrupted JobState = "interrupted" // the agent or its machine went down in the middle; never run again by itself
@@ -85,6 +85,9 @@ const (
 	CausePermission    Cause = "permission"         // the file system refuses the agent
 	CauseDiskFull      Cause = "disk-full"          // no space where the repository or its cache is
 	CauseSourceMissing Cause = "source-missing"     // none of the paths to back up exists
+	CauseEmptySource   Cause = "empty-source"       // a backup, or one of its sources, held no file
+	CauseFewerFiles    Cause = "fewer-files"        // the snapshot is whole and holds far fewer files than those before it
+	CauseSourceMoved   Cause = "source-moved"       // a source is a symbolic link that leads elsewhere than last time
 	CauseUnreadable    Cause = "unreadable"         // some items could not be read; a snapshot exists
 	CauseDamaged       Cause = "damaged"            // the repository holds data that does not fit together
 	CauseNoRestic      Cause = "no-restic"          // there is no restic program, or it is too old
@@ -112,7 +115,31 @@ type Summary struct {
 	TotalBytes      uint64  `json:"total_bytes"`
 	Seconds         float64 `json:"seconds"`
 	Unreadable      uint64  `json:"unreadable,omitempty"` // items, each counted once
+	// Sources are those of which there is something to say, at most [MaxSources].
+	Sources []Source `json:"sources,omitempty"`
 }
+
+// MaxSources is how many sources a [Summary] names.
+const MaxSources = 20
+
+// A Source is a path of a source group as a backup found it.
+type Source struct {
+	Path string `json:"path"`           // as the group names it
+	Read string `json:"read,omitempty"` // where it leads through symbolic links, which is what was read; "" if that is Path
+	Was  string `json:"was,omitempty"`  // where it led last time, if that was elsewhere
+	// Empty says why there was nothing to save in it: one of the words below, "" if
+	// there was.
+	Empty string `json:"empty,omitempty"`
+}
+
+// Why a source holds nothing to save.
+const (
+	EmptyDirectory = "empty-directory" // it has no entry
+	NoFiles        = "no-files"        // nothing but directories, links and special files
+	AllExcluded    = "all-excluded"    // the group's patterns leave out all of it
+	SpecialFile    = "special-file"    // it is a FIFO, a socket or a device
+	MissingSource  = "missing"         // it is not there
+)
 
 // A Snapshot is one point in time that a repository holds.
 type Snapshot struct {

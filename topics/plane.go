@@ -140,7 +140,8 @@ type SourceGroup struct {
 	Paths         []string      `json:"paths"`
 	Excludes      []string      `json:"excludes,omitempty"`
 	OneFileSystem bool          `json:"one_file_system,omitempty"`
-	LiveFiles     bool          `json:"live_files,omitempty"` // on Windows: no shadow copy of the volume
+	LiveFiles     bool          `json:"live_files,omitempty"`  // on Windows: no shadow copy of the volume
+	AllowEmpty    bool          `json:"allow_empty,omitempty"` // a backup without a single file is a good one
 	Hooks         Hooks         `json:"hooks,omitzero"`
 	Limits        Limits        `json:"limits,omitzero"` // of its backups, and of restores of them
 }

@@ -17,6 +17,7 @@ type GroupForm struct {
 	OneFileSystem    bool
 	Windows          bool // then files can be read live, without a shadow copy
 	LiveFiles        bool
+	AllowEmpty       bool // a backup of no files is a good one
 	Hooks            []HookChoice
 	Upload, Download string // KiB a second, as typed; "" for no limit
 	From, To, Zone   string // hours of the limits: "22:00"; the same twice is all day

@@ -263,6 +263,7 @@ type newGroup struct {
 	Name, Repository string
 	Paths, Excludes  []string
 	OneFileSystem    bool
+	AllowEmpty       bool
 	Before           []string // hooks
 	Limits           topics.Limits
 }
@@ -297,6 +298,7 @@ var groups = subject[newGroup]{
 			Paths:         &in.Paths,
 			Excludes:      &in.Excludes,
 			OneFileSystem: &in.OneFileSystem,
+			AllowEmpty:    &in.AllowEmpty,
 			Hooks:         &topics.Hooks{Before: in.Before},
 			Limits:        &in.Limits,
 		})
@@ -317,6 +319,9 @@ var groups = subject[newGroup]{
 			if in.OneFileSystem {
 				form.Set("one_file_system", "1")
 			}
+			if in.AllowEmpty {
+				form.Set("allow_empty", "1")
+			}
 			if in.Limits.From != in.Limits.To {
 				form.Set("limits_from", fmt.Sprintf("%02d:%02d", in.Limits.From/60, in.Limits.From%60))
 				form.Set("limits_to", fmt.Sprintf("%02d:%02d", in.Limits.To/60, in.Limits.To%60))
@@ -330,6 +335,7 @@ var groups = subject[newGroup]{
 				"paths":           append([]string{}, in.Paths...),
 				"excludes":        append([]string{}, in.Excludes...),
 				"one_file_system": in.OneFileSystem,
+				"allow_empty":     in.AllowEmpty,
 				"hooks":           topics.Hooks{Before: in.Before},
 				"limits":          in.Limits,
 			}
@@ -353,7 +359,7 @@ var groups = subject[newGroup]{
 		cases := withNames(func(name string) newGroup { return letters(func(g *newGroup) { g.Name = name }) }, map[string]doorCase[newGroup]{
 			"100 characters": {in: letters(func(g *newGroup) { g.Name = strings.Repeat("ü", 100) })},
 			"all of it": {in: letters(func(g *newGroup) {
-				g.Excludes, g.OneFileSystem, g.Before = []string{"*.tmp"}, true, []string{"dump-db"}
+				g.Excludes, g.OneFileSystem, g.AllowEmpty, g.Before = []string{"*.tmp"}, true, true, []string{"dump-db"}
 				g.Limits = topics.Limits{UploadKiB: 512, From: 8 * 60, To: 18 * 60, Zone: "Europe/Berlin"}
 			})},
 			"no repository":          {in: letters(func(g *newGroup) { g.Repository = "" }), bad: "repository"},

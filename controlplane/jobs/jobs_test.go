@@ -327,7 +327,7 @@ func TestEveryCauseHasWords(t *testing.T) {
 	for _, c := range []topics.Cause{topics.CauseLocked, topics.CausePassword, topics.CauseNoRepository, topics.CauseUnreachable,
 		topics.CauseCertificate,
 		topics.CauseCredentials, topics.CauseAppendOnly, topics.CausePermission, topics.CauseDiskFull, topics.CauseSourceMissing,
-		topics.CauseUnreadable,
+		topics.CauseEmptySource, topics.CauseFewerFiles, topics.CauseSourceMoved, topics.CauseUnreadable,
 		topics.CauseDamaged, topics.CauseNoRestic, topics.CauseUsage, topics.CausePolicy, topics.CauseRefused, topics.CauseExpired,
 		topics.CauseCancelled,
 		topics.CauseKilled, topics.CauseAgentDied, topics.CauseUnknown, "of a later version"} {

@@ -132,6 +132,32 @@ var explanations = map[topics.Cause]Explanation{
 			thenAgain,
 		},
 	},
+	topics.CauseEmptySource: {
+		Cause: "There was nothing to save",
+		Effect: "A snapshot exists, and there is not a single file in it, or nothing of the sources named here. " +
+			"Snapshots made before are untouched.",
+		Remedies: []Remedy{
+			{Text: "Check on the host that the disk or share is mounted where the source group looks for it."},
+			{Text: "Check that the source group's patterns do not leave out everything."},
+			{Text: "If it may be empty, tick that in the source group."},
+			thenAgain,
+		},
+	},
+	topics.CauseFewerFiles: {
+		Cause:  "Far fewer files than before",
+		Effect: "The snapshot is whole: it holds what was there. If files are missing on the host, older snapshots still hold them.",
+		Remedies: []Remedy{
+			{Text: "Check on the host whether files were removed, or a disk below the source is not mounted."},
+			{Text: "If it is as it should be, nothing is to be done: the next backups are compared with the new number."},
+		},
+	},
+	topics.CauseSourceMoved: {
+		Cause:  "A symbolic link leads elsewhere than last time",
+		Effect: "The snapshot is whole, and holds what the link leads to now. What it led to before is in older snapshots.",
+		Remedies: []Remedy{
+			{Text: "Check on the host that the link leads where it should. If it does, nothing is to be done."},
+		},
+	},
 	topics.CauseUnreadable: {
 		Cause:  "Some items could not be read",
 		Effect: "A snapshot exists and holds everything else. The items named in the log are missing from it.",

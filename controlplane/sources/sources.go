@@ -50,6 +50,7 @@ type Input struct {
 	Excludes      *[]string           // patterns, as restic's --exclude takes them
 	OneFileSystem *bool
 	LiveFiles     *bool
+	AllowEmpty    *bool // a backup of no files is a good one
 	Hooks         *topics.Hooks
 	Limits        *topics.Limits
 }
@@ -181,6 +182,9 @@ func (in Input) apply(g *store.SourceGroup, wrong field.Errors) {
 	}
 	if in.LiveFiles != nil {
 		g.LiveFiles.V = in.LiveFiles
+	}
+	if in.AllowEmpty != nil {
+		g.AllowEmpty = *in.AllowEmpty
 	}
 	if in.Hooks != nil {
 		g.Hooks.V = in.Hooks

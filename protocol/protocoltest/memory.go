@@ -304,6 +304,11 @@ func (p *Plane) Configured(host topics.HostID, c topics.Configured, _ int64) err
 	return nil
 }
 
+// Standard implements protocol.PlaneTx.
+func (p *Plane) Standard(protocol.PlaneJob) (protocol.Standard, error) {
+	return protocol.Standard{}, nil
+}
+
 // Greeted implements protocol.PlaneTx.
 func (p *Plane) Greeted(host topics.HostID, h topics.Hello, _ int64) error {
 	if h.Configured != nil {

@@ -18,6 +18,7 @@ type groupJSON struct {
 	Excludes      []string             `json:"excludes" nullable:"false"`
 	OneFileSystem bool                 `json:"one_file_system"`
 	LiveFiles     bool                 `json:"live_files"`
+	AllowEmpty    bool                 `json:"allow_empty"`
 	Hooks         topics.Hooks         `json:"hooks"`
 	Limits        topics.Limits        `json:"limits"`
 }
@@ -31,9 +32,10 @@ type putSourceGroupIn struct {
 		Excludes      []string `json:"excludes,omitempty" doc:"patterns, as restic's --exclude takes them"`
 		OneFileSystem bool     `json:"one_file_system,omitempty"`
 
-		LiveFiles *bool          `json:"live_files,omitempty" doc:"on Windows: no shadow copy; left out, it stays as it is"`
-		Hooks     *topics.Hooks  `json:"hooks,omitempty" doc:"names in the host's own policy; left out, they stay as they are"`
-		Limits    *topics.Limits `json:"limits,omitempty" doc:"KiB a second, minutes of the day; left out, they stay as they are"`
+		LiveFiles  *bool          `json:"live_files,omitempty" doc:"on Windows: no shadow copy; left out, it stays as it is"`
+		AllowEmpty *bool          `json:"allow_empty,omitempty" doc:"a backup of no files is a good one; left out, it stays as it is"`
+		Hooks      *topics.Hooks  `json:"hooks,omitempty" doc:"names in the host's own policy; left out, they stay as they are"`
+		Limits     *topics.Limits `json:"limits,omitempty" doc:"KiB a second, minutes of the day; left out, they stay as they are"`
 	}
 }
 
@@ -46,6 +48,7 @@ func (a *API) PutSourceGroup(ctx context.Context, in *putSourceGroupIn) (*putSou
 		Excludes:      &in.Body.Excludes,
 		OneFileSystem: &in.Body.OneFileSystem,
 		LiveFiles:     in.Body.LiveFiles,
+		AllowEmpty:    in.Body.AllowEmpty,
 		Hooks:         in.Body.Hooks,
 		Limits:        in.Body.Limits,
 	})
@@ -62,6 +65,7 @@ func (a *API) PutSourceGroup(ctx context.Context, in *putSourceGroupIn) (*putSou
 		Excludes:      filled(row.Excludes),
 		OneFileSystem: row.OneFileSystem,
 		LiveFiles:     t.LiveFiles,
+		AllowEmpty:    t.AllowEmpty,
 		Hooks:         t.Hooks,
 		Limits:        t.Limits,
 	}}, nil

@@ -19,6 +19,7 @@ import (
 func showHow(f *views.GroupForm, h store.Host, g topics.SourceGroup) {
 	l := g.Limits
 	f.Windows, f.LiveFiles, f.OneFileSystem, f.LowPriority, f.Zone = h.OS == "windows", g.LiveFiles, g.OneFileSystem, l.LowPriority, l.Zone
+	f.AllowEmpty = g.AllowEmpty
 	f.Upload, f.Download, f.From, f.To = positive(l.UploadKiB), positive(l.DownloadKiB), "", ""
 	if l.From != l.To {
 		f.From, f.To = base.ClockOf(l.From), base.ClockOf(l.To)
@@ -56,6 +57,7 @@ func readHow(p url.Values, h store.Host, was topics.SourceGroup, f *views.GroupF
 	g := topics.SourceGroup{
 		LiveFiles:     was.LiveFiles,
 		OneFileSystem: p.Get("one_file_system") != "",
+		AllowEmpty:    p.Get("allow_empty") != "",
 		Hooks: topics.Hooks{
 			Before:    inOrder(was.Hooks.Before, p["hook_before"]),
 			After:     inOrder(was.Hooks.After, p["hook_after"]),
@@ -86,7 +88,7 @@ func readHow(p url.Values, h store.Host, was topics.SourceGroup, f *views.GroupF
 	}
 	showHow(f, h, g)
 	f.Upload, f.Download, f.From, f.To = p.Get("upload_kib"), p.Get("download_kib"), from, to // as they were typed
-	in.OneFileSystem, in.Hooks, in.Limits = &g.OneFileSystem, &g.Hooks, &g.Limits
+	in.OneFileSystem, in.AllowEmpty, in.Hooks, in.Limits = &g.OneFileSystem, &g.AllowEmpty, &g.Hooks, &g.Limits
 	if h.OS == "windows" {
 		in.LiveFiles = &g.LiveFiles
 	}
