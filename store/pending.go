@@ -72,6 +72,21 @@ func (t Slots) Enabled() ([]Schedule, error) {
 		WHERE s.enabled <> 0 AND h.config_applied < 0 ORDER BY s.id`)
 }
 
+// Resume enables the schedules whose pause ends by now, with an audit entry each, and
+// returns them, without their groups.
+func (t Slots) Resume(now int64) ([]Schedule, error) {
+	rows, err := all[Schedule](t.ctx, t.tx, `SELECT * FROM schedules WHERE paused_until > 0 AND paused_until <= $1 AND enabled = 0`, now)
+	for _, sc := range rows {
+		if err == nil {
+			err = change(t.ctx, t.tx, `UPDATE schedules SET enabled = 1, since = $1, paused_at = 0, paused_until = 0 WHERE id = $2`, now, sc.ID)
+		}
+		if err == nil {
+			err = t.s.audit(t.ctx, t.tx, "plane", "schedule.resumed", string(sc.ID), sc.Name+": its pause has ended")
+		}
+	}
+	return rows, err
+}
+
 // Schedule returns a schedule, without its groups.
 func (t Slots) Schedule(id ScheduleID) (Schedule, bool, error) {
 	return found(get[Schedule](t.ctx, t.tx, `SELECT * FROM schedules WHERE id = $1`, id))

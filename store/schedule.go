@@ -26,8 +26,10 @@ type Schedule struct {
 	Enabled       bool          `db:"enabled"`
 	RetryMax      int           `db:"retry_max"` // how often a slot's pending run may become jobs
 	CreatedAt     int64         `db:"created_at"`
-	Since         int64         `db:"since"`     // slots up to this time do not count: when it was created, changed or enabled
-	LastSlot      int64         `db:"last_slot"` // the latest slot that fired; 0 is none
+	Since         int64         `db:"since"`        // slots up to this time do not count: when it was created, changed or enabled
+	LastSlot      int64         `db:"last_slot"`    // the latest slot that fired; 0 is none
+	PausedAt      int64         `db:"paused_at"`    // since when it is disabled; 0 while it is enabled
+	PausedUntil   int64         `db:"paused_until"` // when the control plane enables it again by itself; 0 is never
 
 	Groups []topics.SourceGroupID `db:"-"` // what it backs up, by name; only among those that exist
 }
@@ -47,21 +49,21 @@ func (s *Store) PutSchedule(
 			return err
 		}
 		if !known {
-			was = Schedule{ID: id, Host: host, Name: name, CreatedAt: s.Now(), Since: s.Now()}
+			was = Schedule{ID: id, Host: host, Name: name, CreatedAt: s.Now()}
 		}
 		row = was
 		row.Groups = slices.Clone(was.Groups)
 		if err := edit(&row); err != nil {
 			return err
 		}
-		if known {
-			row.Replan(was, s.Now())
-		}
+		row.Replan(was, s.Now())
 		if _, err := tx.NamedExecContext(ctx, `INSERT INTO schedules (id, host, name, cron, zone, jitter_seconds, enabled, retry_max,
-			created_at, since, last_slot)
-			VALUES (:id, :host, :name, :cron, :zone, :jitter_seconds, :enabled, :retry_max, :created_at, :since, :last_slot)
+			created_at, since, last_slot, paused_at, paused_until)
+			VALUES (:id, :host, :name, :cron, :zone, :jitter_seconds, :enabled, :retry_max, :created_at, :since, :last_slot, :paused_at,
+				:paused_until)
 			ON CONFLICT (id) DO UPDATE SET cron = excluded.cron, zone = excluded.zone, jitter_seconds = excluded.jitter_seconds,
-				enabled = excluded.enabled, retry_max = excluded.retry_max, since = excluded.since`, row); err != nil {
+				enabled = excluded.enabled, retry_max = excluded.retry_max, since = excluded.since,
+				paused_at = excluded.paused_at, paused_until = excluded.paused_until`, row); err != nil {
 			return fmt.Errorf("put schedule: %w", err)
 		}
 		if err := putScheduleGroups(ctx, tx, row); err != nil {
@@ -76,10 +78,16 @@ func (s *Store) PutSchedule(
 }
 
 // Replan sets Since to now if the plan changed or the schedule was enabled, so that
-// earlier slots do not count as missed.
+// earlier slots do not count as missed. It also keeps since when it is paused.
 func (sc *Schedule) Replan(was Schedule, now int64) {
 	if sc.Cron != was.Cron || sc.Zone != was.Zone || sc.Enabled && !was.Enabled {
 		sc.Since = now
+	}
+	switch {
+	case sc.Enabled:
+		sc.PausedAt, sc.PausedUntil = 0, 0
+	case was.Enabled || was.PausedAt == 0:
+		sc.PausedAt = now
 	}
 }
 

@@ -167,6 +167,7 @@ var auditDeeds = map[string]string{
 	"repository.created":       "Added the repository",
 	"repository.kit_shown":     "Viewed the emergency kit of",
 	"schedule.deleted":         "Removed the schedule",
+	"schedule.resumed":         "Resumed the schedule",
 	"schedule.saved":           "Saved the schedule",
 	"source_group.saved":       "Saved the source group",
 	"user.disabled":            "Disabled the user",

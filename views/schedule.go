@@ -112,7 +112,7 @@ func (l Load) height(h int) int {
 // A ScheduleForm says when groups of a host are backed up, with what was typed
 // and what was wrong with it. It posts name, group (any number), kind, every,
 // first, minute, time (any number, as 02:30), day (any number, 0 for Sunday),
-// month_day, cron, zone, jitter (minutes), retry_max and enabled.
+// month_day, cron, zone, jitter (minutes), retry_max, enabled and until.
 type ScheduleForm struct {
 	HostID, Host                               string
 	Schedule                                   string // the one being changed; "" for a new one, and then Name can be typed
@@ -123,6 +123,7 @@ type ScheduleForm struct {
 	Days                                       []Choice // Monday first
 	Zone, Jitter, RetryMax                     string
 	Enabled                                    bool
+	Until                                      string // when a pause ends, by the clock of the zone, as 2006-01-02T15:04; "" is never
 	Problem                                    string // about the whole form
 	Errors                                     ScheduleErrors
 	Preview                                    SchedulePreview
@@ -137,7 +138,7 @@ type Choice struct {
 }
 
 // ScheduleErrors are what is wrong with each field; "" if nothing is.
-type ScheduleErrors struct{ Name, Groups, When, Zone, Jitter, RetryMax string }
+type ScheduleErrors struct{ Name, Groups, When, Zone, Jitter, RetryMax, Until string }
 
 // A SchedulePreview is what comes of what is typed. It has a Problem, or the rest.
 type SchedulePreview struct {

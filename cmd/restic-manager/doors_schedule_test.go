@@ -23,11 +23,12 @@ type wish struct {
 	Groups     *[]string
 	Enabled    *bool
 	Retry      *int
+	Until      *time.Time // whole minutes; the zero time ends no pause
 }
 
 // input is the wish as the service takes it.
 func (w wish) input() schedule.Input {
-	in := schedule.Input{Cron: w.Cron, Zone: w.Zone, SourceGroups: w.Groups, Enabled: w.Enabled, RetryMax: w.Retry}
+	in := schedule.Input{Cron: w.Cron, Zone: w.Zone, SourceGroups: w.Groups, Enabled: w.Enabled, RetryMax: w.Retry, PausedUntil: w.Until}
 	if w.Jitter != nil {
 		in.JitterSeconds = new(int(w.Jitter.Seconds()))
 	}
@@ -38,7 +39,8 @@ func (w wish) input() schedule.Input {
 // says everything.
 func (w wish) over(was wish) wish {
 	return wish{Name: w.Name, Cron: cmp.Or(w.Cron, was.Cron), Zone: cmp.Or(w.Zone, was.Zone), Jitter: cmp.Or(w.Jitter, was.Jitter),
-		Groups: cmp.Or(w.Groups, was.Groups), Enabled: cmp.Or(w.Enabled, was.Enabled), Retry: cmp.Or(w.Retry, was.Retry)}
+		Groups: cmp.Or(w.Groups, was.Groups), Enabled: cmp.Or(w.Enabled, was.Enabled), Retry: cmp.Or(w.Retry, was.Retry),
+		Until: cmp.Or(w.Until, was.Until)}
 }
 
 // nightly is a schedule that fits.
@@ -52,11 +54,21 @@ var nightly = wish{
 	Retry:   new(3),
 }
 
+var (
+	tomorrow  = time.Now().Add(24 * time.Hour).Truncate(time.Minute).UTC()
+	berlin, _ = time.LoadLocation("Europe/Berlin")
+)
+
 func schedulesAt(h *house) string { return "/hosts/" + string(h.host) + "/schedules" }
 
 // scheduleForm posts a wish to the form at an address below the schedules.
 func scheduleForm(h *house, at string, w wish) (bool, string) {
-	status, text := h.ask("POST", schedulesAt(h)+at, url.Values{"name": {w.Name}, "kind": {"cron"}, "cron": {*w.Cron}, "zone": {*w.Zone},
+	until := ""
+	if w.Until != nil && !w.Until.IsZero() {
+		until = w.Until.In(berlin).Format("2006-01-02T15:04")
+	}
+	status, text := h.ask("POST", schedulesAt(h)+at, url.Values{"until": {until}, "name": {w.Name},
+		"kind": {"cron"}, "cron": {*w.Cron}, "zone": {*w.Zone},
 		"group": *w.Groups, "jitter": {strconv.Itoa(int(w.Jitter.Minutes()))}, "retry_max": {strconv.Itoa(*w.Retry)},
 		"enabled": {strconv.FormatBool(*w.Enabled)}})
 	return status == http.StatusSeeOther, text
@@ -75,6 +87,7 @@ func scheduleByAPI(t *testing.T, h *house, w wish) (bool, string) {
 	add("source_groups", w.Groups != nil, func() any { return append([]string{}, *w.Groups...) })
 	add("enabled", w.Enabled != nil, func() any { return *w.Enabled })
 	add("retry_max", w.Retry != nil, func() any { return *w.Retry })
+	add("paused_until", w.Until != nil, func() any { return *w.Until })
 	status, text := h.ask("PUT", "/api"+schedulesAt(h)+"/"+url.PathEscape(w.Name), body)
 	return status == http.StatusOK, detail(t, text)
 }
@@ -101,6 +114,9 @@ func scheduleByCommand(_ *testing.T, h *house, w wish) (bool, string) {
 	if w.Retry != nil {
 		args = append(args, "--retry-max="+strconv.Itoa(*w.Retry))
 	}
+	if w.Until != nil {
+		args = append(args, "--until="+w.Until.Format(time.RFC3339))
+	}
 	text, code := h.tell(append(args, w.Name)...)
 	return code == 0, text
 }
@@ -120,7 +136,7 @@ var newSchedules = subject[wish]{
 	saved: scheduleRows,
 	cases: scheduleCases(withNames(func(name string) wish { return wish{Name: name}.over(nightly) }, map[string]doorCase[wish]{
 		"a slash":          {in: wish{Name: "night/ly"}.over(nightly)},
-		"everything wrong": {in: wish{"..", new("x"), new("y"), new(48 * time.Hour), new([]string{"z"}), new(true), new(99)}, bad: "cron"},
+		"everything wrong": {in: wish{"..", new("x"), new("y"), new(48 * time.Hour), new([]string{"z"}), new(true), new(99), nil}, bad: "cron"},
 	}), func(w wish) wish { w.Name = "nightly"; return w.over(nightly) }),
 }
 
@@ -170,6 +186,11 @@ func scheduleCases(others map[string]doorCase[wish], with func(wish) wish) map[s
 		"a group twice":         {in: wish{Groups: new([]string{"photos", "photos", "letters"})}},
 		"on":                    {in: wish{Enabled: new(true)}},
 		"paused":                {in: wish{Enabled: new(false)}},
+		"paused for a while":    {in: wish{Enabled: new(false), Until: new(tomorrow)}},
+		"paused until before":   {in: wish{Enabled: new(false), Until: new(tomorrow.AddDate(-1, 0, 0))}, bad: "paused_until"},
+		"paused for an age":     {in: wish{Enabled: new(false), Until: new(tomorrow.AddDate(20, 0, 0))}, bad: "paused_until"},
+		"paused without an end": {in: wish{Enabled: new(false), Until: new(time.Time{})}},
+		"on, and paused":        {in: wish{Enabled: new(true), Until: new(tomorrow)}, bad: "paused_until", not: []string{theForm}},
 		"no retry":              {in: wish{Retry: new(0)}},
 		"too many retries":      {in: wish{Retry: new(21)}, bad: "retry_max"},
 		"retries below nothing": {in: wish{Retry: new(-1)}, bad: "retry_max"},
@@ -195,7 +216,8 @@ func scheduleRows(t *testing.T, h *house) (all []string) {
 		t.Fatal(err)
 	}
 	for _, r := range rows {
-		all = append(all, fmt.Sprintf("%q %q %s %d %v %t %d", r.Name, r.Cron, r.Zone, r.JitterSeconds, r.Groups, r.Enabled, r.RetryMax))
+		all = append(all, fmt.Sprintf("%q %q %s %d %v %t %t %d %d", r.Name, r.Cron, r.Zone, r.JitterSeconds, r.Groups, r.Enabled,
+			r.PausedAt > 0, r.PausedUntil, r.RetryMax))
 		if err := h.store.DeleteSchedule(t.Context(), "test", h.host, r.Name); err != nil {
 			t.Fatal(err)
 		}

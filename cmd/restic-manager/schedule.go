@@ -52,6 +52,8 @@ func (c *scheduleListCmd) Run(ctx context.Context) error {
 
 func nextWords(st schedule.Standing) string {
 	switch {
+	case !st.Enabled && st.PausedUntil > 0:
+		return "paused until " + inZone(time.UnixMilli(st.PausedUntil), st.Zone).Format(time.RFC3339)
 	case !st.Enabled:
 		return "paused"
 	case st.Wrong != nil:
@@ -95,6 +97,7 @@ type scheduleSetCmd struct {
 	Jitter   *time.Duration `placeholder:"10m" help:"It begins up to this much later, always by the same while."`
 	RetryMax *int           `placeholder:"N" help:"How many times a slot that failed is tried again, 0 to 20; 3 unless said."`
 	Enabled  *bool          `negatable:"" help:"Have it on, or paused with --no-enabled."`
+	Until    *time.Time     `placeholder:"TIME" help:"With --no-enabled: when it goes on by itself, such as 2027-01-31T08:00:00Z."`
 	database
 }
 
@@ -105,7 +108,7 @@ func (c *scheduleSetCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		in := schedule.Input{Cron: c.Cron, Zone: c.Zone, RetryMax: c.RetryMax, Enabled: c.Enabled}
+		in := schedule.Input{Cron: c.Cron, Zone: c.Zone, RetryMax: c.RetryMax, Enabled: c.Enabled, PausedUntil: c.Until}
 		if c.Jitter != nil {
 			seconds := int(c.Jitter.Seconds())
 			in.JitterSeconds = &seconds

@@ -18,6 +18,9 @@ import (
 // MaxRetries is the most times a failed slot is retried.
 const MaxRetries = 20
 
+// MaxPause is how long a pause with an end can be.
+const MaxPause = 10 * 366 * 24 * time.Hour
+
 // Errors for a schedule that is not found.
 var (
 	ErrNoHost     = errors.New("there is no such host")
@@ -43,6 +46,9 @@ type Input struct {
 	SourceGroups  *[]string // by name; a new schedule needs one
 	Enabled       *bool     // true
 	RetryMax      *int      // 3
+	// PausedUntil is when a paused schedule goes on by itself; the zero time is never.
+	// A pause that begins has none unless it is given.
+	PausedUntil *time.Time
 
 	// Unread holds errors by field from parsing the request. They are returned with
 	// all other errors.
@@ -52,7 +58,11 @@ type Input struct {
 // Put adds a host's schedule, or changes the one with that name. It returns
 // [field.Errors] for invalid input.
 func (s *Service) Put(ctx context.Context, by string, host topics.HostID, name string, in Input) (store.Schedule, error) {
-	return s.put(ctx, by, host, field.Clean(name), in, nil)
+	name, err := s.called(ctx, host, name)
+	if err != nil {
+		return store.Schedule{}, err
+	}
+	return s.put(ctx, by, host, name, in, nil)
 }
 
 // Add adds a schedule. If the host has one with that name, it returns [field.Errors].
@@ -67,6 +77,10 @@ func (s *Service) Add(ctx context.Context, by string, host topics.HostID, name s
 
 // Change changes an existing schedule, or returns [ErrNoSchedule].
 func (s *Service) Change(ctx context.Context, by string, host topics.HostID, name string, in Input) (store.Schedule, error) {
+	name, err := s.called(ctx, host, name)
+	if err != nil {
+		return store.Schedule{}, err
+	}
 	return s.put(ctx, by, host, name, in, func(is store.Schedule, _ field.Errors) error {
 		if !known(is) {
 			return ErrNoSchedule
@@ -82,7 +96,10 @@ func (s *Service) Enable(ctx context.Context, by string, host topics.HostID, nam
 
 // Remove deletes a schedule, or returns [ErrNoSchedule]. Its jobs go on.
 func (s *Service) Remove(ctx context.Context, by string, host topics.HostID, name string) error {
-	err := s.Store.DeleteSchedule(ctx, by, host, name)
+	name, err := s.called(ctx, host, name)
+	if err == nil {
+		err = s.Store.DeleteSchedule(ctx, by, host, name)
+	}
 	if errors.Is(err, store.ErrNotFound) {
 		return ErrNoSchedule
 	}
@@ -90,6 +107,16 @@ func (s *Service) Remove(ctx context.Context, by string, host topics.HostID, nam
 		s.changed(host)
 	}
 	return err
+}
+
+// called returns the name of a schedule that somebody means: the name as it was
+// given if the host has such a schedule, else without the spaces around it.
+func (s *Service) called(ctx context.Context, host topics.HostID, name string) (string, error) {
+	_, err := s.Store.ScheduleNamed(ctx, host, name)
+	if errors.Is(err, store.ErrNotFound) {
+		return field.Clean(name), nil
+	}
+	return name, err
 }
 
 // Try returns a schedule as it would be saved, and [field.Errors] for everything that
@@ -108,7 +135,7 @@ func (s *Service) Try(ctx context.Context, host topics.HostID, name string, in I
 	}
 	row, wrong := was, in.unread()
 	row.Groups = slices.Clone(was.Groups)
-	in.apply(&row, groups, wrong)
+	in.apply(&row, groups, s.Now(), wrong)
 	row.Replan(was, s.Now().UnixMilli())
 	return row, wrong.Err()
 }
@@ -141,7 +168,7 @@ func (s *Service) put(ctx context.Context, by string, host topics.HostID, name s
 				return err
 			}
 		}
-		in.apply(row, groups, wrong)
+		in.apply(row, groups, s.Now(), wrong)
 		return wrong.Err()
 	})
 	if err != nil {
@@ -165,7 +192,7 @@ func (in Input) unread() field.Errors {
 
 // apply copies an input into a row and adds its errors to wrong. groups are those of
 // the host.
-func (in Input) apply(row *store.Schedule, groups []store.SourceGroup, wrong field.Errors) {
+func (in Input) apply(row *store.Schedule, groups []store.SourceGroup, now time.Time, wrong field.Errors) {
 	if !known(*row) {
 		row.Zone, row.Enabled, row.RetryMax = "UTC", true, 3
 	}
@@ -180,6 +207,20 @@ func (in Input) apply(row *store.Schedule, groups []store.SourceGroup, wrong fie
 	}
 	if in.Enabled != nil {
 		row.Enabled = *in.Enabled
+	}
+	if until := in.PausedUntil; until != nil {
+		row.PausedUntil = 0
+		switch {
+		case until.IsZero():
+		case row.Enabled:
+			wrong.Say("paused_until", "Only a schedule that is paused goes on at a moment: pause it, too.")
+		case !until.After(now):
+			wrong.Say("paused_until", "The pause has to end in the future.")
+		case until.Sub(now) > MaxPause:
+			wrong.Say("paused_until", "A pause ends within 10 years; leave the end out to pause it for good.")
+		default:
+			row.PausedUntil = until.UnixMilli()
+		}
 	}
 	if in.RetryMax != nil {
 		row.RetryMax = *in.RetryMax

@@ -78,6 +78,10 @@ func (s *Service) Standing(ctx context.Context, host topics.HostID, name string)
 
 // Named returns a schedule of a host, or [ErrNoSchedule], or [ErrNoHost].
 func (s *Service) Named(ctx context.Context, host topics.HostID, name string) (store.Schedule, error) {
+	name, err := s.called(ctx, host, name)
+	if err != nil {
+		return store.Schedule{}, err
+	}
 	row, err := s.Store.ScheduleNamed(ctx, host, name)
 	if errors.Is(err, store.ErrNotFound) {
 		if _, err := s.hosts(ctx, host); err != nil {

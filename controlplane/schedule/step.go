@@ -37,6 +37,13 @@ type Done struct {
 // not. The jobs it queues wait for their host until notAfter.
 func Tick(tx store.Slots, now, notAfter time.Time, online func(topics.HostID) bool) (Done, error) {
 	s := step{tx: tx, now: now, notAfter: notAfter}
+	resumed, err := tx.Resume(now.UnixMilli())
+	if err != nil {
+		return s.done, fmt.Errorf("resume schedules: %w", err)
+	}
+	for _, sc := range resumed {
+		s.touched(sc.Host)
+	}
 	schedules, err := tx.Enabled()
 	if err != nil {
 		return s.done, err

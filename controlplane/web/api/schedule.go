@@ -21,6 +21,8 @@ type scheduleJSON struct {
 	JitterSeconds int              `json:"jitter_seconds"`
 	SourceGroups  []string         `json:"source_groups" nullable:"false" doc:"their names"`
 	Enabled       bool             `json:"enabled"`
+	PausedAt      *time.Time       `json:"paused_at" doc:"since when it is disabled, or null"`
+	PausedUntil   *time.Time       `json:"paused_until" doc:"when it is enabled again by itself; null is never"`
 	RetryMax      int              `json:"retry_max"`
 	LastSlot      *time.Time       `json:"last_slot" doc:"the latest that came due, or null"`
 	Next          *time.Time       `json:"next" doc:"when it begins next; null if it is disabled"`
@@ -36,8 +38,8 @@ func (a *API) scheduleOf(st schedule.Standing) scheduleJSON {
 	}
 	j := scheduleJSON{ID: st.ID, Host: st.Schedule.Host, Name: st.Name, Cron: st.Cron, Zone: st.Zone, JitterSeconds: st.JitterSeconds,
 		SourceGroups: st.GroupNames, Enabled: st.Enabled, RetryMax: st.RetryMax, LastSlot: base.JSONTime(st.LastSlot),
-		CreatedAt: base.JSONTime(st.CreatedAt),
-		Config:    configOf(st.Host), Current: st.Copy == schedule.CopyInForce}
+		PausedAt: base.JSONTime(st.PausedAt), PausedUntil: base.JSONTime(st.PausedUntil), CreatedAt: base.JSONTime(st.CreatedAt),
+		Config: configOf(st.Host), Current: st.Copy == schedule.CopyInForce}
 	if p := st.Owed; p != nil {
 		j.Pending = &pendingJSON{
 			Slot:          base.JSONTime(p.Slot),
@@ -80,12 +82,13 @@ type putScheduleIn struct {
 	ID   topics.HostID `path:"id"`
 	Name string        `path:"name" doc:"1 to 100 characters, the host's own"`
 	Body struct {
-		Cron          *string   `json:"cron,omitempty" doc:"five fields, or @hourly, @daily, @weekly, @monthly; a new schedule needs it"`
-		Zone          *string   `json:"zone,omitempty" doc:"IANA's name, such as Europe/Berlin; UTC unless said"`
-		JitterSeconds *int      `json:"jitter_seconds,omitempty" doc:"it begins up to this much later, always by the same while; 0 unless said"`
-		SourceGroups  *[]string `json:"source_groups,omitempty" doc:"names of the host's source groups. A new schedule needs it"`
-		Enabled       *bool     `json:"enabled,omitempty" doc:"true unless said"`
-		RetryMax      *int      `json:"retry_max,omitempty" doc:"retries of a slot that was missed or failed, 0 to 20; default 3"`
+		Cron          *string    `json:"cron,omitempty" doc:"five fields, or @hourly, @daily, @weekly, @monthly; a new schedule needs it"`
+		Zone          *string    `json:"zone,omitempty" doc:"IANA's name, such as Europe/Berlin; UTC unless said"`
+		JitterSeconds *int       `json:"jitter_seconds,omitempty" doc:"it begins up to this much later, always by the same while; 0 unless said"`
+		SourceGroups  *[]string  `json:"source_groups,omitempty" doc:"names of the host's source groups. A new schedule needs it"`
+		Enabled       *bool      `json:"enabled,omitempty" doc:"true unless said"`
+		PausedUntil   *time.Time `json:"paused_until,omitempty" doc:"if not enabled: when it goes on by itself; 0001-01-01T00:00:00Z is never"`
+		RetryMax      *int       `json:"retry_max,omitempty" doc:"retries of a slot that was missed or failed, 0 to 20; default 3"`
 	}
 }
 
@@ -98,7 +101,7 @@ func (a *API) PutSchedule(ctx context.Context, in *putScheduleIn) (*scheduleOut,
 		in.ID,
 		in.Name,
 		schedule.Input{Cron: b.Cron, Zone: b.Zone, JitterSeconds: b.JitterSeconds,
-			SourceGroups: b.SourceGroups, Enabled: b.Enabled, RetryMax: b.RetryMax},
+			SourceGroups: b.SourceGroups, Enabled: b.Enabled, PausedUntil: b.PausedUntil, RetryMax: b.RetryMax},
 	)
 	if err != nil {
 		return nil, problem.Saving("schedule", err)

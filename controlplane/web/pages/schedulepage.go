@@ -290,6 +290,7 @@ func typedOf(row store.Schedule) typedSchedule {
 		Jitter:   strconv.Itoa(row.JitterSeconds / 60),
 		RetryMax: strconv.Itoa(row.RetryMax),
 		Enabled:  row.Enabled,
+		Until:    untilOf(row),
 	}}
 	var times []string
 	for _, hour := range p.Hours {
@@ -302,6 +303,39 @@ func typedOf(row store.Schedule) typedSchedule {
 		f.days = append(f.days, strconv.Itoa(int(d)))
 	}
 	return f
+}
+
+// untilLayout is how browsers write a moment without a zone.
+const untilLayout = "2006-01-02T15:04"
+
+// untilOf is when a pause ends, by the clock of the schedule's zone.
+func untilOf(row store.Schedule) string {
+	zone, err := time.LoadLocation(row.Zone)
+	if row.PausedUntil == 0 || err != nil {
+		return ""
+	}
+	return time.UnixMilli(row.PausedUntil).In(zone).Format(untilLayout)
+}
+
+// until reads when a pause ends. The form always says it, so what it showed before
+// changes nothing: seconds that the API set stay.
+func (f typedSchedule) until(was store.Schedule) (*time.Time, string) {
+	text := strings.TrimSpace(f.Until)
+	switch {
+	case f.Enabled || text == untilOf(was) && !was.Enabled:
+		return nil, ""
+	case text == "":
+		return &time.Time{}, ""
+	}
+	zone, err := time.LoadLocation(strings.TrimSpace(f.Zone))
+	if err != nil {
+		return nil, "" // the zone has its own error
+	}
+	at, err := time.ParseInLocation(untilLayout, text, zone)
+	if err != nil {
+		return nil, "Give a day and a time of day, such as 2027-01-31T08:00, or nothing."
+	}
+	return &at, ""
 }
 
 // readTyped reads a posted form.
@@ -319,6 +353,7 @@ func readTyped(form url.Values) typedSchedule {
 		Jitter:   form.Get("jitter"),
 		RetryMax: form.Get("retry_max"),
 		Enabled:  form.Get("enabled") == "true",
+		Until:    form.Get("until"),
 	}}
 }
 
@@ -330,6 +365,8 @@ func (f typedSchedule) input(was store.Schedule) schedule.Input {
 	line, wrong := f.plan()
 	in.Unread.Say("cron", wrong)
 	in.Cron = &line
+	in.PausedUntil, wrong = f.until(was)
+	in.Unread.Say("paused_until", wrong)
 	if minutes, err := strconv.Atoi(strings.TrimSpace(f.Jitter)); err != nil {
 		in.Unread.Say("jitter_seconds", "Give minutes, from 0 to 1440.")
 	} else if seconds := min(max(minutes, -1), 1<<20) * 60; seconds != was.JitterSeconds/60*60 { // seconds that the API set stay
@@ -584,7 +621,7 @@ func (s *Pages) showWrong(w http.ResponseWriter, r *http.Request, f typedSchedul
 		return err
 	}
 	f.Errors = views.ScheduleErrors{Name: wrong["name"], Groups: wrong["source_groups"], When: wrong["cron"], Zone: wrong["zone"],
-		Jitter: wrong["jitter_seconds"], RetryMax: wrong["retry_max"]}
+		Jitter: wrong["jitter_seconds"], RetryMax: wrong["retry_max"], Until: wrong["paused_until"]}
 	if problem := cmp.Or(f.Errors.When, f.Errors.Zone); problem != "" {
 		f.Preview = views.SchedulePreview{Problem: problem}
 	}
