@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/jmoiron/sqlx"
@@ -100,38 +99,4 @@ func setOf[T comparable](list []T, err error) (map[T]bool, error) {
 		set[v] = true
 	}
 	return set, err
-}
-
-// noteHostChanges creates triggers that record which hosts changed, so that no query
-// and no other process can forget to.
-func (s *Store) noteHostChanges(ctx context.Context) error {
-	differs := func(columns []string) string {
-		var terms []string
-		for _, c := range columns {
-			terms = append(terms, "OLD."+c+" IS NOT NEW."+c)
-		}
-		return strings.Join(terms, " OR ")
-	}
-	note := func(host string) string {
-		return `INSERT INTO host_changes (host, n) SELECT ` + host + `, (SELECT coalesce(max(n), 0) + 1 FROM host_changes) WHERE ` +
-			host + ` <> ''
-			ON CONFLICT (host) DO UPDATE SET n = excluded.n; `
-	}
-	jobColumns := slices.Concat(fleetJobColumns, []string{"summary"})
-	return s.putTriggers(ctx, []trigger{
-		{"host_changes_host_added", `AFTER INSERT ON hosts`, note(`NEW.id`)},
-		{"host_changes_host", `AFTER UPDATE OF ` + strings.Join(fleetHostColumns, ", ") + ` ON hosts WHEN ` + differs(fleetHostColumns),
-			note(`NEW.id`)},
-		{"host_changes_host_gone", `AFTER DELETE ON hosts`, note(`OLD.id`)},
-		{"host_changes_job_added", `AFTER INSERT ON jobs`, note(`NEW.host`)},
-		{"host_changes_job", `AFTER UPDATE OF ` + strings.Join(jobColumns, ", ") + ` ON jobs WHEN ` + differs(jobColumns), note(`NEW.host`)},
-		{"host_changes_job_gone", `AFTER DELETE ON jobs`, note(`OLD.host`)},
-		{"host_changes_group_added", `AFTER INSERT ON source_groups`, note(`NEW.host`)},
-		{"host_changes_group_gone", `AFTER DELETE ON source_groups`, note(`OLD.host`)},
-		{"host_changes_snapshot_added", `AFTER INSERT ON snapshots WHEN NEW.host <> ''`, note(`NEW.host`)},
-		{"host_changes_snapshot",
-			`AFTER UPDATE OF host, gone_at ON snapshots WHEN OLD.host <> NEW.host OR (OLD.gone_at = 0) <> (NEW.gone_at = 0)`,
-			note(`OLD.host`) + note(`NEW.host`)},
-		{"host_changes_snapshot_gone", `AFTER DELETE ON snapshots WHEN OLD.host <> ''`, note(`OLD.host`)},
-	})
 }

@@ -110,28 +110,3 @@ func (s *Store) HostsByID(ctx context.Context, ids []topics.HostID) ([]Host, err
 func (s *Store) SourceGroupsByID(ctx context.Context, ids []topics.SourceGroupID) ([]SourceGroup, error) {
 	return among[SourceGroup](ctx, s.r, `SELECT * FROM source_groups WHERE id IN (?) ORDER BY name, id`, ids)
 }
-
-// noteScheduleChanges has the database itself note of which hosts schedules or source
-// groups changed, so that no query and no other process can forget to.
-func (s *Store) noteScheduleChanges(ctx context.Context) error {
-	note := func(host string) string {
-		return `INSERT INTO schedule_changes (host, n) SELECT ` + host + `, (SELECT coalesce(max(n), 0) + 1 FROM schedule_changes) WHERE ` +
-			host + ` IS NOT NULL
-			ON CONFLICT (host) DO UPDATE SET n = excluded.n; `
-	}
-	ofSchedule := func(row string) string { return `(SELECT host FROM schedules WHERE id = ` + row + `.schedule)` }
-	return s.putTriggers(ctx, []trigger{
-		{"schedule_changes_host_added", `AFTER INSERT ON hosts`, note(`NEW.id`)},
-		{"schedule_changes_host", `AFTER UPDATE OF name ON hosts WHEN OLD.name <> NEW.name`, note(`NEW.id`)},
-		{"schedule_changes_host_gone", `AFTER DELETE ON hosts`, note(`OLD.id`)},
-		{"schedule_changes_added", `AFTER INSERT ON schedules`, note(`NEW.host`)},
-		{"schedule_changes_changed", `AFTER UPDATE ON schedules`, note(`OLD.host`) + note(`NEW.host`)},
-		{"schedule_changes_gone", `AFTER DELETE ON schedules`, note(`OLD.host`)},
-		{"schedule_changes_member_added", `AFTER INSERT ON schedule_groups`, note(ofSchedule("NEW"))},
-		{"schedule_changes_member_gone", `AFTER DELETE ON schedule_groups`, note(ofSchedule("OLD"))},
-		{"schedule_changes_group_added", `AFTER INSERT ON source_groups`, note(`NEW.host`)},
-		{"schedule_changes_group", `AFTER UPDATE OF name, host, repository ON source_groups
-			WHEN OLD.name <> NEW.name OR OLD.host <> NEW.host OR OLD.repository <> NEW.repository`, note(`OLD.host`) + note(`NEW.host`)},
-		{"schedule_changes_group_gone", `AFTER DELETE ON source_groups`, note(`OLD.host`)},
-	})
-}

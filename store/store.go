@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -27,6 +28,7 @@ import (
 	"github.com/restic-manager/restic-manager/store/column"
 	"github.com/restic-manager/restic-manager/store/keyring"
 	"github.com/restic-manager/restic-manager/store/migrations"
+	"github.com/restic-manager/restic-manager/store/triggers"
 )
 
 // Errors that every method may return.
@@ -122,13 +124,19 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err := migrations.Up(ctx, s.w.DB); err != nil {
 		return err
 	}
-	steps := []func(context.Context) error{s.protectAudit, s.noteHostChanges, s.noteScheduleChanges, s.keepTallies, s.begin, s.checkCanary}
+	steps := []func(context.Context) error{s.protectAudit, s.putTriggers, s.begin, s.checkCanary}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// putTriggers has the database note changes and keep counts by itself.
+func (s *Store) putTriggers(ctx context.Context) error {
+	return triggers.Put(ctx, s.w, slices.Concat(triggers.HostChanges(fleetHostColumns, append(slices.Clone(fleetJobColumns), "summary")),
+		triggers.ScheduleChanges(), triggers.Tallies()))
 }
 
 // hasTable reports whether a table exists.

@@ -1,0 +1,137 @@
+// Package triggers holds what the database does by itself in the transaction of a
+// change: it notes which hosts lists have to read anew, and keeps counts. No query and
+// no other process can forget to.
+package triggers
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// A Trigger is a trigger of the database, by name. The syntax is SQLite's.
+type Trigger struct{ Name, When, Do string }
+
+// Put creates triggers, and replaces those whose text has changed.
+func Put(ctx context.Context, db *sqlx.DB, list []Trigger) error {
+	for _, t := range list {
+		if err := put(ctx, db, t); err != nil {
+			return fmt.Errorf("trigger %s: %w", t.Name, err)
+		}
+	}
+	return nil
+}
+
+func put(ctx context.Context, db *sqlx.DB, t Trigger) (err error) {
+	want, is := `CREATE TRIGGER `+t.Name+` `+t.When+` BEGIN `+t.Do+` END`, ""
+	err = sqlx.GetContext(ctx, db, &is, `SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = $1`, t.Name)
+	if err == nil && is == want || err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	tx, err := db.BeginTxx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	for _, statement := range []string{`DROP TRIGGER IF EXISTS ` + t.Name, want} {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return errors.Join(err, tx.Rollback())
+		}
+	}
+	return tx.Commit()
+}
+
+// differs says in SQL that one of some columns is another than before.
+func differs(columns []string) string {
+	var terms []string
+	for _, c := range columns {
+		terms = append(terms, "OLD."+c+" IS NOT NEW."+c)
+	}
+	return strings.Join(terms, " OR ")
+}
+
+// HostChanges note in host_changes which hosts changed, as far as the board of the
+// fleet shows it: in these columns of hosts and of jobs.
+func HostChanges(hostColumns, jobColumns []string) []Trigger {
+	note := func(host string) string {
+		return `INSERT INTO host_changes (host, n) SELECT ` + host + `, (SELECT coalesce(max(n), 0) + 1 FROM host_changes) WHERE ` +
+			host + ` <> ''
+			ON CONFLICT (host) DO UPDATE SET n = excluded.n; `
+	}
+	return []Trigger{
+		{"host_changes_host_added", `AFTER INSERT ON hosts`, note(`NEW.id`)},
+		{"host_changes_host", `AFTER UPDATE OF ` + strings.Join(hostColumns, ", ") + ` ON hosts WHEN ` + differs(hostColumns), note(`NEW.id`)},
+		{"host_changes_host_gone", `AFTER DELETE ON hosts`, note(`OLD.id`)},
+		{"host_changes_job_added", `AFTER INSERT ON jobs`, note(`NEW.host`)},
+		{"host_changes_job", `AFTER UPDATE OF ` + strings.Join(jobColumns, ", ") + ` ON jobs WHEN ` + differs(jobColumns), note(`NEW.host`)},
+		{"host_changes_job_gone", `AFTER DELETE ON jobs`, note(`OLD.host`)},
+		{"host_changes_group_added", `AFTER INSERT ON source_groups`, note(`NEW.host`)},
+		{"host_changes_group_gone", `AFTER DELETE ON source_groups`, note(`OLD.host`)},
+		{"host_changes_snapshot_added", `AFTER INSERT ON snapshots WHEN NEW.host <> ''`, note(`NEW.host`)},
+		{"host_changes_snapshot",
+			`AFTER UPDATE OF host, gone_at ON snapshots WHEN OLD.host <> NEW.host OR (OLD.gone_at = 0) <> (NEW.gone_at = 0)`,
+			note(`OLD.host`) + note(`NEW.host`)},
+		{"host_changes_snapshot_gone", `AFTER DELETE ON snapshots WHEN OLD.host <> ''`, note(`OLD.host`)},
+	}
+}
+
+// ScheduleChanges note in schedule_changes of which hosts schedules or source groups
+// changed.
+func ScheduleChanges() []Trigger {
+	note := func(host string) string {
+		return `INSERT INTO schedule_changes (host, n) SELECT ` + host + `, (SELECT coalesce(max(n), 0) + 1 FROM schedule_changes) WHERE ` +
+			host + ` IS NOT NULL
+			ON CONFLICT (host) DO UPDATE SET n = excluded.n; `
+	}
+	ofSchedule := func(row string) string { return `(SELECT host FROM schedules WHERE id = ` + row + `.schedule)` }
+	return []Trigger{
+		{"schedule_changes_host_added", `AFTER INSERT ON hosts`, note(`NEW.id`)},
+		{"schedule_changes_host", `AFTER UPDATE OF name ON hosts WHEN OLD.name <> NEW.name`, note(`NEW.id`)},
+		{"schedule_changes_host_gone", `AFTER DELETE ON hosts`, note(`OLD.id`)},
+		{"schedule_changes_added", `AFTER INSERT ON schedules`, note(`NEW.host`)},
+		{"schedule_changes_changed", `AFTER UPDATE ON schedules`, note(`OLD.host`) + note(`NEW.host`)},
+		{"schedule_changes_gone", `AFTER DELETE ON schedules`, note(`OLD.host`)},
+		{"schedule_changes_member_added", `AFTER INSERT ON schedule_groups`, note(ofSchedule("NEW"))},
+		{"schedule_changes_member_gone", `AFTER DELETE ON schedule_groups`, note(ofSchedule("OLD"))},
+		{"schedule_changes_group_added", `AFTER INSERT ON source_groups`, note(`NEW.host`)},
+		{"schedule_changes_group", `AFTER UPDATE OF name, host, repository ON source_groups
+			WHEN OLD.name <> NEW.name OR OLD.host <> NEW.host OR OLD.repository <> NEW.repository`, note(`OLD.host`) + note(`NEW.host`)},
+		{"schedule_changes_group_gone", `AFTER DELETE ON source_groups`, note(`OLD.host`)},
+	}
+}
+
+// Tallies keep the counts that pages show: counting a year of jobs of ten thousand
+// hosts takes half a second each time.
+func Tallies() []Trigger {
+	jobs := func(row, hour, by string) string {
+		return fmt.Sprintf(`INSERT INTO job_tallies (hour, state, kind, jobs) SELECT %s, %s.state, %s.kind, %s WHERE %s.finished_at > 0
+			ON CONFLICT (hour, state, kind) DO UPDATE SET jobs = jobs + excluded.jobs; `, hour, row, row, by, row)
+	}
+	ended := func(row, by string) string { return jobs(row, row+`.finished_at / 3600000`, by) + jobs(row, `-1`, by) }
+	held := func(row, by string) string {
+		return fmt.Sprintf(`INSERT INTO snapshot_tallies (repository, snapshots, foreign_n) SELECT %s.repository, %s,
+			%s * (%s.job = '') WHERE %s.gone_at = 0
+			ON CONFLICT (repository) DO UPDATE SET snapshots = snapshots + excluded.snapshots,
+				foreign_n = foreign_n + excluded.foreign_n; `, row, by, by, row, row)
+	}
+	logs := func(row, by string) string {
+		return fmt.Sprintf(`UPDATE log_tally SET bytes = bytes + %s * %s.log_bytes, jobs = jobs + %s * (%s.log_bytes > 0)
+			WHERE %s.log_bytes <> 0; `, by, row, by, row, row)
+	}
+	return []Trigger{
+		{"job_tallies_added", `AFTER INSERT ON jobs`, ended("NEW", "1") + logs("NEW", "1")},
+		{"job_tallies_gone", `AFTER DELETE ON jobs`, ended("OLD", "-1") + logs("OLD", "-1")},
+		{"job_tallies_changed", `AFTER UPDATE OF finished_at, state, kind ON jobs WHEN (OLD.finished_at > 0 OR NEW.finished_at > 0)
+			AND (OLD.finished_at <> NEW.finished_at OR OLD.state <> NEW.state OR OLD.kind <> NEW.kind)`, ended("OLD",
+			"-1") + ended("NEW", "1")},
+		{"log_tally_changed", `AFTER UPDATE OF log_bytes ON jobs WHEN OLD.log_bytes <> NEW.log_bytes`, logs("OLD", "-1") + logs("NEW",
+			"1")},
+		{"snapshot_tallies_added", `AFTER INSERT ON snapshots`, held("NEW", "1")},
+		{"snapshot_tallies_gone", `AFTER DELETE ON snapshots`, held("OLD", "-1")},
+		{"snapshot_tallies_changed", `AFTER UPDATE OF repository, job, gone_at ON snapshots WHEN OLD.repository <> NEW.repository
+			OR (OLD.job = '') <> (NEW.job = '') OR (OLD.gone_at = 0) <> (NEW.gone_at = 0)`, held("OLD", "-1") + held("NEW", "1")},
+	}
+}
