@@ -48,11 +48,12 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/fleet", "controlplane/hosts store topics", "what is true of the fleet, whoever shows it"},
 	{"controlplane/health", "topics", "how a repository is, from what hosts last found there"},
 	{"controlplane/hosts", "controlplane/field store topics", "what is known of connected hosts"},
-	{"controlplane/jobs", "controlplane/hosts failpoint location protocol seal store topics", "asks hosts for jobs and follows them"},
+	{"controlplane/jobs", "controlplane/hosts controlplane/rights failpoint location protocol seal store topics",
+		"asks hosts for jobs and follows them"},
 	{"controlplane/kit", "location store topics words", "emergency kits"},
-	{"controlplane/maintenance", "controlplane/field controlplane/jobs controlplane/repositories controlplane/retention " +
-		"controlplane/schedule failpoint" +
-		" store topics", "forgets, prunes and checks when it is time"},
+	{"controlplane/maintenance", "controlplane/field controlplane/jobs controlplane/repositories controlplane/retention" +
+		" controlplane/rights controlplane/schedule failpoint store topics",
+		"forgets, prunes and checks when it is time"},
 	{"controlplane/password", "", "hashes passwords and keys"},
 	{"controlplane/people", "controlplane/field controlplane/password store topics", "who may sign in; no job and no page"},
 	{"controlplane/problem", "controlplane/consumers controlplane/enroll controlplane/field controlplane/hosts controlplane/jobs " +
@@ -64,42 +65,46 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/repositories", "controlplane/field controlplane/jobs controlplane/retention location store topics",
 		"adds, changes and removes repositories"},
 	{"controlplane/retention", "controlplane/schedule slots store topics words", "which snapshots stay"},
+	{"controlplane/rights", "store topics", "who may do what, by their role"},
 	{"controlplane/schedule", "controlplane/field protocol slots store topics", "schedules: saved, standing, fired"},
 	{"controlplane/sources", "controlplane/field controlplane/repositories location store topics", "what hosts back up"},
-	{"controlplane/web", "controlplane/problem controlplane/web/accounts controlplane/web/api controlplane/web/base" +
-		" controlplane/web/jobpages controlplane/web/layout controlplane/web/live controlplane/web/pages" +
+	{"controlplane/web", "controlplane/problem controlplane/rights controlplane/web/accounts controlplane/web/api" +
+		" controlplane/web/base controlplane/web/jobpages controlplane/web/layout controlplane/web/live controlplane/web/pages" +
 		" controlplane/web/repositorypages controlplane/web/session store topics views",
 		"the server: its one list of routes, and what guards them"},
-	{"controlplane/web/accounts", "controlplane/consumers controlplane/field controlplane/people controlplane/problem controlplane/web/base" +
-		" controlplane/web/layout controlplane/web/session store views words",
+	{"controlplane/web/accounts", "controlplane/consumers controlplane/field controlplane/people controlplane/problem" +
+		" controlplane/rights controlplane/web/base controlplane/web/layout controlplane/web/session store views words",
 		"pages about who may sign in"},
 	{"controlplane/web/api", "controlplane/consumers controlplane/enroll controlplane/fleet controlplane/hosts controlplane/jobs" +
-		" controlplane/maintenance controlplane/people controlplane/problem controlplane/repositories" +
-		" controlplane/retention controlplane/schedule controlplane/sources controlplane/web/base" +
-		" controlplane/web/session location protocol store topics",
+		" controlplane/maintenance controlplane/people controlplane/problem controlplane/repositories controlplane/retention" +
+		" controlplane/rights controlplane/schedule controlplane/sources controlplane/web/base controlplane/web/session location" +
+		" protocol store topics",
 		"operations of the API: read the request, ask one package, answer"},
-	{"controlplane/web/base", "controlplane/consumers controlplane/enroll controlplane/fleet controlplane/hosts controlplane/jobs" +
-		" controlplane/maintenance controlplane/people controlplane/problem controlplane/repositories" +
-		" controlplane/retention controlplane/schedule controlplane/sources controlplane/web/session protocol store" +
-		" store/chain topics",
+	{"controlplane/web/base", "controlplane/consumers controlplane/enroll controlplane/fleet controlplane/hosts" +
+		" controlplane/jobs controlplane/maintenance controlplane/people controlplane/problem controlplane/repositories" +
+		" controlplane/retention controlplane/rights controlplane/schedule controlplane/sources controlplane/web/session" +
+		" protocol store store/chain topics",
 		"what pages and API both need: what they ask, rows by ID, problems as statuses"},
 	{"controlplane/web/jobpages", "controlplane/fleet controlplane/hosts controlplane/jobs controlplane/problem" +
-		" controlplane/web/base controlplane/web/layout controlplane/web/live controlplane/web/session protocol store topics views" +
-		" words",
+		" controlplane/rights controlplane/web/base controlplane/web/layout controlplane/web/live controlplane/web/session" +
+		" protocol store topics views words",
 		"pages about jobs"},
 	{"controlplane/web/layout", "controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs controlplane/problem" +
-		" controlplane/retention controlplane/web/base controlplane/web/live controlplane/web/session store topics views words",
+		" controlplane/retention controlplane/rights controlplane/web/base controlplane/web/live controlplane/web/session store" +
+		" topics views words",
 		"what all pages share, and no page"},
 	{"controlplane/web/live", "controlplane/hosts topics views", "keeps an open page true, whichever it is"},
 	{"controlplane/web/pages", "controlplane/enroll controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs" +
-		" controlplane/problem controlplane/repositories controlplane/schedule controlplane/sources controlplane/web/base" +
-		" controlplane/web/layout controlplane/web/live controlplane/web/session location slots store topics views words",
+		" controlplane/problem controlplane/repositories controlplane/rights controlplane/schedule controlplane/sources" +
+		" controlplane/web/base controlplane/web/layout controlplane/web/live controlplane/web/session location slots store" +
+		" topics views words",
 		"pages about hosts: read the request, ask one package, answer"},
 	{"controlplane/web/repositorypages", "controlplane/fleet controlplane/jobs controlplane/kit controlplane/maintenance" +
-		" controlplane/problem controlplane/repositories controlplane/web/base controlplane/web/layout controlplane/web/session" +
-		" location store topics views words",
+		" controlplane/problem controlplane/repositories controlplane/rights controlplane/web/base controlplane/web/layout" +
+		" controlplane/web/session location store topics views words",
 		"pages about repositories"},
-	{"controlplane/web/session", "controlplane/jobs controlplane/password controlplane/problem store topics words",
+	{"controlplane/web/session", "controlplane/jobs controlplane/password controlplane/problem controlplane/rights store topics" +
+		" words",
 		"who sent a request; no page"},
 	{"e2e", "", "tests of both programs together"},
 	{"e2e/bench", "", "benchmarks of both programs together"},

@@ -159,7 +159,7 @@ func AccountPage(s Shell, a OwnAccount) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			if may(ctx).Administer {
+			if may(ctx).To("people") {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "<section class=\"card\" aria-labelledby=\"all-h\"><div class=\"card-h\"><h2 id=\"all-h\">Everybody else's sessions</h2></div>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err

@@ -2,40 +2,39 @@ package views
 
 // A Repository is one repository, as hosts found it.
 type Repository struct {
-	ID, Name, Location   string
-	Health               Status
-	AppendOnly           bool
-	Users                []Link // hosts that back up into it
-	Keeper               Link   // no Text: none was chosen
-	HasMaintenance       bool
-	KeyHint              string
-	Notes                []Note
-	Figures              []Figure
-	Chart                Chart
-	Locks                []LockRow
-	LocksAt              When
-	CanUnlock            bool // locks are there
-	AllDead              bool // all of them are ours and dead
-	Keys                 []KeyRow
-	KeysAt               When
-	Filter               RepositoryFilter
-	Snapshots            []RepositorySnapshot
-	SnapshotsFound       int // by the filter
-	SnapshotsTotal       int
-	ForeignTotal         int
-	SnapshotHosts        []Option // whose snapshots can be shown alone
-	Calendar             Calendar
-	ListedAt             When
-	Older, Newest        string // URLs of other pages of snapshots
-	Forget               string // the ID with which the form to forget is filled in
-	Jobs                 []JobRow
-	Details              []Fact // who keeps it, and when it was done
-	Maintenance          Maintenance
-	Retention            Retention
-	Answer               Answer
-	Hosts                []Runner // who may be asked, the first one if nobody is chosen
-	Keepers              []Runner // who may maintain it: the keeper, or any without one
-	MayOperate, MayAdmin bool
+	ID, Name, Location string
+	Health             Status
+	AppendOnly         bool
+	Users              []Link // hosts that back up into it
+	Keeper             Link   // no Text: none was chosen
+	HasMaintenance     bool
+	KeyHint            string
+	Notes              []Note
+	Figures            []Figure
+	Chart              Chart
+	Locks              []LockRow
+	LocksAt            When
+	CanUnlock          bool // locks are there
+	AllDead            bool // all of them are ours and dead
+	Keys               []KeyRow
+	KeysAt             When
+	Filter             RepositoryFilter
+	Snapshots          []RepositorySnapshot
+	SnapshotsFound     int // by the filter
+	SnapshotsTotal     int
+	ForeignTotal       int
+	SnapshotHosts      []Option // whose snapshots can be shown alone
+	Calendar           Calendar
+	ListedAt           When
+	Older, Newest      string // URLs of other pages of snapshots
+	Forget             string // the ID with which the form to forget is filled in
+	Jobs               []JobRow
+	Details            []Fact // who keeps it, and when it was done
+	Maintenance        Maintenance
+	Retention          Retention
+	Answer             Answer
+	Hosts              []Runner // who may be asked, the first one if nobody is chosen
+	Keepers            []Runner // who may maintain it: the keeper, or any without one
 }
 
 // An Answer is what came of the last try to open a repository.

@@ -127,23 +127,20 @@ func repository() views.Repository {
 			Text:  "nas opened it 3 min ago.",
 			Link:  views.Link{Text: "Open the job", URL: "/jobs/0b9e"},
 		},
-		Hosts:      hosts,
-		Keepers:    hosts[:1],
-		Keeper:     views.Link{Text: "nas", URL: "/hosts/nas-0001"},
-		MayOperate: true,
-		MayAdmin:   true,
+		Hosts:   hosts,
+		Keepers: hosts[:1],
+		Keeper:  views.Link{Text: "nas", URL: "/hosts/nas-0001"},
 	}
 }
 
 func bareRepository() views.Repository {
 	return views.Repository{
-		ID:         "vault-01",
-		Name:       "vault",
-		Location:   "/srv/vault",
-		Health:     views.RepositoryStatus("unseen"),
-		Answer:     views.Answer{Tone: "idle", Icon: "circle-dashed", Title: "Not opened yet", Text: "Have a host try."},
-		Calendar:   views.NewCalendar(nil, nil, now),
-		MayOperate: true,
+		ID:       "vault-01",
+		Name:     "vault",
+		Location: "/srv/vault",
+		Health:   views.RepositoryStatus("unseen"),
+		Answer:   views.Answer{Tone: "idle", Icon: "circle-dashed", Title: "Not opened yet", Text: "Have a host try."},
+		Calendar: views.NewCalendar(nil, nil, now),
 		Keepers: []views.Runner{{
 			ID:      "nas-0001",
 			Name:    "nas",
@@ -173,7 +170,7 @@ func resultJob() views.Job {
 func repositorySamples(at func(string, views.Shell) views.Shell) []sample {
 	list := func(rows ...views.RepositoryRow) templ.Component {
 		return views.RepositoriesPage(at("repositories", shell("Repositories", views.RepositoriesStream("", 1))),
-			views.RepositoryList{Rows: rows, Paging: views.RepositoryPaging(len(rows), 1, "")}, true)
+			views.RepositoryList{Rows: rows, Paging: views.RepositoryPaging(len(rows), 1, "")})
 	}
 	link := views.Link{Text: "Repositories", URL: "/repositories"}
 	page := func(r views.Repository) templ.Component {

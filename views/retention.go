@@ -1,6 +1,7 @@
 package views
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"strings"
@@ -21,7 +22,6 @@ type Retention struct {
 	Keep, Remove, Flagged    []RetentionRow
 	Odd                      []RetentionRow // keys and source groups that are flagged
 	Listed                   When           // when the repository was last listed
-	MayApprove               bool
 }
 
 // A RetentionRow is one snapshot or key, with why it is where it is.
@@ -73,8 +73,6 @@ type Maintenance struct {
 	Hosts        []Runner // where it could run without a keeper
 	Hours        []MaintenanceHours
 	Runs         []MaintenanceRun
-	MayRun       bool
-	MayChange    bool // the hours
 }
 
 // runners are who may be asked to look after it.
@@ -83,6 +81,23 @@ func (m Maintenance) runners() []Runner {
 		return m.KeptBy
 	}
 	return m.Hosts
+}
+
+// whyNot is why some of it cannot be asked for by whoever looks, "" if all can.
+func (m Maintenance) whyNot(ctx context.Context) string {
+	if why := noneMay(ctx, m.runners(), "forget", "prune", "check"); why != "" {
+		return why
+	}
+	why, names := "", []string{}
+	for _, d := range m.Hours {
+		if w := lacks(ctx, d.Kind); w != "" {
+			why, names = w, append(names, d.Name)
+		}
+	}
+	if why == "" {
+		return ""
+	}
+	return strings.Join(names, ", ") + ": " + why
 }
 
 // Weekdays are the days maintenance can be due on, as the API names them.

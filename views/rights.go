@@ -2,12 +2,16 @@ package views
 
 import "context"
 
-// Rights are what whoever looks at a page may do. What they may not do is not
-// offered to them; the server refuses it in any case.
+// Rights are what whoever looks at a page may do. What they may not do is absent, or
+// disabled with the reason; the server refuses it in any case.
 type Rights struct {
-	Operate    bool // ask for jobs, and cancel them
-	Administer bool // change what is backed up, hosts, people and consumers
+	// Why says why they lack a right, by its name in the control plane's table of
+	// rights; "" if they have it. Nil lacks every right.
+	Why func(right string) string
 }
+
+// To reports whether they have a right.
+func (r Rights) To(right string) bool { return r.Why != nil && r.Why(right) == "" }
 
 type rightsKey struct{}
 
@@ -20,4 +24,21 @@ func WithRights(ctx context.Context, r Rights) context.Context {
 func may(ctx context.Context) Rights {
 	r, _ := ctx.Value(rightsKey{}).(Rights)
 	return r
+}
+
+// lacks is why whoever looks has none of these rights, "" if they have one.
+func lacks(ctx context.Context, rights ...string) string {
+	why := ""
+	for _, right := range rights {
+		if may(ctx).To(right) {
+			return ""
+		}
+		if r := may(ctx); why == "" && r.Why != nil {
+			why = r.Why(right)
+		}
+	}
+	if why == "" && len(rights) > 0 {
+		return "You may not do this."
+	}
+	return why
 }

@@ -1,6 +1,11 @@
 package views
 
-import "github.com/restic-manager/restic-manager/words"
+import (
+	"context"
+	"slices"
+
+	"github.com/restic-manager/restic-manager/words"
+)
 
 // A Runner is a host that may be asked for a job, and what its own policy forbids.
 type Runner struct {
@@ -27,9 +32,13 @@ func (r Runner) text(kinds ...string) string {
 	return words.Visible(r.Name)
 }
 
-// noneMay is why nobody of a list can be asked for any of the kinds, "" if
-// somebody can.
-func noneMay(list []Runner, kinds ...string) string {
+// noneMay is why nobody of a list can be asked for any of the kinds by whoever looks,
+// "" if somebody can.
+func noneMay(ctx context.Context, list []Runner, kinds ...string) string {
+	if why := lacks(ctx, kinds...); why != "" {
+		return why
+	}
+	kinds = slices.DeleteFunc(slices.Clone(kinds), func(k string) bool { return !may(ctx).To(k) })
 	for _, r := range list {
 		if !r.forbids(kinds...) {
 			return ""

@@ -79,7 +79,7 @@ func runner(class, label string, list []Runner, kinds ...string) templ.Component
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			if noneMay(list, kinds...) != "" {
+			if noneMay(ctx, list, kinds...) != "" {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 4, " disabled")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err

@@ -28,7 +28,7 @@ var hostile = `<script>alert(1)</script>"'&` + "\x1b[31mred\x1b[0m\x07" + "\u202
 
 func shell(title, stream string, crumbs ...views.Link) views.Shell {
 	return views.Shell{Title: title, Current: "fleet", Crumbs: append(crumbs, views.Link{Text: title}), Stream: stream, Now: now,
-		User: "admin", May: views.Rights{Operate: true, Administer: true}, Version: "v0.1.0", BrokerUp: true, Hosts: 6, Connected: 4}
+		User: "admin", May: everyRight, Version: "v0.1.0", BrokerUp: true, Hosts: 6, Connected: 4}
 }
 
 func days(pattern string) views.Strip {
@@ -587,7 +587,9 @@ func samples() []sample {
 				{ID: "u3", Name: hostile, Role: "viewer", Disabled: true, LastSeen: past(6 * time.Hour)}},
 			Tokens: []views.APIToken{
 				{ID: "t1", Name: "ci-read", Role: "viewer", By: "admin", Until: "Good until 1 Feb 2027", Used: past(6 * time.Hour)},
-				{ID: "t2", Name: hostile, Role: "admin", By: hostile, Expired: true}}})},
+				{ID: "t2", Name: hostile, Role: "admin", By: hostile, Expired: true}},
+			Rights: []views.RightRow{{Text: "See hosts, jobs and their logs", From: 0}, {Text: "Ask for backups, cancel jobs", From: 1},
+				{Text: "Manage people", From: 2}}})},
 		{"users_first", views.UsersPage(at("users", shell("Users", "")), views.Users{Accounts: []views.Account{{
 			ID:   "u1",
 			Name: "admin",

@@ -953,7 +953,7 @@ func snapshotRow(n RepositorySnapshot, r Repository) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if n.Job != "" || n.Forget != "" && r.MayAdmin {
+		if n.Job != "" || n.Forget != "" && may(ctx).To("forget") {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 80, "<details class=\"menu\"><summary class=\"btn btn-icon btn-ghost btn-sm\" aria-label=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -979,7 +979,7 @@ func snapshotRow(n RepositorySnapshot, r Repository) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			if n.Operations != "" && r.MayOperate {
+			if n.Operations != "" && may(ctx).To("run") {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 83, "<a class=\"mi\" href=\"")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -1054,7 +1054,7 @@ func snapshotRow(n RepositorySnapshot, r Repository) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			if n.Forget != "" && r.MayAdmin {
+			if n.Forget != "" && may(ctx).To("forget") {
 				if n.Job != "" {
 					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 91, "<hr>")
 					if templ_7745c5c3_Err != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
 	"github.com/restic-manager/restic-manager/store"
@@ -98,7 +99,7 @@ func (c *repositoryMaintainCmd) Run(ctx context.Context) error {
 			Timing:  maintenance.DefaultTiming(),
 			Now:     time.Now,
 		})
-		id, err := runner.Ask(ctx, actor, r.ID, topics.JobKind(c.Kind), host.ID, c.Approve)
+		id, err := runner.Ask(ctx, jobs.Actor{Name: actor, Role: store.Admin}, r.ID, topics.JobKind(c.Kind), host.ID, c.Approve)
 		switch {
 		case errors.Is(err, maintenance.ErrNoKeeper):
 			return fmt.Errorf("%w, so nothing was begun; choose one, or name a host with --host and let it have the right to delete", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
@@ -208,11 +209,15 @@ func (e *Engine) news(effects []protocol.PlaneEffect) {
 
 // Do carries out the request that a consumer published on a do/ topic.
 func (e *Engine) Do(ctx context.Context, actor string, t topics.Topic) error {
+	a := Actor{Name: actor, Role: rights.Consumer}
 	switch t.Action {
 	case topics.ActionBackup:
-		_, _, err := e.Start(ctx, Actor{Name: actor, Role: store.Operator}, Request{Host: t.Host, Kind: topics.BackupJob})
+		_, _, err := e.Start(ctx, a, Request{Host: t.Host, Kind: topics.BackupJob})
 		return err
 	case topics.ActionCancel:
+		if err := a.Lacks(rights.Cancel); err != nil {
+			return err
+		}
 		open, err := e.Store.OpenJobs(ctx, t.Host)
 		if err != nil {
 			return err

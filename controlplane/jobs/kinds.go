@@ -6,13 +6,13 @@ import (
 )
 
 // A kind is what the control plane knows about one kind of job. The agent knows how
-// to run it with restic, and [topics.Operation] says which options it takes.
+// to run it with restic, [topics.Operation] says which options it takes, and package
+// rights who may ask for it.
 type kind struct {
-	needs     store.Role // minimum role to ask for one
-	maintains bool       // see Maintains
-	looks     bool       // it changes nothing in the repository or on the host
-	failed    string     // what a failed job means for the data
-	cancelled string     // what cancelling a running one keeps and loses
+	maintains bool   // see Maintains
+	looks     bool   // it changes nothing in the repository or on the host
+	failed    string // what a failed job means for the data
+	cancelled string // what cancelling a running one keeps and loses
 }
 
 const (
@@ -24,48 +24,41 @@ const (
 // kinds has an entry for each of topics.Kinds.
 var kinds = map[topics.JobKind]kind{
 	topics.BackupJob: {
-		needs: store.Operator,
 		cancelled: "restic stops within a few seconds and no snapshot is made. " +
 			"What was already uploaded stays in the repository and speeds up the next run.",
 	},
 	topics.InitJob: {
-		needs:     store.Operator,
 		failed:    "No repository was set up by this run. If there was one before, it is untouched.",
 		cancelled: unchanged,
 	},
 	topics.ForgetJob: {
-		needs:     store.Admin, // what it removes cannot be restored
 		maintains: true,
 		failed:    "Snapshots that the log does not name as removed are still there. No data was freed; that is prune's part.",
 		cancelled: stops + "What is removed already stays removed; no snapshot that is kept loses anything.",
 	},
 	topics.PruneJob: {
-		needs:     store.Operator,
 		maintains: true,
 		failed: "Every snapshot is still there. Space that was not freed yet is freed by the next prune; " +
 			"an interrupted one can be run again at any time.",
 		cancelled: stops + "What is removed already stays removed; no snapshot that is kept loses anything.",
 	},
 	topics.CheckJob: {
-		needs:     store.Operator,
 		maintains: true,
 		failed:    "The check only reads: snapshots and data are as they were. Whether they are sound is not known from this run.",
 		cancelled: unchanged,
 	},
 	topics.UnlockJob: {
-		needs:     store.Operator, // for removing all locks, see LeastRole
 		maintains: true,
 		failed:    "The locks may still be there. Snapshots and data are untouched.",
 		cancelled: unchanged,
 	},
-	topics.SnapshotsJob: {needs: store.Operator, looks: true, failed: onlyLooked, cancelled: unchanged},
-	topics.StatsJob:     {needs: store.Operator, looks: true, failed: onlyLooked, cancelled: unchanged},
-	topics.DiffJob:      {needs: store.Operator, looks: true, failed: onlyLooked, cancelled: unchanged},
-	topics.FindJob:      {needs: store.Operator, looks: true, failed: onlyLooked, cancelled: unchanged},
-	topics.KeyJob:       {needs: store.Operator, looks: true, failed: onlyLooked, cancelled: unchanged},
-	topics.LocksJob:     {needs: store.Operator, looks: true, failed: onlyLooked, cancelled: unchanged},
+	topics.SnapshotsJob: {looks: true, failed: onlyLooked, cancelled: unchanged},
+	topics.StatsJob:     {looks: true, failed: onlyLooked, cancelled: unchanged},
+	topics.DiffJob:      {looks: true, failed: onlyLooked, cancelled: unchanged},
+	topics.FindJob:      {looks: true, failed: onlyLooked, cancelled: unchanged},
+	topics.KeyJob:       {looks: true, failed: onlyLooked, cancelled: unchanged},
+	topics.LocksJob:     {looks: true, failed: onlyLooked, cancelled: unchanged},
 	topics.RestoreJob: {
-		needs: store.Operator,
 		failed: "The repository is untouched. " +
 			"Files that were already brought back are in the target, perhaps not all of them and not whole.",
 		cancelled: stops + "Files that are back already stay; one of them may not be whole.",
@@ -78,15 +71,6 @@ func Maintains(k topics.JobKind) bool { return kinds[k].maintains }
 
 // looks reports whether a kind changes nothing, in the repository or on the host.
 func looks(k topics.JobKind) bool { return kinds[k].looks }
-
-// LeastRole returns the minimum role for asking for a job. Unknown kinds are for
-// administrators.
-func LeastRole(k topics.JobKind, o topics.Operation) store.Role {
-	if known, ok := kinds[k]; ok && !o.All {
-		return known.needs
-	}
-	return store.Admin // it also removes the locks of live processes, which cannot be undone
-}
 
 // CancelEffect says what cancelling a job keeps and loses.
 func CancelEffect(j store.Job) string {

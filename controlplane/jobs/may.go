@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -16,8 +16,12 @@ type Actor struct {
 	Role store.Role
 }
 
-func (a Actor) has(least store.Role) bool {
-	return slices.Index(store.Roles, a.Role) >= slices.Index(store.Roles, least)
+// Lacks returns a *RoleError if the actor's role has not this right.
+func (a Actor) Lacks(r rights.Right) error {
+	if rights.May(a.Role, r) {
+		return nil
+	}
+	return &RoleError{Actor: a, Needs: rights.Least(r)}
 }
 
 // A RoleError refuses a job because the actor's role is too low.
@@ -66,8 +70,8 @@ func (r Request) check() error {
 // that pages can disable what Start would refuse. A nil repository means any. The
 // operation's options are checked by Start only.
 func MayAsk(a Actor, h store.Host, k topics.JobKind, r *store.Repository) error {
-	if least := LeastRole(k, topics.Operation{}); !a.has(least) {
-		return &RoleError{Actor: a, Needs: least}
+	if err := a.Lacks(rights.OfJob(k, topics.Operation{})); err != nil {
+		return err
 	}
 	if err := allowed(h, k); err != nil || r == nil {
 		return err
@@ -89,8 +93,8 @@ func (e *Engine) Start(ctx context.Context, a Actor, r Request) (job store.Job, 
 	if err := r.check(); err != nil {
 		return job, false, err
 	}
-	if least := LeastRole(r.Kind, r.Operation); !a.has(least) {
-		return job, false, &RoleError{Actor: a, Needs: least}
+	if err := a.Lacks(rights.OfJob(r.Kind, r.Operation)); err != nil {
+		return job, false, err
 	}
 	if r.Kind == topics.BackupJob {
 		return e.AskBackup(ctx, a.Name, r.Host, r.SourceGroup)
@@ -132,10 +136,10 @@ func (e *Engine) Again(ctx context.Context, a Actor, j store.Job) (Request, erro
 	if err := MayAsk(a, h, j.Kind, repository); err != nil {
 		return r, e.named(ctx, err)
 	}
-	switch {
-	case !a.has(LeastRole(j.Kind, r.Operation)):
-		return r, &RoleError{Actor: a, Needs: LeastRole(j.Kind, r.Operation)}
-	case r.Operation.All:
+	if err := a.Lacks(rights.OfJob(j.Kind, r.Operation)); err != nil {
+		return r, err
+	}
+	if r.Operation.All {
 		return r, ErrNotAgain
 	}
 	return r, within(h, j.Kind, r.Operation)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -12,7 +13,7 @@ import (
 func TestEveryKindHasItsRow(t *testing.T) {
 	for _, k := range topics.Kinds {
 		row, ok := kinds[k]
-		if !ok || row.needs == "" || row.cancelled == "" {
+		if !ok || row.cancelled == "" {
 			t.Errorf("%s: %+v", k, row)
 		}
 		if row.failed == "" && k != topics.BackupJob {
@@ -24,9 +25,6 @@ func TestEveryKindHasItsRow(t *testing.T) {
 	}
 	if len(kinds) != len(topics.Kinds) {
 		t.Errorf("%d rows for %d kinds", len(kinds), len(topics.Kinds))
-	}
-	if got := LeastRole("of a later version", topics.Operation{}); got != store.Admin {
-		t.Errorf("a kind that is not known is for %s", got)
 	}
 }
 
@@ -85,18 +83,24 @@ func TestStartLooksAtTheRole(t *testing.T) {
 	for _, r := range []Request{
 		{Kind: topics.ForgetJob, Operation: forget},
 		{Kind: topics.UnlockJob, Operation: topics.Operation{All: true}},
+		{Kind: topics.UnlockJob},
+		{Kind: topics.PruneJob},
+		{Kind: topics.CheckJob},
+		{Kind: topics.RestoreJob, Operation: topics.Operation{Snapshot: strings.Repeat("a", 8), Target: "/"}},
+		{Kind: topics.RestoreJob, Operation: topics.Operation{Snapshot: strings.Repeat("a", 8), Target: "/back", Overwrite: "always"}},
+		{Kind: topics.RestoreJob, Operation: topics.Operation{Snapshot: strings.Repeat("a", 8), Target: "/back", Overwrite: "never"}},
 		{Kind: topics.StatsJob},
 		{Kind: topics.BackupJob},
 	} {
 		if r.Host = w.host.ID; r.Kind != topics.BackupJob {
 			r.Repository = groups[0].Repository
 		}
-		least := LeastRole(r.Kind, r.Operation)
+		right := rights.OfJob(r.Kind, r.Operation)
 		for _, role := range store.Roles {
 			a := Actor{Name: "olga", Role: role}
 			var lacks *RoleError
 			_, _, err := w.engine.Start(t.Context(), a, r)
-			if errors.As(err, &lacks) == a.has(least) || a.has(least) && err != nil {
+			if errors.As(err, &lacks) == rights.May(role, right) || rights.May(role, right) && err != nil {
 				t.Errorf("%s asks for %s %+v: %v", role, r.Kind, r.Operation, err)
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/store"
@@ -180,10 +181,18 @@ func (r *Runner) tick(ctx context.Context) error {
 // removed, it succeeds. If the repository has no keeper, the host must be given, and
 // gets the right to delete. approve is the hash of a held plan to carry out, or "".
 func (r *Runner) Ask(
-	ctx context.Context, actor string, repository topics.RepositoryID, kind topics.JobKind, host topics.HostID, approve string,
+	ctx context.Context, a jobs.Actor, repository topics.RepositoryID, kind topics.JobKind, host topics.HostID, approve string,
 ) (topics.JobID, error) {
 	if !slices.Contains(Kinds, kind) || approve != "" && kind != topics.ForgetJob {
 		return "", ErrKind
+	}
+	if err := a.Lacks(rights.OfJob(kind, topics.Operation{})); err != nil {
+		return "", err
+	}
+	if approve != "" {
+		if err := a.Lacks(rights.Approve); err != nil {
+			return "", err
+		}
 	}
 	repo, err := repositories.Find(ctx, r.Store, repository)
 	if err != nil {
@@ -205,13 +214,13 @@ func (r *Runner) Ask(
 		return "", err
 	}
 	if approve != "" {
-		if err := r.Store.Approve(ctx, actor, repository, approve); errors.Is(err, store.ErrNotFound) {
+		if err := r.Store.Approve(ctx, a.Name, repository, approve); errors.Is(err, store.ErrNotFound) {
 			return "", ErrNoPlan
 		} else if err != nil {
 			return "", err
 		}
 	}
-	return r.start(ctx, actor, repo, hours[kind], host, 0, approve)
+	return r.start(ctx, a.Name, repo, hours[kind], host, 0, approve)
 }
 
 func (r *Runner) start(

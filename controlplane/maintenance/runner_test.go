@@ -40,6 +40,8 @@ const (
 	day   = 24 * time.Hour
 )
 
+var anna = jobs.Actor{Name: "anna", Role: store.Admin}
+
 func ids(list []retention.Verdict) (ids []string) {
 	for _, v := range list {
 		ids = append(ids, v.ID)
@@ -331,7 +333,7 @@ func (w *world) job(id topics.JobID) store.Job {
 
 func (w *world) ask(kind topics.JobKind, approve string) topics.JobID {
 	w.t.Helper()
-	id, err := w.runner.Ask(w.t.Context(), "anna", vault, kind, "", approve)
+	id, err := w.runner.Ask(w.t.Context(), anna, vault, kind, "", approve)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -423,7 +425,7 @@ func TestAnUnusualPlanWaitsForAPerson(t *testing.T) {
 		t.Fatalf("the run is %+v, and %d are left", r, len(w.listing))
 	}
 	held := must(w.store.ReviewOf(t.Context(), vault))
-	if _, err := w.runner.Ask(t.Context(), "anna", vault, topics.ForgetJob, "", strings.Repeat("0", 32)); !errors.Is(err, ErrNoPlan) {
+	if _, err := w.runner.Ask(t.Context(), anna, vault, topics.ForgetJob, "", strings.Repeat("0", 32)); !errors.Is(err, ErrNoPlan) {
 		t.Errorf("another hash: %v", err)
 	}
 	// Another backup comes between. What was approved is removed, and no more.
@@ -451,7 +453,7 @@ func TestAHeldPlanExpires(t *testing.T) {
 	w.ask(topics.ForgetJob, "")
 	w.work()
 	w.tick()
-	if _, err := w.runner.Ask(t.Context(), "anna", vault, topics.ForgetJob, "",
+	if _, err := w.runner.Ask(t.Context(), anna, vault, topics.ForgetJob, "",
 		retention.PlanOf(must(retention.Look(t.Context(), w.store, vault, nil, time.Now())).Verdicts, nil).Hash); !errors.Is(err, ErrNoPlan) {
 		t.Errorf("an expired plan: %v, want ErrNoPlan", err)
 	}
@@ -570,10 +572,10 @@ func TestNothingRunsByItselfWithoutAKeeper(t *testing.T) {
 		t.Errorf("without a keeper it did %v", did)
 	}
 	w.ahead = 0
-	if _, err := w.runner.Ask(t.Context(), "anna", vault, topics.PruneJob, "", ""); !errors.Is(err, ErrNoKeeper) {
+	if _, err := w.runner.Ask(t.Context(), anna, vault, topics.PruneJob, "", ""); !errors.Is(err, ErrNoKeeper) {
 		t.Errorf("by hand: %v, want ErrNoKeeper", err)
 	}
-	id, err := w.runner.Ask(t.Context(), "anna", vault, topics.ForgetJob, w.attic, "")
+	id, err := w.runner.Ask(t.Context(), anna, vault, topics.ForgetJob, w.attic, "")
 	if err != nil || w.job(id).Host != w.attic {
 		t.Errorf("on a host that was named: %v", err)
 	}
@@ -672,7 +674,7 @@ func TestAPersonCancelsARunThatIsBeingPlanned(t *testing.T) {
 func TestCountsOnAnAppendOnlyRepositoryRemoveNothing(t *testing.T) {
 	w := newWorld(t, store.Repository{Keeper: "keeper-0001", AppendOnly: true}, store.Keep{Last: 1})
 	w.backups(3)
-	if _, err := w.runner.Ask(t.Context(), "anna", vault, topics.ForgetJob, "", ""); !errors.Is(err, retention.ErrRules) {
+	if _, err := w.runner.Ask(t.Context(), anna, vault, topics.ForgetJob, "", ""); !errors.Is(err, retention.ErrRules) {
 		t.Errorf("asked: %v, want ErrRules", err)
 	}
 }

@@ -4,12 +4,12 @@ import (
 	"net/http"
 
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/live"
 	"github.com/restic-manager/restic-manager/controlplane/web/repositorypages"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
-	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -29,8 +29,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		}
 		d = s.pages.HostStream(topics.HostID(q.Get("id")))
 	case "audit":
-		if !v.May(store.Admin) {
-			return base.Forbidden(v, store.Admin)
+		if !v.May(rights.Audit) {
+			return base.Forbidden(v, rights.Audit)
 		}
 		var err error
 		if d, err = s.pages.AuditStream(r.Context(), q); err != nil {
@@ -50,8 +50,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		}
 		d = s.repos.RepositoryStream(id, f)
 	case "enrol":
-		if !v.May(store.Admin) {
-			return base.Forbidden(v, store.Admin)
+		if !v.May(rights.Hosts) {
+			return base.Forbidden(v, rights.Hosts)
 		}
 		if err := s.pages.HasToken(r.Context(), q.Get("token")); err != nil {
 			return err

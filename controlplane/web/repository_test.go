@@ -101,7 +101,7 @@ func TestMaintenanceOnAnotherHostThanTheKeeperIsRefusedInWords(t *testing.T) {
 	w := newWorld(t)
 	attic, nas := w.enrol("attic"), w.enrol("nas")
 	r := w.kept(attic.group("letters"), nas.id)
-	c := w.program(store.Operator)
+	c, operator := w.program(store.Admin), w.program(store.Operator)
 	a := c.do("POST", "/api/hosts/"+string(attic.id)+"/jobs", map[string]any{"kind": "prune", "repository": r.ID})
 	if a.StatusCode != 409 || !strings.Contains(a.text, "keeper, the host nas, alone may prune") {
 		t.Errorf("%s %s", a.Status, a.text)
@@ -109,7 +109,7 @@ func TestMaintenanceOnAnotherHostThanTheKeeperIsRefusedInWords(t *testing.T) {
 	if a := c.do("POST", "/api/hosts/"+string(nas.id)+"/jobs", map[string]any{"kind": "prune", "repository": r.ID}); a.StatusCode != 202 {
 		t.Errorf("on the keeper: %s %s", a.Status, a.text)
 	}
-	in := c.do("DELETE", "/api/repositories/"+string(r.ID), nil)
+	in := operator.do("DELETE", "/api/repositories/"+string(r.ID), nil)
 	if in.StatusCode != 403 {
 		t.Errorf("an operator removes a repository: %s", in.Status)
 	}

@@ -178,12 +178,20 @@ func TestOperationsAreAskedForOnAHostsPageAndShowWhatTheyFound(t *testing.T) {
 		}})
 	}
 	c := w.person(store.Operator)
+	admin := w.person(store.Admin)
 	host, repository := "/hosts/"+string(attic.id), string(g.Repository)
 	c.shows(host, host+"/operations#restore")
 	c.shows(host+"/operations", repository+"/"+ids[0], "Dry run", `name="pattern"`)
 	ask := func(kind string, f url.Values) topics.JobID {
 		t.Helper()
-		r := c.do("POST", host+"/run/"+kind, f)
+		who := c
+		if kind == "restore" { // over files
+			if r := c.do("POST", host+"/run/"+kind, f); r.StatusCode != 403 || !strings.Contains(r.text, "needs the role admin") {
+				t.Errorf("an operator restores over files: %s", r.Status)
+			}
+			who = admin
+		}
+		r := who.do("POST", host+"/run/"+kind, f)
 		id, ok := strings.CutPrefix(r.Header.Get("Location"), "/jobs/")
 		if r.StatusCode != 303 || !ok {
 			t.Fatalf("%s: %s %s", kind, r.Status, r.text)

@@ -315,7 +315,7 @@ func TestABodyIsBoundedByItsRoute(t *testing.T) {
 			continue
 		}
 		most := int(rt.most())
-		if want := map[bool]int{true: 16 << 10, false: base.MaxBody}[rt.role == anybody]; most > want {
+		if want := map[bool]int{true: 16 << 10, false: base.MaxBody}[rt.right == anybody]; most > want {
 			t.Errorf("%s %s takes %d bytes", rt.method, rt.path, most)
 		}
 		path := rt.at(attic.id, "nobody-0001")

@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	"github.com/restic-manager/restic-manager/controlplane/people"
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
@@ -52,7 +53,7 @@ func (s *Accounts) showAccount(w http.ResponseWriter, r *http.Request, status in
 	if a.Sessions, err = s.sessionViews(ctx, v.UserID, nil); err != nil {
 		return err
 	}
-	if v.May(store.Admin) {
+	if v.May(rights.People) {
 		if a.Others, err = s.sessionViews(ctx, "", func(n store.Session) bool { return n.User == v.UserID }); err != nil {
 			return err
 		}

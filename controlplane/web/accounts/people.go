@@ -11,6 +11,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
@@ -38,6 +39,9 @@ func (s *Accounts) UsersPage(w http.ResponseWriter, r *http.Request) error {
 		count[n.User]++
 	}
 	var v views.Users
+	for _, row := range rights.Table() {
+		v.Rights = append(v.Rights, views.RightRow{Text: row.Text, From: slices.Index(store.Roles, row.Least)})
+	}
 	for _, u := range users {
 		a := s.account(ctx, u)
 		if n := count[u.ID]; n > 0 {

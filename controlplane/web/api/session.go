@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
-	"github.com/restic-manager/restic-manager/store"
 )
 
 type SessionJSON struct {
@@ -22,11 +22,11 @@ type SessionJSON struct {
 // ListSessions lists the caller's own sessions, for an administrator everybody's.
 func (a *API) ListSessions(ctx context.Context, _ *struct{}) (*list1[SessionJSON], error) {
 	v := session.Of(ctx)
-	if v.UserID == "" && !v.May(store.Admin) {
+	if v.UserID == "" && !v.May(rights.People) {
 		return &list1[SessionJSON]{[]SessionJSON{}}, nil // a program has none
 	}
 	whose := v.UserID
-	if v.May(store.Admin) {
+	if v.May(rights.People) {
 		whose = ""
 	}
 	rows, err := a.Store.SessionList(ctx, whose)

@@ -10,8 +10,8 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
-	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -60,10 +60,10 @@ func ProblemJSON(p *problem.Problem) topics.Problem {
 // IsHTMX reports whether a script of our pages sent a request.
 func IsHTMX(r *http.Request) bool { return r.Header.Get("HX-Request") == "true" }
 
-// Forbidden says which role a visitor lacks.
-func Forbidden(v *session.Visitor, role store.Role) *problem.Problem {
+// Forbidden says which role a visitor lacks for a right.
+func Forbidden(v *session.Visitor, r rights.Right) *problem.Problem {
 	return &problem.Problem{Kind: problem.Forbidden, Title: "You may not do this",
-		Say: "It needs the role " + string(role) + "; " + v.Name + " has the role " + string(v.Role) + ".",
+		Say: "It needs the role " + string(rights.Least(r)) + "; " + v.Name + " has the role " + string(v.Role) + ".",
 		Do:  "Ask an administrator, or sign in as somebody who may."}
 }
 

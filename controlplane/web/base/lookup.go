@@ -12,6 +12,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
@@ -210,15 +211,15 @@ func (p *Parts) AskMaintenance(
 	plan string,
 ) (topics.JobID, error) {
 	v := session.Of(ctx)
-	if plan != "" && !v.May(store.Admin) {
-		return "", Forbidden(v, store.Admin)
+	if plan != "" && !v.May(rights.Approve) {
+		return "", Forbidden(v, rights.Approve)
 	}
 	if host != "" {
 		if _, err := p.Host(ctx, host); err != nil {
 			return "", err
 		}
 	}
-	return p.Maintenance.Ask(ctx, v.Name, id, kind, host, plan)
+	return p.Maintenance.Ask(ctx, v.Actor(), id, kind, host, plan)
 }
 
 // WeekdayOf is the day of hours as the API and forms have it.
@@ -237,7 +238,7 @@ func ClockOf(minute int) string { return fmt.Sprintf("%02d:%02d", minute/60, min
 func (p *Parts) EndSession(ctx context.Context, id string) error {
 	v := session.Of(ctx)
 	whose := v.UserID
-	if v.May(store.Admin) {
+	if v.May(rights.People) {
 		whose = ""
 	} else if whose == "" {
 		whose = "nobody" // a program has none

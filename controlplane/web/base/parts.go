@@ -42,7 +42,7 @@ type Maintenance interface {
 	PutHours(ctx context.Context, by string, repository topics.RepositoryID, in map[topics.JobKind]maintenance.Input) error
 	Ask(
 		ctx context.Context,
-		actor string,
+		a jobs.Actor,
 		repository topics.RepositoryID,
 		kind topics.JobKind,
 		host topics.HostID,

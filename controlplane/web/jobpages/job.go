@@ -10,6 +10,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
@@ -136,7 +137,7 @@ func (s *Pages) jobView(ctx context.Context, t told) (views.Job, error) {
 	ended := j.State.Ended()
 	v := views.Job{ID: string(j.ID), ShortID: layout.Short(string(j.ID)), Kind: string(j.Kind), HostID: string(j.Host), Host: t.host.Name,
 		Group: t.group.Name, Repository: t.repository.Name, Status: views.JobStatus(string(j.State)), AtWord: "Asked for", At: s.When(j.QueuedAt),
-		By: j.RequestedBy, Ended: ended, CanCancel: !ended && !j.CancelAsked && who.May(store.Operator)}
+		By: j.RequestedBy, Ended: ended, CanCancel: !ended && !j.CancelAsked && who.May(rights.Cancel)}
 	if ended {
 		if err := s.mayRunAgain(ctx, &v, j, t.host); err != nil {
 			return v, err

@@ -15,6 +15,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/live"
@@ -262,7 +263,7 @@ func (s *Pages) jobLine(j store.Job, q *base.Queue, who *session.Visitor) views.
 		Percent:   -1,
 		At:        s.When(max(j.StartedAt, j.QueuedAt)),
 		By:        layout.Asker(j),
-		CanCancel: !j.State.Ended() && !j.CancelAsked && who.May(store.Operator),
+		CanCancel: !j.State.Ended() && !j.CancelAsked && who.May(rights.Cancel),
 	}
 	switch j.State {
 	case topics.Queued:

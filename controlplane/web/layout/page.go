@@ -5,15 +5,16 @@ package layout
 
 import (
 	"bytes"
+	"context"
 	"net/http"
 
 	"github.com/a-h/templ"
 
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
-	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
 )
@@ -49,8 +50,19 @@ func (s *Page) around(sh *views.Shell, v *session.Visitor, m *fleet.Moment) {
 	sh.Hosts, sh.Connected, sh.Running, sh.BrokerUp = m.Len(), m.Online, m.Running, s.BrokerError() == nil
 }
 
+// RightsOf is what a visitor may do, as templates ask for it.
 func RightsOf(v *session.Visitor) views.Rights {
-	return views.Rights{Operate: v.May(store.Operator), Administer: v.May(store.Admin)}
+	return views.Rights{Why: func(right string) string { return lacks(v, rights.Right(right)) }}
+}
+
+// Lacks is why whoever sent a request has not a right, "" if they have it.
+func (s *Page) Lacks(ctx context.Context, r rights.Right) string { return lacks(session.Of(ctx), r) }
+
+func lacks(v *session.Visitor, r rights.Right) string {
+	if v.May(r) {
+		return ""
+	}
+	return "It needs the role " + string(rights.Least(r)) + "."
 }
 
 // When words a moment that a row holds.

@@ -11,7 +11,6 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
-	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -27,7 +26,6 @@ func (s *Page) RetentionView(ctx context.Context, id topics.RepositoryID, keep *
 	} else if err != nil {
 		return v, err
 	}
-	v.MayApprove = session.Of(ctx).May(store.Admin)
 	v.Warnings, v.Unusual, v.Listed = p.Warnings, p.Plan.Unusual, s.When(p.Repository.ListedAt)
 	now := s.Now()
 	rows := func(list []retention.Verdict) (out []views.RetentionRow) {

@@ -137,7 +137,7 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 	}
 	v.Strip = views.NewStrip(runs, s.Now())
 	v.Agent = s.agentFacts(h)
-	v.Intermittent, v.OverdueDays, v.MaySet = h.Intermittent, h.OverdueDays, session.Of(ctx).May(store.Admin)
+	v.Intermittent, v.OverdueDays = h.Intermittent, h.OverdueDays
 	if v.Copy, err = s.copyOfHost(ctx, id); err != nil {
 		return none, err
 	}

@@ -6,9 +6,9 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
-	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/views"
 	"github.com/restic-manager/restic-manager/words"
 )
@@ -84,7 +84,7 @@ func (s *Pages) SettingsPage(w http.ResponseWriter, r *http.Request) error {
 
 // kitLinks are a page of the emergency kits there are, for those who may see them.
 func (s *Pages) kitLinks(ctx context.Context, page int) (links []views.Link, paging views.Paging, err error) {
-	if !session.Of(ctx).May(store.Admin) {
+	if !session.Of(ctx).May(rights.Kit) {
 		return nil, paging, nil
 	}
 	from := (max(page, 1) - 1) * views.PageSize

@@ -6,8 +6,6 @@ import (
 	"net/url"
 
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
-	"github.com/restic-manager/restic-manager/controlplane/web/session"
-	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
 	"github.com/restic-manager/restic-manager/words"
@@ -21,7 +19,7 @@ func (s *Pages) RepositoriesPage(w http.ResponseWriter, r *http.Request) error {
 	}
 	sh := s.Shell(r, "Repositories", "repositories", views.Link{Text: "Repositories"})
 	sh.Stream = views.RepositoriesStream(text, page)
-	s.Render(w, r, http.StatusOK, views.RepositoriesPage(sh, l, session.Of(r.Context()).May(store.Admin)))
+	s.Render(w, r, http.StatusOK, views.RepositoriesPage(sh, l))
 	return nil
 }
 

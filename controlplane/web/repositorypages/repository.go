@@ -10,6 +10,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
@@ -110,7 +111,6 @@ func (s *Pages) repositoryView(ctx context.Context, id topics.RepositoryID, f vi
 	if err != nil {
 		return v, err
 	}
-	who := session.Of(ctx)
 	tally := k.Tallies[id]
 	v = views.Repository{
 		ID:             string(id),
@@ -125,8 +125,6 @@ func (s *Pages) repositoryView(ctx context.Context, id topics.RepositoryID, f vi
 		ListedAt:       s.When(r.ListedAt),
 		LocksAt:        s.When(r.LocksAt),
 		KeysAt:         s.When(r.KeysAt),
-		MayOperate:     who.May(store.Operator),
-		MayAdmin:       who.May(store.Admin),
 	}
 	names, users := map[topics.HostID]string{}, map[topics.HostID]bool{}
 	groupNames := map[topics.SourceGroupID]string{}
@@ -521,7 +519,9 @@ func (s *Pages) HostOperations(w http.ResponseWriter, r *http.Request) error {
 	}
 	o := views.HostOperations{HostID: string(h.ID), Host: h.Name, Policy: h.Policy, Forbids: map[string]string{}}
 	for _, k := range topics.Kinds {
-		o.Forbids[string(k)] = layout.WhyNot(h, k)
+		if o.Forbids[string(k)] = s.Lacks(ctx, rights.Right(k)); o.Forbids[string(k)] == "" {
+			o.Forbids[string(k)] = layout.WhyNot(h, k)
+		}
 	}
 	if p := h.Permits.V; p != nil && !p.Anywhere {
 		o.RestoreRoots, o.NoOverwrite = p.RestoreRoots, !p.Overwrite

@@ -149,11 +149,7 @@ func (s *Pages) SaveHours(w http.ResponseWriter, r *http.Request) error {
 
 // maintenanceView is when a repository is looked after, and how that went.
 func (s *Pages) maintenanceView(ctx context.Context, id topics.RepositoryID) (views.Maintenance, error) {
-	m := views.Maintenance{
-		RepositoryID: string(id),
-		MayRun:       session.Of(ctx).May(store.Operator),
-		MayChange:    session.Of(ctx).May(store.Admin),
-	}
+	m := views.Maintenance{RepositoryID: string(id)}
 	r, err := s.Store.Repository(ctx, id)
 	if err != nil {
 		return m, err

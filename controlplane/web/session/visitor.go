@@ -2,9 +2,9 @@ package session
 
 import (
 	"context"
-	"slices"
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/store"
 )
 
@@ -21,10 +21,8 @@ type Visitor struct {
 	program *store.APIToken // nil for a person
 }
 
-// May reports whether a visitor has a role, or one above it.
-func (v *Visitor) May(role store.Role) bool { return rank(v.Role) >= rank(role) }
-
-func rank(r store.Role) int { return slices.Index(store.Roles, r) }
+// May reports whether a visitor's role has a right.
+func (v *Visitor) May(r rights.Right) bool { return rights.May(v.Role, r) }
 
 // Actor returns the visitor as the jobs engine knows those who ask for jobs.
 func (v *Visitor) Actor() jobs.Actor { return jobs.Actor{Name: v.Name, Role: v.Role} }
