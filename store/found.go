@@ -3,20 +3,21 @@ package store
 import (
 	"fmt"
 
+	"github.com/restic-manager/restic-manager/store/looks"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
 // found stores what a job found in the rows of its repository, in the transaction of
 // the job's end. It ignores incomplete reports, because what is missing from one may
-// still exist.
-func (j journal) found(job Job, f topics.Finished, at int64) error {
+// still exist; whole reports whether the job listed something completely.
+func (j journal) found(job Job, f topics.Finished, at int64) (whole bool, err error) {
 	r := f.Result
 	well := job.State == topics.Succeeded
 	if well {
 		// A job that succeeded has opened the repository.
 		if _, err := j.tx.ExecContext(j.ctx, `UPDATE repositories SET ready_at = $1 WHERE id = $2 AND ready_at = 0`, at,
 			job.Repository); err != nil {
-			return err
+			return false, err
 		}
 	}
 	if r == nil {
@@ -28,40 +29,47 @@ func (j journal) found(job Job, f topics.Finished, at int64) error {
 	switch o := job.Operation.V; job.Kind {
 	case topics.SnapshotsJob, topics.KeyJob, topics.LocksJob:
 		if !well || f.Result == nil { // without a result nothing was listed
-			return nil
+			return false, nil
 		}
 		whole, report, err := j.report(job, *r)
 		if err != nil || !whole {
-			return err
+			return false, err
 		}
 		switch job.Kind {
 		case topics.SnapshotsJob:
-			return reconcile(j.ctx, j.tx, job, report.Snapshots, at)
+			first, err := get[bool](j.ctx, j.tx, `SELECT listed_at = 0 FROM repositories WHERE id = $1`, job.Repository)
+			if err == nil {
+				err = reconcile(j.ctx, j.tx, job, report.Snapshots, at)
+			}
+			if err == nil && first {
+				err = looks.Know(j.ctx, j.tx, job.Repository, at)
+			}
+			return true, err
 		case topics.KeyJob:
-			return keys(j.ctx, j.tx, job, report.Keys, at)
+			return true, keys(j.ctx, j.tx, job, report.Keys, at)
 		}
-		return look(j.ctx, j.tx, job, report.Locks, at)
+		return true, look(j.ctx, j.tx, job, report.Locks, at)
 	case topics.StatsJob:
 		if well && r.Stats != nil {
-			return measured(j.ctx, j.tx, job, *r.Stats, at)
+			return false, measured(j.ctx, j.tx, job, *r.Stats, at)
 		}
 	case topics.CheckJob:
 		// A check that finds damage fails, and was still a check.
 		if r.Check != nil && (well || job.State == topics.Failed && r.Check.Errors > 0) {
-			return change(j.ctx, j.tx, `UPDATE repositories SET checked_at = $1, check_job = $2, check_errors = $3 WHERE id = $4`,
+			return false, change(j.ctx, j.tx, `UPDATE repositories SET checked_at = $1, check_job = $2, check_errors = $3 WHERE id = $4`,
 				at, job.ID, most(r.Check.Errors), job.Repository)
 		}
 	case topics.ForgetJob:
 		if err := removed(j.ctx, j.tx, job, r.Removed, at); err != nil || !well {
-			return err
+			return false, err
 		}
-		return did("forgot_at")
+		return false, did("forgot_at")
 	case topics.PruneJob:
 		if well && (o == nil || !o.DryRun) {
-			return did("pruned_at")
+			return false, did("pruned_at")
 		}
 	}
-	return nil
+	return false, nil
 }
 
 // report joins the parts of a job's report. It is complete if it says so and every
@@ -80,4 +88,10 @@ func (j journal) report(job Job, r topics.Result) (whole bool, _ topics.Report, 
 		report.Locks = append(report.Locks, p.Locks...)
 	}
 	return whole && r.Count == len(report.Snapshots)+len(report.Keys)+len(report.Locks), report, nil
+}
+
+// endOf returns what the end of a job says to package looks.
+func endOf(j Job, whole bool) looks.Ended {
+	return looks.Ended{Job: j.ID, Host: j.Host, Repository: j.Repository, Kind: j.Kind, Operation: j.Operation.V, State: j.State,
+		Cause: j.Cause, Message: j.Message, Result: j.Result.V, Whole: whole}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/store/looks"
 	"github.com/restic-manager/restic-manager/store/prepared"
 	"github.com/restic-manager/restic-manager/store/standard"
 	"github.com/restic-manager/restic-manager/topics"
@@ -168,8 +169,12 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 			return err
 		}
 	}
-	if err := j.found(job, f, at); err != nil {
+	whole, err := j.found(job, f, at)
+	if err != nil {
 		return fmt.Errorf("what job %s found out: %w", job.ID, err)
+	}
+	if err := looks.Note(j.ctx, j.tx, endOf(job, whole), at); err != nil {
+		return err
 	}
 	worst, err := j.standing(job.Host)
 	if err != nil {

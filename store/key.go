@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 
 	"github.com/jmoiron/sqlx"
 
@@ -9,7 +10,8 @@ import (
 )
 
 // A Key opens a repository. Keys of the first listing are trusted; later ones are not
-// until an administrator trusts them.
+// until an administrator trusts them. One that our password opens is ours anyway, as
+// long as listings say so.
 type Key struct {
 	Repository topics.RepositoryID `db:"repository"`
 	ID         string              `db:"id"`
@@ -18,20 +20,22 @@ type Key struct {
 	Created    int64               `db:"created"` // by the clock of the host that made it
 	FirstSeen  int64               `db:"first_seen"`
 	Trusted    bool                `db:"trusted"`
+	Opened     bool                `db:"opened"` // our password opened it in the last listing
 }
 
 // Keys lists a repository's keys, untrusted ones first.
 func (s *Store) Keys(ctx context.Context, id topics.RepositoryID) ([]Key, error) {
-	return all[Key](ctx, s.r, `SELECT * FROM repository_keys WHERE repository = $1 ORDER BY trusted, first_seen, id`, id)
+	return all[Key](ctx, s.r, `SELECT * FROM repository_keys WHERE repository = $1 ORDER BY trusted OR opened, first_seen, id`, id)
 }
 
-// ForeignKeys counts the untrusted keys by repository.
+// ForeignKeys counts the keys by repository that are not ours.
 func (s *Store) ForeignKeys(ctx context.Context) (map[topics.RepositoryID]int, error) {
 	type count struct {
 		Repository topics.RepositoryID `db:"repository"`
 		N          int                 `db:"n"`
 	}
-	rows, err := all[count](ctx, s.r, `SELECT repository, count(*) AS n FROM repository_keys WHERE trusted = 0 GROUP BY repository`)
+	rows, err := all[count](ctx, s.r, `SELECT repository, count(*) AS n FROM repository_keys
+		WHERE trusted = 0 AND opened = 0 GROUP BY repository`)
 	counts := make(map[topics.RepositoryID]int, len(rows))
 	for _, c := range rows {
 		counts[c.Repository] = c.N
@@ -63,7 +67,7 @@ func keys(ctx context.Context, tx *sqlx.Tx, j Job, found []topics.Key, at int64)
 	for _, k := range rows {
 		had[k.ID] = k
 	}
-	hint := r.KeyHint
+	hint, opened := r.KeyHint, ""
 	for _, t := range found {
 		if !hexDigits.MatchString(t.ID) || here[t.ID] {
 			continue
@@ -85,9 +89,17 @@ func keys(ctx context.Context, tx *sqlx.Tx, j Job, found []topics.Key, at int64)
 				return err
 			}
 		}
-		if t.Current && k.Trusted {
-			hint = t.ID
+		if t.Current && (opened == "" || k.Trusted) { // restic says so of one
+			opened = t.ID
+			// A trusted one is not given up for a new one.
+			if k.Trusted || !slices.ContainsFunc(found, func(o topics.Key) bool { return o.ID == r.KeyHint }) {
+				hint = t.ID
+			}
 		}
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE repository_keys SET opened = (id = $1) WHERE repository = $2 AND opened <> (id = $1)`,
+		opened, j.Repository); err != nil {
+		return err
 	}
 	for _, k := range rows {
 		if here[k.ID] {

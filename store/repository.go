@@ -10,6 +10,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store/keyring"
+	"github.com/restic-manager/restic-manager/store/looks"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -246,6 +247,9 @@ func (s *Store) RemoveRepository(ctx context.Context, actor string, id topics.Re
 		}
 		if uses > 0 {
 			return ErrInUse
+		}
+		if err := looks.Forget(ctx, tx, id); err != nil {
+			return err
 		}
 		nothing, err := s.sealAccess(ctx, tx, id, RepositoryAccess{})
 		if err != nil {

@@ -38,9 +38,9 @@ func (s *Store) HostCounts(ctx context.Context, ids []topics.RepositoryID) (map[
 	return countsOf(ctx, s, `SELECT repository, count(DISTINCT host) AS n FROM source_groups WHERE repository IN (?) GROUP BY repository`, ids)
 }
 
-// ForeignKeysOf counts the keys that nobody trusts in some repositories.
+// ForeignKeysOf counts the keys in some repositories that are not ours.
 func (s *Store) ForeignKeysOf(ctx context.Context, ids []topics.RepositoryID) (map[topics.RepositoryID]int, error) {
-	return countsOf(ctx, s, `SELECT repository, count(*) AS n FROM repository_keys WHERE repository IN (?) AND trusted = 0
+	return countsOf(ctx, s, `SELECT repository, count(*) AS n FROM repository_keys WHERE repository IN (?) AND trusted = 0 AND opened = 0
 		GROUP BY repository`, ids)
 }
 

@@ -32,8 +32,9 @@ type Snapshot struct {
 	Username    string               `db:"username"`
 	Tree        string               `db:"tree"`
 	Original    string               `db:"original"`
-	SeenAt      int64                `db:"seen_at"` // when a listing last had it; 0 if only the backup reported it
-	GoneAt      int64                `db:"gone_at"` // when it was found missing or was removed; 0 while it exists
+	SeenAt      int64                `db:"seen_at"`  // when a listing last had it; 0 if only the backup reported it
+	KnownAt     int64                `db:"known_at"` // of a foreign one: when it was acknowledged; 0 is not
+	GoneAt      int64                `db:"gone_at"`  // when it was found missing or was removed; 0 while it exists
 
 	// Of the job that made it, by our clock; see facts.Snapshot.
 	RequestedBy string          `db:"requested_by"`
