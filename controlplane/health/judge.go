@@ -199,7 +199,8 @@ func (j *judging) locked() {
 		case l.Exclusive && j.Good[looks.Write].GoodAt > j.LocksAt:
 			continue // a job wrote since, and could not have
 		case l.Dead || renewed > leftOver.Milliseconds():
-			j.say(Locked, "repository-locked", min(l.Time, j.LocksAt), "A lock lies in it that a process on "+words.Visible(l.Hostname)+" left behind.")
+			j.say(Locked, "repository-locked", min(l.Time, j.LocksAt),
+				"A lock lies in it that a process on "+words.Visible(l.Hostname)+" left behind.")
 			return
 		case l.Exclusive:
 			j.say(Locked, "repository-locked", min(l.Time, j.LocksAt), "A process on "+words.Visible(l.Hostname)+" that is no job of ours locks it.")

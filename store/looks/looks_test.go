@@ -148,7 +148,8 @@ func TestScopesAreSetsOfPacks(t *testing.T) {
 		return true
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		scope := rapid.SampledFrom([]Scope{Structure, All, "1/1", "1/2", "2/2", "1/3", "3/3", "1/4", "2/4", "3/4", "4/4", "2/5", "5/6", "3/12", "7/12"})
+		scope := rapid.SampledFrom([]Scope{Structure, All, "1/1", "1/2", "2/2", "1/3", "3/3", "1/4", "2/4",
+			"3/4", "4/4", "2/5", "5/6", "3/12", "7/12"})
 		a, b := scope.Draw(t, "a"), scope.Draw(t, "b")
 		if got, want := a.holds(b), holds(a, b); got != want {
 			t.Errorf("%s holds %s: %t, want %t", a, b, got, want)
