@@ -23,7 +23,7 @@ const module = "github.com/restic-manager/restic-manager"
 // like.
 var arrows = []struct{ pkg, may, is string }{
 	{".", "", "the table of imports"},
-	{"agent", "agent/link agent/process agent/restic agent/spool failpoint location private protocol seal slots topics",
+	{"agent", "agent/link agent/process agent/restic agent/spool failpoint location patterns private protocol seal slots topics",
 		"one host's side: policy, jobs, enrolment"},
 	{"agent/link", "protocol seal topics", "the agent's connection, whatever is said on it"},
 	{"agent/process", "topics", "runs programs and finds what a crash left of them"},
@@ -116,6 +116,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"e2e/world", "", "what tests of whole systems share: waiting, processes, ports"},
 	{"failpoint", "", "kills the process where a test asks; it is in everything that must not lose anything"},
 	{"location", "", "a repository's address, which both sides read alike"},
+	{"patterns", "", "what restic's patterns leave out, which both sides have to know"},
 	{"private", "", "files nobody else may read, for both programs"},
 	{"protocol", "topics", "the two step functions, simulated without disk, network or clock"},
 	{"protocol/protocoltest", "protocol topics", "simulates and compares journals"},
@@ -147,6 +148,7 @@ var bans = []struct{ pkg, not, because string }{
 	{"failpoint", others, "it is in everything that must not lose anything"},
 	{"private", others, "both programs keep their files with it"},
 	{"protocol", others, "it decides, and is simulated without disk, network or clock"},
+	{"patterns", others, "both sides read a pattern alike"},
 	{"location", others, "both sides read an address alike"},
 	{"words", others, "how a size or a moment is told depends on nothing else"},
 	{"controlplane/field", others, "the rules of what people type know no subject"},

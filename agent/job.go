@@ -28,9 +28,10 @@ func (r *runner) start(s protocol.Start) {
 		out := &sink{runner: r, job: s.Job, items: make(chan item, 256)}
 		var gather sync.WaitGroup
 		gather.Go(out.gather)
+		var found []source
 		end, ok := r.allowed(s)
 		if ok {
-			end = r.operate(ctx, s, out)
+			end, found = r.operate(ctx, s, out)
 			r.pin(s, end)
 		}
 		close(out.items)
@@ -38,6 +39,7 @@ func (r *runner) start(s protocol.Start) {
 		failpoint.Here("agent-restic-ended")
 		r.do(protocol.Ended{Job: s.Job, End: end, At: now()})
 		failpoint.Here("agent-end-journalled")
+		r.keep(s.Run.Group.ID, found, end)
 		r.log.Info("job ended", "job", s.Job, "state", end.State, "cause", end.Cause)
 	})
 }

@@ -20,14 +20,14 @@ type work struct {
 	out        *sink
 }
 
-// operate runs a job to its end.
-func (r *runner) operate(ctx context.Context, s protocol.Start, out *sink) topics.Finished {
+// operate runs a job to its end. Of a backup it also returns the sources it read.
+func (r *runner) operate(ctx context.Context, s protocol.Start, out *sink) (topics.Finished, []source) {
 	binary, err := r.program.find(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
-			return r.finished(ctx, restic.Ending{State: topics.Cancelled}, false)
+			return r.finished(ctx, restic.Ending{State: topics.Cancelled}, false), nil
 		}
-		return topics.Finished{State: topics.Failed, Cause: topics.CauseNoRestic, Message: err.Error()}
+		return topics.Finished{State: topics.Failed, Cause: topics.CauseNoRestic, Message: err.Error()}, nil
 	}
 	out.version = binary.Version.String()
 	limits, err := s.Run.Group.Limits.At(time.Now())
@@ -38,10 +38,11 @@ func (r *runner) operate(ctx context.Context, s protocol.Start, out *sink) topic
 	w := work{runner: r, Start: s, binary: binary, place: r.place, repository: repository(s.Run), out: out}
 	w.place.Job = s.Job
 
+	var found []source
 	e, ready, hooked := binary.Reach(ctx, w.repository, out), false, false
 	if e.State == topics.Succeeded {
 		if s.Run.Kind == topics.BackupJob {
-			e, ready, hooked = w.backup(ctx)
+			e, found, ready, hooked = w.backup(ctx)
 		} else {
 			e = w.operation(ctx)
 			ready = e.State == topics.Succeeded
@@ -54,33 +55,39 @@ func (r *runner) operate(ctx context.Context, s protocol.Start, out *sink) topic
 		f.Result.Truncated = true
 	}
 	if s.Run.Kind == topics.BackupJob {
+		w.judge(&f, found)
 		w.afterwards(ctx, hooked, &f)
+		fitting(&f)
 	}
-	return f
+	return f, found
 }
 
-// backup creates the repository if the job allows it, then the snapshot. hooked
-// reports whether any hook before the backup was started.
-func (w work) backup(ctx context.Context) (e restic.Ending, ready, hooked bool) {
+// backup creates the repository if the job allows it, then the snapshot of the sources
+// that it found. hooked reports whether any hook before the backup was started.
+func (w work) backup(ctx context.Context) (e restic.Ending, found []source, ready, hooked bool) {
 	if w.Run.Repository.Initialise {
 		if e = w.binary.Ensure(ctx, w.place, w.repository, true, w.out); e.State != topics.Succeeded {
-			return e, false, false
+			return e, nil, false, false
 		}
 		ready = true
 	}
 	if e = w.before(ctx); e.State != topics.Succeeded {
-		return e, ready, true
+		return e, nil, ready, true
+	}
+	if found, e = w.look(); e.State != topics.Succeeded {
+		return e, nil, ready, true
 	}
 	group := w.Run.Group
+	paths, excludes := w.given(found)
 	return w.binary.Backup(ctx, w.place, w.repository, restic.Backup{
 		Host:          w.identity.Hostname,
 		Tags:          []string{"plan=" + string(group.ID)},
-		Paths:         group.Paths,
-		Excludes:      without(w.state, w.Run),
+		Paths:         paths,
+		Excludes:      excludes,
 		OneFileSystem: group.OneFileSystem,
 		LiveFiles:     group.LiveFiles,
 		RetryLock:     retryLock,
-	}, w.out), ready, true
+	}, w.out), found, ready, true
 }
 
 // operation runs a job of any kind but a backup.
@@ -181,8 +188,17 @@ func (r *runner) finished(ctx context.Context, e restic.Ending, ready bool) topi
 	if f.State == topics.Cancelled && !errors.Is(context.Cause(ctx), errCancelled) {
 		f.State, f.Cause, f.Message = topics.Interrupted, topics.CauseAgentDied, "The agent was stopped."
 	}
-	if len(topics.Encode(f)) > maxEvent && f.Snapshot != nil { // one that no message can carry would stop the stream
+	fitting(&f)
+	return f
+}
+
+// fitting drops what makes an end too large for a message: one that no message can
+// carry would stop the stream.
+func fitting(f *topics.Finished) {
+	if len(topics.Encode(*f)) > maxEvent && f.Snapshot != nil {
 		f.Snapshot.Paths = nil
 	}
-	return f
+	for f.Summary != nil && len(f.Summary.Sources) > 0 && len(topics.Encode(*f)) > maxEvent {
+		f.Summary.Sources = f.Summary.Sources[:len(f.Summary.Sources)-1]
+	}
 }

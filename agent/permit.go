@@ -62,7 +62,7 @@ func (p Policy) decide(state string, run topics.Run) error {
 		if run.Kind != topics.BackupJob {
 			break
 		}
-		if !below(path, p.BackupRoots) {
+		if real, err := lead(path); !below(path, p.BackupRoots) && (err != nil || !leads(real, p.BackupRoots)) {
 			return forbid("This host's policy %s lets backups read below %s only, and %.200q is not there.", p.Name,
 				strings.Join(p.BackupRoots, ", "), path)
 		}
@@ -117,20 +117,8 @@ func (p Policy) prepare(state string, run topics.Run) error {
 	}
 	switch run.Kind {
 	case topics.BackupJob:
-		for _, path := range run.Group.Paths {
-			// restic keeps a link that is named itself as a link, and follows those on the way.
-			lead, err := resolve(filepath.Dir(path))
-			if err != nil {
-				return nil // it is not there; restic says so better
-			}
-			lead = filepath.Join(lead, filepath.Base(path))
-			if !leads(lead, p.BackupRoots) {
-				return forbid("%.200q leads to %.200q, outside of what this host lets backups read.", path, lead)
-			}
-			if real, err := resolve(state); err == nil && within(lead, real) {
-				return forbid("%.200q leads to the agent's own keys, and no backup reads them.", path)
-			}
-		}
+		_, err := p.sources(state, run.Group.Paths)
+		return err
 	case topics.RestoreJob:
 		return p.makeTarget(state, run.Target)
 	}
@@ -242,16 +230,23 @@ func resolve(path string) (string, error) {
 	return filepath.Join(real, filepath.Base(path)), nil
 }
 
-// without returns the excludes of a backup: those of its source group, and the
-// agent's state directory with its keys and cache if the paths reach it.
-func without(state string, run topics.Run) []string {
-	if !slices.ContainsFunc(run.Group.Paths, func(path string) bool { return within(state, path) }) {
-		return run.Group.Excludes
+// without returns the excludes of a backup, and the agent's state directory with its
+// keys and cache if one of the paths reaches it.
+func without(state string, paths, excludes []string) []string {
+	add := func(dir string) {
+		if !slices.ContainsFunc(paths, func(path string) bool { return within(dir, path) }) {
+			return
+		}
+		if filepath.Separator == '/' { // elsewhere a pattern cannot escape anything
+			dir = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
+		}
+		excludes = append(slices.Clone(excludes), dir)
 	}
-	if filepath.Separator == '/' { // elsewhere a pattern cannot escape anything
-		state = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(state)
+	add(state)
+	if real, err := resolve(state); err == nil && real != state { // restic walks along no link
+		add(real)
 	}
-	return append(slices.Clone(run.Group.Excludes), state)
+	return excludes
 }
 
 // pin writes the first repository that worked into the policy as the only one that
