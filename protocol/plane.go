@@ -92,9 +92,17 @@ type (
 		By  string
 		Now int64
 	}
+	// HostRemoved: a person took a host out of care. Nothing is sent to it any more, and
+	// what it says is not heard until it is brought back.
+	HostRemoved struct {
+		Host topics.HostID
+		By   string
+		Now  int64
+	}
 )
 
 func (Arrived) planeInput()     {}
+func (HostRemoved) planeInput() {}
 func (Settled) planeInput()     {}
 func (Tick) planeInput()        {}
 func (CancelAsked) planeInput() {}
@@ -164,6 +172,8 @@ func PlaneStep(t Timing, tx PlaneTx, in PlaneInput) ([]PlaneEffect, error) {
 		err = s.cancel(in)
 	case Settled:
 		err = s.settle(in)
+	case HostRemoved:
+		err = s.hostRemoved(in)
 	default:
 		err = fmt.Errorf("plane: unknown input %T", in)
 	}
@@ -526,4 +536,22 @@ func (s *planeStep) cancel(in CancelAsked) error {
 	j.Attempts, j.NextSend = 0, 0
 	s.do(Stir{})
 	return s.put(j)
+}
+
+// hostRemoved ends every job of a host: one that was not sent is cancelled; of any
+// other it will not be known how it ends. If the host is brought back, what it says
+// about them changes nothing.
+func (s *planeStep) hostRemoved(in HostRemoved) error {
+	jobs, err := s.tx.Open(in.Host)
+	for _, j := range jobs {
+		end := topics.Finished{Job: j.ID, State: topics.Interrupted, Cause: topics.CauseHostRemoved, Lines: j.Lines,
+			Message: "The host was removed by " + in.By + " before the job's end was known."}
+		if j.State == topics.Queued {
+			end.State, end.Message = topics.Cancelled, "The host was removed by "+in.By+" before the job was sent."
+		}
+		if err == nil {
+			err = s.finish(j, end, in.Now)
+		}
+	}
+	return err
 }

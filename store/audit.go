@@ -204,8 +204,9 @@ func (s *Store) AuditEntries(ctx context.Context, f AuditFilter, limit int) ([]A
 func (s *Store) TargetsNamed(ctx context.Context, text string, most int) ([]string, error) {
 	var parts []string
 	var args []any
-	for _, p := range []struct{ table, name string }{{`hosts`, `name`}, {`repositories`, `name`},
-		{`source_groups g`, `g.name || ' of ' || (SELECT h.name FROM hosts h WHERE h.id = g.host)`}} {
+	for _, p := range []struct{ table, name string }{{`hosts`, `name`}, {`repositories`, `name`}, // with removed_at: what was removed, too
+		{`source_groups g`, `g.name || ' of ' || (SELECT h.name FROM hosts h WHERE h.id = g.host AND h.removed_at = 0)`},
+		{`removed`, `name`}} {
 		cond, values := holds(p.name, text)
 		parts, args = append(parts, `SELECT id FROM `+p.table+` WHERE `+cond), append(args, values...)
 	}

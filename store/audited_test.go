@@ -55,7 +55,7 @@ var unaudited = map[string]string{
 	"removed":           "an agent reports what a job removed; what it was given to remove has its entry",
 	"StartRun":          "the job of the run has the entry",
 	"putRun":            "it is the diary of the run",
-	"removeSome":        "that these logs are removed has its entry before",
+	"dropSecrets":       "that they are purged has an entry",
 	"AddPast":           "the demo makes up a past before anybody could ask",
 	"addPast":           "the demo makes up a past before anybody could ask",
 	"Backdate":          "the demo makes up a past before anybody could ask",

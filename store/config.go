@@ -88,10 +88,11 @@ type Member struct {
 }
 
 // Plans lists the existing groups of a host's enabled schedules, or of all hosts if
-// the ID is empty.
+// the ID is empty. A retired host has none.
 func (s *Store) Plans(ctx context.Context, host topics.HostID) ([]Member, error) {
 	return all[Member](ctx, s.r, `SELECT m.schedule, m.source_group, m.fired FROM schedule_groups m JOIN schedules s ON s.id = m.schedule
-		JOIN source_groups g ON g.id = m.source_group WHERE s.enabled <> 0 AND `+one("s.host", host)+` ORDER BY m.schedule, g.name, g.id`, host)
+		JOIN source_groups g ON g.id = m.source_group JOIN hosts h ON h.id = s.host AND h.removed_at = 0 AND h.retired_at = 0
+		WHERE s.enabled <> 0 AND `+one("s.host", host)+` ORDER BY m.schedule, g.name, g.id`, host)
 }
 
 // Configured implements protocol.PlaneTx.
@@ -101,7 +102,7 @@ func (j journal) Configured(id topics.HostID, c topics.Configured, at int64) err
 	}
 	if c.Digest != "" {
 		// A database restored from a backup may use a number twice.
-		want, err := get[Host](j.ctx, j.q, `SELECT * FROM hosts WHERE id = $1`, id)
+		want, err := get[Host](j.ctx, j.q, `SELECT * FROM hosts WHERE id = $1 AND removed_at = 0`, id)
 		if err != nil {
 			return err
 		}
@@ -198,5 +199,5 @@ type HostBehind struct {
 // force. It reads only an index, because most of them may be offline.
 func (s *Store) Behind(ctx context.Context) ([]HostBehind, error) {
 	return all[HostBehind](ctx, s.r, `SELECT id, config_revision FROM hosts WHERE config_applied >= 0
-		AND config_applied <> config_revision ORDER BY id`)
+		AND config_applied <> config_revision AND removed_at = 0 ORDER BY id`)
 }

@@ -19,7 +19,8 @@ var (
 	fleetHostColumns = []string{"name", "created_at", "revoked_at", "hostname", "os", "arch", "platform", "agent_version",
 		"restic_version", "policy", "permits",
 		"last_job", "last_state", "last_ended_at", "standing", "standing_job", "good_job", "good_at", "good_bytes", "good_seconds",
-		"config_revision", "config_made_at", "config_applied", "config_applied_at", "config_error", "intermittent", "overdue_days"}
+		"config_revision", "config_made_at", "config_applied", "config_applied_at", "config_error", "intermittent", "overdue_days",
+		"removed_at", "retired_at"}
 	fleetJobColumns = []string{"kind", "source_group", "repository", "state", "requested_by",
 		"queued_at", "started_at", "finished_at", "not_after",
 		"held", "accepted", "cancel_asked", "cancelled_by", "schedule", "slot", "attempt", "fired"}
@@ -63,7 +64,7 @@ func (s *Store) FleetSince(ctx context.Context, mark, ended int64) (c FleetChang
 		}
 		c.All = len(c.Changed) > mostChanged
 	}
-	hosts := `SELECT id, ` + strings.Join(fleetHostColumns, ", ") + ` FROM hosts`
+	hosts := `SELECT id, ` + strings.Join(fleetHostColumns, ", ") + ` FROM hosts WHERE removed_at = 0`
 	open := `SELECT id, host, ` + strings.Join(fleetJobColumns, ", ") + ` FROM jobs WHERE finished_at = 0`
 	grouped := `SELECT DISTINCT host FROM source_groups`
 	outcomes := `SELECT host, state, finished_at, summary FROM jobs WHERE finished_at > 0 AND finished_at >= ?`
@@ -80,7 +81,7 @@ func (s *Store) FleetSince(ctx context.Context, mark, ended int64) (c FleetChang
 		}
 		return c, err
 	}
-	if c.Hosts, err = among[Host](ctx, tx, hosts+` WHERE id IN (?)`, c.Changed); err == nil {
+	if c.Hosts, err = among[Host](ctx, tx, hosts+` AND id IN (?)`, c.Changed); err == nil {
 		c.Open, err = among[Job](ctx, tx, open+` AND host IN (?) ORDER BY queued_at, id`, c.Changed)
 	}
 	if err == nil {

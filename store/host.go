@@ -69,6 +69,8 @@ type Host struct {
 	ConfigError     string `db:"config_error"` // the part of the config that the agent cannot handle
 
 	Intermittent bool  `db:"intermittent"` // not always on, such as a laptop; being offline is no problem
+	RemovedAt    int64 `db:"removed_at"`   // when it was taken out of care; 0 while it is there
+	RetiredAt    int64 `db:"retired_at"`   // since when it keeps its snapshots and is judged no longer; 0 is not
 	OverdueDays  int64 `db:"overdue_days"` // days without a good backup until it is overdue; 0 follows its schedules
 }
 
@@ -89,25 +91,30 @@ func (h Host) Received() topics.Received {
 	return topics.Received{Epoch: h.ReceivedEpoch, Seq: h.ReceivedSeq, Mark: h.ReceivedMark}
 }
 
+// AnyHost returns one host, a removed one too, for the pages about its jobs.
+func (s *Store) AnyHost(ctx context.Context, id topics.HostID) (Host, error) {
+	return get[Host](ctx, s.r, `SELECT * FROM hosts WHERE id = $1 -- removed_at: of either kind`, id)
+}
+
 // Hosts lists every host, by name.
 func (s *Store) Hosts(ctx context.Context) ([]Host, error) {
-	return all[Host](ctx, s.r, `SELECT * FROM hosts ORDER BY name, id`)
+	return all[Host](ctx, s.r, `SELECT * FROM hosts WHERE removed_at = 0 ORDER BY name, id`)
 }
 
 // Host returns one host, or ErrNotFound.
 func (s *Store) Host(ctx context.Context, id topics.HostID) (Host, error) {
-	return get[Host](ctx, s.r, `SELECT * FROM hosts WHERE id = $1`, id)
+	return get[Host](ctx, s.r, `SELECT * FROM hosts WHERE id = $1 AND removed_at = 0`, id)
 }
 
 // FindHost returns the host with this ID, else the one with this name, or
 // ErrNotFound.
 func (s *Store) FindHost(ctx context.Context, text string) (Host, error) {
-	return get[Host](ctx, s.r, `SELECT * FROM hosts WHERE id = $1 OR name = $1 ORDER BY id = $1 DESC LIMIT 1`, text)
+	return get[Host](ctx, s.r, `SELECT * FROM hosts WHERE (id = $1 OR name = $1) AND removed_at = 0 ORDER BY id = $1 DESC LIMIT 1`, text)
 }
 
 // HostCount counts hosts.
 func (s *Store) HostCount(ctx context.Context) (int, error) {
-	return get[int](ctx, s.r, `SELECT count(*) FROM hosts`)
+	return get[int](ctx, s.r, `SELECT count(*) FROM hosts WHERE removed_at = 0`)
 }
 
 // Seen stores when hosts were last heard of, a few hundred per transaction, because

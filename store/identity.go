@@ -29,7 +29,7 @@ func (s *Store) AddEnrollToken(ctx context.Context, t EnrollToken) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		target := t.ID
 		if t.ForHost != "" {
-			if _, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1`, t.ForHost); err != nil {
+			if _, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1 AND removed_at = 0`, t.ForHost); err != nil {
 				return err
 			}
 			target = string(t.ForHost)
@@ -116,7 +116,7 @@ func (s *Store) reenroll(ctx context.Context, tx *sqlx.Tx, t EnrollToken, h Host
 		WHERE id = :id`, h); err != nil {
 		return h, err
 	}
-	h, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1`, h.ID)
+	h, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1 AND removed_at = 0`, h.ID)
 	if err != nil {
 		return h, err
 	}
@@ -125,7 +125,7 @@ func (s *Store) reenroll(ctx context.Context, tx *sqlx.Tx, t EnrollToken, h Host
 
 // HostByName returns the host of a name, or ErrNotFound.
 func (s *Store) HostByName(ctx context.Context, name string) (Host, error) {
-	return get[Host](ctx, s.r, `SELECT * FROM hosts WHERE name = $1`, name)
+	return get[Host](ctx, s.r, `SELECT * FROM hosts WHERE name = $1 AND removed_at = 0`, name)
 }
 
 func freeName(ctx context.Context, tx *sqlx.Tx, name string) (string, error) {
@@ -137,7 +137,7 @@ func freeName(ctx context.Context, tx *sqlx.Tx, name string) (string, error) {
 		if n > 1 {
 			try = fmt.Sprintf("%s-%d", name, n)
 		}
-		_, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE name = $1`, try)
+		_, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE name = $1 AND removed_at = 0`, try)
 		if errors.Is(err, ErrNotFound) {
 			return try, nil
 		}
@@ -163,7 +163,7 @@ func (h Host) Trusts(serial string) error {
 // both are accepted; an earlier one that was never used is not accepted any more.
 func (s *Store) Renew(ctx context.Context, id topics.HostID, serial, next string) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		h, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1`, id)
+		h, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1 AND removed_at = 0`, id)
 		if err != nil {
 			return err
 		}
@@ -180,7 +180,7 @@ func (s *Store) Renew(ctx context.Context, id topics.HostID, serial, next string
 // renewed one, the one before is refused from now on.
 func (s *Store) UseCertificate(ctx context.Context, id topics.HostID, serial string, until int64) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		h, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1`, id)
+		h, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1 AND removed_at = 0`, id)
 		if err != nil {
 			return err
 		}
@@ -208,7 +208,7 @@ func (s *Store) UseCertificate(ctx context.Context, id topics.HostID, serial str
 func (s *Store) Revoke(ctx context.Context, actor string, id topics.HostID) (Host, error) {
 	var h Host
 	err := s.tx(ctx, func(tx *sqlx.Tx) (err error) {
-		if h, err = get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1`, id); err != nil || h.RevokedAt > 0 {
+		if h, err = get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1 AND removed_at = 0`, id); err != nil || h.RevokedAt > 0 {
 			return err
 		}
 		h.RevokedAt = s.Now()
@@ -224,12 +224,14 @@ func (s *Store) Revoke(ctx context.Context, actor string, id topics.HostID) (Hos
 	return h, err
 }
 
-// Revoked lists the hosts that are not trusted, with the time each was revoked.
+// Revoked lists the hosts that are not trusted, with the time each was revoked or
+// removed.
 func (s *Store) Revoked(ctx context.Context) (map[topics.HostID]int64, error) {
-	rows, err := all[Host](ctx, s.r, `SELECT * FROM hosts WHERE revoked_at > 0`)
+	rows, err := all[Host](ctx, s.r, `SELECT * FROM hosts WHERE revoked_at > 0 UNION ALL SELECT * FROM hosts
+		WHERE removed_at > 0 AND revoked_at = 0`)
 	since := make(map[topics.HostID]int64, len(rows))
 	for _, h := range rows {
-		since[h.ID] = h.RevokedAt
+		since[h.ID] = max(h.RevokedAt, h.RemovedAt)
 	}
 	return since, err
 }

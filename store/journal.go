@@ -46,7 +46,7 @@ func (j journal) Received(id topics.HostID) (topics.Received, error) {
 		Seq   uint64 `db:"received_seq"`
 		Mark  string `db:"received_mark"`
 	}
-	r, err := get[row](j.ctx, j.q, `SELECT received_epoch, received_seq, received_mark FROM hosts WHERE id = $1`, id)
+	r, err := get[row](j.ctx, j.q, `SELECT received_epoch, received_seq, received_mark FROM hosts WHERE id = $1 AND removed_at = 0`, id)
 	return topics.Received{Epoch: r.Epoch, Seq: r.Seq, Mark: r.Mark}, err
 }
 

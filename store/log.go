@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/jmoiron/sqlx"
 
 	"github.com/restic-manager/restic-manager/store/prepared"
+	"github.com/restic-manager/restic-manager/store/sweep"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -104,15 +104,11 @@ func trim(ctx context.Context, tx *sqlx.Tx, id topics.JobID, last, keep int) err
 	return err
 }
 
-// Retention limits the logs and reports of ended jobs; 0 is no limit. The rows of the
-// jobs stay, with their summaries and results.
-type Retention struct {
-	Age   time.Duration // since the job ended
-	Bytes int64         // of text, in total
-}
+// Retention limits the logs and reports of ended jobs.
+type Retention = sweep.Retention
 
 // DefaultRetention keeps logs for a year, and a GiB of them.
-func DefaultRetention() Retention { return Retention{Age: 365 * 24 * time.Hour, Bytes: 1 << 30} }
+func DefaultRetention() Retention { return sweep.DefaultRetention() }
 
 // LogSize returns how many bytes of logs and reports are stored, and for how many
 // jobs.
@@ -125,116 +121,15 @@ func (s *Store) LogSize(ctx context.Context) (bytes int64, jobs int, err error) 
 	return v.Bytes, v.Jobs, err
 }
 
-// Limits for one transaction of a sweep, so that no other writer waits for long: how
-// many logs it marks as removed, and how many lines or report parts it deletes.
-const (
-	sweepMarks = 100
-	sweepRows  = 2000
-)
-
 // SweepLogs removes logs that are too old, and the oldest ones beyond the limit in
-// bytes, and returns how many. It selects them on a reading connection, marks each
-// job, and deletes the rows in small transactions. If it is interrupted, the next
-// sweep continues.
+// bytes, and returns how many.
 func (s *Store) SweepLogs(ctx context.Context, r Retention) (removed int, err error) {
-	for {
-		if err := s.removeMarked(ctx); err != nil {
-			return removed, err
-		}
-		n, err := s.markLogs(ctx, r)
-		removed += n
-		if err != nil || n == 0 {
-			return removed, err
-		}
-	}
+	return s.sweeper().Logs(ctx, r)
 }
 
-// markLogs marks the next few logs that are too old or exceed the limit as removed.
-func (s *Store) markLogs(ctx context.Context, r Retention) (marked int, err error) {
-	type log struct {
-		ID    topics.JobID `db:"id"`
-		Ended int64        `db:"finished_at"`
-		Bytes int64        `db:"log_bytes"`
-	}
-	total, _, err := s.LogSize(ctx)
-	if err != nil {
-		return 0, err
-	}
-	logs, err := all[log](ctx, s.r, `SELECT id, finished_at, log_bytes FROM jobs
-		WHERE finished_at > 0 AND log_dropped_at = 0 AND (lines > 0 OR log_bytes > 0) ORDER BY finished_at, id LIMIT $1`, sweepMarks)
-	if err != nil {
-		return 0, err
-	}
-	for _, l := range logs {
-		if (r.Age <= 0 || l.Ended >= s.Now()-r.Age.Milliseconds()) && (r.Bytes <= 0 || total <= r.Bytes) {
-			break
-		}
-		total -= l.Bytes
-		marked++
-	}
-	if marked == 0 {
-		return 0, nil
-	}
-	return marked, s.tx(ctx, func(tx *sqlx.Tx) error {
-		for _, l := range logs[:marked] {
-			if err := change(ctx, tx, `UPDATE jobs SET log_dropped_at = $1 WHERE id = $2`, s.Now(), l.ID); err != nil {
-				return err
-			}
-			if _, err := tx.ExecContext(ctx, `INSERT INTO log_removals (job) VALUES ($1) ON CONFLICT (job) DO NOTHING`, l.ID); err != nil {
-				return err
-			}
-		}
-		return s.audit(ctx, tx, "plane", "log.removed", "", fmt.Sprintf("logs of %d jobs, the last ended %s", marked,
-			time.UnixMilli(logs[marked-1].Ended).UTC().Format(time.RFC3339)))
-	})
-}
-
-// removeMarked deletes the stored lines of marked logs.
-func (s *Store) removeMarked(ctx context.Context) error {
-	for {
-		ids, err := all[topics.JobID](ctx, s.r, `SELECT job FROM log_removals LIMIT $1`, sweepMarks)
-		if err != nil || len(ids) == 0 {
-			return err
-		}
-		for len(ids) > 0 {
-			var done int
-			if err := s.tx(ctx, func(tx *sqlx.Tx) (err error) {
-				done, err = removeSome(ctx, tx, ids)
-				return err
-			}); err != nil {
-				return fmt.Errorf("remove logs: %w", err)
-			}
-			ids = ids[done:]
-		}
-	}
-}
-
-// removeSome deletes as much of some jobs' logs as one transaction may, and returns
-// how many jobs are done.
-func removeSome(ctx context.Context, tx *sqlx.Tx, ids []topics.JobID) (done int, err error) {
-	left := int64(sweepRows)
-	for _, id := range ids {
-		for _, table := range []struct{ name, key string }{{"job_lines", "n"}, {"job_gaps", "n"}, {"job_reports", "part"}} {
-			r, err := tx.ExecContext(ctx, `DELETE FROM `+table.name+` WHERE job = $1 AND `+table.key+` IN
-				(SELECT `+table.key+` FROM `+table.name+` WHERE job = $1 ORDER BY `+table.key+` LIMIT $2)`, id, left)
-			if err != nil {
-				return done, err
-			}
-			n, err := r.RowsAffected()
-			if err != nil {
-				return done, err
-			}
-			if left -= n; left <= 0 {
-				return done, nil
-			}
-		}
-		if err := change(ctx, tx, `UPDATE jobs SET log_bytes = 0 WHERE id = $1`, id); err != nil {
-			return done, err
-		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM log_removals WHERE job = $1`, id); err != nil {
-			return done, err
-		}
-		done++
-	}
-	return done, nil
+// sweeper returns what removes old rows in small transactions.
+func (s *Store) sweeper() sweep.Sweeper {
+	return sweep.Sweeper{R: s.r, Tx: s.tx, Now: s.Now, Audit: func(ctx context.Context, tx *sqlx.Tx, action, detail string) error {
+		return s.audit(ctx, tx, Plane, action, "", detail)
+	}}
 }

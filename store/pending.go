@@ -69,7 +69,7 @@ func (s *Store) OnEnded(f func(Slots, Job) error) { s.ended = f }
 // agent is too old to, without their groups.
 func (t Slots) Enabled() ([]Schedule, error) {
 	return all[Schedule](t.ctx, t.tx, `SELECT s.* FROM schedules s JOIN hosts h ON h.id = s.host
-		WHERE s.enabled <> 0 AND h.config_applied < 0 ORDER BY s.id`)
+		WHERE s.enabled <> 0 AND h.config_applied < 0 AND h.removed_at = 0 AND h.retired_at = 0 ORDER BY s.id`)
 }
 
 // Resume enables the schedules whose pause ends by now, with an audit entry each, and

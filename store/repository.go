@@ -228,48 +228,6 @@ func orNone(s string) string {
 	return s
 }
 
-// ErrInUse is the error that something still needs what was to be removed.
-var ErrInUse = errors.New("it is in use")
-
-// RemoveRepository unregisters a repository: it erases the secrets and frees the
-// name, and keeps the row for the jobs that refer to it. It returns ErrInUse while a
-// source group or an open job needs it. The repository's own data is not touched.
-func (s *Store) RemoveRepository(ctx context.Context, actor string, id topics.RepositoryID) error {
-	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		r, err := repository(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		uses, err := get[int](ctx, tx, `SELECT (SELECT count(*) FROM source_groups WHERE repository = $1) +
-			(SELECT count(*) FROM jobs WHERE repository = $1 AND finished_at = 0)`, id)
-		if err != nil {
-			return err
-		}
-		if uses > 0 {
-			return ErrInUse
-		}
-		if err := looks.Forget(ctx, tx, id); err != nil {
-			return err
-		}
-		nothing, err := s.sealAccess(ctx, tx, id, RepositoryAccess{})
-		if err != nil {
-			return err
-		}
-		for _, q := range []string{`DELETE FROM repository_locks WHERE repository = $1`, `DELETE FROM repository_keys WHERE repository = $1`} {
-			if _, err := tx.ExecContext(ctx, q, id); err != nil {
-				return err
-			}
-		}
-		if err := change(ctx, tx, `UPDATE repositories SET removed_at = $1, name = name || ' (removed ' || id || ')', url = $2,
-			password = $3, env = $4,
-			maintenance = $5, keeper = '', keep = '' WHERE id = $6`, s.Now(), nothing.URL,
-			nothing.Password, nothing.Env, nothing.Maintenance, id); err != nil {
-			return err
-		}
-		return s.audit(ctx, tx, actor, "repository.removed", string(id), r.Name)
-	})
-}
-
 // Repositories lists the registered repositories, by name.
 func (s *Store) Repositories(ctx context.Context) ([]Repository, error) {
 	return all[Repository](ctx, s.r, `SELECT `+repositoryColumns+` FROM repositories WHERE removed_at = 0 ORDER BY name, id`)
@@ -277,7 +235,7 @@ func (s *Store) Repositories(ctx context.Context) ([]Repository, error) {
 
 // RepositoryNames adds the names of some repositories, including unregistered ones.
 func (s *Store) RepositoryNames(ctx context.Context, ids []topics.RepositoryID, names map[topics.RepositoryID]string) error {
-	return namesOf(ctx, s, `SELECT id, name FROM repositories WHERE id IN (?)`, ids, names)
+	return namesOf(ctx, s, `SELECT id, name FROM repository_names WHERE id IN (?)`, ids, names)
 }
 
 // namesOf adds the names of some rows.
@@ -438,7 +396,7 @@ func (s *Store) PutSourceGroup(ctx context.Context, actor string, g SourceGroup)
 func (s *Store) EditSourceGroup(ctx context.Context, actor string, host topics.HostID, name string, add *NewRepository,
 	edit func(g *SourceGroup, known bool) error) (g SourceGroup, err error) {
 	err = s.tx(ctx, func(tx *sqlx.Tx) error {
-		if _, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1`, host); err != nil {
+		if _, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1 AND removed_at = 0`, host); err != nil {
 			return fmt.Errorf("host %s: %w", host, err)
 		}
 		g, err = get[SourceGroup](ctx, tx, `SELECT * FROM source_groups WHERE host = $1 AND name = $2`, host, name)
@@ -477,9 +435,9 @@ func (s *Store) SourceGroups(ctx context.Context, host topics.HostID) ([]SourceG
 	return all[SourceGroup](ctx, s.r, `SELECT * FROM source_groups WHERE `+one("host", host)+` ORDER BY name, id`, host)
 }
 
-// GroupNames adds what some source groups are called.
+// GroupNames adds what some source groups are called, removed ones too.
 func (s *Store) GroupNames(ctx context.Context, ids []topics.SourceGroupID, names map[topics.SourceGroupID]string) error {
-	return namesOf(ctx, s, `SELECT id, name FROM source_groups WHERE id IN (?)`, ids, names)
+	return namesOf(ctx, s, `SELECT id, name FROM group_names WHERE id IN (?)`, ids, names)
 }
 
 // GroupsNamed lists the source groups whose names contain a text, ignoring case.

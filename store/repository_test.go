@@ -474,15 +474,21 @@ func TestMaintenanceSecretsAreSealedAndRemovalErasesAll(t *testing.T) {
 		t.Errorf("a name twice: %v", err)
 	}
 
-	if err := s.RemoveRepository(ctx, "anna", r.ID); !errors.Is(err, ErrInUse) {
+	if err := s.RemoveRepository(ctx, "anna", r.ID, false); !errors.Is(err, ErrInUse) {
 		t.Errorf("remove one that a source group needs: %v", err)
 	}
 	finish(t, s, asked(t, s, g), 10, topics.Finished{Snapshot: &snaps(1)[0]})
 	if err := change(ctx, s.w, `DELETE FROM source_groups WHERE id = $1`, g.ID); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.RemoveRepository(ctx, "anna", r.ID); err != nil {
+	if err := s.RemoveRepository(ctx, "anna", r.ID, false); err != nil {
 		t.Fatal(err)
+	}
+	if b := must(s.RepositoryAccess(ctx, r.ID)); b.Password != a.Password {
+		t.Error("what brings it back within thirty days was dropped at once")
+	}
+	if n, err := s.PurgeRemoved(ctx, s.Now()+1); err != nil || n != 1 {
+		t.Fatalf("%d were purged, %v", n, err)
 	}
 	if b := must(s.RepositoryAccess(ctx, r.ID)); b.URL != "" || b.Password != "" || len(b.Env) != 0 || b.Maintenance != nil {
 		t.Error("secrets outlived their repository")
@@ -492,7 +498,7 @@ func TestMaintenanceSecretsAreSealedAndRemovalErasesAll(t *testing.T) {
 			t.Error("it is still listed")
 		}
 	}
-	if err := s.RemoveRepository(ctx, "anna", r.ID); !errors.Is(err, ErrNotFound) {
+	if err := s.RemoveRepository(ctx, "anna", r.ID, false); !errors.Is(err, ErrNotFound) {
 		t.Errorf("removed twice: %v", err)
 	}
 	if err := s.ChangeRepository(ctx, "anna", o, RepositoryAccess{}); err != nil {

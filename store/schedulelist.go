@@ -53,7 +53,7 @@ func (s *Store) SchedulesSince(ctx context.Context, mark int64) (c ScheduleChang
 		Group    topics.SourceGroupID `db:"source_group"`
 	}
 	const (
-		hosts     = `SELECT id, name FROM hosts`
+		hosts     = `SELECT id, name FROM hosts WHERE removed_at = 0`
 		schedules = `SELECT * FROM schedules`
 		groups    = `SELECT id, host, name, repository FROM source_groups`
 		members   = `SELECT m.schedule, m.source_group FROM source_groups g JOIN schedule_groups m ON m.source_group = g.id`
@@ -72,7 +72,7 @@ func (s *Store) SchedulesSince(ctx context.Context, mark int64) (c ScheduleChang
 			list, err = all[member](ctx, tx, members+` ORDER BY g.name, g.id`)
 		}
 	} else {
-		if names, err = among[host](ctx, tx, hosts+` WHERE id IN (?)`, c.Changed); err == nil {
+		if names, err = among[host](ctx, tx, hosts+` AND id IN (?)`, c.Changed); err == nil {
 			c.Schedules, err = among[Schedule](ctx, tx, schedules+` WHERE host IN (?) ORDER BY name, id`, c.Changed)
 		}
 		if err == nil {
@@ -103,7 +103,7 @@ func (s *Store) PendingRunsOf(ctx context.Context, ids []ScheduleID) ([]PendingR
 
 // HostsByID reads some hosts, in no order.
 func (s *Store) HostsByID(ctx context.Context, ids []topics.HostID) ([]Host, error) {
-	return among[Host](ctx, s.r, `SELECT * FROM hosts WHERE id IN (?)`, ids)
+	return among[Host](ctx, s.r, `SELECT * FROM hosts WHERE id IN (?) AND removed_at = 0`, ids)
 }
 
 // SourceGroupsByID reads some source groups, by name.

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/restic-manager/restic-manager/store/migrations"
+	"github.com/restic-manager/restic-manager/store/sweep"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -176,7 +177,7 @@ func TestWhoWritesGetsBetweenTheStepsOfASweep(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if steps := logs * lines / sweepRows; written < steps/2 {
+			if steps := logs * lines / sweep.Rows; written < steps/2 {
 				t.Errorf("in %d steps of the sweep, others wrote %d times", steps, written)
 			}
 			if n := must(get[int](ctx, s.r, `SELECT count(*) FROM job_lines`)); n != 0 {
@@ -200,14 +201,14 @@ func TestWhoWritesGetsBetweenTheStepsOfASweep(t *testing.T) {
 func TestASweepThatEndedInTheMiddleIsEndedByTheNext(t *testing.T) {
 	s, ctx := open(t), t.Context()
 	g := grouped(t, s, enrolled(t, s, "attic"))
-	id := stored(t, s, g, sweepRows+10)
-	if n, err := s.markLogs(ctx, Retention{Age: time.Millisecond}); err != nil || n != 1 {
+	id := stored(t, s, g, sweep.Rows+10)
+	if n, err := s.sweeper().MarkLogs(ctx, Retention{Age: time.Millisecond}); err != nil || n != 1 {
 		t.Fatalf("%d are marked, %v", n, err)
 	}
 	if err := s.tx(ctx, func(tx *sqlx.Tx) error {
-		done, err := removeSome(ctx, tx, []topics.JobID{id})
+		done, err := sweep.RemoveSome(ctx, tx, []topics.JobID{id})
 		if done != 0 {
-			t.Errorf("one transaction removed more than %d lines", sweepRows)
+			t.Errorf("one transaction removed more than %d lines", sweep.Rows)
 		}
 		return err
 	}); err != nil {

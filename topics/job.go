@@ -98,6 +98,7 @@ const (
 	CauseHook          Cause = "hook"               // a program that was to run before or after restic failed
 	CauseServed        Cause = "served"             // the slot it was for has been run by another job
 	CauseCancelled     Cause = "cancelled"          // a person cancelled it
+	CauseHostRemoved   Cause = "host-removed"       // its host was removed before its end was known
 	CauseKilled        Cause = "killed"             // restic was ended from outside, by a signal nobody here sent
 	CauseAgentDied     Cause = "agent-died"         // the agent stopped in the middle of the job
 	CauseReview        Cause = "review"             // what it would have done is unusual, and waits for a person to look

@@ -7,11 +7,15 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/removal"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
 // ErrNotFound is the error that there is no such host.
 var ErrNotFound = errors.New("there is no such host")
+
+// NameTaken is what is wrong with a name that another host has.
+const NameTaken = "There is a host of this name already."
 
 // MaxOverdueDays is the largest number of days that may be set.
 const MaxOverdueDays = 365
@@ -24,6 +28,8 @@ type Settings struct {
 
 // Input changes a host's settings; nil fields stay as they are.
 type Input struct {
+	Name         *string // as long as a host of that name is there, it is taken
+	Retired      *bool   // keeps its snapshots, and is judged no longer; no schedule of its fires
 	Intermittent *bool  // not always on, such as a laptop
 	OverdueDays  *int64 // days without a good backup until it is overdue; 0 is never
 }
@@ -35,13 +41,21 @@ func (s *Settings) Put(ctx context.Context, by string, id topics.HostID, in Inpu
 	if d := in.OverdueDays; d != nil && (*d < 0 || *d > MaxOverdueDays) {
 		wrong.Say("overdue_days", fmt.Sprintf("The days until a host is overdue are a number from 0 to %d; 0 is never.", MaxOverdueDays))
 	}
+	if in.Name != nil {
+		in.Name = new(field.Clean(*in.Name))
+		wrong.Say("name", field.Name("name", *in.Name))
+	}
 	if err := wrong.Err(); err != nil {
 		return store.Host{}, err
 	}
-	h, err := s.Store.PutHostSettings(ctx, by, id, in.Intermittent, in.OverdueDays)
-	if errors.Is(err, store.ErrNotFound) {
+	h, err := s.Store.PutHostSettings(ctx, by, id, removal.HostSettings{Name: in.Name, Retired: in.Retired,
+		Intermittent: in.Intermittent, OverdueDays: in.OverdueDays})
+	switch {
+	case errors.Is(err, store.ErrHostTaken):
+		return h, field.Errors{"name": NameTaken}
+	case errors.Is(err, store.ErrNotFound):
 		return h, ErrNotFound
-	} else if err != nil {
+	case err != nil:
 		return h, err
 	}
 	if s.Changed != nil {

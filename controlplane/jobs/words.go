@@ -250,6 +250,15 @@ var explanations = map[topics.Cause]Explanation{
 			again("Run {it} again whenever you like."),
 		},
 	},
+	topics.CauseHostRemoved: {
+		Cause: "The host was removed before this job had ended",
+		Effect: "Nobody knows how it ended. If its agent finished it all the same, its snapshot is in the repository, and the next " +
+			"listing shows it as one that no job is known of.",
+		Remedies: []Remedy{
+			{Text: "If the host was removed by mistake, restore it within thirty days: Removed, on the fleet page."},
+			{Text: "If it is gone for good, stop the agent on the machine."},
+		},
+	},
 	topics.CauseKilled: {
 		Cause:  "restic was ended from outside",
 		Effect: "No snapshot was written. Data that was already uploaded is used by the next run.",

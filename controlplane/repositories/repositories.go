@@ -101,7 +101,7 @@ func (s *Service) Remove(ctx context.Context, by string, id topics.RepositoryID)
 	if err != nil {
 		return err
 	}
-	if err := s.Store.RemoveRepository(ctx, by, id); err != nil {
+	if err := s.Store.RemoveRepository(ctx, by, id, false); err != nil {
 		return named(err)
 	}
 	s.changed(ctx, id, was.Keeper)

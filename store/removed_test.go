@@ -1,0 +1,318 @@
+package store
+
+import (
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/store/removal"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// planned adds a schedule of some groups of a host.
+func planned(t *testing.T, s *Store, h Host, name string, groups ...topics.SourceGroupID) Schedule {
+	t.Helper()
+	return must(s.PutSchedule(t.Context(), "test", h.ID, name, ScheduleID(topics.NewID(time.Now())), func(sc *Schedule) error {
+		sc.Cron, sc.Zone, sc.Enabled, sc.RetryMax, sc.Groups = "0 3 * * *", "UTC", true, 3, groups
+		return nil
+	}))
+}
+
+// aHost is all that lists, boards and configs go by of a host.
+type aHost struct {
+	Host      Host
+	Groups    []SourceGroup
+	Schedules []Schedule
+	Plans     []Member
+}
+
+func (s *Store) everything(t *testing.T, id topics.HostID) (a aHost) {
+	t.Helper()
+	ctx := t.Context()
+	a.Host, _ = s.Host(ctx, id)
+	a.Groups, a.Schedules, a.Plans = must(s.SourceGroups(ctx, id)), must(s.Schedules(ctx, id)), must(s.Plans(ctx, id))
+	for i := range a.Schedules {
+		a.Schedules[i].Since = 0 // begins anew
+	}
+	return a
+}
+
+func TestARemovedHostIsInNoListAndComesBackWhole(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	attic, barn := enrolled(t, s, "attic"), enrolled(t, s, "barn")
+	g, other := grouped(t, s, attic), grouped(t, s, attic)
+	grouped(t, s, barn)
+	planned(t, s, attic, "nightly", g.ID, other.ID)
+	planned(t, s, attic, "hourly", g.ID)
+	must(s.PutHostSettings(ctx, "anna", attic.ID, removal.HostSettings{Intermittent: new(true), OverdueDays: new(int64(9))}))
+	was, mark, plans := s.everything(t, attic.ID), must(s.FleetMark(ctx)), must(s.ScheduleMark(ctx))
+	queued, sent := asked(t, s, g), asked(t, s, other)
+	if err := s.Steps(ctx, func(tx protocol.PlaneTx) error {
+		p := must2(tx.Job(sent.ID))
+		p.State = topics.Dispatched
+		if err := tx.PutJob(p); err != nil {
+			return err
+		}
+		p.State = topics.Running
+		return tx.PutJob(p)
+	}); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := s.RemoveHost(ctx, "anna", attic.ID, removal.Keep); err != nil {
+		t.Fatal(err)
+	}
+	for what, err := range map[string]error{
+		"by its ID":   err2(s.Host(ctx, attic.ID)),
+		"by its name": err2(s.FindHost(ctx, "attic")),
+		"a new token": s.AddEnrollToken(ctx, EnrollToken{ID: "t1", ForHost: attic.ID, CreatedBy: "test"}),
+		"a renewal":   s.Renew(ctx, attic.ID, "1", "2"),
+		"settings":    err2(s.PutHostSettings(ctx, "anna", attic.ID, removal.HostSettings{Retired: new(true)})),
+		"twice":       s.RemoveHost(ctx, "anna", attic.ID, removal.Keep),
+		"a revocation": err2(s.Revoke(ctx, "anna",
+			attic.ID)),
+		"what it sends": s.Steps(ctx, func(tx protocol.PlaneTx) error { return err2(tx.Received(attic.ID)) }),
+	} {
+		if !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if gone := s.everything(t, attic.ID); !reflect.DeepEqual(gone, aHost{Groups: []SourceGroup{}, Schedules: []Schedule{}, Plans: []Member{}}) {
+		t.Errorf("left is %+v", gone)
+	}
+	if list := must(s.Hosts(ctx)); len(list) != 1 || list[0].ID != barn.ID || must(s.HostCount(ctx)) != 1 {
+		t.Errorf("the list has %+v", list)
+	}
+	if c := must(s.FleetSince(ctx, mark, 0)); len(c.Hosts) != 0 || len(c.Changed) != 1 || c.Changed[0] != attic.ID {
+		t.Errorf("the board is told %+v", c)
+	}
+	if c := must(s.SchedulesSince(ctx, plans)); len(c.Names)+len(c.Schedules)+len(c.Groups) != 0 || len(c.Changed) == 0 {
+		t.Errorf("the board of schedules is told %+v", c)
+	}
+	if since := must(s.Revoked(ctx)); since[attic.ID] == 0 {
+		t.Error("its connections are not ended")
+	}
+	for id, want := range map[topics.JobID]topics.JobState{queued.ID: topics.Cancelled, sent.ID: topics.Interrupted} {
+		if j := must(s.Job(ctx, id)); j.State != want || j.FinishedAt == 0 || want == topics.Interrupted && j.Cause != topics.CauseHostRemoved {
+			t.Errorf("job %s is %+v, want %s", id, j, want)
+		}
+	}
+	names, groups := map[topics.HostID]string{}, map[topics.SourceGroupID]string{}
+	if err := errors.Join(s.HostNames(ctx, []topics.HostID{attic.ID}, names),
+		s.GroupNames(ctx, []topics.SourceGroupID{g.ID}, groups)); err != nil || names[attic.ID] != "attic (removed)" ||
+		groups[g.ID] != g.Name+" (removed)" {
+		t.Errorf("its jobs are of %q and %q, %v", names[attic.ID], groups[g.ID], err)
+	}
+	heir := enrolled(t, s, "attic")
+	if heir.Name != "attic" {
+		t.Errorf("its name is not free: the next is called %s", heir.Name)
+	}
+
+	if _, err := s.Restore(ctx, "anna", removal.Host, string(attic.ID), ""); !errors.Is(err, removal.ErrTaken) {
+		t.Errorf("brought back under a name that is taken: %v", err)
+	}
+	if left, err := s.Restore(ctx, "anna", removal.Host, string(attic.ID), "old attic"); err != nil || len(left) > 0 {
+		t.Fatalf("left %+v, %v", left, err)
+	}
+	was.Host.Name = "old attic"
+	now := s.everything(t, attic.ID)
+	now.Host.LastJob, now.Host.LastState, now.Host.LastEndedAt = "", "", 0 // the ends of its jobs
+	now.Host.Standing, now.Host.StandingJob = "", ""
+	if !reflect.DeepEqual(now, was) {
+		t.Errorf("back is\n%+v\nit was\n%+v", now, was)
+	}
+	if err := must(s.Host(ctx, attic.ID)).Trusts("1"); err != nil {
+		t.Errorf("its certificate is not good any more: %v", err)
+	}
+	s.mustStep(t, attic.ID, 1, topics.Event{Finished: &topics.Finished{Job: sent.ID, State: topics.Succeeded}})
+	if j := must(s.Job(ctx, sent.ID)); j.State != topics.Interrupted {
+		t.Errorf("the job ended twice, as %s", j.State)
+	}
+	for _, action := range []string{"host.removed", "host.restored"} {
+		if n := must(s.AuditCount(ctx, AuditFilter{Action: action, Target: string(attic.ID), Actor: "anna"})); n != 1 {
+			t.Errorf("%d entries %s", n, action)
+		}
+	}
+}
+
+func must2[T any](v T, _ bool, err error) T { return must(v, err) }
+func err2[T any](_ T, err error) error      { return err }
+
+// A keeper takes what it looks after with it, so another one is chosen first.
+func TestAKeeperIsNotRemoved(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	vault := enrolled(t, s, "vault")
+	r := must(s.Repository(ctx, grouped(t, s, enrolled(t, s, "attic")).Repository))
+	a := must(s.RepositoryAccess(ctx, r.ID))
+	r.Keeper = vault.ID
+	if err := s.ChangeRepository(ctx, "anna", r, a); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RemoveHost(ctx, "anna", vault.ID, removal.Keep); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), r.Name) {
+		t.Errorf("%v", err)
+	}
+	r.Keeper = ""
+	if err := s.ChangeRepository(ctx, "anna", r, a); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RemoveHost(ctx, "anna", vault.ID, removal.Keep); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestARemovedGroupTakesTheSchedulesAlongThatBackUpNothingElse(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	attic := enrolled(t, s, "attic")
+	g, other := grouped(t, s, attic), grouped(t, s, attic)
+	both, own := planned(t, s, attic, "nightly", g.ID, other.ID), planned(t, s, attic, "hourly", g.ID)
+	was := s.everything(t, attic.ID)
+	job := asked(t, s, g)
+
+	schedules, err := s.RemoveSourceGroup(ctx, "anna", g.ID, removal.Keep)
+	if err != nil || !reflect.DeepEqual(schedules, []string{"hourly"}) {
+		t.Fatalf("%v went with it, %v", schedules, err)
+	}
+	if j := must(s.Job(ctx, job.ID)); j.State != topics.Cancelled {
+		t.Errorf("its job is %s", j.State)
+	}
+	now := s.everything(t, attic.ID)
+	if len(now.Groups) != 1 || now.Groups[0].ID != other.ID || len(now.Schedules) != 1 || now.Schedules[0].ID != both.ID ||
+		len(now.Schedules[0].Groups) != 1 {
+		t.Errorf("left is %+v", now)
+	}
+	// Another schedule takes the name meanwhile.
+	planned(t, s, attic, "hourly", other.ID)
+	if list := must(s.RemovedGroups(ctx, attic.ID)); len(list) != 1 || list[0].Name != g.Name || !list[0].Restorable() {
+		t.Errorf("removed are %+v", list)
+	}
+	if _, err := s.Restore(ctx, "anna", removal.Group, string(g.ID), ""); err != nil {
+		t.Fatal(err)
+	}
+	now = s.everything(t, attic.ID)
+	if !reflect.DeepEqual(now.Groups, was.Groups) {
+		t.Errorf("back is %+v, it was %+v", now.Groups, was.Groups)
+	}
+	if sc := must(s.ScheduleNamed(ctx, attic.ID, "hourly-2")); sc.ID != own.ID || len(sc.Groups) != 1 || sc.Groups[0] != g.ID {
+		t.Errorf("its schedule is %+v", sc)
+	}
+	if sc := must(s.ScheduleNamed(ctx, attic.ID, "nightly")); len(sc.Groups) != 2 {
+		t.Errorf("the other one backs up %v", sc.Groups)
+	}
+	if _, err := s.Restore(ctx, "anna", removal.Group, string(g.ID), ""); !errors.Is(err, ErrNotFound) {
+		t.Errorf("brought back twice: %v", err)
+	}
+}
+
+func TestARemovedRepositoryComesBackWithItsGroupsAndSecrets(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	attic, barn := enrolled(t, s, "attic"), enrolled(t, s, "barn")
+	g, mine := grouped(t, s, attic), grouped(t, s, barn)
+	must(s.PutSourceGroup(ctx, "test", SourceGroup{ID: mine.ID, Host: barn.ID, Name: mine.Name, Repository: g.Repository, Paths: List{"/b"}}))
+	r, a := must(s.Repository(ctx, g.Repository)), must(s.RepositoryAccess(ctx, g.Repository))
+	r.Keeper, r.Keep.V = attic.ID, &Keep{Within: "30d"}
+	if err := s.ChangeRepository(ctx, "anna", r, a); err != nil {
+		t.Fatal(err)
+	}
+	was := must(s.Repository(ctx, r.ID))
+	if err := s.RemoveRepository(ctx, "anna", r.ID, false); !errors.Is(err, ErrInUse) {
+		t.Fatalf("without its groups: %v", err)
+	}
+	if err := s.RemoveRepository(ctx, "anna", r.ID, true); err != nil {
+		t.Fatal(err)
+	}
+	if list := must(s.SourceGroups(ctx, "")); len(list) != 0 {
+		t.Errorf("left are %+v", list)
+	}
+	if _, err := s.Restore(ctx, "anna", removal.Group, string(g.ID), ""); !errors.Is(err, removal.ErrRepository) {
+		t.Errorf("a group without its repository: %v", err)
+	}
+	if err := s.RemoveHost(ctx, "anna", barn.ID, removal.Keep); err != nil {
+		t.Fatal(err)
+	}
+	left, err := s.Restore(ctx, "anna", removal.Repository, string(r.ID), "")
+	if err != nil || len(left) != 1 || left[0].ID != string(mine.ID) {
+		t.Fatalf("left are %+v, %v", left, err)
+	}
+	if now := must(s.Repository(ctx, r.ID)); !reflect.DeepEqual(now, was) {
+		t.Errorf("back is\n%+v\nit was\n%+v", now, was)
+	}
+	if b := must(s.RepositoryAccess(ctx, r.ID)); b.Password != a.Password {
+		t.Error("its password is another")
+	}
+	if list := must(s.SourceGroups(ctx, attic.ID)); len(list) != 1 || list[0].ID != g.ID {
+		t.Errorf("its groups are %+v", list)
+	}
+	// The other group comes back with its host, or when that is there.
+	if _, err := s.Restore(ctx, "anna", removal.Host, string(barn.ID), ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Restore(ctx, "anna", removal.Group, string(mine.ID), ""); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhatIsPurgedDoesNotComeBack(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	attic := enrolled(t, s, "attic")
+	g := grouped(t, s, attic)
+	if err := s.RemoveHost(ctx, "anna", attic.ID, removal.Retention); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.PurgeRemoved(ctx, s.Now()-30*dayMillis); err != nil || n != 0 {
+		t.Fatalf("too early, %d were purged, %v", n, err)
+	}
+	if n, err := s.PurgeRemoved(ctx, s.Now()+1); err != nil || n != 2 {
+		t.Fatalf("%d were purged, %v", n, err)
+	}
+	if _, err := s.Restore(ctx, "anna", removal.Host, string(attic.ID), ""); !errors.Is(err, removal.ErrPurged) {
+		t.Errorf("the host: %v", err)
+	}
+	if h := must(s.AnyHost(ctx, attic.ID)); h.Serial != "" {
+		t.Error("its certificate could be trusted again")
+	}
+	if r := must(s.Removed(ctx, removal.Group, string(g.ID))); r.Snapshots != removal.Retention || r.Restorable() {
+		t.Errorf("of its group is left %+v", r)
+	}
+	if list := must(s.AllRemoved(ctx, removal.Host, 10)); len(list) != 0 {
+		t.Errorf("offered are %+v", list)
+	}
+}
+
+// TestQueriesOfHostsLeaveOutRemovedOnes: whoever reads hosts says in the same text
+// which ones; all other tables hold only what is there.
+func TestQueriesOfHostsLeaveOutRemovedOnes(t *testing.T) {
+	reads := regexp.MustCompile(`(?i)\b(FROM|JOIN)\s+hosts\b`)
+	found := 0
+	for _, dir := range []string{".", "removal", "sweep", "facts", "slotlog"} {
+		for _, name := range must(filepath.Glob(filepath.Join(dir, "*.go"))) {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			files := token.NewFileSet()
+			ast.Inspect(must(parser.ParseFile(files, name, nil, 0)), func(n ast.Node) bool {
+				lit, ok := n.(*ast.BasicLit)
+				if !ok || lit.Kind != token.STRING {
+					return true
+				}
+				if text := must(strconv.Unquote(lit.Value)); reads.MatchString(text) {
+					if found++; !strings.Contains(text, "removed_at") {
+						t.Errorf("%s: %.100s reads removed hosts, too: add removed_at = 0", files.Position(lit.Pos()), text)
+					}
+				}
+				return true
+			})
+		}
+	}
+	if found < 10 {
+		t.Errorf("only %d queries of hosts were found", found)
+	}
+}
