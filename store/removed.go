@@ -37,20 +37,19 @@ func (s *Store) removing(ctx context.Context, actor string, do func(removal.Chan
 
 // Removed returns what was removed under an ID, or ErrNotFound.
 func (s *Store) Removed(ctx context.Context, kind removal.Kind, id string) (Removed, error) {
-	r, err := removal.Find(ctx, s.r, kind, id)
-	return r, ours(err)
+	return get[Removed](ctx, s.r, removal.ByID, kind, id)
 }
 
 // AllRemoved lists what was removed of a kind and can still come back, the latest
 // first.
 func (s *Store) AllRemoved(ctx context.Context, kind removal.Kind, limit int) ([]Removed, error) {
-	return removal.List(ctx, s.r, kind, limit)
+	return all[Removed](ctx, s.r, removal.ByKind, kind, limit)
 }
 
 // RemovedGroups lists the source groups removed from a host that can still come back,
 // the latest first.
 func (s *Store) RemovedGroups(ctx context.Context, host topics.HostID) ([]Removed, error) {
-	return removal.GroupsOf(ctx, s.r, string(host))
+	return all[Removed](ctx, s.r, removal.OfHost, host)
 }
 
 // RemoveHost takes a host out of care, with its source groups and schedules. Its open

@@ -86,7 +86,8 @@ func TestARemovedHostIsInNoListAndComesBackWhole(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if gone := s.everything(t, attic.ID); !reflect.DeepEqual(gone, aHost{Groups: []SourceGroup{}, Schedules: []Schedule{}, Plans: []Member{}}) {
+	nothing := aHost{Groups: []SourceGroup{}, Schedules: []Schedule{}, Plans: []Member{}}
+	if gone := s.everything(t, attic.ID); !reflect.DeepEqual(gone, nothing) {
 		t.Errorf("left is %+v", gone)
 	}
 	if list := must(s.Hosts(ctx)); len(list) != 1 || list[0].ID != barn.ID || must(s.HostCount(ctx)) != 1 {

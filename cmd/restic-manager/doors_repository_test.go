@@ -161,7 +161,7 @@ var newRepositories = subject[newRepository]{
 				said += fmt.Sprintf(", maintenance %q %q", m.URL.Reveal(), lines(m.Env))
 			}
 			all = append(all, said)
-			if err := h.store.RemoveRepository(t.Context(), "test", r.ID); err != nil {
+			if err := h.store.RemoveRepository(t.Context(), "test", r.ID, false); err != nil {
 				t.Fatal(err)
 			}
 		}

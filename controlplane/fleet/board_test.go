@@ -16,6 +16,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/removal"
 	"github.com/restic-manager/restic-manager/store/storetest"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -34,10 +35,13 @@ func check(err error) {
 	}
 }
 
+type storeJob = store.Job
+
 // A world is a database that two processes have open, and a clock.
 type world struct {
 	here, there *store.Store
 	presence    *hosts.Presence
+	gone        []topics.HostID // removed
 	now         time.Time
 	hosts       []topics.HostID
 	open        []store.Job
@@ -227,9 +231,30 @@ func TestTheBoardIsWhatTheDatabaseSays(t *testing.T) {
 				w.step(store(), rapid.IntRange(0, len(w.open)-1).Draw(t, "job"), end, w.now.Add(-age))
 			},
 			"intermittent": func(t *rapid.T) {
-				_, err := store().PutHostSettings(context.Background(), "test", one(), new(rapid.Bool().Draw(t, "is")),
-					new(rapid.Int64Range(0, 2).Draw(t, "days")))
+				_, err := store().PutHostSettings(context.Background(), "test", one(), removal.HostSettings{
+					Intermittent: new(rapid.Bool().Draw(t, "is")),
+					OverdueDays:  new(rapid.Int64Range(0, 2).Draw(t, "days")),
+					Retired:      new(rapid.Bool().Draw(t, "retired")),
+				})
 				check(err)
+			},
+			"remove": func(t *rapid.T) {
+				if len(w.hosts) < 2 {
+					t.Skip("the last one stays")
+				}
+				id := one()
+				check(store().RemoveHost(context.Background(), "test", id, removal.Keep))
+				w.hosts = slices.DeleteFunc(w.hosts, func(h topics.HostID) bool { return h == id })
+				w.open = slices.DeleteFunc(w.open, func(j storeJob) bool { return j.Host == id })
+				w.gone = append(w.gone, id)
+			},
+			"bring back": func(t *rapid.T) {
+				if len(w.gone) == 0 {
+					t.Skip("nothing is removed")
+				}
+				id := w.gone[0]
+				must(store().Restore(context.Background(), "test", removal.Host, string(id), "back "+string(id)))
+				w.gone, w.hosts = w.gone[1:], append(w.hosts, id)
 			},
 			"revoke": func(*rapid.T) { _, _ = store().Revoke(context.Background(), "test", one()) },
 			"seen": func(*rapid.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/removal"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -68,7 +69,7 @@ func BenchmarkFleet(b *testing.B) {
 		for b.Loop() {
 			// Whoever is revoked or made a laptop is another entry of the board.
 			n++
-			if _, err := w.store.PutHostSettings(ctx, "test", hosts[7], new(n%2 == 0), new(int64(0))); err != nil {
+			if _, err := w.store.PutHostSettings(ctx, "test", hosts[7], removal.HostSettings{Intermittent: new(n%2 == 0)}); err != nil {
 				b.Fatal(err)
 			}
 			t.second(b, map[topics.HostID]bool{hosts[7]: true})

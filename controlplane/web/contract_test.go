@@ -72,7 +72,7 @@ func TestEveryKindIsAskedForByTheContract(t *testing.T) {
 		Password: "correct horse"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.store.RemoveRepository(t.Context(), "test", gone.ID); err != nil {
+	if err := w.store.RemoveRepository(t.Context(), "test", gone.ID, false); err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range []answer{

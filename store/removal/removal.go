@@ -63,23 +63,15 @@ const columns = `kind, id, host, repository, name, removed_at, removed_by, toget
 
 // Find returns what was removed under an ID; sql.ErrNoRows if there is none.
 func Find(ctx context.Context, q sqlx.QueryerContext, kind Kind, id string) (r Removed, err error) {
-	return r, sqlx.GetContext(ctx, q, &r, `SELECT `+columns+` FROM removed WHERE kind = $1 AND id = $2`, kind, id)
+	return r, sqlx.GetContext(ctx, q, &r, ByID, kind, id)
 }
 
-// List returns what was removed of a kind and can come back, the latest first.
-func List(ctx context.Context, q sqlx.QueryerContext, kind Kind, most int) ([]Removed, error) {
-	rows := []Removed{}
-	return rows, sqlx.SelectContext(ctx, q, &rows, `SELECT `+columns+` FROM removed WHERE body <> '' AND kind = $1
-		ORDER BY removed_at DESC, id LIMIT $2`, kind, most)
-}
-
-// GroupsOf returns the groups that were removed from a host which is still there, and
-// can come back, the latest first.
-func GroupsOf(ctx context.Context, q sqlx.QueryerContext, host string) ([]Removed, error) {
-	rows := []Removed{}
-	return rows, sqlx.SelectContext(ctx, q, &rows, `SELECT `+columns+` FROM removed WHERE host = $1 AND kind = 'group' AND body <> ''
-		ORDER BY removed_at DESC, id`, host)
-}
+// Queries for lists of what can come back, the latest first.
+const (
+	ByKind = `SELECT ` + columns + ` FROM removed WHERE body <> '' AND kind = $1 ORDER BY removed_at DESC, id LIMIT $2`
+	OfHost = `SELECT ` + columns + ` FROM removed WHERE host = $1 AND kind = 'group' AND body <> '' ORDER BY removed_at DESC, id`
+	ByID   = `SELECT ` + columns + ` FROM removed WHERE kind = $1 AND id = $2`
+)
 
 // A slice is some rows of a table.
 type slice struct {
@@ -350,7 +342,8 @@ func removeHost(ctx context.Context, tx sqlx.ExtContext, r Removed) (Removed, er
 		return r, err
 	}
 	for _, id := range groups {
-		if _, _, err := removeGroup(ctx, tx, Removed{Kind: Group, ID: id, At: r.At, By: r.By, Together: r.ID, Snapshots: r.Snapshots}); err != nil {
+		group := Removed{Kind: Group, ID: id, At: r.At, By: r.By, Together: r.ID, Snapshots: r.Snapshots}
+		if _, _, err := removeGroup(ctx, tx, group); err != nil {
 			return r, err
 		}
 	}
@@ -469,7 +462,8 @@ func removeRepository(ctx context.Context, tx sqlx.ExtContext, r Removed) (Remov
 // restoreRepository brings a repository back, under another name unless name is "",
 // with the source groups that went with it. A keeper that was removed meanwhile is
 // its keeper no more. Groups that cannot come back are returned.
-func restoreRepository(ctx context.Context, tx sqlx.ExtContext, r Removed, name string, now int64) (back Removed, left []Removed, err error) {
+func restoreRepository(ctx context.Context, tx sqlx.ExtContext, r Removed, name string, now int64) (
+	back Removed, left []Removed, err error) {
 	if name != "" {
 		r.Name = name
 	}
