@@ -10,7 +10,6 @@ import (
 
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store/keyring"
-	"github.com/restic-manager/restic-manager/store/looks"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
