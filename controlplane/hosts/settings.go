@@ -30,8 +30,8 @@ type Settings struct {
 type Input struct {
 	Name         *string // as long as a host of that name is there, it is taken
 	Retired      *bool   // keeps its snapshots, and is judged no longer; no schedule of its fires
-	Intermittent *bool  // not always on, such as a laptop
-	OverdueDays  *int64 // days without a good backup until it is overdue; 0 is never
+	Intermittent *bool   // not always on, such as a laptop
+	OverdueDays  *int64  // days without a good backup until it is overdue; 0 is never
 }
 
 // Put changes a host's settings and returns the host. It returns field.Errors for
