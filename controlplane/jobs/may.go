@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/store"
@@ -90,10 +91,10 @@ func MayAsk(a Actor, h store.Host, k topics.JobKind, r *store.Repository) error 
 // returns the first job. If the same job is already queued or running, that one is
 // returned and fresh is false.
 func (e *Engine) Start(ctx context.Context, a Actor, r Request) (job store.Job, fresh bool, err error) {
-	if err := r.check(); err != nil {
+	if err := a.Lacks(rights.OfJob(r.Kind, r.Operation)); err != nil && slices.Contains(topics.Kinds, r.Kind) {
 		return job, false, err
 	}
-	if err := a.Lacks(rights.OfJob(r.Kind, r.Operation)); err != nil {
+	if err := r.check(); err != nil {
 		return job, false, err
 	}
 	if r.Kind == topics.BackupJob {

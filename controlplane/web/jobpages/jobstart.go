@@ -8,6 +8,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
@@ -32,6 +33,9 @@ func (s *Pages) RunOnRepository(w http.ResponseWriter, r *http.Request) error {
 	}
 	q := jobs.Request{Host: host, Kind: topics.JobKind(r.PostForm.Get("kind")), Repository: id}
 	q.Operation = operationOf(q.Kind, r.PostForm)
+	if err := session.Of(ctx).Actor().Lacks(rights.OfJob(q.Kind, q.Operation)); err != nil {
+		return err
+	}
 	if q.Operation.All && r.PostForm.Get("confirm") != row.Name {
 		return layout.NotConfirmed(row)
 	}
