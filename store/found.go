@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/restic-manager/restic-manager/store/looks"
+	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -39,7 +40,7 @@ func (j journal) found(job Job, f topics.Finished, at int64) (whole bool, err er
 		case topics.SnapshotsJob:
 			first, err := get[bool](j.ctx, j.tx, `SELECT listed_at = 0 FROM repositories WHERE id = $1`, job.Repository)
 			if err == nil {
-				err = reconcile(j.ctx, j.tx, job, report.Snapshots, at)
+				err = j.listed(job, *r, report.Snapshots, at)
 			}
 			if err == nil && first {
 				err = looks.Know(j.ctx, j.tx, job.Repository, at)
@@ -60,8 +61,13 @@ func (j journal) found(job Job, f topics.Finished, at int64) (whole bool, err er
 				at, job.ID, most(r.Check.Errors), job.Repository)
 		}
 	case topics.ForgetJob:
-		if err := removed(j.ctx, j.tx, job, r.Removed, at); err != nil || !well {
-			return false, err
+		if o != nil {
+			if err := snapshots.Removed(j.ctx, j.tx, job.Repository, job.ID, o.Snapshots, r.Removed, at); err != nil {
+				return false, err
+			}
+		}
+		if !well {
+			return false, nil
 		}
 		return false, did("forgot_at")
 	case topics.PruneJob:

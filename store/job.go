@@ -108,6 +108,9 @@ func (s *Store) queue(ctx context.Context, tx *sqlx.Tx, j Job) error {
 		:schedule, :slot, :attempt)`, j); err != nil {
 		return fmt.Errorf("queue job: %w", err)
 	}
+	if err := names(ctx, tx, j); err != nil {
+		return err
+	}
 	return s.audit(ctx, tx, j.RequestedBy, "job.queued", string(j.ID), string(j.Kind)+" on "+string(j.Host))
 }
 

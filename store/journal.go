@@ -12,6 +12,7 @@ import (
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store/looks"
 	"github.com/restic-manager/restic-manager/store/prepared"
+	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/store/standard"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -152,7 +153,11 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 	}
 	if f.Snapshot != nil {
 		job.SnapshotID = f.Snapshot.ID
-		if err := addSnapshot(j.ctx, j.tx, job, *f.Snapshot); err != nil {
+		noted := at
+		if job.Fired { // its end is by the host's clock
+			noted = j.s.Now()
+		}
+		if err := snapshots.Add(j.ctx, j.tx, job.Repository, made(job), *f.Snapshot, noted); err != nil {
 			return fmt.Errorf("snapshot of job %s: %w", job.ID, err)
 		}
 	}

@@ -205,6 +205,9 @@ func (s *Store) Release(ctx context.Context, r MaintenanceRun, o topics.Operatio
 			JSON[topics.Operation]{V: &o}, r.ID); err != nil {
 			return fmt.Errorf("release job %s: %w", r.ID, err)
 		}
+		if err := names(ctx, tx, Job{ID: r.ID, Kind: r.Kind, Repository: r.Repository, Operation: JSON[topics.Operation]{V: &o}}); err != nil {
+			return err
+		}
 		if err := s.audit(ctx, tx, r.RequestedBy, "retention.released", string(r.ID),
 			fmt.Sprintf("%d snapshots of %s", len(o.Snapshots), r.Repository)); err != nil {
 			return err

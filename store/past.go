@@ -6,6 +6,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -14,7 +15,7 @@ type Past struct {
 	Job      Job // complete, as it ended
 	Lines    []topics.Line
 	Snapshot *topics.Snapshot // made by a backup, nil for none
-	GoneAt   int64            // when the snapshot was removed; 0 while it exists
+	GoneAt   int64            // when retention removed the snapshot; 0 while it exists
 }
 
 // AddPast writes jobs of the past, oldest first, and updates their hosts and
@@ -85,14 +86,15 @@ func (j journal) addPast(p Past) error {
 		return err
 	}
 	if p.Snapshot != nil {
-		if err := addSnapshot(j.ctx, j.tx, job, *p.Snapshot); err != nil {
+		if err := snapshots.Add(j.ctx, j.tx, job.Repository, made(job), *p.Snapshot, job.FinishedAt); err != nil {
 			return err
 		}
 		seen := p.GoneAt
 		if seen == 0 {
 			seen = j.s.Now()
 		}
-		if _, err := j.tx.ExecContext(j.ctx, `UPDATE snapshots SET gone_at = $1, seen_at = $2 WHERE repository = $3 AND id = $4`,
+		if _, err := j.tx.ExecContext(j.ctx, `UPDATE snapshots SET gone_at = $1, seen_at = $2,
+				named_by = CASE WHEN $1 > 0 THEN 'retention' ELSE '' END WHERE repository = $3 AND id = $4`,
 			p.GoneAt, seen, job.Repository, p.Snapshot.ID); err != nil {
 			return err
 		}

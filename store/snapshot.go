@@ -2,57 +2,20 @@ package store
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"math"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A Snapshot is a current or former snapshot of a repository. It has neither host nor
-// job if no job of ours made it.
-type Snapshot struct {
-	Repository topics.RepositoryID `db:"repository"`
-	ID         string              `db:"id"`
-	Host       topics.HostID       `db:"host"`
-	Job        topics.JobID        `db:"job"`
-	Time       int64               `db:"time"`
-	Hostname   string              `db:"hostname"`
-	Paths      List                `db:"paths"`
-	Tags       List                `db:"tags"`
-	Files      uint64              `db:"files"`
-	Bytes      uint64              `db:"bytes"`
-
-	SourceGroup topics.SourceGroupID `db:"source_group"`
-	Username    string               `db:"username"`
-	Tree        string               `db:"tree"`
-	Original    string               `db:"original"`
-	SeenAt      int64                `db:"seen_at"`  // when a listing last had it; 0 if only the backup reported it
-	KnownAt     int64                `db:"known_at"` // of a foreign one: when it was acknowledged; 0 is not
-	GoneAt      int64                `db:"gone_at"`  // when it was found missing or was removed; 0 while it exists
-
-	// Of the job that made it, by our clock; see facts.Snapshot.
-	RequestedBy string          `db:"requested_by"`
-	QueuedAt    int64           `db:"queued_at"` // when it was queued, or heard of if its host began it by itself
-	BegunAt     int64           `db:"begun_at"`
-	EndedAt     int64           `db:"ended_at"`
-	State       topics.JobState `db:"state"`
-	Schedule    ScheduleID      `db:"schedule"`
-	Slot        int64           `db:"slot"`
-
-	NamedBy        topics.JobID `db:"named_by"`        // a job that was to remove or replace it, however that ended
-	AcknowledgedAt int64        `db:"acknowledged_at"` // when an administrator took note that it is lost
-	ReplacedBy     string       `db:"replaced_by"`     // the snapshot that was made of it and took its place
-	Collapsed      bool         `db:"collapsed"`       // it holds next to nothing of what those before it held
-}
-
-// Foreign reports whether no job of ours made it.
-func (n Snapshot) Foreign() bool { return n.Job == "" }
+// A Snapshot is a current or former snapshot of a repository.
+type Snapshot = snapshots.Snapshot
 
 // Snapshots lists a host's snapshots, the newest first.
 func (s *Store) Snapshots(ctx context.Context, host topics.HostID, limit int) ([]Snapshot, error) {
@@ -186,179 +149,64 @@ func (s *Store) SnapshotByID(ctx context.Context, repository topics.RepositoryID
 	return rows[0], nil
 }
 
-var (
-	hexDigits = regexp.MustCompile(`^[0-9a-f]{4,64}$`)
-	wholeID   = regexp.MustCompile(`^[0-9a-f]{64}$`)
-)
+var hexDigits = regexp.MustCompile(`^[0-9a-f]{4,64}$`)
 
 // most is a number of ours, whatever an agent said.
 func most(n uint64) int64 { return int64(min(n, math.MaxInt64)) }
 
-const insertSnapshot = `INSERT INTO snapshots (repository, id, host, job, time, hostname, paths, tags, files, bytes, source_group,
-	username, tree, original, seen_at, requested_by, queued_at, begun_at, ended_at, state, schedule, slot)
-	VALUES (:repository, :id, :host, :job, :time, :hostname, :paths, :tags, :files, :bytes, :source_group, :username, :tree,
-	:original, :seen_at, :requested_by, :queued_at, :begun_at, :ended_at, :state, :schedule, :slot)`
-
-func rowOf(repository topics.RepositoryID, t topics.Snapshot) Snapshot {
-	return Snapshot{Repository: repository, ID: t.ID, Time: t.Time, Hostname: t.Host, Paths: slices.Clone(t.Paths), Tags: slices.Clone(t.Tags),
-		Username: t.Username, Tree: t.Tree, Original: t.Original}
-}
-
-// ofTheJob sets the columns that made fills.
-const ofTheJob = `host = :host, job = :job, source_group = :source_group, files = :files, bytes = :bytes, requested_by = :requested_by,
-	queued_at = :queued_at, begun_at = :begun_at, ended_at = :ended_at, state = :state, schedule = :schedule, slot = :slot`
-
-// made copies what is kept of the job that made a snapshot; the zero job is none.
-func (n *Snapshot) made(j Job) {
-	n.Host, n.Job, n.SourceGroup = j.Host, j.ID, j.SourceGroup
-	n.RequestedBy, n.QueuedAt, n.BegunAt, n.EndedAt = j.RequestedBy, j.QueuedAt, j.StartedAt, j.FinishedAt
+// made is what a snapshot keeps of the job that made it.
+func made(j Job) snapshots.Made {
+	m := snapshots.Made{
+		Host: j.Host, Job: j.ID, SourceGroup: j.SourceGroup, RequestedBy: j.RequestedBy, QueuedAt: j.QueuedAt, BegunAt: j.StartedAt,
+		EndedAt: j.FinishedAt, State: j.State, Schedule: j.Schedule, Slot: j.Slot,
+	}
 	if j.Fired {
-		n.QueuedAt = j.HeardAt
+		m.QueuedAt = j.HeardAt
 	}
-	n.State, n.Schedule, n.Slot = j.State, j.Schedule, j.Slot
-	n.Files, n.Bytes = 0, 0
-	if sum := j.Summary.V; sum != nil {
-		n.Files, n.Bytes = uint64(most(sum.TotalFiles)), uint64(most(sum.TotalBytes))
-	}
+	m.Sized(j.Summary.V)
+	return m
 }
 
-// addSnapshot notes the snapshot a job made. A listing may have seen it first,
-// then nobody's becomes that job's, if it is marked as of its source group; one
-// that has a job keeps it.
-func addSnapshot(ctx context.Context, tx *sqlx.Tx, j Job, t topics.Snapshot) error {
-	row := rowOf(j.Repository, t)
-	row.made(j)
-	there, err := get[Snapshot](ctx, tx, `SELECT * FROM snapshots WHERE repository = $1 AND id = $2`, j.Repository, t.ID)
-	switch {
-	case errors.Is(err, ErrNotFound):
-		_, err = tx.NamedExecContext(ctx, insertSnapshot, row)
-	case err == nil && there.Foreign() && marked(there.Tags, j.SourceGroup):
-		_, err = tx.NamedExecContext(ctx, `UPDATE snapshots SET `+ofTheJob+` WHERE repository = :repository AND id = :id`, row)
-	}
-	return err
-}
-
-// marked reports whether a snapshot carries its source group's tag. Whoever made
-// it wrote that into it; another host cannot call it its own afterwards.
-func marked(tags List, group topics.SourceGroupID) bool {
-	return slices.Contains(tags, "plan="+string(group))
-}
-
-// A known snapshot is what reconcile needs of a row.
-type known struct {
-	ID     string               `db:"id"`
-	SeenAt int64                `db:"seen_at"`
-	GoneAt int64                `db:"gone_at"`
-	Time   int64                `db:"time"`
-	Tags   List                 `db:"tags"`
-	Job    topics.JobID         `db:"job"`
-	Group  topics.SourceGroupID `db:"source_group"`
-	Made   int64                `db:"made"` // when the job that made it ended, 0 for a foreign one
-}
-
-// reconcile applies a complete listing of a repository, made by job j. What happened
-// while the listing ran takes precedence: a snapshot made or seen after the listing
-// was queued is not missing, and one removed after that does not come back.
-func reconcile(ctx context.Context, tx *sqlx.Tx, j Job, listed []topics.Snapshot, at int64) error {
-	rows, err := all[known](ctx, tx, `SELECT s.id, s.seen_at, s.gone_at, s.time, s.tags, s.job, s.source_group,
-		coalesce(j.finished_at, 0) AS made
-		FROM snapshots s LEFT JOIN jobs j ON j.id = s.job WHERE s.repository = $1`, j.Repository)
-	if err != nil {
-		return err
-	}
-	had := make(map[string]known, len(rows))
-	for _, k := range rows {
-		had[k.ID] = k
-	}
-	if _, err := tx.ExecContext(ctx, `UPDATE snapshots SET seen_at = $1 WHERE repository = $2 AND gone_at = 0`, at, j.Repository); err != nil {
-		return err
-	}
-	set, err := tx.PreparexContext(ctx, `UPDATE snapshots SET seen_at = $1, gone_at = $2 WHERE repository = $3 AND id = $4`)
-	if err != nil {
-		return err
-	}
-	insert, err := tx.PrepareNamedContext(ctx, insertSnapshot+` ON CONFLICT (repository, id) DO NOTHING`)
-	if err != nil {
-		return err
-	}
-	here := make(map[string]bool, len(listed))
-	for _, t := range listed {
-		if here[t.ID] || !wholeID.MatchString(t.ID) {
-			continue
-		}
-		here[t.ID] = true
-		k, old := had[t.ID]
-		switch {
-		case !old:
-			row := rowOf(j.Repository, t)
-			row.SeenAt = at
-			_, err = insert.ExecContext(ctx, row)
-		case k.GoneAt > 0 && k.GoneAt <= j.QueuedAt: // it was recorded as gone by mistake, or restored
-			_, err = set.ExecContext(ctx, at, 0, j.Repository, t.ID)
-		}
-		if err == nil && old && (k.Time != t.Time || !slices.Equal(k.Tags, t.Tags)) {
-			err = correct(ctx, tx, rowOf(j.Repository, t), k)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	for _, k := range rows {
-		switch {
-		case here[k.ID] || k.GoneAt > 0:
-		case max(k.SeenAt, k.Made) > j.QueuedAt:
-			_, err = set.ExecContext(ctx, k.SeenAt, 0, j.Repository, k.ID)
-		default:
-			_, err = set.ExecContext(ctx, k.SeenAt, at, j.Repository, k.ID)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return change(ctx, tx, `UPDATE repositories SET listed_at = $1 WHERE id = $2`, at, j.Repository)
-}
-
-// correct replaces what was said about a snapshot by what the listing says. A job
-// that claimed the snapshot but is not of the source group in its tag loses it, to a
-// job that claimed it and is, or to none.
-func correct(ctx context.Context, tx *sqlx.Tx, n Snapshot, was known) error {
-	if _, err := tx.NamedExecContext(ctx, `UPDATE snapshots SET time = :time, hostname = :hostname, paths = :paths, tags = :tags,
-		username = :username,
-		tree = :tree, original = :original WHERE repository = :repository AND id = :id`, n); err != nil {
-		return err
-	}
-	if was.Job != "" && marked(n.Tags, was.Group) {
+// names notes which snapshots a job is about to remove or replace.
+func names(ctx context.Context, tx *sqlx.Tx, j Job) error {
+	if !snapshots.Naming(j.Kind) || j.Operation.V == nil {
 		return nil
 	}
-	said, err := all[Job](ctx, tx, `SELECT * FROM jobs WHERE repository = $1 AND snapshot_id = $2 ORDER BY id`, n.Repository, n.ID)
+	return snapshots.Name(ctx, tx, j.Repository, j.ID, j.Operation.V.Snapshots)
+}
+
+// listed applies a complete listing of a repository, made by a job, and notes in the
+// audit log what was lost.
+func (j journal) listed(job Job, r topics.Result, list []topics.Snapshot, at int64) error {
+	lost, err := snapshots.List(j.ctx, j.tx, snapshots.Listing{
+		Repository: job.Repository, Host: job.Host, QueuedAt: job.QueuedAt, At: at, Snapshots: list, Unreadable: r.Unreadable, Place: r.Place,
+	})
 	if err != nil {
 		return err
 	}
-	var maker Job
-	for _, j := range said {
-		if maker.ID == "" && marked(n.Tags, j.SourceGroup) {
-			maker = j
-		}
+	var n int
+	var said []string
+	for _, l := range lost {
+		n += l.Count
+		said = append(said, fmt.Sprintf("%d of source group %s of host %s", l.Count, l.Group, l.Host))
 	}
-	n.made(maker)
-	_, err = tx.NamedExecContext(ctx, `UPDATE snapshots SET `+ofTheJob+` WHERE repository = :repository AND id = :id`, n)
-	return err
-}
-
-// removed records that a job removed snapshots, limited to those it was asked to
-// remove.
-func removed(ctx context.Context, tx *sqlx.Tx, j Job, ids []string, at int64) error {
-	if j.Operation.V == nil {
-		return nil
-	}
-	for _, id := range ids {
-		if !slices.Contains(j.Operation.V.Snapshots, id) {
-			continue
-		}
-		if _, err := tx.ExecContext(ctx, `UPDATE snapshots SET gone_at = $1 WHERE repository = $2 AND id = $3 AND gone_at = 0`, at,
-			j.Repository, id); err != nil {
+	if n > 0 {
+		if err := j.s.audit(j.ctx, j.tx, "plane", "snapshots.lost", string(job.Repository), strings.Join(said, "; ")+
+			", as job "+string(job.ID)+" found"); err != nil {
 			return err
 		}
 	}
-	return nil
+	return change(j.ctx, j.tx, `UPDATE repositories SET listed_at = $1 WHERE id = $2`, at, job.Repository)
+}
+
+// MissingSnapshots lists the snapshots of ours that are gone from a repository although
+// no job of ours removed them, the newest first; also those that were acknowledged.
+func (s *Store) MissingSnapshots(ctx context.Context, id topics.RepositoryID) ([]Snapshot, error) {
+	return snapshots.Missing(ctx, s.r, id)
+}
+
+// MissingCounts counts the lost snapshots of those of some repositories that have lost
+// any.
+func (s *Store) MissingCounts(ctx context.Context, ids []topics.RepositoryID) (map[topics.RepositoryID]snapshots.Count, error) {
+	return snapshots.MissingOf(ctx, s.r, ids)
 }

@@ -26,8 +26,10 @@ import (
 
 	"github.com/restic-manager/restic-manager/private"
 	"github.com/restic-manager/restic-manager/store/column"
+	"github.com/restic-manager/restic-manager/store/facts"
 	"github.com/restic-manager/restic-manager/store/keyring"
 	"github.com/restic-manager/restic-manager/store/migrations"
+	"github.com/restic-manager/restic-manager/store/prepared"
 	"github.com/restic-manager/restic-manager/store/triggers"
 )
 
@@ -124,7 +126,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err := migrations.Up(ctx, s.w.DB); err != nil {
 		return err
 	}
-	steps := []func(context.Context) error{s.protectAudit, s.putTriggers, s.begin, s.checkCanary}
+	steps := []func(context.Context) error{s.protectAudit, s.putTriggers, s.catchUp, s.begin, s.checkCanary}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err
@@ -136,7 +138,25 @@ func (s *Store) prepare(ctx context.Context) error {
 // putTriggers has the database note changes and keep counts by itself.
 func (s *Store) putTriggers(ctx context.Context) error {
 	return triggers.Put(ctx, s.w, slices.Concat(triggers.HostChanges(fleetHostColumns, append(slices.Clone(fleetJobColumns), "summary")),
-		triggers.ScheduleChanges(), triggers.Tallies()))
+		triggers.ScheduleChanges(), triggers.Tallies(), triggers.GroupFacts(facts.GroupColumns)))
+}
+
+// catchUp makes the facts of source groups anew that are out of date, some in each
+// transaction: after an upgrade those of all groups are.
+func (s *Store) catchUp(ctx context.Context) error {
+	for {
+		tx, err := s.w.BeginTxx(ctx, nil)
+		if err != nil {
+			return fmt.Errorf("begin: %w", err)
+		}
+		n, err := facts.Update(ctx, prepared.In(tx), manyHosts, s.Now())
+		if err != nil {
+			return errors.Join(err, tx.Rollback())
+		}
+		if err := tx.Commit(); err != nil || n < manyHosts {
+			return err
+		}
+	}
 }
 
 // hasTable reports whether a table exists.
@@ -157,13 +177,18 @@ func (s *Store) Ping(ctx context.Context) error {
 // Now returns the store's time in Unix milliseconds.
 func (s *Store) Now() int64 { return s.now().UnixMilli() }
 
-// tx runs f in a transaction and commits it unless f fails.
+// tx runs a deed in a transaction and commits it unless it fails. The facts of the
+// source groups that it changed are up to date then.
 func (s *Store) tx(ctx context.Context, deed func(*sqlx.Tx) error) error {
 	tx, err := s.w.BeginTxx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	if err := deed(tx); err != nil {
+	err = deed(tx)
+	if err == nil {
+		_, err = facts.Update(ctx, tx, 0, s.Now())
+	}
+	if err != nil {
 		return errors.Join(ours(err), ignoreDone(tx.Rollback()))
 	}
 	return ours(tx.Commit())

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/facts"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -26,7 +27,7 @@ func (s *Store) Recount(ctx context.Context) error {
 				return fmt.Errorf("count anew: %w", err)
 			}
 		}
-		return nil
+		return facts.Recount(ctx, tx)
 	})
 }
 

@@ -213,8 +213,12 @@ type Result struct {
 	Diff      *Diffed   `json:"diff,omitempty"`
 	Prune     *Pruned   `json:"prune,omitempty"`
 	Removed   []string  `json:"removed,omitempty"` // forget: the snapshots that are gone
-	Unlocked  int       `json:"unlocked,omitempty"`
-	Count     int       `json:"count,omitempty"` // of snapshots, keys, locks, matches or changes
+	// Unreadable has the beginnings of the IDs of snapshots that are there and could not
+	// be read; a listing lacks them.
+	Unreadable []string `json:"unreadable,omitempty"`
+	Place      string   `json:"place,omitempty"` // restic's ID of the repository that was listed; "" from older agents
+	Unlocked   int      `json:"unlocked,omitempty"`
+	Count      int      `json:"count,omitempty"` // of snapshots, keys, locks, matches or changes
 }
 
 // Stats is how much a repository holds. Bytes are bytes.

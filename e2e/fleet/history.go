@@ -55,12 +55,16 @@ func (f *filler) history() []step {
 			?1, CASE WHEN x.at >= k.at THEN ?3 ELSE 0 END, CASE WHEN x.at >= k.at THEN 0 ELSE x.at + 30 * 86400000 END
 		FROM (SELECT ` + kept + ` AS at) k JOIN run x JOIN unit u ON u.n = x.n ORDER BY x.at, x.n`, []any{logLines, keep, logBytes}}
 	snapshots := step{"snapshots", `INSERT INTO snapshots (repository, id, host, job, time, hostname, paths, tags, files, bytes,
-		source_group, username, tree, seen_at, gone_at)
+		source_group, username, tree, seen_at, gone_at, named_by, requested_by, queued_at, begun_at, ended_at, noted_at, state, schedule,
+			slot)
 		SELECT j.repository, j.snapshot_id, j.host, j.id, j.queued_at, u.hostname, '["/etc","/home","/var/lib"]', '["plan=' ||
 			j.source_group || '"]', 100300,
 			json_extract(j.summary, '$.total_bytes'), j.source_group, 'root', j.snapshot_id, ?1,
 			CASE WHEN j.queued_at < ?1 - 31 * 86400000 AND strftime('%d', j.queued_at / 1000, 'unixepoch') <> '01'
-				THEN j.queued_at + 31 * 86400000 ELSE 0 END
+				THEN j.queued_at + 31 * 86400000 ELSE 0 END,
+			CASE WHEN j.queued_at < ?1 - 31 * 86400000 AND strftime('%d', j.queued_at / 1000, 'unixepoch') <> '01'
+				THEN 'retention' ELSE '' END,
+			j.requested_by, j.queued_at, j.started_at, j.finished_at, j.finished_at, j.state, j.schedule, j.slot
 		FROM jobs j JOIN unit u ON u.source_group = j.source_group WHERE j.kind = 'backup' AND j.snapshot_id <> ''`, []any{f.now}}
 	foreign := step{"foreign snapshots", `INSERT INTO snapshots (repository, id, host, job, time, hostname, paths, tags, files, bytes,
 		username, tree, seen_at)

@@ -75,6 +75,34 @@ func HostChanges(hostColumns, jobColumns []string) []Trigger {
 			`AFTER UPDATE OF host, gone_at ON snapshots WHEN OLD.host <> NEW.host OR (OLD.gone_at = 0) <> (NEW.gone_at = 0)`,
 			note(`OLD.host`) + note(`NEW.host`)},
 		{"host_changes_snapshot_gone", `AFTER DELETE ON snapshots WHEN OLD.host <> ''`, note(`OLD.host`)},
+		{"host_changes_facts_added", `AFTER INSERT ON group_facts`, note(`NEW.host`)},
+		{"host_changes_facts", `AFTER UPDATE ON group_facts`, note(`OLD.host`) + note(`NEW.host`)},
+		{"host_changes_facts_gone", `AFTER DELETE ON group_facts`, note(`OLD.host`)},
+	}
+}
+
+// GroupFacts note in group_facts_due of which source groups the facts are out of date:
+// what is there changed in one of these columns of source groups, or in their snapshots
+// or backups.
+func GroupFacts(groupColumns []string) []Trigger {
+	due := func(group string) string {
+		return `INSERT INTO group_facts_due (source_group) SELECT ` + group + ` WHERE ` + group + ` <> ''
+			ON CONFLICT (source_group) DO NOTHING; `
+	}
+	of := func(table string, columns ...string) string {
+		return `AFTER UPDATE OF ` + strings.Join(columns, ", ") + ` ON ` + table + ` WHEN (` + differs(columns) + `)`
+	}
+	return []Trigger{
+		{"group_facts_group_added", `AFTER INSERT ON source_groups`, due(`NEW.id`)},
+		{"group_facts_group", of("source_groups", groupColumns...), due(`NEW.id`)},
+		{"group_facts_group_gone", `AFTER DELETE ON source_groups`, due(`OLD.id`)},
+		{"group_facts_snapshot_added", `AFTER INSERT ON snapshots WHEN NEW.source_group <> ''`, due(`NEW.source_group`)},
+		{"group_facts_snapshot", of("snapshots", "repository", "source_group", "job", "begun_at", "ended_at", "state", "files", "bytes",
+			"gone_at", "named_by", "acknowledged_at", "replaced_by"), due(`OLD.source_group`) + due(`NEW.source_group`)},
+		{"group_facts_snapshot_gone", `AFTER DELETE ON snapshots WHEN OLD.source_group <> ''`, due(`OLD.source_group`)},
+		{"group_facts_job_added", `AFTER INSERT ON jobs WHEN NEW.source_group <> '' AND NEW.finished_at > 0`, due(`NEW.source_group`)},
+		{"group_facts_job", of("jobs", "state", "cause", "finished_at") + ` AND NEW.source_group <> '' AND NEW.finished_at > 0`,
+			due(`NEW.source_group`)},
 	}
 }
 
