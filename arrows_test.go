@@ -75,12 +75,12 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/web/accounts", "controlplane/consumers controlplane/field controlplane/people controlplane/problem" +
 		" controlplane/rights controlplane/web/base controlplane/web/layout controlplane/web/session store views words",
 		"pages about who may sign in"},
-	{"controlplane/web/api", "controlplane/consumers controlplane/enroll controlplane/fleet controlplane/hosts controlplane/jobs" +
-		" controlplane/maintenance controlplane/people controlplane/problem controlplane/repositories controlplane/retention" +
+	{"controlplane/web/api", "controlplane/consumers controlplane/enroll controlplane/fleet controlplane/health controlplane/hosts" +
+		" controlplane/jobs controlplane/maintenance controlplane/people controlplane/problem controlplane/repositories controlplane/retention" +
 		" controlplane/rights controlplane/schedule controlplane/sources controlplane/web/base controlplane/web/session location" +
 		" protocol store topics",
 		"operations of the API: read the request, ask one package, answer"},
-	{"controlplane/web/base", "controlplane/consumers controlplane/enroll controlplane/fleet controlplane/hosts" +
+	{"controlplane/web/base", "controlplane/consumers controlplane/enroll controlplane/fleet controlplane/health controlplane/hosts" +
 		" controlplane/jobs controlplane/maintenance controlplane/people controlplane/problem controlplane/repositories" +
 		" controlplane/retention controlplane/rights controlplane/schedule controlplane/sources controlplane/web/session" +
 		" protocol store store/chain topics",
@@ -99,7 +99,7 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/web/base controlplane/web/layout controlplane/web/live controlplane/web/session location slots store" +
 		" topics views words",
 		"pages about hosts: read the request, ask one package, answer"},
-	{"controlplane/web/repositorypages", "controlplane/fleet controlplane/jobs controlplane/kit controlplane/maintenance" +
+	{"controlplane/web/repositorypages", "controlplane/fleet controlplane/health controlplane/jobs controlplane/kit controlplane/maintenance" +
 		" controlplane/problem controlplane/repositories controlplane/rights controlplane/web/base controlplane/web/layout" +
 		" controlplane/web/session location store topics views words",
 		"pages about repositories"},

@@ -23,7 +23,10 @@ type Key struct {
 	Opened     bool                `db:"opened"` // our password opened it in the last listing
 }
 
-// Keys lists a repository's keys, untrusted ones first.
+// Ours reports whether the key is one of ours.
+func (k Key) Ours() bool { return k.Trusted || k.Opened }
+
+// Keys lists a repository's keys, those that are not ours first.
 func (s *Store) Keys(ctx context.Context, id topics.RepositoryID) ([]Key, error) {
 	return all[Key](ctx, s.r, `SELECT * FROM repository_keys WHERE repository = $1 ORDER BY trusted OR opened, first_seen, id`, id)
 }

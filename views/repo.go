@@ -9,6 +9,7 @@ type Repository struct {
 	Keeper             Link   // no Text: none was chosen
 	HasMaintenance     bool
 	KeyHint            string
+	Findings           []Finding // what is wrong with it, worst first
 	Notes              []Note
 	Figures            []Figure
 	Chart              Chart
@@ -35,6 +36,23 @@ type Repository struct {
 	Answer             Answer
 	Hosts              []Runner // who may be asked, the first one if nobody is chosen
 	Keepers            []Runner // who may maintain it: the keeper, or any without one
+}
+
+// A Finding is one thing that is wrong with a repository: what, since when, what it
+// means for the data, and what to do about it.
+type Finding struct {
+	Status
+	Reason, Effect, Remedy string
+	Since                  When
+	Links                  []Link
+	Acts                   []Act
+}
+
+// An Act is a button that does something about a finding.
+type Act struct {
+	Text, URL string
+	Right     string // by its name; without it the button is disabled, with the reason
+	Fields    []Option
 }
 
 // An Answer is what came of the last try to open a repository.

@@ -27,13 +27,31 @@ func repository() views.Repository {
 		AppendOnly:     true,
 		Users:          []views.Link{{Text: "db-prod-01", URL: "/hosts/db-prod-01"}, {Text: "db-prod-02", URL: "/hosts/db-prod-02"}},
 		HasMaintenance: true,
-		Notes: []views.Note{{
-			Tone:  "fail",
-			Title: "An exclusive lock blocks every job",
-			Text:  "See who holds it below.",
-			Link:  views.Link{Text: "See the locks", URL: "#repository-locks"},
-		},
-			{Tone: "warn", Title: "2 snapshots were not made by a job of ours", Text: "They are kept."}},
+		Findings: []views.Finding{{
+			Status: views.RepositoryStatus("foreign"),
+			Reason: "2 snapshots in it were not made by a job of ours.",
+			Effect: "They are never removed by themselves.",
+			Remedy: "Say that you know them.",
+			Acts: []views.Act{{
+				Text:  "They are known",
+				URL:   "/repositories/vault-01/foreign/acknowledge",
+				Right: "repositories",
+			}},
+		}, {
+			Status: views.RepositoryStatus("locked"),
+			Reason: "A lock lies in it that a process on db-prod-02 left behind.",
+			Effect: "Jobs that the lock keeps out fail until it is gone.",
+			Remedy: "If nobody holds it any more, remove it.",
+			Since:  past(28 * time.Hour),
+			Links:  []views.Link{{Text: "See the locks", URL: "#repository-locks"}},
+			Acts: []views.Act{{
+				Text:   "Remove stale locks",
+				URL:    "/repositories/vault-01/run",
+				Right:  "unlock",
+				Fields: []views.Option{{Value: "kind", Text: "unlock"}},
+			}},
+		}},
+		Notes: []views.Note{{Tone: "info", Title: "It has no keeper", Text: "Nobody forgets, prunes or checks by itself."}},
 		Figures: []views.Figure{{
 			Name:   "Stored",
 			Value:  "206",
@@ -138,7 +156,7 @@ func bareRepository() views.Repository {
 		ID:       "vault-01",
 		Name:     "vault",
 		Location: "/srv/vault",
-		Health:   views.RepositoryStatus("unseen"),
+		Health:   views.RepositoryStatus("never-looked-at"),
 		Answer:   views.Answer{Tone: "idle", Icon: "circle-dashed", Title: "Not opened yet", Text: "Have a host try."},
 		Calendar: views.NewCalendar(nil, nil, now),
 		Keepers: []views.Runner{{
@@ -197,7 +215,7 @@ func repositorySamples(at func(string, views.Shell) views.Shell) []sample {
 		ID:        "vault-03",
 		Name:      "new",
 		Location:  "/srv/new",
-		Health:    views.RepositoryStatus("unseen"),
+		Health:    views.RepositoryStatus("never-looked-at"),
 		Snapshots: "0",
 		Hosts:     "0",
 	}

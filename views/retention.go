@@ -21,6 +21,7 @@ type Retention struct {
 	Held                     *HeldPlan
 	Keep, Remove, Flagged    []RetentionRow
 	Odd                      []RetentionRow // keys and source groups that are flagged
+	KeysKnown                bool           // its keys were listed
 	Listed                   When           // when the repository was last listed
 }
 

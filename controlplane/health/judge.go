@@ -57,6 +57,20 @@ func All(f looks.Facts, now time.Time) []Verdict {
 	return j.said
 }
 
+// Loss returns what is to be said to a host that backs up into the repository: of that
+// which keeps its snapshots from being restored, the worst, which is not the order of
+// [Words]; nothing can be restored from one that does not open, and some of a damaged
+// one. ok is false if nothing does.
+func Loss(f looks.Facts, now time.Time) (v Verdict, ok bool) {
+	said := All(f, now)
+	for _, w := range []Word{Missing, Unreadable, Damaged} {
+		if i := slices.IndexFunc(said, func(v Verdict) bool { return v.Word == w }); i >= 0 {
+			return said[i], true
+		}
+	}
+	return said[0], false
+}
+
 // judging is the state of one judgement.
 type judging struct {
 	looks.Facts

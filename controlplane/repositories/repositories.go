@@ -122,6 +122,19 @@ func (s *Service) TrustKey(ctx context.Context, by string, id topics.RepositoryI
 	return nil
 }
 
+// AcknowledgeForeign notes that all snapshots of a repository that no job of ours made
+// are known: by hand, by another program. It returns how many were not.
+func (s *Service) AcknowledgeForeign(ctx context.Context, by string, id topics.RepositoryID) (int64, error) {
+	if _, err := Find(ctx, s.Store, id); err != nil {
+		return 0, err
+	}
+	n, err := s.Store.AcknowledgeForeign(ctx, by, id)
+	if err == nil && n > 0 {
+		s.changed(ctx, id)
+	}
+	return n, err
+}
+
 // Refresh asks a host for everything there is to know of a repository, and returns
 // the jobs. With no host it is the one that Host chooses.
 func (s *Service) Refresh(ctx context.Context, by jobs.Actor, id topics.RepositoryID, host topics.HostID) ([]topics.JobID, error) {

@@ -130,7 +130,7 @@ type Oddity struct {
 // newest backup is unlike those before.
 func Oddities(v Verdicts, keys []store.Key, zone *time.Location) (list []Oddity) {
 	for _, k := range keys {
-		if !k.Trusted {
+		if !k.Ours() {
 			made := "not known when"
 			if k.Created > 0 {
 				made = time.UnixMilli(k.Created).In(zone).Format("2006-01-02 15:04")

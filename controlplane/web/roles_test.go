@@ -107,10 +107,12 @@ var roleTable = map[store.Role]string{
 		GET /repositories/{id}/edit
 		POST /repositories/{id}/edit
 		POST /repositories/{id}/keys/{key}/trust
+		POST /repositories/{id}/foreign/acknowledge
 		POST /repositories/{id}/remove
 		PUT /api/repositories/{id}
 		DELETE /api/repositories/{id}
 		POST /api/repositories/{id}/keys/{key}/trust
+		POST /api/repositories/{id}/foreign/acknowledge
 		GET /users
 		GET /users/new
 		POST /users/new

@@ -145,6 +145,18 @@ func Of(ctx context.Context, q sqlx.QueryerContext, ids ...topics.RepositoryID) 
 	return facts, nil
 }
 
+// Grave reads the facts of those repositories that a host could not open, or in which
+// damage was found. All others are neither damaged nor unreadable, missing or
+// unreachable.
+func Grave(ctx context.Context, q sqlx.QueryerContext) ([]Facts, error) {
+	var ids []topics.RepositoryID
+	if err := sqlx.SelectContext(ctx, q, &ids, `SELECT repository FROM repository_damage
+		UNION SELECT repository FROM repository_looks WHERE kind = 'open' AND bad_since > 0`); err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	return Of(ctx, q, ids...)
+}
+
 // A reading is a row of queries about the same repositories.
 type reading struct {
 	ctx context.Context

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/health"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
@@ -86,6 +87,10 @@ type repositoryJSON struct {
 	AppendOnly  bool                `json:"append_only"`
 	Retention   *store.Keep         `json:"retention" doc:"null keeps all"`
 
+	Health health.Word `json:"health" doc:"one of the words of docs/STATUS.md, as healthy"`
+	Reason string      `json:"reason" doc:"why, in a sentence"`
+	Since  *time.Time  `json:"since" doc:"since when; of a healthy one, when it was last opened; null if that is not known"`
+
 	Ready            bool         `json:"ready" doc:"a job has found or initialised it"`
 	Snapshots        int          `json:"snapshots"`
 	ForeignSnapshots int          `json:"foreign_snapshots" doc:"of them, those no job of ours made"`
@@ -121,7 +126,7 @@ func credentialOutOf(env map[string]topics.Secret) credentialOut {
 	return c
 }
 
-func (a *API) repositoryOf(ctx context.Context, r store.Repository, k base.Known) (repositoryJSON, error) {
+func (a *API) repositoryOf(ctx context.Context, r store.Repository, k base.Known, said []health.Verdict) (repositoryJSON, error) {
 	access, err := a.Store.RepositoryAccess(ctx, r.ID)
 	if err != nil {
 		return repositoryJSON{}, err
@@ -155,6 +160,9 @@ func (a *API) repositoryOf(ctx context.Context, r store.Repository, k base.Known
 		UnknownKeys: k.Keys[r.ID],
 		KeysAt:      base.JSONTime(r.KeysAt),
 	}
+	if len(said) > 0 {
+		out.Health, out.Reason, out.Since = said[0].Word, said[0].Reason, base.JSONTime(said[0].Since)
+	}
 	if m := access.Maintenance; m != nil {
 		c := credentialOutOf(m.Env)
 		if m.URL != "" {
@@ -175,7 +183,11 @@ func (a *API) oneRepository(ctx context.Context, id topics.RepositoryID) (*repos
 	if err != nil {
 		return nil, err
 	}
-	b, err := a.repositoryOf(ctx, r, k)
+	said, err := a.Health(ctx, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	b, err := a.repositoryOf(ctx, r, k, said[r.ID])
 	return &repositoryOut{b}, err
 }
 
@@ -200,9 +212,13 @@ func (a *API) ListRepositories(ctx context.Context, _ *struct{}) (*list1[reposit
 	if err != nil {
 		return nil, err
 	}
+	said, err := a.Health(ctx, ids...)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]repositoryJSON, len(rows))
 	for i, r := range rows {
-		if out[i], err = a.repositoryOf(ctx, r, k); err != nil {
+		if out[i], err = a.repositoryOf(ctx, r, k, said[r.ID]); err != nil {
 			return nil, err
 		}
 	}
@@ -310,8 +326,7 @@ type keyJSON struct {
 }
 
 func (a *API) ListKeys(ctx context.Context, in *repositoryIn) (*list1[keyJSON], error) {
-	r, err := a.Repository(ctx, in.ID)
-	if err != nil {
+	if _, err := a.Repository(ctx, in.ID); err != nil {
 		return nil, err
 	}
 	rows, err := a.Store.Keys(ctx, in.ID)
@@ -324,7 +339,7 @@ func (a *API) ListKeys(ctx context.Context, in *repositoryIn) (*list1[keyJSON], 
 			Created:   base.JSONTime(k.Created),
 			FirstSeen: base.JSONTime(k.FirstSeen),
 			Trusted:   k.Trusted,
-			Current:   k.ID == r.KeyHint,
+			Current:   k.Opened,
 		}
 	}
 	return &list1[keyJSON]{out}, err
@@ -337,6 +352,19 @@ type trustKeyIn struct {
 
 func (a *API) TrustKey(ctx context.Context, in *trustKeyIn) (*struct{}, error) {
 	return nil, a.Repositories.TrustKey(ctx, session.Of(ctx).Name, in.ID, in.Key)
+}
+
+type acknowledgedOut struct {
+	Body struct {
+		Acknowledged int64 `json:"acknowledged" doc:"how many snapshots were not known before"`
+	}
+}
+
+func (a *API) AcknowledgeForeign(ctx context.Context, in *repositoryIn) (*acknowledgedOut, error) {
+	out := &acknowledgedOut{}
+	n, err := a.Repositories.AcknowledgeForeign(ctx, session.Of(ctx).Name, in.ID)
+	out.Body.Acknowledged = n
+	return out, err
 }
 
 type dayJSON struct {

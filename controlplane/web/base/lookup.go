@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
+	"github.com/restic-manager/restic-manager/controlplane/health"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
 	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
@@ -152,6 +153,20 @@ func (p *Parts) Silent(j store.Job) (time.Duration, bool) {
 // Repository returns one in care.
 func (p *Parts) Repository(ctx context.Context, id topics.RepositoryID) (store.Repository, error) {
 	return repositories.Find(ctx, p.Store, id)
+}
+
+// Health returns everything that is to be said of how some repositories are, worst
+// first.
+func (p *Parts) Health(ctx context.Context, ids ...topics.RepositoryID) (map[topics.RepositoryID][]health.Verdict, error) {
+	said := make(map[topics.RepositoryID][]health.Verdict, len(ids))
+	if len(ids) == 0 {
+		return said, nil
+	}
+	facts, err := p.Store.Looks(ctx, ids...)
+	for _, f := range facts {
+		said[f.Repository] = health.All(f, p.Now())
+	}
+	return said, err
 }
 
 // Known is what the rows of repositories do not hold.

@@ -27,6 +27,7 @@ func (s *Page) RetentionView(ctx context.Context, id topics.RepositoryID, keep *
 		return v, err
 	}
 	v.Warnings, v.Unusual, v.Listed = p.Warnings, p.Plan.Unusual, s.When(p.Repository.ListedAt)
+	v.KeysKnown = p.Repository.KeysAt > 0
 	now := s.Now()
 	rows := func(list []retention.Verdict) (out []views.RetentionRow) {
 		for _, n := range list {

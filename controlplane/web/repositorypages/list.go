@@ -43,6 +43,10 @@ func (s *Pages) repositoryList(ctx context.Context, text string, page int) (l vi
 	if err != nil {
 		return l, err
 	}
+	said, err := s.Health(ctx, ids...)
+	if err != nil {
+		return l, err
+	}
 	hosts, err := s.Store.HostCounts(ctx, ids)
 	if err != nil {
 		return l, err
@@ -60,7 +64,7 @@ func (s *Pages) repositoryList(ctx context.Context, text string, page int) (l vi
 			ID:         string(r.ID),
 			Name:       r.Name,
 			Location:   r.Location,
-			Health:     s.health(r, k),
+			Health:     status(said[r.ID]),
 			MeasuredAt: s.When(r.MeasuredAt),
 			Chart:      views.NewChart(points[r.ID]),
 			Ratio:      views.Times(r.Ratio()),

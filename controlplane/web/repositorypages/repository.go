@@ -10,6 +10,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
@@ -19,27 +20,6 @@ import (
 	"github.com/restic-manager/restic-manager/views"
 	"github.com/restic-manager/restic-manager/words"
 )
-
-// health is the worst of what is known of a repository.
-func (s *Pages) health(r store.Repository, k base.Known) views.Status {
-	locked := slices.ContainsFunc(k.Locks[r.ID], func(l store.Lock) bool { return l.Exclusive && !(l.Alive.Valid && l.Alive.Bool) })
-	key := "healthy"
-	switch now := s.Now(); {
-	case r.CheckErrors > 0:
-		key = "damaged"
-	case locked:
-		key = "locked"
-	case k.Keys[r.ID] > 0:
-		key = "foreign-key"
-	case k.Tallies[r.ID].Foreign > 0:
-		key = "foreign"
-	case r.ReadyAt == 0:
-		key = "unseen"
-	case now.Sub(base.At(max(r.CheckedAt, r.ReadyAt))) > checkEvery:
-		key = "check-overdue"
-	}
-	return views.RepositoryStatus(key)
-}
 
 func (s *Pages) RepositoryPage(w http.ResponseWriter, r *http.Request) error {
 	f := Filter(r.URL.Query())
@@ -99,6 +79,14 @@ func (s *Pages) repositoryView(ctx context.Context, id topics.RepositoryID, f vi
 	if err != nil {
 		return v, err
 	}
+	verdicts, err := s.Health(ctx, id)
+	if err != nil {
+		return v, err
+	}
+	said := verdicts[id]
+	if len(said) == 0 {
+		return v, repositories.ErrNotFound // it was removed just now
+	}
 	access, err := s.Store.RepositoryAccess(ctx, id)
 	if err != nil {
 		return v, err
@@ -116,7 +104,8 @@ func (s *Pages) repositoryView(ctx context.Context, id topics.RepositoryID, f vi
 		ID:             string(id),
 		Name:           r.Name,
 		Location:       r.Location,
-		Health:         s.health(r, k),
+		Health:         views.RepositoryStatus(string(said[0].Word)),
+		Findings:       s.findings(r, said),
 		AppendOnly:     r.AppendOnly,
 		HasMaintenance: access.Maintenance != nil,
 		Filter:         f,
@@ -184,7 +173,7 @@ func (s *Pages) repositoryView(ctx context.Context, id topics.RepositoryID, f vi
 	if v.Maintenance, err = s.maintenanceView(ctx, id); err != nil {
 		return v, err
 	}
-	v.Notes = s.repositoryNotes(r, k, v)
+	v.Notes = s.repositoryNotes(r)
 	return v, nil
 }
 
@@ -219,13 +208,13 @@ func (s *Pages) repositoryFound(ctx context.Context, v *views.Repository, r stor
 			ID:      k.ID,
 			ShortID: layout.Short(k.ID),
 			Owner:   strings.Trim(k.Username+"@"+k.Hostname, "@"),
-			Trusted: k.Trusted,
-			Current: k.ID == r.KeyHint,
+			Trusted: k.Ours(),
+			Current: k.Opened,
 		}
 		if k.Created > 0 {
 			row.Created = "made " + words.Clock(base.At(k.Created), s.Now())
 		}
-		if !k.Trusted {
+		if !k.Ours() {
 			row.Created = "first seen " + words.Ago(base.At(k.FirstSeen), s.Now())
 		}
 		v.Keys = append(v.Keys, row)
@@ -416,47 +405,8 @@ func keeps(k *store.Keep) string {
 	return strings.Join(said, ", ")
 }
 
-// repositoryNotes are what is wrong with a repository now, the worst first.
-func (s *Pages) repositoryNotes(r store.Repository, k base.Known, v views.Repository) (notes []views.Note) {
-	if r.CheckErrors > 0 {
-		notes = append(
-			notes,
-			views.Note{
-				Tone:  "fail",
-				Title: "The last check found " + checkErrors(r),
-				Text:  "Some snapshots may not come back whole. Do not remove any before you know which.",
-				Link:  views.Link{Text: "Open the check", URL: views.JobURL(string(r.CheckJob))},
-			},
-		)
-	}
-	if v.Health.Key == "locked" {
-		notes = append(
-			notes,
-			views.Note{
-				Tone:  "fail",
-				Title: "An exclusive lock blocks every job",
-				Text:  "See who holds it below. One that is provably ours and dead is removed before the next job that needs it.",
-				Link:  views.Link{Text: "See the locks", URL: "#repository-locks"},
-			},
-		)
-	}
-	if n := k.Keys[r.ID]; n > 0 {
-		notes = append(
-			notes,
-			views.Note{Tone: "warn", Title: words.Count(uint64(n), "key nobody knows opens", "keys nobody knows open") + " this repository",
-				Text: "It came after the first look. Whoever made it had a password of the repository and can read every backup in it. " +
-					"If it is not yours, change the credentials of the hosts that use it.",
-				Link: views.Link{Text: "See the keys", URL: "#repository-keys"}},
-		)
-	}
-	if n := k.Tallies[r.ID].Foreign; n > 0 {
-		notes = append(
-			notes,
-			views.Note{Tone: "warn", Title: words.Count(uint64(n), "snapshot was", "snapshots were") + " not made by a job of ours",
-				Text: "Made by hand, by another program, or planted. They are kept, are never removed by themselves, " +
-					"and never count instead of one of ours."},
-		)
-	}
+// repositoryNotes are what is to know about a repository besides what is wrong.
+func (s *Pages) repositoryNotes(r store.Repository) (notes []views.Note) {
 	if r.Keeper == "" {
 		notes = append(
 			notes,
@@ -552,6 +502,15 @@ func (s *Pages) HostOperations(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Pages) TrustKeyPage(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Repositories.TrustKey(r.Context(), session.Of(r.Context()).Name, base.RepositoryID(r), base.Param(r, "key")); err != nil {
+		return err
+	}
+	layout.Redirect(w, r, views.RepositoryURL(base.Param(r, "id")))
+	return nil
+}
+
+// AcknowledgeForeignPage says that all foreign snapshots are known.
+func (s *Pages) AcknowledgeForeignPage(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.Repositories.AcknowledgeForeign(r.Context(), session.Of(r.Context()).Name, base.RepositoryID(r)); err != nil {
 		return err
 	}
 	layout.Redirect(w, r, views.RepositoryURL(base.Param(r, "id")))
