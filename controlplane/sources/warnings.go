@@ -1,0 +1,42 @@
+package sources
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/restic-manager/restic-manager/patterns"
+	"github.com/restic-manager/restic-manager/store"
+)
+
+// maxWarnings is how many paths warnings name one by one.
+const maxWarnings = 5
+
+// Warnings says, in sentences for people, what a source group can be saved with and
+// most likely is not meant: patterns that leave out everything of a path.
+func Warnings(g store.SourceGroup) (all []string) {
+	out := map[string]string{} // by path
+	for _, path := range g.Paths {
+		if by := patterns.Parse(g.Excludes, !strings.HasPrefix(path, "/")).All(path); by != "" {
+			out[path] = by
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	if len(out) == len(g.Paths) {
+		all = append(all, "Backups of this source group save nothing: its patterns leave out everything in every path.")
+	}
+	for _, path := range g.Paths {
+		by, is := out[path]
+		if !is {
+			continue
+		}
+		if len(all) == maxWarnings {
+			all = append(all, "The same goes for other paths.")
+			break
+		}
+		all = append(all, fmt.Sprintf("Nothing in %.200q is saved: the pattern %.200q leaves out all of it.", path, by))
+		delete(out, path)
+	}
+	return all
+}

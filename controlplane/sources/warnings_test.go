@@ -1,0 +1,43 @@
+package sources
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/restic-manager/restic-manager/store"
+)
+
+func TestPatternsThatLeaveOutEverythingAreAWarning(t *testing.T) {
+	const nothing = "save nothing"
+	for _, c := range []struct {
+		is              string
+		paths, excludes []string
+		says            []string // what each warning holds
+	}{
+		{"a star", []string{"/srv"}, []string{"*"}, []string{nothing, `"/srv" is saved: the pattern "*"`}},
+		{"two stars", []string{"/srv"}, []string{"**"}, []string{nothing, "/srv"}},
+		{"the root", []string{"/srv"}, []string{"/"}, []string{nothing, "/srv"}},
+		{"all below the root", []string{"/srv", "/home"}, []string{"/**"}, []string{nothing, "/srv", "/home"}},
+		{"the source itself", []string{"/srv"}, []string{"/srv/"}, []string{nothing, "/srv"}},
+		{"what holds the source", []string{"/srv/www", "/srv/git"}, []string{"/srv"}, []string{nothing, "/srv/www", "/srv/git"}},
+		{"all in the source", []string{"/srv"}, []string{"/srv/*"}, []string{nothing, "/srv"}},
+		{"one of two", []string{"/srv", "/home"}, []string{"/home"}, []string{`"/home"`}},
+		{"all of Windows", []string{`C:\Users`}, []string{`C:\`}, []string{nothing, `Users`}},
+		{"one user of Windows", []string{`C:\Users`}, []string{`C:\Users\anna`}, nil},
+		{"some of it", []string{"/srv"}, []string{"*.tmp", "/srv/cache", "/home", ".*"}, nil},
+		{"all but something", []string{"/srv"}, []string{"/srv/*", "!/srv/keep"}, nil},
+		{"no pattern", []string{"/srv"}, nil, nil},
+		{"many", []string{"/1", "/2", "/3", "/4", "/5", "/6"}, []string{"*"}, []string{nothing, "/1", "/2", "/3", "/4", "other paths"}},
+	} {
+		got := Warnings(store.SourceGroup{Paths: c.paths, Excludes: c.excludes})
+		if len(got) != len(c.says) {
+			t.Errorf("%s: %q, want %d warnings", c.is, got, len(c.says))
+			continue
+		}
+		for i, want := range c.says {
+			if !strings.Contains(got[i], want) {
+				t.Errorf("%s: %q, want %q in it", c.is, got[i], want)
+			}
+		}
+	}
+}
