@@ -34,7 +34,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"build/testrun", "", "runs the tests and prints the slowest"},
 	{"cmd/restic-manager", "controlplane controlplane/consumers controlplane/enroll controlplane/field controlplane/hosts controlplane/jobs" +
 		" controlplane/kit controlplane/maintenance controlplane/password controlplane/people controlplane/problem" +
-		" controlplane/repositories controlplane/retention controlplane/schedule protocol slots store store/chain" +
+		" controlplane/repositories controlplane/retention controlplane/schedule controlplane/sources protocol slots store store/chain" +
 		" store/keyring topics words",
 		"the control plane's main and the operator's command line, which has no page in it"},
 	{"cmd/restic-manager-agent", "agent", "the agent's main"},

@@ -22,6 +22,7 @@ type GroupForm struct {
 	Upload, Download string // KiB a second, as typed; "" for no limit
 	From, To, Zone   string // hours of the limits: "22:00"; the same twice is all day
 	LowPriority      bool
+	Warnings         []string          // what is saved and most likely not meant
 	Problem          string            // about the whole form
 	Errors           map[string]string // by field
 }

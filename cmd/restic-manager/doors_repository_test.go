@@ -342,6 +342,18 @@ var groups = subject[newGroup]{
 			status, text := h.ask("PUT", "/api/hosts/"+string(h.host)+"/source-groups/"+url.PathEscape(in.Name), body)
 			return status == http.StatusOK, detail(t, text)
 		},
+		theCommandLine: func(_ *testing.T, h *house, in newGroup) (bool, string) {
+			args := []string{"group", "set", "--repository=" + in.Repository, fmt.Sprintf("--one-file-system=%t", in.OneFileSystem),
+				fmt.Sprintf("--allow-empty=%t", in.AllowEmpty)}
+			for _, p := range in.Paths {
+				args = append(args, "--path="+p)
+			}
+			for _, e := range in.Excludes {
+				args = append(args, "--exclude="+e)
+			}
+			text, code := h.tell(append(args, string(h.host), in.Name)...)
+			return code == 0, text
+		},
 	},
 	saved: func(t *testing.T, h *house) (all []string) {
 		rows, err := h.store.SourceGroups(t.Context(), h.host)
@@ -362,6 +374,8 @@ var groups = subject[newGroup]{
 				g.Excludes, g.OneFileSystem, g.AllowEmpty, g.Before = []string{"*.tmp"}, true, true, []string{"dump-db"}
 				g.Limits = topics.Limits{UploadKiB: 512, From: 8 * 60, To: 18 * 60, Zone: "Europe/Berlin"}
 			})},
+			"what leaves out all":    {in: letters(func(g *newGroup) { g.Excludes = []string{"*", "a,b"} })},
+			"it may be empty":        {in: letters(func(g *newGroup) { g.AllowEmpty = true })},
 			"no repository":          {in: letters(func(g *newGroup) { g.Repository = "" }), bad: "repository"},
 			"one nobody knows":       {in: letters(func(g *newGroup) { g.Repository = "cellar\x1b[2J" }), bad: "repository"},
 			"no path":                {in: letters(func(g *newGroup) { g.Paths = nil }), bad: "paths"},
@@ -382,8 +396,11 @@ var groups = subject[newGroup]{
 		for what, c := range cases {
 			if c.in.Name == "" { // the API's address has no place for it
 				c.not = append(c.not, theAPI)
-				cases[what] = c
 			}
+			if len(c.in.Before) > 0 || c.in.Limits != (topics.Limits{}) {
+				c.not = append(c.not, theCommandLine)
+			}
+			cases[what] = c
 		}
 		return cases
 	}(),

@@ -48,6 +48,9 @@ type cli struct {
 		List   mqttUserListCmd   `cmd:"" help:"List MQTT users."`
 		Revoke mqttUserRevokeCmd `cmd:"" help:"Revoke the credentials of an MQTT user and close its connections."`
 	} `cmd:"" name:"mqtt-user" help:"Manage the credentials of MQTT clients."`
+	Group struct {
+		Set groupSetCmd `cmd:"" help:"Create or change a source group of a host. Only the given settings change."`
+	} `cmd:"" help:"Manage what hosts back up."`
 	Repository struct {
 		List     repositoryListCmd     `cmd:"" help:"List repositories."`
 		Add      repositoryAddCmd      `cmd:"" help:"Add a repository, and print its ID."`

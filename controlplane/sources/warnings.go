@@ -6,6 +6,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/patterns"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
 )
 
 // maxWarnings is how many paths warnings name one by one.
@@ -37,6 +38,21 @@ func Warnings(g store.SourceGroup) (all []string) {
 		}
 		all = append(all, fmt.Sprintf("Nothing in %.200q is saved: the pattern %.200q leaves out all of it.", path, by))
 		delete(out, path)
+	}
+	return all
+}
+
+// Leads says which sources of a backup were symbolic links, and where they led.
+func Leads(s topics.Summary) (all []string) {
+	for _, source := range s.Sources {
+		if source.Read == "" {
+			continue
+		}
+		text := source.Path + " leads to " + source.Read
+		if source.Was != "" {
+			text += ", before to " + source.Was
+		}
+		all = append(all, text)
 	}
 	return all
 }

@@ -192,3 +192,27 @@ func TestARestoreKeepsToTheLimitsOfTheGroupWhoseSnapshotItIs(t *testing.T) {
 		attic.ran(j.ID, topics.Finished{State: topics.Succeeded})
 	}
 }
+
+// TestASourceGroupThatSavesNothingIsSavedWithAWarning: by the form, which shows it, and by
+// the API, which answers with it.
+func TestASourceGroupThatSavesNothingIsSavedWithAWarning(t *testing.T) {
+	w := newWorld(t)
+	attic := w.enrol("attic")
+	g := attic.group("letters")
+	admin := w.person(store.Admin)
+	path := "/hosts/" + string(attic.id) + "/source-groups/letters/edit"
+	const warning = "save nothing"
+	form := url.Values{"repository": {string(g.Repository)}, "paths": {"/letters"}, "excludes": {"*"}, "allow_empty": {"1"}}
+	if r := admin.do("POST", path, form); r.StatusCode != 303 || r.Header.Get("Location") != path {
+		t.Errorf("saved with %s, to %s", r.Status, r.Header.Get("Location"))
+	}
+	admin.shows(path, warning, "the pattern &#34;*&#34; leaves out all of it")
+	admin.shows("/hosts/"+string(attic.id), warning, "It may be empty.")
+	form.Set("excludes", "*.tmp")
+	if r := admin.do("POST", path, form); r.StatusCode != 303 || r.Header.Get("Location") != "/hosts/"+string(attic.id) {
+		t.Errorf("saved with %s, to %s", r.Status, r.Header.Get("Location"))
+	}
+	if r := admin.do("GET", path, nil); strings.Contains(r.text, warning) {
+		t.Error("a pattern that leaves out some of it has a warning")
+	}
+}

@@ -41,6 +41,19 @@ func TestTheAPISetsUpAHostAndFollowsItsBackup(t *testing.T) {
 		a.Password.Reveal() != "hush hush" || a.Env["RESTIC_REST_USERNAME"].Reveal() != "me" || a.Env["RESTIC_REST_PASSWORD"].Reveal() != "hush" {
 		t.Errorf("what the job will need: %q %d", a.URL.Reveal(), len(a.Env))
 	}
+	var empty struct {
+		Allow    bool `json:"allow_empty"`
+		Warnings []string
+	}
+	c.do("PUT", "/api/hosts/"+string(attic.id)+"/source-groups/all%2Fletters", map[string]any{
+		"repository":  "vault",
+		"paths":       []string{"/letters"},
+		"excludes":    []string{"/**"},
+		"allow_empty": true,
+	}).json(t, &empty)
+	if !empty.Allow || len(empty.Warnings) != 2 || !strings.Contains(empty.Warnings[0], "save nothing") {
+		t.Errorf("a source group that saves nothing: %+v", empty)
+	}
 	for _, by := range []string{"vault", repository.ID} { // twice the same: the second changes the first
 		r = c.do("PUT", "/api/hosts/"+string(attic.id)+"/source-groups/all%2Fletters", map[string]any{
 			"repository":      by,
@@ -50,7 +63,7 @@ func TestTheAPISetsUpAHostAndFollowsItsBackup(t *testing.T) {
 		var g map[string]any
 		r.json(t, &g)
 		if r.StatusCode != 200 || g["name"] != "all/letters" || g["repository"] != repository.ID || g["one_file_system"] != true ||
-			fmt.Sprint(g["excludes"]) != "[]" || strings.Contains(r.text, "null") {
+			fmt.Sprint(g["excludes"]) != "[]" || fmt.Sprint(g["warnings"]) != "[]" || strings.Contains(r.text, "null") {
 			t.Fatalf("save a source group: %s %s", r.Status, r.text)
 		}
 	}

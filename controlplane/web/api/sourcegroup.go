@@ -21,6 +21,7 @@ type groupJSON struct {
 	AllowEmpty    bool                 `json:"allow_empty"`
 	Hooks         topics.Hooks         `json:"hooks"`
 	Limits        topics.Limits        `json:"limits"`
+	Warnings      []string             `json:"warnings" nullable:"false" doc:"what was saved and is most likely not meant, in sentences"`
 }
 
 type putSourceGroupIn struct {
@@ -68,5 +69,6 @@ func (a *API) PutSourceGroup(ctx context.Context, in *putSourceGroupIn) (*putSou
 		AllowEmpty:    t.AllowEmpty,
 		Hooks:         t.Hooks,
 		Limits:        t.Limits,
+		Warnings:      filled(sources.Warnings(row)),
 	}}, nil
 }

@@ -94,7 +94,7 @@ func (s *Pages) EditGroup(w http.ResponseWriter, r *http.Request) error {
 	if !f.Many {
 		f.Repository = string(g.Repository)
 	}
-	f.Paths, f.Excludes = strings.Join(g.Paths, "\n"), strings.Join(g.Excludes, "\n")
+	f.Paths, f.Excludes, f.Warnings = strings.Join(g.Paths, "\n"), strings.Join(g.Excludes, "\n"), sources.Warnings(g)
 	return s.groupPage(w, r, http.StatusOK, h, f)
 }
 
@@ -146,8 +146,13 @@ func (s *Pages) SaveGroup(w http.ResponseWriter, r *http.Request) error {
 	if changed != "" {
 		save = s.Sources.Change
 	}
-	if _, err = save(ctx, session.Of(ctx).Name, h.ID, name, in); err == nil {
-		http.Redirect(w, r, views.HostURL(string(h.ID)), http.StatusSeeOther)
+	g, err := save(ctx, session.Of(ctx).Name, h.ID, name, in)
+	if err == nil {
+		to := views.HostURL(string(h.ID))
+		if len(sources.Warnings(g)) > 0 {
+			to = views.GroupURL(string(h.ID), g.Name) // where they stand
+		}
+		http.Redirect(w, r, to, http.StatusSeeOther)
 		return nil
 	}
 	wrong := problem.Of(problem.Saving("source group", err))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/sources"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
@@ -105,8 +106,11 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 			return none, err
 		}
 	}
-	lastOf := map[topics.SourceGroupID]*views.JobRow{}
+	lastOf, leads := map[topics.SourceGroupID]*views.JobRow{}, map[topics.SourceGroupID][]string{}
 	for _, j := range last {
+		if j.Summary.V != nil {
+			leads[j.SourceGroup] = sources.Leads(*j.Summary.V)
+		}
 		row := s.JobRow(j, names)
 		lastOf[j.SourceGroup] = &row
 	}
@@ -119,6 +123,9 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 				RepositoryID: string(g.Repository),
 				Paths:        g.Paths,
 				Excludes:     g.Excludes,
+				Leads:        leads[g.ID],
+				Warnings:     sources.Warnings(g),
+				AllowEmpty:   g.AllowEmpty,
 				LastRun:      lastOf[g.ID],
 				Busy:         busy[g.ID],
 			},
