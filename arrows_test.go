@@ -61,7 +61,7 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/repositories controlplane/retention controlplane/schedule controlplane/sources store topics",
 		"words the errors of all others, which never import it"},
 	{"controlplane/protection", "controlplane/health slots store/facts topics", "how well a group is protected; pure, whoever shows it"},
-	{"controlplane/public", "controlplane/fleet controlplane/hosts controlplane/jobs store topics", "publishes what consumers read"},
+	{"controlplane/public", "controlplane/fleet controlplane/health controlplane/hosts controlplane/jobs store topics", "publishes what consumers read"},
 	{"controlplane/repositories", "controlplane/field controlplane/jobs controlplane/retention location store topics",
 		"adds, changes and removes repositories"},
 	{"controlplane/retention", "controlplane/schedule slots store topics words", "which snapshots stay"},

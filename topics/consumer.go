@@ -43,6 +43,18 @@ type JobPublic struct {
 	SnapshotID  string   `json:"snapshot_id,omitempty"`
 }
 
+// RepositoryState is what consumers read of a repository. Since is RFC 3339 in UTC,
+// empty when it is not known. A repository that is removed clears its topic.
+//
+//	rm/v1/pub/repository/{repo}/state    plane → consumers, QoS 1, retained
+type RepositoryState struct {
+	ID     RepositoryID `json:"id"`
+	Name   string       `json:"name"`
+	Health string       `json:"health"` // healthy, damaged, unreadable, …: see docs/STATUS.md
+	Reason string       `json:"reason"` // why, in a sentence
+	Since  string       `json:"since"`  // since when; of a healthy one, when it was last opened
+}
+
 // FleetState counts hosts by status.
 //
 //	rm/v1/pub/fleet/state    plane → consumers, QoS 1, retained

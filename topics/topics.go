@@ -43,16 +43,18 @@ const (
 	KindHostAvailability
 	KindHostState
 	KindHostJob
+	KindRepositoryState
 	KindFleetState
 	KindDo
 )
 
 // Topic is a parsed topic name. Fields that a kind does not use are empty.
 type Topic struct {
-	Kind   Kind
-	Host   HostID
-	Job    JobID
-	Action Action
+	Kind       Kind
+	Host       HostID
+	Job        JobID
+	Repository RepositoryID
+	Action     Action
 }
 
 // Action is what a consumer may ask for on a do/ topic. Restore, forget and
@@ -72,7 +74,7 @@ var ErrTopic = errors.New("not a topic of this system")
 // and the tests that keep both true.
 type Entry struct {
 	Kind     Kind
-	Pattern  string // below Root, with {host}, {job} and {action}
+	Pattern  string // below Root, with {host}, {job}, {repo} and {action}
 	From, To string // "agent", "plane" or "consumer"
 	QoS      byte
 	Retained bool
@@ -104,6 +106,8 @@ var Catalogue = []Entry{
 	{KindHostState, "pub/host/{host}/state", "plane", "consumer", 1, true, false, "HostState", "one flat JSON about the host, on change"},
 	{KindHostJob, "pub/host/{host}/job/{job}", "plane", "consumer", 1, false, false, "JobPublic",
 		"one job as it goes by; QoS 0 but for the last one"},
+	{KindRepositoryState, "pub/repository/{repo}/state", "plane", "consumer", 1, true, false, "RepositoryState",
+		"how a repository is, on change"},
 	{KindFleetState, "pub/fleet/state", "plane", "consumer", 1, true, false, "FleetState", "counts by status"},
 	{KindDo, "do/{host}/{action}", "consumer", "plane", 1, false, false, "empty",
 		"asks for a backup, or cancels the running job; becomes an audited job"},
@@ -122,6 +126,8 @@ func (t Topic) String() string {
 				parts[i] = string(t.Host)
 			case "{job}":
 				parts[i] = string(t.Job)
+			case "{repo}":
+				parts[i] = string(t.Repository)
 			case "{action}":
 				parts[i] = string(t.Action)
 			}
@@ -162,6 +168,11 @@ func match(e Entry, levels []string) (Topic, bool) {
 			}
 		case "{job}":
 			t.Job = JobID(l)
+			if !validID(l) {
+				return Topic{}, false
+			}
+		case "{repo}":
+			t.Repository = RepositoryID(l)
 			if !validID(l) {
 				return Topic{}, false
 			}

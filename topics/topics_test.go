@@ -24,6 +24,9 @@ func sample(k Kind) Topic {
 	if strings.Contains(p, "{job}") {
 		t.Job = job
 	}
+	if strings.Contains(p, "{repo}") {
+		t.Repository = RepositoryID(job)
+	}
 	if strings.Contains(p, "{action}") {
 		t.Action = ActionBackup
 	}
@@ -47,7 +50,7 @@ func TestForeignTopicsAreRefused(t *testing.T) {
 	for _, name := range []string{
 		"", "rm/v1", "rm/v1/", "rm/v2/agent/0mk3a7q2host/birth", "rm/v1/agent/UPPER-CASE/birth", "rm/v1/agent/short/birth",
 		"rm/v1/agent/0mk3a7q2host/birth/", "rm/v1/agent//birth", "rm/v1/agent/+/birth", "rm/v1/agent/#",
-		"rm/v1/do/0mk3a7q2host/prune", "$SYS/broker/uptime", "rm/v1/agent/0mk3a7q2host/job/../progress",
+		"rm/v1/do/0mk3a7q2host/prune", "rm/v1/pub/repository/UPPER-CASE/state", "rm/v1/pub/repository//state", "$SYS/broker/uptime", "rm/v1/agent/0mk3a7q2host/job/../progress",
 	} {
 		if got, err := Parse(name); err == nil {
 			t.Errorf("Parse(%q) = %+v, want it refused", name, got)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
+	"github.com/restic-manager/restic-manager/controlplane/health"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/store"
@@ -51,12 +52,14 @@ type Publisher struct {
 	dirty map[topics.HostID]bool
 
 	// Used by Run's goroutine only.
-	seen  map[topics.HostID]seen         // the last published entry of each host
-	later map[topics.HostID]bool         // changed, but too early to publish again
-	said  map[string]string              // last payload by topic
-	at    map[topics.HostID]time.Time    // of the last state
-	ended map[topics.HostID]topics.JobID // the last job whose end was published
-	lost  bool                           // a message could not be published, and will be repeated
+	seen   map[topics.HostID]seen         // the last published entry of each host
+	later  map[topics.HostID]bool         // changed, but too early to publish again
+	said   map[string]string              // last payload by topic
+	at     map[topics.HostID]time.Time    // of the last state
+	ended  map[topics.HostID]topics.JobID // the last job whose end was published
+	there  map[topics.RepositoryID]bool   // the repositories that were published
+	looked time.Time                      // when they were
+	lost   bool                           // a message could not be published, and will be repeated
 }
 
 // A seen is the board's entry of a host that was last published, with the counts made
@@ -136,6 +139,7 @@ func (p *Publisher) everything(ctx context.Context) {
 	p.mu.Unlock()
 	p.due(ctx)
 	p.fleet(m)
+	p.repositories(ctx)
 }
 
 // due publishes what changed, of each host no more often than Timing says.
@@ -265,6 +269,35 @@ func (p *Publisher) fleet(m *fleet.Moment) {
 		f.ByStatus[string(status)] = n
 	}
 	p.say(topics.Topic{Kind: topics.KindFleetState}, string(topics.Encode(f)), 1, true)
+}
+
+// repositories publishes how each repository is, and clears the topics of those that
+// were removed.
+func (p *Publisher) repositories(ctx context.Context) {
+	now := p.Now()
+	if now.Sub(p.looked) < p.Timing.Quiet && !now.Before(p.looked) {
+		return
+	}
+	facts, err := p.Store.Looks(ctx)
+	if err != nil {
+		p.complain(ctx, err)
+		return
+	}
+	p.looked = now
+	there := make(map[topics.RepositoryID]bool, len(facts))
+	for _, f := range facts {
+		there[f.Repository] = true
+		v := health.Judge(f, now)
+		p.say(topics.Topic{Kind: topics.KindRepositoryState, Repository: f.Repository}, string(topics.Encode(topics.RepositoryState{
+			ID: f.Repository, Name: f.Name, Health: string(v.Word), Reason: v.Reason, Since: rfc3339(v.Since)})), 1, true)
+	}
+	for id := range p.there {
+		t := topics.Topic{Kind: topics.KindRepositoryState, Repository: id}
+		if !there[id] && !p.say(t, "", 1, true) && p.said[t.String()] != "" {
+			there[id] = true // it is cleared at the next look
+		}
+	}
+	p.there = there
 }
 
 // say publishes a payload unless it was the last one published. It reports whether it

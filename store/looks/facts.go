@@ -15,6 +15,7 @@ import (
 // Facts is everything that the rows of the database say of how a repository is.
 type Facts struct {
 	Repository topics.RepositoryID `db:"id"`
+	Name       string              `db:"name"`
 	Location   string              `db:"location"`
 	Keeper     topics.HostID       `db:"keeper"`
 	AddedAt    int64               `db:"created_at"` // when it was registered
@@ -64,7 +65,7 @@ type Plan struct {
 // order.
 func Of(ctx context.Context, q sqlx.QueryerContext, ids ...topics.RepositoryID) ([]Facts, error) {
 	r := reading{ctx: ctx, q: q, ids: ids}
-	facts := read[Facts](&r, `SELECT r.id, r.location, r.keeper, r.created_at, r.ready_at, r.checked_at, r.locks_at,
+	facts := read[Facts](&r, `SELECT r.id, r.name, r.location, r.keeper, r.created_at, r.ready_at, r.checked_at, r.locks_at,
 			d.kind IS NULL AS check_usual, coalesce(d.paused, 0) AS check_paused, coalesce(d.weekday < 0, 0) AS check_daily,
 			(SELECT count(*) FROM snapshots s WHERE s.repository = r.id AND s.gone_at = 0 AND s.job = '' AND s.known_at = 0)
 				AS foreign_snapshots,
