@@ -50,7 +50,8 @@ func TestForeignTopicsAreRefused(t *testing.T) {
 	for _, name := range []string{
 		"", "rm/v1", "rm/v1/", "rm/v2/agent/0mk3a7q2host/birth", "rm/v1/agent/UPPER-CASE/birth", "rm/v1/agent/short/birth",
 		"rm/v1/agent/0mk3a7q2host/birth/", "rm/v1/agent//birth", "rm/v1/agent/+/birth", "rm/v1/agent/#",
-		"rm/v1/do/0mk3a7q2host/prune", "rm/v1/pub/repository/UPPER-CASE/state", "rm/v1/pub/repository//state", "$SYS/broker/uptime", "rm/v1/agent/0mk3a7q2host/job/../progress",
+		"rm/v1/do/0mk3a7q2host/prune", "rm/v1/pub/repository/UPPER-CASE/state", "rm/v1/pub/repository//state",
+		"$SYS/broker/uptime", "rm/v1/agent/0mk3a7q2host/job/../progress",
 	} {
 		if got, err := Parse(name); err == nil {
 			t.Errorf("Parse(%q) = %+v, want it refused", name, got)

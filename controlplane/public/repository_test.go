@@ -50,7 +50,7 @@ func TestHowARepositoryIsBecomesWorseByTimeAlone(t *testing.T) {
 	await(t, "a repository that nobody has looked at", is("never-looked-at"))
 	ahead.Store(int64(36 * 24 * time.Hour))
 	await(t, "a check to be overdue", is("check-overdue"))
-	if err := s.RemoveRepository(ctx, "test", "vault-0001"); err != nil {
+	if err := s.RemoveRepository(ctx, "test", "vault-0001", true); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "the topic to be cleared", is(""))

@@ -89,8 +89,9 @@ func Of(ctx context.Context, q sqlx.QueryerContext, ids ...topics.RepositoryID) 
 			f.Names[l.Host] = ""
 		}
 	}
-	// What a host found that is no longer let in cannot be found to be mended by it.
-	for _, l := range read[Look](&r, `SELECT l.* FROM repository_looks l JOIN hosts h ON h.id = l.host AND h.revoked_at = 0
+	// What a host found that was revoked, removed or retired, it will never find mended.
+	for _, l := range read[Look](&r, `SELECT l.* FROM repository_looks l JOIN hosts h ON h.id = l.host
+			AND h.revoked_at + h.removed_at + h.retired_at = 0
 		WHERE l.bad_since > 0`, `l.repository`, `ORDER BY l.bad_since, l.host`) {
 		if f := at[l.Repository]; f != nil {
 			f.Bad = append(f.Bad, l)
