@@ -40,7 +40,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"cmd/restic-manager-agent", "agent", "the agent's main"},
 	{"controlplane", "broker controlplane/enroll controlplane/fleet controlplane/hosts controlplane/jobs" +
 		" controlplane/maintenance controlplane/password controlplane/public controlplane/schedule controlplane/web" +
-		" controlplane/web/base failpoint protocol seal store store/keyring topics",
+		" controlplane/web/base controlplane/zone failpoint protocol seal store store/keyring topics",
 		"composes the control plane into one Run"},
 	{"controlplane/consumers", "controlplane/field controlplane/password store", "credentials of MQTT consumers"},
 	{"controlplane/enroll", "controlplane/field failpoint seal store topics words", "lets hosts in"},
@@ -55,7 +55,7 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/rights controlplane/schedule failpoint store topics",
 		"forgets, prunes and checks when it is time"},
 	{"controlplane/password", "", "hashes passwords and keys"},
-	{"controlplane/people", "controlplane/field controlplane/password store topics", "who may sign in; no job and no page"},
+	{"controlplane/people", "controlplane/field controlplane/password controlplane/zone store topics", "who may sign in; no job and no page"},
 	{"controlplane/problem", "controlplane/consumers controlplane/enroll controlplane/field controlplane/hosts controlplane/jobs " +
 		"controlplane/maintenance controlplane/people" +
 		" controlplane/repositories controlplane/retention controlplane/schedule controlplane/sources store topics",
@@ -73,8 +73,9 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/web/base controlplane/web/jobpages controlplane/web/layout controlplane/web/live controlplane/web/pages" +
 		" controlplane/web/repositorypages controlplane/web/session store topics views",
 		"the server: its one list of routes, and what guards them"},
-	{"controlplane/web/accounts", "controlplane/consumers controlplane/field controlplane/people controlplane/problem" +
-		" controlplane/rights controlplane/web/base controlplane/web/layout controlplane/web/session store views words",
+	{"controlplane/web/accounts", "controlplane/consumers controlplane/field controlplane/people" +
+		" controlplane/problem controlplane/rights controlplane/web/base controlplane/web/layout controlplane/web/session" +
+		" controlplane/zone store views words",
 		"pages about who may sign in"},
 	{"controlplane/web/api", "controlplane/consumers controlplane/enroll controlplane/fleet controlplane/health controlplane/hosts" +
 		" controlplane/jobs controlplane/maintenance controlplane/people controlplane/problem controlplane/repositories controlplane/retention" +
@@ -84,21 +85,21 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/web/base", "controlplane/consumers controlplane/enroll controlplane/fleet controlplane/health controlplane/hosts" +
 		" controlplane/jobs controlplane/maintenance controlplane/people controlplane/problem controlplane/repositories" +
 		" controlplane/retention controlplane/rights controlplane/schedule controlplane/sources controlplane/web/session" +
-		" protocol store store/chain topics",
+		" protocol store store/chain topics words",
 		"what pages and API both need: what they ask, rows by ID, problems as statuses"},
 	{"controlplane/web/jobpages", "controlplane/fleet controlplane/hosts controlplane/jobs controlplane/problem" +
 		" controlplane/rights controlplane/web/base controlplane/web/layout controlplane/web/live controlplane/web/session" +
 		" protocol store topics views words",
 		"pages about jobs"},
-	{"controlplane/web/layout", "controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs controlplane/problem" +
-		" controlplane/retention controlplane/rights controlplane/web/base controlplane/web/live controlplane/web/session store" +
-		" topics views words",
+	{"controlplane/web/layout", "controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs" +
+		" controlplane/problem controlplane/retention controlplane/rights controlplane/web/base controlplane/web/live" +
+		" controlplane/web/session controlplane/zone store topics views words",
 		"what all pages share, and no page"},
 	{"controlplane/web/live", "controlplane/hosts topics views", "keeps an open page true, whichever it is"},
-	{"controlplane/web/pages", "controlplane/enroll controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs" +
-		" controlplane/problem controlplane/repositories controlplane/rights controlplane/schedule controlplane/sources" +
-		" controlplane/web/base controlplane/web/layout controlplane/web/live controlplane/web/session location slots store" +
-		" topics views words",
+	{"controlplane/web/pages", "controlplane/enroll controlplane/field controlplane/fleet controlplane/hosts" +
+		" controlplane/jobs controlplane/problem controlplane/repositories controlplane/rights controlplane/schedule" +
+		" controlplane/sources controlplane/web/base controlplane/web/layout controlplane/web/live" +
+		" controlplane/web/session controlplane/zone location slots store topics views words",
 		"pages about hosts: read the request, ask one package, answer"},
 	{"controlplane/web/repositorypages", "controlplane/fleet controlplane/health controlplane/jobs controlplane/kit controlplane/maintenance" +
 		" controlplane/problem controlplane/repositories controlplane/rights controlplane/web/base controlplane/web/layout" +
@@ -107,6 +108,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/web/session", "controlplane/jobs controlplane/password controlplane/problem controlplane/rights store topics" +
 		" words",
 		"who sent a request; no page"},
+	{"controlplane/zone", "", "in which time zone somebody sees moments"},
 	{"e2e", "", "tests of both programs together"},
 	{"e2e/bench", "", "benchmarks of both programs together"},
 	{"e2e/evil", "", "tests with a side that has turned against us"},

@@ -25,6 +25,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/controlplane/web"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/zone"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
@@ -242,6 +243,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Log:         c.Log,
 		Timing:      c.Timing.Web,
 		Now:         time.Now,
+		Zone:        zone.OfServer(),
 		Agents:      p.AgentsAddr(),
 		Version:     Version,
 		Proxies:     c.Proxies,

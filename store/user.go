@@ -31,6 +31,7 @@ type User struct {
 	CreatedAt    int64  `db:"created_at"`
 	DisabledAt   int64  `db:"disabled_at"` // 0 unless they are disabled
 	SeenAt       int64  `db:"seen_at"`     // when a session of theirs was last used
+	Zone         string `db:"zone"`        // in which they see moments: an IANA name, "browser" or "server"
 }
 
 var (
@@ -113,10 +114,11 @@ type UserChange struct {
 	Role         *Role
 	Disabled     *bool
 	PasswordHash *string
+	Zone         *string
 }
 
 // ChangeUser makes all changes or none, and returns the new row. Any actual change
-// ends the user's sessions; see setRole and setDisabled for what else a demotion
+// but that of the zone ends the user's sessions; see setRole and setDisabled for what else a demotion
 // ends. It returns ErrLastAdmin for the last administrator who can sign in.
 func (s *Store) ChangeUser(ctx context.Context, actor, id string, c UserChange) (u User, err error) {
 	err = s.changeUser(ctx, id, func(tx *sqlx.Tx, u User) error {
@@ -127,6 +129,14 @@ func (s *Store) ChangeUser(ctx context.Context, actor, id string, c UserChange) 
 		}
 		if c.Disabled != nil && *c.Disabled != (u.DisabledAt != 0) {
 			if err := s.setDisabled(ctx, tx, actor, u, *c.Disabled); err != nil {
+				return err
+			}
+		}
+		if c.Zone != nil && *c.Zone != u.Zone {
+			if err := change(ctx, tx, `UPDATE users SET zone = $1 WHERE id = $2`, *c.Zone, u.ID); err != nil {
+				return err
+			}
+			if err := s.audit(ctx, tx, actor, "user.zone_set", u.ID, fmt.Sprintf("%s: %s to %s", u.Name, u.Zone, *c.Zone)); err != nil {
 				return err
 			}
 		}
@@ -161,32 +171,31 @@ func (s *Store) setDisabled(ctx context.Context, tx *sqlx.Tx, actor string, u Us
 	if err := change(ctx, tx, `UPDATE users SET disabled_at = $1 WHERE id = $2`, at, u.ID); err != nil {
 		return err
 	}
+	if err := s.shutOut(ctx, tx, u); err != nil {
+		return err
+	}
+	return s.audit(ctx, tx, actor, action, u.ID, u.Name)
+}
+
+// shutOut ends a user's sessions, and invalidates their own link and those they made.
+func (s *Store) shutOut(ctx context.Context, tx *sqlx.Tx, u User) error {
 	if err := endSessions(ctx, tx, u.ID); err != nil {
 		return err
 	}
 	if err := dropLinks(ctx, tx, u.ID); err != nil {
 		return err
 	}
-	if err := s.withdraw(ctx, tx, u.Name); err != nil {
-		return err
-	}
-	return s.audit(ctx, tx, actor, action, u.ID, u.Name)
+	return s.withdraw(ctx, tx, u.Name)
 }
 
 // RemoveUser removes a user, with sessions and links. What they did stays in the
 // audit log.
 func (s *Store) RemoveUser(ctx context.Context, actor, id string) error {
 	return s.changeUser(ctx, id, func(tx *sqlx.Tx, u User) error {
-		if err := endSessions(ctx, tx, id); err != nil {
-			return err
-		}
-		if err := dropLinks(ctx, tx, id); err != nil {
+		if err := s.shutOut(ctx, tx, u); err != nil {
 			return err
 		}
 		if err := change(ctx, tx, `DELETE FROM users WHERE id = $1`, id); err != nil {
-			return err
-		}
-		if err := s.withdraw(ctx, tx, u.Name); err != nil {
 			return err
 		}
 		return s.audit(ctx, tx, actor, "user.removed", id, u.Name)

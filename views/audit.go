@@ -27,7 +27,6 @@ type Chain struct {
 type AuditRow struct {
 	N       string
 	At      When
-	Time    string // to the second, with its day
 	Icon    string // of who did it
 	Actor   string
 	By      string // URL of all that they did
@@ -158,6 +157,7 @@ var auditDeeds = map[string]string{
 	"user.password_set":        "Set the password of",
 	"user.removed":             "Removed the user",
 	"user.role_changed":        "Changed the role of",
+	"user.zone_set":            "Set the time zone of",
 	"user.signed_out":          "Signed out everywhere",
 	"api_token.created":        "Created the API token",
 	"data_key.replaced":        "Re-encrypted every secret with the data key",

@@ -1,6 +1,7 @@
 package views
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -33,7 +34,7 @@ const (
 	calendarTop   = 18
 )
 
-// monday is the first day of the calendar that ends with now, at noon.
+// monday is the first day of the calendar that ends with now, at noon in now's zone.
 func monday(now time.Time) time.Time {
 	this := now.Day() - (int(now.Weekday())+6)%7
 	return time.Date(now.Year(), now.Month(), this-7*(calendarWeeks-1), 12, 0, 0, 0, now.Location())
@@ -41,20 +42,24 @@ func monday(now time.Time) time.Time {
 
 // CalendarBegin is a moment before the first day of the calendar that ends with
 // now, by less than a day.
-func CalendarBegin(now time.Time) time.Time { return monday(now).Add(-24 * time.Hour) }
+func CalendarBegin(ctx context.Context, now time.Time) time.Time {
+	return monday(now.In(words.Zone(ctx))).Add(-24 * time.Hour)
+}
 
 // NewCalendar draws how many snapshots are kept of each day, and the days whose
-// runs failed with nothing kept. Both are counted by the date, as "2006-01-02".
-func NewCalendar(kept, failed map[string]int, now time.Time) Calendar {
+// runs failed with nothing kept. Both are counted by the date in the zone of ctx, as
+// [words.Date] has it.
+func NewCalendar(ctx context.Context, kept, failed map[string]int, now time.Time) Calendar {
+	now = now.In(words.Zone(ctx))
 	var c Calendar
 	var total, days int
 	var bad []string
 	begin := monday(now)
 	for i := range calendarWeeks * 7 {
 		at := time.Date(begin.Year(), begin.Month(), begin.Day()+i, 12, 0, 0, 0, now.Location()) // there is a noon on every day
-		date, day := at.Format(time.DateOnly), CalendarDay{X: i / 7 * calendarStep, Y: calendarTop + i%7*calendarStep}
+		date, day := words.Date(ctx, at), CalendarDay{X: i / 7 * calendarStep, Y: calendarTop + i%7*calendarStep}
 		if at.Day() == 1 && i/7 < calendarWeeks-1 {
-			c.Months = append(c.Months, Mark{strconv.Itoa(day.X), at.Format("Jan")})
+			c.Months = append(c.Months, Mark{strconv.Itoa(day.X), words.Month(ctx, at)})
 		}
 		switch n := kept[date]; {
 		case n >= 8:
@@ -64,19 +69,19 @@ func NewCalendar(kept, failed map[string]int, now time.Time) Calendar {
 		case n == 1:
 			day.Class = "c1"
 		case failed[date] > 0:
-			day.Class, day.Title = "cx", at.Format("2 Jan: ")+words.Count(uint64(failed[date]), "run", "runs")+" failed, none kept"
-			bad = append(bad, at.Format("2 January"))
+			day.Class, day.Title = "cx", words.DayOfYear(ctx, at)+": "+words.Count(uint64(failed[date]), "run", "runs")+" failed, none kept"
+			bad = append(bad, words.DayOfYear(ctx, at))
 		default:
 			day.Class = "c0"
 		}
 		if n := kept[date]; n > 0 {
 			total, days = total+n, days+1
-			day.Title = at.Format("2 Jan: ") + words.Number(uint64(n)) + " kept"
+			day.Title = words.DayOfYear(ctx, at) + ": " + words.Number(uint64(n)) + " kept"
 			if failed[date] > 0 {
 				day.Title += ", " + words.Count(uint64(failed[date]), "run", "runs") + " failed"
 			}
 		}
-		if c.Days = append(c.Days, day); date == now.Format(time.DateOnly) {
+		if c.Days = append(c.Days, day); date == words.Date(ctx, now) {
 			break
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 func TestACalendarIsAYearOfWholeWeeks(t *testing.T) {
@@ -21,20 +22,21 @@ func TestACalendarIsAYearOfWholeWeeks(t *testing.T) {
 	for _, now := range []time.Time{time.Date(2026, 3, 29, 23, 30, 0, 0, berlin), time.Date(2026, 3, 30, 0, 30, 0, 0, berlin),
 		time.Date(2028, 2, 29, 12, 0, 0, 0, berlin),
 		time.Date(2026, 11, 20, 0, 10, 0, 0, santiago)} { // where the 6th of September had no midnight
+		ctx := words.WithZone(t.Context(), now.Location())
 		today := now.Format(time.DateOnly)
 		every := map[string]int{}
 		for d := range 400 {
 			every[time.Date(now.Year(), now.Month(), now.Day()-d, 12, 0, 0, 0, now.Location()).Format(time.DateOnly)] = d + 1
 		}
 		every[today] = 1
-		c := views.NewCalendar(every, nil, now)
+		c := views.NewCalendar(ctx, every, nil, now)
 		for i, d := range c.Days {
 			if d.Title == "" || i > 0 && d.Title == c.Days[i-1].Title {
 				t.Errorf("%s: day %d of %d is %q", now, i, len(c.Days), d.Title)
 			}
 		}
 		first := strings.Fields(c.Days[0].Title)
-		begin := views.CalendarBegin(now).Add(24 * time.Hour)
+		begin := views.CalendarBegin(ctx, now).Add(24 * time.Hour)
 		if first[0]+" "+first[1] != begin.Format("2 Jan:") {
 			t.Errorf("%s: it begins with %q, and is asked for from %s", now, c.Days[0].Title, begin)
 		}
@@ -53,7 +55,7 @@ func TestACalendarIsAYearOfWholeWeeks(t *testing.T) {
 
 func TestACalendarSaysWhatIsKeptAndWhatFailed(t *testing.T) {
 	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	c := views.NewCalendar(map[string]int{
+	c := views.NewCalendar(t.Context(), map[string]int{
 		"2026-11-20": 8,
 		"2026-11-19": 7,
 		"2026-11-18": 1,
@@ -68,7 +70,7 @@ func TestACalendarSaysWhatIsKeptAndWhatFailed(t *testing.T) {
 		t.Errorf("the last days are\n%s, want\n%s", strings.Join(got, "|"), want)
 	}
 	if want := "Snapshots of ours kept by the day they were taken, over the last year: 16 of 3 days. Runs failed and nothing is kept " +
-		"of 16 November, 17 November."; c.Label != want {
+		"of 16 Nov, 17 Nov."; c.Label != want {
 		t.Errorf("in words: %s", c.Label)
 	}
 }
@@ -80,7 +82,7 @@ func TestAChartMarksWhatHappened(t *testing.T) {
 		points = append(points, views.Point{At: begin.AddDate(0, 0, d), Value: uint64(d)})
 	}
 	at := func(d int) views.Event { return views.Event{At: begin.AddDate(0, 0, d), Word: "prune"} }
-	c := views.NewChart(points, at(-1), at(10), at(12), at(50), at(101))
+	c := views.NewChart(t.Context(), points, at(-1), at(10), at(12), at(50), at(101))
 	var got []string
 	for _, m := range c.Events {
 		got = append(got, m.Place+" "+m.Text)

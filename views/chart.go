@@ -1,6 +1,7 @@
 package views
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"strconv"
@@ -46,11 +47,11 @@ type Event struct {
 }
 
 // NewChart draws points that are in the order of their time, and what happened
-// meanwhile. Fewer than two points are no chart: it has no Line then.
-func NewChart(points []Point, events ...Event) Chart {
+// meanwhile, by the dates of ctx's zone. Fewer than two points are no chart: it has no Line then.
+func NewChart(ctx context.Context, points []Point, events ...Event) Chart {
 	var c Chart
 	for i := len(points) - 1; i >= 0 && len(c.Rows) < chartRows; i-- {
-		c.Rows = append(c.Rows, ChartRow{points[i].At.Format("2 Jan 2006"), words.Bytes(points[i].Value)})
+		c.Rows = append(c.Rows, ChartRow{words.Day(ctx, points[i].At), words.Bytes(points[i].Value)})
 	}
 	if len(points) < 2 {
 		return c
@@ -79,13 +80,13 @@ func NewChart(points []Point, events ...Event) Chart {
 	for _, part := range []float64{0, 1.0 / 3, 2.0 / 3, 1} {
 		c.Grid = append(c.Grid, Mark{coordinate(chartBottom - (chartBottom-chartTop)*part), words.Bytes(uint64(low + (high-low)*part))})
 	}
-	format := "2 Jan"
+	date := words.DayOfYear
 	if last.Sub(first) > 300*24*time.Hour {
-		format = "Jan 2006"
+		date = words.MonthOfYear
 	}
 	for i := range 5 {
 		at := first.Add(time.Duration(float64(last.Sub(first)) * float64(i) / 4))
-		c.Dates = append(c.Dates, Mark{coordinate(chartWidth * float64(i) / 4), at.Format(format)})
+		c.Dates = append(c.Dates, Mark{coordinate(chartWidth * float64(i) / 4), date(ctx, at)})
 	}
 	said := -1.0 // where the last word stands: the next has room from 40 on
 	for _, e := range events {
@@ -100,8 +101,8 @@ func NewChart(points []Point, events ...Event) Chart {
 		}
 		c.Events = append(c.Events, m)
 	}
-	c.Label = fmt.Sprintf("Stored size from %s on %s to %s on %s", words.Bytes(points[0].Value), first.Format("2 Jan 2006"),
-		words.Bytes(points[len(points)-1].Value), last.Format("2 Jan 2006"))
+	c.Label = fmt.Sprintf("Stored size from %s on %s to %s on %s", words.Bytes(points[0].Value), words.Day(ctx, first),
+		words.Bytes(points[len(points)-1].Value), words.Day(ctx, last))
 	return c
 }
 

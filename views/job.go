@@ -93,16 +93,15 @@ type Log struct {
 // A LogLine is one line of output, or a gap where lines were not kept.
 type LogLine struct {
 	N, To uint64 // its number; a gap is N to To
-	Clock string // "14:32:01"
-	ISO   string
+	At    When
 	Level string // "info", "warn", "error", "debug", "file"
 	Text  string // of a gap: the reason
 	Gap   bool
 }
 
-// NewLogLine is line n as it was at, the clock in zone.
-func NewLogLine(n uint64, at time.Time, zone *time.Location, level, text string) LogLine {
-	return LogLine{N: n, To: n, Clock: words.ClockSeconds(at, zone), ISO: words.ISO(at), Level: level, Text: text}
+// NewLogLine is line n as it was at.
+func NewLogLine(n uint64, at time.Time, level, text string) LogLine {
+	return LogLine{N: n, To: n, At: NewWhen(at, at), Level: level, Text: text}
 }
 
 // NewLogGap stands for the lines from to to, of which only the reason is kept.

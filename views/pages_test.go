@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/a-h/templ"
 	"golang.org/x/net/html"
@@ -375,7 +374,7 @@ func TestFragmentsCarryTheirID(t *testing.T) {
 
 func TestAStreamMessageKeepsEveryLineOfItsPartials(t *testing.T) {
 	var b bytes.Buffer
-	line := views.NewLogLine(7, now, time.UTC, "info", "one\ntwo\r\nthree")
+	line := views.NewLogLine(7, now, "info", "one\ntwo\r\nthree")
 	raw := templ.Raw("<p>a\r\nb\rc\nd</p>")
 	if err := views.WriteMessage(t.Context(), &b, 7, views.Partial("log-stream", views.Append, views.LogLines([]views.LogLine{line})),
 		views.Partial("x", views.Morph, raw)); err != nil {

@@ -1,6 +1,7 @@
 package views_test
 
 import (
+	"context"
 	"time"
 
 	"github.com/a-h/templ"
@@ -64,7 +65,7 @@ func repository() views.Repository {
 				Unit:   "×",
 				Detail: "of it 2.1 × by compression",
 			}, {Name: "Last check", Value: "3 d ago", Detail: "no errors"}, {Name: "Last prune", Value: "never", Detail: "nothing was freed yet"}},
-		Chart:     views.NewChart(points, views.Event{At: now.AddDate(0, 0, -30), Word: "prune"}),
+		Chart:     views.NewChart(context.Background(), points, views.Event{At: now.AddDate(0, 0, -30), Word: "prune"}),
 		LocksAt:   past(time.Minute),
 		KeysAt:    past(time.Hour),
 		ListedAt:  past(time.Hour),
@@ -121,7 +122,7 @@ func repository() views.Repository {
 		SnapshotsFound: 214,
 		ForeignTotal:   2,
 		SnapshotHosts:  []views.Option{{Value: "db-prod-01", Text: "db-prod-01"}, {Value: views.NotOurs, Text: "Not ours"}},
-		Calendar: views.NewCalendar(map[string]int{
+		Calendar: views.NewCalendar(context.Background(), map[string]int{
 			"2026-11-18": 9,
 			"2026-11-17": 3,
 			"2026-10-01": 1,
@@ -158,7 +159,7 @@ func bareRepository() views.Repository {
 		Location: "/srv/vault",
 		Health:   views.RepositoryStatus("never-looked-at"),
 		Answer:   views.Answer{Tone: "idle", Icon: "circle-dashed", Title: "Not opened yet", Text: "Have a host try."},
-		Calendar: views.NewCalendar(nil, nil, now),
+		Calendar: views.NewCalendar(context.Background(), nil, nil, now),
 		Keepers: []views.Runner{{
 			ID:      "nas-0001",
 			Name:    "nas",

@@ -41,7 +41,7 @@ type HeldPlan struct {
 	Count   int
 	Reasons []string
 	Since   When
-	Until   string // in words
+	Until   When
 }
 
 func (v Retention) total() int { return len(v.Keep) + len(v.Remove) + len(v.Flagged) }
@@ -73,6 +73,7 @@ type Maintenance struct {
 	KeptBy       []Runner // the keeper, if there is one
 	Hosts        []Runner // where it could run without a keeper
 	Hours        []MaintenanceHours
+	Zone         string // the server's, by whose clock the hours are
 	Runs         []MaintenanceRun
 }
 
@@ -116,7 +117,8 @@ var Weekdays = []Option{
 // A MaintenanceHours is one kind of maintenance.
 type MaintenanceHours struct {
 	Kind, Name string // "forget", "Forget"
-	When       string // in words
+	When       string // in words, if there is no next time
+	Next       When   // the next time
 	Day, Hour  string // as the API has them: "daily", "04:00"
 	Paused     bool
 	Slices     string // check: reads one of so many; "0" reads none

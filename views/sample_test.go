@@ -86,7 +86,6 @@ func fleet() views.Fleet {
 			Cancelled:       1,
 			Added:           "18.4 GiB",
 			Oldest:          past(31 * time.Hour),
-			OldestSpan:      "1 d 7 h",
 			OldestHost:      views.Link{Text: "db-prod-02", URL: views.HostURL("db-prod-02")},
 			Restorable:      "4.98 TiB",
 			RestorableHosts: 5,
@@ -241,9 +240,9 @@ func lines() []views.LogLine {
 		{"warn", "/srv/media/incoming/.part-7f21: file changed while it was read, saved as seen"},
 		{"error", "unable to create lock in backend: repository is already locked exclusively by PID 4121 on db-prod-02 by root (UID 0, GID 0)"},
 	} {
-		out = append(out, views.NewLogLine(uint64(212+i), now.Add(time.Duration(i)*time.Second), time.UTC, l.level, l.text))
+		out = append(out, views.NewLogLine(uint64(212+i), now.Add(time.Duration(i)*time.Second), l.level, l.text))
 	}
-	return append(out, views.NewLogGap(218, 240, "more than 20,000 lines"), views.NewLogLine(241, now, time.UTC, "info", "44 % done"))
+	return append(out, views.NewLogGap(218, 240, "more than 20,000 lines"), views.NewLogLine(241, now, "info", "44 % done"))
 }
 
 func job(state string) views.Job {
@@ -497,8 +496,8 @@ func samples() []sample {
 			j.Ending.Title, j.Ending.Effect, j.Ending.Evidence, j.Ending.ExitCode = hostile, hostile, hostile, hostile
 			j.Ending.Remedies[0].Title, j.Ending.Remedies[0].Text = hostile, hostile
 			j.Files, j.Facts = []string{hostile}, []views.Fact{{Name: "Last run", Value: hostile}}
-			j.Log.Lines = []views.LogLine{views.NewLogLine(1, now, time.UTC, hostile, hostile),
-				views.NewLogLine(2, now, time.UTC, "error", "\x1b[1;31mred\x1b[0m "+hostile), views.NewLogGap(3, 9, hostile)}
+			j.Log.Lines = []views.LogLine{views.NewLogLine(1, now, hostile, hostile),
+				views.NewLogLine(2, now, "error", "\x1b[1;31mred\x1b[0m "+hostile), views.NewLogGap(3, 9, hostile)}
 			j.Steps[0].Text, j.Steps[0].Sub = hostile, hostile
 			return j
 		}())},
@@ -706,7 +705,6 @@ func audit(name string, broken *views.Note) views.Audit {
 		return views.AuditRow{
 			N:       n,
 			At:      past(time.Hour),
-			Time:    "13:32:07",
 			Icon:    icon,
 			Actor:   name + actor,
 			By:      views.AuditURL(views.AuditFilter{Actor: actor}, ""),

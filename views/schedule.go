@@ -23,7 +23,6 @@ type ScheduleRow struct {
 	On                 bool
 	Words, Cron, Zone  string // "Every day at 02:30", "30 2 * * *", "Europe/Berlin"
 	Next               When   // zero while it is paused
-	NextIn             string // "in 11 h"
 	Round              Status // how the last slot went, in the word "2 of 2"
 	Copy               Copy
 }
@@ -150,8 +149,11 @@ type SchedulePreview struct {
 	Load     Load
 }
 
-// A NextRun is one that will come.
-type NextRun struct{ Clock, In, ISO string }
+// A NextRun is one that will come, as the schedule's own zone has it.
+type NextRun struct {
+	Clock, Zone, In string
+	At              When
+}
 
 var schedulePatterns = []Option{
 	{Value: "daily", Text: "Every day"},

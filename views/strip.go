@@ -1,10 +1,13 @@
 package views
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // A Day is what happened to a host on one day: the worst run counts.
@@ -61,15 +64,16 @@ type Strip struct {
 // A StripPath draws all days of one state.
 type StripPath struct{ Class, D string }
 
-// NewStrip draws the thirty days that end with now's own, in now's zone. Runs
+// NewStrip draws the thirty days that end with now's own, in ctx's zone. Runs
 // outside them are ignored; of several runs on one day the worst is shown.
-func NewStrip(runs []Run, now time.Time) Strip {
+func NewStrip(ctx context.Context, runs []Run, now time.Time) Strip {
 	days := []byte(strings.Repeat(string(rune(DayNone)), StripDays))
-	y, m, d := now.Date()
+	zone := words.Zone(ctx)
+	y, m, d := now.In(zone).Date()
 	// Noon to noon, so that a day of 23 or 25 hours is still one day.
 	today := time.Date(y, m, d, 12, 0, 0, 0, time.UTC)
 	for _, r := range runs {
-		y, m, d := r.At.In(now.Location()).Date()
+		y, m, d := r.At.In(zone).Date()
 		i := StripDays - 1 - int(today.Sub(time.Date(y, m, d, 12, 0, 0, 0, time.UTC))/(24*time.Hour))
 		if i < 0 || i >= StripDays {
 			continue
@@ -90,9 +94,9 @@ var dayWords = []struct {
 }
 
 // DrawStrip draws days, one letter each and oldest first, of which last is the
-// date of the newest.
+// date of the newest, in UTC.
 func DrawStrip(days string, last time.Time) Strip {
-	s := Strip{Days: days, Last: last.Format("2006-01-02")}
+	s := Strip{Days: days, Last: words.Date(context.Background(), last)}
 	var said []string
 	for _, w := range dayWords {
 		var b strings.Builder

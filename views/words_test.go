@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 func TestAZeroTimeIsNever(t *testing.T) {
@@ -61,7 +62,7 @@ func TestStripShowsTheWorstRunOfADay(t *testing.T) {
 	// The clocks went back on 25 October, inside these thirty days.
 	noon := time.Date(2026, 11, 20, 14, 0, 0, 0, berlin)
 	at := func(day, hour int) time.Time { return time.Date(2026, 11, day, hour, 30, 0, 0, berlin) }
-	s := views.NewStrip([]views.Run{
+	s := views.NewStrip(words.WithZone(t.Context(), berlin), []views.Run{
 		{At: at(20, 1), Day: views.DayFailed}, {At: at(20, 13), Day: views.DaySucceeded},
 		{At: at(19, 0), Day: views.DaySucceeded}, {At: at(19, 23), Day: views.DayWarnings},
 		{At: time.Date(2026, 10, 22, 0, 10, 0, 0, berlin), Day: views.DaySucceeded}, // the first day shown

@@ -13,9 +13,6 @@ import (
 	"unicode/utf8"
 )
 
-// ISO is t as the browser reads it: RFC 3339 in UTC, to the millisecond.
-func ISO(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
-
 // Ago says how long before now t was: "just now", "18 min ago", "1 d 7 h ago".
 // A moment in the future, which a wrong clock can produce, is "just now"; a zero
 // t is "never".
@@ -82,26 +79,6 @@ func Duration(d time.Duration) string {
 	}
 	return fmt.Sprintf("%d d %d h", s/86400, s/3600%24)
 }
-
-// Clock is t as a clock or calendar near now would say it, in now's zone: the
-// time alone for today, the weekday with it inside a week, then the date.
-func Clock(t, now time.Time) string {
-	t = t.In(now.Location())
-	y, m, d := now.Date()
-	midnight := time.Date(y, m, d, 0, 0, 0, 0, now.Location())
-	switch {
-	case !t.Before(midnight) && t.Before(midnight.AddDate(0, 0, 1)):
-		return t.Format("15:04")
-	case t.Before(midnight) && !t.Before(midnight.AddDate(0, 0, -6)):
-		return t.Format("Mon 15:04")
-	case t.Year() == y:
-		return t.Format("2 Jan 15:04")
-	}
-	return t.Format("2 Jan 2006")
-}
-
-// ClockSeconds is the time of day to the second, in zone: what a log line shows.
-func ClockSeconds(t time.Time, zone *time.Location) string { return t.In(zone).Format("15:04:05") }
 
 var units = [...]string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
 

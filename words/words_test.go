@@ -29,30 +29,6 @@ func TestAgo(t *testing.T) {
 	}
 }
 
-func TestClock(t *testing.T) {
-	berlin, err := time.LoadLocation("Europe/Berlin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct {
-		at, now time.Time
-		want    string
-	}{
-		{now, now, "14:32"},
-		{now.Add(5 * time.Hour), now, "19:32"},
-		{now.Add(-15 * time.Hour), now, "Thu 23:32"},
-		{now.AddDate(0, 0, -6), now, "Sat 14:32"},
-		{now.AddDate(0, 0, -7), now, "13 Nov 14:32"},
-		{now.AddDate(0, 0, 1), now, "21 Nov 14:32"},
-		{now.AddDate(-1, 0, 0), now, "20 Nov 2025"},
-		{time.Date(2026, 11, 20, 23, 30, 0, 0, time.UTC), time.Date(2026, 11, 21, 8, 0, 0, 0, berlin), "00:30"},
-	} {
-		if got := Clock(c.at, c.now); got != c.want {
-			t.Errorf("%v at %v: got %q, want %q", c.at, c.now, got, c.want)
-		}
-	}
-}
-
 func TestDuration(t *testing.T) {
 	for _, c := range []struct {
 		d    time.Duration

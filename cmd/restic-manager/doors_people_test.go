@@ -80,7 +80,7 @@ func users(t *testing.T, h *house) (all []string) {
 		if u.Name == "anna" {
 			continue
 		}
-		all = append(all, fmt.Sprintf("%q %s disabled: %t", u.Name, u.Role, u.DisabledAt != 0))
+		all = append(all, fmt.Sprintf("%q %s disabled: %t, in the zone %s", u.Name, u.Role, u.DisabledAt != 0, u.Zone))
 		if err := h.store.RemoveUser(t.Context(), "test", u.ID); err != nil {
 			t.Fatal(err)
 		}
@@ -176,6 +176,9 @@ var changedUsers = subject[people.Input]{
 			if in.Disabled != nil {
 				body["disabled"] = *in.Disabled
 			}
+			if in.Zone != nil {
+				body["zone"] = *in.Zone
+			}
 			status, text := h.ask("PATCH", "/api/users/"+bob(t, h).ID, body)
 			return status == http.StatusOK, detail(t, text)
 		},
@@ -187,6 +190,8 @@ var changedUsers = subject[people.Input]{
 				text, code = h.tell("user", "role", "bob", "--role="+string(*in.Role))
 			case in.Password != nil:
 				text, code = h.typing(*in.Password, "user", "passwd", "bob", "--password-stdin")
+			case in.Zone != nil:
+				text, code = h.tell("user", "zone", "bob", *in.Zone)
 			case *in.Disabled:
 				text, code = h.tell("user", "disable", "bob")
 			default:
@@ -197,10 +202,15 @@ var changedUsers = subject[people.Input]{
 	},
 	saved: users,
 	cases: map[string]doorCase[people.Input]{
-		"another name":   {in: people.Input{Name: new("bobby")}, bad: "name", not: []string{theForm, theAPI, theCommandLine}},
-		"another role":   {in: people.Input{Role: new(store.Admin)}},
-		"the same role":  {in: people.Input{Role: new(store.Viewer)}},
-		"no such role":   {in: people.Input{Role: new(store.Role("king"))}, bad: "role"},
+		"another name":  {in: people.Input{Name: new("bobby")}, bad: "name", not: []string{theForm, theAPI, theCommandLine}},
+		"another role":  {in: people.Input{Role: new(store.Admin)}},
+		"the same role": {in: people.Input{Role: new(store.Viewer)}},
+		"no such role":  {in: people.Input{Role: new(store.Role("king"))}, bad: "role"},
+		// By a form, everybody sets their own: controlplane/web has its test.
+		"a zone":         {in: people.Input{Zone: new(" Asia/Kathmandu ")}, not: []string{theForm}},
+		"the server's":   {in: people.Input{Zone: new("server")}, not: []string{theForm}},
+		"no such zone":   {in: people.Input{Zone: new("Mars/Olympus")}, bad: "zone", not: []string{theForm}},
+		"no zone":        {in: people.Input{Zone: new("")}, bad: "zone", not: []string{theForm}},
 		"disabled":       {in: people.Input{Disabled: new(true)}},
 		"enabled":        {in: people.Input{Disabled: new(false)}},
 		"a password":     {in: people.Input{Password: new("pässwörter " + goodPassword)}, not: []string{theAPI}},

@@ -40,6 +40,7 @@ type cli struct {
 		List    userListCmd    `cmd:"" help:"List users."`
 		Passwd  userPasswdCmd  `cmd:"" help:"Set a user's password and end all their sessions."`
 		Role    userRoleCmd    `cmd:"" help:"Change a user's role and end all their sessions."`
+		Zone    userZoneCmd    `cmd:"" help:"Set the time zone in which pages show moments to a user."`
 		Disable userDisableCmd `cmd:"" help:"Disable a user and end all their sessions."`
 		Enable  userEnableCmd  `cmd:"" help:"Enable a disabled user."`
 	} `cmd:"" help:"Manage the people who may sign in."`

@@ -40,10 +40,7 @@ func (c *repositoryPlanCmd) Run(ctx context.Context) error {
 func printPlan(out io.Writer, p retention.Preview) error {
 	var rows [][]string
 	add := func(what string, id string, at int64, of string, reasons []string) {
-		when := ""
-		if at != 0 {
-			when = time.UnixMilli(at).Format("2006-01-02 15:04")
-		}
+		when := moment(at, "")
 		rows = append(rows, []string{what, fmt.Sprintf("%.8s", id), when, of, strings.Join(reasons, "; ")})
 	}
 	for _, v := range p.Remove {
@@ -64,7 +61,7 @@ func printPlan(out io.Writer, p retention.Preview) error {
 	}
 	if h := p.Held; h != nil {
 		say(out, "A plan that removes %d waits for approval until %s: restic-manager repository maintain %s --kind forget --approve %s",
-			len(h.Plan.V.Remove), time.UnixMilli(h.ExpiresAt).Format("2006-01-02 15:04"), p.Repository.Name, h.Hash)
+			len(h.Plan.V.Remove), moment(h.ExpiresAt, ""), p.Repository.Name, h.Hash)
 	}
 	say(out, "The next forget removes %d and keeps %d; %d are flagged.", len(p.Remove), len(p.Verdicts.Keep)+len(p.Flagged), len(p.Oddities))
 	return err

@@ -96,6 +96,15 @@ func (c *userRoleCmd) Run(ctx context.Context) error {
 	return c.change(ctx, people.Input{Role: (*store.Role)(&c.Role)})
 }
 
+type userZoneCmd struct {
+	person
+	Zone string `arg:"" help:"In which pages show them moments: an IANA name such as Europe/Berlin, browser, or server."`
+}
+
+func (c *userZoneCmd) Run(ctx context.Context) error {
+	return c.change(ctx, people.Input{Zone: &c.Zone})
+}
+
 type userDisableCmd struct{ person }
 
 func (c *userDisableCmd) Run(ctx context.Context) error {

@@ -91,10 +91,11 @@ func ago(s *store.Store, ms int64) string {
 	return words.Ago(time.UnixMilli(ms), time.UnixMilli(s.Now()))
 }
 
-// moment is a time for scripts, none for 0.
+// moment is a time as scripts read it and people understand it wherever they are:
+// RFC 3339 in this machine's zone; none for 0.
 func moment(ms int64, none string) string {
 	if ms == 0 {
 		return none
 	}
-	return time.UnixMilli(ms).UTC().Format(time.RFC3339)
+	return time.UnixMilli(ms).Format(time.RFC3339)
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/zone"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -53,6 +54,7 @@ type Input struct {
 	Role     *store.Role
 	Disabled *bool
 	Password *string
+	Zone     *string // in which they see moments: an IANA name, "browser" or "server"
 }
 
 // A Link lets a user set a password, once.
@@ -164,10 +166,14 @@ func (s Service) Change(ctx context.Context, by, id string, in Input) (store.Use
 	if in.Password != nil {
 		wrong.Say("password", CheckPassword(*in.Password))
 	}
+	if in.Zone != nil {
+		in.Zone = new(field.Clean(*in.Zone))
+		wrong.Say("zone", zone.Check(*in.Zone))
+	}
 	if err := wrong.Err(); err != nil {
 		return store.User{}, err
 	}
-	change := store.UserChange{Role: in.Role, Disabled: in.Disabled}
+	change := store.UserChange{Role: in.Role, Disabled: in.Disabled, Zone: in.Zone}
 	if in.Password != nil {
 		if _, err := s.Store.User(ctx, id); err != nil {
 			return store.User{}, notFound(err, ErrNoUser) // before the expensive hash

@@ -16,6 +16,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // Slack is how far a snapshot's own time may differ from its job's, because clocks
@@ -90,7 +91,7 @@ func odd(s store.Planned, now time.Time) (why []string, late bool) {
 		}
 	}
 	if s.Time > now.UnixMilli()+slack {
-		say("it says it was made in the future, at %s", clock(s.Time, now))
+		say("it says it was made in the future, %s from now", words.Span(time.Duration(s.Time-now.UnixMilli())*time.Millisecond))
 	}
 	if s.Original != "" {
 		say("it was rewritten from snapshot %.8s", s.Original)
@@ -101,8 +102,12 @@ func odd(s store.Planned, now time.Time) (why []string, late bool) {
 	case s.EndedAt == 0:
 		say("the job that is said to have made it is not known")
 	case s.Time > s.EndedAt+slack, s.Time < s.QueuedAt-slack && (s.Slot == 0 || s.Time < s.Slot-slack):
-		say("it says it was made at %s, and its job ran at %s by our clock; set the host's clock if it is wrong", clock(s.Time, now),
-			clock(cmp.Or(s.BegunAt, s.EndedAt), now))
+		ran := cmp.Or(s.BegunAt, s.EndedAt)
+		apart, side := time.Duration(ran-s.Time)*time.Millisecond, "before"
+		if apart < 0 {
+			apart, side = -apart, "after"
+		}
+		say("it says it was made %s %s its job ran by our clock; set the host's clock if it is wrong", words.Span(apart), side)
 	case s.Time < s.QueuedAt-slack:
 		late = true
 	}
@@ -113,10 +118,6 @@ func odd(s store.Planned, now time.Time) (why []string, late bool) {
 		say("its job says it made it, and the repository does not list it")
 	}
 	return why, late
-}
-
-func clock(ms int64, now time.Time) string {
-	return time.UnixMilli(ms).In(now.Location()).Format("2006-01-02 15:04")
 }
 
 // thin applies the rules to the snapshots of one source group that count, newest

@@ -56,7 +56,7 @@ func Look(ctx context.Context, s *store.Store, id topics.RepositoryID, keep *sto
 	if err != nil {
 		return p, err
 	}
-	p.Oddities = Oddities(p.Verdicts, keys, now.Location())
+	p.Oddities = Oddities(p.Verdicts, keys)
 	every, err := Interval(ctx, s, id, now)
 	if err != nil {
 		return p, err

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -128,15 +127,11 @@ type Oddity struct {
 
 // Oddities returns a plan's flagged snapshots, untrusted keys, and groups whose
 // newest backup is unlike those before.
-func Oddities(v Verdicts, keys []store.Key, zone *time.Location) (list []Oddity) {
+func Oddities(v Verdicts, keys []store.Key) (list []Oddity) {
 	for _, k := range keys {
 		if !k.Ours() {
-			made := "not known when"
-			if k.Created > 0 {
-				made = time.UnixMilli(k.Created).In(zone).Format("2006-01-02 15:04")
-			}
 			list = append(list, Oddity{"key", k.ID, k.Created,
-				[]string{fmt.Sprintf("nobody here made or trusts it; it says it was made by %s on %s, %s", k.Username, k.Hostname, made)}})
+				[]string{fmt.Sprintf("nobody here made or trusts it; it says it was made by %s on %s", k.Username, k.Hostname)}})
 		}
 	}
 	groups := map[topics.SourceGroupID]bool{}

@@ -14,14 +14,30 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A Load counts the backups that begin in the next 24 hours, by the hour of the
-// server's clock.
-type Load [24]int
+// A Load counts the backups that begin in the next 24 hours, by the quarter of an hour
+// of the day in UTC: all zones are ahead of it by whole quarters, so that the hours of
+// any can be counted from these.
+type Load [24 * 4]int
+
+func quarterOf(t time.Time) int { return (t.UTC().Hour()*60 + t.UTC().Minute()) / 15 }
 
 func (l *Load) add(o Load, times int) {
-	for hour, n := range o {
-		l[hour] += times * n
+	for quarter, n := range o {
+		l[quarter] += times * n
 	}
+}
+
+// Hours is the load by the hours of a zone's clock.
+func (l *Load) Hours(now time.Time, zone *time.Location) (hours [24]int) {
+	midnight, first := now.UTC().Truncate(24*time.Hour), quarterOf(now)
+	for quarter, n := range l {
+		at := midnight.Add(time.Duration(quarter) * 15 * time.Minute)
+		if quarter < first {
+			at = at.Add(24 * time.Hour) // it comes tomorrow
+		}
+		hours[at.In(zone).Hour()] += n
+	}
+	return hours
 }
 
 // LoadOf returns a schedule's share of the load, and when it changes next as time
@@ -43,7 +59,7 @@ func LoadOf(sc store.Schedule, now time.Time) (l Load, until time.Time) {
 			}
 			break
 		}
-		l[start.In(now.Location()).Hour()] += max(len(sc.Groups), 1)
+		l[quarterOf(start)] += max(len(sc.Groups), 1)
 	}
 	return l, until
 }

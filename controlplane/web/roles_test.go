@@ -50,6 +50,7 @@ var roleTable = map[store.Role]string{
 		POST /logout
 		GET /account
 		POST /account/password
+		POST /account/zone
 		POST /account/sign-out
 		POST /sessions/{id}/end
 		GET /api/sessions

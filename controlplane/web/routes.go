@@ -62,6 +62,7 @@ func (s *Server) routes() []route {
 
 		{"GET", "/account", rights.Self, page(s.accounts.AccountPage)},
 		{"POST", "/account/password", rights.Self, page(s.accounts.ChangePassword)},
+		{"POST", "/account/zone", rights.Self, page(s.accounts.ChangeZone)},
 		{"POST", "/account/sign-out", rights.Self, page(s.accounts.SignOutEverywhere)},
 		{"POST", "/sessions/{id}/end", rights.Self, page(s.accounts.EndOneSession)},
 		{"GET", "/users", rights.People, page(s.accounts.UsersPage)},
@@ -323,7 +324,7 @@ func (s *Server) guard(rt route, isUse bool, h http.Handler) http.Handler {
 		}
 		r = r.WithContext(store.WithRemote(r.Context(), session.Remote(r)))
 		if rt.right == anybody {
-			h.ServeHTTP(w, r)
+			h.ServeHTTP(w, s.layout.InZone(r, nil))
 			return
 		}
 		v, err := s.Sessions.Identify(r)
@@ -335,7 +336,7 @@ func (s *Server) guard(rt route, isUse bool, h http.Handler) http.Handler {
 			s.ask(w, r)
 			return
 		}
-		r = r.WithContext(views.WithRights(session.With(r.Context(), v), layout.RightsOf(v)))
+		r = s.layout.InZone(r.WithContext(views.WithRights(session.With(r.Context(), v), layout.RightsOf(v))), v)
 		if !v.May(rt.right) {
 			s.fail(w, r, base.Forbidden(v, rt.right))
 			return

@@ -6,10 +6,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // lists answers a listing that is asked of the host with what is there.
@@ -131,17 +131,17 @@ func TestARepositorysSnapshotsByPage(t *testing.T) {
 // A day begins at 18:30 UTC in India.
 func TestTheCalendarHasTheDaysOfTheZoneThatIsShown(t *testing.T) {
 	kolkata := must(time.LoadLocation("Asia/Kolkata"))
-	w := newWorld(t, func(c *base.Config) { c.Now = func() time.Time { return time.Now().In(kolkata) } })
+	w := newWorld(t)
 	attic := w.enrol("attic")
 	g := attic.group("letters")
 	attic.connect()
-	now := w.web.Now()
+	now := w.web.Now().In(kolkata)
 	for i, minute := range []int{-15, 15} { // from yesterday's midnight
 		at := time.Date(now.Year(), now.Month(), now.Day()-1, 0, minute, 0, 0, kolkata)
 		attic.ran(w.backup(attic), topics.Finished{State: topics.Succeeded, RepositoryReady: true,
 			Snapshot: &topics.Snapshot{ID: strings.Repeat(string(rune('a'+i)), 64), Time: at.UnixMilli(), Host: "host"}})
 	}
-	c := must(w.web.repos.Calendar(t.Context(), g.Repository))
+	c := must(w.web.repos.Calendar(words.WithZone(t.Context(), kolkata), g.Repository))
 	for back, want := range []string{"", "1 kept", "1 kept", ""} {
 		if d := c.Days[len(c.Days)-1-back]; !strings.HasSuffix(d.Title, want) || (want == "") != (d.Title == "") {
 			t.Errorf("%d days ago: %q, want %q", back, d.Title, want)

@@ -45,9 +45,22 @@
   // The server's clock decides what "now" is; ours may be wrong.
   let offset = (Date.parse(document.body.dataset.now) || Date.now()) - Date.now();
   const now = () => new Date(Date.now() + offset);
-  const two = (n) => String(n).padStart(2, "0");
   const day = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
   const month = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+  // Everything on a page is in one zone, which the server has chosen; what is asked for
+  // later is to be in the same. A browser that does not know it leaves clocks as they are.
+  const zone = root.dataset.zone;
+  document.addEventListener("htmx:config:request", (e) => { e.detail.ctx.request.headers["RM-Zone"] = zone; });
+  let parts = null;
+  try {
+    const numbers = { year: "numeric", month: "numeric", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" };
+    const format = new Intl.DateTimeFormat("en-GB", { timeZone: zone, hourCycle: "h23", ...numbers });
+    parts = (t) => {
+      const p = Object.fromEntries(format.formatToParts(t).map((x) => [x.type, x.value]));
+      const date = Date.UTC(p.year, p.month - 1, p.day); // midnight there, to count days by
+      return { y: +p.year, md: `${+p.day} ${month[p.month - 1]}`, hm: `${p.hour}:${p.minute}`, s: p.second, date, wd: day[new Date(date).getUTCDay()] };
+    };
+  } catch { /* an unknown zone */ }
   // These say what the server's Span and Clock say.
   const span = (ms) => {
     const m = Math.floor(ms / 60000), h = Math.floor(m / 60), d = Math.floor(h / 24);
@@ -57,21 +70,24 @@
     return d < 7 && h % 24 ? `${d} d ${h % 24} h` : `${d} d`;
   };
   const clock = (t, n) => {
-    const hm = `${two(t.getHours())}:${two(t.getMinutes())}`;
-    const midnight = new Date(n.getFullYear(), n.getMonth(), n.getDate());
-    const tomorrow = new Date(n.getFullYear(), n.getMonth(), n.getDate() + 1);
-    const week = new Date(n.getFullYear(), n.getMonth(), n.getDate() - 6);
-    if (t >= midnight && t < tomorrow) return hm;
-    if (t < midnight && t >= week) return `${day[t.getDay()]} ${hm}`;
-    if (t.getFullYear() === n.getFullYear()) return `${t.getDate()} ${month[t.getMonth()]} ${hm}`;
-    return `${t.getDate()} ${month[t.getMonth()]} ${t.getFullYear()}`;
+    const p = parts(t), q = parts(n), days = (q.date - p.date) / 86400000;
+    if (days === 0) return p.hm;
+    if (days > 0 && days <= 6) return `${p.wd} ${p.hm}`;
+    return p.y === q.y ? `${p.md} ${p.hm}` : `${p.md} ${p.y}`;
   };
+  const seconds = (t) => { const p = parts(t); return `${p.hm}:${p.s}`; };
   const forms = {
     ago: (t, n) => n - t < 60000 ? "just now" : `${span(n - t)} ago`,
     in: (t, n) => t - n < 60000 ? "now" : `in ${span(t - n)}`,
     span: (t, n) => span(n - t),
-    clock,
-    seconds: (t) => `${two(t.getHours())}:${two(t.getMinutes())}:${two(t.getSeconds())}`,
+    ...parts && {
+      clock,
+      seconds,
+      entry: (t, n) => {
+        const p = parts(t), q = parts(n);
+        return `${p.date === q.date ? "" : p.y === q.y ? p.md + " " : `${p.md} ${p.y} `}${seconds(t)}`;
+      },
+    },
   };
   function tell(times) {
     const n = now();
@@ -80,13 +96,19 @@
       if (!form || isNaN(t)) continue;
       const text = form(t, n);
       if (el.textContent !== text) el.textContent = text;
-      if (el.title) el.title = clock(t, n);
     }
   }
   const tellPage = () => tell($$("time[data-f]:not(.ts)"));
   tell($$("time[data-f]"));
   document.addEventListener("htmx:after:swap", tellPage);
   setInterval(() => { if (!document.hidden && !lost) tellPage(); }, 15000);
+
+  // The lines of a log have nothing on hover until somebody points at one.
+  document.addEventListener("pointerover", (e) => {
+    const el = e.target.closest?.("time:not([title])");
+    const p = el && parts?.(new Date(el.dateTime));
+    if (p) el.title = `${p.wd} ${p.md} ${p.y} ${p.hm}:${p.s} ${zone}`;
+  });
 
   /* ---- The page's one stream ------------------------------------------- */
   const banner = $("#stream-lost"), live = $("#live");
@@ -114,7 +136,7 @@
     live?.classList.add("lost");
     if (live) $(".word", live).textContent = "Not live";
     if (!banner) return;
-    const at = forms.seconds(lastData);
+    const at = parts ? seconds(lastData) : forms.ago(lastData, now());
     $(".since", banner).textContent = status === 401 || status === 403
       ? `You are no longer signed in. What you see is from ${at}; reload the page to sign in again.`
       : `What you see is from ${at}. Trying again.`;

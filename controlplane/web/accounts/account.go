@@ -2,16 +2,20 @@ package accounts
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 
+	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/controlplane/zone"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // sessionViews lists a user's sessions, with "" everybody's, except those to skip.
@@ -41,7 +45,11 @@ func (s *Accounts) sessionViews(ctx context.Context, user string, skip func(stor
 
 func (s *Accounts) AccountPage(w http.ResponseWriter, r *http.Request) error {
 	var a views.OwnAccount
-	if r.URL.Query().Has("changed") {
+	switch r.URL.Query().Get("changed") {
+	case "":
+	case "zone":
+		a.Done = "The time zone is saved."
+	default:
 		a.Done = "The password is changed. You are signed out everywhere else."
 	}
 	return s.showAccount(w, r, http.StatusOK, a)
@@ -50,6 +58,11 @@ func (s *Accounts) AccountPage(w http.ResponseWriter, r *http.Request) error {
 func (s *Accounts) showAccount(w http.ResponseWriter, r *http.Request, status int, a views.OwnAccount) (err error) {
 	ctx, v := r.Context(), session.Of(r.Context())
 	a.Name, a.Role = v.Name, string(v.Role)
+	if a.Zone.Server = words.ZoneWords(s.Zone, s.Now()); a.Zone.Chosen == "" {
+		if a.Zone.Chosen = v.Zone; v.Zone != zone.Browser && v.Zone != zone.Server {
+			a.Zone.Chosen, a.Zone.Named = "named", v.Zone
+		}
+	}
 	if a.Sessions, err = s.sessionViews(ctx, v.UserID, nil); err != nil {
 		return err
 	}
@@ -95,6 +108,28 @@ func (s *Accounts) ChangePassword(w http.ResponseWriter, r *http.Request) error 
 		return err
 	}
 	http.Redirect(w, r, "/account?changed=1", http.StatusSeeOther)
+	return nil
+}
+
+// ChangeZone sets in which zone the visitor sees moments.
+func (s *Accounts) ChangeZone(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return layout.BadForm(err)
+	}
+	v, chosen, named := session.Of(r.Context()), r.PostForm.Get("zone"), r.PostForm.Get("named")
+	setting := chosen
+	if chosen == "named" {
+		setting = named
+	}
+	_, err := s.People.Change(r.Context(), v.Name, v.UserID, people.Input{Zone: &setting})
+	var wrong field.Errors
+	if errors.As(err, &wrong) {
+		return s.showAccount(w, r, http.StatusUnprocessableEntity, views.OwnAccount{Problem: "The time zone was not changed.",
+			Zone: views.ZoneSetting{Chosen: chosen, Named: named, Error: wrong["zone"]}})
+	} else if err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/account?changed=zone", http.StatusSeeOther)
 	return nil
 }
 

@@ -52,7 +52,7 @@ func (s *Accounts) UsersPage(w http.ResponseWriter, r *http.Request) error {
 	for _, t := range tokens {
 		v.Tokens = append(
 			v.Tokens,
-			views.APIToken{ID: t.ID, Name: t.Name, Role: string(t.Role), By: t.CreatedBy, Until: s.until(t.ExpiresAt),
+			views.APIToken{ID: t.ID, Name: t.Name, Role: string(t.Role), By: t.CreatedBy, Until: s.until(ctx, t.ExpiresAt),
 				Expired: t.ExpiresAt != 0 && t.ExpiresAt <= s.Now().UnixMilli(), Used: s.When(t.UsedAt)},
 		)
 	}
@@ -241,11 +241,11 @@ func (s *Accounts) user(ctx context.Context, id string) (store.User, error) {
 
 var toUsers = views.Link{Text: "Users", URL: "/users"}
 
-func (s *Accounts) until(ms int64) string {
+func (s *Accounts) until(ctx context.Context, ms int64) string {
 	if ms == 0 {
 		return "No expiry"
 	}
-	return "Good until " + words.Clock(base.At(ms), s.Now())
+	return "Good until " + words.Clock(ctx, base.At(ms), s.Now())
 }
 
 // besides adds to a text what is wrong with fields the form does not show errors at.

@@ -39,7 +39,7 @@ func (s *Accounts) NewToken(w http.ResponseWriter, r *http.Request) error {
 	} else if err != nil {
 		return err
 	}
-	f.Key, f.Until = key, s.until(t.ExpiresAt)
+	f.Key, f.Until = key, s.until(r.Context(), t.ExpiresAt)
 	return s.newTokenPage(w, r, http.StatusOK, f)
 }
 

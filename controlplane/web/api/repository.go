@@ -383,7 +383,7 @@ func (a *API) ListDays(ctx context.Context, in *repositoryIn) (*list1[dayJSON], 
 	out := make([]dayJSON, len(rows))
 	for i, d := range rows {
 		out[i] = dayJSON{
-			Day:          base.DayOf(d).Format(time.DateOnly),
+			Day:          base.DateOf(d),
 			Snapshots:    d.Snapshots,
 			StoredBytes:  d.StoredBytes,
 			RestoreBytes: d.RestoreBytes,

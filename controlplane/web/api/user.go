@@ -19,6 +19,7 @@ type userJSON struct {
 	Password  bool       `json:"password" doc:"whether they have one yet"`
 	CreatedAt *time.Time `json:"created_at"`
 	LastSeen  *time.Time `json:"last_seen"`
+	Zone      string     `json:"zone" doc:"in which pages show them moments: an IANA name, browser or server"`
 }
 
 func userOf(u store.User) userJSON {
@@ -30,6 +31,7 @@ func userOf(u store.User) userJSON {
 		Password:  u.PasswordHash != "",
 		CreatedAt: base.JSONTime(u.CreatedAt),
 		LastSeen:  base.JSONTime(u.SeenAt),
+		Zone:      u.Zone,
 	}
 }
 
@@ -86,11 +88,12 @@ type changeUserIn struct {
 	Body struct {
 		Role     store.Role `json:"role,omitempty" enum:"viewer,operator,admin"`
 		Disabled *bool      `json:"disabled,omitempty"`
+		Zone     *string    `json:"zone,omitempty" doc:"in which pages show them moments: an IANA name, browser or server"`
 	}
 }
 
 func (a *API) ChangeUser(ctx context.Context, in *changeUserIn) (*userOut, error) {
-	change := people.Input{Disabled: in.Body.Disabled}
+	change := people.Input{Disabled: in.Body.Disabled, Zone: in.Body.Zone}
 	if in.Body.Role != "" {
 		change.Role = &in.Body.Role
 	}

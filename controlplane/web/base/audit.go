@@ -6,15 +6,17 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/words"
 )
 
-// auditPeriod reads the days of a filter, the second one included.
-func (p *Parts) auditPeriod(from, to string) (since, until int64, wrong string) {
+// auditPeriod reads the days of a filter, the second one included, as the viewer's
+// calendar has them.
+func auditPeriod(ctx context.Context, from, to string) (since, until int64, wrong string) {
 	day := func(text string, add int) int64 {
 		if text == "" {
 			return 0
 		}
-		t, err := time.ParseInLocation(time.DateOnly, text, p.Now().Location())
+		t, err := words.ParseDate(ctx, text)
 		if err != nil {
 			if t, err = time.Parse(time.RFC3339, text); err != nil {
 				wrong = "A day is written as 2026-11-20."
@@ -52,7 +54,7 @@ func (p *Parts) AuditSearch(ctx context.Context, q AuditQuery) (x store.AuditFil
 	if q.Kind != "" {
 		x.Kinds = []string{q.Kind}
 	}
-	x.Since, x.Until, wrong = p.auditPeriod(q.From, q.To)
+	x.Since, x.Until, wrong = auditPeriod(ctx, q.From, q.To)
 	if x.Text == "" {
 		return x, wrong, nil
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 type heldKey struct{}
@@ -207,6 +208,11 @@ func (p *Parts) SnapshotPlace(ctx context.Context, id topics.RepositoryID, after
 
 // DayOf is the beginning of a day of a repository.
 func DayOf(d store.Day) time.Time { return time.Unix(d.Day*24*60*60, 0).UTC() }
+
+// DateOf is the date of a day of a repository: days are of UTC.
+func DateOf(d store.Day) string {
+	return words.Date(words.WithZone(context.Background(), time.UTC), DayOf(d))
+}
 
 // Preview is what the next forget keeps and removes, by other rules if keep is not nil.
 func (p *Parts) Preview(ctx context.Context, id topics.RepositoryID, keep *store.Keep) (retention.Preview, error) {

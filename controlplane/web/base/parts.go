@@ -65,6 +65,7 @@ type Config struct {
 	Desk    *enroll.Desk
 	Log     *slog.Logger
 	Now     func() time.Time // nil is time.Now
+	Zone    *time.Location   // the server's, by its IANA name; nil is that of Now
 	Agents  string           // HOST:PORT agents dial; an unspecified or loopback host is shown as the one the browser used
 	Version string
 	// Proxies are those whose word about a request is believed: who sent it, to
@@ -173,6 +174,9 @@ func New(c Config) (*Parts, error) {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Zone == nil {
+		c.Zone = c.Now().Location()
 	}
 	if c.Timing == (Timing{}) {
 		c.Timing = DefaultTiming()

@@ -111,7 +111,7 @@ func (s *Pages) jobLog(ctx context.Context, v *views.Job, j store.Job) (last int
 			v.Log.Earlier, v.Log.EarlierURL = uint64(before), views.LogURL(string(j.ID), "txt")
 		}
 	} else if j.LogDroppedAt > 0 {
-		v.Log.Note = s.dropped(j)
+		v.Log.Note = s.dropped(j, words.Stamp(ctx, base.At(j.LogDroppedAt)))
 	} else if j.State.Ended() {
 		v.Log.Note = "This job wrote no log."
 	}
@@ -120,12 +120,11 @@ func (s *Pages) jobLog(ctx context.Context, v *views.Job, j store.Job) (last int
 
 func (s *Pages) logLines(entries []store.LogEntry) []views.LogLine {
 	out := make([]views.LogLine, len(entries))
-	zone := s.Now().Location()
 	for i, e := range entries {
 		if e.GapTo > 0 {
 			out[i] = views.NewLogGap(uint64(e.N), uint64(e.GapTo), e.Text)
 		} else {
-			out[i] = views.NewLogLine(uint64(e.N), base.At(e.At), zone, string(e.Level), e.Text)
+			out[i] = views.NewLogLine(uint64(e.N), base.At(e.At), string(e.Level), e.Text)
 		}
 	}
 	return out
@@ -174,7 +173,7 @@ func (s *Pages) jobView(ctx context.Context, t told) (views.Job, error) {
 		}
 		if online != hosts.Online {
 			v.Waiting = &views.Waiting{Title: "Queued until " + t.host.Name + " connects", Text: layout.Offline(views.NewWhen(seen, s.Now())) +
-				" It starts as soon as the host is back, at the latest " + words.Clock(base.At(j.NotAfter), s.Now()) + "."}
+				" It starts as soon as the host is back, at the latest " + words.Clock(ctx, base.At(j.NotAfter), s.Now()) + "."}
 		}
 	case topics.Dispatched:
 		v.Waiting = &views.Waiting{Title: "Waiting for the agent to answer", Text: "The command is on its way to " + t.host.Name + "."}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
-	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/store"
@@ -19,7 +18,7 @@ func putText(out *bufio.Writer, e store.LogEntry) {
 		_, _ = fmt.Fprintf(out, "%d-%d  not kept: %s\n", e.N, e.GapTo, words.Visible(e.Text))
 		return
 	}
-	at := time.UnixMilli(e.At).UTC().Format("2006-01-02T15:04:05.000Z")
+	at := words.ISO(base.At(e.At))
 	_, _ = fmt.Fprintf(out, "%d  %s  %-5s  %s\n", e.N, at, e.Level, words.Visible(e.Text))
 }
 
@@ -46,16 +45,16 @@ func (s *Pages) logFile(w http.ResponseWriter, r *http.Request, extension, media
 	}
 	if j.LogDroppedAt > 0 {
 		out := bufio.NewWriter(w)
-		put(out, store.LogEntry{N: 1, GapTo: max(1, j.Lines), Text: s.dropped(j)})
+		put(out, store.LogEntry{N: 1, GapTo: max(1, j.Lines), Text: s.dropped(j, words.ISO(base.At(j.LogDroppedAt)))})
 		return base.IgnoreGone(out.Flush())
 	}
 	s.SendLog(r.Context(), w, j.ID, 0, put)
 	return nil
 }
 
-// dropped says when and why retention removed a job's log.
-func (s *Pages) dropped(j store.Job) string {
-	when := "The log was removed on " + base.At(j.LogDroppedAt).In(s.Now().Location()).Format("2 Jan 2006 at 15:04")
+// dropped says when, in words, and why retention removed a job's log.
+func (s *Pages) dropped(j store.Job, at string) string {
+	when := "The log was removed on " + at
 	r := s.Settings.Retention
 	switch age := base.At(j.LogDroppedAt).Sub(base.At(j.FinishedAt)); {
 	case r.Age > 0 && age >= r.Age:

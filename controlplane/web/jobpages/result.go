@@ -66,7 +66,7 @@ func (s *Pages) resultView(ctx context.Context, v *views.Job, j store.Job) error
 		if ms == 0 {
 			return ""
 		}
-		return base.At(ms).In(s.Now().Location()).Format("2 Jan 2006 15:04")
+		return words.Stamp(ctx, base.At(ms))
 	}
 	var rows [][]string
 	switch j.Kind {

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"net/url"
 
 	"github.com/a-h/templ"
 
@@ -15,8 +16,10 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/controlplane/zone"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // A Page is what every page needs: what it shows comes from its parts.
@@ -29,10 +32,7 @@ func New(p *base.Parts) *Page { return &Page{p} }
 // answer, it is the bare page.
 func (s *Page) Shell(r *http.Request, title, current string, crumbs ...views.Link) views.Shell {
 	sh := views.Shell{Title: title, Current: current, Crumbs: crumbs, Now: s.Now(), Version: s.Version}
-	v := session.In(r.Context())
-	if v == nil && !session.IsAPI(r) {
-		v, _ = s.Sessions.Identify(r) // the page stands alone without them
-	}
+	v := s.visitor(r)
 	if v == nil {
 		return sh
 	}
@@ -41,7 +41,34 @@ func (s *Page) Shell(r *http.Request, title, current string, crumbs ...views.Lin
 		return sh
 	}
 	s.around(&sh, v, m)
+	sh.OwnZone = v.Zone == zone.Browser && r.Method == http.MethodGet
 	return sh
+}
+
+// InZone returns a request whose context holds the zone in which its visitor, nil for
+// nobody, sees moments. What a page asks for later is in the zone of the page.
+func (s *Page) InZone(r *http.Request, v *session.Visitor) *http.Request {
+	setting, browser := zone.Browser, ""
+	if v != nil {
+		setting = v.Zone
+	}
+	if c, err := r.Cookie(zone.Cookie); err == nil {
+		browser, _ = url.QueryUnescape(c.Value)
+	}
+	its := zone.Choose(setting, browser, s.Zone)
+	if of := r.Header.Get(zone.Header); of != "" {
+		its = zone.Choose(of, of, its)
+	}
+	return r.WithContext(words.WithZone(r.Context(), its))
+}
+
+// visitor is who sent a request for a page, which stands alone without them.
+func (s *Page) visitor(r *http.Request) *session.Visitor {
+	v := session.In(r.Context())
+	if v == nil && !session.IsAPI(r) {
+		v, _ = s.Sessions.Identify(r)
+	}
+	return v
 }
 
 // around fills in what every page shows of the fleet, and who looks.
@@ -91,6 +118,7 @@ func (s *Page) Render(w http.ResponseWriter, r *http.Request, status int, c temp
 
 // problem shows a problem: as a notice for a form sent by htmx, as a page otherwise.
 func (s *Page) Refuse(w http.ResponseWriter, r *http.Request, p *problem.Problem) {
+	r = s.InZone(r, s.visitor(r))
 	if base.IsHTMX(r) && r.Method != http.MethodGet {
 		s.Render(w, r, base.StatusOf(p), views.Notice(views.Note{Tone: "fail", Title: p.Title, Text: p.Detail(), Link: views.Link(p.Link)}))
 		return

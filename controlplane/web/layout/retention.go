@@ -10,7 +10,6 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
-	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -73,7 +72,7 @@ func (s *Page) RetentionView(ctx context.Context, id topics.RepositoryID, keep *
 			Count:   len(h.Plan.V.Remove),
 			Reasons: h.Plan.V.Unusual,
 			Since:   s.When(h.HeldAt),
-			Until:   base.At(h.ExpiresAt).Format("2 January 15:04"),
+			Until:   s.When(h.ExpiresAt),
 		}
 	}
 	return v, nil

@@ -37,7 +37,7 @@ func Offline(since views.When) string {
 	if since.Never() {
 		return "Its agent has not connected yet."
 	}
-	return "Its agent was last heard of " + since.Ago + "."
+	return "Its agent was last heard of " + since.Ago() + "."
 }
 
 // Apart splits "39.1 GiB" at its space.

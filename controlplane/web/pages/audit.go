@@ -191,14 +191,7 @@ func (s *Pages) auditRow(e store.AuditEntry, names map[string]views.Link) views.
 	case !known:
 		target.Text = e.Target
 	}
-	t := base.At(e.At).In(s.Now().Location())
-	layout := "15:04:05"
-	if now := s.Now(); t.Year() != now.Year() {
-		layout = "2 Jan 2006 15:04:05"
-	} else if t.YearDay() != now.YearDay() {
-		layout = "2 Jan 15:04:05"
-	}
-	return views.AuditRow{N: strconv.FormatInt(e.N, 10), At: s.When(e.At), Time: t.Format(layout), Icon: actorIcon(e.Actor), Actor: e.Actor,
+	return views.AuditRow{N: strconv.FormatInt(e.N, 10), At: s.When(e.At), Icon: actorIcon(e.Actor), Actor: e.Actor,
 		By: views.AuditURL(views.AuditFilter{Actor: e.Actor}, ""), Deed: views.Deed(e.Action), Target: target, Detail: detail,
 		Outcome: views.Outcome(e.Action), Remote: e.Remote}
 }
@@ -247,7 +240,7 @@ func (s *Pages) ExportAudit(w http.ResponseWriter, r *http.Request) error {
 		return &problem.Problem{Kind: problem.Invalid, Title: "Nothing was exported", Say: wrong}
 	}
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-	name := "audit-" + s.Now().Format("2006-01-02") + ".csv"
+	name := "audit-" + words.Date(ctx, s.Now()) + ".csv"
 	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodHead {
@@ -271,7 +264,7 @@ func (s *Pages) ExportAudit(w http.ResponseWriter, r *http.Request) error {
 		for _, e := range rows {
 			cells := []string{
 				strconv.FormatInt(e.N, 10),
-				base.At(e.At).UTC().Format("2006-01-02T15:04:05.000Z"),
+				words.ISO(base.At(e.At)),
 				e.Actor,
 				e.Action,
 				e.Target,

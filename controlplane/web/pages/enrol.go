@@ -120,7 +120,7 @@ func (s *Pages) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol, 
 		views.DoneStep("Token accepted", "", s.When(t.UsedAt)),
 		views.DoneStep(
 			"Keys made and certified",
-			"Good until "+words.Clock(base.At(h.CertifiedUntil), now)+", renewed before",
+			"Good until "+words.Clock(ctx, base.At(h.CertifiedUntil), now)+", renewed before",
 			s.When(t.UsedAt),
 		)}}
 	c, _ := s.Presence.Connection(h.ID)

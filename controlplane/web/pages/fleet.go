@@ -126,7 +126,6 @@ func (s *Pages) figures(m *fleet.Moment) views.Figures {
 	if m.Oldest != nil {
 		g.Restorable = words.Bytes(m.Restorable)
 		g.Oldest = s.When(m.Oldest.GoodAt)
-		g.OldestSpan = words.Span(s.Now().Sub(base.At(m.Oldest.GoodAt)))
 		g.OldestHost = views.Link{Text: m.Oldest.Name, URL: views.HostURL(string(m.Oldest.ID))}
 	}
 	return g
@@ -229,13 +228,13 @@ func (s *Pages) fleetRows(ctx context.Context, page []*fleet.Entry) ([]views.Hos
 	}
 	rows := make([]views.HostRow, len(page))
 	for i, h := range page {
-		rows[i] = s.fleetRow(h, strips[h.ID])
+		rows[i] = s.fleetRow(ctx, h, strips[h.ID])
 	}
 	return rows, nil
 }
 
 // fleetRow is a host with what ended there in the days of a strip.
-func (s *Pages) fleetRow(h *fleet.Entry, runs []views.Run) views.HostRow {
+func (s *Pages) fleetRow(ctx context.Context, h *fleet.Entry, runs []views.Run) views.HostRow {
 	r := views.HostRow{
 		ID:         string(h.ID),
 		Name:       h.Name,
@@ -254,7 +253,7 @@ func (s *Pages) fleetRow(h *fleet.Entry, runs []views.Run) views.HostRow {
 			r.Status = r.Status.As("Backing up")
 		}
 	}
-	r.Strip = views.NewStrip(runs, s.Now())
+	r.Strip = views.NewStrip(ctx, runs, s.Now())
 	if h.GoodAt > 0 {
 		r.LastTook = words.Duration(time.Duration(h.GoodSeconds) * time.Second)
 		r.Restorable = words.Bytes(h.GoodBytes)
@@ -344,7 +343,7 @@ func (t *fleetTab) draw(ctx context.Context, p *layout.Painter, rang map[topics.
 		r := &t.rows[i]
 		if h := m.Host(r.id); h != nil && (h != r.entry || p.Full || rang[r.id] && h.Busy() != nil) {
 			r.entry = h
-			p.Morph(views.ElementID("host", string(r.id)), views.FleetRow(s.fleetRow(h, r.runs)))
+			p.Morph(views.ElementID("host", string(r.id)), views.FleetRow(s.fleetRow(ctx, h, r.runs)))
 		}
 	}
 	return nil

@@ -142,7 +142,7 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 	if len(open) > 0 {
 		runs = append(runs, views.Run{At: s.Now(), Day: views.DayRunning})
 	}
-	v.Strip = views.NewStrip(runs, s.Now())
+	v.Strip = views.NewStrip(ctx, runs, s.Now())
 	v.Agent = s.agentFacts(h)
 	v.Intermittent, v.OverdueDays = h.Intermittent, h.OverdueDays
 	if v.Copy, err = s.copyOfHost(ctx, id); err != nil {
@@ -199,7 +199,7 @@ func (s *Pages) agentFacts(h store.Host) []views.Fact {
 		}
 	}
 	if h.CertifiedUntil > 0 {
-		facts = append(facts, views.Fact{Name: "Certificate", Value: "good until " + words.Clock(base.At(h.CertifiedUntil), s.Now())})
+		facts = append(facts, views.Fact{Name: "Certificate", Value: "good until", At: s.When(h.CertifiedUntil)})
 	}
 	if h.Refused+h.RefusedThere > 0 {
 		facts = append(
@@ -213,7 +213,7 @@ func (s *Pages) agentFacts(h store.Host) []views.Fact {
 	}
 	return append(
 		facts,
-		views.Fact{Name: "Added", Value: words.Clock(base.At(h.CreatedAt), s.Now())},
+		views.Fact{Name: "Added", At: s.When(h.CreatedAt)},
 		views.Fact{Name: "ID", Value: string(h.ID), Mono: true},
 	)
 }

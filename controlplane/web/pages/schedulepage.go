@@ -18,6 +18,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/controlplane/zone"
 	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -30,7 +31,7 @@ var toSchedules = views.Link{Text: "Schedules", URL: views.SchedulesURL}
 // schedulesView is the page of the list of schedules that somebody asked for.
 func (s *Pages) schedulesView(ctx context.Context, all *schedule.Moment, text string, page int) (views.Schedules, error) {
 	found := all.Search(text)
-	l := views.Schedules{Query: text, Load: s.loadView(all.Load, -1), Paging: views.SchedulePaging(len(found), page, text)}
+	l := views.Schedules{Query: text, Load: s.loadView(ctx, all.Load, -1), Paging: views.SchedulePaging(len(found), page, text)}
 	standings, jobs, err := s.Schedules.Stand(ctx, found[l.Paging.From:l.Paging.To])
 	if err != nil {
 		return l, err
@@ -69,8 +70,7 @@ func (s *Pages) scheduleRow(st schedule.Standing, jobs []store.Round) views.Sche
 		row.Words = "By its cron line"
 	}
 	if !st.Next.IsZero() {
-		row.Next = views.When{Clock: words.Clock(st.Next, s.Now()), ISO: words.ISO(st.Next)}
-		row.NextIn = words.In(st.Next, s.Now())
+		row.Next = views.NewWhen(st.Next, s.Now())
 	}
 	return row
 }
@@ -199,8 +199,9 @@ func (s *Pages) copyOfHost(ctx context.Context, host topics.HostID) (views.Copy,
 }
 
 // loadView words a load; mark is the hour that is picked out, below zero for none.
-func (s *Pages) loadView(l schedule.Load, mark int) views.Load {
-	return views.Load{Hours: l, Mark: mark, Zone: "by this server's clock"}
+func (s *Pages) loadView(ctx context.Context, l schedule.Load, mark int) views.Load {
+	zone, now := words.Zone(ctx), s.Now()
+	return views.Load{Hours: l.Hours(now, zone), Mark: mark, Zone: "by the clock of " + words.ZoneWords(zone, now)}
 }
 
 // ChooseScheduleHost asks which host a new schedule is for.
@@ -230,9 +231,9 @@ func (s *Pages) ScheduleForm(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	row := store.Schedule{Host: h.ID, Cron: "30 2 * * *", Zone: s.Now().Location().String(), JitterSeconds: 600, Enabled: true, RetryMax: 3,
+	row := store.Schedule{Host: h.ID, Cron: "30 2 * * *", Zone: words.Zone(ctx).String(), JitterSeconds: 600, Enabled: true, RetryMax: 3,
 		Since: s.Now().UnixMilli()}
-	if row.Zone == "Local" || row.Zone == "" {
+	if row.Zone == "Local" { // the machine does not say what its zone is called
 		row.Zone = "UTC"
 	}
 	name := base.Param(r, "name")
@@ -305,16 +306,13 @@ func typedOf(row store.Schedule) typedSchedule {
 	return f
 }
 
-// untilLayout is how browsers write a moment without a zone.
-const untilLayout = "2006-01-02T15:04"
-
 // untilOf is when a pause ends, by the clock of the schedule's zone.
 func untilOf(row store.Schedule) string {
-	zone, err := time.LoadLocation(row.Zone)
+	its, err := zone.Named(row.Zone)
 	if row.PausedUntil == 0 || err != nil {
 		return ""
 	}
-	return time.UnixMilli(row.PausedUntil).In(zone).Format(untilLayout)
+	return words.Typed(words.WithZone(context.Background(), its), base.At(row.PausedUntil))
 }
 
 // until reads when a pause ends. The form always says it, so what it showed before
@@ -327,11 +325,11 @@ func (f typedSchedule) until(was store.Schedule) (*time.Time, string) {
 	case text == "":
 		return &time.Time{}, ""
 	}
-	zone, err := time.LoadLocation(strings.TrimSpace(f.Zone))
+	its, err := zone.Named(strings.TrimSpace(f.Zone))
 	if err != nil {
 		return nil, "" // the zone has its own error
 	}
-	at, err := time.ParseInLocation(untilLayout, text, zone)
+	at, err := words.ParseTyped(words.WithZone(context.Background(), its), text)
 	if err != nil {
 		return nil, "Give a day and a time of day, such as 2027-01-31T08:00, or nothing."
 	}
@@ -500,19 +498,20 @@ func (s *Pages) previewOf(ctx context.Context, row store.Schedule) (views.Schedu
 	if err != nil {
 		return views.SchedulePreview{}, err
 	}
-	zone, err := time.LoadLocation(row.Zone)
+	its, err := zone.Named(row.Zone)
 	if err != nil {
 		return views.SchedulePreview{}, err
 	}
+	there := words.WithZone(ctx, its) // what a cron line means is told in its own zone
 	v := views.SchedulePreview{Sentence: slots.ReadPlan(row.Cron).Words() + ", in " + row.Zone + ".", Cron: row.Cron}
 	mark := -1
 	for n, start := range starts {
 		if n == 0 {
-			mark = start.In(now.Location()).Hour()
+			mark = words.Hour(ctx, start)
 		}
 		v.Runs = append(
 			v.Runs,
-			views.NextRun{Clock: start.In(zone).Format("Mon 2 Jan, 15:04"), In: words.In(start, now), ISO: words.ISO(start)},
+			views.NextRun{Clock: words.Ahead(there, start), Zone: row.Zone, In: words.In(start, now), At: views.NewWhen(start, now)},
 		)
 	}
 	v.Note = "Times are of " + row.Zone + "."
@@ -527,14 +526,14 @@ func (s *Pages) previewOf(ctx context.Context, row store.Schedule) (views.Schedu
 		if by < 0 {
 			what = "is set back; what it shows twice runs once"
 		}
-		v.Note += " On " + change.In(zone).Format("2 Jan") + " the clock there " + what + "."
+		v.Note += " On " + words.DayOfYear(there, change) + " the clock there " + what + "."
 	}
 	all, err := s.planned.Now(ctx)
 	if err != nil {
 		return v, err
 	}
 	planned.Enabled = true
-	v.Load = s.loadView(all.LoadWith(planned, now), mark)
+	v.Load = s.loadView(ctx, all.LoadWith(planned, now), mark)
 	return v, nil
 }
 

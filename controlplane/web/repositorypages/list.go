@@ -66,7 +66,7 @@ func (s *Pages) repositoryList(ctx context.Context, text string, page int) (l vi
 			Location:   r.Location,
 			Health:     status(said[r.ID]),
 			MeasuredAt: s.When(r.MeasuredAt),
-			Chart:      views.NewChart(points[r.ID]),
+			Chart:      views.NewChart(ctx, points[r.ID]),
 			Ratio:      views.Times(r.Ratio()),
 			Snapshots:  words.Number(uint64(k.Tallies[r.ID].Count)),
 			ListedAt: s.When(

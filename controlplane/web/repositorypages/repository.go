@@ -158,7 +158,7 @@ func (s *Pages) repositoryView(ctx context.Context, id topics.RepositoryID, f vi
 	if v.Chart, err = s.SizeChart(ctx, id, days, f.Period); err != nil {
 		return v, err
 	}
-	v.Figures = s.repositoryFigures(r, tally, days)
+	v.Figures = s.repositoryFigures(ctx, r, tally, days)
 	recent, err := s.Store.JobsOn(ctx, id, 12)
 	if err != nil {
 		return v, err
@@ -212,7 +212,7 @@ func (s *Pages) repositoryFound(ctx context.Context, v *views.Repository, r stor
 			Current: k.Opened,
 		}
 		if k.Created > 0 {
-			row.Created = "made " + words.Clock(base.At(k.Created), s.Now())
+			row.Created = "made " + words.Clock(ctx, base.At(k.Created), s.Now())
 		}
 		if !k.Ours() {
 			row.Created = "first seen " + words.Ago(base.At(k.FirstSeen), s.Now())
@@ -239,7 +239,7 @@ func verdict(h jobs.Holder, looker string) (tone, text string) {
 	return "warn", "No host of ours is known by this name, so nobody can say whether its process is alive."
 }
 
-func (s *Pages) repositoryFigures(r store.Repository, t store.SnapshotTally, days []store.Day) []views.Figure {
+func (s *Pages) repositoryFigures(ctx context.Context, r store.Repository, t store.SnapshotTally, days []store.Day) []views.Figure {
 	stored := views.Figure{Name: "Stored", Value: "not measured", Detail: "Refresh measures it"}
 	restorable := views.Figure{
 		Name:   "Restorable",
@@ -273,7 +273,7 @@ func (s *Pages) repositoryFigures(r store.Repository, t store.SnapshotTally, day
 	}
 	prune := views.Figure{Name: "Last prune", Value: "never", Detail: "nothing was freed yet"}
 	if r.PrunedAt > 0 {
-		prune.Value, prune.Detail = words.Ago(base.At(r.PrunedAt), s.Now()), words.Clock(base.At(r.PrunedAt), s.Now())
+		prune.Value, prune.Detail = words.Ago(base.At(r.PrunedAt), s.Now()), words.Clock(ctx, base.At(r.PrunedAt), s.Now())
 	}
 	return []views.Figure{stored, restorable, saved, check, prune}
 }
@@ -481,7 +481,7 @@ func (s *Pages) HostOperations(w http.ResponseWriter, r *http.Request) error {
 		if names[n.Repository] == "" {
 			continue
 		}
-		o.Snapshots = append(o.Snapshots, s.snapshotOption(n, names, groupNames))
+		o.Snapshots = append(o.Snapshots, s.snapshotOption(ctx, n, names, groupNames))
 	}
 	if want := r.URL.Query().Get("snapshot"); want != "" {
 		if err := s.choose(ctx, &o, h.ID, want, names, groupNames); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 func (s *Pages) RetentionPage(w http.ResponseWriter, r *http.Request) error {
@@ -149,7 +150,7 @@ func (s *Pages) SaveHours(w http.ResponseWriter, r *http.Request) error {
 
 // maintenanceView is when a repository is looked after, and how that went.
 func (s *Pages) maintenanceView(ctx context.Context, id topics.RepositoryID) (views.Maintenance, error) {
-	m := views.Maintenance{RepositoryID: string(id)}
+	m := views.Maintenance{RepositoryID: string(id), Zone: words.ZoneWords(s.Zone, s.Now())}
 	r, err := s.Store.Repository(ctx, id)
 	if err != nil {
 		return m, err
@@ -175,7 +176,7 @@ func (s *Pages) maintenanceView(ctx context.Context, id topics.RepositoryID) (vi
 		row := views.MaintenanceHours{Kind: string(kind), Name: strings.ToUpper(string(kind[:1])) + string(kind[1:]), When: "not by itself",
 			Day: base.WeekdayOf(d), Hour: base.ClockOf(d.Minute), Paused: d.Paused, Slices: strconv.Itoa(d.Slices)}
 		if r.Keeper != "" && !d.Paused {
-			row.When = maintenance.NextSlot(d, s.Now()).Format("Mon 15:04")
+			row.Next = views.NewWhen(maintenance.NextSlot(d, s.Now()), s.Now())
 		} else if d.Paused {
 			row.When = "paused"
 		}

@@ -52,7 +52,7 @@ func (s *Pages) SizeChart(ctx context.Context, id topics.RepositoryID, days []st
 			events = append(events, views.Event{At: base.At(j.FinishedAt), Word: "prune"})
 		}
 	}
-	return views.NewChart(points, events...), err
+	return views.NewChart(ctx, points, events...), err
 }
 
 // snapshotsFound fills in a page of snapshots as the filter has it, and the
@@ -177,7 +177,7 @@ func (s *Pages) SnapshotRows(
 // Calendar is the year of a repository in days of the zone that is shown.
 func (s *Pages) Calendar(ctx context.Context, id topics.RepositoryID) (views.Calendar, error) {
 	now := s.Now()
-	begin := views.CalendarBegin(now).UnixMilli()
+	begin := views.CalendarBegin(ctx, now).UnixMilli()
 	kept, err := s.Store.SnapshotQuarters(ctx, id, begin, now.UnixMilli())
 	if err != nil {
 		return views.Calendar{}, err
@@ -186,24 +186,25 @@ func (s *Pages) Calendar(ctx context.Context, id topics.RepositoryID) (views.Cal
 	byDate := func(quarters []store.Quarter) map[string]int {
 		days := map[string]int{}
 		for _, q := range quarters {
-			days[q.At().In(now.Location()).Format(time.DateOnly)] += q.N
+			days[words.Date(ctx, q.At())] += q.N
 		}
 		return days
 	}
-	return views.NewCalendar(byDate(kept), byDate(failed), now), err
+	return views.NewCalendar(ctx, byDate(kept), byDate(failed), now), err
 }
 
 // snapshotValue names a snapshot in a form that does not ask for its repository.
 func snapshotValue(n store.Snapshot) string { return string(n.Repository) + "/" + n.ID }
 
 func (s *Pages) snapshotOption(
+	ctx context.Context,
 	n store.Snapshot,
 	repositories map[topics.RepositoryID]string,
 	groups map[topics.SourceGroupID]string,
 ) views.Option {
 	return views.Option{Value: snapshotValue(n),
 		Text: strings.Join(
-			[]string{words.Clock(base.At(n.Time), s.Now()), groups[n.SourceGroup], layout.Short(n.ID), "in " + repositories[n.Repository]},
+			[]string{words.Clock(ctx, base.At(n.Time), s.Now()), groups[n.SourceGroup], layout.Short(n.ID), "in " + repositories[n.Repository]},
 			"  ·  ",
 		)}
 }
@@ -225,7 +226,7 @@ func (s *Pages) choose(
 	} else if err != nil {
 		return err
 	}
-	option := s.snapshotOption(n, repositories, groups)
+	option := s.snapshotOption(ctx, n, repositories, groups)
 	if !slices.Contains(o.Snapshots, option) {
 		o.Snapshots = append(o.Snapshots, option)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // Timing holds the durations of sessions and of signing in.
@@ -117,7 +118,7 @@ func (m *Manager) Identify(r *http.Request) (*Visitor, error) {
 		}
 		if err == nil && t.ExpiresAt != 0 && t.ExpiresAt <= m.now().UnixMilli() {
 			return nil, &problem.Problem{Kind: problem.Unauthenticated, Title: "This token has expired",
-				Say: "It was good until " + time.UnixMilli(t.ExpiresAt).UTC().Format(time.RFC3339) + ".",
+				Say: "It was good until " + words.ISO(time.UnixMilli(t.ExpiresAt)) + ".",
 				Do:  "Make a new one with restic-manager api-token create, or on the page Users."}
 		}
 		return &Visitor{Name: "api:" + t.Name, Role: t.Role, program: &t}, err
@@ -143,7 +144,7 @@ func (m *Manager) session(ctx context.Context, token string) (*Visitor, error) {
 	if errors.Is(err, store.ErrNotFound) || err == nil && u.DisabledAt != 0 {
 		return nil, nil
 	}
-	return &Visitor{Name: u.Name, Role: u.Role, UserID: u.ID, data: in, ID: m.plain.GetString(in, sessionID), token: token}, err
+	return &Visitor{Name: u.Name, Role: u.Role, UserID: u.ID, Zone: u.Zone, data: in, ID: m.plain.GetString(in, sessionID), token: token}, err
 }
 
 // Still reports whether a visitor who was authenticated before would be now, with

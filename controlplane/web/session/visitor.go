@@ -15,6 +15,7 @@ type Visitor struct {
 	Role   store.Role
 	UserID string // "" for a program
 	ID     string // the session's, to tell it from others; "" for a program
+	Zone   string // in which they want to see moments, as [store.User] has it; "" for a program
 
 	data    context.Context //nolint:containedctx // carries scs's session data, as scs wants it
 	token   string          // the session's, which lets them in
