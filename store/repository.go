@@ -10,6 +10,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store/keyring"
+	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -173,6 +174,11 @@ func (s *Store) EditRepository(
 			append_only = $8, keep = $9 WHERE id = $10`, r.Name, sealed.URL, r.Location, sealed.Password, sealed.Env, sealed.Maintenance, r.Keeper,
 			r.AppendOnly, r.Keep, id); err != nil {
 			return fmt.Errorf("change repository: %w", taken(err, ErrRepositoryTaken))
+		}
+		if was.Location != r.Location {
+			if err := snapshots.Moved(ctx, tx, id); err != nil {
+				return err
+			}
 		}
 		what := r.Name
 		if was.Keeper != r.Keeper {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/facts"
 	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -209,4 +210,44 @@ func (s *Store) MissingSnapshots(ctx context.Context, id topics.RepositoryID) ([
 // any.
 func (s *Store) MissingCounts(ctx context.Context, ids []topics.RepositoryID) (map[topics.RepositoryID]snapshots.Count, error) {
 	return snapshots.MissingOf(ctx, s.r, ids)
+}
+
+// AcknowledgeMissing notes that an administrator knows of lost snapshots, so that they
+// do not count as news any more, and returns how many: others are not lost, or were
+// acknowledged before.
+func (s *Store) AcknowledgeMissing(ctx context.Context, actor string, id topics.RepositoryID, ids []string) (n int, err error) {
+	err = s.tx(ctx, func(tx *sqlx.Tx) error {
+		done, err := snapshots.Acknowledge(ctx, tx, id, ids, s.Now())
+		if n = len(done); err != nil || n == 0 {
+			return err
+		}
+		said := make([]string, 0, len(done))
+		for _, id := range done {
+			said = append(said, id[:min(8, len(id))])
+		}
+		return s.audit(ctx, tx, actor, "snapshots.missing_acknowledged", string(id), fmt.Sprintf("%d: %s", n, strings.Join(said, ", ")))
+	})
+	return n, err
+}
+
+// AcceptSize takes what the newest snapshot of a source group holds for the size its
+// backups have from now on, and returns that snapshot; a zero one if there is none.
+func (s *Store) AcceptSize(ctx context.Context, actor string, group topics.SourceGroupID) (n facts.Snapshot, err error) {
+	err = s.tx(ctx, func(tx *sqlx.Tx) error {
+		if n, err = facts.AcceptSize(ctx, tx, group); err != nil || n.ID == "" {
+			return err
+		}
+		return s.audit(ctx, tx, actor, "source_group.size_accepted", string(group), fmt.Sprintf("snapshot %.8s: %d files, %d bytes", n.ID,
+			n.Files, n.Bytes))
+	})
+	return n, err
+}
+
+// Facts reads what is known of the source groups of some hosts, or of all if none is
+// named.
+func (s *Store) Facts(ctx context.Context, hosts ...topics.HostID) ([]facts.Group, error) {
+	if len(hosts) == 0 {
+		return facts.All(ctx, s.r)
+	}
+	return facts.Of(ctx, s.r, hosts...)
 }
