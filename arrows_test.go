@@ -137,7 +137,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"store/prepared", "", "statements that are parsed once a transaction"},
 	{"store/removal", "protocol topics", "puts rows of what was removed aside, and brings them back"},
 	{"store/snapshots", "store/column topics", "which snapshots exist, which are gone and which are lost"},
-	{"store/standard", "protocol topics", "what the next backup of a source group is judged by"},
+	{"store/standard", "protocol store/facts topics", "what the next backup of a source group is judged by"},
 	{"store/storetest", "", "databases for tests"},
 	{"store/sweep", "topics", "removes old rows in small transactions"},
 	{"store/triggers", "", "what the database does by itself with each change"},

@@ -165,11 +165,23 @@ func TestWhatIsLost(t *testing.T) {
 		"what could not be read": {func(p *past) {
 			p.listBy(p.g.Host, topics.Result{Unreadable: []string{id64(3)}}, of(p.g, 1)...)
 		}, 1, 2, 3},
-		"what we removed":                {func(p *past) { p.forget(topics.Succeeded, wholeIDs(1), wholeIDs(1)); p.list(of(p.g, 2, 3)...) }, 0, 2, 3},
-		"what a failed forget named":     {func(p *past) { p.forget(topics.Failed, wholeIDs(1), nil); p.list(of(p.g, 2, 3)...) }, 0, 2, 3},
-		"what an abandoned forget named": {func(p *past) { p.forget(topics.Abandoned, wholeIDs(1), nil); p.list(of(p.g, 2, 3)...) }, 0, 2, 3},
-		"what a running forget names":    {func(p *past) { p.forget("", wholeIDs(1), nil); p.list(of(p.g, 2, 3)...) }, 0, 2, 3},
-		"what a forget did not name":     {func(p *past) { p.forget(topics.Succeeded, wholeIDs(1), wholeIDs(1, 2)); p.list(of(p.g, 3)...) }, 1, 1, 3},
+		"what we removed": {func(p *past) {
+			p.forget(topics.Succeeded, wholeIDs(1), wholeIDs(1))
+			p.list(of(p.g, 2, 3)...)
+		}, 0, 2, 3},
+		"what a failed forget named": {func(p *past) {
+			p.forget(topics.Failed, wholeIDs(1), nil)
+			p.list(of(p.g, 2, 3)...)
+		}, 0, 2, 3},
+		"what an abandoned forget named": {func(p *past) {
+			p.forget(topics.Abandoned, wholeIDs(1), nil)
+			p.list(of(p.g, 2, 3)...)
+		}, 0, 2, 3},
+		"what a running forget names": {func(p *past) { p.forget("", wholeIDs(1), nil); p.list(of(p.g, 2, 3)...) }, 0, 2, 3},
+		"what a forget did not name": {func(p *past) {
+			p.forget(topics.Succeeded, wholeIDs(1), wholeIDs(1, 2))
+			p.list(of(p.g, 3)...)
+		}, 1, 1, 3},
 		"a forget that came after the loss": {func(p *past) {
 			p.list(of(p.g, 2, 3)...)
 			p.forget(topics.Succeeded, wholeIDs(1), wholeIDs(1))
@@ -184,7 +196,10 @@ func TestWhatIsLost(t *testing.T) {
 			p.list(append(of(p.g, 1, 2), remade(of(p.g, 23)[0], 13))...)
 		}, 0, 3, 23},
 		"tagged without our mark": {func(p *past) { p.list(append(of(p.g, 1, 2), remade(snaps(13)[0], 3))...) }, 0, 3, 13},
-		"tagged, and lost then":   {func(p *past) { p.list(append(of(p.g, 1, 2), remade(of(p.g, 13)[0], 3))...); p.list(of(p.g, 1, 2)...) }, 1, 2, 2},
+		"tagged, and lost then": {func(p *past) {
+			p.list(append(of(p.g, 1, 2), remade(of(p.g, 13)[0], 3))...)
+			p.list(of(p.g, 1, 2)...)
+		}, 1, 2, 2},
 		"rewritten, and the old one stays": {func(p *past) { p.list(append(of(p.g, 1, 2, 3), remade(of(p.g, 13)[0], 3))...) }, 0, 3,
 			3},
 		"rewritten, and the old one goes later": {func(p *past) {
@@ -197,7 +212,9 @@ func TestWhatIsLost(t *testing.T) {
 		}, 0, 2, 3},
 		"planted, made of nothing we know": {func(p *past) { p.list(append(of(p.g, 1, 2, 3), remade(snaps(13)[0], 99))...) }, 0, 3, 3},
 		"planted, made of itself":          {func(p *past) { p.list(append(of(p.g, 1, 2), remade(snaps(13)[0], 13))...) }, 1, 2, 2},
-		"two were made of one":             {func(p *past) { p.list(append(of(p.g, 1, 2), remade(snaps(13)[0], 3), remade(of(p.g, 14)[0], 3))...) }, 0, 3, 14},
+		"two were made of one": {func(p *past) {
+			p.list(append(of(p.g, 1, 2), remade(snaps(13)[0], 3), remade(of(p.g, 14)[0], 3))...)
+		}, 0, 3, 14},
 		"the old one comes back": {func(p *past) {
 			p.list(append(of(p.g, 1, 2), remade(of(p.g, 13)[0], 3))...)
 			p.list(append(of(p.g, 1, 2, 3), remade(of(p.g, 13)[0], 3))...)

@@ -10,6 +10,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/store/facts"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -23,5 +24,6 @@ func Of(ctx context.Context, q sqlx.QueryerContext, group topics.SourceGroupID) 
 	if err != nil {
 		return s, fmt.Errorf("standard of source group %s: %w", group, err)
 	}
-	return s, nil
+	s.UsualFiles, _, err = facts.Usual(ctx, q, group)
+	return s, err
 }
