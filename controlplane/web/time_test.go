@@ -169,7 +169,7 @@ func TestNoPageShowsTwoZones(t *testing.T) {
 			}
 			moments++
 			text := n.FirstChild.Data
-			if title := attrOf(n, "title"); !strings.Contains(title, at.In(kathmandu).Format("15:04:05")+" Asia/Kathmandu, UTC+05:45") &&
+			if title := attrOf(n, "title"); !strings.Contains(title, at.In(kathmandu).Format("15:04:05 Asia/Kathmandu, UTC-07:00")) &&
 				attrOf(n, "data-f") != "seconds" {
 				t.Errorf("%s: %q has %q on hover, at %s", path, text, title, at)
 			}
