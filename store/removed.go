@@ -147,3 +147,18 @@ func (s *Store) PutHostSettings(ctx context.Context, actor string, host topics.H
 func (s *Store) HostNames(ctx context.Context, ids []topics.HostID, names map[topics.HostID]string) error {
 	return namesOf(ctx, s, `SELECT id, name FROM host_names WHERE id IN (?)`, ids, names)
 }
+
+// KeptBy lists the names of the repositories that a host looks after.
+func (s *Store) KeptBy(ctx context.Context, host topics.HostID) ([]string, error) {
+	return all[string](ctx, s.r, removal.KeptBy, host)
+}
+
+// GroupSnapshotCount counts the snapshots of a host's source group that exist.
+func (s *Store) GroupSnapshotCount(ctx context.Context, host topics.HostID, id topics.SourceGroupID) (int, error) {
+	return get[int](ctx, s.r, `SELECT count(*) FROM snapshots WHERE host = $1 AND gone_at = 0 AND source_group = $2`, host, id)
+}
+
+// OpenJobsOn lists queued and running jobs of a repository.
+func (s *Store) OpenJobsOn(ctx context.Context, id topics.RepositoryID) ([]Job, error) {
+	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE finished_at = 0 AND repository = $1 ORDER BY queued_at, id`, id)
+}

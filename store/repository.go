@@ -397,7 +397,8 @@ func (s *Store) PutSourceGroup(ctx context.Context, actor string, g SourceGroup)
 
 // EditSourceGroup changes a host's source group, or adds it if edit gives it an ID.
 // With a new repository it adds that in the same transaction and lets the group use
-// it. It returns the new row. edit may read from the store and must not write to it.
+// it. It returns the new row. edit may read from the store and must not write to it; a
+// name it sets is the group's new one, or ErrGroupTaken.
 func (s *Store) EditSourceGroup(ctx context.Context, actor string, host topics.HostID, name string, add *NewRepository,
 	edit func(g *SourceGroup, known bool) error) (g SourceGroup, err error) {
 	err = s.tx(ctx, func(tx *sqlx.Tx) error {
@@ -412,7 +413,10 @@ func (s *Store) EditSourceGroup(ctx context.Context, actor string, host topics.H
 		if err := edit(&g, known); err != nil {
 			return err
 		}
-		if g.Host, g.Name = host, name; add != nil {
+		if g.Host = host; !known || g.Name == "" {
+			g.Name = name
+		}
+		if add != nil {
 			if err := s.addRepository(ctx, tx, actor, *add); err != nil {
 				return err
 			}
@@ -421,15 +425,22 @@ func (s *Store) EditSourceGroup(ctx context.Context, actor string, host topics.H
 		if err := inCare(ctx, tx, g.Repository); err != nil {
 			return err
 		}
-		if _, err := tx.NamedExecContext(ctx, `INSERT INTO source_groups (id, host, name, repository, paths, excludes, one_file_system,
-			created_at, live_files, hooks, limits, allow_empty)
-			VALUES (:id, :host, :name, :repository, :paths, :excludes, :one_file_system, :created_at, :live_files, :hooks, :limits, :allow_empty)
-			ON CONFLICT (host, name) DO UPDATE SET repository = excluded.repository, paths = excluded.paths, excludes = excluded.excludes,
-				one_file_system = excluded.one_file_system, live_files = excluded.live_files, hooks = excluded.hooks, limits = excluded.limits,
-				allow_empty = excluded.allow_empty`, g); err != nil {
-			return fmt.Errorf("put source group: %w", err)
+		put := `INSERT INTO source_groups (id, host, name, repository, paths, excludes, one_file_system, created_at, live_files, hooks, limits,
+			allow_empty)
+			VALUES (:id, :host, :name, :repository, :paths, :excludes, :one_file_system, :created_at, :live_files, :hooks, :limits, :allow_empty)`
+		said := g.Name
+		if known {
+			put = `UPDATE source_groups SET name = :name, repository = :repository, paths = :paths, excludes = :excludes,
+				one_file_system = :one_file_system, live_files = :live_files, hooks = :hooks, limits = :limits, allow_empty = :allow_empty
+				WHERE id = :id`
+			if g.Name != name {
+				said = "name: " + name + " → " + g.Name
+			}
 		}
-		return s.audit(ctx, tx, actor, "source_group.saved", string(g.ID), g.Name)
+		if _, err := tx.NamedExecContext(ctx, put, g); err != nil {
+			return fmt.Errorf("put source group: %w", taken(err, ErrGroupTaken))
+		}
+		return s.audit(ctx, tx, actor, "source_group.saved", string(g.ID), said)
 	})
 	return g, err
 }

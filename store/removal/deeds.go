@@ -15,6 +15,9 @@ import (
 // ErrInUse is the error that something still needs what was to be removed.
 var ErrInUse = errors.New("it is in use")
 
+// KeptBy is the query for the names of the repositories that a host looks after.
+const KeptBy = `SELECT name FROM repositories WHERE keeper = $1 AND removed_at = 0 ORDER BY name`
+
 // A Change is one transaction of somebody who removes something or brings it back.
 type Change struct {
 	Tx    *sqlx.Tx
@@ -28,7 +31,7 @@ type Change struct {
 // jobs end. It returns ErrInUse while the host is the keeper of a repository.
 func (c Change) RemoveHost(ctx context.Context, id topics.HostID, snapshots string) error {
 	r := Removed{Kind: Host, ID: string(id), At: c.Now, By: c.By, Snapshots: snapshots}
-	kept, err := texts(ctx, c.Tx, `SELECT name FROM repositories WHERE keeper = $1 AND removed_at = 0 ORDER BY name`, id)
+	kept, err := texts(ctx, c.Tx, KeptBy, id)
 	if err != nil {
 		return err
 	}
