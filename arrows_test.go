@@ -32,10 +32,10 @@ var arrows = []struct{ pkg, may, is string }{
 	{"broker", "", "the MQTT broker: a pipe that does not know what messages mean"},
 	{"build/rules", "", "it checks how code is written, and uses none of it"},
 	{"build/testrun", "", "runs the tests and prints the slowest"},
-	{"cmd/restic-manager", "controlplane controlplane/consumers controlplane/enroll controlplane/field controlplane/hosts controlplane/jobs" +
-		" controlplane/kit controlplane/maintenance controlplane/password controlplane/people controlplane/problem" +
-		" controlplane/repositories controlplane/retention controlplane/schedule controlplane/sources protocol slots store store/chain" +
-		" store/keyring topics words",
+	{"cmd/restic-manager", "controlplane controlplane/consumers controlplane/enroll controlplane/field" +
+		" controlplane/hosts controlplane/jobs controlplane/kit controlplane/maintenance controlplane/password" +
+		" controlplane/people controlplane/problem controlplane/removal controlplane/repositories controlplane/retention" +
+		" controlplane/schedule controlplane/sources protocol slots store store/chain store/keyring topics words",
 		"the control plane's main and the operator's command line, which has no page in it"},
 	{"cmd/restic-manager-agent", "agent", "the agent's main"},
 	{"controlplane", "broker controlplane/enroll controlplane/fleet controlplane/hosts controlplane/jobs" +
@@ -56,13 +56,14 @@ var arrows = []struct{ pkg, may, is string }{
 		"forgets, prunes and checks when it is time"},
 	{"controlplane/password", "", "hashes passwords and keys"},
 	{"controlplane/people", "controlplane/field controlplane/password controlplane/zone store topics", "who may sign in; no job and no page"},
-	{"controlplane/problem", "controlplane/consumers controlplane/enroll controlplane/field controlplane/hosts controlplane/jobs " +
-		"controlplane/maintenance controlplane/people" +
-		" controlplane/repositories controlplane/retention controlplane/schedule controlplane/sources store topics",
+	{"controlplane/problem", "controlplane/consumers controlplane/enroll controlplane/field controlplane/hosts" +
+		" controlplane/jobs controlplane/maintenance controlplane/people controlplane/removal controlplane/repositories" +
+		" controlplane/retention controlplane/schedule controlplane/sources store topics",
 		"words the errors of all others, which never import it"},
 	{"controlplane/protection", "controlplane/health slots store/facts topics", "how well a group is protected; pure, whoever shows it"},
 	{"controlplane/public", "controlplane/fleet controlplane/health controlplane/hosts controlplane/jobs store topics",
 		"publishes what consumers read"},
+	{"controlplane/removal", "controlplane/field store store/removal topics", "removes what is in care, and brings it back"},
 	{"controlplane/repositories", "controlplane/field controlplane/jobs controlplane/retention location store topics",
 		"adds, changes and removes repositories"},
 	{"controlplane/retention", "controlplane/schedule slots store topics words", "which snapshots stay"},
@@ -77,15 +78,15 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/problem controlplane/rights controlplane/web/base controlplane/web/layout controlplane/web/session" +
 		" controlplane/zone store views words",
 		"pages about who may sign in"},
-	{"controlplane/web/api", "controlplane/consumers controlplane/enroll controlplane/fleet controlplane/health controlplane/hosts" +
-		" controlplane/jobs controlplane/maintenance controlplane/people controlplane/problem controlplane/repositories controlplane/retention" +
-		" controlplane/rights controlplane/schedule controlplane/sources controlplane/web/base controlplane/web/session location" +
-		" protocol store topics",
+	{"controlplane/web/api", "controlplane/consumers controlplane/enroll controlplane/fleet controlplane/health" +
+		" controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/people controlplane/problem" +
+		" controlplane/removal controlplane/repositories controlplane/retention controlplane/rights controlplane/schedule" +
+		" controlplane/sources controlplane/web/base controlplane/web/session location protocol store topics",
 		"operations of the API: read the request, ask one package, answer"},
-	{"controlplane/web/base", "controlplane/consumers controlplane/enroll controlplane/fleet controlplane/health controlplane/hosts" +
-		" controlplane/jobs controlplane/maintenance controlplane/people controlplane/problem controlplane/repositories" +
-		" controlplane/retention controlplane/rights controlplane/schedule controlplane/sources controlplane/web/session" +
-		" protocol store store/chain topics words",
+	{"controlplane/web/base", "controlplane/consumers controlplane/enroll controlplane/fleet controlplane/health" +
+		" controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/people controlplane/problem" +
+		" controlplane/removal controlplane/repositories controlplane/retention controlplane/rights controlplane/schedule" +
+		" controlplane/sources controlplane/web/session protocol store store/chain topics words",
 		"what pages and API both need: what they ask, rows by ID, problems as statuses"},
 	{"controlplane/web/jobpages", "controlplane/fleet controlplane/hosts controlplane/jobs controlplane/problem" +
 		" controlplane/rights controlplane/web/base controlplane/web/layout controlplane/web/live controlplane/web/session" +
@@ -101,9 +102,9 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/sources controlplane/web/base controlplane/web/layout controlplane/web/live" +
 		" controlplane/web/session controlplane/zone location slots store topics views words",
 		"pages about hosts: read the request, ask one package, answer"},
-	{"controlplane/web/repositorypages", "controlplane/fleet controlplane/health controlplane/jobs controlplane/kit controlplane/maintenance" +
-		" controlplane/problem controlplane/repositories controlplane/rights controlplane/web/base controlplane/web/layout" +
-		" controlplane/web/session location store topics views words",
+	{"controlplane/web/repositorypages", "controlplane/fleet controlplane/health controlplane/jobs controlplane/kit" +
+		" controlplane/maintenance controlplane/problem controlplane/removal controlplane/repositories controlplane/rights" +
+		" controlplane/web/base controlplane/web/layout controlplane/web/session location store topics views words",
 		"pages about repositories"},
 	{"controlplane/web/session", "controlplane/jobs controlplane/password controlplane/problem controlplane/rights store topics" +
 		" words",
@@ -194,8 +195,8 @@ var keepers = []struct {
 	{"github.com/eclipse/paho.mqtt.golang", []string{"agent/link"}, "its habits are known in one place"},
 	{"go.etcd.io/bbolt", []string{"agent/spool"}, "the journal is one thing"},
 	{"modernc.org/sqlite", []string{"store"}, "SQL is written in one place"},
-	{"github.com/jmoiron/sqlx", []string{"store", "store/facts", "store/looks", "store/prepared", "store/removal", "store/snapshots",
-		"store/standard", "store/sweep", "store/triggers"},
+	{"github.com/jmoiron/sqlx", []string{"store", "store/facts", "store/looks", "store/prepared", "store/removal",
+		"store/snapshots", "store/standard", "store/sweep", "store/triggers"},
 		"SQL is written in one place"},
 	{"github.com/pressly/goose/v3", []string{"store/migrations"}, "SQL is written in one place"},
 	{"database/sql", []string{"store", "store/column", "store/facts", "store/migrations", "store/prepared", "store/snapshots",

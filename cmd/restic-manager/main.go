@@ -28,8 +28,20 @@ type cli struct {
 		Create enrollTokenCmd `cmd:"" help:"Create a token that enrols one host, and print it."`
 	} `cmd:"" help:"Enrol hosts."`
 	Host struct {
-		Revoke hostRevokeCmd `cmd:"" help:"Revoke a host's certificate. Only an enrolment token made for this host lets it connect again."`
+		Rename  hostRenameCmd  `cmd:"" help:"Give a host another name."`
+		Retire  hostRetireCmd  `cmd:"" help:"Keep a host's snapshots, judge it no longer and fire none of its schedules; --undo takes it back."`
+		Remove  hostRemoveCmd  `cmd:"" help:"Remove a host. It can be brought back for 30 days; its snapshots stay where they are."`
+		Restore hostRestoreCmd `cmd:"" help:"Bring back a removed host with its source groups and schedules."`
+		Revoke  hostRevokeCmd  `cmd:"" help:"Revoke a host's certificate. Only an enrolment token made for this host lets it connect again."`
 	} `cmd:"" help:"Manage hosts."`
+	Group struct {
+		Rename  groupRenameCmd  `cmd:"" help:"Give a source group another name."`
+		Remove  groupRemoveCmd  `cmd:"" help:"Remove a source group. It can be brought back for 30 days; its snapshots stay where they are."`
+		Restore groupRestoreCmd `cmd:"" help:"Bring back a removed source group."`
+	} `cmd:"" help:"Manage what hosts back up."`
+	Removed struct {
+		List removedListCmd `cmd:"" help:"List hosts and repositories that can be brought back."`
+	} `cmd:"" help:"Look at what was removed."`
 	APIToken struct {
 		Create apiTokenCreateCmd `cmd:"" help:"Create a token for a program, and print it."`
 		List   apiTokenListCmd   `cmd:"" help:"List API tokens."`
@@ -58,6 +70,7 @@ type cli struct {
 		Set      repositorySetCmd      `cmd:"" help:"Change a repository. Only the given settings change."`
 		Show     repositoryShowCmd     `cmd:"" help:"Show a repository."`
 		Remove   repositoryRemoveCmd   `cmd:"" help:"Remove a repository from the list. Its data stays where it is."`
+		Restore  repositoryRestoreCmd  `cmd:"" help:"Bring back a removed repository, and the source groups that went with it."`
 		Plan     repositoryPlanCmd     `cmd:"" help:"Show which snapshots the next forget keeps and removes, and why."`
 		Maintain repositoryMaintainCmd `cmd:"" help:"Start a forget, prune or check on the repository's keeper, and print the job's ID."`
 	} `cmd:"" help:"Manage repositories."`

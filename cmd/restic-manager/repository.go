@@ -256,18 +256,3 @@ func (c *repositorySetCmd) Run(ctx context.Context) error {
 		return err
 	})
 }
-
-type repositoryRemoveCmd struct {
-	Repository string `arg:"" help:"Name or ID."`
-	database
-}
-
-func (c *repositoryRemoveCmd) Run(ctx context.Context) error {
-	return c.with(ctx, func(s *store.Store) error {
-		r, err := repositoryNamed(ctx, s, c.Repository)
-		if err != nil {
-			return err
-		}
-		return (&repositories.Service{Store: s}).Remove(ctx, actor, r.ID)
-	})
-}

@@ -144,6 +144,8 @@ func Of(err error) *Problem {
 		return p
 	case ofPeople(err) != nil:
 		return ofPeople(err)
+	case ofRemoval(err) != nil:
+		return ofRemoval(err)
 	case errors.As(err, &fields):
 		return &Problem{Kind: Invalid, Title: "Nothing was saved", Say: fields.Error(), Fields: fields}
 	case errors.Is(err, jobs.ErrNoHost), errors.Is(err, schedule.ErrNoHost):
@@ -209,10 +211,6 @@ func Of(err error) *Problem {
 		return &Problem{Kind: Conflict, Title: "There is a repository of this name already",
 			Say: "Names of repositories are their own.", Do: "Choose another name, or use the one that is there.",
 			Fields: field.Errors{"name": "There is a repository of this name already."}, Err: err}
-	case errors.Is(err, repositories.ErrInUse):
-		return &Problem{Kind: Conflict, Title: "The repository is in use",
-			Say: "A source group backs up into it, or a job of it has not ended.",
-			Do:  "Let the source groups use another repository, wait for its jobs, then remove it.", Err: err}
 	case errors.Is(err, repositories.ErrNoKey):
 		return &Problem{Kind: NotFound, Title: "There is no such key",
 			Say: "The last listing did not find it.", Do: "Refresh the repository and look again.", Err: err}

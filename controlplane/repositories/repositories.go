@@ -1,5 +1,4 @@
-// Package repositories adds, changes and removes repositories, trusts their keys,
-// and has hosts look at what they hold.
+// Package repositories adds and changes repositories, trusts their keys, and has hosts look at what they hold.
 //
 // Pages, API and command line all do it here, so the rules are the same for all.
 // Each change is one transaction with its audit entry in it, and Changed is called
@@ -22,7 +21,6 @@ import (
 var (
 	ErrNotFound  = errors.New("there is no such repository")
 	ErrNameTaken = errors.New("there is a repository of this name already")
-	ErrInUse     = errors.New("a source group backs up into the repository, or a job of it has not ended")
 	ErrNoKey     = errors.New("there is no such key")
 	ErrNoHost    = errors.New("the repository has no keeper, and no host backs up into it")
 )
@@ -93,19 +91,6 @@ func (s *Service) Change(ctx context.Context, by string, id topics.RepositoryID,
 	}
 	s.changed(ctx, id, was.Keeper)
 	return r, nil
-}
-
-// Remove takes a repository out of care. Nothing is done to what it holds.
-func (s *Service) Remove(ctx context.Context, by string, id topics.RepositoryID) error {
-	was, err := Find(ctx, s.Store, id)
-	if err != nil {
-		return err
-	}
-	if err := s.Store.RemoveRepository(ctx, by, id, false); err != nil {
-		return named(err)
-	}
-	s.changed(ctx, id, was.Keeper)
-	return nil
 }
 
 // TrustKey notes that a key of a repository is one of ours.
@@ -207,8 +192,6 @@ func named(err error) error {
 	switch {
 	case errors.Is(err, store.ErrRepositoryTaken):
 		return fmt.Errorf("%w: %w", ErrNameTaken, err)
-	case errors.Is(err, store.ErrInUse):
-		return fmt.Errorf("%w: %w", ErrInUse, err)
 	case errors.Is(err, store.ErrNotFound):
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
 	}

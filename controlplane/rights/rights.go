@@ -71,7 +71,7 @@ var table = []Row{
 	{store.Operator, "Restore to another directory, over no file", []Right{Restore}},
 	{store.Admin, "Restore in place, or over files that are there", []Right{RestoreOver}},
 	{store.Admin, "Forget snapshots, prune, approve a plan that was held, remove all locks", []Right{Forget, Prune, Approve, UnlockAll}},
-	{store.Admin, "Add, change, enrol and revoke hosts; change what is backed up, and when", []Right{Hosts, Sources, Schedules}},
+	{store.Admin, "Add, change, enrol, revoke and remove hosts; change what is backed up, and when", []Right{Hosts, Sources, Schedules}},
 	{store.Admin, "Add, change and remove repositories; change retention and when it runs; see emergency kits",
 		[]Right{Repositories, Hours, Kit}},
 	{store.Admin, "Manage people, API tokens and MQTT consumers; read the audit log", []Right{People, Consumers, Audit}},

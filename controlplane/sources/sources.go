@@ -44,6 +44,7 @@ type Service struct {
 
 // Input is a source group as somebody wants it. What is nil stays as it is.
 type Input struct {
+	Name          *string             // a new name, of a group that is there
 	Repository    *string             // ID or name
 	New           *repositories.Input // a repository that is to be added, instead of Repository
 	Paths         *[]string           // in full
@@ -111,6 +112,10 @@ func (s *Service) put(ctx context.Context, by string, host topics.HostID, name s
 		if !known {
 			*g = store.SourceGroup{ID: topics.SourceGroupID(topics.NewID(now)), CreatedAt: now.UnixMilli()}
 		}
+		if in.Name != nil && known {
+			g.Name = field.Clean(*in.Name)
+			wrong.Say("name", field.Name("name", g.Name))
+		}
 		if repository != "" {
 			g.Repository = repository
 		}
@@ -121,6 +126,8 @@ func (s *Service) put(ctx context.Context, by string, host topics.HostID, name s
 		return wrong.Err()
 	})
 	switch {
+	case errors.Is(err, store.ErrGroupTaken):
+		return g, fmt.Errorf("%w: %w", ErrNameTaken, err)
 	case errors.Is(err, store.ErrRepositoryTaken):
 		return g, fmt.Errorf("%w: %w", repositories.ErrNameTaken, err)
 	case errors.Is(err, store.ErrNotFound): // it was removed at this moment

@@ -38,6 +38,8 @@ var roleTable = map[store.Role]string{
 		GET /api/openapi.json`,
 	store.Viewer: `
 		GET /api/hosts/{id}/identity
+		GET /api/hosts/{id}/removed-source-groups
+		GET /api/removed
 		GET /api/jobs/{id}/report
 		GET /repositories
 		GET /repositories/{id}
@@ -167,6 +169,14 @@ var roleTable = map[store.Role]string{
 		POST /hosts/{id}/intermittent
 		POST /repositories/{id}/maintenance/hours
 		PUT /api/hosts/{id}
+		PATCH /api/hosts/{id}
+		DELETE /api/hosts/{id}
+		POST /api/hosts/{id}/restore-removed
+		PATCH /api/hosts/{id}/source-groups/{name}
+		DELETE /api/hosts/{id}/source-groups/{name}
+		POST /api/hosts/{id}/source-groups/{name}/restore-removed
+		PATCH /api/repositories/{id}
+		POST /api/repositories/{id}/restore-removed
 		PUT /api/hosts/{id}/source-groups/{name}
 		PUT /api/hosts/{id}/schedules/{name}
 		DELETE /api/hosts/{id}/schedules/{name}

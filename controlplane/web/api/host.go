@@ -69,15 +69,19 @@ func (a *API) ListHosts(ctx context.Context, in *listHostsIn) (*list1[hostJSON],
 type putHostIn struct {
 	ID   topics.HostID `path:"id"`
 	Body struct {
-		Intermittent *bool  `json:"intermittent,omitempty" doc:"it comes and goes, as laptops do"`
-		OverdueDays  *int64 `json:"overdue_days,omitempty" doc:"without a good backup, until it is overdue, 0 to 365; 0 is never"`
+		Name         *string `json:"name,omitempty" doc:"1 to 100 characters, no other host's"`
+		Retired      *bool   `json:"retired,omitempty" doc:"it keeps its snapshots and is judged no longer; none of its schedules fires"`
+		Intermittent *bool   `json:"intermittent,omitempty" doc:"it comes and goes, as laptops do"`
+		OverdueDays  *int64  `json:"overdue_days,omitempty" doc:"without a good backup, until it is overdue, 0 to 365; 0 is never"`
 	}
 }
 
 type putHostOut struct {
 	Body struct {
-		Intermittent bool  `json:"intermittent"`
-		OverdueDays  int64 `json:"overdue_days"`
+		Name         string `json:"name"`
+		Retired      bool   `json:"retired"`
+		Intermittent bool   `json:"intermittent"`
+		OverdueDays  int64  `json:"overdue_days"`
 	}
 }
 
@@ -87,13 +91,14 @@ func (a *API) PutHost(ctx context.Context, in *putHostIn) (*putHostOut, error) {
 		ctx,
 		session.Of(ctx).Name,
 		in.ID,
-		hosts.Input{Intermittent: in.Body.Intermittent, OverdueDays: in.Body.OverdueDays},
+		hosts.Input{Name: in.Body.Name, Retired: in.Body.Retired, Intermittent: in.Body.Intermittent, OverdueDays: in.Body.OverdueDays},
 	)
 	if err != nil {
 		return nil, problem.Saving("host", err)
 	}
 	out := &putHostOut{}
 	out.Body.Intermittent, out.Body.OverdueDays = h.Intermittent, h.OverdueDays
+	out.Body.Name, out.Body.Retired = h.Name, h.RetiredAt > 0
 	return out, nil
 }
 

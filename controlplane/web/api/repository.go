@@ -240,10 +240,6 @@ func (a *API) PutRepository(ctx context.Context, in *putRepositoryIn) (*reposito
 	return a.oneRepository(ctx, in.ID)
 }
 
-func (a *API) DeleteRepository(ctx context.Context, in *repositoryIn) (*struct{}, error) {
-	return nil, a.Repositories.Remove(ctx, session.Of(ctx).Name, in.ID)
-}
-
 type repositorySnapshotsIn struct {
 	ID    topics.RepositoryID `path:"id"`
 	Limit int                 `query:"limit" default:"1000" minimum:"1" maximum:"10000" doc:"how many at most"`

@@ -6,6 +6,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/sources"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -56,8 +57,47 @@ func (a *API) PutSourceGroup(ctx context.Context, in *putSourceGroupIn) (*putSou
 	if err != nil {
 		return nil, problem.Saving("source group", err)
 	}
+	return &putSourceGroupOut{groupOf(row)}, nil
+}
+
+type patchSourceGroupIn struct {
+	ID   topics.HostID `path:"id"`
+	Name string        `path:"name"`
+	Body struct {
+		Name          *string        `json:"name,omitempty" doc:"a new name"`
+		Repository    *string        `json:"repository,omitempty" doc:"ID or name"`
+		Paths         *[]string      `json:"paths,omitempty" doc:"in full"`
+		Excludes      *[]string      `json:"excludes,omitempty" doc:"patterns, as restic's --exclude takes them"`
+		OneFileSystem *bool          `json:"one_file_system,omitempty"`
+		LiveFiles     *bool          `json:"live_files,omitempty" doc:"on Windows: no shadow copy"`
+		AllowEmpty    *bool          `json:"allow_empty,omitempty" doc:"a backup of no files is a good one"`
+		Hooks         *topics.Hooks  `json:"hooks,omitempty" doc:"names in the host's own policy"`
+		Limits        *topics.Limits `json:"limits,omitempty" doc:"KiB a second, minutes of the day"`
+	}
+}
+
+// PatchSourceGroup changes a source group that is there; what is left out stays.
+func (a *API) PatchSourceGroup(ctx context.Context, in *patchSourceGroupIn) (*putSourceGroupOut, error) {
+	row, err := a.Sources.Change(ctx, session.Of(ctx).Name, in.ID, in.Name, sources.Input{
+		Name:          in.Body.Name,
+		Repository:    in.Body.Repository,
+		Paths:         in.Body.Paths,
+		Excludes:      in.Body.Excludes,
+		OneFileSystem: in.Body.OneFileSystem,
+		LiveFiles:     in.Body.LiveFiles,
+		AllowEmpty:    in.Body.AllowEmpty,
+		Hooks:         in.Body.Hooks,
+		Limits:        in.Body.Limits,
+	})
+	if err != nil {
+		return nil, problem.Saving("source group", err)
+	}
+	return &putSourceGroupOut{groupOf(row)}, nil
+}
+
+func groupOf(row store.SourceGroup) groupJSON {
 	t := row.Topic()
-	return &putSourceGroupOut{groupJSON{
+	return groupJSON{
 		ID:            row.ID,
 		Host:          row.Host,
 		Name:          row.Name,
@@ -70,5 +110,5 @@ func (a *API) PutSourceGroup(ctx context.Context, in *putSourceGroupIn) (*putSou
 		Hooks:         t.Hooks,
 		Limits:        t.Limits,
 		Warnings:      filled(sources.Warnings(row)),
-	}}, nil
+	}
 }

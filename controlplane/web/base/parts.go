@@ -18,6 +18,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
 	"github.com/restic-manager/restic-manager/controlplane/people"
+	"github.com/restic-manager/restic-manager/controlplane/removal"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/controlplane/sources"
@@ -160,6 +161,7 @@ type Parts struct {
 
 	Repositories *repositories.Service
 	Sources      *sources.Service
+	Removal      *removal.Service
 	HostSettings *hosts.Settings
 	Schedules    *schedule.Service
 	People       people.Service    // users and API tokens
@@ -199,6 +201,7 @@ func New(c Config) (*Parts, error) {
 		Streams:      NewStreams(c.Timing.Check),
 		Repositories: &repositories.Service{Store: c.Store, Jobs: c.Jobs, Online: c.Presence.Reachable, Changed: c.Changed},
 		Sources:      &sources.Service{Store: c.Store, Changed: c.Changed},
+		Removal:      &removal.Service{Store: c.Store, Changed: c.Changed},
 		HostSettings: &hosts.Settings{Store: c.Store, Changed: c.Changed},
 		Schedules:    &schedule.Service{Store: c.Store, Changed: c.Changed, Now: c.Now},
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/removal"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
@@ -528,7 +529,8 @@ func (s *Pages) RemoveRepositoryPage(w http.ResponseWriter, r *http.Request) err
 	if r.PostForm.Get("confirm") != row.Name {
 		return layout.NotConfirmed(row)
 	}
-	if err := s.Repositories.Remove(r.Context(), session.Of(r.Context()).Name, row.ID); err != nil {
+	in := removal.Input{Groups: r.PostForm.Get("groups")}
+	if err := s.Removal.RemoveRepository(r.Context(), session.Of(r.Context()).Name, row.ID, in); err != nil {
 		return err
 	}
 	layout.Redirect(w, r, "/repositories")
