@@ -35,6 +35,7 @@ type cli struct {
 		Revoke  hostRevokeCmd  `cmd:"" help:"Revoke a host's certificate. Only an enrolment token made for this host lets it connect again."`
 	} `cmd:"" help:"Manage hosts."`
 	Group struct {
+		Set     groupSetCmd     `cmd:"" help:"Create or change a source group of a host. Only the given settings change."`
 		Rename  groupRenameCmd  `cmd:"" help:"Give a source group another name."`
 		Remove  groupRemoveCmd  `cmd:"" help:"Remove a source group. It can be brought back for 30 days; its snapshots stay where they are."`
 		Restore groupRestoreCmd `cmd:"" help:"Bring back a removed source group."`
@@ -61,9 +62,6 @@ type cli struct {
 		List   mqttUserListCmd   `cmd:"" help:"List MQTT users."`
 		Revoke mqttUserRevokeCmd `cmd:"" help:"Revoke the credentials of an MQTT user and close its connections."`
 	} `cmd:"" name:"mqtt-user" help:"Manage the credentials of MQTT clients."`
-	Group struct {
-		Set groupSetCmd `cmd:"" help:"Create or change a source group of a host. Only the given settings change."`
-	} `cmd:"" help:"Manage what hosts back up."`
 	Repository struct {
 		List     repositoryListCmd     `cmd:"" help:"List repositories."`
 		Add      repositoryAddCmd      `cmd:"" help:"Add a repository, and print its ID."`
