@@ -16,7 +16,7 @@ import (
 
 // keepSnapshots is how a removal treats snapshots.
 type keepSnapshots struct {
-	Snapshots string `default:"keep" env:"-" placeholder:"keep|retention" help:"keep: no rule removes its snapshots. retention: the repository's rules go on."`
+	Snapshots string `default:"keep" env:"-" placeholder:"keep|retention" help:"Its snapshots stay, or go by the rules."`
 }
 
 type hostRenameCmd struct {

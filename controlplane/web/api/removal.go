@@ -99,7 +99,7 @@ func (a *API) RestoreSourceGroup(ctx context.Context, in *restoreGroupIn) (*rest
 
 type deleteRepositoryIn struct {
 	ID     topics.RepositoryID `path:"id"`
-	Groups string              `query:"groups" doc:"remove: the source groups that back up into it go with it; left out, it is refused while there are any"`
+	Groups string              `query:"groups" doc:"remove: its source groups go with it; left out, it is refused while there are any"`
 }
 
 func (a *API) DeleteRepository(ctx context.Context, in *deleteRepositoryIn) (*struct{}, error) {
