@@ -105,7 +105,7 @@ func (w work) operation(ctx context.Context) restic.Ending {
 	case topics.UnlockJob:
 		return b.RemoveLocks(ctx, place, repository, o.All, out)
 	case topics.SnapshotsJob:
-		return b.Snapshots(ctx, place, repository, restic.Snapshots{}, out)
+		return b.List(ctx, place, repository, out)
 	case topics.StatsJob:
 		return b.Stats(ctx, place, repository, out)
 	case topics.DiffJob:

@@ -82,8 +82,11 @@ func (b Binary) Forget(ctx context.Context, place Place, repository Repository, 
 	}
 	e.Result = &topics.Result{}
 	left := 0
+	unreadable := func(id string) bool {
+		return slices.ContainsFunc(list.Result.Unreadable, func(start string) bool { return strings.HasPrefix(id, start) })
+	}
 	for _, id := range which.IDs {
-		if there[id] {
+		if there[id] || unreadable(id) || list.Result.Truncated {
 			left++
 		} else {
 			e.Result.Removed = append(e.Result.Removed, id)

@@ -21,7 +21,8 @@ type Snapshots struct {
 type snapshots struct {
 	silent
 	Snapshots
-	listed []topics.Snapshot
+	listed     []topics.Snapshot
+	unreadable []string // beginnings of the IDs of those that restic left out
 }
 
 var hexID = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
@@ -85,10 +86,27 @@ func (s *snapshots) read(o *output, line []byte) bool {
 	return true
 }
 
+// leftOut is what restic says of a snapshot whose file it cannot read: up to 0.14 and
+// since. It succeeds all the same.
+var leftOut = regexp.MustCompile(`^(?:could not load snapshot |Ignoring ")([0-9a-f]{8,64})"?: `)
+
+func (s *snapshots) hear(line string) {
+	if m := leftOut.FindStringSubmatch(line); m != nil && s.ID == "" {
+		s.unreadable = append(s.unreadable, m[1])
+	}
+}
+
 func (s *snapshots) found(_ *output, e *Ending) {
 	e.Report.Snapshots = s.listed
-	e.Result = &topics.Result{Count: len(s.listed)}
+	e.Result = &topics.Result{Count: len(s.listed), Unreadable: s.unreadable}
+	if len(s.unreadable) > maxUnreadable {
+		e.Result.Unreadable, e.Result.Truncated = nil, true
+	}
 }
+
+// maxUnreadable is how many unreadable snapshots a listing names; with more of them it
+// is not complete.
+const maxUnreadable = 100
 
 // complete reports whether a line is what a document leaves of an array that came
 // to its end.
@@ -105,6 +123,21 @@ func hexadecimal(id text) string {
 // Snapshots lists snapshots into Ending.Report.
 func (b Binary) Snapshots(ctx context.Context, place Place, repository Repository, which Snapshots, sink Sink) Ending {
 	return b.run(ctx, place, repository, &snapshots{Snapshots: which}, sink)
+}
+
+// List lists all snapshots and says in which repository that was, if restic says it.
+func (b Binary) List(ctx context.Context, place Place, repository Repository, sink Sink) Ending {
+	e := b.Snapshots(ctx, place, repository, Snapshots{}, sink)
+	if e.State != topics.Succeeded || e.Result == nil {
+		return e
+	}
+	ctx, cancel := context.WithTimeout(ctx, b.Timing.orDefault().Open)
+	defer cancel()
+	op := &config{}
+	if b.run(ctx, place, repository, op, &hold{Sink: sink}).State == topics.Succeeded {
+		e.Result.Place = op.id
+	}
+	return e
 }
 
 // keys lists what opens the repository.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -191,17 +192,25 @@ func (initialisation) args(Version, string) ([]string, error) {
 func (initialisation) words() string { return "init" }
 
 // config asks whether the repository is there and opens with the password.
-type config struct{ silent }
+type config struct {
+	silent
+	id string // of the repository
+}
 
-func (config) args(Version, string) ([]string, error) {
+func (*config) args(Version, string) ([]string, error) {
 	return []string{"cat", "config", "--json", "--no-lock"}, nil
 }
-func (config) words() string        { return "cat config" }
-func (config) answers(Version) bool { return true }
-func (config) read(o *output, _ []byte) bool { // its parameters are nobody's business
+func (*config) words() string        { return "cat config" }
+func (*config) answers(Version) bool { return true }
+func (c *config) read(o *output, line []byte) bool { // its other parameters are nobody's business
 	o.answered = true
+	if m := repositoryID.FindSubmatch(line); m != nil {
+		c.id = string(m[1])
+	}
 	return true
 }
+
+var repositoryID = regexp.MustCompile(`"id": ?"([0-9a-f]{64})"`)
 
 // Backup makes a snapshot and looks it up in the repository. Cancelling ctx
 // interrupts it; see [Ending] for what is left then. It ends Succeeded only with
@@ -248,7 +257,7 @@ func (b Binary) Exists(ctx context.Context, place Place, repository Repository, 
 	ctx, cancel := context.WithTimeout(ctx, b.Timing.orDefault().Open)
 	defer cancel()
 	held := &hold{Sink: sink}
-	e := b.run(ctx, place, repository, config{}, held)
+	e := b.run(ctx, place, repository, &config{}, held)
 	if e.Cause != topics.CauseNoRepository { // no failure yet, whoever asked decides
 		held.release()
 	}

@@ -8,7 +8,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -201,6 +203,65 @@ func TestForgettingIsBelievedWhenTheSnapshotsAreGone(t *testing.T) {
 	}
 	if e = w.b.Forget(t.Context(), w.place, w.repo, Forget{}, w.sink); e.State != topics.Failed {
 		t.Errorf("forgot nothing: %+v", e)
+	}
+}
+
+// TestAListingNamesWhatItLeavesOut damages the file of one of two snapshots: restic
+// lists the other one, and calls that a success.
+func TestAListingNamesWhatItLeavesOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.vault()
+	w.want(w.backup(), topics.Succeeded, topics.CauseNone)
+	lost := w.backup()
+	w.want(lost, topics.Succeeded, topics.CauseNone)
+	e := w.b.List(t.Context(), w.place, w.repo, w.sink)
+	w.want(e, topics.Succeeded, topics.CauseNone)
+	if e.Result.Count != 2 || e.Result.Unreadable != nil || e.Result.Truncated {
+		t.Errorf("a listing of all: %+v", e.Result)
+	}
+	var config struct {
+		ID string `json:"id"`
+	}
+	if out, err := w.plain("cat", "config").Output(); err != nil || json.Unmarshal(out, &config) != nil || config.ID != e.Result.Place {
+		t.Errorf("the repository is %q, restic says %s, %v", e.Result.Place, out, err)
+	}
+
+	file := filepath.Join(w.repo.URL.Reveal(), "snapshots", lost.Snapshot.ID)
+	if err := errors.Join(os.Chmod(file, 0o600), os.WriteFile(file, []byte("this is no snapshot, and long enough to be one"), 0o600),
+		os.RemoveAll(w.place.CacheDir)); err != nil {
+		t.Fatal(err)
+	}
+	e = w.b.List(t.Context(), w.place, w.repo, w.sink)
+	w.want(e, topics.Succeeded, topics.CauseNone)
+	if e.Result.Count != 1 || len(e.Result.Unreadable) != 1 || !strings.HasPrefix(lost.Snapshot.ID, e.Result.Unreadable[0]) {
+		t.Errorf("a listing that leaves one out: %+v", e.Result)
+	}
+	if e = w.b.Forget(t.Context(), w.place, w.repo, Forget{IDs: []string{strings.Repeat("cd", 32)}}, w.sink); e.Result == nil ||
+		!slices.Equal(e.Result.Removed, []string{strings.Repeat("cd", 32)}) {
+		t.Errorf("one that is not there: %+v, %+v", e, e.Result)
+	}
+}
+
+// TestWhatIsLeftOutIsReadInEveryVersion has a stand-in say it as versions do.
+func TestWhatIsLeftOutIsReadInEveryVersion(t *testing.T) {
+	for _, line := range []string{
+		"could not load snapshot " + full[:8] + ": load <snapshot/" + full[:10] + ">: invalid data returned",
+		`Ignoring "` + full + `": failed to load snapshot ` + full[:8] + `: LoadRaw(<snapshot/` + full[:10] + `>): invalid data returned`,
+	} {
+		w := standIn(t, `[ $1 = forget ] && exit 0
+echo '`+line+`' >&2
+echo '[]'`)
+		w.b.Version = Version{0, 16, 5}
+		e := w.b.List(t.Context(), w.place, w.repo, w.sink)
+		w.want(e, topics.Succeeded, topics.CauseNone)
+		if len(e.Result.Unreadable) != 1 || !strings.HasPrefix(full, e.Result.Unreadable[0]) || e.Result.Place != "" {
+			t.Errorf("%s: %+v", line, e.Result)
+		}
+		if e = w.b.Forget(t.Context(), w.place, w.repo, Forget{IDs: []string{full}}, w.sink); e.State != topics.Failed ||
+			len(e.Result.Removed) != 0 {
+			t.Errorf("%s: it counts as removed: %+v, %+v", line, e, e.Result)
+		}
 	}
 }
 

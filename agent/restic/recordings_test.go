@@ -96,7 +96,7 @@ func operationOf(t *testing.T, stem string) operation {
 	case "init":
 		return initialisation{}
 	case "cat config":
-		return config{}
+		return &config{}
 	case "unlock":
 		return &unlock{}
 	case "snapshots", "nosuchcommand":
@@ -282,7 +282,7 @@ func TestARunThatWasCancelledSaysSo(t *testing.T) {
 			{context.Canceled, topics.Cancelled, topics.CauseCancelled},
 			{context.DeadlineExceeded, topics.Failed, topics.CauseUnreachable},
 		} {
-			o := newOutput(config{}, newRedactor(nil), &recorder{}, DefaultTiming)
+			o := newOutput(&config{}, newRedactor(nil), &recorder{}, DefaultTiming)
 			_, stderr, end := o.streams()
 			stderr.Write(recorded(t, v, "rest-server-down-json", "stderr"))
 			end()

@@ -37,7 +37,7 @@ func TestCommandLinesByVersion(t *testing.T) {
 		{full, [5]string{old, newer, newer, newer, newer}},
 		{plain, same("backup --json --host attic --files-from-raw DIR/paths")},
 		{initialisation{}, same("init --json --repository-version 2")},
-		{config{}, same("cat config --json --no-lock")},
+		{&config{}, same("cat config --json --no-lock")},
 		{&snapshots{}, same("snapshots --json --no-lock")},
 		{&snapshots{Snapshots: Snapshots{ID: "6b778991"}}, same("snapshots --json --no-lock -- 6b778991")},
 		{&snapshots{Snapshots: Snapshots{Tags: []string{"plan=a", "b"}}}, same("snapshots --json --no-lock --tag plan=a,b")},
@@ -388,7 +388,7 @@ func FuzzAnswers(f *testing.F) {
 	reads := func() []operation {
 		return []operation{&snapshots{}, &keys{}, &lockIDs{}, &lockText{id: strings.Repeat("a", 64)}, &unlock{}, &forget{}, &prune{},
 			&check{}, &stats{}, &diff{}, &find{},
-			&restore{}, &listing{node: func(string, bool, uint64) {}}, initialisation{}, config{}}
+			&restore{}, &listing{node: func(string, bool, uint64) {}}, initialisation{}, &config{}}
 	}
 	stems := []string{"snapshots-json", "key-list-json", "list-locks-after-sigkill", "locked-exclusive-cat-lock-no-lock",
 		"unlock-after-kill", "forget-ids-one-unknown-json", "prune-dry-run",
