@@ -72,7 +72,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/sources", "controlplane/field controlplane/repositories location patterns store topics", "what hosts back up"},
 	{"controlplane/web", "controlplane/problem controlplane/rights controlplane/web/accounts controlplane/web/api" +
 		" controlplane/web/base controlplane/web/jobpages controlplane/web/layout controlplane/web/live controlplane/web/pages" +
-		" controlplane/web/repositorypages controlplane/web/session store topics views",
+		" controlplane/web/repositorypages controlplane/web/session location store topics views",
 		"the server: its one list of routes, and what guards them"},
 	{"controlplane/web/accounts", "controlplane/consumers controlplane/field controlplane/people" +
 		" controlplane/problem controlplane/rights controlplane/web/base controlplane/web/layout controlplane/web/session" +

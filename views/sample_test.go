@@ -663,11 +663,16 @@ func samples() []sample {
 			Done:     "The credential is made",
 		})},
 		{"mqtt_one", views.ConsumerPage(at("mqtt", shell("home", "")), views.ConsumerForm{Consumer: views.Consumer{Name: hostile}})},
-		{"login", views.LoginPage(views.Shell{Title: "Sign in", Now: now}, views.Login{Server: "backup.example.net", Next: "/hosts/attic"})},
+		{"login", views.LoginPage(views.Shell{Title: "Sign in", Now: now}, views.Login{Server: "backup.example.net",
+			SignIn: views.SignIn{Next: "/hosts/attic"}})},
+		{"login_ended", views.LoginPage(views.Shell{Title: "Sign in", Now: now}, views.Login{Server: "backup.example.net",
+			SignIn: views.SignIn{Next: "/hosts/attic", Form: "rmf_KEY", Ended: true}})},
+		{"resume", views.ResumePage(shell("Go on", ""), views.Resume{Key: "rmf_KEY", Path: "/hosts/attic/source-groups/new",
+			Fields: []views.Fact{{Name: "name", Value: hostile, Mono: true}}})},
 		{"login_error", views.LoginPage(views.Shell{Title: "Sign in", Now: now}, views.Login{
 			Name:    hostile,
 			Server:  hostile,
-			Next:    hostile,
+			SignIn:  views.SignIn{Next: hostile},
 			Problem: "This name and password do not belong together. 4 more tries before a pause.",
 		})},
 		{"problem", views.ProblemPage(shell("Not found", "", fleetLink), views.Problem{

@@ -89,6 +89,14 @@ func WriteBeat(w io.Writer, now time.Time) error {
 	return writeEvent(w, StreamBeat, "", words.ISO(now))
 }
 
+// StreamOut is the name of the last event of a stream whose visitor may not listen
+// any more: they were signed out, or have another role now.
+const StreamOut = "out"
+
+// WriteOut tells the page so, and not to come back. The server then closes its
+// side. It does not flush.
+func WriteOut(w io.Writer) error { return writeEvent(w, StreamOut, "", "") }
+
 // WriteEnd tells the page to close the stream for good. The server then closes
 // its side. It does not flush.
 func WriteEnd(w io.Writer) error { return writeEvent(w, StreamEnd, "", "") }

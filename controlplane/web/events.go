@@ -71,6 +71,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer end()
-	s.LogEnd(r, live.Watch(ctx, s.Bell, s.layout.Open(w, q.Get("view")), s.layout.Drawing(r, d)))
+	t := s.layout.Open(w, q.Get("view"))
+	err = live.Watch(ctx, s.Bell, t, s.layout.Drawing(r, d))
+	s.LogEnd(r, layout.Parting(ctx, t, err))
 	return nil
 }

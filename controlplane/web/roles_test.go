@@ -49,6 +49,8 @@ var roleTable = map[store.Role]string{
 		GET /api/repositories/{id}/locks
 		GET /api/repositories/{id}/keys
 		GET /api/repositories/{id}/days
+		GET /resume
+		POST /resume
 		POST /logout
 		GET /account
 		POST /account/password

@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -58,6 +57,8 @@ func (s *Server) routes() []route {
 		{"GET", "/sign-in", anybody, secretPage(s.accounts.SignInByLink)},
 		{"GET", "/set-password", anybody, secretPage(s.accounts.PasswordForm)},
 		{"POST", "/set-password", anybody, page(s.accounts.SetByLink)},
+		{"GET", "/resume", rights.See, page(s.resumeForm)},
+		{"POST", "/resume", rights.See, secretPage(s.resume)},
 		{"POST", "/logout", rights.Self, page(s.accounts.Logout)},
 
 		{"GET", "/account", rights.Self, page(s.accounts.AccountPage)},
@@ -355,7 +356,7 @@ func (s *Server) guard(rt route, isUse bool, h http.Handler) http.Handler {
 			s.fail(w, r, err)
 			return
 		case v == nil:
-			s.ask(w, r)
+			s.ask(w, r, rt)
 			return
 		}
 		r = s.layout.InZone(r.WithContext(views.WithRights(session.With(r.Context(), v), layout.RightsOf(v))), v)
@@ -372,39 +373,6 @@ func (s *Server) guard(rt route, isUse bool, h http.Handler) http.Handler {
 		}
 		h.ServeHTTP(w, r)
 	})
-}
-
-// ask sends somebody unknown to where they can say who they are. A stream and
-// the API only hear that they have to.
-func (s *Server) ask(w http.ResponseWriter, r *http.Request) {
-	unknown := &problem.Problem{Kind: problem.Unauthenticated, Title: "Nobody is signed in",
-		Say: "This needs to know who you are, or the session has ended.",
-		Do:  "Sign in, then try again.", Link: problem.Link{Text: "Sign in", URL: "/login"}}
-	switch {
-	case session.IsAPI(r):
-		unknown.Do = "Send a token as Authorization: Bearer TOKEN. restic-manager api-token create makes one."
-		s.fail(w, r, unknown)
-	case r.URL.Path == "/events":
-		s.fail(w, r, unknown)
-	case base.IsHTMX(r):
-		next := ""
-		if u, err := url.Parse(r.Header.Get("HX-Current-URL")); err == nil {
-			next = u.RequestURI()
-		}
-		w.Header().Set("HX-Redirect", loginURL(next))
-		w.WriteHeader(http.StatusUnauthorized)
-	case r.Method == http.MethodGet || r.Method == http.MethodHead:
-		http.Redirect(w, r, loginURL(r.URL.RequestURI()), http.StatusSeeOther)
-	default:
-		http.Redirect(w, r, loginURL(""), http.StatusSeeOther)
-	}
-}
-
-func loginURL(next string) string {
-	if next = base.SamePlace(next); next == "" || next == "/" {
-		return "/login"
-	}
-	return "/login?next=" + url.QueryEscape(next)
 }
 
 // methods are what the request's address takes.

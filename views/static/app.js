@@ -136,10 +136,22 @@
     live?.classList.add("lost");
     if (live) $(".word", live).textContent = "Not live";
     if (!banner) return;
-    const at = parts ? seconds(lastData) : forms.ago(lastData, now());
-    $(".since", banner).textContent = status === 401 || status === 403
-      ? `You are no longer signed in. What you see is from ${at}; reload the page to sign in again.`
-      : `What you see is from ${at}. Trying again.`;
+    if (status === 401 || status === 403) return out();
+    $(".since", banner).textContent = `What you see is from ${lastSeen()}. Trying again.`;
+    banner.hidden = false;
+  }
+  const lastSeen = () => parts ? seconds(lastData) : forms.ago(lastData, now());
+  // Signed out, or with another role: nothing more will come until somebody signs in.
+  let signedOut = false;
+  function out() {
+    signedOut = ended = lost = true;
+    clearTimeout(timer);
+    live?.classList.add("lost");
+    if (live) $(".word", live).textContent = "Signed out";
+    $("#stream")?.remove();
+    if (!banner) return;
+    $(".since", banner).textContent = `You are signed out, or your role has changed. What you see is from ${lastSeen()}.`;
+    $("button", banner).textContent = "Sign in";
     banner.hidden = false;
   }
   const ours = (e) => e.target?.id === "stream";
@@ -156,8 +168,9 @@
     const t = Date.parse(e.detail.data);
     if (t) offset = t - Date.now();
   });
+  document.addEventListener("out", (e) => { if (ours(e)) out(); });
   document.addEventListener("htmx:sse:close", (e) => {
-    if (!ours(e)) return;
+    if (!ours(e) || signedOut) return;
     connection = null;
     if (e.detail.reason !== "message") return lose();
     ended = true; // the server said that nothing more will come
@@ -199,7 +212,8 @@
     heard = performance.now();
   });
   if (banner) $("button", banner).addEventListener("click", () => {
-    if (connection?.delayCanceller) connection.delayCanceller(); else location.reload();
+    if (signedOut) location.assign("/login?ended=1&next=" + encodeURIComponent(location.pathname + location.search));
+    else if (connection?.delayCanceller) connection.delayCanceller(); else location.reload();
   });
 
   /* ---- An action that did not reach the server -------------------------- */

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -41,8 +42,10 @@ func (s *Accounts) signedIn(w http.ResponseWriter, r *http.Request, to string) b
 }
 
 func (s *Accounts) LoginForm(w http.ResponseWriter, r *http.Request) error {
-	next := base.SamePlace(r.URL.Query().Get("next"))
-	if s.signedIn(w, r, orFleet(next)) {
+	q := r.URL.Query()
+	in := comingFrom(q)
+	in.Ended, in.Lost = q.Get("ended") != "", q.Get("lost") != ""
+	if s.signedIn(w, r, goesTo(in)) {
 		return nil
 	}
 	if n, err := s.Store.UserCount(r.Context()); err != nil {
@@ -51,15 +54,24 @@ func (s *Accounts) LoginForm(w http.ResponseWriter, r *http.Request) error {
 		http.Redirect(w, r, "/setup", http.StatusSeeOther)
 		return nil
 	}
-	s.Render(w, r, http.StatusOK, views.LoginPage(s.Shell(r, "Sign in", ""), views.Login{Server: layout.HostOf(r), Next: next}))
+	s.Render(w, r, http.StatusOK, views.LoginPage(s.Shell(r, "Sign in", ""), views.Login{Server: layout.HostOf(r), SignIn: in}))
 	return nil
 }
 
-func orFleet(next string) string {
-	if next == "" {
-		return "/"
+// comingFrom is where the form to sign in leads, as its address or its fields say.
+func comingFrom(q url.Values) views.SignIn {
+	return views.SignIn{Next: base.SamePlace(q.Get("next")), Form: q.Get("form")}
+}
+
+// goesTo is where somebody goes who has signed in.
+func goesTo(in views.SignIn) string {
+	switch {
+	case in.Form != "":
+		return in.Resume()
+	case in.Next != "":
+		return in.Next
 	}
-	return next
+	return "/"
 }
 
 // Login checks a name and a password. Neither its answer nor the time it takes
@@ -68,7 +80,7 @@ func (s *Accounts) Login(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return layout.BadForm(err)
 	}
-	f := views.Login{Server: layout.HostOf(r), Name: strings.TrimSpace(r.PostForm.Get("name")), Next: base.SamePlace(r.PostForm.Get("next"))}
+	f := views.Login{Server: layout.HostOf(r), Name: strings.TrimSpace(r.PostForm.Get("name")), SignIn: comingFrom(r.PostForm)}
 	again := func(status int, problem string) error {
 		f.Problem = problem
 		s.Render(w, r, status, views.LoginPage(s.Shell(r, "Sign in", ""), f))
@@ -86,7 +98,7 @@ func (s *Accounts) Login(w http.ResponseWriter, r *http.Request) error {
 	} else if err != nil {
 		return err
 	}
-	http.Redirect(w, r, orFleet(f.Next), http.StatusSeeOther)
+	http.Redirect(w, r, goesTo(f.SignIn), http.StatusSeeOther)
 	return nil
 }
 

@@ -43,7 +43,7 @@ func (s *Pages) Events(w http.ResponseWriter, r *http.Request, j store.Job) erro
 	f := jobFeed{s: s, r: r, t: s.Open(w, "job"), names: names, p: &layout.Painter{Painter: live.NewPainter()}, changed: true}
 	after := resumeAt(r)
 	f.t.ID = uint64(after)
-	s.LogEnd(r, f.run(ctx, after))
+	s.LogEnd(r, layout.Parting(ctx, f.t, f.run(ctx, after)))
 	return nil
 }
 

@@ -116,10 +116,15 @@ func (s *Page) Render(w http.ResponseWriter, r *http.Request, status int, c temp
 	_, _ = w.Write(b.Bytes()) // a browser that has gone is not our failure
 }
 
-// problem shows a problem: as a notice for a form sent by htmx, as a page otherwise.
+// Refuse shows a problem: as a notice to a script of our pages, as a page otherwise.
 func (s *Page) Refuse(w http.ResponseWriter, r *http.Request, p *problem.Problem) {
 	r = s.InZone(r, s.visitor(r))
-	if base.IsHTMX(r) && r.Method != http.MethodGet {
+	if base.IsHTMX(r) {
+		// Whatever was to be replaced stays as it is: the page may hold what somebody types.
+		h := w.Header()
+		h.Set("HX-Retarget", "#notice")
+		h.Set("HX-Reswap", "innerHTML show:top")
+		h.Set("HX-Reselect", ".note")
 		s.Render(w, r, base.StatusOf(p), views.Notice(views.Note{Tone: "fail", Title: p.Title, Text: p.Detail(), Link: views.Link(p.Link)}))
 		return
 	}

@@ -2,10 +2,12 @@ package layout
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/live"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/topics"
@@ -33,6 +35,15 @@ type Draw func(ctx context.Context, p *Painter, rang map[topics.HostID]bool) err
 // Open begins the answer of a view's stream.
 func (s *Page) Open(w http.ResponseWriter, view string) *live.Tab {
 	return live.Open(w, live.Timing{Gap: s.Timing.Gap, Beat: s.Timing.Beat, Poll: s.pollOf(view), Write: s.Timing.Write}, s.Now)
+}
+
+// Parting says to the browser why a stream has ended, if its visitor may not listen
+// any more, and returns the error with which it ended.
+func Parting(ctx context.Context, t *live.Tab, err error) error {
+	if errors.Is(context.Cause(ctx), base.ErrOut) {
+		return errors.Join(err, t.Out())
+	}
+	return err
 }
 
 // Drawing is a page's draw with what surrounds every page.

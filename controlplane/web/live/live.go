@@ -126,6 +126,9 @@ func (t *Tab) Beat() error {
 // End says that nothing follows, so that the browser does not come back.
 func (t *Tab) End() error { return t.send(views.WriteEnd) }
 
+// Out says that the visitor may not listen any more, and that nothing follows.
+func (t *Tab) Out() error { return t.send(views.WriteOut) }
+
 // Watch draws a page whenever the bell rang, no more often than Timing.Gap, until
 // ctx ends or a drawing says that it was the last.
 func Watch(ctx context.Context, rings *hosts.Bell, t *Tab, draw Draw) error {

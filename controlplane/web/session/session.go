@@ -47,6 +47,7 @@ type Manager struct {
 	refusals refusals            // that are in the audit log
 	hashing  chan struct{}       // holds a place for each password being worked on
 	links    links
+	kept     kept
 }
 
 // New returns a manager of the sessions that a store holds.
@@ -83,12 +84,17 @@ func New(s *store.Store, log *slog.Logger, now func() time.Time, t Timing) *Mana
 		refusals: refusals{now: now},
 		hashing:  make(chan struct{}, 4),
 		links:    links{now: now},
+		kept:     kept{now: now},
 	}
 }
 
 // CookieName is the session cookie's. Over TLS it has the prefix __Host-, so that
 // no other site and no plain connection can set it.
 const CookieName = "restic-manager"
+
+// cookieAfter is how long a browser keeps the cookie of a session that is over. It
+// lets nobody in any more, and tells that there was a session, and whose.
+const cookieAfter = 7 * 24 * time.Hour
 
 const (
 	sessionID   = "id"
@@ -144,6 +150,9 @@ func (m *Manager) session(ctx context.Context, token string) (*Visitor, error) {
 	if errors.Is(err, store.ErrNotFound) || err == nil && u.DisabledAt != 0 {
 		return nil, nil
 	}
+	if err == nil {
+		m.kept.uses(token, u.ID)
+	}
 	return &Visitor{Name: u.Name, Role: u.Role, UserID: u.ID, Zone: u.Zone, data: in, ID: m.plain.GetString(in, sessionID), token: token}, err
 }
 
@@ -179,8 +188,9 @@ func (m *Manager) keep(session context.Context, w http.ResponseWriter, r *http.R
 	if err != nil {
 		return err
 	}
+	m.kept.uses(token, m.plain.GetString(session, sessionUser))
 	w.Header().Del("Set-Cookie") // of touch, where somebody signs in anew
-	m.cookie(r).WriteSessionCookie(session, w, token, expiry)
+	m.cookie(r).WriteSessionCookie(session, w, token, expiry.Add(cookieAfter))
 	w.Header().Set("Cache-Control", "no-store")
 	return nil
 }
