@@ -1033,7 +1033,7 @@ func JobEnding(j Job) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				if r.RunAgain && j.CanRunAgain || r.Link.URL != "" {
+				if r.RunAgain && j.CanRunAgain || opens(ctx, r.Link) {
 					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 90, "<div class=\"row\">")
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
@@ -1070,7 +1070,7 @@ func JobEnding(j Job) templ.Component {
 							return templ_7745c5c3_Err
 						}
 					}
-					if r.Link.URL != "" {
+					if opens(ctx, r.Link) {
 						templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 93, "<a class=\"btn btn-sm btn-ghost\" href=\"")
 						if templ_7745c5c3_Err != nil {
 							return templ_7745c5c3_Err

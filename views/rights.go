@@ -8,6 +8,9 @@ type Rights struct {
 	// Why says why they lack a right, by its name in the control plane's table of
 	// rights; "" if they have it. Nil lacks every right.
 	Why func(right string) string
+	// Opens reports whether they may open a page of this server's. Nil is that they
+	// may open any.
+	Opens func(url string) bool
 }
 
 // To reports whether they have a right.
@@ -24,6 +27,13 @@ func WithRights(ctx context.Context, r Rights) context.Context {
 func may(ctx context.Context) Rights {
 	r, _ := ctx.Value(rightsKey{}).(Rights)
 	return r
+}
+
+// opens reports whether there is a link that whoever looks may follow: what notes and
+// remedies lead to is decided where it is not known who reads them.
+func opens(ctx context.Context, l Link) bool {
+	r := may(ctx)
+	return l.URL != "" && (r.Opens == nil || r.Opens(l.URL))
 }
 
 // lacks is why whoever looks has none of these rights, "" if they have one.

@@ -359,7 +359,7 @@ func (s *Server) guard(rt route, isUse bool, h http.Handler) http.Handler {
 			s.ask(w, r, rt)
 			return
 		}
-		r = s.layout.InZone(r.WithContext(views.WithRights(session.With(r.Context(), v), layout.RightsOf(v))), v)
+		r = s.layout.InZone(r.WithContext(views.WithRights(session.With(r.Context(), v), s.rightsOf(v))), v)
 		if !v.May(rt.right) {
 			s.fail(w, r, base.Forbidden(v, rt.right))
 			return
@@ -373,6 +373,25 @@ func (s *Server) guard(rt route, isUse bool, h http.Handler) http.Handler {
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// rightsOf is what a visitor may do, and which pages they may open, by the routes.
+func (s *Server) rightsOf(v *session.Visitor) views.Rights {
+	of := layout.RightsOf(v)
+	of.Opens = func(to string) bool {
+		path, _, _ := strings.Cut(to, "#")
+		path, _, _ = strings.Cut(path, "?")
+		if !strings.HasPrefix(path, "/") {
+			return true // a place on the same page, or elsewhere
+		}
+		rc := chi.NewRouteContext()
+		if !s.mux.Match(rc, http.MethodGet, path) {
+			return false
+		}
+		right, known := s.rights[rc.RoutePattern()]
+		return known && (right == anybody || v.May(right))
+	}
+	return of
 }
 
 // methods are what the request's address takes.

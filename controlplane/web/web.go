@@ -17,6 +17,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/accounts"
 	"github.com/restic-manager/restic-manager/controlplane/web/api"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
@@ -38,6 +39,7 @@ type Server struct {
 	repos    *repositorypages.Pages
 	accounts *accounts.Accounts
 	mux      *chi.Mux
+	rights   map[string]rights.Right // that opening a page takes, by its route
 	handler  http.Handler
 }
 
@@ -51,7 +53,11 @@ func New(c base.Config) (*Server, error) {
 	s := &Server{Parts: p, mux: chi.NewMux(), layout: page, pages: pages.New(page),
 		jobs: jobpages.New(page), repos: repositorypages.New(page), accounts: accounts.New(page)}
 	s.api = api.New(p, adapter{s})
+	s.rights = map[string]rights.Right{}
 	for _, rt := range s.routes() {
+		if rt.method == http.MethodGet {
+			s.rights[rt.path] = rt.right
+		}
 		rt.serve(s, rt)
 	}
 	s.mux.NotFound(s.wrap(func(http.ResponseWriter, *http.Request) error { return problem.NoPage }))
