@@ -496,7 +496,7 @@ func anEvent(t *rapid.T, id topics.JobID, ids []topics.JobID) topics.Event {
 	state := rapid.SampledFrom([]topics.JobState{topics.Succeeded, topics.Warnings, topics.Failed, topics.Cancelled, topics.Interrupted,
 		topics.Abandoned}).Draw(t, "state")
 	return topics.Event{Finished: &topics.Finished{Job: id, State: state, Lines: rapid.IntRange(0, 15).Draw(t, "lines"),
-		Snapshot: &topics.Snapshot{ID: "s" + string(id)}, Summary: &topics.Summary{TotalBytes: 7}, RepositoryReady: true}}
+		Snapshot: &topics.Snapshot{ID: "s" + string(id)}, Summary: &topics.Summary{TotalFiles: 1, TotalBytes: 7}, RepositoryReady: true}}
 }
 
 func BenchmarkLines(b *testing.B) {

@@ -29,7 +29,7 @@ func TestABackupIsAskedForSentRunAndToldToItsEnd(t *testing.T) {
 	w.step(protocol.Ended{Job: j.ID, End: topics.Finished{
 		State:           topics.Succeeded,
 		RepositoryReady: true,
-		Summary:         &topics.Summary{TotalBytes: 7},
+		Summary:         &topics.Summary{TotalFiles: 1, TotalBytes: 7},
 		Snapshot:        &topics.Snapshot{ID: strings.Repeat("a", 64), Time: 5},
 	}})
 	w.await("the job to end", func() bool { return w.job(j.ID).State == topics.Succeeded })

@@ -156,7 +156,7 @@ func TestABackupGoesByOnThePublicTopics(t *testing.T) {
 	step(protocol.Arrived{Host: host.ID, Events: topics.Events{Epoch: 1, First: 2, Events: []topics.Event{{Finished: &topics.Finished{
 		Job:      j.ID,
 		State:    topics.Succeeded,
-		Summary:  &topics.Summary{TotalBytes: 7},
+		Summary:  &topics.Summary{TotalFiles: 1, TotalBytes: 7},
 		Snapshot: &topics.Snapshot{ID: "abc"},
 	}}}}, Now: time.Now().UnixMilli()})
 	await(t, "the host to be protected", state(func(v topics.HostState) bool {

@@ -81,6 +81,7 @@ var blames = map[topics.Cause]blame{
 	topics.CauseNoRestic:      innocent,
 	topics.CauseUsage:         innocent,
 	topics.CausePolicy:        innocent,
+	topics.CauseHostRemoved:   innocent,
 	topics.CauseRefused:       innocent,
 	topics.CauseExpired:       innocent,
 	topics.CauseHook:          innocent, // before restic, or after it with another state
