@@ -68,7 +68,7 @@ var arrows = []struct{ pkg, may, is string }{
 		"adds, changes and removes repositories"},
 	{"controlplane/retention", "controlplane/schedule slots store topics words", "which snapshots stay"},
 	{"controlplane/rights", "store topics", "who may do what, by their role"},
-	{"controlplane/schedule", "controlplane/field protocol slots store topics", "schedules: saved, standing, fired"},
+	{"controlplane/schedule", "controlplane/field protocol slots store store/slotlog topics", "schedules: saved, standing, fired"},
 	{"controlplane/sources", "controlplane/field controlplane/repositories location patterns store topics", "what hosts back up"},
 	{"controlplane/web", "controlplane/problem controlplane/rights controlplane/web/accounts controlplane/web/api" +
 		" controlplane/web/base controlplane/web/jobpages controlplane/web/layout controlplane/web/live controlplane/web/pages" +
@@ -127,7 +127,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"seal", "", "keeps a payload between two parties, whatever it says"},
 	{"slots", "", "when a slot is; depends on nothing but the plan and the moment"},
 	{"store", "failpoint private protocol store/chain store/column store/facts store/keyring store/looks store/migrations" +
-		" store/prepared store/removal store/snapshots store/standard store/sweep store/triggers topics",
+		" store/prepared store/removal store/slotlog store/snapshots store/standard store/sweep store/triggers topics",
 		"keeps rows, whoever asks"},
 	{"store/chain", "", "hashes that link the audit log"},
 	{"store/column", "", "values that a column keeps as JSON"},
@@ -137,6 +137,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"store/migrations", "", "the schema, step by step"},
 	{"store/prepared", "", "statements that are parsed once a transaction"},
 	{"store/removal", "protocol topics", "puts rows of what was removed aside, and brings them back"},
+	{"store/slotlog", "topics", "what became of every slot"},
 	{"store/snapshots", "store/column topics", "which snapshots exist, which are gone and which are lost"},
 	{"store/standard", "protocol store/facts topics", "what the next backup of a source group is judged by"},
 	{"store/storetest", "", "databases for tests"},
@@ -196,7 +197,7 @@ var keepers = []struct {
 	{"go.etcd.io/bbolt", []string{"agent/spool"}, "the journal is one thing"},
 	{"modernc.org/sqlite", []string{"store"}, "SQL is written in one place"},
 	{"github.com/jmoiron/sqlx", []string{"store", "store/facts", "store/looks", "store/prepared", "store/removal",
-		"store/snapshots", "store/standard", "store/sweep", "store/triggers"},
+		"store/slotlog", "store/snapshots", "store/standard", "store/sweep", "store/triggers"},
 		"SQL is written in one place"},
 	{"github.com/pressly/goose/v3", []string{"store/migrations"}, "SQL is written in one place"},
 	{"database/sql", []string{"store", "store/column", "store/facts", "store/migrations", "store/prepared", "store/snapshots",

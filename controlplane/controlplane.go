@@ -183,6 +183,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 	p.schedules = schedule.NewRunner(schedule.Config{
 		Store:   p.Store,
 		Online:  p.presence.Reachable,
+		Offline: func(h topics.HostID) bool { c, _ := p.presence.Connection(h); return c == hosts.Offline },
 		Changed: p.changed,
 		Stir:    func() { p.Jobs.Stir() },
 		Log:     c.Log,

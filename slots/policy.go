@@ -108,6 +108,10 @@ func location(name string) (*time.Location, error) {
 	return z, nil
 }
 
+// Grace is how late a slot may begin, on top of its jitter, until it counts as late, or
+// as missed if nobody began it.
+const Grace = time.Hour
+
 // Start is when a slot begins: late by the schedule's jitter.
 func (p Policy) Start(slot time.Time) time.Time { return slot.Add(p.offset) }
 

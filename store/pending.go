@@ -7,6 +7,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/slotlog"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -39,9 +40,10 @@ type SlotGroup struct {
 	Schedule   ScheduleID           `db:"schedule"`
 	Group      topics.SourceGroupID `db:"source_group"`
 	Repository topics.RepositoryID  `db:"repository"`
-	Fired      int64                `db:"fired"`   // the latest slot that began
-	Settled    int64                `db:"settled"` // slots up to this one succeeded or were given up
-	Job        topics.JobID         `db:"job"`     // the job that works on the slot, "" for none
+	Fired      int64                `db:"fired"`     // the latest slot that began
+	Settled    int64                `db:"settled"`   // slots up to this one succeeded or were given up
+	Job        topics.JobID         `db:"job"`       // the job that works on the slot, "" for none
+	JoinedAt   int64                `db:"joined_at"` // when the group joined the schedule: earlier slots are not its own
 }
 
 // Slots is a transaction on what schedules owe. It stores facts; package schedule
@@ -56,6 +58,9 @@ type Slots struct {
 func (s *Store) SlotStep(ctx context.Context, step func(Slots) error) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error { return step(Slots{ctx, s, tx}) })
 }
+
+// Tx returns the transaction, for the functions of package slotlog.
+func (t Slots) Tx() (context.Context, sqlx.ExtContext) { return t.ctx, t.tx }
 
 // OnFired sets the function that is called with each job that a host began on its own
 // schedule, in the transaction that adds it. Call it once, before agents connect.
@@ -99,7 +104,7 @@ func found[T any](row T, err error) (T, bool, error) {
 	return row, err == nil, err
 }
 
-const slotGroups = `SELECT m.schedule, m.source_group, g.repository, m.fired, m.settled, m.job
+const slotGroups = `SELECT m.schedule, m.source_group, g.repository, m.fired, m.settled, m.job, m.joined_at
 	FROM schedule_groups m JOIN source_groups g ON g.id = m.source_group WHERE `
 
 // Groups lists the existing groups of a schedule, by name.
@@ -159,9 +164,24 @@ func (t Slots) Pending(id ScheduleID) (PendingRun, bool, error) {
 	return found(get[PendingRun](t.ctx, t.tx, `SELECT * FROM pending_runs WHERE schedule = $1`, id))
 }
 
-// PendingRuns lists a host's pending runs, the next first; of all hosts with "".
+// PendingRuns lists a host's pending runs, the next first. With "" it lists those of
+// all hosts that do not only wait for their host, or that nobody needs any more.
 func (t Slots) PendingRuns(host topics.HostID) ([]PendingRun, error) {
-	return pendingRuns(t.ctx, t.tx, host)
+	if host != "" {
+		return pendingRuns(t.ctx, t.tx, host)
+	}
+	return all[PendingRun](t.ctx, t.tx, `SELECT p.* FROM pending_runs p LEFT JOIN schedules s ON s.id = p.schedule
+		WHERE p.next_attempt_at > 0 OR s.id IS NULL OR s.enabled = 0 ORDER BY p.next_attempt_at, p.schedule`)
+}
+
+// SlotMarks lists up to which slot each schedule has been looked through.
+func (s *Store) SlotMarks(ctx context.Context) ([]slotlog.Mark, error) {
+	return slotlog.Marks(ctx, s.r)
+}
+
+// SlotPage lists what became of a schedule's slots.
+func (s *Store) SlotPage(ctx context.Context, id ScheduleID, p slotlog.Page) ([]slotlog.Named, error) {
+	return slotlog.List(ctx, s.r, id, p)
 }
 
 // PutPending adds a schedule's pending run, or replaces the one it has.

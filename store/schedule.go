@@ -66,7 +66,7 @@ func (s *Store) PutSchedule(
 				paused_at = excluded.paused_at, paused_until = excluded.paused_until`, row); err != nil {
 			return fmt.Errorf("put schedule: %w", err)
 		}
-		if err := putScheduleGroups(ctx, tx, row); err != nil {
+		if err := putScheduleGroups(ctx, tx, row, s.Now()); err != nil {
 			return err
 		}
 		if row, err = scheduleNamed(ctx, tx, host, name); err != nil {
@@ -93,7 +93,7 @@ func (sc *Schedule) Replan(was Schedule, now int64) {
 
 // putScheduleGroups keeps the state of groups that stay. A group that joins owes
 // nothing for earlier slots.
-func putScheduleGroups(ctx context.Context, tx *sqlx.Tx, row Schedule) error {
+func putScheduleGroups(ctx context.Context, tx *sqlx.Tx, row Schedule, now int64) error {
 	had, err := all[topics.SourceGroupID](ctx, tx, `SELECT source_group FROM schedule_groups WHERE schedule = $1`, row.ID)
 	if err != nil {
 		return err
@@ -109,8 +109,8 @@ func putScheduleGroups(ctx context.Context, tx *sqlx.Tx, row Schedule) error {
 		if _, err := get[string](ctx, tx, `SELECT id FROM source_groups WHERE id = $1 AND host = $2`, g, row.Host); err != nil {
 			return fmt.Errorf("source group %s of host %s: %w", g, row.Host, err)
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO schedule_groups (schedule, source_group, settled, fired) VALUES ($1, $2, $3, $3)
-			ON CONFLICT (schedule, source_group) DO NOTHING`, row.ID, g, row.LastSlot); err != nil {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO schedule_groups (schedule, source_group, settled, fired, joined_at)
+			VALUES ($1, $2, $3, $3, $4) ON CONFLICT (schedule, source_group) DO NOTHING`, row.ID, g, row.LastSlot, now); err != nil {
 			return err
 		}
 	}

@@ -6,7 +6,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/slotlog"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -14,21 +16,37 @@ import (
 type Timing struct {
 	Tick     time.Duration // how often due work is looked for: a slot begins at most this late
 	NotAfter time.Duration // how long a scheduled job waits for its host after it was queued
+	// Grace is how late a slot may begin until it counts as late, or as missed if
+	// nobody began it.
+	Grace time.Duration
+	// CatchUp is how long a host that runs its schedules by itself has, after it is
+	// back, to begin what it missed, until it is asked to.
+	CatchUp time.Duration
+	Sweep   time.Duration // between two removals of old outcomes
 }
 
 // DefaultTiming is what production uses.
-func DefaultTiming() Timing { return Timing{Tick: 30 * time.Second, NotAfter: 24 * time.Hour} }
+func DefaultTiming() Timing {
+	return Timing{Tick: 30 * time.Second, NotAfter: 24 * time.Hour, Grace: slots.Grace, CatchUp: 3 * time.Minute, Sweep: 10 * time.Minute}
+}
 
 // Config holds what a runner needs.
 type Config struct {
 	Store  *store.Store
 	Online func(topics.HostID) bool // whether commands can reach a host
+	// Offline is whether a host is known to be away. One that is neither is unknown
+	// yet. nil is that each host that is not online is away.
+	Offline func(topics.HostID) bool
+	// Full is whether a host's agent says that it cannot write its journal; nil is
+	// that none says so.
+	Full func(topics.HostID) bool
 	// Changed is called with each host about which something changed, and Stir when
 	// jobs may be sent. Neither may block.
 	Changed func(topics.HostID)
 	Stir    func()
 	Log     *slog.Logger
 	Timing  Timing
+	Limits  slotlog.Limits // of the outcomes that are kept; the zero value is the default
 	Now     func() time.Time
 }
 
@@ -38,16 +56,40 @@ type Runner struct {
 	Config
 	wake chan struct{}
 
+	began   time.Time
+	watch   watch
+	watched time.Time // when the watch looked last
+	swept   time.Time
+
 	mu   sync.Mutex
 	came map[topics.HostID]bool
+	last map[topics.HostID]time.Time // when each host said hello last
 }
 
 // NewRunner returns a runner; Run starts it. From now on, the end of a job is applied
 // to the slot it worked on.
 func NewRunner(c Config) *Runner {
-	c.Store.OnEnded(Ended)
+	if c.Limits == (slotlog.Limits{}) {
+		c.Limits = slotlog.DefaultLimits()
+	}
+	c.Store.OnEnded(func(tx store.Slots, j store.Job) error { return endedAfter(tx, j, c.Timing.Grace) })
 	c.Store.OnFired(Fired)
-	return &Runner{Config: c, wake: make(chan struct{}, 1), came: map[topics.HostID]bool{}}
+	return &Runner{Config: c, wake: make(chan struct{}, 1), began: c.Now(), came: map[topics.HostID]bool{},
+		last: map[topics.HostID]time.Time{}}
+}
+
+func (r *Runner) offline(h topics.HostID) bool {
+	if r.Offline == nil {
+		return !r.Online(h)
+	}
+	return r.Offline(h)
+}
+
+// cameAt is when a host said hello last, the zero time if it has not since the start.
+func (r *Runner) cameAt(h topics.HostID) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last[h]
 }
 
 // HostCame tells the runner that a host's hello is committed. It does not block;
@@ -55,6 +97,7 @@ func NewRunner(c Config) *Runner {
 func (r *Runner) HostCame(h topics.HostID) {
 	r.mu.Lock()
 	r.came[h] = true
+	r.last[h] = r.Now()
 	r.mu.Unlock()
 	select {
 	case r.wake <- struct{}{}:
@@ -82,6 +125,7 @@ func (r *Runner) Run(ctx context.Context) error {
 
 func (r *Runner) tick(ctx context.Context) {
 	r.step(ctx, func(tx store.Slots, now, notAfter time.Time) (Done, error) { return Tick(tx, now, notAfter, r.Online) })
+	r.watchTick(ctx)
 }
 
 // greet runs what is pending for the hosts that said hello.
@@ -91,7 +135,9 @@ func (r *Runner) greet(ctx context.Context) {
 	r.came = map[topics.HostID]bool{}
 	r.mu.Unlock()
 	for h := range came {
-		if !r.step(ctx, func(tx store.Slots, now, notAfter time.Time) (Done, error) { return HostCame(tx, now, notAfter, h) }) {
+		if !r.step(ctx, func(tx store.Slots, now, notAfter time.Time) (Done, error) {
+			return HostCame(tx, now, notAfter, h, r.Timing.CatchUp)
+		}) {
 			r.mu.Lock()
 			r.came[h] = true
 			r.mu.Unlock()

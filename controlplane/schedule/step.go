@@ -19,6 +19,7 @@ import (
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/slotlog"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -74,7 +75,7 @@ func Tick(tx store.Slots, now, notAfter time.Time, online func(topics.HostID) bo
 	}
 	drained := map[topics.HostID]bool{}
 	for _, row := range rows {
-		due := row.NextAttemptAt <= now.UnixMilli() && !drained[row.Host] && online(row.Host)
+		due := row.NextAttemptAt > 0 && row.NextAttemptAt <= now.UnixMilli() && !drained[row.Host] && online(row.Host)
 		ran, err := s.drain(row, due)
 		if err != nil {
 			return s.done, fmt.Errorf("pending run of schedule %s: %w", row.Schedule, err)
@@ -85,14 +86,28 @@ func Tick(tx store.Slots, now, notAfter time.Time, online func(topics.HostID) bo
 }
 
 // HostCame turns every pending run of a host that said hello into jobs, due or not.
-// Call it after the commit of the hello and of what the host reported before it.
-func HostCame(tx store.Slots, now, notAfter time.Time, host topics.HostID) (Done, error) {
+// Call it after the commit of the hello and of what the host reported before it. What
+// an agent owes that runs its schedules by itself, only because it was away, it begins
+// by itself about a minute later; it is asked to only after catchUp.
+func HostCame(tx store.Slots, now, notAfter time.Time, host topics.HostID, catchUp time.Duration) (Done, error) {
 	s := step{tx: tx, now: now, notAfter: notAfter}
 	rows, err := tx.PendingRuns(host)
+	if err != nil || len(rows) == 0 {
+		return s.done, err
+	}
+	fires, err := s.fires(host)
 	if err != nil {
 		return s.done, err
 	}
 	for _, row := range rows {
+		if fires && row.Reason == ReasonHost {
+			row.NextAttemptAt = now.Add(catchUp).UnixMilli()
+			s.touched(host)
+			if err := tx.PutPending(row); err != nil {
+				return s.done, err
+			}
+			continue
+		}
 		if _, err := s.drain(row, true); err != nil {
 			return s.done, fmt.Errorf("pending run of schedule %s: %w", row.Schedule, err)
 		}
@@ -126,6 +141,9 @@ func Fired(tx store.Slots, j store.Job) error {
 			if err := tx.PutGroup(g); err != nil {
 				return err
 			}
+			if err := serve(tx, sc, g, j.QueuedAt); err != nil {
+				return err
+			}
 		}
 	}
 	row, had, err := tx.Pending(sc.ID)
@@ -138,7 +156,7 @@ func Fired(tx store.Slots, j store.Job) error {
 		}
 		return tx.RemovePending(sc.ID)
 	}
-	if groups, err = tx.Groups(sc.ID); err != nil || len(owing(groups, row.Slot)) > 0 {
+	if groups, err = tx.Groups(sc.ID); err != nil || len(owing(groups, row)) > 0 {
 		return err
 	}
 	return (&step{tx: tx, now: time.UnixMilli(j.QueuedAt)}).served(row)
@@ -147,9 +165,14 @@ func Fired(tx store.Slots, j store.Job) error {
 // Ended applies the end of a job to the slots it worked on, in the transaction of the
 // end. It does not matter who asked for the job: a successful backup that was queued
 // after the slot settles it. A job that works on no slot changes nothing.
-func Ended(tx store.Slots, j store.Job) error {
+func Ended(tx store.Slots, j store.Job) error { return endedAfter(tx, j, slots.Grace) }
+
+func endedAfter(tx store.Slots, j store.Job, grace time.Duration) error {
 	if j.Kind != topics.BackupJob {
 		return nil
+	}
+	if err := record(tx, j, grace); err != nil {
+		return fmt.Errorf("what became of the slots of job %s: %w", j.ID, err)
 	}
 	s := step{tx: tx, now: time.UnixMilli(j.FinishedAt)}
 	members, err := tx.Members(j.SourceGroup)
@@ -161,7 +184,7 @@ func Ended(tx store.Slots, j store.Job) error {
 		if err != nil || !known {
 			return err
 		}
-		if err := s.ended(sc, g, j); err != nil {
+		if err := s.ended(sc, g, j, grace); err != nil {
 			return fmt.Errorf("the slot of schedule %s that job %s was to serve: %w", sc.ID, j.ID, err)
 		}
 	}
@@ -261,10 +284,14 @@ func (s *step) rewind(sc store.Schedule) error {
 	return s.tx.Audit("schedule.rewound", string(sc.ID), "its last slot, "+moment(sc.LastSlot)+", lies ahead: the clock was set back")
 }
 
-// pend stores a pending run.
+// pend stores a pending run. That a host which is away owes a later slot now is no news.
 func (s *step) pend(row store.PendingRun) error {
 	s.touched(row.Host)
-	if err := s.tx.PutPending(row); err != nil {
+	old, had, err := s.tx.Pending(row.Schedule)
+	if err != nil {
+		return err
+	}
+	if err := s.tx.PutPending(row); err != nil || had && old.Reason == ReasonHost && row.Reason == ReasonHost {
 		return err
 	}
 	detail := fmt.Sprintf("slot %s, attempt %d, %s", moment(row.Slot), row.Attempt, row.Reason)
@@ -285,7 +312,10 @@ func (s *step) begin(sc store.Schedule, g store.SlotGroup, attempt int) error {
 		if err := s.tx.Audit("schedule.slot_answered", string(sc.ID), detail); err != nil {
 			return err
 		}
-		return s.tx.PutGroup(g)
+		if err := s.tx.PutGroup(g); err != nil {
+			return err
+		}
+		return serve(s.tx, sc, g, s.now.UnixMilli())
 	}
 	j := store.Job{
 		ID:          topics.JobID(topics.NewID(s.now)),
@@ -304,12 +334,15 @@ func (s *step) begin(sc store.Schedule, g store.SlotGroup, attempt int) error {
 	if err != nil {
 		return err
 	}
-	if added {
-		g.Job = j.ID
-	} else { // it ran already; slots are not repeated
+	if !added { // it ran already; slots are not repeated
 		g.Job, g.Settled = "", g.Fired
+		return s.tx.PutGroup(g)
 	}
-	return s.tx.PutGroup(g)
+	g.Job = j.ID
+	if err := s.tx.PutGroup(g); err != nil {
+		return err
+	}
+	return serve(s.tx, sc, g, s.now.UnixMilli())
 }
 
 // drain turns a pending run into jobs if its host may get them now, or abandons it.
@@ -323,7 +356,7 @@ func (s *step) drain(row store.PendingRun, mayRun bool) (ran bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	owed := owing(groups, row.Slot)
+	owed := owing(groups, row)
 	switch {
 	case !known:
 		return false, s.abandon(row, owed, "its schedule is gone")
@@ -338,7 +371,13 @@ func (s *step) drain(row store.PendingRun, mayRun bool) (ran bool, err error) {
 	case !mayRun:
 		return false, nil
 	}
+	if row.Reason == ReasonHost && sc.Host != "" {
+		if busy, err := s.busyByItself(sc.Host); err != nil || busy {
+			return false, err
+		}
+	}
 	for _, g := range owed {
+		g.Fired = row.Slot
 		if err := s.begin(sc, g, row.Attempt+1); err != nil {
 			return false, err
 		}
@@ -346,11 +385,33 @@ func (s *step) drain(row store.PendingRun, mayRun bool) (ran bool, err error) {
 	return true, s.tx.RemovePending(row.Schedule)
 }
 
-// owing returns the groups that owe a slot: it began for them, and is neither settled
-// nor assigned to a job. A group for which it has not begun yet waits for its turn on
-// the host.
-func owing(groups []store.SlotGroup, slot int64) []store.SlotGroup {
-	return slices.DeleteFunc(slices.Clone(groups), func(g store.SlotGroup) bool { return g.Job != "" || g.Settled >= slot || g.Fired < slot })
+// owing returns the groups that owe the slot of a pending run: it is neither settled
+// nor assigned to a job. After a failure, a group for which the slot has not begun yet
+// waits for its turn on the host; a host that is away has begun it for none.
+func owing(groups []store.SlotGroup, row store.PendingRun) []store.SlotGroup {
+	return slices.DeleteFunc(slices.Clone(groups), func(g store.SlotGroup) bool {
+		return g.Settled >= row.Slot || g.Job != "" && g.Fired >= row.Slot || g.Fired < row.Slot && row.Reason != ReasonHost ||
+			g.JoinedAt > row.Slot
+	})
+}
+
+// fires reports whether a host's agent runs its schedules by itself.
+func (s *step) fires(h topics.HostID) (bool, error) {
+	ctx, x := s.tx.Tx()
+	host, err := slotlog.HostOf(ctx, x, h)
+	return host.Fires(), err
+}
+
+// busyByItself reports whether a host that runs its schedules by itself has a job in
+// hand: it begins what it owes by itself after it.
+func (s *step) busyByItself(h topics.HostID) (bool, error) {
+	fires, err := s.fires(h)
+	if err != nil || !fires {
+		return false, err
+	}
+	ctx, x := s.tx.Tx()
+	jobs, err := slotlog.JobsSince(ctx, x, h, 1<<62)
+	return len(jobs) > 0, err
 }
 
 func tried(row store.PendingRun) string {
@@ -381,11 +442,15 @@ func (s *step) served(row store.PendingRun) error {
 }
 
 // ended applies a job's end to one schedule that names its group.
-func (s *step) ended(sc store.Schedule, g store.SlotGroup, j store.Job) error {
-	good := j.State == topics.Succeeded || j.State == topics.Warnings
+func (s *step) ended(sc store.Schedule, g store.SlotGroup, j store.Job, grace time.Duration) error {
 	held := g.Job == j.ID
-	if !held && !(good && j.QueuedAt >= g.Fired) {
-		return nil
+	if !held {
+		if g.Fired == 0 || !Saved(j.State, j.Cause) || j.QueuedAt < g.Fired {
+			return nil
+		}
+		if err := ran(s.tx, slotlog.Row{Schedule: sc.ID, Group: g.Group, Slot: g.Fired, Host: sc.Host}, j, grace); err != nil {
+			return err
+		}
 	}
 	again := held && !j.CancelAsked && Retry(j.State, j.Cause)
 	if g.Job = ""; !again {
@@ -403,13 +468,13 @@ func (s *step) ended(sc store.Schedule, g store.SlotGroup, j store.Job) error {
 		return err
 	}
 	if !again {
-		if had && len(owing(groups, row.Slot)) == 0 {
+		if had && len(owing(groups, row)) == 0 {
 			return s.served(row)
 		}
 		return nil
 	}
 	next := store.PendingRun{Schedule: sc.ID, Host: sc.Host, Slot: g.Fired, Reason: string(j.Cause), CreatedAt: s.now.UnixMilli()}
-	if j.Schedule == sc.ID && j.Slot == g.Fired {
+	if j.Schedule != sc.ID || j.Slot == g.Fired { // attempts that schedules share count for each
 		next.Attempt = j.Attempt
 	}
 	switch {
@@ -423,7 +488,7 @@ func (s *step) ended(sc store.Schedule, g store.SlotGroup, j store.Job) error {
 	}
 	next.NextAttemptAt = s.now.Add(Backoff(next.Attempt)).UnixMilli()
 	if next.Attempt >= sc.RetryMax {
-		return s.abandon(next, owing(groups, next.Slot), tried(next))
+		return s.abandon(next, owing(groups, next), tried(next))
 	}
 	return s.pend(next)
 }
