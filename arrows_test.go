@@ -33,7 +33,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"build/rules", "", "it checks how code is written, and uses none of it"},
 	{"build/testrun", "", "runs the tests and prints the slowest"},
 	{"cmd/restic-manager", "controlplane controlplane/consumers controlplane/enroll controlplane/field" +
-		" controlplane/hosts controlplane/jobs controlplane/kit controlplane/maintenance controlplane/password" +
+		" controlplane/health controlplane/hosts controlplane/jobs controlplane/kit controlplane/maintenance controlplane/password" +
 		" controlplane/people controlplane/problem controlplane/removal controlplane/repositories controlplane/retention" +
 		" controlplane/schedule controlplane/sources protocol slots store store/chain store/keyring topics words",
 		"the control plane's main and the operator's command line, which has no page in it"},
@@ -133,7 +133,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"store/column", "", "values that a column keeps as JSON"},
 	{"store/facts", "topics", "what can be restored of each source group"},
 	{"store/keyring", "topics", "keys of the secrets at rest; no SQL"},
-	{"store/looks", "topics", "what hosts last found when they looked at a repository"},
+	{"store/looks", "store/snapshots topics", "what hosts last found when they looked at a repository"},
 	{"store/migrations", "", "the schema, step by step"},
 	{"store/prepared", "", "statements that are parsed once a transaction"},
 	{"store/removal", "protocol topics", "puts rows of what was removed aside, and brings them back"},

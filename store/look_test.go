@@ -181,7 +181,8 @@ func TestAnOlderDatabaseKnowsHowItsRepositoriesAre(t *testing.T) {
 	must(p.UpTo(t.Context(), 159))
 	for _, q := range []string{
 		`INSERT INTO hosts (id, name, created_at, seal_key, serial, hostname, os, arch, platform, agent_version, restic_version, policy)
-			VALUES ('host-0001', 'attic', 1, x'00', '', '', '', '', '', '', '', ''), ('host-0002', 'cellar', 1, x'00', '', '', '', '', '', '', '', '')`,
+			VALUES ('host-0001', 'attic', 1, x'00', '', '', '', '', '', '', '', ''),
+			('host-0002', 'cellar', 1, x'00', '', '', '', '', '', '', '', '')`,
 		`INSERT INTO repositories (id, name, url, location, password, env, created_at)
 			VALUES ('repo-0001', 'r', x'00', '/r', x'00', x'00', 1), ('repo-0002', 's', x'00', '/s', x'00', x'00', 1)`,
 	} {

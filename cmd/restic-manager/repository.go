@@ -8,7 +8,9 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/health"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -27,13 +29,17 @@ func (c *repositoryListCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return columns("NAME\tID\tLOCATION\tSTORED\tSNAPSHOTS\tCHECKED", len(rows), func(i int) string {
+		said, err := healths(ctx, s)
+		if err != nil {
+			return err
+		}
+		return columns("NAME\tID\tLOCATION\tHEALTH\tSTORED\tSNAPSHOTS\tCHECKED", len(rows), func(i int) string {
 			r := rows[i]
 			stored := "-"
 			if r.MeasuredAt > 0 {
 				stored = words.Bytes(uint64(r.StoredBytes))
 			}
-			return row(r.Name, string(r.ID), r.Location, stored, fmt.Sprint(tallies[r.ID].Count), ago(s, r.CheckedAt))
+			return row(r.Name, string(r.ID), r.Location, string(said[r.ID].Word), stored, fmt.Sprint(tallies[r.ID].Count), ago(s, r.CheckedAt))
 		})
 	})
 }
@@ -73,11 +79,18 @@ func (c *repositoryShowCmd) Run(ctx context.Context) error {
 			}
 			keeper = h.Name
 		}
+		said, err := healths(ctx, s, r.ID)
+		if err != nil {
+			return err
+		}
+		word := fmt.Sprintf("%s: %s", said[r.ID].Word, said[r.ID].Reason)
 		yes := map[bool]string{true: "yes", false: "no"}
 		lines := [][2]string{
 			{"Name", r.Name},
 			{"ID", string(r.ID)},
 			{"Location", r.Location},
+			{"Health", word},
+			{"Since", ago(s, said[r.ID].Since)},
 			{"Keeper", keeper},
 			{"Append only", yes[r.AppendOnly]},
 			{"Maintenance credential", yes[a.Maintenance != nil]},
@@ -94,6 +107,16 @@ func (c *repositoryShowCmd) Run(ctx context.Context) error {
 		}
 		return columns("", len(lines), func(i int) string { return row(lines[i][0], lines[i][1]) })
 	})
+}
+
+// healths judges some repositories, or all if none is named.
+func healths(ctx context.Context, s *store.Store, ids ...topics.RepositoryID) (map[topics.RepositoryID]health.Verdict, error) {
+	facts, err := s.Looks(ctx, ids...)
+	said := make(map[topics.RepositoryID]health.Verdict, len(facts))
+	for _, f := range facts {
+		said[f.Repository] = health.Judge(f, time.Now())
+	}
+	return said, err
 }
 
 // repositoryFlags are what can be said of a repository. Secrets come from

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -72,15 +73,20 @@ func Of(ctx context.Context, q sqlx.QueryerContext, ids ...topics.RepositoryID) 
 			(SELECT count(*) FROM repository_keys k WHERE k.repository = r.id AND k.trusted = 0 AND k.opened = 0) AS foreign_keys,
 			coalesce((SELECT min(first_seen) FROM repository_keys k WHERE k.repository = r.id AND k.trusted = 0 AND k.opened = 0), 0)
 				AS foreign_since,
-			coalesce(f.lost, 0) AS lost, coalesce(f.lost_at, 0) AS lost_at
+			0 AS lost, 0 AS lost_at
 		FROM repositories r LEFT JOIN maintenance_duties d ON d.repository = r.id AND d.kind = 'check'
-			LEFT JOIN (SELECT repository, sum(lost_unacknowledged) AS lost, min(CASE WHEN lost_unacknowledged > 0 THEN lost_at END) AS lost_at
-				FROM group_facts WHERE lost_unacknowledged > 0 GROUP BY repository) f ON f.repository = r.id
 		WHERE r.removed_at = 0`, `r.id`, "")
 	at := make(map[topics.RepositoryID]*Facts, len(facts))
 	for i := range facts {
 		facts[i].Good, facts[i].Names = map[Kind]Look{}, map[topics.HostID]string{}
 		at[facts[i].Repository] = &facts[i]
+	}
+	if missing, err := snapshots.MissingOf(ctx, q, slices.Collect(maps.Keys(at))); err != nil {
+		r.err = errors.Join(r.err, fmt.Errorf("lost snapshots: %w", err))
+	} else {
+		for id, n := range missing {
+			at[id].Lost, at[id].LostAt = n.Unacknowledged, n.Since
+		}
 	}
 	for _, l := range read[Look](&r, `SELECT repository, host, kind, max(good_at) AS good_at, 0 AS bad_since, 0 AS bad_at, '' AS bad_cause,
 		'' AS bad_job FROM repository_looks WHERE good_at > 0`, `repository`, `GROUP BY repository, kind`) {

@@ -81,12 +81,12 @@ var blames = map[topics.Cause]blame{
 	topics.CauseNoRestic:      innocent,
 	topics.CauseUsage:         innocent,
 	topics.CausePolicy:        innocent,
-	topics.CauseHostRemoved:   innocent,
 	topics.CauseRefused:       innocent,
 	topics.CauseExpired:       innocent,
 	topics.CauseHook:          innocent, // before restic, or after it with another state
 	topics.CauseServed:        innocent,
 	topics.CauseCancelled:     innocent,
+	topics.CauseHostRemoved:   innocent,
 	topics.CauseKilled:        innocent,
 	topics.CauseAgentDied:     innocent,
 	topics.CauseReview:        innocent,
