@@ -39,8 +39,9 @@ var arrows = []struct{ pkg, may, is string }{
 		"the control plane's main and the operator's command line, which has no page in it"},
 	{"cmd/restic-manager-agent", "agent", "the agent's main"},
 	{"controlplane", "broker controlplane/enroll controlplane/fleet controlplane/hosts controlplane/jobs" +
-		" controlplane/maintenance controlplane/password controlplane/public controlplane/schedule controlplane/web" +
-		" controlplane/web/base controlplane/zone failpoint protocol seal store store/keyring topics",
+		" controlplane/maintenance controlplane/password controlplane/public controlplane/removal controlplane/schedule" +
+		" controlplane/web controlplane/web/base controlplane/zone failpoint protocol seal store store/keyring store/sweep" +
+		" topics",
 		"composes the control plane into one Run"},
 	{"controlplane/consumers", "controlplane/field controlplane/password store", "credentials of MQTT consumers"},
 	{"controlplane/enroll", "controlplane/field failpoint seal store topics words", "lets hosts in"},

@@ -22,6 +22,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
 	"github.com/restic-manager/restic-manager/controlplane/public"
+	"github.com/restic-manager/restic-manager/controlplane/removal"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/controlplane/web"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
@@ -30,6 +31,7 @@ import (
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/store/keyring"
+	"github.com/restic-manager/restic-manager/store/sweep"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -56,11 +58,12 @@ type Config struct {
 type Logs struct {
 	Lines     int // of each job
 	Retention store.Retention
+	JobAge    time.Duration // records of jobs and maintenance that ended longer ago are removed; 0 keeps them
 }
 
 // DefaultLogs is what runs unless somebody says otherwise.
 func DefaultLogs() Logs {
-	return Logs{Lines: store.LogLines, Retention: store.DefaultRetention()}
+	return Logs{Lines: store.LogLines, Retention: store.DefaultRetention(), JobAge: sweep.DefaultRecordAge}
 }
 
 // Timing gathers the durations of the parts, so that tests can shrink them.
@@ -96,6 +99,8 @@ type Plane struct {
 	log         *slog.Logger
 	timing      Timing
 	retention   store.Retention
+	jobAge      time.Duration
+	removal     *removal.Service
 	presence    *hosts.Presence
 	bell        *hosts.Bell
 	fleet       *fleet.Board
@@ -135,6 +140,8 @@ func New(ctx context.Context, c Config) (*Plane, error) {
 		log:       c.Log,
 		timing:    c.Timing,
 		retention: c.Logs.Retention,
+		jobAge:    c.Logs.JobAge,
+		removal:   &removal.Service{Store: s},
 		bell:      &hosts.Bell{},
 		Hub:       jobs.NewHub(),
 		wishes:    make(chan wish, 64),
@@ -257,6 +264,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 			MQTT:      p.MQTTAddr(),
 			LogLines:  c.Logs.Lines,
 			Retention: c.Logs.Retention,
+			JobAge:    c.Logs.JobAge,
 			Limits:    c.Limits,
 		},
 	})
@@ -432,6 +440,18 @@ func (p *Plane) sweep(ctx context.Context) error {
 			p.log.Error("remove old logs", "err", err)
 		case n > 0:
 			p.log.Info("old logs removed", "jobs", n)
+		}
+		switch jobs, runs, err := p.Store.SweepRecords(ctx, p.jobAge); {
+		case err != nil && ctx.Err() == nil:
+			p.log.Error("remove old records of jobs", "err", err)
+		case jobs+runs > 0:
+			p.log.Info("old records removed", "jobs", jobs, "maintenance", runs)
+		}
+		switch n, err := p.removal.Purge(ctx); {
+		case err != nil && ctx.Err() == nil:
+			p.log.Error("erase what was removed long ago", "err", err)
+		case n > 0:
+			p.log.Info("erased what was removed more than thirty days ago", "rows", n)
 		}
 		select {
 		case <-ctx.Done():

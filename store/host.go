@@ -93,7 +93,11 @@ func (h Host) Received() topics.Received {
 
 // AnyHost returns one host, a removed one too, for the pages about its jobs.
 func (s *Store) AnyHost(ctx context.Context, id topics.HostID) (Host, error) {
-	return get[Host](ctx, s.r, `SELECT * FROM hosts WHERE id = $1 -- removed_at: of either kind`, id)
+	h, err := get[Host](ctx, s.r, `SELECT * FROM hosts WHERE id = $1 -- removed_at: of either kind`, id)
+	if err == nil && h.RemovedAt > 0 {
+		h.Name, err = get[string](ctx, s.r, `SELECT name FROM host_names WHERE id = $1`, id)
+	}
+	return h, err
 }
 
 // Hosts lists every host, by name.

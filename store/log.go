@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -125,6 +126,12 @@ func (s *Store) LogSize(ctx context.Context) (bytes int64, jobs int, err error) 
 // bytes, and returns how many.
 func (s *Store) SweepLogs(ctx context.Context, r Retention) (removed int, err error) {
 	return s.sweeper().Logs(ctx, r)
+}
+
+// SweepRecords removes the records of jobs and maintenance runs that ended longer ago
+// than age, and returns how many; see [sweep.Sweeper.Records].
+func (s *Store) SweepRecords(ctx context.Context, age time.Duration) (jobs, runs int, err error) {
+	return s.sweeper().Records(ctx, age)
 }
 
 // sweeper returns what removes old rows in small transactions.

@@ -148,6 +148,17 @@ func (s *Store) HostNames(ctx context.Context, ids []topics.HostID, names map[to
 	return namesOf(ctx, s, `SELECT id, name FROM host_names WHERE id IN (?)`, ids, names)
 }
 
+// AnySourceGroup returns one source group, or what is known of a removed one: its name
+// says so.
+func (s *Store) AnySourceGroup(ctx context.Context, id topics.SourceGroupID) (SourceGroup, error) {
+	g, err := s.SourceGroup(ctx, id)
+	if !errors.Is(err, ErrNotFound) {
+		return g, err
+	}
+	r, err := s.Removed(ctx, removal.Group, string(id))
+	return SourceGroup{ID: id, Host: topics.HostID(r.Host), Name: r.Name + " (removed)", Repository: topics.RepositoryID(r.Repository)}, err
+}
+
 // KeptBy lists the names of the repositories that a host looks after.
 func (s *Store) KeptBy(ctx context.Context, host topics.HostID) ([]string, error) {
 	return all[string](ctx, s.r, removal.KeptBy, host)

@@ -317,3 +317,61 @@ func TestQueriesOfHostsLeaveOutRemovedOnes(t *testing.T) {
 		t.Errorf("only %d queries of hosts were found", found)
 	}
 }
+
+// TestRecordsGoByAgeAndTheLastOfEachStay: what is judged or compared by a job or run
+// is found after a sweep as before it, and counts stay right.
+func TestRecordsGoByAgeAndTheLastOfEachStay(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	now := time.UnixMilli(1_790_000_000_000)
+	s.now = func() time.Time { return now }
+	attic := enrolled(t, s, "attic")
+	g, idle := grouped(t, s, attic), grouped(t, s, attic)
+	stored(t, s, idle, 3)
+	var jobs []topics.JobID
+	for range 3 {
+		now = now.Add(24 * time.Hour)
+		jobs = append(jobs, stored(t, s, g, 5))
+		must(s.w.ExecContext(ctx, `UPDATE jobs SET finished_at = $1 WHERE id = $2`, now.UnixMilli(), jobs[len(jobs)-1]))
+	}
+	for i, outcome := range []RunOutcome{RunSucceeded, RunSucceeded, RunFailed, RunFailed} {
+		at := now.Add(time.Duration(i) * time.Minute).UnixMilli()
+		if _, err := s.w.ExecContext(ctx, `INSERT INTO maintenance_runs (id, repository, kind, host, requested_by, slot, created_at, ended_at,
+			outcome) VALUES ($1, $2, 'forget', $3, 'plane', 0, $4, $4, $5)`, "run-000"+strconv.Itoa(i), g.Repository, attic.ID, at,
+			outcome); err != nil {
+			t.Fatal(err)
+		}
+	}
+	was, standing := must(s.Plans(ctx, "")), must(s.Host(ctx, attic.ID))
+	last := must(s.LastRun(ctx, g.Repository, topics.ForgetJob, RunSucceeded))
+	planned := must(s.PlannedSnapshots(ctx, g.Repository))
+	if n, runs, err := s.SweepRecords(ctx, 0); n+runs != 0 || err != nil {
+		t.Errorf("without a limit %d jobs and %d runs went, %v", n, runs, err)
+	}
+	if n, runs, err := s.SweepRecords(ctx, 48*time.Hour); n+runs != 0 || err != nil { // nothing of the last two days
+		t.Errorf("%d young jobs and %d young runs went, %v", n, runs, err)
+	}
+	now = now.Add(time.Hour)
+	if n, runs, err := s.SweepRecords(ctx, 24*time.Hour); n != 2 || runs != 0 || err != nil {
+		t.Errorf("%d jobs and %d runs went, want the two oldest of three, %v", n, runs, err)
+	}
+	now = now.Add(800 * 24 * time.Hour)
+	if n, runs, err := s.SweepRecords(ctx, 24*time.Hour); n != 0 || runs != 2 || err != nil {
+		t.Errorf("%d jobs and %d runs went, want the runs that later ones of their kind stand for, %v", n, runs, err)
+	}
+	for i, id := range jobs {
+		if _, err := s.Job(ctx, id); (err == nil) != (i == 2) {
+			t.Errorf("job %d: %v", i, err)
+		}
+	}
+	if n := must(get[int](ctx, s.r, `SELECT count(*) FROM job_lines`)); n != 5+3 {
+		t.Errorf("%d lines are left", n)
+	}
+	if kept, counted := keptFigures(s.r), countedFigures(s.r); !reflect.DeepEqual(kept, counted) {
+		t.Errorf("kept %+v, counted %+v", kept, counted)
+	}
+	if h := must(s.Host(ctx, attic.ID)); !reflect.DeepEqual(h, standing) || !reflect.DeepEqual(must(s.Plans(ctx, "")), was) ||
+		must(s.LastRun(ctx, g.Repository, topics.ForgetJob, RunSucceeded)).ID != last.ID ||
+		!reflect.DeepEqual(must(s.PlannedSnapshots(ctx, g.Repository)), planned) {
+		t.Error("what is judged is another after the sweep")
+	}
+}

@@ -36,6 +36,15 @@ func newID(now time.Time, chance io.Reader) string {
 	return lower.EncodeToString(b[:])
 }
 
+// MadeAt returns when [NewID] made an ID, false for a text that it did not make.
+func MadeAt(id string) (time.Time, bool) {
+	b, err := lower.DecodeString(id)
+	if err != nil || len(b) != 16 {
+		return time.Time{}, false
+	}
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(b[:8]) >> 16)), true
+}
+
 // ParseHostID refuses what is not an ID.
 func ParseHostID(s string) (HostID, error) { return parseID[HostID]("host", s) }
 

@@ -27,6 +27,7 @@ type serveCmd struct {
 
 	LogLines  int           `default:"20000" help:"Lines kept of each job's log: the first and the last half."`
 	LogAge    time.Duration `default:"8760h" help:"Logs of jobs that ended longer ago are removed; 0 keeps them."`
+	JobAge    time.Duration `default:"17520h" help:"Records of jobs and maintenance that ended longer ago are removed; 0 keeps them."`
 	LogMiB    int64         `name:"log-mib" default:"1024" help:"Beyond this many MiB of logs in all, the oldest are removed; 0 is no bound."`
 	FleetJobs int           `default:"100" help:"Jobs that run at once; 0 is no bound."`
 	RepoJobs  int           `default:"8" help:"Jobs that run at once on one repository; 0 is no bound."`
@@ -44,7 +45,7 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 	p, err := controlplane.New(ctx, controlplane.Config{Data: c.Data, Key: key, HTTP: c.HTTP, Agents: c.Agents, MQTT: c.MQTT,
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey, Proxies: proxies(c.TrustedProxy),
 		Log: log, Timing: controlplane.DefaultTiming(),
-		Logs:   controlplane.Logs{Lines: c.LogLines, Retention: store.Retention{Age: c.LogAge, Bytes: c.LogMiB << 20}},
+		Logs:   controlplane.Logs{Lines: c.LogLines, Retention: store.Retention{Age: c.LogAge, Bytes: c.LogMiB << 20}, JobAge: c.JobAge},
 		Limits: protocol.Limits{Fleet: c.FleetJobs, Repository: c.RepoJobs}})
 	if err != nil {
 		return err

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/removal"
+	"github.com/restic-manager/restic-manager/store"
 )
 
 // ofRemoval words an error of package removal, nil for any other.
@@ -56,6 +58,24 @@ func inUse(e *removal.InUseError) *Problem {
 	}
 	p.Say, p.Do = p.Say+"Nothing was removed.", strings.TrimSpace(p.Do)
 	return p
+}
+
+// HostRemoved is asking for a host that was removed.
+func HostRemoved(r store.Removed) *Problem {
+	p := &Problem{Kind: NotFound, Title: "This host was removed",
+		Say: r.Name + " was removed by " + r.By + ". Its jobs and the audit log can still be read; its snapshots are in their repositories.",
+		Do:  "It cannot be brought back any more; enrol it anew."}
+	if r.Restorable() {
+		p.Do, p.Link = "Restore it, or look at its jobs.", Link{Text: "What was removed", URL: "/removed"}
+	}
+	return p
+}
+
+// JobSwept is asking for a job that is older than jobs are kept.
+func JobSwept(age time.Duration) *Problem {
+	return &Problem{Kind: NotFound, Title: "The record of this job was removed",
+		Say: fmt.Sprintf("Jobs are kept for %d days after their end. A snapshot it made is not touched by that.", int(age.Hours()/24)),
+		Do:  "Look for the snapshot in its repository; who asked for the job is in the audit log."}
 }
 
 // list is some names in a sentence, the first few of many.

@@ -11,6 +11,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
 	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/removal"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
 	"github.com/restic-manager/restic-manager/controlplane/rights"
@@ -57,6 +58,9 @@ func At(ms int64) time.Time {
 func (p *Parts) Host(ctx context.Context, id topics.HostID) (store.Host, error) {
 	h, err := p.Store.Host(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
+		if r, err := p.Store.Removed(ctx, removal.Host, string(id)); err == nil {
+			return h, problem.HostRemoved(r)
+		}
 		return h, problem.NoHost
 	}
 	return h, err
@@ -83,7 +87,7 @@ func (p *Parts) GroupOf(ctx context.Context, j store.Job) (store.SourceGroup, er
 	if j.SourceGroup == "" {
 		return store.SourceGroup{}, nil
 	}
-	g, err := p.Store.SourceGroup(ctx, j.SourceGroup)
+	g, err := p.Store.AnySourceGroup(ctx, j.SourceGroup)
 	if err != nil {
 		return g, fmt.Errorf("source group of job %s: %w", j.ID, err)
 	}
@@ -94,6 +98,10 @@ func (p *Parts) GroupOf(ctx context.Context, j store.Job) (store.SourceGroup, er
 func (p *Parts) Job(ctx context.Context, id topics.JobID) (store.Job, error) {
 	j, err := p.Store.Job(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
+		made, ok := topics.MadeAt(string(id))
+		if age := p.Settings.JobAge; ok && age > 0 && made.Before(p.Now().Add(-age)) {
+			return j, problem.JobSwept(age)
+		}
 		return j, problem.NoJob
 	}
 	return j, err
@@ -105,13 +113,15 @@ type Queue struct {
 	Fleet  *fleet.Moment
 	Open   []store.Job // the oldest first
 	Waits  map[topics.JobID]protocol.Turn
+	Hosts  map[topics.HostID]string // removed ones
 	Groups map[topics.SourceGroupID]string
 	Repos  map[topics.RepositoryID]string
 }
 
 // Queue lists what waits and runs; names are for the jobs among more, too.
 func (p *Parts) Queue(ctx context.Context, m *fleet.Moment, more ...store.Job) (*Queue, error) {
-	q := &Queue{Fleet: m, Open: m.Open(), Groups: map[topics.SourceGroupID]string{}, Repos: map[topics.RepositoryID]string{}}
+	q := &Queue{Fleet: m, Open: m.Open(), Hosts: map[topics.HostID]string{}, Groups: map[topics.SourceGroupID]string{},
+		Repos: map[topics.RepositoryID]string{}}
 	q.Waits = p.Jobs.Waits(q.Open)
 	return q, p.NameJobs(ctx, q, more)
 }
@@ -120,7 +130,11 @@ func (p *Parts) Queue(ctx context.Context, m *fleet.Moment, more ...store.Job) (
 func (p *Parts) NameJobs(ctx context.Context, q *Queue, jobs []store.Job) (err error) {
 	var groups []topics.SourceGroupID
 	var repos []topics.RepositoryID
+	var gone []topics.HostID
 	for _, j := range jobs {
+		if q.Fleet.Host(j.Host) == nil {
+			gone = append(gone, j.Host)
+		}
 		if _, known := q.Groups[j.SourceGroup]; !known && j.SourceGroup != "" {
 			groups = append(groups, j.SourceGroup)
 		}
@@ -131,7 +145,18 @@ func (p *Parts) NameJobs(ctx context.Context, q *Queue, jobs []store.Job) (err e
 	if err = p.Store.GroupNames(ctx, groups, q.Groups); err == nil {
 		err = p.Store.RepositoryNames(ctx, repos, q.Repos)
 	}
+	if err == nil {
+		err = p.Store.HostNames(ctx, gone, q.Hosts)
+	}
 	return err
+}
+
+// Host is a host's name, that of a removed one too.
+func (q *Queue) Host(id topics.HostID) string {
+	if h := q.Fleet.Host(id); h != nil {
+		return h.Name
+	}
+	return q.Hosts[id]
 }
 
 // Job finds one of the jobs that have not ended.

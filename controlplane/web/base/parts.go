@@ -149,6 +149,7 @@ type Settings struct {
 	MQTT      string
 	LogLines  int // of each job's log are kept
 	Retention store.Retention
+	JobAge    time.Duration // how long jobs are kept after their end; 0 is for ever
 	Limits    protocol.Limits
 }
 

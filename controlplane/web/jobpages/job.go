@@ -34,7 +34,7 @@ type told struct {
 func (s *Pages) tell(ctx context.Context, j store.Job) (told, error) {
 	t := told{Job: j}
 	var err error
-	if t.host, err = s.Store.Host(ctx, j.Host); err != nil {
+	if t.host, err = s.Store.AnyHost(ctx, j.Host); err != nil {
 		return t, fmt.Errorf("host of job %s: %w", j.ID, err)
 	}
 	if t.group, err = s.GroupOf(ctx, j); err != nil {

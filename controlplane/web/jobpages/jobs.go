@@ -258,7 +258,7 @@ func (s *Pages) jobLine(j store.Job, q *base.Queue, who *session.Visitor) views.
 		Kind:      string(j.Kind),
 		Group:     q.Groups[j.SourceGroup],
 		HostID:    string(j.Host),
-		Host:      q.Fleet.Name(j.Host),
+		Host:      q.Host(j.Host),
 		Status:    views.JobStatus(string(j.State)),
 		Percent:   -1,
 		At:        s.When(max(j.StartedAt, j.QueuedAt)),

@@ -81,8 +81,31 @@ func (s *Pages) auditNames(ctx context.Context, rows []store.AuditEntry) (map[st
 	if err != nil {
 		return nil, err
 	}
+	hosts := map[topics.HostID]string{} // of jobs, and removed ones
+	var hostIDs []topics.HostID
 	for _, j := range foundJobs {
-		names[string(j.ID)] = views.Link{Text: string(j.Kind) + " of " + m.Name(j.Host), URL: views.JobURL(string(j.ID))}
+		hostIDs = append(hostIDs, j.Host)
+	}
+	for _, id := range groups {
+		hostIDs = append(hostIDs, topics.HostID(id))
+	}
+	if err := s.Store.HostNames(ctx, hostIDs, hosts); err != nil {
+		return nil, err
+	}
+	for id, name := range hosts {
+		if m.Host(id) == nil {
+			names[string(id)] = views.Link{Text: name}
+		}
+	}
+	foundNames := map[topics.SourceGroupID]string{}
+	if err := s.Store.GroupNames(ctx, groups, foundNames); err != nil {
+		return nil, err
+	}
+	for id, name := range foundNames {
+		names[string(id)] = views.Link{Text: name}
+	}
+	for _, j := range foundJobs {
+		names[string(j.ID)] = views.Link{Text: string(j.Kind) + " of " + hosts[j.Host], URL: views.JobURL(string(j.ID))}
 	}
 	foundGroups, err := s.Store.SourceGroupsByID(ctx, groups)
 	if err != nil {
