@@ -136,6 +136,11 @@ func (p *Publisher) everything(ctx context.Context) {
 			p.dirty[h.ID] = true
 		}
 	}
+	for id := range p.seen {
+		if m.Host(id) == nil {
+			p.dirty[id] = true
+		}
+	}
 	p.mu.Unlock()
 	p.due(ctx)
 	p.fleet(m)
@@ -164,6 +169,7 @@ func (p *Publisher) due(ctx context.Context) {
 		delete(p.later, id)
 		h := m.Host(id)
 		if h == nil {
+			p.gone(id)
 			continue
 		}
 		again, err := p.host(ctx, h)
@@ -180,6 +186,28 @@ func (p *Publisher) complain(ctx context.Context, err error) {
 	if ctx.Err() == nil {
 		p.Log.Error("publish the state of the fleet", "err", err)
 	}
+}
+
+// gone clears the retained topics of a host that was removed: consumers see it
+// disappear, and nothing of it stays in a broker. It is tried again if that fails.
+func (p *Publisher) gone(id topics.HostID) {
+	if _, published := p.seen[id]; !published && p.at[id].IsZero() {
+		return
+	}
+	p.lost = false
+	for _, kind := range []topics.Kind{topics.KindHostAvailability, topics.KindHostState} {
+		p.say(topics.Topic{Kind: kind, Host: id}, "", 1, true)
+	}
+	if p.lost {
+		p.later[id] = true
+		return
+	}
+	for _, kind := range []topics.Kind{topics.KindHostAvailability, topics.KindHostState} {
+		delete(p.said, topics.Topic{Kind: kind, Host: id}.String())
+	}
+	delete(p.seen, id)
+	delete(p.at, id)
+	delete(p.ended, id)
 }
 
 // host publishes one host's topics. It reports whether something has to wait.

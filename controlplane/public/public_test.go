@@ -19,6 +19,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/removal"
 	"github.com/restic-manager/restic-manager/store/storetest"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -370,4 +371,38 @@ func TestWhatCouldNotBePublishedIsSaidAgain(t *testing.T) {
 	await(t, "it to be taken", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.dirty) == 0 })
 	deaf.Store(false)
 	await(t, "the version in the end", e.told("v9"))
+}
+
+// TestARemovedHostLeavesNoTopicBehind: its retained topics are cleared, and told anew
+// when it is back, with the name it has then.
+func TestARemovedHostLeavesNoTopicBehind(t *testing.T) {
+	s, dir, host := attic(t)
+	e := &ear{}
+	p := New(Config{Store: s, Presence: hosts.NewPresence(hosts.DefaultTiming(), time.Now, nil), Hub: jobs.NewHub(), Publish: e.publish,
+		Log:    slog.New(slog.DiscardHandler),
+		Timing: Timing{Quiet: time.Millisecond, Running: time.Millisecond, Look: time.Millisecond}, Now: time.Now})
+	running(t, p)
+	last := func(kind topics.Kind) string {
+		list := e.about(topics.Topic{Kind: kind, Host: host}.String())
+		if len(list) == 0 {
+			return "nothing"
+		}
+		return list[len(list)-1].payload
+	}
+	await(t, "its state", func() bool { return strings.Contains(last(topics.KindHostState), `"name":"attic"`) })
+	other := must(store.Open(t.Context(), dir, "")) // the command line
+	defer other.Close()
+	if err := other.RemoveHost(t.Context(), "test", host, removal.Keep); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []topics.Kind{topics.KindHostState, topics.KindHostAvailability} {
+		await(t, "an end of "+topics.Topic{Kind: kind, Host: host}.String(), func() bool { return last(kind) == "" })
+	}
+	await(t, "a fleet without it", func() bool {
+		list := e.about(topics.Topic{Kind: topics.KindFleetState}.String())
+		return strings.Contains(list[len(list)-1].payload, `"hosts":0`)
+	})
+	must(other.Restore(t.Context(), "test", removal.Host, string(host), "old attic"))
+	await(t, "its state under another name", func() bool { return strings.Contains(last(topics.KindHostState), `"name":"old attic"`) })
+	await(t, "whether it can be reached", func() bool { return last(topics.KindHostAvailability) == topics.Offline })
 }
