@@ -2,8 +2,10 @@ package health
 
 import (
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/store/looks"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
 )
 
 var began = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -318,4 +321,49 @@ func TestGeneratedHistories(t *testing.T) {
 			t.Errorf("everybody's last look is too old, and it is %s", v.Word)
 		}
 	})
+}
+
+// docs/STATUS.md explains every word, in this order, and pages have a face for each.
+func TestEveryWordIsExplained(t *testing.T) {
+	page, err := os.ReadFile("../../docs/STATUS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, found := strings.Cut(string(page), "\n## How a repository is\n")
+	if !found {
+		t.Fatal("docs/STATUS.md has no section about repositories")
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	var documented, shown []Word
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| ..").FindAllStringSubmatch(section, -1) {
+		documented = append(documented, Word(m[1]))
+	}
+	for _, s := range views.RepositoryStatuses() {
+		shown = append(shown, Word(s.Key))
+	}
+	if !slices.Equal(documented, Words) {
+		t.Errorf("docs/STATUS.md has %v, want %v", documented, Words)
+	}
+	if !slices.Equal(shown, Words) {
+		t.Errorf("pages know %v, want %v", shown, Words)
+	}
+}
+
+// Whatever is wrong says what it means for the data, and what to do.
+func TestEveryFindingHasAdvice(t *testing.T) {
+	causes := map[string]bool{"check-overdue": true, "look-overdue": true, "never-looked-at": true, "repository-damaged": true,
+		"foreign-keys": true, "foreign-snapshots": true, "snapshots-missing": true, "repository-locked": true, "repository-full": true}
+	for _, s := range shut {
+		causes[s.cause] = true
+	}
+	for c := range causes {
+		if a := advice[c]; !strings.HasSuffix(a.Effect, ".") || !strings.HasSuffix(a.Remedy, ".") {
+			t.Errorf("%s has the advice %+v", c, a)
+		}
+	}
+	for c := range advice {
+		if !causes[c] {
+			t.Errorf("there is advice for %s, which nothing says", c)
+		}
+	}
 }
