@@ -19,12 +19,13 @@ type JobFilter struct {
 	Search *JobSearch
 }
 
-// A JobSearch matches jobs by any of its fields: host, source group, or the beginning
-// of an ID.
+// A JobSearch matches jobs by any of its fields: host, source group, repository, or the
+// beginning of an ID.
 type JobSearch struct {
-	Hosts  []topics.HostID
-	Groups []topics.SourceGroupID
-	ID     string
+	Hosts      []topics.HostID
+	Groups     []topics.SourceGroupID
+	Repository topics.RepositoryID
+	ID         string
 
 	hosts  map[topics.HostID]bool // the same as a set, built by the first call of Matches
 	groups map[topics.SourceGroupID]bool
@@ -40,7 +41,8 @@ func (x *JobSearch) Matches(j Job) bool {
 		x.hosts, _ = setOf(x.Hosts, nil)
 		x.groups, _ = setOf(x.Groups, nil)
 	}
-	return x.hosts[j.Host] || x.groups[j.SourceGroup] || x.ID != "" && strings.HasPrefix(string(j.ID), x.ID)
+	return x.hosts[j.Host] || x.groups[j.SourceGroup] || x.Repository != "" && j.Repository == x.Repository ||
+		x.ID != "" && strings.HasPrefix(string(j.ID), x.ID)
 }
 
 // Matches reports whether a list with this filter includes the job.
@@ -67,6 +69,9 @@ func (f JobFilter) where() (cond string, args []any) {
 		}
 		if len(x.Groups) > 0 {
 			any1, found = append(any1, `source_group IN (SELECT value FROM json_each(?))`), append(found, listed(x.Groups))
+		}
+		if x.Repository != "" {
+			any1, found = append(any1, `repository = ?`), append(found, x.Repository)
 		}
 		if x.ID != "" {
 			any1, found = append(any1, `id >= ? AND id < ?`), append(found, x.ID, x.ID+"~") // "~" sorts after every character of an ID

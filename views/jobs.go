@@ -42,7 +42,7 @@ func periodWords(key string) string {
 type JobsFilter struct {
 	State  string // a key of [JobTabs]
 	Kind   string // "backup"
-	Query  string // as typed: a host, a source group, the beginning of an ID
+	Query  string // as typed: a host, a source group, the name of a repository, the beginning of an ID
 	Period string // a key of [Periods]
 }
 

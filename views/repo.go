@@ -27,9 +27,10 @@ type Repository struct {
 	SnapshotHosts      []Option // whose snapshots can be shown alone
 	Calendar           Calendar
 	ListedAt           When
-	Older, Newest      string // URLs of other pages of snapshots
-	Forget             string // the ID with which the form to forget is filled in
-	Jobs               []JobRow
+	Older, Newest      string   // URLs of other pages of snapshots
+	Forget             string   // the ID with which the form to forget is filled in
+	Jobs               []JobRow // the newest of JobsTotal
+	JobsTotal          int
 	Details            []Fact // who keeps it, and when it was done
 	Maintenance        Maintenance
 	Retention          Retention
@@ -90,6 +91,8 @@ type HostOperations struct {
 	Repositories []Option          // those it backs up into first
 	Many         bool              // there are others: a name is typed
 	Snapshots    []Option          // "repository/snapshot", its own, the newest first
+	Older        int               // how many there are besides
+	SnapshotsIn  []Link            // to all of them, by repository
 	Chosen       string            // one of them, to begin with
 	Forbids      map[string]string // why its policy allows no job of a kind, by kind
 	RestoreRoots []string          // restores write below these only; none is anywhere

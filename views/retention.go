@@ -4,16 +4,75 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 )
 
 // RetentionURL is the page of what a repository keeps and removes.
 func RetentionURL(repository string) string { return RepositoryURL(repository) + "/retention" }
 
+// shownOddities are those of the page's place, or the first few.
+func (v Retention) shownOddities(all bool) []RetentionRow {
+	list := v.oddities()
+	if p := v.flagged(); all {
+		return list[p.From:p.To]
+	}
+	return list[:min(len(list), fewOddities)]
+}
+
+// A RetentionPlace says which page of each of its lists the page of retention shows,
+// from 1 on.
+type RetentionPlace struct{ Goes, Stays, Flagged int }
+
+// RetentionListURL is the page of retention with its lists at a place.
+func RetentionListURL(repository string, p RetentionPlace) string {
+	q := url.Values{}
+	for name, n := range map[string]int{"goes": p.Goes, "stays": p.Stays, "flagged": p.Flagged} {
+		if n > 1 {
+			q.Set(name, strconv.Itoa(n))
+		}
+	}
+	if len(q) == 0 {
+		return RetentionURL(repository)
+	}
+	return RetentionURL(repository) + "?" + q.Encode()
+}
+
+// goes, stays and flagged page the lists of the page of retention.
+func (v Retention) goes() Paging {
+	return pagingOf(len(v.Remove), v.Place.Goes, "snapshot", "snapshots", "newest first", func(page int) string {
+		p := v.Place
+		p.Goes = page
+		return RetentionListURL(v.RepositoryID, p) + "#remove-h"
+	})
+}
+
+func (v Retention) stays() Paging {
+	return pagingOf(len(v.Keep), v.Place.Stays, "snapshot", "snapshots", "newest first", func(page int) string {
+		p := v.Place
+		p.Stays = page
+		return RetentionListURL(v.RepositoryID, p) + "#keep-h"
+	})
+}
+
+func (v Retention) flagged() Paging {
+	return pagingOf(len(v.oddities()), v.Place.Flagged, "finding", "findings", "newest first", func(page int) string {
+		p := v.Place
+		p.Flagged = page
+		return RetentionListURL(v.RepositoryID, p) + "#odd-h"
+	})
+}
+
+// oddities are whatever nobody ordered, keys and groups before snapshots.
+func (v Retention) oddities() []RetentionRow { return slices.Concat(v.Odd, v.Flagged) }
+
 // A Retention is what a repository keeps, what its next forget removes, and what
 // is odd about it.
 type Retention struct {
 	RepositoryID, Repository string
+	Place                    RetentionPlace
 	Rules                    []string // in words; none is that everything stays
 	Problem                  string   // the rules cannot be, in words; then the rest is empty
 	Warnings                 []string // rules that contradict each other or the schedules

@@ -3,6 +3,7 @@ package views
 import (
 	"fmt"
 	"net/url"
+	"strconv"
 
 	"github.com/restic-manager/restic-manager/words"
 )
@@ -12,6 +13,7 @@ type Schedules struct {
 	Rows    []ScheduleRow
 	Load    Load
 	Without []Without // source groups that no schedule names
+	Bare    int       // the page of these that is shown, from 1 on
 	Query   string    // as typed
 	Paging  Paging    // see [SchedulePaging]
 }
@@ -60,8 +62,8 @@ func schedulePath(host, name string) string {
 }
 
 // SchedulesStream is the URL of the one stream of a page of the list.
-func SchedulesStream(query string, page int) string {
-	return "/events?" + listQuery(url.Values{"view": {"schedules"}}, query, page)
+func SchedulesStream(query string, page, unplanned int) string {
+	return "/events?" + listQuery(url.Values{"view": {"schedules"}, "unplanned": {strconv.Itoa(unplanned)}}, query, page)
 }
 
 // SchedulePaging is a page (from 1) of the list of schedules.
@@ -69,8 +71,19 @@ func SchedulePaging(total, page int, query string) Paging {
 	return pagingOf(total, page, "schedule", "schedules", "by name", func(page int) string { return listURL(SchedulesURL, query, page) })
 }
 
-// mostWithout is how many source groups without a schedule are named one by one.
-const mostWithout = 20
+// bare is the page of source groups without a schedule.
+func (l Schedules) bare() Paging {
+	return pagingOf(len(l.Without), l.Bare, "source group", "source groups", "by name", func(page int) string {
+		q := url.Values{}
+		if page > 1 {
+			q.Set("unplanned", strconv.Itoa(page))
+		}
+		if text := listQuery(q, l.Query, 1); text != "" {
+			return SchedulesURL + "?" + text + "#un"
+		}
+		return SchedulesURL + "#un"
+	})
+}
 
 // ScheduleElement is the id of a schedule's row.
 func ScheduleElement(r ScheduleRow) string { return ElementID("schedule", r.HostID+" "+r.Name) }

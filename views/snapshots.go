@@ -4,8 +4,9 @@ package views
 type RepositorySnapshot struct {
 	ID, ShortID string
 	At          When
-	From, Group string // host and source group
-	Tags        []string
+	From, Group string   // host and source group
+	Tags        []string // the first of them
+	MoreTags    int      // how many there are besides
 	Paths       []string
 	Size        string
 	Added       string   // what its backup added to the repository; "" if not known

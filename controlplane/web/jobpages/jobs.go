@@ -3,6 +3,7 @@ package jobpages
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"net/http"
@@ -66,7 +67,17 @@ func (s *Pages) filter(ctx context.Context, f views.JobsFilter, m *fleet.Moment)
 	if text == "" {
 		return x, nil
 	}
+	if h := m.Find(f.Query); h != nil { // the whole name of a host means it, and not those whose names hold it, too
+		x.Search = &store.JobSearch{Hosts: []topics.HostID{h.ID}}
+		return x, nil
+	}
 	x.Search = &store.JobSearch{Hosts: m.Search(text)}
+	switch r, err := s.Store.FindRepository(ctx, f.Query); {
+	case err == nil:
+		x.Search.Repository = r.ID
+	case !errors.Is(err, store.ErrNotFound):
+		return x, err
+	}
 	x.Search.Groups, err = s.Store.GroupsNamed(ctx, text)
 	if strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == "" {
 		x.Search.ID = text

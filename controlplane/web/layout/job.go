@@ -1,6 +1,8 @@
 package layout
 
 import (
+	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -64,4 +66,35 @@ func Asker(j store.Job) string {
 		return "Retry " + strconv.Itoa(j.Attempt)
 	}
 	return "Schedule"
+}
+
+// JobsInAll counts the jobs that a search finds, of which so many have not ended.
+func (s *Page) JobsInAll(ctx context.Context, x store.JobSearch, open int) (int, error) {
+	counts, err := s.Store.CountEnded(ctx, store.JobFilter{Search: &x})
+	for _, c := range counts {
+		open += c.Jobs
+	}
+	return open, err
+}
+
+// SnapshotsIn counts the snapshots of a host in some repositories, and leads to them.
+func (s *Page) SnapshotsIn(ctx context.Context, host topics.HostID, ids []topics.RepositoryID) (in []views.Link, total int, err error) {
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	names := map[topics.RepositoryID]string{}
+	if err := s.Store.RepositoryNames(ctx, ids, names); err != nil {
+		return nil, 0, err
+	}
+	for _, id := range ids {
+		n, err := s.Store.CountSnapshots(ctx, id, store.SnapshotFilter{Host: host})
+		if err != nil {
+			return nil, 0, err
+		}
+		if total += n; n > 0 {
+			in = append(in, views.Link{Text: names[id] + ", " + words.Number(uint64(n)),
+				URL: views.RepositoryListURL(string(id), views.RepositoryFilter{Host: string(host)}) + "#repository-snapshots"})
+		}
+	}
+	return in, total, nil
 }

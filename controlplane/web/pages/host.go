@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -134,9 +135,20 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 	for _, j := range recent {
 		v.Jobs = append(v.Jobs, s.JobRow(j, names))
 	}
+	if v.JobsTotal, err = s.JobsInAll(ctx, store.JobSearch{Hosts: []topics.HostID{id}}, len(open)); err != nil {
+		return none, err
+	}
 	for _, n := range snapshots {
 		v.Snapshots = append(v.Snapshots, views.Snapshot{ID: layout.Short(n.ID), At: s.When(n.Time), Group: groupOf(n, names), Paths: n.Paths,
 			Files: words.Number(n.Files), Size: words.Bytes(n.Bytes)})
+	}
+	for _, n := range snapshots {
+		if !slices.Contains(repositoryIDs, n.Repository) {
+			repositoryIDs = append(repositoryIDs, n.Repository) // of groups that go elsewhere now
+		}
+	}
+	if v.SnapshotsIn, v.SnapshotsTotal, err = s.SnapshotsIn(ctx, id, repositoryIDs); err != nil {
+		return none, err
 	}
 	runs := strips[id]
 	if len(open) > 0 {

@@ -29,9 +29,16 @@ import (
 var toSchedules = views.Link{Text: "Schedules", URL: views.SchedulesURL}
 
 // schedulesView is the page of the list of schedules that somebody asked for.
-func (s *Pages) schedulesView(ctx context.Context, all *schedule.Moment, text string, page int) (views.Schedules, error) {
+func (s *Pages) schedulesView(ctx context.Context, all *schedule.Moment, q url.Values) (views.Schedules, error) {
+	text, page := layout.ListPlace(q)
 	found := all.Search(text)
-	l := views.Schedules{Query: text, Load: s.loadView(ctx, all.Load, -1), Paging: views.SchedulePaging(len(found), page, text)}
+	bare, _ := strconv.Atoi(q.Get("unplanned")) // what is no number is the first page
+	l := views.Schedules{
+		Query:  text,
+		Bare:   max(bare, 1),
+		Load:   s.loadView(ctx, all.Load, -1),
+		Paging: views.SchedulePaging(len(found), page, text),
+	}
 	standings, jobs, err := s.Schedules.Stand(ctx, found[l.Paging.From:l.Paging.To])
 	if err != nil {
 		return l, err
@@ -81,12 +88,12 @@ func (s *Pages) SchedulesPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	l, err := s.schedulesView(r.Context(), all, text, page)
+	l, err := s.schedulesView(r.Context(), all, r.URL.Query())
 	if err != nil {
 		return err
 	}
 	sh := s.Shell(r, "Schedules", "schedules", views.Link{Text: "Schedules"})
-	sh.Stream = views.SchedulesStream(text, page)
+	sh.Stream = views.SchedulesStream(text, page, l.Bare)
 	s.Render(w, r, http.StatusOK, views.SchedulesPage(sh, l))
 	return nil
 }
@@ -94,7 +101,6 @@ func (s *Pages) SchedulesPage(w http.ResponseWriter, r *http.Request) error {
 // SchedulesStream draws the list again as it changes: all of it when other
 // schedules are on it, else the rows that look different.
 func (s *Pages) SchedulesStream(q url.Values) layout.Draw {
-	text, page := layout.ListPlace(q)
 	shown := "none yet"
 	var drawn *schedule.Moment
 	var l views.Schedules
@@ -107,7 +113,7 @@ func (s *Pages) SchedulesStream(q url.Values) layout.Draw {
 		if all == drawn && !p.Full && !rang[""] && !slices.ContainsFunc(l.Rows, about) {
 			return nil
 		}
-		if l, err = s.schedulesView(ctx, all, text, page); err != nil {
+		if l, err = s.schedulesView(ctx, all, q); err != nil {
 			return err
 		}
 		drawn = all

@@ -169,6 +169,15 @@ func (s *Pages) repositoryView(ctx context.Context, id topics.RepositoryID, f vi
 		row.Group = strings.TrimSpace(names[j.Host] + " " + row.Group)
 		v.Jobs = append(v.Jobs, row)
 	}
+	open := 0
+	for _, j := range m.Open() {
+		if j.Repository == id {
+			open++
+		}
+	}
+	if v.JobsTotal, err = s.JobsInAll(ctx, store.JobSearch{Repository: id}, open); err != nil {
+		return v, err
+	}
 	v.Answer = s.answer(r, recent, names)
 	v.Details = s.maintenanceFacts(r, v, access)
 	if v.Maintenance, err = s.maintenanceView(ctx, id); err != nil {
@@ -484,6 +493,11 @@ func (s *Pages) HostOperations(w http.ResponseWriter, r *http.Request) error {
 		}
 		o.Snapshots = append(o.Snapshots, s.snapshotOption(ctx, n, names, groupNames))
 	}
+	total := 0
+	if o.SnapshotsIn, total, err = s.SnapshotsIn(ctx, h.ID, slices.Concat(own, held)); err != nil {
+		return err
+	}
+	o.Older = max(0, total-len(o.Snapshots))
 	if want := r.URL.Query().Get("snapshot"); want != "" {
 		if err := s.choose(ctx, &o, h.ID, want, names, groupNames); err != nil {
 			return err

@@ -25,6 +25,11 @@ func (s *Pages) RetentionPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	place := func(name string) int {
+		n, _ := strconv.Atoi(r.URL.Query().Get(name)) // what is no number is the first page
+		return n
+	}
+	v.Place = views.RetentionPlace{Goes: place("goes"), Stays: place("stays"), Flagged: place("flagged")}
 	m, err := s.maintenanceView(r.Context(), base.RepositoryID(r))
 	if err != nil {
 		return err

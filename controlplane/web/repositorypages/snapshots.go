@@ -161,8 +161,12 @@ func (s *Pages) SnapshotRows(
 			Forget:  views.RepositoryURL(v.ID) + "?forget=" + url.QueryEscape(layout.Short(n.ID)) + "#operations",
 		}
 		for _, t := range n.Tags {
-			if !strings.HasPrefix(t, "plan=") && len(row.Tags) < shownTags { // that one is ours, and told by the source group
+			switch {
+			case strings.HasPrefix(t, "plan="): // that one is ours, and told by the source group
+			case len(row.Tags) < shownTags:
 				row.Tags = append(row.Tags, words.Cut(t, 30))
+			default:
+				row.MoreTags++
 			}
 		}
 		if !n.Foreign() {
