@@ -135,6 +135,13 @@ func (s *Store) Job(ctx context.Context, id topics.JobID) (Job, error) {
 	return get[Job](ctx, s.r, `SELECT * FROM jobs WHERE id = $1`, id)
 }
 
+// JobsNamed lists the IDs of jobs that begin and end so, the oldest first, at most so
+// many.
+func (s *Store) JobsNamed(ctx context.Context, begin, end string, most int) ([]topics.JobID, error) {
+	return all[topics.JobID](ctx, s.r, `SELECT id FROM jobs WHERE id >= $1 AND id < $1 || '~' AND ($2 = '' OR substr(id, -length($2)) = $2)
+		ORDER BY id LIMIT $3`, begin, end, most)
+}
+
 // OpenJobs lists queued and running jobs, oldest first, of one host or of all if the
 // ID is empty.
 func (s *Store) OpenJobs(ctx context.Context, host topics.HostID) ([]Job, error) {

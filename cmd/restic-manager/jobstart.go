@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -124,20 +123,12 @@ func (c *jobListCmd) Run(ctx context.Context) error {
 }
 
 type jobArg struct {
-	ID string `arg:"" help:"The job's ID, as the pages and the API show it."`
+	ID string `arg:"" help:"The job's ID, as the pages and the API show it, or a beginning of it that no other job's has."`
 	database
 }
 
 func (c *jobArg) job(ctx context.Context, s *store.Store) (store.Job, error) {
-	id, err := topics.ParseJobID(c.ID)
-	if err != nil {
-		return store.Job{}, err
-	}
-	j, err := s.Job(ctx, id)
-	if errors.Is(err, store.ErrNotFound) {
-		err = fmt.Errorf("there is no job %s in %s", id, c.Data)
-	}
-	return j, err
+	return jobNamed(ctx, s, c.ID, c.Data)
 }
 
 type jobShowCmd struct{ jobArg }

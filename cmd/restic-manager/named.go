@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/store"
 )
 
@@ -43,4 +45,13 @@ func named[T any](rows []T, text string, of func(T) (id, name string)) (found T,
 		}
 	}
 	return found, ok
+}
+
+// jobNamed finds a job by its ID, or by a beginning of it that no other job's has.
+func jobNamed(ctx context.Context, s *store.Store, which, data string) (store.Job, error) {
+	j, err := jobs.Find(ctx, s, which)
+	if errors.Is(err, jobs.ErrNoJob) {
+		err = fmt.Errorf("there is no job %s in %s", which, data)
+	}
+	return j, err
 }

@@ -139,6 +139,7 @@ func Of(err error) *Problem {
 	var fields field.Errors
 	var keeper *jobs.NotKeeperError
 	var role *jobs.RoleError
+	var several *jobs.AmbiguousError
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -155,6 +156,8 @@ func Of(err error) *Problem {
 			Say: "The host has none of this name.", Do: "Look for it among the host's schedules.", Err: err}
 	case errors.Is(err, jobs.ErrNoJob):
 		return NoJob
+	case errors.As(err, &several):
+		return &Problem{Kind: Conflict, Title: "More than one job is meant", Say: several.Error() + ".", Do: "Give more of its ID.", Err: err}
 	case errors.Is(err, jobs.ErrNoRepository):
 		return &Problem{Kind: NotFound, Title: "There is no such repository",
 			Say: "None has this ID.", Do: "Use an ID that GET /api/repositories lists.", Err: err}

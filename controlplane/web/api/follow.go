@@ -115,10 +115,11 @@ func (a *API) Follow(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 	}
-	id := base.JobID(r)
-	if _, err := a.Job(r.Context(), id); err != nil {
+	j, err := a.Job(r.Context(), base.JobID(r))
+	if err != nil {
 		return err
 	}
+	id := j.ID
 	if err := checkHandshake(w, r); err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func (a *API) CreateJob(ctx context.Context, in *createJobIn) (*jobRefOut, error
 }
 
 type jobIn struct {
-	ID topics.JobID `path:"id"`
+	ID topics.JobID `path:"id" doc:"or a beginning of it that no other job's ID has"`
 }
 
 type cancelOut struct {
@@ -99,11 +99,14 @@ type cancelOut struct {
 }
 
 func (a *API) Cancel(ctx context.Context, in *jobIn) (*cancelOut, error) {
-	if err := a.Jobs.Cancel(ctx, session.Of(ctx).Name, in.ID); err != nil {
-		return nil, err
-	}
 	j, err := a.Job(ctx, in.ID)
 	if err != nil {
+		return nil, err
+	}
+	if err := a.Jobs.Cancel(ctx, session.Of(ctx).Name, j.ID); err != nil {
+		return nil, err
+	}
+	if j, err = a.Job(ctx, j.ID); err != nil {
 		return nil, err
 	}
 	out := &cancelOut{}
@@ -215,10 +218,11 @@ func (a *API) GetJob(ctx context.Context, in *jobIn) (*jobOut, error) {
 
 // GetReport answers with everything a job found out.
 func (a *API) GetReport(ctx context.Context, in *jobIn) (*reportOut, error) {
-	if _, err := a.Job(ctx, in.ID); err != nil {
+	j, err := a.Job(ctx, in.ID)
+	if err != nil {
 		return nil, err
 	}
-	parts, err := a.Store.Reports(ctx, in.ID)
+	parts, err := a.Store.Reports(ctx, j.ID)
 	out := &reportOut{
 		Body: reportJSON{
 			Snapshots: []topics.Snapshot{},
@@ -291,18 +295,19 @@ func (a *API) ListJobs(ctx context.Context, in *listJobsIn) (*list1[jobJSON], er
 }
 
 type getLogIn struct {
-	ID    topics.JobID `path:"id"`
+	ID    topics.JobID `path:"id" doc:"or a beginning of it that no other job's ID has"`
 	After int          `query:"after" minimum:"0" doc:"the last line the client has; without it, all of the log"`
 }
 
 // GetLog sends a log as it is read.
 func (a *API) GetLog(ctx context.Context, in *getLogIn) (*huma.StreamResponse, error) {
-	if _, err := a.Job(ctx, in.ID); err != nil {
+	j, err := a.Job(ctx, in.ID)
+	if err != nil {
 		return nil, err
 	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		r, w := humachi.Unwrap(hc)
 		w.Header().Set("Content-Type", "application/x-ndjson")
-		a.SendLog(r.Context(), w, in.ID, in.After, base.PutJSON)
+		a.SendLog(r.Context(), w, j.ID, in.After, base.PutJSON)
 	}}, nil
 }

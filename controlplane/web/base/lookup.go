@@ -8,6 +8,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/health"
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
 	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
@@ -94,15 +95,14 @@ func (p *Parts) GroupOf(ctx context.Context, j store.Job) (store.SourceGroup, er
 	return g, nil
 }
 
-// Job finds a job by the ID in the address.
+// Job finds a job by the ID in the address, or by a beginning of it that no other has.
 func (p *Parts) Job(ctx context.Context, id topics.JobID) (store.Job, error) {
-	j, err := p.Store.Job(ctx, id)
-	if errors.Is(err, store.ErrNotFound) {
+	j, err := jobs.Find(ctx, p.Store, string(id))
+	if errors.Is(err, jobs.ErrNoJob) {
 		made, ok := topics.MadeAt(string(id))
 		if age := p.Settings.JobAge; ok && age > 0 && made.Before(p.Now().Add(-age)) {
 			return j, problem.JobSwept(age)
 		}
-		return j, problem.NoJob
 	}
 	return j, err
 }

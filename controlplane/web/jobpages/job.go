@@ -52,6 +52,10 @@ func (s *Pages) JobPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if j.ID != base.JobID(r) {
+		layout.Redirect(w, r, views.JobURL(string(j.ID)))
+		return nil
+	}
 	t, err := s.tell(ctx, j)
 	if err != nil {
 		return err
@@ -66,7 +70,7 @@ func (s *Pages) JobPage(w http.ResponseWriter, r *http.Request) error {
 	}
 	title := views.JobTitle(string(j.Kind), t.host.Name)
 	sh := s.Shell(r, title, "jobs", toJobs, views.Link{Text: t.host.Name, URL: views.HostURL(string(j.Host))},
-		views.Link{Text: views.KindWord(string(j.Kind)) + " " + layout.Short(string(j.ID))})
+		views.Link{Text: views.KindWord(string(j.Kind)) + " " + jobs.ShortID(ctx, s.Store, j.ID)})
 	if !j.State.Ended() {
 		sh.Stream = views.JobStream(string(j.ID), uint64(last))
 	}
@@ -134,7 +138,8 @@ func (s *Pages) logLines(entries []store.LogEntry) []views.LogLine {
 func (s *Pages) jobView(ctx context.Context, t told) (views.Job, error) {
 	j, who := t.Job, session.Of(ctx)
 	ended := j.State.Ended()
-	v := views.Job{ID: string(j.ID), ShortID: layout.Short(string(j.ID)), Kind: string(j.Kind), HostID: string(j.Host), Host: t.host.Name,
+	v := views.Job{ID: string(j.ID), ShortID: jobs.ShortID(ctx, s.Store, j.ID),
+		Kind: string(j.Kind), HostID: string(j.Host), Host: t.host.Name,
 		Group: t.group.Name, Repository: t.repository.Name, Status: views.JobStatus(string(j.State)), AtWord: "Asked for", At: s.When(j.QueuedAt),
 		By: j.RequestedBy, Ended: ended, CanCancel: !ended && !j.CancelAsked && who.May(rights.Cancel)}
 	if ended {
@@ -347,7 +352,11 @@ func (s *Pages) CancelJob(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return layout.BadForm(err)
 	}
-	id := base.JobID(r)
+	j, err := s.Job(r.Context(), base.JobID(r))
+	if err != nil {
+		return err
+	}
+	id := j.ID
 	if err := s.Jobs.Cancel(r.Context(), session.Of(r.Context()).Name, id); err != nil && !errors.Is(err, jobs.ErrEnded) {
 		return err
 	}

@@ -205,7 +205,7 @@ func (s *Pages) repositoryFound(ctx context.Context, v *views.Repository, r stor
 		}
 		row.Tone, row.Verdict = verdict(h, names[h.LookedBy])
 		if h.OfJob != "" {
-			row.Job = views.Link{Text: "Job " + layout.Short(string(h.OfJob)), URL: views.JobURL(string(h.OfJob))}
+			row.Job = views.Link{Text: "Job " + jobs.ShortID(ctx, s.Store, h.OfJob), URL: views.JobURL(string(h.OfJob))}
 		}
 		v.Locks = append(v.Locks, row)
 	}
