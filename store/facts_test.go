@@ -284,7 +284,7 @@ func TestALossIsSaidOnceAndAcknowledgedByName(t *testing.T) {
 	if f := p.facts(); f.Lost != 2 || f.LostUnacknowledged != 0 || f.LostAt != since {
 		t.Errorf("with both acknowledged it is %+v", f)
 	}
-	if n := entries("snapshots.missing_acknowledged"); n != 2 {
+	if n := entries("snapshots.acknowledged"); n != 2 {
 		t.Errorf("%d entries of acknowledging", n)
 	}
 	p.list()

@@ -225,7 +225,7 @@ func (s *Store) AcknowledgeMissing(ctx context.Context, actor string, id topics.
 		for _, id := range done {
 			said = append(said, id[:min(8, len(id))])
 		}
-		return s.audit(ctx, tx, actor, "snapshots.missing_acknowledged", string(id), fmt.Sprintf("%d: %s", n, strings.Join(said, ", ")))
+		return s.audit(ctx, tx, actor, "snapshots.acknowledged", string(id), fmt.Sprintf("%d: %s", n, strings.Join(said, ", ")))
 	})
 	return n, err
 }

@@ -184,6 +184,9 @@ var auditDeeds = map[string]string{
 	"user.disabled":               "Disabled the user",
 	"user.enabled":                "Enabled the user",
 	"user.created":                "Added the user",
+	"snapshots.lost":              "Found snapshots lost in",
+	"snapshots.acknowledged":      "Acknowledged missing snapshots of",
+	"source_group.size_accepted":  "Accepted the new size of",
 }
 
 // Deed is an action in a few words. One that has none yet is spelt as it is.

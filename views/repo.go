@@ -18,6 +18,7 @@ type Repository struct {
 	CanUnlock          bool // locks are there
 	AllDead            bool // all of them are ours and dead
 	Keys               []KeyRow
+	Missing            Missing
 	KeysAt             When
 	Filter             RepositoryFilter
 	Snapshots          []RepositorySnapshot
@@ -70,6 +71,25 @@ type LockRow struct {
 	Tone     string // of the verdict
 	Verdict  string // in words
 	Job      Link
+}
+
+// Missing is what a repository has lost of ours.
+type Missing struct {
+	Rows  []MissingRow // the newest first
+	More  int          // how many there are besides
+	Known int          // how many of all were acknowledged
+	News  int          // how many were not
+	Until string       // the button acknowledges what was found missing up to here, in Unix milliseconds
+}
+
+// A MissingRow is one snapshot that is gone although no job of ours removed it.
+type MissingRow struct {
+	ShortID     string
+	Host        Link // URL is empty if it is gone
+	Group       string
+	Made, Since When
+	Size        string
+	Known       When // when it was acknowledged
 }
 
 // A KeyRow is one key.

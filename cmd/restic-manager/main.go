@@ -63,14 +63,16 @@ type cli struct {
 		Revoke mqttUserRevokeCmd `cmd:"" help:"Revoke the credentials of an MQTT user and close its connections."`
 	} `cmd:"" name:"mqtt-user" help:"Manage the credentials of MQTT clients."`
 	Repository struct {
-		List     repositoryListCmd     `cmd:"" help:"List repositories."`
-		Add      repositoryAddCmd      `cmd:"" help:"Add a repository, and print its ID."`
-		Set      repositorySetCmd      `cmd:"" help:"Change a repository. Only the given settings change."`
-		Show     repositoryShowCmd     `cmd:"" help:"Show a repository."`
-		Remove   repositoryRemoveCmd   `cmd:"" help:"Remove a repository from the list. Its data stays where it is."`
-		Restore  repositoryRestoreCmd  `cmd:"" help:"Bring back a removed repository, and the source groups that went with it."`
-		Plan     repositoryPlanCmd     `cmd:"" help:"Show which snapshots the next forget keeps and removes, and why."`
-		Maintain repositoryMaintainCmd `cmd:"" help:"Start a forget, prune or check on the repository's keeper, and print the job's ID."`
+		List        repositoryListCmd        `cmd:"" help:"List repositories."`
+		Add         repositoryAddCmd         `cmd:"" help:"Add a repository, and print its ID."`
+		Set         repositorySetCmd         `cmd:"" help:"Change a repository. Only the given settings change."`
+		Show        repositoryShowCmd        `cmd:"" help:"Show a repository."`
+		Remove      repositoryRemoveCmd      `cmd:"" help:"Remove a repository from the list. Its data stays where it is."`
+		Restore     repositoryRestoreCmd     `cmd:"" help:"Bring back a removed repository, and the source groups that went with it."`
+		Missing     repositoryMissingCmd     `cmd:"" help:"List snapshots of ours that are gone although no job of ours removed them."`
+		Acknowledge repositoryAcknowledgeCmd `cmd:"" help:"Note that you know which snapshots are missing, so that later losses stand out."`
+		Plan        repositoryPlanCmd        `cmd:"" help:"Show which snapshots the next forget keeps and removes, and why."`
+		Maintain    repositoryMaintainCmd    `cmd:"" help:"Start a forget, prune or check on the repository's keeper, and print the job's ID."`
 	} `cmd:"" help:"Manage repositories."`
 	Job struct {
 		Start  jobStartCmd  `cmd:"" help:"Start a job on a host, and print its ID."`

@@ -48,6 +48,7 @@ var roleTable = map[store.Role]string{
 		GET /api/repositories/{id}/snapshots
 		GET /api/repositories/{id}/locks
 		GET /api/repositories/{id}/keys
+		GET /api/repositories/{id}/missing
 		GET /api/repositories/{id}/days
 		GET /resume
 		POST /resume
@@ -113,11 +114,13 @@ var roleTable = map[store.Role]string{
 		POST /repositories/{id}/edit
 		POST /repositories/{id}/keys/{key}/trust
 		POST /repositories/{id}/foreign/acknowledge
+		POST /repositories/{id}/missing/acknowledge
 		POST /repositories/{id}/remove
 		PUT /api/repositories/{id}
 		DELETE /api/repositories/{id}
 		POST /api/repositories/{id}/keys/{key}/trust
 		POST /api/repositories/{id}/foreign/acknowledge
+		POST /api/repositories/{id}/missing/acknowledge
 		GET /users
 		GET /users/new
 		POST /users/new

@@ -68,6 +68,8 @@ func cures(r store.Repository, v health.Verdict) (links []views.Link, acts []vie
 	case "foreign-snapshots":
 		link("See them", views.RepositoryListURL(string(r.ID), views.RepositoryFilter{Host: views.NotOurs})+"#snapshots")
 		act("They are known", "/foreign/acknowledge", "repositories")
+	case "snapshots-missing":
+		link("See which", "#repository-missing")
 	case "repository-locked":
 		link("See the locks", "#repository-locks")
 		run("Remove stale locks", "unlock")

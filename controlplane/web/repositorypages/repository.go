@@ -52,6 +52,7 @@ func (s *Pages) RepositoryStream(id topics.RepositoryID, f views.RepositoryFilte
 		p.Morph("repository-header", views.RepositoryHeader(v))
 		p.Morph("repository-notes", views.RepositoryNotes(v))
 		p.Morph("repository-figures", views.RepositoryFigures(v))
+		p.Morph("repository-missing", views.RepositoryMissing(v))
 		p.Morph("repository-chart", views.RepositoryChart(v))
 		p.Morph("repository-jobs", views.RepositoryJobs(v))
 		p.Morph("repository-access", views.RepositoryAccess(v))
@@ -184,7 +185,8 @@ func (s *Pages) repositoryView(ctx context.Context, id topics.RepositoryID, f vi
 		return v, err
 	}
 	v.Notes = s.repositoryNotes(r)
-	return v, nil
+	v.Missing, err = s.missing(ctx, id, names)
+	return v, err
 }
 
 // repositoryFound fills in locks and keys.
