@@ -46,7 +46,9 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/consumers", "controlplane/field controlplane/password store", "credentials of MQTT consumers"},
 	{"controlplane/enroll", "controlplane/field failpoint seal store topics words", "lets hosts in"},
 	{"controlplane/field", "words", "checks what people type, and knows no subject"},
-	{"controlplane/fleet", "controlplane/hosts store topics", "what is true of the fleet, whoever shows it"},
+	{"controlplane/fleet", "controlplane/health controlplane/hosts controlplane/jobs controlplane/protection slots store store/facts" +
+		" store/promise topics",
+		"what is true of the fleet, whoever shows it"},
 	{"controlplane/health", "location slots store/looks topics words", "how a repository is, from what hosts last found there"},
 	{"controlplane/hosts", "controlplane/field store store/removal topics", "what is known of connected hosts"},
 	{"controlplane/jobs", "controlplane/hosts controlplane/rights failpoint location protocol seal store topics",
@@ -81,8 +83,8 @@ var arrows = []struct{ pkg, may, is string }{
 		"pages about who may sign in"},
 	{"controlplane/web/api", "controlplane/consumers controlplane/enroll controlplane/fleet controlplane/health" +
 		" controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/people controlplane/problem" +
-		" controlplane/removal controlplane/repositories controlplane/retention controlplane/rights controlplane/schedule" +
-		" controlplane/sources controlplane/web/base controlplane/web/session location protocol store topics",
+		" controlplane/protection controlplane/removal controlplane/repositories controlplane/retention controlplane/rights" +
+		" controlplane/schedule controlplane/sources controlplane/web/base controlplane/web/session location protocol store topics",
 		"operations of the API: read the request, ask one package, answer"},
 	{"controlplane/web/base", "controlplane/consumers controlplane/enroll controlplane/fleet controlplane/health" +
 		" controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/people controlplane/problem" +
@@ -99,7 +101,8 @@ var arrows = []struct{ pkg, may, is string }{
 		"what all pages share, and no page"},
 	{"controlplane/web/live", "controlplane/hosts topics views", "keeps an open page true, whichever it is"},
 	{"controlplane/web/pages", "controlplane/enroll controlplane/field controlplane/fleet controlplane/hosts" +
-		" controlplane/jobs controlplane/problem controlplane/repositories controlplane/rights controlplane/schedule" +
+		" controlplane/jobs controlplane/problem controlplane/protection controlplane/repositories controlplane/rights" +
+		" controlplane/schedule" +
 		" controlplane/sources controlplane/web/base controlplane/web/layout controlplane/web/live" +
 		" controlplane/web/session controlplane/zone location slots store topics views words",
 		"pages about hosts: read the request, ask one package, answer"},
@@ -128,7 +131,8 @@ var arrows = []struct{ pkg, may, is string }{
 	{"seal", "", "keeps a payload between two parties, whatever it says"},
 	{"slots", "", "when a slot is; depends on nothing but the plan and the moment"},
 	{"store", "failpoint private protocol store/chain store/column store/facts store/keyring store/looks store/migrations" +
-		" store/prepared store/removal store/slotlog store/snapshots store/standard store/sweep store/triggers topics",
+		" store/prepared store/promise store/removal store/slotlog store/snapshots store/standard store/sweep" +
+		" store/triggers topics",
 		"keeps rows, whoever asks"},
 	{"store/chain", "", "hashes that link the audit log"},
 	{"store/column", "", "values that a column keeps as JSON"},
@@ -137,6 +141,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"store/looks", "store/snapshots topics", "what hosts last found when they looked at a repository"},
 	{"store/migrations", "", "the schema, step by step"},
 	{"store/prepared", "", "statements that are parsed once a transaction"},
+	{"store/promise", "store/facts store/looks topics", "what protection is judged by, read in one go"},
 	{"store/removal", "protocol topics", "puts rows of what was removed aside, and brings them back"},
 	{"store/slotlog", "topics", "what became of every slot"},
 	{"store/snapshots", "store/column topics", "which snapshots exist, which are gone and which are lost"},
@@ -197,7 +202,7 @@ var keepers = []struct {
 	{"github.com/eclipse/paho.mqtt.golang", []string{"agent/link"}, "its habits are known in one place"},
 	{"go.etcd.io/bbolt", []string{"agent/spool"}, "the journal is one thing"},
 	{"modernc.org/sqlite", []string{"store"}, "SQL is written in one place"},
-	{"github.com/jmoiron/sqlx", []string{"store", "store/facts", "store/looks", "store/prepared", "store/removal",
+	{"github.com/jmoiron/sqlx", []string{"store", "store/facts", "store/looks", "store/prepared", "store/promise", "store/removal",
 		"store/slotlog", "store/snapshots", "store/standard", "store/sweep", "store/triggers"},
 		"SQL is written in one place"},
 	{"github.com/pressly/goose/v3", []string{"store/migrations"}, "SQL is written in one place"},

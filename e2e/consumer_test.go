@@ -77,7 +77,8 @@ func TestAConsumerSeesABackupGoBy(t *testing.T) {
 
 	// Who comes late is told where things stand, and nothing of a job that is over.
 	late := world.Start(t, "a late mosquitto_sub", w.mosquitto("sub", "home", secret, "-v", "-t", "rm/v1/pub/#"))
-	awaitSaid(t, late, host+"/state", `"status":"protected"`)
+	// Backed up, but nothing says that it will be again.
+	awaitSaid(t, late, host+"/state", `"status":"unscheduled"`)
 	awaitSaid(t, late, host+"/availability", "online")
 	if old := said(late, host+"/job/"+id); len(old) > 0 {
 		t.Errorf("a late consumer is told of an old job: %v", old)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/promise"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -32,13 +33,14 @@ const mostChanged = 1000
 
 // A FleetChange holds what lists show of some hosts, read at one moment.
 type FleetChange struct {
-	Mark    int64                  // of this moment; pass it to FleetSince to read later changes
-	All     bool                   // Hosts holds every host
-	Changed []topics.HostID        // hosts that changed; those not in Hosts were removed
-	Hosts   []Host                 // with fleetHostColumns alone
-	Open    []Job                  // of these hosts, the oldest first, with fleetJobColumns alone
-	Grouped map[topics.HostID]bool // hosts that have a source group
-	Ended   []Outcome              // of these hosts
+	Mark    int64           // of this moment; pass it to FleetSince to read later changes
+	All     bool            // Hosts holds every host
+	Changed []topics.HostID // hosts that changed; those not in Hosts were removed
+	Hosts   []Host          // with fleetHostColumns alone
+	Open    []Job           // of these hosts, the oldest first, with fleetJobColumns alone
+	Ended   []Outcome       // of these hosts
+
+	promise.Promises // of these hosts
 }
 
 // FleetMark returns the current mark. It is cheap.
@@ -66,7 +68,6 @@ func (s *Store) FleetSince(ctx context.Context, mark, ended int64) (c FleetChang
 	}
 	hosts := `SELECT id, ` + strings.Join(fleetHostColumns, ", ") + ` FROM hosts WHERE removed_at = 0`
 	open := `SELECT id, host, ` + strings.Join(fleetJobColumns, ", ") + ` FROM jobs WHERE finished_at = 0`
-	grouped := `SELECT DISTINCT host FROM source_groups`
 	outcomes := `SELECT host, state, finished_at, summary FROM jobs WHERE finished_at > 0 AND finished_at >= ?`
 	if c.All {
 		c.Changed = nil
@@ -74,10 +75,10 @@ func (s *Store) FleetSince(ctx context.Context, mark, ended int64) (c FleetChang
 			c.Open, err = all[Job](ctx, tx, open+` ORDER BY queued_at, id`)
 		}
 		if err == nil {
-			c.Grouped, err = setOf(all[topics.HostID](ctx, tx, grouped))
+			c.Ended, err = all[Outcome](ctx, tx, sqlx.Rebind(sqlx.DOLLAR, outcomes), ended)
 		}
 		if err == nil {
-			c.Ended, err = all[Outcome](ctx, tx, sqlx.Rebind(sqlx.DOLLAR, outcomes), ended)
+			c.Promises, err = promise.Of(ctx, traced{tx}, nil)
 		}
 		return c, err
 	}
@@ -85,7 +86,7 @@ func (s *Store) FleetSince(ctx context.Context, mark, ended int64) (c FleetChang
 		c.Open, err = among[Job](ctx, tx, open+` AND host IN (?) ORDER BY queued_at, id`, c.Changed)
 	}
 	if err == nil {
-		c.Grouped, err = setOf(among[topics.HostID](ctx, tx, grouped+` WHERE host IN (?)`, c.Changed))
+		c.Promises, err = promise.Of(ctx, traced{tx}, c.Changed)
 	}
 	if err == nil {
 		c.Ended, err = among[Outcome](ctx, tx, `SELECT host, state, finished_at, summary FROM jobs WHERE host IN (?) AND finished_at > 0

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -71,7 +72,8 @@ type Host struct {
 	Intermittent bool  `db:"intermittent"` // not always on, such as a laptop; being offline is no problem
 	RemovedAt    int64 `db:"removed_at"`   // when it was taken out of care; 0 while it is there
 	RetiredAt    int64 `db:"retired_at"`   // since when it keeps its snapshots and is judged no longer; 0 is not
-	OverdueDays  int64 `db:"overdue_days"` // days without a good backup until it is overdue; 0 follows its schedules
+	OverdueDays  int64 `db:"overdue_days"` // the limit in days without a good backup; 0 is the default
+	BackAt       int64 `db:"back_at"`      // when it was last heard of again after some minutes of silence
 }
 
 // Fires reports whether the host's agent runs its schedules itself.
@@ -121,13 +123,17 @@ func (s *Store) HostCount(ctx context.Context) (int, error) {
 	return get[int](ctx, s.r, `SELECT count(*) FROM hosts WHERE removed_at = 0`)
 }
 
+// Silence is how long nothing must be heard of a host for it to have been away.
+const Silence = 5 * time.Minute
+
 // Seen stores when hosts were last heard of, a few hundred per transaction, because
 // writing ten thousand at once would block others for a second.
 func (s *Store) Seen(ctx context.Context, at map[topics.HostID]int64) error {
 	for some := range slices.Chunk(slices.Sorted(maps.Keys(at)), manyHosts) {
 		if err := s.tx(ctx, func(tx *sqlx.Tx) error {
 			for _, id := range some {
-				if _, err := tx.ExecContext(ctx, `UPDATE hosts SET last_seen = $1 WHERE id = $2 AND last_seen < $1`, at[id], id); err != nil {
+				if _, err := tx.ExecContext(ctx, `UPDATE hosts SET back_at = CASE WHEN last_seen < $1 - $3 THEN $1 ELSE back_at END,
+					last_seen = $1 WHERE id = $2 AND last_seen < $1`, at[id], id, Silence.Milliseconds()); err != nil {
 					return err
 				}
 			}

@@ -30,6 +30,7 @@ type Schedule struct {
 	LastSlot      int64         `db:"last_slot"`    // the latest slot that fired; 0 is none
 	PausedAt      int64         `db:"paused_at"`    // since when it is disabled; 0 while it is enabled
 	PausedUntil   int64         `db:"paused_until"` // when the control plane enables it again by itself; 0 is never
+	PausedFrom    int64         `db:"paused_from"`  // when the pause began that ended with Since; 0 if none did
 
 	Groups []topics.SourceGroupID `db:"-"` // what it backs up, by name; only among those that exist
 }
@@ -58,12 +59,13 @@ func (s *Store) PutSchedule(
 		}
 		row.Replan(was, s.Now())
 		if _, err := tx.NamedExecContext(ctx, `INSERT INTO schedules (id, host, name, cron, zone, jitter_seconds, enabled, retry_max,
-			created_at, since, last_slot, paused_at, paused_until)
+			created_at, since, last_slot, paused_at, paused_until, paused_from)
 			VALUES (:id, :host, :name, :cron, :zone, :jitter_seconds, :enabled, :retry_max, :created_at, :since, :last_slot, :paused_at,
-				:paused_until)
+				:paused_until, :paused_from)
 			ON CONFLICT (id) DO UPDATE SET cron = excluded.cron, zone = excluded.zone, jitter_seconds = excluded.jitter_seconds,
 				enabled = excluded.enabled, retry_max = excluded.retry_max, since = excluded.since,
-				paused_at = excluded.paused_at, paused_until = excluded.paused_until`, row); err != nil {
+				paused_at = excluded.paused_at, paused_until = excluded.paused_until,
+				paused_from = excluded.paused_from`, row); err != nil {
 			return fmt.Errorf("put schedule: %w", err)
 		}
 		if err := putScheduleGroups(ctx, tx, row, s.Now()); err != nil {
@@ -81,7 +83,7 @@ func (s *Store) PutSchedule(
 // earlier slots do not count as missed. It also keeps since when it is paused.
 func (sc *Schedule) Replan(was Schedule, now int64) {
 	if sc.Cron != was.Cron || sc.Zone != was.Zone || sc.Enabled && !was.Enabled {
-		sc.Since = now
+		sc.Since, sc.PausedFrom = now, was.PausedAt
 	}
 	switch {
 	case sc.Enabled:

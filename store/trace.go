@@ -1,6 +1,10 @@
 package store
 
-import "context"
+import (
+	"context"
+
+	"github.com/jmoiron/sqlx"
+)
 
 type traceKey struct{}
 
@@ -14,4 +18,19 @@ func trace(ctx context.Context, query string, args []any) {
 	if f, ok := ctx.Value(traceKey{}).(func(string, []any)); ok {
 		f(query, args)
 	}
+}
+
+// traced has the queries of subpackages told of, too.
+type traced struct{ sqlx.QueryerContext }
+
+// QueryxContext implements sqlx.QueryerContext.
+func (t traced) QueryxContext(ctx context.Context, query string, args ...any) (*sqlx.Rows, error) {
+	trace(ctx, query, args)
+	return t.QueryerContext.QueryxContext(ctx, query, args...)
+}
+
+// QueryRowxContext implements sqlx.QueryerContext.
+func (t traced) QueryRowxContext(ctx context.Context, query string, args ...any) *sqlx.Row {
+	trace(ctx, query, args)
+	return t.QueryerContext.QueryRowxContext(ctx, query, args...)
 }

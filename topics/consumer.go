@@ -14,14 +14,17 @@ type HostState struct {
 	ID             HostID   `json:"id"`
 	Name           string   `json:"name"`
 	Online         bool     `json:"online"`
-	Status         string   `json:"status"` // protected, running, warning, failed, …: see docs/TOPICS.md
+	Status         string   `json:"status"`      // one word of docs/STATUS.md
+	Reason         string   `json:"reason"`      // why, in a sentence
+	Since          string   `json:"since"`       // since when; empty if that is not known
+	PromisedBy     string   `json:"promised_by"` // the schedules, or the limit in days; empty for nothing
 	LastGoodBackup string   `json:"last_good_backup"`
-	LastJob        JobID    `json:"last_job"`
+	LastJob        JobID    `json:"last_job"` // the last backup that ended; other jobs do not count
 	LastResult     JobState `json:"last_result"`
 	RunningJob     JobID    `json:"running_job"`
 	Percent        float64  `json:"percent"` // of the running job, 0 to 100
 	Snapshots      int      `json:"snapshots"`
-	ProtectedBytes uint64   `json:"protected_bytes"` // what the last good backup would restore
+	ProtectedBytes uint64   `json:"protected_bytes"` // what restoring the last good backups would write
 	AgentVersion   string   `json:"agent_version"`
 	ResticVersion  string   `json:"restic_version"`
 }

@@ -47,31 +47,37 @@ func (t Tally) Total() int {
 	return n
 }
 
-func (t Tally) active() int { return t.Total() - t["paused"] }
+// active counts those that are to be backed up.
+func (t Tally) active() int { return t.Total() - t["paused"] - t["keeper"] - t["retired"] }
 
-// NewVerdict is the first line of the fleet page. It ranks failed, overdue and
-// warning hosts; what is running never hides a failure. protected is how many
+// troubled are the keys of statuses for which somebody has to do something, worst first.
+var troubled = []string{"lost", "failed", "overdue", "empty", "late", "warning"}
+
+// NewVerdict is the first line of the fleet page. It ranks hosts in trouble; what is
+// running never hides a failure. protected is how many
 // active hosts have a good backup, of which oldest is the age of the oldest
 // ("3 d 4 h ago", "" if none has one).
 func NewVerdict(t Tally, protected int, oldest string) Verdict {
-	active, none := t.active(), t["no-backup"]
+	active, none := t.active(), t["no-backup-yet"]
 	have := fmt.Sprintf("%d of %s a good backup.", protected, words.Count(uint64(max(active, 0)), "active host has", "active hosts have"))
 	if none > 0 {
 		have += " " + words.Count(uint64(none), "host has", "hosts have") + " no backup yet."
 	}
-	bad := t["failed"] + t["overdue"] + t["warning"]
+	bad, worst := 0, Status{}
+	for _, k := range troubled {
+		if bad += t[k]; t[k] > 0 && worst.Key == "" {
+			worst = HostStatus(k)
+		}
+	}
 	switch {
 	case t.Total() == 0:
 		return Verdict{Tone: "idle", Icon: "server", Title: "No hosts yet", Text: "Add the first one, and see its backups here."}
 	case bad > 0:
-		tone, icon := "fail", "octagon-x"
-		if t["failed"] == 0 {
-			icon = "calendar-x"
+		tone := "fail"
+		if worst.Tone == "warn" || worst.Tone == "late" {
+			tone = "warn"
 		}
-		if t["failed"]+t["overdue"] == 0 {
-			tone, icon = "warn", "triangle-alert"
-		}
-		return Verdict{tone, icon, words.Count(uint64(bad), "host needs attention", "hosts need attention"), have}
+		return Verdict{tone, worst.Icon, words.Count(uint64(bad), "host needs attention", "hosts need attention"), have}
 	case active == 0:
 		return Verdict{"idle", "circle-pause", "All hosts are paused", "Nothing is backed up until they are switched on again."}
 	case protected == 0 && t["running"] > 0:
@@ -82,6 +88,8 @@ func NewVerdict(t Tally, protected int, oldest string) Verdict {
 	case protected < active:
 		n := active - protected
 		return Verdict{"idle", "circle-dashed", words.Count(uint64(n), "host is", "hosts are") + " not protected yet", have}
+	case t["unscheduled"] > 0:
+		return Verdict{"idle", "calendar-off", words.Count(uint64(t["unscheduled"]), "host has", "hosts have") + " no schedule", have}
 	}
 	title := "All " + words.Count(uint64(active), "host is protected", "hosts are protected")
 	if active == 1 {
@@ -100,7 +108,8 @@ type Segment struct {
 // design: every state that occurs is wide enough to see.
 func Segments(t Tally) []Segment {
 	const gap, least = 0.7, 2.0
-	order := []string{"protected", "asleep", "running", "late", "warning", "failed", "overdue", "no-backup", "paused"}
+	order := []string{"protected", "asleep", "running", "unscheduled", "late", "warning", "empty", "failed", "overdue", "lost",
+		"no-backup-yet", "paused", "keeper", "retired"}
 	total, kinds := 0, 0
 	for _, k := range order {
 		if t[k] > 0 {

@@ -36,7 +36,7 @@ func days(pattern string) views.Strip {
 }
 
 func fleet() views.Fleet {
-	tally := views.Tally{"protected": 2, "running": 1, "warning": 1, "failed": 1, "no-backup": 1}
+	tally := views.Tally{"protected": 2, "running": 1, "warning": 1, "failed": 1, "no-backup-yet": 1}
 	nas := views.RunningJob{
 		ID:      "0b9e",
 		Host:    "nas-media",
@@ -66,7 +66,7 @@ func fleet() views.Fleet {
 		row("db-prod-02", "failed", "Debian 13", "online", 31*time.Hour, "4 min 2 s", "sssssssssssswssssssssssssssff", "206 GiB"),
 		row("mail-01", "warning", "Debian 13", "online", 2*time.Hour, "6 min 48 s", "sssssssssssssssssssssssswssww", "148 GiB"),
 		row("nas-media", "running", "Debian 12", "online", 27*time.Hour, "52 min", "ssssssssssssssssssssfssssssssr", "4.20 TiB"),
-		row("k3s-node-3", "no-backup", "Ubuntu 26.04", "online", 0, "", "n", ""),
+		row("k3s-node-3", "no-backup-yet", "Ubuntu 26.04", "online", 0, "", "n", ""),
 		row("web-01", "protected", "Debian 13", "online", 12*time.Hour, "1 min 17 s", "nnnssssssssssssssssssssssssss", "39.1 GiB"),
 		row("win-cad-02", "protected", "Windows 11 Pro", "offline", 28*time.Hour, "18 min", "nnsssssnnsssssnnssssfnnssssss", "418 GiB"),
 	}
@@ -167,6 +167,8 @@ func host() views.Host {
 		ID:         "db-prod-02",
 		Name:       "db-prod-02",
 		Status:     views.HostStatus("failed"),
+		Reason:     "Group postgres: The last backup failed: the repository is locked by another process.",
+		Since:      past(12 * time.Hour),
 		Connection: views.HostConnection("online", past(16*24*time.Hour)),
 		OS:         "Debian 13, amd64",
 		LastBackup: past(31 * time.Hour),
@@ -178,12 +180,29 @@ func host() views.Host {
 			Link:  views.Link{Text: "View log", URL: views.JobURL("77c2")},
 		},
 		Groups: []views.Group{
-			{Name: "postgres", Repository: "vault-a", Paths: []string{"/var/lib/postgresql/dump", "/etc/postgresql"}, LastRun: &jobs[0]},
+			{
+				Name:       "postgres",
+				Repository: "vault-a",
+				Paths:      []string{"/var/lib/postgresql/dump", "/etc/postgresql"},
+				Status:     views.HostStatus("failed"),
+				Reason:     "The last backup failed: the repository is locked by another process.",
+				Since:      past(12 * time.Hour),
+				LastGood:   past(31 * time.Hour),
+				Restorable: "12.4 GiB",
+				Snapshots:  "31 snapshots",
+				LastRun:    &jobs[0],
+			},
 			{
 				Name:       "system",
 				Repository: "vault-a",
 				Paths:      []string{"/etc", "/root", "/home", "/usr/local"},
 				Excludes:   []string{"*.tmp", "/home/*/.cache"},
+				Status:     views.HostStatus("protected"),
+				Reason:     "The newest good backup is as new as was promised.",
+				Since:      past(12 * time.Hour),
+				LastGood:   past(12 * time.Hour),
+				Restorable: "193 GiB",
+				Snapshots:  "1 snapshot",
 				LastRun:    &jobs[1],
 			},
 		},
@@ -475,7 +494,7 @@ func samples() []sample {
 		{"host_empty", views.HostPage(shell("attic", views.HostStream("attic"), fleetLink), views.Host{
 			ID:         "attic",
 			Name:       "attic",
-			Status:     views.HostStatus("no-backup"),
+			Status:     views.HostStatus("no-backup-yet"),
 			Connection: views.HostConnection("offline", past(time.Hour)),
 			Strip:      days("n"),
 			Agent:      []views.Fact{{Name: "Agent", Value: "0.1.0"}},

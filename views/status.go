@@ -3,7 +3,7 @@ package views
 // A Status is how one state looks everywhere: a word, an icon and a tone, always
 // the three together, so that colour is never alone.
 type Status struct {
-	Key   string // for URLs and filters: "no-backup"
+	Key   string // for URLs and filters: "no-backup-yet"
 	Word  string // "No backup yet"
 	Icon  string // a symbol of static/icons.svg
 	Tone  string // "ok", "run", "late", "warn", "over", "fail" or "idle": the class suffix
@@ -12,15 +12,20 @@ type Status struct {
 }
 
 var hostStatuses = []Status{
+	{Key: "lost", Word: "Lost", Icon: "shield-x", Tone: "fail"},
 	{Key: "failed", Word: "Failed", Icon: "octagon-x", Tone: "fail"},
 	{Key: "overdue", Word: "Overdue", Icon: "calendar-x", Tone: "over"},
-	{Key: "warning", Word: "Warning", Icon: "triangle-alert", Tone: "warn"},
+	{Key: "empty", Word: "Empty", Icon: "circle-minus", Tone: "over"},
 	{Key: "late", Word: "Late", Icon: "clock-alert", Tone: "late"},
+	{Key: "warning", Word: "Warning", Icon: "triangle-alert", Tone: "warn"},
+	{Key: "no-backup-yet", Word: "No backup yet", Icon: "circle-dashed", Tone: "idle"},
+	{Key: "unscheduled", Word: "Unscheduled", Icon: "calendar-off", Tone: "idle"},
 	{Key: "running", Word: "Running", Icon: "loader-circle", Tone: "run"},
-	{Key: "no-backup", Word: "No backup yet", Icon: "circle-dashed", Tone: "idle"},
 	{Key: "paused", Word: "Paused", Icon: "circle-pause", Tone: "idle"},
 	{Key: "asleep", Word: "Asleep", Icon: "moon", Tone: "idle", Quiet: true},
 	{Key: "protected", Word: "Protected", Icon: "circle-check", Tone: "ok", Quiet: true},
+	{Key: "keeper", Word: "Keeper", Icon: "hard-drive", Tone: "idle", Quiet: true},
+	{Key: "retired", Word: "Retired", Icon: "archive", Tone: "idle", Quiet: true},
 }
 
 func init() {
@@ -29,19 +34,19 @@ func init() {
 	}
 }
 
-// HostStatuses are the words for how well a host is protected, most urgent first.
+// HostStatuses are the words for how well a host, or a source group, is protected, most
+// urgent first. docs/STATUS.md explains them.
 func HostStatuses() []Status { return append([]Status(nil), hostStatuses...) }
 
-// HostStatus is the status of a host by its key: failed, overdue, warning, late,
-// running, no-backup, paused, asleep or protected. What it does not know it shows as "Unknown",
-// never as healthy.
+// HostStatus is a status by its key, a word of package protection. What it does not
+// know it shows as "Unknown", never as healthy.
 func HostStatus(key string) Status {
 	for _, s := range hostStatuses {
 		if s.Key == key {
 			return s
 		}
 	}
-	return Status{Key: key, Word: "Unknown", Icon: "circle-help", Tone: "idle", Rank: 3}
+	return Status{Key: key, Word: "Unknown", Icon: "circle-help", Tone: "idle", Rank: 5}
 }
 
 // JobStatus is the status of a job by its state: queued, dispatched, running, stalled,

@@ -30,7 +30,7 @@ func TestElementIDs(t *testing.T) {
 }
 
 func TestStatusesAreWholeAndRanked(t *testing.T) {
-	want := "Failed, Overdue, Warning, Late, Running, No backup yet, Paused, Asleep, Protected"
+	want := "Lost, Failed, Overdue, Empty, Late, Warning, No backup yet, Unscheduled, Running, Paused, Asleep, Protected, Keeper, Retired"
 	var got []string
 	for i, s := range views.HostStatuses() {
 		got = append(got, s.Word)
@@ -96,9 +96,13 @@ func TestVerdict(t *testing.T) {
 		{views.Tally{"warning": 2, "protected": 3}, 3, "2 hosts need attention", "warn"},
 		{views.Tally{"protected": 20, "running": 3, "paused": 1}, 23, "All 23 hosts are protected", "ok"},
 		{views.Tally{"protected": 1}, 1, "1 of 1 hosts protected", "ok"},
-		{views.Tally{"no-backup": 2}, 0, "No backup yet", "idle"},
+		{views.Tally{"no-backup-yet": 2}, 0, "No backup yet", "idle"},
 		{views.Tally{"running": 1}, 0, "The first backup is running", "idle"},
-		{views.Tally{"protected": 4, "no-backup": 1}, 4, "1 host is not protected yet", "idle"},
+		{views.Tally{"protected": 4, "no-backup-yet": 1}, 4, "1 host is not protected yet", "idle"},
+		{views.Tally{"lost": 1, "empty": 1, "late": 1, "protected": 20}, 23, "3 hosts need attention", "fail"},
+		{views.Tally{"late": 1, "protected": 20}, 21, "1 host needs attention", "warn"},
+		{views.Tally{"unscheduled": 1, "protected": 20}, 21, "1 host has no schedule", "idle"},
+		{views.Tally{"keeper": 1, "retired": 1, "protected": 20}, 20, "All 20 hosts are protected", "ok"},
 		{views.Tally{"paused": 3}, 0, "All hosts are paused", "idle"},
 	} {
 		got := views.NewVerdict(c.tally, c.protected, "12 h ago")

@@ -18,7 +18,9 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/protection"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/facts"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -30,7 +32,7 @@ type Source interface {
 
 // Presence is what a board asks about connections.
 type Presence interface {
-	Look(id topics.HostID) (c hosts.Connection, until time.Time)
+	Look(id topics.HostID) hosts.Look
 	Watch() *hosts.Watch
 }
 
@@ -46,32 +48,44 @@ type Board struct {
 	waiting map[topics.HostID]bool // moved, and not looked at yet
 	mark    int64                  // below zero: nothing has been read
 	entries map[topics.HostID]*Entry
-	until   map[topics.HostID]time.Time // when an entry's status or connection may be others by time alone
+	until   map[topics.HostID]time.Time // when an entry's verdicts or connection may be others by time alone
+	again   map[topics.HostID]int64     // when its verdicts may be, in Unix milliseconds; 0 is never
 	due     dues
 	days    map[int64]Day // by the minute since 1970 in which jobs ended
 	latest  *Moment
+
+	plans map[topics.ScheduleID]plan // as they were read last
 }
 
 // NewBoard returns a board that is filled when it is first read.
 func NewBoard(source Source, presence Presence, now func() time.Time) *Board {
 	return &Board{source: source, presence: presence, now: now, moved: presence.Watch(), waiting: map[topics.HostID]bool{}, mark: -1,
-		entries: map[topics.HostID]*Entry{}, until: map[topics.HostID]time.Time{}, days: map[int64]Day{}}
+		entries: map[topics.HostID]*Entry{}, until: map[topics.HostID]time.Time{}, again: map[topics.HostID]int64{},
+		days: map[int64]Day{}, plans: map[topics.ScheduleID]plan{}}
 }
 
 // An Entry is what is kept of a host. Nobody changes it: what changed is another
 // entry.
 type Entry struct {
-	store.Host // without what an agent's every message changes: see store.FleetSince
+	store.Host         // without what an agent's every message changes: see store.FleetSince
+	protection.Verdict // the worst of its groups'
 
-	Status     hosts.Status
 	Connection hosts.Connection
+	Groups     []Group     // what of it is backed up, by name
+	Keeper     bool        // it looks after repositories
 	Open       []store.Job // what waits and runs there, the oldest first
-	Grouped    bool        // it is known what to back up
+
+	LastGood   int64     // when the newest backup ended that can be restored whole, 0 if there is none
+	LastTook   int64     // seconds that it took
+	Restorable uint64    // bytes that restoring the last good backup of each group would write
+	Snapshots  int       // how many there are of its groups, in the repositories they are backed up to now
+	LastBackup facts.Run // the backup that ended last, whichever group's
 
 	words string // what a search looks in, in lower case
 	own   int    // how much of words is about this host alone
 	rank  int
-	ended []ended // in the last day
+	back  time.Time // see hosts.Look
+	ended []ended   // in the last day
 }
 
 type ended struct {
@@ -97,20 +111,14 @@ func (e *Entry) Running() bool {
 	return j != nil && j.State == topics.Running
 }
 
-// Urgency lists the statuses, those that need somebody first.
-var Urgency = []hosts.Status{hosts.Failed, hosts.Overdue, hosts.Warning, hosts.Running, hosts.NoBackupYet, hosts.Asleep, hosts.Protected}
-
-// judged is the entry with its connection and status as they are now, and when
-// they may be others by time alone; the zero time is never.
-func (e Entry) judged(p Presence, now time.Time) (*Entry, time.Time) {
-	var again, until time.Time
-	e.Connection, until = p.Look(e.ID)
-	e.Status, again = hosts.Judge(hosts.FactsOf(e.Host, e.Running(), e.Connection), now)
-	if until.IsZero() || !again.IsZero() && again.Before(until) {
-		until = again
+// Worst is the group by which the host is judged; its zero value if there is none.
+func (e *Entry) Worst() Group {
+	for _, g := range e.Groups {
+		if g.Status == e.Status && g.Cause == e.Cause && g.Since == e.Since {
+			return g
+		}
 	}
-	e.rank = slices.Index(Urgency, e.Status)
-	return &e, until
+	return Group{}
 }
 
 // Now is how all hosts are now. The answer never changes; as long as nothing
@@ -159,7 +167,9 @@ func (b *Board) forget() {
 	b.mark, b.latest, b.due = -1, nil, nil
 	clear(b.entries)
 	clear(b.until)
+	clear(b.again)
 	clear(b.days)
+	clear(b.plans)
 }
 
 // edits are the entries that were replaced since the latest moment, as they were
@@ -177,10 +187,16 @@ func (b *Board) put(id topics.HostID, e *Entry, edits edits) {
 	}
 	delete(b.entries, id)
 	delete(b.until, id)
+	delete(b.again, id)
 }
 
-// wait has a host looked at again at a moment, once.
-func (b *Board) wait(id topics.HostID, until time.Time) {
+// wait has a host looked at again, once, when its connection or its verdicts may be
+// others by time alone.
+func (b *Board) wait(id topics.HostID, until time.Time, again int64) {
+	b.again[id] = again
+	if at := time.UnixMilli(again); again > 0 && (until.IsZero() || at.Before(until)) {
+		until = at
+	}
 	if b.until[id].Equal(until) {
 		return
 	}
@@ -196,9 +212,14 @@ func (b *Board) judge(id topics.HostID, now time.Time, edits edits) {
 	if was == nil {
 		return
 	}
-	e, until := was.judged(b.presence, now)
-	b.wait(id, until)
-	if e.Status != was.Status || e.Connection != was.Connection {
+	look := b.presence.Look(id)
+	if again := b.again[id]; look.Connection == was.Connection && look.Back.Equal(was.back) && (again == 0 || now.UnixMilli() < again) {
+		b.wait(id, look.Until, again) // it beats on
+		return
+	}
+	e := was.judged(look, now)
+	b.wait(id, look.Until, e.Until)
+	if e.Connection != was.Connection || !e.back.Equal(was.back) || !e.same(was) {
 		b.put(id, e, edits)
 	}
 }
@@ -233,14 +254,15 @@ func (b *Board) read(ctx context.Context, began int64, now time.Time, edits edit
 	for _, h := range c.Hosts {
 		delete(gone, h.ID)
 		own := strings.ToLower(h.Name + "\x00" + h.Hostname + "\x00" + string(h.ID) + "\x00")
-		e, until := Entry{Host: h, Open: open[h.ID], Grouped: c.Grouped[h.ID], ended: over[h.ID],
-			words: own + strings.ToLower(h.Platform), own: len(own)}.judged(b.presence, now)
+		look := b.presence.Look(h.ID)
+		e := Entry{Host: h, Open: open[h.ID], Groups: b.groups(c.Groups[h.ID]), Keeper: c.Keepers[h.ID], ended: over[h.ID],
+			words: own + strings.ToLower(h.Platform), own: len(own)}.judged(look, now)
 		if was := b.entries[h.ID]; was != nil {
 			b.count(was.ended, -1)
 		}
 		b.count(e.ended, 1)
 		b.put(h.ID, e, edits)
-		b.wait(h.ID, until)
+		b.wait(h.ID, look.Until, e.Until)
 	}
 	for id := range gone {
 		if was := b.entries[id]; was != nil {
@@ -281,7 +303,7 @@ func (b *Board) count(list []ended, times int) {
 
 // next is the moment after the latest one.
 func (b *Board) next(began int64, edits edits) *Moment {
-	m := &Moment{began: began, Tally: map[hosts.Status]int{}}
+	m := &Moment{began: began, Tally: map[protection.Status]int{}}
 	for minute, d := range b.days {
 		if minute < began || d.Runs == 0 {
 			delete(b.days, minute)

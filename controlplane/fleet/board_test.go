@@ -14,8 +14,11 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/protection"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/facts"
+	"github.com/restic-manager/restic-manager/store/promise"
 	"github.com/restic-manager/restic-manager/store/removal"
 	"github.com/restic-manager/restic-manager/store/storetest"
 	"github.com/restic-manager/restic-manager/topics"
@@ -106,6 +109,23 @@ func (w *world) group(s *store.Store, host topics.HostID) {
 	}))
 }
 
+type dbSchedule = store.Schedule
+
+// schedule has a host's groups backed up at some times.
+func (w *world) schedule(s *store.Store, host topics.HostID, edit func(*dbSchedule)) {
+	ctx := context.Background()
+	w.made++
+	var groups []topics.SourceGroupID
+	for _, g := range must(s.SourceGroups(ctx, host)) {
+		groups = append(groups, g.ID)
+	}
+	must(s.PutSchedule(ctx, "test", host, "nightly", store.ScheduleID(fmt.Sprintf("%026d", w.made)), func(row *store.Schedule) error {
+		row.Zone, row.Groups = "Europe/Berlin", groups
+		edit(row)
+		return nil
+	}))
+}
+
 func (w *world) ask(s *store.Store, host topics.HostID) {
 	ctx := context.Background()
 	groups := must(s.SourceGroups(ctx, host))
@@ -162,6 +182,11 @@ func flat(m *Moment) any {
 		for _, e := range entries {
 			plain := *e
 			plain.ended = nil
+			plain.Verdict = shown(plain.Verdict) // the next look may be noted apart
+			plain.Groups = slices.Clone(e.Groups)
+			for i, g := range plain.Groups {
+				plain.Groups[i].Verdict = shown(g.Verdict)
+			}
 			out = append(out, plain)
 		}
 		return out
@@ -256,6 +281,16 @@ func TestTheBoardIsWhatTheDatabaseSays(t *testing.T) {
 				must(store().Restore(context.Background(), "test", removal.Host, string(id), "back "+string(id)))
 				w.gone, w.hosts = w.gone[1:], append(w.hosts, id)
 			},
+			"schedule": func(t *rapid.T) {
+				id := one()
+				cron := rapid.SampledFrom([]string{"*/10 * * * *", "30 2 * * *", "0 0 1 * *"}).Draw(t, "cron")
+				w.schedule(store(), id, func(row *dbSchedule) {
+					row.Cron, row.Enabled, row.Since = cron, rapid.Bool().Draw(t, "enabled"), w.now.Add(-90*24*time.Hour).UnixMilli()
+				})
+			},
+			"unschedule": func(t *rapid.T) {
+				_ = store().DeleteSchedule(context.Background(), "test", one(), "nightly")
+			},
 			"revoke": func(*rapid.T) { _, _ = store().Revoke(context.Background(), "test", one()) },
 			"seen": func(*rapid.T) {
 				check(store().Seen(context.Background(), map[topics.HostID]int64{one(): w.now.UnixMilli()}))
@@ -326,7 +361,7 @@ func TestAMomentStaysAsItIs(t *testing.T) {
 	was := flat(before)
 	w.ask(w.there, id) // as the command line does
 	after := must(b.Now(t.Context()))
-	if before == after || len(after.Host(id).Open) != 1 || !after.Host(id).Grouped {
+	if before == after || len(after.Host(id).Open) != 1 || len(after.Host(id).Groups) == 0 {
 		t.Errorf("what another process asked for is not seen: %+v", after.Host(id))
 	}
 	if !reflect.DeepEqual(flat(before), was) {
@@ -370,7 +405,7 @@ func TestPagesOfTheBoardFollowEachOther(t *testing.T) {
 		w.enroll(w.here)
 	}
 	m := must(w.board().Now(t.Context()))
-	for _, f := range []Filter{{}, {Text: "WEB"}, {Text: "debian", Status: hosts.NoBackupYet}} {
+	for _, f := range []Filter{{}, {Text: "WEB"}, {Text: "debian", Status: protection.NoBackupYet}} {
 		var ids []topics.HostID
 		for from := 0; ; from += 5 {
 			page := m.Page(f, from, 5)
@@ -406,19 +441,31 @@ type madeUp struct {
 
 func newMadeUp(hosts int) *madeUp {
 	m := &madeUp{now: time.Now()}
-	m.Mark, m.All, m.Grouped = 1, true, map[topics.HostID]bool{}
-	standing := []topics.JobState{topics.Succeeded, topics.Failed, topics.Warnings, ""}
+	m.Mark, m.All, m.Groups = 1, true, map[topics.HostID][]promise.Group{}
 	for n := range hosts {
 		id := topics.HostID(fmt.Sprintf("%026d", n))
 		m.Hosts = append(m.Hosts, store.Host{
-			ID:        id,
-			Name:      fmt.Sprintf("web-%05d", n),
-			Hostname:  fmt.Sprintf("web-%05d.example", n),
-			Platform:  "Debian",
-			Standing:  standing[n%len(standing)],
-			GoodAt:    m.now.UnixMilli() - int64(n),
-			GoodBytes: 1 << 30,
+			ID:       id,
+			Name:     fmt.Sprintf("web-%05d", n),
+			Hostname: fmt.Sprintf("web-%05d.example", n),
+			Platform: "Debian",
 		})
+		begun := m.now.Add(-10*time.Minute).UnixMilli() - int64(n)
+		s := facts.Snapshot{ID: string(id), Begun: begun, Ended: begun + 60_000, Files: 100, Bytes: 1 << 30, State: topics.Succeeded}
+		g := promise.Group{ID: topics.SourceGroupID(id), Host: id, Name: "home",
+			Facts: facts.Group{Snapshots: 7, Newest: s, Whole: s, Good: s, MeasureFiles: 100,
+				Last: facts.Run{State: topics.Succeeded, EndedAt: s.Ended}},
+			Schedules: []promise.Schedule{{ID: topics.ScheduleID(id), Host: id, Name: "nightly", Cron: fmt.Sprintf("%d 2 * * *", n%60),
+				Zone: "Europe/Berlin", JitterSeconds: 600, Enabled: true}}}
+		switch n % 4 {
+		case 1:
+			g.Facts.Last.State, g.Facts.Last.Cause = topics.Failed, topics.CauseLocked
+		case 2:
+			g.Facts.Newest.Files = 10
+		case 3:
+			g.Facts = facts.Group{}
+		}
+		m.Groups[id] = []promise.Group{g}
 		m.Ended = append(m.Ended, store.Outcome{Host: id, State: topics.Succeeded, FinishedAt: m.now.UnixMilli() - int64(n)*1000})
 		if n%100 == 0 {
 			m.Open = append(m.Open, store.Job{ID: topics.JobID(id), Host: id, State: topics.Running})
@@ -443,7 +490,7 @@ func TestAPageOfALargeFleetCostsWhatItShows(t *testing.T) {
 	if m.Len() != 10_000 || m.Day.Runs != 10_000 || m.Running != 100 {
 		t.Fatalf("%d hosts, %d runs, %d at work", m.Len(), m.Day.Runs, m.Running)
 	}
-	for _, f := range []Filter{{}, {Status: hosts.Failed}, {Text: "WEB-099"}, {Text: "nobody"}} {
+	for _, f := range []Filter{{}, {Status: protection.Failed}, {Text: "WEB-099"}, {Text: "nobody"}} {
 		n := testing.AllocsPerRun(10, func() {
 			m := must(b.Now(t.Context()))
 			if page := m.Page(f, 0, 50); len(page) > min(50, m.Count(f)) {
@@ -472,13 +519,30 @@ func BenchmarkBoard(b *testing.B) {
 			_, _ = m.Count(f), m.Page(f, 50, 50)
 		}
 	})
+	b.Run("beats", func(b *testing.B) { // all hosts, once
+		p := hosts.NewPresence(hosts.DefaultTiming(), func() time.Time { return made.now }, nil)
+		board := NewBoard(made, p, func() time.Time { return made.now })
+		beat := uint64(0)
+		for _, h := range made.Hosts {
+			p.Born(h.ID, topics.Session{Epoch: 1, N: 1})
+		}
+		for b.Loop() {
+			beat++
+			for _, h := range made.Hosts {
+				p.Heard(h.ID, topics.Stamp{Session: topics.Session{Epoch: 1, N: 1}, N: beat})
+			}
+			made.now = made.now.Add(30 * time.Second)
+			must(board.Now(b.Context()))
+		}
+	})
 	b.Run("change", func(b *testing.B) {
 		board, all := made.board(), made.FleetChange
 		defer func() { made.FleetChange = all }()
 		must(board.Now(b.Context()))
 		for n := 0; b.Loop(); n++ {
 			h := all.Hosts[n%len(all.Hosts)]
-			made.FleetChange = store.FleetChange{Mark: int64(n) + 2, Changed: []topics.HostID{h.ID}, Hosts: []store.Host{h}}
+			made.FleetChange = store.FleetChange{Mark: int64(n) + 2, Changed: []topics.HostID{h.ID}, Hosts: []store.Host{h},
+				Promises: promise.Promises{Groups: map[topics.HostID][]promise.Group{h.ID: all.Groups[h.ID]}}}
 			must(board.Now(b.Context()))
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/protection"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -13,14 +14,14 @@ import (
 // A Moment is how all hosts are at one moment. It never changes, and its figures
 // add up: each host is in exactly one place of the tally.
 type Moment struct {
-	Tally      map[hosts.Status]int // hosts by status
-	Online     int                  // hosts whose agents are connected
-	Running    int                  // jobs at work
-	Saved      int                  // hosts with a good backup, however old
-	Protected  int                  // of these, the ones that are not overdue
-	Oldest     *Entry               // of those saved, the one whose last is the oldest; nil if there is none
-	Restorable uint64               // bytes that would come back from the last good backups
-	Day        Day                  // what ended in the last 24 hours, to the minute
+	Tally      map[protection.Status]int // hosts by status
+	Online     int                       // hosts whose agents are connected
+	Running    int                       // jobs at work
+	Saved      int                       // hosts with a good backup, however old
+	Protected  int                       // hosts whose status is protected
+	Oldest     *Entry                    // of those saved, the one whose last is the oldest; nil if there is none
+	Restorable uint64                    // bytes that would come back from the last good backups
+	Day        Day                       // what ended in the last 24 hours, to the minute
 
 	urgent, named, ids []*Entry
 	began              int64 // the first minute of the day
@@ -47,11 +48,9 @@ func byID(a, b *Entry) int      { return strings.Compare(string(a.ID), string(b.
 
 // sum fills in the figures.
 func (m *Moment) sum() {
-	ranks := make([]int, len(Urgency)) // faster than to look up words
+	ranks := make([]int, len(protection.Words)) // faster than to look up words
 	for _, e := range m.named {
-		if e.rank >= 0 {
-			ranks[e.rank]++
-		}
+		ranks[e.rank]++
 		if e.Connection == hosts.Online {
 			m.Online++
 		}
@@ -60,23 +59,21 @@ func (m *Moment) sum() {
 				m.Running++
 			}
 		}
-		if e.GoodAt == 0 {
+		if e.LastGood == 0 {
 			continue
 		}
 		m.Saved++
-		if e.Status != hosts.Overdue {
-			m.Protected++
-		}
-		m.Restorable += e.GoodBytes
-		if m.Oldest == nil || e.GoodAt < m.Oldest.GoodAt || e.GoodAt == m.Oldest.GoodAt && byUrgency(e, m.Oldest) < 0 {
+		m.Restorable += e.Restorable
+		if m.Oldest == nil || e.LastGood < m.Oldest.LastGood || e.LastGood == m.Oldest.LastGood && byUrgency(e, m.Oldest) < 0 {
 			m.Oldest = e
 		}
 	}
 	for rank, n := range ranks {
 		if n > 0 {
-			m.Tally[Urgency[rank]] = n
+			m.Tally[protection.Words[rank]] = n
 		}
 	}
+	m.Protected = m.Tally[protection.Protected]
 }
 
 // Len counts the hosts.
@@ -118,7 +115,7 @@ func (m *Moment) Open() []store.Job {
 
 // A Filter says which hosts are meant. What is empty does not narrow it.
 type Filter struct {
-	Status hosts.Status
+	Status protection.Status
 	Text   string // part of the name, the hostname, the platform or the ID, in capitals or not
 }
 

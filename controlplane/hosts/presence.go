@@ -51,6 +51,7 @@ type presence struct {
 	heard               time.Time // in the session of birth
 	counter             uint64    // of the last unspooled message in it
 	lastSeen            time.Time
+	back                time.Time     // when it was heard of again after having been silent for a while
 	clock               time.Duration // how far the host's clock is ahead of ours
 
 	before  topics.Session // the one that birth followed here
@@ -63,7 +64,8 @@ type presence struct {
 func NewPresence(t Timing, now func() time.Time, rows []store.Host) *Presence {
 	p := &Presence{timing: t, now: now, began: now(), hosts: map[topics.HostID]*presence{}}
 	for _, h := range rows {
-		p.hosts[h.ID] = &presence{birth: h.Birth(), death: h.Death(), hello: h.Hello(), lastSeen: time.UnixMilli(h.LastSeen)}
+		p.hosts[h.ID] = &presence{birth: h.Birth(), death: h.Death(), hello: h.Hello(), lastSeen: time.UnixMilli(h.LastSeen),
+			back: time.UnixMilli(h.BackAt)}
 	}
 	return p
 }
@@ -116,11 +118,20 @@ func (p *Presence) Heard(id topics.HostID, stamp topics.Stamp) bool {
 	}
 	was, _ := p.connection(h)
 	now, before := p.now(), h.heard
-	h.counter, h.heard, h.lastSeen = stamp.N, now, now
+	h.counter, h.heard = stamp.N, now
+	h.seen(now)
 	if was != Online || now.Before(before) { // a clock that was set back: it is online for less long than was said
 		p.moved.Ring(id)
 	}
 	return true
+}
+
+// seen notes that the host is there.
+func (h *presence) seen(now time.Time) {
+	if now.Sub(h.lastSeen) > store.Silence {
+		h.back = now
+	}
+	h.lastSeen = now
 }
 
 // Late reports whether a message belongs to the previous session and was not heard
@@ -166,7 +177,7 @@ func (p *Presence) Greeted(id topics.HostID, s topics.Session) {
 	h.hello = s
 	if s == h.birth {
 		h.heard = p.now()
-		h.lastSeen = h.heard
+		h.seen(h.heard)
 		p.moved.Ring(id)
 	}
 }
@@ -198,16 +209,24 @@ func (p *Presence) Connection(id topics.HostID) (Connection, time.Time) {
 	return c, h.lastSeen
 }
 
-// Look returns whether the host is connected, and when that may change without any
-// message; the zero time is never.
-func (p *Presence) Look(id topics.HostID) (c Connection, until time.Time) {
+// A Look is what is known of a host's connection at one moment.
+type Look struct {
+	Connection Connection
+	Until      time.Time // when it may change without any message; the zero time is never
+	Seen       time.Time // when the host was last heard of
+	Back       time.Time // when it was last heard of again after some minutes of silence
+}
+
+// Look returns what is known of a host's connection now.
+func (p *Presence) Look(id topics.HostID) Look {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := p.hosts[id]
 	if h == nil {
 		h = &presence{}
 	}
-	return p.connection(h)
+	c, until := p.connection(h)
+	return Look{Connection: c, Until: until, Seen: h.lastSeen, Back: h.back}
 }
 
 // Watch starts collecting the hosts whose connection changed because of a message.

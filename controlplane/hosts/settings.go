@@ -31,7 +31,7 @@ type Input struct {
 	Name         *string // as long as a host of that name is there, it is taken
 	Retired      *bool   // keeps its snapshots, and is judged no longer; no schedule of its fires
 	Intermittent *bool   // not always on, such as a laptop
-	OverdueDays  *int64  // days without a good backup until it is overdue; 0 is never
+	OverdueDays  *int64  // the limit in days without a good backup; 0 is the default
 }
 
 // Put changes a host's settings and returns the host. It returns field.Errors for
@@ -39,7 +39,7 @@ type Input struct {
 func (s *Settings) Put(ctx context.Context, by string, id topics.HostID, in Input) (store.Host, error) {
 	wrong := field.Errors{}
 	if d := in.OverdueDays; d != nil && (*d < 0 || *d > MaxOverdueDays) {
-		wrong.Say("overdue_days", fmt.Sprintf("The days until a host is overdue are a number from 0 to %d; 0 is never.", MaxOverdueDays))
+		wrong.Say("overdue_days", fmt.Sprintf("The limit is a number of days from 1 to %d; 0 is the default.", MaxOverdueDays))
 	}
 	if in.Name != nil {
 		in.Name = new(field.Clean(*in.Name))

@@ -37,7 +37,9 @@ type Plan struct {
 	Policy   slots.Policy
 	Enabled  bool
 	Since    int64 // slots up to this moment do not count: when it was made, changed or enabled
-	PausedAt int64 // when it was last switched off; 0 is never, or not known
+	PausedAt int64 // since when it is switched off; 0 if it is not, or not known
+
+	PausedFrom int64 // when the pause began that ended with Since; 0 if none did
 }
 
 // Facts determine the verdict of a source group, together with the moment. Moments are
@@ -77,6 +79,8 @@ type Host struct {
 	Unknown      bool // nobody knows yet whether it is connected
 	SeenAt       int64
 	AwayUntil    int64 // when it last came back from having been offline
+	Keeper       bool  // it looks after repositories
+	RetiredAt    int64 // since when it is out of use; 0 is not
 }
 
 // A Verdict is what is to be said of a group, or a host, at a moment.
@@ -110,6 +114,13 @@ func since(v Verdict) int64 {
 func Judge(f Facts, now time.Time) Verdict {
 	if f.Timing == (Timing{}) {
 		f.Timing = DefaultTiming()
+	}
+	if f.Host.RetiredAt > 0 {
+		v := f.Host.retired()
+		if !f.gone() {
+			v.Good = f.Good
+		}
+		return v
 	}
 	j := judge{Facts: f, now: now.UnixMilli(), served: f.Whole}
 	if f.Good.Begun > f.Whole.Begun { // an empty one, where that is allowed
@@ -350,8 +361,8 @@ func (j *judge) slots(p Plan) {
 	if j.Host.Intermittent && (j.Host.Offline || j.Host.Unknown || start(first) <= j.Host.AwayUntil) {
 		j.excused(p, start(first)+grace, "the host was asleep when its slots began")
 	}
-	if p.PausedAt > 0 && p.PausedAt < p.Since {
-		if skipped := next(max(served, p.PausedAt)); skipped <= p.Since {
+	if p.PausedFrom > 0 {
+		if skipped := next(max(served, p.PausedFrom)); skipped <= p.Since {
 			j.excused(p, start(skipped)+grace, "the schedule was paused when its slots began")
 		}
 	}
@@ -481,12 +492,20 @@ func (j *judge) promised() string {
 	return "limit of " + j.days()
 }
 
+// retired is the verdict of a host that is out of use, and of its groups.
+func (h Host) retired() Verdict {
+	return Verdict{Status: Retired, Cause: CauseRetired, Since: h.RetiredAt,
+		Reason: "The host is retired: its snapshots are kept, and nothing is expected of it."}
+}
+
 // OfHost is the verdict of a host: the worst of its groups'. names are theirs, in the
 // same order.
-func OfHost(groups []Verdict, names []string, keeper bool) Verdict {
+func OfHost(h Host, groups []Verdict, names []string) Verdict {
 	switch {
-	case len(groups) == 0 && keeper:
-		return Verdict{Status: Keeper, Cause: CauseNone, Reason: "It looks after repositories, and has nothing of its own to back up."}
+	case h.RetiredAt > 0:
+		return h.retired()
+	case len(groups) == 0 && h.Keeper:
+		return Verdict{Status: Keeper, Cause: CauseKeeper, Reason: "It looks after repositories, and has nothing of its own to back up."}
 	case len(groups) == 0:
 		return Verdict{Status: NoBackupYet, Cause: CauseNoGroups, Reason: "Nothing on this host is backed up: it has no source group."}
 	}

@@ -1,6 +1,8 @@
 package protection
 
 import (
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +11,7 @@ import (
 	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/store/facts"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
 )
 
 // noon is when everything here is judged: Saturday, 2026-11-28 12:00 UTC.
@@ -253,11 +256,11 @@ func TestEachWordAndItsNeighbour(t *testing.T) {
 			f.failure(topics.Failed, topics.CauseLocked)
 		}, Failed, "locked", 0},
 		{"on again an hour ago after a month", func(f *Facts) {
-			f.Plans[0].PausedAt, f.Plans[0].Since = ago(30*day), ago(time.Hour)
+			f.Plans[0].PausedFrom, f.Plans[0].Since = ago(30*day), ago(time.Hour)
 			f.holds(snapshot(ago(30*day + 10*time.Hour)))
 		}, Overdue, CauseOverLimit, 0},
 		{"on again an hour ago after a night", func(f *Facts) {
-			f.Plans[0].PausedAt, f.Plans[0].Since = ago(20*time.Hour), ago(time.Hour)
+			f.Plans[0].PausedFrom, f.Plans[0].Since = ago(20*time.Hour), ago(time.Hour)
 			f.holds(snapshot(ago(day + 10*time.Hour)))
 		}, Protected, "", 0},
 
@@ -300,6 +303,11 @@ func TestEachWordAndItsNeighbour(t *testing.T) {
 			f.nothing()
 			f.Host = Host{Intermittent: true, Offline: true}
 		}, Overdue, CauseOverLimit, 0},
+		// Retired.
+		{"retired, and everything is lost", func(f *Facts) {
+			f.Host.RetiredAt = ago(time.Hour)
+			f.Group.Lost, f.LostUnacknowledged = 1, 1
+		}, Retired, CauseRetired, ago(time.Hour)},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			f := daily(t)
@@ -355,4 +363,35 @@ func lasts(t testing.TB, f Facts, v Verdict) {
 		v = next
 	}
 	t.Error("it changes for ever")
+}
+
+// docs/STATUS.md explains every word, in this order and in the words of pages.
+func TestEveryWordIsExplained(t *testing.T) {
+	page, err := os.ReadFile("../../docs/STATUS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "## How well a source group is protected")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var explained, shown []string
+	for line := range strings.Lines(section) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 5 || !strings.Contains(cells[2], "`") {
+			continue
+		}
+		explained = append(explained, strings.TrimSpace(cells[1])+" "+strings.Trim(cells[2], " `"))
+		if strings.TrimSpace(cells[3]) == "" || strings.TrimSpace(cells[4]) == "" {
+			t.Errorf("it does not say when, or what to do: %s", line)
+		}
+	}
+	for _, s := range Words {
+		v := views.HostStatus(string(s))
+		shown = append(shown, v.Word+" "+string(s))
+		if v.Word == "Unknown" || v.Rank != s.Rank() || s.Trouble() && (v.Quiet || v.Tone == "ok" || v.Tone == "idle") {
+			t.Errorf("pages show %s as %+v", s, v)
+		}
+	}
+	if !slices.Equal(explained, shown) {
+		t.Errorf("docs/STATUS.md explains\n%q, the code has\n%q", explained, shown)
+	}
 }

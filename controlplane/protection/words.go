@@ -74,5 +74,7 @@ const (
 	CauseRunning       = "running"
 	CausePaused        = "paused"
 	CauseAsleep        = "asleep"
+	CauseKeeper        = "keeper"
+	CauseRetired       = "retired"
 	CauseNone          = "" // protected
 )

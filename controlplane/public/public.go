@@ -52,7 +52,7 @@ type Publisher struct {
 	dirty map[topics.HostID]bool
 
 	// Used by Run's goroutine only.
-	seen   map[topics.HostID]seen         // the last published entry of each host
+	seen   map[topics.HostID]*fleet.Entry // the last published entry of each host
 	later  map[topics.HostID]bool         // changed, but too early to publish again
 	said   map[string]string              // last payload by topic
 	at     map[topics.HostID]time.Time    // of the last state
@@ -62,20 +62,13 @@ type Publisher struct {
 	lost   bool                           // a message could not be published, and will be repeated
 }
 
-// A seen is the board's entry of a host that was last published, with the counts made
-// from it. The entry is replaced whenever a row of the host changes.
-type seen struct {
-	entry     *fleet.Entry
-	snapshots int
-}
-
 // New returns a publisher; Run starts it.
 func New(c Config) *Publisher {
 	if c.Fleet == nil {
 		c.Fleet = fleet.NewBoard(c.Store, c.Presence, c.Now)
 	}
 	return &Publisher{Config: c, wake: make(chan struct{}, 1), dirty: map[topics.HostID]bool{}, later: map[topics.HostID]bool{},
-		seen: map[topics.HostID]seen{},
+		seen: map[topics.HostID]*fleet.Entry{},
 		said: map[string]string{}, at: map[topics.HostID]time.Time{}, ended: map[topics.HostID]topics.JobID{}}
 }
 
@@ -132,7 +125,7 @@ func (p *Publisher) everything(ctx context.Context) {
 	}
 	p.mu.Lock()
 	for _, h := range m.ByName() {
-		if p.seen[h.ID].entry != h {
+		if p.seen[h.ID] != h {
 			p.dirty[h.ID] = true
 		}
 	}
@@ -236,16 +229,10 @@ func (p *Publisher) host(ctx context.Context, h *fleet.Entry) (again bool, err e
 	if last, ok := p.at[id]; ok && p.Now().Sub(last) < pause {
 		return true, nil
 	}
-	was := p.seen[id]
-	if was.entry != h {
-		if was.snapshots, err = p.Store.SnapshotCount(ctx, id); err != nil {
-			return false, err
-		}
-		was.entry = h
-	}
-	s := topics.HostState{ID: id, Name: h.Name, Online: online, Status: string(h.Status),
-		LastGoodBackup: rfc3339(h.GoodAt), LastJob: h.LastJob, LastResult: h.LastState, Snapshots: was.snapshots,
-		ProtectedBytes: h.GoodBytes, AgentVersion: h.AgentVersion, ResticVersion: h.ResticVersion}
+	s := topics.HostState{ID: id, Name: h.Name, Online: online, Status: string(h.Status), Reason: h.Reason, Since: rfc3339(h.Since),
+		PromisedBy: h.PromisedBy, LastGoodBackup: rfc3339(h.LastGood), LastJob: h.LastBackup.Job, LastResult: h.LastBackup.State,
+		Snapshots:      h.Snapshots,
+		ProtectedBytes: h.Restorable, AgentVersion: h.AgentVersion, ResticVersion: h.ResticVersion}
 	if running != nil {
 		s.RunningJob = running.ID
 		if progress, ok := p.Hub.Progress(running.ID); ok {
@@ -256,7 +243,7 @@ func (p *Publisher) host(ctx context.Context, h *fleet.Entry) (again bool, err e
 		p.at[id] = p.Now()
 	}
 	if !p.lost {
-		p.seen[id] = was
+		p.seen[id] = h
 	}
 	return p.lost, nil
 }

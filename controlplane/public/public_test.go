@@ -160,8 +160,10 @@ func TestABackupGoesByOnThePublicTopics(t *testing.T) {
 		Summary:  &topics.Summary{TotalFiles: 1, TotalBytes: 7},
 		Snapshot: &topics.Snapshot{ID: "abc"},
 	}}}}, Now: time.Now().UnixMilli()})
-	await(t, "the host to be protected", state(func(v topics.HostState) bool {
-		return v.Status == "protected" && v.Snapshots == 1 && v.ProtectedBytes == 7 && v.LastGoodBackup != "" && v.RunningJob == ""
+	// No schedule says that there will be another: it is not protected.
+	await(t, "the host to be backed up", state(func(v topics.HostState) bool {
+		return v.Status == "unscheduled" && v.Reason != "" && v.PromisedBy == "limit of 2 days" && v.LastResult == topics.Succeeded &&
+			v.Snapshots == 1 && v.ProtectedBytes == 7 && v.LastGoodBackup != "" && v.RunningJob == ""
 	}))
 	await(t, "the end of the job", func() bool {
 		return slices.ContainsFunc(e.about("job/job-000001"), func(m message) bool {
@@ -171,7 +173,7 @@ func TestABackupGoesByOnThePublicTopics(t *testing.T) {
 	})
 	await(t, "the fleet to be counted", func() bool {
 		m := e.about("fleet/state")
-		return len(m) > 0 && strings.Contains(m[len(m)-1].payload, `"protected":1`)
+		return len(m) > 0 && strings.Contains(m[len(m)-1].payload, `"unscheduled":1`)
 	})
 	stop()
 	if err := <-ended; err != nil {

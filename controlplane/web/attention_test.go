@@ -7,24 +7,33 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/column"
+	"github.com/restic-manager/restic-manager/topics"
 )
 
 // Every host that the first line counts is found below it.
 func TestAnOverdueHostNeedsAttentionByName(t *testing.T) {
 	w := newWorld(t)
 	attic := w.enrol("attic")
+	g := attic.group("letters")
 	settings := hosts.Settings{Store: w.store}
 	if _, err := settings.Put(t.Context(), "test", attic.id, hosts.Input{Intermittent: new(true), OverdueDays: new(int64(3))}); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.store.Backdate(t.Context(), attic.id, time.Now().AddDate(0, 0, -10).UnixMilli(), 0, 0); err != nil {
+	ended := time.Now().AddDate(0, 0, -4).UnixMilli()
+	if err := w.store.AddPast(t.Context(), []store.Past{{
+		Job: store.Job{ID: "job-000001", Host: attic.id, Kind: topics.BackupJob, SourceGroup: g.ID, Repository: g.Repository,
+			State: topics.Succeeded, QueuedAt: ended - 60_000, StartedAt: ended - 60_000, FinishedAt: ended,
+			Summary: column.JSON[topics.Summary]{V: &topics.Summary{TotalFiles: 3, TotalBytes: 7}}},
+		Snapshot: &topics.Snapshot{ID: strings.Repeat("ab", 32), Time: ended, Tags: []string{"plan=" + string(g.ID)}},
+	}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	text := w.person(store.Viewer).do("GET", "/", nil).text
 	_, card, _ := strings.Cut(text, `id="attention"`)
 	card, _, _ = strings.Cut(card, "</section>")
-	for _, want := range []string{`<span class="count">1</span>`, ">attic</a>", "No good backup for 3 days",
-		"There is no good backup yet.", "View host"} {
+	for _, want := range []string{`<span class="count">1</span>`, ">attic</a>", "no good backup within the limit of 3 days",
+		"The last good backup was 4 d", "View host"} {
 		if !strings.Contains(card, want) {
 			t.Errorf("no %q in what needs attention: %s", want, card)
 		}

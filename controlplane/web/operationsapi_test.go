@@ -185,7 +185,7 @@ func TestTheAPISetsUpAHostAndFollowsItsBackup(t *testing.T) {
 	var hosts []map[string]any
 	r.json(t, &hosts)
 	if len(hosts) != 1 || hosts[0]["id"] != string(attic.id) || hosts[0]["name"] != "attic" || hosts[0]["online"] != true ||
-		hosts[0]["status"] != "protected" {
+		hosts[0]["status"] != "unscheduled" {
 		t.Errorf("hosts: %s", r.text)
 	}
 }

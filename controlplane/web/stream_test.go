@@ -457,7 +457,7 @@ func TestTheFleetFollowsItsHosts(t *testing.T) {
 	f.until("25 %")
 	attic.finish(id, topics.Finished{State: topics.Failed, Cause: topics.CausePassword, Message: "wrong password"})
 	m := f.until("1 host needs attention")
-	if !strings.Contains(m.data, "The password does not open the repository") {
+	if !strings.Contains(m.data, "The last backup failed: the password does not open the repository.") {
 		t.Errorf("it does not say why: %s", m.data)
 	}
 	w.enrol("cellar")

@@ -53,6 +53,11 @@ func differs(columns []string) string {
 	return strings.Join(terms, " OR ")
 }
 
+// ofSchedule is the host of a member's schedule.
+func ofSchedule(row string) string {
+	return `(SELECT host FROM schedules WHERE id = ` + row + `.schedule)`
+}
+
 // HostChanges note in host_changes which hosts changed, as far as the board of the
 // fleet shows it: in these columns of hosts and of jobs.
 func HostChanges(hostColumns, jobColumns []string) []Trigger {
@@ -61,6 +66,8 @@ func HostChanges(hostColumns, jobColumns []string) []Trigger {
 			host + ` <> ''
 			ON CONFLICT (host) DO UPDATE SET n = excluded.n; `
 	}
+	groupColumns := []string{"host", "name", "repository", "created_at", "allow_empty"}
+	scheduleColumns := []string{"host", "name", "cron", "zone", "jitter_seconds", "enabled", "since", "paused_at", "paused_from"}
 	return []Trigger{
 		{"host_changes_host_added", `AFTER INSERT ON hosts`, note(`NEW.id`)},
 		{"host_changes_host", `AFTER UPDATE OF ` + strings.Join(hostColumns, ", ") + ` ON hosts WHEN ` + differs(hostColumns), note(`NEW.id`)},
@@ -70,14 +77,21 @@ func HostChanges(hostColumns, jobColumns []string) []Trigger {
 		{"host_changes_job_gone", `AFTER DELETE ON jobs`, note(`OLD.host`)},
 		{"host_changes_group_added", `AFTER INSERT ON source_groups`, note(`NEW.host`)},
 		{"host_changes_group_gone", `AFTER DELETE ON source_groups`, note(`OLD.host`)},
-		{"host_changes_snapshot_added", `AFTER INSERT ON snapshots WHEN NEW.host <> ''`, note(`NEW.host`)},
-		{"host_changes_snapshot",
-			`AFTER UPDATE OF host, gone_at ON snapshots WHEN OLD.host <> NEW.host OR (OLD.gone_at = 0) <> (NEW.gone_at = 0)`,
+		{"host_changes_group", `AFTER UPDATE OF ` + strings.Join(groupColumns, ", ") + ` ON source_groups WHEN ` + differs(groupColumns),
 			note(`OLD.host`) + note(`NEW.host`)},
-		{"host_changes_snapshot_gone", `AFTER DELETE ON snapshots WHEN OLD.host <> ''`, note(`OLD.host`)},
 		{"host_changes_facts_added", `AFTER INSERT ON group_facts`, note(`NEW.host`)},
 		{"host_changes_facts", `AFTER UPDATE ON group_facts`, note(`OLD.host`) + note(`NEW.host`)},
 		{"host_changes_facts_gone", `AFTER DELETE ON group_facts`, note(`OLD.host`)},
+		{"host_changes_schedule_added", `AFTER INSERT ON schedules`, note(`NEW.host`)},
+		{"host_changes_schedule", `AFTER UPDATE OF ` + strings.Join(scheduleColumns, ", ") + ` ON schedules WHEN ` + differs(scheduleColumns),
+			note(`OLD.host`) + note(`NEW.host`)},
+		{"host_changes_schedule_gone", `AFTER DELETE ON schedules`, note(`OLD.host`)},
+		{"host_changes_member_added", `AFTER INSERT ON schedule_groups`, note(ofSchedule("NEW"))},
+		{"host_changes_member_gone", `AFTER DELETE ON schedule_groups`, note(ofSchedule("OLD"))},
+		{"host_changes_keeper_added", `AFTER INSERT ON repositories`, note(`NEW.keeper`)},
+		{"host_changes_keeper", `AFTER UPDATE OF keeper, removed_at ON repositories WHEN ` + differs([]string{"keeper", "removed_at"}),
+			note(`OLD.keeper`) + note(`NEW.keeper`)},
+		{"host_changes_keeper_gone", `AFTER DELETE ON repositories`, note(`OLD.keeper`)},
 	}
 }
 
@@ -114,7 +128,6 @@ func ScheduleChanges() []Trigger {
 			host + ` IS NOT NULL
 			ON CONFLICT (host) DO UPDATE SET n = excluded.n; `
 	}
-	ofSchedule := func(row string) string { return `(SELECT host FROM schedules WHERE id = ` + row + `.schedule)` }
 	return []Trigger{
 		{"schedule_changes_host_added", `AFTER INSERT ON hosts`, note(`NEW.id`)},
 		{"schedule_changes_host", `AFTER UPDATE OF name ON hosts WHEN OLD.name <> NEW.name`, note(`NEW.id`)},

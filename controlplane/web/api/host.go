@@ -4,9 +4,12 @@ import (
 	"context"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/protection"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
@@ -14,28 +17,79 @@ import (
 )
 
 type hostJSON struct {
-	ID            topics.HostID    `json:"id"`
-	Name          string           `json:"name"`
-	Online        bool             `json:"online" doc:"its agent can be reached now"`
-	Connection    hosts.Connection `json:"connection" enum:"online,offline,unknown"`
-	Status        hosts.Status     `json:"status" doc:"how well it is protected, in one word"`
-	Platform      string           `json:"platform"`
-	AgentVersion  string           `json:"agent_version"`
-	ResticVersion string           `json:"restic_version"`
-	LastSeen      *time.Time       `json:"last_seen"`
-	LastBackup    *time.Time       `json:"last_backup" doc:"the last one that left a complete snapshot"`
-	LastJob       topics.JobID     `json:"last_job" doc:"the last one that ended, or empty"`
-	RunningJob    topics.JobID     `json:"running_job" doc:"or empty"`
-	Intermittent  bool             `json:"intermittent" doc:"it comes and goes, as laptops do: asleep is no trouble"`
-	OverdueDays   int64            `json:"overdue_days" doc:"without a good backup, until an intermittent host is overdue; 0 is never"`
-	Config        configJSON       `json:"config" doc:"the host's copy of its schedules"`
+	ID              topics.HostID     `json:"id"`
+	Name            string            `json:"name"`
+	Online          bool              `json:"online" doc:"its agent can be reached now"`
+	Connection      hosts.Connection  `json:"connection" enum:"online,offline,unknown"`
+	Status          protection.Status `json:"status" doc:"how well it is protected: the worst of its groups, in one word"`
+	Reason          string            `json:"reason" doc:"why, in a sentence"`
+	Cause           string            `json:"cause" doc:"a stable key of the reason, empty while protected"`
+	Since           *time.Time        `json:"since" doc:"since when; null if that is not known"`
+	PromisedBy      string            `json:"promised_by" doc:"what was promised: the schedules, or the limit in days; empty for nothing"`
+	LastGood        *time.Time        `json:"last_good" doc:"when the newest backup ended that can be restored whole"`
+	RestorableBytes uint64            `json:"restorable_bytes" doc:"what restoring the last good backup of each group would write"`
+	Snapshots       int               `json:"snapshots" doc:"of its groups, in the repositories they are backed up to now"`
+	Groups          []groupStateJSON  `json:"groups" doc:"by name"`
+	Platform        string            `json:"platform"`
+	AgentVersion    string            `json:"agent_version"`
+	ResticVersion   string            `json:"restic_version"`
+	LastSeen        *time.Time        `json:"last_seen"`
+	LastBackup      *time.Time        `json:"last_backup" doc:"the same as last_good"`
+	LastResult      topics.JobState   `json:"last_result" doc:"how the last backup ended, or empty; other jobs do not count"`
+	LastJob         topics.JobID      `json:"last_job" doc:"the last one that ended, of whatever kind, or empty"`
+	RunningJob      topics.JobID      `json:"running_job" doc:"or empty"`
+	Intermittent    bool              `json:"intermittent" doc:"it comes and goes, as laptops do: asleep is no trouble"`
+	OverdueDays     int64             `json:"overdue_days" doc:"the limit in days without a good backup; 0 is the default"`
+	Config          configJSON        `json:"config" doc:"the host's copy of its schedules"`
+}
+
+type groupStateJSON struct {
+	ID              topics.SourceGroupID `json:"id"`
+	Name            string               `json:"name"`
+	Repository      topics.RepositoryID  `json:"repository"`
+	Status          protection.Status    `json:"status"`
+	Reason          string               `json:"reason"`
+	Cause           string               `json:"cause"`
+	Since           *time.Time           `json:"since"`
+	PromisedBy      string               `json:"promised_by"`
+	LastGood        *time.Time           `json:"last_good"`
+	RestorableBytes uint64               `json:"restorable_bytes"`
+	Snapshots       int                  `json:"snapshots" doc:"how many there are in its repository"`
+	Lost            int                  `json:"lost" doc:"how many are gone that no job of ours removed"`
+	Newest          string               `json:"newest" doc:"the ID of the newest snapshot, or empty"`
+	NewestFiles     uint64               `json:"newest_files"`
+	LastJob         topics.JobID         `json:"last_job" doc:"the last backup that ended, or empty"`
+	LastResult      topics.JobState      `json:"last_result" doc:"how it ended"`
+}
+
+func groupStatesOf(e *fleet.Entry) []groupStateJSON {
+	out := make([]groupStateJSON, len(e.Groups))
+	for i, g := range e.Groups {
+		out[i] = groupStateJSON{ID: g.ID, Name: g.Name, Repository: g.Repository, Status: g.Status, Reason: g.Reason, Cause: g.Cause,
+			Since: base.JSONTime(g.Since), PromisedBy: g.PromisedBy, LastGood: base.JSONTime(g.LastGood()), RestorableBytes: g.Good.Bytes,
+			Snapshots: g.Facts.Snapshots, Lost: g.Facts.Lost, Newest: g.Facts.Newest.ID, NewestFiles: g.Facts.Newest.Files,
+			LastJob: g.Facts.Last.Job, LastResult: g.Facts.Last.State}
+	}
+	return out
 }
 
 type listHostsIn struct {
 	Limit  int           `query:"limit" minimum:"1" maximum:"1000" doc:"how many at most; all if it is left out"`
 	After  topics.HostID `query:"after" doc:"the ID of the last host the client has: what comes behind it by name follows"`
 	Query  string        `query:"q" maxLength:"200" doc:"part of the name, the hostname, the platform or the ID, in capitals or not"`
-	Status string        `query:"status" enum:"protected,running,warning,failed,no-backup-yet,overdue,asleep" doc:"only with this status"`
+	Status statusWord    `query:"status" doc:"only with this status"`
+}
+
+// A statusWord is a status that a client asks for.
+type statusWord string
+
+// Schema implements huma.SchemaProvider.
+func (statusWord) Schema(huma.Registry) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeString}
+	for _, w := range protection.Words {
+		s.Enum = append(s.Enum, string(w))
+	}
+	return s
 }
 
 // ListHosts lists hosts by name.
@@ -48,17 +102,16 @@ func (a *API) ListHosts(ctx context.Context, in *listHostsIn) (*list1[hostJSON],
 	if limit == 0 {
 		limit = m.Len()
 	}
-	rows := m.NamedBehind(fleet.Filter{Status: hosts.Status(in.Status), Text: in.Query}, in.After, limit)
+	rows := m.NamedBehind(fleet.Filter{Status: protection.Status(in.Status), Text: in.Query}, in.After, limit)
 	out := make([]hostJSON, len(rows))
 	for i, h := range rows {
 		_, seen := a.Presence.Connection(h.ID)
+		good := base.JSONTime(h.LastGood)
 		out[i] = hostJSON{ID: h.ID, Name: h.Name, Online: h.Connection == hosts.Online, Connection: h.Connection, Status: h.Status,
-			Platform: base.System(
-				h.Host,
-			), AgentVersion: h.AgentVersion, ResticVersion: h.ResticVersion, LastSeen: base.JSONTime(max(0, seen.UnixMilli())),
-			LastBackup: base.JSONTime(
-				h.GoodAt,
-			), LastJob: h.LastJob, Intermittent: h.Intermittent, OverdueDays: h.OverdueDays, Config: configOf(h.Host)}
+			Reason: h.Reason, Cause: h.Cause, Since: base.JSONTime(h.Since), PromisedBy: h.PromisedBy, LastGood: good,
+			RestorableBytes: h.Restorable, Snapshots: h.Snapshots, Groups: groupStatesOf(h), Platform: base.System(h.Host),
+			AgentVersion: h.AgentVersion, ResticVersion: h.ResticVersion, LastSeen: base.JSONTime(max(0, seen.UnixMilli())), LastBackup: good,
+			LastResult: h.LastBackup.State, LastJob: h.LastJob, Intermittent: h.Intermittent, OverdueDays: h.OverdueDays, Config: configOf(h.Host)}
 		if h.Running() {
 			out[i].RunningJob = h.Busy().ID
 		}
@@ -72,7 +125,7 @@ type putHostIn struct {
 		Name         *string `json:"name,omitempty" doc:"1 to 100 characters, no other host's"`
 		Retired      *bool   `json:"retired,omitempty" doc:"it keeps its snapshots and is judged no longer; none of its schedules fires"`
 		Intermittent *bool   `json:"intermittent,omitempty" doc:"it comes and goes, as laptops do"`
-		OverdueDays  *int64  `json:"overdue_days,omitempty" doc:"without a good backup, until it is overdue, 0 to 365; 0 is never"`
+		OverdueDays  *int64  `json:"overdue_days,omitempty" doc:"the limit without a good backup, 1 to 365; 0 is the default"`
 	}
 }
 

@@ -6,17 +6,17 @@ import (
 	"hash/fnv"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
-	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/protection"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/live"
-	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
 	"github.com/restic-manager/restic-manager/words"
@@ -26,9 +26,8 @@ import (
 // many jobs at work: what is below them must be near.
 const attentionSize = 10
 
-// troubled are the hosts that need somebody, the worst first, as the verdict
-// counts them.
-var troubled = []hosts.Status{hosts.Failed, hosts.Overdue, hosts.Warning}
+// troubled are the statuses of hosts that need somebody, the worst first.
+var troubled = slices.DeleteFunc(slices.Clone(protection.Words), func(s protection.Status) bool { return !s.Trouble() })
 
 // filterOf is what the fleet page was asked for, and which page of it.
 func filterOf(q url.Values) (f fleet.Filter, page int) {
@@ -41,7 +40,7 @@ func filterOf(q url.Values) (f fleet.Filter, page int) {
 
 // hostsOn is the part of the fleet that a page with a filter shows.
 func hostsOn(m *fleet.Moment, f fleet.Filter, page int) ([]*fleet.Entry, views.Paging) {
-	p := views.NewPaging(m.Count(f), page, statusKey(f.Status), f.Text)
+	p := views.NewPaging(m.Count(f), page, string(f.Status), f.Text)
 	return m.Page(f, p.From, p.To-p.From), p
 }
 
@@ -70,7 +69,7 @@ func (s *Pages) FleetPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	status := statusKey(x.Status)
+	status := string(x.Status)
 	hosts := views.Hosts{
 		Total:  m.Len(),
 		Query:  x.Text,
@@ -103,7 +102,7 @@ func (s *Pages) FleetPage(w http.ResponseWriter, r *http.Request) error {
 func tallyOf(m *fleet.Moment) views.Tally {
 	t := views.Tally{}
 	for st, n := range m.Tally {
-		t[statusKey(st)] = n
+		t[string(st)] = n
 	}
 	return t
 }
@@ -111,7 +110,7 @@ func tallyOf(m *fleet.Moment) views.Tally {
 func (s *Pages) verdict(m *fleet.Moment) views.Verdict {
 	age := ""
 	if m.Oldest != nil {
-		age = words.Ago(base.At(m.Oldest.GoodAt), s.Now())
+		age = words.Ago(base.At(m.Oldest.LastGood), s.Now())
 	}
 	return views.NewVerdict(tallyOf(m), m.Saved, age)
 }
@@ -125,7 +124,7 @@ func (s *Pages) figures(m *fleet.Moment) views.Figures {
 	}
 	if m.Oldest != nil {
 		g.Restorable = words.Bytes(m.Restorable)
-		g.Oldest = s.When(m.Oldest.GoodAt)
+		g.Oldest = s.When(m.Oldest.LastGood)
 		g.OldestHost = views.Link{Text: m.Oldest.Name, URL: views.HostURL(string(m.Oldest.ID))}
 	}
 	return g
@@ -145,59 +144,29 @@ func (s *Pages) attention(ctx context.Context, m *fleet.Moment) ([]views.Attenti
 	for _, st := range troubled {
 		bad = append(bad, m.Page(fleet.Filter{Status: st}, 0, attentionSize-len(bad))...)
 	}
-	ids := make([]topics.JobID, len(bad))
-	for i, h := range bad {
-		ids[i] = h.StandingJob
-	}
-	rows, err := s.Store.JobsByID(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
-	last := map[topics.JobID]store.Job{}
-	for _, j := range rows {
-		last[j.ID] = j
-	}
 	out := make([]views.Attention, len(bad))
 	for i, h := range bad {
-		a := views.Attention{HostID: string(h.ID), Host: h.Name, Status: views.HostStatus(statusKey(h.Status))}
-		if h.Status == hosts.Overdue {
-			a.Title, a.Text = s.overdue(h)
-			a.Link = views.Link{Text: "View host", URL: views.HostURL(a.HostID)}
-		} else {
-			j := last[h.StandingJob]
-			a.Title, a.Text = s.trouble(h.Host, j)
-			a.Link = views.Link{Text: "View log", URL: views.JobURL(string(j.ID))}
+		a := views.Attention{HostID: string(h.ID), Host: h.Name, Status: statusOf(h.Status), Title: h.Reason,
+			Text: s.lastGood(h), Link: views.Link{Text: "View host", URL: views.HostURL(string(h.ID))}}
+		if j := h.Worst().Facts.Last.Job; j != "" && (h.Status == protection.Failed || h.Status == protection.Warning) {
+			a.Link = views.Link{Text: "View log", URL: views.JobURL(string(j))}
 		}
 		out[i] = a
 	}
 	return out, nil
 }
 
-// overdue says since when a host has had no good backup for too long.
-func (s *Pages) overdue(h *fleet.Entry) (title, text string) {
-	title = "No good backup for " + words.Count(uint64(max(h.OverdueDays, 0)), "day", "days")
-	if h.GoodAt == 0 {
-		text = "There is no good backup yet."
-	} else {
-		text = "The last good backup was " + words.Ago(base.At(h.GoodAt), s.Now()) + "."
+// lastGood says when the last good backup of a host was, and when it was heard of if it
+// is offline.
+func (s *Pages) lastGood(h *fleet.Entry) string {
+	text := "There is no good backup."
+	if h.LastGood > 0 {
+		text = "The last good backup was " + words.Ago(base.At(h.LastGood), s.Now()) + "."
 	}
-	if h.Connection == hosts.Offline && h.LastSeen > 0 {
-		text += " Its agent was last heard of " + words.Ago(base.At(h.LastSeen), s.Now()) + "."
+	if _, seen := s.Presence.Connection(h.ID); h.Connection == hosts.Offline && seen.UnixMilli() > 0 {
+		text += " Its agent was last heard of " + words.Ago(seen, s.Now()) + "."
 	}
-	return title, text
-}
-
-// trouble says what is wrong with a host for which job j stands.
-func (s *Pages) trouble(h store.Host, j store.Job) (title, text string) {
-	title = jobs.Explain(j.Kind, j.Cause, j.State).Cause
-	if j.State == topics.Warnings && j.Summary.V != nil && j.Summary.V.Unreadable > 0 {
-		title = words.Count(j.Summary.V.Unreadable, "item", "items") + " could not be read"
-	}
-	text = "It ended " + words.Ago(base.At(j.FinishedAt), s.Now()) + ". "
-	if h.GoodAt == 0 {
-		return title, text + "There is no good backup yet."
-	}
-	return title, text + "The last good backup was " + words.Ago(base.At(h.GoodAt), s.Now()) + "."
+	return text
 }
 
 // atWork lists the jobs that run or were sent, and those that wait.
@@ -238,25 +207,27 @@ func (s *Pages) fleetRow(ctx context.Context, h *fleet.Entry, runs []views.Run) 
 	r := views.HostRow{
 		ID:         string(h.ID),
 		Name:       h.Name,
-		Status:     views.HostStatus(statusKey(h.Status)),
+		Status:     statusOf(h.Status),
+		Reason:     h.Reason,
+		Since:      s.When(h.Since),
 		Connection: s.Connection(h.ID),
 		OS:         base.System(h.Host),
-		LastBackup: s.When(h.GoodAt),
-		HasGroups:  h.Grouped,
+		LastBackup: s.When(h.LastGood),
+		HasGroups:  len(h.Groups) > 0,
 		NoBackup:   layout.WhyNot(h.Host, topics.BackupJob),
 	}
 	if open := h.Busy(); open != nil {
 		j := s.Running(*open, h.Name)
 		r.Job = &j
 		runs = append(runs[:len(runs):len(runs)], views.Run{At: s.Now(), Day: views.DayRunning})
-		if h.Status == hosts.Running {
+		if h.Status == protection.Running {
 			r.Status = r.Status.As("Backing up")
 		}
 	}
 	r.Strip = views.NewStrip(ctx, runs, s.Now())
-	if h.GoodAt > 0 {
-		r.LastTook = words.Duration(time.Duration(h.GoodSeconds) * time.Second)
-		r.Restorable = words.Bytes(h.GoodBytes)
+	if h.LastGood > 0 {
+		r.LastTook = words.Duration(time.Duration(h.LastTook) * time.Second)
+		r.Restorable = words.Bytes(h.Restorable)
 	}
 	return r
 }

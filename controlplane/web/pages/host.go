@@ -9,8 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/protection"
 	"github.com/restic-manager/restic-manager/controlplane/sources"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
@@ -45,10 +47,15 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 	if err != nil {
 		return none, err
 	}
-	open, err := s.Store.OpenJobs(ctx, id)
+	m, err := s.Moment(ctx)
 	if err != nil {
 		return none, err
 	}
+	e := m.Host(id)
+	if e == nil {
+		return none, store.ErrNotFound // removed since
+	}
+	open := e.Open
 	groups, err := s.Store.SourceGroups(ctx, id)
 	if err != nil {
 		return none, err
@@ -82,8 +89,12 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 	for _, g := range groups {
 		names[g.ID] = g.Name
 	}
-	running, busy := false, map[topics.SourceGroupID]bool{}
-	v := views.Host{ID: string(h.ID), Name: h.Name, Connection: s.Connection(id), OS: base.System(h), LastBackup: s.When(h.GoodAt)}
+	busy, held := map[topics.SourceGroupID]bool{}, map[topics.SourceGroupID]fleet.Group{}
+	for _, g := range e.Groups {
+		held[g.ID] = g
+	}
+	v := views.Host{ID: string(h.ID), Name: h.Name, Connection: s.Connection(id), OS: base.System(h), LastBackup: s.When(e.LastGood),
+		Status: statusOf(e.Status), Reason: e.Reason, Since: s.When(e.Since)}
 	if h.Arch != "" && v.OS != "" {
 		v.OS += ", " + h.Arch
 	}
@@ -93,17 +104,15 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 		v.Forbids[string(k)] = layout.WhyNot(h, k)
 	}
 	for _, j := range open {
-		running = running || j.State == topics.Running
 		busy[j.SourceGroup] = true
 		v.Running = append(v.Running, s.Running(j, h.Name))
 	}
-	v.Status = views.HostStatus(statusKey(s.Presence.Status(h, running)))
-	if h.GoodAt > 0 {
-		v.LastTook = words.Duration(time.Duration(h.GoodSeconds) * time.Second)
-		v.Restorable = words.Bytes(h.GoodBytes)
+	if e.LastGood > 0 {
+		v.LastTook = words.Duration(time.Duration(e.LastTook) * time.Second)
+		v.Restorable = words.Bytes(e.Restorable)
 	}
-	if v.Status.Key == "failed" || v.Status.Key == "warning" {
-		if v.Problem, err = s.hostProblem(ctx, h, v.Status); err != nil {
+	if e.Status.Trouble() {
+		if v.Problem, err = s.hostProblem(ctx, e); err != nil {
 			return none, err
 		}
 	}
@@ -116,21 +125,17 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 		lastOf[j.SourceGroup] = &row
 	}
 	for _, g := range groups {
-		v.Groups = append(
-			v.Groups,
-			views.Group{
-				Name:         g.Name,
-				Repository:   repositories[g.Repository],
-				RepositoryID: string(g.Repository),
-				Paths:        g.Paths,
-				Excludes:     g.Excludes,
-				Leads:        leads[g.ID],
-				Warnings:     sources.Warnings(g),
-				AllowEmpty:   g.AllowEmpty,
-				LastRun:      lastOf[g.ID],
-				Busy:         busy[g.ID],
-			},
-		)
+		row := views.Group{Name: g.Name, Repository: repositories[g.Repository], RepositoryID: string(g.Repository), Paths: g.Paths,
+			Excludes: g.Excludes, Status: statusOf(protection.NoBackupYet), Leads: leads[g.ID], Warnings: sources.Warnings(g),
+			AllowEmpty: g.AllowEmpty, LastRun: lastOf[g.ID], Busy: busy[g.ID]}
+		if k, ok := held[g.ID]; ok {
+			row.Status, row.Reason, row.Since, row.LastGood = statusOf(k.Status), k.Reason, s.When(k.Since), s.When(k.LastGood())
+			row.Snapshots = words.Count(uint64(max(k.Facts.Snapshots, 0)), "snapshot", "snapshots")
+			if k.LastGood() > 0 {
+				row.Restorable = words.Bytes(k.Good.Bytes)
+			}
+		}
+		v.Groups = append(v.Groups, row)
 	}
 	for _, j := range recent {
 		v.Jobs = append(v.Jobs, s.JobRow(j, names))
@@ -163,17 +168,22 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 	return v, nil
 }
 
-func (s *Pages) hostProblem(ctx context.Context, h store.Host, st views.Status) (*views.Note, error) {
-	rows, err := s.Store.JobsByID(ctx, []topics.JobID{h.StandingJob})
-	if err != nil || len(rows) == 0 {
-		return nil, err
-	}
-	title, text := s.trouble(h, rows[0])
-	n := &views.Note{Tone: "fail", Title: title, Text: jobs.Explain(rows[0].Kind, rows[0].Cause, rows[0].State).Effect + " " + text,
-		Link: views.Link{Text: "Open the job", URL: views.JobURL(string(rows[0].ID))}}
-	if st.Key == "warning" {
+// hostProblem says what is wrong with a host, and leads to the job that says more.
+func (s *Pages) hostProblem(ctx context.Context, e *fleet.Entry) (*views.Note, error) {
+	n := &views.Note{Tone: "fail", Title: e.Reason, Text: s.lastGood(e)}
+	if e.Status == protection.Warning || e.Status == protection.Late {
 		n.Tone = "warn"
 	}
+	last := e.Worst().Facts.Last
+	if last.Job == "" || string(last.Cause) != e.Cause {
+		return n, nil
+	}
+	rows, err := s.Store.JobsByID(ctx, []topics.JobID{last.Job})
+	if err != nil || len(rows) == 0 {
+		return n, err
+	}
+	n.Text = jobs.Explain(rows[0].Kind, rows[0].Cause, rows[0].State).Effect + " " + n.Text
+	n.Link = views.Link{Text: "Open the job", URL: views.JobURL(string(last.Job))}
 	return n, nil
 }
 

@@ -14,7 +14,7 @@ import (
 	"context"
 
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
-	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/protection"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
@@ -42,21 +42,16 @@ func New(p *layout.Page) *Pages {
 // WatchAudit reads all of the audit log's chain once in a while until ctx ends.
 func (s *Pages) WatchAudit(ctx context.Context) { s.chain.Keep(ctx, s.Timing.Verify) }
 
-// statusKey is the pages' key of a status.
-func statusKey(st hosts.Status) string {
-	if st == hosts.NoBackupYet {
-		return "no-backup"
+// hostStatusOf is the status that a page's address names.
+func hostStatusOf(key string) protection.Status {
+	if key == "no-backup" { // as it was called in links of former versions
+		return protection.NoBackupYet
 	}
-	return string(st)
+	return protection.Status(key)
 }
 
-// hostStatusOf is the status whose key a page names.
-func hostStatusOf(key string) hosts.Status {
-	if key == statusKey(hosts.NoBackupYet) {
-		return hosts.NoBackupYet
-	}
-	return hosts.Status(key)
-}
+// statusOf is a status as pages show it.
+func statusOf(st protection.Status) views.Status { return views.HostStatus(string(st)) }
 
 // attentionKey is what the list of hosts in trouble depends on: it says how long
 // ago things happened, to the minute.

@@ -161,7 +161,7 @@ func roundOf(st schedule.Standing, jobs []store.Round) views.Status {
 	case st.Owed != nil:
 		return views.JobStatus("queued").As("Owed, tried again")
 	case n == 0:
-		return views.HostStatus("no-backup").As("None yet")
+		return views.HostStatus("no-backup-yet").As("None yet")
 	case open > 0:
 		return views.JobStatus("running").As(fmt.Sprintf("%d of %d done", good+bad, n))
 	case bad > 0:
@@ -219,7 +219,7 @@ func (s *Pages) ChooseScheduleHost(w http.ResponseWriter, r *http.Request) error
 	text := strings.TrimSpace(r.URL.Query().Get("q"))
 	v := views.ScheduleChoice{Query: text}
 	for _, h := range m.NamedBehind(fleet.Filter{Text: text}, "", m.Len()) {
-		if !h.Grouped {
+		if len(h.Groups) == 0 {
 			continue
 		}
 		if v.Found++; v.Found <= views.PageSize {

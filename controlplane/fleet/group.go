@@ -1,0 +1,133 @@
+package fleet
+
+import (
+	"slices"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/health"
+	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/protection"
+	"github.com/restic-manager/restic-manager/slots"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/facts"
+	"github.com/restic-manager/restic-manager/store/promise"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A Group is what is kept of a source group.
+type Group struct {
+	promise.Group
+	protection.Verdict
+
+	plans []protection.Plan
+}
+
+// LastGood is when the group's newest backup ended that can be restored whole, 0 if
+// there is none.
+func (g Group) LastGood() int64 { return g.Good.Ended }
+
+// A plan is a schedule whose line was read.
+type plan struct {
+	row  promise.Schedule
+	plan protection.Plan
+}
+
+// groups reads the schedules of some groups. What cannot be read promises nothing; no
+// such schedule can be saved.
+func (b *Board) groups(rows []promise.Group) []Group {
+	out := make([]Group, len(rows))
+	for i, row := range rows {
+		out[i] = Group{Group: row}
+		for _, s := range row.Schedules {
+			p, known := b.plans[s.ID]
+			if !known || p.row != s {
+				policy, err := slots.Parse(s.Cron, s.Zone, time.Duration(s.JitterSeconds)*time.Second, string(s.ID))
+				if err != nil {
+					continue
+				}
+				p = plan{s, protection.Plan{ID: s.ID, Name: s.Name, Policy: policy, Enabled: s.Enabled, Since: s.Since, PausedAt: s.PausedAt,
+					PausedFrom: s.PausedFrom}}
+				b.plans[s.ID] = p
+			}
+			out[i].plans = append(out[i].plans, p.plan)
+		}
+	}
+	return out
+}
+
+// judged is the entry with its connection and verdicts as they are now.
+func (e Entry) judged(look hosts.Look, now time.Time) *Entry {
+	e.Connection, e.back = look.Connection, look.Back
+	host := protection.Host{Intermittent: e.Intermittent, OverdueDays: int(e.OverdueDays), Offline: look.Connection == hosts.Offline,
+		Unknown: look.Connection == hosts.Unknown, SeenAt: max(0, look.Seen.UnixMilli()), AwayUntil: look.Back.UnixMilli(),
+		Keeper: e.Keeper, RetiredAt: e.RetiredAt}
+	groups, verdicts, names := make([]Group, len(e.Groups)), make([]protection.Verdict, len(e.Groups)), make([]string, len(e.Groups))
+	e.LastGood, e.LastTook, e.Restorable, e.Snapshots, e.LastBackup = 0, 0, 0, 0, facts.Run{}
+	for i, g := range e.Groups {
+		f := g.facts(host, e.Open)
+		sick := g.repository(now)
+		f.Repository = protection.Repository{Health: sick.Word, Since: sick.Since}
+		if g.Verdict = protection.Judge(f, now); sick.Until > 0 && (g.Until == 0 || sick.Until < g.Until) {
+			g.Until = sick.Until
+		}
+		groups[i], verdicts[i], names[i] = g, g.Verdict, g.Name
+		if g.Good.Ended > e.LastGood {
+			e.LastGood, e.LastTook = g.Good.Ended, (g.Good.Ended-g.Good.Begun)/1000
+		}
+		e.Restorable += g.Good.Bytes
+		e.Snapshots += g.Facts.Snapshots
+		if g.Facts.Last.EndedAt > e.LastBackup.EndedAt {
+			e.LastBackup = g.Facts.Last
+		}
+	}
+	e.Groups = groups
+	e.Verdict = protection.OfHost(host, verdicts, names)
+	e.rank = e.Status.Rank()
+	return &e
+}
+
+// repository is what of its repository's health touches what was backed up, the worst
+// for restoring first.
+func (g Group) repository(now time.Time) (v health.Verdict) {
+	if g.Ails == nil {
+		return v
+	}
+	all := health.All(*g.Ails, now)
+	for _, w := range []health.Word{health.Missing, health.Unreadable, health.Damaged} {
+		if i := slices.IndexFunc(all, func(v health.Verdict) bool { return v.Word == w }); i >= 0 {
+			return all[i]
+		}
+	}
+	return health.Verdict{Until: all[0].Until}
+}
+
+// facts are what a group is judged by.
+func (g Group) facts(host protection.Host, open []store.Job) protection.Facts {
+	f := protection.Facts{Group: g.Facts, Name: g.Name, CreatedAt: g.CreatedAt, AllowEmpty: g.AllowEmpty, Plans: g.plans, Host: host}
+	for _, j := range open {
+		switch {
+		case j.Kind != topics.BackupJob || j.SourceGroup != g.ID:
+		case j.State == topics.Running:
+			f.RunningSince = j.StartedAt
+		default:
+			f.Waiting = true
+		}
+	}
+	if last := g.Facts.Last; last.State != topics.Succeeded && last.Cause != "" {
+		f.FailedWords = jobs.Explain(topics.BackupJob, last.Cause, last.State).Cause
+	}
+	return f
+}
+
+// same reports whether nothing that anybody reads of two entries of a host differs.
+func (e *Entry) same(o *Entry) bool {
+	return shown(e.Verdict) == shown(o.Verdict) &&
+		slices.EqualFunc(e.Groups, o.Groups, func(a, b Group) bool { return shown(a.Verdict) == shown(b.Verdict) })
+}
+
+// shown is a verdict without what only the board goes by.
+func shown(v protection.Verdict) protection.Verdict {
+	v.Until = 0
+	return v
+}

@@ -1,0 +1,169 @@
+// Package promise reads what source groups hold and what was promised to them: all
+// that package protection judges by, of some hosts or of all, in a few statements.
+package promise
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/restic-manager/restic-manager/store/facts"
+	"github.com/restic-manager/restic-manager/store/looks"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A Group is a source group with what is known of it.
+type Group struct {
+	ID         topics.SourceGroupID `db:"id"`
+	Host       topics.HostID        `db:"host"`
+	Name       string               `db:"name"`
+	Repository topics.RepositoryID  `db:"repository"`
+	CreatedAt  int64                `db:"created_at"`
+	AllowEmpty bool                 `db:"allow_empty"`
+
+	Facts     facts.Group  `db:"-"`
+	Schedules []Schedule   `db:"-"` // that name it, by name
+	Ails      *looks.Facts `db:"-"` // what is known of its repository; nil if nobody found it damaged, gone or shut
+}
+
+// A Schedule is when a group's backups are promised.
+type Schedule struct {
+	ID            topics.ScheduleID `db:"id"`
+	Host          topics.HostID     `db:"host"`
+	Name          string            `db:"name"`
+	Cron          string            `db:"cron"`
+	Zone          string            `db:"zone"`
+	JitterSeconds int               `db:"jitter_seconds"`
+	Enabled       bool              `db:"enabled"`
+	Since         int64             `db:"since"`       // slots up to this moment do not count
+	PausedAt      int64             `db:"paused_at"`   // since when it is switched off
+	PausedFrom    int64             `db:"paused_from"` // when the pause began that ended with Since; 0 if none did
+}
+
+// Promises is what is known of some hosts' groups.
+type Promises struct {
+	Groups  map[topics.HostID][]Group // by name
+	Keepers map[topics.HostID]bool    // hosts that look after repositories
+}
+
+// Of reads the promises of some hosts; of all hosts if the list is nil.
+func Of(ctx context.Context, q sqlx.QueryerContext, hosts []topics.HostID) (p Promises, err error) {
+	if hosts != nil && len(hosts) == 0 {
+		return p, nil
+	}
+	r := reader{ctx, q, hosts, nil}
+	var groups []Group
+	r.read(&groups, `SELECT id, host, name, repository, created_at, allow_empty FROM source_groups`, `host`, ` ORDER BY name, id`)
+	var schedules []Schedule
+	r.read(&schedules, `SELECT id, host, name, cron, zone, jitter_seconds, enabled, since, paused_at, paused_from FROM schedules`, `host`,
+		` ORDER BY name, id`)
+	var members []struct {
+		Schedule topics.ScheduleID    `db:"schedule"`
+		Group    topics.SourceGroupID `db:"source_group"`
+	}
+	r.read(&members, `SELECT m.schedule, m.source_group FROM source_groups g JOIN schedule_groups m ON m.source_group = g.id`, `g.host`, ``)
+	var keepers []topics.HostID
+	r.read(&keepers, `SELECT DISTINCT keeper FROM repositories WHERE removed_at = 0 AND keeper <> ''`, `keeper`, ``)
+	if r.err != nil {
+		return p, fmt.Errorf("promises: %w", r.err)
+	}
+	var known []facts.Group
+	if hosts == nil {
+		known, err = facts.All(ctx, q)
+	} else {
+		known, err = facts.Of(ctx, q, hosts...)
+	}
+	if err != nil {
+		return p, err
+	}
+
+	ails, err := ailing(ctx, q, groups, hosts == nil)
+	if err != nil {
+		return p, err
+	}
+
+	factsOf := make(map[topics.SourceGroupID]facts.Group, len(known))
+	for _, f := range known {
+		factsOf[f.Group] = f
+	}
+	groupsOf := make(map[topics.ScheduleID][]topics.SourceGroupID, len(schedules))
+	for _, m := range members {
+		groupsOf[m.Schedule] = append(groupsOf[m.Schedule], m.Group)
+	}
+	schedulesOf := make(map[topics.SourceGroupID][]Schedule, len(groups))
+	for _, s := range schedules {
+		for _, g := range groupsOf[s.ID] {
+			schedulesOf[g] = append(schedulesOf[g], s)
+		}
+	}
+	p = Promises{Groups: make(map[topics.HostID][]Group, len(groups)), Keepers: make(map[topics.HostID]bool, len(keepers))}
+	for _, g := range groups {
+		g.Facts, g.Schedules, g.Ails = factsOf[g.ID], schedulesOf[g.ID], ails[g.Repository]
+		p.Groups[g.Host] = append(p.Groups[g.Host], g)
+	}
+	for _, h := range keepers {
+		p.Keepers[h] = true
+	}
+	return p, nil
+}
+
+// ailing returns what is known of those repositories of some groups that a host found
+// damaged, gone or shut. Mostly there is none, and nothing else is read.
+func ailing(ctx context.Context, q sqlx.QueryerContext, groups []Group, all bool) (map[topics.RepositoryID]*looks.Facts, error) {
+	query, args := `SELECT repository FROM repository_damage UNION SELECT repository FROM repository_looks
+		WHERE kind = 'open' AND bad_since > 0 AND bad_cause IN ('wrong-password', 'repository-missing')`, []any(nil)
+	if !all {
+		of := map[topics.RepositoryID]bool{"": true}
+		for _, g := range groups {
+			of[g.Repository] = true
+		}
+		list := slices.Sorted(maps.Keys(of))
+		var err error
+		if query, args, err = sqlx.In(`SELECT repository FROM repository_damage WHERE repository IN (?)
+			UNION SELECT repository FROM repository_looks WHERE repository IN (?) AND kind = 'open' AND bad_since > 0
+				AND bad_cause IN ('wrong-password', 'repository-missing')`, list, list); err != nil {
+			return nil, err
+		}
+	}
+	var ids []topics.RepositoryID
+	if err := sqlx.SelectContext(ctx, q, &ids, sqlx.Rebind(sqlx.DOLLAR, query), args...); err != nil {
+		return nil, fmt.Errorf("ailing repositories: %w", err)
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	known, err := looks.Of(ctx, q, ids...)
+	ails := make(map[topics.RepositoryID]*looks.Facts, len(known))
+	for i := range known {
+		ails[known[i].Repository] = &known[i]
+	}
+	return ails, err
+}
+
+// A reader reads rows of some hosts or of all.
+type reader struct {
+	ctx   context.Context
+	q     sqlx.QueryerContext
+	hosts []topics.HostID
+	err   error
+}
+
+func (r *reader) read(into any, query, host, order string) {
+	if r.err != nil {
+		return
+	}
+	var args []any
+	if r.hosts != nil {
+		word := ` WHERE `
+		if host == "keeper" {
+			word = ` AND `
+		}
+		if query, args, r.err = sqlx.In(query+word+host+` IN (?)`, r.hosts); r.err != nil {
+			return
+		}
+	}
+	r.err = sqlx.SelectContext(r.ctx, r.q, into, sqlx.Rebind(sqlx.DOLLAR, query+order), args...)
+}
