@@ -6,6 +6,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/looks"
 	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -32,6 +33,9 @@ func (s *Store) AddPast(ctx context.Context, past []Past, days []Day) error {
 			if last := hosts[p.Job.Host]; p.Job.FinishedAt >= last.FinishedAt {
 				hosts[p.Job.Host] = p.Job
 			}
+		}
+		if err := j.pastLooks(past); err != nil {
+			return err
 		}
 		for host, last := range hosts {
 			worst, err := j.standing(host)
@@ -62,6 +66,32 @@ func (s *Store) AddPast(ctx context.Context, past []Past, days []Day) error {
 		}
 		return nil
 	})
+}
+
+// pastLooks notes what the jobs found of their repositories: of each host, and each
+// kind and way in which a job of its ended, the last.
+func (j journal) pastLooks(past []Past) error {
+	type way struct {
+		repository topics.RepositoryID
+		host       topics.HostID
+		kind       topics.JobKind
+		state      topics.JobState
+		cause      topics.Cause
+	}
+	last := map[way]int{}
+	of := func(job Job) way { return way{job.Repository, job.Host, job.Kind, job.State, job.Cause} }
+	for i, p := range past {
+		last[of(p.Job)] = i
+	}
+	for i, p := range past {
+		if last[of(p.Job)] != i {
+			continue
+		}
+		if err := looks.Note(j.ctx, j.tx, endOf(p.Job, true), p.Job.FinishedAt); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // addPast writes one job and the rows that depend on it alone.

@@ -185,13 +185,10 @@ func (j *judging) local() bool {
 }
 
 func (j *judging) foreign() {
-	switch snapshots, keys := uint64(j.ForeignSnapshots), uint64(j.ForeignKeys); {
-	case keys > 0 && snapshots > 0:
-		j.say(Foreign, "foreign-keys", j.ForeignSince, words.Count(keys, "key", "keys")+" and "+
-			words.Count(snapshots, "snapshot", "snapshots")+" in it are not ours.")
-	case keys > 0:
+	if keys := uint64(j.ForeignKeys); keys > 0 {
 		j.say(Foreign, "foreign-keys", j.ForeignSince, words.Count(keys, "key that is not ours opens", "keys that are not ours open")+" it.")
-	case snapshots > 0:
+	}
+	if snapshots := uint64(j.ForeignSnapshots); snapshots > 0 {
 		j.say(Foreign, "foreign-snapshots", 0, words.Count(snapshots, "snapshot", "snapshots")+" in it "+
 			map[bool]string{true: "was", false: "were"}[snapshots == 1]+" not made by a job of ours.")
 	}

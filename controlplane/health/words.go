@@ -56,7 +56,7 @@ var advice = map[string]Advice{
 	},
 	"check-overdue": {
 		"Damage that came since the last check would not be known.",
-		"Check it now, and see why its keeper does not.",
+		"Check it now. A keeper does so by itself, unless its checks are paused.",
 	},
 	"look-overdue": {
 		"Whether it can still be opened is not known.",
