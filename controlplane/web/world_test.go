@@ -288,7 +288,7 @@ func (a *agent) group(name string) store.SourceGroup {
 	a.w.t.Helper()
 	ctx := a.w.t.Context()
 	id := topics.NewID(time.Now())
-	r := store.Repository{ID: topics.RepositoryID(id), Name: "vault " + id, Location: "/srv/vault"}
+	r := store.Repository{ID: topics.RepositoryID(id), Name: "vault " + id, Location: "/srv/vault", CreatedAt: a.w.store.Now()}
 	if err := a.w.store.AddRepository(ctx, "test", r, store.RepositoryAccess{URL: "/srv/vault", Password: "secret of the vault"}); err != nil {
 		a.w.t.Fatal(err)
 	}
