@@ -57,7 +57,7 @@ func TestARepositorysSnapshotsByPage(t *testing.T) {
 			State:           topics.Succeeded,
 			RepositoryReady: true,
 			Snapshot:        &n,
-			Summary:         &topics.Summary{TotalBytes: 18 << 30, DataAdded: 402 << 20},
+			Summary:         &topics.Summary{TotalFiles: 1204, TotalBytes: 18 << 30, DataAdded: 402 << 20},
 		})
 	}
 	attic.ran(w.backup(attic), topics.Finished{State: topics.Failed, Cause: topics.CausePassword})
