@@ -44,44 +44,69 @@ func TestWhatSurroundsABackupStaysUntilItIsChanged(t *testing.T) {
 	}
 }
 
-// TestASuccessThatSavedNothingIsNone: agents of older versions call an empty mount
-// point a success.
-func TestASuccessThatSavedNothingIsNone(t *testing.T) {
-	for _, c := range []struct {
-		is    string
-		allow bool
-		files uint64
-		state topics.JobState
-		cause topics.Cause
-	}{
-		{"nothing", false, 0, topics.Warnings, topics.CauseEmptySource},
-		{"nothing where there may be nothing", true, 0, topics.Succeeded, ""},
-		{"a file", false, 1, topics.Succeeded, ""},
-	} {
-		s := open(t)
-		g := grouped(t, s, enrolled(t, s, "attic"))
-		if _, err := s.EditSourceGroup(t.Context(), "somebody", g.Host, g.Name, nil, func(row *SourceGroup, _ bool) error {
-			row.AllowEmpty = c.allow
-			return nil
+// backedUp has a group's backup end as its agent says, and returns how it ended here.
+func backedUp(t *testing.T, s *Store, g SourceGroup, n int, summary topics.Summary) Job {
+	t.Helper()
+	j := asked(t, s, g)
+	step := func(in protocol.PlaneInput) {
+		if err := s.Steps(t.Context(), func(tx protocol.PlaneTx) error {
+			_, err := protocol.PlaneStep(protocol.DefaultTiming(), tx, in)
+			return err
 		}); err != nil {
 			t.Fatal(err)
 		}
-		j := asked(t, s, g)
-		step := func(in protocol.PlaneInput) {
-			if err := s.Steps(t.Context(), func(tx protocol.PlaneTx) error {
-				_, err := protocol.PlaneStep(protocol.DefaultTiming(), tx, in)
-				return err
+	}
+	step(protocol.Tick{Now: s.Now(), Online: func(topics.HostID) bool { return true }})
+	end := topics.Finished{Job: j.ID, State: topics.Succeeded, Summary: &summary, Snapshot: &of(g, n)[0]}
+	events := topics.Events{Epoch: 1, First: uint64(n), Events: []topics.Event{{Finished: &end}}}
+	step(protocol.Arrived{Host: g.Host, Now: s.Now(), Events: events})
+	return must(s.Job(t.Context(), j.ID))
+}
+
+// TestABackupIsJudgedByItsGroup: agents of older versions call an empty mount point a
+// success, and no agent knows how many files there usually are.
+func TestABackupIsJudgedByItsGroup(t *testing.T) {
+	type saved struct {
+		files uint64
+		state topics.JobState
+		cause topics.Cause
+	}
+	const ok, warned = topics.Succeeded, topics.Warnings
+	for _, c := range []struct {
+		is    string
+		allow bool
+		saved []saved
+	}{
+		{"a file, and nothing", false, []saved{{1, ok, ""}, {0, warned, topics.CauseEmptySource}, {1, ok, ""}}},
+		{"nothing where there may be nothing", true, []saved{{0, ok, ""}, {100, ok, ""}, {1, ok, ""}, {0, ok, ""}}},
+		{"fewer than half", false, []saved{{1000, ok, ""}, {500, ok, ""}, {1000, ok, ""}, {499, warned, topics.CauseFewerFiles}}},
+		{"what collapsed is no measure", false, []saved{{1000, ok, ""}, {10, warned, topics.CauseFewerFiles},
+			{10, warned, topics.CauseFewerFiles}, {10, warned, topics.CauseFewerFiles}, {1000, ok, ""}}},
+		{"ever more", false, []saved{{10, ok, ""}, {100, ok, ""}, {1000, ok, ""}, {10000, ok, ""}}},
+	} {
+		s := open(t)
+		g := grouped(t, s, enrolled(t, s, "attic"))
+		edit := func(change func(*SourceGroup)) {
+			t.Helper()
+			if _, err := s.EditSourceGroup(t.Context(), "somebody", g.Host, g.Name, nil, func(row *SourceGroup, _ bool) error {
+				change(row)
+				return nil
 			}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		step(protocol.Tick{Now: s.Now(), Online: func(topics.HostID) bool { return true }})
-		end := topics.Finished{Job: j.ID, State: topics.Succeeded, Summary: &topics.Summary{TotalFiles: c.files}}
-		events := topics.Events{Epoch: 1, First: 1, Events: []topics.Event{{Finished: &end}}}
-		step(protocol.Arrived{Host: g.Host, Now: s.Now(), Events: events})
-		got, err := s.Job(t.Context(), j.ID)
-		if err != nil || got.State != c.state || got.Cause != c.cause {
-			t.Errorf("%s: %s %q %v, want %s %q", c.is, got.State, got.Cause, err, c.state, c.cause)
+		edit(func(row *SourceGroup) { row.AllowEmpty = c.allow })
+		n := 0
+		for _, want := range c.saved {
+			n++
+			got := backedUp(t, s, g, n, topics.Summary{TotalFiles: want.files, TotalBytes: 100 * want.files})
+			if got.State != want.state || got.Cause != want.cause {
+				t.Errorf("%s: of %d files %s %q %q, want %s %q", c.is, want.files, got.State, got.Cause, got.Message, want.state, want.cause)
+			}
+		}
+		edit(func(row *SourceGroup) { row.Paths = List{"/letters/2026"} }) // then there is nothing to compare with
+		if got := backedUp(t, s, g, n+1, topics.Summary{TotalFiles: 1}); got.State != ok {
+			t.Errorf("%s: of other paths %s %q %q", c.is, got.State, got.Cause, got.Message)
 		}
 	}
 }

@@ -21,6 +21,9 @@ func Of(ctx context.Context, q sqlx.QueryerContext, group topics.SourceGroupID) 
 	if errors.Is(err, sql.ErrNoRows) {
 		return s, nil
 	}
+	if err == nil {
+		s.UsualFiles, _, err = facts.Usual(ctx, q, group)
+	}
 	if err != nil {
 		return s, fmt.Errorf("standard of source group %s: %w", group, err)
 	}
