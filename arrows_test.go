@@ -51,7 +51,7 @@ var arrows = []struct{ pkg, may, is string }{
 		"what is true of the fleet, whoever shows it"},
 	{"controlplane/health", "location slots store/looks topics words", "how a repository is, from what hosts last found there"},
 	{"controlplane/hosts", "controlplane/field store store/removal topics", "what is known of connected hosts"},
-	{"controlplane/jobs", "controlplane/hosts controlplane/rights failpoint location protocol seal store topics",
+	{"controlplane/jobs", "controlplane/hosts controlplane/rights failpoint location protocol seal store topics words",
 		"asks hosts for jobs and follows them"},
 	{"controlplane/kit", "location store topics words", "emergency kits"},
 	{"controlplane/maintenance", "controlplane/field controlplane/jobs controlplane/repositories controlplane/retention" +

@@ -95,7 +95,11 @@ func (w work) operation(ctx context.Context) restic.Ending {
 	b, place, repository, out, o := w.binary, w.place, w.repository, w.out, w.Run.Operation
 	switch w.Run.Kind {
 	case topics.InitJob:
-		return b.Ensure(ctx, place, repository, w.Run.Repository.Initialise, out)
+		e := b.Ensure(ctx, place, repository, w.Run.Repository.Initialise, out)
+		if e.State == topics.Succeeded && e.Result == nil {
+			e.Result = &topics.Result{} // it was there already
+		}
+		return e
 	case topics.ForgetJob:
 		return b.Forget(ctx, place, repository, restic.Forget{IDs: o.Snapshots, RetryLock: retryLock}, out)
 	case topics.PruneJob:

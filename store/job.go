@@ -111,7 +111,11 @@ func (s *Store) queue(ctx context.Context, tx *sqlx.Tx, j Job) error {
 	if err := names(ctx, tx, j); err != nil {
 		return err
 	}
-	return s.audit(ctx, tx, j.RequestedBy, "job.queued", string(j.ID), string(j.Kind)+" on "+string(j.Host))
+	what := string(j.Kind)
+	if j.Operation.V != nil && j.Operation.V.DryRun {
+		what += ", dry run,"
+	}
+	return s.audit(ctx, tx, j.RequestedBy, "job.queued", string(j.ID), what+" on "+string(j.Host))
 }
 
 // Reports returns the parts of a job's report, in order.

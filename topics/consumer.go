@@ -44,6 +44,9 @@ type JobPublic struct {
 	TotalFiles  uint64   `json:"total_files"`
 	SecondsLeft uint64   `json:"seconds_left"`
 	SnapshotID  string   `json:"snapshot_id,omitempty"`
+	DryRun      bool     `json:"dry_run"`               // it only says what would happen
+	SavedFiles  *uint64  `json:"saved_files,omitempty"` // of a backup that ended
+	Did         string   `json:"did,omitempty"`         // of a job that ended: what it really did, in words
 }
 
 // RepositoryState is what consumers read of a repository. Since is RFC 3339 in UTC,

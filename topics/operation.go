@@ -218,6 +218,7 @@ type Result struct {
 	Unreadable []string `json:"unreadable,omitempty"`
 	Place      string   `json:"place,omitempty"` // restic's ID of the repository that was listed; "" from older agents
 	Unlocked   int      `json:"unlocked,omitempty"`
+	Made       bool     `json:"made,omitempty"`  // init: there was no repository before
 	Count      int      `json:"count,omitempty"` // of snapshots, keys, locks, matches or changes
 }
 

@@ -11,6 +11,8 @@ import (
 type Job struct {
 	ID, ShortID       string
 	Kind              string // "backup"
+	DryRun            bool
+	Did               string // what it really did: "Would restore 1 file, 48.8 KiB; nothing was written"
 	HostID, Host      string
 	Group, Repository string
 	Status            Status

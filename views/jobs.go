@@ -16,6 +16,7 @@ type Jobs struct {
 // A JobLine is one job in the list of the fleet's.
 type JobLine struct {
 	ID, Kind, Group string
+	DryRun          bool
 	HostID, Host    string
 	Status          Status
 	Percent         float64 // of a running one; below zero: not known

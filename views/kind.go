@@ -31,6 +31,15 @@ func KindWord(kind string) string {
 	return strings.ToUpper(kind[:1]) + kind[1:]
 }
 
+// KindWords is a job's kind and whether it only says what would happen: "Restore, dry
+// run".
+func KindWords(kind string, dryRun bool) string {
+	if dryRun {
+		return KindWord(kind) + ", dry run"
+	}
+	return KindWord(kind)
+}
+
 func kindIcon(kind string) string {
 	if k, ok := kinds[kind]; ok {
 		return k.icon

@@ -84,6 +84,13 @@ func (s Status) As(word string) Status {
 	return s
 }
 
+// Instead is the status of a job that succeeded and did less than its kind says: a dry
+// run, or one that found nothing to do. It is not in the tone of a success.
+func (s Status) Instead(word string) Status {
+	s.Word, s.Icon, s.Tone, s.Quiet = word, "circle-dashed", "idle", false
+	return s
+}
+
 // A Connection is whether a host's agent is here, which is not the same as
 // whether the host is protected.
 type Connection struct {

@@ -285,6 +285,9 @@ func (b Binary) Ensure(ctx context.Context, place Place, repository Repository, 
 	if e = b.Init(ctx, place, repository, sink); e.State == topics.Failed && strings.Contains(e.Message, "config file already exists") {
 		return b.Exists(ctx, place, repository, sink)
 	}
+	if e.State == topics.Succeeded {
+		e.Result = &topics.Result{Made: true}
+	}
 	return e
 }
 

@@ -115,11 +115,19 @@ func (c *jobListCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return columns("ID\tHOST\tKIND\tSTATE\tASKED\tBY", len(rows), func(i int) string {
+		return columns("ID\tHOST\tKIND\tSTATE\tASKED\tBY\tDID", len(rows), func(i int) string {
 			j := rows[i]
-			return row(string(j.ID), names[j.Host], string(j.Kind), string(j.State), ago(s, j.QueuedAt), j.RequestedBy)
+			return row(string(j.ID), names[j.Host], kindOf(j), string(j.State), ago(s, j.QueuedAt), j.RequestedBy, jobs.What(j).Text)
 		})
 	})
+}
+
+// kindOf is a job's kind, and whether it only says what would happen.
+func kindOf(j store.Job) string {
+	if jobs.What(j).DryRun {
+		return string(j.Kind) + ", dry run"
+	}
+	return string(j.Kind)
 }
 
 type jobArg struct {
@@ -145,7 +153,7 @@ func (c *jobShowCmd) Run(ctx context.Context) error {
 		}
 		lines := [][2]string{
 			{"Job", string(j.ID)},
-			{"Kind", string(j.Kind)},
+			{"Kind", kindOf(j)},
 			{"Host", host.Name},
 			{"State", string(j.State)},
 			{"Asked for", ago(s, j.QueuedAt) + " by " + j.RequestedBy},
@@ -158,6 +166,7 @@ func (c *jobShowCmd) Run(ctx context.Context) error {
 		if j.FinishedAt > 0 {
 			add("Ended", ago(s, j.FinishedAt))
 		}
+		add("Did", jobs.What(j).Text)
 		add("Snapshot", j.SnapshotID)
 		if j.State.Ended() && j.State != topics.Succeeded {
 			e := jobs.Explain(j.Kind, j.Cause, j.State)

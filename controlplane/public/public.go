@@ -267,6 +267,8 @@ func (p *Publisher) jobsOf(ctx context.Context, h *fleet.Entry, running *store.J
 
 func (p *Publisher) sayJob(j store.Job, qos byte) {
 	s := topics.JobPublic{ID: j.ID, Kind: j.Kind, State: j.State, Cause: j.Cause, SnapshotID: j.SnapshotID}
+	did := jobs.What(j)
+	s.DryRun, s.Did, s.SavedFiles = did.DryRun, did.Text, jobs.SavedFiles(j)
 	if progress, ok := p.Hub.Progress(j.ID); ok {
 		s.Percent, s.BytesDone, s.TotalBytes = progress.Percent, progress.BytesDone, progress.TotalBytes
 		s.FilesDone, s.TotalFiles, s.SecondsLeft = progress.FilesDone, progress.TotalFiles, progress.SecondsLeft

@@ -195,7 +195,7 @@ func TestJobsPageStaysTrueWhileItIsOpen(t *testing.T) {
 	if !strings.Contains(m.data, `hx-target="#job-`+string(id)+`"`) {
 		m = f.until(`hx-target="#job-` + string(id) + `"`)
 	}
-	attic.finish(id, topics.Finished{State: topics.Succeeded, Summary: &topics.Summary{TotalBytes: 2048, DataAdded: 1024}})
+	attic.finish(id, topics.Finished{State: topics.Succeeded, Summary: &topics.Summary{TotalFiles: 1, TotalBytes: 2048, DataAdded: 1024}})
 	f.until("1.00 KiB stored")
 	next := w.backup(attic)
 	m = f.until("Order changed.")

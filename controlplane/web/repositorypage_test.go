@@ -212,7 +212,8 @@ func TestOperationsAreAskedForOnAHostsPageAndShowWhatTheyFound(t *testing.T) {
 		t.Errorf("asked for %+v", o)
 	}
 	attic.ran(restore, well(topics.Result{Restore: &topics.Restored{Files: 2, Bytes: 2048, Skipped: 1}}))
-	c.shows("/jobs/"+string(restore), "Restore on attic", "/var/tmp/back", "2.00", "1 left as they were", "Dry run")
+	c.shows("/jobs/"+string(restore), "Restore, dry run, on attic", "/var/tmp/back", "2.00", "Would restore 2 files",
+		"nothing was written", "Dry run")
 
 	find := ask("find", url.Values{"repository": {repository}, "pattern": {"*.txt"}})
 	attic.ran(find, well(topics.Result{Parts: 1, Count: 1}), topics.Report{Matches: []topics.Match{{

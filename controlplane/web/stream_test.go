@@ -537,7 +537,7 @@ func TestAddHostFollowsTheHostIn(t *testing.T) {
 	job := must(w.store.JobsOf(t.Context(), attic.id, 1))[0].ID
 	attic.start(job)
 	f.until("Running, asked for by")
-	attic.finish(job, topics.Finished{State: topics.Succeeded, RepositoryReady: true, Summary: &topics.Summary{TotalBytes: 1}})
+	attic.finish(job, topics.Finished{State: topics.Succeeded, RepositoryReady: true, Summary: &topics.Summary{TotalFiles: 1, TotalBytes: 1}})
 	f.until("vault is there and opens")
 	for {
 		m, ok := f.next()

@@ -122,6 +122,9 @@ type jobJSON struct {
 	SourceGroup   string              `json:"source_group" doc:"its name"`
 	Repository    topics.RepositoryID `json:"repository"`
 	State         topics.JobState     `json:"state" enum:"queued,dispatched,running,succeeded,warnings,failed,cancelled,interrupted,abandoned"`
+	DryRun        bool                `json:"dry_run" doc:"it only says what would happen"`
+	Did           string              `json:"did" doc:"what it really did, in words; empty until it ended, and where reason says it"`
+	SavedFiles    *uint64             `json:"saved_files" doc:"how many files a backup saved; null until it ended, and for any other kind"`
 	RequestedBy   string              `json:"requested_by"`
 	CancelAsked   bool                `json:"cancel_asked"`
 	Stalled       bool                `json:"stalled" doc:"it runs, and nothing was heard of it for long"`
@@ -189,8 +192,11 @@ func (a *API) jobWith(j store.Job, group string, waits map[topics.JobID]protocol
 		QueuedAt:      base.JSONTime(j.QueuedAt),
 		StartedAt:     base.JSONTime(j.StartedAt),
 		FinishedAt:    base.JSONTime(j.FinishedAt),
+		SavedFiles:    jobs.SavedFiles(j),
 		NotAfter:      base.JSONTime(j.NotAfter),
 	}
+	did := jobs.What(j)
+	out.DryRun, out.Did = did.DryRun, did.Text
 	_, out.Stalled = a.Silent(j)
 	if turn := waits[j.ID]; turn.Wait != "" {
 		out.Waiting = &waitingJSON{Reason: turn.Wait, Job: turn.For}

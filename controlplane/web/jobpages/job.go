@@ -68,9 +68,9 @@ func (s *Pages) JobPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	title := views.JobTitle(string(j.Kind), t.host.Name)
+	title := views.JobTitle(v.Kind, v.DryRun, t.host.Name)
 	sh := s.Shell(r, title, "jobs", toJobs, views.Link{Text: t.host.Name, URL: views.HostURL(string(j.Host))},
-		views.Link{Text: views.KindWord(string(j.Kind)) + " " + jobs.ShortID(ctx, s.Store, j.ID)})
+		views.Link{Text: views.KindWords(v.Kind, v.DryRun) + " " + jobs.ShortID(ctx, s.Store, j.ID)})
 	if !j.State.Ended() {
 		sh.Stream = views.JobStream(string(j.ID), uint64(last))
 	}
@@ -140,8 +140,10 @@ func (s *Pages) jobView(ctx context.Context, t told) (views.Job, error) {
 	ended := j.State.Ended()
 	v := views.Job{ID: string(j.ID), ShortID: jobs.ShortID(ctx, s.Store, j.ID),
 		Kind: string(j.Kind), HostID: string(j.Host), Host: t.host.Name,
-		Group: t.group.Name, Repository: t.repository.Name, Status: views.JobStatus(string(j.State)), AtWord: "Asked for", At: s.When(j.QueuedAt),
+		Group: t.group.Name, Repository: t.repository.Name, AtWord: "Asked for", At: s.When(j.QueuedAt),
 		By: j.RequestedBy, Ended: ended, CanCancel: !ended && !j.CancelAsked && who.May(rights.Cancel)}
+	did := jobs.What(j)
+	v.Status, v.DryRun, v.Did = layout.JobStatus(j), did.DryRun, did.Text
 	if ended {
 		if err := s.mayRunAgain(ctx, &v, j, t.host); err != nil {
 			return v, err

@@ -205,7 +205,10 @@ func (f *jobFeed) draw(ctx context.Context) error {
 func (f *jobFeed) announce(v views.Job) string {
 	switch {
 	case v.Ended:
-		f.said = views.JobTitle(v.Kind, v.Host) + ": " + strings.ToLower(v.Status.Word)
+		f.said = views.JobTitle(v.Kind, v.DryRun, v.Host) + ": " + strings.ToLower(v.Status.Word)
+		if v.Did != "" {
+			f.said += ". " + v.Did
+		}
 	case v.Progress != nil && v.Progress.Percent >= 10:
 		f.said = fmt.Sprintf("%d per cent", int(v.Progress.Percent/10)*10)
 	}

@@ -267,10 +267,11 @@ func (s *Pages) jobLine(j store.Job, q *base.Queue, who *session.Visitor) views.
 	v := views.JobLine{
 		ID:        string(j.ID),
 		Kind:      string(j.Kind),
+		DryRun:    jobs.What(j).DryRun,
 		Group:     q.Groups[j.SourceGroup],
 		HostID:    string(j.Host),
 		Host:      q.Host(j.Host),
-		Status:    views.JobStatus(string(j.State)),
+		Status:    layout.JobStatus(j),
 		Percent:   -1,
 		At:        s.When(max(j.StartedAt, j.QueuedAt)),
 		By:        layout.Asker(j),
@@ -312,14 +313,12 @@ func (s *Pages) jobLine(j store.Job, q *base.Queue, who *session.Visitor) views.
 
 // outcome is what became of a job that ended, in half a line.
 func outcome(j store.Job) string {
-	sum := j.Summary.V
+	did := jobs.What(j).Text
 	switch {
-	case j.State == topics.Succeeded && sum != nil:
-		return words.Bytes(sum.DataAdded) + " stored"
 	case j.State == topics.Succeeded:
-		return ""
-	case j.State == topics.Warnings && sum != nil && sum.Unreadable > 0:
-		return "Snapshot saved, " + words.Count(sum.Unreadable, "item", "items") + " skipped"
+		return did
+	case j.State == topics.Warnings && did != "" && (j.Cause == topics.CauseUnreadable || j.Cause == topics.CauseNone):
+		return did
 	case j.State == topics.Cancelled && j.CancelledBy != "":
 		return "Cancelled by " + j.CancelledBy
 	}

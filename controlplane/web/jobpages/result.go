@@ -30,7 +30,7 @@ func (s *Pages) resultView(ctx context.Context, v *views.Job, j store.Job) error
 	if !j.State.Ended() || r == nil {
 		return nil
 	}
-	v.Figures = append(resultFigures(j.Kind, *r), v.Figures...)
+	v.Figures = append(resultFigures(j.Kind, *r, v.DryRun), v.Figures...)
 	table := func(title string, mono int, head []string, rows [][]string) {
 		t := views.ResultTable{Title: title, Count: words.Number(uint64(max(r.Count, len(rows)))), Head: head, Rows: rows, Mono: mono}
 		if len(rows) > pageRows {
@@ -138,7 +138,13 @@ func (s *Pages) resultView(ctx context.Context, v *views.Job, j store.Job) error
 }
 
 // resultFigures are the numbers of a job that is no backup.
-func resultFigures(k topics.JobKind, r topics.Result) (f []views.Figure) {
+func resultFigures(k topics.JobKind, r topics.Result, dryRun bool) (f []views.Figure) {
+	would := func(did, would string) string {
+		if dryRun {
+			return would
+		}
+		return did
+	}
 	size := func(name string, n uint64, detail string) {
 		value, unit := layout.Apart(words.Bytes(n))
 		f = append(f, views.Figure{Name: name, Value: value, Unit: unit, Detail: detail})
@@ -154,16 +160,17 @@ func resultFigures(k topics.JobKind, r topics.Result) (f []views.Figure) {
 	case r.Check != nil:
 		count("Errors", r.Check.Errors, map[bool]string{true: "the repository is whole, as far as was read"}[r.Check.Errors == 0])
 	case r.Restore != nil:
-		count("Files", r.Restore.Files, words.Number(r.Restore.Skipped)+" left as they were")
-		size("Restored", r.Restore.Bytes, "")
+		count(would("Files restored", "Files to restore"), r.Restore.Files,
+			words.Number(r.Restore.Skipped)+would(" left as they were", " would be left as they are"))
+		size(would("Restored", "Would restore"), r.Restore.Bytes, "")
 		count("Errors", r.Restore.Errors, "")
 	case r.Diff != nil:
 		count("Added", r.Diff.AddedFiles, words.Bytes(r.Diff.AddedBytes))
 		count("Removed", r.Diff.RemovedFiles, words.Bytes(r.Diff.RemovedBytes))
 		count("Changed", r.Diff.ChangedFiles, "")
 	case r.Prune != nil:
-		size("Freed", r.Prune.FreedBytes, "")
-		size("Left", r.Prune.LeftBytes, "")
+		size(would("Freed", "Would free"), r.Prune.FreedBytes, "")
+		size(would("Left", "Would leave"), r.Prune.LeftBytes, "")
 	case k == topics.UnlockJob:
 		count("Locks removed", uint64(max(r.Unlocked, 0)), "")
 	}

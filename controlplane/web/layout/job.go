@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -41,8 +42,8 @@ func (s *Page) Running(j store.Job, host string) views.RunningJob {
 
 // JobRow is a job in a host's list.
 func (s *Page) JobRow(j store.Job, groups map[topics.SourceGroupID]string) views.JobRow {
-	row := views.JobRow{ID: string(j.ID), Kind: string(j.Kind), Group: groups[j.SourceGroup], Status: views.JobStatus(string(j.State)),
-		At: s.When(max(j.StartedAt, j.QueuedAt)), By: Asker(j)}
+	row := views.JobRow{ID: string(j.ID), Kind: string(j.Kind), Group: groups[j.SourceGroup], Status: JobStatus(j),
+		At: s.When(max(j.StartedAt, j.QueuedAt)), By: Asker(j), DryRun: jobs.What(j).DryRun}
 	if _, stalled := s.Silent(j); stalled {
 		row.Status = views.JobStatus("stalled")
 	}
@@ -53,6 +54,16 @@ func (s *Page) JobRow(j store.Job, groups map[topics.SourceGroupID]string) views
 		row.Added = words.Bytes(j.Summary.V.DataAdded)
 	}
 	return row
+}
+
+// JobStatus is how a job's state is shown: a success that did less than its kind says is
+// not called one.
+func JobStatus(j store.Job) views.Status {
+	st := views.JobStatus(string(j.State))
+	if word := jobs.What(j).Word; word != "" {
+		return st.Instead(word)
+	}
+	return st
 }
 
 // Asker is who wanted a job.

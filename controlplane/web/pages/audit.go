@@ -105,7 +105,11 @@ func (s *Pages) auditNames(ctx context.Context, rows []store.AuditEntry) (map[st
 		names[string(id)] = views.Link{Text: name}
 	}
 	for _, j := range foundJobs {
-		names[string(j.ID)] = views.Link{Text: string(j.Kind) + " of " + hosts[j.Host], URL: views.JobURL(string(j.ID))}
+		what := string(j.Kind)
+		if j.Operation.V != nil && j.Operation.V.DryRun {
+			what += ", dry run,"
+		}
+		names[string(j.ID)] = views.Link{Text: what + " of " + hosts[j.Host], URL: views.JobURL(string(j.ID))}
 	}
 	foundGroups, err := s.Store.SourceGroupsByID(ctx, groups)
 	if err != nil {
