@@ -104,7 +104,8 @@ func (g Group) repository(now time.Time) (v health.Verdict) {
 
 // facts are what a group is judged by.
 func (g Group) facts(host protection.Host, open []store.Job) protection.Facts {
-	f := protection.Facts{Group: g.Facts, Name: g.Name, CreatedAt: g.CreatedAt, AllowEmpty: g.AllowEmpty, Plans: g.plans, Host: host}
+	f := protection.Facts{Group: g.Facts, Name: g.Name, CreatedAt: g.CreatedAt, AllowEmpty: g.AllowEmpty, Plans: g.plans, Host: host,
+		ServedBy: g.ServedBy, ServedSlot: g.ServedSlot, AcknowledgedAt: g.AcknowledgedAt}
 	for _, j := range open {
 		switch {
 		case j.Kind != topics.BackupJob || j.SourceGroup != g.ID:

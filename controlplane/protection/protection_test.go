@@ -329,7 +329,10 @@ func TestEachWordAndItsNeighbour(t *testing.T) {
 }
 
 // tidy checks what holds for every verdict.
-func tidy(t testing.TB, v Verdict) {
+func tidy(t interface {
+	Helper()
+	Errorf(format string, args ...any)
+}, v Verdict) {
 	t.Helper()
 	if !strings.HasSuffix(v.Reason, ".") || strings.Contains(v.Reason, "..") || strings.Contains(v.Reason, "%!") {
 		t.Errorf("%s has the reason %q, which is no sentence", v.Status, v.Reason)

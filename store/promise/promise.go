@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/jmoiron/sqlx"
 
@@ -24,9 +25,14 @@ type Group struct {
 	CreatedAt  int64                `db:"created_at"`
 	AllowEmpty bool                 `db:"allow_empty"`
 
-	Facts     facts.Group  `db:"-"`
-	Schedules []Schedule   `db:"-"` // that name it, by name
-	Ails      *looks.Facts `db:"-"` // what is known of its repository; nil if nobody found it damaged, gone or shut
+	Facts     facts.Group `db:"-"`
+	Schedules []Schedule  `db:"-"` // that name it, by name
+
+	ServedBy       topics.ScheduleID `db:"-"` // the schedule for which the newest snapshot was made that holds something
+	ServedSlot     int64             `db:"-"` // its slot
+	AcknowledgedAt int64             `db:"-"` // when an administrator last acknowledged that snapshots of it are gone
+
+	Ails *looks.Facts `db:"-"` // what is known of its repository; nil if nobody found it damaged, gone or shut
 }
 
 // A Schedule is when a group's backups are promised.
@@ -65,6 +71,21 @@ func Of(ctx context.Context, q sqlx.QueryerContext, hosts []topics.HostID) (p Pr
 		Group    topics.SourceGroupID `db:"source_group"`
 	}
 	r.read(&members, `SELECT m.schedule, m.source_group FROM source_groups g JOIN schedule_groups m ON m.source_group = g.id`, `g.host`, ``)
+	var served []struct {
+		Group    topics.SourceGroupID `db:"source_group"`
+		Schedule topics.ScheduleID    `db:"schedule"`
+		Slot     int64                `db:"slot"`
+	}
+	r.read(&served, `SELECT f.source_group, n.schedule, n.slot FROM group_facts f JOIN snapshots n ON n.repository = f.repository
+		AND n.id = CASE WHEN f.good_begun > f.whole_begun THEN f.good_id ELSE f.whole_id END`, `f.host`, ``)
+	var acknowledged []struct {
+		Group topics.SourceGroupID `db:"source_group"`
+		At    int64                `db:"at"`
+	}
+	r.read(&acknowledged, `SELECT f.source_group, (SELECT coalesce(max(n.acknowledged_at), 0) FROM snapshots n
+		WHERE n.source_group = f.source_group AND n.repository = f.repository AND n.gone_at > 0 AND n.named_by = ''
+			AND n.replaced_by = '' AND n.job <> '') AS at
+		FROM group_facts f WHERE f.lost > 0`, `f.host`, ``)
 	var keepers []topics.HostID
 	r.read(&keepers, `SELECT DISTINCT keeper FROM repositories WHERE removed_at = 0 AND keeper <> ''`, `keeper`, ``)
 	if r.err != nil {
@@ -89,6 +110,13 @@ func Of(ctx context.Context, q sqlx.QueryerContext, hosts []topics.HostID) (p Pr
 	for _, f := range known {
 		factsOf[f.Group] = f
 	}
+	slotOf, ackOf := make(map[topics.SourceGroupID]int, len(served)), map[topics.SourceGroupID]int64{}
+	for i, s := range served {
+		slotOf[s.Group] = i + 1
+	}
+	for _, a := range acknowledged {
+		ackOf[a.Group] = a.At
+	}
 	groupsOf := make(map[topics.ScheduleID][]topics.SourceGroupID, len(schedules))
 	for _, m := range members {
 		groupsOf[m.Schedule] = append(groupsOf[m.Schedule], m.Group)
@@ -102,6 +130,10 @@ func Of(ctx context.Context, q sqlx.QueryerContext, hosts []topics.HostID) (p Pr
 	p = Promises{Groups: make(map[topics.HostID][]Group, len(groups)), Keepers: make(map[topics.HostID]bool, len(keepers))}
 	for _, g := range groups {
 		g.Facts, g.Schedules, g.Ails = factsOf[g.ID], schedulesOf[g.ID], ails[g.Repository]
+		g.AcknowledgedAt = ackOf[g.ID]
+		if i := slotOf[g.ID]; i > 0 {
+			g.ServedBy, g.ServedSlot = served[i-1].Schedule, served[i-1].Slot
+		}
 		p.Groups[g.Host] = append(p.Groups[g.Host], g)
 	}
 	for _, h := range keepers {
@@ -158,7 +190,7 @@ func (r *reader) read(into any, query, host, order string) {
 	var args []any
 	if r.hosts != nil {
 		word := ` WHERE `
-		if host == "keeper" {
+		if strings.Contains(query, word) {
 			word = ` AND `
 		}
 		if query, args, r.err = sqlx.In(query+word+host+` IN (?)`, r.hosts); r.err != nil {
