@@ -84,12 +84,13 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/web/api", "controlplane/consumers controlplane/enroll controlplane/fleet controlplane/health" +
 		" controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/people controlplane/problem" +
 		" controlplane/protection controlplane/removal controlplane/repositories controlplane/retention controlplane/rights" +
-		" controlplane/schedule controlplane/sources controlplane/web/base controlplane/web/session location protocol store topics",
+		" controlplane/schedule controlplane/sources controlplane/web/base controlplane/web/session location protocol" +
+		" store store/slotlog topics",
 		"operations of the API: read the request, ask one package, answer"},
 	{"controlplane/web/base", "controlplane/consumers controlplane/enroll controlplane/fleet controlplane/health" +
 		" controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/people controlplane/problem" +
 		" controlplane/removal controlplane/repositories controlplane/retention controlplane/rights controlplane/schedule" +
-		" controlplane/sources controlplane/web/session protocol store store/chain topics words",
+		" controlplane/sources controlplane/web/session protocol store store/chain store/slotlog topics words",
 		"what pages and API both need: what they ask, rows by ID, problems as statuses"},
 	{"controlplane/web/jobpages", "controlplane/fleet controlplane/hosts controlplane/jobs controlplane/problem" +
 		" controlplane/rights controlplane/web/base controlplane/web/layout controlplane/web/live controlplane/web/session" +
@@ -104,7 +105,7 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/jobs controlplane/problem controlplane/protection controlplane/repositories controlplane/rights" +
 		" controlplane/schedule" +
 		" controlplane/sources controlplane/web/base controlplane/web/layout controlplane/web/live" +
-		" controlplane/web/session controlplane/zone location slots store topics views words",
+		" controlplane/web/session controlplane/zone location slots store store/slotlog topics views words",
 		"pages about hosts: read the request, ask one package, answer"},
 	{"controlplane/web/repositorypages", "controlplane/fleet controlplane/health controlplane/jobs controlplane/kit" +
 		" controlplane/maintenance controlplane/problem controlplane/removal controlplane/repositories controlplane/rights" +

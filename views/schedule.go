@@ -140,6 +140,7 @@ type ScheduleForm struct {
 	Errors                                     ScheduleErrors
 	Preview                                    SchedulePreview
 	Copy                                       Copy
+	Slots                                      Slots       // of the one being changed
 	Retention                                  []Retention // of the repositories that its source groups go to
 }
 

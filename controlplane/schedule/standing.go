@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/slotlog"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -171,6 +172,15 @@ func (s *Service) standings(rows []store.Schedule, groups []store.SourceGroup, m
 		out[i] = st
 	}
 	return out
+}
+
+// Slots returns what became of a schedule's slots, or [ErrNoSchedule], or [ErrNoHost].
+func (s *Service) Slots(ctx context.Context, host topics.HostID, name string, p slotlog.Page) ([]slotlog.Named, error) {
+	row, err := s.Named(ctx, host, name)
+	if err != nil {
+		return nil, err
+	}
+	return s.Store.SlotPage(ctx, row.ID, p)
 }
 
 func (s *Service) hosts(ctx context.Context, host topics.HostID) (map[topics.HostID]store.Host, error) {

@@ -223,6 +223,8 @@ func (s *Server) routes() []route {
 			operation("delete-schedule", "Remove a schedule; jobs it asked for go on", 204, s.api.DeleteSchedule)},
 		{"GET", "/api/hosts/{id}/schedules/{name}/next", rights.See,
 			operation("next-runs", "When a schedule begins next", 200, s.api.NextRuns)},
+		{"GET", "/api/hosts/{id}/schedules/{name}/slots", rights.See,
+			operation("schedule-slots", "What became of a schedule's slots: ran, or missed and why", 200, s.api.ScheduleSlots)},
 		{"POST", "/api/hosts/{id}/jobs", rights.Run, operation("create-job", "Ask a host for a job", 202, s.api.CreateJob)},
 		{"GET", "/api/hosts/{id}/snapshots", rights.See,
 			operation("list-snapshots", "A host's snapshots, the newest first", 200, s.api.ListSnapshots)},

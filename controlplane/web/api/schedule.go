@@ -9,6 +9,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/slotlog"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -133,4 +134,40 @@ func (a *API) NextRuns(ctx context.Context, in *nextIn) (*nextOut, error) {
 	out := &nextOut{}
 	out.Body.Next, err = schedule.NextStarts(row, a.Now(), in.N)
 	return out, err
+}
+
+type slotsIn struct {
+	ID     topics.HostID `path:"id"`
+	Name   string        `path:"name"`
+	After  time.Time     `query:"after" doc:"only slots after this moment, the oldest first; give the last one to read on"`
+	Before time.Time     `query:"before" doc:"only slots before this moment, the newest first; without both, the newest"`
+	Limit  int           `query:"limit" default:"100" minimum:"1" maximum:"1000" doc:"how many slots, with a row for each group"`
+}
+
+type slotJSON struct {
+	Slot        time.Time       `json:"slot" doc:"the planned moment, before the schedule's share of the jitter"`
+	SourceGroup string          `json:"source_group" doc:"its name, or its ID if it is gone"`
+	Outcome     slotlog.Outcome `json:"outcome" doc:"ran, late, failed, waiting, or missed- and why: offline, asleep, paused, busy, hours, disk"`
+	Job         *topics.JobID   `json:"job" doc:"the job that served it, or tried to last; null for none. Slots that meet share it"`
+	Reason      string          `json:"reason" doc:"why it failed or was missed, a sentence without moments; empty if it ran"`
+}
+
+// ScheduleSlots lists what became of a schedule's slots.
+func (a *API) ScheduleSlots(ctx context.Context, in *slotsIn) (*list1[slotJSON], error) {
+	page := slotlog.Page{Limit: in.Limit}
+	if !in.After.IsZero() {
+		page.After = max(in.After.UnixMilli(), 1)
+	}
+	if !in.Before.IsZero() {
+		page.Before = max(in.Before.UnixMilli(), 1)
+	}
+	rows, err := a.Schedules.Slots(ctx, in.ID, in.Name, page)
+	out := make([]slotJSON, len(rows))
+	for i, r := range rows {
+		out[i] = slotJSON{Slot: time.UnixMilli(r.Slot).UTC(), SourceGroup: r.GroupName, Outcome: r.Outcome, Reason: base.SlotReason(r)}
+		if r.Job != "" {
+			out[i].Job = &r.Job
+		}
+	}
+	return &list1[slotJSON]{Body: out}, err
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/zone"
 	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/slotlog"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
 	"github.com/restic-manager/restic-manager/words"
@@ -253,6 +254,7 @@ func (s *Pages) ScheduleForm(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	f := typedOf(row)
+	f.before, _ = strconv.ParseInt(r.URL.Query().Get("before"), 10, 64)
 	for _, g := range groups {
 		if slices.Contains(row.Groups, g.ID) || name == "" {
 			f.groups = append(f.groups, g.Name)
@@ -277,6 +279,7 @@ func (s *Pages) showSchedule(w http.ResponseWriter, r *http.Request, status int,
 // A typedSchedule is a schedule's form as it was typed, or as it is shown first.
 type typedSchedule struct {
 	views.ScheduleForm
+	before int64    // the history shows slots before this one; 0 is the newest
 	groups []string // the names that are chosen
 	days   []string // of the week
 }
@@ -458,6 +461,11 @@ func (s *Pages) fillSchedule(ctx context.Context, f *typedSchedule, h store.Host
 	}
 	if name != "" {
 		if f.Copy, err = s.copyOfHost(ctx, h.ID); err != nil {
+			return err
+		}
+	}
+	if name != "" {
+		if f.Slots, err = s.slotsView(ctx, h.ID, name, f.before); err != nil {
 			return err
 		}
 	}
@@ -654,4 +662,34 @@ func (s *Pages) RemoveSchedule(w http.ResponseWriter, r *http.Request) error {
 	}
 	layout.Redirect(w, r, views.SchedulesURL)
 	return nil
+}
+
+// slotsView is a page of what became of a schedule's slots, those before one.
+func (s *Pages) slotsView(ctx context.Context, host topics.HostID, name string, before int64) (views.Slots, error) {
+	const most = 20
+	v := views.Slots{}
+	rows, err := s.Schedules.Slots(ctx, host, name, slotlog.Page{Before: before, Limit: most + 1})
+	if err != nil {
+		return v, err
+	}
+	here := views.ScheduleURL(string(host), name)
+	if before > 0 {
+		v.Newer = here + "#slots"
+	}
+	slot, n := int64(0), 0
+	for _, r := range rows {
+		if r.Slot != slot {
+			if n++; n > most {
+				v.Older = fmt.Sprintf("%s?before=%d#slots", here, slot)
+				break
+			}
+			slot = r.Slot
+		}
+		row := views.SlotRow{At: s.When(r.Slot), Group: r.GroupName, Outcome: views.SlotStatus(string(r.Outcome)), Reason: base.SlotReason(r)}
+		if r.Job != "" {
+			row.JobURL = views.JobURL(string(r.Job))
+		}
+		v.Rows = append(v.Rows, row)
+	}
+	return v, nil
 }
