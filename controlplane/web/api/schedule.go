@@ -139,7 +139,7 @@ func (a *API) NextRuns(ctx context.Context, in *nextIn) (*nextOut, error) {
 type slotsIn struct {
 	ID     topics.HostID `path:"id"`
 	Name   string        `path:"name"`
-	After  time.Time     `query:"after" doc:"only slots after this moment, the oldest first; give the last one to read on"`
+	After  time.Time     `query:"after" doc:"only slots after this moment, the oldest first; give the last to go on"`
 	Before time.Time     `query:"before" doc:"only slots before this moment, the newest first; without both, the newest"`
 	Limit  int           `query:"limit" default:"100" minimum:"1" maximum:"1000" doc:"how many slots, with a row for each group"`
 }
@@ -147,7 +147,7 @@ type slotsIn struct {
 type slotJSON struct {
 	Slot        time.Time       `json:"slot" doc:"the planned moment, before the schedule's share of the jitter"`
 	SourceGroup string          `json:"source_group" doc:"its name, or its ID if it is gone"`
-	Outcome     slotlog.Outcome `json:"outcome" doc:"ran, late, failed, waiting, or missed- and why: offline, asleep, paused, busy, hours, disk"`
+	Outcome     slotlog.Outcome `json:"outcome" doc:"ran, late, failed, waiting, or missed- with offline, asleep, paused, busy, hours or disk"`
 	Job         *topics.JobID   `json:"job" doc:"the job that served it, or tried to last; null for none. Slots that meet share it"`
 	Reason      string          `json:"reason" doc:"why it failed or was missed, a sentence without moments; empty if it ran"`
 }
