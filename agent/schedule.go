@@ -87,7 +87,8 @@ func (s *scheduler) plan(c topics.Config, began []protocol.AgentSlot) {
 type dueSlot struct {
 	slotKey
 	at, start time.Time
-	passed    int // missed ones it stands for
+	passed    int           // missed ones it stands for
+	also      []topics.Slot // of other schedules of the group, which the same job serves
 }
 
 // look returns the due slots, earliest first, and when to look again.
@@ -117,13 +118,37 @@ func (s *scheduler) look(now time.Time) (due []dueSlot, next time.Time) {
 				sooner(settled)
 				continue
 			}
-			due = append(due, dueSlot{key, at, start, n - 1})
+			due = append(due, dueSlot{slotKey: key, at: at, start: start, passed: n - 1})
 		}
 	}
 	slices.SortStableFunc(due, func(a, b dueSlot) int {
 		return cmp.Or(a.start.Compare(b.start), cmp.Compare(a.schedule, b.schedule))
 	})
-	return due, next
+	return together(due), next
+}
+
+// together has the due slots of each group be served by one job, which belongs to the
+// first of them.
+func together(due []dueSlot) (out []dueSlot) {
+	for _, d := range due {
+		i := slices.IndexFunc(out, func(o dueSlot) bool { return o.group == d.group && len(o.also) < topics.MaxAlso })
+		if i < 0 {
+			out = append(out, d)
+			continue
+		}
+		out[i].also = append(out[i].also, topics.Slot{Schedule: d.schedule, At: d.at.UnixMilli()})
+		out[i].passed += d.passed
+	}
+	return out
+}
+
+// joins reports whether a running job can serve any of a group's due slots: it serves
+// one slot of each schedule.
+func (s *scheduler) joins(d dueSlot, job topics.JobID) bool {
+	if s.began[d.slotKey].Job != job {
+		return true
+	}
+	return slices.ContainsFunc(d.also, func(o topics.Slot) bool { return s.began[slotKey{o.Schedule, d.group}].Job != job })
 }
 
 // floor is the moment after which a group's slots count. A last slot that lies
@@ -158,25 +183,30 @@ func (r *runner) fire() {
 	}
 	config, _, err := r.journal.Plan()
 	for _, d := range due {
-		var busy bool
+		var open []protocol.AgentJob
 		if err == nil {
-			busy, err = r.journal.Busy()
+			open, err = r.journal.Open()
 		}
 		if err != nil {
 			r.log.Error("a slot cannot be begun, the journal does not work; trying again", "schedule", d.schedule, "err", err)
 			return
 		}
-		if busy {
-			return // its end brings us here again
-		}
 		in := protocol.Fired{
 			Job:    topics.JobID(topics.NewID(now)),
 			Slot:   topics.Slot{Schedule: d.schedule, At: d.at.UnixMilli()},
+			Also:   d.also,
 			Group:  d.group,
 			Passed: d.passed,
 			At:     now.UnixMilli(),
 		}
-		if run, whole := config.Run(d.group, in.Slot); whole {
+		run, whole := config.Run(d.group, in.Slot)
+		if len(open) > 0 { // a backup of the same group serves it; else its end brings us here again
+			if whole && slices.ContainsFunc(open, func(j protocol.AgentJob) bool { return j.Serves(run) && r.scheduler.joins(d, j.ID) }) {
+				err = r.step(in)
+			}
+			continue
+		}
+		if whole {
 			in.Refuse = r.refuse(run)
 		}
 		r.log.Info("a slot is due", "schedule", d.schedule, "group", d.group, "slot", d.at, "passed", d.passed, "job", in.Job)

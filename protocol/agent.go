@@ -92,11 +92,13 @@ type (
 		Error  string
 		At     int64
 	}
-	// Fired: a slot is due by the host's own clock. Refuse, if set, is why this
-	// host will not run it.
+	// Fired: a slot is due by the host's own clock, and Also those of other schedules
+	// of the same group: one job serves them all. Refuse, if set, is why this host
+	// will not run it.
 	Fired struct {
 		Job    topics.JobID
 		Slot   topics.Slot
+		Also   []topics.Slot
 		Group  topics.SourceGroupID
 		Passed int // missed slots it stands for
 		Refuse *Refusal

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -50,6 +51,8 @@ type PlaneTx interface {
 	// accepted. It is false if there is no such source group or repository (any
 	// more), or they are not this host's.
 	Fired(topics.HostID, topics.Fired, int64) (PlaneJob, bool, error)
+	// Served notes that a job of a host serves further slots of its group, too.
+	Served(PlaneJob, []topics.Slot, int64) error
 	// Configured notes which config is in force on a host.
 	Configured(topics.HostID, topics.Configured, int64) error
 
@@ -301,9 +304,9 @@ func moment(e topics.Event, now int64) int64 {
 	return min(e.At, now)
 }
 
-// fired adds the job of a slot that its host began by itself. A job of ours that
-// waits for the same slot is not needed any more; one that was sent, the host
-// refuses.
+// fired adds the job of a slot that its host began by itself, or notes that a job
+// which is known serves further slots. A job of ours that waits for the same slot is
+// not needed any more; one that was sent, the host refuses.
 func (s *planeStep) fired(host topics.HostID, f topics.Fired, at int64) error {
 	j, known, err := s.tx.Job(f.Job)
 	if err != nil {
@@ -315,7 +318,7 @@ func (s *planeStep) fired(host topics.HostID, f topics.Fired, at int64) error {
 		}
 		if known {
 			s.do(Changed{j})
-			return s.served(j, at)
+			return s.served(j, f.Slot, f.Also, at)
 		}
 		s.do(Odd{Host: host, Job: f.Job, What: "it began a slot of a source group or repository that is not there any more; the job is " +
 			"not recorded"})
@@ -323,15 +326,28 @@ func (s *planeStep) fired(host topics.HostID, f topics.Fired, at int64) error {
 	}
 	if j.Host != host {
 		s.do(Odd{Host: host, Job: f.Job, What: "an event about a job this host does not have", Foreign: true})
+		return nil
 	}
-	return nil
+	if j.Group != f.Group || j.Group == "" {
+		s.do(Odd{Host: host, Job: f.Job, What: "it serves a slot of another source group"})
+		return nil
+	}
+	s.do(Changed{j})
+	all := append([]topics.Slot{f.Slot}, f.Also...)
+	if err := s.tx.Served(j, all, at); err != nil {
+		return err
+	}
+	return s.served(j, f.Slot, f.Also, at)
 }
 
-// served ends jobs that wait for a slot which another one runs.
-func (s *planeStep) served(by PlaneJob, now int64) error {
+// served ends jobs that wait for slots which another one runs.
+func (s *planeStep) served(by PlaneJob, slot topics.Slot, also []topics.Slot, now int64) error {
 	jobs, err := s.tx.Open(by.Host)
+	all := append([]topics.Slot{slot}, also...)
 	for _, j := range jobs {
-		if err == nil && j.State == topics.Queued && j.Schedule == by.Schedule && j.Group == by.Group && j.Slot == by.Slot {
+		if err == nil && j.State == topics.Queued && j.ID != by.ID && j.Group == by.Group && slices.ContainsFunc(all, func(o topics.Slot) bool {
+			return o.Schedule == j.Schedule && o.At == j.Slot
+		}) {
 			err = s.finish(j, topics.Finished{Job: j.ID, State: topics.Cancelled, Cause: topics.CauseServed, Lines: j.Lines,
 				Message: fmt.Sprintf("The host has begun this slot by itself, as job %s.", by.ID)}, now)
 		}

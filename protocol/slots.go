@@ -71,17 +71,19 @@ func began(tx AgentTx, s topics.Slot, group topics.SourceGroupID, job topics.Job
 	return tx.PutSlot(AgentSlot{Schedule: s.Schedule, Group: group, At: s.At, High: max(had.High, s.At), Attempt: s.Attempt, Job: job})
 }
 
-// ranOut notes what a job's end means for its slot and its repository.
+// ranOut notes what a job's end means for its slots and its repository.
 func ranOut(tx AgentTx, run topics.Run, f topics.Finished) error {
-	if s := run.Slot; s != nil {
-		had, known, err := tx.Slot(s.Schedule, run.Group.ID)
+	if run.Group.ID != "" {
+		known, err := tx.Slots()
 		if err != nil {
 			return err
 		}
-		if known && had.Job == f.Job {
-			had.State = f.State
-			if err := tx.PutSlot(had); err != nil {
-				return err
+		for _, s := range known {
+			if s.Job == f.Job {
+				s.State = f.State
+				if err := tx.PutSlot(s); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -134,41 +136,98 @@ func configured(tx AgentTx, in Configured) error {
 	return tx.Append(topics.Event{At: in.At, Configured: &topics.Configured{Revision: c.Revision, Digest: c.Digest, Error: c.Error}})
 }
 
-// fired begins a slot by the agent's own schedule: the job and the slot in one
-// transaction. One that began already starts nothing, and while the host is busy
-// nothing happens either: it is asked for again.
+// fired begins slots by the agent's own schedules: the job and the slots in one
+// transaction. Those that began already are left out. A backup of the same group that
+// runs serves them, whoever asked for it, but only one slot of each schedule: the next
+// needs a run of its own, or what changed since would wait for long. While the host is
+// busy with anything else nothing happens: they are asked for again.
 func fired(tx AgentTx, in Fired) ([]AgentEffect, error) {
 	c, known, err := tx.Config()
 	if err != nil || !known {
 		return nil, err
 	}
-	after, planned := c.After(in.Slot.Schedule, in.Group)
-	run, whole := c.Run(in.Group, in.Slot)
-	if !planned || !whole {
+	due, err := unserved(tx, c, in)
+	if err != nil || len(due) == 0 {
+		return nil, err
+	}
+	run, whole := c.Run(in.Group, due[0])
+	if !whole {
 		return nil, nil
 	}
-	had, _, err := tx.Slot(in.Slot.Schedule, in.Group)
-	if err != nil || in.Slot.At <= had.Floor(after, in.At) {
+	busy, err := tx.Unended()
+	if err != nil {
 		return nil, err
+	}
+	event := topics.Fired{Job: in.Job, Slot: due[0], Group: in.Group, Repository: run.Repository.ID, Revision: c.Revision,
+		Passed: in.Passed, Also: due[1:]}
+	for _, j := range busy {
+		if !j.Serves(run) {
+			continue
+		}
+		known, err := tx.Slots()
+		if err != nil {
+			return nil, err
+		}
+		due = slices.DeleteFunc(due, func(s topics.Slot) bool {
+			return slices.ContainsFunc(known, func(k AgentSlot) bool {
+				return k.Schedule == s.Schedule && k.Group == in.Group && k.Job == j.ID
+			})
+		})
+		if len(due) == 0 {
+			return nil, nil
+		}
+		event.Job, event.Slot, event.Also = j.ID, due[0], due[1:]
+		return nil, serve(tx, event, in.At)
+	}
+	if len(busy) > 0 {
+		return nil, nil
 	}
 	if _, taken, err := tx.Job(in.Job); err != nil || taken {
-		return nil, err
-	}
-	if busy, err := tx.Unended(); err != nil || len(busy) > 0 {
-		return nil, err
-	}
-	if err := began(tx, in.Slot, in.Group, in.Job); err != nil {
 		return nil, err
 	}
 	if err := tx.PutJob(AgentJob{ID: in.Job, Run: &run}); err != nil {
 		return nil, err
 	}
-	if err := tx.Append(topics.Event{At: in.At, Fired: &topics.Fired{Job: in.Job, Slot: in.Slot, Group: in.Group,
-		Repository: run.Repository.ID, Revision: c.Revision, Passed: in.Passed}}); err != nil {
+	if err := serve(tx, event, in.At); err != nil {
 		return nil, err
 	}
 	if in.Refuse != nil {
 		return nil, end(tx, in.Job, in.At, topics.Finished{State: topics.Failed, Cause: in.Refuse.Cause, Message: in.Refuse.Message})
 	}
 	return []AgentEffect{Start{Job: in.Job, Run: run}}, nil
+}
+
+// Serves reports whether a job that has not ended serves the slots of another backup:
+// it saves the same group to the same repository.
+func (j AgentJob) Serves(other topics.Run) bool {
+	return j.Run != nil && j.End == nil && !j.Cancel && j.Run.Kind == topics.BackupJob && other.Kind == topics.BackupJob &&
+		j.Run.Group.ID == other.Group.ID && j.Run.Repository.ID == other.Repository.ID
+}
+
+// unserved returns the slots that are planned and have not begun.
+func unserved(tx AgentTx, c AgentConfig, in Fired) (due []topics.Slot, err error) {
+	for _, s := range append([]topics.Slot{in.Slot}, in.Also...) {
+		after, planned := c.After(s.Schedule, in.Group)
+		if !planned || len(due) > topics.MaxAlso || slices.ContainsFunc(due, func(o topics.Slot) bool { return o.Schedule == s.Schedule }) {
+			continue
+		}
+		had, _, err := tx.Slot(s.Schedule, in.Group)
+		if err != nil {
+			return nil, err
+		}
+		if s.At > had.Floor(after, in.At) {
+			due = append(due, s)
+		}
+	}
+	return due, nil
+}
+
+// serve notes that a job serves slots, and tells the control plane.
+func serve(tx AgentTx, f topics.Fired, at int64) error {
+	for _, s := range append([]topics.Slot{f.Slot}, f.Also...) {
+		if err := began(tx, s, f.Group, f.Job); err != nil {
+			return err
+		}
+	}
+	return tx.Append(topics.Event{At: at, Fired: &f})
 }

@@ -181,7 +181,25 @@ func (j journal) Fired(host topics.HostID, f topics.Fired, at int64) (p protocol
 			return p, false, err
 		}
 	}
-	return j.Job(f.Job)
+	if p, known, err = j.Job(f.Job); err == nil {
+		err = j.Served(p, f.Also, at)
+	}
+	return p, known, err
+}
+
+// Served implements protocol.PlaneTx.
+func (j journal) Served(p protocol.PlaneJob, also []topics.Slot, at int64) error {
+	if j.s.fired == nil || len(also) == 0 {
+		return nil
+	}
+	job, err := get[Job](j.ctx, j.tx, `SELECT * FROM jobs WHERE id = $1`, p.ID)
+	for _, s := range also {
+		job.Schedule, job.Slot = s.Schedule, s.At
+		if err == nil {
+			err = j.s.fired(Slots{j.ctx, j.s, j.tx}, job)
+		}
+	}
+	return err
 }
 
 func passed(f topics.Fired) string {

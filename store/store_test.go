@@ -398,6 +398,12 @@ func TestTheDatabaseIsTheJournalTheProtocolWasProvenOn(t *testing.T) {
 							Repository: j.Repository,
 							Slot:       topics.Slot{Schedule: "nightly-0001", At: rapid.Int64Range(1, 3).Draw(t, "slot")},
 						}}
+						if rapid.Bool().Draw(t, "by the way") {
+							event.Fired.Also = []topics.Slot{{Schedule: "weekly-00001", At: rapid.Int64Range(1, 3).Draw(t, "further slot")}}
+						}
+						if rapid.IntRange(0, 2).Draw(t, "a job that is known") == 0 {
+							event.Fired.Job = id
+						}
 					}
 					event.Mark = rapid.StringMatching("[a-z]{3}").Draw(t, "mark")
 					e.Events = append(e.Events, event)

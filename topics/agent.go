@@ -138,7 +138,8 @@ type Configured struct {
 }
 
 // Fired says that the agent began a slot by itself: the job is in its journal,
-// on disk, together with the slot.
+// on disk, together with the slot. It also says that a backup which the control plane
+// knows already, and which still ran then, serves further slots of its source group.
 type Fired struct {
 	Job        JobID         `json:"job"`
 	Slot       Slot          `json:"slot"`
@@ -146,6 +147,9 @@ type Fired struct {
 	Repository RepositoryID  `json:"repository"`
 	Revision   int64         `json:"revision"`         // of the config it was fired by
 	Passed     int           `json:"passed,omitempty"` // how many missed slots before it this one stands for
+	// Also holds slots of other schedules of the group that the same job serves, one
+	// of each at most. Older agents run a job for each.
+	Also []Slot `json:"also,omitempty"`
 }
 
 // Facts is what an agent knows of its host.

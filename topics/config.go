@@ -187,12 +187,23 @@ func (c Config) check() error {
 	return nil
 }
 
+// MaxAlso is how many further slots one event can name. An agent names more in others.
+const MaxAlso = 100
+
 func (f Fired) check() error {
 	if err := checkJob(f.Job); err != nil {
 		return err
 	}
 	if !validID(string(f.Group)) || !validID(string(f.Repository)) || f.Passed < 0 || f.Revision < 0 {
 		return errors.New("a slot of nothing")
+	}
+	if len(f.Also) > MaxAlso {
+		return fmt.Errorf("one job for %d further slots", len(f.Also))
+	}
+	for _, s := range f.Also {
+		if err := s.check(); err != nil {
+			return err
+		}
 	}
 	return f.Slot.check()
 }

@@ -318,15 +318,13 @@ func (s *Spool) Plan() (c protocol.AgentConfig, slots []protocol.AgentSlot, err 
 	return c, slots, err
 }
 
-// Busy reports whether a job is in hand.
-func (s *Spool) Busy() (bool, error) {
-	busy := false
-	err := s.view(func(t *transaction) error {
-		k, _ := t.unended.Cursor().First()
-		busy = k != nil
-		return nil
+// Open lists the jobs in hand, in the order they were accepted.
+func (s *Spool) Open() (jobs []protocol.AgentJob, err error) {
+	err = s.view(func(t *transaction) (err error) {
+		jobs, err = t.Unended()
+		return err
 	})
-	return busy, err
+	return jobs, err
 }
 
 func (s *Spool) update(do func(*transaction) error) error {

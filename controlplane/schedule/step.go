@@ -120,7 +120,7 @@ func HostCame(tx store.Slots, now, notAfter time.Time, host topics.HostID, catch
 // earlier one.
 func Fired(tx store.Slots, j store.Job) error {
 	sc, known, err := tx.Schedule(j.Schedule)
-	if err != nil || !known {
+	if err != nil || !known || sc.Host != j.Host {
 		return err
 	}
 	if j.Slot > j.QueuedAt+protocol.FarAhead.Milliseconds() {

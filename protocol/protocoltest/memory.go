@@ -188,6 +188,8 @@ type Plane struct {
 	Applied map[topics.HostID]topics.Configured
 	// FiredSlots holds what hosts began by themselves.
 	FiredSlots map[topics.JobID]topics.Fired
+	// Further holds the slots that jobs served besides their own.
+	Further map[topics.JobID][]topics.Slot
 }
 
 // NewPlane returns an empty journal.
@@ -201,6 +203,7 @@ func NewPlane() *Plane {
 		Greetings:  map[topics.HostID]topics.Session{},
 		Applied:    map[topics.HostID]topics.Configured{},
 		FiredSlots: map[topics.JobID]topics.Fired{},
+		Further:    map[topics.JobID][]topics.Slot{},
 	}
 }
 
@@ -216,7 +219,7 @@ func (p *Plane) Step(t protocol.Timing, in protocol.PlaneInput) ([]protocol.Plan
 	tx := *p
 	tx.Places, tx.Jobs, tx.Log, tx.Ends = maps.Clone(p.Places), maps.Clone(p.Jobs), maps.Clone(p.Log), maps.Clone(p.Ends)
 	tx.Greetings, tx.Parts, tx.Order = maps.Clone(p.Greetings), maps.Clone(p.Parts), slices.Clip(p.Order)
-	tx.Applied, tx.FiredSlots = maps.Clone(p.Applied), maps.Clone(p.FiredSlots)
+	tx.Applied, tx.FiredSlots, tx.Further = maps.Clone(p.Applied), maps.Clone(p.FiredSlots), maps.Clone(p.Further)
 	effects, err := protocol.PlaneStep(t, &tx, in)
 	if err == nil {
 		*p = tx
@@ -295,7 +298,13 @@ func (p *Plane) Fired(host topics.HostID, f topics.Fired, _ int64) (protocol.Pla
 		Group: f.Group, Schedule: f.Slot.Schedule, Slot: f.Slot.At, State: topics.Dispatched, Accepted: true, Fired: true}
 	p.Jobs[j.ID], p.FiredSlots[j.ID] = j, f
 	p.Order = append(p.Order, j.ID)
-	return j, true, nil
+	return j, true, p.Served(j, f.Also, 0)
+}
+
+// Served implements protocol.PlaneTx.
+func (p *Plane) Served(j protocol.PlaneJob, also []topics.Slot, _ int64) error {
+	p.Further[j.ID] = append(slices.Clip(p.Further[j.ID]), also...)
+	return nil
 }
 
 // Configured implements protocol.PlaneTx.
