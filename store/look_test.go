@@ -59,7 +59,7 @@ func TestTheEndOfAJobIsALook(t *testing.T) {
 	if len(f.Bad) != 1 || f.Bad[0].BadSince != 120 || f.Bad[0].BadAt != 130 || f.Bad[0].GoodAt != 110 || f.Names[cellar.ID] != "cellar" {
 		t.Errorf("gone for cellar, it is %+v", f)
 	}
-	if grave := must(looks.Grave(t.Context(), s.r)); len(grave) != 1 || grave[0].Repository != g.Repository {
+	if grave := must(looks.Grave(t.Context(), s.r, nil)); len(grave) != 1 || grave[0].Repository != g.Repository {
 		t.Errorf("what ails are %+v", grave)
 	}
 	list(attic, 140, gone)

@@ -93,13 +93,11 @@ func (g Group) repository(now time.Time) (v health.Verdict) {
 	if g.Ails == nil {
 		return v
 	}
-	all := health.All(*g.Ails, now)
-	for _, w := range []health.Word{health.Missing, health.Unreadable, health.Damaged} {
-		if i := slices.IndexFunc(all, func(v health.Verdict) bool { return v.Word == w }); i >= 0 {
-			return all[i]
-		}
+	v, lost := health.Loss(*g.Ails, now)
+	if !lost {
+		return health.Verdict{Until: v.Until}
 	}
-	return health.Verdict{Until: all[0].Until}
+	return v
 }
 
 // facts are what a group is judged by.

@@ -153,16 +153,28 @@ func Of(ctx context.Context, q sqlx.QueryerContext, ids ...topics.RepositoryID) 
 	return facts, nil
 }
 
-// Grave reads the facts of those repositories that a host could not open, or in which
-// damage was found. All others are neither damaged nor unreadable, missing or
-// unreachable.
-func Grave(ctx context.Context, q sqlx.QueryerContext) ([]Facts, error) {
-	var ids []topics.RepositoryID
-	if err := sqlx.SelectContext(ctx, q, &ids, `SELECT repository FROM repository_damage
-		UNION SELECT repository FROM repository_looks WHERE kind = 'open' AND bad_since > 0`); err != nil || len(ids) == 0 {
-		return nil, err
+// Grave reads the facts of those of some repositories, or of all for nil, of which a
+// host found that nothing in them, or not all, can be restored: damaged, gone or shut.
+// Mostly there is none, and nothing else is read.
+func Grave(ctx context.Context, q sqlx.QueryerContext, of []topics.RepositoryID) ([]Facts, error) {
+	r := reading{ctx: ctx, q: q, ids: of}
+	if of != nil && len(of) == 0 {
+		return nil, nil
 	}
-	return Of(ctx, q, ids...)
+	type row struct {
+		Repository topics.RepositoryID `db:"repository"`
+	}
+	rows := append(read[row](&r, `SELECT repository FROM repository_damage WHERE true`, `repository`, ``),
+		read[row](&r, `SELECT DISTINCT repository FROM repository_looks WHERE kind = 'open' AND bad_since > 0
+			AND bad_cause IN ('wrong-password', 'repository-missing')`, `repository`, ``)...)
+	if r.err != nil || len(rows) == 0 {
+		return nil, r.err
+	}
+	ids := map[topics.RepositoryID]bool{}
+	for _, n := range rows {
+		ids[n.Repository] = true
+	}
+	return Of(ctx, q, slices.Collect(maps.Keys(ids))...)
 }
 
 // A reading is a row of queries about the same repositories.

@@ -98,11 +98,13 @@ func note(ctx context.Context, tx *sqlx.Tx, e Ended, s Said, at int64) (moved bo
 	}
 	switch {
 	case s.Cause == "": // a trouble that began since the last good look was everybody's, and is over
-		moved = latest == 0
-		if !moved {
-			err = sqlx.GetContext(ctx, tx, &moved, `SELECT EXISTS (SELECT 1 FROM repository_looks
-				WHERE repository = $1 AND kind = $2 AND bad_since > $3)`, e.Repository, s.Kind, latest)
+		// While another trouble is on record, this look contradicts it for another while.
+		since := latest
+		if at/day > latest/day {
+			since = 0
 		}
+		err = sqlx.GetContext(ctx, tx, &moved, `SELECT EXISTS (SELECT 1 FROM repository_looks
+			WHERE repository = $1 AND kind = $2 AND bad_since > $3)`, e.Repository, s.Kind, since)
 	case now.BadSince != was.BadSince: // where another host says the same already, nothing becomes worse
 		err = sqlx.GetContext(ctx, tx, &moved, `SELECT NOT EXISTS (SELECT 1 FROM repository_looks WHERE repository = $1 AND kind = $2
 			AND bad_since > $3 AND bad_cause = $4 AND host <> $5)`, e.Repository, s.Kind, latest, s.Cause, e.Host)
@@ -116,6 +118,9 @@ func note(ctx context.Context, tx *sqlx.Tx, e Ended, s Said, at int64) (moved bo
 			bad_at = excluded.bad_at, bad_cause = excluded.bad_cause, bad_job = excluded.bad_job`, now)
 	return moved, err
 }
+
+// day is how often good looks are noted while a host's trouble is on record.
+const day = 24 * 60 * 60 * 1000
 
 // noteDamage writes down damage, or that a check found none. It reports whether the
 // repository counts as damaged now and did not before, or the other way round.

@@ -145,29 +145,15 @@ func Of(ctx context.Context, q sqlx.QueryerContext, hosts []topics.HostID) (p Pr
 // ailing returns what is known of those repositories of some groups that a host found
 // damaged, gone or shut. Mostly there is none, and nothing else is read.
 func ailing(ctx context.Context, q sqlx.QueryerContext, groups []Group, all bool) (map[topics.RepositoryID]*looks.Facts, error) {
-	query, args := `SELECT repository FROM repository_damage UNION SELECT repository FROM repository_looks
-		WHERE kind = 'open' AND bad_since > 0 AND bad_cause IN ('wrong-password', 'repository-missing')`, []any(nil)
+	var of []topics.RepositoryID
 	if !all {
-		of := map[topics.RepositoryID]bool{"": true}
+		into := map[topics.RepositoryID]bool{}
 		for _, g := range groups {
-			of[g.Repository] = true
+			into[g.Repository] = true
 		}
-		list := slices.Sorted(maps.Keys(of))
-		var err error
-		if query, args, err = sqlx.In(`SELECT repository FROM repository_damage WHERE repository IN (?)
-			UNION SELECT repository FROM repository_looks WHERE repository IN (?) AND kind = 'open' AND bad_since > 0
-				AND bad_cause IN ('wrong-password', 'repository-missing')`, list, list); err != nil {
-			return nil, err
-		}
+		of = append([]topics.RepositoryID{}, slices.Sorted(maps.Keys(into))...)
 	}
-	var ids []topics.RepositoryID
-	if err := sqlx.SelectContext(ctx, q, &ids, sqlx.Rebind(sqlx.DOLLAR, query), args...); err != nil {
-		return nil, fmt.Errorf("ailing repositories: %w", err)
-	}
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	known, err := looks.Of(ctx, q, ids...)
+	known, err := looks.Grave(ctx, q, of)
 	ails := make(map[topics.RepositoryID]*looks.Facts, len(known))
 	for i := range known {
 		ails[known[i].Repository] = &known[i]
