@@ -131,11 +131,12 @@ var arrows = []struct{ pkg, may, is string }{
 	{"protocol/protocoltest", "protocol topics", "simulates and compares journals"},
 	{"seal", "", "keeps a payload between two parties, whatever it says"},
 	{"slots", "", "when a slot is; depends on nothing but the plan and the moment"},
-	{"store", "failpoint private protocol store/chain store/column store/facts store/keyring store/looks store/migrations" +
-		" store/prepared store/promise store/removal store/slotlog store/snapshots store/standard store/sweep" +
+	{"store", "failpoint private protocol store/chain store/changes store/column store/facts store/keyring store/looks" +
+		" store/migrations store/prepared store/promise store/removal store/slotlog store/snapshots store/standard store/sweep" +
 		" store/triggers topics",
 		"keeps rows, whoever asks"},
 	{"store/chain", "", "hashes that link the audit log"},
+	{"store/changes", "topics", "words what became of what, for the audit log"},
 	{"store/column", "", "values that a column keeps as JSON"},
 	{"store/facts", "topics", "what can be restored of each source group"},
 	{"store/keyring", "topics", "keys of the secrets at rest; no SQL"},

@@ -5,6 +5,9 @@ import (
 	"fmt"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/restic-manager/restic-manager/store/changes"
+	"github.com/restic-manager/restic-manager/topics"
 )
 
 // An MQTTUser is a consumer on the public broker. Its password is a generated key;
@@ -43,18 +46,20 @@ func (s *Store) ChangeMQTTUser(ctx context.Context, actor, name string, c MQTTUs
 		if u, err = get[MQTTUser](ctx, tx, `SELECT * FROM mqtt_users WHERE name = $1`, name); err != nil {
 			return err
 		}
+		was := u
 		if c.MayDo != nil {
 			u.MayDo = *c.MayDo
 		}
-		detail := fmt.Sprintf("may do: %t", u.MayDo)
 		if c.KeyHash != nil {
 			u.KeyHash = c.KeyHash
-			detail += "; a new password"
 		}
+		var l changes.List
+		l.Columns(was, u, "key_hash")
+		l.Secret("password", topics.Secret(was.KeyHash), topics.Secret(u.KeyHash))
 		if err := change(ctx, tx, `UPDATE mqtt_users SET key_hash = $1, may_do = $2 WHERE name = $3`, u.KeyHash, u.MayDo, name); err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, actor, "mqtt_user.changed", name, detail)
+		return s.audit(ctx, tx, actor, "mqtt_user.changed", name, l.Of(name))
 	})
 	return u, err
 }

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/changes"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -46,6 +48,18 @@ type MaintenanceHours struct {
 	NextAttemptAt int64               `db:"next_attempt_at"` // no attempt before this time
 }
 
+// due is when it is due, for the audit log; "" if that is not set.
+func (m MaintenanceHours) due(set bool) string {
+	day := "daily"
+	if m.Weekday >= 0 {
+		day = strings.ToLower(time.Weekday(m.Weekday).String())
+	}
+	if !set {
+		return ""
+	}
+	return fmt.Sprintf("%s %02d:%02d", day, m.Minute/60, m.Minute%60)
+}
+
 // Hours lists when maintenance is due, of all repositories if the ID is empty.
 func (s *Store) Hours(ctx context.Context, repository topics.RepositoryID) ([]MaintenanceHours, error) {
 	return all[MaintenanceHours](ctx, s.r, `SELECT * FROM maintenance_duties WHERE `+one("repository", repository)+
@@ -70,6 +84,10 @@ func (s *Store) PutHours(
 		if err != nil {
 			return err
 		}
+		was := map[topics.JobKind]MaintenanceHours{}
+		for _, m := range rows {
+			was[m.Kind] = m
+		}
 		if rows, err = edit(rows); err != nil {
 			return err
 		}
@@ -79,7 +97,13 @@ func (s *Store) PutHours(
 				putHours+`paused = excluded.paused, weekday = excluded.weekday, minute = excluded.minute, slices = excluded.slices`, m); err != nil {
 				return fmt.Errorf("put hours: %w", err)
 			}
-			said = append(said, fmt.Sprintf("%s: paused %t, weekday %d, minute %d, slices %d", m.Kind, m.Paused, m.Weekday, m.Minute, m.Slices))
+			var l changes.List
+			w, known := was[m.Kind]
+			l.Columns(w, m, "repository", "kind", "weekday", "minute", "slice", "served", "attempt", "next_attempt_at")
+			l.Text("due", w.due(known), m.due(true))
+			if l.Any() {
+				said = append(said, l.Of(string(m.Kind)))
+			}
 		}
 		return s.audit(ctx, tx, actor, "maintenance.saved", string(repository), strings.Join(said, "; "))
 	})

@@ -9,6 +9,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/store/changes"
 	"github.com/restic-manager/restic-manager/store/keyring"
 	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/topics"
@@ -161,7 +162,14 @@ func (s *Store) EditRepository(
 		if err != nil {
 			return err
 		}
-		r := was
+		before, err := s.openAccess(ctx, tx, id) // edit may change what both point to
+		if err != nil {
+			return err
+		}
+		r, err := repository(ctx, tx, id)
+		if err != nil {
+			return err
+		}
 		if err := edit(&r, &access); err != nil {
 			return err
 		}
@@ -180,17 +188,16 @@ func (s *Store) EditRepository(
 				return err
 			}
 		}
-		what := r.Name
 		if was.Keeper != r.Keeper {
-			what += ", keeper " + orNone(string(r.Keeper))
 			if err := s.relieve(ctx, tx, actor, r); err != nil {
 				return err
 			}
 		}
-		if was.Location != r.Location {
-			what += ", at " + r.Location
-		}
-		return s.audit(ctx, tx, actor, "repository.changed", string(id), what)
+		var l changes.List
+		l.Columns(was, r, "keeper")
+		l.Text("keeper", nameIn(ctx, tx, "hosts", string(was.Keeper)), nameIn(ctx, tx, "hosts", string(r.Keeper)))
+		noteAccess(&l, before, access)
+		return s.audit(ctx, tx, actor, "repository.changed", string(id), l.Of(r.Name))
 	})
 	return was, err
 }
@@ -226,11 +233,28 @@ func (s *Store) relieve(ctx context.Context, tx *sqlx.Tx, actor string, r Reposi
 	return nil
 }
 
-func orNone(s string) string {
-	if s == "" {
-		return "none"
+// nameIn is the name of a row, for the audit log; the ID if it cannot be read.
+func nameIn(ctx context.Context, tx sqlx.ExtContext, table, id string) string {
+	if name, err := get[string](ctx, tx, `SELECT name FROM `+table+` WHERE id = $1`, id); err == nil {
+		return name
 	}
-	return s
+	return id
+}
+
+// noteAccess notes which secrets of a repository have changed.
+func noteAccess(l *changes.List, was, now RepositoryAccess) {
+	if was.Maintenance == nil {
+		was.Maintenance = &Maintenance{}
+	}
+	keeper := now.Maintenance
+	if keeper == nil {
+		keeper = &Maintenance{}
+	}
+	l.Secret("url", was.URL, now.URL)
+	l.Secret("password", was.Password, now.Password)
+	l.Secrets("", was.Env, now.Env)
+	l.Secret("maintenance.url", was.Maintenance.URL, keeper.URL)
+	l.Secrets("maintenance.", was.Maintenance.Env, keeper.Env)
 }
 
 // Repositories lists the registered repositories, by name.
@@ -410,6 +434,10 @@ func (s *Store) EditSourceGroup(ctx context.Context, actor string, host topics.H
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
+		was, err := get[SourceGroup](ctx, tx, `SELECT * FROM source_groups WHERE host = $1 AND name = $2`, host, name)
+		if err != nil && !errors.Is(err, ErrNotFound) { // once more: edit may change what both point to
+			return err
+		}
 		if err := edit(&g, known); err != nil {
 			return err
 		}
@@ -428,19 +456,18 @@ func (s *Store) EditSourceGroup(ctx context.Context, actor string, host topics.H
 		put := `INSERT INTO source_groups (id, host, name, repository, paths, excludes, one_file_system, created_at, live_files, hooks, limits,
 			allow_empty)
 			VALUES (:id, :host, :name, :repository, :paths, :excludes, :one_file_system, :created_at, :live_files, :hooks, :limits, :allow_empty)`
-		said := g.Name
+		var l changes.List
 		if known {
+			l.Columns(was, g, "repository")
+			l.Text("repository", nameIn(ctx, tx, "repositories", string(was.Repository)), nameIn(ctx, tx, "repositories", string(g.Repository)))
 			put = `UPDATE source_groups SET name = :name, repository = :repository, paths = :paths, excludes = :excludes,
 				one_file_system = :one_file_system, live_files = :live_files, hooks = :hooks, limits = :limits, allow_empty = :allow_empty
 				WHERE id = :id`
-			if g.Name != name {
-				said = "name: " + name + " → " + g.Name
-			}
 		}
 		if _, err := tx.NamedExecContext(ctx, put, g); err != nil {
 			return fmt.Errorf("put source group: %w", taken(err, ErrGroupTaken))
 		}
-		return s.audit(ctx, tx, actor, "source_group.saved", string(g.ID), said)
+		return s.audit(ctx, tx, actor, "source_group.saved", string(g.ID), l.Of(g.Name))
 	})
 	return g, err
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/changes"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -74,7 +75,19 @@ func (s *Store) PutSchedule(
 		if row, err = scheduleNamed(ctx, tx, host, name); err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, actor, "schedule.saved", string(row.ID), name)
+		var l changes.List
+		if known {
+			l.Columns(was, row, "since", "last_slot", "paused_at", "paused_until")
+			l.Moment("paused_until", was.PausedUntil, row.PausedUntil)
+			names := func(ids []topics.SourceGroupID) (list []string) {
+				for _, id := range ids {
+					list = append(list, nameIn(ctx, tx, "source_groups", string(id)))
+				}
+				return list
+			}
+			l.Names("source_groups", names(was.Groups), names(row.Groups))
+		}
+		return s.audit(ctx, tx, actor, "schedule.saved", string(row.ID), l.Of(name))
 	})
 	return row, err
 }
