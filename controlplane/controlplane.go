@@ -50,6 +50,10 @@ type Config struct {
 	Logs   Logs
 	Limits protocol.Limits
 
+	// Now is the clock by which schedules fire and protection is judged; nil is the
+	// computer's.
+	Now func() time.Time
+
 	TLSCert, TLSKey string         // files; "" serves the pages without TLS
 	Proxies         []netip.Prefix // believed about where requests come from
 }
@@ -161,12 +165,16 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
+	now := c.Now
+	if now == nil {
+		now = time.Now
+	}
 	rows, err := p.Store.Hosts(ctx)
 	if err != nil {
 		return err
 	}
-	p.presence = hosts.NewPresence(c.Timing.Hosts, time.Now, rows)
-	p.fleet = fleet.NewBoard(p.Store, p.presence, time.Now)
+	p.presence = hosts.NewPresence(c.Timing.Hosts, now, rows)
+	p.fleet = fleet.NewBoard(p.Store, p.presence, now)
 	p.Desk = &enroll.Desk{Store: p.Store, CA: ca, SealKey: key.Public(), Log: c.Log, Enrolled: p.enrolled, Changed: p.decided}
 	if c.Timing.HostLife > 0 {
 		ca.HostLife = c.Timing.HostLife
@@ -195,7 +203,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Stir:    func() { p.Jobs.Stir() },
 		Log:     c.Log,
 		Timing:  c.Timing.Schedule,
-		Now:     time.Now,
+		Now:     now,
 	})
 	p.Jobs = jobs.New(jobs.Config{
 		Store:    p.Store,
@@ -205,7 +213,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Log:      c.Log,
 		Timing:   c.Timing.Jobs,
 		Limits:   c.Limits,
-		Now:      time.Now,
+		Now:      now,
 		Send:     func(topic string, payload []byte) error { return p.agents.Publish(topic, payload, 1, false) },
 		Changed:  p.changed,
 		Came:     p.schedules.HostCame,
@@ -217,10 +225,10 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Changed: p.decided,
 		Log:     c.Log,
 		Timing:  c.Timing.Maintenance,
-		Now:     time.Now,
+		Now:     now,
 	})
 	p.publisher = public.New(public.Config{Store: p.Store, Presence: p.presence, Fleet: p.fleet, Hub: p.Hub, Publish: p.consumers.Publish,
-		Log: c.Log, Timing: c.Timing.Public, Now: time.Now})
+		Log: c.Log, Timing: c.Timing.Public, Now: now})
 
 	for _, l := range []struct {
 		ln   *net.Listener
@@ -250,7 +258,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Maintenance: p.maintenance,
 		Log:         c.Log,
 		Timing:      c.Timing.Web,
-		Now:         time.Now,
+		Now:         now,
 		Zone:        zone.OfServer(),
 		Agents:      p.AgentsAddr(),
 		Version:     Version,
