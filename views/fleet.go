@@ -4,29 +4,45 @@ import (
 	"fmt"
 	"math"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/restic-manager/restic-manager/words"
 )
 
-// FleetURL is the fleet page with its filters: a status key ("" for all), a
-// text, and a page from 1.
-func FleetURL(status, query string, page int) string {
-	q := url.Values{}
-	if status != "" {
-		q.Set("status", status)
+// A FleetFilter is which hosts the fleet page lists. What is empty does not narrow it.
+type FleetFilter struct {
+	Status     string // the key of a status, or [NeedAttention]
+	Cause      string // the key of what is wrong with them
+	Connection string // "offline", "online" or "unknown"
+	Query      string // as typed
+}
+
+// NeedAttention is in the place of a status and stands for all that somebody has to do
+// something about.
+const NeedAttention = "attention"
+
+// FleetURL is the fleet page with its filters, and a page from 1.
+func FleetURL(f FleetFilter, page int) string {
+	if q := f.Values(page); len(q) > 0 {
+		return "/?" + q.Encode()
 	}
-	if query != "" {
-		q.Set("q", query)
+	return "/"
+}
+
+// Values are a filter and a page as a URL has them.
+func (f FleetFilter) Values(page int) url.Values {
+	q := url.Values{}
+	for name, value := range map[string]string{"status": f.Status, "cause": f.Cause, "connection": f.Connection, "q": f.Query} {
+		if value != "" {
+			q.Set(name, value)
+		}
 	}
 	if page > 1 {
 		q.Set("page", strconv.Itoa(page))
 	}
-	if len(q) == 0 {
-		return "/"
-	}
-	return "/?" + q.Encode()
+	return q
 }
 
 // HostURL is the page of a host.
@@ -53,49 +69,92 @@ func (t Tally) active() int { return t.Total() - t["paused"] - t["keeper"] - t["
 // troubled are the keys of statuses for which somebody has to do something, worst first.
 var troubled = []string{"lost", "failed", "overdue", "empty", "late", "warning"}
 
-// NewVerdict is the first line of the fleet page. It ranks hosts in trouble; what is
-// running never hides a failure. protected is how many
-// active hosts have a good backup, of which oldest is the age of the oldest
-// ("3 d 4 h ago", "" if none has one).
-func NewVerdict(t Tally, protected int, oldest string) Verdict {
-	active, none := t.active(), t["no-backup-yet"]
-	have := fmt.Sprintf("%d of %s a good backup.", protected, words.Count(uint64(max(active, 0)), "active host has", "active hosts have"))
-	if none > 0 {
-		have += " " + words.Count(uint64(none), "host has", "hosts have") + " no backup yet."
-	}
-	bad, worst := 0, Status{}
+// trouble counts the hosts that need somebody.
+func (t Tally) trouble() (n int) {
 	for _, k := range troubled {
-		if bad += t[k]; t[k] > 0 && worst.Key == "" {
+		n += t[k]
+	}
+	return n
+}
+
+// others says in words which hosts are in no trouble: "358 protected, 2 running".
+func (t Tally) others() string {
+	quiet := Tally{}
+	for k, n := range t {
+		if !slices.Contains(troubled, k) {
+			quiet[k] = n
+		}
+	}
+	if quiet.Total() == 0 {
+		return "No other host is in order."
+	}
+	text := SegmentsLabel(quiet)
+	return strings.ToUpper(text[:1]) + text[1:] + "."
+}
+
+// A Silence is hosts that went silent together.
+type Silence struct {
+	Hosts, Of int
+	At        When // when the last of them was heard of
+}
+
+// NewVerdict is the first line of the fleet page. When many hosts went silent together,
+// that is it; else it ranks hosts in trouble, and what is running never hides a failure.
+// The numbers in it are those of the tally and add up to its total. oldest is when the
+// oldest of the hosts' last good backups was made.
+func NewVerdict(t Tally, silent *Silence, oldest When) Verdict {
+	active, none, bad := t.active(), t["no-backup-yet"], t.trouble()
+	var worst Status
+	for _, k := range troubled {
+		if t[k] > 0 && worst.Key == "" {
 			worst = HostStatus(k)
 		}
 	}
+	needs := words.Count(uint64(bad), "host needs attention", "hosts need attention")
 	switch {
 	case t.Total() == 0:
 		return Verdict{Tone: "idle", Icon: "server", Title: "No hosts yet", Text: "Add the first one, and see its backups here."}
+	case silent != nil:
+		v := Verdict{Tone: "fail", Icon: "unplug", At: silent.At,
+			Title: fmt.Sprintf("%s of %s went silent together", number(silent.Hosts), words.Count(uint64(silent.Of), "host", "hosts")),
+			Text:  "Look at the network or the control plane first.",
+			Link:  Link{"Show offline hosts", FleetURL(FleetFilter{Connection: "offline"}, 1)}}
+		if bad > 0 {
+			v.Text += " " + strings.ToUpper(needs[:1]) + needs[1:] + "."
+		}
+		return v
 	case bad > 0:
 		tone := "fail"
 		if worst.Tone == "warn" || worst.Tone == "late" {
 			tone = "warn"
 		}
-		return Verdict{tone, worst.Icon, words.Count(uint64(bad), "host needs attention", "hosts need attention"), have}
+		return Verdict{Tone: tone, Icon: worst.Icon, Title: needs, Text: t.others()}
+	case active == 0 && t["paused"] > 0:
+		return Verdict{Tone: "idle", Icon: "circle-pause", Title: "All hosts are paused",
+			Text: "Nothing is backed up until they are switched on again."}
 	case active == 0:
-		return Verdict{"idle", "circle-pause", "All hosts are paused", "Nothing is backed up until they are switched on again."}
-	case protected == 0 && t["running"] > 0:
-		return Verdict{"idle", "hourglass", "The first backup is running", have}
+		return Verdict{Tone: "idle", Icon: "circle-dashed", Title: "No host is to be backed up", Text: t.others()}
 	case none == active:
-		return Verdict{"idle", "circle-dashed", "No backup yet", "Choose what to back up on " + words.Count(uint64(none), "host", "hosts") +
-			", then start the first backup."}
-	case protected < active:
-		n := active - protected
-		return Verdict{"idle", "circle-dashed", words.Count(uint64(n), "host is", "hosts are") + " not protected yet", have}
+		return Verdict{Tone: "idle", Icon: "circle-dashed", Title: "No backup yet", Text: "Choose what to back up on " +
+			words.Count(uint64(none), "host", "hosts") + ", then start the first backup."}
+	case oldest.Never() && t["running"] > 0:
+		return Verdict{Tone: "idle", Icon: "hourglass", Title: "The first backup is running", Text: t.others()}
+	case none > 0:
+		return Verdict{Tone: "idle", Icon: "circle-dashed", Text: t.others(),
+			Title: words.Count(uint64(none), "host has", "hosts have") + " no backup yet"}
 	case t["unscheduled"] > 0:
-		return Verdict{"idle", "calendar-off", words.Count(uint64(t["unscheduled"]), "host has", "hosts have") + " no schedule", have}
+		return Verdict{Tone: "idle", Icon: "calendar-off", Text: t.others(),
+			Title: words.Count(uint64(t["unscheduled"]), "host has", "hosts have") + " no schedule"}
 	}
-	title := "All " + words.Count(uint64(active), "host is protected", "hosts are protected")
-	if active == 1 {
-		title = "1 of 1 hosts protected"
+	v := Verdict{Tone: "ok", Icon: "shield-check", Title: "Nothing needs attention", At: oldest,
+		Text: t.others() + " The oldest good backup was made"}
+	if t["protected"] == active {
+		v.Title = "All " + words.Count(uint64(active), "host is protected", "hosts are protected")
+		if active == 1 {
+			v.Title = "1 of 1 hosts protected"
+		}
 	}
-	return Verdict{"ok", "shield-check", title, "The oldest good backup is from " + oldest + "."}
+	return v
 }
 
 // A Segment is one piece of the fleet's meter, in per cent of its width.
@@ -149,16 +208,40 @@ func SegmentsLabel(t Tally) string {
 	return strings.Join(said, ", ")
 }
 
-// Tabs are the status filters above the host table, one for each status that
-// occurs or is chosen now, and All.
-func Tabs(t Tally, status, query string) []Tab {
-	tabs := []Tab{{Text: "All", Count: t.Total(), URL: FleetURL("", query, 1), Current: status == ""}}
+// Tabs are the filters above the host table: All, what needs attention, one for each
+// status that occurs or is chosen now, and a cause or a connection that is. t counts the
+// hosts that the text finds; cause is the filter's in words, and found are the hosts that
+// the whole filter finds.
+func Tabs(t Tally, f FleetFilter, cause string, found int) []Tab {
+	to := func(status string) string { return FleetURL(FleetFilter{Status: status, Query: f.Query}, 1) }
+	tabs := []Tab{{Text: "All", Count: t.Total(), URL: to(""), Current: f == FleetFilter{Query: f.Query}}}
+	if n := t.trouble(); n > 0 || f.Status == NeedAttention {
+		tabs = append(tabs, Tab{Text: "Needs attention", Icon: "triangle-alert", Count: n, URL: to(NeedAttention),
+			Current: f.Status == NeedAttention && f.Cause == ""})
+	}
+	if f.Cause != "" {
+		tabs = append(tabs, Tab{Text: cause, Icon: "list", Count: found, URL: FleetURL(f, 1), Current: true})
+	}
+	if f.Connection != "" {
+		tabs = append(tabs, Tab{Text: ConnectionWord(f.Connection), Icon: "unplug", Count: found, URL: FleetURL(f, 1), Current: true})
+	}
 	for _, s := range HostStatuses() {
-		if t[s.Key] > 0 || s.Key == status {
-			tabs = append(tabs, Tab{s.Word, s.Icon, s.color(), t[s.Key], FleetURL(s.Key, query, 1), s.Key == status})
+		if t[s.Key] > 0 || s.Key == f.Status {
+			tabs = append(tabs, Tab{s.Word, s.Icon, s.color(), t[s.Key], to(s.Key), f.Status == s.Key && f.Cause == "" && f.Connection == ""})
 		}
 	}
 	return tabs
+}
+
+// ConnectionWord is the tab of hosts with a connection.
+func ConnectionWord(key string) string {
+	switch key {
+	case "online":
+		return "Connected"
+	case "offline":
+		return "Offline"
+	}
+	return "Connection not known"
 }
 
 // PageSize is how many hosts one page of the fleet shows. A thousand rows on one
@@ -166,6 +249,6 @@ func Tabs(t Tally, status, query string) []Tab {
 const PageSize = 50
 
 // NewPaging is page (from 1) of a list of total hosts that match the filter.
-func NewPaging(total, page int, status, query string) Paging {
-	return pagingOf(total, page, "host", "hosts", "most urgent first", func(page int) string { return FleetURL(status, query, page) })
+func NewPaging(total, page int, f FleetFilter) Paging {
+	return pagingOf(total, page, "host", "hosts", "most urgent first", func(page int) string { return FleetURL(f, page) })
 }

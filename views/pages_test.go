@@ -260,7 +260,7 @@ func TestGolden(t *testing.T) {
 	offline := f.Hosts.Rows[5]
 	for name, c := range map[string]templ.Component{
 		"fleet_one_host_offline.html": views.FleetRow(offline),
-		"fleet_first_lines.html":      templ.Join(views.FleetVerdict(f.Verdict), views.FleetFigures(f.Figures), views.FleetRunning(f.Running)),
+		"fleet_first_lines.html":      templ.Join(views.FleetVerdict(f.Verdict), views.FleetFigures(f.Figures), views.FleetRunning(f.Work)),
 		"host_groups.html":            views.HostGroups(host()),
 		"job_scanning.html":           views.JobProgress(job("scanning")),
 		"jobs_rows.html": func() templ.Component {
@@ -309,12 +309,12 @@ func TestFragmentsCarryTheirID(t *testing.T) {
 		"verdict":                {views.FleetVerdict(f.Verdict)},
 		"figures":                {views.FleetFigures(f.Figures), views.FleetFigures(views.Figures{})},
 		"attention":              {views.FleetAttention(f.Attention, 30), views.FleetAttention(nil, 0)},
-		"running":                {views.FleetRunning(f.Running), views.FleetRunning(nil)},
+		"running":                {views.FleetRunning(f.Work), views.FleetRunning(views.Work{})},
 		"hosts":                  {views.FleetHosts(f.Hosts), views.FleetHosts(views.Hosts{})},
 		"hosts-changed":          {views.FleetChanged(""), views.FleetChanged("2 new hosts")},
 		"host-header":            {views.HostHeader(h)},
 		"host-problem":           {views.HostProblem(h), views.HostProblem(views.Host{})},
-		"host-running":           {views.HostRunning(h), views.HostRunning(views.Host{Running: f.Running})},
+		"host-running":           {views.HostRunning(h), views.HostRunning(views.Host{Running: f.Work.Running})},
 		"host-groups":            {views.HostGroups(h), views.HostGroups(views.Host{})},
 		"host-jobs":              {views.HostJobs(h), views.HostJobs(views.Host{})},
 		"host-snapshots":         {views.HostSnapshots(h), views.HostSnapshots(views.Host{})},
@@ -322,6 +322,7 @@ func TestFragmentsCarryTheirID(t *testing.T) {
 		"host-agent":             {views.HostAgent(h)},
 		"jobs-tabs":              {views.JobsTabs(jobsPage().Tabs)},
 		"jobs-changed":           {views.JobsChanged(false), views.JobsChanged(true)},
+		"nav-hosts":              {views.NavHosts(shell("x", "")), views.NavHosts(views.Shell{Hosts: 3})},
 		"nav-jobs":               {views.NavJobs(shell("x", "")), views.NavJobs(views.Shell{Running: 3})},
 		"job-0b9e-0001":          {views.JobsRow(row)},
 		"job-header":             {views.JobHeader(j), views.JobHeader(ended)},

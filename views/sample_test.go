@@ -73,7 +73,7 @@ func fleet() views.Fleet {
 	rows[2].Job, rows[2].Status = &nas, rows[2].Status.As("Backing up")
 	rows[3].HasGroups = false
 	return views.Fleet{
-		Verdict: views.NewVerdict(tally, 4, "1 d 7 h ago"),
+		Verdict: views.NewVerdict(tally, nil, past(31*time.Hour)),
 		Figures: views.Figures{
 			Protected:       4,
 			Of:              6,
@@ -90,26 +90,32 @@ func fleet() views.Fleet {
 			Restorable:      "4.98 TiB",
 			RestorableHosts: 5,
 		},
-		Troubled: 2,
+		Troubled: 19,
 		Attention: []views.Attention{
 			{
-				HostID: "db-prod-02",
-				Host:   "db-prod-02",
+				Key:    "locked",
 				Status: views.HostStatus("failed"),
-				Title:  "Last 5 backups failed",
-				Text:   "Locked since Thu 10:12 by a job that no longer runs. Last good backup 1 d 7 h ago.",
+				Title:  "The last backup failed: the repository is locked.",
+				Text:   "The last good backup was 1 d 7 h ago.",
+				Since:  past(31 * time.Hour),
+				Hosts:  []views.AttentionHost{{ID: "db-prod-02", Name: "db-prod-02"}},
+				Total:  1,
 				Link:   views.Link{Text: "View log", URL: views.JobURL("77c2")},
 			},
 			{
-				HostID: "mail-01",
-				Host:   "mail-01",
+				Key:    "unreadable",
 				Status: views.HostStatus("warning"),
-				Title:  "14 files could not be read",
-				Text:   "Permission denied below /var/vmail/spool. Everything else was saved.",
-				Link:   views.Link{Text: "View log", URL: views.JobURL("88c3")},
+				Title:  "Some items could not be read",
+				Hosts: []views.AttentionHost{
+					{ID: "mail-01", Name: "mail-01", Reason: "The newest snapshot is incomplete.", Since: past(time.Hour)},
+					{ID: "mail-02", Name: "mail-02", Reason: "The newest snapshot is incomplete.", Since: past(time.Hour)},
+				},
+				Total: 18,
+				URL:   views.FleetURL(views.FleetFilter{Status: views.NeedAttention, Cause: "unreadable"}, 1),
+				Link:  views.Link{Text: "Show all 18", URL: views.FleetURL(views.FleetFilter{Status: views.NeedAttention, Cause: "unreadable"}, 1)},
 			},
 		},
-		Running: []views.RunningJob{nas, {
+		Work: views.Work{Runs: 3, Running: []views.RunningJob{nas, {
 			ID:      "1c2e",
 			Host:    "win-sql-01",
 			Kind:    "backup",
@@ -117,7 +123,10 @@ func fleet() views.Fleet {
 			Amount:  "Nothing heard of restic for 12 min",
 			Stalled: true,
 		}, {ID: "1c2d", Host: "web-02", Kind: "backup", Percent: -1, Amount: "Scanning, 120,000 files"}},
-		Hosts: views.Hosts{Total: 6, Tabs: views.Tabs(tally, "", ""), Rows: rows, Paging: views.NewPaging(6, 1, "", "")},
+			Waits:   7,
+			Waiting: []views.RunningJob{{ID: "1c2f", Host: "web-03", Kind: "backup", Percent: -1, Amount: "Queued", Waits: true}}},
+		Hosts: views.Hosts{Total: 6, Tabs: views.Tabs(tally, views.FleetFilter{}, "", 6), Rows: rows,
+			Paging: views.NewPaging(6, 1, views.FleetFilter{})},
 	}
 }
 
@@ -461,12 +470,13 @@ func samples() []sample {
 	add := func(s views.Shell) views.Shell { return at("add", s) }
 	out := []sample{
 		{"fleet", views.FleetPage(shell("Fleet", views.FleetStream()), fleet())},
-		{"fleet_empty", views.FleetPage(shell("Fleet", views.FleetStream()), views.Fleet{Verdict: views.NewVerdict(views.Tally{}, 0, "")})},
+		{"fleet_empty", views.FleetPage(shell("Fleet", views.FleetStream()),
+			views.Fleet{Verdict: views.NewVerdict(views.Tally{}, nil, views.When{})})},
 		{"fleet_no_match", views.FleetPage(shell("Fleet", views.FleetStream()), func() views.Fleet {
 			f := fleet()
-			f.Attention, f.Running, f.Hosts.Rows, f.Hosts.Query, f.Hosts.Status = nil, nil, nil, "db-prd", "failed"
-			f.Hosts.Tabs = views.Tabs(views.Tally{"protected": 6}, "failed", "db-prd")
-			f.Verdict = views.NewVerdict(views.Tally{"protected": 6}, 6, "12 h ago")
+			f.Attention, f.Work, f.Hosts.Rows, f.Hosts.Filter = nil, views.Work{}, nil, views.FleetFilter{Status: "failed", Query: "db-prd"}
+			f.Hosts.Tabs = views.Tabs(views.Tally{"protected": 6}, views.FleetFilter{Status: "failed", Query: "db-prd"}, "", 0)
+			f.Verdict = views.NewVerdict(views.Tally{"protected": 6}, &views.Silence{Hosts: 3, Of: 6, At: past(time.Hour)}, past(12*time.Hour))
 			f.Figures = views.Figures{Of: 6}
 			return f
 		}())},
@@ -476,18 +486,19 @@ func samples() []sample {
 				r := &f.Hosts.Rows[i]
 				r.ID, r.Name, r.OS = fmt.Sprint(hostile, i), hostile, hostile
 			}
-			f.Attention[0].Host, f.Attention[0].HostID, f.Attention[0].Title, f.Attention[0].Text = hostile, hostile, hostile, hostile
+			f.Attention[0].Hosts[0].Name, f.Attention[0].Hosts[0].ID, f.Attention[0].Title, f.Attention[0].Text = hostile, hostile, hostile, hostile
+			f.Attention[1].Hosts[0].Name, f.Attention[1].Hosts[0].Reason, f.Attention[1].Title = hostile, hostile, hostile
 			f.Attention[0].Link.URL = "javascript:alert(1)"
-			f.Running[0].Host, f.Running[0].ID = hostile, hostile
+			f.Work.Running[0].Host, f.Work.Running[0].ID = hostile, hostile
 			f.Figures.OldestHost.Text = hostile
-			f.Hosts.Query = hostile
-			f.Hosts.Paging = views.NewPaging(1000, 3, "failed", hostile)
+			f.Hosts.Filter.Query = hostile
+			f.Hosts.Paging = views.NewPaging(1000, 3, views.FleetFilter{Status: "failed", Query: hostile})
 			return f
 		}())},
 		{"host", views.HostPage(shell("db-prod-02", views.HostStream("db-prod-02"), fleetLink), host())},
 		{"host_running", views.HostPage(shell("db-prod-02", views.HostStream("db-prod-02"), fleetLink), func() views.Host {
 			h := host()
-			h.Running, h.Problem, h.Status = fleet().Running, nil, views.HostStatus("running")
+			h.Running, h.Problem, h.Status = fleet().Work.Running, nil, views.HostStatus("running")
 			h.Groups[0].Busy = true
 			return h
 		}())},

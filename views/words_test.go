@@ -84,30 +84,42 @@ func TestStripShowsTheWorstRunOfADay(t *testing.T) {
 }
 
 func TestVerdict(t *testing.T) {
+	oldest := views.NewWhen(time.Date(2026, 11, 20, 2, 0, 0, 0, time.UTC), time.Date(2026, 11, 20, 14, 0, 0, 0, time.UTC))
+	silent := &views.Silence{Hosts: 41, Of: 409, At: oldest}
 	for _, c := range []struct {
-		tally     views.Tally
-		protected int
-		title     string
-		tone      string
+		tally       views.Tally
+		silent      *views.Silence
+		oldest      views.When
+		title, tone string
+		text        string
 	}{
-		{nil, 0, "No hosts yet", "idle"},
-		{views.Tally{"failed": 1, "overdue": 1, "warning": 1, "protected": 20}, 20, "3 hosts need attention", "fail"},
-		{views.Tally{"failed": 1, "running": 3}, 1, "1 host needs attention", "fail"},
-		{views.Tally{"warning": 2, "protected": 3}, 3, "2 hosts need attention", "warn"},
-		{views.Tally{"protected": 20, "running": 3, "paused": 1}, 23, "All 23 hosts are protected", "ok"},
-		{views.Tally{"protected": 1}, 1, "1 of 1 hosts protected", "ok"},
-		{views.Tally{"no-backup-yet": 2}, 0, "No backup yet", "idle"},
-		{views.Tally{"running": 1}, 0, "The first backup is running", "idle"},
-		{views.Tally{"protected": 4, "no-backup-yet": 1}, 4, "1 host is not protected yet", "idle"},
-		{views.Tally{"lost": 1, "empty": 1, "late": 1, "protected": 20}, 23, "3 hosts need attention", "fail"},
-		{views.Tally{"late": 1, "protected": 20}, 21, "1 host needs attention", "warn"},
-		{views.Tally{"unscheduled": 1, "protected": 20}, 21, "1 host has no schedule", "idle"},
-		{views.Tally{"keeper": 1, "retired": 1, "protected": 20}, 20, "All 20 hosts are protected", "ok"},
-		{views.Tally{"paused": 3}, 0, "All hosts are paused", "idle"},
+		{views.Tally{}, nil, views.When{}, "No hosts yet", "idle", "Add the first one, and see its backups here."},
+		{views.Tally{"failed": 1, "overdue": 1, "protected": 18}, nil, oldest, "2 hosts need attention", "fail", "18 protected."},
+		{views.Tally{"failed": 1, "running": 3}, nil, oldest, "1 host needs attention", "fail", "3 running."},
+		{views.Tally{"failed": 2}, nil, oldest, "2 hosts need attention", "fail", "No other host is in order."},
+		{views.Tally{"warning": 2, "protected": 3}, nil, oldest, "2 hosts need attention", "warn", "3 protected."},
+		{views.Tally{"lost": 1, "empty": 1, "late": 1, "protected": 20}, nil, oldest, "3 hosts need attention", "fail", "20 protected."},
+		{views.Tally{"late": 1, "protected": 20}, nil, oldest, "1 host needs attention", "warn", "20 protected."},
+		{views.Tally{"overdue": 50, "protected": 358, "running": 1}, silent, oldest, "41 of 409 hosts went silent together", "fail",
+			"Look at the network or the control plane first. 50 hosts need attention."},
+		{views.Tally{"protected": 409}, silent, oldest, "41 of 409 hosts went silent together", "fail",
+			"Look at the network or the control plane first."},
+		{views.Tally{"protected": 20, "running": 3, "paused": 1}, nil, oldest, "Nothing needs attention", "ok",
+			"3 running, 1 paused, 20 protected. The oldest good backup was made"},
+		{views.Tally{"protected": 1}, nil, oldest, "1 of 1 hosts protected", "ok", "1 protected. The oldest good backup was made"},
+		{views.Tally{"no-backup-yet": 2}, nil, views.When{}, "No backup yet", "idle",
+			"Choose what to back up on 2 hosts, then start the first backup."},
+		{views.Tally{"running": 1}, nil, views.When{}, "The first backup is running", "idle", "1 running."},
+		{views.Tally{"protected": 4, "no-backup-yet": 1}, nil, oldest, "1 host has no backup yet", "idle", "1 no backup yet, 4 protected."},
+		{views.Tally{"unscheduled": 1, "protected": 20}, nil, oldest, "1 host has no schedule", "idle", "1 unscheduled, 20 protected."},
+		{views.Tally{"keeper": 1, "retired": 1, "protected": 20}, nil, oldest, "All 20 hosts are protected", "ok",
+			"20 protected, 1 keeper, 1 retired. The oldest good backup was made"},
+		{views.Tally{"keeper": 1}, nil, views.When{}, "No host is to be backed up", "idle", "1 keeper."},
+		{views.Tally{"paused": 3}, nil, views.When{}, "All hosts are paused", "idle", "Nothing is backed up until they are switched on again."},
 	} {
-		got := views.NewVerdict(c.tally, c.protected, "12 h ago")
-		if got.Title != c.title || got.Tone != c.tone {
-			t.Errorf("%v: got %+v, want %s (%s)", c.tally, got, c.title, c.tone)
+		got := views.NewVerdict(c.tally, c.silent, c.oldest)
+		if got.Title != c.title || got.Tone != c.tone || got.Text != c.text {
+			t.Errorf("%v: got %+v, want %s (%s): %s", c.tally, got, c.title, c.tone, c.text)
 		}
 		if !sprite()[got.Icon] {
 			t.Errorf("%v: icon %s is not there", c.tally, got.Icon)
@@ -154,7 +166,7 @@ func TestPaging(t *testing.T) {
 		{120, 99, views.Paging{From: 100, To: 120, Text: "101 to 120 of 120 hosts, most urgent first", Prev: "/?page=2&q=a+b&status=failed"}},
 		{120, -1, views.Paging{To: 50, Text: "1 to 50 of 120 hosts, most urgent first", Next: "/?page=2&q=a+b&status=failed"}},
 	} {
-		if got := views.NewPaging(c.total, c.page, "failed", "a b"); got != c.want {
+		if got := views.NewPaging(c.total, c.page, views.FleetFilter{Status: "failed", Query: "a b"}); got != c.want {
 			t.Errorf("page %d of %d: got %+v, want %+v", c.page, c.total, got, c.want)
 		}
 	}

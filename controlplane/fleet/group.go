@@ -56,9 +56,17 @@ func (b *Board) groups(rows []promise.Group) []Group {
 	return out
 }
 
+// gone is since when a host is offline: when it was last heard of, 0 if it is not.
+func gone(look hosts.Look) int64 {
+	if look.Connection != hosts.Offline {
+		return 0
+	}
+	return max(0, look.Seen.UnixMilli())
+}
+
 // judged is the entry with its connection and verdicts as they are now.
 func (e Entry) judged(look hosts.Look, now time.Time) *Entry {
-	e.Connection, e.back = look.Connection, look.Back
+	e.Connection, e.back, e.Gone = look.Connection, look.Back, gone(look)
 	host := protection.Host{Intermittent: e.Intermittent, OverdueDays: int(e.OverdueDays), Offline: look.Connection == hosts.Offline,
 		Unknown: look.Connection == hosts.Unknown, SeenAt: max(0, look.Seen.UnixMilli()), AwayUntil: look.Back.UnixMilli(),
 		Keeper: e.Keeper, RetiredAt: e.RetiredAt}

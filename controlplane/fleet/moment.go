@@ -22,7 +22,11 @@ type Moment struct {
 	Oldest     *Entry                    // of those saved, the one whose last is the oldest; nil if there is none
 	Restorable uint64                    // bytes that would come back from the last good backups
 	Day        Day                       // what ended in the last 24 hours, to the minute
+	Silent     *Silence                  // hosts that went silent together; nil if they did not
+	Offline    int                       // hosts whose agents are known not to be connected
+	Waiting    int                       // jobs that wait, or were sent and not begun
 
+	troubles           []Trouble
 	urgent, named, ids []*Entry
 	began              int64 // the first minute of the day
 }
@@ -51,12 +55,17 @@ func (m *Moment) sum() {
 	ranks := make([]int, len(protection.Words)) // faster than to look up words
 	for _, e := range m.named {
 		ranks[e.rank]++
-		if e.Connection == hosts.Online {
+		switch e.Connection {
+		case hosts.Online:
 			m.Online++
+		case hosts.Offline:
+			m.Offline++
 		}
 		for i := range e.Open {
 			if e.Open[i].State == topics.Running {
 				m.Running++
+			} else {
+				m.Waiting++
 			}
 		}
 		if e.LastGood == 0 {
@@ -74,6 +83,21 @@ func (m *Moment) sum() {
 		}
 	}
 	m.Protected = m.Tally[protection.Protected]
+	m.Silent, m.troubles = m.silence(), m.byCause()
+}
+
+// Of is how some hosts are together: what a board answers with that has read just them.
+func Of(entries ...Entry) *Moment {
+	m := &Moment{Tally: map[protection.Status]int{}}
+	for _, e := range entries {
+		e.words = strings.ToLower(e.Name + "\x00" + e.Hostname + "\x00" + string(e.ID) + "\x00")
+		e.own, e.rank = len(e.words), e.Status.Rank()
+		m.ids = append(m.ids, &e)
+	}
+	slices.SortFunc(m.ids, byID)
+	m.named, m.urgent = slices.SortedFunc(slices.Values(m.ids), byName), slices.SortedFunc(slices.Values(m.ids), byUrgency)
+	m.sum()
+	return m
 }
 
 // Len counts the hosts.
@@ -115,16 +139,41 @@ func (m *Moment) Open() []store.Job {
 
 // A Filter says which hosts are meant. What is empty does not narrow it.
 type Filter struct {
-	Status protection.Status
-	Text   string // part of the name, the hostname, the platform or the ID, in capitals or not
+	Status     protection.Status
+	Trouble    bool   // those for which somebody has to do something
+	Cause      string // those in trouble for this cause
+	Connection hosts.Connection
+	Text       string // part of the name, the hostname, the platform or the ID, in capitals or not
 }
 
 // matcher is the filter as a function.
 func (f Filter) matcher() func(*Entry) bool {
 	text := strings.ToLower(strings.TrimSpace(f.Text))
 	return func(e *Entry) bool {
+		if f.Trouble || f.Cause != "" {
+			if !e.Status.Trouble() || f.Cause != "" && e.Cause != f.Cause {
+				return false
+			}
+		}
+		if f.Connection != "" && e.Connection != f.Connection {
+			return false
+		}
 		return (f.Status == "" || e.Status == f.Status) && (text == "" || strings.Contains(e.words, text))
 	}
+}
+
+// TallyOf counts the hosts in whose words a text is, by status.
+func (m *Moment) TallyOf(text string) map[protection.Status]int {
+	if text == "" {
+		return m.Tally
+	}
+	tally, matches := map[protection.Status]int{}, Filter{Text: text}.matcher()
+	for _, e := range m.named {
+		if matches(e) {
+			tally[e.Status]++
+		}
+	}
+	return tally
 }
 
 // Count counts the hosts that a filter finds.

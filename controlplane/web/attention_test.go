@@ -32,7 +32,7 @@ func TestAnOverdueHostNeedsAttentionByName(t *testing.T) {
 	text := w.person(store.Viewer).do("GET", "/", nil).text
 	_, card, _ := strings.Cut(text, `id="attention"`)
 	card, _, _ = strings.Cut(card, "</section>")
-	for _, want := range []string{`<span class="count">1</span>`, ">attic</a>", "no good backup within the limit of 3 days",
+	for _, want := range []string{`<span class="count" title="1 host">1</span>`, ">attic</a>", "no good backup within the limit of 3 days",
 		"The last good backup was 4 d", "View host"} {
 		if !strings.Contains(card, want) {
 			t.Errorf("no %q in what needs attention: %s", want, card)

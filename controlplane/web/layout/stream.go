@@ -81,4 +81,5 @@ func (s *Page) PaintShell(p *Painter, r *http.Request) {
 	s.around(&sh, v, m)
 	p.Morph("side-foot", views.Foot(sh))
 	p.Morph("nav-jobs", views.NavJobs(sh))
+	p.Morph("nav-hosts", views.NavHosts(sh))
 }

@@ -6,7 +6,6 @@ import (
 	"hash/fnv"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,26 +21,37 @@ import (
 	"github.com/restic-manager/restic-manager/words"
 )
 
-// attentionSize is how many hosts in trouble are told about one by one, and how
-// many jobs at work: what is below them must be near.
-const attentionSize = 10
-
-// troubled are the statuses of hosts that need somebody, the worst first.
-var troubled = slices.DeleteFunc(slices.Clone(protection.Words), func(s protection.Status) bool { return !s.Trouble() })
+const (
+	attentionHosts = 10 // of one cause that are named, and jobs at work: what is below them must be near
+	waitingJobs    = 5  // that are listed
+)
 
 // filterOf is what the fleet page was asked for, and which page of it.
-func filterOf(q url.Values) (f fleet.Filter, page int) {
+func filterOf(q url.Values) (f views.FleetFilter, page int) {
 	page, err := strconv.Atoi(q.Get("page"))
 	if err != nil {
 		page = 1
 	}
-	return fleet.Filter{Status: hostStatusOf(q.Get("status")), Text: strings.TrimSpace(q.Get("q"))}, page
+	return views.FleetFilter{Status: q.Get("status"), Cause: q.Get("cause"), Connection: q.Get("connection"),
+		Query: strings.TrimSpace(q.Get("q"))}, page
+}
+
+// meant is a filter as the fleet understands it.
+func meant(f views.FleetFilter) fleet.Filter {
+	x := fleet.Filter{Cause: f.Cause, Connection: hosts.Connection(f.Connection), Text: f.Query}
+	if f.Status == views.NeedAttention {
+		x.Trouble = true
+	} else {
+		x.Status = hostStatusOf(f.Status)
+	}
+	return x
 }
 
 // hostsOn is the part of the fleet that a page with a filter shows.
-func hostsOn(m *fleet.Moment, f fleet.Filter, page int) ([]*fleet.Entry, views.Paging) {
-	p := views.NewPaging(m.Count(f), page, string(f.Status), f.Text)
-	return m.Page(f, p.From, p.To-p.From), p
+func hostsOn(m *fleet.Moment, f views.FleetFilter, page int) ([]*fleet.Entry, views.Paging) {
+	x := meant(f)
+	p := views.NewPaging(m.Count(x), page, f)
+	return m.Page(x, p.From, p.To-p.From), p
 }
 
 // list names the hosts of a page in their order, so that a stream can tell
@@ -60,63 +70,73 @@ func (s *Pages) FleetPage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	x, number := filterOf(r.URL.Query())
-	page, paging := hostsOn(m, x, number)
-	rows, err := s.fleetRows(r.Context(), page)
+	page, _ := hostsOn(m, x, number)
+	v, err := s.FleetView(r.Context(), m, x, number)
 	if err != nil {
 		return err
-	}
-	attention, err := s.attention(r.Context(), m)
-	if err != nil {
-		return err
-	}
-	status := string(x.Status)
-	hosts := views.Hosts{
-		Total:  m.Len(),
-		Query:  x.Text,
-		Status: status,
-		Tabs:   views.Tabs(tallyOf(m), status, x.Text),
-		Rows:   rows,
-		Paging: paging,
-	}
-	v := views.Fleet{
-		Verdict:   s.verdict(m),
-		Figures:   s.figures(m),
-		Attention: attention,
-		Troubled:  inTrouble(m),
-		Running:   s.atWork(m),
-		Hosts:     hosts,
 	}
 	sh := s.Shell(r, "Fleet", "fleet", views.Link{Text: "Fleet"})
-	q := url.Values{"view": {"fleet"}, "list": {list(page)}, "hosts": {strconv.Itoa(m.Len())}}
-	for name, value := range map[string]string{"status": status, "q": x.Text, "page": strconv.Itoa(number)} {
-		if value != "" {
-			q.Set(name, value)
-		}
-	}
+	q := x.Values(number)
+	q.Set("view", "fleet")
+	q.Set("list", list(page))
+	q.Set("hosts", strconv.Itoa(m.Len()))
 	sh.Stream = "/events?" + q.Encode()
 	s.Render(w, r, http.StatusOK, views.FleetPage(sh, v))
 	return nil
 }
 
-// tallyOf counts hosts by the keys that pages know.
-func tallyOf(m *fleet.Moment) views.Tally {
+// FleetView is everything that the fleet page shows of one moment.
+func (s *Pages) FleetView(ctx context.Context, m *fleet.Moment, x views.FleetFilter, number int) (views.Fleet, error) {
+	page, paging := hostsOn(m, x, number)
+	rows, err := s.fleetRows(ctx, page)
+	if err != nil {
+		return views.Fleet{}, err
+	}
+	cause := ""
+	if x.Cause != "" {
+		cause = fleet.CauseWords(x.Cause)
+	}
+	return views.Fleet{
+		Verdict:   s.verdict(m),
+		Figures:   s.figures(m),
+		Attention: s.attention(m),
+		Troubled:  m.InTrouble(),
+		Work:      s.atWork(m),
+		Hosts: views.Hosts{
+			Total:  m.Len(),
+			Filter: x,
+			Tabs:   views.Tabs(keyed(m.TallyOf(x.Query)), x, cause, m.Count(meant(x))),
+			Rows:   rows,
+			Paging: paging,
+		},
+	}, nil
+}
+
+// keyed is a tally by the keys that pages know.
+func keyed(tally map[protection.Status]int) views.Tally {
 	t := views.Tally{}
-	for st, n := range m.Tally {
+	for st, n := range tally {
 		t[string(st)] = n
 	}
 	return t
 }
 
 func (s *Pages) verdict(m *fleet.Moment) views.Verdict {
-	age := ""
+	var oldest views.When
 	if m.Oldest != nil {
-		age = words.Ago(base.At(m.Oldest.LastGood), s.Now())
+		oldest = s.When(m.Oldest.LastGood)
 	}
-	return views.NewVerdict(tallyOf(m), m.Saved, age)
+	var silent *views.Silence
+	if m.Silent != nil {
+		silent = &views.Silence{Hosts: m.Silent.Hosts, Of: m.Silent.Of, At: s.When(m.Silent.At)}
+	}
+	v := views.NewVerdict(keyed(m.Tally), silent, oldest)
+	v.Agents = fmt.Sprintf("%s of %s connected.", words.Number(uint64(m.Online)), words.Count(uint64(m.Len()), "agent is", "agents are"))
+	return v
 }
 
 func (s *Pages) figures(m *fleet.Moment) views.Figures {
-	t, d := tallyOf(m), m.Day
+	t, d := keyed(m.Tally), m.Day
 	g := views.Figures{Protected: m.Protected, Of: m.Len(), Segments: views.Segments(t), SegmentsLabel: views.SegmentsLabel(t),
 		Runs: d.Runs, Succeeded: d.Succeeded, Warnings: d.Warnings, Cancelled: d.Cancelled, Failed: d.Failed, RestorableHosts: m.Saved}
 	if d.Added > 0 {
@@ -130,30 +150,50 @@ func (s *Pages) figures(m *fleet.Moment) views.Figures {
 	return g
 }
 
-// inTrouble counts the hosts that need somebody.
-func inTrouble(m *fleet.Moment) (n int) {
-	for _, st := range troubled {
-		n += m.Tally[st]
+// attention lists what is wrong by cause, with the hosts that have it.
+func (s *Pages) attention(m *fleet.Moment) []views.Attention {
+	var out []views.Attention
+	for _, t := range m.Troubles() {
+		a := views.Attention{Key: t.Cause, Status: statusOf(t.Status), Title: fleet.CauseWords(t.Cause), Total: len(t.Hosts),
+			URL: views.FleetURL(views.FleetFilter{Status: views.NeedAttention, Cause: t.Cause}, 1)}
+		for _, h := range t.Hosts[:min(len(t.Hosts), attentionHosts)] {
+			a.Hosts = append(a.Hosts, views.AttentionHost{ID: string(h.ID), Name: h.Name, Reason: h.Reason, Since: s.When(h.Since)})
+		}
+		if len(t.Hosts) == 1 {
+			h := t.Hosts[0]
+			a.Title, a.Text, a.Since = h.Reason, s.lastGood(h), s.When(h.Since)
+		}
+		a.Link = cure(t)
+		out = append(out, a)
 	}
-	return n
+	return out
 }
 
-// attention lists the hosts in trouble, with the cause of each in words.
-func (s *Pages) attention(ctx context.Context, m *fleet.Moment) ([]views.Attention, error) {
-	var bad []*fleet.Entry
-	for _, st := range troubled {
-		bad = append(bad, m.Page(fleet.Filter{Status: st}, 0, attentionSize-len(bad))...)
-	}
-	out := make([]views.Attention, len(bad))
-	for i, h := range bad {
-		a := views.Attention{HostID: string(h.ID), Host: h.Name, Status: statusOf(h.Status), Title: h.Reason,
-			Text: s.lastGood(h), Link: views.Link{Text: "View host", URL: views.HostURL(string(h.ID))}}
-		if j := h.Worst().Facts.Last.Job; j != "" && (h.Status == protection.Failed || h.Status == protection.Warning) {
-			a.Link = views.Link{Text: "View log", URL: views.JobURL(string(j))}
+// cure leads to what helps all hosts with a cause: their one repository, if it is the
+// repository's; else the host, its job, or the list of hosts.
+func cure(t fleet.Trouble) views.Link {
+	shared := t.Hosts[0].Worst().Repository
+	for _, h := range t.Hosts {
+		if h.Worst().Repository != shared {
+			shared = ""
 		}
-		out[i] = a
 	}
-	return out, nil
+	switch t.Cause {
+	case string(topics.CauseLocked), string(topics.CausePassword), string(topics.CauseDamaged), string(topics.CauseCredentials),
+		protection.CauseMissing, protection.CauseUnreadable, protection.CauseDamaged, protection.CauseSnapshotsGone:
+		if shared != "" {
+			return views.Link{Text: "Open the repository", URL: views.RepositoryURL(string(shared))}
+		}
+	}
+	h := t.Hosts[0]
+	switch {
+	case len(t.Hosts) > 1:
+		return views.Link{Text: "Show all " + words.Number(uint64(len(t.Hosts))),
+			URL: views.FleetURL(views.FleetFilter{Status: views.NeedAttention, Cause: t.Cause}, 1)}
+	case h.Worst().Facts.Last.Job != "" && (h.Status == protection.Failed || h.Status == protection.Warning):
+		return views.Link{Text: "View log", URL: views.JobURL(string(h.Worst().Facts.Last.Job))}
+	}
+	return views.Link{Text: "View host", URL: views.HostURL(string(h.ID))}
 }
 
 // lastGood says when the last good backup of a host was, and when it was heard of if it
@@ -169,20 +209,20 @@ func (s *Pages) lastGood(h *fleet.Entry) string {
 	return text
 }
 
-// atWork lists the jobs that run or were sent, and those that wait.
-func (s *Pages) atWork(m *fleet.Moment) []views.RunningJob {
-	var out []views.RunningJob
-	for _, running := range []bool{true, false} {
-		for _, h := range m.ByUrgency() {
-			if j := h.Busy(); j != nil && (j.State == topics.Running) == running {
-				if len(out) == attentionSize {
-					return out
-				}
-				out = append(out, s.Running(*j, h.Name))
-			}
+// atWork lists jobs at work, and those that wait, the oldest first.
+func (s *Pages) atWork(m *fleet.Moment) views.Work {
+	w := views.Work{Runs: m.Running, Waits: m.Waiting}
+	for _, h := range m.ByUrgency() {
+		if j := h.Busy(); j != nil && j.State == topics.Running && len(w.Running) < attentionHosts {
+			w.Running = append(w.Running, s.Running(*j, h.Name))
 		}
 	}
-	return out
+	for _, j := range m.Open() {
+		if j.State != topics.Running && len(w.Waiting) < waitingJobs {
+			w.Waiting = append(w.Waiting, s.Running(j, m.Name(j.Host)))
+		}
+	}
+	return w
 }
 
 // fleetRows are some hosts of the fleet, with their strips: one query for all.
@@ -248,7 +288,7 @@ func (s *Pages) strips(ctx context.Context, ids []topics.HostID) (map[topics.Hos
 // A fleetTab is the fleet page in somebody's browser.
 type fleetTab struct {
 	s      *Pages
-	filter fleet.Filter
+	filter views.FleetFilter
 	page   int
 	list   string // what the page showed at first
 	hosts  int    // how many there were then; below zero: not known
@@ -281,17 +321,9 @@ func (t *fleetTab) draw(ctx context.Context, p *layout.Painter, rang map[topics.
 	moved := m != t.m
 	t.m = m
 	if moved || p.Full {
-		attention, err := s.sharedAttention.Read(
-			ctx,
-			attentionKey{m, s.Now().Unix() / 60},
-			func(ctx context.Context) ([]views.Attention, error) { return s.attention(ctx, m) },
-		)
-		if err != nil {
-			return err
-		}
 		p.Morph("verdict", views.FleetVerdict(s.verdict(m)))
 		p.Morph("figures", views.FleetFigures(s.figures(m)))
-		p.Morph("attention", views.FleetAttention(attention, inTrouble(m)))
+		p.Morph("attention", views.FleetAttention(s.attention(m), m.InTrouble()))
 		p.Morph("hosts-changed", views.FleetChanged(t.changed(m)))
 	}
 	rang, p.Again = t.wait.Due(rang, moved || p.Full)

@@ -13,21 +13,18 @@ package pages
 import (
 	"context"
 
-	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/protection"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
-	"github.com/restic-manager/restic-manager/controlplane/web/live"
 	"github.com/restic-manager/restic-manager/views"
 )
 
 // Pages holds the handlers of pages.
 type Pages struct {
 	*layout.Page
-	chain           *base.Chain
-	planned         *schedule.Board // every schedule
-	sharedAttention live.Recent[attentionKey, []views.Attention]
+	chain   *base.Chain
+	planned *schedule.Board // every schedule
 }
 
 // New returns the handlers of pages.
@@ -52,10 +49,3 @@ func hostStatusOf(key string) protection.Status {
 
 // statusOf is a status as pages show it.
 func statusOf(st protection.Status) views.Status { return views.HostStatus(string(st)) }
-
-// attentionKey is what the list of hosts in trouble depends on: it says how long
-// ago things happened, to the minute.
-type attentionKey struct {
-	m      *fleet.Moment
-	minute int64
-}
