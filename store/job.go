@@ -194,10 +194,3 @@ func (s *Store) Outcomes(ctx context.Context, host topics.HostID, since int64) (
 	return all[Outcome](ctx, s.r, `SELECT host, state, finished_at, summary FROM jobs
 		WHERE `+one("host", host)+` AND finished_at >= $2 AND finished_at > 0 ORDER BY finished_at`, host, since)
 }
-
-// OutcomesOf lists what ended on some hosts since a time, oldest first, without the
-// summaries: enough for the charts of one page.
-func (s *Store) OutcomesOf(ctx context.Context, hosts []topics.HostID, since int64) ([]Outcome, error) {
-	return among[Outcome](ctx, s.r, `SELECT host, state, finished_at, '' AS summary FROM jobs
-		WHERE host IN (?) AND finished_at >= ? AND finished_at > 0 ORDER BY finished_at`, hosts, since)
-}

@@ -179,6 +179,11 @@ func (s *Store) SlotMarks(ctx context.Context) ([]slotlog.Mark, error) {
 	return slotlog.Marks(ctx, s.r)
 }
 
+// HostDays lists what charts of days show of some hosts.
+func (s *Store) HostDays(ctx context.Context, hosts []topics.HostID, since int64) ([]slotlog.Day, error) {
+	return slotlog.Days(ctx, s.r, hosts, since)
+}
+
 // SlotPage lists what became of a schedule's slots.
 func (s *Store) SlotPage(ctx context.Context, id ScheduleID, p slotlog.Page) ([]slotlog.Named, error) {
 	return slotlog.List(ctx, s.r, id, p)

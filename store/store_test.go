@@ -136,11 +136,11 @@ func TestListsForThePages(t *testing.T) {
 	}; !reflect.DeepEqual(got, want) {
 		t.Errorf("by ID %v, want %v", got, want)
 	}
-	if got := must(s.OutcomesOf(ctx, []topics.HostID{attic.ID, bare.ID}, 150)); len(got) != 1 || got[0].FinishedAt != 200 ||
+	if got := must(s.HostDays(ctx, []topics.HostID{attic.ID, bare.ID}, 150)); len(got) != 1 || got[0].At != 200 ||
 		got[0].State != topics.Succeeded {
 		t.Errorf("outcomes since 150: %v", got)
 	}
-	if got := must(s.OutcomesOf(ctx, nil, 0)); len(got) != 0 {
+	if got := must(s.HostDays(ctx, nil, 0)); len(got) != 0 {
 		t.Errorf("outcomes of no host: %v", got)
 	}
 	levels := map[topics.Level]LevelCount{}

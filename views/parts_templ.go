@@ -677,7 +677,7 @@ func stripLegend() templ.Component {
 		for _, l := range []struct {
 			Day  Day
 			Word string
-		}{{DaySucceeded, "Succeeded"}, {DayWarnings, "Warnings"}, {DayFailed, "Failed"}, {DayNone, "No run"}} {
+		}{{DaySucceeded, "Succeeded"}, {DayWarnings, "Warnings"}, {DayFailed, "Failed"}, {DayMissed, "Missed"}, {DayNone, "Nothing due"}} {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 35, "<span><svg class=\"strip\" aria-hidden=\"true\" viewBox=\"0 0 6 20\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -1,6 +1,6 @@
 package views
 
-// SlotStatuses are the words for what became of a slot.
+// slotStatuses are the words for what became of a slot.
 var slotStatuses = []Status{
 	{Key: "ran", Word: "Ran", Icon: "circle-check", Tone: "ok", Quiet: true},
 	{Key: "late", Word: "Ran late", Icon: "clock-alert", Tone: "late"},

@@ -17,6 +17,7 @@ type Day byte
 const (
 	DayNone      Day = 'n' // no run
 	DayPaused    Day = 'p'
+	DayAsleep    Day = 'z' // missed by a host that is not always on
 	DaySucceeded Day = 's'
 	DayRunning   Day = 'r'
 	DayWarnings  Day = 'w'
@@ -28,7 +29,7 @@ const (
 const StripDays = 30
 
 // dayOrder ranks days, mildest first. Running never hides a failure.
-const dayOrder = "npsrwmf"
+const dayOrder = "npzsrwmf"
 
 // JobDay is the day a job's ending makes: succeeded, warnings, running (also for
 // a job that waits), failed (also interrupted and abandoned). A cancelled job
@@ -47,7 +48,21 @@ func JobDay(state string) Day {
 	return DayNone
 }
 
-// A Run is one job for a strip: when it was and what it made of its day.
+// SlotDay is the day that a slot makes for which nothing was begun. What was planned to
+// be so is calm; a day on which something ran shows that.
+func SlotDay(outcome string) Day {
+	switch outcome {
+	case "missed-paused", "missed-hours":
+		return DayPaused
+	case "missed-asleep":
+		return DayAsleep
+	case "waiting":
+		return DayNone
+	}
+	return DayMissed
+}
+
+// A Run is one backup or one slot for a strip: when it was and what it made of its day.
 type Run struct {
 	At  time.Time
 	Day Day
@@ -90,7 +105,7 @@ var dayWords = []struct {
 	words string
 }{
 	{DaySucceeded, "succeeded"}, {DayWarnings, "with warnings"}, {DayFailed, "failed"},
-	{DayMissed, "missed"}, {DayRunning, "running now"}, {DayPaused, "paused"}, {DayNone, "without a run"},
+	{DayMissed, "missed"}, {DayRunning, "running now"}, {DayPaused, "paused"}, {DayAsleep, "asleep"}, {DayNone, "without a run"},
 }
 
 // DrawStrip draws days, one letter each and oldest first, of which last is the
@@ -126,7 +141,7 @@ func mark(d Day, x int) string {
 		return fmt.Sprintf("M%d 2v16", x)
 	case DayMissed:
 		return fmt.Sprintf("M%d.4 3.5h3.2v15h-3.2z", x-2)
-	case DayPaused:
+	case DayPaused, DayAsleep:
 		return fmt.Sprintf("M%d 16v3", x)
 	}
 	return fmt.Sprintf("M%d 19v0", x)

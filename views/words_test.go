@@ -81,6 +81,30 @@ func TestStripShowsTheWorstRunOfADay(t *testing.T) {
 	if got := views.JobDay("cancelled"); got != views.DayNone {
 		t.Errorf("a cancelled job makes the day %c", got)
 	}
+	for _, c := range []struct {
+		outcome string
+		day     views.Day
+		beside  views.Day // a backup on the same day
+		shown   views.Day
+	}{
+		{"missed-offline", views.DayMissed, views.DaySucceeded, views.DayMissed},
+		{"missed-busy", views.DayMissed, views.DayWarnings, views.DayMissed},
+		{"missed-disk", views.DayMissed, views.DayFailed, views.DayFailed},
+		{"failed", views.DayMissed, views.DayNone, views.DayMissed}, // nothing was begun at all
+		{"missed-asleep", views.DayAsleep, views.DaySucceeded, views.DaySucceeded},
+		{"missed-asleep", views.DayAsleep, views.DayNone, views.DayAsleep},
+		{"missed-paused", views.DayPaused, views.DaySucceeded, views.DaySucceeded},
+		{"missed-hours", views.DayPaused, views.DayNone, views.DayPaused},
+		{"waiting", views.DayNone, views.DayNone, views.DayNone},
+	} {
+		if got := views.SlotDay(c.outcome); got != c.day {
+			t.Errorf("a slot that is %s makes the day %c, want %c", c.outcome, got, c.day)
+		}
+		got := views.NewStrip(t.Context(), []views.Run{{At: noon, Day: views.SlotDay(c.outcome)}, {At: noon, Day: c.beside}}, noon)
+		if shown := views.Day(got.Days[views.StripDays-1]); shown != c.shown {
+			t.Errorf("a slot that is %s, on a day %c, shows %c, want %c", c.outcome, c.beside, shown, c.shown)
+		}
+	}
 }
 
 func TestVerdict(t *testing.T) {

@@ -534,3 +534,22 @@ func TestSchedulesOfOneGroupThatMeetAreServedByOneRun(t *testing.T) {
 	w.wants(a, w.now, slotlog.Ran, j.ID)
 	w.wants(b, w.now, slotlog.Ran, j.ID)
 }
+
+// TestChartsOfDaysShowBackupsAndMissedSlots, and no other job.
+func TestChartsOfDaysShowBackupsAndMissedSlots(t *testing.T) {
+	w := newWorld(t, open(t))
+	h := w.firing("attic")
+	g := w.group(h, "letters")
+	sc := w.nightly(h, "nightly", g)
+	w.exec(`UPDATE schedules SET since = ?`, w.now.UnixMilli())
+	began := w.now
+	w.tick(0)
+	w.asked(h, topics.CheckJob, "", topics.RepositoryID(g), began.Add(time.Hour), began.Add(2*time.Hour))
+	w.end(w.fires(sc, g, began.Add(day), began.Add(day)), topics.Warnings, topics.CauseUnreadable)
+	w.tick(2*day + slots.Grace)
+	got := fmt.Sprint(must(w.store.HostDays(ctx, []topics.HostID{h}, began.UnixMilli())))
+	if want := fmt.Sprint([]slotlog.Day{{Host: h, At: began.UnixMilli(), State: topics.Warnings},
+		{Host: h, At: began.Add(2 * day).UnixMilli(), Outcome: slotlog.MissedOffline}}); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}

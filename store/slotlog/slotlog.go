@@ -33,7 +33,7 @@ const (
 // Outcomes are all words there are, for documentation and tests.
 var Outcomes = []Outcome{Ran, Late, Failed, MissedOffline, MissedAsleep, MissedPaused, MissedBusy, MissedHours, MissedDisk, Waiting}
 
-// missed is the condition that a slot was missed. It is spelt as in the index.
+// missed is the condition that a slot was missed.
 const missed = `outcome IN ('missed-offline', 'missed-asleep', 'missed-paused', 'missed-busy', 'missed-hours', 'missed-disk')`
 
 // Served reports whether a backup served the slot.
@@ -214,4 +214,30 @@ func Thin(ctx context.Context, x sqlx.ExtContext, id topics.ScheduleID, l Limits
 		}
 	}
 	return n, nil
+}
+
+// A Day is what charts of days show: a backup that ended, or a slot that nothing was
+// begun for.
+type Day struct {
+	Host    topics.HostID   `db:"host"`
+	At      int64           `db:"at"`      // when it ended, or was planned
+	State   topics.JobState `db:"state"`   // of a backup, else ""
+	Outcome Outcome         `db:"outcome"` // of a slot, else ""
+}
+
+// Days lists the backups of some hosts that ended since a moment, and their slots
+// since then that nothing was begun for, in no order.
+func Days(ctx context.Context, q sqlx.QueryerContext, hosts []topics.HostID, since int64) ([]Day, error) {
+	rows := []Day{}
+	if len(hosts) == 0 {
+		return rows, nil
+	}
+	query, args, err := sqlx.In(`SELECT host, finished_at AS at, state, '' AS outcome FROM jobs
+			WHERE host IN (?) AND finished_at >= ? AND finished_at > 0 AND kind = 'backup'
+		UNION ALL SELECT host, slot, '', outcome FROM slot_outcomes WHERE host IN (?) AND slot >= ? AND job = '' AND outcome <> ''`,
+		hosts, since, hosts, since)
+	if err == nil {
+		err = sqlx.SelectContext(ctx, q, &rows, sqlx.Rebind(sqlx.DOLLAR, query), args...)
+	}
+	return rows, err
 }

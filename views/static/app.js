@@ -231,7 +231,7 @@
 
   /* ---- Tooltip of the 30-day strips: one listener serves every row ------ */
   const tip = $("#tip");
-  const word = { s: "Succeeded", w: "Completed with warnings", f: "Failed", m: "Missed", n: "No run", r: "Running", p: "Paused" };
+  const word = { s: "Succeeded", w: "Completed with warnings", f: "Failed", m: "Missed", n: "Nothing due", r: "Running", p: "Paused", z: "Asleep" };
   if (tip) document.addEventListener("pointermove", (e) => {
     const s = e.target.closest?.("svg[data-strip]");
     if (!s) return tip.classList.remove("on");

@@ -259,7 +259,9 @@ func (s *Pages) fleetRow(ctx context.Context, h *fleet.Entry, runs []views.Run) 
 	if open := h.Busy(); open != nil {
 		j := s.Running(*open, h.Name)
 		r.Job = &j
-		runs = append(runs[:len(runs):len(runs)], views.Run{At: s.Now(), Day: views.DayRunning})
+		if open.Kind == topics.BackupJob {
+			runs = append(runs[:len(runs):len(runs)], views.Run{At: s.Now(), Day: views.DayRunning})
+		}
 		if h.Status == protection.Running {
 			r.Status = r.Status.As("Backing up")
 		}
@@ -274,13 +276,17 @@ func (s *Pages) fleetRow(ctx context.Context, h *fleet.Entry, runs []views.Run) 
 
 // strips are what ended on some hosts in the days that a strip shows.
 func (s *Pages) strips(ctx context.Context, ids []topics.HostID) (map[topics.HostID][]views.Run, error) {
-	rows, err := s.Store.OutcomesOf(ctx, ids, s.Now().AddDate(0, 0, -views.StripDays).UnixMilli())
+	rows, err := s.Store.HostDays(ctx, ids, s.Now().AddDate(0, 0, -views.StripDays).UnixMilli())
 	if err != nil {
 		return nil, err
 	}
 	runs := make(map[topics.HostID][]views.Run, len(ids))
 	for _, o := range rows {
-		runs[o.Host] = append(runs[o.Host], views.Run{At: base.At(o.FinishedAt), Day: views.JobDay(string(o.State))})
+		run := views.Run{At: base.At(o.At), Day: views.JobDay(string(o.State))}
+		if o.Outcome != "" {
+			run.Day = views.SlotDay(string(o.Outcome))
+		}
+		runs[o.Host] = append(runs[o.Host], run)
 	}
 	return runs, nil
 }

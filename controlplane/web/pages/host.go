@@ -156,7 +156,7 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 		return none, err
 	}
 	runs := strips[id]
-	if len(open) > 0 {
+	if slices.ContainsFunc(open, func(j store.Job) bool { return j.Kind == topics.BackupJob }) {
 		runs = append(runs, views.Run{At: s.Now(), Day: views.DayRunning})
 	}
 	v.Strip = views.NewStrip(ctx, runs, s.Now())
