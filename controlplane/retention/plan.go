@@ -1,7 +1,8 @@
 // Package retention decides which snapshots of a repository are kept.
 //
 // It decides by what the control plane saw. A snapshot counts if one of our jobs made
-// it and its own time agrees with when that job ran by our clock. Whoever can only
+// it, or the one whose place it took when that was tagged or rewritten, and its own time
+// agrees with when that job ran by our clock. Whoever can only
 // add to a repository can add any snapshots, but that does not change how long ours
 // are kept. Snapshots that do not count are kept and shown. For those that count, the
 // rules mean what they mean to restic.
@@ -93,7 +94,7 @@ func odd(s store.Planned, now time.Time) (why []string, late bool) {
 	if s.Time > now.UnixMilli()+slack {
 		say("it says it was made in the future, %s from now", words.Span(time.Duration(s.Time-now.UnixMilli())*time.Millisecond))
 	}
-	if s.Original != "" {
+	if s.Original != "" && s.Job == "" { // one that took the place of another has its job
 		say("it was rewritten from snapshot %.8s", s.Original)
 	}
 	switch {

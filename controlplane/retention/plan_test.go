@@ -78,6 +78,7 @@ func drawHostile(t *rapid.T) (list []store.Planned) {
 			s.SourceGroup, s.GroupThere = "gone0001", false
 		case "rewritten":
 			s.Original = "0123456789ab"
+			s.Job, s.QueuedAt, s.BegunAt, s.EndedAt = "", 0, 0, 0
 		}
 		list = append(list, s)
 	}
@@ -155,6 +156,27 @@ func TestNothingPlantedChangesWhatBecomesOfOurs(t *testing.T) {
 	})
 }
 
+// A snapshot that took another's place is kept as long as that would be.
+func TestWhatTookAPlaceCountsLikeWhatWasThere(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		k, was := drawKeep(t), drawHonest(t)
+		is := slices.Clone(was)
+		for i := range is {
+			if rapid.Bool().Draw(t, "remade") {
+				is[i].Original = "0123456789ab"
+			}
+		}
+		want, err := Plan(k, was, noon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Plan(k, is, noon)
+		if err != nil || !slices.Equal(ids(got.Keep), ids(want.Keep)) || !slices.Equal(ids(got.Remove), ids(want.Remove)) {
+			t.Fatalf("kept %v and removed %v (%v), want %v and %v", ids(got.Keep), ids(got.Remove), err, ids(want.Keep), ids(want.Remove))
+		}
+	})
+}
+
 func TestEachOddityHasItsWords(t *testing.T) {
 	ago := func(d time.Duration) store.Planned { return honest("a", noon.Add(-d)) }
 	for _, c := range []struct {
@@ -170,7 +192,7 @@ func TestEachOddityHasItsWords(t *testing.T) {
 		}, "as if it were a backup of ours"},
 		{"of the future", func() store.Planned { return ago(-20 * 365 * day) }, "in the future"},
 		{"with another time than its job", func() store.Planned { s := ago(day); s.Time -= (5 * day).Milliseconds(); return s }, "by our clock"},
-		{"rewritten", func() store.Planned { s := ago(day); s.Original = "abcdef0123"; return s }, "rewritten from snapshot abcdef01"},
+		{"rewritten", func() store.Planned { s := ago(day); s.Job, s.Original = "", "abcdef0123"; return s }, "rewritten from snapshot abcdef01"},
 		{"of a group that is gone", func() store.Planned { s := ago(day); s.GroupThere = false; return s }, "source group is gone"},
 		{"that is not there", func() store.Planned { s := ago(day); s.Seen, s.Missing = false, true; return s }, "does not list it"},
 	} {

@@ -144,12 +144,13 @@ func (k *kept) exists(ctx context.Context, tx Tx, allowEmpty bool) (err error) {
 
 // A size is what one of a group's snapshots holds.
 type size struct {
-	ID        string `db:"id"`
-	Begun     int64  `db:"begun_at"`
-	Ended     int64  `db:"ended_at"`
-	Files     uint64 `db:"files"`
-	Bytes     uint64 `db:"bytes"`
-	Collapsed int    `db:"collapsed"`
+	Repository topics.RepositoryID `db:"repository"`
+	ID         string              `db:"id"`
+	Begun      int64               `db:"begun_at"`
+	Ended      int64               `db:"ended_at"`
+	Files      uint64              `db:"files"`
+	Bytes      uint64              `db:"bytes"`
+	Collapsed  int                 `db:"collapsed"`
 }
 
 // window is how many snapshots a median is of.
@@ -159,7 +160,7 @@ const window = 10
 func before(
 	ctx context.Context, q sqlx.QueryerContext, group topics.SourceGroupID, since, ended int64, id string,
 ) (list []size, err error) {
-	return list, sqlx.SelectContext(ctx, q, &list, `SELECT id, begun_at, ended_at, files, bytes, collapsed FROM snapshots
+	return list, sqlx.SelectContext(ctx, q, &list, `SELECT repository, id, begun_at, ended_at, files, bytes, collapsed FROM snapshots
 		WHERE source_group = $1 AND replaced_by = '' AND job <> '' AND (ended_at < $2 OR ended_at = $2 AND id < $3)
 			AND begun_at >= $4 AND collapsed = 0
 		ORDER BY ended_at DESC, id DESC LIMIT 10`, group, ended, id, since)
@@ -225,20 +226,24 @@ func Usual(ctx context.Context, q sqlx.QueryerContext, group topics.SourceGroupI
 // has judged yet, in the order in which they ended.
 func judge(ctx context.Context, tx Tx, group topics.SourceGroupID, since int64) error {
 	var list []size
-	if err := sqlx.SelectContext(ctx, tx, &list, `SELECT id, begun_at, ended_at, files, bytes, collapsed FROM snapshots
+	if err := sqlx.SelectContext(ctx, tx, &list, `SELECT repository, id, begun_at, ended_at, files, bytes, collapsed FROM snapshots
 		WHERE source_group = $1 AND collapsed < 0 AND job <> '' ORDER BY ended_at, id`, group); err != nil || len(list) == 0 {
 		return err
 	}
 	var last []size // the newest last
 	if len(list) > window {
 		// Many at once are those of an upgrade: nothing was judged before.
-		if err := sqlx.SelectContext(ctx, tx, &last, `SELECT id, begun_at, ended_at, files, bytes, collapsed FROM snapshots
+		if err := sqlx.SelectContext(ctx, tx, &last, `SELECT repository, id, begun_at, ended_at, files, bytes, collapsed FROM snapshots
 			WHERE source_group = $1 AND replaced_by = '' AND job <> '' AND collapsed = 0 AND begun_at >= $2 ORDER BY ended_at, id`,
 			group, since); err != nil {
 			return err
 		}
 	}
-	var fell []string
+	set := func(s size, to int) error {
+		_, err := tx.ExecContext(ctx, `UPDATE snapshots SET collapsed = $1 WHERE repository = $2 AND id = $3`, to, s.Repository, s.ID)
+		return err
+	}
+	var fell []size
 	for _, s := range list {
 		var those []size
 		if len(list) > window {
@@ -252,12 +257,11 @@ func judge(ctx context.Context, tx Tx, group topics.SourceGroupID, since int64) 
 		}
 		files, bytes := medians(those)
 		if Collapsed(s.Files, s.Bytes, files, bytes) {
-			fell = append(fell, s.ID)
+			fell = append(fell, s)
 			continue
 		}
 		if len(list) <= window {
-			if _, err := tx.ExecContext(ctx, `UPDATE snapshots SET collapsed = 0 WHERE source_group = $1 AND id = $2 AND collapsed < 0`,
-				group, s.ID); err != nil {
+			if err := set(s, 0); err != nil {
 				return err
 			}
 		} else if s.Begun >= since {
@@ -265,11 +269,13 @@ func judge(ctx context.Context, tx Tx, group topics.SourceGroupID, since int64) 
 			last = slices.Insert(last, at, s)
 		}
 	}
-	for _, id := range fell {
-		if _, err := tx.ExecContext(ctx, `UPDATE snapshots SET collapsed = 1 WHERE source_group = $1 AND id = $2 AND collapsed < 0`,
-			group, id); err != nil {
+	for _, s := range fell {
+		if err := set(s, 1); err != nil {
 			return err
 		}
+	}
+	if len(list) <= window {
+		return nil
 	}
 	_, err := tx.ExecContext(ctx, `UPDATE snapshots SET collapsed = 0 WHERE source_group = $1 AND collapsed < 0 AND job <> ''`, group)
 	return err
@@ -344,7 +350,8 @@ func (k *kept) lost(ctx context.Context, tx Tx) error {
 		Last  int64 `db:"last"`
 	}](ctx, tx, `SELECT count(*) AS lost, coalesce(sum(acknowledged_at = 0), 0) AS unacknowledged,
 			coalesce(min(CASE WHEN acknowledged_at = 0 THEN gone_at END), 0) AS first, coalesce(max(gone_at), 0) AS last
-		FROM snapshots WHERE repository = $1 AND source_group = $2 AND gone_at > 0 AND named_by = '' AND replaced_by = '' AND job <> ''`,
+		FROM snapshots INDEXED BY snapshots_lost WHERE repository = $1 AND source_group = $2
+			AND gone_at > 0 AND named_by = '' AND replaced_by = '' AND job <> ''`,
 		k.Repository, k.Group.Group)
 	if err != nil {
 		return err

@@ -187,8 +187,8 @@ func (p places) correct(n Snapshot, was known) error {
 		return nil
 	}
 	var placed int
-	if err := sqlx.GetContext(p.ctx, p.tx, &placed, `SELECT count(*) FROM snapshots WHERE repository = $1 AND replaced_by = $2`,
-		p.repository, n.ID); err != nil || placed > 0 {
+	if err := sqlx.GetContext(p.ctx, p.tx, &placed, `SELECT count(*) FROM snapshots WHERE repository = $1 AND replaced_by = $2
+		AND replaced_by <> ''`, p.repository, n.ID); err != nil || placed > 0 {
 		return err
 	}
 	said, err := claims(p.ctx, p.tx, p.repository, n.ID)
@@ -383,7 +383,7 @@ func Moved(ctx context.Context, tx sqlx.ExtContext, repository topics.Repository
 // of ours removed them: the newest first, those that were acknowledged among them.
 func Missing(ctx context.Context, q sqlx.QueryerContext, repository topics.RepositoryID) ([]Snapshot, error) {
 	rows := []Snapshot{}
-	return rows, sqlx.SelectContext(ctx, q, &rows, `SELECT * FROM snapshots WHERE repository = $1 AND `+lost+`
+	return rows, sqlx.SelectContext(ctx, q, &rows, `SELECT * FROM snapshots INDEXED BY snapshots_lost WHERE repository = $1 AND `+lost+`
 		ORDER BY ended_at DESC, id`, repository)
 }
 
@@ -402,7 +402,7 @@ func MissingOf(ctx context.Context, q sqlx.QueryerContext, ids []topics.Reposito
 	}
 	query, args, err := sqlx.In(`SELECT repository, count(*) AS lost, sum(acknowledged_at = 0) AS unacknowledged,
 			coalesce(min(CASE WHEN acknowledged_at = 0 THEN gone_at END), 0) AS since
-		FROM snapshots WHERE repository IN (?) AND `+lost+` GROUP BY repository`, ids)
+		FROM snapshots INDEXED BY snapshots_lost WHERE repository IN (?) AND `+lost+` GROUP BY repository`, ids)
 	if err != nil {
 		return nil, err
 	}
