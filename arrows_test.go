@@ -74,8 +74,9 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/schedule", "controlplane/field protocol slots store store/slotlog topics", "schedules: saved, standing, fired"},
 	{"controlplane/sources", "controlplane/field controlplane/repositories location patterns store topics", "what hosts back up"},
 	{"controlplane/web", "controlplane/problem controlplane/rights controlplane/web/accounts controlplane/web/api" +
-		" controlplane/web/base controlplane/web/jobpages controlplane/web/layout controlplane/web/live controlplane/web/pages" +
-		" controlplane/web/repositorypages controlplane/web/session location store topics views",
+		" controlplane/web/base controlplane/web/jobpages controlplane/web/layout controlplane/web/live" +
+		" controlplane/web/pages controlplane/web/removalpages controlplane/web/repositorypages controlplane/web/session" +
+		" location store topics views",
 		"the server: its one list of routes, and what guards them"},
 	{"controlplane/web/accounts", "controlplane/consumers controlplane/field controlplane/people" +
 		" controlplane/problem controlplane/rights controlplane/web/base controlplane/web/layout controlplane/web/session" +
@@ -97,8 +98,8 @@ var arrows = []struct{ pkg, may, is string }{
 		" protocol store topics views words",
 		"pages about jobs"},
 	{"controlplane/web/layout", "controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs" +
-		" controlplane/problem controlplane/retention controlplane/rights controlplane/web/base controlplane/web/live" +
-		" controlplane/web/session controlplane/zone store topics views words",
+		" controlplane/problem controlplane/removal controlplane/retention controlplane/rights controlplane/web/base" +
+		" controlplane/web/live controlplane/web/session controlplane/zone store topics views words",
 		"what all pages share, and no page"},
 	{"controlplane/web/live", "controlplane/hosts topics views", "keeps an open page true, whichever it is"},
 	{"controlplane/web/pages", "controlplane/enroll controlplane/field controlplane/fleet controlplane/hosts" +
@@ -107,6 +108,9 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/sources controlplane/web/base controlplane/web/layout controlplane/web/live" +
 		" controlplane/web/session controlplane/zone location slots store store/slotlog topics views words",
 		"pages about hosts: read the request, ask one package, answer"},
+	{"controlplane/web/removalpages", "controlplane/field controlplane/hosts controlplane/problem controlplane/removal" +
+		" controlplane/web/base controlplane/web/layout controlplane/web/session topics views words",
+		"pages that remove and bring back"},
 	{"controlplane/web/repositorypages", "controlplane/fleet controlplane/health controlplane/jobs controlplane/kit" +
 		" controlplane/maintenance controlplane/problem controlplane/removal controlplane/repositories controlplane/rights" +
 		" controlplane/web/base controlplane/web/layout controlplane/web/session location store topics views words",

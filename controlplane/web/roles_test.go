@@ -115,7 +115,18 @@ var roleTable = map[store.Role]string{
 		POST /repositories/{id}/keys/{key}/trust
 		POST /repositories/{id}/foreign/acknowledge
 		POST /repositories/{id}/missing/acknowledge
+		GET /repositories/{id}/remove
 		POST /repositories/{id}/remove
+		POST /repositories/{id}/restore
+		GET /removed
+		POST /hosts/{id}/rename
+		POST /hosts/{id}/retired
+		GET /hosts/{id}/remove
+		POST /hosts/{id}/remove
+		POST /hosts/{id}/restore
+		GET /hosts/{id}/source-groups/{name}/remove
+		POST /hosts/{id}/source-groups/{name}/remove
+		POST /hosts/{id}/source-groups/{name}/restore
 		PUT /api/repositories/{id}
 		DELETE /api/repositories/{id}
 		POST /api/repositories/{id}/keys/{key}/trust

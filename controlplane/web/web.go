@@ -24,6 +24,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/web/jobpages"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/pages"
+	"github.com/restic-manager/restic-manager/controlplane/web/removalpages"
 	"github.com/restic-manager/restic-manager/controlplane/web/repositorypages"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 )
@@ -38,6 +39,7 @@ type Server struct {
 	jobs     *jobpages.Pages
 	repos    *repositorypages.Pages
 	accounts *accounts.Accounts
+	removals *removalpages.Pages
 	mux      *chi.Mux
 	rights   map[string]rights.Right // that opening a page takes, by its route
 	handler  http.Handler
@@ -51,7 +53,7 @@ func New(c base.Config) (*Server, error) {
 	}
 	page := layout.New(p)
 	s := &Server{Parts: p, mux: chi.NewMux(), layout: page, pages: pages.New(page),
-		jobs: jobpages.New(page), repos: repositorypages.New(page), accounts: accounts.New(page)}
+		jobs: jobpages.New(page), repos: repositorypages.New(page), accounts: accounts.New(page), removals: removalpages.New(page)}
 	s.api = api.New(p, adapter{s})
 	s.rights = map[string]rights.Right{}
 	for _, rt := range s.routes() {

@@ -94,7 +94,8 @@ func (s *Pages) EditGroup(w http.ResponseWriter, r *http.Request) error {
 	if !f.Many {
 		f.Repository = string(g.Repository)
 	}
-	f.Paths, f.Excludes, f.Warnings = strings.Join(g.Paths, "\n"), strings.Join(g.Excludes, "\n"), sources.Warnings(g)
+	f.Name, f.Warnings = g.Name, sources.Warnings(g)
+	f.Paths, f.Excludes = strings.Join(g.Paths, "\n"), strings.Join(g.Excludes, "\n")
 	return s.groupPage(w, r, http.StatusOK, h, f)
 }
 
@@ -116,7 +117,10 @@ func (s *Pages) SaveGroup(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		name, was = g.Name, g.Topic()
+		was = g.Topic()
+		if !p.Has("name") {
+			name = g.Name
+		}
 	}
 	f, err := s.groupForm(ctx, h, changed)
 	if err != nil {
@@ -142,11 +146,11 @@ func (s *Pages) SaveGroup(w http.ResponseWriter, r *http.Request) error {
 		}
 		in.Repository = new(string(id))
 	}
-	save := s.Sources.Add
+	save, of := s.Sources.Add, name
 	if changed != "" {
-		save = s.Sources.Change
+		save, of, in.Name = s.Sources.Change, changed, &name
 	}
-	g, err := save(ctx, session.Of(ctx).Name, h.ID, name, in)
+	g, err := save(ctx, session.Of(ctx).Name, h.ID, of, in)
 	if err == nil {
 		to := views.HostURL(string(h.ID))
 		if len(sources.Warnings(g)) > 0 {

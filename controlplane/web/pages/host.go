@@ -98,7 +98,10 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 	if h.Arch != "" && v.OS != "" {
 		v.OS += ", " + h.Arch
 	}
-	v.Revoked = s.When(h.RevokedAt)
+	v.Revoked, v.Retired = s.When(h.RevokedAt), s.When(h.RetiredAt)
+	if v.Removed, err = s.RemovedGroups(ctx, id); err != nil {
+		return none, err
+	}
 	v.Forbids = map[string]string{}
 	for _, k := range topics.Kinds {
 		v.Forbids[string(k)] = layout.WhyNot(h, k)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
-	"github.com/restic-manager/restic-manager/controlplane/removal"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
@@ -531,24 +530,5 @@ func (s *Pages) AcknowledgeForeignPage(w http.ResponseWriter, r *http.Request) e
 		return err
 	}
 	layout.Redirect(w, r, views.RepositoryURL(base.Param(r, "id")))
-	return nil
-}
-
-func (s *Pages) RemoveRepositoryPage(w http.ResponseWriter, r *http.Request) error {
-	if err := r.ParseForm(); err != nil {
-		return layout.BadForm(err)
-	}
-	row, err := s.Repository(r.Context(), base.RepositoryID(r))
-	if err != nil {
-		return err
-	}
-	if r.PostForm.Get("confirm") != row.Name {
-		return layout.NotConfirmed(row)
-	}
-	in := removal.Input{Groups: r.PostForm.Get("groups")}
-	if err := s.Removal.RemoveRepository(r.Context(), session.Of(r.Context()).Name, row.ID, in); err != nil {
-		return err
-	}
-	layout.Redirect(w, r, "/repositories")
 	return nil
 }
