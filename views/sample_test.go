@@ -130,6 +130,14 @@ func fleet() views.Fleet {
 	}
 }
 
+func removedRows(name string) []views.RemovedRow {
+	return []views.RemovedRow{
+		{Kind: "Host", Name: name, URL: "/hosts/a1/restore", At: past(time.Hour), Until: past(-29 * 24 * time.Hour), By: name},
+		{Kind: "Repository", Name: "vault", URL: "/repositories/b2/restore", At: past(25 * time.Hour), Until: past(-28 * 24 * time.Hour),
+			By: "admin", Problem: "There is another one of this name by now.", As: "vault"},
+	}
+}
+
 func host() views.Host {
 	jobs := []views.JobRow{
 		{
@@ -518,8 +526,19 @@ func samples() []sample {
 			h.Jobs[0].Group, h.Jobs[0].By, h.Jobs[0].ID = hostile, hostile, hostile
 			h.Snapshots[0].ID, h.Snapshots[0].Paths = hostile, []string{hostile}
 			h.Agent[0].Value = hostile
+			h.Removed, h.Retired = removedRows(hostile), past(time.Hour)
 			return h
 		}())},
+		{"host_remove", views.RemovalPage(shell("Remove attic", "", fleetLink, hostLink), views.Removal{Kind: "host", Name: "attic",
+			URL: "/hosts/attic/remove", Back: "/hosts/attic", Snapshots: true,
+			Facts: []views.Fact{{Name: "Source groups", Value: "letters, photos"}, {Name: "Certificate", Value: "refused from now on"}}})},
+		{"host_remove_keeper", views.RemovalPage(shell("Remove nas", "", fleetLink), views.Removal{Kind: "host", Name: "nas",
+			URL: "/hosts/nas/remove", Back: "/hosts/nas", Refused: "nas is the keeper of vault."})},
+		{"repository_remove", views.RemovalPage(shell("Remove "+hostile, ""), views.Removal{Kind: "repository", Name: hostile,
+			URL: "/repositories/1/remove", Back: "/repositories/1", WithGroups: true, Typed: true, Problem: hostile,
+			Facts: []views.Fact{{Name: "Source groups", Value: hostile}}})},
+		{"removed", views.RemovedPage(shell("Removed", "", fleetLink), removedRows(hostile))},
+		{"removed_none", views.RemovedPage(shell("Removed", "", fleetLink), nil)},
 		{"job_hostile", views.JobPage(shell(hostile, views.JobStream(hostile, 3), fleetLink), func() views.Job {
 			j := job("failed")
 			j.ID, j.ShortID, j.HostID, j.Host, j.Group, j.Repository, j.By = hostile, "0b9e", hostile, hostile, hostile, hostile, hostile
