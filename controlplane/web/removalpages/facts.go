@@ -77,7 +77,8 @@ func ofRepository(e removal.Effects) []views.Fact {
 	return []views.Fact{
 		{Name: "Source groups", Value: listed(e.Groups, "none backs up into it")},
 		{Name: "Snapshots", Value: words.Count(uint64(e.Snapshots), "snapshot stays", "snapshots stay") + " in it; nothing is done to it"},
-		{Name: "Secrets", Value: "its password and credentials stay here, sealed, for 30 days, and are erased then. Save its emergency kit first."},
+		{Name: "Secrets", Value: "its password and credentials stay here, sealed, for 30 days, and are erased then. " +
+			"Save its emergency kit first."},
 		{Name: "Keeper", Value: listed(names(e.Keeper), "it has none") + ". Nothing is forgotten, pruned or checked while it is removed."},
 		{Name: "Jobs", Value: waiting(e, "wait for it or cancel it first")},
 		{Name: "Name", Value: "it is free for another repository"},
