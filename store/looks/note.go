@@ -91,9 +91,10 @@ func note(ctx context.Context, tx *sqlx.Tx, e Ended, s Said, at int64) (moved bo
 	if now == was {
 		return false, nil
 	}
-	var latest int64
-	if err := sqlx.GetContext(ctx, tx, &latest, `SELECT coalesce(max(good_at), 0) FROM repository_looks
-		WHERE repository = $1 AND kind = $2`, e.Repository, s.Kind); err != nil {
+	// Each of these takes one row from an index, however many hosts there are.
+	latest, _, err := one[int64](ctx, tx, `SELECT good_at FROM repository_looks INDEXED BY repository_looks_good
+		WHERE repository = $1 AND kind = $2 ORDER BY good_at DESC LIMIT 1`, e.Repository, s.Kind)
+	if err != nil {
 		return false, err
 	}
 	switch {
@@ -104,10 +105,11 @@ func note(ctx context.Context, tx *sqlx.Tx, e Ended, s Said, at int64) (moved bo
 			since = 0
 		}
 		err = sqlx.GetContext(ctx, tx, &moved, `SELECT EXISTS (SELECT 1 FROM repository_looks
-			WHERE repository = $1 AND kind = $2 AND bad_since > $3)`, e.Repository, s.Kind, since)
+			INDEXED BY repository_looks_bad WHERE repository = $1 AND kind = $2 AND bad_since > 0 AND bad_since > $3)`, e.Repository, s.Kind, since)
 	case now.BadSince != was.BadSince: // where another host says the same already, nothing becomes worse
-		err = sqlx.GetContext(ctx, tx, &moved, `SELECT NOT EXISTS (SELECT 1 FROM repository_looks WHERE repository = $1 AND kind = $2
-			AND bad_since > $3 AND bad_cause = $4 AND host <> $5)`, e.Repository, s.Kind, latest, s.Cause, e.Host)
+		err = sqlx.GetContext(ctx, tx, &moved, `SELECT NOT EXISTS (SELECT 1 FROM repository_looks INDEXED BY repository_looks_bad
+			WHERE repository = $1 AND kind = $2 AND bad_since > 0 AND bad_since > $3 AND bad_cause = $4 AND host <> $5)`,
+			e.Repository, s.Kind, latest, s.Cause, e.Host)
 	}
 	if err != nil {
 		return false, err
