@@ -36,6 +36,8 @@ var subjects = map[string]interface{ run(t *testing.T, h *house) }{
 	"a source group":      groups,
 	"maintenance hours":   hours,
 	"a host's settings":   hostSettings,
+	"a host's name":       hostNames,
+	"a removed group":     removedGroups,
 }
 
 func TestEveryDoorHasTheSameRules(t *testing.T) {
