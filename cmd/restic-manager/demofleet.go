@@ -292,12 +292,15 @@ func (d *demo) addPlan(ctx context.Context, h demoHost, host topics.HostID, vaul
 			return "", "", err
 		}
 	}
+	groups := []topics.SourceGroupID{group.ID}
 	if h.name == "nas" {
-		if _, err := d.plane.Store.PutSourceGroup(ctx, demoUser, store.SourceGroup{ID: topics.SourceGroupID(topics.NewID(now)), Host: host,
+		photos, err := d.plane.Store.PutSourceGroup(ctx, demoUser, store.SourceGroup{ID: topics.SourceGroupID(topics.NewID(now)), Host: host,
 			Name: "photos", Repository: vault, Paths: store.List{d.at("hosts", "nas", "photos")}, CreatedAt: now.UnixMilli(),
-			Limits: store.JSON[topics.Limits]{V: &topics.Limits{UploadKiB: 2 << 10}}}); err != nil {
+			Limits: store.JSON[topics.Limits]{V: &topics.Limits{UploadKiB: 2 << 10}}})
+		if err != nil {
 			return "", "", err
 		}
+		groups = append(groups, photos.ID)
 	}
 	if h.since == 0 {
 		return group.ID, "", nil
@@ -305,7 +308,7 @@ func (d *demo) addPlan(ctx context.Context, h demoHost, host topics.HostID, vaul
 	id := store.ScheduleID(topics.NewID(now))
 	schedule, err := d.plane.Store.PutSchedule(ctx, demoUser, host, "nightly", id, func(s *store.Schedule) error {
 		s.Cron, s.Zone, s.Enabled, s.RetryMax = "17 2 * * *", "UTC", true, 3
-		s.Groups = []topics.SourceGroupID{group.ID}
+		s.Groups = groups
 		return nil
 	})
 	return group.ID, schedule.ID, err
