@@ -60,7 +60,7 @@ func TestASchedulesLifeInTheBrowser(t *testing.T) {
 	b.Press("Save schedule")
 	b.AwaitPath("/schedules")
 	b.AwaitText("table", "Every day at 02:30")
-	b.AwaitText("table .st-ok", "Revision 2 for") // by itself; the first had no schedule
+	b.AwaitText("table .st-ok", "The host has this schedule") // by itself; the first had no schedule
 	attic.awaitInForce("nightly")
 	b.AwaitText("table", "letters, photos")
 	b.Inspect("schedules")

@@ -107,7 +107,7 @@ func TestSchedulesOnTheCommandLine(t *testing.T) {
 	if r := cli(0, "T02:30:00", "next", "attic", "nightly", "-n", "3"); strings.Count(r.out, "T02:30:00") != 3 {
 		t.Errorf("the next three are %s", r.out)
 	}
-	cli(0, "revision ", "list")
+	cli(0, "on the host", "list")
 	if r := cli(0, "nightly", "list"); strings.Contains(r.out, "waits") || strings.Contains(r.out, "changed") {
 		t.Errorf("in force, it is listed as %s", r.out)
 	}

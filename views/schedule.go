@@ -25,6 +25,7 @@ type ScheduleRow struct {
 	On                 bool
 	Words, Cron, Zone  string // "Every day at 02:30", "30 2 * * *", "Europe/Berlin"
 	Next               When   // zero while it is paused
+	Due                string // "due, host offline": why a run that is due does not begin; "" if there is no such
 	Round              Status // how the last slot went, in the word "2 of 2"
 	Copy               Copy
 }
@@ -32,12 +33,16 @@ type ScheduleRow struct {
 // A Copy says whether the host goes by the schedule as it is here.
 type Copy struct {
 	InForce bool
-	Text    string // "On the host since 14:02", "Waits for the host for 2 h"
+	Text    string // "The host has this schedule", "The host has none yet: it is offline"
+	Title   string // what support asks for, on hover: "Revision 4"
 	Problem string // what of it the agent cannot do; "" if nothing
 }
 
 // Without is a source group that nothing backs up by itself.
-type Without struct{ HostID, Host, Group string }
+type Without struct {
+	HostID, Host, Group string
+	Paused              string // the schedule that would, were it not paused; "" for none
+}
 
 // Load is how many runs begin in each hour of the coming day.
 type Load struct {

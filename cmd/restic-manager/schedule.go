@@ -74,18 +74,17 @@ func inZone(at time.Time, name string) time.Time {
 }
 
 func copyWords(st schedule.Standing) string {
-	h := st.Host
 	switch st.Copy {
 	case schedule.CopyNone, schedule.CopyTooOld:
 		return "not yet; fired by the control plane"
 	case schedule.CopyChanged:
 		return "changed, not sent yet"
 	case schedule.CopyWaits:
-		return fmt.Sprintf("revision %d, waits for %d", h.ConfigApplied, h.ConfigRevision)
+		return "the host has not been told yet"
 	case schedule.CopyPartly:
-		return fmt.Sprintf("revision %d: %s", h.ConfigApplied, h.ConfigError)
+		return "on the host, but for: " + st.Host.ConfigError
 	}
-	return fmt.Sprintf("revision %d", h.ConfigApplied)
+	return "on the host"
 }
 
 type scheduleSetCmd struct {

@@ -80,6 +80,7 @@ type Unplanned struct {
 	Host     topics.HostID
 	HostName string
 	Group    string
+	Paused   string // the name of a paused schedule that names it, "" for none
 }
 
 // A Moment holds all schedules at one moment. It is immutable.
@@ -243,7 +244,7 @@ func (b *Board) take(c store.ScheduleChange, now time.Time) {
 		}
 		delete(b.hosts, id)
 	}
-	names, planned := map[topics.SourceGroupID]string{}, map[topics.SourceGroupID]bool{}
+	names, planned, paused := map[topics.SourceGroupID]string{}, map[topics.SourceGroupID]bool{}, map[topics.SourceGroupID]string{}
 	for _, g := range c.Groups {
 		names[g.ID] = g.Name
 	}
@@ -252,7 +253,9 @@ func (b *Board) take(c store.ScheduleChange, now time.Time) {
 		r := &Listed{Schedule: sc, HostName: c.Names[sc.Host], GroupNames: []string{}}
 		for _, g := range sc.Groups {
 			r.GroupNames = append(r.GroupNames, names[g])
-			planned[g] = planned[g] || sc.Enabled
+			if planned[g] = planned[g] || sc.Enabled; !sc.Enabled {
+				paused[g] = sc.Name
+			}
 		}
 		r.order = sc.Name + "\x00" + r.HostName + "\x00" + string(sc.ID)
 		r.words = strings.ToLower(sc.Name + "\x00" + r.HostName + "\x00" + strings.Join(r.GroupNames, ", "))
@@ -265,7 +268,7 @@ func (b *Board) take(c store.ScheduleChange, now time.Time) {
 	for _, g := range c.Groups {
 		if !planned[g.ID] {
 			h := fresh[g.Host]
-			h.unplanned = append(h.unplanned, Unplanned{Host: g.Host, HostName: c.Names[g.Host], Group: g.Name})
+			h.unplanned = append(h.unplanned, Unplanned{Host: g.Host, HostName: c.Names[g.Host], Group: g.Name, Paused: paused[g.ID]})
 			fresh[g.Host] = h
 		}
 	}

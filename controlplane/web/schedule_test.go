@@ -206,10 +206,10 @@ func TestTheScheduleListFollowsEachHostsCopy(t *testing.T) {
 	if m := f.until("Changed just now"); !strings.Contains(m.data, `hx-target="#schedules"`) || strings.Contains(m.data, "/enabled") {
 		t.Errorf("a viewer is shown the new one as %s", m.data)
 	}
-	f.until("Waits for the host")
+	f.until("The host has none yet")
 	first := confirm()
-	m := f.until(fmt.Sprintf("Revision %d for", first))
-	second.until(fmt.Sprintf("Revision %d for", first))
+	m := f.until(fmt.Sprintf("Revision %d\"", first))
+	second.until(fmt.Sprintf("Revision %d\"", first))
 	if strings.Contains(m.data, `hx-target="#schedules"`) {
 		t.Error("for a row the whole list was sent")
 	}
@@ -224,8 +224,8 @@ func TestTheScheduleListFollowsEachHostsCopy(t *testing.T) {
 	if later <= first {
 		t.Errorf("revision %d after %d", later, first)
 	}
-	f.until(fmt.Sprintf("Revision %d for", later))
-	second.until(fmt.Sprintf("Revision %d for", later))
+	f.until(fmt.Sprintf("Revision %d\"", later))
+	second.until(fmt.Sprintf("Revision %d\"", later))
 	// What a schedule backs up is part of it.
 	g := must(w.store.SourceGroups(t.Context(), attic.id))[0]
 	g.Paths = store.List{"/letters", "/photos"}
@@ -236,11 +236,11 @@ func TestTheScheduleListFollowsEachHostsCopy(t *testing.T) {
 		t.Errorf("with another source group: %s", r.text)
 	}
 	last := confirm()
-	f.until(fmt.Sprintf("Revision %d for", last))
+	f.until(fmt.Sprintf("Revision %d\"", last))
 	// A change that comes to nothing for the host is considered, too.
 	c.do("PUT", at, `{"retry_max":7}`)
 	f.until("Changed just now")
-	f.until(fmt.Sprintf("Revision %d for", last))
+	f.until(fmt.Sprintf("Revision %d\"", last))
 	c.do("DELETE", at, nil)
 	f.until("Nothing is scheduled")
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
+	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
@@ -52,7 +53,7 @@ func (s *Pages) schedulesView(ctx context.Context, all *schedule.Moment, q url.V
 		l.Rows = append(l.Rows, s.scheduleRow(st, rounds[st.ID]))
 	}
 	for _, g := range all.Unplanned {
-		l.Without = append(l.Without, views.Without{HostID: string(g.Host), Host: g.HostName, Group: g.Group})
+		l.Without = append(l.Without, views.Without{HostID: string(g.Host), Host: g.HostName, Group: g.Group, Paused: g.Paused})
 	}
 	return l, nil
 }
@@ -79,6 +80,9 @@ func (s *Pages) scheduleRow(st schedule.Standing, jobs []store.Round) views.Sche
 	}
 	if !st.Next.IsZero() {
 		row.Next = views.NewWhen(st.Next, s.Now())
+		if c, _ := s.Presence.Connection(st.Host.ID); !st.Next.After(s.Now()) && c != hosts.Online {
+			row.Due = "due, host " + string(c)
+		}
 	}
 	return row
 }
@@ -175,10 +179,19 @@ func roundOf(st schedule.Standing, jobs []store.Round) views.Status {
 
 // copyView words how a host's copy of its schedules stands.
 func (s *Pages) copyView(h store.Host, c schedule.Copy) views.Copy {
-	age := func(ms int64) string { return words.Span(max(s.Now().Sub(base.At(ms)), time.Minute)) }
+	untold := func(what string) views.Copy {
+		switch c, _ := s.Presence.Connection(h.ID); c {
+		case hosts.Online:
+			return views.Copy{Text: what + ": it is being told"}
+		case hosts.Offline:
+			return views.Copy{Text: what + ": it is offline"}
+		}
+		return views.Copy{Text: what}
+	}
+	title := fmt.Sprintf("Revision %d", h.ConfigApplied)
 	switch c {
 	case schedule.CopyNone:
-		return views.Copy{Text: "Waits for the host's first visit"}
+		return untold("The host has none yet")
 	case schedule.CopyTooOld:
 		return views.Copy{
 			Text:    "The agent is too old to keep one",
@@ -188,15 +201,13 @@ func (s *Pages) copyView(h store.Host, c schedule.Copy) views.Copy {
 		return views.Copy{Text: "Changed just now"}
 	case schedule.CopyWaits:
 		if h.ConfigApplied == 0 {
-			return views.Copy{Text: "Waits for the host for " + age(h.ConfigMadeAt)}
+			return untold("The host has none yet")
 		}
-		return views.Copy{
-			Text: fmt.Sprintf("Revision %d of %d, waits for the host for %s", h.ConfigApplied, h.ConfigRevision, age(h.ConfigMadeAt)),
-		}
+		return untold("The host has an older one")
 	case schedule.CopyPartly:
-		return views.Copy{InForce: true, Text: fmt.Sprintf("Revision %d, not all of it", h.ConfigApplied), Problem: h.ConfigError}
+		return views.Copy{InForce: true, Text: "The host has a part of it", Title: title, Problem: h.ConfigError}
 	}
-	return views.Copy{InForce: true, Text: fmt.Sprintf("Revision %d for %s", h.ConfigApplied, age(h.ConfigAppliedAt))}
+	return views.Copy{InForce: true, Text: "The host has this schedule", Title: title}
 }
 
 // copyOfHost words how a host's copy of all its schedules stands.
