@@ -105,6 +105,14 @@ const (
 	CauseUnknown       Cause = "unknown"            // anything else: the evidence speaks for itself
 )
 
+// Causes lists every cause but CauseNone.
+var Causes = []Cause{
+	CauseLocked, CausePassword, CauseNoRepository, CauseUnreachable, CauseCertificate, CauseCredentials, CauseAppendOnly,
+	CausePermission, CauseDiskFull, CauseSourceMissing, CauseEmptySource, CauseFewerFiles, CauseSourceMoved, CauseUnreadable,
+	CauseDamaged, CauseNoRestic, CauseUsage, CausePolicy, CauseRefused, CauseExpired, CauseHook, CauseServed, CauseCancelled,
+	CauseHostRemoved, CauseKilled, CauseAgentDied, CauseReview, CauseUnknown,
+}
+
 // A Summary is what restic reports at the end of a backup. Bytes are bytes.
 type Summary struct {
 	FilesNew        uint64  `json:"files_new"`

@@ -169,7 +169,7 @@ func (c *jobShowCmd) Run(ctx context.Context) error {
 		add("Did", jobs.What(j).Text)
 		add("Snapshot", j.SnapshotID)
 		if j.State.Ended() && j.State != topics.Succeeded {
-			e := jobs.Explain(j.Kind, j.Cause, j.State)
+			e := jobs.ExplainJob(j)
 			add("Why", e.Cause)
 			add("Effect", e.Effect)
 			add("What to do", strings.Join(e.Texts(), " "))

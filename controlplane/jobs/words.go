@@ -18,11 +18,33 @@ type Explanation struct {
 }
 
 // A Remedy is one thing to do about it. If RunAgain is set, the remedy is to run the
-// job again, and a page can offer a button for it.
+// job again, and a page can offer a button for it. Cure says where it is done.
 type Remedy struct {
 	Text     string
 	RunAgain bool
+	Cure     Cure
+	only     topics.JobKind // it fits no other
 }
+
+// A Cure is the place or the button where a remedy is carried out.
+type Cure string
+
+// The cures. Whoever shows a remedy decides by the reader's rights whether it is offered.
+const (
+	CureRepository Cure = "repository" // the form with its address, password and credentials
+	CureGroup      Cure = "group"      // the form of the source group
+	CureExclude    Cure = "exclude"    // leave out the items that could not be read
+	CureUnlock     Cure = "unlock"     // remove locks that nobody holds any more, and try again
+	CureSpace      Cure = "space"      // what stays in the repository, and its prune
+	CureCheck      Cure = "check"      // the repository's own page, with its check and its locks
+	CureAllow      Cure = "allow"      // a command for the host
+	CureHost       Cure = "host"       // the host's page
+	CureRestore    Cure = "restore"    // the form that asks for a restore
+	CurePlan       Cure = "plan"       // what a forget would remove
+)
+
+// Cures lists every cure.
+var Cures = []Cure{CureRepository, CureGroup, CureExclude, CureUnlock, CureSpace, CureCheck, CureAllow, CureHost, CureRestore, CurePlan}
 
 // Texts returns the remedies as plain text.
 func (e Explanation) Texts() []string {
@@ -48,8 +70,8 @@ var explanations = map[topics.Cause]Explanation{
 		Cause:  "The repository is locked by another process",
 		Effect: nothingSaved,
 		Remedies: []Remedy{
-			{Text: "Look whether another backup, check or prune of this repository is running, and wait for it to end."},
-			{Text: "If its process is gone, remove its lock on that host: restic unlock."},
+			{Text: "Look whether another backup, check or prune of this repository is running, and wait for it to end.", Cure: CureCheck},
+			{Text: "If nothing of that runs any more, have the locks removed that it left.", Cure: CureUnlock},
 			thenAgain,
 		},
 	},
@@ -57,7 +79,7 @@ var explanations = map[topics.Cause]Explanation{
 		Cause:  "The password does not open the repository",
 		Effect: nothingSaved,
 		Remedies: []Remedy{
-			{Text: "Compare the repository's password here with the one it was made with."},
+			{Text: "Compare the repository's password here with the one it was made with.", Cure: CureRepository},
 			{Text: "If the URL names another repository than you meant, register the right one."},
 			thenAgain,
 		},
@@ -68,7 +90,7 @@ var explanations = map[topics.Cause]Explanation{
 			"It is not begun anew, so that an unmounted disk does not look like a fresh start.",
 		Remedies: []Remedy{
 			{Text: "Check that its disk is mounted, its server is up and its path is spelled right."},
-			{Text: "If it was moved, register it under its new URL."},
+			{Text: "If it was moved, register it under its new URL.", Cure: CureRepository},
 			{Text: "If it is lost and you want an empty one there, run restic init yourself."},
 		},
 	},
@@ -77,7 +99,7 @@ var explanations = map[topics.Cause]Explanation{
 		Effect: nothingSaved,
 		Remedies: []Remedy{
 			{Text: "Check from the host that the server is up and its name resolves."},
-			{Text: "Check the port and any firewall in between."},
+			{Text: "Check the port and any firewall in between.", Cure: CureCheck},
 			thenAgain,
 		},
 	},
@@ -94,7 +116,7 @@ var explanations = map[topics.Cause]Explanation{
 		Cause:  "The repository's server refused user and password",
 		Effect: nothingSaved,
 		Remedies: []Remedy{
-			{Text: "Compare the user and password registered here with the server's."},
+			{Text: "Compare the user and password registered here with the server's.", Cure: CureRepository},
 			{Text: "Check that this user may reach this path: a server with private repositories answers the same for a foreign one."},
 			thenAgain,
 		},
@@ -110,16 +132,25 @@ var explanations = map[topics.Cause]Explanation{
 		Cause:  "The agent may not do that on its host",
 		Effect: nothingSaved,
 		Remedies: []Remedy{
-			{Text: "Let the agent's user read the source and write to the repository's folder and its own state folder."},
+			{Text: "Let the agent's user read what is backed up.", only: topics.BackupJob},
+			{Text: "Let the agent's user read and write the repository's folder and its own state directory."},
 			thenAgain,
 		},
 	},
 	topics.CauseDiskFull: {
-		Cause:  "There is no space left",
+		Cause:  "There is no space left where the repository is",
 		Effect: "The snapshot was not written. Data that was already uploaded is used by the next run.",
 		Remedies: []Remedy{
-			{Text: "Make room where the repository is, or where the host keeps its cache."},
-			{Text: "Old snapshots free space only after forget and prune."},
+			{Text: "Have old snapshots forgotten and then pruned; only prune frees space.", Cure: CureSpace},
+			{Text: "Make the disk, the quota or the bucket of the repository larger."},
+			thenAgain,
+		},
+	},
+	hostFull: {
+		Cause:  "There is no space left on the host",
+		Effect: nothingSaved,
+		Remedies: []Remedy{
+			{Text: "Make room on the host, on the disk with the agent's state directory: restic keeps its cache and temporary files there."},
 			thenAgain,
 		},
 	},
@@ -127,7 +158,7 @@ var explanations = map[topics.Cause]Explanation{
 		Cause:  "None of the paths to back up exists",
 		Effect: nothingSaved,
 		Remedies: []Remedy{
-			{Text: "Check the spelling of the paths in the source group."},
+			{Text: "Check the spelling of the paths in the source group.", Cure: CureGroup},
 			{Text: "Check that the disk they are on is mounted."},
 			thenAgain,
 		},
@@ -139,7 +170,7 @@ var explanations = map[topics.Cause]Explanation{
 		Remedies: []Remedy{
 			{Text: "Check on the host that the disk or share is mounted where the source group looks for it."},
 			{Text: "Check that the source group's patterns do not leave out everything."},
-			{Text: "If it may be empty, tick that in the source group."},
+			{Text: "If it may be empty, tick that in the source group.", Cure: CureGroup},
 			thenAgain,
 		},
 	},
@@ -163,15 +194,25 @@ var explanations = map[topics.Cause]Explanation{
 		Effect: "A snapshot exists and holds everything else. The items named in the log are missing from it.",
 		Remedies: []Remedy{
 			{Text: "Look through the warnings in the log."},
-			{Text: "Let the agent read these items, or exclude them from the source group."},
+			{Text: "Let the agent read these items, or exclude them from the source group.", Cure: CureExclude},
 			again("Run {it} again to be complete."),
+		},
+	},
+	allUnreadable: {
+		Cause:  "Nothing of the source could be read",
+		Effect: "Nothing was saved by this run: its snapshot holds not a single file. Snapshots made before are untouched.",
+		Remedies: []Remedy{
+			{Text: "Let the agent's user read the source: run the agent as root, or give it the right to read all files."},
+			{Text: "If the log speaks of input or output errors, look at the disk or the share that the source is on."},
+			{Text: "If it is not meant to be saved, change the source group.", Cure: CureGroup},
+			thenAgain,
 		},
 	},
 	topics.CauseDamaged: {
 		Cause:  "The repository holds damaged data",
 		Effect: "This run was not completed. Older snapshots may be affected; do not remove any before you know.",
 		Remedies: []Remedy{
-			{Text: "Run restic check on the repository."},
+			{Text: "Run restic check on the repository.", Cure: CureCheck},
 			{Text: "Look at the disk and the memory of the machine that holds it."},
 			{Text: "restic's troubleshooting guide says how to repair an index or snapshots."},
 		},
@@ -190,15 +231,15 @@ var explanations = map[topics.Cause]Explanation{
 		Effect: nothingSaved,
 		Remedies: []Remedy{
 			lookAtLog,
-			{Text: "Check the paths, the excludes and the repository's URL for something unusual."},
-			{Text: "Update restic on the host if it is old."},
+			{Text: "Check the repository's address and variables for something unusual.", Cure: CureRepository},
+			{Text: "If the log speaks of an unknown flag, update restic on the host."},
 		},
 	},
 	topics.CausePolicy: {
 		Cause:  "The host's own policy forbids this",
 		Effect: "Nothing was done on the host.",
 		Remedies: []Remedy{
-			{Text: "If it should be allowed, change the policy file on the host itself; nothing here can."},
+			{Text: "If it should be allowed, its administrator says so on the host itself; nothing here can.", Cure: CureAllow},
 		},
 	},
 	topics.CauseRefused: {
@@ -223,7 +264,7 @@ var explanations = map[topics.Cause]Explanation{
 		Cause:  "The plan would remove unusually much",
 		Effect: "Nothing was removed. Backups go on as before.",
 		Remedies: []Remedy{
-			{Text: "Look at the plan on the repository's page: it says what would go, and why that is unusual."},
+			{Text: "Look at the plan on the repository's page: it says what would go, and why that is unusual.", Cure: CurePlan},
 			{Text: "Approve exactly that plan there if it is what you want; otherwise change the rules."},
 			{Text: "Left alone, it expires, and the next run looks anew."},
 		},
@@ -232,7 +273,7 @@ var explanations = map[topics.Cause]Explanation{
 		Cause:  "The job was not started in time",
 		Effect: nothingSaved,
 		Remedies: []Remedy{
-			{Text: "See whether the host is switched on and its agent runs."},
+			{Text: "See whether the host is switched on and its agent runs.", Cure: CureHost},
 			again("Run {it} again when it is online."),
 		},
 	},
@@ -278,9 +319,47 @@ var explanations = map[topics.Cause]Explanation{
 	},
 }
 
+// Causes that are told apart here only.
+const (
+	hostFull      topics.Cause = "disk-full on the host"
+	targetFull    topics.Cause = "disk-full in the target"
+	allUnreadable topics.Cause = "unreadable, all of it"
+)
+
+// ExplainJob is Explain for a job whose message is known, which says on whose disk there
+// was no space.
+func ExplainJob(j store.Job) Explanation {
+	cause := j.Cause
+	if cause == topics.CauseDiskFull {
+		cause = whoseDisk(j.Kind, j.Message)
+	}
+	return Explain(j.Kind, cause, j.State)
+}
+
+// whoseDisk says which disk is full. Restic names what it wrote to the repository: a
+// lock, a pack, the answer of a server.
+func whoseDisk(kind topics.JobKind, message string) topics.Cause {
+	m := strings.ToLower(message)
+	for _, sign := range []string{"create lock", "unable to save", "backend", "507 ", "quota", "storage cap", "-tmp-", "save(", "savesnapshot"} {
+		if strings.Contains(m, sign) {
+			return topics.CauseDiskFull
+		}
+	}
+	switch {
+	case kind == topics.RestoreJob:
+		return targetFull
+	case strings.Contains(m, "cache") || strings.Contains(m, "journal") || strings.Contains(m, "temporary") || looks(kind):
+		return hostFull
+	}
+	return topics.CauseDiskFull
+}
+
 // Explain returns why a job of a kind ended as it did. A cause without a text of its
 // own gets none; the log and the exit code remain.
 func Explain(kind topics.JobKind, cause topics.Cause, state topics.JobState) Explanation {
+	if cause == topics.CauseUnreadable && state == topics.Failed && kind == topics.BackupJob {
+		cause = allUnreadable
+	}
 	e, known := explanations[cause]
 	if !known {
 		how := "failed"
@@ -303,7 +382,7 @@ func Explain(kind topics.JobKind, cause topics.Cause, state topics.JobState) Exp
 			}
 		}
 	}
-	e.Remedies = slices.Clone(e.Remedies)
+	e.Remedies = slices.DeleteFunc(slices.Clone(e.Remedies), func(r Remedy) bool { return r.only != "" && r.only != kind })
 	for i, r := range e.Remedies {
 		e.Remedies[i].Text = strings.ReplaceAll(r.Text, "{it}", it)
 	}
@@ -328,15 +407,25 @@ var others = map[topics.JobKind]map[topics.Cause]Explanation{
 		},
 	},
 	topics.RestoreJob: {
-		topics.CauseDiskFull: {
+		topics.CauseUsage: {
+			Cause: "restic could not do what the restore asked for",
 			Remedies: []Remedy{
-				{Text: "Make room on the host where the target is, or choose another target."},
+				{Text: "Compare the paths with what the snapshot holds: each begins with / and is spelled as it is there.", Cure: CureRestore},
+				{Text: "Check that the target is a full path of this host."},
+				{Text: "If files are in the way, choose an empty target; only restic 0.17 or newer leaves them as they are."},
+				lookAtLog,
+			},
+		},
+		targetFull: {
+			Cause: "There is no space left where the target is",
+			Remedies: []Remedy{
+				{Text: "Make room on the host where the target is, or choose another target.", Cure: CureRestore},
 				again("Run {it} again: files that are complete are not fetched twice."),
 			},
 		},
 		topics.CausePermission: {
 			Remedies: []Remedy{
-				{Text: "Let the agent's user write to the target, or choose a target where it may."},
+				{Text: "Let the agent's user write to the target, or choose a target where it may.", Cure: CureRestore},
 				thenAgain,
 			},
 		},
@@ -345,8 +434,8 @@ var others = map[topics.JobKind]map[topics.Cause]Explanation{
 			Effect: "Everything else is in the target. What the log names is missing there; the repository is untouched.",
 			Remedies: []Remedy{
 				{Text: "Look through the warnings in the log."},
-				{Text: "Restore what is missing to another target, perhaps as another user."},
-				{Text: "If the log speaks of damaged data, run a check of the repository."},
+				{Text: "Restore what is missing to another target, perhaps as another user.", Cure: CureRestore},
+				{Text: "If the log speaks of damaged data, run a check of the repository.", Cure: CureCheck},
 			},
 		},
 	},
@@ -355,7 +444,7 @@ var others = map[topics.JobKind]map[topics.Cause]Explanation{
 			Cause: "The repository could not be set up",
 			Remedies: []Remedy{
 				lookAtLog,
-				{Text: "Check the URL and that its folder or bucket may be written."},
+				{Text: "Check the URL and that its folder or bucket may be written.", Cure: CureRepository},
 				thenAgain,
 			},
 		},

@@ -205,7 +205,7 @@ func (a *API) jobWith(j store.Job, group string, waits map[topics.JobID]protocol
 		out.ExitCode = &j.ExitCode.Int64
 	}
 	if j.State.Ended() && j.State != topics.Succeeded {
-		e := jobs.Explain(j.Kind, j.Cause, j.State)
+		e := jobs.ExplainJob(j)
 		out.Reason, out.Effect, out.Remedies = e.Cause, e.Effect, e.Texts()
 	}
 	return out

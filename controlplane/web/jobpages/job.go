@@ -284,7 +284,7 @@ func (s *Pages) endedView(v *views.Job, j store.Job) {
 	if j.State == topics.Succeeded {
 		return
 	}
-	e := jobs.Explain(j.Kind, j.Cause, j.State)
+	e := jobs.ExplainJob(j)
 	v.Ending = &views.Ending{Status: v.Status, Title: e.Cause, Effect: e.Effect, Evidence: j.Message, ExitCode: exitCode(j)}
 	for _, r := range e.Remedies {
 		v.Ending.Remedies = append(v.Ending.Remedies, views.Remedy{Title: r.Text, RunAgain: r.RunAgain})
@@ -346,7 +346,7 @@ func (s *Pages) steps(j store.Job) []views.Step {
 			views.Step{Icon: "triangle-alert", Tone: "warn", Text: "Snapshot " + layout.Short(j.SnapshotID), Sub: "incomplete", At: end},
 		)
 	}
-	return append(steps, views.BadStep(views.JobStatus(string(j.State)).Word, jobs.Explain(j.Kind, j.Cause, j.State).Cause, end))
+	return append(steps, views.BadStep(views.JobStatus(string(j.State)).Word, jobs.ExplainJob(j).Cause, end))
 }
 
 // CancelJob asks for the end of a job and shows it.

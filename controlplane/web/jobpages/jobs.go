@@ -322,7 +322,7 @@ func outcome(j store.Job) string {
 	case j.State == topics.Cancelled && j.CancelledBy != "":
 		return "Cancelled by " + j.CancelledBy
 	}
-	text := jobs.Explain(j.Kind, j.Cause, j.State).Cause
+	text := jobs.ExplainJob(j).Cause
 	if j.ExitCode.Valid {
 		text += ", exit code " + strconv.FormatInt(j.ExitCode.Int64, 10)
 	}

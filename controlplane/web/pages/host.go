@@ -185,7 +185,7 @@ func (s *Pages) hostProblem(ctx context.Context, e *fleet.Entry) (*views.Note, e
 	if err != nil || len(rows) == 0 {
 		return n, err
 	}
-	n.Text = jobs.Explain(rows[0].Kind, rows[0].Cause, rows[0].State).Effect + " " + n.Text
+	n.Text = jobs.ExplainJob(rows[0]).Effect + " " + n.Text
 	n.Link = views.Link{Text: "Open the job", URL: views.JobURL(string(last.Job))}
 	return n, nil
 }

@@ -336,7 +336,7 @@ func (s *Pages) answer(r store.Repository, recent []store.Job, names map[topics.
 			return views.Answer{
 				Tone:  "fail",
 				Icon:  "octagon-x",
-				Title: jobs.Explain(j.Kind, j.Cause, j.State).Cause,
+				Title: jobs.ExplainJob(j).Cause,
 				Text:  names[j.Host] + " tried " + ago + ": " + j.Message,
 				Link:  link,
 			}

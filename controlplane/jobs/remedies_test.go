@@ -1,0 +1,100 @@
+package jobs
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// occurs reports whether a job of a kind can end for a cause.
+func occurs(k topics.JobKind, c topics.Cause) bool {
+	only := map[topics.Cause][]topics.JobKind{
+		topics.CauseSourceMissing: {topics.BackupJob},
+		topics.CauseEmptySource:   {topics.BackupJob},
+		topics.CauseFewerFiles:    {topics.BackupJob},
+		topics.CauseSourceMoved:   {topics.BackupJob},
+		topics.CauseHook:          {topics.BackupJob},
+		topics.CauseServed:        {topics.BackupJob},
+		topics.CauseUnreadable:    {topics.BackupJob, topics.RestoreJob},
+		topics.CauseAppendOnly:    {topics.ForgetJob, topics.PruneJob, topics.UnlockJob},
+		topics.CauseReview:        {topics.ForgetJob},
+	}
+	kinds, some := only[c]
+	return !some || slices.Contains(kinds, k)
+}
+
+// TestEveryFailureHasARemedyThatFits looks at each kind with each cause it can end for.
+func TestEveryFailureHasARemedyThatFits(t *testing.T) {
+	for _, k := range topics.Kinds {
+		for _, c := range append(slices.Clone(topics.Causes), hostFull, "of a later version") {
+			if !occurs(k, c) {
+				continue
+			}
+			state := topics.Failed
+			switch c {
+			case topics.CauseEmptySource, topics.CauseFewerFiles, topics.CauseSourceMoved, topics.CauseUnreadable:
+				state = topics.Warnings
+			}
+			e := Explain(k, c, state)
+			text := e.Cause + " " + e.Effect + " " + strings.Join(e.Texts(), " ")
+			if e.Cause == "" || e.Effect == "" || len(e.Remedies) == 0 {
+				t.Errorf("%s, %s: %+v", k, c, e)
+			}
+			for _, r := range e.Remedies {
+				if r.Cure != "" && !slices.Contains(Cures, r.Cure) || strings.Contains(r.Text, "{") {
+					t.Errorf("%s, %s: %+v", k, c, r)
+				}
+			}
+			for word, fits := range map[string]bool{
+				"the backup again":    k == topics.BackupJob,
+				"Nothing was saved":   k == topics.BackupJob,
+				"source group":        k == topics.BackupJob,
+				"what is backed up":   k == topics.BackupJob,
+				"where the target is": k == topics.RestoreJob,
+				"update restic":       c == topics.CauseUsage && k != topics.RestoreJob,
+				"Install restic":      c == topics.CauseNoRestic,
+				"forgotten":           c == topics.CauseDiskFull,
+			} {
+				if strings.Contains(text, word) && !fits {
+					t.Errorf("%s, %s says %q: %s", k, c, word, text)
+				}
+			}
+		}
+	}
+}
+
+// TestTheFullDiskIsTheRightOne: of a restore it is most often the target's, and not when
+// restic could not write its lock.
+func TestTheFullDiskIsTheRightOne(t *testing.T) {
+	for _, c := range []struct {
+		kind    topics.JobKind
+		message string
+		cause   string
+	}{
+		{topics.RestoreJob, "write /restore/a: no space left on device", "where the target is"},
+		{topics.RestoreJob, "unable to create lock in backend: write /srv/repo/locks/x: no space left on device", "where the repository is"},
+		{topics.RestoreJob, "Save(<lock/1>): server response unexpected: 507 Insufficient Storage (507)", "where the repository is"},
+		{topics.BackupJob, "unable to save snapshot: write /srv/repo/data/00/x-tmp-1: no space left on device", "where the repository is"},
+		{topics.BackupJob, "make restic's cache directory: no space left on device", "on the host"},
+		{topics.BackupJob, "disk quota exceeded", "where the repository is"},
+		{topics.PruneJob, "no space left on device", "where the repository is"},
+		{topics.SnapshotsJob, "no space left on device", "on the host"},
+		{topics.SnapshotsJob, "unable to create lock in backend: no space left on device", "where the repository is"},
+	} {
+		e := ExplainJob(store.Job{Kind: c.kind, State: topics.Failed, Cause: topics.CauseDiskFull, Message: c.message})
+		if !strings.HasSuffix(e.Cause, c.cause) {
+			t.Errorf("%s, %q: %q, want %q", c.kind, c.message, e.Cause, c.cause)
+		}
+	}
+}
+
+func TestASourceThatCannotBeReadAtAllIsNoIncompleteBackup(t *testing.T) {
+	some := Explain(topics.BackupJob, topics.CauseUnreadable, topics.Warnings)
+	all := Explain(topics.BackupJob, topics.CauseUnreadable, topics.Failed)
+	if !strings.Contains(some.Effect, "everything else") || !strings.Contains(all.Effect, "Nothing was saved") {
+		t.Errorf("some: %q; all: %q", some.Effect, all.Effect)
+	}
+}
