@@ -94,8 +94,8 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/sources controlplane/web/session protocol store store/chain store/slotlog topics words",
 		"what pages and API both need: what they ask, rows by ID, problems as statuses"},
 	{"controlplane/web/jobpages", "controlplane/fleet controlplane/hosts controlplane/jobs controlplane/problem" +
-		" controlplane/rights controlplane/web/base controlplane/web/layout controlplane/web/live controlplane/web/session" +
-		" protocol store topics views words",
+		" controlplane/rights controlplane/sources controlplane/web/base controlplane/web/layout controlplane/web/live" +
+		" controlplane/web/session protocol store topics views words",
 		"pages about jobs"},
 	{"controlplane/web/layout", "controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs" +
 		" controlplane/problem controlplane/removal controlplane/retention controlplane/rights controlplane/web/base" +

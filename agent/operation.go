@@ -202,6 +202,9 @@ func fitting(f *topics.Finished) {
 	if len(topics.Encode(*f)) > maxEvent && f.Snapshot != nil {
 		f.Snapshot.Paths = nil
 	}
+	if f.Summary != nil && len(topics.Encode(*f)) > maxEvent {
+		f.Summary.Items = nil
+	}
 	for f.Summary != nil && len(f.Summary.Sources) > 0 && len(topics.Encode(*f)) > maxEvent {
 		f.Summary.Sources = f.Summary.Sources[:len(f.Summary.Sources)-1]
 	}

@@ -212,6 +212,40 @@ func AllowRepository(state, url string) (string, error) {
 	return pin, p.Save(state)
 }
 
+// AllowBackup lets backups read below a directory, too.
+func AllowBackup(state, dir string) error {
+	return allow(state, func(p *Policy) { p.BackupRoots = with(p.BackupRoots, filepath.Clean(dir)) })
+}
+
+// AllowRestore lets restores write below a directory, too.
+func AllowRestore(state, dir string) error {
+	return allow(state, func(p *Policy) { p.RestoreRoots = with(p.RestoreRoots, filepath.Clean(dir)) })
+}
+
+// AllowOperation lets the control plane ask for a kind of job, too.
+func AllowOperation(state, kind string) error {
+	return allow(state, func(p *Policy) { p.Kinds = with(p.Kinds, topics.JobKind(kind)) })
+}
+
+func with[T comparable](list []T, one T) []T {
+	if slices.Contains(list, one) {
+		return list
+	}
+	return append(slices.Clone(list), one)
+}
+
+func allow(state string, change func(*Policy)) error {
+	p, err := LoadPolicy(state)
+	if err != nil {
+		return err
+	}
+	change(&p)
+	if err := p.check(); err != nil {
+		return err
+	}
+	return p.Save(state)
+}
+
 // AllowHook adds a program under a name. Its hash is taken now.
 func AllowHook(state, name, path string) error {
 	p, err := LoadPolicy(state)

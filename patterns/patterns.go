@@ -113,6 +113,9 @@ func below(glob, from []string) (rests [][]string) {
 	return append(rests, glob[at:])
 }
 
+// Literal returns the pattern that fits one path and what is below it.
+func Literal(name string, windows bool) string { return List{windows: windows}.escape(name) }
+
 // escape makes a pattern that fits one path alone. On Windows nothing escapes, and what
 // would have to be is no part of a name.
 func (l List) escape(name string) string {

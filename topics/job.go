@@ -124,6 +124,9 @@ type Summary struct {
 	TotalBytes      uint64  `json:"total_bytes"`
 	Seconds         float64 `json:"seconds"`
 	Unreadable      uint64  `json:"unreadable,omitempty"` // items, each counted once
+	// Items are those that could not be read, by their paths, if there are at most
+	// [MaxSources] and all can be named.
+	Items []string `json:"unreadable_items,omitempty"`
 	// Sources are those of which there is something to say, at most [MaxSources].
 	Sources []Source `json:"sources,omitempty"`
 }

@@ -77,8 +77,11 @@ type Ending struct {
 // A Remedy is one thing to do about it.
 type Remedy struct {
 	Title, Text string
-	Link        Link // optional
-	RunAgain    bool // offers to start the same job again
+	Link        Link     // optional
+	RunAgain    bool     // offers to start the same job again
+	Unlock      bool     // offers to remove stale locks and start it again
+	Exclude     []string // offers to leave out these items from now on
+	Command     string   // for the host
 }
 
 // Log is the job's output as the page first shows it.

@@ -133,6 +133,7 @@ type output struct {
 	unread      uint64
 	missing     uint64 // source paths that restic skipped
 	firstUnread string
+	items       []string     // the first of them that can be named
 	itemCause   topics.Cause // what the system said of an item, of the first for which that means something
 }
 
@@ -362,6 +363,9 @@ func (o *output) item(m message) {
 	}
 	o.itemSays(why)
 	o.unreadable(line)
+	if item := string(m.Item); len(o.items) <= topics.MaxSources && item != "" && o.safe(item) == item {
+		o.items = append(o.items, item)
+	}
 	o.say(topics.Warn, line, 0)
 }
 

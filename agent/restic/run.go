@@ -95,6 +95,9 @@ func (o *output) ending(x process.Exit, v Version, bare []string, why error) (e 
 	}
 	if o.summary != nil {
 		o.summary.Unreadable = o.unread
+		if uint64(len(o.items)) == o.unread && len(o.items) <= topics.MaxSources {
+			o.summary.Items = o.items
+		}
 	}
 	_, backup := o.operation.(Backup)
 	done := x.Signal == "" && (x.Code == 0 || x.Code == 3 && backup)

@@ -76,6 +76,9 @@ func (c *enroll) Run(ctx context.Context, s streams) error {
 type policy struct {
 	Show            policyShow            `cmd:"" default:"withargs" help:"Say it in words."`
 	AllowRepository policyAllowRepository `cmd:"" help:"Let this host's data go to another repository, too."`
+	AllowBackup     policyAllowBackup     `cmd:"" help:"Let backups read below another directory, too."`
+	AllowRestore    policyAllowRestore    `cmd:"" help:"Let restores write below another directory, too."`
+	AllowOperation  policyAllowOperation  `cmd:"" help:"Let the control plane ask for another operation, such as prune."`
 	AllowHook       policyAllowHook       `cmd:"" help:"Let the control plane have a program of this host run around backups, by name."`
 }
 
@@ -116,6 +119,36 @@ func (c *policyAllowRepository) Run(s streams) error {
 	}
 	_, err = fmt.Fprintln(s.out, location)
 	return err
+}
+
+type policyAllowBackup struct {
+	Dir string `arg:"" help:"The directory, in full."`
+	stateDir
+}
+
+func (c *policyAllowBackup) Run() error { return c.with(agent.AllowBackup, c.Dir) }
+
+type policyAllowRestore struct {
+	Dir string `arg:"" help:"The directory, in full."`
+	stateDir
+}
+
+func (c *policyAllowRestore) Run() error { return c.with(agent.AllowRestore, c.Dir) }
+
+type policyAllowOperation struct {
+	Kind string `arg:"" help:"Its name, such as prune."`
+	stateDir
+}
+
+func (c *policyAllowOperation) Run() error { return c.with(agent.AllowOperation, c.Kind) }
+
+// with changes the policy in the state directory.
+func (d stateDir) with(allow func(state, what string) error, what string) error {
+	state, err := d.path()
+	if err != nil {
+		return err
+	}
+	return allow(state, what)
 }
 
 type policyAllowHook struct {

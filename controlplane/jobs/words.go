@@ -340,7 +340,8 @@ func ExplainJob(j store.Job) Explanation {
 // lock, a pack, the answer of a server.
 func whoseDisk(kind topics.JobKind, message string) topics.Cause {
 	m := strings.ToLower(message)
-	for _, sign := range []string{"create lock", "unable to save", "backend", "507 ", "quota", "storage cap", "-tmp-", "save(", "savesnapshot"} {
+	for _, sign := range []string{"create lock", "unable to save", "backend", "507 ", "quota", "storage cap", "-tmp-", "save(",
+		"savesnapshot"} {
 		if strings.Contains(m, sign) {
 			return topics.CauseDiskFull
 		}

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -17,6 +18,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/location"
+	"github.com/restic-manager/restic-manager/patterns"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -83,6 +85,22 @@ func (s *Service) Change(ctx context.Context, by string, host topics.HostID, nam
 		}
 		return nil
 	})
+}
+
+// Exclude adds paths to what a source group leaves out, each as a pattern that fits it
+// alone.
+func (s *Service) Exclude(ctx context.Context, by string, host topics.HostID, name string, paths []string) (store.SourceGroup, error) {
+	g, err := s.Find(ctx, host, name)
+	if err != nil {
+		return g, err
+	}
+	excludes := slices.Clone([]string(g.Excludes))
+	for _, path := range paths {
+		if pattern := patterns.Literal(path, !strings.HasPrefix(path, "/")); !slices.Contains(excludes, pattern) {
+			excludes = append(excludes, pattern)
+		}
+	}
+	return s.Change(ctx, by, host, name, Input{Excludes: &excludes})
 }
 
 // Put changes the source group of this name, or adds it.

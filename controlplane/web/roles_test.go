@@ -91,6 +91,7 @@ var roleTable = map[store.Role]string{
 		POST /repositories/{id}/refresh
 		POST /repositories/{id}/run
 		POST /jobs/{id}/again
+		POST /jobs/{id}/unlock
 		POST /api/repositories/{id}/refresh
 		POST /hosts/{id}/run/backup
 		POST /jobs/{id}/cancel
@@ -99,6 +100,7 @@ var roleTable = map[store.Role]string{
 		POST /repositories/{id}/maintenance
 		POST /api/repositories/{id}/maintenance`,
 	store.Admin: `
+		POST /jobs/{id}/exclude
 		POST /api/hosts/{id}/enroll-tokens
 		POST /api/hosts/{id}/revoke
 		POST /hosts/{id}/enrol

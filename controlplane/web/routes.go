@@ -145,6 +145,8 @@ func (s *Server) routes() []route {
 		{"GET", "/jobs/{id}/log.txt", rights.See, page(s.jobs.TextLog)},
 		{"GET", "/jobs/{id}/log.ndjson", rights.See, page(s.jobs.JsonLog)},
 		{"POST", "/jobs/{id}/again", rights.Run, page(s.jobs.RunAgain)},
+		{"POST", "/jobs/{id}/unlock", rights.Unlock, page(s.jobs.UnlockAndRunAgain)},
+		{"POST", "/jobs/{id}/exclude", rights.Sources, page(s.jobs.ExcludeUnreadable)},
 		{"POST", "/jobs/{id}/cancel", rights.Cancel, page(s.jobs.CancelJob)},
 		{"GET", "/repositories/{id}/kit", rights.Kit, secretPage(s.repos.KitPage)},
 		{"GET", "/audit", rights.Audit, page(s.pages.AuditPage)},

@@ -206,7 +206,7 @@ func (s *Pages) jobView(ctx context.Context, t told) (views.Job, error) {
 		}
 	}
 	if ended {
-		s.endedView(&v, j)
+		s.endedView(&v, t, who)
 	}
 	if err := s.resultView(ctx, &v, j); err != nil {
 		return v, err
@@ -256,7 +256,8 @@ func (s *Pages) runningView(v *views.Job, j store.Job) {
 	v.Facts = append(v.Facts, views.Fact{Name: "restic", Value: layout.Said(j.ResticVersion)})
 }
 
-func (s *Pages) endedView(v *views.Job, j store.Job) {
+func (s *Pages) endedView(v *views.Job, t told, who *session.Visitor) {
+	j := t.Job
 	if sum := j.Summary.V; sum != nil {
 		amount, unit := layout.Apart(words.Bytes(sum.TotalBytes))
 		added, addedUnit := layout.Apart(words.Bytes(sum.DataAdded))
@@ -266,6 +267,7 @@ func (s *Pages) endedView(v *views.Job, j store.Job) {
 			views.Figure{Name: "Files", Value: words.Number(sum.FilesNew), Unit: "new",
 				Detail: words.Number(sum.FilesChanged) + " changed, " + words.Number(sum.FilesUnmodified) + " same"})
 		v.Facts = append(v.Facts, views.Fact{Name: "Unreadable items", Value: words.Number(sum.Unreadable)})
+		v.Facts = append(v.Facts, sourcesOf(*sum)...)
 	}
 	if j.StartedAt > 0 {
 		took := time.Duration(j.FinishedAt-j.StartedAt) * time.Millisecond
@@ -287,7 +289,9 @@ func (s *Pages) endedView(v *views.Job, j store.Job) {
 	e := jobs.ExplainJob(j)
 	v.Ending = &views.Ending{Status: v.Status, Title: e.Cause, Effect: e.Effect, Evidence: j.Message, ExitCode: exitCode(j)}
 	for _, r := range e.Remedies {
-		v.Ending.Remedies = append(v.Ending.Remedies, views.Remedy{Title: r.Text, RunAgain: r.RunAgain})
+		remedy := views.Remedy{Title: r.Text, RunAgain: r.RunAgain}
+		cure(&remedy, r.Cure, t, who)
+		v.Ending.Remedies = append(v.Ending.Remedies, remedy)
 	}
 }
 

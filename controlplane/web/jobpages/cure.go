@@ -1,0 +1,177 @@
+package jobpages
+
+import (
+	"context"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/rights"
+	"github.com/restic-manager/restic-manager/controlplane/sources"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+)
+
+// cure adds to a remedy where it is carried out, as far as the visitor may.
+func cure(r *views.Remedy, c jobs.Cure, t told, who *session.Visitor) {
+	repository, host := views.RepositoryURL(string(t.Repository)), views.HostURL(string(t.Host))
+	link := func(right rights.Right, text, url string) {
+		if who.May(right) {
+			r.Link = views.Link{Text: text, URL: url}
+		}
+	}
+	inCare := t.repository.RemovedAt == 0
+	switch {
+	case c == jobs.CureAllow:
+		r.Command = allowing(t)
+	case c == jobs.CureHost:
+		link(rights.See, "Open the host", host)
+	case c == jobs.CureGroup && t.group.Name != "":
+		link(rights.Sources, "Change the source group", views.GroupURL(string(t.Host), t.group.Name))
+	case c == jobs.CureExclude && t.group.Name != "":
+		link(rights.Sources, "Change the source group", views.GroupURL(string(t.Host), t.group.Name))
+		if items := unreadable(t.Job); len(items) > 0 && who.May(rights.Sources) {
+			r.Exclude = items
+		}
+	case !inCare:
+	case c == jobs.CureRepository && t.Cause == topics.CausePassword:
+		link(rights.Repositories, "Change the password", repository+"/edit")
+	case c == jobs.CureRepository:
+		link(rights.Repositories, "Change the repository", repository+"/edit")
+	case c == jobs.CureUnlock:
+		r.Unlock = who.May(rights.Unlock)
+	case c == jobs.CureSpace:
+		link(rights.See, "Forget and prune", repository)
+	case c == jobs.CureCheck:
+		link(rights.See, "Open the repository", repository)
+	case c == jobs.CureRestore:
+		link(rights.Restore, "Restore again", host+"/operations")
+	case c == jobs.CurePlan:
+		link(rights.See, "Look at the plan", repository+"/retention")
+	}
+}
+
+// unreadable lists what a backup could not read, if its agent named all of it.
+func unreadable(j store.Job) []string {
+	if s := j.Summary.V; s != nil && uint64(len(s.Items)) == s.Unreadable {
+		return s.Items
+	}
+	return nil
+}
+
+var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+
+// allowing is the command for the host that lets it do what its policy forbade.
+func allowing(t told) string {
+	last := ""
+	if all := quoted.FindAllString(t.Message, -1); len(all) > 0 {
+		if text, err := strconv.Unquote(all[len(all)-1]); err == nil {
+			last = text
+		}
+	}
+	m, what := t.Message, "show"
+	switch {
+	case strings.Contains(m, "allow-repository"):
+		what = "allow-repository " + shell(t.repository.Location)
+	case strings.Contains(m, "has no hook") && last != "":
+		what = "allow-hook " + shell(last) + " /path/to/the/program"
+	case strings.Contains(m, "lets backups read") && last != "":
+		what = "allow-backup " + shell(last)
+	case strings.Contains(m, "lets restores write") && t.Operation.V != nil && t.Operation.V.Target != "":
+		what = "allow-restore " + shell(t.Operation.V.Target)
+	case strings.Contains(m, "does not allow "+string(t.Kind)):
+		what = "allow-operation " + string(t.Kind)
+	}
+	return "restic-manager-agent policy " + what + " --state /var/lib/restic-manager-agent"
+}
+
+// shell quotes a word for a shell, if it has to be.
+func shell(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-:@%+=", r)
+	}
+	if word != "" && strings.TrimFunc(word, plain) == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// UnlockAndRunAgain has stale locks removed from a job's repository and asks for the job
+// again behind that.
+func (s *Pages) UnlockAndRunAgain(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	j, err := s.Job(ctx, base.JobID(r))
+	if err != nil {
+		return err
+	}
+	row, err := s.Store.Repository(ctx, j.Repository)
+	if err != nil {
+		return err
+	}
+	host := j.Host
+	if row.Keeper != "" {
+		host = row.Keeper
+	}
+	by := session.Of(ctx).Actor()
+	if _, _, err := s.Jobs.Start(ctx, by, jobs.Request{Host: host, Kind: topics.UnlockJob, Repository: j.Repository}); err != nil {
+		return err
+	}
+	return s.RunAgain(w, r)
+}
+
+// ExcludeUnreadable leaves out what a backup could not read, from the next one on.
+func (s *Pages) ExcludeUnreadable(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	j, err := s.Job(ctx, base.JobID(r))
+	if err != nil {
+		return err
+	}
+	g, err := s.GroupOf(ctx, j)
+	if err != nil {
+		return err
+	}
+	items := unreadable(j)
+	if len(items) == 0 || g.Name == "" {
+		return problem.NoPage
+	}
+	if err := s.exclude(ctx, j, g, items); err != nil {
+		return err
+	}
+	layout.Redirect(w, r, views.GroupURL(string(j.Host), g.Name))
+	return nil
+}
+
+func (s *Pages) exclude(ctx context.Context, j store.Job, g store.SourceGroup, items []string) error {
+	_, err := s.Sources.Exclude(ctx, session.Of(ctx).Name, j.Host, g.Name, items)
+	if err != nil {
+		return problem.Saving("source group", err)
+	}
+	return nil
+}
+
+// sourcesOf says what is to be known of a backup's sources.
+func sourcesOf(s topics.Summary) (f []views.Fact) {
+	for _, lead := range sources.Leads(s) {
+		f = append(f, views.Fact{Name: "Source", Value: lead, Mono: true})
+	}
+	why := map[string]string{
+		topics.EmptyDirectory: "an empty directory",
+		topics.NoFiles:        "no file in it",
+		topics.AllExcluded:    "all of it is left out by patterns",
+		topics.SpecialFile:    "a FIFO, a socket or a device",
+		topics.MissingSource:  "not there",
+	}
+	for _, source := range s.Sources {
+		if source.Empty != "" {
+			f = append(f, views.Fact{Name: "Nothing saved of", Value: source.Path + ": " + why[source.Empty], Mono: true})
+		}
+	}
+	return f
+}
