@@ -200,10 +200,12 @@ func main() {
 // execute runs one command line and returns its exit status.
 func execute(ctx context.Context, args []string, out, errs io.Writer) int {
 	helped := false
+	var env environment
 	parser, err := kong.New(&commands{},
 		kong.Name("restic-manager-agent"),
 		kong.Description("Backs this host up with restic, as its control plane asks."),
 		kong.DefaultEnvars("RESTIC_MANAGER_AGENT"),
+		kong.PostBuild(env.narrow),
 		kong.Writers(out, errs),
 		kong.Exit(func(int) { helped = true }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
@@ -216,6 +218,7 @@ func execute(ctx context.Context, args []string, out, errs io.Writer) int {
 	if helped {
 		return success
 	}
+	env.warn(errs, command, err)
 	if err != nil {
 		fmt.Fprintf(errs, "restic-manager-agent: %v\nTry --help.\n", err)
 		return usage

@@ -31,5 +31,8 @@ func (s settings) Resolve(c *kong.Context, parent *kong.Path, flag *kong.Flag) (
 	if value != nil || err != nil {
 		return value, err
 	}
+	if len(flag.Envs) == 0 {
+		return nil, nil // one command's alone, see connection
+	}
 	return s.yaml.Resolve(c, &kong.Path{App: c.Model}, flag) // as if the flag were everybody's
 }

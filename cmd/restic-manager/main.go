@@ -115,8 +115,10 @@ func main() {
 // run answers with the exit status: 0, 1 for a failure, 2 for a command line
 // that was not understood, 3 for a key and a database that do not belong together.
 func run(ctx context.Context, args []string) int {
-	parser := kong.Must(&cli{}, options(ctx)...)
+	var env environment
+	parser := kong.Must(&cli{}, append(options(ctx), kong.PostBuild(env.narrow))...)
 	command, err := parser.Parse(args)
+	env.warn(command, err)
 	if err != nil {
 		say(os.Stderr, "restic-manager: %v\nTry restic-manager --help.", err)
 		return 2
