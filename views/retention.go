@@ -226,9 +226,13 @@ func (v Retention) ladder() ladder {
 			l.span = max(l.span, r.Age*1.05)
 		}
 	}
+	rest := "Thinned"
+	if len(v.Rules) == 0 {
+		rest = "Kept" // without rules everything is
+	}
 	for _, n := range []lane{
 		{"In window", "keep", window, false},
-		{"Thinned", "keep", thinned, false},
+		{rest, "keep", thinned, false},
 		{"To remove", "drop", v.Remove, true},
 		{"Flagged", "odd", v.Flagged, false},
 	} {

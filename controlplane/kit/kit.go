@@ -206,7 +206,11 @@ func Of(ctx context.Context, s *store.Store, actor string, id topics.RepositoryI
 		if err != nil {
 			return Kit{}, err
 		}
-		names = append(names, h.Hostname)
+		name := h.Hostname // as restic knows it
+		if h.Name != name {
+			name += " (the host " + h.Name + ")"
+		}
+		names = append(names, name)
 	}
 	if err := s.Audit(ctx, actor, "repository.kit_shown", string(id), r.Name); err != nil {
 		return Kit{}, err

@@ -254,6 +254,7 @@
       pill.setAttribute("aria-pressed", String(follow));
       label.textContent = follow ? "Following" : unseen ? `Follow · ${unseen} new` : "Follow";
     };
+    document.addEventListener("htmx:sse:close", () => { if (ended) pill.hidden = true; }); // nothing more comes
     const atEnd = () => view.scrollHeight - view.scrollTop - view.clientHeight < 24;
     const toEnd = () => { view.scrollTop = view.scrollHeight; };
     const set = (v) => { follow = v; if (v) { unseen = 0; toEnd(); } paint(); };

@@ -141,7 +141,7 @@ func (s *Pages) jobView(ctx context.Context, t told) (views.Job, error) {
 	v := views.Job{ID: string(j.ID), ShortID: jobs.ShortID(ctx, s.Store, j.ID),
 		Kind: string(j.Kind), HostID: string(j.Host), Host: t.host.Name,
 		Group: t.group.Name, Repository: t.repository.Name, AtWord: "Asked for", At: s.When(j.QueuedAt),
-		By: j.RequestedBy, Ended: ended, CanCancel: !ended && !j.CancelAsked && who.May(rights.Cancel)}
+		By: layout.AskedBy(j), Ended: ended, CanCancel: !ended && !j.CancelAsked && who.May(rights.Cancel)}
 	did := jobs.What(j)
 	v.Status, v.DryRun, v.Did = layout.JobStatus(j), did.DryRun, did.Text
 	if ended {
@@ -242,7 +242,7 @@ func (s *Pages) runningView(v *views.Job, j store.Job) {
 		v.Files = p.CurrentFiles
 		v.Facts = append(v.Facts, views.Fact{Name: "Unreadable items", Value: words.Number(p.Errors)})
 		if !p.Scanned {
-			v.Progress.Headline = "Scanning, " + words.Count(p.TotalFiles, "file", "files")
+			v.Progress.Headline = layout.Counting(p)
 			v.Progress.Amount = words.Bytes(p.TotalBytes) + " found so far"
 		} else {
 			v.Progress = &views.Progress{Percent: words.Percent(p.BytesDone, p.TotalBytes),
@@ -318,7 +318,7 @@ func exitCode(j store.Job) string {
 }
 
 func (s *Pages) steps(j store.Job) []views.Step {
-	steps := []views.Step{views.DoneStep("Asked for", "by "+j.RequestedBy, s.When(j.QueuedAt))}
+	steps := []views.Step{views.DoneStep("Asked for", "by "+layout.AskedBy(j), s.When(j.QueuedAt))}
 	if j.StartedAt > 0 {
 		steps = append(steps, views.DoneStep("restic started", "", s.When(j.StartedAt)))
 	} else if j.Accepted {

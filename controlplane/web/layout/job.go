@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
@@ -28,7 +29,7 @@ func (s *Page) Running(j store.Job, host string) views.RunningJob {
 	case !ok:
 		r.Amount = "Starting"
 	case !p.Scanned:
-		r.Amount = "Scanning, " + words.Count(p.TotalFiles, "file", "files")
+		r.Amount = Counting(p)
 	default:
 		r.Percent = words.Percent(p.BytesDone, p.TotalBytes)
 		r.Amount = words.BytesOf(p.BytesDone, p.TotalBytes)
@@ -64,6 +65,30 @@ func JobStatus(j store.Job) views.Status {
 		return st.Instead(word)
 	}
 	return st
+}
+
+// Counting is how far a job is whose total is not known yet: restic looks for files
+// and reads them at the same time.
+func Counting(p topics.Progress) string {
+	found := words.Count(p.TotalFiles, "file", "files")
+	if p.BytesDone == 0 {
+		return "Scanning, " + found
+	}
+	return words.Bytes(p.BytesDone) + " read, " + found + " found so far"
+}
+
+// AskedBy is who wanted a job, in a sentence: "anna", "the schedule nightly".
+func AskedBy(j store.Job) string {
+	name, scheduled := strings.CutPrefix(j.RequestedBy, "schedule:")
+	switch {
+	case j.RequestedBy == store.Plane:
+		return "this server"
+	case scheduled && j.Attempt > 0:
+		return "the schedule " + name + ", retry " + strconv.Itoa(j.Attempt)
+	case scheduled:
+		return "the schedule " + name
+	}
+	return j.RequestedBy
 }
 
 // Asker is who wanted a job.

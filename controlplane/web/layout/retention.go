@@ -28,9 +28,16 @@ func (s *Page) RetentionView(ctx context.Context, id topics.RepositoryID, keep *
 	v.Warnings, v.Unusual, v.Listed = p.Warnings, p.Plan.Unusual, s.When(p.Repository.ListedAt)
 	v.KeysKnown = p.Repository.KeysAt > 0
 	now := s.Now()
+	m, err := s.Moment(ctx)
+	if err != nil {
+		return v, err
+	}
 	rows := func(list []retention.Verdict) (out []views.RetentionRow) {
 		for _, n := range list {
-			from := n.Hostname
+			from := n.Hostname // as restic knows the machine; ours have a host
+			if h := m.Host(n.Host); h != nil {
+				from = h.Name
+			}
 			if n.Group != "" {
 				from += ", " + n.Group
 			}

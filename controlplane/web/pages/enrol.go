@@ -171,7 +171,7 @@ func (s *Pages) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol, 
 	case j.State.Ended():
 		e.Steps = append(e.Steps, views.OpenStep("First backup", views.JobStatus(string(j.State)).Word+": "+j.Message))
 	default:
-		e.Steps = append(e.Steps, views.OpenStep("First backup", views.JobStatus(string(j.State)).Word+", asked for by "+j.RequestedBy))
+		e.Steps = append(e.Steps, views.OpenStep("First backup", views.JobStatus(string(j.State)).Word+", asked for by "+layout.AskedBy(j)))
 	}
 	return e, j.State.Ended(), nil
 }
