@@ -64,6 +64,7 @@ var steps = map[string]string{
 	"facts":     "facts follow from rows; the change of those has its entry",
 	"looks":     "an agent reports what a job found, which was asked for; who acknowledges it has the entry",
 	"removal":   "it is handed what writes the entry",
+	"slotlog":   "it is the diary of slots; what people change of schedules, and the jobs, have their entries",
 	"snapshots": "an agent reports what a job made or found, which was asked for; who acknowledges it has the entry",
 	"sweep":     "it is handed what writes the entry",
 	"triggers":  "counts and numbers of changes follow from rows",

@@ -225,6 +225,9 @@ func Of(err error) *Problem {
 	case errors.Is(err, sources.ErrNotFound):
 		return &Problem{Kind: NotFound, Title: "There is no such source group",
 			Say: "The host has none of this name.", Do: "Look for it on the host's page.", Err: err}
+	case errors.Is(err, sources.ErrNoSnapshot):
+		return &Problem{Kind: Conflict, Title: "The source group has no snapshot",
+			Say: "There is no size that could be accepted.", Do: "Back it up first.", Err: err}
 	case errors.Is(err, sources.ErrNameTaken):
 		return &Problem{Kind: Conflict, Title: "The host has a source group of this name already",
 			Say: "A source group's name is its host's own.", Do: "Choose another name, or change the group that is there.",

@@ -193,6 +193,7 @@ var roleTable = map[store.Role]string{
 		PATCH /api/hosts/{id}/source-groups/{name}
 		DELETE /api/hosts/{id}/source-groups/{name}
 		POST /api/hosts/{id}/source-groups/{name}/restore-removed
+		POST /api/hosts/{id}/source-groups/{name}/accept-size
 		PATCH /api/repositories/{id}
 		POST /api/repositories/{id}/restore-removed
 		PUT /api/hosts/{id}/source-groups/{name}

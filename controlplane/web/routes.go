@@ -204,6 +204,8 @@ func (s *Server) routes() []route {
 			operation("delete-source-group", "Remove a source group; it can be brought back for thirty days", 200, s.api.DeleteSourceGroup)},
 		{"POST", "/api/hosts/{id}/source-groups/{name}/restore-removed", rights.Sources,
 			operation("restore-source-group", "Bring back a removed source group", 200, s.api.RestoreSourceGroup)},
+		{"POST", "/api/hosts/{id}/source-groups/{name}/accept-size", rights.Sources,
+			operation("accept-size", "Say that a source group is meant to hold what its newest snapshot holds", 200, s.api.AcceptSize)},
 		{"PATCH", "/api/repositories/{id}", rights.Repositories,
 			operation("change-repository", "Change a repository; what is left out stays as it is, secrets too", 200, s.api.PutRepository)},
 		{"POST", "/api/repositories/{id}/restore-removed", rights.Repositories,
