@@ -100,13 +100,13 @@ func OfServer() *time.Location {
 			said = append(said, strings.TrimSpace(string(b)))
 		}
 	}
+	if alike(time.UTC, time.Local) {
+		return time.UTC // however it is spelt
+	}
 	for _, name := range said {
 		if z, err := Named(name); err == nil && alike(z, time.Local) {
 			return z
 		}
-	}
-	if alike(time.UTC, time.Local) {
-		return time.UTC
 	}
 	return time.Local
 }
