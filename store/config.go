@@ -118,6 +118,9 @@ func (j journal) Configured(id topics.HostID, c topics.Configured, at int64) err
 // number is taken by a job that the control plane made, this one gets the next.
 func (j journal) Fired(host topics.HostID, f topics.Fired, at int64) (p protocol.PlaneJob, known bool, err error) {
 	g, err := get[SourceGroup](j.ctx, j.tx, `SELECT * FROM source_groups WHERE id = $1`, f.Group)
+	if errors.Is(err, ErrNotFound) { // its host had not heard that the group was removed
+		g.Host, err = get[topics.HostID](j.ctx, j.tx, `SELECT host FROM removed WHERE kind = 'group' AND id = $1`, f.Group)
+	}
 	if err == nil {
 		_, err = get[string](j.ctx, j.tx, `SELECT id FROM repositories WHERE id = $1`, f.Repository)
 	}

@@ -375,3 +375,46 @@ func TestRecordsGoByAgeAndTheLastOfEachStay(t *testing.T) {
 		t.Error("what is judged is another after the sweep")
 	}
 }
+
+// TestABackupOfARemovedGroupEndsAsOneOfIt: it ran when its group was removed, or its
+// host, which had not heard of that yet, began it by itself.
+func TestABackupOfARemovedGroupEndsAsOneOfIt(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	attic := enrolled(t, s, "attic")
+	g := grouped(t, s, attic)
+	sc := planned(t, s, attic, "nightly", g.ID)
+	running := asked(t, s, g)
+	if err := s.Steps(ctx, func(tx protocol.PlaneTx) error {
+		p := must2(tx.Job(running.ID))
+		p.State = topics.Dispatched
+		return tx.PutJob(p)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	must(s.RemoveSourceGroup(ctx, "anna", g.ID, removal.Retention))
+	own := topics.JobID(topics.NewID(time.Now()))
+	list := snaps(1, 2)
+	for i := range list {
+		list[i].Tags = []string{"plan=" + string(g.ID)}
+	}
+	end := func(id topics.JobID, n int) topics.Event {
+		return topics.Event{Finished: &topics.Finished{Job: id, State: topics.Succeeded, Summary: &topics.Summary{TotalFiles: 1},
+			Snapshot: &list[n]}}
+	}
+	s.mustStep(t, attic.ID, 1, end(running.ID, 0),
+		topics.Event{Fired: &topics.Fired{Job: own, Group: g.ID, Repository: g.Repository,
+			Slot: topics.Slot{Schedule: sc.ID, At: s.Now()}}}, end(own, 1))
+	for i, id := range []topics.JobID{running.ID, own} {
+		if j, err := s.Job(ctx, id); err != nil || j.State != topics.Succeeded {
+			t.Errorf("job %d is %s, %v", i, j.State, err)
+		}
+	}
+	for _, p := range must(s.PlannedSnapshots(ctx, g.Repository)) {
+		if p.SourceGroup != g.ID || p.Host != attic.ID || !p.GroupThere || p.Group != g.Name {
+			t.Errorf("a snapshot of it is %+v", p)
+		}
+	}
+	if _, err := s.Restore(ctx, "anna", removal.Group, string(g.ID), ""); err != nil {
+		t.Error(err)
+	}
+}

@@ -41,7 +41,8 @@ func (h Host) Fires() bool { return h.Applied >= 0 }
 
 // HostOf reads a host.
 func HostOf(ctx context.Context, q sqlx.QueryerContext, id topics.HostID) (h Host, err error) {
-	err = sqlx.GetContext(ctx, q, &h, `SELECT intermittent, config_applied, config_revision, config_error FROM hosts WHERE id = $1`, id)
+	err = sqlx.GetContext(ctx, q, &h, `SELECT intermittent, config_applied, config_revision, config_error FROM hosts
+		WHERE id = $1 -- removed_at: of either kind`, id)
 	return h, err
 }
 
