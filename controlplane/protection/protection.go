@@ -27,7 +27,7 @@ const day = 24 * time.Hour
 
 // DefaultTiming is an hour, three slots, two days, seven days, 2 % and a half.
 func DefaultTiming() Timing {
-	return Timing{Grace: time.Hour, Slots: 3, Limit: 2 * day, Intermittent: 7 * day, Collapsed: 2, Few: 50}
+	return Timing{Grace: slots.Grace, Slots: 3, Limit: 2 * day, Intermittent: 7 * day, Collapsed: 2, Few: 50}
 }
 
 // A Plan is a schedule that names the group.
