@@ -398,3 +398,32 @@ func TestEveryWordIsExplained(t *testing.T) {
 		t.Errorf("docs/STATUS.md explains\n%q, the code has\n%q", explained, shown)
 	}
 }
+
+// A host is the worst of its groups, and looked at again when any of them may change.
+func TestAHostIsTheWorstOfItsGroups(t *testing.T) {
+	good, lost := Verdict{Status: Protected, Until: 70}, Verdict{Status: Lost}
+	late := Verdict{Status: Late, Until: 90, Reason: "A slot passed."}
+	for _, c := range []struct {
+		what   string
+		host   Host
+		groups []Verdict
+		want   Status
+		reason string
+		until  int64
+	}{
+		{"one good group", Host{}, []Verdict{good}, Protected, "", 70},
+		{"a good one and a late one", Host{}, []Verdict{good, late}, Late, "Group b: A slot passed.", 70},
+		{"the worst last", Host{}, []Verdict{good, late, lost}, Lost, "Group c: ", 70},
+		{"a keeper with a group is judged by it", Host{Keeper: true}, []Verdict{late}, Late, "A slot passed.", 90},
+		{"a keeper that backs up nothing", Host{Keeper: true}, nil, Keeper,
+			"It looks after repositories, and has nothing of its own to back up.", 0},
+		{"nothing to back up", Host{}, nil, NoBackupYet, "Nothing on this host is backed up: it has no source group.", 0},
+		{"retired, whatever was lost", Host{RetiredAt: 5}, []Verdict{lost}, Retired,
+			"The host is retired: its snapshots are kept, and nothing is expected of it.", 0},
+	} {
+		v := OfHost(c.host, c.groups, []string{"a", "b", "c"})
+		if v.Status != c.want || v.Reason != c.reason || v.Until != c.until {
+			t.Errorf("%s: %+v, want %s, %q, until %d", c.what, v, c.want, c.reason, c.until)
+		}
+	}
+}
