@@ -85,7 +85,7 @@ var mishaps = []mishap{
 			`/repository/data/0e/0e1a5d7f31-tmp-1: no space left on device" >&2
 echo "Fatal: unable to save snapshot: write `+disk+`/repository/data/0e/0e1a5d7f31-tmp-2: no space left on device" >&2
 exit 1`).Path
-	}, "failed", "disk-full", []string{"There is no space left", "The snapshot was not written", "Make room where the repository is"}, true},
+	}, "failed", "disk-full", []string{"There is no space left", "The snapshot was not written", "only prune frees space"}, true},
 
 	{"no path is there", func(t *testing.T, a *Agent) {
 		a.Group("all", filepath.Join(a.Home, "nowhere"), filepath.Join(a.Home, "neither"))
