@@ -19,7 +19,7 @@ import (
 var (
 	fleetHostColumns = []string{"name", "created_at", "revoked_at", "hostname", "os", "arch", "platform", "agent_version",
 		"restic_version", "policy", "permits",
-		"last_job", "last_state", "last_ended_at", "standing", "standing_job", "good_job", "good_at", "good_bytes", "good_seconds",
+		"last_job", "last_state", "last_ended_at",
 		"config_revision", "config_made_at", "config_applied", "config_applied_at", "config_error", "intermittent", "overdue_days",
 		"removed_at", "retired_at"}
 	fleetJobColumns = []string{"kind", "source_group", "repository", "state", "requested_by",

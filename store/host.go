@@ -51,15 +51,6 @@ type Host struct {
 	LastJob     topics.JobID    `db:"last_job"` // the last job that ended, except those the control plane asked for itself
 	LastState   topics.JobState `db:"last_state"`
 	LastEndedAt int64           `db:"last_ended_at"`
-	// Standing is the worst result among the last backups of each source group, and
-	// StandingJob the job with it. Cancelled backups do not count; "" means that none
-	// has ended.
-	Standing    topics.JobState `db:"standing"`
-	StandingJob topics.JobID    `db:"standing_job"`
-	GoodJob     topics.JobID    `db:"good_job"` // the last backup that made a complete snapshot
-	GoodAt      int64           `db:"good_at"`
-	GoodBytes   uint64          `db:"good_bytes"`
-	GoodSeconds int64           `db:"good_seconds"`
 
 	// The config the host should have and the one it has; see topics.Config.
 	ConfigRevision  int64  `db:"config_revision"` // 0 is none yet

@@ -164,15 +164,10 @@ func (s *Store) JobsOn(ctx context.Context, id topics.RepositoryID, limit int) (
 
 // LastJobs lists the newest backup of each of a host's source groups.
 func (s *Store) LastJobs(ctx context.Context, host topics.HostID) ([]Job, error) {
-	return lastBackups(ctx, s.r, host, "")
-}
-
-// lastBackups returns the newest backup of each of a host's source groups among those
-// that meet a condition. IDs sort by creation time.
-func lastBackups(ctx context.Context, q sqlx.QueryerContext, host topics.HostID, and string) ([]Job, error) {
-	return all[Job](ctx, q, `SELECT * FROM jobs WHERE id IN (SELECT (SELECT j.id FROM jobs j WHERE j.source_group = g.id
+	// IDs sort by creation time.
+	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE id IN (SELECT (SELECT j.id FROM jobs j WHERE j.source_group = g.id
 		AND j.source_group <> ''
-		AND j.host = g.host AND j.kind = 'backup'`+and+` ORDER BY j.id DESC LIMIT 1) FROM source_groups g WHERE g.host = $1) ORDER BY id`, host)
+		AND j.host = g.host AND j.kind = 'backup' ORDER BY j.id DESC LIMIT 1) FROM source_groups g WHERE g.host = $1) ORDER BY id`, host)
 }
 
 // JobsByID returns the existing jobs among these IDs, in no order.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/jmoiron/sqlx"
 
@@ -181,27 +180,9 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 	if err := looks.Note(j.ctx, j.tx, endOf(job, whole), at); err != nil {
 		return err
 	}
-	worst, err := j.standing(job.Host)
-	if err != nil {
-		return err
-	}
-	if err := change(j.ctx, j.tx, `UPDATE hosts SET standing = $1, standing_job = $2 WHERE id = $3`, worst.State, worst.ID,
-		job.Host); err != nil {
-		return err
-	}
 	if job.RequestedBy != Plane {
 		if err := change(j.ctx, j.tx, `UPDATE hosts SET last_job = $1, last_state = $2, last_ended_at = $3 WHERE id = $4`, job.ID, job.State,
 			at, job.Host); err != nil {
-			return err
-		}
-	}
-	if job.State == topics.Succeeded && job.Kind == topics.BackupJob {
-		var bytes int64
-		if f.Summary != nil {
-			bytes = most(f.Summary.TotalBytes)
-		}
-		if err := change(j.ctx, j.tx, `UPDATE hosts SET good_job = $1, good_at = $2, good_bytes = $3, good_seconds = $4 WHERE id = $5`,
-			job.ID, at, bytes, (at-max(job.StartedAt, job.QueuedAt))/1000, job.Host); err != nil {
 			return err
 		}
 	}
@@ -220,20 +201,6 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 		return nil
 	}
 	return j.s.ended(Slots{j.ctx, j.s, j.tx}, job)
-}
-
-// standing returns the worst result among the last backups of a host's source groups,
-// and the newest job with it: one group's success does not make up for another's
-// failure.
-func (j journal) standing(host topics.HostID) (worst Job, err error) {
-	last, err := lastBackups(j.ctx, j.tx, host, ` AND finished_at > 0 AND state <> 'cancelled'`)
-	bad := []topics.JobState{topics.Succeeded, topics.Warnings, topics.Abandoned, topics.Interrupted, topics.Failed}
-	for _, job := range last {
-		if slices.Index(bad, job.State) >= slices.Index(bad, worst.State) {
-			worst = job
-		}
-	}
-	return worst, err
 }
 
 // Cancel asks for the end of a job, with its audit entry, and runs the protocol's

@@ -38,14 +38,6 @@ func (s *Store) AddPast(ctx context.Context, past []Past, days []Day) error {
 			return err
 		}
 		for host, last := range hosts {
-			worst, err := j.standing(host)
-			if err != nil {
-				return err
-			}
-			if err := change(ctx, tx, `UPDATE hosts SET standing = $1, standing_job = $2 WHERE id = $3`,
-				worst.State, worst.ID, host); err != nil {
-				return err
-			}
 			if _, err := tx.ExecContext(ctx, `UPDATE hosts SET last_job = $1, last_state = $2, last_ended_at = $3
 				WHERE id = $4 AND last_ended_at < $3`, last.ID, last.State, last.FinishedAt, host); err != nil {
 				return err
@@ -141,16 +133,8 @@ func (j journal) addPast(p Past) error {
 	if job.Kind != topics.BackupJob {
 		return nil
 	}
-	if _, err := j.tx.ExecContext(j.ctx, `UPDATE repositories SET ready_at = $1 WHERE id = $2 AND (ready_at = 0 OR ready_at > $1)`,
-		job.FinishedAt, job.Repository); err != nil {
-		return err
-	}
-	var bytes int64
-	if job.Summary.V != nil {
-		bytes = most(job.Summary.V.TotalBytes)
-	}
-	_, err := j.tx.ExecContext(j.ctx, `UPDATE hosts SET good_job = $1, good_at = $2, good_bytes = $3, good_seconds = $4
-		WHERE id = $5 AND good_at < $2`, job.ID, job.FinishedAt, bytes, (job.FinishedAt-job.StartedAt)/1000, job.Host)
+	_, err := j.tx.ExecContext(j.ctx, `UPDATE repositories SET ready_at = $1 WHERE id = $2 AND (ready_at = 0 OR ready_at > $1)`,
+		job.FinishedAt, job.Repository)
 	return err
 }
 

@@ -266,53 +266,6 @@ func TestASecondRequestIsAnsweredWithTheWaitingJob(t *testing.T) {
 	}
 }
 
-func TestAGroupsFailureStandsUntilItsOwnNextBackup(t *testing.T) {
-	s, ctx, at := open(t), t.Context(), time.Now()
-	h := enrolled(t, s, "attic")
-	letters, photos := grouped(t, s, h), grouped(t, s, h)
-	var ids []topics.JobID
-	for _, c := range []struct {
-		group SourceGroup
-		end   topics.JobState
-		want  topics.JobState
-		ago   int // how many jobs ago that was
-	}{
-		{letters, topics.Cancelled, "", 0},
-		{letters, topics.Succeeded, topics.Succeeded, 0},
-		{photos, topics.Failed, topics.Failed, 0},
-		{letters, topics.Succeeded, topics.Failed, 1},
-		{photos, topics.Cancelled, topics.Failed, 2},
-		{photos, topics.Warnings, topics.Warnings, 0},
-		{photos, topics.Succeeded, topics.Succeeded, 0},
-		{letters, topics.Interrupted, topics.Interrupted, 0},
-	} {
-		at = at.Add(time.Second)
-		j, _, err := s.Ask(ctx, "test", Job{ID: topics.JobID(topics.NewID(at)), Host: h.ID, Kind: topics.BackupJob,
-			SourceGroup: c.group.ID, Repository: c.group.Repository, NotAfter: 1 << 50})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Steps(ctx, func(tx protocol.PlaneTx) error {
-			p, _, err := tx.Job(j.ID)
-			p.State = topics.Dispatched
-			err = errors.Join(err, tx.PutJob(p))
-			p.State = c.end
-			return errors.Join(err, tx.PutJob(p), tx.Finished(p, topics.Finished{Job: j.ID, State: c.end}, at.UnixMilli()))
-		}); err != nil {
-			t.Fatal(err)
-		}
-		ids = append(ids, j.ID)
-		var job topics.JobID
-		if c.want != "" {
-			job = ids[len(ids)-1-c.ago]
-		}
-		if got := must(s.Host(ctx, h.ID)); got.Standing != c.want || got.StandingJob != job {
-			t.Errorf("after %s ended as %s the host stands as %q for job %s, want %q for %s",
-				c.group.Name, c.end, got.Standing, got.StandingJob, c.want, job)
-		}
-	}
-}
-
 func TestBirthsAndDeathsOnlyRise(t *testing.T) {
 	s := open(t)
 	h := enrolled(t, s, "attic")

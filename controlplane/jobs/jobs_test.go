@@ -38,7 +38,7 @@ func TestABackupIsAskedForSentRunAndToldToItsEnd(t *testing.T) {
 		t.Errorf("the row says %+v", got)
 	}
 	h := must(w.store.Host(t.Context(), w.host.ID))
-	if h.GoodJob != j.ID || h.GoodBytes != 7 || h.LastState != topics.Succeeded {
+	if h.LastJob != j.ID || h.LastState != topics.Succeeded {
 		t.Errorf("the host's row says %+v", h)
 	}
 	received(w, topics.KindReceipt, func(r topics.Receipt) bool {

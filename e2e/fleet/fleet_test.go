@@ -24,26 +24,26 @@ func TestAGeneratedFleetIsOneThatTheStoreKnows(t *testing.T) {
 	s := must(store.Open(ctx, dir, ""))
 	t.Cleanup(func() { _ = s.Close() })
 	must(s.VerifyAudit(ctx, chain.Head{}))
-	standing := map[topics.JobState]int{}
+	last := map[topics.JobState]int{}
 	laptops, offline := 0, 0
 	for _, h := range must(s.Hosts(ctx)) {
-		standing[h.Standing]++
+		last[h.LastState]++
 		if h.Intermittent {
 			laptops++
 		}
 		if h.LastSeen < s.Now()-24*3600*1000 {
 			offline++
 		}
-		if h.StandingJob == "" {
+		if h.LastJob == "" {
 			continue
 		}
-		if j := must(s.Job(ctx, h.StandingJob)); j.Host != h.ID || j.State != h.Standing {
-			t.Errorf("%s stands as %s by the job %+v", h.Name, h.Standing, j)
+		if j := must(s.Job(ctx, h.LastJob)); j.Host != h.ID || j.State != h.LastState {
+			t.Errorf("%s ended last as %s with the job %+v", h.Name, h.LastState, j)
 		}
 	}
-	if standing[topics.Failed] == 0 || standing[topics.Warnings] == 0 || standing[""] != 1 ||
-		standing[topics.Succeeded] < 40 || laptops != 5 || offline != 2 {
-		t.Errorf("hosts stand as %v, %d laptops, %d offline", standing, laptops, offline)
+	if last[topics.Failed] == 0 || last[topics.Warnings] == 0 || last[""] != 1 ||
+		last[topics.Succeeded] < 40 || laptops != 5 || offline != 2 {
+		t.Errorf("last jobs ended as %v, %d laptops, %d offline", last, laptops, offline)
 	}
 	list := must(s.JobList(ctx, store.JobFilter{}, "", 100))
 	for i, j := range list {

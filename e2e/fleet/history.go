@@ -107,21 +107,10 @@ func (f *filler) history() []step {
 func (f *filler) standings() []step {
 	last := `(SELECT id FROM jobs WHERE host = hosts.id AND requested_by <> 'plane' AND finished_at > 0 ORDER BY finished_at DESC,
 		id DESC LIMIT 1)`
-	good := `(SELECT id FROM jobs WHERE host = hosts.id AND kind = 'backup' AND state = 'succeeded' AND finished_at > 0
-		ORDER BY finished_at DESC, id DESC LIMIT 1)`
-	worst := `(SELECT j.id FROM (SELECT max(id) AS id FROM jobs WHERE host = hosts.id AND kind = 'backup' AND finished_at > 0
-		AND state <> 'cancelled' GROUP BY source_group) x
-		JOIN jobs j ON j.id = x.id ORDER BY CASE j.state WHEN 'failed' THEN 0 WHEN 'interrupted' THEN 1 WHEN 'abandoned' THEN 2
-			WHEN 'warnings' THEN 3 ELSE 4 END, j.id DESC LIMIT 1)`
 	return []step{
-		{"last jobs", `UPDATE hosts SET last_job = coalesce(` + last + `, ''), good_job = coalesce(` + good + `, ''),
-			standing_job = coalesce(` + worst + `, '')`, nil},
+		{"last jobs", `UPDATE hosts SET last_job = coalesce(` + last + `, '')`, nil},
 		{"how they ended", `UPDATE hosts SET last_state = coalesce((SELECT state FROM jobs WHERE id = last_job), ''),
-			last_ended_at = coalesce((SELECT finished_at FROM jobs WHERE id = last_job), 0), standing = coalesce((SELECT state
-				FROM jobs WHERE id = standing_job), '')`, nil},
-		{"good backups", `UPDATE hosts SET (good_at, good_bytes, good_seconds) = (SELECT finished_at, json_extract(summary,
-			'$.total_bytes'), (finished_at - started_at) / 1000
-			FROM jobs WHERE id = good_job) WHERE good_job <> ''`, nil},
+			last_ended_at = coalesce((SELECT finished_at FROM jobs WHERE id = last_job), 0)`, nil},
 		{"checks", `UPDATE repositories SET check_job = coalesce((SELECT id FROM jobs WHERE repository = repositories.id
 			AND kind = 'check' AND state = 'succeeded'
 			ORDER BY finished_at DESC LIMIT 1), '')`, nil},

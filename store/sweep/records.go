@@ -48,7 +48,7 @@ const OldJobs = `SELECT id, finished_at FROM jobs WHERE finished_at > 0 AND fini
 const needed = `SELECT j.id FROM jobs j WHERE j.id IN (?) AND (
 	j.source_group <> '' AND j.id = (SELECT max(k.id) FROM jobs k WHERE k.source_group = j.source_group AND k.source_group <> ''
 		AND k.finished_at > 0)
-	OR EXISTS (SELECT 1 FROM hosts h WHERE h.id = j.host AND h.removed_at = 0 AND j.id IN (h.last_job, h.standing_job, h.good_job))
+	OR EXISTS (SELECT 1 FROM hosts h WHERE h.id = j.host AND h.removed_at = 0 AND j.id = h.last_job)
 	OR EXISTS (SELECT 1 FROM repositories r WHERE r.id = j.repository AND r.check_job = j.id)
 	OR EXISTS (SELECT 1 FROM schedule_groups m WHERE m.schedule = j.schedule AND m.source_group = j.source_group AND m.job = j.id)
 	OR EXISTS (SELECT 1 FROM maintenance_runs n WHERE n.id = j.id AND n.ended_at = 0))`
