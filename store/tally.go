@@ -14,12 +14,14 @@ import (
 // triggers needs it.
 func (s *Store) Recount(ctx context.Context) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		for _, q := range []string{`DELETE FROM job_tallies`, `DELETE FROM snapshot_tallies`,
+		for _, q := range []string{`DELETE FROM job_tallies`, `DELETE FROM snapshot_tallies`, `DELETE FROM group_tallies`,
 			`INSERT INTO job_tallies (hour, state, kind, jobs) SELECT finished_at / 3600000, state, kind, count(*) FROM jobs
 				WHERE finished_at > 0 GROUP BY finished_at / 3600000, state, kind`,
 			`INSERT INTO job_tallies (hour, state, kind, jobs) SELECT -1, state, kind, sum(jobs) FROM job_tallies GROUP BY state, kind`,
 			`INSERT INTO snapshot_tallies (repository, snapshots, foreign_n) SELECT repository, count(*), sum(job = '') FROM snapshots
 				WHERE gone_at = 0 GROUP BY repository`,
+			`INSERT INTO group_tallies (source_group, repository, snapshots) SELECT source_group, repository, count(*) FROM snapshots
+				WHERE gone_at = 0 AND replaced_by = '' AND job <> '' AND source_group <> '' GROUP BY source_group, repository`,
 			`UPDATE log_tally SET bytes = (SELECT coalesce(sum(log_bytes), 0) FROM jobs), jobs = (SELECT count(*) FROM jobs
 				WHERE log_bytes > 0)`,
 		} {

@@ -19,14 +19,14 @@ import (
 
 // figures are what is kept, or the same counted, one row a line.
 type figures struct {
-	Hours, Ended, Held []string
-	Logs               string
+	Hours, Ended, Held, Groups []string
+	Logs                       string
 }
 
-func read(q sqlx.QueryerContext, hours, ended, held, logs string) figures {
+func read(q sqlx.QueryerContext, hours, ended, held, groups, logs string) figures {
 	ctx := context.Background()
 	return figures{must(all[string](ctx, q, hours)), must(all[string](ctx, q, ended)), must(all[string](ctx, q, held)),
-		must(get[string](ctx, q, logs))}
+		must(all[string](ctx, q, groups)), must(get[string](ctx, q, logs))}
 }
 
 func keptFigures(q sqlx.QueryerContext) figures {
@@ -35,6 +35,7 @@ func keptFigures(q sqlx.QueryerContext) figures {
 		`SELECT state || ' ' || kind || ' ' || jobs FROM job_tallies WHERE hour < 0 AND jobs <> 0 ORDER BY 1`,
 		`SELECT repository || ' ' || snapshots || ' ' || foreign_n FROM snapshot_tallies WHERE snapshots <> 0 OR foreign_n <> 0
 			ORDER BY 1`,
+		`SELECT source_group || ' ' || repository || ' ' || snapshots FROM group_tallies WHERE snapshots <> 0 ORDER BY 1`,
 		`SELECT bytes || ' in ' || jobs FROM log_tally`)
 }
 
@@ -43,6 +44,8 @@ func countedFigures(q sqlx.QueryerContext) figures {
 			GROUP BY finished_at / 3600000, state, kind ORDER BY 1`,
 		`SELECT state || ' ' || kind || ' ' || count(*) FROM jobs WHERE finished_at > 0 GROUP BY state, kind ORDER BY 1`,
 		`SELECT repository || ' ' || count(*) || ' ' || sum(job = '') FROM snapshots WHERE gone_at = 0 GROUP BY repository ORDER BY 1`,
+		`SELECT source_group || ' ' || repository || ' ' || count(*) FROM snapshots WHERE gone_at = 0 AND replaced_by = '' AND job <> ''
+			AND source_group <> '' GROUP BY source_group, repository ORDER BY 1`,
 		`SELECT coalesce(sum(log_bytes), 0) || ' in ' || coalesce(sum(log_bytes > 0), 0) FROM jobs`)
 }
 
@@ -126,13 +129,13 @@ func TestAnOlderDatabaseIsCountedOnce(t *testing.T) {
 			VALUES ($1, 'host-0001', $2, '', $3, $4, 'anna', 5, 9, $5, $6)`, fmt.Sprintf("job-%05d", i), []string{"backup",
 			"check"}[i%2],
 			fmt.Sprintf("repo-%04d", i%2), state, finished, i%5*100))
-		must(db.Exec(`INSERT INTO snapshots (repository, id, host, job, time, hostname, paths, tags, files, bytes, gone_at)
-			VALUES ($1, $2, 'host-0001', $3, 1, '', '[]', '[]', 1, 1, $4)`, fmt.Sprintf("repo-%04d", i%2), id64(i), []string{"",
+		must(db.Exec(`INSERT INTO snapshots (repository, id, host, job, time, hostname, paths, tags, files, bytes, gone_at, source_group)
+			VALUES ($1, $2, 'host-0001', $3, 1, '', '[]', '[]', 1, 1, $4, 'group-0001')`, fmt.Sprintf("repo-%04d", i%2), id64(i), []string{"",
 			"job-00001"}[min(i%3, 1)], i%7/6))
 	}
 	must(p.Up(t.Context()))
 	kept, counted := keptFigures(db), countedFigures(db)
-	if !reflect.DeepEqual(kept, counted) || len(kept.Hours) == 0 || len(kept.Held) != 2 || len(kept.Ended) == 0 {
+	if !reflect.DeepEqual(kept, counted) || len(kept.Hours) == 0 || len(kept.Held) != 2 || len(kept.Groups) != 2 || len(kept.Ended) == 0 {
 		t.Errorf("kept    %+v\ncounted %+v", kept, counted)
 	}
 }

@@ -110,7 +110,9 @@ const snapshotColumns = `id, job, begun_at AS begun, ended_at AS ended, files, b
 const that = ` FROM snapshots WHERE source_group = $1 AND repository = $2 AND gone_at = 0 AND replaced_by = '' AND job <> ''`
 
 func (k *kept) exists(ctx context.Context, tx Tx, allowEmpty bool) (err error) {
-	if k.Snapshots, err = get[int](ctx, tx, `SELECT count(*)`+that, k.Group.Group, k.Repository); err != nil || k.Snapshots == 0 {
+	k.Snapshots, err = get[int](ctx, tx, `SELECT coalesce(max(snapshots), 0) FROM group_tallies WHERE source_group = $1 AND repository = $2`,
+		k.Group.Group, k.Repository)
+	if err != nil || k.Snapshots == 0 {
 		return err
 	}
 	newest := func(into *Snapshot, condition string) error {

@@ -158,6 +158,11 @@ func Tallies() []Trigger {
 			ON CONFLICT (repository) DO UPDATE SET snapshots = snapshots + excluded.snapshots,
 				foreign_n = foreign_n + excluded.foreign_n; `, row, by, by, row, row)
 	}
+	exists := func(row, by string) string { // as facts counts them
+		return fmt.Sprintf(`INSERT INTO group_tallies (source_group, repository, snapshots) SELECT %s.source_group, %s.repository, %s
+			WHERE %s.gone_at = 0 AND %s.replaced_by = '' AND %s.job <> '' AND %s.source_group <> ''
+			ON CONFLICT (source_group, repository) DO UPDATE SET snapshots = snapshots + excluded.snapshots; `, row, row, by, row, row, row, row)
+	}
 	logs := func(row, by string) string {
 		return fmt.Sprintf(`UPDATE log_tally SET bytes = bytes + %s * %s.log_bytes, jobs = jobs + %s * (%s.log_bytes > 0)
 			WHERE %s.log_bytes <> 0; `, by, row, by, row, row)
@@ -174,5 +179,11 @@ func Tallies() []Trigger {
 		{"snapshot_tallies_gone", `AFTER DELETE ON snapshots`, held("OLD", "-1")},
 		{"snapshot_tallies_changed", `AFTER UPDATE OF repository, job, gone_at ON snapshots WHEN OLD.repository <> NEW.repository
 			OR (OLD.job = '') <> (NEW.job = '') OR (OLD.gone_at = 0) <> (NEW.gone_at = 0)`, held("OLD", "-1") + held("NEW", "1")},
+		{"group_tallies_added", `AFTER INSERT ON snapshots`, exists("NEW", "1")},
+		{"group_tallies_gone", `AFTER DELETE ON snapshots`, exists("OLD", "-1")},
+		{"group_tallies_changed", `AFTER UPDATE OF repository, source_group, job, gone_at, replaced_by ON snapshots
+			WHEN OLD.repository <> NEW.repository OR OLD.source_group <> NEW.source_group OR (OLD.job = '') <> (NEW.job = '')
+			OR (OLD.gone_at = 0) <> (NEW.gone_at = 0) OR (OLD.replaced_by = '') <> (NEW.replaced_by = '')`,
+			exists("OLD", "-1") + exists("NEW", "1")},
 	}
 }
