@@ -351,7 +351,7 @@ func TestSizesAreMeasuredByThoseBefore(t *testing.T) {
 		t.Errorf("a fiftieth is none: %+v", f)
 	}
 	backup(20, 2000)
-	if s := must(p.s.AcceptSize(ctx, "anna", p.g.ID)); s.Files != 20 {
+	if s := must(p.s.AcceptSize(ctx, "anna", p.g.ID, "")); s.Files != 20 {
 		t.Errorf("accepted %+v", s)
 	}
 	if f := p.facts(); f.Collapsed || f.MeasureFiles != 0 {
@@ -554,7 +554,7 @@ func TestFactsAreWhatTheRowsSay(t *testing.T) {
 				p.g.Repository = rapid.SampledFrom([]topics.RepositoryID{home, other.Repository}).Draw(r, "repository")
 				p.g = must(s.PutSourceGroup(context.Background(), "test", p.g))
 			case "accept":
-				must(s.AcceptSize(context.Background(), "anna", p.g.ID))
+				must(s.AcceptSize(context.Background(), "anna", p.g.ID, ""))
 			case "remove":
 				p.tick()
 				must(s.RemoveSourceGroup(context.Background(), "anna", p.g.ID, "keep"))

@@ -231,10 +231,11 @@ func (s *Store) AcknowledgeMissing(ctx context.Context, actor string, id topics.
 }
 
 // AcceptSize takes what the newest snapshot of a source group holds for the size its
-// backups have from now on, and returns that snapshot; a zero one if there is none.
-func (s *Store) AcceptSize(ctx context.Context, actor string, group topics.SourceGroupID) (n facts.Snapshot, err error) {
+// backups have from now on, and returns that snapshot; a zero one if there is none. If
+// another is the newest than the one that is named, it changes nothing.
+func (s *Store) AcceptSize(ctx context.Context, actor string, group topics.SourceGroupID, shown string) (n facts.Snapshot, err error) {
 	err = s.tx(ctx, func(tx *sqlx.Tx) error {
-		if n, err = facts.AcceptSize(ctx, tx, group); err != nil || n.ID == "" {
+		if n, err = facts.AcceptSize(ctx, tx, group, shown); err != nil || n.ID == "" || shown != "" && n.ID != shown {
 			return err
 		}
 		return s.audit(ctx, tx, actor, "source_group.size_accepted", string(group), fmt.Sprintf("snapshot %.8s: %d files, %d bytes", n.ID,

@@ -82,6 +82,7 @@ type Remedy struct {
 	Unlock      bool     // offers to remove stale locks and start it again
 	Exclude     []string // offers to leave out these items from now on
 	Command     string   // for the host
+	Small       string   // offers to accept the size of this snapshot, the newest of its group
 }
 
 // Log is the job's output as the page first shows it.

@@ -108,7 +108,8 @@ func fleet() views.Fleet {
 				Title:  "Some items could not be read",
 				Hosts: []views.AttentionHost{
 					{ID: "mail-01", Name: "mail-01", Reason: "The newest snapshot is incomplete.", Since: past(time.Hour)},
-					{ID: "mail-02", Name: "mail-02", Reason: "The newest snapshot is incomplete.", Since: past(time.Hour)},
+					{ID: "mail-02", Name: "mail-02", Reason: "The newest snapshot is incomplete.", Since: past(time.Hour),
+						Revoked: true},
 				},
 				Total: 18,
 				URL:   views.FleetURL(views.FleetFilter{Status: views.NeedAttention, Cause: "unreadable"}, 1),

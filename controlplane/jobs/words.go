@@ -41,10 +41,12 @@ const (
 	CureHost       Cure = "host"       // the host's page
 	CureRestore    Cure = "restore"    // the form that asks for a restore
 	CurePlan       Cure = "plan"       // what a forget would remove
+	CureSize       Cure = "size"       // accept what the newest snapshot holds
 )
 
 // Cures lists every cure.
-var Cures = []Cure{CureRepository, CureGroup, CureExclude, CureUnlock, CureSpace, CureCheck, CureAllow, CureHost, CureRestore, CurePlan}
+var Cures = []Cure{CureRepository, CureGroup, CureExclude, CureUnlock, CureSpace, CureCheck, CureAllow, CureHost, CureRestore, CurePlan,
+	CureSize}
 
 // Texts returns the remedies as plain text.
 func (e Explanation) Texts() []string {
@@ -179,7 +181,7 @@ var explanations = map[topics.Cause]Explanation{
 		Effect: "The snapshot is whole: it holds what was there. If files are missing on the host, older snapshots still hold them.",
 		Remedies: []Remedy{
 			{Text: "Check on the host whether files were removed, or a disk below the source is not mounted."},
-			{Text: "If it is as it should be, nothing is to be done: the next backups are compared with the new number."},
+			{Text: "If it is as it should be, say so: the next backups are compared with the new number.", Cure: CureSize},
 		},
 	},
 	topics.CauseSourceMoved: {

@@ -228,6 +228,9 @@ func Of(err error) *Problem {
 	case errors.Is(err, sources.ErrNoSnapshot):
 		return &Problem{Kind: Conflict, Title: "The source group has no snapshot",
 			Say: "There is no size that could be accepted.", Do: "Back it up first.", Err: err}
+	case errors.Is(err, sources.ErrNewer):
+		return &Problem{Kind: Conflict, Title: "There is a newer snapshot of this source group",
+			Say: "The page showed what an older one holds, and nothing was accepted.", Do: "Look at the page again.", Err: err}
 	case errors.Is(err, sources.ErrNameTaken):
 		return &Problem{Kind: Conflict, Title: "The host has a source group of this name already",
 			Say: "A source group's name is its host's own.", Do: "Choose another name, or change the group that is there.",

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -41,4 +42,28 @@ func TestAnOverdueHostNeedsAttentionByName(t *testing.T) {
 	if !strings.Contains(text, "1 host needs attention") {
 		t.Error("the first line counts another number")
 	}
+	// Once its agent is trusted no longer, it does not come back by itself.
+	admin := w.person(store.Admin)
+	const retire, remove = `">Retire…<`, `/remove">Remove…<`
+	offers := func(who *client, want bool) {
+		t.Helper()
+		_, card, _ := strings.Cut(who.do("GET", "/", nil).text, `id="attention"`)
+		card, _, _ = strings.Cut(card, "</section>")
+		if strings.Contains(card, retire) != want || strings.Contains(card, remove) != want {
+			t.Errorf("to retire and to remove it is offered: not %t: %s", want, card)
+		}
+	}
+	offers(admin, false)
+	if r := admin.do("POST", "/hosts/"+string(attic.id)+"/revoke", nil); r.StatusCode >= 400 {
+		t.Fatalf("revoke: %s", r.Status)
+	}
+	offers(admin, true)
+	offers(w.person(store.Operator), false)
+	admin.shows("/", "It is revoked: nothing is backed up until it is enrolled again.")
+	admin.shows("/hosts/"+string(attic.id), `id="care-h"`)
+	admin.shows("/hosts/"+string(attic.id)+"/remove", "Remove attic?")
+	if r := admin.do("POST", "/hosts/"+string(attic.id)+"/retired", url.Values{"on": {"true"}}); r.StatusCode >= 400 {
+		t.Fatalf("retire: %s", r.Status)
+	}
+	offers(admin, false)
 }

@@ -74,6 +74,7 @@ var roleTable = map[store.Role]string{
 		GET /schedules
 		GET /api/hosts/{id}/schedules
 		GET /api/hosts/{id}/schedules/{name}
+		GET /api/hosts/{id}/schedules/{name}/slots
 		GET /api/hosts/{id}/schedules/{name}/next
 		GET /api/hosts/{id}/snapshots
 		GET /api/jobs
@@ -177,6 +178,7 @@ var roleTable = map[store.Role]string{
 		POST /hosts/{id}/source-groups/{name}/edit
 		POST /api/repositories
 		GET /schedules/new
+		POST /hosts/{id}/source-groups/{name}/accept-size
 		GET /hosts/{id}/schedules/new
 		POST /hosts/{id}/schedules/new
 		POST /hosts/{id}/schedules/preview

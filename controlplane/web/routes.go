@@ -109,6 +109,7 @@ func (s *Server) routes() []route {
 		{"POST", "/hosts/{id}/source-groups/new", rights.Sources, page(s.pages.SaveGroup)},
 		{"GET", "/hosts/{id}/source-groups/{name}/edit", rights.Sources, page(s.pages.EditGroup)},
 		{"POST", "/hosts/{id}/source-groups/{name}/edit", rights.Sources, page(s.pages.SaveGroup)},
+		{"POST", "/hosts/{id}/source-groups/{name}/accept-size", rights.Sources, page(s.pages.AcceptSize)},
 		{"GET", "/schedules", rights.See, page(s.pages.SchedulesPage)},
 		{"GET", "/schedules/new", rights.Schedules, page(s.pages.ChooseScheduleHost)},
 		{"GET", "/hosts/{id}/schedules/new", rights.Schedules, page(s.pages.ScheduleForm)},

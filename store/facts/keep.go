@@ -389,17 +389,23 @@ func put(ctx context.Context, tx Tx, k kept) error {
 }
 
 // AcceptSize takes a group's newest snapshot for what its backups hold from now on, and
-// answers with it. Those before it are no measure any more.
-func AcceptSize(ctx context.Context, tx Tx, id topics.SourceGroupID) (Snapshot, error) {
+// answers with it. Those before it are no measure any more. If another is the newest
+// than the one that is named, nothing changes.
+func AcceptSize(ctx context.Context, tx Tx, id topics.SourceGroupID, shown string) (Snapshot, error) {
 	k, err := get[kept](ctx, tx, `SELECT `+columns+`, measured_of, measure_since FROM group_facts WHERE source_group = $1`, id)
 	if err != nil || k.Newest.ID == "" {
 		return Snapshot{}, err
 	}
+	if shown != "" && k.Newest.ID != shown {
+		return k.Newest, nil
+	}
 	if _, err := tx.ExecContext(ctx, `UPDATE group_facts SET measure_since = $1 WHERE source_group = $2`, k.Newest.Begun, id); err != nil {
 		return Snapshot{}, err
 	}
-	if _, err := tx.ExecContext(ctx, `UPDATE snapshots SET collapsed = CASE WHEN files = 0 THEN 1 ELSE 0 END
-		WHERE repository = $1 AND id = $2`, k.Repository, k.Newest.ID); err != nil {
+	// What only its size made a warning is a success.
+	if _, err := tx.ExecContext(ctx, `UPDATE snapshots SET collapsed = CASE WHEN files = 0 THEN 1 ELSE 0 END,
+		state = CASE WHEN EXISTS (SELECT 1 FROM jobs WHERE id = snapshots.job AND cause = $1) THEN $2 ELSE state END
+		WHERE repository = $3 AND id = $4`, topics.CauseFewerFiles, topics.Succeeded, k.Repository, k.Newest.ID); err != nil {
 		return Snapshot{}, err
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO group_facts_due (source_group) VALUES ($1) ON CONFLICT (source_group) DO NOTHING`, id)

@@ -22,7 +22,7 @@ type acceptSizeOut struct {
 
 // AcceptSize takes what the newest snapshot of a source group holds for its usual size.
 func (a *API) AcceptSize(ctx context.Context, in *acceptSizeIn) (*acceptSizeOut, error) {
-	n, err := a.Sources.AcceptSize(ctx, session.Of(ctx).Name, in.ID, in.Name)
+	n, err := a.Sources.AcceptSize(ctx, session.Of(ctx).Name, in.ID, in.Name, "")
 	out := &acceptSizeOut{}
 	out.Body.Snapshot, out.Body.Files, out.Body.Bytes = n.ID, n.Files, n.Bytes
 	return out, err

@@ -40,6 +40,10 @@ func cure(r *views.Remedy, c jobs.Cure, t told, who *session.Visitor) {
 		if items := unreadable(t.Job); len(items) > 0 && who.May(rights.Sources) {
 			r.Exclude = items
 		}
+	case c == jobs.CureSize && t.group.Name != "":
+		if t.newest == t.SnapshotID && who.May(rights.Sources) {
+			r.Small = t.newest
+		}
 	case !inCare:
 	case c == jobs.CureRepository && t.Cause == topics.CausePassword:
 		link(rights.Repositories, "Change the password", repository+"/edit")

@@ -29,6 +29,7 @@ type told struct {
 	host       store.Host
 	group      store.SourceGroup
 	repository store.Repository
+	newest     string // the newest snapshot of its group, of a backup that made far less of one than usual
 }
 
 func (s *Pages) tell(ctx context.Context, j store.Job) (told, error) {
@@ -43,7 +44,16 @@ func (s *Pages) tell(ctx context.Context, j store.Job) (told, error) {
 	if t.repository, err = s.Store.Repository(ctx, j.Repository); err != nil {
 		return t, fmt.Errorf("repository of job %s: %w", j.ID, err)
 	}
-	return t, nil
+	if j.Cause != topics.CauseFewerFiles {
+		return t, nil
+	}
+	known, err := s.Store.Facts(ctx, j.Host)
+	for _, f := range known {
+		if f.Group == j.SourceGroup && f.MeasureFiles > 0 { // else it was accepted already
+			t.newest = f.Newest.ID
+		}
+	}
+	return t, err
 }
 
 func (s *Pages) JobPage(w http.ResponseWriter, r *http.Request) error {

@@ -157,7 +157,8 @@ func (s *Pages) attention(m *fleet.Moment) []views.Attention {
 		a := views.Attention{Key: t.Cause, Status: statusOf(t.Status), Title: fleet.CauseWords(t.Cause), Total: len(t.Hosts),
 			URL: views.FleetURL(views.FleetFilter{Status: views.NeedAttention, Cause: t.Cause}, 1)}
 		for _, h := range t.Hosts[:min(len(t.Hosts), attentionHosts)] {
-			a.Hosts = append(a.Hosts, views.AttentionHost{ID: string(h.ID), Name: h.Name, Reason: h.Reason, Since: s.When(h.Since)})
+			a.Hosts = append(a.Hosts, views.AttentionHost{ID: string(h.ID), Name: h.Name, Reason: h.Reason, Since: s.When(h.Since),
+				Revoked: h.RevokedAt > 0})
 		}
 		if len(t.Hosts) == 1 {
 			h := t.Hosts[0]
@@ -199,6 +200,14 @@ func cure(t fleet.Trouble) views.Link {
 // lastGood says when the last good backup of a host was, and when it was heard of if it
 // is offline.
 func (s *Pages) lastGood(h *fleet.Entry) string {
+	if h.RevokedAt > 0 {
+		return "It is revoked: nothing is backed up until it is enrolled again. If it is out of use, retire or remove it. " + s.lastSeen(h)
+	}
+	return s.lastSeen(h)
+}
+
+// lastSeen says when its last good backup was, and when it was heard of.
+func (s *Pages) lastSeen(h *fleet.Entry) string {
 	text := "There is no good backup."
 	if h.LastGood > 0 {
 		text = "The last good backup was " + words.Ago(base.At(h.LastGood), s.Now()) + "."

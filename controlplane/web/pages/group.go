@@ -99,6 +99,21 @@ func (s *Pages) EditGroup(w http.ResponseWriter, r *http.Request) error {
 	return s.groupPage(w, r, http.StatusOK, h, f)
 }
 
+// AcceptSize says that a source group is meant to hold as little as the snapshot does
+// that the page showed.
+func (s *Pages) AcceptSize(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return layout.BadForm(err)
+	}
+	id := base.HostID(r)
+	_, err := s.Sources.AcceptSize(r.Context(), session.Of(r.Context()).Name, id, base.Param(r, "name"), r.PostForm.Get("snapshot"))
+	if err != nil {
+		return problem.Of(err).With(problem.Link{Text: "Open the host", URL: views.HostURL(string(id))})
+	}
+	layout.Redirect(w, r, views.HostURL(string(id)))
+	return nil
+}
+
 // SaveGroup takes the form: a new source group or a changed one, in a
 // repository that is known or made on the way.
 func (s *Pages) SaveGroup(w http.ResponseWriter, r *http.Request) error {

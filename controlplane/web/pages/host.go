@@ -137,6 +137,9 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 			if k.LastGood() > 0 {
 				row.Restorable = words.Bytes(k.Good.Bytes)
 			}
+			if k.Cause == protection.CauseCollapsed || k.Cause == protection.CauseFewFiles {
+				row.Small = k.Facts.Newest.ID
+			}
 		}
 		v.Groups = append(v.Groups, row)
 	}
