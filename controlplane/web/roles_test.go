@@ -76,6 +76,7 @@ var roleTable = map[store.Role]string{
 		GET /api/hosts/{id}/schedules/{name}
 		GET /api/hosts/{id}/schedules/{name}/slots
 		GET /api/hosts/{id}/schedules/{name}/next
+		GET /api/hosts/{id}/schedules/{name}/slots
 		GET /api/hosts/{id}/snapshots
 		GET /api/jobs
 		GET /api/jobs/{id}

@@ -30,9 +30,10 @@ var scans = map[string]string{
 	`SELECT * FROM jobs WHERE 1 = 1 ORDER BY id DESC LI`: "the newest end the reading",
 }
 
-// elsewhere are routes that send somebody who is signed in somewhere else, or speak
-// WebSocket.
-var elsewhere = map[string]bool{"/setup": true, "/login": true, "/sign-in": true, "/set-password": true, "/api/jobs/{id}/stream": true}
+// elsewhere are routes that send somebody who is signed in somewhere else, speak
+// WebSocket, or have nothing to show here: no form was kept.
+var elsewhere = map[string]bool{"/setup": true, "/login": true, "/sign-in": true, "/set-password": true, "/api/jobs/{id}/stream": true,
+	"/resume": true}
 
 // A recorder notes the queries of the requests that are made with it.
 type recorder struct {
