@@ -196,7 +196,7 @@ func TestJobsPageStaysTrueWhileItIsOpen(t *testing.T) {
 		m = f.until(`hx-target="#job-` + string(id) + `"`)
 	}
 	attic.finish(id, topics.Finished{State: topics.Succeeded, Summary: &topics.Summary{TotalFiles: 1, TotalBytes: 2048, DataAdded: 1024}})
-	f.until("1.00 KiB stored")
+	f.until("1.00 KiB new")
 	next := w.backup(attic)
 	m = f.until("Order changed.")
 	if strings.Contains(m.data, string(next)) {

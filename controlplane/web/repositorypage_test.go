@@ -245,7 +245,7 @@ func TestOperationsAreAskedForOnAHostsPageAndShowWhatTheyFound(t *testing.T) {
 	if strings.Contains(text, "Nothing was saved") || strings.Contains(text, "Run the backup again") {
 		t.Error("the page of a check speaks of a backup")
 	}
-	c.shows("/repositories/"+repository, "Damaged", "The last check found 2 errors")
+	c.shows("/repositories/"+repository, "Damaged", "A check found 2 errors")
 
 	// The same again is the same, and not a backup.
 	r = c.do("POST", "/jobs/"+string(check)+"/again", nil)

@@ -592,6 +592,8 @@ func (f *feed) next() (m message, ok bool) {
 // until reads messages up to one whose data holds a text.
 func (f *feed) until(text string) message {
 	f.t.Helper()
+	late := time.AfterFunc(time.Minute, func() { _ = f.body.Close() })
+	defer late.Stop()
 	for {
 		m, ok := f.next()
 		if !ok {
