@@ -8,7 +8,6 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/restic-manager/restic-manager/protocol"
-	"github.com/restic-manager/restic-manager/store/looks"
 	"github.com/restic-manager/restic-manager/store/removal"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -95,6 +94,11 @@ func (s *Store) PurgeRemoved(ctx context.Context, before int64) (purged int, err
 		if err != nil || len(due) == 0 {
 			return purged, err
 		}
+		for _, r := range due {
+			if err := removal.Erase(ctx, s.r, s.tx, r); err != nil {
+				return purged, fmt.Errorf("purge %s %s: %w", r.Kind, r.ID, err)
+			}
+		}
 		if err := s.removing(ctx, Plane, func(c removal.Change) error {
 			for _, r := range due {
 				err := removal.Purge(ctx, c.Tx, r)
@@ -116,12 +120,8 @@ func (s *Store) PurgeRemoved(ctx context.Context, before int64) (purged int, err
 // manyPurged is how much one transaction purges at most.
 const manyPurged = 50
 
-// dropSecrets erases the secrets of a repository that is not in care any more, and
-// what was found there.
+// dropSecrets erases the secrets of a repository that is not in care any more.
 func (s *Store) dropSecrets(ctx context.Context, tx *sqlx.Tx, id topics.RepositoryID) error {
-	if err := looks.Forget(ctx, tx, id); err != nil {
-		return err
-	}
 	nothing, err := s.sealAccess(ctx, tx, id, RepositoryAccess{})
 	if err != nil {
 		return err

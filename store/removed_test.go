@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -287,30 +288,142 @@ func TestWhatIsPurgedDoesNotComeBack(t *testing.T) {
 	}
 }
 
+// stays are the columns that name a host, group or repository in rows that a purge
+// leaves, and why.
+var stays = map[string]string{
+	"snapshots.host": "what exists is kept or goes by rules", "snapshots.source_group": "as its host", "snapshots.repository": "as its host",
+	"group_tallies.source_group": "they count snapshots", "group_tallies.repository": "they count snapshots",
+	"snapshot_tallies.repository": "they count snapshots",
+	"jobs.host":                   "records go by age", "jobs.source_group": "records go by age", "jobs.repository": "records go by age",
+	"maintenance_runs.host": "records go by age", "maintenance_runs.repository": "records go by age",
+	"removed.host": "names and rules of groups stay", "removed.repository": "names and rules of groups stay",
+	"repositories.keeper":    "a keeper is not removed",
+	"repository_damage.host": "the repository is damaged, whoever found it", "repository_locks.looked_by": "the next listing says it anew",
+	"host_changes.host": "one number", "schedule_changes.host": "one number",
+	"source_groups.host": "gone with the removal", "source_groups.repository": "gone with the removal",
+	"schedules.host": "gone with the removal", "pending_runs.host": "gone with the removal",
+	"schedule_groups.source_group": "gone with the removal", "group_facts.host": "gone with the removal",
+	"group_facts.source_group": "gone with the removal", "group_facts.repository": "gone with the removal",
+	"group_facts_due.source_group": "empty after each transaction",
+	"repository_keys.repository":   "gone with the removal", "repository_locks.repository": "gone with the removal",
+}
+
+// TestAPurgeForgetsNoTable: each column of the schema that names what can be removed
+// is either erased, and then no row is left, or known to stay.
+func TestAPurgeForgetsNoTable(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	columns := must(all[string](ctx, s.r, `SELECT m.name || '.' || c.name FROM sqlite_master m, pragma_table_info(m.name) c
+		WHERE m.type = 'table' AND c.name IN ('host', 'for_host', 'keeper', 'looked_by', 'source_group', 'repository') ORDER BY 1`))
+	own := map[string]bool{}
+	for _, list := range removal.Own {
+		for _, c := range list {
+			own[c] = true
+		}
+	}
+	for _, c := range columns {
+		if own[c] == (stays[c] != "") {
+			t.Errorf("%s: say either in removal.Own that a purge erases these rows, or here why they stay", c)
+		}
+	}
+	for c := range stays {
+		if !slices.Contains(columns, c) {
+			t.Errorf("%s is in the list, and there is no such column", c)
+		}
+	}
+
+	attic := enrolled(t, s, "attic")
+	g := grouped(t, s, attic)
+	planned(t, s, attic, "nightly", g.ID)
+	fill := func(host topics.HostID, group topics.SourceGroupID, repository topics.RepositoryID, slots int) {
+		write := func(query string, args ...any) {
+			if _, err := s.w.ExecContext(ctx, query, args...); err != nil {
+				t.Fatalf("%.60s: %v", query, err)
+			}
+		}
+		write(`WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $3) INSERT INTO slot_outcomes (schedule,
+			source_group, slot, host, outcome, at) SELECT 'plan-' || $1, $2, n, $1, 'ran', n FROM n`, host, group, slots)
+		write(`INSERT INTO repository_looks (repository, host, kind) VALUES ($1, $2, 'open')`, repository, host)
+		write(`INSERT INTO repository_places (repository, host, place, seen_at) VALUES ($1, $2, 'here', 1)`, repository, host)
+		write(`INSERT INTO enroll_tokens (id, name, key_hash, created_by, created_at, expires_at, for_host, host)
+			VALUES ('again-' || $1, 'again', $1, 'anna', 1, 2, $1, $1)`, host)
+		write(`INSERT INTO repository_damage (repository, since, found_at, host, job, kind, errors, scope)
+			VALUES ($1, 1, 1, $2, '', 'check', 1, '')`, repository, host)
+		write(`INSERT INTO repository_days (repository, day, snapshots, restore_bytes, stored_bytes, plain_bytes)
+			VALUES ($1, 1, 1, 1, 1, 1)`, repository)
+		write(`INSERT INTO maintenance_duties (repository, kind, paused, weekday, minute, slices, served)
+			VALUES ($1, 'check', 0, 0, 0, 0, 0)`, repository)
+		write(`INSERT INTO maintenance_reviews (repository, hash, plan, held_at, expires_at) VALUES ($1, 'x', '', 1, 2)`, repository)
+	}
+	fill(attic.ID, g.ID, g.Repository, 2*removal.Rows+1)
+	other := grouped(t, s, enrolled(t, s, "barn"))
+	fill(other.Host, other.ID, other.Repository, 3)
+	ids := map[removal.Kind]string{removal.Host: string(attic.ID), removal.Group: string(g.ID), removal.Repository: string(g.Repository)}
+	neighbours := map[removal.Kind]string{removal.Host: string(other.Host), removal.Group: string(other.ID),
+		removal.Repository: string(other.Repository)}
+	rows := func(ids map[removal.Kind]string) map[string]int {
+		n := map[string]int{}
+		for kind, list := range removal.Own {
+			for _, c := range list {
+				table, column, _ := strings.Cut(c, ".")
+				n[c] = must(get[int](ctx, s.r, `SELECT count(*) FROM `+table+` WHERE `+column+` = $1`, ids[kind]))
+			}
+		}
+		return n
+	}
+	for c, n := range rows(ids) {
+		if n == 0 {
+			t.Errorf("%s has no row to purge", c)
+		}
+	}
+	kept := rows(neighbours)
+	if err := errors.Join(s.RemoveHost(ctx, "anna", attic.ID, removal.Retention),
+		s.RemoveRepository(ctx, "anna", g.Repository, true)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.PurgeRemoved(ctx, s.Now()+1); n != 3 || err != nil {
+		t.Fatalf("%d were purged, %v", n, err)
+	}
+	for c, n := range rows(ids) {
+		if n > 0 {
+			t.Errorf("%d rows of %s are left", n, c)
+		}
+	}
+	for _, c := range columns {
+		if why := stays[c]; why == "gone with the removal" {
+			table, column, _ := strings.Cut(c, ".")
+			if n := must(get[int](ctx, s.r, `SELECT count(*) FROM `+table+` WHERE `+column+` IN ($1, $2, $3)`, attic.ID, g.ID,
+				g.Repository)); n > 0 {
+				t.Errorf("%d rows of %s were left by the removal", n, c)
+			}
+		}
+	}
+	if now := rows(neighbours); !reflect.DeepEqual(now, kept) {
+		t.Errorf("of its neighbours is left %v, was %v", now, kept)
+	}
+}
+
 // TestQueriesOfHostsLeaveOutRemovedOnes: whoever reads hosts says in the same text
 // which ones; all other tables hold only what is there.
 func TestQueriesOfHostsLeaveOutRemovedOnes(t *testing.T) {
 	reads := regexp.MustCompile(`(?i)\b(FROM|JOIN)\s+hosts\b`)
 	found := 0
-	for _, dir := range []string{".", "removal", "sweep", "facts", "slotlog"} {
-		for _, name := range must(filepath.Glob(filepath.Join(dir, "*.go"))) {
-			if strings.HasSuffix(name, "_test.go") {
-				continue
-			}
-			files := token.NewFileSet()
-			ast.Inspect(must(parser.ParseFile(files, name, nil, 0)), func(n ast.Node) bool {
-				lit, ok := n.(*ast.BasicLit)
-				if !ok || lit.Kind != token.STRING {
-					return true
-				}
-				if text := must(strconv.Unquote(lit.Value)); reads.MatchString(text) {
-					if found++; !strings.Contains(text, "removed_at") {
-						t.Errorf("%s: %.100s reads removed hosts, too: add removed_at = 0", files.Position(lit.Pos()), text)
-					}
-				}
-				return true
-			})
+	for _, name := range append(must(filepath.Glob("*.go")), must(filepath.Glob("*/*.go"))...) {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
 		}
+		files := token.NewFileSet()
+		ast.Inspect(must(parser.ParseFile(files, name, nil, 0)), func(n ast.Node) bool {
+			lit, ok := n.(*ast.BasicLit)
+			if !ok || lit.Kind != token.STRING {
+				return true
+			}
+			if text := must(strconv.Unquote(lit.Value)); reads.MatchString(text) {
+				if found++; !strings.Contains(text, "removed_at") {
+					t.Errorf("%s: %.100s reads removed hosts, too: add removed_at = 0, or read host_names", files.Position(lit.Pos()), text)
+				}
+			}
+			return true
+		})
 	}
 	if found < 10 {
 		t.Errorf("only %d queries of hosts were found", found)

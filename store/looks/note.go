@@ -202,16 +202,6 @@ func one[T any](ctx context.Context, q sqlx.QueryerContext, query string, args .
 	return row, false, err
 }
 
-// Forget removes what is known of a repository that is no longer in care.
-func Forget(ctx context.Context, tx sqlx.ExecerContext, repository topics.RepositoryID) error {
-	for _, q := range []string{`DELETE FROM repository_looks WHERE repository = $1`, `DELETE FROM repository_damage WHERE repository = $1`} {
-		if _, err := tx.ExecContext(ctx, q, repository); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // Know acknowledges the snapshots in the first listing of a repository that are older
 // than its registration: they were there when it came into our care.
 func Know(ctx context.Context, tx sqlx.ExecerContext, repository topics.RepositoryID, at int64) error {

@@ -496,25 +496,3 @@ func restoreRepository(ctx context.Context, tx sqlx.ExtContext, r Removed, name 
 	}
 	return r, left, exec(ctx, tx, []any{r.Kind, r.ID}, `DELETE FROM removed WHERE kind = $1 AND id = $2`)
 }
-
-// Due lists a few of what was removed before a time and can still come back, the
-// oldest first.
-func Due(ctx context.Context, q sqlx.QueryerContext, before int64, most int) ([]Removed, error) {
-	rows := []Removed{}
-	return rows, sqlx.SelectContext(ctx, q, &rows, `SELECT `+columns+` FROM removed WHERE body <> '' AND removed_at < $1
-		ORDER BY removed_at LIMIT $2`, before, most)
-}
-
-// Purge erases what brings something back. Of a host nothing is left that lets its
-// agent in; the secrets of a repository are the caller's. Names stay for the jobs and
-// snapshots that refer to them, and so does whether rules go on for a group.
-func Purge(ctx context.Context, tx sqlx.ExtContext, r Removed) error {
-	if err := exec(ctx, tx, []any{r.Kind, r.ID}, `UPDATE removed SET body = '' WHERE kind = $1 AND id = $2`); err != nil {
-		return err
-	}
-	if r.Kind != Host {
-		return nil
-	}
-	return exec(ctx, tx, []any{r.ID}, `UPDATE hosts SET serial = '', next_serial = '', permits = '', config_digest = '' WHERE id = $1`,
-		`DELETE FROM enroll_tokens WHERE for_host = $1 OR host = $1`)
-}
