@@ -101,7 +101,7 @@ func TestWhatAnIntruderDoesToTheAuditLogIsFound(t *testing.T) {
 	s.w.MustExec(`UPDATE audit SET detail = 'nothing' WHERE n = 4`)
 	var previous []byte
 	for _, e := range must(all[AuditEntry](t.Context(), s.w, `SELECT * FROM audit ORDER BY n`)) {
-		previous = e.chain(previous)
+		previous = e.Chain(previous)
 		s.w.MustExec(`UPDATE audit SET hash = $1 WHERE n = $2`, previous, e.N)
 	}
 	if _, err := s.VerifyAudit(t.Context(), chain.Head{}); err != nil {

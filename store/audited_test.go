@@ -33,9 +33,7 @@ var unaudited = map[string]string{
 	"Greeted":           "an agent reports",
 	"SetReceived":       "an agent reports",
 	"Started":           "an agent reports",
-	"addLines":          "an agent reports",
 	"AddGap":            "an agent reports",
-	"trim":              "the gap in the log says it",
 	"PutJob":            "the job was asked for; how it was given up has its entry with the ending",
 	"PutGroup":          "which job answers a slot, the job says",
 	"Fired":             "the jobs of a slot have their entries",
@@ -46,9 +44,6 @@ var unaudited = map[string]string{
 	"WantConfigs":       "what a host is to do follows from what people changed, which has its entry",
 	"Configured":        "an agent reports",
 	"found":             "an agent reports what a job found, which was asked for",
-	"measured":          "an agent reports what a job found, which was asked for",
-	"keys":              "an agent reports what a job found, which was asked for",
-	"look":              "an agent reports what a job found, which was asked for",
 	"StartRun":          "the job of the run has the entry",
 	"putRun":            "it is the diary of the run",
 	"dropSecrets":       "that they are purged has an entry",
@@ -62,6 +57,8 @@ var unaudited = map[string]string{
 // callers, and who has the entry.
 var steps = map[string]string{
 	"facts":     "facts follow from rows; the change of those has its entry",
+	"found":     "an agent reports what a job found, which was asked for",
+	"joblog":    "an agent reports; the gap in the log says what is not there",
 	"looks":     "an agent reports what a job found, which was asked for; who acknowledges it has the entry",
 	"removal":   "it is handed what writes the entry",
 	"slotlog":   "it is the diary of slots; what people change of schedules, and the jobs, have their entries",

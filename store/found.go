@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 
+	"github.com/restic-manager/restic-manager/store/found"
 	"github.com/restic-manager/restic-manager/store/looks"
 	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/topics"
@@ -47,12 +48,12 @@ func (j journal) found(job Job, f topics.Finished, at int64) (whole bool, err er
 			}
 			return true, err
 		case topics.KeyJob:
-			return true, keys(j.ctx, j.tx, job, report.Keys, at)
+			return true, found.Keys(j.ctx, j.tx, job.Repository, report.Keys, at)
 		}
-		return true, look(j.ctx, j.tx, job, report.Locks, at)
+		return true, found.Locks(j.ctx, j.tx, job.Repository, job.Host, report.Locks, at)
 	case topics.StatsJob:
 		if well && r.Stats != nil {
-			return false, measured(j.ctx, j.tx, job, *r.Stats, at)
+			return false, found.Measured(j.ctx, j.tx, job.Repository, *r.Stats, at)
 		}
 	case topics.CheckJob:
 		// A check that finds damage fails, and was still a check.

@@ -9,6 +9,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/store/joblog"
 	"github.com/restic-manager/restic-manager/store/looks"
 	"github.com/restic-manager/restic-manager/store/prepared"
 	"github.com/restic-manager/restic-manager/store/snapshots"
@@ -87,14 +88,14 @@ func (j journal) Open(host topics.HostID) ([]protocol.PlaneJob, error) {
 }
 
 func (j journal) AddLines(id topics.JobID, first int, lines []topics.Line) error {
-	if err := addLines(j.ctx, j.q, id, first, lines); err != nil {
+	if err := joblog.Add(j.ctx, j.q, id, first, lines); err != nil {
 		return err
 	}
 	last := first + len(lines) - 1
-	if keep := j.s.LogLines; last/trimSlack == (first-1)/trimSlack || last <= keep {
+	if keep := j.s.LogLines; last/joblog.Slack == (first-1)/joblog.Slack || last <= keep {
 		return nil // trimmed from time to time, and at the end
 	}
-	return trim(j.ctx, j.tx, id, last, j.s.LogLines)
+	return joblog.Trim(j.ctx, j.tx, id, last, j.s.LogLines)
 }
 
 func (j journal) AddGap(id topics.JobID, from int, g topics.Gap) error {
@@ -164,7 +165,7 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 		exit_code = :exit_code, snapshot_id = :snapshot_id, summary = :summary, result = :result WHERE id = :id`, job); err != nil {
 		return err
 	}
-	if err := trim(j.ctx, j.tx, job.ID, job.Lines, j.s.LogLines); err != nil {
+	if err := joblog.Trim(j.ctx, j.tx, job.ID, job.Lines, j.s.LogLines); err != nil {
 		return err
 	}
 	if f.RepositoryReady {

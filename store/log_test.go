@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/store/joblog"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -85,7 +86,7 @@ func TestALongLogKeepsItsFirstAndLastHalves(t *testing.T) {
 		e.Log.Job = j.ID
 		s.mustStep(t, j.Host, seq, e)
 		n, seq = n+len(e.Log.Lines), seq+1
-		if kept := must(get[int](t.Context(), s.r, `SELECT count(*) FROM job_lines WHERE job = $1`, j.ID)); kept > 4000+trimSlack+100 {
+		if kept := must(get[int](t.Context(), s.r, `SELECT count(*) FROM job_lines WHERE job = $1`, j.ID)); kept > 4000+joblog.Slack+100 {
 			t.Fatalf("after %d lines %d are kept", n, kept)
 		}
 	}

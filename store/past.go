@@ -6,6 +6,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/joblog"
 	"github.com/restic-manager/restic-manager/store/looks"
 	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/topics"
@@ -104,7 +105,7 @@ func (j journal) addPast(p Past) error {
 			:exit_code, :snapshot_id, :summary, :result, :schedule, :slot, :fired, :heard_at, :log_dropped_at)`, job); err != nil {
 		return err
 	}
-	if err := addLines(j.ctx, j.q, job.ID, 1, p.Lines); err != nil {
+	if err := joblog.Add(j.ctx, j.q, job.ID, 1, p.Lines); err != nil {
 		return err
 	}
 	if p.Snapshot != nil {

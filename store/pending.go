@@ -94,10 +94,10 @@ func (t Slots) Resume(now int64) ([]Schedule, error) {
 
 // Schedule returns a schedule, without its groups.
 func (t Slots) Schedule(id ScheduleID) (Schedule, bool, error) {
-	return found(get[Schedule](t.ctx, t.tx, `SELECT * FROM schedules WHERE id = $1`, id))
+	return ifThere(get[Schedule](t.ctx, t.tx, `SELECT * FROM schedules WHERE id = $1`, id))
 }
 
-func found[T any](row T, err error) (T, bool, error) {
+func ifThere[T any](row T, err error) (T, bool, error) {
 	if errors.Is(err, ErrNotFound) {
 		return row, false, nil
 	}
@@ -143,13 +143,13 @@ func (t Slots) Rewind(id ScheduleID, since int64) error {
 
 // Open returns the queued or running job of a source group.
 func (t Slots) Open(id topics.SourceGroupID) (Job, bool, error) {
-	return found(openBackup(t.ctx, t.tx, id))
+	return ifThere(openBackup(t.ctx, t.tx, id))
 }
 
 // Queue queues a job for a slot, with its audit entry. There is one job per attempt:
 // if it exists, added is false.
 func (t Slots) Queue(j Job) (added bool, err error) {
-	_, made, err := found(get[topics.JobID](t.ctx, t.tx, `SELECT id FROM jobs WHERE schedule = $1 AND source_group = $2 AND slot = $3
+	_, made, err := ifThere(get[topics.JobID](t.ctx, t.tx, `SELECT id FROM jobs WHERE schedule = $1 AND source_group = $2 AND slot = $3
 		AND attempt = $4`,
 		j.Schedule, j.SourceGroup, j.Slot, j.Attempt))
 	if err != nil || made {
@@ -161,7 +161,7 @@ func (t Slots) Queue(j Job) (added bool, err error) {
 
 // Pending returns a schedule's pending run.
 func (t Slots) Pending(id ScheduleID) (PendingRun, bool, error) {
-	return found(get[PendingRun](t.ctx, t.tx, `SELECT * FROM pending_runs WHERE schedule = $1`, id))
+	return ifThere(get[PendingRun](t.ctx, t.tx, `SELECT * FROM pending_runs WHERE schedule = $1`, id))
 }
 
 // PendingRuns lists a host's pending runs, the next first. With "" it lists those of

@@ -10,6 +10,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store/changes"
+	"github.com/restic-manager/restic-manager/store/column"
 	"github.com/restic-manager/restic-manager/store/keyring"
 	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/topics"
@@ -485,7 +486,7 @@ func (s *Store) GroupNames(ctx context.Context, ids []topics.SourceGroupID, name
 
 // GroupsNamed lists the source groups whose names contain a text, ignoring case.
 func (s *Store) GroupsNamed(ctx context.Context, text string) ([]topics.SourceGroupID, error) {
-	cond, args := holds("name", text)
+	cond, args := column.Holds("name", text)
 	return all[topics.SourceGroupID](ctx, s.r, sqlx.Rebind(sqlx.DOLLAR, `SELECT id FROM source_groups WHERE `+cond), args...)
 }
 

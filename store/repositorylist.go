@@ -5,6 +5,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/column"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -13,8 +14,8 @@ import (
 func (s *Store) RepositoryPage(ctx context.Context, text string, from, limit int) (rows []Repository, total int, err error) {
 	where, args := `removed_at = 0`, []any{}
 	if text != "" {
-		name, names := holds("name", text)
-		place, places := holds("location", text)
+		name, names := column.Holds("name", text)
+		place, places := column.Holds("location", text)
 		where, args = where+` AND (`+name+` OR `+place+`)`, append(names, places...)
 	}
 	total, err = get[int](ctx, s.r, sqlx.Rebind(sqlx.DOLLAR, `SELECT count(*) FROM repositories WHERE `+where), args...)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/column"
 	"github.com/restic-manager/restic-manager/store/facts"
 	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/topics"
@@ -58,9 +59,9 @@ func (f SnapshotFilter) where(id topics.RepositoryID) (cond string, args []any) 
 			panic(err) // strings always encode
 		}
 		within := strings.TrimSuffix(strings.TrimPrefix(v.(string), `["`), `"]`)
-		path, paths := holds(`paths`, within)
-		tag, tags := holds(`REPLACE(tags, 'plan=' || source_group, '')`, within) // leaves out our own tag, which is not shown
-		cond, args = cond+` AND (id LIKE ? ESCAPE '!' OR `+path+` OR `+tag+`)`, append(args, likely(strings.ToLower(f.Text))+"%")
+		path, paths := column.Holds(`paths`, within)
+		tag, tags := column.Holds(`REPLACE(tags, 'plan=' || source_group, '')`, within) // leaves out our own tag, which is not shown
+		cond, args = cond+` AND (id LIKE ? ESCAPE '!' OR `+path+` OR `+tag+`)`, append(args, column.Likely(strings.ToLower(f.Text))+"%")
 		args = append(append(args, paths...), tags...)
 	}
 	return cond, args

@@ -147,7 +147,7 @@ func TestListsForThePages(t *testing.T) {
 	for _, l := range must(s.LogLevels(ctx, first.ID)) {
 		levels[l.Level] = l
 	}
-	if levels[topics.Info].Lines != 2 || levels[topics.Error] != (LevelCount{topics.Error, 1, 2}) {
+	if levels[topics.Info].Lines != 2 || levels[topics.Error] != (LevelCount{Level: topics.Error, Lines: 1, Last: 2}) {
 		t.Errorf("levels %v", levels)
 	}
 	if got, want := must(s.HostsWithGroups(ctx)), map[topics.HostID]bool{attic.ID: true, cellar.ID: true}; !reflect.DeepEqual(got, want) {
@@ -286,7 +286,7 @@ func TestTheAuditChainCoversEveryEntry(t *testing.T) {
 	var previous []byte
 	entries := must(all[AuditEntry](t.Context(), s.r, `SELECT * FROM audit ORDER BY n`))
 	for _, e := range entries {
-		if got := e.chain(previous); !reflect.DeepEqual(got, e.Hash) {
+		if got := e.Chain(previous); !reflect.DeepEqual(got, e.Hash) {
 			t.Errorf("entry %d (%s) does not fit the chain", e.N, e.Action)
 		}
 		previous = e.Hash

@@ -55,3 +55,19 @@ func (l *List) Scan(v any) error {
 	}
 	return fmt.Errorf("a list is not kept as %T", v)
 }
+
+// Holds returns the condition that a column contains a text, ignoring case. SQLite
+// knows only ASCII letters in both cases; other letters must match exactly.
+func Holds(column, text string) (cond string, args []any) {
+	ascii := strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, text)
+	return `(LOWER(` + column + `) LIKE ? ESCAPE '!' OR LOWER(` + column + `) LIKE ? ESCAPE '!')`,
+		[]any{"%" + Likely(ascii) + "%", "%" + Likely(strings.ToLower(text)) + "%"}
+}
+
+// Likely escapes the wildcards of LIKE in a text.
+func Likely(s string) string { return strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(s) }

@@ -1,0 +1,60 @@
+package found
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A Lock was found in a repository by a job.
+type Lock struct {
+	Repository topics.RepositoryID `db:"repository"`
+	ID         string              `db:"id"`
+	Time       int64               `db:"time"` // by the clock of its host
+	Exclusive  bool                `db:"exclusive"`
+	Hostname   string              `db:"hostname"`
+	Username   string              `db:"username"`
+	PID        int64               `db:"pid"`
+	Alive      sql.NullBool        `db:"alive"` // whether its process runs; unknown if another host listed it
+	Job        topics.JobID        `db:"job"`   // the job of that process, if the host that listed it knew
+	LookedBy   topics.HostID       `db:"looked_by"`
+}
+
+// Locks stores a complete listing of a repository's locks, made by a host. What a
+// lock's own host reported about its process stays when another host lists it,
+// because a renewed lock has another ID.
+func Locks(
+	ctx context.Context, tx *sqlx.Tx, repository topics.RepositoryID, host topics.HostID, found []topics.Lock, at int64,
+) error {
+	var rows []Lock
+	if err := tx.SelectContext(ctx, &rows, `SELECT * FROM repository_locks WHERE repository = $1`, repository); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM repository_locks WHERE repository = $1`, repository); err != nil {
+		return err
+	}
+	for _, t := range found {
+		l := Lock{Repository: repository, ID: t.ID, Time: t.Time, Exclusive: t.Exclusive, Hostname: t.Host, Username: t.User, PID: int64(t.PID),
+			Job: t.Job, LookedBy: host}
+		if t.Alive != nil {
+			l.Alive = sql.NullBool{Bool: *t.Alive, Valid: true}
+		} else {
+			for _, was := range rows {
+				if was.ID == l.ID && was.Time == l.Time && was.Alive.Valid {
+					l.Alive, l.Job, l.LookedBy = was.Alive, was.Job, was.LookedBy
+				}
+			}
+		}
+		if _, err := tx.NamedExecContext(ctx, `INSERT INTO repository_locks (repository, id, time, exclusive, hostname, username, pid,
+			alive, job, looked_by)
+			VALUES (:repository, :id, :time, :exclusive, :hostname, :username, :pid, :alive, :job, :looked_by)
+			ON CONFLICT (repository, id) DO NOTHING`, l); err != nil {
+			return err
+		}
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE repositories SET locks_at = $1 WHERE id = $2`, at, repository)
+	return err
+}
