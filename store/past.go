@@ -8,6 +8,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/store/joblog"
 	"github.com/restic-manager/restic-manager/store/looks"
+	"github.com/restic-manager/restic-manager/store/slotlog"
 	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -18,6 +19,7 @@ type Past struct {
 	Lines    []topics.Line
 	Snapshot *topics.Snapshot // made by a backup, nil for none
 	GoneAt   int64            // when retention removed the snapshot; 0 while it exists
+	Slots    []slotlog.Row    // what became of its slots
 }
 
 // AddPast writes jobs of the past, oldest first, and updates their hosts and
@@ -25,10 +27,10 @@ type Past struct {
 // entries, which cannot be backdated, and schedules owe nothing for it.
 func (s *Store) AddPast(ctx context.Context, past []Past, days []Day) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		j := newJournal(ctx, s, tx)
+		j, listed := newJournal(ctx, s, tx), s.Now()
 		hosts := map[topics.HostID]Job{}
 		for _, p := range past {
-			if err := j.addPast(p); err != nil {
+			if err := j.addPast(p, listed); err != nil {
 				return fmt.Errorf("job %s: %w", p.Job.ID, err)
 			}
 			if last := hosts[p.Job.Host]; p.Job.FinishedAt >= last.FinishedAt {
@@ -53,7 +55,7 @@ func (s *Store) AddPast(ctx context.Context, past []Past, days []Day) error {
 			}
 			if _, err := tx.ExecContext(ctx, `UPDATE repositories
 				SET measured_at = $1, listed_at = $2, restore_bytes = $3, stored_bytes = $4, plain_bytes = $5
-				WHERE id = $6 AND measured_at < $1`, d.Day*dayMillis, s.Now(), d.RestoreBytes, d.StoredBytes, d.PlainBytes, d.Repository); err != nil {
+				WHERE id = $6 AND measured_at < $1`, d.Day*dayMillis, listed, d.RestoreBytes, d.StoredBytes, d.PlainBytes, d.Repository); err != nil {
 				return err
 			}
 		}
@@ -87,8 +89,9 @@ func (j journal) pastLooks(past []Past) error {
 	return nil
 }
 
-// addPast writes one job and the rows that depend on it alone.
-func (j journal) addPast(p Past) error {
+// addPast writes one job and the rows that depend on it alone. What is not gone was
+// seen by the listing at a moment.
+func (j journal) addPast(p Past, listed int64) error {
 	job := p.Job
 	if !job.State.Ended() || job.FinishedAt == 0 {
 		return fmt.Errorf("a job that is %s is no past", job.State)
@@ -108,13 +111,18 @@ func (j journal) addPast(p Past) error {
 	if err := joblog.Add(j.ctx, j.q, job.ID, 1, p.Lines); err != nil {
 		return err
 	}
+	for _, r := range p.Slots {
+		if err := slotlog.Put(j.ctx, j.tx, r); err != nil {
+			return err
+		}
+	}
 	if p.Snapshot != nil {
 		if err := snapshots.Add(j.ctx, j.tx, job.Repository, made(job), *p.Snapshot, job.FinishedAt); err != nil {
 			return err
 		}
 		seen := p.GoneAt
 		if seen == 0 {
-			seen = j.s.Now()
+			seen = listed
 		}
 		if _, err := j.tx.ExecContext(j.ctx, `UPDATE snapshots SET gone_at = $1, seen_at = $2,
 				named_by = CASE WHEN $1 > 0 THEN 'retention' ELSE '' END WHERE repository = $3 AND id = $4`,

@@ -23,6 +23,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/password"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/slotlog"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -33,7 +34,7 @@ type demoHost struct {
 	policy string        // what its agent permits
 	ended  time.Duration // how long ago its agent was last heard of; 0 is that it runs
 	since  int           // days of history
-	until  int           // days ago the history ends
+	until  int           // days ago the good history ends
 	group  string        // what it backs up
 	vault  string        // the repository it backs up to
 	size   int           // KiB of sample files
@@ -449,6 +450,7 @@ func (p *demoPast) backups(h demoHost, host topics.HostID, group topics.SourceGr
 	if h.since == 0 {
 		return 0
 	}
+	var missed []slotlog.Row
 	today := p.now.UTC().Truncate(24 * time.Hour)
 	for day := h.since; day >= 0; day-- {
 		slot := today.AddDate(0, 0, -day).Add(2*time.Hour + 17*time.Minute)
@@ -457,7 +459,15 @@ func (p *demoPast) backups(h demoHost, host topics.HostID, group topics.SourceGr
 			served = slot.UnixMilli()
 		}
 		asleep := h.name == "laptop" && p.chance.IntN(10) < 3
-		if day < h.until || begin.After(p.now.Add(-10*time.Minute)) || asleep && day > 1 {
+		outcome := slotlog.Row{Schedule: schedule, Group: group, Host: host, Slot: slot.UnixMilli()}
+		if begin.After(p.now.Add(-10 * time.Minute)) {
+			continue
+		}
+		mistyped := day < h.until && h.ended == 0
+		if day < h.until && !mistyped || asleep && day > 1 {
+			outcome.Outcome, outcome.At = slotlog.MissedAsleep, slot.Add(time.Hour).UnixMilli()
+			outcome.Reason = "Its host, which is not always on, was not connected."
+			missed = append(missed, outcome)
 			continue
 		}
 		took := time.Duration(40+p.chance.IntN(200)) * time.Second
@@ -487,6 +497,9 @@ func (p *demoPast) backups(h demoHost, host topics.HostID, group topics.SourceGr
 			DataAdded: total / uint64(50+p.chance.IntN(100)), Seconds: took.Seconds()}
 		sum.FilesUnmodified = files - min(files, sum.FilesNew+sum.FilesChanged)
 		switch n := p.chance.IntN(100); {
+		case mistyped:
+			j.State, j.Cause, j.ExitCode.Int64 = topics.Failed, topics.CauseSourceMissing, 1
+			j.Message = "Fatal: all source directories/files do not exist"
 		case h.name == "web" && day < 2, n < 3 && day > 3:
 			j.State, j.Cause, j.ExitCode.Int64, sum.Unreadable = topics.Warnings, topics.CauseUnreadable, 3, 2
 			j.Message = "2 items could not be read; the snapshot holds all others."
@@ -494,7 +507,12 @@ func (p *demoPast) backups(h demoHost, host topics.HostID, group topics.SourceGr
 			j.State, j.Cause, j.ExitCode.Int64 = topics.Failed, topics.CauseUnreachable, 1
 			j.Message = "Fatal: unable to open repository: dial tcp: connection refused"
 		}
-		x := store.Past{Job: j}
+		outcome.Outcome, outcome.Job, outcome.Cause, outcome.At = slotlog.Ran, j.ID, j.Cause, j.FinishedAt
+		if j.State == topics.Failed {
+			outcome.Outcome = slotlog.Failed
+		}
+		x := store.Past{Job: j, Slots: append(missed, outcome)}
+		missed = nil
 		if j.State != topics.Failed {
 			x.Job.Summary = store.JSON[topics.Summary]{V: &sum}
 			x.Snapshot = &topics.Snapshot{Time: begin.Add(time.Second).Truncate(time.Second).UnixMilli(), Host: h.name, Paths: []string{path},
@@ -514,6 +532,10 @@ func (p *demoPast) backups(h demoHost, host topics.HostID, group topics.SourceGr
 			x.Job.LogDroppedAt = begin.AddDate(0, 0, 30).UnixMilli()
 		}
 		p.jobs = append(p.jobs, x)
+	}
+	if len(missed) > 0 {
+		last := &p.jobs[len(p.jobs)-1]
+		last.Slots = append(last.Slots, missed...)
 	}
 	return served
 }
