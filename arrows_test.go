@@ -35,7 +35,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"cmd/restic-manager", "controlplane controlplane/consumers controlplane/enroll controlplane/field" +
 		" controlplane/health controlplane/hosts controlplane/jobs controlplane/kit controlplane/maintenance controlplane/password" +
 		" controlplane/people controlplane/problem controlplane/removal controlplane/repositories controlplane/retention" +
-		" controlplane/schedule controlplane/sources protocol slots store store/chain store/keyring topics words",
+		" controlplane/schedule controlplane/sources protocol slots store store/chain store/keyring store/slotlog topics words",
 		"the control plane's main and the operator's command line, which has no page in it"},
 	{"cmd/restic-manager-agent", "agent", "the agent's main"},
 	{"controlplane", "broker controlplane/enroll controlplane/fleet controlplane/hosts controlplane/jobs" +

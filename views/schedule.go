@@ -62,6 +62,9 @@ func ScheduleURL(host, name string) string {
 	return schedulePath(host, name) + "/edit"
 }
 
+// SlotsURL is the page of what became of a schedule's planned runs.
+func SlotsURL(host, name string) string { return schedulePath(host, name) + "/slots" }
+
 func schedulePath(host, name string) string {
 	return HostURL(host) + "/schedules/" + url.PathEscape(name)
 }

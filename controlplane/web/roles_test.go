@@ -75,8 +75,8 @@ var roleTable = map[store.Role]string{
 		GET /api/hosts/{id}/schedules
 		GET /api/hosts/{id}/schedules/{name}
 		GET /api/hosts/{id}/schedules/{name}/slots
+		GET /hosts/{id}/schedules/{name}/slots
 		GET /api/hosts/{id}/schedules/{name}/next
-		GET /api/hosts/{id}/schedules/{name}/slots
 		GET /api/hosts/{id}/snapshots
 		GET /api/jobs
 		GET /api/jobs/{id}

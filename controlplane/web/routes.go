@@ -115,6 +115,7 @@ func (s *Server) routes() []route {
 		{"GET", "/hosts/{id}/schedules/new", rights.Schedules, page(s.pages.ScheduleForm)},
 		{"POST", "/hosts/{id}/schedules/new", rights.Schedules, page(s.pages.SaveSchedule)},
 		{"POST", "/hosts/{id}/schedules/preview", rights.Schedules, page(s.pages.PreviewSchedule)},
+		{"GET", "/hosts/{id}/schedules/{name}/slots", rights.See, page(s.pages.SlotsPage)},
 		{"GET", "/hosts/{id}/schedules/{name}/edit", rights.Schedules, page(s.pages.ScheduleForm)},
 		{"POST", "/hosts/{id}/schedules/{name}/edit", rights.Schedules, page(s.pages.SaveSchedule)},
 		{"POST", "/hosts/{id}/schedules/{name}/enabled", rights.Schedules, page(s.pages.SwitchSchedule)},

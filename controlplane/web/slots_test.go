@@ -103,12 +103,22 @@ func TestTheSlotsOfAScheduleAreListed(t *testing.T) {
 		t.Errorf("of no schedule: %s", r.Status)
 	}
 
-	admin := w.person(store.Admin)
-	text := admin.do("GET", views.ScheduleURL(string(attic.id), "nightly"), nil).text
-	for _, want := range []string{"Missed: host offline", "Its host was not connected.", "/jobs/a-job-000001",
-		fmt.Sprintf("?before=%d", first.AddDate(0, 0, 10).UnixMilli())} {
-		if !strings.Contains(text, want) {
-			t.Errorf("the page does not show %q", want)
+	admin, viewer := w.person(store.Admin), w.person(store.Viewer)
+	form, page := views.ScheduleURL(string(attic.id), "nightly"), views.SlotsURL(string(attic.id), "nightly")
+	for _, seen := range []struct {
+		who *client
+		url string
+	}{{admin, form}, {admin, page}, {viewer, page}} {
+		older := fmt.Sprintf("%s?before=%d#slots", seen.url, first.AddDate(0, 0, 10).UnixMilli())
+		text := seen.who.shows(seen.url, "Missed: host offline", "Its host was not connected.", "/jobs/a-job-000001", older)
+		if offered := strings.Contains(text, `href="`+form+`"`); seen.url == page && offered != (seen.who == admin) {
+			t.Errorf("to change it is offered: %t", offered)
 		}
+	}
+	for _, leads := range []string{"/schedules", "/hosts/" + string(attic.id)} {
+		viewer.shows(leads, `href="`+page+`"`)
+	}
+	if r := viewer.do("GET", strings.Replace(page, "nightly", "nothing", 1), nil); r.StatusCode != 404 {
+		t.Errorf("the page of no schedule: %s", r.Status)
 	}
 }

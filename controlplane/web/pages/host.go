@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -89,12 +90,21 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 	for _, g := range groups {
 		names[g.ID] = g.Name
 	}
+	planned := map[string]bool{}
 	busy, held := map[topics.SourceGroupID]bool{}, map[topics.SourceGroupID]fleet.Group{}
 	for _, g := range e.Groups {
 		held[g.ID] = g
 	}
 	v := views.Host{ID: string(h.ID), Name: h.Name, Connection: s.Connection(id), OS: base.System(h), LastBackup: s.When(e.LastGood),
 		Status: statusOf(e.Status), Reason: e.Reason, Since: s.When(e.Since)}
+	for _, g := range e.Groups {
+		for _, sc := range g.Schedules {
+			planned[sc.Name] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(planned)) {
+		v.Schedules = append(v.Schedules, views.Link{Text: name, URL: views.SlotsURL(string(id), name)})
+	}
 	if h.Arch != "" && v.OS != "" {
 		v.OS += ", " + h.Arch
 	}

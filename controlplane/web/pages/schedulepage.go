@@ -476,7 +476,7 @@ func (s *Pages) fillSchedule(ctx context.Context, f *typedSchedule, h store.Host
 		}
 	}
 	if name != "" {
-		if f.Slots, err = s.slotsView(ctx, h.ID, name, f.before); err != nil {
+		if f.Slots, err = s.slotsView(ctx, h.ID, name, views.ScheduleURL(string(h.ID), name), f.before); err != nil {
 			return err
 		}
 	}
@@ -675,15 +675,33 @@ func (s *Pages) RemoveSchedule(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// slotsView is a page of what became of a schedule's slots, those before one.
-func (s *Pages) slotsView(ctx context.Context, host topics.HostID, name string, before int64) (views.Slots, error) {
+// SlotsPage shows a schedule, and what became of its planned runs.
+func (s *Pages) SlotsPage(w http.ResponseWriter, r *http.Request) error {
+	ctx, host := r.Context(), base.HostID(r)
+	st, err := s.Schedules.Standing(ctx, host, base.Param(r, "name"))
+	if err != nil {
+		return err
+	}
+	before, _ := strconv.ParseInt(r.URL.Query().Get("before"), 10, 64) // what is no number is the newest
+	history, err := s.slotsView(ctx, host, st.Name, views.SlotsURL(string(host), st.Name), before)
+	if err != nil {
+		return err
+	}
+	sh := s.Shell(r, st.Name, "schedules", toSchedules, views.Link{Text: st.Host.Name, URL: views.HostURL(string(host))},
+		views.Link{Text: st.Name})
+	s.Render(w, r, http.StatusOK, views.SlotsPage(sh, s.scheduleRow(st, nil), history))
+	return nil
+}
+
+// slotsView is a page of what became of a schedule's slots, those before one, as a part
+// of the page at an address.
+func (s *Pages) slotsView(ctx context.Context, host topics.HostID, name, here string, before int64) (views.Slots, error) {
 	const most = 20
 	v := views.Slots{}
 	rows, err := s.Schedules.Slots(ctx, host, name, slotlog.Page{Before: before, Limit: most + 1})
 	if err != nil {
 		return v, err
 	}
-	here := views.ScheduleURL(string(host), name)
 	if before > 0 {
 		v.Newer = here + "#slots"
 	}
