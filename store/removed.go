@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jmoiron/sqlx"
 
@@ -100,6 +101,12 @@ func (s *Store) PurgeRemoved(ctx context.Context, before int64) (purged int, err
 			}
 		}
 		if err := s.removing(ctx, Plane, func(c removal.Change) error {
+			// Read anew: what somebody has brought back meanwhile must not lose its keys.
+			still, err := removal.Due(ctx, c.Tx, before, manyPurged)
+			if err != nil {
+				return err
+			}
+			due = slices.DeleteFunc(due, func(r Removed) bool { return !slices.Contains(still, r) })
 			for _, r := range due {
 				err := removal.Purge(ctx, c.Tx, r)
 				if err == nil && r.Kind == removal.Repository {
