@@ -49,7 +49,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/fleet", "controlplane/health controlplane/hosts controlplane/jobs controlplane/protection slots store store/facts" +
 		" store/promise topics",
 		"what is true of the fleet, whoever shows it"},
-	{"controlplane/health", "location slots store/looks topics words", "how a repository is, from what hosts last found there"},
+	{"controlplane/health", "location slots store/facts store/looks topics words", "how a repository is, from what hosts last found there"},
 	{"controlplane/hosts", "controlplane/field store store/removal topics", "what is known of connected hosts"},
 	{"controlplane/jobs", "controlplane/hosts controlplane/rights failpoint location protocol seal store topics words",
 		"asks hosts for jobs and follows them"},
@@ -147,7 +147,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"store/found", "topics", "stores what jobs find in repositories: keys, locks, sizes"},
 	{"store/joblog", "store/prepared topics", "stores what jobs log"},
 	{"store/keyring", "topics", "keys of the secrets at rest; no SQL"},
-	{"store/looks", "store/snapshots topics", "what hosts last found when they looked at a repository"},
+	{"store/looks", "store/facts store/snapshots topics", "what hosts last found when they looked at a repository"},
 	{"store/migrations", "", "the schema, step by step"},
 	{"store/prepared", "", "statements that are parsed once a transaction"},
 	{"store/promise", "store/facts store/looks topics", "what protection is judged by, read in one go"},

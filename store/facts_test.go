@@ -97,6 +97,27 @@ func began(t testing.TB) *past {
 	return &past{t: t, s: s, g: grouped(t, s, enrolled(t, s, "attic")), now: 1_700_000_000_000}
 }
 
+// TestAClockThatWasFarAheadIsNotBelieved: what was written meanwhile does not stay the
+// newest for years.
+func TestAClockThatWasFarAheadIsNotBelieved(t *testing.T) {
+	p := began(t)
+	right := p.now
+	p.now += 10 * 365 * 24 * 60 * 60 * 1000
+	p.backup(topics.Succeeded, 1, 10, 100)
+	if f := p.facts(); f.Good.ID != id64(1) || f.Last.State != topics.Succeeded {
+		t.Errorf("while it is ahead there are %+v", f)
+	}
+	p.now = right
+	p.backup(topics.Failed, 0, 0, 0)
+	if f := p.facts(); f.Last.State != topics.Failed || f.FailedSince != p.now || f.Good.ID != id64(1) {
+		t.Errorf("after a failure by the right time there are %+v", f)
+	}
+	p.backup(topics.Succeeded, 2, 10, 100)
+	if f := p.facts(); f.Good.ID != id64(2) || f.Newest.ID != id64(2) || f.Last.EndedAt != p.now || f.Snapshots != 2 {
+		t.Errorf("after a backup by the right time there are %+v", f)
+	}
+}
+
 func TestFactsFollowABackup(t *testing.T) {
 	p := began(t)
 	if f := p.facts(); f.Snapshots != 0 || f.Newest.ID != "" || f.Last.Job != "" || f.Host != p.g.Host || f.Repository != p.g.Repository {

@@ -178,7 +178,7 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 	if err != nil {
 		return fmt.Errorf("what job %s found out: %w", job.ID, err)
 	}
-	if err := looks.Note(j.ctx, j.tx, endOf(job, whole), at); err != nil {
+	if err := looks.Note(j.ctx, j.tx, endOf(job, whole), at, j.s.Now()); err != nil {
 		return err
 	}
 	if job.RequestedBy != Plane {

@@ -21,6 +21,38 @@ func fact(t *testing.T, s *Store, id topics.RepositoryID) looks.Facts {
 	return list[0]
 }
 
+// A look by a clock that was far ahead hides no trouble, and no repair, of afterwards.
+func TestALookOfAClockThatWasFarAheadIsNotBelieved(t *testing.T) {
+	p := began(t)
+	look := func(f topics.Finished) looks.Facts {
+		t.Helper()
+		ran(t, p.s, Job{Host: p.g.Host, Kind: topics.StatsJob, Repository: p.g.Repository, QueuedAt: p.tick()}, p.tick(), f)
+		return fact(t, p.s, p.g.Repository)
+	}
+	gone, damaged := topics.Finished{State: topics.Failed, Cause: topics.CauseNoRepository},
+		topics.Finished{State: topics.Failed, Cause: topics.CauseDamaged}
+	right := p.now
+	p.now += 10 * 365 * 24 * 60 * 60 * 1000
+	look(topics.Finished{})
+	look(damaged)
+	p.now = right
+	if f := look(gone); len(f.Bad) != 1 || f.Bad[0].BadSince != p.now || f.Bad[0].GoodAt > p.now {
+		t.Errorf("gone by the right time, it is %+v", f)
+	}
+	p.now += 10 * 365 * 24 * 60 * 60 * 1000
+	look(gone)
+	p.now = right
+	if f := look(topics.Finished{}); len(f.Bad) != 0 || f.Good[looks.Open].GoodAt != p.now {
+		t.Errorf("back by the right time, it is %+v", f)
+	}
+	ran(t, p.s, Job{Host: p.g.Host, Kind: topics.CheckJob, Repository: p.g.Repository, QueuedAt: p.tick(),
+		Operation: JSON[topics.Operation]{V: &topics.Operation{ReadData: true}}}, p.tick(),
+		topics.Finished{Result: &topics.Result{Check: &topics.Checked{}}})
+	if f := fact(t, p.s, p.g.Repository); f.Damage != nil {
+		t.Errorf("after a check by the right time it is still damaged: %+v", f.Damage)
+	}
+}
+
 // Every end of a job is a look, and only what makes a repository better or worse has
 // the hosts read anew that back up into it.
 func TestTheEndOfAJobIsALook(t *testing.T) {

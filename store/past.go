@@ -82,7 +82,7 @@ func (j journal) pastLooks(past []Past) error {
 		if last[of(p.Job)] != i {
 			continue
 		}
-		if err := looks.Note(j.ctx, j.tx, endOf(p.Job, true), p.Job.FinishedAt); err != nil {
+		if err := looks.Note(j.ctx, j.tx, endOf(p.Job, true), p.Job.FinishedAt, j.s.Now()); err != nil {
 			return err
 		}
 	}

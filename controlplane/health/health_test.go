@@ -83,6 +83,13 @@ func TestHowARepositoryIs(t *testing.T) {
 		{"a server that tells another host it is gone", func(f *looks.Facts) {
 			f.Bad = []looks.Look{bad("host-0002", looks.Open, topics.CauseNoRepository, -time.Minute, 0)}
 		}, Missing},
+		{"gone, and opened by a clock that was years ahead", func(f *looks.Facts) {
+			f.Good[looks.Open] = looks.Look{Host: "host-0002", GoodAt: at(3650 * day)}
+			f.Bad = []looks.Look{bad("host-0001", looks.Open, topics.CauseNoRepository, -time.Minute, -time.Hour)}
+		}, Missing},
+		{"opened and checked by a clock that was years ahead", func(f *looks.Facts) {
+			f.Good[looks.Open], f.CheckedAt = looks.Look{Host: "host-0001", GoodAt: at(3650 * day)}, at(3650*day)
+		}, CheckOverdue},
 		{"a path that another host never found it at", func(f *looks.Facts) {
 			f.Location = "/srv/backup"
 			f.Bad = []looks.Look{bad("host-0002", looks.Open, topics.CauseNoRepository, -time.Minute, 0)}

@@ -2,6 +2,7 @@ package health
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/slots"
+	"github.com/restic-manager/restic-manager/store/facts"
 	"github.com/restic-manager/restic-manager/store/looks"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/words"
@@ -39,6 +41,7 @@ func Judge(f looks.Facts, now time.Time) Verdict { return All(f, now)[0] }
 // Healthy alone if nothing is wrong. Every verdict has the same Until.
 func All(f looks.Facts, now time.Time) []Verdict {
 	j := judging{Facts: f, now: now.UnixMilli()}
+	j.doubt()
 	j.damage()
 	j.open()
 	j.foreign()
@@ -55,6 +58,25 @@ func All(f looks.Facts, now time.Time) []Verdict {
 		j.said[i].Until = j.until
 	}
 	return j.said
+}
+
+// doubt takes moments that lie further ahead than a clock may be set back for long ago:
+// they were written by a clock that was wrong, and nothing is good because of them.
+func (j *judging) doubt() {
+	far := j.now + facts.FarAhead
+	for _, at := range []*int64{&j.AddedAt, &j.ReadyAt, &j.CheckedAt, &j.LocksAt} {
+		if *at > far {
+			*at = 1
+		}
+	}
+	good := maps.Clone(j.Good)
+	for kind, l := range good {
+		if l.GoodAt > far {
+			l.GoodAt = 1
+			good[kind] = l
+		}
+	}
+	j.Good = good
 }
 
 // Loss returns what is to be said to a host that backs up into the repository: of that

@@ -14,6 +14,11 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
+// FarAhead is how far ahead of now a moment may lie, in milliseconds, and be believed: a
+// clock may be set back by as much. What lies further was written by a clock that was
+// wrong, and says nothing about when it was.
+const FarAhead = 24 * 60 * 60 * 1000
+
 // GroupColumns are the columns of a source group that its row depends on.
 var GroupColumns = []string{"host", "repository", "paths", "excludes", "one_file_system", "allow_empty"}
 
@@ -86,13 +91,14 @@ func update(ctx context.Context, tx Tx, id topics.SourceGroupID, now int64) erro
 	if err := judge(ctx, tx, id, is.MeasureSince); err != nil {
 		return fmt.Errorf("judge sizes: %w", err)
 	}
-	if err := is.exists(ctx, tx, g.AllowEmpty); err != nil {
+	far := now + FarAhead
+	if err := is.exists(ctx, tx, g.AllowEmpty, far); err != nil {
 		return fmt.Errorf("what exists: %w", err)
 	}
 	if err := is.measure(ctx, tx); err != nil {
 		return fmt.Errorf("measure: %w", err)
 	}
-	if err := is.ended(ctx, tx, was.Group); err != nil {
+	if err := is.ended(ctx, tx, was.Group, far); err != nil {
 		return fmt.Errorf("how backups ended: %w", err)
 	}
 	if err := is.lost(ctx, tx); err != nil {
@@ -109,19 +115,21 @@ const snapshotColumns = `id, job, begun_at AS begun, ended_at AS ended, files, b
 // that is the condition of the index snapshots_that_exist.
 const that = ` FROM snapshots WHERE source_group = $1 AND repository = $2 AND gone_at = 0 AND replaced_by = '' AND job <> ''`
 
-func (k *kept) exists(ctx context.Context, tx Tx, allowEmpty bool) (err error) {
+func (k *kept) exists(ctx context.Context, tx Tx, allowEmpty bool, far int64) (err error) {
 	k.Snapshots, err = get[int](ctx, tx, `SELECT coalesce(max(snapshots), 0) FROM group_tallies WHERE source_group = $1 AND repository = $2`,
 		k.Group.Group, k.Repository)
 	if err != nil || k.Snapshots == 0 {
 		return err
 	}
 	newest := func(into *Snapshot, condition string) error {
-		*into, err = get[Snapshot](ctx, tx, `SELECT `+snapshotColumns+that+condition+` ORDER BY ended_at DESC, id DESC LIMIT 1`,
-			k.Group.Group, k.Repository)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
+		for _, until := range []int64{far, math.MaxInt64} { // those of a clock that was far ahead come last
+			*into, err = get[Snapshot](ctx, tx, `SELECT `+snapshotColumns+that+` AND ended_at <= $3`+condition+`
+				ORDER BY ended_at DESC, id DESC LIMIT 1`, k.Group.Group, k.Repository, until)
+			if !errors.Is(err, sql.ErrNoRows) {
+				return err
+			}
 		}
-		return err
+		return nil
 	}
 	if err := newest(&k.Newest, ``); err != nil {
 		return err
@@ -295,17 +303,25 @@ func order(a, b size) int {
 
 // ended reads how the group's backups ended. What rows of jobs no longer tell stays as
 // it was.
-func (k *kept) ended(ctx context.Context, tx Tx, was Group) error {
+func (k *kept) ended(ctx context.Context, tx Tx, was Group, far int64) error {
 	var rows []Run
-	for _, state := range []topics.JobState{topics.Succeeded, topics.Warnings, topics.Failed, topics.Interrupted, topics.Abandoned} {
-		r, err := get[Run](ctx, tx, `SELECT id AS job, state, cause, finished_at AS ended_at FROM jobs
-			WHERE source_group = $1 AND source_group <> '' AND state = $2 AND finished_at > 0 ORDER BY finished_at DESC, id DESC LIMIT 1`,
-			k.Group.Group, state)
-		if err == nil {
-			rows = append(rows, r)
-		} else if !errors.Is(err, sql.ErrNoRows) {
-			return err
+	for _, until := range []int64{far, math.MaxInt64} { // those of a clock that was far ahead come last
+		for _, state := range []topics.JobState{topics.Succeeded, topics.Warnings, topics.Failed, topics.Interrupted, topics.Abandoned} {
+			r, err := get[Run](ctx, tx, `SELECT id AS job, state, cause, finished_at AS ended_at FROM jobs
+				WHERE source_group = $1 AND source_group <> '' AND state = $2 AND finished_at > 0 AND finished_at <= $3
+				ORDER BY finished_at DESC, id DESC LIMIT 1`, k.Group.Group, state, until)
+			if err == nil {
+				rows = append(rows, r)
+			} else if !errors.Is(err, sql.ErrNoRows) {
+				return err
+			}
 		}
+		if len(rows) > 0 {
+			break
+		}
+	}
+	if len(rows) > 0 && was.Last.EndedAt > far {
+		was.Last, was.FailedSince = Run{}, 0
 	}
 	k.Last, k.FailedSince = was.Last, was.FailedSince
 	var well Run

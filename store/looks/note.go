@@ -8,6 +8,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/facts"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -37,16 +38,25 @@ type Damage struct {
 	Clean      string              `db:"clean"`  // scopes that were found whole since, with commas
 }
 
+// believed is a moment as it was written down, and 1 for one that lies further ahead of
+// now than a clock may be set back: a clock was wrong, and that it was is all it says.
+func believed(at, now int64) int64 {
+	if at > now+facts.FarAhead {
+		return 1
+	}
+	return at
+}
+
 // Note writes down what the end of a job at a moment says of its repository. Where that
 // makes a repository better or worse, it notes the hosts that back up into it as
 // changed.
-func Note(ctx context.Context, tx *sqlx.Tx, e Ended, at int64) error {
-	worse, err := noteDamage(ctx, tx, e, at)
+func Note(ctx context.Context, tx *sqlx.Tx, e Ended, at, now int64) error {
+	worse, err := noteDamage(ctx, tx, e, at, now)
 	if err != nil {
 		return fmt.Errorf("damage of repository %s: %w", e.Repository, err)
 	}
 	for _, s := range Says(e) {
-		moved, err := note(ctx, tx, e, s, at)
+		moved, err := note(ctx, tx, e, s, at, now)
 		if err != nil {
 			return fmt.Errorf("look at repository %s: %w", e.Repository, err)
 		}
@@ -80,13 +90,14 @@ func (l Look) After(cause topics.Cause, job topics.JobID, at int64) Look {
 
 // note writes down one look. It reports whether that may change what is to be said of
 // the repository, other than by the age of the look.
-func note(ctx context.Context, tx *sqlx.Tx, e Ended, s Said, at int64) (moved bool, err error) {
+func note(ctx context.Context, tx *sqlx.Tx, e Ended, s Said, at, clock int64) (moved bool, err error) {
 	was, _, err := one[Look](ctx, tx, `SELECT * FROM repository_looks WHERE repository = $1 AND kind = $2 AND host = $3`,
 		e.Repository, s.Kind, e.Host)
 	if err != nil {
 		return false, err
 	}
 	was.Repository, was.Kind, was.Host = e.Repository, s.Kind, e.Host
+	was.GoodAt, was.BadAt, was.BadSince = believed(was.GoodAt, clock), believed(was.BadAt, clock), believed(was.BadSince, clock)
 	now := was.After(s.Cause, e.Job, at)
 	if now == was {
 		return false, nil
@@ -126,14 +137,14 @@ const day = 24 * 60 * 60 * 1000
 
 // noteDamage writes down damage, or that a check found none. It reports whether the
 // repository counts as damaged now and did not before, or the other way round.
-func noteDamage(ctx context.Context, tx *sqlx.Tx, e Ended, at int64) (moved bool, err error) {
+func noteDamage(ctx context.Context, tx *sqlx.Tx, e Ended, at, clock int64) (moved bool, err error) {
 	found, bad := Found(e)
 	whole, good := Cleared(e)
 	if !bad && !good {
 		return false, nil
 	}
 	was, known, err := one[Damage](ctx, tx, `SELECT * FROM repository_damage WHERE repository = $1`, e.Repository)
-	if err != nil || known && at < was.FoundAt {
+	if err != nil || known && at < believed(was.FoundAt, clock) {
 		return false, err
 	}
 	if bad {
