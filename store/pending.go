@@ -83,7 +83,8 @@ func (t Slots) Resume(now int64) ([]Schedule, error) {
 	rows, err := all[Schedule](t.ctx, t.tx, `SELECT * FROM schedules WHERE paused_until > 0 AND paused_until <= $1 AND enabled = 0`, now)
 	for _, sc := range rows {
 		if err == nil {
-			err = change(t.ctx, t.tx, `UPDATE schedules SET enabled = 1, since = $1, paused_at = 0, paused_until = 0 WHERE id = $2`, now, sc.ID)
+			err = change(t.ctx, t.tx, `UPDATE schedules SET enabled = 1, since = $1, paused_from = paused_at, paused_at = 0, paused_until = 0
+				WHERE id = $2`, now, sc.ID)
 		}
 		if err == nil {
 			err = t.s.audit(t.ctx, t.tx, "plane", "schedule.resumed", string(sc.ID), sc.Name+": its pause has ended")

@@ -42,7 +42,7 @@ func (s *Store) everything(t *testing.T, id topics.HostID) (a aHost) {
 	a.Host, _ = s.Host(ctx, id)
 	a.Groups, a.Schedules, a.Plans = must(s.SourceGroups(ctx, id)), must(s.Schedules(ctx, id)), must(s.Plans(ctx, id))
 	for i := range a.Schedules {
-		a.Schedules[i].Since = 0 // begins anew
+		a.Schedules[i].Since, a.Schedules[i].PausedFrom = 0, 0 // goes on anew
 	}
 	return a
 }
@@ -131,6 +131,11 @@ func TestARemovedHostIsInNoListAndComesBackWhole(t *testing.T) {
 	if !reflect.DeepEqual(now, was) {
 		t.Errorf("back is\n%+v\nit was\n%+v", now, was)
 	}
+	for _, sc := range must(s.Schedules(ctx, attic.ID)) {
+		if sc.PausedFrom == 0 || sc.PausedFrom > sc.Since {
+			t.Errorf("schedule %s goes on as after a pause from %d to %d", sc.Name, sc.PausedFrom, sc.Since)
+		}
+	}
 	if err := must(s.Host(ctx, attic.ID)).Trusts("1"); err != nil {
 		t.Errorf("its certificate is not good any more: %v", err)
 	}
@@ -149,6 +154,19 @@ func must2[T any](v T, _ bool, err error) T { return must(v, err) }
 func err2[T any](_ T, err error) error      { return err }
 
 // A keeper takes what it looks after with it, so another one is chosen first.
+// TestAHostThatIsRetiredNoLongerGoesOnAsAfterAPause: what it missed meanwhile is nobody's
+// fault, and not made good either.
+func TestAHostThatIsRetiredNoLongerGoesOnAsAfterAPause(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	attic := enrolled(t, s, "attic")
+	planned(t, s, attic, "nightly", grouped(t, s, attic).ID)
+	at := must(s.PutHostSettings(ctx, "anna", attic.ID, removal.HostSettings{Retired: new(true)})).RetiredAt
+	must(s.PutHostSettings(ctx, "anna", attic.ID, removal.HostSettings{Retired: new(false)}))
+	if sc := must(s.ScheduleNamed(ctx, attic.ID, "nightly")); sc.PausedFrom != at || sc.Since < at {
+		t.Errorf("retired at %d, it is %+v", at, sc)
+	}
+}
+
 func TestAKeeperIsNotRemoved(t *testing.T) {
 	s, ctx := open(t), t.Context()
 	vault := enrolled(t, s, "vault")

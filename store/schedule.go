@@ -32,6 +32,7 @@ type Schedule struct {
 	PausedAt      int64         `db:"paused_at"`    // since when it is disabled; 0 while it is enabled
 	PausedUntil   int64         `db:"paused_until"` // when the control plane enables it again by itself; 0 is never
 	PausedFrom    int64         `db:"paused_from"`  // when the pause began that ended with Since; 0 if none did
+	Owed          int64         `db:"owed"`         // the last slot that began before the plan was changed; 0 if none did
 
 	Groups []topics.SourceGroupID `db:"-"` // what it backs up, by name; only among those that exist
 }
@@ -60,13 +61,13 @@ func (s *Store) PutSchedule(
 		}
 		row.Replan(was, s.Now())
 		if _, err := tx.NamedExecContext(ctx, `INSERT INTO schedules (id, host, name, cron, zone, jitter_seconds, enabled, retry_max,
-			created_at, since, last_slot, paused_at, paused_until, paused_from)
+			created_at, since, last_slot, paused_at, paused_until, paused_from, owed)
 			VALUES (:id, :host, :name, :cron, :zone, :jitter_seconds, :enabled, :retry_max, :created_at, :since, :last_slot, :paused_at,
-				:paused_until, :paused_from)
+				:paused_until, :paused_from, :owed)
 			ON CONFLICT (id) DO UPDATE SET cron = excluded.cron, zone = excluded.zone, jitter_seconds = excluded.jitter_seconds,
 				enabled = excluded.enabled, retry_max = excluded.retry_max, since = excluded.since,
 				paused_at = excluded.paused_at, paused_until = excluded.paused_until,
-				paused_from = excluded.paused_from`, row); err != nil {
+				paused_from = excluded.paused_from, owed = excluded.owed`, row); err != nil {
 			return fmt.Errorf("put schedule: %w", err)
 		}
 		if err := putScheduleGroups(ctx, tx, row, s.Now()); err != nil {
@@ -77,7 +78,7 @@ func (s *Store) PutSchedule(
 		}
 		var l changes.List
 		if known {
-			l.Columns(was, row, "since", "last_slot", "paused_at", "paused_until")
+			l.Columns(was, row, "since", "last_slot", "paused_at", "paused_until", "paused_from", "owed")
 			l.Moment("paused_until", was.PausedUntil, row.PausedUntil)
 			names := func(ids []topics.SourceGroupID) (list []string) {
 				for _, id := range ids {

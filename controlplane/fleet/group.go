@@ -40,16 +40,18 @@ func (b *Board) groups(rows []promise.Group) []Group {
 	for i, row := range rows {
 		out[i] = Group{Group: row}
 		for _, s := range row.Schedules {
+			line := s
+			line.Since, line.PausedFrom, line.Owed = 0, 0, 0 // each group may have its own
 			p, known := b.plans[s.ID]
-			if !known || p.row != s {
+			if !known || p.row != line {
 				policy, err := slots.Parse(s.Cron, s.Zone, time.Duration(s.JitterSeconds)*time.Second, string(s.ID))
 				if err != nil {
 					continue
 				}
-				p = plan{s, protection.Plan{ID: s.ID, Name: s.Name, Policy: policy, Enabled: s.Enabled, Since: s.Since, PausedAt: s.PausedAt,
-					PausedFrom: s.PausedFrom}}
+				p = plan{line, protection.Plan{ID: s.ID, Name: s.Name, Policy: policy, Enabled: s.Enabled, PausedAt: s.PausedAt}}
 				b.plans[s.ID] = p
 			}
+			p.plan.Since, p.plan.PausedFrom, p.plan.Owed = s.Since, s.PausedFrom, s.Owed
 			out[i].plans = append(out[i].plans, p.plan)
 		}
 	}
@@ -111,7 +113,8 @@ func (g Group) repository(now time.Time) (v health.Verdict) {
 // facts are what a group is judged by.
 func (g Group) facts(host protection.Host, open []store.Job) protection.Facts {
 	f := protection.Facts{Group: g.Facts, Name: g.Name, CreatedAt: g.CreatedAt, AllowEmpty: g.AllowEmpty, Plans: g.plans, Host: host,
-		ServedBy: g.ServedBy, ServedSlot: g.ServedSlot, AcknowledgedAt: g.AcknowledgedAt}
+		ServedBy: g.ServedBy, ServedSlot: g.ServedSlot, AcknowledgedAt: g.AcknowledgedAt, Elsewhere: g.Elsewhere,
+		ElsewhereAt: g.ElsewhereAt}
 	for _, j := range open {
 		switch {
 		case j.Kind != topics.BackupJob || j.SourceGroup != g.ID:

@@ -26,6 +26,8 @@ type history struct {
 	fault   bool      // something went wrong in the history that nothing has mended since
 	whole   time.Time // when the newest backup ended that holds something and still exists
 	lostAll bool
+
+	forgiven bool // the plan was changed or paused when a slot had been missed, and nothing was backed up since
 }
 
 func (h *history) ms() int64 { return h.now.UnixMilli() }
@@ -56,7 +58,7 @@ func (h *history) backup(state topics.JobState, files uint64) {
 	f.Snapshots++
 	f.Newest = s
 	if files > 0 {
-		f.Whole, h.whole, h.lostAll = s, h.now, false
+		f.Whole, h.whole, h.lostAll, h.forgiven = s, h.now, false, false
 		if state == topics.Succeeded {
 			f.Good = s
 		}
@@ -120,13 +122,15 @@ func (h *history) missed() (n int) {
 	return n
 }
 
+var crons = []string{"*/10 * * * *", "30 2 * * *", "0 1,13 * * *", "0 3 * * 0", "30 2 1 * *"}
+
 // TestAYearOfAnyHistory: no group is green whose newest snapshot that holds something is
 // older than was promised, or whose snapshots are gone; and none is red without a fault.
 func TestAYearOfAnyHistory(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(rapid.IntRange(0, 365*24*60).Draw(t, "begin")) * time.Minute)
 		h := &history{t: t, now: begin,
-			cron: rapid.SampledFrom([]string{"*/10 * * * *", "30 2 * * *", "0 1,13 * * *", "0 3 * * 0", "30 2 1 * *"}).Draw(t, "cron"),
+			cron: rapid.SampledFrom(crons).Draw(t, "cron"),
 			zone: rapid.SampledFrom([]string{"UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu",
 				"Pacific/Apia"}).Draw(t, "zone")}
 		h.facts = Facts{CreatedAt: h.ms(), Timing: DefaultTiming(), Repository: Repository{Health: health.Healthy}}
@@ -143,8 +147,8 @@ func TestAYearOfAnyHistory(t *testing.T) {
 			if h.now.Sub(begin) > 366*day {
 				break
 			}
-			switch rapid.SampledFrom([]string{"well", "well", "well", "silence", "schedule", "unschedule", "pause", "resume", "manual",
-				"fails", "empty", "incomplete", "fewer", "lose all", "lose one", "acknowledge", "sleep", "wake"}).Draw(t, "step") {
+			switch rapid.SampledFrom([]string{"well", "well", "well", "silence", "schedule", "unschedule", "pause", "resume", "change",
+				"manual", "fails", "empty", "incomplete", "fewer", "lose all", "lose one", "acknowledge", "sleep", "wake"}).Draw(t, "step") {
 			case "well":
 				h.pass(span(), true)
 			case "silence":
@@ -152,9 +156,20 @@ func TestAYearOfAnyHistory(t *testing.T) {
 			case "schedule":
 				f.Plans = []Plan{{ID: "nightly-0001", Name: "nightly", Policy: h.policy(), Enabled: true, Since: h.ms()}}
 			case "unschedule":
-				f.Plans = nil
+				f.Plans, h.forgiven = nil, false
+			case "change":
+				if len(f.Plans) > 0 && f.Plans[0].Enabled {
+					h.forgiven = h.forgiven || h.missed() > 0
+					was := f.Plans[0]
+					h.cron = rapid.SampledFrom(crons).Draw(t, "changed cron")
+					f.Plans = []Plan{{ID: was.ID, Name: was.Name, Policy: h.policy(), Enabled: true, Since: h.ms(), Owed: was.Owed}}
+					if slot, n := slots.Due(was.Policy, time.UnixMilli(was.Since), h.now); n > 0 {
+						f.Plans[0].Owed = slot.UnixMilli()
+					}
+				}
 			case "pause":
 				if len(f.Plans) > 0 && f.Plans[0].Enabled {
+					h.forgiven = h.forgiven || h.missed() > 0
 					f.Plans = []Plan{f.Plans[0]}
 					f.Plans[0].Enabled, f.Plans[0].PausedAt = false, h.ms()
 				}
@@ -212,6 +227,8 @@ func (h *history) judged(limit time.Duration) {
 			h.t.Fatalf("green, and nothing can be restored: %+v", v)
 		case missed > 0:
 			h.t.Fatalf("green, and %d slots were missed", missed)
+		case h.forgiven && !h.whole.IsZero() && age > limit:
+			h.t.Fatalf("green, and the newest backup is %s old: what was missed was forgotten", age)
 		case len(f.Plans) == 0:
 			h.t.Fatal("green, and nothing is promised")
 		case f.Last.State != topics.Succeeded || f.Newest.Files < 50:

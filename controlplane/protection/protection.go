@@ -16,6 +16,7 @@ import (
 // Timing holds what is promised where nobody said otherwise.
 type Timing struct {
 	Grace        time.Duration // what a backup may take beyond its usual duration before its slot counts as missed
+	Usual        time.Duration // more than this is not believed to be usual: a clock was set, or a host slept meanwhile
 	Slots        int           // so many missed in a row are overdue
 	Limit        time.Duration // a good backup may be so old where no slot counts
 	Intermittent time.Duration // the same of hosts that come and go
@@ -27,7 +28,7 @@ const day = 24 * time.Hour
 
 // DefaultTiming is an hour, three slots, two days, seven days, 2 % and a half.
 func DefaultTiming() Timing {
-	return Timing{Grace: slots.Grace, Slots: 3, Limit: 2 * day, Intermittent: 7 * day, Collapsed: 2, Few: 50}
+	return Timing{Grace: slots.Grace, Usual: 7 * day, Slots: 3, Limit: 2 * day, Intermittent: 7 * day, Collapsed: 2, Few: 50}
 }
 
 // A Plan is a schedule that names the group.
@@ -40,6 +41,7 @@ type Plan struct {
 	PausedAt int64 // since when it is switched off; 0 if it is not, or not known
 
 	PausedFrom int64 // when the pause began that ended with Since; 0 if none did
+	Owed       int64 // the last slot that began before the plan was changed; 0 if none did
 }
 
 // Facts determine the verdict of a source group, together with the moment. Moments are
@@ -59,6 +61,7 @@ type Facts struct {
 	Waiting      bool   // a backup waits for its host
 	FailedWords  string // why the last backup failed, as a sentence without a full stop; "" if it did not
 	Elsewhere    int    // snapshots of the group in repositories it was backed up to before
+	ElsewhereAt  int64  // when the last of these backups ended
 
 	Repository Repository
 	Host       Host
@@ -122,6 +125,7 @@ func Judge(f Facts, now time.Time) Verdict {
 		}
 		return v
 	}
+	f = f.believed(now.UnixMilli())
 	j := judge{Facts: f, now: now.UnixMilli(), served: f.Whole}
 	if f.Good.Begun > f.Whole.Begun { // an empty one, where that is allowed
 		j.served = f.Good
@@ -144,6 +148,26 @@ func Judge(f Facts, now time.Time) Verdict {
 		v.Good = facts.Snapshot{}
 	}
 	return v
+}
+
+// believed has the facts without moments that lie further ahead than a clock may be set
+// back: they were written by a clock that was wrong, and nothing is new because of them.
+func (f Facts) believed(now int64) Facts {
+	far := now + facts.FarAhead
+	f.Plans = slices.Clone(f.Plans)
+	moments := []*int64{&f.CreatedAt, &f.ServedSlot, &f.ElsewhereAt}
+	for _, s := range []*facts.Snapshot{&f.Newest, &f.Whole, &f.Good} {
+		moments = append(moments, &s.Begun, &s.Ended)
+	}
+	for i := range f.Plans {
+		moments = append(moments, &f.Plans[i].Since, &f.Plans[i].Owed)
+	}
+	for _, at := range moments {
+		if *at > far {
+			*at = 0
+		}
+	}
+	return f
 }
 
 // judge is a verdict in the making.
@@ -350,10 +374,10 @@ func (j *judge) slots(p Plan) {
 		}
 		return t.UnixMilli()
 	}
-	grace := j.Timing.Grace.Milliseconds() + j.UsualSeconds*1000
+	grace := j.Timing.Grace.Milliseconds() + min(j.UsualSeconds*1000, j.Timing.Usual.Milliseconds())
 	limit := j.limit()
 
-	served := j.CreatedAt
+	served := max(j.CreatedAt, j.ElsewhereAt)
 	if j.served.ID != "" {
 		served = j.serves(p, offset)
 	}
@@ -361,10 +385,17 @@ func (j *judge) slots(p Plan) {
 	if j.Host.Intermittent && (j.Host.Offline || j.Host.Unknown || start(first) <= j.Host.AwayUntil) {
 		j.excused(p, start(first)+grace, "the host was asleep when its slots began")
 	}
-	if p.PausedFrom > 0 {
-		if skipped := next(max(served, p.PausedFrom)); skipped <= p.Since {
+	if p.PausedFrom > 0 { // what was missed before the pause is not made good by it
+		from := served
+		if j.served.ID == "" {
+			from = max(served, p.PausedFrom)
+		}
+		if skipped := next(from); skipped <= p.Since {
 			j.excused(p, start(skipped)+grace, "the schedule was paused when its slots began")
 		}
+	}
+	if max(served, j.served.Begun) < p.Owed && j.served.ID != "" {
+		j.excused(p, start(p.Owed)+grace, "the schedule was changed after its slots had begun")
 	}
 	if j.Host.Intermittent {
 		if j.Host.Offline || j.Host.Unknown {

@@ -220,8 +220,12 @@ func TestEachWordAndItsNeighbour(t *testing.T) {
 		}, Running, CauseRunning, 0},
 		{"pointed at another repository", func(f *Facts) {
 			f.nothing()
-			f.Elsewhere, f.Plans[0].Since, f.CreatedAt = 8, ago(time.Hour), ago(time.Hour)
+			f.Elsewhere, f.ElsewhereAt = 8, ago(9*time.Hour)
 		}, NoBackupYet, CauseNever, 0},
+		{"pointed at another repository four nights ago", func(f *Facts) {
+			f.nothing()
+			f.Elsewhere, f.ElsewhereAt = 8, ago(4*day)
+		}, Overdue, CauseMissedSlots, 0},
 
 		// Unscheduled.
 		{"no schedule, last night", func(f *Facts) { f.Plans = nil }, Unscheduled, CauseNoSchedule, 0},
@@ -262,6 +266,32 @@ func TestEachWordAndItsNeighbour(t *testing.T) {
 		{"on again an hour ago after a night", func(f *Facts) {
 			f.Plans[0].PausedFrom, f.Plans[0].Since = ago(20*time.Hour), ago(time.Hour)
 			f.holds(snapshot(ago(day + 10*time.Hour)))
+		}, Protected, "", 0},
+		{"paused for an hour after a month of missed nights", func(f *Facts) {
+			f.Plans[0].PausedFrom, f.Plans[0].Since = ago(2*time.Hour), ago(time.Hour)
+			f.holds(snapshot(ago(30*day + 10*time.Hour)))
+		}, Overdue, CauseOverLimit, 0},
+		{"paused for an hour between two weeks", func(f *Facts) {
+			f.Plans[0] = plan(t, "weekly", "0 2 * * 1", "UTC", 0, ago(time.Hour))
+			f.Plans[0].PausedFrom = ago(2 * time.Hour)
+			f.holds(snapshot(ago(5*day + 10*time.Hour)))
+		}, Protected, "", 0},
+		{"changed an hour ago after a month of missed nights", func(f *Facts) {
+			f.Plans[0] = plan(t, "weekly", "0 2 * * 0", "UTC", 0, ago(time.Hour))
+			f.Plans[0].Owed = ago(10 * time.Hour)
+			f.holds(snapshot(ago(30*day + 10*time.Hour)))
+		}, Overdue, CauseOverLimit, 0},
+		{"changed an hour ago from every week to every night", func(f *Facts) {
+			f.Plans[0].Since, f.Plans[0].Owed = ago(time.Hour), ago(5*day+10*time.Hour)
+			f.holds(snapshot(ago(5*day + 10*time.Hour)))
+		}, Protected, "", 0},
+		{"missed for a month, and the only backup took years by a clock that was set", func(f *Facts) {
+			f.UsualSeconds = 50 * 365 * 86400
+			f.holds(snapshot(ago(30*day + 10*time.Hour)))
+		}, Overdue, CauseMissedSlots, 0},
+		{"a backup that usually takes three days", func(f *Facts) {
+			f.UsualSeconds = 3 * 86400
+			f.holds(snapshot(ago(3*day + 10*time.Hour)))
 		}, Protected, "", 0},
 
 		// Asleep.
@@ -424,6 +454,22 @@ func TestAHostIsTheWorstOfItsGroups(t *testing.T) {
 		v := OfHost(c.host, c.groups, []string{"a", "b", "c"})
 		if v.Status != c.want || v.Reason != c.reason || v.Until != c.until {
 			t.Errorf("%s: %+v, want %s, %q, until %d", c.what, v, c.want, c.reason, c.until)
+		}
+	}
+}
+
+// TestAClockThatWasFarAheadIsNotBelieved: backups that were made while our clock was years
+// ahead are not new until then. One that a clock may be set back by is.
+func TestAClockThatWasFarAheadIsNotBelieved(t *testing.T) {
+	for ahead, want := range map[time.Duration][2]Status{10 * time.Hour: {Protected, Unscheduled}, 3650 * day: {Overdue, Overdue}} {
+		f := daily(t)
+		f.holds(snapshot(ago(-ahead)))
+		if v := Judge(f, noon); v.Status != want[0] {
+			t.Errorf("%s ahead, with a schedule: %+v", ahead, v)
+		}
+		f.Plans = nil
+		if v := Judge(f, noon); v.Status != want[1] {
+			t.Errorf("%s ahead, without a schedule: %+v", ahead, v)
 		}
 	}
 }

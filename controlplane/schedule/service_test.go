@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/restic-manager/restic-manager/slots"
 )
 
 func service(w *world) *Service {
@@ -33,7 +35,7 @@ func TestAPauseWithAnEndGoesOnByItself(t *testing.T) {
 	}
 	w.tick(time.Second)
 	got := must(w.store.ScheduleNamed(ctx, attic, "nightly"))
-	if !got.Enabled || got.PausedAt != 0 || got.PausedUntil != 0 || got.Since != end.UnixMilli() {
+	if !got.Enabled || got.PausedAt != 0 || got.PausedUntil != 0 || got.Since != end.UnixMilli() || got.PausedFrom != again.PausedAt {
 		t.Errorf("after its pause it is %+v", got)
 	}
 	if n, _ := w.audited("schedule.resumed", sc.ID); n != 1 {
@@ -80,5 +82,39 @@ func TestANameMeansTheSameEverywhere(t *testing.T) {
 	}
 	if err := s.Remove(ctx, "test", attic, "x"); !errors.Is(err, ErrNoSchedule) {
 		t.Errorf("removing what is gone: %v", err)
+	}
+}
+
+// TestAChangedPlanKeepsWhatWasOwed: a plan that is changed, once or several times, says
+// which slot had begun before.
+func TestAChangedPlanKeepsWhatWasOwed(t *testing.T) {
+	w := newWorld(t, open(t))
+	attic := w.host("attic")
+	made := w.nightly(attic, "nightly", w.group(attic, "letters"))
+	slot := slots.Next(must(Of(made)), w.now)
+	since := w.now.UnixMilli()
+	w.exec(`UPDATE schedules SET since = ?`, since)
+	change := func(in Input) int64 {
+		t.Helper()
+		row := must(service(w).Change(ctx, "test", attic, "nightly", in))
+		if row.Since != since { // the store has a clock of its own
+			since = w.now.UnixMilli()
+			w.exec(`UPDATE schedules SET since = ?`, since)
+		}
+		return row.Owed
+	}
+	if got := change(Input{Cron: new("1 0 * * *")}); got != 0 {
+		t.Errorf("before any slot %s is owed", time.UnixMilli(got))
+	}
+	change(Input{Cron: &made.Cron})
+	w.now = slot.Add(time.Minute)
+	if got := change(Input{JitterSeconds: new(60)}); got != 0 {
+		t.Errorf("the plan is as it was, and %s is owed", time.UnixMilli(got))
+	}
+	w.now = slot.Add(time.Hour)
+	for _, cron := range []string{"0 5 * * 0", "0 6 * * 0"} {
+		if got := change(Input{Cron: &cron}); got != slot.UnixMilli() {
+			t.Errorf("owed is %s, want %s", time.UnixMilli(got), slot)
+		}
 	}
 }

@@ -32,6 +32,11 @@ type Group struct {
 	ServedSlot     int64             `db:"-"` // its slot
 	AcknowledgedAt int64             `db:"-"` // when an administrator last acknowledged that snapshots of it are gone
 
+	// Elsewhere counts its snapshots in repositories it was backed up to before, while
+	// none that holds something is in the present one; ElsewhereAt is the end of the last.
+	Elsewhere   int   `db:"-"`
+	ElsewhereAt int64 `db:"-"`
+
 	Ails *looks.Facts `db:"-"` // what is known of its repository; nil if nobody found it damaged, gone or shut
 }
 
@@ -47,6 +52,7 @@ type Schedule struct {
 	Since         int64             `db:"since"`       // slots up to this moment do not count
 	PausedAt      int64             `db:"paused_at"`   // since when it is switched off
 	PausedFrom    int64             `db:"paused_from"` // when the pause began that ended with Since; 0 if none did
+	Owed          int64             `db:"owed"`        // the last slot that began before the plan was changed
 }
 
 // Promises is what is known of some hosts' groups.
@@ -64,13 +70,15 @@ func Of(ctx context.Context, q sqlx.QueryerContext, hosts []topics.HostID) (p Pr
 	var groups []Group
 	r.read(&groups, `SELECT id, host, name, repository, created_at, allow_empty FROM source_groups`, `host`, ` ORDER BY name, id`)
 	var schedules []Schedule
-	r.read(&schedules, `SELECT id, host, name, cron, zone, jitter_seconds, enabled, since, paused_at, paused_from FROM schedules`, `host`,
-		` ORDER BY name, id`)
+	r.read(&schedules, `SELECT id, host, name, cron, zone, jitter_seconds, enabled, since, paused_at, paused_from, owed
+		FROM schedules`, `host`, ` ORDER BY name, id`)
 	var members []struct {
 		Schedule topics.ScheduleID    `db:"schedule"`
 		Group    topics.SourceGroupID `db:"source_group"`
+		Joined   int64                `db:"joined_at"`
 	}
-	r.read(&members, `SELECT m.schedule, m.source_group FROM source_groups g JOIN schedule_groups m ON m.source_group = g.id`, `g.host`, ``)
+	r.read(&members, `SELECT m.schedule, m.source_group, m.joined_at FROM source_groups g
+		JOIN schedule_groups m ON m.source_group = g.id`, `g.host`, ``)
 	var served []struct {
 		Group    topics.SourceGroupID `db:"source_group"`
 		Schedule topics.ScheduleID    `db:"schedule"`
@@ -86,6 +94,14 @@ func Of(ctx context.Context, q sqlx.QueryerContext, hosts []topics.HostID) (p Pr
 		WHERE n.source_group = f.source_group AND n.repository = f.repository AND n.gone_at > 0 AND n.named_by = ''
 			AND n.replaced_by = '' AND n.job <> '') AS at
 		FROM group_facts f WHERE f.lost > 0`, `f.host`, ``)
+	var elsewhere []struct {
+		Group topics.SourceGroupID `db:"source_group"`
+		N     int                  `db:"n"`
+		At    int64                `db:"at"`
+	}
+	r.read(&elsewhere, `SELECT f.source_group, count(*) AS n, max(n.ended_at) AS at FROM group_facts f JOIN snapshots n
+		ON n.source_group = f.source_group AND n.gone_at = 0 AND n.replaced_by = '' AND n.job <> '' WHERE n.repository <> f.repository
+		AND f.whole_id = '' AND f.good_id = ''`, `f.host`, ` GROUP BY f.source_group`)
 	var keepers []topics.HostID
 	r.read(&keepers, `SELECT DISTINCT keeper FROM repositories WHERE removed_at = 0 AND keeper <> ''`, `keeper`, ``)
 	if r.err != nil {
@@ -117,20 +133,35 @@ func Of(ctx context.Context, q sqlx.QueryerContext, hosts []topics.HostID) (p Pr
 	for _, a := range acknowledged {
 		ackOf[a.Group] = a.At
 	}
-	groupsOf := make(map[topics.ScheduleID][]topics.SourceGroupID, len(schedules))
+	elsewhereOf := make(map[topics.SourceGroupID]int, len(elsewhere))
+	for i, e := range elsewhere {
+		elsewhereOf[e.Group] = i + 1
+	}
+	type member struct {
+		group  topics.SourceGroupID
+		joined int64
+	}
+	membersOf := make(map[topics.ScheduleID][]member, len(schedules))
 	for _, m := range members {
-		groupsOf[m.Schedule] = append(groupsOf[m.Schedule], m.Group)
+		membersOf[m.Schedule] = append(membersOf[m.Schedule], member{m.Group, m.Joined})
 	}
 	schedulesOf := make(map[topics.SourceGroupID][]Schedule, len(groups))
 	for _, s := range schedules {
-		for _, g := range groupsOf[s.ID] {
-			schedulesOf[g] = append(schedulesOf[g], s)
+		for _, m := range membersOf[s.ID] {
+			of := s
+			if m.joined > s.Since { // what came before was not promised to it
+				of.Since, of.PausedFrom, of.Owed = m.joined, 0, 0
+			}
+			schedulesOf[m.group] = append(schedulesOf[m.group], of)
 		}
 	}
 	p = Promises{Groups: make(map[topics.HostID][]Group, len(groups)), Keepers: make(map[topics.HostID]bool, len(keepers))}
 	for _, g := range groups {
 		g.Facts, g.Schedules, g.Ails = factsOf[g.ID], schedulesOf[g.ID], ails[g.Repository]
 		g.AcknowledgedAt = ackOf[g.ID]
+		if i := elsewhereOf[g.ID]; i > 0 {
+			g.Elsewhere, g.ElsewhereAt = elsewhere[i-1].N, elsewhere[i-1].At
+		}
 		if i := slotOf[g.ID]; i > 0 {
 			g.ServedBy, g.ServedSlot = served[i-1].Schedule, served[i-1].Slot
 		}

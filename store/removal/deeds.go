@@ -149,7 +149,7 @@ type HostSettings struct {
 }
 
 // SetHost changes a host's settings, with an audit entry of what became of what. A
-// schedule of a host that is retired no longer does not owe what it missed.
+// schedule of a host that is retired no longer goes on as after a pause.
 func (c Change) SetHost(ctx context.Context, id topics.HostID, set HostSettings) error {
 	var was struct {
 		Name         string `db:"name"`
@@ -172,7 +172,7 @@ func (c Change) SetHost(ctx context.Context, id topics.HostID, set HostSettings)
 		said = append(said, fmt.Sprintf("retired: %t → %t", was.RetiredAt > 0, *v))
 		at := c.Now
 		if !*v {
-			at, err = 0, put(`UPDATE schedules SET since = $1 WHERE host = $2`, c.Now)
+			at, err = 0, put(`UPDATE schedules SET since = $1, paused_from = $2 WHERE host = $3`, c.Now, was.RetiredAt)
 		}
 		err = errors.Join(err, put(`UPDATE hosts SET retired_at = $1 WHERE id = $2`, at))
 	}

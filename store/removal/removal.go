@@ -268,7 +268,7 @@ func restoreGroup(ctx context.Context, tx sqlx.ExtContext, r Removed, name strin
 				row["name"] = r.Name
 			}
 		case "schedules":
-			if err := restoredSchedules(ctx, tx, p, now); err != nil {
+			if err := restoredSchedules(ctx, tx, p, r.At, now); err != nil {
 				return r, err
 			}
 		case "schedule_groups": // of schedules that were removed in the meantime there is none
@@ -289,10 +289,11 @@ func restoreGroup(ctx context.Context, tx sqlx.ExtContext, r Removed, name strin
 	return r, exec(ctx, tx, []any{r.Kind, r.ID}, `DELETE FROM removed WHERE kind = $1 AND id = $2`)
 }
 
-// restoredSchedules has schedules begin now, under names that are free on their host.
-func restoredSchedules(ctx context.Context, tx sqlx.ExtContext, s slice, now int64) error {
+// restoredSchedules has schedules go on now, as after a pause that began when they were
+// removed, under names that are free on their host.
+func restoredSchedules(ctx context.Context, tx sqlx.ExtContext, s slice, removed, now int64) error {
 	for _, row := range s.Rows {
-		row["since"] = now
+		row["since"], row["paused_from"] = now, removed
 		name := fmt.Sprint(row["name"])
 		for n := 1; ; n++ {
 			try := name
@@ -380,7 +381,7 @@ func restoreHost(ctx context.Context, tx sqlx.ExtContext, r Removed, name string
 	for _, p := range parts {
 		switch p.Table {
 		case "schedules":
-			if err := restoredSchedules(ctx, tx, p, now); err != nil {
+			if err := restoredSchedules(ctx, tx, p, r.At, now); err != nil {
 				return r, nil, err
 			}
 		case "schedule_groups": // a group that was removed before its host brings its own

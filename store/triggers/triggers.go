@@ -67,7 +67,8 @@ func HostChanges(hostColumns, jobColumns []string) []Trigger {
 			ON CONFLICT (host) DO UPDATE SET n = excluded.n; `
 	}
 	groupColumns := []string{"host", "name", "repository", "created_at", "allow_empty"}
-	scheduleColumns := []string{"host", "name", "cron", "zone", "jitter_seconds", "enabled", "since", "paused_at", "paused_from"}
+	scheduleColumns := []string{"host", "name", "cron", "zone", "jitter_seconds", "enabled", "since", "paused_at", "paused_from",
+		"owed"}
 	return []Trigger{
 		{"host_changes_host_added", `AFTER INSERT ON hosts`, note(`NEW.id`)},
 		{"host_changes_host", `AFTER UPDATE OF ` + strings.Join(hostColumns, ", ") + ` ON hosts WHEN ` + differs(hostColumns), note(`NEW.id`)},
