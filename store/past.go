@@ -157,8 +157,8 @@ func (s *Store) Backdate(ctx context.Context, host topics.HostID, created, serve
 			created, served, host); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE schedule_groups SET settled = $1, fired = $1
-			WHERE schedule IN (SELECT id FROM schedules WHERE host = $2)`, served, host); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE schedule_groups SET settled = $1, fired = $1, joined_at = $3
+			WHERE schedule IN (SELECT id FROM schedules WHERE host = $2)`, served, host, created); err != nil {
 			return err
 		}
 		if err := change(ctx, tx, `UPDATE hosts SET created_at = $1 WHERE id = $2`, created, host); err != nil || ended == 0 {

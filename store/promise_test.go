@@ -59,3 +59,17 @@ func TestAGroupThatIsPointedElsewhereIsKnownToHaveSnapshots(t *testing.T) {
 		t.Errorf("pointed back, it is %+v", g)
 	}
 }
+
+// TestAPastThatIsMadeUpWasPromised: what a demo's hosts missed in it counts.
+func TestAPastThatIsMadeUpWasPromised(t *testing.T) {
+	s := open(t)
+	attic := enrolled(t, s, "attic")
+	g := grouped(t, s, attic)
+	planned(t, s, attic, "nightly", g.ID)
+	if err := s.Backdate(t.Context(), attic.ID, 1000, 2000, 0); err != nil {
+		t.Fatal(err)
+	}
+	if p := promised(t, s, g).Schedules; len(p) != 1 || p[0].Since != 1000 {
+		t.Errorf("promised is %+v", p)
+	}
+}
