@@ -18,6 +18,7 @@ var causes = map[string]string{
 	protection.CauseMissedSlots:   "Connected, and backups are missed",
 	protection.CauseOverLimit:     "No good backup within the limit",
 	protection.CauseEmpty:         "The newest backup holds no file",
+	protection.CausePartEmpty:     "The newest backup holds nothing of a source that held files before",
 	protection.CauseCollapsed:     "The newest backup holds next to nothing",
 	protection.CauseFewFiles:      "The newest backup holds far fewer files than usual",
 	protection.CauseIncomplete:    "The newest backup is incomplete",

@@ -102,7 +102,8 @@ func TestEveryCauseHasWords(t *testing.T) {
 	unknown := CauseWords("anything")
 	for _, cause := range []string{protection.CauseSnapshotsGone, protection.CauseAcknowledged, protection.CauseMissing,
 		protection.CauseUnreadable, protection.CauseDamaged, protection.CauseOffline, protection.CauseMissedSlots, protection.CauseOverLimit,
-		protection.CauseEmpty, protection.CauseCollapsed, protection.CauseFewFiles, protection.CauseIncomplete, string(topics.CauseLocked),
+		protection.CauseEmpty, protection.CausePartEmpty, protection.CauseCollapsed, protection.CauseFewFiles, protection.CauseIncomplete,
+		string(topics.CauseLocked),
 		string(topics.CauseUnreachable)} {
 		if text := CauseWords(cause); text == "" || text == unknown {
 			t.Errorf("%s is told as %q", cause, text)

@@ -98,3 +98,23 @@ func TestASourceThatCannotBeReadAtAllIsNoIncompleteBackup(t *testing.T) {
 		t.Errorf("some: %q; all: %q", some.Effect, all.Effect)
 	}
 }
+
+// TestOneEmptySourceOfSeveralIsNotNothing tells a snapshot that lacks a source from one
+// that holds no file at all.
+func TestOneEmptySourceOfSeveralIsNotNothing(t *testing.T) {
+	told := func(files uint64) string {
+		j := store.Job{Kind: topics.BackupJob, State: topics.Warnings, Cause: topics.CauseEmptySource}
+		j.Summary.V = &topics.Summary{TotalFiles: files}
+		e := ExplainJob(j)
+		if len(e.Remedies) == 0 {
+			t.Errorf("%d files: nothing is said to be done", files)
+		}
+		return e.Cause + ". " + e.Effect
+	}
+	if got := told(0); !strings.HasPrefix(got, "There was nothing to save. ") {
+		t.Errorf("no file: %s", got)
+	}
+	if got := told(50); !strings.HasPrefix(got, "Nothing of one source was saved. The snapshot holds the other sources") {
+		t.Errorf("50 files: %s", got)
+	}
+}

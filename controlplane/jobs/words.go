@@ -176,6 +176,17 @@ var explanations = map[topics.Cause]Explanation{
 			thenAgain,
 		},
 	},
+	partEmpty: {
+		Cause: "Nothing of one source was saved",
+		Effect: "The snapshot holds the other sources, and not a single file of what is named below. " +
+			"Snapshots made before are untouched.",
+		Remedies: []Remedy{
+			{Text: "Check on the host that the disk or share is mounted where the source group looks for it."},
+			{Text: "Check that the source group's patterns do not leave out all of it."},
+			{Text: "If it is not needed any more, take it out of the source group; if it may be empty, tick that there.", Cure: CureGroup},
+			thenAgain,
+		},
+	},
 	topics.CauseFewerFiles: {
 		Cause:  "Far fewer files than before",
 		Effect: "The snapshot is whole: it holds what was there. If files are missing on the host, older snapshots still hold them.",
@@ -326,14 +337,18 @@ const (
 	hostFull      topics.Cause = "disk-full on the host"
 	targetFull    topics.Cause = "disk-full in the target"
 	allUnreadable topics.Cause = "unreadable, all of it"
+	partEmpty     topics.Cause = "empty-source, one of several"
 )
 
-// ExplainJob is Explain for a job whose message is known, which says on whose disk there
-// was no space.
+// ExplainJob is Explain for a job whose message and result are known: they say on whose
+// disk there was no space, and whether it was one source of several that was empty.
 func ExplainJob(j store.Job) Explanation {
 	cause := j.Cause
 	if cause == topics.CauseDiskFull {
 		cause = whoseDisk(j.Kind, j.Message)
+	}
+	if n := SavedFiles(j); cause == topics.CauseEmptySource && n != nil && *n > 0 {
+		cause = partEmpty
 	}
 	return Explain(j.Kind, cause, j.State)
 }

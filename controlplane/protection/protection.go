@@ -327,7 +327,10 @@ func (j *judge) content() {
 		if j.Last.State == topics.Warnings && j.Last.Cause != "" {
 			v.Cause = string(j.Last.Cause)
 		}
-		if j.FailedWords != "" && j.Last.State == topics.Warnings {
+		if v.Cause == CauseEmpty && n.Files > 0 {
+			v.Cause = CausePartEmpty
+			v.Reason += ": nothing was saved of a source that held files before"
+		} else if j.FailedWords != "" && j.Last.State == topics.Warnings {
 			v.Reason += ": " + strings.ToLower(j.FailedWords[:1]) + j.FailedWords[1:]
 		}
 		v.Reason += "."

@@ -187,6 +187,11 @@ func TestEachWordAndItsNeighbour(t *testing.T) {
 
 		// Empty.
 		{"no file", func(f *Facts) { f.Newest.Files, f.Newest.Bytes = 0, 0 }, Empty, CauseEmpty, ago(10*time.Hour - 10*time.Minute)},
+		{"no file of one source, and files of another", func(f *Facts) {
+			f.Newest.State, f.FailedWords = topics.Warnings, "There was nothing to save"
+			f.Whole, f.Good.Begun, f.Good.Ended = f.Newest, f.Newest.Begun-1, f.Newest.Ended-1
+			f.Last.State, f.Last.Cause = topics.Warnings, topics.CauseEmptySource
+		}, Warning, CausePartEmpty, 0},
 		{"no file, which is allowed", func(f *Facts) {
 			f.Newest.Files, f.Newest.Bytes, f.AllowEmpty = 0, 0, true
 			f.Good = f.Newest

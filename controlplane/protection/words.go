@@ -65,6 +65,7 @@ const (
 	CauseMissedSlots   = "missed-slots"          // overdue, late: its agent is connected, and backed nothing up
 	CauseOverLimit     = "over-limit"            // overdue: no good backup within the limit in days
 	CauseEmpty         = "empty-source"          // empty: no file
+	CausePartEmpty     = "empty-part"            // warning: nothing of one source, and files of another
 	CauseCollapsed     = "collapsed"             // empty: next to nothing of what it held before
 	CauseFewFiles      = "fewer-files"           // warning
 	CauseIncomplete    = "incomplete"            // warning

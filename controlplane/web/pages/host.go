@@ -191,7 +191,7 @@ func (s *Pages) hostProblem(ctx context.Context, e *fleet.Entry) (*views.Note, e
 		n.Tone = "warn"
 	}
 	last := e.Worst().Facts.Last
-	if last.Job == "" || string(last.Cause) != e.Cause {
+	if last.Job == "" || string(last.Cause) != e.Cause && e.Cause != protection.CausePartEmpty {
 		return n, nil
 	}
 	rows, err := s.Store.JobsByID(ctx, []topics.JobID{last.Job})
