@@ -86,7 +86,10 @@ func (t Tally) others() string {
 		}
 	}
 	if quiet.Total() == 0 {
-		return "No other host is in order."
+		if t.Total() == 1 {
+			return "It is the only one."
+		}
+		return "That is every host."
 	}
 	text := SegmentsLabel(quiet)
 	return strings.ToUpper(text[:1]) + text[1:] + "."
@@ -116,7 +119,7 @@ func NewVerdict(t Tally, silent *Silence, oldest When) Verdict {
 		return Verdict{Tone: "idle", Icon: "server", Title: "No hosts yet", Text: "Add the first one, and see its backups here."}
 	case silent != nil:
 		v := Verdict{Tone: "fail", Icon: "unplug", At: silent.At,
-			Title: fmt.Sprintf("%s of %s went silent together", number(silent.Hosts), words.Count(uint64(silent.Of), "host", "hosts")),
+			Title: fmt.Sprintf("%s of %s went silent together", number(silent.Hosts), words.Count(uint64(silent.Of), "always-on host", "always-on hosts")),
 			Text:  "Look at the network or the control plane first.",
 			Link:  Link{"Show offline hosts", FleetURL(FleetFilter{Connection: "offline"}, 1)}}
 		if bad > 0 {

@@ -206,11 +206,16 @@ func (s *Pages) lastGood(h *fleet.Entry) string {
 	return s.lastSeen(h)
 }
 
-// lastSeen says when its last good backup was, and when it was heard of.
+// lastSeen says when the last good backup was of the source group that is worst off, and
+// when the host was heard of.
 func (s *Pages) lastSeen(h *fleet.Entry) string {
-	text := "There is no good backup."
-	if h.LastGood > 0 {
-		text = "The last good backup was " + words.Ago(base.At(h.LastGood), s.Now()) + "."
+	good, of := h.LastGood, ""
+	if w := h.Worst(); w.Name != "" && len(h.Groups) > 1 { // of the one that is in trouble
+		good, of = w.LastGood(), " of "+w.Name
+	}
+	text := "There is no good backup" + of + "."
+	if good > 0 {
+		text = "The last good backup" + of + " was " + words.Ago(base.At(good), s.Now()) + "."
 	}
 	if _, seen := s.Presence.Connection(h.ID); h.Connection == hosts.Offline && seen.UnixMilli() > 0 {
 		text += " Its agent was last heard of " + words.Ago(seen, s.Now()) + "."
