@@ -123,7 +123,7 @@ func TestEveryPageIsForEverybody(t *testing.T) {
 
 	// What a repository keeps, tried before it is saved, and when it is looked after.
 	b.Open(page)
-	b.AwaitText("#repository-retention", "2 stay, 0 would be removed")
+	b.AwaitText("#repository-retention", "2 stay, none would be removed")
 	b.Inspect("repository")
 	b.Click("#snapshot-list summary")
 	b.AwaitText("#snapshot-list .pop", "Compare with…")
@@ -150,7 +150,7 @@ func TestEveryPageIsForEverybody(t *testing.T) {
 	b.Click("summary.lnk")
 	b.set("#keep_within", "")
 	b.Fill("#keep_last", "1")
-	b.AwaitText("#retention-preview", "1 stay, 1 would be removed")
+	b.AwaitText("#retention-preview", "1 stays, 1 would be removed")
 	b.Inspect("repository-form")
 	b.Open(page)
 	b.Press("Hours…")

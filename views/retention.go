@@ -116,8 +116,22 @@ func (v Retention) counts() string {
 	if v.total() == 0 {
 		return "No snapshot is known yet."
 	}
-	text := fmt.Sprintf("%d stay, %d would be removed", len(v.Keep)+len(v.Flagged), len(v.Remove))
-	if n := len(v.Flagged); n > 0 {
+	text := "None stays, "
+	switch n := len(v.Keep) + len(v.Flagged); {
+	case n == 1:
+		text = "1 stays, "
+	case n > 1:
+		text = fmt.Sprintf("%d stay, ", n)
+	}
+	if n := len(v.Remove); n > 0 {
+		text += fmt.Sprintf("%d would be removed", n)
+	} else {
+		text += "none would be removed"
+	}
+	switch n := len(v.Flagged); {
+	case n == 1:
+		text += "; 1 of those that stay is flagged"
+	case n > 1:
 		text += fmt.Sprintf("; %d of those that stay are flagged", n)
 	}
 	return text + "."

@@ -164,7 +164,7 @@ var shut = map[topics.Cause]struct {
 		return "Its server refuses the user and password that " + h + " was given."
 	}},
 	topics.CausePermission: {Unreachable, "repository-permission", func(h string) string {
-		return "The file system lets " + h + " not into its place."
+		return "The file system does not let " + h + " into its folder."
 	}},
 }
 

@@ -22,6 +22,7 @@ const (
 	CopyWaits   Copy = "waits"    // a revision waits until the host connects
 	CopyPartly  Copy = "partly"   // in force, except for what the agent cannot handle
 	CopyInForce Copy = "in-force" // the host has the current revision
+	CopyEmpty   Copy = "empty"    // of a host: it has the current revision, and there is no schedule in it
 )
 
 // CopyOf returns the state of a host's copy. moved is whether something in it changed
@@ -221,5 +222,9 @@ func (s *Service) CopyOfHost(ctx context.Context, host topics.HostID) (store.Hos
 		return store.Host{}, "", err
 	}
 	h := hosts[host]
-	return h, CopyOf(h, slices.ContainsFunc(rows, moved)), nil
+	c := CopyOf(h, slices.ContainsFunc(rows, moved))
+	if c == CopyInForce && len(rows) == 0 {
+		c = CopyEmpty
+	}
+	return h, c, nil
 }

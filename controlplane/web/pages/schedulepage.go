@@ -204,6 +204,8 @@ func (s *Pages) copyView(h store.Host, c schedule.Copy) views.Copy {
 			return untold("The host has none yet")
 		}
 		return untold("The host has an older one")
+	case schedule.CopyEmpty:
+		return views.Copy{Text: "None yet"}
 	case schedule.CopyPartly:
 		return views.Copy{InForce: true, Text: "The host has a part of it", Title: title, Problem: h.ConfigError}
 	}

@@ -54,7 +54,7 @@ func ofHost(e removal.Effects) []views.Fact {
 			"stopped on the machine."},
 		{Name: "Missed runs", Value: pending},
 		{Name: "Snapshots", Value: snapshots(e)},
-		{Name: "Jobs", Value: waiting(e, "it is recorded as interrupted, even if the machine ends it")},
+		{Name: "Jobs", Value: waiting(e, "it is recorded as interrupted, even if the machine goes on and finishes it")},
 		{Name: "Certificate", Value: trust + ". The agent keeps what it has to report until the host is brought back."},
 		{Name: "Credentials", Value: "the agent still knows those of its repositories. If the machine is not yours any more, change them there."},
 		{Name: "Topics", Value: "its retained MQTT topics are cleared, and consumers see it disappear"},

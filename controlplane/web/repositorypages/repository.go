@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
+	"github.com/restic-manager/restic-manager/controlplane/health"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/controlplane/rights"
@@ -159,7 +160,7 @@ func (s *Pages) repositoryView(ctx context.Context, id topics.RepositoryID, f vi
 	if v.Chart, err = s.SizeChart(ctx, id, days, f.Period); err != nil {
 		return v, err
 	}
-	v.Figures = s.repositoryFigures(ctx, r, tally, days)
+	v.Figures = s.repositoryFigures(ctx, r, tally, days, said[0].Word == health.Damaged)
 	recent, err := s.Store.JobsOn(ctx, id, 12)
 	if err != nil {
 		return v, err
@@ -250,7 +251,10 @@ func verdict(h jobs.Holder, looker string) (tone, text string) {
 	return "warn", "No host of ours is known by this name, so nobody can say whether its process is alive."
 }
 
-func (s *Pages) repositoryFigures(ctx context.Context, r store.Repository, t store.SnapshotTally, days []store.Day) []views.Figure {
+// repositoryFigures are a repository's numbers; damaged is whether damage was found in it
+// that no check has cleared.
+func (s *Pages) repositoryFigures(ctx context.Context, r store.Repository, t store.SnapshotTally, days []store.Day,
+	damaged bool) []views.Figure {
 	stored := views.Figure{Name: "Stored", Value: "not measured", Detail: "Refresh measures it"}
 	restorable := views.Figure{
 		Name:   "Restorable",
@@ -278,8 +282,11 @@ func (s *Pages) repositoryFigures(ctx context.Context, r store.Repository, t sto
 	check := views.Figure{Name: "Last check", Value: "never", Detail: "nobody has checked it yet"}
 	if r.CheckedAt > 0 {
 		check.Value, check.Detail = words.Ago(base.At(r.CheckedAt), s.Now()), "no errors"
-		if r.CheckErrors > 0 {
+		switch {
+		case r.CheckErrors > 0:
 			check.Detail = checkErrors(r)
+		case damaged:
+			check.Detail = "it did not look where the damage is"
 		}
 	}
 	prune := views.Figure{Name: "Last prune", Value: "never", Detail: "nothing was freed yet"}
