@@ -119,9 +119,10 @@ func NewVerdict(t Tally, silent *Silence, oldest When) Verdict {
 		return Verdict{Tone: "idle", Icon: "server", Title: "No hosts yet", Text: "Add the first one, and see its backups here."}
 	case silent != nil:
 		v := Verdict{Tone: "fail", Icon: "unplug", At: silent.At,
-			Title: fmt.Sprintf("%s of %s went silent together", number(silent.Hosts), words.Count(uint64(silent.Of), "always-on host", "always-on hosts")),
-			Text:  "Look at the network or the control plane first.",
-			Link:  Link{"Show offline hosts", FleetURL(FleetFilter{Connection: "offline"}, 1)}}
+			Title: fmt.Sprintf("%s of %s went silent together", number(silent.Hosts),
+				words.Count(uint64(silent.Of), "always-on host", "always-on hosts")),
+			Text: "Look at the network or the control plane first.",
+			Link: Link{"Show offline hosts", FleetURL(FleetFilter{Connection: "offline"}, 1)}}
 		if bad > 0 {
 			v.Text += " " + strings.ToUpper(needs[:1]) + needs[1:] + "."
 		}
