@@ -300,11 +300,11 @@ func (j *judge) failed() {
 // content says what the newest snapshot lacks.
 func (j *judge) content() {
 	n := j.Newest
+	if j.Last.State == topics.Warnings && (n.ID == "" || n.Job != j.Last.Job && n.Ended < j.Last.EndedAt) {
+		j.say(Verdict{Status: Warning, Cause: string(cmp.Or(j.Last.Cause, CauseIncomplete)), Since: j.Last.EndedAt,
+			Reason: "The last backup ended with warnings, and no snapshot of it is there."})
+	}
 	if n.ID == "" {
-		if j.Last.State == topics.Warnings {
-			j.say(Verdict{Status: Warning, Cause: string(cmp.Or(j.Last.Cause, CauseIncomplete)), Since: j.Last.EndedAt,
-				Reason: "The last backup ended with warnings, and its snapshot is not there any more."})
-		}
 		return
 	}
 	less := func(part, whole, percent uint64) bool { return whole > 0 && part*100 < whole*percent }

@@ -204,6 +204,14 @@ func TestEachWordAndItsNeighbour(t *testing.T) {
 
 		// Warning.
 		{"49 files of a hundred", func(f *Facts) { f.Newest.Files = 49 }, Warning, CauseFewFiles, 0},
+		{"the last ended with warnings and made no snapshot", func(f *Facts) {
+			f.Newest.Job = "job-0001"
+			f.Last = facts.Run{Job: "job-0002", State: topics.Warnings, EndedAt: ago(time.Hour)}
+		}, Warning, CauseIncomplete, ago(time.Hour)},
+		{"one before the last did", func(f *Facts) {
+			f.Newest.Job = "job-0002"
+			f.Last = facts.Run{Job: "job-0001", State: topics.Warnings, EndedAt: ago(20 * time.Hour)}
+		}, Protected, "", 0},
 		{"half of the files", func(f *Facts) { f.Newest.Files = 50 }, Protected, "", 0},
 
 		// No backup yet.
