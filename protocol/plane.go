@@ -65,6 +65,9 @@ type PlaneTx interface {
 	Started(PlaneJob, topics.Started, int64) error
 	// Finished is called with the job in its final state, after PutJob.
 	Finished(PlaneJob, topics.Finished, int64) error
+	// Saved is called with a backup that ended before, and how its host says that it
+	// ended: with a snapshot. That may be said again.
+	Saved(PlaneJob, topics.Finished, int64) error
 }
 
 // A PlaneInput is an event that the control plane handles.
@@ -454,7 +457,8 @@ func (s *planeStep) gap(j *PlaneJob, to int, reason string) error {
 
 // finish gives a job its end: the first one counts.
 func (s *planeStep) finish(j PlaneJob, f topics.Finished, now int64) error {
-	if j.State.Ended() {
+	saved := j.State == topics.Interrupted && j.Kind == topics.BackupJob && f.Snapshot != nil // see hostRemoved
+	if j.State.Ended() && !saved {
 		return nil
 	}
 	if j.Kind == topics.BackupJob {
@@ -463,6 +467,9 @@ func (s *planeStep) finish(j PlaneJob, f topics.Finished, now int64) error {
 			return err
 		}
 		f = Judge(f, by)
+	}
+	if saved {
+		return s.tx.Saved(j, clean(f), now)
 	}
 	if !j.State.CanBecome(f.State) {
 		s.do(Odd{Host: j.Host, Job: j.ID, What: fmt.Sprintf("it is %s and cannot become %s", j.State, f.State)})
@@ -556,7 +563,7 @@ func (s *planeStep) cancel(in CancelAsked) error {
 
 // hostRemoved ends every job of a host: one that was not sent is cancelled; of any
 // other it will not be known how it ends. If the host is brought back, what it says
-// about them changes nothing.
+// about them does not change how they ended, but a snapshot that a backup made is its.
 func (s *planeStep) hostRemoved(in HostRemoved) error {
 	jobs, err := s.tx.Open(in.Host)
 	for _, j := range jobs {

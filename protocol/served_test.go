@@ -112,3 +112,32 @@ func TestOneRunServesTheSlotsOfAGroupThatMeet(t *testing.T) {
 		})
 	}
 }
+
+// TestABackupOfARemovedHostKeepsItsEndAndItsSnapshot: what its host says of the end once
+// it is back changes nothing, but its snapshot is the job's.
+func TestABackupOfARemovedHostKeepsItsEndAndItsSnapshot(t *testing.T) {
+	for _, kind := range []topics.JobKind{topics.BackupJob, topics.SnapshotsJob} {
+		p := protocoltest.NewPlane()
+		p.Queue(PlaneJob{ID: "a", Host: "attic", Kind: kind})
+		j := p.Jobs["a"]
+		j.State = topics.Running
+		p.Jobs["a"] = j
+		step := func(in PlaneInput) {
+			t.Helper()
+			if _, err := p.Step(DefaultTiming(), in); err != nil {
+				t.Fatal(err)
+			}
+		}
+		step(HostRemoved{Host: "attic", By: "anna", Now: 1})
+		for n := range uint64(2) {
+			step(Arrived{Host: "attic", Now: 2, Events: topics.Events{Epoch: 1, First: n + 1, Events: []topics.Event{
+				{Finished: &topics.Finished{Job: "a", State: topics.Succeeded, Snapshot: &topics.Snapshot{ID: "s"}}}}}})
+		}
+		if j := p.Jobs["a"]; j.State != topics.Interrupted || len(p.Ends["a"]) != 1 {
+			t.Errorf("a job of kind %s is %s after %d ends", kind, j.State, len(p.Ends["a"]))
+		}
+		if got := p.Late["a"] == "s"; got != (kind == topics.BackupJob) {
+			t.Errorf("the snapshot of a job of kind %s is noted: %t", kind, got)
+		}
+	}
+}

@@ -141,6 +141,23 @@ func (j journal) Started(job protocol.PlaneJob, st topics.Started, at int64) err
 
 // Finished stores the end of a job and everything that follows from it for the host,
 // the repository and the snapshots.
+func (j journal) Saved(p protocol.PlaneJob, f topics.Finished, at int64) error {
+	job, err := get[Job](j.ctx, j.tx, `SELECT * FROM jobs WHERE id = $1`, p.ID)
+	if err != nil || job.Cause != topics.CauseHostRemoved || job.SnapshotID != "" {
+		return err
+	}
+	job.SnapshotID, job.Summary.V = f.Snapshot.ID, f.Summary
+	m := made(job)
+	m.State, m.EndedAt = f.State, at
+	if err := snapshots.Add(j.ctx, j.tx, job.Repository, m, *f.Snapshot, j.s.Now()); err != nil {
+		return fmt.Errorf("snapshot of job %s: %w", job.ID, err)
+	}
+	job.Message += " It made a snapshot all the same."
+	_, err = j.tx.NamedExecContext(j.ctx, `UPDATE jobs SET snapshot_id = :snapshot_id, summary = :summary, message = :message
+		WHERE id = :id`, job)
+	return err
+}
+
 func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) error {
 	job, err := get[Job](j.ctx, j.tx, `SELECT * FROM jobs WHERE id = $1`, p.ID)
 	if err != nil {

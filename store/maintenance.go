@@ -18,18 +18,23 @@ import (
 type Planned struct {
 	Snapshot
 	Group      string `db:"group_name"` // "" if its source group is gone
+	HostName   string `db:"host_name"`  // as people call it; the machine's name if it is no host of ours
 	GroupThere bool   `db:"group_there"`
-	Seen       bool   `db:"seen"`    // the last listing has it
-	Missing    bool   `db:"missing"` // older than the last listing, and not in it
+	GroupKept  bool   `db:"group_kept"` // its source group was removed, and its snapshots are to stay
+	Seen       bool   `db:"seen"`       // the last listing has it
+	Missing    bool   `db:"missing"`    // older than the last listing, and not in it
 }
 
 // PlannedSnapshots lists the snapshots of a repository, newest first. A group that was
 // removed is there as long as the rules are to go on for it.
 func (s *Store) PlannedSnapshots(ctx context.Context, repository topics.RepositoryID) ([]Planned, error) {
-	return all[Planned](ctx, s.r, `SELECT s.*, coalesce(g.name, x.name, '') AS group_name, g.id IS NOT NULL OR x.id IS NOT NULL AS group_there,
+	return all[Planned](ctx, s.r, `SELECT s.*, coalesce(g.name, x.name, '') AS group_name,
+			coalesce((SELECT name FROM host_names WHERE id = s.host AND s.job <> ''), s.hostname) AS host_name,
+			g.id IS NOT NULL OR coalesce(x.snapshots = 'retention', FALSE) AS group_there,
+			g.id IS NULL AND coalesce(x.snapshots = 'keep', FALSE) AS group_kept,
 			s.seen_at > 0 AND s.seen_at >= r.listed_at AS seen, s.seen_at < r.listed_at AND s.ended_at < r.listed_at AS missing
 		FROM snapshots s JOIN repositories r ON r.id = s.repository LEFT JOIN source_groups g ON g.id = s.source_group
-			LEFT JOIN removed x ON x.kind = 'group' AND x.id = s.source_group AND x.snapshots = 'retention'
+			LEFT JOIN removed x ON x.kind = 'group' AND x.id = s.source_group
 		WHERE s.repository = $1 AND s.gone_at = 0 ORDER BY s.time DESC, s.id`, repository)
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/store/facts"
 	"github.com/restic-manager/restic-manager/store/removal"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -546,5 +547,79 @@ func TestABackupOfARemovedGroupEndsAsOneOfIt(t *testing.T) {
 	}
 	if _, err := s.Restore(ctx, "anna", removal.Group, string(g.ID), ""); err != nil {
 		t.Error(err)
+	}
+	known := must(s.Facts(ctx, attic.ID))
+	i := slices.IndexFunc(known, func(f facts.Group) bool { return f.Group == g.ID })
+	if i < 0 || known[i].Snapshots != 2 || known[i].Lost != 0 || known[i].Last.Job != own || known[i].Good.Job != own {
+		t.Errorf("of the group that came back is known %+v", known)
+	}
+}
+
+// TestSnapshotsOfARemovedGroupStayOrFollowTheRules, and are its own again when it is back.
+func TestSnapshotsOfARemovedGroupStayOrFollowTheRules(t *testing.T) {
+	for _, snapshots := range []string{removal.Keep, removal.Retention} {
+		p, ctx := began(t), t.Context()
+		p.backup(topics.Succeeded, 1, 10, 100)
+		look := func() Planned {
+			list := must(p.s.PlannedSnapshots(ctx, p.g.Repository))
+			if len(list) != 1 {
+				t.Fatalf("%d snapshots", len(list))
+			}
+			return list[0]
+		}
+		was := must(p.s.Host(ctx, p.g.Host)).Name
+		if n := look(); !n.GroupThere || n.GroupKept || n.Group != p.g.Name || n.HostName != was {
+			t.Errorf("%s: before it was %+v", snapshots, n)
+		}
+		must(p.s.RemoveSourceGroup(ctx, "anna", p.g.ID, snapshots))
+		if n := look(); n.GroupKept != (snapshots == removal.Keep) || n.GroupThere == n.GroupKept || n.Group != p.g.Name || n.Job == "" {
+			t.Errorf("%s: with the group removed it is %+v", snapshots, n)
+		}
+		must(p.s.Restore(ctx, "anna", removal.Group, string(p.g.ID), ""))
+		if n := look(); !n.GroupThere || n.GroupKept {
+			t.Errorf("%s: with the group back it is %+v", snapshots, n)
+		}
+		if f := p.facts(); f.Snapshots != 1 || f.Lost != 0 || f.Good.Files != 10 {
+			t.Errorf("%s: what is known of it then is %+v", snapshots, f)
+		}
+	}
+}
+
+// TestABackupOfARemovedHostBelongsToItsGroupWhenItIsBack: it goes on, and what it made is
+// listed before the host is brought back.
+func TestABackupOfARemovedHostBelongsToItsGroupWhenItIsBack(t *testing.T) {
+	p, ctx := began(t), t.Context()
+	cellar := enrolled(t, p.s, "cellar")
+	p.tick()
+	j := asked(t, p.s, p.g)
+	if err := p.s.Steps(ctx, func(tx protocol.PlaneTx) error {
+		running := must2(tx.Job(j.ID))
+		running.State = topics.Dispatched
+		return tx.PutJob(running)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.s.RemoveHost(ctx, "anna", p.g.Host, removal.Keep); err != nil {
+		t.Fatal(err)
+	}
+	p.tick()
+	n := of(p.g, 7)[0]
+	p.listBy(cellar.ID, topics.Result{}, n)
+	must(p.s.Restore(ctx, "anna", removal.Host, string(p.g.Host), ""))
+	for first := range uint64(2) { // it may say so twice
+		p.s.mustStep(t, p.g.Host, first+1, topics.Event{Finished: &topics.Finished{Job: j.ID, State: topics.Succeeded, Snapshot: &n,
+			Summary: &topics.Summary{TotalFiles: 5, TotalBytes: 50}}})
+	}
+	if end := must(p.s.Job(ctx, j.ID)); end.State != topics.Interrupted || end.SnapshotID != n.ID {
+		t.Errorf("the job is %+v", end)
+	}
+	p.list(n)
+	for _, s := range must(p.s.PlannedSnapshots(ctx, p.g.Repository)) {
+		if s.ID != n.ID || s.Job != j.ID || s.SourceGroup != p.g.ID || !s.GroupThere || s.GroupKept {
+			t.Errorf("its snapshot is %+v", s)
+		}
+	}
+	if f := p.facts(); f.Snapshots != 1 || f.Lost != 0 || f.Good.ID != n.ID || f.Good.Files != 5 {
+		t.Errorf("what is known of its group is %+v", f)
 	}
 }

@@ -306,8 +306,8 @@ var explanations = map[topics.Cause]Explanation{
 	},
 	topics.CauseHostRemoved: {
 		Cause: "The host was removed before this job had ended",
-		Effect: "Nobody knows how it ended. If its agent finished it all the same, its snapshot is in the repository, and the next " +
-			"listing shows it as one that no job is known of.",
+		Effect: "Nobody knew then how it ends. If its agent finished it all the same, its snapshot is in the repository. It is this " +
+			"job's once the host is back; until then listings show it as one that no job is known of.",
 		Remedies: []Remedy{
 			{Text: "If the host was removed by mistake, restore it within thirty days: Removed, on the fleet page."},
 			{Text: "If it is gone for good, stop the agent on the machine."},

@@ -280,7 +280,7 @@ func (j *judge) failed() {
 	default:
 		return
 	}
-	if j.served.Begun >= j.Last.EndedAt && j.served.ID != "" {
+	if j.served.ID != "" && (j.served.Begun >= j.Last.EndedAt || j.served.Job == j.Last.Job && j.Last.Job != "") {
 		return
 	}
 	v := Verdict{Status: Failed, Cause: string(j.Last.Cause), Since: j.FailedSince, Reason: "The last backup " + verb}

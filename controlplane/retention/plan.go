@@ -50,6 +50,8 @@ func Plan(k store.Keep, list []store.Planned, now time.Time) (v Verdicts, err er
 		switch why, late := odd(s, now); {
 		case len(why) > 0:
 			v.Flagged = append(v.Flagged, Verdict{s, why})
+		case s.GroupKept:
+			v.Keep = append(v.Keep, Verdict{s, []string{"of a source group that was removed, whose snapshots were to stay; no rule removes it"}})
 		case !s.Seen:
 			v.Keep = append(v.Keep, Verdict{s, []string{"made since the repository was last listed; it counts from the next listing on"}})
 		default:
@@ -112,7 +114,7 @@ func odd(s store.Planned, now time.Time) (why []string, late bool) {
 	case s.Time < s.QueuedAt-slack:
 		late = true
 	}
-	if !s.GroupThere {
+	if !s.GroupThere && !s.GroupKept {
 		say("its source group is gone; remove it by hand if nobody needs it any more")
 	}
 	if !s.Seen && s.Missing {

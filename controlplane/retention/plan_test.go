@@ -203,6 +203,49 @@ func TestEachOddityHasItsWords(t *testing.T) {
 	}
 }
 
+// TestARemovedGroupKeepsItsSnapshotsOrItsRules, as was chosen when it was removed.
+func TestARemovedGroupKeepsItsSnapshotsOrItsRules(t *testing.T) {
+	for _, c := range []struct {
+		name                    string
+		there, kept             bool
+		keeps, removes, flagged int
+	}{
+		{"in use", true, false, 1, 2, 0},
+		{"removed, and the rules go on", true, false, 1, 2, 0},
+		{"removed, and all stays", false, true, 3, 0, 0},
+		{"gone, and nobody said what becomes of them", false, false, 0, 0, 3},
+	} {
+		var list []store.Planned
+		for n := range 3 {
+			s := honest(strings.Repeat("abc"[n:n+1], 12), noon.Add(-time.Duration(n)*day))
+			s.GroupThere, s.GroupKept = c.there, c.kept
+			list = append(list, s)
+		}
+		v, err := Plan(store.Keep{Last: 1}, list, noon)
+		if err != nil || len(v.Keep) != c.keeps || len(v.Remove) != c.removes || len(v.Flagged) != c.flagged {
+			t.Errorf("%s: %d stay, %d go, %d are flagged (%v)", c.name, len(v.Keep), len(v.Remove), len(v.Flagged), err)
+		}
+		if odd := Oddities(v, nil); len(odd) != c.flagged {
+			t.Errorf("%s: odd is %+v", c.name, odd)
+		}
+	}
+}
+
+// TestAReviewNamesTheHostAsPeopleDo, not the machine.
+func TestAReviewNamesTheHostAsPeopleDo(t *testing.T) {
+	var list []store.Planned
+	for n := range 30 {
+		s := honest(fmt.Sprintf("%012x", n), noon.Add(-time.Duration(n)*time.Hour))
+		s.Group, s.HostName, s.Hostname = "letters", "attic", "vm-17"
+		list = append(list, s)
+	}
+	v, err := Plan(store.Keep{Last: 1}, list, noon)
+	text := strings.Join(PlanOf(v, nil).Unusual, " ")
+	if err != nil || !strings.Contains(text, `"letters" on attic`) || strings.Contains(text, "vm-17") {
+		t.Errorf("it says %q (%v)", text, err)
+	}
+}
+
 func TestCountsAreRefusedWhereAnybodyCanAdd(t *testing.T) {
 	for _, c := range []struct {
 		keep             store.Keep

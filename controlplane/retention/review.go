@@ -83,7 +83,7 @@ func ofGroup(list []Verdict, group topics.SourceGroupID) (out []Verdict) {
 func nameOf(list []Verdict) string {
 	for _, s := range list {
 		if s.Group != "" {
-			return fmt.Sprintf("%q on %s", s.Group, s.Hostname)
+			return fmt.Sprintf("%q on %s", s.Group, s.HostName)
 		}
 	}
 	return "a source group"

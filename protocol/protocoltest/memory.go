@@ -182,6 +182,8 @@ type Plane struct {
 	Log    map[topics.JobID][]string // "n text", or "from-to gap"
 	Ends   map[topics.JobID][]topics.Finished
 	Parts  map[topics.JobID]map[int]topics.Report
+	// Late holds the snapshots of backups that had ended when their host was removed.
+	Late map[topics.JobID]string
 	// Greetings holds the session of each host's last hello.
 	Greetings map[topics.HostID]topics.Session
 	// Applied is the config in force on each host.
@@ -200,6 +202,7 @@ func NewPlane() *Plane {
 		Log:        map[topics.JobID][]string{},
 		Ends:       map[topics.JobID][]topics.Finished{},
 		Parts:      map[topics.JobID]map[int]topics.Report{},
+		Late:       map[topics.JobID]string{},
 		Greetings:  map[topics.HostID]topics.Session{},
 		Applied:    map[topics.HostID]topics.Configured{},
 		FiredSlots: map[topics.JobID]topics.Fired{},
@@ -218,6 +221,7 @@ func (p *Plane) Queue(j protocol.PlaneJob) {
 func (p *Plane) Step(t protocol.Timing, in protocol.PlaneInput) ([]protocol.PlaneEffect, error) {
 	tx := *p
 	tx.Places, tx.Jobs, tx.Log, tx.Ends = maps.Clone(p.Places), maps.Clone(p.Jobs), maps.Clone(p.Log), maps.Clone(p.Ends)
+	tx.Late = maps.Clone(p.Late)
 	tx.Greetings, tx.Parts, tx.Order = maps.Clone(p.Greetings), maps.Clone(p.Parts), slices.Clip(p.Order)
 	tx.Applied, tx.FiredSlots, tx.Further = maps.Clone(p.Applied), maps.Clone(p.FiredSlots), maps.Clone(p.Further)
 	effects, err := protocol.PlaneStep(t, &tx, in)
@@ -329,6 +333,12 @@ func (p *Plane) Greeted(host topics.HostID, h topics.Hello, _ int64) error {
 
 // Started implements protocol.PlaneTx.
 func (p *Plane) Started(protocol.PlaneJob, topics.Started, int64) error { return nil }
+
+// Saved implements protocol.PlaneTx.
+func (p *Plane) Saved(j protocol.PlaneJob, f topics.Finished, _ int64) error {
+	p.Late[j.ID] = f.Snapshot.ID
+	return nil
+}
 
 // Finished implements protocol.PlaneTx.
 func (p *Plane) Finished(j protocol.PlaneJob, f topics.Finished, _ int64) error {
