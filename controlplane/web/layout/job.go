@@ -88,7 +88,19 @@ func AskedBy(j store.Job) string {
 	case scheduled:
 		return "the schedule " + name
 	}
-	return j.RequestedBy
+	return program(j.RequestedBy, "the ")
+}
+
+// program words the name the audit log has for a program: "the API token nightly". A
+// person's name stays as it is.
+func program(name, article string) string {
+	if token, ok := strings.CutPrefix(name, "api:"); ok {
+		return article + "API token " + token
+	}
+	if consumer, ok := strings.CutPrefix(name, "mqtt:"); ok {
+		return article + "MQTT consumer " + consumer
+	}
+	return name
 }
 
 // Asker is who wanted a job.
@@ -97,7 +109,7 @@ func Asker(j store.Job) string {
 	case j.RequestedBy == store.Plane:
 		return "This server"
 	case j.Schedule == "":
-		return j.RequestedBy
+		return program(j.RequestedBy, "")
 	case j.Attempt > 0:
 		return "Retry " + strconv.Itoa(j.Attempt)
 	}

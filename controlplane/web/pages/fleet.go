@@ -131,7 +131,9 @@ func (s *Pages) verdict(m *fleet.Moment) views.Verdict {
 		silent = &views.Silence{Hosts: m.Silent.Hosts, Of: m.Silent.Of, At: s.When(m.Silent.At)}
 	}
 	v := views.NewVerdict(keyed(m.Tally), silent, oldest)
-	v.Agents = fmt.Sprintf("%s of %s connected.", words.Number(uint64(m.Online)), words.Count(uint64(m.Len()), "agent is", "agents are"))
+	if m.Len() > 0 {
+		v.Agents = fmt.Sprintf("%s of %s connected.", words.Number(uint64(m.Online)), words.Count(uint64(m.Len()), "agent is", "agents are"))
+	}
 	return v
 }
 
