@@ -76,15 +76,15 @@ func (s *Store) Ask(ctx context.Context, actor string, j Job) (job Job, added bo
 		}
 		j.State, j.RequestedBy = topics.Queued, actor
 		if j.QueuedAt == 0 {
+			// Jobs run in the order in which they were asked for, also those of one millisecond.
+			last, err := get[int64](ctx, tx, `SELECT coalesce(max(queued_at), 0) FROM jobs WHERE host = $1`, j.Host)
+			if err != nil {
+				return err
+			}
 			j.QueuedAt = s.Now()
-		}
-		// Jobs run in the order in which they were asked for, also those of one millisecond.
-		last, err := get[int64](ctx, tx, `SELECT coalesce(max(queued_at), 0) FROM jobs WHERE host = $1`, j.Host)
-		if err != nil {
-			return err
-		}
-		if ahead := last - j.QueuedAt; ahead >= 0 && ahead < 1000 {
-			j.QueuedAt = last + 1
+			if ahead := last - j.QueuedAt; ahead >= 0 && ahead < 1000 {
+				j.QueuedAt = last + 1
+			}
 		}
 		job, added = j, true
 		return s.queue(ctx, tx, j)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -46,6 +47,10 @@ func NewPainter() *Painter { return &Painter{sent: map[string]string{}} }
 // Begin begins a drawing.
 func (p *Painter) Begin(ctx context.Context) { p.ctx, p.parts, p.Again = ctx, nil, false }
 
+// ages are the words of how long ago something was. The browser keeps them true by
+// itself, so a part in which nothing else changed looks as it did.
+var ages = regexp.MustCompile(`(<time [^>]*data-f="(?:ago|in|span)"[^>]*>)[^<]*`)
+
 // Morph puts a part in the place of the one with its id.
 func (p *Painter) Morph(id string, c templ.Component) {
 	var b strings.Builder
@@ -53,10 +58,11 @@ func (p *Painter) Morph(id string, c templ.Component) {
 		p.err = fmt.Errorf("render %s: %w", id, err)
 		return
 	}
-	if p.sent[id] == b.String() {
+	looks := ages.ReplaceAllString(b.String(), "$1")
+	if p.sent[id] == looks {
 		return
 	}
-	p.sent[id] = b.String()
+	p.sent[id] = looks
 	p.parts = append(p.parts, views.Partial(id, views.Morph, templ.Raw(b.String())))
 }
 
