@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -105,6 +106,12 @@ func TestALockedRepositoryIsUnlockedAndTheJobRunsAgain(t *testing.T) {
 	admin := w.person(store.Admin)
 	id := w.backup(attic)
 	attic.ran(id, topics.Finished{State: topics.Failed, Cause: topics.CauseLocked, Message: "already locked"})
+	await(t, "a look at whose the locks are", func() error {
+		if open := must(w.store.OpenJobs(t.Context(), attic.id)); len(open) != 1 || open[0].Kind != topics.LocksJob {
+			return fmt.Errorf("there wait %+v", open)
+		}
+		return nil
+	})
 	r := admin.do("POST", "/jobs/"+string(id)+"/unlock", nil)
 	if r.StatusCode != 303 {
 		t.Fatalf("unlock: %s %s", r.Status, r.text)
