@@ -152,7 +152,7 @@ func TestAConsumerMayDoWhatItWasGiven(t *testing.T) {
 		return errors.New(watch.Out.Tail(2000))
 	})
 	session := w.SignIn()
-	if page := session.Page("/jobs/" + id); page.Missing("mqtt:doer") {
+	if page := session.Page("/jobs/" + id); page.Missing("the MQTT consumer doer") {
 		t.Errorf("the job's page does not say who asked for it: %s", page.Text)
 	}
 	// The reader's and the retained wish would be jobs by now: wishes are granted in turn.

@@ -74,6 +74,9 @@ func TestMissingSnapshotsAreAcknowledgedAsTheyWereShown(t *testing.T) {
 		!strings.Contains(r.text, `"acknowledged":1`) {
 		t.Errorf("by the beginning of its ID: %s %s", r.Status, r.text)
 	}
+	if r := program.do("POST", "/api"+page+"/missing/acknowledge", nil); r.StatusCode != 200 || !strings.Contains(r.text, `"acknowledged":0`) {
+		t.Errorf("all that are left, without a body: %s %s", r.Status, r.text)
+	}
 	if text := admin.shows(page, "Missing snapshots"); strings.Contains(text, "I know that") {
 		t.Error("the page asks to acknowledge what is acknowledged")
 	}

@@ -34,18 +34,21 @@ func (a *API) ListMissing(ctx context.Context, in *repositoryIn) (*list1[missing
 
 type acknowledgeMissingIn struct {
 	ID   topics.RepositoryID `path:"id"`
-	Body struct {
+	Body *struct {
 		Snapshots *[]string  `json:"snapshots,omitempty" doc:"IDs of missing snapshots, or beginnings that fit one of them alone"`
-		All       *bool      `json:"all,omitempty" doc:"all that are missing, instead of naming them"`
+		All       *bool      `json:"all,omitempty" doc:"all that are missing, instead of naming them; without a body it is all"`
 		Until     *time.Time `json:"until,omitempty" doc:"with all: those found missing up to then; left out, it is now"`
 	}
 }
 
 // AcknowledgeMissing notes which lost snapshots an administrator knows of.
 func (a *API) AcknowledgeMissing(ctx context.Context, in *acknowledgeMissingIn) (*acknowledgedOut, error) {
-	known := repositories.Known{Snapshots: in.Body.Snapshots, All: in.Body.All}
-	if in.Body.Until != nil {
-		known.Until = new(in.Body.Until.UnixMilli())
+	known := repositories.Known{All: new(true)}
+	if b := in.Body; b != nil {
+		known.Snapshots, known.All = b.Snapshots, b.All
+		if b.Until != nil {
+			known.Until = new(b.Until.UnixMilli())
+		}
 	}
 	out := &acknowledgedOut{}
 	n, err := a.Repositories.AcknowledgeMissing(ctx, session.Of(ctx).Name, in.ID, known)
