@@ -33,6 +33,7 @@ var unaudited = map[string]string{
 	"Greeted":           "an agent reports",
 	"SetReceived":       "an agent reports",
 	"Started":           "an agent reports",
+	"Saved":             "an agent reports",
 	"AddGap":            "an agent reports",
 	"PutJob":            "the job was asked for; how it was given up has its entry with the ending",
 	"PutGroup":          "which job answers a slot, the job says",

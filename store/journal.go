@@ -139,8 +139,8 @@ func (j journal) Started(job protocol.PlaneJob, st topics.Started, at int64) err
 	return change(j.ctx, j.tx, `UPDATE jobs SET started_at = $1, restic_version = $2 WHERE id = $3`, at, st.Restic, job.ID)
 }
 
-// Finished stores the end of a job and everything that follows from it for the host,
-// the repository and the snapshots.
+// Saved notes the snapshot of a backup that went on after its host was removed: how the
+// job ended stays as it is.
 func (j journal) Saved(p protocol.PlaneJob, f topics.Finished, at int64) error {
 	job, err := get[Job](j.ctx, j.tx, `SELECT * FROM jobs WHERE id = $1`, p.ID)
 	if err != nil || job.Cause != topics.CauseHostRemoved || job.SnapshotID != "" {
@@ -158,6 +158,8 @@ func (j journal) Saved(p protocol.PlaneJob, f topics.Finished, at int64) error {
 	return err
 }
 
+// Finished stores the end of a job and everything that follows from it for the host,
+// the repository and the snapshots.
 func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) error {
 	job, err := get[Job](j.ctx, j.tx, `SELECT * FROM jobs WHERE id = $1`, p.ID)
 	if err != nil {

@@ -41,7 +41,7 @@ func (b *Board) groups(rows []promise.Group) []Group {
 		out[i] = Group{Group: row}
 		for _, s := range row.Schedules {
 			line := s
-			line.Since, line.PausedFrom, line.Owed = 0, 0, 0 // each group may have its own
+			line.Since, line.Made, line.PausedFrom, line.Owed = 0, 0, 0, 0 // each group may have its own
 			p, known := b.plans[s.ID]
 			if !known || p.row != line {
 				policy, err := slots.Parse(s.Cron, s.Zone, time.Duration(s.JitterSeconds)*time.Second, string(s.ID))
@@ -51,7 +51,7 @@ func (b *Board) groups(rows []promise.Group) []Group {
 				p = plan{line, protection.Plan{ID: s.ID, Name: s.Name, Policy: policy, Enabled: s.Enabled, PausedAt: s.PausedAt}}
 				b.plans[s.ID] = p
 			}
-			p.plan.Since, p.plan.PausedFrom, p.plan.Owed = s.Since, s.PausedFrom, s.Owed
+			p.plan.Since, p.plan.Made, p.plan.PausedFrom, p.plan.Owed = s.Since, s.Made, s.PausedFrom, s.Owed
 			out[i].plans = append(out[i].plans, p.plan)
 		}
 	}

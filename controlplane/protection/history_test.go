@@ -154,7 +154,8 @@ func TestAYearOfAnyHistory(t *testing.T) {
 			case "silence":
 				h.pass(span(), false)
 			case "schedule":
-				f.Plans = []Plan{{ID: "nightly-0001", Name: "nightly", Policy: h.policy(), Enabled: true, Since: h.ms()}}
+				h.forgiven = !h.whole.IsZero() && h.now.Sub(h.whole) > limit
+				f.Plans = []Plan{{ID: "nightly-0001", Name: "nightly", Policy: h.policy(), Enabled: true, Made: h.ms(), Since: h.ms()}}
 			case "unschedule":
 				f.Plans, h.forgiven = nil, false
 			case "change":
@@ -162,7 +163,7 @@ func TestAYearOfAnyHistory(t *testing.T) {
 					h.forgiven = h.forgiven || h.missed() > 0
 					was := f.Plans[0]
 					h.cron = rapid.SampledFrom(crons).Draw(t, "changed cron")
-					f.Plans = []Plan{{ID: was.ID, Name: was.Name, Policy: h.policy(), Enabled: true, Since: h.ms(), Owed: was.Owed}}
+					f.Plans = []Plan{{ID: was.ID, Name: was.Name, Policy: h.policy(), Enabled: true, Made: was.Made, Since: h.ms(), Owed: was.Owed}}
 					if slot, n := slots.Due(was.Policy, time.UnixMilli(was.Since), h.now); n > 0 {
 						f.Plans[0].Owed = slot.UnixMilli()
 					}

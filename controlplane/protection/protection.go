@@ -37,6 +37,7 @@ type Plan struct {
 	Name     string
 	Policy   slots.Policy
 	Enabled  bool
+	Made     int64 // when it was made, or the group came to it; 0 is not known
 	Since    int64 // slots up to this moment do not count: when it was made, changed or enabled
 	PausedAt int64 // since when it is switched off; 0 if it is not, or not known
 
@@ -125,8 +126,8 @@ func Judge(f Facts, now time.Time) Verdict {
 		}
 		return v
 	}
-	f = f.believed(now.UnixMilli())
-	j := judge{Facts: f, now: now.UnixMilli(), served: f.Whole}
+	f, until := f.believed(now.UnixMilli())
+	j := judge{Facts: f, now: now.UnixMilli(), served: f.Whole, until: until}
 	if f.Good.Begun > f.Whole.Begun { // an empty one, where that is allowed
 		j.served = f.Good
 	}
@@ -152,7 +153,8 @@ func Judge(f Facts, now time.Time) Verdict {
 
 // believed has the facts without moments that lie further ahead than a clock may be set
 // back: they were written by a clock that was wrong, and nothing is new because of them.
-func (f Facts) believed(now int64) Facts {
+// until is when the first of them is near enough to be believed, 0 if none was left out.
+func (f Facts) believed(now int64) (_ Facts, until int64) {
 	far := now + facts.FarAhead
 	f.Plans = slices.Clone(f.Plans)
 	moments := []*int64{&f.CreatedAt, &f.ServedSlot, &f.ElsewhereAt}
@@ -160,14 +162,18 @@ func (f Facts) believed(now int64) Facts {
 		moments = append(moments, &s.Begun, &s.Ended)
 	}
 	for i := range f.Plans {
-		moments = append(moments, &f.Plans[i].Since, &f.Plans[i].Owed)
+		moments = append(moments, &f.Plans[i].Made, &f.Plans[i].Since, &f.Plans[i].Owed)
 	}
 	for _, at := range moments {
-		if *at > far {
-			*at = 0
+		if *at <= far {
+			continue
 		}
+		if near := *at - facts.FarAhead; until == 0 || near < until {
+			until = near
+		}
+		*at = 0
 	}
-	return f
+	return f, until
 }
 
 // judge is a verdict in the making.
@@ -354,6 +360,7 @@ func (j *judge) promise() {
 	for _, p := range j.plans {
 		j.slots(p)
 	}
+	j.madeTooLate()
 	if len(j.Plans) > 0 || j.served.ID == "" {
 		return // slots are promised; or nothing was ever saved, and nothing promised
 	}
@@ -364,6 +371,22 @@ func (j *judge) promise() {
 	}
 	j.say(Verdict{Status: Unscheduled, Cause: CauseNoSchedule, Since: j.served.Ended,
 		Reason: "The last backup is within the limit of " + j.days() + ", but no schedule will make the next one."})
+}
+
+// madeTooLate says that the last good backup was over the limit before there was any
+// schedule: a new one is no backup yet.
+func (j *judge) madeTooLate() {
+	if len(j.plans) == 0 || j.served.ID == "" {
+		return
+	}
+	over := j.served.Ended + j.limit()
+	for _, p := range j.Plans {
+		if p.Made <= over {
+			return
+		}
+	}
+	j.say(Verdict{Status: Overdue, Cause: CauseOverLimit, Since: over,
+		Reason: "There is no good backup within the limit of " + j.days() + ", and its schedule is newer than that and has made none yet."})
 }
 
 // slots says which of a schedule's slots passed without a good backup.

@@ -481,8 +481,27 @@ func TestAClockThatWasFarAheadIsNotBelieved(t *testing.T) {
 			t.Errorf("%s ahead, with a schedule: %+v", ahead, v)
 		}
 		f.Plans = nil
-		if v := Judge(f, noon); v.Status != want[1] {
+		v := Judge(f, noon)
+		if v.Status != want[1] {
 			t.Errorf("%s ahead, without a schedule: %+v", ahead, v)
+		}
+		if v.Status == Overdue && v.Until != noon.Add(ahead-day).UnixMilli() {
+			t.Errorf("%s ahead, and it is to be judged again at %d", ahead, v.Until)
+		}
+	}
+}
+
+// TestANewScheduleIsNoBackup: what was over the limit before its schedule was made stays
+// so until that has run; what was not waits for the first slot.
+func TestANewScheduleIsNoBackup(t *testing.T) {
+	for age, want := range map[time.Duration]Status{3 * day: Overdue, day: Protected} {
+		f := daily(t)
+		f.holds(snapshot(ago(age)))
+		p := plan(t, "weekly", "0 2 * * 0", "UTC", 0, ago(time.Minute))
+		p.Made = ago(time.Minute)
+		f.Plans = []Plan{p}
+		if v := Judge(f, noon); v.Status != want {
+			t.Errorf("a backup of %s ago, and a schedule of a minute ago: %+v, want %s", age, v, want)
 		}
 	}
 }

@@ -51,6 +51,7 @@ type Schedule struct {
 	Enabled       bool              `db:"enabled"`
 	Since         int64             `db:"since"`       // slots up to this moment do not count
 	PausedAt      int64             `db:"paused_at"`   // since when it is switched off
+	Made          int64             `db:"created_at"`  // when it was made, or the group came to it
 	PausedFrom    int64             `db:"paused_from"` // when the pause began that ended with Since; 0 if none did
 	Owed          int64             `db:"owed"`        // the last slot that began before the plan was changed
 }
@@ -70,7 +71,7 @@ func Of(ctx context.Context, q sqlx.QueryerContext, hosts []topics.HostID) (p Pr
 	var groups []Group
 	r.read(&groups, `SELECT id, host, name, repository, created_at, allow_empty FROM source_groups`, `host`, ` ORDER BY name, id`)
 	var schedules []Schedule
-	r.read(&schedules, `SELECT id, host, name, cron, zone, jitter_seconds, enabled, since, paused_at, paused_from, owed
+	r.read(&schedules, `SELECT id, host, name, cron, zone, jitter_seconds, enabled, created_at, since, paused_at, paused_from, owed
 		FROM schedules`, `host`, ` ORDER BY name, id`)
 	var members []struct {
 		Schedule topics.ScheduleID    `db:"schedule"`
@@ -99,8 +100,8 @@ func Of(ctx context.Context, q sqlx.QueryerContext, hosts []topics.HostID) (p Pr
 		N     int                  `db:"n"`
 		At    int64                `db:"at"`
 	}
-	r.read(&elsewhere, `SELECT f.source_group, count(*) AS n, max(n.ended_at) AS at FROM group_facts f JOIN snapshots n
-		ON n.source_group = f.source_group AND n.gone_at = 0 AND n.replaced_by = '' AND n.job <> '' WHERE n.repository <> f.repository
+	r.read(&elsewhere, `SELECT f.source_group, count(*) AS n, max(n.ended_at) AS at FROM group_facts f CROSS JOIN snapshots n
+		WHERE n.source_group = f.source_group AND n.repository <> f.repository AND n.gone_at = 0 AND n.replaced_by = '' AND n.job <> ''
 		AND f.whole_id = '' AND f.good_id = ''`, `f.host`, ` GROUP BY f.source_group`)
 	var keepers []topics.HostID
 	r.read(&keepers, `SELECT DISTINCT keeper FROM repositories WHERE removed_at = 0 AND keeper <> ''`, `keeper`, ``)
@@ -150,7 +151,7 @@ func Of(ctx context.Context, q sqlx.QueryerContext, hosts []topics.HostID) (p Pr
 		for _, m := range membersOf[s.ID] {
 			of := s
 			if m.joined > s.Since { // what came before was not promised to it
-				of.Since, of.PausedFrom, of.Owed = m.joined, 0, 0
+				of.Since, of.Made, of.PausedFrom, of.Owed = m.joined, max(of.Made, m.joined), 0, 0
 			}
 			schedulesOf[m.group] = append(schedulesOf[m.group], of)
 		}
@@ -207,7 +208,7 @@ func (r *reader) read(into any, query, host, order string) {
 	var args []any
 	if r.hosts != nil {
 		word := ` WHERE `
-		if strings.Contains(query, word) {
+		if strings.Contains(query, `WHERE `) {
 			word = ` AND `
 		}
 		if query, args, r.err = sqlx.In(query+word+host+` IN (?)`, r.hosts); r.err != nil {
