@@ -19,7 +19,6 @@ type Snapshots struct {
 }
 
 type snapshots struct {
-	silent
 	Snapshots
 	listed     []topics.Snapshot
 	unreadable []string // beginnings of the IDs of those that restic left out
