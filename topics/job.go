@@ -83,7 +83,8 @@ const (
 	CauseCredentials   Cause = "credentials"        // the server refuses user and password (or hides the repository)
 	CauseAppendOnly    Cause = "append-only"        // the server refuses to delete
 	CausePermission    Cause = "permission"         // the file system refuses the agent
-	CauseDiskFull      Cause = "disk-full"          // no space where the repository or its cache is
+	CauseDiskFull      Cause = "disk-full"          // no space, or a quota used up, where the repository is
+	CauseHostDisk      Cause = "host-disk-full"     // no space on the host itself: temporary files, cache, state, a restore's target
 	CauseSourceMissing Cause = "source-missing"     // none of the paths to back up exists
 	CauseEmptySource   Cause = "empty-source"       // a backup, or one of its sources, held no file
 	CauseFewerFiles    Cause = "fewer-files"        // the snapshot is whole and holds far fewer files than those before it
@@ -108,7 +109,7 @@ const (
 // Causes lists every cause but CauseNone.
 var Causes = []Cause{
 	CauseLocked, CausePassword, CauseNoRepository, CauseUnreachable, CauseCertificate, CauseCredentials, CauseAppendOnly,
-	CausePermission, CauseDiskFull, CauseSourceMissing, CauseEmptySource, CauseFewerFiles, CauseSourceMoved, CauseUnreadable,
+	CausePermission, CauseDiskFull, CauseHostDisk, CauseSourceMissing, CauseEmptySource, CauseFewerFiles, CauseSourceMoved, CauseUnreadable,
 	CauseDamaged, CauseNoRestic, CauseUsage, CausePolicy, CauseRefused, CauseExpired, CauseHook, CauseServed, CauseCancelled,
 	CauseHostRemoved, CauseKilled, CauseAgentDied, CauseReview, CauseUnknown,
 }

@@ -326,7 +326,8 @@ func TestAWatcherThatLeavesCostsNothing(t *testing.T) {
 func TestEveryCauseHasWords(t *testing.T) {
 	for _, c := range []topics.Cause{topics.CauseLocked, topics.CausePassword, topics.CauseNoRepository, topics.CauseUnreachable,
 		topics.CauseCertificate,
-		topics.CauseCredentials, topics.CauseAppendOnly, topics.CausePermission, topics.CauseDiskFull, topics.CauseSourceMissing,
+		topics.CauseCredentials, topics.CauseAppendOnly, topics.CausePermission, topics.CauseDiskFull, topics.CauseHostDisk,
+		topics.CauseSourceMissing,
 		topics.CauseEmptySource, topics.CauseFewerFiles, topics.CauseSourceMoved, topics.CauseUnreadable,
 		topics.CauseDamaged, topics.CauseNoRestic, topics.CauseUsage, topics.CausePolicy, topics.CauseRefused, topics.CauseExpired,
 		topics.CauseCancelled,

@@ -21,6 +21,7 @@ func occurs(k topics.JobKind, c topics.Cause) bool {
 		topics.CauseUnreadable:    {topics.BackupJob, topics.RestoreJob},
 		topics.CauseAppendOnly:    {topics.ForgetJob, topics.PruneJob, topics.UnlockJob},
 		topics.CauseReview:        {topics.ForgetJob},
+		targetFull:                {topics.RestoreJob},
 	}
 	kinds, some := only[c]
 	return !some || slices.Contains(kinds, k)
@@ -29,7 +30,7 @@ func occurs(k topics.JobKind, c topics.Cause) bool {
 // TestEveryFailureHasARemedyThatFits looks at each kind with each cause it can end for.
 func TestEveryFailureHasARemedyThatFits(t *testing.T) {
 	for _, k := range topics.Kinds {
-		for _, c := range append(slices.Clone(topics.Causes), hostFull, "of a later version") {
+		for _, c := range append(slices.Clone(topics.Causes), targetFull, "of a later version") {
 			if !occurs(k, c) {
 				continue
 			}
@@ -87,6 +88,21 @@ func TestTheFullDiskIsTheRightOne(t *testing.T) {
 		e := ExplainJob(store.Job{Kind: c.kind, State: topics.Failed, Cause: topics.CauseDiskFull, Message: c.message})
 		if !strings.HasSuffix(e.Cause, c.cause) {
 			t.Errorf("%s, %q: %q, want %q", c.kind, c.message, e.Cause, c.cause)
+		}
+	}
+	for _, c := range []struct {
+		kind    topics.JobKind
+		message string
+		cause   string
+	}{
+		{topics.RestoreJob, "write /restore/a: no space left on device", "where the target is"},
+		{topics.RestoreJob, "make restic's cache directory: no space left on device", "on the host"},
+		{topics.BackupJob, "unable to save snapshot: write /tmp/restic-temp-pack-1: no space left on device", "on the host"},
+		{topics.PruneJob, "no space left on device", "on the host"},
+	} {
+		e := ExplainJob(store.Job{Kind: c.kind, State: topics.Failed, Cause: topics.CauseHostDisk, Message: c.message})
+		if !strings.HasSuffix(e.Cause, c.cause) {
+			t.Errorf("host's, %s, %q: %q, want %q", c.kind, c.message, e.Cause, c.cause)
 		}
 	}
 }

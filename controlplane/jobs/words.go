@@ -148,7 +148,7 @@ var explanations = map[topics.Cause]Explanation{
 			thenAgain,
 		},
 	},
-	hostFull: {
+	topics.CauseHostDisk: {
 		Cause:  "There is no space left on the host",
 		Effect: nothingSaved,
 		Remedies: []Remedy{
@@ -334,8 +334,7 @@ var explanations = map[topics.Cause]Explanation{
 
 // Causes that are told apart here only.
 const (
-	hostFull      topics.Cause = "disk-full on the host"
-	targetFull    topics.Cause = "disk-full in the target"
+	targetFull    topics.Cause = "host-disk-full in the target"
 	allUnreadable topics.Cause = "unreadable, all of it"
 	partEmpty     topics.Cause = "empty-source, one of several"
 )
@@ -344,8 +343,8 @@ const (
 // disk there was no space, and whether it was one source of several that was empty.
 func ExplainJob(j store.Job) Explanation {
 	cause := j.Cause
-	if cause == topics.CauseDiskFull {
-		cause = whoseDisk(j.Kind, j.Message)
+	if cause == topics.CauseDiskFull || cause == topics.CauseHostDisk {
+		cause = whoseDisk(j)
 	}
 	if n := SavedFiles(j); cause == topics.CauseEmptySource && n != nil && *n > 0 {
 		cause = partEmpty
@@ -353,21 +352,23 @@ func ExplainJob(j store.Job) Explanation {
 	return Explain(j.Kind, cause, j.State)
 }
 
-// whoseDisk says which disk is full. Restic names what it wrote to the repository: a
-// lock, a pack, the answer of a server.
-func whoseDisk(kind topics.JobKind, message string) topics.Cause {
-	m := strings.ToLower(message)
-	for _, sign := range []string{"create lock", "unable to save", "backend", "507 ", "quota", "storage cap", "-tmp-", "save(",
-		"savesnapshot"} {
-		if strings.Contains(m, sign) {
-			return topics.CauseDiskFull
-		}
+// whoseDisk says which disk is full. Agents of older versions call every one of them
+// the repository's; restic names what it wrote to that: a lock, a pack, the answer of a
+// server.
+func whoseDisk(j store.Job) topics.Cause {
+	m := strings.ToLower(j.Message)
+	says := func(signs ...string) bool {
+		return slices.ContainsFunc(signs, func(sign string) bool { return strings.Contains(m, sign) })
 	}
+	own := says("cache", "journal", "temporary", "restic-temp-", "spool")
 	switch {
-	case kind == topics.RestoreJob:
+	case j.Cause == topics.CauseDiskFull &&
+		says("create lock", "unable to save", "backend", "507 ", "quota", "storage cap", "-tmp-", "save(", "savesnapshot"):
+		return topics.CauseDiskFull
+	case j.Kind == topics.RestoreJob && !own:
 		return targetFull
-	case strings.Contains(m, "cache") || strings.Contains(m, "journal") || strings.Contains(m, "temporary") || looks(kind):
-		return hostFull
+	case own || j.Cause == topics.CauseHostDisk || looks(j.Kind):
+		return topics.CauseHostDisk
 	}
 	return topics.CauseDiskFull
 }

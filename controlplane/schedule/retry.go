@@ -18,6 +18,7 @@ var retries = map[topics.Cause]struct {
 	topics.CauseKilled:        {true, "a shutdown or a moment without memory passes"},
 	topics.CauseExpired:       {true, "the host was away, which is what pending runs are for"},
 	topics.CauseDiskFull:      {false, "people make room, minutes do not; each try would upload more into a full disk"},
+	topics.CauseHostDisk:      {true, "temporary files and caches come and go"},
 	topics.CausePassword:      {false, "it stays wrong until somebody changes it"},
 	topics.CauseNoRepository:  {false, "it may be an unmounted disk or a lost one; somebody has to look"},
 	topics.CauseCertificate:   {false, "trust is decided by people"},

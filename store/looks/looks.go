@@ -72,6 +72,7 @@ var blames = map[topics.Cause]blame{
 	topics.CauseAppendOnly:    innocent, // the server may refuse to delete before anything is read
 	topics.CausePermission:    shut,     // but for those jobs that write elsewhere: see of
 	topics.CauseDiskFull:      full,     // the same
+	topics.CauseHostDisk:      innocent, // it says nothing of the repository's disk
 	topics.CauseSourceMissing: innocent, // restic looks for the sources first
 	topics.CauseEmptySource:   innocent,
 	topics.CauseFewerFiles:    innocent,

@@ -58,6 +58,7 @@ func TestWhatTheEndOfAJobSaysOfItsRepository(t *testing.T) {
 		{"locked", failed(topics.BackupJob, topics.CauseLocked), []Said{{Open, ""}, {Write, topics.CauseLocked}}},
 		{"full", failed(topics.BackupJob, topics.CauseDiskFull), []Said{{Write, topics.CauseDiskFull}}},
 		{"the target of a restore is full", failed(topics.RestoreJob, topics.CauseDiskFull), nil},
+		{"the host itself is full", failed(topics.BackupJob, topics.CauseHostDisk), nil},
 		{"forbidden by the host", failed(topics.BackupJob, topics.CausePolicy), nil},
 		{"a hook", failed(topics.BackupJob, topics.CauseHook), nil},
 		{"anything else", failed(topics.BackupJob, topics.CauseUnknown), nil},
