@@ -136,7 +136,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"seal", "", "keeps a payload between two parties, whatever it says"},
 	{"slots", "", "when a slot is; depends on nothing but the plan and the moment"},
 	{"store", "failpoint private protocol store/auditlog store/chain store/changes store/column store/facts store/found store/joblog" +
-		" store/keyring store/looks store/migrations store/prepared store/promise store/removal store/slotlog store/snapshots" +
+		" store/keyring store/looks store/migrations store/places store/prepared store/promise store/removal store/slotlog store/snapshots" +
 		" store/standard store/sweep store/triggers topics",
 		"keeps rows, whoever asks"},
 	{"store/auditlog", "store/chain store/column", "entries of the audit log, and the search for some"},
@@ -149,6 +149,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"store/keyring", "topics", "keys of the secrets at rest; no SQL"},
 	{"store/looks", "store/facts store/snapshots topics", "what hosts last found when they looked at a repository"},
 	{"store/migrations", "", "the schema, step by step"},
+	{"store/places", "location topics", "where repositories lie, and since when there is one"},
 	{"store/prepared", "", "statements that are parsed once a transaction"},
 	{"store/promise", "store/facts store/looks topics", "what protection is judged by, read in one go"},
 	{"store/removal", "protocol topics", "puts rows of what was removed aside, and brings them back"},
@@ -212,10 +213,11 @@ var keepers = []struct {
 	{"go.etcd.io/bbolt", []string{"agent/spool"}, "the journal is one thing"},
 	{"modernc.org/sqlite", []string{"store"}, "SQL is written in one place"},
 	{"github.com/jmoiron/sqlx", []string{"store", "store/auditlog", "store/facts", "store/found", "store/joblog", "store/looks",
-		"store/prepared", "store/promise", "store/removal", "store/slotlog", "store/snapshots", "store/standard",
+		"store/places", "store/prepared", "store/promise", "store/removal", "store/slotlog", "store/snapshots", "store/standard",
 		"store/sweep", "store/triggers"}, "SQL is written in one place"},
 	{"github.com/pressly/goose/v3", []string{"store/migrations"}, "SQL is written in one place"},
-	{"database/sql", []string{"store", "store/column", "store/facts", "store/found", "store/migrations", "store/prepared", "store/snapshots",
+	{"database/sql", []string{"store", "store/column", "store/facts", "store/found", "store/migrations", "store/places",
+		"store/prepared", "store/snapshots",
 		"store/standard", "store/triggers", "e2e/fleet"},
 		"SQL is written in one place; databases for tests are filled in bulk"},
 	{"github.com/netresearch/go-cron", []string{"slots"}, "where libraries differ, what we mean is written once"},

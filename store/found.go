@@ -15,13 +15,6 @@ import (
 func (j journal) found(job Job, f topics.Finished, at int64) (whole bool, err error) {
 	r := f.Result
 	well := job.State == topics.Succeeded
-	if well {
-		// A job that succeeded has opened the repository.
-		if _, err := j.tx.ExecContext(j.ctx, `UPDATE repositories SET ready_at = $1 WHERE id = $2 AND ready_at = 0`, at,
-			job.Repository); err != nil {
-			return false, err
-		}
-	}
 	if r == nil {
 		r = &topics.Result{}
 	}

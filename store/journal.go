@@ -11,6 +11,7 @@ import (
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store/joblog"
 	"github.com/restic-manager/restic-manager/store/looks"
+	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/store/prepared"
 	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/store/standard"
@@ -187,10 +188,13 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 	if err := joblog.Trim(j.ctx, j.tx, job.ID, job.Lines, j.s.LogLines); err != nil {
 		return err
 	}
-	if f.RepositoryReady {
-		if _, err := j.tx.ExecContext(j.ctx, `UPDATE repositories SET ready_at = $1 WHERE id = $2 AND ready_at = 0`, at,
-			job.Repository); err != nil {
-			return err
+	if f.RepositoryReady || job.State == topics.Succeeded || f.Cause == topics.CauseLocked { // it has opened the repository
+		made := topics.JobID("")
+		if f.Result != nil && f.Result.Made {
+			made = job.ID
+		}
+		if err := places.Found(j.ctx, j.tx, job.Repository, job.Host, made, at); err != nil {
+			return fmt.Errorf("place of job %s: %w", job.ID, err)
 		}
 	}
 	whole, err := j.found(job, f, at)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/store/joblog"
 	"github.com/restic-manager/restic-manager/store/looks"
+	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/store/slotlog"
 	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/topics"
@@ -142,9 +143,7 @@ func (j journal) addPast(p Past, listed int64) error {
 	if job.Kind != topics.BackupJob {
 		return nil
 	}
-	_, err := j.tx.ExecContext(j.ctx, `UPDATE repositories SET ready_at = $1 WHERE id = $2 AND (ready_at = 0 OR ready_at > $1)`,
-		job.FinishedAt, job.Repository)
-	return err
+	return places.Found(j.ctx, j.tx, job.Repository, job.Host, "", job.FinishedAt)
 }
 
 // Backdate sets since when a host and its schedules exist, the latest slot that was

@@ -12,6 +12,7 @@ import (
 	"github.com/restic-manager/restic-manager/store/changes"
 	"github.com/restic-manager/restic-manager/store/column"
 	"github.com/restic-manager/restic-manager/store/keyring"
+	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -185,7 +186,7 @@ func (s *Store) EditRepository(
 			return fmt.Errorf("change repository: %w", taken(err, ErrRepositoryTaken))
 		}
 		if was.Location != r.Location {
-			if err := snapshots.Moved(ctx, tx, id); err != nil {
+			if err := errors.Join(snapshots.Moved(ctx, tx, id), places.Moved(ctx, tx, id, was.Location, r.Location)); err != nil {
 				return err
 			}
 		}

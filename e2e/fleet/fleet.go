@@ -291,6 +291,7 @@ func (f *filler) hosts(ctx context.Context, repositories []topics.RepositoryID) 
 			pruned_at = ?, checked_at = ?, check_errors = ?, locks_at = ?, keys_at = ? WHERE id = ?`, began, keeper, f.now, f.now,
 			int64(i+1)<<40, int64(i+1)<<36,
 			int64(i+1)<<37, f.now, f.now, f.now, i%97/96, f.now, f.now, string(r))
+		exec(`INSERT INTO places (repository, host, ready_at) VALUES (?, '', ?)`, string(r), began)
 		exec(`INSERT INTO repository_keys (repository, id, username, hostname, created, first_seen, trusted) VALUES (?, ?, 'root',
 			'web', ?, ?, 1)`,
 			string(r), fmt.Sprintf("%064x", i+1), began, began)
