@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -94,7 +96,7 @@ func (b Backup) args(v Version, dir string) ([]string, error) {
 	if len(b.Excludes) > 0 {
 		var patterns strings.Builder
 		for _, e := range b.Excludes {
-			line, err := excludeLine(e)
+			line, err := excludeLine(e, or(b.system, runtime.GOOS))
 			if err != nil {
 				return nil, err
 			}
@@ -160,16 +162,20 @@ func checkTag(tag string) error {
 
 // excludeLine is a pattern as restic's exclude file wants it: there # begins a
 // comment, $ a variable of the environment, and spaces at the ends are dropped.
-func excludeLine(pattern string) (string, error) {
+func excludeLine(pattern, system string) (string, error) {
 	if strings.TrimSpace(pattern) == "" || strings.ContainsAny(pattern, "\x00\n\r") {
 		return "", fmt.Errorf("%.80q is no exclude pattern: not empty, no line break", pattern)
 	}
 	pattern = strings.ReplaceAll(pattern, "$", "$$")
-	if first := pattern[:1]; first == "#" || first == " " || first == "\t" {
-		pattern = "[" + first + "]" + pattern[1:]
+	if first, n := utf8.DecodeRuneInString(pattern); first == '#' || unicode.IsSpace(first) {
+		pattern = "[" + pattern[:n] + "]" + pattern[n:]
 	}
-	if last := pattern[len(pattern)-1:]; last == " " || last == "\t" {
-		pattern = pattern[:len(pattern)-1] + "[" + last + "]"
+	if last, n := utf8.DecodeLastRuneInString(pattern); unicode.IsSpace(last) {
+		before := pattern[:len(pattern)-n]
+		if bare := strings.TrimRight(before, `\`); system != "windows" && (len(before)-len(bare))%2 == 1 {
+			before = before[:len(before)-1] // a backslash that takes away the space's meaning, which the set does, too
+		}
+		pattern = before + "[" + pattern[len(pattern)-n:] + "]"
 	}
 	return pattern, nil
 }

@@ -154,6 +154,31 @@ func TestFieldsThatResticWouldMisreadAreRefused(t *testing.T) {
 	}
 }
 
+func TestAnExcludeStandsInItsFileAsItIsMeant(t *testing.T) {
+	for _, c := range []struct{ pattern, system, line string }{
+		{"*.tmp", "linux", "*.tmp"},
+		{"#x", "linux", "[#]x"},
+		{`\#x`, "linux", `\#x`},
+		{"!#x", "linux", "!#x"},
+		{" a ", "linux", "[ ]a[ ]"},
+		{"\u00a0a\u2003", "linux", "[\u00a0]a[\u2003]"},
+		{"$HOME", "linux", "$$HOME"},
+		{`a\ `, "linux", "a[ ]"},
+		{`a\\ `, "linux", `a\\[ ]`},
+		{`a\\\ `, "linux", `a\\[ ]`},
+		{`a\ `, "windows", `a\[ ]`}, // a folder, and a name of one space
+	} {
+		if got, err := excludeLine(c.pattern, c.system); err != nil || got != c.line {
+			t.Errorf("%q on %s is %q, %v, want %q", c.pattern, c.system, got, err, c.line)
+		}
+	}
+	for _, pattern := range []string{"", " ", "\u00a0", "a\nb", "a\x00"} {
+		if got, err := excludeLine(pattern, "linux"); err == nil {
+			t.Errorf("%q is taken as %q", pattern, got)
+		}
+	}
+}
+
 func TestTheEnvironmentIsBuiltFromAnAllowList(t *testing.T) {
 	t.Setenv("RESTIC_PASSWORD_COMMAND", "false")
 	t.Setenv("AWS_PROFILE", "stray")

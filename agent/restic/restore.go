@@ -65,7 +65,7 @@ func (r *restore) include(v Version, dir string) (args []string, err error) {
 		}
 		p = literal(p)
 		args = append(args, "--include", p)
-		line, err := excludeLine(p)
+		line, err := excludeLine(p, runtime.GOOS)
 		file = file && err == nil
 		lines.WriteString(line + "\n")
 	}

@@ -387,7 +387,16 @@ var groups = subject[newGroup]{
 			"paths that are too long": {in: letters(func(g *newGroup) {
 				g.Paths = slices.Repeat([]string{"/" + strings.Repeat("x", 100)}, 400)
 			}), bad: "excludes"},
-			"a NUL in a pattern":  {in: letters(func(g *newGroup) { g.Excludes = []string{"a\x00b"} }), bad: "excludes"},
+			"a NUL in a pattern":     {in: letters(func(g *newGroup) { g.Excludes = []string{"a\x00b"} }), bad: "excludes"},
+			"an open set":            {in: letters(func(g *newGroup) { g.Excludes = []string{"*.tmp", "[a"} }), bad: "excludes"},
+			"a backslash at the end": {in: letters(func(g *newGroup) { g.Excludes = []string{`\[a`, `cache\`} }), bad: "excludes"},
+			"an exclamation mark":    {in: letters(func(g *newGroup) { g.Excludes = []string{"!"} }), bad: "excludes"},
+			"a blank pattern":        {in: letters(func(g *newGroup) { g.Excludes = []string{"a", " "} }), bad: "excludes", not: []string{theForm}},
+			"an empty pattern":       {in: letters(func(g *newGroup) { g.Excludes = []string{""} }), bad: "excludes", not: []string{theForm}},
+			"sets that end": {in: letters(func(g *newGroup) {
+				g.Excludes = []string{`\[a`, "[a-z]", "[[]", `a\\`, "!/music/keep", "#x", "a "}
+			})},
+			"a folder of Windows": {in: letters(func(g *newGroup) { g.Paths, g.Excludes = []string{`C:\Music`}, []string{`C:\Music\Cache\`} })},
 			"a hook with a space": {in: letters(func(g *newGroup) { g.Before = []string{"dump db"} }), bad: "hooks"},
 			"a zone there is not": {in: letters(func(g *newGroup) { g.Limits.Zone = "Europe/Atlantis" }), bad: "limits"},
 			"an escape in a zone": {in: letters(func(g *newGroup) { g.Limits.Zone = "\x1b[2J" }), bad: "limits"},

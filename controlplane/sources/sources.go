@@ -201,6 +201,9 @@ func (in Input) apply(g *store.SourceGroup, wrong field.Errors) {
 		g.Excludes = *in.Excludes
 	}
 	wrong.Say("paths", checkPaths(g.Paths))
+	if in.Excludes != nil { // what was saved before there was this rule stays until somebody changes it
+		wrong.Say("excludes", Broken(*g))
+	}
 	wrong.Say("excludes", checkExcludes(g.Paths, g.Excludes))
 	if in.OneFileSystem != nil {
 		g.OneFileSystem = *in.OneFileSystem
@@ -257,18 +260,28 @@ func checkExcludes(paths, excludes []string) string {
 	if len(excludes) > MaxPaths {
 		return fmt.Sprintf("A source group has at most %d patterns; these are %d.", MaxPaths, len(excludes))
 	}
-	for _, p := range excludes {
-		if broken(p) || p == "" {
-			return fmt.Sprintf("%.100q is empty, or holds a line break, a NUL character or broken UTF-8. "+
-				"One pattern stands on one line.", p)
-		}
-	}
 	b, err := json.Marshal([][]string{append([]string{}, paths...), append([]string{}, excludes...)}) // none is [], not null
 	if err != nil || len(b) > maxBytes {
 		return fmt.Sprintf("Paths and patterns have %d bytes together, and at most %d fit into a command. "+
 			"Name folders instead of files, or make a second group.", len(b), maxBytes)
 	}
 	return ""
+}
+
+// Broken names the first of a source group's patterns that restic would refuse or
+// misread, with its line, and says what is wrong with it; "" if there is none.
+func Broken(g store.SourceGroup) string {
+	for i, p := range g.Excludes {
+		if said := patterns.Check(p, windows(g)); said != "" {
+			return fmt.Sprintf("Line %d, the pattern %.100q: %s", i+1, p, said)
+		}
+	}
+	return ""
+}
+
+// windows reports whether a source group's paths are of Windows.
+func windows(g store.SourceGroup) bool {
+	return len(g.Paths) > 0 && !strings.HasPrefix(g.Paths[0], "/")
 }
 
 // broken reports whether a path cannot stand on a line of its own.

@@ -12,9 +12,14 @@ import (
 // maxWarnings is how many paths warnings name one by one.
 const maxWarnings = 5
 
-// Warnings says, in sentences for people, what a source group can be saved with and
-// most likely is not meant: patterns that leave out everything of a path.
+// Warnings says, in sentences for people, what is wrong with a source group as it is
+// saved: a pattern that restic refuses, from before these were refused, and what most
+// likely is not meant: patterns that leave out everything of a path.
 func Warnings(g store.SourceGroup) (all []string) {
+	if said := Broken(g); said != "" {
+		all = append(all, "Every backup of this source group fails, because restic refuses a pattern of it. "+
+			"Nothing that was saved before is lost. Change the source group. "+said)
+	}
 	out := map[string]string{} // by path
 	for _, path := range g.Paths {
 		if by := patterns.Parse(g.Excludes, !strings.HasPrefix(path, "/")).All(path); by != "" {
@@ -22,7 +27,7 @@ func Warnings(g store.SourceGroup) (all []string) {
 		}
 	}
 	if len(out) == 0 {
-		return nil
+		return all
 	}
 	if len(out) == len(g.Paths) {
 		all = append(all, "Backups of this source group save nothing: its patterns leave out everything in every path.")

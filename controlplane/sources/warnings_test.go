@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/store"
 )
 
@@ -26,6 +27,10 @@ func TestPatternsThatLeaveOutEverythingAreAWarning(t *testing.T) {
 		{"one user of Windows", []string{`C:\Users`}, []string{`C:\Users\anna`}, nil},
 		{"some of it", []string{"/srv"}, []string{"*.tmp", "/srv/cache", "/home", ".*"}, nil},
 		{"all but something", []string{"/srv"}, []string{"/srv/*", "!/srv/keep"}, nil},
+		{"a pattern from before it was refused", []string{"/srv"}, []string{"*.tmp", "[a"}, []string{`Line 2, the pattern "[a"`}},
+		{"the same on Windows", []string{`C:\Users`}, []string{`Temp\`, "[a"}, []string{`Line 2, the pattern "[a"`}},
+		{"one that ends with a backslash", []string{"/srv"}, []string{`Temp\`}, []string{`Line 1, the pattern "Temp\\"`}},
+		{"the same, of Windows", []string{`C:\Users`}, []string{`Temp\`}, nil},
 		{"no pattern", []string{"/srv"}, nil, nil},
 		{"many", []string{"/1", "/2", "/3", "/4", "/5", "/6"}, []string{"*"}, []string{nothing, "/1", "/2", "/3", "/4", "other paths"}},
 	} {
@@ -38,6 +43,29 @@ func TestPatternsThatLeaveOutEverythingAreAWarning(t *testing.T) {
 			if !strings.Contains(got[i], want) {
 				t.Errorf("%s: %q, want %q in it", c.is, got[i], want)
 			}
+		}
+	}
+}
+
+// A pattern that was saved before it was refused does not stand in the way of other
+// changes, and goes with the next change of the patterns.
+func TestAPatternFromBeforeStaysUntilThePatternsAreChanged(t *testing.T) {
+	g := store.SourceGroup{Paths: store.List{"/srv"}, Excludes: store.List{"[a", "*.tmp"}}
+	for what, c := range map[string]struct {
+		in  Input
+		bad bool
+	}{
+		"something else":         {Input{AllowEmpty: new(true)}, false},
+		"the same patterns":      {Input{Excludes: new([]string{"[a", "*.tmp"})}, true},
+		"another one beside it":  {Input{Excludes: new([]string{"[a", "b"})}, true},
+		"without it":             {Input{Excludes: new([]string{"*.tmp"})}, false},
+		"no pattern at all":      {Input{Excludes: new([]string{})}, false},
+		"the paths of its group": {Input{Paths: new([]string{"/srv", "/home"})}, false},
+	} {
+		row, wrong := g, field.Errors{}
+		c.in.apply(&row, wrong)
+		if said := wrong["excludes"]; (said != "") != c.bad || c.bad && !strings.Contains(said, `Line 1, the pattern "[a"`) {
+			t.Errorf("%s: %q", what, said)
 		}
 	}
 }

@@ -95,6 +95,11 @@ func (s *Pages) EditGroup(w http.ResponseWriter, r *http.Request) error {
 		f.Repository = string(g.Repository)
 	}
 	f.Name, f.Warnings = g.Name, sources.Warnings(g)
+	if said := sources.Broken(g); said != "" {
+		f.Problem = "Every backup of this source group fails, because restic refuses a pattern of it. Change what is marked below; " +
+			"nothing that was saved before is lost."
+		f.Errors = map[string]string{"excludes": said}
+	}
 	f.Paths, f.Excludes = strings.Join(g.Paths, "\n"), strings.Join(g.Excludes, "\n")
 	return s.groupPage(w, r, http.StatusOK, h, f)
 }
@@ -182,6 +187,9 @@ func (s *Pages) SaveGroup(w http.ResponseWriter, r *http.Request) error {
 	}
 	if misread != "" {
 		f.Errors["limits"] = misread
+	}
+	if f.Errors["excludes"] != "" {
+		f.Excludes = strings.Join(*in.Excludes, "\n") // without blank lines, so that the line it names is the one that is seen
 	}
 	if len(f.Errors) == 0 {
 		return wrong
