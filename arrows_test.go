@@ -135,10 +135,12 @@ var arrows = []struct{ pkg, may, is string }{
 	{"protocol/protocoltest", "protocol topics", "simulates and compares journals"},
 	{"seal", "", "keeps a payload between two parties, whatever it says"},
 	{"slots", "", "when a slot is; depends on nothing but the plan and the moment"},
-	{"store", "failpoint private protocol store/auditlog store/chain store/changes store/column store/facts store/found store/joblog" +
+	{"store", "failpoint private protocol store/atonce store/auditlog store/chain store/changes store/column store/facts store/found" +
+		" store/joblog" +
 		" store/keyring store/looks store/migrations store/places store/prepared store/promise store/removal store/slotlog store/snapshots" +
 		" store/standard store/sweep store/triggers topics",
 		"keeps rows, whoever asks"},
+	{"store/atonce", "topics", "how many jobs hosts run at once"},
 	{"store/auditlog", "store/chain store/column", "entries of the audit log, and the search for some"},
 	{"store/chain", "", "hashes that link the audit log"},
 	{"store/changes", "topics", "words what became of what, for the audit log"},
@@ -212,8 +214,8 @@ var keepers = []struct {
 	{"github.com/eclipse/paho.mqtt.golang", []string{"agent/link"}, "its habits are known in one place"},
 	{"go.etcd.io/bbolt", []string{"agent/spool"}, "the journal is one thing"},
 	{"modernc.org/sqlite", []string{"store"}, "SQL is written in one place"},
-	{"github.com/jmoiron/sqlx", []string{"store", "store/auditlog", "store/facts", "store/found", "store/joblog", "store/looks",
-		"store/places", "store/prepared", "store/promise", "store/removal", "store/slotlog", "store/snapshots", "store/standard",
+	{"github.com/jmoiron/sqlx", []string{"store", "store/atonce", "store/auditlog", "store/facts", "store/found", "store/joblog",
+		"store/looks", "store/places", "store/prepared", "store/promise", "store/removal", "store/slotlog", "store/snapshots", "store/standard",
 		"store/sweep", "store/triggers"}, "SQL is written in one place"},
 	{"github.com/pressly/goose/v3", []string{"store/migrations"}, "SQL is written in one place"},
 	{"database/sql", []string{"store", "store/column", "store/facts", "store/found", "store/migrations", "store/places",

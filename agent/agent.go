@@ -365,7 +365,7 @@ func (r *runner) linkEvent(e link.Event) {
 		}
 		in := protocol.Commanded{Command: e.Command, At: now()}
 		if e.Command.Run != nil {
-			in.Refuse = r.refuse(*e.Command.Run)
+			in.Refuse, in.Alone = r.refuse(*e.Command.Run)
 		}
 		failpoint.Here("agent-commanded")
 		if err := r.step(in); err != nil {
@@ -375,17 +375,17 @@ func (r *runner) linkEvent(e link.Event) {
 }
 
 // refuse checks a job against the policy. It reads the file each time, because the
-// host's administrator may have changed it.
-func (r *runner) refuse(run topics.Run) *protocol.Refusal {
+// host's administrator may have changed it. While no repository is pinned, a job is to
+// run alone: the first that works pins its own, and none goes to another beside it.
+func (r *runner) refuse(run topics.Run) (no *protocol.Refusal, alone bool) {
 	policy, err := LoadPolicy(r.state)
 	if err != nil {
-		return &protocol.Refusal{Cause: topics.CausePolicy, Message: err.Error()}
+		return &protocol.Refusal{Cause: topics.CausePolicy, Message: err.Error()}, true
 	}
-	no := policy.refuse(r.state, run)
-	if no != nil {
+	if no = policy.refuse(r.state, run); no != nil {
 		r.log.Warn("job refused", "kind", run.Kind, "cause", no.Cause, "why", no.Message)
 	}
-	return no
+	return no, policy.unpinned()
 }
 
 // send publishes the events that the outbox allows now, and sets the timer for when

@@ -20,6 +20,6 @@ func (r *runner) facts() topics.Facts {
 func hostFacts(hostname, restic string, policy Policy) topics.Facts {
 	return topics.Facts{
 		Hostname: hostname, OS: runtime.GOOS, Arch: runtime.GOARCH, Platform: platform(),
-		Agent: Version, Restic: restic, Policy: policy.Name, Permits: policy.permits(),
+		Agent: Version, Restic: restic, Policy: policy.Name, Permits: policy.permits(), Jobs: topics.MaxJobsAtOnce,
 	}
 }

@@ -254,7 +254,7 @@ func without(state string, paths, excludes []string) []string {
 // nothing to write.
 func pin(state string, r topics.Repository) (string, error) {
 	p, err := LoadPolicy(state)
-	if err != nil || p.managed() || len(p.Repositories) > 0 {
+	if err != nil || !p.unpinned() {
 		return "", err
 	}
 	first, err := location.Pin(r.URL, r.Env)

@@ -108,6 +108,10 @@ func (p *Policy) Narrow(repositories, backup, restore []string) error {
 // managed reports whether the control plane decides everything.
 func (p Policy) managed() bool { return p.Name == PolicyManaged }
 
+// unpinned reports whether the first repository that works is yet to be written into
+// the policy.
+func (p Policy) unpinned() bool { return !p.managed() && len(p.Repositories) == 0 }
+
 // LoadPolicy reads a state directory's policy file. A file that others than
 // its owner can read or write, or that has unknown fields, is an error that says what
 // to do.

@@ -172,8 +172,8 @@ func (s *scheduler) floor(key slotKey, after int64, now time.Time) time.Time {
 	return time.UnixMilli(max(floor, since))
 }
 
-// fire starts the due slots, earliest first, until a job runs. The others wait until
-// it has ended.
+// fire starts the due slots, earliest first, as far as their repositories are free and
+// the host may run more jobs. The others wait until a job has ended.
 func (r *runner) fire() {
 	now := r.wall()
 	due, next := r.scheduler.look(now)
@@ -200,14 +200,14 @@ func (r *runner) fire() {
 			At:     now.UnixMilli(),
 		}
 		run, whole := config.Run(d.group, in.Slot)
-		if len(open) > 0 { // a backup of the same group serves it; else its end brings us here again
+		if !whole || !protocol.Free(open, config.Config, run) { // a backup of the group serves it; else the end of a job brings us here
 			if whole && slices.ContainsFunc(open, func(j protocol.AgentJob) bool { return j.Serves(run) && r.scheduler.joins(d, j.ID) }) {
 				err = r.step(in)
 			}
 			continue
 		}
-		if whole {
-			in.Refuse = r.refuse(run)
+		if in.Refuse, in.Alone = r.refuse(run); in.Alone && in.Refuse == nil && len(open) > 0 {
+			continue
 		}
 		r.log.Info("a slot is due", "schedule", d.schedule, "group", d.group, "slot", d.at, "passed", d.passed, "job", in.Job)
 		err = r.step(in)

@@ -34,6 +34,8 @@ type solitary struct {
 	takes   time.Duration // how long a job runs
 	runs    []string      // "schedule/group slot at moment", by the wall
 	problem string
+	apart   bool                          // photos go to a repository of their own
+	hangs   map[topics.SourceGroupID]bool // whose jobs never end
 	runner  *runner
 	stop    func()
 }
@@ -93,6 +95,9 @@ func (s *solitary) start(program *program) {
 		r.begin = func(e protocol.Start) {
 			note(e)
 			takes := s.takes
+			if s.hangs[e.Run.Group.ID] {
+				takes = 1000 * time.Hour
+			}
 			r.work.Go(func() {
 				state := topics.Succeeded
 				select {
@@ -133,6 +138,18 @@ func (s *solitary) start(program *program) {
 	synctest.Wait()
 }
 
+// managed has the host permit everything.
+func (s *solitary) managed() {
+	s.t.Helper()
+	p, err := Preset(PolicyManaged, s.dir)
+	if err == nil {
+		err = p.Save(s.dir)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // sched is a schedule of some groups, from now on.
 func (s *solitary) sched(id topics.ScheduleID, cron, zone string, jitter time.Duration, groups ...topics.SourceGroupID) topics.Schedule {
 	sc := topics.Schedule{ID: id, Name: string(id), Cron: cron, Zone: zone, JitterSeconds: int(jitter.Seconds())}
@@ -154,6 +171,10 @@ func (s *solitary) put(revision int64, schedules ...topics.Schedule) {
 	for _, g := range []topics.SourceGroupID{"letters-01", "photos-001"} {
 		c.Groups = append(c.Groups, topics.PlannedGroup{SourceGroup: topics.SourceGroup{ID: g, Name: string(g), Paths: []string{"/home"}},
 			Repository: "vault-00001"})
+	}
+	if s.apart {
+		c.Repositories = append(c.Repositories, topics.Repository{ID: "attic-00001", URL: "/srv/attic", Password: "hunter2hunter2"})
+		c.Groups[1].Repository = "attic-00001"
 	}
 	_, s.problem = readPlans(c)
 	s.runner.do(protocol.Configured{Config: c, Error: s.problem, At: s.wall().UnixMilli()})
@@ -280,6 +301,27 @@ func TestAnAgentFiresByItsOwnClock(t *testing.T) {
 			s.later(day)
 		}, []string{"nightly-01/letters-01 2026-05-02 02:30:00 at 2026-05-02 02:30:00",
 			"nightly-01/photos-001 2026-05-02 02:30:00 at 2026-05-02 02:40:00"}}, // which serves what comes meanwhile
+		{"groups of different repositories do not wait for each other", "2026-05-01 12:00:00", func(s *solitary) {
+			s.apart, s.takes = true, 10*time.Minute
+			s.managed()
+			s.put(1, s.sched(night, "30 2 * * *", "UTC", 0, "letters-01", "photos-001"))
+			s.later(day)
+		}, []string{"nightly-01/letters-01 2026-05-02 02:30:00 at 2026-05-02 02:30:00",
+			"nightly-01/photos-001 2026-05-02 02:30:00 at 2026-05-02 02:30:00"}},
+		{"a server that says nothing stops the groups of its own repository only", "2026-05-01 12:00:00", func(s *solitary) {
+			s.apart, s.hangs = true, map[topics.SourceGroupID]bool{"letters-01": true}
+			s.managed()
+			s.put(1, s.sched(night, "30 2 * * *", "UTC", 0, "letters-01", "photos-001"))
+			s.later(3 * day)
+		}, []string{"nightly-01/letters-01 2026-05-02 02:30:00 at 2026-05-02 02:30:00",
+			"nightly-01/photos-001 2026-05-02 02:30:00 at 2026-05-02 02:30:00", "nightly-01/photos-001 2026-05-03 02:30:00 at 2026-05-03 02:30:00",
+			"nightly-01/photos-001 2026-05-04 02:30:00 at 2026-05-04 02:30:00"}},
+		{"until one repository is pinned none is begun beside it", "2026-05-01 12:00:00", func(s *solitary) {
+			s.apart, s.takes = true, 10*time.Minute
+			s.put(1, s.sched(night, "30 2 * * *", "UTC", 0, "letters-01", "photos-001"))
+			s.later(day)
+		}, []string{"nightly-01/letters-01 2026-05-02 02:30:00 at 2026-05-02 02:30:00",
+			"nightly-01/photos-001 2026-05-02 02:30:00 at 2026-05-02 02:40:00"}},
 		{"a schedule is changed while it waits its turn", "2026-05-01 12:00:00", func(s *solitary) {
 			s.takes = 20 * time.Minute
 			s.put(1, s.sched(night, "30 2 * * *", "UTC", 0, "letters-01"), s.sched("second-001", "31 2 * * *", "UTC", 0, "photos-001"))

@@ -34,7 +34,7 @@ func TestTheJobsPageFollowsTheFleetInTheBrowser(t *testing.T) {
 	b.Open("/jobs")
 	row := func(id string) string { return "#job-" + id }
 	b.AwaitText(row(running), "Running")
-	b.AwaitText(row(behind), "Starts when the host is done with the backup of attic")
+	b.AwaitText(row(behind), "Starts when the host is done in this repository with the backup of attic")
 	b.AwaitText(row(away), "Starts when the agent connects")
 	b.AwaitText("#nav-jobs", "1")
 	b.Inspect("jobs")

@@ -80,10 +80,12 @@ type (
 	}
 	// Receipted: the control plane has committed events.
 	Receipted struct{ Received topics.Received }
-	// Commanded: a command came. Refuse, if set, is why this host will not run it.
+	// Commanded: a command came. Refuse, if set, is why this host will not run it;
+	// Alone is that it runs it beside no other job.
 	Commanded struct {
 		Command topics.Command
 		Refuse  *Refusal
+		Alone   bool
 		At      int64
 	}
 	// Configured: a config came. Error is what of it this host cannot do.
@@ -93,8 +95,7 @@ type (
 		At     int64
 	}
 	// Fired: a slot is due by the host's own clock, and Also those of other schedules
-	// of the same group: one job serves them all. Refuse, if set, is why this host
-	// will not run it.
+	// of the same group: one job serves them all. Refuse and Alone are as in Commanded.
 	Fired struct {
 		Job    topics.JobID
 		Slot   topics.Slot
@@ -102,6 +103,7 @@ type (
 		Group  topics.SourceGroupID
 		Passed int // missed slots it stands for
 		Refuse *Refusal
+		Alone  bool
 		At     int64
 	}
 	// Spawned: restic runs for a job, for the first time or for a further step of it.
@@ -290,9 +292,10 @@ func welcomed(tx AgentTx, in Welcomed) ([]AgentEffect, error) {
 	return nil, tx.Append(topics.Event{At: in.At, Hello: &hello})
 }
 
-// run accepts a job, or answers for one that is known. A host runs one job at a time:
-// while it has one that the control plane may not know of yet, it leaves the command
-// unanswered, and the control plane sends it again.
+// run accepts a job, or answers for one that is known. While the host has another in
+// the same repository, or as many as it may have at once, of which the control plane
+// may not know yet, it leaves the command unanswered, and the control plane sends it
+// again.
 func run(tx AgentTx, in Commanded) ([]AgentEffect, error) {
 	c := in.Command
 	j, known, err := tx.Job(c.Job)
@@ -316,7 +319,12 @@ func run(tx AgentTx, in Commanded) ([]AgentEffect, error) {
 			return nil, bury(tx, c.Job, in.At, topics.Cancelled, topics.CauseServed, why)
 		}
 	}
-	if busy, err := tx.Unended(); err != nil || len(busy) > 0 {
+	inHand, err := tx.Unended()
+	if err != nil {
+		return nil, err
+	}
+	conf, _, err := tx.Config()
+	if err != nil || !Free(inHand, conf.Config, *c.Run) || in.Alone && len(inHand) > 0 {
 		return nil, err
 	}
 	if s := c.Run.Slot; s != nil {

@@ -56,6 +56,9 @@ type PlaneTx interface {
 	// Configured notes which config is in force on a host.
 	Configured(topics.HostID, topics.Configured, int64) error
 
+	// AtOnce is how many jobs hosts run at once, of all that have more than one open job.
+	AtOnce() (map[topics.HostID]int, error)
+
 	// Standard is what a backup that ends now is judged by.
 	Standard(PlaneJob) (Standard, error)
 
@@ -495,7 +498,11 @@ func (s *planeStep) tick(in Tick) error {
 	if err != nil {
 		return err
 	}
-	turns := NewTurns(in.Limits, jobs)
+	atOnce, err := s.tx.AtOnce()
+	if err != nil {
+		return err
+	}
+	turns := NewTurns(in.Limits, atOnce, jobs)
 	for _, j := range jobs {
 		online := in.Online(j.Host)
 		switch {

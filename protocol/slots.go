@@ -139,8 +139,9 @@ func configured(tx AgentTx, in Configured) error {
 // fired begins slots by the agent's own schedules: the job and the slots in one
 // transaction. Those that began already are left out. A backup of the same group that
 // runs serves them, whoever asked for it, but only one slot of each schedule: the next
-// needs a run of its own, or what changed since would wait for long. While the host is
-// busy with anything else nothing happens: they are asked for again.
+// needs a run of its own, or what changed since would wait for long. While the host has
+// another job in the repository, or as many as it may have at once, nothing happens:
+// they are asked for again.
 func fired(tx AgentTx, in Fired) ([]AgentEffect, error) {
 	c, known, err := tx.Config()
 	if err != nil || !known {
@@ -179,7 +180,7 @@ func fired(tx AgentTx, in Fired) ([]AgentEffect, error) {
 		event.Job, event.Slot, event.Also = j.ID, due[0], due[1:]
 		return nil, serve(tx, event, in.At)
 	}
-	if len(busy) > 0 {
+	if !Free(busy, c.Config, run) || in.Alone && in.Refuse == nil && len(busy) > 0 {
 		return nil, nil
 	}
 	if _, taken, err := tx.Job(in.Job); err != nil || taken {
@@ -195,6 +196,15 @@ func fired(tx AgentTx, in Fired) ([]AgentEffect, error) {
 		return nil, end(tx, in.Job, in.At, topics.Finished{State: topics.Failed, Cause: in.Refuse.Cause, Message: in.Refuse.Message})
 	}
 	return []AgentEffect{Start{Job: in.Job, Run: run}}, nil
+}
+
+// Free reports whether a host may begin a job beside those it has in hand: one in each
+// repository and of each source group, and as many together as its config says. A job
+// counts until nothing of it runs any more, also while it is being cancelled.
+func Free(inHand []AgentJob, c topics.Config, run topics.Run) bool {
+	return len(inHand) < c.AtOnce() && !slices.ContainsFunc(inHand, func(j AgentJob) bool {
+		return j.Run == nil || j.Run.Repository.ID == run.Repository.ID || run.Group.ID != "" && j.Run.Group.ID == run.Group.ID
+	})
 }
 
 // Serves reports whether a job that has not ended serves the slots of another backup:

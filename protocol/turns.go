@@ -1,6 +1,10 @@
 package protocol
 
-import "github.com/restic-manager/restic-manager/topics"
+import (
+	"slices"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
 
 // Limits bound what runs at once; 0 is no limit.
 type Limits struct {
@@ -24,20 +28,22 @@ type Wait string
 // What a job waits for.
 const (
 	WaitHost       Wait = "host"       // it cannot be reached
-	WaitJob        Wait = "job"        // another job of the host
+	WaitJob        Wait = "job"        // another job of the host in the same repository
+	WaitBusy       Wait = "busy"       // as many jobs as the host may run at once are running there
 	WaitRepository Wait = "repository" // a job that has to be alone there, or those that run before one
 	WaitLimit      Wait = "limit"      // as many as may run are running
 	WaitPlan       Wait = "plan"       // what it is to do is being worked out
 )
 
-// Turns decides who is next. A host runs one job at a time. On a repository
-// backups run side by side, and a job that locks it exclusively runs alone; one
-// that waits for that holds back the jobs asked for after it, or it would wait
-// for ever.
+// Turns decides who is next. A host runs one job at a time in each repository, and
+// no more together than its limit says. On a repository backups of several hosts run
+// side by side, and a job that locks it exclusively runs alone; one that waits for
+// that holds back the jobs asked for after it, or it would wait for ever.
 type Turns struct {
 	limits  Limits
+	atOnce  map[topics.HostID]int
 	running int
-	hosts   map[topics.HostID]topics.JobID
+	hosts   map[topics.HostID][]PlaneJob // that are under way
 	repos   map[topics.RepositoryID]*repoTurn
 }
 
@@ -47,9 +53,10 @@ type repoTurn struct {
 	exclusive topics.JobID // runs alone, or waits to
 }
 
-// NewTurns begins with what is under way among the open jobs.
-func NewTurns(l Limits, open []PlaneJob) *Turns {
-	t := &Turns{limits: l, hosts: map[topics.HostID]topics.JobID{}, repos: map[topics.RepositoryID]*repoTurn{}}
+// NewTurns begins with what is under way among the open jobs. atOnce is how many jobs
+// a host runs at once; one that is not in it runs a single one.
+func NewTurns(l Limits, atOnce map[topics.HostID]int, open []PlaneJob) *Turns {
+	t := &Turns{limits: l, atOnce: atOnce, hosts: map[topics.HostID][]PlaneJob{}, repos: map[topics.RepositoryID]*repoTurn{}}
 	for _, j := range open {
 		if j.State != topics.Queued {
 			t.begin(j)
@@ -69,7 +76,7 @@ func (t *Turns) repo(id topics.RepositoryID) *repoTurn {
 
 func (t *Turns) begin(j PlaneJob) {
 	t.running++
-	t.hosts[j.Host] = j.ID
+	t.hosts[j.Host] = append(t.hosts[j.Host], j)
 	r := t.repo(j.Repository)
 	r.running++
 	r.one = j.ID
@@ -81,12 +88,15 @@ func (t *Turns) begin(j PlaneJob) {
 // Take says what a queued job waits for. If nothing, the turn is taken. Jobs
 // are to be given in the order they were asked for.
 func (t *Turns) Take(j PlaneJob, online bool) Turn {
-	r := t.repo(j.Repository)
-	switch other, busy := t.hosts[j.Host]; {
+	r, here := t.repo(j.Repository), t.hosts[j.Host]
+	same := slices.IndexFunc(here, func(o PlaneJob) bool { return o.Repository == j.Repository })
+	switch {
 	case !online:
 		return Turn{Wait: WaitHost}
-	case busy:
-		return Turn{WaitJob, other}
+	case same >= 0:
+		return Turn{WaitJob, here[same].ID}
+	case len(here) >= max(t.atOnce[j.Host], 1):
+		return Turn{WaitBusy, here[0].ID}
 	case r.exclusive != "":
 		return Turn{WaitRepository, r.exclusive}
 	case j.Kind.Exclusive() && r.running > 0:

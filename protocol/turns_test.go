@@ -19,6 +19,11 @@ func running(j PlaneJob) PlaneJob {
 	return j
 }
 
+func cancelled(j PlaneJob) PlaneJob {
+	j.CancelAsked = true
+	return j
+}
+
 func TestJobsTakeTurns(t *testing.T) {
 	const check = topics.JobKind("check")
 	backup := topics.BackupJob
@@ -29,8 +34,24 @@ func TestJobsTakeTurns(t *testing.T) {
 	}{
 		{"backups of two hosts into one repository run side by side",
 			[]PlaneJob{waiting("a1", "attic", "vault", backup), waiting("c1", "cellar", "vault", backup)}, []Turn{{}, {}}},
-		{"a host runs one job at a time",
-			[]PlaneJob{waiting("a1", "attic", "vault", backup), waiting("a2", "attic", "other", backup)}, []Turn{{}, {WaitJob, "a1"}}},
+		{"a host runs one job at a time in a repository",
+			[]PlaneJob{waiting("a1", "attic", "vault", backup), waiting("a2", "attic", "vault", backup)}, []Turn{{}, {WaitJob, "a1"}}},
+		{"a host runs jobs in other repositories beside it, up to its limit",
+			[]PlaneJob{waiting("a1", "attic", "vault", backup), waiting("a2", "attic", "other", backup), waiting("a3", "attic", "third", backup)},
+			[]Turn{{}, {}, {WaitBusy, "a1"}}},
+		{"the same repository comes before the limit",
+			[]PlaneJob{running(waiting("a1", "attic", "vault", backup)), running(waiting("a2", "attic", "other", backup)),
+				waiting("a3", "attic", "other", backup)}, []Turn{{WaitJob, "a2"}}},
+		{"a job that is being cancelled counts until it has ended",
+			[]PlaneJob{cancelled(running(waiting("a1", "attic", "vault", backup))), waiting("a2", "attic", "vault", backup)},
+			[]Turn{{WaitJob, "a1"}}},
+		{"the agent of an older version runs one",
+			[]PlaneJob{waiting("o1", "old", "vault", backup), waiting("o2", "old", "other", backup)}, []Turn{{}, {WaitBusy, "o1"}}},
+		{"one host's limit is none of another's",
+			[]PlaneJob{running(waiting("o1", "old", "vault", backup)), waiting("a1", "attic", "other", backup)}, []Turn{{}}},
+		{"a job that waits for its host's limit holds back nobody in the repository",
+			[]PlaneJob{running(waiting("o1", "old", "other", backup)), waiting("o2", "old", "vault", check),
+				waiting("a1", "attic", "vault", backup)}, []Turn{{WaitBusy, "o1"}, {}}},
 		{"a check waits for the backup that runs",
 			[]PlaneJob{running(waiting("a1", "attic", "vault", backup)), waiting("k1", "keeper", "vault", check)}, []Turn{{WaitRepository, "a1"}}},
 		{"a backup waits for the check that runs",
@@ -51,7 +72,7 @@ func TestJobsTakeTurns(t *testing.T) {
 				waiting("d1", "den", "r4", backup)},
 			[]Turn{{}, {}, {}, {Wait: WaitLimit}}},
 	} {
-		turns := NewTurns(Limits{Fleet: 3, Repository: 2}, c.jobs)
+		turns := NewTurns(Limits{Fleet: 3, Repository: 2}, map[topics.HostID]int{"attic": 2, "barn": 3}, c.jobs)
 		var got []Turn
 		for _, j := range c.jobs {
 			if j.State == topics.Queued {
@@ -65,8 +86,8 @@ func TestJobsTakeTurns(t *testing.T) {
 }
 
 // TestNobodyWaitsForEver runs random fleets: whatever is asked for, rounds of
-// turns and endings get everything done, and no repository ever has two jobs of
-// which one must be alone.
+// turns and endings get everything done, no repository ever has two jobs of which one
+// must be alone, and no host more than it may, or two in one repository.
 func TestNobodyWaitsForEver(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var jobs []PlaneJob
@@ -76,12 +97,14 @@ func TestNobodyWaitsForEver(t *testing.T) {
 				topics.RepositoryID(rapid.StringMatching("[r-t]").Draw(t, "repository")), kind))
 		}
 		limits := Limits{Fleet: rapid.IntRange(0, 3).Draw(t, "fleet"), Repository: rapid.IntRange(0, 3).Draw(t, "per repository")}
+		atOnce := map[topics.HostID]int{"a": 1, "b": rapid.IntRange(1, 4).Draw(t, "at once"), "c": 3} // "d" is not in it
 		for round := 0; len(jobs) > 0; round++ {
 			if round > 100 {
 				t.Fatalf("still waiting after %d rounds: %v", round, jobs)
 			}
-			turns := NewTurns(limits, jobs)
+			turns := NewTurns(limits, atOnce, jobs)
 			alone, count := map[topics.RepositoryID]bool{}, map[topics.RepositoryID]int{}
+			here, there := map[topics.HostID]int{}, map[string]int{}
 			for i, j := range jobs {
 				if j.State == topics.Queued && turns.Take(j, true).Wait == "" {
 					jobs[i].State = topics.Running
@@ -89,11 +112,23 @@ func TestNobodyWaitsForEver(t *testing.T) {
 				if jobs[i].State == topics.Running {
 					count[j.Repository]++
 					alone[j.Repository] = alone[j.Repository] || j.Kind.Exclusive()
+					here[j.Host]++
+					there[string(j.Host+" in "+topics.HostID(j.Repository))]++
 				}
 			}
 			for r, n := range count {
 				if alone[r] && n > 1 || limits.Repository > 0 && n > limits.Repository {
 					t.Fatalf("%d jobs on %s at once, one must be alone: %t", n, r, alone[r])
+				}
+			}
+			for h, n := range here {
+				if n > max(atOnce[h], 1) {
+					t.Fatalf("%d jobs of %s at once", n, h)
+				}
+			}
+			for where, n := range there {
+				if n > 1 {
+					t.Fatalf("%d jobs of %s at once", n, where)
 				}
 			}
 			var rest []PlaneJob

@@ -65,6 +65,9 @@ type Host struct {
 	RetiredAt    int64 `db:"retired_at"`   // since when it keeps its snapshots and is judged no longer; 0 is not
 	OverdueDays  int64 `db:"overdue_days"` // the limit in days without a good backup; 0 is the default
 	BackAt       int64 `db:"back_at"`      // when it was last heard of again after some minutes of silence
+
+	JobsAtOnce int `db:"jobs_at_once"` // how many jobs it is to run at once
+	AgentJobs  int `db:"agent_jobs"`   // how many its agent can; 0 is one of an older version, which runs one
 }
 
 // Fires reports whether the host's agent runs its schedules itself.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/atonce"
 	"github.com/restic-manager/restic-manager/store/column"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -158,6 +159,11 @@ func (s *Store) JobsNamed(ctx context.Context, begin, end string, most int) ([]t
 // ID is empty.
 func (s *Store) OpenJobs(ctx context.Context, host topics.HostID) ([]Job, error) {
 	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE finished_at = 0 AND `+one("host", host)+` ORDER BY queued_at, id`, host)
+}
+
+// AtOnce returns how many jobs hosts run at once, of all that have more than one open job.
+func (s *Store) AtOnce(ctx context.Context) (map[topics.HostID]int, error) {
+	return atonce.Of(ctx, s.r)
 }
 
 // JobsOf lists a host's jobs, the newest first.

@@ -9,6 +9,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/store/atonce"
 	"github.com/restic-manager/restic-manager/store/joblog"
 	"github.com/restic-manager/restic-manager/store/looks"
 	"github.com/restic-manager/restic-manager/store/places"
@@ -88,6 +89,8 @@ func (j journal) Open(host topics.HostID) ([]protocol.PlaneJob, error) {
 		WHERE finished_at = 0 AND held = 0 AND `+one("host", host)+` ORDER BY queued_at, id`, host)
 }
 
+func (j journal) AtOnce() (map[topics.HostID]int, error) { return atonce.Of(j.ctx, j.q) }
+
 func (j journal) AddLines(id topics.JobID, first int, lines []topics.Line) error {
 	if err := joblog.Add(j.ctx, j.q, id, first, lines); err != nil {
 		return err
@@ -132,8 +135,9 @@ func (j journal) Greeted(id topics.HostID, h topics.Hello, at int64) error {
 	}
 	f := h.Facts
 	return change(j.ctx, j.tx, `UPDATE hosts SET hello_epoch = $1, hello_n = $2, hostname = $3, os = $4, arch = $5, platform = $6,
-		agent_version = $7, restic_version = $8, policy = $9, permits = $10 WHERE id = $11`,
-		h.Session.Epoch, h.Session.N, f.Hostname, f.OS, f.Arch, f.Platform, f.Agent, f.Restic, f.Policy, JSON[topics.Permits]{V: f.Permits}, id)
+		agent_version = $7, restic_version = $8, policy = $9, permits = $10, agent_jobs = $11 WHERE id = $12`,
+		h.Session.Epoch, h.Session.N, f.Hostname, f.OS, f.Arch, f.Platform, f.Agent, f.Restic, f.Policy, JSON[topics.Permits]{V: f.Permits},
+		max(f.Jobs, 0), id)
 }
 
 func (j journal) Started(job protocol.PlaneJob, st topics.Started, at int64) error {

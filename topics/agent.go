@@ -163,6 +163,9 @@ type Facts struct {
 	Policy   string `json:"policy"`   // name of the host's policy
 	// Permits is what that policy allows; nil from an agent that does not say.
 	Permits *Permits `json:"permits,omitempty"`
+	// Jobs is how many jobs the agent can run at once, each in a repository of its own.
+	// An older agent leaves it out and runs one.
+	Jobs int `json:"jobs,omitempty"`
 }
 
 // Permits is what a host lets its control plane do. It is told so that nobody

@@ -18,6 +18,23 @@ type Config struct {
 	Schedules    []Schedule     `json:"schedules"`
 	Groups       []PlannedGroup `json:"groups"`
 	Repositories []Repository   `json:"repositories"`
+	// JobsAtOnce is how many jobs the host runs at once, each in a repository of its
+	// own; 0 is DefaultJobsAtOnce. An older agent runs one.
+	JobsAtOnce int `json:"jobs_at_once,omitempty"`
+}
+
+// How many jobs a host runs at once: unless something else is set, and at most.
+const (
+	DefaultJobsAtOnce = 3
+	MaxJobsAtOnce     = 16
+)
+
+// AtOnce is how many jobs the host runs at once, from 1 to MaxJobsAtOnce.
+func (c Config) AtOnce() int {
+	if c.JobsAtOnce <= 0 {
+		return DefaultJobsAtOnce
+	}
+	return min(c.JobsAtOnce, MaxJobsAtOnce)
 }
 
 // A Schedule says when source groups are backed up; package slots reads it.

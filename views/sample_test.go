@@ -395,7 +395,7 @@ func jobsPage() views.Jobs {
 		row("0b9e-0003", "win-sql-01", "dumps", "stalled", "Nothing heard of restic for 12 min"),
 		row("0b9e-0004", "web-01", "system", "dispatched", "Waiting for the agent to answer"),
 		row("0b9e-0005", "win-cad-02", "profile", "queued", "Starts when the agent connects"),
-		row("0b9e-0006", "nas-media", "photos", "queued", "Starts when the host is done with the"),
+		row("0b9e-0006", "nas-media", "photos", "queued", "Starts when the host is done in this repository with the"),
 		row("0b9e-0007", "db-prod-02", "postgres", "failed", "The repository is locked by another job, exit code 11"),
 		row("0b9e-0008", "mail-01", "mail", "warnings", "Snapshot saved, 14 items skipped"),
 		row("0b9e-0009", "edge-berlin-01", "all", "succeeded", "9.20 MiB stored, of 12.4 GiB"),
@@ -404,7 +404,7 @@ func jobsPage() views.Jobs {
 		row("0b9e-0012", "attic", "letters", "abandoned", "The job was not started in time"),
 	}
 	rows[0].Percent = 44
-	rows[5].Queued, rows[5].ResultLink = "host is busy", views.Link{Text: "backup of nas-media", URL: views.JobURL("0b9e-0001")}
+	rows[5].Queued, rows[5].ResultLink = "host is busy there", views.Link{Text: "backup of nas-media", URL: views.JobURL("0b9e-0001")}
 	rows[6].By = "Retry 1"
 	return views.Jobs{Filter: f, Kinds: []string{"backup"}, Rows: rows, Total: 52, Older: views.JobsURL(f, "2-1-0b9e-0012"),
 		Tabs: views.JobTabs(map[string]int{"running": 3, "queued": 3, "failed": 5, "warnings": 6, "succeeded": 34, "cancelled": 1}, f)}

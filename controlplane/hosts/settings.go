@@ -32,6 +32,7 @@ type Input struct {
 	Retired      *bool   // keeps its snapshots, and is judged no longer; no schedule of its fires
 	Intermittent *bool   // not always on, such as a laptop
 	OverdueDays  *int64  // the limit in days without a good backup; 0 is the default
+	JobsAtOnce   *int    // how many jobs it runs at once, each in a repository of its own; 1 to topics.MaxJobsAtOnce
 }
 
 // Put changes a host's settings and returns the host. It returns field.Errors for
@@ -41,6 +42,9 @@ func (s *Settings) Put(ctx context.Context, by string, id topics.HostID, in Inpu
 	if d := in.OverdueDays; d != nil && (*d < 0 || *d > MaxOverdueDays) {
 		wrong.Say("overdue_days", fmt.Sprintf("The limit is a number of days from 1 to %d; 0 is the default.", MaxOverdueDays))
 	}
+	if n := in.JobsAtOnce; n != nil && (*n < 1 || *n > topics.MaxJobsAtOnce) {
+		wrong.Say("jobs_at_once", fmt.Sprintf("A host runs from 1 to %d jobs at once.", topics.MaxJobsAtOnce))
+	}
 	if in.Name != nil {
 		in.Name = new(field.Clean(*in.Name))
 		wrong.Say("name", field.Name("name", *in.Name))
@@ -49,7 +53,7 @@ func (s *Settings) Put(ctx context.Context, by string, id topics.HostID, in Inpu
 		return store.Host{}, err
 	}
 	h, err := s.Store.PutHostSettings(ctx, by, id, removal.HostSettings{Name: in.Name, Retired: in.Retired,
-		Intermittent: in.Intermittent, OverdueDays: in.OverdueDays})
+		Intermittent: in.Intermittent, OverdueDays: in.OverdueDays, JobsAtOnce: in.JobsAtOnce})
 	switch {
 	case errors.Is(err, store.ErrHostTaken):
 		return h, field.Errors{"name": NameTaken}

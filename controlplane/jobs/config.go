@@ -210,6 +210,7 @@ func (s *planSheet) config(ctx context.Context, h store.Host, now time.Time) (to
 		Schedules:    []topics.Schedule{},
 		Groups:       []topics.PlannedGroup{},
 		Repositories: []topics.Repository{},
+		JobsAtOnce:   h.JobsAtOnce,
 	}
 	var groups []topics.SourceGroupID
 	for _, sc := range s.schedules[h.ID] {

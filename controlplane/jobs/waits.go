@@ -1,6 +1,8 @@
 package jobs
 
 import (
+	"context"
+
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -9,7 +11,11 @@ import (
 // Waits returns what each queued job waits for, as the dispatcher would decide now. A
 // job that is about to be sent has the zero Turn. open holds every job that has not
 // ended, oldest first, as Store.OpenJobs returns it.
-func (e *Engine) Waits(open []store.Job) map[topics.JobID]protocol.Turn {
+func (e *Engine) Waits(ctx context.Context, open []store.Job) (map[topics.JobID]protocol.Turn, error) {
+	atOnce, err := e.Store.AtOnce(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var plane []protocol.PlaneJob
 	out := map[topics.JobID]protocol.Turn{}
 	for _, j := range open {
@@ -19,11 +25,11 @@ func (e *Engine) Waits(open []store.Job) map[topics.JobID]protocol.Turn {
 		}
 		plane = append(plane, protocol.PlaneJob{ID: j.ID, Host: j.Host, Kind: j.Kind, Repository: j.Repository, State: j.State})
 	}
-	turns := protocol.NewTurns(e.Limits, plane)
+	turns := protocol.NewTurns(e.Limits, atOnce, plane)
 	for _, j := range plane {
 		if j.State == topics.Queued {
 			out[j.ID] = turns.Take(j, e.Presence.Reachable(j.Host))
 		}
 	}
-	return out
+	return out, nil
 }

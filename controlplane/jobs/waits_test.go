@@ -56,7 +56,9 @@ func TestWaitsSayWhatTheDispatcherWouldDecide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	waits := func() map[topics.JobID]protocol.Turn { return w.engine.Waits(must(w.store.OpenJobs(ctx, ""))) }
+	waits := func() map[topics.JobID]protocol.Turn {
+		return must(w.engine.Waits(ctx, must(w.store.OpenJobs(ctx, ""))))
+	}
 	if got := waits()[first.ID]; got != (protocol.Turn{Wait: protocol.WaitHost}) {
 		t.Errorf("for an absent host: %v", got)
 	}

@@ -86,10 +86,11 @@ func TestTheJobsPageSaysWhatRunsWhatWaitsForWhatAndWhatEnded(t *testing.T) {
 		t.Errorf("the list is %v, want what runs, what waits by turns, what ended: %v", got, []topics.JobID{first, away, second, ended})
 	}
 	for id, want := range map[topics.JobID][]string{
-		first:  {"44 %", "440 of 1000 B, 2 min left", "letters", "/hosts/" + string(attic.id), "Cancel…"},
-		second: {"Queued", "host is busy", "Starts when the host is done with the", `href="/jobs/` + string(first) + `">backup of attic</a>`},
-		away:   {"Queued", "host offline", "Starts when the agent connects", "cellar"},
-		ended:  {"Cancelled", "Cancelled by test"},
+		first: {"44 %", "440 of 1000 B, 2 min left", "letters", "/hosts/" + string(attic.id), "Cancel…"},
+		second: {"Queued", "host is busy", "Starts when the host has ended one of its jobs: it runs as many as it may, such as the",
+			`href="/jobs/` + string(first) + `">backup of attic</a>`},
+		away:  {"Queued", "host offline", "Starts when the agent connects", "cellar"},
+		ended: {"Cancelled", "Cancelled by test"},
 	} {
 		for _, text := range want {
 			if !strings.Contains(rowOf(page, id), text) {

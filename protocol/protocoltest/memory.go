@@ -192,6 +192,8 @@ type Plane struct {
 	FiredSlots map[topics.JobID]topics.Fired
 	// Further holds the slots that jobs served besides their own.
 	Further map[topics.JobID][]topics.Slot
+	// Limits is how many jobs hosts run at once; nobody changes it.
+	Limits map[topics.HostID]int
 }
 
 // NewPlane returns an empty journal.
@@ -316,6 +318,9 @@ func (p *Plane) Configured(host topics.HostID, c topics.Configured, _ int64) err
 	p.Applied[host] = c
 	return nil
 }
+
+// AtOnce implements protocol.PlaneTx.
+func (p *Plane) AtOnce() (map[topics.HostID]int, error) { return p.Limits, nil }
 
 // Standard implements protocol.PlaneTx. It leaves a backup as its agent judged it.
 func (p *Plane) Standard(protocol.PlaneJob) (protocol.Standard, error) {

@@ -146,6 +146,7 @@ type HostSettings struct {
 	Retired      *bool  // keeps its snapshots, and is judged no longer
 	Intermittent *bool  // not always on, such as a laptop
 	OverdueDays  *int64 // days without a good backup until it is overdue
+	JobsAtOnce   *int   // how many jobs it runs at once
 }
 
 // SetHost changes a host's settings, with an audit entry of what became of what. A
@@ -156,8 +157,9 @@ func (c Change) SetHost(ctx context.Context, id topics.HostID, set HostSettings)
 		RetiredAt    int64  `db:"retired_at"`
 		Intermittent bool   `db:"intermittent"`
 		OverdueDays  int64  `db:"overdue_days"`
+		JobsAtOnce   int    `db:"jobs_at_once"`
 	}
-	if err := sqlx.GetContext(ctx, c.Tx, &was, `SELECT name, retired_at, intermittent, overdue_days FROM hosts
+	if err := sqlx.GetContext(ctx, c.Tx, &was, `SELECT name, retired_at, intermittent, overdue_days, jobs_at_once FROM hosts
 		WHERE id = $1 AND removed_at = 0`, id); err != nil {
 		return err
 	}
@@ -183,6 +185,10 @@ func (c Change) SetHost(ctx context.Context, id topics.HostID, set HostSettings)
 	if v := set.OverdueDays; err == nil && v != nil && *v != was.OverdueDays {
 		said = append(said, fmt.Sprintf("overdue after: %d → %d days", was.OverdueDays, *v))
 		err = put(`UPDATE hosts SET overdue_days = $1 WHERE id = $2`, *v)
+	}
+	if v := set.JobsAtOnce; err == nil && v != nil && *v != was.JobsAtOnce {
+		said = append(said, fmt.Sprintf("jobs at once: %d → %d", was.JobsAtOnce, *v))
+		err = put(`UPDATE hosts SET jobs_at_once = $1 WHERE id = $2`, *v)
 	}
 	if err != nil || len(said) == 0 {
 		return err

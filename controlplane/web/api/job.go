@@ -147,9 +147,13 @@ type jobJSON struct {
 	NotAfter      *time.Time          `json:"not_after" doc:"it is not started later than this"`
 }
 
-// A waitingJSON is why a queued job has not begun.
+// A waitingJSON is why a queued job has not begun: "host", which cannot be reached;
+// "job", another of its host in the same repository; "busy", when the host runs as many
+// as it may at once; "repository", one that has to be alone there, or those before it;
+// "limit", when as many run as may in all or in the repository; "plan", while what to
+// remove is being decided.
 type waitingJSON struct {
-	Reason protocol.Wait `json:"reason" enum:"host,job,repository,limit,plan" doc:"plan: what to remove is being decided"`
+	Reason protocol.Wait `json:"reason" enum:"host,job,busy,repository,limit,plan" doc:"job, busy: of its host"`
 	Job    topics.JobID  `json:"job" doc:"the job it waits for, or empty"`
 }
 
@@ -164,7 +168,9 @@ func (a *API) jobOf(ctx context.Context, j store.Job) (jobJSON, error) {
 		if err != nil {
 			return jobJSON{}, err
 		}
-		waits = a.Jobs.Waits(open)
+		if waits, err = a.Jobs.Waits(ctx, open); err != nil {
+			return jobJSON{}, err
+		}
 	}
 	return a.jobWith(j, g.Name, waits), nil
 }

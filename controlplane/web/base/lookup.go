@@ -122,7 +122,10 @@ type Queue struct {
 func (p *Parts) Queue(ctx context.Context, m *fleet.Moment, more ...store.Job) (*Queue, error) {
 	q := &Queue{Fleet: m, Open: m.Open(), Hosts: map[topics.HostID]string{}, Groups: map[topics.SourceGroupID]string{},
 		Repos: map[topics.RepositoryID]string{}}
-	q.Waits = p.Jobs.Waits(q.Open)
+	var err error
+	if q.Waits, err = p.Jobs.Waits(ctx, q.Open); err != nil {
+		return nil, err
+	}
 	return q, p.NameJobs(ctx, q, more)
 }
 

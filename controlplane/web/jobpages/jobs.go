@@ -352,7 +352,9 @@ func (s *Pages) waiting(j store.Job, q *base.Queue) wait {
 			w.short = "host not there yet"
 		}
 	case protocol.WaitJob:
-		w.short, w.text = "host is busy", "Starts when the host is done with the"
+		w.short, w.text = "host is busy there", "Starts when the host is done in this repository with the"
+	case protocol.WaitBusy:
+		w.short, w.text = "host is busy", "Starts when the host has ended one of its jobs: it runs as many as it may, such as the"
 	case protocol.WaitRepository:
 		w.short, w.text = "repository is busy", "Starts when "+q.Repos[j.Repository]+" is free again, which is used by the"
 		if other.State == topics.Queued {
