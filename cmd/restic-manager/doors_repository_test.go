@@ -479,26 +479,38 @@ var hours = subject[checkHours]{
 type hostSetting struct {
 	Intermittent bool
 	OverdueDays  int64
+	JobsAtOnce   int
 }
 
 var hostSettings = subject[hostSetting]{
 	service: func(t *testing.T, h *house, in hostSetting) error {
 		_, err := (&hosts.Settings{Store: h.store}).Put(t.Context(), "test", h.host,
-			hosts.Input{Intermittent: &in.Intermittent, OverdueDays: &in.OverdueDays})
+			hosts.Input{Intermittent: &in.Intermittent, OverdueDays: &in.OverdueDays, JobsAtOnce: &in.JobsAtOnce})
 		return err
 	},
 	doors: map[string]func(t *testing.T, h *house, in hostSetting) (bool, string){
 		theForm: func(_ *testing.T, h *house, in hostSetting) (bool, string) {
 			status, text := h.ask("POST", "/hosts/"+string(h.host)+"/intermittent",
-				url.Values{"intermittent": {strconv.FormatBool(in.Intermittent)}, "overdue_days": {strconv.FormatInt(in.OverdueDays, 10)}})
+				url.Values{"intermittent": {strconv.FormatBool(in.Intermittent)}, "overdue_days": {strconv.FormatInt(in.OverdueDays, 10)},
+					"jobs_at_once": {strconv.Itoa(in.JobsAtOnce)}})
 			return status == http.StatusSeeOther, text
 		},
 		theAPI: func(t *testing.T, h *house, in hostSetting) (bool, string) {
 			status, text := h.ask("PUT", "/api/hosts/"+string(h.host), map[string]any{
 				"intermittent": in.Intermittent,
 				"overdue_days": in.OverdueDays,
+				"jobs_at_once": in.JobsAtOnce,
 			})
 			return status == http.StatusOK, detail(t, text)
+		},
+		theCommandLine: func(_ *testing.T, h *house, in hostSetting) (bool, string) {
+			asleep := "--no-intermittent"
+			if in.Intermittent {
+				asleep = "--intermittent"
+			}
+			text, code := h.tell("host", "set", string(h.host), asleep, fmt.Sprintf("--overdue-days=%d", in.OverdueDays),
+				fmt.Sprintf("--jobs-at-once=%d", in.JobsAtOnce))
+			return code == 0, text
 		},
 	},
 	saved: func(t *testing.T, h *house) []string {
@@ -506,12 +518,16 @@ var hostSettings = subject[hostSetting]{
 		if err != nil {
 			t.Fatal(err)
 		}
-		return []string{fmt.Sprintf("%t after %d days", row.Intermittent, row.OverdueDays)}
+		return []string{fmt.Sprintf("%t after %d days, %d jobs", row.Intermittent, row.OverdueDays, row.JobsAtOnce)}
 	},
 	cases: map[string]doorCase[hostSetting]{
-		"a laptop":       {in: hostSetting{Intermittent: true, OverdueDays: 365}},
-		"never overdue":  {in: hostSetting{}},
-		"a day too many": {in: hostSetting{OverdueDays: 366}, bad: "overdue_days"},
-		"below 0":        {in: hostSetting{OverdueDays: -1}, bad: "overdue_days"},
+		"a laptop":        {in: hostSetting{Intermittent: true, OverdueDays: 365, JobsAtOnce: 3}},
+		"never overdue":   {in: hostSetting{JobsAtOnce: 1}},
+		"a day too many":  {in: hostSetting{OverdueDays: 366, JobsAtOnce: 3}, bad: "overdue_days"},
+		"below 0":         {in: hostSetting{OverdueDays: -1, JobsAtOnce: 3}, bad: "overdue_days"},
+		"16 jobs":         {in: hostSetting{JobsAtOnce: 16}},
+		"17 jobs":         {in: hostSetting{JobsAtOnce: 17}, bad: "jobs_at_once"},
+		"no job":          {in: hostSetting{}, bad: "jobs_at_once"},
+		"fewer than none": {in: hostSetting{JobsAtOnce: -1}, bad: "jobs_at_once"},
 	},
 }

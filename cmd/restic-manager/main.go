@@ -29,6 +29,7 @@ type cli struct {
 	} `cmd:"" help:"Enrol hosts."`
 	Host struct {
 		Rename  hostRenameCmd  `cmd:"" help:"Give a host another name."`
+		Set     hostSetCmd     `cmd:"" help:"Change a host's settings."`
 		Retire  hostRetireCmd  `cmd:"" help:"Keep a host's snapshots, judge it no longer and fire none of its schedules; --undo takes it back."`
 		Remove  hostRemoveCmd  `cmd:"" help:"Remove a host. It can be brought back for 30 days; its snapshots stay where they are."`
 		Restore hostRestoreCmd `cmd:"" help:"Bring back a removed host with its source groups and schedules."`

@@ -38,6 +38,20 @@ func setHost(ctx context.Context, s *store.Store, host string, in hosts.Input) e
 	return err
 }
 
+type hostSetCmd struct {
+	Host         string `arg:"" help:"The host's name or ID."`
+	Intermittent *bool  `env:"-" negatable:"" help:"It is not always on, such as a laptop."`
+	OverdueDays  *int64 `env:"-" help:"The limit in days without a good backup; 0 is the default."`
+	JobsAtOnce   *int   `env:"-" help:"How many jobs it may run at once, each in a repository of its own; 1 to 16."`
+	database
+}
+
+func (c *hostSetCmd) Run(ctx context.Context) error {
+	return c.with(ctx, func(s *store.Store) error {
+		return setHost(ctx, s, c.Host, hosts.Input{Intermittent: c.Intermittent, OverdueDays: c.OverdueDays, JobsAtOnce: c.JobsAtOnce})
+	})
+}
+
 type hostRetireCmd struct {
 	Host string `arg:"" help:"The host's name or ID."`
 	Undo bool   `env:"-" help:"Judge it again, and let its schedules fire."`

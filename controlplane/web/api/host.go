@@ -40,6 +40,8 @@ type hostJSON struct {
 	RunningJob      topics.JobID      `json:"running_job" doc:"or empty"`
 	Intermittent    bool              `json:"intermittent" doc:"it comes and goes, as laptops do: asleep is no trouble"`
 	OverdueDays     int64             `json:"overdue_days" doc:"the limit in days without a good backup; 0 is the default"`
+	JobsAtOnce      int               `json:"jobs_at_once" doc:"how many jobs it may run at once, each in a repository of its own"`
+	AgentJobs       int               `json:"agent_jobs" doc:"how many its agent can run at once; one of an older version runs 1"`
 	Config          configJSON        `json:"config" doc:"the host's copy of its schedules"`
 }
 
@@ -111,7 +113,8 @@ func (a *API) ListHosts(ctx context.Context, in *listHostsIn) (*list1[hostJSON],
 			Reason: h.Reason, Cause: h.Cause, Since: base.JSONTime(h.Since), PromisedBy: h.PromisedBy, LastGood: good,
 			RestorableBytes: h.Restorable, Snapshots: h.Snapshots, Groups: groupStatesOf(h), Platform: base.System(h.Host),
 			AgentVersion: h.AgentVersion, ResticVersion: h.ResticVersion, LastSeen: base.JSONTime(max(0, seen.UnixMilli())), LastBackup: good,
-			LastResult: h.LastBackup.State, LastJob: h.LastJob, Intermittent: h.Intermittent, OverdueDays: h.OverdueDays, Config: configOf(h.Host)}
+			LastResult: h.LastBackup.State, LastJob: h.LastJob, Intermittent: h.Intermittent, OverdueDays: h.OverdueDays,
+			JobsAtOnce: h.JobsAtOnce, AgentJobs: max(h.AgentJobs, 1), Config: configOf(h.Host)}
 		if h.Running() {
 			out[i].RunningJob = h.Busy().ID
 		}
@@ -126,6 +129,7 @@ type putHostIn struct {
 		Retired      *bool   `json:"retired,omitempty" doc:"it keeps its snapshots and is judged no longer; none of its schedules fires"`
 		Intermittent *bool   `json:"intermittent,omitempty" doc:"it comes and goes, as laptops do"`
 		OverdueDays  *int64  `json:"overdue_days,omitempty" doc:"the limit without a good backup, 1 to 365; 0 is the default"`
+		JobsAtOnce   *int    `json:"jobs_at_once,omitempty" doc:"how many jobs it may run at once, each in a repository of its own; 1 to 16"`
 	}
 }
 
@@ -135,6 +139,7 @@ type putHostOut struct {
 		Retired      bool   `json:"retired"`
 		Intermittent bool   `json:"intermittent"`
 		OverdueDays  int64  `json:"overdue_days"`
+		JobsAtOnce   int    `json:"jobs_at_once"`
 	}
 }
 
@@ -144,14 +149,15 @@ func (a *API) PutHost(ctx context.Context, in *putHostIn) (*putHostOut, error) {
 		ctx,
 		session.Of(ctx).Name,
 		in.ID,
-		hosts.Input{Name: in.Body.Name, Retired: in.Body.Retired, Intermittent: in.Body.Intermittent, OverdueDays: in.Body.OverdueDays},
+		hosts.Input{Name: in.Body.Name, Retired: in.Body.Retired, Intermittent: in.Body.Intermittent, OverdueDays: in.Body.OverdueDays,
+			JobsAtOnce: in.Body.JobsAtOnce},
 	)
 	if err != nil {
 		return nil, problem.Saving("host", err)
 	}
 	out := &putHostOut{}
 	out.Body.Intermittent, out.Body.OverdueDays = h.Intermittent, h.OverdueDays
-	out.Body.Name, out.Body.Retired = h.Name, h.RetiredAt > 0
+	out.Body.Name, out.Body.Retired, out.Body.JobsAtOnce = h.Name, h.RetiredAt > 0, h.JobsAtOnce
 	return out, nil
 }
 

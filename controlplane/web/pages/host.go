@@ -177,7 +177,7 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 	}
 	v.Strip = views.NewStrip(ctx, runs, s.Now())
 	v.Agent = s.agentFacts(h)
-	v.Intermittent, v.OverdueDays = h.Intermittent, h.OverdueDays
+	v.Intermittent, v.OverdueDays, v.JobsAtOnce, v.OldAgent = h.Intermittent, h.OverdueDays, h.JobsAtOnce, h.AgentJobs == 0
 	if v.Copy, err = s.copyOfHost(ctx, id); err != nil {
 		return none, err
 	}

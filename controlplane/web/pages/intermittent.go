@@ -22,6 +22,13 @@ func (s *Pages) SaveIntermittent(w http.ResponseWriter, r *http.Request) error {
 		days = -1 // what is no number is refused like one that is out of range
 	}
 	in := hosts.Input{Intermittent: new(r.PostForm.Get("intermittent") == "true"), OverdueDays: &days}
+	if r.PostForm.Has("jobs_at_once") {
+		n, err := strconv.Atoi(strings.TrimSpace(r.PostForm.Get("jobs_at_once")))
+		if err != nil {
+			n = 0
+		}
+		in.JobsAtOnce = &n
+	}
 	if _, err := s.HostSettings.Put(r.Context(), session.Of(r.Context()).Name, base.HostID(r), in); err != nil {
 		return layout.NotSavedHere("host", err)
 	}
