@@ -19,7 +19,8 @@ func TestAHostRunsOneJobInARepositoryAndNoMoreTogetherThanItMay(t *testing.T) {
 			c.Repositories = append(c.Repositories, topics.Repository{ID: r})
 			for _, g := range []topics.SourceGroupID{g, g + "b"} {
 				c.Groups = append(c.Groups, topics.PlannedGroup{SourceGroup: topics.SourceGroup{ID: g}, Repository: r})
-				c.Schedules = append(c.Schedules, topics.Schedule{ID: topics.ScheduleID("s-" + g), Groups: []topics.ScheduledGroup{{Group: g, After: 1}}})
+				c.Schedules = append(c.Schedules, topics.Schedule{ID: topics.ScheduleID("s-" + g),
+					Groups: []topics.ScheduledGroup{{Group: g, After: 1}}})
 			}
 		}
 		return c
@@ -29,7 +30,8 @@ func TestAHostRunsOneJobInARepositoryAndNoMoreTogetherThanItMay(t *testing.T) {
 			Repository: topics.Repository{ID: r}}}}
 	}
 	fire := func(g topics.SourceGroupID) AgentInput {
-		return Fired{Job: topics.JobID("f-" + g), Slot: topics.Slot{Schedule: topics.ScheduleID("s-" + g), At: 5 * minute}, Group: g, At: 5 * minute}
+		slot := topics.Slot{Schedule: topics.ScheduleID("s-" + g), At: 5 * minute}
+		return Fired{Job: topics.JobID("f-" + g), Slot: slot, Group: g, At: 5 * minute}
 	}
 	alone := func(in AgentInput) AgentInput {
 		switch in := in.(type) {
@@ -58,13 +60,15 @@ func TestAHostRunsOneJobInARepositoryAndNoMoreTogetherThanItMay(t *testing.T) {
 		"told in the repository it fired into": {0, []AgentInput{fire("g1"), tell("b", backup, "g1b", "r1")}, "[f-g1]"},
 		"fired into the repository of a check": {0, []AgentInput{tell("a", check, "", "r1"), fire("g1")}, "[a]"},
 		"the default is three":                 {0, []AgentInput{fire("g1"), fire("g2"), fire("g3"), fire("g4")}, "[f-g1 f-g2 f-g3]"},
-		"three, and then told":                 {0, []AgentInput{fire("g1"), fire("g2"), fire("g3"), tell("d", check, "", "r4")}, "[f-g1 f-g2 f-g3]"},
-		"one is one":                           {1, []AgentInput{fire("g1"), fire("g2"), tell("c", backup, "g3", "r3")}, "[f-g1]"},
-		"five are five":                        {5, []AgentInput{fire("g1"), fire("g2"), fire("g3"), fire("g4"), fire("g5"), fire("g6")}, "[f-g1 f-g2 f-g3 f-g4 f-g5]"},
-		"the next one once one has ended":      {1, []AgentInput{fire("g1"), fire("g2"), end("f-g1"), fire("g2")}, "[f-g1 f-g2]"},
-		"cancelled and not ended, told":        {0, []AgentInput{fire("g1"), cancel("f-g1"), tell("b", check, "", "r1")}, "[f-g1]"},
-		"cancelled and not ended, by itself":   {0, []AgentInput{fire("g1"), cancel("f-g1"), fire("g1b"), fire("g2")}, "[f-g1 f-g2]"},
-		"cancelled counts in the limit":        {1, []AgentInput{fire("g1"), cancel("f-g1"), fire("g2")}, "[f-g1]"},
+		"three, and then told": {0, []AgentInput{fire("g1"), fire("g2"), fire("g3"), tell("d", check, "", "r4")},
+			"[f-g1 f-g2 f-g3]"},
+		"one is one": {1, []AgentInput{fire("g1"), fire("g2"), tell("c", backup, "g3", "r3")}, "[f-g1]"},
+		"five are five": {5, []AgentInput{fire("g1"), fire("g2"), fire("g3"), fire("g4"), fire("g5"), fire("g6")},
+			"[f-g1 f-g2 f-g3 f-g4 f-g5]"},
+		"the next one once one has ended":    {1, []AgentInput{fire("g1"), fire("g2"), end("f-g1"), fire("g2")}, "[f-g1 f-g2]"},
+		"cancelled and not ended, told":      {0, []AgentInput{fire("g1"), cancel("f-g1"), tell("b", check, "", "r1")}, "[f-g1]"},
+		"cancelled and not ended, by itself": {0, []AgentInput{fire("g1"), cancel("f-g1"), fire("g1b"), fire("g2")}, "[f-g1 f-g2]"},
+		"cancelled counts in the limit":      {1, []AgentInput{fire("g1"), cancel("f-g1"), fire("g2")}, "[f-g1]"},
 		"after a crash what is to be reaped counts": {0, []AgentInput{fire("g1"), Woke{}, fire("g1b"), tell("b", check, "", "r1"), fire("g2"),
 			Reaped{Job: "f-g1"}, fire("g1b")}, "[f-g1 f-g2 f-g1b]"},
 		"a group whose backup runs into the repository it went to before": {0, []AgentInput{tell("a", backup, "g1", "r9"), fire("g1"),
