@@ -218,8 +218,11 @@ type Result struct {
 	Unreadable []string `json:"unreadable,omitempty"`
 	Place      string   `json:"place,omitempty"` // restic's ID of the repository that was listed; "" from older agents
 	Unlocked   int      `json:"unlocked,omitempty"`
-	Made       bool     `json:"made,omitempty"`  // init: there was no repository before
-	Count      int      `json:"count,omitempty"` // of snapshots, keys, locks, matches or changes
+	// NoLock says why a restore or check took no lock: none could be written, in
+	// restic's words. A prune at the same time could have removed what it read.
+	NoLock string `json:"no_lock,omitempty"`
+	Made   bool   `json:"made,omitempty"`  // init: there was no repository before
+	Count  int    `json:"count,omitempty"` // of snapshots, keys, locks, matches or changes
 }
 
 // Stats is how much a repository holds. Bytes are bytes.

@@ -22,6 +22,7 @@ type Check struct {
 
 type check struct {
 	silent
+	lockless
 	Check
 	result topics.Checked
 	summed bool   // the number of errors is restic's own
@@ -46,8 +47,13 @@ func (c *check) args(v Version, _ string) ([]string, error) {
 	case c.Subset != "":
 		args = append(args, "--read-data-subset="+c.Subset)
 	}
+	if c.noLock {
+		return append(args, c.flags()...), nil
+	}
 	return append(args, retry(v, c.RetryLock)...), nil
 }
+
+func (c *check) anew() locker { return &check{Check: c.Check} }
 
 func (c *check) words() string {
 	switch {
@@ -92,6 +98,7 @@ var (
 )
 
 func (c *check) hear(line string) {
+	c.listen(line)
 	if strings.HasSuffix(c.first, ":") { // that was only the headline
 		c.first += " " + strings.TrimSpace(line)
 	}
@@ -132,13 +139,17 @@ func (c *check) found(_ *output, e *Ending) {
 		if c.first != "" {
 			e.Message += "; the first is: " + c.first
 		}
+		if c.noLock {
+			e.Message += ". It was checked without a lock: a backup or prune at the same time can look like that"
+		}
 	}
 	if e.State == topics.Succeeded || e.Cause == topics.CauseDamaged {
 		e.Result = &topics.Result{Check: &c.result}
 	}
 }
 
-// Check checks the repository. What it finds is a failure with CauseDamaged.
+// Check checks the repository. What it finds is a failure with CauseDamaged. Where no
+// lock can be written it checks without one.
 func (b Binary) Check(ctx context.Context, place Place, repository Repository, how Check, sink Sink) Ending {
-	return b.run(ctx, place, repository, &check{Check: how}, sink)
+	return b.unlocked(ctx, place, repository, &check{Check: how}, "checked", sink)
 }

@@ -258,6 +258,9 @@ func (o *output) message(m message) bool {
 		}
 		o.evidence.exitError = nil
 		o.lines(string(m.Message), level, func(l string) { // a stack trace may follow
+			if op, ok := o.operation.(locker); ok {
+				op.lock().listen(l)
+			}
 			if len(o.evidence.exitError) < maxNotices {
 				o.evidence.exitError = append(o.evidence.exitError, cut(l, 4<<10))
 			}

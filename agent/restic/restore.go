@@ -25,6 +25,7 @@ type Restore struct {
 
 type restore struct {
 	silent
+	lockless
 	Restore
 	result topics.Restored
 	summed bool // restic counted itself
@@ -37,7 +38,7 @@ func (r *restore) args(v Version, dir string) ([]string, error) {
 	if !filepath.IsAbs(r.Target) || strings.ContainsRune(r.Target, 0) {
 		return nil, fmt.Errorf("%.200q is not an absolute path on this host", r.Target)
 	}
-	args := []string{"restore", "--json", "--target", r.Target}
+	args := append([]string{"restore", "--json", "--target", r.Target}, r.flags()...)
 	if v.AtLeast(0, 17, 0) {
 		mode := or(r.Overwrite, "never")
 		if !slices.Contains(topics.Overwrites, mode) {
@@ -104,6 +105,8 @@ func (r *restore) words() string {
 }
 
 func (*restore) answers(v Version) bool { return v.AtLeast(0, 16, 0) }
+func (r *restore) hear(line string)     { r.listen(line) }
+func (r *restore) anew() locker         { return &restore{Restore: r.Restore, result: r.result} }
 
 func (r *restore) read(o *output, line []byte) bool {
 	if line[0] != '{' {
@@ -182,7 +185,7 @@ func (l *listing) found(o *output, e *Ending) { // before 0.15 that is no error
 // a path that is not in the snapshot, so Restore looks for it first. It makes up for
 // what versions before 0.17 cannot do, where possible: a dry run counts what the
 // snapshot lists, and where existing files must be kept, which they could only
-// overwrite, it restores nothing.
+// overwrite, it restores nothing. Where no lock can be written it restores without one.
 func (b Binary) Restore(ctx context.Context, place Place, repository Repository, what Restore, sink Sink) Ending {
 	old := !b.Version.AtLeast(0, 17, 0)
 	op := &restore{Restore: what}
@@ -191,7 +194,7 @@ func (b Binary) Restore(ctx context.Context, place Place, repository Repository,
 			return e
 		}
 	}
-	return b.run(ctx, place, repository, op, sink)
+	return b.unlocked(ctx, place, repository, op, "restored", sink)
 }
 
 // survey compares what is to be restored with what the snapshot holds, and for old
