@@ -62,11 +62,14 @@ func Scheme(text string) string {
 	return Local
 }
 
+// sftpUser is a user, who may be one of a domain: anna@example.org or EXAMPLE\anna.
+const sftpUser = `[A-Za-z0-9_][A-Za-z0-9_.+\\-]*`
+
 var (
 	bucketForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*:`)
 	rcloneForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.+@ -]*:`)
 	s3Form     = regexp.MustCompile(`^(//)?([A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(/|$)`)
-	sftpForm   = regexp.MustCompile(`^(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?([A-Za-z0-9_][A-Za-z0-9_.-]*):(.+)$`)
+	sftpForm   = regexp.MustCompile(`^(?:` + sftpUser + `(?:@` + sftpUser + `)?@)?([A-Za-z0-9_][A-Za-z0-9_.-]*):(.+)$`)
 	sftpLogin  = regexp.MustCompile(`^[^/]*@[A-Za-z0-9_.-]+:`) // of a path: what was meant is user:password@host:/path
 	sftpHost   = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$|^[0-9A-Fa-f:.]+$`)
 )
@@ -126,8 +129,7 @@ func Parse(text string) (Address, error) {
 	// A "/", "?" or "#" in a password ends the host for every parser of URLs, and
 	// what follows up to the @ would be shown as if it were no secret.
 	if u := a.url; u != nil && strings.Contains(u.RawQuery+u.Fragment, "@") {
-		return Address{}, Error("Write special characters of the user and password in a repository's URL as %2F for /, %3F for ?, %23 for " +
-			"# and %40 for @.")
+		return Address{}, Error(encode)
 	}
 	return a, nil
 }
@@ -140,6 +142,14 @@ func ParseHere(text string) (Address, error) {
 		return Address{}, Error("The repository's URL is a path of another operating system than this host's.")
 	}
 	return a, err
+}
+
+// textOf is a URL as text. A {host} in the text it is from stays as it is.
+func textOf(u *url.URL, from string) string {
+	if PerHost(from) {
+		return strings.ReplaceAll(u.String(), "%7Bhost%7D", Host)
+	}
+	return u.String()
 }
 
 func parseURL(text string) *url.URL {
@@ -174,7 +184,7 @@ func (a Address) URL() *url.URL {
 func (a Address) Public() string {
 	if u := a.URL(); u != nil {
 		u.User, u.RawQuery, u.ForceQuery, u.Fragment, u.RawFragment = nil, "", false, "", ""
-		return a.scheme + ":" + u.String()
+		return a.scheme + ":" + textOf(u, a.text)
 	}
 	if m := sftpForm.FindStringSubmatch(a.rest); a.scheme == "sftp" && m != nil {
 		return "sftp:" + m[1] + ":" + m[2]
@@ -199,7 +209,7 @@ func Shown[S ~string](text S) string {
 	if err == nil {
 		if u := a.URL(); u != nil && u.User != nil {
 			u.User = url.User(u.User.Username())
-			return a.scheme + ":" + u.String()
+			return a.scheme + ":" + textOf(u, a.text)
 		}
 		return a.text
 	}
@@ -274,7 +284,7 @@ func SplitLogin[S ~string](text S, env map[string]S) (S, map[string]S) {
 	password, _ := u.User.Password()
 	env[RESTUser], env[RESTPassword] = S(u.User.Username()), S(password)
 	u.User = nil
-	return S("rest:" + u.String()), env
+	return S("rest:" + textOf(u, address)), env
 }
 
 // JoinLogin is SplitLogin's opposite: restic up to 0.16.0 takes the login of a REST
@@ -286,5 +296,5 @@ func JoinLogin[S ~string](text S, env map[string]S) (joined S, did bool) {
 		return text, false
 	}
 	u.User = url.UserPassword(string(env[RESTUser]), string(env[RESTPassword]))
-	return S("rest:" + u.String()), true
+	return S("rest:" + textOf(u, address)), true
 }

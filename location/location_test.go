@@ -34,6 +34,10 @@ func TestAnAddressIsTakenApart(t *testing.T) {
 		{"rest:http://[::1]:8000/", "rest", "rest:http://[::1]:8000/", "rest:http://[::1]:8000/"},
 		{"rest:https://a:b@h:8000/x?y", "rest", "rest:https://h:8000/x", "rest:https://a@h:8000/x?y"},
 		{"rest:https://a:p%40s%2Fs%3F@h/x#f", "rest", "rest:https://h/x", "rest:https://a@h/x#f"},
+		{"rest:https://h/{host}/", "rest", "rest:https://h/{host}/", "rest:https://h/{host}/"},
+		{"rest:https://a:b@h/x-{host}", "rest", "rest:https://h/x-{host}", "rest:https://a@h/x-{host}"},
+		{"rest:https://h/%7Bhost%7D/", "rest", "rest:https://h/%7Bhost%7D/", "rest:https://h/%7Bhost%7D/"},
+		{"/srv/{host}", "local", "/srv/{host}", "/srv/{host}"},
 		{"rest:https://h:8000/a@b", "rest", "rest:https://h:8000/a@b", "rest:https://h:8000/a@b"},
 		{"rest:http+unix:///run/rest.sock:/x/", "rest", "rest:http+unix:///run/rest.sock:/x/", "rest:http+unix:///run/rest.sock:/x/"},
 		{"rest:h/", "rest", bad, "rest:h/"},
@@ -53,6 +57,12 @@ func TestAnAddressIsTakenApart(t *testing.T) {
 
 		{"sftp:me@nas:/vault", "sftp", "sftp:nas:/vault", "sftp:me@nas:/vault"},
 		{"sftp:nas:vault", "sftp", "sftp:nas:vault", "sftp:nas:vault"},
+		{"sftp:me@example.org@nas:/x", "sftp", "sftp:nas:/x", "sftp:me@example.org@nas:/x"},
+		{`sftp:EXAMPLE\me@nas:/x`, "sftp", "sftp:nas:/x", `sftp:EXAMPLE\me@nas:/x`},
+		{"sftp:a@b@c@nas:/x", "sftp", bad, "sftp:a@b@c@nas:/x"},
+		{"sftp:me@-oProxyCommand=x@nas:/x", "sftp", bad, "sftp:me@-oProxyCommand=x@nas:/x"},
+		{"sftp:root@nas:2222:/p", "sftp", "sftp:nas:2222:/p", "sftp:root@nas:2222:/p"}, // a folder, where it was saved before
+		{"sftp://me@nas//{host}/x", "sftp", "sftp://nas//{host}/x", "sftp://me@nas//{host}/x"},
 		{"sftp:nas:/srv//x", "sftp", "sftp:nas:/srv//x", "sftp:nas:/srv//x"},
 		{"sftp://me@nas:2222//vault", "sftp", "sftp://nas:2222//vault", "sftp://me@nas:2222//vault"},
 		{"sftp://me:hush@nas/vault", "sftp", "sftp://nas/vault", "sftp://me@nas/vault"},
@@ -170,6 +180,8 @@ func TestAPinIsSpeltOneWay(t *testing.T) {
 		{"s3:https://s3.example.com/bucket/a/", "s3:https://s3.example.com/bucket/a"},
 		{"s3:minio:9000/bucket", "s3:https://minio:9000/bucket"},
 		{"sftp:anna@nas:/srv/x/", "sftp:nas:/srv/x"},
+		{"sftp:anna@example.org@nas:/srv/x/", "sftp:nas:/srv/x"},
+		{`sftp:EXAMPLE\anna@nas:/srv/x/`, "sftp:nas:/srv/x"},
 		{"sftp://anna@nas:22//srv/x", "sftp:nas:22:/srv/x"},
 		{"b2:bucket:path", "b2:bucket:path"},
 		{"rclone:remote:path", "rclone:remote:path"},
@@ -217,6 +229,8 @@ func TestALoginMovesBetweenURLAndVariables(t *testing.T) {
 		{"rest:https://me:p%40s%2Fs@nas/x", "rest:https://nas/x", "me", "p@s/s"},
 		{"rest:https://me@nas/x", "rest:https://nas/x", "me", ""},
 		{"rest:https://nas/x", "rest:https://nas/x", "was", "before"},
+		{"rest:https://me:p@nas/{host}/x", "rest:https://nas/{host}/x", "me", "p"},
+		{"rest:https://nas/{host}/x", "rest:https://nas/{host}/x", "was", "before"},
 		{"s3:https://k:s@minio/b", "s3:https://k:s@minio/b", "was", "before"},
 		{"sftp://me@nas/x", "sftp://me@nas/x", "was", "before"},
 	} {
@@ -234,10 +248,11 @@ func TestALoginMovesBetweenURLAndVariables(t *testing.T) {
 	}
 	login := map[string]hidden{RESTUser: "a b", RESTPassword: "p@s/s"}
 	for text, want := range map[hidden]hidden{
-		"rest:https://nas/x":    "rest:https://a%20b:p%40s%2Fs@nas/x",
-		"rest:https://me@nas/x": "rest:https://me@nas/x",
-		"/srv":                  "/srv",
-		"s3:https://nas/x":      "s3:https://nas/x",
+		"rest:https://nas/x":      "rest:https://a%20b:p%40s%2Fs@nas/x",
+		"rest:https://me@nas/x":   "rest:https://me@nas/x",
+		"rest:https://nas/{host}": "rest:https://a%20b:p%40s%2Fs@nas/{host}",
+		"/srv":                    "/srv",
+		"s3:https://nas/x":        "s3:https://nas/x",
 	} {
 		if got, did := JoinLogin(text, login); got != want || did != (got != text) {
 			t.Errorf("%s: %s %v, want %s", text, got, did, want)

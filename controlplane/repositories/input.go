@@ -48,9 +48,12 @@ func (in Input) apply(ctx context.Context, s *store.Store, r *store.Repository, 
 		wrong.Say("name", field.Name("name", r.Name))
 	}
 	if in.URL != nil {
-		address, err := location.Parse(field.Clean(in.URL.Reveal()))
-		wrong.Say("url", textOf(err))
-		a.URL, r.Location = topics.Secret(field.Clean(in.URL.Reveal())), address.Public()
+		// What was saved before there were these rules is kept as it is, and what it means.
+		if at := topics.Secret(field.Clean(in.URL.Reveal())); at == "" || at != a.URL {
+			address, err := location.ParseNew(at.Reveal())
+			wrong.Say("url", textOf(err))
+			a.URL, r.Location = at, address.Public()
+		}
 	}
 	if in.Password != nil {
 		a.Password = *in.Password
@@ -102,7 +105,10 @@ func (c Credential) maintenance(a *store.RepositoryAccess) (wrong string) {
 	c.into(m.Env)
 	if c.URL != nil {
 		if m.URL = topics.Secret(field.Clean(c.URL.Reveal())); m.URL != "" {
-			_, err := location.Parse(m.URL.Reveal())
+			_, err := location.ParseNew(m.URL.Reveal())
+			if a.Maintenance != nil && a.Maintenance.URL == m.URL {
+				err = nil
+			}
 			wrong = textOf(err)
 			m.URL, m.Env = location.SplitLogin(m.URL, m.Env)
 		}

@@ -1,0 +1,125 @@
+package location
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestAnAddressThatIsTypedSaysWhatItMeans(t *testing.T) {
+	for _, c := range []struct{ text, says string }{ // "" is taken; otherwise what the error holds, the right spelling mostly
+		{"/srv/vault", ""},
+		{"/srv/a:b@c", ""},
+		{`D:\vault`, ""},
+		{"local:/srv/vault", ""},
+		{"file:///srv/vault", "without file:"},
+
+		{"sftp:me@nas:/vault", ""},
+		{"sftp:me@example.org@nas:/vault", ""},
+		{`sftp:EXAMPLE\me@nas:/vault`, ""},
+		{"sftp:me+x@nas:/vault", ""},
+		{"sftp:a@b@c@nas:/vault", "neither a full path"}, // restic reads two at most
+		{"sftp:-oProxyCommand=x@example.org@nas:/vault", "neither"},
+		{"sftp:me@-oProxyCommand=x@nas:/vault", "neither"},
+		{"sftp://me@example.org@nas:2222//vault", ""},
+		{"sftp://me%40example.org@nas:2222//vault", ""},
+		{"sftp:nas:vault", ""},
+		{"sftp:nas:2024/vault", ""},
+		{"sftp:nas:/2222:/vault", ""},
+		{"sftp:nas:/srv/a:b", ""},
+		{"sftp:root@nas:2222:/p", "as in sftp://root@nas:2222//p."},
+		{"sftp:nas:2222:/p q", "as in sftp://nas:2222//p%20q."},
+		{"sftp:nas:22:p", "as in sftp://nas:22/p."},
+		{"sftp:me@example.org@nas:22:/p", "as in sftp://me%40example.org@nas:22//p."},
+		{"sftp:[::1]:/p", "as in sftp://[::1]//p."},
+		{"sftp:me@[fe80::1]:2222:/p", "as in sftp://me@[fe80::1]:2222//p."},
+		{"sftp://nas:2222:/p", "sftp://nas:2222//p."},
+		{"sftp://10.0.0.1:2222:/p", "sftp://10.0.0.1:2222//p."},
+		{"sftp://me@nas:/p", "sftp://me@nas//p."},
+		{"sftp://nas:2222//p", ""},
+		{"sftp:me:topsecret@nas:/x", "holds no password"},
+		{"sftp:me:22:topsecret@nas:/x", "holds no password"},
+		{"me@nas:/p", "sftp:me@nas:/p."},
+		{"nas:/p", "neither"},
+		{"ssh://me@nas:2222/p", "sftp://user@host:2222"},
+
+		{"rest:https://nas:8000/attic/", ""},
+		{"rest:https://a:b@nas:8000/attic/", ""},
+		{"rest:https://a:p%40s%2Fs@nas:8000/attic/", ""},
+		{"rest:https://a:p@s@nas:8000/attic/", ""}, // every parser takes the last @
+		{"rest:http+unix:///run/rest.sock:/x/", ""},
+		{"rest:https://nas:8000/a@b", ""},
+		{"rest:nas:8000/attic", "rest:https://nas:8000/attic,"},
+		{"rest://nas:8000/attic", "rest:https://nas:8000/attic,"},
+		{"rest:nas/", "rest:https://nas/,"},
+		{"rest:ftp://nas/", "neither"},
+		{"https://nas/attic", "as in rest:https://nas/attic."},
+		{"http://nas:8000/", "as in rest:http://nas:8000/."},
+		{"https://a:topsecret@nas/attic", "rest:https://nas:8000/."},
+		{"rest:https://nas:8000:/x", "rest:https://nas:8000/x."},
+		{"rest:https://a:topsecret@nas:/x", "rest:https://nas/x."},
+		{"rest:https://a:top secret@nas/", "%20 for a space"},
+		{"rest:https://a:top/secret@nas/x", "%2F for /"},
+		{"rest:https://a:top?secret@nas/x", "use the fields"},
+		{"rest:https://a:top#secret@nas/x", "use the fields"},
+		{"rest:https://a:top%secret@nas/x", "%25 for %"},
+		{"rest:https://a:top[secret@nas/x", "use the fields"},
+		{"rest:https://a:top{secret}@nas/x", "use the fields"},
+		{"rest:https://a:top^secret@nas/x", "use the fields"},
+		{"rest:https://a:12?secret@nas/x", "use the fields"},
+		{"rest:https://a/b:topsecret@nas/x", "use the fields"},
+
+		{"s3:s3.amazonaws.com/bucket", ""},
+		{"s3:minio:9000/bucket", ""},
+		{"s3:https://minio:9000/bucket", ""},
+		{"s3://s3.amazonaws.com/bucket", ""},
+		{"s3:minio:9000:/bucket", "s3:minio:9000/bucket,"},
+		{"s3:minio:9000:bucket", "s3:minio:9000/bucket,"},
+		{"s3:https://minio:9000:/bucket", "s3:https://minio:9000/bucket."},
+		{"s3:https://minio:9000", "names the bucket"},
+		{"s3:https://minio:9000/", "names the bucket"},
+		{"s3:minio:9000", "server and bucket"},
+		{"s3:minio:9000/", "server and bucket"},
+		{"s3:https://k:top/secret@minio/b", "use the fields"},
+
+		{"b2:bucket:path", ""},
+		{"rclone:remote:path", ""},
+		{"rclone:remote", "neither"},
+
+		{"/srv/{host}", ""},
+		{"/srv/{host}/vault-{host}", ""},
+		{"rest:https://nas:8000/{host}/", ""},
+		{"sftp:nas:{host}", ""},
+		{"sftp://nas//srv/x-{host}.d", ""},
+		{"s3:minio:9000/bucket/{host}", ""},
+		{"b2:bucket:{host}", ""},
+		{"rclone:remote:x/{host}", ""},
+		{"rest:https://{host}.example.org/x", "in the path of an address only"},
+		{"rest:https://{host}:pw@nas/x", "use the fields"},
+		{"rest:https://nas/x?{host}", "in the path of an address only"},
+		{"s3:{host}/bucket", "in the path of an address only"},
+		{"b2:{host}:path", "in the path of an address only"},
+		{"sftp:{host}@nas:/x", "in the path of an address only"},
+		{"/srv/{hostname}", "is written {host}"},
+		{"/srv/{Host}", "is written {host}"},
+		{"/srv/${host}", "is written {host}"},
+		{"/srv/${HOSTNAME}", "is written {host}"},
+		{"/srv/{{ .Host }}", "is written {host}"},
+		{"/srv/{{host}}", "is written {host}"},
+		{"rest:https://nas/{name}", "is written {host}"},
+		{"/srv/{a}", "without other braces"},
+		{"/srv/{host}/{", "without other braces"},
+		{"rest:https://nas/{repo}", "%7B and %7D"},
+	} {
+		_, err := ParseNew(c.text)
+		var said Error
+		switch {
+		case c.says == "" && err != nil:
+			t.Errorf("%s is refused: %v", c.text, err)
+		case c.says != "" && (!errors.As(err, &said) || !strings.Contains(err.Error(), c.says)):
+			t.Errorf("%s: %v, want %q in it", c.text, err, c.says)
+		case err != nil && strings.Contains(err.Error(), "secret"):
+			t.Errorf("%s: the error tells a secret: %v", c.text, err)
+		}
+	}
+}
