@@ -37,6 +37,9 @@ func What(j store.Job) Did {
 		r = *j.Result.V
 	}
 	d.Word, d.Text = did(j.Kind, o, r, j.Result.V != nil)
+	if r.NoLock != "" && d.Text != "" {
+		d.Text += "; without a lock"
+	}
 	if d.DryRun {
 		d.Word = "Dry run"
 	}

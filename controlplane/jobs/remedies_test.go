@@ -134,3 +134,54 @@ func TestOneEmptySourceOfSeveralIsNotNothing(t *testing.T) {
 		t.Errorf("50 files: %s", got)
 	}
 }
+
+// TestARepositoryThatTakesNoWritesIsNamed has the neighbours, too: a server that refuses
+// to delete, a target that cannot be written, and a source that cannot be read.
+func TestARepositoryThatTakesNoWritesIsNamed(t *testing.T) {
+	const lock = "unable to create lock in backend: "
+	for _, c := range []struct {
+		kind    topics.JobKind
+		cause   topics.Cause
+		message string
+		named   bool
+	}{
+		{topics.BackupJob, topics.CausePermission, lock + "open /srv/repo/locks/x-tmp-1: read-only file system", true},
+		{topics.BackupJob, topics.CausePermission, lock + "open /srv/repo/locks/x-tmp-1: permission denied", true},
+		{topics.BackupJob, topics.CausePermission, `open D:\repo\data\0a\x-tmp-1: The media is write protected.`, true},
+		{topics.BackupJob, topics.CauseAppendOnly, lock + "server response unexpected: 403 Forbidden (403)", true},
+		{topics.RestoreJob, topics.CauseAppendOnly, lock + "unexpected HTTP response (403): 403 Forbidden", true},
+		{topics.CheckJob, topics.CauseAppendOnly, lock + "unexpected HTTP response (403): 403 Forbidden", true},
+		{topics.ForgetJob, topics.CauseAppendOnly, lock + "unexpected HTTP response (403): 403 Forbidden", true},
+		{topics.InitJob, topics.CauseAppendOnly, "create repository failed: unexpected HTTP response (403): 403 Forbidden", true},
+		{topics.PruneJob, topics.CausePermission, "remove /srv/repo/index/ab: read-only file system", true},
+
+		{topics.ForgetJob, topics.CauseAppendOnly, "Remove(<snapshot/ab>) failed: unexpected HTTP response (403): 403 Forbidden", false},
+		{topics.PruneJob, topics.CauseAppendOnly, "unexpected HTTP response (403): 403 Forbidden", false},
+		{topics.RestoreJob, topics.CausePermission, "mkdir /restore/home: read-only file system", false},
+		{topics.RestoreJob, topics.CausePermission, "mkdir /restore/home: permission denied", false},
+		{topics.BackupJob, topics.CausePermission, "open /srv/repo/config: permission denied", false},
+		{topics.BackupJob, topics.CauseDiskFull, lock + "write /srv/repo/locks/x-tmp-1: no space left on device", false},
+		{topics.BackupJob, topics.CauseLocked, lock + "repository is already locked exclusively by PID 1 on a", false},
+	} {
+		e := ExplainJob(store.Job{Kind: c.kind, State: topics.Failed, Cause: c.cause, Message: c.message})
+		if (e.Cause == "The repository takes no writes") != c.named {
+			t.Errorf("%s, %s, %q: %q", c.kind, c.cause, c.message, e.Cause)
+		}
+		text := strings.Join(e.Texts(), " ")
+		if c.named && (strings.Contains(text, "may delete") || !strings.Contains(text, "writable")) {
+			t.Errorf("%s, %q: %s", c.kind, c.message, text)
+		}
+	}
+}
+
+func TestWhatWasReadWithoutALockSaysSo(t *testing.T) {
+	j := store.Job{Kind: topics.RestoreJob, State: topics.Succeeded}
+	j.Result.V = &topics.Result{Restore: &topics.Restored{Files: 1, Bytes: 3}}
+	if text := What(j).Text; strings.Contains(text, "lock") {
+		t.Error(text)
+	}
+	j.Result.V.NoLock = "read-only file system"
+	if text := What(j).Text; text != "Restored 1 file, 3 B; without a lock" {
+		t.Error(text)
+	}
+}

@@ -139,6 +139,20 @@ var explanations = map[topics.Cause]Explanation{
 			thenAgain,
 		},
 	},
+	takesNoWrites: {
+		Cause:  "The repository takes no writes",
+		Effect: nothingSaved,
+		Remedies: []Remedy{
+			{Text: "If it is on a disk or a share: mount that writable again. A system mounts a disk with faults read-only by itself, " +
+				"so look into the log of the machine that holds it."},
+			{Text: "If it is on a server: let that take writes again. Look at its options, its quota and what this user may do there.",
+				Cure: CureRepository},
+			{Text: "Let the agent's user write to the repository's folder, if it is one of the host."},
+			{Text: "Update the agent on the host: one of this version restores without a lock where none can be written.",
+				only: topics.RestoreJob},
+			thenAgain,
+		},
+	},
 	topics.CauseDiskFull: {
 		Cause:  "There is no space left where the repository is",
 		Effect: "The snapshot was not written. Data that was already uploaded is used by the next run.",
@@ -337,10 +351,12 @@ const (
 	targetFull    topics.Cause = "host-disk-full in the target"
 	allUnreadable topics.Cause = "unreadable, all of it"
 	partEmpty     topics.Cause = "empty-source, one of several"
+	takesNoWrites topics.Cause = "permission of the repository"
 )
 
 // ExplainJob is Explain for a job whose message and result are known: they say on whose
-// disk there was no space, and whether it was one source of several that was empty.
+// disk there was no space, whether it was one source of several that was empty, and
+// whether it is the repository that takes no writes.
 func ExplainJob(j store.Job) Explanation {
 	cause := j.Cause
 	if cause == topics.CauseDiskFull || cause == topics.CauseHostDisk {
@@ -349,7 +365,25 @@ func ExplainJob(j store.Job) Explanation {
 	if n := SavedFiles(j); cause == topics.CauseEmptySource && n != nil && *n > 0 {
 		cause = partEmpty
 	}
+	if refusesWrites(j) {
+		cause = takesNoWrites
+	}
 	return Explain(j.Kind, cause, j.State)
+}
+
+// refusesWrites reports whether a job failed since nothing can be written to its
+// repository, as opposed to nothing being deleted there, or to the host's own files.
+func refusesWrites(j store.Job) bool {
+	m := strings.ToLower(j.Message)
+	writes := strings.Contains(m, "create lock") || strings.Contains(m, "save(<") || strings.Contains(m, "unable to save")
+	switch j.Cause {
+	case topics.CauseAppendOnly:
+		return writes || !Maintains(j.Kind) || j.Kind == topics.CheckJob
+	case topics.CausePermission:
+		readOnly := strings.Contains(m, "read-only file system") || strings.Contains(m, "media is write protected")
+		return writes || readOnly && j.Kind != topics.RestoreJob // else it is the target
+	}
+	return false
 }
 
 // whoseDisk says which disk is full. Agents of older versions call every one of them
@@ -426,6 +460,15 @@ var others = map[topics.JobKind]map[topics.Cause]Explanation{
 		},
 	},
 	topics.RestoreJob: {
+		topics.CauseLocked: { // a backup's lock is in no restore's way
+			Cause: "A prune, check or forget has the repository to itself",
+			Remedies: []Remedy{
+				{Text: "Look whether it still runs, and wait for it to end.", Cure: CureCheck},
+				{Text: "If it does not, have its lock removed. Of a host that is gone, restic counts a lock as left behind " +
+					"half an hour after it was last renewed.", Cure: CureUnlock},
+				thenAgain,
+			},
+		},
 		topics.CauseUsage: {
 			Cause: "restic could not do what the restore asked for",
 			Remedies: []Remedy{

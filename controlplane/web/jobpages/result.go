@@ -31,6 +31,10 @@ func (s *Pages) resultView(ctx context.Context, v *views.Job, j store.Job) error
 		return nil
 	}
 	v.Figures = append(resultFigures(j.Kind, *r, v.DryRun), v.Figures...)
+	if r.NoLock != "" {
+		v.Facts = append(v.Facts, views.Fact{Name: "Without a lock",
+			Value: "none could be written: " + r.NoLock + ". A prune at the same time could have removed what was read"})
+	}
 	table := func(title string, mono int, head []string, rows [][]string) {
 		t := views.ResultTable{Title: title, Count: words.Number(uint64(max(r.Count, len(rows)))), Head: head, Rows: rows, Mono: mono}
 		if len(rows) > pageRows {
