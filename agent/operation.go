@@ -27,7 +27,11 @@ func (r *runner) operate(ctx context.Context, s protocol.Start, out *sink) (topi
 		if ctx.Err() != nil {
 			return r.finished(ctx, restic.Ending{State: topics.Cancelled}, false), nil
 		}
-		return topics.Finished{State: topics.Failed, Cause: topics.CauseNoRestic, Message: err.Error()}, nil
+		cause := topics.CauseNoRestic
+		if restic.Passing(err) {
+			cause = topics.CauseUnknown
+		}
+		return topics.Finished{State: topics.Failed, Cause: cause, Message: err.Error()}, nil
 	}
 	out.version = binary.Version.String()
 	limits, err := s.Run.Group.Limits.At(time.Now())

@@ -31,7 +31,7 @@ func (p Program) Run(ctx context.Context, t Timing, place Place, sink Sink) Endi
 		return failed(topics.CauseHook, err)
 	}
 	defer file.Close()
-	dir, err := os.MkdirTemp(place.TempDir, "hook-"+string(place.Job)+"-")
+	dir, err := place.temporary("hook-")
 	if err != nil {
 		return failed(topics.CauseHook, fmt.Errorf("make a directory for its temporary files: %w", err))
 	}

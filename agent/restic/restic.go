@@ -24,6 +24,7 @@ import (
 	"regexp"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/restic-manager/restic-manager/agent/process"
@@ -155,7 +156,7 @@ func Probe(ctx context.Context, path string) (Binary, error) {
 		Path:        found,
 		Args:        []string{"version"},
 		Env:         process.Inherited(),
-		Dir:         os.TempDir(),
+		Dir:         filepath.Dir(found), // which is there; where TMPDIR leads may not be, and no job needs it
 		Stdout:      &said,
 		Stderr:      &said,
 		CancelGrace: time.Second,
@@ -174,6 +175,13 @@ func Probe(ctx context.Context, path string) (Binary, error) {
 		return Binary{}, fmt.Errorf("%w: %s is %s, install %s or newer", ErrTooOld, found, v, oldest)
 	}
 	return Binary{Path: found, Version: v}, nil
+}
+
+// Passing reports whether Probe failed of something that passes by itself: the machine
+// is too busy, out of memory, processes or open files, or the program is being replaced.
+func Passing(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.ENOMEM) ||
+		errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ETXTBSY)
 }
 
 // bounded keeps the first 4 KiB of what is written to it, from both streams.
@@ -197,6 +205,15 @@ func (b *bounded) Write(p []byte) (int, error) {
 type Place struct {
 	CacheDir, TempDir string
 	Job               topics.JobID
+}
+
+// temporary makes a directory for one run. TempDir is made again if somebody cleared it
+// away.
+func (p Place) temporary(prefix string) (string, error) {
+	if err := os.MkdirAll(p.TempDir, 0o700); err != nil {
+		return "", err
+	}
+	return os.MkdirTemp(p.TempDir, prefix+string(p.Job)+"-")
 }
 
 // A Sink receives what happens during a run. Its methods are called one at a time, on

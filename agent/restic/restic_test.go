@@ -1,13 +1,16 @@
 package restic
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -323,9 +326,59 @@ func TestProbe(t *testing.T) {
 	if _, err := Probe(t.Context(), script("echo hello; yes | head -c 10000000; exit 3")); err == nil || errors.Is(err, ErrNotFound) {
 		t.Errorf("another program: %v", err)
 	}
+	// Where temporary files were to go says nothing of restic.
+	real, err := exec.LookPath("restic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "gone"))
+	if b, err := Probe(t.Context(), real); err != nil || !b.Version.AtLeast(0, 14, 0) {
+		t.Errorf("with a TMPDIR that is not there: %+v, %v", b, err)
+	}
+	t.Setenv("PATH", filepath.Dir(real))
+	t.Chdir("/")
+	if _, err := Probe(t.Context(), filepath.Base(real)); err != nil {
+		t.Errorf("by its name, from elsewhere: %v", err)
+	}
 	t.Setenv("PATH", t.TempDir())
 	if _, err := Probe(t.Context(), ""); !errors.Is(err, ErrNotFound) {
 		t.Errorf("an empty PATH: %v", err)
+	}
+}
+
+func TestWhatPassesIsNotALackOfRestic(t *testing.T) {
+	for _, c := range []struct {
+		err    error
+		passes bool
+	}{
+		{fmt.Errorf("%w at %q", ErrNotFound, "restic"), false},
+		{fmt.Errorf("%w: it is 0.13", ErrTooOld), false},
+		{fmt.Errorf("start /usr/bin/restic: %w", os.ErrPermission), false},
+		{fmt.Errorf("start /usr/bin/restic: %w", syscall.ENOEXEC), false},
+		{fmt.Errorf("start /usr/bin/restic: %w", syscall.EAGAIN), true},
+		{&os.PathError{Op: "fork/exec", Path: "/usr/bin/restic", Err: syscall.ENOMEM}, true},
+		{&os.PathError{Op: "fork/exec", Path: "/usr/bin/restic", Err: syscall.ETXTBSY}, true},
+		{fmt.Errorf("it did not tell its version in time: %w", context.DeadlineExceeded), true},
+	} {
+		if got := Passing(c.err); got != c.passes {
+			t.Errorf("%v passes: %t", c.err, got)
+		}
+	}
+}
+
+func TestAClearedDirectoryForTemporaryFilesIsMadeAgain(t *testing.T) {
+	place := Place{TempDir: filepath.Join(t.TempDir(), "state", "tmp"), Job: topics.JobID(topics.NewID(time.Now()))}
+	for range 2 {
+		dir, err := place.temporary("restic-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%v, %v", info, err)
+		}
+		if err := os.RemoveAll(place.TempDir); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -25,7 +25,7 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 	if err := os.MkdirAll(place.CacheDir, 0o700); err != nil { // 0.19 fails without one
 		return failed(causeOf(err), fmt.Errorf("make restic's cache directory: %w", err))
 	}
-	dir, err := os.MkdirTemp(place.TempDir, "restic-"+string(place.Job)+"-")
+	dir, err := place.temporary("restic-")
 	if err != nil {
 		return failed(causeOf(err), fmt.Errorf("make a directory for restic's temporary files: %w", err))
 	}
