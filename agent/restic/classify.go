@@ -1,6 +1,9 @@
 package restic
 
 import (
+	"cmp"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/restic-manager/restic-manager/topics"
@@ -12,15 +15,32 @@ type evidence struct {
 	fatal     []string // the last line that begins with Fatal, and what follows it
 	notices   []string // the other lines: the first ones and the last ones
 	signalled bool     // restic says a signal ended it
+	ofFile    bool     // the last line named a file, whose name may go on in the next
 }
 
 const maxNotices = 32
+
+// ofFiles lists how the lines begin that name a file of the source or of a target. A
+// name may hold anything, the end of a line as well: what follows is the name's until a
+// line begins as one of restic's own does.
+var (
+	ofFiles  = []string{"scan: ", "ignoring error for ", "incomplete metadata for "}
+	ofRestic = regexp.MustCompile(`^(Fatal: |Warning: |Ignoring |unable to |subprocess |rclone: |repository |signal |panic: |fatal error: |` +
+		`runtime: |[A-Z][a-z]+\(<?[a-z]+)`)
+)
+
+// succeeded is what restic says of an operation that it had to repeat, from 0.17 on.
+var succeeded = regexp.MustCompile(`^(.+\(.*\)) operation successful after \d+ retries`)
 
 // line takes one line and says how loud it is. Lines that name files of the
 // source are no evidence, a name can say anything.
 func (e *evidence) line(line string) topics.Level {
 	if len(line) > 4<<10 {
 		line = cut(line, 4<<10)
+	}
+	ofFile := slices.ContainsFunc(ofFiles, func(p string) bool { return strings.HasPrefix(line, p) })
+	if e.ofFile = ofFile || e.ofFile && !ofRestic.MatchString(line); e.ofFile {
+		return topics.Warn
 	}
 	switch {
 	case strings.HasSuffix(line, ", skipping"), strings.HasPrefix(line, "error: "), strings.HasPrefix(line, "Warning: "),
@@ -30,6 +50,10 @@ func (e *evidence) line(line string) topics.Level {
 		e.signalled = true
 		return topics.Warn
 	case strings.HasPrefix(line, "unable to open cache"):
+		return topics.Warn
+	case succeeded.MatchString(line): // what was tried before has passed
+		what := succeeded.FindStringSubmatch(line)[1] + " "
+		e.notices = slices.DeleteFunc(e.notices, func(n string) bool { return strings.HasPrefix(n, what) })
 		return topics.Warn
 	case strings.HasPrefix(line, "Fatal: "):
 		e.fatal = []string{line}
@@ -53,23 +77,19 @@ func (e *evidence) note(line string) {
 	e.notices = append(e.notices, line)
 }
 
-// judge finds the cause and the line that speaks for it. bare are the forms of
-// the repository's location: a path is no evidence either.
-func (e *evidence) judge(bare []string) (topics.Cause, string) {
-	candidates := [][]string{e.exitError, e.fatal}
-	for _, n := range e.notices {
-		candidates = append(candidates, []string{n})
-	}
+// judge finds the cause and the line that speaks for it: the first line that tells what
+// happened, of restic's last word, then of what was said before; then the first that only
+// says that something broke off.
+func (e *evidence) judge(in bounds) (topics.Cause, string) {
+	candidates := slices.Concat(e.exitError, e.fatal, e.notices)
 	best := ""
-	for _, lines := range candidates {
-		for _, l := range lines {
+	for _, signs := range [][]sign{telling, vague} {
+		for _, l := range candidates {
 			if l = strip(l); l == "" {
 				continue
 			}
-			if best == "" {
-				best = l
-			}
-			if cause := classify(l, bare); cause != topics.CauseUnknown {
+			best = cmp.Or(best, l)
+			if cause := ask(signs, in.mask(l)); cause != topics.CauseUnknown {
 				return cause, l
 			}
 		}
@@ -82,105 +102,84 @@ func strip(line string) string {
 	return strings.TrimSpace(strings.ReplaceAll(line, "Fatal: ", ""))
 }
 
-// A sign of a cause: all of these words are in the line.
-type sign struct {
-	cause topics.Cause
-	words []string
-}
-
-// signs are asked in this order. What the network or the server says comes before
-// the missing repository, since restic calls every failure to open one "unable to
-// open config file", and up to 0.18 asks "Is there a repository?" after each.
-var signs = []sign{
-	{topics.CauseLocked, []string{"already locked"}},
-	{topics.CauseLocked, []string{"invalid lock file"}}, // blocks as a lock does, and unlock --remove-all helps
-	{topics.CausePassword, []string{"wrong password or no key found"}},
-	{topics.CausePassword, []string{"an empty password is not"}},
-	{topics.CausePassword, []string{"maximum number of keys reached"}},
-	{topics.CauseSourceMissing, []string{"all target directories/files do not exist"}},
-	{topics.CauseSourceMissing, []string{"all source directories/files do not exist"}},
-	{topics.CauseCredentials, []string{"401 unauthorized"}},
-	{topics.CauseCredentials, []string{"unable to open config file", "403 forbidden"}}, // nothing is deleted yet: the repository is another's
-	{topics.CauseCredentials, []string{"create repository at", "403 forbidden"}},
-	{topics.CauseCredentials, []string{"permission denied ("}}, // ssh names its methods
-	{topics.CauseCredentials, []string{"signaturedoesnotmatch"}},
-	{topics.CauseCredentials, []string{"invalidaccesskeyid"}},
-	{topics.CauseCredentials, []string{"access key id you provided does not exist"}},
-	{topics.CauseCredentials, []string{"request signature we calculated does not match"}},
-	{topics.CauseCertificate, []string{"x509:"}},
-	{topics.CauseCertificate, []string{"unable to read root certificate"}},
-	{topics.CauseCertificate, []string{"tls: "}},
-	{topics.CauseCertificate, []string{"host key verification failed"}},
-	{topics.CauseUnreachable, []string{"connection refused"}},
-	{topics.CauseUnreachable, []string{"no such host"}},
-	{topics.CauseUnreachable, []string{"i/o timeout"}},
-	{topics.CauseUnreachable, []string{"dial tcp"}},
-	{topics.CauseUnreachable, []string{"dial unix"}},
-	{topics.CauseUnreachable, []string{"network is unreachable"}},
-	{topics.CauseUnreachable, []string{"no route to host"}},
-	{topics.CauseUnreachable, []string{"connection timed out"}},
-	{topics.CauseUnreachable, []string{"connection reset by peer"}},
-	{topics.CauseUnreachable, []string{"handshake timeout"}},
-	{topics.CauseUnreachable, []string{"client.timeout exceeded"}},
-	{topics.CauseUnreachable, []string{"server gave http response to https client"}},
-	{topics.CauseUnreachable, []string{"unexpected eof", "http"}},
-	{topics.CauseUnreachable, []string{"502 bad gateway"}},
-	{topics.CauseUnreachable, []string{"503 service unavailable"}},
-	{topics.CauseUnreachable, []string{"504 gateway timeout"}},
-	{topics.CauseNoRepository, []string{"repository does not exist"}},
-	{topics.CauseNoRepository, []string{"unable to open config file", "does not exist"}},
-	{topics.CauseNoRepository, []string{"unable to open config file", "no such file or directory"}},
-	{topics.CauseNoRepository, []string{"unable to open config file", "cannot find the"}}, // Windows, of file and path
-	{topics.CauseAppendOnly, []string{"403 forbidden"}},
-	{topics.CauseAppendOnly, []string{"(403)"}},
-	{topics.CauseDiskFull, []string{"no space left"}},
-	{topics.CauseDiskFull, []string{"507 insufficient storage"}},
-	{topics.CauseDiskFull, []string{"disk quota exceeded"}},
-	{topics.CauseDiskFull, []string{"not enough space on the disk"}},
-	{topics.CausePermission, []string{"permission denied"}},
-	{topics.CausePermission, []string{"operation not permitted"}},
-	{topics.CausePermission, []string{"access is denied"}},
-	{topics.CausePermission, []string{"read-only file system"}},
-	{topics.CauseDamaged, []string{"is damaged"}},
-	{topics.CauseDamaged, []string{"ciphertext verification failed"}},
-	{topics.CauseDamaged, []string{"invalid data returned"}},
-	{topics.CauseDamaged, []string{"unmarshal: "}},
-	{topics.CauseDamaged, []string{"not found in index"}},
-	{topics.CauseDamaged, []string{"not found in repository"}},
-	{topics.CauseDamaged, []string{"packs from index missing in repo"}},
-	{topics.CauseUsage, []string{"unknown flag"}},
-	{topics.CauseUsage, []string{"unknown shorthand flag"}},
-	{topics.CauseUsage, []string{"unknown command"}},
-	{topics.CauseUsage, []string{"invalid pattern"}},
-	{topics.CauseUsage, []string{"parsing repository location failed"}},
-	{topics.CauseUsage, []string{"please specify repository location"}},
-	{topics.CauseUsage, []string{"nothing to backup, please specify"}},
-	{topics.CauseUsage, []string{"invalid value for restic_"}},
-	{topics.CauseUsage, []string{"not supported on windows"}},
-}
-
-// classify is the cause one line of restic's speaks for, CauseUnknown if it
-// speaks for none. The text is the same in all versions, save where it is listed.
-func classify(line string, bare []string) topics.Cause {
-	for _, b := range bare {
-		if len(b) > 1 {
-			line = strings.ReplaceAll(line, b, "…")
-		}
+// classify returns the cause that one line speaks for, CauseUnknown if it speaks for none.
+func classify(line string, in bounds) topics.Cause {
+	line = in.mask(line)
+	if cause := ask(telling, line); cause != topics.CauseUnknown {
+		return cause
 	}
-	line = strings.ToLower(line)
+	return ask(vague, line)
+}
+
+// ask returns the cause of the first sign that is in a line, in which paths are masked.
+// What ssh prints may be the server's greeting, which says anything: only ssh's own words
+// count there.
+func ask(signs []sign, line string) topics.Cause {
+	line = strings.TrimSpace(strings.ToLower(line))
+	codes := statuses(line)
+	ssh := strings.HasPrefix(line, "subprocess ")
 	for _, s := range signs {
-		if all(line, s.words) {
+		if (!ssh || strings.Contains(s.from, "ssh")) && s.in(line, codes) {
 			return s.cause
 		}
 	}
 	return topics.CauseUnknown
 }
 
-func all(line string, words []string) bool {
-	for _, w := range words {
-		if !strings.Contains(line, w) {
-			return false
+// bounds are the places that lines of a run name. A name below one of them is no
+// evidence, and a full disk is the disk of the place that the line names.
+type bounds struct {
+	repository []string // forms of its location, as they turn up in restic's and rclone's messages
+	host       []string // the directories for temporary files and the cache
+	source     []string // what is saved, or what is restored to
+}
+
+// mask puts a sign for each path below one of the places, which ends at a quote or a
+// colon before a space. Names of a source may hold such a colon, too.
+func (in bounds) mask(line string) string {
+	type place struct{ root, mark string }
+	var places []place
+	add := func(mark string, roots []string) {
+		for _, r := range roots {
+			if r = strings.TrimRight(r, `/\`); len(r) > 1 {
+				places = append(places, place{r, mark})
+			}
 		}
 	}
-	return true
+	add(atRepository, in.repository)
+	add(atHost, in.host)
+	add(atSource, in.source)
+	slices.SortStableFunc(places, func(a, b place) int { return cmp.Compare(len(b.root), len(a.root)) })
+	for _, p := range places {
+		from := 0
+		for {
+			i := strings.Index(line[from:], p.root)
+			if i < 0 {
+				break
+			}
+			begin := from + i
+			end := begin + len(p.root)
+			if from = end; begin > 0 && !strings.ContainsRune(" \"'`:(<=@/", rune(line[begin-1])) ||
+				end < len(line) && !strings.ContainsRune(" \"'`:,)>/\\?", rune(line[end])) {
+				continue // part of another name
+			}
+			if end < len(line) && (line[end] == '/' || line[end] == '\\') {
+				if n := strings.IndexAny(line[end:], "\"'`"); n >= 0 {
+					end += n
+				} else {
+					end = len(line)
+				}
+				n := strings.Index(line[begin:end], ": ")
+				if p.mark == atSource {
+					n = strings.LastIndex(line[begin:end], ": ")
+				}
+				if n >= 0 {
+					end = max(from, begin+n)
+				}
+			}
+			line = line[:begin] + p.mark + line[end:]
+			from = begin + len(p.mark)
+		}
+	}
+	return line
 }

@@ -41,7 +41,7 @@ func (f *forget) args(v Version, _ string) ([]string, error) {
 
 func (f *forget) words() string { return "forget, " + several(len(f.IDs), "snapshot") }
 
-func (f *forget) found(o *output, _ *Ending) { f.cause, f.line = o.evidence.judge(o.bare) }
+func (f *forget) found(o *output, _ *Ending) { f.cause, f.line = o.evidence.judge(o.bounds) }
 
 // perForget is how many IDs one command line names: Windows has no longer ones.
 const perForget = 200

@@ -122,7 +122,7 @@ type output struct {
 	summary  *topics.Summary
 	snapshot string // as the summary names it
 	answered bool   // the operation's own answer came
-	bare     []string
+	bounds   bounds
 
 	scanned    bool
 	tenths     int // of the progress that the log has been told
@@ -376,7 +376,7 @@ func (o *output) item(m message) {
 // come before it.
 func (o *output) itemSays(why string) {
 	if o.itemCause == topics.CauseNone {
-		if c := classify(why[strings.LastIndex(why, ": ")+1:], nil); c != topics.CauseUnknown {
+		if c := classify(atItem+why[strings.LastIndex(why, ": ")+1:], bounds{}); c != topics.CauseUnknown {
 			o.itemCause = c
 		}
 	}

@@ -155,7 +155,7 @@ func replayAs(t *testing.T, version, stem string, op operation) (Ending, *record
 	if code < 0 {
 		x = process.Exit{Code: -1, Signal: fmt.Sprintf("signal %d", -code)}
 	}
-	return o.ending(x, v, []string{"/srv/repo", "backup.example.test:8443/client01/main"}, nil), sink
+	return o.ending(x, v, bounds{repository: []string{"/srv/repo", "backup.example.test:8443/client01/main"}}, nil), sink
 }
 
 var versions = []string{"0.14.0", "0.16.5", "0.17.3", "0.18.1", "0.19.1"}
@@ -287,7 +287,7 @@ func TestARunThatWasCancelledSaysSo(t *testing.T) {
 			stderr.Write(recorded(t, v, "rest-server-down-json", "stderr"))
 			end()
 			parsed, _ := ParseVersion("restic " + v)
-			if e := o.ending(process.Exit{Code: 1, Cancelled: true}, parsed, nil, c.why); e.State != c.state ||
+			if e := o.ending(process.Exit{Code: 1, Cancelled: true}, parsed, bounds{}, c.why); e.State != c.state ||
 				e.Cause != c.cause || e.Message == "" {
 				t.Errorf("%s after %v: %+v", v, c.why, e)
 			}
@@ -383,7 +383,7 @@ func TestWhatIsFoundOutIsReadInEveryVersion(t *testing.T) {
 			t.Errorf("%s restore: %+v, %+v", v, r, sink.statuses)
 		}
 		e, _ = replay(t, v, "restore-disk-full-json")
-		if r := e.Result; e.Cause != topics.CauseDiskFull || r == nil || r.Restore.Errors < 5 {
+		if r := e.Result; e.Cause != topics.CauseHostDisk || r == nil || r.Restore.Errors < 5 {
 			t.Errorf("%s restore on a full disk: %+v, %+v", v, e, r)
 		}
 		if v >= "0.17" {

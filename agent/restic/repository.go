@@ -27,7 +27,7 @@ type access struct {
 	env     []string // secrets among it
 	flags   []string // before every command line; no secrets
 	shown   string   // the URL without its password, for people
-	bare    []string // forms of the location as they turn up in restic's messages
+	bare    []string // forms of the location as they turn up in restic's and its helpers' messages
 	secrets []string // to be redacted
 }
 
@@ -81,9 +81,12 @@ func (r Repository) access(v Version) (access, error) {
 		}
 		redacted, at := u.Redacted(), u.Host+u.Path
 		u.User = nil
-		a.bare = append(a.bare, redacted, strings.ReplaceAll(redacted, ":xxxxx@", ":***@"), u.String(), at)
+		a.bare = append(a.bare, redacted, strings.ReplaceAll(redacted, ":xxxxx@", ":***@"), u.String(), at, u.Path, strings.TrimLeft(u.Path, "/"))
 	} else {
 		a.bare = append(a.bare, address.Rest())
+		if _, path, ok := strings.Cut(address.Rest(), ":"); ok && address.Scheme() != location.Local { // after a host, remote or bucket
+			a.bare = append(a.bare, path, strings.TrimLeft(path, "/"))
+		}
 	}
 	for _, v := range proxies() {
 		name, value, _ := strings.Cut(v, "=")

@@ -434,7 +434,7 @@ func FuzzOutput(f *testing.F) {
 				stderr.Write(piece)
 			}
 			end()
-			e := o.ending(process.Exit{Code: 1}, Version{0, 14, 0}, nil, nil)
+			e := o.ending(process.Exit{Code: 1}, Version{0, 14, 0}, bounds{}, nil)
 			if e.State != topics.Failed || e.Cause == topics.CauseNone {
 				t.Fatalf("exit code 1 ended %+v", e)
 			}
@@ -498,7 +498,7 @@ func FuzzAnswers(f *testing.F) {
 			}
 			end()
 			for _, code := range []int{0, 1} {
-				e := o.ending(process.Exit{Code: code}, Version{0, 19, 1}, nil, nil)
+				e := o.ending(process.Exit{Code: code}, Version{0, 19, 1}, bounds{}, nil)
 				if code == 1 && (e.State != topics.Failed || e.Cause == topics.CauseNone) ||
 					code == 0 && e.State == topics.Succeeded && op.answers(Version{0, 19, 1}) != o.answered && op.answers(Version{0, 19, 1}) {
 					t.Fatalf("exit code %d ended %+v", code, e)
@@ -552,7 +552,7 @@ func TestALongAnswerIsTakenApartAsItComes(t *testing.T) {
 	}
 	fmt.Fprint(stdout, `{"path":"/last","type":"file"}],"hits":200001,"snapshot":"`+strings.Repeat("ab", 32)+`"}]`)
 	end()
-	e := o.ending(process.Exit{}, Version{0, 14, 0}, nil, nil)
+	e := o.ending(process.Exit{}, Version{0, 14, 0}, bounds{}, nil)
 	if m := e.Report.Matches; e.State != topics.Succeeded || len(m) != maxFound || e.Result.Count != 200_001 || !e.Result.Truncated ||
 		m[maxFound-1].Snapshot == "" {
 		t.Errorf("%s: %d matches, %+v", e.State, len(m), e.Result)

@@ -53,7 +53,14 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 		LowPriority: b.Limits.LowPriority,
 	})
 	end()
-	return o.ending(x, b.Version, a.bare, context.Cause(ctx))
+	in := bounds{repository: a.bare, host: []string{dir, place.TempDir, place.CacheDir}}
+	switch op := op.(type) {
+	case Backup:
+		in.source = op.Paths
+	case *restore:
+		in.source = []string{op.Target}
+	}
+	return o.ending(x, b.Version, in, context.Cause(ctx))
 }
 
 // causeOf returns the cause of an error that did not come from restic.
@@ -62,7 +69,7 @@ func causeOf(err error) topics.Cause {
 	case errors.Is(err, os.ErrPermission):
 		return topics.CausePermission
 	case process.FullDisk(err):
-		return topics.CauseDiskFull
+		return topics.CauseHostDisk
 	case errors.As(err, new(*os.PathError)):
 		return topics.CauseUnknown
 	}
@@ -71,10 +78,10 @@ func causeOf(err error) topics.Cause {
 
 // ending decides how a run ended, by its exit code first, then by its output. why is
 // the reason ctx ended, if it did.
-func (o *output) ending(x process.Exit, v Version, bare []string, why error) (e Ending) {
+func (o *output) ending(x process.Exit, v Version, in bounds, why error) (e Ending) {
 	o.mu.Lock() // both streams are at their end; for the race detector's sake
 	defer o.mu.Unlock()
-	o.bare = bare
+	o.bounds = in
 	if x.Err != nil {
 		if x.Cancelled {
 			return Ending{State: topics.Cancelled, Cause: topics.CauseCancelled, Message: "cancelled before restic was started"}
@@ -114,7 +121,7 @@ func (o *output) ending(x process.Exit, v Version, bare []string, why error) (e 
 		return e
 	}
 	e.State = topics.Failed
-	cause, line := o.evidence.judge(bare)
+	cause, line := o.evidence.judge(in)
 	switch {
 	case x.Cancelled && (backup || !errors.Is(why, context.DeadlineExceeded)):
 		e.State, e.Cause, e.Message = topics.Cancelled, topics.CauseCancelled, "cancelled"
