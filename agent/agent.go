@@ -149,6 +149,7 @@ type runner struct {
 	steps    chan step
 	progress chan progress
 	work     sync.WaitGroup   // jobs and what is being reaped
+	silent   silences         // of running jobs that do nothing
 	room     uint64           // bytes the journal may hold before lines are skipped
 	quit     context.Context  // ends when nobody waits for the work any more
 	wall     func() time.Time // the clock that schedules go by
@@ -434,6 +435,7 @@ func (r *runner) heartbeat() {
 		Clock:   now(),
 		Spool:   pending,
 		Refused: r.conn.Refused(),
+		Silent:  r.silent.list(),
 	})
 }
 

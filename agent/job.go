@@ -86,10 +86,10 @@ func repository(run topics.Run) restic.Repository {
 }
 
 // unlock removes the job's own lock if restic could not: it was killed, or
-// interrupted just after it created the lock. A lock that stays does not stop
+// interrupted just after it created the lock, or could not reach the server any more. A lock that stays does not stop
 // further backups, so a failure is only logged.
 func (r *runner) unlock(ctx context.Context, e restic.Ending, binary restic.Binary, place restic.Place, repository restic.Repository) {
-	if !e.LeavesLock() && e.State != topics.Cancelled {
+	if !e.LeavesLock() && e.State != topics.Cancelled && e.Cause != topics.CauseStalled {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.Unlock)

@@ -39,6 +39,8 @@ func (r *runner) operate(ctx context.Context, s protocol.Start, out *sink) (topi
 		out.Line(topics.Warn, err.Error()+"; they hold all day")
 	}
 	binary.Limits = restic.Limits{UploadKiB: limits.UploadKiB, DownloadKiB: limits.DownloadKiB, LowPriority: limits.LowPriority}
+	binary.Silence = restic.Silence{Bear: s.Run.Kind.Enduring(), Tell: func(q restic.Quiet) { r.silent.tell(s.Job, q) }}
+	defer r.silent.forget(s.Job)
 	w := work{runner: r, Start: s, binary: binary, place: r.place, repository: repository(s.Run), out: out}
 	w.place.Job = s.Job
 

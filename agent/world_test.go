@@ -113,6 +113,7 @@ type world struct {
 
 	room      uint64        // of the agent's journal
 	hookLimit time.Duration // the default's if 0
+	patience  time.Duration // with a restic that does nothing; the default's if 0
 
 	stopBroker func()
 
@@ -126,6 +127,7 @@ type world struct {
 	births   []topics.Birth
 	deaths   []topics.Death
 	beats    int
+	quiet    []topics.Silence // that heartbeats told of
 	progress int
 	session  topics.Session
 	n        uint64
@@ -157,12 +159,13 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal("these tests need restic on PATH")
 	}
-	// $0.wait holds a backup up until it is gone, $0.slow makes it crawl,
+	// $0.wait holds a backup up until it is gone, $0.silent for ever, $0.slow makes it crawl,
 	// $0.chatty makes it talk that many lines first.
 	script := "#!/bin/sh\n" +
 		"echo $1 >> $0.ledger\n" +
 		"if [ $1 = backup ]; then\n" +
 		"  if [ -e $0.wait ]; then touch $0.waiting; while [ -e $0.wait ]; do sleep 0.02; done; fi\n" +
+		"  if [ -e $0.silent ]; then exec sleep 300; fi\n" +
 		"  if [ -e $0.chatty ]; then i=0; n=$(cat $0.chatty); while [ $i -lt $n ]; do i=$((i+1)); echo \"word $i\" >&2; done; fi\n" +
 		"  if [ -e $0.slow ]; then exec " + real + " --limit-upload 20 \"$@\"; fi\n" +
 		"fi\n" +
@@ -382,6 +385,12 @@ func (w *world) received(m broker.Message) {
 		w.deaths = append(w.deaths, d)
 	case topics.KindHeartbeat:
 		w.beats++
+		b, err := topics.Decode[topics.Heartbeat](payload)
+		if err != nil {
+			w.wrong = append(w.wrong, err.Error())
+			return
+		}
+		w.heartbeat(b)
 	case topics.KindProgress:
 		w.progress++
 	case topics.KindEvent:
@@ -397,6 +406,13 @@ func (w *world) received(m broker.Message) {
 		}
 		w.step(protocol.Arrived{Host: w.host, Events: e, Now: now()})
 	}
+}
+
+func (w *world) heartbeat(b topics.Heartbeat) {
+	if b.Silent == nil {
+		w.wrong = append(w.wrong, "a heartbeat says that nobody looks whether jobs do anything")
+	}
+	w.quiet = append(w.quiet, b.Silent...)
 }
 
 func (w *world) stamp() topics.Stamp {
@@ -545,6 +561,7 @@ func (w *world) run() (stop func()) {
 	if w.hookLimit > 0 {
 		timing.Hook = w.hookLimit
 	}
+	timing.Restic.Silence = w.patience
 	a := &Agent{State: w.state, Restic: w.program, Timing: timing, Room: w.room, Log: slog.New(slog.NewTextHandler(w.t.Output(), nil))}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -72,6 +72,18 @@ type Heartbeat struct {
 	// Refused is how many messages of this session were not from the control
 	// plane, not for this host and topic, or old.
 	Refused uint64 `json:"refused,omitempty"`
+	// Silent lists the running jobs that do nothing; nil from an agent that does not
+	// look, and ends none of them.
+	Silent []Silence `json:"silent"`
+}
+
+// Silence says how long a running job has done nothing: no line, no progress, next to no
+// bytes and next to no processor time. Seconds are those in which the host was awake.
+type Silence struct {
+	Job     JobID  `json:"job"`
+	Seconds int64  `json:"seconds"`
+	Limit   int64  `json:"limit"`          // the agent ends it after so many; 0 is never
+	Last    string `json:"last,omitempty"` // what restic said last
 }
 
 // Progress carries restic's latest status of a running job.

@@ -33,6 +33,14 @@ func (k JobKind) Exclusive() bool { return exclusive[k] }
 // exclusive lists the operations for which restic 0.14 to 0.19 lock exclusively.
 var exclusive = map[JobKind]bool{"forget": true, "prune": true, "check": true, "tag": true, "repair": true}
 
+// Enduring reports whether an agent never ends this operation for its silence: it
+// changes what is in the repository, and restic may be long in the middle of it. It is
+// shown as stalled, and a person decides.
+func (k JobKind) Enduring() bool { return enduring[k] }
+
+var enduring = map[JobKind]bool{"prune": true, "forget": true, "init": true, "key": true, "rewrite": true, "repair": true, "unlock": true,
+	"tag": true}
+
 // JobState is where a job is in its life.
 type JobState string
 
@@ -99,6 +107,7 @@ const (
 	CauseHook          Cause = "hook"               // a program that was to run before or after restic failed
 	CauseServed        Cause = "served"             // the slot it was for has been run by another job
 	CauseCancelled     Cause = "cancelled"          // a person cancelled it
+	CauseStalled       Cause = "stalled"            // it did nothing at all for so long that its agent ended it
 	CauseHostRemoved   Cause = "host-removed"       // its host was removed before its end was known
 	CauseKilled        Cause = "killed"             // restic was ended from outside, by a signal nobody here sent
 	CauseAgentDied     Cause = "agent-died"         // the agent stopped in the middle of the job
@@ -106,12 +115,16 @@ const (
 	CauseUnknown       Cause = "unknown"            // anything else: the evidence speaks for itself
 )
 
+// NeverAWord is how the message of a [CauseStalled] ends if restic said nothing at all:
+// it never got into the repository.
+const NeverAWord = "It had said nothing at all."
+
 // Causes lists every cause but CauseNone.
 var Causes = []Cause{
 	CauseLocked, CausePassword, CauseNoRepository, CauseUnreachable, CauseCertificate, CauseCredentials, CauseAppendOnly,
 	CausePermission, CauseDiskFull, CauseHostDisk, CauseSourceMissing, CauseEmptySource, CauseFewerFiles, CauseSourceMoved, CauseUnreadable,
 	CauseDamaged, CauseNoRestic, CauseUsage, CausePolicy, CauseRefused, CauseExpired, CauseHook, CauseServed, CauseCancelled,
-	CauseHostRemoved, CauseKilled, CauseAgentDied, CauseReview, CauseUnknown,
+	CauseStalled, CauseHostRemoved, CauseKilled, CauseAgentDied, CauseReview, CauseUnknown,
 }
 
 // A Summary is what restic reports at the end of a backup. Bytes are bytes.

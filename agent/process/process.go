@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/restic-manager/restic-manager/topics"
@@ -56,6 +57,11 @@ type Spec struct {
 	Started        func(ID)      // comes once, right after it was started
 	LowPriority    bool
 	Files          []*os.File // open in the program from descriptor 3 on; not on Windows
+
+	// Used is told what the program has done, once in Every, until its end. It may end
+	// ctx. Optional.
+	Used  func(Usage)
+	Every time.Duration
 }
 
 // An Exit is how a program ended.
@@ -109,9 +115,14 @@ func Run(ctx context.Context, x Spec) Exit {
 			g.kill()
 		}
 	}()
+	var measured sync.WaitGroup
+	if x.Used != nil && x.Every > 0 {
+		measured.Go(func() { watch(g, x, streams.carried, gone) })
+	}
 	g.await() // the leader is a zombie now, or gone
 	close(gone)
 	<-watched
+	measured.Wait()
 	g.kill()         // what it left behind
 	reap := func() { // some of its children have groups of their own
 		if x.Job != "" {

@@ -102,8 +102,9 @@ func StartOf(pid int) string {
 }
 
 type procStat struct {
-	state, start string
-	group        int
+	state, start  string
+	parent, group int
+	ticks         uint64 // of processor time, with those of collected children
 }
 
 // living is false for a zombie, which is somebody else's to collect.
@@ -126,8 +127,14 @@ func stat(pid int) (procStat, bool) {
 	if len(f) < 20 {
 		return procStat{}, false
 	}
-	group, _ := strconv.Atoi(f[2])
-	return procStat{state: f[0], start: f[19], group: group}, true
+	s := procStat{state: f[0], start: f[19]}
+	s.parent, _ = strconv.Atoi(f[1])
+	s.group, _ = strconv.Atoi(f[2])
+	for _, v := range f[11:15] { // utime, stime, cutime, cstime
+		n, _ := strconv.ParseUint(v, 10, 64)
+		s.ticks += n
+	}
+	return s, true
 }
 
 // Reap ends every process of a job whose agent is gone: the recorded one, its

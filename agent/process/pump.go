@@ -17,8 +17,9 @@ type pumps []*pump
 type pump struct {
 	from  io.ReadCloser
 	to    io.Writer
-	waits atomic.Int64 // since when it waits for the program, in Unix nanoseconds; 0 while it carries
-	left  atomic.Int64 // how many bytes it carries before it closes the stream, if that is not negative
+	waits atomic.Int64  // since when it waits for the program, in Unix nanoseconds; 0 while it carries
+	bytes atomic.Uint64 // carried so far
+	left  atomic.Int64  // how many bytes it carries before it closes the stream, if that is not negative
 	done  chan struct{}
 }
 
@@ -50,6 +51,7 @@ func (p *pump) run() {
 		p.waits.Store(time.Now().UnixNano())
 		n, err := p.from.Read(b)
 		p.waits.Store(0)
+		p.bytes.Add(uint64(n))
 		_, _ = p.to.Write(b[:n]) // ours, which never fail
 		if err != nil {
 			return
@@ -61,6 +63,14 @@ func (p *pump) run() {
 			p.left.Store(left)
 		}
 	}
+}
+
+// carried is how many bytes came from the program.
+func (all pumps) carried() (n uint64) {
+	for _, p := range all {
+		n += p.bytes.Load()
+	}
+	return n
 }
 
 // finish returns when everything the program wrote before its end has been

@@ -116,6 +116,8 @@ type output struct {
 	redactor  *redactor
 	pause     time.Duration // between two statuses
 	now       func() time.Time
+	silence   *silence // nil: nobody minds
+	latest    string   // the latest status, without what the clock alone changes
 
 	mu       sync.Mutex
 	evidence evidence
@@ -160,6 +162,7 @@ func (o *output) read(line []byte, lost int, stderr bool) {
 	defer o.mu.Unlock()
 	if lost == 0 {
 		if !stderr && o.operation.read(o, line) {
+			o.silence.said("")
 			return
 		}
 		if line[0] == '{' {
@@ -194,6 +197,7 @@ func (o *output) say(level topics.Level, line string, size int) {
 		m := mark(size)
 		line = cut(line, topics.MaxLine-len(m)) + m
 	}
+	o.silence.said(line)
 	o.sink.Line(level, line)
 }
 
@@ -271,6 +275,14 @@ func (o *output) message(m message) bool {
 	return true
 }
 
+// moved notes what restic says of its progress, which is no news if only time went by.
+func (o *output) moved(now, said string) {
+	if now != o.latest {
+		o.latest = now
+		o.silence.said(said)
+	}
+}
+
 // lines says each line of a text, and has then see it before.
 func (o *output) lines(text string, level topics.Level, then func(string)) {
 	for l := range strings.Lines(o.redactor.redact(text)) {
@@ -290,6 +302,8 @@ func (o *output) progress(line string) bool {
 	if m == nil {
 		return false
 	}
+	_, counted, _ := strings.Cut(line, "] ")
+	o.moved(counted, strings.TrimSpace(counted))
 	percent, err := strconv.ParseFloat(m[1], 64)
 	if now := o.now(); err == nil && !now.Before(o.nextStatus) {
 		o.nextStatus = now.Add(o.pause)
@@ -317,6 +331,8 @@ func (o *output) status(m message) {
 		o.tenths = tenth
 		o.info("%d %%: %s of %s, %d of %d files", tenth*10, bytesInWords(s.BytesDone), bytesInWords(s.TotalBytes), s.FilesDone, s.TotalFiles)
 	}
+	o.moved(fmt.Sprint(s.FilesDone, s.BytesDone, s.TotalFiles, s.TotalBytes, s.Errors, m.CurrentFiles),
+		fmt.Sprintf("%d of %d files, %s of %s", s.FilesDone, s.TotalFiles, bytesInWords(s.BytesDone), bytesInWords(s.TotalBytes)))
 	now := o.now()
 	if now.Before(o.nextStatus) {
 		return

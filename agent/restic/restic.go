@@ -79,6 +79,7 @@ type Timing struct {
 	Reach       time.Duration // how long Reach tries
 	Confirm     time.Duration // how long a backup's snapshot may take to be listed
 	Status      time.Duration // between two Status calls
+	Silence     time.Duration // how long restic may do nothing at all before it is ended
 }
 
 // DefaultTiming is what the fields of a zero [Timing] stand for. After SIGINT
@@ -91,6 +92,7 @@ var DefaultTiming = Timing{
 	Reach:       5 * time.Second,
 	Confirm:     60 * time.Second,
 	Status:      time.Second,
+	Silence:     30 * time.Minute,
 }
 
 func (t Timing) orDefault() Timing {
@@ -101,6 +103,7 @@ func (t Timing) orDefault() Timing {
 		{&t.Reach, &DefaultTiming.Reach},
 		{&t.Confirm, &DefaultTiming.Confirm},
 		{&t.Status, &DefaultTiming.Status},
+		{&t.Silence, &DefaultTiming.Silence},
 	} {
 		if *f.field == 0 {
 			*f.field = *f.value
@@ -116,6 +119,13 @@ type Binary struct {
 	Version Version
 	Timing  Timing
 	Limits  Limits
+	Silence Silence
+}
+
+// Silence is what becomes of a run that does nothing at all.
+type Silence struct {
+	Bear bool        // it is never ended for that
+	Tell func(Quiet) // is told about thirty times in Timing.Silence how long it has done nothing, 0 if it works; optional
 }
 
 // Limits restrict a run; 0 is no limit.

@@ -37,6 +37,9 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 	t := b.Timing.orDefault()
 	o := newOutput(op, redactor, sink, t)
 	o.info("restic %s %s, repository %s", b.Version, op.words(), a.shown)
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	o.silence = b.watch(op, args, t, stop)
 	stdout, stderr, end := o.streams()
 	x := process.Run(ctx, process.Spec{
 		Path: b.Path,
@@ -51,6 +54,8 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 		Job:         place.Job,
 		Started:     sink.Started,
 		LowPriority: b.Limits.LowPriority,
+		Used:        o.silence.used,
+		Every:       o.silence.window(),
 	})
 	end()
 	in := bounds{repository: a.bare, host: []string{dir, place.TempDir, place.CacheDir}}
@@ -122,7 +127,11 @@ func (o *output) ending(x process.Exit, v Version, in bounds, why error) (e Endi
 	}
 	e.State = topics.Failed
 	cause, line := o.evidence.judge(in)
+	var silent *stalled
 	switch {
+	case x.Cancelled && errors.As(why, &silent):
+		e.Cause, e.Message = topics.CauseStalled, o.safe(silent.Error())
+		return e
 	case x.Cancelled && (backup || !errors.Is(why, context.DeadlineExceeded)):
 		e.State, e.Cause, e.Message = topics.Cancelled, topics.CauseCancelled, "cancelled"
 		if x.Killed {

@@ -102,6 +102,9 @@ func TestHowARepositoryIs(t *testing.T) {
 		{"no answer", func(f *looks.Facts) {
 			f.Bad = []looks.Look{bad("host-0001", looks.Open, topics.CauseUnreachable, -time.Minute, -time.Hour)}
 		}, Unreachable},
+		{"no word from it", func(f *looks.Facts) {
+			f.Bad = []looks.Look{bad("host-0001", looks.Open, topics.CauseStalled, -time.Minute, -time.Hour)}
+		}, Unreachable},
 		{"its folder is closed", func(f *looks.Facts) {
 			f.Bad = []looks.Look{bad("host-0001", looks.Open, topics.CausePermission, -time.Minute, -time.Hour)}
 		}, Unreachable},

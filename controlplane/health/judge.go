@@ -157,6 +157,9 @@ var shut = map[topics.Cause]struct {
 	topics.CauseUnreachable: {Unreachable, "repository-unreachable", func(h string) string {
 		return "Its server does not answer " + h + "."
 	}},
+	topics.CauseStalled: {Unreachable, "repository-unreachable", func(h string) string {
+		return "Its server, or its disk, took what " + h + " asked and then said nothing."
+	}},
 	topics.CauseCertificate: {Unreachable, "repository-certificate", func(h string) string {
 		return "The certificate of its server is not trusted by " + h + "."
 	}},

@@ -331,7 +331,7 @@ func TestEveryCauseHasWords(t *testing.T) {
 		topics.CauseEmptySource, topics.CauseFewerFiles, topics.CauseSourceMoved, topics.CauseUnreadable,
 		topics.CauseDamaged, topics.CauseNoRestic, topics.CauseUsage, topics.CausePolicy, topics.CauseRefused, topics.CauseExpired,
 		topics.CauseCancelled,
-		topics.CauseKilled, topics.CauseAgentDied, topics.CauseUnknown, "of a later version"} {
+		topics.CauseKilled, topics.CauseStalled, topics.CauseAgentDied, topics.CauseUnknown, "of a later version"} {
 		e := Explain(topics.BackupJob, c, topics.Failed)
 		if e.Cause == "" || e.Effect == "" || len(e.Remedies) == 0 {
 			t.Errorf("%s: %+v", c, e)

@@ -318,6 +318,16 @@ var explanations = map[topics.Cause]Explanation{
 			again("Run {it} again whenever you like."),
 		},
 	},
+	topics.CauseStalled: {
+		Cause:  "Nothing moved for so long that the agent ended it",
+		Effect: "No snapshot was written. Data that was already uploaded is used by the next run.",
+		Remedies: []Remedy{
+			{Text: "See whether the repository's server answers: one that takes a connection and then says nothing looks like this. " +
+				"Restart it, or the disk or cloud behind it.", Cure: CureCheck},
+			{Text: "If a source lies on a network disk, see on the host whether that answers.", only: topics.BackupJob},
+			thenAgain,
+		},
+	},
 	topics.CauseHostRemoved: {
 		Cause: "The host was removed before this job had ended",
 		Effect: "Nobody knew then how it ends. If its agent finished it all the same, its snapshot is in the repository. It is this " +

@@ -6,40 +6,44 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// retries lists for every cause whether a slot whose job failed because of it is
-// retried automatically, and why.
-var retries = map[topics.Cause]struct {
-	again   bool
+// A retry is what becomes of a slot whose job failed because of a cause.
+type retry struct {
+	again   bool // automatically
 	because string
-}{
-	topics.CauseLocked:        {true, "whoever holds the lock lets go of it"},
-	topics.CauseUnreachable:   {true, "networks and servers come back"},
-	topics.CauseAgentDied:     {true, "the machine is back, or nobody could have told us; the job itself is never run again, this is another"},
-	topics.CauseKilled:        {true, "a shutdown or a moment without memory passes"},
-	topics.CauseExpired:       {true, "the host was away, which is what pending runs are for"},
-	topics.CauseDiskFull:      {false, "people make room, minutes do not; each try would upload more into a full disk"},
-	topics.CauseHostDisk:      {true, "temporary files and caches come and go"},
-	topics.CausePassword:      {false, "it stays wrong until somebody changes it"},
-	topics.CauseNoRepository:  {false, "it may be an unmounted disk or a lost one; somebody has to look"},
-	topics.CauseCertificate:   {false, "trust is decided by people"},
-	topics.CauseCredentials:   {false, "they stay wrong, and servers lock out who insists"},
-	topics.CauseAppendOnly:    {false, "the server means it"},
-	topics.CausePermission:    {false, "rights do not change by themselves"},
-	topics.CauseSourceMissing: {false, "the paths are wrong or a disk is not mounted; somebody has to look"},
-	topics.CauseUnreadable:    {false, "a snapshot exists; the next slot reads these items again"},
-	topics.CauseEmptySource:   {false, "a disk is not mounted, or the group is set up wrongly; somebody has to look"},
-	topics.CauseFewerFiles:    {false, "a snapshot exists; files do not come back by themselves"},
-	topics.CauseSourceMoved:   {false, "the snapshot is whole"},
-	topics.CauseDamaged:       {false, "writing on would bury the evidence"},
-	topics.CauseNoRestic:      {false, "somebody has to install it"},
-	topics.CauseServed:        {false, "another job has run it"},
-	topics.CauseUsage:         {false, "the same words are refused again"},
-	topics.CausePolicy:        {false, "the host has said no"},
-	topics.CauseRefused:       {false, "the agent has said why, and says it again"},
-	topics.CauseCancelled:     {false, "a person wanted it to end"},
-	topics.CauseReview:        {false, "a person has to look"},
-	topics.CauseUnknown:       {false, "what nobody understood is shown instead of repeated"},
-	topics.CauseNone:          {false, "there is nothing to go by"},
+	most    int // times, if a schedule would try it more often; 0 is as often as that says
+}
+
+// retries lists all causes.
+var retries = map[topics.Cause]retry{
+	topics.CauseLocked:        {again: true, because: "whoever holds the lock lets go of it"},
+	topics.CauseUnreachable:   {again: true, because: "networks and servers come back"},
+	topics.CauseAgentDied:     {again: true, because: "the machine is back, or nobody could have told us; this is another job"},
+	topics.CauseKilled:        {again: true, because: "a shutdown or a moment without memory passes"},
+	topics.CauseStalled:       {again: true, because: "what hangs may have been restarted; each try blocks for half an hour", most: 2},
+	topics.CauseExpired:       {again: true, because: "the host was away, which is what pending runs are for"},
+	topics.CauseDiskFull:      {again: false, because: "people make room, minutes do not; each try would upload more into a full disk"},
+	topics.CauseHostDisk:      {again: true, because: "temporary files and caches come and go"},
+	topics.CausePassword:      {again: false, because: "it stays wrong until somebody changes it"},
+	topics.CauseNoRepository:  {again: false, because: "it may be an unmounted disk or a lost one; somebody has to look"},
+	topics.CauseCertificate:   {again: false, because: "trust is decided by people"},
+	topics.CauseCredentials:   {again: false, because: "they stay wrong, and servers lock out who insists"},
+	topics.CauseAppendOnly:    {again: false, because: "the server means it"},
+	topics.CausePermission:    {again: false, because: "rights do not change by themselves"},
+	topics.CauseSourceMissing: {again: false, because: "the paths are wrong or a disk is not mounted; somebody has to look"},
+	topics.CauseUnreadable:    {again: false, because: "a snapshot exists; the next slot reads these items again"},
+	topics.CauseEmptySource:   {again: false, because: "a disk is not mounted, or the group is set up wrongly; somebody has to look"},
+	topics.CauseFewerFiles:    {again: false, because: "a snapshot exists; files do not come back by themselves"},
+	topics.CauseSourceMoved:   {again: false, because: "the snapshot is whole"},
+	topics.CauseDamaged:       {again: false, because: "writing on would bury the evidence"},
+	topics.CauseNoRestic:      {again: false, because: "somebody has to install it"},
+	topics.CauseServed:        {again: false, because: "another job has run it"},
+	topics.CauseUsage:         {again: false, because: "the same words are refused again"},
+	topics.CausePolicy:        {again: false, because: "the host has said no"},
+	topics.CauseRefused:       {again: false, because: "the agent has said why, and says it again"},
+	topics.CauseCancelled:     {again: false, because: "a person wanted it to end"},
+	topics.CauseReview:        {again: false, because: "a person has to look"},
+	topics.CauseUnknown:       {again: false, because: "what nobody understood is shown instead of repeated"},
+	topics.CauseNone:          {again: false, because: "there is nothing to go by"},
 }
 
 // Retry reports whether a job that ended like this should be retried. A job that made
@@ -50,6 +54,15 @@ func Retry(state topics.JobState, cause topics.Cause) bool {
 		return retries[cause].again
 	}
 	return false
+}
+
+// Retries returns how often a slot that failed for a cause is tried again by a schedule
+// that allows so many retries.
+func Retries(cause topics.Cause, allowed int) int {
+	if most := retries[cause].most; most > 0 {
+		return min(most, allowed)
+	}
+	return allowed
 }
 
 // Backoff returns how long a failed slot waits for its next attempt: a minute,

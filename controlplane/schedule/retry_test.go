@@ -33,7 +33,7 @@ func TestOnlyWhatPassesIsTriedAgain(t *testing.T) {
 			}
 		}
 	}
-	for _, cause := range []topics.Cause{topics.CauseLocked, topics.CauseUnreachable, topics.CauseAgentDied} {
+	for _, cause := range []topics.Cause{topics.CauseLocked, topics.CauseUnreachable, topics.CauseAgentDied, topics.CauseStalled} {
 		if !Retry(topics.Failed, cause) {
 			t.Errorf("%s is not tried again", cause)
 		}
@@ -42,6 +42,23 @@ func TestOnlyWhatPassesIsTriedAgain(t *testing.T) {
 		"of a later version"} {
 		if Retry(topics.Failed, cause) {
 			t.Errorf("%s is tried again", cause)
+		}
+	}
+}
+
+func TestHowOftenASlotIsTriedAgain(t *testing.T) {
+	for _, c := range []struct {
+		cause         topics.Cause
+		allowed, want int
+	}{
+		{topics.CauseStalled, 20, 2},
+		{topics.CauseStalled, 1, 1},
+		{topics.CauseStalled, 0, 0},
+		{topics.CauseUnreachable, 20, 20},
+		{ReasonHost, 5, 5},
+	} {
+		if got := Retries(c.cause, c.allowed); got != c.want {
+			t.Errorf("%s, %d allowed: %d, want %d", c.cause, c.allowed, got, c.want)
 		}
 	}
 }

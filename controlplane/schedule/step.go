@@ -366,7 +366,7 @@ func (s *step) drain(row store.PendingRun, mayRun bool) (ran bool, err error) {
 		return false, s.abandon(row, owed, "its source groups are gone")
 	case len(owed) == 0:
 		return false, s.served(row)
-	case row.Attempt >= sc.RetryMax:
+	case row.Attempt >= Retries(topics.Cause(row.Reason), sc.RetryMax):
 		return false, s.abandon(row, owed, tried(row))
 	case !mayRun:
 		return false, nil
@@ -487,7 +487,7 @@ func (s *step) ended(sc store.Schedule, g store.SlotGroup, j store.Job, grace ti
 		next.Attempt, next.CreatedAt = max(next.Attempt, row.Attempt), row.CreatedAt
 	}
 	next.NextAttemptAt = s.now.Add(Backoff(next.Attempt)).UnixMilli()
-	if next.Attempt >= sc.RetryMax {
+	if next.Attempt >= Retries(j.Cause, sc.RetryMax) {
 		return s.abandon(next, owing(groups, next), tried(next))
 	}
 	return s.pend(next)

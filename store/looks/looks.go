@@ -89,6 +89,7 @@ var blames = map[topics.Cause]blame{
 	topics.CauseCancelled:     innocent,
 	topics.CauseHostRemoved:   innocent,
 	topics.CauseKilled:        innocent,
+	topics.CauseStalled:       innocent, // but for those that never got into it: see blame
 	topics.CauseAgentDied:     innocent,
 	topics.CauseReview:        innocent,
 	topics.CauseUnknown:       innocent,
@@ -105,6 +106,9 @@ var before = []string{"start restic: ", "make restic's cache directory: ", "make
 func (e Ended) blame() blame {
 	if slices.ContainsFunc(before, func(b string) bool { return strings.HasPrefix(e.Message, b) }) {
 		return innocent
+	}
+	if e.Cause == topics.CauseStalled && strings.HasSuffix(e.Message, topics.NeverAWord) {
+		return shut
 	}
 	b := blames[e.Cause]
 	if (e.Cause == topics.CausePermission || b == full) && slices.Contains(elsewhere, e.Kind) {

@@ -371,6 +371,7 @@ func opens(c topics.Cause) bool {
 	case topics.CausePassword,
 		topics.CauseNoRepository,
 		topics.CauseUnreachable,
+		topics.CauseStalled,
 		topics.CauseCertificate,
 		topics.CauseCredentials,
 		topics.CausePermission,
