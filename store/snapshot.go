@@ -19,6 +19,9 @@ import (
 // A Snapshot is a current or former snapshot of a repository.
 type Snapshot = snapshots.Snapshot
 
+// A Neighbourhood is what exists around a snapshot that is gone.
+type Neighbourhood = snapshots.Neighbourhood
+
 // Snapshots lists a host's snapshots, the newest first.
 func (s *Store) Snapshots(ctx context.Context, host topics.HostID, limit int) ([]Snapshot, error) {
 	return all[Snapshot](ctx, s.r, `SELECT * FROM snapshots WHERE host = $1 AND gone_at = 0 ORDER BY time DESC, id LIMIT $2`, host, limit)
@@ -149,6 +152,11 @@ func (s *Store) SnapshotByID(ctx context.Context, repository topics.RepositoryID
 		return Snapshot{}, err
 	}
 	return rows[0], nil
+}
+
+// Around returns what exists around a snapshot that is gone.
+func (s *Store) Around(ctx context.Context, n Snapshot) (Neighbourhood, error) {
+	return snapshots.Near(ctx, s.r, n)
 }
 
 var hexDigits = regexp.MustCompile(`^[0-9a-f]{4,64}$`)

@@ -106,4 +106,7 @@ type Problem struct {
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail"` // what happened, and what to do
+	// Snapshots are whole IDs of those that could be asked for in place of one that is
+	// gone, the likeliest first; of the API alone.
+	Snapshots []string `json:"snapshots,omitempty"`
 }

@@ -114,6 +114,7 @@ type HostOperations struct {
 	Older        int               // how many there are besides
 	SnapshotsIn  []Link            // to all of them, by repository
 	Chosen       string            // one of them, to begin with
+	Gone         *Note             // the one to begin with is gone: what there is instead
 	Forbids      map[string]string // why its policy allows no job of a kind, by kind
 	RestoreRoots []string          // restores write below these only; none is anywhere
 	NoOverwrite  bool              // its policy lets no restore write over files

@@ -71,8 +71,8 @@ func (e *Engine) AskBackup(ctx context.Context, actor string, host topics.HostID
 // Ask queues a job of any kind except backup; see AskBackup. If the same job is
 // already queued or running, that one is returned and fresh is false. Ask returns a
 // topics.ErrOperation if the kind does not take these options, and a *NotKeeperError
-// for maintenance on a host that is not the repository's keeper. Before a job that
-// needs exclusive access, it asks for a listing of the locks if there may be any.
+// for maintenance on a host that is not the repository's keeper, and a *GoneError for
+// a snapshot that is known to be gone. Before a job that needs exclusive access, it asks for a listing of the locks if there may be any.
 func (e *Engine) Ask(ctx context.Context, actor string, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID,
 	o topics.Operation) (job store.Job, fresh bool, err error) {
 	if err := e.Permit(ctx, host, kind, repository, o); err != nil {
@@ -120,6 +120,9 @@ func (e *Engine) Permit(ctx context.Context, host topics.HostID, kind topics.Job
 	}
 	if row == nil {
 		return ErrNoRepository
+	}
+	if err := e.gone(ctx, host, kind, repository, o); err != nil {
+		return err
 	}
 	if kind.Exclusive() {
 		if err := e.lookFirst(ctx, host, *row); err != nil {

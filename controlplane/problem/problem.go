@@ -45,13 +45,17 @@ const (
 
 // A Problem is a failure worded for whoever asked.
 type Problem struct {
-	Kind   Kind
-	Title  string       // "There is no such job"
-	Say    string       // what happened
-	Do     string       // what they can do
-	Link   Link         // where to, on a page
-	Fields field.Errors // what is wrong with which field of the input
-	Err    error        // for the log, and no further
+	Kind  Kind
+	Title string // "There is no such job"
+	Say   string // what happened
+	Do    string // what they can do
+	Link  Link   // where to, on a page
+	Links []Link // further places, each an answer to it
+	// Snapshots are whole IDs of those that could be asked for in place of one that is
+	// gone, the likeliest first.
+	Snapshots []string
+	Fields    field.Errors // what is wrong with which field of the input
+	Err       error        // for the log, and no further
 }
 
 // A Link is a word that leads somewhere.
@@ -140,6 +144,7 @@ func Of(err error) *Problem {
 	var keeper *jobs.NotKeeperError
 	var role *jobs.RoleError
 	var several *jobs.AmbiguousError
+	var gone *jobs.GoneError
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -165,6 +170,8 @@ func Of(err error) *Problem {
 		return &Problem{Kind: Forbidden, Title: "You may not do this",
 			Say: "It needs the role " + string(role.Needs) + "; " + role.Actor.Name + " has the role " + string(role.Actor.Role) + ".",
 			Do:  "Ask an administrator, or sign in as somebody who may.", Err: err}
+	case errors.As(err, &gone):
+		return ofGone(gone)
 	case errors.Is(err, jobs.ErrNotAgain):
 		return &Problem{Kind: Conflict, Title: "This is not asked for twice by a click",
 			Say: "It removes the locks of live jobs, too.", Do: "Ask for it on the repository's page.", Err: err}

@@ -54,7 +54,7 @@ func ProblemOf(err error) *problem.Problem {
 
 // ProblemJSON returns a problem as the API tells it.
 func ProblemJSON(p *problem.Problem) topics.Problem {
-	return topics.Problem{Title: p.Title, Status: StatusOf(p), Detail: p.Detail()}
+	return topics.Problem{Title: p.Title, Status: StatusOf(p), Detail: p.Detail(), Snapshots: p.Snapshots}
 }
 
 // IsHTMX reports whether a script of our pages sent a request.

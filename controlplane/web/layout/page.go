@@ -125,7 +125,9 @@ func (s *Page) Refuse(w http.ResponseWriter, r *http.Request, p *problem.Problem
 		h.Set("HX-Retarget", "#notice")
 		h.Set("HX-Reswap", "innerHTML show:top")
 		h.Set("HX-Reselect", ".note")
-		s.Render(w, r, base.StatusOf(p), views.Notice(views.Note{Tone: "fail", Title: p.Title, Text: p.Detail(), Link: views.Link(p.Link)}))
+		s.Render(w, r, base.StatusOf(p), views.Notice(views.Note{
+			Tone: "fail", Title: p.Title, Text: p.Detail(), Link: views.Link(p.Link), Links: LinksOf(p.Links),
+		}))
 		return
 	}
 	s.Render(w, r, base.StatusOf(p), views.ProblemPage(s.Shell(r, p.Title, "", views.Link{Text: p.Title}), views.Problem{
@@ -134,7 +136,16 @@ func (s *Page) Refuse(w http.ResponseWriter, r *http.Request, p *problem.Problem
 		Say:    p.Say,
 		Do:     p.Do,
 		Link:   views.Link(p.Link),
+		Links:  LinksOf(p.Links),
 	}))
+}
+
+// LinksOf returns the places that a problem leads to, as a page shows them.
+func LinksOf(all []problem.Link) (links []views.Link) {
+	for _, l := range all {
+		links = append(links, views.Link(l))
+	}
+	return links
 }
 
 // Connection words whether a host's agent can be reached.

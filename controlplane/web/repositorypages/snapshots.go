@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/store"
@@ -214,7 +216,8 @@ func (s *Pages) snapshotOption(
 }
 
 // choose has a host's operations begin with a snapshot of its own, which may be
-// older than those that are offered. One that is not there is not chosen.
+// older than those that are offered. One that is not there is not chosen; of one that is
+// gone, it says what there is instead.
 func (s *Pages) choose(
 	ctx context.Context,
 	o *views.HostOperations,
@@ -225,10 +228,19 @@ func (s *Pages) choose(
 ) error {
 	repository, id, _ := strings.Cut(want, "/")
 	n, err := s.Store.SnapshotByID(ctx, topics.RepositoryID(repository), id)
-	if errors.Is(err, store.ErrNotFound) || err == nil && (n.GoneAt > 0 || n.Host != host) {
+	if errors.Is(err, store.ErrNotFound) || err == nil && n.Host != host {
 		return nil
 	} else if err != nil {
 		return err
+	}
+	if n.GoneAt > 0 {
+		near, err := s.Store.Around(ctx, n)
+		if err != nil {
+			return err
+		}
+		p := problem.Of(&jobs.GoneError{Host: host, Kind: topics.RestoreJob, Snapshot: n, Near: near})
+		o.Gone = &views.Note{Tone: "warn", Title: p.Title, Text: p.Detail(), Links: layout.LinksOf(p.Links)}
+		return nil
 	}
 	option := s.snapshotOption(ctx, n, repositories, groups)
 	if !slices.Contains(o.Snapshots, option) {
