@@ -104,6 +104,7 @@ type miss struct {
 	start   time.Time     // when the slot was due, with its share of the jitter
 	end     time.Time     // when its grace was over
 	group   topics.SourceGroupID
+	place   topics.RepositoryID // of the group
 }
 
 // judge says what became of a slot that nobody began. If a backup of its group served
@@ -128,7 +129,7 @@ func (m miss) judge() (slotlog.Outcome, topics.JobID, string) {
 	case m.unheard && !m.host.Fires():
 		return slotlog.MissedOffline, "", "This server was not running, and the host's agent is too old to run schedules by itself. Update it."
 	case m.here && m.busy():
-		return slotlog.MissedBusy, "", "Its host ran other jobs all the time."
+		return slotlog.MissedBusy, "", m.busyWith()
 	case !m.here || m.back:
 		outcome, reason := away(m.host, m.back)
 		return outcome, "", reason
@@ -137,7 +138,7 @@ func (m miss) judge() (slotlog.Outcome, topics.JobID, string) {
 	case m.behind || m.host.Fires() && m.host.Applied != m.host.Revision:
 		return slotlog.Failed, "", "Its host was connected and began nothing: it did not have this form of the schedule."
 	}
-	return slotlog.Failed, "", "Its host was connected, idle, and began nothing. Compare its clock, and look at the agent's log."
+	return slotlog.Failed, "", "Its host was connected, free to begin it, and began nothing. Compare its clock, and look at the agent's log."
 }
 
 // away is the outcome of a slot whose host was not connected.
@@ -172,23 +173,60 @@ func (m miss) byTheWay() (found slotlog.Job, ok bool) {
 	return found, ok
 }
 
-// busy reports whether the host ran other jobs from when the slot was due until its
-// grace was over. Between two of them it may have rested for a moment.
+// busy reports whether the host could not begin the slot from when it was due until its
+// grace was over: another job ran in the repository, or as many as it may run at once.
+// Between two of them it may have rested for a moment.
 func (m miss) busy() bool {
-	const rest = 2 * time.Minute
-	jobs := slices.DeleteFunc(slices.Clone(m.jobs), func(j slotlog.Job) bool { return j.State == topics.Queued })
-	slices.SortFunc(jobs, func(a, b slotlog.Job) int { return cmp.Compare(a.Began(), b.Began()) })
-	until := m.start.UnixMilli()
-	for _, j := range jobs {
-		if j.Began() > until+rest.Milliseconds() {
-			break
-		}
-		if j.Finished == 0 {
-			return true
-		}
-		until = max(until, j.Finished)
+	return m.held(func(here, all int) bool { return here > 0 || all >= max(m.host.AtOnce, 1) })
+}
+
+// busyWith says what kept a busy host from the slot.
+func (m miss) busyWith() string {
+	if max(m.host.AtOnce, 1) > 1 && m.held(func(here, _ int) bool { return here > 0 }) {
+		return "Its host ran other jobs in the repository all the time."
 	}
-	return until >= m.end.Add(-rest).UnixMilli()
+	return "Its host ran other jobs all the time."
+}
+
+// held reports whether something held of the jobs that ran, those in the group's
+// repository and all of them, all the time but for moments.
+func (m miss) held(when func(here, all int) bool) bool {
+	const rest = 2 * time.Minute
+	type change struct {
+		at        int64
+		here, all int
+	}
+	start, end := m.start.UnixMilli(), m.end.UnixMilli()
+	changes := []change{{at: end}}
+	for _, j := range m.jobs {
+		if j.State == topics.Queued {
+			continue
+		}
+		c := change{at: max(j.Began(), start), all: 1}
+		if j.Place == m.place {
+			c.here = 1
+		}
+		if c.at >= end || j.Finished > 0 && j.Finished <= start {
+			continue
+		}
+		changes = append(changes, c)
+		if j.Finished > 0 && j.Finished < end {
+			changes = append(changes, change{at: j.Finished, here: -c.here, all: -1})
+		}
+	}
+	slices.SortStableFunc(changes, func(a, b change) int { return cmp.Compare(a.at, b.at) })
+	here, all, free := 0, 0, start // since when nothing held, while it does not
+	for _, c := range changes {
+		if !when(here, all) && c.at-free > rest.Milliseconds() {
+			return false
+		}
+		held := when(here, all)
+		here, all = here+c.here, all+c.all
+		if held {
+			free = c.at
+		}
+	}
+	return true
 }
 
 // latest is the newest slot that a schedule should have begun by now, after a moment.

@@ -234,6 +234,46 @@ func TestEverySlotHasAnOutcome(t *testing.T) {
 			s.wait(grace)
 			return slotlog.Failed, ""
 		}},
+		{"busy elsewhere, with room for one more", func(s *scene) (slotlog.Outcome, topics.JobID) {
+			s.online[s.h] = true
+			s.exec(`UPDATE hosts SET agent_jobs = 16 WHERE id = ?`, s.h)
+			s.asked(s.h, topics.CheckJob, "", s.vault("other"), s.slot.Add(-time.Minute), time.Time{})
+			s.asked(s.h, topics.CheckJob, "", s.vault("third"), s.slot.Add(-time.Minute), time.Time{})
+			s.wait(grace)
+			return slotlog.Failed, ""
+		}},
+		{"busy elsewhere with as many as it may", func(s *scene) (slotlog.Outcome, topics.JobID) {
+			s.online[s.h] = true
+			s.exec(`UPDATE hosts SET agent_jobs = 16, jobs_at_once = 2 WHERE id = ?`, s.h)
+			s.asked(s.h, topics.CheckJob, "", s.vault("other"), s.slot.Add(-time.Minute), time.Time{})
+			s.asked(s.h, topics.CheckJob, "", s.vault("third"), s.slot.Add(-time.Minute), time.Time{})
+			s.wait(grace)
+			return slotlog.MissedBusy, ""
+		}},
+		{"busy in its repository, with room elsewhere", func(s *scene) (slotlog.Outcome, topics.JobID) {
+			s.online[s.h] = true
+			s.exec(`UPDATE hosts SET agent_jobs = 16 WHERE id = ?`, s.h)
+			s.asked(s.h, topics.CheckJob, "", topics.RepositoryID(s.g), s.slot.Add(-time.Minute), time.Time{})
+			s.wait(grace)
+			return slotlog.MissedBusy, ""
+		}},
+		{"first its repository was busy, then all that it may run", func(s *scene) (slotlog.Outcome, topics.JobID) {
+			s.online[s.h] = true
+			s.exec(`UPDATE hosts SET agent_jobs = 16, jobs_at_once = 2 WHERE id = ?`, s.h)
+			s.asked(s.h, topics.CheckJob, "", topics.RepositoryID(s.g), s.slot.Add(-time.Minute), s.slot.Add(30*time.Minute))
+			s.asked(s.h, topics.CheckJob, "", s.vault("other"), s.slot.Add(29*time.Minute), time.Time{})
+			s.asked(s.h, topics.CheckJob, "", s.vault("third"), s.slot.Add(29*time.Minute), time.Time{})
+			s.wait(grace)
+			return slotlog.MissedBusy, ""
+		}},
+		{"busy with as many as it may for half of it", func(s *scene) (slotlog.Outcome, topics.JobID) {
+			s.online[s.h] = true
+			s.exec(`UPDATE hosts SET agent_jobs = 16, jobs_at_once = 2 WHERE id = ?`, s.h)
+			s.asked(s.h, topics.CheckJob, "", s.vault("other"), s.slot.Add(-time.Minute), time.Time{})
+			s.asked(s.h, topics.CheckJob, "", s.vault("third"), s.slot.Add(-time.Minute), s.slot.Add(30*time.Minute))
+			s.wait(grace)
+			return slotlog.Failed, ""
+		}},
 		{"busy, and begun after that", func(s *scene) (slotlog.Outcome, topics.JobID) {
 			s.online[s.h] = true
 			busy := s.asked(s.h, topics.CheckJob, "", topics.RepositoryID(s.g), s.slot.Add(-time.Minute), time.Time{})
@@ -552,4 +592,15 @@ func TestChartsOfDaysShowBackupsAndMissedSlots(t *testing.T) {
 		{Host: h, At: began.Add(2 * day).UnixMilli(), Outcome: slotlog.MissedOffline}}); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
+}
+
+// vault adds a repository.
+func (w *world) vault(name string) topics.RepositoryID {
+	w.t.Helper()
+	id := topics.RepositoryID("vault-" + name)
+	if err := w.store.AddRepository(ctx, "test", store.Repository{ID: id, Name: name},
+		store.RepositoryAccess{URL: topics.Secret("/srv/" + name), Password: "hunter2hunter2"}); err != nil {
+		w.t.Fatal(err)
+	}
+	return id
 }

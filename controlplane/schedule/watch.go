@@ -365,6 +365,7 @@ func (s *step) miss(p *planned, slot, start time.Time, host slotlog.Host, here b
 			start:   start,
 			end:     start.Add(r.Timing.Grace),
 			group:   g.Group,
+			place:   g.Repository,
 		}
 		row := slotlog.Row{Schedule: p.ID, Group: g.Group, Slot: slot.UnixMilli(), Host: p.Host, At: s.now.UnixMilli()}
 		if row.Outcome, row.Job, row.Reason = m.judge(); row.Outcome == "" {

@@ -13,6 +13,7 @@ type Job struct {
 	ID       topics.JobID         `db:"id"`
 	Kind     topics.JobKind       `db:"kind"`
 	Group    topics.SourceGroupID `db:"source_group"`
+	Place    topics.RepositoryID  `db:"repository"`
 	State    topics.JobState      `db:"state"`
 	Cause    topics.Cause         `db:"cause"`
 	Queued   int64                `db:"queued_at"`
@@ -34,6 +35,7 @@ type Host struct {
 	Applied      int64  `db:"config_applied"`  // the revision of its schedules, below zero if its agent is too old to have them
 	Revision     int64  `db:"config_revision"` // the one it should have
 	Problem      string `db:"config_error"`    // what of it the agent cannot do
+	AtOnce       int    `db:"at_once"`         // how many jobs it runs at once
 }
 
 // Fires reports whether the host's agent runs its schedules by itself.
@@ -41,14 +43,15 @@ func (h Host) Fires() bool { return h.Applied >= 0 }
 
 // HostOf reads a host.
 func HostOf(ctx context.Context, q sqlx.QueryerContext, id topics.HostID) (h Host, err error) {
-	err = sqlx.GetContext(ctx, q, &h, `SELECT intermittent, config_applied, config_revision, config_error FROM hosts
+	err = sqlx.GetContext(ctx, q, &h, `SELECT intermittent, config_applied, config_revision, config_error,
+		max(1, min(jobs_at_once, agent_jobs)) AS at_once FROM hosts
 		WHERE id = $1 -- removed_at: of either kind`, id)
 	return h, err
 }
 
 // JobsSince lists jobs of a host that had not ended before a moment, in no order.
 func JobsSince(ctx context.Context, q sqlx.QueryerContext, host topics.HostID, since int64) (rows []Job, err error) {
-	const columns = `SELECT id, kind, source_group, state, cause, queued_at, started_at, finished_at FROM jobs WHERE host = $1 AND `
+	const columns = `SELECT id, kind, source_group, repository, state, cause, queued_at, started_at, finished_at FROM jobs WHERE host = $1 AND `
 	err = sqlx.SelectContext(ctx, q, &rows, columns+`finished_at = 0 UNION ALL `+columns+`finished_at >= max($2, 1) LIMIT 200`, host, since)
 	return rows, err
 }
