@@ -185,6 +185,11 @@ func (s *Store) HostDays(ctx context.Context, hosts []topics.HostID, since int64
 	return slotlog.Days(ctx, s.r, hosts, since)
 }
 
+// SlotHands lists what the hosts of some schedules have in hand.
+func (s *Store) SlotHands(ctx context.Context, ids []ScheduleID) ([]slotlog.Hand, error) {
+	return slotlog.Hands(ctx, s.r, ids)
+}
+
 // SlotPage lists what became of a schedule's slots.
 func (s *Store) SlotPage(ctx context.Context, id ScheduleID, p slotlog.Page) ([]slotlog.Named, error) {
 	return slotlog.List(ctx, s.r, id, p)

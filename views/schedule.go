@@ -28,6 +28,15 @@ type ScheduleRow struct {
 	Due                string // "due, host offline": why a run that is due does not begin; "" if there is no such
 	Round              Status // how the last slot went, in the word "2 of 2"
 	Copy               Copy
+	Held               []HeldSlot
+}
+
+// A HeldSlot is a planned run that is due and waits for what its host is doing.
+type HeldSlot struct {
+	Group string
+	Due   When
+	Why   string // "until the host is done in this repository with the", before Job
+	Job   Link
 }
 
 // A Copy says whether the host goes by the schedule as it is here.

@@ -34,7 +34,10 @@ type Service struct {
 	// Changed is called with the host after the commit. It may be nil and must not
 	// block.
 	Changed func(...topics.HostID)
-	Now     func() time.Time
+	// Online reports whether a host is connected, and what it did is known here; nil is
+	// that nobody knows.
+	Online func(topics.HostID) bool
+	Now    func() time.Time
 }
 
 // An Input changes a schedule; nil fields stay as they are. A new schedule gets the

@@ -52,6 +52,7 @@ type Standing struct {
 	Copy       Copy              // of the host
 	Next       time.Time         // when it begins next; zero if it is paused or has no future run
 	Owed       *store.PendingRun // the run it owes, nil if none
+	Held       []Held            // slots that wait for what the host has in hand, by group; none of a host that is not connected
 	Wrong      error             // why its plan cannot be parsed, nil if it can
 }
 
@@ -124,7 +125,11 @@ func (s *Service) Stand(ctx context.Context, list []*Listed) ([]Standing, []stor
 		return nil, nil, err
 	}
 	rounds, err := s.Store.RoundsOf(ctx, ids)
-	return s.standings(rows, groups, moved, pending, hosts), rounds, err
+	if err != nil {
+		return nil, nil, err
+	}
+	out, err := s.standings(ctx, rows, groups, moved, pending, hosts)
+	return out, rounds, err
 }
 
 // stand returns the state of rows that were just read, of one host or of any if the
@@ -146,11 +151,16 @@ func (s *Service) stand(ctx context.Context, host topics.HostID, rows []store.Sc
 	if err != nil {
 		return nil, nil, err
 	}
-	return s.standings(rows, groups, moved, pending, hosts), groups, nil
+	out, err := s.standings(ctx, rows, groups, moved, pending, hosts)
+	return out, groups, err
 }
 
-func (s *Service) standings(rows []store.Schedule, groups []store.SourceGroup, moved func(store.Schedule) bool, pending []store.PendingRun,
-	hosts map[topics.HostID]store.Host) []Standing {
+func (s *Service) standings(ctx context.Context, rows []store.Schedule, groups []store.SourceGroup, moved func(store.Schedule) bool,
+	pending []store.PendingRun, hosts map[topics.HostID]store.Host) ([]Standing, error) {
+	hands, err := s.hands(ctx, rows)
+	if err != nil {
+		return nil, err
+	}
 	owed := map[store.ScheduleID]*store.PendingRun{}
 	for _, p := range pending {
 		owed[p.Schedule] = &p
@@ -170,9 +180,33 @@ func (s *Service) standings(rows []store.Schedule, groups []store.SourceGroup, m
 		if st.Wrong = err; err == nil && row.Enabled && len(next) > 0 {
 			st.Next = next[0]
 		}
+		if p, err := Of(row); err == nil {
+			st.Held = heldOf(p, hands[row.ID], now)
+		}
 		out[i] = st
 	}
-	return out
+	return out, nil
+}
+
+// hands is what the connected hosts of some schedules have in hand.
+func (s *Service) hands(ctx context.Context, rows []store.Schedule) (map[topics.ScheduleID][]slotlog.Hand, error) {
+	out := map[topics.ScheduleID][]slotlog.Hand{}
+	var ids []topics.ScheduleID
+	for _, row := range rows {
+		if s.Online != nil && s.Online(row.Host) {
+			ids = append(ids, row.ID)
+		}
+	}
+	for some := range slices.Chunk(ids, 500) {
+		list, err := s.Store.SlotHands(ctx, some)
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range list {
+			out[h.Schedule] = append(out[h.Schedule], h)
+		}
+	}
+	return out, nil
 }
 
 // Slots returns what became of a schedule's slots, or [ErrNoSchedule], or [ErrNoHost].

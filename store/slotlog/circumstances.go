@@ -51,7 +51,8 @@ func HostOf(ctx context.Context, q sqlx.QueryerContext, id topics.HostID) (h Hos
 
 // JobsSince lists jobs of a host that had not ended before a moment, in no order.
 func JobsSince(ctx context.Context, q sqlx.QueryerContext, host topics.HostID, since int64) (rows []Job, err error) {
-	const columns = `SELECT id, kind, source_group, repository, state, cause, queued_at, started_at, finished_at FROM jobs WHERE host = $1 AND `
+	const columns = `SELECT id, kind, source_group, repository, state, cause, queued_at, started_at, finished_at FROM jobs
+		WHERE host = $1 AND `
 	err = sqlx.SelectContext(ctx, q, &rows, columns+`finished_at = 0 UNION ALL `+columns+`finished_at >= max($2, 1) LIMIT 200`, host, since)
 	return rows, err
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/store/slotlog"
 	"github.com/restic-manager/restic-manager/topics"
@@ -28,9 +29,20 @@ type scheduleJSON struct {
 	LastSlot      *time.Time       `json:"last_slot" doc:"the latest that came due, or null"`
 	Next          *time.Time       `json:"next" doc:"when it begins next; null if it is disabled"`
 	Pending       *pendingJSON     `json:"pending" doc:"what it owes, or null"`
+	Held          []heldSlotJSON   `json:"held" nullable:"false" doc:"slots that are due and wait for what their host is doing"`
 	Config        configJSON       `json:"config" doc:"the host's copy, by which it fires"`
 	Current       bool             `json:"current" doc:"whether the host has this form of the schedule; a change takes some seconds"`
 	CreatedAt     *time.Time       `json:"created_at"`
+}
+
+// A heldSlotJSON is a slot of a group that is due and not begun, because of a job that its
+// host has in hand.
+type heldSlotJSON struct {
+	SourceGroup string        `json:"source_group" doc:"its name"`
+	Slot        time.Time     `json:"slot" doc:"the planned moment, before the schedule's share of the jitter"`
+	Since       time.Time     `json:"since" doc:"when it was due"`
+	Reason      protocol.Wait `json:"reason" enum:"job,busy" doc:"job: in its repository; busy: the host runs as many as it may"`
+	Job         topics.JobID  `json:"job" doc:"the one that it waits for, or one of them"`
 }
 
 func (a *API) scheduleOf(st schedule.Standing) scheduleJSON {
@@ -41,6 +53,16 @@ func (a *API) scheduleOf(st schedule.Standing) scheduleJSON {
 		SourceGroups: st.GroupNames, Enabled: st.Enabled, RetryMax: st.RetryMax, LastSlot: base.JSONTime(st.LastSlot),
 		PausedAt: base.JSONTime(st.PausedAt), PausedUntil: base.JSONTime(st.PausedUntil), CreatedAt: base.JSONTime(st.CreatedAt),
 		Config: configOf(st.Host), Current: st.Copy == schedule.CopyInForce}
+	j.Held = make([]heldSlotJSON, len(st.Held))
+	for i, h := range st.Held {
+		j.Held[i] = heldSlotJSON{
+			SourceGroup: h.GroupName,
+			Slot:        time.UnixMilli(h.Slot).UTC(),
+			Since:       h.Start.UTC(),
+			Reason:      h.Wait,
+			Job:         h.Job,
+		}
+	}
 	if p := st.Owed; p != nil {
 		j.Pending = &pendingJSON{
 			Slot:          base.JSONTime(p.Slot),

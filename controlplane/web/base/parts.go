@@ -204,7 +204,7 @@ func New(c Config) (*Parts, error) {
 		Sources:      &sources.Service{Store: c.Store, Changed: c.Changed},
 		Removal:      &removal.Service{Store: c.Store, Changed: c.Changed},
 		HostSettings: &hosts.Settings{Store: c.Store, Changed: c.Changed},
-		Schedules:    &schedule.Service{Store: c.Store, Changed: c.Changed, Now: c.Now},
+		Schedules:    &schedule.Service{Store: c.Store, Changed: c.Changed, Online: c.Presence.Reachable, Now: c.Now},
 	}
 	p.Sessions = session.New(c.Store, c.Log, c.Now, session.Timing{
 		Idle:  c.Timing.Idle,

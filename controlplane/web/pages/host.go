@@ -105,6 +105,15 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 	for _, name := range slices.Sorted(maps.Keys(planned)) {
 		v.Schedules = append(v.Schedules, views.Link{Text: name, URL: views.SlotsURL(string(id), name)})
 	}
+	if len(open) > 0 && len(planned) > 0 {
+		standings, _, err := s.Schedules.Standings(ctx, id)
+		if err != nil {
+			return none, err
+		}
+		for _, st := range standings {
+			v.Held = append(v.Held, s.heldView(st)...)
+		}
+	}
 	if h.Arch != "" && v.OS != "" {
 		v.OS += ", " + h.Arch
 	}

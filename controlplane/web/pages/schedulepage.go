@@ -78,6 +78,7 @@ func (s *Pages) scheduleRow(st schedule.Standing, jobs []store.Round) views.Sche
 	case plan.Kind == slots.Cron:
 		row.Words = "By its cron line"
 	}
+	row.Held = s.heldView(st)
 	if !st.Next.IsZero() {
 		row.Next = views.NewWhen(st.Next, s.Now())
 		if c, _ := s.Presence.Connection(st.Host.ID); !st.Next.After(s.Now()) && c != hosts.Online {
@@ -85,6 +86,19 @@ func (s *Pages) scheduleRow(st schedule.Standing, jobs []store.Round) views.Sche
 		}
 	}
 	return row
+}
+
+// heldView words the runs of a schedule that wait for what its host is doing.
+func (s *Pages) heldView(st schedule.Standing) (out []views.HeldSlot) {
+	for _, h := range st.Held {
+		v := views.HeldSlot{Group: h.GroupName, Due: s.When(h.Start.UnixMilli()), Why: "until the host is done in its repository with the",
+			Job: views.Link{Text: string(h.Kind), URL: views.JobURL(string(h.Job))}}
+		if h.Full() {
+			v.Why = "because the host runs as many jobs as it may, such as the"
+		}
+		out = append(out, v)
+	}
+	return out
 }
 
 func (s *Pages) SchedulesPage(w http.ResponseWriter, r *http.Request) error {
@@ -162,13 +176,21 @@ func roundOf(st schedule.Standing, jobs []store.Round) views.Status {
 			open++
 		}
 	}
+	held := 0
+	for _, h := range st.Held {
+		if h.Slot == last {
+			held++
+		}
+	}
 	switch {
+	case len(st.Held) > held:
+		return views.JobStatus("queued").As("Due, waits for its turn")
 	case st.Owed != nil:
 		return views.JobStatus("queued").As("Owed, tried again")
 	case n == 0:
 		return views.HostStatus("no-backup-yet").As("None yet")
-	case open > 0:
-		return views.JobStatus("running").As(fmt.Sprintf("%d of %d done", good+bad, n))
+	case open+held > 0:
+		return views.JobStatus("running").As(fmt.Sprintf("%d of %d done", good+bad, n+held))
 	case bad > 0:
 		return views.JobStatus("failed").As(fmt.Sprintf("%d of %d failed", bad, n))
 	case good < n:
