@@ -21,8 +21,9 @@ type HostState struct {
 	LastGoodBackup string   `json:"last_good_backup"`
 	LastJob        JobID    `json:"last_job"` // the last backup that ended; other jobs do not count
 	LastResult     JobState `json:"last_result"`
-	RunningJob     JobID    `json:"running_job"`
-	Percent        float64  `json:"percent"` // of the running job, 0 to 100
+	RunningJob     JobID    `json:"running_job"`  // the one that has been at work the longest
+	Percent        float64  `json:"percent"`      // of that job, 0 to 100
+	RunningMore    int      `json:"running_more"` // how many more are at work
 	Snapshots      int      `json:"snapshots"`
 	ProtectedBytes uint64   `json:"protected_bytes"` // what restoring the last good backups would write
 	AgentVersion   string   `json:"agent_version"`

@@ -110,7 +110,7 @@ var Catalogue = []Entry{
 		"how a repository is, on change"},
 	{KindFleetState, "pub/fleet/state", "plane", "consumer", 1, true, false, "FleetState", "counts by status"},
 	{KindDo, "do/{host}/{action}", "consumer", "plane", 1, false, false, "empty",
-		"asks for a backup, or cancels the running job; becomes an audited job"},
+		"asks for a backup, or cancels what runs and waits there; becomes an audited job"},
 }
 
 // String builds the topic's name. No other code does.

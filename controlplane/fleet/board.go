@@ -95,15 +95,28 @@ type ended struct {
 	added  uint64
 }
 
-// Busy is the job at work, or the one that waits longest; nil if there is none.
-func (e *Entry) Busy() *store.Job {
-	if i := slices.IndexFunc(e.Open, func(j store.Job) bool { return j.State == topics.Running }); i >= 0 {
-		return &e.Open[i]
+// Busy is the job that has been at work the longest; else one that was sent, or that
+// waits longest; nil if there is none.
+func (e *Entry) Busy() (busy *store.Job) {
+	places := map[topics.JobState]int{topics.Running: 2, topics.Dispatched: 1}
+	for i := range e.Open {
+		j := &e.Open[i]
+		if busy == nil || places[j.State] > places[busy.State] ||
+			j.State == topics.Running && busy.State == topics.Running && j.StartedAt < busy.StartedAt {
+			busy = j
+		}
 	}
-	if len(e.Open) > 0 {
-		return &e.Open[0]
+	return busy
+}
+
+// Beside counts the jobs at work beside the one that Busy returns.
+func (e *Entry) Beside() (n int) {
+	for i := range e.Open {
+		if e.Open[i].State == topics.Running {
+			n++
+		}
 	}
-	return nil
+	return max(n-1, 0)
 }
 
 // Running reports whether a job is at work.

@@ -5,6 +5,7 @@ package public
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"sync"
@@ -52,14 +53,15 @@ type Publisher struct {
 	dirty map[topics.HostID]bool
 
 	// Used by Run's goroutine only.
-	seen   map[topics.HostID]*fleet.Entry // the last published entry of each host
-	later  map[topics.HostID]bool         // changed, but too early to publish again
-	said   map[string]string              // last payload by topic
-	at     map[topics.HostID]time.Time    // of the last state
-	ended  map[topics.HostID]topics.JobID // the last job whose end was published
-	there  map[topics.RepositoryID]bool   // the repositories that were published
-	looked time.Time                      // when they were
-	lost   bool                           // a message could not be published, and will be repeated
+	seen   map[topics.HostID]*fleet.Entry          // the last published entry of each host
+	later  map[topics.HostID]bool                  // changed, but too early to publish again
+	said   map[string]string                       // last payload by topic
+	at     map[topics.HostID]time.Time             // of the last state
+	ended  map[topics.HostID]topics.JobID          // the last job whose end was published
+	open   map[topics.HostID]map[topics.JobID]bool // those that were sent and had not ended
+	there  map[topics.RepositoryID]bool            // the repositories that were published
+	looked time.Time                               // when they were
+	lost   bool                                    // a message could not be published, and will be repeated
 }
 
 // New returns a publisher; Run starts it.
@@ -69,7 +71,8 @@ func New(c Config) *Publisher {
 	}
 	return &Publisher{Config: c, wake: make(chan struct{}, 1), dirty: map[topics.HostID]bool{}, later: map[topics.HostID]bool{},
 		seen: map[topics.HostID]*fleet.Entry{},
-		said: map[string]string{}, at: map[topics.HostID]time.Time{}, ended: map[topics.HostID]topics.JobID{}}
+		said: map[string]string{}, at: map[topics.HostID]time.Time{}, ended: map[topics.HostID]topics.JobID{},
+		open: map[topics.HostID]map[topics.JobID]bool{}}
 }
 
 // Changed tells the publisher that something about a host changed. It never blocks.
@@ -201,6 +204,7 @@ func (p *Publisher) gone(id topics.HostID) {
 	delete(p.seen, id)
 	delete(p.at, id)
 	delete(p.ended, id)
+	delete(p.open, id)
 }
 
 // host publishes one host's topics. It reports whether something has to wait.
@@ -213,13 +217,11 @@ func (p *Publisher) host(ctx context.Context, h *fleet.Entry) (again bool, err e
 	}
 	p.say(topics.Topic{Kind: topics.KindHostAvailability, Host: id}, availability, 1, true)
 
-	var running *store.Job
-	for i := range h.Open {
-		if h.Open[i].State != topics.Queued {
-			running = &h.Open[i]
-		}
+	running := h.Busy()
+	if running != nil && running.State == topics.Queued {
+		running = nil
 	}
-	if err := p.jobsOf(ctx, h, running); err != nil {
+	if err := p.jobsOf(ctx, h); err != nil {
 		return false, err
 	}
 	pause := p.Timing.Quiet
@@ -234,7 +236,7 @@ func (p *Publisher) host(ctx context.Context, h *fleet.Entry) (again bool, err e
 		Snapshots:      h.Snapshots,
 		ProtectedBytes: h.Restorable, AgentVersion: h.AgentVersion, ResticVersion: h.ResticVersion}
 	if running != nil {
-		s.RunningJob = running.ID
+		s.RunningJob, s.RunningMore = running.ID, h.Beside()
 		if progress, ok := p.Hub.Progress(running.ID); ok {
 			s.Percent = progress.Percent
 		}
@@ -248,19 +250,40 @@ func (p *Publisher) host(ctx context.Context, h *fleet.Entry) (again bool, err e
 	return p.lost, nil
 }
 
-// jobsOf publishes the running job, and the end of the last one.
-func (p *Publisher) jobsOf(ctx context.Context, h *fleet.Entry, running *store.Job) error {
+// jobsOf publishes the jobs that were sent, and the ends of those that were when it was
+// called last, and of the host's last one.
+func (p *Publisher) jobsOf(ctx context.Context, h *fleet.Entry) error {
+	open, over := map[topics.JobID]bool{}, p.open[h.ID]
+	for _, j := range h.Open {
+		if j.State != topics.Queued {
+			open[j.ID] = true
+		}
+	}
+	ends := []topics.JobID{}
+	for id := range over {
+		if !open[id] && id != h.LastJob {
+			ends = append(ends, id)
+		}
+	}
 	if h.LastJob != "" && p.ended[h.ID] != h.LastJob {
-		j, err := p.Store.Job(ctx, h.LastJob)
-		if err != nil {
+		ends = append(ends, h.LastJob)
+	}
+	for _, id := range ends {
+		j, err := p.Store.Job(ctx, id)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
-		p.sayJob(j, 1)
-		p.ended[h.ID] = h.LastJob
-		delete(p.said, topics.Topic{Kind: topics.KindHostJob, Host: h.ID, Job: j.ID}.String())
+		if err == nil && j.State.Ended() {
+			p.sayJob(j, 1)
+		}
+		delete(over, id)
+		delete(p.said, topics.Topic{Kind: topics.KindHostJob, Host: h.ID, Job: id}.String())
 	}
-	if running != nil {
-		p.sayJob(*running, 0)
+	p.ended[h.ID], p.open[h.ID] = h.LastJob, open
+	for _, j := range h.Open {
+		if open[j.ID] {
+			p.sayJob(j, 0)
+		}
 	}
 	return nil
 }

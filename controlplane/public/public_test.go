@@ -284,6 +284,60 @@ func running(t *testing.T, p *Publisher) {
 	})
 }
 
+// TestTheEndOfEachOfSeveralJobsIsPublished: also of those that end together, of which
+// the host's row names but one.
+func TestTheEndOfEachOfSeveralJobsIsPublished(t *testing.T) {
+	s, _, host := attic(t)
+	e := &ear{}
+	p := New(Config{Store: s, Presence: hosts.NewPresence(hosts.DefaultTiming(), time.Now, nil), Hub: jobs.NewHub(), Publish: e.publish,
+		Log: slog.New(slog.DiscardHandler), Timing: Timing{Quiet: time.Millisecond, Running: time.Millisecond, Look: time.Hour}, Now: time.Now})
+	var ids []topics.JobID
+	for _, n := range []string{"one", "two", "three"} {
+		repo := topics.RepositoryID("vault-" + n)
+		if err := s.AddRepository(t.Context(), "test", store.Repository{ID: repo, Name: n}, store.RepositoryAccess{}); err != nil {
+			t.Fatal(err)
+		}
+		j, _, err := s.Ask(t.Context(), "test", store.Job{ID: topics.JobID("job-" + n), Host: host, Kind: topics.CheckJob, Repository: repo,
+			NotAfter: 1 << 50})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, j.ID)
+	}
+	told := func(in protocol.PlaneInput) {
+		t.Helper()
+		if err := s.Steps(t.Context(), func(tx protocol.PlaneTx) error {
+			_, err := protocol.PlaneStep(protocol.DefaultTiming(), tx, in)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		p.Changed(host)
+	}
+	events := func(first uint64, of func(topics.JobID) topics.Event) protocol.Arrived {
+		ev := topics.Events{Epoch: 1, First: first}
+		for _, id := range ids {
+			ev.Events = append(ev.Events, of(id))
+		}
+		return protocol.Arrived{Host: host, Events: ev, Now: 100}
+	}
+	told(protocol.Arrived{Host: host, Events: topics.Events{Epoch: 1, First: 1, Events: []topics.Event{{Hello: &topics.Hello{
+		Session: topics.Session{Epoch: 1, N: 1}, Facts: topics.Facts{Hostname: "attic", Jobs: topics.MaxJobsAtOnce}}}}}})
+	told(protocol.Tick{Now: 50, Online: func(topics.HostID) bool { return true }})
+	told(events(2, func(id topics.JobID) topics.Event { return topics.Event{Started: &topics.Started{Job: id}} }))
+	running(t, p)
+	await(t, "the first of three at work", e.told(`"running_job":"job-one","percent":0,"running_more":2`))
+	told(events(5, func(id topics.JobID) topics.Event {
+		return topics.Event{Finished: &topics.Finished{Job: id, State: topics.Succeeded}}
+	}))
+	for _, id := range ids {
+		await(t, "the end of "+string(id), func() bool {
+			m := e.about("job/" + string(id))
+			return len(m) > 0 && m[len(m)-1].qos == 1 && strings.Contains(m[len(m)-1].payload, `"succeeded"`)
+		})
+	}
+}
+
 // TestWhatRangIsToldAtOnce: nobody waits for the next look at everything, which is
 // an hour away here.
 func TestWhatRangIsToldAtOnce(t *testing.T) {

@@ -30,7 +30,8 @@ func Hands(ctx context.Context, q sqlx.QueryerContext, ids []topics.ScheduleID) 
 		return nil, nil
 	}
 	query, args, err := sqlx.In(`SELECT m.schedule, m.source_group, g.name AS group_name, g.repository,
-			max(m.fired, m.joined_at, s.since) AS after, max(1, min(h.jobs_at_once, h.agent_jobs)) AS at_once, j.id AS job, j.kind, j.repository AS place
+			max(m.fired, m.joined_at, s.since) AS after, max(1, min(h.jobs_at_once, h.agent_jobs)) AS at_once,
+			j.id AS job, j.kind, j.repository AS place
 		FROM schedules s JOIN schedule_groups m ON m.schedule = s.id JOIN source_groups g ON g.id = m.source_group
 		JOIN hosts h ON h.id = s.host AND h.removed_at = 0 AND h.retired_at = 0
 		JOIN jobs j ON j.host = s.host AND j.finished_at = 0 AND j.state IN ('dispatched', 'running')

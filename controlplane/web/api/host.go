@@ -37,7 +37,8 @@ type hostJSON struct {
 	LastBackup      *time.Time        `json:"last_backup" doc:"the same as last_good"`
 	LastResult      topics.JobState   `json:"last_result" doc:"how the last backup ended, or empty; other jobs do not count"`
 	LastJob         topics.JobID      `json:"last_job" doc:"the last one that ended, of whatever kind, or empty"`
-	RunningJob      topics.JobID      `json:"running_job" doc:"or empty"`
+	RunningJob      topics.JobID      `json:"running_job" doc:"the one that has been at work the longest, or empty"`
+	RunningMore     int               `json:"running_more" doc:"how many more are at work; list the host's jobs for them"`
 	Intermittent    bool              `json:"intermittent" doc:"it comes and goes, as laptops do: asleep is no trouble"`
 	OverdueDays     int64             `json:"overdue_days" doc:"the limit in days without a good backup; 0 is the default"`
 	JobsAtOnce      int               `json:"jobs_at_once" doc:"how many jobs it may run at once, each in a repository of its own"`
@@ -116,7 +117,7 @@ func (a *API) ListHosts(ctx context.Context, in *listHostsIn) (*list1[hostJSON],
 			LastResult: h.LastBackup.State, LastJob: h.LastJob, Intermittent: h.Intermittent, OverdueDays: h.OverdueDays,
 			JobsAtOnce: h.JobsAtOnce, AgentJobs: max(h.AgentJobs, 1), Config: configOf(h.Host)}
 		if h.Running() {
-			out[i].RunningJob = h.Busy().ID
+			out[i].RunningJob, out[i].RunningMore = h.Busy().ID, h.Beside()
 		}
 	}
 	return &list1[hostJSON]{out}, nil

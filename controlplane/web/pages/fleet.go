@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/live"
+	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
 	"github.com/restic-manager/restic-manager/words"
@@ -229,8 +231,10 @@ func (s *Pages) lastSeen(h *fleet.Entry) string {
 func (s *Pages) atWork(m *fleet.Moment) views.Work {
 	w := views.Work{Runs: m.Running, Waits: m.Waiting}
 	for _, h := range m.ByUrgency() {
-		if j := h.Busy(); j != nil && j.State == topics.Running && len(w.Running) < attentionHosts {
-			w.Running = append(w.Running, s.Running(*j, h.Name))
+		for _, j := range h.Open {
+			if j.State == topics.Running && len(w.Running) < attentionHosts {
+				w.Running = append(w.Running, s.Running(j, h.Name))
+			}
 		}
 	}
 	for _, j := range m.Open() {
@@ -274,8 +278,8 @@ func (s *Pages) fleetRow(ctx context.Context, h *fleet.Entry, runs []views.Run) 
 	}
 	if open := h.Busy(); open != nil {
 		j := s.Running(*open, h.Name)
-		r.Job = &j
-		if open.Kind == topics.BackupJob {
+		r.Job, r.Beside = &j, h.Beside()
+		if slices.ContainsFunc(h.Open, func(j store.Job) bool { return j.Kind == topics.BackupJob }) {
 			runs = append(runs[:len(runs):len(runs)], views.Run{At: s.Now(), Day: views.DayRunning})
 		}
 		if h.Status == protection.Running {
