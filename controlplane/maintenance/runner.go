@@ -481,7 +481,7 @@ func (r *Runner) served(d *store.MaintenanceHours, run store.MaintenanceRun, j s
 	}
 	switch {
 	case run.Slot == 0:
-	case schedule.Retry(j.State, j.Cause) && d.Attempt < r.Timing.RetryMax:
+	case schedule.Retry(j.State, j.Cause) && d.Attempt < schedule.Retries(j.Cause, r.Timing.RetryMax):
 		d.Attempt++
 		d.NextAttemptAt = r.Now().Add(schedule.Backoff(d.Attempt)).UnixMilli()
 	default:

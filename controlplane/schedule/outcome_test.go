@@ -575,6 +575,40 @@ func TestSchedulesOfOneGroupThatMeetAreServedByOneRun(t *testing.T) {
 	w.wants(b, w.now, slotlog.Ran, j.ID)
 }
 
+// TestAFailureThatNobodyRecognisesIsTriedThreeTimesMore, whatever the schedule allows; a
+// person's own job is not tried again.
+func TestAFailureThatNobodyRecognisesIsTriedThreeTimesMore(t *testing.T) {
+	w := newWorld(t, open(t))
+	h := w.host("attic")
+	g := w.group(h, "letters")
+	sc := w.nightly(h, "nightly", g)
+	w.exec(`UPDATE schedules SET since = ?, retry_max = 20`, w.now.UnixMilli())
+	w.online[h] = true
+	w.tick(0)
+	w.tick(day)
+	for range 10 {
+		open := w.open(h)
+		if len(open) == 0 {
+			break
+		}
+		w.end(open[0], topics.Failed, topics.CauseUnknown)
+		w.tick(20 * time.Minute)
+		w.tick(20 * time.Minute)
+	}
+	if n, owed := len(w.jobs(h)), w.pending(h); n != 4 || len(owed) != 0 {
+		t.Errorf("%d jobs, %+v owed; want one and three retries", n, owed)
+	}
+	const said = "tried again 3 times, the last failure is unknown, which is not tried again for ever"
+	if n, why := w.audited("pending_run.abandoned", sc.ID); n != 1 || !strings.Contains(why, said) {
+		t.Errorf("%d entries: %s", n, why)
+	}
+	w.end(w.asked(h, topics.BackupJob, g, topics.RepositoryID(g), w.now, time.Time{}), topics.Failed, topics.CauseUnknown)
+	w.tick(20 * time.Minute)
+	if n, owed := len(w.jobs(h)), w.pending(h); n != 5 || len(owed) != 0 {
+		t.Errorf("after a person's own job %d jobs, %+v owed", n, owed)
+	}
+}
+
 // TestChartsOfDaysShowBackupsAndMissedSlots, and no other job.
 func TestChartsOfDaysShowBackupsAndMissedSlots(t *testing.T) {
 	w := newWorld(t, open(t))

@@ -41,8 +41,10 @@ var retries = map[topics.Cause]retry{
 	topics.CausePolicy:        {again: false, because: "the host has said no"},
 	topics.CauseRefused:       {again: false, because: "the agent has said why, and says it again"},
 	topics.CauseCancelled:     {again: false, because: "a person wanted it to end"},
+	topics.CauseHook:          {again: false, because: "somebody has to look at the program"},
+	topics.CauseHostRemoved:   {again: false, because: "the host is gone"},
 	topics.CauseReview:        {again: false, because: "a person has to look"},
-	topics.CauseUnknown:       {again: false, because: "what nobody understood is shown instead of repeated"},
+	topics.CauseUnknown:       {again: true, because: "most of what nobody recognises passes, too; what it costs is not known", most: 3},
 	topics.CauseNone:          {again: false, because: "there is nothing to go by"},
 }
 

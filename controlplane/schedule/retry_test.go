@@ -33,15 +33,25 @@ func TestOnlyWhatPassesIsTriedAgain(t *testing.T) {
 			}
 		}
 	}
-	for _, cause := range []topics.Cause{topics.CauseLocked, topics.CauseUnreachable, topics.CauseAgentDied, topics.CauseStalled} {
+	for _, cause := range []topics.Cause{topics.CauseLocked, topics.CauseUnreachable, topics.CauseAgentDied, topics.CauseStalled,
+		topics.CauseHostDisk, topics.CauseUnknown} {
 		if !Retry(topics.Failed, cause) {
 			t.Errorf("%s is not tried again", cause)
 		}
 	}
 	for _, cause := range []topics.Cause{topics.CausePassword, topics.CausePolicy, topics.CauseCancelled, topics.CauseCredentials,
-		"of a later version"} {
+		topics.CauseDiskFull, topics.CauseUsage, "of a later version"} {
 		if Retry(topics.Failed, cause) {
 			t.Errorf("%s is tried again", cause)
+		}
+	}
+}
+
+// Every cause has a row, so that a new one is decided about.
+func TestEveryCauseIsDecidedAbout(t *testing.T) {
+	for _, c := range topics.Causes {
+		if _, ok := retries[c]; !ok {
+			t.Errorf("nobody said whether %s is tried again", c)
 		}
 	}
 }
@@ -54,6 +64,8 @@ func TestHowOftenASlotIsTriedAgain(t *testing.T) {
 		{topics.CauseStalled, 20, 2},
 		{topics.CauseStalled, 1, 1},
 		{topics.CauseStalled, 0, 0},
+		{topics.CauseUnknown, 20, 3},
+		{topics.CauseUnknown, 1, 1},
 		{topics.CauseUnreachable, 20, 20},
 		{ReasonHost, 5, 5},
 	} {

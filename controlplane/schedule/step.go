@@ -415,7 +415,11 @@ func (s *step) busyByItself(h topics.HostID) (bool, error) {
 }
 
 func tried(row store.PendingRun) string {
-	return fmt.Sprintf("tried again %d times, the last failure is %s", row.Attempt, row.Reason)
+	why := ""
+	if row.Reason == string(topics.CauseUnknown) {
+		why = ", which is not tried again for ever: somebody has to look"
+	}
+	return fmt.Sprintf("tried again %d times, the last failure is %s%s", row.Attempt, row.Reason, why)
 }
 
 func (s *step) abandon(row store.PendingRun, owed []store.SlotGroup, why string) error {
