@@ -84,7 +84,10 @@ func (w work) backup(ctx context.Context) (e restic.Ending, found []source, read
 		return e, nil, ready, true
 	}
 	group := w.Run.Group
-	paths, excludes := w.given(found)
+	paths, excludes, out := w.given(found)
+	for _, o := range out {
+		w.out.Line(topics.Info, ownWords(o))
+	}
 	return w.binary.Backup(ctx, w.place, w.repository, restic.Backup{
 		Host:          w.identity.Hostname,
 		Tags:          []string{"plan=" + string(group.ID)},
@@ -210,6 +213,9 @@ func fitting(f *topics.Finished) {
 	}
 	if f.Summary != nil && len(topics.Encode(*f)) > maxEvent {
 		f.Summary.Items = nil
+	}
+	for f.Summary != nil && len(f.Summary.Own) > 0 && len(topics.Encode(*f)) > maxEvent {
+		f.Summary.Own = f.Summary.Own[:len(f.Summary.Own)-1]
 	}
 	for f.Summary != nil && len(f.Summary.Sources) > 0 && len(topics.Encode(*f)) > maxEvent {
 		f.Summary.Sources = f.Summary.Sources[:len(f.Summary.Sources)-1]

@@ -230,25 +230,6 @@ func resolve(path string) (string, error) {
 	return filepath.Join(real, filepath.Base(path)), nil
 }
 
-// without returns the excludes of a backup, and the agent's state directory with its
-// keys and cache if one of the paths reaches it.
-func without(state string, paths, excludes []string) []string {
-	add := func(dir string) {
-		if !slices.ContainsFunc(paths, func(path string) bool { return within(dir, path) }) {
-			return
-		}
-		if filepath.Separator == '/' { // elsewhere a pattern cannot escape anything
-			dir = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
-		}
-		excludes = append(slices.Clone(excludes), dir)
-	}
-	add(state)
-	if real, err := resolve(state); err == nil && real != state { // restic walks along no link
-		add(real)
-	}
-	return excludes
-}
-
 // pin writes the first repository that worked into the policy as the only one that
 // is allowed, until somebody on this host allows another. It returns "" if there is
 // nothing to write.

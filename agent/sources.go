@@ -15,6 +15,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/agent/restic"
 	"github.com/restic-manager/restic-manager/agent/spool"
+	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/patterns"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/topics"
@@ -58,7 +59,7 @@ func (p Policy) reads(state string, s source) error {
 	if !leads(s.real, p.BackupRoots) {
 		return forbid("%.200q leads to %.200q, outside of what this host lets backups read.", s.Path, s.real)
 	}
-	if own, err := resolve(state); err == nil && within(s.real, own) {
+	if _, ours := holds(ownDirectories(state, nil, location.Address{}), s.real); ours {
 		return forbid("%.200q leads to the agent's own keys, and no backup reads them.", s.Path)
 	}
 	return nil
@@ -127,6 +128,8 @@ func (s source) words() string {
 	switch {
 	case errors.Is(s.missing, fs.ErrNotExist):
 		return about + " does not exist"
+	case errors.As(s.missing, new(ownSource)):
+		return about + " " + s.missing.Error()
 	case errors.As(s.missing, &path):
 		return about + " cannot be read: " + path.Err.Error()
 	}
@@ -137,8 +140,10 @@ func (s source) words() string {
 func (s source) empty() string {
 	about := fmt.Sprintf("%.200q", or(s.Read, s.Path))
 	switch s.Empty {
-	case topics.MissingSource:
+	case topics.MissingSource, topics.OwnSource:
 		return s.words()
+	case topics.OnlyOwn:
+		return about + " holds nothing but what no backup saves: its own repository, or the agent's files"
 	case topics.EmptyDirectory:
 		return about + " is an empty directory"
 	case topics.AllExcluded:
@@ -176,13 +181,21 @@ func (w work) look() ([]source, restic.Ending) {
 	if err != nil {
 		w.log.Error("what is known of the sources cannot be read", "job", w.Job, "err", err)
 	}
-	there, cause := 0, topics.CauseSourceMissing
+	there, cause, all := 0, topics.CauseSourceMissing, w.own()
 	var why []string
 	for i := range found {
 		s := &found[i]
+		if o, ours := holds(all, s.real); s.missing == nil && ours {
+			s.missing, s.Empty = ownSource{o}, topics.OwnSource
+		}
 		if s.missing != nil {
 			why = append(why, s.words())
-			if !errors.Is(s.missing, fs.ErrNotExist) {
+			switch {
+			case errors.As(s.missing, new(ownSource)):
+				if cause == topics.CauseSourceMissing {
+					cause = topics.CauseUsage
+				}
+			case !errors.Is(s.missing, fs.ErrNotExist):
 				cause = topics.CauseUnreadable
 			}
 			w.out.Line(topics.Warn, s.words()+", skipping")
@@ -202,8 +215,15 @@ func (w work) look() ([]source, restic.Ending) {
 	return found, restic.Ending{State: topics.Succeeded}
 }
 
-// given returns what restic is told to read and to leave out.
-func (w work) given(found []source) (paths, excludes []string) {
+// own lists what no backup of this job saves.
+func (w work) own() []own {
+	address, _ := location.ParseHere(w.Run.Repository.URL.Reveal()) // one that is not understood is nowhere here
+	return ownDirectories(w.state, []string{w.place.CacheDir, w.place.TempDir}, address)
+}
+
+// given returns what restic is told to read and to leave out, and what of the latter is
+// ours.
+func (w work) given(found []source) (paths, excludes []string, out []topics.Own) {
 	group := w.Run.Group
 	var leads []patterns.Lead
 	for _, s := range found {
@@ -217,7 +237,8 @@ func (w work) given(found []source) (paths, excludes []string) {
 			leads = append(leads, patterns.Lead{From: s.Path, To: s.Read})
 		}
 	}
-	return paths, without(w.state, paths, patterns.Led(group.Excludes, runtime.GOOS == "windows", leads))
+	out = leftOut(w.own(), paths)
+	return paths, without(patterns.Led(group.Excludes, runtime.GOOS == "windows", leads), out), out
 }
 
 // judge decides how a backup ended by what it saved of its sources.
@@ -248,7 +269,7 @@ func (w work) judge(f *topics.Finished, found []source) {
 				}
 				w.out.Line(level, s.empty())
 			}
-			if files == 0 || s.missing == nil && known[s.Path].Held {
+			if files == 0 || s.missing == nil && s.Empty != topics.OnlyOwn && known[s.Path].Held {
 				hollow = append(hollow, s.empty())
 			}
 		}
@@ -268,6 +289,9 @@ func (w work) judge(f *topics.Finished, found []source) {
 		warn(topics.CauseEmptySource, "Nothing of a source was saved that held files before: "+list(hollow)+".")
 	case len(moved) > 0:
 		warn(topics.CauseSourceMoved, list(moved))
+	}
+	if _, _, out := w.given(found); len(out) > 0 {
+		f.Summary.Own = out[:min(len(out), topics.MaxSources)]
 	}
 	for _, s := range found {
 		if s.Source != (topics.Source{Path: s.Path}) && len(f.Summary.Sources) < topics.MaxSources {
@@ -321,11 +345,15 @@ const (
 // inspect finds out why nothing was saved of a source. Of some whose backup saved
 // anything it looks for the first file; if none saved anything, each is given a reason.
 func (w work) inspect(found []source, nothing bool) {
-	_, excludes := w.given(found)
+	_, excludes, out := w.given(found)
 	ctx, cancel := context.WithTimeout(context.Background(), maxInspect)
 	defer cancel()
 	i := inspection{
 		excludes: patterns.Parse(excludes, runtime.GOOS == "windows"), stays: w.Run.Group.OneFileSystem, left: maxEntries, ctx: ctx,
+		own: map[string]bool{},
+	}
+	for _, o := range out {
+		i.own[o.Path] = true
 	}
 	for n := range found {
 		s := &found[n]
@@ -340,8 +368,9 @@ func (w work) inspect(found []source, nothing bool) {
 
 type inspection struct {
 	excludes patterns.List
-	stays    bool // on the file system of each source
-	left     int  // entries that may be looked at
+	own      map[string]bool // paths among them that no backup saves
+	stays    bool            // on the file system of each source
+	left     int             // entries that may be looked at
 	ctx      context.Context
 }
 
@@ -359,7 +388,7 @@ func (i *inspection) empty(path string) string {
 	case !info.IsDir():
 		return topics.SpecialFile
 	}
-	disk, entries, excluded := device(info), 0, 0
+	disk, entries, excluded, own := device(info), 0, 0, 0
 	for dirs := []string{path}; len(dirs) > 0; {
 		at := dirs[len(dirs)-1]
 		dirs = dirs[:len(dirs)-1]
@@ -377,6 +406,10 @@ func (i *inspection) empty(path string) string {
 					return ""
 				}
 				below := filepath.Join(at, e.Name())
+				if i.own[below] {
+					own++
+					continue
+				}
 				if i.excludes.Excludes(below) != "" {
 					excluded++
 					continue
@@ -400,6 +433,8 @@ func (i *inspection) empty(path string) string {
 	switch {
 	case entries == 0:
 		return topics.EmptyDirectory
+	case own > 0 && excluded == 0:
+		return topics.OnlyOwn
 	case excluded > 0:
 		return topics.AllExcluded
 	}

@@ -16,7 +16,8 @@ type Standard struct {
 // Judge returns how a backup ended by what it saved, since restic calls it a success
 // to save an empty mount point, and so do agents of older versions. A backup of no
 // files has warnings unless its group may be empty, and failed if its source could not
-// be read. A success with fewer than half of the usual files has warnings. What was
+// be read. A success with fewer than half of the usual files has warnings, unless
+// the repository itself was left out of it: backups before may have saved that. What was
 // judged before stays as it is.
 func Judge(f topics.Finished, by Standard) topics.Finished {
 	if f.Summary == nil || f.State != topics.Succeeded && f.State != topics.Warnings {
@@ -30,7 +31,8 @@ func Judge(f topics.Finished, by Standard) topics.Finished {
 			f.Message = " " + f.Message
 		}
 		f.State, f.Cause, f.Message = topics.Warnings, topics.CauseEmptySource, "The snapshot holds no file."+f.Message
-	case files > 0 && !by.AllowEmpty && f.State == topics.Succeeded && files < by.UsualFiles/2+by.UsualFiles%2:
+	case files > 0 && !by.AllowEmpty && f.State == topics.Succeeded && files < by.UsualFiles/2+by.UsualFiles%2 &&
+		!f.Summary.LeavesRepository():
 		f.State, f.Cause = topics.Warnings, topics.CauseFewerFiles
 		f.Message = fmt.Sprintf("The snapshot holds %s files; the median of those before it is %s.", grouped(files), grouped(by.UsualFiles))
 	}

@@ -143,6 +143,26 @@ type Summary struct {
 	Items []string `json:"unreadable_items,omitempty"`
 	// Sources are those of which there is something to say, at most [MaxSources].
 	Sources []Source `json:"sources,omitempty"`
+	// Own are the directories below the sources that no backup saves, at most
+	// [MaxSources].
+	Own []Own `json:"own,omitempty"`
+}
+
+// An Own is a directory below a source that no backup saves.
+type Own struct {
+	Path string `json:"path"`
+	What string `json:"what"` // one of OwnRepository and OwnAgent
+}
+
+// What a backup leaves out by itself.
+const (
+	OwnRepository = "repository" // what the backup goes into: it would grow with every run
+	OwnAgent      = "agent"      // the agent's keys, journal and cache, and what was restored beside them
+)
+
+// LeavesRepository reports whether the repository itself was left out.
+func (s Summary) LeavesRepository() bool {
+	return slices.ContainsFunc(s.Own, func(o Own) bool { return o.What == OwnRepository })
 }
 
 // MaxSources is how many sources a [Summary] names.
@@ -165,6 +185,8 @@ const (
 	AllExcluded    = "all-excluded"    // the group's patterns leave out all of it
 	SpecialFile    = "special-file"    // it is a FIFO, a socket or a device
 	MissingSource  = "missing"         // it is not there
+	OwnSource      = "own"             // it is what the backup goes into, or the agent's own
+	OnlyOwn        = "only-own"        // it holds nothing else
 )
 
 // A Snapshot is one point in time that a repository holds.

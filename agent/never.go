@@ -1,0 +1,163 @@
+package agent
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/restic-manager/restic-manager/location"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// An own is a directory that no backup to a repository saves, whatever the policy says:
+// the repository itself, which would grow with every run, and the agent's own files,
+// with its keys, its cache and what was restored beside them.
+type own struct {
+	dir  string // where it really is
+	what string // one of topics.OwnRepository and OwnAgent
+	seen []string
+}
+
+// ownDirectories lists what no backup to the repository saves. seen of each has all the
+// paths under which it, or a part of it, is found on this system.
+func ownDirectories(state string, also []string, repository location.Address) (all []own) {
+	add := func(dir, what string) {
+		real, err := resolve(dir)
+		if err != nil {
+			real = filepath.Clean(dir)
+		}
+		if !slices.ContainsFunc(all, func(o own) bool { return o.dir == real }) {
+			all = append(all, own{dir: real, what: what, seen: append([]string{real}, elsewhere(real)...)})
+		}
+	}
+	if path := localPath(repository); path != "" {
+		add(path, topics.OwnRepository)
+	}
+	for _, dir := range append([]string{state, filepath.Join(state, quarantine)}, also...) {
+		add(dir, topics.OwnAgent)
+	}
+	return all
+}
+
+// localPath returns the directory of a repository that is a path on this host, also one
+// that is reached through rclone; "" if it is elsewhere, or nobody can tell.
+func localPath(a location.Address) string {
+	path := ""
+	switch a.Scheme() {
+	case location.Local:
+		path = a.Path()
+	case "rclone":
+		rest := a.Rest()
+		if after, ok := strings.CutPrefix(rest, ":local"); ok {
+			if i := strings.Index(after, ":"); i >= 0 {
+				rest = after[i+1:]
+			}
+		}
+		path = rest
+	}
+	if !filepath.IsAbs(path) {
+		return ""
+	}
+	return filepath.Clean(path)
+}
+
+// beneath reports whether path is root or lies below it, by what the system says they
+// are and not by their names, and how path continues after root.
+func beneath(path, root string) (rel string, ok bool) {
+	top, err := os.Stat(root)
+	if err != nil {
+		return "", false
+	}
+	for at := path; ; {
+		if info, err := os.Stat(at); err == nil && os.SameFile(info, top) {
+			rel, err := filepath.Rel(at, path)
+			return rel, err == nil
+		}
+		parent := filepath.Dir(at)
+		if parent == at {
+			return "", false
+		}
+		at = parent
+	}
+}
+
+// holds returns the one of them that a source is, or is a part of.
+func holds(all []own, source string) (own, bool) {
+	for _, o := range all {
+		for _, dir := range o.seen {
+			if _, ok := beneath(source, dir); ok {
+				return o, true
+			}
+		}
+	}
+	return own{}, false
+}
+
+// leftOut returns where they are below the sources that restic is given, each spelt as
+// restic comes by it.
+func leftOut(all []own, sources []string) (found []topics.Own) {
+	for _, source := range sources {
+		for _, o := range all {
+			for _, dir := range o.seen {
+				rel, ok := beneath(dir, source)
+				if !ok || rel == "." {
+					continue
+				}
+				path := filepath.Join(source, rel)
+				inside := func(f topics.Own) bool { return within(path, f.Path) }
+				if !slices.ContainsFunc(found, inside) {
+					found = append(found, topics.Own{Path: path, What: o.what})
+				}
+			}
+		}
+	}
+	return found
+}
+
+// without returns a group's excludes and what is left out besides. It comes last: what
+// a group takes back in with "!" stays out.
+func without(excludes []string, out []topics.Own) []string {
+	excludes = slices.Clone(excludes)
+	for _, o := range out {
+		excludes = append(excludes, plain(o.Path, runtime.GOOS == "windows"))
+	}
+	return excludes
+}
+
+// plain returns the pattern that matches this path alone.
+func plain(path string, windows bool) string {
+	var b strings.Builder
+	for _, c := range []byte(path) {
+		switch {
+		case strings.IndexByte("*?[", c) >= 0:
+			b.WriteString("[" + string(c) + "]")
+		case c == '\\' && !windows:
+			b.WriteString(`\\`)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// An ownSource is why a source is not saved: it is one of ours.
+type ownSource struct{ own }
+
+func (e ownSource) Error() string {
+	if e.what == topics.OwnRepository {
+		return fmt.Sprintf("lies in the repository %.200q that it would go into, and no backup saves that", e.dir)
+	}
+	return fmt.Sprintf("lies in the agent's own files, %.200q, and no backup saves those", e.dir)
+}
+
+// ownWords says in the log what is left out.
+func ownWords(o topics.Own) string {
+	what := "the agent's own files"
+	if o.What == topics.OwnRepository {
+		what = "the repository that this backup goes into"
+	}
+	return fmt.Sprintf("%q is left out: it is %s", o.Path, what)
+}
