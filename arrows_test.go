@@ -28,7 +28,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"agent/link", "protocol seal topics", "the agent's connection, whatever is said on it"},
 	{"agent/process", "topics", "runs programs and finds what a crash left of them"},
 	{"agent/restic", "agent/process location topics", "runs restic and reads what it prints, whoever asks"},
-	{"agent/spool", "protocol topics", "the agent's journal, whoever sends it"},
+	{"agent/spool", "agent/process protocol topics", "the agent's journal, whoever sends it"},
 	{"broker", "", "the MQTT broker: a pipe that does not know what messages mean"},
 	{"build/rules", "", "it checks how code is written, and uses none of it"},
 	{"build/testrun", "", "runs the tests and prints the slowest"},

@@ -162,6 +162,7 @@ type runner struct {
 	conn      *link.Conn // nil while there is none
 	outbox    *protocol.Outbox
 	stopping  bool
+	trouble   trouble
 }
 
 // A step is an input for the loop, and the channel that says how writing it went.
@@ -225,6 +226,7 @@ func (r *runner) run(ctx context.Context, config link.Config) error {
 		case <-r.renewed: // the new certificate is shown while the old one still counts
 			r.disconnect(link.ErrRenewed)
 		case <-beat.C:
+			r.roomy()
 			r.heartbeat()
 		case <-r.clock.C:
 			r.fire()
@@ -277,7 +279,7 @@ func (r *runner) do(in protocol.AgentInput) {
 			return
 		}
 		if !said {
-			r.log.Error("the journal cannot be written; trying again until it can", "err", err)
+			r.log.Error("a job waits until the journal can be written", "err", err)
 		}
 		select {
 		case <-time.After(r.Retry):
@@ -290,6 +292,9 @@ func (r *runner) do(in protocol.AgentInput) {
 // step writes an input to the journal and carries out its effects.
 func (r *runner) step(in protocol.AgentInput) error {
 	effects, err := r.journal.Step(in)
+	if err != nil || begins(in) {
+		r.journalled(err)
+	}
 	if err != nil {
 		return err
 	}
@@ -369,7 +374,7 @@ func (r *runner) linkEvent(e link.Event) {
 			in.Refuse, in.Alone = r.refuse(*e.Command.Run)
 		}
 		failpoint.Here("agent-commanded")
-		if err := r.step(in); err != nil {
+		if err := r.step(in); err != nil && !errors.Is(err, spool.ErrFull) { // that was said, and heartbeats say it
 			r.log.Error("a command cannot be accepted, the journal cannot be written", "job", e.Command.Job, "err", err)
 		}
 	}
@@ -436,6 +441,7 @@ func (r *runner) heartbeat() {
 		Spool:   pending,
 		Refused: r.conn.Refused(),
 		Silent:  r.silent.list(),
+		Disk:    r.disk(),
 	})
 }
 

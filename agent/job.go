@@ -10,6 +10,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/agent/process"
 	"github.com/restic-manager/restic-manager/agent/restic"
+	"github.com/restic-manager/restic-manager/agent/spool"
 	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/topics"
@@ -234,6 +235,22 @@ func (s *sink) Status(status restic.Status) {
 	}
 }
 
+// print hands lines to the loop, and returns when they are on disk. On a full disk it
+// returns false: restic goes on without them.
+func (s *sink) print(in protocol.Printed) bool {
+	one := step{in, make(chan error, 1)}
+	select {
+	case s.steps <- one:
+	case <-s.quit.Done():
+		return true
+	}
+	err := <-one.done
+	if err != nil && !errors.Is(err, spool.ErrFull) {
+		s.do(in)
+	}
+	return !errors.Is(err, spool.ErrFull)
+}
+
 // gather writes lines to the journal in batches: a few at once, many together with
 // those that arrive shortly after. It ends when items is closed and all is on disk.
 func (s *sink) gather() {
@@ -253,9 +270,12 @@ func (s *sink) gather() {
 			skipped += len(lines)
 		} else {
 			failpoint.Here("agent-lines")
-			s.do(protocol.Printed{Job: s.job, Skipped: skipped, Lines: lines, At: now()})
+			if s.print(protocol.Printed{Job: s.job, Skipped: skipped, Lines: lines, At: now()}) {
+				skipped = 0
+			} else {
+				skipped += len(lines)
+			}
 			failpoint.Here("agent-lines-journalled")
-			skipped = 0
 		}
 		lines, size, last = nil, 0, time.Now()
 	}

@@ -178,7 +178,7 @@ func (r *runner) fire() {
 	now := r.wall()
 	due, next := r.scheduler.look(now)
 	r.clock.Reset(max(next.Sub(now.Round(0)), time.Millisecond))
-	if len(due) == 0 || r.stopping {
+	if len(due) == 0 || r.stopping || !r.roomy() {
 		return
 	}
 	config, _, err := r.journal.Plan()

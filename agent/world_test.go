@@ -128,6 +128,7 @@ type world struct {
 	deaths   []topics.Death
 	beats    int
 	quiet    []topics.Silence // that heartbeats told of
+	disks    []topics.Disk    // the same
 	progress int
 	session  topics.Session
 	n        uint64
@@ -413,6 +414,9 @@ func (w *world) heartbeat(b topics.Heartbeat) {
 		w.wrong = append(w.wrong, "a heartbeat says that nobody looks whether jobs do anything")
 	}
 	w.quiet = append(w.quiet, b.Silent...)
+	if b.Disk != nil {
+		w.disks = append(w.disks, *b.Disk)
+	}
 }
 
 func (w *world) stamp() topics.Stamp {

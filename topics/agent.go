@@ -75,7 +75,28 @@ type Heartbeat struct {
 	// Silent lists the running jobs that do nothing; nil from an agent that does not
 	// look, and ends none of them.
 	Silent []Silence `json:"silent"`
+	// Disk is how the disk is that the agent's state lies on; nil is not known.
+	Disk *Disk `json:"disk,omitempty"`
 }
+
+// Disk is how the disk of an agent's state directory is: its journal, restic's cache and
+// temporary files. While the journal cannot be written, the agent begins nothing: no
+// command is answered, no slot fired. What runs goes on to its end.
+type Disk struct {
+	Free  uint64 `json:"free"`            // bytes the agent may still use
+	Total uint64 `json:"total"`           // bytes; 0 is not known
+	Since int64  `json:"since,omitempty"` // since when the journal cannot be written, Unix milliseconds by the host's clock; 0 is that it can
+	Error string `json:"error,omitempty"` // why not, in words
+}
+
+// Low reports whether there is so little left that the disk will be full before long:
+// less than 64 MiB, or less than a hundredth and a gibibyte.
+func (d *Disk) Low() bool {
+	return d != nil && d.Total > 0 && (d.Free < 64<<20 || d.Free < d.Total/100 && d.Free < 1<<30)
+}
+
+// Full reports whether the agent cannot write its journal.
+func (d *Disk) Full() bool { return d != nil && d.Since > 0 }
 
 // Silence says how long a running job has done nothing: no line, no progress, next to no
 // bytes and next to no processor time. Seconds are those in which the host was awake.

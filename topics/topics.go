@@ -87,7 +87,8 @@ type Entry struct {
 var Catalogue = []Entry{
 	{KindBirth, "agent/{host}/birth", "agent", "plane", 1, true, false, "Birth", "a new session, with a MAC"},
 	{KindDeath, "agent/{host}/death", "agent", "plane", 1, true, false, "Death", "the same session is over: the last will, or a clean stop"},
-	{KindHeartbeat, "agent/{host}/heartbeat", "agent", "plane", 0, false, true, "Heartbeat", "every 30 s: clock, spool depth"},
+	{KindHeartbeat, "agent/{host}/heartbeat", "agent", "plane", 0, false, true, "Heartbeat",
+		"every 30 s: clock, spool depth, the disk of its state, jobs that do nothing"},
 	{KindEvent, "agent/{host}/event", "agent", "plane", 1, false, true, "Events",
 		"the durable stream: hello, configured, fired, accepted, started, log, report, finished"},
 	{KindProgress, "agent/{host}/job/{job}/progress", "agent", "plane", 0, false, true, "Progress",

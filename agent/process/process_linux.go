@@ -237,3 +237,16 @@ func JobOf(pid int) topics.JobID {
 	}
 	return markIn(bytes.Split(env, []byte{0}))
 }
+
+// Space is how many bytes of the disk of a path are free for us, and how many it has.
+func Space(path string) (free, total uint64, err error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(path, &s); err != nil {
+		return 0, 0, &os.PathError{Op: "statfs", Path: path, Err: err}
+	}
+	blocks, size := s.Bavail, uint64(s.Bsize) // s.Bsize is signed on some systems
+	if os.Geteuid() == 0 {
+		blocks = s.Bfree // what is kept for root
+	}
+	return blocks * size, s.Blocks * size, nil
+}

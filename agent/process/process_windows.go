@@ -177,3 +177,13 @@ func Alive(pid int) bool {
 
 // JobOf cannot look into another process's environment here.
 func JobOf(int) topics.JobID { return "" }
+
+// Space is how many bytes of the disk of a path are free for us, and how many it has.
+func Space(path string) (free, total uint64, err error) {
+	name, err := windows.UTF16PtrFromString(path)
+	if err != nil {
+		return 0, 0, err
+	}
+	err = windows.GetDiskFreeSpaceEx(name, &free, &total, nil)
+	return free, total, err
+}

@@ -22,6 +22,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/agent/process"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/topics"
 	"go.etcd.io/bbolt"
@@ -51,6 +52,7 @@ var (
 	sessionsKey = []byte("session") // how many connections were attempted
 	proofKey    = []byte("proof")   // sealed with the journal's key
 	configKey   = []byte("config")  // sealed protocol.AgentConfig: it carries passwords
+	roomKey     = []byte("room")    // when it was last looked whether anything can be written
 	droppedKey  = []byte("dropped") // number and mark of the last event that was dropped
 )
 
@@ -60,6 +62,8 @@ type Spool struct {
 	aead cipher.AEAD
 	now  func() time.Time
 	mark func() string // for the next event
+
+	reserve reserve
 }
 
 const fileName = "journal.db"
@@ -88,8 +92,15 @@ func Open(dir string, key [32]byte, now func() time.Time) (*Spool, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Spool{aead: aead, now: now, mark: func() string { return rand.Text()[:10] }}
-	if err := guard(func() error { return s.open(path) }); err != nil {
+	s := &Spool{aead: aead, now: now, mark: func() string { return rand.Text()[:10] }, reserve: reserve{dir: dir}}
+	err = guard(func() error { return s.open(path) })
+	if process.FullDisk(err) && s.reserve.spend() {
+		if s.db != nil {
+			s.db.Close()
+		}
+		err = guard(func() error { return s.open(path) })
+	}
+	if err != nil {
 		if s.db != nil {
 			s.db.Close()
 		}
@@ -103,6 +114,7 @@ func Open(dir string, key [32]byte, now func() time.Time) (*Spool, error) {
 		return nil, fmt.Errorf("%w: %s: %w. Move the file away and start the agent again: jobs it had in hand are then reported as "+
 			"interrupted; no repository is touched", ErrUnreadable, path, err)
 	}
+	_ = s.reserve.fill() // Room says why not
 	return s, nil
 }
 
@@ -194,7 +206,7 @@ func (s *Spool) Close() error { return s.db.Close() }
 // Step takes one input into the journal. When it returns without an error the
 // journal is on disk, and the effects are the caller's to perform.
 func (s *Spool) Step(in protocol.AgentInput) (effects []protocol.AgentEffect, err error) {
-	err = s.update(func(t *transaction) error {
+	err = s.update(spares(in), func(t *transaction) error {
 		effects, err = protocol.AgentStep(t, in)
 		return err
 	})
@@ -207,7 +219,7 @@ func (s *Spool) Step(in protocol.AgentInput) (effects []protocol.AgentEffect, er
 // NextSession names the next connection attempt; it is on disk before it returns.
 func (s *Spool) NextSession() (topics.Session, error) {
 	var session topics.Session
-	err := s.update(func(t *transaction) error {
+	err := s.update(true, func(t *transaction) error {
 		last, err := t.Last()
 		if err != nil {
 			return err
@@ -327,8 +339,24 @@ func (s *Spool) Open() (jobs []protocol.AgentJob, err error) {
 	return jobs, err
 }
 
-func (s *Spool) update(do func(*transaction) error) error {
-	return s.db.Update(func(tx *bbolt.Tx) error { return do(s.transaction(tx)) })
+// update writes to the journal. Only what spares may be written where the disk is full.
+func (s *Spool) update(spares bool, do func(*transaction) error) error {
+	if !spares {
+		if err := s.reserve.fill(); err != nil {
+			return err
+		}
+	}
+	write := func() error {
+		return s.db.Update(func(tx *bbolt.Tx) error { return do(s.transaction(tx)) })
+	}
+	err := write()
+	if spares && process.FullDisk(err) && s.reserve.spend() {
+		err = write()
+	}
+	if process.FullDisk(err) {
+		err = fmt.Errorf("%w, %s: %w", ErrFull, s.reserve.dir, err)
+	}
+	return err
 }
 
 func (s *Spool) view(do func(*transaction) error) error {
