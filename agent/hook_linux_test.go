@@ -214,6 +214,37 @@ func TestAHookThatTakesTooLongIsEnded(t *testing.T) {
 	}
 }
 
+// TestWhatAHookLeftRunningIsSaid: it is ended with the hook, which nobody would notice
+// otherwise.
+func TestWhatAHookLeftRunningIsSaid(t *testing.T) {
+	const ended = "still running, and ended with it: "
+	for is, c := range map[string]struct{ script, said string }{
+		"one": {"sleep 1000 >/dev/null 2>&1 &", "1 process it had started was " + ended + "sleep. "},
+		"two alike, and another": {"exec >/dev/null 2>&1; sleep 1000 & sleep 1000 & tail -f /dev/null &",
+			"3 processes it had started were " + ended + "sleep (2), tail. "},
+		"one that holds the output, in a group of its own": {"setsid sleep 1000 &", "1 process it had started was " + ended + "sleep. "},
+		"none":                         {"sleep 0.01 & wait; echo done | cat", ""},
+		"a hook that fails leaves one": {"sleep 1000 >/dev/null 2>&1 & exit 3", "1 process it had started was " + ended + "sleep. "},
+	} {
+		t.Run(is, func(t *testing.T) {
+			w := newWorld(t)
+			w.vault()
+			w.enroll()
+			w.name(map[string]string{"mount": c.script})
+			w.run()
+			id := w.order(w.hooked(topics.Hooks{Before: []string{"mount"}}))
+			w.awaitEnd(id)
+			log := w.log(id)
+			if strings.Contains(log, ended) != (c.said != "") || c.said != "" && !strings.Contains(log, "[mount] "+c.said) {
+				t.Errorf("the log says\n%s", log)
+			}
+			if err := left(id); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestAJobIsHeldBack(t *testing.T) {
 	w := newWorld(t)
 	w.vault()

@@ -71,6 +71,10 @@ type Exit struct {
 	Signal    string
 	Cancelled bool // ctx ended first, and we interrupted it
 	Killed    bool // it outlived the grace
+
+	// Left names the processes that still ran when the program had ended by itself,
+	// and were ended for that. The names are the system's, and may hold anything.
+	Left []string
 }
 
 // Run runs a program in a process group of its own and returns when it and
@@ -123,9 +127,15 @@ func Run(ctx context.Context, x Spec) Exit {
 	close(gone)
 	<-watched
 	measured.Wait()
+	if !end.Cancelled {
+		end.Left = g.left()
+	}
 	g.kill()         // what it left behind
 	reap := func() { // some of its children have groups of their own
 		if x.Job != "" {
+			if !end.Cancelled {
+				end.Left = append(end.Left, strays(x.Job)...)
+			}
 			_ = Reap(context.WithoutCancel(ctx), x.Job, ID{}, time.Second) // best effort; the agent does it again at its start
 		}
 	}

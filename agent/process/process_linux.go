@@ -72,6 +72,38 @@ func (g group) await() {
 
 func (group) close() {}
 
+// left names the living processes of the group beside its leader.
+func (g group) left() (names []string) {
+	entries, _ := filepath.Glob("/proc/[0-9]*") // of a fixed pattern, it does not fail
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(filepath.Base(entry))
+		if err != nil || pid == g.pid {
+			continue
+		}
+		if s, there := stat(pid); there && s.living() && s.group == g.pid {
+			names = append(names, nameOf(pid))
+		}
+	}
+	return names
+}
+
+// strays names the living processes that carry a job's mark.
+func strays(job topics.JobID) (names []string) {
+	for _, pid := range Of(job, ID{}) {
+		names = append(names, nameOf(pid))
+	}
+	return names
+}
+
+// nameOf is what the system calls a process.
+func nameOf(pid int) string {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
+	if name := strings.TrimSuffix(string(b), "\n"); err == nil && name != "" {
+		return name
+	}
+	return "process " + strconv.Itoa(pid)
+}
+
 func signalOf(s *os.ProcessState) string {
 	if w, ok := s.Sys().(syscall.WaitStatus); ok && w.Signaled() {
 		return w.Signal().String()

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 	"unsafe"
@@ -85,6 +87,49 @@ func (g group) close() {
 	if g.job != 0 {
 		_ = windows.CloseHandle(g.job)
 	}
+}
+
+// left names the processes of the job object beside its first. What the system adds for
+// a console is none of the program's.
+func (g group) left() (names []string) {
+	var list struct {
+		assigned, listed uint32
+		pids             [256]uintptr
+	}
+	if g.job == 0 {
+		return nil
+	}
+	err := windows.QueryInformationJobObject(g.job, windows.JobObjectBasicProcessIdList, uintptr(unsafe.Pointer(&list)),
+		uint32(unsafe.Sizeof(list)), nil)
+	if err != nil && !errors.Is(err, windows.ERROR_MORE_DATA) {
+		return nil
+	}
+	for _, pid := range list.pids[:min(int(list.listed), len(list.pids))] {
+		if int(pid) == g.pid {
+			continue
+		}
+		if name := nameOf(uint32(pid)); !strings.EqualFold(name, "conhost.exe") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// strays are none here: a job object has all.
+func strays(topics.JobID) []string { return nil }
+
+// nameOf is the name of a process's program.
+func nameOf(pid uint32) string {
+	h, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, false, pid)
+	if err == nil {
+		defer windows.CloseHandle(h)
+		path := make([]uint16, windows.MAX_LONG_PATH)
+		n := uint32(len(path))
+		if windows.QueryFullProcessImageName(h, 0, &path[0], &n) == nil {
+			return filepath.Base(windows.UTF16ToString(path[:n]))
+		}
+	}
+	return "process " + strconv.Itoa(int(pid))
 }
 
 func signalOf(s *os.ProcessState) string {

@@ -3,8 +3,11 @@ package restic
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
+	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/restic-manager/restic-manager/agent/process"
@@ -73,6 +76,9 @@ func (p Program) Run(ctx context.Context, t Timing, place Place, sink Sink) Endi
 	})
 	stdout.end()
 	stderr.end()
+	if text := leftBehind(x.Left); text != "" {
+		sink.Line(topics.Warn, p.Mark+text)
+	}
 	e := Ending{State: topics.Failed, Cause: topics.CauseHook, Signal: x.Signal, Killed: x.Killed}
 	if x.Err == nil && x.Signal == "" {
 		e.ExitCode = &x.Code
@@ -92,6 +98,38 @@ func (p Program) Run(ctx context.Context, t Timing, place Place, sink Sink) Endi
 		e.State, e.Cause = topics.Succeeded, topics.CauseNone
 	}
 	return e
+}
+
+// leftBehind says which processes a program left, and that they are gone. It is "" if it
+// left none.
+func leftBehind(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	count := map[string]int{}
+	for _, n := range names {
+		count[cut(clean(n), 64)]++
+	}
+	var told []string
+	for _, n := range slices.Sorted(maps.Keys(count)) {
+		if c := count[n]; c > 1 {
+			n += fmt.Sprintf(" (%d)", c)
+		}
+		if told = append(told, n); len(told) == 10 && len(count) > 10 {
+			told = append(told, fmt.Sprintf("%d others", len(count)-10))
+			break
+		}
+	}
+	were := "processes it had started were"
+	if len(names) == 1 {
+		were = "process it had started was"
+	}
+	how := "as with systemd-run"
+	if runtime.GOOS == "windows" {
+		how = "as a service or a scheduled task"
+	}
+	return fmt.Sprintf("%d %s still running, and ended with it: %s. What is to go on has to be started by the system, %s.",
+		len(names), were, strings.Join(told, ", "), how)
 }
 
 type silentProgram struct{ silent }
