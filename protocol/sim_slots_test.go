@@ -3,6 +3,7 @@ package protocol_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	. "github.com/restic-manager/restic-manager/protocol"
@@ -10,135 +11,177 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// The schedule of the simulated world has a slot every minute, for one group.
+// The schedules of the simulated world have a slot every minute; those of the letters
+// are followed closely.
 const (
 	nightly = topics.ScheduleID("nightly-0001")
 	weekly  = topics.ScheduleID("weekly-00001") // every minute, of the same group: they meet
+	albums  = topics.ScheduleID("albums-00001") // of the photos
 	letters = topics.SourceGroupID("letters-01")
+	photos  = topics.SourceGroupID("photos-001")
+	drawers = topics.SourceGroupID("drawers-01") // goes where the letters go
 	vault   = topics.RepositoryID("vault-00001")
+	shelf   = topics.RepositoryID("shelf-00001")
 	every   = int64(60_000)
 )
 
+// places are the groups of each host, and where they go.
+var places = []struct {
+	group      topics.SourceGroupID
+	repository topics.RepositoryID
+}{{letters, vault}, {photos, shelf}, {drawers, vault}}
+
 // A slotLedger is what was started for which slot, in order, and by whom asked.
 type slotLedger struct {
-	started  map[int64][]topics.JobID
+	started  map[hostSlot][]topics.JobID
 	asked    map[topics.JobID]topics.Slot // by the plane
 	overlaps []string
 }
 
+// A hostSlot is a slot of a host's schedule.
+type hostSlot struct {
+	host     topics.HostID
+	schedule topics.ScheduleID
+	at       int64
+}
+
 // began notes what restic is started for.
-func (w *world) began(s Start) {
-	if len(w.running) > 0 {
-		w.slots.overlaps = append(w.slots.overlaps, fmt.Sprintf("job %s was started while %v ran", s.Job, w.running))
-	}
-	if s.Run.Slot != nil && s.Run.Slot.Schedule == nightly {
-		if w.slots.started == nil {
-			w.slots.started = map[int64][]topics.JobID{}
+func (h *machine) began(s Start) {
+	for id := range h.running {
+		if o := h.runs[id]; o.Repository.ID == s.Run.Repository.ID || o.Group.ID != "" && o.Group.ID == s.Run.Group.ID {
+			h.slots.overlaps = append(h.slots.overlaps, fmt.Sprintf("job %s was started while %s ran in its repository", s.Job, id))
 		}
-		w.slots.started[s.Run.Slot.At] = append(w.slots.started[s.Run.Slot.At], s.Job)
+	}
+	if most := h.agent.Conf; most != nil && len(h.running) >= h.atOnce || len(h.running) >= topics.DefaultJobsAtOnce {
+		h.slots.overlaps = append(h.slots.overlaps, fmt.Sprintf("job %s was started while %v ran", s.Job, h.running))
+	}
+	if s.Run.Slot != nil && s.Run.Slot.Schedule != h.named(weekly) {
+		if h.slots.started == nil {
+			h.slots.started = map[hostSlot][]topics.JobID{}
+		}
+		key := hostSlot{h.host, s.Run.Slot.Schedule, s.Run.Slot.At}
+		h.slots.started[key] = append(h.slots.started[key], s.Job)
 	}
 }
 
-// undone forgets what the control plane never heard of: it is undone together
+// undone forgets what the control plane never heard of a host: it is undone together
 // with the disk that knew.
-func (l *slotLedger) undone(p *protocoltest.Plane) {
-	for at, jobs := range l.started {
-		l.started[at] = slices.DeleteFunc(slices.Clone(jobs), func(id topics.JobID) bool { _, known := p.Jobs[id]; return !known })
+func (l *slotLedger) undone(p *protocoltest.Plane, host topics.HostID) {
+	for key, jobs := range l.started {
+		if key.host == host {
+			l.started[key] = slices.DeleteFunc(slices.Clone(jobs), func(id topics.JobID) bool { _, known := p.Jobs[id]; return !known })
+		}
 	}
 }
 
 // run is what the plane sends for a job.
 func (w *world) run(id topics.JobID) *topics.Run {
-	run := &topics.Run{Kind: topics.BackupJob, Group: topics.SourceGroup{ID: letters}}
+	j := w.plane.Jobs[id]
+	run := &topics.Run{Kind: j.Kind, Group: topics.SourceGroup{ID: j.Group}, Repository: topics.Repository{ID: j.Repository}}
 	if s, ok := w.slots.asked[id]; ok {
 		run.Slot = &s
 	}
 	return run
 }
 
+// named is what a schedule is called on this host.
+func (h *machine) named(id topics.ScheduleID) topics.ScheduleID {
+	if h.host == attic {
+		return id
+	}
+	return id + "-" + topics.ScheduleID(h.host)
+}
+
 // sendConfig sends what the plane knows, as of now.
-func (w *world) sendConfig() {
-	after := int64(1)
-	for _, s := range w.slots.asked {
-		after = max(after, s.At)
-	}
-	late := int64(1)
-	for key := range servedBy(w.plane) {
-		if key.Schedule == weekly {
-			late = max(late, key.At)
+func (h *machine) sendConfig() {
+	after := map[topics.ScheduleID]int64{nightly: 1, weekly: 1, albums: 1}
+	for id := range after {
+		for _, s := range h.slots.asked {
+			if s.Schedule == h.named(id) {
+				after[id] = max(after[id], s.At)
+			}
 		}
-		if key.Schedule == nightly {
-			after = max(after, key.At)
+		for key := range servedBy(h.plane) {
+			if key.Schedule == h.named(id) {
+				after[id] = max(after[id], key.At)
+			}
 		}
 	}
-	w.send(&w.down, topics.Config{
-		Revision: 1,
-		Schedules: []topics.Schedule{{ID: nightly, Groups: []topics.ScheduledGroup{{Group: letters, After: after}}},
-			{ID: weekly, Groups: []topics.ScheduledGroup{{Group: letters, After: late}}}},
-		Groups:       []topics.PlannedGroup{{SourceGroup: topics.SourceGroup{ID: letters}, Repository: vault}},
-		Repositories: []topics.Repository{{ID: vault}},
-	})
+	c := topics.Config{Revision: 1, JobsAtOnce: h.atOnce, Repositories: []topics.Repository{{ID: vault}, {ID: shelf}}}
+	for _, p := range places {
+		c.Groups = append(c.Groups, topics.PlannedGroup{SourceGroup: topics.SourceGroup{ID: p.group}, Repository: p.repository})
+	}
+	for _, s := range []topics.ScheduleID{nightly, weekly, albums} {
+		group := letters
+		if s == albums {
+			group = photos
+		}
+		c.Schedules = append(c.Schedules, topics.Schedule{ID: h.named(s), Groups: []topics.ScheduledGroup{{Group: group, After: after[s]}}})
+	}
+	h.send(&h.down, c)
 }
 
 // schedule lets the agent look at its clock, or the plane ask for a slot: one
 // that failed, or one that it believes nobody has run.
-func (w *world) schedule() {
-	slot := topics.Slot{Schedule: nightly, At: w.now - w.now%every}
+func (h *machine) schedule() {
+	slot := topics.Slot{Schedule: h.named(nightly), At: h.now - h.now%every}
 	switch {
-	case w.chance(0.3):
-		id := topics.JobID(fmt.Sprintf("slot-%d-%d", slot.At/every, w.rnd.IntN(1_000_000)))
-		in := Fired{Job: id, Slot: slot, Group: letters, At: w.now}
-		also := topics.Slot{Schedule: weekly, At: slot.At}
+	case h.chance(0.3):
+		id := topics.JobID(fmt.Sprintf("slot-%d-%d", slot.At/every, h.rnd.IntN(1_000_000)))
+		in := Fired{Job: id, Slot: slot, Group: letters, At: h.now}
+		also := topics.Slot{Schedule: h.named(weekly), At: slot.At}
 		switch {
-		case w.chance(0.4):
+		case h.chance(0.3):
+			in.Slot.Schedule, in.Group = h.named(albums), photos
+		case h.chance(0.4):
 			in.Also = []topics.Slot{also}
-		case w.chance(0.3):
+		case h.chance(0.3):
 			in.Slot = also
 		}
-		w.agentStep(in)
-	case w.chance(0.05):
-		w.sendConfig()
-	case w.chance(0.15): // one job is enough, and a slot that is served is left alone
+		h.agentStep(in)
+	case h.chance(0.05):
+		h.sendConfig()
+	case h.chance(0.15): // one job is enough, and a slot that is served is left alone
 		var newest topics.JobID
-		for _, id := range slices.Backward(w.plane.Order) {
-			if j := w.plane.Jobs[id]; j.Schedule != "" && j.Slot >= slot.At-5*every {
+		for _, id := range slices.Backward(h.plane.Order) {
+			if j := h.plane.Jobs[id]; j.Schedule == slot.Schedule && j.Slot >= slot.At-5*every {
 				newest = id
 				break
 			}
 		}
 		if newest != "" {
-			j := w.plane.Jobs[newest]
+			j := h.plane.Jobs[newest]
 			if !j.State.Ended() || j.State == topics.Succeeded || j.State == topics.Cancelled {
 				return
 			}
-			slot.At, slot.Attempt = j.Slot, 1+w.rnd.IntN(3)
+			slot.At, slot.Attempt = j.Slot, 1+h.rnd.IntN(3)
 		}
-		id := topics.JobID(fmt.Sprintf("asked-%d-%d", slot.At/every, w.rnd.IntN(1_000_000)))
-		if w.slots.asked == nil {
-			w.slots.asked = map[topics.JobID]topics.Slot{}
+		id := topics.JobID(fmt.Sprintf("asked-%d-%d", slot.At/every, h.rnd.IntN(1_000_000)))
+		if h.slots.asked == nil {
+			h.slots.asked = map[topics.JobID]topics.Slot{}
 		}
-		w.slots.asked[id] = slot
-		w.plane.Queue(PlaneJob{ID: id, Host: attic, Kind: topics.BackupJob, NotAfter: w.now + int64(w.rnd.IntN(2_000_000)),
-			Schedule: nightly, Group: letters, Slot: slot.At})
+		h.slots.asked[id] = slot
+		h.plane.Queue(PlaneJob{ID: id, Host: h.host, Kind: topics.BackupJob, NotAfter: h.now + int64(h.rnd.IntN(2_000_000)),
+			Schedule: slot.Schedule, Group: letters, Repository: vault, Slot: slot.At})
 	}
 }
 
 // harmSlots breaks the rules of slots on purpose.
-func (w *world) harmSlots(in AgentInput) {
-	if w.mutant == forgetSlots {
-		clear(w.agent.Began)
+func (h *machine) harmSlots(in AgentInput) {
+	if h.mutant == forgetSlots {
+		clear(h.agent.Began)
 	}
-	if c, ok := in.(Commanded); ok && w.mutant == overlap && c.Command.Run != nil {
-		if _, known := w.agent.Jobs[c.Command.Job]; !known {
-			w.running[c.Command.Job] = 0
-			w.began(Start{Job: c.Command.Job, Run: *c.Command.Run})
+	if c, ok := in.(Commanded); ok && h.mutant == overlap && c.Command.Run != nil {
+		if _, known := h.agent.Jobs[c.Command.Job]; !known {
+			h.began(Start{Job: c.Command.Job, Run: *c.Command.Run})
+			h.running[c.Command.Job], h.runs[c.Command.Job] = 0, *c.Command.Run
 		}
 	}
 }
 
 // told reports whether the plane has heard of everything the agent did.
-func (w *world) told() bool {
-	return !slices.ContainsFunc(w.agent.Spool, func(e topics.Event) bool { return e.Fired != nil || e.Finished != nil })
+func (h *machine) told() bool {
+	return !slices.ContainsFunc(h.agent.Spool, func(e topics.Event) bool { return e.Fired != nil || e.Finished != nil })
 }
 
 // servedBy is which jobs serve each slot, as the plane knows it, in the order in which
@@ -167,7 +210,7 @@ func (l *slotLedger) verdict(p *protocoltest.Plane) error {
 		return fmt.Errorf("%s", what)
 	}
 	for s, jobs := range servedBy(p) {
-		if s.Schedule != weekly {
+		if !strings.HasPrefix(string(s.Schedule), string(weekly)) {
 			continue
 		}
 		well := 0
@@ -180,7 +223,8 @@ func (l *slotLedger) verdict(p *protocoltest.Plane) error {
 			return fmt.Errorf("slot %d of the other schedule is served more than once, by jobs %v", s.At/every, jobs)
 		}
 	}
-	for at, jobs := range l.started {
+	for key, jobs := range l.started {
+		at := key.at
 		for i, id := range jobs {
 			ends := p.Ends[id]
 			if len(ends) == 0 {
@@ -203,7 +247,7 @@ func TestTheSimulationFiresSlotsOnBothSides(t *testing.T) {
 			if ends := w.plane.Ends[id]; len(ends) > 0 && ends[0].Cause == topics.CauseServed {
 				served++
 			}
-			if len(w.slots.started[s.At]) > 1 {
+			if len(w.slots.started[hostSlot{w.plane.Jobs[id].Host, s.Schedule, s.At}]) > 1 {
 				again++
 			}
 		}

@@ -13,31 +13,52 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-const attic = topics.HostID("attic-0001")
+const (
+	attic  = topics.HostID("attic-0001")
+	cellar = topics.HostID("cellar-001")
+)
 
-// A world is one agent and one control plane with a broker between them that
+// A world is a few agents and one control plane with a broker between them that
 // loses, repeats, reorders and delays, and with power cuts on both sides at
 // every point between a commit and its effects.
 type world struct {
 	rnd    *rand.Rand
-	agent  *protocoltest.Agent
 	plane  *protocoltest.Plane
 	timing Timing
+	hosts  []*machine
+	mutant mutant
 
-	now     int64
+	now    int64
+	calm   bool                 // no more faults: let it end
+	away   bool                 // the control plane does not run
+	starts map[topics.JobID]int // the ledger of what was ever started
+	hung   topics.JobID         // this one ends only if somebody cancels it
+	hangs  bool                 // one is to hang
+
+	slots slotLedger
+}
+
+// A machine is an agent's host.
+type machine struct {
+	*world
+	host  topics.HostID
+	agent *protocoltest.Agent
+
 	up      []any // on its way to the plane
 	down    []any // on its way to the agent
 	session topics.Session
 	known   topics.Session // the newest session the plane heard of
 	outbox  *Outbox        // nil until welcomed
 
-	running map[topics.JobID]int // the host's processes: lines still to print
-	printed map[topics.JobID]int
-	starts  map[topics.JobID]int // the ledger of what was ever started
-	calm    bool                 // no more faults: let it end
-	mutant  mutant
+	running  map[topics.JobID]int  // the host's processes: lines still to print
+	stopping map[topics.JobID]bool // those of them that were told to end
+	printed  map[topics.JobID]int
+	runs     map[topics.JobID]topics.Run // what was started
+	atOnce   int                         // how many jobs it may run at once
+	asleep   int64                       // it begins again then, after it found its disk full
+	full     bool                        // its disk
+	unkept   []AgentInput                // what happened and could not be written yet
 
-	slots   slotLedger
 	copied  *protocoltest.Agent // what a snapshot of the machine holds
 	copiedN uint64
 }
@@ -55,6 +76,13 @@ const (
 	rerunAfterRestart   mutant = "the agent runs an interrupted job again"
 	forgetSlots         mutant = "the agent does not remember slots"
 	overlap             mutant = "the agent runs whatever it is told at once"
+	twoInOneRepository  mutant = "the agent runs two jobs in one repository"
+	tooMany             mutant = "the agent runs more jobs than it may"
+	cancelledIsOver     mutant = "a job that is being cancelled does not count"
+	oneStopsAll         mutant = "a job that hangs stops those in other repositories"
+	loseWhenFull        mutant = "what happens while the agent's disk is full is forgotten"
+	answerWhenFull      mutant = "the agent answers before its journal is on disk when that is full"
+	forgetWhileAway     mutant = "the agent forgets what it has to tell while the control plane is away"
 )
 
 type birth struct{ session topics.Session }
@@ -68,15 +96,28 @@ type receipt struct{ r topics.Received }
 
 func newWorld(seed uint64, m mutant) *world {
 	w := &world{
-		mutant: m,
-		rnd:    rand.New(rand.NewPCG(seed, 7)), agent: protocoltest.NewAgent(1000), plane: protocoltest.NewPlane(), timing: DefaultTiming(),
-		now: 1_000_000, running: map[topics.JobID]int{}, printed: map[topics.JobID]int{}, starts: map[topics.JobID]int{},
+		mutant: m, rnd: rand.New(rand.NewPCG(seed, 7)), plane: protocoltest.NewPlane(), timing: DefaultTiming(),
+		now: 1_000_000, starts: map[topics.JobID]int{}, hangs: seed%4 == 0,
 	}
 	if m == noResend {
 		w.timing.Retry = time.Duration(1<<62 - 1)
 	}
-	w.wake()
+	w.plane.Limits = map[topics.HostID]int{}
+	for i, host := range []topics.HostID{attic, cellar} {
+		if i > 0 && seed%3 != 0 {
+			break
+		}
+		h := &machine{world: w, host: host, agent: protocoltest.NewAgent(1000), running: map[topics.JobID]int{},
+			stopping: map[topics.JobID]bool{}, printed: map[topics.JobID]int{}, runs: map[topics.JobID]topics.Run{}, atOnce: 1 + w.rnd.IntN(3)}
+		w.plane.Limits[host] = h.atOnce
+		w.hosts = append(w.hosts, h)
+		h.wake()
+	}
 	return w
+}
+
+func (w *world) of(host topics.HostID) *machine {
+	return w.hosts[slices.IndexFunc(w.hosts, func(h *machine) bool { return h.host == host })]
 }
 
 func (w *world) chance(p float64) bool { return !w.calm && w.rnd.Float64() < p }
@@ -84,7 +125,7 @@ func (w *world) chance(p float64) bool { return !w.calm && w.rnd.Float64() < p }
 // send puts a message on its way: perhaps not at all, perhaps twice, perhaps
 // before one that was sent earlier.
 func (w *world) send(queue *[]any, m any) {
-	if w.chance(0.15) {
+	if w.away || w.chance(0.15) {
 		return
 	}
 	*queue = append(*queue, m)
@@ -97,82 +138,128 @@ func (w *world) send(queue *[]any, m any) {
 	}
 }
 
-func (w *world) agentStep(in AgentInput) {
-	if c, ok := in.(Commanded); ok && w.mutant == noDedupe {
-		delete(w.agent.Jobs, c.Command.Job)
+// keep has the agent take something that happened. What cannot be written waits, and
+// restic with it.
+func (h *machine) keep(in AgentInput) {
+	if len(h.unkept) > 0 || !h.agentStep(in) {
+		if h.mutant != loseWhenFull {
+			h.unkept = append(h.unkept, in)
+		}
 	}
-	w.harmSlots(in)
+}
+
+// agentStep has the agent take an input. It is false if the disk is full.
+func (h *machine) agentStep(in AgentInput) bool {
+	if h.full {
+		if c, ok := in.(Commanded); ok && h.mutant == answerWhenFull && c.Command.Run != nil {
+			h.answer(in)
+		}
+		return false
+	}
+	if c, ok := in.(Commanded); ok && h.mutant == noDedupe {
+		delete(h.agent.Jobs, c.Command.Job)
+	}
+	mend := h.harm(in)
 	var before *protocoltest.Agent
-	if w.mutant == execBeforeJournal {
-		before = w.agent.Clone()
+	if h.mutant == execBeforeJournal {
+		before = h.agent.Clone()
 	}
-	effects, err := w.agent.Step(in)
+	effects, err := h.agent.Step(in)
 	if err != nil {
 		panic(err)
 	}
+	mend()
 	for _, e := range effects {
-		if e, ok := e.(Start); ok && w.mutant == execBeforeJournal && w.chance(0.05) {
-			w.starts[e.Job]++
-			w.agent = before
-			w.wake()
-			return
+		if e, ok := e.(Start); ok && h.mutant == execBeforeJournal && h.chance(0.05) {
+			h.starts[e.Job]++
+			h.agent = before
+			h.wake()
+			return true
 		}
-		if w.chance(0.05) { // the power goes between the commit and the effect
-			w.wake()
-			return
+		if h.chance(0.05) { // the power goes between the commit and the effect
+			h.wake()
+			return true
 		}
 		switch e := e.(type) {
 		case Start:
-			w.starts[e.Job]++
-			w.began(e)
-			w.running[e.Job] = w.rnd.IntN(5)
-			if w.chance(0.05) {
-				w.wake() // after exec, before it is noted
-				return
+			h.starts[e.Job]++
+			h.began(e)
+			h.running[e.Job], h.runs[e.Job] = h.rnd.IntN(5), e.Run
+			if h.hangs && h.hung == "" && h.starts[e.Job] == 1 && h.rnd.IntN(4) == 0 {
+				h.hung = e.Job
 			}
-			w.agentStep(Spawned{Job: e.Job, Process: Process{PID: 1}, At: w.now})
+			if h.chance(0.05) {
+				h.wake() // after exec, before it is noted
+				return true
+			}
+			h.keep(Spawned{Job: e.Job, Process: Process{PID: 1}, At: h.now})
 		case Stop:
-			if _, ok := w.running[e.Job]; ok {
-				delete(w.running, e.Job)
-				w.agentStep(Ended{Job: e.Job, End: topics.Finished{State: topics.Failed}, At: w.now})
+			if _, ok := h.running[e.Job]; ok {
+				h.stopping[e.Job] = true
 			}
 		case Reap:
-			delete(w.running, e.Job.ID)
-			if w.mutant == rerunAfterRestart {
-				w.starts[e.Job.ID]++
-				w.running[e.Job.ID] = 1
+			h.gone(e.Job.ID)
+			if h.mutant == rerunAfterRestart {
+				h.starts[e.Job.ID]++
+				h.running[e.Job.ID] = 1
 				continue
 			}
-			w.agentStep(Reaped{Job: e.Job.ID, At: w.now})
+			h.keep(Reaped{Job: e.Job.ID, At: h.now})
 		case Reconnect:
-			w.connect()
+			h.connect()
+		}
+	}
+	return true
+}
+
+// answer takes a command in memory alone, and tells the control plane so.
+func (h *machine) answer(in AgentInput) {
+	memory := h.agent.Clone()
+	effects, _ := memory.Step(in)
+	for _, e := range effects {
+		if e, ok := e.(Start); ok {
+			h.starts[e.Job]++
+			h.running[e.Job], h.runs[e.Job] = h.rnd.IntN(5), e.Run
+			h.send(&h.up, memory.Batch(memory.LastPlace.Seq-1, 1))
 		}
 	}
 }
 
-// wake is an agent's process beginning, after a crash or for the first time.
-func (w *world) wake() {
-	w.outbox = nil
-	w.agentStep(Woke{})
-	w.connect()
+func (h *machine) gone(id topics.JobID) {
+	delete(h.running, id)
+	delete(h.stopping, id)
 }
 
-func (w *world) connect() {
-	w.outbox = nil
-	w.session = topics.Session{Epoch: w.agent.LastPlace.Epoch, N: w.session.N + 1}
-	w.send(&w.up, birth{w.session})
+// wake is an agent's process beginning, after a crash or for the first time. On a full
+// disk it does not.
+func (h *machine) wake() {
+	h.outbox, h.unkept, h.asleep = nil, nil, 0
+	if !h.agentStep(Woke{}) {
+		h.asleep = h.now + int64(h.rnd.IntN(20_000)) // who starts it tries again
+		return
+	}
+	h.connect()
+}
+
+func (h *machine) connect() {
+	h.outbox = nil
+	h.session = topics.Session{Epoch: h.agent.LastPlace.Epoch, N: h.session.N + 1}
+	h.send(&h.up, birth{h.session})
 }
 
 func (w *world) planeStep(in PlaneInput) {
+	if w.away {
+		return
+	}
 	before := *w.plane
 	effects, err := w.plane.Step(w.timing, in)
 	if err != nil {
 		panic(err)
 	}
-	if _, ok := in.(Arrived); ok && w.mutant == receiptBeforeCommit && w.chance(0.05) {
+	if in, ok := in.(Arrived); ok && w.mutant == receiptBeforeCommit && w.chance(0.05) {
 		for _, e := range effects {
 			if e, ok := e.(SendReceipt); ok {
-				w.send(&w.down, receipt{e.Received})
+				w.send(&w.of(in.Host).down, receipt{e.Received})
 			}
 		}
 		*w.plane = before
@@ -181,7 +268,10 @@ func (w *world) planeStep(in PlaneInput) {
 	stir := false
 	for _, e := range effects {
 		if w.chance(0.05) { // the control plane dies between the commit and what follows
-			w.up, stir = nil, false
+			for _, h := range w.hosts {
+				h.up = nil
+			}
+			stir = false
 			break
 		}
 		switch e := e.(type) {
@@ -189,18 +279,19 @@ func (w *world) planeStep(in PlaneInput) {
 			if w.mutant == noRedrive && e.Job.Attempts > 1 {
 				continue
 			}
-			w.send(&w.down, command{topics.Command{
-				Stamp:    topics.Stamp{Session: w.plane.Greetings[attic]},
+			w.send(&w.of(e.Job.Host).down, command{topics.Command{
+				Stamp:    topics.Stamp{Session: w.plane.Greetings[e.Job.Host]},
 				Job:      e.Job.ID,
 				NotAfter: e.Job.NotAfter,
 				Run:      w.run(e.Job.ID),
 			}})
 		case SendCancel:
-			w.send(&w.down, command{topics.Command{Stamp: topics.Stamp{Session: w.plane.Greetings[attic]}, Job: e.Job.ID, Cancel: true}})
+			w.send(&w.of(e.Job.Host).down, command{topics.Command{Stamp: topics.Stamp{Session: w.plane.Greetings[e.Job.Host]}, Job: e.Job.ID,
+				Cancel: true}})
 		case SendReceipt:
-			w.send(&w.down, receipt{e.Received})
+			w.send(&w.of(e.Host).down, receipt{e.Received})
 		case HelloCame:
-			w.sendConfig()
+			w.of(e.Host).sendConfig()
 		case Stir:
 			stir = true
 		}
@@ -211,169 +302,313 @@ func (w *world) planeStep(in PlaneInput) {
 }
 
 // online: commands go to no session but the one whose hello is committed.
-func (w *world) online(topics.HostID) bool {
-	return w.plane.Greetings[attic] == w.known && !w.chance(0.25)
+func (w *world) online(host topics.HostID) bool {
+	return w.plane.Greetings[host] == w.of(host).known && !w.chance(0.25)
+}
+
+// leave has the control plane stop for a while, and come back.
+func (w *world) leave(away bool) {
+	if w.away == away {
+		return
+	}
+	w.away = away
+	for _, h := range w.hosts {
+		h.up, h.down, h.outbox = nil, nil, nil
+		if !away && h.asleep == 0 {
+			h.connect()
+		}
+	}
 }
 
 func (w *world) step() {
 	w.now += int64(w.rnd.IntN(3000))
-	switch w.rnd.IntN(9) {
+	h := w.hosts[w.rnd.IntN(len(w.hosts))]
+	if h.asleep > 0 && (w.now >= h.asleep || w.calm) {
+		h.full = !w.calm && w.rnd.IntN(3) > 0
+		h.wake()
+	}
+	if h.asleep == 0 {
+		h.step()
+	}
+}
+
+func (h *machine) step() {
+	switch h.rnd.IntN(9) {
 	case 0:
-		w.planeStep(Tick{Now: w.now, Online: w.online})
-	case 1, 2: // the plane receives
-		if len(w.up) == 0 {
-			return
-		}
-		m := w.up[0]
-		w.up = w.up[1:]
-		switch m := m.(type) {
-		case birth:
-			if m.session.After(w.known) {
-				w.known = m.session
-			}
-			w.send(&w.down, welcome{m.session, w.known, w.plane.Places[attic]})
-		case topics.Events:
-			w.planeStep(Arrived{Host: attic, Events: m, Now: w.now})
-		}
-	case 3, 4: // the agent receives
-		if len(w.down) == 0 {
-			return
-		}
-		m := w.down[0]
-		w.down = w.down[1:]
-		switch m := m.(type) {
-		case welcome:
-			if m.session == w.session && w.outbox == nil {
-				w.agentStep(Welcomed{Received: m.received, Session: m.session, Known: m.known, At: w.now})
-				if m.session == w.session && w.session.Epoch == w.agent.LastPlace.Epoch {
-					w.outbox = NewOutbox(w.timing, w.session.Epoch, m.received, time.UnixMilli(w.now))
-				}
-			}
-		case command:
-			if m.c.Session == w.session && w.outbox != nil {
-				w.agentStep(Commanded{Command: m.c, At: w.now})
-			}
-		case topics.Config:
-			if w.outbox != nil {
-				w.agentStep(Configured{Config: m, At: w.now})
-			}
-		case receipt:
-			if w.outbox != nil { // without a session it is refused
-				w.agentStep(Receipted{m.r})
-				w.outbox.Receipt(m.r, time.UnixMilli(w.now))
-			}
-		}
+		h.planeStep(Tick{Now: h.now, Online: h.online})
+	case 1, 2:
+		h.arrive()
+	case 3, 4:
+		h.receive()
 	case 5: // the agent sends
-		if w.outbox == nil {
-			if w.rnd.IntN(10) == 0 {
-				w.connect() // no welcome came
+		if h.outbox == nil {
+			if h.rnd.IntN(10) == 0 {
+				h.connect() // no welcome came
 			}
 			return
 		}
-		if after, ok := w.outbox.After(time.UnixMilli(w.now)); ok {
-			if b := w.agent.Batch(after, 1+w.rnd.IntN(4)); len(b.Events) > 0 {
-				w.outbox.Sent(b.First+uint64(len(b.Events))-1, time.UnixMilli(w.now))
-				w.send(&w.up, b)
+		if after, ok := h.outbox.After(time.UnixMilli(h.now)); ok {
+			if b := h.agent.Batch(after, 1+h.rnd.IntN(4)); len(b.Events) > 0 {
+				h.outbox.Sent(b.First+uint64(len(b.Events))-1, time.UnixMilli(h.now))
+				h.send(&h.up, b)
 			}
 		}
-	case 6: // restic does something
-		if len(w.running) == 0 {
-			return
-		}
-		id := slices.Min(slices.Collect(maps.Keys(w.running)))
-		if w.running[id] == 0 {
-			delete(w.running, id)
-			w.agentStep(Ended{Job: id, End: topics.Finished{State: topics.Succeeded}, At: w.now})
-			return
-		}
-		w.running[id]--
-		w.printed[id]++
-		w.agentStep(Printed{Job: id, Lines: []topics.Line{{Text: fmt.Sprintf("line %d", w.printed[id])}}, At: w.now})
-		if w.printed[id]%3 == 0 {
-			w.agentStep(Reported{Job: id, Report: topics.Report{Keys: []topics.Key{{ID: fmt.Sprint(w.printed[id])}}}, At: w.now})
-		}
+	case 6:
+		h.work()
 	case 7:
-		switch {
-		case w.chance(0.05):
-			w.wake()
-		case w.chance(0.05):
-			w.connect()
-		case w.chance(0.05):
-			w.copied, w.copiedN = w.agent.Clone(), w.session.N
-		case w.copied != nil && len(w.agent.Spool) == 0 && w.chance(0.05):
-			// What the machine did and nobody heard of is undone with it, a start
-			// included; so the ledger can only be kept when there is no such thing.
-			w.agent, w.session.N = w.copied.Clone(), w.copiedN // the machine was put back to a snapshot
-			w.running = map[topics.JobID]int{}
-			w.slots.undone(w.plane)
-			w.up = slices.DeleteFunc(w.up, func(m any) bool { _, late := m.(birth); return late }) // that takes longer than a birth is on its way
-			// it was for a connection that is no more, and may bear the number of the next one
-			w.down = nil
-			w.wake()
-		case w.chance(0.02):
-			marks := w.agent.Marks
-			w.agent, w.session.N = protocoltest.NewAgent(w.now), 0 // the disk was lost
-			w.agent.Marks = marks
-			w.copied = nil // it is from before what the lost disk did and nobody heard of
-			w.running = map[topics.JobID]int{}
-			w.slots.undone(w.plane)
-			w.wake()
-		}
+		h.fault()
 	case 8:
-		w.schedule()
+		h.schedule()
+	}
+}
+
+// arrive has the plane receive.
+func (h *machine) arrive() {
+	if len(h.up) == 0 {
+		return
+	}
+	m := h.up[0]
+	h.up = h.up[1:]
+	switch m := m.(type) {
+	case birth:
+		if m.session.After(h.known) {
+			h.known = m.session
+		}
+		h.send(&h.down, welcome{m.session, h.known, h.plane.Places[h.host]})
+	case topics.Events:
+		h.planeStep(Arrived{Host: h.host, Events: m, Now: h.now})
+	}
+}
+
+// receive has the agent receive.
+func (h *machine) receive() {
+	if len(h.down) == 0 {
+		return
+	}
+	m := h.down[0]
+	h.down = h.down[1:]
+	switch m := m.(type) {
+	case welcome:
+		if m.session != h.session || h.outbox != nil {
+			return
+		}
+		if !h.agentStep(Welcomed{Received: m.received, Session: m.session, Known: m.known, At: h.now}) {
+			h.connect()
+			return
+		}
+		if m.session == h.session && h.session.Epoch == h.agent.LastPlace.Epoch && h.asleep == 0 {
+			h.outbox = NewOutbox(h.timing, h.session.Epoch, m.received, time.UnixMilli(h.now))
+		}
+	case command:
+		if m.c.Session == h.session && h.outbox != nil {
+			h.agentStep(Commanded{Command: m.c, At: h.now})
+		}
+	case topics.Config:
+		if h.outbox != nil {
+			h.agentStep(Configured{Config: m, At: h.now})
+		}
+	case receipt:
+		if h.outbox != nil && h.agentStep(Receipted{m.r}) && h.outbox != nil { // without a session it is refused
+			h.outbox.Receipt(m.r, time.UnixMilli(h.now))
+		}
+	}
+}
+
+// work is what restic does, or what it did and could not be written yet.
+func (h *machine) work() {
+	if len(h.unkept) > 0 {
+		if in := h.unkept[0]; h.agentStep(in) && len(h.unkept) > 0 { // else its process has ended, and it is gone
+			h.unkept = h.unkept[1:]
+		}
+		return
+	}
+	if len(h.running) == 0 {
+		return
+	}
+	ids := slices.Sorted(maps.Keys(h.running))
+	id := ids[h.rnd.IntN(len(ids))]
+	switch {
+	case h.stopping[id]:
+		h.gone(id)
+		h.keep(Ended{Job: id, End: topics.Finished{State: topics.Failed}, At: h.now})
+	case id == h.hung:
+	case h.running[id] == 0:
+		h.gone(id)
+		h.keep(Ended{Job: id, End: topics.Finished{State: topics.Succeeded}, At: h.now})
+	default:
+		h.running[id]--
+		h.printed[id]++
+		h.keep(Printed{Job: id, Lines: []topics.Line{{Text: fmt.Sprintf("line %d", h.printed[id])}}, At: h.now})
+		if h.printed[id]%3 == 0 {
+			h.keep(Reported{Job: id, Report: topics.Report{Keys: []topics.Key{{ID: fmt.Sprint(h.printed[id])}}}, At: h.now})
+		}
+	}
+}
+
+// fault is what happens to machines.
+func (h *machine) fault() {
+	switch {
+	case h.calm:
+		h.full = false
+		h.leave(false)
+	case h.chance(0.05):
+		h.wake()
+	case h.chance(0.05):
+		h.connect()
+	case h.chance(0.05):
+		h.copied, h.copiedN = h.agent.Clone(), h.session.N
+	case h.copied != nil && len(h.agent.Spool) == 0 && len(h.unkept) == 0 && h.chance(0.05):
+		// What the machine did and nobody heard of is undone with it, a start
+		// included; so the ledger can only be kept when there is no such thing.
+		h.agent, h.session.N = h.copied.Clone(), h.copiedN // the machine was put back to a snapshot
+		h.reset()
+		h.up = slices.DeleteFunc(h.up, func(m any) bool { _, late := m.(birth); return late }) // that takes longer than a birth is on its way
+		// it was for a connection that is no more, and may bear the number of the next one
+		h.down = nil
+		h.wake()
+	case h.chance(0.02):
+		marks := h.agent.Marks
+		h.agent, h.session.N = protocoltest.NewAgent(h.now), 0 // the disk was lost
+		h.agent.Marks = marks
+		h.copied, h.full = nil, false // it is from before what the lost disk did and nobody heard of
+		h.reset()
+		h.wake()
+	case h.chance(0.03), h.full && h.chance(0.2):
+		h.full = !h.full
+	case h.chance(0.01), h.away && h.chance(0.3):
+		h.leave(!h.away)
+	}
+}
+
+// reset is a machine whose processes and whose disk are others.
+func (h *machine) reset() {
+	h.running, h.stopping = map[topics.JobID]int{}, map[topics.JobID]bool{}
+	h.slots.undone(h.plane, h.host)
+}
+
+// harm breaks a rule before a step; the answer puts back what it changed for that.
+func (h *machine) harm(in AgentInput) (mend func()) {
+	h.harmSlots(in)
+	mend = func() {}
+	if h.mutant == forgetWhileAway && h.away && len(h.agent.Spool) > 0 {
+		last := h.agent.LastPlace
+		_ = h.agent.Drop(last.Seq)
+	}
+	var id topics.JobID
+	switch in := in.(type) {
+	case Commanded:
+		id = in.Command.Job
+	case Fired:
+		id = in.Job
+	default:
+		return mend
+	}
+	was := map[topics.JobID]AgentJob{}
+	hide := func(which func(AgentJob) bool) {
+		jobs, _ := h.agent.Unended()
+		for _, j := range jobs {
+			if j.ID == id || !which(j) {
+				continue
+			}
+			was[j.ID] = j
+			run := *j.Run
+			run.Repository.ID, run.Group.ID = "hidden", "hidden"
+			j.Run = &run
+			h.agent.Jobs[j.ID] = j
+		}
+	}
+	atOnce := 0
+	switch h.mutant {
+	case twoInOneRepository:
+		hide(func(AgentJob) bool { return true })
+	case cancelledIsOver:
+		hide(func(j AgentJob) bool { return j.Cancel })
+	case tooMany, oneStopsAll:
+		if h.agent.Conf == nil {
+			return mend
+		}
+		conf := *h.agent.Conf
+		h.agent.Conf = &conf
+		if atOnce = conf.JobsAtOnce; h.mutant == tooMany {
+			conf.JobsAtOnce = topics.MaxJobsAtOnce
+		} else if _, hangs := h.running[h.hung]; hangs {
+			conf.JobsAtOnce = 1
+		}
+	default:
+		return mend
+	}
+	return func() {
+		for id, j := range was {
+			h.agent.Jobs[id] = j
+		}
+		if atOnce > 0 {
+			conf := *h.agent.Conf
+			conf.JobsAtOnce = atOnce
+			h.agent.Conf = &conf
+		}
 	}
 }
 
 // verdict says which promise was broken, if any.
 func (w *world) verdict() error {
 	for _, id := range w.plane.Order {
-		j := w.plane.Jobs[id]
-		switch {
-		case w.starts[id] > 1:
-			return fmt.Errorf("job %s was started %d times", id, w.starts[id])
-		case !j.State.Ended():
-			return fmt.Errorf("job %s is still %s", id, j.State)
-		case len(w.plane.Ends[id]) != 1:
-			return fmt.Errorf("job %s ended %d times", id, len(w.plane.Ends[id]))
-		case j.State == topics.Succeeded && w.starts[id] != 1:
-			return fmt.Errorf("job %s succeeded and was never started", id)
-		}
-		next := 1
-		for _, l := range w.plane.Log[id] {
-			var from, to int
-			if n, _ := fmt.Sscanf(l, "%d-%d gap", &from, &to); n == 2 {
-				if from != next {
-					return fmt.Errorf("job %s: %q where line %d comes next", id, l, next)
-				}
-				next = to + 1
-				continue
-			}
-			if want := fmt.Sprintf("%d line %d", next, next); l != want {
-				return fmt.Errorf("job %s: %q where %q comes next", id, l, want)
-			}
-			next++
-		}
-		end := w.plane.Ends[id][0]
-		if next-1 != end.Lines {
-			return fmt.Errorf("job %s: %d lines of %d", id, next-1, end.Lines)
-		}
-		if j.State != topics.Succeeded {
-			continue
-		}
-		for n := range end.Lines / 3 {
-			if r := w.plane.Parts[id][n+1]; len(r.Keys) != 1 || r.Keys[0].ID != fmt.Sprint(3*(n+1)) {
-				return fmt.Errorf("job %s: part %d of its report is %v", id, n+1, r.Keys)
-			}
-		}
-		if got := len(w.plane.Parts[id]); got != end.Lines/3 || got > 0 && end.Result.Parts != got {
-			return fmt.Errorf("job %s: %d parts of a report of %d lines", id, got, end.Lines)
+		if err := w.story(id); err != nil {
+			return err
 		}
 	}
 	if err := w.slots.verdict(w.plane); err != nil {
 		return err
 	}
-	if len(w.running) > 0 {
-		return fmt.Errorf("restic is left running: %v", w.running)
+	for _, h := range w.hosts {
+		if len(h.running) > 0 {
+			return fmt.Errorf("restic is left running on %s: %v", h.host, h.running)
+		}
+	}
+	return nil
+}
+
+// story says which promise was broken about a job, if any.
+func (w *world) story(id topics.JobID) error {
+	j := w.plane.Jobs[id]
+	switch {
+	case w.starts[id] > 1:
+		return fmt.Errorf("job %s was started %d times", id, w.starts[id])
+	case !j.State.Ended():
+		return fmt.Errorf("job %s is still %s", id, j.State)
+	case len(w.plane.Ends[id]) != 1:
+		return fmt.Errorf("job %s ended %d times", id, len(w.plane.Ends[id]))
+	case j.State == topics.Succeeded && w.starts[id] != 1:
+		return fmt.Errorf("job %s succeeded and was never started", id)
+	}
+	next := 1
+	for _, l := range w.plane.Log[id] {
+		var from, to int
+		if n, _ := fmt.Sscanf(l, "%d-%d gap", &from, &to); n == 2 {
+			if from != next {
+				return fmt.Errorf("job %s: %q where line %d comes next", id, l, next)
+			}
+			next = to + 1
+			continue
+		}
+		if want := fmt.Sprintf("%d line %d", next, next); l != want {
+			return fmt.Errorf("job %s: %q where %q comes next", id, l, want)
+		}
+		next++
+	}
+	end := w.plane.Ends[id][0]
+	if next-1 != end.Lines {
+		return fmt.Errorf("job %s: %d lines of %d", id, next-1, end.Lines)
+	}
+	if j.State != topics.Succeeded {
+		return nil
+	}
+	for n := range end.Lines / 3 {
+		if r := w.plane.Parts[id][n+1]; len(r.Keys) != 1 || r.Keys[0].ID != fmt.Sprint(3*(n+1)) {
+			return fmt.Errorf("job %s: part %d of its report is %v", id, n+1, r.Keys)
+		}
+	}
+	if got := len(w.plane.Parts[id]); got != end.Lines/3 || got > 0 && end.Result.Parts != got {
+		return fmt.Errorf("job %s: %d parts of a report of %d lines", id, got, end.Lines)
 	}
 	return nil
 }
@@ -385,7 +620,7 @@ func storm(seed uint64, m mutant) *world {
 	w := newWorld(seed, m)
 	for i := range 6 {
 		id := topics.JobID(fmt.Sprintf("job-%06d", i))
-		w.plane.Queue(PlaneJob{ID: id, Host: attic, Kind: topics.BackupJob, NotAfter: w.now + int64(w.rnd.IntN(2_000_000))})
+		w.ask(id)
 		for range w.rnd.IntN(60) {
 			w.step()
 		}
@@ -394,13 +629,53 @@ func storm(seed uint64, m mutant) *world {
 		}
 	}
 	w.calm = true
-	for range 20_000 {
+	for n := range 20_000 {
 		w.step()
-		if open, _ := w.plane.Open(""); len(open) == 0 && len(w.running) == 0 && w.told() {
+		if w.done(n) {
 			break
 		}
 	}
 	return w
+}
+
+// ask has a person ask for a job: a backup of some group, or a check.
+func (w *world) ask(id topics.JobID) {
+	h, place := w.hosts[w.rnd.IntN(len(w.hosts))], places[w.rnd.IntN(len(places))]
+	j := PlaneJob{ID: id, Host: h.host, Kind: topics.BackupJob, Group: place.group, Repository: place.repository,
+		NotAfter: w.now + int64(w.rnd.IntN(2_000_000))}
+	if w.rnd.IntN(5) == 0 {
+		j.Kind, j.Group = topics.CheckJob, ""
+	}
+	if w.hangs {
+		j.NotAfter = 1 << 50 // nobody is to say that it came too late
+	}
+	w.plane.Queue(j)
+}
+
+// done reports whether nothing is to come any more. A job that hangs is cancelled once
+// all others on other repositories have ended: those are not stopped by it.
+func (w *world) done(step int) bool {
+	if w.away || slices.ContainsFunc(w.hosts, func(h *machine) bool { return h.asleep > 0 || h.full || !h.told() || len(h.unkept) > 0 }) {
+		return false
+	}
+	open, _ := w.plane.Open("")
+	hung, hangs := w.plane.Jobs[w.hung], false
+	for _, h := range w.hosts {
+		if _, runs := h.running[w.hung]; runs {
+			hangs = true
+		} else if len(h.running) > 0 {
+			return false
+		}
+	}
+	if !hangs {
+		return len(open) == 0
+	}
+	if waits := slices.ContainsFunc(open, func(j PlaneJob) bool {
+		return j.ID != w.hung && j.Repository != hung.Repository && w.of(hung.Host).atOnce > 1
+	}); !waits && !hung.CancelAsked {
+		w.planeStep(CancelAsked{Job: w.hung, By: "test", Now: w.now})
+	}
+	return false
 }
 
 // underRace is whether the race detector watches.
@@ -420,7 +695,8 @@ func TestAJobStartsAtMostOnceAndEndsExactlyOnceWhateverDies(t *testing.T) {
 
 func TestTheSimulationNoticesEveryBrokenRule(t *testing.T) {
 	for _, m := range []mutant{noDedupe, execBeforeJournal, noRedrive, noResend, receiptBeforeCommit,
-		rerunAfterRestart, forgetSlots, overlap} {
+		rerunAfterRestart, forgetSlots, overlap, twoInOneRepository, tooMany, cancelledIsOver, oneStopsAll, loseWhenFull, answerWhenFull,
+		forgetWhileAway} {
 		caught := false
 		for seed := range uint64(2000) {
 			if err := simulate(seed, m); err != nil {

@@ -43,8 +43,10 @@ type Turns struct {
 	limits  Limits
 	atOnce  map[topics.HostID]int
 	running int
-	hosts   map[topics.HostID][]PlaneJob // that are under way
-	repos   map[topics.RepositoryID]*repoTurn
+	// Of the jobs that are under way on a host, one in each repository: of two the host
+	// runs one, and left the other unanswered when it had begun that by itself.
+	hosts map[topics.HostID][]PlaneJob
+	repos map[topics.RepositoryID]*repoTurn
 }
 
 type repoTurn struct {
@@ -76,7 +78,9 @@ func (t *Turns) repo(id topics.RepositoryID) *repoTurn {
 
 func (t *Turns) begin(j PlaneJob) {
 	t.running++
-	t.hosts[j.Host] = append(t.hosts[j.Host], j)
+	if here := t.hosts[j.Host]; !slices.ContainsFunc(here, func(o PlaneJob) bool { return o.Repository == j.Repository }) {
+		t.hosts[j.Host] = append(here, j)
+	}
 	r := t.repo(j.Repository)
 	r.running++
 	r.one = j.ID

@@ -40,13 +40,13 @@ func heldOf(p slots.Policy, hands []slotlog.Hand, now time.Time) (held []Held) {
 		}
 		h := Held{Group: own[0].Group, GroupName: own[0].GroupName, Slot: slot.UnixMilli(), Start: p.Start(slot), Wait: protocol.WaitBusy,
 			Job: own[0].Job, Kind: own[0].Kind}
+		places := map[topics.RepositoryID]bool{} // of two jobs in one the host runs one
 		for _, j := range own {
-			if j.Place == j.Repository {
+			if places[j.Place] = true; j.Place == j.Repository && h.Wait != protocol.WaitJob {
 				h.Wait, h.Job, h.Kind = protocol.WaitJob, j.Job, j.Kind
-				break
 			}
 		}
-		if h.Wait == protocol.WaitJob || len(own) >= own[0].AtOnce {
+		if h.Wait == protocol.WaitJob || len(places) >= own[0].AtOnce {
 			held = append(held, h)
 		}
 	}
