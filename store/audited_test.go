@@ -52,6 +52,7 @@ var unaudited = map[string]string{
 	"addPast":           "the demo makes up a past before anybody could ask",
 	"Backdate":          "the demo makes up a past before anybody could ask",
 	"Recount":           "tallies follow from rows",
+	"putServed":         "a slot is served by jobs, which have their entries",
 }
 
 // steps are the packages below this one that write within transactions of their

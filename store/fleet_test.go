@@ -15,7 +15,7 @@ var (
 		"refused", "refused_there", "received_epoch", "received_seq",
 		"received_mark", "birth_epoch", "birth_n", "death_epoch", "death_n", "hello_epoch", "hello_n", "last_seen", "back_at", "config_digest"}
 	unkeptOfJob = []string{"id", "host", "attempts", "next_send", "lines", "log_bytes", "log_dropped_at", "restic_version", "cause", "message",
-		"exit_code", "snapshot_id", "operation", "result", "heard_at"}
+		"exit_code", "snapshot_id", "operation", "result", "heard_at", "place"}
 )
 
 // Whoever adds a column decides whether lists of the fleet show it; and each change

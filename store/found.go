@@ -5,6 +5,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/store/found"
 	"github.com/restic-manager/restic-manager/store/looks"
+	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -30,20 +31,24 @@ func (j journal) found(job Job, f topics.Finished, at int64) (whole bool, err er
 		if err != nil || !whole {
 			return false, err
 		}
+		address, err := get[string](j.ctx, j.tx, `SELECT location FROM repositories WHERE id = $1`, job.Repository)
+		if err != nil {
+			return false, err
+		}
 		switch job.Kind {
 		case topics.SnapshotsJob:
 			first, err := get[bool](j.ctx, j.tx, `SELECT listed_at = 0 FROM repositories WHERE id = $1`, job.Repository)
 			if err == nil {
-				err = j.listed(job, *r, report.Snapshots, at)
+				err = j.listed(job, address, *r, report.Snapshots, at)
 			}
 			if err == nil && first {
 				err = looks.Know(j.ctx, j.tx, job.Repository, at)
 			}
 			return true, err
 		case topics.KeyJob:
-			return true, found.Keys(j.ctx, j.tx, job.Repository, report.Keys, at)
+			return true, found.Keys(j.ctx, j.tx, job.Repository, places.Key(address, job.Where()), report.Keys, at)
 		}
-		return true, found.Locks(j.ctx, j.tx, job.Repository, job.Host, report.Locks, at)
+		return true, found.Locks(j.ctx, j.tx, job.Repository, places.Key(address, job.Where()), job.Host, report.Locks, at)
 	case topics.StatsJob:
 		if well && r.Stats != nil {
 			return false, found.Measured(j.ctx, j.tx, job.Repository, *r.Stats, at)
@@ -92,6 +97,6 @@ func (j journal) report(job Job, r topics.Result) (whole bool, _ topics.Report, 
 
 // endOf returns what the end of a job says to package looks.
 func endOf(j Job, whole bool) looks.Ended {
-	return looks.Ended{Job: j.ID, Host: j.Host, Repository: j.Repository, Kind: j.Kind, Operation: j.Operation.V, State: j.State,
+	return looks.Ended{Job: j.ID, Host: j.Where(), Repository: j.Repository, Kind: j.Kind, Operation: j.Operation.V, State: j.State,
 		Cause: j.Cause, Message: j.Message, Result: j.Result.V, Whole: whole}
 }

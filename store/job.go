@@ -25,6 +25,7 @@ type Job struct {
 	Kind          topics.JobKind       `db:"kind"`
 	SourceGroup   topics.SourceGroupID `db:"source_group"` // of a backup, else ""
 	Repository    topics.RepositoryID  `db:"repository"`
+	Place         topics.HostID        `db:"place"` // the host at whose place it works, if that is another; see Where
 	State         topics.JobState      `db:"state"`
 	RequestedBy   string               `db:"requested_by"`
 	QueuedAt      int64                `db:"queued_at"`
@@ -56,6 +57,15 @@ type Job struct {
 	Attempt  int        `db:"attempt"`  // 0 for the first, one more each time the pending run became a job
 	Fired    bool       `db:"fired"`    // the host began it on its own schedule; its times are by the host's clock
 	HeardAt  int64      `db:"heard_at"` // when a fired job was first reported
+}
+
+// Where returns the host at whose place in the repository the job works: its own, mostly.
+// It means nothing where all hosts share one place.
+func (j Job) Where() topics.HostID {
+	if j.Place != "" {
+		return j.Place
+	}
+	return j.Host
 }
 
 // A JSON is a value kept as JSON text; no value is the empty text.
@@ -99,8 +109,8 @@ func same(ctx context.Context, tx *sqlx.Tx, j Job) (Job, error) {
 		return openBackup(ctx, tx, j.SourceGroup)
 	}
 	return get[Job](ctx, tx, `SELECT * FROM jobs WHERE finished_at = 0 AND cancel_asked = 0 AND host = $1 AND kind = $2
-		AND repository = $3 AND operation = $4
-		ORDER BY queued_at LIMIT 1`, j.Host, j.Kind, j.Repository, j.Operation)
+		AND repository = $3 AND operation = $4 AND place = $5
+		ORDER BY queued_at LIMIT 1`, j.Host, j.Kind, j.Repository, j.Operation, j.Place)
 }
 
 // openBackup returns a group's queued or running backup, or ErrNotFound.
@@ -112,9 +122,9 @@ func openBackup(ctx context.Context, tx *sqlx.Tx, group topics.SourceGroupID) (J
 // queue adds a job, with its audit entry.
 func (s *Store) queue(ctx context.Context, tx *sqlx.Tx, j Job) error {
 	if _, err := tx.NamedExecContext(ctx, `INSERT INTO jobs (id, host, kind, source_group, repository, operation, state, requested_by,
-		queued_at, not_after, held, schedule, slot, attempt)
+		queued_at, not_after, held, schedule, slot, attempt, place)
 		VALUES (:id, :host, :kind, :source_group, :repository, :operation, :state, :requested_by, :queued_at, :not_after, :held,
-		:schedule, :slot, :attempt)`, j); err != nil {
+		:schedule, :slot, :attempt, :place)`, j); err != nil {
 		return fmt.Errorf("queue job: %w", err)
 	}
 	if err := names(ctx, tx, j); err != nil {

@@ -197,7 +197,7 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 		if f.Result != nil && f.Result.Made {
 			made = job.ID
 		}
-		if err := places.Found(j.ctx, j.tx, job.Repository, job.Host, made, at); err != nil {
+		if err := places.Found(j.ctx, j.tx, job.Repository, job.Where(), made, at); err != nil {
 			return fmt.Errorf("place of job %s: %w", job.ID, err)
 		}
 	}

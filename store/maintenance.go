@@ -10,6 +10,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/restic-manager/restic-manager/store/changes"
+	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -26,16 +27,34 @@ type Planned struct {
 }
 
 // PlannedSnapshots lists the snapshots of a repository, newest first. A group that was
-// removed is there as long as the rules are to go on for it.
+// removed is there as long as the rules are to go on for it. Where hosts have places of
+// their own, what was seen or is missing is by the last listing of a snapshot's own place.
 func (s *Store) PlannedSnapshots(ctx context.Context, repository topics.RepositoryID) ([]Planned, error) {
+	return s.PlannedAt(ctx, repository, "")
+}
+
+// PlannedAt lists those of the planned snapshots that are at the place of a host, and all
+// where all hosts share one.
+func (s *Store) PlannedAt(ctx context.Context, repository topics.RepositoryID, at topics.HostID) ([]Planned, error) {
+	r, err := s.Repository(ctx, repository)
+	if err != nil {
+		return nil, ignoreMissing(err)
+	}
+	const where = `coalesce(nullif(s.place, ''), s.host)`
+	listed, narrowed := `r.listed_at`, `$2 = $2`
+	if !places.Shared(r.Location) {
+		listed = `coalesce((SELECT l.good_at FROM repository_looks l WHERE l.repository = r.id AND l.kind = 'list'
+			AND l.host = ` + where + `), 0)`
+		narrowed = `($2 = '' OR ` + where + ` = $2)`
+	}
 	return all[Planned](ctx, s.r, `SELECT s.*, coalesce(g.name, x.name, '') AS group_name,
 			coalesce((SELECT name FROM host_names WHERE id = s.host AND s.job <> ''), s.hostname) AS host_name,
 			g.id IS NOT NULL OR coalesce(x.snapshots = 'retention', FALSE) AS group_there,
 			g.id IS NULL AND coalesce(x.snapshots = 'keep', FALSE) AS group_kept,
-			s.seen_at > 0 AND s.seen_at >= r.listed_at AS seen, s.seen_at < r.listed_at AND s.ended_at < r.listed_at AS missing
+			s.seen_at > 0 AND s.seen_at >= `+listed+` AS seen, s.seen_at < `+listed+` AND s.ended_at < `+listed+` AS missing
 		FROM snapshots s JOIN repositories r ON r.id = s.repository LEFT JOIN source_groups g ON g.id = s.source_group
 			LEFT JOIN removed x ON x.kind = 'group' AND x.id = s.source_group
-		WHERE s.repository = $1 AND s.gone_at = 0 ORDER BY s.time DESC, s.id`, repository)
+		WHERE s.repository = $1 AND s.gone_at = 0 AND `+narrowed+` ORDER BY s.time DESC, s.id`, repository, at)
 }
 
 // MaintenanceHours is when one kind of maintenance of a repository is due, and the
@@ -133,6 +152,8 @@ type MaintenanceRun struct {
 	Repository  topics.RepositoryID `db:"repository"`
 	Kind        topics.JobKind      `db:"kind"`
 	Host        topics.HostID       `db:"host"`
+	Place       topics.HostID       `db:"place"` // the host at whose place it works, if that is another; see Where
+	Again       bool                `db:"again"` // it ended of something that passes: the place is to be looked after again
 	RequestedBy string              `db:"requested_by"`
 	Slot        int64               `db:"slot"` // 0 if a person asked for it
 	CreatedAt   int64               `db:"created_at"`
@@ -149,6 +170,15 @@ type MaintenanceRun struct {
 
 	Outcome RunOutcome `db:"outcome"`
 	Message string     `db:"message"`
+}
+
+// Where returns the host at whose place in the repository the run works: its own, mostly.
+// It means nothing where all hosts share one place.
+func (r MaintenanceRun) Where() topics.HostID {
+	if r.Place != "" {
+		return r.Place
+	}
+	return r.Host
 }
 
 // RunOutcome is how a maintenance run ended.
@@ -185,9 +215,23 @@ func (s *Store) Runs(ctx context.Context, repository topics.RepositoryID, limit 
 func (s *Store) LastRun(
 	ctx context.Context, repository topics.RepositoryID, kind topics.JobKind, outcome RunOutcome,
 ) (MaintenanceRun, error) {
+	return s.LastRunAt(ctx, repository, kind, outcome, "")
+}
+
+// LastRunAt is LastRun at the place of a host, or at any for "".
+func (s *Store) LastRunAt(
+	ctx context.Context, repository topics.RepositoryID, kind topics.JobKind, outcome RunOutcome, at topics.HostID,
+) (MaintenanceRun, error) {
 	return get[MaintenanceRun](ctx, s.r, `SELECT * FROM maintenance_runs WHERE repository = $1 AND kind = $2 AND outcome = $3
+		AND ($4 = '' OR coalesce(nullif(place, ''), host) = $4)
 		ORDER BY created_at DESC, id DESC LIMIT 1`,
-		repository, kind, outcome)
+		repository, kind, outcome, at)
+}
+
+// RunsOfSlot lists the runs for one slot of a kind of maintenance, the newest first.
+func (s *Store) RunsOfSlot(ctx context.Context, repository topics.RepositoryID, kind topics.JobKind, slot int64) ([]MaintenanceRun, error) {
+	return all[MaintenanceRun](ctx, s.r, `SELECT * FROM maintenance_runs WHERE repository = $1 AND kind = $2 AND slot = $3
+		ORDER BY created_at DESC, id DESC`, repository, kind, slot)
 }
 
 // StartRun records a run and its main job. If a run of that kind is open on the
@@ -195,14 +239,14 @@ func (s *Store) LastRun(
 func (s *Store) StartRun(ctx context.Context, r MaintenanceRun, j Job) (run MaintenanceRun, fresh bool, err error) {
 	err = s.tx(ctx, func(tx *sqlx.Tx) error {
 		run, err = get[MaintenanceRun](ctx, tx, `SELECT * FROM maintenance_runs WHERE ended_at = 0 AND repository = $1 AND kind = $2
-			ORDER BY created_at LIMIT 1`, r.Repository, r.Kind)
+			AND place = $3 ORDER BY created_at LIMIT 1`, r.Repository, r.Kind, r.Place)
 		if !errors.Is(err, ErrNotFound) {
 			return err
 		}
 		run, fresh = r, true
 		run.CreatedAt = s.Now()
-		if _, err := tx.NamedExecContext(ctx, `INSERT INTO maintenance_runs (id, repository, kind, host, requested_by, slot, created_at, approved)
-			VALUES (:id, :repository, :kind, :host, :requested_by, :slot, :created_at, :approved)`, run); err != nil {
+		if _, err := tx.NamedExecContext(ctx, `INSERT INTO maintenance_runs (id, repository, kind, host, place, requested_by, slot, created_at,
+			approved) VALUES (:id, :repository, :kind, :host, :place, :requested_by, :slot, :created_at, :approved)`, run); err != nil {
 			return fmt.Errorf("start a run: %w", err)
 		}
 		j.State, j.RequestedBy, j.QueuedAt = topics.Queued, r.RequestedBy, run.CreatedAt
@@ -219,7 +263,7 @@ func (s *Store) PutRun(ctx context.Context, r MaintenanceRun) error {
 func putRun(ctx context.Context, tx *sqlx.Tx, r MaintenanceRun) error {
 	_, err := tx.NamedExecContext(ctx, `UPDATE maintenance_runs SET ended_at = :ended_at, listing = :listing, keys = :keys,
 		plan = :plan, job = :job,
-		batch = :batch, removed = :removed, outcome = :outcome, message = :message WHERE id = :id AND ended_at = 0`, r)
+		batch = :batch, removed = :removed, outcome = :outcome, message = :message, again = :again WHERE id = :id AND ended_at = 0`, r)
 	if err != nil {
 		return fmt.Errorf("run %s: %w", r.ID, err)
 	}
@@ -254,32 +298,42 @@ func (s *Store) EndRun(ctx context.Context, r MaintenanceRun, m *MaintenanceHour
 			return err
 		}
 		if m != nil {
-			if _, err := tx.NamedExecContext(ctx, `UPDATE maintenance_duties SET slice = :slice, served = :served, attempt = :attempt,
-				next_attempt_at = :next_attempt_at
-				WHERE repository = :repository AND kind = :kind`, m); err != nil {
+			if err := putServed(ctx, tx, *m); err != nil {
 				return err
 			}
 		}
 		if review != nil {
-			if _, err := tx.NamedExecContext(ctx, `INSERT INTO maintenance_reviews (repository, hash, plan, held_at, expires_at)
-				VALUES (:repository, :hash, :plan, :held_at, :expires_at)
-				ON CONFLICT (repository) DO UPDATE SET hash = excluded.hash, plan = excluded.plan, held_at = excluded.held_at,
+			if _, err := tx.NamedExecContext(ctx, `INSERT INTO maintenance_reviews (repository, place, hash, plan, held_at, expires_at)
+				VALUES (:repository, :place, :hash, :plan, :held_at, :expires_at)
+				ON CONFLICT (repository, place) DO UPDATE SET hash = excluded.hash, plan = excluded.plan, held_at = excluded.held_at,
 					expires_at = excluded.expires_at, approved_by = '', approved_at = 0`, review); err != nil {
 				return err
 			}
 			return s.audit(ctx, tx, r.RequestedBy, "retention.held", string(r.Repository), review.Hash)
 		}
 		if r.Kind == topics.ForgetJob && r.Outcome == RunSucceeded { // a plan held before is outdated
-			_, err := tx.ExecContext(ctx, `DELETE FROM maintenance_reviews WHERE repository = $1`, r.Repository)
+			_, err := tx.ExecContext(ctx, `DELETE FROM maintenance_reviews WHERE repository = $1 AND place = $2`, r.Repository, r.Place)
 			return err
 		}
 		return nil
 	})
 }
 
+// PutServed stores the progress of a slot that needs no run.
+func (s *Store) PutServed(ctx context.Context, m MaintenanceHours) error {
+	return s.tx(ctx, func(tx *sqlx.Tx) error { return putServed(ctx, tx, m) })
+}
+
+func putServed(ctx context.Context, tx *sqlx.Tx, m MaintenanceHours) error {
+	_, err := tx.NamedExecContext(ctx, `UPDATE maintenance_duties SET slice = :slice, served = :served, attempt = :attempt,
+		next_attempt_at = :next_attempt_at WHERE repository = :repository AND kind = :kind`, m)
+	return err
+}
+
 // A Review is a plan that a person must approve before it is carried out.
 type Review struct {
 	Repository topics.RepositoryID `db:"repository"`
+	Place      topics.HostID       `db:"place"` // as its run has it
 	Hash       string              `db:"hash"`
 	Plan       JSON[Plan]          `db:"plan"`
 	HeldAt     int64               `db:"held_at"`
@@ -288,9 +342,17 @@ type Review struct {
 	ApprovedAt int64               `db:"approved_at"`
 }
 
-// ReviewOf returns the held plan of a repository, or ErrNotFound.
+// ReviewOf returns the held plan of a repository, the first held if there are several, or
+// ErrNotFound. Where {host} leads to several places, each may have one.
 func (s *Store) ReviewOf(ctx context.Context, repository topics.RepositoryID) (Review, error) {
-	return get[Review](ctx, s.r, `SELECT * FROM maintenance_reviews WHERE repository = $1 AND expires_at > $2`, repository, s.Now())
+	return get[Review](ctx, s.r, `SELECT * FROM maintenance_reviews WHERE repository = $1 AND expires_at > $2 ORDER BY held_at, place LIMIT 1`,
+		repository, s.Now())
+}
+
+// ReviewNamed returns the held plan of a repository with this hash, or ErrNotFound.
+func (s *Store) ReviewNamed(ctx context.Context, repository topics.RepositoryID, hash string) (Review, error) {
+	return get[Review](ctx, s.r, `SELECT * FROM maintenance_reviews WHERE repository = $1 AND hash = $2 AND expires_at > $3`,
+		repository, hash, s.Now())
 }
 
 // Approve releases the plan with exactly this hash; ErrNotFound if there is none.

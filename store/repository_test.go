@@ -416,6 +416,9 @@ func TestALockKeepsWhatItsOwnHostSaid(t *testing.T) {
 	s, ctx := open(t), t.Context()
 	attic, cellar := enrolled(t, s, "attic"), enrolled(t, s, "cellar")
 	g := grouped(t, s, attic)
+	for _, h := range []topics.HostID{attic.ID, cellar.ID} { // both have it mounted
+		must(s.w.ExecContext(ctx, `INSERT INTO repository_places (repository, host, place, seen_at) VALUES ($1, $2, 'one', 1)`, g.Repository, h))
+	}
 	dead := false
 	lock := topics.Lock{ID: id64(1), Time: 5, Exclusive: true, Host: "attic", User: "root", PID: 4121}
 	seen := lock

@@ -12,6 +12,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/store/column"
 	"github.com/restic-manager/restic-manager/store/facts"
+	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -187,9 +188,10 @@ func names(ctx context.Context, tx *sqlx.Tx, j Job) error {
 
 // listed applies a complete listing of a repository, made by a job, and notes in the
 // audit log what was lost.
-func (j journal) listed(job Job, r topics.Result, list []topics.Snapshot, at int64) error {
+func (j journal) listed(job Job, address string, r topics.Result, list []topics.Snapshot, at int64) error {
 	lost, err := snapshots.List(j.ctx, j.tx, snapshots.Listing{
-		Repository: job.Repository, Host: job.Host, QueuedAt: job.QueuedAt, At: at, Snapshots: list, Unreadable: r.Unreadable, Place: r.Place,
+		Repository: job.Repository, Host: job.Where(), Apart: !places.Shared(address), QueuedAt: job.QueuedAt, At: at, Snapshots: list,
+		Unreadable: r.Unreadable, Place: r.Place,
 	})
 	if err != nil {
 		return err

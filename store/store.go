@@ -194,6 +194,14 @@ func (s *Store) tx(ctx context.Context, deed func(*sqlx.Tx) error) error {
 	return ours(tx.Commit())
 }
 
+// ignoreMissing is nil for ErrNotFound.
+func ignoreMissing(err error) error {
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
 func ignoreDone(err error) error {
 	if errors.Is(err, sql.ErrTxDone) {
 		return nil

@@ -111,7 +111,8 @@ func (c *repositoryMaintainCmd) Run(ctx context.Context) error {
 // nobody does nothing: the jobs are in the database, for the control plane.
 type nobody struct{}
 
-func (nobody) Ask(context.Context, string, topics.HostID, topics.JobKind, topics.RepositoryID, topics.Operation) (store.Job, bool, error) {
+func (nobody) AskAt(context.Context, string, topics.HostID, topics.JobKind, topics.RepositoryID, topics.HostID, topics.Operation) (
+	store.Job, bool, error) {
 	return store.Job{}, false, errors.New("only a control plane asks hosts")
 }
 func (nobody) Permit(context.Context, topics.HostID, topics.JobKind, topics.RepositoryID, topics.Operation) error {

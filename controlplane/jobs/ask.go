@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,6 +50,9 @@ func (e *Engine) AskBackup(ctx context.Context, actor string, host topics.HostID
 		if group != "" && g.Name != group {
 			continue
 		}
+		if _, _, err := e.at(ctx, g.Repository, host); err != nil {
+			return job, false, err
+		}
 		now := e.Now()
 		j, added, err := e.Store.Ask(ctx, actor, store.Job{ID: topics.JobID(topics.NewID(now)), Host: host, Kind: topics.BackupJob,
 			SourceGroup: g.ID, Repository: g.Repository, NotAfter: now.Add(e.Timing.NotAfter).UnixMilli()})
@@ -75,12 +79,25 @@ func (e *Engine) AskBackup(ctx context.Context, actor string, host topics.HostID
 // a snapshot that is known to be gone. Before a job that needs exclusive access, it asks for a listing of the locks if there may be any.
 func (e *Engine) Ask(ctx context.Context, actor string, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID,
 	o topics.Operation) (job store.Job, fresh bool, err error) {
+	place, err := e.placeOf(ctx, host, repository, o)
+	if err != nil {
+		return job, false, err
+	}
+	return e.AskAt(ctx, actor, host, kind, repository, place, o)
+}
+
+// AskAt is Ask for a job at the place of another host, or at its own for "".
+func (e *Engine) AskAt(ctx context.Context, actor string, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID,
+	place topics.HostID, o topics.Operation) (job store.Job, fresh bool, err error) {
 	if err := e.Permit(ctx, host, kind, repository, o); err != nil {
+		return job, false, err
+	}
+	if _, _, err := e.at(ctx, repository, cmp.Or(place, host)); err != nil { // its name is settled from here on
 		return job, false, err
 	}
 	now := e.Now()
 	job, fresh, err = e.Store.Ask(ctx, actor, store.Job{ID: topics.JobID(topics.NewID(now)), Host: host, Kind: kind, Repository: repository,
-		Operation: store.JSON[topics.Operation]{V: &o}, NotAfter: now.Add(e.Timing.NotAfter).UnixMilli()})
+		Place: place, Operation: store.JSON[topics.Operation]{V: &o}, NotAfter: now.Add(e.Timing.NotAfter).UnixMilli()})
 	if err != nil {
 		return job, false, err
 	}

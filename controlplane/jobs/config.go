@@ -3,12 +3,15 @@ package jobs
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
+	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -245,14 +248,26 @@ func (s *planSheet) config(ctx context.Context, h store.Host, now time.Time) (to
 	for _, id := range repositories {
 		r, known := s.opened[id]
 		if !known {
-			row, a, err := s.engine.repository(ctx, id)
-			if err != nil {
+			row, a, err := s.engine.at(ctx, id, h.ID)
+			if errors.As(err, new(*places.NameError)) { // nothing can be fired until somebody names its place
+				c.Groups = slices.DeleteFunc(c.Groups, func(g topics.PlannedGroup) bool { return g.Repository == id })
+				for i := range c.Schedules {
+					c.Schedules[i].Groups = slices.DeleteFunc(c.Schedules[i].Groups, func(g topics.ScheduledGroup) bool {
+						return s.groups[g.Group].Repository == id
+					})
+				}
+				continue
+			} else if err != nil {
 				return c, err
 			}
-			r = everyday(row, a)
-			s.opened[id] = r
+			if r = everyday(row, a); !location.PerHost(row.Location) {
+				s.opened[id] = r
+			}
 		}
 		c.Repositories = append(c.Repositories, r)
+	}
+	if len(c.Groups) < len(groups) {
+		c.Schedules = slices.DeleteFunc(c.Schedules, func(t topics.Schedule) bool { return len(t.Groups) == 0 })
 	}
 	return c, nil
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/failpoint"
+	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
@@ -445,7 +446,7 @@ func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
 	if err != nil {
 		return topics.Run{}, err
 	}
-	r, a, err := e.repository(ctx, j.Repository)
+	r, a, err := e.at(ctx, j.Repository, j.Where())
 	if err != nil {
 		return topics.Run{}, err
 	}
@@ -494,6 +495,26 @@ func (e *Engine) repository(ctx context.Context, id topics.RepositoryID) (store.
 	a, err := e.Store.RepositoryAccess(ctx, id)
 	if err != nil {
 		return r, a, fmt.Errorf("repository %s: %w", id, err)
+	}
+	return r, a, nil
+}
+
+// at is repository with the addresses as they are at a host's place: agents see no
+// {host}. It returns a *places.NameError if that has no name.
+func (e *Engine) at(ctx context.Context, id topics.RepositoryID, host topics.HostID) (store.Repository, store.RepositoryAccess, error) {
+	r, a, err := e.repository(ctx, id)
+	if err != nil || !location.PerHost(r.Location) {
+		return r, a, err
+	}
+	name, err := e.Store.PlaceName(ctx, id, host)
+	if err != nil {
+		return r, a, fmt.Errorf("place of %s in repository %s: %w", host, id, err)
+	}
+	a.URL = location.Expand(a.URL, name)
+	if a.Maintenance != nil {
+		m := *a.Maintenance
+		m.URL = location.Expand(m.URL, name)
+		a.Maintenance = &m
 	}
 	return r, a, nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -28,8 +29,9 @@ func everyday(r store.Repository, a store.RepositoryAccess) topics.Repository {
 		out.Env = map[string]topics.Secret{}
 	}
 	// restic tries this key first, and at most 20 in all: without the hint, keys that
-	// somebody planted would lock it out.
-	if r.KeyHint != "" && out.Env["RESTIC_KEY_HINT"] == "" {
+	// somebody planted would lock it out. Where each host has a repository of its own, it is
+	// not known whose key it is.
+	if r.KeyHint != "" && places.Shared(r.Location) && out.Env["RESTIC_KEY_HINT"] == "" {
 		out.Env["RESTIC_KEY_HINT"] = topics.Secret(r.KeyHint)
 	}
 	return out

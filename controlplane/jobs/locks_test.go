@@ -76,7 +76,7 @@ func TestWhoHoldsALock(t *testing.T) {
 }
 
 func TestTheKeyHintAndTheCredentialOfAJob(t *testing.T) {
-	r := store.Repository{ID: "vault-0001", Keeper: "nas-00001", KeyHint: "4d5e"}
+	r := store.Repository{ID: "vault-0001", Location: "rest:http://nas:8000/attic", Keeper: "nas-00001", KeyHint: "4d5e"}
 	a := store.RepositoryAccess{
 		URL:         "rest:http://attic:everyday@nas:8000/attic",
 		Password:    "p",

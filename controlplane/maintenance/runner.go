@@ -1,6 +1,7 @@
 package maintenance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/failpoint"
+	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -25,6 +27,7 @@ var (
 	ErrNoKeeper  = errors.New("the repository has no keeper")
 	ErrNotKeeper = errors.New("another host is the repository's keeper")
 	ErrNoPlan    = errors.New("no such plan waits for approval")
+	ErrNoPlace   = errors.New("no host has made a repository yet that could be looked after")
 	ErrKind      = errors.New("maintenance is forget, prune or check")
 )
 
@@ -43,8 +46,8 @@ func DefaultTiming() Timing {
 
 // Jobs is what a runner needs of the jobs engine.
 type Jobs interface {
-	Ask(ctx context.Context, actor string, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID,
-		o topics.Operation) (job store.Job, fresh bool, err error)
+	AskAt(ctx context.Context, actor string, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID,
+		place topics.HostID, o topics.Operation) (job store.Job, fresh bool, err error)
 	Permit(ctx context.Context, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID, o topics.Operation) error
 	Settle(ctx context.Context, end topics.Finished) error
 	Stir()
@@ -166,7 +169,14 @@ func (r *Runner) tick(ctx context.Context) error {
 		if slot == 0 || open[repo.ID] || !r.Online(repo.Keeper) {
 			continue
 		}
-		if _, err := r.start(ctx, store.Plane, repo, due, repo.Keeper, slot, ""); err != nil {
+		left, err := r.left(ctx, repo, repo.Keeper, due.Kind, slot, nil)
+		if err == nil && len(left) > 0 {
+			_, err = r.start(ctx, store.Plane, repo, due, repo.Keeper, left[0], slot, "")
+		} else if err == nil { // what was left has no host any more
+			due.Served, due.Attempt, due.NextAttemptAt = slot, 0, 0
+			err = r.Store.PutServed(ctx, due)
+		}
+		if err != nil {
 			r.note(ctx, "beginning maintenance failed", fmt.Errorf("%s of %s: %w", due.Kind, repo.ID, err)) // go on with the others
 		}
 	}
@@ -213,18 +223,41 @@ func (r *Runner) Ask(
 	if err != nil {
 		return "", err
 	}
+	var review store.Review
 	if approve != "" {
+		if review, err = r.Store.ReviewNamed(ctx, repository, approve); errors.Is(err, store.ErrNotFound) {
+			return "", ErrNoPlan
+		} else if err != nil {
+			return "", err
+		}
 		if err := r.Store.Approve(ctx, a.Name, repository, approve); errors.Is(err, store.ErrNotFound) {
 			return "", ErrNoPlan
 		} else if err != nil {
 			return "", err
 		}
 	}
-	return r.start(ctx, a.Name, repo, hours[kind], host, 0, approve)
+	all := []topics.HostID{review.Place}
+	if approve == "" {
+		if all, err = Places(ctx, r.Store, repo, host); err != nil {
+			return "", err
+		}
+		if len(all) == 0 {
+			return "", ErrNoPlace
+		}
+	}
+	var first topics.JobID
+	for _, place := range all {
+		id, err := r.start(ctx, a.Name, repo, hours[kind], host, place, 0, approve)
+		if err != nil {
+			return first, err
+		}
+		first = cmp.Or(first, id)
+	}
+	return first, nil
 }
 
 func (r *Runner) start(
-	ctx context.Context, actor string, repo store.Repository, d store.MaintenanceHours, host topics.HostID, slot int64, approved string,
+	ctx context.Context, actor string, repo store.Repository, d store.MaintenanceHours, host, place topics.HostID, slot int64, approved string,
 ) (topics.JobID, error) {
 	now := r.Now()
 	o := topics.Operation{}
@@ -243,6 +276,7 @@ func (r *Runner) start(
 		Repository:  repo.ID,
 		Kind:        d.Kind,
 		Host:        host,
+		Place:       place,
 		RequestedBy: actor,
 		Slot:        slot,
 		Approved:    approved,
@@ -252,6 +286,7 @@ func (r *Runner) start(
 		Host:       host,
 		Kind:       d.Kind,
 		Repository: repo.ID,
+		Place:      place,
 		Held:       d.Kind == topics.ForgetJob,
 		Operation:  store.JSON[topics.Operation]{V: &o},
 		NotAfter:   now.Add(r.Timing.NotAfter).UnixMilli(),
@@ -315,7 +350,8 @@ func (r *Runner) step(ctx context.Context, run store.MaintenanceRun) (ended bool
 		batch := r.batch(run)
 		run.Removed += len(batch)
 		if run.Batch++; len(r.batch(run)) > 0 {
-			next, _, err := r.Jobs.Ask(ctx, run.RequestedBy, run.Host, topics.ForgetJob, run.Repository, topics.Operation{Snapshots: r.batch(run)})
+			next, _, err := r.Jobs.AskAt(ctx, run.RequestedBy, run.Host, topics.ForgetJob, run.Repository, run.Place,
+				topics.Operation{Snapshots: r.batch(run)})
 			if refused(err) {
 				j.State, j.Cause = topics.Failed, topics.CauseRefused
 				j.Message = fmt.Sprintf("%d of %d snapshots were removed, then its host was not to go on: %v.",
@@ -360,7 +396,7 @@ func (r *Runner) plan(ctx context.Context, run store.MaintenanceRun) error {
 			kind topics.JobKind
 			id   *topics.JobID
 		}{{topics.SnapshotsJob, &run.Listing}, {topics.KeyJob, &run.Keys}} {
-			j, _, err := r.Jobs.Ask(ctx, run.RequestedBy, run.Host, rest.kind, run.Repository, topics.Operation{})
+			j, _, err := r.Jobs.AskAt(ctx, run.RequestedBy, run.Host, rest.kind, run.Repository, run.Place, topics.Operation{})
 			switch {
 			case refused(err) && rest.kind == topics.KeyJob:
 			case refused(err): // a retry would be refused too, and the job would be held forever
@@ -405,7 +441,7 @@ func (r *Runner) plan(ctx context.Context, run store.MaintenanceRun) error {
 		return settle(topics.Finished{State: topics.Failed, Cause: topics.CauseUnknown,
 			Message: "The listing before it was not whole, so nothing was removed."})
 	}
-	plan, err := retention.Decide(ctx, r.Store, repo, run.Approved, r.Now())
+	plan, err := retention.Decide(ctx, r.Store, repo, run.Where(), run.Approved, r.Now())
 	if err != nil {
 		return err
 	}
@@ -448,6 +484,7 @@ func (r *Runner) end(ctx context.Context, run store.MaintenanceRun, j store.Job)
 		run.Outcome = store.RunHeld
 		review = &store.Review{
 			Repository: run.Repository,
+			Place:      run.Place,
 			Hash:       run.Plan.V.Hash,
 			Plan:       run.Plan,
 			HeldAt:     j.FinishedAt,
@@ -463,7 +500,9 @@ func (r *Runner) end(ctx context.Context, run store.MaintenanceRun, j store.Job)
 	var hours *store.MaintenanceHours
 	for _, d := range rows {
 		if d.Kind == run.Kind {
-			r.served(&d, run, j)
+			if err := r.served(ctx, &d, &run, j); err != nil {
+				return err
+			}
 			hours = &d
 		}
 	}
@@ -473,18 +512,38 @@ func (r *Runner) end(ctx context.Context, run store.MaintenanceRun, j store.Job)
 }
 
 // served stores how a run ended with the hours. Runs that a person asked for do not
-// affect slots, but the slice of a successful check counts as read.
-func (r *Runner) served(d *store.MaintenanceHours, run store.MaintenanceRun, j store.Job) {
+// affect slots, but the slice of a successful check counts as read. A slot is served when
+// it is at every place, and so is a slice.
+func (r *Runner) served(ctx context.Context, d *store.MaintenanceHours, run *store.MaintenanceRun, j store.Job) error {
+	run.Again = run.Slot > 0 && schedule.Retry(j.State, j.Cause) && d.Attempt < schedule.Retries(j.Cause, r.Timing.RetryMax)
+	repo, err := r.Store.Repository(ctx, run.Repository)
+	if err != nil {
+		return err
+	}
+	if location.PerHost(repo.Location) {
+		if run.Slot == 0 {
+			return nil
+		}
+		left, err := r.left(ctx, repo, run.Host, run.Kind, run.Slot, run)
+		if err != nil {
+			return err
+		}
+		if !run.Again && len(left) > 0 {
+			d.Attempt, d.NextAttemptAt = 0, 0
+			return nil
+		}
+	}
 	if run.Outcome == store.RunSucceeded && run.Kind == topics.CheckJob && j.Operation.V != nil && d.Slices > 0 &&
 		j.Operation.V.Subset == Subset(*d) {
 		d.Slice = (d.Slice + 1) % d.Slices
 	}
 	switch {
 	case run.Slot == 0:
-	case schedule.Retry(j.State, j.Cause) && d.Attempt < schedule.Retries(j.Cause, r.Timing.RetryMax):
+	case run.Again:
 		d.Attempt++
 		d.NextAttemptAt = r.Now().Add(schedule.Backoff(d.Attempt)).UnixMilli()
 	default:
 		d.Served, d.Attempt, d.NextAttemptAt = max(d.Served, run.Slot), 0, 0
 	}
+	return nil
 }

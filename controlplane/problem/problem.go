@@ -198,6 +198,9 @@ func Of(err error) *Problem {
 	case errors.Is(err, retention.ErrRules):
 		return &Problem{Kind: Invalid, Title: "These retention rules cannot be",
 			Say: rulesProblem(err), Do: "Correct them and try again; nothing was removed."}
+	case errors.Is(err, maintenance.ErrNoPlace):
+		return &Problem{Kind: Conflict, Title: "There is nothing to look after yet",
+			Say: "No host has made its repository at this address.", Do: "Run a backup: the first one of each host makes its own.", Err: err}
 	case errors.Is(err, maintenance.ErrNoKeeper):
 		return &Problem{Kind: Conflict, Title: "This repository has no keeper",
 			Say: "No host was chosen to look after it, so nothing was begun. Forget and prune delete: wherever they run, " +

@@ -10,6 +10,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -47,7 +48,7 @@ func Look(ctx context.Context, s *store.Store, id topics.RepositoryID, keep *sto
 	if p.Verdicts, err = Plan(p.Keep, list, now); err != nil {
 		return p, err
 	}
-	before, err := before(ctx, s, id)
+	before, err := before(ctx, s, id, "")
 	if err != nil {
 		return p, err
 	}
@@ -94,9 +95,10 @@ func KeepOf(r store.Repository) store.Keep {
 	return *r.Keep.V
 }
 
-// before returns how many snapshots of each group the last completed forget removed.
-func before(ctx context.Context, s *store.Store, id topics.RepositoryID) (map[topics.SourceGroupID]int, error) {
-	last, err := s.LastRun(ctx, id, topics.ForgetJob, store.RunSucceeded)
+// before returns how many snapshots of each group the last completed forget removed, at
+// the place of a host or at any.
+func before(ctx context.Context, s *store.Store, id topics.RepositoryID, at topics.HostID) (map[topics.SourceGroupID]int, error) {
+	last, err := s.LastRunAt(ctx, id, topics.ForgetJob, store.RunSucceeded, at)
 	if errors.Is(err, store.ErrNotFound) || err == nil && last.Plan.V == nil {
 		return nil, nil
 	} else if err != nil {
@@ -107,12 +109,14 @@ func before(ctx context.Context, s *store.Store, id topics.RepositoryID) (map[to
 
 // Decide returns the plan of a forget, after the repository was listed. With the hash
 // of an approved plan it removes no more than that plan; if another plan is held by
-// now, the approval is ignored.
-func Decide(ctx context.Context, s *store.Store, r store.Repository, approved string, now time.Time) (plan store.Plan, err error) {
+// now, the approval is ignored. Where hosts have places of their own, it names what is at
+// that of one host alone.
+func Decide(ctx context.Context, s *store.Store, r store.Repository, at topics.HostID, approved string, now time.Time) (
+	plan store.Plan, err error) {
 	if err := Check(KeepOf(r), r.AppendOnly); err != nil {
 		return store.Plan{Unusual: []string{"Its rules cannot be: " + err.Error() + "."}}, nil
 	}
-	list, err := s.PlannedSnapshots(ctx, r.ID)
+	list, err := s.PlannedAt(ctx, r.ID, at)
 	if err != nil {
 		return plan, err
 	}
@@ -120,7 +124,10 @@ func Decide(ctx context.Context, s *store.Store, r store.Repository, approved st
 	if err != nil {
 		return plan, err
 	}
-	last, err := before(ctx, s, r.ID)
+	if places.Shared(r.Location) {
+		at = "" // whoever did it, it was there
+	}
+	last, err := before(ctx, s, r.ID, at)
 	if err != nil {
 		return plan, err
 	}
@@ -128,7 +135,7 @@ func Decide(ctx context.Context, s *store.Store, r store.Repository, approved st
 	if approved == "" {
 		return plan, nil
 	}
-	review, err := s.ReviewOf(ctx, r.ID)
+	review, err := s.ReviewNamed(ctx, r.ID, approved)
 	if errors.Is(err, store.ErrNotFound) || err == nil && (review.Hash != approved || review.ApprovedAt == 0) {
 		return plan, nil
 	} else if err != nil {

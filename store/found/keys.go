@@ -16,6 +16,7 @@ import (
 type Key struct {
 	Repository topics.RepositoryID `db:"repository"`
 	ID         string              `db:"id"`
+	Place      topics.HostID       `db:"place"` // the host at whose place it is; "" if all share one
 	Username   string              `db:"username"`
 	Hostname   string              `db:"hostname"`
 	Created    int64               `db:"created"` // by the clock of the host that made it
@@ -29,8 +30,9 @@ func (k Key) Ours() bool { return k.Trusted || k.Opened }
 
 var hexDigits = regexp.MustCompile(`^[0-9a-f]{4,64}$`)
 
-// Keys stores a complete listing of a repository's keys.
-func Keys(ctx context.Context, tx *sqlx.Tx, repository topics.RepositoryID, found []topics.Key, at int64) error {
+// Keys stores a complete listing of a repository's keys, at the place of a host unless all
+// share one. It says nothing of the keys at other places.
+func Keys(ctx context.Context, tx *sqlx.Tx, repository topics.RepositoryID, place topics.HostID, found []topics.Key, at int64) error {
 	var r struct {
 		KeysAt  int64  `db:"keys_at"`
 		KeyHint string `db:"key_hint"`
@@ -39,7 +41,7 @@ func Keys(ctx context.Context, tx *sqlx.Tx, repository topics.RepositoryID, foun
 		return err
 	}
 	var rows []Key
-	if err := tx.SelectContext(ctx, &rows, `SELECT * FROM repository_keys WHERE repository = $1`, repository); err != nil {
+	if err := tx.SelectContext(ctx, &rows, `SELECT * FROM repository_keys WHERE `+atPlace(1, 2), repository, place); err != nil {
 		return err
 	}
 	had, here := map[string]Key{}, map[string]bool{}
@@ -57,14 +59,16 @@ func Keys(ctx context.Context, tx *sqlx.Tx, repository topics.RepositoryID, foun
 			k = Key{
 				Repository: repository,
 				ID:         t.ID,
+				Place:      place,
 				Username:   t.User,
 				Hostname:   t.Host,
 				Created:    t.Created,
 				FirstSeen:  at,
-				Trusted:    r.KeysAt == 0,
+				Trusted:    r.KeysAt == 0 || place != "" && len(rows) == 0,
 			}
-			if _, err := tx.NamedExecContext(ctx, `INSERT INTO repository_keys (repository, id, username, hostname, created, first_seen, trusted)
-				VALUES (:repository, :id, :username, :hostname, :created, :first_seen, :trusted)`, k); err != nil {
+			if _, err := tx.NamedExecContext(ctx, `INSERT INTO repository_keys (repository, id, place, username, hostname, created, first_seen,
+				trusted) VALUES (:repository, :id, :place, :username, :hostname, :created, :first_seen, :trusted)
+				ON CONFLICT (repository, id) DO UPDATE SET place = excluded.place`, k); err != nil {
 				return err
 			}
 		}
@@ -76,8 +80,8 @@ func Keys(ctx context.Context, tx *sqlx.Tx, repository topics.RepositoryID, foun
 			}
 		}
 	}
-	if _, err := tx.ExecContext(ctx, `UPDATE repository_keys SET opened = (id = $1) WHERE repository = $2 AND opened <> (id = $1)`,
-		opened, repository); err != nil {
+	if _, err := tx.ExecContext(ctx, `UPDATE repository_keys SET opened = (id = $1), place = $2 WHERE (opened <> (id = $1) OR place <> $2)
+		AND `+atPlace(3, 2), opened, place, repository); err != nil {
 		return err
 	}
 	for _, k := range rows {

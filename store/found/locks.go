@@ -13,7 +13,8 @@ import (
 type Lock struct {
 	Repository topics.RepositoryID `db:"repository"`
 	ID         string              `db:"id"`
-	Time       int64               `db:"time"` // by the clock of its host
+	Place      topics.HostID       `db:"place"` // the host at whose place it is; "" if all share one
+	Time       int64               `db:"time"`  // by the clock of its host
 	Exclusive  bool                `db:"exclusive"`
 	Hostname   string              `db:"hostname"`
 	Username   string              `db:"username"`
@@ -23,22 +24,23 @@ type Lock struct {
 	LookedBy   topics.HostID       `db:"looked_by"`
 }
 
-// Locks stores a complete listing of a repository's locks, made by a host. What a
+// Locks stores a complete listing of a repository's locks, made by a host at the place of
+// one unless all share one. What a
 // lock's own host reported about its process stays when another host lists it,
 // because a renewed lock has another ID.
 func Locks(
-	ctx context.Context, tx *sqlx.Tx, repository topics.RepositoryID, host topics.HostID, found []topics.Lock, at int64,
+	ctx context.Context, tx *sqlx.Tx, repository topics.RepositoryID, place, host topics.HostID, found []topics.Lock, at int64,
 ) error {
 	var rows []Lock
-	if err := tx.SelectContext(ctx, &rows, `SELECT * FROM repository_locks WHERE repository = $1`, repository); err != nil {
+	if err := tx.SelectContext(ctx, &rows, `SELECT * FROM repository_locks WHERE `+atPlace(1, 2), repository, place); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `DELETE FROM repository_locks WHERE repository = $1`, repository); err != nil {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM repository_locks WHERE `+atPlace(1, 2), repository, place); err != nil {
 		return err
 	}
 	for _, t := range found {
-		l := Lock{Repository: repository, ID: t.ID, Time: t.Time, Exclusive: t.Exclusive, Hostname: t.Host, Username: t.User, PID: int64(t.PID),
-			Job: t.Job, LookedBy: host}
+		l := Lock{Repository: repository, ID: t.ID, Place: place, Time: t.Time, Exclusive: t.Exclusive, Hostname: t.Host,
+			Username: t.User, PID: int64(t.PID), Job: t.Job, LookedBy: host}
 		if t.Alive != nil {
 			l.Alive = sql.NullBool{Bool: *t.Alive, Valid: true}
 		} else {
@@ -49,8 +51,8 @@ func Locks(
 			}
 		}
 		if _, err := tx.NamedExecContext(ctx, `INSERT INTO repository_locks (repository, id, time, exclusive, hostname, username, pid,
-			alive, job, looked_by)
-			VALUES (:repository, :id, :time, :exclusive, :hostname, :username, :pid, :alive, :job, :looked_by)
+			alive, job, looked_by, place)
+			VALUES (:repository, :id, :time, :exclusive, :hostname, :username, :pid, :alive, :job, :looked_by, :place)
 			ON CONFLICT (repository, id) DO NOTHING`, l); err != nil {
 			return err
 		}

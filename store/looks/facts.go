@@ -104,8 +104,8 @@ func Of(ctx context.Context, q sqlx.QueryerContext, ids ...topics.RepositoryID) 
 			f.Names[l.Host] = ""
 		}
 	}
-	for _, d := range read[Damage](&r, `SELECT * FROM repository_damage WHERE true`, `repository`, ``) {
-		if f := at[d.Repository]; f != nil {
+	for _, d := range read[Damage](&r, `SELECT * FROM repository_damage WHERE true`, `repository`, `ORDER BY since, place`) {
+		if f := at[d.Repository]; f != nil && f.Damage == nil { // the first trouble first
 			f.Damage = &d
 			f.Names[d.Host] = ""
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/restic-manager/restic-manager/store/facts"
+	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -28,6 +29,7 @@ type Look struct {
 // Damage is what a job found in a repository, as long as no check has cleared it.
 type Damage struct {
 	Repository topics.RepositoryID `db:"repository"`
+	Place      topics.HostID       `db:"place"`    // the host at whose place it is; "" if all share one
 	Since      int64               `db:"since"`    // when it was found first
 	FoundAt    int64               `db:"found_at"` // when it was found last
 	Host       topics.HostID       `db:"host"`
@@ -143,13 +145,18 @@ func noteDamage(ctx context.Context, tx *sqlx.Tx, e Ended, at, clock int64) (mov
 	if !bad && !good {
 		return false, nil
 	}
-	was, known, err := one[Damage](ctx, tx, `SELECT * FROM repository_damage WHERE repository = $1`, e.Repository)
+	place, err := places.At(ctx, tx, e.Repository, e.Host)
+	if err != nil {
+		return false, err
+	}
+	was, known, err := one[Damage](ctx, tx, `SELECT * FROM repository_damage WHERE repository = $1 AND place = $2`, e.Repository, place.Host)
 	if err != nil || known && at < believed(was.FoundAt, clock) {
 		return false, err
 	}
 	if bad {
 		now := Damage{
 			Repository: e.Repository,
+			Place:      place.Host,
 			Since:      at,
 			FoundAt:    at,
 			Host:       e.Host,
@@ -163,9 +170,9 @@ func noteDamage(ctx context.Context, tx *sqlx.Tx, e Ended, at, clock int64) (mov
 		if known {
 			now.Since, now.Scope = was.Since, was.Scope.join(found)
 		}
-		_, err = tx.NamedExecContext(ctx, `INSERT INTO repository_damage (repository, since, found_at, host, job, kind, errors, scope)
-			VALUES (:repository, :since, :found_at, :host, :job, :kind, :errors, :scope)
-			ON CONFLICT (repository) DO UPDATE SET since = excluded.since, found_at = excluded.found_at, host = excluded.host,
+		_, err = tx.NamedExecContext(ctx, `INSERT INTO repository_damage (repository, place, since, found_at, host, job, kind, errors, scope)
+			VALUES (:repository, :place, :since, :found_at, :host, :job, :kind, :errors, :scope)
+			ON CONFLICT (repository, place) DO UPDATE SET since = excluded.since, found_at = excluded.found_at, host = excluded.host,
 				job = excluded.job, kind = excluded.kind, errors = excluded.errors, scope = excluded.scope, clean = ''`, now)
 		return !known, err
 	}
@@ -177,7 +184,7 @@ func noteDamage(ctx context.Context, tx *sqlx.Tx, e Ended, at, clock int64) (mov
 		return false, nil
 	}
 	if clean = append(clean, whole); was.Scope.covered(clean) {
-		_, err = tx.ExecContext(ctx, `DELETE FROM repository_damage WHERE repository = $1`, e.Repository)
+		_, err = tx.ExecContext(ctx, `DELETE FROM repository_damage WHERE repository = $1 AND place = $2`, e.Repository, place.Host)
 		return true, err
 	}
 	if whole == Structure || len(clean) > mostClean {
@@ -187,7 +194,8 @@ func noteDamage(ctx context.Context, tx *sqlx.Tx, e Ended, at, clock int64) (mov
 	for i, s := range clean {
 		texts[i] = string(s)
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE repository_damage SET clean = $1 WHERE repository = $2`, strings.Join(texts, ","), e.Repository)
+	_, err = tx.ExecContext(ctx, `UPDATE repository_damage SET clean = $1 WHERE repository = $2 AND place = $3`, strings.Join(texts, ","),
+		e.Repository, place.Host)
 	return false, err
 }
 

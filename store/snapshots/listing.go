@@ -18,9 +18,10 @@ import (
 // is complete: nothing that is there is left out, except what Unreadable names.
 type Listing struct {
 	Repository topics.RepositoryID
-	Host       topics.HostID
-	QueuedAt   int64 // the listing began after this
-	At         int64 // and ended before this
+	Host       topics.HostID // who listed it; where hosts have places of their own, whose it was
+	Apart      bool          // hosts have places of their own: a path, or {host} in the address
+	QueuedAt   int64         // the listing began after this
+	At         int64         // and ended before this
 	Snapshots  []topics.Snapshot
 	Unreadable []string // beginnings of the IDs of snapshots that are there and could not be read
 	Place      string   // restic's ID of the repository; "" if the agent does not say
@@ -42,6 +43,7 @@ type known struct {
 	Time     int64                `db:"time"`
 	Tags     string               `db:"tags"`
 	Host     topics.HostID        `db:"host"`
+	Place    topics.HostID        `db:"place"`
 	Job      topics.JobID         `db:"job"`
 	Group    topics.SourceGroupID `db:"source_group"`
 	Original string               `db:"original"`
@@ -53,15 +55,16 @@ type known struct {
 // What happened while the listing ran takes precedence: a snapshot made or seen after
 // the listing was queued is not missing, and one removed after that does not come
 // back. A host that reaches another repository under the same address says nothing
-// about the snapshots of hosts that do not use that one.
+// about the snapshots of hosts that do not use that one. Where hosts have places of their
+// own, it speaks of those alone that were last seen at its place, or that its host made.
 func List(ctx context.Context, tx *sqlx.Tx, l Listing) ([]Loss, error) {
-	apart, err := visit(ctx, tx, l)
+	silent, err := visit(ctx, tx, l)
 	if err != nil {
 		return nil, err
 	}
 	var rows []known
-	if err := sqlx.SelectContext(ctx, tx, &rows, `SELECT id, seen_at, max(ended_at, noted_at) AS made, time, tags, host, job, source_group,
-		original, named_by FROM snapshots WHERE repository = $1 AND gone_at = 0`, l.Repository); err != nil {
+	if err := sqlx.SelectContext(ctx, tx, &rows, `SELECT id, seen_at, max(ended_at, noted_at) AS made, time, tags, host, place, job,
+		source_group, original, named_by FROM snapshots WHERE repository = $1 AND gone_at = 0`, l.Repository); err != nil {
 		return nil, err
 	}
 	had := make(map[string]known, len(rows))
@@ -78,6 +81,9 @@ func List(ctx context.Context, tx *sqlx.Tx, l Listing) ([]Loss, error) {
 		k, there := had[t.ID]
 		row := rowOf(l.Repository, t)
 		row.SeenAt = l.At
+		if l.Apart {
+			row.Place = l.Host
+		}
 		if !there {
 			if there, err = p.found(row, l); err != nil {
 				return nil, err
@@ -86,6 +92,12 @@ func List(ctx context.Context, tx *sqlx.Tx, l Listing) ([]Loss, error) {
 			}
 		} else if err := p.correct(row, k); err != nil {
 			return nil, err
+		}
+		if there && k.Place != row.Place {
+			if _, err := tx.ExecContext(ctx, `UPDATE snapshots SET place = $1 WHERE repository = $2 AND id = $3`, row.Place, l.Repository,
+				row.ID); err != nil {
+				return nil, err
+			}
 		}
 		if row.Original != "" && k.Job == "" {
 			copies = append(copies, row.ID)
@@ -105,7 +117,7 @@ func List(ctx context.Context, tx *sqlx.Tx, l Listing) ([]Loss, error) {
 			continue
 		}
 		at := int64(0)
-		if max(k.SeenAt, k.Made) <= l.QueuedAt && !apart[k.Host] && !l.unreadable(k.ID) {
+		if max(k.SeenAt, k.Made) <= l.QueuedAt && !silent(k) && !l.unreadable(k.ID) {
 			at, gone = l.At, append(gone, k)
 		}
 		if _, err := set.ExecContext(ctx, k.SeenAt, at, l.Repository, k.ID); err != nil {
@@ -328,33 +340,36 @@ func (p places) losses(gone []known) (list []Loss, err error) {
 	return list, nil
 }
 
-// visit notes in which repository a host's listing was, and says of which hosts it
-// cannot speak: an address such as a path may lead each host to a repository of its
-// own. Only two hosts that have both said where they are, and were never in the same
-// one, are apart; a repository that was made anew in the place of another is where the
-// host was before.
-func visit(ctx context.Context, tx *sqlx.Tx, l Listing) (apart map[topics.HostID]bool, err error) {
-	if l.Place == "" {
-		return nil, nil
-	}
-	if _, err := tx.ExecContext(ctx, `INSERT INTO repository_places (repository, host, place, seen_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (repository, host, place) DO UPDATE SET seen_at = excluded.seen_at`, l.Repository, l.Host, l.Place, l.At); err != nil {
-		return nil, err
-	}
-	list, err := PlacesOf(ctx, tx, l.Repository)
-	if err != nil {
-		return nil, err
-	}
+// visit notes in which repository a listing was, and says of which snapshots it cannot
+// speak: an address such as a path may lead each host to a repository of its own. Where
+// all hosts share an address, only two that have both said where they are, and were never
+// in the same one, are apart; where they do not, all are but for those two that said they
+// are in the same one, such as a folder of a server that both have mounted. A repository
+// that was made anew in the place of another is where the host was before.
+func visit(ctx context.Context, tx *sqlx.Tx, l Listing) (silent func(known) bool, err error) {
 	been, latest := map[string]bool{}, map[topics.HostID]string{}
-	for _, p := range list { // the latest of each host comes last
-		been[p.Place] = been[p.Place] || p.Host == l.Host
-		latest[p.Host] = p.Place
+	if l.Place != "" {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO repository_places (repository, host, place, seen_at) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (repository, host, place) DO UPDATE SET seen_at = excluded.seen_at`, l.Repository, l.Host, l.Place, l.At); err != nil {
+			return nil, err
+		}
+		list, err := PlacesOf(ctx, tx, l.Repository)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range list { // the latest of each host comes last
+			been[p.Place] = been[p.Place] || p.Host == l.Host
+			latest[p.Host] = p.Place
+		}
 	}
-	apart = map[topics.HostID]bool{}
-	for host, place := range latest {
-		apart[host] = !been[place]
-	}
-	return apart, nil
+	return func(k known) bool {
+		if l.Apart {
+			where := cmp.Or(k.Place, k.Host)
+			return where != "" && where != l.Host && !been[latest[where]]
+		}
+		place, known := latest[k.Host]
+		return known && !been[place]
+	}, nil
 }
 
 // A Place is a repository in which a host's listing was, under the address of one of

@@ -49,10 +49,11 @@ type Snapshot struct {
 	Files       uint64               `db:"files"`
 	Bytes       uint64               `db:"bytes"` // what restoring it writes
 
-	SeenAt  int64 `db:"seen_at"`  // when a listing last had it; 0 if only the backup reported it
-	NotedAt int64 `db:"noted_at"` // when its job was heard to have made it
-	KnownAt int64 `db:"known_at"` // of a foreign one: when it was acknowledged; 0 is not
-	GoneAt  int64 `db:"gone_at"`  // when it was found missing or was removed; 0 while it exists
+	Place   topics.HostID `db:"place"`    // see Where; "" if all hosts share one, or no listing saw it
+	SeenAt  int64         `db:"seen_at"`  // when a listing last had it; 0 if only the backup reported it
+	NotedAt int64         `db:"noted_at"` // when its job was heard to have made it
+	KnownAt int64         `db:"known_at"` // of a foreign one: when it was acknowledged; 0 is not
+	GoneAt  int64         `db:"gone_at"`  // when it was found missing or was removed; 0 while it exists
 
 	NamedBy        topics.JobID `db:"named_by"`        // a job that was to remove or replace it, however that ended
 	AcknowledgedAt int64        `db:"acknowledged_at"` // when an administrator took note that it is lost
@@ -98,6 +99,16 @@ func (m *Made) Sized(sum *topics.Summary) {
 	}
 }
 
+// Where returns the host at whose place the snapshot is, where hosts have places of their
+// own: the one at which a listing last saw it, else that of the host that made it. It is
+// "" if nobody knows.
+func (n Snapshot) Where() topics.HostID {
+	if n.Place != "" {
+		return n.Place
+	}
+	return n.Host
+}
+
 // Foreign reports whether no job of ours made it.
 func (n Snapshot) Foreign() bool { return n.Job == "" }
 
@@ -112,9 +123,11 @@ const lost = `gone_at > 0 AND named_by = '' AND replaced_by = '' AND job <> ''`
 var wholeID = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 const insert = `INSERT INTO snapshots (repository, id, time, hostname, paths, tags, username, tree, original, host, job, source_group,
-	requested_by, queued_at, begun_at, ended_at, state, schedule, slot, files, bytes, seen_at, noted_at, gone_at, named_by)
+	requested_by, queued_at, begun_at, ended_at, state, schedule, slot, files, bytes, seen_at, noted_at, gone_at, named_by,
+	place)
 	VALUES (:repository, :id, :time, :hostname, :paths, :tags, :username, :tree, :original, :host, :job, :source_group,
-	:requested_by, :queued_at, :begun_at, :ended_at, :state, :schedule, :slot, :files, :bytes, :seen_at, :noted_at, :gone_at, :named_by)`
+	:requested_by, :queued_at, :begun_at, :ended_at, :state, :schedule, :slot, :files, :bytes, :seen_at, :noted_at, :gone_at, :named_by,
+	:place)`
 
 const setMade = `UPDATE snapshots SET host = :host, job = :job, source_group = :source_group, requested_by = :requested_by,
 	queued_at = :queued_at, begun_at = :begun_at, ended_at = :ended_at, state = :state, schedule = :schedule, slot = :slot,

@@ -1,0 +1,38 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+
+	"github.com/restic-manager/restic-manager/location"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// placeOf returns at whose place in a repository a job of a host works: "" is its own. Where
+// {host} leads each host to another place, a job that names a snapshot works where that is.
+// Another host's path leads nowhere, so there each has only its own.
+func (e *Engine) placeOf(ctx context.Context, host topics.HostID, repository topics.RepositoryID, o topics.Operation) (
+	topics.HostID, error) {
+	named := o.Snapshot
+	switch {
+	case named == "" && o.From != "":
+		named = o.From
+	case named == "" && len(o.Snapshots) > 0:
+		named = o.Snapshots[0]
+	}
+	if named == "" {
+		return "", nil
+	}
+	r, err := e.Store.Repository(ctx, repository)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !location.PerHost(r.Location) {
+		return "", nil
+	} else if err != nil {
+		return "", err
+	}
+	n, err := e.Store.SnapshotByID(ctx, repository, named)
+	if errors.Is(err, store.ErrNotFound) || err == nil && n.Where() == host {
+		return "", nil
+	}
+	return n.Where(), err
+}
