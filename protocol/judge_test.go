@@ -10,6 +10,11 @@ func TestABackupIsJudgedByWhatItSaved(t *testing.T) {
 	end := func(state topics.JobState, cause topics.Cause, files, unread uint64) topics.Finished {
 		return topics.Finished{State: state, Cause: cause, Summary: &topics.Summary{TotalFiles: files, Unreadable: unread}}
 	}
+	leaving := func(what string) topics.Finished {
+		f := end(topics.Succeeded, "", 49, 0)
+		f.Summary.Own = []topics.Own{{Path: "/srv/x", What: what}}
+		return f
+	}
 	const ok, warned, failed = topics.Succeeded, topics.Warnings, topics.Failed
 	for _, c := range []struct {
 		is    string
@@ -29,6 +34,8 @@ func TestABackupIsJudgedByWhatItSaved(t *testing.T) {
 			topics.CauseUnreadable},
 		{"one file could be read", end(warned, topics.CauseUnreadable, 1, 7), Standard{}, warned, topics.CauseUnreadable},
 		{"below a half", end(ok, "", 49, 0), Standard{UsualFiles: 100}, warned, topics.CauseFewerFiles},
+		{"below a half, without the repository that those before held", leaving(topics.OwnRepository), Standard{UsualFiles: 100}, ok, ""},
+		{"below a half, without the agent's files", leaving(topics.OwnAgent), Standard{UsualFiles: 100}, warned, topics.CauseFewerFiles},
 		{"a half", end(ok, "", 50, 0), Standard{UsualFiles: 100}, ok, ""},
 		{"below a half of an odd number", end(ok, "", 50, 0), Standard{UsualFiles: 101}, warned, topics.CauseFewerFiles},
 		{"below a half, as it may be", end(ok, "", 1, 0), Standard{AllowEmpty: true, UsualFiles: 100}, ok, ""},

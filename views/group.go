@@ -23,6 +23,7 @@ type GroupForm struct {
 	From, To, Zone   string // hours of the limits: "22:00"; the same twice is all day
 	LowPriority      bool
 	Warnings         []string          // what is saved and most likely not meant
+	LeftOut          []string          // what its backups leave out by themselves
 	Problem          string            // about the whole form
 	Errors           map[string]string // by field
 }

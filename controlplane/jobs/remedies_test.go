@@ -185,3 +185,16 @@ func TestWhatWasReadWithoutALockSaysSo(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+func TestASourceThatIsItsRepositoryIsNoUnknownFlag(t *testing.T) {
+	for message, named := range map[string]bool{
+		`"/srv/repo" lies in the repository "/srv/repo" that it would go into, and no backup saves that`: true,
+		`"/x" lies in the agent's own files, "/x", and no backup saves those`:                            true,
+		"unknown flag: --no-scan": false,
+	} {
+		e := ExplainJob(store.Job{Kind: topics.BackupJob, State: topics.Failed, Cause: topics.CauseUsage, Message: message})
+		if strings.HasPrefix(e.Cause, "The source is the repository itself") != named {
+			t.Errorf("%q: %q", message, e.Cause)
+		}
+	}
+}

@@ -139,6 +139,14 @@ var explanations = map[topics.Cause]Explanation{
 			thenAgain,
 		},
 	},
+	ownSource: {
+		Cause:  "The source is the repository itself, or the agent's own files",
+		Effect: nothingSaved,
+		Remedies: []Remedy{
+			{Text: "Take the path out of the source group, or back it up into another repository.", Cure: CureGroup},
+			thenAgain,
+		},
+	},
 	takesNoWrites: {
 		Cause:  "The repository takes no writes",
 		Effect: nothingSaved,
@@ -362,6 +370,7 @@ const (
 	allUnreadable topics.Cause = "unreadable, all of it"
 	partEmpty     topics.Cause = "empty-source, one of several"
 	takesNoWrites topics.Cause = "permission of the repository"
+	ownSource     topics.Cause = "usage, its own repository"
 )
 
 // ExplainJob is Explain for a job whose message and result are known: they say on whose
@@ -374,6 +383,9 @@ func ExplainJob(j store.Job) Explanation {
 	}
 	if n := SavedFiles(j); cause == topics.CauseEmptySource && n != nil && *n > 0 {
 		cause = partEmpty
+	}
+	if cause == topics.CauseUsage && j.Kind == topics.BackupJob && strings.Contains(j.Message, "no backup saves th") { // the agent's words
+		cause = ownSource
 	}
 	if refusesWrites(j) {
 		cause = takesNoWrites

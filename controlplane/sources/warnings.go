@@ -2,8 +2,10 @@ package sources
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/patterns"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -43,6 +45,45 @@ func Warnings(g store.SourceGroup) (all []string) {
 		}
 		all = append(all, fmt.Sprintf("Nothing in %.200q is saved: the pattern %.200q leaves out all of it.", path, by))
 		delete(out, path)
+	}
+	return all
+}
+
+// LeftOut says what backups of a source group leave out by themselves, as far as the
+// names say it: a repository that is a path below one of the group's. address is the
+// repository's. The host knows it by what its paths lead to.
+func LeftOut(g store.SourceGroup, address string) (all []string) {
+	if location.Scheme(address) != location.Local {
+		return nil
+	}
+	repository := parts(strings.TrimPrefix(address, location.Local+":"))
+	for _, path := range g.Paths {
+		switch of := parts(path); {
+		case len(of) > len(repository) && slices.Equal(of[:len(repository)], repository), slices.Equal(of, repository):
+			all = append(all, fmt.Sprintf("Nothing in %.200q is saved: it lies in the repository that the backup goes into.", path))
+		case len(of) < len(repository) && slices.Equal(repository[:len(of)], of):
+			all = append(all, fmt.Sprintf("The repository lies below %.200q. Backups leave it out, so that it does not save itself.", path))
+		}
+	}
+	return all
+}
+
+// parts takes a path of Linux or Windows apart.
+func parts(path string) []string {
+	windows := !strings.HasPrefix(path, "/")
+	if windows {
+		path = strings.ToLower(path)
+	}
+	return slices.DeleteFunc(strings.FieldsFunc(path, func(r rune) bool { return r == '/' || windows && r == '\\' }),
+		func(part string) bool { return part == "." })
+}
+
+// Owned says where a backup found the repository it goes into, and left it out.
+func Owned(s topics.Summary) (all []string) {
+	for _, o := range s.Own {
+		if o.What == topics.OwnRepository {
+			all = append(all, o.Path+" is left out: the repository that the backup goes into")
+		}
 	}
 	return all
 }

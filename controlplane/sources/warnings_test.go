@@ -69,3 +69,29 @@ func TestAPatternFromBeforeStaysUntilThePatternsAreChanged(t *testing.T) {
 		}
 	}
 }
+
+func TestARepositoryBelowItsSourceIsNamedInAdvance(t *testing.T) {
+	for _, c := range []struct {
+		address string
+		paths   []string
+		says    string
+	}{
+		{"/srv/backup/repo", []string{"/home", "/srv"}, `lies below "/srv"`},
+		{"local:/srv/backup/repo", []string{"/srv/"}, "lies below"},
+		{"/srv/repo", []string{"/"}, "lies below"},
+		{"/srv/{host}/repo", []string{"/srv"}, "lies below"},
+		{"/srv/./repo", []string{"/srv"}, "lies below"},
+		{`D:\Backup\repo`, []string{`d:\backup`}, "lies below"},
+		{"/srv/repo", []string{"/srv/repo"}, `Nothing in "/srv/repo" is saved`},
+		{"/srv/repo", []string{"/srv/repo/data"}, "lies in the repository"},
+		{"/srv/repo", []string{"/srv/repo2", "/srv/re", "/home"}, ""},
+		{"/Srv/repo", []string{"/srv"}, ""},
+		{"rest:http://localhost/srv/repo", []string{"/srv"}, ""},
+		{"sftp:nas:/srv/repo", []string{"/srv"}, ""},
+	} {
+		got := strings.Join(LeftOut(store.SourceGroup{Paths: c.paths}, c.address), " ")
+		if !strings.Contains(got, c.says) || (c.says == "") != (got == "") {
+			t.Errorf("%s of %q: %q, want %q", c.address, c.paths, got, c.says)
+		}
+	}
+}

@@ -171,11 +171,20 @@ func sourcesOf(s topics.Summary) (f []views.Fact) {
 		topics.AllExcluded:    "all of it is left out by patterns",
 		topics.SpecialFile:    "a FIFO, a socket or a device",
 		topics.MissingSource:  "not there",
+		topics.OwnSource:      "it lies in what the backup goes into, or in the agent's own files",
+		topics.OnlyOwn:        "nothing else is in it but the repository, or the agent's own files",
 	}
 	for _, source := range s.Sources {
 		if source.Empty != "" {
 			f = append(f, views.Fact{Name: "Nothing saved of", Value: source.Path + ": " + why[source.Empty], Mono: true})
 		}
+	}
+	for _, o := range s.Own {
+		what := "the agent's own files, with its keys"
+		if o.What == topics.OwnRepository {
+			what = "the repository that this backup goes into"
+		}
+		f = append(f, views.Fact{Name: "Left out", Value: o.Path + ": " + what, Mono: true})
 	}
 	return f
 }

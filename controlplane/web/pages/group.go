@@ -3,6 +3,7 @@ package pages
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -95,6 +96,9 @@ func (s *Pages) EditGroup(w http.ResponseWriter, r *http.Request) error {
 		f.Repository = string(g.Repository)
 	}
 	f.Name, f.Warnings = g.Name, sources.Warnings(g)
+	if f.LeftOut, err = s.leftOut(r.Context(), g); err != nil {
+		return err
+	}
 	if said := sources.Broken(g); said != "" {
 		f.Problem = "Every backup of this source group fails, because restic refuses a pattern of it. Change what is marked below; " +
 			"nothing that was saved before is lost."
@@ -102,6 +106,15 @@ func (s *Pages) EditGroup(w http.ResponseWriter, r *http.Request) error {
 	}
 	f.Paths, f.Excludes = strings.Join(g.Paths, "\n"), strings.Join(g.Excludes, "\n")
 	return s.groupPage(w, r, http.StatusOK, h, f)
+}
+
+// leftOut says what a group's backups leave out by themselves.
+func (s *Pages) leftOut(ctx context.Context, g store.SourceGroup) ([]string, error) {
+	row, err := s.Store.Repository(ctx, g.Repository)
+	if err != nil {
+		return nil, fmt.Errorf("repository of source group %s: %w", g.ID, err)
+	}
+	return sources.LeftOut(g, row.Location), nil
 }
 
 // AcceptSize says that a source group is meant to hold as little as the snapshot does
@@ -173,7 +186,11 @@ func (s *Pages) SaveGroup(w http.ResponseWriter, r *http.Request) error {
 	g, err := save(ctx, session.Of(ctx).Name, h.ID, of, in)
 	if err == nil {
 		to := views.HostURL(string(h.ID))
-		if len(sources.Warnings(g)) > 0 {
+		out, err := s.leftOut(ctx, g)
+		if err != nil {
+			return err
+		}
+		if len(sources.Warnings(g)) > 0 || len(out) > 0 {
 			to = views.GroupURL(string(h.ID), g.Name) // where they stand
 		}
 		http.Redirect(w, r, to, http.StatusSeeOther)

@@ -141,7 +141,7 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 	lastOf, leads := map[topics.SourceGroupID]*views.JobRow{}, map[topics.SourceGroupID][]string{}
 	for _, j := range last {
 		if j.Summary.V != nil {
-			leads[j.SourceGroup] = sources.Leads(*j.Summary.V)
+			leads[j.SourceGroup] = append(sources.Leads(*j.Summary.V), sources.Owned(*j.Summary.V)...)
 		}
 		row := s.JobRow(j, names)
 		lastOf[j.SourceGroup] = &row
