@@ -137,8 +137,6 @@ var telling = []sign{
 	{topics.CauseCredentials, "401 unauthorized", "", "recorded: rest-wrong-http-password-json"},
 	{topics.CauseCredentials, "unable to open config file & 403 forbidden", "", "recorded: rclone-other-users-repo-json"}, // nothing deleted
 	{topics.CauseCredentials, "create repository at & 403 forbidden", "", "recorded"},
-	{topics.CauseCredentials, "create lock in backend & 403 forbidden", "", "restic/backend/rest"},
-	{topics.CauseCredentials, "unable to save snapshot & 403 forbidden", "", "restic/backend/rest"},
 	{topics.CauseCredentials, "", "401 407", "restic/backend/rest, b2, azure, gcs, swift, rclone"},
 	{topics.CauseCredentials, "b2_", "403", "b2"},
 	{topics.CauseCredentials, "googleapi", "403", "gcs"},

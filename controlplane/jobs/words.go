@@ -390,6 +390,9 @@ func ExplainJob(j store.Job) Explanation {
 	if refusesWrites(j) {
 		cause = takesNoWrites
 	}
+	if n := nuanceOf(cause, j.Message); n != "" {
+		cause = n
+	}
 	return Explain(j.Kind, cause, j.State)
 }
 
@@ -419,7 +422,8 @@ func whoseDisk(j store.Job) topics.Cause {
 	own := says("cache", "journal", "temporary", "restic-temp-", "spool")
 	switch {
 	case j.Cause == topics.CauseDiskFull &&
-		says("create lock", "unable to save", "backend", "507 ", "quota", "storage cap", "-tmp-", "save(", "savesnapshot"):
+		says("create lock", "unable to save", "backend", "507 ", "quota", "cap exceeded", "insufficient", "over its capacity",
+			"minimum free", "sftp:", "rclone:", "-tmp-", "save(", "savesnapshot"):
 		return topics.CauseDiskFull
 	case j.Kind == topics.RestoreJob && !own:
 		return targetFull
@@ -436,6 +440,9 @@ func Explain(kind topics.JobKind, cause topics.Cause, state topics.JobState) Exp
 		cause = allUnreadable
 	}
 	e, known := explanations[cause]
+	if n, ok := nuances[cause]; ok {
+		e, known = n.Explanation, true
+	}
 	if !known {
 		how := "failed"
 		if state == topics.Warnings {

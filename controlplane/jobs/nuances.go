@@ -1,0 +1,181 @@
+package jobs
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A nuance is a case of a cause that needs other words: its message names something that
+// only one thing mends. Agents and other programs know the cause alone.
+type nuance struct {
+	of    topics.Cause
+	signs []string // the message has one of them, in lower case
+	Explanation
+}
+
+// nuanceOf returns the first nuance of a cause that a message names, "" if it names none.
+func nuanceOf(cause topics.Cause, message string) topics.Cause {
+	m := strings.ToLower(message)
+	for _, n := range nuancesInOrder {
+		if nuances[n].of == cause && slices.ContainsFunc(nuances[n].signs, func(s string) bool { return strings.Contains(m, s) }) {
+			return n
+		}
+	}
+	return ""
+}
+
+const (
+	sshMissing    topics.Cause = "usage: ssh"
+	rcloneMissing topics.Cause = "usage: rclone"
+	noRemote      topics.Cause = "usage: rclone's remote"
+	configLocked  topics.Cause = "usage: rclone's configuration"
+	sshSetUp      topics.Cause = "usage: ssh's configuration"
+	sftpOff       topics.Cause = "usage: no SFTP"
+	clockWrong    topics.Cause = "credentials: clock"
+	dailyCap      topics.Cause = "disk-full: daily cap"
+	namesGone     topics.Cause = "unreachable: names"
+	shareGone     topics.Cause = "unreachable: share"
+	serverBusy    topics.Cause = "unreachable: busy"
+	pageAnswered  topics.Cause = "unreachable: page"
+	farPermission topics.Cause = "permission: SFTP"
+	memoryGone    topics.Cause = "killed: memory"
+)
+
+// nuancesInOrder lists all, those first that are told by more.
+var nuancesInOrder = []topics.Cause{sshMissing, rcloneMissing, noRemote, configLocked, sshSetUp, sftpOff, clockWrong, dailyCap, namesGone,
+	pageAnswered, shareGone, serverBusy, farPermission, memoryGone}
+
+var passes = Remedy{Text: "This passes by itself most of the time: what a schedule owes is tried again."}
+
+var nuances = map[topics.Cause]nuance{
+	sshMissing: {topics.CauseUsage, []string{`exec: "ssh`, "/ssh: no such file", `\ssh.exe: `}, Explanation{
+		Cause:  "There is no ssh on the host",
+		Effect: nothingSaved,
+		Remedies: []Remedy{
+			{Text: "Install OpenSSH's client on the host, for example with apt install openssh-client: SFTP repositories are reached by it."},
+			thenAgain,
+		},
+	}},
+	rcloneMissing: {topics.CauseUsage, []string{`exec: "rclone`, "/rclone: no such file", "/rclone: exec format", `\rclone.exe: `},
+		Explanation{
+			Cause:  "There is no rclone on the host",
+			Effect: nothingSaved,
+			Remedies: []Remedy{
+				{Text: "Install rclone on the host, for example with apt install rclone, and set up its remote for the agent's user."},
+				thenAgain,
+			},
+		}},
+	noRemote: {topics.CauseUsage, []string{"didn't find section in config file", "didn't find backend called"}, Explanation{
+		Cause:  "rclone on the host does not know this remote",
+		Effect: nothingSaved,
+		Remedies: []Remedy{
+			{Text: "Run rclone config on the host as the agent's user, and set up the remote that the repository's address names. " +
+				"rclone listremotes shows those it knows."},
+			{Text: "Compare the remote's name in the repository's address.", Cure: CureRepository},
+			{Text: "If the log speaks of a backend that is not found, update rclone on the host."},
+			thenAgain,
+		},
+	}},
+	configLocked: {topics.CauseUsage, []string{"decrypt configuration", "configuration encryption", "failed to load config file",
+		"password not set in config file"}, Explanation{
+		Cause:  "rclone cannot read its configuration on the host",
+		Effect: nothingSaved,
+		Remedies: []Remedy{
+			{Text: "If rclone's configuration is encrypted, decrypt it, or write one for the agent's user that is not: nobody is there to type " +
+				"its password."},
+			{Text: "Let the agent's user read rclone's configuration file."},
+			thenAgain,
+		},
+	}},
+	sshSetUp: {topics.CauseUsage, []string{"bad configuration option", "bad owner or permissions", "unable to negotiate with"}, Explanation{
+		Cause:  "ssh on the host and the server do not go together",
+		Effect: nothingSaved,
+		Remedies: []Remedy{
+			{Text: "Run ssh to the server once on the host, as the agent's user: it says the same."},
+			{Text: "Mend what it names in that user's .ssh/config; if it finds no common key type, update the older of both sides."},
+			thenAgain,
+		},
+	}},
+	sftpOff: {topics.CauseUsage, []string{"subsystem request failed", "packet too long"}, Explanation{
+		Cause:  "The server does not speak SFTP to this user",
+		Effect: nothingSaved,
+		Remedies: []Remedy{
+			{Text: "Turn the SFTP subsystem on in the server's sshd_config."},
+			{Text: "If it is on: let the user's login scripts there print nothing, which gets in SFTP's way."},
+			thenAgain,
+		},
+	}},
+	clockWrong: {topics.CauseCredentials, []string{"request time and the server's time", "requesttimetooskewed"}, Explanation{
+		Cause:  "The host's clock is wrong, and so the repository's server refuses it",
+		Effect: nothingSaved,
+		Remedies: []Remedy{
+			{Text: "Set the clock of the host, and let the system keep it, as with systemd-timesyncd or chrony.", Cure: CureHost},
+			thenAgain,
+		},
+	}},
+	dailyCap: {topics.CauseDiskFull, []string{"transaction (class", "bandwidth or transaction", "download bandwidth"}, Explanation{
+		Cause:  "The account's cap for today is used up where the repository is",
+		Effect: "The snapshot was not written. Data that was already uploaded is used by the next run.",
+		Remedies: []Remedy{
+			{Text: "Raise the cap in the provider's settings, or wait until it begins anew."},
+			again("Then run {it} again: no space has to be made."),
+		},
+	}},
+	namesGone: {topics.CauseUnreachable, []string{"temporary failure in name resolution", "server misbehaving", "no such host",
+		"could not resolve host", "name or service not known", "nodename nor servname", "getaddrinfow"}, Explanation{
+		Cause:  "The name of the repository's server could not be resolved",
+		Effect: nothingSaved,
+		Remedies: []Remedy{
+			{Text: "See on the host whether other names resolve: if none does, its own network or name server is in trouble."},
+			{Text: "If only this one does not, compare it with the repository's address.", Cure: CureRepository},
+			thenAgain,
+		},
+	}},
+	pageAnswered: {topics.CauseUnreachable, []string{"invalid character '<'", "<html", "<!doctype", "text/html"}, Explanation{
+		Cause:  "Something else answered in the place of the repository's server",
+		Effect: nothingSaved,
+		Remedies: []Remedy{
+			{Text: "A page for people came where restic expected data: a proxy's error, a login page of the network, or another web server. " +
+				"Open the repository's address on the host, for example with curl."},
+			{Text: "If it is another server, correct the repository's address.", Cure: CureRepository},
+			thenAgain,
+		},
+	}},
+	shareGone: {topics.CauseUnreachable, []string{"stale nfs file handle", "stale file handle", "transport endpoint", "host is down",
+		"input/output error", "remote i/o error", "no such device", "network path was not found", "network name", "unexpected network error",
+		"device is not ready", "semaphore timeout"}, Explanation{
+		Cause:  "The disk or share with the repository does not answer",
+		Effect: nothingSaved,
+		Remedies: []Remedy{
+			{Text: "See on the host whether it is still mounted and can be listed; mount it again if it cannot."},
+			{Text: "If it is a disk of the host itself, look into the system's log: input and output errors of a disk mean that it is failing. " +
+				"Then check the repository.", Cure: CureCheck},
+			thenAgain,
+		},
+	}},
+	serverBusy: {topics.CauseUnreachable, []string{"slow down", "slowdown", "request rate", "reduce your request", "too many requests",
+		"429", "throttl", "rate limit", "ratelimit", "busy", "no tomes"}, Explanation{
+		Cause:    "The repository's server has asked for fewer requests",
+		Effect:   nothingSaved,
+		Remedies: []Remedy{passes, {Text: "If it goes on, let fewer hosts start at the same minute."}, thenAgain},
+	}},
+	farPermission: {topics.CausePermission, []string{"ssh_fx_permission_denied"}, Explanation{
+		Cause:  "The server does not let this user into the repository's folder",
+		Effect: nothingSaved,
+		Remedies: []Remedy{
+			{Text: "Let the user of the repository's address read and write that folder on the server."},
+			{Text: "Compare user and path in the repository's address.", Cure: CureRepository},
+			thenAgain,
+		},
+	}},
+	memoryGone: {topics.CauseKilled, []string{"out of memory", "cannot allocate memory", "not enough memory"}, Explanation{
+		Cause:  "There was not enough memory on the host",
+		Effect: "No snapshot was written. Data that was already uploaded is used by the next run.",
+		Remedies: []Remedy{
+			{Text: "See on the host what else uses its memory, and give it more, or swap. restic needs some of it for each file of the repository."},
+			thenAgain,
+		},
+	}},
+}

@@ -1,0 +1,69 @@
+package jobs
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// Each has the neighbour that is not it.
+func TestAMessageThatNamesWhatToDoGetsItsOwnWords(t *testing.T) {
+	for _, c := range []struct {
+		cause   topics.Cause
+		message string
+		want    topics.Cause
+		says    string
+	}{
+		{topics.CauseUsage, `unable to open repository at sftp:nas: exec: "ssh": executable file not found in $PATH`, sshMissing,
+			"openssh-client"},
+		{topics.CauseUsage, `unable to open repository at rclone:drive:a: exec: "rclone": executable file not found in $PATH`, rcloneMissing,
+			"apt install rclone"},
+		{topics.CauseUsage, `exec: "no-such-program": executable file not found in $PATH`, "", ""},
+		{topics.CauseUsage, `rclone: Failed to create file system for "drive:a": didn't find section in config file`, noRemote, "rclone config"},
+		{topics.CauseUsage, "rclone: ERROR : Couldn't decrypt configuration, most likely wrong password.", configLocked, "encrypted"},
+		{topics.CauseUsage, "subprocess ssh: /root/.ssh/config: line 3: Bad configuration option: hostnam", sshSetUp, ".ssh/config"},
+		{topics.CauseUsage, "subprocess ssh: subsystem request failed on channel 0", sftpOff, "sshd_config"},
+		{topics.CauseUsage, "unknown flag: --no-such-flag", "", ""},
+		{topics.CauseCredentials, "Stat: The difference between the request time and the server's time is too large.", clockWrong, "clock"},
+		{topics.CauseCredentials, "Stat: Access Denied.", "", ""},
+		{topics.CauseDiskFull, "b2_download_file_by_name: 403: Cannot download file, download bandwidth or transaction (Class B) cap exceeded.",
+			dailyCap, "Raise the cap"},
+		{topics.CauseDiskFull, "b2_upload_file: 403: Cannot upload files, storage cap exceeded.", "", ""},
+		{topics.CauseUnreachable, "dial tcp: lookup nas on 127.0.0.53:53: server misbehaving", namesGone, "other names"},
+		{topics.CauseUnreachable, "subprocess ssh: ssh: Could not resolve hostname nas: Name or service not known", namesGone, "other names"},
+		{topics.CauseUnreachable, "dial tcp 192.0.2.9:443: connect: connection refused", "", ""},
+		{topics.CauseUnreachable, "Decode: invalid character '<' looking for beginning of value", pageAnswered, "curl"},
+		{topics.CauseUnreachable, "write /mnt/r/data/00/x: stale NFS file handle", shareGone, "mounted"},
+		{topics.CauseUnreachable, "write /mnt/r/data/00/x: input/output error", shareGone, "failing"},
+		{topics.CauseUnreachable, "client.PutObject: Please reduce your request rate.", serverBusy, "passes by itself"},
+		{topics.CauseUnreachable, "unexpected HTTP response (500): 500 Internal Server Error", "", ""},
+		{topics.CausePermission, `OpenFile: sftp: "Permission denied" (SSH_FX_PERMISSION_DENIED)`, farPermission, "on the server"},
+		{topics.CausePermission, "open /srv/r/config: permission denied", "", ""},
+		{topics.CauseKilled, "fatal error: runtime: out of memory", memoryGone, "memory"},
+		{topics.CauseKilled, "restic was ended by a signal: terminated", "", ""},
+		{topics.CauseUnknown, "Could not resolve hostname", "", ""}, // the cause comes first
+	} {
+		if got := nuanceOf(c.cause, c.message); got != c.want {
+			t.Errorf("%s, %q: %q, want %q", c.cause, c.message, got, c.want)
+		}
+		for _, kind := range topics.Kinds {
+			e := ExplainJob(store.Job{Kind: kind, State: topics.Failed, Cause: c.cause, Message: c.message})
+			text := e.Cause + " " + e.Effect + " " + strings.Join(e.Texts(), " ")
+			if !strings.Contains(text, c.says) || strings.Contains(text, "{") {
+				t.Errorf("%s, %s, %q: %s", kind, c.cause, c.message, text)
+			}
+			if kind != topics.BackupJob && (strings.Contains(text, "Nothing was saved") || strings.Contains(text, "the backup again")) {
+				t.Errorf("a %s speaks of a backup: %s", kind, text)
+			}
+		}
+	}
+	for n, words := range nuances {
+		if !slices.Contains(nuancesInOrder, n) || words.Cause == "" || words.Effect == "" || len(words.Remedies) == 0 ||
+			!slices.Contains(topics.Causes, words.of) || slices.Contains(topics.Causes, n) {
+			t.Errorf("%s: %+v", n, words)
+		}
+	}
+}
