@@ -50,7 +50,7 @@ var arrows = []struct{ pkg, may, is string }{
 		" store/promise topics",
 		"what is true of the fleet, whoever shows it"},
 	{"controlplane/health", "location slots store/facts store/looks topics words", "how a repository is, from what hosts last found there"},
-	{"controlplane/hosts", "controlplane/field store store/removal topics", "what is known of connected hosts"},
+	{"controlplane/hosts", "controlplane/field store store/removal store/twins topics", "what is known of connected hosts"},
 	{"controlplane/jobs", "controlplane/hosts controlplane/rights failpoint location protocol seal store store/places topics words",
 		"asks hosts for jobs and follows them"},
 	{"controlplane/kit", "location store topics words", "emergency kits"},
@@ -138,7 +138,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"store", "failpoint private protocol store/atonce store/auditlog store/chain store/changes store/column store/facts store/found" +
 		" store/joblog" +
 		" store/keyring store/looks store/migrations store/places store/prepared store/promise store/removal store/slotlog store/snapshots" +
-		" store/standard store/sweep store/triggers topics",
+		" store/standard store/sweep store/triggers store/twins topics",
 		"keeps rows, whoever asks"},
 	{"store/atonce", "topics", "how many jobs hosts run at once"},
 	{"store/auditlog", "store/chain store/column", "entries of the audit log, and the search for some"},
@@ -161,6 +161,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"store/storetest", "", "databases for tests"},
 	{"store/sweep", "topics", "removes old rows in small transactions"},
 	{"store/triggers", "", "what the database does by itself with each change"},
+	{"store/twins", "protocol store/column topics", "the machines that use one host's identity"},
 	{"topics", "", "the conversation between the two sides"},
 	{"views", "words", "pages: handlers decide what is true, these only show it"},
 	{"words", "", "how sizes, moments and foreign text are shown"},
@@ -216,7 +217,7 @@ var keepers = []struct {
 	{"modernc.org/sqlite", []string{"store"}, "SQL is written in one place"},
 	{"github.com/jmoiron/sqlx", []string{"store", "store/atonce", "store/auditlog", "store/facts", "store/found", "store/joblog",
 		"store/looks", "store/places", "store/prepared", "store/promise", "store/removal", "store/slotlog", "store/snapshots", "store/standard",
-		"store/sweep", "store/triggers"}, "SQL is written in one place"},
+		"store/sweep", "store/triggers", "store/twins"}, "SQL is written in one place"},
 	{"github.com/pressly/goose/v3", []string{"store/migrations"}, "SQL is written in one place"},
 	{"database/sql", []string{"store", "store/column", "store/facts", "store/found", "store/migrations", "store/places",
 		"store/prepared", "store/snapshots",

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/restic-manager/restic-manager/agent/link"
@@ -123,15 +124,16 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	r := &runner{
 		Timing: a.Timing, log: a.Log.With("host", identity.Host), identity: identity,
 		journal: journal, room: a.Room, place: place, program: &program{path: a.Restic, timing: a.Timing.Restic},
-		state: state, shown: shown, renewed: make(chan struct{}, 1),
+		state: state, shown: shown, renewed: make(chan struct{}, 1), replace: make(chan struct{}, 1),
 		wall: time.Now, steps: make(chan step), progress: make(chan progress, 8), jobs: map[topics.JobID]context.CancelCauseFunc{},
 	}
+	r.instance.Store(new(newInstance()))
 	if _, err := r.program.find(ctx); err != nil && ctx.Err() == nil {
 		r.log.Warn("backups will fail until this is mended", "err", err)
 	}
 	return r.run(ctx, link.Config{
 		Server: identity.Server, TLS: shown.tls(topics.ALPNMQTT), Host: identity.Host, Channel: channel, Version: Version,
-		Timing: a.Timing.Link, Log: r.log, Next: journal.NextSession,
+		Timing: a.Timing.Link, Log: r.log, Next: journal.NextSession, Instance: func() string { return *r.instance.Load() },
 	})
 }
 
@@ -143,6 +145,8 @@ type runner struct {
 	state    string       // directory
 	shown    *credentials // to the control plane
 	renewed  chan struct{}
+	replace  chan struct{}          // the certificate is to be renewed at once
+	instance atomic.Pointer[string] // this process, see topics.Birth
 	journal  *spool.Spool
 	place    restic.Place
 	program  *program
@@ -318,7 +322,9 @@ func (r *runner) step(in protocol.AgentInput) error {
 		case protocol.Reap:
 			r.work.Go(func() { r.reap(e.Job) })
 		case protocol.Reconnect:
-			r.log.Warn("the control plane knows more than this journal, which must be an older copy; a new epoch begins")
+			r.log.Warn("the control plane knows more than this journal, which must be an older copy, or there is another copy of it; " +
+				"a new epoch begins")
+			r.instance.Store(new(newInstance()))
 			r.disconnect(errors.New("a new epoch begins"))
 		}
 	}
@@ -338,7 +344,8 @@ func (r *runner) linkEvent(e link.Event) {
 	switch e := e.(type) {
 	case link.Up:
 		r.conn, r.assembly = e.Conn, topics.ConfigAssembly{}
-		in := protocol.Welcomed{Received: e.Welcome.Received, Session: e.Conn.Session, Known: e.Welcome.Known, Facts: r.facts(), At: now()}
+		in := protocol.Welcomed{Received: e.Welcome.Received, Session: e.Conn.Session, Known: e.Welcome.Known, Facts: r.facts(), At: now(),
+			Instance: e.Conn.Instance, Machine: machineOf(r.state)}
 		if err := r.step(in); err != nil {
 			r.log.Error("the journal cannot be written", "err", err)
 			r.disconnect(err)
@@ -347,6 +354,11 @@ func (r *runner) linkEvent(e link.Event) {
 			r.outbox = protocol.NewOutbox(r.Protocol, e.Conn.Session.Epoch, e.Welcome.Received, time.Now())
 			r.heartbeat()
 		}
+		if e.Welcome.Renew {
+			r.renewAtOnce()
+		}
+	case link.Renewal:
+		r.renewAtOnce()
 	case link.Down:
 		if r.conn == e.Conn {
 			r.conn, r.outbox = nil, nil
@@ -442,6 +454,8 @@ func (r *runner) heartbeat() {
 		Refused: r.conn.Refused(),
 		Silent:  r.silent.list(),
 		Disk:    r.disk(),
+
+		Instance: r.conn.Instance,
 	})
 }
 

@@ -23,8 +23,11 @@ func renewal(c *x509.Certificate, chance float64) time.Time {
 // then instead of setting one long timer, which would stop while the machine sleeps.
 func (r *runner) renew(ctx context.Context) {
 	said := ""
-	for chance := rand.Float64(); ; {
+	for chance, now := rand.Float64(), false; ; {
 		wait := time.Until(renewal(r.shown.current.Load().Leaf, chance).Round(0))
+		if now {
+			wait, now = 0, false
+		}
 		if wait <= 0 {
 			err := r.renewNow(ctx)
 			switch {
@@ -47,8 +50,18 @@ func (r *runner) renew(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-r.replace:
+			now = true
 		case <-time.After(min(wait, r.Renew)):
 		}
+	}
+}
+
+// renewAtOnce has the certificate renewed although it is not due. It does not wait.
+func (r *runner) renewAtOnce() {
+	select {
+	case r.replace <- struct{}{}:
+	default:
 	}
 }
 
@@ -61,7 +74,7 @@ func (r *runner) renewNow(ctx context.Context) error {
 		return err
 	}
 	answer, err := post[topics.RenewResponse](ctx, r.identity.Server, topics.RenewPath, r.shown.tls(topics.ALPNHTTP),
-		topics.RenewRequest{CSR: csr})
+		topics.RenewRequest{CSR: csr, Instance: *r.instance.Load()})
 	if err != nil {
 		return err
 	}

@@ -170,6 +170,7 @@ type Will struct {
 type Message struct {
 	Name     string // the publisher's Rights.Name
 	ClientID string // and its client id
+	Remote   string // and where it connected from, HOST:PORT
 	Topic    string
 	Payload  []byte
 	QoS      byte
@@ -376,6 +377,21 @@ func (b *Broker) Kick(name string) int {
 	return n
 }
 
+// Cut closes the connection of one client, as Kick does, and returns how many there
+// were.
+func (b *Broker) Cut(name, clientID string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 0
+	for c := range b.conns {
+		if c.rights != nil && c.rights.Name == name && c.id == clientID {
+			c.Close()
+			n++
+		}
+	}
+	return n
+}
+
 // Connections lists the connected clients by name and client id.
 func (b *Broker) Connections() []Connection {
 	b.mu.Lock()
@@ -455,7 +471,7 @@ func (b *Broker) bury(c *conn) {
 		b.cfg.Log.Error("will not published", "name", c.rights.Name, "client", c.id, "err", err)
 	}
 	b.received(Message{
-		Name: c.rights.Name, ClientID: c.id, Topic: w.TopicName, Payload: w.Payload,
+		Name: c.rights.Name, ClientID: c.id, Remote: c.RemoteAddr().String(), Topic: w.TopicName, Payload: w.Payload,
 		QoS: w.Qos, Retain: w.Retain, Will: true,
 	})
 }

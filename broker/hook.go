@@ -299,7 +299,7 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 		return pk, packets.ErrRejectPacket
 	}
 	h.broker.received(Message{
-		Name: c.rights.Name, ClientID: c.id, Topic: pk.TopicName, Payload: pk.Payload,
+		Name: c.rights.Name, ClientID: c.id, Remote: c.RemoteAddr().String(), Topic: pk.TopicName, Payload: pk.Payload,
 		QoS: pk.FixedHeader.Qos, Retain: pk.FixedHeader.Retain,
 	})
 	if pk.FixedHeader.Retain {
@@ -344,7 +344,7 @@ func (h *hook) OnWill(cl *mqtt.Client, w mqtt.Will) (mqtt.Will, error) {
 func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
 	if c := connOf(cl); c != nil {
 		h.broker.received(Message{
-			Name: c.rights.Name, ClientID: c.id, Topic: pk.TopicName, Payload: pk.Payload,
+			Name: c.rights.Name, ClientID: c.id, Remote: c.RemoteAddr().String(), Topic: pk.TopicName, Payload: pk.Payload,
 			QoS: pk.FixedHeader.Qos, Retain: pk.FixedHeader.Retain, Will: true,
 		})
 	}

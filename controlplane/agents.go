@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -48,7 +49,19 @@ func (p *Plane) heard(m broker.Message) {
 		p.Jobs.Refused(topics.HostID(m.Name), m.Topic, "published to a topic that is none of its own")
 		return
 	}
-	p.Jobs.Received(m.Topic, m.Payload, m.Retain)
+	remote, _, err := net.SplitHostPort(m.Remote)
+	if err != nil {
+		remote = m.Remote
+	}
+	p.Jobs.ReceivedFrom(m.ClientID, remote, m.Topic, m.Payload, m.Retain)
+}
+
+// cut closes the connections of a host's client, or all of the host's.
+func (p *Plane) cut(host topics.HostID, client string) int {
+	if client == "" {
+		return p.agents.Kick(string(host))
+	}
+	return p.agents.Cut(string(host), client)
 }
 
 // denied counts what an agent tried beyond its rights.

@@ -216,6 +216,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Now:      now,
 		Send:     func(topic string, payload []byte) error { return p.agents.Publish(topic, payload, 1, false) },
 		Changed:  p.changed,
+		Cut:      p.cut,
 		Came:     p.schedules.HostCame,
 	})
 	p.maintenance = maintenance.NewRunner(maintenance.Config{

@@ -77,6 +77,9 @@ type (
 		Known    topics.Session // see topics.Welcome
 		Facts    topics.Facts
 		At       int64
+
+		Instance string          // this process, see topics.Birth
+		Machine  *topics.Machine // where it runs
 	}
 	// Receipted: the control plane has committed events.
 	Receipted struct{ Received topics.Received }
@@ -200,6 +203,9 @@ func AgentStep(tx AgentTx, in AgentInput) ([]AgentEffect, error) {
 		if err != nil || in.Received.Epoch != last.Epoch || in.Received.Seq > last.Seq {
 			return nil, err
 		}
+		if mark, known, err := tx.Mark(in.Received.Seq); err != nil || known && in.Received.Mark != "" && mark != in.Received.Mark {
+			return []AgentEffect{Reconnect{}}, err // it is for a copy of this journal that went another way; the welcome tells them apart
+		}
 		return nil, tx.Drop(in.Received.Seq)
 	case Commanded:
 		if in.Command.Cancel {
@@ -280,7 +286,7 @@ func welcomed(tx AgentTx, in Welcomed) ([]AgentEffect, error) {
 	if err != nil {
 		return nil, err
 	}
-	hello := topics.Hello{Session: in.Session, Facts: in.Facts, Jobs: []topics.JobID{}}
+	hello := topics.Hello{Session: in.Session, Facts: in.Facts, Jobs: []topics.JobID{}, Instance: in.Instance, Machine: in.Machine}
 	for _, j := range jobs {
 		hello.Jobs = append(hello.Jobs, j.ID)
 	}

@@ -33,6 +33,12 @@ type PlaneTx interface {
 	// Received is how much of a host's stream is committed.
 	Received(topics.HostID) (topics.Received, error)
 	SetReceived(topics.HostID, topics.Received) error
+	// Lanes are the streams of a host whose identity several machines have, and of
+	// those that were refused since; nil if there never were any.
+	Lanes(topics.HostID) ([]Lane, error)
+	// PutLane writes the lane of an epoch; DropLane removes it.
+	PutLane(topics.HostID, Lane) error
+	DropLane(host topics.HostID, epoch int64) error
 
 	Job(topics.JobID) (PlaneJob, bool, error)
 	// PutJob writes the columns of a PlaneJob. It refuses a change of state that
@@ -68,8 +74,8 @@ type PlaneTx interface {
 	Started(PlaneJob, topics.Started, int64) error
 	// Finished is called with the job in its final state, after PutJob.
 	Finished(PlaneJob, topics.Finished, int64) error
-	// Saved is called with a backup that ended before, and how its host says that it
-	// ended: with a snapshot. That may be said again.
+	// Saved is called with a backup whose end was not known, and how its host says that
+	// it ended after all: with a snapshot. That may be said again.
 	Saved(PlaneJob, topics.Finished, int64) error
 }
 
@@ -89,6 +95,8 @@ type (
 		Now    int64
 		Online func(topics.HostID) bool
 		Limits Limits
+		// Twins are the hosts whose identity several machines have: nothing is sent there.
+		Twins map[topics.HostID]bool
 	}
 	// Settled: a job that was not sent has ended without being sent.
 	Settled struct {
@@ -148,6 +156,9 @@ type (
 	ConfigCame struct{ Host topics.HostID }
 	// Stir asks for a Tick now: something may have become due.
 	Stir struct{}
+	// Forked: another journal than the host's stream so far sends its events. Its
+	// connection is to be cut, so that it is welcomed anew.
+	Forked struct{ Host topics.HostID }
 	// Odd reports what should not happen, for the log.
 	Odd struct {
 		Host topics.HostID
@@ -166,6 +177,7 @@ func (Logged) planeEffect()      {}
 func (HelloCame) planeEffect()   {}
 func (ConfigCame) planeEffect()  {}
 func (Stir) planeEffect()        {}
+func (Forked) planeEffect()      {}
 func (Odd) planeEffect()         {}
 
 // PlaneStep applies one input to the control plane's journal.
@@ -183,6 +195,12 @@ func PlaneStep(t Timing, tx PlaneTx, in PlaneInput) ([]PlaneEffect, error) {
 		err = s.settle(in)
 	case HostRemoved:
 		err = s.hostRemoved(in)
+	case TwinsFound:
+		err = s.twinsFound(in)
+	case Born:
+		err = s.born(in)
+	case TwinsDecided:
+		err = s.twinsDecided(in)
 	default:
 		err = fmt.Errorf("plane: unknown input %T", in)
 	}
@@ -193,6 +211,9 @@ type planeStep struct {
 	Timing
 	tx      PlaneTx
 	effects []PlaneEffect
+	// While events of one of several machines are handled: its lane, and the others'.
+	lane   *Lane
+	others []Lane
 }
 
 func (s *planeStep) do(e PlaneEffect) { s.effects = append(s.effects, e) }
@@ -201,6 +222,13 @@ func (s *planeStep) do(e PlaneEffect) { s.effects = append(s.effects, e) }
 // number is missing it keeps nothing after the gap, and the agent sends again from
 // the receipt.
 func (s *planeStep) arrived(in Arrived) error {
+	lanes, err := s.tx.Lanes(in.Host)
+	if err != nil {
+		return err
+	}
+	if _, there := InLane(lanes, in.Events.Epoch); there || Open(lanes) {
+		return s.inLane(in, lanes)
+	}
 	had, err := s.tx.Received(in.Host)
 	if err != nil {
 		return err
@@ -212,17 +240,8 @@ func (s *planeStep) arrived(in Arrived) error {
 		}
 		got = topics.Received{Epoch: in.Events.Epoch}
 	}
-	if in.Events.Epoch == got.Epoch && in.Events.First <= got.Seq+1 {
-		for i, e := range in.Events.Events {
-			if in.Events.First+uint64(i) != got.Seq+1 {
-				continue // received before
-			}
-			if err := s.event(in.Host, e, in.Now); err != nil {
-				return fmt.Errorf("event %d of %s: %w", got.Seq+1, in.Host, err)
-			}
-			got.Seq++
-			got.Mark = e.Mark
-		}
+	if got, err = s.events(in, got); err != nil {
+		return err
 	}
 	if got != had {
 		if err := s.tx.SetReceived(in.Host, got); err != nil {
@@ -231,6 +250,32 @@ func (s *planeStep) arrived(in Arrived) error {
 	}
 	s.do(SendReceipt{in.Host, got})
 	return nil
+}
+
+// events handles what comes next in a stream. Of another journal, which has another
+// event at the place that was reached, nothing counts: some of it would be taken for
+// what was received. It has to connect anew, and to begin an epoch of its own.
+func (s *planeStep) events(in Arrived, got topics.Received) (topics.Received, error) {
+	if in.Events.Epoch != got.Epoch || in.Events.First > got.Seq+1 {
+		return got, nil
+	}
+	if i := got.Seq - in.Events.First; got.Seq >= in.Events.First && i < uint64(len(in.Events.Events)) {
+		if mark := in.Events.Events[i].Mark; mark != "" && got.Mark != "" && mark != got.Mark {
+			s.do(Forked{in.Host})
+			return got, nil
+		}
+	}
+	for i, e := range in.Events.Events {
+		if in.Events.First+uint64(i) != got.Seq+1 {
+			continue // received before
+		}
+		if err := s.event(in.Host, e, in.Now); err != nil {
+			return got, fmt.Errorf("event %d of %s: %w", got.Seq+1, in.Host, err)
+		}
+		got.Seq++
+		got.Mark = e.Mark
+	}
+	return got, nil
 }
 
 // renewed records that a host has a new journal. What was sent to the old one may
@@ -261,6 +306,7 @@ func (s *planeStep) event(host topics.HostID, e topics.Event, now int64) error {
 		return s.fired(host, *e.Fired, moment(e, now))
 	case e.Accepted != nil:
 		return s.of(host, e.Accepted.Job, func(j PlaneJob) error {
+			s.takes(j.ID, !j.State.Ended())
 			if j.Accepted || j.State != topics.Dispatched {
 				return nil
 			}
@@ -269,6 +315,7 @@ func (s *planeStep) event(host topics.HostID, e topics.Event, now int64) error {
 		})
 	case e.Started != nil:
 		return s.of(host, e.Started.Job, func(j PlaneJob) error {
+			s.takes(j.ID, !j.State.Ended())
 			if !j.State.CanBecome(topics.Running) {
 				return nil
 			}
@@ -294,6 +341,10 @@ func (s *planeStep) event(host topics.HostID, e topics.Event, now int64) error {
 		return s.of(host, e.Finished.Job, func(j PlaneJob) error {
 			if j.Fired {
 				now = moment(e, now)
+			}
+			s.takes(j.ID, false)
+			if e.Finished.Cause == topics.CauseAgentDied && s.elsewhere(j.ID) {
+				return nil // a copy of the journal says so; its original may well run it
 			}
 			return s.finish(j, *e.Finished, now)
 		})
@@ -323,6 +374,7 @@ func (s *planeStep) fired(host topics.HostID, f topics.Fired, at int64) error {
 			return err
 		}
 		if known {
+			s.takes(j.ID, true)
 			s.do(Changed{j})
 			return s.served(j, f.Slot, f.Also, at)
 		}
@@ -395,9 +447,13 @@ func (s *planeStep) hello(host topics.HostID, h topics.Hello, now int64) error {
 	if err != nil {
 		return err
 	}
+	if s.lane != nil {
+		s.lane.Greeted, s.lane.Jobs = true, slices.Clone(h.Jobs)
+	}
 	for _, j := range jobs {
 		switch {
 		case j.State == topics.Queued || inHand[j.ID]:
+		case j.Accepted && s.elsewhere(j.ID):
 		case j.Accepted:
 			err = s.finish(j, topics.Finished{Job: j.ID, State: topics.Interrupted, Cause: topics.CauseAgentDied, Lines: j.Lines,
 				Message: "The agent came back and knows nothing of this job."}, now)
@@ -460,7 +516,8 @@ func (s *planeStep) gap(j *PlaneJob, to int, reason string) error {
 
 // finish gives a job its end: the first one counts.
 func (s *planeStep) finish(j PlaneJob, f topics.Finished, now int64) error {
-	saved := j.State == topics.Interrupted && j.Kind == topics.BackupJob && f.Snapshot != nil // see hostRemoved
+	// Its end was not known, see hostRemoved and hello; a snapshot is one all the same.
+	saved := j.State == topics.Interrupted && j.Kind == topics.BackupJob && f.Snapshot != nil
 	if j.State.Ended() && !saved {
 		return nil
 	}
@@ -503,8 +560,9 @@ func (s *planeStep) tick(in Tick) error {
 		return err
 	}
 	turns := NewTurns(in.Limits, atOnce, jobs)
+	turns.Twins = in.Twins
 	for _, j := range jobs {
-		online := in.Online(j.Host)
+		online := in.Online(j.Host) && !in.Twins[j.Host]
 		switch {
 		case j.State == topics.Queued && in.Now > j.NotAfter:
 			err = s.abandon(j, in.Now)

@@ -30,6 +30,11 @@ type Timing struct {
 	// Retry is how long an agent waits for a receipt before it sends its events
 	// again from the last one.
 	Retry time.Duration
+	// Yield is how long a process that begins waits for the last word of the one before,
+	// until that one's connection is cut; Probe how long that one then has to come back.
+	// It is longer than a link's first back-off, and shorter than an agent waits for its
+	// welcome.
+	Yield, Probe time.Duration
 }
 
 // DefaultTiming is what both sides use unless a test says otherwise.
@@ -38,6 +43,8 @@ func DefaultTiming() Timing {
 		Resend:  []time.Duration{5 * time.Second, 15 * time.Second, 45 * time.Second, time.Minute},
 		Forsake: 24 * time.Hour,
 		Retry:   10 * time.Second,
+		Yield:   300 * time.Millisecond,
+		Probe:   12 * time.Second,
 	}
 }
 

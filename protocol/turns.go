@@ -33,6 +33,7 @@ const (
 	WaitRepository Wait = "repository" // a job that has to be alone there, or those that run before one
 	WaitLimit      Wait = "limit"      // as many as may run are running
 	WaitPlan       Wait = "plan"       // what it is to do is being worked out
+	WaitTwins      Wait = "twins"      // two machines have the host's identity; a person has to say which one stays
 )
 
 // Turns decides who is next. A host runs one job at a time in each repository, and
@@ -40,6 +41,7 @@ const (
 // side by side, and a job that locks it exclusively runs alone; one that waits for
 // that holds back the jobs asked for after it, or it would wait for ever.
 type Turns struct {
+	Twins   map[topics.HostID]bool // hosts whose identity several machines have: nothing is sent there
 	limits  Limits
 	atOnce  map[topics.HostID]int
 	running int
@@ -95,6 +97,8 @@ func (t *Turns) Take(j PlaneJob, online bool) Turn {
 	r, here := t.repo(j.Repository), t.hosts[j.Host]
 	same := slices.IndexFunc(here, func(o PlaneJob) bool { return o.Repository == j.Repository })
 	switch {
+	case t.Twins[j.Host]:
+		return Turn{Wait: WaitTwins}
 	case !online:
 		return Turn{Wait: WaitHost}
 	case same >= 0:

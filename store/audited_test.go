@@ -66,6 +66,7 @@ var steps = map[string]string{
 	"slotlog":   "it is the diary of slots; what people change of schedules, and the jobs, have their entries",
 	"snapshots": "an agent reports what a job made or found, which was asked for; who acknowledges it has the entry",
 	"sweep":     "it is handed what writes the entry",
+	"twins":     "agents report; who decides about them has the entry",
 	"triggers":  "counts and numbers of changes follow from rows",
 }
 

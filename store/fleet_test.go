@@ -12,7 +12,7 @@ import (
 // message of an agent, or no list of hosts shows them.
 var (
 	unkeptOfHost = []string{"id", "seal_key", "serial", "next_serial", "certified_until",
-		"refused", "refused_there", "received_epoch", "received_seq",
+		"refused", "refused_there", "renew_for", "received_epoch", "received_seq",
 		"received_mark", "birth_epoch", "birth_n", "death_epoch", "death_n", "hello_epoch", "hello_n", "last_seen", "back_at", "config_digest"}
 	unkeptOfJob = []string{"id", "host", "attempts", "next_send", "lines", "log_bytes", "log_dropped_at", "restic_version", "cause", "message",
 		"exit_code", "snapshot_id", "operation", "result", "heard_at", "place"}

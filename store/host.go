@@ -22,6 +22,7 @@ type Host struct {
 	// NextSerial is the serial of a renewed certificate that was not used yet. Until
 	// it is used, both certificates are accepted.
 	NextSerial     string `db:"next_serial"`
+	RenewFor       string `db:"renew_for"`       // the process that is to renew it at once, "" if none is
 	CertifiedUntil int64  `db:"certified_until"` // when the certificate in use expires
 	RevokedAt      int64  `db:"revoked_at"`      // 0 while it is trusted
 	// Refused and RefusedThere count messages that were invalid or not authentic:
@@ -64,6 +65,7 @@ type Host struct {
 	RemovedAt    int64 `db:"removed_at"`   // when it was taken out of care; 0 while it is there
 	RetiredAt    int64 `db:"retired_at"`   // since when it keeps its snapshots and is judged no longer; 0 is not
 	OverdueDays  int64 `db:"overdue_days"` // the limit in days without a good backup; 0 is the default
+	TwinsSince   int64 `db:"twins_since"`  // since when several machines use its identity; 0 is that none do
 	BackAt       int64 `db:"back_at"`      // when it was last heard of again after some minutes of silence
 
 	JobsAtOnce int `db:"jobs_at_once"` // how many jobs it is to run at once

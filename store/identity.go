@@ -7,6 +7,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/twins"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -109,6 +110,9 @@ func (s *Store) Enroll(ctx context.Context, keyHash []byte, h Host) (Host, error
 }
 
 func (s *Store) reenroll(ctx context.Context, tx *sqlx.Tx, t EnrollToken, h Host) (Host, error) {
+	if err := twins.Clear(ctx, tx, h.ID); err != nil { // whoever has the new keys is the host
+		return h, err
+	}
 	if _, err := tx.NamedExecContext(ctx, `UPDATE hosts SET seal_key = :seal_key, serial = :serial, next_serial = '',
 		certified_until = :certified_until, revoked_at = 0,
 		hostname = :hostname, os = :os, arch = :arch, platform = :platform, agent_version = :agent_version,
@@ -193,6 +197,9 @@ func (s *Store) UseCertificate(ctx context.Context, id topics.HostID, serial str
 		next := h.NextSerial
 		if next == serial {
 			next = ""
+			if err := twins.Renews(ctx, tx, id, ""); err != nil {
+				return err
+			}
 			if err := s.audit(ctx, tx, "plane", "host.certificate_renewed", string(id), serial); err != nil {
 				return err
 			}

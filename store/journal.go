@@ -16,6 +16,7 @@ import (
 	"github.com/restic-manager/restic-manager/store/prepared"
 	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/store/standard"
+	"github.com/restic-manager/restic-manager/store/twins"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -126,6 +127,9 @@ func (j journal) Standard(job protocol.PlaneJob) (protocol.Standard, error) {
 }
 
 func (j journal) Greeted(id topics.HostID, h topics.Hello, at int64) error {
+	if one, err := twins.Greeted(j.ctx, j.tx, id, h, at); err != nil || one {
+		return err // the host's row is of no machine until it is decided which one stays
+	}
 	c := topics.Configured{Revision: -1}
 	if h.Configured != nil {
 		c = *h.Configured
@@ -144,11 +148,12 @@ func (j journal) Started(job protocol.PlaneJob, st topics.Started, at int64) err
 	return change(j.ctx, j.tx, `UPDATE jobs SET started_at = $1, restic_version = $2 WHERE id = $3`, at, st.Restic, job.ID)
 }
 
-// Saved notes the snapshot of a backup that went on after its host was removed: how the
-// job ended stays as it is.
+// Saved notes the snapshot of a backup that went on after its host was removed, or while
+// another machine with the host's identity said that it did not: how the job ended
+// stays as it is.
 func (j journal) Saved(p protocol.PlaneJob, f topics.Finished, at int64) error {
 	job, err := get[Job](j.ctx, j.tx, `SELECT * FROM jobs WHERE id = $1`, p.ID)
-	if err != nil || job.Cause != topics.CauseHostRemoved || job.SnapshotID != "" {
+	if err != nil || job.SnapshotID != "" {
 		return err
 	}
 	job.SnapshotID, job.Summary.V = f.Snapshot.ID, f.Summary

@@ -366,6 +366,7 @@ func TestAPurgeForgetsNoTable(t *testing.T) {
 		write(`INSERT INTO places (repository, host, ready_at) VALUES ($1, $2, 1)`, repository, host)
 		write(`INSERT INTO enroll_tokens (id, name, key_hash, created_by, created_at, expires_at, for_host, host)
 			VALUES ('again-' || $1, 'again', $1, 'anna', 1, 2, $1, $1)`, host)
+		write(`INSERT INTO host_lanes (host, epoch) VALUES ($1, 1)`, host)
 		write(`INSERT INTO repository_damage (repository, since, found_at, host, job, kind, errors, scope)
 			VALUES ($1, 1, 1, $2, '', 'check', 1, '')`, repository, host)
 		write(`INSERT INTO repository_days (repository, day, snapshots, restore_bytes, stored_bytes, plain_bytes)

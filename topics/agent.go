@@ -36,7 +36,15 @@ type Birth struct {
 	Version  string `json:"version"`  // of the agent
 	Protocol [2]int `json:"protocol"` // lowest and highest this agent speaks
 	MAC      []byte `json:"mac"`
+	// Instance is drawn by each process of an agent, and again with each new epoch; it
+	// is kept in memory alone. Two of them at once are two machines with one identity.
+	// Agents of older versions have none. Proof is the MAC that covers it, too.
+	Instance string `json:"instance,omitempty"`
+	Proof    []byte `json:"proof,omitempty"`
 }
+
+// BornAs is the word that a birth of an instance is signed with.
+func BornAs(instance string) string { return Born + " " + instance }
 
 // Reasons of a [Death], and the word a [Birth] is signed with.
 const (
@@ -60,6 +68,9 @@ type Death struct {
 type Stamp struct {
 	Session Session `json:"session"`
 	N       uint64  `json:"n"`
+	// To is the instance that a message of the control plane is meant for; "" is
+	// whoever has the session. Another one passes over it.
+	To string `json:"to,omitempty"`
 }
 
 // Heartbeat says that the agent lives.
@@ -77,6 +88,8 @@ type Heartbeat struct {
 	Silent []Silence `json:"silent"`
 	// Disk is how the disk is that the agent's state lies on; nil is not known.
 	Disk *Disk `json:"disk,omitempty"`
+	// Instance is the process that sends it; see Birth.
+	Instance string `json:"instance,omitempty"`
 }
 
 // Disk is how the disk of an agent's state directory is: its journal, restic's cache and
@@ -161,7 +174,24 @@ type Hello struct {
 	// Configured is the config in force; revision 0 is none yet. An agent that is
 	// too old to fire by itself leaves it out.
 	Configured *Configured `json:"configured,omitempty"`
+	// Instance is the process that sends it, see Birth; and Machine is where it runs.
+	Instance string   `json:"instance,omitempty"`
+	Machine  *Machine `json:"machine,omitempty"`
 }
+
+// A Machine is what tells two machines apart that use one identity. A copy has some of
+// it in common with its original, never all. Each is "" where it is not known.
+type Machine struct {
+	ID        string   `json:"id,omitempty"`   // a hash of the machine's ID, which a cloned disk has in common with its original
+	Boot      string   `json:"boot,omitempty"` // a hash of what is drawn at each boot
+	Hostname  string   `json:"hostname,omitempty"`
+	Addresses []string `json:"addresses,omitempty"` // of its network interfaces, at most MaxAddresses
+	State     string   `json:"state,omitempty"`     // the agent's directory
+	Started   int64    `json:"started,omitempty"`   // when the agent's process began, Unix milliseconds by the host's clock
+}
+
+// MaxAddresses is how many addresses a Machine names.
+const MaxAddresses = 16
 
 // Configured says which [Config] is in force.
 type Configured struct {

@@ -16,6 +16,7 @@ type HostState struct {
 	Online         bool     `json:"online"`
 	Status         string   `json:"status"`      // one word of docs/STATUS.md
 	Reason         string   `json:"reason"`      // why, in a sentence
+	Cause          string   `json:"cause"`       // a stable key of the reason, such as twins; empty while protected
 	Since          string   `json:"since"`       // since when; empty if that is not known
 	PromisedBy     string   `json:"promised_by"` // the schedules, or the limit in days; empty for nothing
 	LastGoodBackup string   `json:"last_good_backup"`

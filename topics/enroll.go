@@ -92,6 +92,9 @@ type EnrollResponse struct {
 // is made with. The sealing key stays.
 type RenewRequest struct {
 	CSR []byte `json:"csr"` // DER, with a key of its own; its names are ignored
+	// Instance is the process that asks, see Birth: after two machines had one identity,
+	// the one that stays gets the next certificate.
+	Instance string `json:"instance,omitempty"`
 }
 
 // A RenewResponse is that certificate, DER. Until it is used for the first time

@@ -109,6 +109,7 @@ const (
 	CauseCancelled     Cause = "cancelled"          // a person cancelled it
 	CauseStalled       Cause = "stalled"            // it did nothing at all for so long that its agent ended it
 	CauseHostRemoved   Cause = "host-removed"       // its host was removed before its end was known
+	CauseTwins         Cause = "twins"              // its machine had the identity of another, which stays in its place
 	CauseKilled        Cause = "killed"             // restic was ended from outside, by a signal nobody here sent
 	CauseAgentDied     Cause = "agent-died"         // the agent stopped in the middle of the job
 	CauseReview        Cause = "review"             // what it would have done is unusual, and waits for a person to look
@@ -124,7 +125,7 @@ var Causes = []Cause{
 	CauseLocked, CausePassword, CauseNoRepository, CauseUnreachable, CauseCertificate, CauseCredentials, CauseAppendOnly,
 	CausePermission, CauseDiskFull, CauseHostDisk, CauseSourceMissing, CauseEmptySource, CauseFewerFiles, CauseSourceMoved, CauseUnreadable,
 	CauseDamaged, CauseNoRestic, CauseUsage, CausePolicy, CauseRefused, CauseExpired, CauseHook, CauseServed, CauseCancelled,
-	CauseStalled, CauseHostRemoved, CauseKilled, CauseAgentDied, CauseReview, CauseUnknown,
+	CauseStalled, CauseHostRemoved, CauseTwins, CauseKilled, CauseAgentDied, CauseReview, CauseUnknown,
 }
 
 // A Summary is what restic reports at the end of a backup. Bytes are bytes.

@@ -30,7 +30,11 @@ type Welcome struct {
 	// higher one: the agent's journal is an older copy, and must begin a new epoch
 	// before its events count.
 	Known   Session `json:"known,omitzero"`
-	Refused string  `json:"refused,omitempty"`
+	Refused string  `json:"refused,omitempty"` // why this agent cannot work here, and what to do
+	// Renew asks the agent to renew its certificate at once, due or not, so that a copy of
+	// its keys is good no longer. A welcome that comes once more, in a session that was
+	// welcomed, says nothing but this and Refused.
+	Renew bool `json:"renew,omitempty"`
 }
 
 // Receipt lets an agent forget events. It is sent after the commit.

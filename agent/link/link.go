@@ -72,6 +72,8 @@ type Config struct {
 	Log     *slog.Logger
 	// Next names the next session; it is on disk before Next returns.
 	Next func() (topics.Session, error)
+	// Instance names the process, see topics.Birth; nil or "" says nothing.
+	Instance func() string
 }
 
 // An Event is what Keep tells. The events of a connection come between its Up
@@ -100,6 +102,8 @@ type (
 		Conn *Conn
 		Part topics.ConfigPart
 	}
+	// Renewal: the control plane asks for the certificate to be renewed at once.
+	Renewal struct{ Conn *Conn }
 	// Down: the session is over.
 	Down struct{ Conn *Conn }
 )
@@ -108,6 +112,7 @@ func (Up) linkEvent()         {}
 func (Received) linkEvent()   {}
 func (Commanded) linkEvent()  {}
 func (Configured) linkEvent() {}
+func (Renewal) linkEvent()    {}
 func (Down) linkEvent()       {}
 
 // refusal is a welcome in which the control plane says that it cannot speak with this
@@ -182,9 +187,11 @@ func emit(ctx context.Context, events chan<- Event, e Event) bool {
 
 // A Conn is one welcomed session.
 type Conn struct {
-	Session topics.Session
+	Session  topics.Session
+	Instance string // the process, as its birth says
 
 	config  Config
+	id      uint64 // of the client: a copy of this machine must not have the same, or the broker would end one of the two for it
 	client  mqtt.Client
 	inbox   chan mqtt.Message
 	outbox  chan outgoing
@@ -216,8 +223,11 @@ type outgoing struct {
 
 func dial(ctx context.Context, config Config, session topics.Session) (*Conn, topics.Welcome, error) {
 	c := &Conn{
-		Session: session, config: config,
+		Session: session, config: config, id: rand.Uint64(),
 		inbox: make(chan mqtt.Message, inboxSize), outbox: make(chan outgoing, outboxSize), lost: make(chan struct{}),
+	}
+	if config.Instance != nil {
+		c.Instance = config.Instance()
 	}
 	// The connection outlives ctx, for its last words; until it is welcomed there are none.
 	c.context, c.drop = context.WithCancelCause(context.WithoutCancel(ctx))
@@ -243,7 +253,7 @@ func (c *Conn) options() *mqtt.ClientOptions {
 		AddBroker("tls://"+c.config.Server). // for the record; our own function dials
 		SetCustomOpenConnectionFn(c.open).
 		SetProtocolVersion(4). // otherwise a refused connection is tried again as MQTT 3.1
-		SetClientID(fmt.Sprintf("%s_%d", host, c.Session.N)).
+		SetClientID(fmt.Sprintf("%s_%d", host, c.id)).
 		SetUsername(host).
 		SetCleanSession(true).
 		SetBinaryWill(death.String(), c.death(topics.Lost), death.Entry().QoS, death.Entry().Retained).
@@ -326,10 +336,12 @@ func (c *Conn) connect() (topics.Welcome, error) {
 		return topics.Welcome{}, fmt.Errorf("the broker refuses this host its topics (SUBACK %#x)", code)
 	}
 	birth := c.topic(topics.KindBirth)
-	client.Publish(birth.String(), birth.Entry().QoS, birth.Entry().Retained, topics.Encode(topics.Birth{
-		Session: c.Session, Version: c.config.Version, Protocol: topics.Protocol,
-		MAC: c.config.Channel.Sign(birth.String(), c.Session.Signed(topics.Born)),
-	}))
+	born := topics.Birth{Session: c.Session, Version: c.config.Version, Protocol: topics.Protocol, Instance: c.Instance,
+		MAC: c.config.Channel.Sign(birth.String(), c.Session.Signed(topics.Born))}
+	if c.Instance != "" {
+		born.Proof = c.config.Channel.Sign(birth.String(), c.Session.Signed(topics.BornAs(c.Instance)))
+	}
+	client.Publish(birth.String(), birth.Entry().QoS, birth.Entry().Retained, topics.Encode(born))
 	limit := time.NewTimer(t.Welcome)
 	defer limit.Stop()
 	for {
@@ -358,7 +370,8 @@ func (c *Conn) explain(err error) error {
 	switch {
 	case errors.As(err, &network) && network.Op == "remote error": // an alert, after our certificate was seen
 		return fmt.Errorf("the control plane refuses this host's certificate: it was revoked there, replaced, or has run out; make a "+
-			"token for this host on its page and enrol it with --again (%w)", err)
+			"token for this host on its page and enrol it with --again; if this machine is a copy of another one that stays this host, "+
+			"make a token on the page Add host instead (%w)", err)
 	case errors.Is(err, packets.ErrorRefusedNotAuthorised), errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword):
 		return fmt.Errorf("the control plane refuses this host: it was removed or revoked there, or its certificate has run out; make a "+
 			"token for it on its page and enrol it with --again (%w)", err)
@@ -389,6 +402,8 @@ func (c *Conn) read(m mqtt.Message) any {
 	switch {
 	case err == nil && payload == nil:
 		return nil
+	case err == nil && stamp.To != "" && c.Instance != "" && stamp.To != c.Instance:
+		return nil // for another machine that has this identity
 	case err == nil && stamp.Session.After(c.Session):
 		err = errors.New("it is of a session that has not begun")
 	case err == nil && stamp.Session != c.Session && !c.welcomed:
@@ -454,6 +469,13 @@ func (c *Conn) serve(ctx context.Context, events chan<- Event) error {
 				emit(ctx, events, Commanded{c, p})
 			case topics.ConfigPart:
 				emit(ctx, events, Configured{c, p})
+			case topics.Welcome:
+				if p.Refused != "" {
+					return refusal{p.Refused}
+				}
+				if p.Renew {
+					emit(ctx, events, Renewal{c})
+				}
 			}
 		case <-c.lost:
 			return fmt.Errorf("connection lost: %w", c.why)

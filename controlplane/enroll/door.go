@@ -83,6 +83,10 @@ func (d *Desk) Used(ctx context.Context, h store.Host, c *x509.Certificate) erro
 
 func serialOf(c *x509.Certificate) string { return c.SerialNumber.Text(16) }
 
+// errTwins refuses a certificate while two machines have the identity, or to the one
+// that does not stay.
+var errTwins = errors.New("two machines use this identity")
+
 var errNotDue = errors.New("less than half of the certificate's life is over")
 
 // renew gives a host its next certificate. The TLS connection has proven that the
@@ -98,7 +102,7 @@ func (d *Desk) renew(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusBadRequest, "The request could not be read", "It is not the JSON an agent sends.")
 		return
 	}
-	der, err := d.next(r.Context(), r.TLS.VerifiedChains[0][0], req.CSR)
+	der, err := d.next(r.Context(), r.TLS.VerifiedChains[0][0], req)
 	switch {
 	case err == nil:
 		w.Header().Set("Content-Type", "application/json")
@@ -109,6 +113,10 @@ func (d *Desk) renew(w http.ResponseWriter, r *http.Request) {
 			"Make a token for the host on its page, and enrol it again with it.")
 	case errors.Is(err, errCSR):
 		problem(w, http.StatusBadRequest, "The agent's request does not fit", err.Error())
+	case errors.Is(err, errTwins):
+		problem(w, http.StatusConflict, "Two machines use this host's identity",
+			"An administrator has to say on the host's page which of them stays. That one gets the next certificate; the other one becomes a "+
+				"host of its own.")
 	case errors.Is(err, errNotDue):
 		problem(w, http.StatusConflict, "It is too early for another certificate", "Ask when two thirds of this one's life are over.")
 	default:
@@ -120,15 +128,18 @@ func (d *Desk) renew(w http.ResponseWriter, r *http.Request) {
 	d.Log.Warn("renewal refused", "err", err, "remote", r.RemoteAddr)
 }
 
-func (d *Desk) next(ctx context.Context, current *x509.Certificate, csr []byte) ([]byte, error) {
+func (d *Desk) next(ctx context.Context, current *x509.Certificate, req topics.RenewRequest) ([]byte, error) {
 	h, err := d.Trusted(ctx, current)
 	if err != nil {
 		return nil, err
 	}
-	if life := current.NotAfter.Sub(current.NotBefore); d.CA.now().Before(current.NotAfter.Add(-life / 2)) {
+	if h.TwinsSince > 0 || h.RenewFor != "" && req.Instance != h.RenewFor {
+		return nil, fmt.Errorf("host %s: %w", h.ID, errTwins)
+	}
+	if life := current.NotAfter.Sub(current.NotBefore); d.CA.now().Before(current.NotAfter.Add(-life/2)) && h.RenewFor == "" {
 		return nil, fmt.Errorf("host %s: %w", h.ID, errNotDue)
 	}
-	der, made, err := d.CA.sign(h.ID, csr)
+	der, made, err := d.CA.sign(h.ID, req.CSR)
 	if err != nil {
 		return nil, err
 	}

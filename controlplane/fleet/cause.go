@@ -9,6 +9,7 @@ import (
 // causes are the causes of verdicts in words, as several hosts may have them. Those of
 // failed jobs have the words of jobs.
 var causes = map[string]string{
+	protection.CauseTwins:         "Two machines use the host's identity",
 	protection.CauseSnapshotsGone: "Snapshots are gone that no job of ours removed",
 	protection.CauseAcknowledged:  "Snapshots were lost, and no good backup was made since",
 	protection.CauseMissing:       "The repository is not there any more",

@@ -71,7 +71,7 @@ func (e Entry) judged(look hosts.Look, now time.Time) *Entry {
 	e.Connection, e.back, e.Gone = look.Connection, look.Back, gone(look)
 	host := protection.Host{Intermittent: e.Intermittent, OverdueDays: int(e.OverdueDays), Offline: look.Connection == hosts.Offline,
 		Unknown: look.Connection == hosts.Unknown, SeenAt: max(0, look.Seen.UnixMilli()), AwayUntil: look.Back.UnixMilli(),
-		Keeper: e.Keeper, RetiredAt: e.RetiredAt}
+		Keeper: e.Keeper, RetiredAt: e.RetiredAt, TwinsSince: e.TwinsSince}
 	groups, verdicts, names := make([]Group, len(e.Groups)), make([]protection.Verdict, len(e.Groups)), make([]string, len(e.Groups))
 	e.LastGood, e.LastTook, e.Restorable, e.Snapshots, e.LastBackup = 0, 0, 0, 0, facts.Run{}
 	for i, g := range e.Groups {

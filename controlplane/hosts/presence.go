@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/twins"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -58,6 +59,8 @@ type presence struct {
 	passed  uint64         // what counter was in it
 	refused uint64         // how many messages the agent has refused in the session of birth
 	counted bool           // refused counts from the session's beginning
+
+	lanes map[int64]*presence // the machines that use the host's identity at once, by epoch; nil is the usual one
 }
 
 // NewPresence starts from the hosts as they are in the database.
@@ -79,12 +82,113 @@ func (p *Presence) of(id topics.HostID) *presence {
 	return h
 }
 
+// in returns what is known of the machine that has a session: the host itself, or one
+// of several.
+func (p *Presence) in(id topics.HostID, s topics.Session) *presence {
+	h := p.of(id)
+	if h.lanes == nil {
+		return h
+	}
+	l := h.lanes[s.Epoch]
+	if l == nil {
+		l = &presence{}
+		h.lanes[s.Epoch] = l
+	}
+	return l
+}
+
+// Divide has each machine that uses a host's identity be followed by itself, from the
+// sessions that are known; none of them is reachable. Dividing again changes nothing.
+func (p *Presence) Divide(id topics.HostID, lanes []twins.Lane) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.of(id)
+	if h.lanes != nil {
+		return
+	}
+	h.lanes = map[int64]*presence{}
+	for _, l := range lanes {
+		if l.RefusedAt == 0 {
+			at := func(n uint64) topics.Session {
+				if n == 0 { // there was none
+					return topics.Session{}
+				}
+				return topics.Session{Epoch: l.Epoch, N: n}
+			}
+			h.lanes[l.Epoch] = &presence{birth: at(l.BirthN), death: at(l.DeathN), hello: at(l.HelloN), lastSeen: time.UnixMilli(l.HeardAt)}
+		}
+	}
+	p.moved.Ring(id)
+}
+
+// Unite makes the machine with this epoch the host again.
+func (p *Presence) Unite(id topics.HostID, epoch int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.of(id)
+	if h.lanes == nil {
+		return
+	}
+	stays := h.lanes[epoch]
+	if stays == nil {
+		stays = &presence{}
+	}
+	stays.back = h.back
+	p.hosts[id] = stays
+	p.moved.Ring(id)
+}
+
+// Divided reports whether several machines use a host's identity.
+func (p *Presence) Divided(id topics.HostID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.of(id).lanes != nil
+}
+
+// Machine returns the newest session of one of several machines, by its epoch, and
+// whether it has ended.
+func (p *Presence) Machine(id topics.HostID, epoch int64) (s topics.Session, gone bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.of(id).lanes[epoch]
+	if h == nil {
+		return topics.Session{}, false
+	}
+	return h.birth, h.birth != (topics.Session{}) && !h.birth.After(h.death)
+}
+
+// Highest returns the highest session of a host that was heard, whichever machine's.
+func (p *Presence) Highest(id topics.HostID) topics.Session {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.of(id)
+	high := h.birth
+	for _, l := range h.lanes {
+		if l.birth.After(high) {
+			high = l.birth
+		}
+	}
+	return high
+}
+
+// MachineConnection is Connection for one of several machines.
+func (p *Presence) MachineConnection(id topics.HostID, epoch int64) (Connection, time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.of(id).lanes[epoch]
+	if l == nil {
+		return Offline, time.Time{}
+	}
+	c, _ := p.connection(l)
+	return c, l.lastSeen
+}
+
 // Born records an authenticated birth. It returns false for a birth that is not
 // news: of an older session, or of one that has ended.
 func (p *Presence) Born(id topics.HostID, s topics.Session) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	h := p.of(id)
+	h := p.in(id, s)
 	if !s.After(h.birth) {
 		return s == h.birth && !h.death.After(s) && h.death != s
 	}
@@ -99,7 +203,7 @@ func (p *Presence) Born(id topics.HostID, s topics.Session) bool {
 func (p *Presence) Died(id topics.HostID, s topics.Session) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	h := p.of(id)
+	h := p.in(id, s)
 	if s.After(h.death) {
 		h.death = s
 		p.moved.Ring(id)
@@ -112,7 +216,7 @@ func (p *Presence) Died(id topics.HostID, s topics.Session) bool {
 func (p *Presence) Heard(id topics.HostID, stamp topics.Stamp) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	h := p.of(id)
+	h := p.in(id, stamp.Session)
 	if stamp.Session != h.birth || stamp.N <= h.counter {
 		return false
 	}
@@ -120,6 +224,9 @@ func (p *Presence) Heard(id topics.HostID, stamp topics.Stamp) bool {
 	now, before := p.now(), h.heard
 	h.counter, h.heard = stamp.N, now
 	h.seen(now)
+	if whole := p.of(id); whole != h {
+		whole.seen(now)
+	}
 	if was != Online || now.Before(before) { // a clock that was set back: it is online for less long than was said
 		p.moved.Ring(id)
 	}
@@ -139,7 +246,7 @@ func (h *presence) seen(now time.Time) {
 func (p *Presence) Late(id topics.HostID, stamp topics.Stamp) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	h := p.of(id)
+	h := p.in(id, stamp.Session)
 	if stamp.Session != h.before || stamp.N <= h.passed {
 		return false
 	}
@@ -173,7 +280,7 @@ func (p *Presence) Clock(id topics.HostID, ahead time.Duration) {
 func (p *Presence) Greeted(id topics.HostID, s topics.Session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	h := p.of(id)
+	h := p.in(id, s)
 	h.hello = s
 	if s == h.birth {
 		h.heard = p.now()
@@ -196,7 +303,7 @@ func (p *Presence) Reachable(id topics.HostID) bool {
 	defer p.mu.Unlock()
 	h := p.of(id)
 	c, _ := p.connection(h)
-	return c == Online && h.hello == h.birth
+	return c == Online && h.hello == h.birth && h.lanes == nil
 }
 
 // Connection returns whether the host is connected, and when it was last heard of
@@ -234,6 +341,16 @@ func (p *Presence) Look(id topics.HostID) Look {
 func (p *Presence) Watch() *Watch { return p.moved.Watch() }
 
 func (p *Presence) connection(h *presence) (c Connection, until time.Time) {
+	if h.lanes != nil { // as the one that is connected
+		c = Offline
+		for _, l := range h.lanes {
+			switch lc, at := p.connection(l); {
+			case lc == Online && (c != Online || at.After(until)), lc == Unknown && c == Offline:
+				c, until = lc, at
+			}
+		}
+		return c, until
+	}
 	now := p.now()
 	dead := !h.birth.After(h.death)
 	switch {

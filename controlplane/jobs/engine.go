@@ -67,6 +67,9 @@ type Config struct {
 	// Changed, if set, is called with each host about which something changed. It
 	// must not block.
 	Changed func(topics.HostID)
+	// Cut, if set, closes the connections of a host's client, or all of the host's with
+	// "", and returns how many there were. It must not wait.
+	Cut func(host topics.HostID, client string) int
 	// Came, if set, is called with each host whose hello is committed; everything the
 	// host reported before it is committed by then, too. It must not block.
 	Came   func(topics.HostID)
@@ -93,7 +96,8 @@ type Engine struct {
 	// Used by Run's goroutine only.
 	owners   map[topics.JobID]topics.HostID
 	open     map[topics.JobID]topics.HostID // jobs that had not ended at the last tick
-	receipts map[topics.HostID]topics.Received
+	receipts map[journal]topics.Received
+	machines machines
 	looked   map[string]bool // locks whose hosts were already asked to look
 	configs  configs
 	replays  replays
@@ -103,6 +107,14 @@ type arrival struct {
 	topic   topics.Topic
 	name    string
 	payload []byte
+	client  string // the connection's
+	remote  string // its address, without the port
+}
+
+// A journal is the one of an agent, by its epoch.
+type journal struct {
+	host  topics.HostID
+	epoch int64
 }
 
 // New returns an engine; Run starts it.
@@ -114,7 +126,8 @@ func New(c Config) *Engine {
 		done:     make(chan struct{}),
 		channels: map[topics.HostID]*seal.Channel{},
 		owners:   map[topics.JobID]topics.HostID{},
-		receipts: map[topics.HostID]topics.Received{},
+		receipts: map[journal]topics.Received{},
+		machines: newMachines(),
 		refusals: refusals{new: map[topics.HostID]*refused{}, all: map[topics.HostID]*refused{}, at: map[topics.HostID]time.Time{}},
 		looked:   map[string]bool{},
 	}
@@ -126,6 +139,11 @@ func New(c Config) *Engine {
 // sending agent's own goroutine; when the queue is full it blocks, which delays only
 // that agent.
 func (e *Engine) Received(name string, payload []byte, retained bool) {
+	e.ReceivedFrom("", "", name, payload, retained)
+}
+
+// ReceivedFrom is Received with the client ID of the connection, and its address.
+func (e *Engine) ReceivedFrom(client, remote, name string, payload []byte, retained bool) {
 	t, err := topics.Parse(name)
 	if err != nil {
 		e.Log.Warn("message on unknown topic", "topic", name)
@@ -136,7 +154,7 @@ func (e *Engine) Received(name string, payload []byte, retained bool) {
 		return
 	}
 	select {
-	case e.inbox <- arrival{t, name, payload}:
+	case e.inbox <- arrival{t, name, payload, client, remote}:
 	case <-e.done:
 	}
 }
@@ -159,6 +177,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer settle.Stop()
 	defer receipts.Stop()
 	defer seen.Stop()
+	e.resume(ctx)
 	for {
 		select {
 		case <-ctx.Done():
@@ -173,12 +192,14 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.tick(ctx)
 		case <-receipts.C:
 			e.flush()
+			e.look(ctx)
 		case <-settle.C:
 			e.settle(ctx)
 		case <-seen.C:
 			if err := e.Store.Seen(ctx, e.Presence.LastSeen()); err != nil {
 				e.complain(ctx, "storing when hosts were last seen failed", "err", err)
 			}
+			e.heardMachines(ctx)
 		}
 	}
 }
@@ -308,10 +329,11 @@ func (e *Engine) steps(ctx context.Context, inputs []protocol.Arrived) error {
 }
 
 func (e *Engine) tick(ctx context.Context) {
+	e.decide(ctx)
 	var effects []protocol.PlaneEffect
 	err := e.Store.Steps(ctx, func(tx protocol.PlaneTx) (err error) {
 		effects, err = protocol.PlaneStep(e.Timing.Protocol, tx, protocol.Tick{Now: e.Now().UnixMilli(),
-			Online: e.Presence.Reachable, Limits: e.Limits})
+			Online: e.Presence.Reachable, Limits: e.Limits, Twins: e.machines.divided})
 		return err
 	})
 	if err != nil {
@@ -354,7 +376,16 @@ func (e *Engine) perform(ctx context.Context, effects []protocol.PlaneEffect) {
 	for _, effect := range effects {
 		switch effect := effect.(type) {
 		case protocol.SendReceipt:
-			e.receipts[effect.Host] = effect.Received
+			e.receipts[journal{effect.Host, effect.Received.Epoch}] = effect.Received
+		case protocol.Greet:
+			if err := e.greeted(ctx, effect); err != nil {
+				e.complain(ctx, "welcoming a host failed", "host", effect.Host, "err", err)
+			}
+		case protocol.Forked:
+			e.Log.Warn("a copy of this host's journal was in use; its connections were cut", "host", effect.Host)
+			if e.Cut != nil {
+				e.Cut(effect.Host, "")
+			}
 		case protocol.SendRun:
 			failpoint.Here("plane-dispatched")
 			e.sendRun(ctx, effect.Job)
@@ -379,7 +410,7 @@ func (e *Engine) perform(ctx context.Context, effects []protocol.PlaneEffect) {
 			delete(e.configs.sent, effect.Host)
 			e.Log.Info("host connected", "host", effect.Host)
 			e.tell(effect.Host)
-			if e.Came != nil {
+			if e.Came != nil && !e.machines.divided[effect.Host] {
 				e.Came(effect.Host)
 			}
 		case protocol.ConfigCame:
@@ -423,8 +454,14 @@ func (e *Engine) tell(h topics.HostID) {
 
 // flush sends the receipts that are due, one per host.
 func (e *Engine) flush() {
-	for host, r := range e.receipts {
-		e.send(host, topics.Topic{Kind: topics.KindReceipt, Host: host}, func(s topics.Stamp) any {
+	for of, r := range e.receipts {
+		e.send(of.host, topics.Topic{Kind: topics.KindReceipt, Host: of.host}, func(s topics.Stamp) any {
+			if e.machines.divided[of.host] {
+				s.Session, _ = e.Presence.Machine(of.host, of.epoch)
+				if b, known := e.machines.of(of.host, s.Session); known {
+					s.To = b.Instance
+				}
+			}
 			return topics.Receipt{Stamp: s, Received: r}
 		})
 		failpoint.Here("plane-receipt-sent")
@@ -607,6 +644,17 @@ func (e *Engine) birth(ctx context.Context, ch *seal.Channel, a arrival) error {
 	if !ch.Verify(a.name, b.Signed(topics.Born), b.MAC) {
 		return errMAC
 	}
+	if b.Instance != "" && (len(b.Instance) > maxInstance || !ch.Verify(a.name, b.Signed(topics.BornAs(b.Instance)), b.Proof)) {
+		return errMAC
+	}
+	return e.meet(ctx, host, born{Birth: b, client: a.client, remote: a.remote, at: e.Now()})
+}
+
+// maxInstance is how long the name of an agent's process may be.
+const maxInstance = 64
+
+// welcome answers a birth that is the host's.
+func (e *Engine) welcome(ctx context.Context, host topics.HostID, b born) error {
 	known := e.Presence.Session(host)
 	if !e.Presence.Born(host, b.Session) {
 		if known.After(b.Session) {
@@ -627,10 +675,14 @@ func (e *Engine) birth(ctx context.Context, ch *seal.Channel, a arrival) error {
 			"control plane.",
 			topics.Protocol[0], topics.Protocol[1], b.Protocol[0], b.Protocol[1])
 	}
-	e.send(host, topics.Topic{Kind: topics.KindWelcome, Host: host}, func(s topics.Stamp) any {
-		w.Stamp = s
-		return w
-	})
+	if h.RenewFor != "" && b.Instance != "" {
+		if w.Renew = true; h.RenewFor != b.Instance { // the agent that stays was started anew
+			if err := e.Store.RenewsFor(ctx, host, b.Instance); err != nil {
+				return err
+			}
+		}
+	}
+	e.say(host, b.Session, b.Instance, w)
 	return nil
 }
 
@@ -660,6 +712,9 @@ func (e *Engine) death(ctx context.Context, ch *seal.Channel, a arrival) error {
 	if err := e.Store.Died(ctx, a.topic.Host, d.Session); err != nil {
 		return err
 	}
+	if err := e.ended(ctx, a.topic.Host, d.Session); err != nil {
+		return err
+	}
 	if e.Presence.Died(a.topic.Host, d.Session) {
 		e.Log.Info("host disconnected", "host", a.topic.Host, "reason", d.Reason)
 		e.tell(a.topic.Host)
@@ -674,9 +729,12 @@ func (e *Engine) heartbeat(ch *seal.Channel, a arrival) error {
 	}
 	was, _ := e.Presence.Connection(a.topic.Host)
 	if !e.Presence.Heard(a.topic.Host, b.Stamp) {
+		e.overtakes(a.topic.Host, b.Session)
 		return e.stale(a.topic.Host, b.Stamp)
 	}
-	e.told(a.topic.Host, e.Presence.RefusedThere(a.topic.Host, b.Refused))
+	if !e.machines.divided[a.topic.Host] { // each machine refuses what is for the other
+		e.told(a.topic.Host, e.Presence.RefusedThere(a.topic.Host, b.Refused))
+	}
 	e.Presence.Clock(a.topic.Host, time.UnixMilli(b.Clock).Sub(e.Now()))
 	if was != hosts.Online {
 		e.tell(a.topic.Host)

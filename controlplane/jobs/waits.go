@@ -26,6 +26,10 @@ func (e *Engine) Waits(ctx context.Context, open []store.Job) (map[topics.JobID]
 		plane = append(plane, protocol.PlaneJob{ID: j.ID, Host: j.Host, Kind: j.Kind, Repository: j.Repository, State: j.State})
 	}
 	turns := protocol.NewTurns(e.Limits, atOnce, plane)
+	turns.Twins = map[topics.HostID]bool{}
+	for _, j := range plane {
+		turns.Twins[j.Host] = e.Presence.Divided(j.Host)
+	}
 	for _, j := range plane {
 		if j.State == topics.Queued {
 			out[j.ID] = turns.Take(j, e.Presence.Reachable(j.Host))

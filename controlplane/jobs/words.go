@@ -345,6 +345,15 @@ var explanations = map[topics.Cause]Explanation{
 			{Text: "If it is gone for good, stop the agent on the machine."},
 		},
 	},
+	topics.CauseTwins: {
+		Cause: "The machine it ran on had the identity of another, which stays in its place",
+		Effect: "Nobody knows how it ended. If it made a snapshot, that is in the repository, and listings show it as one that no job is " +
+			"known of.",
+		Remedies: []Remedy{
+			{Text: "Enrol that machine as a host of its own: make a token on the page Add host, and give it with enroll --again there."},
+			again("Run {it} again on the machine that stays."),
+		},
+	},
 	topics.CauseKilled: {
 		Cause:  "restic was ended from outside",
 		Effect: "No snapshot was written. Data that was already uploaded is used by the next run.",

@@ -85,6 +85,7 @@ type Host struct {
 	AwayUntil    int64 // when it last came back from having been offline
 	Keeper       bool  // it looks after repositories
 	RetiredAt    int64 // since when it is out of use; 0 is not
+	TwinsSince   int64 // since when two machines use its identity; 0 is that one does
 }
 
 // A Verdict is what is to be said of a group, or a host, at a moment.
@@ -558,9 +559,23 @@ func (h Host) retired() Verdict {
 // OfHost is the verdict of a host: the worst of its groups'. names are theirs, in the
 // same order.
 func OfHost(h Host, groups []Verdict, names []string) Verdict {
-	switch {
-	case h.RetiredAt > 0:
+	if h.RetiredAt > 0 {
 		return h.retired()
+	}
+	v := h.worst(groups, names)
+	if h.TwinsSince == 0 {
+		return v
+	}
+	if v.Cause = CauseTwins; v.Status.Rank() > Warning.Rank() {
+		v.Status, v.Since, v.Reason = Warning, h.TwinsSince, ""
+	}
+	v.Reason = strings.TrimSpace("Two machines use this host's identity at once, and nothing is sent to either. " + v.Reason)
+	return v
+}
+
+// worst is the worst verdict of the host's groups, and what is said where it has none.
+func (h Host) worst(groups []Verdict, names []string) Verdict {
+	switch {
 	case len(groups) == 0 && h.Keeper:
 		return Verdict{Status: Keeper, Cause: CauseKeeper, Reason: "It looks after repositories, and has nothing of its own to back up."}
 	case len(groups) == 0:

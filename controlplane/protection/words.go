@@ -56,6 +56,7 @@ func (s Status) Trouble() bool {
 // The causes of verdicts beside those of failed jobs, which are topics.Cause. Lists
 // group by them.
 const (
+	CauseTwins         = "twins"                 // two machines use the host's identity, and nobody has said which one stays
 	CauseSnapshotsGone = "snapshots-gone"        // lost: snapshots vanished
 	CauseAcknowledged  = "snapshots-gone-before" // warning: they did, somebody has seen it, and nothing good came after
 	CauseMissing       = "repository-missing"    // lost

@@ -231,7 +231,8 @@ func (p *Publisher) host(ctx context.Context, h *fleet.Entry) (again bool, err e
 	if last, ok := p.at[id]; ok && p.Now().Sub(last) < pause {
 		return true, nil
 	}
-	s := topics.HostState{ID: id, Name: h.Name, Online: online, Status: string(h.Status), Reason: h.Reason, Since: rfc3339(h.Since),
+	s := topics.HostState{ID: id, Name: h.Name, Online: online, Status: string(h.Status), Reason: h.Reason, Cause: h.Cause,
+		Since:      rfc3339(h.Since),
 		PromisedBy: h.PromisedBy, LastGoodBackup: rfc3339(h.LastGood), LastJob: h.LastBackup.Job, LastResult: h.LastBackup.State,
 		Snapshots:      h.Snapshots,
 		ProtectedBytes: h.Restorable, AgentVersion: h.AgentVersion, ResticVersion: h.ResticVersion}

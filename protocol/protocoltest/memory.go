@@ -177,6 +177,7 @@ func (a *Agent) Slots() ([]protocol.AgentSlot, error) {
 // A Plane is the control plane's journal. It is not safe for concurrent use.
 type Plane struct {
 	Places map[topics.HostID]topics.Received
+	Tracks map[topics.HostID][]protocol.Lane // by epoch
 	Jobs   map[topics.JobID]protocol.PlaneJob
 	Order  []topics.JobID
 	Log    map[topics.JobID][]string // "n text", or "from-to gap"
@@ -200,6 +201,7 @@ type Plane struct {
 func NewPlane() *Plane {
 	return &Plane{
 		Places:     map[topics.HostID]topics.Received{},
+		Tracks:     map[topics.HostID][]protocol.Lane{},
 		Jobs:       map[topics.JobID]protocol.PlaneJob{},
 		Log:        map[topics.JobID][]string{},
 		Ends:       map[topics.JobID][]topics.Finished{},
@@ -223,7 +225,7 @@ func (p *Plane) Queue(j protocol.PlaneJob) {
 func (p *Plane) Step(t protocol.Timing, in protocol.PlaneInput) ([]protocol.PlaneEffect, error) {
 	tx := *p
 	tx.Places, tx.Jobs, tx.Log, tx.Ends = maps.Clone(p.Places), maps.Clone(p.Jobs), maps.Clone(p.Log), maps.Clone(p.Ends)
-	tx.Late = maps.Clone(p.Late)
+	tx.Late, tx.Tracks = maps.Clone(p.Late), maps.Clone(p.Tracks)
 	tx.Greetings, tx.Parts, tx.Order = maps.Clone(p.Greetings), maps.Clone(p.Parts), slices.Clip(p.Order)
 	tx.Applied, tx.FiredSlots, tx.Further = maps.Clone(p.Applied), maps.Clone(p.FiredSlots), maps.Clone(p.Further)
 	effects, err := protocol.PlaneStep(t, &tx, in)
@@ -239,6 +241,26 @@ func (p *Plane) Received(h topics.HostID) (topics.Received, error) { return p.Pl
 // SetReceived implements protocol.PlaneTx.
 func (p *Plane) SetReceived(h topics.HostID, r topics.Received) error {
 	p.Places[h] = r
+	return nil
+}
+
+// Lanes implements protocol.PlaneTx.
+func (p *Plane) Lanes(h topics.HostID) ([]protocol.Lane, error) {
+	return slices.Clone(p.Tracks[h]), nil
+}
+
+// PutLane implements protocol.PlaneTx.
+func (p *Plane) PutLane(h topics.HostID, l protocol.Lane) error {
+	list := slices.DeleteFunc(slices.Clone(p.Tracks[h]), func(o protocol.Lane) bool { return o.Received.Epoch == l.Received.Epoch })
+	l.Jobs = slices.Clone(l.Jobs)
+	p.Tracks[h] = append(list, l)
+	slices.SortFunc(p.Tracks[h], func(a, b protocol.Lane) int { return cmp.Compare(a.Received.Epoch, b.Received.Epoch) })
+	return nil
+}
+
+// DropLane implements protocol.PlaneTx.
+func (p *Plane) DropLane(h topics.HostID, epoch int64) error {
+	p.Tracks[h] = slices.DeleteFunc(slices.Clone(p.Tracks[h]), func(o protocol.Lane) bool { return o.Received.Epoch == epoch })
 	return nil
 }
 

@@ -88,6 +88,7 @@ var blames = map[topics.Cause]blame{
 	topics.CauseServed:        innocent,
 	topics.CauseCancelled:     innocent,
 	topics.CauseHostRemoved:   innocent,
+	topics.CauseTwins:         innocent,
 	topics.CauseKilled:        innocent,
 	topics.CauseStalled:       innocent, // but for those that never got into it: see blame
 	topics.CauseAgentDied:     innocent,

@@ -151,9 +151,10 @@ type jobJSON struct {
 // "job", another of its host in the same repository; "busy", when the host runs as many
 // as it may at once; "repository", one that has to be alone there, or those before it;
 // "limit", when as many run as may in all or in the repository; "plan", while what to
-// remove is being decided.
+// remove is being decided; "twins", until somebody has said which of two machines with
+// the host's identity stays.
 type waitingJSON struct {
-	Reason protocol.Wait `json:"reason" enum:"host,job,busy,repository,limit,plan" doc:"job, busy: of its host"`
+	Reason protocol.Wait `json:"reason" enum:"host,job,busy,repository,limit,plan,twins" doc:"job, busy: of its host"`
 	Job    topics.JobID  `json:"job" doc:"the job it waits for, or empty"`
 }
 

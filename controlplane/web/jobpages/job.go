@@ -187,6 +187,8 @@ func (s *Pages) jobView(ctx context.Context, t told) (views.Job, error) {
 		if wait.job != "" {
 			v.Waiting.Text = wait.text + " " + wait.link.Text + "."
 			v.Waiting.Link = views.Link{Text: "Open that job", URL: wait.link.URL}
+		} else {
+			v.Waiting.Link = wait.link
 		}
 		if online != hosts.Online {
 			v.Waiting = &views.Waiting{Title: "Queued until " + t.host.Name + " connects", Text: layout.Offline(views.NewWhen(seen, s.Now())) +

@@ -360,6 +360,9 @@ func (s *Pages) waiting(j store.Job, q *base.Queue) wait {
 		if other.State == topics.Queued {
 			w.text = "Must be alone in " + q.Repos[j.Repository] + " or behind one that must; before it comes the"
 		}
+	case protocol.WaitTwins:
+		w.short, w.text = "two machines, one identity", "Starts when somebody says which of two machines stays this host"
+		w.link = views.Link{Text: "Decide on the page of the host", URL: views.HostURL(string(j.Host))}
 	case protocol.WaitPlan:
 		w.short, w.text = "being planned", "Starts when the repository was listed and what goes is decided"
 	case protocol.WaitLimit:
