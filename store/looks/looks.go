@@ -104,12 +104,29 @@ var elsewhere = []topics.JobKind{topics.RestoreJob, topics.CheckJob}
 // before lists how messages begin of a host that could not start restic.
 var before = []string{"start restic: ", "make restic's cache directory: ", "make a directory for restic's temporary files: "}
 
+// own lists what messages say of a host that has no name server or no network: others may
+// well reach the repository. A server that does not exist ("no such host") is not here,
+// since its name may be the one that is wrong.
+var own = []string{"temporary failure in name resolution", "server misbehaving", "network is unreachable", "network is down",
+	"unreachable network", "temporary error during hostname resolution"}
+
+// nameless reports whether a message says that a name server does not answer.
+func nameless(message string) bool {
+	_, rest, asked := strings.Cut(message, "lookup ")
+	return asked && strings.Contains(rest, ":53: ") &&
+		(strings.Contains(rest, "i/o timeout") || strings.Contains(rest, "connection refused"))
+}
+
 func (e Ended) blame() blame {
 	if slices.ContainsFunc(before, func(b string) bool { return strings.HasPrefix(e.Message, b) }) {
 		return innocent
 	}
 	if e.Cause == topics.CauseStalled && strings.HasSuffix(e.Message, topics.NeverAWord) {
 		return shut
+	}
+	if m := strings.ToLower(e.Message); e.Cause == topics.CauseUnreachable &&
+		(nameless(m) || slices.ContainsFunc(own, func(o string) bool { return strings.Contains(m, o) })) {
+		return innocent
 	}
 	b := blames[e.Cause]
 	if (e.Cause == topics.CausePermission || b == full) && slices.Contains(elsewhere, e.Kind) {

@@ -75,6 +75,29 @@ func TestWhatTheEndOfAJobSaysOfItsRepository(t *testing.T) {
 	}
 }
 
+// A host without a name server or a network says nothing of the repository.
+func TestAHostsOwnNetworkIsNotTheRepositorys(t *testing.T) {
+	for message, shut := range map[string]bool{
+		"dial tcp: lookup nas on 127.0.0.53:53: server misbehaving":                                        false,
+		"dial tcp: lookup nas: Temporary failure in name resolution":                                       false,
+		"subprocess ssh: ssh: Could not resolve hostname nas: Temporary failure in name resolution":        false,
+		"dial tcp: lookup nas on 192.0.2.53:53: read udp 192.0.2.1:3->192.0.2.53:53: i/o timeout":          false,
+		"dial tcp: lookup nas on [::1]:53: read udp [::1]:3->[::1]:53: read: connection refused":           false,
+		"dial tcp 192.0.2.9:443: connect: network is unreachable":                                          false,
+		"dial tcp: lookup nas on 127.0.0.53:53: no such host":                                              true,
+		"subprocess ssh: ssh: Could not resolve hostname nas: Name or service not known":                   true,
+		"dial tcp 192.0.2.9:443: i/o timeout":                                                              true,
+		"dial tcp 192.0.2.9:53: connect: connection refused":                                               true,
+		"write /srv/repo/data/00/x: stale NFS file handle":                                                 true,
+		"the repository's server cannot be reached: dial tcp 192.0.2.9:443: connect: no route to the host": true,
+	} {
+		e := Ended{Kind: topics.BackupJob, State: topics.Failed, Cause: topics.CauseUnreachable, Message: message}
+		if got := len(Says(e)) > 0; got != shut {
+			t.Errorf("%q stands against the repository: %t", message, got)
+		}
+	}
+}
+
 // Every failure is known to say something, or nothing.
 func TestEveryCauseIsJudged(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "../../topics/job.go", nil, 0)
