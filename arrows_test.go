@@ -61,13 +61,13 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/people", "controlplane/field controlplane/password controlplane/zone store topics", "who may sign in; no job and no page"},
 	{"controlplane/problem", "controlplane/consumers controlplane/enroll controlplane/field controlplane/hosts" +
 		" controlplane/jobs controlplane/maintenance controlplane/people controlplane/removal controlplane/repositories" +
-		" controlplane/retention controlplane/schedule controlplane/sources store topics",
+		" controlplane/retention controlplane/schedule controlplane/sources store store/places topics",
 		"words the errors of all others, which never import it"},
 	{"controlplane/protection", "controlplane/health slots store/facts topics", "how well a group is protected; pure, whoever shows it"},
 	{"controlplane/public", "controlplane/fleet controlplane/health controlplane/hosts controlplane/jobs store topics",
 		"publishes what consumers read"},
 	{"controlplane/removal", "controlplane/field store store/removal topics", "removes what is in care, and brings it back"},
-	{"controlplane/repositories", "controlplane/field controlplane/jobs controlplane/retention location store topics",
+	{"controlplane/repositories", "controlplane/field controlplane/jobs controlplane/retention location store store/places topics",
 		"adds, changes and removes repositories"},
 	{"controlplane/retention", "controlplane/schedule slots store store/places topics words", "which snapshots stay"},
 	{"controlplane/rights", "store topics", "who may do what, by their role"},

@@ -5,7 +5,11 @@ type Repository struct {
 	ID, Name, Location string
 	Health             Status
 	AppendOnly         bool
-	Users              []Link // hosts that back up into it
+	Users              []Link     // hosts that back up into it
+	Places             []PlaceRow // of hosts that share none
+	Beyond             bool       // the keeper reaches its own place alone
+	Pinned             []PinnedRow
+	AllowAll           string // one command for all of these, "" for fewer than two
 	Keeper             Link   // no Text: none was chosen
 	HasMaintenance     bool
 	KeyHint            string

@@ -18,6 +18,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/controlplane/sources"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -144,6 +145,7 @@ func Of(err error) *Problem {
 	var keeper *jobs.NotKeeperError
 	var role *jobs.RoleError
 	var several *jobs.AmbiguousError
+	var unnamed *places.NameError
 	var gone *jobs.GoneError
 	switch {
 	case errors.As(err, &p):
@@ -161,6 +163,9 @@ func Of(err error) *Problem {
 			Say: "The host has none of this name.", Do: "Look for it among the host's schedules.", Err: err}
 	case errors.Is(err, jobs.ErrNoJob):
 		return NoJob
+	case errors.As(err, &unnamed):
+		return &Problem{Kind: Conflict, Title: "No name stands for the host in the repository's address", Say: repositories.Unfit(unnamed) +
+			" Nothing was begun.", Do: "Or PUT /api/repositories/" + string(unnamed.Repository) + "/places/" + string(unnamed.Host) + ".", Err: err}
 	case errors.As(err, &several):
 		return &Problem{Kind: Conflict, Title: "More than one job is meant", Say: several.Error() + ".", Do: "Give more of its ID.", Err: err}
 	case errors.Is(err, jobs.ErrNoRepository):

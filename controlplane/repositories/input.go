@@ -59,6 +59,19 @@ func (in Input) apply(ctx context.Context, s *store.Store, r *store.Repository, 
 		a.Password = *in.Password
 		wrong.Say("password", checkPassword(*in.Password))
 	}
+	if in.URL != nil && location.PerHost(r.Location) && r.CreatedAt > 0 {
+		users, err := s.HostsInto(ctx, r.ID)
+		if err != nil {
+			return err
+		}
+		for _, h := range users {
+			unfit, err := (&Service{Store: s}).unfit(ctx, r.ID, h)
+			if err != nil {
+				return err
+			}
+			wrong.Say("url", unfit)
+		}
+	}
 	a.URL, a.Env = location.SplitLogin(a.URL, a.Env)
 	if in.Everyday != nil {
 		if in.Everyday.URL != nil {
@@ -69,6 +82,10 @@ func (in Input) apply(ctx context.Context, s *store.Store, r *store.Repository, 
 	wrong.Say("everyday", textOf(location.CheckEnv(a.Env)))
 	if in.Maintenance != nil {
 		wrong.Say("maintenance", in.Maintenance.maintenance(a))
+	}
+	if m := a.Maintenance; (in.URL != nil || in.Maintenance != nil && in.Maintenance.URL != nil) && m != nil && m.URL != "" &&
+		location.PerHost(m.URL) != location.PerHost(r.Location) {
+		wrong.Say("maintenance", "{host} stands in both addresses or in none: the maintenance credential is for the same repositories.")
 	}
 	if in.Keeper != nil {
 		keeper, err := findHost(ctx, s, *in.Keeper)

@@ -122,6 +122,11 @@ func (s *Service) put(ctx context.Context, by string, host topics.HostID, name s
 	if err != nil {
 		return store.SourceGroup{}, err
 	}
+	if unfit, err := s.unfit(ctx, host, repository, add); err != nil {
+		return store.SourceGroup{}, err
+	} else if unfit != "" {
+		wrong.Say("repository", unfit)
+	}
 	now := time.UnixMilli(s.Store.Now())
 	g, err := s.Store.EditSourceGroup(ctx, by, host, name, add, func(g *store.SourceGroup, known bool) error {
 		if err := may(known); err != nil {
@@ -183,6 +188,23 @@ func (in Input) repository(ctx context.Context, s *store.Store, wrong field.Erro
 		return nil, "", nil
 	}
 	return nil, r.ID, err
+}
+
+// unfit says why {host} in the address of the repository that a host is to back up into
+// cannot stand for it, "" if it can or there is none.
+func (s *Service) unfit(ctx context.Context, host topics.HostID, id topics.RepositoryID, add *store.NewRepository) (string, error) {
+	if id != "" {
+		return repositories.PlaceFits(ctx, s.Store, id, host)
+	}
+	if add == nil || !location.PerHost(add.Location) {
+		return "", nil
+	}
+	h, err := s.Store.Host(ctx, host)
+	if err != nil || location.CheckName(h.Name) == "" {
+		return "", err
+	}
+	return fmt.Sprintf("The host's name, %.100q, cannot stand for {host} in an address. Add the repository by itself first, and choose "+
+		"a name for the host on its page, under Places.", h.Name), nil
 }
 
 func noRepository(which topics.RepositoryID) string {

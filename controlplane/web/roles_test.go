@@ -49,6 +49,7 @@ var roleTable = map[store.Role]string{
 		GET /api/repositories/{id}/locks
 		GET /api/repositories/{id}/keys
 		GET /api/repositories/{id}/missing
+		GET /api/repositories/{id}/places
 		GET /api/repositories/{id}/days
 		GET /resume
 		POST /resume
@@ -132,6 +133,8 @@ var roleTable = map[store.Role]string{
 		POST /hosts/{id}/source-groups/{name}/remove
 		POST /hosts/{id}/source-groups/{name}/restore
 		PUT /api/repositories/{id}
+		PUT /api/repositories/{id}/places/{host}
+		POST /repositories/{id}/places
 		DELETE /api/repositories/{id}
 		POST /api/repositories/{id}/keys/{key}/trust
 		POST /api/repositories/{id}/foreign/acknowledge

@@ -106,6 +106,8 @@ type repositoryJSON struct {
 	CheckJob         topics.JobID `json:"check_job" doc:"or empty"`
 	Locks            int          `json:"locks"`
 	LocksAt          *time.Time   `json:"locks_at"`
+	Pinned           []pinnedJSON `json:"pinned" nullable:"false" doc:"of one repository: hosts whose policy lets data go elsewhere only"`
+	AllowAll         string       `json:"allow_all" doc:"of one repository: a command that allows it on all of these by ssh, or empty"`
 	UnknownKeys      int          `json:"unknown_keys" doc:"keys that came later and nobody trusts"`
 	KeysAt           *time.Time   `json:"keys_at"`
 }
@@ -137,6 +139,7 @@ func (a *API) repositoryOf(ctx context.Context, r store.Repository, k base.Known
 		Name:             r.Name,
 		Location:         r.Location,
 		Everyday:         credentialOutOf(env),
+		Pinned:           []pinnedJSON{},
 		Keeper:           r.Keeper,
 		AppendOnly:       r.AppendOnly,
 		Retention:        r.Keep.V,
@@ -188,6 +191,14 @@ func (a *API) oneRepository(ctx context.Context, id topics.RepositoryID) (*repos
 		return nil, err
 	}
 	b, err := a.repositoryOf(ctx, r, k, said[r.ID])
+	if err != nil {
+		return nil, err
+	}
+	pinned, err := a.Repositories.Pinned(ctx, id)
+	for _, p := range pinned {
+		b.Pinned = append(b.Pinned, pinnedJSON{Host: p.Host, HostName: p.Name, Pins: p.Pins, Command: p.Command})
+	}
+	b.AllowAll = repositories.ForAll(pinned)
 	return &repositoryOut{b}, err
 }
 

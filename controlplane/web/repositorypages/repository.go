@@ -185,6 +185,9 @@ func (s *Pages) repositoryView(ctx context.Context, id topics.RepositoryID, f vi
 		return v, err
 	}
 	v.Notes = s.repositoryNotes(r)
+	if err := s.places(ctx, &v, r); err != nil {
+		return v, err
+	}
 	v.Missing, err = s.missing(ctx, id, names)
 	return v, err
 }
