@@ -101,7 +101,7 @@ case " $* " in
 		`","short_id":"abababab","paths":["/"],"hostname":"h"}]' ;;
 *" backup "*)
 ` + body + `
-echo '{"message_type":"summary","files_new":1,"snapshot_id":"abababab"}' ;;
+echo '{"message_type":"summary","files_new":1,"total_files_processed":1,"total_bytes_processed":1,"snapshot_id":"abababab"}' ;;
 esac
 `
 	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
