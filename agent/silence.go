@@ -32,20 +32,18 @@ func (s *silences) forget(job topics.JobID) {
 	delete(s.jobs, job)
 }
 
-// list is never nil: that would be an agent that does not look.
+// list also has the jobs that work, at 0. It is never nil: that would be an agent that does not look.
 func (s *silences) list() []topics.Silence {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := []topics.Silence{}
 	for job, q := range s.jobs {
-		if q.For > 0 {
-			out = append(out, topics.Silence{
-				Job:     job,
-				Seconds: int64((q.For + time.Second - 1) / time.Second),
-				Limit:   int64((q.Limit + time.Second - 1) / time.Second),
-				Last:    q.Last,
-			})
-		}
+		out = append(out, topics.Silence{
+			Job:     job,
+			Seconds: int64((q.For + time.Second - 1) / time.Second),
+			Limit:   int64((q.Limit + time.Second - 1) / time.Second),
+			Last:    q.Last,
+		})
 	}
 	slices.SortFunc(out, func(a, b topics.Silence) int { return cmp.Compare(a.Job, b.Job) })
 	return out

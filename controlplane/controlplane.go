@@ -199,6 +199,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Store:   p.Store,
 		Online:  p.presence.Reachable,
 		Offline: func(h topics.HostID) bool { c, _ := p.presence.Connection(h); return c == hosts.Offline },
+		Full:    p.presence.Full,
 		Changed: p.changed,
 		Stir:    func() { p.Jobs.Stir() },
 		Log:     c.Log,

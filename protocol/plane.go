@@ -90,10 +90,12 @@ type (
 		Events topics.Events
 		Now    int64
 	}
-	// Tick: it is time to look at what is due. Online says which hosts can be reached.
+	// Tick: it is time to look at what is due. Online says which hosts can be reached,
+	// and Full which of them begin nothing for want of room; nil is none.
 	Tick struct {
 		Now    int64
 		Online func(topics.HostID) bool
+		Full   func(topics.HostID) bool
 		Limits Limits
 		// Twins are the hosts whose identity several machines have: nothing is sent there.
 		Twins map[topics.HostID]bool
@@ -567,6 +569,9 @@ func (s *planeStep) tick(in Tick) error {
 		case j.State == topics.Queued && in.Now > j.NotAfter:
 			err = s.abandon(j, in.Now)
 		case j.State == topics.Queued:
+			if in.Full != nil && in.Full(j.Host) {
+				continue
+			}
 			if turns.Take(j, online).Wait == "" {
 				j.State = topics.Dispatched
 				err = s.send(j, in.Now)

@@ -32,6 +32,7 @@ const (
 	WaitBusy       Wait = "busy"       // as many jobs as the host may run at once are running there
 	WaitRepository Wait = "repository" // a job that has to be alone there, or those that run before one
 	WaitLimit      Wait = "limit"      // as many as may run are running
+	WaitDisk       Wait = "host-disk"  // its host's disk is full, and its agent begins nothing
 	WaitPlan       Wait = "plan"       // what it is to do is being worked out
 	WaitTwins      Wait = "twins"      // two machines have the host's identity; a person has to say which one stays
 )

@@ -83,8 +83,8 @@ type Heartbeat struct {
 	// Refused is how many messages of this session were not from the control
 	// plane, not for this host and topic, or old.
 	Refused uint64 `json:"refused,omitempty"`
-	// Silent lists the running jobs that do nothing; nil from an agent that does not
-	// look, and ends none of them.
+	// Silent says of each running restic how long it has done nothing, 0 of one that
+	// works; nil from an agent that does not look, and ends none of them.
 	Silent []Silence `json:"silent"`
 	// Disk is how the disk is that the agent's state lies on; nil is not known.
 	Disk *Disk `json:"disk,omitempty"`

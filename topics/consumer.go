@@ -45,6 +45,8 @@ type JobPublic struct {
 	FilesDone   uint64   `json:"files_done"`
 	TotalFiles  uint64   `json:"total_files"`
 	SecondsLeft uint64   `json:"seconds_left"`
+	Silent      int64    `json:"silent,omitempty"`     // seconds for which it has done nothing, from a minute on
+	EndsAfter   int64    `json:"ends_after,omitempty"` // so many of them after which its agent ends it; left out is never
 	SnapshotID  string   `json:"snapshot_id,omitempty"`
 	DryRun      bool     `json:"dry_run"`               // it only says what would happen
 	SavedFiles  *uint64  `json:"saved_files,omitempty"` // of a backup that ended

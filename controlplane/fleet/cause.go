@@ -15,6 +15,8 @@ var causes = map[string]string{
 	protection.CauseMissing:       "The repository is not there any more",
 	protection.CauseUnreadable:    "The password no longer opens the repository",
 	protection.CauseDamaged:       "The repository is damaged",
+	protection.CauseDiskFull:      "The host's disk is full, and no backup begins",
+	protection.CauseDiskLow:       "The host's disk is almost full",
 	protection.CauseOffline:       "Offline, and backups are missed",
 	protection.CauseMissedSlots:   "Connected, and backups are missed",
 	protection.CauseOverLimit:     "No good backup within the limit",

@@ -60,6 +60,9 @@ type presence struct {
 	refused uint64         // how many messages the agent has refused in the session of birth
 	counted bool           // refused counts from the session's beginning
 
+	room *topics.Disk // as the agent said last; nil is not known
+	disk Disk         // what is wrong with it
+
 	lanes map[int64]*presence // the machines that use the host's identity at once, by epoch; nil is the usual one
 }
 
@@ -322,6 +325,7 @@ type Look struct {
 	Until      time.Time // when it may change without any message; the zero time is never
 	Seen       time.Time // when the host was last heard of
 	Back       time.Time // when it was last heard of again after some minutes of silence
+	Disk       Disk      // what is wrong with its disk, while it is connected
 }
 
 // Look returns what is known of a host's connection now.
@@ -333,7 +337,11 @@ func (p *Presence) Look(id topics.HostID) Look {
 		h = &presence{}
 	}
 	c, until := p.connection(h)
-	return Look{Connection: c, Until: until, Seen: h.lastSeen, Back: h.back}
+	look := Look{Connection: c, Until: until, Seen: h.lastSeen, Back: h.back}
+	if c == Online {
+		look.Disk = h.disk
+	}
+	return look
 }
 
 // Watch starts collecting the hosts whose connection changed because of a message.

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -333,7 +334,7 @@ func (e *Engine) tick(ctx context.Context) {
 	var effects []protocol.PlaneEffect
 	err := e.Store.Steps(ctx, func(tx protocol.PlaneTx) (err error) {
 		effects, err = protocol.PlaneStep(e.Timing.Protocol, tx, protocol.Tick{Now: e.Now().UnixMilli(),
-			Online: e.Presence.Reachable, Limits: e.Limits, Twins: e.machines.divided})
+			Online: e.Presence.Reachable, Full: e.Presence.Full, Limits: e.Limits, Twins: e.machines.divided})
 		return err
 	})
 	if err != nil {
@@ -736,9 +737,17 @@ func (e *Engine) heartbeat(ch *seal.Channel, a arrival) error {
 		e.told(a.topic.Host, e.Presence.RefusedThere(a.topic.Host, b.Refused))
 	}
 	e.Presence.Clock(a.topic.Host, time.UnixMilli(b.Clock).Sub(e.Now()))
-	if was != hosts.Online {
+	changed := e.Presence.Disk(a.topic.Host, b.Disk, time.UnixMilli(b.Clock).Sub(e.Now()))
+	if changed && e.Presence.Full(a.topic.Host) {
+		e.Log.Warn("a host has no room for its journal and begins nothing", "host", a.topic.Host, "err", b.Disk.Error)
+	}
+	e.Hub.silences(a.topic.Host, b.Silent)
+	if was != hosts.Online || changed {
 		e.tell(a.topic.Host)
 		e.Stir()
+	}
+	if slices.ContainsFunc(b.Silent, func(s topics.Silence) bool { return s.Seconds >= 60 }) {
+		e.tell(a.topic.Host) // nothing else would say that nothing happens
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // buffer is how many messages wait for one subscriber before some are dropped.
@@ -28,13 +30,14 @@ type Hub struct {
 	subs   map[topics.JobID]map[*subscriber]bool
 	latest map[topics.JobID]topics.Progress
 	heard  map[topics.JobID]time.Time // for jobs that have not ended
+	quiet  map[topics.HostID]quiet
 	began  time.Time
 }
 
 // NewHub returns a hub without subscribers.
 func NewHub() *Hub {
 	return &Hub{Now: time.Now, subs: map[topics.JobID]map[*subscriber]bool{}, latest: map[topics.JobID]topics.Progress{},
-		heard: map[topics.JobID]time.Time{}, began: time.Now()}
+		heard: map[topics.JobID]time.Time{}, quiet: map[topics.HostID]quiet{}, began: time.Now()}
 }
 
 // news is one change of a job; the zero value means that its row changed.
@@ -71,10 +74,13 @@ func (h *Hub) unsubscribe(id topics.JobID, s *subscriber) {
 func (h *Hub) publish(id topics.JobID, n news) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	moved := n.lines != nil
 	if n.progress != nil {
+		before, known := h.latest[id]
+		moved = moved || !known || !still(before, *n.progress)
 		h.latest[id] = *n.progress
 	}
-	if n.progress != nil || n.lines != nil {
+	if moved {
 		h.heard[id] = h.Now()
 	}
 	for s := range h.subs[id] {
@@ -94,22 +100,79 @@ func (h *Hub) forget(id topics.JobID) {
 	delete(h.heard, id)
 }
 
-// Silence returns how long a running job has sent neither a log line nor progress.
+// still reports whether nothing but the clock moved between two statuses.
+func still(a, b topics.Progress) bool {
+	for _, p := range []*topics.Progress{&a, &b} {
+		p.Stamp, p.Seconds, p.SecondsLeft = topics.Stamp{}, 0, 0
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+// A Silence is how long a running job has done nothing.
+type Silence struct {
+	For     time.Duration
+	Watched bool          // its agent looks, and knows bytes and processor time, too; else it only says nothing
+	Limit   time.Duration // its agent ends it then; 0 is never
+	Last    string        // what restic said last, as the agent tells
+}
+
+// Words says how long, and what becomes of it.
+func (s Silence) Words() string {
+	switch {
+	case !s.Watched:
+		return "Nothing heard of restic for " + words.Span(s.For)
+	case s.Limit == 0:
+		return "Silent for " + words.Span(s.For) + ", is not ended by itself"
+	}
+	return "Silent for " + words.Span(s.For) + ", is ended after " + words.Span(s.Limit)
+}
+
+// A quiet is what an agent said last of what its jobs do.
+type quiet struct {
+	at   time.Time
+	jobs map[topics.JobID]topics.Silence
+}
+
+// fresh is how long what an agent said is believed without another word.
+const fresh = 100 * time.Second
+
+// silences takes what a heartbeat says; nil is an agent that does not look.
+func (h *Hub) silences(host topics.HostID, list []topics.Silence) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.quiet, host)
+	if list == nil {
+		return
+	}
+	q := quiet{h.Now(), map[topics.JobID]topics.Silence{}}
+	for _, s := range list {
+		q.jobs[s.Job] = s
+	}
+	h.quiet[host] = q
+}
+
+// Silence returns how long a running job has done nothing: as its agent says, or, if that
+// does not look or is not connected, how long it has sent neither a log line nor progress.
 // Time before the job's or the hub's start does not count. It is 0 for a job that
 // does not run.
-func (h *Hub) Silence(j store.Job) time.Duration {
+func (h *Hub) Silence(j store.Job) Silence {
 	if j.State != topics.Running {
-		return 0
+		return Silence{}
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	q := h.quiet[j.Host]
+	if said, watched := q.jobs[j.ID]; watched && h.Now().Sub(q.at) < fresh {
+		return Silence{For: time.Duration(said.Seconds) * time.Second, Watched: true, Limit: time.Duration(said.Limit) * time.Second,
+			Last: said.Last}
+	}
 	last := h.heard[j.ID]
 	for _, t := range []time.Time{h.began, time.UnixMilli(j.StartedAt)} {
 		if t.After(last) {
 			last = t
 		}
 	}
-	return max(0, h.Now().Sub(last))
+	return Silence{For: max(0, h.Now().Sub(last))}
 }
 
 // Progress returns the newest progress of a running job, if there was any.

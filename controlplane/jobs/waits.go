@@ -8,8 +8,9 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// Waits returns what each queued job waits for, as the dispatcher would decide now. A
-// job that is about to be sent has the zero Turn. open holds every job that has not
+// Waits returns what each queued job waits for, as the dispatcher would decide now, and
+// each that was sent to a host which cannot take it. A job that is about to be sent has
+// the zero Turn. open holds every job that has not
 // ended, oldest first, as Store.OpenJobs returns it.
 func (e *Engine) Waits(ctx context.Context, open []store.Job) (map[topics.JobID]protocol.Turn, error) {
 	atOnce, err := e.Store.AtOnce(ctx)
@@ -17,12 +18,14 @@ func (e *Engine) Waits(ctx context.Context, open []store.Job) (map[topics.JobID]
 		return nil, err
 	}
 	var plane []protocol.PlaneJob
+	accepted := map[topics.JobID]bool{}
 	out := map[topics.JobID]protocol.Turn{}
 	for _, j := range open {
 		if j.Held {
 			out[j.ID] = protocol.Turn{Wait: protocol.WaitPlan}
 			continue
 		}
+		accepted[j.ID] = j.Accepted
 		plane = append(plane, protocol.PlaneJob{ID: j.ID, Host: j.Host, Kind: j.Kind, Repository: j.Repository, State: j.State})
 	}
 	turns := protocol.NewTurns(e.Limits, atOnce, plane)
@@ -31,9 +34,32 @@ func (e *Engine) Waits(ctx context.Context, open []store.Job) (map[topics.JobID]
 		turns.Twins[j.Host] = e.Presence.Divided(j.Host)
 	}
 	for _, j := range plane {
-		if j.State == topics.Queued {
+		switch {
+		case (j.State == topics.Queued || j.State == topics.Dispatched && !accepted[j.ID]) && e.Presence.Full(j.Host) && !turns.Twins[j.Host]:
+			out[j.ID] = protocol.Turn{Wait: protocol.WaitDisk}
+		case j.State == topics.Queued:
 			out[j.ID] = turns.Take(j, e.Presence.Reachable(j.Host))
 		}
 	}
 	return out, nil
+}
+
+// waitWords say what a job waits for, to people.
+var waitWords = map[protocol.Wait]string{
+	protocol.WaitHost:       "Its host's agent is not connected.",
+	protocol.WaitTwins:      "Two machines use its host's identity. It begins when somebody has said which one stays.",
+	protocol.WaitDisk:       "There is no space left on its host's disk. It begins by itself when there is.",
+	protocol.WaitJob:        "Another job of its host is at work in the same repository.",
+	protocol.WaitBusy:       "Its host runs as many jobs as it may at once.",
+	protocol.WaitRepository: "A job has to be alone in the repository, or this one has to be.",
+	protocol.WaitLimit:      "As many jobs run as may at once.",
+	protocol.WaitPlan:       "What it is to do is being worked out.",
+}
+
+// WaitWords says what a job waits for, to people.
+func WaitWords(w protocol.Wait) string {
+	if text := waitWords[w]; text != "" {
+		return text
+	}
+	return "It waits for its turn."
 }

@@ -86,6 +86,9 @@ type Host struct {
 	Keeper       bool  // it looks after repositories
 	RetiredAt    int64 // since when it is out of use; 0 is not
 	TwinsSince   int64 // since when two machines use its identity; 0 is that one does
+	DiskFull     bool  // its agent has no room for its journal, and begins nothing
+	DiskLow      bool  // that will be so before long
+	DiskSince    int64 // since when either is so
 }
 
 // A Verdict is what is to be said of a group, or a host, at a moment.
@@ -483,8 +486,11 @@ func (j *judge) excused(p Plan, first int64, why string) {
 
 // whyMissed is the cause of slots that were missed.
 func (j *judge) whyMissed() string {
-	if j.Host.Offline {
+	switch {
+	case j.Host.Offline:
 		return CauseOffline
+	case j.Host.DiskFull:
+		return CauseDiskFull
 	}
 	return CauseMissedSlots
 }
@@ -496,6 +502,8 @@ func (j *judge) excuse() string {
 		return "; one is running now"
 	case j.Host.Offline:
 		return "; the host is offline"
+	case j.Host.DiskFull:
+		return "; there is no space left on the host's disk"
 	case j.Waiting:
 		return "; one waits to run"
 	}
@@ -556,14 +564,31 @@ func (h Host) retired() Verdict {
 		Reason: "The host is retired: its snapshots are kept, and nothing is expected of it."}
 }
 
-// OfHost is the verdict of a host: the worst of its groups'. names are theirs, in the
-// same order.
+// disk is what the host's own disk makes of its verdict; false is nothing.
+func (h Host) disk() (Verdict, bool) {
+	switch {
+	case h.DiskFull:
+		return Verdict{Status: Warning, Cause: CauseDiskFull, Since: h.DiskSince, Reason: "There is no space left on the disk of the " +
+			"agent's state: no job begins there until there is room."}, true
+	case h.DiskLow:
+		return Verdict{Status: Warning, Cause: CauseDiskLow, Since: h.DiskSince, Reason: "The disk of the agent's state is almost full: " +
+			"no job will begin there without room."}, true
+	}
+	return Verdict{}, false
+}
+
+// OfHost is the verdict of a host: the worst of its groups', or its own disk's if that is
+// worse. names are the groups', in the same order.
 func OfHost(h Host, groups []Verdict, names []string) Verdict {
 	if h.RetiredAt > 0 {
 		return h.retired()
 	}
 	v := h.worst(groups, names)
 	if h.TwinsSince == 0 {
+		if d, wrong := h.disk(); wrong && (worse(d, v) || v.Status == d.Status && h.DiskFull) {
+			d.Until, d.PromisedBy, d.Good = v.Until, v.PromisedBy, v.Good
+			return d
+		}
 		return v
 	}
 	if v.Cause = CauseTwins; v.Status.Rank() > Warning.Rank() {

@@ -63,6 +63,8 @@ const (
 	CauseUnreadable    = "repository-unreadable" // lost
 	CauseDamaged       = "repository-damaged"    // failed
 	CauseOffline       = "offline"               // overdue, late: its agent is not connected
+	CauseDiskFull      = "host-disk"             // warning, overdue, late: its agent has no room for its journal, and begins nothing
+	CauseDiskLow       = "host-disk-low"         // warning: it will be so before long
 	CauseMissedSlots   = "missed-slots"          // overdue, late: its agent is connected, and backed nothing up
 	CauseOverLimit     = "over-limit"            // overdue: no good backup within the limit in days
 	CauseEmpty         = "empty-source"          // empty: no file

@@ -297,6 +297,9 @@ func (p *Publisher) sayJob(j store.Job, qos byte) {
 		s.Percent, s.BytesDone, s.TotalBytes = progress.Percent, progress.BytesDone, progress.TotalBytes
 		s.FilesDone, s.TotalFiles, s.SecondsLeft = progress.FilesDone, progress.TotalFiles, progress.SecondsLeft
 	}
+	if silence := p.Hub.Silence(j); silence.For >= time.Minute {
+		s.Silent, s.EndsAfter = int64(silence.For.Seconds()), int64(silence.Limit.Seconds())
+	}
 	if sum := j.Summary.V; sum != nil {
 		s.Percent, s.BytesDone, s.TotalBytes, s.FilesDone, s.TotalFiles = 100, sum.TotalBytes, sum.TotalBytes, sum.TotalFiles,
 			sum.TotalFiles

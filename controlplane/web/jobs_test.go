@@ -249,6 +249,9 @@ func TestARunningJobThatSaysNothingIsCalledStalled(t *testing.T) {
 	if m := stalled(); m["stalled"] != true || m["state"] != "running" {
 		t.Errorf("after 12 minutes: %v", m)
 	}
+	if m := fmt.Sprint(stalled()["silence"]); !strings.Contains(m, "ends_after:0") || !strings.Contains(m, "watched:false") {
+		t.Errorf("of an agent that does not look: %s", m)
+	}
 	f := c.feed("/events?view=job&id=" + string(id))
 	f.until("Nothing heard of restic for 12 min")
 	for path, want := range map[string][]string{
@@ -276,6 +279,95 @@ func TestARunningJobThatSaysNothingIsCalledStalled(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestASilentJobSaysWhenItIsEnded: as its agent tells, on every door, with the words of
+// those that are never ended.
+func TestASilentJobSaysWhenItIsEnded(t *testing.T) {
+	w := newWorld(t)
+	attic := w.enrol("attic")
+	attic.group("letters")
+	id := w.backup(attic)
+	attic.connect()
+	attic.start(id)
+	c := w.person(store.Viewer)
+	for _, q := range []struct {
+		said  topics.Silence
+		words string
+		note  string
+	}{
+		{topics.Silence{Job: id, Seconds: 12 * 60, Limit: 1800, Last: "3 of 9 files"}, "Silent for 12 min, is ended after 30 min",
+			"The last it said: 3 of 9 files. It ends it after 30 min"},
+		{topics.Silence{Job: id, Seconds: 13 * 60}, "Silent for 13 min, is not ended by itself", "so it is never ended for that"},
+	} {
+		attic.beat(topics.Heartbeat{Silent: []topics.Silence{q.said}})
+		await(t, q.words, func() error {
+			var m map[string]any
+			c.do("GET", "/api/jobs/"+string(id), nil).json(t, &m)
+			if s := fmt.Sprint(m["silence"]); m["stalled"] != true || !strings.Contains(s, q.words) {
+				return fmt.Errorf("stalled %v, silence %s", m["stalled"], s)
+			}
+			return nil
+		})
+		for path, want := range map[string][]string{
+			"/":                          {q.words, "Stalled"},
+			"/jobs":                      {q.words, "Stalled"},
+			"/hosts/" + string(attic.id): {q.words, "Stalled"},
+			"/jobs/" + string(id):        {q.words, "Stalled", q.note, "cancel the job"},
+		} {
+			page := c.do("GET", path, nil).text
+			for _, text := range want {
+				if !strings.Contains(page, text) {
+					t.Errorf("%s does not say %q", path, text)
+				}
+			}
+		}
+	}
+	attic.beat(topics.Heartbeat{Silent: []topics.Silence{{Job: id, Limit: 1800}}})
+	await(t, "it to work", func() error {
+		var m map[string]any
+		if c.do("GET", "/api/jobs/"+string(id), nil).json(t, &m); m["stalled"] != false || m["silence"] != nil {
+			return fmt.Errorf("stalled %v, silence %v", m["stalled"], m["silence"])
+		}
+		return nil
+	})
+}
+
+// TestAFullDiskIsSaidWhereverItMatters: fleet, host, its job, and the API of both.
+func TestAFullDiskIsSaidWhereverItMatters(t *testing.T) {
+	w := newWorld(t)
+	attic := w.enrol("attic")
+	attic.group("letters")
+	attic.connect()
+	attic.beat(topics.Heartbeat{Disk: &topics.Disk{Total: 1 << 30, Since: time.Now().UnixMilli(),
+		Error: "no space left on the disk, 0 KiB are free"}})
+	id := w.backup(attic)
+	c := w.person(store.Viewer)
+	await(t, "the API to say it", func() error {
+		var job map[string]any
+		list := c.do("GET", "/api/hosts", nil).text
+		c.do("GET", "/api/jobs/"+string(id), nil).json(t, &job)
+		if !strings.Contains(list, `"cause":"host-disk"`) || !strings.Contains(list, `"full":true`) ||
+			!strings.Contains(fmt.Sprint(job["waiting"]), "no space left") {
+			return fmt.Errorf("hosts %s, job waits for %v", list, job["waiting"])
+		}
+		return nil
+	})
+	for path, want := range map[string][]string{
+		"/":                          {"no job begins there until there is room"},
+		"/jobs":                      {"no space on the host"},
+		"/hosts/" + string(attic.id): {"no job begins there until there is room", "no space left on the disk, 0 KiB are free", "Make room there"},
+		"/jobs/" + string(id):        {"There is no space left on attic", "no space left on the disk, 0 KiB are free", "Make room there"},
+	} {
+		page := html.UnescapeString(c.do("GET", path, nil).text)
+		for _, text := range want {
+			if !strings.Contains(page, text) {
+				t.Errorf("%s does not say %q", path, text)
+			}
+		}
+	}
+	attic.beat(topics.Heartbeat{Disk: &topics.Disk{Free: 1 << 40, Total: 1 << 41}})
+	w.awaitState(id, topics.Dispatched)
 }
 
 func TestAProgramListsJobs(t *testing.T) {

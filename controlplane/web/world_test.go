@@ -361,6 +361,14 @@ func (a *agent) progress(id topics.JobID, p topics.Progress) {
 	a.w.engine.Received(name, a.channel.Seal(name, topics.Encode(p)), false)
 }
 
+// beat sends a heartbeat.
+func (a *agent) beat(b topics.Heartbeat) {
+	a.counter++
+	b.Stamp, b.Clock = topics.Stamp{Session: a.session, N: a.counter}, time.Now().UnixMilli()
+	name := topics.Topic{Kind: topics.KindHeartbeat, Host: a.id}.String()
+	a.w.engine.Received(name, a.channel.Seal(name, topics.Encode(b)), false)
+}
+
 // logs says lines from number first to number last.
 func (a *agent) logs(id topics.JobID, first, last int) {
 	var l []topics.Line

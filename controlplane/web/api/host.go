@@ -42,8 +42,28 @@ type hostJSON struct {
 	Intermittent    bool              `json:"intermittent" doc:"it comes and goes, as laptops do: asleep is no trouble"`
 	OverdueDays     int64             `json:"overdue_days" doc:"the limit in days without a good backup; 0 is the default"`
 	JobsAtOnce      int               `json:"jobs_at_once" doc:"how many jobs it may run at once, each in a repository of its own"`
+	Disk            *diskJSON         `json:"disk" doc:"of its agent's state; null while it is not connected, or its agent does not say"`
 	AgentJobs       int               `json:"agent_jobs" doc:"how many its agent can run at once; one of an older version runs 1"`
 	Config          configJSON        `json:"config" doc:"the host's copy of its schedules"`
+}
+
+// A diskJSON is how the disk is that an agent's state lies on.
+type diskJSON struct {
+	Free  uint64     `json:"free" doc:"bytes"`
+	Total uint64     `json:"total" doc:"bytes"`
+	Full  bool       `json:"full" doc:"the agent cannot write its journal: no job begins until it can"`
+	Low   bool       `json:"low" doc:"it will be full before long: less than 64 MiB, or than 1 % and 1 GiB"`
+	Since *time.Time `json:"since" doc:"since when either is so"`
+	Error string     `json:"error" doc:"what the agent says of it, or empty"`
+}
+
+func (a *API) diskOf(id topics.HostID) *diskJSON {
+	room, wrong := a.Presence.Room(id)
+	if room == nil {
+		return nil
+	}
+	return &diskJSON{Free: room.Free, Total: room.Total, Full: wrong.Full, Low: wrong.Low, Since: base.JSONTime(wrong.Since),
+		Error: wrong.Error}
 }
 
 type groupStateJSON struct {
@@ -115,7 +135,7 @@ func (a *API) ListHosts(ctx context.Context, in *listHostsIn) (*list1[hostJSON],
 			RestorableBytes: h.Restorable, Snapshots: h.Snapshots, Groups: groupStatesOf(h), Platform: base.System(h.Host),
 			AgentVersion: h.AgentVersion, ResticVersion: h.ResticVersion, LastSeen: base.JSONTime(max(0, seen.UnixMilli())), LastBackup: good,
 			LastResult: h.LastBackup.State, LastJob: h.LastJob, Intermittent: h.Intermittent, OverdueDays: h.OverdueDays,
-			JobsAtOnce: h.JobsAtOnce, AgentJobs: max(h.AgentJobs, 1), Config: configOf(h.Host)}
+			Disk: a.diskOf(h.ID), JobsAtOnce: h.JobsAtOnce, AgentJobs: max(h.AgentJobs, 1), Config: configOf(h.Host)}
 		if h.Running() {
 			out[i].RunningJob, out[i].RunningMore = h.Busy().ID, h.Beside()
 		}

@@ -127,8 +127,9 @@ type jobJSON struct {
 	SavedFiles    *uint64             `json:"saved_files" doc:"how many files a backup saved; null until it ended, and for any other kind"`
 	RequestedBy   string              `json:"requested_by"`
 	CancelAsked   bool                `json:"cancel_asked"`
-	Stalled       bool                `json:"stalled" doc:"it runs, and nothing was heard of it for long"`
-	Waiting       *waitingJSON        `json:"waiting" doc:"what a queued job waits for, else null"`
+	Stalled       bool                `json:"stalled" doc:"it runs, and has done nothing for long"`
+	Silence       *silenceJSON        `json:"silence" doc:"how long a running job has done nothing; null while it does something"`
+	Waiting       *waitingJSON        `json:"waiting" doc:"what a job waits for that was not begun, else null"`
 	Cause         topics.Cause        `json:"cause" doc:"class of the failure, or empty"`
 	Message       string              `json:"message" doc:"the evidence, or empty"`
 	Reason        string              `json:"reason" doc:"the cause in words, or empty"`
@@ -147,15 +148,25 @@ type jobJSON struct {
 	NotAfter      *time.Time          `json:"not_after" doc:"it is not started later than this"`
 }
 
+// A silenceJSON is how long a running job has done nothing.
+type silenceJSON struct {
+	Seconds   int64  `json:"seconds"`
+	Watched   bool   `json:"watched" doc:"its agent counts bytes and processor time, too; else nobody ends it"`
+	EndsAfter int64  `json:"ends_after" doc:"seconds after which its agent ends it; 0 is never by itself"`
+	Last      string `json:"last" doc:"what restic said last, as far as the agent tells"`
+	Text      string `json:"text" doc:"for people"`
+}
+
 // A waitingJSON is why a queued job has not begun: "host", which cannot be reached;
 // "job", another of its host in the same repository; "busy", when the host runs as many
 // as it may at once; "repository", one that has to be alone there, or those before it;
 // "limit", when as many run as may in all or in the repository; "plan", while what to
-// remove is being decided; "twins", until somebody has said which of two machines with
-// the host's identity stays.
+// remove is being decided; "host-disk", until there is space again on its host's disk;
+// "twins", until somebody has said which of two machines with the host's identity stays.
 type waitingJSON struct {
-	Reason protocol.Wait `json:"reason" enum:"host,job,busy,repository,limit,plan,twins" doc:"job, busy: of its host"`
+	Reason protocol.Wait `json:"reason" enum:"host,host-disk,job,busy,repository,limit,plan,twins"`
 	Job    topics.JobID  `json:"job" doc:"the job it waits for, or empty"`
+	Text   string        `json:"text" doc:"for people"`
 }
 
 func (a *API) jobOf(ctx context.Context, j store.Job) (jobJSON, error) {
@@ -164,7 +175,7 @@ func (a *API) jobOf(ctx context.Context, j store.Job) (jobJSON, error) {
 		return jobJSON{}, err
 	}
 	var waits map[topics.JobID]protocol.Turn
-	if j.State == topics.Queued {
+	if j.State == topics.Queued || j.State == topics.Dispatched {
 		open, err := a.Store.OpenJobs(ctx, "")
 		if err != nil {
 			return jobJSON{}, err
@@ -204,9 +215,13 @@ func (a *API) jobWith(j store.Job, group string, waits map[topics.JobID]protocol
 	}
 	did := jobs.What(j)
 	out.DryRun, out.Did = did.DryRun, did.Text
-	_, out.Stalled = a.Silent(j)
+	silence, stalled := a.Silent(j)
+	if out.Stalled = stalled; silence.For >= time.Minute {
+		out.Silence = &silenceJSON{Seconds: int64(silence.For.Seconds()), Watched: silence.Watched, EndsAfter: int64(silence.Limit.Seconds()),
+			Last: silence.Last, Text: silence.Words()}
+	}
 	if turn := waits[j.ID]; turn.Wait != "" {
-		out.Waiting = &waitingJSON{Reason: turn.Wait, Job: turn.For}
+		out.Waiting = &waitingJSON{Reason: turn.Wait, Job: turn.For, Text: jobs.WaitWords(turn.Wait)}
 	}
 	if j.ExitCode.Valid {
 		out.ExitCode = &j.ExitCode.Int64

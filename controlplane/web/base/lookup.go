@@ -172,11 +172,10 @@ func (q *Queue) Job(id topics.JobID) (store.Job, bool) {
 	return store.Job{}, false
 }
 
-// Silent reports whether a job is to be called stalled, and since when nothing
-// was heard of it.
-func (p *Parts) Silent(j store.Job) (time.Duration, bool) {
-	d := p.Hub.Silence(j)
-	return d, p.Timing.Stalled > 0 && d >= p.Timing.Stalled
+// Silent reports whether a job is to be called stalled, and how long it has done nothing.
+func (p *Parts) Silent(j store.Job) (jobs.Silence, bool) {
+	s := p.Hub.Silence(j)
+	return s, p.Timing.Stalled > 0 && s.For >= p.Timing.Stalled
 }
 
 // Repository returns one in care.

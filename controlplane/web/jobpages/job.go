@@ -14,6 +14,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -190,12 +191,18 @@ func (s *Pages) jobView(ctx context.Context, t told) (views.Job, error) {
 		} else {
 			v.Waiting.Link = wait.link
 		}
+		if wait.reason == protocol.WaitDisk {
+			v.Waiting = s.noRoom(j, t.host.Name)
+		}
 		if online != hosts.Online {
 			v.Waiting = &views.Waiting{Title: "Queued until " + t.host.Name + " connects", Text: layout.Offline(views.NewWhen(seen, s.Now())) +
 				" It starts as soon as the host is back, at the latest " + words.Clock(ctx, base.At(j.NotAfter), s.Now()) + "."}
 		}
 	case topics.Dispatched:
 		v.Waiting = &views.Waiting{Title: "Waiting for the agent to answer", Text: "The command is on its way to " + t.host.Name + "."}
+		if !j.Accepted && s.Presence.Full(j.Host) {
+			v.Waiting = s.noRoom(j, t.host.Name)
+		}
 		if j.Accepted {
 			v.Waiting = &views.Waiting{
 				Title: "The agent prepares the job",
@@ -225,6 +232,17 @@ func (s *Pages) jobView(ctx context.Context, t told) (views.Job, error) {
 	}
 	v.Steps = s.steps(j)
 	return v, nil
+}
+
+// noRoom says of a job that its host's disk is full, and what to do.
+func (s *Pages) noRoom(j store.Job, host string) *views.Waiting {
+	_, disk := s.Presence.Room(j.Host)
+	return &views.Waiting{
+		Title: "There is no space left on " + host,
+		Text: "Its agent cannot write its journal and begins nothing: " + disk.Error + ". Make room there; the job then begins by itself " +
+			"within a minute or so.",
+		Link: views.Link{Text: "Open the host", URL: views.HostURL(string(j.Host))},
+	}
 }
 
 // mayRunAgain fills in whether the job can be asked for again, and why not.

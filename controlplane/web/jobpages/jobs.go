@@ -283,8 +283,11 @@ func (s *Pages) jobLine(j store.Job, q *base.Queue, who *session.Visitor) views.
 		v.Queued, v.Result, v.ResultLink = wait.short, wait.text, wait.link
 	case topics.Dispatched:
 		v.Result = "Waiting for the agent to answer"
-		if j.Accepted {
+		switch {
+		case j.Accepted:
 			v.Result = "The agent is about to start restic"
+		case q.Waits[j.ID].Wait == protocol.WaitDisk:
+			v.Result = s.waiting(j, q).text
 		}
 	case topics.Running:
 		run := s.Running(j, v.Host)
@@ -363,6 +366,8 @@ func (s *Pages) waiting(j store.Job, q *base.Queue) wait {
 	case protocol.WaitTwins:
 		w.short, w.text = "two machines, one identity", "Starts when somebody says which of two machines stays this host"
 		w.link = views.Link{Text: "Decide on the page of the host", URL: views.HostURL(string(j.Host))}
+	case protocol.WaitDisk:
+		w.short, w.text = "no space on the host", layout.NoRoom
 	case protocol.WaitPlan:
 		w.short, w.text = "being planned", "Starts when the repository was listed and what goes is decided"
 	case protocol.WaitLimit:
@@ -376,20 +381,30 @@ func (s *Pages) waiting(j store.Job, q *base.Queue) wait {
 // silence says what is to be known of a running job that says nothing, or whose
 // agent cannot be reached; nil if all is well.
 func (s *Pages) silence(j store.Job, host string) *views.Note {
-	d, stalled := s.Silent(j)
+	silence, stalled := s.Silent(j)
 	c, seen := s.Presence.Connection(j.Host)
-	n := &views.Note{Tone: "warn", Title: "Nothing heard of restic for " + words.Span(d)}
+	n := &views.Note{Tone: "warn", Title: silence.Words()}
 	if !stalled {
 		if c != hosts.Offline {
 			return nil
 		}
 		n.Title = "The agent is not connected"
 	}
-	switch c {
-	case hosts.Online:
+	moves := "The agent is connected, and sees that restic neither reads nor sends anything and uses no processor. "
+	if silence.Last != "" {
+		moves += "The last it said: " + silence.Last + ". "
+	}
+	switch {
+	case c == hosts.Online && silence.Watched && silence.Limit > 0:
+		n.Text = moves + "It ends it after " + words.Span(silence.Limit) + ", and a schedule tries again. You can cancel the job at once."
+	case c == hosts.Online && silence.Watched:
+		n.Text = moves + "A " + string(j.Kind) + " changes the repository, so it is never ended for that. Look at the disk and the network of " +
+			host + " and of the repository; if nothing moves there, cancel the job."
+	case c == hosts.Online:
 		n.Text = "The agent is connected. restic may be busy with something large, or waiting for the repository. " +
-			"Look at the disk and the network of " + host + "; if nothing moves there, cancel the job and run it again."
-	case hosts.Offline:
+			"Look at the disk and the network of " + host + "; if nothing moves there, cancel the job and run it again. " +
+			"It goes on until then: the agent does not see what restic does, as those of older versions do not."
+	case c == hosts.Offline:
 		n.Text = layout.Offline(
 			views.NewWhen(seen, s.Now()),
 		) + " The job may go on there: its log and its result come as soon as the agent is back. " +

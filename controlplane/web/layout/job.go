@@ -15,6 +15,9 @@ import (
 	"github.com/restic-manager/restic-manager/words"
 )
 
+// NoRoom is what a job waits for whose host has a full disk.
+const NoRoom = "Starts when there is space again on the host's disk"
+
 // Running is an open job in a list.
 func (s *Page) Running(j store.Job, host string) views.RunningJob {
 	r := views.RunningJob{ID: string(j.ID), Host: host, Kind: string(j.Kind), Percent: -1}
@@ -23,9 +26,14 @@ func (s *Page) Running(j store.Job, host string) views.RunningJob {
 		r.Waits, r.Amount = true, "Queued"
 		if c, _ := s.Presence.Connection(j.Host); c != hosts.Online {
 			r.Amount = "Queued until it connects"
+		} else if s.Presence.Full(j.Host) {
+			r.Amount = NoRoom
 		}
 	case j.State == topics.Dispatched:
 		r.Amount = "Waiting for the agent to answer"
+		if !j.Accepted && s.Presence.Full(j.Host) {
+			r.Amount = NoRoom
+		}
 	case !ok:
 		r.Amount = "Starting"
 	case !p.Scanned:
@@ -35,8 +43,8 @@ func (s *Page) Running(j store.Job, host string) views.RunningJob {
 		r.Amount = words.BytesOf(p.BytesDone, p.TotalBytes)
 		r.Left = Left(p)
 	}
-	if d, stalled := s.Silent(j); stalled {
-		r.Stalled, r.Left, r.Amount = true, "", "Nothing heard of restic for "+words.Span(d)
+	if silence, stalled := s.Silent(j); stalled {
+		r.Stalled, r.Left, r.Amount = true, "", silence.Words()
 	}
 	return r
 }

@@ -199,6 +199,16 @@ func (s *Pages) hostProblem(ctx context.Context, e *fleet.Entry) (*views.Note, e
 	if e.Status == protection.Warning || e.Status == protection.Late {
 		n.Tone = "warn"
 	}
+	switch e.Cause {
+	case protection.CauseDiskFull:
+		n.Text = "Its agent says: " + e.Disk.Error + ". Make room there; what waits then begins by itself. What was running goes on to its " +
+			"end. " + n.Text
+	case protection.CauseDiskLow:
+		if room, _ := s.Presence.Room(e.ID); room != nil {
+			n.Text = words.Bytes(room.Free) + " of " + words.Bytes(room.Total) + " are free. The agent's journal, restic's cache and its " +
+				"temporary files lie there: make room. " + n.Text
+		}
+	}
 	last := e.Worst().Facts.Last
 	if last.Job == "" || string(last.Cause) != e.Cause && e.Cause != protection.CausePartEmpty {
 		return n, nil
@@ -244,6 +254,9 @@ func (s *Pages) agentFacts(h store.Host) []views.Fact {
 		if len(p.Hooks) > 0 {
 			facts = append(facts, views.Fact{Name: "Hooks", Value: strings.Join(p.Hooks, ", ")})
 		}
+	}
+	if room, _ := s.Presence.Room(h.ID); room != nil && room.Total > 0 {
+		facts = append(facts, views.Fact{Name: "Its disk", Value: words.Bytes(room.Free) + " of " + words.Bytes(room.Total) + " free"})
 	}
 	if h.CertifiedUntil > 0 {
 		facts = append(facts, views.Fact{Name: "Certificate", Value: "good until", At: s.When(h.CertifiedUntil)})
