@@ -48,6 +48,7 @@ func inWords(d time.Duration) string {
 //
 //	it hangs on a server that accepts and says nothing (REST, sftp, rclone)  0-10 ms of processor time, 6 B, 3 calls that read
 //	the same in the middle of a backup, its status a line a second           10-40 ms, 42 B, 21 calls
+//	the same, its lock refreshed every five minutes                          30 ms, 892 B in that minute, 17 calls
 //	a server that answers one byte a second                                  0-10 ms, 62-205 B, 121 calls
 //	backup --limit-upload 1                                                  10-30 ms, 131-142 kB, 14 calls
 //	backup of 60,000 files, of which none has changed                        27 s, 2 GB
