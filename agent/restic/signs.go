@@ -122,6 +122,7 @@ var telling = []sign{
 	{topics.CauseDiskFull, "accountquotaexceeded", "", "azure"},
 	{topics.CauseDiskFull, "account being over its capacity", "", "azure"},
 	{topics.CauseDiskFull, "exceeded storage allocation", "", "rclone/ftp"},
+	{topics.CauseDiskFull, "too big for remaining disk space", "", "rclone/local: lib/file/preallocate"},
 	{topics.CauseDiskFull, "minimum free drive threshold", "", "s3: MinIO"},
 	{topics.CauseDiskFull, "minimum free disk threshold", "", "s3: MinIO"},
 	{topics.CauseDiskFull, "xminiostoragefull", "", "s3: MinIO"},
@@ -261,8 +262,6 @@ var telling = []sign{
 	{topics.CauseUnreachable, "server sent goaway", "", "go: net/http's HTTP/2"},
 	{topics.CauseUnreachable, "stream error: stream id", "", "go: net/http's HTTP/2"},
 	{topics.CauseUnreachable, "connection to b2 failed", "", "restic/backend/b2"},
-	{topics.CauseUnreachable, "rclone stdio connection already closed", "", "restic/backend/rclone"},
-	{topics.CauseUnreachable, "unexpected eof & http", "", "go: net/http"},
 
 	// The server is there, and has no time.
 	{topics.CauseUnreachable, "encountered an internal error", "", "minio: s3-error.go"},
@@ -376,6 +375,8 @@ var vague = []sign{
 	{topics.CauseUnreachable, "pipe is being closed", "", "os: Windows"},
 	{topics.CauseUnreachable, "pipe has been ended", "", "os: Windows"},
 	{topics.CauseUnreachable, "talking http to rclone & eof", "", "restic/backend/rclone"},
+	{topics.CauseUnreachable, "rclone stdio connection already closed", "", "restic/backend/rclone"},
+	{topics.CauseUnreachable, "unexpected eof & http", "", "go: net/http"},
 	{topics.CauseUnreachable, `": eof`, "", "go: net/http, after a URL"},
 	{topics.CauseUnreachable, `": unexpected eof`, "", "go: net/http, after a URL"},
 	{topics.CauseUnreachable, "client. & eof", "", "minio"},
