@@ -124,7 +124,9 @@ func odd(s store.Planned, now time.Time) (why []string, late bool) {
 }
 
 // thin applies the rules to the snapshots of one source group that count, newest
-// first. It follows restic's procedure, except that the newest is always kept.
+// first. It follows restic's procedure, except that the newest is always kept. Since
+// 0.16 restic keeps the oldest, too, as long as a rule has not found as many as it
+// wants; that is more than what versions before it keep, and is done for all.
 func (r rules) thin(list []store.Planned, zone *time.Location) (keep, remove []Verdict) {
 	if len(list) == 0 {
 		return nil, nil
@@ -149,16 +151,21 @@ func (r rules) thin(list []store.Planned, zone *time.Location) (keep, remove []V
 			say("one of the last %d", r.last)
 		}
 		for i, b := range r.list {
-			p := b.of(at)
+			p, word := b.of(at), b.word
+			if p == in[i] {
+				if n < len(list)-1 {
+					continue
+				}
+				word = "the oldest, " + word
+			}
 			switch {
-			case p == in[i]:
 			case b.count > 0 && left[i] > 0:
 				in[i] = p
 				left[i]--
-				say("%s, one of %d", b.word, b.count)
+				say("%s, one of %d", word, b.count)
 			case !b.within.zero() && at.After(b.within.before(newest)):
 				in[i] = p
-				say("%s within %s", b.word, b.text)
+				say("%s within %s", word, b.text)
 			}
 		}
 		if n == 0 {

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/e2e/resticrepo"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
 )
 
 // honest is a snapshot that a job of ours made when it says so.
@@ -77,8 +77,104 @@ func someKeep(r *rand.Rand) (k store.Keep) {
 	return k
 }
 
+// resticRemoves is what restic removes of some snapshots, as ApplyPolicy of its
+// sources does it: since 0.16 it keeps the oldest, too, while a rule wants more. It
+// shares nothing with package retention but how a duration is read.
+func resticRemoves(t *testing.T, k store.Keep, times []time.Time, keepsOldest bool) (removed []int) {
+	order := make([]int, len(times)) // the newest first
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return times[b].Compare(times[a]) })
+	latest := times[order[0]]
+	after := func(at time.Time, text string) bool {
+		s, err := parseSpan(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at.After(latest.AddDate(-s.years, -s.months, -s.days).Add(-time.Duration(s.hours) * time.Hour))
+	}
+	week := func(at time.Time) string { y, w := at.ISOWeek(); return fmt.Sprint(y, " ", w) }
+	form := func(layout string) func(time.Time) string {
+		return func(at time.Time) string { return at.Format(layout) }
+	}
+	type bucket struct {
+		count  int
+		within string
+		of     func(time.Time) string
+		last   string
+	}
+	nr := 0
+	buckets := []*bucket{
+		{count: k.Last, of: func(time.Time) string { return fmt.Sprint(nr) }},
+		{count: k.Hourly, of: form("2006010215")}, {count: k.Daily, of: form("20060102")}, {count: k.Weekly, of: week},
+		{count: k.Monthly, of: form("200601")}, {count: k.Yearly, of: form("2006")},
+		{within: k.WithinHourly, of: form("2006010215")}, {within: k.WithinDaily, of: form("20060102")}, {within: k.WithinWeekly, of: week},
+		{within: k.WithinMonthly, of: form("200601")}, {within: k.WithinYearly, of: form("2006")},
+	}
+	for _, i := range order {
+		at := times[i].Local()
+		keep := k.Within != "" && after(at, k.Within)
+		for _, b := range buckets {
+			if b.count <= 0 && (b.within == "" || !after(at, b.within)) {
+				continue
+			}
+			if v := b.of(at); v != b.last || keepsOldest && nr == len(order)-1 {
+				keep, b.last = true, v
+				b.count--
+			}
+		}
+		if !keep {
+			removed = append(removed, i)
+		}
+		nr++
+	}
+	return removed
+}
+
+// TestTheOldestStaysWhileARuleIsNotFull: restic 0.19.1 removes 160 of these, and 0.14
+// removes 180.
+func TestTheOldestStaysWhileARuleIsNotFull(t *testing.T) {
+	var list []store.Planned
+	for group := range 20 {
+		for n := range 10 {
+			s := honest(fmt.Sprintf("%02d%010d", group, n), noon.Add(10*time.Minute+time.Duration(n)*time.Minute))
+			s.SourceGroup = topics.SourceGroupID(fmt.Sprintf("group%03d", group))
+			list = append(list, s)
+		}
+	}
+	for _, c := range []struct {
+		name    string
+		keep    store.Keep
+		removed int // of each group
+	}{
+		{"a rule by the hour that wants one more", store.Keep{Last: 1, Hourly: 2}, 8},
+		{"a rule by the hour that is full", store.Keep{Last: 1, Hourly: 1}, 9},
+		{"the last ones, and no other rule", store.Keep{Last: 2}, 8},
+		{"a year that wants one more", store.Keep{Yearly: 2}, 8},
+		{"days within a time that the oldest is in", store.Keep{WithinDaily: "3d"}, 8},
+		{"hours within a time that the oldest is in", store.Keep{WithinHourly: "1h", Last: 1}, 8},
+	} {
+		v, err := Plan(c.keep, list, noon.Add(time.Hour))
+		if err != nil || len(v.Remove) != 20*c.removed {
+			t.Errorf("%s: %d of 200 go (%v), want %d", c.name, len(v.Remove), err, 20*c.removed)
+		}
+		oldest := 0
+		for _, k := range v.Keep {
+			if strings.HasSuffix(k.ID, "0000000000") && strings.HasPrefix(k.Reasons[0], "the oldest, ") {
+				oldest++
+			}
+		}
+		if want := map[bool]int{true: 20}[c.removed == 8 && c.keep != (store.Keep{Last: 2})]; oldest != want {
+			t.Errorf("%s: the oldest of %d groups stays as such, want %d", c.name, oldest, want)
+		}
+	}
+}
+
 // TestRulesMeanWhatTheyMeanToRestic holds Plan against restic forget --dry-run on
-// a real repository.
+// a real repository: what it removes, restic would remove both as it is now and as it
+// was before 0.16. Which of the two is installed decides which one is compared with
+// the program; the other is read off its sources.
 func TestRulesMeanWhatTheyMeanToRestic(t *testing.T) {
 	const wanted, policies = 40, 25
 	dir := t.TempDir()
@@ -142,10 +238,15 @@ func TestRulesMeanWhatTheyMeanToRestic(t *testing.T) {
 	if err := json.Unmarshal(restic("snapshots", "--json"), &listed); err != nil || len(listed) != len(times) {
 		t.Fatalf("restic lists %d snapshots, want %d (%v)", len(listed), len(times), err)
 	}
-	list := make([]store.Planned, len(listed))
+	list, taken := make([]store.Planned, len(listed)), make([]time.Time, len(listed))
 	for i, s := range listed {
-		list[i] = honest(s.ID, s.Time)
+		list[i], taken[i] = honest(s.ID, s.Time), s.Time
 	}
+	var major, minor int
+	if _, err := fmt.Sscanf(string(restic("version")), "restic %d.%d", &major, &minor); err != nil {
+		t.Fatal(err)
+	}
+	newer := major > 0 || minor >= 16
 	keeps := []store.Keep{{Within: "30d"}, {Last: 5}, {
 		Daily:   7,
 		Weekly:  5,
@@ -155,7 +256,7 @@ func TestRulesMeanWhatTheyMeanToRestic(t *testing.T) {
 	for len(keeps) < policies {
 		keeps = append(keeps, someKeep(r))
 	}
-	removed := 0
+	removed, differ := 0, 0
 	var mu sync.Mutex
 	side(len(keeps), func(i int) {
 		var groups []struct{ Keep, Remove []struct{ ID string } }
@@ -169,19 +270,31 @@ func TestRulesMeanWhatTheyMeanToRestic(t *testing.T) {
 			t.Errorf("%+v: %v", keeps[i], err)
 			return
 		}
-		var want []string
+		var real []string
 		for _, s := range groups[0].Remove {
-			want = append(want, s.ID)
+			real = append(real, s.ID)
 		}
-		slices.Sort(want)
+		slices.Sort(real)
+		model := map[bool][]string{}
+		for _, keepsOldest := range []bool{false, true} {
+			for _, n := range resticRemoves(t, keeps[i], taken, keepsOldest) {
+				model[keepsOldest] = append(model[keepsOldest], listed[n].ID)
+			}
+			slices.Sort(model[keepsOldest])
+		}
+		if !slices.Equal(real, model[newer]) {
+			t.Errorf("%+v: restic %d.%d removes %d, and its sources say %d", keeps[i], major, minor, len(real), len(model[newer]))
+		}
+		want := slices.DeleteFunc(slices.Clone(model[false]), func(id string) bool { return !slices.Contains(model[true], id) })
 		if !slices.Equal(ids(got.Remove), want) {
-			t.Errorf("%+v: removes %s, restic %s", keeps[i], strconv.Itoa(len(got.Remove)), strconv.Itoa(len(want)))
+			t.Errorf("%+v: removes %d, both kinds of restic %d", keeps[i], len(got.Remove), len(want))
 		}
 		mu.Lock()
 		removed += len(want)
+		differ += len(model[false]) - len(model[true])
 		mu.Unlock()
 	})
-	if removed == 0 {
-		t.Error("restic never removed anything, so that nothing was compared")
+	if removed == 0 || differ == 0 {
+		t.Errorf("both remove %d, and one of them %d more: nothing was compared", removed, differ)
 	}
 }
