@@ -115,6 +115,9 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	if err := os.RemoveAll(place.TempDir); err != nil { // what an earlier agent left when it was killed
 		return fmt.Errorf("clear the directory for temporary files: %w", err)
 	}
+	if err := restic.ClearChecks(place); err != nil {
+		a.Log.Warn("caches of checks that were killed stay", "err", err)
+	}
 	for _, dir := range []string{place.CacheDir, place.TempDir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("make a directory: %w", err)

@@ -114,7 +114,12 @@ func (w work) operation(ctx context.Context) restic.Ending {
 	case topics.PruneJob:
 		return b.Prune(ctx, place, repository, restic.Prune{DryRun: o.DryRun, RetryLock: retryLock}, out)
 	case topics.CheckJob:
-		return b.Check(ctx, place, repository, restic.Check{ReadData: o.ReadData, Subset: o.Subset, RetryLock: retryLock}, out)
+		return b.Check(ctx, place, repository, restic.Check{
+			ReadData:  o.ReadData,
+			Subset:    o.Subset,
+			WithCache: o.WithCache,
+			RetryLock: retryLock,
+		}, out)
 	case topics.UnlockJob:
 		return b.RemoveLocks(ctx, place, repository, o.All, out)
 	case topics.SnapshotsJob:

@@ -132,6 +132,9 @@ func TestDamageStaysUntilItIsCleared(t *testing.T) {
 		t.Errorf("two errors are %+v", d)
 	}
 	since := at
+	if d := check(topics.Operation{ReadData: true, WithCache: true}, 0); d == nil || d.Since != since {
+		t.Errorf("a clean check from the host's cache clears what one of the repository found: %+v", d)
+	}
 	for _, clean := range []string{"", "1/3", "1/3", "3/3"} {
 		if d := check(topics.Operation{Subset: clean}, 0); d == nil || d.Since != since {
 			t.Errorf("a clean check of %q clears what one of all data found: %+v", clean, d)

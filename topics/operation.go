@@ -26,6 +26,11 @@ type Operation struct {
 	ReadData  bool     `json:"read_data,omitempty"` // check: every pack
 	Subset    string   `json:"subset,omitempty"`    // check: "n/t", the nth of t slices of the packs
 	All       bool     `json:"all,omitempty"`       // unlock: locks of live processes, too
+
+	// WithCache has a check take what the host's cache holds of the repository for what
+	// the repository holds, which is faster, and does not see damage to that part: the
+	// index, the snapshots and the trees. Agents of older versions always do so.
+	WithCache bool `json:"with_cache,omitempty"`
 }
 
 // Overwrites are what a restore may do to a file that is there already.
@@ -101,7 +106,7 @@ func (o Operation) Check(kind JobKind) error {
 			len(m[1]) == len(m[2]) && m[1] > m[2]) {
 			return bad("subset: %.20q is not n/t, as in 1/12", o.Subset)
 		}
-		rest.ReadData, rest.Subset = false, ""
+		rest.ReadData, rest.Subset, rest.WithCache = false, "", false
 	case PruneJob:
 		rest.DryRun = false
 	case UnlockJob:
@@ -118,7 +123,7 @@ func (o Operation) Check(kind JobKind) error {
 
 func (o Operation) empty() bool {
 	return len(o.Snapshots) == 0 && len(o.Paths) == 0 && o.From+o.To+o.Snapshot+o.Target+o.Overwrite+o.Pattern+o.Subset == "" &&
-		!o.DryRun && !o.ReadData && !o.All
+		!o.DryRun && !o.ReadData && !o.All && !o.WithCache
 }
 
 func kinds() string {

@@ -49,7 +49,9 @@ func TestAnOperationIsHeldToWhatItsKindTakes(t *testing.T) {
 		{"check a slice that is none", CheckJob, Operation{Subset: "13/12"}, false},
 		{"check no slice", CheckJob, Operation{Subset: "0/12"}, false},
 		{"check half of everything", CheckJob, Operation{Subset: "1/2", ReadData: true}, false},
+		{"check with the cache", CheckJob, Operation{WithCache: true, Subset: "1/12"}, true},
 		{"prune", PruneJob, Operation{DryRun: true}, true},
+		{"prune with the cache", PruneJob, Operation{WithCache: true}, false},
 		{"unlock", UnlockJob, Operation{All: true}, true},
 		{"prune with a pattern", PruneJob, Operation{Pattern: "x"}, false},
 	} {

@@ -3,7 +3,10 @@ package restic
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,10 +17,26 @@ import (
 
 // Check looks whether the repository fits together, and with ReadData or a Subset
 // whether the data is what it was.
+//
+// It reads the index, the snapshots and the trees from the repository, into a cache of
+// its own that restic makes below the host's and removes again. WithCache takes the
+// host's cache instead: that is faster, and does not see that what the cache holds was
+// damaged or lost in the repository.
 type Check struct {
 	ReadData  bool
-	Subset    string        // n/t, the nth of t slices of the packs
+	Subset    string // n/t, the nth of t slices of the packs
+	WithCache bool
 	RetryLock time.Duration // how long to wait for a lock; 0.14 cannot wait
+}
+
+// ClearChecks removes the caches that checks made for themselves and left behind when
+// they were killed. No check may run.
+func ClearChecks(place Place) error {
+	left, err := filepath.Glob(filepath.Join(place.CacheDir, "restic-check-cache-*"))
+	for _, dir := range left {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return err
 }
 
 type check struct {
@@ -36,7 +55,9 @@ func (c *check) args(v Version, _ string) ([]string, error) {
 	if v.AtLeast(0, 18, 0) { // before, --json only hides the text
 		args = append(args, "--json")
 	}
-	args = append(args, "--with-cache") // or it fetches every tree again
+	if c.WithCache {
+		args = append(args, "--with-cache")
+	}
 	switch {
 	case c.ReadData && c.Subset != "":
 		return nil, fmt.Errorf("a check reads all of the data or a slice of it, not both")

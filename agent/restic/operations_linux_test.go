@@ -1,6 +1,7 @@
 package restic
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -13,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"math/big"
 	"net"
@@ -355,7 +357,11 @@ func TestWhatACheckFinds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.vault()
-	w.write("big", strings.Repeat("all work and no play", 1<<15))
+	big := make([]byte, 1<<19) // no compression makes it smaller than the trees
+	if _, err := rand.Read(big); err != nil {
+		t.Fatal(err)
+	}
+	w.write("big", string(big))
 	w.want(w.backup(), topics.Succeeded, topics.CauseNone)
 	e := w.b.Check(t.Context(), w.place, w.repo, Check{ReadData: true}, w.sink)
 	w.want(e, topics.Succeeded, topics.CauseNone)
@@ -363,6 +369,14 @@ func TestWhatACheckFinds(t *testing.T) {
 	if err != nil || len(packs) == 0 {
 		t.Fatalf("%v, %v", packs, err)
 	}
+	sizeOf := func(path string) int64 {
+		i, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return i.Size()
+	}
+	slices.SortFunc(packs, func(a, b string) int { return cmp.Compare(sizeOf(b), sizeOf(a)) }) // data, not trees
 	if err := os.Remove(packs[0]); err != nil {
 		t.Fatal(err)
 	}
@@ -371,6 +385,62 @@ func TestWhatACheckFinds(t *testing.T) {
 	if c := e.Result.Check; c.Errors != 1 || !slices.Equal(c.Broken, []string{filepath.Base(packs[0])}) ||
 		!strings.Contains(e.Message, "1 error found") {
 		t.Errorf("%s: %+v", e.Message, c)
+	}
+}
+
+// TestACheckReadsWhatTheCacheHolds: a flipped byte in what the host's cache holds of
+// the repository is found, and only what was asked to take the cache for it does not.
+func TestACheckReadsWhatTheCacheHolds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.vault()
+	w.write("big", strings.Repeat("all work and no play", 1<<15))
+	w.want(w.backup(), topics.Succeeded, topics.CauseNone)
+	w.want(w.b.Check(t.Context(), w.place, w.repo, Check{WithCache: true}, w.sink), topics.Succeeded, topics.CauseNone)
+	vault, inCache := w.repo.URL.Reveal(), map[string]bool{}
+	if err := filepath.WalkDir(w.place.CacheDir, func(path string, _ fs.DirEntry, err error) error {
+		inCache[filepath.Base(path)] = true
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"index", "snapshots", "data/*"} {
+		files, err := filepath.Glob(filepath.Join(vault, kind, "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = slices.DeleteFunc(files, func(path string) bool { return !inCache[filepath.Base(path)] })
+		if len(files) == 0 {
+			t.Fatalf("nothing of %s is in the cache, so that nothing is tried", kind)
+		}
+		whole, err := os.ReadFile(files[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		flipped := slices.Clone(whole)
+		flipped[len(flipped)/2] ^= 1
+		if err := errors.Join(os.Chmod(files[0], 0o600), os.WriteFile(files[0], flipped, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if e := w.b.Check(t.Context(), w.place, w.repo, Check{}, w.sink); e.State != topics.Failed || e.Cause != topics.CauseDamaged {
+			t.Errorf("%s, flipped: a check is %s %q: %s", kind, e.State, e.Cause, e.Message)
+		}
+		if e := w.b.Check(t.Context(), w.place, w.repo, Check{WithCache: true}, w.sink); e.State != topics.Succeeded {
+			t.Errorf("%s, flipped: with the cache a check is %s: %s; its description says that it does not see it", kind, e.State, e.Message)
+		}
+		if err := os.WriteFile(files[0], whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	checks := filepath.Join(w.place.CacheDir, "restic-check-cache-")
+	if left, err := filepath.Glob(checks + "*"); err != nil || len(left) > 0 {
+		t.Errorf("checks leave their own caches behind: %v (%v)", left, err)
+	}
+	if err := errors.Join(os.MkdirAll(checks+"killed/data", 0o700), ClearChecks(w.place)); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := filepath.Glob(checks + "*"); err != nil || len(left) > 0 {
+		t.Errorf("the cache of a check that was killed stays: %v (%v)", left, err)
 	}
 }
 

@@ -45,9 +45,10 @@ func TestEveryDoorHasTheSameRulesForJobs(t *testing.T) {
 		{"subset", func(o topics.Operation) []string { return some(o.Subset) }},
 	}
 	switches := map[string]func(topics.Operation) bool{
-		"dry_run":   func(o topics.Operation) bool { return o.DryRun },
-		"read_data": func(o topics.Operation) bool { return o.ReadData },
-		"all":       func(o topics.Operation) bool { return o.All },
+		"dry_run":    func(o topics.Operation) bool { return o.DryRun },
+		"read_data":  func(o topics.Operation) bool { return o.ReadData },
+		"with_cache": func(o topics.Operation) bool { return o.WithCache },
+		"all":        func(o topics.Operation) bool { return o.All },
 	}
 	doors := map[string]func(jobs.Request) (taken bool, said string){
 		"the form": func(q jobs.Request) (bool, string) {
@@ -139,6 +140,8 @@ func TestEveryDoorHasTheSameRulesForJobs(t *testing.T) {
 		"check both ways":           {ask: operation(topics.CheckJob, topics.Operation{ReadData: true, Subset: "1/2"})},
 		"check half":                {ask: operation(topics.CheckJob, topics.Operation{Subset: "half"})},
 		"check a slice":             {ask: operation(topics.CheckJob, topics.Operation{Subset: "1/12"})},
+		"check with the cache":      {ask: operation(topics.CheckJob, topics.Operation{WithCache: true, Subset: "1/12"})},
+		"prune with the cache":      {ask: operation(topics.PruneJob, topics.Operation{WithCache: true}), not: []string{form}},
 		"prune, dry":                {ask: operation(topics.PruneJob, topics.Operation{DryRun: true})},
 		"unlock":                    {ask: operation(topics.UnlockJob, topics.Operation{})},
 		"unlock all":                {ask: operation(topics.UnlockJob, topics.Operation{All: true})},

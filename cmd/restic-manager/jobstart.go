@@ -31,6 +31,7 @@ type jobStartCmd struct {
 	Pattern     string   `help:"find: of file names, as restic knows them."`
 	ReadData    bool     `help:"check: read every pack."`
 	Subset      string   `placeholder:"N/T" help:"check: the Nth of T slices of the packs."`
+	WithCache   bool     `help:"check: from the host's cache: faster, and does not see damaged index, snapshots and trees."`
 	All         bool     `help:"unlock: locks of live processes, too. Be sure that no restic works there."`
 	database
 }
@@ -55,6 +56,7 @@ func (c *jobStartCmd) Run(ctx context.Context) error {
 			Pattern:   c.Pattern,
 			ReadData:  c.ReadData,
 			Subset:    c.Subset,
+			WithCache: c.WithCache,
 			All:       c.All,
 		}}
 		var r store.Repository

@@ -102,6 +102,9 @@ func did(kind topics.JobKind, o topics.Operation, r topics.Result, known bool) (
 		} else if part, of, ok := strings.Cut(o.Subset, "/"); ok {
 			text = "Checked the structure and part " + part + " of " + of + " of the data"
 		}
+		if o.WithCache {
+			text += ", as the host's cache has the structure"
+		}
 		if r.Check != nil && r.Check.Errors == 0 {
 			text += ": no errors"
 		} else if r.Check != nil {

@@ -44,6 +44,8 @@ func TestAJobIsNamedByWhatItDid(t *testing.T) {
 			"", "Checked the structure and part 1 of 12 of the data: no errors"},
 		{topics.CheckJob, &topics.Operation{ReadData: true}, &topics.Result{Check: &topics.Checked{}},
 			"", "Checked the structure and all data: no errors"},
+		{topics.CheckJob, &topics.Operation{WithCache: true, Subset: "1/12"}, &topics.Result{Check: &topics.Checked{}},
+			"", "Checked the structure and part 1 of 12 of the data, as the host's cache has the structure: no errors"},
 
 		{topics.UnlockJob, nil, &topics.Result{Unlocked: 2}, "", "Removed 2 locks"},
 		{topics.UnlockJob, nil, nil, "Nothing removed", "Removed no lock: there was none to remove"},

@@ -215,6 +215,9 @@ func Cleared(e Ended) (s Scope, cleared bool) {
 	if e.Kind != topics.CheckJob || e.State != topics.Succeeded || e.Result == nil || e.Result.Check == nil || e.Result.Check.Errors > 0 {
 		return "", false
 	}
+	if e.Operation != nil && e.Operation.WithCache { // it did not look at what the repository holds
+		return "", false
+	}
 	return scopeOf(e.Operation), true
 }
 

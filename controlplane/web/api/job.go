@@ -45,6 +45,7 @@ type createJobIn struct {
 		Pattern     string              `json:"pattern,omitempty" doc:"find: of file names, as restic knows them"`
 		ReadData    bool                `json:"read_data,omitempty" doc:"check: read every pack"`
 		Subset      string              `json:"subset,omitempty" doc:"check: n/t, the nth of t slices of the packs"`
+		WithCache   bool                `json:"with_cache,omitempty" doc:"check: by the host's cache: faster, sees no damaged index, snapshots, trees"`
 		All         bool                `json:"all,omitempty" doc:"unlock: locks of live processes, too"`
 	}
 }
@@ -75,6 +76,7 @@ func (a *API) CreateJob(ctx context.Context, in *createJobIn) (*jobRefOut, error
 				Pattern:   b.Pattern,
 				ReadData:  b.ReadData,
 				Subset:    b.Subset,
+				WithCache: b.WithCache,
 				All:       b.All,
 			}},
 	)

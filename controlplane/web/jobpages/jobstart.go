@@ -126,7 +126,7 @@ func operationOf(kind topics.JobKind, f url.Values) topics.Operation {
 	case topics.FindJob:
 		return topics.Operation{Pattern: f.Get("pattern")}
 	case topics.CheckJob:
-		return topics.Operation{ReadData: yes("read_data"), Subset: strings.TrimSpace(f.Get("subset"))}
+		return topics.Operation{ReadData: yes("read_data"), Subset: strings.TrimSpace(f.Get("subset")), WithCache: yes("with_cache")}
 	case topics.PruneJob:
 		return topics.Operation{DryRun: yes("dry_run")}
 	case topics.UnlockJob:

@@ -201,6 +201,7 @@ func askedFor(o topics.Operation) (f []views.Fact) {
 	say("Pattern", o.Pattern, true)
 	say("Slice", o.Subset, false)
 	say("Reads all data", yes[o.ReadData], false)
+	say("From the host's cache", yes[o.WithCache], false)
 	say("Dry run", yes[o.DryRun], false)
 	say("All locks", yes[o.All], false)
 	return f
