@@ -55,7 +55,7 @@ var arrows = []struct{ pkg, may, is string }{
 		"asks hosts for jobs and follows them"},
 	{"controlplane/kit", "location store topics words", "emergency kits"},
 	{"controlplane/maintenance", "controlplane/field controlplane/jobs controlplane/repositories controlplane/retention" +
-		" controlplane/rights controlplane/schedule failpoint location store topics",
+		" controlplane/rights controlplane/schedule failpoint location store store/reviews topics words",
 		"forgets, prunes and checks when it is time"},
 	{"controlplane/password", "", "hashes passwords and keys"},
 	{"controlplane/people", "controlplane/field controlplane/password controlplane/zone store topics", "who may sign in; no job and no page"},
@@ -69,7 +69,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/removal", "controlplane/field store store/removal topics", "removes what is in care, and brings it back"},
 	{"controlplane/repositories", "controlplane/field controlplane/jobs controlplane/retention location store store/places topics",
 		"adds, changes and removes repositories"},
-	{"controlplane/retention", "controlplane/schedule slots store store/places topics words", "which snapshots stay"},
+	{"controlplane/retention", "controlplane/schedule slots store store/places store/reviews topics words", "which snapshots stay"},
 	{"controlplane/rights", "store topics", "who may do what, by their role"},
 	{"controlplane/schedule", "controlplane/field protocol slots store store/slotlog topics", "schedules: saved, standing, fired"},
 	{"controlplane/sources", "controlplane/field controlplane/repositories location patterns store store/facts topics", "what hosts back up"},
@@ -137,7 +137,8 @@ var arrows = []struct{ pkg, may, is string }{
 	{"slots", "", "when a slot is; depends on nothing but the plan and the moment"},
 	{"store", "failpoint private protocol store/atonce store/auditlog store/chain store/changes store/column store/facts store/found" +
 		" store/joblog" +
-		" store/keyring store/looks store/migrations store/places store/prepared store/promise store/removal store/slotlog store/snapshots" +
+		" store/keyring store/looks store/migrations store/places store/prepared store/promise store/removal store/reviews" +
+		" store/slotlog store/snapshots" +
 		" store/standard store/sweep store/triggers store/twins topics",
 		"keeps rows, whoever asks"},
 	{"store/atonce", "topics", "how many jobs hosts run at once"},
@@ -155,6 +156,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"store/prepared", "", "statements that are parsed once a transaction"},
 	{"store/promise", "store/facts store/looks topics", "what protection is judged by, read in one go"},
 	{"store/removal", "protocol topics", "puts rows of what was removed aside, and brings them back"},
+	{"store/reviews", "store/column topics", "plans that wait for a person, and what a person approved"},
 	{"store/slotlog", "topics", "what became of every slot"},
 	{"store/snapshots", "store/column topics", "which snapshots exist, which are gone and which are lost"},
 	{"store/standard", "protocol store/facts topics", "what the next backup of a source group is judged by"},
@@ -216,11 +218,12 @@ var keepers = []struct {
 	{"go.etcd.io/bbolt", []string{"agent/spool"}, "the journal is one thing"},
 	{"modernc.org/sqlite", []string{"store"}, "SQL is written in one place"},
 	{"github.com/jmoiron/sqlx", []string{"store", "store/atonce", "store/auditlog", "store/facts", "store/found", "store/joblog",
-		"store/looks", "store/places", "store/prepared", "store/promise", "store/removal", "store/slotlog", "store/snapshots", "store/standard",
+		"store/looks", "store/places", "store/prepared", "store/promise", "store/removal", "store/reviews", "store/slotlog", "store/snapshots",
+		"store/standard",
 		"store/sweep", "store/triggers", "store/twins"}, "SQL is written in one place"},
 	{"github.com/pressly/goose/v3", []string{"store/migrations"}, "SQL is written in one place"},
 	{"database/sql", []string{"store", "store/column", "store/facts", "store/found", "store/migrations", "store/places",
-		"store/prepared", "store/snapshots",
+		"store/prepared", "store/reviews", "store/snapshots",
 		"store/standard", "store/triggers", "e2e/fleet"},
 		"SQL is written in one place; databases for tests are filled in bulk"},
 	{"github.com/netresearch/go-cron", []string{"slots"}, "where libraries differ, what we mean is written once"},

@@ -63,6 +63,7 @@ var steps = map[string]string{
 	"joblog":    "an agent reports; the gap in the log says what is not there",
 	"looks":     "an agent reports what a job found, which was asked for; who acknowledges it has the entry",
 	"removal":   "it is handed what writes the entry",
+	"reviews":   "what is held, approved and expired has its entry with who does it; what a forget removes has that of its job",
 	"slotlog":   "it is the diary of slots; what people change of schedules, and the jobs, have their entries",
 	"snapshots": "an agent reports what a job made or found, which was asked for; who acknowledges it has the entry",
 	"sweep":     "it is handed what writes the entry",

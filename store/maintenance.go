@@ -11,6 +11,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/store/changes"
 	"github.com/restic-manager/restic-manager/store/places"
+	"github.com/restic-manager/restic-manager/store/reviews"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -21,9 +22,10 @@ type Planned struct {
 	Group      string `db:"group_name"` // "" if its source group is gone
 	HostName   string `db:"host_name"`  // as people call it; the machine's name if it is no host of ours
 	GroupThere bool   `db:"group_there"`
-	GroupKept  bool   `db:"group_kept"` // its source group was removed, and its snapshots are to stay
-	Seen       bool   `db:"seen"`       // the last listing has it
-	Missing    bool   `db:"missing"`    // older than the last listing, and not in it
+	GroupKept  bool   `db:"group_kept"`   // its source group was removed, and its snapshots are to stay
+	MayBeEmpty bool   `db:"may_be_empty"` // its source group is one whose backups may hold no file
+	Seen       bool   `db:"seen"`         // the last listing has it
+	Missing    bool   `db:"missing"`      // older than the last listing, and not in it
 }
 
 // PlannedSnapshots lists the snapshots of a repository, newest first. A group that was
@@ -50,7 +52,7 @@ func (s *Store) PlannedAt(ctx context.Context, repository topics.RepositoryID, a
 	return all[Planned](ctx, s.r, `SELECT s.*, coalesce(g.name, x.name, '') AS group_name,
 			coalesce((SELECT name FROM host_names WHERE id = s.host AND s.job <> ''), s.hostname) AS host_name,
 			g.id IS NOT NULL OR coalesce(x.snapshots = 'retention', FALSE) AS group_there,
-			g.id IS NULL AND coalesce(x.snapshots = 'keep', FALSE) AS group_kept,
+			g.id IS NULL AND coalesce(x.snapshots = 'keep', FALSE) AS group_kept, coalesce(g.allow_empty, 0) <> 0 AS may_be_empty,
 			s.seen_at > 0 AND s.seen_at >= `+listed+` AS seen, s.seen_at < `+listed+` AND s.ended_at < `+listed+` AS missing
 		FROM snapshots s JOIN repositories r ON r.id = s.repository LEFT JOIN source_groups g ON g.id = s.source_group
 			LEFT JOIN removed x ON x.kind = 'group' AND x.id = s.source_group
@@ -193,12 +195,7 @@ const (
 )
 
 // A Plan is the list of snapshots that a forget will remove.
-type Plan struct {
-	Hash    string                       `json:"hash"`
-	Remove  []string                     `json:"remove"`
-	Groups  map[topics.SourceGroupID]int `json:"groups"`            // how many of each source group
-	Unusual []string                     `json:"unusual,omitempty"` // why a person must review it
-}
+type Plan = reviews.Plan
 
 // OpenRuns lists the runs that have not ended, the oldest first.
 func (s *Store) OpenRuns(ctx context.Context) ([]MaintenanceRun, error) {
@@ -285,12 +282,16 @@ func (s *Store) Release(ctx context.Context, r MaintenanceRun, o topics.Operatio
 			fmt.Sprintf("%d snapshots of %s", len(o.Snapshots), r.Repository)); err != nil {
 			return err
 		}
+		if err := reviews.Removing(ctx, tx, r.Repository, r.Plan.V); err != nil {
+			return err
+		}
 		return putRun(ctx, tx, r)
 	})
 }
 
 // EndRun stores the end of a run. m, if not nil, is the new progress of the run's
-// slot; review, if not nil, is the plan that is held for review.
+// slot; review, if not nil, is what is held for review from now on. The audit log is told
+// of it once.
 func (s *Store) EndRun(ctx context.Context, r MaintenanceRun, m *MaintenanceHours, review *Review) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		r.EndedAt = s.Now()
@@ -303,17 +304,14 @@ func (s *Store) EndRun(ctx context.Context, r MaintenanceRun, m *MaintenanceHour
 			}
 		}
 		if review != nil {
-			if _, err := tx.NamedExecContext(ctx, `INSERT INTO maintenance_reviews (repository, place, hash, plan, held_at, expires_at)
-				VALUES (:repository, :place, :hash, :plan, :held_at, :expires_at)
-				ON CONFLICT (repository, place) DO UPDATE SET hash = excluded.hash, plan = excluded.plan, held_at = excluded.held_at,
-					expires_at = excluded.expires_at, approved_by = '', approved_at = 0`, review); err != nil {
+			told, err := reviews.Put(ctx, tx, *review, r.EndedAt)
+			if err != nil || !told {
 				return err
 			}
 			return s.audit(ctx, tx, r.RequestedBy, "retention.held", string(r.Repository), review.Hash)
 		}
 		if r.Kind == topics.ForgetJob && r.Outcome == RunSucceeded { // a plan held before is outdated
-			_, err := tx.ExecContext(ctx, `DELETE FROM maintenance_reviews WHERE repository = $1 AND place = $2`, r.Repository, r.Place)
-			return err
+			return reviews.Drop(ctx, tx, r.Repository, r.Place)
 		}
 		return nil
 	})
@@ -331,37 +329,38 @@ func putServed(ctx context.Context, tx *sqlx.Tx, m MaintenanceHours) error {
 }
 
 // A Review is a plan that a person must approve before it is carried out.
-type Review struct {
-	Repository topics.RepositoryID `db:"repository"`
-	Place      topics.HostID       `db:"place"` // as its run has it
-	Hash       string              `db:"hash"`
-	Plan       JSON[Plan]          `db:"plan"`
-	HeldAt     int64               `db:"held_at"`
-	ExpiresAt  int64               `db:"expires_at"`
-	ApprovedBy string              `db:"approved_by"`
-	ApprovedAt int64               `db:"approved_at"`
-}
+type Review = reviews.Review
 
 // ReviewOf returns the held plan of a repository, the first held if there are several, or
 // ErrNotFound. Where {host} leads to several places, each may have one.
 func (s *Store) ReviewOf(ctx context.Context, repository topics.RepositoryID) (Review, error) {
-	return get[Review](ctx, s.r, `SELECT * FROM maintenance_reviews WHERE repository = $1 AND expires_at > $2 ORDER BY held_at, place LIMIT 1`,
-		repository, s.Now())
+	r, err := reviews.Of(ctx, s.r, repository, s.Now())
+	return r, ours(err)
 }
 
 // ReviewNamed returns the held plan of a repository with this hash, or ErrNotFound.
 func (s *Store) ReviewNamed(ctx context.Context, repository topics.RepositoryID, hash string) (Review, error) {
-	return get[Review](ctx, s.r, `SELECT * FROM maintenance_reviews WHERE repository = $1 AND hash = $2 AND expires_at > $3`,
-		repository, hash, s.Now())
+	r, err := reviews.Named(ctx, s.r, repository, hash, s.Now())
+	return r, ours(err)
+}
+
+// Reviews lists the held plans of a repository, the first held first.
+func (s *Store) Reviews(ctx context.Context, repository topics.RepositoryID) ([]Review, error) {
+	return reviews.All(ctx, s.r, repository, s.Now())
+}
+
+// Measures reads what plans of a repository are compared with, by source group.
+func (s *Store) Measures(ctx context.Context, repository topics.RepositoryID) (map[topics.SourceGroupID]reviews.Measure, error) {
+	return reviews.Measures(ctx, s.r, repository)
 }
 
 // Approve releases the plan with exactly this hash; ErrNotFound if there is none.
 func (s *Store) Approve(ctx context.Context, actor string, repository topics.RepositoryID, hash string) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		if err := change(ctx, tx, `UPDATE maintenance_reviews SET approved_by = $1, approved_at = $2 WHERE repository = $3 AND hash = $4
-			AND expires_at > $2`,
-			actor, s.Now(), repository, hash); err != nil {
+		if there, err := reviews.Approve(ctx, tx, actor, repository, hash, s.Now()); err != nil {
 			return err
+		} else if !there {
+			return ErrNotFound
 		}
 		return s.audit(ctx, tx, actor, "retention.approved", string(repository), hash)
 	})
@@ -369,22 +368,16 @@ func (s *Store) Approve(ctx context.Context, actor string, repository topics.Rep
 
 // ExpireReviews removes plans that were not approved in time.
 func (s *Store) ExpireReviews(ctx context.Context) error {
-	old, err := all[Review](ctx, s.r, `SELECT * FROM maintenance_reviews WHERE expires_at <= $1`, s.Now())
-	if err != nil || len(old) == 0 {
+	if there, err := reviews.Expired(ctx, s.r, s.Now()); err != nil || !there {
 		return err
 	}
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		for _, r := range old {
-			if err := change(ctx, tx, `DELETE FROM maintenance_reviews WHERE repository = $1 AND hash = $2`, r.Repository,
-				r.Hash); errors.Is(err, ErrNotFound) {
-				continue
-			} else if err != nil {
-				return err
-			}
-			if err := s.audit(ctx, tx, "plane", "retention.expired", string(r.Repository), r.Hash); err != nil {
-				return err
+		gone, err := reviews.Expire(ctx, tx, s.Now())
+		for _, r := range gone {
+			if err == nil {
+				err = s.audit(ctx, tx, "plane", "retention.expired", string(r.Repository), r.Hash)
 			}
 		}
-		return nil
+		return err
 	})
 }

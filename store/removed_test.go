@@ -323,8 +323,8 @@ var stays = map[string]string{
 	"schedules.host": "gone with the removal", "pending_runs.host": "gone with the removal",
 	"schedule_groups.source_group": "gone with the removal", "group_facts.host": "gone with the removal",
 	"group_facts.source_group": "gone with the removal", "group_facts.repository": "gone with the removal",
-	"group_facts_due.source_group": "empty after each transaction",
-	"repository_keys.repository":   "gone with the removal", "repository_locks.repository": "gone with the removal",
+	"group_facts_due.source_group": "empty after each transaction", "retention_measures.source_group": "its snapshots may go by rules",
+	"repository_keys.repository": "gone with the removal", "repository_locks.repository": "gone with the removal",
 }
 
 // TestAPurgeForgetsNoTable: each column of the schema that names what can be removed
@@ -374,6 +374,7 @@ func TestAPurgeForgetsNoTable(t *testing.T) {
 		write(`INSERT INTO maintenance_duties (repository, kind, paused, weekday, minute, slices, served)
 			VALUES ($1, 'check', 0, 0, 0, 0, 0)`, repository)
 		write(`INSERT INTO maintenance_reviews (repository, hash, plan, held_at, expires_at) VALUES ($1, 'x', '', 1, 2)`, repository)
+		write(`INSERT INTO retention_measures (repository, source_group, gone_files) VALUES ($1, $2, 3)`, repository, group)
 	}
 	fill(attic.ID, g.ID, g.Repository, 2*removal.Rows+1)
 	other := grouped(t, s, enrolled(t, s, "barn"))

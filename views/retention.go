@@ -24,12 +24,12 @@ func (v Retention) shownOddities(all bool) []RetentionRow {
 
 // A RetentionPlace says which page of each of its lists the page of retention shows,
 // from 1 on.
-type RetentionPlace struct{ Goes, Stays, Flagged int }
+type RetentionPlace struct{ Goes, Waits, Stays, Flagged int }
 
 // RetentionListURL is the page of retention with its lists at a place.
 func RetentionListURL(repository string, p RetentionPlace) string {
 	q := url.Values{}
-	for name, n := range map[string]int{"goes": p.Goes, "stays": p.Stays, "flagged": p.Flagged} {
+	for name, n := range map[string]int{"goes": p.Goes, "waits": p.Waits, "stays": p.Stays, "flagged": p.Flagged} {
 		if n > 1 {
 			q.Set(name, strconv.Itoa(n))
 		}
@@ -40,12 +40,20 @@ func RetentionListURL(repository string, p RetentionPlace) string {
 	return RetentionURL(repository) + "?" + q.Encode()
 }
 
-// goes, stays and flagged page the lists of the page of retention.
+// goes, waits, stays and flagged page the lists of the page of retention.
 func (v Retention) goes() Paging {
 	return pagingOf(len(v.Remove), v.Place.Goes, "snapshot", "snapshots", "newest first", func(page int) string {
 		p := v.Place
 		p.Goes = page
 		return RetentionListURL(v.RepositoryID, p) + "#remove-h"
+	})
+}
+
+func (v Retention) waits() Paging {
+	return pagingOf(len(v.Waiting), v.Place.Waits, "snapshot", "snapshots", "newest first", func(page int) string {
+		p := v.Place
+		p.Waits = page
+		return RetentionListURL(v.RepositoryID, p) + "#waits-h"
 	})
 }
 
@@ -76,9 +84,10 @@ type Retention struct {
 	Rules                    []string // in words; none is that everything stays
 	Problem                  string   // the rules cannot be, in words; then the rest is empty
 	Warnings                 []string // rules that contradict each other or the schedules
-	Unusual                  []string // why the plan would be held for review
+	Unusual                  []string // why source groups of the plan are held for review
 	Held                     *HeldPlan
 	Keep, Remove, Flagged    []RetentionRow
+	Waiting                  []RetentionRow // of source groups that are held: they stay until that is approved
 	Odd                      []RetentionRow // keys and source groups that are flagged
 	KeysKnown                bool           // its keys were listed
 	Listed                   When           // when the repository was last listed
@@ -92,6 +101,7 @@ type RetentionRow struct {
 	From    string  // host and source group, or what kind of thing it is
 	Reasons []string
 	Window  bool // kept because it is inside the time window
+	Pinned  bool // no rule keeps it: it stands for what its source group held
 }
 
 // A HeldPlan is one that waits until a person approves exactly it.
@@ -99,11 +109,12 @@ type HeldPlan struct {
 	Hash    string
 	Count   int
 	Reasons []string
+	Groups  []string // the source groups that are held, with their hosts; empty for a plan of an earlier version
 	Since   When
 	Until   When
 }
 
-func (v Retention) total() int { return len(v.Keep) + len(v.Remove) + len(v.Flagged) }
+func (v Retention) total() int { return len(v.Keep) + len(v.Remove) + len(v.Waiting) + len(v.Flagged) }
 
 func (v Retention) summary() string {
 	if len(v.Rules) == 0 {
@@ -117,7 +128,7 @@ func (v Retention) counts() string {
 		return "No snapshot is known yet."
 	}
 	text := "None stays, "
-	switch n := len(v.Keep) + len(v.Flagged); {
+	switch n := len(v.Keep) + len(v.Waiting) + len(v.Flagged); {
 	case n == 1:
 		text = "1 stays, "
 	case n > 1:
@@ -127,6 +138,12 @@ func (v Retention) counts() string {
 		text += fmt.Sprintf("%d would be removed", n)
 	} else {
 		text += "none would be removed"
+	}
+	switch n := len(v.Waiting); {
+	case n == 1:
+		text += "; 1 of those that stay waits for approval to go"
+	case n > 1:
+		text += fmt.Sprintf("; %d of those that stay wait for approval to go", n)
 	}
 	switch n := len(v.Flagged); {
 	case n == 1:
@@ -226,16 +243,18 @@ const (
 )
 
 func (v Retention) ladder() ladder {
-	var window, thinned []RetentionRow
+	var window, thinned, pinned []RetentionRow
 	l := ladder{span: 24}
 	for _, r := range v.Keep {
 		if r.Window {
 			window = append(window, r)
+		} else if r.Pinned {
+			pinned = append(pinned, r)
 		} else {
 			thinned = append(thinned, r)
 		}
 	}
-	for _, list := range [][]RetentionRow{v.Keep, v.Remove, v.Flagged} {
+	for _, list := range [][]RetentionRow{v.Keep, v.Remove, v.Waiting, v.Flagged} {
 		for _, r := range list {
 			l.span = max(l.span, r.Age*1.05)
 		}
@@ -247,7 +266,9 @@ func (v Retention) ladder() ladder {
 	for _, n := range []lane{
 		{"In window", "keep", window, false},
 		{rest, "keep", thinned, false},
+		{"Pinned", "keep", pinned, false},
 		{"To remove", "drop", v.Remove, true},
+		{"Held", "odd", v.Waiting, false},
 		{"Flagged", "odd", v.Flagged, false},
 	} {
 		if len(n.rows) > 0 {
@@ -305,5 +326,5 @@ func (l ladder) marks() (list []ageMark) {
 
 func (v Retention) ladderLabel() string {
 	return fmt.Sprintf("Snapshots by age on a logarithmic axis: %d stay, %d would be removed, %d are flagged.",
-		len(v.Keep), len(v.Remove), len(v.Flagged))
+		len(v.Keep)+len(v.Waiting), len(v.Remove), len(v.Flagged))
 }

@@ -46,6 +46,9 @@ func printPlan(out io.Writer, p retention.Preview) error {
 	for _, v := range p.Remove {
 		add("remove", v.ID, v.Time, fmt.Sprintf("%q on %q", v.Group, v.Hostname), v.Reasons)
 	}
+	for _, v := range p.Verdicts.Held {
+		add("held", v.ID, v.Time, fmt.Sprintf("%q on %q", v.Group, v.Hostname), v.Reasons)
+	}
 	for _, v := range p.Verdicts.Keep {
 		add("keep", v.ID, v.Time, fmt.Sprintf("%q on %q", v.Group, v.Hostname), v.Reasons)
 	}
@@ -63,7 +66,8 @@ func printPlan(out io.Writer, p retention.Preview) error {
 		say(out, "A plan that removes %d waits for approval until %s: restic-manager repository maintain %s --kind forget --approve %s",
 			len(h.Plan.V.Remove), moment(h.ExpiresAt, ""), p.Repository.Name, h.Hash)
 	}
-	say(out, "The next forget removes %d and keeps %d; %d are flagged.", len(p.Remove), len(p.Verdicts.Keep)+len(p.Flagged), len(p.Oddities))
+	say(out, "The next forget removes %d and keeps %d; %d are flagged.", len(p.Remove),
+		len(p.Verdicts.Keep)+len(p.Verdicts.Held)+len(p.Flagged), len(p.Oddities))
 	return err
 }
 

@@ -19,7 +19,9 @@ import (
 	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/reviews"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // Reasons to refuse maintenance that a person asks for.
@@ -446,18 +448,21 @@ func (r *Runner) plan(ctx context.Context, run store.MaintenanceRun) error {
 		return err
 	}
 	run.Plan.V = &plan
-	switch {
-	case len(plan.Unusual) > 0:
+	if len(plan.Remove) == 0 || plan.Hash == "" {
 		if err := r.Store.PutRun(ctx, run); err != nil {
 			return err
+		}
+		end := topics.Finished{State: topics.Succeeded, Message: "There was nothing to remove.", Result: &topics.Result{}}
+		switch fresh, err := r.fresh(ctx, run); {
+		case err != nil:
+			return err
+		case fresh || plan.Hash == "":
+			end = topics.Finished{State: topics.Failed, Cause: topics.CauseReview, Message: strings.Join(plan.Unusual, " ")}
+		case len(plan.Held) > 0:
+			end.Message = "There was nothing else to remove: " + retention.HeldSince(r.zoned(ctx), plan.Held)
 		}
 		failpoint.Here("plane-plan-held")
-		return settle(topics.Finished{State: topics.Failed, Cause: topics.CauseReview, Message: strings.Join(plan.Unusual, " ")})
-	case len(plan.Remove) == 0:
-		if err := r.Store.PutRun(ctx, run); err != nil {
-			return err
-		}
-		return settle(topics.Finished{State: topics.Succeeded, Message: "There was nothing to remove.", Result: &topics.Result{}})
+		return settle(end)
 	}
 	run.Job = run.ID
 	if err := r.Store.Release(ctx, run, topics.Operation{Snapshots: r.batch(run)}); errors.Is(err, store.ErrNotFound) {
@@ -471,27 +476,67 @@ func (r *Runner) plan(ctx context.Context, run store.MaintenanceRun) error {
 	return nil
 }
 
-// end ends a run with the result of its last job.
+// zoned returns a context in which moments are told by the runner's clock.
+func (r *Runner) zoned(ctx context.Context) context.Context {
+	return words.WithZone(ctx, r.Now().Location())
+}
+
+// fresh reports whether a run's plan holds a source group that was not held before, so
+// that people have to be told.
+func (r *Runner) fresh(ctx context.Context, run store.MaintenanceRun) (bool, error) {
+	if run.Plan.V == nil || len(run.Plan.V.Held) == 0 {
+		return false, nil
+	}
+	list, err := r.Store.Reviews(ctx, run.Repository)
+	var known []reviews.Hold
+	for _, was := range list {
+		if was.Place == run.Place && was.Plan.V != nil {
+			known = append(known, was.Plan.V.Held...)
+		}
+	}
+	return err == nil && slices.ContainsFunc(run.Plan.V.Held, func(h reviews.Hold) bool {
+		return !slices.ContainsFunc(known, func(o reviews.Hold) bool { return o.Group == h.Group })
+	}), err
+}
+
+// end ends a run with the result of its last job. A plan that holds source groups waits
+// for a person from then on, whatever became of the others; the run counts as held only
+// the first time.
 func (r *Runner) end(ctx context.Context, run store.MaintenanceRun, j store.Job) error {
 	run.Message = j.Message
+	fresh, err := r.fresh(ctx, run)
+	if err != nil {
+		return err
+	}
 	var review *store.Review
-	switch {
-	case j.State == topics.Succeeded || j.State == topics.Warnings:
-		run.Outcome = store.RunSucceeded
-	case j.State == topics.Cancelled:
-		run.Outcome = store.RunCancelled
-	case j.Cause == topics.CauseReview && run.Plan.V != nil && run.Plan.V.Hash != "":
-		run.Outcome = store.RunHeld
+	if run.Plan.V != nil && len(run.Plan.V.Held) > 0 {
+		held := retention.HeldPlan(*run.Plan.V)
 		review = &store.Review{
 			Repository: run.Repository,
 			Place:      run.Place,
-			Hash:       run.Plan.V.Hash,
-			Plan:       run.Plan,
+			Hash:       held.Hash,
+			Plan:       store.JSON[store.Plan]{V: &held},
 			HeldAt:     j.FinishedAt,
 			ExpiresAt:  j.FinishedAt + r.Timing.Review.Milliseconds(),
 		}
+	}
+	switch done := j.State == topics.Succeeded || j.State == topics.Warnings; {
+	case (done || j.Cause == topics.CauseReview) && fresh:
+		run.Outcome = store.RunHeld
+	case done:
+		run.Outcome = store.RunSucceeded
+	case j.State == topics.Cancelled:
+		run.Outcome = store.RunCancelled
 	default:
 		run.Outcome = store.RunFailed
+	}
+	if review != nil && run.Removed > 0 {
+		said := []string{run.Message}
+		if fresh {
+			said = append(said, run.Plan.V.Unusual...)
+		}
+		said = append(said, retention.HeldSince(r.zoned(ctx), run.Plan.V.Held))
+		run.Message = strings.TrimSpace(strings.Join(said, " "))
 	}
 	rows, err := r.Store.Hours(ctx, run.Repository)
 	if err != nil {

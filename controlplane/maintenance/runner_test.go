@@ -2,6 +2,7 @@ package maintenance
 
 import (
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -204,7 +205,12 @@ func (w *world) serve(j store.Job) {
 // played, since the store has its own clock, so it claims the time it is given.
 func (w *world) backup(n int, at time.Time, files uint64) string {
 	w.t.Helper()
-	j, _, err := w.engine.AskBackup(w.t.Context(), "test", w.attic, "letters")
+	return w.backupOf(w.group, n, at, files)
+}
+
+func (w *world) backupOf(g store.SourceGroup, n int, at time.Time, files uint64) string {
+	w.t.Helper()
+	j, _, err := w.engine.AskBackup(w.t.Context(), "test", w.attic, g.Name)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -213,7 +219,7 @@ func (w *world) backup(n int, at time.Time, files uint64) string {
 		Time:  at.UnixMilli(),
 		Host:  "attic",
 		Paths: []string{"/letters"},
-		Tags:  []string{"plan=group-0001"},
+		Tags:  []string{"plan=" + string(g.ID)},
 	}
 	w.end(j.ID, topics.Finished{
 		State:           topics.Succeeded,
@@ -282,7 +288,7 @@ func TestWhatAHostTellsAfterAWeekIsKeptApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.work()
-	v, err := retention.Plan(store.Keep{Within: "3d"}, must(w.store.PlannedSnapshots(t.Context(), vault)), time.Now())
+	v, err := retention.Plan(store.Keep{Within: "3d"}, must(w.store.PlannedSnapshots(t.Context(), vault)), retention.Past{}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -454,7 +460,7 @@ func TestAHeldPlanExpires(t *testing.T) {
 	w.work()
 	w.tick()
 	if _, err := w.runner.Ask(t.Context(), anna, vault, topics.ForgetJob, "",
-		retention.PlanOf(must(retention.Look(t.Context(), w.store, vault, nil, time.Now())).Verdicts, nil).Hash); !errors.Is(err, ErrNoPlan) {
+		retention.HeldPlan(must(retention.Look(t.Context(), w.store, vault, nil, time.Now())).Plan).Hash); !errors.Is(err, ErrNoPlan) {
 		t.Errorf("an expired plan: %v, want ErrNoPlan", err)
 	}
 }
@@ -467,6 +473,128 @@ func TestAShrunkBackupHoldsThePlan(t *testing.T) {
 	w.work()
 	if j := w.job(id); j.Cause != topics.CauseReview || !strings.Contains(j.Message, "holds 3 files, those before it about 100") {
 		t.Errorf("the job is %s %s %q", j.State, j.Cause, j.Message)
+	}
+}
+
+// TestAHeldGroupIsToldOnceAndTheOthersGoOn, until a person approves what became of it.
+func TestAHeldGroupIsToldOnceAndTheOthersGoOn(t *testing.T) {
+	w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{Last: 3})
+	photos := must(w.store.PutSourceGroup(t.Context(), "test", store.SourceGroup{
+		ID:         "group-0002",
+		Host:       w.attic,
+		Name:       "photos",
+		Repository: vault,
+		Paths:      store.List{"/photos"},
+	}))
+	begin, n := time.Now().Add(-time.Hour), 0
+	both := func(letters, files uint64) {
+		w.backupOf(w.group, n, begin.Add(time.Duration(n)*time.Second), letters)
+		w.backupOf(photos, n+1, begin.Add(time.Duration(n+1)*time.Second), files)
+		n += 2
+	}
+	left := func(g topics.SourceGroupID) (n int) {
+		for _, s := range w.listing {
+			if slices.Contains(s.Tags, "plan="+string(g)) {
+				n++
+			}
+		}
+		return n
+	}
+	audited := func() (held int) {
+		for _, e := range must(w.store.AuditEntries(t.Context(), store.AuditFilter{}, 100)) {
+			if e.Action == "retention.held" {
+				held++
+			}
+		}
+		return held
+	}
+	for range 4 {
+		both(100, 100)
+	}
+	both(100, 0)
+	id := w.ask(topics.ForgetJob, "")
+	w.work()
+	if j, r := w.job(id), w.run(id); j.State != topics.Succeeded || r.Outcome != store.RunHeld || r.Removed != 2 ||
+		!strings.Contains(r.Message, `The newest snapshot of "photos" on attic holds 0 files`) ||
+		!strings.Contains(r.Message, "the others are done") {
+		t.Errorf("the first job is %s, its run %q after %d: %s", j.State, r.Outcome, r.Removed, r.Message)
+	}
+	if left("group-0001") != 3 || left("group-0002") != 5 || audited() != 1 {
+		t.Errorf("left are %d letters and %d photos, audited is %d", left("group-0001"), left("group-0002"), audited())
+	}
+	first := must(w.store.ReviewOf(t.Context(), vault))
+	p := must(retention.Look(t.Context(), w.store, vault, nil, time.Now()))
+	pinned := func(v retention.Verdict) bool { return v.Pinned && v.SourceGroup == photos.ID }
+	if !slices.ContainsFunc(p.Verdicts.Keep, pinned) ||
+		len(p.Verdicts.Held) != 1 || p.Held == nil || p.Held.Plan.V.Held[0].Name != `"photos" on attic` {
+		t.Errorf("the preview is %+v, held %+v", p.Verdicts, p.Held)
+	}
+	for day := range 3 {
+		both(100, 0)
+		id = w.ask(topics.ForgetJob, "")
+		w.work()
+		if j, r := w.job(id), w.run(id); j.State != topics.Succeeded || r.Outcome != store.RunSucceeded ||
+			!strings.Contains(r.Message, `"photos" on attic is held for review since`) || strings.Contains(r.Message, "newest snapshot") {
+			t.Errorf("day %d: the job is %s, its run %q after %d: %s", day, j.State, r.Outcome, r.Removed, r.Message)
+		}
+	}
+	id = w.ask(topics.ForgetJob, "")
+	w.work()
+	if j := w.job(id); j.State != topics.Succeeded || !strings.Contains(j.Message, "nothing else to remove") {
+		t.Errorf("with nothing else to remove the job is %s: %s", j.State, j.Message)
+	}
+	held := must(w.store.ReviewOf(t.Context(), vault))
+	if left("group-0001") != 3 || left("group-0002") != 8 || audited() != 1 || held.HeldAt != first.HeldAt || held.Hash == first.Hash {
+		t.Errorf("left are %d letters and %d photos, audited is %d, it is held since %d and was since %d", left("group-0001"),
+			left("group-0002"), audited(), held.HeldAt, first.HeldAt)
+	}
+	if _, err := w.runner.Ask(t.Context(), anna, vault, topics.ForgetJob, "", first.Hash); !errors.Is(err, ErrNoPlan) {
+		t.Errorf("a plan that another one took the place of: %v, want ErrNoPlan", err)
+	}
+	id = w.ask(topics.ForgetJob, held.Hash)
+	w.work()
+	if j := w.job(id); j.State != topics.Succeeded || left("group-0002") != 8-len(held.Plan.V.Remove) {
+		t.Errorf("approved, the job is %s, and %d photos are left", j.State, left("group-0002"))
+	}
+	for range 2 {
+		both(100, 0)
+		id = w.ask(topics.ForgetJob, "")
+		w.work()
+		if r := w.run(id); r.Outcome != store.RunSucceeded || left("group-0002") != 3 || strings.Contains(r.Message, "held") {
+			t.Errorf("after the approval the run is %q, and %d photos are left: %s", r.Outcome, left("group-0002"), r.Message)
+		}
+	}
+	if p := must(retention.Look(t.Context(), w.store, vault, nil, time.Now())); p.Held != nil {
+		t.Errorf("it is still held: %+v", p.Held)
+	}
+}
+
+// TestAPlanThatAnEarlierVersionHeldIsCarriedOutAsApproved: it names no source groups.
+func TestAPlanThatAnEarlierVersionHeldIsCarriedOutAsApproved(t *testing.T) {
+	w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{Last: 3})
+	w.backups(15)
+	w.ask(topics.ForgetJob, "")
+	w.work()
+	held := must(w.store.ReviewOf(t.Context(), vault))
+	var old map[string]any
+	b := must(json.Marshal(held.Plan.V))
+	if err := json.Unmarshal(b, &old); err != nil {
+		t.Fatal(err)
+	}
+	delete(old, "held")
+	delete(old, "largest")
+	held.Plan.V = nil
+	if err := json.Unmarshal(must(json.Marshal(old)), &held.Plan.V); err != nil {
+		t.Fatal(err)
+	}
+	run := must(w.store.LastRun(t.Context(), vault, topics.ForgetJob, store.RunHeld))
+	if err := w.store.EndRun(t.Context(), run, nil, &held); err != nil {
+		t.Fatal(err)
+	}
+	id := w.ask(topics.ForgetJob, held.Hash)
+	w.work()
+	if j := w.job(id); j.State != topics.Succeeded || len(w.listing) != 3 {
+		t.Errorf("the job is %s, and %d are left", j.State, len(w.listing))
 	}
 }
 

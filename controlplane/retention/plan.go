@@ -28,15 +28,25 @@ const Slack = 2 * time.Hour
 type Verdict struct {
 	store.Planned
 	Reasons []string
+	Pinned  bool // no rule keeps it: it stands for what its source group held
+
+	fallen bool // pinned because its source group holds far less now
+	late   bool // its host told of it only afterwards
 }
 
 // Verdicts holds each snapshot of a repository in one of its lists, newest first.
-// Flagged snapshots are never removed, and do not affect the others.
-type Verdicts struct{ Keep, Remove, Flagged []Verdict }
+// Flagged snapshots are never removed, and do not affect the others. Held ones are of
+// source groups of which nothing is removed until a person has looked.
+type Verdicts struct {
+	Keep, Remove, Held, Flagged []Verdict
 
-// Plan decides which snapshots are kept. Days and hours are in now's zone. It returns
-// an error if the rules cannot be parsed.
-func Plan(k store.Keep, list []store.Planned, now time.Time) (v Verdicts, err error) {
+	falls map[topics.SourceGroupID]fall
+}
+
+// Plan decides which snapshots are kept by rules, which by themselves because their
+// source group holds far less than it did, and which are removed. Days and hours are in
+// now's zone. It returns an error if the rules cannot be parsed.
+func Plan(k store.Keep, list []store.Planned, past Past, now time.Time) (v Verdicts, err error) {
 	r, err := parse(k)
 	if err != nil {
 		return v, err
@@ -49,26 +59,38 @@ func Plan(k store.Keep, list []store.Planned, now time.Time) (v Verdicts, err er
 	for _, s := range list {
 		switch why, late := odd(s, now); {
 		case len(why) > 0:
-			v.Flagged = append(v.Flagged, Verdict{s, why})
+			v.Flagged = append(v.Flagged, Verdict{Planned: s, Reasons: why})
 		case s.GroupKept:
-			v.Keep = append(v.Keep, Verdict{s, []string{"of a source group that was removed, whose snapshots were to stay; no rule removes it"}})
+			v.Keep = append(v.Keep, Verdict{Planned: s,
+				Reasons: []string{"of a source group that was removed, whose snapshots were to stay; no rule removes it"}})
 		case !s.Seen:
-			v.Keep = append(v.Keep, Verdict{s, []string{"made since the repository was last listed; it counts from the next listing on"}})
+			v.Keep = append(v.Keep, Verdict{Planned: s,
+				Reasons: []string{"made since the repository was last listed; it counts from the next listing on"}})
 		default:
 			b := bucket{s.SourceGroup, late}
 			counted[b] = append(counted[b], s)
 		}
 	}
+	v.falls = map[topics.SourceGroupID]fall{}
 	for b, list := range counted {
 		slices.SortFunc(list, newestFirst)
-		keep, remove := r.thin(list, now.Location())
+		f := fallOf(list, past.Measures[b.group])
+		keep, remove := r.pin(list, f, now.Location())
 		if b.late {
+			for i := range remove {
+				remove[i].late = true
+			}
 			for i := range keep {
+				keep[i].late = true
 				keep[i].Reasons = append(keep[i].Reasons, "made while the host was out of touch: thinned apart from what was witnessed")
 			}
 		}
+		if _, known := v.falls[b.group]; !known || !b.late {
+			v.falls[b.group] = f
+		}
 		v.Keep, v.Remove = append(v.Keep, keep...), append(v.Remove, remove...)
 	}
+	v.pinLone(past)
 	for _, list := range [][]Verdict{v.Keep, v.Remove, v.Flagged} {
 		slices.SortFunc(list, func(a, b Verdict) int { return newestFirst(a.Planned, b.Planned) })
 	}
@@ -123,6 +145,57 @@ func odd(s store.Planned, now time.Time) (why []string, late bool) {
 	return why, late
 }
 
+// pin applies the rules to all but the newest snapshot from before a fall, which stays
+// by itself, and keeps the newest of which it is known that it holds something.
+func (r rules) pin(list []store.Planned, f fall, zone *time.Location) (keep, remove []Verdict) {
+	if f.last < 0 {
+		keep, remove = r.thin(list, zone)
+	} else {
+		p := list[f.last]
+		newest := list[slices.IndexFunc(list, says)]
+		keep, remove = r.thin(slices.Concat(list[:f.last], list[f.last+1:]), zone)
+		keep = append(keep, Verdict{
+			Planned: p,
+			Reasons: []string{f.pinned(newest)},
+			Pinned:  true,
+			fallen:  true,
+		})
+	}
+	known := func(v Verdict) bool { return says(v.Planned) }
+	if i := slices.IndexFunc(remove, known); i >= 0 && !slices.ContainsFunc(keep, known) {
+		keep = append(keep, Verdict{
+			Planned: remove[i].Planned,
+			Reasons: []string{"pinned: the newest of which it is known what it holds; later ones are empty, or nobody knows"},
+			Pinned:  true,
+		})
+		remove = slices.Delete(remove, i, i+1)
+	}
+	return keep, remove
+}
+
+// pinLone keeps the one snapshot of a source group that holds far more than all the
+// rules keep: it alone was so large, so that nobody needs to be asked.
+func (v *Verdicts) pinLone(past Past) {
+	keep, remove := byGroup(v.Keep), byGroup(v.Remove)
+	for group, list := range remove {
+		for _, w := range weigh(keep[group], list, past.Measures[group]) {
+			i := -1
+			if w.lone != nil {
+				i = slices.IndexFunc(v.Remove, func(s Verdict) bool { return s.ID == w.lone.ID })
+			}
+			if i < 0 { // there is none, or it stays anyway
+				continue
+			}
+			lone := v.Remove[i]
+			lone.Reasons = []string{fmt.Sprintf("pinned: it holds %s, and what the rules keep of its source group %s at most; no rule removes it "+
+				"until another holds as much; forget it by its ID if nobody needs it", sizeWords(sizeOf(lone.Planned)), sizeWords(w.kept))}
+			lone.Pinned, lone.fallen = true, true
+			v.Keep = append(v.Keep, lone)
+			v.Remove = slices.Delete(v.Remove, i, i+1)
+		}
+	}
+}
+
 // thin applies the rules to the snapshots of one source group that count, newest
 // first. It follows restic's procedure, except that the newest is always kept. Since
 // 0.16 restic keeps the oldest, too, as long as a rule has not found as many as it
@@ -172,9 +245,9 @@ func (r rules) thin(list []store.Planned, zone *time.Location) (keep, remove []V
 			say("the newest of its source group")
 		}
 		if len(why) > 0 {
-			keep = append(keep, Verdict{s, why})
+			keep = append(keep, Verdict{Planned: s, Reasons: why})
 		} else {
-			remove = append(remove, Verdict{s, []string{r.past()}})
+			remove = append(remove, Verdict{Planned: s, Reasons: []string{r.past()}})
 		}
 	}
 	return keep, remove

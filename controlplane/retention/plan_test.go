@@ -40,9 +40,17 @@ func drawHonest(t *rapid.T) (list []store.Planned) {
 		s := honest(fmt.Sprintf("%02d%s", i, drawID(t)), noon.Add(-drawAge(t)))
 		s.SourceGroup = rapid.SampledFrom([]topics.SourceGroupID{"group001", "group002", "group003"}).Draw(t, "group")
 		s.Tags = store.List{"plan=" + string(s.SourceGroup)}
+		drawSize(t, &s)
 		list = append(list, s)
 	}
 	return list
+}
+
+// drawSize draws what a snapshot is said to hold, as far as that is known.
+func drawSize(t *rapid.T, s *store.Planned) {
+	s.Files = rapid.SampledFrom([]uint64{100, 100, 90, 49, 3, 0, 0, 1e6}).Draw(t, "files")
+	s.Bytes = s.Files * 1000
+	s.Told = rapid.IntRange(0, 1).Draw(t, "told")
 }
 
 // drawHostile draws what somebody with the everyday credential, or with the
@@ -57,6 +65,7 @@ func drawHostile(t *rapid.T) (list []store.Planned) {
 		s.SourceGroup = rapid.SampledFrom([]topics.SourceGroupID{"group001", "group002", "group003", "gone0001", ""}).Draw(t, "group")
 		s.Tags = store.List{"plan=" + string(s.SourceGroup)}
 		s.GroupThere = s.SourceGroup != "gone0001"
+		drawSize(t, &s)
 		switch kind := rapid.SampledFrom([]string{"planted", "lying", "late", "invented", "missing", "no job", "gone", "rewritten"}).Draw(t,
 			"kind"); kind {
 		case "planted":
@@ -99,14 +108,14 @@ func TestNothingPlantedChangesWhatBecomesOfOurs(t *testing.T) {
 		k, ours, theirs := drawKeep(t), drawHonest(t), drawHostile(t)
 		all := slices.Concat(ours, theirs)
 		all = rapid.Permutation(all).Draw(t, "order")
-		got, err := Plan(k, all, noon)
+		got, err := Plan(k, all, Past{}, noon)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if n := len(got.Keep) + len(got.Remove) + len(got.Flagged); n != len(all) {
 			t.Fatalf("%d snapshots have a verdict, want %d", n, len(all))
 		}
-		alone, err := Plan(k, ours, noon)
+		alone, err := Plan(k, ours, Past{}, noon)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -149,7 +158,7 @@ func TestNothingPlantedChangesWhatBecomesOfOurs(t *testing.T) {
 				t.Fatalf("%s is removed, and no rule was given", v.ID)
 			}
 		}
-		again, err := Plan(k, rapid.Permutation(all).Draw(t, "other order"), noon)
+		again, err := Plan(k, rapid.Permutation(all).Draw(t, "other order"), Past{}, noon)
 		if err != nil || !slices.Equal(ids(again.Remove), ids(got.Remove)) || !slices.Equal(ids(again.Keep), ids(got.Keep)) {
 			t.Fatalf("the order of the list matters (%v)", err)
 		}
@@ -166,11 +175,11 @@ func TestWhatTookAPlaceCountsLikeWhatWasThere(t *testing.T) {
 				is[i].Original = "0123456789ab"
 			}
 		}
-		want, err := Plan(k, was, noon)
+		want, err := Plan(k, was, Past{}, noon)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := Plan(k, is, noon)
+		got, err := Plan(k, is, Past{}, noon)
 		if err != nil || !slices.Equal(ids(got.Keep), ids(want.Keep)) || !slices.Equal(ids(got.Remove), ids(want.Remove)) {
 			t.Fatalf("kept %v and removed %v (%v), want %v and %v", ids(got.Keep), ids(got.Remove), err, ids(want.Keep), ids(want.Remove))
 		}
@@ -196,7 +205,7 @@ func TestEachOddityHasItsWords(t *testing.T) {
 		{"of a group that is gone", func() store.Planned { s := ago(day); s.GroupThere = false; return s }, "source group is gone"},
 		{"that is not there", func() store.Planned { s := ago(day); s.Seen, s.Missing = false, true; return s }, "does not list it"},
 	} {
-		v, err := Plan(store.Keep{Last: 1}, []store.Planned{c.s(), honest("b", noon)}, noon)
+		v, err := Plan(store.Keep{Last: 1}, []store.Planned{c.s(), honest("b", noon)}, Past{}, noon)
 		if err != nil || len(v.Flagged) != 1 || !strings.Contains(strings.Join(v.Flagged[0].Reasons, "; "), c.want) {
 			t.Errorf("one %s: %+v (%v), want it flagged with %q", c.name, v, err, c.want)
 		}
@@ -221,7 +230,7 @@ func TestARemovedGroupKeepsItsSnapshotsOrItsRules(t *testing.T) {
 			s.GroupThere, s.GroupKept = c.there, c.kept
 			list = append(list, s)
 		}
-		v, err := Plan(store.Keep{Last: 1}, list, noon)
+		v, err := Plan(store.Keep{Last: 1}, list, Past{}, noon)
 		if err != nil || len(v.Keep) != c.keeps || len(v.Remove) != c.removes || len(v.Flagged) != c.flagged {
 			t.Errorf("%s: %d stay, %d go, %d are flagged (%v)", c.name, len(v.Keep), len(v.Remove), len(v.Flagged), err)
 		}
@@ -239,8 +248,8 @@ func TestAReviewNamesTheHostAsPeopleDo(t *testing.T) {
 		s.Group, s.HostName, s.Hostname = "letters", "attic", "vm-17"
 		list = append(list, s)
 	}
-	v, err := Plan(store.Keep{Last: 1}, list, noon)
-	text := strings.Join(PlanOf(v, nil).Unusual, " ")
+	v, err := Plan(store.Keep{Last: 1}, list, Past{}, noon)
+	text := strings.Join(PlanOf(&v, Past{}, noon).Unusual, " ")
 	if err != nil || !strings.Contains(text, `"letters" on attic`) || strings.Contains(text, "vm-17") {
 		t.Errorf("it says %q (%v)", text, err)
 	}

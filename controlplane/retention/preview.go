@@ -45,14 +45,14 @@ func Look(ctx context.Context, s *store.Store, id topics.RepositoryID, keep *sto
 	for i := range list { // the next forget lists the repository first; until then, trust what backups reported
 		list[i].Seen = list[i].Seen || !list[i].Missing
 	}
-	if p.Verdicts, err = Plan(p.Keep, list, now); err != nil {
-		return p, err
-	}
-	before, err := before(ctx, s, id, "")
+	past, err := pastOf(ctx, s, id, "")
 	if err != nil {
 		return p, err
 	}
-	p.Plan = PlanOf(p.Verdicts, before)
+	if p.Verdicts, err = Plan(p.Keep, list, past, now); err != nil {
+		return p, err
+	}
+	p.Plan = PlanOf(&p.Verdicts, past, now)
 	keys, err := s.Keys(ctx, id)
 	if err != nil {
 		return p, err
@@ -95,14 +95,40 @@ func KeepOf(r store.Repository) store.Keep {
 	return *r.Keep.V
 }
 
-// before returns how many snapshots of each group the last completed forget removed, at
-// the place of a host or at any.
+// pastOf reads what is known of a repository's source groups besides its snapshots: what
+// the last plan removed at the place of a host, or at any.
+func pastOf(ctx context.Context, s *store.Store, id topics.RepositoryID, at topics.HostID) (p Past, err error) {
+	if p.Measures, err = s.Measures(ctx, id); err != nil {
+		return p, err
+	}
+	if p.Before, err = before(ctx, s, id, at); err != nil {
+		return p, err
+	}
+	held, err := s.Reviews(ctx, id)
+	for _, r := range held {
+		if r.Plan.V != nil && r.ApprovedAt == 0 {
+			p.Holds = append(p.Holds, r.Plan.V.Held...)
+		}
+	}
+	return p, err
+}
+
+// before returns how many snapshots of each group the last forget removed that did not
+// fail, at the place of a host or at any; one that held some groups removed those of the
+// others.
 func before(ctx context.Context, s *store.Store, id topics.RepositoryID, at topics.HostID) (map[topics.SourceGroupID]int, error) {
-	last, err := s.LastRunAt(ctx, id, topics.ForgetJob, store.RunSucceeded, at)
-	if errors.Is(err, store.ErrNotFound) || err == nil && last.Plan.V == nil {
+	var last store.MaintenanceRun
+	for _, outcome := range []store.RunOutcome{store.RunSucceeded, store.RunHeld} {
+		switch r, err := s.LastRunAt(ctx, id, topics.ForgetJob, outcome, at); {
+		case errors.Is(err, store.ErrNotFound):
+		case err != nil:
+			return nil, err
+		case r.CreatedAt >= last.CreatedAt && (outcome == store.RunSucceeded || r.Removed > 0):
+			last = r
+		}
+	}
+	if last.Plan.V == nil {
 		return nil, nil
-	} else if err != nil {
-		return nil, err
 	}
 	return last.Plan.V.Groups, nil
 }
@@ -120,31 +146,29 @@ func Decide(ctx context.Context, s *store.Store, r store.Repository, at topics.H
 	if err != nil {
 		return plan, err
 	}
-	v, err := Plan(KeepOf(r), list, now)
-	if err != nil {
-		return plan, err
-	}
+	where := at
 	if places.Shared(r.Location) {
-		at = "" // whoever did it, it was there
+		where = "" // whoever did it, it was there
 	}
-	last, err := before(ctx, s, r.ID, at)
+	past, err := pastOf(ctx, s, r.ID, where)
 	if err != nil {
 		return plan, err
 	}
-	plan = PlanOf(v, last)
+	v, err := Plan(KeepOf(r), list, past, now)
+	if err != nil {
+		return plan, err
+	}
 	if approved == "" {
-		return plan, nil
+		return PlanOf(&v, past, now), nil
 	}
 	review, err := s.ReviewNamed(ctx, r.ID, approved)
 	if errors.Is(err, store.ErrNotFound) || err == nil && (review.Hash != approved || review.ApprovedAt == 0) {
-		return plan, nil
+		return PlanOf(&v, past, now), nil
 	} else if err != nil {
 		return plan, err
 	}
 	v.Remove = slices.DeleteFunc(v.Remove, func(s Verdict) bool { return !slices.Contains(review.Plan.V.Remove, s.ID) })
-	plan = PlanOf(v, nil)
-	plan.Unusual = nil
-	return plan, nil
+	return planOf(&v, nil), nil
 }
 
 // Interval returns the shortest time that schedules plan between two backups into a

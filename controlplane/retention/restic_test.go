@@ -155,7 +155,7 @@ func TestTheOldestStaysWhileARuleIsNotFull(t *testing.T) {
 		{"days within a time that the oldest is in", store.Keep{WithinDaily: "3d"}, 8},
 		{"hours within a time that the oldest is in", store.Keep{WithinHourly: "1h", Last: 1}, 8},
 	} {
-		v, err := Plan(c.keep, list, noon.Add(time.Hour))
+		v, err := Plan(c.keep, list, Past{}, noon.Add(time.Hour))
 		if err != nil || len(v.Remove) != 20*c.removed {
 			t.Errorf("%s: %d of 200 go (%v), want %d", c.name, len(v.Remove), err, 20*c.removed)
 		}
@@ -265,7 +265,7 @@ func TestRulesMeanWhatTheyMeanToRestic(t *testing.T) {
 			t.Errorf("restic %v: %d groups, %v", args, len(groups), err)
 			return
 		}
-		got, err := Plan(keeps[i], list, time.Now())
+		got, err := Plan(keeps[i], list, Past{}, time.Now())
 		if err != nil {
 			t.Errorf("%+v: %v", keeps[i], err)
 			return

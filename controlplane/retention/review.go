@@ -7,36 +7,66 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/reviews"
 	"github.com/restic-manager/restic-manager/topics"
-	"github.com/restic-manager/restic-manager/words"
 )
 
-// Limits for a plan that needs no approval. It is unusual if it removes more than Few
-// snapshots of a source group and more than a Fifth of them, beyond what the plan
-// before removed; if it leaves only the newest of the last Month; or if it removes
-// any while the newest backup is far smaller than those before.
+// Limits for a plan that needs no approval. Nothing of a source group is removed by
+// itself if that were more than Few snapshots and more than a Fifth of them, beyond what
+// the plan before removed; if it left only the newest of the last Month; or if what
+// stays holds far less than what goes, or went since a person approved it.
 const (
 	Few   = 10
 	Fifth = 5
 	Month = 30 * day
 )
 
-// PlanOf returns the plan of a forget, with what is unusual about it. before is how
-// many snapshots of each group the last completed plan removed.
-func PlanOf(v Verdicts, before map[topics.SourceGroupID]int) store.Plan {
-	p := store.Plan{Remove: []string{}, Groups: map[topics.SourceGroupID]int{}}
+// PlanOf returns the plan of a forget at a moment, with what a person must look at
+// first. The verdicts of those source groups move to Held.
+func PlanOf(v *Verdicts, past Past, now time.Time) store.Plan {
+	p := planOf(v, nil)
+	if p.Held = v.holds(past, now); len(p.Held) > 0 {
+		p = planOf(v, p.Held)
+	}
+	for _, s := range v.Remove {
+		if says(s.Planned) && !s.late && s.Time >= past.Measures[s.SourceGroup].Since {
+			if p.Largest == nil {
+				p.Largest = map[topics.SourceGroupID]reviews.Size{}
+			}
+			p.Largest[s.SourceGroup] = p.Largest[s.SourceGroup].Max(sizeOf(s.Planned))
+		}
+	}
+	return p
+}
+
+func planOf(v *Verdicts, held []reviews.Hold) store.Plan {
+	p := store.Plan{Remove: []string{}, Groups: map[topics.SourceGroupID]int{}, Held: held}
 	for _, s := range v.Remove {
 		p.Remove = append(p.Remove, s.ID)
 		p.Groups[s.SourceGroup]++
 	}
 	slices.Sort(p.Remove)
 	p.Hash = hash(p.Remove)
-	for _, g := range slices.Sorted(maps.Keys(p.Groups)) {
-		p.Unusual = append(p.Unusual, unusual(v, g, p.Groups[g], before[g])...)
+	for _, h := range held {
+		p.Unusual = append(p.Unusual, h.Reasons...)
 	}
 	return p
+}
+
+// HeldPlan returns the plan that waits for a person: what is held of all groups. It has
+// no snapshots if none is.
+func HeldPlan(p store.Plan) store.Plan {
+	h := store.Plan{Remove: []string{}, Groups: map[topics.SourceGroupID]int{}, Held: p.Held, Unusual: p.Unusual}
+	for _, g := range p.Held {
+		h.Remove = append(h.Remove, g.Remove...)
+		h.Groups[g.Group] = len(g.Remove)
+	}
+	slices.Sort(h.Remove)
+	h.Hash = hash(h.Remove)
+	return h
 }
 
 func hash(ids []string) string {
@@ -44,11 +74,11 @@ func hash(ids []string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-func unusual(v Verdicts, group topics.SourceGroupID, removes, before int) (why []string) {
-	kept, gone := ofGroup(v.Keep, group), ofGroup(v.Remove, group)
-	name := nameOf(append(kept, gone...))
+// unusual says in how far a plan removes more of a source group than plans do, whatever
+// its snapshots hold.
+func unusual(kept, gone []Verdict, name string, before int) (why []string) {
 	say := func(format string, args ...any) { why = append(why, fmt.Sprintf(format, args...)) }
-	if all := len(kept) + removes; removes > before+max(Few, all/Fifth) {
+	if removes, all := len(gone), len(kept)+len(gone); removes > before+max(Few, all/Fifth) {
 		say("It would remove %d of the %d snapshots of %s; the plan before removed %d.", removes, all, name, before)
 	}
 	if len(kept) > 0 {
@@ -65,19 +95,20 @@ func unusual(v Verdicts, group topics.SourceGroupID, removes, before int) (why [
 			say("It would leave only the newest of the %d snapshots of %s from the last 30 days.", lost+1, name)
 		}
 	}
-	if text := shrunk(v, group); text != "" {
-		say("%s What goes now may be all there is of the rest.", text)
-	}
 	return why
 }
 
-func ofGroup(list []Verdict, group topics.SourceGroupID) (out []Verdict) {
+// byGroup divides snapshots by their source group, in their order.
+func byGroup(list []Verdict) map[topics.SourceGroupID][]Verdict {
+	of := map[topics.SourceGroupID][]Verdict{}
 	for _, s := range list {
-		if s.SourceGroup == group {
-			out = append(out, s)
-		}
+		of[s.SourceGroup] = append(of[s.SourceGroup], s)
 	}
-	return out
+	return of
+}
+
+func sorted[T any](of map[topics.SourceGroupID]T) []topics.SourceGroupID {
+	return slices.Sorted(maps.Keys(of))
 }
 
 func nameOf(list []Verdict) string {
@@ -87,34 +118,6 @@ func nameOf(list []Verdict) string {
 		}
 	}
 	return "a source group"
-}
-
-// shrunk returns a sentence if the newest snapshot of a group holds less than half of
-// what is usual, "" if not, or if there are too few to compare.
-func shrunk(v Verdicts, group topics.SourceGroupID) string {
-	list := append(ofGroup(v.Keep, group), ofGroup(v.Remove, group)...)
-	slices.SortFunc(list, func(a, b Verdict) int { return newestFirst(a.Planned, b.Planned) })
-	if len(list) < 4 {
-		return ""
-	}
-	newest, older := list[0], list[1:min(len(list), 11)]
-	middle := func(of func(Verdict) uint64) uint64 {
-		var sizes []uint64
-		for _, s := range older {
-			sizes = append(sizes, of(s))
-		}
-		slices.Sort(sizes)
-		return sizes[len(sizes)/2]
-	}
-	if files := middle(func(v Verdict) uint64 { return v.Files }); newest.Files < files/2 {
-		return fmt.Sprintf("The newest snapshot of %s holds %s, those before it about %s.", nameOf(list),
-			words.Count(newest.Files, "file", "files"), words.Number(files))
-	}
-	if bytes := middle(func(v Verdict) uint64 { return v.Bytes }); newest.Bytes < bytes/2 {
-		return fmt.Sprintf("The newest snapshot of %s holds %s, those before it about %s.", nameOf(list), words.Bytes(newest.Bytes),
-			words.Bytes(bytes))
-	}
-	return ""
 }
 
 // An Oddity is something in a repository that was not ordered here, or is unusual.
@@ -134,13 +137,14 @@ func Oddities(v Verdicts, keys []store.Key) (list []Oddity) {
 				[]string{fmt.Sprintf("nobody here made or trusts it; it says it was made by %s on %s", k.Username, k.Hostname)}})
 		}
 	}
-	groups := map[topics.SourceGroupID]bool{}
-	for _, s := range append(slices.Clone(v.Keep), v.Remove...) {
-		groups[s.SourceGroup] = true
-	}
-	for _, g := range slices.Sorted(maps.Keys(groups)) {
-		if text := shrunk(v, g); text != "" {
-			list = append(list, Oddity{"source_group", string(g), 0, []string{text}})
+	groups := byGroup(slices.Concat(v.Keep, v.Remove, v.Held))
+	for _, g := range sorted(v.falls) {
+		if f := v.falls[g]; f.low > 0 {
+			of := groups[g]
+			slices.SortFunc(of, func(a, b Verdict) int { return newestFirst(a.Planned, b.Planned) })
+			if i := slices.IndexFunc(of, func(s Verdict) bool { return says(s.Planned) }); i >= 0 {
+				list = append(list, Oddity{"source_group", string(g), 0, []string{shrunk(nameOf(of), sizeOf(of[i].Planned), f.usual)}})
+			}
 		}
 	}
 	for _, s := range v.Flagged {

@@ -15,7 +15,8 @@ var Own = map[Kind][]string{
 		"enroll_tokens.for_host", "host_lanes.host"},
 	Group: {"slot_outcomes.source_group"},
 	Repository: {"repository_looks.repository", "repository_damage.repository", "repository_places.repository", "places.repository",
-		"repository_days.repository", "maintenance_duties.repository", "maintenance_reviews.repository"},
+		"repository_days.repository", "maintenance_duties.repository", "maintenance_reviews.repository",
+		"retention_measures.repository"},
 }
 
 // Rows is how many rows one transaction erases at most.

@@ -48,6 +48,7 @@ type Snapshot struct {
 	Slot        int64                `db:"slot"` // the moment its schedule planned it for
 	Files       uint64               `db:"files"`
 	Bytes       uint64               `db:"bytes"` // what restoring it writes
+	Told        int                  `db:"told"`  // 1 if its backup said how much it holds; 0 files and bytes are not known otherwise
 
 	Place   topics.HostID `db:"place"`    // see Where; "" if all hosts share one, or no listing saw it
 	SeenAt  int64         `db:"seen_at"`  // when a listing last had it; 0 if only the backup reported it
@@ -76,26 +77,28 @@ type Made struct {
 	Slot        int64                `db:"slot"`
 	Files       uint64               `db:"files"`
 	Bytes       uint64               `db:"bytes"`
+	Told        int                  `db:"told"`
 }
 
 // by says which job made a snapshot, and when that was noted.
 func (n *Snapshot) by(m Made, at int64) {
 	n.Host, n.Job, n.SourceGroup, n.RequestedBy = m.Host, m.Job, m.SourceGroup, m.RequestedBy
 	n.QueuedAt, n.BegunAt, n.EndedAt, n.State = m.QueuedAt, m.BegunAt, m.EndedAt, m.State
-	n.Schedule, n.Slot, n.Files, n.Bytes, n.NotedAt = m.Schedule, m.Slot, m.Files, m.Bytes, at
+	n.Schedule, n.Slot, n.Files, n.Bytes, n.Told, n.NotedAt = m.Schedule, m.Slot, m.Files, m.Bytes, m.Told, at
 }
 
 // made is what by said.
 func (n Snapshot) made() Made {
-	return Made{n.Host, n.Job, n.SourceGroup, n.RequestedBy, n.QueuedAt, n.BegunAt, n.EndedAt, n.State, n.Schedule, n.Slot, n.Files, n.Bytes}
+	return Made{n.Host, n.Job, n.SourceGroup, n.RequestedBy, n.QueuedAt, n.BegunAt, n.EndedAt, n.State, n.Schedule, n.Slot,
+		n.Files, n.Bytes, n.Told}
 }
 
 // Sized sets the size to what a backup said of its snapshot, within what a column
 // holds.
 func (m *Made) Sized(sum *topics.Summary) {
-	m.Files, m.Bytes = 0, 0
+	m.Files, m.Bytes, m.Told = 0, 0, 0
 	if sum != nil {
-		m.Files, m.Bytes = min(sum.TotalFiles, math.MaxInt64), min(sum.TotalBytes, math.MaxInt64)
+		m.Files, m.Bytes, m.Told = min(sum.TotalFiles, math.MaxInt64), min(sum.TotalBytes, math.MaxInt64), 1
 	}
 }
 
@@ -123,15 +126,15 @@ const lost = `gone_at > 0 AND named_by = '' AND replaced_by = '' AND job <> ''`
 var wholeID = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 const insert = `INSERT INTO snapshots (repository, id, time, hostname, paths, tags, username, tree, original, host, job, source_group,
-	requested_by, queued_at, begun_at, ended_at, state, schedule, slot, files, bytes, seen_at, noted_at, gone_at, named_by,
+	requested_by, queued_at, begun_at, ended_at, state, schedule, slot, files, bytes, told, seen_at, noted_at, gone_at, named_by,
 	place)
 	VALUES (:repository, :id, :time, :hostname, :paths, :tags, :username, :tree, :original, :host, :job, :source_group,
-	:requested_by, :queued_at, :begun_at, :ended_at, :state, :schedule, :slot, :files, :bytes, :seen_at, :noted_at, :gone_at, :named_by,
-	:place)`
+	:requested_by, :queued_at, :begun_at, :ended_at, :state, :schedule, :slot, :files, :bytes, :told,
+	:seen_at, :noted_at, :gone_at, :named_by, :place)`
 
 const setMade = `UPDATE snapshots SET host = :host, job = :job, source_group = :source_group, requested_by = :requested_by,
 	queued_at = :queued_at, begun_at = :begun_at, ended_at = :ended_at, state = :state, schedule = :schedule, slot = :slot,
-	files = :files, bytes = :bytes, noted_at = :noted_at, collapsed = -1 WHERE repository = :repository AND id = :id`
+	files = :files, bytes = :bytes, told = :told, noted_at = :noted_at, collapsed = -1 WHERE repository = :repository AND id = :id`
 
 func rowOf(repository topics.RepositoryID, t topics.Snapshot) Snapshot {
 	return Snapshot{Repository: repository, ID: t.ID, Time: t.Time, Hostname: t.Host, Paths: slices.Clone(t.Paths), Tags: slices.Clone(t.Tags),

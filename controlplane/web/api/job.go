@@ -45,7 +45,7 @@ type createJobIn struct {
 		Pattern     string              `json:"pattern,omitempty" doc:"find: of file names, as restic knows them"`
 		ReadData    bool                `json:"read_data,omitempty" doc:"check: read every pack"`
 		Subset      string              `json:"subset,omitempty" doc:"check: n/t, the nth of t slices of the packs"`
-		WithCache   bool                `json:"with_cache,omitempty" doc:"check: by the host's cache: faster, sees no damaged index, snapshots, trees"`
+		WithCache   bool                `json:"with_cache,omitempty" doc:"check: by the host's cache: sees no damaged index or trees"`
 		All         bool                `json:"all,omitempty" doc:"unlock: locks of live processes, too"`
 	}
 }

@@ -35,6 +35,7 @@ type verdictJSON struct {
 	Job         topics.JobID        `json:"job" doc:"that made it, or empty"`
 	Repository  topics.RepositoryID `json:"repository"`
 	Reasons     []string            `json:"reasons" nullable:"false" doc:"in words"`
+	Pinned      bool                `json:"pinned" doc:"no rule keeps it: it stands for what its source group held, see reasons"`
 }
 
 // A flagJSON is something nobody ordered, or that is not as usual.
@@ -52,14 +53,26 @@ type heldJSON struct {
 	Reasons   []string   `json:"reasons" nullable:"false" doc:"why it is unusual"`
 	HeldAt    *time.Time `json:"held_at"`
 	ExpiresAt *time.Time `json:"expires_at"`
+
+	Groups []heldGroupJSON `json:"groups" nullable:"false" doc:"the source groups; empty for a plan of an earlier version, which holds all"`
+}
+
+// A heldGroupJSON is a source group of which nothing is removed until that is approved.
+type heldGroupJSON struct {
+	ID      topics.SourceGroupID `json:"id"`
+	Name    string               `json:"name" doc:"with its host"`
+	Remove  int                  `json:"remove" doc:"how many snapshots the rules would remove"`
+	Reasons []string             `json:"reasons" nullable:"false" doc:"in words"`
+	Since   *time.Time           `json:"since"`
 }
 
 type planOut struct {
 	Body struct {
 		Keep     []verdictJSON `json:"keep" nullable:"false" doc:"what stays because a rule wants it, the newest first"`
 		Remove   []verdictJSON `json:"remove" nullable:"false" doc:"what the next forget removes"`
+		Waiting  []verdictJSON `json:"waiting" nullable:"false" doc:"of source groups that are held: stays until that is approved"`
 		Flagged  []flagJSON    `json:"flagged" nullable:"false" doc:"not ours or unusual; never removed automatically"`
-		Unusual  []string      `json:"unusual" nullable:"false" doc:"why this plan would be held for a person to look at; empty if it would not"`
+		Unusual  []string      `json:"unusual" nullable:"false" doc:"why source groups of it are held for a person to look at; empty if none is"`
 		Warnings []string      `json:"warnings" nullable:"false" doc:"rules that contradict each other or the schedules"`
 		Held     *heldJSON     `json:"held" doc:"the plan that waits for approval, or null"`
 		ListedAt *time.Time    `json:"listed_at" doc:"when the repository was last listed"`
@@ -82,6 +95,7 @@ func (a *API) look(ctx context.Context, id topics.RepositoryID, keep *store.Keep
 	out := &planOut{}
 	b := &out.Body
 	b.Keep, b.Remove, b.Flagged = verdictsOf(p.Verdicts.Keep), verdictsOf(p.Remove), []flagJSON{}
+	b.Waiting = verdictsOf(p.Verdicts.Held)
 	for _, o := range p.Oddities {
 		b.Flagged = append(b.Flagged, flagJSON{
 			Kind:    o.Kind,
@@ -98,6 +112,16 @@ func (a *API) look(ctx context.Context, id topics.RepositoryID, keep *store.Keep
 			Reasons:   filled(h.Plan.V.Unusual),
 			HeldAt:    base.JSONTime(h.HeldAt),
 			ExpiresAt: base.JSONTime(h.ExpiresAt),
+			Groups:    []heldGroupJSON{},
+		}
+		for _, g := range h.Plan.V.Held {
+			b.Held.Groups = append(b.Held.Groups, heldGroupJSON{
+				ID:      g.Group,
+				Name:    g.Name,
+				Remove:  len(g.Remove),
+				Reasons: filled(g.Reasons),
+				Since:   base.JSONTime(g.Since),
+			})
 		}
 	}
 	return out, nil
@@ -116,6 +140,7 @@ func verdictsOf(list []retention.Verdict) []verdictJSON {
 			Job:         v.Job,
 			Repository:  v.Repository,
 			Reasons:     filled(v.Reasons),
+			Pinned:      v.Pinned,
 		}
 	}
 	return out
@@ -132,7 +157,9 @@ type createMaintenanceIn struct {
 
 // CreateMaintenance answers with the job that is the outcome. A forget's job
 // waits until the repository was listed and the plan is made; an empty plan
-// succeeds, one that is held for a person fails with the cause review.
+// succeeds. Source groups that are held for a person keep their snapshots, and
+// the others go on; the first time, a job that removes nothing else fails with the
+// cause review.
 func (a *API) CreateMaintenance(ctx context.Context, in *createMaintenanceIn) (*jobRefOut, error) {
 	id, err := a.AskMaintenance(ctx, in.ID, topics.JobKind(in.Body.Kind), in.Body.Host, in.Body.Plan)
 	if err != nil {

@@ -50,12 +50,14 @@ func (s *Page) RetentionView(ctx context.Context, id topics.RepositoryID, keep *
 					From:    from,
 					Reasons: n.Reasons,
 					Window:  strings.HasPrefix(n.Reasons[0], "within "),
+					Pinned:  n.Pinned,
 				},
 			)
 		}
 		return out
 	}
 	v.Keep, v.Remove, v.Flagged = rows(p.Verdicts.Keep), rows(p.Remove), rows(p.Verdicts.Flagged)
+	v.Waiting = rows(p.Verdicts.Held)
 	for i := range v.Flagged {
 		v.Flagged[i].From = "Snapshot of " + cmp.Or(v.Flagged[i].From, "nobody")
 	}
@@ -80,6 +82,9 @@ func (s *Page) RetentionView(ctx context.Context, id topics.RepositoryID, keep *
 			Reasons: h.Plan.V.Unusual,
 			Since:   s.When(h.HeldAt),
 			Until:   s.When(h.ExpiresAt),
+		}
+		for _, g := range h.Plan.V.Held {
+			v.Held.Groups = append(v.Held.Groups, g.Name)
 		}
 	}
 	return v, nil

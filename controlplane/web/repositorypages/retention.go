@@ -29,7 +29,7 @@ func (s *Pages) RetentionPage(w http.ResponseWriter, r *http.Request) error {
 		n, _ := strconv.Atoi(r.URL.Query().Get(name)) // what is no number is the first page
 		return n
 	}
-	v.Place = views.RetentionPlace{Goes: place("goes"), Stays: place("stays"), Flagged: place("flagged")}
+	v.Place = views.RetentionPlace{Goes: place("goes"), Waits: place("waits"), Stays: place("stays"), Flagged: place("flagged")}
 	m, err := s.maintenanceView(r.Context(), base.RepositoryID(r))
 	if err != nil {
 		return err
@@ -205,7 +205,10 @@ func (s *Pages) maintenanceView(ctx context.Context, id topics.RepositoryID) (vi
 			Text:    run.Message,
 		}
 		if run.Removed > 0 {
-			row.Text = fmt.Sprintf("%d snapshots removed", run.Removed)
+			row.Text = words.Count(uint64(run.Removed), "snapshot", "snapshots") + " removed"
+			if run.Message != "" {
+				row.Text += ". " + run.Message
+			}
 		}
 		m.Runs = append(m.Runs, row)
 	}

@@ -142,6 +142,9 @@ func (s *Pages) SnapshotRows(
 	for _, k := range v.Retention.Keep {
 		kept[k.ID] = k.Reasons
 	}
+	for _, k := range v.Retention.Waiting {
+		kept[k.ID] = k.Reasons
+	}
 	for _, k := range v.Retention.Flagged {
 		kept[k.ID] = append([]string{"flagged, kept"}, k.Reasons...)
 	}
