@@ -296,12 +296,12 @@ var explanations = map[topics.Cause]Explanation{
 		},
 	},
 	topics.CauseReview: {
-		Cause:  "The plan would remove unusually much",
+		Cause:  "The plan would remove unusually much, or what stays would hold far less",
 		Effect: "Nothing was removed. Backups go on as before.",
 		Remedies: []Remedy{
 			{Text: "Look at the plan on the repository's page: it says what would go, and why that is unusual.", Cure: CurePlan},
 			{Text: "Approve exactly that plan there if it is what you want; otherwise change the rules."},
-			{Text: "Left alone, it expires, and the next run looks anew."},
+			{Text: "Left alone, nothing of the source groups it names is removed; the others go on. You are told this once."},
 		},
 	},
 	topics.CauseExpired: {
