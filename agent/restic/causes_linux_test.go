@@ -152,6 +152,7 @@ func TestWhatIsMissingBesideResticIsNamed(t *testing.T) {
 // What rclone says of its own disk is the repository's: its answer is a mere 500.
 // restic 0.14 tries for most of a minute before it gives up.
 func TestWhatRcloneSaysComesBeforeItsAnswer(t *testing.T) {
+	t.Parallel()
 	small := t.TempDir()
 	w := newWorld(t)
 	if err := unix.Mount("tmpfs", small, "tmpfs", 0, "size=2m"); err != nil {
@@ -160,15 +161,11 @@ func TestWhatRcloneSaysComesBeforeItsAnswer(t *testing.T) {
 			echo 'Fatal: unable to save snapshot: server response unexpected: 500 Internal Server Error (500)' >&2; exit 1`)
 	} else {
 		t.Cleanup(func() { _ = unix.Unmount(small, 0) })
-		home := t.TempDir()
-		conf := filepath.Join(home, ".config", "rclone", "rclone.conf")
-		if err := os.MkdirAll(filepath.Dir(conf), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		conf := filepath.Join(t.TempDir(), "rclone.conf")
 		if err := os.WriteFile(conf, []byte("[attic]\ntype = local\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		t.Setenv("HOME", home)
+		w.repo.Env = map[string]topics.Secret{"RCLONE_CONFIG": topics.Secret(conf)}
 		w.repo.URL = topics.Secret("rclone:attic:" + small + "/repo")
 		w.ensure()
 		for i := range 6 {

@@ -83,8 +83,8 @@ var nuances = map[topics.Cause]nuance{
 		Cause:  "rclone cannot read its configuration on the host",
 		Effect: nothingSaved,
 		Remedies: []Remedy{
-			{Text: "If rclone's configuration is encrypted, decrypt it, or write one for the agent's user that is not: nobody is there to type " +
-				"its password."},
+			{Text: "If rclone's configuration is encrypted, give its password to the repository, as the variable RCLONE_CONFIG_PASS: nobody is " +
+				"there to type it.", Cure: CureRepository},
 			{Text: "Let the agent's user read rclone's configuration file."},
 			thenAgain,
 		},
