@@ -96,7 +96,7 @@ func (p Policy) decideRepository(r topics.Repository) error {
 		}
 	}
 	switch {
-	case slices.Contains(p.Repositories, pin):
+	case slices.ContainsFunc(p.Repositories, func(allowed string) bool { return location.Covers(allowed, pin) }):
 		return nil
 	case strings.HasPrefix(pin, "rest:http+unix:"):
 		return forbid("A socket of this host is no repository unless its administrator says so, with restic-manager-agent policy " +

@@ -18,6 +18,22 @@ func Expand[S ~string](text S, name string) S {
 	return S(strings.ReplaceAll(string(text), Host, name))
 }
 
+// Covers reports whether an allowed pin is the one of an address, or has Host where that
+// has a name: whoever looks after the places of all hosts allows them all at once.
+func Covers(allowed, pin string) bool {
+	if allowed == pin || !PerHost(allowed) {
+		return allowed == pin
+	}
+	before, after, _ := strings.Cut(allowed, Host)
+	rest, ok := strings.CutPrefix(pin, before)
+	for n := 1; ok && n <= len(rest) && n <= maxPlaceName; n++ {
+		if name := rest[:n]; CheckName(name) == "" && rest[n:] == Expand(after, name) {
+			return true
+		}
+	}
+	return false
+}
+
 // maxPlaceName is how many bytes a name may have that stands for Host: a name of a file.
 const maxPlaceName = 100
 

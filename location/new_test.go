@@ -6,6 +6,31 @@ import (
 	"testing"
 )
 
+func TestAPinWithHostCoversTheNamesOfHostsAlone(t *testing.T) {
+	for _, c := range []struct {
+		allowed, pin string
+		covers       bool
+	}{
+		{"/srv/x", "/srv/x", true},
+		{"/srv/x", "/srv/y", false},
+		{"/srv/{host}", "/srv/attic", true},
+		{"/srv/{host}", "/srv/{host}", true},
+		{"/srv/{host}", "/srv/", false},
+		{"/srv/{host}", "/srv/..", false},
+		{"/srv/{host}", "/srv/a/b", false},
+		{"/srv/{host}", "/srv/a b", false},
+		{"/srv/{host}/{host}.d", "/srv/attic/attic.d", true},
+		{"/srv/{host}/{host}.d", "/srv/attic/cellar.d", false},
+		{"rest:https://nas/x-{host}/v", "rest:https://nas/x-attic.lan/v", true},
+		{"rest:https://nas/{host}", "rest:https://evil/attic", false},
+		{"rest:https://nas/{host}", "rest:https://nas/attic?x", false},
+	} {
+		if got := Covers(c.allowed, c.pin); got != c.covers {
+			t.Errorf("%s covers %s: %t", c.allowed, c.pin, got)
+		}
+	}
+}
+
 func TestAnAddressThatIsTypedSaysWhatItMeans(t *testing.T) {
 	for _, c := range []struct{ text, says string }{ // "" is taken; otherwise what the error holds, the right spelling mostly
 		{"/srv/vault", ""},

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/topics"
@@ -260,7 +259,7 @@ func (s *planSheet) config(ctx context.Context, h store.Host, now time.Time) (to
 			} else if err != nil {
 				return c, err
 			}
-			if r = everyday(row, a); !location.PerHost(row.Location) {
+			if r = everyday(row, a); places.Shared(row.Location) {
 				s.opened[id] = r
 			}
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -537,12 +538,23 @@ func (e *Engine) repository(ctx context.Context, id topics.RepositoryID) (store.
 	return r, a, nil
 }
 
-// at is repository with the addresses as they are at a host's place: agents see no
-// {host}. It returns a *places.NameError if that has no name.
+// at is repository as it is at a host's place: whether there is one yet, and at which
+// addresses; agents see no {host}. It returns a *places.NameError if that has no name.
 func (e *Engine) at(ctx context.Context, id topics.RepositoryID, host topics.HostID) (store.Repository, store.RepositoryAccess, error) {
 	r, a, err := e.repository(ctx, id)
-	if err != nil || !location.PerHost(r.Location) {
+	if err != nil || places.Shared(r.Location) {
 		return r, a, err
+	}
+	rows, err := e.Store.Places(ctx, id)
+	if err != nil {
+		return r, a, err
+	}
+	r.ReadyAt = 0 // of the place
+	if i := slices.IndexFunc(rows, func(p places.Place) bool { return p.Host == host }); i >= 0 {
+		r.ReadyAt = rows[i].ReadyAt
+	}
+	if !location.PerHost(r.Location) {
+		return r, a, nil
 	}
 	name, err := e.Store.PlaceName(ctx, id, host)
 	if err != nil {

@@ -47,7 +47,7 @@ func (s *Service) Pinned(ctx context.Context, id topics.RepositoryID) ([]Pinned,
 		if m := a.Maintenance; h.ID == r.Keeper && m != nil && m.URL != "" {
 			url = m.URL
 		}
-		if location.PerHost(r.Location) {
+		if location.PerHost(r.Location) && h.ID != r.Keeper { // the keeper goes to the places of all
 			name, err := s.nameFor(ctx, id, h)
 			if err != nil {
 				return nil, err
@@ -90,7 +90,9 @@ func pins(allowed []string, url topics.Secret, env map[string]topics.Secret) boo
 		}
 		pin = strings.TrimRight(address.Path(), `\/`)
 	}
-	return !slices.ContainsFunc(allowed, func(a string) bool { return a == pin || err != nil && strings.TrimRight(a, `\/`) == pin })
+	return !slices.ContainsFunc(allowed, func(a string) bool {
+		return location.Covers(a, pin) || err != nil && strings.TrimRight(a, `\/`) == pin
+	})
 }
 
 // allow is the command that lets a host's data go to an address.
