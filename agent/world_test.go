@@ -125,6 +125,7 @@ type world struct {
 	timing   protocol.Timing
 	runs     map[topics.JobID]topics.Run
 	births   []topics.Birth
+	clients  map[string]uint64 // the session of each connection
 	deaths   []topics.Death
 	beats    int
 	quiet    []topics.Silence // that heartbeats told of
@@ -363,9 +364,13 @@ func (w *world) received(m broker.Message) {
 		if err != nil || !w.channel.Verify(m.Topic, b.Signed(topics.Born), b.MAC) || !m.Retain {
 			w.wrong = append(w.wrong, fmt.Sprintf("birth %+v %v", b, err))
 		}
-		if m.ClientID != fmt.Sprintf("%s_%d", w.host, b.N) {
-			w.wrong = append(w.wrong, "session "+fmt.Sprint(b.N)+" as client "+m.ClientID)
+		if other, known := w.clients[m.ClientID]; known || !strings.HasPrefix(m.ClientID, string(w.host)+"_") {
+			w.wrong = append(w.wrong, fmt.Sprintf("session %d as client %s, as session %d was", b.N, m.ClientID, other))
 		}
+		if w.clients == nil {
+			w.clients = map[string]uint64{}
+		}
+		w.clients[m.ClientID] = b.N
 		w.births = append(w.births, b)
 		w.session, w.n = b.Session, 0
 		if w.deaf > 0 {
