@@ -89,8 +89,11 @@ func (s *planeStep) twinsFound(in TwinsFound) error {
 	if err != nil {
 		return err
 	}
-	if place.Epoch == 0 {
-		place.Epoch = in.Session.Epoch
+	if in.Session.Epoch > place.Epoch { // its journal is a new one, of which nothing has come yet
+		if err := s.renewed(in.Host, place); err != nil {
+			return err
+		}
+		place = topics.Received{Epoch: in.Session.Epoch}
 	}
 	return s.tx.PutLane(in.Host, Lane{Received: place, Instance: in.Instance})
 }
@@ -108,7 +111,7 @@ func (s *planeStep) born(in Born) error {
 	case there && lane.Refused:
 		s.do(Greet{Host: in.Host, Sighting: in.Sighting, Received: lane.Received, Refused: true})
 		return nil
-	case there && (in.Gone || lane.Instance == in.Instance && in.Session.After(in.Last)):
+	case there && in.Session.After(in.Last) && (in.Gone || lane.Instance == in.Instance):
 		lane.Instance = in.Instance
 	case there || in.Session.Epoch <= in.Known.Epoch:
 		known := in.Known

@@ -248,10 +248,11 @@ func (e *Engine) overtakes(host topics.HostID, s topics.Session) {
 		e.cut(host, s)
 		return
 	}
-	if e.machines.divided[host] {
-		return
+	newest := e.Presence.Session(host)
+	if e.machines.divided[host] { // of the machine whose session was heard: receipts go to its newest
+		newest, _ = e.Presence.Machine(host, s.Epoch)
 	}
-	current, known := e.machines.of(host, e.Presence.Session(host))
+	current, known := e.machines.of(host, newest)
 	if known && current.Session != s && e.Now().Sub(current.at) > overtaken && e.cut(host, s) {
 		e.Log.Warn("a connection that another one had replaced was still in use; it was cut", "host", host, "session", s.N)
 	}
