@@ -152,7 +152,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"store/keyring", "topics", "keys of the secrets at rest; no SQL"},
 	{"store/looks", "store/facts store/places store/snapshots topics", "what hosts last found when they looked at a repository"},
 	{"store/migrations", "", "the schema, step by step"},
-	{"store/places", "location topics", "where repositories lie, and since when there is one"},
+	{"store/places", "location protocol store/column topics", "where repositories lie, and since when there is one"},
 	{"store/prepared", "", "statements that are parsed once a transaction"},
 	{"store/promise", "store/facts store/looks topics", "what protection is judged by, read in one go"},
 	{"store/removal", "protocol topics", "puts rows of what was removed aside, and brings them back"},

@@ -38,6 +38,7 @@ type Timing struct {
 	Heartbeat time.Duration
 	Flush     time.Duration // how long lines are gathered while others are on their way
 	Reap      time.Duration // for what an earlier agent left running, from SIGINT to SIGKILL
+	Init      time.Duration // for an init that an earlier agent left running, before it is ended, too
 	Unlock    time.Duration // for our own lock to be removed after a kill
 	Hook      time.Duration // for one hook to end
 	HookLate  time.Duration // for all that are run after a job was cancelled; less than Drain
@@ -52,7 +53,7 @@ func DefaultTiming() Timing {
 	return Timing{
 		Link: link.DefaultTiming(), Protocol: protocol.DefaultTiming(), Restic: restic.DefaultTiming,
 		Heartbeat: 30 * time.Second, Flush: 25 * time.Millisecond,
-		Reap: 30 * time.Second, Unlock: 20 * time.Second, Hook: time.Hour, HookLate: 20 * time.Second, Retry: 5 * time.Second,
+		Reap: 30 * time.Second, Init: time.Minute, Unlock: 20 * time.Second, Hook: time.Hour, HookLate: 20 * time.Second, Retry: 5 * time.Second,
 		Drain: 2 * time.Minute, Receipts: 3 * time.Second, Renew: time.Hour,
 	}
 }

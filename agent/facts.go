@@ -21,5 +21,6 @@ func hostFacts(hostname, restic string, policy Policy) topics.Facts {
 	return topics.Facts{
 		Hostname: hostname, OS: runtime.GOOS, Arch: runtime.GOARCH, Platform: platform(),
 		Agent: Version, Restic: restic, Policy: policy.Name, Permits: policy.permits(), Jobs: topics.MaxJobsAtOnce,
+		Makes: true,
 	}
 }

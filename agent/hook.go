@@ -20,10 +20,10 @@ func (w work) before(ctx context.Context) restic.Ending {
 	return restic.Ending{State: topics.Succeeded}
 }
 
-// afterwards runs the hooks that follow a backup: on failure those for failures,
-// then, if a hook before the backup was started, those that undo what it did. A hook
-// that fails turns success into a warning, because the snapshot exists all the same.
-// None of them runs if the agent is killed.
+// afterwards runs the hooks that follow a backup or an init: on failure of a backup those
+// for failures, then, if a hook before it was started, those that undo what it did. A hook
+// that fails turns the success of a backup into a warning, because the snapshot exists all
+// the same; a repository that was made is made. None of them runs if the agent is killed.
 func (w work) afterwards(ctx context.Context, hooked bool, f *topics.Finished) {
 	if ctx.Err() != nil { // of a cancelled job, they still have their moment
 		var cancel context.CancelFunc
@@ -33,13 +33,13 @@ func (w work) afterwards(ctx context.Context, hooked bool, f *topics.Finished) {
 	run := func(when string, names []string) {
 		for _, name := range names {
 			e := w.hook(ctx, when, name, *f)
-			if e.State == topics.Succeeded || f.State != topics.Succeeded {
+			if e.State == topics.Succeeded || f.State != topics.Succeeded || w.Run.Kind != topics.BackupJob {
 				continue
 			}
 			f.State, f.Cause, f.Message = topics.Warnings, topics.CauseHook, "The snapshot is there, but "+e.Message
 		}
 	}
-	if f.State == topics.Failed {
+	if f.State == topics.Failed && w.Run.Kind == topics.BackupJob {
 		run("on failure", w.Run.Group.Hooks.OnFailure)
 	}
 	if hooked {

@@ -103,6 +103,9 @@ func (r *runner) unlock(ctx context.Context, e restic.Ending, binary restic.Bina
 // reap ends the processes that an earlier run of the agent left behind for a job.
 // It retries until none is left or the agent stops; the next start tries again.
 func (r *runner) reap(j protocol.AgentJob) {
+	if j.Run != nil && j.Run.Kind == topics.InitJob {
+		r.awaitEnd(process.ID(j.Process))
+	}
 	r.log.Info("a job was interrupted; ending what is left of it", "job", j.ID)
 	for process.Reap(r.quit, j.ID, process.ID(j.Process), r.Reap) != nil {
 		r.log.Error("restic of an earlier agent does not end", "job", j.ID)
@@ -122,6 +125,18 @@ func (r *runner) reap(j protocol.AgentJob) {
 	}
 	failpoint.Here("agent-reaped")
 	r.do(protocol.Reaped{Job: j.ID, At: now()})
+}
+
+// awaitEnd lets the restic that makes a repository end by itself, for a while: a
+// repository that is half made is in the way of the next.
+func (r *runner) awaitEnd(p process.ID) {
+	for end := time.Now().Add(r.Init); p.PID != 0 && process.StartOf(p.PID) == p.Start && time.Now().Before(end); {
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-r.quit.Done():
+			return
+		}
+	}
 }
 
 // awaitGone waits until no process has this pid, not even a zombie. Restic treats a

@@ -45,15 +45,20 @@ func (r *runner) operate(ctx context.Context, s protocol.Start, out *sink) (topi
 	w.place.Job = s.Job
 
 	var found []source
-	e, ready, hooked := binary.Reach(ctx, w.repository, out), false, false
-	if e.State == topics.Succeeded {
-		if s.Run.Kind == topics.BackupJob {
-			e, found, ready, hooked = w.backup(ctx)
-		} else {
+	var e restic.Ending
+	ready, hooked := false, false
+	switch {
+	case s.Run.Kind == topics.BackupJob:
+		e, found, hooked = w.backup(ctx)
+	case s.Run.Kind == topics.InitJob:
+		e, hooked = w.initialise(ctx)
+		ready = e.State == topics.Succeeded
+	default:
+		if e = binary.Reach(ctx, w.repository, out); e.State == topics.Succeeded {
 			e = w.operation(ctx)
 			ready = e.State == topics.Succeeded
+			r.unlock(ctx, e, binary, w.place, w.repository)
 		}
-		r.unlock(ctx, e, binary, w.place, w.repository)
 	}
 	whole := w.report(e.Report)
 	f := r.finished(ctx, e, ready)
@@ -62,33 +67,31 @@ func (r *runner) operate(ctx context.Context, s protocol.Start, out *sink) (topi
 	}
 	if s.Run.Kind == topics.BackupJob {
 		w.judge(&f, found)
-		w.afterwards(ctx, hooked, &f)
-		fitting(&f)
 	}
+	w.afterwards(ctx, hooked, &f)
+	fitting(&f)
 	return f, found
 }
 
-// backup creates the repository if the job allows it, then the snapshot of the sources
-// that it found. hooked reports whether any hook before the backup was started.
-func (w work) backup(ctx context.Context) (e restic.Ending, found []source, ready, hooked bool) {
-	if w.Run.Repository.Initialise {
-		if e = w.binary.Ensure(ctx, w.place, w.repository, true, w.out); e.State != topics.Succeeded {
-			return e, nil, false, false
-		}
-		ready = true
-	}
+// backup makes a snapshot of the sources that it found. The hooks before it run before
+// anything else is done, as one of them may mount the repository or reach its server;
+// hooked reports whether any was started. It never makes a repository.
+func (w work) backup(ctx context.Context) (e restic.Ending, found []source, hooked bool) {
 	if e = w.before(ctx); e.State != topics.Succeeded {
-		return e, nil, ready, true
+		return e, nil, true
+	}
+	if e = w.binary.Reach(ctx, w.repository, w.out); e.State != topics.Succeeded {
+		return e, nil, true
 	}
 	if found, e = w.look(); e.State != topics.Succeeded {
-		return e, nil, ready, true
+		return e, nil, true
 	}
 	group := w.Run.Group
 	paths, excludes, out := w.given(found)
 	for _, o := range out {
 		w.out.Line(topics.Info, ownWords(o))
 	}
-	return w.binary.Backup(ctx, w.place, w.repository, restic.Backup{
+	e = w.binary.Backup(ctx, w.place, w.repository, restic.Backup{
 		Host:          w.identity.Hostname,
 		Tags:          []string{"plan=" + string(group.ID)},
 		Paths:         paths,
@@ -96,19 +99,43 @@ func (w work) backup(ctx context.Context) (e restic.Ending, found []source, read
 		OneFileSystem: group.OneFileSystem,
 		LiveFiles:     group.LiveFiles,
 		RetryLock:     retryLock,
-	}, w.out), found, ready, true
+	}, w.out)
+	w.unlock(ctx, e, w.binary, w.place, w.repository)
+	return e, found, true
 }
 
-// operation runs a job of any kind but a backup.
+// initialise makes the repository if there is none and the job may, with the hooks of
+// its source group around it.
+func (w work) initialise(ctx context.Context) (e restic.Ending, hooked bool) {
+	if e = w.before(ctx); e.State != topics.Succeeded {
+		return e, true
+	}
+	if e = w.binary.Reach(ctx, w.repository, w.out); e.State != topics.Succeeded {
+		return e, true
+	}
+	e = w.binary.Ensure(ctx, w.place, w.repository, func() restic.Ending { return w.mayMake() }, w.out)
+	if e.State == topics.Succeeded && e.Result == nil {
+		e.Result = &topics.Result{} // it was there already
+	}
+	return e, true
+}
+
+// mayMake says why no repository is made here, Succeeded if it may be.
+func (w work) mayMake() restic.Ending {
+	if !w.Run.Repository.Initialise {
+		return restic.Ending{State: topics.Failed, Cause: topics.CauseNoRepository,
+			Message: "there was a repository at this address before, and none is made in its place"}
+	}
+	if why := notMounted(w.repository.URL); why != "" && !w.Run.Anyway {
+		return restic.Ending{State: topics.Failed, Cause: topics.CauseNotMounted, Message: why}
+	}
+	return restic.Ending{State: topics.Succeeded}
+}
+
+// operation runs a job of any kind but backup and init.
 func (w work) operation(ctx context.Context) restic.Ending {
 	b, place, repository, out, o := w.binary, w.place, w.repository, w.out, w.Run.Operation
 	switch w.Run.Kind {
-	case topics.InitJob:
-		e := b.Ensure(ctx, place, repository, w.Run.Repository.Initialise, out)
-		if e.State == topics.Succeeded && e.Result == nil {
-			e.Result = &topics.Result{} // it was there already
-		}
-		return e
 	case topics.ForgetJob:
 		return b.Forget(ctx, place, repository, restic.Forget{IDs: o.Snapshots, RetryLock: retryLock}, out)
 	case topics.PruneJob:

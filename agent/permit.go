@@ -40,7 +40,7 @@ func (p Policy) refuse(state string, run topics.Run) *protocol.Refusal {
 }
 
 func (p Policy) decide(state string, run topics.Run) error {
-	if !slices.Contains(p.Kinds, run.Kind) {
+	if !slices.Contains(p.Kinds, run.Kind) && !p.makesFor(run) {
 		return forbid("This host's policy %s does not allow %s.", p.Name, run.Kind)
 	}
 	for _, name := range slices.Concat(run.Group.Hooks.Before, run.Group.Hooks.After, run.Group.Hooks.OnFailure) {
@@ -83,6 +83,12 @@ func (p Policy) decide(state string, run topics.Run) error {
 		}
 	}
 	return nil
+}
+
+// makesFor reports whether a job makes the repository for a backup that waits for it: who
+// may back up into a repository may make it for that.
+func (p Policy) makesFor(run topics.Run) bool {
+	return run.Kind == topics.InitJob && run.Group.ID != "" && !run.Anyway && slices.Contains(p.Kinds, topics.BackupJob)
 }
 
 func (p Policy) decideRepository(r topics.Repository) error {

@@ -476,12 +476,14 @@ const vaultPassword = "hunter2hunter2"
 
 // backup is what to run: the world's home into its repository.
 func (w *world) backup() topics.Run {
+	if _, err := os.Stat(filepath.Join(w.folder, "repository")); err != nil {
+		w.vault()
+	}
 	return topics.Run{Kind: topics.BackupJob,
 		Repository: topics.Repository{
-			ID:         "repository-1",
-			URL:        topics.Secret(filepath.Join(w.folder, "repository")),
-			Password:   vaultPassword,
-			Initialise: true,
+			ID:       "repository-1",
+			URL:      topics.Secret(filepath.Join(w.folder, "repository")),
+			Password: vaultPassword,
 		},
 		Group: topics.SourceGroup{ID: "letters-01", Name: "letters", Paths: []string{w.home}},
 	}

@@ -24,7 +24,11 @@ type PlaneJob struct {
 	Attempts    int                  `db:"attempts"`
 	NextSend    int64                `db:"next_send"`
 	Lines       int                  `db:"lines"` // 1..Lines are stored, or recorded as gaps
-	Fired       bool                 `db:"fired"` // its host began it by itself, maybe long before we heard of it
+	QueuedAt    int64                `db:"queued_at"`
+	SentAt      int64                `db:"sent_at"`  // when it was sent first; 0 is not yet, or by the host itself
+	Behalf      topics.SourceGroupID `db:"behalf"`   // of an init job: whose backup waits for it, "" if a person asked
+	ReadyAt     int64                `db:"ready_at"` // when a repository was first found or made at its place; 0 is never
+	Fired       bool                 `db:"fired"`    // its host began it by itself, maybe long before we heard of it
 }
 
 // PlaneTx is one transaction on the control plane's journal, which is its
@@ -64,6 +68,11 @@ type PlaneTx interface {
 
 	// AtOnce is how many jobs hosts run at once, of all that have more than one open job.
 	AtOnce() (map[topics.HostID]int, error)
+
+	Sites
+	// AddInit adds a queued init job to the host of a backup, on its behalf.
+	AddInit(PlaneJob, int64) (PlaneJob, error)
+	PutTry(Try) error
 
 	// Standard is what a backup that ends now is judged by.
 	Standard(PlaneJob) (Standard, error)
@@ -203,6 +212,8 @@ func PlaneStep(t Timing, tx PlaneTx, in PlaneInput) ([]PlaneEffect, error) {
 		err = s.born(in)
 	case TwinsDecided:
 		err = s.twinsDecided(in)
+	case Released:
+		err = s.release(in)
 	default:
 		err = fmt.Errorf("plane: unknown input %T", in)
 	}
@@ -523,6 +534,7 @@ func (s *planeStep) finish(j PlaneJob, f topics.Finished, now int64) error {
 	if j.State.Ended() && !saved {
 		return nil
 	}
+	f = unmade(j, f)
 	if j.Kind == topics.BackupJob {
 		by, err := s.tx.Standard(j)
 		if err != nil {
@@ -548,7 +560,10 @@ func (s *planeStep) finish(j PlaneJob, f topics.Finished, now int64) error {
 		return err
 	}
 	s.do(Stir{})
-	return s.tx.Finished(j, clean(f), now)
+	if err := s.tx.Finished(j, clean(f), now); err != nil {
+		return err
+	}
+	return s.failed(j, f, now)
 }
 
 // tick sends what is due, in the order it was asked for.
@@ -563,20 +578,37 @@ func (s *planeStep) tick(in Tick) error {
 	}
 	turns := NewTurns(in.Limits, atOnce, jobs)
 	turns.Twins = in.Twins
+	making, err := NewMaking(s.tx, in.Now, turns, jobs)
+	if err != nil {
+		return err
+	}
 	for _, j := range jobs {
 		online := in.Online(j.Host) && !in.Twins[j.Host]
 		switch {
+		case j.State == topics.Queued && in.Now > j.NotAfter && online && j.Kind == topics.BackupJob && !j.ready():
+			err = s.finish(j, topics.Finished{Job: j.ID, State: topics.Abandoned, Cause: topics.CauseUnmade, Lines: j.Lines,
+				Message: "Its repository was not made in time."}, in.Now)
 		case j.State == topics.Queued && in.Now > j.NotAfter:
 			err = s.abandon(j, in.Now)
 		case j.State == topics.Queued:
 			if in.Full != nil && in.Full(j.Host) {
 				continue
 			}
-			if turns.Take(j, online).Wait == "" {
+			var turn Turn
+			var init bool
+			switch turn, init, err = making.Take(j, online); {
+			case err != nil:
+			case init:
+				err = s.make(making, j, in.Now)
+			case turn.Wait == "":
 				j.State = topics.Dispatched
 				err = s.send(j, in.Now)
 			}
-		case j.State == topics.Dispatched && !j.Accepted && in.Now > j.NotAfter+s.Forsake.Milliseconds():
+		case s.silent(j, in.Now):
+			j.CancelAsked, j.Attempts, j.NextSend = true, 0, 0
+			s.do(Stir{})
+			err = s.put(j)
+		case j.State == topics.Dispatched && !j.Accepted && !j.keeps() && in.Now > j.NotAfter+s.Forsake.Milliseconds():
 			err = s.abandon(j, in.Now)
 		case online && in.Now >= j.NextSend && (j.CancelAsked || !j.Accepted):
 			err = s.send(j, in.Now)
@@ -589,7 +621,9 @@ func (s *planeStep) tick(in Tick) error {
 }
 
 func (s *planeStep) send(j PlaneJob, now int64) error {
-	j.Attempts++
+	if j.Attempts++; j.SentAt == 0 {
+		j.SentAt = now
+	}
 	j.NextSend = now + s.resend(j.Attempts)
 	if j.CancelAsked {
 		s.do(SendCancel{j})

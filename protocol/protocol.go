@@ -27,6 +27,9 @@ type Timing struct {
 	// Forsake is how long after its not_after a job that was sent, and about
 	// which its host never said a word, is abandoned all the same.
 	Forsake time.Duration
+	// Silent is how long the host of an init job may say nothing of it until it is asked
+	// to leave it to another.
+	Silent time.Duration
 	// Retry is how long an agent waits for a receipt before it sends its events
 	// again from the last one.
 	Retry time.Duration
@@ -42,6 +45,7 @@ func DefaultTiming() Timing {
 	return Timing{
 		Resend:  []time.Duration{5 * time.Second, 15 * time.Second, 45 * time.Second, time.Minute},
 		Forsake: 24 * time.Hour,
+		Silent:  2 * time.Minute,
 		Retry:   10 * time.Second,
 		Yield:   300 * time.Millisecond,
 		Probe:   12 * time.Second,

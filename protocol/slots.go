@@ -71,54 +71,24 @@ func began(tx AgentTx, s topics.Slot, group topics.SourceGroupID, job topics.Job
 	return tx.PutSlot(AgentSlot{Schedule: s.Schedule, Group: group, At: s.At, High: max(had.High, s.At), Attempt: s.Attempt, Job: job})
 }
 
-// ranOut notes what a job's end means for its slots and its repository.
+// ranOut notes what a job's end means for its slots.
 func ranOut(tx AgentTx, run topics.Run, f topics.Finished) error {
-	if run.Group.ID != "" {
-		known, err := tx.Slots()
-		if err != nil {
-			return err
-		}
-		for _, s := range known {
-			if s.Job == f.Job {
-				s.State = f.State
-				if err := tx.PutSlot(s); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	if !f.RepositoryReady || !run.Repository.Initialise {
+	if run.Group.ID == "" {
 		return nil
 	}
-	c, known, err := tx.Config()
-	if err != nil || !known {
-		return err
-	}
-	for i, r := range c.Repositories {
-		if r.ID == run.Repository.ID && r.URL == run.Repository.URL {
-			c.Repositories[i].Initialise = false // from now on one that is gone is missing
+	known, err := tx.Slots()
+	for _, s := range known {
+		if err == nil && s.Job == f.Job {
+			s.State = f.State
+			err = tx.PutSlot(s)
 		}
 	}
-	return tx.PutConfig(c)
+	return err
 }
 
 // configured puts a config in force.
 func configured(tx AgentTx, in Configured) error {
-	was, had, err := tx.Config()
-	if err != nil {
-		return err
-	}
 	c := AgentConfig{Config: in.Config, Error: in.Error}
-	c.Repositories = slices.Clone(c.Repositories)
-	if had {
-		for _, old := range was.Repositories {
-			for i, r := range c.Repositories {
-				if r.ID == old.ID && r.URL == old.URL && !old.Initialise {
-					c.Repositories[i].Initialise = false // found here, and the control plane has not heard of it yet
-				}
-			}
-		}
-	}
 	known, err := tx.Slots()
 	if err != nil {
 		return err

@@ -62,6 +62,7 @@ var steps = map[string]string{
 	"found":     "an agent reports what a job found, which was asked for",
 	"joblog":    "an agent reports; the gap in the log says what is not there",
 	"looks":     "an agent reports what a job found, which was asked for; who acknowledges it has the entry",
+	"places":    "an agent reports what a job found or made, which has its entry; an address that is changed has one, too",
 	"removal":   "it is handed what writes the entry",
 	"reviews":   "what is held, approved and expired has its entry with who does it; what a forget removes has that of its job",
 	"slotlog":   "it is the diary of slots; what people change of schedules, and the jobs, have their entries",

@@ -11,11 +11,12 @@ import (
 // Columns of which the board of the fleet has nothing: they change with every
 // message of an agent, or no list of hosts shows them.
 var (
-	unkeptOfHost = []string{"id", "seal_key", "serial", "next_serial", "certified_until",
+	unkeptOfHost = []string{"id", "makes", "seal_key", "serial", "next_serial", "certified_until",
 		"refused", "refused_there", "renew_for", "received_epoch", "received_seq",
 		"received_mark", "birth_epoch", "birth_n", "death_epoch", "death_n", "hello_epoch", "hello_n", "last_seen", "back_at", "config_digest"}
-	unkeptOfJob = []string{"id", "host", "attempts", "next_send", "lines", "log_bytes", "log_dropped_at", "restic_version", "cause", "message",
-		"exit_code", "snapshot_id", "operation", "result", "heard_at", "place"}
+	unkeptOfJob = []string{"id", "host", "sent_at", "behalf", "attempts", "next_send", "lines", "log_bytes",
+		"log_dropped_at", "restic_version", "cause",
+		"message", "exit_code", "snapshot_id", "operation", "result", "heard_at", "place"}
 )
 
 // Whoever adds a column decides whether lists of the fleet show it; and each change

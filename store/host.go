@@ -68,8 +68,9 @@ type Host struct {
 	TwinsSince   int64 `db:"twins_since"`  // since when several machines use its identity; 0 is that none do
 	BackAt       int64 `db:"back_at"`      // when it was last heard of again after some minutes of silence
 
-	JobsAtOnce int `db:"jobs_at_once"` // how many jobs it is to run at once
-	AgentJobs  int `db:"agent_jobs"`   // how many its agent can; 0 is one of an older version, which runs one
+	JobsAtOnce int  `db:"jobs_at_once"` // how many jobs it is to run at once
+	AgentJobs  int  `db:"agent_jobs"`   // how many its agent can; 0 is one of an older version, which runs one
+	Makes      bool `db:"makes"`        // its agent makes a repository in an init job alone, and runs hooks around it
 }
 
 // Fires reports whether the host's agent runs its schedules itself.

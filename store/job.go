@@ -38,6 +38,7 @@ type Job struct {
 	CancelledBy   string               `db:"cancelled_by"`
 	Attempts      int                  `db:"attempts"`
 	NextSend      int64                `db:"next_send"`
+	SentAt        int64                `db:"sent_at"`        // when it was sent first; 0 is not yet, or not known
 	Lines         int                  `db:"lines"`          // 1..Lines are stored, or recorded as gaps
 	LogBytes      int64                `db:"log_bytes"`      // of the lines and parts of its report that are stored
 	LogDroppedAt  int64                `db:"log_dropped_at"` // when log and report were removed by retention; 0 is never
@@ -57,6 +58,8 @@ type Job struct {
 	Attempt  int        `db:"attempt"`  // 0 for the first, one more each time the pending run became a job
 	Fired    bool       `db:"fired"`    // the host began it on its own schedule; its times are by the host's clock
 	HeardAt  int64      `db:"heard_at"` // when a fired job was first reported
+
+	Behalf topics.SourceGroupID `db:"behalf"` // of an init job: whose backup waits for it, "" if a person asked
 }
 
 // Where returns the host at whose place in the repository the job works: its own, mostly.
@@ -122,9 +125,9 @@ func openBackup(ctx context.Context, tx *sqlx.Tx, group topics.SourceGroupID) (J
 // queue adds a job, with its audit entry.
 func (s *Store) queue(ctx context.Context, tx *sqlx.Tx, j Job) error {
 	if _, err := tx.NamedExecContext(ctx, `INSERT INTO jobs (id, host, kind, source_group, repository, operation, state, requested_by,
-		queued_at, not_after, held, schedule, slot, attempt, place)
+		queued_at, not_after, held, schedule, slot, attempt, place, behalf)
 		VALUES (:id, :host, :kind, :source_group, :repository, :operation, :state, :requested_by, :queued_at, :not_after, :held,
-		:schedule, :slot, :attempt, :place)`, j); err != nil {
+		:schedule, :slot, :attempt, :place, :behalf)`, j); err != nil {
 		return fmt.Errorf("queue job: %w", err)
 	}
 	if err := names(ctx, tx, j); err != nil {

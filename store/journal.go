@@ -31,6 +31,7 @@ func (s *Store) Steps(ctx context.Context, step Step) error {
 
 // A journal implements the protocol's view of the database.
 type journal struct {
+	site
 	ctx context.Context
 	s   *Store
 	tx  *sqlx.Tx
@@ -38,11 +39,12 @@ type journal struct {
 }
 
 func newJournal(ctx context.Context, s *Store, tx *sqlx.Tx) journal {
-	return journal{ctx, s, tx, prepared.In(tx)}
+	q := prepared.In(tx)
+	return journal{site{ctx, q}, ctx, s, tx, q}
 }
 
 const planeColumns = `id, host, kind, repository, source_group, schedule, slot, state, not_after, accepted, cancel_asked, attempts,
-	next_send, lines, fired`
+	next_send, lines, fired, queued_at, sent_at, behalf, ` + places.ReadyAt
 
 func (j journal) Received(id topics.HostID) (topics.Received, error) {
 	type row struct {
@@ -80,8 +82,8 @@ func (j journal) PutJob(job protocol.PlaneJob) error {
 		return fmt.Errorf("job %s is %s and cannot become %s", job.ID, was, job.State)
 	}
 	_, err = j.q.ExecContext(j.ctx, `UPDATE jobs SET state = $1, accepted = $2, cancel_asked = $3,
-		attempts = $4, next_send = $5, lines = $6 WHERE id = $7`,
-		job.State, job.Accepted, job.CancelAsked, job.Attempts, job.NextSend, job.Lines, job.ID)
+		attempts = $4, next_send = $5, lines = $6, sent_at = $7 WHERE id = $8`,
+		job.State, job.Accepted, job.CancelAsked, job.Attempts, job.NextSend, job.Lines, job.SentAt, job.ID)
 	return err
 }
 
@@ -139,9 +141,9 @@ func (j journal) Greeted(id topics.HostID, h topics.Hello, at int64) error {
 	}
 	f := h.Facts
 	return change(j.ctx, j.tx, `UPDATE hosts SET hello_epoch = $1, hello_n = $2, hostname = $3, os = $4, arch = $5, platform = $6,
-		agent_version = $7, restic_version = $8, policy = $9, permits = $10, agent_jobs = $11 WHERE id = $12`,
+		agent_version = $7, restic_version = $8, policy = $9, permits = $10, agent_jobs = $11, makes = $12 WHERE id = $13`,
 		h.Session.Epoch, h.Session.N, f.Hostname, f.OS, f.Arch, f.Platform, f.Agent, f.Restic, f.Policy, JSON[topics.Permits]{V: f.Permits},
-		max(f.Jobs, 0), id)
+		max(f.Jobs, 0), f.Makes, id)
 }
 
 func (j journal) Started(job protocol.PlaneJob, st topics.Started, at int64) error {

@@ -140,7 +140,7 @@ func (j journal) addPast(p Past, listed int64) error {
 			job.FinishedAt, job.Repository)
 		return err
 	}
-	if job.Kind != topics.BackupJob {
+	if job.Kind != topics.BackupJob && job.Kind != topics.InitJob {
 		return nil
 	}
 	return places.Found(j.ctx, j.tx, job.Repository, job.Host, "", job.FinishedAt)

@@ -364,6 +364,7 @@ func TestAPurgeForgetsNoTable(t *testing.T) {
 		write(`INSERT INTO repository_looks (repository, host, kind) VALUES ($1, $2, 'open')`, repository, host)
 		write(`INSERT INTO repository_places (repository, host, place, seen_at) VALUES ($1, $2, 'here', 1)`, repository, host)
 		write(`INSERT INTO places (repository, host, ready_at) VALUES ($1, $2, 1)`, repository, host)
+		write(`INSERT INTO making_tries (repository, host, job, attempts, failed_at, next_at) VALUES ($1, $2, '', 1, 1, 1)`, repository, host)
 		write(`INSERT INTO enroll_tokens (id, name, key_hash, created_by, created_at, expires_at, for_host, host)
 			VALUES ('again-' || $1, 'again', $1, 'anna', 1, 2, $1, $1)`, host)
 		write(`INSERT INTO host_lanes (host, epoch) VALUES ($1, 1)`, host)

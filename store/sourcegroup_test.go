@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -47,6 +48,9 @@ func TestWhatSurroundsABackupStaysUntilItIsChanged(t *testing.T) {
 // backedUp has a group's backup end as its agent says, and returns how it ended here.
 func backedUp(t *testing.T, s *Store, g SourceGroup, n int, summary topics.Summary) Job {
 	t.Helper()
+	if err := places.Found(t.Context(), s.w, g.Repository, g.Host, "", 1); err != nil {
+		t.Fatal(err)
+	}
 	j := asked(t, s, g)
 	step := func(in protocol.PlaneInput) {
 		if err := s.Steps(t.Context(), func(tx protocol.PlaneTx) error {

@@ -19,6 +19,7 @@ import (
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/protocol/protocoltest"
 	"github.com/restic-manager/restic-manager/store/keyring"
+	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/store/storetest"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -320,6 +321,13 @@ func TestTheDatabaseIsTheJournalTheProtocolWasProvenOn(t *testing.T) {
 					t.Fatal(err)
 				}
 				ids = append(ids, j.ID)
+				model.Unmade[j.Repository] = protocol.Place{Address: "/srv/vault", Path: true}
+				if rapid.Bool().Draw(t, "there") {
+					model.Ready[protocoltest.RepositoryPlace{Repository: j.Repository, Host: host.ID}] = 1
+					if err := places.Found(t.Context(), s.w, j.Repository, host.ID, "", 1); err != nil {
+						t.Fatal(err)
+					}
+				}
 				model.Queue(protocol.PlaneJob{
 					ID:         j.ID,
 					Host:       host.ID,
@@ -327,6 +335,7 @@ func TestTheDatabaseIsTheJournalTheProtocolWasProvenOn(t *testing.T) {
 					Repository: j.Repository,
 					Group:      j.SourceGroup,
 					NotAfter:   notAfter,
+					QueuedAt:   now,
 				})
 				continue
 			case "tick":
@@ -344,7 +353,7 @@ func TestTheDatabaseIsTheJournalTheProtocolWasProvenOn(t *testing.T) {
 				for range rapid.IntRange(1, 4).Draw(t, "events") {
 					event := anEvent(t, id, ids)
 					made++ // jobs of one moment are in the order of their IDs
-					if j, known := model.Jobs[id]; known && rapid.IntRange(0, 5).Draw(t, "by itself") == 0 {
+					if j, known := model.Jobs[id]; known && j.Kind == topics.BackupJob && rapid.IntRange(0, 5).Draw(t, "by itself") == 0 {
 						event = topics.Event{At: now, Fired: &topics.Fired{
 							Job:        topics.JobID(fmt.Sprintf("%s-f%05d", host.ID, made)),
 							Group:      j.Group,
@@ -364,12 +373,14 @@ func TestTheDatabaseIsTheJournalTheProtocolWasProvenOn(t *testing.T) {
 				seq = max(seq, e.First+uint64(len(e.Events))-1)
 				in = protocol.Arrived{Host: host.ID, Events: e, Now: now}
 			}
-			want, wantErr := model.Step(protocol.DefaultTiming(), in)
 			var got []protocol.PlaneEffect
+			model.Inits = nil
 			gotErr := s.Steps(context.Background(), func(tx protocol.PlaneTx) (err error) {
-				got, err = protocol.PlaneStep(protocol.DefaultTiming(), only{tx, host.ID}, in)
+				got, err = protocol.PlaneStep(protocol.DefaultTiming(), only{tx, host.ID, &model.Inits}, in)
 				return err
 			})
+			ids = append(ids, model.Inits...)
+			want, wantErr := model.Step(protocol.DefaultTiming(), in)
 			if (gotErr == nil) != (wantErr == nil) || !reflect.DeepEqual(got, want) && gotErr == nil {
 				t.Fatalf("%+v:\n got  %+v, %v\n want %+v, %v", in, got, gotErr, want, wantErr)
 			}
@@ -419,7 +430,14 @@ func TestTheDatabaseIsTheJournalTheProtocolWasProvenOn(t *testing.T) {
 // only hides other runs' hosts from a tick.
 type only struct {
 	protocol.PlaneTx
-	host topics.HostID
+	host  topics.HostID
+	inits *[]topics.JobID // that were added
+}
+
+func (o only) AddInit(b protocol.PlaneJob, now int64) (protocol.PlaneJob, error) {
+	j, err := o.PlaneTx.AddInit(b, now)
+	*o.inits = append(*o.inits, j.ID)
+	return j, err
 }
 
 func (o only) Open(topics.HostID) ([]protocol.PlaneJob, error) { return o.PlaneTx.Open(o.host) }

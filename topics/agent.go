@@ -229,6 +229,9 @@ type Facts struct {
 	// Jobs is how many jobs the agent can run at once, each in a repository of its own.
 	// An older agent leaves it out and runs one.
 	Jobs int `json:"jobs,omitempty"`
+	// Makes says that the agent makes a repository in an init job alone, and runs the
+	// hooks of a source group before and after it. An older agent leaves it out.
+	Makes bool `json:"makes,omitempty"`
 }
 
 // Permits is what a host lets its control plane do. It is told so that nobody
@@ -303,5 +306,5 @@ type Finished struct {
 	Summary         *Summary  `json:"summary,omitempty"` // of a backup
 	Result          *Result   `json:"result,omitempty"`  // of any other kind
 	Snapshot        *Snapshot `json:"snapshot,omitempty"`
-	RepositoryReady bool      `json:"repository_ready,omitempty"` // it exists, found or initialised by this job
+	RepositoryReady bool      `json:"repository_ready,omitempty"` // it exists, found or made by this job
 }

@@ -5,10 +5,10 @@ import "slices"
 // JobKind is the restic operation a job runs, in restic's own word.
 type JobKind string
 
-// The operations. A backup initialises a repository that never was on the way.
+// The operations.
 const (
 	BackupJob    JobKind = "backup"
-	InitJob      JobKind = "init"
+	InitJob      JobKind = "init"   // makes the repository; nothing else does
 	ForgetJob    JobKind = "forget" // snapshots by their IDs; what to keep is decided elsewhere
 	PruneJob     JobKind = "prune"
 	CheckJob     JobKind = "check"
@@ -86,6 +86,8 @@ const (
 	CauseLocked        Cause = "locked"             // another process holds the repository's lock
 	CausePassword      Cause = "wrong-password"     // no key of the repository opens with it
 	CauseNoRepository  Cause = "repository-missing" // it was initialised once and is gone, or never was one
+	CauseUnmade        Cause = "repository-unmade"  // a backup came before its repository was made: it waits for that
+	CauseNotMounted    Cause = "not-mounted"        // a repository would have been begun in a mount point on which nothing is mounted
 	CauseUnreachable   Cause = "unreachable"        // refused, no such host, time-out
 	CauseCertificate   Cause = "certificate"        // the server's certificate is not trusted
 	CauseCredentials   Cause = "credentials"        // the server refuses user and password (or hides the repository)
@@ -122,8 +124,10 @@ const NeverAWord = "It had said nothing at all."
 
 // Causes lists every cause but CauseNone.
 var Causes = []Cause{
-	CauseLocked, CausePassword, CauseNoRepository, CauseUnreachable, CauseCertificate, CauseCredentials, CauseAppendOnly,
-	CausePermission, CauseDiskFull, CauseHostDisk, CauseSourceMissing, CauseEmptySource, CauseFewerFiles, CauseSourceMoved, CauseUnreadable,
+	CauseLocked, CausePassword, CauseNoRepository, CauseUnmade, CauseNotMounted, CauseUnreachable, CauseCertificate,
+	CauseCredentials, CauseAppendOnly,
+	CausePermission,
+	CauseDiskFull, CauseHostDisk, CauseSourceMissing, CauseEmptySource, CauseFewerFiles, CauseSourceMoved, CauseUnreadable,
 	CauseDamaged, CauseNoRestic, CauseUsage, CausePolicy, CauseRefused, CauseExpired, CauseHook, CauseServed, CauseCancelled,
 	CauseStalled, CauseHostRemoved, CauseTwins, CauseKilled, CauseAgentDied, CauseReview, CauseUnknown,
 }

@@ -26,6 +26,7 @@ type Operation struct {
 	ReadData  bool     `json:"read_data,omitempty"` // check: every pack
 	Subset    string   `json:"subset,omitempty"`    // check: "n/t", the nth of t slices of the packs
 	All       bool     `json:"all,omitempty"`       // unlock: locks of live processes, too
+	Anyway    bool     `json:"anyway,omitempty"`    // init: also in a directory that looks like a mount point without its disk
 
 	// WithCache has a check take what the host's cache holds of the repository for what
 	// the repository holds, which is faster, and does not see damage to that part: the
@@ -111,7 +112,9 @@ func (o Operation) Check(kind JobKind) error {
 		rest.DryRun = false
 	case UnlockJob:
 		rest.All = false
-	case BackupJob, InitJob, SnapshotsJob, StatsJob, KeyJob, LocksJob:
+	case InitJob:
+		rest.Anyway = false
+	case BackupJob, SnapshotsJob, StatsJob, KeyJob, LocksJob:
 	default:
 		return bad("kind: %.40q is none of %s", string(kind), kinds())
 	}
@@ -123,7 +126,7 @@ func (o Operation) Check(kind JobKind) error {
 
 func (o Operation) empty() bool {
 	return len(o.Snapshots) == 0 && len(o.Paths) == 0 && o.From+o.To+o.Snapshot+o.Target+o.Overwrite+o.Pattern+o.Subset == "" &&
-		!o.DryRun && !o.ReadData && !o.All && !o.WithCache
+		!o.DryRun && !o.ReadData && !o.All && !o.WithCache && !o.Anyway
 }
 
 func kinds() string {

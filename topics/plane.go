@@ -59,10 +59,12 @@ type Command struct {
 
 // Run is everything an agent needs to run a job.
 type Run struct {
-	Kind       JobKind     `json:"kind"`
-	Repository Repository  `json:"repository"`
-	Group      SourceGroup `json:"group,omitzero"` // of a backup; of a restore its Limits alone, of the group whose snapshot it is
-	Slot       *Slot       `json:"slot,omitempty"` // of a schedule's backup: one that has been run here is refused
+	Kind       JobKind    `json:"kind"`
+	Repository Repository `json:"repository"`
+	// Group is of a backup, and of an init job the one whose backup waits for it. Of a
+	// restore it holds the Limits alone, of the group whose snapshot it is.
+	Group SourceGroup `json:"group,omitzero"`
+	Slot  *Slot       `json:"slot,omitempty"` // of a schedule's backup: one that has been run here is refused
 	Operation
 }
 
@@ -131,9 +133,10 @@ type Repository struct {
 	URL      Secret            `json:"url"` // may hold user and password
 	Password Secret            `json:"password"`
 	Env      map[string]Secret `json:"env,omitempty"` // credentials of the backend, by restic's variable names
-	// Initialise allows the agent to create the repository if there is none. After
-	// the first success it stays false: a repository that is missing later must not
-	// be replaced by an empty one.
+	// Initialise allows an init job to make the repository if there is none. It is set in
+	// the command of an init job alone, which one host has, and only while no job has
+	// found a repository there: one that is missing later must not be replaced by an
+	// empty one. Agents of older versions would make one in any job.
 	Initialise bool `json:"initialise,omitempty"`
 }
 

@@ -44,6 +44,9 @@ type Job struct {
 type Waiting struct {
 	Title, Text string
 	Link        Link // to the job it waits for, if it is one
+	// Release is the repository whose making can be taken from the job's host, "" if it
+	// cannot.
+	Release string
 }
 
 // Progress is how far a running job is.
@@ -82,6 +85,7 @@ type Remedy struct {
 	Unlock      bool     // offers to remove stale locks and start it again
 	Exclude     []string // offers to leave out these items from now on
 	Command     string   // for the host
+	Anyway      string   // offers to make this repository where a disk seems to be missing
 	Small       string   // offers to accept the size of this snapshot, the newest of its group
 }
 

@@ -270,24 +270,38 @@ func (b Binary) Exists(ctx context.Context, place Place, repository Repository, 
 	return e
 }
 
-// Init makes the repository.
+// Init makes the repository. Once begun it is not interrupted for Timing.Open after ctx
+// has ended: half a repository is worse than one that nobody needs.
 func (b Binary) Init(ctx context.Context, place Place, repository Repository, sink Sink) Ending {
-	return b.run(ctx, place, repository, initialisation{}, sink)
+	if ctx.Err() != nil {
+		return Ending{State: topics.Cancelled, Cause: topics.CauseCancelled, Message: "cancelled before restic was started"}
+	}
+	own, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	defer context.AfterFunc(ctx, func() {
+		time.AfterFunc(b.Timing.orDefault().Open, func() { stop(context.Cause(ctx)) })
+	})()
+	return b.run(own, place, repository, initialisation{}, sink)
 }
 
-// Ensure sees to it that the repository is there. It makes one only if initialise
-// allows it and there is none, and does not mind if another host was quicker.
-// Succeeded means that it is there and opens.
-func (b Binary) Ensure(ctx context.Context, place Place, repository Repository, initialise bool, sink Sink) Ending {
+// Ensure sees to it that the repository is there. If there is none, it asks may, which
+// says Succeeded or why none is made, and makes one. It does not mind if another host was
+// quicker. Succeeded means that it is there and opens.
+func (b Binary) Ensure(ctx context.Context, place Place, repository Repository, may func() Ending, sink Sink) Ending {
 	e := b.Exists(ctx, place, repository, sink)
 	if e.Cause != topics.CauseNoRepository {
 		return e
 	}
-	if !initialise {
+	if no := may(); no.State != topics.Succeeded {
 		sink.Line(topics.Error, e.Message)
-		return e
+		sink.Line(topics.Error, no.Message)
+		return no
 	}
 	sink.Line(topics.Info, "there is no repository yet")
+	if no := tidy(repository, time.Now(), sink); no.State != topics.Succeeded {
+		sink.Line(topics.Error, no.Message)
+		return no
+	}
 	if e = b.Init(ctx, place, repository, sink); e.State == topics.Failed && strings.Contains(e.Message, "config file already exists") {
 		return b.Exists(ctx, place, repository, sink)
 	}

@@ -105,7 +105,13 @@ func (w *world) vault() {
 // ensure has our own code make the repository if it is not there.
 func (w *world) ensure() {
 	w.t.Helper()
-	w.want(w.b.Ensure(w.t.Context(), w.place, w.repo, true, w.sink), topics.Succeeded, topics.CauseNone)
+	w.want(w.b.Ensure(w.t.Context(), w.place, w.repo, may, w.sink), topics.Succeeded, topics.CauseNone)
+}
+
+func may() Ending { return Ending{State: topics.Succeeded} }
+
+func mayNot() Ending {
+	return Ending{State: topics.Failed, Cause: topics.CauseNoRepository, Message: "there was one before"}
 }
 
 func (w *world) backup(paths ...string) Ending {
@@ -268,7 +274,7 @@ func TestARepositoryThatIsNotThereIsMadeOnlyOnRequest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.want(w.b.Exists(t.Context(), w.place, w.repo, w.sink), topics.Failed, topics.CauseNoRepository)
-	w.want(w.b.Ensure(t.Context(), w.place, w.repo, false, w.sink), topics.Failed, topics.CauseNoRepository)
+	w.want(w.b.Ensure(t.Context(), w.place, w.repo, mayNot, w.sink), topics.Failed, topics.CauseNoRepository)
 	w.want(w.backup(), topics.Failed, topics.CauseNoRepository)
 	if _, err := os.Stat(w.repo.URL.Reveal()); err == nil {
 		t.Fatal("something was made")
@@ -282,7 +288,7 @@ func TestARepositoryThatIsNotThereIsMadeOnlyOnRequest(t *testing.T) {
 	}
 	w.repo.Password = "not-the-password"
 	w.want(w.b.Exists(t.Context(), w.place, w.repo, w.sink), topics.Failed, topics.CausePassword)
-	w.want(w.b.Ensure(t.Context(), w.place, w.repo, true, w.sink), topics.Failed, topics.CausePassword)
+	w.want(w.b.Ensure(t.Context(), w.place, w.repo, may, w.sink), topics.Failed, topics.CausePassword)
 	w.want(w.backup(), topics.Failed, topics.CausePassword)
 	w.repo.URL = "/proc/nowhere/repo"
 	w.want(w.b.Init(t.Context(), w.place, w.repo, w.sink), topics.Failed, topics.CauseUnknown) // "no such file", and no permission can help

@@ -49,6 +49,7 @@ func TestEveryDoorHasTheSameRulesForJobs(t *testing.T) {
 		"read_data":  func(o topics.Operation) bool { return o.ReadData },
 		"with_cache": func(o topics.Operation) bool { return o.WithCache },
 		"all":        func(o topics.Operation) bool { return o.All },
+		"anyway":     func(o topics.Operation) bool { return o.Anyway },
 	}
 	doors := map[string]func(jobs.Request) (taken bool, said string){
 		"the form": func(q jobs.Request) (bool, string) {
@@ -144,6 +145,8 @@ func TestEveryDoorHasTheSameRulesForJobs(t *testing.T) {
 		"prune with the cache":      {ask: operation(topics.PruneJob, topics.Operation{WithCache: true}), not: []string{form}},
 		"prune, dry":                {ask: operation(topics.PruneJob, topics.Operation{DryRun: true})},
 		"unlock":                    {ask: operation(topics.UnlockJob, topics.Operation{})},
+		"init":                      {ask: operation(topics.InitJob, topics.Operation{})},
+		"init anyway":               {ask: operation(topics.InitJob, topics.Operation{Anyway: true})},
 		"unlock all":                {ask: operation(topics.UnlockJob, topics.Operation{All: true})},
 		"restore":                   {ask: restore(func(o *topics.Operation) { o.Paths = []string{"/letters/a,b.txt", "/c"} })},
 		"restore nothing":           {ask: restore(func(o *topics.Operation) { o.Snapshot = "" })},

@@ -33,6 +33,7 @@ type jobStartCmd struct {
 	Subset      string   `placeholder:"N/T" help:"check: the Nth of T slices of the packs."`
 	WithCache   bool     `help:"check: from the host's cache: faster, and does not see damaged index, snapshots and trees."`
 	All         bool     `help:"unlock: locks of live processes, too. Be sure that no restic works there."`
+	Anyway      bool     `help:"init: also in a directory that looks like a mount point without its disk."`
 	database
 }
 
@@ -58,6 +59,7 @@ func (c *jobStartCmd) Run(ctx context.Context) error {
 			Subset:    c.Subset,
 			WithCache: c.WithCache,
 			All:       c.All,
+			Anyway:    c.Anyway,
 		}}
 		var r store.Repository
 		if c.Repository != "" {

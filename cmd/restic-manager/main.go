@@ -71,6 +71,7 @@ type cli struct {
 		Remove      repositoryRemoveCmd      `cmd:"" help:"Remove a repository from the list. Its data stays where it is."`
 		Restore     repositoryRestoreCmd     `cmd:"" help:"Bring back a removed repository, and the source groups that went with it."`
 		Missing     repositoryMissingCmd     `cmd:"" help:"List snapshots of ours that are gone although no job of ours removed them."`
+		Release     repositoryReleaseCmd     `cmd:"" help:"Say that the host which was to make a repository is not at work on it."`
 		Acknowledge repositoryAcknowledgeCmd `cmd:"" help:"Note that you know which snapshots are missing, so that later losses stand out."`
 		Plan        repositoryPlanCmd        `cmd:"" help:"Show which snapshots the next forget keeps and removes, and why."`
 		Maintain    repositoryMaintainCmd    `cmd:"" help:"Start a forget, prune or check on the repository's keeper, and print the job's ID."`

@@ -56,7 +56,7 @@ func TestAConfigIsSentUntilItIsInForceAndAgainWhenItChanges(t *testing.T) {
 	first := w.config(func(c topics.Config) bool { return len(c.Schedules) == 1 })
 	if s := first.Schedules[0]; s.Cron != "30 2 * * *" || len(s.Groups) != 1 || s.Groups[0].Group != w.group.ID || s.Groups[0].After == 0 ||
 		len(first.Groups) != 1 || len(first.Repositories) != 1 || first.Repositories[0].Password.Reveal() != "correct horse" ||
-		!first.Repositories[0].Initialise {
+		first.Repositories[0].Initialise {
 		t.Errorf("the config is %+v", first)
 	}
 	n := w.count(topics.KindConfig)

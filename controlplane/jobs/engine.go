@@ -503,6 +503,10 @@ func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
 			return topics.Run{}, fmt.Errorf("its source group: %w", err)
 		}
 		run.Group = g.Topic()
+	case topics.InitJob:
+		if run.Repository.Initialise, run.Group, err = e.making(ctx, j); err != nil {
+			return topics.Run{}, err
+		}
 	case topics.RestoreJob:
 		if run.Group.Limits, err = e.limitsOf(ctx, j.Repository, run.Snapshot); err != nil {
 			return topics.Run{}, err

@@ -21,7 +21,7 @@ func TestABackupIsAskedForSentRunAndToldToItsEnd(t *testing.T) {
 	w.connect()
 	j := w.running()
 	c := received(w, topics.KindCommand, func(c topics.Command) bool { return c.Job == j.ID })
-	if c.Run.Repository.Password.Reveal() != "correct horse" || !c.Run.Repository.Initialise ||
+	if c.Run.Repository.Password.Reveal() != "correct horse" || c.Run.Repository.Initialise ||
 		!slices.Equal(c.Run.Group.Paths, []string{"/letters"}) {
 		t.Errorf("the command does not carry what the job needs: %+v", c.Run)
 	}

@@ -24,7 +24,7 @@ func (e *NotKeeperError) Error() string {
 // everyday returns the credential that every host gets to open a repository. A host's
 // config never holds any other.
 func everyday(r store.Repository, a store.RepositoryAccess) topics.Repository {
-	out := topics.Repository{ID: r.ID, URL: a.URL, Password: a.Password, Env: maps.Clone(a.Env), Initialise: r.ReadyAt == 0}
+	out := topics.Repository{ID: r.ID, URL: a.URL, Password: a.Password, Env: maps.Clone(a.Env)}
 	if out.Env == nil {
 		out.Env = map[string]topics.Secret{}
 	}

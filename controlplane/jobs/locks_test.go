@@ -85,7 +85,7 @@ func TestTheKeyHintAndTheCredentialOfAJob(t *testing.T) {
 	}
 	got := access(r, a, "nas-00001", topics.PruneJob)
 	if got.URL.Reveal() != "rest:http://nas:8000/attic" || got.Env["RESTIC_REST_PASSWORD"] != "may" ||
-		got.Env["RESTIC_CACERT"] != "/ca.pem" || got.Env["RESTIC_KEY_HINT"] != "4d5e" || !got.Initialise {
+		got.Env["RESTIC_CACERT"] != "/ca.pem" || got.Env["RESTIC_KEY_HINT"] != "4d5e" || got.Initialise {
 		t.Errorf("the keeper prunes with %s %v", got.URL.Reveal(), got.Env)
 	}
 	if len(a.Env) != 1 {

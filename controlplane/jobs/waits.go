@@ -17,6 +17,10 @@ func (e *Engine) Waits(ctx context.Context, open []store.Job) (map[topics.JobID]
 	if err != nil {
 		return nil, err
 	}
+	unready, err := e.Store.Unready(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var plane []protocol.PlaneJob
 	accepted := map[topics.JobID]bool{}
 	out := map[topics.JobID]protocol.Turn{}
@@ -26,19 +30,30 @@ func (e *Engine) Waits(ctx context.Context, open []store.Job) (map[topics.JobID]
 			continue
 		}
 		accepted[j.ID] = j.Accepted
-		plane = append(plane, protocol.PlaneJob{ID: j.ID, Host: j.Host, Kind: j.Kind, Repository: j.Repository, State: j.State})
+		ready := int64(1)
+		if unready[j.ID] {
+			ready = 0
+		}
+		plane = append(plane, protocol.PlaneJob{ID: j.ID, Host: j.Host, Kind: j.Kind, Repository: j.Repository, Group: j.SourceGroup,
+			State: j.State, QueuedAt: j.QueuedAt, ReadyAt: ready})
 	}
 	turns := protocol.NewTurns(e.Limits, atOnce, plane)
 	turns.Twins = map[topics.HostID]bool{}
 	for _, j := range plane {
 		turns.Twins[j.Host] = e.Presence.Divided(j.Host)
 	}
+	making, err := protocol.NewMaking(e.Store.Sites(ctx), e.Now().UnixMilli(), turns, plane)
+	if err != nil {
+		return nil, err
+	}
 	for _, j := range plane {
 		switch {
 		case (j.State == topics.Queued || j.State == topics.Dispatched && !accepted[j.ID]) && e.Presence.Full(j.Host) && !turns.Twins[j.Host]:
 			out[j.ID] = protocol.Turn{Wait: protocol.WaitDisk}
 		case j.State == topics.Queued:
-			out[j.ID] = turns.Take(j, e.Presence.Reachable(j.Host))
+			if out[j.ID], _, err = making.Take(j, e.Presence.Reachable(j.Host)); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return out, nil
@@ -53,6 +68,7 @@ var waitWords = map[protocol.Wait]string{
 	protocol.WaitBusy:       "Its host runs as many jobs as it may at once.",
 	protocol.WaitRepository: "A job has to be alone in the repository, or this one has to be.",
 	protocol.WaitLimit:      "As many jobs run as may at once.",
+	protocol.WaitMaking:     "Its repository is not there yet. It begins when one host has made it.",
 	protocol.WaitPlan:       "What it is to do is being worked out.",
 }
 

@@ -42,11 +42,12 @@ const (
 	CureRestore    Cure = "restore"    // the form that asks for a restore
 	CurePlan       Cure = "plan"       // what a forget would remove
 	CureSize       Cure = "size"       // accept what the newest snapshot holds
+	CureAnyway     Cure = "anyway"     // make the repository in what looks like a mount point without its disk
 )
 
 // Cures lists every cure.
 var Cures = []Cure{CureRepository, CureGroup, CureExclude, CureUnlock, CureSpace, CureCheck, CureAllow, CureHost, CureRestore, CurePlan,
-	CureSize}
+	CureSize, CureAnyway}
 
 // Texts returns the remedies as plain text.
 func (e Explanation) Texts() []string {
@@ -94,6 +95,24 @@ var explanations = map[topics.Cause]Explanation{
 			{Text: "Check that its disk is mounted, its server is up and its path is spelled right."},
 			{Text: "If it was moved, register it under its new URL.", Cure: CureRepository},
 			{Text: "If it is lost and you want an empty one there, run restic init yourself."},
+		},
+	},
+	topics.CauseUnmade: {
+		Cause:  "It waits until its repository is made",
+		Effect: "Nothing is lost: the backup is made as soon as one host has made the repository.",
+		Remedies: []Remedy{
+			{Text: "See on the repository's page which host makes it, and what was in the way.", Cure: CureCheck},
+			{Text: "If it runs on no schedule, run {it} again.", RunAgain: true},
+		},
+	},
+	topics.CauseNotMounted: {
+		Cause:  "The disk that the repository is to lie on is not mounted",
+		Effect: "Nothing was saved, and no repository was begun in the empty directory, where the disk would cover it later.",
+		Remedies: []Remedy{
+			{Text: "Mount the disk on the host; the repository is made at the next try."},
+			{Text: "If a hook mounts it, name that hook before the backups.", Cure: CureGroup},
+			{Text: "If the repository is to lie in this very directory, have it made there anyway.", Cure: CureAnyway},
+			thenAgain,
 		},
 	},
 	topics.CauseUnreachable: {

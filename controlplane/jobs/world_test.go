@@ -16,6 +16,7 @@ import (
 	"github.com/restic-manager/restic-manager/protocol/protocoltest"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/store/storetest"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -64,6 +65,13 @@ func newWorld(t *testing.T) *world {
 	w.channel = must(seal.NewChannel(agentKey, planeKey.Public(), seal.Agent, string(w.host.ID)))
 	if err := s.AddRepository(ctx, "test", store.Repository{ID: "vault-0001", Name: "vault"},
 		store.RepositoryAccess{URL: "/srv/vault", Password: "correct horse"}); err != nil {
+		t.Fatal(err)
+	}
+	// It is there: what making one takes has tests of its own.
+	if err := s.SlotStep(ctx, func(tx store.Slots) error {
+		ctx, x := tx.Tx()
+		return places.Found(ctx, x, "vault-0001", w.host.ID, "", 1)
+	}); err != nil {
 		t.Fatal(err)
 	}
 	w.group = must(s.PutSourceGroup(ctx, "test", store.SourceGroup{

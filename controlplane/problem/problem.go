@@ -166,6 +166,9 @@ func Of(err error) *Problem {
 	case errors.As(err, &unnamed):
 		return &Problem{Kind: Conflict, Title: "No name stands for the host in the repository's address", Say: repositories.Unfit(unnamed) +
 			" Nothing was begun.", Do: "Or PUT /api/repositories/" + string(unnamed.Repository) + "/places/" + string(unnamed.Host) + ".", Err: err}
+	case errors.Is(err, jobs.ErrNotHeld):
+		return &Problem{Kind: Conflict, Title: "No host holds this repository",
+			Say: "No init job of it was sent to a host and has not ended.", Do: "There is nothing to release.", Err: err}
 	case errors.As(err, &several):
 		return &Problem{Kind: Conflict, Title: "More than one job is meant", Say: several.Error() + ".", Do: "Give more of its ID.", Err: err}
 	case errors.Is(err, jobs.ErrNoRepository):

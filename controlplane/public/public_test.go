@@ -19,6 +19,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/store/removal"
 	"github.com/restic-manager/restic-manager/store/storetest"
 	"github.com/restic-manager/restic-manager/topics"
@@ -90,6 +91,12 @@ func TestABackupGoesByOnThePublicTopics(t *testing.T) {
 	}
 	host := must(s.Enroll(ctx, hash[:], store.Host{ID: "attic-0001", SealKey: []byte("k"), Hostname: "attic"}))
 	if err := s.AddRepository(ctx, "test", store.Repository{ID: "vault-0001", Name: "vault"}, store.RepositoryAccess{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SlotStep(ctx, func(tx store.Slots) error {
+		ctx, x := tx.Tx()
+		return places.Found(ctx, x, "vault-0001", host.ID, "", 1)
+	}); err != nil {
 		t.Fatal(err)
 	}
 	g := must(s.PutSourceGroup(ctx, "test", store.SourceGroup{ID: "group-0001", Host: host.ID, Name: "letters", Repository: "vault-0001"}))

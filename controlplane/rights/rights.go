@@ -109,6 +109,8 @@ func OfJob(k topics.JobKind, o topics.Operation) Right {
 		return RestoreOver
 	case k == topics.UnlockJob && o.All:
 		return UnlockAll
+	case k == topics.InitJob && o.Anyway:
+		return Repositories
 	}
 	return Right(k)
 }

@@ -52,6 +52,7 @@ func TestWhichRoleAJobTakes(t *testing.T) {
 		{"a prune", topics.PruneJob, topics.Operation{}, store.Admin},
 		{"a prune that only tries", topics.PruneJob, topics.Operation{DryRun: true}, store.Admin},
 		{"stale locks", topics.UnlockJob, topics.Operation{}, store.Operator},
+		{"a repository where a disk seems to be missing", topics.InitJob, topics.Operation{Anyway: true}, store.Admin},
 		{"all locks", topics.UnlockJob, topics.Operation{All: true}, store.Admin},
 		{"a restore elsewhere", topics.RestoreJob, restore("/tmp/back", ""), store.Operator},
 		{"a restore elsewhere, spelt out", topics.RestoreJob, restore("/tmp/back", "never"), store.Operator},

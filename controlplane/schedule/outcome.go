@@ -79,6 +79,8 @@ func ran(tx store.Slots, r slotlog.Row, j store.Job, grace time.Duration) error 
 		r.Outcome = slotlog.Late
 	case Saved(j.State, j.Cause):
 		r.Outcome = slotlog.Ran
+	case j.Cause == topics.CauseUnmade:
+		r.Outcome, r.Cause = slotlog.Waiting, j.Cause
 	case j.State == topics.Abandoned && j.StartedAt == 0:
 		h, err := slotlog.HostOf(ctx, x, j.Host)
 		if err != nil {

@@ -25,6 +25,8 @@ var retries = map[topics.Cause]retry{
 	topics.CauseHostDisk:      {again: true, because: "temporary files and caches come and go"},
 	topics.CausePassword:      {again: false, because: "it stays wrong until somebody changes it"},
 	topics.CauseNoRepository:  {again: false, because: "it may be an unmounted disk or a lost one; somebody has to look"},
+	topics.CauseUnmade:        {again: true, because: "the repository is being made; the backup waits for that, see step.ended"},
+	topics.CauseNotMounted:    {again: true, because: "disks are mounted late; the look before costs nothing"},
 	topics.CauseCertificate:   {again: false, because: "trust is decided by people"},
 	topics.CauseCredentials:   {again: false, because: "they stay wrong, and servers lock out who insists"},
 	topics.CauseAppendOnly:    {again: false, because: "the server means it"},

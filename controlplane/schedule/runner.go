@@ -55,6 +55,7 @@ type Config struct {
 type Runner struct {
 	Config
 	wake chan struct{}
+	due  chan struct{} // something is owed that need not wait for a tick
 
 	began   time.Time
 	watch   watch
@@ -72,10 +73,19 @@ func NewRunner(c Config) *Runner {
 	if c.Limits == (slotlog.Limits{}) {
 		c.Limits = slotlog.DefaultLimits()
 	}
-	c.Store.OnEnded(func(tx store.Slots, j store.Job) error { return endedAfter(tx, j, c.Timing.Grace) })
-	c.Store.OnFired(Fired)
-	return &Runner{Config: c, wake: make(chan struct{}, 1), began: c.Now(), came: map[topics.HostID]bool{},
+	r := &Runner{Config: c, wake: make(chan struct{}, 1), due: make(chan struct{}, 1), began: c.Now(), came: map[topics.HostID]bool{},
 		last: map[topics.HostID]time.Time{}}
+	c.Store.OnEnded(func(tx store.Slots, j store.Job) error {
+		if j.Cause == topics.CauseUnmade { // what is owed now is due; a tick waits for this transaction
+			select {
+			case r.due <- struct{}{}:
+			default:
+			}
+		}
+		return endedAfter(tx, j, c.Timing.Grace)
+	})
+	c.Store.OnFired(Fired)
+	return r
 }
 
 func (r *Runner) offline(h topics.HostID) bool {
@@ -116,6 +126,8 @@ func (r *Runner) Run(ctx context.Context) error {
 			return nil
 		case <-r.wake:
 			r.greet(ctx)
+		case <-r.due:
+			r.tick(ctx)
 		case <-tick.C:
 			r.greet(ctx)
 			r.tick(ctx)

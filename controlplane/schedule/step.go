@@ -27,6 +27,10 @@ import (
 // is the cause of a failure.
 const ReasonHost = "host"
 
+// ReasonUnmade is the reason of a pending run whose repository was not there yet. That
+// is no failed attempt.
+const ReasonUnmade = string(topics.CauseUnmade)
+
 // Done is what a step did. Act on it after the commit.
 type Done struct {
 	Hosts []topics.HostID // hosts that changed, and may have jobs to send
@@ -366,7 +370,7 @@ func (s *step) drain(row store.PendingRun, mayRun bool) (ran bool, err error) {
 		return false, s.abandon(row, owed, "its source groups are gone")
 	case len(owed) == 0:
 		return false, s.served(row)
-	case row.Attempt >= Retries(topics.Cause(row.Reason), sc.RetryMax):
+	case row.Attempt >= Retries(topics.Cause(row.Reason), sc.RetryMax) && row.Reason != ReasonUnmade:
 		return false, s.abandon(row, owed, tried(row))
 	case !mayRun:
 		return false, nil
@@ -489,6 +493,10 @@ func (s *step) ended(sc store.Schedule, g store.SlotGroup, j store.Job, grace ti
 		next.CreatedAt = row.CreatedAt
 	case had: // another group owes the same slot: they share the attempts
 		next.Attempt, next.CreatedAt = max(next.Attempt, row.Attempt), row.CreatedAt
+	}
+	if j.Cause == topics.CauseUnmade {
+		next.NextAttemptAt = s.now.UnixMilli() // the job that follows waits until the repository is made
+		return s.pend(next)
 	}
 	next.NextAttemptAt = s.now.Add(Backoff(next.Attempt)).UnixMilli()
 	if next.Attempt >= Retries(j.Cause, sc.RetryMax) {

@@ -41,6 +41,7 @@ func TestTheAPISetsUpAHostAndFollowsItsBackup(t *testing.T) {
 		a.Password.Reveal() != "hush hush" || a.Env["RESTIC_REST_USERNAME"].Reveal() != "me" || a.Env["RESTIC_REST_PASSWORD"].Reveal() != "hush" {
 		t.Errorf("what the job will need: %q %d", a.URL.Reveal(), len(a.Env))
 	}
+	attic.found(topics.RepositoryID(repository.ID))
 	var empty struct {
 		Allow    bool `json:"allow_empty"`
 		Warnings []string

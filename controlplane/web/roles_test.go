@@ -120,6 +120,7 @@ var roleTable = map[store.Role]string{
 		POST /repositories/{id}/keys/{key}/trust
 		POST /repositories/{id}/foreign/acknowledge
 		POST /repositories/{id}/missing/acknowledge
+		POST /repositories/{id}/making/release
 		GET /repositories/{id}/remove
 		POST /repositories/{id}/remove
 		POST /repositories/{id}/restore
@@ -139,6 +140,7 @@ var roleTable = map[store.Role]string{
 		POST /api/repositories/{id}/keys/{key}/trust
 		POST /api/repositories/{id}/foreign/acknowledge
 		POST /api/repositories/{id}/missing/acknowledge
+		POST /api/repositories/{id}/making/release
 		GET /users
 		GET /users/new
 		POST /users/new

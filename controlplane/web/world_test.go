@@ -34,6 +34,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/store/storetest"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -292,6 +293,7 @@ func (a *agent) group(name string) store.SourceGroup {
 	if err := a.w.store.AddRepository(ctx, "test", r, store.RepositoryAccess{URL: "/srv/vault", Password: "secret of the vault"}); err != nil {
 		a.w.t.Fatal(err)
 	}
+	a.found(r.ID)
 	return must(a.w.store.PutSourceGroup(ctx, "test", store.SourceGroup{
 		ID:         topics.SourceGroupID(id),
 		Host:       a.id,
@@ -299,6 +301,17 @@ func (a *agent) group(name string) store.SourceGroup {
 		Repository: r.ID,
 		Paths:      store.List{"/letters"},
 	}))
+}
+
+// found has a repository be there: making one has tests of its own.
+func (a *agent) found(id topics.RepositoryID) {
+	a.w.t.Helper()
+	if err := a.w.store.SlotStep(a.w.t.Context(), func(tx store.Slots) error {
+		ctx, x := tx.Tx()
+		return places.Found(ctx, x, id, a.id, "", 1)
+	}); err != nil {
+		a.w.t.Fatal(err)
+	}
 }
 
 // connect begins a session.

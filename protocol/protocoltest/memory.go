@@ -195,6 +195,21 @@ type Plane struct {
 	Further map[topics.JobID][]topics.Slot
 	// Limits is how many jobs hosts run at once; nobody changes it.
 	Limits map[topics.HostID]int
+
+	// Unmade are the repositories that are not there yet, and where; all others are.
+	Unmade map[topics.RepositoryID]protocol.Place
+	// Ready is when one of those was first found or made, by the host whose place it is,
+	// or by "" if all share it.
+	Ready  map[RepositoryPlace]int64
+	Makers map[topics.HostID]protocol.Maker
+	Tries  map[RepositoryPlace]protocol.Try
+	Inits  []topics.JobID // what the next init jobs are called; made up without
+}
+
+// A RepositoryPlace is a repository as a host finds it.
+type RepositoryPlace struct {
+	Repository topics.RepositoryID
+	Host       topics.HostID
 }
 
 // NewPlane returns an empty journal.
@@ -211,14 +226,66 @@ func NewPlane() *Plane {
 		Applied:    map[topics.HostID]topics.Configured{},
 		FiredSlots: map[topics.JobID]topics.Fired{},
 		Further:    map[topics.JobID][]topics.Slot{},
+		Unmade:     map[topics.RepositoryID]protocol.Place{},
+		Ready:      map[RepositoryPlace]int64{},
+		Makers:     map[topics.HostID]protocol.Maker{},
+		Tries:      map[RepositoryPlace]protocol.Try{},
 	}
+}
+
+// at is the place where a host finds a repository.
+func (p *Plane) at(repository topics.RepositoryID, host topics.HostID) RepositoryPlace {
+	if p.Unmade[repository].Path {
+		return RepositoryPlace{repository, host}
+	}
+	return RepositoryPlace{Repository: repository}
+}
+
+// seen adds what is known of the place of a job.
+func (p *Plane) seen(j protocol.PlaneJob) protocol.PlaneJob {
+	j.ReadyAt = 1
+	if _, unmade := p.Unmade[j.Repository]; unmade {
+		j.ReadyAt = p.Ready[p.at(j.Repository, j.Host)]
+	}
+	return j
+}
+
+// Place implements protocol.PlaneTx.
+func (p *Plane) Place(id topics.RepositoryID) (protocol.Place, error) { return p.Unmade[id], nil }
+
+// Maker implements protocol.PlaneTx.
+func (p *Plane) Maker(j protocol.PlaneJob) (protocol.Maker, error) { return p.Makers[j.Host], nil }
+
+// AddInit implements protocol.PlaneTx.
+func (p *Plane) AddInit(b protocol.PlaneJob, now int64) (protocol.PlaneJob, error) {
+	j := protocol.PlaneJob{ID: topics.JobID(fmt.Sprintf("init-%06d", len(p.Order))), Host: b.Host, Kind: topics.InitJob,
+		Repository: b.Repository, Behalf: b.Group, QueuedAt: now, NotAfter: now + 24*60*60*1000}
+	if len(p.Inits) > 0 {
+		j.ID, p.Inits = p.Inits[0], p.Inits[1:]
+	}
+	p.Queue(j)
+	for i := len(p.Order) - 1; i > 0 && p.Jobs[p.Order[i-1]].QueuedAt == now && p.Order[i-1] > j.ID; i-- { // as the database lists them
+		p.Order[i-1], p.Order[i] = p.Order[i], p.Order[i-1]
+	}
+	return p.seen(p.Jobs[j.ID]), nil
+}
+
+// Try implements protocol.PlaneTx.
+func (p *Plane) Try(repository topics.RepositoryID, host topics.HostID) (protocol.Try, error) {
+	return p.Tries[RepositoryPlace{repository, host}], nil
+}
+
+// PutTry implements protocol.PlaneTx.
+func (p *Plane) PutTry(t protocol.Try) error {
+	p.Tries[RepositoryPlace{t.Repository, t.Host}] = t
+	return nil
 }
 
 // Queue records a new job.
 func (p *Plane) Queue(j protocol.PlaneJob) {
 	j.State = topics.Queued
 	p.Jobs[j.ID] = j
-	p.Order = append(p.Order, j.ID)
+	p.Order = append(slices.Clone(p.Order), j.ID)
 }
 
 // Step runs one step in a transaction: what fails leaves no trace.
@@ -227,6 +294,8 @@ func (p *Plane) Step(t protocol.Timing, in protocol.PlaneInput) ([]protocol.Plan
 	tx.Places, tx.Jobs, tx.Log, tx.Ends = maps.Clone(p.Places), maps.Clone(p.Jobs), maps.Clone(p.Log), maps.Clone(p.Ends)
 	tx.Late, tx.Tracks = maps.Clone(p.Late), maps.Clone(p.Tracks)
 	tx.Greetings, tx.Parts, tx.Order = maps.Clone(p.Greetings), maps.Clone(p.Parts), slices.Clip(p.Order)
+	tx.Inits = slices.Clip(p.Inits)
+	tx.Unmade, tx.Ready, tx.Tries = maps.Clone(p.Unmade), maps.Clone(p.Ready), maps.Clone(p.Tries)
 	tx.Applied, tx.FiredSlots, tx.Further = maps.Clone(p.Applied), maps.Clone(p.FiredSlots), maps.Clone(p.Further)
 	effects, err := protocol.PlaneStep(t, &tx, in)
 	if err == nil {
@@ -267,7 +336,7 @@ func (p *Plane) DropLane(h topics.HostID, epoch int64) error {
 // Job implements protocol.PlaneTx.
 func (p *Plane) Job(id topics.JobID) (protocol.PlaneJob, bool, error) {
 	j, ok := p.Jobs[id]
-	return j, ok, nil
+	return p.seen(j), ok, nil
 }
 
 // PutJob implements protocol.PlaneTx.
@@ -285,7 +354,7 @@ func (p *Plane) Open(h topics.HostID) ([]protocol.PlaneJob, error) {
 	var jobs []protocol.PlaneJob
 	for _, id := range p.Order {
 		if j := p.Jobs[id]; !j.State.Ended() && (h == "" || j.Host == h) {
-			jobs = append(jobs, j)
+			jobs = append(jobs, p.seen(j))
 		}
 	}
 	return jobs, nil
@@ -321,12 +390,13 @@ func (p *Plane) AddReport(r topics.Report) error {
 }
 
 // Fired implements protocol.PlaneTx.
-func (p *Plane) Fired(host topics.HostID, f topics.Fired, _ int64) (protocol.PlaneJob, bool, error) {
+func (p *Plane) Fired(host topics.HostID, f topics.Fired, at int64) (protocol.PlaneJob, bool, error) {
 	j := protocol.PlaneJob{ID: f.Job, Host: host, Kind: topics.BackupJob, Repository: f.Repository,
-		Group: f.Group, Schedule: f.Slot.Schedule, Slot: f.Slot.At, State: topics.Dispatched, Accepted: true, Fired: true}
+		Group: f.Group, Schedule: f.Slot.Schedule, Slot: f.Slot.At, State: topics.Dispatched, Accepted: true, Fired: true,
+		QueuedAt: at}
 	p.Jobs[j.ID], p.FiredSlots[j.ID] = j, f
 	p.Order = append(p.Order, j.ID)
-	return j, true, p.Served(j, f.Also, 0)
+	return p.seen(j), true, p.Served(j, f.Also, 0)
 }
 
 // Served implements protocol.PlaneTx.
@@ -368,7 +438,10 @@ func (p *Plane) Saved(j protocol.PlaneJob, f topics.Finished, _ int64) error {
 }
 
 // Finished implements protocol.PlaneTx.
-func (p *Plane) Finished(j protocol.PlaneJob, f topics.Finished, _ int64) error {
+func (p *Plane) Finished(j protocol.PlaneJob, f topics.Finished, at int64) error {
+	if place := p.at(j.Repository, j.Host); (f.State == topics.Succeeded || f.RepositoryReady) && p.Ready[place] == 0 {
+		p.Ready[place] = at
+	}
 	p.Ends[j.ID] = append(slices.Clip(p.Ends[j.ID]), f)
 	return nil
 }

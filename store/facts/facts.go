@@ -55,7 +55,7 @@ type Group struct {
 	MeasureBytes uint64 `db:"measure_bytes"`
 	Collapsed    bool   `db:"collapsed"` // the newest holds nothing, or next to nothing of the measure
 
-	Last         Run   `db:"last"`          // the last backup that ended; cancelled ones and dry runs do not count
+	Last         Run   `db:"last"`          // the last backup that ended; cancelled ones, and those before their repository, do not count
 	FailedSince  int64 `db:"failed_since"`  // when the first of the failures in a row ended; 0 if the last did not fail
 	UsualSeconds int64 `db:"usual_seconds"` // median duration of the last ten that made a snapshot
 

@@ -308,8 +308,8 @@ func (k *kept) ended(ctx context.Context, tx Tx, was Group, far int64) error {
 	for _, until := range []int64{far, math.MaxInt64} { // those of a clock that was far ahead come last
 		for _, state := range []topics.JobState{topics.Succeeded, topics.Warnings, topics.Failed, topics.Interrupted, topics.Abandoned} {
 			r, err := get[Run](ctx, tx, `SELECT id AS job, state, cause, finished_at AS ended_at FROM jobs
-				WHERE source_group = $1 AND source_group <> '' AND state = $2 AND finished_at > 0 AND finished_at <= $3
-				ORDER BY finished_at DESC, id DESC LIMIT 1`, k.Group.Group, state, until)
+				WHERE source_group = $1 AND source_group <> '' AND state = $2 AND finished_at > 0 AND finished_at <= $3 AND cause <> $4
+				ORDER BY finished_at DESC, id DESC LIMIT 1`, k.Group.Group, state, until, topics.CauseUnmade)
 			if err == nil {
 				rows = append(rows, r)
 			} else if !errors.Is(err, sql.ErrNoRows) {
@@ -343,7 +343,8 @@ func (k *kept) ended(ctx context.Context, tx Tx, was Group, far int64) error {
 	for _, state := range []topics.JobState{topics.Failed, topics.Interrupted, topics.Abandoned} {
 		first, err := get[int64](ctx, tx, `SELECT coalesce(min(finished_at), 0) FROM jobs
 			WHERE source_group = $1 AND source_group <> '' AND state = $2 AND finished_at > 0
-				AND (finished_at > $3 OR finished_at = $3 AND id > $4)`, k.Group.Group, state, well.EndedAt, well.Job)
+				AND (finished_at > $3 OR finished_at = $3 AND id > $4) AND cause <> $5`, k.Group.Group, state, well.EndedAt, well.Job,
+			topics.CauseUnmade)
 		if err != nil {
 			return err
 		}

@@ -66,6 +66,8 @@ var blames = map[topics.Cause]blame{
 	topics.CauseLocked:        barred,
 	topics.CausePassword:      shut,
 	topics.CauseNoRepository:  shut,
+	topics.CauseUnmade:        innocent, // there is none yet
+	topics.CauseNotMounted:    innocent, // the same
 	topics.CauseUnreachable:   shut,
 	topics.CauseCertificate:   shut,
 	topics.CauseCredentials:   shut,

@@ -88,16 +88,20 @@ func Moved(ctx context.Context, tx sqlx.ExtContext, repository topics.Repository
 	if Shared(was) == Shared(now) {
 		return nil
 	}
+	if _, err := tx.ExecContext(ctx, `UPDATE places SET ready_at = 0 WHERE repository = $1 AND (host = '') <> $2`, repository,
+		Shared(now)); err != nil {
+		return err
+	}
 	if Shared(now) {
 		_, err := tx.ExecContext(ctx, `INSERT INTO places (repository, host, ready_at) SELECT id, '', ready_at FROM repositories
-			WHERE id = $1 AND ready_at > 0 ON CONFLICT (repository, host) DO NOTHING`, repository)
+			WHERE id = $1 AND ready_at > 0 ON CONFLICT (repository, host) DO UPDATE SET ready_at = excluded.ready_at`, repository)
 		return err
 	}
 	_, err := tx.ExecContext(ctx, `INSERT INTO places (repository, host, ready_at)
 		SELECT $1, f.host, max(min(f.at), 1) FROM (
 			SELECT host, good_at AS at FROM repository_looks WHERE repository = $1 AND kind = 'open' AND good_at > 0
 			UNION ALL SELECT host, min(time) AS at FROM snapshots WHERE repository = $1 AND job <> '' GROUP BY host) f
-		JOIN hosts h ON h.id = f.host WHERE true GROUP BY f.host
+		JOIN host_names h ON h.id = f.host WHERE true GROUP BY f.host
 		ON CONFLICT (repository, host) DO UPDATE SET ready_at = max(ready_at, excluded.ready_at)`, repository)
 	return err
 }

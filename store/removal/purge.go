@@ -11,10 +11,11 @@ import (
 // Own are the columns by which the rows of other tables are of one host, group or
 // repository and tell nothing of anything else. A purge erases these rows.
 var Own = map[Kind][]string{
-	Host: {"slot_outcomes.host", "repository_looks.host", "repository_places.host", "places.host", "enroll_tokens.host",
-		"enroll_tokens.for_host", "host_lanes.host"},
+	Host: {"slot_outcomes.host", "repository_looks.host", "repository_places.host", "places.host", "making_tries.host",
+		"enroll_tokens.host", "enroll_tokens.for_host", "host_lanes.host"},
 	Group: {"slot_outcomes.source_group"},
 	Repository: {"repository_looks.repository", "repository_damage.repository", "repository_places.repository", "places.repository",
+		"making_tries.repository",
 		"repository_days.repository", "maintenance_duties.repository", "maintenance_reviews.repository",
 		"retention_measures.repository"},
 }

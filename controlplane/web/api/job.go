@@ -47,6 +47,7 @@ type createJobIn struct {
 		Subset      string              `json:"subset,omitempty" doc:"check: n/t, the nth of t slices of the packs"`
 		WithCache   bool                `json:"with_cache,omitempty" doc:"check: by the host's cache: sees no damaged index or trees"`
 		All         bool                `json:"all,omitempty" doc:"unlock: locks of live processes, too"`
+		Anyway      bool                `json:"anyway,omitempty" doc:"init: also in a directory that looks like a mount point without its disk"`
 	}
 }
 
@@ -78,6 +79,7 @@ func (a *API) CreateJob(ctx context.Context, in *createJobIn) (*jobRefOut, error
 				Subset:    b.Subset,
 				WithCache: b.WithCache,
 				All:       b.All,
+				Anyway:    b.Anyway,
 			}},
 	)
 	if err != nil {
@@ -164,9 +166,11 @@ type silenceJSON struct {
 // as it may at once; "repository", one that has to be alone there, or those before it;
 // "limit", when as many run as may in all or in the repository; "plan", while what to
 // remove is being decided; "host-disk", until there is space again on its host's disk;
-// "twins", until somebody has said which of two machines with the host's identity stays.
+// "twins", until somebody has said which of two machines with the host's identity stays;
+// "making", until the repository is made: the job that does, or that is in the way, or the
+// last that could not.
 type waitingJSON struct {
-	Reason protocol.Wait `json:"reason" enum:"host,host-disk,job,busy,repository,limit,plan,twins"`
+	Reason protocol.Wait `json:"reason" enum:"host,host-disk,job,busy,repository,limit,plan,twins,making"`
 	Job    topics.JobID  `json:"job" doc:"the job it waits for, or empty"`
 	Text   string        `json:"text" doc:"for people"`
 }

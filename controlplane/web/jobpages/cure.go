@@ -45,6 +45,10 @@ func cure(r *views.Remedy, c jobs.Cure, t told, who *session.Visitor) {
 			r.Small = t.newest
 		}
 	case !inCare:
+	case c == jobs.CureAnyway:
+		if who.May(rights.Repositories) {
+			r.Anyway = string(t.Repository)
+		}
 	case c == jobs.CureRepository && t.Cause == topics.CausePassword:
 		link(rights.Repositories, "Change the password", repository+"/edit")
 	case c == jobs.CureRepository:

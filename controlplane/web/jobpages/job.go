@@ -209,6 +209,7 @@ func (s *Pages) jobView(ctx context.Context, t told) (views.Job, error) {
 				Text:  t.host.Name + " has taken the job and is about to start restic.",
 			}
 		}
+		s.heldMaking(ctx, &v, j, t.host.Name, who)
 	case topics.Running:
 		s.runningView(&v, j)
 		v.Silent = s.silence(j, t.host.Name)
@@ -219,7 +220,7 @@ func (s *Pages) jobView(ctx context.Context, t told) (views.Job, error) {
 	}
 	if !ended && j.CancelAsked {
 		v.Status = v.Status.As("Cancelling")
-		if !s.Presence.Reachable(j.Host) {
+		if !s.Presence.Reachable(j.Host) && (v.Waiting == nil || v.Waiting.Release == "") {
 			v.Waiting = nil
 			v.Silent = &views.Note{Tone: "warn", Title: t.host.Name + " cannot be asked yet", Text: jobs.CancelWords(j, false)}
 		}
@@ -405,4 +406,17 @@ func (s *Pages) CancelJob(w http.ResponseWriter, r *http.Request) error {
 		layout.Redirect(w, r, "/jobs")
 	}
 	return nil
+}
+
+// heldMaking says of an init job that was sent since when its host says nothing, and
+// offers to take it from that host.
+func (s *Pages) heldMaking(ctx context.Context, v *views.Job, j store.Job, host string, who *session.Visitor) {
+	if j.Kind != topics.InitJob || j.Accepted || j.SentAt == 0 || v.Waiting == nil {
+		return
+	}
+	v.Waiting.Text = host + " was asked to make the repository " + words.Clock(ctx, base.At(j.SentAt), s.Now()) +
+		" and has not answered. Until it does, nobody else is, as two at once would destroy it."
+	if who.May(rights.Repositories) {
+		v.Waiting.Release = string(j.Repository)
+	}
 }

@@ -368,6 +368,8 @@ func (s *Pages) waiting(j store.Job, q *base.Queue) wait {
 		w.link = views.Link{Text: "Decide on the page of the host", URL: views.HostURL(string(j.Host))}
 	case protocol.WaitDisk:
 		w.short, w.text = "no space on the host", layout.NoRoom
+	case protocol.WaitMaking:
+		w.short, w.text = "repository is being made", making(turn.For, other)
 	case protocol.WaitPlan:
 		w.short, w.text = "being planned", "Starts when the repository was listed and what goes is decided"
 	case protocol.WaitLimit:
@@ -498,4 +500,19 @@ func (t *jobsTab) read(ctx context.Context, p *layout.Painter) error {
 	}
 	t.q = q
 	return s.NameJobs(ctx, q, t.rows)
+}
+
+// making words what a job waits for whose repository is not there yet: other is the job
+// that makes it, or is in the way, or could not make it last.
+func making(id topics.JobID, other store.Job) string {
+	switch {
+	case id == "":
+		return "Waits until its repository is made: no host could begin with it yet. An agent of an older version cannot if hooks run before " +
+			"its backups, or its policy does not allow init; update that agent"
+	case other.ID == "":
+		return "Waits until its repository is made; the last host that tried could not, and it is tried again: see the"
+	case other.Kind == topics.InitJob:
+		return "Waits until its repository is made, which is left to the"
+	}
+	return "Waits until its repository is made, and with that for the"
 }

@@ -131,6 +131,8 @@ func operationOf(kind topics.JobKind, f url.Values) topics.Operation {
 		return topics.Operation{DryRun: yes("dry_run")}
 	case topics.UnlockJob:
 		return topics.Operation{All: yes("all")}
+	case topics.InitJob:
+		return topics.Operation{Anyway: yes("anyway")}
 	}
 	return topics.Operation{}
 }

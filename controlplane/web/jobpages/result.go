@@ -204,6 +204,7 @@ func askedFor(o topics.Operation) (f []views.Fact) {
 	say("From the host's cache", yes[o.WithCache], false)
 	say("Dry run", yes[o.DryRun], false)
 	say("All locks", yes[o.All], false)
+	say("Even where a disk seems to be missing", yes[o.Anyway], false)
 	return f
 }
 

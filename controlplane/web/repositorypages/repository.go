@@ -535,6 +535,15 @@ func (s *Pages) TrustKeyPage(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// ReleaseMakingPage takes the making of a repository from a host that does not answer.
+func (s *Pages) ReleaseMakingPage(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.Jobs.Release(r.Context(), session.Of(r.Context()).Name, base.RepositoryID(r)); err != nil {
+		return err
+	}
+	layout.Redirect(w, r, views.RepositoryURL(base.Param(r, "id")))
+	return nil
+}
+
 // AcknowledgeForeignPage says that all foreign snapshots are known.
 func (s *Pages) AcknowledgeForeignPage(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.Repositories.AcknowledgeForeign(r.Context(), session.Of(r.Context()).Name, base.RepositoryID(r)); err != nil {

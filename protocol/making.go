@@ -1,0 +1,267 @@
+package protocol
+
+import (
+	"time"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// Making a repository is a job of its own, of kind init, that one host is given. Two
+// that begin one at the same place at the same time destroy it: each writes a key and a
+// configuration of its own. So a backup whose repository is not there yet waits, and on
+// its behalf its host is given an init job, while nothing else is under way at that
+// address that could begin one or be disturbed by it. What was sent is taken from its
+// host only once that has answered that it does not run it, or when a person says so:
+// nobody else can know whether it is at work.
+
+// WaitMaking is the Wait of a job whose repository is not there yet.
+const WaitMaking Wait = "making"
+
+// A Place is where the hosts find a repository.
+type Place struct {
+	// Address is the same text for all repositories that may lie in the same place.
+	Address string
+	// Path says that the address names a place on the host.
+	Path bool
+}
+
+// A Maker is what decides whether a host can make the repository of a backup that waits
+// there.
+type Maker struct {
+	// Old is an agent that is not up to it: it runs no hooks around an init, and its
+	// policy has to allow the kind by itself.
+	Old    bool
+	Inits  bool // its policy allows the kind
+	Before bool // the backup's source group has hooks that run before
+}
+
+// can reports whether the host may be given an init job. An old agent would make a
+// repository in a mount point that the hook is about to cover.
+func (m Maker) can(p Place) bool { return !m.Old || m.Inits && (!m.Before || !p.Path) }
+
+// A Try is how often a host failed to make a repository. That of host "" holds for all
+// hosts.
+type Try struct {
+	Repository topics.RepositoryID `db:"repository"`
+	Host       topics.HostID       `db:"host"`
+	Job        topics.JobID        `db:"job"` // the last that failed
+	Attempts   int                 `db:"attempts"`
+	FailedAt   int64               `db:"failed_at"` // Unix milliseconds, as NextAt
+	NextAt     int64               `db:"next_at"`   // no job that waited then makes the host try again sooner
+}
+
+// holds reports whether the host does not try again yet for a backup. One that was asked
+// for since does not wait: somebody may have mended what was wrong.
+func (t Try) holds(j PlaneJob, now int64) bool { return now < t.NextAt && j.QueuedAt <= t.FailedAt }
+
+// backOff is how long a host waits after it failed for the nth time: a minute, doubled
+// each time, at most half an hour.
+func backOff(n int) int64 {
+	const first, most = time.Minute, 30 * time.Minute
+	if n > 5 {
+		return most.Milliseconds()
+	}
+	return min(first<<max(n-1, 0), most).Milliseconds()
+}
+
+// removedHold is how long nobody makes a repository after the host that was at it was
+// removed: longer than an init takes.
+const removedHold = 10 * time.Minute
+
+// Released: a person says that an init job's host is not at work any more, though it
+// has not answered.
+type Released struct {
+	Job topics.JobID
+	By  string
+	Now int64
+}
+
+func (Released) planeInput() {}
+
+// ready reports whether there was a repository at the place of a job when it began, as
+// far as we know.
+func (j PlaneJob) ready() bool { return j.ReadyAt > 0 }
+
+// unsettled reports whether a job is under way at a place that is not ready: it may make
+// a repository, or take one that is half made for what it is not.
+func (j PlaneJob) unsettled() bool { return j.State != topics.Queued && !j.State.Ended() && !j.ready() }
+
+// Sites says where repositories lie and who has tried to make them.
+type Sites interface {
+	// Place is where a repository lies.
+	Place(topics.RepositoryID) (Place, error)
+	// Maker says whether the host of a backup can make its repository.
+	Maker(PlaneJob) (Maker, error)
+	// Try is the zero value for a host that has not failed to make a repository.
+	Try(topics.RepositoryID, topics.HostID) (Try, error)
+}
+
+// Making decides who is next where repositories are not there yet, on top of Turns.
+type Making struct {
+	sites  Sites
+	now    int64
+	turns  *Turns
+	places map[topics.RepositoryID]Place
+	inits  map[string]topics.JobID // by address: the init job that was sent and has not ended
+	others map[string]topics.JobID // by address: another job that is under way and unsettled
+}
+
+// NewMaking begins with what is under way among the open jobs.
+func NewMaking(sites Sites, now int64, turns *Turns, open []PlaneJob) (*Making, error) {
+	m := &Making{sites: sites, now: now, turns: turns, places: map[topics.RepositoryID]Place{}, inits: map[string]topics.JobID{},
+		others: map[string]topics.JobID{}}
+	for _, j := range open {
+		if j.unsettled() {
+			if err := m.begin(j); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return m, nil
+}
+
+func (m *Making) place(id topics.RepositoryID) (Place, error) {
+	p, known := m.places[id]
+	if known {
+		return p, nil
+	}
+	p, err := m.sites.Place(id)
+	m.places[id] = p
+	return p, err
+}
+
+// begin notes a job that is under way at a place that is not ready.
+func (m *Making) begin(j PlaneJob) error {
+	p, err := m.place(j.Repository)
+	if j.Kind == topics.InitJob {
+		m.inits[p.Address] = j.ID
+	} else {
+		m.others[p.Address] = j.ID
+	}
+	return err
+}
+
+// Take says what a queued job waits for, as Turns.Take does. Where there is no
+// repository yet, a backup waits until there is one, and everything else while somebody
+// makes it; an init job also waits for whatever else is under way. init is true for a
+// backup if now an init job is to be sent to its host on its behalf, which has the turn.
+func (m *Making) Take(j PlaneJob, online bool) (t Turn, init bool, err error) {
+	if j.ready() {
+		return m.turns.Take(j, online), false, nil
+	}
+	p, err := m.place(j.Repository)
+	if err != nil {
+		return t, false, err
+	}
+	if !online {
+		return Turn{Wait: WaitHost}, false, nil
+	}
+	if at := m.inits[p.Address]; at != "" {
+		return Turn{WaitMaking, at}, false, nil
+	}
+	other := m.others[p.Address]
+	switch {
+	case j.Kind != topics.BackupJob && j.Kind != topics.InitJob, j.Kind == topics.InitJob && other == "":
+		if t = m.turns.Take(j, online); t.Wait == "" {
+			err = m.begin(j)
+		}
+		return t, false, err
+	case other != "":
+		return Turn{WaitMaking, other}, false, nil
+	}
+	maker, err := m.sites.Maker(j)
+	if err != nil || !maker.can(p) {
+		return Turn{Wait: WaitMaking}, false, err
+	}
+	for _, host := range []topics.HostID{"", j.Host} {
+		if try, err := m.sites.Try(j.Repository, host); err != nil || try.holds(j, m.now) {
+			return Turn{Wait: WaitMaking, For: try.Job}, false, err
+		}
+	}
+	if t := m.turns.Take(PlaneJob{Host: j.Host, Kind: topics.InitJob, Repository: j.Repository}, online); t.Wait != "" {
+		return Turn{WaitMaking, t.For}, false, nil
+	}
+	return Turn{Wait: WaitMaking}, true, nil
+}
+
+// make adds an init job on behalf of a backup that waits, and sends it.
+func (s *planeStep) make(m *Making, j PlaneJob, now int64) error {
+	init, err := s.tx.AddInit(j, now)
+	if err != nil {
+		return err
+	}
+	if err := m.begin(init); err != nil {
+		return err
+	}
+	init.State = topics.Dispatched
+	return s.send(init, now)
+}
+
+// silent reports whether the host of an init job has not answered for so long that it
+// is asked to leave it to another.
+func (s *planeStep) silent(j PlaneJob, now int64) bool {
+	return j.keeps() && j.State == topics.Dispatched && !j.Accepted && !j.CancelAsked && now > j.SentAt+s.Silent.Milliseconds()
+}
+
+// keeps reports whether a job that was sent stays its host's however long that says
+// nothing.
+func (j PlaneJob) keeps() bool { return j.Kind == topics.InitJob && !j.ready() }
+
+// unmade has a backup that found no repository wait for one, if none was there when it
+// began: a host that begins a slot by itself cannot know that.
+func unmade(j PlaneJob, f topics.Finished) topics.Finished {
+	began := j.SentAt
+	if began == 0 {
+		began = j.QueuedAt
+	}
+	if j.Kind == topics.BackupJob && f.State == topics.Failed && f.Cause == topics.CauseNoRepository && (!j.ready() || j.ReadyAt > began) {
+		f.Cause = topics.CauseUnmade
+	}
+	return f
+}
+
+// failed notes that a host could not make a repository. The backup on whose behalf it
+// tried fails of the same, as do others of that host, unless what failed was the hook of
+// this source group. What says nothing of the host, as that it was killed or did not
+// answer, leaves them waiting for another try, there or on another host.
+func (s *planeStep) failed(j PlaneJob, f topics.Finished, now int64) error {
+	if j.Kind != topics.InitJob || j.Behalf == "" || f.State == topics.Succeeded || f.RepositoryReady {
+		return nil
+	}
+	try, err := s.tx.Try(j.Repository, j.Host)
+	if err != nil {
+		return err
+	}
+	try = Try{Repository: j.Repository, Host: j.Host, Job: j.ID, Attempts: try.Attempts + 1, FailedAt: now}
+	try.NextAt = now + backOff(try.Attempts)
+	if err := s.tx.PutTry(try); err != nil {
+		return err
+	}
+	if f.Cause == topics.CauseHostRemoved {
+		hold := Try{Repository: j.Repository, Job: j.ID, FailedAt: now, NextAt: now + removedHold.Milliseconds()}
+		return s.tx.PutTry(hold)
+	}
+	if f.State != topics.Failed {
+		return nil
+	}
+	waiting, err := s.tx.Open(j.Host)
+	for _, b := range waiting {
+		if err == nil && b.Kind == topics.BackupJob && b.State == topics.Queued && b.Repository == j.Repository && !b.ready() &&
+			(f.Cause != topics.CauseHook || b.Group == j.Behalf) {
+			err = s.finish(b, topics.Finished{Job: b.ID, State: topics.Failed, Cause: f.Cause, Lines: b.Lines,
+				Message: f.Message + " (the repository could not be made, see job " + string(j.ID) + ")"}, now)
+		}
+	}
+	return err
+}
+
+// release ends an init job that was sent, because a person says that its host is not at
+// work.
+func (s *planeStep) release(in Released) error {
+	j, known, err := s.tx.Job(in.Job)
+	if err != nil || !known || j.Kind != topics.InitJob || j.State == topics.Queued || j.State.Ended() {
+		return err
+	}
+	return s.finish(j, topics.Finished{Job: j.ID, State: topics.Interrupted, Cause: topics.CauseCancelled, Lines: j.Lines,
+		Message: "Released by " + in.By + ", who says that the host is not at work on it; the host had not answered."}, in.Now)
+}
