@@ -25,7 +25,7 @@ func (s *Store) AllLocks(ctx context.Context) ([]Lock, error) {
 func (s *Store) DiedSince(ctx context.Context, id topics.RepositoryID, since int64) (bool, error) {
 	n, err := get[int](ctx, s.r, `SELECT count(*) FROM jobs WHERE repository = $1 AND finished_at > $2 AND started_at > 0 AND
 		(state IN ('interrupted', 'cancelled') OR state = 'failed' AND cause IN ('locked', 'killed', 'agent-died', 'unreachable',
-		'unknown', ''))`, id, since)
+		'stalled', 'disk-full', 'host-disk-full', 'unknown', ''))`, id, since)
 	return n > 0, err
 }
 

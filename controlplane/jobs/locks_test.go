@@ -132,3 +132,21 @@ func TestALookAtTheLocksIsAskedForBeforeTheJobItIsFor(t *testing.T) {
 		}
 	}
 }
+
+// A lock may be left by whatever ended restic before it could remove it.
+func TestWhichEndsMayLeaveALock(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	for cause, may := range map[topics.Cause]bool{
+		topics.CauseKilled: true, topics.CauseStalled: true, topics.CauseUnreachable: true, topics.CauseDiskFull: true,
+		topics.CauseHostDisk: true, topics.CauseUnknown: true,
+		topics.CausePassword: false, topics.CauseUsage: false, topics.CauseSourceMissing: false,
+	} {
+		j := w.running()
+		w.step(protocol.Ended{Job: j.ID, End: topics.Finished{State: topics.Failed, Cause: cause}})
+		w.await("the job to have ended", func() bool { return w.job(j.ID).State == topics.Failed })
+		if got, err := w.store.DiedSince(t.Context(), j.Repository, w.job(j.ID).FinishedAt-1); err != nil || got != may {
+			t.Errorf("after %s: %t, %v; want %t", cause, got, err, may)
+		}
+	}
+}

@@ -379,6 +379,8 @@ func opens(c topics.Cause) bool {
 		topics.CauseCredentials,
 		topics.CausePermission,
 		topics.CauseNoRestic,
+		topics.CauseHostDisk,
+		topics.CauseKilled,
 		topics.CauseDamaged,
 		topics.CauseUsage,
 		topics.CausePolicy,
