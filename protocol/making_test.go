@@ -1,0 +1,207 @@
+package protocol_test
+
+import (
+	"testing"
+
+	. "github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/protocol/protocoltest"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A makingSite is a control plane with hosts whose backups wait for one repository.
+type makingSite struct {
+	*testing.T
+	plane *protocoltest.Plane
+	now   int64
+	seq   map[topics.HostID]uint64
+	away  map[topics.HostID]bool
+}
+
+func newMakingSite(t *testing.T, p Place, hosts ...topics.HostID) *makingSite {
+	s := &makingSite{T: t, plane: protocoltest.NewPlane(), now: 1_000_000, seq: map[topics.HostID]uint64{}, away: map[topics.HostID]bool{}}
+	s.plane.Unmade["vault"] = p
+	for i, h := range hosts {
+		s.plane.Queue(PlaneJob{ID: topics.JobID("backup-" + string(h)), Host: h, Kind: topics.BackupJob, Repository: "vault",
+			Group: topics.SourceGroupID("of-" + string(h)), QueuedAt: s.now + int64(i), NotAfter: s.now + 86_400_000})
+	}
+	s.now += 1000
+	return s
+}
+
+func (s *makingSite) step(in PlaneInput) {
+	s.Helper()
+	if _, err := s.plane.Step(DefaultTiming(), in); err != nil {
+		s.Fatal(err)
+	}
+}
+
+func (s *makingSite) tick(later int64) {
+	s.Helper()
+	s.now += later
+	for range 2 {
+		s.step(Tick{Now: s.now, Online: func(h topics.HostID) bool { return !s.away[h] }})
+	}
+}
+
+func (s *makingSite) hear(h topics.HostID, e topics.Event) {
+	s.Helper()
+	s.seq[h]++
+	s.step(Arrived{Host: h, Now: s.now, Events: topics.Events{Epoch: 1, First: s.seq[h], Events: []topics.Event{e}}})
+}
+
+// inits lists the init jobs that have not ended.
+func (s *makingSite) inits() (open []PlaneJob) {
+	jobs, _ := s.plane.Open("")
+	for _, j := range jobs {
+		if j.Kind == topics.InitJob {
+			open = append(open, j)
+		}
+	}
+	return open
+}
+
+// one is the only init job that has not ended; it is this host's.
+func (s *makingSite) one(h topics.HostID) PlaneJob {
+	s.Helper()
+	open := s.inits()
+	if len(open) != 1 || open[0].Host != h || open[0].State == topics.Queued {
+		s.Fatalf("init jobs are %+v, want one that was sent to %s", open, h)
+	}
+	return open[0]
+}
+
+func (s *makingSite) none() {
+	s.Helper()
+	if open := s.inits(); len(open) > 0 {
+		s.Fatalf("init jobs are %+v, want none", open)
+	}
+}
+
+func (s *makingSite) backup(h topics.HostID, state topics.JobState) {
+	s.Helper()
+	if j := s.plane.Jobs[topics.JobID("backup-"+string(h))]; j.State != state {
+		s.Fatalf("the backup of %s is %s, want %s", h, j.State, state)
+	}
+}
+
+func (s *makingSite) end(j PlaneJob, state topics.JobState, cause topics.Cause) {
+	s.Helper()
+	s.hear(j.Host, topics.Event{Finished: &topics.Finished{Job: j.ID, State: state, Cause: cause}})
+}
+
+var shared, onPath = Place{Address: "rest:https://nas/"}, Place{Address: "/srv/vault", Path: true}
+
+func TestOneHostMakesASharedRepositoryForAll(t *testing.T) {
+	s := newMakingSite(t, shared, "a", "b", "c")
+	s.tick(0)
+	j := s.one("a")
+	s.tick(100_000)
+	s.one("a")
+	s.backup("b", topics.Queued)
+	s.end(j, topics.Succeeded, "")
+	s.tick(0)
+	s.none()
+	for _, h := range []topics.HostID{"a", "b", "c"} {
+		s.backup(h, topics.Dispatched)
+	}
+}
+
+func TestPathsAreMadeOneHostAfterTheOther(t *testing.T) {
+	s := newMakingSite(t, onPath, "a", "b")
+	s.tick(0)
+	s.end(s.one("a"), topics.Succeeded, "")
+	s.tick(0)
+	s.backup("a", topics.Dispatched) // one at work at a place that is there is in nobody's way
+	s.end(s.one("b"), topics.Succeeded, "")
+	s.tick(0)
+	s.backup("b", topics.Dispatched)
+}
+
+func TestAnotherHostTriesWhatOneCannot(t *testing.T) {
+	s := newMakingSite(t, shared, "a", "b")
+	s.tick(0)
+	s.end(s.one("a"), topics.Failed, topics.CauseNoRestic)
+	s.tick(0)
+	s.backup("a", topics.Failed)
+	s.end(s.one("b"), topics.Interrupted, topics.CauseAgentDied)
+	s.tick(0)
+	s.none() // it backs off, and says nothing of the backup
+	s.backup("b", topics.Queued)
+	s.tick(59_000)
+	s.none()
+	s.tick(1000)
+	s.end(s.one("b"), topics.Interrupted, topics.CauseAgentDied)
+	s.tick(119_000)
+	s.none()
+	s.tick(1000)
+	s.one("b")
+}
+
+func TestASilentHostKeepsItUntilItAnswersOrIsReleased(t *testing.T) {
+	for _, released := range []bool{false, true} {
+		s := newMakingSite(t, shared, "a", "b")
+		s.tick(0)
+		j := s.one("a")
+		s.away["a"] = true
+		s.tick(121_000)
+		if j = s.one("a"); !j.CancelAsked {
+			t.Fatal("it is not asked to leave it to another")
+		}
+		s.tick(10 * 86_400_000)
+		s.one("a") // whatever the time: nobody knows whether it is at work
+		s.plane.Jobs["backup-c"] = PlaneJob{ID: "backup-c", Host: "c", Kind: topics.BackupJob, Repository: "vault", State: topics.Queued,
+			QueuedAt: s.now, NotAfter: s.now + 86_400_000}
+		s.plane.Order = append(s.plane.Order, "backup-c")
+		s.tick(0)
+		s.one("a")
+		if released {
+			s.step(Released{Job: j.ID, By: "anna", Now: s.now})
+		} else {
+			s.end(j, topics.Cancelled, topics.CauseCancelled)
+		}
+		s.tick(0)
+		s.one("c")
+	}
+}
+
+func TestAnOldAgentIsNotGivenWhatItsHookHasToMount(t *testing.T) {
+	for what, c := range map[string]struct {
+		place Place
+		maker Maker
+		sent  bool
+	}{
+		"a hook and a path":     {onPath, Maker{Old: true, Inits: true, Before: true}, false},
+		"no hook":               {onPath, Maker{Old: true, Inits: true}, true},
+		"a server":              {shared, Maker{Old: true, Inits: true, Before: true}, true},
+		"its policy forbids it": {shared, Maker{Old: true}, false},
+		"a new agent":           {onPath, Maker{Before: true}, true},
+	} {
+		s := newMakingSite(t, c.place, "a")
+		s.plane.Makers["a"] = c.maker
+		s.tick(0)
+		if got := len(s.inits()) == 1; got != c.sent {
+			t.Errorf("%s: it was sent %v, want %v", what, got, c.sent)
+		}
+	}
+}
+
+func TestASlotThatIsBegunMeanwhileWaits(t *testing.T) {
+	s := newMakingSite(t, shared, "b")
+	fired := topics.Fired{Job: "fired-0001", Slot: topics.Slot{Schedule: "nightly", At: 1}, Group: "of-a", Repository: "vault"}
+	s.hear("a", topics.Event{At: s.now, Fired: &fired})
+	s.tick(0)
+	s.none() // who knows what an older config lets it do
+	s.end(PlaneJob{ID: "fired-0001", Host: "a"}, topics.Failed, topics.CauseNoRepository)
+	if end := s.plane.Ends["fired-0001"][0]; end.Cause != topics.CauseUnmade {
+		t.Errorf("it ended %+v", end)
+	}
+	s.tick(0)
+	s.end(s.one("b"), topics.Succeeded, "")
+	s.now += 1000
+	fired.Job, fired.Slot.At = "fired-0002", 2
+	s.hear("a", topics.Event{At: s.now, Fired: &fired})
+	s.end(PlaneJob{ID: "fired-0002", Host: "a"}, topics.Failed, topics.CauseNoRepository)
+	if end := s.plane.Ends["fired-0002"][0]; end.Cause != topics.CauseNoRepository {
+		t.Errorf("one that was there and is gone: %+v", end)
+	}
+}
