@@ -45,6 +45,7 @@ var retries = map[topics.Cause]retry{
 	topics.CauseCancelled:     {again: false, because: "a person wanted it to end"},
 	topics.CauseHook:          {again: false, because: "somebody has to look at the program"},
 	topics.CauseHostRemoved:   {again: false, because: "the host is gone"},
+	topics.CauseTwins:         {again: false, because: "the machine that stays runs the next slot; this one has become another host"},
 	topics.CauseReview:        {again: false, because: "a person has to look"},
 	topics.CauseUnknown:       {again: true, because: "most of what nobody recognises passes, too; what it costs is not known", most: 3},
 	topics.CauseNone:          {again: false, because: "there is nothing to go by"},
