@@ -21,6 +21,7 @@ var (
 	ErrNoGroups     = errors.New("the host has no source group yet")
 	ErrNoRepository = errors.New("there is no such repository")
 	ErrForbidden    = errors.New("the host's policy forbids it")
+	ErrNoPlace      = errors.New("the host has no place of its own in the repository yet")
 	ErrNoJob        = errors.New("there is no such job")
 	ErrEnded        = store.ErrEnded
 )
@@ -92,7 +93,7 @@ func (e *Engine) AskAt(ctx context.Context, actor string, host topics.HostID, ki
 	if err := e.Permit(ctx, host, kind, repository, o); err != nil {
 		return job, false, err
 	}
-	if _, _, err := e.at(ctx, repository, cmp.Or(place, host)); err != nil { // its name is settled from here on
+	if err := e.there(ctx, repository, cmp.Or(place, host), kind); err != nil {
 		return job, false, err
 	}
 	now := e.Now()

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -105,6 +106,9 @@ func Holders(ctx context.Context, s *store.Store, id topics.RepositoryID) ([]Hol
 // lookFirst queues a listing of the locks before a job that needs exclusive access,
 // if there may be any: the last listing found some, or a job of ours died since.
 func (e *Engine) lookFirst(ctx context.Context, host topics.HostID, r store.Repository) error {
+	if location.PerHost(r.Location) { // the locks are at another place; a job that meets one fails of it, and is tried again
+		return nil
+	}
 	locks, err := e.Store.Locks(ctx, r.ID)
 	if err != nil {
 		return err

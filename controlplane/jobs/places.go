@@ -3,9 +3,11 @@ package jobs
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -35,4 +37,25 @@ func (e *Engine) placeOf(ctx context.Context, host topics.HostID, repository top
 		return "", nil
 	}
 	return n.Where(), err
+}
+
+// there reports ErrNoPlace for a job at a host's place by {host} where no job has found or
+// made a repository yet, unless it is one that does. The name of the place is settled from
+// here on otherwise.
+func (e *Engine) there(ctx context.Context, id topics.RepositoryID, host topics.HostID, kind topics.JobKind) error {
+	r, err := e.Store.Repository(ctx, id)
+	if err != nil || !location.PerHost(r.Location) {
+		return err
+	}
+	if kind != topics.BackupJob && kind != topics.InitJob {
+		rows, err := e.Store.Places(ctx, id)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(rows, func(p places.Place) bool { return p.Host == host && p.Ready() }) {
+			return ErrNoPlace
+		}
+	}
+	_, err = e.Store.PlaceName(ctx, id, host)
+	return err
 }

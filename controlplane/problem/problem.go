@@ -206,6 +206,10 @@ func Of(err error) *Problem {
 	case errors.Is(err, retention.ErrRules):
 		return &Problem{Kind: Invalid, Title: "These retention rules cannot be",
 			Say: rulesProblem(err), Do: "Correct them and try again; nothing was removed."}
+	case errors.Is(err, jobs.ErrNoPlace):
+		return &Problem{Kind: Conflict, Title: "This host has no place in the repository yet",
+			Say: "{host} in its address gives each host a repository of its own, and no job has found or made one for this host. Nothing was begun.",
+			Do:  "Ask a host that has one, see Places on the repository's page, or run a backup first.", Err: err}
 	case errors.Is(err, maintenance.ErrNoPlace):
 		return &Problem{Kind: Conflict, Title: "There is nothing to look after yet",
 			Say: "No host has made its repository at this address.", Do: "Run a backup: the first one of each host makes its own.", Err: err}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -127,11 +128,42 @@ func (s *Service) Refresh(ctx context.Context, by jobs.Actor, id topics.Reposito
 	if err != nil {
 		return nil, err
 	}
+	if host == "" && location.PerHost(r.Location) {
+		return s.refreshAll(ctx, by, r)
+	}
 	if host == "" {
 		if host, err = s.Host(ctx, r); err != nil {
 			return nil, err
 		}
 	}
+	return s.refresh(ctx, by, id, host)
+}
+
+// refreshAll asks each host for its own place, where {host} gives each one.
+func (s *Service) refreshAll(ctx context.Context, by jobs.Actor, r store.Repository) ([]topics.JobID, error) {
+	rows, err := s.Store.Places(ctx, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	all := []topics.JobID{}
+	for _, p := range rows {
+		if h, err := s.Store.Host(ctx, p.Host); errors.Is(err, store.ErrNotFound) || err == nil && (!p.Ready() || h.RevokedAt > 0) {
+			continue
+		} else if err != nil {
+			return all, err
+		}
+		ids, err := s.refresh(ctx, by, r.ID, p.Host)
+		if all = append(all, ids...); err != nil {
+			return all, err
+		}
+	}
+	if len(all) == 0 {
+		return nil, ErrNoHost
+	}
+	return all, nil
+}
+
+func (s *Service) refresh(ctx context.Context, by jobs.Actor, id topics.RepositoryID, host topics.HostID) ([]topics.JobID, error) {
 	ids := []topics.JobID{}
 	for _, kind := range []topics.JobKind{topics.SnapshotsJob, topics.LocksJob, topics.KeyJob, topics.StatsJob} {
 		j, _, err := s.Jobs.Start(ctx, by, jobs.Request{Host: host, Kind: kind, Repository: id})
