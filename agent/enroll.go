@@ -134,7 +134,7 @@ func (e Enrolment) Run(ctx context.Context) (*Identity, error) {
 		InsecureSkipVerify: true, // the pinned CA is only in the chain that comes; VerifyConnection checks all of it
 		VerifyConnection:   func(c tls.ConnectionState) error { return verify(c.PeerCertificates, pass.CA) },
 	}, topics.EnrollRequest{
-		Key: pass.Key, CSR: csr, SealKey: sealKey.Public(), Facts: hostFacts(hostname, version, granted), Protocol: topics.Protocol,
+		Key: pass.Key, CSR: csr, SealKey: sealKey.Public(), Facts: hostFacts(hostname, version, granted, state), Protocol: topics.Protocol,
 	})
 	if err != nil {
 		return nil, err

@@ -14,13 +14,13 @@ func (r *runner) facts() topics.Facts {
 	if err != nil {
 		r.log.Error("the host's policy cannot be used; no job is taken", "err", err)
 	}
-	return hostFacts(r.identity.Hostname, r.program.version(), policy)
+	return hostFacts(r.identity.Hostname, r.program.version(), policy, r.state)
 }
 
-func hostFacts(hostname, restic string, policy Policy) topics.Facts {
+func hostFacts(hostname, restic string, policy Policy, state string) topics.Facts {
 	return topics.Facts{
 		Hostname: hostname, OS: runtime.GOOS, Arch: runtime.GOARCH, Platform: platform(),
-		Agent: Version, Restic: restic, Policy: policy.Name, Permits: policy.permits(), Jobs: topics.MaxJobsAtOnce,
+		Agent: Version, Restic: restic, Policy: policy.Name, Permits: policy.permits(state), Jobs: topics.MaxJobsAtOnce,
 		Makes: true,
 	}
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"github.com/restic-manager/restic-manager/agent/restic"
@@ -156,13 +157,7 @@ func (w work) operation(ctx context.Context) restic.Ending {
 	case topics.DiffJob:
 		return b.Diff(ctx, place, repository, restic.Diff{From: o.From, To: o.To}, out)
 	case topics.RestoreJob:
-		return b.Restore(ctx, place, repository, restic.Restore{
-			Snapshot:  o.Snapshot,
-			Paths:     o.Paths,
-			Target:    o.Target,
-			Overwrite: o.Overwrite,
-			DryRun:    o.DryRun,
-		}, out)
+		return w.restore(ctx)
 	case topics.FindJob:
 		return b.Find(ctx, place, repository, o.Pattern, out)
 	case topics.KeyJob:
@@ -172,6 +167,29 @@ func (w work) operation(ctx context.Context) restic.Ending {
 	}
 	return restic.Ending{State: topics.Failed, Cause: topics.CauseRefused,
 		Message: "This agent does not know " + string(w.Run.Kind) + ", update it."}
+}
+
+// restore brings files back. A directory that was named for a dry run alone does not
+// stay.
+func (w work) restore(ctx context.Context) restic.Ending {
+	o := w.Run.Operation
+	e := w.binary.Restore(ctx, w.place, w.repository, restic.Restore{
+		Snapshot:  o.Snapshot,
+		Paths:     o.Paths,
+		Target:    o.Target,
+		Overwrite: o.Overwrite,
+		DryRun:    o.DryRun,
+	}, w.out)
+	switch {
+	case o.DryRun && o.Fresh:
+		_ = os.Remove(o.Target) // the policy's check made it, and it is empty
+	case !o.DryRun && e.Result != nil && e.Result.Restore != nil:
+		if real, err := resolve(o.Target); err == nil {
+			e.Result.Restore.Target = real
+			w.out.Line(topics.Info, "restored to "+real)
+		}
+	}
+	return e
 }
 
 // report writes what a job found to the journal, in parts of one event each. It

@@ -298,8 +298,13 @@ func (p Policy) hook(name string) (path string, sum [sha256.Size]byte, ok bool) 
 
 // permits returns what the control plane is told of the policy, so that it only
 // offers what the host allows.
-func (p Policy) permits() *topics.Permits {
+func (p Policy) permits(state string) *topics.Permits {
 	out := &topics.Permits{Kinds: p.Kinds, Overwrite: p.Overwrite, Hooks: slices.Sorted(maps.Keys(p.Hooks))}
+	if own := filepath.Join(state, quarantine); p.managed() || slices.Contains(p.RestoreRoots, own) {
+		out.RestoreTo = own
+	} else if len(p.RestoreRoots) > 0 {
+		out.RestoreTo = p.RestoreRoots[0]
+	}
 	if p.managed() {
 		out.Anywhere = true
 		return out

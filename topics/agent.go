@@ -243,7 +243,10 @@ type Permits struct {
 	BackupRoots  []string  `json:"backup_roots,omitempty"`  // it reads below these; none is everywhere
 	RestoreRoots []string  `json:"restore_roots,omitempty"` // it restores below these
 	Overwrite    bool      `json:"overwrite,omitempty"`     // of files that are there
-	Hooks        []string  `json:"hooks,omitempty"`         // names of programs it may run around a job
+	// RestoreTo is where a restore makes a directory of its own if nobody says where to;
+	// an older agent leaves it out.
+	RestoreTo string   `json:"restore_to,omitempty"`
+	Hooks     []string `json:"hooks,omitempty"` // names of programs it may run around a job
 }
 
 // Allows reports whether the host runs this operation. What is not known is

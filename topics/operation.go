@@ -20,6 +20,7 @@ type Operation struct {
 	Snapshot  string   `json:"snapshot,omitempty"`  // restore
 	Paths     []string `json:"paths,omitempty"`     // restore: what to bring back, as the snapshot names it; none is all
 	Target    string   `json:"target,omitempty"`    // restore: a directory of the host
+	Fresh     bool     `json:"fresh,omitempty"`     // restore: Target is a new directory that was named for this job alone
 	Overwrite string   `json:"overwrite,omitempty"` // restore: one of Overwrites; "" is never
 	DryRun    bool     `json:"dry_run,omitempty"`   // restore, prune: say what would happen
 	Pattern   string   `json:"pattern,omitempty"`   // find: restic's pattern of file names
@@ -93,7 +94,7 @@ func (o Operation) Check(kind JobKind) error {
 		if o.Overwrite != "" && !slices.Contains(Overwrites, o.Overwrite) {
 			return bad("overwrite: one of %s", strings.Join(Overwrites, ", "))
 		}
-		rest.Snapshot, rest.Target, rest.Paths, rest.Overwrite, rest.DryRun = "", "", nil, "", false
+		rest.Snapshot, rest.Target, rest.Fresh, rest.Paths, rest.Overwrite, rest.DryRun = "", "", false, nil, "", false
 	case FindJob:
 		if o.Pattern == "" || len(o.Pattern) > 1000 || strings.ContainsAny(o.Pattern, "\x00\r\n") {
 			return bad("pattern: 1 to 1,000 characters, no line break")
@@ -126,7 +127,7 @@ func (o Operation) Check(kind JobKind) error {
 
 func (o Operation) empty() bool {
 	return len(o.Snapshots) == 0 && len(o.Paths) == 0 && o.From+o.To+o.Snapshot+o.Target+o.Overwrite+o.Pattern+o.Subset == "" &&
-		!o.DryRun && !o.ReadData && !o.All && !o.WithCache && !o.Anyway
+		!o.Fresh && !o.DryRun && !o.ReadData && !o.All && !o.WithCache && !o.Anyway
 }
 
 func kinds() string {
@@ -256,6 +257,9 @@ type Restored struct {
 	Bytes   uint64 `json:"bytes"`
 	Skipped uint64 `json:"skipped,omitempty"` // files that were left as they are
 	Errors  uint64 `json:"errors,omitempty"`
+	// Target is where the files are on the host, links resolved; "" of a dry run, and
+	// from older agents.
+	Target string `json:"target,omitempty"`
 }
 
 // Diffed is the difference between two snapshots in numbers.

@@ -83,6 +83,7 @@ type Remedy struct {
 	Link        Link     // optional
 	RunAgain    bool     // offers to start the same job again
 	Unlock      bool     // offers to remove stale locks and start it again
+	Elsewhere   bool     // offers to restore the same to a new folder
 	Exclude     []string // offers to leave out these items from now on
 	Command     string   // for the host
 	Anyway      string   // offers to make this repository where a disk seems to be missing

@@ -122,6 +122,7 @@ type HostOperations struct {
 	Forbids      map[string]string // why its policy allows no job of a kind, by kind
 	RestoreRoots []string          // restores write below these only; none is anywhere
 	NoOverwrite  bool              // its policy lets no restore write over files
+	Target       string            // what a new folder for a restore would be called now
 	Policy       string            // the host's own
 }
 
@@ -144,14 +145,6 @@ func (o HostOperations) why(kind string) string {
 		return "There is no repository yet."
 	case kind != "find" && len(o.Snapshots) == 0:
 		return "No snapshot of this host is known yet."
-	}
-	return ""
-}
-
-// target is where a restore goes unless somebody says otherwise.
-func (o HostOperations) target() string {
-	if len(o.RestoreRoots) == 1 {
-		return o.RestoreRoots[0]
 	}
 	return ""
 }

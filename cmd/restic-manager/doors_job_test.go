@@ -150,7 +150,7 @@ func TestEveryDoorHasTheSameRulesForJobs(t *testing.T) {
 		"unlock all":                {ask: operation(topics.UnlockJob, topics.Operation{All: true})},
 		"restore":                   {ask: restore(func(o *topics.Operation) { o.Paths = []string{"/letters/a,b.txt", "/c"} })},
 		"restore nothing":           {ask: restore(func(o *topics.Operation) { o.Snapshot = "" })},
-		"restore nowhere":           {ask: restore(func(o *topics.Operation) { o.Target = "" })},
+		"restore option-like":       {ask: restore(func(o *topics.Operation) { o.Target = "-x" })},
 		"restore upwards":           {ask: restore(func(o *topics.Operation) { o.Target = "/a/../b" })},
 		"restore relative paths":    {ask: restore(func(o *topics.Operation) { o.Paths = []string{"letters"} })},
 		"restore over all":          {ask: restore(func(o *topics.Operation) { o.Overwrite = "all" }), described: true},

@@ -25,7 +25,7 @@ type jobStartCmd struct {
 	To          string   `placeholder:"ID" help:"diff: a snapshot."`
 	Snapshot    string   `placeholder:"ID" help:"restore: which."`
 	Path        []string `name:"path" sep:"none" help:"restore: what to bring back, as the snapshot names it; again for each."`
-	Target      string   `placeholder:"DIR" help:"restore: a full path on the host."`
+	Target      string   `placeholder:"DIR" help:"restore: a full path on the host; a new directory if not said."`
 	Overwrite   string   `placeholder:"WHEN" help:"restore: never, if-newer, if-changed or always; never if not said."`
 	DryRun      bool     `help:"restore, prune: only say what would happen."`
 	Pattern     string   `help:"find: of file names, as restic knows them."`

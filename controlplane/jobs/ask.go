@@ -167,7 +167,7 @@ func within(h store.Host, kind topics.JobKind, o topics.Operation) error {
 	switch {
 	case p == nil || p.Anywhere || kind != topics.RestoreJob:
 		return nil
-	case !p.Restores(o.Target):
+	case o.Target != "" && !p.Restores(o.Target):
 		return forbids(h, "lets restores write below %s only", strings.Join(p.RestoreRoots, ", "))
 	case !p.Overwrite && o.Overwrite != "" && o.Overwrite != "never":
 		return forbids(h, "lets no restore write over files that are there")

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/restic-manager/restic-manager/store"
@@ -178,5 +179,9 @@ func restored(o topics.Operation, r topics.Result) (word, text string) {
 	case n.Files == 0:
 		return "Nothing restored", "Restored no file: there is none at these paths in the snapshot"
 	}
-	return "", "Restored " + files(n.Files, n.Bytes) + skipped
+	to := ""
+	if o.Fresh {
+		to = " to " + cmp.Or(n.Target, o.Target)
+	}
+	return "", "Restored " + files(n.Files, n.Bytes) + to + skipped
 }

@@ -89,9 +89,12 @@ func MayAsk(a Actor, h store.Host, k topics.JobKind, r *store.Repository) error 
 // Start queues a job; the pages, the API and the command line all use it. It checks
 // the request, the actor's role and the host's policy. For a backup of every group it
 // returns the first job. If the same job is already queued or running, that one is
-// returned and fresh is false.
+// returned and fresh is false. A restore that says no target gets a new directory.
 func (e *Engine) Start(ctx context.Context, a Actor, r Request) (job store.Job, fresh bool, err error) {
 	if err := a.Lacks(rights.OfJob(r.Kind, r.Operation)); err != nil && slices.Contains(topics.Kinds, r.Kind) {
+		return job, false, err
+	}
+	if r, err = e.fresh(ctx, r); err != nil {
 		return job, false, err
 	}
 	if err := r.check(); err != nil {
@@ -109,6 +112,9 @@ func (e *Engine) Again(ctx context.Context, a Actor, j store.Job) (Request, erro
 	r := Request{Host: j.Host, Kind: j.Kind}
 	if o := j.Operation.V; o != nil {
 		r.Operation = *o
+	}
+	if r.Operation.Fresh { // that directory was for that job
+		r.Operation.Fresh, r.Operation.Target = false, ""
 	}
 	h, err := e.Store.Host(ctx, j.Host)
 	if errors.Is(err, store.ErrNotFound) {
@@ -146,8 +152,9 @@ func (e *Engine) Again(ctx context.Context, a Actor, j store.Job) (Request, erro
 	return r, within(h, j.Kind, r.Operation)
 }
 
-// RunAgain queues the same job once more.
-func (e *Engine) RunAgain(ctx context.Context, a Actor, id topics.JobID) (job store.Job, fresh bool, err error) {
+// RunAgain queues the same job once more; a restore into a new directory if elsewhere
+// is set, and if it went to one that was its own.
+func (e *Engine) RunAgain(ctx context.Context, a Actor, id topics.JobID, elsewhere bool) (job store.Job, fresh bool, err error) {
 	j, err := e.Store.Job(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
 		return job, false, ErrNoJob
@@ -157,6 +164,9 @@ func (e *Engine) RunAgain(ctx context.Context, a Actor, id topics.JobID) (job st
 	r, err := e.Again(ctx, a, j)
 	if err != nil {
 		return job, false, err
+	}
+	if elsewhere {
+		r.Operation.Target = ""
 	}
 	return e.Start(ctx, a, r)
 }

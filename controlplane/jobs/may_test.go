@@ -157,7 +157,7 @@ func TestAgainAsksForTheSame(t *testing.T) {
 	} {
 		j := ended(c.kind, c.o)
 		_, may := w.engine.Again(t.Context(), c.actor, j)
-		again, fresh, err := w.engine.RunAgain(t.Context(), c.actor, j.ID)
+		again, fresh, err := w.engine.RunAgain(t.Context(), c.actor, j.ID, false)
 		if !c.right(may) || (may == nil) != (err == nil) {
 			t.Errorf("%s: it may %v, and is answered %v", c.what, may, err)
 			continue
@@ -174,7 +174,7 @@ func TestAgainAsksForTheSame(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, _, err := w.engine.RunAgain(t.Context(), admin, "nothing-01"); !errors.Is(err, ErrNoJob) {
+	if _, _, err := w.engine.RunAgain(t.Context(), admin, "nothing-01", false); !errors.Is(err, ErrNoJob) {
 		t.Errorf("an unknown job: %v", err)
 	}
 }

@@ -43,11 +43,12 @@ const (
 	CurePlan       Cure = "plan"       // what a forget would remove
 	CureSize       Cure = "size"       // accept what the newest snapshot holds
 	CureAnyway     Cure = "anyway"     // make the repository in what looks like a mount point without its disk
+	CureElsewhere  Cure = "elsewhere"  // the same restore into a new folder
 )
 
 // Cures lists every cure.
 var Cures = []Cure{CureRepository, CureGroup, CureExclude, CureUnlock, CureSpace, CureCheck, CureAllow, CureHost, CureRestore, CurePlan,
-	CureSize, CureAnyway}
+	CureSize, CureAnyway, CureElsewhere}
 
 // Texts returns the remedies as plain text.
 func (e Explanation) Texts() []string {
@@ -156,6 +157,14 @@ var explanations = map[topics.Cause]Explanation{
 			{Text: "Let the agent's user read what is backed up.", only: topics.BackupJob},
 			{Text: "Let the agent's user read and write the repository's folder and its own state directory."},
 			thenAgain,
+		},
+	},
+	targetTaken: {
+		Cause:  "There are files in the target already",
+		Effect: "Nothing was restored; the files that are there are untouched, and so is the repository.",
+		Remedies: []Remedy{
+			{Text: "Restore to a new folder. One is made if no target is named.", Cure: CureElsewhere},
+			{Text: "Or name another target that is empty or not there yet.", Cure: CureRestore},
 		},
 	},
 	ownSource: {
@@ -399,6 +408,7 @@ const (
 	partEmpty     topics.Cause = "empty-source, one of several"
 	takesNoWrites topics.Cause = "permission of the repository"
 	ownSource     topics.Cause = "usage, its own repository"
+	targetTaken   topics.Cause = "policy, files in the target"
 )
 
 // ExplainJob is Explain for a job whose message and result are known: they say on whose
@@ -415,6 +425,9 @@ func ExplainJob(j store.Job) Explanation {
 	if cause == topics.CauseUsage && j.Kind == topics.BackupJob && strings.Contains(j.Message, "no backup saves th") { // the agent's words
 		cause = ownSource
 	}
+	if taken(j) {
+		cause = targetTaken
+	}
 	if refusesWrites(j) {
 		cause = takesNoWrites
 	}
@@ -422,6 +435,15 @@ func ExplainJob(j store.Job) Explanation {
 		cause = n
 	}
 	return Explain(j.Kind, cause, j.State)
+}
+
+// taken reports whether a restore was refused for files that are in its target.
+func taken(j store.Job) bool {
+	if j.Kind != topics.RestoreJob {
+		return false
+	}
+	return j.Cause == topics.CausePolicy && strings.Contains(j.Message, "is not empty, and this host's policy") ||
+		j.Cause == topics.CauseUsage && strings.Contains(j.Message, "would be overwritten at the target")
 }
 
 // refusesWrites reports whether a job failed since nothing can be written to its
@@ -500,7 +522,7 @@ func Explain(kind topics.JobKind, cause topics.Cause, state topics.JobState) Exp
 }
 
 // ownEffect lists the causes whose effect is the same for every kind.
-var ownEffect = map[topics.Cause]bool{topics.CauseAppendOnly: true, topics.CausePolicy: true, topics.CauseRefused: true}
+var ownEffect = map[topics.Cause]bool{targetTaken: true, topics.CauseAppendOnly: true, topics.CausePolicy: true, topics.CauseRefused: true}
 
 // others holds the texts that differ for a single kind.
 var others = map[topics.JobKind]map[topics.Cause]Explanation{

@@ -39,7 +39,7 @@ type createJobIn struct {
 		To          string              `json:"to,omitempty" doc:"diff: a snapshot"`
 		Snapshot    string              `json:"snapshot,omitempty" doc:"restore: which"`
 		Paths       []string            `json:"paths,omitempty" doc:"restore: what to bring back, as the snapshot names it; none is all"`
-		Target      string              `json:"target,omitempty" doc:"restore: an absolute directory of the host"`
+		Target      string              `json:"target,omitempty" doc:"restore: an absolute directory of the host; a new one if left out"`
 		Overwrite   string              `json:"overwrite,omitempty" enum:"never,if-newer,if-changed,always" doc:"restore; default never"`
 		DryRun      bool                `json:"dry_run,omitempty" doc:"restore, prune: only say what would happen"`
 		Pattern     string              `json:"pattern,omitempty" doc:"find: of file names, as restic knows them"`

@@ -32,7 +32,7 @@ import (
 type Jobs interface {
 	Start(ctx context.Context, a jobs.Actor, r jobs.Request) (job store.Job, fresh bool, err error)
 	Again(ctx context.Context, a jobs.Actor, j store.Job) (jobs.Request, error)
-	RunAgain(ctx context.Context, a jobs.Actor, id topics.JobID) (job store.Job, fresh bool, err error)
+	RunAgain(ctx context.Context, a jobs.Actor, id topics.JobID, elsewhere bool) (job store.Job, fresh bool, err error)
 	Cancel(ctx context.Context, actor string, id topics.JobID) error
 	Release(ctx context.Context, actor string, repository topics.RepositoryID) (topics.JobID, error)
 	Waits(ctx context.Context, open []store.Job) (map[topics.JobID]protocol.Turn, error)

@@ -59,6 +59,8 @@ func cure(r *views.Remedy, c jobs.Cure, t told, who *session.Visitor) {
 		link(rights.See, "Forget and prune", repository)
 	case c == jobs.CureCheck:
 		link(rights.See, "Open the repository", repository)
+	case c == jobs.CureElsewhere:
+		r.Elsewhere = who.May(rights.Restore)
 	case c == jobs.CureRestore:
 		link(rights.Restore, "Restore again", host+"/operations")
 	case c == jobs.CurePlan:

@@ -31,6 +31,9 @@ func (s *Pages) resultView(ctx context.Context, v *views.Job, j store.Job) error
 		return nil
 	}
 	v.Figures = append(resultFigures(j.Kind, *r, v.DryRun), v.Figures...)
+	if to := r.Restore; to != nil && to.Target != "" && (j.Operation.V == nil || to.Target != j.Operation.V.Target) {
+		v.Facts = append(v.Facts, views.Fact{Name: "The files are in", Value: to.Target, Mono: true})
+	}
 	if r.NoLock != "" {
 		v.Facts = append(v.Facts, views.Fact{Name: "Without a lock",
 			Value: "none could be written: " + r.NoLock + ". A prune at the same time could have removed what was read"})
@@ -196,7 +199,7 @@ func askedFor(o topics.Operation) (f []views.Fact) {
 		say("Asked to remove", words.Count(uint64(n), "snapshot", "snapshots"), false)
 	}
 	say("Paths", strings.Join(o.Paths, ", "), true)
-	say("Target", o.Target, true)
+	say(map[bool]string{false: "Target", true: "Target, a new folder"}[o.Fresh], o.Target, true)
 	say("Files that are there", o.Overwrite, false)
 	say("Pattern", o.Pattern, true)
 	say("Slice", o.Subset, false)
@@ -214,7 +217,7 @@ func (s *Pages) RunAgain(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	again, _, err := s.Jobs.RunAgain(r.Context(), session.Of(r.Context()).Actor(), j.ID)
+	again, _, err := s.Jobs.RunAgain(r.Context(), session.Of(r.Context()).Actor(), j.ID, r.PostFormValue("elsewhere") != "")
 	switch {
 	case errors.Is(err, jobs.ErrNotAgain):
 		return base.ProblemOf(err).With(problem.Link{Text: "Open the repository", URL: views.RepositoryURL(string(j.Repository))})

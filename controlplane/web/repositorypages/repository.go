@@ -497,6 +497,7 @@ func (s *Pages) HostOperations(w http.ResponseWriter, r *http.Request) error {
 			o.Forbids[string(k)] = layout.WhyNot(h, k)
 		}
 	}
+	o.Target = jobs.FreshTarget(h, "snapshot", "time", "…")
 	if p := h.Permits.V; p != nil && !p.Anywhere {
 		o.RestoreRoots, o.NoOverwrite = p.RestoreRoots, !p.Overwrite
 	}
