@@ -193,6 +193,8 @@ type Plane struct {
 	FiredSlots map[topics.JobID]topics.Fired
 	// Further holds the slots that jobs served besides their own.
 	Further map[topics.JobID][]topics.Slot
+	// Through, if set, is what steps go through: a test's way to break a rule.
+	Through func(*Plane) protocol.PlaneTx
 	// Limits is how many jobs hosts run at once; nobody changes it.
 	Limits map[topics.HostID]int
 
@@ -297,7 +299,11 @@ func (p *Plane) Step(t protocol.Timing, in protocol.PlaneInput) ([]protocol.Plan
 	tx.Inits = slices.Clip(p.Inits)
 	tx.Unmade, tx.Ready, tx.Tries = maps.Clone(p.Unmade), maps.Clone(p.Ready), maps.Clone(p.Tries)
 	tx.Applied, tx.FiredSlots, tx.Further = maps.Clone(p.Applied), maps.Clone(p.FiredSlots), maps.Clone(p.Further)
-	effects, err := protocol.PlaneStep(t, &tx, in)
+	var through protocol.PlaneTx = &tx
+	if p.Through != nil {
+		through = p.Through(&tx)
+	}
+	effects, err := protocol.PlaneStep(t, through, in)
 	if err == nil {
 		*p = tx
 	}
