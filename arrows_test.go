@@ -44,7 +44,7 @@ var arrows = []struct{ pkg, may, is string }{
 		" topics",
 		"composes the control plane into one Run"},
 	{"controlplane/consumers", "controlplane/field controlplane/password store", "credentials of MQTT consumers"},
-	{"controlplane/enroll", "controlplane/field failpoint seal store topics words", "lets hosts in"},
+	{"controlplane/enroll", "controlplane/field failpoint protocol seal store topics words", "lets hosts in"},
 	{"controlplane/field", "words", "checks what people type, and knows no subject"},
 	{"controlplane/fleet", "controlplane/health controlplane/hosts controlplane/jobs controlplane/protection slots store store/facts" +
 		" store/promise topics",

@@ -149,6 +149,9 @@ func (e Enrolment) Run(ctx context.Context) (*Identity, error) {
 	if err := retire(); err != nil {
 		return nil, err
 	}
+	if err := granted.unpin(state, answer.Host); err != nil {
+		return nil, err
+	}
 	if err := identity.save(state); err != nil {
 		return nil, err
 	}
@@ -182,6 +185,20 @@ func (p *Policy) settle(state string, keep bool) (forgo func(), err error) {
 	}
 	*p = there
 	return func() {}, nil
+}
+
+// unpin takes back what the agent itself wrote into the policy while the machine was
+// another host: the first repository that worked then is not this host's. What an
+// administrator allowed stays.
+func (p *Policy) unpin(state string, now topics.HostID) error {
+	if p.PinnedAs == "" || p.PinnedAs == now {
+		return nil
+	}
+	p.PinnedAs = ""
+	if len(p.Repositories) > 0 {
+		p.Repositories = p.Repositories[1:] // the agent's is the first, and it writes only into an empty list
+	}
+	return p.Save(state)
 }
 
 // makeRoom sees to it that nobody's identity is lost by accident. It answers with

@@ -249,5 +249,8 @@ func pin(state string, r topics.Repository) (string, error) {
 		return "", nil
 	}
 	p.Repositories = []string{first}
+	if i, err := LoadIdentity(state); err == nil {
+		p.PinnedAs = i.Host
+	}
 	return first, p.Save(state)
 }

@@ -26,6 +26,7 @@ type Policy struct {
 	Name         string           `json:"policy"`                 // one of Presets
 	Kinds        []topics.JobKind `json:"verbs"`                  // operations it runs
 	Repositories []string         `json:"repositories,omitempty"` // where data may go, see location.Pin; none yet is the first that works
+	PinnedAs     topics.HostID    `json:"pinned_as,omitempty"`    // the host that this was when the agent itself named the first of them
 	BackupRoots  []string         `json:"backup_roots"`           // it reads below these
 	RestoreRoots []string         `json:"restore_roots"`          // it writes below these
 	Overwrite    bool             `json:"overwrite"`              // a restore may go where files are

@@ -219,6 +219,7 @@ type Host struct {
 	Name   string `json:"name"`
 	Online bool   `json:"online"`
 	Status string `json:"status"`
+	Cause  string `json:"cause"`
 }
 
 // Hosts lists them.

@@ -62,6 +62,7 @@ type Spool struct {
 	aead cipher.AEAD
 	now  func() time.Time
 	mark func() string // for the next event
+	skip func() uint64 // how many sessions' numbers are left out before the next
 
 	reserve reserve
 }
@@ -92,7 +93,7 @@ func Open(dir string, key [32]byte, now func() time.Time) (*Spool, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Spool{aead: aead, now: now, mark: func() string { return rand.Text()[:10] }, reserve: reserve{dir: dir}}
+	s := &Spool{aead: aead, now: now, mark: func() string { return rand.Text()[:10] }, reserve: reserve{dir: dir}, skip: skipped}
 	err = guard(func() error { return s.open(path) })
 	if process.FullDisk(err) && s.reserve.spend() {
 		if s.db != nil {
@@ -216,6 +217,14 @@ func (s *Spool) Step(in protocol.AgentInput) (effects []protocol.AgentEffect, er
 	return effects, nil
 }
 
+// skipped leaves out up to four thousand million sessions at random: a copy of this
+// journal would otherwise give its connections the numbers of ours.
+func skipped() uint64 {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // it does not fail
+	return uint64(binary.BigEndian.Uint32(b[:]))
+}
+
 // NextSession names the next connection attempt; it is on disk before it returns.
 func (s *Spool) NextSession() (topics.Session, error) {
 	var session topics.Session
@@ -224,7 +233,7 @@ func (s *Spool) NextSession() (topics.Session, error) {
 		if err != nil {
 			return err
 		}
-		n := uint64(1)
+		n := 1 + s.skip()
 		if b := t.meta.Get(sessionsKey); len(b) == 8 {
 			n += binary.BigEndian.Uint64(b)
 		}

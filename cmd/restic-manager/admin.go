@@ -106,6 +106,52 @@ func (c *hostRevokeCmd) Run(ctx context.Context) error {
 	})
 }
 
+type hostTwinsCmd struct {
+	Host   string `arg:"" help:"The host's name or ID."`
+	Stays  string `placeholder:"MACHINE" help:"The machine that stays this host, as the list names it. For the other one a token is printed."`
+	Server string `placeholder:"HOST:PORT" default:"HOST:8883" help:"Where agents reach the control plane, for the command that is printed."`
+	database
+}
+
+func (c *hostTwinsCmd) Run(ctx context.Context) error {
+	return c.with(ctx, func(s *store.Store) error {
+		h, err := hostNamed(ctx, s, c.Host)
+		if err != nil {
+			return err
+		}
+		if c.Stays == "" {
+			return c.list(ctx, s, h)
+		}
+		ca, err := enroll.OpenCA(ctx, s, time.Now)
+		if err != nil {
+			return err
+		}
+		desk := enroll.Desk{Store: s, CA: ca}
+		_, token, err := desk.Stay(ctx, actor, h.ID, c.Stays)
+		if err != nil {
+			return err
+		}
+		say(os.Stderr, "That machine stays %s. The other one is refused; stop its agent, and run this there to make it a host of its own:",
+			h.Name)
+		say(os.Stdout, "%s", enroll.Again(c.Server, token, ""))
+		return nil
+	})
+}
+
+func (c *hostTwinsCmd) list(ctx context.Context, s *store.Store, h store.Host) error {
+	if h.TwinsSince == 0 {
+		say(os.Stdout, "One machine uses the identity of %s.", h.Name)
+		return nil
+	}
+	lanes, err := s.Machines(ctx, h.ID)
+	for _, l := range lanes {
+		if l.RefusedAt == 0 {
+			say(os.Stdout, "%s\tlast heard %s", l.Named(), time.UnixMilli(l.HeardAt).UTC().Format(time.RFC3339))
+		}
+	}
+	return err
+}
+
 // A role is one of store.Roles.
 type role store.Role
 

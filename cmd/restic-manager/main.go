@@ -33,6 +33,7 @@ type cli struct {
 		Retire  hostRetireCmd  `cmd:"" help:"Keep a host's snapshots, judge it no longer and fire none of its schedules; --undo takes it back."`
 		Remove  hostRemoveCmd  `cmd:"" help:"Remove a host. It can be brought back for 30 days; its snapshots stay where they are."`
 		Restore hostRestoreCmd `cmd:"" help:"Bring back a removed host with its source groups and schedules."`
+		Twins   hostTwinsCmd   `cmd:"" help:"List the machines that use a host's identity at once, or say which one stays."`
 		Revoke  hostRevokeCmd  `cmd:"" help:"Revoke a host's certificate. Only an enrolment token made for this host lets it connect again."`
 	} `cmd:"" help:"Manage hosts."`
 	Group struct {

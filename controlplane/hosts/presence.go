@@ -109,9 +109,12 @@ func (p *Presence) Divide(id topics.HostID, lanes []twins.Lane) {
 	if h.lanes != nil {
 		return
 	}
+	was := *h
 	h.lanes = map[int64]*presence{}
 	for _, l := range lanes {
-		if l.RefusedAt == 0 {
+		if l.RefusedAt == 0 && l.Epoch == was.birth.Epoch {
+			h.lanes[l.Epoch] = &was // the one that was welcomed last
+		} else if l.RefusedAt == 0 {
 			at := func(n uint64) topics.Session {
 				if n == 0 { // there was none
 					return topics.Session{}

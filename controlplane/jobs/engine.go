@@ -460,7 +460,7 @@ func (e *Engine) flush() {
 		e.send(of.host, topics.Topic{Kind: topics.KindReceipt, Host: of.host}, func(s topics.Stamp) any {
 			if e.machines.divided[of.host] {
 				s.Session, _ = e.Presence.Machine(of.host, of.epoch)
-				if b, known := e.machines.of(of.host, s.Session); known {
+				if b, known := e.machines.in(of.host, s.Session); known {
 					s.To = b.Instance
 				}
 			}
@@ -699,6 +699,7 @@ func (e *Engine) welcome(ctx context.Context, host topics.HostID, b born) error 
 			}
 		}
 	}
+	e.machines.welcomes(host, b.sighting())
 	e.say(host, b.Session, b.Instance, w)
 	return nil
 }
@@ -726,10 +727,7 @@ func (e *Engine) death(ctx context.Context, ch *seal.Channel, a arrival) error {
 	if !ch.Verify(a.name, d.Signed(d.Reason), d.MAC) {
 		return errMAC
 	}
-	if err := e.Store.Died(ctx, a.topic.Host, d.Session); err != nil {
-		return err
-	}
-	if err := e.ended(ctx, a.topic.Host, d.Session); err != nil {
+	if counts, err := e.ended(ctx, a.topic.Host, d.Session); err != nil || !counts {
 		return err
 	}
 	if e.Presence.Died(a.topic.Host, d.Session) {
@@ -746,7 +744,7 @@ func (e *Engine) heartbeat(ch *seal.Channel, a arrival) error {
 	}
 	was, _ := e.Presence.Connection(a.topic.Host)
 	if !e.Presence.Heard(a.topic.Host, b.Stamp) {
-		e.overtakes(a.topic.Host, b.Session)
+		e.overtakes(a.topic.Host, protocol.Sighting{Instance: b.Instance, Session: b.Session})
 		return e.stale(a.topic.Host, b.Stamp)
 	}
 	if !e.machines.divided[a.topic.Host] { // each machine refuses what is for the other

@@ -3,7 +3,6 @@ package jobs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/restic-manager/restic-manager/protocol"
@@ -37,6 +36,7 @@ type born struct {
 	topics.Birth
 	client, remote string
 	at             time.Time
+	welcomed       bool
 }
 
 func (b born) sighting() protocol.Sighting {
@@ -57,8 +57,29 @@ func (m *machines) remember(host topics.HostID, b born) {
 	m.births[host] = list[max(0, len(list)-manyBirths):]
 }
 
-// of returns the last birth of a session.
-func (m *machines) of(host topics.HostID, s topics.Session) (born, bool) {
+// of returns the last birth of a process in a session. Two machines with one journal
+// number their sessions alike.
+func (m *machines) of(host topics.HostID, s protocol.Sighting) (born, bool) {
+	list := m.births[host]
+	for i := len(list) - 1; i >= 0; i-- {
+		if list[i].sighting() == s {
+			return list[i], true
+		}
+	}
+	return born{}, false
+}
+
+// welcomes notes that a birth was answered.
+func (m *machines) welcomes(host topics.HostID, s protocol.Sighting) {
+	for i, b := range m.births[host] {
+		if b.sighting() == s {
+			m.births[host][i].welcomed = true
+		}
+	}
+}
+
+// in returns the last birth in a session, whichever process's.
+func (m *machines) in(host topics.HostID, s topics.Session) (born, bool) {
 	list := m.births[host]
 	for i := len(list) - 1; i >= 0; i-- {
 		if list[i].Session == s {
@@ -68,8 +89,8 @@ func (m *machines) of(host topics.HostID, s topics.Session) (born, bool) {
 	return born{}, false
 }
 
-// cut closes the connection of a session, and reports whether there was one.
-func (e *Engine) cut(host topics.HostID, s topics.Session) bool {
+// cut closes the connection of a process in a session, and reports whether there was one.
+func (e *Engine) cut(host topics.HostID, s protocol.Sighting) bool {
 	b, known := e.machines.of(host, s)
 	return known && e.Cut != nil && e.Cut(host, b.client) > 0
 }
@@ -138,12 +159,18 @@ func (e *Engine) foundTwins(ctx context.Context, host topics.HostID, w *protocol
 	}
 	delete(e.machines.witness, host)
 	delete(e.machines.held, host)
+	if at, known := e.machines.of(host, holder); known {
+		if err := e.Store.MachineBorn(ctx, host, holder.Session, at.remote, at.Version); err != nil {
+			return err
+		}
+	}
 	e.divide(ctx, host)
 	e.Log.Error("two machines use one identity: no commands go to this host until somebody decides on its page which of them stays",
 		"host", host, "instance", b.Instance, "address", b.remote, "other_instance", holder.Instance)
 	e.tell(host)
 	for _, one := range []born{other, b} {
-		if one.client == "" {
+		if one.client == "" { // the holder is connected and not held: it has to say hello in its own stream
+			e.cut(host, holder)
 			continue
 		}
 		if err := e.greet(ctx, host, one); err != nil {
@@ -180,7 +207,8 @@ func (e *Engine) greeted(ctx context.Context, g protocol.Greet) error {
 		w.Refused = TwinsRefused
 	case g.Known == (topics.Session{}):
 		e.Presence.Born(g.Host, g.Session)
-		b, _ := e.machines.of(g.Host, g.Session)
+		e.machines.welcomes(g.Host, g.Sighting)
+		b, _ := e.machines.of(g.Host, g.Sighting)
 		if err := e.Store.MachineBorn(ctx, g.Host, g.Session, b.remote, b.Version); err != nil {
 			return err
 		}
@@ -208,7 +236,7 @@ func (e *Engine) look(ctx context.Context) {
 		}
 		cut, admit := w.Look(e.Now().UnixMilli())
 		if cut != nil {
-			if e.cut(host, cut.Session) {
+			if e.cut(host, *cut) {
 				e.Log.Info("another process has this host's identity; waiting whether the one before comes back", "host", host,
 					"instance", b.Instance, "address", b.remote)
 			} else {
@@ -225,16 +253,23 @@ func (e *Engine) look(ctx context.Context) {
 	}
 }
 
-// ended tells the witness that a session has ended, and notes it of one of several
-// machines.
-func (e *Engine) ended(ctx context.Context, host topics.HostID, s topics.Session) error {
+// ended tells the witness that a session has ended, and notes it of the host, or of one
+// of several machines. It reports whether the session counted: that one which was never welcomed
+// has ended says nothing of those that were.
+func (e *Engine) ended(ctx context.Context, host topics.HostID, s topics.Session) (bool, error) {
 	if w := e.machines.witness[host]; w != nil {
 		w.Died(s)
 	}
-	if !e.machines.divided[host] {
-		return nil
+	if b, known := e.machines.in(host, s); known && !b.welcomed {
+		return false, nil
 	}
-	return e.Store.MachineDied(ctx, host, s)
+	if e.machines.refused[host][s.Epoch] {
+		return false, nil // it may be above every session of the one that stays
+	}
+	if e.machines.divided[host] {
+		return true, e.Store.MachineDied(ctx, host, s)
+	}
+	return true, e.Store.Died(ctx, host, s)
 }
 
 // overtaken is how long after the birth of a session one that it replaced may still be
@@ -243,18 +278,18 @@ const overtaken = 5 * time.Second
 
 // overtakes cuts the connection of a session which another one has replaced and that is
 // heard all the same: an agent has one connection at a time. It has to connect anew.
-func (e *Engine) overtakes(host topics.HostID, s topics.Session) {
-	if e.machines.refused[host][s.Epoch] {
+func (e *Engine) overtakes(host topics.HostID, s protocol.Sighting) {
+	if e.machines.refused[host][s.Session.Epoch] {
 		e.cut(host, s)
 		return
 	}
 	newest := e.Presence.Session(host)
 	if e.machines.divided[host] { // of the machine whose session was heard: receipts go to its newest
-		newest, _ = e.Presence.Machine(host, s.Epoch)
+		newest, _ = e.Presence.Machine(host, s.Session.Epoch)
 	}
-	current, known := e.machines.of(host, newest)
-	if known && current.Session != s && e.Now().Sub(current.at) > overtaken && e.cut(host, s) {
-		e.Log.Warn("a connection that another one had replaced was still in use; it was cut", "host", host, "session", s.N)
+	current, known := e.machines.in(host, newest)
+	if known && current.sighting() != s && e.Now().Sub(current.at) > overtaken && e.cut(host, s) {
+		e.Log.Warn("a connection that another one had replaced was still in use; it was cut", "host", host, "session", s.Session.N)
 	}
 }
 
@@ -287,7 +322,7 @@ func (e *Engine) decided(ctx context.Context, h store.Host, host topics.HostID) 
 		e.refuses(host, l.Epoch)
 		e.say(host, s, l.Instance, topics.Welcome{Received: topics.Received{Epoch: l.Epoch}, Refused: TwinsRefused})
 		if l.Instance == "" {
-			e.cut(host, s) // an older agent listens to nothing but the first welcome
+			e.cut(host, protocol.Sighting{Session: s}) // an older agent listens to nothing but the first welcome
 		}
 	}
 	delete(e.machines.divided, host)
@@ -295,7 +330,7 @@ func (e *Engine) decided(ctx context.Context, h store.Host, host topics.HostID) 
 	stays := e.Presence.Session(host)
 	e.Log.Info("it was decided which machine stays", "host", host, "instance", h.RenewFor, "refused", len(lanes))
 	if h.RenewFor == "" {
-		e.cut(host, stays)
+		e.cut(host, protocol.Sighting{Session: stays})
 	} else {
 		e.say(host, stays, h.RenewFor, topics.Welcome{Received: topics.Received{Epoch: h.ReceivedEpoch}, Renew: true})
 	}
@@ -318,21 +353,4 @@ func (e *Engine) heardMachines(ctx context.Context) {
 			e.complain(ctx, "storing when machines were last heard failed", "host", host, "err", err)
 		}
 	}
-}
-
-// DecideTwins says which of the machines with a host's identity stays, and refuses the
-// others.
-func (e *Engine) DecideTwins(ctx context.Context, by string, host topics.HostID, stays string) error {
-	return DecideTwins(ctx, e.Store, e.Timing.Protocol, e.Now(), by, host, stays)
-}
-
-// DecideTwins does the same in a process beside the control plane, which notices it.
-func DecideTwins(ctx context.Context, s *store.Store, t protocol.Timing, now time.Time, by string, host topics.HostID, stays string) error {
-	return s.DecideTwins(ctx, by, host, stays, func(tx protocol.PlaneTx, epoch int64) error {
-		_, err := protocol.PlaneStep(t, tx, protocol.TwinsDecided{Host: host, Epoch: epoch, By: by, Now: now.UnixMilli()})
-		if err != nil {
-			return fmt.Errorf("decide which machine stays: %w", err)
-		}
-		return nil
-	})
 }

@@ -158,6 +158,11 @@ func Of(err error) *Problem {
 		return &Problem{Kind: Invalid, Title: "Nothing was saved", Say: fields.Error(), Fields: fields}
 	case errors.Is(err, jobs.ErrNoHost), errors.Is(err, schedule.ErrNoHost):
 		return NoHost
+	case errors.Is(err, store.ErrNoTwins):
+		return &Problem{Kind: Conflict, Title: "One machine uses this host's identity",
+			Say: "There are not two to choose from: it was decided already, or the other one went away when the host was enrolled again. " +
+				"Nothing was changed.",
+			Do: "Look at the host's page.", Err: err}
 	case errors.Is(err, schedule.ErrNoSchedule):
 		return &Problem{Kind: NotFound, Title: "There is no such schedule",
 			Say: "The host has none of this name.", Do: "Look for it among the host's schedules.", Err: err}

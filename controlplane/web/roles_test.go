@@ -108,6 +108,8 @@ var roleTable = map[store.Role]string{
 		POST /api/hosts/{id}/revoke
 		POST /hosts/{id}/enrol
 		POST /hosts/{id}/revoke
+		POST /hosts/{id}/twins
+		POST /api/hosts/{id}/twins
 		GET /audit
 		GET /audit/export.csv
 		POST /audit/verify

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
+	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
@@ -21,7 +23,81 @@ type identityOut struct {
 		RevokedAt      *time.Time      `json:"revoked_at" doc:"null: the host is trusted"`
 		Refused        uint64          `json:"refused" doc:"messages in the host's name that were not its own, or old"`
 		RefusedThere   uint64          `json:"refused_there" doc:"messages in our name that the host refused"`
+		Twins          string          `json:"twins" doc:"that two machines use this identity, in a sentence; empty: one does"`
+		TwinsSince     *time.Time      `json:"twins_since" doc:"since when; null: one machine does"`
+		Machines       []machineJSON   `json:"machines" doc:"those that do, and those that were refused since; empty: it always was one"`
 	}
+}
+
+type machineJSON struct {
+	Instance  string     `json:"instance" doc:"its agent's process: what to name when saying which machine stays"`
+	Hostname  string     `json:"hostname"`
+	Address   string     `json:"address" doc:"where its connection came from"`
+	Addresses []string   `json:"addresses" doc:"of its network interfaces"`
+	State     string     `json:"state" doc:"its agent's directory"`
+	Machine   string     `json:"machine" doc:"a hash of the machine's ID; a cloned disk has the same"`
+	Boot      string     `json:"boot" doc:"a hash of its last boot"`
+	Version   string     `json:"version" doc:"of its agent"`
+	Online    bool       `json:"online"`
+	FirstAt   *time.Time `json:"first_at"`
+	HeardAt   *time.Time `json:"heard_at"`
+	RefusedAt *time.Time `json:"refused_at" doc:"since when another machine stays in its place; null: it was not refused"`
+}
+
+// machines adds who uses a host's identity.
+func (a *API) machines(ctx context.Context, h store.Host, out *identityOut) (*identityOut, error) {
+	lanes, err := a.Store.Machines(ctx, h.ID)
+	b := &out.Body
+	b.Machines = []machineJSON{}
+	if b.TwinsSince = base.JSONTime(h.TwinsSince); h.TwinsSince > 0 {
+		b.Twins = "Two machines use the same identity at once. Say which one stays, and enrol the other as a host of its own."
+	}
+	for _, l := range lanes {
+		c, _ := a.Presence.MachineConnection(h.ID, l.Epoch)
+		m := machineJSON{Instance: l.Name(), Address: l.Address, Version: l.Version, Online: c == hosts.Online && l.RefusedAt == 0,
+			FirstAt: base.JSONTime(l.FirstAt), HeardAt: base.JSONTime(l.HeardAt), RefusedAt: base.JSONTime(l.RefusedAt), Addresses: []string{}}
+		if v := l.Machine.V; v != nil {
+			m.Hostname, m.State, m.Machine, m.Boot = v.Hostname, v.State, v.ID, v.Boot
+			m.Addresses = append(m.Addresses, v.Addresses...)
+		}
+		b.Machines = append(b.Machines, m)
+	}
+	return out, err
+}
+
+type twinsIn struct {
+	ID   topics.HostID `path:"id"`
+	Body struct {
+		Instance string `json:"instance" maxLength:"100" doc:"the machine that stays this host, as machines names it"`
+	}
+}
+
+type twinsOut struct {
+	Body struct {
+		Token     string     `json:"token" doc:"enrols the other machine as a host of its own; shown here and nowhere else"`
+		ExpiresAt *time.Time `json:"expires_at"`
+		Command   string     `json:"command" doc:"to run on the other machine, with its agent stopped"`
+	}
+}
+
+// DecideTwins says which of two machines stays a host.
+func (a *API) DecideTwins(ctx context.Context, in *twinsIn) (*twinsOut, error) {
+	h, err := a.Host(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	id, token, err := a.Desk.Stay(ctx, session.Of(ctx).Name, h.ID, in.Body.Instance)
+	if err != nil {
+		return nil, problem.Saving("decision", err)
+	}
+	row, err := a.Store.EnrollToken(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	out := &twinsOut{}
+	out.Body.Token, out.Body.ExpiresAt = token.Reveal(), base.JSONTime(row.ExpiresAt)
+	out.Body.Command = enroll.Again(a.Agents, token, "")
+	return out, nil
 }
 
 func identityOf(h store.Host) *identityOut {
@@ -38,7 +114,7 @@ func (a *API) GetIdentity(ctx context.Context, in *hostIn) (*identityOut, error)
 	if err != nil {
 		return nil, err
 	}
-	return identityOf(h), nil
+	return a.machines(ctx, h, identityOf(h))
 }
 
 func (a *API) RevokeIdentity(ctx context.Context, in *hostIn) (*identityOut, error) {
@@ -46,7 +122,7 @@ func (a *API) RevokeIdentity(ctx context.Context, in *hostIn) (*identityOut, err
 	if err != nil {
 		return nil, err
 	}
-	return identityOf(h), nil
+	return a.machines(ctx, h, identityOf(h))
 }
 
 type enrolTokenOut struct {

@@ -121,6 +121,9 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 	if v.Removed, err = s.RemovedGroups(ctx, id); err != nil {
 		return none, err
 	}
+	if v.Twins, err = s.twins(ctx, h); err != nil {
+		return none, err
+	}
 	v.Forbids = map[string]string{}
 	for _, k := range topics.Kinds {
 		v.Forbids[string(k)] = layout.WhyNot(h, k)
