@@ -153,6 +153,9 @@ func (m *Making) Take(j PlaneJob, online bool) (t Turn, init bool, err error) {
 	if err != nil {
 		return t, false, err
 	}
+	if m.turns.Twins[j.Host] {
+		return Turn{Wait: WaitTwins}, false, nil
+	}
 	if !online {
 		return Turn{Wait: WaitHost}, false, nil
 	}
