@@ -452,6 +452,33 @@ func TestAnUnusualPlanWaitsForAPerson(t *testing.T) {
 	}
 }
 
+// TestApprovingThatManyGoLeavesThePin: nobody was told that the source group holds less.
+func TestApprovingThatManyGoLeavesThePin(t *testing.T) {
+	w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{Hourly: 1})
+	begin := time.Now().Add(-time.Minute)
+	good := w.backup(0, begin, 100)
+	for n := range 14 {
+		w.backup(n+1, begin.Add(time.Duration(n+1)*time.Second), 0)
+	}
+	w.ask(topics.ForgetJob, "")
+	w.work()
+	held := must(w.store.ReviewOf(t.Context(), vault))
+	if len(held.Plan.V.Held) != 1 || held.Plan.V.Held[0].Less() {
+		t.Fatalf("held is %+v, want the empty ones, for their number", held.Plan.V)
+	}
+	w.ask(topics.ForgetJob, held.Hash)
+	w.work()
+	w.backup(20, time.Now(), 0)
+	w.ask(topics.ForgetJob, "")
+	w.work()
+	p := must(retention.Look(t.Context(), w.store, vault, nil, time.Now()))
+	pinned := func(v retention.Verdict) bool { return v.Pinned && v.ID == good }
+	if !slices.ContainsFunc(w.listing, func(s topics.Snapshot) bool { return s.ID == good }) ||
+		!slices.ContainsFunc(p.Verdicts.Keep, pinned) || len(w.listing) > 3 {
+		t.Errorf("%d are left, and kept are %+v", len(w.listing), p.Verdicts.Keep)
+	}
+}
+
 func TestAHeldPlanExpires(t *testing.T) {
 	w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{Last: 3})
 	w.runner.Timing.Review = 0

@@ -85,12 +85,19 @@ func (h *history) approve() {
 		return
 	}
 	for _, held := range h.past.Holds {
+		if !held.Less() {
+			h.remove(held.Remove)
+			continue
+		}
 		h.measure(held.Group, func(m *reviews.Measure) {
 			*m = reviews.Measure{Group: held.Group, Since: held.NewestAt, Size: held.Newest}
 		})
 		h.remove(held.Remove)
 	}
-	h.past.Holds, h.removed = nil, reviews.Size{}
+	if slices.ContainsFunc(h.past.Holds, reviews.Hold.Less) {
+		h.removed = reviews.Size{}
+	}
+	h.past.Holds = nil
 }
 
 func (h *history) has(id string) bool {
@@ -456,5 +463,35 @@ func TestOnlyWhatCollapsedIsHeld(t *testing.T) {
 	}
 	if w := HeldPlan(p); len(w.Remove) != len(v.Held) || w.Hash == p.Hash || w.Hash != hash(w.Remove) {
 		t.Errorf("what waits is %+v", w)
+	}
+}
+
+// TestWhoApprovesThatManyGoHasNotApprovedThatThereIsLess: a plan that removes many empty
+// snapshots and none of the others says nothing of these.
+func TestWhoApprovesThatManyGoHasNotApprovedThatThereIsLess(t *testing.T) {
+	h := &history{keep: store.Keep{Daily: 40}, decide: byRules}
+	for range 30 {
+		h.backup(100, 100_000)
+		h.forget()
+	}
+	for hour := range 20 { // nobody looked for a day
+		s := honest(fmt.Sprintf("hourly-%05d", hour), h.now().Add(-time.Duration(hour)*time.Minute))
+		s.Told = 1
+		h.list = append(h.list, s)
+	}
+	if p := h.forget(); len(p.Held) != 1 || p.Held[0].Less() || len(p.Held[0].Remove) != 19 {
+		t.Fatalf("held is %+v, want the many that are empty", p.Held)
+	}
+	h.approve()
+	for h.day < 120 {
+		h.backup(0, 0)
+		h.forget()
+		if lost := h.lost(); lost != "" {
+			t.Fatal(lost)
+		}
+	}
+	good := func(s store.Planned) bool { return s.Files == 100 }
+	if !slices.ContainsFunc(h.list, good) || len(h.past.Holds) != 1 || !h.past.Holds[0].Less() {
+		t.Errorf("%d are left, held is %+v", len(h.list), h.past.Holds)
 	}
 }

@@ -168,7 +168,9 @@ func Decide(ctx context.Context, s *store.Store, r store.Repository, at topics.H
 		return plan, err
 	}
 	v.Remove = slices.DeleteFunc(v.Remove, func(s Verdict) bool { return !slices.Contains(review.Plan.V.Remove, s.ID) })
-	return planOf(&v, nil), nil
+	plan = planOf(&v, nil)
+	plan.Largest = largest(v.Remove, past)
+	return plan, nil
 }
 
 // Interval returns the shortest time that schedules plan between two backups into a

@@ -31,15 +31,22 @@ func PlanOf(v *Verdicts, past Past, now time.Time) store.Plan {
 	if p.Held = v.holds(past, now); len(p.Held) > 0 {
 		p = planOf(v, p.Held)
 	}
-	for _, s := range v.Remove {
+	p.Largest = largest(v.Remove, past)
+	return p
+}
+
+// largest returns the most that a snapshot of each group holds which is removed, of those
+// that were witnessed since a person approved that there is less.
+func largest(remove []Verdict, past Past) (of map[topics.SourceGroupID]reviews.Size) {
+	for _, s := range remove {
 		if says(s.Planned) && !s.late && s.Time >= past.Measures[s.SourceGroup].Since {
-			if p.Largest == nil {
-				p.Largest = map[topics.SourceGroupID]reviews.Size{}
+			if of == nil {
+				of = map[topics.SourceGroupID]reviews.Size{}
 			}
-			p.Largest[s.SourceGroup] = p.Largest[s.SourceGroup].Max(sizeOf(s.Planned))
+			of[s.SourceGroup] = of[s.SourceGroup].Max(sizeOf(s.Planned))
 		}
 	}
-	return p
+	return of
 }
 
 func planOf(v *Verdicts, held []reviews.Hold) store.Plan {

@@ -50,6 +50,9 @@ type Hold struct {
 	NewestAt int64                `json:"newest_at"` // when that one was taken, by its own time
 }
 
+// Less reports whether it is held because there is far less than before.
+func (h Hold) Less() bool { return h.Held != Size{} }
+
 // A Review is a plan that a person must approve before it is carried out. Plans of
 // earlier versions held all groups alike and have no Held.
 type Review struct {
@@ -128,8 +131,10 @@ func Drop(ctx context.Context, tx sqlx.ExtContext, repository topics.RepositoryI
 	return err
 }
 
-// Approve notes that a person approved the plan with exactly this hash, and makes what
-// its source groups hold now their measure. It is false if there is no such plan.
+// Approve notes that a person approved the plan with exactly this hash. What a source
+// group holds now becomes its measure if the plan was held because that is far less than
+// before: who approves that many go has not approved that there is less. It is false if
+// there is no such plan.
 func Approve(ctx context.Context, tx *sqlx.Tx, by string, repository topics.RepositoryID, hash string, now int64) (bool, error) {
 	r, err := Named(ctx, tx, repository, hash, now)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -142,6 +147,9 @@ func Approve(ctx context.Context, tx *sqlx.Tx, by string, repository topics.Repo
 		return true, err
 	}
 	for _, h := range r.Plan.V.Held {
+		if !h.Less() {
+			continue
+		}
 		if _, err := tx.ExecContext(ctx, `INSERT INTO retention_measures (repository, source_group, since, files, bytes, gone_files,
 				gone_bytes, approved_by, approved_at) VALUES ($1, $2, $3, $4, $5, 0, 0, $6, $7)
 			ON CONFLICT (repository, source_group) DO UPDATE SET since = excluded.since, files = excluded.files, bytes = excluded.bytes,
