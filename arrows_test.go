@@ -49,7 +49,8 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/fleet", "controlplane/health controlplane/hosts controlplane/jobs controlplane/protection slots store store/facts" +
 		" store/promise topics",
 		"what is true of the fleet, whoever shows it"},
-	{"controlplane/health", "location slots store/facts store/looks topics words", "how a repository is, from what hosts last found there"},
+	{"controlplane/health", "slots store/facts store/looks store/places topics words",
+		"how a repository is, from what hosts last found there"},
 	{"controlplane/hosts", "controlplane/field store store/removal store/twins topics", "what is known of connected hosts"},
 	{"controlplane/jobs", "controlplane/hosts controlplane/rights failpoint location protocol seal store store/places topics words",
 		"asks hosts for jobs and follows them"},

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"strings"
 	"time"
 
 	"github.com/restic-manager/restic-manager/topics"
@@ -211,14 +212,22 @@ func (s *planeStep) silent(j PlaneJob, now int64) bool {
 func (j PlaneJob) keeps() bool { return j.Kind == topics.InitJob && !j.ready() }
 
 // unmade has a backup that found no repository wait for one, if none was there when it
-// began: a host that begins a slot by itself cannot know that.
+// began: a host that begins a slot by itself cannot know that. Of another job that found
+// none there the message says that none is missed.
 func unmade(j PlaneJob, f topics.Finished) topics.Finished {
 	began := j.SentAt
 	if began == 0 {
 		began = j.QueuedAt
 	}
-	if j.Kind == topics.BackupJob && f.State == topics.Failed && f.Cause == topics.CauseNoRepository && (!j.ready() || j.ReadyAt > began) {
+	if f.State != topics.Failed || f.Cause != topics.CauseNoRepository || j.ready() && j.ReadyAt <= began {
+		return f
+	}
+	switch j.Kind {
+	case topics.BackupJob:
 		f.Cause = topics.CauseUnmade
+	case topics.InitJob: // it is what makes one
+	default:
+		f.Message = strings.TrimSpace(f.Message + " " + topics.NeverThere)
 	}
 	return f
 }

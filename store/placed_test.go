@@ -165,3 +165,31 @@ func TestTheNameOfAPlaceStays(t *testing.T) {
 		t.Errorf("the name of another place: %v", err)
 	}
 }
+
+// A host that finds nothing at a place that was never used misses nothing, whoever has a
+// repository elsewhere; one that had one does.
+func TestWhoFindsNothingAtItsOwnNewPlaceMissesNothing(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	attic, cellar := enrolled(t, s, "attic"), enrolled(t, s, "cellar")
+	g := grouped(t, s, attic)
+	r := must(s.Repository(ctx, g.Repository))
+	a := must(s.RepositoryAccess(ctx, g.Repository))
+	a.URL, r.Location = "rest:https://nas/{host}/", "rest:https://nas/{host}/"
+	if err := s.ChangeRepository(ctx, "test", r, a); err != nil {
+		t.Fatal(err)
+	}
+	gone := topics.Finished{State: topics.Failed, Cause: topics.CauseNoRepository}
+	ran(t, s, Job{Host: attic.ID, Kind: topics.StatsJob, Repository: r.ID, QueuedAt: 9}, 10, topics.Finished{RepositoryReady: true})
+	for i, j := range []Job{{Host: attic.ID}, {Host: cellar.ID}} {
+		at := int64(20 + 10*i)
+		j.Kind, j.Repository, j.QueuedAt = topics.StatsJob, r.ID, at-1
+		ran(t, s, j, at, gone)
+	}
+	never := map[topics.HostID]bool{}
+	for _, l := range fact(t, s, r.ID).Bad {
+		never[l.Host] = l.NeverThere
+	}
+	if len(never) != 2 || never[attic.ID] || !never[cellar.ID] {
+		t.Errorf("never there is %v; attic is %s, cellar %s", never, attic.ID, cellar.ID)
+	}
+}

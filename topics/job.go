@@ -118,6 +118,10 @@ const (
 	CauseUnknown       Cause = "unknown"            // anything else: the evidence speaks for itself
 )
 
+// NeverThere is how the message of a [CauseNoRepository] ends if no job had found or made
+// a repository at that place, which is then no loss: see the control plane's places.
+const NeverThere = "No job has found or made one there before."
+
 // NeverAWord is how the message of a [CauseStalled] ends if restic said nothing at all:
 // it never got into the repository.
 const NeverAWord = "It had said nothing at all."

@@ -8,10 +8,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/store/facts"
 	"github.com/restic-manager/restic-manager/store/looks"
+	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/words"
 )
@@ -180,7 +180,7 @@ func (j *judging) open() {
 		if l.Kind != looks.Open || !known || said[what.word] || !j.counts(l) {
 			continue
 		}
-		if what.word == Missing && j.ReadyAt == 0 && j.Good[looks.Open].GoodAt == 0 {
+		if what.word == Missing && (l.NeverThere || j.ReadyAt == 0 && j.Good[looks.Open].GoodAt == 0) {
 			continue // there is none yet
 		}
 		said[what.word] = true
@@ -191,22 +191,17 @@ func (j *judging) open() {
 
 // counts reports whether a bad look says something of the repository. It does not while
 // another host's good look contradicts it, and that is within the limit: one that came
-// after the trouble began; any, if the repository is a path, which is another place on
-// each host, and the host with the trouble never found it there.
+// after the trouble began; any, if each host has a place of its own, and the one with
+// the trouble never found it there.
 func (j *judging) counts(l looks.Look) bool {
 	good := j.Good[l.Kind]
 	if good.GoodAt == 0 || good.Host == l.Host {
 		return true
 	}
-	if good.GoodAt < l.BadSince && (l.GoodAt > 0 || !j.local()) {
+	if good.GoodAt < l.BadSince && (l.GoodAt > 0 || places.Shared(j.Location)) {
 		return true
 	}
 	return !j.fresh(good.GoodAt)
-}
-
-func (j *judging) local() bool {
-	a, err := location.Parse(j.Location)
-	return err == nil && a.Scheme() == location.Local
 }
 
 func (j *judging) foreign() {

@@ -41,11 +41,12 @@ const (
 	pageAnswered  topics.Cause = "unreachable: page"
 	farPermission topics.Cause = "permission: SFTP"
 	memoryGone    topics.Cause = "killed: memory"
+	neverThere    topics.Cause = "repository-missing: never there"
 )
 
 // nuancesInOrder lists all, those first that are told by more.
 var nuancesInOrder = []topics.Cause{sshMissing, rcloneMissing, noRemote, configLocked, sshSetUp, sftpOff, clockWrong, dailyCap, namesGone,
-	pageAnswered, shareGone, serverBusy, farPermission, memoryGone}
+	pageAnswered, shareGone, serverBusy, farPermission, memoryGone, neverThere}
 
 var passes = Remedy{Text: "This passes by itself most of the time: what a schedule owes is tried again."}
 
@@ -176,6 +177,15 @@ var nuances = map[topics.Cause]nuance{
 		Remedies: []Remedy{
 			{Text: "See on the host what else uses its memory, and give it more, or swap. restic needs some of it for each file of the repository."},
 			thenAgain,
+		},
+	}}, neverThere: {topics.CauseNoRepository, []string{strings.ToLower(topics.NeverThere)}, Explanation{
+		Cause:  "There is no repository yet where this host looks for it",
+		Effect: nothingSaved,
+		Remedies: []Remedy{
+			{Text: "A path, and an address with the host's name in it, lead each host to a repository of its own; none was found or made at " +
+				"this one's before, so none is missed. The repository's page lists which hosts have one: restore on those.", Cure: CureCheck},
+			{Text: "If this host is to have one, its first backup makes it."},
+			{Text: "If there should be one: check that its disk is mounted, its server is up and its path is spelled right."},
 		},
 	}},
 }

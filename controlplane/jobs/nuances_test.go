@@ -44,6 +44,8 @@ func TestAMessageThatNamesWhatToDoGetsItsOwnWords(t *testing.T) {
 		{topics.CausePermission, "open /srv/r/config: permission denied", "", ""},
 		{topics.CauseKilled, "fatal error: runtime: out of memory", memoryGone, "memory"},
 		{topics.CauseKilled, "restic was ended by a signal: terminated", "", ""},
+		{topics.CauseNoRepository, "Fatal: unable to open config file. " + topics.NeverThere, neverThere, "each host to a repository of its own"},
+		{topics.CauseNoRepository, "Fatal: unable to open config file", "", ""},
 		{topics.CauseUnknown, "Could not resolve hostname", "", ""}, // the cause comes first
 	} {
 		if got := nuanceOf(c.cause, c.message); got != c.want {

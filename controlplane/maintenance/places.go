@@ -31,6 +31,18 @@ func Places(ctx context.Context, s *store.Store, repo store.Repository, keeper t
 	return list, nil
 }
 
+// there reports whether a repository has a keeper, and is at a place that this one reaches.
+func (r *Runner) there(ctx context.Context, repo store.Repository) (bool, error) {
+	if repo.Keeper == "" || repo.ReadyAt == 0 {
+		return false, nil
+	}
+	if location.PerHost(repo.Location) { // Places lists those that are ready
+		return true, nil
+	}
+	p, err := r.Store.PlaceOf(ctx, repo.ID, repo.Keeper)
+	return p.Ready(), err
+}
+
 // left returns the places at which a slot is still to be served, those first that no run
 // has been at. A run that is ending counts as it says, whatever its row does.
 func (r *Runner) left(ctx context.Context, repo store.Repository, keeper topics.HostID, kind topics.JobKind, slot int64,

@@ -152,7 +152,9 @@ func (r *Runner) tick(ctx context.Context) error {
 	}
 	var began []store.MaintenanceHours
 	for _, repo := range repositories {
-		if repo.Keeper == "" || repo.ReadyAt == 0 {
+		if there, err := r.there(ctx, repo); err != nil {
+			return err
+		} else if !there {
 			continue
 		}
 		var due store.MaintenanceHours

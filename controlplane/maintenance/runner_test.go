@@ -76,7 +76,10 @@ func newWorld(t *testing.T, r store.Repository, keep store.Keep) *world {
 	}
 	w.attic, w.keeper = enrol("attic"), enrol("keeper")
 	r.ID, r.Name, r.Keep.V = vault, "vault", &keep
-	if err := s.AddRepository(ctx, "test", r, store.RepositoryAccess{URL: "/srv/vault", Password: "correct horse"}); err != nil {
+	if r.Location == "" {
+		r.Location = "rest:https://nas/vault/"
+	}
+	if err := s.AddRepository(ctx, "test", r, store.RepositoryAccess{URL: topics.Secret(r.Location), Password: "correct horse"}); err != nil {
 		t.Fatal(err)
 	}
 	w.group = must(s.PutSourceGroup(ctx, "test", store.SourceGroup{
@@ -678,6 +681,19 @@ func TestMaintenanceIsDueByItselfAndOnceAfterAnAbsence(t *testing.T) {
 	}
 	if !slices.Equal(checks, []string{"2/12", "1/12"}) {
 		t.Errorf("the checks read %v, the newest first", checks)
+	}
+}
+
+// A path leads the keeper to its own disk: what others saved on theirs is not due there.
+func TestAKeeperWithoutARepositoryAtItsPathHasNothingToDo(t *testing.T) {
+	for keeper, want := range map[topics.HostID]int{"keeper-0001": 0, "attic-0001": 4} {
+		w := newWorld(t, store.Repository{Keeper: keeper, Location: "/srv/vault"}, store.Keep{Last: 100})
+		w.backups(2)
+		w.work()
+		w.ahead = 30 * day
+		if did := w.work(); len(did) != want {
+			t.Errorf("%s did %v", keeper, did)
+		}
 	}
 }
 

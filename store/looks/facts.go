@@ -96,7 +96,9 @@ func Of(ctx context.Context, q sqlx.QueryerContext, ids ...topics.RepositoryID) 
 		}
 	}
 	// What a host found that was revoked, removed or retired, it will never find mended.
-	for _, l := range read[Look](&r, `SELECT l.* FROM repository_looks l JOIN hosts h ON h.id = l.host
+	for _, l := range read[Look](&r, `SELECT l.*, l.good_at = 0
+			AND NOT EXISTS (SELECT 1 FROM places p WHERE p.repository = l.repository AND p.host IN ('', l.host) AND p.ready_at > 0) AS never_there
+		FROM repository_looks l JOIN hosts h ON h.id = l.host
 			AND h.revoked_at + h.removed_at + h.retired_at = 0
 		WHERE l.bad_since > 0`, `l.repository`, `ORDER BY l.bad_since, l.host`) {
 		if f := at[l.Repository]; f != nil {

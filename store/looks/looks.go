@@ -130,6 +130,9 @@ func (e Ended) blame() blame {
 		(nameless(m) || slices.ContainsFunc(own, func(o string) bool { return strings.Contains(m, o) })) {
 		return innocent
 	}
+	if e.Cause == topics.CauseNoRepository && strings.HasSuffix(e.Message, topics.NeverThere) {
+		return innocent // there is none yet
+	}
 	b := blames[e.Cause]
 	if (e.Cause == topics.CausePermission || b == full) && slices.Contains(elsewhere, e.Kind) {
 		return innocent

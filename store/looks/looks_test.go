@@ -47,6 +47,8 @@ func TestWhatTheEndOfAJobSaysOfItsRepository(t *testing.T) {
 		{"a lock", listed(topics.LocksJob, 1, true), []Said{{Open, ""}}},
 		{"wrong password", failed(topics.BackupJob, topics.CausePassword), []Said{{Open, topics.CausePassword}}},
 		{"gone", failed(topics.KeyJob, topics.CauseNoRepository), []Said{{Open, topics.CauseNoRepository}}},
+		{"never there", Ended{Kind: topics.KeyJob, State: topics.Failed, Cause: topics.CauseNoRepository,
+			Message: "no config file. " + topics.NeverThere}, nil},
 		{"the sources are gone", failed(topics.BackupJob, topics.CauseSourceMissing), nil},
 		{"unreachable", failed(topics.BackupJob, topics.CauseUnreachable), []Said{{Open, topics.CauseUnreachable}}},
 		{"certificate", failed(topics.BackupJob, topics.CauseCertificate), []Said{{Open, topics.CauseCertificate}}},

@@ -24,6 +24,10 @@ type Look struct {
 	BadAt      int64               `db:"bad_at"`    // when the last one ended that failed
 	Cause      topics.Cause        `db:"bad_cause"`
 	Job        topics.JobID        `db:"bad_job"`
+
+	// NeverThere is whether no job has found or made a repository yet where the host looks.
+	// [Of] alone knows it, of bad looks.
+	NeverThere bool `db:"never_there"`
 }
 
 // Damage is what a job found in a repository, as long as no check has cleared it.

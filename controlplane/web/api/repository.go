@@ -91,7 +91,7 @@ type repositoryJSON struct {
 	Reason string      `json:"reason" doc:"why, in a sentence"`
 	Since  *time.Time  `json:"since" doc:"since when; of a healthy one, when it was last opened; null if that is not known"`
 
-	Ready            bool         `json:"ready" doc:"a job has found or initialised it"`
+	Ready            bool         `json:"ready" doc:"a job has found or made it, at any host's place"`
 	Snapshots        int          `json:"snapshots"`
 	ForeignSnapshots int          `json:"foreign_snapshots" doc:"of them, those no job of ours made"`
 	ListedAt         *time.Time   `json:"listed_at"`

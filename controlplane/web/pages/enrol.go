@@ -154,8 +154,12 @@ func (s *Pages) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol, 
 	if err != nil {
 		return e, false, err
 	}
-	if r.ReadyAt > 0 {
-		e.Steps = append(e.Steps, views.DoneStep("Repository", r.Name+" is there and opens", s.When(r.ReadyAt)))
+	place, err := s.Store.PlaceOf(ctx, r.ID, h.ID)
+	if err != nil {
+		return e, false, err
+	}
+	if place.Ready() {
+		e.Steps = append(e.Steps, views.DoneStep("Repository", r.Name+" is there and opens", s.When(place.ReadyAt)))
 	} else {
 		e.Steps = append(e.Steps, views.OpenStep("Repository", r.Name+" is made by the first backup"))
 	}

@@ -334,6 +334,15 @@ func (s *Pages) answer(r store.Repository, recent []store.Job, names map[topics.
 				text = names[j.Host] + " set it up " + ago + "."
 			}
 			return views.Answer{Tone: "ok", Icon: "circle-check", Title: "It opens", Text: text, Link: link}
+		case j.State == topics.Failed && r.ReadyAt > 0 && j.Cause == topics.CauseNoRepository && strings.HasSuffix(j.Message, topics.NeverThere):
+			return views.Answer{
+				Tone:  "idle",
+				Icon:  "circle-dashed",
+				Title: "Not on " + names[j.Host] + " yet",
+				Text: names[j.Host] + " found none in its own place " + ago + ". That says nothing of other hosts' places; " +
+					"its first backup makes one there.",
+				Link: link,
+			}
 		case j.State == topics.Failed && r.ReadyAt == 0 && j.Cause == topics.CauseNoRepository:
 			return views.Answer{
 				Tone:  "idle",
