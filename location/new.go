@@ -2,6 +2,7 @@ package location
 
 import (
 	"net/url"
+	"path"
 	"regexp"
 	"strings"
 )
@@ -32,6 +33,30 @@ func Covers(allowed, pin string) bool {
 		}
 	}
 	return false
+}
+
+// Coarse returns the same text for all spellings that may name the same place, and now
+// and then for two that do not: of one server however it is reached, in capitals or not.
+// It is for what must not be done twice at once, not for what is allowed.
+func Coarse(text string) string {
+	pin, err := Pin[string](text, nil)
+	if err != nil {
+		pin = text
+	}
+	pin = strings.ToLower(strings.ReplaceAll(pin, `\`, "/"))
+	scheme := Scheme(pin)
+	rest := strings.TrimPrefix(pin, scheme+":")
+	server := ""
+	switch scheme {
+	case Local:
+	case "rest", "s3":
+		rest = strings.TrimPrefix(strings.TrimPrefix(rest, "https://"), "http://")
+		server, rest, _ = strings.Cut(rest, "/")
+		server = strings.TrimSuffix(strings.TrimSuffix(server, ":443"), ":80")
+	default:
+		server, rest, _ = strings.Cut(strings.Replace(rest, ":22:", ":", 1), ":")
+	}
+	return scheme + ":" + strings.TrimSuffix(server, ".") + path.Clean("/"+rest)
 }
 
 // maxPlaceName is how many bytes a name may have that stands for Host: a name of a file.

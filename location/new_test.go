@@ -148,3 +148,32 @@ func TestAnAddressThatIsTypedSaysWhatItMeans(t *testing.T) {
 		}
 	}
 }
+
+func TestSpellingsOfOnePlaceAreCoarselyTheSame(t *testing.T) {
+	for _, same := range [][]string{
+		{"rest:https://nas/attic", "rest:https://NAS/attic/", "rest:https://anna:x@nas:443/Attic",
+			"rest:http://nas./attic", "rest:http://nas:80//attic"},
+		{"s3:https://s3.example.com/bucket/a", "s3:s3.example.com/bucket/a/", "s3:s3.example.com:443/bucket//a"},
+		{"sftp:nas:/srv/a", "sftp:anna@NAS:/srv/a/", "sftp://nas:22//srv/a", "sftp://nas//srv/a"},
+		{"b2:bucket:a", "b2:bucket:/a", "b2:bucket:a/"},
+		{"rclone:cloud:a/b", "rclone:cloud:a//b/"},
+		{"/srv/a", "local:/srv/a", "/srv/./a/", "/srv/A"},
+		{`C:\backup`, `c:\backup\`, "C:/backup"},
+		{"rest:https://nas/{host}/", "rest:https://nas/{host}"},
+	} {
+		for _, text := range same[1:] {
+			if Coarse(text) != Coarse(same[0]) {
+				t.Errorf("%q is %q, and %q is %q", same[0], Coarse(same[0]), text, Coarse(text))
+			}
+		}
+	}
+	seen := map[string]string{}
+	for _, text := range []string{"rest:https://nas/a", "rest:https://nas/b", "rest:https://nas:8000/a", "rest:https://attic/a", "s3:nas/a",
+		"sftp:nas:a",
+		"b2:nas:a", "/nas/a", "/nas", "rclone:nas:a", "rest:https://nas/{host}", ""} {
+		if was, is := seen[Coarse(text)]; is {
+			t.Errorf("%q and %q are both %q", was, text, Coarse(text))
+		}
+		seen[Coarse(text)] = text
+	}
+}

@@ -1,6 +1,8 @@
 package protocol
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,10 +22,46 @@ const WaitMaking Wait = "making"
 
 // A Place is where the hosts find a repository.
 type Place struct {
-	// Address is the same text for all repositories that may lie in the same place.
+	// Address is the same text for all repositories that may lie in the same place. AnyHost
+	// in it stands for a name.
 	Address string
 	// Path says that the address names a place on the host.
 	Path bool
+}
+
+// AnyHost stands in the address of a Place for the name of a host, which has no slash.
+const AnyHost = "{host}"
+
+// meets reports whether two addresses may name the same place: one that has a name where
+// the other has AnyHost does, for the host of that name.
+func meets(a, b string) bool {
+	left, right := strings.Split(a, "/"), strings.Split(b, "/")
+	return slices.EqualFunc(left, right, func(a, b string) bool {
+		if !strings.Contains(a, AnyHost) {
+			a, b = b, a
+		}
+		before, after, is := strings.Cut(a, AnyHost)
+		switch {
+		case !is:
+			return a == b
+		case strings.Contains(after, AnyHost) || strings.Contains(b, AnyHost):
+			return true // or nearly: they wait for each other at worst
+		}
+		return len(b) > len(before)+len(after) && strings.HasPrefix(b, before) && strings.HasSuffix(b, after)
+	})
+}
+
+// at returns the job under way at an address, or at one that may name the same place.
+func at(jobs map[string]topics.JobID, address string) topics.JobID {
+	if id, is := jobs[address]; is {
+		return id
+	}
+	for _, other := range slices.Sorted(maps.Keys(jobs)) {
+		if meets(address, other) {
+			return jobs[other]
+		}
+	}
+	return ""
 }
 
 // A Maker is what decides whether a host can make the repository of a backup that waits
@@ -160,10 +198,10 @@ func (m *Making) Take(j PlaneJob, online bool) (t Turn, init bool, err error) {
 	if !online {
 		return Turn{Wait: WaitHost}, false, nil
 	}
-	if at := m.inits[p.Address]; at != "" {
-		return Turn{WaitMaking, at}, false, nil
+	if init := at(m.inits, p.Address); init != "" {
+		return Turn{WaitMaking, init}, false, nil
 	}
-	other := m.others[p.Address]
+	other := at(m.others, p.Address)
 	switch {
 	case j.Kind != topics.BackupJob && j.Kind != topics.InitJob, j.Kind == topics.InitJob && other == "":
 		if t = m.turns.Take(j, online); t.Wait == "" {

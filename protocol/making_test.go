@@ -89,6 +89,14 @@ func (s *makingSite) end(j PlaneJob, state topics.JobState, cause topics.Cause) 
 	s.hear(j.Host, topics.Event{Finished: &topics.Finished{Job: j.ID, State: state, Cause: cause}})
 }
 
+// elsewhere has a host's backup go into another repository, which is to lie at an address.
+func (s *makingSite) elsewhere(h topics.HostID, address string) {
+	id := topics.JobID("backup-" + string(h))
+	j := s.plane.Jobs[id]
+	j.Repository = "other"
+	s.plane.Jobs[id], s.plane.Unmade["other"] = j, Place{Address: address}
+}
+
 var shared, onPath = Place{Address: "rest:https://nas/"}, Place{Address: "/srv/vault", Path: true}
 
 func TestOneHostMakesASharedRepositoryForAll(t *testing.T) {
@@ -104,6 +112,46 @@ func TestOneHostMakesASharedRepositoryForAll(t *testing.T) {
 	for _, h := range []topics.HostID{"a", "b", "c"} {
 		s.backup(h, topics.Dispatched)
 	}
+}
+
+// TestWhatMayBeTheSamePlaceIsMadeOnce: a row for all hosts by {host}, and one that names
+// the place of one host.
+func TestWhatMayBeTheSamePlaceIsMadeOnce(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"rest:http://nas/{host}", "rest:http://nas/web-1", true},
+		{"rest:http://nas/{host}/x", "rest:http://nas/web-1/x", true},
+		{"rest:http://nas/of-{host}.d", "rest:http://nas/of-web-1.d", true},
+		{"rest:http://nas/{host}/x", "rest:http://nas/y/{host}", true},
+		{"rest:http://nas/{host}-{host}", "rest:http://nas/a-a", true},
+		{"rest:http://nas/a", "rest:http://nas/a", true},
+		{"rest:http://nas/a", "rest:http://nas/b", false},
+		{"rest:http://nas/{host}", "rest:http://nas/web-1/x", false},
+		{"rest:http://nas/of-{host}", "rest:http://nas/of-", false},
+		{"rest:http://nas/of-{host}", "rest:http://nas/at-a", false},
+		{"rest:http://nas/{host}/x", "rest:http://nas/web-1/y", false},
+		{"rest:http://nas/{host}", "rest:http://attic/web-1", false},
+	} {
+		for _, pair := range [][2]string{{c.a, c.b}, {c.b, c.a}} {
+			s := newMakingSite(t, Place{Address: pair[0]}, "a", "b")
+			s.elsewhere("b", pair[1])
+			s.tick(0)
+			if at := s.inits(); len(at) != 1 != !c.want {
+				t.Errorf("%v: init jobs are %+v", pair, at)
+			}
+		}
+	}
+	s := newMakingSite(t, Place{Address: "rest:http://nas/{host}"}, "a", "b")
+	s.elsewhere("b", "rest:http://nas/a")
+	s.tick(0)
+	j := s.one("a")
+	s.tick(100_000)
+	s.one("a")
+	s.end(j, topics.Succeeded, "")
+	s.tick(0)
+	s.one("b")
 }
 
 func TestPathsAreMadeOneHostAfterTheOther(t *testing.T) {

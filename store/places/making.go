@@ -21,17 +21,13 @@ const ReadyAt = `coalesce((SELECT max(p.ready_at) FROM places p WHERE p.reposito
 	p.host IN ('', CASE WHEN jobs.place <> '' THEN jobs.place ELSE jobs.host END)), 0) AS ready_at`
 
 // Where returns where a repository lies, as package protocol asks. Two addresses with
-// the same text may be the same place; credentials do not tell places apart.
+// the same text may be the same place, however they are spelt.
 func Where(ctx context.Context, q sqlx.QueryerContext, repository topics.RepositoryID) (protocol.Place, error) {
 	var address string
 	if err := sqlx.GetContext(ctx, q, &address, `SELECT location FROM repositories WHERE id = $1`, repository); err != nil {
 		return protocol.Place{}, err
 	}
-	p := protocol.Place{Address: address, Path: location.Scheme(address) == location.Local}
-	if pin, err := location.Pin[string](address, nil); err == nil {
-		p.Address = pin
-	}
-	return p, nil
+	return protocol.Place{Address: location.Coarse(address), Path: location.Scheme(address) == location.Local}, nil
 }
 
 // MakerOf says whether the host of a source group can make a repository on its behalf.
