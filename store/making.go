@@ -71,6 +71,12 @@ func (s *Store) PlaceOf(ctx context.Context, id topics.RepositoryID, host topics
 	return places.At(ctx, s.r, id, host)
 }
 
+// Beginning returns who is at work making a repository, or ErrNotFound.
+func (s *Store) Beginning(ctx context.Context, id topics.RepositoryID) (places.Beginning, error) {
+	by, err := places.Begun(ctx, s.r, id)
+	return by, ours(err)
+}
+
 // MakingTries lists how hosts failed to make a repository where there is none yet.
 func (s *Store) MakingTries(ctx context.Context, id topics.RepositoryID) ([]protocol.Try, error) {
 	return places.Tries(ctx, s.r, id)

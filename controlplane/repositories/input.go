@@ -3,6 +3,7 @@ package repositories
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"strings"
 
@@ -52,6 +53,13 @@ func (in Input) apply(ctx context.Context, s *store.Store, r *store.Repository, 
 		if at := topics.Secret(field.Clean(in.URL.Reveal())); at == "" || at != a.URL {
 			address, err := location.ParseNew(at.Reveal())
 			wrong.Say("url", textOf(err))
+			if at := address.Public(); at != r.Location { // another row may lie there from then on
+				said, err := beginning(ctx, s, r.ID)
+				if err != nil {
+					return err
+				}
+				wrong.Say("url", said)
+			}
 			a.URL, r.Location = at, address.Public()
 		}
 	}
@@ -108,6 +116,19 @@ func (in Input) apply(ctx context.Context, s *store.Store, r *store.Repository, 
 		wrong.Say("retention", strings.ReplaceAll(err.Error(), "\n", "; ")+".")
 	}
 	return wrong.Err()
+}
+
+// beginning says who is at work making a repository where it lies now, "" if nobody is.
+func beginning(ctx context.Context, s *store.Store, id topics.RepositoryID) (said string, err error) {
+	by, err := s.Beginning(ctx, id)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return "", nil
+	case err != nil:
+		return "", err
+	}
+	return fmt.Sprintf("The host %s is making the repository at the address it has. Wait for job %s to end, or release it, and change the "+
+		"address then.", by.Host, by.Job), nil
 }
 
 // maintenance changes the credential that may delete, and says what is wrong.

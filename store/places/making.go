@@ -80,3 +80,16 @@ func Tries(ctx context.Context, q sqlx.QueryerContext, repository topics.Reposit
 		return slices.ContainsFunc(known, func(p Place) bool { return p.Ready() && (p.Host == "" || p.Host == t.Host) })
 	}), err
 }
+
+// A Beginning is an init job that was sent.
+type Beginning struct {
+	Job  topics.JobID `db:"id"`
+	Host string       `db:"name"`
+}
+
+// Begun returns the host that is at work making a repository, as far as we know, and its
+// job; sql.ErrNoRows if none is.
+func Begun(ctx context.Context, q sqlx.QueryerContext, repository topics.RepositoryID) (by Beginning, err error) {
+	return by, sqlx.GetContext(ctx, q, &by, `SELECT j.id, coalesce(h.name, j.host) AS name FROM jobs j LEFT JOIN host_names h ON h.id = j.host
+		WHERE j.repository = $1 AND j.kind = 'init' AND j.finished_at = 0 AND j.state <> 'queued' ORDER BY j.id LIMIT 1`, repository)
+}
