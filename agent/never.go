@@ -12,7 +12,7 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// An own is a directory that no backup to a repository saves, whatever the policy says:
+// An own is a directory or file that no backup to a repository saves, whatever the policy says:
 // the repository itself, which would grow with every run, and the agent's own files,
 // with its keys, its cache and what was restored beside them.
 type own struct {
@@ -34,12 +34,31 @@ func ownDirectories(state string, also []string, repository location.Address) (a
 		}
 	}
 	if path := localPath(repository); path != "" {
-		add(path, topics.OwnRepository)
+		for _, part := range partsOf(path) {
+			add(part, topics.OwnRepository)
+		}
 	}
 	for _, dir := range append([]string{state, filepath.Join(state, quarantine)}, also...) {
 		add(dir, topics.OwnAgent)
 	}
 	return all
+}
+
+// layout are the names in the directory of a repository that are restic's.
+var layout = []string{"config", "data", "index", "keys", "locks", "snapshots"}
+
+// partsOf returns what no backup saves of the directory of a repository: all of it, or
+// what is restic's if there is anything else in it. On a disk that is a repository from
+// its root on, somebody's files may lie beside.
+func partsOf(dir string) (parts []string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil || !slices.ContainsFunc(entries, func(e os.DirEntry) bool { return !slices.Contains(layout, e.Name()) }) {
+		return []string{dir}
+	}
+	for _, name := range layout {
+		parts = append(parts, filepath.Join(dir, name))
+	}
+	return parts
 }
 
 // localPath returns the directory of a repository that is a path on this host, also one

@@ -26,7 +26,8 @@ func TestWhatNoBackupSavesIsFoundUnderEveryName(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := func(name string) string { return filepath.Join(top, name) }
-	for _, dir := range []string{"src/repo/data", "src/repo2/data", "src/[odd]*?dir", "state/tmp", "other/mnt", "other/part", "src/mnt"} {
+	for _, dir := range []string{"src/repo/data", "src/repo2/data", "src/[odd]*?dir", "state/tmp", "other/mnt", "other/part",
+		"src/mnt", "disk/data/00", "disk/photos/data", "disk/lost+found"} {
 		if err := os.MkdirAll(at(dir), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -69,6 +70,10 @@ func TestWhatNoBackupSavesIsFoundUnderEveryName(t *testing.T) {
 		{"the source itself", at("src/repo"), []string{"src/repo"}, nil, "src/repo", false},
 		{"a source inside it", at("src/repo"), []string{"src/repo/data"}, nil, "src/repo/data", false},
 		{"the source itself, through a link", at("link"), []string{"src/repo"}, nil, "src/repo", false},
+		{"a disk with other files", at("disk"), []string{"disk/photos", "src"}, nil, "", false},
+		{"a part of it", at("disk"), []string{"disk/data/00"}, nil, "disk/data/00", false},
+		{"the disk itself", at("disk"), []string{"disk"}, []string{"disk/config", "disk/data", "disk/index", "disk/keys", "disk/locks",
+			"disk/snapshots"}, "", false},
 		{"the agent's files", at("elsewhere"), []string{"."}, []string{"elsewhere", "state"}, "", false},
 		{"a source in the agent's files", at("elsewhere"), []string{"state/tmp"}, nil, "state/tmp", false},
 		{"mounted a second time", at("src/repo"), []string{"other"}, []string{"other/mnt", "other/part"}, "", true},
@@ -109,7 +114,8 @@ func TestWhatNoBackupSavesIsFoundUnderEveryName(t *testing.T) {
 		// What a group takes in again stays out, and nothing beside it goes with it.
 		excludes := patterns.Parse(without([]string{"!" + at("src/repo")}, out), false)
 		for _, o := range c.out {
-			if excludes.Excludes(at(o)) == "" || excludes.Excludes(filepath.Join(filepath.Dir(at(o)), "beside")) != "" {
+			if excludes.Excludes(at(o)) == "" || excludes.Excludes(filepath.Join(filepath.Dir(at(o)), "beside")) != "" ||
+				excludes.Excludes(at("disk/photos/data")) != "" {
 				t.Errorf("%s: %q does not leave out %s alone", c.is, without(nil, out), o)
 			}
 		}
