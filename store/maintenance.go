@@ -268,9 +268,13 @@ func putRun(ctx context.Context, tx *sqlx.Tx, r MaintenanceRun) error {
 }
 
 // Release lets a held job be sent, with its operation, and stores the run's plan; its
-// snapshots are in the job's own row from then on.
+// snapshots are in the job's own row from then on. It returns ErrNotFound if the job has
+// ended, or the plan is one by other rules than the repository has.
 func (s *Store) Release(ctx context.Context, r MaintenanceRun, o topics.Operation) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
+		if row, err := repository(ctx, tx, r.Repository); err != nil || r.Plan.V != nil && r.Plan.V.Rules != row.Rules() {
+			return errors.Join(err, ErrNotFound)
+		}
 		if err := change(ctx, tx, `UPDATE jobs SET held = 0, operation = $1 WHERE id = $2 AND held <> 0 AND finished_at = 0`,
 			JSON[topics.Operation]{V: &o}, r.ID); err != nil {
 			return fmt.Errorf("release job %s: %w", r.ID, err)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jmoiron/sqlx"
 
@@ -47,6 +48,14 @@ type Repository struct {
 	KeysAt       int64        `db:"keys_at"`
 	KeyHint      string       `db:"key_hint"`   // the key our password opens; "" is not known
 	RemovedAt    int64        `db:"removed_at"` // when it was removed from the control plane; 0 while it is registered
+}
+
+// Rules returns the retention rules as text: another one for others.
+func (r Repository) Rules() string {
+	if r.Keep.V == nil {
+		return fmt.Sprintf("%+v", Keep{})
+	}
+	return fmt.Sprintf("%+v", *r.Keep.V)
 }
 
 // Ratio returns how many times larger the restored snapshots are than the stored
@@ -190,10 +199,8 @@ func (s *Store) EditRepository(
 				return err
 			}
 		}
-		if was.Keeper != r.Keeper {
-			if err := s.relieve(ctx, tx, actor, r); err != nil {
-				return err
-			}
+		if err := s.relieve(ctx, tx, actor, was, r); err != nil {
+			return err
 		}
 		var l changes.List
 		l.Columns(was, r, "keeper")
@@ -204,10 +211,11 @@ func (s *Store) EditRepository(
 	return was, err
 }
 
-// relieve cancels maintenance that no host has begun and that is not for the current
-// keeper.
-func (s *Store) relieve(ctx context.Context, tx *sqlx.Tx, actor string, r Repository) error {
-	if r.Keeper == "" {
+// relieve cancels maintenance that no host has begun and that an edit made wrong: it is
+// not for the current keeper, or forgets what was chosen by the rules of before.
+func (s *Store) relieve(ctx context.Context, tx *sqlx.Tx, actor string, was, r Repository) error {
+	keeper, rules := was.Keeper != r.Keeper && r.Keeper != "", was.Rules() != r.Rules()
+	if !keeper && !rules {
 		return nil
 	}
 	j := newJournal(ctx, s, tx)
@@ -216,8 +224,21 @@ func (s *Store) relieve(ctx context.Context, tx *sqlx.Tx, actor string, r Reposi
 	if err != nil {
 		return err
 	}
+	planned, err := all[topics.JobID](ctx, tx, `SELECT job FROM maintenance_runs WHERE ended_at = 0 AND repository = $1
+		AND kind = 'forget'`, r.ID)
+	if err != nil {
+		return err
+	}
 	for _, job := range open {
-		if job.Host == r.Keeper || job.Accepted || !job.Kind.Exclusive() {
+		by, why := "", ""
+		switch {
+		case job.Accepted:
+		case keeper && job.Host != r.Keeper && job.Kind.Exclusive():
+			by, why = "chose another keeper", "another keeper was chosen"
+		case rules && slices.Contains(planned, job.ID):
+			by, why = "changed the retention rules", "the retention rules were changed"
+		}
+		if why == "" {
 			continue
 		}
 		if err := change(ctx, tx, `UPDATE jobs SET cancelled_by = $1 WHERE id = $2`, actor, job.ID); err != nil {
@@ -225,10 +246,10 @@ func (s *Store) relieve(ctx context.Context, tx *sqlx.Tx, actor string, r Reposi
 		}
 		// The running control plane finds the effects in the rows.
 		if _, err := protocol.PlaneStep(protocol.DefaultTiming(), j, protocol.CancelAsked{Job: job.ID,
-			By: actor + ", who chose another keeper,", Now: s.Now()}); err != nil {
+			By: actor + ", who " + by + ",", Now: s.Now()}); err != nil {
 			return err
 		}
-		if err := s.audit(ctx, tx, actor, "job.cancel_asked", string(job.ID), "another keeper was chosen"); err != nil {
+		if err := s.audit(ctx, tx, actor, "job.cancel_asked", string(job.ID), why); err != nil {
 			return err
 		}
 	}

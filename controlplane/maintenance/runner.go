@@ -354,6 +354,16 @@ func (r *Runner) step(ctx context.Context, run store.MaintenanceRun) (ended bool
 		batch := r.batch(run)
 		run.Removed += len(batch)
 		if run.Batch++; len(r.batch(run)) > 0 {
+			repo, err := r.Store.Repository(ctx, run.Repository)
+			if err != nil {
+				return false, err
+			}
+			if rules := run.Plan.V.Rules; rules != "" && rules != repo.Rules() {
+				j.State, j.Cause = topics.Cancelled, topics.CauseCancelled
+				j.Message = fmt.Sprintf("%d of %d snapshots were removed, then the retention rules were changed. The next one goes by the new rules.",
+					run.Removed, len(run.Plan.V.Remove))
+				return true, r.end(ctx, run, j)
+			}
 			next, _, err := r.Jobs.AskAt(ctx, run.RequestedBy, run.Host, topics.ForgetJob, run.Repository, run.Place,
 				topics.Operation{Snapshots: r.batch(run)})
 			if refused(err) {

@@ -482,6 +482,67 @@ func TestApprovingThatManyGoLeavesThePin(t *testing.T) {
 	}
 }
 
+// TestChangedRulesStopWhatWasPlannedByTheOldOnes: what was not removed yet, stays.
+func TestChangedRulesStopWhatWasPlannedByTheOldOnes(t *testing.T) {
+	change := func(w *world, k store.Keep, name string) {
+		t.Helper()
+		r := must(w.store.Repository(t.Context(), vault))
+		r.Keep.V, r.Name = &k, name
+		if err := w.store.ChangeRepository(t.Context(), "anna", r, must(w.store.RepositoryAccess(t.Context(), vault))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	released := func(w *world, approve string) (id topics.JobID) {
+		t.Helper()
+		id = w.ask(topics.ForgetJob, approve)
+		for range 2 {
+			w.tick()
+			w.tick()
+			for _, j := range w.waiting() {
+				if j.Kind != topics.ForgetJob {
+					w.serve(j)
+				}
+			}
+		}
+		if j := w.job(id); j.Held || j.State.Ended() {
+			t.Fatalf("the forget is %s %q, want one that waits for its host", j.State, j.Message)
+		}
+		return id
+	}
+	t.Run("before its host has begun", func(t *testing.T) {
+		w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{Last: 3})
+		w.backups(8)
+		id := released(w, "")
+		change(w, store.Keep{Last: 3}, "attic") // which are the same
+		if j := w.job(id); j.State.Ended() {
+			t.Fatalf("it is %s after another edit: %s", j.State, j.Message)
+		}
+		change(w, store.Keep{Last: 7}, "attic")
+		w.work()
+		if j, r := w.job(id), w.run(id); j.State != topics.Cancelled || r.Outcome != store.RunCancelled || len(w.listing) != 8 ||
+			!strings.Contains(j.Message, "changed the retention rules") {
+			t.Errorf("the job is %s %q, its run %q, and %d are left", j.State, j.Message, r.Outcome, len(w.listing))
+		}
+		w.ask(topics.ForgetJob, "")
+		if w.work(); len(w.listing) != 7 {
+			t.Errorf("by the new rules %d are left, want 7", len(w.listing))
+		}
+	})
+	t.Run("between its batches", func(t *testing.T) {
+		w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{Last: 1})
+		w.backups(topics.MaxPaths + 12)
+		w.ask(topics.ForgetJob, "")
+		w.work()
+		id := released(w, must(w.store.ReviewOf(t.Context(), vault)).Hash)
+		w.serve(w.job(id))
+		change(w, store.Keep{}, "vault")
+		w.work()
+		if r := w.run(id); r.Outcome != store.RunCancelled || len(w.listing) != 12 || r.Removed != topics.MaxPaths {
+			t.Errorf("the run is %q after %d, and %d are left: %s", r.Outcome, r.Removed, len(w.listing), r.Message)
+		}
+	})
+}
+
 func TestAHeldPlanExpires(t *testing.T) {
 	w := newWorld(t, store.Repository{Keeper: "keeper-0001"}, store.Keep{Last: 3})
 	w.runner.Timing.Review = 0

@@ -158,6 +158,7 @@ func Decide(ctx context.Context, s *store.Store, r store.Repository, at topics.H
 	if err != nil {
 		return plan, err
 	}
+	defer func() { plan.Rules = r.Rules() }()
 	if approved == "" {
 		return PlanOf(&v, past, now), nil
 	}

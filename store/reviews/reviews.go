@@ -31,6 +31,7 @@ func (s Size) Max(t Size) Size {
 // until a person has looked.
 type Plan struct {
 	Hash    string                        `json:"hash"`
+	Rules   string                        `json:"rules,omitempty"` // by which it was made, see store.Repository.Rules
 	Remove  []string                      `json:"remove"`
 	Groups  map[topics.SourceGroupID]int  `json:"groups"`            // how many of each source group
 	Unusual []string                      `json:"unusual,omitempty"` // why a person must review it
