@@ -22,6 +22,7 @@ import (
 	e2e "github.com/restic-manager/restic-manager/e2e/world"
 	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/store/storetest"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -134,8 +135,16 @@ func (w *world) enrol(name string) *host {
 	}
 	h.id = identity.Host
 	repository := topics.RepositoryID(topics.NewID(time.Now()))
-	err = w.store.AddRepository(ctx, "test", store.Repository{ID: repository, Name: "of " + name, ReadyAt: w.store.Now()},
+	err = w.store.AddRepository(ctx, "test", store.Repository{ID: repository, Name: "of " + name},
 		store.RepositoryAccess{URL: topics.Secret(filepath.Join(h.dir, "repository")), Password: "correct horse"})
+	if err == nil {
+		// Jobs of these tests say when they begin and end; one that makes a repository first
+		// would be in their way.
+		err = w.store.SlotStep(ctx, func(tx store.Slots) error {
+			ctx, x := tx.Tx()
+			return places.Found(ctx, x, repository, h.id, "", w.store.Now())
+		})
+	}
 	if err == nil {
 		_, err = w.store.PutSourceGroup(ctx, "test", store.SourceGroup{
 			ID:         topics.SourceGroupID(topics.NewID(time.Now())),
