@@ -90,8 +90,11 @@ type Try struct {
 }
 
 // holds reports whether the host does not try again yet for a backup. One that was asked
-// for since does not wait: somebody may have mended what was wrong.
-func (t Try) holds(j PlaneJob, now int64) bool { return now < t.NextAt && j.QueuedAt <= t.FailedAt }
+// for since does not wait: somebody may have mended what was wrong. For what holds for all
+// hosts it does.
+func (t Try) holds(j PlaneJob, now int64) bool {
+	return now < t.NextAt && (t.Host == "" || j.QueuedAt <= t.FailedAt)
+}
 
 // backOff is how long a host waits after it failed for the nth time: a minute, doubled
 // each time, at most half an hour.
@@ -104,7 +107,7 @@ func backOff(n int) int64 {
 }
 
 // removedHold is how long nobody makes a repository after the host that was at it was
-// removed: longer than an init takes.
+// removed, or the machine refused: longer than an init takes.
 const removedHold = 10 * time.Minute
 
 // Released: a person says that an init job's host is not at work any more, though it
@@ -201,6 +204,11 @@ func (m *Making) Take(j PlaneJob, online bool) (t Turn, init bool, err error) {
 	if init := at(m.inits, p.Address); init != "" {
 		return Turn{WaitMaking, init}, false, nil
 	}
+	if j.Kind == topics.BackupJob || j.Kind == topics.InitJob {
+		if try, err := m.sites.Try(j.Repository, ""); err != nil || try.holds(j, m.now) {
+			return Turn{Wait: WaitMaking, For: try.Job}, false, err
+		}
+	}
 	other := at(m.others, p.Address)
 	switch {
 	case j.Kind != topics.BackupJob && j.Kind != topics.InitJob, j.Kind == topics.InitJob && other == "":
@@ -215,10 +223,8 @@ func (m *Making) Take(j PlaneJob, online bool) (t Turn, init bool, err error) {
 	if err != nil || !maker.can(p) {
 		return Turn{Wait: WaitMaking}, false, err
 	}
-	for _, host := range []topics.HostID{"", j.Host} {
-		if try, err := m.sites.Try(j.Repository, host); err != nil || try.holds(j, m.now) {
-			return Turn{Wait: WaitMaking, For: try.Job}, false, err
-		}
+	if try, err := m.sites.Try(j.Repository, j.Host); err != nil || try.holds(j, m.now) {
+		return Turn{Wait: WaitMaking, For: try.Job}, false, err
 	}
 	if t := m.turns.Take(PlaneJob{Host: j.Host, Kind: topics.InitJob, Repository: j.Repository}, online); t.Wait != "" {
 		return Turn{WaitMaking, t.For}, false, nil
@@ -275,7 +281,17 @@ func unmade(j PlaneJob, f topics.Finished) topics.Finished {
 // this source group. What says nothing of the host, as that it was killed or did not
 // answer, leaves them waiting for another try, there or on another host.
 func (s *planeStep) failed(j PlaneJob, f topics.Finished, now int64) error {
-	if j.Kind != topics.InitJob || j.Behalf == "" || f.State == topics.Succeeded || f.RepositoryReady {
+	if j.Kind != topics.InitJob || f.State == topics.Succeeded || f.RepositoryReady {
+		return nil
+	}
+	if f.State == topics.Interrupted && (f.Cause == topics.CauseHostRemoved || f.Cause == topics.CauseTwins) {
+		// Nobody hears how it goes on there.
+		hold := Try{Repository: j.Repository, Job: j.ID, FailedAt: now, NextAt: now + removedHold.Milliseconds()}
+		if err := s.tx.PutTry(hold); err != nil {
+			return err
+		}
+	}
+	if j.Behalf == "" {
 		return nil
 	}
 	try, err := s.tx.Try(j.Repository, j.Host)
@@ -286,10 +302,6 @@ func (s *planeStep) failed(j PlaneJob, f topics.Finished, now int64) error {
 	try.NextAt = now + backOff(try.Attempts)
 	if err := s.tx.PutTry(try); err != nil {
 		return err
-	}
-	if f.Cause == topics.CauseHostRemoved {
-		hold := Try{Repository: j.Repository, Job: j.ID, FailedAt: now, NextAt: now + removedHold.Milliseconds()}
-		return s.tx.PutTry(hold)
 	}
 	if f.State != topics.Failed {
 		return nil

@@ -253,3 +253,59 @@ func TestASlotThatIsBegunMeanwhileWaits(t *testing.T) {
 		t.Errorf("one that was there and is gone: %+v", end)
 	}
 }
+
+// TestNobodyMakesWhatMayStillBeMade: whoever was at it is heard no more, and its restic may
+// be at it still. Neither what is asked for then nor by hand is sooner.
+func TestNobodyMakesWhatMayStillBeMade(t *testing.T) {
+	for _, byHand := range []bool{false, true} {
+		for what, in := range map[string]func(s *makingSite) PlaneInput{
+			"its host was removed": func(s *makingSite) PlaneInput { return HostRemoved{Host: "a", By: "anna", Now: s.now} },
+			"another machine stays": func(s *makingSite) PlaneInput {
+				s.plane.Places["a"] = topics.Received{Epoch: 1}
+				s.step(TwinsFound{Host: "a", Sighting: Sighting{Session: topics.Session{Epoch: 1, N: 1}}})
+				lanes, _ := s.plane.Lanes("a")
+				lanes[0].Jobs = []topics.JobID{s.one("a").ID}
+				if err := s.plane.PutLane("a", lanes[0]); err != nil {
+					s.Fatal(err)
+				}
+				if err := s.plane.PutLane("a", Lane{Received: topics.Received{Epoch: 2}, Greeted: true}); err != nil {
+					s.Fatal(err)
+				}
+				return TwinsDecided{Host: "a", Epoch: 2, By: "anna", Now: s.now}
+			},
+		} {
+			s := newMakingSite(t, shared)
+			first := PlaneJob{ID: "first", Host: "a", Kind: topics.BackupJob, Repository: "vault", Group: "of-a", QueuedAt: 1, NotAfter: s.now * 2}
+			if byHand {
+				first.Kind, first.Group = topics.InitJob, ""
+			}
+			s.plane.Queue(first)
+			s.tick(0)
+			j := s.one("a")
+			s.away["a"] = true
+			s.step(in(s))
+			if end := s.plane.Ends[j.ID]; len(end) != 1 || end[0].State != topics.Interrupted {
+				t.Fatalf("%s: it ended %+v", what, end)
+			}
+			s.plane.Queue(PlaneJob{ID: "later", Host: "c", Kind: topics.BackupJob, Repository: "vault", Group: "of-c", QueuedAt: s.now + 1,
+				NotAfter: s.now * 2})
+			s.plane.Queue(PlaneJob{ID: "by-hand", Host: "d", Kind: topics.InitJob, Repository: "vault", QueuedAt: s.now + 1, NotAfter: s.now * 2})
+			s.tick(599_000)
+			for _, j := range s.inits() {
+				if j.State != topics.Queued {
+					t.Errorf("%s: %s is given %+v while it may be at it", what, j.Host, j)
+				}
+			}
+			s.tick(2000)
+			sent := 0
+			for _, j := range s.inits() {
+				if j.State != topics.Queued {
+					sent++
+				}
+			}
+			if sent != 1 {
+				t.Errorf("%s: afterwards %d are given it: %+v", what, sent, s.inits())
+			}
+		}
+	}
+}
