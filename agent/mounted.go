@@ -10,8 +10,8 @@ import (
 )
 
 // notMounted says why no repository is begun at an address: it is a path that leads into
-// an empty directory which is there for a disk that is not mounted. "" is that it may be
-// begun, as far as this host can see.
+// a directory on which a disk is to be mounted and is not, or into an empty one that looks
+// so. "" is that it may be begun, as far as this host can see.
 func notMounted(url topics.Secret) string {
 	a, err := location.ParseHere(url.Reveal())
 	if err != nil || a.Scheme() != location.Local {
@@ -31,6 +31,10 @@ func notMounted(url topics.Secret) string {
 			return ""
 		}
 		path = parent
+	}
+	if dir, by := awaited(path); dir != "" { // whatever is in it: a note that it is not mounted, as some put there
+		return fmt.Sprintf("%s is a directory that %s lists as a mount point, and nothing is mounted on it: the repository would be begun "+
+			"beside the disk instead of on it", dir, by)
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil || len(entries) > 0 {

@@ -8,8 +8,27 @@ import (
 	"strings"
 )
 
+// awaited returns the directory on the way to a path on which something is to be mounted
+// and is not, and what says so.
+func awaited(path string) (dir, by string) { return awaitedIn("/", path) }
+
+// awaitedIn is awaited by the files of a system below root, "/" but for tests. What is
+// mounted below such a directory is a disk of its own.
+func awaitedIn(root, path string) (dir, by string) {
+	mounted, points := mountedIn(root), mountPoints(root)
+	for dir = path; !mounted[dir]; dir = filepath.Dir(dir) {
+		if points[dir] != "" {
+			return dir, points[dir]
+		}
+		if dir == filepath.Dir(dir) {
+			break
+		}
+	}
+	return "", ""
+}
+
 // waits says why an empty directory looks like a mount point on which nothing is mounted:
-// it is listed as one, or most of the directories beside it are.
+// most of the directories beside it are.
 func waits(dir string) string { return waitsIn("/", dir) }
 
 // waitsIn is waits by the files of a system below root, "/" but for tests.
@@ -17,9 +36,6 @@ func waitsIn(root, dir string) string {
 	mounted := mountedIn(root)
 	if mounted[dir] {
 		return ""
-	}
-	if at := mountPoints(root)[dir]; at != "" {
-		return "that " + at + " lists as a mount point, and nothing is mounted on it"
 	}
 	parent := filepath.Dir(dir)
 	if parent == "/" {
