@@ -1,0 +1,59 @@
+package restic
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// TestNothingButTheKeysOfAnInitIsRemoved, and those only where nothing else is: a
+// directory named keys can be anybody's.
+func TestNothingButTheKeysOfAnInitIsRemoved(t *testing.T) {
+	key := func(text string) string {
+		sum := sha256.Sum256([]byte(text))
+		return "keys/" + hex.EncodeToString(sum[:])
+	}
+	now := time.Now()
+	for _, c := range []struct {
+		is    string
+		files map[string]string
+		cause topics.Cause
+		gone  []string
+	}{
+		{"nothing", nil, "", nil},
+		{"a directory of somebody's", map[string]string{"letters/a": "dear reader"}, "", nil},
+		{"keys of an init", map[string]string{key("{1}"): "{1}", key("{2}"): "{2}"}, "", []string{key("{1}"), key("{2}")}},
+		{"an empty key, after a power failure", map[string]string{key("{1}"): ""}, "", []string{key("{1}")}},
+		{"a key that was being written", map[string]string{key("{1}"): "{1}", key("{2}") + "-tmp-12": "{"}, "", []string{key("{1}")}},
+		{"somebody's keys", map[string]string{"keys/server.key": "-----BEGIN PRIVATE KEY-----"}, topics.CauseUsage, nil},
+		{"somebody's beside one of an init", map[string]string{key("{1}"): "{1}", "keys/zz.key": "secret"}, topics.CauseUsage, nil},
+		{"something that is only named like a key", map[string]string{key("{1}"): "secret"}, topics.CauseUsage, nil},
+		{"a directory among them", map[string]string{"keys/anna/id": "secret"}, topics.CauseUsage, nil},
+		{"data without a configuration", map[string]string{key("{1}"): "{1}", "data/00/00": "x"}, topics.CauseDamaged, nil},
+	} {
+		dir := t.TempDir()
+		for name, text := range c.files {
+			path := filepath.Join(dir, name)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600),
+				os.Chtimes(path, now, now.Add(-time.Hour))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		e := tidy(Repository{URL: topics.Secret(dir)}, now, &recorder{})
+		if e.Cause != c.cause || (e.State == topics.Succeeded) != (c.cause == "") {
+			t.Errorf("%s: %s %s %q, want the cause %q", c.is, e.State, e.Cause, e.Message, c.cause)
+		}
+		for name := range c.files {
+			if _, err := os.Stat(filepath.Join(dir, name)); errors.Is(err, os.ErrNotExist) != slices.Contains(c.gone, name) {
+				t.Errorf("%s: %s: %v", c.is, name, err)
+			}
+		}
+	}
+}
