@@ -335,6 +335,7 @@ func TestFragmentsCarryTheirID(t *testing.T) {
 		"job-timeline":           {views.JobTimeline(j), views.JobTimeline(views.Job{})},
 		"repositories":           {views.RepositoriesList(views.RepositoryList{})},
 		"repository-header":      {views.RepositoryHeader(repository()), views.RepositoryHeader(bareRepository())},
+		"repository-making":      {views.RepositoryMaking(repository()), views.RepositoryMaking(bareRepository())},
 		"repository-notes":       {views.RepositoryNotes(repository()), views.RepositoryNotes(bareRepository())},
 		"repository-figures":     {views.RepositoryFigures(repository()), views.RepositoryFigures(bareRepository())},
 		"repository-chart":       {views.RepositoryChart(repository()), views.RepositoryChart(bareRepository())},

@@ -108,6 +108,7 @@ type repositoryJSON struct {
 	LocksAt          *time.Time   `json:"locks_at"`
 	Pinned           []pinnedJSON `json:"pinned" nullable:"false" doc:"of one repository: hosts whose policy lets data go elsewhere only"`
 	AllowAll         string       `json:"allow_all" doc:"of one repository: a command that allows it on all of these by ssh, or empty"`
+	Making           []makingJSON `json:"making" nullable:"false" doc:"of one that is not there yet: who makes it, or could not"`
 	UnknownKeys      int          `json:"unknown_keys" doc:"keys that came later and nobody trusts"`
 	KeysAt           *time.Time   `json:"keys_at"`
 }
@@ -140,6 +141,7 @@ func (a *API) repositoryOf(ctx context.Context, r store.Repository, k base.Known
 		Location:         r.Location,
 		Everyday:         credentialOutOf(env),
 		Pinned:           []pinnedJSON{},
+		Making:           []makingJSON{},
 		Keeper:           r.Keeper,
 		AppendOnly:       r.AppendOnly,
 		Retention:        r.Keep.V,
@@ -199,6 +201,13 @@ func (a *API) oneRepository(ctx context.Context, id topics.RepositoryID) (*repos
 		b.Pinned = append(b.Pinned, pinnedJSON{Host: p.Host, HostName: p.Name, Pins: p.Pins, Command: p.Command})
 	}
 	b.AllowAll = repositories.ForAll(pinned)
+	if err != nil {
+		return nil, err
+	}
+	making, err := a.Jobs.Making(ctx, id)
+	for _, m := range making {
+		b.Making = append(b.Making, makingOf(m))
+	}
 	return &repositoryOut{b}, err
 }
 

@@ -35,6 +35,7 @@ type Jobs interface {
 	RunAgain(ctx context.Context, a jobs.Actor, id topics.JobID, elsewhere bool) (job store.Job, fresh bool, err error)
 	Cancel(ctx context.Context, actor string, id topics.JobID) error
 	Release(ctx context.Context, actor string, repository topics.RepositoryID) (topics.JobID, error)
+	Making(ctx context.Context, repository topics.RepositoryID) ([]jobs.Making, error)
 	Waits(ctx context.Context, open []store.Job) (map[topics.JobID]protocol.Turn, error)
 }
 

@@ -212,6 +212,7 @@ func (s *Pages) jobView(ctx context.Context, t told) (views.Job, error) {
 		s.heldMaking(ctx, &v, j, t.host.Name, who)
 	case topics.Running:
 		s.runningView(&v, j)
+		s.heldMaking(ctx, &v, j, t.host.Name, who)
 		v.Silent = s.silence(j, t.host.Name)
 		if _, stalled := s.Silent(j); stalled {
 			v.Status = views.JobStatus("stalled")
@@ -411,11 +412,19 @@ func (s *Pages) CancelJob(w http.ResponseWriter, r *http.Request) error {
 // heldMaking says of an init job that was sent since when its host says nothing, and
 // offers to take it from that host.
 func (s *Pages) heldMaking(ctx context.Context, v *views.Job, j store.Job, host string, who *session.Visitor) {
-	if j.Kind != topics.InitJob || j.Accepted || j.SentAt == 0 || v.Waiting == nil {
+	if j.Kind != topics.InitJob || j.SentAt == 0 {
 		return
 	}
-	v.Waiting.Text = host + " was asked to make the repository " + words.Clock(ctx, base.At(j.SentAt), s.Now()) +
-		" and has not answered. Until it does, nobody else is, as two at once would destroy it."
+	switch {
+	case !j.Accepted && v.Waiting != nil:
+		v.Waiting.Text = host + " was asked to make the repository " + words.Clock(ctx, base.At(j.SentAt), s.Now()) +
+			" and has not answered. Until it does, nobody else is, as two at once would destroy it."
+	case j.Accepted && !s.Presence.Reachable(j.Host):
+		v.Waiting = &views.Waiting{Title: host + " cannot be reached", Text: "It has begun to make the repository. Nobody else is given " +
+			"the job until it has told how that ended, as two at once would destroy it."}
+	default:
+		return
+	}
 	if who.May(rights.Repositories) {
 		v.Waiting.Release = string(j.Repository)
 	}

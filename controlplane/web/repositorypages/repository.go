@@ -50,6 +50,7 @@ func (s *Pages) RepositoryStream(id topics.RepositoryID, f views.RepositoryFilte
 		// A large repository takes a while to look through, and is looked through the less often.
 		waiting, next = false, began.Add(10*time.Since(began))
 		p.Morph("repository-header", views.RepositoryHeader(v))
+		p.Morph("repository-making", views.RepositoryMaking(v))
 		p.Morph("repository-notes", views.RepositoryNotes(v))
 		p.Morph("repository-figures", views.RepositoryFigures(v))
 		p.Morph("repository-missing", views.RepositoryMissing(v))
@@ -186,6 +187,9 @@ func (s *Pages) repositoryView(ctx context.Context, id topics.RepositoryID, f vi
 	}
 	v.Notes = s.repositoryNotes(r)
 	if err := s.places(ctx, &v, r); err != nil {
+		return v, err
+	}
+	if v.Making, err = s.making(ctx, id); err != nil {
 		return v, err
 	}
 	v.Missing, err = s.missing(ctx, id, names)
