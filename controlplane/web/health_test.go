@@ -20,7 +20,7 @@ func TestAFindingSaysWhatItIsAndHasItsButton(t *testing.T) {
 	w := newWorld(t, func(c *base.Config) { c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) } })
 	attic := w.enrol("attic")
 	attic.connect()
-	g := attic.group("letters")
+	g := attic.unmade("letters")
 	page := "/repositories/" + string(g.Repository)
 	admin, viewer, program := w.person(store.Admin), w.person(store.Viewer), w.program(store.Viewer)
 	health := func() (h struct {

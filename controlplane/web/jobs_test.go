@@ -411,12 +411,13 @@ func TestAProgramListsJobs(t *testing.T) {
 		}
 	}
 	_, rows := list("?host=cellar")
-	if got := fmt.Sprint(rows[0]["waiting"]); got != "map[job: reason:host]" || rows[0]["source_group"] != "wine" {
+	const because = "map[job: reason:host text:Its host's agent is not connected.]"
+	if got := fmt.Sprint(rows[0]["waiting"]); got != because || rows[0]["source_group"] != "wine" {
 		t.Errorf("the one that waits: %v", rows[0])
 	}
 	var one map[string]any
 	c.do("GET", "/api/jobs/"+string(waiting), nil).json(t, &one)
-	if got := fmt.Sprint(one["waiting"]); got != "map[job: reason:host]" || one["stalled"] != false {
+	if got := fmt.Sprint(one["waiting"]); got != because || one["stalled"] != false {
 		t.Errorf("by itself: %v", one)
 	}
 	for query, status := range map[string]int{

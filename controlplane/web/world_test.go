@@ -284,8 +284,16 @@ func (w *world) arrive(hash []byte, id string, key seal.Key) *agent {
 	}
 }
 
-// group gives the host something to back up.
+// group gives the host something to back up, and a repository that a job found.
 func (a *agent) group(name string) store.SourceGroup {
+	a.w.t.Helper()
+	g := a.unmade(name)
+	a.found(g.Repository)
+	return g
+}
+
+// unmade gives the host something to back up, and a repository that no job has opened.
+func (a *agent) unmade(name string) store.SourceGroup {
 	a.w.t.Helper()
 	ctx := a.w.t.Context()
 	id := topics.NewID(time.Now())
@@ -293,7 +301,6 @@ func (a *agent) group(name string) store.SourceGroup {
 	if err := a.w.store.AddRepository(ctx, "test", r, store.RepositoryAccess{URL: "/srv/vault", Password: "secret of the vault"}); err != nil {
 		a.w.t.Fatal(err)
 	}
-	a.found(r.ID)
 	return must(a.w.store.PutSourceGroup(ctx, "test", store.SourceGroup{
 		ID:         topics.SourceGroupID(id),
 		Host:       a.id,
@@ -308,7 +315,7 @@ func (a *agent) found(id topics.RepositoryID) {
 	a.w.t.Helper()
 	if err := a.w.store.SlotStep(a.w.t.Context(), func(tx store.Slots) error {
 		ctx, x := tx.Tx()
-		return places.Found(ctx, x, id, a.id, "", 1)
+		return places.Found(ctx, x, id, a.id, "", a.w.store.Now())
 	}); err != nil {
 		a.w.t.Fatal(err)
 	}
