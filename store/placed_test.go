@@ -74,12 +74,23 @@ func TestAPlaceSaysNothingOfAnother(t *testing.T) {
 		}
 		lock := func(h Host, at int64, n int) {
 			ran(t, s, Job{Host: h.ID, Kind: topics.LocksJob, Repository: g.Repository}, at, whole(1, n),
-				topics.Report{Locks: []topics.Lock{{ID: id64(21), Time: 5, Host: h.Hostname}}[:n]})
+				topics.Report{Locks: []topics.Lock{{ID: id64(21), Time: 5, Host: "attic",
+					Alive: map[topics.HostID]*bool{attic.ID: new(bool)}[h.ID]}}[:n]})
 		}
 		lock(attic, 44, 1)
 		lock(cellar, 45, 0)
 		if got := must(s.Locks(ctx, g.Repository)); len(got) != 1 {
 			t.Errorf("%s: locks of one place are %+v after another was looked at", what, got)
+		}
+		lock(cellar, 45, 1) // one lock at two places: they are the same folder
+		if got := must(s.Locks(ctx, g.Repository)); len(got) != 1 || got[0].Place != cellar.ID || got[0].LookedBy != attic.ID ||
+			!got[0].Alive.Valid || got[0].Alive.Bool {
+			t.Errorf("%s: the lock that both hosts found is %+v", what, got)
+		}
+		lock(attic, 45, 1)
+		lock(attic, 45, 0)
+		if got := must(s.Locks(ctx, g.Repository)); len(got) != 0 {
+			t.Errorf("%s: locks are %+v after one of the hosts removed the one that both found", what, got)
 		}
 		check := func(h Host, at int64, errs uint64) {
 			end := topics.Finished{Result: &topics.Result{Check: &topics.Checked{Errors: errs}}}

@@ -2,6 +2,8 @@ package jobs
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -123,22 +125,26 @@ func (e *Engine) lookFirst(ctx context.Context, host topics.HostID, r store.Repo
 		return nil
 	}
 	// Of two jobs asked for in one millisecond either may be sent first.
-	return e.own(ctx, host, topics.LocksJob, r.ID, e.Now().UnixMilli()-1)
+	return e.own(ctx, host, topics.LocksJob, r.ID, "", e.Now().UnixMilli()-1)
 }
 
 // ownTime is how long a job that the control plane itself asks for waits for its
 // host.
 const ownTime = 10 * time.Minute
 
-// own queues a job on behalf of the control plane. at is the time it counts as queued
-// (0 is now), so that it can run before the jobs that wait for it.
-func (e *Engine) own(ctx context.Context, host topics.HostID, k topics.JobKind, repository topics.RepositoryID, at int64) error {
+// own queues a job on behalf of the control plane, at the place of another host if that is
+// not "". at is the time it counts as queued (0 is now), so that it can run before the jobs
+// that wait for it.
+func (e *Engine) own(
+	ctx context.Context, host topics.HostID, k topics.JobKind, repository topics.RepositoryID, place topics.HostID, at int64,
+) error {
 	now := e.Now()
 	_, _, err := e.Store.Ask(ctx, store.Plane, store.Job{
 		ID:         topics.JobID(topics.NewID(now)),
 		Host:       host,
 		Kind:       k,
 		Repository: repository,
+		Place:      place,
 		QueuedAt:   at,
 		Operation:  store.JSON[topics.Operation]{V: &topics.Operation{}},
 		NotAfter:   now.Add(ownTime).UnixMilli(),
@@ -167,7 +173,7 @@ func (e *Engine) followUp(ctx context.Context, id topics.JobID) error {
 		if err != nil {
 			return err
 		}
-		return e.own(ctx, j.Host, topics.LocksJob, j.Repository, at)
+		return e.own(ctx, j.Host, topics.LocksJob, j.Repository, j.Place, at)
 	}
 	return nil
 }
@@ -193,8 +199,8 @@ func (e *Engine) blocked(ctx context.Context, id topics.RepositoryID) (before in
 	return 0, blocked, err
 }
 
-// unblock acts on the last listing of a repository's locks, if they are in the way.
-// If all are provably ours and dead, each host removes its own, and restic checks
+// unblock acts on the last listings of a repository's locks, if they are in the way. Where
+// all at a place are provably ours and dead, each host removes its own, and restic checks
 // there once more. Otherwise it asks the hosts that may know more to list them.
 func (e *Engine) unblock(ctx context.Context, id topics.RepositoryID) error {
 	before, blocked, err := e.blocked(ctx, id)
@@ -209,28 +215,50 @@ func (e *Engine) unblock(ctx context.Context, id topics.RepositoryID) error {
 	if err != nil {
 		return err
 	}
+	at := map[topics.HostID][]Holder{} // what lies at one place is in nobody's way at another
+	for _, h := range holders {
+		at[h.Place] = append(at[h.Place], h)
+	}
+	for _, place := range slices.Sorted(maps.Keys(at)) {
+		if err := e.unblockAt(ctx, r, at[place], before); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Engine) unblockAt(ctx context.Context, r store.Repository, holders []Holder, before int64) error {
 	able := func(h store.Host, k topics.JobKind) bool { return h.Permits.V.Allows(k) && e.Presence.Reachable(h.ID) }
-	all, removers := true, make([]topics.HostID, len(holders))
+	type remover struct{ host, place topics.HostID }
+	all, removers := true, make([]remover, len(holders))
 	for i, h := range holders {
+		place, reaches := lockAt(r, h.Lock, h.Owner.ID)
 		switch {
 		case h.Verdict != Dead:
 			all = false
-		case able(h.Owner, topics.UnlockJob):
-			removers[i] = h.Owner.ID
+		case reaches && able(h.Owner, topics.UnlockJob):
+			removers[i] = remover{h.Owner.ID, place}
 		case r.Keeper != "" && e.Now().UnixMilli()-h.Time > stale.Milliseconds():
-			removers[i] = r.Keeper // restic on other hosts calls a lock stale after half an hour
+			// restic on other hosts calls a lock stale after half an hour
+			place, reaches := lockAt(r, h.Lock, r.Keeper)
+			tried, err := e.tried(ctx, r, place, h.Time+stale.Milliseconds())
+			if err != nil {
+				return err
+			}
+			all = all && reaches && !tried
+			removers[i] = remover{r.Keeper, place}
 		default:
 			all = false
 		}
 		ask := h.ID + " " + string(h.Owner.ID)
-		if h.Owner.ID == "" || h.LookedBy == h.Owner.ID || e.looked[ask] || !able(h.Owner, topics.LocksJob) {
+		if h.Owner.ID == "" || h.LookedBy == h.Owner.ID || e.looked[ask] || !reaches || !able(h.Owner, topics.LocksJob) {
 			continue
 		}
 		if len(e.looked) > 1000 {
 			clear(e.looked)
 		}
 		e.looked[ask] = true // once per lock; a renewed lock has another ID
-		if err := e.own(ctx, h.Owner.ID, topics.LocksJob, id, before); err != nil {
+		if err := e.own(ctx, h.Owner.ID, topics.LocksJob, r.ID, place, before); err != nil {
 			return err
 		}
 	}
@@ -238,10 +266,30 @@ func (e *Engine) unblock(ctx context.Context, id topics.RepositoryID) error {
 		return nil
 	}
 	for i, h := range holders {
-		e.Log.Info("removing dead lock of our own", "repository", id, "host", removers[i], "lock", h.ID)
-		if err := e.own(ctx, removers[i], topics.UnlockJob, id, before); err != nil { // asking twice returns the same job
+		by := removers[i]
+		e.Log.Info("removing dead lock of our own", "repository", r.ID, "host", by.host, "lock", h.ID)
+		if err := e.own(ctx, by.host, topics.UnlockJob, r.ID, by.place, before); err != nil { // asking twice returns the same job
 			return err
 		}
 	}
 	return nil
+}
+
+// lockAt returns at whose place a host finds a lock ("" is its own), and whether it goes
+// there. By {host} only the keeper goes to the place of another. A path may lead two hosts
+// to one folder, which each finds at its own place.
+func lockAt(r store.Repository, l store.Lock, host topics.HostID) (place topics.HostID, reaches bool) {
+	if !location.PerHost(r.Location) || l.Place == "" || l.Place == host {
+		return "", true
+	}
+	return l.Place, host == r.Keeper
+}
+
+// tried reports whether the keeper removed locks at a place since a time. One that is left
+// then lies where it does not come.
+func (e *Engine) tried(ctx context.Context, r store.Repository, place topics.HostID, since int64) (bool, error) {
+	ended, err := e.Store.JobsSince(ctx, r.ID, since)
+	return slices.ContainsFunc(ended, func(j store.Job) bool {
+		return j.Kind == topics.UnlockJob && j.State == topics.Succeeded && j.Host == r.Keeper && j.Place == place && j.StartedAt >= since
+	}), err
 }

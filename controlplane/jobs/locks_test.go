@@ -150,3 +150,26 @@ func TestWhichEndsMayLeaveALock(t *testing.T) {
 		}
 	}
 }
+
+// Only where a lock lies can it be looked at and removed.
+func TestWhereAHostFindsALock(t *testing.T) {
+	const attic, cellar, keeper = topics.HostID("attic"), topics.HostID("cellar"), topics.HostID("keeper")
+	for name, c := range map[string]struct {
+		location    string
+		place, host topics.HostID
+		at          topics.HostID
+		reaches     bool
+	}{
+		"one place for all":                 {location: "sftp:nas:/vault", host: attic, reaches: true},
+		"from before places":                {location: "sftp:nas:/{host}", host: attic, reaches: true},
+		"its own, by {host}":                {location: "sftp:nas:/{host}", place: attic, host: attic, reaches: true},
+		"another's, by {host}":              {location: "sftp:nas:/{host}", place: cellar, host: attic, at: cellar},
+		"another's, by {host}, as a keeper": {location: "sftp:nas:/{host}", place: cellar, host: keeper, at: cellar, reaches: true},
+		"a path":                            {location: "/mnt/vault", place: cellar, host: attic, reaches: true},
+	} {
+		r := store.Repository{Location: c.location, Keeper: keeper}
+		if at, reaches := lockAt(r, store.Lock{Place: c.place}, c.host); at != c.at || reaches != c.reaches {
+			t.Errorf("%s: at the place of %q: %t, want %q: %t", name, at, reaches, c.at, c.reaches)
+		}
+	}
+}

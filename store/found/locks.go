@@ -3,6 +3,7 @@ package found
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 
 	"github.com/jmoiron/sqlx"
 
@@ -25,17 +26,27 @@ type Lock struct {
 }
 
 // Locks stores a complete listing of a repository's locks, made by a host at the place of
-// one unless all share one. What a
-// lock's own host reported about its process stays when another host lists it,
-// because a renewed lock has another ID.
+// one unless all share one. Places at which the same lock was found are one, such as a
+// folder of a server that two hosts have mounted. What a lock's own host reported about its
+// process stays when another host lists it, because a renewed lock has another ID.
 func Locks(
 	ctx context.Context, tx *sqlx.Tx, repository topics.RepositoryID, place, host topics.HostID, found []topics.Lock, at int64,
 ) error {
-	var rows []Lock
-	if err := tx.SelectContext(ctx, &rows, `SELECT * FROM repository_locks WHERE `+atPlace(1, 2), repository, place); err != nil {
+	ids := make([]string, len(found))
+	for i, l := range found {
+		ids[i] = l.ID
+	}
+	list, err := json.Marshal(ids)
+	if err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `DELETE FROM repository_locks WHERE `+atPlace(1, 2), repository, place); err != nil {
+	here := atPlace(1, 2) + ` OR repository = $1 AND place IN (SELECT l.place FROM repository_locks l
+		WHERE l.repository = $1 AND l.id IN (SELECT value FROM json_each($3)))`
+	var rows []Lock
+	if err := tx.SelectContext(ctx, &rows, `SELECT * FROM repository_locks WHERE `+here, repository, place, string(list)); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM repository_locks WHERE `+here, repository, place, string(list)); err != nil {
 		return err
 	}
 	for _, t := range found {
@@ -57,6 +68,6 @@ func Locks(
 			return err
 		}
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE repositories SET locks_at = $1 WHERE id = $2`, at, repository)
+	_, err = tx.ExecContext(ctx, `UPDATE repositories SET locks_at = $1 WHERE id = $2`, at, repository)
 	return err
 }
