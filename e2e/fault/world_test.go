@@ -135,7 +135,8 @@ func (w *world) enrol(name string) *host {
 	}
 	h.id = identity.Host
 	repository := topics.RepositoryID(topics.NewID(time.Now()))
-	err = w.store.AddRepository(ctx, "test", store.Repository{ID: repository, Name: "of " + name},
+	err = w.store.AddRepository(ctx, "test", store.Repository{ID: repository, Name: "of " + name,
+		Location: filepath.Join(h.dir, "repository")},
 		store.RepositoryAccess{URL: topics.Secret(filepath.Join(h.dir, "repository")), Password: "correct horse"})
 	if err == nil {
 		// Jobs of these tests say when they begin and end; one that makes a repository first
