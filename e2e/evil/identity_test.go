@@ -80,14 +80,14 @@ func TestACertificateIsRenewedAndTheOldOneIsThenWorthNothing(t *testing.T) {
 	m := p.enrol("attic", agent.Policy{})
 	first := m.identity()
 	m.start()
+	serial := p.host(m.id).Serial
+	if err := refused(p.agents, agent.Identity{CA: first.CA, Certificate: first.Certificate, TLSKey: first.TLSKey}); err == nil {
+		t.Error("the certificate in use is refused")
+	}
 	m.group()
 	if j := m.backup(); j.State != topics.Succeeded {
 		t.Fatalf("the backup %s: %s", j.State, j.Message)
 	}
-	if err := refused(p.agents, agent.Identity{CA: first.CA, Certificate: first.Certificate, TLSKey: first.TLSKey}); err == nil {
-		t.Error("the certificate in use is refused")
-	}
-	serial := p.host(m.id).Serial
 	e2e.AwaitWithin(t, 2*time.Minute, "the certificate to be renewed and used", func() error {
 		if h := p.host(m.id); h.Serial == serial || h.NextSerial != "" || p.audited("host.certificate_renewed", string(m.id)) == 0 {
 			return fmt.Errorf("the host has %q, then %q", h.Serial, h.NextSerial)

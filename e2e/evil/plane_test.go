@@ -292,9 +292,19 @@ func TestAnEvilControlPlaneGetsNothingBeyondThePolicy(t *testing.T) {
 	if j := m.backup(); j.State != topics.Succeeded {
 		t.Errorf("an honest backup after it: %s: %s", j.State, j.Message)
 	}
+	// The rows of the orders lied about their kinds, so a search that found nothing counts as a
+	// list without snapshots. The next honest list says what is there.
+	repository := e2e.Must(h.store.SourceGroups(t.Context(), m.id))[0].Repository
+	j, _, err := h.engine.Ask(t.Context(), "test", m.id, topics.SnapshotsJob, repository, topics.Operation{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if j = h.ended(j.ID); j.State != topics.Succeeded {
+		t.Errorf("a list of the snapshots: %s: %s", j.State, j.Message)
+	}
 	target := filepath.Join(m.state(), "restored", "monday")
-	j, _, err := h.engine.Ask(t.Context(), "test", m.id, topics.RestoreJob,
-		e2e.Must(h.store.SourceGroups(t.Context(), m.id))[0].Repository, topics.Operation{Snapshot: good.SnapshotID, Target: target})
+	j, _, err = h.engine.Ask(t.Context(), "test", m.id, topics.RestoreJob, repository,
+		topics.Operation{Snapshot: good.SnapshotID, Target: target})
 	if err != nil {
 		t.Fatal(err)
 	}
