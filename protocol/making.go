@@ -96,14 +96,13 @@ func (t Try) holds(j PlaneJob, now int64) bool {
 	return now < t.NextAt && (t.Host == "" || j.QueuedAt <= t.FailedAt)
 }
 
-// backOff is how long a host waits after it failed for the nth time: a minute, doubled
-// each time, at most half an hour.
-func backOff(n int) int64 {
-	const first, most = time.Minute, 30 * time.Minute
-	if n > 5 {
-		return most.Milliseconds()
+// backOff is how long a host waits after it failed for the nth time, in milliseconds.
+func (t Timing) backOff(n int) int64 {
+	for again := t.Again; ; again *= 2 {
+		if n--; n <= 0 || again >= t.AgainMost {
+			return min(again, t.AgainMost).Milliseconds()
+		}
 	}
-	return min(first<<max(n-1, 0), most).Milliseconds()
 }
 
 // removedHold is how long nobody makes a repository after the host that was at it was
@@ -279,7 +278,8 @@ func unmade(j PlaneJob, f topics.Finished) topics.Finished {
 // failed notes that a host could not make a repository. The backup on whose behalf it
 // tried fails of the same, as do others of that host, unless what failed was the hook of
 // this source group. What says nothing of the host, as that it was killed or did not
-// answer, leaves them waiting for another try, there or on another host.
+// answer, or found somebody else at it, leaves them waiting for another try, there or on
+// another host.
 func (s *planeStep) failed(j PlaneJob, f topics.Finished, now int64) error {
 	if j.Kind != topics.InitJob || f.State == topics.Succeeded || f.RepositoryReady {
 		return nil
@@ -299,11 +299,11 @@ func (s *planeStep) failed(j PlaneJob, f topics.Finished, now int64) error {
 		return err
 	}
 	try = Try{Repository: j.Repository, Host: j.Host, Job: j.ID, Attempts: try.Attempts + 1, FailedAt: now}
-	try.NextAt = now + backOff(try.Attempts)
+	try.NextAt = now + s.backOff(try.Attempts)
 	if err := s.tx.PutTry(try); err != nil {
 		return err
 	}
-	if f.State != topics.Failed {
+	if f.State != topics.Failed || f.Cause == topics.CauseUnmade || f.Cause == topics.CauseLocked {
 		return nil
 	}
 	waiting, err := s.tx.Open(j.Host)

@@ -309,3 +309,23 @@ func TestNobodyMakesWhatMayStillBeMade(t *testing.T) {
 		}
 	}
 }
+
+func TestAHostThatFindsSomebodyElseAtItGoesOnWaiting(t *testing.T) {
+	for _, cause := range []topics.Cause{topics.CauseUnmade, topics.CauseLocked} { // of agents of this version, and of older ones
+		s := newMakingSite(t, shared, "a", "b")
+		s.tick(0)
+		s.end(s.one("a"), topics.Failed, cause)
+		s.tick(0)
+		s.backup("a", topics.Queued)
+		s.end(s.one("b"), topics.Failed, cause)
+		s.tick(0)
+		s.none()
+		s.backup("a", topics.Queued)
+		s.backup("b", topics.Queued)
+		s.tick(60_000)
+		s.end(s.one("a"), topics.Succeeded, "")
+		s.tick(0)
+		s.backup("a", topics.Dispatched)
+		s.backup("b", topics.Dispatched)
+	}
+}

@@ -30,6 +30,9 @@ type Timing struct {
 	// Silent is how long the host of an init job may say nothing of it until it is asked
 	// to leave it to another.
 	Silent time.Duration
+	// Again is how long a host that failed to make a repository waits until it tries again;
+	// the time doubles with each failure, up to AgainMost.
+	Again, AgainMost time.Duration
 	// Retry is how long an agent waits for a receipt before it sends its events
 	// again from the last one.
 	Retry time.Duration
@@ -43,12 +46,14 @@ type Timing struct {
 // DefaultTiming is what both sides use unless a test says otherwise.
 func DefaultTiming() Timing {
 	return Timing{
-		Resend:  []time.Duration{5 * time.Second, 15 * time.Second, 45 * time.Second, time.Minute},
-		Forsake: 24 * time.Hour,
-		Silent:  2 * time.Minute,
-		Retry:   10 * time.Second,
-		Yield:   300 * time.Millisecond,
-		Probe:   12 * time.Second,
+		Resend:    []time.Duration{5 * time.Second, 15 * time.Second, 45 * time.Second, time.Minute},
+		Forsake:   24 * time.Hour,
+		Silent:    2 * time.Minute,
+		Again:     time.Minute,
+		AgainMost: 30 * time.Minute,
+		Retry:     10 * time.Second,
+		Yield:     300 * time.Millisecond,
+		Probe:     12 * time.Second,
 	}
 }
 

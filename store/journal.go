@@ -199,7 +199,8 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 	if err := joblog.Trim(j.ctx, j.tx, job.ID, job.Lines, j.s.LogLines); err != nil {
 		return err
 	}
-	if f.RepositoryReady || job.State == topics.Succeeded || f.Cause == topics.CauseLocked { // it has opened the repository
+	opened := f.Cause == topics.CauseLocked && job.Kind != topics.InitJob // an older agent's init says so of a key without a repository
+	if f.RepositoryReady || job.State == topics.Succeeded || opened {
 		made := topics.JobID("")
 		if f.Result != nil && f.Result.Made {
 			made = job.ID

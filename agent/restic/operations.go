@@ -298,13 +298,21 @@ func (b Binary) Ensure(ctx context.Context, place Place, repository Repository, 
 		return no
 	}
 	sink.Line(topics.Info, "there is no repository yet")
-	if no := tidy(repository, time.Now(), sink); no.State != topics.Succeeded {
-		sink.Line(topics.Error, no.Message)
-		return no
+	if e, there := b.remains(ctx, place, repository, sink); there || e.State != topics.Succeeded {
+		if !there {
+			sink.Line(topics.Error, e.Message)
+		}
+		return e
 	}
-	if e = b.Init(ctx, place, repository, sink); e.State == topics.Failed && strings.Contains(e.Message, "config file already exists") {
+	e = b.Init(ctx, place, repository, sink)
+	if e.State == topics.Failed && (strings.Contains(e.Message, "config file already exists") || strings.Contains(e.Message,
+		"config already initialized")) {
 		return b.Exists(ctx, place, repository, sink)
 	}
+	if _, local := repository.storage().(folder); e.State == topics.Succeeded && !local {
+		e = b.opens(ctx, place, repository, sink)
+	}
+	e = refused(e)
 	if e.State == topics.Succeeded {
 		e.Result = &topics.Result{Made: true}
 	}

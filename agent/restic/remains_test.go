@@ -1,6 +1,7 @@
 package restic
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -46,7 +47,7 @@ func TestNothingButTheKeysOfAnInitIsRemoved(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		e := tidy(Repository{URL: topics.Secret(dir)}, now, &recorder{})
+		e, _ := Binary{}.remains(t.Context(), Place{}, Repository{URL: topics.Secret(dir)}, &recorder{})
 		if e.Cause != c.cause || (e.State == topics.Succeeded) != (c.cause == "") {
 			t.Errorf("%s: %s %s %q, want the cause %q", c.is, e.State, e.Cause, e.Message, c.cause)
 		}
@@ -61,14 +62,16 @@ func TestNothingButTheKeysOfAnInitIsRemoved(t *testing.T) {
 // A key that was written moments ago may be another host's, which is making the repository.
 func TestAKeyOfMomentsAgoIsNotTouched(t *testing.T) {
 	sum := sha256.Sum256([]byte("{1}"))
-	for age, cause := range map[time.Duration]topics.Cause{time.Second: topics.CauseLocked, settled + time.Minute: ""} {
+	for age, cause := range map[time.Duration]topics.Cause{time.Second: topics.CauseCancelled, DefaultTiming.Settled + time.Minute: ""} {
 		dir, now := t.TempDir(), time.Now()
 		path := filepath.Join(dir, "keys", hex.EncodeToString(sum[:]))
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte("{1}"), 0o600),
 			os.Chtimes(path, now.Add(-age), now.Add(-age))); err != nil {
 			t.Fatal(err)
 		}
-		if e := tidy(Repository{URL: topics.Secret(dir)}, now, &recorder{}); e.Cause != cause {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // it would look again much later
+		e, _ := Binary{}.remains(ctx, Place{}, Repository{URL: topics.Secret(dir)}, &recorder{})
+		if cancel(); e.Cause != cause {
 			t.Errorf("%s after it was written: %s %s %q, want the cause %q", age, e.State, e.Cause, e.Message, cause)
 		}
 		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) == (cause != "") {

@@ -79,6 +79,7 @@ type Timing struct {
 	Reach       time.Duration // how long Reach tries
 	Confirm     time.Duration // how long a backup's snapshot may take to be listed
 	Status      time.Duration // between two Status calls
+	Settled     time.Duration // how long nobody goes on with an init until it was cut short; longer than one takes
 	Silence     time.Duration // how long restic may do nothing at all before it is ended
 }
 
@@ -92,6 +93,7 @@ var DefaultTiming = Timing{
 	Reach:       5 * time.Second,
 	Confirm:     60 * time.Second,
 	Status:      time.Second,
+	Settled:     2 * time.Minute,
 	Silence:     30 * time.Minute,
 }
 
@@ -103,6 +105,7 @@ func (t Timing) orDefault() Timing {
 		{&t.Reach, &DefaultTiming.Reach},
 		{&t.Confirm, &DefaultTiming.Confirm},
 		{&t.Status, &DefaultTiming.Status},
+		{&t.Settled, &DefaultTiming.Settled},
 		{&t.Silence, &DefaultTiming.Silence},
 	} {
 		if *f.field == 0 {
