@@ -110,6 +110,7 @@ type HeldPlan struct {
 	Count   int
 	Reasons []string
 	Groups  []string // the source groups that are held, with their hosts; empty for a plan of an earlier version
+	Less    []string // those of them that hold far less than before
 	Since   When
 	Until   When
 }

@@ -85,6 +85,9 @@ func (s *Page) RetentionView(ctx context.Context, id topics.RepositoryID, keep *
 		}
 		for _, g := range h.Plan.V.Held {
 			v.Held.Groups = append(v.Held.Groups, g.Name)
+			if g.Less() {
+				v.Held.Less = append(v.Held.Less, g.Name)
+			}
 		}
 	}
 	return v, nil
