@@ -52,7 +52,7 @@ func TestEveryFailureHasARemedyThatFits(t *testing.T) {
 			for word, fits := range map[string]bool{
 				"the backup again":    k == topics.BackupJob,
 				"Nothing was saved":   k == topics.BackupJob,
-				"source group":        k == topics.BackupJob,
+				"source group":        k == topics.BackupJob || c == topics.CauseReview, // its plan names them
 				"what is backed up":   k == topics.BackupJob,
 				"where the target is": k == topics.RestoreJob,
 				"update restic":       c == topics.CauseUsage && k != topics.RestoreJob,
