@@ -144,7 +144,8 @@ func TestAConsumerMayDoWhatItWasGiven(t *testing.T) {
 	world.Await(t, "the wish to become a job", func() error {
 		for line := range strings.Lines(watch.Out.String()) {
 			topic, payload, _ := strings.Cut(line, " ")
-			if strings.Contains(topic, "/job/") && strings.Contains(payload, `"succeeded"`) {
+			if strings.Contains(topic, "/job/") && strings.Contains(payload, `"kind":"backup"`) &&
+				strings.Contains(payload, `"state":"succeeded"`) { // the job that makes the repository comes first
 				id = topic[strings.LastIndex(topic, "/")+1:]
 				return nil
 			}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -175,6 +176,33 @@ func (l *Liar) AwaitCommand(id topics.JobID) {
 	})
 }
 
+// makeRepository waits for the job that makes the repository, before the first backup
+// into it, and says that it was done.
+func (l *Liar) makeRepository(a *Agent, restic string) (id topics.JobID) {
+	l.t.Helper()
+	world.Await(l.t, "the job that makes the repository", func() error {
+		var jobs []Job
+		a.w.API("GET", "/api/jobs?host="+a.ID, nil, http.StatusOK, &jobs)
+		for _, j := range jobs {
+			if j.Kind == string(topics.InitJob) {
+				id = topics.JobID(j.ID)
+				return nil
+			}
+		}
+		return fmt.Errorf("there are %v", jobs)
+	})
+	l.AwaitCommand(id)
+	l.Say(topics.Event{Accepted: &topics.Accepted{Job: id}}, topics.Event{Started: &topics.Started{Job: id, Restic: restic}},
+		topics.Event{Finished: &topics.Finished{
+			Job:             id,
+			State:           topics.Succeeded,
+			Result:          &topics.Result{Made: true},
+			RepositoryReady: true,
+		}})
+	a.w.AwaitState(string(id), string(topics.Succeeded))
+	return id
+}
+
 // hostile are texts that would do something in a browser, a terminal or a
 // spreadsheet, if somebody let them.
 var hostile = map[string]string{
@@ -320,9 +348,13 @@ func TestWhatAHostSaysIsOnlyText(t *testing.T) {
 		{State: topics.Interrupted, Cause: topics.CauseAgentDied, Message: lie, Lines: last},
 	}
 	var ids []string
-	for _, end := range endings {
+	var making topics.JobID
+	for n, end := range endings {
 		id := topics.JobID(a.Backup("all"))
 		ids = append(ids, string(id))
+		if n == 0 {
+			making = l.makeRepository(a, lie)
+		}
 		l.AwaitCommand(id)
 		watch.Open("/jobs/" + string(id))
 		watch.AwaitText("#live", "Live")
@@ -345,7 +377,7 @@ func TestWhatAHostSaysIsOnlyText(t *testing.T) {
 			return nil
 		})
 		watch.AwaitText("#current-files", "cmd|")
-		if len(ids) == 1 {
+		if n == 0 {
 			watch.mustBeUnharmed("job-running")
 			b.Open("/jobs")
 			b.mustBeUnharmed("jobs-running")
@@ -363,7 +395,7 @@ func TestWhatAHostSaysIsOnlyText(t *testing.T) {
 		"/hosts/" + a.ID + "/source-groups/new", "/hosts/new", "/settings", "/audit", "/repositories/" + repository + "/kit",
 		"/jobs?q=%22%3E%3Cimg+src%3Dx+onerror%3Dwindow.pwned%3D1%3E",
 		"/audit?q=%3Cscript%3Ewindow.pwned%3D1%3C%2Fscript%3E&actor=%22%3E%3Cimg+src%3Dx%3E&action=%22%3E%3Cb%3E&target=%E2%80%AE"}
-	for _, id := range ids {
+	for _, id := range append([]string{string(making)}, ids...) {
 		pages = append(pages, "/jobs/"+id)
 	}
 	for _, path := range pages {
