@@ -353,6 +353,11 @@ func (s *Store) Reviews(ctx context.Context, repository topics.RepositoryID) ([]
 	return reviews.All(ctx, s.r, repository, s.Now())
 }
 
+// PlansWaiting lists the repositories in which a held plan waits for a person.
+func (s *Store) PlansWaiting(ctx context.Context) ([]reviews.Waiting, error) {
+	return reviews.WaitingFor(ctx, s.r, s.Now())
+}
+
 // Measures reads what plans of a repository are compared with, by source group.
 func (s *Store) Measures(ctx context.Context, repository topics.RepositoryID) (map[topics.SourceGroupID]reviews.Measure, error) {
 	return reviews.Measures(ctx, s.r, repository)

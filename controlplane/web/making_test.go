@@ -79,3 +79,29 @@ func TestWhoMakesARepositoryIsShown(t *testing.T) {
 		t.Error("what there is is still being made")
 	}
 }
+
+// A held plan that waits is told on the fleet's page; one that lapsed or was approved is
+// nobody's business any more.
+func TestAPlanThatIsHeldNeedsAttention(t *testing.T) {
+	w := newWorld(t)
+	g := w.enrol("attic").group("letters")
+	admin, now := w.person(store.Admin), w.store.Now()
+	const text = "a plan of retention is held"
+	for _, c := range []struct {
+		expires, approved int64
+		shown             bool
+	}{{now + 3_600_000, 0, true}, {now - 1, 0, false}, {now + 3_600_000, now, false}} {
+		if err := w.store.SlotStep(t.Context(), func(tx store.Slots) error {
+			ctx, x := tx.Tx()
+			_, err := x.ExecContext(ctx, `INSERT OR REPLACE INTO maintenance_reviews (repository, hash, plan, held_at, expires_at, approved_at)
+				VALUES ($1, 'x', '{}', $2, $3, $4)`, g.Repository, now-60_000, c.expires, c.approved)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		page := admin.shows("/")
+		if shown := strings.Contains(page, text) && strings.Contains(page, string(g.Repository)+"/retention"); shown != c.shown {
+			t.Errorf("%+v: shown %t", c, shown)
+		}
+	}
+}

@@ -95,6 +95,20 @@ func All(ctx context.Context, q sqlx.QueryerContext, repository topics.Repositor
 		ORDER BY held_at, place`, repository, now)
 }
 
+// A Waiting is a repository in care of which a held plan waits for a person.
+type Waiting struct {
+	Repository topics.RepositoryID `db:"repository"`
+	Name       string              `db:"name"`
+	Since      int64               `db:"since"` // when the first of its plans was held
+}
+
+// WaitingFor lists them at a moment, the first held first.
+func WaitingFor(ctx context.Context, q sqlx.QueryerContext, now int64) (list []Waiting, err error) {
+	return list, sqlx.SelectContext(ctx, q, &list, `SELECT m.repository, r.name, min(m.held_at) AS since FROM maintenance_reviews m
+		JOIN repositories r ON r.id = m.repository AND r.removed_at = 0
+		WHERE m.expires_at > $1 AND m.approved_at = 0 GROUP BY m.repository ORDER BY since, m.repository`, now)
+}
+
 // Named returns the held plan of a repository with this hash, or sql.ErrNoRows.
 func Named(ctx context.Context, q sqlx.QueryerContext, repository topics.RepositoryID, hash string, now int64) (r Review, err error) {
 	return r, sqlx.GetContext(ctx, q, &r, `SELECT * FROM maintenance_reviews WHERE repository = $1 AND hash = $2 AND expires_at > $3`,

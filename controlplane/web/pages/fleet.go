@@ -98,10 +98,14 @@ func (s *Pages) FleetView(ctx context.Context, m *fleet.Moment, x views.FleetFil
 	if x.Cause != "" {
 		cause = fleet.CauseWords(x.Cause)
 	}
+	attention, err := s.attention(ctx, m)
+	if err != nil {
+		return views.Fleet{}, err
+	}
 	return views.Fleet{
 		Verdict:   s.verdict(m),
 		Figures:   s.figures(m),
-		Attention: s.attention(m),
+		Attention: attention,
 		Troubled:  m.InTrouble(),
 		Work:      s.atWork(m),
 		Hosts: views.Hosts{
@@ -154,9 +158,16 @@ func (s *Pages) figures(m *fleet.Moment) views.Figures {
 	return g
 }
 
-// attention lists what is wrong by cause, with the hosts that have it.
-func (s *Pages) attention(m *fleet.Moment) []views.Attention {
+// attention lists which plans of retention wait for a person, and what is wrong by cause,
+// with the hosts that have it.
+func (s *Pages) attention(ctx context.Context, m *fleet.Moment) ([]views.Attention, error) {
 	var out []views.Attention
+	held, err := s.Store.PlansWaiting(ctx)
+	for _, h := range held {
+		out = append(out, views.Attention{Key: "held " + string(h.Repository), Status: statusOf(protection.Warning), Title: h.Name,
+			Text:  "Nothing is removed of a source group that fell far below what it held, until somebody approves it.",
+			Since: s.When(h.Since), Link: views.Link{Text: "Approve, or look", URL: views.RepositoryURL(string(h.Repository)) + "/retention"}})
+	}
 	for _, t := range m.Troubles() {
 		a := views.Attention{Key: t.Cause, Status: statusOf(t.Status), Title: fleet.CauseWords(t.Cause), Total: len(t.Hosts),
 			URL: views.FleetURL(views.FleetFilter{Status: views.NeedAttention, Cause: t.Cause}, 1)}
@@ -171,7 +182,7 @@ func (s *Pages) attention(m *fleet.Moment) []views.Attention {
 		a.Link = cure(t)
 		out = append(out, a)
 	}
-	return out
+	return out, err
 }
 
 // cure leads to what helps all hosts with a cause: their one repository, if it is the
@@ -349,7 +360,11 @@ func (t *fleetTab) draw(ctx context.Context, p *layout.Painter, rang map[topics.
 	if moved || p.Full {
 		p.Morph("verdict", views.FleetVerdict(s.verdict(m)))
 		p.Morph("figures", views.FleetFigures(s.figures(m)))
-		p.Morph("attention", views.FleetAttention(s.attention(m), m.InTrouble()))
+		attention, err := s.attention(ctx, m)
+		if err != nil {
+			return err
+		}
+		p.Morph("attention", views.FleetAttention(attention, m.InTrouble()))
 		p.Morph("hosts-changed", views.FleetChanged(t.changed(m)))
 	}
 	rang, p.Again = t.wait.Due(rang, moved || p.Full)
