@@ -87,6 +87,7 @@ const encode = "Encode the special characters of user and password in the URL (%
 var (
 	scpForm      = regexp.MustCompile(`^(?:[A-Za-z0-9_][A-Za-z0-9_.+\\-]*@)+[A-Za-z0-9_][A-Za-z0-9_.-]*:[^:@]*$`)
 	bareREST     = regexp.MustCompile(`^(//)?[A-Za-z0-9_][A-Za-z0-9_.-]*(:[0-9]+)?(/[^@]*)?$`)
+	schemeless   = regexp.MustCompile(`^(?:https?)?/+`) // two slashes, and a scheme that lacks its colon
 	sftpPort     = regexp.MustCompile(`^(?:(.+)@)?([A-Za-z0-9_][A-Za-z0-9_.-]*):([0-9]{1,5}):(.*)$`)
 	sftpAddress6 = regexp.MustCompile(`^(?:(.+)@)?(\[[0-9A-Fa-f:.]+\]):(?:([0-9]{1,5}):)?([^:]*)$`)
 	s3Port       = regexp.MustCompile(`^(?://)?([A-Za-z0-9_][A-Za-z0-9_.-]*):([0-9]{1,5}):/?([^:@]*)$`)
@@ -135,7 +136,7 @@ func misspelt(text string, valid bool) string {
 		case valid:
 			return ofURL(rest, "rest:", true)
 		case bareREST.MatchString(rest):
-			return "An address of a REST server has the whole URL: rest:https://" + strings.TrimPrefix(rest, "//") +
+			return "An address of a REST server has the whole URL: rest:https://" + schemeless.ReplaceAllString(rest, "") +
 				", or with http: if the server has no certificate."
 		}
 		return ofURL(rest, "rest:", false)

@@ -77,6 +77,8 @@ func TestAnAddressThatIsTypedSaysWhatItMeans(t *testing.T) {
 		{"rest:nas:8000/attic", "rest:https://nas:8000/attic,"},
 		{"rest://nas:8000/attic", "rest:https://nas:8000/attic,"},
 		{"rest:nas/", "rest:https://nas/,"},
+		{"rest:https//nas/", "rest:https://nas/,"},
+		{"rest:http/nas/", "rest:https://nas/,"},
 		{"rest:ftp://nas/", "neither"},
 		{"https://nas/attic", "as in rest:https://nas/attic."},
 		{"http://nas:8000/", "as in rest:http://nas:8000/."},

@@ -275,6 +275,22 @@ func unmade(j PlaneJob, f topics.Finished) topics.Finished {
 	return f
 }
 
+// unmadeBy is how the message goes on of a backup that failed since its repository could
+// not be made: the ID of the job follows that was to make it.
+const unmadeBy = " (the repository could not be made, see job "
+
+// FailedMaking returns the job that could not make a repository, from the message of a
+// backup that failed of that and never began; false if it speaks of none.
+func FailedMaking(message string) (topics.JobID, bool) {
+	i := strings.LastIndex(message, unmadeBy)
+	if i < 0 {
+		return "", false
+	}
+	text, closed := strings.CutSuffix(message[i+len(unmadeBy):], ")")
+	id, err := topics.ParseJobID(text)
+	return id, closed && err == nil
+}
+
 // failed notes that a host could not make a repository. The backup on whose behalf it
 // tried fails of the same, as do others of that host, unless what failed was the hook of
 // this source group. What says nothing of the host, as that it was killed or did not
@@ -311,7 +327,7 @@ func (s *planeStep) failed(j PlaneJob, f topics.Finished, now int64) error {
 		if err == nil && b.Kind == topics.BackupJob && b.State == topics.Queued && b.Repository == j.Repository && !b.ready() &&
 			(f.Cause != topics.CauseHook || b.Group == j.Behalf) {
 			err = s.finish(b, topics.Finished{Job: b.ID, State: topics.Failed, Cause: f.Cause, Lines: b.Lines,
-				Message: f.Message + " (the repository could not be made, see job " + string(j.ID) + ")"}, now)
+				Message: f.Message + unmadeBy + string(j.ID) + ")"}, now)
 		}
 	}
 	return err

@@ -185,6 +185,25 @@ func TestAnotherHostTriesWhatOneCannot(t *testing.T) {
 	s.one("b")
 }
 
+func TestABackupNamesTheJobThatFailedForIt(t *testing.T) {
+	const unmadeBy = " (the repository could not be made, see job "
+	for _, c := range []struct {
+		message string
+		want    topics.JobID
+		of      bool
+	}{
+		{"unable to open config file" + unmadeBy + "06h293kmflgfhe1bj808h8bmd8)", "06h293kmflgfhe1bj808h8bmd8", true},
+		{"a" + unmadeBy + "job-0001)" + unmadeBy + "job-0002)", "job-0002", true},
+		{"unable to open config file", "", false},
+		{"cut off" + unmadeBy + "06h293kmflgfhe1b", "", false},
+		{"not an ID" + unmadeBy + "../x/y/z/0)", "", false},
+	} {
+		if got, of := FailedMaking(c.message); of != c.of || of && got != c.want {
+			t.Errorf("%q: %q, %t", c.message, got, of)
+		}
+	}
+}
+
 func TestASilentHostKeepsItUntilItAnswersOrIsReleased(t *testing.T) {
 	for _, released := range []bool{false, true} {
 		s := newMakingSite(t, shared, "a", "b")

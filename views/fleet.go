@@ -237,6 +237,11 @@ func Tabs(t Tally, f FleetFilter, cause string, found int) []Tab {
 	return tabs
 }
 
+// what names a job among several of its host: "backup letters", "set up repository".
+func (j RunningJob) what() string {
+	return strings.TrimSpace(strings.ToLower(KindWord(j.Kind)) + " " + words.Visible(j.Group))
+}
+
 // ConnectionWord is the tab of hosts with a connection.
 func ConnectionWord(key string) string {
 	switch key {

@@ -124,8 +124,9 @@ func fleet() views.Fleet {
 			Amount:  "Nothing heard of restic for 12 min",
 			Stalled: true,
 		}, {ID: "1c2d", Host: "web-02", Kind: "backup", Percent: -1, Amount: "Scanning, 120,000 files"}},
-			Waits:   7,
-			Waiting: []views.RunningJob{{ID: "1c2f", Host: "web-03", Kind: "backup", Percent: -1, Amount: "Queued", Waits: true}}},
+			Waits: 7,
+			Waiting: []views.RunningJob{{ID: "1c2f", Host: "web-03", Kind: "backup", Group: "letters", Percent: -1, Amount: "Queued", Waits: true},
+				{ID: "1c3a", Host: "web-03", Kind: "init", Percent: -1, Amount: "Queued", Waits: true}}},
 		Hosts: views.Hosts{Total: 6, Tabs: views.Tabs(tally, views.FleetFilter{}, "", 6), Rows: rows,
 			Paging: views.NewPaging(6, 1, views.FleetFilter{})},
 	}

@@ -120,6 +120,19 @@ func (e *Entry) Beside() (n int) {
 	return max(n-1, 0)
 }
 
+// GroupName is the name of one of the host's source groups, "" if it has no such group.
+func (e *Entry) GroupName(id topics.SourceGroupID) string {
+	if e == nil {
+		return ""
+	}
+	for _, g := range e.Groups {
+		if g.ID == id {
+			return g.Name
+		}
+	}
+	return ""
+}
+
 // Running reports whether a job is at work.
 func (e *Entry) Running() bool {
 	j := e.Busy()

@@ -42,15 +42,25 @@ const (
 	farPermission topics.Cause = "permission: SFTP"
 	memoryGone    topics.Cause = "killed: memory"
 	neverThere    topics.Cause = "repository-missing: never there"
+	noSnapshot    topics.Cause = "unknown: snapshot"
 )
 
 // nuancesInOrder lists all, those first that are told by more.
 var nuancesInOrder = []topics.Cause{sshMissing, rcloneMissing, noRemote, configLocked, sshSetUp, sftpOff, clockWrong, dailyCap, namesGone,
-	pageAnswered, shareGone, serverBusy, farPermission, memoryGone, neverThere}
+	pageAnswered, shareGone, serverBusy, farPermission, memoryGone, neverThere, noSnapshot}
 
 var passes = Remedy{Text: "This passes by itself most of the time: what a schedule owes is tried again."}
 
 var nuances = map[topics.Cause]nuance{
+	noSnapshot: {topics.CauseUnknown, []string{"the repository has no snapshot "}, Explanation{ // the agent's words
+		Cause:  "The repository has no such snapshot",
+		Effect: "Nothing was read from the repository, and it is untouched.",
+		Remedies: []Remedy{
+			{Text: "Compare the ID with the snapshots of the repository: somebody may have removed it, or it is one of another repository.",
+				Cure: CureCheck},
+			again("If it is listed there, run {it} again."),
+		},
+	}},
 	sshMissing: {topics.CauseUsage, []string{`exec: "ssh`, "/ssh: no such file", `\ssh.exe: `}, Explanation{
 		Cause:  "There is no ssh on the host",
 		Effect: nothingSaved,

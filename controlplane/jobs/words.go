@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -44,11 +45,12 @@ const (
 	CureSize       Cure = "size"       // accept what the newest snapshot holds
 	CureAnyway     Cure = "anyway"     // make the repository in what looks like a mount point without its disk
 	CureElsewhere  Cure = "elsewhere"  // the same restore into a new folder
+	CureMaking     Cure = "making"     // the job that was to make the repository
 )
 
 // Cures lists every cure.
 var Cures = []Cure{CureRepository, CureGroup, CureExclude, CureUnlock, CureSpace, CureCheck, CureAllow, CureHost, CureRestore, CurePlan,
-	CureSize, CureAnyway, CureElsewhere}
+	CureSize, CureAnyway, CureElsewhere, CureMaking}
 
 // Texts returns the remedies as plain text.
 func (e Explanation) Texts() []string {
@@ -434,7 +436,28 @@ func ExplainJob(j store.Job) Explanation {
 	if n := nuanceOf(cause, j.Message); n != "" {
 		cause = n
 	}
-	return Explain(j.Kind, cause, j.State)
+	e := Explain(j.Kind, cause, j.State)
+	if _, unmade := protocol.FailedMaking(j.Message); unmade && j.Kind == topics.BackupJob && j.StartedAt == 0 {
+		return neverBegan(e, cause)
+	}
+	return e
+}
+
+// neverBegan is what is said of a backup whose repository could not be made: it has no log
+// of its own, the job has it that was to make the repository.
+func neverBegan(e Explanation, cause topics.Cause) Explanation {
+	if cause == topics.CauseUnknown {
+		e.Cause = "Its repository is not there yet, and could not be made"
+	}
+	e.Effect = "Nothing was saved: the backup did not begin, since its repository could not be made first."
+	e.Remedies = slices.DeleteFunc(e.Remedies, func(r Remedy) bool { return r.Text == lookAtLog.Text })
+	at := len(e.Remedies)
+	if at > 0 && e.Remedies[at-1].RunAgain {
+		at--
+	}
+	e.Remedies = slices.Insert(e.Remedies, at,
+		Remedy{Text: "Read the log of the job that was to make it: its last lines are restic's own words.", Cure: CureMaking})
+	return e
 }
 
 // taken reports whether a restore was refused for files that are in its target.

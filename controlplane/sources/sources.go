@@ -21,6 +21,7 @@ import (
 	"github.com/restic-manager/restic-manager/patterns"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // Why something was not done. Bad fields of an input are [field.Errors]; a new
@@ -295,7 +296,7 @@ func checkExcludes(paths, excludes []string) string {
 func Broken(g store.SourceGroup) string {
 	for i, p := range g.Excludes {
 		if said := patterns.Check(p, windows(g)); said != "" {
-			return fmt.Sprintf("Line %d, the pattern %.100q: %s", i+1, p, said)
+			return fmt.Sprintf("Line %d, the pattern \"%s\": %s", i+1, words.Visible(words.Cut(p, 100)), said)
 		}
 	}
 	return ""

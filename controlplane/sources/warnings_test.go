@@ -29,7 +29,7 @@ func TestPatternsThatLeaveOutEverythingAreAWarning(t *testing.T) {
 		{"all but something", []string{"/srv"}, []string{"/srv/*", "!/srv/keep"}, nil},
 		{"a pattern from before it was refused", []string{"/srv"}, []string{"*.tmp", "[a"}, []string{`Line 2, the pattern "[a"`}},
 		{"the same on Windows", []string{`C:\Users`}, []string{`Temp\`, "[a"}, []string{`Line 2, the pattern "[a"`}},
-		{"one that ends with a backslash", []string{"/srv"}, []string{`Temp\`}, []string{`Line 1, the pattern "Temp\\"`}},
+		{"one that ends with a backslash", []string{"/srv"}, []string{`Temp\`}, []string{`Line 1, the pattern "Temp\"`}},
 		{"the same, of Windows", []string{`C:\Users`}, []string{`Temp\`}, nil},
 		{"no pattern", []string{"/srv"}, nil, nil},
 		{"many", []string{"/1", "/2", "/3", "/4", "/5", "/6"}, []string{"*"}, []string{nothing, "/1", "/2", "/3", "/4", "other paths"}},

@@ -14,6 +14,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -43,6 +44,10 @@ func cure(r *views.Remedy, c jobs.Cure, t told, who *session.Visitor) {
 	case c == jobs.CureSize && t.group.Name != "":
 		if t.newest == t.SnapshotID && who.May(rights.Sources) {
 			r.Small = t.newest
+		}
+	case c == jobs.CureMaking:
+		if id, ok := protocol.FailedMaking(t.Message); ok {
+			link(rights.See, "Open the job", views.JobURL(string(id)))
 		}
 	case !inCare:
 	case c == jobs.CureAnyway:

@@ -290,7 +290,7 @@ func (s *Pages) jobLine(j store.Job, q *base.Queue, who *session.Visitor) views.
 			v.Result = s.waiting(j, q).text
 		}
 	case topics.Running:
-		run := s.Running(j, v.Host)
+		run := s.Running(j, v.Host, v.Group)
 		v.Percent, v.Result = run.Percent, run.Amount
 		if run.Left != "" {
 			v.Result += ", " + run.Left
@@ -346,7 +346,7 @@ func (s *Pages) waiting(j store.Job, q *base.Queue) wait {
 	w := wait{reason: turn.Wait, job: turn.For}
 	other, _ := q.Job(turn.For)
 	if turn.For != "" {
-		w.link = views.Link{Text: string(other.Kind) + " of " + q.Fleet.Name(other.Host), URL: views.JobURL(string(turn.For))}
+		w.link = views.Link{Text: named(other, q), URL: views.JobURL(string(turn.For))}
 	}
 	switch turn.Wait {
 	case protocol.WaitHost:
@@ -378,6 +378,18 @@ func (s *Pages) waiting(j store.Job, q *base.Queue) wait {
 		w.short, w.text = "its turn", "Starts now"
 	}
 	return w
+}
+
+// named is another job in a sentence, behind "the": "backup of attic". It may have ended
+// meanwhile, and is then not in the queue.
+func named(other store.Job, q *base.Queue) string {
+	switch {
+	case other.ID == "":
+		return "job that tried last"
+	case other.Kind == topics.InitJob:
+		return "job of " + q.Fleet.Name(other.Host)
+	}
+	return string(other.Kind) + " of " + q.Fleet.Name(other.Host)
 }
 
 // silence says what is to be known of a running job that says nothing, or whose

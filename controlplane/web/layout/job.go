@@ -19,13 +19,15 @@ import (
 const NoRoom = "Starts when there is space again on the host's disk"
 
 // Running is an open job in a list.
-func (s *Page) Running(j store.Job, host string) views.RunningJob {
-	r := views.RunningJob{ID: string(j.ID), Host: host, Kind: string(j.Kind), Percent: -1}
+func (s *Page) Running(j store.Job, host, group string) views.RunningJob {
+	r := views.RunningJob{ID: string(j.ID), Host: host, Kind: string(j.Kind), Group: group, Percent: -1}
 	switch p, ok := s.Hub.Progress(j.ID); {
 	case j.State == topics.Queued:
 		r.Waits, r.Amount = true, "Queued"
 		if c, _ := s.Presence.Connection(j.Host); c != hosts.Online {
 			r.Amount = "Queued until it connects"
+		} else if s.Presence.Divided(j.Host) {
+			r.Amount = "Queued until somebody says which of two machines stays"
 		} else if s.Presence.Full(j.Host) {
 			r.Amount = NoRoom
 		}

@@ -244,13 +244,13 @@ func (s *Pages) atWork(m *fleet.Moment) views.Work {
 	for _, h := range m.ByUrgency() {
 		for _, j := range h.Open {
 			if j.State == topics.Running && len(w.Running) < attentionHosts {
-				w.Running = append(w.Running, s.Running(j, h.Name))
+				w.Running = append(w.Running, s.Running(j, h.Name, h.GroupName(j.SourceGroup)))
 			}
 		}
 	}
 	for _, j := range m.Open() {
 		if j.State != topics.Running && len(w.Waiting) < waitingJobs {
-			w.Waiting = append(w.Waiting, s.Running(j, m.Name(j.Host)))
+			w.Waiting = append(w.Waiting, s.Running(j, m.Name(j.Host), m.Host(j.Host).GroupName(j.SourceGroup)))
 		}
 	}
 	return w
@@ -288,7 +288,7 @@ func (s *Pages) fleetRow(ctx context.Context, h *fleet.Entry, runs []views.Run) 
 		NoBackup:   layout.WhyNot(h.Host, topics.BackupJob),
 	}
 	if open := h.Busy(); open != nil {
-		j := s.Running(*open, h.Name)
+		j := s.Running(*open, h.Name, h.GroupName(open.SourceGroup))
 		r.Job, r.Beside = &j, h.Beside()
 		if slices.ContainsFunc(h.Open, func(j store.Job) bool { return j.Kind == topics.BackupJob }) {
 			runs = append(runs[:len(runs):len(runs)], views.Run{At: s.Now(), Day: views.DayRunning})

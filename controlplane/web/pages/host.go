@@ -130,7 +130,7 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 	}
 	for _, j := range open {
 		busy[j.SourceGroup] = true
-		v.Running = append(v.Running, s.Running(j, h.Name))
+		v.Running = append(v.Running, s.Running(j, h.Name, names[j.SourceGroup]))
 	}
 	if e.LastGood > 0 {
 		v.LastTook = words.Duration(time.Duration(e.LastTook) * time.Second)
