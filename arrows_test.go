@@ -73,7 +73,8 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/retention", "controlplane/schedule slots store store/places store/reviews topics words", "which snapshots stay"},
 	{"controlplane/rights", "store topics", "who may do what, by their role"},
 	{"controlplane/schedule", "controlplane/field protocol slots store store/slotlog topics", "schedules: saved, standing, fired"},
-	{"controlplane/sources", "controlplane/field controlplane/repositories location patterns store store/facts topics words", "what hosts back up"},
+	{"controlplane/sources", "controlplane/field controlplane/repositories location patterns store store/facts topics words",
+		"what hosts back up"},
 	{"controlplane/web", "controlplane/problem controlplane/rights controlplane/web/accounts controlplane/web/api" +
 		" controlplane/web/base controlplane/web/jobpages controlplane/web/layout controlplane/web/live" +
 		" controlplane/web/pages controlplane/web/removalpages controlplane/web/repositorypages controlplane/web/session" +
