@@ -121,7 +121,7 @@ func idsOf(list []Verdict) (ids []string) {
 // snapshotIDs is what plain restic finds in a repository.
 func snapshotIDs(t *testing.T, r Repository) (ids []string) {
 	t.Helper()
-	for line := range strings.Lines(restic(t, r, "list", "snapshots", "-q")) {
+	for line := range strings.Lines(restic(t, r, "list", "snapshots", "-q", "--no-lock")) {
 		if line = strings.TrimSpace(line); len(line) == 64 {
 			ids = append(ids, line)
 		}
