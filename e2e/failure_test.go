@@ -28,7 +28,7 @@ var mishaps = []mishap{
 	{"restic is missing", func(t *testing.T, a *Agent) {
 		a.Env = []string{"PATH=" + t.TempDir(), "HOME=" + a.Dir}
 		a.Group("all")
-	}, "failed", "no-restic", []string{"There is no usable restic on the host", "Nothing was saved by this run",
+	}, "failed", "no-restic", []string{"There is no usable restic on the host", "Nothing was saved: the backup did not begin",
 		"Install restic 0.14 or newer"}, false},
 
 	{"the repository has gone", func(t *testing.T, a *Agent) {
@@ -49,7 +49,7 @@ var mishaps = []mishap{
 	{"the password is wrong", func(t *testing.T, a *Agent) {
 		r := a.Group("other")
 		a.PutGroup("all", a.w.AddRepository(a.Name+"-all", r.URL, "not the password"))
-	}, "failed", "wrong-password", []string{"The password does not open the repository", "Nothing was saved by this run",
+	}, "failed", "wrong-password", []string{"The password does not open the repository", "Nothing was saved: the backup did not begin",
 		"Compare the repository's password"}, false},
 
 	{"the repository is locked", func(t *testing.T, a *Agent) {
@@ -100,7 +100,7 @@ exit 1`).Path
 		t.Cleanup(func() { ln.Close() })
 		closed := world.FreeAddress(t)
 		a.PutGroup("all", a.w.AddRepository(a.Name+"-all", "rest:http://"+closed+"/", password))
-	}, "failed", "unreachable", []string{"The repository's server could not be reached", "Nothing was saved by this run",
+	}, "failed", "unreachable", []string{"The repository's server could not be reached", "Nothing was saved: the backup did not begin",
 		"Check the port and any firewall"}, false},
 }
 

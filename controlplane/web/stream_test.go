@@ -534,11 +534,14 @@ func TestAddHostFollowsTheHostIn(t *testing.T) {
 	}
 	c.do("POST", "/hosts/"+string(attic.id)+"/run/backup", nil)
 	f.until("Open the first backup")
-	job := must(w.store.JobsOf(t.Context(), attic.id, 1))[0].ID
+	making := attic.asked(topics.InitJob).ID
+	attic.start(making)
+	attic.finish(making, topics.Finished{State: topics.Succeeded, RepositoryReady: true, Result: &topics.Result{Made: true}})
+	f.until("vault is there and opens")
+	job := attic.asked(topics.BackupJob).ID
 	attic.start(job)
 	f.until("Running, asked for by")
 	attic.finish(job, topics.Finished{State: topics.Succeeded, RepositoryReady: true, Summary: &topics.Summary{TotalFiles: 1, TotalBytes: 1}})
-	f.until("vault is there and opens")
 	for {
 		m, ok := f.next()
 		if !ok {

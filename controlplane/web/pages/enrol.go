@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
@@ -141,10 +142,11 @@ func (s *Pages) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol, 
 	if err != nil {
 		return e, false, err
 	}
-	first, err := s.Store.JobsOf(ctx, h.ID, 1)
+	jobs, err := s.Store.JobsOf(ctx, h.ID, 20)
 	if err != nil {
 		return e, false, err
 	}
+	backup := slices.IndexFunc(jobs, func(j store.Job) bool { return j.Kind == topics.BackupJob }) // beside what makes its repository
 	e.NeedsGroup = len(groups) == 0
 	if e.NeedsGroup {
 		e.Steps = append(e.Steps, views.OpenStep("Repository", "Choose what to back up, and where to"), views.OpenStep("First backup", ""))
@@ -161,13 +163,13 @@ func (s *Pages) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol, 
 	if place.Ready() {
 		e.Steps = append(e.Steps, views.DoneStep("Repository", r.Name+" is there and opens", s.When(place.ReadyAt)))
 	} else {
-		e.Steps = append(e.Steps, views.OpenStep("Repository", r.Name+" is made by the first backup"))
+		e.Steps = append(e.Steps, views.OpenStep("Repository", r.Name+" is made before the first backup"))
 	}
-	if len(first) == 0 {
+	if backup < 0 {
 		e.Steps = append(e.Steps, views.OpenStep("First backup", ""))
 		return e, false, nil
 	}
-	j := first[0]
+	j := jobs[backup]
 	e.JobID = string(j.ID)
 	switch {
 	case j.State == topics.Succeeded || j.State == topics.Warnings:
