@@ -218,13 +218,16 @@ func TestAHookThatTakesTooLongIsEnded(t *testing.T) {
 // otherwise.
 func TestWhatAHookLeftRunningIsSaid(t *testing.T) {
 	const ended = "still running, and ended with it: "
+	const begun = `begun() { until grep -qxE 'sleep|tail' /proc/$1/comm; do :; done; }; ` // it has its name
 	for is, c := range map[string]struct{ script, said string }{
-		"one": {"sleep 1000 >/dev/null 2>&1 &", "1 process it had started was " + ended + "sleep. "},
-		"two alike, and another": {"exec >/dev/null 2>&1; sleep 1000 & sleep 1000 & tail -f /dev/null &",
+		"one": {begun + "sleep 1000 >/dev/null 2>&1 & begun $!", "1 process it had started was " + ended + "sleep. "},
+		"two alike, and another": {begun + "exec >/dev/null 2>&1; sleep 1000 & begun $!; sleep 1000 & begun $!; tail -f /dev/null & begun $!",
 			"3 processes it had started were " + ended + "sleep (2), tail. "},
-		"one that holds the output, in a group of its own": {"setsid sleep 1000 &", "1 process it had started was " + ended + "sleep. "},
-		"none":                         {"sleep 0.01 & wait; echo done | cat", ""},
-		"a hook that fails leaves one": {"sleep 1000 >/dev/null 2>&1 & exit 3", "1 process it had started was " + ended + "sleep. "},
+		"one that holds the output, in a group of its own": {begun + "setsid sleep 1000 & begun $!",
+			"1 process it had started was " + ended + "sleep. "},
+		"none": {"sleep 0.01 & wait; echo done | cat", ""},
+		"a hook that fails leaves one": {begun + "sleep 1000 >/dev/null 2>&1 & begun $!; exit 3",
+			"1 process it had started was " + ended + "sleep. "},
 	} {
 		t.Run(is, func(t *testing.T) {
 			w := newWorld(t)
