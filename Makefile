@@ -60,21 +60,22 @@ lint:
 	build/lint
 
 test:
-	@build/need go gcc restic rclone mosquitto_sub chromium strace
+	@build/need go gcc restic rclone mosquitto_sub chromium strace systemd-analyze
 	@CGO_ENABLED=1 build/compile $(RACE) ./...
 	@go run ./build/testrun $(TESTS)
 
 test-fast:
-	@build/need go mosquitto_sub
+	@build/need go mosquitto_sub systemd-analyze
 	@go run ./build/testrun 'fast: go test -json -short $(TESTFLAGS) -skip TestRulesMeanWhatTheyMeanToRestic $(FAST)'
 
 check:
-	@build/need go git gcc restic rclone mosquitto_sub chromium strace
+	@build/need go git gcc restic rclone mosquitto_sub chromium strace systemd-analyze
 	build/check first
 	@go run ./build/testrun $(TESTS) 'other checks: build/check rest'
 
 # What lasts too long for every change: run by hand, or on a timer.
 check-all: check
+	$(MAKE) units
 	build/planted-race $(RACE)
 	$(MAKE) bench-pages FLEETS=10000
 	$(MAKE) soak
@@ -82,8 +83,10 @@ check-all: check
 bench:
 	@build/need go
 	go test -run '^$$' -bench . ./store ./broker
+	go test -run '^$$' -bench Restore -benchtime 1x ./agent/restoring
 	go test -run '^$$' -bench 'Weight|Tab' ./controlplane/web
 	go test -run '^$$' -bench . -benchtime 1x ./e2e/bench
+	go test -run '^$$' -bench Flood -benchtime 1x ./e2e/evil
 	$(MAKE) bench-pages
 
 # What pages and an idle control plane cost, with so many hosts and a year of jobs.
@@ -94,6 +97,12 @@ bench-pages:
 	@build/need go
 	RESTIC_MANAGER_FLEETS=$(FLEETS) go test -timeout 40m -run '^$$' -bench . -benchtime 5x ./e2e/fleet
 
+# The units of deploy/ at work, in a machine that is booted for it; as root.
+.PHONY: units
+units:
+	@build/need go restic systemd-nspawn
+	RESTIC_MANAGER_SOAK=1 go test -count=1 -v -timeout 10m ./e2e/units
+
 # What make test plays a few rounds of: everything in its full size, ROUNDS times.
 ROUNDS ?= 300
 soak:
@@ -101,6 +110,7 @@ soak:
 	RESTIC_MANAGER_SOAK=$(ROUNDS) go test -count=1 -v -timeout 5h ./e2e/fault
 	RESTIC_MANAGER_SOAK=$(ROUNDS) go test -count=1 -v -timeout 1h ./e2e/evil
 	RESTIC_MANAGER_SOAK=$(ROUNDS) go test -count=1 -v -timeout 1h -run Mutated ./broker
+	RESTIC_MANAGER_SOAK=$(ROUNDS) go test -count=1 -v -timeout 1h -run TestPeopleGetTheirFilesBack ./e2e
 
 generate:
 	go generate ./views

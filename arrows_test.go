@@ -23,104 +23,168 @@ const module = "github.com/restic-manager/restic-manager"
 // like.
 var arrows = []struct{ pkg, may, is string }{
 	{".", "", "the table of imports"},
-	{"agent", "agent/link agent/process agent/restic agent/spool failpoint location patterns private protocol seal slots topics",
+	{"agent", "agent/link agent/process agent/restic agent/restoring agent/spool failpoint location patterns private protocol seal" +
+		" slots topics words",
 		"one host's side: policy, jobs, enrolment"},
 	{"agent/link", "protocol seal topics", "the agent's connection, whatever is said on it"},
 	{"agent/process", "topics", "runs programs and finds what a crash left of them"},
 	{"agent/restic", "agent/process location topics", "runs restic and reads what it prints, whoever asks"},
+	{"agent/restoring", "agent/process agent/restic failpoint topics", "a restore as a person means it, whatever the version of restic"},
 	{"agent/spool", "agent/process protocol topics", "the agent's journal, whoever sends it"},
-	{"broker", "", "the MQTT broker: a pipe that does not know what messages mean"},
+	{"broker", "lobby", "the MQTT broker: a pipe that does not know what messages mean"},
 	{"build/rules", "", "it checks how code is written, and uses none of it"},
 	{"build/testrun", "", "runs the tests and prints the slowest"},
-	{"cmd/restic-manager", "controlplane controlplane/consumers controlplane/enroll controlplane/field" +
-		" controlplane/health controlplane/hosts controlplane/jobs controlplane/kit controlplane/maintenance controlplane/password" +
-		" controlplane/people controlplane/problem controlplane/removal controlplane/repositories controlplane/retention" +
-		" controlplane/schedule controlplane/sources protocol slots store store/chain store/keyring store/slotlog topics words",
+	{"cmd/restic-manager", "controlplane controlplane/consumers controlplane/drills controlplane/enroll controlplane/field" +
+		" controlplane/health controlplane/hosts controlplane/jobs controlplane/kit controlplane/maintenance" +
+		" controlplane/outcome controlplane/password controlplane/people controlplane/problem controlplane/queries" +
+		" controlplane/removal controlplane/replace controlplane/repositories controlplane/restores" +
+		" controlplane/retention controlplane/schedule controlplane/search controlplane/self controlplane/sources" +
+		" controlplane/space protocol slots store store/chain store/copies store/drills store/keyring" +
+		" store/kits store/slotlog topics words",
 		"the control plane's main and the operator's command line, which has no page in it"},
 	{"cmd/restic-manager-agent", "agent", "the agent's main"},
-	{"controlplane", "broker controlplane/enroll controlplane/fleet controlplane/hosts controlplane/jobs" +
-		" controlplane/maintenance controlplane/password controlplane/public controlplane/removal controlplane/schedule" +
-		" controlplane/web controlplane/web/base controlplane/zone failpoint protocol seal store store/keyring store/sweep" +
-		" topics",
+	{"controlplane", "broker controlplane/drills controlplane/enroll controlplane/fleet controlplane/hosts" +
+		" controlplane/jobs controlplane/maintenance controlplane/notices controlplane/password" +
+		" controlplane/people controlplane/public controlplane/queries controlplane/removal" +
+		" controlplane/replace controlplane/rights controlplane/schedule controlplane/self controlplane/space" +
+		" controlplane/upkeep controlplane/web controlplane/web/base controlplane/zone failpoint lobby private" +
+		" protocol seal store store/access store/keyring store/sweep topics words",
 		"composes the control plane into one Run"},
-	{"controlplane/consumers", "controlplane/field controlplane/password store", "credentials of MQTT consumers"},
-	{"controlplane/enroll", "controlplane/field failpoint protocol seal store topics words", "lets hosts in"},
+	{"controlplane/consumers", "controlplane/field controlplane/password controlplane/rights store", "credentials of MQTT consumers"},
+	{"controlplane/difference", "topics", "what changed between two snapshots, by folder; pure"},
+	{"controlplane/drills", "controlplane/field controlplane/hosts controlplane/jobs controlplane/rights slots store" +
+		" store/drills topics",
+		"has hosts prove that what they saved can be restored, when asked and when due"},
+	{"controlplane/enroll", "controlplane/field controlplane/succession controlplane/tidy failpoint protocol seal store topics words",
+		"lets hosts in"},
 	{"controlplane/field", "words", "checks what people type, and knows no subject"},
-	{"controlplane/fleet", "controlplane/health controlplane/hosts controlplane/jobs controlplane/protection slots store store/facts" +
-		" store/promise topics",
+	{"controlplane/fleet", "controlplane/health controlplane/hosts controlplane/jobs controlplane/protection slots store store/drills" +
+		" store/facts store/promise topics",
 		"what is true of the fleet, whoever shows it"},
 	{"controlplane/health", "slots store/facts store/looks store/places topics words",
 		"how a repository is, from what hosts last found there"},
 	{"controlplane/hosts", "controlplane/field store store/removal store/twins topics", "what is known of connected hosts"},
-	{"controlplane/jobs", "controlplane/hosts controlplane/rights failpoint location protocol seal store store/places topics words",
+	{"controlplane/jobs", "controlplane/hosts controlplane/outcome controlplane/permits controlplane/restores" +
+		" controlplane/rights controlplane/tidy" +
+		" failpoint location protocol seal" +
+		" store store/keyring store/places topics words",
 		"asks hosts for jobs and follows them"},
-	{"controlplane/kit", "location store topics words", "emergency kits"},
+	{"controlplane/kit", "location store store/kits store/places topics words", "emergency kits"},
 	{"controlplane/maintenance", "controlplane/field controlplane/jobs controlplane/repositories controlplane/retention" +
-		" controlplane/rights controlplane/schedule failpoint location store store/reviews topics words",
+		" controlplane/rights controlplane/schedule failpoint location store store/replacing store/reviews topics words",
 		"forgets, prunes and checks when it is time"},
+	{"controlplane/moments", "controlplane/protection store store/moments topics words",
+		"the moments somebody may want to go back to, whoever lists them"},
+	{"controlplane/notices", "", "what people should know about the control plane itself, whoever says it and whoever shows it"},
+	{"controlplane/outcome", "store topics words", "says in a line what a job did"},
 	{"controlplane/password", "", "hashes passwords and keys"},
-	{"controlplane/people", "controlplane/field controlplane/password controlplane/zone store topics", "who may sign in; no job and no page"},
-	{"controlplane/problem", "controlplane/consumers controlplane/enroll controlplane/field controlplane/hosts" +
-		" controlplane/jobs controlplane/maintenance controlplane/people controlplane/removal controlplane/repositories" +
-		" controlplane/retention controlplane/schedule controlplane/sources store store/places topics",
+	{"controlplane/people", "controlplane/field controlplane/password controlplane/rights" +
+		" controlplane/zone store store/access topics words",
+		"who may sign in; no page"},
+	{"controlplane/permits", "location store topics words",
+		"what a host's policy forbids, and the command that permits it"},
+	{"controlplane/plain", "controlplane/kit location patterns topics", "commands that bring files back with restic alone"},
+	{"controlplane/problem", "controlplane/consumers controlplane/drills controlplane/enroll controlplane/field controlplane/hosts" +
+		" controlplane/jobs controlplane/maintenance controlplane/people controlplane/permits controlplane/queries controlplane/removal" +
+		" controlplane/repositories controlplane/restores controlplane/retention controlplane/schedule controlplane/sources" +
+		" controlplane/succession store" +
+		" store/places store/replacing store/room topics words",
 		"words the errors of all others, which never import it"},
 	{"controlplane/protection", "controlplane/health slots store/facts topics", "how well a group is protected; pure, whoever shows it"},
-	{"controlplane/public", "controlplane/fleet controlplane/health controlplane/hosts controlplane/jobs store topics",
+	{"controlplane/public", "controlplane/fleet controlplane/health controlplane/hosts controlplane/jobs" +
+		" controlplane/outcome store topics words",
 		"publishes what consumers read"},
+	{"controlplane/queries", "controlplane/hosts controlplane/jobs controlplane/permits controlplane/rights" +
+		" controlplane/tidy store store/places topics words",
+		"asks hosts for what a person waits for"},
 	{"controlplane/removal", "controlplane/field store store/removal topics", "removes what is in care, and brings it back"},
-	{"controlplane/repositories", "controlplane/field controlplane/jobs controlplane/retention location store store/places topics",
+	{"controlplane/replace", "controlplane/enroll controlplane/field controlplane/hosts controlplane/notices controlplane/permits" +
+		" location store store/places store/replacing topics words",
+		"puts another machine in the place of a lost one"},
+	{"controlplane/repositories", "controlplane/field controlplane/jobs controlplane/permits controlplane/retention" +
+		" controlplane/rights location store store/places topics words",
 		"adds, changes and removes repositories"},
+	{"controlplane/restores", "controlplane/hosts location store topics words",
+		"the rules of asking for a restore, below those who ask"},
 	{"controlplane/retention", "controlplane/schedule slots store store/places store/reviews topics words", "which snapshots stay"},
 	{"controlplane/rights", "store topics", "who may do what, by their role"},
-	{"controlplane/schedule", "controlplane/field protocol slots store store/slotlog topics", "schedules: saved, standing, fired"},
+	{"controlplane/schedule", "controlplane/field protocol slots store store/slotlog topics words", "schedules: saved, standing, fired"},
+	{"controlplane/search", "controlplane/field controlplane/jobs controlplane/queries store store/places topics",
+		"looks for files in snapshots, whoever asks"},
+	{"controlplane/self", "controlplane/notices location store store/copies store/restored store/room topics",
+		"copies the control plane, and asks whom a copy trusts"},
 	{"controlplane/sources", "controlplane/field controlplane/repositories location patterns store store/facts topics words",
 		"what hosts back up"},
-	{"controlplane/web", "controlplane/problem controlplane/rights controlplane/web/accounts controlplane/web/api" +
-		" controlplane/web/base controlplane/web/jobpages controlplane/web/layout controlplane/web/live" +
-		" controlplane/web/pages controlplane/web/removalpages controlplane/web/repositorypages controlplane/web/session" +
-		" location store topics views",
+	{"controlplane/space", "controlplane/notices store/room words",
+		"how much room the control plane's disk has, and what it then does no longer"},
+	{"controlplane/succession", "", "which identity of ours a host is to use while one follows another; pure"},
+	{"controlplane/targets", "controlplane/hosts controlplane/jobs controlplane/permits controlplane/restores location store" +
+		" store/places topics", "to which hosts a restore can go, and why not to the others"},
+	{"controlplane/tidy", "topics words", "bounds and cleans what a host says of itself"},
+	{"controlplane/upkeep", "controlplane/notices store store/mark", "looks after the database's file while it is served"},
+	{"controlplane/web", "controlplane/problem controlplane/rights controlplane/web/accounts controlplane/web/api controlplane/web/base" +
+		" controlplane/web/jobpages controlplane/web/layout controlplane/web/live controlplane/web/pages" +
+		" controlplane/web/removalpages controlplane/web/replacepages controlplane/web/repositorypages controlplane/web/restorepages" +
+		" controlplane/web/session lobby location store store/room topics views",
 		"the server: its one list of routes, and what guards them"},
 	{"controlplane/web/accounts", "controlplane/consumers controlplane/field controlplane/people" +
-		" controlplane/problem controlplane/rights controlplane/web/base controlplane/web/layout controlplane/web/session" +
-		" controlplane/zone store views words",
+		" controlplane/problem controlplane/rights controlplane/self controlplane/web/base controlplane/web/layout" +
+		" controlplane/web/session controlplane/zone store views words",
 		"pages about who may sign in"},
-	{"controlplane/web/api", "controlplane/consumers controlplane/enroll controlplane/fleet controlplane/health" +
-		" controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/people controlplane/problem" +
-		" controlplane/protection controlplane/removal controlplane/repositories controlplane/retention controlplane/rights" +
-		" controlplane/schedule controlplane/sources controlplane/web/base controlplane/web/session location protocol" +
-		" store store/slotlog topics",
+	{"controlplane/web/api", "controlplane/consumers controlplane/drills controlplane/enroll controlplane/field controlplane/fleet" +
+		" controlplane/health controlplane/hosts controlplane/jobs controlplane/maintenance" +
+		" controlplane/outcome controlplane/people controlplane/problem controlplane/protection controlplane/queries" +
+		" controlplane/removal controlplane/replace controlplane/repositories controlplane/restores controlplane/retention" +
+		" controlplane/rights controlplane/schedule controlplane/search controlplane/sources controlplane/web/base" +
+		" controlplane/web/session location protocol store store/drills store/replacing store/slotlog topics" +
+		" words",
 		"operations of the API: read the request, ask one package, answer"},
-	{"controlplane/web/base", "controlplane/consumers controlplane/enroll controlplane/fleet controlplane/health" +
-		" controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/people controlplane/problem" +
-		" controlplane/removal controlplane/repositories controlplane/retention controlplane/rights controlplane/schedule" +
-		" controlplane/sources controlplane/web/session protocol store store/chain store/slotlog topics words",
+	{"controlplane/web/base", "controlplane/consumers controlplane/drills controlplane/enroll controlplane/fleet controlplane/health" +
+		" controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/notices" +
+		" controlplane/people controlplane/problem controlplane/queries controlplane/removal" +
+		" controlplane/replace controlplane/repositories controlplane/retention controlplane/rights" +
+		" controlplane/schedule controlplane/self controlplane/sources controlplane/space controlplane/targets" +
+		" controlplane/web/session protocol store store/chain store/slotlog topics words",
 		"what pages and API both need: what they ask, rows by ID, problems as statuses"},
-	{"controlplane/web/jobpages", "controlplane/fleet controlplane/hosts controlplane/jobs controlplane/problem" +
-		" controlplane/rights controlplane/sources controlplane/web/base controlplane/web/layout controlplane/web/live" +
-		" controlplane/web/session protocol store topics views words",
+	{"controlplane/web/jobpages", "controlplane/difference controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs" +
+		" controlplane/outcome controlplane/permits controlplane/plain controlplane/problem controlplane/queries" +
+		" controlplane/restores controlplane/rights controlplane/search controlplane/sources controlplane/web/base" +
+		" controlplane/web/layout controlplane/web/live" +
+		" controlplane/web/session location protocol store store/drafts store/places topics views words",
 		"pages about jobs"},
 	{"controlplane/web/layout", "controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs" +
-		" controlplane/problem controlplane/removal controlplane/retention controlplane/rights controlplane/web/base" +
-		" controlplane/web/live controlplane/web/session controlplane/zone store topics views words",
+		" controlplane/notices controlplane/outcome controlplane/problem controlplane/removal controlplane/retention" +
+		" controlplane/rights controlplane/web/base" +
+		" controlplane/web/live controlplane/web/session controlplane/zone protocol store topics views words",
 		"what all pages share, and no page"},
 	{"controlplane/web/live", "controlplane/hosts topics views", "keeps an open page true, whichever it is"},
-	{"controlplane/web/pages", "controlplane/enroll controlplane/field controlplane/fleet controlplane/hosts" +
-		" controlplane/jobs controlplane/problem controlplane/protection controlplane/repositories controlplane/rights" +
-		" controlplane/schedule" +
-		" controlplane/sources controlplane/web/base controlplane/web/layout controlplane/web/live" +
-		" controlplane/web/session controlplane/zone location slots store store/slotlog topics views words",
+	{"controlplane/web/pages", "controlplane/drills controlplane/enroll controlplane/field controlplane/fleet controlplane/hosts" +
+		" controlplane/jobs controlplane/problem controlplane/protection controlplane/replace controlplane/repositories controlplane/rights" +
+		" controlplane/schedule controlplane/search controlplane/sources controlplane/web/base controlplane/web/layout controlplane/web/live" +
+		" controlplane/web/session controlplane/zone location slots store store/drills store/intake store/kits store/slotlog" +
+		" topics views words",
 		"pages about hosts: read the request, ask one package, answer"},
 	{"controlplane/web/removalpages", "controlplane/field controlplane/hosts controlplane/problem controlplane/removal" +
 		" controlplane/web/base controlplane/web/layout controlplane/web/session topics views words",
 		"pages that remove and bring back"},
+	{"controlplane/web/replacepages", "controlplane/enroll controlplane/field controlplane/hosts" +
+		" controlplane/problem controlplane/replace" +
+		" controlplane/web/base controlplane/web/layout controlplane/web/session store store/replacing topics views words",
+		"pages on which another machine takes the place of a lost one"},
 	{"controlplane/web/repositorypages", "controlplane/fleet controlplane/health controlplane/jobs controlplane/kit" +
-		" controlplane/maintenance controlplane/problem controlplane/removal controlplane/repositories controlplane/rights" +
-		" controlplane/web/base controlplane/web/layout controlplane/web/session location store topics views words",
+		" controlplane/maintenance controlplane/problem controlplane/removal controlplane/repositories controlplane/restores" +
+		" controlplane/rights controlplane/web/base controlplane/web/layout controlplane/web/session location store store/kits store/looks" +
+		" topics views words",
 		"pages about repositories"},
-	{"controlplane/web/session", "controlplane/jobs controlplane/password controlplane/problem controlplane/rights store topics" +
-		" words",
+	{"controlplane/web/restorepages", "controlplane/fleet controlplane/jobs controlplane/moments controlplane/permits controlplane/plain" +
+		" controlplane/problem controlplane/queries controlplane/restores controlplane/rights controlplane/targets" +
+		" controlplane/web/base controlplane/web/layout controlplane/web/session location store store/drafts store/places topics views words",
+		"pages that put a restore together"},
+	{"controlplane/web/session", "controlplane/jobs controlplane/password controlplane/problem controlplane/rights store store/room" +
+		" topics words",
 		"who sent a request; no page"},
 	{"controlplane/zone", "", "in which time zone somebody sees moments"},
+	{"deploy", "", "tests of the systemd units"},
 	{"e2e", "", "tests of both programs together"},
 	{"e2e/bench", "", "benchmarks of both programs together"},
 	{"e2e/evil", "", "tests with a side that has turned against us"},
@@ -128,8 +192,10 @@ var arrows = []struct{ pkg, may, is string }{
 	{"e2e/fleet", "controlplane/password store topics", "makes databases of large installations"},
 	{"e2e/fleet/gen", "e2e/fleet", "the generator's command"},
 	{"e2e/resticrepo", "", "repositories for tests"},
+	{"e2e/units", "", "tests of the systemd units in a booted machine"},
 	{"e2e/world", "", "what tests of whole systems share: waiting, processes, ports"},
 	{"failpoint", "", "kills the process where a test asks; it is in everything that must not lose anything"},
+	{"lobby", "", "how many connections a port may have, and who has to go; knows no protocol"},
 	{"location", "", "a repository's address, which both sides read alike"},
 	{"patterns", "", "what restic's patterns leave out, which both sides have to know"},
 	{"private", "", "files nobody else may read, for both programs"},
@@ -137,33 +203,47 @@ var arrows = []struct{ pkg, may, is string }{
 	{"protocol/protocoltest", "protocol topics", "simulates and compares journals"},
 	{"seal", "", "keeps a payload between two parties, whatever it says"},
 	{"slots", "", "when a slot is; depends on nothing but the plan and the moment"},
-	{"store", "failpoint private protocol store/atonce store/auditlog store/chain store/changes store/column store/facts store/found" +
-		" store/joblog" +
-		" store/keyring store/looks store/migrations store/places store/prepared store/promise store/removal store/reviews" +
-		" store/slotlog store/snapshots" +
-		" store/standard store/sweep store/triggers store/twins topics",
+	{"store", "failpoint private protocol store/access store/atonce store/auditlog store/chain store/changes" +
+		" store/column store/copies store/drafts store/drills store/facts store/found store/having" +
+		" store/inspect store/intake store/joblog store/keyring store/kits store/looks store/mark store/migrations" +
+		" store/moments store/places store/prepared store/promise store/removal store/replacing store/restored" +
+		" store/reviews store/room store/slotlog store/snapshots store/standard store/sweep store/triggers" +
+		" store/twins topics",
 		"keeps rows, whoever asks"},
+	{"store/access", "", "roles, and what programs come in with"},
 	{"store/atonce", "topics", "how many jobs hosts run at once"},
 	{"store/auditlog", "store/chain store/column", "entries of the audit log, and the search for some"},
 	{"store/chain", "", "hashes that link the audit log"},
 	{"store/changes", "topics", "words what became of what, for the audit log"},
 	{"store/column", "", "values that a column keeps as JSON"},
+	{"store/copies", "private", "copies of the database, and which are kept"},
+	{"store/drafts", "store/column topics", "restores that people put together"},
+	{"store/drills", "topics", "when restores are tried, and what came of it"},
 	{"store/facts", "topics", "what can be restored of each source group"},
 	{"store/found", "topics", "stores what jobs find in repositories: keys, locks, sizes"},
-	{"store/joblog", "store/prepared topics", "stores what jobs log"},
-	{"store/keyring", "topics", "keys of the secrets at rest; no SQL"},
+	{"store/having", "topics", "which repositories a host has"},
+	{"store/inspect", "store/copies store/keyring store/mark store/migrations", "looks at a database before it is opened"},
+	{"store/intake", "protocol slots topics", "bounds what a host may say"},
+	{"store/joblog", "protocol store/prepared topics", "stores what jobs log"},
+	{"store/keyring", "private topics", "keys of the secrets at rest; no SQL"},
+	{"store/kits", "", "when emergency kits were last shown"},
 	{"store/looks", "store/facts store/places store/snapshots topics", "what hosts last found when they looked at a repository"},
+	{"store/mark", "private store/chain store/keyring", "how far the database had come, kept apart from it"},
 	{"store/migrations", "", "the schema, step by step"},
+	{"store/moments", "store/column store/snapshots topics", "lists snapshots with what those before them held"},
 	{"store/places", "location protocol store/column topics", "where repositories lie, and since when there is one"},
 	{"store/prepared", "", "statements that are parsed once a transaction"},
-	{"store/promise", "store/facts store/looks topics", "what protection is judged by, read in one go"},
-	{"store/removal", "protocol topics", "puts rows of what was removed aside, and brings them back"},
+	{"store/promise", "store/drills store/facts store/looks topics", "what protection is judged by, read in one go"},
+	{"store/removal", "protocol store/column topics", "puts rows of what was removed aside, and brings them back"},
+	{"store/replacing", "store/column topics", "hosts whose machine is lost and another one takes its place"},
+	{"store/restored", "topics", "what a control plane that was restored from a copy has to ask"},
 	{"store/reviews", "store/column topics", "plans that wait for a person, and what a person approved"},
+	{"store/room", "", "whether the database can be written, and why not"},
 	{"store/slotlog", "topics", "what became of every slot"},
-	{"store/snapshots", "store/column topics", "which snapshots exist, which are gone and which are lost"},
+	{"store/snapshots", "store/column store/prepared topics", "which snapshots exist, which are gone and which are lost"},
 	{"store/standard", "protocol store/facts topics", "what the next backup of a source group is judged by"},
 	{"store/storetest", "", "databases for tests"},
-	{"store/sweep", "topics", "removes old rows in small transactions"},
+	{"store/sweep", "store/intake topics", "removes old rows in small transactions"},
 	{"store/triggers", "", "what the database does by itself with each change"},
 	{"store/twins", "protocol store/column topics", "the machines that use one host's identity"},
 	{"topics", "", "the conversation between the two sides"},
@@ -218,14 +298,20 @@ var keepers = []struct {
 	{"github.com/mochi-mqtt/server/v2", []string{"broker"}, "a patched copy or another broker may replace it"},
 	{"github.com/eclipse/paho.mqtt.golang", []string{"agent/link"}, "its habits are known in one place"},
 	{"go.etcd.io/bbolt", []string{"agent/spool"}, "the journal is one thing"},
-	{"modernc.org/sqlite", []string{"store"}, "SQL is written in one place"},
-	{"github.com/jmoiron/sqlx", []string{"store", "store/atonce", "store/auditlog", "store/facts", "store/found", "store/joblog",
-		"store/looks", "store/places", "store/prepared", "store/promise", "store/removal", "store/reviews", "store/slotlog", "store/snapshots",
-		"store/standard",
+	{"modernc.org/sqlite", []string{"store", "store/room"}, "SQL is written in one place"},
+	{"github.com/jmoiron/sqlx", []string{"store", "store/access", "store/atonce", "store/auditlog", "store/copies", "store/drafts",
+		"store/drills",
+		"store/facts",
+		"store/found", "store/having", "store/inspect", "store/intake", "store/joblog", "store/kits", "store/looks", "store/mark",
+		"store/moments",
+		"store/places",
+		"store/prepared", "store/promise", "store/removal", "store/restored", "store/reviews", "store/room", "store/slotlog",
+		"store/replacing",
+		"store/snapshots", "store/standard",
 		"store/sweep", "store/triggers", "store/twins"}, "SQL is written in one place"},
 	{"github.com/pressly/goose/v3", []string{"store/migrations"}, "SQL is written in one place"},
-	{"database/sql", []string{"store", "store/column", "store/facts", "store/found", "store/migrations", "store/places",
-		"store/prepared", "store/reviews", "store/snapshots",
+	{"database/sql", []string{"store", "store/column", "store/facts", "store/found", "store/intake", "store/mark", "store/migrations",
+		"store/places", "store/prepared", "store/replacing", "store/reviews", "store/snapshots",
 		"store/standard", "store/triggers", "e2e/fleet"},
 		"SQL is written in one place; databases for tests are filled in bulk"},
 	{"github.com/netresearch/go-cron", []string{"slots"}, "where libraries differ, what we mean is written once"},

@@ -8,6 +8,7 @@ package agent
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,6 +24,7 @@ import (
 	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/private"
 	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -46,6 +48,7 @@ type Timing struct {
 	Drain     time.Duration // for running jobs to end when the agent is stopped
 	Receipts  time.Duration // for their ends to be confirmed after that
 	Renew     time.Duration // between two looks at the certificate, and two attempts to renew it
+	Look      time.Duration // between two looks at the policy and at restic, while there is a connection
 }
 
 // DefaultTiming is what an agent uses unless a test says otherwise.
@@ -54,7 +57,7 @@ func DefaultTiming() Timing {
 		Link: link.DefaultTiming(), Protocol: protocol.DefaultTiming(), Restic: restic.DefaultTiming,
 		Heartbeat: 30 * time.Second, Flush: 25 * time.Millisecond,
 		Reap: 30 * time.Second, Init: time.Minute, Unlock: 20 * time.Second, Hook: time.Hour, HookLate: 20 * time.Second, Retry: 5 * time.Second,
-		Drain: 2 * time.Minute, Receipts: 3 * time.Second, Renew: time.Hour,
+		Drain: 2 * time.Minute, Receipts: 3 * time.Second, Renew: time.Hour, Look: 2 * time.Second,
 	}
 }
 
@@ -91,10 +94,6 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	if _, err := LoadPolicy(state); err != nil {
 		return err
 	}
-	channel, err := identity.channel()
-	if err != nil {
-		return err
-	}
 	shown, err := identity.credentials()
 	if err != nil {
 		return err
@@ -112,9 +111,15 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		a.Log.Warn(said)
 	}
 
+	if _, err := mark(state); err != nil {
+		a.Log.Warn("the agent's own files are not marked", "err", err)
+	}
 	place := restic.Place{CacheDir: filepath.Join(state, "cache"), TempDir: filepath.Join(state, "tmp")}
 	if err := os.RemoveAll(place.TempDir); err != nil { // what an earlier agent left when it was killed
 		return fmt.Errorf("clear the directory for temporary files: %w", err)
+	}
+	if err := clearDrills(state); err != nil {
+		a.Log.Error("what a drill restored before the agent was killed cannot be removed", "err", err)
 	}
 	if err := restic.ClearChecks(place); err != nil {
 		a.Log.Warn("caches of checks that were killed stay", "err", err)
@@ -130,13 +135,19 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		journal: journal, room: a.Room, place: place, program: &program{path: a.Restic, timing: a.Timing.Restic},
 		state: state, shown: shown, renewed: make(chan struct{}, 1), replace: make(chan struct{}, 1),
 		wall: time.Now, steps: make(chan step), progress: make(chan progress, 8), jobs: map[topics.JobID]context.CancelCauseFunc{},
+		queries: newQueries(),
 	}
+	r.home, _ = idOf(state)
 	r.instance.Store(new(newInstance()))
 	if _, err := r.program.find(ctx); err != nil && ctx.Err() == nil {
 		r.log.Warn("backups will fail until this is mended", "err", err)
 	}
 	return r.run(ctx, link.Config{
-		Server: identity.Server, TLS: shown.tls(topics.ALPNMQTT), Host: identity.Host, Channel: channel, Version: Version,
+		Server: identity.Server, Host: identity.Host, Version: Version,
+		Credentials: func() (*tls.Config, *seal.Channel) {
+			now := shown.current.Load()
+			return now.tls(topics.ALPNMQTT), now.channel
+		},
 		Timing: a.Timing.Link, Log: r.log, Next: journal.NextSession, Instance: func() string { return *r.instance.Load() },
 	})
 }
@@ -147,6 +158,8 @@ type runner struct {
 	log      *slog.Logger
 	identity *Identity
 	state    string       // directory
+	home     fileID       // which one that was at the start
+	pins     sync.Mutex   // jobs that end write the policy one after the other
 	shown    *credentials // to the control plane
 	renewed  chan struct{}
 	replace  chan struct{}          // the certificate is to be renewed at once
@@ -171,6 +184,8 @@ type runner struct {
 	outbox    *protocol.Outbox
 	stopping  bool
 	trouble   trouble
+	watch     watch
+	queries   queries
 }
 
 // A step is an input for the loop, and the channel that says how writing it went.
@@ -214,11 +229,15 @@ func (r *runner) run(ctx context.Context, config link.Config) error {
 	defer renewing.Wait()
 	defer cut()
 	renewing.Go(func() { r.renew(linked) })
+	renewing.Go(func() { r.finishLeft(linked) })
 
 	beat := time.NewTicker(r.Heartbeat)
 	defer beat.Stop()
 	resend := time.NewTimer(time.Hour)
 	defer resend.Stop()
+	glance := time.NewTimer(time.Hour)
+	defer glance.Stop()
+	looks := make(chan look)
 	stop := ctx.Done()
 	var idle chan struct{}             // closed when a stopping agent has no work left
 	var drained, late <-chan time.Time // when it gives up on work, and on receipts
@@ -227,10 +246,31 @@ func (r *runner) run(ctx context.Context, config link.Config) error {
 		select {
 		case e := <-events:
 			r.linkEvent(e)
+			if _, up := e.(link.Up); up && !r.watch.goes {
+				glance.Reset(r.Look)
+			}
+		case <-glance.C:
+			if r.watch.goes = r.conn != nil; r.watch.goes {
+				times := r.watch.times
+				renewing.Go(func() {
+					select {
+					case looks <- r.lookAgain(linked, times):
+					case <-linked.Done():
+					}
+				})
+			}
+		case l := <-looks:
+			r.looked(l)
+			r.watch.goes = false
+			glance.Reset(r.Look)
 		case s := <-r.steps:
 			s.done <- r.step(s.in)
 		case p := <-r.progress:
 			r.sendProgress(p)
+		case a := <-r.queries.parts:
+			r.sendAnswer(a)
+		case id := <-r.queries.over:
+			delete(r.queries.running, id)
 		case <-r.renewed: // the new certificate is shown while the old one still counts
 			r.disconnect(link.ErrRenewed)
 		case <-beat.C:
@@ -245,6 +285,7 @@ func (r *runner) run(ctx context.Context, config link.Config) error {
 			for _, cancel := range r.jobs {
 				cancel(errStopping)
 			}
+			r.unasked()
 			drained, idle = time.After(r.Drain), make(chan struct{})
 			go func() {
 				r.work.Wait()
@@ -312,6 +353,8 @@ func (r *runner) step(in protocol.AgentInput) error {
 		r.replan()
 	case protocol.Configured, protocol.Fired, protocol.Commanded, protocol.Reaped:
 		r.replan()
+	case protocol.Told:
+		r.says(in.Facts)
 	}
 	for _, e := range effects {
 		switch e := e.(type) {
@@ -330,12 +373,18 @@ func (r *runner) step(in protocol.AgentInput) error {
 				"a new epoch begins")
 			r.instance.Store(new(newInstance()))
 			r.disconnect(errors.New("a new epoch begins"))
+		case protocol.Leave:
+			r.log.Error("this control plane was replaced: another one, which was restored from a copy of it, has welcomed this host since; "+
+				"nothing is told to this one. If the other one is not to be used, run restic-manager restore-self with a copy of this one",
+				"epoch", e.Epoch, "newer", e.Newer)
+			r.disconnect(link.Refuse("it was replaced by one that was restored from a copy of it later"))
 		}
 	}
 	return nil
 }
 
 func (r *runner) disconnect(why error) {
+	r.unasked()
 	if r.conn != nil {
 		r.conn.Drop(why)
 		r.conn, r.outbox = nil, nil
@@ -348,7 +397,12 @@ func (r *runner) linkEvent(e link.Event) {
 	switch e := e.(type) {
 	case link.Up:
 		r.conn, r.assembly = e.Conn, topics.ConfigAssembly{}
-		in := protocol.Welcomed{Received: e.Welcome.Received, Session: e.Conn.Session, Known: e.Welcome.Known, Facts: r.facts(), At: now(),
+		facts, err := r.facts()
+		if err != nil {
+			r.log.Error("the host's policy cannot be used; no job is taken", "err", err)
+		}
+		in := protocol.Welcomed{Received: e.Welcome.Received, Session: e.Conn.Session, Known: e.Welcome.Known, Facts: facts, At: now(),
+			Plane:    e.Welcome.Plane,
 			Instance: e.Conn.Instance, Machine: machineOf(r.state)}
 		if err := r.step(in); err != nil {
 			r.log.Error("the journal cannot be written", "err", err)
@@ -356,16 +410,27 @@ func (r *runner) linkEvent(e link.Event) {
 		}
 		if r.conn != nil {
 			r.outbox = protocol.NewOutbox(r.Protocol, e.Conn.Session.Epoch, e.Welcome.Received, time.Now())
+			r.watch.now = digestOf(facts)
+			r.says(facts)
 			r.heartbeat()
 		}
-		if e.Welcome.Renew {
+		if r.follow(e.Welcome.Next); e.Welcome.Renew {
 			r.renewAtOnce()
 		}
 	case link.Renewal:
-		r.renewAtOnce()
+		if e.Next == nil {
+			r.renewAtOnce()
+		} else {
+			r.follow(e.Next)
+		}
 	case link.Down:
 		if r.conn == e.Conn {
+			r.unasked()
 			r.conn, r.outbox = nil, nil
+		}
+	case link.Queried:
+		if r.conn == e.Conn {
+			r.queried(e.Conn, e.ID, e.Query)
 		}
 	case link.Received:
 		if r.conn != e.Conn {
@@ -400,7 +465,7 @@ func (r *runner) linkEvent(e link.Event) {
 // host's administrator may have changed it. While no repository is pinned, a job is to
 // run alone: the first that works pins its own, and none goes to another beside it.
 func (r *runner) refuse(run topics.Run) (no *protocol.Refusal, alone bool) {
-	policy, err := LoadPolicy(r.state)
+	policy, err := r.policy()
 	if err != nil {
 		return &protocol.Refusal{Cause: topics.CausePolicy, Message: err.Error()}, true
 	}
@@ -460,6 +525,7 @@ func (r *runner) heartbeat() {
 		Disk:    r.disk(),
 
 		Instance: r.conn.Instance,
+		Permits:  r.watch.now,
 	})
 }
 

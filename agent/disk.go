@@ -39,6 +39,11 @@ func (r *runner) journalled(err error) {
 
 // roomy looks whether anything new can begin.
 func (r *runner) roomy() bool {
+	if r.disk().Low() { // what the control plane has is the first to go; the journal grows into its place
+		if err := r.journal.Forget(); err != nil {
+			r.log.Warn("what the control plane has received cannot be dropped from the journal", "err", err)
+		}
+	}
 	err := r.journal.Room(r.trouble.since != 0)
 	r.journalled(err)
 	return err == nil

@@ -152,6 +152,9 @@ func (e Enrolment) Run(ctx context.Context) (*Identity, error) {
 	if err := granted.unpin(state, answer.Host); err != nil {
 		return nil, err
 	}
+	if _, err := mark(state); err != nil { // before there are keys
+		return nil, err
+	}
 	if err := identity.save(state); err != nil {
 		return nil, err
 	}
@@ -196,6 +199,7 @@ func (p *Policy) unpin(state string, now topics.HostID) error {
 	}
 	p.PinnedAs = ""
 	if len(p.Repositories) > 0 {
+		delete(p.As, p.Repositories[0])
 		p.Repositories = p.Repositories[1:] // the agent's is the first, and it writes only into an empty list
 	}
 	return p.Save(state)

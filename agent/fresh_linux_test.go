@@ -74,3 +74,71 @@ func TestEveryRestoreIntoADirectoryOfItsOwnSucceeds(t *testing.T) {
 		t.Errorf("through a link: %+v %+v", end, end.Result)
 	}
 }
+
+// TestARestoreThatWritesNothingLeavesNoFolder: neither the one that was named for it, nor
+// those above it that were made for that. What was there stays.
+func TestARestoreThatWritesNothingLeavesNoFolder(t *testing.T) {
+	w := newWorld(t)
+	w.vault()
+	w.enroll()
+	w.run()
+	run := w.backup()
+	made := w.awaitEnd(w.order(run))
+	if made.Snapshot == nil {
+		t.Fatalf("%+v", made)
+	}
+	here := filepath.Join(w.state, quarantine)
+	restore := func(o topics.Operation) topics.Finished {
+		t.Helper()
+		q := run
+		q.Kind, q.Group, q.Operation = topics.RestoreJob, topics.SourceGroup{}, o
+		return w.awaitEnd(w.order(q))
+	}
+	for _, policy := range []string{"narrow", "managed"} {
+		if policy == "managed" {
+			w.manage()
+			here = filepath.Join(w.folder, "managed")
+		}
+		if err := os.MkdirAll(filepath.Join(here, "empty"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for name, c := range map[string]struct {
+			o     topics.Operation
+			cause topics.Cause
+		}{
+			"not as the dry run saw it": {topics.Operation{Snapshot: made.Snapshot.ID,
+				Preview: &topics.Preview{Job: "01890a5d-ac96-774b-bcce-b302099a8057", Digest: strings.Repeat("ab", 32)}}, topics.CausePreview},
+			"nothing of it is there": {topics.Operation{Snapshot: made.Snapshot.ID, Paths: []string{"/nosuch"}}, topics.CauseNoMatch},
+			"no such snapshot":       {topics.Operation{Snapshot: strings.Repeat("ab", 32)}, topics.CauseUnknown},
+		} {
+			for _, to := range []string{"new", "new/deep/er", "empty", "empty/new"} {
+				o := c.o
+				o.Target = filepath.Join(here, to)
+				if end := restore(o); end.State != topics.Failed || end.Cause != c.cause {
+					t.Errorf("%s, %s: %+v", policy, name, end)
+				}
+				if left := entriesOf(t, here); len(left) != 1 || left[0] != "empty" {
+					t.Errorf("%s, %s, to %s: %v is left", policy, name, to, left)
+				}
+				if left := entriesOf(t, filepath.Join(here, "empty")); len(left) != 0 {
+					t.Errorf("%s, %s, to %s: %v is left in a folder that was there", policy, name, to, left)
+				}
+			}
+		}
+		if end := restore(topics.Operation{Snapshot: made.Snapshot.ID, Target: filepath.Join(here, "good")}); end.State != topics.Succeeded {
+			t.Errorf("%s: %+v", policy, end)
+		}
+	}
+}
+
+func entriesOf(t *testing.T, dir string) (all []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, e := range entries {
+		all = append(all, e.Name())
+	}
+	return all
+}

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +32,17 @@ type Identity struct {
 	TLSKey      []byte        `json:"tls_key"`
 	SealKey     []byte        `json:"seal_key"`
 	PlaneKey    []byte        `json:"plane_key"` // the control plane's public one
+
+	// Next is the identity of the control plane that this one is to move to, and Before
+	// the one it has moved from. Both are nil while the control plane has one alone.
+	Next   *Plane `json:"next,omitempty"`
+	Before *Plane `json:"before,omitempty"`
+}
+
+// A Plane is who the control plane is.
+type Plane struct {
+	CA  []byte `json:"ca"`
+	Key []byte `json:"key"` // its public sealing key
 }
 
 // String hides the keys.
@@ -88,20 +100,24 @@ func (i *Identity) journalKey() ([32]byte, error) {
 	return [32]byte(key), nil
 }
 
-// credentials is what the host shows to its control plane: the certificate in
-// use, which a renewal replaces while connections are made.
+// credentials is what the host shows to its control plane, and what it knows that by. A
+// renewal replaces it while connections are made.
 type credentials struct {
+	mu       sync.Mutex // of changes
+	identity atomic.Pointer[Identity]
+	current  atomic.Pointer[shown]
+}
+
+// shown is what one connection goes by. It does not change.
+type shown struct {
+	leaf    *x509.Certificate
+	cert    tls.Certificate
 	roots   *x509.CertPool
-	current atomic.Pointer[tls.Certificate]
+	channel *seal.Channel
 }
 
 func (i *Identity) credentials() (*credentials, error) {
-	ca, err := x509.ParseCertificate(i.CA)
-	if err != nil {
-		return nil, fmt.Errorf("the CA: %w", err)
-	}
-	c := &credentials{roots: x509.NewCertPool()}
-	c.roots.AddCert(ca)
+	c := &credentials{}
 	return c, c.use(i)
 }
 
@@ -111,20 +127,50 @@ func (c *credentials) use(i *Identity) error {
 	if err != nil {
 		return fmt.Errorf("the TLS key: %w", err)
 	}
-	leaf, err := x509.ParseCertificate(i.Certificate)
-	if err != nil {
+	s := &shown{roots: x509.NewCertPool()}
+	if s.leaf, err = x509.ParseCertificate(i.Certificate); err != nil {
 		return fmt.Errorf("the certificate: %w", err)
 	}
-	c.current.Store(&tls.Certificate{Certificate: [][]byte{i.Certificate}, PrivateKey: key, Leaf: leaf})
+	s.cert = tls.Certificate{Certificate: [][]byte{i.Certificate}, PrivateKey: key, Leaf: s.leaf}
+	for _, p := range []*Plane{{CA: i.CA}, i.Next, i.Before} {
+		if p == nil {
+			continue
+		}
+		ca, err := x509.ParseCertificate(p.CA)
+		if err != nil {
+			return fmt.Errorf("the CA: %w", err)
+		}
+		s.roots.AddCert(ca)
+	}
+	if s.channel, err = i.channel(); err != nil {
+		return err
+	}
+	c.identity.Store(i)
+	c.current.Store(s)
 	return nil
+}
+
+// change replaces the identity on disk and then for new connections. If f answers
+// false, nothing changes.
+func (c *credentials) change(state string, f func(*Identity) (bool, error)) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next := *c.identity.Load()
+	if changes, err := f(&next); !changes || err != nil {
+		return err
+	}
+	if err := next.save(state); err != nil {
+		return err
+	}
+	return c.use(&next)
 }
 
 // tls is how the agent speaks with its control plane: whatever address it
 // dialled, the other side proves to be of the CA it was enrolled at.
-func (c *credentials) tls(protocol string) *tls.Config {
+func (s *shown) tls(protocol string) *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS13, RootCAs: c.roots, ServerName: topics.ServerName, NextProtos: []string{protocol},
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.current.Load(), nil },
+		MinVersion: tls.VersionTLS13, RootCAs: s.roots, ServerName: topics.ServerName, NextProtos: []string{protocol},
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &s.cert, nil },
 	}
 }
 

@@ -3,13 +3,17 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/restic-manager/restic-manager/agent/process"
 	"github.com/restic-manager/restic-manager/agent/restic"
+	"github.com/restic-manager/restic-manager/agent/restoring"
 	"github.com/restic-manager/restic-manager/agent/spool"
 	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/protocol"
@@ -30,10 +34,14 @@ func (r *runner) start(s protocol.Start) {
 		var gather sync.WaitGroup
 		gather.Go(out.gather)
 		var found []source
+		made := restoring.Missing(targetOf(s.Run))
 		end, ok := r.allowed(s)
 		if ok {
 			end, found = r.operate(ctx, s, out)
 			r.pin(s, end)
+		}
+		if end.State == topics.Failed || end.State == topics.Cancelled {
+			made.Tidy() // what was made for files of which none came
 		}
 		close(out.items)
 		gather.Wait() // every line is on disk before the end
@@ -45,10 +53,33 @@ func (r *runner) start(s protocol.Start) {
 	})
 }
 
+// targetOf is the directory that a job is to write files to and may make, "" if there is
+// none.
+func targetOf(run topics.Run) string {
+	switch {
+	case run.Kind == topics.RestoreJob && !run.DryRun && !run.InPlace:
+		return run.Target
+	case run.Kind == topics.DrillJob && run.Drill != nil:
+		return run.Drill.Target
+	}
+	return ""
+}
+
+// policy reads the host's policy. Where the state directory is not the one that the agent
+// was started with there is none, and the narrowest is not in its place: it names no
+// repository.
+func (r *runner) policy() (Policy, error) {
+	if id, ok := idOf(r.state); r.home != (fileID{}) && (!ok || id != r.home) {
+		return Policy{}, fmt.Errorf("the agent's state directory is not at %s any more, where it was when the agent was started: put it back, "+
+			"or start the agent with where it is now", r.state)
+	}
+	return LoadPolicy(r.state)
+}
+
 // allowed checks, before the job does anything, that the policy permits where its
 // paths lead. Symbolic links can only be followed now.
 func (r *runner) allowed(s protocol.Start) (topics.Finished, bool) {
-	policy, err := LoadPolicy(r.state)
+	policy, err := r.policy()
 	if err == nil {
 		if no := policy.refuse(r.state, s.Run); no != nil { // it may have been changed since the job was accepted
 			err = forbidden(no.Message)
@@ -63,22 +94,30 @@ func (r *runner) allowed(s protocol.Start) (topics.Finished, bool) {
 	end := topics.Finished{State: topics.Failed, Cause: topics.CausePolicy, Message: err.Error()}
 	if !errors.As(err, new(forbidden)) {
 		end.Cause = topics.CausePermission
+		if restoring.CauseOf(err) == topics.CauseHostDisk {
+			end.Cause = topics.CauseHostDisk
+		}
 	}
 	return end, false
 }
 
 // pin writes the first repository that worked into the policy, which allows no
-// other from then on.
+// other from then on, and who this host is there.
 func (r *runner) pin(s protocol.Start, end topics.Finished) {
 	if !end.RepositoryReady && end.State != topics.Succeeded && end.State != topics.Warnings {
 		return
 	}
-	location, err := pin(r.state, s.Run.Repository)
+	r.pins.Lock()
+	location, err := pin(r.state, s.Run.Kind, s.Run.Repository)
+	r.pins.Unlock()
 	if err != nil {
 		r.log.Error("the repository could not be pinned", "err", err)
 	}
 	if location != "" {
 		r.log.Info("this host's data goes to one repository from now on", "repository", location)
+		if facts, err := r.facts(); err == nil { // before the end is told: what comes next is asked for by it
+			r.do(protocol.Told{Facts: facts, At: now()})
+		}
 	}
 }
 
@@ -123,8 +162,39 @@ func (r *runner) reap(j protocol.AgentJob) {
 			r.unlock(r.quit, restic.Ending{Killed: true}, binary, place, repository(*j.Run))
 		}
 	}
+	if j.Run != nil && j.Run.Kind == topics.DrillJob { // restic may have gone on until now
+		if err := removeTree(drillDir(r.state, *j.Run, j.ID)); err != nil {
+			r.log.Error("what a drill restored cannot be removed", "job", j.ID, "err", err)
+		}
+		_ = os.Remove(filepath.Join(r.state, scratch))
+	}
+	did, err := restoring.Finish(r.state, j.ID)
+	line := topics.Line{At: now(), Level: topics.Warn, Text: did}
+	if err != nil {
+		line.Level, line.Text = topics.Error, strings.ToValidUTF8("the restore that was interrupted could not be finished, and what came of "+
+			"it may belong to whom it belonged in the snapshot: "+err.Error()+". The agent tries that again", "\uFFFD")
+	}
+	if line.Text != "" { // it stays open until it is reaped
+		r.log.Warn("a restore was interrupted", "job", j.ID, "said", line.Text)
+		r.do(protocol.Printed{Job: j.ID, Lines: []topics.Line{line}, At: now()})
+	}
 	failpoint.Here("agent-reaped")
 	r.do(protocol.Reaped{Job: j.ID, At: now()})
+}
+
+// finishLeft tries again now and then to finish restores that could not be when they were
+// reaped: a disk was not mounted, or full.
+func (r *runner) finishLeft(ctx context.Context) {
+	for {
+		for _, said := range restoring.FinishLeft(r.state, time.Now()) {
+			r.log.Warn("a restore was interrupted", "said", said)
+		}
+		select {
+		case <-time.After(time.Hour):
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // awaitEnd lets the restic that makes a repository end by itself, for a while: a
@@ -171,6 +241,7 @@ type program struct {
 	mu    sync.Mutex
 	found restic.Binary
 	file  os.FileInfo
+	tried time.Time // when refresh looked for it last
 }
 
 func (p *program) find(ctx context.Context) (restic.Binary, error) {
@@ -192,6 +263,20 @@ func (p *program) find(ctx context.Context) (restic.Binary, error) {
 	}
 	p.found = binary
 	return binary, nil
+}
+
+// refresh finds restic again if it has been replaced, and one that is not there or does
+// not run not more often than each ten seconds.
+func (p *program) refresh(ctx context.Context) {
+	p.mu.Lock()
+	wait := p.file == nil && time.Since(p.tried) < 10*time.Second
+	if !wait {
+		p.tried = time.Now()
+	}
+	p.mu.Unlock()
+	if !wait {
+		_, _ = p.find(ctx) // that there is none, the version says
+	}
 }
 
 // version of the restic found last, "" if there is none.
@@ -281,7 +366,7 @@ func (s *sink) gather() {
 		if len(lines) == 0 {
 			return
 		}
-		if n, err := s.journal.Size(); err == nil && n >= s.room {
+		if _, n, err := s.journal.Size(); err == nil && n >= s.room {
 			skipped += len(lines)
 		} else {
 			failpoint.Here("agent-lines")

@@ -83,31 +83,11 @@ func localPath(a location.Address) string {
 	return filepath.Clean(path)
 }
 
-// beneath reports whether path is root or lies below it, by what the system says they
-// are and not by their names, and how path continues after root.
-func beneath(path, root string) (rel string, ok bool) {
-	top, err := os.Stat(root)
-	if err != nil {
-		return "", false
-	}
-	for at := path; ; {
-		if info, err := os.Stat(at); err == nil && os.SameFile(info, top) {
-			rel, err := filepath.Rel(at, path)
-			return rel, err == nil
-		}
-		parent := filepath.Dir(at)
-		if parent == at {
-			return "", false
-		}
-		at = parent
-	}
-}
-
 // holds returns the one of them that a source is, or is a part of.
 func holds(all []own, source string) (own, bool) {
 	for _, o := range all {
 		for _, dir := range o.seen {
-			if _, ok := beneath(source, dir); ok {
+			if _, ok := here.beneath(source, dir); ok {
 				return o, true
 			}
 		}
@@ -115,31 +95,23 @@ func holds(all []own, source string) (own, bool) {
 	return own{}, false
 }
 
-// leftOut returns where they are below the sources that restic is given, each spelt as
-// restic comes by it.
-func leftOut(all []own, sources []string) (found []topics.Own) {
-	for _, source := range sources {
-		for _, o := range all {
-			for _, dir := range o.seen {
-				rel, ok := beneath(dir, source)
-				if !ok || rel == "." {
-					continue
-				}
-				path := filepath.Join(source, rel)
-				inside := func(f topics.Own) bool { return within(path, f.Path) }
-				if !slices.ContainsFunc(found, inside) {
-					found = append(found, topics.Own{Path: path, What: o.what})
-				}
-			}
-		}
-	}
-	return found
+// reaches reports whether a directory holds one of them somewhere below it, or is one.
+func reaches(all []own, dir string) bool {
+	return slices.ContainsFunc(all, func(o own) bool {
+		return slices.ContainsFunc(o.seen, func(at string) bool {
+			_, ok := here.beneath(at, dir)
+			return ok
+		})
+	})
 }
 
-// without returns a group's excludes and what is left out besides. It comes last: what
-// a group takes back in with "!" stays out.
-func without(excludes []string, out []topics.Own) []string {
-	excludes = slices.Clone(excludes)
+// leftOut returns where they are below the sources that restic is given, each spelt as
+// restic comes by it.
+func leftOut(all []own, sources []string) []topics.Own { return here.leftOut(all, sources) }
+
+// never returns the patterns of what is left out. They come after a group's own: what
+// that takes back in with "!" stays out.
+func never(out []topics.Own) (excludes []string) {
 	for _, o := range out {
 		excludes = append(excludes, plain(o.Path, runtime.GOOS == "windows"))
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -13,6 +14,7 @@ type mount struct {
 	device string // major:minor
 	root   string // what of the file system is mounted
 	at     string // where
+	kind   string // of file system
 }
 
 func mounts() (all []mount) {
@@ -22,9 +24,15 @@ func mounts() (all []mount) {
 	}
 	defer f.Close()
 	for s := bufio.NewScanner(f); s.Scan(); {
-		if field := strings.Fields(s.Text()); len(field) > 4 {
-			all = append(all, mount{device: field[2], root: unescaped(field[3]), at: unescaped(field[4])})
+		field := strings.Fields(s.Text())
+		if len(field) <= 4 {
+			continue
 		}
+		m := mount{device: field[2], root: unescaped(field[3]), at: unescaped(field[4])}
+		if i := slices.Index(field, "-"); i > 4 && i+1 < len(field) {
+			m.kind = field[i+1]
+		}
+		all = append(all, m)
 	}
 	return all
 }
@@ -45,6 +53,31 @@ func unescaped(text string) string {
 	return b.String()
 }
 
+// homeOf returns the mount that a directory is on.
+func homeOf(dir string, all []mount) (home *mount) {
+	for i := range all {
+		if m := &all[i]; within(dir, m.at) && (home == nil || len(m.at) >= len(home.at)) {
+			home = m
+		}
+	}
+	return home
+}
+
+// sameDisk returns where file systems are mounted that are the one a directory is on.
+func sameDisk(dir string) (paths []string) {
+	if real, err := resolve(dir); err == nil {
+		dir = real
+	}
+	all := mounts()
+	home := homeOf(dir, all)
+	for _, m := range all {
+		if home != nil && m.device == home.device {
+			paths = append(paths, m.at)
+		}
+	}
+	return paths
+}
+
 // elsewhere returns the other paths at which a directory, or a directory below it, is
 // mounted once more (mount --bind). Only mounts of the same file system are looked at:
 // a share whose server is gone would not answer.
@@ -54,12 +87,7 @@ func elsewhere(dir string) (paths []string) {
 		return nil
 	}
 	all := mounts()
-	var home *mount
-	for i := range all {
-		if m := &all[i]; within(dir, m.at) && (home == nil || len(m.at) >= len(home.at)) {
-			home = m
-		}
-	}
+	home := homeOf(dir, all)
 	if home == nil {
 		return nil
 	}
@@ -97,4 +125,20 @@ func elsewhere(dir string) (paths []string) {
 		}
 	}
 	return paths
+}
+
+// processes returns patterns of what the kernel shows of processes and memory as files:
+// restic's environment, which holds passwords, and the agent's memory with its keys.
+func processes() (excludes []string) {
+	for _, m := range mounts() {
+		if m.kind != "proc" {
+			continue
+		}
+		at := strings.TrimSuffix(plain(m.at, false), "/")
+		for _, name := range []string{"environ", "auxv"} {
+			excludes = append(excludes, at+"/*/"+name, at+"/*/task/*/"+name)
+		}
+		excludes = append(excludes, at+"/kcore")
+	}
+	return excludes
 }

@@ -3,10 +3,11 @@ package agent
 import (
 	"context"
 	"errors"
-	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/restic-manager/restic-manager/agent/restic"
+	"github.com/restic-manager/restic-manager/agent/restoring"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -84,7 +85,7 @@ func (w work) backup(ctx context.Context) (e restic.Ending, found []source, hook
 	if e = w.binary.Reach(ctx, w.repository, w.out); e.State != topics.Succeeded {
 		return e, nil, true
 	}
-	if found, e = w.look(); e.State != topics.Succeeded {
+	if found, e = w.look(ctx); e.State != topics.Succeeded {
 		return e, nil, true
 	}
 	group := w.Run.Group
@@ -92,17 +93,31 @@ func (w work) backup(ctx context.Context) (e restic.Ending, found []source, hook
 	for _, o := range out {
 		w.out.Line(topics.Info, ownWords(o))
 	}
+	marker, err := mark(w.state)
+	if err != nil { // the paths are left out all the same
+		w.log.Warn("the agent's own files are not marked", "job", w.Job, "err", err)
+	}
 	e = w.binary.Backup(ctx, w.place, w.repository, restic.Backup{
 		Host:          w.identity.Hostname,
-		Tags:          []string{"plan=" + string(group.ID)},
+		Tags:          groupTags([]topics.SourceGroupID{group.ID}),
 		Paths:         paths,
 		Excludes:      excludes,
+		Never:         append(never(out), processes()...),
+		Marker:        marker,
 		OneFileSystem: group.OneFileSystem,
 		LiveFiles:     group.LiveFiles,
 		RetryLock:     retryLock,
 	}, w.out)
 	w.unlock(ctx, e, w.binary, w.place, w.repository)
 	return e, found, true
+}
+
+// groupTags are the tags that snapshots of source groups have.
+func groupTags(groups []topics.SourceGroupID) (tags []string) {
+	for _, g := range groups {
+		tags = append(tags, "plan="+string(g))
+	}
+	return tags
 }
 
 // initialise makes the repository if there is none and the job may, with the hooks of
@@ -158,8 +173,11 @@ func (w work) operation(ctx context.Context) restic.Ending {
 		return b.Diff(ctx, place, repository, restic.Diff{From: o.From, To: o.To}, out)
 	case topics.RestoreJob:
 		return w.restore(ctx)
+	case topics.DrillJob:
+		return w.drill(ctx)
 	case topics.FindJob:
-		return b.Find(ctx, place, repository, o.Pattern, out)
+		return b.Find(ctx, place, repository, restic.Find{Pattern: o.Pattern, Snapshots: o.Snapshots, Tags: groupTags(o.Groups),
+			IgnoreCase: o.IgnoreCase, Found: func(m []topics.Match) { w.report(topics.Report{Matches: m}) }}, out)
 	case topics.KeyJob:
 		return b.Keys(ctx, place, repository, out)
 	case topics.LocksJob:
@@ -169,25 +187,15 @@ func (w work) operation(ctx context.Context) restic.Ending {
 		Message: "This agent does not know " + string(w.Run.Kind) + ", update it."}
 }
 
-// restore brings files back. A directory that was named for a dry run alone does not
-// stay.
+// restore brings files back.
 func (w work) restore(ctx context.Context) restic.Ending {
 	o := w.Run.Operation
-	e := w.binary.Restore(ctx, w.place, w.repository, restic.Restore{
-		Snapshot:  o.Snapshot,
-		Paths:     o.Paths,
-		Target:    o.Target,
-		Overwrite: o.Overwrite,
-		DryRun:    o.DryRun,
-	}, w.out)
-	switch {
-	case o.DryRun && o.Fresh:
-		_ = os.Remove(o.Target) // the policy's check made it, and it is empty
-	case !o.DryRun && e.Result != nil && e.Result.Restore != nil:
-		if real, err := resolve(o.Target); err == nil {
-			e.Result.Restore.Target = real
-			w.out.Line(topics.Info, "restored to "+real)
-		}
+	e := restoring.Job{
+		Binary: w.binary, Place: w.place, Repository: w.repository, Of: w.Run.Repository.ID, Operation: o, State: w.state,
+		Allowed: filepath.Join(w.state, quarantine), RetryLock: retryLock, Sink: w.out,
+	}.Do(ctx)
+	if !o.DryRun && e.Result != nil && e.Result.Restore != nil && e.Result.Restore.Target != "" {
+		w.out.Line(topics.Info, "restored to "+e.Result.Restore.Target)
 	}
 	return e
 }
@@ -210,7 +218,10 @@ func split(found topics.Report) (parts []topics.Report, whole bool) {
 	spread(&s, found.Keys, func(r *topics.Report) *[]topics.Key { return &r.Keys })
 	spread(&s, found.Locks, func(r *topics.Report) *[]topics.Lock { return &r.Locks })
 	spread(&s, found.Matches, func(r *topics.Report) *[]topics.Match { return &r.Matches })
+	spread(&s, found.Proofs, func(r *topics.Report) *[]topics.Proof { return &r.Proofs })
 	spread(&s, found.Changes, func(r *topics.Report) *[]topics.Change { return &r.Changes })
+	spread(&s, found.Planned, func(r *topics.Report) *[]topics.Planned { return &r.Planned })
+	spread(&s, found.Failures, func(r *topics.Report) *[]topics.Failure { return &r.Failures })
 	return s.parts, s.whole
 }
 
@@ -263,6 +274,9 @@ func fitting(f *topics.Finished) {
 	}
 	if f.Summary != nil && len(topics.Encode(*f)) > maxEvent {
 		f.Summary.Items = nil
+	}
+	if f.Result != nil && f.Result.Restore != nil && len(topics.Encode(*f)) > maxEvent {
+		f.Result.Restore.Unmatched, f.Result.Truncated = nil, true // the message names the first
 	}
 	for f.Summary != nil && len(f.Summary.Own) > 0 && len(topics.Encode(*f)) > maxEvent {
 		f.Summary.Own = f.Summary.Own[:len(f.Summary.Own)-1]

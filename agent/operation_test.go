@@ -51,6 +51,8 @@ func (w *world) found(id topics.JobID) (all topics.Report) {
 		all.Locks = append(all.Locks, r.Locks...)
 		all.Matches = append(all.Matches, r.Matches...)
 		all.Changes = append(all.Changes, r.Changes...)
+		all.Planned = append(all.Planned, r.Planned...)
+		all.Failures = append(all.Failures, r.Failures...)
 	}
 	return all
 }
@@ -109,6 +111,18 @@ func TestEveryOperationThroughTheAgent(t *testing.T) {
 	if m := w.found(end.Job).Matches; end.Result.Count != 3 || len(m) != 3 || m[0].Path != w.home+"/letter-0.txt" ||
 		!slices.Contains(snapshots, m[0].Snapshot) {
 		t.Errorf("find: %+v, %+v", end.Result, m)
+	}
+	for what, o := range map[string]topics.Operation{
+		"of one snapshot":       {Pattern: "letter-0*", Snapshots: snapshots[:1]},
+		"in capitals, of one":   {Pattern: "LETTER-0*", Snapshots: snapshots[1:2], IgnoreCase: true},
+		"of its source group":   {Pattern: "letter-2*", Groups: []topics.SourceGroupID{"letters-01"}},
+		"of nobody's":           {Pattern: "letter-0*", Groups: []topics.SourceGroupID{"letters-02"}},
+		"in capitals, as it is": {Pattern: "LETTER-0*"},
+	} {
+		want := map[bool]int{true: 1}[strings.Contains(what, "of one") || strings.Contains(what, "its source")]
+		if end = w.ask(topics.FindJob, o); end.State != topics.Succeeded || end.Result.Count != want || len(w.found(end.Job).Matches) != want {
+			t.Errorf("find %s: %s, %+v; want %d", what, end.State, end.Result, want)
+		}
 	}
 	if k := w.found(w.ask(topics.KeyJob, topics.Operation{}).Job).Keys; len(k) != 1 || !k[0].Current {
 		t.Errorf("keys: %+v", k)

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/restic-manager/restic-manager/location"
+	"github.com/restic-manager/restic-manager/private"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -27,10 +28,16 @@ type Policy struct {
 	Kinds        []topics.JobKind `json:"verbs"`                  // operations it runs
 	Repositories []string         `json:"repositories,omitempty"` // where data may go, see location.Pin; none yet is the first that works
 	PinnedAs     topics.HostID    `json:"pinned_as,omitempty"`    // the host that this was when the agent itself named the first of them
-	BackupRoots  []string         `json:"backup_roots"`           // it reads below these
-	RestoreRoots []string         `json:"restore_roots"`          // it writes below these
-	Overwrite    bool             `json:"overwrite"`              // a restore may go where files are
-	Hooks        map[string]Hook  `json:"hooks,omitempty"`        // programs it may run around a backup, by name
+	// As says who we are at each of them, see location.Identity; anybody of those, or
+	// whoever is next to succeed if one is location.Anyone. An older agent wrote none, which
+	// is the same.
+	As              map[string][]string `json:"repositories_as,omitempty"`
+	RepositoryRoots []string            `json:"repository_roots,omitempty"` // while there is none yet, a path has to be below these
+	RepositoryFiles []string            `json:"repository_files,omitempty"` // of this host, which a repository may name, such as its CA
+	BackupRoots     []string            `json:"backup_roots"`               // it reads below these
+	RestoreRoots    []string            `json:"restore_roots"`              // it writes below these
+	Overwrite       bool                `json:"overwrite"`                  // a restore may go where files are
+	Hooks           map[string]Hook     `json:"hooks,omitempty"`            // programs it may run around a backup, by name
 }
 
 // A Hook is a program of the host's. It runs only while it is the very file its
@@ -53,8 +60,10 @@ var Presets = []string{PolicyBackup, PolicyRestore, PolicyKeeper, PolicyManaged}
 
 // everyday is what every host does: backups, listings, and a restore to where
 // its policy says. Unlock is among it because a stale lock stops it otherwise.
-var everyday = []topics.JobKind{topics.BackupJob, topics.InitJob, topics.SnapshotsJob, topics.StatsJob, topics.DiffJob, topics.FindJob,
-	topics.RestoreJob, topics.UnlockJob, topics.KeyJob, topics.LocksJob}
+// A drill is, since it writes nowhere but below the state directory. The order is not that
+// of older agents, see beforeDrills.
+var everyday = []topics.JobKind{topics.InitJob, topics.BackupJob, topics.DrillJob, topics.SnapshotsJob, topics.StatsJob, topics.DiffJob,
+	topics.FindJob, topics.RestoreJob, topics.UnlockJob, topics.KeyJob, topics.LocksJob}
 
 const (
 	policyFile = "policy.json"
@@ -78,15 +87,29 @@ func Preset(name, state string) (Policy, error) {
 	return p, nil
 }
 
+// beforeDrills are the operations of a preset as agents wrote them into the policy file
+// before there were drills. A file that has exactly these has no limits of its own, and
+// means the preset. To forbid drills alone, take the word out of the list that today's
+// agents write, which has another order.
+func beforeDrills(kinds []topics.JobKind) []topics.JobKind {
+	if slices.Equal(kinds, topics.Kinds) {
+		return slices.DeleteFunc(slices.Clone(kinds), func(k topics.JobKind) bool { return k == topics.DrillJob })
+	}
+	old := []topics.JobKind{topics.BackupJob, topics.InitJob, topics.SnapshotsJob, topics.StatsJob, topics.DiffJob, topics.FindJob,
+		topics.RestoreJob, topics.UnlockJob, topics.KeyJob, topics.LocksJob}
+	return append(old, kinds[min(len(everyday), len(kinds)):]...)
+}
+
 // Narrow limits a preset to these repositories and directories; an empty list
 // leaves it as it is.
 func (p *Policy) Narrow(repositories, backup, restore []string) error {
-	for _, url := range repositories {
-		pin, err := location.Pin(url, nil)
-		if err != nil {
+	for _, text := range repositories {
+		if _, err := p.allowRepository(text); err != nil {
 			return err
 		}
-		p.Repositories = append(p.Repositories, pin)
+	}
+	if p.managed() && len(p.RepositoryRoots) > 0 {
+		return fmt.Errorf("the policy %s has no limits; choose another to set some", p.Name)
 	}
 	for _, dir := range []struct {
 		roots *[]string
@@ -162,7 +185,7 @@ func parsePolicy(b []byte, state string) (Policy, error) {
 	if err := d.Decode(&p); err != nil {
 		return p, err
 	}
-	if p.Kinds == nil {
+	if p.Kinds == nil || slices.Equal(p.Kinds, beforeDrills(preset.Kinds)) {
 		p.Kinds = preset.Kinds
 	}
 	if p.BackupRoots == nil {
@@ -185,6 +208,11 @@ func (p Policy) check() error {
 			return fmt.Errorf("backup_roots, restore_roots: %.200q is no absolute path, or not a plain one", root)
 		}
 	}
+	for _, path := range slices.Concat(p.RepositoryRoots, p.RepositoryFiles) {
+		if !filepath.IsAbs(path) || filepath.Clean(path) != path {
+			return fmt.Errorf("repository_roots, repository_files: %.200q is no absolute path, or not a plain one", path)
+		}
+	}
 	for name, h := range p.Hooks {
 		if sum, err := hex.DecodeString(h.SHA256); err != nil || len(sum) != sha256.Size {
 			return fmt.Errorf("hooks: the sha256 of %.60q is not 64 hexadecimal digits", name)
@@ -199,22 +227,57 @@ func (p Policy) check() error {
 // Save writes the policy.
 func (p Policy) Save(state string) error { return writeFile(state, policyFile, p) }
 
+// allowRepository adds a repository to those that data may go to, written as
+// location.Described writes it, and returns how it is pinned.
+func (p *Policy) allowRepository(text string) (string, error) {
+	address, env, err := location.ParseDescribed(text)
+	if err != nil {
+		return "", err
+	}
+	pin, err := location.Pin(address, env)
+	if err != nil {
+		return "", err
+	}
+	p.admit(pin, location.Identity(address, env))
+	return pin, nil
+}
+
+// admit adds a place to the policy with who we are there. One that an older agent pinned
+// keeps whoever it is until the next success.
+func (p *Policy) admit(pin, who string) {
+	as, known := p.As[pin]
+	if slices.Contains(p.Repositories, pin) && !known {
+		as = []string{location.Anyone}
+	}
+	p.Repositories, p.As = with(p.Repositories, pin), maps.Clone(p.As)
+	if p.As == nil {
+		p.As = map[string][]string{}
+	}
+	p.As[pin] = with(as, who)
+}
+
 // AllowRepository adds a repository to those that data may go to, and answers
 // with how it is pinned.
-func AllowRepository(state, url string) (string, error) {
+func AllowRepository(state, text string) (pin string, err error) {
 	p, err := LoadPolicy(state)
 	if err != nil {
 		return "", err
 	}
-	pin, err := location.Pin(url, nil)
-	if err != nil {
+	if pin, err = p.allowRepository(text); err != nil {
 		return "", err
 	}
-	if slices.Contains(p.Repositories, pin) {
-		return pin, nil
-	}
-	p.Repositories = append(p.Repositories, pin)
 	return pin, p.Save(state)
+}
+
+// AllowRepositoryRoot lets the first repository be a path below a directory.
+func AllowRepositoryRoot(state, dir string) error {
+	return allow(state, func(p *Policy) { p.RepositoryRoots = with(p.RepositoryRoots, filepath.Clean(dir)) })
+}
+
+// AllowFile lets a repository name a file of this host: the certificate of its CA, ours,
+// or a configuration that may name programs to run.
+func AllowFile(state, path string) error {
+	return allow(state, func(p *Policy) { p.RepositoryFiles = with(p.RepositoryFiles, filepath.Clean(path)) })
 }
 
 // AllowBackup lets backups read below a directory, too.
@@ -222,9 +285,21 @@ func AllowBackup(state, dir string) error {
 	return allow(state, func(p *Policy) { p.BackupRoots = with(p.BackupRoots, filepath.Clean(dir)) })
 }
 
-// AllowRestore lets restores write below a directory, too.
+// AllowRestore lets restores write below a directory, too, and makes it if it is not there:
+// a restore does not, since a disk that is not mounted looks like that.
 func AllowRestore(state, dir string) error {
-	return allow(state, func(p *Policy) { p.RestoreRoots = with(p.RestoreRoots, filepath.Clean(dir)) })
+	dir = filepath.Clean(dir)
+	if err := allow(state, func(p *Policy) { p.RestoreRoots = with(p.RestoreRoots, dir) }); err != nil {
+		return err
+	}
+	_, err := os.Lstat(dir)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return nil // a restore says what is wrong with it
+	}
+	if err := errors.Join(os.MkdirAll(dir, 0o700), private.Own(dir, state)); err != nil {
+		return fmt.Errorf("the policy lets restores write there now, but the directory cannot be made: %w", err)
+	}
+	return nil
 }
 
 // AllowOperation lets the control plane ask for a kind of job, too.
@@ -302,7 +377,7 @@ func (p Policy) hook(name string) (path string, sum [sha256.Size]byte, ok bool) 
 func (p Policy) permits(state string) *topics.Permits {
 	out := &topics.Permits{Kinds: p.Kinds, Overwrite: p.Overwrite, Hooks: slices.Sorted(maps.Keys(p.Hooks))}
 	if own := filepath.Join(state, quarantine); p.managed() || slices.Contains(p.RestoreRoots, own) {
-		out.RestoreTo = own
+		out.RestoreTo, out.Quarantine = own, own
 	} else if len(p.RestoreRoots) > 0 {
 		out.RestoreTo = p.RestoreRoots[0]
 	}
@@ -311,6 +386,7 @@ func (p Policy) permits(state string) *topics.Permits {
 		return out
 	}
 	out.Repositories, out.BackupRoots, out.RestoreRoots = p.Repositories, p.BackupRoots, p.RestoreRoots
+	out.As, out.RepositoryRoots, out.RepositoryFiles, out.BackupPins = p.As, p.RepositoryRoots, p.RepositoryFiles, true
 	return out
 }
 
@@ -330,9 +406,17 @@ func (p Policy) Words() string {
 		say("Repositories: any.")
 		say("It decides what is read and where a restore writes, over existing files too.")
 	case len(p.Repositories) == 0:
-		say("Repositories: none yet; the first that works is the only one from then on.")
+		say("Repositories: none yet; the first that a backup goes to is the only one from then on. Until then nothing is listed or restored.")
+		if len(p.RepositoryRoots) == 0 {
+			say("It is none on this host's own disks. To allow one: restic-manager-agent policy allow-repository PATH.")
+		} else {
+			say("It may be a path below: %s.", list(p.RepositoryRoots))
+		}
 	default:
 		say("Repositories: %s. For another: restic-manager-agent policy allow-repository URL.", list(p.Repositories))
+	}
+	if len(p.RepositoryFiles) > 0 && !p.managed() {
+		say("Files of this host that a repository may name: %s.", list(p.RepositoryFiles))
 	}
 	if !p.managed() {
 		say("Backups read below: %s, without this agent's own keys.", list(p.BackupRoots))

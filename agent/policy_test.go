@@ -191,6 +191,8 @@ func TestLinksLeadNobodyOut(t *testing.T) {
 		"back/over/trap": "secret",
 		"rooted":         "home",
 		"back/nowhere":   "gone",
+		"tostate":        "state",
+		"alias":          ".",
 	} {
 		if !filepath.IsAbs(to) {
 			to = at(to)
@@ -208,6 +210,8 @@ func TestLinksLeadNobodyOut(t *testing.T) {
 	}
 	linked, over := p, p
 	linked.BackupRoots, over.Overwrite = []string{at("rooted")}, true
+	ours, everywhere := over, over
+	ours.RestoreRoots, everywhere.RestoreRoots = []string{at("tostate")}, []string{at("alias")}
 	for what, c := range map[string]struct {
 		policy Policy
 		path   string // of a backup
@@ -227,6 +231,9 @@ func TestLinksLeadNobodyOut(t *testing.T) {
 		"one with files":                 {p, "", at("back/full"), "not empty"},
 		"a link":                         {p, "", at("back/out"), "a link"},
 		"through a link, out, new":       {p, "", at("back/out/new"), "a link"},
+		"a root that leads to our files": {ours, "", at("tostate/new"), "agent's own files"},
+		"our files by a link, over them": {ours, "", at("tostate"), "agent's own files"},
+		"what holds them, over files":    {everywhere, "", at("alias"), "agent's own files"},
 		"a link to nowhere":              {p, "", at("back/nowhere"), "a link"},
 		"the quarantine":                 {p, "", at("state/restored/monday"), ""},
 		"over files":                     {over, "", at("back/full"), ""},
@@ -268,10 +275,11 @@ func TestTheFirstRepositoryThatWorkedIsTheOnlyOne(t *testing.T) {
 	if err := preset(t, PolicyBackup, state).Save(state); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := pin(state, topics.Repository{URL: "rest:https://anna:pw@nas/attic/"}); err != nil || got != "rest:https://nas/attic" {
+	first := topics.Repository{URL: "rest:https://anna:pw@nas/attic/"}
+	if got, err := pin(state, topics.BackupJob, first); err != nil || got != "rest:https://nas/attic" {
 		t.Fatalf("pinned %q, %v", got, err)
 	}
-	if got, err := pin(state, topics.Repository{URL: "/srv/other"}); err != nil || got != "" {
+	if got, err := pin(state, topics.BackupJob, topics.Repository{URL: "/srv/other"}); err != nil || got != "" {
 		t.Errorf("pinned %q as well, %v", got, err)
 	}
 	other := topics.Run{Kind: topics.SnapshotsJob, Repository: topics.Repository{URL: "/srv/other"}}

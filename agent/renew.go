@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/failpoint"
+	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -24,7 +26,7 @@ func renewal(c *x509.Certificate, chance float64) time.Time {
 func (r *runner) renew(ctx context.Context) {
 	said := ""
 	for chance, now := rand.Float64(), false; ; {
-		wait := time.Until(renewal(r.shown.current.Load().Leaf, chance).Round(0))
+		wait := time.Until(renewal(r.shown.current.Load().leaf, chance).Round(0))
 		if now {
 			wait, now = 0, false
 		}
@@ -35,7 +37,7 @@ func (r *runner) renew(ctx context.Context) {
 				return
 			case err == nil:
 				chance, said = rand.Float64(), ""
-				r.log.Info("certificate renewed", "until", r.shown.current.Load().Leaf.NotAfter)
+				r.log.Info("certificate renewed", "until", r.shown.current.Load().leaf.NotAfter)
 				select {
 				case r.renewed <- struct{}{}:
 				default:
@@ -43,9 +45,10 @@ func (r *runner) renew(ctx context.Context) {
 				continue
 			case err.Error() != said:
 				said = err.Error()
-				r.log.Warn("the certificate could not be renewed; trying again", "until", r.shown.current.Load().Leaf.NotAfter, "err", err)
+				r.log.Warn("the certificate could not be renewed; trying again", "until", r.shown.current.Load().leaf.NotAfter, "err", err)
 			}
 			wait = r.Renew/2 + rand.N(r.Renew/2+1)
+			now = r.shown.identity.Load().Next != nil // due or not
 		}
 		select {
 		case <-ctx.Done():
@@ -65,32 +68,92 @@ func (r *runner) renewAtOnce() {
 	}
 }
 
-// renewNow asks the control plane for the next certificate, for a new key. It is on
-// disk before it is used, and the old one stays valid until then: after a crash at
-// any point, one of the two works.
+// renewNow asks the control plane for the next certificate, for a new key, and of the
+// identity that the control plane is to have, if that is another. It is on disk before it
+// is used, and the old one stays valid until then: after a crash at any point, one of the
+// two works.
 func (r *runner) renewNow(ctx context.Context) error {
 	csr, private, public, err := newTLSKey()
 	if err != nil {
 		return err
 	}
-	answer, err := post[topics.RenewResponse](ctx, r.identity.Server, topics.RenewPath, r.shown.tls(topics.ALPNHTTP),
-		topics.RenewRequest{CSR: csr, Instance: *r.instance.Load()})
+	request := topics.RenewRequest{CSR: csr, Instance: *r.instance.Load()}
+	to := r.shown.identity.Load().Next
+	if to != nil {
+		ca, err := x509.ParseCertificate(to.CA)
+		if err != nil {
+			return err
+		}
+		pin := topics.Fingerprint(ca)
+		request.CA = pin[:]
+	}
+	answer, err := post[topics.RenewResponse](ctx, r.identity.Server, topics.RenewPath, r.shown.current.Load().tls(topics.ALPNHTTP), request)
 	if err != nil {
 		return err
 	}
 	failpoint.Here("agent-certificate-came")
-	next := *r.identity
-	next.Certificate, next.TLSKey = answer.Certificate, private
-	ca, err := x509.ParseCertificate(next.CA)
+	err = r.shown.change(r.state, func(i *Identity) (bool, error) {
+		i.Certificate, i.TLSKey = answer.Certificate, private
+		if to != nil {
+			moved := *i
+			moved.CA, moved.PlaneKey, moved.Before, moved.Next = to.CA, to.Key, &Plane{CA: i.CA, Key: i.PlaneKey}, nil
+			if moved.fits(public) == nil {
+				*i = moved
+				return true, nil
+			}
+		}
+		if err := i.fits(public); err != nil {
+			return false, fmt.Errorf("the control plane's answer cannot be used: %w", err)
+		}
+		return true, nil
+	})
+	failpoint.Here("agent-certificate-saved")
+	return err
+}
+
+// fits verifies an identity by the CA that it names itself.
+func (i *Identity) fits(public []byte) error {
+	ca, err := x509.ParseCertificate(i.CA)
 	if err != nil {
 		return err
 	}
-	if err := next.check(topics.Fingerprint(ca), public); err != nil {
-		return fmt.Errorf("the control plane's answer cannot be used: %w", err)
+	return i.check(topics.Fingerprint(ca), public)
+}
+
+// follow notes what the control plane says about its own identity: the one that is to
+// follow, or with nil in a first welcome that there is one alone. To move, the agent
+// gets a certificate of the next one.
+func (r *runner) follow(next *topics.Succession) {
+	moves := false
+	err := r.shown.change(r.state, func(i *Identity) (bool, error) {
+		if next == nil {
+			changes := i.Next != nil || i.Before != nil
+			i.Next, i.Before = nil, nil
+			return changes, nil
+		}
+		if bytes.Equal(next.CA, i.CA) && bytes.Equal(next.SealKey, i.PlaneKey) {
+			changes := i.Next != nil // called off before this host had moved
+			i.Next = nil
+			return changes, nil
+		}
+		moves = true
+		if i.Next != nil && bytes.Equal(next.CA, i.Next.CA) && bytes.Equal(next.SealKey, i.Next.Key) {
+			return false, nil
+		}
+		i.Next = &Plane{CA: next.CA, Key: next.SealKey}
+		if own, err := seal.ParseKey(i.SealKey); err != nil {
+			return false, err
+		} else if _, err := seal.NewChannel(own, next.SealKey, seal.Agent, string(i.Host)); err != nil {
+			return false, err
+		}
+		return true, nil
+	})
+	if err != nil {
+		r.log.Error("the control plane's next identity cannot be kept", "err", err)
+		return
 	}
-	if err := next.save(r.state); err != nil {
-		return err
+	if moves {
+		r.log.Info("the control plane has another identity soon; moving to it", "until", time.UnixMilli(next.Until).UTC())
+		time.AfterFunc(rand.N(r.Renew/12+1), r.renewAtOnce) // not with the whole fleet in one moment
 	}
-	failpoint.Here("agent-certificate-saved")
-	return r.shown.use(&next)
 }

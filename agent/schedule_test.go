@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -66,8 +65,16 @@ func (s *solitary) start(program *program) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	shown := &credentials{} // good for longer than any of this takes
-	shown.current.Store(&tls.Certificate{Leaf: &x509.Certificate{NotBefore: time.Now(), NotAfter: time.Now().AddDate(100, 0, 0)}})
+	if _, err := os.Lstat(filepath.Join(s.dir, policyFile)); err != nil { // its repositories are directories
+		policy := preset(s.t, PolicyBackup, s.dir)
+		policy.RepositoryRoots = roots()
+		if err := policy.Save(s.dir); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	valid := &credentials{} // for longer than any of this takes
+	valid.current.Store(&shown{leaf: &x509.Certificate{NotBefore: time.Now(), NotAfter: time.Now().AddDate(100, 0, 0)}})
+	valid.identity.Store(&Identity{})
 	timing := DefaultTiming()
 	timing.Link.Backoff, timing.Link.BackoffCap = time.Hour, 6*time.Hour
 	r := &runner{
@@ -75,7 +82,7 @@ func (s *solitary) start(program *program) {
 		log:      slog.New(slog.DiscardHandler),
 		identity: &Identity{Host: "attic-0001", Hostname: "attic"},
 		state:    s.dir,
-		shown:    shown,
+		shown:    valid,
 		renewed:  make(chan struct{}, 1),
 		journal:  journal,
 		room:     full,

@@ -26,8 +26,9 @@ import (
 // leads; that is also what the policy was asked about.
 type source struct {
 	topics.Source
-	real    string // where it leads; of one that is not there, as far as it does
-	missing error  // why restic is not given it
+	real    string       // where it leads; of one that is not there, as far as it does
+	missing error        // why restic is not given it
+	linked  []topics.Own // the agent's own files below it under a second name
 }
 
 // sources follows a group's paths, and refuses those that lead out of where the policy
@@ -71,6 +72,11 @@ const maxLinks = 100
 // lead follows every symbolic link of a path. If there is nothing where it leads, the
 // error says so and is fs.ErrNotExist; the path is then where that would be.
 func lead(path string) (string, error) {
+	if runtime.GOOS == "windows" {
+		if why := misspelt(path); why != "" {
+			return path, errors.New(why)
+		}
+	}
 	path = filepath.Clean(path)
 	for range maxLinks {
 		real, err := filepath.EvalSymlinks(path)
@@ -164,7 +170,7 @@ func or(a, b string) string {
 // look finds the sources of a backup after the hooks before it, which may have mounted
 // them, and compares them with the last time. An ending that is not Succeeded is the
 // job's.
-func (w work) look() ([]source, restic.Ending) {
+func (w work) look(ctx context.Context) ([]source, restic.Ending) {
 	fail := func(cause topics.Cause, message string) ([]source, restic.Ending) {
 		w.out.Line(topics.Error, message)
 		return nil, restic.Ending{State: topics.Failed, Cause: cause, Message: message}
@@ -187,6 +193,12 @@ func (w work) look() ([]source, restic.Ending) {
 		s := &found[i]
 		if o, ours := holds(all, s.real); s.missing == nil && ours {
 			s.missing, s.Empty = ownSource{o}, topics.OwnSource
+		}
+		if s.missing == nil {
+			s.linked = secondNames(ctx, w.state, []string{s.real})
+			if slices.ContainsFunc(s.linked, func(o topics.Own) bool { return o.Path == s.real }) {
+				s.missing, s.Empty = ownSource{own{dir: s.real, what: topics.OwnAgent}}, topics.OwnSource
+			}
 		}
 		if s.missing != nil {
 			why = append(why, s.words())
@@ -221,8 +233,8 @@ func (w work) own() []own {
 	return ownDirectories(w.state, []string{w.place.CacheDir, w.place.TempDir}, address)
 }
 
-// given returns what restic is told to read and to leave out, and what of the latter is
-// ours.
+// given returns what restic is told to read and what a group leaves out, and what of
+// ours is left out besides.
 func (w work) given(found []source) (paths, excludes []string, out []topics.Own) {
 	group := w.Run.Group
 	var leads []patterns.Lead
@@ -236,9 +248,9 @@ func (w work) given(found []source) (paths, excludes []string, out []topics.Own)
 		if s.Read != "" {
 			leads = append(leads, patterns.Lead{From: s.Path, To: s.Read})
 		}
+		out = append(out, s.linked...)
 	}
-	out = leftOut(w.own(), paths)
-	return paths, without(patterns.Led(group.Excludes, runtime.GOOS == "windows", leads), out), out
+	return paths, patterns.Led(group.Excludes, runtime.GOOS == "windows", leads), append(leftOut(w.own(), paths), out...)
 }
 
 // judge decides how a backup ended by what it saved of its sources.

@@ -560,7 +560,10 @@ func (w *world) seen(what string, done func() bool) {
 
 func (w *world) enroll() {
 	w.t.Helper()
-	if _, err := Enroll(w.t.Context(), w.address, w.token.Reveal(), w.state, "backup"); err != nil {
+	policy := preset(w.t, PolicyBackup, w.state)
+	policy.RepositoryRoots = []string{w.folder}
+	e := Enrolment{Server: w.address, Token: w.token.Reveal(), State: w.state, Policy: policy}
+	if _, err := e.Run(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"maps"
 	"math"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -32,6 +33,8 @@ import (
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/restic-manager/restic-manager/lobby"
 )
 
 // The MQTT versions a broker may speak, as they stand in a CONNECT.
@@ -49,6 +52,14 @@ var (
 	// "not authorised" (CONNACK 5).
 	ErrBadPassword = errors.New("bad user name or password")
 
+	// ErrClientID is the same for a client ID that whoever connects may not have
+	// (CONNACK 2).
+	ErrClientID = errors.New("client ID is not accepted")
+
+	// ErrUnavailable is the same where nobody can tell at the moment whether the
+	// client may come in (CONNACK 3): it should try again as it is.
+	ErrUnavailable = errors.New("not available at the moment")
+
 	// ErrTopic refuses a topic that cannot be published to: empty, with
 	// wildcards, beginning with "$", of too many levels or too long.
 	ErrTopic = errors.New("not a topic to publish to")
@@ -64,6 +75,14 @@ type Config struct {
 	Log      *slog.Logger
 	Limits   Limits // DefaultAgents when zero
 	Versions []byte // accepted MQTT versions; MQTT311 alone when empty
+
+	// Shared are networks whose addresses many clients share: Limits.PerAddress does not
+	// apply to them.
+	Shared []netip.Prefix
+	// Proxies are the addresses of TCP proxies. A connection from there begins with a
+	// header of the PROXY protocol, version 1 or 2, and counts for whom that names. From
+	// anywhere else such a header is garbage.
+	Proxies []netip.Prefix
 
 	// Authorise decides what a connection may do. It is called once per connection,
 	// on that connection's goroutine, and may block. An error refuses the client.
@@ -102,14 +121,23 @@ type Limits struct {
 	Parting time.Duration
 
 	PacketSize  int // bytes, checked before anything is allocated for the packet
+	ConnectSize int // the same of a CONNECT, whose sender nobody knows yet
 	Levels      int // in a topic or filter
-	Connections int // at once, the ones still in the handshake included
-	PerAddress  int // the same, per IPv4 address or IPv6 /64
+
+	// Waiting is how many connections there may be that have not proven yet who they are,
+	// from the TCP handshake to an accepted CONNECT, and PerAddress how many of them from
+	// one IPv4 address or IPv6 /64. One more closes the oldest; see package lobby.
+	Waiting, PerAddress int
+
+	Connections int // of clients
+	// PerName is how many connections may have the same Rights.Name; one more closes the
+	// oldest.
+	PerName int
 
 	// WriteQueue is how many messages wait for one client, Inflight how many QoS 1
 	// messages it may leave unacknowledged; at most 65,535 each. Beyond either,
 	// messages to that client are dropped. A queue costs 8 bytes per place from the
-	// first byte of a connection, so a long one wants few Connections.
+	// CONNECT on, so a long one wants few Connections.
 	WriteQueue, Inflight int
 
 	// Subscriptions is how many filters one client may hold.
@@ -125,18 +153,20 @@ type Limits struct {
 func DefaultAgents() Limits {
 	return Limits{
 		Handshake: 3 * time.Second, Connect: 3 * time.Second, Write: 5 * time.Second, Close: 5 * time.Second,
-		PacketSize: 256 << 10, Levels: 10, Connections: 4096, PerAddress: 1024,
+		PacketSize: 256 << 10, ConnectSize: 16 << 10, Levels: 10, Waiting: 1024, PerAddress: 32,
+		// 10,000 agents, and a fifth that lost their connection before we noticed.
+		Connections: 12_000, PerName: 8,
 		WriteQueue: 128, Inflight: 1024, Subscriptions: 32,
 		MinKeepAlive: 10 * time.Second, MaxKeepAlive: 600 * time.Second,
 	}
 }
 
 // DefaultPublic are the limits for consumers such as Home Assistant: few of
-// them, each with room for every retained message one filter can match. They
-// often share one address, so there is no cap per address.
+// them, each with room for every retained message one filter can match.
 func DefaultPublic() Limits {
 	l := DefaultAgents()
-	l.Connections, l.PerAddress = 100, 0
+	l.Waiting, l.Connections, l.PerName = 256, 100, 25
+	l.ConnectSize = 128 << 10 // a client ID and a user name may have 64 KiB each
 	l.WriteQueue, l.Inflight, l.Subscriptions = math.MaxUint16, math.MaxUint16, 1024
 	l.MinKeepAlive, l.MaxKeepAlive = 0, 1800*time.Second
 	l.Parting = 500 * time.Millisecond
@@ -188,7 +218,7 @@ type Connection struct {
 // Stats count since New, except Connected.
 type Stats struct {
 	Connected int64 // now
-	Refused   int64 // connections that never became a client: over a cap, failed handshake, no rights
+	Refused   int64 // connections that never became a client: pushed out, over a cap, failed handshake, no rights
 	Denied    int64 // publishes and subscribes outside a client's rights
 	Dropped   int64 // messages not delivered because a client's queue or inflight window was full
 	Panics    int64 // recovered; each cost one client its connection
@@ -201,12 +231,14 @@ type Broker struct {
 
 	refused, denied, dropped, panics atomic.Int64
 
-	mu       sync.Mutex
-	conns    map[*conn]struct{}
-	admitted int            // connections that hold a place
-	places   map[string]int // the same by address
-	closing  atomic.Bool    // set under mu
-	wg       sync.WaitGroup // one for every conn; nothing is added once closing
+	lobby *lobby.Lobby
+
+	mu      sync.Mutex
+	conns   map[*conn]struct{}
+	names   map[string]map[*conn]struct{} // of clients, by Rights.Name
+	pushed  time.Time                     // when it was last logged that connections are pushed out
+	closing atomic.Bool                   // set under mu
+	wg      sync.WaitGroup                // one for every conn; nothing is added once closing
 
 	// tables is held while a client enters or leaves Mochi's tables. Without it,
 	// one that leaves can delete its successor of the same client id, which then
@@ -261,8 +293,10 @@ func New(cfg Config) (*Broker, error) {
 			SysTopicResendInterval: 60, // each time stops the world to count memory
 			Logger:                 slog.New(&quiet{cfg.Log.Handler()}),
 		}),
-		conns:  map[*conn]struct{}{},
-		places: map[string]int{},
+		conns: map[*conn]struct{}{},
+		names: map[string]map[*conn]struct{}{},
+		lobby: lobby.New(lobby.Limits{Waiting: cfg.Limits.Waiting, PerAddress: cfg.Limits.PerAddress, Proven: cfg.Limits.Connections,
+			Exempt: slices.Concat(cfg.Shared, cfg.Proxies)}),
 	}
 	// One hook only: Mochi asks all of them and is content with a single yes.
 	if err := b.server.AddHook(&hook{broker: b}, nil); err != nil {
@@ -283,6 +317,7 @@ func (b *Broker) Run(ctx context.Context) error {
 
 	b.mu.Lock()
 	b.closing.Store(true)
+	b.lobby.Close()
 	last := slices.Collect(maps.Keys(b.conns))
 	b.mu.Unlock()
 	for _, c := range last {

@@ -610,7 +610,7 @@ func TestTwoHundredClientsDoNotDelayTheEnd(t *testing.T) {
 // plane does that stops: everybody who reads hears it.
 func TestWhatIsSaidInPartingArrives(t *testing.T) {
 	limits := quick()
-	limits.Parting = DefaultPublic().Parting
+	limits.Parting, limits.PerName = DefaultPublic().Parting, 0
 	w := start(t, Config{Limits: limits}, nil, nil)
 	var listening []*raw
 	for i := range 50 {

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"runtime/debug"
@@ -14,6 +15,9 @@ import (
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/restic-manager/restic-manager/lobby"
 )
 
 const (
@@ -41,6 +45,7 @@ type conn struct {
 	net.Conn          // what MQTT is spoken over, TLS or not
 	raw      net.Conn // the socket beneath
 	broker   *Broker
+	place    *lobby.Place
 	since    time.Time
 
 	// Written under broker.mu before Mochi knows the client; read freely after.
@@ -54,7 +59,9 @@ type conn struct {
 	kicked      []string // names kicked while authorising
 
 	// Of the connection's own goroutine.
+	head      []byte // the CONNECT, while it is not read yet
 	client    *mqtt.Client
+	unnamed   bool   // it wants a session that lasts and names none
 	ackID     uint16 // of the SUBSCRIBE or UNSUBSCRIBE being processed
 	entering  bool   // holds broker.tables on the way in
 	entered   bool   // is or was a client
@@ -79,17 +86,16 @@ type conn struct {
 // WebSocket, and returns when it is gone; it closes nc. The same limits apply,
 // except the one on the TLS handshake.
 func (b *Broker) Attach(nc net.Conn) error {
-	release, ok := b.place(nc.RemoteAddr())
-	if !ok {
-		nc.Close()
-		return errors.New("too many connections")
+	place := b.enter(nc)
+	if place == nil {
+		return ErrClosed
 	}
-	defer release()
-	return b.attach(nc, nc)
+	defer place.Leave()
+	return b.attach(nc, nc, place)
 }
 
-func (b *Broker) attach(nc, raw net.Conn) error {
-	c := &conn{Conn: nc, raw: raw, broker: b, since: time.Now(), gone: make(chan struct{})}
+func (b *Broker) attach(nc, raw net.Conn, place *lobby.Place) error {
+	c := &conn{Conn: nc, raw: raw, broker: b, place: place, since: time.Now(), gone: make(chan struct{})}
 	c.drained.L = &c.mu
 	b.mu.Lock()
 	if b.closing.Load() {
@@ -105,12 +111,18 @@ func (b *Broker) attach(nc, raw net.Conn) error {
 	if b.cfg.Limits.Connect > 0 {
 		_ = nc.SetReadDeadline(c.since.Add(b.cfg.Limits.Connect)) // Mochi sets its own once it has the CONNECT
 	}
-	err := c.guard(func() error { return b.server.EstablishConnection("", c) })
+	// Mochi has a queue and a goroutine for whoever it is given, so it is given nobody
+	// before there is a whole CONNECT.
+	err := c.listen()
+	if err == nil {
+		err = c.guard(func() error { return b.server.EstablishConnection("", c) })
+	}
 	c.Close()
 	_ = c.guard(func() error { b.bury(c); return nil })
 
 	b.mu.Lock()
 	delete(b.conns, c)
+	b.unname(c)
 	if c.expiry != nil {
 		c.expiry.Stop()
 	}
@@ -132,6 +144,57 @@ func (b *Broker) attach(nc, raw net.Conn) error {
 	}
 	b.cfg.Log.Info("client disconnected", append(attrs, "name", c.rights.Name, "err", err)...)
 	return err
+}
+
+var errNoConnect = errors.New("the first packet is no CONNECT, or too large a one")
+
+// listen reads the CONNECT into head.
+func (c *conn) listen() error {
+	head := make([]byte, 2, 512)
+	if _, err := io.ReadFull(c.Conn, head); err != nil {
+		return err
+	}
+	if head[0] != packets.Connect<<4 {
+		return errNoConnect
+	}
+	size, shift := int(head[1]&0x7f), 7
+	for head[len(head)-1]&0x80 != 0 {
+		if shift > 21 {
+			return errNoConnect
+		}
+		head = append(head, 0)
+		if _, err := io.ReadFull(c.Conn, head[len(head)-1:]); err != nil {
+			return err
+		}
+		size |= int(head[len(head)-1]&0x7f) << shift
+		shift += 7
+	}
+	if most := c.broker.cfg.Limits.ConnectSize; most > 0 && size > most {
+		return errNoConnect
+	}
+	n := len(head)
+	// As it comes, so that a length alone takes no memory.
+	for len(head) < n+size {
+		from := len(head)
+		head = append(head, make([]byte, min(n+size-from, 4096))...)
+		if _, err := io.ReadFull(c.Conn, head[from:]); err != nil {
+			return err
+		}
+	}
+	c.head = head
+	return nil
+}
+
+// Read reads the CONNECT, and then what comes after it.
+func (c *conn) Read(p []byte) (int, error) {
+	if len(c.head) > 0 {
+		n := copy(p, c.head)
+		if c.head = c.head[n:]; len(c.head) == 0 {
+			c.head = nil
+		}
+		return n, nil
+	}
+	return c.Conn.Read(p)
 }
 
 // guard is the wall round a connection. The value of a panic may quote a

@@ -81,10 +81,8 @@ func TestAPacketThatPanicsCostsItsSenderOnly(t *testing.T) {
 		t.Errorf("%d clients and %d subscriptions are left in the tables, want 2 and 0", clients, subs)
 	}
 	await(t, func() error {
-		w.Broker.mu.Lock()
-		defer w.Broker.mu.Unlock()
-		if got := w.places["127.0.0.1"]; got != 1 || w.admitted != 1 {
-			return fmt.Errorf("%d places are taken, %d of them by us, want 1", w.admitted, got)
+		if got := w.lobby.Stats(); got.Waiting != 0 || got.Proven != 1 {
+			return fmt.Errorf("%+v places are taken, want ours alone", got)
 		}
 		return nil
 	})

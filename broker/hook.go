@@ -44,6 +44,35 @@ type refusal struct {
 
 func refuse(v4, v5 byte, why string) *refusal { return &refusal{v4, v5, errors.New(why)} }
 
+// Return codes of a CONNACK in MQTT 3.1.1, par. 3.2.2.3. There are no others.
+const (
+	badVersion    = 1
+	badClientID   = 2
+	unavailable   = 3
+	badPassword   = 4
+	notAuthorised = 5
+)
+
+// refusals are the codes for what an Authorise may return; anything else is
+// notAuthorised.
+var refusals = []struct {
+	err    error
+	v4, v5 byte
+}{
+	{ErrBadPassword, badPassword, 0x86},
+	{ErrClientID, badClientID, 0x85},
+	{ErrUnavailable, unavailable, 0x88},
+}
+
+func refusalOf(err error) *refusal {
+	for _, r := range refusals {
+		if errors.Is(err, r.err) {
+			return &refusal{r.v4, r.v5, err}
+		}
+	}
+	return &refusal{notAuthorised, 0x87, err}
+}
+
 // OnConnect decides over a CONNECT. Mochi would drop a refused client without a
 // word, so the answer is written here.
 func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
@@ -65,11 +94,14 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 func (h *hook) admit(c *conn, cl *mqtt.Client, pk packets.Packet) *refusal {
 	b, limits := h.broker, h.broker.cfg.Limits
 	if !slices.Contains(b.cfg.Versions, pk.ProtocolVersion) {
-		return refuse(1, 0x84, "MQTT version is not accepted")
+		return refuse(badVersion, 0x84, "MQTT version is not accepted")
+	}
+	if c.unnamed && pk.ProtocolVersion < MQTT5 {
+		return refuse(badClientID, 0x85, "a session that lasts needs a client id")
 	}
 	keepAlive := time.Duration(pk.Connect.Keepalive) * time.Second
 	if keepAlive < limits.MinKeepAlive || limits.MaxKeepAlive > 0 && keepAlive > limits.MaxKeepAlive {
-		return refuse(5, 0x87, "keep-alive is out of bounds")
+		return refuse(notAuthorised, 0x87, "keep-alive is out of bounds")
 	}
 	who := Connect{
 		ClientID: pk.Connect.ClientIdentifier, User: string(pk.Connect.Username), Password: pk.Connect.Password,
@@ -105,15 +137,26 @@ func (h *hook) enter(c *conn, cl *mqtt.Client, version byte, granted *rights) *r
 	b := h.broker
 	if other, ok := b.server.Clients.Get(cl.ID); ok {
 		if rival := connOf(other); rival == nil || rival.rights.Name != granted.Name { // nil is the broker's own
-			return refuse(2, 0x85, "client id is in use under another name")
+			return refuse(badClientID, 0x85, "client id is in use under another name")
 		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c.authorising = false
-	if b.closing.Load() || slices.Contains(c.kicked, granted.Name) {
-		return refuse(5, 0x87, "rights were withdrawn meanwhile")
+	if b.closing.Load() {
+		return refuse(unavailable, 0x8b, "the broker is being stopped")
 	}
+	if slices.Contains(c.kicked, granted.Name) {
+		return refuse(notAuthorised, 0x87, "rights were withdrawn meanwhile")
+	}
+	if !c.place.Prove() {
+		return refuse(unavailable, 0x97, "there are as many clients as there may be")
+	}
+	b.crowded(granted.Name)
+	if b.names[granted.Name] == nil {
+		b.names[granted.Name] = map[*conn]struct{}{}
+	}
+	b.names[granted.Name][c] = struct{}{}
 	c.rights, c.id, c.version = granted, cl.ID, version
 	if !granted.until.IsZero() {
 		c.expiry = time.AfterFunc(time.Until(granted.until), func() {
@@ -124,28 +167,53 @@ func (h *hook) enter(c *conn, cl *mqtt.Client, version byte, granted *rights) *r
 	return nil
 }
 
+// crowded makes room for one more connection under a name. The caller holds mu.
+func (b *Broker) crowded(name string) {
+	most := b.cfg.Limits.PerName
+	if most == 0 || len(b.names[name]) < most {
+		return
+	}
+	var oldest *conn
+	for c := range b.names[name] {
+		if oldest == nil || c.since.Before(oldest.since) {
+			oldest = c
+		}
+	}
+	b.cfg.Log.Warn("too many connections under one name; the oldest is closed", "name", name, "client", oldest.id)
+	b.unname(oldest)
+	oldest.Close()
+}
+
+// unname forgets under which name a connection is. The caller holds mu.
+func (b *Broker) unname(c *conn) {
+	if c.rights == nil {
+		return
+	}
+	name := c.rights.Name
+	if delete(b.names[name], c); len(b.names[name]) == 0 {
+		delete(b.names, name)
+	}
+}
+
 func (h *hook) authorise(c *conn, who Connect) (*rights, *refusal) {
 	b := h.broker
 	b.mu.Lock()
 	c.authorising = true // until admit has either taken or refused the rights
 	b.mu.Unlock()
 	if b.cfg.Authorise == nil {
-		return nil, refuse(5, 0x87, "nobody is allowed in")
+		return nil, refuse(notAuthorised, 0x87, "nobody is allowed in")
 	}
 	r, err := b.cfg.Authorise(who)
-	if errors.Is(err, ErrBadPassword) {
-		return nil, &refusal{4, 0x86, err}
-	}
 	if err != nil {
-		return nil, &refusal{5, 0x87, err}
+		return nil, refusalOf(err)
 	}
 	granted, err := r.seal()
 	if err != nil {
-		return nil, &refusal{5, 0x87, err}
+		return nil, refusalOf(err)
 	}
 	if w := who.Will; w != nil && (granted.will != w.Topic || !plain(w.Topic, b.cfg.Limits.Levels)) {
 		b.deny(Denial{Name: granted.Name, ClientID: who.ClientID, What: "will", Topic: w.Topic})
-		return nil, refuse(5, 0x87, "will is for a topic of somebody else")
+		return nil, refuse(notAuthorised, 0x87, "will is for a topic of somebody else")
 	}
 	return granted, nil
 }
@@ -193,6 +261,7 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 		if c.client == nil {
 			c.client = cl
 		}
+		c.unnamed = pk.Connect.ClientIdentifier == "" && !pk.Connect.Clean
 		pk.Connect.Clean = true
 	case packets.Publish:
 		if c.rights != nil && strings.HasPrefix(pk.TopicName, "$") { // Mochi passes over it without a word
@@ -222,6 +291,14 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 	}
 	switch pk.FixedHeader.Type {
 	case packets.Connack:
+		if pk.ReasonCode > notAuthorised && cl.Properties.ProtocolVersion != MQTT5 {
+			// Mochi refuses what breaks the protocol with codes that MQTT 3.1.1 does not
+			// have. That says to close without a word, but for a version nobody speaks.
+			if cl.Properties.ProtocolVersion == MQTT311 {
+				c.mute()
+			}
+			pk.ReasonCode = badVersion
+		}
 		if c.entering {
 			c.entering, c.entered = false, true
 			h.broker.tables.Unlock()

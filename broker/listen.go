@@ -6,63 +6,53 @@ import (
 	"errors"
 	"maps"
 	"net"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/pires/go-proxyproto"
+
+	"github.com/restic-manager/restic-manager/lobby"
 )
-
-// place reserves a connection for addr within the limits; release returns it.
-func (b *Broker) place(addr net.Addr) (release func(), ok bool) {
-	key := neighbourhood(addr)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if most := b.cfg.Limits.Connections; b.closing.Load() || most > 0 && b.admitted >= most {
-		b.refused.Add(1)
-		return nil, false
-	}
-	if most := b.cfg.Limits.PerAddress; most > 0 && b.places[key] >= most {
-		b.refused.Add(1)
-		return nil, false
-	}
-	b.admitted++
-	b.places[key]++
-	return sync.OnceFunc(func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.admitted--
-		if b.places[key]--; b.places[key] == 0 {
-			delete(b.places, key)
-		}
-	}), true
-}
-
-// neighbourhood returns the network that one party is likely to own: an IPv4 address,
-// or an IPv6 /64.
-func neighbourhood(addr net.Addr) string {
-	ap, err := netip.ParseAddrPort(addr.String())
-	if err != nil {
-		return addr.String()
-	}
-	ip := ap.Addr().Unmap().WithZone("")
-	if ip.Is6() {
-		if p, err := ip.Prefix(64); err == nil {
-			return p.String()
-		}
-	}
-	return ip.String()
-}
 
 // socket is an accepted connection; its place is free again when it is closed.
 type socket struct {
 	net.Conn
-	release func()
+	place *lobby.Place
 }
 
 func (s *socket) Close() error {
 	err := s.Conn.Close()
-	s.release()
+	s.place.Leave()
 	return err
+}
+
+// enter gives a connection a place in the lobby.
+func (b *Broker) enter(nc net.Conn) *lobby.Place {
+	p := b.lobby.Enter(nc.RemoteAddr(), func() {
+		nc.Close() // whoever has it counts it as refused
+		b.crush(nc.RemoteAddr())
+	})
+	if p == nil {
+		b.refused.Add(1)
+		nc.Close()
+	}
+	return p
+}
+
+// crush logs, at most once a minute, that silent connections make room for others.
+func (b *Broker) crush(last net.Addr) {
+	b.mu.Lock()
+	said := time.Since(b.pushed) < time.Minute
+	if !said {
+		b.pushed = time.Now()
+	}
+	b.mu.Unlock()
+	if !said {
+		s := b.lobby.Stats()
+		b.cfg.Log.Warn("many connections prove nothing; the oldest are closed to let others in", "remote", last.String(),
+			"waiting", s.Waiting, "closed", s.Pushed)
+	}
 }
 
 // Serve accepts clients from ln until ctx ends; it closes ln. It returns when
@@ -72,7 +62,7 @@ func (s *socket) Close() error {
 // With a tlsConf, which is not modified, a connection is TLS or nothing. Its
 // ALPN protocol decides: "mqtt" or none is a client of ours; a name in other has
 // its function called with the *tls.Conn, free of deadlines, and owns it from
-// there, but keeps its place among Limits.Connections until it is closed.
+// there, but keeps its place among Limits.Waiting until it is closed.
 // A GetConfigForClient that asks some clients for no certificate must set
 // NextProtos so that they cannot end up here.
 func (b *Broker) Serve(ctx context.Context, ln net.Listener, tlsConf *tls.Config, other map[string]func(net.Conn)) error {
@@ -103,7 +93,9 @@ func (b *Broker) Serve(ctx context.Context, ln net.Listener, tlsConf *tls.Config
 			if errors.Is(err, net.ErrClosed) {
 				return err
 			}
-			// Usually out of file descriptors, which passes when somebody leaves.
+			if lobby.Exhausted(err) && b.lobby.Thin() > 0 { // their goroutines close them within the pause
+				pause = shortest
+			}
 			b.cfg.Log.Error("cannot accept a connection; trying again", "err", err, "pause", pause)
 			select {
 			case <-ctx.Done():
@@ -113,12 +105,11 @@ func (b *Broker) Serve(ctx context.Context, ln net.Listener, tlsConf *tls.Config
 			continue
 		}
 		pause = shortest
-		release, ok := b.place(nc.RemoteAddr())
-		if !ok {
-			nc.Close()
+		place := b.enter(nc)
+		if place == nil {
 			continue
 		}
-		s := &socket{nc, release}
+		s := &socket{nc, place}
 		if !open.add(s) {
 			s.Close()
 			continue
@@ -132,12 +123,17 @@ func (b *Broker) Serve(ctx context.Context, ln net.Listener, tlsConf *tls.Config
 
 // greet detects the protocol of a connection and passes it to its handler.
 func (b *Broker) greet(s *socket, tlsConf *tls.Config, other map[string]func(net.Conn), open *sockets) {
-	if tlsConf == nil {
-		_ = b.attach(s, s)
-		return
-	}
 	if b.cfg.Limits.Handshake > 0 {
 		_ = s.SetDeadline(time.Now().Add(b.cfg.Limits.Handshake))
+	}
+	if !b.introduced(s) {
+		s.Close()
+		return
+	}
+	if tlsConf == nil {
+		_ = s.SetDeadline(time.Time{})
+		_ = b.attach(s, s, s.place)
+		return
 	}
 	t := tls.Server(s, tlsConf)
 	if err := t.Handshake(); err != nil {
@@ -156,7 +152,26 @@ func (b *Broker) greet(s *socket, tlsConf *tls.Config, other map[string]func(net
 		s.Close()
 		return
 	}
-	_ = b.attach(t, s)
+	_ = b.attach(t, s, s.place)
+}
+
+// introduced has a proxy say for whom it connects. A connection from anywhere else says
+// nothing of the kind, and is what it is.
+func (b *Broker) introduced(s *socket) bool {
+	if !lobby.Contains(b.cfg.Proxies, s.RemoteAddr()) {
+		return true
+	}
+	// The library would set a deadline of its own, and take it away afterwards.
+	p := proxyproto.NewConn(s.Conn, proxyproto.WithPolicy(proxyproto.REQUIRE), proxyproto.SetReadHeaderTimeout(0))
+	from := p.RemoteAddr() // reads the header
+	if p.ProxyHeader() == nil {
+		b.refused.Add(1)
+		b.cfg.Log.Warn("a proxy did not say for whom it connects: it has to send the PROXY protocol", "remote", s.Conn.RemoteAddr().String())
+		return false
+	}
+	s.Conn = p
+	s.place.From(from)
+	return true
 }
 
 // sockets are the open connections of Serve.

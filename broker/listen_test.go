@@ -1,10 +1,12 @@
 package broker
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -12,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/pires/go-proxyproto"
 )
 
 // nuisances are the ways to keep a connection without being a client: what to
@@ -126,7 +130,7 @@ func TestOnlyOurOwnCertificatesPassTheHandshake(t *testing.T) {
 func TestAnotherProtocolIsHandedOver(t *testing.T) {
 	ca := newAuthority(t, "ours")
 	limits := quick()
-	limits.Connections = 2
+	limits.Waiting = 2
 	w := start(t, Config{Limits: limits}, ca.server(), map[string]func(net.Conn){
 		"http/1.1": func(c net.Conn) {
 			defer c.Close()
@@ -207,9 +211,9 @@ func TestServeSaysWhenItsListenerIsClosed(t *testing.T) {
 	}
 }
 
-func TestAThousandConnectsBeyondTheCap(t *testing.T) {
+func TestAThousandSilentConnectionsKeepNobodyOut(t *testing.T) {
 	limits := quick()
-	limits.Connections, limits.PerAddress = 20, 0
+	limits.Waiting, limits.PerAddress = 20, 0
 	w := start(t, Config{Limits: limits}, nil, nil)
 	friend := w.join(hello{id: "attic_1"})
 
@@ -236,39 +240,105 @@ func TestAThousandConnectsBeyondTheCap(t *testing.T) {
 	}
 }
 
-func TestOneAddressCannotTakeEveryPlace(t *testing.T) {
+func TestSilentConnectionsOfOneAddressPushOutOneAnother(t *testing.T) {
 	limits := quick()
-	limits.PerAddress = 2
+	limits.PerAddress, limits.Handshake, limits.Connect = 2, time.Minute, time.Minute
 	w := start(t, Config{Limits: limits}, nil, nil)
-	w.join(hello{id: "attic_1"})
-	second := w.join(hello{id: "attic_2"})
-	w.dial().expectClosed()
-	second.send(bye)
-	w.awaitConnected(1)
-	await(t, func() error {
-		r := w.dial()
-		if _, err := r.Write(hello{id: "attic_3"}.packet()); err != nil {
-			return err
-		}
-		_, _, err := r.next()
-		return err
-	})
+	one := w.join(hello{id: "attic_1"})
+	first, second := w.dial(), w.dial()
+	w.join(hello{id: "attic_2"}) // clients do not count among the silent, nor do they stay there
+	first.expectClosed()
+	w.join(hello{id: "attic_3"})
+	second.send(hello{id: "attic_4"}.packet())
+	second.expect(0x20)
+	one.send(ping)
+	one.expect(0xd0)
+	w.awaitConnected(4)
+	if !strings.Contains(w.logs.String(), "many connections prove nothing") {
+		t.Error("nobody is told that connections are pushed out")
+	}
 }
 
-func TestNeighbourhood(t *testing.T) {
-	for addr, want := range map[string]string{
-		"192.0.2.7:1": "192.0.2.7", "[::ffff:192.0.2.7]:1": "192.0.2.7",
-		"[2001:db8:1:2:3::4]:1": "2001:db8:1:2::/64", "[fe80::1%eth0]:1": "fe80::/64",
+func TestOneNameCannotTakeEveryPlace(t *testing.T) {
+	limits := quick()
+	limits.PerName, limits.Connections = 2, 3
+	w := start(t, Config{Limits: limits}, nil, nil)
+	first, second := w.join(hello{id: "attic_1"}), w.join(hello{id: "attic_2"})
+	other := w.join(hello{id: "cellar_1"})
+	full := w.dial()
+	full.send(hello{id: "barn_1"}.packet())
+	if kind, body, err := full.next(); err != nil || kind != 0x20 || len(body) != 2 || body[1] != 3 {
+		t.Errorf("one too many was answered %#x %x, %v; want return code 3", kind, body, err)
+	}
+	second.send(bye)
+	w.awaitConnected(2)
+	w.join(hello{id: "attic_3"})
+	other.send(bye)
+	w.awaitConnected(2)
+	w.join(hello{id: "attic_4"}) // one too many of that name
+	first.expectClosed()
+	w.awaitConnected(2)
+}
+
+// TestAProxySaysForWhomItConnects has four clients come by one address.
+func TestAProxySaysForWhomItConnects(t *testing.T) {
+	limits := quick()
+	limits.PerAddress, limits.Connect, limits.Handshake = 1, time.Second, time.Second
+	remotes := make(chan string, 8)
+	authorise := func(c Connect) (Rights, error) {
+		remotes <- c.Remote.String()
+		return anyHost(c)
+	}
+	ca := newAuthority(t, "ours")
+	w := start(t, Config{Limits: limits, Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Authorise: authorise},
+		ca.server(), nil)
+	v2 := &proxyproto.Header{Version: 2, Command: proxyproto.PROXY, TransportProtocol: proxyproto.TCPv6,
+		SourceAddr:      &net.TCPAddr{IP: net.ParseIP("2001:db8::7"), Port: 77},
+		DestinationAddr: &net.TCPAddr{IP: net.ParseIP("2001:db8::1"), Port: 8883}}
+	binary, err := v2.Format()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		header []byte
+		from   string // "" is refused
+	}{
+		"version 1":    {[]byte("PROXY TCP4 192.0.2.7 192.0.2.1 4711 8883\r\n"), "192.0.2.7:4711"},
+		"version 2":    {binary, "[2001:db8::7]:77"},
+		"no header":    {nil, ""},
+		"half of one":  {[]byte("PROXY TCP4 192.0.2.7"), ""},
+		"nonsense":     {[]byte("PROXY TCP9 a b c d\r\n"), ""},
+		"of many KiB":  {append([]byte("PROXY TCP4 "), bytes.Repeat([]byte("1"), 5000)...), ""},
+		"an HTTP verb": {[]byte("GET / HTTP/1.1\r\n\r\n"), ""},
 	} {
-		tcp := &net.TCPAddr{}
-		if a, err := net.ResolveTCPAddr("tcp", addr); err == nil {
-			tcp = a
+		r := w.dial()
+		_, _ = r.Write(c.header)
+		tc := tls.Client(r.Conn, ca.client("attic"))
+		_ = tc.SetDeadline(time.Now().Add(10 * time.Second))
+		_, err := tc.Write(hello{id: "attic_1"}.packet())
+		if err == nil {
+			_, err = tc.Read(make([]byte, 4))
 		}
-		if got := neighbourhood(tcp); got != want {
-			t.Errorf("neighbourhood(%s) = %s, want %s", addr, got, want)
+		switch {
+		case c.from == "" && err == nil:
+			t.Errorf("%s: it was let in", name)
+		case c.from == "" && errors.Is(err, os.ErrDeadlineExceeded):
+			t.Errorf("%s: it may stay", name)
+		case c.from != "" && err != nil:
+			t.Errorf("%s: %v", name, err)
+		case c.from != "":
+			if got := <-remotes; got != c.from {
+				t.Errorf("%s: it came from %s, want %s", name, got, c.from)
+			}
 		}
 	}
-	if got := neighbourhood(&net.UnixAddr{Name: "@", Net: "unix"}); got != "@" {
-		t.Errorf("a path is its own neighbourhood, got %s", got)
+
+	// From anywhere else a header is garbage.
+	w = start(t, Config{Limits: limits, Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, Authorise: authorise}, nil, nil)
+	r := w.dial()
+	_, _ = r.Write(append([]byte("PROXY TCP4 192.0.2.7 192.0.2.1 4711 8883\r\n"), hello{id: "attic_1"}.packet()...))
+	r.expectClosed()
+	if len(remotes) != 0 {
+		t.Errorf("a stranger was taken for a proxy, and its client let in from %s", <-remotes)
 	}
 }

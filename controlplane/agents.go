@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -10,9 +11,12 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/broker"
+	"github.com/restic-manager/restic-manager/controlplane/enroll"
+	"github.com/restic-manager/restic-manager/controlplane/notices"
 	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // admitAgent lets a host into its own subtree, for as long as its certificate
@@ -24,22 +28,43 @@ func (p *Plane) admitAgent(c broker.Connect) (broker.Rights, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
+	if _, err := topics.ParseHostID(c.Certificate.Subject.CommonName); err != nil {
+		return broker.Rights{}, err
+	}
 	h, err := p.Desk.Trusted(ctx, c.Certificate)
 	if err != nil {
-		return broker.Rights{}, err
+		return broker.Rights{}, known(err)
 	}
 	prefix, n, ok := strings.Cut(c.ClientID, "_")
 	if _, err := strconv.ParseUint(n, 10, 64); !ok || err != nil || prefix != string(h.ID) || c.User != string(h.ID) {
 		p.Jobs.Refused(h.ID, "", "a connection under another client ID or user name")
-		return broker.Rights{}, fmt.Errorf("client ID %.60q and user %.60q do not fit the certificate of %s", c.ClientID, c.User, h.ID)
+		return broker.Rights{}, fmt.Errorf("%w: client ID %.60q and user %.60q do not fit the certificate of %s", broker.ErrClientID,
+			c.ClientID, c.User, h.ID)
 	}
-	if err := p.Desk.Used(ctx, h, c.Certificate); err != nil {
-		return broker.Rights{}, fmt.Errorf("host %s: %w", h.ID, err)
+	moved, err := p.Desk.Used(ctx, h, c.Certificate)
+	if err != nil {
+		return broker.Rights{}, known(fmt.Errorf("host %s: %w", h.ID, err))
 	}
 	failpoint.Here("plane-certificate-used")
+	if moved {
+		p.Jobs.Forget(h.ID) // it seals for another key from now on
+		p.log.Info("host uses another identity of the control plane", "host", h.ID)
+	}
 	death := topics.Topic{Kind: topics.KindDeath, Host: h.ID}.String()
 	return broker.Rights{Name: string(h.ID), Publish: []string{topics.AgentWrites(h.ID)}, Subscribe: []string{topics.AgentReads(h.ID)},
 		Retain: []string{death, topics.Topic{Kind: topics.KindBirth, Host: h.ID}.String()}, Will: death, Until: c.Certificate.NotAfter}, nil
+}
+
+// known marks an error as [broker.ErrUnavailable] unless it says that the host is not
+// trusted: one that is, and hears otherwise because the disk is full, would give up
+// for long.
+func known(err error) error {
+	for _, no := range []error{store.ErrNotFound, store.ErrRevoked, store.ErrSuperseded} {
+		if errors.Is(err, no) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
 }
 
 // heard takes what an agent published. The broker's gate has seen to it that the
@@ -70,9 +95,14 @@ func (p *Plane) denied(d broker.Denial) {
 }
 
 // enrolled is called when a host was let in, perhaps again: what speaks under
-// its old keys is nobody now.
+// its old keys is nobody now, so its session is over: the will that the broker publishes
+// for it cannot say so, as nothing sealed with these keys counts any more.
 func (p *Plane) enrolled(h store.Host) {
-	p.Jobs.Forget(h.ID)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := p.Jobs.Expel(ctx, h.ID); err != nil {
+		p.log.Error("end the session of a host that was enrolled again", "host", h.ID, "err", err)
+	}
 	p.agents.Kick(string(h.ID))
 	p.changed(h.ID)
 }
@@ -84,7 +114,21 @@ func (p *Plane) guard(ctx context.Context) error {
 	again := time.NewTicker(p.timing.Guard)
 	defer again.Stop()
 	expelled := map[topics.HostID]int64{}
+	accepted, err := p.Desk.Load(ctx)
+	if err != nil && ctx.Err() == nil { // then everybody is told once more
+		p.log.Error("look which identity is accepted", "err", err)
+	}
+	var looked time.Time
 	for {
+		if time.Since(looked) > lookReplacedEvery {
+			looked = time.Now()
+			if err := p.replaced.Look(ctx); err != nil && ctx.Err() == nil {
+				p.log.Error("look for replacements that wait", "err", err)
+			}
+		}
+		if err := p.succeed(ctx, &accepted); err != nil && ctx.Err() == nil {
+			p.log.Error("look which identity is accepted", "err", err)
+		}
 		revoked, err := p.Store.Revoked(ctx)
 		if err != nil && ctx.Err() == nil {
 			p.log.Error("look for revoked hosts", "err", err)
@@ -107,4 +151,100 @@ func (p *Plane) guard(ctx context.Context) error {
 		case <-again.C:
 		}
 	}
+}
+
+// lookReplacedEvery is how often it is looked which replacements of machines wait for long.
+const lookReplacedEvery = time.Minute
+
+// lookMovingEvery is how old what a notice says of a change of the identity may be: it
+// counts all hosts.
+const lookMovingEvery = 15 * time.Second
+
+// succeed looks whether another identity of ours is accepted now, whoever decided it,
+// and tells everybody whom that concerns.
+func (p *Plane) succeed(ctx context.Context, accepted *[sha256.Size]byte) error {
+	if err := p.Desk.Overdue(ctx); err != nil {
+		return err
+	}
+	if m := p.moving.Load(); m == nil || (m.Plan != nil || len(m.Left) > 0) && time.Since(p.movingAt) > lookMovingEvery {
+		if err := p.lookMoving(ctx); err != nil {
+			return err
+		}
+		p.movingAt = time.Now()
+	}
+	now, err := p.Desk.Load(ctx)
+	if err != nil || now == *accepted {
+		return err
+	}
+	s, err := p.Desk.Succession(ctx, nil)
+	if err != nil {
+		return err
+	}
+	p.log.Info("the identity of the control plane has changed, or is to", "generation", s.Generation, "moved", s.Moved, "hosts", s.All)
+	if s.Plan == nil { // who was left behind is nobody any more
+		for _, h := range s.Left {
+			p.agents.Kick(h.ID)
+			if err := p.Jobs.Expel(ctx, topics.HostID(h.ID)); err != nil {
+				return err
+			}
+		}
+	}
+	if err := p.Jobs.Succeed(ctx); err != nil {
+		return err
+	}
+	*accepted = now
+	if err := p.lookMoving(ctx); err != nil {
+		return err
+	}
+	p.decided()
+	return nil
+}
+
+// successionSays tells administrators how far a change of the identity has come, and
+// whom its end leaves behind. It is asked for every page, so it says what was so when
+// somebody last looked.
+func (p *Plane) successionSays(context.Context) []notices.Notice {
+	s := p.moving.Load()
+	if s == nil || s.Plan == nil && len(s.Left) == 0 {
+		return nil
+	}
+	var names []string
+	for _, h := range s.Left {
+		if len(names) == 5 {
+			names = append(names, fmt.Sprintf("and %d more", len(s.Left)-5))
+			break
+		}
+		names = append(names, words.Visible(h.Name))
+	}
+	left := strings.Join(names, ", ")
+	const again = "make a token for it on its page, and run restic-manager-agent enroll --again there"
+	if s.Plan == nil {
+		return []notices.Notice{{ID: "identity-left", Severity: notices.Failure,
+			Say: fmt.Sprintf("The control plane has another identity, and %d of %d hosts know the one from before alone: %s. They are "+
+				"refused. Their schedules go on, and nothing can be asked of them.", len(s.Left), s.All, left),
+			Remedy: "Enrol each again: " + again + ".", Link: notices.Link{Text: "Look who is left", URL: enroll.Page}}}
+	}
+	until := time.UnixMilli(s.Plan.Until)
+	n := notices.Notice{ID: "identity-changing", Severity: notices.Info,
+		Say: fmt.Sprintf("The control plane's identity is being changed: %d of %d hosts have moved. The other one is accepted until %s.",
+			s.Moved, s.All, words.ISO(until)),
+		Remedy: "The page Identity, or restic-manager key identity, shows the rest; there the end is put off, reached, or the change called off.",
+		Link:   notices.Link{Text: "Look at the identity", URL: enroll.Page}}
+	if len(s.Left) > 0 {
+		n.Say += " Left are " + left + "."
+		n.Remedy = "Have them connected, with agents of this version: update older ones first. After the end, " + again + ". " + n.Remedy
+		if time.Until(until) < 7*24*time.Hour {
+			n.Severity = notices.Warning
+		}
+	}
+	return []notices.Notice{n}
+}
+
+// lookMoving notes how far a change of the identity has come.
+func (p *Plane) lookMoving(ctx context.Context) error {
+	s, err := p.Desk.Succession(ctx, p.presence.Reachable)
+	if err == nil {
+		p.moving.Store(&s)
+	}
+	return err
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/restic-manager/restic-manager/private"
 )
 
 // ErrClaimed says that another control plane runs on this data directory.
@@ -14,14 +16,14 @@ var ErrClaimed = errors.New("another control plane runs on this data directory")
 // ends, however it does. Two control planes on one database would each take the
 // other's hosts for offline, and send every job twice.
 func Claim(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := private.MakeDir(dir); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "serving.lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("claim the data directory: %w", err)
 	}
-	if err := lock(f); err != nil {
+	if err := errors.Join(private.Own(f.Name(), dir), lock(f)); err != nil {
 		err = errors.Join(err, f.Close())
 		if errors.Is(err, errLocked) {
 			return nil, fmt.Errorf("%w, %s: stop it first, or give this one a directory of its own", ErrClaimed, dir)

@@ -10,8 +10,11 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/broker"
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -23,17 +26,24 @@ func (p *Plane) admitConsumer(c broker.Connect) (broker.Rights, error) {
 	defer cancel()
 	u, err := p.Store.MQTTUser(ctx, c.User)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return broker.Rights{}, err
+		return broker.Rights{}, fmt.Errorf("consumer %.60q: %w: %w", c.User, broker.ErrUnavailable, err)
 	}
 	if subtle.ConstantTimeCompare(password.HashKey(string(c.Password)), u.KeyHash) != 1 || err != nil {
 		return broker.Rights{}, fmt.Errorf("consumer %.60q: %w", c.User, broker.ErrBadPassword)
+	}
+	if err := p.Store.Confirmed(ctx, "consumer", u.Name); err != nil { // it may be confirmed soon
+		return broker.Rights{}, fmt.Errorf("consumer %.60q: %w: %w", c.User, broker.ErrUnavailable, err)
+	}
+	role := u.Acts()
+	if !rights.May(role, rights.See) {
+		return broker.Rights{}, fmt.Errorf("consumer %.60q: whoever made it may not sign in any more", c.User)
 	}
 	p.admitted.note(u, p.connectedAs(u.Name))
 	if err := p.Store.SeenMQTTUser(ctx, u.Name); err != nil {
 		p.log.Error("note that a consumer connected", "consumer", u.Name, "err", err)
 	}
 	r := broker.Rights{Name: u.Name, Subscribe: []string{topics.ConsumersRead, topics.HomeAssistantRead}}
-	if u.MayDo {
+	if rights.May(role, rights.Run) {
 		r.Publish = []string{topics.ConsumersDo}
 	}
 	return r, nil
@@ -41,11 +51,11 @@ func (p *Plane) admitConsumer(c broker.Connect) (broker.Rights, error) {
 
 // A grip is what a consumer was let in with.
 type grip struct {
-	key   string
-	mayDo bool
+	key  string
+	role store.Role // that it acts in
 }
 
-func gripOf(u store.MQTTUser) grip { return grip{string(u.KeyHash), u.MayDo} }
+func gripOf(u store.MQTTUser) grip { return grip{string(u.KeyHash), u.Acts()} }
 
 // admitted remembers what the connections of each consumer were let in with: of
 // several, the first. There are as many as there are consumers.
@@ -91,8 +101,9 @@ func (p *Plane) disconnect(name string) {
 	}
 }
 
-// watchConsumers ends connections whose credential was revoked or changed by
-// another process: the command line beside us.
+// watchConsumers ends connections whose credential was revoked or changed, or whose
+// maker's rights were, here or by another process: the command line beside us. It also
+// looks which credentials people should know of.
 func (p *Plane) watchConsumers(ctx context.Context) error {
 	look := time.NewTicker(p.timing.Consumer)
 	defer look.Stop()
@@ -104,6 +115,9 @@ func (p *Plane) watchConsumers(ctx context.Context) error {
 		}
 		if err := p.recheckConsumers(ctx); err != nil && ctx.Err() == nil {
 			p.log.Error("look whether connected consumers still may be", "err", err)
+		}
+		if err := p.credentials.look(ctx, p.Store); err != nil && ctx.Err() == nil {
+			p.log.Error("look for credentials that end soon", "err", err)
 		}
 	}
 }
@@ -148,8 +162,19 @@ func (c consumers) Connected() []base.Connected {
 
 // A wish is what a consumer asked for.
 type wish struct {
-	actor string
-	topic topics.Topic
+	actor    string
+	consumer string
+	topic    topics.Topic
+}
+
+// do carries out a wish in the role that its consumer has now: it may have waited, and
+// the connection it came by may be about to end.
+func (p *Plane) do(ctx context.Context, w wish) error {
+	u, err := p.Store.MQTTUser(ctx, w.consumer)
+	if err != nil {
+		return err
+	}
+	return p.Jobs.Do(ctx, jobs.Actor{Name: w.actor, Role: u.Acts()}, w.topic)
 }
 
 // wished takes a consumer's wish. It runs on the consumer's own goroutine in the
@@ -161,8 +186,9 @@ func (p *Plane) wished(m broker.Message) {
 		return
 	}
 	select {
-	case p.wishes <- wish{"mqtt:" + m.Name, t}:
+	case p.wishes <- wish{"mqtt:" + m.Name, m.Name, t}:
 	default:
+		p.Jobs.Aside(t.Host, protocol.AsideQueue)
 		p.log.Warn("too many wishes at once; one was refused", "consumer", m.Name, "topic", m.Topic)
 	}
 }
@@ -173,7 +199,7 @@ func (p *Plane) grant(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case w := <-p.wishes:
-			if err := p.Jobs.Do(ctx, w.actor, w.topic); err != nil {
+			if err := p.do(ctx, w); err != nil {
 				p.log.Warn("a consumer's wish was not carried out", "consumer", w.actor, "topic", w.topic.String(), "err", err)
 			}
 		}

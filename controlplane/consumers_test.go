@@ -84,7 +84,8 @@ func running(t *testing.T, change ...func(*Config)) (*Plane, *buffer) {
 func (p *Plane) consumer(t *testing.T, name string, mayDo bool) string {
 	t.Helper()
 	key := password.NewKey("")
-	if err := p.Store.AddMQTTUser(t.Context(), "test", store.MQTTUser{Name: name, KeyHash: password.HashKey(key), MayDo: mayDo}); err != nil {
+	row := store.MQTTUser{Name: name, KeyHash: password.HashKey(key), MayDo: mayDo}
+	if err := p.Store.AddMQTTUser(t.Context(), store.Maker{Name: "test"}, row); err != nil {
 		t.Fatal(err)
 	}
 	return key
@@ -215,7 +216,7 @@ func TestARevokedConsumerIsGoneAtOnce(t *testing.T) {
 	p.listens(t, "home", secret)
 	p.listens(t, "other", other)
 	began := p.consumers.Connections()[0].Since
-	if _, err := p.Store.ChangeMQTTUser(t.Context(), "test", "home", store.MQTTUserChange{MayDo: new(true)}); err != nil {
+	if _, err := p.Store.ChangeMQTTUser(t.Context(), store.Maker{Name: "test"}, "home", store.MQTTUserChange{MayDo: new(true)}); err != nil {
 		t.Fatal(err)
 	}
 	p.disconnect("home")
@@ -245,7 +246,8 @@ func TestWhatAnotherProcessRevokesEndsConnectionsToo(t *testing.T) {
 	for what, change := range map[string]func(name string) error{
 		"revoked": func(name string) error { return p.Store.RemoveMQTTUser(t.Context(), "cli", name) },
 		"a new password": func(name string) error {
-			_, err := p.Store.ChangeMQTTUser(t.Context(), "cli", name, store.MQTTUserChange{KeyHash: []byte("other"), MayDo: new(false)})
+			change := store.MQTTUserChange{KeyHash: []byte("other"), MayDo: new(false)}
+			_, err := p.Store.ChangeMQTTUser(t.Context(), store.Maker{Name: "cli"}, name, change)
 			return err
 		},
 	} {

@@ -11,22 +11,32 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/restic-manager/restic-manager/broker"
+	"github.com/restic-manager/restic-manager/controlplane/drills"
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
+	"github.com/restic-manager/restic-manager/controlplane/notices"
 	"github.com/restic-manager/restic-manager/controlplane/public"
+	"github.com/restic-manager/restic-manager/controlplane/queries"
 	"github.com/restic-manager/restic-manager/controlplane/removal"
+	"github.com/restic-manager/restic-manager/controlplane/replace"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
+	"github.com/restic-manager/restic-manager/controlplane/self"
+	"github.com/restic-manager/restic-manager/controlplane/space"
+	"github.com/restic-manager/restic-manager/controlplane/upkeep"
 	"github.com/restic-manager/restic-manager/controlplane/web"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/zone"
+	"github.com/restic-manager/restic-manager/lobby"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
@@ -42,6 +52,7 @@ var Version = "dev"
 type Config struct {
 	Data   string         // directory of the database
 	Key    keyring.Source // of the secrets; the zero value is the file Data.key, beside it
+	Mark   string         // file of the database's mark; "" is beside the key's
 	HTTP   string         // web pages and API
 	Agents string         // agents: MQTT and enrolment over TLS
 	MQTT   string         // consumers: the public broker; loopback only
@@ -49,11 +60,19 @@ type Config struct {
 	Timing Timing
 	Logs   Logs
 	Limits protocol.Limits
+	Space  space.Limits // of the data directory's disk; the zero value does not watch it
+	Copies int          // of the database that are kept; 0 is self.Kept
+
+	QueryCache int64 // bytes of answers about snapshots that are kept in memory; 0 is queries.DefaultCache
+
+	// AcceptRollback starts on a database that is behind its mark.
+	AcceptRollback bool
 
 	// Now is the clock by which schedules fire and protection is judged; nil is the
 	// computer's.
 	Now func() time.Time
 
+	Connections     Connections
 	TLSCert, TLSKey string         // files; "" serves the pages without TLS
 	Proxies         []netip.Prefix // believed about where requests come from
 }
@@ -78,6 +97,8 @@ type Timing struct {
 	Schedule    schedule.Timing
 	Web         base.Timing
 	Maintenance maintenance.Timing
+	Upkeep      upkeep.Timing
+	Self        self.Timing
 	Sweep       time.Duration // between two looks at what retention removes
 	Guard       time.Duration // between two looks at who is trusted no longer
 	HostLife    time.Duration // of the certificates of hosts
@@ -87,7 +108,8 @@ type Timing struct {
 // DefaultTiming is what runs unless a test says otherwise.
 func DefaultTiming() Timing {
 	return Timing{Jobs: jobs.DefaultTiming(), Hosts: hosts.DefaultTiming(), Public: public.DefaultTiming(),
-		Schedule: schedule.DefaultTiming(), Web: base.DefaultTiming(), Maintenance: maintenance.DefaultTiming(), Sweep: time.Hour,
+		Schedule: schedule.DefaultTiming(), Web: base.DefaultTiming(), Maintenance: maintenance.DefaultTiming(), Self: self.DefaultTiming(),
+		Upkeep: upkeep.DefaultTiming(), Sweep: time.Hour,
 		Guard: time.Second, HostLife: enroll.HostLife, Consumer: 2 * time.Second}
 }
 
@@ -99,23 +121,35 @@ type Plane struct {
 	Hub   *jobs.Hub
 	Web   *web.Server
 
+	data        string
 	claimed     *os.File // ours until it is closed
 	log         *slog.Logger
 	timing      Timing
 	retention   store.Retention
 	jobAge      time.Duration
 	removal     *removal.Service
+	self        *self.Service
+	replaced    *replace.Reminder
 	presence    *hosts.Presence
+	space       *space.Watch
+	upkeep      *upkeep.Keeper
+	notices     *notices.List // what people should know about the plane itself
 	bell        *hosts.Bell
 	fleet       *fleet.Board
 	publisher   *public.Publisher
 	schedules   *schedule.Runner
 	maintenance *maintenance.Runner
+	queries     *queries.Asker
+	drills      *drills.Service
 	agents      *broker.Broker
 	consumers   *broker.Broker
 	admitted    admitted
+	credentials credentials
 	wishes      chan wish
 	https       *certificate // nil serves the pages without TLS
+	pages       *lobby.Lobby // who is connected to the pages
+	moving      atomic.Pointer[enroll.Succession]
+	movingAt    time.Time // when it was noted; guard's
 
 	httpLn, agentsLn, mqttLn net.Listener
 }
@@ -130,30 +164,53 @@ func New(ctx context.Context, c Config) (*Plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := store.OpenWith(ctx, c.Data, c.Key)
+	s, err := store.OpenWith(ctx, c.Data, store.Options{Key: c.Key, Mark: c.Mark, Upgrade: true, AcceptRollback: c.AcceptRollback})
 	if err != nil {
 		return nil, errors.Join(err, claimed.Close())
 	}
 	for _, said := range s.Mended {
 		c.Log.Warn(said)
 	}
+	if s.Copied != "" {
+		c.Log.Info("the database was brought up to date; a copy of before is kept until the next time", "copy", s.Copied)
+	}
 	s.LogLines = c.Logs.Lines
 	p := &Plane{
 		Store:     s,
+		data:      c.Data,
 		claimed:   claimed,
 		log:       c.Log,
 		timing:    c.Timing,
 		retention: c.Logs.Retention,
 		jobAge:    c.Logs.JobAge,
 		removal:   &removal.Service{Store: s},
+		notices:   &notices.List{},
 		bell:      &hosts.Bell{},
 		Hub:       jobs.NewHub(),
 		wishes:    make(chan wish, 64),
 	}
-	if err := p.compose(ctx, c); err != nil {
+	p.notices.Add(misplacedKey(s.KeyMisplaced()))
+	p.upkeep = &upkeep.Keeper{Store: s, Log: c.Log, Timing: c.Timing.Upkeep, Version: Version, Accepted: c.AcceptRollback}
+	p.notices.Add(p.upkeep.Notices)
+	p.notices.Add(p.successionSays)
+	if err = p.upkeep.Start(ctx); err == nil {
+		err = p.compose(ctx, c)
+	}
+	if err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
+}
+
+// misplacedKey is the notice that the key lies beside what it encrypts, if it does. It
+// is looked at when the plane starts: moving the key takes a stop.
+func misplacedKey(say, remedy string) notices.Source {
+	return func(context.Context) []notices.Notice {
+		if say == "" {
+			return nil
+		}
+		return []notices.Notice{{ID: "key-in-data", Severity: notices.Warning, Say: say, Remedy: remedy}}
+	}
 }
 
 func (p *Plane) compose(ctx context.Context, c Config) error {
@@ -173,21 +230,42 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
+	kept := c.Copies
+	if kept == 0 {
+		kept = self.Kept
+	}
+	p.self = &self.Service{Store: p.Store, Data: c.Data, Keep: kept, Timing: c.Timing.Self, Log: c.Log,
+		Spare: func() uint64 { return p.space.Spare() }, Changed: func() { p.decided() }}
+	p.notices.Add(p.self.Notices)
+	plane, err := p.Store.PlaneOf(ctx)
+	if err != nil {
+		return err
+	}
+	p.credentials.now = now
+	p.notices.Add(p.credentials.Notices)
+	p.replaced = &replace.Reminder{Store: p.Store}
+	p.notices.Add(p.replaced.Notices)
 	p.presence = hosts.NewPresence(c.Timing.Hosts, now, rows)
 	p.fleet = fleet.NewBoard(p.Store, p.presence, now)
 	p.Desk = &enroll.Desk{Store: p.Store, CA: ca, SealKey: key.Public(), Log: c.Log, Enrolled: p.enrolled, Changed: p.decided}
 	if c.Timing.HostLife > 0 {
 		ca.HostLife = c.Timing.HostLife
 	}
-	p.agents, err = broker.New(broker.Config{Name: "agents", Log: c.Log, Limits: broker.DefaultAgents(), Versions: []byte{broker.MQTT311},
-		Authorise: p.admitAgent, Received: p.heard, Denied: p.denied})
+	if _, err := p.Desk.Load(ctx); err != nil {
+		return err
+	}
+	ofAgents, ofConsumers := p.bound(c.Connections, c.Proxies, c.Log)
+	p.agents, err = broker.New(broker.Config{Name: "agents", Log: c.Log, Limits: ofAgents, Versions: []byte{broker.MQTT311},
+		Shared: c.Connections.Shared, Proxies: c.Connections.Proxies, Authorise: p.admitAgent, Received: p.heard, Denied: p.denied})
 	if err != nil {
 		return err
 	}
 	p.consumers, err = broker.New(broker.Config{
 		Name:      "public",
 		Log:       c.Log,
-		Limits:    broker.DefaultPublic(),
+		Limits:    ofConsumers,
+		Shared:    slices.Concat(ours, c.Connections.Shared), // a proxy beside us adds TLS
+		Proxies:   c.Connections.Proxies,
 		Versions:  []byte{broker.MQTT311, broker.MQTT5},
 		Authorise: p.admitConsumer,
 		Received:  p.wished,
@@ -207,19 +285,32 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Now:     now,
 	})
 	p.Jobs = jobs.New(jobs.Config{
-		Store:    p.Store,
-		Key:      key,
-		Presence: p.presence,
-		Hub:      p.Hub,
-		Log:      c.Log,
-		Timing:   c.Timing.Jobs,
-		Limits:   c.Limits,
-		Now:      now,
-		Send:     func(topic string, payload []byte) error { return p.agents.Publish(topic, payload, 1, false) },
-		Changed:  p.changed,
-		Cut:      p.cut,
-		Came:     p.schedules.HostCame,
+		Store:     p.Store,
+		Epoch:     plane.Epoch,
+		HearUntil: jobs.HearUntil(plane.RestoredAt, now()),
+		Key:       key,
+		Keys:      p.Desk.Keys,
+		Follows:   p.Desk.Follows,
+		Presence:  p.presence,
+		Hub:       p.Hub,
+		Log:       c.Log,
+		Timing:    c.Timing.Jobs,
+		Limits:    c.Limits,
+		Now:       now,
+		Send:      func(topic string, payload []byte) error { return p.agents.Publish(topic, payload, 1, false) },
+		Changed:   p.changed,
+		Cut:       p.cut,
+		Came:      p.schedules.HostCame,
+		Short:     func() bool { return p.space.Holds() },
+		Refuses:   func() bool { return p.space.Refuses() },
 	})
+	p.queries = queries.New(queries.Config{Store: p.Store, Jobs: p.Jobs, Presence: p.presence, Log: c.Log, Cache: c.QueryCache})
+	p.Jobs.Answered = p.queries.Answered
+	p.self.Online = p.presence.Reachable
+	p.self.List = func(ctx context.Context, host topics.HostID, repository topics.RepositoryID, place topics.HostID) error {
+		_, _, err := p.Jobs.AskAt(ctx, store.Plane, jobs.Order{Host: host, Kind: topics.SnapshotsJob, Repository: repository, Place: place})
+		return err
+	}
 	p.maintenance = maintenance.NewRunner(maintenance.Config{
 		Store:   p.Store,
 		Jobs:    p.Jobs,
@@ -229,7 +320,27 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Timing:  c.Timing.Maintenance,
 		Now:     now,
 	})
+	p.drills = &drills.Service{Store: p.Store, Jobs: p.Jobs, Online: p.presence.Reachable, Changed: p.decided, Log: c.Log, Now: now}
+	p.space = space.New(ctx, space.Config{
+		Dir:    c.Data,
+		Limits: c.Space,
+		Log:    c.Log,
+		Now:    time.Now,
+		Try:    p.Store.Try,
+		Relieve: func(ctx context.Context) {
+			p.sweepOnce(ctx)
+			if err := p.Store.Shrink(ctx); err != nil {
+				c.Log.Warn("giving back the place of the database's log failed", "err", err)
+			}
+		},
+		Changed: func() { p.decided() },
+	})
+	p.notices.Add(p.space.Notices)
 	p.publisher = public.New(public.Config{Store: p.Store, Presence: p.presence, Fleet: p.fleet, Hub: p.Hub, Publish: p.consumers.Publish,
+		Space: func() (string, uint64) {
+			s := p.space.Status()
+			return string(s.Level), s.Free &^ (16<<20 - 1)
+		},
 		Log: c.Log, Timing: c.Timing.Public, Now: now})
 
 	for _, l := range []struct {
@@ -251,9 +362,13 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 	p.Web, err = web.New(base.Config{
 		Store:       p.Store,
 		Jobs:        p.Jobs,
+		Queries:     p.queries,
 		Hub:         p.Hub,
 		Presence:    p.presence,
 		Fleet:       p.fleet,
+		Notices:     p.notices,
+		Self:        p.self,
+		Short:       p.space.Holds,
 		Bell:        p.bell,
 		Changed:     p.decided,
 		Desk:        p.Desk,
@@ -276,6 +391,11 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 			Retention: c.Logs.Retention,
 			JobAge:    c.Logs.JobAge,
 			Limits:    c.Limits,
+
+			Connections: [3]int{ofAgents.Connections, ofConsumers.Connections, p.pages.Limits().Proven},
+			Shared:      c.Connections.Shared,
+			TCPProxies:  c.Connections.Proxies,
+			Space:       c.Space,
 		},
 	})
 	return err
@@ -284,17 +404,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 // SealKey is the control plane's own key for what it and its agents say to each
 // other, made at the first call.
 func SealKey(ctx context.Context, s *store.Store) (seal.Key, error) {
-	b, err := s.Secret(ctx, "seal_key", func() ([]byte, error) {
-		k, err := seal.NewKey()
-		if err != nil {
-			return nil, err
-		}
-		return k.Bytes(), nil
-	})
-	if err != nil {
-		return seal.Key{}, err
-	}
-	return seal.ParseKey(b)
+	return enroll.OpenSealKey(ctx, s)
 }
 
 func loopback(addr string) error {
@@ -363,19 +473,25 @@ func (p *Plane) Run(ctx context.Context) error {
 	g.Go(func() error { return p.Jobs.Run(gctx) })
 	g.Go(func() error { return p.schedules.Run(gctx) })
 	g.Go(func() error { return p.maintenance.Run(gctx) })
+	g.Go(func() error { return p.drills.Run(gctx) })
 	g.Go(func() error { return p.publisher.Run(gctx) })
 	g.Go(func() error { return p.Web.Run(gctx) })
 	g.Go(func() error { return p.grant(gctx) })
 	g.Go(func() error { return p.watchConsumers(gctx) })
 	g.Go(func() error { return p.sweep(gctx) })
+	g.Go(func() error { return p.space.Run(gctx) })
+	g.Go(func() error { return p.upkeep.Run(gctx) })
 	g.Go(func() error { return p.guard(gctx) })
+	g.Go(func() error { return p.self.Run(gctx) })
+	g.Go(func() error { return p.queries.ServeLocal(gctx, queries.Socket(p.data)) })
 	g.Go(func() error {
-		srv := &http.Server{Handler: p.Web.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		srv := &http.Server{Handler: p.Web.Handler(), ConnContext: lobby.Context,
+			ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 			ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)} // of strangers' handshakes
 		if p.https != nil {
 			srv.TLSConfig = p.https.config()
 		}
-		return serve(gctx, p.httpLn, srv)
+		return serve(gctx, lobby.Listener{Listener: p.httpLn, Lobby: p.pages}, srv)
 	})
 	g.Go(func() error { // on the agents' port, who says nothing has as little time as with the broker
 		return serve(gctx, enrol, &http.Server{
@@ -391,6 +507,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	if berr := b.Wait(); berr != nil && ctx.Err() == nil {
 		err = errors.Join(berr, err)
 	}
+	p.upkeep.End(context.WithoutCancel(ctx))
 	return err
 }
 
@@ -440,29 +557,40 @@ func (p *Plane) decided(hosts ...topics.HostID) {
 	p.Jobs.Stir()
 }
 
+// sweepOnce removes what is kept no longer.
+func (p *Plane) sweepOnce(ctx context.Context) {
+	switch n, err := p.Store.SweepLogs(ctx, p.retention); {
+	case err != nil && ctx.Err() == nil:
+		p.log.Error("remove old logs", "err", err)
+	case n > 0:
+		p.log.Info("old logs removed", "jobs", n)
+	}
+	switch jobs, runs, err := p.Store.SweepRecords(ctx, p.jobAge); {
+	case err != nil && ctx.Err() == nil:
+		p.log.Error("remove old records of jobs", "err", err)
+	case jobs+runs > 0:
+		p.log.Info("old records removed", "jobs", jobs, "maintenance", runs)
+	}
+	switch n, err := p.Store.Drafts().Sweep(ctx); {
+	case err != nil && ctx.Err() == nil:
+		p.log.Error("remove old drafts of restores", "err", err)
+	case n > 0:
+		p.log.Info("old drafts of restores removed", "drafts", n)
+	}
+	switch n, err := p.removal.Purge(ctx); {
+	case err != nil && ctx.Err() == nil:
+		p.log.Error("erase what was removed long ago", "err", err)
+	case n > 0:
+		p.log.Info("erased what was removed more than thirty days ago", "rows", n)
+	}
+}
+
 // sweep removes what is kept no longer, now and then.
 func (p *Plane) sweep(ctx context.Context) error {
 	again := time.NewTicker(p.timing.Sweep)
 	defer again.Stop()
 	for {
-		switch n, err := p.Store.SweepLogs(ctx, p.retention); {
-		case err != nil && ctx.Err() == nil:
-			p.log.Error("remove old logs", "err", err)
-		case n > 0:
-			p.log.Info("old logs removed", "jobs", n)
-		}
-		switch jobs, runs, err := p.Store.SweepRecords(ctx, p.jobAge); {
-		case err != nil && ctx.Err() == nil:
-			p.log.Error("remove old records of jobs", "err", err)
-		case jobs+runs > 0:
-			p.log.Info("old records removed", "jobs", jobs, "maintenance", runs)
-		}
-		switch n, err := p.removal.Purge(ctx); {
-		case err != nil && ctx.Err() == nil:
-			p.log.Error("erase what was removed long ago", "err", err)
-		case n > 0:
-			p.log.Info("erased what was removed more than thirty days ago", "rows", n)
-		}
+		p.sweepOnce(ctx)
 		select {
 		case <-ctx.Done():
 			return nil

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/chromedp/kb"
+
 	"github.com/restic-manager/restic-manager/e2e/world"
 )
 
@@ -121,6 +123,31 @@ func TestEveryPageIsForEverybody(t *testing.T) {
 		b.Inspect(name)
 	}
 
+	// A full drill is asked for by keys alone, and names each file with its verdict.
+	card := "/hosts/" + attic.ID
+	b.Open(card)
+	b.Press("Plan drills of this host")
+	b.Inspect("host-drill-plan")
+	b.Open("/settings/drills")
+	b.Inspect("drills")
+	b.Open(card + "#drill")
+	b.TabTo("the full drill", `e.matches("#drill summary") && e.innerText.includes("full drill")`)
+	b.Keys(kb.Enter)
+	b.Inspect("host-drill")
+	b.TabTo("its button", `e.matches("#drill button") && e.innerText.includes("full drill")`)
+	b.Keys(kb.Enter)
+	b.AwaitPath("/jobs/")
+	drill := b.Path()
+	b.AwaitText("#job-header", "Proved 2 files")
+	b.Inspect("job-drill")
+	b.Open(drill + "/proofs")
+	b.AwaitText("table", "2.txt")
+	b.Inspect("proofs")
+	b.Open(drill + "/proofs?kind=failed")
+	b.AwaitText("main", "All of them were proven")
+	b.Open(card)
+	b.AwaitText("#host-proof", "Proven restorable")
+
 	// What a repository keeps, tried before it is saved, and when it is looked after.
 	b.Open(page)
 	b.AwaitText("#repository-retention", "2 stay, none would be removed")
@@ -128,9 +155,9 @@ func TestEveryPageIsForEverybody(t *testing.T) {
 	b.Click("#snapshot-list summary")
 	b.AwaitText("#snapshot-list .pop", "Compare with…")
 	b.Inspect("repository-menu")
-	b.Press("Restore…")
-	b.AwaitPath("/hosts/" + attic.ID + "/operations")
-	if got := Eval[string](b, `document.querySelector("#restore-snapshot").value`); !strings.HasPrefix(got, vault.ID+"/") {
+	b.Press("Restore files…")
+	b.AwaitPath("/restore/new")
+	if got := Eval[string](b, `document.querySelector("[name=snapshot]:checked")?.value ?? ""`); !strings.HasPrefix(got, vault.ID+"/") {
 		t.Errorf("a restore begins with %q", got)
 	}
 	b.Open(page)
@@ -211,6 +238,8 @@ func TestEveryPageIsForEverybody(t *testing.T) {
 		"/hosts/" + attic.ID + "/source-groups/letters/remove": "group-remove",
 		"/repositories/" + vault.ID + "/remove":                "repository-remove",
 		"/hosts/new":                                           "enrol",
+		"/hosts/" + attic.ID + "/kit":                          "kit-host",
+		"/repositories/kit":                                    "kit-all",
 	} {
 		b.Open(path)
 		b.Inspect(name)

@@ -430,6 +430,30 @@ func TestNoSecretComesOut(t *testing.T) {
 	for _, group := range []string{"good", "wrong", "away", "rest"} {
 		out.put("kit", []byte(command(t, exec.Command(program("restic-manager"), "kit", "--repository", group, "--data", w.Data)).out))
 	}
+	for _, of := range [][]string{{"--host", "attic"}, {"--all"}} {
+		printed := command(t, exec.Command(program("restic-manager"), append([]string{"kit", "--data", w.Data}, of...)...))
+		for _, c := range canaries[1:6] {
+			if slices.Contains(c.may, "kit") && find([]byte(printed.out), c.secret) == "" {
+				t.Errorf("%s is not in the kit of %q", c.name, of)
+			}
+		}
+		out.put("kit", []byte(printed.out))
+	}
+	for _, path := range []string{"/hosts/" + attic.ID + "/kit", "/repositories/kit"} {
+		p := person.Page(path)
+		if p.Status != http.StatusOK {
+			t.Errorf("GET %s: %d", path, p.Status)
+		}
+		out.put("kit", []byte(p.HTML))
+	}
+	// That they were shown is written down, and nothing of what is in them.
+	for _, action := range []string{"host.kit_shown", "repository.kits_shown", "repository.kit_shown"} {
+		r := w.request("GET", "/api/audit?action="+action, nil)
+		if !bytes.Contains(r.body, []byte(action)) {
+			t.Errorf("the audit log does not say %s: %s", action, r.body)
+		}
+		out.put("API", r.body)
+	}
 
 	// Both die with a job in their hands, and say where they were.
 	if w.Job(held).State != "running" {

@@ -36,7 +36,7 @@ func TestTheCommandLineSaysHowItEnded(t *testing.T) {
 		{"restic-manager", "serve --colour", 2, "--colour"},
 		{"restic-manager", "enroll-token create", 2, "--data"},
 		{"restic-manager", "enroll-token create --ttl soon --data " + data, 2, "soon"},
-		{"restic-manager", "api-token create --name x --role king --data " + data, 2, "viewer, operator or admin"},
+		{"restic-manager", "api-token create --name x --role king --data " + data, 2, "viewer, operator, restorer or admin"},
 		{"restic-manager", "user add somebody --role admin --data " + data, 2, "--password-stdin"},
 		{"restic-manager", "mqtt-user create --data " + data, 2, "name"},
 		{"restic-manager", "schedule set attic nightly --cron @daily --data " + data, 1, `no host "attic"`},

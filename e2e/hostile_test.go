@@ -440,6 +440,25 @@ func TestWhatAHostSaysIsOnlyText(t *testing.T) {
 	if kit.code != 0 || raw.MatchString(kit.out) {
 		t.Errorf("the kit on the command line: exit status %d, %q", kit.code, raw.FindString(kit.out))
 	}
+	// A repository's name and address are no more than words, in all kits at once, too.
+	at := "/srv/it's $(touch pwned) \"x\" `touch pwned`"
+	w.AddRepository("z'; touch pwned; $(touch pwned) `touch pwned` \"><img src=x onerror=window.pwned=1>", at, password)
+	for _, path := range []string{"/repositories/kit", "/hosts/" + a.ID + "/kit"} {
+		b.Open(path)
+		b.mustBeUnharmed(path)
+	}
+	kit = command(t, exec.Command(program("restic-manager"), "kit", "--all", "--data", w.Data))
+	if kit.code != 0 || raw.MatchString(kit.out) {
+		t.Errorf("all kits on the command line: exit status %d, %q, %s", kit.code, raw.FindString(kit.out), kit.errs)
+	}
+	script := exec.Command("sh", "-e", "-c", kit.out+"\nprintf '<%s>' \"$RESTIC_REPOSITORY\"")
+	script.Dir = t.TempDir()
+	if r := command(t, script); r.code != 0 || r.out != "<"+at+">" {
+		t.Errorf("a shell takes all kits for %q, exit status %d, %s", r.out, r.code, r.errs)
+	}
+	if left, err := os.ReadDir(script.Dir); err != nil || len(left) > 0 {
+		t.Errorf("a name or an address was obeyed: %v, %v", left, err)
+	}
 	// Logs of the control plane go to terminals, too.
 	if m := raw.FindString(w.plane.Errs.String()); m != "" {
 		t.Errorf("the log of the control plane has %q", m)

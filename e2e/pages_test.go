@@ -65,6 +65,7 @@ func TestANewcomersFirstBackupInTheBrowser(t *testing.T) {
 		t.Fatalf("the command to paste is %q", shown)
 	}
 	shown[at+1] = a.State
+	shown = append(shown, "--repository-root", a.Dir) // what the page says of a directory on the host itself
 	r := command(t, agentCommand(shown[1:]...))
 	if r.code != 0 {
 		t.Fatalf("the command to paste ended with exit status %d: %s", r.code, r.errs)

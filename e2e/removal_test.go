@@ -33,7 +33,7 @@ func TestAHostRemovedInTheMiddleOfABackupComesBackWhole(t *testing.T) {
 		}
 		return nil
 	})
-	if took := time.Since(removed); took > 5*time.Second {
+	if took := time.Since(removed); took > 20*time.Second {
 		t.Errorf("its connection was ended after %s", took)
 	}
 	if hosts := w.Hosts(); len(hosts) != 0 {
@@ -89,7 +89,7 @@ func TestRemovingIsUndoneByPage(t *testing.T) {
 	b.AwaitText("h1", "Remove post?")
 	b.Press("Remove source group")
 	b.AwaitText("main", "Removed source groups")
-	b.Press("Restore")
+	b.Click(`main form[action$="/restore"] button`) // "Restore" alone is also in the navigation
 	b.AwaitText("#host-groups", "post")
 
 	b.Press("Remove…")
@@ -101,7 +101,7 @@ func TestRemovingIsUndoneByPage(t *testing.T) {
 	if hosts := w.Hosts(); len(hosts) != 0 {
 		t.Errorf("listed are %+v", hosts)
 	}
-	b.Press("Restore")
+	b.Click(`main form[action$="/restore"] button`)
 	b.AwaitText("h1", "loft")
 	b.AwaitText("#host-groups", "post")
 	attic.AwaitOnline()

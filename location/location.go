@@ -240,7 +240,7 @@ func Pin[S ~string](text S, env map[string]S) (string, error) {
 			host, path, _ := strings.Cut(a.rest, "/")
 			u = &url.URL{Scheme: "https", Host: host, Path: "/" + path}
 		}
-		pin = a.scheme + ":" + u.Scheme + "://" + strings.ToLower(u.Host) + path.Clean("/"+u.Path)
+		pin = a.scheme + ":" + u.Scheme + "://" + strings.ToLower(u.Host) + remotePath(a.scheme, u)
 		if u.RawQuery != "" || u.Fragment != "" {
 			pin += "?" + u.RawQuery + "#" + u.Fragment
 		}
@@ -256,10 +256,25 @@ func Pin[S ~string](text S, env map[string]S) (string, error) {
 	}
 	for _, v := range Variables {
 		if value := string(env[v.Name]); v.Place && value != "" {
-			pin += " " + v.Name + "=" + value
+			pin += " " + v.Name + "=" + strings.ReplaceAll(value, " ", "%20") // a space ends a value
 		}
 	}
 	return pin, nil
+}
+
+// remotePath returns the path of a URL in one spelling for what is one place. What a ".."
+// leads to, or a "/" that is written as %2F, is the server's business: a bucket is the
+// path's first part whatever follows, and not every server leaves out what ".." takes back.
+// Such a path is another place than the one without.
+func remotePath(scheme string, u *url.URL) string {
+	p := u.Path
+	if scheme == "rest" && strings.Contains(strings.ToLower(u.EscapedPath()), "%2f") {
+		p = u.EscapedPath()
+	}
+	if slices.Contains(strings.Split(p, "/"), "..") {
+		return "/" + strings.TrimPrefix(p, "/")
+	}
+	return path.Clean("/" + p)
 }
 
 // The variables that hold the login of a REST server.

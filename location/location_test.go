@@ -175,6 +175,7 @@ func TestAPinIsSpeltOneWay(t *testing.T) {
 		{"local:/srv/x/../vault", "/srv/vault"},
 		{"rest:https://anna:pw@NAS:8000/attic/", "rest:https://nas:8000/attic"},
 		{"rest:https://nas:8000", "rest:https://nas:8000/"},
+		{"rest:https://nas//my%20attic/./x..y", "rest:https://nas/my attic/x..y"},
 		{"rest:http+unix:///run/rest.sock:/x/", "rest:http+unix:///run/rest.sock:/x"},
 		{"s3:s3.example.com/bucket/a", "s3:https://s3.example.com/bucket/a"},
 		{"s3:https://s3.example.com/bucket/a/", "s3:https://s3.example.com/bucket/a"},
@@ -213,6 +214,12 @@ func TestNoOtherServerHasThePin(t *testing.T) {
 		{"s3:nas/b", "s3://evil/nas/b"},
 		{"s3:https://nas/b", "s3:https://nas:k@evil/b"},
 		{"s3:nas/b", "s3:evil/../nas/b"},
+		{"s3:nas/b/x", "s3:nas/evil/../b/x"}, // to restic the bucket is evil, and what lies in it begins with ../b/x
+		{"s3:https://nas/b/x", "s3:https://nas/evil/a/../../b/x"},
+		{"s3:https://nas/b/x", "s3:https://nas/evil/%2e%2e/b/x"},
+		{"rest:https://nas/ours/x", "rest:https://nas/evil/../ours/x"}, // restic sends it as it is
+		{"rest:https://nas/ours/x", "rest:https://nas/evil/%2E%2E/ours/x"},
+		{"rest:https://nas/ours/x", "rest:https://nas/ours%2Fx"}, // one part of a path to some servers
 	} {
 		want, err := Pin[string](c.pinned, nil)
 		if err != nil {

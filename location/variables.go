@@ -18,7 +18,8 @@ type Variable struct {
 	Name   string
 	Secret bool   // its value is never shown
 	Place  bool   // its value is part of where the data lies, see Pin
-	File   bool   // its value is the path of a file on the host
+	Who    bool   // its value says who we are there, and so which of several places it is, see Identity
+	File   bool   // its value is the path of a file on the host, whose administrator says which
 	Config bool   // that file is a configuration, which may name programs to run
 	Flag   string // the flag that takes its place for restic before 0.16
 }
@@ -27,6 +28,11 @@ type Variable struct {
 // run: there is no RESTIC_PASSWORD_COMMAND, no AWS_PROFILE (credential_process), no
 // RCLONE_PASSWORD_COMMAND, no AZURE_FORCE_CLI_CREDENTIAL. Pins list those with
 // Place in this order.
+//
+// Each is one of these: a secret; a part of the place; who we are there, where that
+// decides which place it is; a file of the host's; or half of a login that leads to the
+// same place whoever has it (names of buckets are unique in all of AWS, B2 and Google, a
+// REST server's path is everybody's), which would otherwise keep a key from being changed.
 var Variables = []Variable{
 	{Name: RESTUser},
 	{Name: RESTPassword, Secret: true},
@@ -36,7 +42,7 @@ var Variables = []Variable{
 	{Name: "AWS_ACCESS_KEY_ID"},
 	{Name: "AWS_SECRET_ACCESS_KEY", Secret: true},
 	{Name: "AWS_SESSION_TOKEN", Secret: true},
-	{Name: "AWS_DEFAULT_REGION"},
+	{Name: "AWS_DEFAULT_REGION", Who: true},
 	{Name: "B2_ACCOUNT_ID"},
 	{Name: "B2_ACCOUNT_KEY", Secret: true},
 	{Name: "AZURE_ACCOUNT_NAME", Place: true},
@@ -47,25 +53,25 @@ var Variables = []Variable{
 	{Name: "GOOGLE_ACCESS_TOKEN", Secret: true},
 	{Name: "GOOGLE_APPLICATION_CREDENTIALS", File: true, Config: true},
 	{Name: "OS_AUTH_URL", Place: true},
-	{Name: "OS_REGION_NAME"},
-	{Name: "OS_USERNAME"},
-	{Name: "OS_USER_ID"},
+	{Name: "OS_REGION_NAME", Who: true},
+	{Name: "OS_USERNAME", Who: true},
+	{Name: "OS_USER_ID", Who: true},
 	{Name: "OS_PASSWORD", Secret: true},
-	{Name: "OS_TENANT_ID"},
-	{Name: "OS_TENANT_NAME"},
-	{Name: "OS_USER_DOMAIN_ID"},
-	{Name: "OS_USER_DOMAIN_NAME"},
-	{Name: "OS_PROJECT_NAME"},
-	{Name: "OS_PROJECT_DOMAIN_ID"},
-	{Name: "OS_PROJECT_DOMAIN_NAME"},
-	{Name: "OS_TRUST_ID"},
-	{Name: "OS_APPLICATION_CREDENTIAL_ID"},
-	{Name: "OS_APPLICATION_CREDENTIAL_NAME"},
+	{Name: "OS_TENANT_ID", Who: true},
+	{Name: "OS_TENANT_NAME", Who: true},
+	{Name: "OS_USER_DOMAIN_ID", Who: true},
+	{Name: "OS_USER_DOMAIN_NAME", Who: true},
+	{Name: "OS_PROJECT_NAME", Who: true},
+	{Name: "OS_PROJECT_DOMAIN_ID", Who: true},
+	{Name: "OS_PROJECT_DOMAIN_NAME", Who: true},
+	{Name: "OS_TRUST_ID", Who: true},
+	{Name: "OS_APPLICATION_CREDENTIAL_ID", Who: true},
+	{Name: "OS_APPLICATION_CREDENTIAL_NAME", Who: true},
 	{Name: "OS_APPLICATION_CREDENTIAL_SECRET", Secret: true},
 	{Name: "OS_STORAGE_URL", Place: true},
 	{Name: "OS_AUTH_TOKEN", Secret: true},
 	{Name: "ST_AUTH", Place: true},
-	{Name: "ST_USER"},
+	{Name: "ST_USER", Who: true},
 	{Name: "ST_KEY", Secret: true},
 	{Name: "RCLONE_CONFIG", File: true, Config: true},
 	{Name: "RCLONE_CONFIG_PASS", Secret: true},

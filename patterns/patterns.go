@@ -116,11 +116,11 @@ func below(glob, from []string) (rests [][]string) {
 // Literal returns the pattern that fits one path and what is below it.
 func Literal(name string, windows bool) string { return List{windows: windows}.escape(name) }
 
-// escape makes a pattern that fits one path alone. On Windows nothing escapes, and what
-// would have to be is no part of a name.
+// escape makes a pattern that fits one path alone. On Windows no character escapes another:
+// a bracket is written as a class of its own, and the others are no part of a name.
 func (l List) escape(name string) string {
 	if l.windows {
-		return strings.ReplaceAll(name, `\`, "/")
+		return strings.NewReplacer(`\`, "/", "[", "[[]").Replace(name)
 	}
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name)
 }

@@ -138,3 +138,36 @@ func TestPatternsFollowASourceThatIsReadElsewhere(t *testing.T) {
 		t.Errorf("on Windows: %q, want %q", got, want)
 	}
 }
+
+// TestALiteralFitsItsPathAlone: a name with signs of patterns in it fits itself and what is
+// below it, and not what the signs would fit.
+func TestALiteralFitsItsPathAlone(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		windows bool
+		not     string
+	}{
+		{"/srv/a[1]", false, "/srv/a1"},
+		{"/srv/*", false, "/srv/a"},
+		{"/srv/a?", false, "/srv/ab"},
+		{`/srv/a\b`, false, "/srv/ab"},
+		{"/srv/[", false, "/srv/x"},
+		{`C:\Data\a[1]`, true, `C:\Data\a1`},
+		{`C:\Data\[a-c]`, true, `C:\Data\b`},
+		{`C:\Data\[`, true, `C:\Data\x`},
+		{`C:\Data\a]`, true, `C:\Data\a`},
+		{`C:\a[1]\b`, true, `C:\a1\b`},
+	} {
+		pattern := Literal(c.name, c.windows)
+		l := Parse([]string{pattern}, c.windows)
+		if l.Excludes(c.name) == "" || l.Excludes(c.name+"/below") == "" {
+			t.Errorf("%s does not fit %s", pattern, c.name)
+		}
+		if l.Excludes(c.not) != "" {
+			t.Errorf("%s fits %s", pattern, c.not)
+		}
+		if problem := Check(pattern, c.windows); problem != "" {
+			t.Errorf("%s: %s", pattern, problem)
+		}
+	}
+}

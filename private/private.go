@@ -16,7 +16,7 @@ import (
 func Dir(dir string, patterns ...string) (said []string) {
 	paths := []string{dir}
 	for _, p := range patterns {
-		found, err := filepath.Glob(filepath.Join(escape(dir), p))
+		found, err := filepath.Glob(filepath.Join(Quote(dir), p))
 		if err != nil {
 			panic(err) // a pattern of ours that is none
 		}
@@ -35,8 +35,8 @@ func Files(paths ...string) (said []string) {
 	return said
 }
 
-// escape quotes a directory's name, so that a pattern takes it literally.
-func escape(dir string) string {
+// Quote quotes a directory's name, so that a pattern takes it literally.
+func Quote(dir string) string {
 	var b []byte
 	for i := range len(dir) {
 		switch dir[i] {
@@ -52,4 +52,16 @@ func escape(dir string) string {
 		}
 	}
 	return string(b)
+}
+
+// MakeDir makes a directory for its owner alone, if it is not there. It belongs to the
+// user of the one it is in if root makes it; see [Own].
+func MakeDir(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return Own(dir, filepath.Dir(dir))
 }

@@ -35,12 +35,23 @@ type AgentTx interface {
 	// Append adds an event to the spool, under the next number and a mark of its
 	// own.
 	Append(topics.Event) error
-	// Drop forgets events up to seq, but for the mark of the last of them.
-	Drop(seq uint64) error
-	// Mark is that of an event in the spool, or of the last that was dropped.
+	// Received is the number up to which the control plane has the events. They stay for
+	// a while, to be given again to one that was restored from a copy.
+	Received() (uint64, error)
+	// SetReceived changes that number, and forgets of what is received what there is
+	// neither time nor room to keep, the oldest first. The number falls if the control
+	// plane has lost what it had.
+	SetReceived(seq uint64) error
+	// First is the number of the oldest event in the spool; the next one's if there is none.
+	First() (uint64, error)
+	// Mark is that of an event in the spool, or of the last that was forgotten.
 	Mark(seq uint64) (string, bool, error)
-	// Renew begins a new epoch and numbers what is in the spool from 1.
-	Renew(epoch int64) error
+	// Renew begins a new epoch, forgets the events before a number, and numbers the
+	// others from 1. None of them is received.
+	Renew(epoch int64, from uint64) error
+	// Plane is the highest epoch of a control plane that welcomed this host; 0 is none.
+	Plane() (int64, error)
+	SetPlane(epoch int64) error
 
 	Job(topics.JobID) (AgentJob, bool, error)
 	PutJob(AgentJob) error
@@ -75,11 +86,17 @@ type (
 		Received topics.Received
 		Session  topics.Session
 		Known    topics.Session // see topics.Welcome
+		Plane    int64          // the control plane's epoch; 0 of an older version
 		Facts    topics.Facts
 		At       int64
 
 		Instance string          // this process, see topics.Birth
 		Machine  *topics.Machine // where it runs
+	}
+	// Told: what the host is, or permits, is not what the last hello of this session said.
+	Told struct {
+		Facts topics.Facts
+		At    int64
 	}
 	// Receipted: the control plane has committed events.
 	Receipted struct{ Received topics.Received }
@@ -143,6 +160,7 @@ type (
 func (Woke) agentInput()       {}
 func (Reaped) agentInput()     {}
 func (Welcomed) agentInput()   {}
+func (Told) agentInput()       {}
 func (Receipted) agentInput()  {}
 func (Commanded) agentInput()  {}
 func (Configured) agentInput() {}
@@ -174,12 +192,16 @@ type (
 	Reap struct{ Job AgentJob }
 	// Reconnect with a new session: the epoch changed.
 	Reconnect struct{}
+	// Leave a control plane that was replaced: another one, of a later epoch, was restored
+	// from a copy of it and has welcomed this host since.
+	Leave struct{ Epoch, Newer int64 }
 )
 
 func (Start) agentEffect()     {}
 func (Stop) agentEffect()      {}
 func (Reap) agentEffect()      {}
 func (Reconnect) agentEffect() {}
+func (Leave) agentEffect()     {}
 
 // AgentStep applies one input to an agent's journal.
 func AgentStep(tx AgentTx, in AgentInput) ([]AgentEffect, error) {
@@ -198,6 +220,8 @@ func AgentStep(tx AgentTx, in AgentInput) ([]AgentEffect, error) {
 		})
 	case Welcomed:
 		return welcomed(tx, in)
+	case Told:
+		return nil, tx.Append(topics.Event{At: in.At, Facts: &in.Facts})
 	case Receipted:
 		last, err := tx.Last()
 		if err != nil || in.Received.Epoch != last.Epoch || in.Received.Seq > last.Seq {
@@ -206,7 +230,11 @@ func AgentStep(tx AgentTx, in AgentInput) ([]AgentEffect, error) {
 		if mark, known, err := tx.Mark(in.Received.Seq); err != nil || known && in.Received.Mark != "" && mark != in.Received.Mark {
 			return []AgentEffect{Reconnect{}}, err // it is for a copy of this journal that went another way; the welcome tells them apart
 		}
-		return nil, tx.Drop(in.Received.Seq)
+		had, err := tx.Received()
+		if err != nil || in.Received.Seq <= had {
+			return nil, err // a welcome alone says that there is less than was received
+		}
+		return nil, tx.SetReceived(in.Received.Seq)
 	case Commanded:
 		if in.Command.Cancel {
 			return cancel(tx, in)
@@ -254,39 +282,68 @@ func AgentStep(tx AgentTx, in AgentInput) ([]AgentEffect, error) {
 	return nil, fmt.Errorf("agent: unknown input %T", in)
 }
 
-// welcomed compares what the control plane has received with the journal, and begins
-// a new epoch if they do not belong together. If the control plane has more of this
-// epoch, the journal is an older copy, restored from a backup or a snapshot of the
-// machine, and its new events would look old. If it has another event at its place,
-// such a copy has gone on since. Or the control plane was restored, to a place of
-// which this journal has nothing left.
+// welcomed compares what the control plane has received with the journal. What it has
+// less of than it had once, because it was restored from a copy, it gets again from its
+// own place on, as long as that is kept here; if not, what is kept is all there is, and
+// goes into a new epoch.
+//
+// A new epoch begins, too, if the two do not belong together. If the control plane has
+// more of this epoch, the journal is an older copy, restored from a backup or a snapshot
+// of the machine, and its new events would look old. If it has another event at its
+// place, such a copy has gone on since.
 func welcomed(tx AgentTx, in Welcomed) ([]AgentEffect, error) {
+	newest, err := tx.Plane()
+	switch {
+	case err != nil:
+		return nil, err
+	case in.Plane > 0 && in.Plane < newest:
+		return []AgentEffect{Leave{Epoch: in.Plane, Newer: newest}}, nil
+	case in.Plane > newest:
+		if err := tx.SetPlane(in.Plane); err != nil {
+			return nil, err
+		}
+	}
 	last, err := tx.Last()
 	if err != nil {
 		return nil, err
 	}
+	first, err := tx.First()
+	if err != nil {
+		return nil, err
+	}
 	r := in.Received
-	other := r.Epoch > last.Epoch || r.Epoch == last.Epoch && r.Seq > last.Seq || in.Known.After(in.Session)
-	if !other && r.Epoch == last.Epoch && r.Mark != "" {
-		mark, known, err := tx.Mark(r.Seq)
+	place := uint64(0) // in this epoch
+	if r.Epoch == last.Epoch {
+		place = r.Seq
+	}
+	other := r.Epoch > last.Epoch || place > last.Seq || in.Known.After(in.Session)
+	gone := place+1 < first && r.Epoch <= last.Epoch
+	if !other && !gone && r.Epoch == last.Epoch && r.Mark != "" {
+		mark, known, err := tx.Mark(place)
 		if err != nil {
 			return nil, err
 		}
 		other = !known || mark != r.Mark
 	}
-	if other {
-		return []AgentEffect{Reconnect{}}, tx.Renew(max(r.Epoch+1, in.Known.Epoch+1, last.Epoch+1, in.At))
-	}
-	if in.Received.Epoch == last.Epoch {
-		if err := tx.Drop(in.Received.Seq); err != nil {
-			return nil, err
+	if other || gone {
+		from := first
+		if other { // the rest is received, whoever said so
+			if from, err = tx.Received(); err != nil {
+				return nil, err
+			}
+			from++
 		}
+		return []AgentEffect{Reconnect{}}, tx.Renew(max(r.Epoch+1, in.Known.Epoch+1, last.Epoch+1, in.At), from)
+	}
+	if err := tx.SetReceived(place); err != nil {
+		return nil, err
 	}
 	jobs, err := tx.Unended()
 	if err != nil {
 		return nil, err
 	}
-	hello := topics.Hello{Session: in.Session, Facts: in.Facts, Jobs: []topics.JobID{}, Instance: in.Instance, Machine: in.Machine}
+	hello := topics.Hello{Session: in.Session, Facts: in.Facts, Jobs: []topics.JobID{}, Instance: in.Instance, Machine: in.Machine,
+		Plane: in.Plane}
 	for _, j := range jobs {
 		hello.Jobs = append(hello.Jobs, j.ID)
 	}
@@ -341,7 +398,8 @@ func run(tx AgentTx, in Commanded) ([]AgentEffect, error) {
 	if err := tx.PutJob(AgentJob{ID: c.Job, Run: c.Run, NotAfter: c.NotAfter}); err != nil {
 		return nil, err
 	}
-	if err := tx.Append(topics.Event{At: in.At, Accepted: &topics.Accepted{Job: c.Job}}); err != nil {
+	accepted := topics.Accepted{Job: c.Job, Kind: c.Run.Kind, Repository: c.Run.Repository.ID, Group: c.Run.Group.ID, Slot: c.Run.Slot}
+	if err := tx.Append(topics.Event{At: in.At, Accepted: &accepted}); err != nil {
 		return nil, err
 	}
 	return []AgentEffect{Start{Job: c.Job, Run: *c.Run}}, nil
@@ -355,13 +413,16 @@ func cancel(tx AgentTx, in Commanded) ([]AgentEffect, error) {
 	case err != nil:
 		return nil, err
 	case !known:
-		return nil, bury(tx, in.Command.Job, in.At, topics.Cancelled, topics.CauseCancelled, "Cancelled before it was started.")
+		return nil, bury(tx, in.Command.Job, in.At, topics.Cancelled, topics.CauseCancelled, NeverStarted)
 	case j.End != nil:
 		return nil, answer(tx, j, in.At)
 	}
 	j.Cancel = true
 	return []AgentEffect{Stop{j.ID}}, tx.PutJob(j)
 }
+
+// NeverStarted is what an agent says of a job that it is to cancel and never heard of.
+const NeverStarted = "Cancelled before it was started."
 
 // answer repeats what is known of a job. Its lines are in the spool or confirmed, so
 // only the short events are sent again.

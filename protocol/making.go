@@ -15,10 +15,17 @@ import (
 // its behalf its host is given an init job, while nothing else is under way at that
 // address that could begin one or be disturbed by it. What was sent is taken from its
 // host only once that has answered that it does not run it, or when a person says so:
-// nobody else can know whether it is at work.
+// nobody else can know whether it is at work. A control plane that was restored from a copy
+// does not know what was sent after that was made: it has none made before all hosts have
+// told, or enough time has gone by.
 
-// WaitMaking is the Wait of a job whose repository is not there yet.
-const WaitMaking Wait = "making"
+// What a job waits for whose repository is not there yet.
+const (
+	WaitMaking Wait = "making"
+	// WaitUnheard is that nobody begins one yet: the control plane was restored from a copy,
+	// and a host that has not told how it went on since may be making it.
+	WaitUnheard Wait = "unheard"
+)
 
 // A Place is where the hosts find a repository.
 type Place struct {
@@ -135,10 +142,19 @@ type Sites interface {
 	Maker(PlaneJob) (Maker, error)
 	// Try is the zero value for a host that has not failed to make a repository.
 	Try(topics.RepositoryID, topics.HostID) (Try, error)
+	// Unheard reports whether a host may have been sent a job that nobody knows of here,
+	// since the control plane was restored from an older copy: one that has not told yet
+	// how it went on, or could not tell all of it.
+	Unheard() (bool, error)
 }
 
 // Making decides who is next where repositories are not there yet, on top of Turns.
 type Making struct {
+	// Until then (Unix milliseconds) no repository is begun while Sites.Unheard: an init job
+	// that was sent after the copy was made may be at work. It has an end, as a host may
+	// never come back.
+	HearUntil int64
+
 	sites  Sites
 	now    int64
 	turns  *Turns
@@ -208,6 +224,11 @@ func (m *Making) Take(j PlaneJob, online bool) (t Turn, init bool, err error) {
 			return Turn{Wait: WaitMaking, For: try.Job}, false, err
 		}
 	}
+	if j.Kind == topics.BackupJob || j.Kind == topics.InitJob {
+		if unheard, err := m.unheard(); err != nil || unheard {
+			return Turn{Wait: WaitUnheard}, false, err
+		}
+	}
 	other := at(m.others, p.Address)
 	switch {
 	case j.Kind != topics.BackupJob && j.Kind != topics.InitJob, j.Kind == topics.InitJob && other == "":
@@ -229,6 +250,14 @@ func (m *Making) Take(j PlaneJob, online bool) (t Turn, init bool, err error) {
 		return Turn{WaitMaking, t.For}, false, nil
 	}
 	return Turn{Wait: WaitMaking}, true, nil
+}
+
+// unheard reports whether no repository may be begun yet.
+func (m *Making) unheard() (bool, error) {
+	if m.now >= m.HearUntil {
+		return false, nil
+	}
+	return m.sites.Unheard()
 }
 
 // make adds an init job on behalf of a backup that waits, and sends it.
@@ -300,7 +329,8 @@ func (s *planeStep) failed(j PlaneJob, f topics.Finished, now int64) error {
 	if j.Kind != topics.InitJob || f.State == topics.Succeeded || f.RepositoryReady {
 		return nil
 	}
-	if f.State == topics.Interrupted && (f.Cause == topics.CauseHostRemoved || f.Cause == topics.CauseTwins) {
+	unheard := []topics.Cause{topics.CauseHostRemoved, topics.CauseReplaced, topics.CauseTwins}
+	if f.State == topics.Interrupted && slices.Contains(unheard, f.Cause) {
 		// Nobody hears how it goes on there.
 		hold := Try{Repository: j.Repository, Job: j.ID, FailedAt: now, NextAt: now + removedHold.Milliseconds()}
 		if err := s.tx.PutTry(hold); err != nil {

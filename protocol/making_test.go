@@ -204,6 +204,44 @@ func TestABackupNamesTheJobThatFailedForIt(t *testing.T) {
 	}
 }
 
+// TestARestoredControlPlaneHearsAllHostsBeforeOneMakesARepository: the copy does not know
+// which of them was sent the job after it was made.
+func TestARestoredControlPlaneHearsAllHostsBeforeOneMakesARepository(t *testing.T) {
+	for what, c := range map[string]struct {
+		attic, cellar, gap bool // who has told, and whether that was not all
+		begins             bool
+	}{
+		"nobody has told":               {},
+		"the one that waits has told":   {attic: true},
+		"all have told":                 {attic: true, cellar: true, begins: true},
+		"all have, one of them in part": {attic: true, cellar: true, gap: true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := newMakingSite(t, Place{Address: "rest:vault"}, "attic")
+			s.plane.Restored(2, "attic", "cellar")
+			if c.attic {
+				delete(s.plane.Lag, "attic")
+			}
+			if c.cellar {
+				delete(s.plane.Lag, "cellar")
+			}
+			if c.gap {
+				s.plane.Gaps["cellar"] = 1
+			}
+			until := s.now + 600_000
+			s.step(Tick{Now: s.now, Online: func(topics.HostID) bool { return true }, HearUntil: until})
+			if n := len(s.inits()); n > 0 != c.begins {
+				t.Errorf("%d init jobs", n)
+			}
+			if !c.begins && c.attic { // that is bounded
+				s.now = until
+				s.step(Tick{Now: s.now, Online: func(topics.HostID) bool { return true }, HearUntil: until})
+				s.one("attic")
+			}
+		})
+	}
+}
+
 func TestASilentHostKeepsItUntilItAnswersOrIsReleased(t *testing.T) {
 	for _, released := range []bool{false, true} {
 		s := newMakingSite(t, shared, "a", "b")

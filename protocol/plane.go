@@ -1,8 +1,10 @@
 package protocol
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -29,14 +31,32 @@ type PlaneJob struct {
 	Behalf      topics.SourceGroupID `db:"behalf"`   // of an init job: whose backup waits for it, "" if a person asked
 	ReadyAt     int64                `db:"ready_at"` // when a repository was first found or made at its place; 0 is never
 	Fired       bool                 `db:"fired"`    // its host began it by itself, maybe long before we heard of it
+	Bytes       int64                `db:"log_bytes"`
+	Cut         bool                 `db:"cut"`      // parts of its report were dropped
+	Recalled    bool                 `db:"recalled"` // its host is asked how it ended: see hello
 }
 
 // PlaneTx is one transaction on the control plane's journal, which is its
 // database. All of it is on disk when it commits, or none.
 type PlaneTx interface {
+	// Key is the key of a host's machine that counts now, nil if none is known.
+	Key(topics.HostID) ([]byte, error)
 	// Received is how much of a host's stream is committed.
 	Received(topics.HostID) (topics.Received, error)
 	SetReceived(topics.HostID, topics.Received) error
+	// Restoring is the control plane's epoch, if it was restored from a copy and this host
+	// has not yet told to the end how it went on since the copy was made; else 0.
+	Restoring(topics.HostID) (int64, error)
+	// Behind are the hosts of which Restoring says so; nil is none.
+	Behind() (map[topics.HostID]bool, error)
+	// CaughtUp notes that the host has told it.
+	CaughtUp(host topics.HostID, at int64) error
+	// Missing notes that the host cannot tell all of it: what happened between the copy
+	// and this moment may be known in part only.
+	Missing(host topics.HostID, at int64) error
+	// Recovered adds a job that a host accepted after the copy was made, dispatched and
+	// accepted. It is false if it cannot be told what job that was.
+	Recovered(host topics.HostID, a topics.Accepted, at int64) (PlaneJob, bool, error)
 	// Lanes are the streams of a host whose identity several machines have, and of
 	// those that were refused since; nil if there never were any.
 	Lanes(topics.HostID) ([]Lane, error)
@@ -51,6 +71,10 @@ type PlaneTx interface {
 	// Open lists jobs that have not ended, the oldest first; of one host, or of
 	// all with "".
 	Open(topics.HostID) ([]PlaneJob, error)
+	// Begun lists the open jobs that a host began by itself, and Waiting those of a source
+	// group that were not sent yet; the oldest first.
+	Begun(topics.HostID) ([]PlaneJob, error)
+	Waiting(topics.HostID, topics.SourceGroupID) ([]PlaneJob, error)
 
 	AddLines(id topics.JobID, first int, lines []topics.Line) error
 	AddGap(id topics.JobID, from int, gap topics.Gap) error
@@ -61,6 +85,10 @@ type PlaneTx interface {
 	// accepted. It is false if there is no such source group or repository (any
 	// more), or they are not this host's.
 	Fired(topics.HostID, topics.Fired, int64) (PlaneJob, bool, error)
+	// Fits says whether a host may have begun a slot at a moment, and SameSlot how many
+	// jobs it has begun by itself for it and a source group.
+	Fits(topics.HostID, topics.Slot, topics.SourceGroupID, int64) (Fit, error)
+	SameSlot(topics.Slot, topics.SourceGroupID) (int, error)
 	// Served notes that a job of a host serves further slots of its group, too.
 	Served(PlaneJob, []topics.Slot, int64) error
 	// Configured notes which config is in force on a host.
@@ -74,12 +102,24 @@ type PlaneTx interface {
 	AddInit(PlaneJob, int64) (PlaneJob, error)
 	PutTry(Try) error
 
+	// Hour is what was stored of a host in the hour that something last was.
+	Hour(topics.HostID) (Hour, error)
+	PutHour(topics.HostID, Hour) error
+
+	// Ahead does part of what the end of a job has to do, in as many steps as it takes:
+	// enough says that a step has taken long enough, nil is never. It is called before the
+	// job ends, until it is true.
+	Ahead(j PlaneJob, f topics.Finished, at int64, enough func() bool) (done bool, err error)
+
 	// Standard is what a backup that ends now is judged by.
 	Standard(PlaneJob) (Standard, error)
 
 	// The rest is for people; the protocol never reads it back.
 
+	// SetAside counts what a host said and what counts for nothing.
+	SetAside(topics.HostID, Aside, int, int64) error
 	Greeted(topics.HostID, topics.Hello, int64) error
+	Told(topics.HostID, topics.Facts) error
 	Started(PlaneJob, topics.Started, int64) error
 	// Finished is called with the job in its final state, after PutJob.
 	Finished(PlaneJob, topics.Finished, int64) error
@@ -93,11 +133,17 @@ type PlaneInput interface{ planeInput() }
 
 // The inputs of the control plane.
 type (
-	// Arrived: a host sent a batch of its durable stream.
+	// Arrived: a host sent a batch of its durable stream. Enough, if it is set, is asked
+	// before each event but the first: if it is true, the rest is left for another step.
+	// Skip, if it is not 0, is the number of an event that cannot be handled. Key is the
+	// host's key that opened it; nil is not looked at.
 	Arrived struct {
 		Host   topics.HostID
+		Key    []byte
 		Events topics.Events
 		Now    int64
+		Enough func() bool
+		Skip   uint64
 	}
 	// Tick: it is time to look at what is due. Online says which hosts can be reached,
 	// and Full which of them begin nothing for want of room; nil is none.
@@ -106,8 +152,13 @@ type (
 		Online func(topics.HostID) bool
 		Full   func(topics.HostID) bool
 		Limits Limits
+		// Short says that the control plane has too little room for what new jobs tell: they
+		// are held, see [HeldWhenShort].
+		Short bool
 		// Twins are the hosts whose identity several machines have: nothing is sent there.
 		Twins map[topics.HostID]bool
+		// HearUntil is that of Making.
+		HearUntil int64
 	}
 	// Settled: a job that was not sent has ended without being sent.
 	Settled struct {
@@ -120,6 +171,12 @@ type (
 		By  string
 		Now int64
 	}
+	// HostReplaced: another machine has taken a host's place. What the one before it had in
+	// hand, nobody will hear the end of.
+	HostReplaced struct {
+		Host topics.HostID
+		Now  int64
+	}
 	// HostRemoved: a person took a host out of care. Nothing is sent to it any more, and
 	// what it says is not heard until it is brought back.
 	HostRemoved struct {
@@ -129,11 +186,12 @@ type (
 	}
 )
 
-func (Arrived) planeInput()     {}
-func (HostRemoved) planeInput() {}
-func (Settled) planeInput()     {}
-func (Tick) planeInput()        {}
-func (CancelAsked) planeInput() {}
+func (Arrived) planeInput()      {}
+func (HostRemoved) planeInput()  {}
+func (HostReplaced) planeInput() {}
+func (Settled) planeInput()      {}
+func (Tick) planeInput()         {}
+func (CancelAsked) planeInput()  {}
 
 // A PlaneEffect is something the control plane has to do after the commit.
 type PlaneEffect interface{ planeEffect() }
@@ -165,11 +223,29 @@ type (
 	}
 	// ConfigCame: a host reported which config is in force.
 	ConfigCame struct{ Host topics.HostID }
+	// FactsCame: a host that is connected has become another, or permits something else.
+	FactsCame struct{ Host topics.HostID }
 	// Stir asks for a Tick now: something may have become due.
 	Stir struct{}
 	// Forked: another journal than the host's stream so far sends its events. Its
 	// connection is to be cut, so that it is welcomed anew.
 	Forked struct{ Host topics.HostID }
+	// Left: there was enough, and the rest of the events is to be given again, also one
+	// of which a part is done.
+	Left struct{ Host topics.HostID }
+	// Held: as much of the host was stored as may be within an hour. What comes after
+	// that is not received until the next one begins.
+	Held struct {
+		Host  topics.HostID
+		Until int64
+	}
+	// Stranded: a host goes on in an epoch of which the control plane, restored from an
+	// older copy, has not the beginning, and neither has the host any more. Its connection
+	// is to be cut, and the next welcome has to ask for a new epoch.
+	Stranded struct {
+		Host  topics.HostID
+		Epoch int64
+	}
 	// Odd reports what should not happen, for the log.
 	Odd struct {
 		Host topics.HostID
@@ -187,13 +263,17 @@ func (Changed) planeEffect()     {}
 func (Logged) planeEffect()      {}
 func (HelloCame) planeEffect()   {}
 func (ConfigCame) planeEffect()  {}
+func (FactsCame) planeEffect()   {}
 func (Stir) planeEffect()        {}
 func (Forked) planeEffect()      {}
+func (Stranded) planeEffect()    {}
 func (Odd) planeEffect()         {}
+func (Left) planeEffect()        {}
+func (Held) planeEffect()        {}
 
 // PlaneStep applies one input to the control plane's journal.
 func PlaneStep(t Timing, tx PlaneTx, in PlaneInput) ([]PlaneEffect, error) {
-	s := planeStep{Timing: t, tx: tx}
+	s := planeStep{Timing: t, tx: tx, bounds: t.Bounds.or(DefaultBounds())}
 	var err error
 	switch in := in.(type) {
 	case Arrived:
@@ -206,6 +286,8 @@ func PlaneStep(t Timing, tx PlaneTx, in PlaneInput) ([]PlaneEffect, error) {
 		err = s.settle(in)
 	case HostRemoved:
 		err = s.hostRemoved(in)
+	case HostReplaced:
+		err = s.hostReplaced(in)
 	case TwinsFound:
 		err = s.twinsFound(in)
 	case Born:
@@ -227,6 +309,15 @@ type planeStep struct {
 	// While events of one of several machines are handled: its lane, and the others'.
 	lane   *Lane
 	others []Lane
+	// While events of a host are handled: what was stored of it in this hour before and now,
+	// and what was set aside.
+	bounds    Bounds
+	had, hour Hour
+	asides    map[Aside]int
+	enough    func() bool // see Arrived
+	more      bool        // the event that was handled needs another step
+	// While events of a host are handled: what PlaneTx.Restoring says of it.
+	restoring int64
 }
 
 func (s *planeStep) do(e PlaneEffect) { s.effects = append(s.effects, e) }
@@ -235,8 +326,21 @@ func (s *planeStep) do(e PlaneEffect) { s.effects = append(s.effects, e) }
 // number is missing it keeps nothing after the gap, and the agent sends again from
 // the receipt.
 func (s *planeStep) arrived(in Arrived) error {
+	if in.Key != nil { // another machine may have taken the host's place since it was opened
+		key, err := s.tx.Key(in.Host)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(key, in.Key) {
+			s.do(Odd{Host: in.Host, What: "events of a machine that was replaced", Foreign: true})
+			return nil
+		}
+	}
 	lanes, err := s.tx.Lanes(in.Host)
 	if err != nil {
+		return err
+	}
+	if s.restoring, err = s.tx.Restoring(in.Host); err != nil {
 		return err
 	}
 	if _, there := InLane(lanes, in.Events.Epoch); there || Open(lanes) {
@@ -252,6 +356,14 @@ func (s *planeStep) arrived(in Arrived) error {
 			return err
 		}
 		got = topics.Received{Epoch: in.Events.Epoch}
+		if s.restoring != 0 {
+			if err := s.tx.Missing(in.Host, moment(in.Events.Events[0], in.Now)); err != nil {
+				return err
+			}
+		}
+	} else if in.Events.Epoch > got.Epoch && s.restoring != 0 {
+		s.do(Stranded{in.Host, in.Events.Epoch})
+		return nil
 	}
 	if got, err = s.events(in, got); err != nil {
 		return err
@@ -278,17 +390,41 @@ func (s *planeStep) events(in Arrived, got topics.Received) (topics.Received, er
 			return got, nil
 		}
 	}
+	if err := s.opens(in.Host, in.Now); err != nil {
+		return got, err
+	}
+	s.enough = in.Enough
+	began := got.Seq
 	for i, e := range in.Events.Events {
 		if in.Events.First+uint64(i) != got.Seq+1 {
 			continue // received before
 		}
-		if err := s.event(in.Host, e, in.Now); err != nil {
-			return got, fmt.Errorf("event %d of %s: %w", got.Seq+1, in.Host, err)
+		if got.Seq > began && in.Enough != nil && in.Enough() {
+			s.do(Left{in.Host})
+			break
+		}
+		weighs := weight(e)
+		if s.hour.Bytes > 0 && s.hour.Bytes+weighs > s.bounds.Hour {
+			s.aside(AsideWait)
+			s.do(Held{in.Host, (s.hour.Hour + 1) * hourMs})
+			break
+		}
+		s.hour.Bytes += weighs
+		if in.Skip == got.Seq+1 {
+			s.aside(AsideBroken)
+		} else if err := s.handle(in.Host, e, got.Seq+1, in.Now); err != nil {
+			return got, err
+		}
+		if s.more {
+			s.more = false
+			s.hour.Bytes -= weighs
+			s.do(Left{in.Host})
+			break
 		}
 		got.Seq++
 		got.Mark = e.Mark
 	}
-	return got, nil
+	return got, s.closes(in.Host, in.Now)
 }
 
 // renewed records that a host has a new journal. What was sent to the old one may
@@ -312,12 +448,21 @@ func (s *planeStep) event(host topics.HostID, e topics.Event, now int64) error {
 	switch {
 	case e.Hello != nil:
 		return s.hello(host, *e.Hello, now)
+	case e.Facts != nil:
+		if s.lane != nil {
+			return nil // the host's row is of no machine until it is decided which one stays, which then says hello
+		}
+		s.do(FactsCame{host})
+		return s.tx.Told(host, *e.Facts)
 	case e.Configured != nil:
 		s.do(ConfigCame{host})
 		return s.tx.Configured(host, *e.Configured, now)
 	case e.Fired != nil:
 		return s.fired(host, *e.Fired, moment(e, now))
 	case e.Accepted != nil:
+		if err := s.recover(host, *e.Accepted, moment(e, now)); err != nil {
+			return err
+		}
 		return s.of(host, e.Accepted.Job, func(j PlaneJob) error {
 			s.takes(j.ID, !j.State.Ended())
 			if j.Accepted || j.State != topics.Dispatched {
@@ -344,14 +489,15 @@ func (s *planeStep) event(host topics.HostID, e topics.Event, now int64) error {
 	case e.Log != nil:
 		return s.of(host, e.Log.Job, func(j PlaneJob) error { return s.log(j, *e.Log) })
 	case e.Report != nil:
-		return s.of(host, e.Report.Job, func(j PlaneJob) error {
-			if j.State.Ended() {
-				return nil
-			}
-			return s.tx.AddReport(*e.Report)
-		})
+		return s.of(host, e.Report.Job, func(j PlaneJob) error { return s.report(j, *e.Report) })
 	case e.Finished != nil:
 		return s.of(host, e.Finished.Job, func(j PlaneJob) error {
+			if !j.State.Ended() && !j.Cut {
+				if done, err := s.tx.Ahead(j, *e.Finished, now, s.enough); err != nil || !done {
+					s.more = err == nil
+					return err
+				}
+			}
 			if j.Fired {
 				now = moment(e, now)
 			}
@@ -382,41 +528,56 @@ func (s *planeStep) fired(host topics.HostID, f topics.Fired, at int64) error {
 	if err != nil {
 		return err
 	}
-	if !known {
-		if j, known, err = s.tx.Fired(host, f, at); err != nil {
-			return err
-		}
-		if known {
-			s.takes(j.ID, true)
-			s.do(Changed{j})
-			return s.served(j, f.Slot, f.Also, at)
-		}
-		s.do(Odd{Host: host, Job: f.Job, What: "it began a slot of a source group or repository that is not there any more; the job is " +
-			"not recorded"})
-		return nil
-	}
-	if j.Host != host {
+	switch {
+	case known && j.Host != host:
+		s.aside(AsideJob)
 		s.do(Odd{Host: host, Job: f.Job, What: "an event about a job this host does not have", Foreign: true})
 		return nil
-	}
-	if j.Group != f.Group || j.Group == "" {
-		s.do(Odd{Host: host, Job: f.Job, What: "it serves a slot of another source group"})
+	case known && (j.Group != f.Group || j.Group == ""):
+		s.odd(AsideSlot, host, f.Job, "it serves a slot of another source group")
 		return nil
 	}
-	s.do(Changed{j})
-	all := append([]topics.Slot{f.Slot}, f.Also...)
-	if err := s.tx.Served(j, all, at); err != nil {
+	all, err := s.fitting(host, f, at)
+	if err != nil || len(all) == 0 {
 		return err
 	}
-	return s.served(j, f.Slot, f.Also, at)
+	if f.Slot, f.Also = all[0], all[1:]; len(f.Also) == 0 {
+		f.Also = nil
+	}
+	if known {
+		s.do(Changed{j})
+		if err := s.tx.Served(j, all, at); err != nil {
+			return err
+		}
+		return s.served(j, f.Slot, f.Also, at)
+	}
+	if n, err := s.tx.SameSlot(f.Slot, f.Group); err != nil {
+		return err
+	} else if n >= s.bounds.Same {
+		s.odd(AsideSame, host, f.Job, "it began one slot too often; the job is not recorded")
+		return nil
+	}
+	if err := s.supersede(f, host, at); err != nil {
+		return err
+	}
+	if j, known, err = s.tx.Fired(host, f, at); err != nil {
+		return err
+	}
+	if known {
+		s.takes(j.ID, true)
+		s.do(Changed{j})
+		return s.served(j, f.Slot, f.Also, at)
+	}
+	s.odd(AsideGroup, host, f.Job, "it began a slot of a source group or repository that is not there any more; the job is not recorded")
+	return nil
 }
 
 // served ends jobs that wait for slots which another one runs.
 func (s *planeStep) served(by PlaneJob, slot topics.Slot, also []topics.Slot, now int64) error {
-	jobs, err := s.tx.Open(by.Host)
+	jobs, err := s.tx.Waiting(by.Host, by.Group)
 	all := append([]topics.Slot{slot}, also...)
 	for _, j := range jobs {
-		if err == nil && j.State == topics.Queued && j.ID != by.ID && j.Group == by.Group && slices.ContainsFunc(all, func(o topics.Slot) bool {
+		if err == nil && j.ID != by.ID && slices.ContainsFunc(all, func(o topics.Slot) bool {
 			return o.Schedule == j.Schedule && o.At == j.Slot
 		}) {
 			err = s.finish(j, topics.Finished{Job: j.ID, State: topics.Cancelled, Cause: topics.CauseServed, Lines: j.Lines,
@@ -433,10 +594,34 @@ func (s *planeStep) of(host topics.HostID, id topics.JobID, then func(PlaneJob) 
 		return err
 	}
 	if !known || j.Host != host {
+		s.aside(AsideJob)
 		s.do(Odd{Host: host, Job: id, What: "an event about a job this host does not have", Foreign: known})
 		return nil
 	}
+	if s.restoring != 0 && j.State == topics.Queued { // it was sent after the copy was made
+		j.State, j.Accepted = topics.Dispatched, true
+		if err := s.put(j); err != nil {
+			return err
+		}
+	}
 	return then(j)
+}
+
+// recover adds a job that was asked for after the copy was made from which the control
+// plane was restored. Its host says what it is; who asked is lost.
+func (s *planeStep) recover(host topics.HostID, a topics.Accepted, at int64) error {
+	if s.restoring == 0 || a.Kind == "" {
+		return nil
+	}
+	if _, known, err := s.tx.Job(a.Job); err != nil || known {
+		return err
+	}
+	j, known, err := s.tx.Recovered(host, a, at)
+	if err == nil && known {
+		s.takes(j.ID, true)
+		s.do(Changed{j})
+	}
+	return err
 }
 
 func (s *planeStep) put(j PlaneJob) error {
@@ -447,11 +632,19 @@ func (s *planeStep) put(j PlaneJob) error {
 // hello reconciles. The stream is in order: whatever the host said about its
 // jobs before this hello has been received. So a job it has accepted, and does
 // not name, is one it knows nothing of any more.
+//
+// That is not so while the control plane, which was restored from a copy, gets again
+// what it was told since: some of it may be lost. Then the host is told to cancel the
+// job. It does not run, or it would be named; an agent answers with how it ended, or,
+// if it never heard of it, that it was not started and will not be.
 func (s *planeStep) hello(host topics.HostID, h topics.Hello, now int64) error {
 	if err := s.tx.Greeted(host, h, now); err != nil {
 		return err
 	}
-	s.do(HelloCame{host, h.Session})
+	lagging := s.restoring != 0 && h.Plane != 0 && h.Plane != s.restoring // it was said to the one that was lost
+	if !lagging {
+		s.do(HelloCame{host, h.Session})
+	}
 	inHand := map[topics.JobID]bool{}
 	for _, id := range h.Jobs {
 		inHand[id] = true
@@ -465,8 +658,17 @@ func (s *planeStep) hello(host topics.HostID, h topics.Hello, now int64) error {
 	}
 	for _, j := range jobs {
 		switch {
+		case j.State == topics.Queued && inHand[j.ID] && s.restoring != 0:
+			j.State, j.Accepted = topics.Dispatched, true
+			err = s.put(j)
 		case j.State == topics.Queued || inHand[j.ID]:
 		case j.Accepted && s.elsewhere(j.ID):
+		case s.restoring != 0 && (j.Accepted || j.NotAfter < now):
+			if !j.Recalled {
+				j.Recalled, j.CancelAsked, j.Attempts, j.NextSend = true, true, 0, 0
+				err = s.put(j)
+			}
+		case j.Recalled: // it is asked for
 		case j.Accepted:
 			err = s.finish(j, topics.Finished{Job: j.ID, State: topics.Interrupted, Cause: topics.CauseAgentDied, Lines: j.Lines,
 				Message: "The agent came back and knows nothing of this job."}, now)
@@ -481,7 +683,11 @@ func (s *planeStep) hello(host topics.HostID, h topics.Hello, now int64) error {
 		}
 	}
 	s.do(Stir{})
-	return nil
+	if s.restoring == 0 || lagging {
+		return nil
+	}
+	s.restoring = 0
+	return s.tx.CaughtUp(host, now)
 }
 
 // log stores lines that are new. Lines nobody can send any more, because the
@@ -508,6 +714,12 @@ func (s *planeStep) log(j PlaneJob, l topics.Log) error {
 	if len(fresh) == 0 {
 		return nil
 	}
+	if s.tooLarge(j, fresh) {
+		if err := s.gap(&j, j.Lines+len(fresh), LogFull); err != nil {
+			return err
+		}
+		return s.tx.PutJob(j)
+	}
 	first := j.Lines + 1
 	if err := s.tx.AddLines(j.ID, first, fresh); err != nil {
 		return err
@@ -518,6 +730,9 @@ func (s *planeStep) log(j PlaneJob, l topics.Log) error {
 }
 
 func (s *planeStep) gap(j *PlaneJob, to int, reason string) error {
+	if len(reason) > 200 {
+		reason = strings.ToValidUTF8(reason[:200], "")
+	}
 	g := topics.Gap{To: to, Reason: reason}
 	if err := s.tx.AddGap(j.ID, j.Lines+1, g); err != nil {
 		return err
@@ -534,7 +749,10 @@ func (s *planeStep) finish(j PlaneJob, f topics.Finished, now int64) error {
 	if j.State.Ended() && !saved {
 		return nil
 	}
-	f = unmade(j, f)
+	if f = unmade(j, f); j.Recalled && f.State == topics.Cancelled && f.Message == NeverStarted {
+		f.State, f.Cause, f.Message = topics.Interrupted, topics.CauseAgentDied,
+			"The control plane was restored from a copy that was made while this job was open, and its host knows nothing of it any more."
+	}
 	if j.Kind == topics.BackupJob {
 		by, err := s.tx.Standard(j)
 		if err != nil {
@@ -555,6 +773,14 @@ func (s *planeStep) finish(j PlaneJob, f topics.Finished, now int64) error {
 		}
 	}
 	f.Lines = j.Lines // what an older copy of the journal forgot is here
+	if j.Cut {
+		r := topics.Result{}
+		if f.Result != nil {
+			r = *f.Result
+		}
+		r.Truncated = true
+		f.Result = &r
+	}
 	j.State = f.State
 	if err := s.put(j); err != nil {
 		return err
@@ -582,16 +808,22 @@ func (s *planeStep) tick(in Tick) error {
 	if err != nil {
 		return err
 	}
+	making.HearUntil = in.HearUntil
+	behind, err := s.tx.Behind()
+	if err != nil {
+		return err
+	}
 	for _, j := range jobs {
 		online := in.Online(j.Host) && !in.Twins[j.Host]
 		switch {
+		case behind[j.Host] && in.Now <= j.NotAfter+s.Forsake.Milliseconds(): // what became of it since the copy, its host will say
 		case j.State == topics.Queued && in.Now > j.NotAfter && online && j.Kind == topics.BackupJob && !j.ready():
 			err = s.finish(j, topics.Finished{Job: j.ID, State: topics.Abandoned, Cause: topics.CauseUnmade, Lines: j.Lines,
 				Message: "Its repository was not made in time."}, in.Now)
 		case j.State == topics.Queued && in.Now > j.NotAfter:
 			err = s.abandon(j, in.Now)
 		case j.State == topics.Queued:
-			if in.Full != nil && in.Full(j.Host) {
+			if in.Short && HeldWhenShort(j.Kind) || in.Full != nil && in.Full(j.Host) {
 				continue
 			}
 			var turn Turn
@@ -656,7 +888,13 @@ func (s *planeStep) cancel(in CancelAsked) error {
 		return err
 	}
 	j.CancelAsked = true
-	if j.State == topics.Queued {
+	restoring, err := s.tx.Restoring(j.Host)
+	switch {
+	case err != nil:
+		return err
+	case j.State == topics.Queued && restoring != 0: // it may have been sent after the copy was made: its host is asked
+		j.State, j.Accepted = topics.Dispatched, true
+	case j.State == topics.Queued:
 		return s.finish(j, topics.Finished{Job: j.ID, State: topics.Cancelled, Cause: topics.CauseCancelled, Lines: j.Lines,
 			Message: "Cancelled by " + in.By + " before it was sent."}, in.Now)
 	}
@@ -677,6 +915,28 @@ func (s *planeStep) hostRemoved(in HostRemoved) error {
 			end.State, end.Message = topics.Cancelled, "The host was removed by "+in.By+" before the job was sent."
 		}
 		if err == nil {
+			err = s.finish(j, end, in.Now)
+		}
+	}
+	return err
+}
+
+// Why jobs end when another machine takes their host's place.
+const (
+	ReplacedInHand = "Another machine has taken the place of the one that had this job in hand."
+	ReplacedQueued = "Another machine has taken the host's place, and what is backed up may not be on it yet."
+)
+
+// hostReplaced ends the jobs that the machine before had in hand, and the backups that
+// wait: the new machine may be empty. What else waits is for the host, whichever machine that is.
+func (s *planeStep) hostReplaced(in HostReplaced) error {
+	jobs, err := s.tx.Open(in.Host)
+	for _, j := range jobs {
+		end := topics.Finished{Job: j.ID, State: topics.Interrupted, Cause: topics.CauseReplaced, Lines: j.Lines, Message: ReplacedInHand}
+		if j.State == topics.Queued {
+			end.State, end.Message = topics.Cancelled, ReplacedQueued
+		}
+		if err == nil && (j.State != topics.Queued || j.Kind == topics.BackupJob) {
 			err = s.finish(j, end, in.Now)
 		}
 	}

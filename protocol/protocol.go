@@ -41,6 +41,8 @@ type Timing struct {
 	// It is longer than a link's first back-off, and shorter than an agent waits for its
 	// welcome.
 	Yield, Probe time.Duration
+	// Bounds are how much a host may say.
+	Bounds Bounds
 }
 
 // DefaultTiming is what both sides use unless a test says otherwise.
@@ -54,6 +56,7 @@ func DefaultTiming() Timing {
 		Retry:     10 * time.Second,
 		Yield:     300 * time.Millisecond,
 		Probe:     12 * time.Second,
+		Bounds:    DefaultBounds(),
 	}
 }
 

@@ -56,7 +56,7 @@ func (h *machine) makes(id topics.JobID) bool {
 	case m.by != id:
 		h.slots.overlaps = append(h.slots.overlaps, fmt.Sprintf("job %s began a repository while %s was in the middle of that", id, m.by))
 		return true
-	case h.chance(0.3): // it takes a while
+	case h.chance(0.3), h.past.times > 0 && h.chance(0.7): // it takes a while
 		return true
 	case h.chance(0.2):
 		end.Cause = topics.CauseUnreachable

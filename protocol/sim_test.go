@@ -40,6 +40,8 @@ type world struct {
 	makers map[topics.RepositoryID]making // of those that are not there from the beginning
 	fronts map[topics.HostID]*front
 	clones bool // a machine is copied while it runs
+	lost   replacing
+	past   past // of a control plane that is restored from a copy
 	twin   *machine
 }
 
@@ -55,6 +57,7 @@ type machine struct {
 	outbox  *Outbox // nil until welcomed
 	process string  // the agent's
 	refused bool    // another machine has its identity
+	key     string  // what it says is sealed with
 
 	running  map[topics.JobID]int  // the host's processes: lines still to print
 	stopping map[topics.JobID]bool // those of them that were told to end
@@ -66,6 +69,10 @@ type machine struct {
 	full     bool                        // its disk
 	unkept   []AgentInput                // what happened and could not be written yet
 
+	version string // what the machine has become
+	said    string // and what it told last of that
+
+	old     bool                // the agent is of an older version, which keeps nothing that is received
 	copied  *protocoltest.Agent // what a snapshot of the machine holds
 	copiedN uint64
 }
@@ -92,13 +99,21 @@ const (
 	forgetWhileAway     mutant = "the agent forgets what it has to tell while the control plane is away"
 	initOnTwo           mutant = "an init job is given to two hosts"
 	initOnSilence       mutant = "an init job is taken from a host that has not answered"
+	initUnheard         mutant = "a restored control plane has a repository made before all hosts have told what they do"
 	swallowClone        mutant = "what a copied agent tells is taken for what the original has told"
+	forgetReceipted     mutant = "the agent forgets at once what the control plane has received"
+	sameEpoch           mutant = "a restored control plane goes on as if it had not been away"
+	trustTheCopy        mutant = "a restored control plane ends jobs of which it was not told again"
+	helloAlone          mutant = "the agent tells what it has become when it connects alone"
 	oneStream           mutant = "two machines with one identity are not told apart"
+	hearReplaced        mutant = "a machine that was replaced is heard"
+	backUpTheEmpty      mutant = "backups that waited for a machine run on the one that replaces it"
 )
 
 type birth Sighting
 type welcome struct {
 	Sighting
+	plane    int64
 	known    topics.Session
 	received topics.Received
 	refused  bool
@@ -119,6 +134,8 @@ func newWorld(seed uint64, m mutant) *world {
 		now: 1_000_000, starts: map[topics.JobID]int{}, hangs: seed%4 == 0, clones: seed%8 == 3,
 		fronts: map[topics.HostID]*front{},
 	}
+	w.past.restores = seed%8 == 5
+	w.lost.replaces = seed%8 == 6
 	if m == noResend {
 		w.timing.Retry = time.Duration(1<<62 - 1)
 	}
@@ -130,10 +147,12 @@ func newWorld(seed uint64, m mutant) *world {
 		}
 		h := &machine{world: w, host: host, agent: protocoltest.NewAgent(1000), running: map[topics.JobID]int{},
 			stopping: map[topics.JobID]bool{}, printed: map[topics.JobID]int{}, runs: map[topics.JobID]topics.Run{},
-			mine: map[topics.JobID]int{}, atOnce: 1 + w.rnd.IntN(3)}
+			mine: map[topics.JobID]int{}, atOnce: 1 + w.rnd.IntN(3), key: "first"}
+		w.plane.Keys[host] = h.key
 		w.plane.Limits[host] = h.atOnce
 		w.hosts = append(w.hosts, h)
 		w.fronts[host] = newFront(w.timing)
+		w.past.begins(h)
 		h.wake()
 	}
 	return w
@@ -142,7 +161,7 @@ func newWorld(seed uint64, m mutant) *world {
 // to sends a message to a host: whoever has its identity gets it.
 func (w *world) to(host topics.HostID, m any) {
 	for _, h := range w.hosts {
-		if h.host == host {
+		if h.host == host && h.key == w.plane.Keys[host] { // others cannot read it
 			w.send(&h.down, m)
 		}
 	}
@@ -335,11 +354,18 @@ func (w *world) planeStep(in PlaneInput) {
 			w.to(e.Job.Host, command{topics.Command{Stamp: topics.Stamp{Session: w.current(e.Job.Host)}, Job: e.Job.ID, Cancel: true}})
 		case SendReceipt:
 			w.to(e.Host, receipt{e.Received, w.fronts[e.Host].session(e.Received.Epoch)})
+		case Odd:
+			if e.Foreign {
+				w.lost.refused++
+			}
 		case HelloCame:
 			w.sendConfig(e.Host)
 		case Greet:
 			w.greet(e)
 		case Forked:
+			w.cut(e.Host, nil)
+		case Stranded:
+			w.past.stranded[e.Host] = e.Epoch
 			w.cut(e.Host, nil)
 		case Stir:
 			stir = true
@@ -351,7 +377,7 @@ func (w *world) planeStep(in PlaneInput) {
 }
 
 func (w *world) tick() Tick {
-	t := Tick{Now: w.now, Online: w.online, Twins: map[topics.HostID]bool{}}
+	t := Tick{Now: w.now, Online: w.online, Twins: map[topics.HostID]bool{}, HearUntil: w.past.hear}
 	for host, f := range w.fronts {
 		t.Twins[host] = f.divided
 	}
@@ -361,7 +387,7 @@ func (w *world) tick() Tick {
 // online: commands go to no session but the one whose hello is committed.
 func (w *world) online(host topics.HostID) bool {
 	f := w.fronts[host]
-	return !f.divided && w.plane.Greetings[host] == f.known && !w.chance(0.25)
+	return !f.divided && (len(w.makers) == 0 || !w.plane.Lag[host]) && w.plane.Greetings[host] == f.known && !w.chance(0.25)
 }
 
 // leave has the control plane stop for a while, and come back.
@@ -381,6 +407,7 @@ func (w *world) leave(away bool) {
 func (w *world) step() {
 	w.now += int64(w.rnd.IntN(3000))
 	w.look()
+	w.hurry()
 	h := w.hosts[w.rnd.IntN(len(w.hosts))]
 	if h.asleep > 0 && (w.now >= h.asleep || w.calm) {
 		h.full = !w.calm && w.rnd.IntN(3) > 0
@@ -400,6 +427,7 @@ func (h *machine) step() {
 	case 3, 4:
 		h.receive()
 	case 5: // the agent sends
+		h.becomes()
 		if h.outbox == nil {
 			if h.rnd.IntN(10) == 0 {
 				h.connect() // no welcome came
@@ -407,7 +435,7 @@ func (h *machine) step() {
 			return
 		}
 		if after, ok := h.outbox.After(time.UnixMilli(h.now)); ok {
-			if b := h.agent.Batch(after, 1+h.rnd.IntN(4)); len(b.Events) > 0 {
+			if b := h.aged(h.agent.Batch(after, 1+h.rnd.IntN(4))); len(b.Events) > 0 {
 				h.outbox.Sent(b.First+uint64(len(b.Events))-1, time.UnixMilli(h.now))
 				h.send(&h.up, b)
 			}
@@ -418,6 +446,17 @@ func (h *machine) step() {
 		h.fault()
 	case 8:
 		h.schedule()
+	}
+}
+
+// becomes makes another of the machine from time to time, which a connected agent tells.
+func (h *machine) becomes() {
+	if !h.calm {
+		h.version = fmt.Sprint(h.now / 100_000)
+	}
+	if h.outbox != nil && h.version != h.said &&
+		(h.mutant == helloAlone || h.agentStep(Told{Facts: topics.Facts{Restic: h.version}, At: h.now})) {
+		h.said = h.version
 	}
 }
 
@@ -440,7 +479,11 @@ func (h *machine) arrive() {
 				m.Events[i].Mark = ""
 			}
 		}
-		h.planeStep(Arrived{Host: h.host, Events: m, Now: h.now})
+		in := Arrived{Host: h.host, Key: []byte(h.key), Events: m, Now: h.now}
+		if h.mutant == hearReplaced {
+			in.Key = nil
+		}
+		h.planeStep(in)
 	}
 }
 
@@ -456,10 +499,16 @@ func (h *machine) receive() {
 		if m.Session != h.session || m.Instance != h.process || h.outbox != nil || m.refused {
 			return
 		}
-		if !h.agentStep(Welcomed{Received: m.received, Session: m.Session, Known: m.known, At: h.now, Instance: h.process}) {
+		in := Welcomed{Received: m.received, Session: m.Session, Known: m.known, At: h.now, Instance: h.process, Plane: m.plane,
+			Facts: topics.Facts{Restic: h.version}}
+		if h.old {
+			in.Plane = 0
+		}
+		if !h.agentStep(in) {
 			h.connect()
 			return
 		}
+		h.said = in.Facts.Restic
 		if m.Session == h.session && h.session.Epoch == h.agent.LastPlace.Epoch && h.asleep == 0 {
 			h.outbox = NewOutbox(h.timing, h.session.Epoch, m.received, time.UnixMilli(h.now))
 		}
@@ -504,7 +553,7 @@ func (h *machine) work() {
 		h.running[id]--
 		h.printed[id]++
 		h.keep(Printed{Job: id, Lines: []topics.Line{{Text: fmt.Sprintf("line %d", h.printed[id])}}, At: h.now})
-		if h.printed[id]%3 == 0 {
+		if h.printed[id]%3 == 0 && h.runs[id].Kind.Reports() {
 			h.keep(Reported{Job: id, Report: topics.Report{Keys: []topics.Key{{ID: fmt.Sprint(h.printed[id])}}}, At: h.now})
 		}
 	}
@@ -522,9 +571,11 @@ func (h *machine) fault() {
 		h.connect()
 	case h.clones && h.twin == nil && h.chance(0.05):
 		h.split()
-	case h.chance(0.05) && !h.clones:
+	case h.lost.replaces && h.chance(0.05) && h.replace():
+	case h.past.restores && h.lose():
+	case h.chance(0.05) && !h.clones && !h.past.restores:
 		h.copied, h.copiedN = h.agent.Clone(), h.session.N
-	case h.copied != nil && len(h.agent.Spool) == 0 && len(h.unkept) == 0 && h.chance(0.05):
+	case h.copied != nil && h.agent.Pending() == 0 && len(h.unkept) == 0 && h.chance(0.05):
 		// What the machine did and nobody heard of is undone with it, a start
 		// included; so the ledger can only be kept when there is no such thing.
 		h.agent, h.session.N = h.copied.Clone(), h.copiedN // the machine was put back to a snapshot
@@ -533,7 +584,7 @@ func (h *machine) fault() {
 		// it was for a connection that is no more, and may bear the number of the next one
 		h.down = nil
 		h.wake()
-	case h.chance(0.02) && !h.clones:
+	case h.chance(0.02) && !h.clones && !h.past.restores: // what it had begun since the copy nobody could know
 		marks := h.agent.Marks
 		h.agent, h.session.N = protocoltest.NewAgent(h.now), 0 // the disk was lost
 		h.agent.Marks = marks
@@ -560,9 +611,9 @@ func (h *machine) reset() {
 func (h *machine) harm(in AgentInput) (mend func()) {
 	h.harmSlots(in)
 	mend = func() {}
-	if h.mutant == forgetWhileAway && h.away && len(h.agent.Spool) > 0 {
-		last := h.agent.LastPlace
-		_ = h.agent.Drop(last.Seq)
+	if h.mutant == forgetWhileAway && h.away {
+		_ = h.agent.SetReceived(h.agent.LastPlace.Seq)
+		h.agent.Forget()
 	}
 	var id topics.JobID
 	switch in := in.(type) {
@@ -641,6 +692,15 @@ func (w *world) verdict() error {
 		if len(h.running) > 0 && !h.refused {
 			return fmt.Errorf("restic is left running on %s: %v", h.host, h.running)
 		}
+		if was := w.plane.Facts[h.host].Restic; h.outbox != nil && !h.refused && was != h.said {
+			return fmt.Errorf("%s is known as %q, and has told that it is %q", h.host, was, h.said)
+		}
+	}
+	if err := w.lost.verdict(w); err != nil {
+		return err
+	}
+	if err := w.forgotten(); err != nil {
+		return err
 	}
 	if w.twin != nil && !w.twin.alone() {
 		return fmt.Errorf("two machines with one identity were not told apart")
@@ -680,7 +740,13 @@ func (w *world) story(id topics.JobID) error {
 	if next-1 != end.Lines {
 		return fmt.Errorf("job %s: %d lines of %d", id, next-1, end.Lines)
 	}
-	if j.State != topics.Succeeded || w.starts[id] > 1 {
+	if j.State != topics.Succeeded || w.starts[id] > 1 || w.past.partial(w.plane, j.Host) {
+		return nil
+	}
+	if !j.Kind.Reports() {
+		if n := len(w.plane.Parts[id]); n > 0 {
+			return fmt.Errorf("job %s, a %s, has %d parts of a report", id, j.Kind, n)
+		}
 		return nil
 	}
 	for n := range end.Lines / 3 {
@@ -726,6 +792,9 @@ func (w *world) ask(id topics.JobID) {
 		NotAfter: w.now + int64(w.rnd.IntN(2_000_000))}
 	if w.rnd.IntN(5) == 0 {
 		j.Kind, j.Group = topics.CheckJob, ""
+		if w.now%2 == 0 {
+			j.Kind = topics.FindJob // it has a report
+		}
 	}
 	if w.hangs {
 		j.NotAfter = 1 << 50 // nobody is to say that it came too late
@@ -737,7 +806,8 @@ func (w *world) ask(id topics.JobID) {
 // all others on other repositories have ended: those are not stopped by it.
 func (w *world) done(step int) bool {
 	if w.away || slices.ContainsFunc(w.hosts, func(h *machine) bool {
-		return !h.refused && (h.asleep > 0 || h.full || !h.told() || len(h.unkept) > 0)
+		return !h.refused && (h.asleep > 0 || h.full || w.plane.Lag[h.host] || !h.told() || len(h.unkept) > 0 ||
+			h.outbox != nil && h.said != h.version)
 	}) {
 		return false
 	}
@@ -783,10 +853,15 @@ func TestAJobStartsAtMostOnceAndEndsExactlyOnceWhateverDies(t *testing.T) {
 func TestTheSimulationNoticesEveryBrokenRule(t *testing.T) {
 	for _, m := range []mutant{noDedupe, execBeforeJournal, noRedrive, noResend, receiptBeforeCommit,
 		rerunAfterRestart, forgetSlots, overlap, twoInOneRepository, tooMany, cancelledIsOver, oneStopsAll, loseWhenFull, answerWhenFull,
-		forgetWhileAway, swallowClone, oneStream, initOnTwo, initOnSilence} {
+		forgetWhileAway, forgetReceipted, sameEpoch, trustTheCopy, swallowClone, oneStream, initOnTwo, initOnSilence, initUnheard,
+		helloAlone, hearReplaced, backUpTheEmpty} {
 		caught := false
-		for seed := range uint64(2000) {
-			if err := simulate(seed, m); err != nil && (m != initOnTwo && m != initOnSilence || strings.Contains(err.Error(), "in the middle")) {
+		seed, step := uint64(0), uint64(1)
+		if m == initUnheard {
+			seed, step = 21, 40 // worlds that are restored, with a repository to make
+		}
+		for ; seed < 4000*step; seed += step {
+			if err := simulate(seed, m); err != nil && (!strings.HasPrefix(string(m), "init") || strings.Contains(err.Error(), "in the middle")) {
 				t.Logf("%s: seed %d: %v", m, seed, err)
 				caught = true
 				break

@@ -57,7 +57,7 @@ func (h *machine) parted() {
 func (h *machine) split() {
 	t := &machine{world: h.world, host: h.host, agent: h.agent.Clone(), session: topics.Session{Epoch: h.session.Epoch},
 		running: map[topics.JobID]int{}, stopping: map[topics.JobID]bool{}, printed: map[topics.JobID]int{}, runs: map[topics.JobID]topics.Run{},
-		mine: map[topics.JobID]int{}, atOnce: h.atOnce}
+		mine: map[topics.JobID]int{}, atOnce: h.atOnce, key: h.key}
 	h.twin, h.hosts, h.slots.twice = t, append(h.hosts, t), true
 	n := h.session.N
 	t.wake()
@@ -73,6 +73,9 @@ func (h *machine) alone() bool { return h.fronts[h.host].decided }
 // meet answers an authenticated birth.
 func (h *machine) meet(s Sighting) {
 	f := h.fronts[h.host]
+	if h.key != h.plane.Keys[h.host] { // its certificate is none any more
+		return
+	}
 	if h.refused {
 		h.send(&h.down, welcome{Sighting: s, refused: true})
 		return
@@ -83,7 +86,11 @@ func (h *machine) meet(s Sighting) {
 	}
 	switch {
 	case !h.clones || h.mutant == oneStream:
-		h.send(&h.down, welcome{Sighting: s, known: f.known, received: h.plane.Places[h.host]})
+		known := f.known
+		if epoch := h.past.stranded[h.host]; epoch != 0 && epoch == s.Session.Epoch {
+			known = topics.Session{Epoch: epoch, N: s.Session.N + 1}
+		}
+		h.send(&h.down, welcome{Sighting: s, known: known, received: h.plane.Places[h.host], plane: h.plane.Epoch})
 	case f.divided:
 		f.known = before
 		h.born(s)

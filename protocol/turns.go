@@ -33,9 +33,18 @@ const (
 	WaitRepository Wait = "repository" // a job that has to be alone there, or those that run before one
 	WaitLimit      Wait = "limit"      // as many as may run are running
 	WaitDisk       Wait = "host-disk"  // its host's disk is full, and its agent begins nothing
+	WaitPlane      Wait = "plane-disk" // the control plane's disk is short of space, and new jobs are held
 	WaitPlan       Wait = "plan"       // what it is to do is being worked out
-	WaitTwins      Wait = "twins"      // two machines have the host's identity; a person has to say which one stays
+	// WaitUnconfirmed is that the control plane was restored from a copy, and nobody has
+	// confirmed the host since.
+	WaitUnconfirmed Wait = "unconfirmed"
+	WaitTwins       Wait = "twins" // two machines have the host's identity; a person has to say which one stays
 )
+
+// HeldWhenShort reports whether a job of a kind is held while the control plane's disk
+// is short of space. A prune goes on: its repository may be on the same disk, and it
+// is what makes room there.
+func HeldWhenShort(k topics.JobKind) bool { return k != topics.PruneJob }
 
 // Turns decides who is next. A host runs one job at a time in each repository, and
 // no more together than its limit says. On a repository backups of several hosts run

@@ -33,8 +33,8 @@ var unaudited = map[string]string{
 	"Greeted":           "an agent reports",
 	"SetReceived":       "an agent reports",
 	"Started":           "an agent reports",
+	"Told":              "an agent reports",
 	"Saved":             "an agent reports",
-	"AddGap":            "an agent reports",
 	"PutJob":            "the job was asked for; how it was given up has its entry with the ending",
 	"PutGroup":          "which job answers a slot, the job says",
 	"Fired":             "the jobs of a slot have their entries",
@@ -52,18 +52,28 @@ var unaudited = map[string]string{
 	"addPast":           "the demo makes up a past before anybody could ask",
 	"Backdate":          "the demo makes up a past before anybody could ask",
 	"Recount":           "tallies follow from rows",
+	"Served":            "to serve a database changes nothing in it that people decide",
+	"rise":              "the restore that follows has the entry",
 	"putServed":         "a slot is served by jobs, which have their entries",
 }
 
 // steps are the packages below this one that write within transactions of their
 // callers, and who has the entry.
 var steps = map[string]string{
+	"access":    "who makes, changes, gives or revokes a credential has the entry",
+	"drafts":    "a draft is one person's notes; the job that comes of it has the entry",
+	"drills":    "who changes a plan has the entry; what a drill came to follows from its job, and its slot from the plan",
 	"facts":     "facts follow from rows; the change of those has its entry",
 	"found":     "an agent reports what a job found, which was asked for",
+	"intake":    "it counts what agents report; what people change of schedules has its entry",
 	"joblog":    "an agent reports; the gap in the log says what is not there",
+	"kits":      "who has a kit shown has an entry for each repository",
 	"looks":     "an agent reports what a job found, which was asked for; who acknowledges it has the entry",
 	"places":    "an agent reports what a job found or made, which has its entry; an address that is changed has one, too",
 	"removal":   "it is handed what writes the entry",
+	"room":      "to try whether the database can be written changes nothing",
+	"restored":  "agents tell again; who restores, copies and answers has the entry",
+	"replacing": "who begins, calls off or decides a replacement has the entry, and so has the enrolment of the new machine",
 	"reviews":   "what is held, approved and expired has its entry with who does it; what a forget removes has that of its job",
 	"slotlog":   "it is the diary of slots; what people change of schedules, and the jobs, have their entries",
 	"snapshots": "an agent reports what a job made or found, which was asked for; who acknowledges it has the entry",

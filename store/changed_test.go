@@ -32,7 +32,7 @@ func TestTheAuditLogSaysWhatChanged(t *testing.T) {
 	if err := s.AddUser(ctx, "test", User{ID: "ada-00001", Name: "ada", Role: Viewer}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.AddMQTTUser(ctx, "test", MQTTUser{Name: "home", KeyHash: []byte("canary-5")}); err != nil {
+	if err := s.AddMQTTUser(ctx, Maker{Name: "test"}, MQTTUser{Name: "home", KeyHash: []byte("canary-5")}); err != nil {
 		t.Fatal(err)
 	}
 
@@ -100,14 +100,14 @@ func TestTheAuditLogSaysWhatChanged(t *testing.T) {
 		}, "forget: paused: false → true, due: daily 04:00 → monday 04:00"},
 		{"user", func() error {
 			role := Admin
-			_, err := s.ChangeUser(ctx, "anna", "ada-00001", UserChange{Role: &role})
+			_, _, err := s.ChangeUser(ctx, "anna", "ada-00001", UserChange{Role: &role})
 			return err
 		}, "ada: viewer to admin"},
 		{"consumer", func() error {
 			yes := true
-			_, err := s.ChangeMQTTUser(ctx, "anna", "home", MQTTUserChange{MayDo: &yes, KeyHash: []byte("canary-9")})
+			_, err := s.ChangeMQTTUser(ctx, Maker{Name: "anna"}, "home", MQTTUserChange{MayDo: &yes, KeyHash: []byte("canary-9")})
 			return err
-		}, "home: may_do: false → true, password: changed"},
+		}, "home: may_do: false → true, made by: test → anna, password: changed"},
 	} {
 		if err := c.change(); err != nil {
 			t.Fatalf("%s: %v", c.subject, err)

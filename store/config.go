@@ -11,6 +11,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/store/replacing"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -88,11 +89,12 @@ type Member struct {
 }
 
 // Plans lists the existing groups of a host's enabled schedules, or of all hosts if
-// the ID is empty. A retired host has none.
+// the ID is empty. A retired host has none, nor has
+// a group of a replaced machine that waits for a decision.
 func (s *Store) Plans(ctx context.Context, host topics.HostID) ([]Member, error) {
 	return all[Member](ctx, s.r, `SELECT m.schedule, m.source_group, m.fired FROM schedule_groups m JOIN schedules s ON s.id = m.schedule
 		JOIN source_groups g ON g.id = m.source_group JOIN hosts h ON h.id = s.host AND h.removed_at = 0 AND h.retired_at = 0
-		WHERE s.enabled <> 0 AND `+one("s.host", host)+` ORDER BY m.schedule, g.name, g.id`, host)
+		WHERE s.enabled <> 0 AND NOT `+replacing.Holds+`m.source_group) AND `+one("s.host", host)+` ORDER BY m.schedule, g.name, g.id`, host)
 }
 
 // Configured implements protocol.PlaneTx.

@@ -6,44 +6,37 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/access"
 	"github.com/restic-manager/restic-manager/store/changes"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// An MQTTUser is a consumer on the public broker. Its password is a generated key;
-// only the hash is stored.
-type MQTTUser struct {
-	Name      string `db:"name"`
-	KeyHash   []byte `db:"key_hash"`
-	MayDo     bool   `db:"may_do"` // may publish to do/ topics
-	CreatedAt int64  `db:"created_at"`
-	CreatedBy string `db:"created_by"`
-	SeenAt    int64  `db:"seen_at"` // when it last connected
-}
+// An MQTTUser is a consumer on the public broker, which acts in the lower of its own
+// role and its maker's.
+type MQTTUser = access.Consumer
 
 // AddMQTTUser adds a consumer. Names are unique: ErrConflict.
-func (s *Store) AddMQTTUser(ctx context.Context, actor string, u MQTTUser) error {
-	u.CreatedBy = actor
+func (s *Store) AddMQTTUser(ctx context.Context, by Maker, u MQTTUser) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.NamedExecContext(ctx, `INSERT INTO mqtt_users (name, key_hash, may_do, created_at, created_by)
-			VALUES (:name, :key_hash, :may_do, :created_at, :created_by)`, u); err != nil {
-			return fmt.Errorf("add MQTT user: %w", err)
+		if err := access.AddConsumer(ctx, tx, by, u); err != nil {
+			return err
 		}
-		return s.audit(ctx, tx, actor, "mqtt_user.created", u.Name, fmt.Sprintf("may do: %t", u.MayDo))
+		return s.audit(ctx, tx, by.Name, "mqtt_user.created", u.Name, fmt.Sprintf("may do: %t", u.MayDo))
 	})
 }
 
 // A MQTTUserChange is what is to be changed about a consumer; nil stays as it is.
 type MQTTUserChange struct {
-	KeyHash []byte
+	KeyHash []byte // of another password, which whoever changes it knows: it is theirs then
 	MayDo   *bool
+	Stays   Stays // which jobs it may still have that it asked for before; nil is all
 }
 
 // ChangeMQTTUser changes a consumer and returns it as it is now; ErrNotFound if
 // there is none of that name.
-func (s *Store) ChangeMQTTUser(ctx context.Context, actor, name string, c MQTTUserChange) (u MQTTUser, err error) {
+func (s *Store) ChangeMQTTUser(ctx context.Context, by Maker, name string, c MQTTUserChange) (u MQTTUser, err error) {
 	err = s.tx(ctx, func(tx *sqlx.Tx) error {
-		if u, err = get[MQTTUser](ctx, tx, `SELECT * FROM mqtt_users WHERE name = $1`, name); err != nil {
+		if u, err = access.ConsumerNamed(ctx, tx, name); err != nil {
 			return err
 		}
 		was := u
@@ -51,37 +44,48 @@ func (s *Store) ChangeMQTTUser(ctx context.Context, actor, name string, c MQTTUs
 			u.MayDo = *c.MayDo
 		}
 		if c.KeyHash != nil {
-			u.KeyHash = c.KeyHash
+			u = u.Renewed(c.KeyHash, by)
 		}
 		var l changes.List
-		l.Columns(was, u, "key_hash")
+		l.Text("may_do", fmt.Sprint(was.MayDo), fmt.Sprint(u.MayDo))
+		l.Text("made by", was.CreatedBy, u.CreatedBy)
 		l.Secret("password", topics.Secret(was.KeyHash), topics.Secret(u.KeyHash))
-		if err := change(ctx, tx, `UPDATE mqtt_users SET key_hash = $1, may_do = $2 WHERE name = $3`, u.KeyHash, u.MayDo, name); err != nil {
+		if err := access.PutConsumer(ctx, tx, u); err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, actor, "mqtt_user.changed", name, l.Of(name))
+		if err := s.audit(ctx, tx, by.Name, "mqtt_user.changed", name, l.Of(name)); err != nil {
+			return err
+		}
+		if u, err = access.ConsumerNamed(ctx, tx, name); err != nil || c.Stays == nil {
+			return err
+		}
+		return s.callOff(ctx, tx, by.Name, []string{"mqtt:" + name}, c.Stays, &Left{})
 	})
 	return u, err
 }
 
-// RemoveMQTTUser revokes a consumer's credential; ErrNotFound if there is none.
+// RemoveMQTTUser revokes a consumer's credential, and cancels its jobs that wait;
+// ErrNotFound if there is none.
 func (s *Store) RemoveMQTTUser(ctx context.Context, actor, name string) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		if err := change(ctx, tx, `DELETE FROM mqtt_users WHERE name = $1`, name); err != nil {
+		u, err := access.ConsumerNamed(ctx, tx, name)
+		if err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, actor, "mqtt_user.revoked", name, "")
+		return s.leave(ctx, tx, actor, nil, &Left{Credentials: access.Credentials{Consumers: []MQTTUser{u}}}, nil)
 	})
 }
 
 // MQTTUsers lists the consumers, by name.
 func (s *Store) MQTTUsers(ctx context.Context) ([]MQTTUser, error) {
-	return all[MQTTUser](ctx, s.r, `SELECT * FROM mqtt_users ORDER BY name`)
+	list, err := access.Consumers(ctx, s.r)
+	return list, ours(err)
 }
 
 // MQTTUser returns a consumer, or ErrNotFound.
 func (s *Store) MQTTUser(ctx context.Context, name string) (MQTTUser, error) {
-	return get[MQTTUser](ctx, s.r, `SELECT * FROM mqtt_users WHERE name = $1`, name)
+	u, err := access.ConsumerNamed(ctx, s.r, name)
+	return u, ours(err)
 }
 
 // SeenMQTTUser records that a consumer connected, at most once a minute.

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 
+	"github.com/restic-manager/restic-manager/store/drills"
 	"github.com/restic-manager/restic-manager/store/found"
 	"github.com/restic-manager/restic-manager/store/looks"
 	"github.com/restic-manager/restic-manager/store/places"
@@ -23,7 +24,10 @@ func (j journal) found(job Job, f topics.Finished, at int64) (whole bool, err er
 		return change(j.ctx, j.tx, `UPDATE repositories SET `+column+` = $1 WHERE id = $2`, at, job.Repository)
 	}
 	switch o := job.Operation.V; job.Kind {
-	case topics.SnapshotsJob, topics.KeyJob, topics.LocksJob:
+	case topics.SnapshotsJob:
+		f.State = job.State
+		return j.listed(job, f, at)
+	case topics.KeyJob, topics.LocksJob:
 		if !well || f.Result == nil { // without a result nothing was listed
 			return false, nil
 		}
@@ -35,17 +39,7 @@ func (j journal) found(job Job, f topics.Finished, at int64) (whole bool, err er
 		if err != nil {
 			return false, err
 		}
-		switch job.Kind {
-		case topics.SnapshotsJob:
-			first, err := get[bool](j.ctx, j.tx, `SELECT listed_at = 0 FROM repositories WHERE id = $1`, job.Repository)
-			if err == nil {
-				err = j.listed(job, address, *r, report.Snapshots, at)
-			}
-			if err == nil && first {
-				err = looks.Know(j.ctx, j.tx, job.Repository, at)
-			}
-			return true, err
-		case topics.KeyJob:
+		if job.Kind == topics.KeyJob {
 			return true, found.Keys(j.ctx, j.tx, job.Repository, places.Key(address, job.Where()), report.Keys, at)
 		}
 		return true, found.Locks(j.ctx, j.tx, job.Repository, places.Key(address, job.Where()), job.Host, report.Locks, at)
@@ -69,6 +63,8 @@ func (j journal) found(job Job, f topics.Finished, at int64) (whole bool, err er
 			return false, nil
 		}
 		return false, did("forgot_at")
+	case topics.DrillJob:
+		return false, drills.Note(j.ctx, j.tx, job.Host, job.Repository, job.ID, job.State, f.Message, r.Drill, at)
 	case topics.PruneJob:
 		if well && (o == nil || !o.DryRun) {
 			return false, did("pruned_at")
@@ -88,11 +84,10 @@ func (j journal) report(job Job, r topics.Result) (whole bool, _ topics.Report, 
 	whole = !r.Truncated && len(parts) == r.Parts
 	for i, p := range parts {
 		whole = whole && p.Part == i+1
-		report.Snapshots = append(report.Snapshots, p.Snapshots...)
 		report.Keys = append(report.Keys, p.Keys...)
 		report.Locks = append(report.Locks, p.Locks...)
 	}
-	return whole && r.Count == len(report.Snapshots)+len(report.Keys)+len(report.Locks), report, nil
+	return whole && r.Count == len(report.Keys)+len(report.Locks), report, nil
 }
 
 // endOf returns what the end of a job says to package looks.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/removal"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -24,6 +25,7 @@ type Host struct {
 	NextSerial     string `db:"next_serial"`
 	RenewFor       string `db:"renew_for"`       // the process that is to renew it at once, "" if none is
 	CertifiedUntil int64  `db:"certified_until"` // when the certificate in use expires
+	Generation     int64  `db:"generation"`      // of the control plane's identity that the certificate in use is of
 	RevokedAt      int64  `db:"revoked_at"`      // 0 while it is trusted
 	// Refused and RefusedThere count messages that were invalid or not authentic:
 	// here in the host's name, and at the host in ours.
@@ -68,10 +70,21 @@ type Host struct {
 	TwinsSince   int64 `db:"twins_since"`  // since when several machines use its identity; 0 is that none do
 	BackAt       int64 `db:"back_at"`      // when it was last heard of again after some minutes of silence
 
-	JobsAtOnce int  `db:"jobs_at_once"` // how many jobs it is to run at once
-	AgentJobs  int  `db:"agent_jobs"`   // how many its agent can; 0 is one of an older version, which runs one
-	Makes      bool `db:"makes"`        // its agent makes a repository in an init job alone, and runs hooks around it
+	Tags List `db:"tags"` // words by which people tell hosts apart, in lower case and in order; see controlplane/hosts
+
+	JobsAtOnce int `db:"jobs_at_once"` // how many jobs it is to run at once
+	AgentJobs  int `db:"agent_jobs"`   // how many its agent can; 0 is one of an older version, which runs one
+	// Restoring is the control plane's epoch, if it was restored from a copy and the host
+	// has not told yet what happened since that was made; else 0.
+	Restoring int64 `db:"restoring"`
+
+	Makes bool `db:"makes"` // its agent makes a repository in an init job alone, and runs hooks around it
+
+	Can JSON[[]topics.Ability] `db:"can"` // what its agent says it can do; see Able
 }
+
+// Able reports whether the host's agent has an ability. One of an older version has none.
+func (h Host) Able(a topics.Ability) bool { return h.Can.V != nil && slices.Contains(*h.Can.V, a) }
 
 // Fires reports whether the host's agent runs its schedules itself.
 func (h Host) Fires() bool { return h.ConfigApplied >= 0 }
@@ -113,6 +126,12 @@ func (s *Store) Host(ctx context.Context, id topics.HostID) (Host, error) {
 // ErrNotFound.
 func (s *Store) FindHost(ctx context.Context, text string) (Host, error) {
 	return get[Host](ctx, s.r, `SELECT * FROM hosts WHERE (id = $1 OR name = $1) AND removed_at = 0 ORDER BY id = $1 DESC LIMIT 1`, text)
+}
+
+// HostsTagged lists the hosts that have a tag, by name.
+func (s *Store) HostsTagged(ctx context.Context, tag string) ([]Host, error) {
+	return all[Host](ctx, s.r, `SELECT * FROM hosts WHERE removed_at = 0 AND tags LIKE $1 ESCAPE '!' ORDER BY name, id`,
+		removal.HasTag(tag))
 }
 
 // HostCount counts hosts.

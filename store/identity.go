@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/intake"
+	"github.com/restic-manager/restic-manager/store/restored"
 	"github.com/restic-manager/restic-manager/store/twins"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -22,6 +26,8 @@ type EnrollToken struct {
 	ExpiresAt int64         `db:"expires_at"`
 	UsedAt    int64         `db:"used_at"`
 	Host      topics.HostID `db:"host"` // who used it
+	// Drill has the new host prove that it can be restored, as often as is usual.
+	Drill bool `db:"drill"`
 }
 
 // AddEnrollToken adds a token. It returns ErrNotFound if the token is for a host that
@@ -35,8 +41,8 @@ func (s *Store) AddEnrollToken(ctx context.Context, t EnrollToken) error {
 			}
 			target = string(t.ForHost)
 		}
-		if _, err := tx.NamedExecContext(ctx, `INSERT INTO enroll_tokens (id, key_hash, name, for_host, created_by, created_at, expires_at)
-			VALUES (:id, :key_hash, :name, :for_host, :created_by, :created_at, :expires_at)`, t); err != nil {
+		if _, err := tx.NamedExecContext(ctx, `INSERT INTO enroll_tokens (id, key_hash, name, for_host, created_by, created_at, expires_at, drill)
+			VALUES (:id, :key_hash, :name, :for_host, :created_by, :created_at, :expires_at, :drill)`, t); err != nil {
 			return fmt.Errorf("add enrolment token: %w", err)
 		}
 		return s.audit(ctx, tx, t.CreatedBy, "enroll_token.created", target, t.Name)
@@ -95,13 +101,16 @@ func (s *Store) Enroll(ctx context.Context, keyHash []byte, h Host) (Host, error
 			return err
 		}
 		h.CreatedAt = s.Now()
-		if _, err := tx.NamedExecContext(ctx, `INSERT INTO hosts (id, name, created_at, seal_key, serial, certified_until, hostname, os,
-			arch, platform, agent_version, restic_version, policy, permits)
-			VALUES (:id, :name, :created_at, :seal_key, :serial, :certified_until, :hostname, :os, :arch, :platform, :agent_version,
-			:restic_version, :policy, :permits)`, h); err != nil {
+		if _, err := tx.NamedExecContext(ctx, `INSERT INTO hosts (id, name, created_at, seal_key, serial, certified_until, generation, hostname,
+			os, arch, platform, agent_version, restic_version, policy, permits)
+			VALUES (:id, :name, :created_at, :seal_key, :serial, :certified_until, :generation, :hostname, :os, :arch, :platform,
+			:agent_version, :restic_version, :policy, :permits)`, h); err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, t.CreatedBy, "host.enrolled", string(h.ID), h.Name)
+		if err := s.audit(ctx, tx, t.CreatedBy, "host.enrolled", string(h.ID), h.Name); err != nil || !t.Drill {
+			return err
+		}
+		return s.beginDrills(ctx, tx, t.CreatedBy, h)
 	})
 	if err != nil {
 		return Host{}, fmt.Errorf("enrol: %w", err)
@@ -114,17 +123,23 @@ func (s *Store) reenroll(ctx context.Context, tx *sqlx.Tx, t EnrollToken, h Host
 		return h, err
 	}
 	if _, err := tx.NamedExecContext(ctx, `UPDATE hosts SET seal_key = :seal_key, serial = :serial, next_serial = '',
-		certified_until = :certified_until, revoked_at = 0,
+		certified_until = :certified_until, generation = :generation, revoked_at = 0,
 		hostname = :hostname, os = :os, arch = :arch, platform = :platform, agent_version = :agent_version,
 		restic_version = :restic_version, policy = :policy, permits = :permits
 		WHERE id = :id`, h); err != nil {
+		return h, err
+	}
+	if err := restored.Forget(ctx, tx, restored.Host, string(h.ID)); err != nil { // whoever made the token has answered
 		return h, err
 	}
 	h, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1 AND removed_at = 0`, h.ID)
 	if err != nil {
 		return h, err
 	}
-	return h, s.audit(ctx, tx, t.CreatedBy, "host.reenrolled", string(h.ID), h.Name)
+	if err := s.audit(ctx, tx, t.CreatedBy, "host.reenrolled", string(h.ID), h.Name); err != nil {
+		return h, err
+	}
+	return h, s.replaced(ctx, tx, t.CreatedBy, h.ID)
 }
 
 // HostByName returns the host of a name, or ErrNotFound.
@@ -180,9 +195,9 @@ func (s *Store) Renew(ctx context.Context, id topics.HostID, serial, next string
 	})
 }
 
-// UseCertificate records that a host connected with this certificate. If it is the
-// renewed one, the one before is refused from now on.
-func (s *Store) UseCertificate(ctx context.Context, id topics.HostID, serial string, until int64) error {
+// UseCertificate records that a host connected with this certificate, of the CA of a
+// generation. If it is the renewed one, the one before is refused from now on.
+func (s *Store) UseCertificate(ctx context.Context, id topics.HostID, serial string, until, generation int64) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		h, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1 AND removed_at = 0`, id)
 		if err != nil {
@@ -191,7 +206,7 @@ func (s *Store) UseCertificate(ctx context.Context, id topics.HostID, serial str
 		if err := h.Trusts(serial); err != nil {
 			return err
 		}
-		if h.Serial == serial && h.CertifiedUntil == until {
+		if h.Serial == serial && h.CertifiedUntil == until && h.Generation == generation {
 			return nil
 		}
 		next := h.NextSerial
@@ -204,8 +219,8 @@ func (s *Store) UseCertificate(ctx context.Context, id topics.HostID, serial str
 				return err
 			}
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE hosts SET serial = $1, next_serial = $2, certified_until = $3 WHERE id = $4`,
-			serial, next, until, id)
+		_, err = tx.ExecContext(ctx, `UPDATE hosts SET serial = $1, next_serial = $2, certified_until = $3, generation = $4 WHERE id = $5`,
+			serial, next, until, generation, id)
 		return err
 	})
 }
@@ -215,20 +230,26 @@ func (s *Store) UseCertificate(ctx context.Context, id topics.HostID, serial str
 func (s *Store) Revoke(ctx context.Context, actor string, id topics.HostID) (Host, error) {
 	var h Host
 	err := s.tx(ctx, func(tx *sqlx.Tx) (err error) {
-		if h, err = get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1 AND removed_at = 0`, id); err != nil || h.RevokedAt > 0 {
-			return err
-		}
-		h.RevokedAt = s.Now()
-		if _, err := tx.ExecContext(ctx, `UPDATE hosts SET revoked_at = $1, next_serial = '' WHERE id = $2`, h.RevokedAt, id); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, `UPDATE enroll_tokens SET expires_at = $1 WHERE for_host = $2 AND used_at = 0
-			AND expires_at > $1`, h.RevokedAt, id); err != nil {
-			return err
-		}
-		return s.audit(ctx, tx, actor, "host.revoked", string(id), h.Name)
+		h, err = s.revoke(ctx, tx, actor, id)
+		return err
 	})
 	return h, err
+}
+
+func (s *Store) revoke(ctx context.Context, tx *sqlx.Tx, actor string, id topics.HostID) (Host, error) {
+	h, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1 AND removed_at = 0`, id)
+	if err != nil || h.RevokedAt > 0 {
+		return h, err
+	}
+	h.RevokedAt = s.Now()
+	if _, err := tx.ExecContext(ctx, `UPDATE hosts SET revoked_at = $1, next_serial = '' WHERE id = $2`, h.RevokedAt, id); err != nil {
+		return h, err
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE enroll_tokens SET expires_at = $1 WHERE for_host = $2 AND used_at = 0
+		AND expires_at > $1`, h.RevokedAt, id); err != nil {
+		return h, err
+	}
+	return h, s.audit(ctx, tx, actor, "host.revoked", string(id), h.Name)
 }
 
 // Revoked lists the hosts that are not trusted, with the time each was revoked or
@@ -243,9 +264,25 @@ func (s *Store) Revoked(ctx context.Context) (map[topics.HostID]int64, error) {
 	return since, err
 }
 
-// Refused counts messages that were refused in a host's name, here and at the host.
-func (s *Store) Refused(ctx context.Context, id topics.HostID, here, there uint64) error {
+// Refused counts messages that were refused in a host's name, here and at the host, and
+// why.
+func (s *Store) Refused(ctx context.Context, id topics.HostID, here, there uint64, reasons map[string]uint64) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
-		return change(ctx, tx, `UPDATE hosts SET refused = refused + $1, refused_there = refused_there + $2 WHERE id = $3`, here, there, id)
+		if err := change(ctx, tx, `UPDATE hosts SET refused = refused + $1, refused_there = refused_there + $2 WHERE id = $3`, here, there,
+			id); err != nil {
+			return err
+		}
+		for _, why := range slices.Sorted(maps.Keys(reasons)) {
+			if err := intake.SetAside(ctx, tx, id, why, reasons[why], s.Now()); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
+}
+
+// Asides lists what of a host's messages was refused, set aside or cut short, the latest
+// first.
+func (s *Store) Asides(ctx context.Context, id topics.HostID) ([]intake.Aside, error) {
+	return intake.Asides(ctx, s.r, id)
 }

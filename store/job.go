@@ -9,8 +9,11 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store/atonce"
 	"github.com/restic-manager/restic-manager/store/column"
+	"github.com/restic-manager/restic-manager/store/intake"
+	"github.com/restic-manager/restic-manager/store/replacing"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -28,6 +31,8 @@ type Job struct {
 	Place         topics.HostID        `db:"place"` // the host at whose place it works, if that is another; see Where
 	State         topics.JobState      `db:"state"`
 	RequestedBy   string               `db:"requested_by"`
+	GivenBy       string               `db:"given_by"` // who gave its host the repository for this job; "" if the host has it
+	Reason        string               `db:"-"`        // why somebody asks for it, for the entry in the audit log alone
 	QueuedAt      int64                `db:"queued_at"`
 	StartedAt     int64                `db:"started_at"`
 	FinishedAt    int64                `db:"finished_at"`
@@ -41,6 +46,7 @@ type Job struct {
 	SentAt        int64                `db:"sent_at"`        // when it was sent first; 0 is not yet, or not known
 	Lines         int                  `db:"lines"`          // 1..Lines are stored, or recorded as gaps
 	LogBytes      int64                `db:"log_bytes"`      // of the lines and parts of its report that are stored
+	Cut           bool                 `db:"cut"`            // parts of its report were dropped, since it had reached its limit
 	LogDroppedAt  int64                `db:"log_dropped_at"` // when log and report were removed by retention; 0 is never
 	ResticVersion string               `db:"restic_version"`
 	Cause         topics.Cause         `db:"cause"`
@@ -59,6 +65,8 @@ type Job struct {
 	Fired    bool       `db:"fired"`    // the host began it on its own schedule; its times are by the host's clock
 	HeardAt  int64      `db:"heard_at"` // when a fired job was first reported
 
+	Recalled bool `db:"recalled"` // its host is asked how it ended, as the control plane was restored from a copy
+
 	Behalf topics.SourceGroupID `db:"behalf"` // of an init job: whose backup waits for it, "" if a person asked
 }
 
@@ -74,10 +82,14 @@ func (j Job) Where() topics.HostID {
 // A JSON is a value kept as JSON text; no value is the empty text.
 type JSON[T any] = column.JSON[T]
 
+// ErrQueueFull is the error that as many jobs wait on a host as may.
+var ErrQueueFull = errors.New("as many jobs wait on the host as may")
+
 // Ask queues a job, with its audit entry. If the same job (a backup of the same
 // source group, or the same operation on the same host and repository) is queued or
 // running and is not being cancelled, it returns that one and adds nothing. The job
-// joins the end of the queue, or the place that its QueuedAt says.
+// joins the end of the queue, or the place that its QueuedAt says. It returns ErrQueueFull if
+// protocol.MostQueued jobs of the host wait.
 func (s *Store) Ask(ctx context.Context, actor string, j Job) (job Job, added bool, err error) {
 	err = s.tx(ctx, func(tx *sqlx.Tx) error {
 		open, err := same(ctx, tx, j)
@@ -87,6 +99,21 @@ func (s *Store) Ask(ctx context.Context, actor string, j Job) (job Job, added bo
 		}
 		if !errors.Is(err, ErrNotFound) {
 			return err
+		}
+		if waiting, err := intake.Queued(ctx, tx, j.Host); err != nil {
+			return err
+		} else if waiting >= protocol.MostQueued && actor != Plane { // what follows from jobs is bounded by them
+			return ErrQueueFull
+		}
+		if j.Kind == topics.BackupJob {
+			if err := replacing.Refuses(ctx, tx, []topics.SourceGroupID{j.SourceGroup}); err != nil {
+				return err
+			}
+		}
+		if o := j.Operation.V; o != nil && j.Kind == topics.ForgetJob {
+			if err := replacing.Keeps(ctx, tx, j.Repository, o.Snapshots); err != nil {
+				return err
+			}
 		}
 		j.State, j.RequestedBy = topics.Queued, actor
 		if j.QueuedAt == 0 {
@@ -125,9 +152,9 @@ func openBackup(ctx context.Context, tx *sqlx.Tx, group topics.SourceGroupID) (J
 // queue adds a job, with its audit entry.
 func (s *Store) queue(ctx context.Context, tx *sqlx.Tx, j Job) error {
 	if _, err := tx.NamedExecContext(ctx, `INSERT INTO jobs (id, host, kind, source_group, repository, operation, state, requested_by,
-		queued_at, not_after, held, schedule, slot, attempt, place, behalf)
+		queued_at, not_after, held, schedule, slot, attempt, place, behalf, given_by)
 		VALUES (:id, :host, :kind, :source_group, :repository, :operation, :state, :requested_by, :queued_at, :not_after, :held,
-		:schedule, :slot, :attempt, :place, :behalf)`, j); err != nil {
+		:schedule, :slot, :attempt, :place, :behalf, :given_by)`, j); err != nil {
 		return fmt.Errorf("queue job: %w", err)
 	}
 	if err := names(ctx, tx, j); err != nil {
@@ -137,7 +164,21 @@ func (s *Store) queue(ctx context.Context, tx *sqlx.Tx, j Job) error {
 	if j.Operation.V != nil && j.Operation.V.DryRun {
 		what += ", dry run,"
 	}
-	return s.audit(ctx, tx, j.RequestedBy, "job.queued", string(j.ID), what+" on "+string(j.Host))
+	if j.GivenBy != "" {
+		host, at := nameIn(ctx, tx, "hosts", string(j.Host)), ""
+		if j.Place != "" && j.Place != j.Host {
+			at = ", at the place of " + nameIn(ctx, tx, "hosts", string(j.Place))
+		}
+		if err := s.audit(ctx, tx, j.GivenBy, "repository.given", string(j.Repository), "its address and password to "+host+at+
+			", for the "+string(j.Kind)+" job "+string(j.ID)+" alone"); err != nil {
+			return err
+		}
+	}
+	what += " on " + string(j.Host)
+	if j.Reason != "" {
+		what += "; reason: " + j.Reason
+	}
+	return s.audit(ctx, tx, j.RequestedBy, "job.queued", string(j.ID), what)
 }
 
 // Reports returns the parts of a job's report, in order.

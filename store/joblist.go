@@ -58,7 +58,11 @@ func (f JobFilter) where() (cond string, args []any) {
 	if len(f.States) > 0 {
 		add(`state IN (?)`, f.States)
 	}
-	if f.Kind != "" {
+	switch f.Kind {
+	case "":
+	case topics.FindJob: // as the index jobs_searches has it
+		add(`kind = 'find'`)
+	default:
 		add(`kind = ?`, f.Kind)
 	}
 	if x := f.Search; x != nil {

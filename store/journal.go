@@ -10,6 +10,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store/atonce"
+	"github.com/restic-manager/restic-manager/store/intake"
 	"github.com/restic-manager/restic-manager/store/joblog"
 	"github.com/restic-manager/restic-manager/store/looks"
 	"github.com/restic-manager/restic-manager/store/places"
@@ -36,15 +37,22 @@ type journal struct {
 	s   *Store
 	tx  *sqlx.Tx
 	q   prepared.Tx // the same transaction with prepared statements, for what every event repeats
+
+	plans intake.Plans
 }
 
 func newJournal(ctx context.Context, s *Store, tx *sqlx.Tx) journal {
 	q := prepared.In(tx)
-	return journal{site{ctx, q}, ctx, s, tx, q}
+	return journal{site{ctx, q}, ctx, s, tx, q, intake.Plans{}}
 }
 
 const planeColumns = `id, host, kind, repository, source_group, schedule, slot, state, not_after, accepted, cancel_asked, attempts,
-	next_send, lines, fired, queued_at, sent_at, behalf, ` + places.ReadyAt
+	next_send, lines, fired, queued_at, sent_at, behalf, log_bytes, cut, recalled, ` + places.ReadyAt
+
+func (j journal) Key(id topics.HostID) ([]byte, error) {
+	key, err := get[[]byte](j.ctx, j.q, `SELECT seal_key FROM hosts WHERE id = $1 AND removed_at = 0`, id)
+	return key, ignoreMissing(err)
+}
 
 func (j journal) Received(id topics.HostID) (topics.Received, error) {
 	type row struct {
@@ -82,8 +90,8 @@ func (j journal) PutJob(job protocol.PlaneJob) error {
 		return fmt.Errorf("job %s is %s and cannot become %s", job.ID, was, job.State)
 	}
 	_, err = j.q.ExecContext(j.ctx, `UPDATE jobs SET state = $1, accepted = $2, cancel_asked = $3,
-		attempts = $4, next_send = $5, lines = $6, sent_at = $7 WHERE id = $8`,
-		job.State, job.Accepted, job.CancelAsked, job.Attempts, job.NextSend, job.Lines, job.SentAt, job.ID)
+		attempts = $4, next_send = $5, lines = $6, sent_at = $7, cut = $8, recalled = $9 WHERE id = $10`,
+		job.State, job.Accepted, job.CancelAsked, job.Attempts, job.NextSend, job.Lines, job.SentAt, job.Cut, job.Recalled, job.ID)
 	return err
 }
 
@@ -92,22 +100,55 @@ func (j journal) Open(host topics.HostID) ([]protocol.PlaneJob, error) {
 		WHERE finished_at = 0 AND held = 0 AND `+one("host", host)+` ORDER BY queued_at, id`, host)
 }
 
+func (j journal) Begun(host topics.HostID) ([]protocol.PlaneJob, error) {
+	return all[protocol.PlaneJob](j.ctx, j.q, `SELECT `+planeColumns+` FROM jobs INDEXED BY jobs_open_of_host
+		WHERE host = $1 AND fired = 1 AND finished_at = 0 ORDER BY queued_at, id`, host)
+}
+
+func (j journal) Waiting(host topics.HostID, group topics.SourceGroupID) ([]protocol.PlaneJob, error) {
+	return all[protocol.PlaneJob](j.ctx, j.q, `SELECT `+planeColumns+` FROM jobs INDEXED BY jobs_open_of_host
+		WHERE host = $1 AND fired = 0 AND source_group = $2 AND finished_at = 0 AND state = 'queued' AND held = 0
+		ORDER BY queued_at, id`, host, group)
+}
+
+func (j journal) Fits(host topics.HostID, slot topics.Slot, group topics.SourceGroupID, at int64) (protocol.Fit, error) {
+	return j.plans.Fits(j.ctx, j.q, host, slot, group, at)
+}
+
+func (j journal) SameSlot(slot topics.Slot, group topics.SourceGroupID) (int, error) {
+	return intake.SameSlot(j.ctx, j.q, slot, group)
+}
+
+func (j journal) Hour(host topics.HostID) (protocol.Hour, error) {
+	return intake.HourOf(j.ctx, j.q, host)
+}
+
+func (j journal) PutHour(host topics.HostID, h protocol.Hour) error {
+	return intake.PutHour(j.ctx, j.q, host, h)
+}
+
+func (j journal) SetAside(host topics.HostID, why protocol.Aside, n int, at int64) error {
+	return intake.SetAside(j.ctx, j.q, host, string(why), uint64(n), at)
+}
+
 func (j journal) AtOnce() (map[topics.HostID]int, error) { return atonce.Of(j.ctx, j.q) }
 
 func (j journal) AddLines(id topics.JobID, first int, lines []topics.Line) error {
-	if err := joblog.Add(j.ctx, j.q, id, first, lines); err != nil {
+	bytes, err := joblog.Add(j.ctx, j.q, id, first, lines)
+	if err != nil {
 		return err
 	}
-	last := first + len(lines) - 1
-	if keep := j.s.LogLines; last/joblog.Slack == (first-1)/joblog.Slack || last <= keep {
+	last, keep := first+len(lines)-1, j.s.LogLines
+	if limit := protocol.DefaultBounds().Job; bytes > limit/4*3 {
+		keep = min(keep, joblog.Few) // so that the last ones, which say what went wrong, find room
+	} else if last/joblog.Slack == (first-1)/joblog.Slack || last <= keep {
 		return nil // trimmed from time to time, and at the end
 	}
-	return joblog.Trim(j.ctx, j.tx, id, last, j.s.LogLines)
+	return joblog.Trim(j.ctx, j.tx, id, last, keep)
 }
 
 func (j journal) AddGap(id topics.JobID, from int, g topics.Gap) error {
-	_, err := j.tx.ExecContext(j.ctx, `INSERT INTO job_gaps (job, n, last, reason) VALUES ($1, $2, $3, $4)`, id, from, g.To, g.Reason)
-	return err
+	return joblog.AddGap(j.ctx, j.q, id, from, g)
 }
 
 func (j journal) AddReport(r topics.Report) error {
@@ -139,11 +180,18 @@ func (j journal) Greeted(id topics.HostID, h topics.Hello, at int64) error {
 	if err := j.Configured(id, c, at); err != nil {
 		return err
 	}
-	f := h.Facts
-	return change(j.ctx, j.tx, `UPDATE hosts SET hello_epoch = $1, hello_n = $2, hostname = $3, os = $4, arch = $5, platform = $6,
-		agent_version = $7, restic_version = $8, policy = $9, permits = $10, agent_jobs = $11, makes = $12 WHERE id = $13`,
-		h.Session.Epoch, h.Session.N, f.Hostname, f.OS, f.Arch, f.Platform, f.Agent, f.Restic, f.Policy, JSON[topics.Permits]{V: f.Permits},
-		max(f.Jobs, 0), f.Makes, id)
+	err := change(j.ctx, j.tx, `UPDATE hosts SET hello_epoch = $1, hello_n = $2 WHERE id = $3`, h.Session.Epoch, h.Session.N, id)
+	if err != nil {
+		return err
+	}
+	return j.Told(id, h.Facts)
+}
+
+func (j journal) Told(id topics.HostID, f topics.Facts) error {
+	return change(j.ctx, j.q, `UPDATE hosts SET hostname = $1, os = $2, arch = $3, platform = $4, agent_version = $5, restic_version = $6,
+		policy = $7, permits = $8, agent_jobs = $9, makes = $10, can = $11 WHERE id = $12`,
+		f.Hostname, f.OS, f.Arch, f.Platform, f.Agent, f.Restic, f.Policy, JSON[topics.Permits]{V: f.Permits}, max(f.Jobs, 0), f.Makes,
+		JSON[[]topics.Ability]{V: &f.Can}, id)
 }
 
 func (j journal) Started(job protocol.PlaneJob, st topics.Started, at int64) error {
@@ -209,11 +257,18 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 			return fmt.Errorf("place of job %s: %w", job.ID, err)
 		}
 	}
-	whole, err := j.found(job, f, at)
+	looked, err := j.looked(job.ID, at)
+	if err != nil {
+		return err
+	}
+	whole, err := j.found(job, f, looked)
+	if err == nil && job.Kind == topics.SnapshotsJob {
+		err = snapshots.Forget(j.ctx, j.tx, job.ID)
+	}
 	if err != nil {
 		return fmt.Errorf("what job %s found out: %w", job.ID, err)
 	}
-	if err := looks.Note(j.ctx, j.tx, endOf(job, whole), at, j.s.Now()); err != nil {
+	if err := looks.Note(j.ctx, j.tx, endOf(job, whole), looked, j.s.Now()); err != nil {
 		return err
 	}
 	if job.RequestedBy != Plane {

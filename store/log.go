@@ -36,6 +36,9 @@ func (s *Store) LogLevels(ctx context.Context, id topics.JobID) ([]LevelCount, e
 // Retention limits the logs and reports of ended jobs.
 type Retention = sweep.Retention
 
+// SearchAge is how long what a search found is kept after its end.
+const SearchAge = sweep.SearchAge
+
 // DefaultRetention keeps logs for a year, and a GiB of them.
 func DefaultRetention() Retention { return sweep.DefaultRetention() }
 

@@ -96,7 +96,8 @@ func TestALongLogKeepsItsFirstAndLastHalves(t *testing.T) {
 	if got, want := s.story(t, j.ID), "1-2000, 2001-10400 gap, 10401-12345, 12346-12400 gap"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	stored := must(get[int64](t.Context(), s.r, `SELECT SUM(LENGTH(text)) FROM job_lines WHERE job = $1`, j.ID))
+	stored := must(get[int64](t.Context(), s.r, `SELECT SUM(LENGTH(text) + $3) + (SELECT SUM(LENGTH(reason) + $2) FROM job_gaps WHERE job = $1)
+		FROM job_lines WHERE job = $1`, j.ID, joblog.GapBytes, protocol.LineBytes))
 	if got := must(s.Job(t.Context(), j.ID)).LogBytes; got != stored {
 		t.Errorf("the row counts %d bytes, %d are stored", got, stored)
 	}
@@ -159,5 +160,78 @@ func TestOldLogsGoByAgeAndBySize(t *testing.T) {
 		if left != c.want || s.story(t, running.ID) != "1-10" {
 			t.Errorf("%s: %d logs are left, want %d; the running one is %q", c.what, left, c.want, s.story(t, running.ID))
 		}
+	}
+}
+
+// TestWhoLogsMuchLosesItsOwnFirst: neither jobs that never end, nor one host's many, push
+// out what others logged.
+func TestWhoLogsMuchLosesItsOwnFirst(t *testing.T) {
+	s := open(t)
+	now := time.UnixMilli(1_790_000_000_000)
+	s.now = func() time.Time { return now }
+	logs := func(j Job, n int, end bool) Job {
+		e := lines(1, n)
+		e.Log.Job = j.ID
+		events := []topics.Event{e}
+		if end {
+			events = append(events, topics.Event{Finished: &topics.Finished{Job: j.ID, State: topics.Succeeded, Lines: n}})
+		}
+		s.mustStep(t, j.Host, must(s.Host(t.Context(), j.Host)).ReceivedSeq+1, events...)
+		now = now.Add(time.Minute)
+		return must(s.Job(t.Context(), j.ID))
+	}
+	honest := logs(dispatched(t, s), 10, true)
+	small := logs(dispatched(t, s), 10, false)
+	endless := logs(dispatched(t, s), 1000, false)
+	if _, err := s.SweepLogs(t.Context(), Retention{Bytes: 20 * honest.LogBytes}); err != nil {
+		t.Fatal(err)
+	}
+	if got := []string{s.story(t, honest.ID), s.story(t, small.ID), s.story(t, endless.ID)}; fmt.Sprint(got) != "[1-10 1-10 1-1000 gap]" {
+		t.Errorf("when one job never ended the logs are %q", got)
+	}
+	if j := must(s.Job(t.Context(), endless.ID)); !j.Cut || j.LogBytes > 500 {
+		t.Errorf("the job that never ends is %+v", j)
+	}
+	more := lines(1001, 5)
+	more.Log.Job = endless.ID
+	s.mustStep(t, endless.Host, must(s.Host(t.Context(), endless.Host)).ReceivedSeq+1, more,
+		topics.Event{Finished: &topics.Finished{Job: endless.ID, State: topics.Succeeded, Lines: 1005}})
+	if got := s.story(t, endless.ID); got != "1-1000 gap, 1001-1005" {
+		t.Errorf("it goes on with %q", got)
+	}
+
+	// A thief's jobs end, all of them after the honest one.
+	thief := enrolled(t, s, "thief")
+	var stolen []Job
+	for range 10 {
+		j := asked(t, s, grouped(t, s, thief))
+		if _, err := s.w.Exec(`UPDATE jobs SET state = 'running', accepted = 1 WHERE id = $1`, j.ID); err != nil {
+			t.Fatal(err)
+		}
+		stolen = append(stolen, logs(j, 100, true))
+	}
+	if _, err := s.SweepLogs(t.Context(), Retention{Bytes: 40 * honest.LogBytes}); err != nil {
+		t.Fatal(err)
+	}
+	left := 0
+	for _, j := range stolen {
+		if s.story(t, j.ID) != "" {
+			left++
+		}
+	}
+	if s.story(t, honest.ID) != "1-10" || left == 0 || left == len(stolen) {
+		t.Errorf("of the thief's logs %d are left, of the honest host's %q", left, s.story(t, honest.ID))
+	}
+}
+
+// A log of empty lines takes room as well: somebody with a host's keys could fill the disk
+// with lines that count for nothing.
+func TestAnEmptyLineCountsToo(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	j := dispatched(t, s)
+	s.mustStep(t, j.Host, 1, topics.Event{Log: &topics.Log{Job: j.ID, First: 1, Lines: make([]topics.Line, 1000)}})
+	if got := must(s.Job(t.Context(), j.ID)).LogBytes; got < 50_000 {
+		t.Errorf("a thousand empty lines count as %d bytes", got)
 	}
 }

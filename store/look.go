@@ -20,7 +20,10 @@ func (s *Store) Looks(ctx context.Context, ids ...topics.RepositoryID) (facts []
 		return nil, fmt.Errorf("begin to read looks: %w", err)
 	}
 	defer func() { err = errors.Join(err, ignoreDone(tx.Rollback())) }()
-	return looks.Of(ctx, tx, ids...)
+	if facts, err = looks.Of(ctx, tx, ids...); err != nil {
+		return facts, err
+	}
+	return facts, s.unread(ctx, tx, facts)
 }
 
 // AcknowledgeForeign notes that all snapshots in a repository that no job of ours made

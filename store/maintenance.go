@@ -11,6 +11,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/store/changes"
 	"github.com/restic-manager/restic-manager/store/places"
+	"github.com/restic-manager/restic-manager/store/replacing"
 	"github.com/restic-manager/restic-manager/store/reviews"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -26,6 +27,8 @@ type Planned struct {
 	MayBeEmpty bool   `db:"may_be_empty"` // its source group is one whose backups may hold no file
 	Seen       bool   `db:"seen"`         // the last listing has it
 	Missing    bool   `db:"missing"`      // older than the last listing, and not in it
+	Replaced   bool   `db:"replaced"`     // its host's machine was replaced, and nobody has decided yet of its source group
+	PinUntil   int64  `db:"pin_until"`    // the newest before such a replacement: until when it stays; 0 for no longer than rules say
 }
 
 // PlannedSnapshots lists the snapshots of a repository, newest first. A group that was
@@ -53,7 +56,8 @@ func (s *Store) PlannedAt(ctx context.Context, repository topics.RepositoryID, a
 			coalesce((SELECT name FROM host_names WHERE id = s.host AND s.job <> ''), s.hostname) AS host_name,
 			g.id IS NOT NULL OR coalesce(x.snapshots = 'retention', FALSE) AS group_there,
 			g.id IS NULL AND coalesce(x.snapshots = 'keep', FALSE) AS group_kept, coalesce(g.allow_empty, 0) <> 0 AS may_be_empty,
-			s.seen_at > 0 AND s.seen_at >= `+listed+` AS seen, s.seen_at < `+listed+` AND s.ended_at < `+listed+` AS missing
+			s.seen_at > 0 AND s.seen_at >= `+listed+` AS seen, s.seen_at < `+listed+` AND s.ended_at < `+listed+` AS missing,
+			s.source_group <> '' AND `+replacing.Holds+`s.source_group) AS replaced, `+replacing.PinnedUntil+` AS pin_until
 		FROM snapshots s JOIN repositories r ON r.id = s.repository LEFT JOIN source_groups g ON g.id = s.source_group
 			LEFT JOIN removed x ON x.kind = 'group' AND x.id = s.source_group
 		WHERE s.repository = $1 AND s.gone_at = 0 AND `+narrowed+` ORDER BY s.time DESC, s.id`, repository, at)
@@ -157,7 +161,8 @@ type MaintenanceRun struct {
 	Place       topics.HostID       `db:"place"` // the host at whose place it works, if that is another; see Where
 	Again       bool                `db:"again"` // it ended of something that passes: the place is to be looked after again
 	RequestedBy string              `db:"requested_by"`
-	Slot        int64               `db:"slot"` // 0 if a person asked for it
+	GivenBy     string              `db:"given_by"` // who gave its host the repository for this run; "" if the host has it
+	Slot        int64               `db:"slot"`     // 0 if a person asked for it
 	CreatedAt   int64               `db:"created_at"`
 	EndedAt     int64               `db:"ended_at"`
 
@@ -242,11 +247,12 @@ func (s *Store) StartRun(ctx context.Context, r MaintenanceRun, j Job) (run Main
 		}
 		run, fresh = r, true
 		run.CreatedAt = s.Now()
-		if _, err := tx.NamedExecContext(ctx, `INSERT INTO maintenance_runs (id, repository, kind, host, place, requested_by, slot, created_at,
-			approved) VALUES (:id, :repository, :kind, :host, :place, :requested_by, :slot, :created_at, :approved)`, run); err != nil {
+		if _, err := tx.NamedExecContext(ctx, `INSERT INTO maintenance_runs (id, repository, kind, host, place, requested_by, given_by, slot,
+			created_at, approved)
+			VALUES (:id, :repository, :kind, :host, :place, :requested_by, :given_by, :slot, :created_at, :approved)`, run); err != nil {
 			return fmt.Errorf("start a run: %w", err)
 		}
-		j.State, j.RequestedBy, j.QueuedAt = topics.Queued, r.RequestedBy, run.CreatedAt
+		j.State, j.RequestedBy, j.GivenBy, j.QueuedAt = topics.Queued, r.RequestedBy, r.GivenBy, run.CreatedAt
 		return s.queue(ctx, tx, j)
 	})
 	return run, fresh, err
@@ -274,6 +280,11 @@ func (s *Store) Release(ctx context.Context, r MaintenanceRun, o topics.Operatio
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		if row, err := repository(ctx, tx, r.Repository); err != nil || r.Plan.V != nil && r.Plan.V.Rules != row.Rules() {
 			return errors.Join(err, ErrNotFound)
+		}
+		if err := replacing.Keeps(ctx, tx, r.Repository, o.Snapshots); errors.As(err, new(*replacing.HeldError)) {
+			return ErrNotFound // a machine was replaced since the plan was made
+		} else if err != nil {
+			return err
 		}
 		if err := change(ctx, tx, `UPDATE jobs SET held = 0, operation = $1 WHERE id = $2 AND held <> 0 AND finished_at = 0`,
 			JSON[topics.Operation]{V: &o}, r.ID); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store/places"
+	"github.com/restic-manager/restic-manager/store/restored"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -23,6 +24,9 @@ type site struct {
 
 // Sites says where repositories lie and who has tried to make them.
 func (s *Store) Sites(ctx context.Context) protocol.Sites { return site{ctx, s.r} }
+
+// Unheard implements protocol.Sites.
+func (s site) Unheard() (bool, error) { return restored.Unheard(s.ctx, s.q) }
 
 func (s site) Place(id topics.RepositoryID) (protocol.Place, error) {
 	return places.Where(s.ctx, s.q, id)

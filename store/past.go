@@ -109,7 +109,7 @@ func (j journal) addPast(p Past, listed int64) error {
 			:exit_code, :snapshot_id, :summary, :result, :schedule, :slot, :fired, :heard_at, :log_dropped_at)`, job); err != nil {
 		return err
 	}
-	if err := joblog.Add(j.ctx, j.q, job.ID, 1, p.Lines); err != nil {
+	if _, err := joblog.Add(j.ctx, j.q, job.ID, 1, p.Lines); err != nil {
 		return err
 	}
 	for _, r := range p.Slots {

@@ -55,7 +55,8 @@ func TestARemovedHostIsInNoListAndComesBackWhole(t *testing.T) {
 	grouped(t, s, barn)
 	planned(t, s, attic, "nightly", g.ID, other.ID)
 	planned(t, s, attic, "hourly", g.ID)
-	must(s.PutHostSettings(ctx, "anna", attic.ID, removal.HostSettings{Intermittent: new(true), OverdueDays: new(int64(9))}))
+	must(s.PutHostSettings(ctx, "anna", attic.ID, removal.HostSettings{Intermittent: new(true), OverdueDays: new(int64(9)),
+		Tags: new([]string{"web"})}))
 	was, mark, plans := s.everything(t, attic.ID), must(s.FleetMark(ctx)), must(s.ScheduleMark(ctx))
 	queued, sent := asked(t, s, g), asked(t, s, other)
 	if err := s.Steps(ctx, func(tx protocol.PlaneTx) error {
@@ -324,6 +325,7 @@ var stays = map[string]string{
 	"schedule_groups.source_group": "gone with the removal", "group_facts.host": "gone with the removal",
 	"group_facts.source_group": "gone with the removal", "group_facts.repository": "gone with the removal",
 	"group_facts_due.source_group": "empty after each transaction", "retention_measures.source_group": "its snapshots may go by rules",
+	"replaced_groups.repository": "what was pinned is the host's", "replaced_pins.repository": "as replaced_groups",
 	"repository_keys.repository": "gone with the removal", "repository_locks.repository": "gone with the removal",
 }
 
@@ -368,13 +370,30 @@ func TestAPurgeForgetsNoTable(t *testing.T) {
 		write(`INSERT INTO enroll_tokens (id, name, key_hash, created_by, created_at, expires_at, for_host, host)
 			VALUES ('again-' || $1, 'again', $1, 'anna', 1, 2, $1, $1)`, host)
 		write(`INSERT INTO host_lanes (host, epoch) VALUES ($1, 1)`, host)
+		write(`INSERT INTO host_asides (host, reason, n, first_at, last_at) VALUES ($1, 'slot', 1, 1, 1)`, host)
+		write(`INSERT INTO host_hours (host, hour, bytes, far) VALUES ($1, 1, 1, 1)`, host)
+		write(`INSERT INTO former_plans (schedule, host, cron, zone, created_at, until_at) VALUES ('plan-' || $1, $1, '', '', 1, 1)`, host)
+		write(`INSERT INTO host_gaps (host, epoch, from_at, to_at) VALUES ($1, 1, 1, 2)`, host)
 		write(`INSERT INTO repository_damage (repository, since, found_at, host, job, kind, errors, scope)
 			VALUES ($1, 1, 1, $2, '', 'check', 1, '')`, repository, host)
+		write(`INSERT INTO replacements (id, host, begun_at, begun_by) VALUES ('r-' || $1, $1, 1, 'anna')`, host)
+		write(`INSERT INTO replaced_groups (replacement, host, source_group, repository) VALUES ('r-' || $1, $1, $2, $3)`, host, group,
+			repository)
+		write(`INSERT INTO replaced_pins (replacement, host, source_group, repository, snapshot) VALUES ('r-' || $1, $1, $2, $3, 'x')`,
+			host, group, repository)
+		write(`INSERT INTO replaced_schedules (replacement, host, schedule) VALUES ('r-' || $1, $1, 'plan')`, host)
 		write(`INSERT INTO repository_days (repository, day, snapshots, restore_bytes, stored_bytes, plain_bytes)
 			VALUES ($1, 1, 1, 1, 1, 1)`, repository)
 		write(`INSERT INTO maintenance_duties (repository, kind, paused, weekday, minute, slices, served)
 			VALUES ($1, 'check', 0, 0, 0, 0, 0)`, repository)
 		write(`INSERT INTO maintenance_reviews (repository, hash, plan, held_at, expires_at) VALUES ($1, 'x', '', 1, 2)`, repository)
+		write(`INSERT INTO restore_drafts (id, user_id, repository, version, created_at, touched_at, body)
+			VALUES ('draft-' || $1, 'anna', $1, 1, 1, 1, '')`, repository)
+		write(`INSERT INTO drill_plans (kind, subject, cron, zone, files, bytes, enabled, since) VALUES ('host', $1, '', '', 1, 1, 1, 1)`, host)
+		write(`INSERT INTO kits_shown (kind, subject, at, actor) VALUES ('host', $1, 1, 'anna'), ('repository', $2, 1, 'anna')`, host, repository)
+		write(`INSERT INTO drill_slots (host, slot) VALUES ($1, 1)`, host)
+		write(`INSERT INTO drill_verdicts (source_group, host, repository, job, at, proven, why, proven_at, proven_job)
+			VALUES ($1, $2, $3, '', 1, 1, '', 1, '')`, group, host, repository)
 		write(`INSERT INTO retention_measures (repository, source_group, gone_files) VALUES ($1, $2, 3)`, repository, group)
 	}
 	fill(attic.ID, g.ID, g.Repository, 2*removal.Rows+1)
@@ -518,6 +537,10 @@ func TestABackupOfARemovedGroupEndsAsOneOfIt(t *testing.T) {
 	attic := enrolled(t, s, "attic")
 	g := grouped(t, s, attic)
 	sc := planned(t, s, attic, "nightly", g.ID)
+	slot := s.Now() - s.Now()%60_000
+	if _, err := s.w.Exec(`UPDATE schedules SET cron = '* * * * *' WHERE id = $1`, sc.ID); err != nil {
+		t.Fatal(err)
+	}
 	running := asked(t, s, g)
 	if err := s.Steps(ctx, func(tx protocol.PlaneTx) error {
 		p := must2(tx.Job(running.ID))
@@ -538,7 +561,7 @@ func TestABackupOfARemovedGroupEndsAsOneOfIt(t *testing.T) {
 	}
 	s.mustStep(t, attic.ID, 1, end(running.ID, 0),
 		topics.Event{Fired: &topics.Fired{Job: own, Group: g.ID, Repository: g.Repository,
-			Slot: topics.Slot{Schedule: sc.ID, At: s.Now()}}}, end(own, 1))
+			Slot: topics.Slot{Schedule: sc.ID, At: slot}}}, end(own, 1))
 	for i, id := range []topics.JobID{running.ID, own} {
 		if j, err := s.Job(ctx, id); err != nil || j.State != topics.Succeeded {
 			t.Errorf("job %d is %s, %v", i, j.State, err)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store/changes"
 	"github.com/restic-manager/restic-manager/store/column"
+	"github.com/restic-manager/restic-manager/store/drills"
 	"github.com/restic-manager/restic-manager/store/keyring"
 	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/store/snapshots"
@@ -100,6 +102,10 @@ type RepositoryAccess struct {
 	// Maintenance replaces the fields above for a keeper that may delete; nil is that
 	// there is no such credential.
 	Maintenance *Maintenance
+
+	// Unread names those of [looks.Parts] that could not be read: see UnreadableError. An
+	// edit takes out what it sets anew; the others stay in the row as they are.
+	Unread []string
 }
 
 // Maintenance is the credential that may delete. Only the keeper gets it.
@@ -161,7 +167,8 @@ func (s *Store) ChangeRepository(ctx context.Context, actor string, r Repository
 
 // EditRepository reads and changes a repository in one transaction, so that
 // concurrent changes do not undo each other. It returns the row before. edit may read
-// from the store and must not write to it.
+// from the store and must not write to it. Secrets that cannot be read do not keep it from
+// being changed: that is how they are entered again.
 func (s *Store) EditRepository(
 	ctx context.Context, actor string, id topics.RepositoryID, edit func(*Repository, *RepositoryAccess) error,
 ) (was Repository, err error) {
@@ -170,11 +177,11 @@ func (s *Store) EditRepository(
 			return err
 		}
 		access, err := s.openAccess(ctx, tx, id)
-		if err != nil {
+		if !readable(err) {
 			return err
 		}
 		before, err := s.openAccess(ctx, tx, id) // edit may change what both point to
-		if err != nil {
+		if !readable(err) {
 			return err
 		}
 		r, err := repository(ctx, tx, id)
@@ -186,6 +193,9 @@ func (s *Store) EditRepository(
 		}
 		sealed, err := s.sealAccess(ctx, tx, id, access)
 		if err != nil {
+			return err
+		}
+		if err := sealed.keep(ctx, tx, id, access.Unread); err != nil {
 			return err
 		}
 		if err := change(ctx, tx, `UPDATE repositories SET name = $1, url = $2, location = $3, password = $4, env = $5, maintenance = $6,
@@ -357,7 +367,8 @@ func (s *Store) sealAccess(ctx context.Context, tx *sqlx.Tx, id topics.Repositor
 	return sealed, errors.Join(err, failed)
 }
 
-// RepositoryAccess decrypts a repository's secrets.
+// RepositoryAccess decrypts a repository's secrets. With an *UnreadableError it returns
+// those that it could read.
 func (s *Store) RepositoryAccess(ctx context.Context, id topics.RepositoryID) (RepositoryAccess, error) {
 	return s.openAccess(ctx, s.r, id)
 }
@@ -368,24 +379,40 @@ func (s *Store) openAccess(ctx context.Context, q sqlx.ExtContext, id topics.Rep
 	if err != nil {
 		return a, err
 	}
-	read := func(column string, b []byte) []byte {
-		var plain []byte
-		if err == nil {
-			plain, err = s.keys.open(ctx, q, keyring.Place("repositories", string(id), column), b)
+	bad := &UnreadableError{Repository: id}
+	read := func(part string, b []byte) (plain []byte, ok bool) {
+		if err != nil {
+			return nil, false
 		}
-		return plain
+		plain, failed := s.keys.open(ctx, q, keyring.Place("repositories", string(id), part), b)
+		if failed == nil {
+			return plain, true
+		}
+		if err = s.keys.whole(ctx, q, failed); err == nil {
+			bad.Parts, bad.Err = append(bad.Parts, part), failed
+		}
+		return nil, false
 	}
-	a.URL = topics.Secret(read("url", row.URL))
-	a.Password = topics.Secret(read("password", row.Password))
-	if env := read("env", row.Env); err == nil {
-		err = json.Unmarshal(env, &a.Env)
+	decode := func(part string, b []byte, v any) {
+		if plain, ok := read(part, b); ok {
+			if failed := json.Unmarshal(plain, v); failed != nil {
+				bad.Parts, bad.Err = append(bad.Parts, part), fmt.Errorf("its %s: %w", part, failed)
+			}
+		}
 	}
+	url, _ := read("url", row.URL)
+	password, _ := read("password", row.Password)
+	a.URL, a.Password = topics.Secret(url), topics.Secret(password)
+	decode("env", row.Env, &a.Env)
 	if row.Maintenance != nil {
-		if m := read("maintenance", row.Maintenance); err == nil {
-			err = json.Unmarshal(m, &a.Maintenance)
-		}
+		decode("maintenance", row.Maintenance, &a.Maintenance)
 	}
-	return a, err
+	if err != nil || len(bad.Parts) == 0 {
+		return a, err
+	}
+	a.Unread = bad.Parts
+	bad.Name, err = get[string](ctx, q, `SELECT name FROM repositories WHERE id = $1`, id)
+	return a, cmp.Or(err, error(bad))
 }
 
 // A SourceGroup is what a host backs up, and into which repository. Its ID is the
@@ -489,6 +516,11 @@ func (s *Store) EditSourceGroup(ctx context.Context, actor string, host topics.H
 		}
 		if _, err := tx.NamedExecContext(ctx, put, g); err != nil {
 			return fmt.Errorf("put source group: %w", taken(err, ErrGroupTaken))
+		}
+		if known && drills.Grown(was.Paths, g.Paths) {
+			if err := drills.Outgrown(ctx, tx, g.ID, host, g.Repository, s.Now()); err != nil {
+				return err
+			}
 		}
 		return s.audit(ctx, tx, actor, "source_group.saved", string(g.ID), l.Of(g.Name))
 	})

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/store/keyring"
+	"github.com/restic-manager/restic-manager/topics"
 )
 
 // Rotated is the result of a change of keys.
@@ -53,6 +55,10 @@ func (s *Store) RotateKeys(ctx context.Context, actor, newKeyFile string) (Rotat
 		if newKeyFile == "" {
 			return Rotated{}, fmt.Errorf("the key is given by %s, where this program cannot replace it; say with --new-key-file where to "+
 				"write the new one", m.From)
+		}
+		if m.File == "" && keyring.Inside(newKeyFile, s.dir) != "" {
+			return Rotated{}, fmt.Errorf("%s would be inside the data directory, and whoever copies that would have every secret with its key; "+
+				"name a file elsewhere with --new-key-file", newKeyFile)
 		}
 		next, err := m.Next(newKeyFile)
 		if err != nil {
@@ -153,12 +159,14 @@ func (s *Store) newDataKey(ctx context.Context, actor string, needed bool) error
 	})
 }
 
-// reseal re-encrypts each secret that is not yet encrypted with the current data key.
+// reseal re-encrypts each secret that is not yet encrypted with the current data key. One
+// that cannot be read keeps no other from it.
 func (s *Store) reseal(ctx context.Context) (done int, err error) {
 	current, err := s.keys.current(ctx, s.w)
 	if err != nil {
 		return 0, err
 	}
+	var unread error
 	for _, c := range sealedColumns {
 		rows, err := all[string](ctx, s.w, `SELECT `+c.key+` FROM `+c.table+` ORDER BY `+c.key)
 		if err != nil {
@@ -179,6 +187,11 @@ func (s *Store) reseal(ctx context.Context) (done int, err error) {
 				}
 				return err
 			})
+			if errors.Is(err, keyring.ErrKey) && c.table == "repositories" && s.keys.whole(ctx, s.w, err) == nil {
+				_, err = s.openAccess(ctx, s.w, topics.RepositoryID(row)) // names it
+				unread = cmp.Or(unread, err)
+				continue
+			}
 			if err != nil {
 				return done, err
 			}
@@ -188,7 +201,7 @@ func (s *Store) reseal(ctx context.Context) (done int, err error) {
 			}
 		}
 	}
-	return done, nil
+	return done, unread
 }
 
 var errFresh = errors.New("there is no secret, or it is sealed with the current key")

@@ -9,6 +9,8 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/restic-manager/restic-manager/store/changes"
+	"github.com/restic-manager/restic-manager/store/promise"
+	"github.com/restic-manager/restic-manager/store/replacing"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -32,7 +34,9 @@ type Schedule struct {
 	PausedAt      int64         `db:"paused_at"`    // since when it is disabled; 0 while it is enabled
 	PausedUntil   int64         `db:"paused_until"` // when the control plane enables it again by itself; 0 is never
 	PausedFrom    int64         `db:"paused_from"`  // when the pause began that ended with Since; 0 if none did
-	Owed          int64         `db:"owed"`         // the last slot that began before the plan was changed; 0 if none did
+	Owed          int64         `db:"owed"`         // the last slot that began before a change of plan that left no Earlier; 0 if none did
+
+	Earlier JSON[[]promise.Earlier] `db:"earlier"` // what was promised before Since, the oldest first
 
 	Groups []topics.SourceGroupID `db:"-"` // what it backs up, by name; only among those that exist
 }
@@ -60,14 +64,19 @@ func (s *Store) PutSchedule(
 			return err
 		}
 		row.Replan(was, s.Now())
+		if row.Enabled {
+			if err := replacing.Refuses(ctx, tx, row.Groups); err != nil {
+				return err
+			}
+		}
 		if _, err := tx.NamedExecContext(ctx, `INSERT INTO schedules (id, host, name, cron, zone, jitter_seconds, enabled, retry_max,
-			created_at, since, last_slot, paused_at, paused_until, paused_from, owed)
+			created_at, since, last_slot, paused_at, paused_until, paused_from, owed, earlier)
 			VALUES (:id, :host, :name, :cron, :zone, :jitter_seconds, :enabled, :retry_max, :created_at, :since, :last_slot, :paused_at,
-				:paused_until, :paused_from, :owed)
+				:paused_until, :paused_from, :owed, :earlier)
 			ON CONFLICT (id) DO UPDATE SET cron = excluded.cron, zone = excluded.zone, jitter_seconds = excluded.jitter_seconds,
 				enabled = excluded.enabled, retry_max = excluded.retry_max, since = excluded.since,
 				paused_at = excluded.paused_at, paused_until = excluded.paused_until,
-				paused_from = excluded.paused_from, owed = excluded.owed`, row); err != nil {
+				paused_from = excluded.paused_from, earlier = excluded.earlier`, row); err != nil {
 			return fmt.Errorf("put schedule: %w", err)
 		}
 		if err := putScheduleGroups(ctx, tx, row, s.Now()); err != nil {
@@ -78,7 +87,7 @@ func (s *Store) PutSchedule(
 		}
 		var l changes.List
 		if known {
-			l.Columns(was, row, "since", "last_slot", "paused_at", "paused_until", "paused_from", "owed")
+			l.Columns(was, row, "since", "last_slot", "paused_at", "paused_until", "paused_from", "owed", "earlier")
 			l.Moment("paused_until", was.PausedUntil, row.PausedUntil)
 			names := func(ids []topics.SourceGroupID) (list []string) {
 				for _, id := range ids {
@@ -94,10 +103,12 @@ func (s *Store) PutSchedule(
 }
 
 // Replan sets Since to now if the plan changed or the schedule was enabled, so that
-// earlier slots do not count as missed. It also keeps since when it is paused.
+// earlier slots do not count as missed, and keeps what was promised until then. It also
+// keeps since when it is paused.
 func (sc *Schedule) Replan(was Schedule, now int64) {
 	if sc.Cron != was.Cron || sc.Zone != was.Zone || sc.Enabled && !was.Enabled {
 		sc.Since, sc.PausedFrom = now, was.PausedAt
+		sc.Earlier = was.ended(now)
 	}
 	switch {
 	case sc.Enabled:
@@ -105,6 +116,32 @@ func (sc *Schedule) Replan(was Schedule, now int64) {
 	case was.Enabled || was.PausedAt == 0:
 		sc.PausedAt = now
 	}
+}
+
+// earlierPlans is how many earlier plans of a schedule are kept, pauses included.
+const earlierPlans = 32
+
+// ended is what a schedule has promised until a moment at which that becomes another.
+func (sc Schedule) ended(now int64) JSON[[]promise.Earlier] {
+	if sc.Cron == "" {
+		return JSON[[]promise.Earlier]{} // it is new
+	}
+	var all []promise.Earlier
+	if sc.Earlier.V != nil {
+		all = slices.Clone(*sc.Earlier.V)
+	}
+	plan := promise.Earlier{Cron: sc.Cron, Zone: sc.Zone, JitterSeconds: sc.JitterSeconds, Since: sc.Since, Until: now}
+	if sc.PausedAt > 0 {
+		plan.Until = sc.PausedAt
+	}
+	all = append(all, plan)
+	if sc.PausedAt > 0 {
+		plan.Since, plan.Until, plan.Paused = sc.PausedAt, now, true
+		all = append(all, plan)
+	}
+	all = slices.DeleteFunc(all, func(e promise.Earlier) bool { return e.Until <= e.Since })
+	all = all[max(0, len(all)-earlierPlans):]
+	return JSON[[]promise.Earlier]{V: &all}
 }
 
 // putScheduleGroups keeps the state of groups that stay. A group that joins owes

@@ -46,7 +46,7 @@ func secretsOf(id string) RepositoryAccess {
 // mustReadAll opens a database, insists that every secret is there, and leaves it.
 func mustReadAll(t *testing.T, dir string, key keyring.Source, vaults int) {
 	t.Helper()
-	s, err := OpenWith(t.Context(), dir, key)
+	s, err := OpenWith(t.Context(), dir, Options{Key: key, Upgrade: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func TestAWrongKeyChangesNothing(t *testing.T) {
 			"a wrong key":    {Given: wrong, From: "the environment"},
 			"half a key":     {Given: wrong[:40], From: "the environment"},
 		} {
-			s, err := OpenWith(t.Context(), dir, key)
+			s, err := OpenWith(t.Context(), dir, Options{Key: key, Upgrade: true})
 			if err == nil {
 				_ = s.Close()
 			}
@@ -172,7 +172,7 @@ func TestAWrongKeyChangesNothing(t *testing.T) {
 func TestAKeyMayBeGiven(t *testing.T) {
 	given := keyring.Source{Given: topics.Secret(strings.Repeat("0123456789abcdef", 4)), From: "the environment"}
 	dir := filepath.Join(t.TempDir(), "data")
-	s := must(OpenWith(t.Context(), dir, given))
+	s := must(OpenWith(t.Context(), dir, Options{Key: given, Upgrade: true}))
 	vaults(t, s, 1)
 	must(s.Secret(t.Context(), "ca_key", func() ([]byte, error) { return []byte("a CA's key"), nil }))
 	if err := s.Close(); err != nil {
@@ -198,7 +198,8 @@ func TestAKeyMayBeGiven(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if s, err := OpenWith(t.Context(), dir, given); !errors.Is(err, keyring.ErrKey) || !strings.Contains(err.Error(), "mount its volume") {
+		s, err := OpenWith(t.Context(), dir, Options{Key: given, Upgrade: true})
+		if !errors.Is(err, keyring.ErrKey) || !strings.Contains(err.Error(), "mount its volume") {
 			t.Errorf("a new database is begun where one was: %v", err)
 			if err == nil {
 				_ = s.Close()
@@ -213,7 +214,7 @@ func TestAKeyMayBeGiven(t *testing.T) {
 	if err := os.RemoveAll(lost); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := OpenWith(t.Context(), lost, given); !errors.Is(err, keyring.ErrKey) {
+	if s, err := OpenWith(t.Context(), lost, Options{Key: given, Upgrade: true}); !errors.Is(err, keyring.ErrKey) {
 		t.Errorf("beside another's key file a new database is begun: %v", err)
 		if err == nil {
 			_ = s.Close()
@@ -328,8 +329,8 @@ func TestAChangeOfKeysSurvivesAnything(t *testing.T) {
 			if left := must(filepath.Glob(filepath.Dir(dir) + "/*")); len(left) != 2 {
 				t.Errorf("there is %v", left)
 			}
-			if s, err := OpenWith(t.Context(), dir, keyring.Source{Given: topics.Secret(bytes.TrimSpace(key)),
-				From: "the old key"}); !errors.Is(err, keyring.ErrKey) {
+			if s, err := OpenWith(t.Context(), dir, Options{Key: keyring.Source{Given: topics.Secret(bytes.TrimSpace(key)),
+				From: "the old key"}}); !errors.Is(err, keyring.ErrKey) {
 				t.Errorf("the old key still opens it: %v", err)
 				if err == nil {
 					_ = s.Close()
@@ -370,11 +371,11 @@ func TestAGivenKeyIsChangedInTwoSteps(t *testing.T) {
 	given := keyring.Source{Given: topics.Secret(strings.Repeat("0123456789abcdef", 4)), From: "the environment"}
 	dir := filepath.Join(t.TempDir(), "data")
 	change := func(key keyring.Source, file string) (Rotated, error) {
-		s := must(OpenWith(t.Context(), dir, key))
+		s := must(OpenWith(t.Context(), dir, Options{Key: key, Upgrade: true}))
 		defer s.Close()
 		return s.RotateKeys(t.Context(), "test", file)
 	}
-	s := must(OpenWith(t.Context(), dir, given))
+	s := must(OpenWith(t.Context(), dir, Options{Key: given, Upgrade: true}))
 	vaults(t, s, 2)
 	must(s.Secret(t.Context(), "ca_key", func() ([]byte, error) { return []byte("a CA's key"), nil }))
 	if err := s.Close(); err != nil {
@@ -399,7 +400,7 @@ func TestAGivenKeyIsChangedInTwoSteps(t *testing.T) {
 		t.Errorf("second step: %+v, %v", r, err)
 	}
 	mustReadAll(t, dir, next, 2)
-	if s, err := OpenWith(t.Context(), dir, given); !errors.Is(err, keyring.ErrKey) {
+	if s, err := OpenWith(t.Context(), dir, Options{Key: given, Upgrade: true}); !errors.Is(err, keyring.ErrKey) {
 		t.Errorf("the old key still opens it: %v", err)
 		if err == nil {
 			_ = s.Close()

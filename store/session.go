@@ -35,6 +35,18 @@ func (v Sessions) FindCtx(ctx context.Context, token string) ([]byte, bool, erro
 	return rows[0], true, nil
 }
 
+// Has reports whether there is a session, over or not.
+func (v Sessions) Has(ctx context.Context, token string) (bool, error) {
+	n, err := get[int](ctx, v.s.r, `SELECT count(*) FROM sessions WHERE token = $1`, token)
+	return n > 0, err
+}
+
+// SignedOut reports whether all sessions of a user were ended at a time or after it.
+func (v Sessions) SignedOut(ctx context.Context, user string, since int64) (bool, error) {
+	n, err := get[int](ctx, v.s.r, `SELECT count(*) FROM audit WHERE action = 'user.signed_out' AND target = $1 AND at >= $2`, user, since)
+	return n > 0, err
+}
+
 type beginKey struct{}
 
 type beginning struct {
@@ -47,6 +59,18 @@ type beginning struct {
 // that was ended is not revived by a request in flight.
 func BeginSession(ctx context.Context, n Session, passwordHash string) context.Context {
 	return context.WithValue(ctx, beginKey{}, beginning{n, passwordHash})
+}
+
+// Begins returns whose session the next one written with a context is, and whether it is
+// a new one.
+func Begins(ctx context.Context) (user string, fresh bool) {
+	n, fresh := ctx.Value(beginKey{}).(beginning)
+	return n.User, fresh
+}
+
+// BeginAs marks the session written next as the new one that another context does.
+func BeginAs(ctx, other context.Context) context.Context {
+	return context.WithValue(ctx, beginKey{}, other.Value(beginKey{}))
 }
 
 // CommitCtx implements scs.CtxStore. It returns ErrNotFound for a new session of a

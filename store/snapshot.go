@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -10,8 +11,11 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store/column"
+	"github.com/restic-manager/restic-manager/store/drills"
 	"github.com/restic-manager/restic-manager/store/facts"
+	"github.com/restic-manager/restic-manager/store/looks"
 	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/topics"
@@ -186,29 +190,78 @@ func names(ctx context.Context, tx *sqlx.Tx, j Job) error {
 	return snapshots.Name(ctx, tx, j.Repository, j.ID, j.Operation.V.Snapshots)
 }
 
-// listed applies a complete listing of a repository, made by a job, and notes in the
-// audit log what was lost.
-func (j journal) listed(job Job, address string, r topics.Result, list []topics.Snapshot, at int64) error {
-	lost, err := snapshots.List(j.ctx, j.tx, snapshots.Listing{
-		Repository: job.Repository, Host: job.Where(), Apart: !places.Shared(address), QueuedAt: job.QueuedAt, At: at, Snapshots: list,
-		Unreadable: r.Unreadable, Place: r.Place,
-	})
+// listing is what a job listed, if it did.
+func (j journal) listing(job Job, f topics.Finished, at int64) (l snapshots.Listing, is bool, err error) {
+	if job.Kind != topics.SnapshotsJob || f.State != topics.Succeeded || f.Result == nil { // without a result nothing was listed
+		return l, false, nil
+	}
+	address, err := get[string](j.ctx, j.tx, `SELECT location FROM repositories WHERE id = $1`, job.Repository)
+	return snapshots.Listing{Job: job.ID, Repository: job.Repository, Host: job.Where(), Apart: !places.Shared(address),
+		QueuedAt: job.QueuedAt, At: at, Result: *f.Result}, true, err
+}
+
+// Ahead enters what a listing holds before its job ends.
+func (j journal) Ahead(p protocol.PlaneJob, f topics.Finished, at int64, enough func() bool) (done bool, err error) {
+	job, err := get[Job](j.ctx, j.tx, `SELECT * FROM jobs WHERE id = $1`, p.ID)
 	if err != nil {
-		return err
+		return false, err
+	}
+	l, is, err := j.listing(job, f, at)
+	if err != nil || !is {
+		return true, err
+	}
+	done, _, err = snapshots.Apply(j.ctx, j.tx, &l, enough)
+	return done, err
+}
+
+// looked is when a job that ended at a moment looked at its repository: of a listing that
+// was entered in steps, all was seen when the first step was, and whatever is dated by it
+// must say the same.
+func (j journal) looked(id topics.JobID, ended int64) (int64, error) {
+	first, err := get[int64](j.ctx, j.tx, `SELECT at FROM listing_progress WHERE job = $1`, id)
+	if errors.Is(err, ErrNotFound) {
+		return ended, nil
+	}
+	return first, err
+}
+
+// listed applies a listing of a repository, if it is whole, and notes in the audit log
+// what was lost.
+func (j journal) listed(job Job, f topics.Finished, at int64) (whole bool, err error) {
+	l, is, err := j.listing(job, f, at)
+	if err != nil || !is {
+		return false, err
+	}
+	whole, lost, err := snapshots.List(j.ctx, j.tx, l)
+	if err != nil || !whole {
+		return false, err
 	}
 	var n int
 	var said []string
 	for _, l := range lost {
 		n += l.Count
 		said = append(said, fmt.Sprintf("%d of source group %s of host %s", l.Count, l.Group, l.Host))
+		if err := drills.Lost(j.ctx, j.tx, l.Group, job.Repository); err != nil {
+			return false, err
+		}
 	}
 	if n > 0 {
 		if err := j.s.audit(j.ctx, j.tx, "plane", "snapshots.lost", string(job.Repository), strings.Join(said, "; ")+
 			", as job "+string(job.ID)+" found"); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return change(j.ctx, j.tx, `UPDATE repositories SET listed_at = $1 WHERE id = $2`, at, job.Repository)
+	first, err := get[bool](j.ctx, j.tx, `SELECT listed_at = 0 FROM repositories WHERE id = $1`, job.Repository)
+	if err != nil {
+		return false, err
+	}
+	if err := change(j.ctx, j.tx, `UPDATE repositories SET listed_at = $1 WHERE id = $2`, at, job.Repository); err != nil {
+		return false, err
+	}
+	if first {
+		err = looks.Know(j.ctx, j.tx, job.Repository, at)
+	}
+	return true, err
 }
 
 // MissingSnapshots lists the snapshots of ours that are gone from a repository although

@@ -10,33 +10,29 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net/url"
-	"os"
-	"path/filepath"
-	"runtime"
-	"slices"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
-	"github.com/restic-manager/restic-manager/private"
 	"github.com/restic-manager/restic-manager/store/column"
+	"github.com/restic-manager/restic-manager/store/drafts"
 	"github.com/restic-manager/restic-manager/store/facts"
-	"github.com/restic-manager/restic-manager/store/keyring"
-	"github.com/restic-manager/restic-manager/store/migrations"
-	"github.com/restic-manager/restic-manager/store/prepared"
-	"github.com/restic-manager/restic-manager/store/triggers"
+	"github.com/restic-manager/restic-manager/store/inspect"
+	"github.com/restic-manager/restic-manager/store/room"
 )
 
 // Errors that every method may return.
 var (
 	ErrNotFound = errors.New("there is no such row")
 	ErrConflict = errors.New("it exists already")
+	// ErrUnusable is a database file that cannot be read or written as it is. Its text
+	// says what to do.
+	ErrUnusable = inspect.ErrUnusable
 )
 
 // Store is the open database. It is safe for concurrent use; whoever opens it closes
@@ -45,10 +41,17 @@ type Store struct {
 	// LogLines is how many lines of each job's log are kept. Set it before using the
 	// store.
 	LogLines int
-	// Mended has one sentence about each file whose permissions let others use it
+	// Mended has a sentence about a key that lies in the data directory, and one about
+	// each file whose permissions let others use it
 	// when the store was opened.
 	Mended []string
 
+	// Copied is the copy that was made before the database was brought up to date, "" if
+	// it was not.
+	Copied string
+
+	dir  string
+	mark string // file
 	w, r *sqlx.DB
 	keys ring
 	now  func() time.Time
@@ -58,106 +61,6 @@ type Store struct {
 }
 
 const fileName = "restic-manager.db"
-
-// Exists reports whether a directory holds a database, or a file beside it says that
-// it should. If not, Open creates a new one.
-func Exists(dir string) bool {
-	_, err := os.Lstat(filepath.Join(dir, fileName))
-	return err == nil || keyring.Expects(dir)
-}
-
-// Open opens the database in dir, or creates it with its key, and migrates it. key is
-// the key file; "" is dir.key, beside the directory.
-func Open(ctx context.Context, dir, keyFile string) (*Store, error) {
-	return OpenWith(ctx, dir, keyring.Source{File: keyFile})
-}
-
-// OpenWith is Open with a key from any source. It returns [keyring.ErrKey] and writes
-// nothing if the database is there without its key, or a key file without its
-// database: continuing would lose secrets, or let a stranger set up a new
-// installation.
-func OpenWith(ctx context.Context, dir string, key keyring.Source) (*Store, error) {
-	path := filepath.Join(dir, fileName)
-	info, err := os.Stat(path)
-	fresh := errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0
-	m, err := keyring.Open(key, dir, path, fresh)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data directory: %w", err)
-	}
-	s := &Store{LogLines: LogLines, keys: ring{keyring.NewRing(m)}, now: time.Now}
-	if s.w, err = dial(path, 1); err != nil {
-		return nil, err
-	}
-	if s.r, err = dial(path, max(4, runtime.NumCPU())); err != nil {
-		return nil, errors.Join(err, s.w.Close())
-	}
-	if err := s.prepare(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), s.Close())
-	}
-	m.NoteMade(dir)
-	s.Mended = private.Dir(dir, fileName+"*", "*.lock")
-	if m.File != "" {
-		for _, said := range private.Files(m.File) {
-			s.Mended = append(s.Mended, said+"; whoever read it can read every secret in a copy of the database: restic-manager key rotate "+
-				"makes a new one")
-		}
-	}
-	return s, nil
-}
-
-func dial(path string, conns int) (*sqlx.DB, error) {
-	q := url.Values{"_txlock": {"immediate"}, "_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "busy_timeout(5000)"}}
-	db, err := sqlx.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
-	if err != nil {
-		return nil, err
-	}
-	db.SetMaxOpenConns(conns)
-	db.SetMaxIdleConns(conns)
-	return db, nil
-}
-
-func (s *Store) prepare(ctx context.Context) error {
-	if err := s.fits(ctx); err != nil {
-		return err
-	}
-	if err := migrations.Up(ctx, s.w.DB); err != nil {
-		return err
-	}
-	steps := []func(context.Context) error{s.protectAudit, s.putTriggers, s.catchUp, s.begin, s.checkCanary}
-	for _, step := range steps {
-		if err := step(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// putTriggers has the database note changes and keep counts by itself.
-func (s *Store) putTriggers(ctx context.Context) error {
-	return triggers.Put(ctx, s.w, slices.Concat(triggers.HostChanges(fleetHostColumns, append(slices.Clone(fleetJobColumns), "summary")),
-		triggers.ScheduleChanges(), triggers.Tallies(), triggers.GroupFacts(facts.GroupColumns)))
-}
-
-// catchUp makes the facts of source groups anew that are out of date, some in each
-// transaction: after an upgrade those of all groups are.
-func (s *Store) catchUp(ctx context.Context) error {
-	for {
-		tx, err := s.w.BeginTxx(ctx, nil)
-		if err != nil {
-			return fmt.Errorf("begin: %w", err)
-		}
-		n, err := facts.Update(ctx, prepared.In(tx), manyHosts, s.Now())
-		if err != nil {
-			return errors.Join(err, tx.Rollback())
-		}
-		if err := tx.Commit(); err != nil || n < manyHosts {
-			return err
-		}
-	}
-}
 
 // hasTable reports whether a table exists.
 func (s *Store) hasTable(ctx context.Context, name string) (bool, error) {
@@ -173,6 +76,15 @@ func (s *Store) Ping(ctx context.Context) error {
 	var one int
 	return s.r.GetContext(ctx, &one, `SELECT 1`)
 }
+
+// Try writes to the database. [room.Why] tells from the error why it cannot be written.
+func (s *Store) Try(ctx context.Context) error { return room.Try(ctx, s.w, s.Now()) }
+
+// Shrink gives back what the database's log takes on the disk, if nobody reads from it.
+func (s *Store) Shrink(ctx context.Context) error { return room.Shrink(ctx, s.w) }
+
+// Drafts returns the restores that people put together.
+func (s *Store) Drafts() drafts.Drafts { return drafts.Drafts{R: s.r, Tx: s.tx, Now: s.Now} }
 
 // Now returns the store's time in Unix milliseconds.
 func (s *Store) Now() int64 { return s.now().UnixMilli() }
@@ -219,6 +131,21 @@ func ours(err error) error {
 		return fmt.Errorf("%w: %w", ErrConflict, err)
 	}
 	return err
+}
+
+// Hopeless reports whether an error is of what was to be stored, and not of the database
+// or the moment: trying again would fail the same way.
+func Hopeless(err error) bool {
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		switch e.Code() & 0xff {
+		case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_TOOBIG:
+			return true
+		}
+		return false
+	}
+	return !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, sql.ErrTxDone) &&
+		!errors.Is(err, sql.ErrConnDone) && !errors.Is(err, driver.ErrBadConn)
 }
 
 // get reads one row; ErrNotFound if there is none.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/protocol/protocoltest"
+	"github.com/restic-manager/restic-manager/store/intake"
 	"github.com/restic-manager/restic-manager/store/keyring"
 	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/store/storetest"
@@ -300,12 +302,43 @@ func TestTheAuditChainCoversEveryEntry(t *testing.T) {
 // TestTheDatabaseIsTheJournalTheProtocolWasProvenOn drives both with the same
 // inputs, hostile ones among them, and compares every answer.
 func TestTheDatabaseIsTheJournalTheProtocolWasProvenOn(t *testing.T) {
+	const day = int64(24 * 60 * 60 * 1000)
 	s := open(t)
 	rapid.Check(t, func(t *rapid.T) {
 		host := enrolled(t, s, "h"+topics.NewID(time.Now()))
 		model := protocoltest.NewPlane()
+		model.Keys[host.ID] = string(host.SealKey)
 		var ids []topics.JobID
 		now, seq, epoch, made := int64(1000), uint64(0), int64(1), 0
+		timing := protocol.DefaultTiming()
+		if rapid.Bool().Draw(t, "bounded") { // as a thief would meet them
+			timing.Bounds = protocol.Bounds{Job: rapid.Int64Range(1, 400).Draw(t, "job bytes"), Hour: rapid.Int64Range(2000, 20_000).Draw(t, "hour"),
+				Far: 1, Same: 2}
+		}
+		minutely := func(name string) topics.ScheduleID { // with a slot every minute since 1970-01-10
+			id := topics.ScheduleID(name + string(host.ID))
+			if _, err := s.w.Exec(`INSERT INTO schedules (id, host, name, cron, zone, jitter_seconds, enabled, retry_max, created_at, since)
+				VALUES ($1, $2, $3, '* * * * *', 'UTC', 0, 0, 0, $4, 0)`, id, host.ID, name, 9*day); err != nil {
+				t.Fatal(err)
+			}
+			return id
+		}
+		nightly, weekly := minutely("nightly-"), minutely("weekly-")
+		now += 9 * day
+		model.Unfit = func(_ topics.HostID, slot topics.Slot, at int64) protocol.Fit {
+			switch {
+			case slot.Schedule != nightly && slot.Schedule != weekly:
+				return protocol.Fit{Why: protocol.AsideSchedule}
+			case slot.At%60_000 != 0:
+				return protocol.Fit{Why: protocol.AsideSlot}
+			}
+			return protocol.Fit{Far: slot.At > at+day || slot.At < 8*day}
+		}
+		aSlot := func() topics.Slot {
+			at := rapid.SampledFrom([]int64{9 * day, 9*day + 60_000, 9*day + 120_000, 9*day + 1, 7 * day, 700 * day}).Draw(t, "slot")
+			of := rapid.SampledFrom([]topics.ScheduleID{nightly, nightly, nightly, weekly, "never-there"}).Draw(t, "schedule")
+			return topics.Slot{Schedule: of, At: at}
+		}
 		for range rapid.IntRange(1, 30).Draw(t, "steps") {
 			now += rapid.Int64Range(1, 100_000).Draw(t, "later")
 			id := topics.JobID("no-such-job")
@@ -313,12 +346,20 @@ func TestTheDatabaseIsTheJournalTheProtocolWasProvenOn(t *testing.T) {
 				id = rapid.SampledFrom(ids).Draw(t, "job")
 			}
 			var in protocol.PlaneInput
-			switch rapid.SampledFrom([]string{"ask", "tick", "cancel", "arrive", "arrive", "arrive", "arrive"}).Draw(t, "input") {
+			restart := func() {}
+			inputs := []string{"ask", "tick", "cancel", "restore", "replace", "arrive", "arrive", "arrive", "arrive"}
+			switch rapid.SampledFrom(inputs).Draw(t, "input") {
 			case "ask":
 				j := asked(t, s, grouped(t, s, host))
 				notAfter := now + rapid.Int64Range(0, 500_000).Draw(t, "not after")
 				if _, err := s.w.Exec(`UPDATE jobs SET not_after = $1, queued_at = $2 WHERE id = $3`, notAfter, now, j.ID); err != nil {
 					t.Fatal(err)
+				}
+				if rapid.IntRange(0, 2).Draw(t, "it looks for files") == 0 {
+					j.Kind, j.SourceGroup = topics.FindJob, ""
+					if _, err := s.w.Exec(`UPDATE jobs SET kind = 'find', source_group = '' WHERE id = $1`, j.ID); err != nil {
+						t.Fatal(err)
+					}
 				}
 				ids = append(ids, j.ID)
 				model.Unmade[j.Repository] = protocol.Place{Address: "/srv/vault", Path: true}
@@ -341,8 +382,19 @@ func TestTheDatabaseIsTheJournalTheProtocolWasProvenOn(t *testing.T) {
 			case "tick":
 				on := rapid.Bool().Draw(t, "online")
 				in = protocol.Tick{Now: now, Online: func(h topics.HostID) bool { return on && h == host.ID }}
+			case "restore":
+				model.Restored(model.Epoch+1, host.ID)
+				if _, err := s.w.Exec(`UPDATE hosts SET restoring = $1 WHERE id = $2`, model.Epoch, host.ID); err != nil {
+					t.Fatal(err)
+				}
+				continue
 			case "cancel":
 				in = protocol.CancelAsked{Job: id, By: "test", Now: now}
+			case "replace":
+				if rapid.Bool().Draw(t, "is spared") {
+					continue
+				}
+				in = protocol.HostReplaced{Host: host.ID, Now: now}
 			case "arrive":
 				if rapid.IntRange(0, 15).Draw(t, "renew") == 0 {
 					epoch, seq = epoch+1, 0
@@ -358,41 +410,74 @@ func TestTheDatabaseIsTheJournalTheProtocolWasProvenOn(t *testing.T) {
 							Job:        topics.JobID(fmt.Sprintf("%s-f%05d", host.ID, made)),
 							Group:      j.Group,
 							Repository: j.Repository,
-							Slot:       topics.Slot{Schedule: "nightly-0001", At: rapid.Int64Range(1, 3).Draw(t, "slot")},
+							Slot:       aSlot(),
 						}}
 						if rapid.Bool().Draw(t, "by the way") {
-							event.Fired.Also = []topics.Slot{{Schedule: "weekly-00001", At: rapid.Int64Range(1, 3).Draw(t, "further slot")}}
+							event.Fired.Also = []topics.Slot{aSlot()}
 						}
 						if rapid.IntRange(0, 2).Draw(t, "a job that is known") == 0 {
 							event.Fired.Job = id
 						}
 					}
+					if h := event.Hello; h != nil {
+						h.Plane = rapid.SampledFrom([]int64{0, model.Epoch - 1, model.Epoch}).Draw(t, "plane")
+					}
+					if j, known := model.Jobs[id]; known && j.Kind == topics.BackupJob && event.Accepted != nil && rapid.Bool().Draw(t, "unknown") {
+						event.Accepted = &topics.Accepted{Job: topics.JobID(fmt.Sprintf("%s-r%05d", host.ID, made)), Kind: j.Kind,
+							Repository: j.Repository, Group: j.Group}
+					}
 					event.Mark = rapid.StringMatching("[a-z]{3}").Draw(t, "mark")
 					e.Events = append(e.Events, event)
 				}
 				seq = max(seq, e.First+uint64(len(e.Events))-1)
-				in = protocol.Arrived{Host: host.ID, Events: e, Now: now}
+				most := rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(t, "enough after")
+				asked := 0
+				enough := func() bool {
+					asked++
+					return most > 0 && asked >= most
+				}
+				a := protocol.Arrived{Host: host.ID, Events: e, Now: now, Enough: enough}
+				a.Key = rapid.SampledFrom([][]byte{nil, nil, host.SealKey, host.SealKey, []byte("of a machine that was replaced")}).Draw(t, "key")
+				if rapid.IntRange(0, 9).Draw(t, "skips") == 0 {
+					a.Skip = e.First + 1
+				}
+				restart = func() { asked = 0 }
+				in = a
 			}
 			var got []protocol.PlaneEffect
 			model.Inits = nil
 			gotErr := s.Steps(context.Background(), func(tx protocol.PlaneTx) (err error) {
-				got, err = protocol.PlaneStep(protocol.DefaultTiming(), only{tx, host.ID, &model.Inits}, in)
+				got, err = protocol.PlaneStep(timing, only{tx, host.ID, &model.Inits}, in)
 				return err
 			})
 			ids = append(ids, model.Inits...)
-			want, wantErr := model.Step(protocol.DefaultTiming(), in)
+			restart()
+			want, wantErr := model.Step(timing, in)
 			if (gotErr == nil) != (wantErr == nil) || !reflect.DeepEqual(got, want) && gotErr == nil {
 				t.Fatalf("%+v:\n got  %+v, %v\n want %+v, %v", in, got, gotErr, want, wantErr)
 			}
-			for id := range model.FiredSlots {
+			for id := range model.Jobs {
 				if !slices.Contains(ids, id) {
 					ids = append(ids, id)
 				}
 			}
 			slices.Sort(ids)
 			row := must(s.Host(context.Background(), host.ID))
+			if (row.Restoring != 0) != model.Lag[host.ID] {
+				t.Fatalf("restoring %d, want %v", row.Restoring, model.Lag[host.ID])
+			}
 			if place := model.Places[host.ID]; row.Received() != place {
 				t.Fatalf("received %+v, want %+v", row.Received(), place)
+			}
+			if hour := must(intake.HourOf(context.Background(), s.r, host.ID)); hour != model.Hours[host.ID] {
+				t.Fatalf("%+v was stored in this hour, want %+v", hour, model.Hours[host.ID])
+			}
+			asides := map[protocol.Aside]int{}
+			for _, a := range must(intake.Asides(context.Background(), s.r, host.ID)) {
+				asides[protocol.Aside(a.Reason)] = int(a.N)
+			}
+			if !maps.Equal(asides, model.SetAsides[host.ID]) {
+				t.Fatalf("set aside were %v, want %v", asides, model.SetAsides[host.ID])
 			}
 			if c, said := model.Applied[host.ID]; said && (row.ConfigApplied != c.Revision || row.ConfigError != c.Error) {
 				t.Fatalf("config %d in force, %q, want %+v", row.ConfigApplied, row.ConfigError, c)
@@ -400,7 +485,7 @@ func TestTheDatabaseIsTheJournalTheProtocolWasProvenOn(t *testing.T) {
 		}
 		for _, id := range ids {
 			row := must(s.Job(context.Background(), id))
-			if row.State != model.Jobs[id].State || row.Lines != model.Jobs[id].Lines {
+			if m := model.Jobs[id]; row.State != m.State || row.Lines != m.Lines || row.LogBytes != m.Bytes || row.Cut != m.Cut {
 				t.Fatalf("job %s is %s with %d lines, want %+v", id, row.State, row.Lines, model.Jobs[id])
 			}
 			parts := must(s.Reports(context.Background(), id))
@@ -438,6 +523,11 @@ func (o only) AddInit(b protocol.PlaneJob, now int64) (protocol.PlaneJob, error)
 	j, err := o.PlaneTx.AddInit(b, now)
 	*o.inits = append(*o.inits, j.ID)
 	return j, err
+}
+
+func (o only) Behind() (map[topics.HostID]bool, error) {
+	behind, err := o.PlaneTx.Behind()
+	return map[topics.HostID]bool{o.host: behind[o.host]}, err
 }
 
 func (o only) Open(topics.HostID) ([]protocol.PlaneJob, error) { return o.PlaneTx.Open(o.host) }

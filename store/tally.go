@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -56,19 +57,24 @@ type SnapshotTally struct {
 	Newest     int64               `db:"newest"` // its time, by the clock of the host that made it
 }
 
-const snapshotTally = `SELECT repository, snapshots AS n, foreign_n,
-	coalesce((SELECT max(time) FROM snapshots s WHERE s.repository = t.repository AND s.gone_at = 0), 0) AS newest
-		FROM snapshot_tallies t WHERE snapshots > 0`
+// snapshotTally counts. A snapshot that says it is of the days to come is not the newest:
+// its host's clock is wrong, or somebody planted it.
+func (s *Store) snapshotTally() string {
+	hour := time.Hour.Milliseconds()
+	return fmt.Sprintf(`SELECT repository, snapshots AS n, foreign_n,
+	coalesce((SELECT max(time) FROM snapshots s WHERE s.repository = t.repository AND s.gone_at = 0 AND s.time < %d), 0) AS newest
+		FROM snapshot_tallies t WHERE snapshots > 0`, (s.Now()/hour+25)*hour)
+}
 
 // SnapshotTallies returns the counts of each repository that holds snapshots.
 func (s *Store) SnapshotTallies(ctx context.Context) (map[topics.RepositoryID]SnapshotTally, error) {
-	return talliesOf(all[SnapshotTally](ctx, s.r, snapshotTally))
+	return talliesOf(all[SnapshotTally](ctx, s.r, s.snapshotTally()))
 }
 
 // SnapshotTalliesOf returns the counts of those of some repositories that hold
 // snapshots.
 func (s *Store) SnapshotTalliesOf(ctx context.Context, ids []topics.RepositoryID) (map[topics.RepositoryID]SnapshotTally, error) {
-	return talliesOf(among[SnapshotTally](ctx, s.r, snapshotTally+` AND repository IN (?)`, ids))
+	return talliesOf(among[SnapshotTally](ctx, s.r, s.snapshotTally()+` AND repository IN (?)`, ids))
 }
 
 func talliesOf(rows []SnapshotTally, err error) (map[topics.RepositoryID]SnapshotTally, error) {

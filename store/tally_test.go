@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -154,6 +156,62 @@ func stored(t testing.TB, s *Store, g SourceGroup, lines int) topics.JobID {
 		WHERE n < $2)
 		SELECT $1, n, 1, 'info', 'word' FROM l`, id, lines))
 	return id
+}
+
+// TestWhatASearchFoundIsKeptForADay: whatever logs are kept for, what a search found goes a
+// day after its end; other jobs, searches that go on and younger ones keep theirs.
+func TestWhatASearchFoundIsKeptForADay(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	g := grouped(t, s, enrolled(t, s, "attic"))
+	end := time.UnixMilli(1_790_000_000_000)
+	now := end
+	s.now = func() time.Time { return now }
+	search := func(kind topics.JobKind, finished int64) topics.JobID {
+		id := stored(t, s, g, 0)
+		must(s.w.Exec(`UPDATE jobs SET kind = $1, finished_at = $2, log_bytes = 5, state = $3 WHERE id = $4`, kind, finished,
+			map[bool]string{true: "running", false: "succeeded"}[finished == 0], id))
+		must(s.w.Exec(`INSERT INTO job_reports (job, part, body) VALUES ($1, 1, '{}')`, id))
+		return id
+	}
+	at := end.UnixMilli()
+	old, younger, open, diff := search(topics.FindJob, at), search(topics.FindJob, at+1), search(topics.FindJob, 0), search(topics.DiffJob, at)
+	for _, c := range []struct {
+		after time.Duration
+		gone  []topics.JobID
+	}{
+		{SearchAge, nil},
+		{SearchAge + time.Millisecond, []topics.JobID{old}},
+		{SearchAge + time.Hour, []topics.JobID{old, younger}},
+	} {
+		now = end.Add(c.after)
+		if _, err := s.SweepLogs(ctx, Retention{}); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []topics.JobID{old, younger, open, diff} {
+			left := must(get[int](ctx, s.r, `SELECT count(*) FROM job_reports WHERE job = $1`, id))
+			if gone := slices.Contains(c.gone, id); gone != (left == 0) || gone != (must(s.Job(ctx, id)).LogDroppedAt > 0) {
+				t.Errorf("after %v: of job %s %d parts are left, want it gone: %t", c.after, id, left, gone)
+			}
+		}
+	}
+	if n := must(get[int](ctx, s.r, `SELECT count(*) FROM audit WHERE action = 'log.removed'
+		AND detail LIKE 'what 1 searches found%'`)); n != 2 {
+		t.Errorf("%d entries in the audit log", n)
+	}
+	var plan []string
+	rows := must(s.w.Query(`EXPLAIN QUERY PLAN `+sweep.OldSearches, at, 100))
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var id, parent, unused int
+		var step string
+		if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+			t.Fatal(err)
+		}
+		plan = append(plan, step)
+	}
+	if rows.Err() != nil || len(plan) != 1 || !strings.Contains(plan[0], "jobs_searches") {
+		t.Errorf("old searches are looked for by %q", plan)
+	}
 }
 
 // TestWhoWritesGetsBetweenTheStepsOfASweep: while a sweep removes long logs, others

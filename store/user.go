@@ -7,20 +7,26 @@ import (
 	"strings"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/store/access"
+	"github.com/restic-manager/restic-manager/store/drafts"
+	"github.com/restic-manager/restic-manager/store/restored"
 )
 
 // Role is what a person or a token may do.
-type Role string
+type Role = access.Role
 
 // The roles, each with the rights of those before it.
 const (
-	Viewer   Role = "viewer"
-	Operator Role = "operator"
-	Admin    Role = "admin"
+	Viewer   = access.Viewer
+	Operator = access.Operator
+	Restorer = access.Restorer
+	Admin    = access.Admin
 )
 
 // Roles lists the roles, the weakest first.
-var Roles = []Role{Viewer, Operator, Admin}
+var Roles = access.Roles
 
 // A User is a person with an account.
 type User struct {
@@ -43,7 +49,8 @@ var (
 
 // AddUser adds a user. Names are unique without regard to case: ErrConflict.
 func (s *Store) AddUser(ctx context.Context, actor string, u User) error {
-	return s.tx(ctx, func(tx *sqlx.Tx) error { return s.addUser(ctx, tx, actor, u) })
+	err := s.tx(ctx, func(tx *sqlx.Tx) error { return s.addUser(ctx, tx, actor, u) })
+	return errors.Join(err, s.markFirst(ctx))
 }
 
 // InviteUser adds a user who has no password, and the link by which they set one.
@@ -59,7 +66,7 @@ func (s *Store) InviteUser(ctx context.Context, actor string, u User, l Password
 
 // AddFirstUser adds a user only if there is none yet; otherwise ErrConflict.
 func (s *Store) AddFirstUser(ctx context.Context, actor string, u User) error {
-	return s.tx(ctx, func(tx *sqlx.Tx) error {
+	err := s.tx(ctx, func(tx *sqlx.Tx) error {
 		n, err := get[int](ctx, tx, `SELECT count(*) FROM users`)
 		if err != nil {
 			return err
@@ -69,6 +76,7 @@ func (s *Store) AddFirstUser(ctx context.Context, actor string, u User) error {
 		}
 		return s.addUser(ctx, tx, actor, u)
 	})
+	return errors.Join(err, s.markFirst(ctx))
 }
 
 func (s *Store) addUser(ctx context.Context, tx *sqlx.Tx, actor string, u User) error {
@@ -115,20 +123,26 @@ type UserChange struct {
 	Disabled     *bool
 	PasswordHash *string
 	Zone         *string
+	// Heir is whose their API tokens and MQTT consumers become when they are disabled;
+	// nil revokes these.
+	Heir *Maker
+	// Stays says which of their jobs that wait they, and programs of theirs, may still
+	// have; the others are cancelled. Nil is all, unless they are disabled.
+	Stays Stays
 }
 
 // ChangeUser makes all changes or none, and returns the new row. Any actual change
-// but that of the zone ends the user's sessions; see setRole and setDisabled for what else a demotion
-// ends. It returns ErrLastAdmin for the last administrator who can sign in.
-func (s *Store) ChangeUser(ctx context.Context, actor, id string, c UserChange) (u User, err error) {
+// but that of the zone ends the user's sessions; see setRole and setDisabled for what else
+// a demotion ends. It returns ErrLastAdmin for the last administrator who can sign in.
+func (s *Store) ChangeUser(ctx context.Context, actor, id string, c UserChange) (u User, left Left, err error) {
 	err = s.changeUser(ctx, id, func(tx *sqlx.Tx, u User) error {
 		if c.Role != nil && *c.Role != u.Role {
-			if err := s.setRole(ctx, tx, actor, u, *c.Role); err != nil {
+			if err := s.setRole(ctx, tx, actor, u, *c.Role, c.Stays, &left); err != nil {
 				return err
 			}
 		}
 		if c.Disabled != nil && *c.Disabled != (u.DisabledAt != 0) {
-			if err := s.setDisabled(ctx, tx, actor, u, *c.Disabled); err != nil {
+			if err := s.setDisabled(ctx, tx, actor, u, *c.Disabled, c.Heir, &left); err != nil {
 				return err
 			}
 		}
@@ -145,25 +159,40 @@ func (s *Store) ChangeUser(ctx context.Context, actor, id string, c UserChange) 
 		}
 		return nil
 	}, &u)
-	return u, err
+	return u, left, err
 }
 
-// setRole also invalidates the links and enrolment tokens that the user made.
-func (s *Store) setRole(ctx context.Context, tx *sqlx.Tx, actor string, u User, role Role) error {
+// setRole also invalidates the links and enrolment tokens that the user made, or a
+// program of theirs, and cancels jobs that these may not ask for any more.
+func (s *Store) setRole(ctx context.Context, tx *sqlx.Tx, actor string, u User, role Role, stays Stays, left *Left) error {
 	if err := change(ctx, tx, `UPDATE users SET role = $1 WHERE id = $2`, role, u.ID); err != nil {
 		return err
 	}
 	if err := endSessions(ctx, tx, u.ID); err != nil {
 		return err
 	}
-	if err := s.withdraw(ctx, tx, u.Name); err != nil {
+	if err := s.audit(ctx, tx, actor, "user.role_changed", u.ID, fmt.Sprintf("%s: %s to %s", u.Name, u.Role, role)); err != nil {
 		return err
 	}
-	return s.audit(ctx, tx, actor, "user.role_changed", u.ID, fmt.Sprintf("%s: %s to %s", u.Name, u.Role, role))
+	theirs, err := access.Of(ctx, tx, u.ID)
+	if err != nil {
+		return err
+	}
+	names := append(theirs.Actors(), u.Name)
+	for _, name := range names {
+		if err := s.withdraw(ctx, tx, name); err != nil {
+			return err
+		}
+	}
+	if stays == nil {
+		return nil
+	}
+	return s.callOff(ctx, tx, actor, names, stays, left)
 }
 
-// setDisabled also invalidates the user's own link, and those they made for others.
-func (s *Store) setDisabled(ctx context.Context, tx *sqlx.Tx, actor string, u User, disabled bool) error {
+// setDisabled also invalidates the user's own link, and those they made for others,
+// and ends their credentials or makes them an heir's.
+func (s *Store) setDisabled(ctx context.Context, tx *sqlx.Tx, actor string, u User, disabled bool, heir *Maker, left *Left) error {
 	at, action := int64(0), "user.enabled"
 	if disabled {
 		at, action = s.Now(), "user.disabled"
@@ -171,10 +200,59 @@ func (s *Store) setDisabled(ctx context.Context, tx *sqlx.Tx, actor string, u Us
 	if err := change(ctx, tx, `UPDATE users SET disabled_at = $1 WHERE id = $2`, at, u.ID); err != nil {
 		return err
 	}
+	if !disabled {
+		if _, err := restored.Answer(ctx, tx, restored.User, u.ID, actor, true, s.Now()); err != nil {
+			return err
+		}
+	}
 	if err := s.shutOut(ctx, tx, u); err != nil {
 		return err
 	}
-	return s.audit(ctx, tx, actor, action, u.ID, u.Name)
+	if err := s.audit(ctx, tx, actor, action, u.ID, u.Name); err != nil || !disabled {
+		return err
+	}
+	return s.goes(ctx, tx, actor, u, heir, left)
+}
+
+// goes ends a person's credentials, or makes them an heir's, and cancels their jobs
+// that wait.
+func (s *Store) goes(ctx context.Context, tx *sqlx.Tx, actor string, u User, heir *Maker, left *Left) (err error) {
+	if left.Credentials, err = access.Of(ctx, tx, u.ID); err != nil {
+		return err
+	}
+	return s.leave(ctx, tx, actor, heir, left, nil, u.Name)
+}
+
+// callOff cancels the jobs that these people and programs asked for, that were not sent
+// yet, and that they may not have any more: whatever they are, of somebody who may do
+// nothing at all.
+func (s *Store) callOff(ctx context.Context, tx *sqlx.Tx, actor string, names []string, stays Stays, left *Left) error {
+	waiting, err := among[Job](ctx, tx, `SELECT * FROM jobs WHERE requested_by IN (?) AND finished_at = 0 AND state = 'queued'
+		ORDER BY queued_at, id`, names)
+	if err != nil || len(waiting) == 0 {
+		return err
+	}
+	roles, err := access.Acting(ctx, tx)
+	if err != nil {
+		return err
+	}
+	for _, j := range waiting {
+		if role := roles[j.RequestedBy]; role != "" && (stays == nil || stays(role, j)) {
+			continue
+		}
+		if err := change(ctx, tx, `UPDATE jobs SET cancelled_by = $1 WHERE id = $2`, actor, j.ID); err != nil {
+			return err
+		}
+		if err := s.audit(ctx, tx, actor, "job.cancel_asked", string(j.ID), j.RequestedBy+" may not ask for it any more"); err != nil {
+			return err
+		}
+		step := protocol.CancelAsked{Job: j.ID, By: actor, Now: s.Now()}
+		if _, err := protocol.PlaneStep(protocol.DefaultTiming(), newJournal(ctx, s, tx), step); err != nil {
+			return err
+		}
+		left.Jobs = append(left.Jobs, j)
+	}
+	return nil
 }
 
 // shutOut ends a user's sessions, and invalidates their own link and those they made.
@@ -188,18 +266,25 @@ func (s *Store) shutOut(ctx context.Context, tx *sqlx.Tx, u User) error {
 	return s.withdraw(ctx, tx, u.Name)
 }
 
-// RemoveUser removes a user, with sessions and links. What they did stays in the
-// audit log.
-func (s *Store) RemoveUser(ctx context.Context, actor, id string) error {
-	return s.changeUser(ctx, id, func(tx *sqlx.Tx, u User) error {
+// RemoveUser removes a user, with sessions, links, drafts and credentials, unless there is an
+// heir to these. What they did stays in the audit log.
+func (s *Store) RemoveUser(ctx context.Context, actor, id string, heir *Maker) (left Left, err error) {
+	err = s.changeUser(ctx, id, func(tx *sqlx.Tx, u User) error {
 		if err := s.shutOut(ctx, tx, u); err != nil {
 			return err
 		}
 		if err := change(ctx, tx, `DELETE FROM users WHERE id = $1`, id); err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, actor, "user.removed", id, u.Name)
+		if err := drafts.Forget(ctx, tx, id); err != nil {
+			return err
+		}
+		if err := s.audit(ctx, tx, actor, "user.removed", id, u.Name); err != nil {
+			return err
+		}
+		return s.goes(ctx, tx, actor, u, heir, &left)
 	}, nil)
+	return left, err
 }
 
 // changeUser changes or removes a user, unless that would leave no administrator who

@@ -1,6 +1,8 @@
 package topics
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -90,6 +92,9 @@ type Heartbeat struct {
 	Disk *Disk `json:"disk,omitempty"`
 	// Instance is the process that sends it; see Birth.
 	Instance string `json:"instance,omitempty"`
+	// Permits is the Digest of what the host permits now; "" from an agent that tells it
+	// when it connects alone.
+	Permits string `json:"permits,omitempty"`
 }
 
 // Disk is how the disk of an agent's state directory is: its journal, restic's cache and
@@ -155,6 +160,7 @@ type Event struct {
 	At         int64       `json:"at"`             // Unix milliseconds by the host's clock
 	Mark       string      `json:"mark,omitempty"` // tells it from any other event: see Received
 	Hello      *Hello      `json:"hello,omitempty"`
+	Facts      *Facts      `json:"facts,omitempty"` // they are others than the last hello or facts said
 	Configured *Configured `json:"configured,omitempty"`
 	Fired      *Fired      `json:"fired,omitempty"`
 	Accepted   *Accepted   `json:"accepted,omitempty"`
@@ -177,6 +183,10 @@ type Hello struct {
 	// Instance is the process that sends it, see Birth; and Machine is where it runs.
 	Instance string   `json:"instance,omitempty"`
 	Machine  *Machine `json:"machine,omitempty"`
+	// Plane is the epoch of the control plane whose welcome this answers: what an agent
+	// said to one that was lost since, and gives again to the one restored from its copy,
+	// names another. 0 is from an agent or a control plane of an older version.
+	Plane int64 `json:"plane,omitempty"`
 }
 
 // A Machine is what tells two machines apart that use one identity. A copy has some of
@@ -232,7 +242,24 @@ type Facts struct {
 	// Makes says that the agent makes a repository in an init job alone, and runs the
 	// hooks of a source group before and after it. An older agent leaves it out.
 	Makes bool `json:"makes,omitempty"`
+	// Can names what this agent can do that an older one cannot. An older agent leaves it out.
+	Can []Ability `json:"can,omitempty"`
 }
+
+// An Ability is something that an agent can do since some version. It is asked for it only
+// if it said so; any other answer would be that the message is not understood.
+type Ability string
+
+// The abilities of agents.
+const (
+	AnswersQueries  Ability = "queries"  // it answers a [Query]
+	RestoresBaskets Ability = "baskets"  // items of several snapshots, owners left out, in place, and what a dry run saw
+	SearchesSome    Ability = "searches" // a find looks in some snapshots or groups, ignores case, and reports while it runs
+	RunsDrills      Ability = "drills"   // it proves by itself that backups can be restored
+)
+
+// MaxAbilities is how many abilities an agent may name.
+const MaxAbilities = 32
 
 // Permits is what a host lets its control plane do. It is told so that nobody
 // asks in vain; the host holds to its policy whatever is asked.
@@ -243,36 +270,102 @@ type Permits struct {
 	BackupRoots  []string  `json:"backup_roots,omitempty"`  // it reads below these; none is everywhere
 	RestoreRoots []string  `json:"restore_roots,omitempty"` // it restores below these
 	Overwrite    bool      `json:"overwrite,omitempty"`     // of files that are there
+	// As says of each of Repositories who the host is there, see location.Identity, where
+	// it is known; "?" is whoever is next to succeed.
+	As map[string][]string `json:"repositories_as,omitempty"`
+	// BackupPins says that a host without Repositories goes nowhere but to back up (or to
+	// make, check or clean up the first), and to a path below RepositoryRoots only. An older
+	// agent leaves it out: there the first job of any kind decides.
+	BackupPins      bool     `json:"backup_pins,omitempty"`
+	RepositoryRoots []string `json:"repository_roots,omitempty"`
+	RepositoryFiles []string `json:"repository_files,omitempty"` // of the host, which a repository may name
 	// RestoreTo is where a restore makes a directory of its own if nobody says where to;
 	// an older agent leaves it out.
-	RestoreTo string   `json:"restore_to,omitempty"`
-	Hooks     []string `json:"hooks,omitempty"` // names of programs it may run around a job
+	RestoreTo string `json:"restore_to,omitempty"`
+	// Quarantine is the directory below the agent's state into which restores go that may
+	// touch nothing else, see [Operation].Confined; "" if the policy permits no restore
+	// there, and of an older agent.
+	Quarantine string   `json:"quarantine,omitempty"`
+	Hooks      []string `json:"hooks,omitempty"` // names of programs it may run around a job
+	// Digest stands for all of this, and heartbeats say it: what is stored is what the host
+	// permits now while both are the same. An older agent leaves it out, and so does whoever
+	// had to leave out some of the rest.
+	Digest string `json:"digest,omitempty"`
+}
+
+// Digested returns a copy with its Digest.
+func (p *Permits) Digested() *Permits {
+	if p == nil {
+		return nil
+	}
+	out := *p
+	out.Digest = ""
+	sum := sha256.Sum256(Encode(out))
+	out.Digest = hex.EncodeToString(sum[:8])
+	return &out
 }
 
 // Allows reports whether the host runs this operation. What is not known is
 // allowed: the host decides.
 func (p *Permits) Allows(k JobKind) bool { return p == nil || slices.Contains(p.Kinds, k) }
 
+// Pinning are the kinds of job that go to a repository before a host has pinned any, and
+// pin it: what a host is there for, and what a keeper does.
+var Pinning = []JobKind{BackupJob, InitJob, CheckJob, ForgetJob, PruneJob}
+
+// Opens reports whether the host goes to a repository for this kind of job while it has
+// pinned none. A keeper lists what it is to clean up before it does so.
+func (p *Permits) Opens(k JobKind) bool {
+	if p == nil || p.Anywhere || !p.BackupPins || len(p.Repositories) > 0 || slices.Contains(Pinning, k) {
+		return true
+	}
+	return slices.Contains(p.Kinds, ForgetJob) && slices.Contains([]JobKind{SnapshotsJob, KeyJob, LocksJob}, k)
+}
+
 // Restores reports whether a restore may write to this directory, by what the
 // path says; where it leads, only the host knows.
 func (p *Permits) Restores(target string) bool {
-	if p == nil || p.Anywhere {
-		return true
-	}
-	parts := func(path string) []string {
-		return strings.FieldsFunc(path, func(r rune) bool { return r == '/' || r == '\\' })
-	}
-	to := parts(target)
-	return slices.ContainsFunc(p.RestoreRoots, func(root string) bool {
+	return p == nil || p.Anywhere || below(target, p.RestoreRoots)
+}
+
+// Takes reports whether the first repository may be this path, by what the path says.
+func (p *Permits) Takes(path string) bool {
+	return p == nil || p.Anywhere || !p.BackupPins || below(path, p.RepositoryRoots)
+}
+
+func below(path string, roots []string) bool {
+	to := parts(path)
+	return slices.ContainsFunc(roots, func(root string) bool {
 		r := parts(root)
 		return len(to) >= len(r) && slices.Equal(to[:len(r)], r)
 	})
+}
+
+// Quarantined reports whether a directory is one below the host's quarantine, by what
+// the path says.
+func (p *Permits) Quarantined(target string) bool {
+	if p == nil || p.Quarantine == "" {
+		return false
+	}
+	to, own := parts(target), parts(p.Quarantine)
+	return len(to) > len(own) && slices.Equal(to[:len(own)], own) && !slices.Contains(to, "..")
+}
+
+// parts are the names in a path of Linux or Windows.
+func parts(path string) []string {
+	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' || r == '\\' })
 }
 
 // Accepted says that a job is in the agent's journal, on disk. It is started at
 // most once from here.
 type Accepted struct {
 	Job JobID `json:"job"`
+	// What the job is, for a control plane that was restored from a copy in which it is
+	// not. Older agents say nothing of it, and of a job that was accepted before nothing is said.
+	Kind       JobKind       `json:"kind,omitempty"`
+	Repository RepositoryID  `json:"repository,omitempty"`
+	Group      SourceGroupID `json:"group,omitempty"`
+	Slot       *Slot         `json:"slot,omitempty"`
 }
 
 // Started says that restic runs.

@@ -27,6 +27,8 @@ type HostState struct {
 	RunningMore    int      `json:"running_more"` // how many more are at work
 	Snapshots      int      `json:"snapshots"`
 	ProtectedBytes uint64   `json:"protected_bytes"` // what restoring the last good backups would write
+	Proven         string   `json:"proven"`          // by drills that it can be restored: proven, not-proven, or failed
+	ProvenAt       string   `json:"proven_at"`       // since when; empty while one of its source groups never was
 	AgentVersion   string   `json:"agent_version"`
 	ResticVersion  string   `json:"restic_version"`
 }
@@ -72,4 +74,9 @@ type FleetState struct {
 	Hosts    int            `json:"hosts"`
 	Online   int            `json:"online"`
 	ByStatus map[string]int `json:"by_status"`
+	// PlaneDisk is how short of space the control plane's own disk is: empty, "low" (new
+	// jobs are held), "scarce" (logs and reports stay with the agents) or "none" (its
+	// database cannot be written). PlaneFree is how many bytes are left.
+	PlaneDisk string `json:"plane_disk"`
+	PlaneFree uint64 `json:"plane_free"`
 }

@@ -95,6 +95,9 @@ type RenewRequest struct {
 	// Instance is the process that asks, see Birth: after two machines had one identity,
 	// the one that stays gets the next certificate.
 	Instance string `json:"instance,omitempty"`
+	// CA is the fingerprint of the CA that is to sign, when the host moves to another
+	// identity of the control plane, see Succession. Empty asks for the one before.
+	CA []byte `json:"ca,omitempty"`
 }
 
 // A RenewResponse is that certificate, DER. Until it is used for the first time
@@ -112,4 +115,11 @@ type Problem struct {
 	// Snapshots are whole IDs of those that could be asked for in place of one that is
 	// gone, the likeliest first; of the API alone.
 	Snapshots []string `json:"snapshots,omitempty"`
+	// Cause is why a job that is asked for would fail, of those in docs/CAUSES.md; of the
+	// API alone.
+	Cause Cause `json:"cause,omitempty"`
+	// Command is what the host's administrator runs there to permit it; Job goes on with what
+	// was asked. Both of the API alone.
+	Command string `json:"command,omitempty"`
+	Job     JobID  `json:"job,omitempty"`
 }

@@ -20,11 +20,12 @@ const (
 	FindJob      JobKind = "find"
 	KeyJob       JobKind = "key"   // lists the repository's keys
 	LocksJob     JobKind = "locks" // lists what lies in its locks
+	DrillJob     JobKind = "drill" // restores a sample into a scratch folder, proves it, and removes it
 )
 
 // Kinds lists every operation.
 var Kinds = []JobKind{BackupJob, InitJob, ForgetJob, PruneJob, CheckJob, UnlockJob, SnapshotsJob, StatsJob, DiffJob, RestoreJob,
-	FindJob, KeyJob, LocksJob}
+	FindJob, KeyJob, LocksJob, DrillJob}
 
 // Exclusive reports whether restic takes an exclusive lock for this operation:
 // it is alone on its repository then. Backups share.
@@ -32,6 +33,12 @@ func (k JobKind) Exclusive() bool { return exclusive[k] }
 
 // exclusive lists the operations for which restic 0.14 to 0.19 lock exclusively.
 var exclusive = map[JobKind]bool{"forget": true, "prune": true, "check": true, "tag": true, "repair": true}
+
+// Reports reports whether a job of this kind says what it found out, in a [Report].
+func (k JobKind) Reports() bool { return reports[k] }
+
+var reports = map[JobKind]bool{"snapshots": true, "diff": true, "find": true, "key": true, "locks": true, "restore": true,
+	"drill": true}
 
 // Enduring reports whether an agent never ends this operation for its silence: it
 // changes what is in the repository, and restic may be long in the middle of it. It is
@@ -83,39 +90,47 @@ type Cause string
 // The causes. Each has its words, effect and remedy in controlplane/jobs.
 const (
 	CauseNone          Cause = ""
-	CauseLocked        Cause = "locked"             // another process holds the repository's lock
-	CausePassword      Cause = "wrong-password"     // no key of the repository opens with it
-	CauseNoRepository  Cause = "repository-missing" // it was initialised once and is gone, or never was one
-	CauseUnmade        Cause = "repository-unmade"  // a backup came before its repository was made: it waits for that
-	CauseNotMounted    Cause = "not-mounted"        // a repository would have been begun in a mount point on which nothing is mounted
-	CauseUnreachable   Cause = "unreachable"        // refused, no such host, time-out
-	CauseCertificate   Cause = "certificate"        // the server's certificate is not trusted
-	CauseCredentials   Cause = "credentials"        // the server refuses user and password (or hides the repository)
-	CauseAppendOnly    Cause = "append-only"        // the server refuses to delete
-	CausePermission    Cause = "permission"         // the file system refuses the agent
-	CauseDiskFull      Cause = "disk-full"          // no space, or a quota used up, where the repository is
-	CauseHostDisk      Cause = "host-disk-full"     // no space on the host itself: temporary files, cache, state, a restore's target
-	CauseSourceMissing Cause = "source-missing"     // none of the paths to back up exists
-	CauseEmptySource   Cause = "empty-source"       // a backup, or one of its sources, held no file
-	CauseFewerFiles    Cause = "fewer-files"        // the snapshot is whole and holds far fewer files than those before it
-	CauseSourceMoved   Cause = "source-moved"       // a source is a symbolic link that leads elsewhere than last time
-	CauseUnreadable    Cause = "unreadable"         // some items could not be read; a snapshot exists
-	CauseDamaged       Cause = "damaged"            // the repository holds data that does not fit together
-	CauseNoRestic      Cause = "no-restic"          // there is no restic program, or it is too old
-	CauseUsage         Cause = "usage"              // restic did not understand what it was asked
-	CausePolicy        Cause = "policy"             // the host's own policy file forbids it
-	CauseRefused       Cause = "refused"            // the agent could not accept the job
-	CauseExpired       Cause = "expired"            // its time to start had passed
-	CauseHook          Cause = "hook"               // a program that was to run before or after restic failed
-	CauseServed        Cause = "served"             // the slot it was for has been run by another job
-	CauseCancelled     Cause = "cancelled"          // a person cancelled it
-	CauseStalled       Cause = "stalled"            // it did nothing at all for so long that its agent ended it
-	CauseHostRemoved   Cause = "host-removed"       // its host was removed before its end was known
-	CauseTwins         Cause = "twins"              // its machine had the identity of another, which stays in its place
-	CauseKilled        Cause = "killed"             // restic was ended from outside, by a signal nobody here sent
-	CauseAgentDied     Cause = "agent-died"         // the agent stopped in the middle of the job
-	CauseReview        Cause = "review"             // what it would have done is unusual, and waits for a person to look
-	CauseUnknown       Cause = "unknown"            // anything else: the evidence speaks for itself
+	CauseLocked        Cause = "locked"                // another process holds the repository's lock
+	CausePassword      Cause = "wrong-password"        // no key of the repository opens with it
+	CauseNoRepository  Cause = "repository-missing"    // it was initialised once and is gone, or never was one
+	CauseUnmade        Cause = "repository-unmade"     // a backup came before its repository was made: it waits for that
+	CauseNotMounted    Cause = "not-mounted"           // a repository would have been begun in a mount point on which nothing is mounted
+	CauseUnreachable   Cause = "unreachable"           // refused, no such host, time-out
+	CauseCertificate   Cause = "certificate"           // the server's certificate is not trusted
+	CauseCredentials   Cause = "credentials"           // the server refuses user and password (or hides the repository)
+	CauseAppendOnly    Cause = "append-only"           // the server refuses to delete
+	CausePermission    Cause = "permission"            // the file system refuses the agent
+	CauseDiskFull      Cause = "disk-full"             // no space, or a quota used up, where the repository is
+	CauseHostDisk      Cause = "host-disk-full"        // no space on the host itself: temporary files, cache, state, a restore's target
+	CauseSourceMissing Cause = "source-missing"        // none of the paths to back up exists
+	CauseEmptySource   Cause = "empty-source"          // a backup, or one of its sources, held no file
+	CauseFewerFiles    Cause = "fewer-files"           // the snapshot is whole and holds far fewer files than those before it
+	CauseSourceMoved   Cause = "source-moved"          // a source is a symbolic link that leads elsewhere than last time
+	CauseUnreadable    Cause = "unreadable"            // some items could not be read; a snapshot exists
+	CauseDamaged       Cause = "damaged"               // the repository holds data that does not fit together
+	CauseNoRestic      Cause = "no-restic"             // there is no restic program, or it is too old
+	CauseUsage         Cause = "usage"                 // restic did not understand what it was asked
+	CausePolicy        Cause = "policy"                // the host's own policy file forbids it
+	CauseRefused       Cause = "refused"               // the agent could not accept the job
+	CauseExpired       Cause = "expired"               // its time to start had passed
+	CauseHook          Cause = "hook"                  // a program that was to run before or after restic failed
+	CauseServed        Cause = "served"                // the slot it was for has been run by another job
+	CauseCancelled     Cause = "cancelled"             // a person cancelled it
+	CauseStalled       Cause = "stalled"               // it did nothing at all for so long that its agent ended it
+	CauseHostRemoved   Cause = "host-removed"          // its host was removed before its end was known
+	CauseReplaced      Cause = "host-replaced"         // another machine took its host's place before its end was known
+	CauseNotOwn        Cause = "not-own"               // it was not sent: its host does not have the repository any more
+	CauseSecrets       Cause = "secrets-unreadable"    // it was not sent: the control plane cannot read the secrets of its repository
+	CauseTwins         Cause = "twins"                 // its machine had the identity of another, which stays in its place
+	CauseKilled        Cause = "killed"                // restic was ended from outside, by a signal nobody here sent
+	CauseAgentDied     Cause = "agent-died"            // the agent stopped in the middle of the job
+	CauseReview        Cause = "review"                // what it would have done is unusual, and waits for a person to look
+	CausePreview       Cause = "changed-since-preview" // a restore found other than the dry run that was looked at
+	CauseNoMatch       Cause = "nothing-matched"       // nothing of what was to be restored is in the snapshot
+	CauseNothing       Cause = "nothing-to-prove"      // a drill: a source group has no snapshot, or no file with content that is small enough
+	CauseProof         Cause = "proof-failed"          // a drill: something did not come back as it was saved
+	CauseTargetMoved   Cause = "target-moved"          // a folder of a restore's target was replaced while the restore ran
+	CauseUnknown       Cause = "unknown"               // anything else: the evidence speaks for itself
 )
 
 // NeverThere is how the message of a [CauseNoRepository] ends if no job had found or made
@@ -133,7 +148,9 @@ var Causes = []Cause{
 	CausePermission,
 	CauseDiskFull, CauseHostDisk, CauseSourceMissing, CauseEmptySource, CauseFewerFiles, CauseSourceMoved, CauseUnreadable,
 	CauseDamaged, CauseNoRestic, CauseUsage, CausePolicy, CauseRefused, CauseExpired, CauseHook, CauseServed, CauseCancelled,
-	CauseStalled, CauseHostRemoved, CauseTwins, CauseKilled, CauseAgentDied, CauseReview, CauseUnknown,
+	CauseStalled, CauseHostRemoved, CauseReplaced, CauseNotOwn,
+	CauseSecrets, CauseTwins, CauseKilled, CauseAgentDied, CauseReview, CausePreview,
+	CauseNoMatch, CauseTargetMoved, CauseNothing, CauseProof, CauseUnknown,
 }
 
 // A Summary is what restic reports at the end of a backup. Bytes are bytes.

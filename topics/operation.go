@@ -14,7 +14,7 @@ import (
 // Nothing in it is an option: restic's command line is built from these fields
 // and constants alone.
 type Operation struct {
-	Snapshots []string `json:"snapshots,omitempty"` // forget: the IDs to remove, 64 digits each
+	Snapshots []string `json:"snapshots,omitempty"` // forget: the IDs to remove, 64 digits each; find: where to look alone
 	From      string   `json:"from,omitempty"`      // diff
 	To        string   `json:"to,omitempty"`        // diff
 	Snapshot  string   `json:"snapshot,omitempty"`  // restore
@@ -22,17 +22,38 @@ type Operation struct {
 	Target    string   `json:"target,omitempty"`    // restore: a directory of the host
 	Fresh     bool     `json:"fresh,omitempty"`     // restore: Target is a new directory that was named for this job alone
 	Overwrite string   `json:"overwrite,omitempty"` // restore: one of Overwrites; "" is never
-	DryRun    bool     `json:"dry_run,omitempty"`   // restore, prune: say what would happen
-	Pattern   string   `json:"pattern,omitempty"`   // find: restic's pattern of file names
-	ReadData  bool     `json:"read_data,omitempty"` // check: every pack
-	Subset    string   `json:"subset,omitempty"`    // check: "n/t", the nth of t slices of the packs
-	All       bool     `json:"all,omitempty"`       // unlock: locks of live processes, too
-	Anyway    bool     `json:"anyway,omitempty"`    // init: also in a directory that looks like a mount point without its disk
+	// Confined has the agent hold a restore to the host's quarantine, and to a directory that
+	// is empty or not there yet, even where the host's policy permits more: who asked for it
+	// may not do more. Agents of older versions do not know it.
+	Confined bool   `json:"confined,omitempty"`
+	DryRun   bool   `json:"dry_run,omitempty"` // restore, prune: say what would happen
+	Pattern  string `json:"pattern,omitempty"` // find: restic's pattern of file names
+	// Groups has a find look in snapshots of these source groups alone, and IgnoreCase takes
+	// capitals for small letters. Agents without [SearchesSome] know neither, nor Snapshots.
+	Groups     []SourceGroupID `json:"groups,omitempty"`
+	IgnoreCase bool            `json:"ignore_case,omitempty"`
+
+	ReadData bool   `json:"read_data,omitempty"` // check: every pack
+	Subset   string `json:"subset,omitempty"`    // check: "n/t", the nth of t slices of the packs
+	All      bool   `json:"all,omitempty"`       // unlock: locks of live processes, too
+	Anyway   bool   `json:"anyway,omitempty"`    // init: also in a directory that looks like a mount point without its disk
+
+	// Items are what a restore brings back of several snapshots of one repository, in place
+	// of Snapshot and Paths. NoOwners has what was restored belong to the owner of the folder
+	// it is in, without set-user-ID, set-group-ID and capabilities. InPlace puts each item
+	// where it was; there is no Target then. Preview is what the restore has to find. Agents
+	// without [RestoresBaskets] know none of the four.
+	Items    []Item   `json:"items,omitempty"`
+	NoOwners bool     `json:"no_owners,omitempty"`
+	InPlace  bool     `json:"in_place,omitempty"`
+	Preview  *Preview `json:"preview,omitempty"`
 
 	// WithCache has a check take what the host's cache holds of the repository for what
 	// the repository holds, which is faster, and does not see damage to that part: the
 	// index, the snapshots and the trees. Agents of older versions always do so.
 	WithCache bool `json:"with_cache,omitempty"`
+
+	Drill *Drill `json:"drill,omitempty"` // drill
 }
 
 // Overwrites are what a restore may do to a file that is there already.
@@ -77,29 +98,37 @@ func (o Operation) Check(kind JobKind) error {
 		}
 		rest.From, rest.To = "", ""
 	case RestoreJob:
-		if !snapshotID.MatchString(o.Snapshot) {
-			return bad("snapshot: %.80q is no snapshot ID", o.Snapshot)
-		}
-		if err := absolute(o.Target); err != nil {
-			return bad("target: %v", err)
-		}
-		if len(o.Paths) > MaxPaths {
-			return bad("paths: at most %d; choose their directory", MaxPaths)
-		}
-		for _, p := range o.Paths {
-			if err := inSnapshot(p); err != nil {
-				return bad("paths: %v", err)
+		for _, check := range []func() error{o.checkBasket, o.checkPlace, o.checkPreview} {
+			if err := check(); err != nil {
+				return bad("%v", err)
 			}
 		}
 		if o.Overwrite != "" && !slices.Contains(Overwrites, o.Overwrite) {
 			return bad("overwrite: one of %s", strings.Join(Overwrites, ", "))
 		}
-		rest.Snapshot, rest.Target, rest.Fresh, rest.Paths, rest.Overwrite, rest.DryRun = "", "", false, nil, "", false
+		if o.Confined && o.Replaces() {
+			return bad("overwrite: what goes into the quarantine goes over no file")
+		}
+		rest.Snapshot, rest.Target, rest.Fresh, rest.Confined, rest.Paths, rest.Overwrite, rest.DryRun = "", "", false, false, nil, "", false
+		rest.Items, rest.NoOwners, rest.InPlace, rest.Preview = nil, false, false, nil
 	case FindJob:
 		if o.Pattern == "" || len(o.Pattern) > 1000 || strings.ContainsAny(o.Pattern, "\x00\r\n") {
-			return bad("pattern: 1 to 1,000 characters, no line break")
+			return bad("pattern: Say what to look for, one line of at most 1,000 bytes: a name such as letter.txt, or a pattern such as *.txt")
 		}
-		rest.Pattern = ""
+		if len(o.Snapshots)+len(o.Groups) > MaxPaths || len(o.Snapshots) > 0 && len(o.Groups) > 0 {
+			return bad("snapshots, groups: name up to %d of either", MaxPaths)
+		}
+		for _, id := range o.Snapshots {
+			if !snapshotID.MatchString(id) {
+				return bad("snapshots: %.80q is no snapshot ID", id)
+			}
+		}
+		for _, id := range o.Groups {
+			if !validID(string(id)) {
+				return bad("groups: %.80q is no ID of a source group", string(id))
+			}
+		}
+		rest.Pattern, rest.Snapshots, rest.Groups, rest.IgnoreCase = "", nil, nil, false
 	case CheckJob:
 		if o.ReadData && o.Subset != "" {
 			return bad("read_data and subset exclude each other")
@@ -115,6 +144,13 @@ func (o Operation) Check(kind JobKind) error {
 		rest.All = false
 	case InitJob:
 		rest.Anyway = false
+	case DrillJob:
+		if o.Drill != nil {
+			if err := o.Drill.check(); err != nil {
+				return bad("%v", err)
+			}
+		}
+		rest.Drill = nil
 	case BackupJob, SnapshotsJob, StatsJob, KeyJob, LocksJob:
 	default:
 		return bad("kind: %.40q is none of %s", string(kind), kinds())
@@ -125,9 +161,16 @@ func (o Operation) Check(kind JobKind) error {
 	return nil
 }
 
+// Replaces reports whether a restore may write over a file that is there.
+func (o Operation) Replaces() bool { return o.Overwrite != "" && o.Overwrite != Overwrites[0] }
+
+// Picky reports whether a find asks for more than an agent without [SearchesSome] knows.
+func (o Operation) Picky() bool { return len(o.Snapshots)+len(o.Groups) > 0 || o.IgnoreCase }
+
 func (o Operation) empty() bool {
-	return len(o.Snapshots) == 0 && len(o.Paths) == 0 && o.From+o.To+o.Snapshot+o.Target+o.Overwrite+o.Pattern+o.Subset == "" &&
-		!o.Fresh && !o.DryRun && !o.ReadData && !o.All && !o.WithCache && !o.Anyway
+	return len(o.Snapshots) == 0 && len(o.Groups) == 0 && !o.IgnoreCase && len(o.Paths) == 0 && len(o.Items) == 0 && o.Preview == nil &&
+		o.From+o.To+o.Snapshot+o.Target+o.Overwrite+o.Pattern+o.Subset == "" &&
+		!o.NoOwners && !o.InPlace && !o.Fresh && !o.Confined && !o.DryRun && !o.ReadData && !o.All && !o.WithCache && !o.Anyway && o.Drill == nil
 }
 
 func kinds() string {
@@ -171,6 +214,9 @@ type Report struct {
 	Locks     []Lock     `json:"locks,omitempty"`
 	Matches   []Match    `json:"matches,omitempty"`
 	Changes   []Change   `json:"changes,omitempty"`
+	Planned   []Planned  `json:"planned,omitempty"`  // of a restore's dry run, at most MaxListed
+	Failures  []Failure  `json:"failures,omitempty"` // of a restore, at most MaxListed
+	Proofs    []Proof    `json:"proofs,omitempty"`
 }
 
 // A Key opens a repository.
@@ -221,6 +267,7 @@ type Result struct {
 	Restore   *Restored `json:"restore,omitempty"`
 	Diff      *Diffed   `json:"diff,omitempty"`
 	Prune     *Pruned   `json:"prune,omitempty"`
+	Drill     *Drilled  `json:"drill,omitempty"`
 	Removed   []string  `json:"removed,omitempty"` // forget: the snapshots that are gone
 	// Unreadable has the beginnings of the IDs of snapshots that are there and could not
 	// be read; a listing lacks them.
@@ -249,17 +296,6 @@ type Checked struct {
 	Errors  uint64   `json:"errors"`
 	Broken  []string `json:"broken,omitempty"`  // IDs of damaged packs, at most 100
 	Suggest []string `json:"suggest,omitempty"` // "repair index", "prune"
-}
-
-// Restored is what a restore did, or would do.
-type Restored struct {
-	Files   uint64 `json:"files"`
-	Bytes   uint64 `json:"bytes"`
-	Skipped uint64 `json:"skipped,omitempty"` // files that were left as they are
-	Errors  uint64 `json:"errors,omitempty"`
-	// Target is where the files are on the host, links resolved; "" of a dry run, and
-	// from older agents.
-	Target string `json:"target,omitempty"`
 }
 
 // Diffed is the difference between two snapshots in numbers.

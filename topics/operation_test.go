@@ -1,13 +1,17 @@
 package topics
 
 import (
+	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 )
 
 func TestAnOperationIsHeldToWhatItsKindTakes(t *testing.T) {
-	id := strings.Repeat("ab", 32)
+	id, other, job := strings.Repeat("ab", 32), strings.Repeat("cd", 32), JobID("20260101-preview-1")
+	long := "/" + strings.Repeat("x", 3999)
+	many := slices.Repeat([]string{"/etc"}, MaxPaths)
 	for _, c := range []struct {
 		name string
 		kind JobKind
@@ -41,8 +45,59 @@ func TestAnOperationIsHeldToWhatItsKindTakes(t *testing.T) {
 		{"restore a path that climbs", RestoreJob, Operation{Snapshot: id, Target: "/back", Paths: []string{"/home/../etc"}}, false},
 		{"restore with another word", RestoreJob, Operation{Snapshot: id, Target: "/back", Overwrite: "maybe"}, false},
 		{"restore more than fits", RestoreJob, Operation{Snapshot: id, Target: "/back", Paths: make([]string, MaxPaths+1)}, false},
+		{"restore of the same path twice", RestoreJob, Operation{Snapshot: id, Target: "/b", Paths: []string{"/a", "/a"}}, true},
+		{"a basket", RestoreJob, Operation{Target: "/back", NoOwners: true, Items: []Item{
+			{Snapshot: id, Paths: []string{"/etc/hosts", "/etc"}}, {Snapshot: other, Paths: []string{"/etc2", "/etcetera/x"}},
+		}}, true},
+		{"a basket of one whole snapshot", RestoreJob, Operation{Target: "/back", Items: []Item{{Snapshot: id}}}, true},
+		{"an empty basket", RestoreJob, Operation{Target: "/back", Items: []Item{}}, false},
+		{"a basket of nothing", RestoreJob, Operation{Target: "/back", Items: []Item{{}}}, false},
+		{"a basket beside a snapshot", RestoreJob, Operation{Target: "/back", Snapshot: id, Items: []Item{{Snapshot: id}}}, false},
+		{"a basket beside paths", RestoreJob, Operation{Target: "/back", Paths: []string{"/etc"}, Items: []Item{{Snapshot: id}}}, false},
+		{"a basket with one place of two snapshots", RestoreJob, Operation{Target: "/back", Items: []Item{
+			{Snapshot: id, Paths: []string{"/etc"}}, {Snapshot: other, Paths: []string{"/etc"}},
+		}}, false},
+		{"a basket with a place below another's", RestoreJob, Operation{Target: "/back", Items: []Item{
+			{Snapshot: id, Paths: []string{"/etc/ssh/keys", "/etc-2"}}, {Snapshot: other, Paths: []string{"/etc"}},
+		}}, false},
+		{"a basket with a place below another's, named below another of its own", RestoreJob, Operation{
+			Target: "/back", Items: []Item{
+				{Snapshot: id, Paths: []string{"/etc", "/etc/ssh"}}, {Snapshot: other, Paths: []string{"/etc/zz"}},
+			}}, false},
+		{"a basket with all of a snapshot and something of another", RestoreJob, Operation{Target: "/back", Items: []Item{
+			{Snapshot: id}, {Snapshot: other, Paths: []string{"/etc"}},
+		}}, false},
+		{"a basket of more than fits", RestoreJob, Operation{Target: "/back", Items: []Item{
+			{Snapshot: id, Paths: many[:MaxPaths-1]}, {Snapshot: id}, {Snapshot: id, Paths: many[:1]},
+		}}, false},
+		{"a basket of as many as fit", RestoreJob, Operation{Target: "/back", Items: []Item{
+			{Snapshot: id, Paths: many[:MaxPaths-2]}, {Snapshot: id}, {Snapshot: id, Paths: many[:1]},
+		}}, true},
+		{"paths too long for a message", RestoreJob, Operation{
+			Target: "/b", Snapshot: id, Paths: slices.Repeat([]string{long}, 11)}, false},
+		{"long paths", RestoreJob, Operation{Target: "/back", Snapshot: id, Paths: slices.Repeat([]string{long}, 9)}, true},
+		{"in place", RestoreJob, Operation{InPlace: true, Snapshot: id, Paths: []string{"/etc/hosts"}}, true},
+		{"in place, into a target", RestoreJob, Operation{InPlace: true, Snapshot: id, Target: "/back"}, false},
+		{"in place, into a new directory", RestoreJob, Operation{InPlace: true, Snapshot: id, Fresh: true}, false},
+		{"in place, held to the quarantine", RestoreJob, Operation{InPlace: true, Snapshot: id, Confined: true}, false},
+		{"neither in place nor into a target", RestoreJob, Operation{Snapshot: id}, false},
+		{"with a dry run", RestoreJob, Operation{Snapshot: id, Target: "/b", Preview: &Preview{Job: job, Digest: id}}, true},
+		{"with a dry run that saw nothing", RestoreJob, Operation{Snapshot: id, Target: "/b", Preview: &Preview{Job: job}}, false},
+		{"with a dry run of no job", RestoreJob, Operation{Snapshot: id, Target: "/b", Preview: &Preview{Digest: id}}, false},
+		{"a dry run with a dry run", RestoreJob, Operation{Snapshot: id, Target: "/b", DryRun: true,
+			Preview: &Preview{Job: job, Digest: id}}, false},
+		{"check in place", CheckJob, Operation{InPlace: true}, false},
+		{"check without owners", CheckJob, Operation{NoOwners: true}, false},
+		{"check of items", CheckJob, Operation{Items: []Item{{Snapshot: id}}}, false},
+		{"check with a dry run", CheckJob, Operation{Preview: &Preview{Job: job, Digest: id}}, false},
 		{"find", FindJob, Operation{Pattern: "*.txt"}, true},
 		{"find two lines", FindJob, Operation{Pattern: "a\nb"}, false},
+		{"find in some", FindJob, Operation{Pattern: "a", Snapshots: []string{"0a1b2c3d"}, IgnoreCase: true}, true},
+		{"find of groups", FindJob, Operation{Pattern: "a", Groups: []SourceGroupID{"letters-0001"}}, true},
+		{"find of both", FindJob, Operation{Pattern: "a", Snapshots: []string{"0a1b2c3d"}, Groups: []SourceGroupID{"letters-0001"}}, false},
+		{"find in an option", FindJob, Operation{Pattern: "a", Snapshots: []string{"--all"}}, false},
+		{"find of no group", FindJob, Operation{Pattern: "a", Groups: []SourceGroupID{"a,plan=b"}}, false},
+		{"groups of a diff", DiffJob, Operation{From: "0a1b2c3d", To: "0a1b2c3d", Groups: []SourceGroupID{"letters-0001"}}, false},
 		{"find nothing", FindJob, Operation{}, false},
 		{"check", CheckJob, Operation{}, true},
 		{"check a slice", CheckJob, Operation{Subset: "12/12"}, true},
@@ -63,5 +118,37 @@ func TestAnOperationIsHeldToWhatItsKindTakes(t *testing.T) {
 		if err := (Operation{Subset: "1/2", Target: "/x"}).Check(k); err == nil {
 			t.Errorf("%s takes a subset and a target at once", k)
 		}
+	}
+}
+
+// TestOldFormsOfARestoreMeanTheSame decodes what control planes and agents of older
+// versions send, and sees that older ones find in ours what they look for.
+func TestOldFormsOfARestoreMeanTheSame(t *testing.T) {
+	id := strings.Repeat("ab", 32)
+	var o Operation
+	if err := json.Unmarshal([]byte(`{"snapshot":"`+id+`","paths":["/etc"],"target":"/back","overwrite":"always"}`), &o); err != nil {
+		t.Fatal(err)
+	}
+	if got := o.Basket(); len(got) != 1 || got[0].Snapshot != id || !slices.Equal(got[0].Paths, []string{"/etc"}) ||
+		o.Check(RestoreJob) != nil {
+		t.Errorf("the old form is the basket %+v, and its check says %v", got, o.Check(RestoreJob))
+	}
+	for _, word := range []string{"items", "no_owners", "in_place", "preview"} {
+		if strings.Contains(string(Encode(o)), word) {
+			t.Errorf("the old form is sent with %s: %s", word, Encode(o))
+		}
+	}
+	if got := (Operation{}).Basket(); got != nil {
+		t.Errorf("an operation that restores nothing has the basket %+v", got)
+	}
+	var r Restored
+	if err := json.Unmarshal([]byte(`{"files":3,"bytes":10,"skipped":2,"errors":1}`), &r); err != nil || r.Files != 3 || r.Bytes != 10 ||
+		r.Skipped != 2 || r.Errors != 1 || r.Matched != 0 {
+		t.Errorf("an old result is %+v, %v", r, err)
+	}
+	var old struct{ Files, Bytes, Skipped, Errors uint64 }
+	if err := json.Unmarshal(Encode(Restored{Files: 3, Bytes: 10, Skipped: 2, Errors: 1, Restored: 3}), &old); err != nil ||
+		old.Files != 3 || old.Bytes != 10 || old.Skipped != 2 || old.Errors != 1 {
+		t.Errorf("an old reader finds %+v, %v", old, err)
 	}
 }

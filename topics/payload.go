@@ -44,6 +44,13 @@ func (b Birth) check() error { return b.Session.check() }
 func (d Death) check() error { return d.Session.check() }
 func (s Stamp) check() error { return s.Session.check() }
 
+func (p Progress) check() error {
+	if !(p.Percent >= 0 && p.Percent <= 100) {
+		return fmt.Errorf("%g percent", p.Percent)
+	}
+	return p.Stamp.check()
+}
+
 func (s Session) check() error {
 	if s.Epoch <= 0 || s.N == 0 {
 		return errors.New("no session")
@@ -71,6 +78,9 @@ func (e Event) check() error {
 	}
 	if e.Hello != nil {
 		n, err = n+1, e.Hello.Session.check()
+	}
+	if e.Facts != nil {
+		n++
 	}
 	if e.Configured != nil {
 		n++

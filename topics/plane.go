@@ -31,13 +31,34 @@ type Welcome struct {
 	// before its events count.
 	Known   Session `json:"known,omitzero"`
 	Refused string  `json:"refused,omitempty"` // why this agent cannot work here, and what to do
+	// Plane is the control plane's own epoch: it rises when it is restored from a copy. An
+	// agent that a later one has welcomed leaves it: two would send it jobs. 0 is one of an
+	// older version.
+	Plane int64 `json:"plane,omitempty"`
 	// Renew asks the agent to renew its certificate at once, due or not, so that a copy of
 	// its keys is good no longer. A welcome that comes once more, in a session that was
-	// welcomed, says nothing but this and Refused.
+	// welcomed, says nothing but this, Refused and Next.
 	Renew bool `json:"renew,omitempty"`
+	// Next is the identity of the control plane that the agent is to move to. None in the
+	// first welcome of a session says that the one the agent uses is the only one.
+	Next *Succession `json:"next,omitempty"`
 }
 
-// Receipt lets an agent forget events. It is sent after the commit.
+// A Succession is the control plane's identity that follows the one over whose channel
+// it is told. Until its end both are accepted. An agent gets a certificate of the next
+// CA (see RenewRequest), and from the first connection with it on seals for the next
+// key; the control plane goes on showing a certificate of the CA before, so that an
+// agent that has moved trusts both until no Next is told any more. An agent of an older
+// version passes over it, and has to be enrolled again after the end.
+type Succession struct {
+	CA      []byte `json:"ca"`       // DER
+	SealKey []byte `json:"seal_key"` // the control plane's public one
+	Until   int64  `json:"until"`    // Unix milliseconds
+}
+
+// Receipt says which events are committed, after the commit. They need not be sent
+// again; an agent keeps them for a while all the same, for a control plane that is
+// restored from an older copy.
 //
 //	rm/v1/ctl/{host}/receipt    plane → agent, QoS 1
 type Receipt struct {
@@ -93,6 +114,27 @@ func (l Limits) Check() error {
 		return fmt.Errorf("limits: %.60q is no time zone, as in Europe/Berlin", l.Zone)
 	}
 	return nil
+}
+
+// Strictest returns limits that keep both: of each bandwidth the lower one. If both limit
+// it in different hours, that is all day.
+func (l Limits) Strictest(o Limits) Limits {
+	least := func(a, b int) int {
+		if a <= 0 || b > 0 && b < a {
+			return b
+		}
+		return a
+	}
+	unlimited := func(l Limits) bool { return l.UploadKiB <= 0 && l.DownloadKiB <= 0 }
+	out := Limits{UploadKiB: least(l.UploadKiB, o.UploadKiB), DownloadKiB: least(l.DownloadKiB, o.DownloadKiB),
+		LowPriority: l.LowPriority || o.LowPriority}
+	switch {
+	case unlimited(o):
+		out.From, out.To, out.Zone = l.From, l.To, l.Zone
+	case unlimited(l) || l.From == o.From && l.To == o.To && l.Zone == o.Zone:
+		out.From, out.To, out.Zone = o.From, o.To, o.Zone
+	}
+	return out
 }
 
 // At returns the limits in force at a time, without hours. If the host does not know

@@ -46,6 +46,8 @@ const (
 	KindRepositoryState
 	KindFleetState
 	KindDo
+	KindQuery
+	KindAnswer
 )
 
 // Topic is a parsed topic name. Fields that a kind does not use are empty.
@@ -53,6 +55,7 @@ type Topic struct {
 	Kind       Kind
 	Host       HostID
 	Job        JobID
+	Query      QueryID
 	Repository RepositoryID
 	Action     Action
 }
@@ -74,7 +77,7 @@ var ErrTopic = errors.New("not a topic of this system")
 // and the tests that keep both true.
 type Entry struct {
 	Kind     Kind
-	Pattern  string // below Root, with {host}, {job}, {repo} and {action}
+	Pattern  string // below Root, with {host}, {job}, {id}, {repo} and {action}
 	From, To string // "agent", "plane" or "consumer"
 	QoS      byte
 	Retained bool
@@ -90,7 +93,7 @@ var Catalogue = []Entry{
 	{KindHeartbeat, "agent/{host}/heartbeat", "agent", "plane", 0, false, true, "Heartbeat",
 		"every 30 s: clock, spool depth, the disk of its state, jobs that do nothing"},
 	{KindEvent, "agent/{host}/event", "agent", "plane", 1, false, true, "Events",
-		"the durable stream: hello, configured, fired, accepted, started, log, report, finished"},
+		"the durable stream: hello, facts, configured, fired, accepted, started, log, report, finished"},
 	{KindProgress, "agent/{host}/job/{job}/progress", "agent", "plane", 0, false, true, "Progress",
 		"restic's latest status line, at most one a second"},
 	{KindWelcome, "ctl/{host}/welcome", "plane", "agent", 1, false, true, "Welcome", "answers a birth: what has been received so far"},
@@ -100,6 +103,10 @@ var Catalogue = []Entry{
 		"run a job, or cancel it; re-sent until an event answers"},
 	{KindConfig, "ctl/{host}/config", "plane", "agent", 1, false, true, "ConfigPart",
 		"a part of what the host does by itself: schedules, source groups, repositories"},
+	{KindQuery, "ctl/{host}/query/{id}", "plane", "agent", 1, false, true, "Query",
+		"asks for what a person waits for, beside the jobs; or says that nobody waits any more"},
+	{KindAnswer, "agent/{host}/answer/{id}", "agent", "plane", 1, false, true, "Answer",
+		"a part of the answer to a query; never stored"},
 	{KindPlaneAvailability, "pub/plane/availability", "plane", "consumer", 1, true, false, "online or offline",
 		"whether the control plane runs"},
 	{KindHostAvailability, "pub/host/{host}/availability", "plane", "consumer", 1, true, false, "online or offline",
@@ -127,6 +134,8 @@ func (t Topic) String() string {
 				parts[i] = string(t.Host)
 			case "{job}":
 				parts[i] = string(t.Job)
+			case "{id}":
+				parts[i] = string(t.Query)
 			case "{repo}":
 				parts[i] = string(t.Repository)
 			case "{action}":
@@ -169,6 +178,11 @@ func match(e Entry, levels []string) (Topic, bool) {
 			}
 		case "{job}":
 			t.Job = JobID(l)
+			if !validID(l) {
+				return Topic{}, false
+			}
+		case "{id}":
+			t.Query = QueryID(l)
 			if !validID(l) {
 				return Topic{}, false
 			}

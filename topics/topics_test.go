@@ -24,6 +24,9 @@ func sample(k Kind) Topic {
 	if strings.Contains(p, "{job}") {
 		t.Job = job
 	}
+	if strings.Contains(p, "{id}") {
+		t.Query = QueryID(job)
+	}
 	if strings.Contains(p, "{repo}") {
 		t.Repository = RepositoryID(job)
 	}
@@ -150,6 +153,13 @@ var payloads = []any{
 	Command{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Job: job,
 		Run: &Run{Kind: BackupJob, Slot: &Slot{Schedule: "nightly-0001", At: 1, Attempt: 1}}},
 	Command{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Job: job, Cancel: true},
+	Query{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Kind: FilesQuery, Repository: &Repository{ID: "vault-00001"},
+		Snapshot: "abcd0123", Path: "/etc", Limit: 30},
+	Query{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Kind: DirectoriesQuery, Path: "/srv"},
+	Query{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Cancel: true},
+	Answer{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Part: 1,
+		Entries: []Node{{Name: "a", Path: "/a", Type: "file", Mode: 0o4755}}},
+	Answer{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Part: 2, Last: true, Cause: CauseSlow, Message: "x"},
 	ConfigPart{
 		Stamp:    Stamp{Session: Session{Epoch: 1, N: 1}, N: 1},
 		Revision: 1,
@@ -187,6 +197,8 @@ func FuzzPayload(f *testing.F) {
 		rebuild[Receipt](t, b)
 		rebuild[Command](t, b)
 		rebuild[ConfigPart](t, b)
+		rebuild[Query](t, b)
+		rebuild[Answer](t, b)
 	})
 }
 
@@ -227,6 +239,10 @@ func TestEveryPayloadSurvivesTheWire(t *testing.T) {
 		case Receipt:
 			same(t, b, want)
 		case ConfigPart:
+			same(t, b, want)
+		case Query:
+			same(t, b, want)
+		case Answer:
 			same(t, b, want)
 		default:
 			t.Errorf("no case for %s", v.Type())

@@ -16,6 +16,8 @@ type FleetFilter struct {
 	Status     string // the key of a status, or [NeedAttention]
 	Cause      string // the key of what is wrong with them
 	Connection string // "offline", "online" or "unknown"
+	Tag        string // that the hosts have
+	Proof      string // "proven", "not-proven" or "failed"
 	Query      string // as typed
 }
 
@@ -34,7 +36,8 @@ func FleetURL(f FleetFilter, page int) string {
 // Values are a filter and a page as a URL has them.
 func (f FleetFilter) Values(page int) url.Values {
 	q := url.Values{}
-	for name, value := range map[string]string{"status": f.Status, "cause": f.Cause, "connection": f.Connection, "q": f.Query} {
+	for name, value := range map[string]string{"status": f.Status, "cause": f.Cause, "connection": f.Connection, "tag": f.Tag,
+		"proof": f.Proof, "q": f.Query} {
 		if value != "" {
 			q.Set(name, value)
 		}
@@ -217,11 +220,13 @@ func SegmentsLabel(t Tally) string {
 // hosts that the text finds; cause is the filter's in words, and found are the hosts that
 // the whole filter finds.
 func Tabs(t Tally, f FleetFilter, cause string, found int) []Tab {
-	to := func(status string) string { return FleetURL(FleetFilter{Status: status, Query: f.Query}, 1) }
-	tabs := []Tab{{Text: "All", Count: t.Total(), URL: to(""), Current: f == FleetFilter{Query: f.Query}}}
+	to := func(status string) string {
+		return FleetURL(FleetFilter{Status: status, Tag: f.Tag, Query: f.Query}, 1)
+	}
+	tabs := []Tab{{Text: "All", Count: t.Total(), URL: to(""), Current: f == FleetFilter{Tag: f.Tag, Query: f.Query}}}
 	if n := t.trouble(); n > 0 || f.Status == NeedAttention {
 		tabs = append(tabs, Tab{Text: "Needs attention", Icon: "triangle-alert", Count: n, URL: to(NeedAttention),
-			Current: f.Status == NeedAttention && f.Cause == ""})
+			Current: f.Status == NeedAttention && f.Cause == "" && f.Proof == ""})
 	}
 	if f.Cause != "" {
 		tabs = append(tabs, Tab{Text: cause, Icon: "list", Count: found, URL: FleetURL(f, 1), Current: true})
@@ -229,9 +234,13 @@ func Tabs(t Tally, f FleetFilter, cause string, found int) []Tab {
 	if f.Connection != "" {
 		tabs = append(tabs, Tab{Text: ConnectionWord(f.Connection), Icon: "unplug", Count: found, URL: FleetURL(f, 1), Current: true})
 	}
+	if f.Proof != "" {
+		tabs = append(tabs, Tab{Text: ProofWord(f.Proof), Icon: "archive-restore", Count: found, URL: FleetURL(f, 1), Current: true})
+	}
 	for _, s := range HostStatuses() {
 		if t[s.Key] > 0 || s.Key == f.Status {
-			tabs = append(tabs, Tab{s.Word, s.Icon, s.color(), t[s.Key], to(s.Key), f.Status == s.Key && f.Cause == "" && f.Connection == ""})
+			tabs = append(tabs, Tab{s.Word, s.Icon, s.color(), t[s.Key], to(s.Key),
+				f.Status == s.Key && f.Cause == "" && f.Connection == "" && f.Proof == ""})
 		}
 	}
 	return tabs
@@ -251,6 +260,17 @@ func ConnectionWord(key string) string {
 		return "Offline"
 	}
 	return "Connection not known"
+}
+
+// ProofWord is the tab of hosts that are proven restorable, or not.
+func ProofWord(key string) string {
+	switch key {
+	case "proven":
+		return "Proven restorable"
+	case "failed":
+		return "The last drill failed"
+	}
+	return "Not proven restorable"
 }
 
 // PageSize is how many hosts one page of the fleet shows. A thousand rows on one

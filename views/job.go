@@ -24,19 +24,31 @@ type Job struct {
 	CanCancel         bool
 	CancelEffect      string        // what cancelling keeps and loses, in a sentence or two
 	CanRunAgain       bool          // the same again: the host and group still exist
+	Restore           string        // where a restore from its snapshot begins, "" if it has none
+	Next              Link          // what one goes on with; URL is "" if nothing stands out
+	Write             *Write        // of a dry run: the restore that goes by it
 	NotAgain          string        // why the host's policy forbids the same again
 	Waiting           *Waiting      // until it runs
 	Silent            *Note         // it runs, but says nothing, or cannot
 	Progress          *Progress     // while it runs
 	Figures           []Figure      // what an ended job did
 	Results           []ResultTable // what it found out
-	Asked             []Fact        // what was asked for, besides the kind
+	Found             *Found        // by a search; nil for who may not see names of files
+	Diff              *Diff
+	Proofs            *Proofs
+	Asked             []Fact // what was asked for, besides the kind
 	RepositoryURL     string
 	Ending            *Ending  // why it ended other than well; nil if it succeeded or goes on
 	Files             []string // what is being read now
 	Facts             []Fact   // "So far" while it runs, and afterwards
 	Steps             []Step
 	Log               Log
+}
+
+// A Write is the restore that goes by a dry run.
+type Write struct {
+	Text    string // of the button
+	Confirm string // the host's name, to be typed first; "" if nothing has to be
 }
 
 // Waiting says what a job waits for: "Waiting for the agent to answer", "Queued

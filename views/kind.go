@@ -14,6 +14,7 @@ var kinds = map[string]struct{ word, icon string }{
 	"snapshots": {word: "Snapshots", icon: "database"},
 	"stats":     {word: "Stats", icon: "database"},
 	"diff":      {word: "Diff", icon: "git-compare"},
+	"drill":     {word: "Restore drill", icon: "archive-restore"},
 	"restore":   {word: "Restore", icon: "archive-restore"},
 	"find":      {word: "Find", icon: "search"},
 	"key":       {word: "Keys", icon: "key-round"},

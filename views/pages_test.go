@@ -32,7 +32,7 @@ func render(t *testing.T, c templ.Component) string {
 }
 
 func TestEveryPageIsSoundHTML(t *testing.T) {
-	for _, s := range samples() {
+	for _, s := range append(samples(), restoreSamples()...) {
 		t.Run(s.name, func(t *testing.T) {
 			text := render(t, s.page)
 			doc, err := html.Parse(strings.NewReader(text))
@@ -54,7 +54,7 @@ func TestEveryPageIsSoundHTML(t *testing.T) {
 	}
 }
 
-const deceiving = "\x1b\x07\x00\u202e\u202c\u2066\u2069"
+const deceiving = "\x1b\x07\x00\u202e\u202c\u2066\u2069\u200b\u2060\ufeff\u3164\u115f"
 
 // check walks a page for what the content-security policy or a person with other
 // senses would stumble over.
@@ -134,7 +134,11 @@ func check(t *testing.T, doc *html.Node) []string {
 				say(n, "leads to a host without an id")
 			}
 		case "input", "select", "textarea":
-			if attr(n, "type") != "hidden" && !labelled[attr(n, "id")] && attr(n, "aria-label") == "" {
+			inside := n.Parent // a label around it is as good as one that names it
+			for inside != nil && inside.Data != "label" {
+				inside = inside.Parent
+			}
+			if attr(n, "type") != "hidden" && !labelled[attr(n, "id")] && attr(n, "aria-label") == "" && (inside == nil || name(inside) == "") {
 				say(n, "has no label: "+attr(n, "name"))
 			}
 		case "form":
@@ -184,7 +188,7 @@ func checkAsset(url string, n *html.Node, say func(*html.Node, string)) {
 
 func TestTheSpriteHoldsOnlyIconsInUse(t *testing.T) {
 	var pages strings.Builder
-	for _, s := range samples() {
+	for _, s := range append(samples(), restoreSamples()...) {
 		pages.WriteString(render(t, s.page))
 	}
 	for _, s := range append(views.HostStatuses(), views.JobStatus("stalled"), views.JobStatus("?")) {
@@ -261,6 +265,7 @@ func TestGolden(t *testing.T) {
 	for name, c := range map[string]templ.Component{
 		"fleet_one_host_offline.html": views.FleetRow(offline),
 		"fleet_first_lines.html":      templ.Join(views.FleetVerdict(f.Verdict), views.FleetFigures(f.Figures), views.FleetRunning(f.Work)),
+		"banners.html":                views.Banners(views.Shell{Banners: banners()}),
 		"host_groups.html":            views.HostGroups(host()),
 		"job_scanning.html":           views.JobProgress(job("scanning")),
 		"jobs_rows.html": func() templ.Component {
@@ -319,6 +324,7 @@ func TestFragmentsCarryTheirID(t *testing.T) {
 		"host-jobs":              {views.HostJobs(h), views.HostJobs(views.Host{})},
 		"host-snapshots":         {views.HostSnapshots(h), views.HostSnapshots(views.Host{})},
 		"host-protection":        {views.HostProtection(h)},
+		"host-proof":             {views.HostProof(h), views.HostProof(views.Host{})},
 		"host-agent":             {views.HostAgent(h)},
 		"jobs-tabs":              {views.JobsTabs(jobsPage().Tabs)},
 		"jobs-changed":           {views.JobsChanged(false), views.JobsChanged(true)},
@@ -354,8 +360,15 @@ func TestFragmentsCarryTheirID(t *testing.T) {
 			views.SchedulesAside(views.Schedules{Without: []views.Without{{HostID: "h-1"}}})},
 		views.ScheduleElement(views.ScheduleRow{HostID: "h-1", Name: "every night"}): {views.ScheduleTableRow(views.ScheduleRow{HostID: "h-1",
 			Name: "every night", On: true})},
-		"enrol-status": {views.EnrolStatus(views.Enrol{}), views.EnrolStatus(addHost("connected").Status)},
-		"side-foot":    {views.Foot(shell("x", ""))},
+		"enrol-status":         {views.EnrolStatus(views.Enrol{}), views.EnrolStatus(addHost("connected").Status)},
+		"replacement-state":    {views.ReplacementState(replacement("before")), views.ReplacementState(replacement("waits"))},
+		"replacement-enrol":    {views.ReplacementEnrol(replacement("before")), views.ReplacementEnrol(replacement("waits"))},
+		"replacement-enrolled": {views.ReplacementEnrolled(replacement("token")), views.ReplacementEnrolled(replacement("waits"))},
+		"replacement-machines": {views.ReplacementMachines(replacement("before")), views.ReplacementMachines(replacement("waits"))},
+		"replacement-groups":   {views.ReplacementGroups(replacement("waits")), views.ReplacementGroups(views.Replacement{})},
+		"replacement-call-off": {views.ReplacementCallOff(replacement("token")), views.ReplacementCallOff(replacement("waits"))},
+		"plane-notices":        {views.Banners(views.Shell{}), views.Banners(views.Shell{Banners: banners()})},
+		"side-foot":            {views.Foot(shell("x", ""))},
 	} {
 		for _, c := range list {
 			text := render(t, c)

@@ -104,8 +104,9 @@ type KeyRow struct {
 	Current, Trusted   bool
 }
 
-// lookKinds are what looks at a repository and changes nothing.
-var lookKinds = []string{"snapshots", "stats", "key", "locks"}
+// lookKinds are what looks at a repository and changes nothing; a drill cleans up after
+// itself.
+var lookKinds = []string{"snapshots", "stats", "key", "locks", "drill"}
 
 // HostOperationsURL is the page with what can be asked of a host besides backups.
 func HostOperationsURL(host string) string { return HostURL(host) + "/operations" }
@@ -122,6 +123,7 @@ type HostOperations struct {
 	Gone         *Note             // the one to begin with is gone: what there is instead
 	Forbids      map[string]string // why its policy allows no job of a kind, by kind
 	RestoreRoots []string          // restores write below these only; none is anywhere
+	Quarantine   string            // what roles that may restore nowhere else restore below; "" is not known
 	NoOverwrite  bool              // its policy lets no restore write over files
 	Target       string            // what a new folder for a restore would be called now
 	Policy       string            // the host's own

@@ -29,12 +29,15 @@ func may(ctx context.Context) Rights {
 	return r
 }
 
+// MayOpen reports whether whoever looks may open a page of this server's.
+func MayOpen(ctx context.Context, url string) bool {
+	r := may(ctx)
+	return r.Opens == nil || r.Opens(url)
+}
+
 // opens reports whether there is a link that whoever looks may follow: what notes and
 // remedies lead to is decided where it is not known who reads them.
-func opens(ctx context.Context, l Link) bool {
-	r := may(ctx)
-	return l.URL != "" && (r.Opens == nil || r.Opens(l.URL))
-}
+func opens(ctx context.Context, l Link) bool { return l.URL != "" && MayOpen(ctx, l.URL) }
 
 // lacks is why whoever looks has none of these rights, "" if they have one.
 func lacks(ctx context.Context, rights ...string) string {

@@ -61,6 +61,12 @@ func Forbidden(host, policy string) string {
 	return "The policy " + policy + "of " + host + " does not allow it; only its own administrator can change that, on the host."
 }
 
+// NotBefore says why a host does nothing of a kind in a repository before its first backup.
+func NotBefore(host string) string {
+	return host + " goes to no repository for this before it has backed up to one. Back up first, or have its administrator name " +
+		"the repository on the host: restic-manager-agent policy allow-repository URL."
+}
+
 // MostRunners is how many hosts a choice lists. In a list of more, these are
 // suggested, and any other is found by its name.
 const MostRunners = 50

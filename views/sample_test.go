@@ -23,12 +23,23 @@ func past(d time.Duration) views.When { return views.NewWhen(now.Add(-d), now) }
 
 // hostile is what an unfriendly host would be called: markup, terminal colours,
 // text that runs backwards, and far too much of it.
-var hostile = `<script>alert(1)</script>"'&` + "\x1b[31mred\x1b[0m\x07" + "\u202etxt.exe\u202c\u2066x\u2069" + "\x00\r\n" +
+var hostile = `<script>alert(1)</script>"'&` + "\x1b[31mred\x1b[0m\x07" + "\u202etxt.exe\u202c\u2066x\u2069" +
+	"\u200b\u2060\ufeff\u3164\u115f" + "\x00\r\n" +
 	strings.Repeat("long", 60) + "\xff"
 
 func shell(title, stream string, crumbs ...views.Link) views.Shell {
 	return views.Shell{Title: title, Current: "fleet", Crumbs: append(crumbs, views.Link{Text: title}), Stream: stream, Now: now,
 		User: "admin", May: everyRight, Version: "v0.1.0", BrokerUp: true, Hosts: 6, Connected: 4}
+}
+
+// banners are what a server says of itself on every page.
+func banners() []views.Banner {
+	return []views.Banner{
+		{ID: "low-space", Tone: "fail", Say: "The disk of the control plane is full.", Remedy: "Free space below /var/lib/restic-manager.",
+			Link: views.Link{Text: "Settings", URL: "/settings"}},
+		{ID: "key-inside", Tone: "warn", Say: "The key lies in the data directory.", Remedy: "Move it: restic-manager key move."},
+		{ID: "tip", Tone: "info", Say: "A newer version is here."},
+	}
 }
 
 func days(pattern string) views.Strip {
@@ -57,6 +68,9 @@ func fleet() views.Fleet {
 			Restorable: size,
 			HasGroups:  true,
 		}
+		if name == "db-prod-02" {
+			r.Tags = []string{"database", "nightly", "rack/7", "site=berlin"}
+		}
 		if last > 0 {
 			r.LastBackup = past(last)
 		}
@@ -72,6 +86,9 @@ func fleet() views.Fleet {
 	}
 	rows[2].Job, rows[2].Status = &nas, rows[2].Status.As("Backing up")
 	rows[3].HasGroups = false
+	rows[4].Proof = views.Proof{Word: "proven", At: past(72 * time.Hour), Job: "d1"}
+	rows[3].Proof = views.Proof{Word: "not-proven", Old: true, At: past(40 * 24 * time.Hour)}
+	rows[5].Proof = views.Proof{Word: "failed", Job: "d2", Why: "2 of 20 did not come back as saved"}
 	return views.Fleet{
 		Verdict: views.NewVerdict(tally, nil, past(31*time.Hour)),
 		Figures: views.Figures{
@@ -190,6 +207,7 @@ func host() views.Host {
 		Since:      past(12 * time.Hour),
 		Connection: views.HostConnection("online", past(16*24*time.Hour)),
 		OS:         "Debian 13, amd64",
+		Tags:       []string{"database", "site=berlin"},
 		LastBackup: past(31 * time.Hour),
 		LastTook:   "4 min 2 s",
 		Problem: &views.Note{
@@ -197,6 +215,18 @@ func host() views.Host {
 			Title: "The last backup failed: the repository is locked",
 			Text:  "A check that no longer runs has held an exclusive lock since Thu 10:12.",
 			Link:  views.Link{Text: "View log", URL: views.JobURL("77c2")},
+		},
+		Drill: views.HostDrill{
+			Proof: views.Proof{Word: "failed", At: past(72 * time.Hour), Job: "d2", Why: "2 of 20 did not come back as saved"},
+			Groups: []views.DrillGroup{
+				{Name: "postgres", Tried: true, Why: "2 of 20 did not come back as saved", At: past(time.Hour), Job: "d2",
+					ProvenAt: past(72 * time.Hour)},
+				{Name: "system", Tried: true, Proven: true, At: past(time.Hour), Job: "d2", ProvenAt: past(time.Hour)},
+				{Name: "configuration"},
+			},
+			Form: views.DrillForm{Enabled: true, Cron: "0 3 * * 0", Zone: "UTC", Files: "20", MiB: "100", ID: "own",
+				Action: views.DrillURL("db-prod-02"), Label: "Try restores of this host"},
+			Own: true, Counts: "This host’s own plan counts, whatever its tags and the fleet have.", Next: past(-24 * time.Hour),
 		},
 		Groups: []views.Group{
 			{
@@ -411,6 +441,15 @@ func jobsPage() views.Jobs {
 		Tabs: views.JobTabs(map[string]int{"running": 3, "queued": 3, "failed": 5, "warnings": 6, "succeeded": 34, "cancelled": 1}, f)}
 }
 
+func controlPlane(name string) views.ControlPlane {
+	return views.ControlPlane{Last: past(2 * time.Hour), Next: past(-22 * time.Hour), Size: "12 MiB", Failed: name, Late: true,
+		Directory: "/var/lib/restic-manager/copies", Kept: "14 copies are kept", RestoredAt: past(time.Hour), CopyOf: past(26 * time.Hour),
+		Asked: []views.Asked{{Kind: "user", ID: name, Name: name, Sign: "Last signed in 2026-11-20 09:00 UTC. " + name},
+			{Kind: "host", ID: "attic-0001", Name: "attic", Sign: "Never heard of before the copy was made."}},
+		Behind: []string{"attic", name}, Older: "Enrol each again.", Unknown: []string{"0mk3a7q2h0st"},
+		Gaps: []views.HostGap{{Host: views.Link{Text: name, URL: views.HostURL("h1")}, From: past(26 * time.Hour), To: past(3 * time.Hour)}}}
+}
+
 func settings() []views.SettingGroup {
 	return []views.SettingGroup{
 		{ID: "addresses", Name: "Addresses", List: []views.Setting{{
@@ -494,7 +533,7 @@ func samples() []sample {
 			f := fleet()
 			for i := range f.Hosts.Rows {
 				r := &f.Hosts.Rows[i]
-				r.ID, r.Name, r.OS = fmt.Sprint(hostile, i), hostile, hostile
+				r.ID, r.Name, r.OS, r.Tags = fmt.Sprint(hostile, i), hostile, hostile, []string{hostile}
 			}
 			f.Attention[0].Hosts[0].Name, f.Attention[0].Hosts[0].ID, f.Attention[0].Title, f.Attention[0].Text = hostile, hostile, hostile, hostile
 			f.Attention[1].Hosts[0].Name, f.Attention[1].Hosts[0].Reason, f.Attention[1].Title = hostile, hostile, hostile
@@ -534,6 +573,15 @@ func samples() []sample {
 		{"host_remove", views.RemovalPage(shell("Remove attic", "", fleetLink, hostLink), views.Removal{Kind: "host", Name: "attic",
 			URL: "/hosts/attic/remove", Back: "/hosts/attic", Snapshots: true,
 			Facts: []views.Fact{{Name: "Source groups", Value: "letters, photos"}, {Name: "Certificate", Value: "refused from now on"}}})},
+		{"replacement_before", views.ReplacementPage(shell("Replace attic", "", fleetLink, hostLink), replacement("before"))},
+		{"replacement_token", views.ReplacementPage(shell("Replace attic", "", fleetLink, hostLink), replacement("token"))},
+		{"replacement_waits", views.ReplacementPage(shell("Replace attic", "", fleetLink, hostLink), replacement("waits"))},
+		{"replacement_decided", views.ReplacementPage(shell("Replace attic", "", fleetLink, hostLink), replacement("decided"))},
+		{"host_away", views.HostPage(shell("attic", "", fleetLink), func() views.Host {
+			h := host()
+			h.Away = &views.Away{HostID: "attic", Since: past(50 * time.Hour), SavedAt: past(60 * time.Hour)}
+			return h
+		}())},
 		{"host_remove_keeper", views.RemovalPage(shell("Remove nas", "", fleetLink), views.Removal{Kind: "host", Name: "nas",
 			URL: "/hosts/nas/remove", Back: "/hosts/nas", Refused: "nas is the keeper of vault."})},
 		{"repository_remove", views.RemovalPage(shell("Remove "+hostile, ""), views.Removal{Kind: "repository", Name: hostile,
@@ -574,13 +622,43 @@ func samples() []sample {
 				return j
 			}())},
 		{"settings", views.SettingsPage(at("settings", shell("Settings", "")), settings(),
-			[]views.Link{{Text: "vault-a", URL: views.KitURL("r1")}}, views.KitPaging(1, 1))},
+			[]views.KitRow{{Link: views.Link{Text: "All repositories", URL: views.AllKitsURL}, Text: "Of every repository."},
+				{Link: views.Link{Text: "vault-a", URL: views.KitURL("r1")}, Text: "A page to print.",
+					Last: views.KitShown{At: past(50 * time.Hour), By: "anna"}}}, views.KitPaging(1, 1))},
+		{"control_plane", views.ControlPlanePage(at("settings", shell("Control plane", "")), controlPlane("bert"))},
+		{"control_plane_hostile", views.ControlPlanePage(at("settings", shell("Control plane", "")), controlPlane(hostile))},
+		{"identity", views.IdentityPage(at("settings", shell("Identity", "")),
+			views.PlaneIdentity{Moved: 12, All: 12, Phrase: "enrol every host again"})},
+		{"identity_changing", views.IdentityPage(at("settings", shell("Identity", "")), planeIdentity())},
+		{"identity_called_off", views.IdentityPage(at("settings", shell("Identity", "")), func() views.PlaneIdentity {
+			p := planeIdentity()
+			p.Back, p.Asked, p.Days, p.Problem = true, "put-off", "4000", "Nothing was changed."
+			p.Errors = map[string]string{"for": "Both identities are accepted for an hour at least, and for 366 days at most."}
+			return p
+		}())},
+		{"identity_hostile", views.IdentityPage(at("settings", shell("Identity", "")), func() views.PlaneIdentity {
+			p := planeIdentity()
+			p.Left = []views.LeftHost{{Host: views.Link{Text: hostile, URL: views.HostURL("attic")}, Agent: hostile}}
+			p.Changing, p.Asked, p.Confirm, p.Problem = false, "replace", hostile, "Nothing was changed."
+			p.Errors = map[string]string{"confirm": hostile, "do": hostile}
+			return p
+		}())},
 		{"audit", views.AuditPage(at("audit", shell("Audit log", views.AuditStream(views.AuditFilter{}, "4"))), audit("", nil))},
 		{"audit-broken", views.AuditPage(at("audit", shell("Audit log", "")),
 			audit("", &views.Note{Tone: "fail", Title: "The audit log is broken at entry 3", Text: "There, it is missing."}))},
 		{"audit-hostile", views.AuditPage(at("audit", shell("Audit log", "")), audit(hostile, nil))},
+		{"banners", views.AuditPage(func() views.Shell {
+			s := at("audit", shell("Audit log", ""))
+			s.Banners = append(banners(), views.Banner{ID: "hostile", Tone: "warn", Say: hostile, Remedy: hostile,
+				Link: views.Link{Text: hostile, URL: "/audit"}})
+			return s
+		}(), views.Audit{})},
 		{"audit-empty", views.AuditPage(at("audit", shell("Audit log", "")), views.Audit{Filter: views.AuditFilter{Query: "nobody"}})},
-		{"kit", views.KitPage(at("settings", shell("Emergency kit", "")), emergencyKit())},
+		{"kit", views.KitPage(at("settings", shell("Emergency kit", "")), views.Kits{Of: "vault-a", By: "anna",
+			Kits: []views.Kit{emergencyKit()}})},
+		{"kits", views.KitPage(at("settings", shell("Emergency kit", "")), views.Kits{Of: "all repositories", Many: true, By: "anna",
+			Last: views.KitShown{At: past(50 * time.Hour), By: hostile}, Kits: []views.Kit{emergencyKit(), emergencyKit()},
+			Unread: []string{"The password of the repository " + hostile + " cannot be read. Enter it again."}})},
 		{"job_stalled", views.JobPage(at("jobs", shell("Backup 0b9e", views.JobStream("0b9e", 3), fleetLink, hostLink)), func() views.Job {
 			j := job("running")
 			j.Status = views.JobStatus("stalled")
@@ -594,7 +672,7 @@ func samples() []sample {
 				Link: views.Link{Text: "Open that job", URL: views.JobURL("0b9e-0001")}}
 			return j
 		}())},
-		{"add_host", views.AddHostPage(add(shell("Add host", "", fleetLink)), views.AddHost{})},
+		{"add_host", views.AddHostPage(add(shell("Add host", "", fleetLink)), views.AddHost{Drill: true})},
 		{"add_host_error", views.AddHostPage(add(shell("Add host", "", fleetLink)),
 			views.AddHost{Name: hostile, Error: "This name is taken.", Problem: hostile})},
 		{"group_new", views.GroupPage(shell("What to back up", "", fleetLink, hostLink), groupForm())},
@@ -636,7 +714,8 @@ func samples() []sample {
 				{ID: "u2", Name: "helpdesk", Role: "operator", Invited: true},
 				{ID: "u3", Name: hostile, Role: "viewer", Disabled: true, LastSeen: past(6 * time.Hour)}},
 			Tokens: []views.APIToken{
-				{ID: "t1", Name: "ci-read", Role: "viewer", By: "admin", Until: "Good until 1 Feb 2027", Used: past(6 * time.Hour)},
+				{ID: "t1", Name: "ci-read", Role: "viewer", Acts: "viewer", By: "admin", Until: "Good until 1 Feb 2027", Used: past(6 * time.Hour)},
+				{ID: "t3", Name: "ci-write", Role: "admin", Acts: "operator", By: "helpdesk", Until: "Good until 5 Dec 2026", Soon: true},
 				{ID: "t2", Name: hostile, Role: "admin", By: hostile, Expired: true}},
 			Rights: []views.RightRow{{Text: "See hosts, jobs and their logs", From: 0}, {Text: "Ask for backups, cancel jobs", From: 1},
 				{Text: "Manage people", From: 2}}})},
@@ -651,6 +730,7 @@ func samples() []sample {
 			views.NewUser{Name: hostile, NameError: "This name is taken.", Problem: "Nobody was added."})},
 		{"user_link", views.UserPage(at("users", shell("helpdesk", "")), views.User{
 			Account:   views.Account{ID: "u2", Name: "helpdesk", Role: "operator", Invited: true},
+			Programs:  "the MQTT consumer home",
 			Done:      "helpdesk was added",
 			Link:      "https://backup.example.net/set-password?key=rmp_X",
 			LinkValid: "Valid for 1 d, once",
@@ -660,7 +740,7 @@ func samples() []sample {
 			Problem:     hostile,
 			SecretError: "Too short.",
 			AgainError:  "Not the same.",
-			Tokens:      []string{"ci-read", hostile},
+			Programs:    "the API tokens ci-read and " + hostile,
 			List:        sessions(),
 		})},
 		{"account", views.AccountPage(shell("Your account", ""), views.OwnAccount{
@@ -678,7 +758,7 @@ func samples() []sample {
 			SecretError: "Short.",
 			AgainError:  "Other.",
 		})},
-		{"token_new", views.NewTokenPage(at("users", shell("New API token", "")), views.NewToken{Role: "viewer", Days: "90"})},
+		{"token_new", views.NewTokenPage(at("users", shell("New API token", "")), views.NewToken{Role: "viewer", Days: "365"})},
 		{"token_errors", views.NewTokenPage(at("users", shell("New API token", "")),
 			views.NewToken{Name: hostile, NameError: "Too long.", Problem: "No token was made."})},
 		{"token_made", views.NewTokenPage(at("users", shell("New API token", "")),
@@ -741,6 +821,7 @@ func samples() []sample {
 		})},
 	}
 	out = append(out, repositorySamples(at)...)
+	out = append(out, foundSamples()...)
 	for _, state := range []string{"queued", "dispatched", "scanning", "running", "succeeded", "warnings", "failed", "cancelled",
 		"interrupted", "abandoned"} {
 		j, url := job(state), ""
@@ -787,7 +868,6 @@ func emergencyKit() views.Kit {
 	return views.Kit{
 		Name:  "vault-a",
 		Notes: []string{"This repository is a folder on attic."},
-		By:    "anna",
 		Facts: []views.KitFact{
 			{Name: "URL", Value: "rest:https://u:p@nas/attic"},
 			{Name: "Password", Value: "it's <b>bold</b>"},
@@ -797,4 +877,13 @@ func emergencyKit() views.Kit {
 		PowerShell: []string{"$env:RESTIC_PASSWORD = 'it''s <b>bold</b>'"},
 		Steps:      []views.KitStep{{Title: "See what there is", Text: "All snapshots.", Command: "restic snapshots"}},
 	}
+}
+
+// planeIdentity is one that is being changed.
+func planeIdentity() views.PlaneIdentity {
+	return views.PlaneIdentity{Changing: true, Began: past(50 * time.Hour), Moved: 9, All: 1212,
+		Until: views.NewWhen(now.Add(28*24*time.Hour), now),
+		Left: []views.LeftHost{{Host: views.Link{Text: "attic", URL: views.HostURL("attic")}, Agent: "v0.1.0", Online: true},
+			{Host: views.Link{Text: "nas-media", URL: views.HostURL("nas-media")}, Agent: "v0.2.0"}},
+		More: 1201, Phrase: "enrol every host again"}
 }

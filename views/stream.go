@@ -30,6 +30,16 @@ func JobStream(id string, after uint64) string {
 // id of the enrolment token, never its secret: URLs end up in logs.
 func EnrolStream(token string) string { return "/events?view=enrol&token=" + url.QueryEscape(token) }
 
+// ReplacementStream is the URL of the one stream of the checklist of a host's replacement.
+// token is the public id of the enrolment token that the page shows, if it does.
+func ReplacementStream(host, token string) string {
+	q := url.Values{"view": {"replacement"}, "id": {host}}
+	if token != "" {
+		q.Set("token", token)
+	}
+	return "/events?" + q.Encode()
+}
+
 // A Swap is what a [Partial] does to its target.
 type Swap string
 

@@ -17,6 +17,9 @@ type When struct{ at, now time.Time }
 // Never reports whether there is no such moment.
 func (w When) Never() bool { return w.at.IsZero() }
 
+// odd reports whether it is a moment that cannot be.
+func (w When) odd() bool { return !w.at.IsZero() && !words.Believed(w.at.UnixMilli()) }
+
 // NewWhen is t as seen at now. A zero t is never.
 func NewWhen(t, now time.Time) When { return When{t, now} }
 

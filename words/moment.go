@@ -27,6 +27,9 @@ func Zone(ctx context.Context) *time.Location {
 // Clock is t as a clock or calendar near now would say it: the time alone for
 // today, the weekday with it inside a week, then the date.
 func Clock(ctx context.Context, t, now time.Time) string {
+	if odd(t) {
+		return OutOfRange
+	}
 	t, now = t.In(Zone(ctx)), now.In(Zone(ctx))
 	y, m, d := now.Date()
 	midnight := time.Date(y, m, d, 0, 0, 0, 0, now.Location())
@@ -47,6 +50,9 @@ func ClockSeconds(ctx context.Context, t time.Time) string { return in(ctx, t, "
 // Entry is t to the second, with as much of its date as now does not share: what a
 // line of the audit log shows.
 func Entry(ctx context.Context, t, now time.Time) string {
+	if odd(t) {
+		return OutOfRange
+	}
 	t, now = t.In(Zone(ctx)), now.In(Zone(ctx))
 	switch {
 	case t.Year() != now.Year():
@@ -95,6 +101,9 @@ func ParseDate(ctx context.Context, text string) (time.Time, error) {
 // Full is all of a moment, with its zone: what is shown on hover.
 // "Mon 2 Jan 2006 15:04:05 Europe/Berlin, UTC+01:00".
 func Full(ctx context.Context, t time.Time) string {
+	if odd(t) {
+		return OutOfRange
+	}
 	return in(ctx, t, "Mon 2 Jan 2006 15:04:05 ") + ZoneWords(Zone(ctx), t)
 }
 
@@ -120,6 +129,9 @@ func ZoneName(zone *time.Location, t time.Time) string {
 }
 
 func in(ctx context.Context, t time.Time, layout string) string {
+	if odd(t) {
+		return OutOfRange
+	}
 	return t.In(Zone(ctx)).Format(layout)
 }
 

@@ -20,6 +20,9 @@ func Ago(t, now time.Time) string {
 	if t.IsZero() {
 		return "never"
 	}
+	if odd(t) {
+		return OutOfRange
+	}
 	d := now.Sub(t)
 	if d < time.Minute {
 		return "just now"
@@ -29,6 +32,9 @@ func Ago(t, now time.Time) string {
 
 // In says how long after now t will be: "in 11 h", "now" within the minute.
 func In(t, now time.Time) string {
+	if odd(t) {
+		return OutOfRange
+	}
 	if t.Sub(now) < time.Minute {
 		return "now"
 	}
@@ -186,6 +192,31 @@ func Visible(s string) string {
 	return b.String()
 }
 
+// Name makes all of a file's name or path visible: as Visible does, but nothing is dropped
+// as a terminal's colour, so that two files never look like one; and tabs are written out,
+// as is each blank that a page swallows or that looks like another: at the beginning or
+// the end of a name, after another blank, and those that are not the plain one.
+func Name(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	var b strings.Builder
+	before := '/'
+	for i, r := range s {
+		next, _ := utf8.DecodeRuneInString(s[i+utf8.RuneLen(r):])
+		last := i+utf8.RuneLen(r) == len(s)
+		switch {
+		case r == ' ' && (before == '/' || before == '\\' || before == ' ' || last || next == '/'):
+			b.WriteString(`\x20`)
+		case deceives(r), r == '\t', r != ' ' && unicode.Is(unicode.Zs, r):
+			q := strconv.QuoteRuneToASCII(r)
+			b.WriteString(q[1 : len(q)-1])
+		default:
+			b.WriteRune(r)
+		}
+		before = r
+	}
+	return b.String()
+}
+
 // Printable reports whether a text can be shown and typed as it is: valid UTF-8 of
 // nothing but characters that can be seen, and plain spaces.
 func Printable(s string) bool {
@@ -218,7 +249,8 @@ func deceives(r rune) bool {
 		return true
 	case r == '\u200d' || r == '\u200c': // joiners: scripts and emoji need them
 		return false
-	case unicode.Is(unicode.Cf, r), unicode.Is(unicode.Zl, r), unicode.Is(unicode.Zp, r):
+	case unicode.Is(unicode.Cf, r), unicode.Is(unicode.Zl, r), unicode.Is(unicode.Zp, r),
+		unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r): // fillers, which count as letters and show nothing
 		return true
 	}
 	return false

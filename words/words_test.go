@@ -99,6 +99,28 @@ func TestVisible(t *testing.T) {
 	}
 }
 
+func TestName(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain ünïcode 写真/two words.txt": "plain ünïcode 写真/two words.txt",
+		"/odd/\x1b[31mred":               `/odd/\x1b[31mred`, // and not what a file red is called
+		"/odd/red":                       "/odd/red",
+		"tab\there":                      `tab\there`,
+		" lead/ and":                     `\x20lead/\x20and`,
+		"trail /x ":                      `trail\x20/x\x20`,
+		"two  of them":                   `two \x20of them`,
+		"no-break\u00a0blank":            `no-break\u00a0blank`,
+		"a\nb":                           `a\nb`,
+		"\u202etxt.exe":                  `\u202etxt.exe`,
+		"bad\xff name":                   "bad\uFFFD name",
+		`C:\Users\A B`:                   `C:\Users\A B`,
+		"":                               "",
+	} {
+		if got := Name(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
 func FuzzVisible(f *testing.F) {
 	f.Add(deceiving)
 	f.Add("\x1b[\x1b[31m\x1b")

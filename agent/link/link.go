@@ -63,13 +63,14 @@ func DefaultTiming() Timing {
 
 // Config says whom to connect to, and as whom.
 type Config struct {
-	Server  string      // HOST:PORT
-	TLS     *tls.Config // with the client certificate, the pinned CA, the name and the ALPN protocol
-	Host    topics.HostID
-	Channel *seal.Channel
-	Version string // of the agent
-	Timing  Timing
-	Log     *slog.Logger
+	Server string // HOST:PORT
+	Host   topics.HostID
+	// Credentials are asked for at each attempt, because a renewal changes them: with the
+	// client certificate, the pinned CA, the name and the ALPN protocol, and how to seal.
+	Credentials func() (*tls.Config, *seal.Channel)
+	Version     string // of the agent
+	Timing      Timing
+	Log         *slog.Logger
 	// Next names the next session; it is on disk before Next returns.
 	Next func() (topics.Session, error)
 	// Instance names the process, see topics.Birth; nil or "" says nothing.
@@ -97,13 +98,23 @@ type (
 		Conn    *Conn
 		Command topics.Command
 	}
+	// Queried: a query of this session came, or its end.
+	Queried struct {
+		Conn  *Conn
+		ID    topics.QueryID
+		Query topics.Query
+	}
 	// Configured: a part of a config came, in this session.
 	Configured struct {
 		Conn *Conn
 		Part topics.ConfigPart
 	}
-	// Renewal: the control plane asks for the certificate to be renewed at once.
-	Renewal struct{ Conn *Conn }
+	// Renewal: the control plane asks for the certificate to be renewed at once, or tells
+	// the identity that is to follow its own.
+	Renewal struct {
+		Conn *Conn
+		Next *topics.Succession
+	}
 	// Down: the session is over.
 	Down struct{ Conn *Conn }
 )
@@ -111,17 +122,21 @@ type (
 func (Up) linkEvent()         {}
 func (Received) linkEvent()   {}
 func (Commanded) linkEvent()  {}
+func (Queried) linkEvent()    {}
 func (Configured) linkEvent() {}
 func (Renewal) linkEvent()    {}
 func (Down) linkEvent()       {}
 
-// refusal is a welcome in which the control plane says that it cannot speak with this
-// version.
+// refusal is that this agent and this control plane cannot work together, as the welcome
+// of one says, or [Refuse].
 type refusal struct{ why string }
 
 func (r refusal) Error() string {
 	return "the control plane cannot work with this agent: " + r.why
 }
+
+// Refuse returns why a connection is dropped that is not to be tried again soon.
+func Refuse(why string) error { return refusal{why} }
 
 // Keep stays connected until ctx ends; then it says goodbye, and returns when
 // everything it started has ended. Whoever reads events may stop when ctx ends.
@@ -191,6 +206,8 @@ type Conn struct {
 	Instance string // the process, as its birth says
 
 	config  Config
+	tls     *tls.Config
+	channel *seal.Channel
 	id      uint64 // of the client: a copy of this machine must not have the same, or the broker would end one of the two for it
 	client  mqtt.Client
 	inbox   chan mqtt.Message
@@ -226,6 +243,7 @@ func dial(ctx context.Context, config Config, session topics.Session) (*Conn, to
 		Session: session, config: config, id: rand.Uint64(),
 		inbox: make(chan mqtt.Message, inboxSize), outbox: make(chan outgoing, outboxSize), lost: make(chan struct{}),
 	}
+	c.tls, c.channel = config.Credentials()
 	if config.Instance != nil {
 		c.Instance = config.Instance()
 	}
@@ -278,13 +296,13 @@ func (c *Conn) options() *mqtt.ClientOptions {
 
 func (c *Conn) death(reason string) []byte {
 	return topics.Encode(topics.Death{Session: c.Session, Reason: reason,
-		MAC: c.config.Channel.Sign(c.topic(topics.KindDeath).String(), c.Session.Signed(reason))})
+		MAC: c.channel.Sign(c.topic(topics.KindDeath).String(), c.Session.Signed(reason))})
 }
 
 func (c *Conn) open(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(c.context, c.config.Timing.Connect)
 	defer cancel()
-	dialer := tls.Dialer{Config: c.config.TLS}
+	dialer := tls.Dialer{Config: c.tls}
 	socket, err := dialer.DialContext(ctx, "tcp", c.config.Server)
 	if err != nil {
 		return nil, err
@@ -337,9 +355,9 @@ func (c *Conn) connect() (topics.Welcome, error) {
 	}
 	birth := c.topic(topics.KindBirth)
 	born := topics.Birth{Session: c.Session, Version: c.config.Version, Protocol: topics.Protocol, Instance: c.Instance,
-		MAC: c.config.Channel.Sign(birth.String(), c.Session.Signed(topics.Born))}
+		MAC: c.channel.Sign(birth.String(), c.Session.Signed(topics.Born))}
 	if c.Instance != "" {
-		born.Proof = c.config.Channel.Sign(birth.String(), c.Session.Signed(topics.BornAs(c.Instance)))
+		born.Proof = c.channel.Sign(birth.String(), c.Session.Signed(topics.BornAs(c.Instance)))
 	}
 	client.Publish(birth.String(), birth.Entry().QoS, birth.Entry().Retained, topics.Encode(born))
 	limit := time.NewTimer(t.Welcome)
@@ -369,14 +387,16 @@ func (c *Conn) explain(err error) error {
 	var network *net.OpError
 	switch {
 	case errors.As(err, &network) && network.Op == "remote error": // an alert, after our certificate was seen
-		return fmt.Errorf("the control plane refuses this host's certificate: it was revoked there, replaced, or has run out; make a "+
-			"token for this host on its page and enrol it with --again; if this machine is a copy of another one that stays this host, "+
+		return fmt.Errorf("the control plane refuses this host's certificate: it was revoked there, has run out, or another machine "+
+			"has taken this one's place; make a token for this host on its page and enrol it with --again; if this machine is a copy of "+
+			"another one that stays this host, or if the control plane was restored from a copy older than this host, "+
 			"make a token on the page Add host instead (%w)", err)
 	case errors.Is(err, packets.ErrorRefusedNotAuthorised), errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword):
 		return fmt.Errorf("the control plane refuses this host: it was removed or revoked there, or its certificate has run out; make a "+
 			"token for it on its page and enrol it with --again (%w)", err)
 	case errors.As(err, &unknown):
-		return fmt.Errorf("%s is not the control plane this host was enrolled at: %w", c.config.Server, err)
+		return fmt.Errorf("%s is not the control plane this host was enrolled at, or has another identity since, and this host was away "+
+			"or too old to follow; make a token for this host on its page and enrol it with --again (%w)", c.config.Server, err)
 	}
 	return fmt.Errorf("connect: %w", err)
 }
@@ -395,7 +415,7 @@ func (c *Conn) refuse(m mqtt.Message, why error) {
 	}
 }
 
-// read opens a message of the control plane: a Welcome, Receipt, Command or
+// read opens a message of the control plane: a Welcome, Receipt, Command, Queried or
 // ConfigPart of this session which is newer than the last. Anything else is nil.
 func (c *Conn) read(m mqtt.Message) any {
 	payload, stamp, err := c.unseal(m)
@@ -433,7 +453,7 @@ func (c *Conn) unseal(m mqtt.Message) (payload any, stamp topics.Stamp, err erro
 	if m.Retained() {
 		return nil, stamp, errors.New("it was retained, so it may be of any age")
 	}
-	plain, err := c.config.Channel.Open(m.Topic(), m.Payload())
+	plain, err := c.channel.Open(m.Topic(), m.Payload())
 	if err != nil {
 		return nil, stamp, err
 	}
@@ -450,6 +470,9 @@ func (c *Conn) unseal(m mqtt.Message) (payload any, stamp topics.Stamp, err erro
 			err = fmt.Errorf("%w: it names another job", topics.ErrPayload)
 		}
 		return command, command.Stamp, err
+	case topics.KindQuery:
+		q, err := topics.Decode[topics.Query](plain)
+		return Queried{c, topic.Query, q}, q.Stamp, err
 	case topics.KindConfig:
 		p, err := topics.Decode[topics.ConfigPart](plain)
 		return p, p.Stamp, err
@@ -467,14 +490,16 @@ func (c *Conn) serve(ctx context.Context, events chan<- Event) error {
 				emit(ctx, events, Received{c, p})
 			case topics.Command:
 				emit(ctx, events, Commanded{c, p})
+			case Queried:
+				emit(ctx, events, p)
 			case topics.ConfigPart:
 				emit(ctx, events, Configured{c, p})
 			case topics.Welcome:
 				if p.Refused != "" {
 					return refusal{p.Refused}
 				}
-				if p.Renew {
-					emit(ctx, events, Renewal{c})
+				if p.Renew || p.Next != nil {
+					emit(ctx, events, Renewal{c, p.Next})
 				}
 			}
 		case <-c.lost:
@@ -496,7 +521,7 @@ func (c *Conn) Stamp() topics.Stamp {
 // Send seals a payload and queues it. It never waits; false says that the queue
 // is full or the connection gone.
 func (c *Conn) Send(topic topics.Topic, payload any) bool {
-	b := c.config.Channel.Seal(topic.String(), topics.Encode(payload))
+	b := c.channel.Seal(topic.String(), topics.Encode(payload))
 	select {
 	case c.outbox <- outgoing{topic: topic, payload: b}:
 		return true
@@ -504,6 +529,10 @@ func (c *Conn) Send(topic topics.Topic, payload any) bool {
 		return false
 	}
 }
+
+// Busy reports whether so much waits to be sent that what nobody needs for certain should
+// wait.
+func (c *Conn) Busy() bool { return len(c.outbox) > protocol.Window/2 }
 
 // Drop ends the connection without a goodbye; a new session follows.
 func (c *Conn) Drop(why error) { c.drop(why) }

@@ -64,7 +64,7 @@ func TestOnlyANewSealedMessageOfThisSessionCounts(t *testing.T) {
 	retained.retained = true
 	moved := sealed(7)
 	moved.topic = other.String()
-	conn := &Conn{Session: session, config: Config{Host: host, Channel: agent, Log: slog.New(slog.DiscardHandler)}}
+	conn := &Conn{Session: session, channel: agent, config: Config{Host: host, Log: slog.New(slog.DiscardHandler)}}
 	for _, c := range []struct { // one after the other, on one connection
 		what string
 		m    message

@@ -76,20 +76,52 @@ func (b Binary) Diff(ctx context.Context, place Place, repository Repository, wh
 	return b.run(ctx, place, repository, &diff{Diff: which}, sink)
 }
 
-// find looks for names in all snapshots.
+// Find looks for names in snapshots: in all of them, in some, or in those that have one of
+// some tags.
+type Find struct {
+	Pattern    string // restic's
+	Snapshots  []string
+	Tags       []string
+	IgnoreCase bool
+	// Found, if set, gets what was found while restic runs, from time to time: whole
+	// snapshots of it. The Ending has the rest.
+	Found func([]topics.Match)
+}
+
 type find struct {
 	silent
-	pattern string
+	Find
 	count   int
 	matches []topics.Match
 	named   int // of matches, how many know their snapshot: it is said after them
+	told    int // of those, how many Found got
+	last    time.Time
 }
 
+// findPause is between two calls of Find.Found.
+const findPause = 2 * time.Second
+
 func (f *find) args(Version, string) ([]string, error) {
-	if f.pattern == "" || strings.ContainsAny(f.pattern, "\x00\r\n") {
+	if f.Pattern == "" || strings.ContainsAny(f.Pattern, "\x00\r\n") {
 		return nil, errors.New("a pattern is not empty and has no line break")
 	}
-	return []string{"find", "--json", "--no-lock", "--", f.pattern}, nil
+	args := []string{"find", "--json", "--no-lock"}
+	if f.IgnoreCase {
+		args = append(args, "--ignore-case")
+	}
+	for _, id := range f.Snapshots {
+		if err := checkID(id); err != nil {
+			return nil, err
+		}
+		args = append(args, "--snapshot", id)
+	}
+	for _, t := range f.Tags {
+		if err := checkTag(t); err != nil {
+			return nil, err
+		}
+		args = append(args, "--tag", t)
+	}
+	return append(args, "--", f.Pattern), nil
 }
 func (*find) words() string        { return "find" }
 func (*find) depths() []int        { return []int{1, 3} }
@@ -121,6 +153,10 @@ func (f *find) read(o *output, line []byte) bool {
 			f.matches[f.named+i].Snapshot = hexadecimal(m.Snapshot)
 		}
 		f.named = len(f.matches)
+		if now := o.now(); f.Found != nil && f.named > f.told && now.Sub(f.last) >= findPause {
+			f.Found(f.matches[f.told:f.named:f.named])
+			f.told, f.last = f.named, now
+		}
 	case m.Path != "":
 		if f.count++; len(f.matches) < maxFound {
 			match := topics.Match{Path: o.path(m.Path), Type: cut(o.safe(string(m.Type)), 40), Size: uint64(m.Size)}
@@ -136,13 +172,14 @@ func (f *find) read(o *output, line []byte) bool {
 }
 
 func (f *find) found(_ *output, e *Ending) {
-	e.Report.Matches = f.matches[:f.named]
+	e.Report.Matches = f.matches[f.told:f.named]
 	e.Result = &topics.Result{Count: f.count, Truncated: f.count > f.named}
 }
 
-// Find looks for files by restic's pattern: the first 10,000 into Ending.Report.
-func (b Binary) Find(ctx context.Context, place Place, repository Repository, pattern string, sink Sink) Ending {
-	return b.run(ctx, place, repository, &find{pattern: pattern}, sink)
+// Find looks for files by restic's pattern: the first 10,000 into Find.Found and
+// Ending.Report.
+func (b Binary) Find(ctx context.Context, place Place, repository Repository, what Find, sink Sink) Ending {
+	return b.run(ctx, place, repository, &find{Find: what}, sink)
 }
 
 // path is a path of a snapshot as it is, save for secrets. It is not cleaned:

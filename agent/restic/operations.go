@@ -58,6 +58,8 @@ type Backup struct {
 	Tags          []string
 	Paths         []string
 	Excludes      []string
+	Never         []string // excludes that nothing takes back in; on Windows in capitals or not
+	Marker        string   // NAME:BEGINNING of files whose directories are left out; "" for none
 	OneFileSystem bool
 	LiveFiles     bool          // on Windows: read the files themselves, not a shadow copy of their volume
 	RetryLock     time.Duration // how long to wait for a lock; 0.14 cannot wait
@@ -93,20 +95,33 @@ func (b Backup) args(v Version, dir string) ([]string, error) {
 	if b.OneFileSystem {
 		args = append(args, "--one-file-system")
 	}
-	if len(b.Excludes) > 0 {
-		var patterns strings.Builder
-		for _, e := range b.Excludes {
+	flag := "--exclude-file"
+	if windows {
+		flag = "--iexclude-file"
+	}
+	for _, list := range []struct {
+		flag, name string
+		patterns   []string
+	}{{"--exclude-file", "excludes", b.Excludes}, {flag, "never", b.Never}} { // the last word is that of the last file
+		if len(list.patterns) == 0 {
+			continue
+		}
+		var lines strings.Builder
+		for _, e := range list.patterns {
 			line, err := excludeLine(e, or(b.system, runtime.GOOS))
 			if err != nil {
 				return nil, err
 			}
-			patterns.WriteString(line + "\n")
+			lines.WriteString(line + "\n")
 		}
-		file, err := write(dir, "excludes", patterns.String())
+		file, err := write(dir, list.name, lines.String())
 		if err != nil {
 			return nil, err
 		}
-		args = append(args, "--exclude-file", file)
+		args = append(args, list.flag, file)
+	}
+	if b.Marker != "" {
+		args = append(args, "--exclude-if-present", b.Marker)
 	}
 	var paths strings.Builder
 	for _, p := range b.Paths {

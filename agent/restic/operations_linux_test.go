@@ -35,123 +35,6 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-func TestARestoreDoesWhatItSaysOrNothing(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	w.write("odd/star*[1]?", "one")
-	w.write("odd/star-not-this", "two")
-	w.write(`odd/back\\slash`, "three")
-	w.write("odd/line\nbreak", "four")
-	w.write("odd/$HOME", "five")
-	if err := os.Symlink("1.txt", filepath.Join(w.source, "letters", "link")); err != nil {
-		t.Fatal(err)
-	}
-	w.vault()
-	e := w.backup()
-	w.want(e, topics.Succeeded, topics.CauseNone)
-	id := e.Snapshot.ID
-	restore := func(r Restore) Ending {
-		r.Snapshot = id
-		return w.b.Restore(t.Context(), w.place, w.repo, r, w.sink)
-	}
-	all := filepath.Join(t.TempDir(), "not", "there yet")
-	dry := restore(Restore{Target: all, DryRun: true})
-	w.want(dry, topics.Succeeded, topics.CauseNone)
-	if _, err := os.Lstat(all); err == nil {
-		t.Error("a dry run made the target")
-	}
-	e = restore(Restore{Target: all})
-	w.want(e, topics.Succeeded, topics.CauseNone)
-	if *e.Result.Restore != *dry.Result.Restore || e.Result.Restore.Bytes != 11+3+3+5+4+4 {
-		t.Errorf("restored %+v, the dry run said %+v", e.Result.Restore, dry.Result.Restore)
-	}
-	if out, err := exec.Command("diff", "-r", "--no-dereference", w.source, filepath.Join(all, w.source)).CombinedOutput(); err != nil {
-		t.Errorf("%v: %s", err, out)
-	}
-
-	// Names that are patterns mean only themselves.
-	some := t.TempDir()
-	names := []string{"odd/star*[1]?", `odd/back\\slash`, "odd/line\nbreak", "odd/$HOME", "letters"}
-	var paths []string
-	for _, n := range names {
-		paths = append(paths, filepath.Join(w.source, n))
-	}
-	e = restore(Restore{Target: some, Paths: paths})
-	w.want(e, topics.Succeeded, topics.CauseNone)
-	var got []string
-	_ = filepath.WalkDir(filepath.Join(some, w.source), func(path string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			rel, _ := filepath.Rel(filepath.Join(some, w.source), path)
-			got = append(got, rel)
-		}
-		return err
-	})
-	if want := []string{"letters/1.txt", "letters/link", "odd/$HOME", `odd/back\\slash`, "odd/line\nbreak",
-		"odd/star*[1]?"}; !slices.Equal(got, want) {
-		t.Errorf("restored %q, want %q", got, want)
-	}
-
-	// What is there is left alone, or nothing happens.
-	file := filepath.Join(some, w.source, "letters/1.txt")
-	if err := os.WriteFile(file, []byte("mine"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, mode := range []string{"", "never", "if-newer", "if-changed"} {
-		for _, dry := range []bool{true, false} {
-			e = restore(Restore{Target: some, Paths: paths, Overwrite: mode, DryRun: dry})
-			if w.b.Version.AtLeast(0, 17, 0) {
-				continue // it can do that
-			}
-			w.want(e, topics.Failed, topics.CauseUsage)
-			if !strings.Contains(e.Message, "6 files would be overwritten") {
-				t.Errorf("%q: %s", mode, e.Message)
-			}
-		}
-	}
-	if b, _ := os.ReadFile(file); string(b) != "mine" {
-		t.Errorf("a file was overwritten with %q", b)
-	}
-	e = restore(Restore{Target: some, Paths: []string{filepath.Join(w.source, "letters/1.txt")}, Overwrite: "always"})
-	w.want(e, topics.Succeeded, topics.CauseNone)
-	if b, _ := os.ReadFile(file); string(b) != "dear reader" {
-		t.Errorf("a file was not overwritten: %q", b)
-	}
-	e = restore(Restore{Target: t.TempDir(), Paths: []string{w.source, w.source + "/nosuch"}})
-	w.want(e, topics.Failed, topics.CauseUsage)
-	if !strings.Contains(e.Message, "holds no "+w.source+"/nosuch") {
-		t.Error(e.Message)
-	}
-	id = strings.Repeat("ab", 32)
-	if e = restore(Restore{Target: t.TempDir()}); e.State != topics.Failed || !strings.Contains(e.Message, "no") {
-		t.Errorf("a snapshot that is not there: %+v", e)
-	}
-	id = "latest"
-	w.want(restore(Restore{Target: t.TempDir()}), topics.Failed, topics.CauseUsage)
-}
-
-// TestANewerResticIsAskedToLeaveFilesAlone has a stand-in say it is 0.19.1.
-func TestANewerResticIsAskedToLeaveFilesAlone(t *testing.T) {
-	w := standIn(t, `echo "$@" >> $0.args
-case " $* " in
-*" ls "*) echo '{"struct_type":"snapshot"}'; echo '{"struct_type":"node","path":"/a"}' ;;
-*) echo '{"message_type":"summary","total_files":2,"files_restored":1,"files_skipped":1,"total_bytes":7,"bytes_restored":7}' ;;
-esac`)
-	w.b.Version = Version{0, 19, 1}
-	id := strings.Repeat("ab", 32)
-	e := w.b.Restore(t.Context(), w.place, w.repo, Restore{Snapshot: id, Target: "/t", DryRun: true, Paths: []string{"/a"}}, w.sink)
-	w.want(e, topics.Succeeded, topics.CauseNone)
-	if *e.Result.Restore != (topics.Restored{Files: 1, Bytes: 7, Skipped: 1}) {
-		t.Errorf("%+v", e.Result.Restore)
-	}
-	args, _ := os.ReadFile(w.b.Path + ".args")
-	if lines := strings.Split(string(args), "\n"); len(lines) != 3 || lines[0] != "ls --json --no-lock -- "+id+" /a" ||
-		!strings.HasPrefix(lines[1], "restore --json --target /t --overwrite never --dry-run --include-file ") {
-		t.Errorf("it was asked %q", lines)
-	}
-	w.want(w.b.Restore(t.Context(), w.place, w.repo, Restore{Snapshot: id, Target: "/t", Paths: []string{"/a", "/b"}}, w.sink),
-		topics.Failed, topics.CauseUsage)
-}
-
 // TestForgettingIsBelievedWhenTheSnapshotsAreGone asks a server that deletes nothing.
 func TestForgettingIsBelievedWhenTheSnapshotsAreGone(t *testing.T) {
 	t.Parallel()
@@ -598,5 +481,27 @@ func TestEndpoints(t *testing.T) {
 		if got := (Repository{URL: topics.Secret(url), Env: env}).endpoint(); got != want {
 			t.Errorf("%s: %q, want %q", url, got, want)
 		}
+	}
+}
+
+// TestARestoreSaysWhichFileItIsAt has a stand-in print what 0.17 and newer do with
+// --verbose=2, and a status after it.
+func TestARestoreSaysWhichFileItIsAt(t *testing.T) {
+	w := standIn(t, `echo '{"message_type":"verbose_status","action":"restored","item":"/srv/data/docs/café/日本語.txt","size":8}'
+echo '{"message_type":"status","percent_done":0.5,"total_files":2,"files_restored":1,"total_bytes":16,"bytes_restored":8}'
+echo '{"message_type":"verbose_status","action":"updated","item":"/srv/data/docs","size":0}'
+echo '{"message_type":"summary","total_files":2,"files_restored":2,"total_bytes":16,"bytes_restored":16}'
+echo "mkdir $4: no more than words" >&2`)
+	w.b.Version = Version{0, 17, 3}
+	what := Restore{Snapshot: strings.Repeat("ab", 32), Target: "/proc/self/fd/3/x", Shown: "/srv/back"}
+	e := w.b.Restore(t.Context(), w.place, w.repo, what, w.sink)
+	w.want(e, topics.Succeeded, topics.CauseNone)
+	if s := w.sink.statuses; len(s) != 1 || !slices.Equal(s[0].CurrentFiles, []string{"/srv/data/docs/café/日本語.txt"}) || s[0].BytesDone != 8 ||
+		!s[0].Scanned {
+		t.Errorf("%+v", s)
+	}
+	if text := w.sink.text(); strings.Contains(text, "/proc/self") || !strings.Contains(text, "mkdir /srv/back: no more") ||
+		strings.Contains(text, "verbose_status") {
+		t.Error(text)
 	}
 }

@@ -135,8 +135,9 @@ type output struct {
 	unread      uint64
 	missing     uint64 // source paths that restic skipped
 	firstUnread string
-	items       []string     // the first of them that can be named
-	itemCause   topics.Cause // what the system said of an item, of the first for which that means something
+	items       []string         // the first of them that can be named
+	failures    []topics.Failure // of a restore
+	itemCause   topics.Cause     // what the system said of an item, of the first for which that means something
 }
 
 func newOutput(op operation, r *redactor, sink Sink, t Timing) *output {
@@ -218,8 +219,9 @@ func (o *output) text(line string, size int, shortened, stderr bool) {
 		o.operation.hear(line)
 		level = o.evidence.line(line)
 		if item, ok := strings.CutPrefix(line, "ignoring error for "); ok { // a restore before 0.17.1
-			_, why, _ := strings.Cut(item, ": ")
+			path, why, _ := strings.Cut(item, ": ")
 			o.itemSays(why)
+			o.failed(path, why)
 			o.unreadable(item)
 		}
 		if strings.HasSuffix(line, " does not exist, skipping") || strings.HasSuffix(line, " cannot be accessed, skipping") {
@@ -323,8 +325,11 @@ func (o *output) status(m message) {
 		o.scanned = true
 		o.info("scan finished: %d files, %s", s.TotalFiles, bytesInWords(s.TotalBytes))
 	}
-	if _, ok := o.operation.(*restore); ok && s.BytesDone > 0 { // it knows its totals before it begins
-		o.scanned = true
+	if op, ok := o.operation.(*restore); ok { // it knows its totals before it begins
+		o.scanned = o.scanned || s.BytesDone > 0
+		if op.current != "" {
+			m.CurrentFiles = texts{op.current}
+		}
 	}
 	s.Scanned = o.scanned
 	if tenth := int(s.Percent / 10); o.scanned && tenth > o.tenths && tenth < 10 {
@@ -382,6 +387,7 @@ func (o *output) item(m message) {
 	}
 	o.itemSays(why)
 	o.unreadable(line)
+	o.failed(string(m.Item), why)
 	if item := string(m.Item); len(o.items) <= topics.MaxSources && item != "" && o.safe(item) == item {
 		o.items = append(o.items, item)
 	}
@@ -395,6 +401,18 @@ func (o *output) itemSays(why string) {
 		if c := classify(atItem+why[strings.LastIndex(why, ": ")+1:], bounds{}); c != topics.CauseUnknown {
 			o.itemCause = c
 		}
+	}
+}
+
+// failed notes what a restore did not bring back, if it was one.
+func (o *output) failed(path, why string) {
+	switch o.operation.(type) {
+	case *restore, *bring:
+	default:
+		return
+	}
+	if len(o.failures) < topics.MaxListed {
+		o.failures = append(o.failures, topics.Failure{Path: cut(o.redactor.redact(path), 5000), Why: cut(o.safe(why), maxMessage)})
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/restic-manager/restic-manager/agent/process"
 	"github.com/restic-manager/restic-manager/topics"
@@ -122,7 +123,7 @@ func operationOf(t *testing.T, stem string) operation {
 	case "restore":
 		return &restore{}
 	case "ls":
-		return &listing{node: func(string, bool, uint64) {}}
+		return &listing{node: func(Node) {}}
 	}
 	t.Fatalf("%s is a recording of %q, which nothing here reads", stem, all[stem])
 	return nil
@@ -399,10 +400,62 @@ func TestWhatIsFoundOutIsReadInEveryVersion(t *testing.T) {
 		if s := e.Report.Snapshots[0]; len(s.Tree) != 64 || s.Username != "root" || e.Result.Count != len(e.Report.Snapshots) {
 			t.Errorf("%s snapshots: %+v", v, s)
 		}
-		names := map[string]bool{}
-		replayAs(t, v, "ls-dir-recursive-json", &listing{node: func(path string, dir bool, _ uint64) { names[path] = dir }})
-		if dir, ok := names["/srv/data/docs"]; !ok || !dir || len(names) < 15 {
-			t.Errorf("%s ls: %v", v, names)
+		nodes := map[string]Node{}
+		replayAs(t, v, "ls-dir-recursive-json", &listing{node: func(n Node) { nodes[n.Path] = n }})
+		if n := nodes["/srv/data/docs/readme.txt"]; nodes["/srv/data/docs"].Type != "dir" || len(nodes) < 15 || n.Type != "file" || n.Size != 6 ||
+			!n.ModTime.Equal(time.Date(2025, 10, 9, 8, 53, 20, 0, time.UTC)) || (n.Inode > 0) != (v != "0.14.0") {
+			t.Errorf("%s ls: %+v", v, nodes)
+		}
+		for stem, first := range map[string]topics.Failure{
+			"restore-on-bitflip-json": {Path: "/srv/slow/a.bin", Why: "ciphertext verification failed"},
+			"restore-again-json":      {Path: "/srv/data/docs/dangling", Why: "file exists"},
+		} {
+			if e, _ = replay(t, v, stem); !old(v) && v != "0.16.5" && stem == "restore-again-json" {
+				continue // it can
+			} else if v == "0.16.5" && stem == "restore-again-json" {
+				first.Path = "/srv/data/docs/pipe"
+			}
+			if f := e.Report.Failures; len(f) == 0 || f[0].Path != first.Path || !strings.HasSuffix(f[0].Why, first.Why) {
+				t.Errorf("%s %s: failures %+v, want %+v", v, stem, f, first)
+			}
+		}
+		if _, sink := replay(t, v, "restore-verbose2-json"); strings.Contains(sink.text(), "verbose_status") {
+			t.Errorf("%s: the log has each file of a restore:\n%s", v, sink.text())
+		}
+	}
+}
+
+// What restic of any version says of a restore with --verify, and of what goes wrong in it.
+func TestAProofIsReadInEveryVersion(t *testing.T) {
+	for _, v := range versions {
+		for _, c := range []struct {
+			stem  string
+			state topics.JobState
+			cause topics.Cause
+			first topics.Failure // of a file, "" for none
+		}{
+			{stem: "restore-verify-json", state: topics.Succeeded},
+			{stem: "restore-verify-text", state: topics.Succeeded},
+			{stem: "restore-nonroot-json", state: topics.Succeeded},
+			{stem: "restore-on-bitflip-json", state: topics.Failed, cause: topics.CauseDamaged,
+				first: topics.Failure{Path: "/srv/slow/a.bin", Why: "ciphertext verification failed"}},
+			{stem: "restore-on-missing-pack-json", state: topics.Failed, cause: topics.CauseUnknown, // what the server says of it may mean anything
+				first: topics.Failure{Path: "/srv/slow/", Why: "no such file or directory"}},
+			{stem: "restore-disk-full-json", state: topics.Failed, cause: topics.CauseHostDisk,
+				first: topics.Failure{Path: "/srv/data/", Why: "no space left on device"}},
+			{stem: "restore-unknown-snapshot-json", state: topics.Failed, cause: topics.CauseUnknown},
+		} {
+			e, sink := replayAs(t, v, c.stem, &bring{})
+			if e.State != c.state || e.Cause != c.cause {
+				t.Errorf("%s %s ended %s/%s: %s", v, c.stem, e.State, e.Cause, e.Message)
+			}
+			if c.first.Path != "" && (len(e.Report.Failures) == 0 || !strings.HasPrefix(e.Report.Failures[0].Path, c.first.Path) ||
+				!strings.HasSuffix(e.Report.Failures[0].Why, c.first.Why)) || c.first.Path == "" && len(e.Report.Failures) > 0 {
+				t.Errorf("%s %s did not bring back %v", v, c.stem, e.Report.Failures)
+			}
+			if len(sink.statuses) > 0 || strings.Contains(sink.text(), "message_type") || strings.Contains(sink.text(), "0 files new") {
+				t.Errorf("%s %s: %v, %s", v, c.stem, sink.statuses, sink.text())
+			}
 		}
 	}
 }

@@ -81,6 +81,7 @@ type Timing struct {
 	Status      time.Duration // between two Status calls
 	Settled     time.Duration // how long nobody goes on with an init until it was cut short; longer than one takes
 	Silence     time.Duration // how long restic may do nothing at all before it is ended
+	Lock        time.Duration // until a restore first tries again that found another's lock, where restic cannot wait itself
 }
 
 // DefaultTiming is what the fields of a zero [Timing] stand for. After SIGINT
@@ -95,6 +96,7 @@ var DefaultTiming = Timing{
 	Status:      time.Second,
 	Settled:     2 * time.Minute,
 	Silence:     30 * time.Minute,
+	Lock:        5 * time.Second,
 }
 
 func (t Timing) orDefault() Timing {
@@ -107,6 +109,7 @@ func (t Timing) orDefault() Timing {
 		{&t.Status, &DefaultTiming.Status},
 		{&t.Settled, &DefaultTiming.Settled},
 		{&t.Silence, &DefaultTiming.Silence},
+		{&t.Lock, &DefaultTiming.Lock},
 	} {
 		if *f.field == 0 {
 			*f.field = *f.value

@@ -71,19 +71,27 @@ func TestCommandLinesByVersion(t *testing.T) {
 			"check --json --with-cache --read-data-subset=3/12")},
 		{&stats{mode: "raw-data"}, same("stats --json --no-lock --mode raw-data")},
 		{&diff{Diff: Diff{From: "6b778991", To: id}}, same("diff --json --no-lock -- 6b778991 " + id)},
-		{&find{pattern: "--*.txt"}, same("find --json --no-lock -- --*.txt")},
+		{&find{Find: Find{Pattern: "--*.txt"}}, same("find --json --no-lock -- --*.txt")},
+		{&find{Find: Find{Pattern: "a", IgnoreCase: true, Snapshots: []string{"0a1b2c3d", "4e5f6a7b"}}},
+			same("find --json --no-lock --ignore-case --snapshot 0a1b2c3d --snapshot 4e5f6a7b -- a")},
+		{&find{Find: Find{Pattern: "a", Tags: []string{"plan=x", "plan=y"}}}, same("find --json --no-lock --tag plan=x --tag plan=y -- a")},
 		{&listing{snapshot: id}, same("ls --json --no-lock -- " + id)},
-		{&listing{snapshot: id, paths: []string{"/a"}, recursive: true}, same("ls --json --no-lock --recursive -- " + id + " /a")},
+		{&listing{snapshot: id, paths: []string{"/a"}}, same("ls --json --no-lock --recursive -- " + id + " /a")},
 		{&restore{Restore: Restore{Snapshot: id, Target: "/t", Overwrite: "always"}},
-			from17("restore --json --target /t -- "+id, "restore --json --target /t --overwrite always -- "+id)},
+			grown("restore --json --target /t", " --sparse", " --overwrite always --verbose=2", " -- "+id)},
 		{&restore{Restore: Restore{Snapshot: id, Target: "/t", Paths: []string{"/a b", "/c[1]*?\\"}}},
-			from17("restore --json --target /t --include /a b --include /c[[]1][*][?]\\\\ -- "+id,
-				"restore --json --target /t --overwrite never --include-file DIR/includes -- "+id)},
+			[5]string{"restore --json --target /t --include /a b --include /c[[]1][*][?]\\\\ -- " + id,
+				"restore --json --target /t --sparse --include /a b --include /c[[]1][*][?]\\\\ -- " + id,
+				"restore --json --target /t --sparse --overwrite never --verbose=2 --include-file DIR/includes -- " + id,
+				"restore --json --target /t --sparse --overwrite never --verbose=2 --include-file DIR/includes -- " + id,
+				"restore --json --target /t --sparse --overwrite never --verbose=2 --include-file DIR/includes -- " + id}},
 		{&restore{Restore: Restore{Snapshot: id, Target: "/t", Paths: []string{"/a\nb"}}},
-			from17("restore --json --target /t --include /a\nb -- "+id,
-				"restore --json --target /t --overwrite never --include /a\nb -- "+id)},
-		{&restore{Restore: Restore{Snapshot: id, Target: "/t", DryRun: true}},
-			from17("", "restore --json --target /t --overwrite never --dry-run -- "+id)},
+			grown("restore --json --target /t", " --sparse", " --overwrite never --verbose=2", " --include /a\nb -- "+id)},
+		{&restore{Restore: Restore{Snapshot: id, Target: "/t", Folder: "/C/data", RetryLock: time.Minute}}, [5]string{"",
+			"restore --json --target /t --retry-lock 1m0s --sparse -- " + id + ":/C/data",
+			"restore --json --target /t --retry-lock 1m0s --sparse --overwrite never --verbose=2 -- " + id + ":/C/data",
+			"restore --json --target /t --retry-lock 1m0s --sparse --overwrite never --verbose=2 -- " + id + ":/C/data",
+			"restore --json --target /t --retry-lock 1m0s --sparse --overwrite never --verbose=2 -- " + id + ":/C/data"}},
 	} {
 		for i, version := range versions {
 			v, _ := ParseVersion("restic " + version)
@@ -98,8 +106,14 @@ func TestCommandLinesByVersion(t *testing.T) {
 
 func same(line string) [5]string          { return [5]string{line, line, line, line, line} }
 func waiting(old, newer string) [5]string { return [5]string{old, newer, newer, newer, newer} }
-func from17(old, newer string) [5]string  { return [5]string{old, old, newer, newer, newer} }
-func from18(old, newer string) [5]string  { return [5]string{old, old, old, newer, newer} }
+
+// grown is a line with what 0.16 and 0.17 added in the middle.
+func grown(line, from16, from17, end string) [5]string {
+	newer := line + from16 + from17 + end
+	return [5]string{line + end, line + from16 + end, newer, newer, newer}
+}
+
+func from18(old, newer string) [5]string { return [5]string{old, old, old, newer, newer} }
 
 func TestFieldsThatResticWouldMisreadAreRefused(t *testing.T) {
 	good := Backup{Host: "h", Tags: []string{"t"}, Paths: []string{"/p"}, Excludes: []string{"e"}}
@@ -131,11 +145,14 @@ func TestFieldsThatResticWouldMisreadAreRefused(t *testing.T) {
 		"diff with latest":         &diff{Diff: Diff{From: "latest", To: "6b778991"}},
 		"diff with a flag":         &diff{Diff: Diff{From: "6b778991", To: "--metadata"}},
 		"find nothing":             &find{},
-		"find two lines":           &find{pattern: "a\nb"},
+		"find in an option":        &find{Find: Find{Pattern: "a", Snapshots: []string{"--latest"}}},
+		"find by two tags in one":  &find{Find: Find{Pattern: "a", Tags: []string{"plan=x,plan=y"}}},
+		"find two lines":           &find{Find: Find{Pattern: "a\nb"}},
 		"both kinds of check":      &check{Check: Check{ReadData: true, Subset: "1/2"}},
 		"a check of a percentage":  &check{Check: Check{Subset: "5%"}},
 		"restore latest":           &restore{Restore: Restore{Snapshot: "latest", Target: "/t"}},
 		"restore a subfolder":      &restore{Restore: Restore{Snapshot: "6b778991:/etc", Target: "/t"}},
+		"restore a folder":         &restore{Restore: Restore{Snapshot: "6b778991", Folder: "etc", Target: "/t"}},
 		"restore to nowhere":       &restore{Restore: Restore{Snapshot: "6b778991"}},
 		"restore to here":          &restore{Restore: Restore{Snapshot: "6b778991", Target: "t"}},
 		"restore a relative path":  &restore{Restore: Restore{Snapshot: "6b778991", Target: "/t", Paths: []string{"a"}}},
@@ -464,7 +481,7 @@ func FuzzAnswers(f *testing.F) {
 	reads := func() []operation {
 		return []operation{&snapshots{}, &keys{}, &lockIDs{}, &lockText{id: strings.Repeat("a", 64)}, &unlock{}, &forget{}, &prune{},
 			&check{}, &stats{}, &diff{}, &find{},
-			&restore{}, &listing{node: func(string, bool, uint64) {}}, initialisation{}, &config{}}
+			&restore{}, &listing{node: func(Node) {}}, initialisation{}, &config{}}
 	}
 	stems := []string{"snapshots-json", "key-list-json", "list-locks-after-sigkill", "locked-exclusive-cat-lock-no-lock",
 		"unlock-after-kill", "forget-ids-one-unknown-json", "prune-dry-run",
@@ -554,6 +571,40 @@ func TestALongAnswerIsTakenApartAsItComes(t *testing.T) {
 	if m := e.Report.Matches; e.State != topics.Succeeded || len(m) != maxFound || e.Result.Count != 200_001 || !e.Result.Truncated ||
 		m[maxFound-1].Snapshot == "" {
 		t.Errorf("%s: %d matches, %+v", e.State, len(m), e.Result)
+	}
+}
+
+// What a search finds is told while it goes on: whole snapshots, not more often than it
+// must, each match once, and the rest at the end.
+func TestAFindTellsWhatItFoundSoFar(t *testing.T) {
+	clock := time.Now()
+	var told [][]topics.Match
+	op := &find{Find: Find{Pattern: "x", Found: func(m []topics.Match) { told = append(told, m) }}}
+	o := newOutput(op, newRedactor(nil), &recorder{}, DefaultTiming)
+	o.now = func() time.Time { return clock }
+	stdout, _, end := o.streams()
+	snapshot := func(n, matches int) {
+		fmt.Fprint(stdout, map[bool]string{true: "[", false: ","}[n == 1]+`{"matches":[`)
+		for i := range matches {
+			fmt.Fprintf(stdout, `%s{"path":"/x/%d","type":"file"}`, map[bool]string{false: ","}[i == 0], i)
+		}
+		fmt.Fprintf(stdout, `],"hits":%d,"snapshot":"%064x"}`, matches, n)
+	}
+	snapshot(1, 2) // told at once
+	snapshot(2, 3) // too soon
+	clock = clock.Add(findPause)
+	snapshot(3, 1)                                                      // with those of the one before
+	fmt.Fprint(stdout, `,{"matches":[{"path":"/x/lost","type":"file"}`) // its snapshot is never said
+	end()
+	e := o.ending(process.Exit{Cancelled: true, Code: 130}, Version{0, 14, 0}, bounds{}, nil)
+	if len(told) != 2 || len(told[0]) != 2 || len(told[1]) != 4 || len(e.Report.Matches) != 0 || e.State != topics.Cancelled {
+		t.Fatalf("told %d times, %+v, and %d at the end, %s", len(told), told, len(e.Report.Matches), e.State)
+	}
+	if got := told[1][3].Snapshot; got != fmt.Sprintf("%064x", 3) || told[1][0].Snapshot != fmt.Sprintf("%064x", 2) {
+		t.Errorf("the last is of snapshot %s", got)
+	}
+	if e.Result == nil || e.Result.Count != 7 || !e.Result.Truncated {
+		t.Errorf("%+v: a match of which the snapshot is not known is not reported, and that is said", e.Result)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -16,19 +17,23 @@ import (
 // Restore brings files of a snapshot back, below Target and by their whole names:
 // /home/anna of the snapshot becomes Target/home/anna.
 type Restore struct {
-	Snapshot  string   // its ID
-	Paths     []string // as the snapshot names them, with all below; none is everything
-	Target    string   // an absolute directory, made if need be
-	Overwrite string   // what may be done to a file that is there: one of topics.Overwrites, "" is never
-	DryRun    bool     // only say what would be done
+	Snapshot  string        // its ID
+	Folder    string        // of the snapshot: what is in it goes into Target; "" is its root, anything else takes 0.16 or newer
+	Paths     []string      // as the snapshot names them, below Folder and with all that is below them; none is everything
+	Target    string        // an absolute directory, made if need be
+	Shown     string        // what Target is called in lines and messages; "" is Target
+	Overwrite string        // what may be done to a file that is there: one of topics.Overwrites, "" is never; before 0.17 it is always done
+	RetryLock time.Duration // how long to wait for a lock; 0.14 cannot wait
+	Files     []*os.File    // open in restic from descriptor 3 on, for a Target that goes through one
 }
 
 type restore struct {
 	silent
 	lockless
 	Restore
-	result topics.Restored
-	summed bool // restic counted itself
+	result  topics.Restored
+	summed  bool   // restic counted itself
+	current string // the file it was through with last
 }
 
 func (r *restore) args(v Version, dir string) ([]string, error) {
@@ -39,20 +44,26 @@ func (r *restore) args(v Version, dir string) ([]string, error) {
 		return nil, fmt.Errorf("%.200q is not an absolute path on this host", r.Target)
 	}
 	args := append([]string{"restore", "--json", "--target", r.Target}, r.flags()...)
+	args = append(args, retry(v, r.RetryLock)...)
+	if v.AtLeast(0, 15, 0) {
+		args = append(args, "--sparse")
+	}
 	if v.AtLeast(0, 17, 0) {
 		mode := or(r.Overwrite, "never")
 		if !slices.Contains(topics.Overwrites, mode) {
 			return nil, fmt.Errorf("%.20q is no way to overwrite: one of %s", mode, strings.Join(topics.Overwrites, ", "))
 		}
-		args = append(args, "--overwrite", mode)
-		if r.DryRun {
-			args = append(args, "--dry-run")
+		args = append(args, "--overwrite", mode, "--verbose=2") // each file as it is done
+	}
+	id := r.Snapshot
+	if r.Folder != "" {
+		if !v.AtLeast(0, 16, 0) || !strings.HasPrefix(r.Folder, "/") || strings.ContainsRune(r.Folder, 0) {
+			return nil, fmt.Errorf("restic %s cannot restore what is in %.200q of a snapshot", v, r.Folder)
 		}
-	} else if r.DryRun {
-		return nil, fmt.Errorf("restic %s cannot restore without doing it", v)
+		id += ":" + r.Folder
 	}
 	include, err := r.include(v, dir)
-	return slices.Concat(args, include, []string{"--", r.Snapshot}), err
+	return slices.Concat(args, include, []string{"--", id}), err
 }
 
 // include names the paths, in a file if restic can read one and the paths can be
@@ -94,12 +105,9 @@ func literal(path string) string {
 }
 
 func (r *restore) words() string {
-	s := "restore " + r.Snapshot + " --target " + r.Target
+	s := "restore " + r.Snapshot + " --target " + or(r.Shown, r.Target)
 	if n := len(r.Paths); n > 0 {
 		s += ", " + several(n, "path")
-	}
-	if r.DryRun {
-		s += ", dry run"
 	}
 	return s
 }
@@ -113,7 +121,14 @@ func (r *restore) read(o *output, line []byte) bool {
 		return false
 	}
 	var m message
-	if json.Unmarshal(line, &m) != nil || m.Type != "summary" {
+	if json.Unmarshal(line, &m) != nil {
+		return false
+	}
+	if m.Type == "verbose_status" {
+		r.current = string(m.Item)
+		return true
+	}
+	if m.Type != "summary" {
 		return false
 	}
 	o.answered, r.summed = true, true
@@ -125,6 +140,7 @@ func (r *restore) found(o *output, e *Ending) {
 	if o.unread > 0 && e.State == topics.Failed {
 		e.Message = several(int(min(o.unread, 1<<31)), "item") + " could not be restored, the first is " + o.firstUnread
 	}
+	e.Report.Failures = o.failures
 	if !r.summed && (e.State != topics.Succeeded || o.unread > 0) { // 0.14 and 0.15 count nothing
 		if o.unread == 0 {
 			return
@@ -135,18 +151,27 @@ func (r *restore) found(o *output, e *Ending) {
 	e.Result = &topics.Result{Restore: &r.result}
 }
 
+// A Node is one entry of a snapshot.
+type Node struct {
+	Path    string // as the snapshot names it, with slashes on every system
+	Type    string // file, dir, symlink, …
+	Size    uint64 // bytes, of a file
+	ModTime time.Time
+	Target  string // of a link, if restic says it
+	Inode   uint64 // from 0.16; of files with the same name, size and time it tells that they are one
+}
+
 // listing lists the contents of a snapshot, below some paths or all of it.
 type listing struct {
 	silent
-	snapshot  string
-	paths     []string
-	recursive bool
-	node      func(path string, dir bool, size uint64)
+	snapshot string
+	paths    []string
+	node     func(Node)
 }
 
 func (l *listing) args(Version, string) ([]string, error) {
 	args := []string{"ls", "--json", "--no-lock"}
-	if l.recursive && len(l.paths) > 0 {
+	if len(l.paths) > 0 {
 		args = append(args, "--recursive")
 	}
 	return slices.Concat(args, []string{"--", l.snapshot}, l.paths), checkID(l.snapshot)
@@ -156,10 +181,13 @@ func (*listing) answers(Version) bool { return true }
 
 func (l *listing) read(o *output, line []byte) bool {
 	var m struct {
-		Kind text  `json:"struct_type"`
-		Type text  `json:"type"`
-		Path text  `json:"path"`
-		Size count `json:"size"`
+		Kind    text  `json:"struct_type"`
+		Type    text  `json:"type"`
+		Path    text  `json:"path"`
+		Size    count `json:"size"`
+		Inode   count `json:"inode"`
+		ModTime text  `json:"mtime"`
+		Target  text  `json:"linktarget"`
 	}
 	if line[0] != '{' || json.Unmarshal(line, &m) != nil {
 		return false
@@ -168,7 +196,9 @@ func (l *listing) read(o *output, line []byte) bool {
 	case "snapshot":
 		o.answered = true
 	case "node":
-		l.node(string(m.Path), m.Type == "dir", uint64(m.Size))
+		at, _ := time.Parse(time.RFC3339Nano, string(m.ModTime)) // one that is none equals no other
+		l.node(Node{Path: string(m.Path), Type: string(m.Type), Size: uint64(m.Size), Inode: uint64(m.Inode), ModTime: at,
+			Target: string(m.Target)})
 	default:
 		return false
 	}
@@ -181,71 +211,56 @@ func (l *listing) found(o *output, e *Ending) { // before 0.15 that is no error
 	}
 }
 
-// Restore restores files, or returns what that would do. No version of restic reports
-// a path that is not in the snapshot, so Restore looks for it first. It makes up for
-// what versions before 0.17 cannot do, where possible: a dry run counts what the
-// snapshot lists, and where existing files must be kept, which they could only
-// overwrite, it restores nothing. Where no lock can be written it restores without one.
-func (b Binary) Restore(ctx context.Context, place Place, repository Repository, what Restore, sink Sink) Ending {
-	old := !b.Version.AtLeast(0, 17, 0)
-	op := &restore{Restore: what}
-	if old || len(what.Paths) > 0 {
-		if e := b.survey(ctx, place, repository, op, old, sink); e.State != topics.Succeeded || old && what.DryRun {
-			return e
-		}
-	}
-	return b.unlocked(ctx, place, repository, op, "restored", sink)
-}
-
-// survey compares what is to be restored with what the snapshot holds, and for old
-// versions with what is at the target.
-func (b Binary) survey(ctx context.Context, place Place, repository Repository, op *restore, old bool, sink Sink) Ending {
-	missing := map[string]bool{}
-	for _, p := range op.Paths {
-		missing[p] = true
-	}
-	total, there, first := topics.Restored{}, 0, ""
-	list := &listing{snapshot: op.Snapshot, paths: op.Paths, recursive: old, node: func(path string, dir bool, size uint64) {
-		delete(missing, path)
-		total.Files++
-		total.Bytes += size
-		if !old || dir || op.Overwrite == "always" {
-			return
-		}
-		if _, err := os.Lstat(filepath.Join(op.Target, filepath.FromSlash(path))); err == nil {
-			if there++; first == "" {
-				first = path
-			}
-		}
-	}}
+// Nodes hands all that a snapshot holds below these paths to node, each folder before what
+// is in it; no path is all of it. A path that is not there is no error.
+func (b Binary) Nodes(ctx context.Context, place Place, repository Repository, snapshot string, paths []string, node func(Node),
+	sink Sink,
+) Ending {
 	held := &hold{Sink: sink}
-	e := b.run(ctx, place, repository, list, held)
-	switch {
-	case e.State != topics.Succeeded:
+	e := b.run(ctx, place, repository, &listing{snapshot: snapshot, paths: paths, node: node}, held)
+	if e.State != topics.Succeeded {
 		held.release()
-		return e
-	case len(missing) > 0:
-		for _, p := range op.Paths {
-			if missing[p] {
-				e = failed(topics.CauseUsage, fmt.Errorf("the snapshot holds no %s", p))
-				break
-			}
-		}
-	case there > 0:
-		e = failed(topics.CauseUsage, fmt.Errorf("%s would be overwritten at the target, the first is %s: restic %s cannot leave them "+
-			"alone. Choose an empty directory, allow to overwrite always, or install restic 0.17 or newer",
-			several(there, "file"), first, b.Version))
-	case old && op.DryRun:
-		e.Result = &topics.Result{Restore: &total}
-		sink.Line(topics.Info, fmt.Sprintf("dry run: would restore %s, %s, as the snapshot lists them",
-			several(int(min(total.Files, 1<<31)), "item"), bytesInWords(total.Bytes)))
-		return e
-	default:
-		if old {
-			op.result = total // restored, unless it fails
-		}
-		return e
 	}
-	sink.Line(topics.Error, e.Message)
 	return e
 }
+
+// Restore restores files. What did not come back is in the ending's Report, with a path
+// as restic names it. Where no lock can be written it restores without one.
+func (b Binary) Restore(ctx context.Context, place Place, repository Repository, what Restore, sink Sink) Ending {
+	shown := strings.NewReplacer(what.Target, or(what.Shown, what.Target))
+	e := b.patient(ctx, what.RetryLock, sink, func() Ending {
+		return b.unlocked(ctx, place, repository, &restore{Restore: what}, "restored", renamed{sink, shown})
+	})
+	e.Message = shown.Replace(e.Message)
+	for i, f := range e.Report.Failures {
+		e.Report.Failures[i] = topics.Failure{Path: shown.Replace(f.Path), Why: shown.Replace(f.Why)}
+	}
+	return e
+}
+
+// patient runs an operation again while another has the repository to itself, for as long
+// as limit says: what restic does with --retry-lock, which it does not know before 0.16.
+func (b Binary) patient(ctx context.Context, limit time.Duration, sink Sink, run func() Ending) Ending {
+	first := b.Timing.orDefault().Lock
+	until := time.Now().Add(limit)
+	for wait := first; ; wait = min(2*wait, 12*first) {
+		e := run()
+		if b.Version.AtLeast(0, 16, 0) || e.State != topics.Failed || e.Cause != topics.CauseLocked || time.Now().Add(wait).After(until) {
+			return e
+		}
+		sink.Line(topics.Info, "another has the repository to itself: trying again in "+wait.String())
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return Ending{State: topics.Cancelled, Cause: topics.CauseCancelled, Message: "cancelled while it waited for the repository's lock"}
+		}
+	}
+}
+
+// renamed is a sink whose lines have other names for places.
+type renamed struct {
+	Sink
+	names *strings.Replacer
+}
+
+func (r renamed) Line(level topics.Level, text string) { r.Sink.Line(level, r.names.Replace(text)) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -41,13 +42,21 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 	defer stop(nil)
 	o.silence = b.watch(op, args, t, stop)
 	stdout, stderr, end := o.streams()
+	var files []*os.File
+	switch op := op.(type) {
+	case *restore:
+		files = op.Files
+	case *bring:
+		files = op.Files
+	}
 	x := process.Run(ctx, process.Spec{
-		Path: b.Path,
-		Args: slices.Concat(a.flags, b.Limits.flags(), args),
+		Files: files,
+		Path:  b.Path,
+		Args:  slices.Concat(a.flags, b.Limits.flags(), args),
 		Env: slices.Concat(process.Inherited(), a.env, process.Temporary(dir),
 			[]string{"RESTIC_CACHE_DIR=" + place.CacheDir, "RESTIC_PROGRESS_FPS=1", process.Mark(place.Job)}),
 		Dir:         dir,
-		Stdout:      stdout,
+		Stdout:      raw(op, stdout),
 		Stderr:      stderr,
 		CancelGrace: t.CancelGrace,
 		PipeGrace:   t.PipeGrace,
@@ -63,9 +72,20 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 	case Backup:
 		in.source = op.Paths
 	case *restore:
-		in.source = []string{op.Target}
+		in.source = []string{op.Target, or(op.Shown, op.Target)}
+	case *bring:
+		in.source = []string{op.Target, or(op.Shown, op.Target)}
 	}
 	return o.ending(x, b.Version, in, context.Cause(ctx))
+}
+
+// raw returns where restic's stdout goes: to the operation itself if it is no text, else to
+// the lines.
+func raw(op operation, lines io.Writer) io.Writer {
+	if d, ok := op.(*dump); ok {
+		return d.into
+	}
+	return lines
 }
 
 // causeOf returns the cause of an error that did not come from restic.

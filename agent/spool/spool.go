@@ -1,6 +1,6 @@
 // Package spool is an agent's journal on disk: the jobs it has accepted, and the
-// events that the control plane has not yet confirmed. protocol.AgentStep decides
-// what is written.
+// events that the control plane has not yet confirmed, or confirmed not long ago.
+// protocol.AgentStep decides what is written.
 //
 // One step is one bbolt transaction, on disk (fsync) when Step returns. What it
 // knows of a job is sealed, because a job carries the password of a repository.
@@ -16,9 +16,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,7 +55,10 @@ var (
 	proofKey    = []byte("proof")   // sealed with the journal's key
 	configKey   = []byte("config")  // sealed protocol.AgentConfig: it carries passwords
 	roomKey     = []byte("room")    // when it was last looked whether anything can be written
-	droppedKey  = []byte("dropped") // number and mark of the last event that was dropped
+	droppedKey  = []byte("dropped") // number and mark of the last event that was forgotten
+
+	receivedKey = []byte("received") // epoch, number up to which events are received, and bytes of those that are not
+	planeKey    = []byte("plane")    // the highest epoch of a control plane
 )
 
 // A Spool is an open journal. It is safe for concurrent use; steps take turns.
@@ -63,9 +68,21 @@ type Spool struct {
 	now  func() time.Time
 	mark func() string // for the next event
 	skip func() uint64 // how many sessions' numbers are left out before the next
+	keep Keep
 
 	reserve reserve
 }
+
+// Keep is how much of what the control plane has received is kept, for one that is
+// restored from an older copy: what is older, or more, is forgotten.
+type Keep struct {
+	For   time.Duration
+	Bytes uint64
+}
+
+// DefaultKeep is a week, of which a copy is hardly ever older, and what a hundred busy jobs
+// print.
+func DefaultKeep() Keep { return Keep{For: 7 * 24 * time.Hour, Bytes: 64 << 20} }
 
 const fileName = "journal.db"
 
@@ -93,7 +110,8 @@ func Open(dir string, key [32]byte, now func() time.Time) (*Spool, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Spool{aead: aead, now: now, mark: func() string { return rand.Text()[:10] }, reserve: reserve{dir: dir}, skip: skipped}
+	s := &Spool{aead: aead, now: now, mark: func() string { return rand.Text()[:10] }, reserve: reserve{dir: dir}, skip: skipped,
+		keep: DefaultKeep()}
 	err = guard(func() error { return s.open(path) })
 	if process.FullDisk(err) && s.reserve.spend() {
 		if s.db != nil {
@@ -141,6 +159,13 @@ func (s *Spool) open(path string) (err error) {
 		}
 		told, err := t.readAll()
 		if err != nil {
+			return err
+		}
+		received, pending, err := t.received()
+		if err != nil {
+			return err
+		}
+		if err := t.trim(received, t.size()-pending); err != nil {
 			return err
 		}
 		return t.forget(s.now().Add(-remember), told)
@@ -298,24 +323,41 @@ func (s *Spool) Epoch() (int64, error) {
 func (s *Spool) Pending() (uint64, error) {
 	var n uint64
 	err := s.view(func(t *transaction) error {
-		if first, _ := t.events.Cursor().First(); first != nil {
-			last, err := t.Last()
-			n = last.Seq - binary.BigEndian.Uint64(first) + 1
+		last, err := t.Last()
+		if err != nil {
 			return err
 		}
-		return nil
+		received, err := t.Received()
+		n = last.Seq - received
+		return err
 	})
 	return n, err
 }
 
-// Size is how many bytes of events have no receipt.
-func (s *Spool) Size() (uint64, error) {
-	var n uint64
-	err := s.view(func(t *transaction) error {
-		n = t.size()
-		return nil
+// Size is how many bytes of events are in the journal, and how many of those have no
+// receipt.
+func (s *Spool) Size() (all, pending uint64, err error) {
+	err = s.view(func(t *transaction) error {
+		_, pending, err = t.received()
+		all = t.size()
+		return err
 	})
-	return n, err
+	return all, pending, err
+}
+
+// Forget drops every event that is received, because there is need of the space.
+func (s *Spool) Forget() error {
+	if all, pending, err := s.Size(); err != nil || all == pending {
+		return err
+	}
+	return s.db.Update(func(tx *bbolt.Tx) error {
+		t := s.transaction(tx)
+		received, err := t.Received()
+		if err != nil {
+			return err
+		}
+		return t.drop(received)
+	})
 }
 
 // Job returns what is known of a job.
@@ -359,6 +401,9 @@ func (s *Spool) update(spares bool, do func(*transaction) error) error {
 		return s.db.Update(func(tx *bbolt.Tx) error { return do(s.transaction(tx)) })
 	}
 	err := write()
+	if process.FullDisk(err) && s.Forget() == nil { // it makes room in the file
+		err = write()
+	}
 	if spares && process.FullDisk(err) && s.reserve.spend() {
 		err = write()
 	}
@@ -415,8 +460,106 @@ func (t *transaction) Append(e topics.Event) error {
 	if err := t.resize(t.size() + uint64(len(b))); err != nil {
 		return err
 	}
-	return t.setLast(last)
+	received, pending, err := t.received()
+	if err != nil {
+		return err
+	}
+	return errors.Join(t.setReceived(received, pending+uint64(len(b))), t.setLast(last))
 }
+
+// received returns how far the events are received, and how many bytes of them are not. A
+// journal that an older version wrote last says nothing of that, or what was true of
+// another epoch: nothing of what it holds is received.
+func (t *transaction) received() (seq, pending uint64, err error) {
+	last, err := t.Last()
+	if err != nil {
+		return 0, 0, err
+	}
+	first, err := t.First()
+	if err != nil {
+		return 0, 0, err
+	}
+	b := t.meta.Get(receivedKey)
+	if len(b) != 24 || int64(binary.BigEndian.Uint64(b)) != last.Epoch {
+		return first - 1, t.size(), nil
+	}
+	seq, pending = binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[16:])
+	if seq < first-1 { // an older version forgets what it has a receipt for
+		return first - 1, t.size(), nil
+	}
+	return min(seq, last.Seq), min(pending, t.size()), nil
+}
+
+func (t *transaction) setReceived(seq, pending uint64) error {
+	last, err := t.Last()
+	if err != nil {
+		return err
+	}
+	return t.meta.Put(receivedKey, slices.Concat(number(uint64(last.Epoch)), number(seq), number(pending)))
+}
+
+func (t *transaction) Received() (uint64, error) {
+	seq, _, err := t.received()
+	return seq, err
+}
+
+func (t *transaction) First() (uint64, error) {
+	if k, _ := t.events.Cursor().First(); len(k) == 8 {
+		return binary.BigEndian.Uint64(k), nil
+	}
+	last, err := t.Last()
+	return last.Seq + 1, err
+}
+
+func (t *transaction) SetReceived(seq uint64) error {
+	had, pending, err := t.received()
+	if err != nil || seq == had {
+		return err
+	}
+	c := t.events.Cursor()
+	for k, v := c.Seek(number(min(seq, had) + 1)); k != nil && binary.BigEndian.Uint64(k) <= max(seq, had); k, v = c.Next() {
+		if seq > had {
+			pending -= uint64(len(v))
+		} else {
+			pending += uint64(len(v))
+		}
+	}
+	if err := t.setReceived(seq, pending); err != nil {
+		return err
+	}
+	return t.trim(seq, t.size()-pending)
+}
+
+// trim forgets the oldest of the events that are received, as long as they are too many
+// or too old.
+func (t *transaction) trim(received, size uint64) error {
+	then := t.spool.now().Add(-t.spool.keep.For).UnixMilli()
+	upTo := uint64(0)
+	c := t.events.Cursor()
+	for k, v := c.First(); k != nil && binary.BigEndian.Uint64(k) <= received; k, v = c.Next() {
+		if size <= t.spool.keep.Bytes {
+			e, err := readEvent(k, v)
+			if err != nil {
+				return err
+			}
+			if e.At >= then {
+				break
+			}
+		}
+		size -= uint64(len(v))
+		upTo = binary.BigEndian.Uint64(k)
+	}
+	return t.drop(upTo)
+}
+
+func (t *transaction) Plane() (int64, error) {
+	if b := t.meta.Get(planeKey); len(b) == 8 {
+		return int64(binary.BigEndian.Uint64(b)), nil
+	}
+	return 0, nil
+}
+
+func (t *transaction) SetPlane(epoch int64) error { return t.meta.Put(planeKey, number(uint64(epoch))) }
 
 func (t *transaction) size() uint64 {
 	if b := t.meta.Get(bytesKey); len(b) == 8 {
@@ -427,7 +570,8 @@ func (t *transaction) size() uint64 {
 
 func (t *transaction) resize(n uint64) error { return t.meta.Put(bytesKey, number(n)) }
 
-func (t *transaction) Drop(seq uint64) error {
+// drop forgets the events up to seq, but for the mark of the last of them.
+func (t *transaction) drop(seq uint64) error {
 	var key, last []byte
 	c, size := t.events.Cursor(), t.size()
 	for k, v := c.First(); k != nil && binary.BigEndian.Uint64(k) <= seq; k, v = c.First() {
@@ -437,16 +581,14 @@ func (t *transaction) Drop(seq uint64) error {
 			return err
 		}
 	}
-	if key != nil {
-		e, err := readEvent(key, last)
-		if err != nil {
-			return err
-		}
-		if err := t.meta.Put(droppedKey, append(key, e.Mark...)); err != nil {
-			return err
-		}
+	if key == nil {
+		return nil
 	}
-	return t.resize(size)
+	e, err := readEvent(key, last)
+	if err != nil {
+		return err
+	}
+	return errors.Join(t.meta.Put(droppedKey, append(key, e.Mark...)), t.resize(size))
 }
 
 func (t *transaction) Mark(seq uint64) (string, bool, error) {
@@ -460,16 +602,15 @@ func (t *transaction) Mark(seq uint64) (string, bool, error) {
 	return "", false, nil
 }
 
-func (t *transaction) Renew(epoch int64) error {
+func (t *transaction) Renew(epoch int64, from uint64) error {
 	var events [][]byte
-	if err := t.events.ForEach(func(_, v []byte) error {
-		events = append(events, append([]byte(nil), v...))
-		return nil
-	}); err != nil {
-		return err
+	size := uint64(0)
+	c := t.events.Cursor()
+	for k, v := c.Seek(number(from)); k != nil; k, v = c.Next() {
+		events = append(events, bytes.Clone(v))
+		size += uint64(len(v))
 	}
-	size := t.size()
-	if err := errors.Join(t.Drop(^uint64(0)), t.resize(size), t.meta.Delete(droppedKey)); err != nil {
+	if err := errors.Join(t.drop(math.MaxUint64), t.resize(size), t.meta.Delete(droppedKey)); err != nil {
 		return err
 	}
 	for i, v := range events {
@@ -477,7 +618,7 @@ func (t *transaction) Renew(epoch int64) error {
 			return err
 		}
 	}
-	return t.setLast(topics.Received{Epoch: epoch, Seq: uint64(len(events))})
+	return errors.Join(t.setLast(topics.Received{Epoch: epoch, Seq: uint64(len(events))}), t.setReceived(0, size))
 }
 
 func (t *transaction) Job(id topics.JobID) (protocol.AgentJob, bool, error) {

@@ -17,6 +17,7 @@ import (
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/protocol/protocoltest"
 	"github.com/restic-manager/restic-manager/topics"
+	"go.etcd.io/bbolt"
 	"pgregory.net/rapid"
 )
 
@@ -78,7 +79,7 @@ func TestTheJournalOnDiskIsTheModel(t *testing.T) {
 					mark = "another"
 				}
 				return protocol.Welcomed{Received: topics.Received{Epoch: epoch, Seq: seq, Mark: mark},
-					Session: topics.Session{Epoch: model.LastPlace.Epoch, N: 1}, At: 5}
+					Session: topics.Session{Epoch: model.LastPlace.Epoch, N: 1}, At: 5, Plane: rapid.Int64Range(0, 3).Draw(t, "plane")}
 			},
 			"receipted": func(t *rapid.T) protocol.AgentInput {
 				return protocol.Receipted{Received: topics.Received{Epoch: model.LastPlace.Epoch,
@@ -145,6 +146,12 @@ func TestTheJournalOnDiskIsTheModel(t *testing.T) {
 				disk.Close()
 				disk = begin(at(2000))
 			},
+			"forget": func(t *rapid.T) {
+				model.Forget()
+				if err := disk.Forget(); err != nil {
+					t.Fatal(err)
+				}
+			},
 			"session": func(t *rapid.T) {
 				got, err := disk.NextSession()
 				if err != nil || got.Epoch != model.LastPlace.Epoch || got.N <= sessions {
@@ -175,15 +182,19 @@ func TestTheJournalOnDiskIsTheModel(t *testing.T) {
 				if open, err := disk.Open(); err != nil || len(open) != len(unended) {
 					t.Fatalf("open %d, %v with %d jobs in hand", len(open), err, len(unended))
 				}
-				if n, err := disk.Pending(); err != nil || n != uint64(len(model.Spool)) {
-					t.Fatalf("%d events pending, %v, want %d", n, err, len(model.Spool))
+				if n, err := disk.Pending(); err != nil || n != uint64(model.Pending()) {
+					t.Fatalf("%d events pending, %v, want %d", n, err, model.Pending())
 				}
-				size := 0
-				for _, e := range model.Spool {
-					size += len(topics.Encode(e))
+				size, waiting := 0, 0
+				for i, e := range model.Spool {
+					n := len(topics.Encode(e))
+					size += n
+					if model.Oldest+uint64(i) > model.Got {
+						waiting += n
+					}
 				}
-				if n, err := disk.Size(); err != nil || n != uint64(size) {
-					t.Fatalf("%d bytes pending, %v, want %d", n, err, size)
+				if all, n, err := disk.Size(); err != nil || all != uint64(size) || n != uint64(waiting) {
+					t.Fatalf("%d of %d bytes pending, %v, want %d of %d", n, all, err, waiting, size)
 				}
 			},
 		}
@@ -423,5 +434,103 @@ func TestACopyOfTheJournalHasSessionsOfItsOwn(t *testing.T) {
 			}
 			seen[n.N] = true
 		}
+	}
+}
+
+// TestWhatIsReceivedIsKeptAWhile: for a control plane that is restored from an older copy.
+func TestWhatIsReceivedIsKeptAWhile(t *testing.T) {
+	begin := time.UnixMilli(1_790_000_000_000)
+	now := begin
+	dir := t.TempDir()
+	s := open(t, dir, func() time.Time { return now })
+	step := func(in protocol.AgentInput) {
+		t.Helper()
+		if _, err := s.Step(in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	receipt := func(seq uint64) {
+		step(protocol.Receipted{Received: topics.Received{Epoch: begin.UnixMilli(), Seq: seq}})
+	}
+	first := func() uint64 {
+		t.Helper()
+		b, err := s.Batch(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.First
+	}
+	command := run("job-00001")
+	command.At, command.Command.NotAfter = now.UnixMilli(), 0
+	step(command) // event 1
+	line := protocol.Printed{Job: "job-00001", Lines: []topics.Line{{Text: strings.Repeat("x", 1000)}}}
+	for range 10 { // 2 to 11
+		line.At = now.UnixMilli()
+		step(line)
+		now = now.Add(day)
+	}
+	receipt(11)
+	if got, want := first(), uint64(5); got != want { // of the days 0 to 9 those from the tenth day's week on
+		t.Errorf("after ten days it begins at event %d, want %d: a week is kept", got, want)
+	}
+	if n, err := s.Pending(); n != 0 || err != nil {
+		t.Errorf("%d events wait, %v; all are received", n, err)
+	}
+	s.keep.Bytes = 2500
+	step(line)
+	receipt(12)
+	if got, want := first(), uint64(11); got != want {
+		t.Errorf("with room for two of them it begins at %d, want %d", got, want)
+	}
+	step(line) // 13, and nobody has it
+	s.keep.Bytes = 1
+	receipt(12) // says nothing new
+	if err := s.Forget(); err != nil {
+		t.Fatal(err)
+	}
+	if got := first(); got != 13 {
+		t.Errorf("where the disk is short it begins at %d, want 13: only what is received is forgotten", got)
+	}
+	now = now.Add(40 * day)
+	s.Close()
+	s = open(t, dir, func() time.Time { return now })
+	defer s.Close()
+	if got := first(); got != 13 {
+		t.Errorf("after 40 days it begins at %d, want 13: nobody has received it", got)
+	}
+}
+
+// TestAJournalOfAnOlderVersionHasNothingReceived: it has forgotten what was.
+func TestAJournalOfAnOlderVersionHasNothingReceived(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, at(1000))
+	defer s.Close()
+	if _, err := s.Step(run("job-00001")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Step(protocol.Ended{Job: "job-00001", End: topics.Finished{State: topics.Succeeded}, At: 6}); err != nil {
+		t.Fatal(err)
+	}
+	// The older version drops the first event and knows of no such key.
+	if err := s.db.Update(func(tx *bbolt.Tx) error {
+		return errors.Join(s.transaction(tx).drop(1), tx.Bucket(metaBucket).Delete(receivedKey))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Pending(); n != 1 || err != nil {
+		t.Errorf("%d events wait, %v, want 1", n, err)
+	}
+	if _, err := s.Step(protocol.Receipted{Received: topics.Received{Epoch: 1000, Seq: 2}}); err != nil {
+		t.Fatal(err)
+	}
+	// It renews the epoch, and the key stays as it was.
+	if err := s.db.Update(func(tx *bbolt.Tx) error {
+		last := topics.Received{Epoch: 2000, Seq: 2}
+		return s.transaction(tx).setLast(last)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Pending(); n != 1 || err != nil {
+		t.Errorf("%d events wait in the new epoch, %v, want 1", n, err)
 	}
 }

@@ -43,9 +43,10 @@ type enroll struct {
 	Again  bool   `help:"Replace the identity that is there; the token has to be made for this host. Its policy stays."`
 	Policy string `default:"backup" placeholder:"NAME" help:"What may be done here: backup, restore, keeper or managed."`
 
-	Repository  []string `placeholder:"URL" help:"A repository this host's data may go to; without one, the first that works is the only one."`
-	BackupRoot  []string `placeholder:"DIR" help:"Let backups read below this directory only."`
-	RestoreRoot []string `placeholder:"DIR" help:"Let restores write below this directory only, not into one beside the identity."`
+	Repository     []string `placeholder:"URL" help:"A repository this host's data may go to; without one, the first backup's alone."`
+	RepositoryRoot []string `placeholder:"DIR" help:"Let the first repository be a path below this directory; without one it is no path."`
+	BackupRoot     []string `placeholder:"DIR" help:"Let backups read below this directory only."`
+	RestoreRoot    []string `placeholder:"DIR" help:"Let restores write below this directory only, not into one beside the identity."`
 }
 
 func (c *enroll) Run(ctx context.Context, s streams) error {
@@ -61,6 +62,9 @@ func (c *enroll) Run(ctx context.Context, s streams) error {
 		return usageError{errors.New("--policy restore needs --restore-root DIR: say below which directories restores may write, each " +
 			"with a flag of its own")}
 	}
+	for _, dir := range c.RepositoryRoot {
+		policy.RepositoryRoots = append(policy.RepositoryRoots, filepath.Clean(dir))
+	}
 	if err := policy.Narrow(c.Repository, c.BackupRoot, c.RestoreRoot); err != nil {
 		return usageError{err}
 	}
@@ -74,12 +78,14 @@ func (c *enroll) Run(ctx context.Context, s streams) error {
 }
 
 type policy struct {
-	Show            policyShow            `cmd:"" default:"withargs" help:"Say it in words."`
-	AllowRepository policyAllowRepository `cmd:"" help:"Let this host's data go to another repository, too."`
-	AllowBackup     policyAllowBackup     `cmd:"" help:"Let backups read below another directory, too."`
-	AllowRestore    policyAllowRestore    `cmd:"" help:"Let restores write below another directory, too."`
-	AllowOperation  policyAllowOperation  `cmd:"" help:"Let the control plane ask for another operation, such as prune."`
-	AllowHook       policyAllowHook       `cmd:"" help:"Let the control plane have a program of this host run around backups, by name."`
+	Show                policyShow                `cmd:"" default:"withargs" help:"Say it in words."`
+	AllowRepository     policyAllowRepository     `cmd:"" help:"Let this host's data go to another repository, too."`
+	AllowRepositoryRoot policyAllowRepositoryRoot `cmd:"" help:"Let the first repository be a path below a directory."`
+	AllowFile           policyAllowFile           `cmd:"" help:"Let a repository name a file of this host, such as its CA's certificate."`
+	AllowBackup         policyAllowBackup         `cmd:"" help:"Let backups read below another directory, too."`
+	AllowRestore        policyAllowRestore        `cmd:"" help:"Let restores write below another directory, too."`
+	AllowOperation      policyAllowOperation      `cmd:"" help:"Let the control plane ask for another operation, such as prune."`
+	AllowHook           policyAllowHook           `cmd:"" help:"Let the control plane have a program run around backups, by name."`
 }
 
 type stateDir struct {
@@ -104,7 +110,7 @@ func (c *policyShow) Run(s streams) error {
 }
 
 type policyAllowRepository struct {
-	URL string `arg:"" help:"As restic takes it; user and password do not matter."`
+	URL string `arg:"" help:"As restic takes it, without a password. What else its place depends on follows as NAME=VALUE."`
 	stateDir
 }
 
@@ -120,6 +126,20 @@ func (c *policyAllowRepository) Run(s streams) error {
 	_, err = fmt.Fprintln(s.out, location)
 	return err
 }
+
+type policyAllowRepositoryRoot struct {
+	Dir string `arg:"" help:"The directory, in full."`
+	stateDir
+}
+
+func (c *policyAllowRepositoryRoot) Run() error { return c.with(agent.AllowRepositoryRoot, c.Dir) }
+
+type policyAllowFile struct {
+	Path string `arg:"" help:"The file, in full."`
+	stateDir
+}
+
+func (c *policyAllowFile) Run() error { return c.with(agent.AllowFile, c.Path) }
 
 type policyAllowBackup struct {
 	Dir string `arg:"" help:"The directory, in full."`

@@ -21,6 +21,7 @@ const actor = "cli"
 type database struct {
 	Data    string `required:"" placeholder:"DIR" help:"Directory of the database."`
 	KeyFile string `placeholder:"FILE" help:"Key of the secrets, if not systemd's restic-manager-key, RESTIC_MANAGER_KEY or DIR.key."`
+	Mark    string `placeholder:"FILE" help:"Where it is noted how far the database has come; by default beside the key's file, or DIR.mark."`
 }
 
 // with opens an existing database. It does not create one, so that a mistyped
@@ -46,7 +47,7 @@ func (d database) begin(ctx context.Context, do func(*store.Store) error) error 
 	if err != nil {
 		return err
 	}
-	s, err := store.OpenWith(ctx, d.Data, key)
+	s, err := store.OpenWith(ctx, d.Data, store.Options{Key: key, Mark: d.Mark})
 	if err != nil {
 		return err
 	}
@@ -60,6 +61,8 @@ type enrollTokenCmd struct {
 	Name string        `placeholder:"HOST" xor:"whom" help:"Name for the host; its own hostname by default."`
 	For  string        `placeholder:"HOST" xor:"whom" help:"Enrol this existing host again, by name or ID, instead of a new one."`
 	TTL  time.Duration `name:"ttl" default:"15m" help:"How long the token is valid, at most 24h."`
+	// It says nothing of a host that is enrolled again: its plan stays.
+	Drill bool `default:"true" negatable:"" help:"A new host proves weekly that it can be restored, unless the fleet has a plan of drills."`
 	database
 }
 
@@ -72,7 +75,7 @@ func (c *enrollTokenCmd) Run(ctx context.Context) error {
 		desk := enroll.Desk{Store: s, CA: ca}
 		var token topics.EnrollToken
 		if c.For == "" {
-			_, token, err = desk.Issue(ctx, actor, c.Name, c.TTL)
+			_, token, err = desk.Offer(ctx, actor, enroll.Input{Name: c.Name, Life: c.TTL, Drill: c.Drill})
 		} else {
 			var h store.Host
 			if h, err = hostNamed(ctx, s, c.For); err == nil {

@@ -42,8 +42,8 @@ type demo struct {
 	agent string // path of the agent's program
 }
 
-// outcome is the line of JSON that --once prints.
-type outcome struct {
+// ending is the line of JSON that --once prints.
+type ending struct {
 	Job          topics.JobID    `json:"job"`
 	State        topics.JobState `json:"state"`
 	SnapshotID   string          `json:"snapshot_id"`
@@ -235,8 +235,11 @@ func (d *demo) letIn(ctx context.Context, name, policy, state string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, d.agent, "enroll", "--server", d.plane.AgentsAddr(), "--token", token.Reveal(),
-		"--state", state, "--policy", policy)
+	args := []string{"enroll", "--server", d.plane.AgentsAddr(), "--token", token.Reveal(), "--state", state, "--policy", policy}
+	if policy != "managed" { // the demo's repositories are directories
+		args = append(args, "--repository-root", d.dir)
+	}
+	cmd := exec.CommandContext(ctx, d.agent, args...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("enrol the agent: %w: %s", err, strings.TrimSpace(string(out)))
 	}
@@ -266,7 +269,7 @@ const groupName = "letters"
 // backUp makes sample files and a repository, asks for a backup, and waits for its
 // end.
 func (d *demo) backUp(ctx context.Context, host topics.HostID) error {
-	result := outcome{Repository: d.at("repository"), PasswordFile: d.at("repository-password"), Source: d.at("sample-files")}
+	result := ending{Repository: d.at("repository"), PasswordFile: d.at("repository-password"), Source: d.at("sample-files")}
 	if err := d.prepare(ctx, host, result); err != nil {
 		return err
 	}
@@ -305,7 +308,7 @@ func (d *demo) await(ctx context.Context, id topics.JobID) (ended store.Job, err
 }
 
 // prepare leaves what an earlier run in this directory has made as it is.
-func (d *demo) prepare(ctx context.Context, host topics.HostID, o outcome) error {
+func (d *demo) prepare(ctx context.Context, host topics.HostID, o ending) error {
 	if err := sampleFiles(o.Source, 8<<10); err != nil {
 		return fmt.Errorf("write sample files: %w", err)
 	}

@@ -193,7 +193,7 @@ func (d *demo) addPeople(ctx context.Context) error {
 		return err
 	}
 	key := password.NewKey("")
-	if err := d.plane.Store.AddMQTTUser(ctx, demoUser, store.MQTTUser{Name: demoConsumer, KeyHash: password.HashKey(key),
+	if err := d.plane.Store.AddMQTTUser(ctx, store.Maker{Name: demoUser}, store.MQTTUser{Name: demoConsumer, KeyHash: password.HashKey(key),
 		MayDo: true, CreatedAt: now.UnixMilli()}); err != nil {
 		return err
 	}

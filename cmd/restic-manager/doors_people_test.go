@@ -24,19 +24,22 @@ var names = map[string]struct {
 	name string
 	bad  bool
 }{
-	"a plain name":           {name: "bob"},
-	"a name of three words":  {name: "Käse & Brot"},
-	"spaces around the name": {name: "  bob "},
-	"no name":                {name: "", bad: true},
-	"a name of spaces":       {name: "   ", bad: true},
-	"a dot":                  {name: ".", bad: true},
-	"two dots":               {name: "..", bad: true},
-	"an escape":              {name: "b\x1b[2Job", bad: true},
-	"a line break":           {name: "b\nob", bad: true},
-	"a turned direction":     {name: "b\u202eob", bad: true},
-	"a space without width":  {name: "b\u200bob", bad: true},
-	"60 characters":          {name: strings.Repeat("ü", 60)},
-	"101 characters":         {name: strings.Repeat("ü", 101), bad: true},
+	"a plain name":            {name: "bob"},
+	"a name of three words":   {name: "Käse & Brot"},
+	"spaces around the name":  {name: "  bob "},
+	"a name with a quote":     {name: `o'x"; DROP TABLE users;--`},
+	"a name that is a number": {name: "0007"},
+	"a name that is nothing":  {name: "null"},
+	"no name":                 {name: "", bad: true},
+	"a name of spaces":        {name: "   ", bad: true},
+	"a dot":                   {name: ".", bad: true},
+	"two dots":                {name: "..", bad: true},
+	"an escape":               {name: "b\x1b[2Job", bad: true},
+	"a line break":            {name: "b\nob", bad: true},
+	"a turned direction":      {name: "b\u202eob", bad: true},
+	"a space without width":   {name: "b\u200bob", bad: true},
+	"60 characters":           {name: strings.Repeat("ü", 60)},
+	"101 characters":          {name: strings.Repeat("ü", 101), bad: true},
 }
 
 // withNames makes a case of every name, and adds them to the others.
@@ -81,7 +84,7 @@ func users(t *testing.T, h *house) (all []string) {
 			continue
 		}
 		all = append(all, fmt.Sprintf("%q %s disabled: %t, in the zone %s", u.Name, u.Role, u.DisabledAt != 0, u.Zone))
-		if err := h.store.RemoveUser(t.Context(), "test", u.ID); err != nil {
+		if _, err := h.store.RemoveUser(t.Context(), "test", u.ID, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -149,7 +152,7 @@ var changedUsers = subject[people.Input]{
 		}
 	},
 	service: func(t *testing.T, h *house, in people.Input) error {
-		_, err := peopleOf(h.store).Change(t.Context(), "test", bob(t, h).ID, in)
+		_, _, err := peopleOf(h.store).Change(t.Context(), store.Maker{Name: "test"}, bob(t, h).ID, in)
 		return err
 	},
 	doors: map[string]func(t *testing.T, h *house, in people.Input) (bool, string){
@@ -162,6 +165,9 @@ var changedUsers = subject[people.Input]{
 				at, form = at+"/password", url.Values{"password": {*in.Password}, "again": {*in.Password}}
 			case *in.Disabled:
 				at += "/disable"
+				if in.Keep != nil && *in.Keep {
+					form = url.Values{"keep": {"1"}}
+				}
 			default:
 				at += "/enable"
 			}
@@ -179,6 +185,9 @@ var changedUsers = subject[people.Input]{
 			if in.Zone != nil {
 				body["zone"] = *in.Zone
 			}
+			if in.Keep != nil {
+				body["keep"] = *in.Keep
+			}
 			status, text := h.ask("PATCH", "/api/users/"+bob(t, h).ID, body)
 			return status == http.StatusOK, detail(t, text)
 		},
@@ -193,7 +202,7 @@ var changedUsers = subject[people.Input]{
 			case in.Zone != nil:
 				text, code = h.tell("user", "zone", "bob", *in.Zone)
 			case *in.Disabled:
-				text, code = h.tell("user", "disable", "bob")
+				text, code = h.tell("user", "disable", "bob", fmt.Sprintf("--keep=%t", in.Keep != nil && *in.Keep))
 			default:
 				text, code = h.tell("user", "enable", "bob")
 			}
@@ -213,6 +222,9 @@ var changedUsers = subject[people.Input]{
 		"no zone":        {in: people.Input{Zone: new("")}, bad: "zone", not: []string{theForm}},
 		"disabled":       {in: people.Input{Disabled: new(true)}},
 		"enabled":        {in: people.Input{Disabled: new(false)}},
+		"what is his":    {in: people.Input{Disabled: new(true), Keep: new(true)}},
+		"nothing of his": {in: people.Input{Disabled: new(true), Keep: new(false)}},
+		"to stay though": {in: people.Input{Disabled: new(false), Keep: new(true)}, bad: "keep", not: []string{theForm, theCommandLine}},
 		"a password":     {in: people.Input{Password: new("pässwörter " + goodPassword)}, not: []string{theAPI}},
 		"a short one":    {in: people.Input{Password: new("hällohällo!")}, bad: "password", not: []string{theAPI}}, // 13 bytes
 		"a long one":     {in: people.Input{Password: new(strings.Repeat("x", password.MaxLength+1))}, bad: "password", not: []string{theAPI}},
@@ -228,7 +240,7 @@ type newToken struct {
 
 var apiTokens = subject[newToken]{
 	service: func(t *testing.T, h *house, in newToken) error {
-		_, _, err := peopleOf(h.store).AddToken(t.Context(), "test", people.TokenInput{Name: &in.Name, Role: &in.Role,
+		_, _, err := peopleOf(h.store).AddToken(t.Context(), store.Maker{Name: "test"}, people.TokenInput{Name: &in.Name, Role: &in.Role,
 			Life: new(people.Days(in.Days))})
 		return err
 	},
@@ -265,7 +277,7 @@ var apiTokens = subject[newToken]{
 				days = int(time.UnixMilli(k.ExpiresAt).Sub(time.UnixMilli(k.CreatedAt)).Round(time.Hour) / (24 * time.Hour))
 			}
 			all = append(all, fmt.Sprintf("%q %s for %d days", k.Name, k.Role, days))
-			if err := h.store.RemoveAPIToken(t.Context(), "test", k.ID); err != nil {
+			if _, err := h.store.RemoveAPIToken(t.Context(), "test", k.ID); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -306,7 +318,7 @@ type newConsumer struct {
 
 var newConsumers = subject[newConsumer]{
 	service: func(t *testing.T, h *house, in newConsumer) error {
-		_, _, err := consumersOf(h.store).Add(t.Context(), "test", consumers.Input{Name: &in.Name, MayDo: &in.MayDo})
+		_, _, err := consumersOf(h.store).Add(t.Context(), store.Maker{Name: "test"}, consumers.Input{Name: &in.Name, MayDo: &in.MayDo})
 		return err
 	},
 	doors: map[string]func(t *testing.T, h *house, in newConsumer) (bool, string){
@@ -344,12 +356,13 @@ func formOf(name string, mayDo bool) url.Values {
 var changedConsumers = subject[consumers.Input]{
 	before: func(t *testing.T, h *house) {
 		t.Helper()
-		if err := h.store.AddMQTTUser(t.Context(), "test", store.MQTTUser{Name: "home", KeyHash: []byte("x"), MayDo: true}); err != nil {
+		row := store.MQTTUser{Name: "home", KeyHash: []byte("x"), MayDo: true}
+		if err := h.store.AddMQTTUser(t.Context(), store.Maker{Name: "test"}, row); err != nil {
 			t.Fatal(err)
 		}
 	},
 	service: func(t *testing.T, h *house, in consumers.Input) error {
-		_, err := consumersOf(h.store).Change(t.Context(), "test", "home", in)
+		_, err := consumersOf(h.store).Change(t.Context(), store.Maker{Name: "test"}, "home", in)
 		return err
 	},
 	doors: map[string]func(t *testing.T, h *house, in consumers.Input) (bool, string){
@@ -379,11 +392,11 @@ var changedConsumers = subject[consumers.Input]{
 func TestNamesOfTokensAndConsumersOfBeforeAreShownAndCanGo(t *testing.T) {
 	h := newHouse(t)
 	const name = "..\x1b[2J\nattic"
-	if err := h.store.AddAPIToken(t.Context(), "test", store.APIToken{ID: "token-0001", Name: name,
+	if _, err := h.store.AddAPIToken(t.Context(), store.Maker{Name: "test"}, store.APIToken{ID: "token-0001", Name: name,
 		Role: store.Viewer, KeyHash: []byte("k")}); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.store.AddMQTTUser(t.Context(), "test", store.MQTTUser{Name: name, KeyHash: []byte("k")}); err != nil {
+	if err := h.store.AddMQTTUser(t.Context(), store.Maker{Name: "test"}, store.MQTTUser{Name: name, KeyHash: []byte("k")}); err != nil {
 		t.Fatal(err)
 	}
 	for _, list := range []string{"api-token", "mqtt-user"} {

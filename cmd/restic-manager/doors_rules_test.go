@@ -37,7 +37,13 @@ var subjects = map[string]interface{ run(t *testing.T, h *house) }{
 	"maintenance hours":   hours,
 	"a host's settings":   hostSettings,
 	"a host's name":       hostNames,
+	"a host's tags":       hostTags,
 	"a removed group":     removedGroups,
+	"the identity":        identitySteps,
+	"a replaced machine":  replacementSteps,
+	"what becomes of it":  replacementDecisions,
+	"a token of a host":   hostTokens,
+	"a plan of drills":    drillPlans,
 }
 
 func TestEveryDoorHasTheSameRules(t *testing.T) {
@@ -112,7 +118,8 @@ func (s subject[Input]) run(t *testing.T, h *house) {
 					}
 					t.Errorf("%s does not say %q of the field %q:\n%.2000s", door, sentence, name, said)
 				}
-				if door == theCommandLine && strings.ContainsFunc(said, func(r rune) bool { return r < ' ' && r != '\n' || r == '\u202e' }) {
+				obeyed := func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r == '\u202e' }
+				if door == theCommandLine && strings.ContainsFunc(said, obeyed) {
 					t.Errorf("%s prints what a terminal obeys: %q", door, said)
 				}
 			}

@@ -54,7 +54,7 @@ func newHouse(t *testing.T) *house {
 	})
 	h := &house{t: t, data: data, store: p.Store, handler: p.Web.Handler(), token: password.NewKey("rma_")}
 	token := store.APIToken{ID: topics.NewID(time.Now()), Name: "doors", Role: store.Admin, KeyHash: password.HashKey(h.token)}
-	if err := p.Store.AddAPIToken(t.Context(), "test", token); err != nil {
+	if _, err := p.Store.AddAPIToken(t.Context(), store.Maker{Name: "test"}, token); err != nil {
 		t.Fatal(err)
 	}
 	user := store.User{ID: topics.NewID(time.Now()), Name: "anna", Role: store.Admin}

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/outcome"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
+	"github.com/restic-manager/restic-manager/controlplane/search"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -20,19 +22,31 @@ type jobStartCmd struct {
 	Kind        string   `required:"" enum:"${kinds}" help:"restic's word for it, or locks: ${enum}."`
 	Repository  string   `help:"Every kind but backup: name or ID."`
 	SourceGroup string   `help:"backup: its name; every group of the host without one."`
-	Snapshots   []string `placeholder:"ID" help:"forget: whole IDs of what to remove."`
+	Snapshots   []string `placeholder:"ID" help:"forget: whole IDs of what to remove; find: where to look alone."`
 	From        string   `placeholder:"ID" help:"diff: a snapshot."`
 	To          string   `placeholder:"ID" help:"diff: a snapshot."`
 	Snapshot    string   `placeholder:"ID" help:"restore: which."`
 	Path        []string `name:"path" sep:"none" help:"restore: what to bring back, as the snapshot names it; again for each."`
+	Item        []string `sep:"none" placeholder:"ID:PATH" help:"restore: of several snapshots, in place of --snapshot; again for each."`
 	Target      string   `placeholder:"DIR" help:"restore: a full path on the host; a new directory if not said."`
 	Overwrite   string   `placeholder:"WHEN" help:"restore: never, if-newer, if-changed or always; never if not said."`
 	DryRun      bool     `help:"restore, prune: only say what would happen."`
+	NoOwners    bool     `help:"restore: leave out owners; what comes belongs to whom its folder belongs to."`
+	InPlace     bool     `help:"restore: each file to where it was, without --target."`
+	Confirm     string   `placeholder:"NAME" help:"restore in place, or to the root of a file system: the host's name."`
+	DryRunJob   string   `placeholder:"JOB" help:"restore: write only if that dry run's job saw what is there now."`
 	Pattern     string   `help:"find: of file names, as restic knows them."`
+	IgnoreCase  bool     `help:"find: in capitals or not."`
 	ReadData    bool     `help:"check: read every pack."`
 	Subset      string   `placeholder:"N/T" help:"check: the Nth of T slices of the packs."`
 	WithCache   bool     `help:"check: from the host's cache: faster, and does not see damaged index, snapshots and trees."`
 	All         bool     `help:"unlock: locks of live processes, too. Be sure that no restic works there."`
+	Give        bool     `name:"give-repository" help:"The host does not have the repository, and gets its address and password for this job."`
+	Files       int      `help:"drill: at most so many files of each source group; 20 if not said."`
+	Bytes       int64    `help:"drill: at most so many bytes of each source group; 100 MiB if not said."`
+	Seed        int64    `help:"drill: the seed of an earlier one, to take the same sample again."`
+	Full        bool     `help:"drill: all of the newest snapshot of each source group instead of a sample."`
+	Keep        bool     `help:"drill: what a full one restored to its target stays there."`
 	Anyway      bool     `help:"init: also in a directory that looks like a mount point without its disk."`
 	database
 }
@@ -45,28 +59,42 @@ func (c *jobStartCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		q := jobs.Request{Host: host.ID, Kind: topics.JobKind(c.Kind), SourceGroup: c.SourceGroup, Operation: topics.Operation{
-			Snapshots: c.Snapshots,
-			From:      c.From,
-			To:        c.To,
-			Snapshot:  c.Snapshot,
-			Paths:     c.Path,
-			Target:    c.Target,
-			Overwrite: c.Overwrite,
-			DryRun:    c.DryRun,
-			Pattern:   c.Pattern,
-			ReadData:  c.ReadData,
-			Subset:    c.Subset,
-			WithCache: c.WithCache,
-			All:       c.All,
-			Anyway:    c.Anyway,
-		}}
+		items, err := itemsOf(c.Item)
+		if err != nil {
+			return err
+		}
+		q := jobs.Request{Host: host.ID, Kind: topics.JobKind(c.Kind), SourceGroup: c.SourceGroup, Give: c.Give, Confirm: c.Confirm,
+			DryRunJob: topics.JobID(c.DryRunJob)}
+		q.Operation = topics.Operation{
+			Items:      items,
+			NoOwners:   c.NoOwners,
+			InPlace:    c.InPlace,
+			Snapshots:  c.Snapshots,
+			From:       c.From,
+			To:         c.To,
+			Snapshot:   c.Snapshot,
+			Paths:      c.Path,
+			Target:     c.Target,
+			Overwrite:  c.Overwrite,
+			DryRun:     c.DryRun,
+			Pattern:    search.Pattern(c.Pattern),
+			IgnoreCase: c.IgnoreCase,
+			ReadData:   c.ReadData,
+			Subset:     c.Subset,
+			WithCache:  c.WithCache,
+			All:        c.All,
+			Anyway:     c.Anyway,
+		}
+		q.Operation = q.Operation.WithDrill(q.Kind, topics.Drill{Files: c.Files, Bytes: c.Bytes, Seed: c.Seed, Full: c.Full, Keep: c.Keep})
 		var r store.Repository
 		if c.Repository != "" {
 			if r, err = repositoryNamed(ctx, s, c.Repository); err != nil {
 				return err
 			}
 			q.Repository = r.ID
+		}
+		if q.Kind == topics.DrillJob {
+			return startDrill(ctx, s, q, false)
 		}
 		j, fresh, err := engine(s).Start(ctx, jobs.Actor{Name: actor, Role: store.Admin}, q)
 		if err != nil {
@@ -81,6 +109,23 @@ func (c *jobStartCmd) Run(ctx context.Context) error {
 		fmt.Println(j.ID)
 		return nil
 	})
+}
+
+// itemsOf reads what a restore brings back of several snapshots, each as ID:PATH, or ID for
+// all of one.
+func itemsOf(texts []string) (items []topics.Item, err error) {
+	for _, text := range texts {
+		id, path, some := strings.Cut(text, ":")
+		if id == "" || some && path == "" {
+			return nil, fmt.Errorf("--item %s: write SNAPSHOT:PATH, or SNAPSHOT for all of it", text)
+		}
+		item := topics.Item{Snapshot: id}
+		if some {
+			item.Paths = []string{path}
+		}
+		items = append(items, item)
+	}
+	return items, nil
 }
 
 // engine is the jobs engine that pages and API use, on the database alone: a control
@@ -121,14 +166,14 @@ func (c *jobListCmd) Run(ctx context.Context) error {
 		}
 		return columns("ID\tHOST\tKIND\tSTATE\tASKED\tBY\tDID", len(rows), func(i int) string {
 			j := rows[i]
-			return row(string(j.ID), names[j.Host], kindOf(j), string(j.State), ago(s, j.QueuedAt), j.RequestedBy, jobs.What(j).Text)
+			return row(string(j.ID), names[j.Host], kindOf(j), string(j.State), ago(s, j.QueuedAt), j.RequestedBy, outcome.Of(j).Text)
 		})
 	})
 }
 
 // kindOf is a job's kind, and whether it only says what would happen.
 func kindOf(j store.Job) string {
-	if jobs.What(j).DryRun {
+	if outcome.Of(j).DryRun {
 		return string(j.Kind) + ", dry run"
 	}
 	return string(j.Kind)
@@ -170,7 +215,7 @@ func (c *jobShowCmd) Run(ctx context.Context) error {
 		if j.FinishedAt > 0 {
 			add("Ended", ago(s, j.FinishedAt))
 		}
-		add("Did", jobs.What(j).Text)
+		add("Did", outcome.Of(j).Text)
 		add("Snapshot", j.SnapshotID)
 		if j.State.Ended() && j.State != topics.Succeeded {
 			e := jobs.ExplainJob(j)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane"
 	"github.com/restic-manager/restic-manager/store"
@@ -53,11 +54,21 @@ func (d database) key() (keyring.Source, error) {
 
 type keyRotateCmd struct {
 	NewKeyFile string `placeholder:"FILE" help:"Where the new key goes if the old one is in no file: put it in its place and run this again."`
+
+	Identity bool          `help:"Replace the CA and the sealing key that hosts know instead; the control plane may run."`
+	For      time.Duration `default:"720h" help:"With --identity: how long the ones from before are accepted, too."`
+	Now      bool          `help:"With --identity, if they were stolen: accept the old ones no more; every host must enrol again."`
 	database
 }
 
 // Run changes the keys while no control plane runs.
 func (c *keyRotateCmd) Run(ctx context.Context) error {
+	if c.Identity {
+		return c.rotateIdentity(ctx)
+	}
+	if c.Now {
+		return errors.New("--now is for --identity: the key that encrypts secrets is always replaced at once")
+	}
 	if err := c.there(); err != nil {
 		return err
 	}

@@ -28,13 +28,17 @@ type cli struct {
 		Create enrollTokenCmd `cmd:"" help:"Create a token that enrols one host, and print it."`
 	} `cmd:"" help:"Enrol hosts."`
 	Host struct {
-		Rename  hostRenameCmd  `cmd:"" help:"Give a host another name."`
-		Set     hostSetCmd     `cmd:"" help:"Change a host's settings."`
-		Retire  hostRetireCmd  `cmd:"" help:"Keep a host's snapshots, judge it no longer and fire none of its schedules; --undo takes it back."`
-		Remove  hostRemoveCmd  `cmd:"" help:"Remove a host. It can be brought back for 30 days; its snapshots stay where they are."`
-		Restore hostRestoreCmd `cmd:"" help:"Bring back a removed host with its source groups and schedules."`
-		Twins   hostTwinsCmd   `cmd:"" help:"List the machines that use a host's identity at once, or say which one stays."`
-		Revoke  hostRevokeCmd  `cmd:"" help:"Revoke a host's certificate. Only an enrolment token made for this host lets it connect again."`
+		List     hostListCmd     `cmd:"" help:"List hosts with their tags, by name."`
+		Tag      hostTagCmd      `cmd:"" help:"Show a host's tags, or give it some and take some from it: host tag attic +web site=berlin -old."`
+		Rename   hostRenameCmd   `cmd:"" help:"Give a host another name."`
+		Set      hostSetCmd      `cmd:"" help:"Change a host's settings."`
+		Retire   hostRetireCmd   `cmd:"" help:"Keep a host's snapshots, judge it no longer and fire none of its schedules; --undo takes it back."`
+		Remove   hostRemoveCmd   `cmd:"" help:"Remove a host. It can be brought back for 30 days; its snapshots stay where they are."`
+		Restore  hostRestoreCmd  `cmd:"" help:"Bring back a removed host with its source groups and schedules."`
+		Replace  hostReplaceCmd  `cmd:"" help:"Put another machine in the place of a host's lost one: prints the command for it."`
+		Replaced hostReplacedCmd `cmd:"" help:"Say what becomes of the files of a replaced machine, or list what waits."`
+		Twins    hostTwinsCmd    `cmd:"" help:"List the machines that use a host's identity at once, or say which one stays."`
+		Revoke   hostRevokeCmd   `cmd:"" help:"Revoke a host's certificate. Only an enrolment token made for this host lets it connect again."`
 	} `cmd:"" help:"Manage hosts."`
 	Group struct {
 		Set     groupSetCmd     `cmd:"" help:"Create or change a source group of a host. Only the given settings change."`
@@ -77,20 +81,30 @@ type cli struct {
 		Plan        repositoryPlanCmd        `cmd:"" help:"Show which snapshots the next forget keeps and removes, and why."`
 		Maintain    repositoryMaintainCmd    `cmd:"" help:"Start a forget, prune or check on the repository's keeper, and print the job's ID."`
 	} `cmd:"" help:"Manage repositories."`
-	Job struct {
+	Drill drillCmd `cmd:"" help:"Prove that what hosts saved can be restored: drill HOST, drill set, drill show."`
+	Job   struct {
 		Start  jobStartCmd  `cmd:"" help:"Start a job on a host, and print its ID."`
 		Cancel jobCancelCmd `cmd:"" help:"Cancel a queued or running job."`
 		List   jobListCmd   `cmd:"" help:"List jobs, newest first."`
 		Show   jobShowCmd   `cmd:"" help:"Show the state or the result of a job."`
 		Log    jobLogCmd    `cmd:"" help:"Print a job's log."`
 	} `cmd:"" help:"Start, cancel and inspect jobs."`
-	Audit struct {
+	Restore  restoreCmd  `cmd:"" help:"Bring files of a host back, to it or to another, and print the job's ID."`
+	Ls       lsCmd       `cmd:"" help:"List a directory of a snapshot, by a host that is connected with the running control plane."`
+	Versions versionsCmd `cmd:"" help:"List in which snapshots of a host a file or directory is."`
+	Audit    struct {
 		Verify auditVerifyCmd `cmd:"" help:"Verify that the audit log was not tampered with, and print its last hash."`
 	} `cmd:"" help:"Inspect the audit log."`
 	Key struct {
-		Rotate keyRotateCmd `cmd:"" help:"Replace the key and encrypt every secret again. Stop the control plane first."`
-	} `cmd:"" help:"Manage the key that encrypts secrets."`
-	Kit      kitCmd `cmd:"" help:"Print a repository's emergency kit: its secrets, and how to restore with restic alone."`
+		Rotate   keyRotateCmd   `cmd:"" help:"Replace the key and encrypt every secret again, with serve stopped. Or, with --identity, the CA."`
+		Identity keyIdentityCmd `cmd:"" help:"Show how many hosts use the CA that key rotate --identity made, or change its course."`
+	} `cmd:"" help:"Manage the key that encrypts secrets, and the identity that hosts know the control plane by."`
+	Backup      backupCmd      `cmd:"" help:"Copy the control plane's own database, also while it runs. The key is not in the copy."`
+	RestoreSelf restoreSelfCmd `cmd:"" help:"Make a data directory from a copy of the control plane's database, on this machine or a new one."`
+	Confirm     confirmCmd     `cmd:"" help:"After restore-self: list who is asked about, or answer."`
+
+	Find     findCmd `cmd:"" help:"Look for files in the snapshots of a host."`
+	Kit      kitCmd  `cmd:"" help:"Print the emergency kit of a repository, a host or all: secrets, and how to restore with restic alone."`
 	Schedule struct {
 		List scheduleListCmd `cmd:"" help:"List schedules with their next start and whether the host has applied them."`
 		Set  scheduleSetCmd  `cmd:"" help:"Create or change a schedule of a host. Only the given settings change."`
@@ -116,11 +130,12 @@ func main() {
 }
 
 // run answers with the exit status: 0, 1 for a failure, 2 for a command line
-// that was not understood, 3 for a key and a database that do not belong together.
+// that was not understood, 3 for a key and a database that do not belong together, 4 for a job that
+// was waited for and ended with warnings.
 func run(ctx context.Context, args []string) int {
 	var env environment
 	parser := kong.Must(&cli{}, append(options(ctx), kong.PostBuild(env.narrow))...)
-	command, err := parser.Parse(args)
+	command, err := parser.Parse(withTaken(args))
 	env.warn(command, err)
 	if err != nil {
 		say(os.Stderr, "restic-manager: %v\nTry restic-manager --help.", err)
@@ -130,6 +145,9 @@ func run(ctx context.Context, args []string) int {
 		fmt.Fprintf(os.Stderr, "restic-manager: %s\n", inWords(err))
 		if errors.Is(err, keyring.ErrKey) {
 			return 3
+		}
+		if e := new(endedError); errors.As(err, &e) {
+			return e.ExitCode()
 		}
 		return 1
 	}

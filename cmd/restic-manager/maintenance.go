@@ -75,6 +75,7 @@ type repositoryMaintainCmd struct {
 	Name    string `arg:"" help:"The repository's name or ID."`
 	Kind    string `required:"" enum:"forget,prune,check" help:"forget, prune or check."`
 	Host    string `placeholder:"HOST" help:"Only without a keeper: name or ID of the host to run on, which then needs the right to delete."`
+	Give    bool   `name:"give-repository" help:"The host does not back up into it, and gets its address and password for this."`
 	Approve string `placeholder:"HASH" help:"Carry out exactly this plan, which was held for review."`
 	database
 }
@@ -94,13 +95,13 @@ func (c *repositoryMaintainCmd) Run(ctx context.Context) error {
 		}
 		runner := maintenance.NewRunner(maintenance.Config{
 			Store:   s,
-			Jobs:    nobody{},
+			Jobs:    nobody{engine(s)},
 			Changed: func(...topics.HostID) {},
 			Log:     slog.New(slog.DiscardHandler),
 			Timing:  maintenance.DefaultTiming(),
 			Now:     time.Now,
 		})
-		id, err := runner.Ask(ctx, jobs.Actor{Name: actor, Role: store.Admin}, r.ID, topics.JobKind(c.Kind), host.ID, c.Approve)
+		id, err := runner.Ask(ctx, jobs.Actor{Name: actor, Role: store.Admin}, r.ID, topics.JobKind(c.Kind), host.ID, c.Approve, c.Give)
 		switch {
 		case errors.Is(err, maintenance.ErrNoKeeper):
 			return fmt.Errorf("%w, so nothing was begun; choose one, or name a host with --host and let it have the right to delete", err)
@@ -112,16 +113,14 @@ func (c *repositoryMaintainCmd) Run(ctx context.Context) error {
 	})
 }
 
-// nobody does nothing: the jobs are in the database, for the control plane.
-type nobody struct{}
+// nobody says what may be asked for, and does nothing: the jobs are in the database, for
+// the control plane.
+type nobody struct{ engine *jobs.Engine }
 
-func (nobody) AskAt(context.Context, string, topics.HostID, topics.JobKind, topics.RepositoryID, topics.HostID, topics.Operation) (
-	store.Job, bool, error) {
+func (nobody) AskAt(context.Context, string, jobs.Order) (store.Job, bool, error) {
 	return store.Job{}, false, errors.New("only a control plane asks hosts")
 }
-func (nobody) Permit(context.Context, topics.HostID, topics.JobKind, topics.RepositoryID, topics.Operation) error {
-	return nil // the host itself decides
-}
+func (n nobody) Permit(ctx context.Context, o jobs.Order) error { return n.engine.Permit(ctx, o) }
 func (nobody) Settle(context.Context, topics.Finished) error {
 	return errors.New("only a control plane ends jobs")
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"database/sql"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -76,6 +78,14 @@ func TestRepositoriesAndJobsByCommandLine(t *testing.T) {
 		}
 		hosts[name] = h.ID
 	}
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(data, "restic-manager.db"))
+	if err == nil { // as its agent says
+		_, err = db.Exec(`UPDATE hosts SET can = '["drills"]' WHERE name = 'nas'`)
+		err = errors.Join(err, db.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	did := func(want int, args ...string) string {
 		t.Helper()
 		text, code := said(t, append(args, "--data", data)...)
@@ -135,6 +145,7 @@ func TestRepositoriesAndJobsByCommandLine(t *testing.T) {
 		topics.StatsJob:     nil,
 		topics.KeyJob:       nil,
 		topics.LocksJob:     nil,
+		topics.DrillJob:     {"--files", "5", "--bytes", "1000"},
 		topics.ForgetJob:    {"--snapshots", whole},
 		topics.PruneJob:     {"--dry-run"},
 		topics.CheckJob:     {"--subset", "1/12"},
@@ -160,7 +171,7 @@ func TestRepositoriesAndJobsByCommandLine(t *testing.T) {
 		}
 		did(0, "job", "log", job)
 	}
-	if text := did(0, "job", "list", "--host", "nas"); strings.Count(text, "queued") != 12 {
+	if text := did(0, "job", "list", "--host", "nas"); strings.Count(text, "queued") != 13 {
 		t.Errorf("the list of nas:\n%s", text)
 	}
 	for says, args := range map[string][]string{

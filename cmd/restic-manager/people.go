@@ -31,7 +31,7 @@ func (typed) read() (string, error) {
 
 type userAddCmd struct {
 	Name string `arg:"" help:"User name."`
-	Role role   `required:"" help:"viewer, operator or admin."`
+	Role role   `required:"" help:"viewer, operator, restorer or admin."`
 	typed
 	database
 }
@@ -46,6 +46,9 @@ func (c *userAddCmd) Run(ctx context.Context) error {
 		return err
 	})
 }
+
+// machine is whoever may read the database: what they make answers to nobody's role.
+var machine = store.Maker{Name: actor}
 
 func peopleOf(s *store.Store) people.Service { return people.Service{Store: s} }
 
@@ -69,7 +72,10 @@ func (c *person) change(ctx context.Context, in people.Input) error {
 		if err != nil {
 			return err
 		}
-		_, err = peopleOf(s).Change(ctx, actor, u.ID, in)
+		_, left, err := peopleOf(s).Change(ctx, machine, u.ID, in)
+		if said := people.Tell(left, machine); err == nil && said != "" {
+			say(os.Stderr, "%s", said)
+		}
 		return err
 	})
 }
@@ -89,7 +95,7 @@ func (c *userPasswdCmd) Run(ctx context.Context) error {
 
 type userRoleCmd struct {
 	person
-	Role role `required:"" help:"viewer, operator or admin."`
+	Role role `required:"" help:"viewer, operator, restorer or admin."`
 }
 
 func (c *userRoleCmd) Run(ctx context.Context) error {
@@ -105,24 +111,13 @@ func (c *userZoneCmd) Run(ctx context.Context) error {
 	return c.change(ctx, people.Input{Zone: &c.Zone})
 }
 
-type userDisableCmd struct{ person }
+type userDisableCmd struct {
+	person
+	Keep bool `help:"Keep the API tokens and MQTT users they made, with their own roles. By default these are revoked."`
+}
 
 func (c *userDisableCmd) Run(ctx context.Context) error {
-	if err := c.change(ctx, people.Input{Disabled: new(true)}); err != nil {
-		return err
-	}
-	return c.with(ctx, func(s *store.Store) error {
-		tokens, err := s.APITokens(ctx)
-		if err != nil {
-			return err
-		}
-		for _, t := range tokens {
-			if t.CreatedBy == c.Name {
-				say(os.Stderr, "%s made the API token %q, which still holds. To end it: restic-manager api-token revoke %s", c.Name, t.Name, t.ID)
-			}
-		}
-		return nil
-	})
+	return c.change(ctx, people.Input{Disabled: new(true), Keep: &c.Keep})
 }
 
 type userEnableCmd struct{ person }

@@ -88,7 +88,7 @@ func ago(s *store.Store, ms int64) string {
 	if ms == 0 {
 		return "never"
 	}
-	return words.Ago(time.UnixMilli(ms), time.UnixMilli(s.Now()))
+	return words.Ago(words.At(ms), time.UnixMilli(s.Now()))
 }
 
 // moment is a time as scripts read it and people understand it wherever they are:
@@ -96,6 +96,9 @@ func ago(s *store.Store, ms int64) string {
 func moment(ms int64, none string) string {
 	if ms == 0 {
 		return none
+	}
+	if !words.Believed(ms) {
+		return words.OutOfRange
 	}
 	return time.UnixMilli(ms).Format(time.RFC3339)
 }

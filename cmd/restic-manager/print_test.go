@@ -50,8 +50,10 @@ func TestNoNameCommandsTheTerminal(t *testing.T) {
 		}
 	}
 	must(s.AddUser(t.Context(), "test", store.User{ID: id, Name: deceiving, Role: store.Admin}))
-	must(s.AddAPIToken(t.Context(), deceiving, store.APIToken{ID: id, Name: deceiving, Role: store.Admin, KeyHash: hash[:]}))
-	must(s.AddMQTTUser(t.Context(), "test", store.MQTTUser{Name: deceiving, KeyHash: hash[:]}))
+	_, err = s.AddAPIToken(t.Context(), store.Maker{Name: deceiving},
+		store.APIToken{ID: id, Name: deceiving, Role: store.Admin, KeyHash: hash[:]})
+	must(err)
+	must(s.AddMQTTUser(t.Context(), store.Maker{Name: "test"}, store.MQTTUser{Name: deceiving, KeyHash: hash[:]}))
 	must(s.AddEnrollToken(t.Context(), store.EnrollToken{ID: id, KeyHash: hash[:], Name: deceiving, ExpiresAt: s.Now() + 60_000}))
 	h, err := s.Enroll(t.Context(), hash[:], store.Host{ID: topics.HostID(id), SealKey: []byte("k"), Serial: "1", Hostname: deceiving})
 	must(err)

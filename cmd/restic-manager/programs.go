@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -38,14 +40,14 @@ func (l *life) UnmarshalText(b []byte) error {
 
 type apiTokenCreateCmd struct {
 	Name    string `required:"" help:"What the token is for. The audit log shows this name."`
-	Role    role   `required:"" help:"viewer, operator or admin."`
-	Expires life   `default:"never" placeholder:"TIME" help:"How long the token is valid: 90d, 12h or never (the default)."`
+	Role    role   `required:"" help:"viewer, operator, restorer or admin."`
+	Expires life   `default:"365d" placeholder:"TIME" help:"How long the token is valid: 365d (the default), 12h, or never."`
 	database
 }
 
 func (c *apiTokenCreateCmd) Run(ctx context.Context) error {
 	return c.begin(ctx, func(s *store.Store) error {
-		_, key, err := peopleOf(s).AddToken(ctx, actor, people.TokenInput{
+		_, key, err := peopleOf(s).AddToken(ctx, machine, people.TokenInput{
 			Name: &c.Name,
 			Role: (*store.Role)(&c.Role),
 			Life: (*time.Duration)(&c.Expires),
@@ -65,9 +67,10 @@ func (c *apiTokenListCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		rows := [][]string{{"ID", "NAME", "ROLE", "MADE BY", "EXPIRES", "LAST USED"}}
+		rows := [][]string{{"ID", "NAME", "ROLE", "ACTS AS", "MADE BY", "EXPIRES", "LAST USED"}}
 		for _, t := range tokens {
-			rows = append(rows, []string{t.ID, t.Name, string(t.Role), t.CreatedBy, moment(t.ExpiresAt, "never"), moment(t.UsedAt, "never")})
+			acts := cmp.Or(string(t.Acts()), "refused")
+			rows = append(rows, []string{t.ID, t.Name, string(t.Role), acts, t.CreatedBy, moment(t.ExpiresAt, "never"), moment(t.UsedAt, "never")})
 		}
 		return table(rows)
 	})
@@ -80,9 +83,12 @@ type apiTokenRevokeCmd struct {
 
 func (c *apiTokenRevokeCmd) Run(ctx context.Context) error {
 	return c.with(ctx, func(s *store.Store) error {
-		err := peopleOf(s).RevokeToken(ctx, actor, c.ID)
-		if errors.Is(err, people.ErrNoToken) {
+		left, err := peopleOf(s).RevokeToken(ctx, actor, c.ID)
+		switch {
+		case errors.Is(err, people.ErrNoToken):
 			return fmt.Errorf("there is no API token %q in %s; restic-manager api-token list shows all", c.ID, c.Data)
+		case err == nil && (len(left.Tokens)+len(left.Consumers) > 1 || len(left.Jobs) > 0):
+			say(os.Stderr, "%s", people.Tell(left, machine))
 		}
 		return err
 	})
@@ -97,9 +103,9 @@ type mqttUserCreateCmd struct {
 func (c *mqttUserCreateCmd) Run(ctx context.Context) error {
 	return c.begin(ctx, func(s *store.Store) error {
 		in := consumers.Input{Name: &c.Name, MayDo: &c.Do}
-		_, key, err := consumersOf(s).Add(ctx, actor, in)
+		_, key, err := consumersOf(s).Add(ctx, machine, in)
 		if errors.Is(err, consumers.ErrNameTaken) {
-			_, key, err = consumersOf(s).NewPassword(ctx, actor, field.Clean(c.Name), consumers.Input{MayDo: &c.Do})
+			_, key, err = consumersOf(s).NewPassword(ctx, machine, field.Clean(c.Name), consumers.Input{MayDo: &c.Do})
 		}
 		if err == nil {
 			fmt.Println(key)
@@ -120,10 +126,7 @@ func (c *mqttUserListCmd) Run(ctx context.Context) error {
 		}
 		rows := [][]string{{"NAME", "MAY", "MADE BY", "LAST CONNECTED"}}
 		for _, u := range users {
-			may := "read"
-			if u.MayDo {
-				may = "read, do"
-			}
+			may := cmp.Or(map[store.Role]string{store.Viewer: "read", store.Operator: "read, do"}[u.Acts()], "refused")
 			rows = append(rows, []string{u.Name, may, u.CreatedBy, moment(u.SeenAt, "never")})
 		}
 		return table(rows)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,7 +57,7 @@ func (c *repositoryShowCmd) Run(ctx context.Context) error {
 			return err
 		}
 		a, err := s.RepositoryAccess(ctx, r.ID)
-		if err != nil {
+		if err != nil && !errors.As(err, new(*store.UnreadableError)) {
 			return err
 		}
 		tallies, err := s.SnapshotTallies(ctx)
@@ -85,6 +86,10 @@ func (c *repositoryShowCmd) Run(ctx context.Context) error {
 		}
 		word := fmt.Sprintf("%s: %s", said[r.ID].Word, said[r.ID].Reason)
 		yes := map[bool]string{true: "yes", false: "no"}
+		maintenance := yes[a.Maintenance != nil]
+		if slices.Contains(a.Unread, "maintenance") {
+			maintenance = "cannot be read"
+		}
 		lines := [][2]string{
 			{"Name", r.Name},
 			{"ID", string(r.ID)},
@@ -93,7 +98,7 @@ func (c *repositoryShowCmd) Run(ctx context.Context) error {
 			{"Since", ago(s, said[r.ID].Since)},
 			{"Keeper", keeper},
 			{"Append only", yes[r.AppendOnly]},
-			{"Maintenance credential", yes[a.Maintenance != nil]},
+			{"Maintenance credential", maintenance},
 			{"Snapshots", fmt.Sprintf("%d, of them %d foreign", tallies[r.ID].Count, tallies[r.ID].Foreign)},
 			{"Listed", ago(s, r.ListedAt)},
 			{"Stored", words.Bytes(uint64(max(r.StoredBytes, 0)))},

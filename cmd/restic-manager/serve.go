@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane"
+	"github.com/restic-manager/restic-manager/controlplane/space"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 )
@@ -20,16 +21,29 @@ type serveCmd struct {
 	MQTT   string `name:"mqtt" default:"127.0.0.1:1883" placeholder:"ADDR" help:"Consumers such as Home Assistant; loopback only."`
 	database
 
+	AcceptRollback bool `help:"Start once on a database that is behind its mark: what was written last is lost."`
+
 	LogLevel     slog.Level `default:"info" placeholder:"LEVEL" help:"Log level of the server: debug, info, warn or error."`
 	TLSCert      string     `name:"tls-cert" placeholder:"FILE" help:"Certificate chain for the pages, PEM, read again on change."`
 	TLSKey       string     `name:"tls-key" placeholder:"FILE" help:"Its private key, PEM."`
 	TrustedProxy []proxy    `placeholder:"CIDR" help:"Reverse proxies whose X-Forwarded-For, -Proto and -Host are believed."`
 
+	AgentConnections    int     `default:"12000" help:"Agents that are connected at once: the hosts, and a few more."`
+	ConsumerConnections int     `default:"100" help:"MQTT clients that are connected at once."`
+	PageConnections     int     `default:"2048" help:"Connections of people and programs that have signed in, at once."`
+	SharedAddress       []proxy `placeholder:"CIDR" help:"Networks in which one address stands for many hosts, such as that of a NAT."`
+	ProxyProtocol       []proxy `placeholder:"CIDR" help:"TCP proxies before --agents and --mqtt; they must send the PROXY protocol."`
+
 	LogLines  int           `default:"20000" help:"Lines kept of each job's log: the first and the last half."`
 	LogAge    time.Duration `default:"8760h" help:"Logs of jobs that ended longer ago are removed; 0 keeps them."`
 	JobAge    time.Duration `default:"17520h" help:"Records of jobs and maintenance that ended longer ago are removed; 0 keeps them."`
 	LogMiB    int64         `name:"log-mib" default:"1024" help:"Beyond this many MiB of logs in all, the oldest are removed; 0 is no bound."`
+	CopyEvery time.Duration `default:"24h" help:"How often the database is copied into DIR/copies; 0 never does so by itself."`
+	Copies    int           `default:"14" help:"How many of those copies are kept."`
+	AnswerMiB int64         `name:"answers-mib" default:"64" help:"Memory for what hosts answered about snapshots, in MiB."`
 	FleetJobs int           `default:"100" help:"Jobs that run at once; 0 is no bound."`
+	LowSpace  uint64        `name:"low-space-mib" default:"256" help:"New jobs are held while less is free on the data directory's disk."`
+	Reserve   uint64        `name:"reserve-mib" default:"64" help:"Kept on that disk for when it is full; 0 keeps none, and watches nothing."`
 	RepoJobs  int           `default:"8" help:"Jobs that run at once on one repository; 0 is no bound."`
 }
 
@@ -37,16 +51,31 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 	if c.LogLines < 100 {
 		return errors.New("--log-lines keeps at least 100 lines of a log; fewer would not say what went wrong")
 	}
+	if c.AgentConnections < 1 || c.ConsumerConnections < 1 || c.PageConnections < 1 {
+		return errors.New("--agent-connections, --consumer-connections and --page-connections are at least 1: " +
+			"without a connection nobody is served")
+	}
+	if c.AnswerMiB < 1 {
+		return errors.New("--answers-mib is at least 1: a page of a directory is read from there")
+	}
 	key, err := c.key()
 	if err != nil {
 		return err
 	}
+	if c.Copies < 1 || c.CopyEvery < 0 || c.CopyEvery > 0 && c.CopyEvery < time.Minute {
+		return errors.New("--copies keeps at least one copy, and --copy-every is a minute or more, or 0")
+	}
+	timing := controlplane.DefaultTiming()
+	timing.Self.Every = c.CopyEvery
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
-	p, err := controlplane.New(ctx, controlplane.Config{Data: c.Data, Key: key, HTTP: c.HTTP, Agents: c.Agents, MQTT: c.MQTT,
+	p, err := controlplane.New(ctx, controlplane.Config{Data: c.Data, Key: key, Mark: c.Mark, AcceptRollback: c.AcceptRollback,
+		HTTP: c.HTTP, Agents: c.Agents, MQTT: c.MQTT,
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey, Proxies: proxies(c.TrustedProxy),
-		Log: log, Timing: controlplane.DefaultTiming(),
+		Connections: controlplane.Connections{Agents: c.AgentConnections, Consumers: c.ConsumerConnections, Pages: c.PageConnections,
+			Shared: proxies(c.SharedAddress), Proxies: proxies(c.ProxyProtocol)},
+		Log: log, Timing: timing, Copies: c.Copies, QueryCache: c.AnswerMiB << 20,
 		Logs:   controlplane.Logs{Lines: c.LogLines, Retention: store.Retention{Age: c.LogAge, Bytes: c.LogMiB << 20}, JobAge: c.JobAge},
-		Limits: protocol.Limits{Fleet: c.FleetJobs, Repository: c.RepoJobs}})
+		Limits: protocol.Limits{Fleet: c.FleetJobs, Repository: c.RepoJobs}, Space: c.space()})
 	if err != nil {
 		return err
 	}
@@ -63,6 +92,14 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 		fmt.Fprintf(os.Stderr, "\nNobody can sign in yet. Open this link to make the first account:\n\n    %s\n\n", link)
 	}
 	return p.Run(ctx)
+}
+
+// space is when the control plane is short of room.
+func (c *serveCmd) space() space.Limits {
+	l := space.DefaultLimits()
+	l.Low, l.Reserve = c.LowSpace<<20, c.Reserve<<20
+	l.Scarce = min(l.Scarce, l.Low)
+	return l
 }
 
 // A proxy is an address or a network of addresses.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/store"
 )
 
@@ -50,7 +51,7 @@ func checkName(name string) string {
 }
 
 // Add makes a credential. Its password is returned here and never again.
-func (s Service) Add(ctx context.Context, by string, in Input) (u store.MQTTUser, secret string, err error) {
+func (s Service) Add(ctx context.Context, by store.Maker, in Input) (u store.MQTTUser, secret string, err error) {
 	now := time.Now
 	if s.Now != nil {
 		now = s.Now
@@ -59,7 +60,6 @@ func (s Service) Add(ctx context.Context, by string, in Input) (u store.MQTTUser
 	u = store.MQTTUser{
 		KeyHash:   password.HashKey(secret),
 		CreatedAt: now().UnixMilli(),
-		CreatedBy: by,
 	}
 	if in.Name != nil {
 		u.Name = field.Clean(*in.Name)
@@ -79,7 +79,7 @@ func (s Service) Add(ctx context.Context, by string, in Input) (u store.MQTTUser
 }
 
 // Change gives a consumer other rights, and ends its connections.
-func (s Service) Change(ctx context.Context, by, name string, in Input) (store.MQTTUser, error) {
+func (s Service) Change(ctx context.Context, by store.Maker, name string, in Input) (store.MQTTUser, error) {
 	if in.Name != nil {
 		return store.MQTTUser{}, field.Errors{"name": "A consumer's name cannot be changed."}
 	}
@@ -87,14 +87,16 @@ func (s Service) Change(ctx context.Context, by, name string, in Input) (store.M
 }
 
 // NewPassword gives a consumer another password, with MayDo also other rights,
-// and ends its connections. The password is returned here and never again.
-func (s Service) NewPassword(ctx context.Context, by, name string, in Input) (u store.MQTTUser, secret string, err error) {
+// and ends its connections. The password is returned here and never again: whoever
+// asked for it answers for the consumer from now on.
+func (s Service) NewPassword(ctx context.Context, by store.Maker, name string, in Input) (u store.MQTTUser, secret string, err error) {
 	secret = password.NewKey("")
 	u, err = s.change(ctx, by, name, store.MQTTUserChange{KeyHash: password.HashKey(secret), MayDo: in.MayDo})
 	return u, secret, err
 }
 
-func (s Service) change(ctx context.Context, by, name string, c store.MQTTUserChange) (store.MQTTUser, error) {
+func (s Service) change(ctx context.Context, by store.Maker, name string, c store.MQTTUserChange) (store.MQTTUser, error) {
+	c.Stays = rights.Stays
 	u, err := s.Store.ChangeMQTTUser(ctx, by, name, c)
 	return u, s.changed(name, err)
 }

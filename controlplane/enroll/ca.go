@@ -48,7 +48,7 @@ type caFile struct {
 
 // OpenCA returns the installation's CA and creates it at the first call.
 func OpenCA(ctx context.Context, s *store.Store, now func() time.Time) (*CA, error) {
-	b, err := s.Secret(ctx, "ca", func() ([]byte, error) { return newCA(now()) })
+	b, err := s.Secret(ctx, secretCA, func() ([]byte, error) { return newCA(now()) })
 	if err != nil {
 		return nil, err
 	}
@@ -56,6 +56,10 @@ func OpenCA(ctx context.Context, s *store.Store, now func() time.Time) (*CA, err
 	if err := json.Unmarshal(b, &f); err != nil {
 		return nil, fmt.Errorf("the CA: %w", err)
 	}
+	return f.open(now)
+}
+
+func (f caFile) open(now func() time.Time) (_ *CA, err error) {
 	ca := &CA{HostLife: HostLife, now: now}
 	if ca.Certificate, err = x509.ParseCertificate(f.Certificate); err != nil {
 		return nil, fmt.Errorf("the CA's certificate: %w", err)

@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/restic-manager/restic-manager/failpoint"
@@ -22,25 +24,16 @@ import (
 // connection is looked at anew: session tickets are off, and what is asked about
 // each is asked of the database.
 func (d *Desk) ServerTLS() (*tls.Config, error) {
-	server := &serverCert{ca: d.CA}
-	if _, err := server.get(nil); err != nil {
+	if _, err := d.known().shown.server.get(nil); err != nil {
 		return nil, err
 	}
-	pool := x509.NewCertPool()
-	pool.AddCert(d.CA.Certificate)
-	mqtt := &tls.Config{
-		MinVersion: tls.VersionTLS13, NextProtos: []string{topics.ALPNMQTT}, SessionTicketsDisabled: true,
-		GetCertificate: server.get, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool, Time: d.CA.now,
-		VerifyConnection: d.verify,
-	}
-	http := mqtt.Clone()
-	http.NextProtos, http.ClientAuth = []string{topics.ALPNHTTP}, tls.VerifyClientCertIfGiven
-	both := mqtt.Clone()
+	both := d.known().mqtt.Clone()
+	both.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) { return d.known().shown.server.get(hello) }
 	both.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		if slices.Contains(hello.SupportedProtos, topics.ALPNHTTP) && !slices.Contains(hello.SupportedProtos, topics.ALPNMQTT) {
-			return http, nil
+			return d.known().http, nil
 		}
-		return mqtt, nil
+		return d.known().mqtt, nil
 	}
 	return both, nil
 }
@@ -67,18 +60,65 @@ func (d *Desk) Trusted(ctx context.Context, c *x509.Certificate) (store.Host, er
 	if err == nil {
 		err = h.Trusts(serialOf(c))
 	}
+	if errors.Is(err, store.ErrSuperseded) { // unless it is newer than the copy this control plane was restored from
+		if adopted, aerr := d.Store.Adopt(ctx, id, serialOf(c), c.NotBefore.UnixMilli(), c.NotAfter.UnixMilli()); aerr == nil {
+			h, err = adopted, nil
+		} else if !errors.Is(aerr, store.ErrSuperseded) {
+			err = aerr
+		}
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		d.stranger(ctx, id, c)
+	}
 	if err != nil {
 		return store.Host{}, fmt.Errorf("host %s: %w", id, err)
 	}
 	return h, nil
 }
 
-// Used records that a host has connected with a certificate.
-func (d *Desk) Used(ctx context.Context, h store.Host, c *x509.Certificate) error {
-	if h.Serial == serialOf(c) && h.CertifiedUntil == c.NotAfter.UnixMilli() {
-		return nil
+// strangers are hosts that came with a certificate of ours and are not in the copy that
+// this control plane was restored from.
+type strangers struct {
+	mu  sync.Mutex
+	ids map[string]bool
+}
+
+// mostStrangers bounds them; whoever has a certificate of ours is among them.
+const mostStrangers = 200
+
+func (d *Desk) stranger(ctx context.Context, id topics.HostID, c *x509.Certificate) {
+	if p, err := d.Store.PlaneOf(ctx); err != nil || !p.Lost(c.NotBefore.UnixMilli()) {
+		return
 	}
-	return d.Store.UseCertificate(ctx, h.ID, serialOf(c), c.NotAfter.UnixMilli())
+	d.unknown.mu.Lock()
+	defer d.unknown.mu.Unlock()
+	if d.unknown.ids == nil {
+		d.unknown.ids = map[string]bool{}
+	}
+	if len(d.unknown.ids) < mostStrangers {
+		d.unknown.ids[string(id)] = true
+	}
+}
+
+// Strangers lists the IDs of hosts that came since this start with a certificate that
+// was made after the copy this control plane was restored from, and are not in it.
+func (d *Desk) Strangers() []string {
+	d.unknown.mu.Lock()
+	defer d.unknown.mu.Unlock()
+	return slices.Sorted(maps.Keys(d.unknown.ids))
+}
+
+// Used records that a host has connected with a certificate, and reports whether it
+// uses another identity of ours since.
+func (d *Desk) Used(ctx context.Context, h store.Host, c *x509.Certificate) (moved bool, err error) {
+	i := d.known().issued(c)
+	if i == nil { // it ended since the handshake
+		return false, fmt.Errorf("host %s: %w", h.ID, store.ErrSuperseded)
+	}
+	if h.Serial == serialOf(c) && h.CertifiedUntil == c.NotAfter.UnixMilli() && h.Generation == i.generation {
+		return false, nil
+	}
+	return h.Generation != i.generation, d.Store.UseCertificate(ctx, h.ID, serialOf(c), c.NotAfter.UnixMilli(), i.generation)
 }
 
 func serialOf(c *x509.Certificate) string { return c.SerialNumber.Text(16) }
@@ -136,10 +176,13 @@ func (d *Desk) next(ctx context.Context, current *x509.Certificate, req topics.R
 	if h.TwinsSince > 0 || h.RenewFor != "" && req.Instance != h.RenewFor {
 		return nil, fmt.Errorf("host %s: %w", h.ID, errTwins)
 	}
-	if life := current.NotAfter.Sub(current.NotBefore); d.CA.now().Before(current.NotAfter.Add(-life/2)) && h.RenewFor == "" {
+	k := d.known()
+	signer := k.signer(current, req.CA)
+	life, moves := current.NotAfter.Sub(current.NotBefore), signer != k.issued(current)
+	if d.CA.now().Before(current.NotAfter.Add(-life/2)) && h.RenewFor == "" && !moves {
 		return nil, fmt.Errorf("host %s: %w", h.ID, errNotDue)
 	}
-	der, made, err := d.CA.sign(h.ID, req.CSR)
+	der, made, err := signer.ca.sign(h.ID, req.CSR)
 	if err != nil {
 		return nil, err
 	}

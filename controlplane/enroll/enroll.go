@@ -10,9 +10,11 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/field"
+	"github.com/restic-manager/restic-manager/controlplane/tidy"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -27,9 +29,11 @@ const MaxTokenLife = 24 * time.Hour
 
 // Desk issues tokens and enrols hosts.
 type Desk struct {
-	Store   *store.Store
+	Store *store.Store
+	// CA and SealKey, the control plane's public one, are the identity of a desk that
+	// never calls Load, and CA's clock and HostLife those of all.
 	CA      *CA
-	SealKey []byte // the control plane's public sealing key
+	SealKey []byte
 	Log     *slog.Logger
 	// Enrolled, if set, is called after a host was enrolled.
 	Enrolled func(store.Host)
@@ -37,15 +41,32 @@ type Desk struct {
 	// renew. It must not block.
 	Changed func(...topics.HostID)
 
+	ids atomic.Pointer[identities] // that are accepted now
+
 	mu   sync.Mutex
 	said map[string]time.Time // when a token's refusal was last recorded in the audit log
+
+	unknown strangers
 }
 
-// Issue creates a token that enrols one host, under the given name or with "" under
-// its own hostname. Only the token's hash is stored, so it cannot be shown again. A
-// bad name or life is reported as [field.Errors].
+// An Input is a token for a new host as somebody wants it.
+type Input struct {
+	Name string        // of the host; "" takes its own hostname
+	Life time.Duration // for how long the token is good, at most [MaxTokenLife]
+	// Drill has the host prove that it can be restored, weekly by a small sample, unless the
+	// fleet has a plan of drills that is on.
+	Drill bool
+}
+
+// Issue creates a token as [Desk.Offer] does, of a host without drills.
 func (d *Desk) Issue(ctx context.Context, actor, name string, life time.Duration) (id string, token topics.EnrollToken, err error) {
-	t, wrong := store.EnrollToken{Name: field.Clean(name)}, field.Errors{}
+	return d.Offer(ctx, actor, Input{Name: name, Life: life})
+}
+
+// Offer creates a token that enrols one host. Only the token's hash is stored, so it
+// cannot be shown again. A bad name or life is reported as [field.Errors].
+func (d *Desk) Offer(ctx context.Context, actor string, in Input) (id string, token topics.EnrollToken, err error) {
+	t, wrong := store.EnrollToken{Name: field.Clean(in.Name), Drill: in.Drill}, field.Errors{}
 	if t.Name != "" {
 		wrong.Say("name", field.Name("name", t.Name))
 		switch _, err := d.Store.HostByName(ctx, t.Name); {
@@ -55,7 +76,7 @@ func (d *Desk) Issue(ctx context.Context, actor, name string, life time.Duration
 			return "", token, err
 		}
 	}
-	return d.issue(ctx, actor, t, life, wrong)
+	return d.issue(ctx, actor, t, in.Life, wrong)
 }
 
 // Reissue creates a token that gives an existing host new keys. It enrols no other
@@ -88,8 +109,15 @@ func (d *Desk) issue(ctx context.Context, by string, t store.EnrollToken, life t
 	if err := wrong.Err(); err != nil {
 		return "", token, err
 	}
-	token = topics.NewEnrollToken(d.CA.Certificate)
+	if _, err := d.Load(ctx); err != nil { // a command line beside us may have made another
+		return "", token, err
+	}
+	k := d.known()
+	token = topics.NewEnrollToken(k.shown.ca.Certificate)
 	now := time.UnixMilli(d.Store.Now())
+	if p := k.record.Plan; p != nil && p.Target() != p.Serves() { // its fingerprint is good until the plan ends
+		life = min(life, time.UnixMilli(p.Until).Sub(now))
+	}
 	t.ID, t.KeyHash, t.CreatedBy = topics.NewID(now), hash(token.Key), by
 	t.CreatedAt, t.ExpiresAt = now.UnixMilli(), now.Add(life).UnixMilli()
 	return t.ID, token, d.Store.AddEnrollToken(ctx, t)
@@ -209,13 +237,15 @@ func (d *Desk) admit(ctx context.Context, req topics.EnrollRequest) (topics.Enro
 	if id == "" {
 		id = topics.HostID(topics.NewID(time.UnixMilli(d.Store.Now())))
 	}
-	der, made, err := d.CA.sign(id, req.CSR)
+	shown := d.known().shown // it learns of the next one when it connects
+	der, made, err := shown.ca.sign(id, req.CSR)
 	if err != nil {
 		return none, err
 	}
 	f := req.Facts
+	tidy.Facts(&f)
 	h, err := d.Store.Enroll(ctx, token.KeyHash, store.Host{ID: id, SealKey: req.SealKey,
-		Serial: made.SerialNumber.Text(16), CertifiedUntil: made.NotAfter.UnixMilli(),
+		Serial: made.SerialNumber.Text(16), CertifiedUntil: made.NotAfter.UnixMilli(), Generation: shown.generation,
 		Hostname: printable(f.Hostname), OS: printable(f.OS), Arch: printable(f.Arch), Platform: printable(f.Platform),
 		AgentVersion: printable(f.Agent), ResticVersion: printable(f.Restic), Policy: printable(f.Policy),
 		Permits: store.JSON[topics.Permits]{V: f.Permits}})
@@ -226,7 +256,7 @@ func (d *Desk) admit(ctx context.Context, req topics.EnrollRequest) (topics.Enro
 	if d.Enrolled != nil {
 		d.Enrolled(h)
 	}
-	return topics.EnrollResponse{Host: h.ID, Name: h.Name, Certificate: der, CA: d.CA.Certificate.Raw, SealKey: d.SealKey}, nil
+	return topics.EnrollResponse{Host: h.ID, Name: h.Name, Certificate: der, CA: shown.ca.Certificate.Raw, SealKey: shown.sealKey}, nil
 }
 
 // printable makes a text that a host reports fit for a name.

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/drills"
 	"github.com/restic-manager/restic-manager/store/storetest"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -275,5 +277,72 @@ func TestTheCAIsMadeOnce(t *testing.T) {
 	again := must(OpenCA(t.Context(), d.Store, time.Now))
 	if !again.Certificate.Equal(d.CA.Certificate) {
 		t.Error("the second opening made another CA")
+	}
+}
+
+// A host that comes with drills has the usual plan at once, unless the fleet has one that
+// is on; and no plan of a host that is there changes.
+func TestANewHostProvesWhatItSavedIfItsTokenSaysSo(t *testing.T) {
+	d := newDesk(t)
+	enrol := func(token topics.EnrollToken) topics.HostID {
+		t.Helper()
+		req, _ := request(token)
+		w, p := d.post(t, req)
+		var answer topics.EnrollResponse
+		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.Host == "" {
+			t.Fatalf("%v %+v", err, p)
+		}
+		return answer.Host
+	}
+	offer := func(drill bool) topics.HostID {
+		t.Helper()
+		_, token, err := d.Offer(t.Context(), "anna", Input{Life: time.Minute, Drill: drill})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return enrol(token)
+	}
+	fleet := func(enabled bool) {
+		t.Helper()
+		must(d.Store.PutDrillPlan(t.Context(), "test", drills.OfFleet, "", func(p *drills.Plan) error {
+			*p = drills.Usual(drills.OfFleet, "")
+			p.Enabled = enabled
+			return nil
+		}))
+	}
+	has := func(what string, host topics.HostID, want bool) {
+		t.Helper()
+		for _, p := range must(d.Store.DrillPlans(t.Context())) {
+			if p.Kind != drills.OfHost || p.Subject != string(host) {
+				continue
+			}
+			usual := drills.Usual(drills.OfHost, string(host))
+			usual.Enabled, usual.Since = true, p.Since
+			if !want || p != usual || p.Since == 0 {
+				t.Errorf("%s: it has the plan %+v", what, p)
+			}
+			return
+		}
+		if want {
+			t.Errorf("%s: it has no plan", what)
+		}
+	}
+	without, with := offer(false), offer(true)
+	has("not ticked", without, false)
+	has("ticked", with, true)
+	_, token, err := d.Reissue(t.Context(), "anna", without, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	has("enrolled again", enrol(token), false)
+	fleet(true)
+	has("ticked, and the fleet's plan is on", offer(true), false)
+	fleet(false)
+	has("ticked, and the fleet's plan is off", offer(true), true)
+	entries := must(d.Store.AuditEntries(t.Context(), store.AuditFilter{}, 100))
+	if !slices.ContainsFunc(entries, func(e store.AuditEntry) bool {
+		return e.Action == "drill.saved" && e.Target == string(with) && e.Actor == "anna"
+	}) {
+		t.Errorf("nobody has planned its drills: %+v", entries)
 	}
 }

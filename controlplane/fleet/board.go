@@ -20,6 +20,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/protection"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/drills"
 	"github.com/restic-manager/restic-manager/store/facts"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -82,6 +83,8 @@ type Entry struct {
 	Restorable uint64    // bytes that restoring the last good backup of each group would write
 	Snapshots  int       // how many there are of its groups, in the repositories they are backed up to now
 	LastBackup facts.Run // the backup that ended last, whichever group's
+
+	Proof drills.State // whether it is proven that it can be restored, another thing than the verdict
 
 	words string // what a search looks in, in lower case
 	own   int    // how much of words is about this host alone

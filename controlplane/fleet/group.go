@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/protection"
 	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/drills"
 	"github.com/restic-manager/restic-manager/store/facts"
 	"github.com/restic-manager/restic-manager/store/promise"
 	"github.com/restic-manager/restic-manager/topics"
@@ -48,7 +50,8 @@ func (b *Board) groups(rows []promise.Group) []Group {
 				if err != nil {
 					continue
 				}
-				p = plan{line, protection.Plan{ID: s.ID, Name: s.Name, Policy: policy, Enabled: s.Enabled, PausedAt: s.PausedAt}}
+				p = plan{line, protection.Plan{ID: s.ID, Name: s.Name, Policy: policy, Enabled: s.Enabled, PausedAt: s.PausedAt,
+					Earlier: earlier(s)}}
 				b.plans[s.ID] = p
 			}
 			p.plan.Since, p.plan.Made, p.plan.PausedFrom, p.plan.Owed = s.Since, s.Made, s.PausedFrom, s.Owed
@@ -56,6 +59,24 @@ func (b *Board) groups(rows []promise.Group) []Group {
 		}
 	}
 	return out
+}
+
+// earlier reads what a schedule promised before. What cannot be read promised nothing.
+func earlier(s promise.Schedule) (plans []protection.Earlier) {
+	if s.Earlier == "" {
+		return nil
+	}
+	var rows []promise.Earlier
+	if json.Unmarshal([]byte(s.Earlier), &rows) != nil {
+		return nil
+	}
+	for _, e := range rows {
+		policy, err := slots.Parse(e.Cron, e.Zone, time.Duration(e.JitterSeconds)*time.Second, string(s.ID))
+		if err == nil {
+			plans = append(plans, protection.Earlier{Policy: policy, Since: e.Since, Until: e.Until, Paused: e.Paused})
+		}
+	}
+	return plans
 }
 
 // gone is since when a host is offline: when it was last heard of, 0 if it is not.
@@ -75,6 +96,7 @@ func (e Entry) judged(look hosts.Look, now time.Time) *Entry {
 		DiskFull: look.Disk.Full, DiskLow: look.Disk.Low, DiskSince: look.Disk.Since}
 	groups, verdicts, names := make([]Group, len(e.Groups)), make([]protection.Verdict, len(e.Groups)), make([]string, len(e.Groups))
 	e.LastGood, e.LastTook, e.Restorable, e.Snapshots, e.LastBackup = 0, 0, 0, 0, facts.Run{}
+	ids, tried := make([]topics.SourceGroupID, len(e.Groups)), make([]drills.Verdict, 0, len(e.Groups))
 	for i, g := range e.Groups {
 		f := g.facts(host, e.Open)
 		sick := g.repository(now)
@@ -82,7 +104,10 @@ func (e Entry) judged(look hosts.Look, now time.Time) *Entry {
 		if g.Verdict = protection.Judge(f, now); sick.Until > 0 && (g.Until == 0 || sick.Until < g.Until) {
 			g.Until = sick.Until
 		}
-		groups[i], verdicts[i], names[i] = g, g.Verdict, g.Name
+		groups[i], verdicts[i], names[i], ids[i] = g, g.Verdict, g.Name, g.ID
+		if g.Drill != nil {
+			tried = append(tried, *g.Drill)
+		}
 		if g.Good.Ended > e.LastGood {
 			e.LastGood, e.LastTook = g.Good.Ended, (g.Good.Ended-g.Good.Begun)/1000
 		}
@@ -92,8 +117,11 @@ func (e Entry) judged(look hosts.Look, now time.Time) *Entry {
 			e.LastBackup = g.Facts.Last
 		}
 	}
-	e.Groups = groups
+	e.Groups, e.Proof = groups, drills.Judge(ids, tried, now)
 	e.Verdict = protection.OfHost(host, verdicts, names)
+	if until := e.Proof.Until; until > 0 && (e.Until == 0 || until < e.Until) { // it grows too old by itself
+		e.Until = until
+	}
 	e.rank = e.Status.Rank()
 	return &e
 }
@@ -114,7 +142,7 @@ func (g Group) repository(now time.Time) (v health.Verdict) {
 // facts are what a group is judged by.
 func (g Group) facts(host protection.Host, open []store.Job) protection.Facts {
 	f := protection.Facts{Group: g.Facts, Name: g.Name, CreatedAt: g.CreatedAt, AllowEmpty: g.AllowEmpty, Plans: g.plans, Host: host,
-		ServedBy: g.ServedBy, ServedSlot: g.ServedSlot, AcknowledgedAt: g.AcknowledgedAt, Elsewhere: g.Elsewhere,
+		ReplacedAt: g.ReplacedAt, ServedBy: g.ServedBy, ServedSlot: g.ServedSlot, AcknowledgedAt: g.AcknowledgedAt, Elsewhere: g.Elsewhere,
 		ElsewhereAt: g.ElsewhereAt}
 	for _, j := range open {
 		switch {
@@ -133,7 +161,7 @@ func (g Group) facts(host protection.Host, open []store.Job) protection.Facts {
 
 // same reports whether nothing that anybody reads of two entries of a host differs.
 func (e *Entry) same(o *Entry) bool {
-	return shown(e.Verdict) == shown(o.Verdict) &&
+	return shown(e.Verdict) == shown(o.Verdict) && e.Proof == o.Proof &&
 		slices.EqualFunc(e.Groups, o.Groups, func(a, b Group) bool { return shown(a.Verdict) == shown(b.Verdict) })
 }
 

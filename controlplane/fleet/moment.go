@@ -8,6 +8,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/protection"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/drills"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -19,6 +20,8 @@ type Moment struct {
 	Running    int                       // jobs at work
 	Saved      int                       // hosts with a good backup, however old
 	Protected  int                       // hosts whose status is protected
+	Proven     int                       // hosts that are proven restorable
+	Disproved  int                       // hosts of which the last drill failed
 	Oldest     *Entry                    // of those saved, the one whose last is the oldest; nil if there is none
 	Restorable uint64                    // bytes that would come back from the last good backups
 	Day        Day                       // what ended in the last 24 hours, to the minute
@@ -60,6 +63,12 @@ func (m *Moment) sum() {
 			m.Online++
 		case hosts.Offline:
 			m.Offline++
+		}
+		switch e.Proof.Word {
+		case drills.Proven:
+			m.Proven++
+		case drills.Disproved:
+			m.Disproved++
 		}
 		for i := range e.Open {
 			if e.Open[i].State == topics.Running {
@@ -143,6 +152,8 @@ type Filter struct {
 	Trouble    bool   // those for which somebody has to do something
 	Cause      string // those in trouble for this cause
 	Connection hosts.Connection
+	Tag        string // those that have it
+	Proof      drills.Word
 	Text       string // part of the name, the hostname, the platform or the ID, in capitals or not
 }
 
@@ -158,16 +169,22 @@ func (f Filter) matcher() func(*Entry) bool {
 		if f.Connection != "" && e.Connection != f.Connection {
 			return false
 		}
+		if f.Proof != "" && e.Proof.Word != f.Proof {
+			return false
+		}
+		if f.Tag != "" && !slices.Contains(e.Tags, f.Tag) {
+			return false
+		}
 		return (f.Status == "" || e.Status == f.Status) && (text == "" || strings.Contains(e.words, text))
 	}
 }
 
-// TallyOf counts the hosts in whose words a text is, by status.
-func (m *Moment) TallyOf(text string) map[protection.Status]int {
-	if text == "" {
+// TallyOf counts the hosts that have a tag and in whose words a text is, by status.
+func (m *Moment) TallyOf(tag, text string) map[protection.Status]int {
+	if tag == "" && text == "" {
 		return m.Tally
 	}
-	tally, matches := map[protection.Status]int{}, Filter{Text: text}.matcher()
+	tally, matches := map[protection.Status]int{}, Filter{Tag: tag, Text: text}.matcher()
 	for _, e := range m.named {
 		if matches(e) {
 			tally[e.Status]++
@@ -238,6 +255,30 @@ func (m *Moment) Find(what string) *Entry {
 		return m.named[at]
 	}
 	return nil
+}
+
+// Named lists the hosts in whose name, hostname or ID a text is, at most so many: the one
+// of this name first, then those whose names begin with it, then the others; of each, those
+// that need somebody first.
+func (m *Moment) Named(text string, most int) []*Entry {
+	text = strings.ToLower(strings.TrimSpace(text))
+	var ranks [3][]*Entry
+	for _, e := range m.urgent {
+		rank := 2
+		switch {
+		case strings.HasPrefix(e.words, text+"\x00"):
+			rank = 0
+		case strings.HasPrefix(e.words, text):
+			rank = 1
+		case !strings.Contains(e.words[:e.own], text):
+			continue
+		}
+		if len(ranks[rank]) < most {
+			ranks[rank] = append(ranks[rank], e)
+		}
+	}
+	all := slices.Concat(ranks[:]...)
+	return all[:min(len(all), most)]
 }
 
 // Search lists the IDs of the hosts in whose name, hostname or ID a text is.

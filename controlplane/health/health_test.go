@@ -362,7 +362,8 @@ func TestEveryWordIsExplained(t *testing.T) {
 // Whatever is wrong says what it means for the data, and what to do.
 func TestEveryFindingHasAdvice(t *testing.T) {
 	causes := map[string]bool{"check-overdue": true, "look-overdue": true, "never-looked-at": true, "repository-damaged": true,
-		"foreign-keys": true, "foreign-snapshots": true, "snapshots-missing": true, "repository-locked": true, "repository-full": true}
+		"foreign-keys": true, "foreign-snapshots": true, "snapshots-missing": true, "repository-locked": true, "repository-full": true,
+		"secrets-unread": true, "maintenance-unread": true}
 	for _, s := range shut {
 		causes[s.cause] = true
 	}

@@ -43,6 +43,7 @@ func All(f looks.Facts, now time.Time) []Verdict {
 	j := judging{Facts: f, now: now.UnixMilli()}
 	j.doubt()
 	j.damage()
+	j.unread()
 	j.open()
 	j.foreign()
 	j.locked()
@@ -140,6 +141,19 @@ func (j *judging) damage() {
 	}
 	v := j.say(Damaged, "repository-damaged", d.Since, reason)
 	v.By, v.Job = d.Host, d.Job
+}
+
+// unread looks whether the control plane itself can read what opens the repository.
+func (j *judging) unread() {
+	if len(j.Unread) == 0 {
+		return
+	}
+	what := looks.PartWords(j.Unread)
+	if slices.Equal(j.Unread, []string{"maintenance"}) {
+		j.say(Unreachable, "maintenance-unread", 0, "The control plane cannot read its "+what+", so its keeper cannot look after it.")
+		return
+	}
+	j.say(Unreadable, "secrets-unread", 0, "The control plane cannot read its "+what+".")
 }
 
 // shut says what it means that a repository did not open, by the cause.

@@ -14,6 +14,14 @@ var advice = map[string]Advice{
 		"Nothing can be restored from it or added to it with the password that is registered here.",
 		"Set the password that opens it. If nobody has one, what it holds is lost.",
 	},
+	"secrets-unread": {
+		"No job of it begins, here or by its hosts' schedules. What it holds is not touched, and opens with the password it was made with.",
+		"Enter again what cannot be read; the recovery kit has it. It was damaged in the database, or copied from another row.",
+	},
+	"maintenance-unread": {
+		"Backups and restores go on. Nothing is forgotten, pruned or checked by its keeper.",
+		"Enter the maintenance credential again, or take it away.",
+	},
 	"repository-missing": {
 		"What it held cannot be restored. It is not begun anew, so that a disk that is not mounted does not look like a fresh start.",
 		"See that its disk is mounted and its path is right, and look again. If it was moved, change its address.",

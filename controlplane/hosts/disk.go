@@ -59,3 +59,25 @@ func (p *Presence) Full(id topics.HostID) bool {
 	_, d := p.Room(id)
 	return d.Full
 }
+
+// Held records that nothing more of a host is received before a moment: as much of it was
+// stored as may be within an hour.
+func (p *Presence) Held(id topics.HostID, until time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.of(id)
+	if h.held != until {
+		h.held = until
+		p.moved.Ring(id)
+	}
+}
+
+// HeldUntil returns until when nothing more of a host is received, the zero time if it is.
+func (p *Presence) HeldUntil(id topics.HostID) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if h := p.of(id); h.held.After(p.now()) {
+		return h.held
+	}
+	return time.Time{}
+}

@@ -45,6 +45,7 @@ type Presence struct {
 
 	mu    sync.Mutex
 	hosts map[topics.HostID]*presence
+	held  map[topics.HostID]bool // nothing is sent to them
 }
 
 type presence struct {
@@ -60,8 +61,11 @@ type presence struct {
 	refused uint64         // how many messages the agent has refused in the session of birth
 	counted bool           // refused counts from the session's beginning
 
+	permits string // the digest of what the agent permits, as it said last
+
 	room *topics.Disk // as the agent said last; nil is not known
 	disk Disk         // what is wrong with it
+	held time.Time    // nothing of it is received before then: so much was stored of it
 
 	lanes map[int64]*presence // the machines that use the host's identity at once, by epoch; nil is the usual one
 }
@@ -199,6 +203,7 @@ func (p *Presence) Born(id topics.HostID, s topics.Session) bool {
 		return s == h.birth && !h.death.After(s) && h.death != s
 	}
 	h.before, h.passed, h.refused, h.counted = h.birth, h.counter, 0, true
+	h.permits = ""
 	h.birth, h.counter, h.heard = s, 0, time.Time{}
 	p.moved.Ring(id)
 	return true
@@ -295,6 +300,31 @@ func (p *Presence) Greeted(id topics.HostID, s topics.Session) {
 	}
 }
 
+// Permits records the digest of what a host permits now, "" if it does not say.
+func (p *Presence) Permits(id topics.HostID, digest string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.of(id).permits = digest
+}
+
+// Permit returns what a host permits, if it is certain that what is stored of it is so at
+// this moment: the host is connected, tells every change, and all that it told was stored.
+// Else it is nil. Then nothing should be refused by it: the host decides.
+func (p *Presence) Permit(h store.Host) *topics.Permits {
+	if p == nil { // on the command line nobody knows who is connected
+		return nil
+	}
+	if !p.Reachable(h.ID) || h.Permits.V == nil || h.Permits.V.Digest == "" {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.of(h.ID).permits != h.Permits.V.Digest {
+		return nil
+	}
+	return h.Permits.V
+}
+
 // Session returns the host's current session, which messages to it name.
 func (p *Presence) Session(id topics.HostID) topics.Session {
 	p.mu.Lock()
@@ -302,14 +332,39 @@ func (p *Presence) Session(id topics.HostID) topics.Session {
 	return p.of(id).birth
 }
 
-// Reachable reports whether commands may go to the host: it is online, and this
-// session's hello is committed.
+// Hold says to which hosts nothing is sent, all of them: since the control plane was
+// restored from a copy, nobody has confirmed that they are trusted still.
+func (p *Presence) Hold(hosts map[topics.HostID]bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id := range p.held {
+		if !hosts[id] {
+			p.moved.Ring(id)
+		}
+	}
+	for id := range hosts {
+		if !p.held[id] {
+			p.moved.Ring(id)
+		}
+	}
+	p.held = hosts
+}
+
+// Unconfirmed reports whether nothing is sent to a host for that reason.
+func (p *Presence) Unconfirmed(id topics.HostID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.held[id]
+}
+
+// Reachable reports whether commands may go to the host: it is online, this session's
+// hello is committed, and it is not held.
 func (p *Presence) Reachable(id topics.HostID) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := p.of(id)
 	c, _ := p.connection(h)
-	return c == Online && h.hello == h.birth && h.lanes == nil
+	return c == Online && h.hello == h.birth && h.lanes == nil && !p.held[id]
 }
 
 // Connection returns whether the host is connected, and when it was last heard of

@@ -28,11 +28,12 @@ type Settings struct {
 
 // Input changes a host's settings; nil fields stay as they are.
 type Input struct {
-	Name         *string // as long as a host of that name is there, it is taken
-	Retired      *bool   // keeps its snapshots, and is judged no longer; no schedule of its fires
-	Intermittent *bool   // not always on, such as a laptop
-	OverdueDays  *int64  // the limit in days without a good backup; 0 is the default
-	JobsAtOnce   *int    // how many jobs it runs at once, each in a repository of its own; 1 to topics.MaxJobsAtOnce
+	Name         *string   // as long as a host of that name is there, it is taken
+	Retired      *bool     // keeps its snapshots, and is judged no longer; no schedule of its fires
+	Intermittent *bool     // not always on, such as a laptop
+	OverdueDays  *int64    // the limit in days without a good backup; 0 is the default
+	Tags         *[]string // all its tags; see cleanTags
+	JobsAtOnce   *int      // how many jobs it runs at once, each in a repository of its own; 1 to topics.MaxJobsAtOnce
 }
 
 // Put changes a host's settings and returns the host. It returns field.Errors for
@@ -45,6 +46,11 @@ func (s *Settings) Put(ctx context.Context, by string, id topics.HostID, in Inpu
 	if n := in.JobsAtOnce; n != nil && (*n < 1 || *n > topics.MaxJobsAtOnce) {
 		wrong.Say("jobs_at_once", fmt.Sprintf("A host runs from 1 to %d jobs at once.", topics.MaxJobsAtOnce))
 	}
+	if in.Tags != nil {
+		tags, text := cleanTags(*in.Tags)
+		wrong.Say("tags", text)
+		in.Tags = &tags
+	}
 	if in.Name != nil {
 		in.Name = new(field.Clean(*in.Name))
 		wrong.Say("name", field.Name("name", *in.Name))
@@ -53,7 +59,7 @@ func (s *Settings) Put(ctx context.Context, by string, id topics.HostID, in Inpu
 		return store.Host{}, err
 	}
 	h, err := s.Store.PutHostSettings(ctx, by, id, removal.HostSettings{Name: in.Name, Retired: in.Retired,
-		Intermittent: in.Intermittent, OverdueDays: in.OverdueDays, JobsAtOnce: in.JobsAtOnce})
+		Intermittent: in.Intermittent, OverdueDays: in.OverdueDays, JobsAtOnce: in.JobsAtOnce, Tags: in.Tags})
 	switch {
 	case errors.Is(err, store.ErrHostTaken):
 		return h, field.Errors{"name": NameTaken}

@@ -4,9 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 
+	"github.com/restic-manager/restic-manager/controlplane/permits"
 	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/protocol"
@@ -20,11 +19,16 @@ var (
 	ErrNoGroup      = errors.New("the host has no such source group")
 	ErrNoGroups     = errors.New("the host has no source group yet")
 	ErrNoRepository = errors.New("there is no such repository")
-	ErrForbidden    = errors.New("the host's policy forbids it")
+	ErrForbidden    = permits.ErrForbidden
+	ErrNotPinned    = permits.ErrNotPinned
 	ErrNoPlace      = errors.New("the host has no place of its own in the repository yet")
 	ErrNoJob        = errors.New("there is no such job")
 	ErrEnded        = store.ErrEnded
+	ErrQueueFull    = store.ErrQueueFull
 )
+
+// MostQueued is how many jobs may wait on one host.
+const MostQueued = protocol.MostQueued
 
 // AskBackup queues a backup of one source group of a host, by name, or of every group
 // if the name is empty, and returns the first job. If a backup of the group is
@@ -36,7 +40,7 @@ func (e *Engine) AskBackup(ctx context.Context, actor string, host topics.HostID
 	} else if err != nil {
 		return job, false, err
 	}
-	if err := allowed(h, topics.BackupJob); err != nil {
+	if err := permits.Kind(h, topics.BackupJob); err != nil {
 		return job, false, err
 	}
 	groups, err := e.Store.SourceGroups(ctx, host)
@@ -47,12 +51,15 @@ func (e *Engine) AskBackup(ctx context.Context, actor string, host topics.HostID
 		return job, false, ErrNoGroups
 	}
 	found := false
+	if err := e.opensOne(ctx, h, groups, group); err != nil {
+		return job, false, err
+	}
 	for _, g := range groups {
 		if group != "" && g.Name != group {
 			continue
 		}
-		if _, _, err := e.at(ctx, g.Repository, host); err != nil {
-			return job, false, err
+		if _, _, err := e.at(ctx, g.Repository, host); err != nil && !errors.As(err, new(*store.UnreadableError)) {
+			return job, false, err // a job whose repository's secrets cannot be read ends by itself, and says so
 		}
 		now := e.Now()
 		j, added, err := e.Store.Ask(ctx, actor, store.Job{ID: topics.JobID(topics.NewID(now)), Host: host, Kind: topics.BackupJob,
@@ -73,10 +80,22 @@ func (e *Engine) AskBackup(ctx context.Context, actor string, host topics.HostID
 	return job, fresh, nil
 }
 
+// An Order is a job of any kind except backup that the control plane puts into its queue.
+type Order struct {
+	Host       topics.HostID
+	Kind       topics.JobKind
+	Repository topics.RepositoryID
+	Place      topics.HostID // at whose place it works, "" for the host's own
+	Operation  topics.Operation
+	GivenBy    string // who gives the host the repository for this job, if it does not have it
+	Reason     string // why somebody asks for it, for the audit log
+}
+
 // Ask queues a job of any kind except backup; see AskBackup. If the same job is
 // already queued or running, that one is returned and fresh is false. Ask returns a
-// topics.ErrOperation if the kind does not take these options, and a *NotKeeperError
-// for maintenance on a host that is not the repository's keeper, and a *GoneError for
+// topics.ErrOperation if the kind does not take these options, a *NotKeeperError
+// for maintenance on a host that is not the repository's keeper, a *GivingError for a
+// repository that the host does not have, and a *GoneError for
 // a snapshot that is known to be gone. Before a job that needs exclusive access, it asks for a listing of the locks if there may be any.
 func (e *Engine) Ask(ctx context.Context, actor string, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID,
 	o topics.Operation) (job store.Job, fresh bool, err error) {
@@ -84,34 +103,43 @@ func (e *Engine) Ask(ctx context.Context, actor string, host topics.HostID, kind
 	if err != nil {
 		return job, false, err
 	}
-	return e.AskAt(ctx, actor, host, kind, repository, place, o)
+	return e.AskAt(ctx, actor, Order{Host: host, Kind: kind, Repository: repository, Place: place, Operation: o})
 }
 
-// AskAt is Ask for a job at the place of another host, or at its own for "".
-func (e *Engine) AskAt(ctx context.Context, actor string, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID,
-	place topics.HostID, o topics.Operation) (job store.Job, fresh bool, err error) {
-	if err := e.Permit(ctx, host, kind, repository, o); err != nil {
+// AskAt is Ask for a job that may be at the place of another host, and in a repository that
+// somebody gives its host.
+func (e *Engine) AskAt(ctx context.Context, actor string, o Order) (job store.Job, fresh bool, err error) {
+	if err := e.Permit(ctx, o); err != nil {
 		return job, false, err
 	}
-	if err := e.there(ctx, repository, cmp.Or(place, host), kind); err != nil {
+	if err := e.there(ctx, o.Repository, cmp.Or(o.Place, o.Host), o.Kind); err != nil {
 		return job, false, err
 	}
 	now := e.Now()
-	job, fresh, err = e.Store.Ask(ctx, actor, store.Job{ID: topics.JobID(topics.NewID(now)), Host: host, Kind: kind, Repository: repository,
-		Place: place, Operation: store.JSON[topics.Operation]{V: &o}, NotAfter: now.Add(e.Timing.NotAfter).UnixMilli()})
+	job, fresh, err = e.Store.Ask(ctx, actor, store.Job{
+		ID:         topics.JobID(topics.NewID(now)),
+		Host:       o.Host,
+		Kind:       o.Kind,
+		Repository: o.Repository,
+		Place:      o.Place,
+		GivenBy:    o.GivenBy,
+		Reason:     o.Reason,
+		Operation:  store.JSON[topics.Operation]{V: &o.Operation},
+		NotAfter:   now.Add(e.Timing.NotAfter).UnixMilli(),
+	})
 	if err != nil {
 		return job, false, err
 	}
 	failpoint.Here("plane-asked")
-	e.tell(host)
+	e.tell(o.Host)
 	e.Stir()
 	return job, fresh, nil
 }
 
-// Permit returns the error that Ask would return for this job, or nil if it may be
+// Permit returns the error that AskAt would return for this job, or nil if it may be
 // asked for.
-func (e *Engine) Permit(ctx context.Context, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID,
-	o topics.Operation) error {
+func (e *Engine) Permit(ctx context.Context, order Order) error {
+	host, kind, repository, o := order.Host, order.Kind, order.Repository, order.Operation
 	if err := o.Check(kind); err != nil {
 		return err
 	}
@@ -133,11 +161,31 @@ func (e *Engine) Permit(ctx context.Context, host topics.HostID, kind topics.Job
 	if err := MayAsk(Actor{Name: store.Plane, Role: store.Admin}, h, kind, row); err != nil {
 		return e.named(ctx, err)
 	}
-	if err := within(h, kind, o); err != nil {
-		return err
+	if kind == topics.RestoreJob {
+		if err := permits.Restore(h, o); err != nil {
+			return err
+		}
+	}
+	if kind == topics.DrillJob {
+		if err := permits.Drill(h); err != nil {
+			return err
+		}
+	}
+	if kind == topics.FindJob {
+		if err := permits.Find(h, o); err != nil {
+			return err
+		}
 	}
 	if row == nil {
 		return ErrNoRepository
+	}
+	if order.GivenBy == "" {
+		if err := e.Has(ctx, host, kind, repository, order.Place); err != nil {
+			return err
+		}
+	}
+	if err := e.Opens(ctx, h, kind, repository, cmp.Or(order.Place, host)); err != nil {
+		return err
 	}
 	if err := e.gone(ctx, host, kind, repository, o); err != nil {
 		return err
@@ -150,37 +198,37 @@ func (e *Engine) Permit(ctx context.Context, host topics.HostID, kind topics.Job
 	return nil
 }
 
-// allowed returns why the host's policy, as last reported, forbids a kind of job
-// altogether. The host decides in the end; checking here avoids jobs that are bound
-// to be refused.
-func allowed(h store.Host, kind topics.JobKind) error {
-	if p := h.Permits.V; p != nil && !p.Allows(kind) {
-		return forbids(h, "does not allow %s", kind)
+// opensOne returns why a host would refuse to back up each of the groups that are asked
+// for; if it takes one, it is asked for all, and says itself what it refuses.
+func (e *Engine) opensOne(ctx context.Context, h store.Host, groups []store.SourceGroup, name string) (why error) {
+	for _, g := range groups {
+		if name != "" && g.Name != name {
+			continue
+		}
+		err := e.Opens(ctx, h, topics.BackupJob, g.Repository, h.ID)
+		if err == nil {
+			return nil
+		}
+		why = cmp.Or(why, err)
 	}
-	return nil
+	return why
 }
 
-// within returns why the host's policy, as last reported, forbids this particular
-// operation.
-func within(h store.Host, kind topics.JobKind, o topics.Operation) error {
-	p := h.Permits.V
-	switch {
-	case p == nil || p.Anywhere || kind != topics.RestoreJob:
+// Opens returns why a host would refuse a job by what its policy says of repositories,
+// where that is certain: see [hosts.Presence.Permit]. The rules are the agent's own. What
+// only the host can tell, such as where a path leads, is left to it.
+func (e *Engine) Opens(ctx context.Context, h store.Host, kind topics.JobKind, repository topics.RepositoryID, place topics.HostID) error {
+	p := e.Presence.Permit(h)
+	if p == nil || p.Anywhere || !p.BackupPins {
 		return nil
-	case o.Target != "" && !p.Restores(o.Target):
-		return forbids(h, "lets restores write below %s only", strings.Join(p.RestoreRoots, ", "))
-	case !p.Overwrite && o.Overwrite != "" && o.Overwrite != "never":
-		return forbids(h, "lets no restore write over files that are there")
 	}
-	return nil
-}
-
-func forbids(h store.Host, format string, args ...any) error {
-	policy := "The policy"
-	if h.Policy != "" {
-		policy += " " + h.Policy
+	r, a, err := e.at(ctx, repository, place)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // there is no such place, which is said elsewhere
+	} else if err != nil {
+		return err
 	}
-	return fmt.Errorf("%w: %s of %s %s", ErrForbidden, policy, h.Name, fmt.Sprintf(format, args...))
+	return permits.Repository(h, p, kind, access(r, a, h.ID, kind))
 }
 
 // Cancel cancels a job. A queued job ends at once; a job that was sent ends when its
@@ -229,11 +277,13 @@ func (e *Engine) news(effects []protocol.PlaneEffect) {
 }
 
 // Do carries out the request that a consumer published on a do/ topic.
-func (e *Engine) Do(ctx context.Context, actor string, t topics.Topic) error {
-	a := Actor{Name: actor, Role: rights.Consumer}
+func (e *Engine) Do(ctx context.Context, a Actor, t topics.Topic) error {
 	switch t.Action {
 	case topics.ActionBackup:
 		_, _, err := e.Start(ctx, a, Request{Host: t.Host, Kind: topics.BackupJob})
+		if errors.Is(err, ErrQueueFull) {
+			e.Aside(t.Host, protocol.AsideQueue)
+		}
 		return err
 	case topics.ActionCancel:
 		if err := a.Lacks(rights.Cancel); err != nil {
@@ -244,7 +294,7 @@ func (e *Engine) Do(ctx context.Context, actor string, t topics.Topic) error {
 			return err
 		}
 		for _, j := range open {
-			if err := e.Cancel(ctx, actor, j.ID); err != nil && !errors.Is(err, ErrEnded) {
+			if err := e.Cancel(ctx, a.Name, j.ID); err != nil && !errors.Is(err, ErrEnded) {
 				return err
 			}
 		}

@@ -248,7 +248,8 @@ func (s *planSheet) config(ctx context.Context, h store.Host, now time.Time) (to
 		r, known := s.opened[id]
 		if !known {
 			row, a, err := s.engine.at(ctx, id, h.ID)
-			if errors.As(err, new(*places.NameError)) { // nothing can be fired until somebody names its place
+			// Nothing can be fired until somebody names its place, or enters what cannot be read.
+			if errors.As(err, new(*places.NameError)) || errors.As(err, new(*store.UnreadableError)) {
 				c.Groups = slices.DeleteFunc(c.Groups, func(g topics.PlannedGroup) bool { return g.Repository == id })
 				for i := range c.Schedules {
 					c.Schedules[i].Groups = slices.DeleteFunc(c.Schedules[i].Groups, func(g topics.ScheduledGroup) bool {

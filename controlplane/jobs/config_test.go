@@ -92,11 +92,11 @@ func TestAConfigIsSentUntilItIsInForceAndAgainWhenItChanges(t *testing.T) {
 
 func TestASlotThatTheHostBeganIsAJobLikeAnyOther(t *testing.T) {
 	w := newWorld(t)
-	sc := w.schedule(func(*store.Schedule) {})
+	sc := w.schedule(func(sc *store.Schedule) { sc.Cron = "* * * * *" })
 	w.connect()
 	c := w.config(func(c topics.Config) bool { return len(c.Schedules) == 1 })
 	w.step(protocol.Configured{Config: c, At: time.Now().UnixMilli()})
-	past := time.Now().Add(-72 * time.Hour).UnixMilli()
+	past := time.Now().Add(-72 * time.Hour).Truncate(time.Minute).UnixMilli()
 	c.Schedules[0].Groups[0].After = past - 1
 	w.step(protocol.Configured{Config: c, At: past})
 	w.step(protocol.Fired{Job: "by-itself-001", Slot: topics.Slot{Schedule: sc.ID, At: past}, Group: w.group.ID, Passed: 2, At: past + 1000})

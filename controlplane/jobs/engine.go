@@ -12,17 +12,18 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/tidy"
 	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/keyring"
 	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -51,17 +52,17 @@ func DefaultTiming() Timing {
 	}
 }
 
-const (
-	inboxSize = 1024 // messages queued for the loop; when full, each agent's own connection waits
-	// One commit stores at most this many messages, or bytes of them, because other
-	// work waits meanwhile.
-	batchSize, batchBytes = 256, 1 << 20
-)
-
 // Config holds what an engine needs.
 type Config struct {
-	Store    *store.Store
-	Key      seal.Key
+	Store *store.Store
+	Epoch int64 // of this control plane: agents leave one of a lower epoch than they have met
+	Key   seal.Key
+	// Keys, if set, are the sealing keys with a host that uses an identity of ours of this
+	// generation, in place of Key: the first seals what is said to it, any may open what it says.
+	Keys func(generation int64) []seal.Key
+	// Follows, if set, says which identity of ours hosts are to move to, nil if there is one
+	// alone.
+	Follows  func() *topics.Succession
 	Presence *hosts.Presence
 	Hub      *Hub
 	// Send gives a message to the agents' broker. It must not wait for an agent.
@@ -74,10 +75,21 @@ type Config struct {
 	Cut func(host topics.HostID, client string) int
 	// Came, if set, is called with each host whose hello is committed; everything the
 	// host reported before it is committed by then, too. It must not block.
-	Came   func(topics.HostID)
+	Came func(topics.HostID)
+	// Answered, if set, is called with each part of an answer to a query. It must not block.
+	// false is that the host was not asked.
+	Answered func(topics.HostID, topics.QueryID, topics.Answer) bool
+	// HearUntil, in Unix milliseconds, is until when no repository is made while hosts have
+	// not told what they did since the copy that this control plane was restored from.
+	HearUntil int64
+	// Short, if set, reports that the control plane's disk is short of space, so that new
+	// jobs are held; Refuses, that logs and reports are not taken: agents keep them.
+	Short, Refuses func() bool
+
 	Log    *slog.Logger
 	Timing Timing
 	Limits protocol.Limits
+	Intake Intake // the zero value is the default
 	Now    func() time.Time
 }
 
@@ -85,13 +97,14 @@ type Config struct {
 // the other methods may be called from any goroutine.
 type Engine struct {
 	Config
-	inbox   chan arrival
+	inbox   *inbox
 	stir    chan struct{}
 	done    chan struct{}
 	counter atomic.Uint64 // numbers messages sent; keeps rising across restarts
 
+	sending  sync.Mutex // from a message's number until it is given to the broker
 	mu       sync.Mutex
-	channels map[topics.HostID]*seal.Channel
+	channels map[topics.HostID]*line
 
 	refusals refusals
 
@@ -100,17 +113,22 @@ type Engine struct {
 	open     map[topics.JobID]topics.HostID // jobs that had not ended at the last tick
 	receipts map[journal]topics.Received
 	machines machines
-	looked   map[string]bool // locks whose hosts were already asked to look
+	stranded map[topics.HostID]int64 // epochs in which hosts cannot go on
+	looked   map[string]bool         // locks whose hosts were already asked to look
 	configs  configs
 	replays  replays
+	ticked   time.Time             // when the last tick ended
+	ticking  time.Duration         // how long it took
+	said     map[topics.HostID]int // oddities that were logged since the last settle
 }
 
 type arrival struct {
 	topic   topics.Topic
 	name    string
 	payload []byte
-	client  string // the connection's
-	remote  string // its address, without the port
+	client  string            // the connection's
+	remote  string            // its address, without the port
+	events  *protocol.Arrived // what it holds, if it was opened and put back
 }
 
 // A journal is the one of an agent, by its epoch.
@@ -121,25 +139,30 @@ type journal struct {
 
 // New returns an engine; Run starts it.
 func New(c Config) *Engine {
+	if c.Intake == (Intake{}) {
+		c.Intake = DefaultIntake()
+	}
 	e := &Engine{
 		Config:   c,
-		inbox:    make(chan arrival, inboxSize),
+		inbox:    newInbox(c.Intake),
 		stir:     make(chan struct{}, 1),
 		done:     make(chan struct{}),
-		channels: map[topics.HostID]*seal.Channel{},
+		channels: map[topics.HostID]*line{},
 		owners:   map[topics.JobID]topics.HostID{},
 		receipts: map[journal]topics.Received{},
 		machines: newMachines(),
+		stranded: map[topics.HostID]int64{},
 		refusals: refusals{new: map[topics.HostID]*refused{}, all: map[topics.HostID]*refused{}, at: map[topics.HostID]time.Time{}},
 		looked:   map[string]bool{},
+		said:     map[topics.HostID]int{},
 	}
 	e.counter.Store(uint64(c.Now().UnixMilli()) << 20)
 	return e
 }
 
 // Received queues a message from the agents' broker. The broker calls it on the
-// sending agent's own goroutine; when the queue is full it blocks, which delays only
-// that agent.
+// sending agent's own goroutine; while that agent has too much waiting it blocks, which
+// delays only that agent.
 func (e *Engine) Received(name string, payload []byte, retained bool) {
 	e.ReceivedFrom("", "", name, payload, retained)
 }
@@ -155,10 +178,7 @@ func (e *Engine) ReceivedFrom(client, remote, name string, payload []byte, retai
 		e.Refused(t.Host, name, errRetained.Error())
 		return
 	}
-	select {
-	case e.inbox <- arrival{t, name, payload, client, remote}:
-	case <-e.done:
-	}
+	e.inbox.put(arrival{topic: t, name: name, payload: payload, client: client, remote: remote})
 }
 
 // Stir makes Run look for due work at once.
@@ -173,6 +193,7 @@ func (e *Engine) Stir() {
 // database fails in a way that makes continuing pointless.
 func (e *Engine) Run(ctx context.Context) error {
 	defer close(e.done)
+	defer e.inbox.close()
 	tick, receipts := time.NewTicker(e.Timing.Tick), time.NewTicker(e.Timing.Receipt)
 	seen, settle := time.NewTicker(e.Timing.Seen), time.NewTicker(e.Timing.Settle)
 	defer tick.Stop()
@@ -180,15 +201,20 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer receipts.Stop()
 	defer seen.Stop()
 	e.resume(ctx)
+	e.hold(ctx)
 	for {
 		select {
 		case <-ctx.Done():
 			e.flush()
 			e.settle(context.WithoutCancel(ctx))
 			return nil
-		case a := <-e.inbox:
-			e.take(ctx, e.drain(a))
+		case <-e.inbox.ready:
+			e.take(ctx, e.inbox.take())
 		case <-e.stir:
+			if wait := e.ticking - time.Since(e.ticked); wait > 0 { // however often it is asked for, half of the time is for others
+				time.AfterFunc(wait, e.Stir)
+				continue
+			}
 			e.tick(ctx)
 		case <-tick.C:
 			e.tick(ctx)
@@ -206,98 +232,43 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
-func (e *Engine) drain(first arrival) []arrival {
-	batch, bytes := []arrival{first}, len(first.payload)
-	for len(batch) < batchSize && bytes < batchBytes {
-		select {
-		case a := <-e.inbox:
-			batch, bytes = append(batch, a), bytes+len(a.payload)
-		default:
-			return batch
-		}
-	}
-	return batch
-}
-
 // take handles a batch of messages: durable events in one commit, everything else one
 // by one.
 func (e *Engine) take(ctx context.Context, batch []arrival) {
-	var inputs []protocol.Arrived
-	now := e.Now().UnixMilli()
+	var inputs []arrival
 	for _, a := range batch {
-		ch, err := e.channel(ctx, a.topic.Host)
-		if err != nil {
-			e.Log.Warn("message from unknown host", "host", a.topic.Host, "err", err)
+		if a.events != nil {
+			inputs = append(inputs, a)
 			continue
 		}
-		switch a.topic.Kind {
-		case topics.KindBirth:
-			err = e.birth(ctx, ch, a)
-		case topics.KindDeath:
-			err = e.death(ctx, ch, a)
-		case topics.KindHeartbeat:
-			err = e.heartbeat(ch, a)
-		case topics.KindProgress:
-			err = e.progress(ctx, ch, a)
-		case topics.KindEvent:
-			var ev topics.Events
-			if ev, err = unseal[topics.Events](ch, a); err == nil && e.replays.again(a.payload) {
-				err = errReplay
-			} else if err == nil {
-				tidy(ev)
-				inputs = append(inputs, protocol.Arrived{Host: a.topic.Host, Events: ev, Now: now})
-			}
-		default:
-			err = errTopic
-		}
+		in, err := e.open1(ctx, a)
 		if err != nil && ctx.Err() == nil { // when stopping, errors say nothing about the sender
 			e.refuse(ctx, a, err)
+		}
+		if in != nil {
+			inputs = append(inputs, a.opened(*in))
 		}
 	}
 	if len(inputs) == 0 {
 		return
 	}
-	if err := e.steps(ctx, inputs); err != nil && len(inputs) > 1 && ctx.Err() == nil {
-		// One message is invalid; store the others one by one.
-		for _, in := range inputs {
-			if err := e.steps(ctx, []protocol.Arrived{in}); err != nil {
-				e.complain(ctx, "storing events failed", "host", in.Host, "err", err)
-			}
-		}
-	} else if err != nil {
-		e.complain(ctx, "storing events failed", "host", inputs[0].Host, "err", err)
+	left, err := e.steps(ctx, inputs)
+	if err != nil { // one message is invalid; store the others one by one
+		left = e.apart(ctx, inputs, err)
 	}
+	e.inbox.back(left)
 }
 
 // refuse counts a message that is invalid or not authentic. Errors of our own, such
 // as those of the database, are logged as ours.
 func (e *Engine) refuse(ctx context.Context, a arrival, err error) {
-	for _, reason := range []error{errUnsealed, errMAC, errReplay, errForeign, errTopic, errShape} {
+	for _, reason := range []error{errUnsealed, errMAC, errReplay, errForeign, errTopic, errShape, errBroken} {
 		if errors.Is(err, reason) {
 			e.Refused(a.topic.Host, a.name, reason.Error())
 			return
 		}
 	}
 	e.complain(ctx, "processing message failed", "host", a.topic.Host, "topic", a.name, "err", err)
-}
-
-// tidy limits log lines to what a correct agent sends: known levels and bounded text.
-func tidy(ev topics.Events) {
-	for _, event := range ev.Events {
-		if event.Log == nil {
-			continue
-		}
-		for i := range event.Log.Lines {
-			l := &event.Log.Lines[i]
-			if l.Level != topics.Warn && l.Level != topics.Error {
-				l.Level = topics.Info
-			}
-			l.Text = strings.ReplaceAll(l.Text, "\x00", "\ufffd")
-			if len(l.Text) > topics.MaxLine+100 {
-				l.Text = strings.ToValidUTF8(l.Text[:topics.MaxLine], "") + " … [cut]"
-			}
-		}
-	}
 }
 
 // complain logs an error, unless the control plane is stopping, when errors are
@@ -308,34 +279,22 @@ func (e *Engine) complain(ctx context.Context, what string, args ...any) {
 	}
 }
 
-func (e *Engine) steps(ctx context.Context, inputs []protocol.Arrived) error {
-	var effects []protocol.PlaneEffect
-	failpoint.Here("plane-received")
-	err := e.Store.Steps(ctx, func(tx protocol.PlaneTx) error {
-		for _, in := range inputs {
-			more, err := protocol.PlaneStep(e.Timing.Protocol, tx, in)
-			if err != nil {
-				return err
-			}
-			effects = append(effects, more...)
-		}
-		failpoint.Here("plane-uncommitted")
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	failpoint.Here("plane-committed")
-	e.perform(ctx, effects)
-	return nil
-}
-
 func (e *Engine) tick(ctx context.Context) {
+	began := time.Now()
+	defer func() { e.ticked, e.ticking = time.Now(), time.Since(began) }()
 	e.decide(ctx)
+	e.hold(ctx)
+	if err := e.disown(ctx); err != nil {
+		e.complain(ctx, "ending jobs of hosts that lost their repository failed", "err", err)
+	}
+	if err := e.unread(ctx); err != nil {
+		e.complain(ctx, "ending jobs whose repository has secrets that cannot be read failed", "err", err)
+	}
 	var effects []protocol.PlaneEffect
 	err := e.Store.Steps(ctx, func(tx protocol.PlaneTx) (err error) {
 		effects, err = protocol.PlaneStep(e.Timing.Protocol, tx, protocol.Tick{Now: e.Now().UnixMilli(),
-			Online: e.Presence.Reachable, Full: e.Presence.Full, Limits: e.Limits, Twins: e.machines.divided})
+			Online: e.Presence.Reachable, Full: e.Presence.Full, Limits: e.Limits, Short: e.short(), Twins: e.machines.divided,
+			HearUntil: e.HearUntil})
 		return err
 	})
 	if err != nil {
@@ -375,55 +334,70 @@ func (e *Engine) notice(ctx context.Context) {
 // perform carries out the effects of a committed step. Each is repeated by a later
 // step if it fails here.
 func (e *Engine) perform(ctx context.Context, effects []protocol.PlaneEffect) {
-	for _, effect := range effects {
-		switch effect := effect.(type) {
-		case protocol.SendReceipt:
-			e.receipts[journal{effect.Host, effect.Received.Epoch}] = effect.Received
-		case protocol.Greet:
-			if err := e.greeted(ctx, effect); err != nil {
-				e.complain(ctx, "welcoming a host failed", "host", effect.Host, "err", err)
+	for _, effect := range latest(effects) {
+		e.effect(ctx, effect)
+	}
+}
+
+func (e *Engine) effect(ctx context.Context, effect protocol.PlaneEffect) {
+	defer e.wall("following up a step")
+	switch effect := effect.(type) {
+	case protocol.SendReceipt:
+		e.receipts[journal{effect.Host, effect.Received.Epoch}] = effect.Received
+	case protocol.Greet:
+		if err := e.greeted(ctx, effect); err != nil {
+			e.complain(ctx, "welcoming a host failed", "host", effect.Host, "err", err)
+		}
+	case protocol.Forked:
+		e.Log.Warn("a copy of this host's journal was in use; its connections were cut", "host", effect.Host)
+		if e.Cut != nil {
+			e.Cut(effect.Host, "")
+		}
+	case protocol.Stranded:
+		e.strand(effect)
+	case protocol.SendRun:
+		failpoint.Here("plane-dispatched")
+		e.sendRun(ctx, effect.Job)
+		failpoint.Here("plane-command-sent")
+	case protocol.SendCancel:
+		e.command(effect.Job.Host, topics.Command{Job: effect.Job.ID, Cancel: true})
+	case protocol.Changed:
+		if effect.Job.State.Ended() {
+			e.owners[effect.Job.ID] = "" // ignore progress that arrives late
+		}
+		e.changed(effect.Job)
+		if effect.Job.State.Ended() {
+			if err := e.followUp(ctx, effect.Job.ID); err != nil {
+				e.complain(ctx, "following up the end of a job failed", "host", effect.Job.Host, "job", effect.Job.ID, "err", err)
 			}
-		case protocol.Forked:
-			e.Log.Warn("a copy of this host's journal was in use; its connections were cut", "host", effect.Host)
-			if e.Cut != nil {
-				e.Cut(effect.Host, "")
-			}
-		case protocol.SendRun:
-			failpoint.Here("plane-dispatched")
-			e.sendRun(ctx, effect.Job)
-			failpoint.Here("plane-command-sent")
-		case protocol.SendCancel:
-			e.command(effect.Job.Host, topics.Command{Job: effect.Job.ID, Cancel: true})
-		case protocol.Changed:
-			if effect.Job.State.Ended() {
-				e.owners[effect.Job.ID] = "" // ignore progress that arrives late
-			}
-			e.changed(effect.Job)
-			if effect.Job.State.Ended() {
-				if err := e.followUp(ctx, effect.Job.ID); err != nil {
-					e.complain(ctx, "following up the end of a job failed", "host", effect.Job.Host, "job", effect.Job.ID, "err", err)
-				}
-			}
-		case protocol.Logged:
-			e.Hub.publish(effect.Job, news{lines: entries(effect)})
-		case protocol.HelloCame:
-			e.Presence.Greeted(effect.Host, effect.Session)
-			e.configs.greeted = true
-			delete(e.configs.sent, effect.Host)
-			e.Log.Info("host connected", "host", effect.Host)
-			e.tell(effect.Host)
-			if e.Came != nil && !e.machines.divided[effect.Host] {
-				e.Came(effect.Host)
-			}
-		case protocol.ConfigCame:
-			e.tell(effect.Host)
-		case protocol.Stir:
-			e.Stir()
-		case protocol.Odd:
+		}
+	case protocol.Logged:
+		e.Hub.publish(effect.Job, news{lines: entries(effect)})
+	case protocol.HelloCame:
+		e.Presence.Greeted(effect.Host, effect.Session)
+		e.configs.greeted = true
+		delete(e.configs.sent, effect.Host)
+		e.Log.Info("host connected", "host", effect.Host)
+		e.tell(effect.Host)
+		if e.Came != nil && !e.machines.divided[effect.Host] {
+			e.Came(effect.Host)
+		}
+	case protocol.ConfigCame:
+		e.tell(effect.Host)
+	case protocol.FactsCame:
+		e.tell(effect.Host)
+		e.Stir()
+	case protocol.Stir:
+		e.Stir()
+	case protocol.Held:
+		e.Presence.Held(effect.Host, time.UnixMilli(effect.Until))
+		e.tell(effect.Host)
+	case protocol.Odd:
+		if e.said[effect.Host]++; e.said[effect.Host] <= refusalsLogged {
 			e.Log.Warn("event does not fit", "host", effect.Host, "job", effect.Job, "err", effect.What)
-			if effect.Foreign {
-				e.Refused(effect.Host, "", errForeign.Error())
-			}
+		}
+		if effect.Foreign {
+			e.Refused(effect.Host, "", errForeign.Error())
 		}
 	}
 }
@@ -472,6 +446,12 @@ func (e *Engine) flush() {
 }
 
 func (e *Engine) sendRun(ctx context.Context, p protocol.PlaneJob) {
+	if stop, err := e.unsaid(ctx, p); stop || err != nil {
+		if err != nil {
+			e.complain(ctx, "looking whether a host still has a job's repository failed", "host", p.Host, "job", p.ID, "err", err)
+		}
+		return
+	}
 	run, err := e.run(ctx, p.ID)
 	if err != nil {
 		e.complain(ctx, "building command failed", "host", p.Host, "job", p.ID, "err", err)
@@ -488,6 +468,9 @@ func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
 	r, a, err := e.at(ctx, j.Repository, j.Where())
 	if err != nil {
 		return topics.Run{}, err
+	}
+	if len(a.Unread) > 0 && keeps(r, j.Host, j.Kind) {
+		return topics.Run{}, &store.UnreadableError{Repository: r.ID, Name: r.Name, Parts: a.Unread, Err: keyring.ErrKey}
 	}
 	run := topics.Run{Kind: j.Kind, Repository: access(r, a, j.Host, j.Kind)}
 	if j.Schedule != "" {
@@ -507,12 +490,34 @@ func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
 		if run.Repository.Initialise, run.Group, err = e.making(ctx, j); err != nil {
 			return topics.Run{}, err
 		}
+	case topics.DrillJob:
+		if run.Drill, err = e.Store.DrillOf(ctx, j); err != nil {
+			return topics.Run{}, err
+		}
+		if run.Group.Limits, err = e.limitsOfDrill(ctx, run.Drill); err != nil {
+			return topics.Run{}, err
+		}
 	case topics.RestoreJob:
 		if run.Group.Limits, err = e.limitsOf(ctx, j.Repository, run.Snapshot); err != nil {
 			return topics.Run{}, err
 		}
 	}
 	return run, nil
+}
+
+// limitsOfDrill returns the strictest limits of all source groups that a drill proves: it
+// reads what belongs to each of them, in one job.
+func (e *Engine) limitsOfDrill(ctx context.Context, d *topics.Drill) (l topics.Limits, err error) {
+	for _, of := range d.Groups {
+		g, err := e.Store.SourceGroup(ctx, of.Group)
+		if errors.Is(err, store.ErrNotFound) {
+			continue // removed since: it limits nothing any more
+		} else if err != nil {
+			return l, fmt.Errorf("limits of a drill: %w", err)
+		}
+		l = l.Strictest(g.Topic().Limits)
+	}
+	return l, nil
 }
 
 // limitsOf returns the limits of the source group that the snapshot belongs to, and
@@ -529,13 +534,17 @@ func (e *Engine) limitsOf(ctx context.Context, id topics.RepositoryID, snapshot 
 	return g.Topic().Limits, nil
 }
 
-// repository reads a repository and its secrets.
+// repository reads a repository and its secrets. It returns a *store.UnreadableError if
+// those that every job needs cannot be read; without the maintenance credential it goes on.
 func (e *Engine) repository(ctx context.Context, id topics.RepositoryID) (store.Repository, store.RepositoryAccess, error) {
 	r, err := e.Store.Repository(ctx, id)
 	if err != nil {
 		return r, store.RepositoryAccess{}, fmt.Errorf("repository %s: %w", id, err)
 	}
 	a, err := e.Store.RepositoryAccess(ctx, id)
+	if bad := (*store.UnreadableError)(nil); errors.As(err, &bad) && !bad.Everyday() {
+		err = nil
+	}
 	if err != nil {
 		return r, a, fmt.Errorf("repository %s: %w", id, err)
 	}
@@ -543,7 +552,8 @@ func (e *Engine) repository(ctx context.Context, id topics.RepositoryID) (store.
 }
 
 // at is repository as it is at a host's place: whether there is one yet, and at which
-// addresses; agents see no {host}. It returns a *places.NameError if that has no name.
+// addresses; agents see no {host}. It returns a *places.NameError if that has no name, and
+// a *store.UnreadableError as repository does.
 func (e *Engine) at(ctx context.Context, id topics.RepositoryID, host topics.HostID) (store.Repository, store.RepositoryAccess, error) {
 	r, a, err := e.repository(ctx, id)
 	if err != nil || places.Shared(r.Location) {
@@ -580,23 +590,29 @@ func (e *Engine) command(host topics.HostID, c topics.Command) {
 	})
 }
 
-// send seals a message for the host's current session.
-func (e *Engine) send(host topics.HostID, t topics.Topic, build func(topics.Stamp) any) {
+// send seals a message for the host's current session. false is that it did not go out. One
+// follows the other in the order of their numbers, whoever sends: an agent refuses what
+// does not rise.
+func (e *Engine) send(host topics.HostID, t topics.Topic, build func(topics.Stamp) any) bool {
 	e.mu.Lock()
 	ch := e.channels[host]
 	e.mu.Unlock()
 	if ch == nil {
-		return // no birth since the start, so it is not connected
+		return false // no birth since the start, so it is not connected
 	}
+	e.sending.Lock()
+	defer e.sending.Unlock()
 	name := t.String()
 	payload := ch.Seal(name, topics.Encode(build(topics.Stamp{Session: e.Presence.Session(host), N: e.counter.Add(1)})))
 	if err := e.Send(name, payload); err != nil {
 		e.Log.Warn("sending message failed", "host", host, "topic", name, "err", err)
+		return false
 	}
+	return true
 }
 
 // channel returns the channel that seals and opens a trusted host's messages.
-func (e *Engine) channel(ctx context.Context, host topics.HostID) (*seal.Channel, error) {
+func (e *Engine) channel(ctx context.Context, host topics.HostID) (*line, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock() // hold the lock while reading, so that keys dropped by Forget meanwhile do not come back
 	if ch := e.channels[host]; ch != nil {
@@ -609,12 +625,83 @@ func (e *Engine) channel(ctx context.Context, host topics.HostID) (*seal.Channel
 	if h.RevokedAt > 0 {
 		return nil, store.ErrRevoked
 	}
-	ch, err := seal.NewChannel(e.Key, h.SealKey, seal.Plane, string(host))
-	if err != nil {
-		return nil, err
+	keys := []seal.Key{e.Key}
+	if e.Keys != nil {
+		keys = e.Keys(h.Generation)
+	}
+	ch := &line{peer: h.SealKey}
+	for _, key := range keys {
+		c, err := seal.NewChannel(key, h.SealKey, seal.Plane, string(host))
+		if err != nil {
+			return nil, err
+		}
+		if ch.Channel == nil {
+			ch.Channel = c
+		} else {
+			ch.others = append(ch.others, c)
+		}
 	}
 	e.channels[host] = ch
 	return ch, nil
+}
+
+// next is the identity that a first welcome tells; without it there is one alone.
+func (e *Engine) next() *topics.Succession {
+	if e.Follows == nil {
+		return nil
+	}
+	return e.Follows()
+}
+
+// A line is the channel with a host. While it moves to another identity of ours, what
+// it said before is still on its way.
+type line struct {
+	*seal.Channel
+	peer   []byte // the host's key
+	others []*seal.Channel
+}
+
+// Open returns what the host sealed, for whichever of our keys.
+func (l *line) Open(topic string, sealed []byte) ([]byte, error) {
+	plain, err := l.Channel.Open(topic, sealed)
+	for _, c := range l.others {
+		if err == nil {
+			break
+		}
+		plain, err = c.Open(topic, sealed)
+	}
+	return plain, err
+}
+
+// Verify reports whether the host signed this, with whichever of our keys.
+func (l *line) Verify(topic string, payload, sum []byte) bool {
+	return l.Channel.Verify(topic, payload, sum) ||
+		slices.ContainsFunc(l.others, func(c *seal.Channel) bool { return c.Verify(topic, payload, sum) })
+}
+
+// Succeed has everybody told of another identity of ours. Hosts that several machines
+// use hear of it when they connect again.
+func (e *Engine) Succeed(ctx context.Context) error {
+	e.mu.Lock()
+	clear(e.channels)
+	e.mu.Unlock()
+	next := e.next()
+	rows, err := e.Store.Hosts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, h := range rows {
+		if h.RevokedAt > 0 || !e.Presence.Reachable(h.ID) {
+			continue
+		}
+		if _, err := e.channel(ctx, h.ID); err != nil {
+			return err
+		}
+		if next != nil && h.TwinsSince == 0 {
+			e.say(h.ID, e.Presence.Session(h.ID), "", topics.Welcome{Received: topics.Received{Epoch: h.ReceivedEpoch}, Next: next})
+		}
+	}
+	return nil
 }
 
 // Forget drops a host's cached keys. It is called when they were replaced or revoked.
@@ -633,7 +720,7 @@ func (e *Engine) Expel(ctx context.Context, host topics.HostID) error {
 	return e.Store.Died(ctx, host, session)
 }
 
-func unseal[T any](ch *seal.Channel, a arrival) (T, error) {
+func unseal[T any](ch *line, a arrival) (T, error) {
 	var none T
 	plain, err := ch.Open(a.name, a.payload)
 	if err != nil {
@@ -652,7 +739,7 @@ func decode[T any](plain []byte) (T, error) {
 
 // birth answers an authenticated birth with a welcome. The session becomes current
 // only when a sealed message of it has arrived.
-func (e *Engine) birth(ctx context.Context, ch *seal.Channel, a arrival) error {
+func (e *Engine) birth(ctx context.Context, ch *line, a arrival) error {
 	b, err := decode[topics.Birth](a.payload)
 	if err != nil {
 		return err
@@ -661,14 +748,11 @@ func (e *Engine) birth(ctx context.Context, ch *seal.Channel, a arrival) error {
 	if !ch.Verify(a.name, b.Signed(topics.Born), b.MAC) {
 		return errMAC
 	}
-	if b.Instance != "" && (len(b.Instance) > maxInstance || !ch.Verify(a.name, b.Signed(topics.BornAs(b.Instance)), b.Proof)) {
+	if b.Instance != "" && (len(b.Instance) > tidy.MostInstance || !ch.Verify(a.name, b.Signed(topics.BornAs(b.Instance)), b.Proof)) {
 		return errMAC
 	}
 	return e.meet(ctx, host, born{Birth: b, client: a.client, remote: a.remote, at: e.Now()})
 }
-
-// maxInstance is how long the name of an agent's process may be.
-const maxInstance = 64
 
 // welcome answers a birth that is the host's.
 func (e *Engine) welcome(ctx context.Context, host topics.HostID, b born) error {
@@ -686,7 +770,8 @@ func (e *Engine) welcome(ctx context.Context, host topics.HostID, b born) error 
 	if err != nil {
 		return err
 	}
-	w := topics.Welcome{Received: h.Received(), Clock: e.Now().UnixMilli()}
+	w := topics.Welcome{Received: h.Received(), Clock: e.Now().UnixMilli(), Known: e.afresh(host, b.Session), Plane: e.Epoch,
+		Next: e.next()}
 	if b.Protocol[1] < topics.Protocol[0] || b.Protocol[0] > topics.Protocol[1] {
 		w.Refused = fmt.Sprintf("This control plane speaks protocol %d to %d, the agent %d to %d. Install the agent that came with the "+
 			"control plane.",
@@ -714,12 +799,12 @@ func (e *Engine) outlived(ctx context.Context, host topics.HostID, s, known topi
 	}
 	e.send(host, topics.Topic{Kind: topics.KindWelcome, Host: host}, func(stamp topics.Stamp) any {
 		stamp.Session = s
-		return topics.Welcome{Stamp: stamp, Received: h.Received(), Clock: e.Now().UnixMilli(), Known: known}
+		return topics.Welcome{Stamp: stamp, Received: h.Received(), Clock: e.Now().UnixMilli(), Known: known, Plane: e.Epoch, Next: e.next()}
 	})
 	return nil
 }
 
-func (e *Engine) death(ctx context.Context, ch *seal.Channel, a arrival) error {
+func (e *Engine) death(ctx context.Context, ch *line, a arrival) error {
 	d, err := decode[topics.Death](a.payload)
 	if err != nil {
 		return err
@@ -737,11 +822,12 @@ func (e *Engine) death(ctx context.Context, ch *seal.Channel, a arrival) error {
 	return nil
 }
 
-func (e *Engine) heartbeat(ch *seal.Channel, a arrival) error {
+func (e *Engine) heartbeat(ch *line, a arrival) error {
 	b, err := unseal[topics.Heartbeat](ch, a)
 	if err != nil {
 		return err
 	}
+	tidy.Beat(&b)
 	was, _ := e.Presence.Connection(a.topic.Host)
 	if !e.Presence.Heard(a.topic.Host, b.Stamp) {
 		e.overtakes(a.topic.Host, protocol.Sighting{Instance: b.Instance, Session: b.Session})
@@ -751,6 +837,7 @@ func (e *Engine) heartbeat(ch *seal.Channel, a arrival) error {
 		e.told(a.topic.Host, e.Presence.RefusedThere(a.topic.Host, b.Refused))
 	}
 	e.Presence.Clock(a.topic.Host, time.UnixMilli(b.Clock).Sub(e.Now()))
+	e.Presence.Permits(a.topic.Host, b.Permits)
 	changed := e.Presence.Disk(a.topic.Host, b.Disk, time.UnixMilli(b.Clock).Sub(e.Now()))
 	if changed && e.Presence.Full(a.topic.Host) {
 		e.Log.Warn("a host has no room for its journal and begins nothing", "host", a.topic.Host, "err", b.Disk.Error)
@@ -766,7 +853,7 @@ func (e *Engine) heartbeat(ch *seal.Channel, a arrival) error {
 	return nil
 }
 
-func (e *Engine) progress(ctx context.Context, ch *seal.Channel, a arrival) error {
+func (e *Engine) progress(ctx context.Context, ch *line, a arrival) error {
 	p, err := unseal[topics.Progress](ch, a)
 	if err != nil {
 		return err

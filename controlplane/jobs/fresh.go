@@ -1,62 +1,44 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"slices"
-	"strings"
+	"math/rand/v2"
 
+	"github.com/restic-manager/restic-manager/controlplane/permits"
+	"github.com/restic-manager/restic-manager/controlplane/restores"
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// defaultRestores is where hosts restore to of which it is not known: whose agent is
-// older, and whose policy sets no limit.
-const (
-	defaultRestores        = "/var/lib/restic-manager-agent/restored"
-	defaultWindowsRestores = `C:\ProgramData\restic-manager-agent\restored`
-)
-
-// RestoreRoot returns the directory of a host below which a restore makes one of its
-// own, if nobody says where to.
-func RestoreRoot(h store.Host) string {
-	switch p := h.Permits.V; {
-	case p != nil && p.RestoreTo != "":
-		return p.RestoreTo
-	case p != nil && !p.Anywhere && len(p.RestoreRoots) > 0:
-		return p.RestoreRoots[0]
-	case h.OS == "windows":
-		return defaultWindowsRestores
+// Drawn returns what a drill is to prove, with its sample's size and a seed of its own. The
+// snapshots are chosen when it is sent.
+func Drawn(d *topics.Drill) *topics.Drill {
+	out := topics.Drill{}
+	if d != nil {
+		out = *d
 	}
-	return defaultRestores
-}
-
-// FreshTarget names a directory for one restore alone, below [RestoreRoot]: by the
-// host, the snapshot and the moment, in UTC. mark tells those of one second apart.
-func FreshTarget(h store.Host, snapshot, at, mark string) string {
-	root, slash := RestoreRoot(h), "/"
-	if !strings.HasPrefix(root, "/") {
-		slash = `\`
+	out.Groups = nil
+	if !out.Full {
+		out.Files, out.Bytes = cmp.Or(out.Files, topics.DrillFiles), cmp.Or(out.Bytes, topics.DrillBytes)
 	}
-	name := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r) {
-			return r
-		}
-		return '_'
-	}, h.Name)
-	name = strings.Trim(name[:min(len(name), 60)], ".")
-	if name == "" {
-		name = "host"
-	}
-	return strings.TrimRight(root, `/\`) + slash + name + "-" + snapshot[:min(len(snapshot), 8)] + "-" + at + "-" + mark
+	out.Seed = cmp.Or(out.Seed, 1+rand.Int64N(1<<53-1)) // as JSON's readers can hold it
+	return &out
 }
 
 // fresh gives a restore that says no target a directory of its own. If the same was
-// asked for and has not ended, it is that one's.
-func (e *Engine) fresh(ctx context.Context, r Request) (Request, error) {
+// asked for and has not ended, it is that one's; if a dry run was done first, the dry
+// run's.
+func (e *Engine) fresh(ctx context.Context, a Actor, r Request) (_ Request, err error) {
 	r.Operation.Fresh = false // that is ours to say
-	if r.Kind != topics.RestoreJob || r.Operation.Target != "" {
+	if r.Kind != topics.RestoreJob {
 		return r, nil
+	}
+	r.Operation, err = restores.Into(ctx, e.Store, r.DryRunJob, r.Operation)
+	if err != nil || r.Operation.Target != "" || r.Operation.InPlace {
+		return r, err
 	}
 	h, err := e.Store.Host(ctx, r.Host)
 	if errors.Is(err, store.ErrNotFound) {
@@ -68,17 +50,51 @@ func (e *Engine) fresh(ctx context.Context, r Request) (Request, error) {
 	if err != nil {
 		return r, err
 	}
-	now := e.Now()
+	now, first := e.Now(), ""
+	for _, item := range r.Operation.Basket() {
+		first = item.Snapshot
+		break
+	}
 	id := topics.NewID(now)
-	target := FreshTarget(h, r.Operation.Snapshot, now.UTC().Format("20060102-150405"), id[len(id)-4:])
+	r.Operation.Target = restores.FreshTarget(h, first, now.UTC().Format("20060102-150405"), id[len(id)-4:])
+	r.Operation.Fresh = true
 	for _, j := range open {
-		if o := j.Operation.V; o != nil && j.Kind == r.Kind && j.Repository == r.Repository && !j.CancelAsked && o.Fresh &&
-			o.Snapshot == r.Operation.Snapshot && o.Overwrite == r.Operation.Overwrite && o.DryRun == r.Operation.DryRun &&
-			slices.Equal(o.Paths, r.Operation.Paths) {
-			target = o.Target
+		if o := j.Operation.V; o != nil && j.Kind == r.Kind && j.Repository == r.Repository && !j.CancelAsked && restores.Same(*o, r.Operation) &&
+			o.Confined == (h.Permits.V.Quarantined(o.Target) && !rights.May(a.Role, rights.RestoreOver)) {
+			r.Operation.Target = o.Target
 			break
 		}
 	}
-	r.Operation.Target, r.Operation.Fresh = target, true
 	return r, nil
+}
+
+// judge returns why a restore is not asked for as it is, whoever asks: its host, what has
+// to be seen first, and what has to be said. It returns the operation with what it has to
+// find, if it goes by a dry run.
+func (e *Engine) judge(ctx context.Context, r Request, place topics.HostID) (topics.Operation, error) {
+	o := r.Operation
+	h, err := e.Store.Host(ctx, r.Host)
+	if errors.Is(err, store.ErrNotFound) {
+		return o, ErrNoHost
+	} else if err != nil {
+		return o, err
+	}
+	if err := e.gone(ctx, r.Host, r.Kind, r.Repository, o); err != nil {
+		return o, err
+	}
+	if r.DryRunJob != "" {
+		o.Preview = &topics.Preview{Job: r.DryRunJob}
+	}
+	for _, err := range []error{permits.Kind(h, r.Kind), restores.Able(h, o), permits.Restore(h, o)} {
+		if err != nil {
+			return o, err
+		}
+	}
+	if r.DryRunJob != "" {
+		if o.Preview, err = restores.Preview(ctx, e.Store, e.Presence, e.Now(), restores.Wish{Host: h, Repository: r.Repository, Place: place,
+			Operation: o, DryRun: r.DryRunJob}); err != nil {
+			return o, err
+		}
+	}
+	return o, restores.Confirm(h, o, r.Confirm)
 }

@@ -57,34 +57,6 @@ func TestARestoreWithoutATargetGetsADirectoryOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestWhereAFreshDirectoryIs(t *testing.T) {
-	permits := func(p topics.Permits) store.JSON[topics.Permits] { return store.JSON[topics.Permits]{V: &p} }
-	for _, c := range []struct {
-		want, name, os string
-		permits        store.JSON[topics.Permits]
-	}{
-		{"/var/lib/restic-manager-agent/restored/a-aaaaaaaa-t-m", "a", "", store.JSON[topics.Permits]{}},
-		{"/back/a-aaaaaaaa-t-m", "a", "", permits(topics.Permits{RestoreRoots: []string{"/back", "/x"}})},
-		{"/own/restored/a-aaaaaaaa-t-m", "a", "", permits(topics.Permits{Anywhere: true, RestoreTo: "/own/restored"})},
-		{`C:\ProgramData\restic-manager-agent\restored\pc-aaaaaaaa-t-m`, "pc", "windows", permits(topics.Permits{Anywhere: true})},
-		{`D:\back\pc_1-aaaaaaaa-t-m`, "pc 1", "windows", permits(topics.Permits{RestoreTo: `D:\back\`})},
-		{"/back/m_ller_.._x-aaaaaaaa-t-m", "müller/../x", "", permits(topics.Permits{RestoreTo: "/back"})},
-		{"/back/host-aaaaaaaa-t-m", "..", "", permits(topics.Permits{RestoreTo: "/back"})},
-	} {
-		h, want := store.Host{Name: c.name, OS: c.os, Permits: c.permits}, c.want
-		got := FreshTarget(h, strings.Repeat("a", 64), "t", "m")
-		if got != want {
-			t.Errorf("%q: %s, want %s", h.Name, got, want)
-		}
-		if err := (topics.Operation{Snapshot: "aaaaaaaa", Target: got, Fresh: true}).Check(topics.RestoreJob); err != nil {
-			t.Error(err)
-		}
-		if p := h.Permits.V; p != nil && p.RestoreTo == "" && !p.Restores(got) {
-			t.Errorf("%s is where the policy does not allow it", got)
-		}
-	}
-}
-
 func TestATargetThatHoldsFilesIsNoMatterOfPolicy(t *testing.T) {
 	for _, c := range []struct {
 		cause   topics.Cause
@@ -92,6 +64,7 @@ func TestATargetThatHoldsFilesIsNoMatterOfPolicy(t *testing.T) {
 		taken   bool
 	}{
 		{topics.CausePolicy, `"/back" is not empty, and this host's policy backup lets no restore write over files that are there.`, true},
+		{topics.CausePolicy, `"/back" is not empty, and who asked for this may not write over files that are there.`, true},
 		{topics.CauseUsage, "3 files would be overwritten at the target, the first is /a: restic 0.14.0 cannot leave them alone.", true},
 		{topics.CausePolicy, "This host's policy backup lets restores write below /back only, and \"/x\" is not there.", false},
 		{topics.CauseUsage, "the snapshot holds no /home/anna", false},
@@ -100,5 +73,17 @@ func TestATargetThatHoldsFilesIsNoMatterOfPolicy(t *testing.T) {
 		if offered := e.Remedies[0].Cure == CureElsewhere; offered != c.taken {
 			t.Errorf("%q: %+v", c.message, e)
 		}
+	}
+}
+
+// What the first sample did not take may be what is broken.
+func TestADrillThatRunsAgainDrawsAnotherSample(t *testing.T) {
+	w := newWorld(t)
+	j := store.Job{Host: w.host.ID, Kind: topics.DrillJob, Repository: "vault-0001"}
+	j.Operation.V = &topics.Operation{Drill: &topics.Drill{Seed: 7, Files: 3, Bytes: 4}}
+	r, _ := w.engine.Again(t.Context(), Actor{"anna", store.Admin}, j, false)
+	d := Drawn(r.Operation.Drill)
+	if d.Seed == 7 || d.Files != 3 || d.Bytes != 4 || j.Operation.V.Drill.Seed != 7 {
+		t.Errorf("it is asked for %+v, and the first had %+v", d, j.Operation.V.Drill)
 	}
 }

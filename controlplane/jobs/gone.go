@@ -25,7 +25,11 @@ func (e *GoneError) Error() string {
 // One that nobody knows may be there.
 func (e *Engine) gone(ctx context.Context, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID,
 	o topics.Operation) error {
-	for _, id := range []string{o.Snapshot, o.From, o.To} {
+	ids := []string{o.From, o.To}
+	for _, item := range o.Basket() {
+		ids = append(ids, item.Snapshot)
+	}
+	for _, id := range ids {
 		if id == "" {
 			continue
 		}

@@ -37,6 +37,11 @@ func everyday(r store.Repository, a store.RepositoryAccess) topics.Repository {
 	return out
 }
 
+// keeps reports whether a job gets the maintenance credential, if that has a URL of its own.
+func keeps(r store.Repository, host topics.HostID, k topics.JobKind) bool {
+	return r.Keeper != "" && host == r.Keeper && (Maintains(k) || looks(k))
+}
+
 // access returns the credential with which a job opens its repository. The keeper
 // alone gets the maintenance credential, and only for maintenance. If that credential
 // has a URL of its own, the keeper lists the repository there, too, because its
@@ -44,7 +49,7 @@ func everyday(r store.Repository, a store.RepositoryAccess) topics.Repository {
 func access(r store.Repository, a store.RepositoryAccess, host topics.HostID, k topics.JobKind) topics.Repository {
 	out := everyday(r, a)
 	m := a.Maintenance
-	if m == nil || r.Keeper == "" || host != r.Keeper || !Maintains(k) && (m.URL == "" || !looks(k)) {
+	if m == nil || !keeps(r, host, k) || !Maintains(k) && m.URL == "" {
 		return out
 	}
 	maps.Copy(out.Env, m.Env)

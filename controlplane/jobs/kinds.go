@@ -58,6 +58,11 @@ var kinds = map[topics.JobKind]kind{
 	topics.FindJob:      {looks: true, failed: onlyLooked, cancelled: unchanged},
 	topics.KeyJob:       {looks: true, failed: onlyLooked, cancelled: unchanged},
 	topics.LocksJob:     {looks: true, failed: onlyLooked, cancelled: unchanged},
+	topics.DrillJob: {
+		failed: "The repository and the host's own files are untouched, and what was restored to be compared is removed again. " +
+			"That the host can be restored is not proven by this run.",
+		cancelled: stops + "What it has restored is removed again; nothing is proven by it.",
+	},
 	topics.RestoreJob: {
 		failed: "The repository is untouched. " +
 			"Files that were already brought back are in the target, perhaps not all of them and not whole.",
@@ -72,10 +77,18 @@ func Maintains(k topics.JobKind) bool { return kinds[k].maintains }
 // looks reports whether a kind changes nothing, in the repository or on the host.
 func looks(k topics.JobKind) bool { return kinds[k].looks }
 
+// triesOnly reports whether a job is a restore's dry run, which writes nothing.
+func triesOnly(j store.Job) bool {
+	return j.Kind == topics.RestoreJob && j.Operation.V != nil && j.Operation.V.DryRun
+}
+
 // CancelEffect says what cancelling a job keeps and loses.
 func CancelEffect(j store.Job) string {
 	if j.State == topics.Queued {
 		return "It has not begun; nothing is lost."
+	}
+	if triesOnly(j) {
+		return stops + "Nothing was written: it is a dry run."
 	}
 	return kinds[j.Kind].cancelled
 }

@@ -134,11 +134,16 @@ const ownTime = 10 * time.Minute
 
 // own queues a job on behalf of the control plane, at the place of another host if that is
 // not "". at is the time it counts as queued (0 is now), so that it can run before the jobs
-// that wait for it.
+// that wait for it. A host that does not have the repository is not asked.
 func (e *Engine) own(
 	ctx context.Context, host topics.HostID, k topics.JobKind, repository topics.RepositoryID, place topics.HostID, at int64,
 ) error {
 	now := e.Now()
+	// Whose a lock is, its hostname says, which whoever made it chose; and so does each agent
+	// choose its own. Neither gets anybody a repository.
+	if has, err := e.Store.HasRepository(ctx, host, repository, place); err != nil || !has {
+		return err
+	}
 	_, _, err := e.Store.Ask(ctx, store.Plane, store.Job{
 		ID:         topics.JobID(topics.NewID(now)),
 		Host:       host,

@@ -43,11 +43,13 @@ const (
 	memoryGone    topics.Cause = "killed: memory"
 	neverThere    topics.Cause = "repository-missing: never there"
 	noSnapshot    topics.Cause = "unknown: snapshot"
+	targetClosed  topics.Cause = "permission: target"
+	ownersLost    topics.Cause = "permission: owners"
 )
 
 // nuancesInOrder lists all, those first that are told by more.
 var nuancesInOrder = []topics.Cause{sshMissing, rcloneMissing, noRemote, configLocked, sshSetUp, sftpOff, clockWrong, dailyCap, namesGone,
-	pageAnswered, shareGone, serverBusy, farPermission, memoryGone, neverThere, noSnapshot}
+	pageAnswered, shareGone, serverBusy, farPermission, memoryGone, neverThere, noSnapshot, ownersLost, targetClosed}
 
 var passes = Remedy{Text: "This passes by itself most of the time: what a schedule owes is tried again."}
 
@@ -59,6 +61,26 @@ var nuances = map[topics.Cause]nuance{
 			{Text: "Compare the ID with the snapshots of the repository: somebody may have removed it, or it is one of another repository.",
 				Cure: CureCheck},
 			again("If it is listed there, run {it} again."),
+		},
+	}},
+	targetClosed: {topics.CausePermission, []string{"the target cannot be written", "read-only file system"}, Explanation{
+		Cause:  "The target cannot be written to",
+		Effect: "The repository is untouched. Files that were already brought back are in the target.",
+		Remedies: []Remedy{
+			{Text: "If its disk is mounted read-only, mount it writable. A system does that by itself with a disk that has faults: look into " +
+				"the host's system log."},
+			{Text: "Let the agent's user write there. A unit of systemd with ProtectSystem or ReadOnlyPaths keeps it out as well."},
+			{Text: "Or choose another target.", Cure: CureRestore},
+			thenAgain,
+		},
+	}},
+	ownersLost: {topics.CausePermission, []string{"without the owner"}, Explanation{ // the agent's words
+		Cause:  "Files came back without their owners",
+		Effect: "What was restored is in the target with its content; what the log names belongs there to somebody else than before.",
+		Remedies: []Remedy{
+			{Text: "Disks with FAT or exFAT and many shares keep no owners. If they are not needed there, restore without owners.",
+				Cure: CureRestore},
+			{Text: "If they are needed, choose a target on a disk of the host itself, and let the agent run as root.", Cure: CureRestore},
 		},
 	}},
 	sshMissing: {topics.CauseUsage, []string{`exec: "ssh`, "/ssh: no such file", `\ssh.exe: `}, Explanation{

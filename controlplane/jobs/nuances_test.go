@@ -71,3 +71,41 @@ func TestAMessageThatNamesWhatToDoGetsItsOwnWords(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatKeepsARestoreFromItsTarget has words for each place at which files do not come.
+func TestWhatKeepsARestoreFromItsTarget(t *testing.T) {
+	for _, c := range []struct {
+		state   topics.JobState
+		cause   topics.Cause
+		message string
+		title   string
+		says    string
+	}{
+		{topics.Failed, topics.CausePermission, "the target cannot be written: mkdir /srv/x: read-only file system",
+			"The target cannot be written to", "mount it writable"},
+		{topics.Failed, topics.CausePermission, "the target cannot be written: mkdir /srv/x: input/output error",
+			"The target cannot be written to", "system log"},
+		{topics.Failed, topics.CausePermission, "2 items could not be restored, the first is /d/a: open /srv/x/d/a: read-only file system",
+			"The target cannot be written to", "another target"},
+		{topics.Failed, topics.CausePermission, "Fatal: unable to open config file: open /srv/repo/config: permission denied",
+			"The agent may not do that on its host", ""},
+		{topics.Failed, topics.CausePermission, "unable to create lock in backend: open /srv/repo/locks/1: read-only file system",
+			"The repository takes no writes", ""},
+		{topics.Warnings, topics.CausePermission, "2 items came without the owner they had, the first is /d/a: lchown: operation not permitted",
+			"Files came back without their owners", "restore without owners"},
+		{topics.Warnings, topics.CausePermission, "2 items could not be restored, the first is /d/a: open: permission denied",
+			"The agent may not do that on its host", ""},
+		{topics.Failed, topics.CauseHostDisk, "the target cannot be written: mkdir /srv/x: disk quota exceeded",
+			"There is no space left where the target is", "Make room"},
+		{topics.Failed, topics.CauseHostDisk, "what is restored cannot be written down: write /a/restores/1.list: no space left on device",
+			"There is no space left on the host", "state directory"},
+		{topics.Failed, topics.CauseUsage, "/proc is not mounted on this host, and without it nothing can be given to the owner of the target",
+			"restic could not do what the restore asked for", ""},
+	} {
+		e := ExplainJob(store.Job{Kind: topics.RestoreJob, State: c.state, Cause: c.cause, Message: c.message})
+		text := e.Effect + " " + strings.Join(e.Texts(), " ")
+		if e.Cause != c.title || !strings.Contains(text, c.says) || len(e.Remedies) == 0 {
+			t.Errorf("%q: %s: %s", c.message, e.Cause, text)
+		}
+	}
+}

@@ -16,8 +16,10 @@ import (
 // Another host's path leads nowhere, so there each has only its own.
 func (e *Engine) placeOf(ctx context.Context, host topics.HostID, repository topics.RepositoryID, o topics.Operation) (
 	topics.HostID, error) {
-	named := o.Snapshot
-	switch {
+	named := ""
+	switch basket := o.Basket(); {
+	case len(basket) > 0:
+		named = basket[0].Snapshot // all are at one place: see restores.Resolve
 	case named == "" && o.From != "":
 		named = o.From
 	case named == "" && len(o.Snapshots) > 0:

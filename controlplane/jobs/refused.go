@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -19,10 +20,11 @@ var (
 	errUnsealed = errors.New("not sealed by the host for this topic")
 	errMAC      = errors.New("its MAC does not hold")
 	errReplay   = errors.New("it came before, or is of another session")
-	errForeign  = errors.New("about a job of another host")
+	errForeign  = errors.New("about a job of another host, or a query that it was not asked")
 	errRetained = errors.New("its retained flag is not its topic's")
 	errTopic    = errors.New("not a topic agents write to")
 	errShape    = errors.New("not what its topic carries")
+	errBroken   = errors.New("it could not be handled")
 )
 
 // auditEvery is the minimum time between two audit entries about refused messages of
@@ -50,7 +52,7 @@ type refused struct {
 // maxRefusals bounds how many hosts are remembered between two calls of settle.
 const maxRefusals = 10_000
 
-func (r *refusals) note(host topics.HostID, reason string, here, there uint64) (logIt bool) {
+func (r *refusals) note(host topics.HostID, reason string, here, there, aside uint64) (logIt bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := r.new[host]
@@ -63,39 +65,50 @@ func (r *refusals) note(host topics.HostID, reason string, here, there uint64) (
 	}
 	n.here += here
 	n.there += there
-	n.reasons[reason] += here + there
+	n.reasons[reason] += here + there + aside
 	return n.here+n.there <= refusalsLogged
 }
 
 // Refused counts a message that was invalid, or something else the host's agent was
 // not allowed to do. It may be called from any goroutine.
 func (e *Engine) Refused(host topics.HostID, topic, reason string) {
-	if e.refusals.note(host, reason, 1, 0) {
+	if e.refusals.note(host, reason, 1, 0, 0) {
 		e.Log.Warn("message refused", "host", host, "topic", topic, "err", reason)
 	}
 }
 
+// Aside counts something that a host, or somebody about it, asked for in vain. It may be
+// called from any goroutine.
+func (e *Engine) Aside(host topics.HostID, why protocol.Aside) {
+	e.refusals.note(host, string(why), 0, 0, 1)
+}
+
 // told counts messages in the control plane's name that the agent refused.
 func (e *Engine) told(host topics.HostID, n uint64) {
-	if n > 0 && e.refusals.note(host, "not from this control plane, or old, by the host's word", 0, n) {
+	if n > 0 && e.refusals.note(host, "not from this control plane, or old, by the host's word", 0, n, 0) {
 		e.Log.Warn("agent refused messages in our name", "host", host, "count", n)
 	}
 }
 
 // settle stores the counts since the last call.
 func (e *Engine) settle(ctx context.Context) {
+	clear(e.said)
 	r := &e.refusals
 	r.mu.Lock()
 	fresh := r.new
 	r.new = map[topics.HostID]*refused{}
 	r.mu.Unlock()
 	for host, n := range fresh {
-		err := e.Store.Refused(ctx, host, n.here, n.there)
+		err := e.Store.Refused(ctx, host, n.here, n.there, n.reasons)
 		switch {
 		case errors.Is(err, store.ErrNotFound): // no such host
 			continue
 		case err != nil:
 			e.complain(ctx, "storing refusals failed", "host", host, "err", err)
+			continue
+		}
+		e.tell(host)
+		if n.here+n.there == 0 {
 			continue
 		}
 		sum := r.all[host]
@@ -108,7 +121,6 @@ func (e *Engine) settle(ctx context.Context) {
 		for reason, times := range n.reasons {
 			sum.reasons[reason] += times
 		}
-		e.tell(host)
 	}
 	now := e.Now()
 	for host, sum := range r.all {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/restic-manager/restic-manager/controlplane/outcome"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -52,7 +53,7 @@ func TestEveryFailureHasARemedyThatFits(t *testing.T) {
 			for word, fits := range map[string]bool{
 				"the backup again":    k == topics.BackupJob,
 				"Nothing was saved":   k == topics.BackupJob,
-				"source group":        k == topics.BackupJob || c == topics.CauseReview, // its plan names them
+				"source group":        k == topics.BackupJob || c == topics.CauseReview || c == topics.CauseNothing, // these name them
 				"what is backed up":   k == topics.BackupJob,
 				"where the target is": k == topics.RestoreJob,
 				"update restic":       c == topics.CauseUsage && k != topics.RestoreJob,
@@ -177,11 +178,11 @@ func TestARepositoryThatTakesNoWritesIsNamed(t *testing.T) {
 func TestWhatWasReadWithoutALockSaysSo(t *testing.T) {
 	j := store.Job{Kind: topics.RestoreJob, State: topics.Succeeded}
 	j.Result.V = &topics.Result{Restore: &topics.Restored{Files: 1, Bytes: 3}}
-	if text := What(j).Text; strings.Contains(text, "lock") {
+	if text := outcome.Of(j).Text; strings.Contains(text, "lock") {
 		t.Error(text)
 	}
 	j.Result.V.NoLock = "read-only file system"
-	if text := What(j).Text; text != "Restored 1 file, 3 B; without a lock" {
+	if text := outcome.Of(j).Text; text != "Restored 1 file, 3 B; without a lock" {
 		t.Error(text)
 	}
 }
@@ -196,5 +197,28 @@ func TestASourceThatIsItsRepositoryIsNoUnknownFlag(t *testing.T) {
 		if strings.HasPrefix(e.Cause, "The source is the repository itself") != named {
 			t.Errorf("%q: %q", message, e.Cause)
 		}
+	}
+}
+
+// A dry run that failed has brought nothing back, and nobody is told that it did.
+func TestADryRunIsSaidToHaveWrittenNothing(t *testing.T) {
+	for _, cause := range append(slices.Clone(topics.Causes), topics.CauseNone) {
+		for _, state := range []topics.JobState{topics.Failed, topics.Cancelled, topics.Warnings, topics.Interrupted} {
+			for _, message := range []string{"", "the target cannot be written: mkdir /back: read-only file system"} {
+				j := store.Job{Kind: topics.RestoreJob, State: state, Cause: cause, Message: message,
+					Operation: store.JSON[topics.Operation]{V: &topics.Operation{DryRun: true}}}
+				if e := ExplainJob(j); strings.Contains(e.Effect, "in the target") || strings.Contains(e.Effect, "brought back") {
+					t.Errorf("%s, %s: %s", cause, state, e.Effect)
+				}
+			}
+		}
+	}
+	j := store.Job{Kind: topics.RestoreJob, State: topics.Running, Operation: store.JSON[topics.Operation]{V: &topics.Operation{}}}
+	if got := CancelEffect(j); !strings.Contains(got, "back already stay") {
+		t.Errorf("of a restore: %s", got)
+	}
+	j.Operation.V.DryRun = true
+	if got := CancelEffect(j); !strings.Contains(got, "Nothing was written") {
+		t.Errorf("of a dry run: %s", got)
 	}
 }

@@ -46,13 +46,19 @@ func (e *Engine) Waits(ctx context.Context, open []store.Job) (map[topics.JobID]
 	if err != nil {
 		return nil, err
 	}
+	making.HearUntil = e.HearUntil
 	for _, j := range plane {
 		switch {
+		case j.State == topics.Queued && e.short() && protocol.HeldWhenShort(j.Kind):
+			out[j.ID] = protocol.Turn{Wait: protocol.WaitPlane}
 		case (j.State == topics.Queued || j.State == topics.Dispatched && !accepted[j.ID]) && e.Presence.Full(j.Host) && !turns.Twins[j.Host]:
 			out[j.ID] = protocol.Turn{Wait: protocol.WaitDisk}
 		case j.State == topics.Queued:
 			if out[j.ID], _, err = making.Take(j, e.Presence.Reachable(j.Host)); err != nil {
 				return nil, err
+			}
+			if out[j.ID].Wait == protocol.WaitHost && e.Presence.Unconfirmed(j.Host) {
+				out[j.ID] = protocol.Turn{Wait: protocol.WaitUnconfirmed}
 			}
 		}
 	}
@@ -61,15 +67,20 @@ func (e *Engine) Waits(ctx context.Context, open []store.Job) (map[topics.JobID]
 
 // waitWords say what a job waits for, to people.
 var waitWords = map[protocol.Wait]string{
-	protocol.WaitHost:       "Its host's agent is not connected.",
-	protocol.WaitTwins:      "Two machines use its host's identity. It begins when somebody has said which one stays.",
-	protocol.WaitDisk:       "There is no space left on its host's disk. It begins by itself when there is.",
-	protocol.WaitJob:        "Another job of its host is at work in the same repository.",
-	protocol.WaitBusy:       "Its host runs as many jobs as it may at once.",
-	protocol.WaitRepository: "A job has to be alone in the repository, or this one has to be.",
-	protocol.WaitLimit:      "As many jobs run as may at once.",
-	protocol.WaitMaking:     "Its repository is not there yet. It begins when one host has made it.",
-	protocol.WaitPlan:       "What it is to do is being worked out.",
+	protocol.WaitHost:        "Its host's agent is not connected.",
+	protocol.WaitTwins:       "Two machines use its host's identity. It begins when somebody has said which one stays.",
+	protocol.WaitUnconfirmed: "The control plane was restored from a copy. It begins when an administrator has confirmed its host.",
+	protocol.WaitDisk:        "There is no space left on its host's disk. It begins by itself when there is.",
+	protocol.WaitPlane:       "The control plane's disk is short of space. It begins by itself when there is more.",
+	protocol.WaitJob:         "Another job of its host is at work in the same repository.",
+	protocol.WaitBusy:        "Its host runs as many jobs as it may at once.",
+	protocol.WaitRepository:  "A job has to be alone in the repository, or this one has to be.",
+	protocol.WaitLimit:       "As many jobs run as may at once.",
+	protocol.WaitMaking:      "Its repository is not there yet. It begins when one host has made it.",
+	protocol.WaitUnheard: "Its repository is not there yet, as far as the control plane knows, " +
+		"which was restored from a copy. It is made when every host has told what it did since, " +
+		"at most ten minutes after the control plane began: two hosts at once would destroy it.",
+	protocol.WaitPlan: "What it is to do is being worked out.",
 }
 
 // WaitWords says what a job waits for, to people.

@@ -113,7 +113,8 @@ func TestAFullDiskIsWhatAJobWaitsFor(t *testing.T) {
 		t.Errorf("with room again they wait for %v", all)
 	}
 	for _, wait := range []protocol.Wait{protocol.WaitHost, protocol.WaitDisk, protocol.WaitJob, protocol.WaitBusy, protocol.WaitRepository,
-		protocol.WaitLimit, protocol.WaitPlan, protocol.WaitTwins} {
+		protocol.WaitLimit, protocol.WaitPlan, protocol.WaitPlane, protocol.WaitTwins, protocol.WaitUnconfirmed, protocol.WaitMaking,
+		protocol.WaitUnheard} {
 		if waitWords[wait] == "" {
 			t.Errorf("%s has no words", wait)
 		}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/restic-manager/restic-manager/controlplane/outcome"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -46,11 +47,13 @@ const (
 	CureAnyway     Cure = "anyway"     // make the repository in what looks like a mount point without its disk
 	CureElsewhere  Cure = "elsewhere"  // the same restore into a new folder
 	CureMaking     Cure = "making"     // the job that was to make the repository
+	CurePreview    Cure = "preview"    // another dry run of the restore
+	CureFiles      Cure = "files"      // the files of the snapshot, to choose others
 )
 
 // Cures lists every cure.
 var Cures = []Cure{CureRepository, CureGroup, CureExclude, CureUnlock, CureSpace, CureCheck, CureAllow, CureHost, CureRestore, CurePlan,
-	CureSize, CureAnyway, CureElsewhere, CureMaking}
+	CureSize, CureAnyway, CureElsewhere, CureMaking, CurePreview, CureFiles}
 
 // Texts returns the remedies as plain text.
 func (e Explanation) Texts() []string {
@@ -247,6 +250,27 @@ var explanations = map[topics.Cause]Explanation{
 			{Text: "If it is as it should be, say so: the next backups are compared with the new number.", Cure: CureSize},
 		},
 	},
+	topics.CauseNothing: {
+		Cause:  "There is nothing to prove",
+		Effect: "Nothing is changed anywhere. Where no backup was made, nothing can be brought back.",
+		Remedies: []Remedy{
+			{Text: "If the message names a source group without a snapshot, back it up first.", Cure: CureHost},
+			{Text: "If each file is larger than what a drill may restore, let it take more bytes: in the drill’s plan, or in this one drill."},
+			{Text: "If the newest snapshot holds no file with content, check the paths of the source group, and whether their disks are mounted."},
+			thenAgain,
+		},
+	},
+	topics.CauseProof: {
+		Cause: "Something did not come back as it was saved",
+		Effect: "The host's own files and the repository are untouched. What the table says about a file is true of every snapshot that " +
+			"holds the same version of it: a restore would bring back the same.",
+		Remedies: []Remedy{
+			{Text: "Look at the files that were not proven, in the table.", Cure: CureHost},
+			{Text: "Have the repository checked with all its data: that says whether it is damaged, and where.", Cure: CureCheck},
+			{Text: "Look at the disk and the memory of the host: faulty memory damages what comes back as well."},
+			again("Then run {it} again."),
+		},
+	},
 	topics.CauseSourceMoved: {
 		Cause:  "A symbolic link leads elsewhere than last time",
 		Effect: "The snapshot is whole, and holds what the link leads to now. What it led to before is in older snapshots.",
@@ -334,6 +358,39 @@ var explanations = map[topics.Cause]Explanation{
 			{Text: "Left alone, nothing of the source groups it names is removed; the others go on. You are told this once."},
 		},
 	},
+	topics.CausePreview: {
+		Cause:  "The target or the selection is not as the dry run saw it",
+		Effect: "Nothing was written: the target is as it was. The repository is untouched.",
+		Remedies: []Remedy{
+			{Text: "Do another dry run, look at what it would do now, and restore from there.", Cure: CurePreview},
+			{Text: "The message above names the first file that differs: see on the host who changes it."},
+		},
+	},
+	topics.CauseNoMatch: {
+		Cause:  "Nothing of what was chosen is in the snapshot",
+		Effect: "Nothing was written. The repository is untouched.",
+		Remedies: []Remedy{
+			{Text: "Compare the paths with what the snapshot holds: each begins with / and is spelled as it is there.", Cure: CureFiles},
+			{Text: "If a file was not there yet at that time, choose a later snapshot; if it was removed before, an older one."},
+		},
+	},
+	topics.CauseTargetMoved: {
+		Cause: "A folder of the target was replaced while the restore ran",
+		Effect: "What came after that may be where the message above says, outside the target. The repository is untouched, and what was " +
+			"written before that is in the target.",
+		Remedies: []Remedy{
+			{Text: "See on the host who can write to the target, and what is now where the message says."},
+			{Text: "Restore into an empty folder: nobody else can enter it until the restore has ended.", Cure: CureRestore},
+		},
+	},
+	partMatched: {
+		Cause:  "Some of what was chosen is not in the snapshot",
+		Effect: "Everything else of the selection is in the target. The repository is untouched.",
+		Remedies: []Remedy{
+			{Text: "Compare the paths that are named above with what the snapshot holds.", Cure: CureFiles},
+			{Text: "If a file was not there yet at that time, choose a later snapshot; if it was removed before, an older one."},
+		},
+	},
 	topics.CauseExpired: {
 		Cause:  "The job was not started in time",
 		Effect: nothingSaved,
@@ -375,6 +432,31 @@ var explanations = map[topics.Cause]Explanation{
 			{Text: "If it is gone for good, stop the agent on the machine."},
 		},
 	},
+	topics.CauseReplaced: {
+		Cause: "The host's machine was replaced before this job had ended",
+		Effect: "The new machine knows nothing of it. A snapshot that the old one finished is in the repository; listings show it as one " +
+			"that no job is known of.",
+		Remedies: []Remedy{
+			{Text: "Decide on the host's page what becomes of its files: backups begin again then."},
+		},
+	},
+	topics.CauseNotOwn: {
+		Cause:  "It was not sent, as its host does not have the repository any more",
+		Effect: "Nothing was begun, and the host was told nothing of the repository.",
+		Remedies: []Remedy{
+			{Text: "Where the host backs up into another repository now, the next run goes there."},
+			{Text: "If the host is to work in this repository all the same, an administrator asks anew, and gives it the repository for that."},
+		},
+	},
+	topics.CauseSecrets: {
+		Cause:  "The control plane cannot read the secrets of its repository",
+		Effect: "Nothing was sent, and what the repository holds is not touched. Other repositories are not concerned.",
+		Remedies: []Remedy{
+			{Text: "Enter again on the repository's page, under Change, what it says cannot be read. Whoever has the recovery kit has it.",
+				Cure: CureRepository},
+			again("Then run {it} again."),
+		},
+	},
 	topics.CauseTwins: {
 		Cause: "The machine it ran on had the identity of another, which stays in its place",
 		Effect: "Nobody knows how it ended. If it made a snapshot, that is in the repository, and listings show it as one that no job is " +
@@ -411,6 +493,7 @@ const (
 	takesNoWrites topics.Cause = "permission of the repository"
 	ownSource     topics.Cause = "usage, its own repository"
 	targetTaken   topics.Cause = "policy, files in the target"
+	partMatched   topics.Cause = "nothing-matched, some of it"
 )
 
 // ExplainJob is Explain for a job whose message and result are known: they say on whose
@@ -421,7 +504,7 @@ func ExplainJob(j store.Job) Explanation {
 	if cause == topics.CauseDiskFull || cause == topics.CauseHostDisk {
 		cause = whoseDisk(j)
 	}
-	if n := SavedFiles(j); cause == topics.CauseEmptySource && n != nil && *n > 0 {
+	if n := outcome.SavedFiles(j); cause == topics.CauseEmptySource && n != nil && *n > 0 {
 		cause = partEmpty
 	}
 	if cause == topics.CauseUsage && j.Kind == topics.BackupJob && strings.Contains(j.Message, "no backup saves th") { // the agent's words
@@ -439,6 +522,9 @@ func ExplainJob(j store.Job) Explanation {
 	e := Explain(j.Kind, cause, j.State)
 	if _, unmade := protocol.FailedMaking(j.Message); unmade && j.Kind == topics.BackupJob && j.StartedAt == 0 {
 		return neverBegan(e, cause)
+	}
+	if triesOnly(j) && strings.Contains(e.Effect, "in the target") {
+		e.Effect = "Nothing was written: it was a dry run. The repository and the target are untouched."
 	}
 	return e
 }
@@ -465,7 +551,7 @@ func taken(j store.Job) bool {
 	if j.Kind != topics.RestoreJob {
 		return false
 	}
-	return j.Cause == topics.CausePolicy && strings.Contains(j.Message, "is not empty, and this host's policy") ||
+	return j.Cause == topics.CausePolicy && strings.Contains(j.Message, "is not empty, and ") ||
 		j.Cause == topics.CauseUsage && strings.Contains(j.Message, "would be overwritten at the target")
 }
 
@@ -492,7 +578,7 @@ func whoseDisk(j store.Job) topics.Cause {
 	says := func(signs ...string) bool {
 		return slices.ContainsFunc(signs, func(sign string) bool { return strings.Contains(m, sign) })
 	}
-	own := says("cache", "journal", "temporary", "restic-temp-", "spool")
+	own := says("cache", "journal", "temporary", "restic-temp-", "spool", "cannot be written down")
 	switch {
 	case j.Cause == topics.CauseDiskFull &&
 		says("create lock", "unable to save", "backend", "507 ", "quota", "cap exceeded", "insufficient", "over its capacity",
@@ -511,6 +597,9 @@ func whoseDisk(j store.Job) topics.Cause {
 func Explain(kind topics.JobKind, cause topics.Cause, state topics.JobState) Explanation {
 	if cause == topics.CauseUnreadable && state == topics.Failed && kind == topics.BackupJob {
 		cause = allUnreadable
+	}
+	if cause == topics.CauseNoMatch && state == topics.Warnings {
+		cause = partMatched
 	}
 	e, known := explanations[cause]
 	if n, ok := nuances[cause]; ok {
@@ -545,7 +634,9 @@ func Explain(kind topics.JobKind, cause topics.Cause, state topics.JobState) Exp
 }
 
 // ownEffect lists the causes whose effect is the same for every kind.
-var ownEffect = map[topics.Cause]bool{targetTaken: true, topics.CauseAppendOnly: true, topics.CausePolicy: true, topics.CauseRefused: true}
+var ownEffect = map[topics.Cause]bool{targetTaken: true, topics.CausePreview: true, topics.CauseNoMatch: true,
+	topics.CauseTargetMoved: true, partMatched: true, ownersLost: true,
+	topics.CauseAppendOnly: true, topics.CausePolicy: true, topics.CauseRefused: true}
 
 // others holds the texts that differ for a single kind.
 var others = map[topics.JobKind]map[topics.Cause]Explanation{
@@ -574,7 +665,7 @@ var others = map[topics.JobKind]map[topics.Cause]Explanation{
 		topics.CauseUsage: {
 			Cause: "restic could not do what the restore asked for",
 			Remedies: []Remedy{
-				{Text: "Compare the paths with what the snapshot holds: each begins with / and is spelled as it is there.", Cure: CureRestore},
+				{Text: "Compare the paths with what the snapshot holds: each begins with / and is spelled as it is there.", Cure: CureFiles},
 				{Text: "Check that the target is a full path of this host."},
 				{Text: "If files are in the way, choose an empty target; only restic 0.17 or newer leaves them as they are."},
 				lookAtLog,

@@ -3,7 +3,7 @@
 package kit
 
 import (
-	"context"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,9 +21,26 @@ type Kit struct {
 	Location  string // the URL without user and password
 	Variables []Variable
 	Files     []Variable // variables that name a file on a host; the file belongs in the kit, too
-	Hosts     []string   // hostnames of those that back up into it
+	Hosts     []string   // those that back up into it, in words
 	Local     bool       // a directory on a host, to be restored there
 	flags     string     // for every command
+	latest    string     // the hostname whose newest snapshot is meant; "" if there is one host only
+	parts     []part     // the source groups, if there are several: each has snapshots of its own
+}
+
+// A part is what one source group saves; restic alone finds its snapshots by their tag.
+type part struct {
+	words string // the group and its host
+	tag   string
+}
+
+// mostParts is for how many source groups a kit has a command each; beyond, it says how.
+const mostParts = 40
+
+// A Host is one that backs up into a repository.
+type Host struct {
+	Hostname string // as restic knows it
+	Name     string // as people call it
 }
 
 // A Variable is an environment variable of restic.
@@ -32,9 +49,22 @@ type Variable struct {
 	Value topics.Secret
 }
 
-// New makes a kit. hosts are hostnames.
-func New(r store.Repository, a store.RepositoryAccess, hosts []string) Kit {
-	k := Kit{Name: r.Name, Location: r.Location, Hosts: slices.Compact(slices.Sorted(slices.Values(hosts)))}
+// New makes a kit. of is the hostname of the host it is for, "" for all of them.
+func New(r store.Repository, a store.RepositoryAccess, hosts []Host, of string) Kit {
+	k := Kit{Name: r.Name, Location: r.Location}
+	hosts = slices.Compact(slices.SortedFunc(slices.Values(hosts), func(a, b Host) int {
+		return cmp.Or(order(b.Hostname == of, a.Hostname == of), strings.Compare(a.Hostname, b.Hostname), strings.Compare(a.Name, b.Name))
+	}))
+	for _, h := range hosts {
+		name := h.Hostname
+		if h.Name != name {
+			name += " (the host " + h.Name + ")"
+		}
+		k.Hosts = append(k.Hosts, name)
+	}
+	if k.latest = of; of == "" && len(hosts) > 1 {
+		k.latest = hosts[0].Hostname
+	}
 	k.Local = location.Scheme(a.URL.Reveal()) == location.Local
 	at, inURL := location.JoinLogin(a.URL, a.Env) // up to 0.16.0 restic reads the login only from the URL
 	k.Variables = []Variable{{"RESTIC_REPOSITORY", at}, {"RESTIC_PASSWORD", a.Password}}
@@ -60,6 +90,17 @@ func New(r store.Repository, a store.RepositoryAccess, hosts []string) Kit {
 	return k
 }
 
+// order sorts what holds before what does not.
+func order(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
+
 // A Step is one instruction.
 type Step struct{ Title, Text, Command string }
 
@@ -76,7 +117,7 @@ func (k Kit) Exports() []string {
 func (k Kit) PowerShell() []string {
 	lines := make([]string, len(k.Variables))
 	for i, v := range k.Variables {
-		lines[i] = "$env:" + v.Name + " = " + quotePowerShell(v.Value.Reveal())
+		lines[i] = "$env:" + v.Name + " = " + QuotePowerShell(v.Value.Reveal())
 	}
 	return lines
 }
@@ -86,21 +127,38 @@ func (k Kit) PowerShell() []string {
 func (k Kit) Steps() []Step {
 	latest := "latest"
 	among := ""
-	if len(k.Hosts) > 1 {
-		latest += " --host " + Quote(k.Hosts[0])
+	if k.latest != "" {
+		latest += " --host " + Quote(k.latest)
+	}
+	if len(k.parts) > 1 {
+		latest = "latest --tag " + Quote(k.parts[0].tag)
+		among = " Each source group has snapshots of its own, and latest is one of them: --tag chooses whose. This is " + k.parts[0].words + "."
+	} else if len(k.Hosts) > 1 {
 		among = " Several hosts back up into this repository; --host chooses one: " + strings.Join(k.Hosts, ", ") + "."
 	}
-	return []Step{
+	all := []Step{{"Restore everything", "Into the new folder restored. Nothing that exists is overwritten there." + among,
+		"restic" + k.flags + " restore " + latest + " --target restored"}}
+	if len(k.parts) > 1 {
+		all[0].Title = "Restore everything of each source group"
+		if len(k.parts) > mostParts {
+			all[0].Text += " There are " + words.Number(uint64(len(k.parts))) +
+				": do the same with the tag of each, as the list of snapshots has it."
+		}
+		for i, p := range k.parts[1:min(len(k.parts), mostParts)] {
+			all = append(all, Step{"And of " + p.words, "Into a folder of its own.",
+				fmt.Sprintf("restic%s restore latest --tag %s --target restored-%d", k.flags, Quote(p.tag), i+2)})
+		}
+	}
+	return slices.Concat([]Step{
 		{"See what there is", "The first column is the snapshot's ID, which can stand wherever a command below says latest.",
 			"restic" + k.flags + " snapshots"},
 		{"List the files of the newest snapshot", "Nothing is written." + among, "restic" + k.flags + " ls " + latest},
-		{"Restore everything", "Into the new folder restored. Nothing that exists is overwritten there." + among,
-			"restic" + k.flags + " restore " + latest + " --target restored"},
+	}, all, []Step{
 		{"Restore one folder or file", "Put its path in place of /etc, as the list shows it.",
 			"restic" + k.flags + " restore " + latest + " --target restored-part --include /etc"},
 		{"Or look around first", "Linux and macOS with FUSE only: the snapshots appear as folders below look until Ctrl-C.",
 			"mkdir -p look && restic" + k.flags + " mount look"},
-	}
+	})
 }
 
 // Text returns the kit for a terminal or a file.
@@ -121,7 +179,7 @@ func (k Kit) Text() string {
 		b.WriteString("# " + line + "\n")
 	}
 	for _, s := range k.Steps() {
-		fmt.Fprintf(&b, "\n# %s. %s\n# %s\n", s.Title, plainly(s.Text), s.Command)
+		fmt.Fprintf(&b, "\n# %s\n# %s\n", plainly(s.Title+". "+s.Text), s.Command)
 	}
 	return b.String()
 }
@@ -168,7 +226,8 @@ func Quote(s string) string {
 	return `"$(printf '` + b.String() + `')"`
 }
 
-func quotePowerShell(s string) string {
+// QuotePowerShell returns a text as one word of PowerShell, in the same way.
+func QuotePowerShell(s string) string {
 	if Plain(s) {
 		for _, q := range []string{"'", "‘", "’", "‚", "‛"} { // all of them end a string in PowerShell
 			s = strings.ReplaceAll(s, q, q+q)
@@ -183,37 +242,4 @@ func quotePowerShell(s string) string {
 		fmt.Fprintf(&b, "%d", c)
 	}
 	return "[Text.Encoding]::UTF8.GetString([byte[]](" + b.String() + "))"
-}
-
-// Of makes the kit of a repository for an actor. The audit entry is committed before
-// the kit is returned.
-func Of(ctx context.Context, s *store.Store, actor string, id topics.RepositoryID) (Kit, error) {
-	r, err := s.Repository(ctx, id)
-	if err != nil {
-		return Kit{}, err
-	}
-	a, err := s.RepositoryAccess(ctx, id)
-	if err != nil {
-		return Kit{}, err
-	}
-	groups, err := s.SourceGroupsInto(ctx, id)
-	if err != nil {
-		return Kit{}, err
-	}
-	var names []string
-	for _, g := range groups {
-		h, err := s.Host(ctx, g.Host)
-		if err != nil {
-			return Kit{}, err
-		}
-		name := h.Hostname // as restic knows it
-		if h.Name != name {
-			name += " (the host " + h.Name + ")"
-		}
-		names = append(names, name)
-	}
-	if err := s.Audit(ctx, actor, "repository.kit_shown", string(id), r.Name); err != nil {
-		return Kit{}, err
-	}
-	return New(r, a, names), nil
 }

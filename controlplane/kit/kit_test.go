@@ -29,7 +29,7 @@ func TestAKitSaysEverythingResticNeeds(t *testing.T) {
 		"RESTIC_REST_PASSWORD": "a b",
 		"RESTIC_CACERT":        "/etc/nas.pem",
 		"AWS_ACCESS_KEY_ID":    "id",
-	}}, []string{"cellar", "attic", "cellar"})
+	}}, []Host{{"cellar", "cellar"}, {"attic", "the attic"}, {"cellar", "cellar"}}, "")
 	if got, want := strings.Join(k.Exports(), "\n"), `export RESTIC_REPOSITORY='rest:https://attic:a%20b@nas/attic'
 export RESTIC_PASSWORD='it'\''s'
 export AWS_ACCESS_KEY_ID='id'`; got != want {
@@ -44,7 +44,9 @@ export AWS_ACCESS_KEY_ID='id'`; got != want {
 		}
 	}
 	text := k.Text()
-	for _, want := range []string{"/etc/nas.pem on the host. It is not in this kit", "--host 'attic'", "attic, cellar"} {
+	for _, want := range []string{
+		"/etc/nas.pem on the host. It is not in this kit", "--host 'attic'\n", "attic (the host the attic), cellar",
+	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the kit does not say %q:\n%s", want, text)
 		}
@@ -53,7 +55,7 @@ export AWS_ACCESS_KEY_ID='id'`; got != want {
 		url   string
 		local bool
 	}{{"/srv/vault", true}, {`C:\vault`, true}, {"local:/srv", true}, {"s3:s3.example/b", false}, {"sftp:a@b:/c", false}} {
-		if k := New(r, store.RepositoryAccess{URL: topics.Secret(c.url), Password: "p"}, nil); k.Local != c.local {
+		if k := New(r, store.RepositoryAccess{URL: topics.Secret(c.url), Password: "p"}, nil, ""); k.Local != c.local {
 			t.Errorf("%s: local is %v", c.url, k.Local)
 		}
 	}

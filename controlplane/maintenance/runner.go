@@ -19,6 +19,7 @@ import (
 	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/replacing"
 	"github.com/restic-manager/restic-manager/store/reviews"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/words"
@@ -48,9 +49,8 @@ func DefaultTiming() Timing {
 
 // Jobs is what a runner needs of the jobs engine.
 type Jobs interface {
-	AskAt(ctx context.Context, actor string, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID,
-		place topics.HostID, o topics.Operation) (job store.Job, fresh bool, err error)
-	Permit(ctx context.Context, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID, o topics.Operation) error
+	AskAt(ctx context.Context, actor string, o jobs.Order) (job store.Job, fresh bool, err error)
+	Permit(ctx context.Context, o jobs.Order) error
 	Settle(ctx context.Context, end topics.Finished) error
 	Stir()
 }
@@ -175,7 +175,7 @@ func (r *Runner) tick(ctx context.Context) error {
 		}
 		left, err := r.left(ctx, repo, repo.Keeper, due.Kind, slot, nil)
 		if err == nil && len(left) > 0 {
-			_, err = r.start(ctx, store.Plane, repo, due, repo.Keeper, left[0], slot, "")
+			_, err = r.start(ctx, repo, due, store.MaintenanceRun{RequestedBy: store.Plane, Host: repo.Keeper, Place: left[0], Slot: slot})
 		} else if err == nil { // what was left has no host any more
 			due.Served, due.Attempt, due.NextAttemptAt = slot, 0, 0
 			err = r.Store.PutServed(ctx, due)
@@ -193,14 +193,16 @@ func (r *Runner) tick(ctx context.Context) error {
 // Ask starts maintenance for a person and returns its main job. A forget's job is
 // held until the repository was listed and the plan is made; if nothing is to be
 // removed, it succeeds. If the repository has no keeper, the host must be given, and
-// gets the right to delete. approve is the hash of a held plan to carry out, or "".
+// gets the right to delete. approve is the hash of a held plan to carry out, or "". give
+// says that the host is to get the repository for this, though it does not have it; see
+// [jobs.GivingError].
 func (r *Runner) Ask(
-	ctx context.Context, a jobs.Actor, repository topics.RepositoryID, kind topics.JobKind, host topics.HostID, approve string,
+	ctx context.Context, a jobs.Actor, repository topics.RepositoryID, kind topics.JobKind, host topics.HostID, approve string, give bool,
 ) (topics.JobID, error) {
 	if !slices.Contains(Kinds, kind) || approve != "" && kind != topics.ForgetJob {
 		return "", ErrKind
 	}
-	if err := a.Lacks(rights.OfJob(kind, topics.Operation{})); err != nil {
+	if err := a.Lacks(rights.Right(kind)); err != nil {
 		return "", err
 	}
 	if approve != "" {
@@ -228,19 +230,7 @@ func (r *Runner) Ask(
 		return "", err
 	}
 	var review store.Review
-	if approve != "" {
-		if review, err = r.Store.ReviewNamed(ctx, repository, approve); errors.Is(err, store.ErrNotFound) {
-			return "", ErrNoPlan
-		} else if err != nil {
-			return "", err
-		}
-		if err := r.Store.Approve(ctx, a.Name, repository, approve); errors.Is(err, store.ErrNotFound) {
-			return "", ErrNoPlan
-		} else if err != nil {
-			return "", err
-		}
-	}
-	all := []topics.HostID{review.Place}
+	var all []topics.HostID
 	if approve == "" {
 		if all, err = Places(ctx, r.Store, repo, host); err != nil {
 			return "", err
@@ -248,10 +238,28 @@ func (r *Runner) Ask(
 		if len(all) == 0 {
 			return "", ErrNoPlace
 		}
+	} else if review, err = r.Store.ReviewNamed(ctx, repository, approve); errors.Is(err, store.ErrNotFound) {
+		return "", ErrNoPlan
+	} else if err != nil {
+		return "", err
+	} else {
+		all = []topics.HostID{review.Place}
+	}
+	givenBy, err := r.gives(ctx, a, jobs.Order{Host: host, Kind: kind, Repository: repository, Operation: permitted(kind)}, all, give)
+	if err != nil {
+		return "", err
+	}
+	if approve != "" {
+		if err := r.Store.Approve(ctx, a.Name, repository, approve); errors.Is(err, store.ErrNotFound) {
+			return "", ErrNoPlan
+		} else if err != nil {
+			return "", err
+		}
 	}
 	var first topics.JobID
 	for _, place := range all {
-		id, err := r.start(ctx, a.Name, repo, hours[kind], host, place, 0, approve)
+		id, err := r.start(ctx, repo, hours[kind], store.MaintenanceRun{RequestedBy: a.Name, Host: host, Place: place, Approved: approve,
+			GivenBy: givenBy})
 		if err != nil {
 			return first, err
 		}
@@ -260,37 +268,57 @@ func (r *Runner) Ask(
 	return first, nil
 }
 
-func (r *Runner) start(
-	ctx context.Context, actor string, repo store.Repository, d store.MaintenanceHours, host, place topics.HostID, slot int64, approved string,
-) (topics.JobID, error) {
-	now := r.Now()
+// permitted is an operation of a kind of maintenance for which it is asked whether it may
+// be; of a forget the snapshots are not known yet.
+func permitted(kind topics.JobKind) (o topics.Operation) {
+	if kind == topics.ForgetJob {
+		o.Snapshots = []string{strings.Repeat("0", 64)}
+	}
+	return o
+}
+
+// gives returns who gives a host a repository that it does not have, at some of the places
+// of a run; "" if it has it at all of them. It returns a *jobs.GivingError unless they said so.
+func (r *Runner) gives(ctx context.Context, a jobs.Actor, o jobs.Order, all []topics.HostID, give bool) (by string, err error) {
+	for _, o.Place = range all {
+		err := r.Jobs.Permit(ctx, o)
+		if !errors.As(err, new(*jobs.GivingError)) {
+			continue // start answers with any other
+		}
+		if lacks := a.Lacks(rights.Give); lacks != nil {
+			return "", lacks
+		}
+		if !give {
+			return "", err
+		}
+		by = a.Name
+	}
+	return by, nil
+}
+
+// start begins a run that says who asks for it, where, and for which slot or plan.
+func (r *Runner) start(ctx context.Context, repo store.Repository, d store.MaintenanceHours, run store.MaintenanceRun) (
+	topics.JobID, error) {
+	now, host := r.Now(), run.Host
 	o := topics.Operation{}
 	if d.Kind == topics.CheckJob {
 		o.Subset = Subset(d)
 	}
 	permit := o
 	if d.Kind == topics.ForgetJob {
-		permit.Snapshots = []string{strings.Repeat("0", 64)} // the snapshots are not known yet
+		permit = permitted(d.Kind)
 	}
-	if err := r.Jobs.Permit(ctx, host, d.Kind, repo.ID, permit); err != nil {
+	if err := r.Jobs.Permit(ctx, jobs.Order{Host: host, Kind: d.Kind, Repository: repo.ID, Place: run.Place, Operation: permit,
+		GivenBy: run.GivenBy}); err != nil {
 		return "", err
 	}
-	run := store.MaintenanceRun{
-		ID:          topics.JobID(topics.NewID(now)),
-		Repository:  repo.ID,
-		Kind:        d.Kind,
-		Host:        host,
-		Place:       place,
-		RequestedBy: actor,
-		Slot:        slot,
-		Approved:    approved,
-	}
+	run.ID, run.Repository, run.Kind = topics.JobID(topics.NewID(now)), repo.ID, d.Kind
 	run, fresh, err := r.Store.StartRun(ctx, run, store.Job{
 		ID:         run.ID,
 		Host:       host,
 		Kind:       d.Kind,
 		Repository: repo.ID,
-		Place:      place,
+		Place:      run.Place,
 		Held:       d.Kind == topics.ForgetJob,
 		Operation:  store.JSON[topics.Operation]{V: &o},
 		NotAfter:   now.Add(r.Timing.NotAfter).UnixMilli(),
@@ -364,8 +392,7 @@ func (r *Runner) step(ctx context.Context, run store.MaintenanceRun) (ended bool
 					run.Removed, len(run.Plan.V.Remove))
 				return true, r.end(ctx, run, j)
 			}
-			next, _, err := r.Jobs.AskAt(ctx, run.RequestedBy, run.Host, topics.ForgetJob, run.Repository, run.Place,
-				topics.Operation{Snapshots: r.batch(run)})
+			next, _, err := r.Jobs.AskAt(ctx, run.RequestedBy, order(run, topics.ForgetJob, topics.Operation{Snapshots: r.batch(run)}))
 			if refused(err) {
 				j.State, j.Cause = topics.Failed, topics.CauseRefused
 				j.Message = fmt.Sprintf("%d of %d snapshots were removed, then its host was not to go on: %v.",
@@ -386,8 +413,15 @@ func (r *Runner) step(ctx context.Context, run store.MaintenanceRun) (ended bool
 // refused reports whether a job cannot be asked for, now or later.
 func refused(err error) bool {
 	var keeper *jobs.NotKeeperError
-	return errors.Is(err, jobs.ErrForbidden) || errors.Is(err, jobs.ErrNoHost) || errors.Is(err, jobs.ErrNoRepository) ||
+	var giving *jobs.GivingError
+	return errors.As(err, &giving) || errors.Is(err, jobs.ErrForbidden) || errors.Is(err, jobs.ErrNoHost) ||
+		errors.Is(err, jobs.ErrNoRepository) || errors.As(err, new(*replacing.HeldError)) ||
 		errors.Is(err, topics.ErrOperation) || errors.As(err, &keeper)
+}
+
+// order is a job that a run needs.
+func order(run store.MaintenanceRun, kind topics.JobKind, o topics.Operation) jobs.Order {
+	return jobs.Order{Host: run.Host, Kind: kind, Repository: run.Repository, Place: run.Place, Operation: o, GivenBy: run.GivenBy}
 }
 
 // batch returns the snapshots of a plan that one job removes.
@@ -410,7 +444,7 @@ func (r *Runner) plan(ctx context.Context, run store.MaintenanceRun) error {
 			kind topics.JobKind
 			id   *topics.JobID
 		}{{topics.SnapshotsJob, &run.Listing}, {topics.KeyJob, &run.Keys}} {
-			j, _, err := r.Jobs.AskAt(ctx, run.RequestedBy, run.Host, rest.kind, run.Repository, run.Place, topics.Operation{})
+			j, _, err := r.Jobs.AskAt(ctx, run.RequestedBy, order(run, rest.kind, topics.Operation{}))
 			switch {
 			case refused(err) && rest.kind == topics.KeyJob:
 			case refused(err): // a retry would be refused too, and the job would be held forever

@@ -240,7 +240,14 @@ func (w *world) fired(n int, at ...time.Time) (ids []string) {
 	w.t.Helper()
 	epoch := time.Now().UnixMilli()
 	batch := topics.Events{Epoch: epoch, First: 1}
+	if _, err := w.store.PutSchedule(w.t.Context(), "test", w.attic, "nightly", "nightly-0001", func(sc *store.Schedule) error {
+		sc.Cron, sc.Zone, sc.Groups = "* * * * *", "UTC", []topics.SourceGroupID{w.group.ID}
+		return nil
+	}); err != nil {
+		w.t.Fatal(err)
+	}
 	for i, at := range at {
+		at = at.Truncate(time.Minute)
 		job := topics.JobID(topics.NewID(at))
 		snap := topics.Snapshot{
 			ID:    fmt.Sprintf("%064x", n+i),
@@ -342,7 +349,7 @@ func (w *world) job(id topics.JobID) store.Job {
 
 func (w *world) ask(kind topics.JobKind, approve string) topics.JobID {
 	w.t.Helper()
-	id, err := w.runner.Ask(w.t.Context(), anna, vault, kind, "", approve)
+	id, err := w.runner.Ask(w.t.Context(), anna, vault, kind, "", approve, false)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -434,7 +441,7 @@ func TestAnUnusualPlanWaitsForAPerson(t *testing.T) {
 		t.Fatalf("the run is %+v, and %d are left", r, len(w.listing))
 	}
 	held := must(w.store.ReviewOf(t.Context(), vault))
-	if _, err := w.runner.Ask(t.Context(), anna, vault, topics.ForgetJob, "", strings.Repeat("0", 32)); !errors.Is(err, ErrNoPlan) {
+	if _, err := w.runner.Ask(t.Context(), anna, vault, topics.ForgetJob, "", strings.Repeat("0", 32), false); !errors.Is(err, ErrNoPlan) {
 		t.Errorf("another hash: %v", err)
 	}
 	// Another backup comes between. What was approved is removed, and no more.
@@ -551,7 +558,7 @@ func TestAHeldPlanExpires(t *testing.T) {
 	w.work()
 	w.tick()
 	if _, err := w.runner.Ask(t.Context(), anna, vault, topics.ForgetJob, "",
-		retention.HeldPlan(must(retention.Look(t.Context(), w.store, vault, nil, time.Now())).Plan).Hash); !errors.Is(err, ErrNoPlan) {
+		retention.HeldPlan(must(retention.Look(t.Context(), w.store, vault, nil, time.Now())).Plan).Hash, false); !errors.Is(err, ErrNoPlan) {
 		t.Errorf("an expired plan: %v, want ErrNoPlan", err)
 	}
 }
@@ -639,7 +646,7 @@ func TestAHeldGroupIsToldOnceAndTheOthersGoOn(t *testing.T) {
 		t.Errorf("left are %d letters and %d photos, audited is %d, it is held since %d and was since %d", left("group-0001"),
 			left("group-0002"), audited(), held.HeldAt, first.HeldAt)
 	}
-	if _, err := w.runner.Ask(t.Context(), anna, vault, topics.ForgetJob, "", first.Hash); !errors.Is(err, ErrNoPlan) {
+	if _, err := w.runner.Ask(t.Context(), anna, vault, topics.ForgetJob, "", first.Hash, false); !errors.Is(err, ErrNoPlan) {
 		t.Errorf("a plan that another one took the place of: %v, want ErrNoPlan", err)
 	}
 	id = w.ask(topics.ForgetJob, held.Hash)
@@ -804,10 +811,10 @@ func TestNothingRunsByItselfWithoutAKeeper(t *testing.T) {
 		t.Errorf("without a keeper it did %v", did)
 	}
 	w.ahead = 0
-	if _, err := w.runner.Ask(t.Context(), anna, vault, topics.PruneJob, "", ""); !errors.Is(err, ErrNoKeeper) {
+	if _, err := w.runner.Ask(t.Context(), anna, vault, topics.PruneJob, "", "", false); !errors.Is(err, ErrNoKeeper) {
 		t.Errorf("by hand: %v, want ErrNoKeeper", err)
 	}
-	id, err := w.runner.Ask(t.Context(), anna, vault, topics.ForgetJob, w.attic, "")
+	id, err := w.runner.Ask(t.Context(), anna, vault, topics.ForgetJob, w.attic, "", false)
 	if err != nil || w.job(id).Host != w.attic {
 		t.Errorf("on a host that was named: %v", err)
 	}
@@ -906,7 +913,7 @@ func TestAPersonCancelsARunThatIsBeingPlanned(t *testing.T) {
 func TestCountsOnAnAppendOnlyRepositoryRemoveNothing(t *testing.T) {
 	w := newWorld(t, store.Repository{Keeper: "keeper-0001", AppendOnly: true}, store.Keep{Last: 1})
 	w.backups(3)
-	if _, err := w.runner.Ask(t.Context(), anna, vault, topics.ForgetJob, "", ""); !errors.Is(err, retention.ErrRules) {
+	if _, err := w.runner.Ask(t.Context(), anna, vault, topics.ForgetJob, "", "", false); !errors.Is(err, retention.ErrRules) {
 		t.Errorf("asked: %v, want ErrRules", err)
 	}
 }

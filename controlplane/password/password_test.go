@@ -61,7 +61,8 @@ func TestAPasswordFitsItsOwnHashOnly(t *testing.T) {
 	if err != nil || strings.Contains(h, "correct") {
 		t.Fatalf("%q, %v", h, err)
 	}
-	for try, want := range map[string]bool{"correct horse": true, "correct horsE": false, "": false} {
+	for try, want := range map[string]bool{"correct horse": true, "correct horsE": false, "": false, "correct horse ": false,
+		" correct horse": false, "correct hors\u0065\u0301": false, "correct\u00a0horse": false} {
 		if got, err := Check(h, try); got != want || err != nil {
 			t.Errorf("%q: %t, %v", try, got, err)
 		}

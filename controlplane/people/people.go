@@ -18,8 +18,10 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/zone"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/access"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -48,6 +50,12 @@ type Service struct {
 	Changed    func()        // called when somebody's rights or sessions have changed
 }
 
+// Maker is who asks for something, as a credential of theirs knows it.
+type Maker = store.Maker
+
+// Left is what ended with somebody's rights: credentials, and jobs that waited.
+type Left = store.Left
+
 // Input is a user as somebody wants them. What is nil stays as it is.
 type Input struct {
 	Name     *string // of a new user; it cannot be changed
@@ -55,6 +63,9 @@ type Input struct {
 	Disabled *bool
 	Password *string
 	Zone     *string // in which they see moments: an IANA name, "browser" or "server"
+	// Keep has their API tokens and MQTT consumers become those of whoever disables
+	// them; nil or false revokes these.
+	Keep *bool
 }
 
 // A Link lets a user set a password, once.
@@ -154,8 +165,10 @@ func (s Service) newHashed(ctx context.Context, in Input) (store.User, error) {
 }
 
 // Change changes all that is asked for about a user, or nothing, and returns the
-// user as they are now.
-func (s Service) Change(ctx context.Context, by, id string, in Input) (store.User, error) {
+// user as they are now. Whoever is disabled loses their API tokens and MQTT consumers,
+// or gives them to whoever asks for it; and jobs that wait, and that they may not ask
+// for any more, are cancelled.
+func (s Service) Change(ctx context.Context, by Maker, id string, in Input) (store.User, Left, error) {
 	wrong := field.Errors{}
 	if in.Name != nil {
 		wrong.Say("name", "A user's name cannot be changed: the audit log knows them by it.")
@@ -170,27 +183,58 @@ func (s Service) Change(ctx context.Context, by, id string, in Input) (store.Use
 		in.Zone = new(field.Clean(*in.Zone))
 		wrong.Say("zone", zone.Check(*in.Zone))
 	}
-	if err := wrong.Err(); err != nil {
-		return store.User{}, err
+	if value(in.Keep) && !value(in.Disabled) {
+		wrong.Say("keep", "Only who is disabled or removed leaves credentials to somebody else.")
 	}
-	change := store.UserChange{Role: in.Role, Disabled: in.Disabled, Zone: in.Zone}
+	heir, said := heirOf(by, id, value(in.Keep))
+	wrong.Say("keep", said)
+	if err := wrong.Err(); err != nil {
+		return store.User{}, Left{}, err
+	}
+	change := store.UserChange{Role: in.Role, Disabled: in.Disabled, Zone: in.Zone, Heir: heir, Stays: rights.Stays}
 	if in.Password != nil {
 		if _, err := s.Store.User(ctx, id); err != nil {
-			return store.User{}, notFound(err, ErrNoUser) // before the expensive hash
+			return store.User{}, Left{}, notFound(err, ErrNoUser) // before the expensive hash
 		}
 		hash, err := s.hash(ctx, *in.Password)
 		if err != nil {
-			return store.User{}, err
+			return store.User{}, Left{}, err
 		}
 		change.PasswordHash = &hash
 	}
-	u, err := s.Store.ChangeUser(ctx, by, id, change)
-	return u, s.changed(notFound(err, ErrNoUser))
+	u, left, err := s.Store.ChangeUser(ctx, by.Name, id, change)
+	return u, left, s.changed(notFound(err, ErrNoUser))
 }
 
-// Remove removes a user. What they did stays in the audit log.
-func (s Service) Remove(ctx context.Context, by, id string) error {
-	return s.changed(notFound(s.Store.RemoveUser(ctx, by, id), ErrNoUser))
+// heirOf is who keeps the credentials of somebody who goes, nil for nobody, and what is
+// wrong with that.
+func heirOf(by Maker, id string, keep bool) (*Maker, string) {
+	switch {
+	case !keep:
+		return nil, ""
+	case by.User == id:
+		return nil, "Your own API tokens and MQTT consumers cannot stay with you when you go; another administrator can keep them."
+	}
+	return &by, ""
+}
+
+// Remove removes a user with their API tokens and MQTT consumers; with keep these
+// become those of whoever asks. What they did stays in the audit log, and their jobs
+// that wait are cancelled.
+func (s Service) Remove(ctx context.Context, by Maker, id string, keep bool) (Left, error) {
+	heir, said := heirOf(by, id, keep)
+	wrong := field.Errors{}
+	wrong.Say("keep", said)
+	if err := wrong.Err(); err != nil {
+		return Left{}, err
+	}
+	left, err := s.Store.RemoveUser(ctx, by.Name, id, heir)
+	return left, s.changed(notFound(err, ErrNoUser))
+}
+
+// Made returns the API tokens and MQTT consumers that somebody answers for.
+func (s Service) Made(ctx context.Context, id string) (access.Credentials, error) {
+	return s.Store.Credentials(ctx, id)
 }
 
 // SignOut ends all sessions of a user.

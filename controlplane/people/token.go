@@ -12,6 +12,17 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
+// DefaultLife is how long a token is good for if nobody says otherwise.
+const DefaultLife = 365 * day
+
+// Soon is how long before its end a token is shown as one that ends soon.
+const Soon = 30 * day
+
+// EndsSoon reports whether a token ends within [Soon], or has ended.
+func EndsSoon(t store.APIToken, now time.Time) bool {
+	return t.ExpiresAt != 0 && t.ExpiresAt <= now.Add(Soon).UnixMilli()
+}
+
 // MaxLife is the longest time a token may be good for, other than without end.
 const MaxLife = 3650 * day
 
@@ -21,7 +32,7 @@ const day = 24 * time.Hour
 type TokenInput struct {
 	Name *string
 	Role *store.Role
-	Life *time.Duration // how long it is good for; nil or 0 is until it is revoked
+	Life *time.Duration // how long it is good for; nil is DefaultLife, 0 until it is revoked
 }
 
 // Days is a life of that many days; 0 is without end. What no token may have stays
@@ -49,9 +60,13 @@ func CheckLife(life time.Duration) string {
 	return ""
 }
 
-// AddToken makes an API token. Its key is returned here and never again.
-func (s Service) AddToken(ctx context.Context, by string, in TokenInput) (t store.APIToken, key string, err error) {
-	now, life := s.now(), value(in.Life)
+// AddToken makes an API token. Its key is returned here and never again. It acts in the
+// lower of its role and its maker's, and one that a token makes ends with that.
+func (s Service) AddToken(ctx context.Context, by Maker, in TokenInput) (t store.APIToken, key string, err error) {
+	now, life := s.now(), DefaultLife
+	if in.Life != nil {
+		life = *in.Life
+	}
 	key = password.NewKey("rma_")
 	t = store.APIToken{
 		ID:        topics.NewID(now),
@@ -59,7 +74,6 @@ func (s Service) AddToken(ctx context.Context, by string, in TokenInput) (t stor
 		Role:      value(in.Role),
 		KeyHash:   password.HashKey(key),
 		CreatedAt: now.UnixMilli(),
-		CreatedBy: by,
 	}
 	if life > 0 {
 		t.ExpiresAt = now.Add(life).UnixMilli()
@@ -71,10 +85,13 @@ func (s Service) AddToken(ctx context.Context, by string, in TokenInput) (t stor
 	if err := wrong.Err(); err != nil {
 		return t, "", err
 	}
-	return t, key, s.Store.AddAPIToken(ctx, by, t)
+	t, err = s.Store.AddAPIToken(ctx, by, t)
+	return t, key, err
 }
 
-// RevokeToken ends an API token, at once.
-func (s Service) RevokeToken(ctx context.Context, by, id string) error {
-	return s.changed(notFound(s.Store.RemoveAPIToken(ctx, by, id), ErrNoToken))
+// RevokeToken ends an API token at once, and what was made with it: whoever had the
+// token knows that, too.
+func (s Service) RevokeToken(ctx context.Context, by, id string) (Left, error) {
+	left, err := s.Store.RemoveAPIToken(ctx, by, id)
+	return left, s.changed(notFound(err, ErrNoToken))
 }

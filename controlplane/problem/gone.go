@@ -2,17 +2,17 @@ package problem
 
 import (
 	"net/url"
-	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // ofGone words a request for a snapshot that is gone: it names those that could be
 // asked for in its place, the likeliest first.
 func ofGone(e *jobs.GoneError) *Problem {
-	at := func(ms int64) string { return time.UnixMilli(ms).UTC().Format("2 Jan 2006 15:04") + " UTC" }
+	at := func(ms int64) string { return words.At(ms).UTC().Format("2 Jan 2006 15:04") + " UTC" }
 	p := &Problem{Kind: Gone, Title: "This snapshot is gone", Err: e,
 		Say: "Snapshot " + e.Snapshot.ID[:8] + ", taken " + at(e.Snapshot.Time) + ", is in the repository no more: that was found " +
 			at(e.Snapshot.GoneAt) + ". Nothing was begun.",

@@ -32,6 +32,15 @@ var (
 	noConsumer = Problem{Kind: NotFound, Title: "There is no such consumer",
 		Say: "It was revoked, or was never here.", Do: "Look for it among all consumers.",
 		Link: Link{Text: "All consumers", URL: "/mqtt"}}
+	unconfirmed = Problem{Kind: Forbidden, Title: "An administrator has to confirm this account or token first",
+		Say: "The control plane was restored from a copy of its database. Who was disabled or removed since the copy was made is in it as " +
+			"before, so nobody is let in unseen.",
+		Do: "Ask an administrator to confirm it on the page Control plane, or with restic-manager confirm."}
+	notCopied = Problem{Kind: Unavailable, Title: "The control plane was not backed up",
+		Say: "Nothing was lost: the database goes on, and earlier copies are kept.",
+		Do: "Look whether the directory that the page Control plane names can be written by the user that restic-manager runs as, and has " +
+			"room for a copy; then choose Back up now again.",
+		Link: Link{Text: "Copies of the control plane", URL: "/control-plane"}}
 	consumerNameTaken = Problem{Kind: Conflict, Title: "There is a consumer of this name already",
 		Say: "Each has a name of its own.", Do: "Choose another name, or give that one a new password."}
 )
@@ -45,6 +54,12 @@ func ofPeople(err error) *Problem {
 		return userNameTaken.because(err)
 	case errors.Is(err, store.ErrLastAdmin):
 		return lastAdmin.because(err)
+	case errors.Is(err, store.ErrUnconfirmed):
+		return unconfirmed.because(err)
+	case errors.Is(err, store.ErrNotCopied):
+		p := notCopied.because(err)
+		p.Say = err.Error() + ". " + p.Say
+		return p
 	case errors.Is(err, store.ErrDisabled):
 		return disabled.because(err)
 	case errors.Is(err, people.ErrSetUp):

@@ -8,17 +8,22 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/drills"
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
+	"github.com/restic-manager/restic-manager/controlplane/permits"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/controlplane/sources"
+	"github.com/restic-manager/restic-manager/controlplane/succession"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/store/places"
+	"github.com/restic-manager/restic-manager/store/room"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -47,17 +52,29 @@ const (
 // A Problem is a failure worded for whoever asked.
 type Problem struct {
 	Kind  Kind
-	Title string // "There is no such job"
-	Say   string // what happened
-	Do    string // what they can do
-	Link  Link   // where to, on a page
-	Links []Link // further places, each an answer to it
+	Title string       // "There is no such job"
+	Say   string       // what happened
+	Do    string       // what they can do
+	Cause topics.Cause // why a job is not begun, of those in docs/CAUSES.md; "" if none of them
+	Link  Link         // where to, on a page
+	Links []Link       // further places, each an answer to it
+	// Command is what the host's administrator runs there to permit it, "" if none does.
+	Command string
+	Job     topics.JobID // that goes on with what was asked, "" if none does
 	// Snapshots are whole IDs of those that could be asked for in place of one that is
 	// gone, the likeliest first.
 	Snapshots []string
-	Fields    field.Errors // what is wrong with which field of the input
-	Err       error        // for the log, and no further
+	// Confirm is what carries the request out all the same, if whoever asked says so.
+	Confirm Confirm
+	Fields  field.Errors // what is wrong with which field of the input
+	// After is when trying again may help, 0 if nobody knows.
+	After time.Duration
+	Err   error // for the log, and no further
 }
+
+// A Confirm is a field by which a request says that it is meant, and the words of the button
+// that sends it so; the zero value is that nothing can be said.
+type Confirm struct{ Field, Text string }
 
 // A Link is a word that leads somewhere.
 type Link struct{ Text, URL string }
@@ -144,16 +161,27 @@ func Of(err error) *Problem {
 	var fields field.Errors
 	var keeper *jobs.NotKeeperError
 	var role *jobs.RoleError
+	var giving *jobs.GivingError
+	var old *permits.OldAgent
 	var several *jobs.AmbiguousError
 	var unnamed *places.NameError
+	var unread *store.UnreadableError
 	var gone *jobs.GoneError
-	switch {
+	switch cause := room.Why(err); {
 	case errors.As(err, &p):
 		return p
+	case cause != "":
+		return ofRoom(cause, err)
 	case ofPeople(err) != nil:
 		return ofPeople(err)
+	case ofQuery(err) != nil:
+		return ofQuery(err)
 	case ofRemoval(err) != nil:
 		return ofRemoval(err)
+	case ofRestore(err) != nil:
+		return ofRestore(err)
+	case ofReplacement(err) != nil:
+		return ofReplacement(err)
 	case errors.As(err, &fields):
 		return &Problem{Kind: Invalid, Title: "Nothing was saved", Say: fields.Error(), Fields: fields}
 	case errors.Is(err, jobs.ErrNoHost), errors.Is(err, schedule.ErrNoHost):
@@ -168,6 +196,10 @@ func Of(err error) *Problem {
 			Say: "The host has none of this name.", Do: "Look for it among the host's schedules.", Err: err}
 	case errors.Is(err, jobs.ErrNoJob):
 		return NoJob
+	case errors.As(err, &unread):
+		return &Problem{Kind: Conflict, Title: "Secrets of this repository cannot be read", Say: unread.Say() + " Nothing was begun.",
+			Do:   "PUT /api/repositories/" + string(unread.Repository) + " does that, too.",
+			Link: Link{Text: "Enter it again", URL: "/repositories/" + string(unread.Repository) + "/edit"}, Err: err}
 	case errors.As(err, &unnamed):
 		return &Problem{Kind: Conflict, Title: "No name stands for the host in the repository's address", Say: repositories.Unfit(unnamed) +
 			" Nothing was begun.", Do: "Or PUT /api/repositories/" + string(unnamed.Repository) + "/places/" + string(unnamed.Host) + ".", Err: err}
@@ -179,10 +211,17 @@ func Of(err error) *Problem {
 	case errors.Is(err, jobs.ErrNoRepository):
 		return &Problem{Kind: NotFound, Title: "There is no such repository",
 			Say: "None has this ID.", Do: "Use an ID that GET /api/repositories lists.", Err: err}
+	case errors.As(err, &giving):
+		return &Problem{Kind: Conflict, Title: "This host does not have the repository",
+			Say: giving.Consequence() + " Nothing was begun.",
+			Do: "Better ask a host that backs up into the repository. If you mean it, ask again and say so: by the button here, with " +
+				"give_repository in the API, with --give-repository on the command line. The audit log keeps who did.",
+			Confirm: Confirm{Field: "give", Text: "Give " + giving.Name + " the repository for this job"}, Err: err}
 	case errors.As(err, &role):
 		return &Problem{Kind: Forbidden, Title: "You may not do this",
-			Say: "It needs the role " + string(role.Needs) + "; " + role.Actor.Name + " has the role " + string(role.Actor.Role) + ".",
-			Do:  "Ask an administrator, or sign in as somebody who may.", Err: err}
+			Say: strings.TrimSpace(role.Because + " It needs the role " + string(role.Needs) + "; " + role.Actor.Name + " has the role " +
+				string(role.Actor.Role) + "."),
+			Do: "Ask an administrator, or sign in as somebody who may.", Err: err}
 	case errors.As(err, &gone):
 		return ofGone(gone)
 	case errors.Is(err, jobs.ErrNotAgain):
@@ -192,13 +231,29 @@ func Of(err error) *Problem {
 		return &Problem{Kind: Conflict, Title: "Another host looks after this repository",
 			Say: "Its keeper, the host " + keeper.Name + ", alone may " + string(keeper.Kind) + ": what can delete is kept from every other host.",
 			Do:  "Ask the keeper for it.", Err: err}
+	case errors.As(err, &old):
+		return &Problem{Kind: Conflict, Cause: "old-agent", Title: "The agent of " + old.Name + " is too old for this",
+			Say: "It is of an older version and does not " + old.What + ". Nothing was begun.",
+			Do:  "Update the agent on the host, or ask another host.", Err: err}
 	case errors.Is(err, topics.ErrOperation):
 		return &Problem{Kind: Invalid, Title: "This job cannot be asked for like that",
 			Say: sentence(err, topics.ErrOperation) + ".", Do: "Correct it and ask again; nothing was begun."}
+	case errors.Is(err, jobs.ErrNotPinned):
+		return &Problem{Kind: Conflict, Cause: topics.CausePolicy, Title: "The host does not go to this repository",
+			Say:     sentence(err, jobs.ErrForbidden) + ".",
+			Do:      "Within seconds after that command it can be asked for here. Nothing was begun.",
+			Command: permitting(err), Err: err}
 	case errors.Is(err, jobs.ErrForbidden):
-		return &Problem{Kind: Conflict, Title: "The host does not allow this",
-			Say: sentence(err, jobs.ErrForbidden) + ".",
-			Do:  "Only its own administrator can change that, in the policy file on the host; nothing was begun.", Err: err}
+		do := "Only its own administrator can change that, in the policy file on the host; nothing was begun."
+		if command := permitting(err); command != "" {
+			do = "Only its own administrator can change that, on the host: " + command + ". Nothing was begun."
+		}
+		return &Problem{Kind: Conflict, Cause: topics.CausePolicy, Title: "The host does not allow this",
+			Say: sentence(err, jobs.ErrForbidden) + ".", Do: do, Command: permitting(err), Err: err}
+	case errors.Is(err, jobs.ErrQueueFull):
+		return &Problem{Kind: TooMany, Title: "Too many jobs wait on this host",
+			Say: fmt.Sprintf("%d jobs wait there already, and nothing was begun. They go on as they are.", jobs.MostQueued),
+			Do:  "Look whether its agent is connected. Cancel what is not needed any more, or ask again when some have run.", Err: err}
 	case errors.Is(err, jobs.ErrNoGroups):
 		return &Problem{Kind: Conflict, Title: "It is not known yet what to back up",
 			Say: "The host has no source group, so there is nothing to run.", Do: "Say what to back up, and where to, then run it again.", Err: err}
@@ -215,6 +270,18 @@ func Of(err error) *Problem {
 		return &Problem{Kind: Conflict, Title: "This host has no place in the repository yet",
 			Say: "{host} in its address gives each host a repository of its own, and no job has found or made one for this host. Nothing was begun.",
 			Do:  "Ask a host that has one, see Places on the repository's page, or run a backup first.", Err: err}
+	case errors.Is(err, succession.ErrUnderWay):
+		return &Problem{Kind: Conflict, Title: "The identity is being changed already",
+			Say: "Hosts are moving to the one that was made last. Nothing was changed.",
+			Do:  "Wait for its end, finish it or call it off, on the page Identity or with restic-manager key identity.", Err: err}
+	case errors.Is(err, succession.ErrNone):
+		return &Problem{Kind: Conflict, Title: "The identity is not being changed",
+			Say: "There is one alone, so there is no end to put off, to reach or to call off.",
+			Do:  "Begin on the page Identity, or with restic-manager key rotate --identity.", Err: err}
+	case errors.Is(err, succession.ErrTurned):
+		return &Problem{Kind: Conflict, Title: "This was decided already",
+			Say: "A change of the identity is called off once, and goes on once after that. Nothing was changed.",
+			Do:  "Look at the page Identity, or restic-manager key identity, for which way hosts move.", Err: err}
 	case errors.Is(err, maintenance.ErrNoPlace):
 		return &Problem{Kind: Conflict, Title: "There is nothing to look after yet",
 			Say: "No host has made its repository at this address.", Do: "Run a backup: the first one of each host makes its own.", Err: err}
@@ -262,10 +329,22 @@ func Of(err error) *Problem {
 		return &Problem{Kind: Conflict, Title: "The host has a source group of this name already",
 			Say: "A source group's name is its host's own.", Do: "Choose another name, or change the group that is there.",
 			Fields: field.Errors{"name": "This host has a source group of this name already."}, Err: err}
+	case errors.Is(err, drills.ErrNoPlan):
+		return &Problem{Kind: NotFound, Title: "There is no such plan of drills", Err: err,
+			Say: "Nothing was changed: no plan was made for this host, tag or fleet, or it was taken back already.",
+			Do:  "Look at the plans that there are.", Link: Link{Text: "Restore drills", URL: "/settings/drills"}}
 	case errors.Is(err, store.ErrNotFound):
 		return NoPage
 	}
 	return Unknown(err)
+}
+
+// permitting is the command that permits what a host's policy forbids, "" if none does.
+func permitting(err error) string {
+	if r := new(permits.Refusal); errors.As(err, &r) {
+		return r.Command
+	}
+	return ""
 }
 
 // sentence is what an error says after the words of the one it wraps.

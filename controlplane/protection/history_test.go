@@ -2,6 +2,7 @@ package protection
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -112,7 +113,8 @@ func (h *history) missed() (n int) {
 	}
 	p := f.Plans[0]
 	grace := time.Hour + time.Duration(f.UsualSeconds)*time.Second
-	from := max(f.CreatedAt, p.Since, f.Whole.Begun)
+	offset := p.Policy.Start(time.Time{}).Sub(time.Time{}).Milliseconds() // a run serves what begins after it, not what is due
+	from := max(f.CreatedAt, p.Since, f.Whole.Begun-offset)
 	for s := slots.Next(p.Policy, time.UnixMilli(from)); n < 5 && !p.Policy.Start(s).Add(grace).After(h.now); s = slots.Next(p.Policy, s) {
 		begun := p.Policy.Start(s).UnixMilli()
 		if begun > f.Whole.Begun && (!f.Host.Intermittent || begun > f.Host.AwayUntil && !f.Host.Offline) {
@@ -163,10 +165,8 @@ func TestAYearOfAnyHistory(t *testing.T) {
 					h.forgiven = h.forgiven || h.missed() > 0
 					was := f.Plans[0]
 					h.cron = rapid.SampledFrom(crons).Draw(t, "changed cron")
-					f.Plans = []Plan{{ID: was.ID, Name: was.Name, Policy: h.policy(), Enabled: true, Made: was.Made, Since: h.ms(), Owed: was.Owed}}
-					if slot, n := slots.Due(was.Policy, time.UnixMilli(was.Since), h.now); n > 0 {
-						f.Plans[0].Owed = slot.UnixMilli()
-					}
+					f.Plans = []Plan{{ID: was.ID, Name: was.Name, Policy: h.policy(), Enabled: true, Made: was.Made, Since: h.ms(),
+						Earlier: append(slices.Clone(was.Earlier), Earlier{Policy: was.Policy, Since: was.Since, Until: h.ms()})}}
 				}
 			case "pause":
 				if len(f.Plans) > 0 && f.Plans[0].Enabled {
@@ -177,6 +177,8 @@ func TestAYearOfAnyHistory(t *testing.T) {
 			case "resume":
 				if len(f.Plans) > 0 && !f.Plans[0].Enabled {
 					p := f.Plans[0]
+					p.Earlier = append(slices.Clone(p.Earlier), Earlier{Policy: p.Policy, Since: p.Since, Until: p.PausedAt},
+						Earlier{Policy: p.Policy, Since: p.PausedAt, Until: h.ms(), Paused: true})
 					p.Enabled, p.PausedFrom, p.PausedAt, p.Since = true, p.PausedAt, 0, h.ms()
 					f.Plans = []Plan{p}
 				}

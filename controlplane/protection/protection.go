@@ -31,6 +31,23 @@ func DefaultTiming() Timing {
 	return Timing{Grace: slots.Grace, Usual: 7 * day, Slots: 3, Limit: 2 * day, Intermittent: 7 * day, Collapsed: 2, Few: 50}
 }
 
+// Shrunk says how far less a snapshot holds than what was before it: CauseEmpty,
+// CauseCollapsed, CauseFewFiles, or "" if it does not. A measure of 0 is not known.
+func (t Timing) Shrunk(files, bytes, wereFiles, wereBytes uint64) string {
+	switch {
+	case files == 0 && wereFiles > 0:
+		return CauseEmpty
+	case less(files, wereFiles, t.Collapsed) || less(bytes, wereBytes, t.Collapsed):
+		return CauseCollapsed
+	case less(files, wereFiles, t.Few):
+		return CauseFewFiles
+	}
+	return ""
+}
+
+// less reports whether a part is less than so many percent of a whole that is known.
+func less(part, whole, percent uint64) bool { return whole > 0 && part*100 < whole*percent }
+
 // A Plan is a schedule that names the group.
 type Plan struct {
 	ID       topics.ScheduleID
@@ -42,7 +59,17 @@ type Plan struct {
 	PausedAt int64 // since when it is switched off; 0 if it is not, or not known
 
 	PausedFrom int64 // when the pause began that ended with Since; 0 if none did
-	Owed       int64 // the last slot that began before the plan was changed; 0 if none did
+	Owed       int64 // the last slot that began before a change of plan that left no Earlier; 0 if none did
+
+	Earlier []Earlier // what was promised before Since, the oldest first
+}
+
+// An Earlier is what a schedule promised until its plan was changed, or would have
+// promised while it was paused: slots after Since that began until Until.
+type Earlier struct {
+	Policy       slots.Policy
+	Since, Until int64
+	Paused       bool
 }
 
 // Facts determine the verdict of a source group, together with the moment. Moments are
@@ -56,6 +83,7 @@ type Facts struct {
 
 	ServedBy       topics.ScheduleID // the schedule for which the newest snapshot was made that holds something, "" for none
 	ServedSlot     int64             // its slot
+	ReplacedAt     int64             // since when another machine is the host and nobody has decided of this group; 0 is not so
 	AcknowledgedAt int64             // when an administrator last acknowledged that snapshots are gone
 
 	RunningSince int64  // when the backup that is at work began
@@ -167,6 +195,10 @@ func (f Facts) believed(now int64) (_ Facts, until int64) {
 	}
 	for i := range f.Plans {
 		moments = append(moments, &f.Plans[i].Made, &f.Plans[i].Since, &f.Plans[i].Owed)
+		f.Plans[i].Earlier = slices.Clone(f.Plans[i].Earlier)
+		for k := range f.Plans[i].Earlier {
+			moments = append(moments, &f.Plans[i].Earlier[k].Since, &f.Plans[i].Earlier[k].Until)
+		}
 	}
 	for _, at := range moments {
 		if *at <= far {
@@ -317,18 +349,17 @@ func (j *judge) content() {
 	if n.ID == "" {
 		return
 	}
-	less := func(part, whole, percent uint64) bool { return whole > 0 && part*100 < whole*percent }
 	files := fmt.Sprintf("%d files, where %d were usual", n.Files, j.MeasureFiles)
-	switch {
+	switch cause := j.Timing.Shrunk(n.Files, n.Bytes, j.MeasureFiles, j.MeasureBytes); {
 	case j.AllowEmpty: // it comes and goes
 	case n.Files == 0:
 		j.say(Verdict{Status: Empty, Cause: CauseEmpty, Since: n.Ended, Reason: "The newest snapshot holds no file."})
-	case less(n.Files, j.MeasureFiles, j.Timing.Collapsed):
+	case cause == CauseCollapsed && less(n.Files, j.MeasureFiles, j.Timing.Collapsed):
 		j.say(Verdict{Status: Empty, Cause: CauseCollapsed, Since: n.Ended, Reason: "The newest snapshot holds next to nothing: " + files + "."})
-	case less(n.Bytes, j.MeasureBytes, j.Timing.Collapsed):
+	case cause == CauseCollapsed:
 		j.say(Verdict{Status: Empty, Cause: CauseCollapsed, Since: n.Ended, Reason: fmt.Sprintf(
 			"The newest snapshot holds next to nothing: %d bytes, where %d were usual.", n.Bytes, j.MeasureBytes)})
-	case less(n.Files, j.MeasureFiles, j.Timing.Few):
+	case cause == CauseFewFiles:
 		j.say(Verdict{Status: Warning, Cause: CauseFewFiles, Since: n.Ended, Reason: "The newest snapshot holds far fewer files than usual: " +
 			files + "."})
 	}
@@ -365,6 +396,7 @@ func (j *judge) promise() {
 		j.slots(p)
 	}
 	j.madeTooLate()
+	j.replaced()
 	if len(j.Plans) > 0 || j.served.ID == "" {
 		return // slots are promised; or nothing was ever saved, and nothing promised
 	}
@@ -375,6 +407,30 @@ func (j *judge) promise() {
 	}
 	j.say(Verdict{Status: Unscheduled, Cause: CauseNoSchedule, Since: j.served.Ended,
 		Reason: "The last backup is within the limit of " + j.days() + ", but no schedule will make the next one."})
+}
+
+// ReplacedOpen is how long the replacement of a machine may wait for its decision before
+// people are told that it does.
+const ReplacedOpen = 14 * day
+
+// replaced says that nothing is backed up because another machine is the host and nobody has
+// decided what becomes of the old one's files. A pause that was not meant hides no limit.
+func (j *judge) replaced() {
+	if j.ReplacedAt == 0 {
+		return
+	}
+	v := Verdict{Status: Paused, Cause: CauseReplaced, Since: j.ReplacedAt,
+		Reason: "Its machine was replaced: backups are paused until somebody says that its files are restored, or to start without them."}
+	if j.at(j.ReplacedAt + ReplacedOpen.Milliseconds()) {
+		v.Reason += " That has been open for more than 14 days."
+	}
+	if j.served.ID != "" {
+		if over := j.served.Ended + j.limit(); j.at(over) {
+			v.Status, v.Since = Overdue, over
+			v.Reason = "There is no good backup within the limit of " + j.days() + ". " + v.Reason
+		}
+	}
+	j.say(v)
 }
 
 // madeTooLate says that the last good backup was over the limit before there was any
@@ -427,6 +483,7 @@ func (j *judge) slots(p Plan) {
 	if max(served, j.served.Begun) < p.Owed && j.served.ID != "" {
 		j.excused(p, start(p.Owed)+grace, "the schedule was changed after its slots had begun")
 	}
+	j.earlier(p, grace)
 	if j.Host.Intermittent {
 		if j.Host.Offline || j.Host.Unknown {
 			return
@@ -455,6 +512,31 @@ func (j *judge) slots(p Plan) {
 	case !busy && j.at(late):
 		j.say(Verdict{Status: Late, Since: late, Cause: j.whyMissed(), Reason: fmt.Sprintf(
 			"A slot of the schedule %q has passed without a good backup%s.", p.Name, j.excuse())})
+	}
+}
+
+// earlier says that a slot was missed before the schedule's plan was changed, or would
+// have been while it was paused: a change makes nothing good.
+func (j *judge) earlier(p Plan, grace int64) {
+	if j.served.ID == "" {
+		return
+	}
+	for _, e := range p.Earlier {
+		offset := e.Policy.Start(time.Time{}).Sub(time.Time{}).Milliseconds()
+		from := max(j.serves(p, offset), e.Since, p.Made)
+		if from >= e.Until {
+			continue
+		}
+		slot := slots.Next(e.Policy, time.UnixMilli(from))
+		if slot.IsZero() || slot.UnixMilli()+offset > e.Until {
+			continue
+		}
+		why := "the schedule was changed after its slots had begun"
+		if e.Paused {
+			why = "the schedule was paused when its slots began"
+		}
+		j.excused(p, slot.UnixMilli()+offset+grace, why)
+		return
 	}
 }
 
@@ -515,7 +597,7 @@ func (j *judge) quiet() {
 	if j.RunningSince > 0 {
 		j.say(Verdict{Status: Running, Cause: CauseRunning, Since: j.RunningSince, Reason: "A backup is running."})
 	}
-	if len(j.Plans) > 0 && len(j.plans) == 0 {
+	if len(j.Plans) > 0 && len(j.plans) == 0 && j.ReplacedAt == 0 {
 		var at int64
 		for _, p := range j.Plans {
 			at = max(at, p.PausedAt)

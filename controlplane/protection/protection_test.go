@@ -264,6 +264,20 @@ func TestEachWordAndItsNeighbour(t *testing.T) {
 			f.Plans[0].Enabled, f.Plans[0].PausedAt = false, ago(30*day)
 			f.holds(snapshot(ago(30*day + 10*time.Hour)))
 		}, Paused, CausePaused, ago(30 * day)},
+		{"its machine replaced an hour ago", func(f *Facts) {
+			f.Plans[0].Enabled, f.Plans[0].PausedAt, f.ReplacedAt = false, ago(time.Hour), ago(time.Hour)
+		}, Paused, CauseReplaced, ago(time.Hour)},
+		{"its machine replaced a month ago", func(f *Facts) {
+			f.Plans[0].Enabled, f.Plans[0].PausedAt, f.ReplacedAt = false, ago(30*day), ago(30*day)
+			f.holds(snapshot(ago(30*day + 10*time.Hour)))
+		}, Overdue, CauseReplaced, 0},
+		{"its machine replaced, and it had no schedule", func(f *Facts) {
+			f.Plans, f.ReplacedAt = nil, ago(time.Hour)
+		}, Unscheduled, CauseNoSchedule, 0},
+		{"its machine replaced, and nothing was ever saved", func(f *Facts) {
+			f.nothing()
+			f.Plans[0].Enabled, f.ReplacedAt = false, ago(time.Hour)
+		}, NoBackupYet, CauseNever, 0},
 		{"one of two switched off", func(f *Facts) {
 			f.Plans = append(f.Plans, f.Plans[0])
 			f.Plans[1].Enabled = false
@@ -297,6 +311,31 @@ func TestEachWordAndItsNeighbour(t *testing.T) {
 		{"changed an hour ago from every week to every night", func(f *Facts) {
 			f.Plans[0].Since, f.Plans[0].Owed = ago(time.Hour), ago(5*day+10*time.Hour)
 			f.holds(snapshot(ago(5*day + 10*time.Hour)))
+		}, Protected, "", 0},
+		{"changed minutes after the last of many nights that were missed", func(f *Facts) {
+			was := f.Plans[0]
+			f.Plans[0] = plan(t, "nightly", "50 11 * * *", "UTC", 0, ago(time.Minute))
+			f.Plans[0].Earlier = []Earlier{{Policy: was.Policy, Since: ago(60 * day), Until: ago(9 * time.Hour)},
+				{Policy: f.Plans[0].Policy, Since: ago(9 * time.Hour), Until: ago(time.Minute)}}
+			f.holds(snapshot(ago(4*day + 10*time.Hour)))
+		}, Overdue, CauseOverLimit, 0},
+		{"paused, gone on with and changed after many nights that were missed", func(f *Facts) {
+			was := f.Plans[0].Policy
+			f.Plans[0] = plan(t, "weekly", "0 2 * * 0", "UTC", 0, ago(time.Hour))
+			f.Plans[0].Earlier = []Earlier{{Policy: was, Since: ago(60 * day), Until: ago(3 * time.Hour)},
+				{Policy: was, Since: ago(3 * time.Hour), Until: ago(2 * time.Hour), Paused: true},
+				{Policy: was, Since: ago(2 * time.Hour), Until: ago(time.Hour)}}
+			f.holds(snapshot(ago(4*day + 10*time.Hour)))
+		}, Overdue, CauseOverLimit, 0},
+		{"changed an hour ago from every week to every night, as it is kept now", func(f *Facts) {
+			f.Plans[0].Since = ago(time.Hour)
+			f.Plans[0].Earlier = []Earlier{{Policy: plan(t, "weekly", "0 2 * * 1", "UTC", 0, 0).Policy, Since: ago(60 * day), Until: ago(time.Hour)}}
+			f.holds(snapshot(ago(5*day + 10*time.Hour)))
+		}, Protected, "", 0},
+		{"changed before the group came to the schedule", func(f *Facts) {
+			f.Plans[0].Since, f.Plans[0].Made = ago(time.Hour), ago(2*time.Hour)
+			f.Plans[0].Earlier = []Earlier{{Policy: f.Plans[0].Policy, Since: ago(60 * day), Until: ago(time.Hour)}}
+			f.holds(snapshot(ago(36 * time.Hour)))
 		}, Protected, "", 0},
 		{"missed for a month, and the only backup took years by a clock that was set", func(f *Facts) {
 			f.UsualSeconds = 50 * 365 * 86400

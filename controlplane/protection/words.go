@@ -77,6 +77,7 @@ const (
 	CauseNoSchedule    = "no-schedule"
 	CauseRunning       = "running"
 	CausePaused        = "paused"
+	CauseReplaced      = "being-replaced" // paused, overdue: its machine was replaced, and nobody has said what becomes of its files
 	CauseAsleep        = "asleep"
 	CauseKeeper        = "keeper"
 	CauseRetired       = "retired"

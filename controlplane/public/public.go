@@ -5,6 +5,7 @@ package public
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"maps"
@@ -15,8 +16,10 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/health"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/outcome"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // Timing limits how often a host's state is published.
@@ -39,9 +42,12 @@ type Config struct {
 	Hub      *jobs.Hub
 	// Publish gives a message to the public broker.
 	Publish func(topic string, payload []byte, qos byte, retain bool) error
-	Log     *slog.Logger
-	Timing  Timing
-	Now     func() time.Time
+	// Space, if set, says how short of space the control plane's disk is, and how many
+	// bytes are left, to some MiB.
+	Space  func() (level string, free uint64)
+	Log    *slog.Logger
+	Timing Timing
+	Now    func() time.Time
 }
 
 // A Publisher keeps the public topics up to date. Run does the work.
@@ -55,7 +61,7 @@ type Publisher struct {
 	// Used by Run's goroutine only.
 	seen   map[topics.HostID]*fleet.Entry          // the last published entry of each host
 	later  map[topics.HostID]bool                  // changed, but too early to publish again
-	said   map[string]string                       // last payload by topic
+	said   map[string][sha256.Size]byte            // the last payload by topic, as its hash: of what is there
 	at     map[topics.HostID]time.Time             // of the last state
 	ended  map[topics.HostID]topics.JobID          // the last job whose end was published
 	open   map[topics.HostID]map[topics.JobID]bool // those that were sent and had not ended
@@ -71,7 +77,7 @@ func New(c Config) *Publisher {
 	}
 	return &Publisher{Config: c, wake: make(chan struct{}, 1), dirty: map[topics.HostID]bool{}, later: map[topics.HostID]bool{},
 		seen: map[topics.HostID]*fleet.Entry{},
-		said: map[string]string{}, at: map[topics.HostID]time.Time{}, ended: map[topics.HostID]topics.JobID{},
+		said: map[string][sha256.Size]byte{}, at: map[topics.HostID]time.Time{}, ended: map[topics.HostID]topics.JobID{},
 		open: map[topics.HostID]map[topics.JobID]bool{}}
 }
 
@@ -199,7 +205,10 @@ func (p *Publisher) gone(id topics.HostID) {
 		return
 	}
 	for _, kind := range []topics.Kind{topics.KindHostAvailability, topics.KindHostState} {
-		delete(p.said, topics.Topic{Kind: kind, Host: id}.String())
+		p.forget(topics.Topic{Kind: kind, Host: id})
+	}
+	for job := range p.open[id] { // their ends are not published: whose they were is gone
+		p.forget(topics.Topic{Kind: topics.KindHostJob, Host: id, Job: job})
 	}
 	delete(p.seen, id)
 	delete(p.at, id)
@@ -235,7 +244,8 @@ func (p *Publisher) host(ctx context.Context, h *fleet.Entry) (again bool, err e
 		Since:      rfc3339(h.Since),
 		PromisedBy: h.PromisedBy, LastGoodBackup: rfc3339(h.LastGood), LastJob: h.LastBackup.Job, LastResult: h.LastBackup.State,
 		Snapshots:      h.Snapshots,
-		ProtectedBytes: h.Restorable, AgentVersion: h.AgentVersion, ResticVersion: h.ResticVersion}
+		ProtectedBytes: h.Restorable, Proven: string(h.Proof.Word), ProvenAt: rfc3339(h.Proof.At),
+		AgentVersion: h.AgentVersion, ResticVersion: h.ResticVersion}
 	if running != nil {
 		s.RunningJob, s.RunningMore = running.ID, h.Beside()
 		if progress, ok := p.Hub.Progress(running.ID); ok {
@@ -278,7 +288,7 @@ func (p *Publisher) jobsOf(ctx context.Context, h *fleet.Entry) error {
 			p.sayJob(j, 1)
 		}
 		delete(over, id)
-		delete(p.said, topics.Topic{Kind: topics.KindHostJob, Host: h.ID, Job: id}.String())
+		p.forget(topics.Topic{Kind: topics.KindHostJob, Host: h.ID, Job: id})
 	}
 	p.ended[h.ID], p.open[h.ID] = h.LastJob, open
 	for _, j := range h.Open {
@@ -291,8 +301,8 @@ func (p *Publisher) jobsOf(ctx context.Context, h *fleet.Entry) error {
 
 func (p *Publisher) sayJob(j store.Job, qos byte) {
 	s := topics.JobPublic{ID: j.ID, Kind: j.Kind, State: j.State, Cause: j.Cause, SnapshotID: j.SnapshotID}
-	did := jobs.What(j)
-	s.DryRun, s.Did, s.SavedFiles = did.DryRun, did.Text, jobs.SavedFiles(j)
+	did := outcome.Of(j)
+	s.DryRun, s.Did, s.SavedFiles = did.DryRun, did.Text, outcome.SavedFiles(j)
 	if progress, ok := p.Hub.Progress(j.ID); ok {
 		s.Percent, s.BytesDone, s.TotalBytes = progress.Percent, progress.BytesDone, progress.TotalBytes
 		s.FilesDone, s.TotalFiles, s.SecondsLeft = progress.FilesDone, progress.TotalFiles, progress.SecondsLeft
@@ -311,6 +321,9 @@ func (p *Publisher) fleet(m *fleet.Moment) {
 	f := topics.FleetState{Hosts: m.Len(), Online: m.Online, ByStatus: map[string]int{}}
 	for status, n := range m.Tally {
 		f.ByStatus[string(status)] = n
+	}
+	if p.Space != nil {
+		f.PlaneDisk, f.PlaneFree = p.Space()
 	}
 	p.say(topics.Topic{Kind: topics.KindFleetState}, string(topics.Encode(f)), 1, true)
 }
@@ -336,8 +349,13 @@ func (p *Publisher) repositories(ctx context.Context) {
 			ID: f.Repository, Name: f.Name, Health: string(v.Word), Reason: v.Reason, Since: rfc3339(v.Since)})), 1, true)
 	}
 	for id := range p.there {
+		if there[id] {
+			continue
+		}
 		t := topics.Topic{Kind: topics.KindRepositoryState, Repository: id}
-		if !there[id] && !p.say(t, "", 1, true) && p.said[t.String()] != "" {
+		if p.say(t, "", 1, true) {
+			p.forget(t)
+		} else {
 			there[id] = true // it is cleared at the next look
 		}
 	}
@@ -347,8 +365,8 @@ func (p *Publisher) repositories(ctx context.Context) {
 // say publishes a payload unless it was the last one published. It reports whether it
 // did.
 func (p *Publisher) say(t topics.Topic, payload string, qos byte, retain bool) bool {
-	name := t.String()
-	if p.said[name] == payload {
+	name, sum := t.String(), sha256.Sum256([]byte(payload))
+	if last, known := p.said[name]; known && last == sum {
 		return false
 	}
 	if err := p.Publish(name, []byte(payload), qos, retain); err != nil {
@@ -356,13 +374,16 @@ func (p *Publisher) say(t topics.Topic, payload string, qos byte, retain bool) b
 		p.lost = true
 		return false
 	}
-	p.said[name] = payload
+	p.said[name] = sum
 	return true
 }
+
+// forget drops what was said about a topic that nothing more is published to.
+func (p *Publisher) forget(t topics.Topic) { delete(p.said, t.String()) }
 
 func rfc3339(ms int64) string {
 	if ms == 0 {
 		return ""
 	}
-	return time.UnixMilli(ms).UTC().Format(time.RFC3339)
+	return words.At(ms).UTC().Format(time.RFC3339)
 }

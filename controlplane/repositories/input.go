@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/restic-manager/restic-manager/controlplane/field"
@@ -48,6 +49,7 @@ func (in Input) apply(ctx context.Context, s *store.Store, r *store.Repository, 
 		r.Name = field.Clean(*in.Name)
 		wrong.Say("name", field.Name("name", r.Name))
 	}
+	defer in.enter(a)
 	if in.URL != nil {
 		// What was saved before there were these rules is kept as it is, and what it means.
 		if at := topics.Secret(field.Clean(in.URL.Reveal())); at == "" || at != a.URL {
@@ -80,7 +82,9 @@ func (in Input) apply(ctx context.Context, s *store.Store, r *store.Repository, 
 			wrong.Say("url", unfit)
 		}
 	}
-	a.URL, a.Env = location.SplitLogin(a.URL, a.Env)
+	if at, env := location.SplitLogin(a.URL, a.Env); in.Everyday != nil || in.URL != nil || !slices.Contains(a.Unread, "env") {
+		a.URL, a.Env = at, env
+	}
 	if in.Everyday != nil {
 		if in.Everyday.URL != nil {
 			wrong.Say("everyday", "The everyday credential goes with the repository's own URL.")
@@ -116,6 +120,23 @@ func (in Input) apply(ctx context.Context, s *store.Store, r *store.Repository, 
 		wrong.Say("retention", strings.ReplaceAll(err.Error(), "\n", "; ")+".")
 	}
 	return wrong.Err()
+}
+
+// enter notes what of the secrets that could not be read is entered again. Pages send both
+// credentials whole, so that one without anything in it says nothing of the maintenance one.
+func (in Input) enter(a *store.RepositoryAccess) {
+	_, login := location.SplitLogin(a.URL, a.Env)
+	a.Unread = slices.DeleteFunc(slices.Clone(a.Unread), func(part string) bool {
+		switch part {
+		case "url":
+			return in.URL != nil
+		case "password":
+			return in.Password != nil
+		case "env":
+			return in.Everyday != nil || in.URL != nil && len(login) > 0
+		}
+		return in.Maintenance != nil && (in.Maintenance.URL != nil || a.Maintenance != nil)
+	})
 }
 
 // beginning says who is at work making a repository where it lies now, "" if nobody is.

@@ -2,13 +2,16 @@ package repositories
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
+	"github.com/restic-manager/restic-manager/controlplane/permits"
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // A Pinned is a host whose own policy lets its data go to other addresses only than the
@@ -20,6 +23,7 @@ type Pinned struct {
 	Pins     []string // where its data may go
 	Address  string   // where it is to go now, without a secret
 	Command  string   // what its administrator runs on it
+	windows  bool
 }
 
 // Pinned lists the hosts that use a repository and pin another address, by name.
@@ -29,7 +33,9 @@ func (s *Service) Pinned(ctx context.Context, id topics.RepositoryID) ([]Pinned,
 		return nil, err
 	}
 	a, err := s.Store.RepositoryAccess(ctx, id)
-	if err != nil {
+	if bad := (*store.UnreadableError)(nil); errors.As(err, &bad) && bad.Everyday() {
+		return []Pinned{}, nil // nothing is sent anywhere until it is entered again
+	} else if err != nil && bad == nil {
 		return nil, err
 	}
 	users := Users(ctx, s.Store, id)
@@ -40,7 +46,7 @@ func (s *Service) Pinned(ctx context.Context, id topics.RepositoryID) ([]Pinned,
 	list := []Pinned{}
 	for _, h := range hosts {
 		p := h.Permits.V
-		if p == nil || p.Anywhere || len(p.Repositories) == 0 || !slices.Contains(users, h.ID) {
+		if p == nil || p.Anywhere || len(p.Repositories) == 0 && !p.BackupPins || !slices.Contains(users, h.ID) {
 			continue
 		}
 		url, env := a.URL, a.Env
@@ -54,7 +60,7 @@ func (s *Service) Pinned(ctx context.Context, id topics.RepositoryID) ([]Pinned,
 			}
 			url = location.Expand(url, name)
 		}
-		if !pins(p.Repositories, url, env) {
+		if !pins(p, url, env) {
 			continue
 		}
 		address, err := location.Parse(url.Reveal())
@@ -62,7 +68,7 @@ func (s *Service) Pinned(ctx context.Context, id topics.RepositoryID) ([]Pinned,
 			continue
 		}
 		list = append(list, Pinned{Host: h.ID, Name: h.Name, Hostname: h.Hostname, Pins: p.Repositories, Address: address.Public(),
-			Command: allow(address.Public(), h.OS)})
+			Command: permits.Command(h, "allow-repository", location.Described(url, env)), windows: h.OS == "windows"})
 	}
 	slices.SortFunc(list, func(a, b Pinned) int { return strings.Compare(a.Name, b.Name) })
 	return list, nil
@@ -79,28 +85,22 @@ func (s *Service) nameFor(ctx context.Context, id topics.RepositoryID, h store.H
 	return h.Name, nil
 }
 
-// pins reports whether a policy that lets data go to these addresses keeps it from one.
-// A path of another system than this one's is compared as it is written.
-func pins(allowed []string, url topics.Secret, env map[string]topics.Secret) bool {
-	pin, err := location.Pin(url, env)
-	if err != nil {
-		address, bad := location.Parse(url.Reveal())
-		if bad != nil {
-			return false
-		}
-		pin = strings.TrimRight(address.Path(), `\/`)
+// pins reports whether a host's policy, as it said last, keeps its data from an address. A
+// path of another system than this one's is compared as it is written.
+func pins(p *topics.Permits, url topics.Secret, env map[string]topics.Secret) bool {
+	address, bad := location.Parse(url.Reveal())
+	if bad != nil {
+		return false
 	}
-	return !slices.ContainsFunc(allowed, func(a string) bool {
-		return location.Covers(a, pin) || err != nil && strings.TrimRight(a, `\/`) == pin
-	})
-}
-
-// allow is the command that lets a host's data go to an address.
-func allow(address, os string) string {
-	if os == "windows" {
-		return `restic-manager-agent policy allow-repository "` + address + `"`
+	if len(p.Repositories) == 0 { // the first backup decides, but for a path
+		return address.Scheme() == location.Local && !p.Takes(address.Path())
 	}
-	return "restic-manager-agent policy allow-repository " + quotedForShell(address) + " --state /var/lib/restic-manager-agent"
+	if _, err := location.Pin(url, env); err == nil {
+		pin, _, _ := location.Match(p.Repositories, p.As, url, env)
+		return pin == ""
+	}
+	path := strings.TrimRight(address.Path(), `\/`)
+	return !slices.ContainsFunc(p.Repositories, func(a string) bool { return location.Covers(a, path) || strings.TrimRight(a, `\/`) == path })
 }
 
 // ForAll is one command that runs those of all hosts, from a machine that may log in to
@@ -109,7 +109,7 @@ func ForAll(list []Pinned) string {
 	byCommand, order := map[string][]string{}, []string{}
 	n := 0
 	for _, p := range list {
-		if strings.HasSuffix(p.Command, `"`) { // of Windows
+		if p.windows {
 			continue
 		}
 		name := p.Hostname
@@ -119,7 +119,7 @@ func ForAll(list []Pinned) string {
 		if byCommand[p.Command] == nil {
 			order = append(order, p.Command)
 		}
-		byCommand[p.Command] = append(byCommand[p.Command], quotedForShell(name))
+		byCommand[p.Command] = append(byCommand[p.Command], words.Quoted(name))
 		n++
 	}
 	if n < 2 {
@@ -127,18 +127,7 @@ func ForAll(list []Pinned) string {
 	}
 	var lines []string
 	for _, command := range order {
-		lines = append(lines, "for host in "+strings.Join(byCommand[command], " ")+"; do ssh root@\"$host\" "+quotedForShell(command)+"; done")
+		lines = append(lines, "for host in "+strings.Join(byCommand[command], " ")+"; do ssh root@\"$host\" "+words.Quoted(command)+"; done")
 	}
 	return strings.Join(lines, "; ")
-}
-
-// quotedForShell quotes a word for a shell, if it has to be.
-func quotedForShell(word string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-:@%+=", r)
-	}
-	if word != "" && strings.TrimFunc(word, plain) == "" {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -153,6 +154,9 @@ func (s *Service) refreshAll(ctx context.Context, by jobs.Actor, r store.Reposit
 			return all, err
 		}
 		ids, err := s.refresh(ctx, by, r.ID, p.Host)
+		if errors.As(err, new(*jobs.GivingError)) || errors.As(err, new(*jobs.RoleError)) { // it backs up elsewhere now
+			continue
+		}
 		if all = append(all, ids...); err != nil {
 			return all, err
 		}
@@ -166,6 +170,9 @@ func (s *Service) refreshAll(ctx context.Context, by jobs.Actor, r store.Reposit
 func (s *Service) refresh(ctx context.Context, by jobs.Actor, id topics.RepositoryID, host topics.HostID) ([]topics.JobID, error) {
 	ids := []topics.JobID{}
 	for _, kind := range []topics.JobKind{topics.SnapshotsJob, topics.LocksJob, topics.KeyJob, topics.StatsJob} {
+		if kind != topics.SnapshotsJob && by.Lacks(rights.Right(kind)) != nil {
+			continue // they see the rest
+		}
 		j, _, err := s.Jobs.Start(ctx, by, jobs.Request{Host: host, Kind: kind, Repository: id})
 		if err != nil {
 			return ids, err

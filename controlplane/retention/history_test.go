@@ -392,6 +392,8 @@ func TestWhatIsHeldAndWhatIsPinned(t *testing.T) {
 		{"its group was removed, and all stays", store.Keep{Last: 2}, sizes{100, 100, 100, 0, 0, 0},
 			func(s *store.Planned) { s.GroupThere, s.GroupKept = false, true }, false, nil},
 		{"a single one was ten times as large", store.Keep{Last: 3}, sizes{100, 100, 1000, 100, 100, 100}, nil, false, []int{2}},
+		{"a single one was ten times as large, and one is said to be that is not listed", store.Keep{Last: 3},
+			sizes{100, 100, 1000, 100, 100, 100, 1000}, func(s *store.Planned) { s.Seen = s.ID != "000000000006" }, false, []int{2}},
 		{"two were ten times as large", store.Keep{Last: 3}, sizes{100, 1000, 1000, 100, 100, 100}, nil, true, []int{2}},
 		{"many fewer bytes in as many files", store.Keep{Last: 2}, sizes{100, 100, 100, 100, 100},
 			func(s *store.Planned) {

@@ -165,10 +165,16 @@ func weightOf(keep, remove []Verdict, gone reviews.Size, since int64) (w weight)
 	return w
 }
 
+// listed leaves out what the repository has not listed yet: that it is there, and what it
+// holds, is only said by its host, and nothing is removed because of that.
+func listed(list []Verdict) []Verdict {
+	return slices.DeleteFunc(slices.Clone(list), func(s Verdict) bool { return !s.Seen })
+}
+
 // holds decides of which source groups nothing is removed before a person has looked:
 // their snapshots move to Held. It answers with these groups.
 func (v *Verdicts) holds(past Past, now time.Time) (list []reviews.Hold) {
-	keep, remove := byGroup(v.Keep), byGroup(v.Remove)
+	keep, remove := byGroup(listed(v.Keep)), byGroup(v.Remove)
 	for _, group := range sorted(remove) {
 		h := v.hold(group, keep[group], remove[group], past)
 		if len(h.Reasons) == 0 {

@@ -63,6 +63,8 @@ func Plan(k store.Keep, list []store.Planned, past Past, now time.Time) (v Verdi
 		case s.GroupKept:
 			v.Keep = append(v.Keep, Verdict{Planned: s,
 				Reasons: []string{"of a source group that was removed, whose snapshots were to stay; no rule removes it"}})
+		case s.Replaced:
+			v.Keep = append(v.Keep, Verdict{Planned: s, Reasons: []string{Replaced}})
 		case !s.Seen:
 			v.Keep = append(v.Keep, Verdict{Planned: s,
 				Reasons: []string{"made since the repository was last listed; it counts from the next listing on"}})
@@ -76,6 +78,7 @@ func Plan(k store.Keep, list []store.Planned, past Past, now time.Time) (v Verdi
 		slices.SortFunc(list, newestFirst)
 		f := fallOf(list, past.Measures[b.group])
 		keep, remove := r.pin(list, f, now.Location())
+		keep, remove = pinReplaced(keep, remove, now)
 		if b.late {
 			for i := range remove {
 				remove[i].late = true
@@ -116,7 +119,7 @@ func odd(s store.Planned, now time.Time) (why []string, late bool) {
 		}
 	}
 	if s.Time > now.UnixMilli()+slack {
-		say("it says it was made in the future, %s from now", words.Span(time.Duration(s.Time-now.UnixMilli())*time.Millisecond))
+		say("it says it was made in the future, %s from now", words.Span(words.Between(now.UnixMilli(), s.Time)))
 	}
 	if s.Original != "" && s.Job == "" { // one that took the place of another has its job
 		say("it was rewritten from snapshot %.8s", s.Original)
@@ -128,7 +131,7 @@ func odd(s store.Planned, now time.Time) (why []string, late bool) {
 		say("the job that is said to have made it is not known")
 	case s.Time > s.EndedAt+slack, s.Time < s.QueuedAt-slack && (s.Slot == 0 || s.Time < s.Slot-slack):
 		ran := cmp.Or(s.BegunAt, s.EndedAt)
-		apart, side := time.Duration(ran-s.Time)*time.Millisecond, "before"
+		apart, side := words.Between(s.Time, ran), "before"
 		if apart < 0 {
 			apart, side = -apart, "after"
 		}
@@ -173,10 +176,29 @@ func (r rules) pin(list []store.Planned, f fall, zone *time.Location) (keep, rem
 	return keep, remove
 }
 
+// Replaced is why everything of a source group stays while a person has yet to decide.
+const Replaced = "its host's machine was replaced, and it is not decided yet whether the files are back: " +
+	"everything of this source group stays"
+
+// pinReplaced keeps the newest snapshots from before a host's machine was replaced for some
+// time after that was decided: what the new machine backs up may hold nothing of theirs.
+func pinReplaced(keep, remove []Verdict, now time.Time) (kept, removed []Verdict) {
+	for _, s := range remove {
+		if s.PinUntil <= now.UnixMilli() {
+			removed = append(removed, s)
+			continue
+		}
+		kept = append(kept, Verdict{Planned: s.Planned, Pinned: true, Reasons: []string{fmt.Sprintf(
+			"pinned: the newest from before its host's machine was replaced; rules go on for it in %s",
+			words.Span(words.Between(now.UnixMilli(), s.PinUntil)))}})
+	}
+	return append(keep, kept...), removed
+}
+
 // pinLone keeps the one snapshot of a source group that holds far more than all the
 // rules keep: it alone was so large, so that nobody needs to be asked.
 func (v *Verdicts) pinLone(past Past) {
-	keep, remove := byGroup(v.Keep), byGroup(v.Remove)
+	keep, remove := byGroup(listed(v.Keep)), byGroup(v.Remove)
 	for group, list := range remove {
 		for _, w := range weigh(keep[group], list, past.Measures[group]) {
 			i := -1

@@ -171,11 +171,7 @@ func (s *Service) put(ctx context.Context, by string, host topics.HostID, name s
 				return err
 			}
 		}
-		was := *row
 		in.apply(row, groups, s.Now(), wrong)
-		if known(was) && (row.Cron != was.Cron || row.Zone != was.Zone) {
-			row.Owed = owed(was, s.Now())
-		}
 		return wrong.Err()
 	})
 	if err != nil {
@@ -183,22 +179,6 @@ func (s *Service) put(ctx context.Context, by string, host topics.HostID, name s
 	}
 	s.changed(host)
 	return row, nil
-}
-
-// owed is the last slot of a schedule that has begun before its plan is changed, 0 if
-// none has.
-func owed(was store.Schedule, now time.Time) int64 {
-	p, err := Of(was)
-	if err != nil {
-		return was.Owed
-	}
-	if !was.Enabled && was.PausedAt > 0 {
-		now = time.UnixMilli(was.PausedAt)
-	}
-	if slot, began := latest(p, time.UnixMilli(was.Since), now); began {
-		return slot.UnixMilli()
-	}
-	return was.Owed
 }
 
 func (s *Service) changed(host topics.HostID) {

@@ -2,10 +2,10 @@ package schedule
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
-
-	"github.com/restic-manager/restic-manager/slots"
 )
 
 func service(w *world) *Service {
@@ -85,36 +85,55 @@ func TestANameMeansTheSameEverywhere(t *testing.T) {
 	}
 }
 
-// TestAChangedPlanKeepsWhatWasOwed: a plan that is changed, once or several times, says
-// which slot had begun before.
-func TestAChangedPlanKeepsWhatWasOwed(t *testing.T) {
+// TestAChangedPlanKeepsWhatWasPromised: a plan that is changed, once or several times, or
+// paused, says what was promised until then.
+func TestAChangedPlanKeepsWhatWasPromised(t *testing.T) {
 	w := newWorld(t, open(t))
 	attic := w.host("attic")
-	made := w.nightly(attic, "nightly", w.group(attic, "letters"))
-	slot := slots.Next(must(Of(made)), w.now)
-	since := w.now.UnixMilli()
-	w.exec(`UPDATE schedules SET since = ?`, since)
-	change := func(in Input) int64 {
+	w.nightly(attic, "nightly", w.group(attic, "letters"))
+	change := func(in Input) (all []string) {
 		t.Helper()
 		row := must(service(w).Change(ctx, "test", attic, "nightly", in))
-		if row.Since != since { // the store has a clock of its own
-			since = w.now.UnixMilli()
-			w.exec(`UPDATE schedules SET since = ?`, since)
+		if row.Earlier.V == nil {
+			return nil
 		}
-		return row.Owed
-	}
-	if got := change(Input{Cron: new("1 0 * * *")}); got != 0 {
-		t.Errorf("before any slot %s is owed", time.UnixMilli(got))
-	}
-	change(Input{Cron: &made.Cron})
-	w.now = slot.Add(time.Minute)
-	if got := change(Input{JitterSeconds: new(60)}); got != 0 {
-		t.Errorf("the plan is as it was, and %s is owed", time.UnixMilli(got))
-	}
-	w.now = slot.Add(time.Hour)
-	for _, cron := range []string{"0 5 * * 0", "0 6 * * 0"} {
-		if got := change(Input{Cron: &cron}); got != slot.UnixMilli() {
-			t.Errorf("owed is %s, want %s", time.UnixMilli(got), slot)
+		for _, e := range *row.Earlier.V {
+			word := e.Cron
+			if e.Paused {
+				word = "paused"
+			}
+			if e.Since >= e.Until {
+				t.Errorf("%s is from %d to %d, and the plan since %d", word, e.Since, e.Until, row.Since)
+			}
+			all = append(all, word)
 		}
+		return all
+	}
+	w.exec(`UPDATE schedules SET since = 1000`)
+	if got := change(Input{JitterSeconds: new(60), RetryMax: new(1)}); got != nil {
+		t.Errorf("the plan is as it was, and before it stands %v", got)
+	}
+	want := []string{"0 0 * * *"}
+	for _, step := range []struct {
+		in   Input
+		more []string
+	}{
+		{Input{Cron: new("0 5 * * 0")}, nil},
+		{Input{Zone: new("Asia/Tokyo")}, []string{"0 5 * * 0"}},
+		{Input{Enabled: new(false)}, nil},
+		{Input{Enabled: new(true)}, []string{"0 5 * * 0", "paused"}},
+	} {
+		want = append(want, step.more...)
+		if got := change(step.in); !slices.Equal(got, want) {
+			t.Errorf("before it stand %v, want %v", got, want)
+		}
+		w.exec(`UPDATE schedules SET since = since - 5000, paused_at = CASE WHEN paused_at > 0 THEN since - 2000 ELSE 0 END`)
+	}
+	for i := range 50 { // each within the moment of the one before, some
+		change(Input{Cron: new(fmt.Sprintf("%d 1 * * *", i))})
+		w.exec(`UPDATE schedules SET since = since - 10`)
+	}
+	if got := change(Input{Cron: new("0 7 * * *")}); len(got) != 32 || got[31] != "49 1 * * *" {
+		t.Errorf("of very many %d are kept, the last is %s", len(got), got[len(got)-1])
 	}
 }

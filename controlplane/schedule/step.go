@@ -21,6 +21,7 @@ import (
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/store/slotlog"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // ReasonHost is the reason of a pending run whose host was offline; any other reason
@@ -505,4 +506,4 @@ func (s *step) ended(sc store.Schedule, g store.SlotGroup, j store.Job, grace ti
 	return s.pend(next)
 }
 
-func moment(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
+func moment(ms int64) string { return words.At(ms).UTC().Format(time.RFC3339) }

@@ -61,7 +61,7 @@ func TestTheAuditPageSaysWhoDidWhat(t *testing.T) {
 		t.Error("a day that is none is not named")
 	}
 	// Who may not see it is not shown it, and not where it is.
-	for _, role := range []store.Role{store.Viewer, store.Operator} {
+	for _, role := range []store.Role{store.Viewer, store.Operator, store.Restorer} {
 		p := w.person(role)
 		for _, path := range []string{"/audit", "/audit/export.csv", "/events?view=audit", "/api/audit"} {
 			if r := p.do("GET", path, nil); r.StatusCode != http.StatusForbidden {
@@ -335,7 +335,7 @@ func TestAKitIsForAdministratorsAndLeavesATrace(t *testing.T) {
 	kits := func() int {
 		return must(w.store.AuditCount(t.Context(), store.AuditFilter{Action: "repository.kit_shown"}))
 	}
-	for _, role := range []store.Role{store.Viewer, store.Operator} {
+	for _, role := range []store.Role{store.Viewer, store.Operator, store.Restorer} {
 		p := w.person(role)
 		if r := p.do("GET", path, nil); r.StatusCode != http.StatusForbidden || strings.Contains(r.text, "secret of the vault") {
 			t.Errorf("as %s: %s", role, r.Status)
@@ -361,5 +361,61 @@ func TestAKitIsForAdministratorsAndLeavesATrace(t *testing.T) {
 	}
 	if r := c.do("GET", "/repositories/nobody-knows/kit", nil); r.StatusCode != http.StatusNotFound || kits() != 1 {
 		t.Errorf("an unknown one: %s, %d entries", r.Status, kits())
+	}
+}
+
+// The kits of a host and of all repositories are as secret as one, leave an entry for each
+// repository, and say when they were shown before.
+func TestKitsOfAHostAndOfAllLeaveATraceForEachRepository(t *testing.T) {
+	w := newWorld(t)
+	attic, barn := w.enrol("attic"), w.enrol("barn")
+	near, far := attic.group("letters"), barn.group("photos")
+	entries := func(action, target string) int {
+		return must(w.store.AuditCount(t.Context(), store.AuditFilter{Action: action, Target: target}))
+	}
+	count := func() [4]int {
+		return [4]int{entries("repository.kit_shown", string(near.Repository)), entries("repository.kit_shown", string(far.Repository)),
+			entries("host.kit_shown", string(attic.id)), entries("repository.kits_shown", "")}
+	}
+	host, all := "/hosts/"+string(attic.id)+"/kit", "/repositories/kit"
+	for _, role := range []store.Role{store.Viewer, store.Operator, store.Restorer} {
+		p := w.person(role)
+		for _, path := range []string{host, all} {
+			if r := p.do("GET", path, nil); r.StatusCode != http.StatusForbidden || strings.Contains(r.text, "secret of the vault") {
+				t.Errorf("%s as %s: %s", path, role, r.Status)
+			}
+		}
+		if text := p.shows("/hosts/" + string(attic.id)); strings.Contains(text, host) {
+			t.Errorf("the page of the host leads a %s to its kit", role)
+		}
+	}
+	c := w.person(store.Admin)
+	c.do("HEAD", all, nil)
+	if got := count(); got != [4]int{} {
+		t.Errorf("entries of those who saw nothing: %v", got)
+	}
+	c.shows("/settings", "All repositories", all, "Never printed.")
+	c.shows("/hosts/"+string(attic.id), host)
+	if r := c.do("GET", host, nil); r.StatusCode != 200 || r.Header.Get("Cache-Control") != "no-store" ||
+		!strings.Contains(r.text, "It was never shown before.") || strings.Count(r.text, "export RESTIC_PASSWORD=") != 1 ||
+		!strings.Contains(r.text, "latest --host &#39;host&#39;") {
+		t.Errorf("the host's: %s, %v: %s", r.Status, r.Header, r.text)
+	}
+	if got := count(); got != [4]int{1, 0, 1, 0} {
+		t.Errorf("entries after the host's: %v", got)
+	}
+	r := c.do("GET", all, nil)
+	if r.StatusCode != 200 || r.Header.Get("Cache-Control") != "no-store" || strings.Count(r.text, "export RESTIC_PASSWORD=") != 2 {
+		t.Errorf("all: %s, %v: %s", r.Status, r.Header, r.text)
+	}
+	if got := count(); got != [4]int{2, 1, 1, 1} {
+		t.Errorf("entries after all: %v", got)
+	}
+	c.shows(host, "Last printed", "by ")
+	if text := c.shows("/settings", "Last printed"); strings.Contains(text, "Never printed.") {
+		t.Error("the settings do not say that all were printed")
+	}
+	if r := c.do("GET", "/hosts/nobody/kit", nil); r.StatusCode != http.StatusNotFound {
+		t.Errorf("an unknown host: %s", r.Status)
 	}
 }

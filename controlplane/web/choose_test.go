@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"html"
 	"net/url"
 	"strings"
 	"testing"
@@ -114,10 +115,83 @@ func TestRepositoriesOfALargeFleetAreFoundByName(t *testing.T) {
 		t.Errorf("a group into a new repository: %s %s", r.Status, r.text)
 	}
 	kits := c.do("GET", "/settings", nil).text
-	if n := strings.Count(kits, "/kit\""); n != views.PageSize || !strings.Contains(kits, "/settings?page=2#kits") {
+	listed := func(text string) int {
+		return strings.Count(text, "/kit\"") - strings.Count(text, `"/repositories/kit"`)
+	} // the last is all of them
+	if n := listed(kits); n != views.PageSize || !strings.Contains(kits, "/settings?page=2#kits") {
 		t.Errorf("settings list %d kits", n)
 	}
-	if n := strings.Count(c.do("GET", "/settings?page=2", nil).text, "/kit\""); n != 12 {
+	if n := listed(c.do("GET", "/settings?page=2", nil).text); n != 12 {
 		t.Errorf("the second page of settings lists %d kits, want 12", n)
+	}
+}
+
+// Whoever types a few letters is led to hosts, repositories, pages and what can be done with
+// them, as far as their role goes: as a page, and as the list of the dialog.
+func TestThePaletteLeadsWhereARoleMayGo(t *testing.T) {
+	w := newWorld(t)
+	var hosts []string
+	for n := range 30 {
+		a := w.enrol(fmt.Sprintf("web-%d", n))
+		hosts = append(hosts, string(a.id))
+	}
+	attic := w.enrol("attic")
+	g := attic.group("letters")
+	vault := string(g.Repository)
+	name := must(w.store.Repository(t.Context(), g.Repository)).Name
+	link := func(url string) string { return `href="` + html.EscapeString(url) + `"` }
+	restore := func(host string) string { return link(views.RestoreNewURL("", "", host, "")) }
+	for _, c := range []struct {
+		role store.Role
+		text string
+		has  []string // links, in their order
+		not  []string
+	}{
+		{store.Operator, "", []string{link("/restore/new"), link("/search"), link("/versions"), link("/jobs")}, []string{link("/users")}},
+		{store.Viewer, "", []string{link("/"), link("/jobs")}, []string{link("/restore/new"), link("/search"), link("/versions")}},
+		{store.Admin, "", []string{link("/restore/new"), link("/hosts/new")}, nil},
+		{store.Operator, "ATTIC", []string{link("/hosts/" + string(attic.id)), restore(string(attic.id)),
+			link(views.SearchURL("", string(attic.id))), link(views.VersionsFormURL("", string(attic.id), ""))}, []string{restore(hosts[1])}},
+		{store.Viewer, "attic", []string{link("/hosts/" + string(attic.id))}, []string{"/restore/new", "/search", "/versions"}},
+		{store.Operator, "web-1", []string{link("/hosts/" + hosts[1]), restore(hosts[1])}, []string{link("/hosts/" + hosts[2])}},
+		{store.Operator, "restore files of web-2", []string{restore(hosts[2])}, []string{restore(hosts[1]), link("/hosts/" + hosts[2])}},
+		{store.Viewer, "restore web-2", nil, []string{"/restore/new"}},
+		{store.Operator, "open web-2", []string{link("/hosts/" + hosts[2])}, []string{restore(hosts[2])}},
+		{store.Operator, "vers of attic", []string{link(views.VersionsFormURL("", string(attic.id), ""))}, nil},
+		{store.Operator, name, []string{link("/repositories/" + vault), link(views.RestoreNewURL(vault, "", "", ""))}, nil},
+		{store.Operator, "restore from " + name, []string{link(views.RestoreNewURL(vault, "", "", ""))}, nil},
+		{store.Operator, `C:\Users\anna`, []string{link(views.RestoreNewURL("", "", "", "/C/Users/anna")),
+			link(views.VersionsFormURL("", "", `C:\Users\anna`)), link(views.PatternURL(`C:\Users\anna`))}, nil},
+		{store.Operator, "letter.txt", []string{link(views.PatternURL("letter.txt"))}, []string{restore(string(attic.id))}},
+		{store.Viewer, "nothing of the kind", nil, []string{`<a class="mi"`}},
+	} {
+		t.Run(string(c.role)+" "+c.text, func(t *testing.T) {
+			who := w.person(c.role)
+			address := "/go?" + url.Values{"q": {c.text}}.Encode()
+			page, part := who.do("GET", address, nil), who.do("GET", address, nil, "HX-Request", "true")
+			if page.StatusCode != 200 || part.StatusCode != 200 || !strings.HasPrefix(part.text, `<div class="cmdk-list" id="palette-list"`) {
+				t.Fatalf("%s, %s: %.200s", page.Status, part.Status, part.text)
+			}
+			_, main, _ := strings.Cut(page.text, "<main")
+			main, _, _ = strings.Cut(main, "</main>")
+			for what, text := range map[string]string{"page": main, "dialog": part.text} {
+				if n := strings.Count(text, `<a class="mi"`); n > 20 {
+					t.Errorf("the %s lists %d", what, n)
+				}
+				rest := text
+				for _, want := range c.has {
+					_, behind, found := strings.Cut(rest, want)
+					if !found {
+						t.Errorf("the %s lacks %s at its place in %s", what, want, text)
+					}
+					rest = behind
+				}
+				for _, bad := range c.not {
+					if strings.Contains(text, bad) {
+						t.Errorf("the %s offers %s", what, bad)
+					}
+				}
+			}
+		})
 	}
 }

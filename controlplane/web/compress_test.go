@@ -25,7 +25,7 @@ func TestNoSecretIsCompressed(t *testing.T) {
 	g := attic.group("letters")
 	job := w.backup(attic)
 	u := w.known("bob", store.Viewer)
-	if err := w.store.AddMQTTUser(t.Context(), "test", store.MQTTUser{Name: "letters", KeyHash: []byte("x")}); err != nil {
+	if err := w.store.AddMQTTUser(t.Context(), store.Maker{Name: "test"}, store.MQTTUser{Name: "letters", KeyHash: []byte("x")}); err != nil {
 		t.Fatal(err)
 	}
 	made, err := w.web.People.NewLink(t.Context(), "test", u.ID)

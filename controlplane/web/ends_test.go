@@ -42,12 +42,11 @@ func TestListsThatStopSayHowManyMore(t *testing.T) {
 			Host: "elsewhere", Paths: []string{"/x"}, Tags: []string{"a", "b", "c", "d", "e"}})
 	}
 	for i := range 24 {
+		made := topics.Snapshot{ID: fmt.Sprintf("%064x", 0xa00+i), Time: time.Now().UnixMilli(), Host: "attic", Paths: []string{"/letters"}}
 		attic.ran(w.backup(attic), topics.Finished{State: topics.Succeeded, RepositoryReady: true, Summary: &topics.Summary{TotalFiles: 1},
-			Snapshot: &topics.Snapshot{ID: fmt.Sprintf("%064x", 0xa00+i), Time: time.Now().UnixMilli(), Host: "attic", Paths: []string{"/letters"}}})
-	}
-	for i := range 24 {
-		there = append(there, topics.Snapshot{ID: fmt.Sprintf("%064x", 0xa00+i), Time: time.Now().UnixMilli(), Host: "attic",
-			Paths: []string{"/letters"}, Tags: []string{"plan=" + string(g.ID)}})
+			Snapshot: &made})
+		made.Tags = []string{"plan=" + string(g.ID)}
+		there = append(there, made)
 	}
 	attic.lists(g.Repository, there...)
 	w.backup(other) // waits

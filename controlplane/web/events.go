@@ -49,6 +49,14 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		d = s.repos.RepositoryStream(id, f)
+	case "restore":
+		if !v.May(rights.Restore) {
+			return base.Forbidden(v, rights.Restore)
+		}
+		var err error
+		if d, err = s.restores.ReviewStream(r, q.Get("id")); err != nil {
+			return err
+		}
 	case "enrol":
 		if !v.May(rights.Hosts) {
 			return base.Forbidden(v, rights.Hosts)
@@ -57,6 +65,22 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		d = s.pages.EnrolStream(q.Get("token"))
+	case "replacement":
+		id, token := topics.HostID(q.Get("id")), q.Get("token")
+		if _, err := s.Host(r.Context(), id); err != nil {
+			return err
+		}
+		var enrol layout.Draw
+		if token != "" {
+			if !v.May(rights.Hosts) {
+				return base.Forbidden(v, rights.Hosts)
+			}
+			if err := s.pages.HasToken(r.Context(), token); err != nil {
+				return err
+			}
+			enrol = s.pages.EnrolStream(token)
+		}
+		d = s.replacements.Stream(id, enrol)
 	case "job":
 		j, err := s.Job(r.Context(), topics.JobID(q.Get("id")))
 		if err != nil {

@@ -31,11 +31,11 @@ func TestASnapshotThatIsGoneIsRefusedWithItsNeighbours(t *testing.T) {
 	}
 	// One that is of no group is nearer, and is no answer.
 	near := snapshot("d", "of-nobody", 3*time.Hour-time.Second)
-	operator, program := w.person(store.Operator), w.program(store.Operator)
+	restorer, program := w.person(store.Restorer), w.program(store.Restorer)
 	page := "/repositories/" + string(g.Repository)
 	list := func(left ...topics.Snapshot) {
 		t.Helper()
-		r := operator.do("POST", page+"/run", url.Values{"kind": {"snapshots"}, "host": {string(attic.id)}})
+		r := restorer.do("POST", page+"/run", url.Values{"kind": {"snapshots"}, "host": {string(attic.id)}})
 		id, ok := strings.CutPrefix(r.Header.Get("Location"), "/jobs/")
 		if !ok {
 			t.Fatalf("list: %s %s", r.Status, r.text)
@@ -86,13 +86,13 @@ func TestASnapshotThatIsGoneIsRefusedWithItsNeighbours(t *testing.T) {
 		t.Errorf("an unknown one: %d %s", status, text)
 	}
 	run := "/hosts/" + string(attic.id) + "/run/restore"
-	r := operator.do("POST", run, url.Values{"snapshot": {string(g.Repository) + "/" + made["b"].ID}, "target": {"/back"}})
+	r := restorer.do("POST", run, url.Values{"snapshot": {string(g.Repository) + "/" + made["b"].ID}, "target": {"/back"}})
 	link := "/hosts/" + string(attic.id) + "/operations?snapshot=" + url.QueryEscape(string(g.Repository)+"/"+made["a"].ID)
 	if r.StatusCode != 410 || !strings.Contains(r.text, link) || !strings.Contains(r.text, "This snapshot is gone") {
 		t.Errorf("the page: %s, want a link to %s\n%.3000s", r.Status, link, r.text)
 	}
 	gone := "/hosts/" + string(attic.id) + "/operations?snapshot=" + url.QueryEscape(string(g.Repository)+"/"+made["b"].ID)
-	operator.shows(gone, "This snapshot is gone", "nearest before it", link)
+	restorer.shows(gone, "This snapshot is gone", "nearest before it", link)
 
 	// The one that took its place comes first.
 	again := topics.Snapshot{ID: strings.Repeat("e", 64), Time: made["b"].Time, Host: "host", Paths: []string{"/letters"},

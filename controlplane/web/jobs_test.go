@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"html"
 	"net/http"
@@ -341,8 +342,14 @@ func TestAFullDiskIsSaidWhereverItMatters(t *testing.T) {
 	attic.connect()
 	attic.beat(topics.Heartbeat{Disk: &topics.Disk{Total: 1 << 30, Since: time.Now().UnixMilli(),
 		Error: "no space left on the disk, 0 KiB are free"}})
-	id := w.backup(attic)
 	c := w.person(store.Viewer)
+	await(t, "its disk to be known", func() error { // else the job may be sent before
+		if list := c.do("GET", "/api/hosts", nil).text; !strings.Contains(list, `"full":true`) {
+			return errors.New(list)
+		}
+		return nil
+	})
+	id := w.backup(attic)
 	await(t, "the API to say it", func() error {
 		var job map[string]any
 		list := c.do("GET", "/api/hosts", nil).text
@@ -359,12 +366,15 @@ func TestAFullDiskIsSaidWhereverItMatters(t *testing.T) {
 		"/hosts/" + string(attic.id): {"no job begins there until there is room", "no space left on the disk, 0 KiB are free", "Make room there"},
 		"/jobs/" + string(id):        {"There is no space left on attic", "no space left on the disk, 0 KiB are free", "Make room there"},
 	} {
-		page := html.UnescapeString(c.do("GET", path, nil).text)
-		for _, text := range want {
-			if !strings.Contains(page, text) {
-				t.Errorf("%s does not say %q", path, text)
+		await(t, path+" to say it", func() error { // each page reads by itself
+			page := html.UnescapeString(c.do("GET", path, nil).text)
+			for _, text := range want {
+				if !strings.Contains(page, text) {
+					return fmt.Errorf("%q is not there", text)
+				}
 			}
-		}
+			return nil
+		})
 	}
 	attic.beat(topics.Heartbeat{Disk: &topics.Disk{Free: 1 << 40, Total: 1 << 41}})
 	w.awaitState(id, topics.Dispatched)
@@ -522,12 +532,12 @@ func TestSettingsAreForEverybodyToRead(t *testing.T) {
 	id := w.backup(attic)
 	attic.connect()
 	attic.start(id)
-	attic.logs(id, 1, 10) // "line 1" and so on: 61 bytes
+	attic.logs(id, 1, 10) // "line 1" and so on: 61 bytes, and each its row's
 	attic.finish(id, topics.Finished{State: topics.Succeeded, Lines: 10})
 	r := w.person(store.Viewer).do("GET", "/settings", nil)
 	for _, want := range []string{"127.0.0.1:8080", "--http", "0.0.0.0:8883", "--agents", "127.0.0.1:1883", "--mqtt", "100 jobs",
 		"--fleet-jobs", "No bound", "--repo-jobs",
-		"20,000 lines", "--log-lines", "365 d", "--log-age", "1.00 GiB", "--log-mib", "61 B of 1 job", "v0", "10 min"} {
+		"20,000 lines", "--log-lines", "365 d", "--log-age", "1.00 GiB", "--log-mib", "701 B of 1 job", "v0", "10 min"} {
 		if !strings.Contains(r.text, want) {
 			t.Errorf("%q is not there", want)
 		}

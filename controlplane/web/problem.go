@@ -2,9 +2,11 @@ package web
 
 import (
 	"fmt"
+	"math"
 	"mime"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"github.com/restic-manager/restic-manager/controlplane/problem"
@@ -33,6 +35,9 @@ func (s *Server) wrap(h func(http.ResponseWriter, *http.Request) error) http.Han
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := base.ProblemOf(err)
 	s.note(r, p)
+	if p.After > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(p.After.Seconds()))))
+	}
 	if session.IsAPI(r) {
 		api.Refuse(w, p)
 		return

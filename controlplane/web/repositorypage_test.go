@@ -178,18 +178,18 @@ func TestOperationsAreAskedForOnAHostsPageAndShowWhatTheyFound(t *testing.T) {
 		}})
 	}
 	c := w.person(store.Operator)
-	admin := w.person(store.Admin)
+	restorer := w.person(store.Restorer)
 	host, repository := "/hosts/"+string(attic.id), string(g.Repository)
-	c.shows(host, host+"/operations#restore")
+	c.shows(host, "/restore/new?host="+string(attic.id))
 	c.shows(host+"/operations", repository+"/"+ids[0], "Dry run", `name="pattern"`)
 	ask := func(kind string, f url.Values) topics.JobID {
 		t.Helper()
 		who := c
 		if kind == "restore" { // over files
-			if r := c.do("POST", host+"/run/"+kind, f); r.StatusCode != 403 || !strings.Contains(r.text, "needs the role admin") {
+			if r := c.do("POST", host+"/run/"+kind, f); r.StatusCode != 403 || !strings.Contains(r.text, "needs the role restorer") {
 				t.Errorf("an operator restores over files: %s", r.Status)
 			}
-			who = admin
+			who = restorer
 		}
 		r := who.do("POST", host+"/run/"+kind, f)
 		id, ok := strings.CutPrefix(r.Header.Get("Location"), "/jobs/")
@@ -259,7 +259,7 @@ func TestOperationsAreAskedForOnAHostsPageAndShowWhatTheyFound(t *testing.T) {
 		"a maintenance kind on the host's page": {c.do("POST", host+"/run/prune", url.Values{"repository": {repository}}), 404},
 		"two repositories": {c.do("POST", host+"/run/diff",
 			url.Values{"from": {repository + "/" + ids[0]}, "to": {"another/" + ids[1]}}), 422},
-		"a target that climbs": {c.do("POST", host+"/run/restore", url.Values{"snapshot": {repository + "/" + ids[0]},
+		"a target that climbs": {restorer.do("POST", host+"/run/restore", url.Values{"snapshot": {repository + "/" + ids[0]},
 			"target": {"/tmp/../etc"}}), 422},
 		"forget by an operator": {c.do("POST", "/repositories/"+repository+"/run",
 			url.Values{"kind": {"forget"}, "snapshots": {ids[0]}}), 403},

@@ -63,18 +63,26 @@ var roleTable = map[store.Role]string{
 		DELETE /api/sessions/{id}
 		GET /
 		GET /hosts/{id}
+		GET /hosts/{id}/replacement
+		GET /api/hosts/{id}/replacement
+		GET /go
 		GET /hosts/choose
 		GET /repositories/choose
 		GET /jobs
 		GET /jobs/{id}
+		GET /jobs/{id}/results
 		GET /jobs/{id}/log.txt
 		GET /jobs/{id}/log.ndjson
 		GET /settings
 		GET /events
 		GET /api/hosts
+		GET /api/notices
 		GET /schedules
 		GET /api/hosts/{id}/schedules
 		GET /api/hosts/{id}/schedules/{name}
+		GET /api/hosts/{id}/drill
+		GET /api/drills
+		GET /settings/drills
 		GET /api/hosts/{id}/schedules/{name}/slots
 		GET /hosts/{id}/schedules/{name}/slots
 		GET /api/hosts/{id}/schedules/{name}/next
@@ -89,6 +97,17 @@ var roleTable = map[store.Role]string{
 		POST /api/repositories/{id}/retention-plan
 		GET /api/repositories/{id}/maintenance`,
 	store.Operator: `
+		GET /api/repositories/{id}/snapshots/{snapshot}/files
+		GET /api/repositories/{id}/versions
+		GET /versions
+		GET /search
+		POST /search
+		POST /compare
+		GET /jobs/{id}/found
+		GET /jobs/{id}/changes
+		GET /jobs/{id}/proofs
+		GET /api/jobs/{id}/proofs
+		GET /api/jobs/{id}/matches
 		POST /hosts/{id}/run/{kind}
 		GET /hosts/{id}/operations
 		POST /repositories/{id}/refresh
@@ -97,13 +116,48 @@ var roleTable = map[store.Role]string{
 		POST /jobs/{id}/unlock
 		POST /api/repositories/{id}/refresh
 		POST /hosts/{id}/run/backup
+		POST /hosts/{id}/drill/run
 		POST /jobs/{id}/cancel
 		POST /api/hosts/{id}/jobs
 		POST /api/jobs/{id}/cancel
 		POST /repositories/{id}/maintenance
-		POST /api/repositories/{id}/maintenance`,
+		POST /api/repositories/{id}/maintenance
+		GET /restore
+		GET /restore/new
+		POST /restore/new
+		GET /restore/{draft}
+		GET /restore/{draft}/snapshot
+		POST /restore/{draft}/snapshot
+		GET /restore/{draft}/files
+		POST /restore/{draft}/basket
+		POST /restore/{draft}/reader
+		GET /restore/{draft}/destination
+		POST /restore/{draft}/destination
+		GET /restore/{draft}/directories
+		POST /restore/{draft}/folder
+		GET /restore/{draft}/commands
+		GET /restore/{draft}/review
+		POST /restore/{draft}/preview
+		POST /restore/{draft}/run
+		GET /restore/{draft}/discard
+		POST /restore/{draft}/discard`,
+	store.Restorer: `
+		GET /api/hosts/{id}/directories
+		POST /hosts/{id}/replacement/decide
+		POST /api/hosts/{id}/replacement/decide`,
 	store.Admin: `
+		POST /hosts/{id}/replacement
+		POST /hosts/{id}/replacement/call-off
+		POST /api/hosts/{id}/replacement
+		DELETE /api/hosts/{id}/replacement
+		GET /control-plane
+		POST /control-plane/copy
+		POST /control-plane/answer
+		GET /api/control-plane
+		POST /api/control-plane/copies
+		POST /api/control-plane/answers
 		POST /jobs/{id}/exclude
+		POST /api/enroll-tokens
 		POST /api/hosts/{id}/enroll-tokens
 		POST /api/hosts/{id}/revoke
 		POST /hosts/{id}/enrol
@@ -115,6 +169,8 @@ var roleTable = map[store.Role]string{
 		POST /audit/verify
 		GET /api/audit
 		GET /repositories/{id}/kit
+		GET /repositories/kit
+		GET /hosts/{id}/kit
 		GET /repositories/new
 		POST /repositories/new
 		GET /repositories/{id}/edit
@@ -129,6 +185,7 @@ var roleTable = map[store.Role]string{
 		GET /removed
 		POST /hosts/{id}/rename
 		POST /hosts/{id}/retired
+		POST /hosts/{id}/tags
 		GET /hosts/{id}/remove
 		POST /hosts/{id}/remove
 		POST /hosts/{id}/restore
@@ -208,7 +265,21 @@ var roleTable = map[store.Role]string{
 		POST /api/repositories/{id}/restore-removed
 		PUT /api/hosts/{id}/source-groups/{name}
 		PUT /api/hosts/{id}/schedules/{name}
+		PUT /api/hosts/{id}/drill
+		POST /hosts/{id}/drill
+		POST /hosts/{id}/drill/inherit
+		PUT /api/tags/{tag}/drill
+		PUT /api/drill
+		DELETE /api/drill
+		DELETE /api/tags/{tag}/drill
+		DELETE /api/hosts/{id}/drill
+		POST /settings/drills
+		POST /settings/drills/remove
 		DELETE /api/hosts/{id}/schedules/{name}
+		GET /identity
+		POST /identity
+		GET /api/identity
+		POST /api/identity
 		PUT /api/repositories/{id}/maintenance`,
 }
 
@@ -332,7 +403,7 @@ func TestEveryRouteIsForItsRoleAndThoseAbove(t *testing.T) {
 			}
 		}
 	}
-	if want := 4 * len(rows()); tried["session"] != want || tried["token"] != want {
+	if want := len(roles) * len(rows()); tried["session"] != want || tried["token"] != want {
 		t.Errorf("%v requests were tried, want %d of each kind", tried, want)
 	}
 	t.Logf("%d routes, %d requests", len(rows()), tried["session"]+tried["token"])
@@ -388,7 +459,7 @@ func TestASessionOrTokenThatNoLongerHoldsIsNobodys(t *testing.T) {
 	key := password.NewKey("rma_")
 	add := func(at int64) store.APIToken {
 		k := store.APIToken{ID: topics.NewID(time.Now()), Name: "nightly", Role: store.Admin, KeyHash: password.HashKey(key), ExpiresAt: at}
-		if err := w.store.AddAPIToken(t.Context(), "test", k); err != nil {
+		if _, err := w.store.AddAPIToken(t.Context(), store.Maker{Name: "test"}, k); err != nil {
 			t.Fatal(err)
 		}
 		return k
@@ -406,7 +477,7 @@ func TestASessionOrTokenThatNoLongerHoldsIsNobodys(t *testing.T) {
 	if r := c.do("GET", "/api/hosts", nil); r.StatusCode != 401 || !strings.Contains(r.text, "expired") {
 		t.Errorf("an expired token: %s %s", r.Status, r.text)
 	}
-	if err := w.store.RemoveAPIToken(t.Context(), "test", k.ID); err != nil {
+	if _, err := w.store.RemoveAPIToken(t.Context(), "test", k.ID); err != nil {
 		t.Fatal(err)
 	}
 	if r := c.do("GET", "/api/hosts", nil); r.StatusCode != 401 || !strings.Contains(r.text, "not known") {

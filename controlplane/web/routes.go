@@ -15,7 +15,9 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/lobby"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/room"
 	"github.com/restic-manager/restic-manager/views"
 )
 
@@ -89,16 +91,48 @@ func (s *Server) routes() []route {
 		{"POST", "/mqtt/{name}/revoke", rights.Consumers, page(s.accounts.RevokeConsumer)},
 
 		{"GET", "/", rights.See, page(s.pages.FleetPage)},
+		{"GET", "/restore", rights.Restore, page(s.restores.List)},
+		{"GET", "/restore/new", rights.Restore, page(s.restores.NewForm)},
+		{"POST", "/restore/new", rights.Restore, page(s.restores.New)},
+		{"GET", "/restore/{draft}", rights.Restore, page(s.restores.Open)},
+		{"GET", "/restore/{draft}/snapshot", rights.Restore, page(s.restores.MomentPage)},
+		{"POST", "/restore/{draft}/snapshot", rights.Restore, page(s.restores.ChooseMoment)},
+		{"GET", "/restore/{draft}/files", rights.Restore, page(s.restores.FilesPage)},
+		{"POST", "/restore/{draft}/basket", rights.Restore, page(s.restores.Basket)},
+		{"POST", "/restore/{draft}/reader", rights.Restore, page(s.restores.Reader)},
+		{"GET", "/restore/{draft}/destination", rights.Restore, page(s.restores.PlacePage)},
+		{"POST", "/restore/{draft}/destination", rights.Restore, page(s.restores.SavePlace)},
+		{"GET", "/restore/{draft}/directories", rights.Restore, page(s.restores.FoldersPage)},
+		{"POST", "/restore/{draft}/folder", rights.Restore, page(s.restores.ChooseFolder)},
+		{"GET", "/restore/{draft}/review", rights.Restore, page(s.restores.ReviewPage)},
+		{"GET", "/restore/{draft}/commands", rights.Restore, page(s.restores.Commands)},
+		{"POST", "/restore/{draft}/preview", rights.Restore, page(s.restores.Preview)},
+		{"POST", "/restore/{draft}/run", rights.Restore, page(s.restores.Run)},
+		{"GET", "/restore/{draft}/discard", rights.Restore, page(s.restores.DiscardPage)},
+		{"POST", "/restore/{draft}/discard", rights.Restore, page(s.restores.Discard)},
+
+		{"GET", "/go", rights.See, page(s.pages.GoPage)},
 		{"GET", "/hosts/choose", rights.See, page(s.pages.ChooseHosts)},
 		{"GET", "/hosts/new", rights.Hosts, page(s.pages.AddHostForm)},
 		{"POST", "/hosts/new", rights.Hosts, page(s.pages.AddHost)},
 		{"GET", "/hosts/{id}", rights.See, page(s.pages.HostPage)},
 		{"POST", "/hosts/{id}/intermittent", rights.Hosts, page(s.pages.SaveIntermittent)},
+		{"GET", "/settings/drills", rights.See, page(s.pages.DrillsPage)},
+		{"POST", "/settings/drills", rights.Schedules, page(s.pages.SaveDrillPlan)},
+		{"POST", "/settings/drills/remove", rights.Schedules, page(s.pages.DropDrillPlan)},
+		{"POST", "/hosts/{id}/drill", rights.Schedules, page(s.pages.SaveDrill)},
+		{"POST", "/hosts/{id}/drill/inherit", rights.Schedules, page(s.pages.InheritDrill)},
+		{"POST", "/hosts/{id}/drill/run", rights.Drill, page(s.pages.RunDrill)},
 		{"POST", "/hosts/{id}/run/backup", rights.Backup, page(s.pages.RunBackup)},
 		{"POST", "/hosts/{id}/enrol", rights.Hosts, page(s.pages.Reenrol)},
+		{"GET", "/hosts/{id}/replacement", rights.See, page(s.replacements.Replacement)},
+		{"POST", "/hosts/{id}/replacement", rights.Hosts, secretPage(s.replacements.Begin)},
+		{"POST", "/hosts/{id}/replacement/call-off", rights.Hosts, page(s.replacements.CallOff)},
+		{"POST", "/hosts/{id}/replacement/decide", rights.Decide, page(s.replacements.Decide)},
 		{"POST", "/hosts/{id}/twins", rights.Hosts, secretPage(s.pages.DecideTwins)},
 		{"POST", "/hosts/{id}/revoke", rights.Hosts, page(s.pages.RevokeHost)},
 		{"POST", "/hosts/{id}/rename", rights.Hosts, page(s.removals.RenameHost)},
+		{"POST", "/hosts/{id}/tags", rights.Hosts, page(s.removals.TagHost)},
 		{"POST", "/hosts/{id}/retired", rights.Hosts, page(s.removals.RetireHost)},
 		{"GET", "/hosts/{id}/remove", rights.Hosts, page(s.removals.HostRemoval)},
 		{"POST", "/hosts/{id}/remove", rights.Hosts, page(s.removals.RemoveHost)},
@@ -125,6 +159,14 @@ func (s *Server) routes() []route {
 		{"POST", "/repositories/{id}/retention/preview", rights.See, page(s.repos.RetentionPreview)},
 		{"POST", "/repositories/{id}/maintenance", rights.Run, page(s.repos.Maintain)},
 		{"POST", "/repositories/{id}/maintenance/hours", rights.Hours, page(s.repos.SaveHours)},
+		{"GET", "/versions", rights.Browse, asks(s.jobs.VersionsPage)},
+		{"GET", "/search", rights.Find, page(s.jobs.SearchPage)},
+		{"POST", "/search", rights.Find, page(s.jobs.Search)},
+		{"POST", "/compare", rights.Diff, page(s.jobs.Compare)},
+		{"GET", "/jobs/{id}/results", rights.See, page(s.jobs.ResultsPage)},
+		{"GET", "/jobs/{id}/found", rights.Find, page(s.jobs.FoundPage)},
+		{"GET", "/jobs/{id}/changes", rights.Diff, page(s.jobs.ChangesPage)},
+		{"GET", "/jobs/{id}/proofs", rights.Find, page(s.jobs.ProofsPage)},
 		{"POST", "/hosts/{id}/run/{kind}", rights.Run, page(s.jobs.RunOnHost)},
 		{"GET", "/hosts/{id}/operations", rights.Run, page(s.repos.HostOperations)},
 		{"GET", "/repositories", rights.See, page(s.repos.RepositoriesPage)},
@@ -154,20 +196,52 @@ func (s *Server) routes() []route {
 		{"POST", "/jobs/{id}/exclude", rights.Sources, page(s.jobs.ExcludeUnreadable)},
 		{"POST", "/jobs/{id}/cancel", rights.Cancel, page(s.jobs.CancelJob)},
 		{"GET", "/repositories/{id}/kit", rights.Kit, secretPage(s.repos.KitPage)},
+		{"GET", "/repositories/kit", rights.Kit, secretPage(s.repos.AllKitsPage)},
+		{"GET", "/hosts/{id}/kit", rights.Kit, secretPage(s.repos.HostKitPage)},
 		{"GET", "/audit", rights.Audit, page(s.pages.AuditPage)},
 		{"GET", "/audit/export.csv", rights.Audit, page(s.pages.ExportAudit)},
 		{"POST", "/audit/verify", rights.Audit, page(s.pages.VerifyAudit)},
+		{"GET", "/control-plane", rights.People, page(s.accounts.ControlPlanePage)},
+		{"POST", "/control-plane/copy", rights.People, page(s.accounts.CopyControlPlane)},
+		{"POST", "/control-plane/answer", rights.People, page(s.accounts.AnswerForm)},
 		{"GET", "/settings", rights.See, page(s.pages.SettingsPage)},
+		{"GET", "/identity", rights.Identity, page(s.pages.IdentityPage)},
+		{"POST", "/identity", rights.Identity, page(s.pages.TakeStep)},
 		{"GET", "/events", rights.See, stream(s.events)},
 
+		{"GET", "/api/notices", rights.See,
+			operation("list-notices", "What people should know about this server itself, the worst first", 200, s.api.ListNotices)},
+		{"GET", "/api/control-plane", rights.People,
+			operation("get-control-plane", "Copies of this server's database, and whom it asks about since a restore", 200, s.api.GetControlPlane)},
+		{"POST", "/api/control-plane/copies", rights.People,
+			operation("copy-control-plane", "Copy this server's own database now; the key is not in it", 201, s.api.CopyControlPlane)},
+		{"POST", "/api/control-plane/answers", rights.People,
+			operation("answer-questions", "Confirm or refuse whom a copy trusts, after a restore", 200, s.api.AnswerQuestions)},
+		{"GET", "/api/identity", rights.Identity,
+			operation("get-plane-identity", "By which CA and sealing key hosts know the control plane, and how far a change has come", 200,
+				s.api.GetPlaneIdentity)},
+		{"POST", "/api/identity", rights.Identity,
+			operation("change-plane-identity", "Begin a change of the CA and the sealing key, or change its course", 200,
+				s.api.ChangePlaneIdentity)},
 		{"GET", "/api/openapi.json", anybody, page(s.api.OpenAPI)},
 		{"GET", "/api/hosts", rights.See, operation("list-hosts", "Every host, by name", 200, s.api.ListHosts)},
 		{"GET", "/api/hosts/{id}/identity", rights.See,
 			operation("get-identity", "What a host proves itself with, and what it permits", 200, s.api.GetIdentity)},
+		{"POST", "/api/enroll-tokens", rights.Hosts,
+			operation("create-enroll-token", "Make a token that enrols a new host", 201, s.api.CreateEnrollToken)},
 		{"POST", "/api/hosts/{id}/enroll-tokens", rights.Hosts,
 			operation("create-host-token", "Make a token that gives a host new keys", 201, s.api.CreateHostToken)},
 		{"POST", "/api/hosts/{id}/revoke", rights.Hosts,
 			operation("revoke-host", "Trust a host's agent no longer", 200, s.api.RevokeIdentity)},
+		{"GET", "/api/hosts/{id}/replacement", rights.See,
+			operation("get-replacement", "How far another machine has taken the place of a host's lost one", 200, s.api.GetReplacement)},
+		{"POST", "/api/hosts/{id}/replacement", rights.Hosts,
+			operation("begin-replacement", "Make a token with which another machine becomes this host", 201, s.api.BeginReplacement)},
+		{"DELETE", "/api/hosts/{id}/replacement", rights.Hosts,
+			operation("call-off-replacement", "Call it off, before the new machine is enrolled", 200, s.api.CallOffReplacement)},
+		{"POST", "/api/hosts/{id}/replacement/decide", rights.Decide,
+			operation("decide-replacement", "Say of source groups that their files are restored, or to start without", 200,
+				s.api.DecideReplacement)},
 		{"POST", "/api/hosts/{id}/twins", rights.Hosts,
 			operation("decide-twins", "Say which of two machines with one identity stays the host; the other gets a token", 200, s.api.DecideTwins)},
 		{"GET", "/api/repositories", rights.See,
@@ -180,6 +254,12 @@ func (s *Server) routes() []route {
 			operation("delete-repository", "Take a repository out of care; nothing is done to what it holds", 204, s.api.DeleteRepository)},
 		{"GET", "/api/repositories/{id}/snapshots", rights.See,
 			operation("list-repository-snapshots", "What a repository holds, the newest first", 200, s.api.RepositorySnapshots)},
+		{"GET", "/api/repositories/{id}/snapshots/{snapshot}/files", rights.Browse,
+			question("list-files", "List a directory of a snapshot", s.api.Files)},
+		{"GET", "/api/repositories/{id}/versions", rights.Browse,
+			question("list-versions", "List in which snapshots a path is", s.api.Versions)},
+		{"GET", "/api/hosts/{id}/directories", rights.Places,
+			question("list-directories", "List directories of a host to which may be restored", s.api.Directories)},
 		{"GET", "/api/repositories/{id}/locks", rights.See,
 			operation("list-locks", "The locks the last look found, and who holds them", 200, s.api.ListLocks)},
 		{"GET", "/api/repositories/{id}/keys", rights.See,
@@ -203,7 +283,7 @@ func (s *Server) routes() []route {
 		{"POST", "/api/repositories/{id}/refresh", rights.Snapshots,
 			operation("refresh-repository", "Ask a host what a repository holds now", 202, s.api.RefreshRepository)},
 		{"PATCH", "/api/hosts/{id}", rights.Hosts,
-			operation("change-host", "Rename a host, retire it or not, and say whether it comes and goes; what is left out stays", 200,
+			operation("change-host", "Rename or tag a host, retire it or not, and say whether it comes and goes; what is left out stays", 200,
 				s.api.PutHost)},
 		{"DELETE", "/api/hosts/{id}", rights.Hosts,
 			operation("delete-host", "Remove a host; it can be brought back for thirty days, and its snapshots stay", 204, s.api.DeleteHost)},
@@ -243,6 +323,23 @@ func (s *Server) routes() []route {
 			operation("put-source-group", "Say what a host backs up, and where to", 200, s.api.PutSourceGroup)},
 		{"GET", "/api/hosts/{id}/schedules", rights.See,
 			operation("list-schedules", "When a host's source groups are backed up, and what is owed", 200, s.api.ListSchedules)},
+		{"GET", "/api/drills", rights.See,
+			operation("list-drills", "When hosts prove that they can be restored: plans of hosts, tags and the fleet", 200, s.api.ListDrills)},
+		{"PUT", "/api/drill", rights.Schedules,
+			operation("put-fleet-drill", "Say when every host proves that it can be restored that has no plan nearer to it", 200,
+				s.api.PutFleetDrill)},
+		{"DELETE", "/api/drill", rights.Schedules,
+			operation("delete-fleet-drill", "Take the fleet's plan of drills back", 204, s.api.DropFleetDrill)},
+		{"DELETE", "/api/tags/{tag}/drill", rights.Schedules,
+			operation("delete-tag-drill", "Take a tag's plan of drills back", 204, s.api.DropTagDrill)},
+		{"DELETE", "/api/hosts/{id}/drill", rights.Schedules,
+			operation("delete-drill", "Take a host's own plan of drills back; its tags' or the fleet's counts then", 204, s.api.DropDrill)},
+		{"PUT", "/api/tags/{tag}/drill", rights.Schedules,
+			operation("put-tag-drill", "Say when every host with a tag proves that it can be restored", 200, s.api.PutTagDrill)},
+		{"GET", "/api/hosts/{id}/drill", rights.See,
+			operation("get-drill", "Whether a host is proven restorable, what the last drills say, and when the next is", 200, s.api.GetDrill)},
+		{"PUT", "/api/hosts/{id}/drill", rights.Schedules,
+			operation("put-drill", "Say when a host proves that it can be restored; what is left out stays as it is", 200, s.api.PutDrill)},
 		{"GET", "/api/hosts/{id}/schedules/{name}", rights.See,
 			operation("get-schedule", "One schedule, and what it owes", 200, s.api.GetSchedule)},
 		{"PUT", "/api/hosts/{id}/schedules/{name}", rights.Schedules,
@@ -262,6 +359,11 @@ func (s *Server) routes() []route {
 			operation("get-job-log", "A job's log as NDJSON, a line or a gap each", 200, s.api.GetLog)},
 		{"GET", "/api/jobs/{id}/report", rights.See,
 			operation("get-job-report", "What a job found out: snapshots, keys, locks, matches, changes", 200, s.api.GetReport)},
+		{"GET", "/api/jobs/{id}/matches", rights.Find,
+			operation("list-matches", "What a search has found so far; go on from next while done is false", 200, s.api.ListMatches)},
+		{"GET", "/api/jobs/{id}/proofs", rights.Find,
+			operation("list-proofs", "What a drill found out about each file, a part at a time; failed leaves out what was proven", 200,
+				s.api.ListProofs)},
 		{"POST", "/api/jobs/{id}/cancel", rights.Cancel, operation("cancel-job", "Ask for the end of a job", 202, s.api.Cancel)},
 		{"GET", "/api/audit", rights.Audit, operation("list-audit", "What was done and by whom, the newest first", 200, s.api.ListAudit)},
 		{"GET", "/api/jobs/{id}/stream", rights.See, stream(s.api.Follow)},
@@ -270,7 +372,8 @@ func (s *Server) routes() []route {
 			operation("create-user", "Add a person; the answer says where they choose a password", 201, s.api.CreateUser)},
 		{"PATCH", "/api/users/{id}", rights.People,
 			operation("change-user", "Give a person another role, shut them out or let them in; their sessions end", 200, s.api.ChangeUser)},
-		{"DELETE", "/api/users/{id}", rights.People, operation("delete-user", "Remove a person; their sessions end", 204, s.api.DeleteUser)},
+		{"DELETE", "/api/users/{id}", rights.People,
+			operation("delete-user", "Remove a person; their sessions, API tokens and MQTT consumers end", 200, s.api.DeleteUser)},
 		{"POST", "/api/users/{id}/password-link", rights.People,
 			operation("create-password-link", "Make a link by which a person sets a new password, once", 201, s.api.CreatePasswordLink)},
 		{"DELETE", "/api/users/{id}/sessions", rights.People,
@@ -342,6 +445,44 @@ func stream(h func(http.ResponseWriter, *http.Request) error) endpoint {
 	}
 }
 
+// asking is for an endpoint that has a host do something while whoever asks waits: pages of
+// other sites may not start it, and it has as long as the host has.
+func (s *Server) asking(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := session.SameOrigin(r); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		rc := http.NewResponseController(w) // both fail only on writers that are no connection
+		_ = rc.SetReadDeadline(base.Deadline(s.Timing.Asking))
+		_ = rc.SetWriteDeadline(base.Deadline(s.Timing.Asking))
+		h.ServeHTTP(w, r)
+	})
+}
+
+// asks is a page for which a host is asked what the address says.
+func asks(h func(http.ResponseWriter, *http.Request) error) endpoint {
+	return func(s *Server, rt route) { s.put(rt, s.asking(compressed(s.wrap(h)))) }
+}
+
+// question is an operation that asks a host and waits.
+func question[I, O any](id, summary string, h func(context.Context, *I) (*O, error)) endpoint {
+	return func(s *Server, rt route) {
+		api.Register(s.api, huma.Operation{
+			OperationID:   id,
+			Summary:       summary,
+			Method:        rt.method,
+			Path:          rt.path,
+			DefaultStatus: http.StatusOK,
+			Description: rt.needs() + " The host is asked while the request waits, and what it does for it ends with the request. " +
+				"A host that is not named is the snapshot's own if that is online, else the keeper, else any other that has the repository. " +
+				"It is answered with 409 and a cause if the host is offline, its agent is too old, its policy forbids it or its time is over, " +
+				"and with 429 while the host answers four questions. Requests that pages of other sites send are refused.",
+			Metadata: map[string]any{"route": rt, "asks": true},
+		}, h)
+	}
+}
+
 // operation is an endpoint of the API, which huma reads, checks and describes.
 func operation[I, O any](id, summary string, status int, h func(context.Context, *I) (*O, error)) endpoint {
 	return func(s *Server, rt route) {
@@ -351,10 +492,19 @@ func operation[I, O any](id, summary string, status int, h func(context.Context,
 			Method:        rt.method,
 			Path:          rt.path,
 			DefaultStatus: status,
-			Description:   "Needs the role " + string(rights.Least(rt.right)) + ".",
+			Description:   rt.needs(),
 			Metadata:      map[string]any{"route": rt},
 		}, h)
 	}
+}
+
+// needs says which role a route takes, and of one that asks for jobs what each of them does.
+func (rt route) needs() string {
+	text := "Needs the role " + string(rights.Least(rt.right)) + "."
+	if rt.right == rights.Run {
+		text += " Of jobs, " + rights.Asked()
+	}
+	return text
 }
 
 // An adapter registers huma's operations on the server's own mux, so that one
@@ -366,9 +516,11 @@ func (a adapter) Handle(op *huma.Operation, h func(huma.Context)) {
 	if !ok {
 		panic("web: " + op.Path + " is not in the list of routes")
 	}
-	a.s.mux.Method(op.Method, op.Path, a.s.guard(rt, true, compressed(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h(humachi.NewContext(op, r, w))
-	}))))
+	serve := compressed(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h(humachi.NewContext(op, r, w)) }))
+	if op.Metadata["asks"] == true {
+		serve = a.s.asking(serve)
+	}
+	a.s.mux.Method(op.Method, op.Path, a.s.guard(rt, true, serve))
 }
 
 func (a adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.s.handler.ServeHTTP(w, r) }
@@ -394,6 +546,7 @@ func (s *Server) guard(rt route, isUse bool, h http.Handler) http.Handler {
 			s.ask(w, r, rt)
 			return
 		}
+		lobby.Prove(r.Context())
 		r = s.layout.InZone(r.WithContext(views.WithRights(session.With(r.Context(), v), s.rightsOf(v))), v)
 		if !v.May(rt.right) {
 			s.fail(w, r, base.Forbidden(v, rt.right))
@@ -401,9 +554,9 @@ func (s *Server) guard(rt route, isUse bool, h http.Handler) http.Handler {
 		}
 		if isUse {
 			r = r.WithContext(base.Hold(r.Context()))
-			if err := s.Sessions.Touch(w, r, v); err != nil {
-				s.fail(w, r, err)
-				return
+			// That somebody looked need not be written down for them to look.
+			if err := s.Sessions.Touch(w, r, v); err != nil && r.Context().Err() == nil {
+				s.Log.Error("noting that a session is in use failed", "err", err)
 			}
 		}
 		h.ServeHTTP(w, r)
@@ -451,16 +604,20 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) error {
 	return base.IgnoreGone(err)
 }
 
-// readyz says whether the parts that everything needs are there.
+// readyz says whether the parts that everything needs are there: the database can be
+// read and written.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 	text, status := "", http.StatusOK
 	for _, part := range []struct {
 		name string
 		err  error
-	}{{"database", s.Store.Ping(r.Context())}, {"brokers", s.BrokerError()}} {
+	}{{"database", s.writes.try(r.Context(), s.Store)}, {"brokers", s.BrokerError()}} {
 		word := "ok"
 		if part.err != nil {
 			word, status = "not ready", http.StatusServiceUnavailable
+			if cause := room.Why(part.err); cause != "" {
+				word += ": " + problem.Unwritable(cause)
+			}
 			s.Log.Error("not ready", "part", part.name, "err", part.err)
 		}
 		text += part.name + ": " + word + "\n"

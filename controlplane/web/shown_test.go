@@ -62,18 +62,34 @@ func (w *world) rightOf(method, path string, f url.Values) (right rights.Right, 
 		if f.Get("plan") != "" {
 			return rights.Approve, true
 		}
-		right = rights.OfJob(topics.JobKind(f.Get("kind")), o)
+		host := topics.HostID(f.Get("host"))
+		right = rights.Of(rights.Job{Kind: topics.JobKind(f.Get("kind")), Operation: o,
+			Strange: host != "" && !must(w.store.HasRepository(w.t.Context(), host, topics.RepositoryID(rc.URLParam("id")), ""))})
 	case "/hosts/{id}/run/{kind}":
-		right = rights.OfJob(topics.JobKind(rc.URLParam("kind")), o)
+		in, _, _ := strings.Cut(f.Get("repository")+f.Get("snapshot")+f.Get("from"), "/")
+		right = rights.Of(rights.Job{Kind: topics.JobKind(rc.URLParam("kind")), Operation: o, Outside: o.Target != "",
+			Strange: !must(w.store.HasRepository(w.t.Context(), topics.HostID(rc.URLParam("id")), topics.RepositoryID(in), ""))})
 	case "/jobs/{id}/again":
 		j := must(w.store.Job(w.t.Context(), topics.JobID(rc.URLParam("id"))))
-		again := topics.Operation{}
+		again := rights.Job{Kind: j.Kind}
 		if j.Operation.V != nil {
-			again = *j.Operation.V
+			again.Operation = *j.Operation.V
 		}
-		right = rights.OfJob(j.Kind, again)
+		if j.Kind == topics.RestoreJob {
+			n, err := w.store.SnapshotByID(w.t.Context(), j.Repository, again.Operation.Snapshot)
+			again.Another = err != nil || n.Host != j.Host
+			again.Outside = !again.Operation.Fresh && f.Get("elsewhere") == ""
+		}
+		right = rights.Of(again)
 	}
 	return right, true
+}
+
+// forbids reports whether the host that a form begins with allows no job of its kind. For
+// an administrator there are others in the list.
+func (w *world) forbids(o offer) bool {
+	h, err := w.store.Host(w.t.Context(), topics.HostID(o.form.Get("host")))
+	return err == nil && !h.Permits.V.Allows(topics.JobKind(o.form.Get("kind")))
 }
 
 func attr(n *html.Node, name string) (string, bool) {
@@ -170,7 +186,9 @@ func (w *world) offersOf(at, page string) (list []offer, links []string) {
 				sent := maps.Clone(f)
 				if over != "" {
 					sent.Set("overwrite", over)
-					sent.Set("target", "/var/tmp/back")
+					if over != "never" { // anywhere; without a target it goes into a new folder
+						sent.Set("target", "/var/tmp/back")
+					}
 				}
 				if name, ok := attr(b, "name"); ok {
 					value, _ := attr(b, "value")
@@ -216,6 +234,9 @@ func busyWorld(t *testing.T) *world {
 	attic, cellar, gone, bound := w.enrol("attic"), w.enrol("cellar"), w.enrol("gone"), w.enrol("bound")
 	g := attic.group("letters")
 	bound.group("papers")
+	lost := w.enrol("lost")
+	lost.group("photos")
+	w.replaced(lost)
 	ctx := t.Context()
 	if _, err := w.store.Revoke(ctx, "test", gone.id); err != nil {
 		t.Fatal(err)
@@ -292,7 +313,7 @@ func TestPagesOfferWhatARoleMayDo(t *testing.T) {
 				}
 			}
 			for _, o := range found[store.Admin][at] {
-				if rights.May(role, o.right) && !shown[o.key()] {
+				if rights.May(role, o.right) && !shown[o.key()] && !w.forbids(o) {
 					t.Errorf("%s hides %s from a %s", at, o.key(), role)
 				}
 			}
@@ -308,6 +329,9 @@ func TestPagesOfferWhatARoleMayDo(t *testing.T) {
 	}
 	for _, row := range rights.Table() {
 		for _, r := range row.Rights {
+			if r == rights.Browse || r == rights.Places { // of the API, and of the script of a page
+				continue
+			}
 			if !used[r] && r != rights.Approve && r != rights.Run {
 				t.Errorf("no page offers what takes the right %s", r)
 			}
@@ -316,7 +340,7 @@ func TestPagesOfferWhatARoleMayDo(t *testing.T) {
 
 	// And now for real: what the pages offered to an administrator, sent by others.
 	tried := map[string]int{}
-	for _, role := range []store.Role{store.Viewer, store.Operator} {
+	for _, role := range []store.Role{store.Viewer, store.Operator, store.Restorer} {
 		sent := map[string]bool{}
 		for _, at := range slices.Sorted(maps.Keys(found[store.Admin])) {
 			for _, o := range found[store.Admin][at] {
@@ -333,8 +357,8 @@ func TestPagesOfferWhatARoleMayDo(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d pages of an administrator, %d of an operator, %d of a viewer; sent and refused: %v", len(found[store.Admin]),
-		len(found[store.Operator]), len(found[store.Viewer]), tried)
+	t.Logf("%d pages of an administrator, %d of a restorer, %d of an operator, %d of a viewer; sent and refused: %v", len(found[store.Admin]),
+		len(found[store.Restorer]), len(found[store.Operator]), len(found[store.Viewer]), tried)
 }
 
 // A program is refused what its role may not do by the same table, whichever way it
@@ -343,7 +367,12 @@ func TestTheAPIAsksTheSameTable(t *testing.T) {
 	w := newWorld(t)
 	attic := w.enrol("attic")
 	g := attic.group("letters")
-	id := strings.Repeat("a", 64)
+	id, theirs := strings.Repeat("a", 64), strings.Repeat("b", 64)
+	cellar := w.enrol("cellar")
+	other := cellar.group("wine").Repository
+	attic.connect()
+	attic.ran(w.backup(attic), topics.Finished{State: topics.Succeeded, RepositoryReady: true, Snapshot: &topics.Snapshot{
+		ID: id, Time: time.Now().UnixMilli(), Host: "host", Paths: []string{"/letters"}}})
 	jobs, upkeep := "/api/hosts/"+string(attic.id)+"/jobs", "/api/repositories/"+string(g.Repository)+"/maintenance"
 	type body = map[string]any
 	for _, c := range []struct {
@@ -358,14 +387,22 @@ func TestTheAPIAsksTheSameTable(t *testing.T) {
 		{jobs, body{"kind": "prune"}, store.Admin},
 		{jobs, body{"kind": "prune", "dry_run": true}, store.Admin},
 		{jobs, body{"kind": "forget", "snapshots": []string{id}}, store.Admin},
-		{jobs, body{"kind": "restore", "snapshot": id, "target": "/var/tmp/back"}, store.Operator},
-		{jobs, body{"kind": "restore", "snapshot": id, "target": "/var/tmp/back", "overwrite": "if-newer"}, store.Admin},
-		{jobs, body{"kind": "restore", "snapshot": id, "target": "/"}, store.Admin},
+		{jobs, body{"kind": "key"}, store.Admin},
+		{jobs, body{"kind": "init"}, store.Admin},
+		{jobs, body{"kind": "restore", "snapshot": id}, store.Operator},
+		{jobs, body{"kind": "restore", "snapshot": theirs}, store.Restorer},
+		{jobs, body{"kind": "restore", "snapshot": id, "target": "/var/tmp/back"}, store.Restorer},
+		{jobs, body{"kind": "snapshots", "repository": other}, store.Admin},
+		{jobs, body{"kind": "stats", "repository": other, "give_repository": true}, store.Admin},
+		{jobs, body{"kind": "restore", "repository": other, "snapshot": theirs, "overwrite": "always", "target": "/etc/cron.d"}, store.Admin},
+		{jobs, body{"kind": "restore", "snapshot": id, "target": "/var/tmp/back", "overwrite": "if-newer"}, store.Restorer},
+		{jobs, body{"kind": "restore", "snapshot": id, "target": "/"}, store.Restorer},
 		{upkeep, body{"kind": "check", "host": attic.id}, store.Operator},
+		{upkeep, body{"kind": "check", "host": cellar.id}, store.Admin},
 		{upkeep, body{"kind": "prune", "host": attic.id}, store.Admin},
 		{upkeep, body{"kind": "forget", "host": attic.id}, store.Admin},
 	} {
-		if c.path == jobs && c.body["kind"] != "backup" {
+		if c.path == jobs && c.body["kind"] != "backup" && c.body["repository"] == nil {
 			c.body["repository"] = g.Repository
 		}
 		for _, role := range store.Roles {
@@ -378,12 +415,11 @@ func TestTheAPIAsksTheSameTable(t *testing.T) {
 		}
 	}
 
-	other := w.enrol("cellar")
-	repo := other.group("papers").Repository
-	j, _, err := w.engine.Ask(t.Context(), "olga, an operator", other.id, topics.PruneJob, repo, topics.Operation{})
+	repo := cellar.group("papers").Repository
+	j, _, err := w.engine.Ask(t.Context(), "olga, an operator", cellar.id, topics.PruneJob, repo, topics.Operation{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	other.connect()
-	other.ran(j.ID, topics.Finished{State: topics.Succeeded, Result: &topics.Result{}})
+	cellar.connect()
+	cellar.ran(j.ID, topics.Finished{State: topics.Succeeded, Result: &topics.Result{}})
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
@@ -26,7 +27,7 @@ func TestSigningInDoesTheSameWorkForAnyName(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := w.known("out", store.Viewer)
-	if _, err := w.store.ChangeUser(t.Context(), "test", out.ID, store.UserChange{Disabled: new(true)}); err != nil {
+	if _, _, err := w.store.ChangeUser(t.Context(), "test", out.ID, store.UserChange{Disabled: new(true)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.store.AddUser(t.Context(), "test", store.User{ID: "user-invited", Name: "invited", Role: store.Viewer}); err != nil {
@@ -98,31 +99,70 @@ func TestARightPasswordRenewsAnOldHash(t *testing.T) {
 	}
 }
 
+// As many passwords are worked on as there are cores, few wait, and everybody else
+// is told at once to come again: nobody's sign-in costs 64 MiB while another's does.
 func TestOnlyAFewPasswordsAreLookedAtAtOnce(t *testing.T) {
-	w := newWorld(t, func(c *base.Config) { c.Timing.Hash = 50 * time.Millisecond })
+	w := newWorld(t, func(c *base.Config) { c.Timing.Hash = time.Hour })
 	w.known("ada", store.Admin)
-	release, at := make(chan struct{}), make(chan struct{}, 10)
+	slots := session.HashSlots()
+	const more = 10 // than are worked on or wait
+	all := slots + session.HashQueue + more
+	release, at, answers := make(chan struct{}), make(chan struct{}, all), make(chan answer, all)
 	w.web.Sessions.Compare = func(string, string) (bool, error) {
 		at <- struct{}{}
 		<-release
 		return false, nil
 	}
-	ended := make(chan int, 4)
-	for i := range 4 {
+	for i := range all {
 		go func() {
-			ended <- w.nobody().do("POST", "/login", url.Values{"name": {fmt.Sprint("n", i)}, "password": {"a wrong password"}}).StatusCode
+			answers <- w.nobody().do("POST", "/login", url.Values{"name": {fmt.Sprint("n", i)}, "password": {"a wrong password"}})
 		}()
 	}
-	for range 4 {
+	for range slots {
 		<-at
 	}
-	if r := w.nobody().do("POST", "/login", url.Values{"name": {"ada"}, "password": {passphrase}}); r.StatusCode != 503 {
-		t.Errorf("the fifth at once: %s", r.Status)
+	for range more {
+		r := <-answers
+		if r.StatusCode != 429 || r.Header.Get("Retry-After") != "3600" || !strings.Contains(r.text, "Too many people sign in at once") {
+			t.Errorf("one too many: %s, Retry-After %q", r.Status, r.Header.Get("Retry-After"))
+		}
+	}
+	if len(at) > 0 || len(answers) > 0 {
+		t.Errorf("%d more than %d are worked on, %d were answered", len(at), slots, len(answers))
 	}
 	close(release)
-	for range 4 {
-		if s := <-ended; s != 422 {
-			t.Errorf("one of the four: %d", s)
+	for range slots + session.HashQueue {
+		if r := <-answers; r.StatusCode != 422 {
+			t.Errorf("one that waited: %s", r.Status)
+		}
+	}
+}
+
+func TestWhoWaitsTooLongToSignInIsToldToComeAgain(t *testing.T) {
+	w := newWorld(t, func(c *base.Config) { c.Timing.Hash = 50 * time.Millisecond })
+	slots := session.HashSlots()
+	release, at, answers := make(chan struct{}), make(chan struct{}, slots), make(chan answer, slots)
+	w.web.Sessions.Compare = func(string, string) (bool, error) {
+		at <- struct{}{}
+		<-release
+		return false, nil
+	}
+	try := func(i int) answer {
+		return w.nobody().do("POST", "/login", url.Values{"name": {fmt.Sprint("n", i)}, "password": {"a wrong password"}})
+	}
+	for i := range slots {
+		go func() { answers <- try(i) }()
+	}
+	for range slots {
+		<-at
+	}
+	if r := try(slots); r.StatusCode != 429 || r.Header.Get("Retry-After") != "1" {
+		t.Errorf("one that waited too long: %s, Retry-After %q", r.Status, r.Header.Get("Retry-After"))
+	}
+	close(release)
+	for range slots {
+		if r := <-answers; r.StatusCode != 422 {
+			t.Errorf("one that was worked on: %s", r.Status)
 		}
 	}
 }
@@ -188,7 +228,8 @@ func TestAnotherSiteReachesNoRouteThatActsOrStreams(t *testing.T) {
 	c, p := w.person(store.Admin), w.program(store.Admin)
 	tried := 0
 	for _, rt := range w.web.routes() {
-		acts, streams := rt.method != "GET", rt.path == "/events" || rt.path == "/api/jobs/{id}/stream"
+		acts, streams := rt.method != "GET", rt.path == "/events" || rt.path == "/api/jobs/{id}/stream" ||
+			rt.right == rights.Browse || rt.right == rights.Places // a host works while it waits
 		if rt.leaves() {
 			c = w.person(store.Admin)
 		}
@@ -226,7 +267,7 @@ func TestEveryAnswerCarriesTheHeadersAndNoPageHasAnythingInline(t *testing.T) {
 	attic.group("letters")
 	job := w.backup(attic)
 	u := w.known("bob", store.Viewer)
-	if err := w.store.AddMQTTUser(t.Context(), "test", store.MQTTUser{Name: "letters", KeyHash: []byte("x")}); err != nil {
+	if err := w.store.AddMQTTUser(t.Context(), store.Maker{Name: "test"}, store.MQTTUser{Name: "letters", KeyHash: []byte("x")}); err != nil {
 		t.Fatal(err)
 	}
 	link, err := w.web.People.NewLink(t.Context(), "test", u.ID)

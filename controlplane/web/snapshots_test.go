@@ -103,7 +103,8 @@ func TestARepositorysSnapshotsByPage(t *testing.T) {
 
 	// From a row to what can be done with it.
 	operations := "/hosts/" + string(attic.id) + "/operations?snapshot=" + url.QueryEscape(string(g.Repository)+"/"+old.ID)
-	if !strings.Contains(all, strings.ReplaceAll(operations, "&", "&amp;")+"#restore") {
+	if !strings.Contains(all, strings.ReplaceAll(operations, "&", "&amp;")+"#diff") ||
+		!strings.Contains(all, strings.ReplaceAll(views.RestoreNewURL(string(g.Repository), old.ID, "", ""), "&", "&amp;")) {
 		t.Error("no way from a snapshot to its restore")
 	}
 	chosen := `value="` + string(g.Repository) + "/" + old.ID + `" selected`

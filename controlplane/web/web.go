@@ -25,8 +25,11 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/pages"
 	"github.com/restic-manager/restic-manager/controlplane/web/removalpages"
+	"github.com/restic-manager/restic-manager/controlplane/web/replacepages"
 	"github.com/restic-manager/restic-manager/controlplane/web/repositorypages"
+	"github.com/restic-manager/restic-manager/controlplane/web/restorepages"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/store/room"
 )
 
 // A Server answers browsers and API clients. Handler may be used without Run;
@@ -40,9 +43,13 @@ type Server struct {
 	repos    *repositorypages.Pages
 	accounts *accounts.Accounts
 	removals *removalpages.Pages
-	mux      *chi.Mux
-	rights   map[string]rights.Right // that opening a page takes, by its route
-	handler  http.Handler
+
+	replacements *replacepages.Pages
+	restores     *restorepages.Pages
+	mux          *chi.Mux
+	rights       map[string]rights.Right // that opening a page takes, by its route
+	handler      http.Handler
+	writes       writes
 }
 
 // New builds a server.
@@ -53,7 +60,10 @@ func New(c base.Config) (*Server, error) {
 	}
 	page := layout.New(p)
 	s := &Server{Parts: p, mux: chi.NewMux(), layout: page, pages: pages.New(page),
-		jobs: jobpages.New(page), repos: repositorypages.New(page), accounts: accounts.New(page), removals: removalpages.New(page)}
+		jobs: jobpages.New(page), repos: repositorypages.New(page), accounts: accounts.New(page), removals: removalpages.New(page),
+		replacements: replacepages.New(page, func(r *http.Request) string { return pages.AgentsAddress(c.Agents, r) }),
+		restores:     restorepages.New(page, p.Queries),
+		writes:       writes{gate: room.NewGate(), every: tryEvery}}
 	s.api = api.New(p, adapter{s})
 	s.rights = map[string]rights.Right{}
 	for _, rt := range s.routes() {
@@ -86,8 +96,11 @@ func (s *Server) Handler() http.Handler { return s.handler }
 // Run removes sessions that are over until ctx ends. Then it ends every stream,
 // lets no new one begin, and returns when the last has gone.
 func (s *Server) Run(ctx context.Context) error {
-	tick := time.NewTicker(s.Timing.Cleanup)
+	tick, settle := time.NewTicker(s.Timing.Cleanup), time.NewTicker(s.Timing.Check)
 	defer tick.Stop()
+	defer settle.Stop()
+	defer s.Sessions.Wait()
+	defer s.writes.gate.Wait()
 	verified := make(chan struct{})
 	go func() {
 		defer close(verified)
@@ -97,9 +110,12 @@ func (s *Server) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-tick.C:
+			_ = s.Sessions.Settle(ctx) // before what seems to be over is removed
 			if err := s.Store.Sessions().Expire(ctx); err != nil && ctx.Err() == nil {
 				s.Log.Error("remove old sessions", "err", err)
 			}
+		case <-settle.C:
+			_ = s.Sessions.Settle(ctx) // fails only when ctx ends
 		case <-ctx.Done():
 			s.Streams.Close()
 			return nil

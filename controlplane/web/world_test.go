@@ -31,6 +31,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
 	"github.com/restic-manager/restic-manager/controlplane/password"
+	"github.com/restic-manager/restic-manager/controlplane/queries"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
@@ -96,6 +97,7 @@ type world struct {
 	stop    context.CancelFunc // of the web server
 	log     *lockedBuffer
 	broker  error
+	faulty  bool         // errors in the log are what the test wants
 	serving atomic.Int32 // requests and streams that are being answered
 	narrow  atomic.Bool  // connections that come now take little that nobody reads
 
@@ -158,6 +160,8 @@ func newWorld(t testing.TB, change ...func(*base.Config)) *world {
 			return nil
 		},
 	})
+	asker := queries.New(queries.Config{Store: s, Jobs: w.engine, Presence: presence, Log: log})
+	w.engine.Answered = asker.Answered
 	ring := func(hosts ...topics.HostID) {
 		for _, h := range hosts {
 			bell.Ring(h)
@@ -175,6 +179,7 @@ func newWorld(t testing.TB, change ...func(*base.Config)) *world {
 	c := base.Config{
 		Store:       s,
 		Jobs:        w.engine,
+		Queries:     asker,
 		Maintenance: looksAfter,
 		Hub:         w.hub,
 		Presence:    presence,
@@ -221,7 +226,7 @@ func newWorld(t testing.TB, change ...func(*base.Config)) *world {
 		if n := w.hub.Watching(); n > 0 {
 			t.Errorf("%d still follow a job", n)
 		}
-		if strings.Contains(w.log.String(), "level=ERROR") {
+		if !w.faulty && strings.Contains(w.log.String(), "level=ERROR") {
 			t.Errorf("the log has errors:\n%s", w.log.String())
 		}
 	})
@@ -236,6 +241,7 @@ func throughProxy(c *base.Config) {
 
 // An agent is one that the test plays.
 type agent struct {
+	can     []topics.Ability // what it says it can do, from the next connect on
 	w       *world
 	id      topics.HostID
 	channel *seal.Channel
@@ -284,6 +290,21 @@ func (w *world) arrive(hash []byte, id string, key seal.Key) *agent {
 	}
 }
 
+// replaced has another machine take the host's place.
+func (w *world) replaced(a *agent) *agent {
+	w.t.Helper()
+	ctx, key, id := w.t.Context(), must(seal.NewKey()), topics.NewID(time.Now())
+	hash := password.HashKey(id)
+	if _, err := w.store.BeginReplacement(ctx, "test", id, a.id); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.store.AddEnrollToken(ctx, store.EnrollToken{ID: id, KeyHash: hash, ForHost: a.id, CreatedBy: "test",
+		ExpiresAt: w.store.Now() + 60_000}); err != nil {
+		w.t.Fatal(err)
+	}
+	return w.arrive(hash, string(a.id), key)
+}
+
 // group gives the host something to back up, and a repository that a job found.
 func (a *agent) group(name string) store.SourceGroup {
 	a.w.t.Helper()
@@ -329,7 +350,8 @@ func (a *agent) connect() {
 	a.w.engine.Received(birth, topics.Encode(topics.Birth{Session: a.session, Version: "v0", Protocol: topics.Protocol,
 		MAC: a.channel.Sign(birth, a.session.Signed(topics.Born))}), true)
 	a.say(topics.Event{Hello: &topics.Hello{Session: a.session, Facts: topics.Facts{Hostname: a.name, OS: "linux", Arch: "amd64",
-		Platform: "Debian GNU/Linux 12 (bookworm)", Agent: "v0", Restic: "0.14.0"}}})
+		Platform: "Debian GNU/Linux 12 (bookworm)", Agent: "v0", Restic: "0.14.0",
+		Can: append([]topics.Ability{topics.RunsDrills}, a.can...)}}})
 	await(a.w.t, "the host to be online", func() error {
 		if c, _ := a.w.web.Presence.Connection(a.id); c != hosts.Online {
 			return fmt.Errorf("it is %s", c)
@@ -507,7 +529,7 @@ func (w *world) program(role store.Role) *client {
 	w.t.Helper()
 	c := w.nobody()
 	c.token = password.NewKey("rma_")
-	if err := w.store.AddAPIToken(w.t.Context(), "test", store.APIToken{
+	if _, err := w.store.AddAPIToken(w.t.Context(), store.Maker{Name: "test"}, store.APIToken{
 		ID:      topics.NewID(time.Now()),
 		Name:    "nightly",
 		Role:    role,

@@ -125,7 +125,7 @@ func newWorld(b *testing.B, agents int, body string) *world {
 		Limits: protocol.Limits{},
 	}))
 	w := &world{b: b, plane: p, dir: dir, token: password.NewKey("rma_")}
-	if err := p.Store.AddAPIToken(ctx, "bench", store.APIToken{
+	if _, err := p.Store.AddAPIToken(ctx, store.Maker{Name: "bench"}, store.APIToken{
 		ID:      "token-0001",
 		Name:    "bench",
 		Role:    store.Admin,
@@ -158,7 +158,9 @@ func newWorld(b *testing.B, agents int, body string) *world {
 		if err != nil {
 			b.Fatal(err)
 		}
-		id := must(agent.Enroll(ctx, p.AgentsAddr(), token.Reveal(), state, "backup"))
+		policy := must(agent.Preset(agent.PolicyBackup, state))
+		policy.RepositoryRoots = []string{"/srv"}
+		id := must(agent.Enrolment{Server: p.AgentsAddr(), Token: token.Reveal(), State: state, Policy: policy}.Run(ctx))
 		w.hosts = append(w.hosts, id.Host)
 		must(p.Store.PutSourceGroup(ctx, "bench", store.SourceGroup{
 			ID:         topics.SourceGroupID(topics.NewID(time.Now())),
@@ -285,8 +287,8 @@ func percentiles(b *testing.B, what string, ds []time.Duration) {
 // to oneself.
 func (w *world) roundTrips(n int) []time.Duration {
 	key := password.NewKey("")
-	if err := w.plane.Store.AddMQTTUser(w.b.Context(), "bench", store.MQTTUser{Name: "bench", KeyHash: password.HashKey(key),
-		MayDo: true}); err != nil {
+	row := store.MQTTUser{Name: "bench", KeyHash: password.HashKey(key), MayDo: true}
+	if err := w.plane.Store.AddMQTTUser(w.b.Context(), store.Maker{Name: "bench"}, row); err != nil {
 		w.b.Fatal(err)
 	}
 	// A consumer may not read what it writes; the answer to a PUBLISH is the PUBACK.

@@ -298,7 +298,7 @@ func freePort(t *testing.T) string {
 
 // spawn starts one of the roles, to die at a failpoint unless that is "". The
 // channel is closed when it is gone.
-func spawn(t *testing.T, point, role string, args ...string) (<-chan struct{}, *e2e.Text) {
+func spawn(t testing.TB, point, role string, args ...string) (<-chan struct{}, *e2e.Text) {
 	t.Helper()
 	cmd := exec.Command(e2e.Must(os.Executable()), append([]string{role}, args...)...)
 	cmd.Env = append(os.Environ(), failpoint.Variable+"="+point)

@@ -217,6 +217,34 @@ func TestAnEvilControlPlaneGetsNothingBeyondThePolicy(t *testing.T) {
 		{"an option as a snapshot to restore", restore(m.at("back/new"), func(o *topics.Operation) { o.Snapshot = option }), false},
 		{"an option as a path to restore", restore(m.at("back/new"), func(o *topics.Operation) { o.Paths = []string{option} }), false},
 		{"no target at all", restore("", nil), false},
+		{"a restore in place", restore("", func(o *topics.Operation) { o.InPlace = true }), false},
+		{"a restore in place over files", restore("", func(o *topics.Operation) {
+			o.InPlace, o.Paths, o.Overwrite = true, []string{m.at("back/full/letter.txt")}, "always"
+		}), false},
+		{"a dry run in place", restore("", func(o *topics.Operation) {
+			o.InPlace, o.DryRun, o.Paths = true, true, []string{"/etc/shadow"}
+		}), false},
+		{"a restore in place with a target", restore(m.at("back/new"), func(o *topics.Operation) { o.InPlace = true }), false},
+		{"a basket onto /etc", restore("/etc", func(o *topics.Operation) {
+			o.Snapshot, o.Items = "", []topics.Item{{Snapshot: good.SnapshotID}, {Snapshot: id, Paths: []string{"/b"}}}
+		}), false},
+		{"an option as a snapshot of a basket", restore(m.at("back/new"), func(o *topics.Operation) {
+			o.Snapshot, o.Items = "", []topics.Item{{Snapshot: option}}
+		}), false},
+		{"an option as a path of a basket", restore(m.at("back/new"), func(o *topics.Operation) {
+			o.Snapshot, o.Items = "", []topics.Item{{Snapshot: good.SnapshotID, Paths: []string{option}}}
+		}), false},
+		{"a restore without owners through a link", restore(m.at("back/out/new"), func(o *topics.Operation) { o.NoOwners = true }), false},
+		{"the name of a dry run that is a path", restore(m.at("back/new"), func(o *topics.Operation) {
+			o.Preview = &topics.Preview{Job: "../../../etc/cron.d/x", Digest: id}
+		}), false},
+		{"the digest of a dry run that is a path", restore(m.at("back/new"), func(o *topics.Operation) {
+			o.Preview = &topics.Preview{Job: "job-00000001", Digest: "../../identity"}
+		}), false},
+		{"a full drill onto /etc", topics.Run{Kind: topics.DrillJob, Repository: ours, Operation: topics.Operation{
+			Drill: &topics.Drill{Full: true, Seed: 1, Target: "/etc", Groups: []topics.DrillGroup{{Snapshots: []string{good.SnapshotID}}}}}}, false},
+		{"a search in an option", topics.Run{Kind: topics.FindJob, Repository: ours,
+			Operation: topics.Operation{Pattern: "x", Snapshots: []string{option}}}, false},
 	} {
 		ran := m.ran()
 		job := h.ended(h.order(m, c.run))

@@ -17,7 +17,7 @@ import (
 // names puts a host's ID, a job's and an action into every topic there is.
 func names(host topics.HostID, job topics.JobID) (all []topics.Topic) {
 	for _, e := range topics.Catalogue {
-		all = append(all, topics.Topic{Kind: e.Kind, Host: host, Job: job, Action: topics.ActionBackup})
+		all = append(all, topics.Topic{Kind: e.Kind, Host: host, Job: job, Query: topics.QueryID(job), Action: topics.ActionBackup})
 	}
 	return all
 }

@@ -86,8 +86,8 @@ func dialAs(address string, i agent.Identity) (*tls.Conn, error) {
 
 // A hello is a CONNECT.
 type hello struct {
-	id, user, will string
-	retain         bool
+	id, user, password, will string
+	retain                   bool
 }
 
 // connect sends a CONNECT and answers with the return code.
@@ -97,6 +97,9 @@ func connect(c net.Conn, h hello) (byte, error) {
 	p.ClientIdentifier = h.id
 	if h.user != "" {
 		p.UsernameFlag, p.Username = true, h.user
+	}
+	if h.password != "" {
+		p.PasswordFlag, p.Password = true, []byte(h.password)
 	}
 	if h.will != "" {
 		p.WillFlag, p.WillTopic, p.WillMessage, p.WillQos, p.WillRetain = true, h.will, []byte("{}"), 1, h.retain

@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -42,6 +43,9 @@ import (
 
 // soak is whether everything is played in its full size.
 var soak = false
+
+// raced is whether the race detector watches, which makes all slower and larger.
+var raced = false
 
 func TestMain(m *testing.M) {
 	if n, err := strconv.Atoi(os.Getenv("RESTIC_MANAGER_SOAK")); err == nil && n > 0 {
@@ -97,6 +101,7 @@ type plane struct {
 	desk   *enroll.Desk
 	engine *jobs.Engine
 	agents string // HOST:PORT
+	pages  string // the same, of pages and API
 	log    *e2e.Text
 }
 
@@ -118,6 +123,7 @@ func newPlane(t *testing.T, life time.Duration) *plane {
 		Limits: protocol.DefaultLimits(),
 	}))
 	p.store, p.desk, p.engine, p.agents = c.Store, c.Desk, c.Jobs, c.AgentsAddr()
+	p.pages = c.HTTPAddr()
 	p.run(c.Run, c.Close)
 	return p
 }
@@ -199,6 +205,12 @@ func (p *plane) enrol(name string, policy agent.Policy) *machine {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	if policy.Name == "" {
+		policy = e2e.Must(agent.Preset(agent.PolicyBackup, m.state()))
+	}
+	if policy.Name != agent.PolicyManaged {
+		policy.RepositoryRoots = append(slices.Clone(policy.RepositoryRoots), dir)
+	}
 	identity, err := agent.Enrolment{Server: p.agents, Token: token.Reveal(), State: m.state(), Policy: policy}.Run(p.t.Context())
 	if err != nil {
 		p.t.Fatal(err)
@@ -207,8 +219,16 @@ func (p *plane) enrol(name string, policy agent.Policy) *machine {
 	return m
 }
 
-// start runs the agent until the test ends or stop is called.
+// start runs the agent until the test ends or stop is called, and waits until it is
+// connected.
 func (m *machine) start() {
+	m.t.Helper()
+	m.run()
+	m.awaitOnline()
+}
+
+// run runs the agent until the test ends or stop is called.
+func (m *machine) run() {
 	m.t.Helper()
 	a := agent.Agent{State: m.state(), Restic: m.at("restic.sh"), Timing: agentTiming(), Log: slog.New(slog.NewTextHandler(m.log, nil))}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -232,7 +252,6 @@ func (m *machine) start() {
 			m.t.Logf("the log of the agent of %s:\n%.8000s", m.id, m.log.String())
 		}
 	})
-	m.awaitOnline()
 }
 
 func (m *machine) awaitOnline() {

@@ -13,6 +13,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/signal"
 	"runtime"
@@ -25,6 +26,7 @@ import (
 	"github.com/restic-manager/restic-manager/agent/link"
 	"github.com/restic-manager/restic-manager/agent/restic"
 	"github.com/restic-manager/restic-manager/controlplane"
+	"github.com/restic-manager/restic-manager/controlplane/space"
 	"github.com/restic-manager/restic-manager/protocol"
 )
 
@@ -71,6 +73,9 @@ func swiftProtocol() protocol.Timing {
 	return t
 }
 
+// spaceVariable has the control plane watch its disk, with marks for one of 96 MiB.
+const spaceVariable = "FAULT_SPACE"
+
 // runPlane is the control plane: DATA HTTP AGENTS. On SIGUSR1 it says how many
 // goroutines it has, and how many clients watch a job.
 func runPlane(ctx context.Context, args []string) error {
@@ -78,8 +83,13 @@ func runPlane(ctx context.Context, args []string) error {
 	timing := controlplane.DefaultTiming()
 	timing.Jobs.Protocol, timing.Jobs.Tick = swiftProtocol(), 200*time.Millisecond
 	timing.Web.Write = 15 * time.Second // a job has time to end before those who do not read are let go
+	var room space.Limits
+	if os.Getenv(spaceVariable) != "" {
+		room = space.Limits{Low: 32 << 20, Scarce: 16 << 20, Reserve: 4 << 20, Every: 100 * time.Millisecond}
+	}
 	p, err := controlplane.New(ctx, controlplane.Config{Data: args[0], HTTP: args[1], Agents: args[2], MQTT: "127.0.0.1:0",
-		Log: log, Timing: timing, Logs: controlplane.DefaultLogs()})
+		Log: log, Timing: timing, Logs: controlplane.DefaultLogs(), Space: room,
+		Connections: controlplane.Connections{Shared: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}) // a whole fleet comes from there
 	if err != nil {
 		return err
 	}

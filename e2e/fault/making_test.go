@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/restic-manager/restic-manager/agent"
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
 	e2e "github.com/restic-manager/restic-manager/e2e/world"
 	"github.com/restic-manager/restic-manager/store"
@@ -39,7 +38,7 @@ func (w *world) pioneer(name string) *host {
 	if err := errors.Join(os.MkdirAll(h.source(), 0o700), os.WriteFile(letter, []byte("dear "+name), 0o600)); err != nil {
 		w.t.Fatal(err)
 	}
-	identity, err := agent.Enroll(w.t.Context(), w.proxy.address(), token.Reveal(), h.state(), "backup")
+	identity, err := h.enroll(w.t.Context(), token.Reveal())
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -68,10 +68,11 @@ func (p *puppet) link() (c link.Config, err error) {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(ca)
-	return link.Config{Server: p.identity.Server, Host: p.identity.Host, Channel: channel, Version: "puppet",
-		TLS: &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, ServerName: topics.ServerName, NextProtos: []string{topics.ALPNMQTT},
-			Certificates: []tls.Certificate{{Certificate: [][]byte{p.identity.Certificate}, PrivateKey: key}}},
-		Timing: swiftLink(), Log: slog.New(slog.DiscardHandler), Next: p.journal.NextSession}, nil
+	conf := &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, ServerName: topics.ServerName, NextProtos: []string{topics.ALPNMQTT},
+		Certificates: []tls.Certificate{{Certificate: [][]byte{p.identity.Certificate}, PrivateKey: key}}}
+	return link.Config{Server: p.identity.Server, Host: p.identity.Host, Version: "puppet",
+		Credentials: func() (*tls.Config, *seal.Channel) { return conf, channel },
+		Timing:      swiftLink(), Log: slog.New(slog.DiscardHandler), Next: p.journal.NextSession}, nil
 }
 
 // run obeys and reports until ctx ends. It is what agent.runner does, with one

@@ -51,7 +51,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	w.store, w.token = s, password.NewKey("rma_")
-	if err := s.AddAPIToken(t.Context(), "test", store.APIToken{
+	if _, err := s.AddAPIToken(t.Context(), store.Maker{Name: "test"}, store.APIToken{
 		ID:        topics.NewID(time.Now()),
 		Name:      "fault",
 		Role:      store.Admin,
@@ -129,7 +129,7 @@ func (w *world) enrol(name string) *host {
 	if err := os.MkdirAll(h.dir, 0o700); err != nil {
 		w.t.Fatal(err)
 	}
-	identity, err := agent.Enroll(ctx, w.proxy.address(), token.Reveal(), h.state(), "backup")
+	identity, err := h.enroll(ctx, token.Reveal())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -344,4 +344,14 @@ func start(t *testing.T, name, point string, args ...string) *e2e.Process {
 func await(t *testing.T, what string, attempt func() error) {
 	t.Helper()
 	e2e.AwaitWithin(t, patience, what, attempt)
+}
+
+// enroll lets the host in under the policy backup; its repository is a directory.
+func (h *host) enroll(ctx context.Context, token string) (*agent.Identity, error) {
+	policy, err := agent.Preset(agent.PolicyBackup, h.state())
+	if err != nil {
+		return nil, err
+	}
+	policy.RepositoryRoots = []string{h.w.dir}
+	return agent.Enrolment{Server: h.w.proxy.address(), Token: token, State: h.state(), Policy: policy}.Run(ctx)
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/column"
+	"github.com/restic-manager/restic-manager/store/drafts"
 )
 
 // large are the tables of which a year's worth is too much to be read for a page.
@@ -28,12 +30,21 @@ var scans = map[string]string{
 	`SELECT count(*) FROM audit WHERE (NOT (`:            "people are whoever is nobody else: only who filters asks",
 	`SELECT * FROM audit ORDER BY n DESC LIMIT`:          "the newest end the reading",
 	`SELECT * FROM jobs WHERE 1 = 1 ORDER BY id DESC LI`: "the newest end the reading",
+	`SELECT * FROM jobs WHERE 1 = 1 AND kind = 'find' O`: "searches alone are in the index, and the newest end the reading",
 }
 
 // elsewhere are routes that send somebody who is signed in somewhere else, speak
 // WebSocket, or have nothing to show here: no form was kept.
 var elsewhere = map[string]bool{"/setup": true, "/login": true, "/sign-in": true, "/set-password": true, "/api/jobs/{id}/stream": true,
-	"/resume": true}
+	"/resume": true,
+	// Hosts are asked, and none is there; no host is being replaced; no job is a search, a comparison or a drill,
+	// and none has a list.
+	"/api/hosts/{id}/directories": true, "/api/repositories/{id}/snapshots/{snapshot}/files": true, "/api/repositories/{id}/versions": true,
+	"/versions": true, "/restore/{draft}/directories": true, "/api/hosts/{id}/replacement": true, "/jobs/{id}/found": true,
+	"/jobs/{id}/changes": true, "/jobs/{id}/results": true, "/api/jobs/{id}/matches": true, "/jobs/{id}/proofs": true,
+	"/api/jobs/{id}/proofs": true,
+	"/restore/new":          true, "/restore/{draft}": true, "/restore/{draft}/files": true,
+	"/restore/{draft}/destination": true, "/restore/{draft}/review": true}
 
 // A recorder notes the queries of the requests that are made with it.
 type recorder struct {
@@ -205,9 +216,12 @@ func parameters(t *testing.T, s *store.Store) map[string][]string {
 	sc := must(s.Schedules(ctx, host.ID))[0]
 	job := must(s.JobsOf(ctx, host.ID, 1))[0]
 	user := must(s.UserByName(ctx, User))
-	if err := s.AddMQTTUser(ctx, "test", store.MQTTUser{Name: "home", KeyHash: []byte{1}}); err != nil {
+	if err := s.AddMQTTUser(ctx, store.Maker{Name: "test"}, store.MQTTUser{Name: "home", KeyHash: []byte{1}}); err != nil {
 		t.Fatal(err)
 	}
+	draft := must(s.Drafts().Add(ctx, drafts.Draft{User: user.ID, Repository: group.Repository,
+		Body: column.JSON[drafts.Body]{V: &drafts.Body{Host: host.ID}}}))
+	snapshot := "/snapshots/" + strings.Repeat("a", 64) + "/files?path=/"
 	of := func(prefix string, id any) []string { return []string{prefix + fmt.Sprint(id)} }
 	lists := []string{"", "?q=web-00", "?q=web", "?page=2", "?period=30d", "?period=all"}
 	with := func(path string, queries ...string) (list []string) {
@@ -222,6 +236,7 @@ func parameters(t *testing.T, s *store.Store) map[string][]string {
 		"/schedules":    with("/schedules", lists...),
 		"/repositories": with("/repositories", lists...),
 		"/":             with("/", lists...),
+		"/go":           with("/go", "", "?q=web", "?q=restore+web-00", "?q=%2Fetc%2Fhosts"),
 		"/audit": with("/audit", "", "?q=web-00", "?who=people", "?who=server", "?action=job", "?actor=cli",
 			"?before=100"),
 		"/hosts/{id}":                      of("/hosts/", host.ID),
@@ -234,7 +249,11 @@ func parameters(t *testing.T, s *store.Store) map[string][]string {
 		"/jobs/{id}":                       of("/jobs/", job.ID),
 		"/api/jobs/{id}":                   of("/api/jobs/", job.ID),
 		"/mqtt/{name}":                     {"/mqtt/home"},
-		"/users/{id}":                      of("/users/", user.ID),
+		"/restore/{draft}":                 of("/restore/", draft.ID),
+		"/versions":                        {"/versions?path=/etc/hosts&host=" + string(host.ID) + "&repository=" + repository},
+		"/api/repositories/{id}/versions":  {"/api/repositories/" + repository + "/versions?path=/etc/hosts"},
+		"/api/repositories/{id}/snapshots/{snapshot}/files": {"/api/repositories/" + repository + snapshot},
+		"/users/{id}": of("/users/", user.ID),
 		"/events": {"/events?view=fleet", "/events?view=jobs", "/events?view=host&id=" + string(host.ID), "/events?view=audit&after=1",
 			"/events?view=schedules", "/events?view=repositories", "/events?view=repository&id=" + repository,
 			"/events?view=job&id=" + string(job.ID)},

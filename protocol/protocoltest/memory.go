@@ -15,11 +15,14 @@ import (
 // An Agent is an agent's journal and spool. It is not safe for concurrent use.
 type Agent struct {
 	LastPlace topics.Received
-	First     uint64 // number of Spool[0]
+	Oldest    uint64 // number of Spool[0]
 	Spool     []topics.Event
 	Jobs      map[topics.JobID]protocol.AgentJob
 	Order     []topics.JobID
-	Dropped   topics.Received // the last event that was dropped
+	Got       uint64          // what the control plane has, as far as is known
+	Keep      int             // how many received events are kept; -1 is all
+	Dropped   topics.Received // the last event that was forgotten
+	Welcomer  int64           // the highest epoch of a control plane
 	Marks     *int            // how many there are, in all copies
 	Conf      *protocol.AgentConfig
 	Began     map[SlotKey]protocol.AgentSlot
@@ -35,8 +38,9 @@ type SlotKey struct {
 func NewAgent(epoch int64) *Agent {
 	return &Agent{
 		Marks:     new(int),
+		Keep:      -1,
 		LastPlace: topics.Received{Epoch: epoch},
-		First:     1,
+		Oldest:    1,
 		Jobs:      map[topics.JobID]protocol.AgentJob{},
 		Began:     map[SlotKey]protocol.AgentSlot{},
 	}
@@ -62,8 +66,8 @@ func (a *Agent) Step(in protocol.AgentInput) ([]protocol.AgentEffect, error) {
 
 // Batch returns up to n events after seq.
 func (a *Agent) Batch(seq uint64, n int) topics.Events {
-	from := min(max(seq+1, a.First)-a.First, uint64(len(a.Spool)))
-	return topics.Events{Epoch: a.LastPlace.Epoch, First: a.First + from, Events: a.Spool[from:min(int(from)+n, len(a.Spool))]}
+	from := min(max(seq+1, a.Oldest)-a.Oldest, uint64(len(a.Spool)))
+	return topics.Events{Epoch: a.LastPlace.Epoch, First: a.Oldest + from, Events: a.Spool[from:min(int(from)+n, len(a.Spool))]}
 }
 
 // Last implements protocol.AgentTx.
@@ -78,31 +82,63 @@ func (a *Agent) Append(e topics.Event) error {
 	return nil
 }
 
-// Drop implements protocol.AgentTx.
-func (a *Agent) Drop(seq uint64) error {
-	if seq >= a.First {
-		n := min(seq-a.First+1, uint64(len(a.Spool)))
-		if n > 0 {
-			a.Dropped = topics.Received{Seq: a.First + n - 1, Mark: a.Spool[n-1].Mark}
-		}
-		a.Spool, a.First = a.Spool[n:], a.First+n
+// Received implements protocol.AgentTx.
+func (a *Agent) Received() (uint64, error) { return a.Got, nil }
+
+// SetReceived implements protocol.AgentTx.
+func (a *Agent) SetReceived(seq uint64) error {
+	a.Got = seq
+	if a.Keep >= 0 && a.Got > uint64(a.Keep) {
+		a.forget(a.Got - uint64(a.Keep))
 	}
+	return nil
+}
+
+// Forget drops every event that is received, as on a disk that is short of space.
+func (a *Agent) Forget() { a.forget(a.Got) }
+
+// Pending is how many events are not received.
+func (a *Agent) Pending() int { return int(a.LastPlace.Seq - a.Got) }
+
+// First implements protocol.AgentTx.
+func (a *Agent) First() (uint64, error) { return a.Oldest, nil }
+
+// forget drops the events up to seq.
+func (a *Agent) forget(seq uint64) {
+	if seq >= a.Oldest {
+		n := min(seq-a.Oldest+1, uint64(len(a.Spool)))
+		if n > 0 {
+			a.Dropped = topics.Received{Seq: a.Oldest + n - 1, Mark: a.Spool[n-1].Mark}
+		}
+		a.Spool, a.Oldest = a.Spool[n:], a.Oldest+n
+	}
+}
+
+// Plane implements protocol.AgentTx.
+func (a *Agent) Plane() (int64, error) { return a.Welcomer, nil }
+
+// SetPlane implements protocol.AgentTx.
+func (a *Agent) SetPlane(epoch int64) error {
+	a.Welcomer = epoch
 	return nil
 }
 
 // Mark implements protocol.AgentTx.
 func (a *Agent) Mark(seq uint64) (string, bool, error) {
-	if seq >= a.First && seq < a.First+uint64(len(a.Spool)) {
-		return a.Spool[seq-a.First].Mark, true, nil
+	if seq >= a.Oldest && seq < a.Oldest+uint64(len(a.Spool)) {
+		return a.Spool[seq-a.Oldest].Mark, true, nil
 	}
 	return a.Dropped.Mark, seq == a.Dropped.Seq, nil
 }
 
 // Renew implements protocol.AgentTx.
-func (a *Agent) Renew(epoch int64) error {
-	a.Dropped = topics.Received{}
+func (a *Agent) Renew(epoch int64, from uint64) error {
+	if from > 0 {
+		a.forget(from - 1)
+	}
+	a.Got, a.Dropped = 0, topics.Received{}
 	a.LastPlace = topics.Received{Epoch: epoch, Seq: uint64(len(a.Spool))}
-	a.First = 1
+	a.Oldest = 1
 	return nil
 }
 
@@ -187,6 +223,8 @@ type Plane struct {
 	Late map[topics.JobID]string
 	// Greetings holds the session of each host's last hello.
 	Greetings map[topics.HostID]topics.Session
+	// Facts holds what each host said last that it is.
+	Facts map[topics.HostID]topics.Facts
 	// Applied is the config in force on each host.
 	Applied map[topics.HostID]topics.Configured
 	// FiredSlots holds what hosts began by themselves.
@@ -195,8 +233,19 @@ type Plane struct {
 	Further map[topics.JobID][]topics.Slot
 	// Through, if set, is what steps go through: a test's way to break a rule.
 	Through func(*Plane) protocol.PlaneTx
+	// Keys are those of the hosts' machines; none is nil.
+	Keys map[topics.HostID]string
 	// Limits is how many jobs hosts run at once; nobody changes it.
 	Limits map[topics.HostID]int
+
+	// Hours is what was stored of each host, and SetAsides what was set aside of it.
+	Hours     map[topics.HostID]protocol.Hour
+	SetAsides map[topics.HostID]map[protocol.Aside]int
+	// Unfit, if set, says which slots do not fit their schedules; all others do.
+	Unfit func(topics.HostID, topics.Slot, int64) protocol.Fit
+
+	// Steps, if set, says whether the end of a job needs no further step.
+	Steps func(protocol.PlaneJob) bool
 
 	// Unmade are the repositories that are not there yet, and where; all others are.
 	Unmade map[topics.RepositoryID]protocol.Place
@@ -205,7 +254,12 @@ type Plane struct {
 	Ready  map[RepositoryPlace]int64
 	Makers map[topics.HostID]protocol.Maker
 	Tries  map[RepositoryPlace]protocol.Try
-	Inits  []topics.JobID // what the next init jobs are called; made up without
+
+	Epoch int64
+	Lag   map[topics.HostID]bool // hosts that have not told how they went on since the copy
+	Gaps  map[topics.HostID]int  // how often a host could not tell all of it
+
+	Inits []topics.JobID // what the next init jobs are called; made up without
 }
 
 // A RepositoryPlace is a repository as a host finds it.
@@ -225,13 +279,43 @@ func NewPlane() *Plane {
 		Parts:      map[topics.JobID]map[int]topics.Report{},
 		Late:       map[topics.JobID]string{},
 		Greetings:  map[topics.HostID]topics.Session{},
+		Facts:      map[topics.HostID]topics.Facts{},
 		Applied:    map[topics.HostID]topics.Configured{},
 		FiredSlots: map[topics.JobID]topics.Fired{},
 		Further:    map[topics.JobID][]topics.Slot{},
+		Hours:      map[topics.HostID]protocol.Hour{},
+		SetAsides:  map[topics.HostID]map[protocol.Aside]int{},
 		Unmade:     map[topics.RepositoryID]protocol.Place{},
 		Ready:      map[RepositoryPlace]int64{},
 		Makers:     map[topics.HostID]protocol.Maker{},
 		Tries:      map[RepositoryPlace]protocol.Try{},
+		Epoch:      1,
+		Lag:        map[topics.HostID]bool{},
+		Gaps:       map[topics.HostID]int{},
+		Keys:       map[topics.HostID]string{},
+	}
+}
+
+// Clone copies the journal, as a backup of the control plane does.
+func (p *Plane) Clone() *Plane {
+	c := *p
+	c.Places, c.Jobs, c.Log, c.Ends = maps.Clone(p.Places), maps.Clone(p.Jobs), maps.Clone(p.Log), maps.Clone(p.Ends)
+	c.Late, c.Tracks = maps.Clone(p.Late), maps.Clone(p.Tracks)
+	c.Greetings, c.Parts, c.Order = maps.Clone(p.Greetings), maps.Clone(p.Parts), slices.Clone(p.Order)
+	c.Facts = maps.Clone(p.Facts)
+	c.Inits = slices.Clone(p.Inits)
+	c.Unmade, c.Ready, c.Tries = maps.Clone(p.Unmade), maps.Clone(p.Ready), maps.Clone(p.Tries)
+	c.Applied, c.FiredSlots, c.Further = maps.Clone(p.Applied), maps.Clone(p.FiredSlots), maps.Clone(p.Further)
+	c.Lag, c.Gaps = maps.Clone(p.Lag), maps.Clone(p.Gaps)
+	c.Hours, c.SetAsides = maps.Clone(p.Hours), maps.Clone(p.SetAsides)
+	return &c
+}
+
+// Restored makes the journal that of a control plane which was restored from a copy.
+func (p *Plane) Restored(epoch int64, hosts ...topics.HostID) {
+	p.Epoch = epoch
+	for _, h := range hosts {
+		p.Lag[h] = true
 	}
 }
 
@@ -260,7 +344,7 @@ func (p *Plane) Maker(j protocol.PlaneJob) (protocol.Maker, error) { return p.Ma
 
 // AddInit implements protocol.PlaneTx.
 func (p *Plane) AddInit(b protocol.PlaneJob, now int64) (protocol.PlaneJob, error) {
-	j := protocol.PlaneJob{ID: topics.JobID(fmt.Sprintf("init-%06d", len(p.Order))), Host: b.Host, Kind: topics.InitJob,
+	j := protocol.PlaneJob{ID: topics.JobID(fmt.Sprintf("init-%03d%03d", p.Epoch-1, len(p.Order))), Host: b.Host, Kind: topics.InitJob,
 		Repository: b.Repository, Behalf: b.Group, QueuedAt: now, NotAfter: now + 24*60*60*1000}
 	if len(p.Inits) > 0 {
 		j.ID, p.Inits = p.Inits[0], p.Inits[1:]
@@ -292,13 +376,7 @@ func (p *Plane) Queue(j protocol.PlaneJob) {
 
 // Step runs one step in a transaction: what fails leaves no trace.
 func (p *Plane) Step(t protocol.Timing, in protocol.PlaneInput) ([]protocol.PlaneEffect, error) {
-	tx := *p
-	tx.Places, tx.Jobs, tx.Log, tx.Ends = maps.Clone(p.Places), maps.Clone(p.Jobs), maps.Clone(p.Log), maps.Clone(p.Ends)
-	tx.Late, tx.Tracks = maps.Clone(p.Late), maps.Clone(p.Tracks)
-	tx.Greetings, tx.Parts, tx.Order = maps.Clone(p.Greetings), maps.Clone(p.Parts), slices.Clip(p.Order)
-	tx.Inits = slices.Clip(p.Inits)
-	tx.Unmade, tx.Ready, tx.Tries = maps.Clone(p.Unmade), maps.Clone(p.Ready), maps.Clone(p.Tries)
-	tx.Applied, tx.FiredSlots, tx.Further = maps.Clone(p.Applied), maps.Clone(p.FiredSlots), maps.Clone(p.Further)
+	tx := *p.Clone()
 	var through protocol.PlaneTx = &tx
 	if p.Through != nil {
 		through = p.Through(&tx)
@@ -310,6 +388,9 @@ func (p *Plane) Step(t protocol.Timing, in protocol.PlaneInput) ([]protocol.Plan
 	return effects, err
 }
 
+// Key implements protocol.PlaneTx.
+func (p *Plane) Key(h topics.HostID) ([]byte, error) { return []byte(p.Keys[h]), nil }
+
 // Received implements protocol.PlaneTx.
 func (p *Plane) Received(h topics.HostID) (topics.Received, error) { return p.Places[h], nil }
 
@@ -317,6 +398,51 @@ func (p *Plane) Received(h topics.HostID) (topics.Received, error) { return p.Pl
 func (p *Plane) SetReceived(h topics.HostID, r topics.Received) error {
 	p.Places[h] = r
 	return nil
+}
+
+// Restoring implements protocol.PlaneTx.
+func (p *Plane) Restoring(h topics.HostID) (int64, error) {
+	if p.Lag[h] {
+		return p.Epoch, nil
+	}
+	return 0, nil
+}
+
+// Unheard implements protocol.PlaneTx.
+func (p *Plane) Unheard() (bool, error) {
+	for _, n := range p.Gaps {
+		if n > 0 {
+			return true, nil
+		}
+	}
+	return len(p.Lag) > 0, nil
+}
+
+// Behind implements protocol.PlaneTx.
+func (p *Plane) Behind() (map[topics.HostID]bool, error) { return p.Lag, nil }
+
+// CaughtUp implements protocol.PlaneTx.
+func (p *Plane) CaughtUp(h topics.HostID, _ int64) error {
+	delete(p.Lag, h)
+	return nil
+}
+
+// Missing implements protocol.PlaneTx.
+func (p *Plane) Missing(h topics.HostID, _ int64) error {
+	p.Gaps[h]++
+	return nil
+}
+
+// Recovered implements protocol.PlaneTx.
+func (p *Plane) Recovered(h topics.HostID, a topics.Accepted, at int64) (protocol.PlaneJob, bool, error) {
+	j := protocol.PlaneJob{ID: a.Job, Host: h, Kind: a.Kind, Repository: a.Repository, Group: a.Group, State: topics.Dispatched,
+		Accepted: true, QueuedAt: at, NotAfter: at, SentAt: at}
+	if a.Slot != nil {
+		j.Schedule, j.Slot = a.Slot.Schedule, a.Slot.At
+	}
+	p.Jobs[j.ID] = j
+	p.Order = append(slices.Clone(p.Order), j.ID)
+	return p.seen(j), true, nil
 }
 
 // Lanes implements protocol.PlaneTx.
@@ -348,6 +474,7 @@ func (p *Plane) Job(id topics.JobID) (protocol.PlaneJob, bool, error) {
 // PutJob implements protocol.PlaneTx.
 func (p *Plane) PutJob(j protocol.PlaneJob) error {
 	old, ok := p.Jobs[j.ID]
+	j.Bytes = old.Bytes // they are counted as they are added
 	if !ok || old.State != j.State && !old.State.CanBecome(j.State) {
 		return fmt.Errorf("job %s is %s and cannot become %s", j.ID, old.State, j.State)
 	}
@@ -366,11 +493,69 @@ func (p *Plane) Open(h topics.HostID) ([]protocol.PlaneJob, error) {
 	return jobs, nil
 }
 
+// Begun implements protocol.PlaneTx.
+func (p *Plane) Begun(h topics.HostID) ([]protocol.PlaneJob, error) {
+	jobs, err := p.Open(h)
+	return slices.DeleteFunc(jobs, func(j protocol.PlaneJob) bool { return !j.Fired }), err
+}
+
+// Waiting implements protocol.PlaneTx.
+func (p *Plane) Waiting(h topics.HostID, group topics.SourceGroupID) ([]protocol.PlaneJob, error) {
+	jobs, err := p.Open(h)
+	return slices.DeleteFunc(jobs, func(j protocol.PlaneJob) bool { return j.State != topics.Queued || j.Group != group }), err
+}
+
+// Fits implements protocol.PlaneTx.
+func (p *Plane) Fits(h topics.HostID, slot topics.Slot, _ topics.SourceGroupID, at int64) (protocol.Fit, error) {
+	if p.Unfit == nil {
+		return protocol.Fit{}, nil
+	}
+	return p.Unfit(h, slot, at), nil
+}
+
+// SameSlot implements protocol.PlaneTx.
+func (p *Plane) SameSlot(slot topics.Slot, group topics.SourceGroupID) (n int, err error) {
+	for _, f := range p.FiredSlots {
+		if f.Slot.Schedule == slot.Schedule && f.Slot.At == slot.At && f.Group == group {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// Hour implements protocol.PlaneTx.
+func (p *Plane) Hour(h topics.HostID) (protocol.Hour, error) { return p.Hours[h], nil }
+
+// PutHour implements protocol.PlaneTx.
+func (p *Plane) PutHour(h topics.HostID, hour protocol.Hour) error {
+	p.Hours[h] = hour
+	return nil
+}
+
+// SetAside implements protocol.PlaneTx.
+func (p *Plane) SetAside(h topics.HostID, why protocol.Aside, n int, _ int64) error {
+	all := maps.Clone(p.SetAsides[h])
+	if all == nil {
+		all = map[protocol.Aside]int{}
+	}
+	all[why] += n
+	p.SetAsides[h] = all
+	return nil
+}
+
+// weigh adds to the bytes of a job.
+func (p *Plane) weigh(id topics.JobID, bytes int) {
+	j := p.Jobs[id]
+	j.Bytes += int64(bytes)
+	p.Jobs[id] = j
+}
+
 // AddLines implements protocol.PlaneTx.
 func (p *Plane) AddLines(id topics.JobID, first int, lines []topics.Line) error {
 	log := slices.Clip(p.Log[id])
 	for i, l := range lines {
 		log = append(log, fmt.Sprintf("%d %s", first+i, l.Text))
+		p.weigh(id, protocol.LineBytes+len(l.Text))
 	}
 	p.Log[id] = log
 	return nil
@@ -378,7 +563,17 @@ func (p *Plane) AddLines(id topics.JobID, first int, lines []topics.Line) error 
 
 // AddGap implements protocol.PlaneTx.
 func (p *Plane) AddGap(id topics.JobID, from int, g topics.Gap) error {
-	p.Log[id] = append(slices.Clip(p.Log[id]), fmt.Sprintf("%d-%d gap", from, g.To))
+	log := slices.Clone(p.Log[id])
+	if g.Reason == protocol.LogFull && len(log) > 0 {
+		var begin, end int
+		if n, _ := fmt.Sscanf(log[len(log)-1], "%d-%d gap", &begin, &end); n == 2 && end == from-1 {
+			log[len(log)-1] = fmt.Sprintf("%d-%d gap", begin, g.To)
+			p.Log[id] = log
+			return nil
+		}
+	}
+	p.Log[id] = append(log, fmt.Sprintf("%d-%d gap", from, g.To))
+	p.weigh(id, 64+len(g.Reason))
 	return nil
 }
 
@@ -390,6 +585,7 @@ func (p *Plane) AddReport(r topics.Report) error {
 	}
 	if _, known := parts[r.Part]; !known {
 		parts[r.Part] = r
+		p.weigh(r.Job, len(topics.Encode(r)))
 	}
 	p.Parts[r.Job] = parts
 	return nil
@@ -420,6 +616,14 @@ func (p *Plane) Configured(host topics.HostID, c topics.Configured, _ int64) err
 // AtOnce implements protocol.PlaneTx.
 func (p *Plane) AtOnce() (map[topics.HostID]int, error) { return p.Limits, nil }
 
+// Ahead implements protocol.PlaneTx.
+func (p *Plane) Ahead(j protocol.PlaneJob, _ topics.Finished, _ int64, _ func() bool) (bool, error) {
+	if p.Steps == nil {
+		return true, nil
+	}
+	return p.Steps(j), nil
+}
+
 // Standard implements protocol.PlaneTx. It leaves a backup as its agent judged it.
 func (p *Plane) Standard(protocol.PlaneJob) (protocol.Standard, error) {
 	return protocol.Standard{AllowEmpty: true}, nil
@@ -431,6 +635,12 @@ func (p *Plane) Greeted(host topics.HostID, h topics.Hello, _ int64) error {
 		p.Applied[host] = *h.Configured
 	}
 	p.Greetings[host] = h.Session
+	return p.Told(host, h.Facts)
+}
+
+// Told implements protocol.PlaneTx.
+func (p *Plane) Told(host topics.HostID, f topics.Facts) error {
+	p.Facts[host] = f
 	return nil
 }
 

@@ -23,6 +23,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/restic-manager/restic-manager/private"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -46,12 +47,24 @@ type Master struct {
 }
 
 // Beside is the file that holds the key of a data directory.
-func Beside(dir string) string { return filepath.Clean(dir) + ".key" }
+func Beside(dir string) string { return beside(dir, ".key") }
+
+// beside is a name with another ending. Of "." that would be a file in it, where
+// older versions made it: it is used if it is there.
+func beside(dir, ending string) string {
+	clean := filepath.Clean(dir)
+	if base := filepath.Base(clean); base == "." || base == ".." {
+		if abs, err := filepath.Abs(clean); err == nil && !exists(clean+ending) {
+			return abs + ending
+		}
+	}
+	return clean + ending
+}
 
 // made is the file that says a database was made in a data directory, where the
 // key is given and no file of its own says so: an empty directory is then a volume
 // that is not mounted, and no place to let a stranger make the first account.
-func made(dir string) string { return filepath.Clean(dir) + ".made" }
+func made(dir string) string { return beside(dir, ".made") }
 
 // Expects reports whether something beside a data directory says that there should
 // be a database in it.
@@ -70,6 +83,7 @@ func (m Master) NoteMade(dir string) {
 		_ = os.WriteFile(made(dir),
 			[]byte("restic-manager has its database in "+filepath.Base(dir)+", and is given its key. While this file is here, it does not "+
 				"make another.\n"), 0o600)
+		_ = private.Own(made(dir), dir)
 	}
 }
 
@@ -96,6 +110,10 @@ func Open(src Source, dir, database string, fresh bool) (Master, error) {
 		return Master{}, fmt.Errorf("%w: %s is missing, and without it no secret in %s can be read; put it back from a backup, or say "+
 			"with --key-file where it is", ErrKey, path, database)
 	default:
+		if Inside(path, dir) != "" {
+			return Master{}, fmt.Errorf("%w: %s would be inside the data directory, and whoever copies or backs up %s would have every secret "+
+				"with its key; leave --key-file out (the key is then made in %s), or name a file elsewhere", ErrKey, path, dir, Beside(dir))
+		}
 		if err := os.MkdirAll(dir, 0o700); err != nil { // it makes the key's directory, too
 			return Master{}, fmt.Errorf("make the data directory: %w", err)
 		}
@@ -175,6 +193,9 @@ func (m Master) Next(path string) (Master, error) {
 // Replace puts the next master key's file in the place of this one's. It answers
 // with the next key as it is from then on.
 func (m Master) Replace(next Master) (Master, error) {
+	if err := private.Own(next.File, m.File); err != nil {
+		return Master{}, err
+	}
 	if err := os.Rename(next.File, m.File); err != nil {
 		return Master{}, err
 	}

@@ -39,6 +39,7 @@ type Facts struct {
 	Good   map[Kind]Look `db:"-"` // of each kind, the newest that went well, of any host
 	Bad    []Look        `db:"-"` // those whose last look failed, the first trouble first
 	Damage *Damage       `db:"-"`
+	Unread []string      `db:"-"` // which of its secrets, as columns, the control plane cannot read
 	Plans  []Plan        `db:"-"` // of the enabled schedules that back up into it
 
 	// Names has the names of the hosts that the looks and the damage are by.

@@ -77,6 +77,8 @@ var blames = map[topics.Cause]blame{
 	topics.CauseHostDisk:      innocent, // it says nothing of the repository's disk
 	topics.CauseSourceMissing: innocent, // restic looks for the sources first
 	topics.CauseEmptySource:   innocent,
+	topics.CauseNothing:       innocent,
+	topics.CauseProof:         innocent, // that it may be damaged, the host's own page says; a check tells
 	topics.CauseFewerFiles:    innocent,
 	topics.CauseSourceMoved:   innocent,
 	topics.CauseUnreadable:    innocent,
@@ -90,11 +92,17 @@ var blames = map[topics.Cause]blame{
 	topics.CauseServed:        innocent,
 	topics.CauseCancelled:     innocent,
 	topics.CauseHostRemoved:   innocent,
+	topics.CauseReplaced:      innocent,
+	topics.CauseNotOwn:        innocent,
+	topics.CauseSecrets:       innocent, // health reads that from the row itself
 	topics.CauseTwins:         innocent,
 	topics.CauseKilled:        innocent,
 	topics.CauseStalled:       innocent, // but for those that never got into it: see blame
 	topics.CauseAgentDied:     innocent,
 	topics.CauseReview:        innocent,
+	topics.CausePreview:       innocent,
+	topics.CauseNoMatch:       open, // its snapshot was listed
+	topics.CauseTargetMoved:   open,
 	topics.CauseUnknown:       innocent,
 }
 

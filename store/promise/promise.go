@@ -11,6 +11,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/drills"
 	"github.com/restic-manager/restic-manager/store/facts"
 	"github.com/restic-manager/restic-manager/store/looks"
 	"github.com/restic-manager/restic-manager/topics"
@@ -30,12 +31,15 @@ type Group struct {
 
 	ServedBy       topics.ScheduleID `db:"-"` // the schedule for which the newest snapshot was made that holds something
 	ServedSlot     int64             `db:"-"` // its slot
+	ReplacedAt     int64             `db:"-"` // since when its host's machine was replaced and it waits for a decision
 	AcknowledgedAt int64             `db:"-"` // when an administrator last acknowledged that snapshots of it are gone
 
 	// Elsewhere counts its snapshots in repositories it was backed up to before, while
 	// none that holds something is in the present one; ElsewhereAt is the end of the last.
 	Elsewhere   int   `db:"-"`
 	ElsewhereAt int64 `db:"-"`
+
+	Drill *drills.Verdict `db:"-"` // what the last drill of it came to; nil if it was never tried in the present repository
 
 	Ails *looks.Facts `db:"-"` // what is known of its repository; nil if nobody found it damaged, gone or shut
 }
@@ -53,7 +57,19 @@ type Schedule struct {
 	PausedAt      int64             `db:"paused_at"`   // since when it is switched off
 	Made          int64             `db:"created_at"`  // when it was made, or the group came to it
 	PausedFrom    int64             `db:"paused_from"` // when the pause began that ended with Since; 0 if none did
-	Owed          int64             `db:"owed"`        // the last slot that began before the plan was changed
+	Owed          int64             `db:"owed"`        // the last slot that began before a change of plan that left no Earlier
+	Earlier       string            `db:"earlier"`     // JSON of []Earlier: what was promised before Since, the oldest first
+}
+
+// An Earlier is what a schedule promised until its plan was changed, or would have
+// promised while it was paused.
+type Earlier struct {
+	Cron          string `json:"cron"`
+	Zone          string `json:"zone"`
+	JitterSeconds int    `json:"jitter_seconds,omitempty"`
+	Since         int64  `json:"since"` // Unix milliseconds; slots after it
+	Until         int64  `json:"until"` // that began until then
+	Paused        bool   `json:"paused,omitempty"`
 }
 
 // Promises is what is known of some hosts' groups.
@@ -71,7 +87,7 @@ func Of(ctx context.Context, q sqlx.QueryerContext, hosts []topics.HostID) (p Pr
 	var groups []Group
 	r.read(&groups, `SELECT id, host, name, repository, created_at, allow_empty FROM source_groups`, `host`, ` ORDER BY name, id`)
 	var schedules []Schedule
-	r.read(&schedules, `SELECT id, host, name, cron, zone, jitter_seconds, enabled, created_at, since, paused_at, paused_from, owed
+	r.read(&schedules, `SELECT id, host, name, cron, zone, jitter_seconds, enabled, created_at, since, paused_at, paused_from, owed, earlier
 		FROM schedules`, `host`, ` ORDER BY name, id`)
 	var members []struct {
 		Schedule topics.ScheduleID    `db:"schedule"`
@@ -87,6 +103,12 @@ func Of(ctx context.Context, q sqlx.QueryerContext, hosts []topics.HostID) (p Pr
 	}
 	r.read(&served, `SELECT f.source_group, n.schedule, n.slot FROM group_facts f JOIN snapshots n ON n.repository = f.repository
 		AND n.id = CASE WHEN f.good_begun > f.whole_begun THEN f.good_id ELSE f.whole_id END`, `f.host`, ``)
+	var replaced []struct {
+		Group topics.SourceGroupID `db:"source_group"`
+		At    int64                `db:"at"`
+	}
+	r.read(&replaced, `SELECT q.source_group, r.enrolled_at AS at FROM replaced_groups q JOIN replacements r ON r.id = q.replacement
+		WHERE q.held = 1`, `q.host`, ``)
 	var acknowledged []struct {
 		Group topics.SourceGroupID `db:"source_group"`
 		At    int64                `db:"at"`
@@ -103,6 +125,8 @@ func Of(ctx context.Context, q sqlx.QueryerContext, hosts []topics.HostID) (p Pr
 	r.read(&elsewhere, `SELECT f.source_group, count(*) AS n, max(n.ended_at) AS at FROM group_facts f CROSS JOIN snapshots n
 		WHERE n.source_group = f.source_group AND n.repository <> f.repository AND n.gone_at = 0 AND n.replaced_by = '' AND n.job <> ''
 		AND f.whole_id = '' AND f.good_id = ''`, `f.host`, ` GROUP BY f.source_group`)
+	var tried []drills.Verdict
+	r.read(&tried, `SELECT * FROM drill_verdicts WHERE at > 0`, `host`, ``)
 	var keepers []topics.HostID
 	r.read(&keepers, `SELECT DISTINCT keeper FROM repositories WHERE removed_at = 0 AND keeper <> ''`, `keeper`, ``)
 	if r.err != nil {
@@ -134,6 +158,14 @@ func Of(ctx context.Context, q sqlx.QueryerContext, hosts []topics.HostID) (p Pr
 	for _, a := range acknowledged {
 		ackOf[a.Group] = a.At
 	}
+	replacedOf := map[topics.SourceGroupID]int64{}
+	for _, x := range replaced {
+		replacedOf[x.Group] = x.At
+	}
+	triedOf := make(map[topics.SourceGroupID]*drills.Verdict, len(tried))
+	for i := range tried {
+		triedOf[tried[i].Group] = &tried[i]
+	}
 	elsewhereOf := make(map[topics.SourceGroupID]int, len(elsewhere))
 	for i, e := range elsewhere {
 		elsewhereOf[e.Group] = i + 1
@@ -159,7 +191,10 @@ func Of(ctx context.Context, q sqlx.QueryerContext, hosts []topics.HostID) (p Pr
 	p = Promises{Groups: make(map[topics.HostID][]Group, len(groups)), Keepers: make(map[topics.HostID]bool, len(keepers))}
 	for _, g := range groups {
 		g.Facts, g.Schedules, g.Ails = factsOf[g.ID], schedulesOf[g.ID], ails[g.Repository]
-		g.AcknowledgedAt = ackOf[g.ID]
+		g.AcknowledgedAt, g.ReplacedAt = ackOf[g.ID], replacedOf[g.ID]
+		if v := triedOf[g.ID]; v != nil && v.Repository == g.Repository && v.Host == g.Host {
+			g.Drill = v
+		}
 		if i := elsewhereOf[g.ID]; i > 0 {
 			g.Elsewhere, g.ElsewhereAt = elsewhere[i-1].N, elsewhere[i-1].At
 		}

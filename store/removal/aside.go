@@ -1,14 +1,17 @@
 package removal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jmoiron/sqlx"
 
 	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/store/column"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -143,23 +146,25 @@ func Subject(k Kind) string {
 // HostSettings are what people set of a host; nil stays as it is.
 type HostSettings struct {
 	Name         *string
-	Retired      *bool  // keeps its snapshots, and is judged no longer
-	Intermittent *bool  // not always on, such as a laptop
-	OverdueDays  *int64 // days without a good backup until it is overdue
-	JobsAtOnce   *int   // how many jobs it runs at once
+	Retired      *bool     // keeps its snapshots, and is judged no longer
+	Intermittent *bool     // not always on, such as a laptop
+	OverdueDays  *int64    // days without a good backup until it is overdue
+	JobsAtOnce   *int      // how many jobs it runs at once
+	Tags         *[]string // all it has, in order
 }
 
 // SetHost changes a host's settings, with an audit entry of what became of what. A
 // schedule of a host that is retired no longer goes on as after a pause.
 func (c Change) SetHost(ctx context.Context, id topics.HostID, set HostSettings) error {
 	var was struct {
-		Name         string `db:"name"`
-		RetiredAt    int64  `db:"retired_at"`
-		Intermittent bool   `db:"intermittent"`
-		OverdueDays  int64  `db:"overdue_days"`
-		JobsAtOnce   int    `db:"jobs_at_once"`
+		Name         string      `db:"name"`
+		RetiredAt    int64       `db:"retired_at"`
+		Intermittent bool        `db:"intermittent"`
+		OverdueDays  int64       `db:"overdue_days"`
+		JobsAtOnce   int         `db:"jobs_at_once"`
+		Tags         column.List `db:"tags"`
 	}
-	if err := sqlx.GetContext(ctx, c.Tx, &was, `SELECT name, retired_at, intermittent, overdue_days, jobs_at_once FROM hosts
+	if err := sqlx.GetContext(ctx, c.Tx, &was, `SELECT name, retired_at, intermittent, overdue_days, jobs_at_once, tags FROM hosts
 		WHERE id = $1 AND removed_at = 0`, id); err != nil {
 		return err
 	}
@@ -190,8 +195,18 @@ func (c Change) SetHost(ctx context.Context, id topics.HostID, set HostSettings)
 		said = append(said, fmt.Sprintf("jobs at once: %d → %d", was.JobsAtOnce, *v))
 		err = put(`UPDATE hosts SET jobs_at_once = $1 WHERE id = $2`, *v)
 	}
+	if v := set.Tags; err == nil && v != nil && !slices.Equal(*v, was.Tags) {
+		said = append(said, "tags: "+tagWords(was.Tags)+" → "+tagWords(*v))
+		err = put(`UPDATE hosts SET tags = $1 WHERE id = $2`, column.List(*v))
+	}
 	if err != nil || len(said) == 0 {
 		return err
 	}
 	return c.Audit("host.changed", string(id), strings.Join(said, ", "))
 }
+
+func tagWords(tags []string) string { return cmp.Or(strings.Join(tags, " "), "none") }
+
+// HasTag is the pattern of a host's column of tags, for LIKE with ! as its escape, that has
+// a tag: there is no quotation mark in one.
+func HasTag(tag string) string { return `%"` + column.Likely(strings.ToLower(tag)) + `"%` }

@@ -11,20 +11,20 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/prepared"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
 // A Listing is everything that a repository holds, as a job of a host found it. It
 // is complete: nothing that is there is left out, except what Unreadable names.
 type Listing struct {
+	Job        topics.JobID
 	Repository topics.RepositoryID
 	Host       topics.HostID // who listed it; where hosts have places of their own, whose it was
 	Apart      bool          // hosts have places of their own: a path, or {host} in the address
 	QueuedAt   int64         // the listing began after this
 	At         int64         // and ended before this
-	Snapshots  []topics.Snapshot
-	Unreadable []string // beginnings of the IDs of snapshots that are there and could not be read
-	Place      string   // restic's ID of the repository; "" if the agent does not say
+	Result     topics.Result
 }
 
 // A Loss is how many snapshots of a source group a listing found missing that no job
@@ -50,104 +50,69 @@ type known struct {
 	NamedBy  topics.JobID         `db:"named_by"`
 }
 
-// List applies a listing to the rows of a repository and says what was lost.
+const ofKnown = `id, seen_at, max(ended_at, noted_at) AS made, time, tags, host, place, job, source_group, original, named_by`
+
+// List applies a listing to the rows of a repository, if it is whole, and says what was
+// lost. It is quick if Apply has done its part before.
 //
 // What happened while the listing ran takes precedence: a snapshot made or seen after
 // the listing was queued is not missing, and one removed after that does not come
 // back. A host that reaches another repository under the same address says nothing
 // about the snapshots of hosts that do not use that one. Where hosts have places of their
 // own, it speaks of those alone that were last seen at its place, or that its host made.
-func List(ctx context.Context, tx *sqlx.Tx, l Listing) ([]Loss, error) {
+func List(ctx context.Context, tx *sqlx.Tx, l Listing) (whole bool, losses []Loss, err error) {
+	if _, whole, err = Apply(ctx, tx, &l, nil); err != nil || !whole {
+		return false, nil, err
+	}
 	silent, err := visit(ctx, tx, l)
 	if err != nil {
-		return nil, err
+		return false, nil, err
 	}
-	var rows []known
-	if err := sqlx.SelectContext(ctx, tx, &rows, `SELECT id, seen_at, max(ended_at, noted_at) AS made, time, tags, host, place, job,
-		source_group, original, named_by FROM snapshots WHERE repository = $1 AND gone_at = 0`, l.Repository); err != nil {
-		return nil, err
+	var gone []known // those that are listed were seen at its time
+	if err := sqlx.SelectContext(ctx, tx, &gone, `SELECT `+ofKnown+` FROM snapshots WHERE repository = $1 AND gone_at = 0
+		AND seen_at <> $2 AND max(seen_at, ended_at, noted_at) <= $3`, l.Repository, l.At, l.QueuedAt); err != nil {
+		return false, nil, err
 	}
-	had := make(map[string]known, len(rows))
-	for _, k := range rows {
-		had[k.ID] = k
-	}
-	p := places{ctx, tx, l.Repository, map[string]bool{}}
-	var copies []string // IDs of those that were made of another, and by no job of ours so far
-	for _, t := range l.Snapshots {
-		if p.here[t.ID] || !wholeID.MatchString(t.ID) {
-			continue
-		}
-		p.here[t.ID] = true
-		k, there := had[t.ID]
-		row := rowOf(l.Repository, t)
-		row.SeenAt = l.At
-		if l.Apart {
-			row.Place = l.Host
-		}
-		if !there {
-			if there, err = p.found(row, l); err != nil {
-				return nil, err
-			} else if !there {
-				continue // removed while the listing ran
-			}
-		} else if err := p.correct(row, k); err != nil {
-			return nil, err
-		}
-		if there && k.Place != row.Place {
-			if _, err := tx.ExecContext(ctx, `UPDATE snapshots SET place = $1 WHERE repository = $2 AND id = $3`, row.Place, l.Repository,
-				row.ID); err != nil {
-				return nil, err
-			}
-		}
-		if row.Original != "" && k.Job == "" {
-			copies = append(copies, row.ID)
+	gone = slices.DeleteFunc(gone, func(k known) bool { return silent(k) || l.unreadable(k.ID) })
+	p := places{ctx, prepared.In(tx), l.Repository, nil}
+	for _, k := range gone {
+		if _, err := p.tx.ExecContext(ctx, `UPDATE snapshots SET gone_at = $1 WHERE repository = $2 AND id = $3`, l.At, l.Repository,
+			k.ID); err != nil {
+			return false, nil, err
 		}
 	}
-	if _, err := tx.ExecContext(ctx, `UPDATE snapshots SET seen_at = $1 WHERE repository = $2 AND gone_at = 0`, l.At,
-		l.Repository); err != nil {
-		return nil, err
-	}
-	set, err := tx.PreparexContext(ctx, `UPDATE snapshots SET seen_at = $1, gone_at = $2 WHERE repository = $3 AND id = $4`)
-	if err != nil {
-		return nil, err
-	}
-	var gone []known
-	for _, k := range rows {
-		if p.here[k.ID] {
-			continue
-		}
-		at := int64(0)
-		if max(k.SeenAt, k.Made) <= l.QueuedAt && !silent(k) && !l.unreadable(k.ID) {
-			at, gone = l.At, append(gone, k)
-		}
-		if _, err := set.ExecContext(ctx, k.SeenAt, at, l.Repository, k.ID); err != nil {
-			return nil, err
-		}
+	// Those that were made of another of ours, and by no job of ours so far.
+	var copies []string
+	if err := sqlx.SelectContext(ctx, tx, &copies, `SELECT c.id FROM snapshots c JOIN snapshots o ON o.repository = c.repository
+		AND o.id = c.original WHERE c.repository = $1 AND c.gone_at = 0 AND c.original <> '' AND c.job = '' AND c.seen_at = $2
+		ORDER BY c.id`, l.Repository, l.At); err != nil {
+		return false, nil, err
 	}
 	if err := p.take(copies); err != nil {
-		return nil, err
+		return false, nil, err
 	}
-	return p.losses(gone)
+	losses, err = p.losses(gone)
+	return true, losses, err
 }
 
 // unreadable reports whether a snapshot is among those that could not be read.
 func (l Listing) unreadable(id string) bool {
-	return slices.ContainsFunc(l.Unreadable, func(start string) bool { return strings.HasPrefix(id, start) })
+	return slices.ContainsFunc(l.Result.Unreadable, func(start string) bool { return strings.HasPrefix(id, start) })
 }
 
 // places applies one listing.
 type places struct {
 	ctx        context.Context
-	tx         *sqlx.Tx
+	tx         prepared.Tx
 	repository topics.RepositoryID
-	here       map[string]bool // the IDs that are listed
+	add        *sqlx.NamedStmt // parsed once: with its triggers that takes longer than adding a row
 }
 
 // found adds a snapshot that was not known to exist. One that was gone before the
 // listing is there again, and its own place is its own again. It is false for one that
 // was removed since.
 func (p places) found(row Snapshot, l Listing) (there bool, err error) {
-	done, err := p.tx.NamedExecContext(p.ctx, insert+` ON CONFLICT (repository, id) DO NOTHING`, row)
+	done, err := p.add.ExecContext(p.ctx, row)
 	if err != nil {
 		return false, err
 	}
@@ -175,7 +140,7 @@ func (p places) giveBack(n Snapshot) error {
 	if err != nil || last.ID == n.ID {
 		return err
 	}
-	if _, err := p.tx.NamedExecContext(p.ctx, setMade, Snapshot{Repository: p.repository, ID: last.ID}); err != nil {
+	if _, err := p.tx.Tx.NamedExecContext(p.ctx, setMade, Snapshot{Repository: p.repository, ID: last.ID}); err != nil {
 		return err
 	}
 	_, err = p.tx.ExecContext(p.ctx, `UPDATE snapshots SET replaced_by = '' WHERE repository = $1 AND id = $2`, p.repository, n.ID)
@@ -191,7 +156,7 @@ func (p places) correct(n Snapshot, was known) error {
 	if err != nil || was.Time == n.Time && was.Tags == tags && was.Original == n.Original {
 		return err
 	}
-	if _, err := p.tx.NamedExecContext(p.ctx, `UPDATE snapshots SET time = :time, hostname = :hostname, paths = :paths, tags = :tags,
+	if _, err := p.tx.Tx.NamedExecContext(p.ctx, `UPDATE snapshots SET time = :time, hostname = :hostname, paths = :paths, tags = :tags,
 		username = :username, tree = :tree, original = :original WHERE repository = :repository AND id = :id`, n); err != nil {
 		return err
 	}
@@ -212,7 +177,7 @@ func (p places) correct(n Snapshot, was known) error {
 			n.by(m, was.Made)
 		}
 	}
-	_, err = p.tx.NamedExecContext(p.ctx, setMade, n)
+	_, err = p.tx.Tx.NamedExecContext(p.ctx, setMade, n)
 	return err
 }
 
@@ -253,7 +218,7 @@ func (p places) take(copies []string) error {
 		}
 		for _, c := range best {
 			c.copy.by(c.of.made(), c.of.NotedAt)
-			if _, err := p.tx.NamedExecContext(p.ctx, setMade, c.copy); err != nil {
+			if _, err := p.tx.Tx.NamedExecContext(p.ctx, setMade, c.copy); err != nil {
 				return err
 			}
 			if _, err := p.tx.ExecContext(p.ctx, `UPDATE snapshots SET replaced_by = $1 WHERE repository = $2 AND id = $3`, c.copy.ID,
@@ -348,9 +313,10 @@ func (p places) losses(gone []known) (list []Loss, err error) {
 // that was made anew in the place of another is where the host was before.
 func visit(ctx context.Context, tx *sqlx.Tx, l Listing) (silent func(known) bool, err error) {
 	been, latest := map[string]bool{}, map[topics.HostID]string{}
-	if l.Place != "" {
+	if l.Result.Place != "" {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO repository_places (repository, host, place, seen_at) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (repository, host, place) DO UPDATE SET seen_at = excluded.seen_at`, l.Repository, l.Host, l.Place, l.At); err != nil {
+			ON CONFLICT (repository, host, place) DO UPDATE SET seen_at = excluded.seen_at`, l.Repository, l.Host, l.Result.Place,
+			l.At); err != nil {
 			return nil, err
 		}
 		list, err := PlacesOf(ctx, tx, l.Repository)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/intake"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -34,9 +35,11 @@ func (s Sweeper) Records(ctx context.Context, age time.Duration) (jobs, runs int
 		return jobs, runs, fmt.Errorf("remove old maintenance runs: %w", err)
 	}
 	return jobs, runs, s.Tx(ctx, func(tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, `DELETE FROM enroll_tokens WHERE id IN (SELECT id FROM enroll_tokens WHERE expires_at < $1 LIMIT $2)`,
-			before, Rows)
-		return err
+		if _, err := tx.ExecContext(ctx, `DELETE FROM enroll_tokens WHERE id IN (SELECT id FROM enroll_tokens WHERE expires_at < $1 LIMIT $2)`,
+			before, Rows); err != nil {
+			return err
+		}
+		return intake.Sweep(ctx, tx, before, Rows)
 	})
 }
 

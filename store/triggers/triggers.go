@@ -89,6 +89,11 @@ func HostChanges(hostColumns, jobColumns []string) []Trigger {
 		{"host_changes_schedule_gone", `AFTER DELETE ON schedules`, note(`OLD.host`)},
 		{"host_changes_member_added", `AFTER INSERT ON schedule_groups`, note(ofSchedule("NEW"))},
 		{"host_changes_member_gone", `AFTER DELETE ON schedule_groups`, note(ofSchedule("OLD"))},
+		{"host_changes_replaced_added", `AFTER INSERT ON replaced_groups`, note(`NEW.host`)},
+		{"host_changes_replaced", `AFTER UPDATE OF held ON replaced_groups`, note(`NEW.host`)},
+		{"host_changes_drill_added", `AFTER INSERT ON drill_verdicts`, note(`NEW.host`)},
+		{"host_changes_drill", `AFTER UPDATE ON drill_verdicts`, note(`NEW.host`)},
+		{"host_changes_drill_gone", `AFTER DELETE ON drill_verdicts`, note(`OLD.host`)},
 		{"host_changes_keeper_added", `AFTER INSERT ON repositories`, note(`NEW.keeper`)},
 		{"host_changes_keeper", `AFTER UPDATE OF keeper, removed_at ON repositories WHEN ` + differs([]string{"keeper", "removed_at"}),
 			note(`OLD.keeper`) + note(`NEW.keeper`)},
@@ -142,6 +147,18 @@ func ScheduleChanges() []Trigger {
 		{"schedule_changes_group", `AFTER UPDATE OF name, host, repository ON source_groups
 			WHEN OLD.name <> NEW.name OR OLD.host <> NEW.host OR OLD.repository <> NEW.repository`, note(`OLD.host`) + note(`NEW.host`)},
 		{"schedule_changes_group_gone", `AFTER DELETE ON source_groups`, note(`OLD.host`)},
+	}
+}
+
+// FormerPlans note what schedules were before they were changed or removed: hosts that
+// were away still begin slots by it.
+func FormerPlans() []Trigger {
+	const note = `INSERT INTO former_plans (schedule, host, cron, zone, created_at, until_at)
+		VALUES (OLD.id, OLD.host, OLD.cron, OLD.zone, OLD.created_at, CAST(unixepoch('subsec') * 1000 AS INTEGER))
+		ON CONFLICT (schedule, cron, zone) DO UPDATE SET until_at = excluded.until_at; `
+	return []Trigger{
+		{"former_plans_changed", `AFTER UPDATE OF cron, zone ON schedules WHEN ` + differs([]string{"cron", "zone"}), note},
+		{"former_plans_gone", `AFTER DELETE ON schedules`, note},
 	}
 }
 

@@ -30,7 +30,7 @@
   });
 
   async function copyText(from, label) {
-    const text = from.textContent.trim().replace(/\s+/g, " "), old = label.dataset.was ??= label.textContent;
+    const all = from.textContent, text = "exact" in from.dataset ? all : all.trim().replace(/\s+/g, " "), old = label.dataset.was ??= label.textContent;
     try {
       await navigator.clipboard.writeText(text);
       label.textContent = "Copied";
@@ -137,7 +137,9 @@
     if (live) $(".word", live).textContent = "Not live";
     if (!banner) return;
     if (status === 401 || status === 403) return out();
-    $(".since", banner).textContent = `What you see is from ${lastSeen()}. Trying again.`;
+    $(".since", banner).textContent = status === 429
+      ? `Too many live pages are open in this browser. Close some; this one becomes live by itself then. What you see is from ${lastSeen()}.`
+      : `What you see is from ${lastSeen()}. Trying again.`;
     banner.hidden = false;
   }
   const lastSeen = () => parts ? seconds(lastData) : forms.ago(lastData, now());
@@ -229,6 +231,70 @@
     notice.scrollIntoView();
   });
 
+  /* ---- Search and commands: Ctrl K, ⌘K, or the button in the bar -------- */
+  const palette = $("#palette");
+  if (palette) {
+    const field = $("[name=q]", palette), said = $("[role=status]", palette), button = $("[data-palette]");
+    const list = () => $("#palette-list"), options = () => $$("[role=option]", list());
+    const mac = /Mac|iP(hone|ad|od)/.test(navigator.platform);
+    if (mac) $("kbd", button).textContent = "⌘K";
+    let shown = null, chosen = -1, go = false; // go: Enter was pressed before the list was there
+    const isCurrent = () => "q" in list().dataset && decodeURIComponent(list().dataset.q) === field.value.trim();
+    const choose = (n) => {
+      const all = options();
+      chosen = all.length ? (n + all.length) % all.length : -1;
+      all.forEach((o, i) => o.setAttribute("aria-selected", String(i === chosen)));
+      if (chosen < 0) return field.removeAttribute("aria-activedescendant");
+      field.setAttribute("aria-activedescendant", all[chosen].id);
+      all[chosen].scrollIntoView({ block: "nearest" });
+    };
+    const open = () => {
+      if (palette.open) return;
+      for (const d of $$("details.menu[open]")) d.open = false;
+      palette.showModal();
+      field.focus();
+      field.select();
+      field.dispatchEvent(new Event("palette"));
+    };
+    document.addEventListener("keydown", (e) => {
+      // On a Mac, Ctrl K in a field deletes to the end of the line.
+      if (e.key.toLowerCase() !== "k" || e.altKey || e.shiftKey || !(mac ? e.metaKey && !e.ctrlKey : e.ctrlKey && !e.metaKey)) return;
+      e.preventDefault();
+      open();
+    });
+    button.addEventListener("click", (e) => {
+      if (e.button || e.ctrlKey || e.metaKey || e.shiftKey || e.altKey) return;
+      e.preventDefault();
+      open();
+    });
+    palette.addEventListener("click", (e) => { if (e.target === palette || e.target.closest("[data-close]")) palette.close(); });
+    palette.addEventListener("close", () => { go = false; });
+    field.addEventListener("input", () => { go = false; });
+    field.addEventListener("keydown", (e) => {
+      const step = { ArrowDown: 1, ArrowUp: -1 }[e.key];
+      if (!step || e.isComposing) return;
+      e.preventDefault();
+      choose(chosen + step);
+    });
+    field.form.addEventListener("submit", (e) => { // Enter
+      e.preventDefault();
+      if (isCurrent()) options()[chosen]?.click();
+      else go = true;
+    });
+    document.addEventListener("htmx:after:swap", () => {
+      if (!palette.open || !isCurrent() || list() === shown) return;
+      shown = list();
+      said.textContent = shown.dataset.said;
+      choose(0);
+      if (go) options()[0]?.click();
+    });
+    document.addEventListener("htmx:error", (e) => {
+      if (e.detail.ctx?.sourceElement === field) said.textContent = "The server could not be reached. Try again in a moment.";
+    });
+    // A browser that goes back shows the page as it was left, without the dialog.
+    addEventListener("pageshow", () => { if (palette.open) palette.close(); });
+  }
+
   /* ---- Tooltip of the 30-day strips: one listener serves every row ------ */
   const tip = $("#tip");
   const word = { s: "Succeeded", w: "Completed with warnings", f: "Failed", m: "Missed", n: "Nothing due", r: "Running", p: "Paused", z: "Asleep" };
@@ -291,4 +357,53 @@
     if (follow) toEnd();
     paint();
   }
+
+  /* ---- A restore's tree: folders open in place, ticks go to the basket --- */
+  const tree = $("#tree");
+  if (tree) {
+    const pathOf = (box) => box.value.slice(box.value.indexOf(" ") + 1);
+    // What is in the basket decides which boxes are ticked, here and after each change.
+    const sync = () => {
+      const mine = $$("#basket li").filter((li) => li.dataset.snapshot === tree.dataset.snapshot);
+      const exact = new Set(mine.map((li) => li.dataset.path));
+      const folders = mine.filter((li) => "folder" in li.dataset).map((li) => li.dataset.path.replace(/\/$/, "") + "/");
+      for (const box of $$("[name=tick]", tree)) {
+        const path = pathOf(box), odd = "odd" in box.dataset;
+        const above = !exact.has(path) && folders.some((f) => path.startsWith(f));
+        box.checked = exact.has(path) || above;
+        box.disabled = odd || above;
+      }
+    };
+    tree.addEventListener("change", (e) => {
+      const box = e.target.closest("[name=tick]");
+      if (!box) return;
+      const values = { snapshot: tree.dataset.snapshot, [box.checked ? "tick" : "remove"]: box.checked ? box.value : pathOf(box) };
+      // From where there is no field, since all fields there would be sent; one after the other, and none is left out.
+      htmx.ajax("POST", tree.action, { source: "#ticks", target: "#basket", swap: "outerMorph", values });
+    });
+    tree.addEventListener("click", (e) => {
+      const open = e.target.closest("[data-open]");
+      if (!open || e.button || e.ctrlKey || e.metaKey || e.shiftKey || e.altKey) return;
+      e.preventDefault();
+      const list = $("ul", open.closest("li")), on = open.getAttribute("aria-expanded") !== "true";
+      open.setAttribute("aria-expanded", String(on));
+      list.hidden = !on;
+      if (!on || list.childElementCount) return;
+      const wait = setTimeout(() => { list.innerHTML = '<li class="tree-note c-2" role="status">The host is asked…</li>'; }, 300);
+      htmx.ajax("GET", open.getAttribute("href"), { source: open, target: list, swap: "innerHTML" }).finally(() => clearTimeout(wait));
+    });
+    document.addEventListener("htmx:after:swap", sync);
+    document.addEventListener("htmx:finally:request", sync); // a tick that was refused is taken back
+    addEventListener("pageshow", sync); // a browser that goes back fills in what was ticked then
+    // What is loaded is filtered while typing; the rest when the form is sent.
+    $("#tree-filter")?.addEventListener("input", (e) => {
+      const text = e.target.value.toLowerCase();
+      const rows = $$("[data-root] > li:has(> .trow)", tree);
+      for (const li of rows) li.hidden = !$(".nm", li).textContent.toLowerCase().includes(text);
+      $("#tree-none").hidden = !rows.length || rows.some((li) => !li.hidden);
+    });
+  }
+
+  /* ---- Where a restore goes: a folder that is typed is the one that is meant --- */
+  $("#place #folder")?.addEventListener("input", () => { $("#where-folder").checked = true; });
 })();

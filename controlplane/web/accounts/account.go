@@ -101,7 +101,7 @@ func (s *Accounts) ChangePassword(w http.ResponseWriter, r *http.Request) error 
 	if a.OldError+a.SecretError+a.AgainError != "" {
 		return s.showAccount(w, r, http.StatusUnprocessableEntity, a)
 	}
-	if u, err = s.People.Change(ctx, v.Name, u.ID, people.Input{Password: &secret}); err != nil {
+	if u, _, err = s.People.Change(ctx, v.Maker(), u.ID, people.Input{Password: &secret}); err != nil {
 		return err
 	}
 	if err := s.Sessions.Enter(w, r, u); err != nil {
@@ -121,7 +121,7 @@ func (s *Accounts) ChangeZone(w http.ResponseWriter, r *http.Request) error {
 	if chosen == "named" {
 		setting = named
 	}
-	_, err := s.People.Change(r.Context(), v.Name, v.UserID, people.Input{Zone: &setting})
+	_, _, err := s.People.Change(r.Context(), v.Maker(), v.UserID, people.Input{Zone: &setting})
 	var wrong field.Errors
 	if errors.As(err, &wrong) {
 		return s.showAccount(w, r, http.StatusUnprocessableEntity, views.OwnAccount{Problem: "The time zone was not changed.",

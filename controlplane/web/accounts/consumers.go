@@ -60,7 +60,7 @@ func (s *Accounts) NewConsumer(w http.ResponseWriter, r *http.Request) error {
 		return layout.BadForm(err)
 	}
 	f := views.NewConsumer{Name: strings.TrimSpace(r.PostForm.Get("name")), Do: r.PostForm.Get("do") != ""}
-	u, secret, err := s.Credentials.Add(r.Context(), session.Of(r.Context()).Name, consumers.Input{Name: &f.Name, MayDo: &f.Do})
+	u, secret, err := s.Credentials.Add(r.Context(), session.Of(r.Context()).Maker(), consumers.Input{Name: &f.Name, MayDo: &f.Do})
 	var fields field.Errors
 	switch {
 	case err == nil:
@@ -97,7 +97,7 @@ func (s *Accounts) ConsumerRights(w http.ResponseWriter, r *http.Request) error 
 		return layout.BadForm(err)
 	}
 	do := r.PostForm.Get("do") != ""
-	name, by := base.Param(r, "name"), session.Of(r.Context()).Name
+	name, by := base.Param(r, "name"), session.Of(r.Context()).Maker()
 	if _, err := s.Credentials.Change(r.Context(), by, name, consumers.Input{MayDo: &do}); err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (s *Accounts) ConsumerRights(w http.ResponseWriter, r *http.Request) error 
 }
 
 func (s *Accounts) ConsumerPassword(w http.ResponseWriter, r *http.Request) error {
-	_, secret, err := s.Credentials.NewPassword(r.Context(), session.Of(r.Context()).Name, base.Param(r, "name"), consumers.Input{})
+	_, secret, err := s.Credentials.NewPassword(r.Context(), session.Of(r.Context()).Maker(), base.Param(r, "name"), consumers.Input{})
 	if err != nil {
 		return err
 	}

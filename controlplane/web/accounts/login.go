@@ -90,6 +90,9 @@ func (s *Accounts) Login(w http.ResponseWriter, r *http.Request) error {
 		return again(http.StatusTooManyRequests, slow(w, wait))
 	}
 	err := s.Sessions.SignIn(w, r, f.Name, r.PostForm.Get("password"))
+	if p := problem.Of(err); err != nil && p.Kind == problem.TooMany {
+		return again(http.StatusTooManyRequests, p.Title+". "+slow(w, p.After))
+	}
 	if errors.Is(err, session.ErrWrong) {
 		return again(
 			http.StatusUnprocessableEntity,

@@ -52,8 +52,8 @@ func (s *Accounts) UsersPage(w http.ResponseWriter, r *http.Request) error {
 	for _, t := range tokens {
 		v.Tokens = append(
 			v.Tokens,
-			views.APIToken{ID: t.ID, Name: t.Name, Role: string(t.Role), By: t.CreatedBy, Until: s.until(ctx, t.ExpiresAt),
-				Expired: t.ExpiresAt != 0 && t.ExpiresAt <= s.Now().UnixMilli(), Used: s.When(t.UsedAt)},
+			views.APIToken{ID: t.ID, Name: t.Name, Role: string(t.Role), Acts: string(t.Acts()), By: t.CreatedBy, Until: s.until(ctx, t.ExpiresAt),
+				Expired: t.ExpiresAt != 0 && t.ExpiresAt <= s.Now().UnixMilli(), Soon: people.EndsSoon(t, s.Now()), Used: s.When(t.UsedAt)},
 		)
 	}
 	s.Render(w, r, http.StatusOK, views.UsersPage(s.Shell(r, "Users", "users", views.Link{Text: "Users"}), v))
@@ -122,15 +122,11 @@ func (s *Accounts) showUser(w http.ResponseWriter, r *http.Request, status int, 
 	if v.List, err = s.sessionViews(ctx, u.ID, nil); err != nil {
 		return err
 	}
-	tokens, err := s.Store.APITokens(ctx)
+	made, err := s.People.Made(ctx, u.ID)
 	if err != nil {
 		return err
 	}
-	for _, t := range tokens {
-		if t.CreatedBy == u.Name {
-			v.Tokens = append(v.Tokens, t.Name)
-		}
-	}
+	v.Programs = people.Programs(made)
 	s.Render(w, r, status, views.UserPage(s.Shell(r, u.Name, "users", toUsers, views.Link{Text: u.Name}), v))
 	return nil
 }
@@ -138,14 +134,14 @@ func (s *Accounts) showUser(w http.ResponseWriter, r *http.Request, status int, 
 // UserForm handles a form on a user's page and shows the page again with the
 // result. If do returns no text, it redirects to the list of users.
 func (s *Accounts) UserForm(
-	do func(r *http.Request, by, id string) (done string, err error),
+	do func(r *http.Request, by people.Maker, id string) (done string, err error),
 ) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if err := r.ParseForm(); err != nil {
 			return layout.BadForm(err)
 		}
 		id, v := base.Param(r, "id"), session.Of(r.Context())
-		done, err := do(r, v.Name, id)
+		done, err := do(r, v.Maker(), id)
 		switch {
 		case err != nil:
 			return s.userRefused(w, r, id, err)
@@ -171,28 +167,40 @@ func (s *Accounts) userRefused(w http.ResponseWriter, r *http.Request, id string
 	return err
 }
 
-func (s *Accounts) RoleForm(r *http.Request, by, id string) (string, error) {
+func (s *Accounts) RoleForm(r *http.Request, by people.Maker, id string) (string, error) {
 	role := store.Role(r.PostForm.Get("role"))
-	_, err := s.People.Change(r.Context(), by, id, people.Input{Role: &role})
-	return "The role is " + string(role) + " now. They have to sign in again.", err
+	_, left, err := s.People.Change(r.Context(), by, id, people.Input{Role: &role})
+	return said("The role is "+string(role)+" now. They have to sign in again.", left, by), err
 }
 
-func (s *Accounts) DisableForm(r *http.Request, by, id string) (string, error) {
-	_, err := s.People.Change(r.Context(), by, id, people.Input{Disabled: new(true)})
-	return "They cannot sign in any more, and every session of theirs is over.", err
+func (s *Accounts) DisableForm(r *http.Request, by people.Maker, id string) (string, error) {
+	in := people.Input{Disabled: new(true), Keep: new(r.PostForm.Get("keep") != "")}
+	_, left, err := s.People.Change(r.Context(), by, id, in)
+	return said("They cannot sign in any more, and every session of theirs is over.", left, by), err
 }
 
-func (s *Accounts) EnableForm(r *http.Request, by, id string) (string, error) {
-	_, err := s.People.Change(r.Context(), by, id, people.Input{Disabled: new(false)})
+func (s *Accounts) EnableForm(r *http.Request, by people.Maker, id string) (string, error) {
+	_, _, err := s.People.Change(r.Context(), by, id, people.Input{Disabled: new(false)})
 	return "They may sign in again.", err
 }
 
-func (s *Accounts) SignOutForm(r *http.Request, by, id string) (string, error) {
-	return "Every session of theirs is over.", s.People.SignOut(r.Context(), by, id)
+func (s *Accounts) SignOutForm(r *http.Request, by people.Maker, id string) (string, error) {
+	return "Every session of theirs is over.", s.People.SignOut(r.Context(), by.Name, id)
 }
 
-func (s *Accounts) RemoveForm(r *http.Request, by, id string) (string, error) {
-	return "", s.People.Remove(r.Context(), by, id)
+// RemoveForm removes a person. What they had is said on the page of whoever asked
+// before: their page is gone.
+func (s *Accounts) RemoveForm(r *http.Request, by people.Maker, id string) (string, error) {
+	_, err := s.People.Remove(r.Context(), by, id, r.PostForm.Get("keep") != "")
+	return "", err
+}
+
+// said is what was done, and what ended with it.
+func said(done string, left people.Left, by people.Maker) string {
+	if more := people.Tell(left, by); more != "" {
+		done += " " + more
+	}
+	return done
 }
 
 func (s *Accounts) LinkForUser(w http.ResponseWriter, r *http.Request) error {
@@ -221,7 +229,7 @@ func (s *Accounts) PasswordForUser(w http.ResponseWriter, r *http.Request) error
 		v.Problem = "The password was not set. " + v.SecretError + v.AgainError
 		return s.showUser(w, r, http.StatusUnprocessableEntity, id, v)
 	}
-	if _, err := s.People.Change(r.Context(), who.Name, id, people.Input{Password: &secret}); err != nil {
+	if _, _, err := s.People.Change(r.Context(), who.Maker(), id, people.Input{Password: &secret}); err != nil {
 		return err
 	}
 	if id == who.UserID {

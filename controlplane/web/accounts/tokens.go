@@ -15,7 +15,7 @@ import (
 )
 
 func (s *Accounts) NewTokenForm(w http.ResponseWriter, r *http.Request) error {
-	return s.newTokenPage(w, r, http.StatusOK, views.NewToken{Role: string(store.Viewer), Days: "90"})
+	return s.newTokenPage(w, r, http.StatusOK, views.NewToken{Role: string(store.Viewer), Days: "365"})
 }
 
 func (s *Accounts) newTokenPage(w http.ResponseWriter, r *http.Request, status int, f views.NewToken) error {
@@ -31,7 +31,7 @@ func (s *Accounts) NewToken(w http.ResponseWriter, r *http.Request) error {
 	f := views.NewToken{Name: strings.TrimSpace(r.PostForm.Get("name")), Role: r.PostForm.Get("role"), Days: r.PostForm.Get("days")}
 	role := store.Role(f.Role)
 	in := people.TokenInput{Name: &f.Name, Role: &role, Life: new(people.ParseDays(f.Days))}
-	t, key, err := s.People.AddToken(r.Context(), session.Of(r.Context()).Name, in)
+	t, key, err := s.People.AddToken(r.Context(), session.Of(r.Context()).Maker(), in)
 	var fields field.Errors
 	if errors.As(err, &fields) {
 		f.NameError, f.Problem = fields["name"], besides("No token was made.", fields, "name")
@@ -44,7 +44,7 @@ func (s *Accounts) NewToken(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Accounts) RevokeToken(w http.ResponseWriter, r *http.Request) error {
-	if err := s.People.RevokeToken(r.Context(), session.Of(r.Context()).Name, base.Param(r, "id")); err != nil {
+	if _, err := s.People.RevokeToken(r.Context(), session.Of(r.Context()).Name, base.Param(r, "id")); err != nil {
 		return err
 	}
 	layout.Redirect(w, r, "/users")

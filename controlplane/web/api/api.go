@@ -7,7 +7,9 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -67,8 +69,25 @@ func Register[I, O any](a *API, op huma.Operation, h func(context.Context, *I) (
 		if base.StatusOf(p) >= 500 && p.Err != nil && ctx.Err() == nil {
 			a.Log.Error("request failed", "operation", op.OperationID, "err", p.Err)
 		}
+		if p.After > 0 {
+			seconds := strconv.Itoa(int((p.After + time.Second - 1) / time.Second))
+			return nil, huma.ErrorWithHeaders(apiProblem{p}, http.Header{"Retry-After": {seconds}})
+		}
 		return nil, apiProblem{p}
 	})
+}
+
+// unreadable is what huma says of a body that ended early, or whose chunks are none. It
+// takes that for a failure of ours.
+const unreadable = "cannot read request body"
+
+func init() {
+	huma.NewErrorWithContext = func(_ huma.Context, status int, msg string, errs ...error) huma.StatusError {
+		if status == http.StatusInternalServerError && msg == unreadable {
+			status = http.StatusBadRequest
+		}
+		return huma.NewError(status, msg, errs...)
+	}
 }
 
 // plainProblem gives every error of the API the same shape, those of huma's own
@@ -89,6 +108,8 @@ func plainProblem(_ huma.Context, _ string, v any) (any, error) {
 			Do:    "GET /api/openapi.json describes what fits.",
 		}
 		switch {
+		case e.Detail == unreadable:
+			p.Title, p.Say, p.Do = "The body could not be read", "It did not arrive whole, or not as HTTP sends one.", "Send it again."
 		case e.Status == http.StatusBadRequest && len(what) == 0:
 			p.Title, p.Say = "The request has no body", "This operation needs one."
 		case e.Status == http.StatusBadRequest:

@@ -16,7 +16,8 @@ type consumerJSON struct {
 	Do        bool       `json:"do" doc:"may ask for backups and cancel them"`
 	Connected int        `json:"connected" doc:"connections now"`
 	CreatedAt *time.Time `json:"created_at"`
-	CreatedBy string     `json:"created_by"`
+	CreatedBy string     `json:"created_by" doc:"who made it or its password last, and answers for it"`
+	ActsAs    store.Role `json:"acts_as" enum:"viewer,operator," doc:"its role now, no higher than its maker's; empty: is refused"`
 	SeenAt    *time.Time `json:"seen_at" doc:"when it last connected"`
 }
 
@@ -27,6 +28,7 @@ func (a *API) consumerOf(u store.MQTTUser) consumerJSON {
 		Connected: a.Connections(u.Name),
 		CreatedAt: base.JSONTime(u.CreatedAt),
 		CreatedBy: u.CreatedBy,
+		ActsAs:    u.Acts(),
 		SeenAt:    base.JSONTime(u.SeenAt),
 	}
 }
@@ -61,7 +63,7 @@ func withPassword(u store.MQTTUser, secret string, err error) (*consumerPassword
 }
 
 func (a *API) CreateConsumer(ctx context.Context, in *createConsumerIn) (*consumerPasswordOut, error) {
-	u, secret, err := a.Credentials.Add(ctx, session.Of(ctx).Name, consumers.Input{Name: &in.Body.Name, MayDo: &in.Body.Do})
+	u, secret, err := a.Credentials.Add(ctx, session.Of(ctx).Maker(), consumers.Input{Name: &in.Body.Name, MayDo: &in.Body.Do})
 	return withPassword(u, secret, problem.Saving("credential", err))
 }
 
@@ -79,12 +81,12 @@ type changeConsumerIn struct {
 type consumerOut struct{ Body consumerJSON }
 
 func (a *API) ChangeConsumer(ctx context.Context, in *changeConsumerIn) (*consumerOut, error) {
-	u, err := a.Credentials.Change(ctx, session.Of(ctx).Name, in.Name, consumers.Input{MayDo: &in.Body.Do})
+	u, err := a.Credentials.Change(ctx, session.Of(ctx).Maker(), in.Name, consumers.Input{MayDo: &in.Body.Do})
 	return &consumerOut{a.consumerOf(u)}, err
 }
 
 func (a *API) ResetConsumer(ctx context.Context, in *consumerIn) (*consumerPasswordOut, error) {
-	return withPassword(a.Credentials.NewPassword(ctx, session.Of(ctx).Name, in.Name, consumers.Input{}))
+	return withPassword(a.Credentials.NewPassword(ctx, session.Of(ctx).Maker(), in.Name, consumers.Input{}))
 }
 
 func (a *API) DeleteConsumer(ctx context.Context, in *consumerIn) (*struct{}, error) {

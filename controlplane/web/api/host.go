@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -13,6 +14,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/drills"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -29,6 +31,8 @@ type hostJSON struct {
 	LastGood        *time.Time        `json:"last_good" doc:"when the newest backup ended that can be restored whole"`
 	RestorableBytes uint64            `json:"restorable_bytes" doc:"what restoring the last good backup of each group would write"`
 	Snapshots       int               `json:"snapshots" doc:"of its groups, in the repositories they are backed up to now"`
+	Proven          drills.Word       `json:"proven" enum:"proven,not-proven,failed" doc:"whether drills proved that it can be restored"`
+	ProvenAt        *time.Time        `json:"proven_at" doc:"since when; null while one of its source groups never was"`
 	Groups          []groupStateJSON  `json:"groups" doc:"by name"`
 	Platform        string            `json:"platform"`
 	AgentVersion    string            `json:"agent_version"`
@@ -43,6 +47,7 @@ type hostJSON struct {
 	OverdueDays     int64             `json:"overdue_days" doc:"the limit in days without a good backup; 0 is the default"`
 	JobsAtOnce      int               `json:"jobs_at_once" doc:"how many jobs it may run at once, each in a repository of its own"`
 	Disk            *diskJSON         `json:"disk" doc:"of its agent's state; null while it is not connected, or its agent does not say"`
+	Tags            []string          `json:"tags" doc:"in order: free words, and key=value"`
 	AgentJobs       int               `json:"agent_jobs" doc:"how many its agent can run at once; one of an older version runs 1"`
 	Config          configJSON        `json:"config" doc:"the host's copy of its schedules"`
 }
@@ -101,6 +106,8 @@ type listHostsIn struct {
 	After  topics.HostID `query:"after" doc:"the ID of the last host the client has: what comes behind it by name follows"`
 	Query  string        `query:"q" maxLength:"200" doc:"part of the name, the hostname, the platform or the ID, in capitals or not"`
 	Status statusWord    `query:"status" doc:"only with this status"`
+	Tag    string        `query:"tag" maxLength:"64" doc:"only those that have this tag"`
+	Proven drills.Word   `query:"proven" enum:"proven,not-proven,failed" doc:"only those of which this is so"`
 }
 
 // A statusWord is a status that a client asks for.
@@ -125,17 +132,19 @@ func (a *API) ListHosts(ctx context.Context, in *listHostsIn) (*list1[hostJSON],
 	if limit == 0 {
 		limit = m.Len()
 	}
-	rows := m.NamedBehind(fleet.Filter{Status: protection.Status(in.Status), Text: in.Query}, in.After, limit)
+	rows := m.NamedBehind(fleet.Filter{Status: protection.Status(in.Status), Proof: in.Proven, Tag: strings.ToLower(in.Tag), Text: in.Query},
+		in.After, limit)
 	out := make([]hostJSON, len(rows))
 	for i, h := range rows {
 		_, seen := a.Presence.Connection(h.ID)
 		good := base.JSONTime(h.LastGood)
 		out[i] = hostJSON{ID: h.ID, Name: h.Name, Online: h.Connection == hosts.Online, Connection: h.Connection, Status: h.Status,
 			Reason: h.Reason, Cause: h.Cause, Since: base.JSONTime(h.Since), PromisedBy: h.PromisedBy, LastGood: good,
-			RestorableBytes: h.Restorable, Snapshots: h.Snapshots, Groups: groupStatesOf(h), Platform: base.System(h.Host),
+			RestorableBytes: h.Restorable, Snapshots: h.Snapshots, Groups: groupStatesOf(h),
+			Proven: h.Proof.Word, ProvenAt: base.JSONTime(h.Proof.At), Platform: base.System(h.Host),
 			AgentVersion: h.AgentVersion, ResticVersion: h.ResticVersion, LastSeen: base.JSONTime(max(0, seen.UnixMilli())), LastBackup: good,
 			LastResult: h.LastBackup.State, LastJob: h.LastJob, Intermittent: h.Intermittent, OverdueDays: h.OverdueDays,
-			Disk: a.diskOf(h.ID), JobsAtOnce: h.JobsAtOnce, AgentJobs: max(h.AgentJobs, 1), Config: configOf(h.Host)}
+			Disk: a.diskOf(h.ID), JobsAtOnce: h.JobsAtOnce, Tags: filled(h.Tags), AgentJobs: max(h.AgentJobs, 1), Config: configOf(h.Host)}
 		if h.Running() {
 			out[i].RunningJob, out[i].RunningMore = h.Busy().ID, h.Beside()
 		}
@@ -146,21 +155,23 @@ func (a *API) ListHosts(ctx context.Context, in *listHostsIn) (*list1[hostJSON],
 type putHostIn struct {
 	ID   topics.HostID `path:"id"`
 	Body struct {
-		Name         *string `json:"name,omitempty" doc:"1 to 100 characters, no other host's"`
-		Retired      *bool   `json:"retired,omitempty" doc:"it keeps its snapshots and is judged no longer; none of its schedules fires"`
-		Intermittent *bool   `json:"intermittent,omitempty" doc:"it comes and goes, as laptops do"`
-		OverdueDays  *int64  `json:"overdue_days,omitempty" doc:"the limit without a good backup, 1 to 365; 0 is the default"`
-		JobsAtOnce   *int    `json:"jobs_at_once,omitempty" doc:"how many jobs it may run at once, each in a repository of its own; 1 to 16"`
+		Name         *string   `json:"name,omitempty" doc:"1 to 100 characters, no other host's"`
+		Retired      *bool     `json:"retired,omitempty" doc:"it keeps its snapshots and is judged no longer; none of its schedules fires"`
+		Intermittent *bool     `json:"intermittent,omitempty" doc:"it comes and goes, as laptops do"`
+		OverdueDays  *int64    `json:"overdue_days,omitempty" doc:"the limit without a good backup, 1 to 365; 0 is the default"`
+		JobsAtOnce   *int      `json:"jobs_at_once,omitempty" doc:"how many jobs it may run at once, each in a repository of its own; 1 to 16"`
+		Tags         *[]string `json:"tags,omitempty" doc:"all from now on: up to 32 of 64 bytes, words and key=value"`
 	}
 }
 
 type putHostOut struct {
 	Body struct {
-		Name         string `json:"name"`
-		Retired      bool   `json:"retired"`
-		Intermittent bool   `json:"intermittent"`
-		OverdueDays  int64  `json:"overdue_days"`
-		JobsAtOnce   int    `json:"jobs_at_once"`
+		Name         string   `json:"name"`
+		Retired      bool     `json:"retired"`
+		Intermittent bool     `json:"intermittent"`
+		OverdueDays  int64    `json:"overdue_days"`
+		JobsAtOnce   int      `json:"jobs_at_once"`
+		Tags         []string `json:"tags"`
 	}
 }
 
@@ -171,13 +182,14 @@ func (a *API) PutHost(ctx context.Context, in *putHostIn) (*putHostOut, error) {
 		session.Of(ctx).Name,
 		in.ID,
 		hosts.Input{Name: in.Body.Name, Retired: in.Body.Retired, Intermittent: in.Body.Intermittent, OverdueDays: in.Body.OverdueDays,
-			JobsAtOnce: in.Body.JobsAtOnce},
+			JobsAtOnce: in.Body.JobsAtOnce, Tags: in.Body.Tags},
 	)
 	if err != nil {
 		return nil, problem.Saving("host", err)
 	}
 	out := &putHostOut{}
 	out.Body.Intermittent, out.Body.OverdueDays = h.Intermittent, h.OverdueDays
+	out.Body.Tags = filled(h.Tags)
 	out.Body.Name, out.Body.Retired, out.Body.JobsAtOnce = h.Name, h.RetiredAt > 0, h.JobsAtOnce
 	return out, nil
 }

@@ -6,11 +6,13 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 type identityOut struct {
@@ -23,10 +25,53 @@ type identityOut struct {
 		RevokedAt      *time.Time      `json:"revoked_at" doc:"null: the host is trusted"`
 		Refused        uint64          `json:"refused" doc:"messages in the host's name that were not its own, or old"`
 		RefusedThere   uint64          `json:"refused_there" doc:"messages in our name that the host refused"`
+		HeldUntil      *time.Time      `json:"held_until" doc:"its messages wait until then, as it said more than is stored in an hour"`
+		Asides         []asideJSON     `json:"asides" doc:"what of its messages was refused, set aside or cut short, the latest first"`
+		Gaps           []gapJSON       `json:"gaps" doc:"times of which the host could not tell all after a restore, the latest first"`
 		Twins          string          `json:"twins" doc:"that two machines use this identity, in a sentence; empty: one does"`
 		TwinsSince     *time.Time      `json:"twins_since" doc:"since when; null: one machine does"`
 		Machines       []machineJSON   `json:"machines" doc:"those that do, and those that were refused since; empty: it always was one"`
 	}
+}
+
+type asideJSON struct {
+	Reason  string     `json:"reason" doc:"a stable word, or why messages were refused altogether"`
+	Say     string     `json:"say"`
+	Count   uint64     `json:"count"`
+	FirstAt *time.Time `json:"first_at"`
+	LastAt  *time.Time `json:"last_at"`
+}
+
+type gapJSON struct {
+	From *time.Time `json:"from"`
+	To   *time.Time `json:"to"`
+	Say  string     `json:"say"`
+}
+
+// gaps adds the times of which a host could not tell everything after a restore.
+func (a *API) gaps(ctx context.Context, h store.Host, out *identityOut) error {
+	out.Body.Gaps = []gapJSON{}
+	list, err := a.Store.Gaps(ctx, h.ID)
+	for _, g := range list {
+		from, to := base.JSONTime(g.FromAt), base.JSONTime(g.ToAt)
+		out.Body.Gaps = append(out.Body.Gaps, gapJSON{From: from, To: to,
+			Say: base.GapWords(words.ISO(words.At(g.FromAt)), words.ISO(words.At(g.ToAt)))})
+	}
+	return err
+}
+
+// asides adds what of a host's messages was not taken.
+func (a *API) asides(ctx context.Context, h store.Host, out *identityOut) (*identityOut, error) {
+	out.Body.Asides = []asideJSON{}
+	if until := a.Presence.HeldUntil(h.ID); !until.IsZero() {
+		out.Body.HeldUntil = &until
+	}
+	list, err := a.Store.Asides(ctx, h.ID)
+	for _, row := range list {
+		out.Body.Asides = append(out.Body.Asides, asideJSON{Reason: row.Reason, Say: jobs.AsideWords(row.Reason), Count: row.N,
+			FirstAt: base.JSONTime(row.FirstAt), LastAt: base.JSONTime(row.LastAt)})
+	}
+	return out, err
 }
 
 type machineJSON struct {
@@ -46,6 +91,12 @@ type machineJSON struct {
 
 // machines adds who uses a host's identity.
 func (a *API) machines(ctx context.Context, h store.Host, out *identityOut) (*identityOut, error) {
+	if _, err := a.asides(ctx, h, out); err != nil {
+		return nil, err
+	}
+	if err := a.gaps(ctx, h, out); err != nil {
+		return nil, err
+	}
 	lanes, err := a.Store.Machines(ctx, h.ID)
 	b := &out.Body
 	b.Machines = []machineJSON{}
@@ -132,6 +183,34 @@ type enrolTokenOut struct {
 	}
 }
 
+type newEnrollTokenIn struct {
+	Body struct {
+		Name  string `json:"name,omitempty" doc:"for the host; its own hostname if left out"`
+		Drill *bool  `json:"drill,omitempty" doc:"it proves weekly that it can be restored, unless the fleet has a plan; true unless said"`
+	}
+}
+
+// CreateEnrollToken makes a token that enrols a new host.
+func (a *API) CreateEnrollToken(ctx context.Context, in *newEnrollTokenIn) (*enrolTokenOut, error) {
+	want := enroll.Input{Name: in.Body.Name, Life: enroll.TokenLife, Drill: in.Body.Drill == nil || *in.Body.Drill}
+	id, token, err := a.Desk.Offer(ctx, session.Of(ctx).Name, want)
+	if err != nil {
+		return nil, problem.Saving("token", err)
+	}
+	return a.tokenOut(ctx, id, token)
+}
+
+func (a *API) tokenOut(ctx context.Context, id string, token topics.EnrollToken) (*enrolTokenOut, error) {
+	row, err := a.Store.EnrollToken(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	out := &enrolTokenOut{}
+	out.Body.Token, out.Body.ExpiresAt = token.Reveal(), base.JSONTime(row.ExpiresAt)
+	return out, nil
+}
+
+// CreateHostToken makes a token that gives a host new keys.
 func (a *API) CreateHostToken(ctx context.Context, in *hostIn) (*enrolTokenOut, error) {
 	h, err := a.Host(ctx, in.ID)
 	if err != nil {
@@ -141,11 +220,5 @@ func (a *API) CreateHostToken(ctx context.Context, in *hostIn) (*enrolTokenOut, 
 	if err != nil {
 		return nil, err
 	}
-	row, err := a.Store.EnrollToken(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	out := &enrolTokenOut{}
-	out.Body.Token, out.Body.ExpiresAt = token.Reveal(), base.JSONTime(row.ExpiresAt)
-	return out, nil
+	return a.tokenOut(ctx, id, token)
 }

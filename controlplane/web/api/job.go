@@ -8,7 +8,11 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/outcome"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/restores"
+	"github.com/restic-manager/restic-manager/controlplane/rights"
+	"github.com/restic-manager/restic-manager/controlplane/search"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/protocol"
@@ -28,13 +32,19 @@ func (kindJSON) Schema(huma.Registry) *huma.Schema {
 	return s
 }
 
+// An itemJSON is what a restore brings back of one snapshot.
+type itemJSON struct {
+	Snapshot string   `json:"snapshot" doc:"its ID, or the beginning of it"`
+	Paths    []string `json:"paths,omitempty" doc:"as the snapshot names them, or as a Windows host does; none is all of it"`
+}
+
 type createJobIn struct {
 	ID   topics.HostID `path:"id"`
 	Body struct {
 		Kind        kindJSON            `json:"kind"`
 		SourceGroup string              `json:"source_group,omitempty" doc:"backup: its name; every group if left out"`
 		Repository  topics.RepositoryID `json:"repository,omitempty" doc:"every kind but backup: its ID"`
-		Snapshots   []string            `json:"snapshots,omitempty" doc:"forget: whole IDs of what to remove"`
+		Snapshots   []string            `json:"snapshots,omitempty" doc:"forget: whole IDs of what to remove; find: where to look alone"`
 		From        string              `json:"from,omitempty" doc:"diff: a snapshot"`
 		To          string              `json:"to,omitempty" doc:"diff: a snapshot"`
 		Snapshot    string              `json:"snapshot,omitempty" doc:"restore: which"`
@@ -42,11 +52,25 @@ type createJobIn struct {
 		Target      string              `json:"target,omitempty" doc:"restore: an absolute directory of the host; a new one if left out"`
 		Overwrite   string              `json:"overwrite,omitempty" enum:"never,if-newer,if-changed,always" doc:"restore; default never"`
 		DryRun      bool                `json:"dry_run,omitempty" doc:"restore, prune: only say what would happen"`
-		Pattern     string              `json:"pattern,omitempty" doc:"find: of file names, as restic knows them"`
+		Pattern     string              `json:"pattern,omitempty" doc:"find: of file names, as restic knows them; Windows paths, too"`
+		Host        topics.HostID       `json:"host,omitempty" doc:"find: only in the snapshots of this host"`
+		IgnoreCase  bool                `json:"ignore_case,omitempty" doc:"find: in capitals or not"`
 		ReadData    bool                `json:"read_data,omitempty" doc:"check: read every pack"`
 		Subset      string              `json:"subset,omitempty" doc:"check: n/t, the nth of t slices of the packs"`
 		WithCache   bool                `json:"with_cache,omitempty" doc:"check: by the host's cache: sees no damaged index or trees"`
 		All         bool                `json:"all,omitempty" doc:"unlock: locks of live processes, too"`
+		Files       int                 `json:"files,omitempty" doc:"drill: at most so many files of each source group; default 20"`
+		Bytes       int64               `json:"bytes,omitempty" doc:"drill: at most so much of each source group; default 100 MiB"`
+		Seed        int64               `json:"seed,omitempty" doc:"drill: that of an earlier one takes the same sample again; anew if left out"`
+		Full        bool                `json:"full,omitempty" doc:"drill: all of the newest snapshot of each source group"`
+		Keep        bool                `json:"keep,omitempty" doc:"drill: what a full one restored to its target stays there"`
+		Items       []itemJSON          `json:"items,omitempty" doc:"restore: of several snapshots of one repository, without snapshot and paths"`
+		Owners      *bool               `json:"owners,omitempty" doc:"restore: false leaves them out; default true"`
+		InPlace     bool                `json:"in_place,omitempty" doc:"restore: each file to where it was, without target; takes confirm"`
+		Confirm     string              `json:"confirm,omitempty" doc:"restore in place, or to the root of a file system: the host's name"`
+		DryRunJob   topics.JobID        `json:"dry_run_job,omitempty" doc:"restore: that dry run's job; writes only if it finds what that saw"`
+		Reason      string              `json:"reason,omitempty" doc:"why, for the audit log; at most 200 bytes"`
+		Give        bool                `json:"give_repository,omitempty" doc:"the host gets a repository that it does not have, for this job"`
 		Anyway      bool                `json:"anyway,omitempty" doc:"init: also in a directory that looks like a mount point without its disk"`
 	}
 }
@@ -55,38 +79,73 @@ type jobRefOut struct {
 	Body struct {
 		ID    topics.JobID    `json:"id"`
 		State topics.JobState `json:"state"`
+		Note  string          `json:"note,omitempty" doc:"of a restore: what the host's restic cannot do if files are at the target"`
+		Rest  []jobRefJSON    `json:"rest,omitempty" doc:"of a drill: those in the host's other repositories, which take their turns"`
 	}
+}
+
+type jobRefJSON struct {
+	ID         topics.JobID        `json:"id"`
+	State      topics.JobState     `json:"state"`
+	Repository topics.RepositoryID `json:"repository"`
 }
 
 func (a *API) CreateJob(ctx context.Context, in *createJobIn) (*jobRefOut, error) {
 	b := in.Body
-	j, _, err := a.Jobs.Start(
-		ctx,
-		session.Of(ctx).Actor(),
-		jobs.Request{Host: in.ID, Kind: topics.JobKind(b.Kind), SourceGroup: b.SourceGroup,
-			Repository: b.Repository,
-			Operation: topics.Operation{
-				Snapshots: b.Snapshots,
-				From:      b.From,
-				To:        b.To,
-				Snapshot:  b.Snapshot,
-				Paths:     b.Paths,
-				Target:    b.Target,
-				Overwrite: b.Overwrite,
-				DryRun:    b.DryRun,
-				Pattern:   b.Pattern,
-				ReadData:  b.ReadData,
-				Subset:    b.Subset,
-				WithCache: b.WithCache,
-				All:       b.All,
-				Anyway:    b.Anyway,
-			}},
-	)
+	var items []topics.Item
+	for _, i := range b.Items {
+		items = append(items, topics.Item(i))
+	}
+	groups, err := a.groupsOf(ctx, b.Repository, b.Host)
+	if err != nil {
+		return nil, err
+	}
+	if b.Kind == kindJSON(topics.FindJob) {
+		b.Pattern = search.Pattern(b.Pattern)
+	}
+	q := jobs.Request{Host: in.ID, Kind: topics.JobKind(b.Kind), SourceGroup: b.SourceGroup,
+		Repository: b.Repository,
+		Give:       b.Give,
+		Confirm:    b.Confirm,
+		DryRunJob:  b.DryRunJob,
+		Reason:     b.Reason,
+		Operation: topics.Operation{
+			Items:      items,
+			NoOwners:   b.Owners != nil && !*b.Owners,
+			InPlace:    b.InPlace,
+			Snapshots:  b.Snapshots,
+			From:       b.From,
+			To:         b.To,
+			Snapshot:   b.Snapshot,
+			Paths:      b.Paths,
+			Target:     b.Target,
+			Overwrite:  b.Overwrite,
+			DryRun:     b.DryRun,
+			Pattern:    b.Pattern,
+			IgnoreCase: b.IgnoreCase,
+			Groups:     groups,
+			ReadData:   b.ReadData,
+			Subset:     b.Subset,
+			WithCache:  b.WithCache,
+			All:        b.All,
+			Anyway:     b.Anyway,
+		}.WithDrill(topics.JobKind(b.Kind), topics.Drill{Files: b.Files, Bytes: b.Bytes, Seed: b.Seed, Full: b.Full, Keep: b.Keep})}
+	if q.Kind == topics.DrillJob {
+		return a.askDrill(ctx, q)
+	}
+	j, _, err := a.Jobs.Start(ctx, session.Of(ctx).Actor(), q)
 	if err != nil {
 		return nil, err
 	}
 	out := &jobRefOut{}
 	out.Body.ID, out.Body.State = j.ID, j.State
+	if j.Kind == topics.RestoreJob && j.Operation.V != nil {
+		h, err := a.Store.Host(ctx, j.Host)
+		if err != nil {
+			return nil, err
+		}
+		out.Body.Note = restores.Limits(h, *j.Operation.V)
+	}
 	return out, nil
 }
 
@@ -130,6 +189,7 @@ type jobJSON struct {
 	Did           string              `json:"did" doc:"what it really did, in words; empty until it ended, and where reason says it"`
 	SavedFiles    *uint64             `json:"saved_files" doc:"how many files a backup saved; null until it ended, and for any other kind"`
 	RequestedBy   string              `json:"requested_by"`
+	GivenBy       string              `json:"given_by" doc:"who gave the host the repository for this job alone; empty if the host has it"`
 	CancelAsked   bool                `json:"cancel_asked"`
 	Stalled       bool                `json:"stalled" doc:"it runs, and has done nothing for long"`
 	Silence       *silenceJSON        `json:"silence" doc:"how long a running job has done nothing; null while it does something"`
@@ -146,6 +206,7 @@ type jobJSON struct {
 	Operation     *topics.Operation   `json:"operation" doc:"what was asked for, null for a backup"`
 	Summary       *topics.Summary     `json:"summary" doc:"of a backup, else null"`
 	Result        *topics.Result      `json:"result" doc:"of any other kind; what it found out in full is its report"`
+	Restore       *topics.Restored    `json:"restore" doc:"of a restore that ended: what came, or would; else null"`
 	QueuedAt      *time.Time          `json:"queued_at"`
 	StartedAt     *time.Time          `json:"started_at"`
 	FinishedAt    *time.Time          `json:"finished_at"`
@@ -166,11 +227,14 @@ type silenceJSON struct {
 // as it may at once; "repository", one that has to be alone there, or those before it;
 // "limit", when as many run as may in all or in the repository; "plan", while what to
 // remove is being decided; "host-disk", until there is space again on its host's disk;
+// "plane-disk", until there is on the control plane's;
 // "twins", until somebody has said which of two machines with the host's identity stays;
+// "unconfirmed", until its host is confirmed after the control plane was restored from a copy;
+// "unheard", until every host has told what it did since that copy, or ten minutes went by;
 // "making", until the repository is made: the job that does, or that is in the way, or the
 // last that could not.
 type waitingJSON struct {
-	Reason protocol.Wait `json:"reason" enum:"host,host-disk,job,busy,repository,limit,plan,twins,making"`
+	Reason protocol.Wait `json:"reason" enum:"host,host-disk,plane-disk,job,busy,repository,limit,plan,twins,unconfirmed,making,unheard"`
 	Job    topics.JobID  `json:"job" doc:"the job it waits for, or empty"`
 	Text   string        `json:"text" doc:"for people"`
 }
@@ -203,6 +267,7 @@ func (a *API) jobWith(j store.Job, group string, waits map[topics.JobID]protocol
 		Repository:    j.Repository,
 		State:         j.State,
 		RequestedBy:   j.RequestedBy,
+		GivenBy:       j.GivenBy,
 		CancelAsked:   j.CancelAsked,
 		Cause:         j.Cause,
 		Message:       j.Message,
@@ -216,10 +281,13 @@ func (a *API) jobWith(j store.Job, group string, waits map[topics.JobID]protocol
 		QueuedAt:      base.JSONTime(j.QueuedAt),
 		StartedAt:     base.JSONTime(j.StartedAt),
 		FinishedAt:    base.JSONTime(j.FinishedAt),
-		SavedFiles:    jobs.SavedFiles(j),
+		SavedFiles:    outcome.SavedFiles(j),
 		NotAfter:      base.JSONTime(j.NotAfter),
 	}
-	did := jobs.What(j)
+	if r := j.Result.V; r != nil {
+		out.Restore = r.Restore
+	}
+	did := outcome.Of(j)
 	out.DryRun, out.Did = did.DryRun, did.Text
 	silence, stalled := a.Silent(j)
 	if out.Stalled = stalled; silence.For >= time.Minute {
@@ -263,15 +331,24 @@ func (a *API) GetReport(ctx context.Context, in *jobIn) (*reportOut, error) {
 			Keys:      []topics.Key{},
 			Locks:     []topics.Lock{},
 			Matches:   []topics.Match{},
+			Proofs:    []topics.Proof{},
 			Changes:   []topics.Change{},
+			Planned:   []topics.Planned{},
+			Failures:  []topics.Failure{},
 		},
+	}
+	if base.NamesFiles(j.Kind) && !session.Of(ctx).May(rights.Find) {
+		return nil, a.lacks(ctx, rights.Find)
 	}
 	for _, p := range parts {
 		out.Body.Snapshots = append(out.Body.Snapshots, p.Snapshots...)
 		out.Body.Keys = append(out.Body.Keys, p.Keys...)
 		out.Body.Locks = append(out.Body.Locks, p.Locks...)
 		out.Body.Matches = append(out.Body.Matches, p.Matches...)
+		out.Body.Proofs = append(out.Body.Proofs, p.Proofs...)
 		out.Body.Changes = append(out.Body.Changes, p.Changes...)
+		out.Body.Planned = append(out.Body.Planned, p.Planned...)
+		out.Body.Failures = append(out.Body.Failures, p.Failures...)
 	}
 	return out, err
 }
@@ -284,7 +361,10 @@ type reportJSON struct {
 	Keys      []topics.Key      `json:"keys" nullable:"false"`
 	Locks     []topics.Lock     `json:"locks" nullable:"false"`
 	Matches   []topics.Match    `json:"matches" nullable:"false"`
+	Proofs    []topics.Proof    `json:"proofs" nullable:"false" doc:"of a drill, those that were not proven first"`
 	Changes   []topics.Change   `json:"changes" nullable:"false"`
+	Planned   []topics.Planned  `json:"planned" nullable:"false" doc:"of a restore's dry run: what would happen to each file, 10,000 at most"`
+	Failures  []topics.Failure  `json:"failures" nullable:"false" doc:"of a restore: what did not come back, and why; 10,000 at most"`
 }
 
 type listJobsIn struct {

@@ -9,6 +9,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 type deleteHostIn struct {
@@ -134,7 +135,7 @@ func (a *API) ListRemoved(ctx context.Context, _ *struct{}) (*list1[removedJSON]
 }
 
 func removedOf(r store.Removed) removedJSON {
-	return removedJSON{Kind: r.Kind, ID: r.ID, Name: r.Name, RemovedAt: time.UnixMilli(r.At).UTC(), RemovedBy: r.By,
+	return removedJSON{Kind: r.Kind, ID: r.ID, Name: r.Name, RemovedAt: words.At(r.At).UTC(), RemovedBy: r.By,
 		Until: removal.Until(r).UTC(), Snapshots: r.Snapshots, Repository: topics.RepositoryID(r.Repository)}
 }
 

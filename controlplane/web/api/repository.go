@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -91,6 +92,8 @@ type repositoryJSON struct {
 	Reason string      `json:"reason" doc:"why, in a sentence"`
 	Since  *time.Time  `json:"since" doc:"since when; of a healthy one, when it was last opened; null if that is not known"`
 
+	Unreadable []string `json:"unreadable" nullable:"false" enum:"url,password,env,maintenance" doc:"secrets to enter again"`
+
 	Ready            bool         `json:"ready" doc:"a job has found or made it, at any host's place"`
 	Snapshots        int          `json:"snapshots"`
 	ForeignSnapshots int          `json:"foreign_snapshots" doc:"of them, those no job of ours made"`
@@ -131,7 +134,7 @@ func credentialOutOf(env map[string]topics.Secret) credentialOut {
 
 func (a *API) repositoryOf(ctx context.Context, r store.Repository, k base.Known, said []health.Verdict) (repositoryJSON, error) {
 	access, err := a.Store.RepositoryAccess(ctx, r.ID)
-	if err != nil {
+	if err != nil && !errors.As(err, new(*store.UnreadableError)) {
 		return repositoryJSON{}, err
 	}
 	_, env := location.SplitLogin(access.URL, access.Env)
@@ -141,6 +144,7 @@ func (a *API) repositoryOf(ctx context.Context, r store.Repository, k base.Known
 		Location:         r.Location,
 		Everyday:         credentialOutOf(env),
 		Pinned:           []pinnedJSON{},
+		Unreadable:       append([]string{}, access.Unread...),
 		Making:           []makingJSON{},
 		Keeper:           r.Keeper,
 		AppendOnly:       r.AppendOnly,

@@ -152,6 +152,7 @@ type createMaintenanceIn struct {
 		Kind string        `json:"kind" enum:"forget,prune,check"`
 		Host topics.HostID `json:"host,omitempty" doc:"only without a keeper: the host to run on, which then needs the right to delete"`
 		Plan string        `json:"plan,omitempty" doc:"forget: the hash of a held plan to approve and carry out; needs admin"`
+		Give bool          `json:"give_repository,omitempty" doc:"the host gets a repository that it does not have, for this; needs admin"`
 	}
 }
 
@@ -161,7 +162,7 @@ type createMaintenanceIn struct {
 // the others go on; the first time, a job that removes nothing else fails with the
 // cause review.
 func (a *API) CreateMaintenance(ctx context.Context, in *createMaintenanceIn) (*jobRefOut, error) {
-	id, err := a.AskMaintenance(ctx, in.ID, topics.JobKind(in.Body.Kind), in.Body.Host, in.Body.Plan)
+	id, err := a.AskMaintenance(ctx, in.ID, topics.JobKind(in.Body.Kind), in.Body.Host, in.Body.Plan, in.Body.Give)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/store/slotlog"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 type scheduleJSON struct {
@@ -57,7 +58,7 @@ func (a *API) scheduleOf(st schedule.Standing) scheduleJSON {
 	for i, h := range st.Held {
 		j.Held[i] = heldSlotJSON{
 			SourceGroup: h.GroupName,
-			Slot:        time.UnixMilli(h.Slot).UTC(),
+			Slot:        words.At(h.Slot).UTC(),
 			Since:       h.Start.UTC(),
 			Reason:      h.Wait,
 			Job:         h.Job,
@@ -186,7 +187,7 @@ func (a *API) ScheduleSlots(ctx context.Context, in *slotsIn) (*list1[slotJSON],
 	rows, err := a.Schedules.Slots(ctx, in.ID, in.Name, page)
 	out := make([]slotJSON, len(rows))
 	for i, r := range rows {
-		out[i] = slotJSON{Slot: time.UnixMilli(r.Slot).UTC(), SourceGroup: r.GroupName, Outcome: r.Outcome, Reason: base.SlotReason(r)}
+		out[i] = slotJSON{Slot: words.At(r.Slot).UTC(), SourceGroup: r.GroupName, Outcome: r.Outcome, Reason: base.SlotReason(r)}
 		if r.Job != "" {
 			out[i].Job = &r.Job
 		}

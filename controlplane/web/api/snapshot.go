@@ -7,13 +7,15 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 type snapshotJSON struct {
 	ID         string              `json:"id"`
 	Repository topics.RepositoryID `json:"repository"`
 	Job        topics.JobID        `json:"job"`
-	Time       *time.Time          `json:"time"`
+	Time       *time.Time          `json:"time" doc:"by the clock of the host that made it"`
+	TimeOdd    bool                `json:"time_out_of_range" doc:"its time is before 1970 or after 9999; time is the nearest that is not"`
 	Hostname   string              `json:"hostname"`
 	Paths      []string            `json:"paths" nullable:"false"`
 	Tags       []string            `json:"tags" nullable:"false"`
@@ -29,6 +31,7 @@ func snapshotOf(n store.Snapshot) snapshotJSON {
 		Repository: n.Repository,
 		Job:        n.Job,
 		Time:       base.JSONTime(n.Time),
+		TimeOdd:    !words.Believed(n.Time),
 		Hostname:   n.Hostname,
 		Paths:      filled(n.Paths),
 		Tags:       filled(n.Tags),

@@ -9,12 +9,13 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
 )
 
 type userJSON struct {
 	ID        string     `json:"id"`
 	Name      string     `json:"name"`
-	Role      store.Role `json:"role" enum:"viewer,operator,admin"`
+	Role      store.Role `json:"role" enum:"viewer,operator,restorer,admin"`
 	Disabled  bool       `json:"disabled"`
 	Password  bool       `json:"password" doc:"whether they have one yet"`
 	CreatedAt *time.Time `json:"created_at"`
@@ -35,8 +36,6 @@ func userOf(u store.User) userJSON {
 	}
 }
 
-type userOut struct{ Body userJSON }
-
 func (a *API) ListUsers(ctx context.Context, _ *struct{}) (*list1[userJSON], error) {
 	rows, err := a.Store.Users(ctx)
 	out := make([]userJSON, len(rows))
@@ -49,7 +48,7 @@ func (a *API) ListUsers(ctx context.Context, _ *struct{}) (*list1[userJSON], err
 type createUserIn struct {
 	Body struct {
 		Name string     `json:"name"`
-		Role store.Role `json:"role" enum:"viewer,operator,admin"`
+		Role store.Role `json:"role" enum:"viewer,operator,restorer,admin"`
 	}
 }
 
@@ -83,26 +82,70 @@ type userIn struct {
 	ID string `path:"id"`
 }
 
+// leftJSON is what ended with somebody's rights.
+type leftJSON struct {
+	Kept      bool           `json:"kept" doc:"the credentials were made those of whoever asked, and not revoked"`
+	Tokens    []programJSON  `json:"tokens" doc:"API tokens of theirs"`
+	Consumers []string       `json:"consumers" doc:"MQTT consumers of theirs, by name"`
+	Jobs      []topics.JobID `json:"jobs" doc:"jobs of theirs that waited and were cancelled"`
+}
+
+type programJSON struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+func leftOf(l people.Left) leftJSON {
+	out := leftJSON{Kept: l.Kept, Tokens: []programJSON{}, Consumers: []string{}, Jobs: []topics.JobID{}}
+	for _, t := range l.Tokens {
+		out.Tokens = append(out.Tokens, programJSON{ID: t.ID, Name: t.Name})
+	}
+	for _, u := range l.Consumers {
+		out.Consumers = append(out.Consumers, u.Name)
+	}
+	for _, j := range l.Jobs {
+		out.Jobs = append(out.Jobs, j.ID)
+	}
+	return out
+}
+
+// changedUserJSON is a person as they are now, and what they lost.
+type changedUserJSON struct {
+	userJSON
+	Left leftJSON `json:"left" doc:"what ended with rights that they lost"`
+}
+
+type changedUserOut struct{ Body changedUserJSON }
+
 type changeUserIn struct {
 	ID   string `path:"id"`
 	Body struct {
-		Role     store.Role `json:"role,omitempty" enum:"viewer,operator,admin"`
-		Disabled *bool      `json:"disabled,omitempty"`
+		Role     store.Role `json:"role,omitempty" enum:"viewer,operator,restorer,admin"`
+		Disabled *bool      `json:"disabled,omitempty" doc:"true also revokes their API tokens and MQTT consumers"`
+		Keep     *bool      `json:"keep,omitempty" doc:"true makes these yours and does not revoke them"`
 		Zone     *string    `json:"zone,omitempty" doc:"in which pages show them moments: an IANA name, browser or server"`
 	}
 }
 
-func (a *API) ChangeUser(ctx context.Context, in *changeUserIn) (*userOut, error) {
-	change := people.Input{Disabled: in.Body.Disabled, Zone: in.Body.Zone}
+func (a *API) ChangeUser(ctx context.Context, in *changeUserIn) (*changedUserOut, error) {
+	change := people.Input{Disabled: in.Body.Disabled, Zone: in.Body.Zone, Keep: in.Body.Keep}
 	if in.Body.Role != "" {
 		change.Role = &in.Body.Role
 	}
-	u, err := a.People.Change(ctx, session.Of(ctx).Name, in.ID, change)
-	return &userOut{userOf(u)}, problem.Saving("user", err)
+	u, left, err := a.People.Change(ctx, session.Of(ctx).Maker(), in.ID, change)
+	return &changedUserOut{changedUserJSON{userJSON: userOf(u), Left: leftOf(left)}}, problem.Saving("user", err)
 }
 
-func (a *API) DeleteUser(ctx context.Context, in *userIn) (*struct{}, error) {
-	return nil, a.People.Remove(ctx, session.Of(ctx).Name, in.ID)
+type deleteUserIn struct {
+	ID   string `path:"id"`
+	Keep bool   `query:"keep" doc:"make their API tokens and MQTT consumers yours, and do not revoke them"`
+}
+
+type leftOut struct{ Body leftJSON }
+
+func (a *API) DeleteUser(ctx context.Context, in *deleteUserIn) (*leftOut, error) {
+	left, err := a.People.Remove(ctx, session.Of(ctx).Maker(), in.ID, in.Keep)
+	return &leftOut{leftOf(left)}, problem.Saving("user", err)
 }
 
 type passwordLinkOut struct{ Body passwordLinkJSON }

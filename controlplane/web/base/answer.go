@@ -54,7 +54,8 @@ func ProblemOf(err error) *problem.Problem {
 
 // ProblemJSON returns a problem as the API tells it.
 func ProblemJSON(p *problem.Problem) topics.Problem {
-	return topics.Problem{Title: p.Title, Status: StatusOf(p), Detail: p.Detail(), Snapshots: p.Snapshots}
+	return topics.Problem{Title: p.Title, Status: StatusOf(p), Detail: p.Detail(), Snapshots: p.Snapshots, Cause: p.Cause,
+		Command: p.Command, Job: p.Job}
 }
 
 // IsHTMX reports whether a script of our pages sent a request.
@@ -62,8 +63,12 @@ func IsHTMX(r *http.Request) bool { return r.Header.Get("HX-Request") == "true" 
 
 // Forbidden says which role a visitor lacks for a right.
 func Forbidden(v *session.Visitor, r rights.Right) *problem.Problem {
+	has := v.Name + " has the role " + string(v.Role)
+	if why := v.Lowered(); why != "" {
+		has += " (" + why + ")"
+	}
 	return &problem.Problem{Kind: problem.Forbidden, Title: "You may not do this",
-		Say: "It needs the role " + string(rights.Least(r)) + "; " + v.Name + " has the role " + string(v.Role) + ".",
+		Say: "It needs the role " + string(rights.Least(r)) + "; " + has + ".",
 		Do:  "Ask an administrator, or sign in as somebody who may."}
 }
 

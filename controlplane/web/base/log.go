@@ -9,6 +9,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // JSONTime is a time in JSON, null for none.
@@ -16,7 +17,7 @@ func JSONTime(ms int64) *time.Time {
 	if ms == 0 {
 		return nil
 	}
-	t := time.UnixMilli(ms).UTC()
+	t := words.At(ms).UTC()
 	return &t
 }
 

@@ -23,6 +23,12 @@ import (
 	"github.com/restic-manager/restic-manager/words"
 )
 
+// NamesFiles reports whether what jobs of a kind found out names files of hosts or snapshots,
+// which is for those who may search.
+func NamesFiles(k topics.JobKind) bool {
+	return k == topics.FindJob || k == topics.DiffJob || k == topics.RestoreJob || k == topics.DrillJob
+}
+
 type heldKey struct{}
 
 // held keeps how the fleet was when a request first asked.
@@ -48,12 +54,7 @@ func (p *Parts) Moment(ctx context.Context) (*fleet.Moment, error) {
 }
 
 // At is a moment that a row holds, the zero time for zero.
-func At(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms)
-}
+func At(ms int64) time.Time { return words.At(ms) }
 
 // Host finds a host by the ID in the address.
 func (p *Parts) Host(ctx context.Context, id topics.HostID) (store.Host, error) {
@@ -73,6 +74,12 @@ func System(h store.Host) string {
 		return h.Platform
 	}
 	return h.OS
+}
+
+// GapWords say that a host could not tell again all that it did between two moments.
+func GapWords(from, to string) string {
+	return "Between " + from + " and " + to + " jobs may be missing: the control plane was restored from a copy, and this host could not " +
+		"tell them again."
 }
 
 // Revoke refuses a host's agent from now on.
@@ -257,6 +264,7 @@ func (p *Parts) AskMaintenance(
 	kind topics.JobKind,
 	host topics.HostID,
 	plan string,
+	give bool,
 ) (topics.JobID, error) {
 	v := session.Of(ctx)
 	if plan != "" && !v.May(rights.Approve) {
@@ -267,7 +275,7 @@ func (p *Parts) AskMaintenance(
 			return "", err
 		}
 	}
-	return p.Maintenance.Ask(ctx, v.Actor(), id, kind, host, plan)
+	return p.Maintenance.Ask(ctx, v.Actor(), id, kind, host, plan, give)
 }
 
 // WeekdayOf is the day of hours as the API and forms have it.

@@ -12,16 +12,23 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/consumers"
+	"github.com/restic-manager/restic-manager/controlplane/drills"
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
+	"github.com/restic-manager/restic-manager/controlplane/notices"
 	"github.com/restic-manager/restic-manager/controlplane/people"
+	"github.com/restic-manager/restic-manager/controlplane/queries"
 	"github.com/restic-manager/restic-manager/controlplane/removal"
+	"github.com/restic-manager/restic-manager/controlplane/replace"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
+	"github.com/restic-manager/restic-manager/controlplane/self"
 	"github.com/restic-manager/restic-manager/controlplane/sources"
+	"github.com/restic-manager/restic-manager/controlplane/space"
+	"github.com/restic-manager/restic-manager/controlplane/targets"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
@@ -31,12 +38,20 @@ import (
 // Jobs is what is asked of the jobs engine.
 type Jobs interface {
 	Start(ctx context.Context, a jobs.Actor, r jobs.Request) (job store.Job, fresh bool, err error)
-	Again(ctx context.Context, a jobs.Actor, j store.Job) (jobs.Request, error)
+	Again(ctx context.Context, a jobs.Actor, j store.Job, elsewhere bool) (jobs.Request, error)
 	RunAgain(ctx context.Context, a jobs.Actor, id topics.JobID, elsewhere bool) (job store.Job, fresh bool, err error)
 	Cancel(ctx context.Context, actor string, id topics.JobID) error
 	Release(ctx context.Context, actor string, repository topics.RepositoryID) (topics.JobID, error)
 	Making(ctx context.Context, repository topics.RepositoryID) ([]jobs.Making, error)
 	Waits(ctx context.Context, open []store.Job) (map[topics.JobID]protocol.Turn, error)
+	targets.Jobs
+}
+
+// Queries is what hosts are asked while a person waits.
+type Queries interface {
+	Files(ctx context.Context, who jobs.Actor, q queries.FilesQuery) (queries.FilesPage, error)
+	Versions(ctx context.Context, who jobs.Actor, q queries.VersionsQuery) ([]queries.Version, error)
+	Directories(ctx context.Context, who jobs.Actor, host topics.HostID, path string) (queries.DirectoryPage, error)
 }
 
 // Maintenance is what is asked of who looks after repositories.
@@ -50,6 +65,7 @@ type Maintenance interface {
 		kind topics.JobKind,
 		host topics.HostID,
 		approve string,
+		give bool,
 	) (topics.JobID, error)
 }
 
@@ -57,11 +73,17 @@ type Maintenance interface {
 type Config struct {
 	Store       *store.Store
 	Jobs        Jobs
+	Queries     Queries
 	Maintenance Maintenance
 	Hub         *jobs.Hub
 	Presence    *hosts.Presence
 	Bell        *hosts.Bell
-	Fleet       *fleet.Board // nil is one of the server's own
+	Fleet       *fleet.Board  // nil is one of the server's own
+	Notices     *notices.List // nil is an empty one
+	Self        *self.Service // nil copies nothing by itself
+	// Short, if set, reports that the control plane's disk is short of space, so that new
+	// jobs are held.
+	Short func() bool
 	// Changed is told once after each change that somebody saved: which hosts it is
 	// about, none if it belongs to no host. It must not block. Nil rings the bell.
 	Changed func(...topics.HostID)
@@ -94,15 +116,19 @@ type Timing struct {
 	Invitation time.Duration
 	Check      time.Duration // how often a stream asks whether its session still holds; what is changed here, it hears of at once
 	Hash       time.Duration // how long a password waits to be looked at
-	Gap        time.Duration // between two messages of a stream, but for log lines that wait
-	Progress   time.Duration // between two drawings of a list whose jobs only go on
-	Beat       time.Duration // a stream says something at least this often
-	Poll       time.Duration // how often the add-host stream looks, besides when something happened
-	Write      time.Duration // how long one message to a browser may take before it is given up
-	Answer     time.Duration // how long an ordinary request may take to be read, and its answer to be written
-	Cleanup    time.Duration // how often sessions that are over are removed
-	Verify     time.Duration // how often all of the audit log's chain is read
-	Stalled    time.Duration // a running job that says nothing for this long is called stalled; 0 is never
+	// Use is how long a request waits until the use of a session is written down; then
+	// it goes on, and that is written later.
+	Use      time.Duration
+	Gap      time.Duration // between two messages of a stream, but for log lines that wait
+	Progress time.Duration // between two drawings of a list whose jobs only go on
+	Beat     time.Duration // a stream says something at least this often
+	Poll     time.Duration // how often the add-host stream looks, besides when something happened
+	Write    time.Duration // how long one message to a browser may take before it is given up
+	Answer   time.Duration // how long an ordinary request may take to be read, and its answer to be written
+	Asking   time.Duration // the same of a request for which a host is asked
+	Cleanup  time.Duration // how often sessions that are over are removed
+	Verify   time.Duration // how often all of the audit log's chain is read
+	Stalled  time.Duration // a running job that says nothing for this long is called stalled; 0 is never
 }
 
 // DefaultTiming is what runs unless a test says otherwise.
@@ -115,12 +141,14 @@ func DefaultTiming() Timing {
 		Invitation: 24 * time.Hour,
 		Check:      5 * time.Second,
 		Hash:       2 * time.Second,
+		Use:        time.Second,
 		Gap:        250 * time.Millisecond,
 		Progress:   time.Second,
 		Beat:       10 * time.Second,
 		Poll:       time.Second,
 		Write:      5 * time.Second,
 		Answer:     30 * time.Second,
+		Asking:     90 * time.Second,
 		Cleanup:    10 * time.Minute,
 		Verify:     time.Hour,
 		Stalled:    10 * time.Minute,
@@ -153,6 +181,12 @@ type Settings struct {
 	Retention store.Retention
 	JobAge    time.Duration // how long jobs are kept after their end; 0 is for ever
 	Limits    protocol.Limits
+
+	Connections [3]int         // at once: of agents, of consumers, of those who have signed in
+	Shared      []netip.Prefix // whose addresses stand for many hosts
+	TCPProxies  []netip.Prefix // that speak the PROXY protocol
+	// Space is when the control plane is short of room on its own disk.
+	Space space.Limits
 }
 
 // Parts are what pages and API work with: the configuration, and the services that
@@ -165,15 +199,18 @@ type Parts struct {
 	Repositories *repositories.Service
 	Sources      *sources.Service
 	Removal      *removal.Service
+	Replacing    *replace.Service
 	HostSettings *hosts.Settings
 	Schedules    *schedule.Service
+	Drills       *drills.Service
 	People       people.Service    // users and API tokens
 	Credentials  consumers.Service // of MQTT consumers
 }
 
 // newParts fills in what a configuration leaves out, and makes the services.
 func New(c Config) (*Parts, error) {
-	if c.Store == nil || c.Jobs == nil || c.Maintenance == nil || c.Hub == nil || c.Presence == nil || c.Bell == nil || c.Desk == nil ||
+	if c.Store == nil || c.Jobs == nil || c.Queries == nil ||
+		c.Maintenance == nil || c.Hub == nil || c.Presence == nil || c.Bell == nil || c.Desk == nil ||
 		c.Log == nil {
 		return nil, errors.New("web: a part is missing in the configuration")
 	}
@@ -188,6 +225,12 @@ func New(c Config) (*Parts, error) {
 	}
 	if c.Fleet == nil {
 		c.Fleet = fleet.NewBoard(c.Store, c.Presence, c.Now)
+	}
+	if c.Self == nil {
+		c.Self = &self.Service{Store: c.Store, Keep: self.Kept, Now: c.Now, Log: c.Log}
+	}
+	if c.Notices == nil {
+		c.Notices = &notices.List{}
 	}
 	if c.Changed == nil {
 		c.Changed = func(hosts ...topics.HostID) {
@@ -205,8 +248,11 @@ func New(c Config) (*Parts, error) {
 		Repositories: &repositories.Service{Store: c.Store, Jobs: c.Jobs, Online: c.Presence.Reachable, Changed: c.Changed},
 		Sources:      &sources.Service{Store: c.Store, Changed: c.Changed},
 		Removal:      &removal.Service{Store: c.Store, Changed: c.Changed},
+		Replacing:    &replace.Service{Store: c.Store, Desk: c.Desk, Changed: c.Changed},
 		HostSettings: &hosts.Settings{Store: c.Store, Changed: c.Changed},
-		Schedules:    &schedule.Service{Store: c.Store, Changed: c.Changed, Online: c.Presence.Reachable, Now: c.Now},
+		Drills: &drills.Service{Store: c.Store, Jobs: c.Jobs, Online: c.Presence.Reachable, Changed: c.Changed, Log: c.Log,
+			Now: c.Now},
+		Schedules: &schedule.Service{Store: c.Store, Changed: c.Changed, Online: c.Presence.Reachable, Now: c.Now},
 	}
 	p.Sessions = session.New(c.Store, c.Log, c.Now, session.Timing{
 		Idle:  c.Timing.Idle,
@@ -214,6 +260,7 @@ func New(c Config) (*Parts, error) {
 		Touch: c.Timing.Touch,
 		Link:  c.Timing.Link,
 		Hash:  c.Timing.Hash,
+		Write: c.Timing.Use,
 	})
 	// Whose rights change, their open streams end before the method returns.
 	p.People = people.Service{
@@ -240,7 +287,7 @@ func New(c Config) (*Parts, error) {
 // with the server, and with [ErrOut] when the visitor may not listen any more.
 func (p *Parts) Begin(r *http.Request) (ctx context.Context, end func(), err error) {
 	v := session.Of(r.Context())
-	return p.Streams.Begin(r, func(ctx context.Context) bool { return p.Sessions.Still(ctx, v) })
+	return p.Streams.Begin(r, v.Key(), func(ctx context.Context) bool { return p.Sessions.Still(ctx, v) })
 }
 
 // Connections counts the open connections of a consumer.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/permits"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/sources"
@@ -65,12 +66,28 @@ func cure(r *views.Remedy, c jobs.Cure, t told, who *session.Visitor) {
 	case c == jobs.CureCheck:
 		link(rights.See, "Open the repository", repository)
 	case c == jobs.CureElsewhere:
-		r.Elsewhere = who.May(rights.Restore)
+		r.Elsewhere = t.elsewhere
 	case c == jobs.CureRestore:
 		link(rights.Restore, "Restore again", host+"/operations")
+	case (c == jobs.CurePreview || c == jobs.CureFiles) && t.draft == "":
+		link(rights.Restore, "Choose files again", views.RestoreNewURL(string(t.Repository), t.firstSnapshot(), "", ""))
+	case c == jobs.CurePreview:
+		link(rights.Restore, "Preview again", views.DraftURL(t.draft, views.RestoreReview))
+	case c == jobs.CureFiles:
+		link(rights.Restore, "Back to the files", views.DraftURL(t.draft, views.RestoreFiles))
 	case c == jobs.CurePlan:
 		link(rights.See, "Look at the plan", repository+"/retention")
 	}
+}
+
+// firstSnapshot is the snapshot of a restore, the first one if there are several.
+func (t told) firstSnapshot() string {
+	if o := t.Operation.V; o != nil {
+		for _, i := range o.Basket() {
+			return i.Snapshot
+		}
+	}
+	return ""
 }
 
 // unreadable lists what a backup could not read, if its agent named all of it.
@@ -91,31 +108,24 @@ func allowing(t told) string {
 			last = text
 		}
 	}
-	m, what := t.Message, "show"
-	switch {
+	command := func(verb string, what ...string) string { return permits.Command(t.host, verb, what...) }
+	switch m := t.Message; {
 	case strings.Contains(m, "allow-repository"):
-		what = "allow-repository " + shell(t.repository.Location)
+		return command("allow-repository", t.repository.Location)
 	case strings.Contains(m, "has no hook") && last != "":
-		what = "allow-hook " + shell(last) + " /path/to/the/program"
+		program := "/path/to/the/program"
+		if t.host.OS == "windows" {
+			program = `C:\path\to\the\program.exe`
+		}
+		return command("allow-hook", last, program)
 	case strings.Contains(m, "lets backups read") && last != "":
-		what = "allow-backup " + shell(last)
+		return command("allow-backup", last)
 	case strings.Contains(m, "lets restores write") && t.Operation.V != nil && t.Operation.V.Target != "":
-		what = "allow-restore " + shell(t.Operation.V.Target)
+		return command("allow-restore", t.Operation.V.Target)
 	case strings.Contains(m, "does not allow "+string(t.Kind)):
-		what = "allow-operation " + string(t.Kind)
+		return command("allow-operation", string(t.Kind))
 	}
-	return "restic-manager-agent policy " + what + " --state /var/lib/restic-manager-agent"
-}
-
-// shell quotes a word for a shell, if it has to be.
-func shell(word string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-:@%+=", r)
-	}
-	if word != "" && strings.TrimFunc(word, plain) == "" {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	return command("show")
 }
 
 // UnlockAndRunAgain has stale locks removed from a job's repository and asks for the job

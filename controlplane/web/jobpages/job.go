@@ -1,6 +1,7 @@
 package jobpages
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,9 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/outcome"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/restores"
 	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
@@ -30,6 +33,8 @@ type told struct {
 	host       store.Host
 	group      store.SourceGroup
 	repository store.Repository
+	elsewhere  bool   // the same restore may be asked for into a new folder
+	draft      string // the visitor's, of which it is a restore or a dry run; "" if there is none
 	newest     string // the newest snapshot of its group, of a backup that made far less of one than usual
 }
 
@@ -44,6 +49,17 @@ func (s *Pages) tell(ctx context.Context, j store.Job) (told, error) {
 	}
 	if t.repository, err = s.Store.Repository(ctx, j.Repository); err != nil {
 		return t, fmt.Errorf("repository of job %s: %w", j.ID, err)
+	}
+	if user := session.Of(ctx).UserID; user != "" && j.Kind == topics.RestoreJob && j.State.Ended() {
+		list, err := s.Store.Drafts().List(ctx, user)
+		if err != nil {
+			return t, err
+		}
+		for _, d := range list {
+			if b := d.Body.V; b.Ran == j.ID || b.DryRun == j.ID {
+				t.draft = d.ID
+			}
+		}
 	}
 	if j.Cause != topics.CauseFewerFiles {
 		return t, nil
@@ -153,12 +169,23 @@ func (s *Pages) jobView(ctx context.Context, t told) (views.Job, error) {
 		Kind: string(j.Kind), HostID: string(j.Host), Host: t.host.Name,
 		Group: t.group.Name, Repository: t.repository.Name, AtWord: "Asked for", At: s.When(j.QueuedAt),
 		By: layout.AskedBy(j), Ended: ended, CanCancel: !ended && !j.CancelAsked && who.May(rights.Cancel)}
-	did := jobs.What(j)
+	did := outcome.Of(j)
 	v.Status, v.DryRun, v.Did = layout.JobStatus(j), did.DryRun, did.Text
 	if ended {
 		if err := s.mayRunAgain(ctx, &v, j, t.host); err != nil {
 			return v, err
 		}
+		_, err := s.Jobs.Again(ctx, who.Actor(), j, true)
+		t.elsewhere = j.Kind == topics.RestoreJob && err == nil
+		if j.Kind == topics.RestoreJob && who.May(rights.Restore) {
+			v.Next = t.next()
+			if err := s.writing(ctx, &v, t); err != nil {
+				return v, err
+			}
+		}
+	}
+	if j.GivenBy != "" {
+		v.Facts = append(v.Facts, views.Fact{Name: "Repository given for this job by", Value: j.GivenBy})
 	}
 	if j.StartedAt > 0 {
 		v.AtWord, v.At = "Started", s.When(j.StartedAt)
@@ -236,6 +263,57 @@ func (s *Pages) jobView(ctx context.Context, t told) (views.Job, error) {
 	return v, nil
 }
 
+// next is what whoever restores goes on with, once it has ended well: from a dry run to the
+// restore, and from a restore to further files.
+func (t told) next() views.Link {
+	ended := t.State == topics.Succeeded || t.State == topics.Warnings
+	dry := t.Operation.V != nil && t.Operation.V.DryRun
+	switch {
+	case !ended || dry && t.draft == "":
+	case dry:
+		return views.Link{Text: "Go on to the restore", URL: views.DraftURL(t.draft, views.RestoreReview)}
+	case t.draft != "":
+		return views.Link{Text: "Restore more", URL: views.DraftURL(t.draft, views.RestoreFiles)}
+	case t.repository.RemovedAt == 0:
+		return views.Link{Text: "Restore more", URL: views.RestoreNewURL(string(t.Repository), t.firstSnapshot(), "", "")}
+	}
+	return views.Link{}
+}
+
+// writing offers the restore of a dry run that is of no draft of the visitor's, as one that
+// was asked for by the API or the CLI.
+func (s *Pages) writing(ctx context.Context, v *views.Job, t told) error {
+	o, r := t.Operation.V, t.Result.V
+	if o == nil || !o.DryRun || t.draft != "" || !v.CanRunAgain || r == nil || r.Restore == nil ||
+		t.State != topics.Succeeded && t.State != topics.Warnings {
+		return nil
+	}
+	q := byDryRun(t.Job, "")
+	files := cmp.Or(r.Restore.Files, r.Restore.Folders)
+	_, err := restores.Preview(ctx, s.Store, s.Presence, s.Now(), restores.Wish{Host: t.host, Repository: t.Repository, Place: t.Place,
+		Operation: *o, DryRun: t.ID})
+	var stale *restores.StaleError
+	switch {
+	case errors.As(err, &stale):
+		v.Facts = append(v.Facts, views.Fact{Name: "No restore goes by it any more", Value: stale.Why})
+		return nil
+	case err != nil || files == 0:
+		return err
+	}
+	v.Write = &views.Write{Text: "Restore " + words.Count(r.Restore.Files, "file", "files") + ", " + words.Bytes(r.Restore.Bytes)}
+	if err := restores.Confirm(t.host, q.Operation, ""); err != nil {
+		v.Write.Confirm = t.host.Name
+	}
+	return nil
+}
+
+// byDryRun is the request for what a dry run tried.
+func byDryRun(j store.Job, confirm string) jobs.Request {
+	q := jobs.Request{Host: j.Host, Kind: j.Kind, Repository: j.Repository, Operation: *j.Operation.V, DryRunJob: j.ID, Confirm: confirm}
+	q.Operation.DryRun, q.Operation.Confined, q.Operation.Preview = false, false, nil
+	return q
+}
+
 // noRoom says of a job that its host's disk is full, and what to do.
 func (s *Pages) noRoom(j store.Job, host string) *views.Waiting {
 	_, disk := s.Presence.Room(j.Host)
@@ -249,13 +327,13 @@ func (s *Pages) noRoom(j store.Job, host string) *views.Waiting {
 
 // mayRunAgain fills in whether the job can be asked for again, and why not.
 func (s *Pages) mayRunAgain(ctx context.Context, v *views.Job, j store.Job, h store.Host) error {
-	_, err := s.Jobs.Again(ctx, session.Of(ctx).Actor(), j)
+	_, err := s.Jobs.Again(ctx, session.Of(ctx).Actor(), j, false)
 	var role *jobs.RoleError
 	switch {
 	case err == nil:
 		v.CanRunAgain = true
 	case errors.As(err, &role): // what a role may not do is not offered
-	case errors.Is(err, jobs.ErrForbidden):
+	case errors.Is(err, jobs.ErrForbidden) && !errors.Is(err, jobs.ErrNotPinned):
 		v.NotAgain = views.Forbidden(h.Name, h.Policy)
 	default:
 		p := base.ProblemOf(err)
@@ -270,6 +348,10 @@ func (s *Pages) mayRunAgain(ctx context.Context, v *views.Job, j store.Job, h st
 func (s *Pages) runningView(v *views.Job, j store.Job) {
 	p, ok := s.Hub.Progress(j.ID)
 	v.Progress = &views.Progress{Percent: -1, Headline: "restic is starting"}
+	read := "read"
+	if j.Kind == topics.RestoreJob {
+		read = "written"
+	}
 	if ok {
 		v.Files = p.CurrentFiles
 		v.Facts = append(v.Facts, views.Fact{Name: "Unreadable items", Value: words.Number(p.Errors)})
@@ -278,7 +360,7 @@ func (s *Pages) runningView(v *views.Job, j store.Job) {
 			v.Progress.Amount = words.Bytes(p.TotalBytes) + " found so far"
 		} else {
 			v.Progress = &views.Progress{Percent: words.Percent(p.BytesDone, p.TotalBytes),
-				Amount: words.BytesOf(p.BytesDone, p.TotalBytes) + " read",
+				Amount: words.BytesOf(p.BytesDone, p.TotalBytes) + " " + read,
 				Files:  words.Number(p.FilesDone) + " of " + words.Count(p.TotalFiles, "file", "files"), Left: layout.Left(p)}
 			if v.Progress.Left != "" {
 				v.Progress.Ends = views.NewWhen(s.Now().Add(time.Duration(p.SecondsLeft)*time.Second), s.Now())
@@ -307,6 +389,7 @@ func (s *Pages) endedView(v *views.Job, t told, who *session.Visitor) {
 		v.Facts = append(v.Facts, views.Fact{Name: "restic", Value: layout.Said(j.ResticVersion)})
 	}
 	if j.SnapshotID != "" {
+		v.Restore = views.RestoreNewURL(string(j.Repository), j.SnapshotID, "", "")
 		v.Figures = append(v.Figures, views.Figure{Name: "Snapshot", Value: layout.Short(j.SnapshotID), Mono: true})
 	}
 	if j.ExitCode.Valid {

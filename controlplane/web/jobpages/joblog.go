@@ -8,6 +8,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/words"
 )
 
@@ -57,6 +58,8 @@ func (s *Pages) dropped(j store.Job, at string) string {
 	when := "The log was removed on " + at
 	r := s.Settings.Retention
 	switch age := base.At(j.LogDroppedAt).Sub(base.At(j.FinishedAt)); {
+	case j.Kind == topics.FindJob && age >= store.SearchAge:
+		return when + ": what a search found is kept, with its log, for " + words.Span(store.SearchAge) + " after it has ended."
 	case r.Age > 0 && age >= r.Age:
 		return when + ": logs are kept for " + words.Span(r.Age) + " after a job has ended."
 	case r.Bytes > 0:

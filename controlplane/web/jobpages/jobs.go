@@ -16,6 +16,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/outcome"
 	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
@@ -267,7 +268,7 @@ func (s *Pages) jobLine(j store.Job, q *base.Queue, who *session.Visitor) views.
 	v := views.JobLine{
 		ID:        string(j.ID),
 		Kind:      string(j.Kind),
-		DryRun:    jobs.What(j).DryRun,
+		DryRun:    outcome.Of(j).DryRun,
 		Group:     q.Groups[j.SourceGroup],
 		HostID:    string(j.Host),
 		Host:      q.Host(j.Host),
@@ -302,7 +303,7 @@ func (s *Pages) jobLine(j store.Job, q *base.Queue, who *session.Visitor) views.
 			v.Took = words.Span(d)
 		}
 	default:
-		v.Result = outcome(j)
+		v.Result = cameTo(j)
 		if j.StartedAt > 0 {
 			v.Took = words.Duration(time.Duration(j.FinishedAt-j.StartedAt) * time.Millisecond)
 		}
@@ -314,9 +315,9 @@ func (s *Pages) jobLine(j store.Job, q *base.Queue, who *session.Visitor) views.
 	return v
 }
 
-// outcome is what became of a job that ended, in half a line.
-func outcome(j store.Job) string {
-	did := jobs.What(j).Text
+// cameTo is what became of a job that ended, in half a line.
+func cameTo(j store.Job) string {
+	did := outcome.Of(j).Text
 	switch {
 	case j.State == topics.Succeeded:
 		return did
@@ -366,10 +367,18 @@ func (s *Pages) waiting(j store.Job, q *base.Queue) wait {
 	case protocol.WaitTwins:
 		w.short, w.text = "two machines, one identity", "Starts when somebody says which of two machines stays this host"
 		w.link = views.Link{Text: "Decide on the page of the host", URL: views.HostURL(string(j.Host))}
+	case protocol.WaitUnconfirmed:
+		w.short = "host is not confirmed"
+		w.text = "Starts when an administrator has confirmed the host, as the control plane was restored from a copy"
 	case protocol.WaitDisk:
 		w.short, w.text = "no space on the host", layout.NoRoom
+	case protocol.WaitPlane:
+		w.short, w.text = "no space on the server", layout.NoRoomHere
 	case protocol.WaitMaking:
 		w.short, w.text = "repository is being made", making(turn.For, other)
+	case protocol.WaitUnheard:
+		w.short = "hosts have not told yet"
+		w.text = "Starts when every host has told what it did since the copy that the control plane was restored from, or ten minutes after"
 	case protocol.WaitPlan:
 		w.short, w.text = "being planned", "Starts when the repository was listed and what goes is decided"
 	case protocol.WaitLimit:

@@ -9,6 +9,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/rights"
+	"github.com/restic-manager/restic-manager/controlplane/search"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
@@ -33,7 +34,7 @@ func (s *Pages) RunOnRepository(w http.ResponseWriter, r *http.Request) error {
 	}
 	q := jobs.Request{Host: host, Kind: topics.JobKind(r.PostForm.Get("kind")), Repository: id}
 	q.Operation = operationOf(q.Kind, r.PostForm)
-	if err := session.Of(ctx).Actor().Lacks(rights.OfJob(q.Kind, q.Operation)); err != nil {
+	if err := session.Of(ctx).Actor().Lacks(rights.Of(rights.Job{Kind: q.Kind, Operation: q.Operation})); err != nil {
 		return err
 	}
 	if q.Operation.All && r.PostForm.Get("confirm") != row.Name {
@@ -96,6 +97,10 @@ func (s *Pages) start(w http.ResponseWriter, r *http.Request, q jobs.Request) er
 	if q.Kind == topics.BackupJob {
 		return problem.NoPage // on its host's page
 	}
+	q.Give = r.PostForm.Get(layout.Give) != ""
+	if q.Kind == topics.RestoreJob {
+		q.Confirm, q.DryRunJob = r.PostForm.Get("confirm"), topics.JobID(r.PostForm.Get("dry_run_job"))
+	}
 	j, _, err := s.Jobs.Start(r.Context(), session.Of(r.Context()).Actor(), q)
 	if err != nil {
 		return err
@@ -122,9 +127,12 @@ func operationOf(kind topics.JobKind, f url.Values) topics.Operation {
 			Target:    strings.TrimSpace(f.Get("target")),
 			Overwrite: f.Get("overwrite"),
 			DryRun:    yes("dry_run"),
+			NoOwners:  yes("no_owners"),
+			InPlace:   yes("in_place"),
 		}
 	case topics.FindJob:
-		return topics.Operation{Pattern: f.Get("pattern")}
+		return topics.Operation{Pattern: search.Pattern(f.Get("pattern")), Snapshots: strings.Fields(f.Get("snapshots")),
+			IgnoreCase: yes("ignore_case")}
 	case topics.CheckJob:
 		return topics.Operation{ReadData: yes("read_data"), Subset: strings.TrimSpace(f.Get("subset")), WithCache: yes("with_cache")}
 	case topics.PruneJob:

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/outcome"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
@@ -18,19 +20,46 @@ import (
 	"github.com/restic-manager/restic-manager/words"
 )
 
-// pageRows is how many rows of what a job found out its page shows.
-const pageRows = 500
+// firstRows is how many rows of a list of what a job found out its own page shows.
+const firstRows = 100
 
-// resultView fills in what a job that is no backup was asked for and found out.
+// resultView fills in what a job that is no backup was asked for and found out: of each
+// list its first page.
 func (s *Pages) resultView(ctx context.Context, v *views.Job, j store.Job) error {
+	return s.results(ctx, v, j, part{page: 1})
+}
+
+// results is resultView for a page of the list that has its own.
+func (s *Pages) results(ctx context.Context, v *views.Job, j store.Job, p part) error {
 	if o := j.Operation.V; o != nil {
 		v.Asked = askedFor(*o)
+	}
+	if j.Kind == topics.FindJob && s.mayName(ctx) {
+		f, err := s.foundView(ctx, j, part{page: 1})
+		if err != nil {
+			return err
+		}
+		v.Found = &f
 	}
 	r := j.Result.V
 	if !j.State.Ended() || r == nil {
 		return nil
 	}
-	v.Figures = append(resultFigures(j.Kind, *r, v.DryRun), v.Figures...)
+	if j.Kind == topics.DiffJob && s.mayName(ctx) {
+		d, err := s.diffView(ctx, j, part{page: 1})
+		if err != nil {
+			return err
+		}
+		v.Diff = &d
+	}
+	if j.Kind == topics.DrillJob && s.mayName(ctx) {
+		p, err := s.proofsView(ctx, j, part{page: 1})
+		if err != nil {
+			return err
+		}
+		v.Proofs = &p
+	}
+	v.Figures = append(resultFigures(j.Kind, *r, v.DryRun, j.State), v.Figures...)
 	if to := r.Restore; to != nil && to.Target != "" && (j.Operation.V == nil || to.Target != j.Operation.V.Target) {
 		v.Facts = append(v.Facts, views.Fact{Name: "The files are in", Value: to.Target, Mono: true})
 	}
@@ -39,10 +68,21 @@ func (s *Pages) resultView(ctx context.Context, v *views.Job, j store.Job) error
 			Value: "none could be written: " + r.NoLock + ". A prune at the same time could have removed what was read"})
 	}
 	table := func(title string, mono int, head []string, rows [][]string) {
-		t := views.ResultTable{Title: title, Count: words.Number(uint64(max(r.Count, len(rows)))), Head: head, Rows: rows, Mono: mono}
-		if len(rows) > pageRows {
-			t.Rows, t.AllURL = rows[:pageRows], "/api/jobs/"+string(j.ID)+"/report"
-			t.Note = fmt.Sprintf("The first %d of %s.", pageRows, words.Number(uint64(len(rows))))
+		t := views.ResultTable{JobID: string(j.ID), Title: title, Count: words.Number(uint64(max(r.Count, len(rows)))), Head: head, Mono: mono,
+			Query: p.query, Page: p.own}
+		if len(rows) > firstRows {
+			t.AllURL = "/api/jobs/" + string(j.ID) + "/report"
+		}
+		found := slices.DeleteFunc(slices.Clone(rows), func(row []string) bool {
+			return p.query != "" && !strings.Contains(strings.ToLower(strings.Join(row, "\n")), strings.ToLower(p.query))
+		})
+		if p.own {
+			t.Paging = views.PagingBy(len(found), p.page, views.ResultRows, "line", "lines",
+				func(page int) string { return views.ResultURL(string(j.ID), title, p.query, page) })
+			t.Rows = found[t.Paging.From:t.Paging.To]
+		} else if t.Rows = found[:min(len(found), firstRows)]; len(t.Rows) < len(found) {
+			t.Note = fmt.Sprintf("The first %d of %s.", firstRows, words.Number(uint64(len(found))))
+			t.PagesURL = views.ResultURL(t.JobID, title, "", 1)
 		}
 		switch {
 		case r.Truncated:
@@ -54,9 +94,12 @@ func (s *Pages) resultView(ctx context.Context, v *views.Job, j store.Job) error
 		}
 		v.Results = append(v.Results, t)
 	}
+	if base.NamesFiles(j.Kind) && !s.mayName(ctx) {
+		return nil
+	}
 	var report topics.Report
 	switch j.Kind {
-	case topics.SnapshotsJob, topics.KeyJob, topics.LocksJob, topics.FindJob, topics.DiffJob:
+	case topics.SnapshotsJob, topics.KeyJob, topics.LocksJob, topics.RestoreJob:
 		parts, err := s.Store.Reports(ctx, j.ID)
 		if err != nil {
 			return err
@@ -65,8 +108,8 @@ func (s *Pages) resultView(ctx context.Context, v *views.Job, j store.Job) error
 			report.Snapshots = append(report.Snapshots, p.Snapshots...)
 			report.Keys = append(report.Keys, p.Keys...)
 			report.Locks = append(report.Locks, p.Locks...)
-			report.Matches = append(report.Matches, p.Matches...)
-			report.Changes = append(report.Changes, p.Changes...)
+			report.Planned = append(report.Planned, p.Planned...)
+			report.Failures = append(report.Failures, p.Failures...)
 		}
 	}
 	when := func(ms int64) string {
@@ -101,28 +144,8 @@ func (s *Pages) resultView(ctx context.Context, v *views.Job, j store.Job) error
 			rows = append(rows, []string{layout.Short(l.ID), kind, l.Host, fmt.Sprint(l.PID), alive, when(l.Time)})
 		}
 		table("Locks", 1, []string{"Lock", "Kind", "Host", "Process", "It", "Since"}, rows)
-	case topics.FindJob:
-		for _, m := range report.Matches {
-			rows = append(rows, []string{m.Path, layout.Short(m.Snapshot), m.Type, words.Bytes(m.Size), when(m.ModTime)})
-		}
-		table("Found", 2, []string{"Path", "Snapshot", "Kind", "Size", "Changed"}, rows)
-	case topics.DiffJob:
-		words := map[string]string{
-			"+": "added",
-			"-": "removed",
-			"M": "content changed",
-			"U": "metadata changed",
-			"T": "type changed",
-			"?": "damaged",
-		}
-		for _, c := range report.Changes {
-			word := words[c.Modifier]
-			if word == "" {
-				word = c.Modifier
-			}
-			rows = append(rows, []string{c.Path, word})
-		}
-		table("Changes", 1, []string{"Path", "What"}, rows)
+	case topics.RestoreJob:
+		restoreTables(v, *r, report, table)
 	case topics.ForgetJob:
 		for _, id := range r.Removed {
 			rows = append(rows, []string{layout.Short(id), id})
@@ -144,8 +167,68 @@ func (s *Pages) resultView(ctx context.Context, v *views.Job, j store.Job) error
 	return nil
 }
 
+// ResultsPage is one list of what a job found out, by its title.
+func (s *Pages) ResultsPage(w http.ResponseWriter, r *http.Request) error {
+	j, err := s.Job(r.Context(), base.JobID(r))
+	if err != nil {
+		return err
+	}
+	var v views.Job
+	v.DryRun = outcome.Of(j).DryRun
+	if err := s.results(r.Context(), &v, j, partOf(r)); err != nil {
+		return err
+	}
+	i := slices.IndexFunc(v.Results, func(t views.ResultTable) bool { return t.Title == r.URL.Query().Get("list") })
+	if i < 0 {
+		return problem.NoPage
+	}
+	sh := s.Shell(r, v.Results[i].Title, "jobs", views.Link{Text: "Job", URL: views.JobURL(string(j.ID))},
+		views.Link{Text: v.Results[i].Title})
+	s.Render(w, r, http.StatusOK, views.ResultPage(sh, v.Results[i]))
+	return nil
+}
+
+// restoreTables lists what a restore did not bring back, and what a dry run would do.
+func restoreTables(v *views.Job, r topics.Result, report topics.Report,
+	table func(title string, mono int, head []string, rows [][]string)) {
+	if r.Restore == nil {
+		return
+	}
+	if len(report.Failures) > 0 || r.Restore.Failed > 0 {
+		var rows [][]string
+		for _, f := range report.Failures {
+			rows = append(rows, []string{words.Name(f.Path), words.Line(f.Why)})
+		}
+		table(map[bool]string{false: "Not restored", true: "Cannot be restored"}[v.DryRun], 1, []string{"Path", "Why"}, rows)
+	}
+	var unmatched [][]string
+	for _, item := range r.Restore.Unmatched {
+		for _, p := range item.Paths {
+			unmatched = append(unmatched, []string{words.Name(p), layout.Short(item.Snapshot)})
+		}
+	}
+	if len(unmatched) > 0 {
+		table("Not in the snapshot", 2, []string{"Path", "Snapshot"}, unmatched)
+	}
+	if v.DryRun && len(report.Planned) > 0 {
+		var rows [][]string
+		for _, p := range report.Planned {
+			rows = append(rows, []string{words.Name(p.Path), planned[p.Action], words.Bytes(p.Size)})
+		}
+		table("What would happen", 1, []string{"File", "What", "Size"}, rows)
+	}
+}
+
+// planned words what a restore would do with a file.
+var planned = map[string]string{
+	topics.PlanNew:       "new",
+	topics.PlanOverwrite: "written over what is there",
+	topics.PlanUnchanged: "there already",
+	topics.PlanKeep:      "what is there stays",
+}
+
 // resultFigures are the numbers of a job that is no backup.
-func resultFigures(k topics.JobKind, r topics.Result, dryRun bool) (f []views.Figure) {
+func resultFigures(k topics.JobKind, r topics.Result, dryRun bool, state topics.JobState) (f []views.Figure) {
 	would := func(did, would string) string {
 		if dryRun {
 			return would
@@ -167,10 +250,27 @@ func resultFigures(k topics.JobKind, r topics.Result, dryRun bool) (f []views.Fi
 	case r.Check != nil:
 		count("Errors", r.Check.Errors, map[bool]string{true: "the repository is whole, as far as was read"}[r.Check.Errors == 0])
 	case r.Restore != nil:
-		count(would("Files restored", "Files to restore"), r.Restore.Files,
-			words.Number(r.Restore.Skipped)+would(" left as they were", " would be left as they are"))
+		n := *r.Restore
+		parts := []string{words.Number(n.Skipped) + would(" left as they were", " would be left as they are")}
+		if n.Unchanged > 0 {
+			parts = append(parts, words.Number(n.Unchanged)+" there already")
+		}
+		if n.Overwritten > 0 {
+			parts = append(parts, words.Number(n.Overwritten)+would(" written over one that was there", " over one that is there"))
+		}
+		if n.Estimated {
+			parts = append(parts, "counted by the agent on the disk")
+		}
+		if !dryRun && (state == topics.Cancelled || state == topics.Interrupted || state == topics.Failed) && n.Target != "" {
+			// restic gives a file its time last, and no other sign tells a whole one.
+			parts = append([]string{"whole ones alone: others may be there in part"}, parts...)
+		}
+		count(would("Files restored", "Files to restore"), n.Files, strings.Join(parts, ", "))
 		size(would("Restored", "Would restore"), r.Restore.Bytes, "")
-		count("Errors", r.Restore.Errors, "")
+		if n.NeedBytes > 0 && dryRun {
+			size("Free at the target", n.FreeBytes, words.Bytes(n.NeedBytes)+" are needed")
+		}
+		count(would("Not restored", "Cannot be restored"), max(n.Failed, n.Errors), "")
 	case r.Diff != nil:
 		count("Added", r.Diff.AddedFiles, words.Bytes(r.Diff.AddedBytes))
 		count("Removed", r.Diff.RemovedFiles, words.Bytes(r.Diff.RemovedBytes))
@@ -198,13 +298,38 @@ func askedFor(o topics.Operation) (f []views.Fact) {
 	if n := len(o.Snapshots); n > 0 {
 		say("Asked to remove", words.Count(uint64(n), "snapshot", "snapshots"), false)
 	}
-	say("Paths", strings.Join(o.Paths, ", "), true)
+	named := func(paths []string) string {
+		var names []string
+		for _, p := range paths {
+			names = append(names, words.Name(p))
+		}
+		return strings.Join(names, ", ")
+	}
+	say("Paths", named(o.Paths), true)
+	for _, item := range o.Items {
+		what := named(item.Paths)
+		if what == "" {
+			what = "all of it"
+		}
+		say("Of snapshot "+layout.Short(item.Snapshot), words.Cut(what, 2000), true)
+	}
+	say("Each file to where it was", yes[o.InPlace], false)
+	say("Without owners", yes[o.NoOwners], false)
+	if o.Preview != nil {
+		id := string(o.Preview.Job)
+		f = append(f, views.Fact{Name: "By the dry run", Value: id, URL: views.JobURL(id)})
+	}
 	say(map[bool]string{false: "Target", true: "Target, a new folder"}[o.Fresh], o.Target, true)
-	say("Files that are there", o.Overwrite, false)
+	say("Files that are there", views.FilesThere(o.Overwrite), false)
 	say("Pattern", o.Pattern, true)
+	say("Upper and lower case ignored", yes[o.IgnoreCase], false)
+	if n := len(o.Groups); n > 0 {
+		say("In snapshots of", words.Count(uint64(n), "source group", "source groups"), false)
+	}
 	say("Slice", o.Subset, false)
 	say("Reads all data", yes[o.ReadData], false)
 	say("From the host's cache", yes[o.WithCache], false)
+	say("Held to the host's folder for restores", yes[o.Confined], false)
 	say("Dry run", yes[o.DryRun], false)
 	say("All locks", yes[o.All], false)
 	say("Even where a disk seems to be missing", yes[o.Anyway], false)
@@ -216,6 +341,14 @@ func (s *Pages) RunAgain(w http.ResponseWriter, r *http.Request) error {
 	j, err := s.Job(r.Context(), base.JobID(r))
 	if err != nil {
 		return err
+	}
+	if o := j.Operation.V; r.PostFormValue("write") != "" && o != nil && o.DryRun && j.Kind == topics.RestoreJob {
+		run, _, err := s.Jobs.Start(r.Context(), session.Of(r.Context()).Actor(), byDryRun(j, r.PostFormValue("confirm")))
+		if err != nil {
+			return err
+		}
+		layout.Redirect(w, r, views.JobURL(string(run.ID)))
+		return nil
 	}
 	again, _, err := s.Jobs.RunAgain(r.Context(), session.Of(r.Context()).Actor(), j.ID, r.PostFormValue("elsewhere") != "")
 	switch {

@@ -15,14 +15,17 @@ import (
 	"github.com/restic-manager/restic-manager/views"
 )
 
-// Choice lists hosts to choose from, by rank from 0 to 2, those that can be
-// reached first: at most one more than a page suggests, which says that there are
+// Choice lists hosts to choose from, by rank from 0 to 2 and not at all below that, those
+// that can be reached first: at most one more than a page suggests, which says that there are
 // others.
 func (s *Page) Choice(m *fleet.Moment, rank func(*fleet.Entry) int) []views.Runner {
 	const most = views.MostRunners + 1
 	var places [6][]*fleet.Entry
 	for _, h := range m.ByName() {
-		place := 2 * min(max(rank(h), 0), 2)
+		place := 2 * min(rank(h), 2)
+		if place < 0 {
+			continue
+		}
 		if !s.Presence.Reachable(h.ID) {
 			place++
 		}
@@ -139,9 +142,12 @@ func (s *Page) ChosenRepository(ctx context.Context, text string) (topics.Reposi
 }
 
 // WhyNot is why a host takes no job of a kind, "" if it does.
-func WhyNot(h store.Host, k topics.JobKind) string {
+func (s *Page) WhyNot(h store.Host, k topics.JobKind) string {
 	if errors.Is(jobs.MayAsk(jobs.Actor{Role: store.Admin}, h, k, nil), jobs.ErrForbidden) {
 		return views.Forbidden(h.Name, h.Policy)
+	}
+	if !s.Presence.Permit(h).Opens(k) {
+		return views.NotBefore(h.Name)
 	}
 	return ""
 }

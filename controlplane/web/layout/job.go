@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
-	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/outcome"
+	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
@@ -17,6 +18,9 @@ import (
 
 // NoRoom is what a job waits for whose host has a full disk.
 const NoRoom = "Starts when there is space again on the host's disk"
+
+// NoRoomHere is what a job waits for while the control plane's own disk is short of space.
+const NoRoomHere = "Starts when there is space again on the control plane's disk"
 
 // Running is an open job in a list.
 func (s *Page) Running(j store.Job, host, group string) views.RunningJob {
@@ -30,6 +34,8 @@ func (s *Page) Running(j store.Job, host, group string) views.RunningJob {
 			r.Amount = "Queued until somebody says which of two machines stays"
 		} else if s.Presence.Full(j.Host) {
 			r.Amount = NoRoom
+		} else if s.Short != nil && s.Short() && protocol.HeldWhenShort(j.Kind) {
+			r.Amount = NoRoomHere
 		}
 	case j.State == topics.Dispatched:
 		r.Amount = "Waiting for the agent to answer"
@@ -54,7 +60,7 @@ func (s *Page) Running(j store.Job, host, group string) views.RunningJob {
 // JobRow is a job in a host's list.
 func (s *Page) JobRow(j store.Job, groups map[topics.SourceGroupID]string) views.JobRow {
 	row := views.JobRow{ID: string(j.ID), Kind: string(j.Kind), Group: groups[j.SourceGroup], Status: JobStatus(j),
-		At: s.When(max(j.StartedAt, j.QueuedAt)), By: Asker(j), DryRun: jobs.What(j).DryRun}
+		At: s.When(max(j.StartedAt, j.QueuedAt)), By: Asker(j), DryRun: outcome.Of(j).DryRun}
 	if _, stalled := s.Silent(j); stalled {
 		row.Status = views.JobStatus("stalled")
 	}
@@ -71,8 +77,12 @@ func (s *Page) JobRow(j store.Job, groups map[topics.SourceGroupID]string) views
 // not called one.
 func JobStatus(j store.Job) views.Status {
 	st := views.JobStatus(string(j.State))
-	if word := jobs.What(j).Word; word != "" {
-		return st.Instead(word)
+	did := outcome.Of(j)
+	switch {
+	case did.Word != "" && j.Kind == topics.DrillJob: // it did all of it, under another word
+		return st.As(did.Word)
+	case did.Word != "":
+		return st.Instead(did.Word)
 	}
 	return st
 }

@@ -29,3 +29,18 @@ func TestWhoAskedForAJobInWords(t *testing.T) {
 		}
 	}
 }
+
+// A drill that proved all it took is a success under another word; what did less than its
+// kind says is none.
+func TestTheToneOfASuccessUnderAnotherWord(t *testing.T) {
+	proven := store.Job{Kind: topics.DrillJob, State: topics.Succeeded}
+	proven.Result.V = &topics.Result{Drill: &topics.Drilled{Files: 3, Complete: true}}
+	if got := JobStatus(proven); got.Word != "Proven" || got.Tone != "ok" || got.Icon != "circle-check" {
+		t.Errorf("a drill: %+v", got)
+	}
+	nothing := store.Job{Kind: topics.FindJob, State: topics.Succeeded}
+	nothing.Result.V = &topics.Result{}
+	if got := JobStatus(nothing); got.Word != "Nothing found" || got.Tone != "idle" {
+		t.Errorf("a search: %+v", got)
+	}
+}

@@ -6,17 +6,21 @@ package layout
 import (
 	"bytes"
 	"context"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/a-h/templ"
 
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
+	"github.com/restic-manager/restic-manager/controlplane/notices"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/controlplane/zone"
+	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
 	"github.com/restic-manager/restic-manager/words"
@@ -40,7 +44,7 @@ func (s *Page) Shell(r *http.Request, title, current string, crumbs ...views.Lin
 	if err != nil {
 		return sh
 	}
-	s.around(&sh, v, m)
+	s.around(r.Context(), &sh, v, m)
 	sh.OwnZone = v.Zone == zone.Browser && r.Method == http.MethodGet
 	return sh
 }
@@ -72,9 +76,21 @@ func (s *Page) visitor(r *http.Request) *session.Visitor {
 }
 
 // around fills in what every page shows of the fleet, and who looks.
-func (s *Page) around(sh *views.Shell, v *session.Visitor, m *fleet.Moment) {
+func (s *Page) around(ctx context.Context, sh *views.Shell, v *session.Visitor, m *fleet.Moment) {
 	sh.User, sh.May = v.Name, RightsOf(v)
+	sh.Banners = s.banners(ctx, v)
 	sh.Hosts, sh.Connected, sh.Running, sh.BrokerUp = m.Len(), m.Online, m.Running, s.BrokerError() == nil
+}
+
+// tones are how a page shows the severities of notices.
+var tones = map[notices.Severity]string{notices.Info: "info", notices.Warning: "warn", notices.Failure: "fail"}
+
+// banners are the notices for who looks.
+func (s *Page) banners(ctx context.Context, v *session.Visitor) (out []views.Banner) {
+	for _, n := range s.Notices.Now(ctx, v.Role == store.Admin) {
+		out = append(out, views.Banner{ID: n.ID, Tone: tones[n.Severity], Say: n.Say, Remedy: n.Remedy, Link: views.Link(n.Link)})
+	}
+	return out
 }
 
 // RightsOf is what a visitor may do, as templates ask for it.
@@ -127,6 +143,7 @@ func (s *Page) Refuse(w http.ResponseWriter, r *http.Request, p *problem.Problem
 		h.Set("HX-Reselect", ".note")
 		s.Render(w, r, base.StatusOf(p), views.Notice(views.Note{
 			Tone: "fail", Title: p.Title, Text: p.Detail(), Link: views.Link(p.Link), Links: LinksOf(p.Links),
+			Again: again(r, p.Confirm),
 		}))
 		return
 	}
@@ -137,7 +154,25 @@ func (s *Page) Refuse(w http.ResponseWriter, r *http.Request, p *problem.Problem
 		Do:     p.Do,
 		Link:   views.Link(p.Link),
 		Links:  LinksOf(p.Links),
+		Again:  again(r, p.Confirm),
 	}))
+}
+
+// again is the form that sends a request once more and says that it is meant, the zero
+// value where nothing can be said.
+func again(r *http.Request, c problem.Confirm) (a views.Again) {
+	if c.Field == "" || r.Method != http.MethodPost {
+		return a
+	}
+	a = views.Again{Action: r.URL.RequestURI(), Button: c.Text, Fields: []views.Option{{Value: c.Field, Text: "1"}}}
+	for _, name := range slices.Sorted(maps.Keys(r.PostForm)) {
+		for _, value := range r.PostForm[name] {
+			if name != c.Field {
+				a.Fields = append(a.Fields, views.Option{Value: name, Text: value})
+			}
+		}
+	}
+	return a
 }
 
 // LinksOf returns the places that a problem leads to, as a page shows them.

@@ -62,6 +62,9 @@ func (s *Page) Stay(w http.ResponseWriter, r *http.Request, page string) error {
 	return nil
 }
 
+// Give is the field of a form that says that a host is to get a repository it does not have.
+const Give = "give"
+
 func NotConfirmed(r store.Repository) error {
 	return &problem.Problem{
 		Kind:  problem.Invalid,

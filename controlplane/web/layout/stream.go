@@ -3,6 +3,7 @@ package layout
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -66,20 +67,22 @@ func (s *Page) Drawing(r *http.Request, d Draw) live.Draw {
 type shellFacts struct {
 	hosts, connected, running int
 	up, drawn                 bool
+	banners                   string // all they say
 }
 
 // PaintShell draws what changes around every page.
 func (s *Page) PaintShell(p *Painter, r *http.Request) {
 	v := session.Of(r.Context())
 	m := p.Moment
-	facts := shellFacts{m.Len(), m.Online, m.Running, s.BrokerError() == nil, true}
+	sh := views.Shell{Now: s.Now(), Version: s.Version}
+	s.around(r.Context(), &sh, v, m)
+	facts := shellFacts{m.Len(), m.Online, m.Running, sh.BrokerUp, true, fmt.Sprint(sh.Banners)}
 	if facts == p.shell {
 		return
 	}
 	p.shell = facts
-	sh := views.Shell{Now: s.Now(), Version: s.Version}
-	s.around(&sh, v, m)
 	p.Morph("side-foot", views.Foot(sh))
+	p.Morph("plane-notices", views.Banners(sh))
 	p.Morph("nav-jobs", views.NavJobs(sh))
 	p.Morph("nav-hosts", views.NavHosts(sh))
 }

@@ -25,7 +25,7 @@ import (
 const stateDir = "/var/lib/restic-manager-agent"
 
 func (s *Pages) AddHostForm(w http.ResponseWriter, r *http.Request) error {
-	return s.addHostPage(w, r, http.StatusOK, views.AddHost{}, "")
+	return s.addHostPage(w, r, http.StatusOK, views.AddHost{Drill: true}, "")
 }
 
 func (s *Pages) addHostPage(w http.ResponseWriter, r *http.Request, status int, a views.AddHost, token string) error {
@@ -52,8 +52,9 @@ func (s *Pages) AddHost(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return layout.BadForm(err)
 	}
-	a := views.AddHost{Name: strings.TrimSpace(r.PostForm.Get("name"))}
-	id, token, err := s.Desk.Issue(r.Context(), session.Of(r.Context()).Name, a.Name, enroll.TokenLife)
+	a := views.AddHost{Name: strings.TrimSpace(r.PostForm.Get("name")), Drill: r.PostForm.Get("drill") == "true"}
+	id, token, err := s.Desk.Offer(r.Context(), session.Of(r.Context()).Name,
+		enroll.Input{Name: a.Name, Life: enroll.TokenLife, Drill: a.Drill})
 	var wrong field.Errors
 	if errors.As(err, &wrong) {
 		a.Error = wrong["name"]
@@ -106,6 +107,7 @@ func (s *Pages) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol, 
 			Title:   "The token has expired",
 			Text:    "Nobody used it. Create a new one and run the first command again.",
 			Name:    t.Name,
+			Drill:   t.Drill,
 			ForHost: string(t.ForHost),
 		}, true, nil
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/live"
 	"github.com/restic-manager/restic-manager/store"
+	drillstore "github.com/restic-manager/restic-manager/store/drills"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
 	"github.com/restic-manager/restic-manager/words"
@@ -35,12 +36,15 @@ func filterOf(q url.Values) (f views.FleetFilter, page int) {
 		page = 1
 	}
 	return views.FleetFilter{Status: q.Get("status"), Cause: q.Get("cause"), Connection: q.Get("connection"),
+		Tag:   strings.ToLower(strings.TrimSpace(q.Get("tag"))),
+		Proof: q.Get("proof"),
 		Query: strings.TrimSpace(q.Get("q"))}, page
 }
 
 // meant is a filter as the fleet understands it.
 func meant(f views.FleetFilter) fleet.Filter {
-	x := fleet.Filter{Cause: f.Cause, Connection: hosts.Connection(f.Connection), Text: f.Query}
+	x := fleet.Filter{Cause: f.Cause, Connection: hosts.Connection(f.Connection), Tag: f.Tag, Proof: drillstore.Word(f.Proof),
+		Text: f.Query}
 	if f.Status == views.NeedAttention {
 		x.Trouble = true
 	} else {
@@ -111,11 +115,31 @@ func (s *Pages) FleetView(ctx context.Context, m *fleet.Moment, x views.FleetFil
 		Hosts: views.Hosts{
 			Total:  m.Len(),
 			Filter: x,
-			Tabs:   views.Tabs(keyed(m.TallyOf(x.Query)), x, cause, m.Count(meant(x))),
+			Tabs:   views.Tabs(keyed(m.TallyOf(x.Tag, x.Query)), x, cause, m.Count(meant(x))),
 			Rows:   rows,
 			Paging: paging,
 		},
 	}, nil
+}
+
+// disproved names the hosts of which the last drill failed. Whether they are protected is
+// another thing.
+func (s *Pages) disproved(m *fleet.Moment) (a views.Attention, any bool) {
+	if m.Disproved == 0 {
+		return a, false
+	}
+	few := m.Page(fleet.Filter{Proof: drillstore.Disproved}, 0, attentionHosts)
+	a = views.Attention{Key: "drill failed", Status: statusOf(protection.Failed),
+		Title: "The last drill could not prove that it can be restored",
+		Total: m.Disproved, URL: views.FleetURL(views.FleetFilter{Proof: string(drillstore.Disproved)}, 1)}
+	for _, h := range few {
+		a.Hosts = append(a.Hosts, views.AttentionHost{ID: string(h.ID), Name: h.Name, Reason: h.Proof.Why})
+	}
+	a.Link = views.Link{Text: "Show all " + words.Number(uint64(m.Disproved)), URL: a.URL}
+	if len(few) == 1 {
+		a.Text, a.Link = few[0].Proof.Why, views.Link{Text: "View the drill", URL: views.JobURL(string(few[0].Proof.Job))}
+	}
+	return a, true
 }
 
 // keyed is a tally by the keys that pages know.
@@ -137,6 +161,12 @@ func (s *Pages) verdict(m *fleet.Moment) views.Verdict {
 		silent = &views.Silence{Hosts: m.Silent.Hosts, Of: m.Silent.Of, At: s.When(m.Silent.At)}
 	}
 	v := views.NewVerdict(keyed(m.Tally), silent, oldest)
+	if m.Disproved > 0 && v.Tone == "ok" { // what is saved as promised is worth as much as comes back of it
+		v.Tone, v.Icon, v.At = "fail", "shield-x", views.When{}
+		v.Title += ", but the last drill of " + words.Count(uint64(m.Disproved), "host", "hosts") + " failed"
+		v.Text = "What was saved did not come back as it should."
+		v.Link = views.Link{Text: "Show them", URL: views.FleetURL(views.FleetFilter{Proof: string(drillstore.Disproved)}, 1)}
+	}
 	if m.Len() > 0 {
 		v.Agents = fmt.Sprintf("%s of %s connected.", words.Number(uint64(m.Online)), words.Count(uint64(m.Len()), "agent is", "agents are"))
 	}
@@ -167,6 +197,9 @@ func (s *Pages) attention(ctx context.Context, m *fleet.Moment) ([]views.Attenti
 		out = append(out, views.Attention{Key: "held " + string(h.Repository), Status: statusOf(protection.Warning), Title: h.Name,
 			Text:  "Nothing is removed of a source group that fell far below what it held, until somebody approves it.",
 			Since: s.When(h.Since), Link: views.Link{Text: "Approve, or look", URL: views.RepositoryURL(string(h.Repository)) + "/retention"}})
+	}
+	if a, any := s.disproved(m); any {
+		out = append(out, a)
 	}
 	for _, t := range m.Troubles() {
 		a := views.Attention{Key: t.Cause, Status: statusOf(t.Status), Title: fleet.CauseWords(t.Cause), Total: len(t.Hosts),
@@ -283,9 +316,11 @@ func (s *Pages) fleetRow(ctx context.Context, h *fleet.Entry, runs []views.Run) 
 		Since:      s.When(h.Since),
 		Connection: s.Connection(h.ID),
 		OS:         base.System(h.Host),
+		Tags:       h.Tags,
 		LastBackup: s.When(h.LastGood),
 		HasGroups:  len(h.Groups) > 0,
-		NoBackup:   layout.WhyNot(h.Host, topics.BackupJob),
+		Proof:      s.proofOf(h),
+		NoBackup:   s.WhyNot(h.Host, topics.BackupJob),
 	}
 	if open := h.Busy(); open != nil {
 		j := s.Running(*open, h.Name, h.GroupName(open.SourceGroup))

@@ -18,7 +18,9 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/intake"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
 	"github.com/restic-manager/restic-manager/words"
@@ -95,8 +97,9 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 	for _, g := range e.Groups {
 		held[g.ID] = g
 	}
-	v := views.Host{ID: string(h.ID), Name: h.Name, Connection: s.Connection(id), OS: base.System(h), LastBackup: s.When(e.LastGood),
-		Status: statusOf(e.Status), Reason: e.Reason, Since: s.When(e.Since)}
+	v := views.Host{ID: string(h.ID), Name: h.Name, Connection: s.Connection(id), OS: base.System(h), Tags: h.Tags,
+		LastBackup: s.When(e.LastGood),
+		Status:     statusOf(e.Status), Reason: e.Reason, Since: s.When(e.Since)}
 	for _, g := range e.Groups {
 		for _, sc := range g.Schedules {
 			planned[sc.Name] = true
@@ -124,9 +127,12 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 	if v.Twins, err = s.twins(ctx, h); err != nil {
 		return none, err
 	}
+	if v.Away, err = s.away(ctx, e, snapshots); err != nil {
+		return none, err
+	}
 	v.Forbids = map[string]string{}
 	for _, k := range topics.Kinds {
-		v.Forbids[string(k)] = layout.WhyNot(h, k)
+		v.Forbids[string(k)] = s.WhyNot(h, k)
 	}
 	for _, j := range open {
 		busy[j.SourceGroup] = true
@@ -172,8 +178,8 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 		return none, err
 	}
 	for _, n := range snapshots {
-		v.Snapshots = append(v.Snapshots, views.Snapshot{ID: layout.Short(n.ID), At: s.When(n.Time), Group: groupOf(n, names), Paths: n.Paths,
-			Files: words.Number(n.Files), Size: words.Bytes(n.Bytes)})
+		v.Snapshots = append(v.Snapshots, views.Snapshot{ID: layout.Short(n.ID), Whole: n.ID, In: string(n.Repository), At: s.When(n.Time),
+			Group: groupOf(n, names), Paths: n.Paths, Files: words.Number(n.Files), Size: words.Bytes(n.Bytes)})
 	}
 	for _, n := range snapshots {
 		if !slices.Contains(repositoryIDs, n.Repository) {
@@ -189,8 +195,24 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 	}
 	v.Strip = views.NewStrip(ctx, runs, s.Now())
 	v.Agent = s.agentFacts(h)
+	asides, err := s.Store.Asides(ctx, h.ID)
+	if err != nil {
+		return v, err
+	}
+	v.Agent = append(v.Agent, s.asideFacts(h.ID, asides)...)
+	gaps, err := s.Store.Gaps(ctx, h.ID)
+	if err != nil {
+		return v, err
+	}
+	for _, g := range gaps {
+		v.Agent = append(v.Agent, views.Fact{Name: "Gap",
+			Value: base.GapWords(words.Stamp(ctx, words.At(g.FromAt)), words.Stamp(ctx, words.At(g.ToAt)))})
+	}
 	v.Intermittent, v.OverdueDays, v.JobsAtOnce, v.OldAgent = h.Intermittent, h.OverdueDays, h.JobsAtOnce, h.AgentJobs == 0
 	if v.Copy, err = s.copyOfHost(ctx, id); err != nil {
+		return none, err
+	}
+	if v.Drill, err = s.drillOf(ctx, h, e); err != nil {
 		return none, err
 	}
 	return v, nil
@@ -251,9 +273,7 @@ func (s *Pages) agentFacts(h store.Host) []views.Fact {
 		if !p.Anywhere {
 			facts = append(facts, views.Fact{Name: "Restores to", Value: strings.Join(p.RestoreRoots, ", ")})
 		}
-		if len(p.Repositories) > 0 {
-			facts = append(facts, views.Fact{Name: "Backs up to", Value: strings.Join(p.Repositories, ", ")})
-		}
+		facts = append(facts, goesTo(p)...)
 		if len(p.Hooks) > 0 {
 			facts = append(facts, views.Fact{Name: "Hooks", Value: strings.Join(p.Hooks, ", ")})
 		}
@@ -281,6 +301,50 @@ func (s *Pages) agentFacts(h store.Host) []views.Fact {
 	)
 }
 
+// manyAsides is how many reasons the page shows, the latest first; the API has them all.
+const manyAsides = 8
+
+// asideFacts are what of the host's messages was refused, set aside or cut short.
+func (s *Pages) asideFacts(id topics.HostID, list []intake.Aside) (facts []views.Fact) {
+	if until := s.Presence.HeldUntil(id); !until.IsZero() {
+		facts = append(facts, views.Fact{Name: "Its messages", Value: "wait, as it said more than is stored within an hour, until",
+			At: s.When(until.UnixMilli())})
+	}
+	for _, a := range list[:min(len(list), manyAsides)] {
+		facts = append(facts, views.Fact{Name: "Not taken", Value: words.Number(a.N) + " × " + jobs.AsideWords(a.Reason) + "; the last",
+			At: s.When(a.LastAt)})
+	}
+	return facts
+}
+
+// goesTo says which repositories a host's policy lets its data go to.
+func goesTo(p *topics.Permits) (facts []views.Fact) {
+	var pins []string
+	for _, pin := range p.Repositories {
+		for _, who := range p.As[pin] {
+			if who != "" && who != location.Anyone {
+				pin += " (" + who + ")"
+			}
+		}
+		pins = append(pins, pin)
+	}
+	switch {
+	case len(pins) > 0:
+		facts = append(facts, views.Fact{Name: "Backs up to", Value: strings.Join(pins, ", ") +
+			"; another one, to restore from it too, only if its administrator allows it there"})
+	case p.BackupPins && !p.Anywhere:
+		to := "the first repository that it backs up to, and no other from then on; none on its own disks"
+		if len(p.RepositoryRoots) > 0 {
+			to += " but below " + strings.Join(p.RepositoryRoots, ", ")
+		}
+		facts = append(facts, views.Fact{Name: "Backs up to", Value: to})
+	}
+	if len(p.RepositoryFiles) > 0 {
+		facts = append(facts, views.Fact{Name: "Files for repositories", Value: strings.Join(p.RepositoryFiles, ", ")})
+	}
+	return facts
+}
+
 // HostStream draws a host's page again as it changes.
 func (s *Pages) HostStream(id topics.HostID) layout.Draw {
 	return func(ctx context.Context, p *layout.Painter, rang map[topics.HostID]bool) error {
@@ -295,6 +359,7 @@ func (s *Pages) HostStream(id topics.HostID) layout.Draw {
 		p.Morph("host-problem", views.HostProblem(v))
 		p.Morph("host-running", views.HostRunning(v))
 		p.Morph("host-groups", views.HostGroups(v))
+		p.Morph("host-proof", views.HostProof(v))
 		p.Morph("host-jobs", views.HostJobs(v))
 		p.Morph("host-snapshots", views.HostSnapshots(v))
 		p.Morph("host-protection", views.HostProtection(v))

@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/store/kits"
 	"github.com/restic-manager/restic-manager/views"
 	"github.com/restic-manager/restic-manager/words"
 )
@@ -26,9 +29,11 @@ func (s *Pages) SettingsPage(w http.ResponseWriter, r *http.Request) error {
 		return words
 	}
 	jobs := func(n int) string { return unbounded(n > 0, words.Count(uint64(max(n, 0)), "job", "jobs")) }
-	proxies := "None"
-	if len(c.Proxies) > 0 {
-		proxies = strings.Trim(fmt.Sprint(c.Proxies), "[]")
+	networks := func(list []netip.Prefix) string {
+		if len(list) == 0 {
+			return "None"
+		}
+		return strings.Trim(fmt.Sprint(list), "[]")
 	}
 	certificate := "None: in clear"
 	if c.TLS != "" {
@@ -42,11 +47,26 @@ func (s *Pages) SettingsPage(w http.ResponseWriter, r *http.Request) error {
 			{Name: "Certificate", Text: "For TLS on the pages. Read again when the file changes.", Value: certificate, Flag: "--tls-cert"},
 			{Name: "Trusted proxies",
 				Text:  "Only these are believed about where a request comes from, and that it came over TLS.",
-				Value: proxies, Flag: "--trusted-proxy"},
+				Value: networks(c.Proxies), Flag: "--trusted-proxy"},
 			{Name: "Agents", Text: "Where agents connect and enrol, over TLS.", Value: c.Agents, Flag: "--agents"},
 			{Name: "Consumers over MQTT",
 				Text:  "Where Home Assistant and others read the public topics. Only on this machine.",
 				Value: c.MQTT, Flag: "--mqtt"}}},
+		{ID: "connections", Name: "Connections", List: []views.Setting{
+			{Name: "Agents", Text: "Connected at the same time. More are refused, and try again.",
+				Value: words.Number(uint64(max(c.Connections[0], 0))), Flag: "--agent-connections"},
+			{Name: "Consumers over MQTT", Text: "The same of them.",
+				Value: words.Number(uint64(max(c.Connections[1], 0))), Flag: "--consumer-connections"},
+			{Name: "Web pages and API",
+				Text:  "Connections of people and programs that have signed in.",
+				Value: words.Number(uint64(max(c.Connections[2], 0))), Flag: "--page-connections"},
+			{Name: "Shared addresses",
+				Text: "Networks in which one address stands for many hosts, as behind a NAT. Any other address may have 32 connections " +
+					"that have not signed in yet; the next one closes the oldest of them.",
+				Value: networks(c.Shared), Flag: "--shared-address"},
+			{Name: "TCP proxies",
+				Text:  "In front of the ports of agents and consumers. They must send the PROXY protocol; from elsewhere it is refused.",
+				Value: networks(c.TCPProxies), Flag: "--proxy-protocol"}}},
 		{ID: "jobs", Name: "Jobs", List: []views.Setting{
 			{Name: "Jobs at the same time",
 				Text:  "In the whole fleet. More wait for their turn.",
@@ -54,6 +74,14 @@ func (s *Pages) SettingsPage(w http.ResponseWriter, r *http.Request) error {
 			{Name: "Jobs at the same time per repository",
 				Text:  "What must be alone on its repository waits, and is waited for, in any case.",
 				Value: jobs(c.Limits.Repository), Flag: "--repo-jobs"}}},
+		{ID: "space", Name: "Space", List: []views.Setting{
+			{Name: "Held below",
+				Text: "With less room than this on the disk of the data directory, or than " + strconv.FormatFloat(c.Space.LowPercent, 'f', -1, 64) +
+					" % of it and " + words.Bytes(c.Space.LowMost) + ", new jobs are held.",
+				Value: words.Bytes(c.Space.Low), Flag: "--low-space-mib"},
+			{Name: "Reserve",
+				Text:  "Kept on that disk for what people do when it is full. Logs and reports are not taken while as much is left beside it.",
+				Value: unbounded(c.Space.Reserve > 0, words.Bytes(c.Space.Reserve)), Flag: "--reserve-mib"}}},
 		{ID: "logs", Name: "Logs", List: []views.Setting{
 			{Name: "Lines of each job",
 				Text:  "The first and the last half. What is between is recorded as a gap.",
@@ -74,16 +102,17 @@ func (s *Pages) SettingsPage(w http.ResponseWriter, r *http.Request) error {
 				Value: unbounded(s.Timing.Stalled > 0, words.Span(s.Timing.Stalled))}}},
 	}
 	_, page := layout.ListPlace(r.URL.Query())
-	kits, paging, err := s.kitLinks(r.Context(), page)
+	list, paging, err := s.kitRows(r.Context(), page)
 	if err != nil {
 		return err
 	}
-	s.Render(w, r, http.StatusOK, views.SettingsPage(s.Shell(r, "Settings", "settings", views.Link{Text: "Settings"}), groups, kits, paging))
+	s.Render(w, r, http.StatusOK, views.SettingsPage(s.Shell(r, "Settings", "settings", views.Link{Text: "Settings"}), groups, list, paging))
 	return nil
 }
 
-// kitLinks are a page of the emergency kits there are, for those who may see them.
-func (s *Pages) kitLinks(ctx context.Context, page int) (links []views.Link, paging views.Paging, err error) {
+// kitRows are a page of the emergency kits there are, for those who may see them: first the
+// one of all repositories, then those of each.
+func (s *Pages) kitRows(ctx context.Context, page int) (list []views.KitRow, paging views.Paging, err error) {
 	if !session.Of(ctx).May(rights.Kit) {
 		return nil, paging, nil
 	}
@@ -92,8 +121,23 @@ func (s *Pages) kitLinks(ctx context.Context, page int) (links []views.Link, pag
 	if paging = views.KitPaging(total, page); err == nil && paging.From != from {
 		rows, _, err = s.Store.RepositoryPage(ctx, "", paging.From, views.PageSize)
 	}
-	for _, r := range rows {
-		links = append(links, views.Link{Text: r.Name, URL: views.KitURL(string(r.ID))})
+	if err != nil {
+		return nil, paging, err
 	}
-	return links, paging, err
+	shown, err := s.Store.KitsShown(ctx)
+	last := func(kind kits.Kind, id string) views.KitShown {
+		k := shown[kits.Of{Kind: kind, Subject: id}]
+		return views.KitShown{At: s.When(k.At), By: k.Actor}
+	}
+	if total > 0 {
+		list = append(list, views.KitRow{Link: views.Link{Text: "All repositories", URL: views.AllKitsURL},
+			Text: "One page to print with the secrets of every repository. A host’s page has the kit of what that host has.",
+			Last: last(kits.OfAll, "")})
+	}
+	for _, r := range rows {
+		list = append(list, views.KitRow{Link: views.Link{Text: r.Name, URL: views.KitURL(string(r.ID))},
+			Text: "A page to print: the repository’s secrets, and how to have the data back with restic alone.",
+			Last: last(kits.OfRepository, string(r.ID))})
+	}
+	return list, paging, err
 }

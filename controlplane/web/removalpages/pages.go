@@ -39,6 +39,14 @@ func (s *Pages) RetireHost(w http.ResponseWriter, r *http.Request) error {
 	return s.setHost(w, r, hosts.Input{Retired: new(r.PostForm.Get("on") == "true")})
 }
 
+// TagHost takes the form with a host's tags: what is typed there is all it has.
+func (s *Pages) TagHost(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return layout.BadForm(err)
+	}
+	return s.setHost(w, r, hosts.Input{Tags: new(hosts.TagsOf(r.PostForm.Get("tags")))})
+}
+
 func (s *Pages) setHost(w http.ResponseWriter, r *http.Request, in hosts.Input) error {
 	if _, err := s.HostSettings.Put(r.Context(), session.Of(r.Context()).Name, base.HostID(r), in); err != nil {
 		return layout.NotSavedHere("host", err)

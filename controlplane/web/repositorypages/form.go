@@ -3,6 +3,7 @@ package repositorypages
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/looks"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
 )
@@ -39,15 +41,17 @@ func (s *Pages) repositoryForm(ctx context.Context, r store.Repository) (views.R
 		return f, nil
 	}
 	a, err := s.Store.RepositoryAccess(ctx, r.ID)
-	if err != nil {
+	if err != nil && !errors.As(err, new(*store.UnreadableError)) {
 		return f, err
 	}
+	f.Unread, f.PasswordUnread, f.Location = looks.PartWords(a.Unread), slices.Contains(a.Unread, "password"), r.Location
 	at, env := location.SplitLogin(a.URL, a.Env)
 	f.URL, f.Backend = location.Shown(at), location.Scheme(at.Reveal())
 	f.Everyday = noSecrets(env)
 	if m := a.Maintenance; m != nil {
 		f.HasMaintenance, f.MaintenanceURL, f.Maintenance = true, location.Shown(m.URL), noSecrets(m.Env)
 	}
+	f.HasMaintenance = f.HasMaintenance || slices.Contains(a.Unread, "maintenance") // it can be taken away
 	if k := r.Keep.V; k != nil {
 		for name, text := range withinRules(k) {
 			f.Keep[name] = *text

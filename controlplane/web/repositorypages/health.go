@@ -55,6 +55,8 @@ func cures(r store.Repository, v health.Verdict) (links []views.Link, acts []vie
 	case "repository-unreadable":
 		link("Change the password", repository+"/edit")
 		again()
+	case "secrets-unread", "maintenance-unread":
+		link("Enter it again", repository+"/edit")
 	case "repository-missing":
 		link("Change its address", repository+"/edit")
 		again()

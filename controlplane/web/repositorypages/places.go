@@ -1,6 +1,7 @@
 package repositorypages
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strings"
@@ -45,7 +46,7 @@ func (s *Pages) places(ctx context.Context, v *views.Repository, r store.Reposit
 	pinned, err := s.Repositories.Pinned(ctx, r.ID)
 	for _, p := range pinned {
 		v.Pinned = append(v.Pinned, views.PinnedRow{Host: views.Link{Text: p.Name, URL: views.HostURL(string(p.Host))},
-			Pins: strings.Join(p.Pins, ", "), Command: p.Command})
+			Pins: cmp.Or(strings.Join(p.Pins, ", "), "no directory of its own yet"), Command: p.Command})
 	}
 	v.AllowAll = repositories.ForAll(pinned)
 	return err

@@ -2,6 +2,7 @@ package repositorypages
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/health"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
+	"github.com/restic-manager/restic-manager/controlplane/restores"
 	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
@@ -91,7 +93,7 @@ func (s *Pages) repositoryView(ctx context.Context, id topics.RepositoryID, f vi
 		return v, repositories.ErrNotFound // it was removed just now
 	}
 	access, err := s.Store.RepositoryAccess(ctx, id)
-	if err != nil {
+	if err != nil && !errors.As(err, new(*store.UnreadableError)) { // its health says that
 		return v, err
 	}
 	m, err := s.Moment(ctx)
@@ -133,12 +135,15 @@ func (s *Pages) repositoryView(ctx context.Context, id topics.RepositoryID, f vi
 	if r.Keeper != "" {
 		v.Keeper = views.Link{Text: names[r.Keeper], URL: views.HostURL(string(r.Keeper))}
 	}
+	may := session.Of(ctx).May(rights.Give)
 	v.Hosts = s.Choice(m, func(h *fleet.Entry) int {
 		switch {
 		case h.ID == r.Keeper:
 			return 0
 		case users[h.ID]:
 			return 1
+		case !may:
+			return -1
 		}
 		return 2
 	})
@@ -504,19 +509,25 @@ func (s *Pages) HostOperations(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	give := session.Of(ctx).May(rights.Give)
+	if !give { // it is offered what the host has
+		rows = slices.DeleteFunc(rows, func(r store.Repository) bool { return !slices.Contains(own, r.ID) && r.Keeper != h.ID })
+	}
 	o := views.HostOperations{HostID: string(h.ID), Host: h.Name, Policy: h.Policy, Forbids: map[string]string{}}
 	for _, k := range topics.Kinds {
 		if o.Forbids[string(k)] = s.Lacks(ctx, rights.Right(k)); o.Forbids[string(k)] == "" {
-			o.Forbids[string(k)] = layout.WhyNot(h, k)
+			o.Forbids[string(k)] = s.WhyNot(h, k)
 		}
 	}
-	o.Target = jobs.FreshTarget(h, "snapshot", "time", "…")
-	if p := h.Permits.V; p != nil && !p.Anywhere {
-		o.RestoreRoots, o.NoOverwrite = p.RestoreRoots, !p.Overwrite
+	o.Target = restores.FreshTarget(h, "snapshot", "time", "…")
+	if p := h.Permits.V; p != nil {
+		if o.Quarantine = p.Quarantine; !p.Anywhere {
+			o.RestoreRoots, o.NoOverwrite = p.RestoreRoots, !p.Overwrite
+		}
 	}
 	o.Repositories, o.Many = layout.RepositoryOptions(rows, func(r store.Repository) string { return r.Name })
 	for _, n := range snapshots {
-		if names[n.Repository] == "" {
+		if names[n.Repository] == "" || !give && !slices.ContainsFunc(rows, func(r store.Repository) bool { return r.ID == n.Repository }) {
 			continue
 		}
 		o.Snapshots = append(o.Snapshots, s.snapshotOption(ctx, n, names, groupNames))

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
+	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
@@ -120,7 +122,8 @@ func (s *Pages) Maintain(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	job, err := s.AskMaintenance(r.Context(), base.RepositoryID(r), topics.JobKind(f.Get("kind")), host, f.Get("plan"))
+	give := f.Get(layout.Give) != ""
+	job, err := s.AskMaintenance(r.Context(), base.RepositoryID(r), topics.JobKind(f.Get("kind")), host, f.Get("plan"), give)
 	if err != nil {
 		return err
 	}
@@ -172,7 +175,20 @@ func (s *Pages) maintenanceView(ctx context.Context, id topics.RepositoryID) (vi
 	if err != nil {
 		return m, err
 	}
-	m.Hosts = s.Choice(now, func(*fleet.Entry) int { return 0 })
+	users, err := s.Store.HostsInto(ctx, id)
+	if err != nil {
+		return m, err
+	}
+	may := session.Of(ctx).May(rights.Give)
+	m.Hosts = s.Choice(now, func(h *fleet.Entry) int {
+		switch {
+		case h.ID == r.Keeper || slices.Contains(users, h.ID):
+			return 0
+		case !may:
+			return -1
+		}
+		return 1
+	})
 	if h := now.Host(r.Keeper); h != nil {
 		m.Keeper, m.KeptBy = h.Name, []views.Runner{s.Runner(h)}
 	}

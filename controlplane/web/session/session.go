@@ -5,10 +5,14 @@ package session
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -16,6 +20,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/password"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/room"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/words"
 )
@@ -27,7 +32,22 @@ type Timing struct {
 	Touch time.Duration // the use of a session is written down at most this often
 	Link  time.Duration // how long a sign-in link is good for
 	Hash  time.Duration // how long a password waits for a hashing slot
+	// Write is how long a request waits until the use, beginning or end of a session is
+	// written down; then it goes on, and that is written later.
+	Write time.Duration
 }
+
+// HashQueue is how many passwords may wait for a hashing slot; further ones are
+// refused at once. A hash takes about a tenth of a second (RFC 9106's second choice),
+// so that the last of these waits some two seconds on one core, which is also the
+// default of Timing.Hash. Whoever waits costs their request, and no 64 MiB.
+const HashQueue = 16
+
+// HashSlots is how many passwords are worked on at a time: one per core, which argon2
+// keeps busy, and never more than four, of 64 MiB each and as much that is collected
+// later. 500 sign-ins at once on two cores took 652 MB with four slots and no queue,
+// and take 313 MB now.
+func HashSlots() int { return min(max(1, runtime.GOMAXPROCS(0)), 4) }
 
 // A Manager begins, recognizes and ends sessions, and knows API tokens.
 type Manager struct {
@@ -46,17 +66,21 @@ type Manager struct {
 	secure   *scs.SessionManager // over TLS
 	refusals refusals            // that are in the audit log
 	hashing  chan struct{}       // holds a place for each password being worked on
+	waiting  chan struct{}       // and one for each that is worked on or waits
 	links    links
 	kept     kept
+	shelf    *shelf
+	tokens   tokens
 }
 
 // New returns a manager of the sessions that a store holds.
 func New(s *store.Store, log *slog.Logger, now func() time.Time, t Timing) *Manager {
 	// scs.New would start a cleanup goroutine for an in-memory store that is not used
 	// here and cannot be stopped safely.
+	onShelf := &shelf{Sessions: s.Sessions(), log: log, now: now, gate: room.NewGate(), patient: t.Write}
 	with := func(name string, secure bool) *scs.SessionManager {
 		return &scs.SessionManager{
-			Store:            s.Sessions(),
+			Store:            onShelf,
 			HashTokenInStore: true,
 			Codec:            scs.GobCodec{},
 			IdleTimeout:      t.Idle,
@@ -71,6 +95,7 @@ func New(s *store.Store, log *slog.Logger, now func() time.Time, t Timing) *Mana
 			},
 		}
 	}
+	slots := HashSlots()
 	return &Manager{
 		Tries:    NewLimiter(now),
 		Compare:  password.Check,
@@ -82,9 +107,11 @@ func New(s *store.Store, log *slog.Logger, now func() time.Time, t Timing) *Mana
 		plain:    with(CookieName, false),
 		secure:   with("__Host-"+CookieName, true),
 		refusals: refusals{now: now},
-		hashing:  make(chan struct{}, 4),
+		hashing:  make(chan struct{}, slots),
+		waiting:  make(chan struct{}, slots+HashQueue),
 		links:    links{now: now},
 		kept:     kept{now: now},
+		shelf:    onShelf,
 	}
 }
 
@@ -127,7 +154,11 @@ func (m *Manager) Identify(r *http.Request) (*Visitor, error) {
 				Say: "It was good until " + words.ISO(time.UnixMilli(t.ExpiresAt)) + ".",
 				Do:  "Make a new one with restic-manager api-token create, or on the page Users."}
 		}
-		return &Visitor{Name: "api:" + t.Name, Role: t.Role, program: &t}, err
+		if err == nil && t.Acts() == "" {
+			return nil, &problem.Problem{Kind: problem.Unauthenticated, Title: "This token's maker may not sign in any more",
+				Say: "A token acts with no more rights than whoever made it has now.", Do: "Somebody else has to make a new one."}
+		}
+		return &Visitor{Name: "api:" + t.Name, Role: t.Acts(), program: &t}, err
 	}
 	c, err := r.Cookie(m.cookie(r).Cookie.Name)
 	if err != nil || c.Value == "" {
@@ -161,7 +192,7 @@ func (m *Manager) session(ctx context.Context, token string) (*Visitor, error) {
 func (m *Manager) Still(ctx context.Context, v *Visitor) bool {
 	if v.program != nil {
 		t, err := m.store.APITokenByHash(ctx, v.program.KeyHash)
-		return err == nil && t.Role == v.Role && (t.ExpiresAt == 0 || t.ExpiresAt > m.now().UnixMilli())
+		return err == nil && t.Acts() == v.Role && (t.ExpiresAt == 0 || t.ExpiresAt > m.now().UnixMilli())
 	}
 	now, err := m.session(ctx, v.token)
 	return err == nil && now != nil && now.Role == v.Role
@@ -174,7 +205,7 @@ func (m *Manager) Touch(w http.ResponseWriter, r *http.Request, v *Visitor) erro
 		if now-v.program.UsedAt < pause {
 			return nil
 		}
-		return m.store.UsedAPIToken(r.Context(), v.program.ID)
+		return m.usedToken(r.Context(), v.program.ID)
 	}
 	if now-m.plain.GetInt64(v.data, sessionSeen) < pause {
 		return nil
@@ -182,6 +213,42 @@ func (m *Manager) Touch(w http.ResponseWriter, r *http.Request, v *Visitor) erro
 	m.plain.Put(v.data, sessionSeen, now)
 	return m.keep(v.data, w, r)
 }
+
+// tokens are the last uses of API tokens that could not be written down.
+type tokens struct {
+	mu    sync.Mutex
+	tried map[string]time.Time // by the token's ID
+}
+
+// usedToken records the use of a token. What cannot be written is not a reason to
+// refuse what is asked for: it is tried again in a while.
+func (m *Manager) usedToken(ctx context.Context, id string) error {
+	m.tokens.mu.Lock()
+	last, failed := m.tokens.tried[id]
+	m.tokens.mu.Unlock()
+	if failed && m.now().Sub(last) < m.timing.Touch/10 {
+		return nil
+	}
+	err := m.shelf.gate.Soon(ctx, m.timing.Write, func(ctx context.Context) error { return m.store.UsedAPIToken(ctx, id) })
+	m.tokens.mu.Lock()
+	defer m.tokens.mu.Unlock()
+	delete(m.tokens.tried, id)
+	if room.Why(err) == "" {
+		return err
+	}
+	if len(m.tokens.tried) >= mostShelved || m.tokens.tried == nil {
+		m.tokens.tried = map[string]time.Time{}
+	}
+	m.tokens.tried[id] = m.now()
+	return nil
+}
+
+// Settle writes what could not be written down of sessions while the database could
+// not be written. Whoever removes sessions that are over calls it before.
+func (m *Manager) Settle(ctx context.Context) error { return m.shelf.settle(ctx) }
+
+// Wait returns when no write goes on any more that a request did not wait for.
+func (m *Manager) Wait() { m.shelf.gate.Wait() }
 
 func (m *Manager) keep(session context.Context, w http.ResponseWriter, r *http.Request) error {
 	token, expiry, err := m.plain.Commit(session)
@@ -224,12 +291,21 @@ func (m *Manager) Enter(w http.ResponseWriter, r *http.Request, u store.User) er
 // Leave ends a visitor's own session, and takes the cookie from the browser.
 func (m *Manager) Leave(w http.ResponseWriter, r *http.Request, v *Visitor) error {
 	if v.ID != "" {
-		if err := m.store.EndSession(r.Context(), v.Name, v.ID, v.UserID); err != nil && !errors.Is(err, store.ErrNotFound) {
+		err := m.shelf.end(r.Context(), hashOf(v.token), func(ctx context.Context) error {
+			return m.store.EndSession(ctx, v.Name, v.ID, v.UserID)
+		})
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 	}
 	m.Forget(w, r)
 	return nil
+}
+
+// hashOf is a token as scs hands it to its store.
+func hashOf(token string) string {
+	hash := sha256.Sum256([]byte(token))
+	return base64.RawURLEncoding.EncodeToString(hash[:])
 }
 
 // Forget takes the cookie of a session from the browser.

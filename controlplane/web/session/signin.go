@@ -11,13 +11,15 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/password"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/room"
 	"github.com/restic-manager/restic-manager/words"
 )
 
 // ErrWrong says that a name and a password do not belong together.
 var ErrWrong = errors.New("name and password do not belong together")
 
-// SignIn checks a name and a password and begins a session, or returns [ErrWrong].
+// SignIn checks a name and a password and begins a session, or returns [ErrWrong], or
+// [store.ErrUnconfirmed] to somebody whom nobody has confirmed since a restore.
 // Neither the error nor the time it takes tells whether a user of that name exists.
 // Whoever calls it asks the limiter first.
 func (m *Manager) SignIn(w http.ResponseWriter, r *http.Request, name, secret string) error {
@@ -25,12 +27,18 @@ func (m *Manager) SignIn(w http.ResponseWriter, r *http.Request, name, secret st
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
+	held := error(nil)
 	if u.DisabledAt != 0 {
-		u.PasswordHash = ""
+		if held = m.store.Confirmed(r.Context(), "user", u.ID); held == nil {
+			u.PasswordHash = ""
+		}
 	}
 	ok, err := m.check(r.Context(), u.PasswordHash, secret)
 	if err != nil {
 		return err
+	}
+	if ok && held != nil { // only who knows the password hears that there is such a user
+		return held
 	}
 	if ok && password.Stale(u.PasswordHash) {
 		if u, err = m.renewed(r.Context(), u, secret); err != nil {
@@ -72,7 +80,10 @@ func (m *Manager) refused(ctx context.Context, action string, u store.User) {
 	if unsaid > 0 {
 		who += "; " + words.Count(uint64(unsaid), "refusal", "refusals") + " before it are not in this log"
 	}
-	if err := m.store.Audit(ctx, "plane", action, u.ID, who); err != nil && ctx.Err() == nil {
+	err := m.shelf.gate.Soon(ctx, m.timing.Write, func(ctx context.Context) error {
+		return m.store.Audit(ctx, "plane", action, u.ID, who)
+	})
+	if err != nil && ctx.Err() == nil {
 		m.log.Error("recording a refused sign-in failed", "err", err)
 	}
 }
@@ -82,15 +93,27 @@ func (m *Manager) refused(ctx context.Context, action string, u store.User) {
 func (m *Manager) renewed(ctx context.Context, u store.User, secret string) (store.User, error) {
 	hash, err := m.NewHash(ctx, secret)
 	if err == nil {
-		err = m.store.RenewHash(ctx, u.ID, u.PasswordHash, hash)
+		err = m.shelf.gate.Soon(ctx, m.timing.Write, func(ctx context.Context) error {
+			return m.store.RenewHash(ctx, u.ID, u.PasswordHash, hash)
+		})
+	}
+	if room.Why(err) != "" {
+		return u, nil // at the next sign-in
 	}
 	u.PasswordHash = hash
 	return u, err
 }
 
-// hash waits for a hashing slot, then does the work. There are few slots, because
-// each hash needs 64 MiB. After Timing.Hash it gives up with an Unavailable problem.
+// hash waits for a hashing slot, then does the work. There are few slots,
+// because each hash needs 64 MiB and a core, and few may wait for one. Who
+// finds the queue full, or waits longer than Timing.Hash, gets a TooMany problem.
 func (m *Manager) hash(ctx context.Context, work func() error) error {
+	select {
+	case m.waiting <- struct{}{}:
+		defer func() { <-m.waiting }()
+	default:
+		return m.busy()
+	}
 	limit := time.NewTimer(m.timing.Hash)
 	defer limit.Stop()
 	select {
@@ -98,11 +121,16 @@ func (m *Manager) hash(ctx context.Context, work func() error) error {
 		defer func() { <-m.hashing }()
 		return work()
 	case <-limit.C:
-		return &problem.Problem{Kind: problem.Unavailable, Title: "Too many people sign in at once",
-			Say: "Nothing was changed; your password was not looked at.", Do: "Try again in a moment."}
+		return m.busy()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+func (m *Manager) busy() error {
+	return &problem.Problem{Kind: problem.TooMany, Title: "Too many people sign in at once",
+		Say: "Nothing was changed; your password was not looked at.", Do: "Try again in a moment.",
+		After: max(m.timing.Hash, time.Second)}
 }
 
 // check reports whether a password has a hash, in a hashing slot.

@@ -22,6 +22,33 @@ type Visitor struct {
 	program *store.APIToken // nil for a person
 }
 
+// Key tells a visitor's session or token from all others.
+func (v *Visitor) Key() string {
+	if v.program != nil {
+		return "token " + v.program.ID
+	}
+	return "session " + v.token
+}
+
+// Maker returns the visitor as a credential knows who made it: a token is its own
+// maker's in turn.
+func (v *Visitor) Maker() store.Maker {
+	m := store.Maker{Name: v.Name, User: v.UserID}
+	if v.program != nil {
+		m.User, m.Token = v.program.Maker, v.program.ID
+	}
+	return m
+}
+
+// Lowered says why a token has fewer rights than its role, "" if it does not.
+func (v *Visitor) Lowered() string {
+	if v.program == nil || v.program.Role == v.Role {
+		return ""
+	}
+	p := v.program
+	return "it was made as " + string(p.Role) + ", and " + p.MakerName + ", who made it, is " + string(p.MakerRole) + " now"
+}
+
 // May reports whether a visitor's role has a right.
 func (v *Visitor) May(r rights.Right) bool { return rights.May(v.Role, r) }
 

@@ -1,4 +1,5 @@
-package jobs
+// Package outcome says in a word and a line what a job did.
+package outcome
 
 import (
 	"cmp"
@@ -9,21 +10,21 @@ import (
 	"github.com/restic-manager/restic-manager/words"
 )
 
-// Did says what a job really did: its kind alone would call a dry run a restore, and
+// An Outcome says what a job really did: its kind alone would call a dry run a restore, and
 // its state a restore of nothing a success.
-type Did struct {
+type Outcome struct {
 	DryRun bool   // it was asked only to say what would happen
 	Word   string // instead of Succeeded, where that would say too much: "Dry run", "Nothing removed"; else ""
 	Text   string // one line: "Would restore 1 file, 48.8 KiB; nothing was written". "" until it ended, and where a cause says it
 }
 
-// What returns what a job did, or is about to do.
-func What(j store.Job) Did {
+// Of returns what a job did, or is about to do.
+func Of(j store.Job) Outcome {
 	o := topics.Operation{}
 	if j.Operation.V != nil {
 		o = *j.Operation.V
 	}
-	d := Did{DryRun: o.DryRun}
+	d := Outcome{DryRun: o.DryRun}
 	if j.Kind == topics.BackupJob {
 		if j.Summary.V != nil && (j.State == topics.Succeeded || j.State == topics.Warnings) {
 			d.Text = saved(*j.Summary.V)
@@ -127,6 +128,8 @@ func did(kind topics.JobKind, o topics.Operation, r topics.Result, known bool) (
 		return "", "The repository is there and opens"
 	case topics.SnapshotsJob:
 		return "", "Listed " + none(count, "snapshot", "snapshots")
+	case topics.DrillJob:
+		return drilled(r)
 	case topics.StatsJob:
 		if r.Stats == nil {
 			return "", ""
@@ -154,12 +157,25 @@ func did(kind topics.JobKind, o topics.Operation, r topics.Result, known bool) (
 	return "", ""
 }
 
+func drilled(r topics.Result) (word, text string) {
+	if r.Drill == nil {
+		return "", ""
+	}
+	d := *r.Drill
+	text = "Proved " + words.Count(d.Files, "file", "files") + " and " + words.Count(d.Folders, "folder", "folders") + ", " +
+		words.Bytes(d.Bytes) + ", of " + words.Count(uint64(len(d.Snapshots)), "snapshot", "snapshots")
+	return "Proven", text
+}
+
 func none(n uint64, one, many string) string {
 	if n == 0 {
 		return "no " + one
 	}
 	return words.Count(n, one, many)
 }
+
+// would is how a dry run says what it found.
+var would = strings.NewReplacer(" left", " would be left", " was there", " is there", " were there", " are there")
 
 func restored(o topics.Operation, r topics.Result) (word, text string) {
 	if r.Restore == nil { // from an agent that does not say
@@ -169,12 +185,15 @@ func restored(o topics.Operation, r topics.Result) (word, text string) {
 	if n.Skipped > 0 {
 		skipped = "; " + words.Count(n.Skipped, "file left as it was", "files left as they were")
 	}
+	if n.Unchanged > 0 {
+		skipped += "; " + words.Count(n.Unchanged, "file was there already", "files were there already")
+	}
 	switch {
 	case o.DryRun && n.Files == 0:
-		return "", "Would restore no file" + strings.ReplaceAll(skipped, " left", " would be left") + "; nothing was written"
+		return "", "Would restore no file" + would.Replace(skipped) + "; nothing was written"
 	case o.DryRun:
-		return "", "Would restore " + files(n.Files, n.Bytes) + strings.ReplaceAll(skipped, " left", " would be left") + "; nothing was written"
-	case n.Files == 0 && n.Skipped > 0:
+		return "", "Would restore " + files(n.Files, n.Bytes) + would.Replace(skipped) + "; nothing was written"
+	case n.Files == 0 && n.Skipped+n.Unchanged > 0:
 		return "Nothing restored", "Restored no file" + skipped
 	case n.Files == 0:
 		return "Nothing restored", "Restored no file: there is none at these paths in the snapshot"

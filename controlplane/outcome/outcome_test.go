@@ -1,4 +1,4 @@
-package jobs
+package outcome
 
 import (
 	"testing"
@@ -25,6 +25,10 @@ func TestAJobIsNamedByWhatItDid(t *testing.T) {
 			"", "Restored 2 files, 9 B; 3 files left as they were"},
 		{topics.RestoreJob, nil, &topics.Result{Restore: &topics.Restored{}},
 			"Nothing restored", "Restored no file: there is none at these paths in the snapshot"},
+		{topics.RestoreJob, nil, &topics.Result{Restore: &topics.Restored{Unchanged: 2}}, "Nothing restored",
+			"Restored no file; 2 files were there already"},
+		{topics.RestoreJob, dry, &topics.Result{Restore: &topics.Restored{Unchanged: 1, Skipped: 1}}, "Dry run",
+			"Would restore no file; 1 file would be left as it was; 1 file is there already; nothing was written"},
 		{topics.RestoreJob, nil, &topics.Result{Restore: &topics.Restored{Skipped: 1}},
 			"Nothing restored", "Restored no file; 1 file left as it was"},
 		{topics.RestoreJob, dry, &topics.Result{Restore: &topics.Restored{}}, "Dry run", "Would restore no file; nothing was written"},
@@ -66,16 +70,16 @@ func TestAJobIsNamedByWhatItDid(t *testing.T) {
 	} {
 		j := store.Job{Kind: c.kind, State: topics.Succeeded}
 		j.Operation.V, j.Result.V = c.o, c.r
-		got := What(j)
+		got := Of(j)
 		if got.Word != c.word || got.Text != c.text || got.DryRun != (c.o == dry) {
 			t.Errorf("%s %+v %+v: %+v, want %q %q", c.kind, c.o, c.r, got, c.word, c.text)
 		}
 		j.State = topics.Failed
-		if got := What(j); got.Word != "" || got.Text != "" {
+		if got := Of(j); got.Word != "" || got.Text != "" {
 			t.Errorf("a failed %s did %+v", c.kind, got)
 		}
 		j.State = topics.Running
-		if got := What(j); got.Word != "" || got.Text != "" || got.DryRun != (c.o == dry) {
+		if got := Of(j); got.Word != "" || got.Text != "" || got.DryRun != (c.o == dry) {
 			t.Errorf("a running %s did %+v", c.kind, got)
 		}
 	}
@@ -92,7 +96,7 @@ func TestAJobIsNamedByWhatItDid(t *testing.T) {
 	} {
 		j := store.Job{Kind: topics.BackupJob, State: c.state}
 		j.Summary.V = &c.s
-		if got := What(j); got.Text != c.text || got.Word != "" {
+		if got := Of(j); got.Text != c.text || got.Word != "" {
 			t.Errorf("a backup that %s: %+v, want %q", c.state, got, c.text)
 		}
 		if n := SavedFiles(j); n == nil || *n != c.s.TotalFiles {

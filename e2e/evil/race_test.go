@@ -1,0 +1,5 @@
+//go:build race
+
+package evil
+
+func init() { raced = true }
