@@ -105,6 +105,7 @@ type Engine struct {
 	sending  sync.Mutex // from a message's number until it is given to the broker
 	mu       sync.Mutex
 	channels map[topics.HostID]*line
+	follows  map[topics.HostID]heardNext
 
 	refusals refusals
 
@@ -147,7 +148,7 @@ func New(c Config) *Engine {
 		inbox:    newInbox(c.Intake),
 		stir:     make(chan struct{}, 1),
 		done:     make(chan struct{}),
-		channels: map[topics.HostID]*line{},
+		channels: map[topics.HostID]*line{}, follows: map[topics.HostID]heardNext{},
 		owners:   map[topics.JobID]topics.HostID{},
 		receipts: map[journal]topics.Received{},
 		machines: newMachines(),
@@ -379,8 +380,11 @@ func (e *Engine) effect(ctx context.Context, effect protocol.PlaneEffect) {
 		delete(e.configs.sent, effect.Host)
 		e.Log.Info("host connected", "host", effect.Host)
 		e.tell(effect.Host)
-		if e.Came != nil && !e.machines.divided[effect.Host] {
-			e.Came(effect.Host)
+		if !e.machines.divided[effect.Host] {
+			e.tellNext(effect.Host, effect.Session)
+			if e.Came != nil {
+				e.Came(effect.Host)
+			}
 		}
 	case protocol.ConfigCame:
 		e.tell(effect.Host)
@@ -645,14 +649,6 @@ func (e *Engine) channel(ctx context.Context, host topics.HostID) (*line, error)
 	return ch, nil
 }
 
-// next is the identity that a first welcome tells; without it there is one alone.
-func (e *Engine) next() *topics.Succession {
-	if e.Follows == nil {
-		return nil
-	}
-	return e.Follows()
-}
-
 // A line is the channel with a host. While it moves to another identity of ours, what
 // it said before is still on its way.
 type line struct {
@@ -677,31 +673,6 @@ func (l *line) Open(topic string, sealed []byte) ([]byte, error) {
 func (l *line) Verify(topic string, payload, sum []byte) bool {
 	return l.Channel.Verify(topic, payload, sum) ||
 		slices.ContainsFunc(l.others, func(c *seal.Channel) bool { return c.Verify(topic, payload, sum) })
-}
-
-// Succeed has everybody told of another identity of ours. Hosts that several machines
-// use hear of it when they connect again.
-func (e *Engine) Succeed(ctx context.Context) error {
-	e.mu.Lock()
-	clear(e.channels)
-	e.mu.Unlock()
-	next := e.next()
-	rows, err := e.Store.Hosts(ctx)
-	if err != nil {
-		return err
-	}
-	for _, h := range rows {
-		if h.RevokedAt > 0 || !e.Presence.Reachable(h.ID) {
-			continue
-		}
-		if _, err := e.channel(ctx, h.ID); err != nil {
-			return err
-		}
-		if next != nil && h.TwinsSince == 0 {
-			e.say(h.ID, e.Presence.Session(h.ID), "", topics.Welcome{Received: topics.Received{Epoch: h.ReceivedEpoch}, Next: next})
-		}
-	}
-	return nil
 }
 
 // Forget drops a host's cached keys. It is called when they were replaced or revoked.
@@ -771,7 +742,7 @@ func (e *Engine) welcome(ctx context.Context, host topics.HostID, b born) error 
 		return err
 	}
 	w := topics.Welcome{Received: h.Received(), Clock: e.Now().UnixMilli(), Known: e.afresh(host, b.Session), Plane: e.Epoch,
-		Next: e.next()}
+		Next: e.tells(host, b.Session)}
 	if b.Protocol[1] < topics.Protocol[0] || b.Protocol[0] > topics.Protocol[1] {
 		w.Refused = fmt.Sprintf("This control plane speaks protocol %d to %d, the agent %d to %d. Install the agent that came with the "+
 			"control plane.",
@@ -799,7 +770,7 @@ func (e *Engine) outlived(ctx context.Context, host topics.HostID, s, known topi
 	}
 	e.send(host, topics.Topic{Kind: topics.KindWelcome, Host: host}, func(stamp topics.Stamp) any {
 		stamp.Session = s
-		return topics.Welcome{Stamp: stamp, Received: h.Received(), Clock: e.Now().UnixMilli(), Known: known, Plane: e.Epoch, Next: e.next()}
+		return topics.Welcome{Stamp: stamp, Received: h.Received(), Clock: e.Now().UnixMilli(), Known: known, Plane: e.Epoch, Next: e.tells(host, s)}
 	})
 	return nil
 }
@@ -834,6 +805,7 @@ func (e *Engine) heartbeat(ch *line, a arrival) error {
 		return e.stale(a.topic.Host, b.Stamp)
 	}
 	if !e.machines.divided[a.topic.Host] { // each machine refuses what is for the other
+		e.tellNext(a.topic.Host, b.Stamp.Session)
 		e.told(a.topic.Host, e.Presence.RefusedThere(a.topic.Host, b.Refused))
 	}
 	e.Presence.Clock(a.topic.Host, time.UnixMilli(b.Clock).Sub(e.Now()))

@@ -84,7 +84,7 @@ func TestTheMaintenanceCredentialReachesNobodyButTheKeeper(t *testing.T) {
 		}
 	}
 	// Nor in anything else an endpoint is ever sent, or that lies in the database.
-	if s := strings.Join(attic.heard(), "\n"); strings.Contains(s, "maintenance-canary") || strings.Contains(s, "8001") ||
+	if s := strings.Join(attic.heard(), "\n"); strings.Contains(s, "maintenance-canary") || strings.Contains(s, "nas:8001") ||
 		!strings.Contains(s, "everyday-canary") {
 		t.Error("the endpoint was sent the maintenance credential")
 	}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"html"
 	"net/http"
@@ -415,6 +416,12 @@ func TestARestoreLeadsOnWhereNoHostIsConnected(t *testing.T) {
 			death := topics.Topic{Kind: topics.KindDeath, Host: h.id}.String()
 			w.engine.Received(death, topics.Encode(topics.Death{Session: h.session, Reason: topics.Lost,
 				MAC: h.channel.Sign(death, h.session.Signed(topics.Lost))}), true)
+			await(t, "the host to be gone", func() error {
+				if w.web.Presence.Reachable(h.id) {
+					return errors.New("it is there")
+				}
+				return nil
+			})
 			a.err = &queries.Refused{Cause: queries.CauseOffline, Title: "The host is offline"}
 		}
 		c.do("POST", d+"/basket", url.Values{"snapshot": {ids[0]}, "tick": {"d /letters"}}, "HX-Request", "true")
