@@ -29,6 +29,7 @@ type HostState struct {
 	ProtectedBytes uint64   `json:"protected_bytes"` // what restoring the last good backups would write
 	Proven         string   `json:"proven"`          // by drills that it can be restored: proven, not-proven, or failed
 	ProvenAt       string   `json:"proven_at"`       // since when; empty while one of its source groups never was
+	Alerts         int      `json:"alerts"`          // how many of it, of its source groups, are not over
 	AgentVersion   string   `json:"agent_version"`
 	ResticVersion  string   `json:"restic_version"`
 }
@@ -79,4 +80,33 @@ type FleetState struct {
 	// database cannot be written). PlaneFree is how many bytes are left.
 	PlaneDisk string `json:"plane_disk"`
 	PlaneFree uint64 `json:"plane_free"`
+}
+
+// An Alert is one as programs outside are told of it: by the API, a webhook and MQTT
+// alike. Times are RFC 3339 in UTC. One that has ended clears its topic.
+//
+//	rm/v1/pub/alert/{alert}    plane → consumers, QoS 1, retained
+type Alert struct {
+	ID        string  `json:"id"`
+	Condition string  `json:"condition" doc:"a name of docs/ALERTS.md, as backup-failed"`
+	Severity  string  `json:"severity" enum:"info,warning,critical"`
+	Subject   Subject `json:"subject"`
+	Title     string  `json:"title" doc:"names the subject: db-prod-02: backups fail, repository locked"`
+	Cause     string  `json:"cause" doc:"why, in a sentence or two"`
+	Do        string  `json:"do" doc:"what to do about it"`
+	State     string  `json:"state" enum:"open,acknowledged,snoozed,ended"`
+	OpenedAt  string  `json:"opened_at"`
+	SeenAt    string  `json:"seen_at" doc:"when the condition was last found to hold"`
+	Count     int64   `json:"count" doc:"how often it began: more than 1 if it came back"`
+	EndedAt   string  `json:"ended_at,omitempty" doc:"left out of one that has not"`
+	Link      string  `json:"link" doc:"of the alert's page; without its host while no public address is set"`
+}
+
+// A Subject is what an alert is about.
+type Subject struct {
+	Kind       string `json:"kind" enum:"host,group,repository,channel,plane" doc:"group: a source group"`
+	ID         string `json:"id,omitempty" doc:"left out for the control plane itself"`
+	Name       string `json:"name" doc:"for people"`
+	Host       string `json:"host,omitempty" doc:"the ID of the host it belongs to"`
+	Repository string `json:"repository,omitempty" doc:"the ID of the repository it is about"`
 }

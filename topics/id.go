@@ -18,6 +18,7 @@ type (
 	RepositoryID  string
 	SourceGroupID string
 	ScheduleID    string
+	AlertID       string
 )
 
 // lower is base32hex in lower case: its order is the order of the bytes, so

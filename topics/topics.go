@@ -45,6 +45,7 @@ const (
 	KindHostJob
 	KindRepositoryState
 	KindFleetState
+	KindAlert
 	KindDo
 	KindQuery
 	KindAnswer
@@ -57,6 +58,7 @@ type Topic struct {
 	Job        JobID
 	Query      QueryID
 	Repository RepositoryID
+	Alert      AlertID
 	Action     Action
 }
 
@@ -77,7 +79,7 @@ var ErrTopic = errors.New("not a topic of this system")
 // and the tests that keep both true.
 type Entry struct {
 	Kind     Kind
-	Pattern  string // below Root, with {host}, {job}, {id}, {repo} and {action}
+	Pattern  string // below Root, with {host}, {job}, {id}, {repo}, {alert} and {action}
 	From, To string // "agent", "plane" or "consumer"
 	QoS      byte
 	Retained bool
@@ -117,6 +119,8 @@ var Catalogue = []Entry{
 	{KindRepositoryState, "pub/repository/{repo}/state", "plane", "consumer", 1, true, false, "RepositoryState",
 		"how a repository is, on change"},
 	{KindFleetState, "pub/fleet/state", "plane", "consumer", 1, true, false, "FleetState", "counts by status"},
+	{KindAlert, "pub/alert/{alert}", "plane", "consumer", 1, true, false, "Alert",
+		"an alert, on change; removed when it has ended"},
 	{KindDo, "do/{host}/{action}", "consumer", "plane", 1, false, false, "empty",
 		"asks for a backup, or cancels what runs and waits there; becomes an audited job"},
 }
@@ -138,6 +142,8 @@ func (t Topic) String() string {
 				parts[i] = string(t.Query)
 			case "{repo}":
 				parts[i] = string(t.Repository)
+			case "{alert}":
+				parts[i] = string(t.Alert)
 			case "{action}":
 				parts[i] = string(t.Action)
 			}
@@ -188,6 +194,11 @@ func match(e Entry, levels []string) (Topic, bool) {
 			}
 		case "{repo}":
 			t.Repository = RepositoryID(l)
+			if !validID(l) {
+				return Topic{}, false
+			}
+		case "{alert}":
+			t.Alert = AlertID(l)
 			if !validID(l) {
 				return Topic{}, false
 			}

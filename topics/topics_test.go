@@ -30,6 +30,9 @@ func sample(k Kind) Topic {
 	if strings.Contains(p, "{repo}") {
 		t.Repository = RepositoryID(job)
 	}
+	if strings.Contains(p, "{alert}") {
+		t.Alert = AlertID(job)
+	}
 	if strings.Contains(p, "{action}") {
 		t.Action = ActionBackup
 	}
@@ -54,6 +57,7 @@ func TestForeignTopicsAreRefused(t *testing.T) {
 		"", "rm/v1", "rm/v1/", "rm/v2/agent/0mk3a7q2host/birth", "rm/v1/agent/UPPER-CASE/birth", "rm/v1/agent/short/birth",
 		"rm/v1/agent/0mk3a7q2host/birth/", "rm/v1/agent//birth", "rm/v1/agent/+/birth", "rm/v1/agent/#",
 		"rm/v1/do/0mk3a7q2host/prune", "rm/v1/pub/repository/UPPER-CASE/state", "rm/v1/pub/repository//state",
+		"rm/v1/pub/alert/UPPER-CASE", "rm/v1/pub/alert/", "rm/v1/pub/alert/0mk3a7q2job1/state",
 		"$SYS/broker/uptime", "rm/v1/agent/0mk3a7q2host/job/../progress",
 	} {
 		if got, err := Parse(name); err == nil {

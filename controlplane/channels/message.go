@@ -1,31 +1,13 @@
 package channels
 
-// An Alert is one as programs outside are told of it: by the API, a webhook and MQTT alike.
-// Moments are as everywhere in the API; "" is none.
-type Alert struct {
-	ID        string  `json:"id"`
-	Condition string  `json:"condition"`
-	Severity  string  `json:"severity"`
-	Subject   Subject `json:"subject"`
-	Title     string  `json:"title"` // names the subject: "db-prod-02: backups fail, repository locked"
-	Cause     string  `json:"cause"`
-	Do        string  `json:"do"`
-	State     string  `json:"state"`
-	OpenedAt  string  `json:"opened_at"`
-	SeenAt    string  `json:"seen_at"`
-	Count     int64   `json:"count"`
-	EndedAt   string  `json:"ended_at,omitempty"`
-	Link      string  `json:"link"` // of the alert's page
-}
+import "github.com/restic-manager/restic-manager/topics"
+
+// An Alert is one as programs outside are told of it: by the API, a webhook and MQTT
+// alike.
+type Alert = topics.Alert
 
 // A Subject is what an alert is about.
-type Subject struct {
-	Kind       string `json:"kind"` // host, group, repository, channel or plane
-	ID         string `json:"id,omitempty"`
-	Name       string `json:"name"`
-	Host       string `json:"host,omitempty"` // the ID of the host it belongs to
-	Repository string `json:"repository,omitempty"`
-}
+type Subject = topics.Subject
 
 // A Message is what a channel is to say, once, in whatever form it has. It is kept as
 // JSON while it waits.
