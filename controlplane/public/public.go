@@ -44,7 +44,9 @@ type Config struct {
 	Publish func(topic string, payload []byte, qos byte, retain bool) error
 	// Space, if set, says how short of space the control plane's disk is, and how many
 	// bytes are left, to some MiB.
-	Space  func() (level string, free uint64)
+	Space func() (level string, free uint64)
+	// Alerts, if set, are what consumers hear of alerts.
+	Alerts Alerts
 	Log    *slog.Logger
 	Timing Timing
 	Now    func() time.Time
@@ -55,19 +57,21 @@ type Publisher struct {
 	Config
 	wake chan struct{}
 
-	mu    sync.Mutex
-	dirty map[topics.HostID]bool
+	mu      sync.Mutex
+	dirty   map[topics.HostID]bool
+	alarmed bool // alerts changed
 
 	// Used by Run's goroutine only.
-	seen   map[topics.HostID]*fleet.Entry          // the last published entry of each host
-	later  map[topics.HostID]bool                  // changed, but too early to publish again
-	said   map[string][sha256.Size]byte            // the last payload by topic, as its hash: of what is there
-	at     map[topics.HostID]time.Time             // of the last state
-	ended  map[topics.HostID]topics.JobID          // the last job whose end was published
-	open   map[topics.HostID]map[topics.JobID]bool // those that were sent and had not ended
-	there  map[topics.RepositoryID]bool            // the repositories that were published
-	looked time.Time                               // when they were
-	lost   bool                                    // a message could not be published, and will be repeated
+	seen     map[topics.HostID]*fleet.Entry          // the last published entry of each host
+	later    map[topics.HostID]bool                  // changed, but too early to publish again
+	said     map[string][sha256.Size]byte            // the last payload by topic, as its hash: of what is there
+	at       map[topics.HostID]time.Time             // of the last state
+	ended    map[topics.HostID]topics.JobID          // the last job whose end was published
+	open     map[topics.HostID]map[topics.JobID]bool // those that were sent and had not ended
+	there    map[topics.RepositoryID]bool            // the repositories that were published
+	looked   time.Time                               // when they were
+	lost     bool                                    // a message could not be published, and will be repeated
+	alerting alerting                                // what is known of alerts
 }
 
 // New returns a publisher; Run starts it.
@@ -119,6 +123,12 @@ func (p *Publisher) Run(ctx context.Context) error {
 			p.mu.Unlock()
 			p.due(ctx)
 		case <-p.wake:
+			p.mu.Lock()
+			alarmed := p.alarmed
+			p.mu.Unlock()
+			if alarmed {
+				p.alerts(ctx)
+			}
 			p.due(ctx)
 		}
 	}
@@ -127,6 +137,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 // everything publishes every host that differs from what was published. It compares
 // each entry; an unchanged host still has the same entry on the board.
 func (p *Publisher) everything(ctx context.Context) {
+	p.alerts(ctx) // before the hosts, which say how many they have
 	m, err := p.Fleet.Now(ctx)
 	if err != nil {
 		p.complain(ctx, err)
@@ -245,7 +256,7 @@ func (p *Publisher) host(ctx context.Context, h *fleet.Entry) (again bool, err e
 		PromisedBy: h.PromisedBy, LastGoodBackup: rfc3339(h.LastGood), LastJob: h.LastBackup.Job, LastResult: h.LastBackup.State,
 		Snapshots:      h.Snapshots,
 		ProtectedBytes: h.Restorable, Proven: string(h.Proof.Word), ProvenAt: rfc3339(h.Proof.At),
-		AgentVersion: h.AgentVersion, ResticVersion: h.ResticVersion}
+		Alerts: p.alerting.ofHost[id], AgentVersion: h.AgentVersion, ResticVersion: h.ResticVersion}
 	if running != nil {
 		s.RunningJob, s.RunningMore = running.ID, h.Beside()
 		if progress, ok := p.Hub.Progress(running.ID); ok {
