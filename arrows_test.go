@@ -51,6 +51,8 @@ var arrows = []struct{ pkg, may, is string }{
 		" protocol seal store store/access store/keyring store/sweep topics words",
 		"composes the control plane into one Run"},
 	{"controlplane/alerts/conditions", "store/alerts topics", "which conditions hold, from facts; pure"},
+	{"controlplane/alerts/routing", "controlplane/alerts/conditions controlplane/field slots store/alerts store/channels topics words",
+		"who hears of which alert, and when; pure"},
 	{"controlplane/channels", "topics", "tells people outside, whatever there is to tell"},
 	{"controlplane/consumers", "controlplane/field controlplane/password controlplane/rights store", "credentials of MQTT consumers"},
 	{"controlplane/difference", "topics", "what changed between two snapshots, by folder; pure"},
