@@ -50,7 +50,10 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/upkeep controlplane/web controlplane/web/base controlplane/zone failpoint lobby private" +
 		" protocol seal store store/access store/keyring store/sweep topics words",
 		"composes the control plane into one Run"},
-	{"controlplane/alerts/conditions", "store/alerts topics", "which conditions hold, from facts; pure"},
+	{"controlplane/alerts/conditions", "controlplane/health controlplane/protection store/alerts store/drills topics words",
+		"which conditions hold, from facts; pure"},
+	{"controlplane/alerts/gather", "controlplane/alerts/conditions controlplane/fleet controlplane/hosts controlplane/notices store",
+		"reads the facts that conditions are found in"},
 	{"controlplane/alerts/routing", "controlplane/alerts/conditions controlplane/field slots store/alerts store/channels topics words",
 		"who hears of which alert, and when; pure"},
 	{"controlplane/channels", "topics", "tells people outside, whatever there is to tell"},

@@ -1,9 +1,15 @@
 // Package conditions says what somebody should be told of: one table of conditions, and
 // pure functions that find in facts and at a moment which of them hold. It knows no
 // database, no clock and no channel.
+//
+// The facts have been judged before they come here: how well a group is protected, how a
+// repository is, whether a host is proven. What is added is only what is worth waking
+// somebody for, from when on, and in which words.
 package conditions
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/restic-manager/restic-manager/store/alerts"
@@ -20,7 +26,7 @@ type Measure string
 const (
 	None    Measure = ""        // nothing: the condition holds or it does not
 	Seconds Measure = "seconds" // a span
-	Times   Measure = "times"   // how often in a row
+	Times   Measure = "times"   // how often in a row, or how many times the usual
 	Percent Measure = "percent"
 )
 
@@ -30,16 +36,21 @@ type Condition struct {
 	On       alerts.On
 	Severity alerts.Severity
 	Measure  Measure
-	Default  int64  // the threshold where nobody set one
+	Default  int64  // the threshold where nobody set one; 0 with a Measure is what schedules and hosts promise themselves
 	Title    string // what is so, beside the subject's name: "backups fail"
 	When     string // when it holds, as a sentence for the page and docs/ALERTS.md; "{limit}" is the threshold
-	Do       string // what to do
-	Ends     string // how it ends, as a sentence
+	// Cause is why, for those of which nothing says it better. In braces is what the facts
+	// fill in: see docs/ALERTS.md.
+	Cause string
+	Do    string // what to do
+	Ends  string // how it ends, as a sentence
 	// Explained names the conditions of the same subject, or of what the subject belongs
 	// to, that say it better: while one of them is open, this one opens no row.
 	Explained []Name
 	// Quiet is how long after a host was enrolled the condition does not count.
 	Quiet time.Duration
+	// Stays says that nobody can snooze it.
+	Stays bool
 }
 
 // A Finding is that a condition holds for a subject, now.
@@ -51,4 +62,52 @@ type Finding struct {
 	Severity   alerts.Severity
 	Since      int64 // in Unix milliseconds; 0 is not known
 	Body       alerts.Body
+}
+
+// Table lists all conditions: those of source groups first, then those of hosts,
+// repositories, channels and the control plane.
+func Table() []Condition { return slices.Clone(table) }
+
+var table = slices.Concat(ofGroups, ofHosts, ofRepositories, ofRest)
+
+var byName = func() map[Name]Condition {
+	all := map[Name]Condition{}
+	for _, c := range table {
+		all[c.Name] = c
+	}
+	return all
+}()
+
+// Of returns the condition with a name.
+func Of(name Name) (Condition, bool) {
+	c, known := byName[name]
+	return c, known
+}
+
+// Explains reports whether one thing that is so says better what a finding says: it opens
+// no row while an alert of that is open. about are host and repository of what explains.
+func Explains(by alerts.Key, f Finding) bool {
+	c := byName[Name(f.Condition)]
+	if !slices.Contains(c.Explained, Name(by.Condition)) {
+		return false
+	}
+	switch by.On {
+	case f.On:
+		return by.Subject == f.Subject
+	case alerts.OnHost:
+		return by.Subject == string(f.Host)
+	case alerts.OnRepository:
+		return by.Subject == string(f.Repository)
+	case alerts.OnPlane:
+		return true
+	}
+	return false
+}
+
+// fill puts words in the place of what is in braces: name, value, name, value.
+func fill(text string, pairs ...string) string {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		text = strings.ReplaceAll(text, "{"+pairs[i]+"}", pairs[i+1])
+	}
+	return text
 }
