@@ -56,7 +56,8 @@ var arrows = []struct{ pkg, may, is string }{
 		"reads the facts that conditions are found in"},
 	{"controlplane/alerts/routing", "controlplane/alerts/conditions controlplane/field slots store/alerts store/channels topics words",
 		"who hears of which alert, and when; pure"},
-	{"controlplane/channels", "topics", "tells people outside, whatever there is to tell"},
+	{"controlplane/channels", "controlplane/alerts/conditions controlplane/field store store/channels topics words",
+		"tells people outside, whatever there is to tell"},
 	{"controlplane/consumers", "controlplane/field controlplane/password controlplane/rights store", "credentials of MQTT consumers"},
 	{"controlplane/difference", "topics", "what changed between two snapshots, by folder; pure"},
 	{"controlplane/drills", "controlplane/field controlplane/hosts controlplane/jobs controlplane/rights slots store" +
@@ -210,7 +211,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"protocol/protocoltest", "protocol topics", "simulates and compares journals"},
 	{"seal", "", "keeps a payload between two parties, whatever it says"},
 	{"slots", "", "when a slot is; depends on nothing but the plan and the moment"},
-	{"store", "failpoint private protocol store/access store/atonce store/auditlog store/chain store/changes" +
+	{"store", "failpoint private protocol store/access store/atonce store/auditlog store/chain store/changes store/channels" +
 		" store/column store/copies store/drafts store/drills store/facts store/found store/having" +
 		" store/inspect store/intake store/joblog store/keyring store/kits store/looks store/mark store/migrations" +
 		" store/moments store/places store/prepared store/promise store/removal store/replacing store/restored" +
@@ -223,7 +224,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"store/auditlog", "store/chain store/column", "entries of the audit log, and the search for some"},
 	{"store/chain", "", "hashes that link the audit log"},
 	{"store/changes", "topics", "words what became of what, for the audit log"},
-	{"store/channels", "store/column", "where people are told, and the queue of what goes there"},
+	{"store/channels", "store/changes store/column topics", "where people are told, and the queue of what goes there"},
 	{"store/column", "", "values that a column keeps as JSON"},
 	{"store/copies", "private", "copies of the database, and which are kept"},
 	{"store/drafts", "store/column topics", "restores that people put together"},

@@ -10,7 +10,6 @@ import (
 
 	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/store/keyring"
-	"github.com/restic-manager/restic-manager/topics"
 )
 
 // Rotated is the result of a change of keys.
@@ -187,9 +186,8 @@ func (s *Store) reseal(ctx context.Context) (done int, err error) {
 				}
 				return err
 			})
-			if errors.Is(err, keyring.ErrKey) && c.table == "repositories" && s.keys.whole(ctx, s.w, err) == nil {
-				_, err = s.openAccess(ctx, s.w, topics.RepositoryID(row)) // names it
-				unread = cmp.Or(unread, err)
+			if bad := s.unreadRow(ctx, c.table, row, err); bad != nil {
+				unread = cmp.Or(unread, bad)
 				continue
 			}
 			if err != nil {

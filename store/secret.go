@@ -19,6 +19,7 @@ var sealedColumns = []struct{ table, key, column string }{
 	{"repositories", "id", "password"},
 	{"repositories", "id", "env"},
 	{"repositories", "id", "maintenance"},
+	{"channels", "id", "secrets"},
 }
 
 // A ring is the keyring, loading data keys from the database.

@@ -192,6 +192,10 @@ var auditDeeds = map[string]string{
 	"snapshots.lost":              "Found snapshots lost in",
 	"snapshots.acknowledged":      "Acknowledged missing snapshots of",
 	"source_group.size_accepted":  "Accepted the new size of",
+	"channel.created":             "Added the channel",
+	"channel.changed":             "Changed the channel",
+	"channel.removed":             "Removed the channel",
+	"channel.tested":              "Sent a test to the channel",
 }
 
 // Deed is an action in a few words. One that has none yet is spelt as it is.
