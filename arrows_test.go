@@ -43,12 +43,12 @@ var arrows = []struct{ pkg, may, is string }{
 		" store/kits store/slotlog topics words",
 		"the control plane's main and the operator's command line, which has no page in it"},
 	{"cmd/restic-manager-agent", "agent", "the agent's main"},
-	{"controlplane", "broker controlplane/drills controlplane/enroll controlplane/fleet controlplane/hosts" +
+	{"controlplane", "broker controlplane/drills controlplane/enroll controlplane/fleet controlplane/heartbeat controlplane/hosts" +
 		" controlplane/jobs controlplane/maintenance controlplane/notices controlplane/password" +
 		" controlplane/people controlplane/public controlplane/queries controlplane/removal" +
 		" controlplane/replace controlplane/rights controlplane/schedule controlplane/self controlplane/space" +
 		" controlplane/upkeep controlplane/web controlplane/web/base controlplane/zone failpoint lobby private" +
-		" protocol seal store store/access store/keyring store/sweep topics words",
+		" protocol seal store store/access store/keyring store/room store/sweep topics words",
 		"composes the control plane into one Run"},
 	{"controlplane/alerts/conditions", "controlplane/health controlplane/protection store/alerts store/drills topics words",
 		"which conditions hold, from facts; pure"},
@@ -71,6 +71,8 @@ var arrows = []struct{ pkg, may, is string }{
 		"what is true of the fleet, whoever shows it"},
 	{"controlplane/health", "slots store/facts store/looks store/places topics words",
 		"how a repository is, from what hosts last found there"},
+	{"controlplane/heartbeat", "controlplane/field controlplane/notices failpoint store store/heartbeats topics words",
+		"tells other services that the control plane works, and of good backups"},
 	{"controlplane/hosts", "controlplane/field store store/removal store/twins topics", "what is known of connected hosts"},
 	{"controlplane/jobs", "controlplane/hosts controlplane/outcome controlplane/permits controlplane/restores" +
 		" controlplane/rights controlplane/tidy" +
@@ -148,7 +150,7 @@ var arrows = []struct{ pkg, may, is string }{
 		" words",
 		"operations of the API: read the request, ask one package, answer"},
 	{"controlplane/web/base", "controlplane/consumers controlplane/drills controlplane/enroll controlplane/fleet controlplane/health" +
-		" controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/notices" +
+		" controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/notices" +
 		" controlplane/people controlplane/problem controlplane/queries controlplane/removal" +
 		" controlplane/replace controlplane/repositories controlplane/retention controlplane/rights" +
 		" controlplane/schedule controlplane/self controlplane/sources controlplane/space controlplane/targets" +
@@ -213,7 +215,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"slots", "", "when a slot is; depends on nothing but the plan and the moment"},
 	{"store", "failpoint private protocol store/access store/atonce store/auditlog store/chain store/changes store/channels" +
 		" store/column store/copies store/drafts store/drills store/facts store/found store/having" +
-		" store/inspect store/intake store/joblog store/keyring store/kits store/looks store/mark store/migrations" +
+		" store/heartbeats store/inspect store/intake store/joblog store/keyring store/kits store/looks store/mark store/migrations" +
 		" store/moments store/places store/prepared store/promise store/removal store/replacing store/restored" +
 		" store/reviews store/room store/slotlog store/snapshots store/standard store/sweep store/triggers" +
 		" store/twins topics",
@@ -232,6 +234,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"store/facts", "topics", "what can be restored of each source group"},
 	{"store/found", "topics", "stores what jobs find in repositories: keys, locks, sizes"},
 	{"store/having", "topics", "which repositories a host has"},
+	{"store/heartbeats", "topics", "addresses that are told that all is well, and the queue of what is said to them"},
 	{"store/inspect", "store/copies store/keyring store/mark store/migrations", "looks at a database before it is opened"},
 	{"store/intake", "protocol slots topics", "bounds what a host may say"},
 	{"store/joblog", "protocol store/prepared topics", "stores what jobs log"},
@@ -312,7 +315,7 @@ var keepers = []struct {
 	{"github.com/jmoiron/sqlx", []string{"store", "store/access", "store/alerts", "store/atonce", "store/auditlog", "store/channels", "store/copies", "store/drafts",
 		"store/drills",
 		"store/facts",
-		"store/found", "store/having", "store/inspect", "store/intake", "store/joblog", "store/kits", "store/looks", "store/mark",
+		"store/found", "store/having", "store/heartbeats", "store/inspect", "store/intake", "store/joblog", "store/kits", "store/looks", "store/mark",
 		"store/moments",
 		"store/places",
 		"store/prepared", "store/promise", "store/removal", "store/restored", "store/reviews", "store/room", "store/slotlog",

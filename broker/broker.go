@@ -238,6 +238,9 @@ type Broker struct {
 	names   map[string]map[*conn]struct{} // of clients, by Rights.Name
 	pushed  time.Time                     // when it was last logged that connections are pushed out
 	closing atomic.Bool                   // set under mu
+	running atomic.Bool                   // Run goes on
+	serving atomic.Int32                  // calls of Serve that go on
+	deaf    atomic.Bool                   // the last connection could not be accepted
 	wg      sync.WaitGroup                // one for every conn; nothing is added once closing
 
 	// tables is held while a client enters or leaves Mochi's tables. Without it,
@@ -312,6 +315,8 @@ func (b *Broker) Run(ctx context.Context) error {
 	if err := b.server.Serve(); err != nil {
 		return fmt.Errorf("start broker %s: %w", b.cfg.Name, err)
 	}
+	b.running.Store(true)
+	defer b.running.Store(false)
 	<-ctx.Done()
 	b.settle()
 
@@ -337,6 +342,11 @@ func (b *Broker) Run(ctx context.Context) error {
 	case <-limit.C:
 		return fmt.Errorf("broker %s: %d connections have not ended within %v", b.cfg.Name, b.Stats().Connected, b.cfg.Limits.Close)
 	}
+}
+
+// Up reports whether the broker runs and takes connections from a listener.
+func (b *Broker) Up() bool {
+	return b.running.Load() && !b.closing.Load() && b.serving.Load() > 0 && !b.deaf.Load()
 }
 
 // settle lets what was published last reach the clients that read: Mochi hands a

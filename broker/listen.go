@@ -82,6 +82,8 @@ func (b *Broker) Serve(ctx context.Context, ln net.Listener, tlsConf *tls.Config
 		open.close()
 	})
 
+	b.serving.Add(1)
+	defer b.serving.Add(-1)
 	const shortest, longest = 5 * time.Millisecond, time.Second
 	pause := shortest
 	for {
@@ -96,6 +98,7 @@ func (b *Broker) Serve(ctx context.Context, ln net.Listener, tlsConf *tls.Config
 			if lobby.Exhausted(err) && b.lobby.Thin() > 0 { // their goroutines close them within the pause
 				pause = shortest
 			}
+			b.deaf.Store(true)
 			b.cfg.Log.Error("cannot accept a connection; trying again", "err", err, "pause", pause)
 			select {
 			case <-ctx.Done():
@@ -105,6 +108,7 @@ func (b *Broker) Serve(ctx context.Context, ln net.Listener, tlsConf *tls.Config
 			continue
 		}
 		pause = shortest
+		b.deaf.Store(false)
 		place := b.enter(nc)
 		if place == nil {
 			continue

@@ -21,6 +21,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/drills"
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
+	"github.com/restic-manager/restic-manager/controlplane/heartbeat"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
@@ -141,6 +142,7 @@ type Plane struct {
 	maintenance *maintenance.Runner
 	queries     *queries.Asker
 	drills      *drills.Service
+	heartbeat   *heartbeat.Service // says elsewhere that all of it works
 	agents      *broker.Broker
 	consumers   *broker.Broker
 	admitted    admitted
@@ -321,6 +323,8 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Now:     now,
 	})
 	p.drills = &drills.Service{Store: p.Store, Jobs: p.Jobs, Online: p.presence.Reachable, Changed: p.decided, Log: c.Log, Now: now}
+	p.heartbeat = &heartbeat.Service{Store: p.Store, Parts: p.working(), Log: c.Log, Now: time.Now, Changed: func() { p.decided() }}
+	p.notices.Add(p.heartbeat.Notices)
 	p.space = space.New(ctx, space.Config{
 		Dir:    c.Data,
 		Limits: c.Space,
@@ -366,6 +370,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Hub:         p.Hub,
 		Presence:    p.presence,
 		Fleet:       p.fleet,
+		Heartbeat:   p.heartbeat,
 		Notices:     p.notices,
 		Self:        p.self,
 		Short:       p.space.Holds,
@@ -474,6 +479,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	g.Go(func() error { return p.schedules.Run(gctx) })
 	g.Go(func() error { return p.maintenance.Run(gctx) })
 	g.Go(func() error { return p.drills.Run(gctx) })
+	g.Go(func() error { return p.heartbeat.Run(gctx) })
 	g.Go(func() error { return p.publisher.Run(gctx) })
 	g.Go(func() error { return p.Web.Run(gctx) })
 	g.Go(func() error { return p.grant(gctx) })
@@ -543,6 +549,7 @@ func (p *Plane) changed(h topics.HostID) {
 	p.bell.Ring(h)
 	p.publisher.Changed(h)
 	p.maintenance.HostChanged(h)
+	p.heartbeat.Stir()
 }
 
 // decided tells the same after somebody saved something, and has the jobs engine

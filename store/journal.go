@@ -288,10 +288,12 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 			return err
 		}
 	}
-	if j.s.ended == nil {
-		return nil
+	if j.s.ended != nil {
+		if err := j.s.ended(Slots{j.ctx, j.s, j.tx}, job); err != nil {
+			return err
+		}
 	}
-	return j.s.ended(Slots{j.ctx, j.s, j.tx}, job)
+	return j.ping(job)
 }
 
 // Cancel asks for the end of a job, with its audit entry, and runs the protocol's

@@ -390,6 +390,8 @@ func TestAPurgeForgetsNoTable(t *testing.T) {
 		write(`INSERT INTO restore_drafts (id, user_id, repository, version, created_at, touched_at, body)
 			VALUES ('draft-' || $1, 'anna', $1, 1, 1, 1, '')`, repository)
 		write(`INSERT INTO drill_plans (kind, subject, cron, zone, files, bytes, enabled, since) VALUES ('host', $1, '', '', 1, 1, 1, 1)`, host)
+		write(`INSERT INTO heartbeats (id, scope, subject, kind, url, every_seconds, version, changed_at, changed_by, last_at, last_ok_at,
+			last_answer, failing_since, failures) VALUES ('beat-' || $1, 'host', $1, '', '', 0, 1, 1, 'anna', 0, 0, '', 0, 0)`, host)
 		write(`INSERT INTO kits_shown (kind, subject, at, actor) VALUES ('host', $1, 1, 'anna'), ('repository', $2, 1, 'anna')`, host, repository)
 		write(`INSERT INTO drill_slots (host, slot) VALUES ($1, 1)`, host)
 		write(`INSERT INTO drill_verdicts (source_group, host, repository, job, at, proven, why, proven_at, proven_job)

@@ -20,6 +20,7 @@ var sealedColumns = []struct{ table, key, column string }{
 	{"repositories", "id", "env"},
 	{"repositories", "id", "maintenance"},
 	{"channels", "id", "secrets"},
+	{"heartbeats", "id", "url"},
 }
 
 // A ring is the keyring, loading data keys from the database.

@@ -108,6 +108,7 @@ type Engine struct {
 	follows  map[topics.HostID]heardNext
 
 	refusals refusals
+	turned   atomic.Pointer[time.Time] // when a tick that did its work ended last
 
 	// Used by Run's goroutine only.
 	owners   map[topics.JobID]topics.HostID
@@ -305,6 +306,17 @@ func (e *Engine) tick(ctx context.Context) {
 	e.perform(ctx, effects)
 	e.configure(ctx)
 	e.notice(ctx)
+	now := time.Now()
+	e.turned.Store(&now)
+}
+
+// Turned is when the engine last looked for due work and could do it, the zero time if it
+// has not yet.
+func (e *Engine) Turned() time.Time {
+	if t := e.turned.Load(); t != nil {
+		return *t
+	}
+	return time.Time{}
 }
 
 // notice tells watchers about jobs that another process changed in the database, such

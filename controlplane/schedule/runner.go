@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/restic-manager/restic-manager/slots"
@@ -61,6 +62,7 @@ type Runner struct {
 	watch   watch
 	watched time.Time // when the watch looked last
 	swept   time.Time
+	turned  atomic.Pointer[time.Time] // when a tick that did its work ended last
 
 	mu   sync.Mutex
 	came map[topics.HostID]bool
@@ -136,8 +138,21 @@ func (r *Runner) Run(ctx context.Context) error {
 }
 
 func (r *Runner) tick(ctx context.Context) {
-	r.step(ctx, func(tx store.Slots, now, notAfter time.Time) (Done, error) { return Tick(tx, now, notAfter, r.Online) })
+	done := r.step(ctx, func(tx store.Slots, now, notAfter time.Time) (Done, error) { return Tick(tx, now, notAfter, r.Online) })
 	r.watchTick(ctx)
+	if done {
+		now := time.Now()
+		r.turned.Store(&now)
+	}
+}
+
+// Turned is when the runner last looked for due slots and could begin them, the zero time if
+// it has not yet.
+func (r *Runner) Turned() time.Time {
+	if t := r.turned.Load(); t != nil {
+		return *t
+	}
+	return time.Time{}
 }
 
 // greet runs what is pending for the hosts that said hello.

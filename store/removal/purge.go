@@ -14,7 +14,7 @@ var Own = map[Kind][]string{
 	Host: {"slot_outcomes.host", "repository_looks.host", "repository_places.host", "places.host", "making_tries.host",
 		"enroll_tokens.host", "enroll_tokens.for_host", "host_lanes.host", "host_gaps.host", "host_asides.host", "host_hours.host",
 		"former_plans.host", "kits_shown.subject",
-		"drill_slots.host", "drill_plans.subject", "drill_verdicts.host", "alerts.host", "alert_pauses.subject",
+		"drill_slots.host", "drill_plans.subject", "drill_verdicts.host", "alerts.host", "alert_pauses.subject", "heartbeats.subject",
 		"replaced_groups.host", "replaced_pins.host", "replaced_schedules.host", "replacements.host"},
 	Group: {"slot_outcomes.source_group", "drill_verdicts.source_group", "replaced_groups.source_group", "replaced_pins.source_group"},
 	Repository: {"repository_looks.repository", "repository_damage.repository", "repository_places.repository", "places.repository",

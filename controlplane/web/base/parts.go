@@ -15,6 +15,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/drills"
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
+	"github.com/restic-manager/restic-manager/controlplane/heartbeat"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
@@ -78,9 +79,10 @@ type Config struct {
 	Hub         *jobs.Hub
 	Presence    *hosts.Presence
 	Bell        *hosts.Bell
-	Fleet       *fleet.Board  // nil is one of the server's own
-	Notices     *notices.List // nil is an empty one
-	Self        *self.Service // nil copies nothing by itself
+	Fleet       *fleet.Board       // nil is one of the server's own
+	Notices     *notices.List      // nil is an empty one
+	Heartbeat   *heartbeat.Service // says elsewhere that the control plane works
+	Self        *self.Service      // nil copies nothing by itself
 	// Short, if set, reports that the control plane's disk is short of space, so that new
 	// jobs are held.
 	Short func() bool
