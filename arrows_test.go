@@ -213,7 +213,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"protocol/protocoltest", "protocol topics", "simulates and compares journals"},
 	{"seal", "", "keeps a payload between two parties, whatever it says"},
 	{"slots", "", "when a slot is; depends on nothing but the plan and the moment"},
-	{"store", "failpoint private protocol store/access store/atonce store/auditlog store/chain store/changes store/channels" +
+	{"store", "failpoint private protocol store/access store/alerts store/atonce store/auditlog store/chain store/changes store/channels" +
 		" store/column store/copies store/drafts store/drills store/facts store/found store/having" +
 		" store/heartbeats store/inspect store/intake store/joblog store/keyring store/kits store/looks store/mark store/migrations" +
 		" store/moments store/places store/prepared store/promise store/removal store/replacing store/restored" +
@@ -256,7 +256,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"store/snapshots", "store/column store/prepared topics", "which snapshots exist, which are gone and which are lost"},
 	{"store/standard", "protocol store/facts topics", "what the next backup of a source group is judged by"},
 	{"store/storetest", "", "databases for tests"},
-	{"store/sweep", "store/intake topics", "removes old rows in small transactions"},
+	{"store/sweep", "store/alerts store/intake topics", "removes old rows in small transactions"},
 	{"store/triggers", "", "what the database does by itself with each change"},
 	{"store/twins", "protocol store/column topics", "the machines that use one host's identity"},
 	{"topics", "", "the conversation between the two sides"},

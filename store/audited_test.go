@@ -61,6 +61,7 @@ var unaudited = map[string]string{
 // callers, and who has the entry.
 var steps = map[string]string{
 	"access":     "who makes, changes, gives or revokes a credential has the entry",
+	"alerts":     "who does something about an alert, pauses or sets has the entry; what begins and ends by itself follows from facts",
 	"channels":   "it is handed what writes the entry; how a try went follows from the alert that is told",
 	"drafts":     "a draft is one person's notes; the job that comes of it has the entry",
 	"drills":     "who changes a plan has the entry; what a drill came to follows from its job, and its slot from the plan",

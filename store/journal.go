@@ -293,6 +293,11 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 			return err
 		}
 	}
+	if j.s.judge != nil {
+		if err := j.s.judge(j.ctx, j.tx, job); err != nil {
+			return err
+		}
+	}
 	return j.ping(job)
 }
 

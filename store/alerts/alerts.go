@@ -73,25 +73,29 @@ type Key struct {
 type Alert struct {
 	ID string `db:"id"`
 	Key
-	Host         topics.HostID       `db:"host"`
-	Repository   topics.RepositoryID `db:"repository"`
-	Job          topics.JobID        `db:"job"` // that proves it
-	Severity     Severity            `db:"severity"`
-	OpenedAt     int64               `db:"opened_at"`
-	Since        int64               `db:"since"`    // since when it holds, as far as that is known
-	SeenAt       int64               `db:"seen_at"`  // when it was last found to hold
-	Count        int64               `db:"count"`    // how often it began
-	BeganAt      int64               `db:"began_at"` // when it began last
-	QuietAt      int64               `db:"quiet_at"` // since when one that flaps does not hold
-	AckedAt      int64               `db:"acked_at"`
-	AckedBy      string              `db:"acked_by"`
-	SnoozedUntil int64               `db:"snoozed_until"`
-	SnoozedBy    string              `db:"snoozed_by"`
-	EndedAt      int64               `db:"ended_at"`
-	EndedBy      string              `db:"ended_by"` // "plane" if the condition was over
-	EndedWhy     string              `db:"ended_why"`
-	Changed      int64               `db:"changed"`
-	Body         column.JSON[Body]   `db:"body"`
+	Host       topics.HostID       `db:"host"`
+	Repository topics.RepositoryID `db:"repository"`
+	Job        topics.JobID        `db:"job"` // that proves it
+	Severity   Severity            `db:"severity"`
+	OpenedAt   int64               `db:"opened_at"`
+	Since      int64               `db:"since"`     // since when it holds, as far as that is known
+	SeenAt     int64               `db:"seen_at"`   // when it was last found to hold
+	Count      int64               `db:"count"`     // how often it began
+	BeganAt    int64               `db:"began_at"`  // when it began last
+	BeforeAt   int64               `db:"before_at"` // when it began before that
+	Flaps      bool                `db:"flaps"`     // it began so often within a while that its swings are not told
+	// QuietAt is since when one that flaps does not hold. Of one that somebody ended while
+	// the condition held, it is when the condition was gone at last.
+	QuietAt      int64             `db:"quiet_at"`
+	AckedAt      int64             `db:"acked_at"`
+	AckedBy      string            `db:"acked_by"`
+	SnoozedUntil int64             `db:"snoozed_until"`
+	SnoozedBy    string            `db:"snoozed_by"`
+	EndedAt      int64             `db:"ended_at"`
+	EndedBy      string            `db:"ended_by"` // "plane" if the condition was over
+	EndedWhy     string            `db:"ended_why"`
+	Changed      int64             `db:"changed"`
+	Body         column.JSON[Body] `db:"body"`
 }
 
 // A Body is what an alert says, as it was when it was last found to hold.
@@ -141,6 +145,9 @@ type Setting struct {
 	ChangedAt int64  `db:"changed_at"`
 	ChangedBy string `db:"changed_by"`
 }
+
+// Plane ends alerts whose condition is over.
+const Plane = "plane"
 
 // The names of settings.
 const (

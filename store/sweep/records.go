@@ -7,6 +7,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/alerts"
 	"github.com/restic-manager/restic-manager/store/intake"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -14,6 +15,9 @@ import (
 // DefaultRecordAge is how long the records of jobs and of maintenance are kept: long
 // enough to compare a month with that of the year before last.
 const DefaultRecordAge = 2 * 365 * 24 * time.Hour
+
+// AlertAge is how long alerts that are over are kept.
+const AlertAge = 365 * 24 * time.Hour
 
 // RecordBatch is how many records one transaction removes at most.
 const RecordBatch = 200
@@ -37,6 +41,9 @@ func (s Sweeper) Records(ctx context.Context, age time.Duration) (jobs, runs int
 	return jobs, runs, s.Tx(ctx, func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM enroll_tokens WHERE id IN (SELECT id FROM enroll_tokens WHERE expires_at < $1 LIMIT $2)`,
 			before, Rows); err != nil {
+			return err
+		}
+		if err := alerts.Sweep(ctx, tx, s.Now()-AlertAge.Milliseconds(), Rows); err != nil {
 			return err
 		}
 		return intake.Sweep(ctx, tx, before, Rows)
