@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/restic-manager/restic-manager/broker"
+	"github.com/restic-manager/restic-manager/controlplane/alerts"
 	"github.com/restic-manager/restic-manager/controlplane/drills"
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
@@ -100,6 +101,7 @@ type Timing struct {
 	Maintenance maintenance.Timing
 	Upkeep      upkeep.Timing
 	Self        self.Timing
+	Alerts      alerts.Timing
 	Sweep       time.Duration // between two looks at what retention removes
 	Guard       time.Duration // between two looks at who is trusted no longer
 	HostLife    time.Duration // of the certificates of hosts
@@ -110,7 +112,7 @@ type Timing struct {
 func DefaultTiming() Timing {
 	return Timing{Jobs: jobs.DefaultTiming(), Hosts: hosts.DefaultTiming(), Public: public.DefaultTiming(),
 		Schedule: schedule.DefaultTiming(), Web: base.DefaultTiming(), Maintenance: maintenance.DefaultTiming(), Self: self.DefaultTiming(),
-		Upkeep: upkeep.DefaultTiming(), Sweep: time.Hour,
+		Upkeep: upkeep.DefaultTiming(), Alerts: alerts.DefaultTiming(), Sweep: time.Hour,
 		Guard: time.Second, HostLife: enroll.HostLife, Consumer: 2 * time.Second}
 }
 
@@ -143,6 +145,7 @@ type Plane struct {
 	queries     *queries.Asker
 	drills      *drills.Service
 	heartbeat   *heartbeat.Service // says elsewhere that all of it works
+	alerts      *alerts.Service
 	agents      *broker.Broker
 	consumers   *broker.Broker
 	admitted    admitted
@@ -249,6 +252,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 	p.notices.Add(p.replaced.Notices)
 	p.presence = hosts.NewPresence(c.Timing.Hosts, now, rows)
 	p.fleet = fleet.NewBoard(p.Store, p.presence, now)
+	p.watch(c, now)
 	p.Desk = &enroll.Desk{Store: p.Store, CA: ca, SealKey: key.Public(), Log: c.Log, Enrolled: p.enrolled, Changed: p.decided}
 	if c.Timing.HostLife > 0 {
 		ca.HostLife = c.Timing.HostLife
@@ -373,6 +377,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Heartbeat:   p.heartbeat,
 		Notices:     p.notices,
 		Self:        p.self,
+		Alerts:      p.alerts,
 		Short:       p.space.Holds,
 		Bell:        p.bell,
 		Changed:     p.decided,
@@ -480,6 +485,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	g.Go(func() error { return p.maintenance.Run(gctx) })
 	g.Go(func() error { return p.drills.Run(gctx) })
 	g.Go(func() error { return p.heartbeat.Run(gctx) })
+	g.Go(func() error { return p.alerts.Run(gctx) })
 	g.Go(func() error { return p.publisher.Run(gctx) })
 	g.Go(func() error { return p.Web.Run(gctx) })
 	g.Go(func() error { return p.grant(gctx) })
@@ -547,6 +553,7 @@ func serve(ctx context.Context, ln net.Listener, srv *http.Server) error {
 // now: open pages, MQTT consumers, and the maintenance that waits for it.
 func (p *Plane) changed(h topics.HostID) {
 	p.bell.Ring(h)
+	p.alerts.Stir()
 	p.publisher.Changed(h)
 	p.maintenance.HostChanged(h)
 	p.heartbeat.Stir()
@@ -557,6 +564,7 @@ func (p *Plane) changed(h topics.HostID) {
 func (p *Plane) decided(hosts ...topics.HostID) {
 	if len(hosts) == 0 {
 		p.bell.Ring("")
+		p.alerts.Stir()
 	}
 	for _, h := range hosts {
 		p.changed(h)

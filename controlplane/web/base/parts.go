@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/alerts"
 	"github.com/restic-manager/restic-manager/controlplane/consumers"
 	"github.com/restic-manager/restic-manager/controlplane/drills"
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
@@ -83,6 +84,7 @@ type Config struct {
 	Notices     *notices.List      // nil is an empty one
 	Heartbeat   *heartbeat.Service // says elsewhere that the control plane works
 	Self        *self.Service      // nil copies nothing by itself
+	Alerts      *alerts.Service    // nil knows none
 	// Short, if set, reports that the control plane's disk is short of space, so that new
 	// jobs are held.
 	Short func() bool
@@ -233,6 +235,9 @@ func New(c Config) (*Parts, error) {
 	}
 	if c.Notices == nil {
 		c.Notices = &notices.List{}
+	}
+	if c.Alerts == nil {
+		c.Alerts = &alerts.Service{Store: c.Store, Now: c.Now, Log: c.Log}
 	}
 	if c.Changed == nil {
 		c.Changed = func(hosts ...topics.HostID) {
