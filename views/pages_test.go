@@ -32,7 +32,7 @@ func render(t *testing.T, c templ.Component) string {
 }
 
 func TestEveryPageIsSoundHTML(t *testing.T) {
-	for _, s := range append(samples(), restoreSamples()...) {
+	for _, s := range everySample() {
 		t.Run(s.name, func(t *testing.T) {
 			text := render(t, s.page)
 			doc, err := html.Parse(strings.NewReader(text))
@@ -188,7 +188,7 @@ func checkAsset(url string, n *html.Node, say func(*html.Node, string)) {
 
 func TestTheSpriteHoldsOnlyIconsInUse(t *testing.T) {
 	var pages strings.Builder
-	for _, s := range append(samples(), restoreSamples()...) {
+	for _, s := range everySample() {
 		pages.WriteString(render(t, s.page))
 	}
 	for _, s := range append(views.HostStatuses(), views.JobStatus("stalled"), views.JobStatus("?")) {
@@ -413,4 +413,9 @@ func TestAStreamMessageKeepsEveryLineOfItsPartials(t *testing.T) {
 	if want := "event: beat\ndata: 2026-11-20T14:32:07.000Z\n\nevent: end\ndata: \n\n"; b.String() != want {
 		t.Errorf("got %q, want %q", b.String(), want)
 	}
+}
+
+// everySample is every page with something to show.
+func everySample() []sample {
+	return append(append(samples(), restoreSamples()...), alertSamples()...)
 }
