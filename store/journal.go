@@ -195,7 +195,10 @@ func (j journal) Told(id topics.HostID, f topics.Facts) error {
 }
 
 func (j journal) Started(job protocol.PlaneJob, st topics.Started, at int64) error {
-	return change(j.ctx, j.tx, `UPDATE jobs SET started_at = $1, restic_version = $2 WHERE id = $3`, at, st.Restic, job.ID)
+	if err := change(j.ctx, j.tx, `UPDATE jobs SET started_at = $1, restic_version = $2 WHERE id = $3`, at, st.Restic, job.ID); err != nil {
+		return err
+	}
+	return j.ping(Job{ID: job.ID, Host: job.Host, SourceGroup: job.Group, Kind: job.Kind, State: topics.Running})
 }
 
 // Saved notes the snapshot of a backup that went on after its host was removed, or while
