@@ -53,7 +53,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/alerts", "controlplane/alerts/conditions controlplane/alerts/routing controlplane/channels controlplane/field store" +
 		" store/alerts store/channels topics words",
 		"alerts from when they begin until they are over, and what people do about them"},
-	{"controlplane/alerts/conditions", "controlplane/health controlplane/protection store/alerts store/drills topics words",
+	{"controlplane/alerts/conditions", "controlplane/health controlplane/protection store/alerts store/drills store/facts topics words",
 		"which conditions hold, from facts; pure"},
 	{"controlplane/alerts/gather", "controlplane/alerts/conditions controlplane/fleet controlplane/hosts controlplane/notices store",
 		"reads the facts that conditions are found in"},

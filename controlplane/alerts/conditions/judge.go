@@ -1,21 +1,187 @@
 package conditions
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/restic-manager/restic-manager/store/alerts"
+	"github.com/restic-manager/restic-manager/store/facts"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // Judge returns all that holds at a moment, with nothing left out that something else
 // explains, and when time alone may make it something else; the zero time is never. The
 // same facts and the same moment give the same findings, in the same order.
 func Judge(f Facts, l Limits, now time.Time) (holds []Finding, next time.Time) {
-	return nil, time.Time{}
+	j := &judging{Facts: f, limits: l, now: now.UnixMilli()}
+	for i := range f.Hosts {
+		j.host(&f.Hosts[i])
+	}
+	for i := range f.Repositories {
+		j.repository(&f.Repositories[i])
+	}
+	for _, c := range f.Channels {
+		j.channel(c)
+	}
+	for _, n := range f.Plane {
+		j.plane(n)
+	}
+	slices.SortStableFunc(j.holds, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.On, b.On), cmp.Compare(a.Subject, b.Subject))
+	})
+	if j.next > 0 {
+		next = time.UnixMilli(j.next)
+	}
+	return j.holds, next
 }
 
 // OfJob returns of facts about what a job touched the findings that the job's end decides,
 // and everything that was looked for: what of that is not among the findings is over.
 // [Judge] says the same of the same facts.
 func OfJob(f Facts, l Limits, now time.Time) (holds []Finding, judged []alerts.Key) {
-	return nil, nil
+	j := &judging{Facts: f, limits: l, now: now.UnixMilli(), job: true}
+	for i := range f.Hosts {
+		h := &f.Hosts[i]
+		if h.Restore != nil {
+			j.restore(h)
+		}
+		for k := range h.Groups {
+			j.ended(h, &h.Groups[k])
+		}
+	}
+	for i := range f.Repositories {
+		j.upkeep(&f.Repositories[i])
+	}
+	return j.holds, j.judged
+}
+
+// judging is the state of one judgement.
+type judging struct {
+	Facts
+	limits Limits
+	now    int64
+	next   int64
+	holds  []Finding
+	judged []alerts.Key
+	job    bool // what was looked for is noted
+}
+
+// past reports whether a moment has come, and otherwise notes that it will.
+func (j *judging) past(at int64) bool {
+	if at <= j.now {
+		return true
+	}
+	j.until(at)
+	return false
+}
+
+// until notes that something may be otherwise at a moment; 0 is never.
+func (j *judging) until(at int64) {
+	if at > 0 && (j.next == 0 || at < j.next) {
+		j.next = at
+	}
+}
+
+// believed is a moment that a clock may have written that was right; else 0.
+func (j *judging) believed(at int64) int64 {
+	if at > j.now+facts.FarAhead {
+		return 0
+	}
+	return at
+}
+
+// A subject is what conditions are looked for of.
+type subject struct {
+	Finding        // with key, name and whereabouts, without a condition
+	host    *Host  // of a host or a group
+	quiet   int64  // it counts from then on for conditions that are quiet at first
+	path    string // of its page
+	link    string
+}
+
+// check begins to look for a condition of a subject. It returns false where nobody is to be
+// told; limit is the threshold that counts, from says whose it is.
+func (j *judging) check(s subject, name Name) (c Condition, limit int64, from string, on bool) {
+	c = byName[name]
+	key := s.Key
+	key.Condition = string(name)
+	if j.job {
+		j.judged = append(j.judged, key)
+	}
+	var off bool
+	if s.host != nil {
+		limit, off, from = j.limits.Of(c, s.host.ID, s.host.Tags)
+	} else {
+		limit, off, from = j.limits.Of(c, "", nil)
+	}
+	if off {
+		return c, 0, "", false
+	}
+	if c.Quiet > 0 && !j.past(s.quiet+c.Quiet.Milliseconds()) {
+		return c, 0, "", false
+	}
+	return c, limit, from, true
+}
+
+// said is what is filled into the words of a condition.
+type said struct {
+	since  int64
+	job    Run    // that proves it
+	title  string // what stands behind the condition's title
+	cause  string // in the place of the condition's
+	do     string // the same
+	limit  string // whose threshold counts, see [Limits.Of]
+	value  int64  // that threshold
+	degree alerts.Severity
+	path   string
+	link   string
+}
+
+// say notes that a condition holds.
+func (j *judging) say(s subject, c Condition, w said) {
+	f := s.Finding
+	f.Condition, f.Severity, f.Since, f.Job = string(c.Name), cmp.Or(w.degree, c.Severity), j.believed(w.since), w.job.Job
+	f.Body.Title, f.Body.Cause, f.Body.Do = c.Title+w.title, cmp.Or(w.cause, c.Cause), cmp.Or(w.do, c.Do)
+	f.Body.Path, f.Body.Link = cmp.Or(w.path, s.path), cmp.Or(w.link, s.link)
+	if w.job.Job != "" && w.path == "" {
+		f.Body.Path, f.Body.Link = "/jobs/"+string(w.job.Job), "Open the job"
+	}
+	if c.Measure != None {
+		f.Body.Limit = c.Words(w.value)
+		if w.limit != "" {
+			f.Body.Limit += ", of " + w.limit
+		}
+	}
+	j.holds = append(j.holds, f)
+}
+
+func (j *judging) channel(n Channel) {
+	s := subject{Finding: Finding{Key: alerts.Key{On: alerts.OnChannel, Subject: n.ID}, Body: alerts.Body{Name: n.Name}},
+		path: "/alerts/channels/" + n.ID, link: "Open the channel"}
+	c, _, _, on := j.check(s, ChannelFailing)
+	if !on || n.FailingSince == 0 {
+		return
+	}
+	answer := cmp.Or(n.Answer, "nothing")
+	j.say(s, c, said{since: n.FailingSince, cause: fill(c.Cause, "why", words.Visible(answer))})
+}
+
+func (j *judging) plane(n Notice) {
+	s := subject{Finding: Finding{Key: alerts.Key{On: alerts.OnPlane}, Body: alerts.Body{Name: "Control plane"}},
+		path: "/control-plane", link: "Open the control plane"}
+	c, _, _, on := j.check(s, n.Condition)
+	if !on || c.On != alerts.OnPlane {
+		return
+	}
+	w := said{since: n.Since, cause: n.Say, do: n.Do, degree: n.Severity, path: n.Path, link: n.Link}
+	if i := slices.IndexFunc(j.holds, func(f Finding) bool { return f.Condition == string(n.Condition) }); i >= 0 {
+		if j.holds[i].Severity == alerts.Critical || n.Severity != alerts.Critical {
+			j.holds[i].Body.Cause += " " + n.Say
+			return
+		}
+		w.cause += " " + j.holds[i].Body.Cause
+		j.holds = slices.Delete(j.holds, i, i+1)
+	}
+	j.say(s, c, w)
 }

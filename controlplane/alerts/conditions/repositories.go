@@ -8,7 +8,7 @@ var ofRepositories = []Condition{
 		Title: "damaged",
 		When:  "A check found errors, or another job met damaged data, and no check as large has found it whole since.",
 		Cause: "{why}",
-		Do:    "{do}",
+		Do:    "Remove nothing before you know which snapshots it is. Check all of its data, and look at the disk and the memory of the machine that holds it.",
 		Ends:  "A check as large finds it whole.",
 	},
 	{
@@ -16,7 +16,7 @@ var ofRepositories = []Condition{
 		Title: "gone",
 		When:  "It was there, and nothing is in its place any more.",
 		Cause: "{why}",
-		Do:    "{do}",
+		Do:    "See that its disk is mounted and its path is right, and look again. If it was moved, change its address.",
 		Ends:  "A job opens it again.",
 	},
 	{
@@ -24,7 +24,7 @@ var ofRepositories = []Condition{
 		Title: "does not open",
 		When:  "Its password does not open it, or the control plane cannot read it from its own database.",
 		Cause: "{why}",
-		Do:    "{do}",
+		Do:    "Set the password that opens it, or enter again what cannot be read; the recovery kit has it.",
 		Ends:  "A job opens it again, or what could not be read is entered again.",
 	},
 	{
@@ -32,7 +32,7 @@ var ofRepositories = []Condition{
 		Title: "does not answer",
 		When:  "Its server does not answer, is not trusted or refuses its credentials, or the file system lets nobody into its folder.",
 		Cause: "{why}",
-		Do:    "{do}",
+		Do:    "See that its server is up and can be reached from the host that says so, and look again.",
 		Ends:  "A job opens it again.",
 	},
 	{
@@ -40,7 +40,7 @@ var ofRepositories = []Condition{
 		Title:     "locked",
 		When:      "A lock that no job of ours holds has kept jobs out of it for longer than {limit}.",
 		Cause:     "{why}",
-		Do:        "{do}",
+		Do:        "See who holds the lock. If nobody does any more, remove it on the repository's page.",
 		Ends:      "The lock is gone, or a job got in.",
 		Explained: []Name{RepositoryMissing, RepositoryUnreadable, RepositoryUnreachable},
 	},
@@ -49,7 +49,7 @@ var ofRepositories = []Condition{
 		Title:     "full",
 		When:      "The last write to it found no space.",
 		Cause:     "{why}",
-		Do:        "{do}",
+		Do:        "Make room where the repository is. Old snapshots free space only after a forget and a prune.",
 		Ends:      "Something could be written to it.",
 		Explained: []Name{RepositoryMissing, RepositoryUnreachable},
 	},
@@ -68,7 +68,7 @@ var ofRepositories = []Condition{
 		When: "No check has ended for a week more than its keeper's interval, or for 35 days if nobody checks it by itself; or no job has " +
 			"opened it for 8 days, or for twice the interval of its schedules.",
 		Cause:     "{why}",
-		Do:        "{do}",
+		Do:        "Check it now on its page. A keeper does so by itself, unless its checks are paused.",
 		Ends:      "A check ends, or a job opens it.",
 		Explained: []Name{CheckFailed, RepositoryDamaged, RepositoryMissing, RepositoryUnreadable, RepositoryUnreachable, RepositoryLocked},
 	},
@@ -87,7 +87,7 @@ var ofRepositories = []Condition{
 		Title: "foreign snapshots",
 		When:  "Snapshots are in it that no job of ours made, and nobody said that they are known.",
 		Cause: "{why}",
-		Do:    "{do}",
+		Do:    "Say on its page that you know them, or forget the unwanted ones by their IDs.",
 		Ends:  "Somebody says that they are known, or they are gone.",
 	},
 	{
@@ -95,7 +95,7 @@ var ofRepositories = []Condition{
 		Title: "foreign keys",
 		When:  "Keys open it that are not ours, and nobody trusts them.",
 		Cause: "{why}",
-		Do:    "{do}",
+		Do:    "Trust the keys if you know them. If not, change the repository's passwords and the credentials of its hosts.",
 		Ends:  "An administrator trusts them, or they are gone.",
 	},
 	{
@@ -151,7 +151,7 @@ var ofRest = []Condition{
 		Title: "little space is left for the control plane",
 		When:  "The disk with its database is full, or will be before long: a warning then.",
 		Cause: "{why}",
-		Do:    "{do}",
+		Do:    "Make room on the disk of the data directory; it goes on by itself then.",
 		Ends:  "There is room again.",
 	},
 	{
@@ -159,7 +159,7 @@ var ofRest = []Condition{
 		Title: "its database is in trouble",
 		When:  "The database is damaged, or what guards it against an older copy cannot be written.",
 		Cause: "{why}",
-		Do:    "{do}",
+		Do:    "Look at the page Control plane, and bring the database back from its newest sound copy if it is damaged.",
 		Ends:  "The database is sound again.",
 	},
 	{
@@ -167,7 +167,7 @@ var ofRest = []Condition{
 		Title: "its own backup is late",
 		When:  "The control plane has made no copy of its own database within the limit, or the last one failed, which is critical.",
 		Cause: "{why}",
-		Do:    "{do}",
+		Do:    "Choose Back up now on the page Control plane, and mend what is in its way.",
 		Ends:  "A copy is made.",
 	},
 	{
@@ -175,7 +175,7 @@ var ofRest = []Condition{
 		Title: "its key can be read by others",
 		When:  "The key that seals all secrets lies beside what it seals, or others on the machine can read it. The first is a warning.",
 		Cause: "{why}",
-		Do:    "{do}",
+		Do:    "Move the key where only the control plane can read it.",
 		Ends:  "The key lies where only the control plane reads it.",
 	},
 	{

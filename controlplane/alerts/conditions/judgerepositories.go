@@ -1,0 +1,122 @@
+package conditions
+
+import (
+	"cmp"
+	"strings"
+
+	"github.com/restic-manager/restic-manager/controlplane/health"
+	"github.com/restic-manager/restic-manager/store/alerts"
+	"github.com/restic-manager/restic-manager/words"
+)
+
+// grown is for how long somebody is told that a repository grew too fast.
+const grown = 2 * day * 1000
+
+// ofHealth are the conditions that are verdicts on a repository, by word and cause; "" is
+// any cause.
+var ofHealth = []struct {
+	name  Name
+	word  health.Word
+	cause string
+}{
+	{RepositoryDamaged, health.Damaged, ""},
+	{RepositoryMissing, health.Missing, ""},
+	{RepositoryUnreadable, health.Unreadable, ""},
+	{RepositoryUnreachable, health.Unreachable, ""},
+	{RepositoryLocked, health.Locked, ""},
+	{RepositoryFull, health.Full, ""},
+	{CheckOverdue, health.CheckOverdue, ""},
+	{ForeignSnapshots, health.Foreign, "foreign-snapshots"},
+	{ForeignKeys, health.Foreign, "foreign-keys"},
+}
+
+func repositoryOf(r *Repository) subject {
+	return subject{
+		Finding: Finding{Key: alerts.Key{On: alerts.OnRepository, Subject: string(r.ID)}, Repository: r.ID, Body: alerts.Body{Name: r.Name}},
+		path:    "/repositories/" + string(r.ID), link: "Open the repository",
+	}
+}
+
+func (j *judging) repository(r *Repository) {
+	s := repositoryOf(r)
+	for _, v := range r.Said {
+		j.until(v.Until)
+	}
+	for _, of := range ofHealth {
+		c, limit, from, on := j.check(s, of.name)
+		v, so := r.has(of.word, of.cause)
+		if !on || !so || c.Measure == Seconds && !j.past(v.Since+limit*1000) {
+			continue
+		}
+		advice := v.Advice()
+		j.say(s, c, said{since: v.Since, job: Run{Job: v.Job}, limit: from, value: limit,
+			cause: strings.TrimSpace(v.Reason + " " + advice.Effect), do: advice.Remedy})
+	}
+	j.upkeep(r)
+	j.held(s, r)
+	if c, limit, from, on := j.check(s, RepositoryNearlyFull); on && r.Used > 0 && r.Used >= limit {
+		j.say(s, c, said{limit: from, value: limit, cause: fill(c.Cause, "is", c.Words(r.Used))})
+	}
+	if c, limit, from, on := j.check(s, RepositoryGrowth); on && r.Growth != nil && r.Growth.fast(limit) && j.believed(r.GrowthAt) > 0 &&
+		!j.past(r.GrowthAt+grown) {
+		j.say(s, c, said{since: r.GrowthAt, limit: from, value: limit, cause: fill(c.Cause, "is", words.Bytes(uint64(r.Growth.Is)),
+			"usual", words.Bytes(uint64(max(r.Growth.Median, 0))), "n", words.Number(uint64(r.Growth.N)))})
+	}
+}
+
+// has returns a verdict on the repository by its word, and by its cause unless that is "".
+func (r *Repository) has(word health.Word, cause string) (health.Verdict, bool) {
+	for _, v := range r.Said {
+		if v.Word == word && (cause == "" || v.Cause == cause) {
+			return v, true
+		}
+	}
+	return health.Verdict{}, false
+}
+
+// upkeep says how forget, prune and check ended.
+func (j *judging) upkeep(r *Repository) {
+	s := repositoryOf(r)
+	for _, of := range []struct {
+		name Name
+		run  *Run
+	}{{ForgetFailed, r.Forget}, {PruneFailed, r.Prune}, {CheckFailed, r.Check}} {
+		if of.run == nil {
+			continue
+		}
+		c, _, _, on := j.check(s, of.name)
+		if !on || !of.run.failed() {
+			continue
+		}
+		j.say(s, c, said{since: of.run.At, job: *of.run, title: behind(of.run.Brief), do: of.run.Do,
+			cause: cmp.Or(of.run.Why, "It failed for a reason that is not known.")})
+	}
+}
+
+// held says which plans wait for a person.
+func (j *judging) held(s subject, r *Repository) {
+	c, _, _, on := j.check(s, PlanHeld)
+	if !on || len(r.Held) == 0 {
+		return
+	}
+	since, names, why := int64(0), []string{}, ""
+	for _, h := range r.Held {
+		if since == 0 || h.Since < since {
+			since = h.Since
+		}
+		for _, n := range h.Names {
+			names = append(names, words.Visible(n))
+		}
+		why = cmp.Or(why, h.Why)
+	}
+	const most = 5
+	said2 := strings.Join(names[:min(len(names), most)], ", ")
+	if len(names) > most {
+		said2 += " and " + words.Number(uint64(len(names)-most)) + " more"
+	}
+	cause := cmp.Or(why, "It would remove unusually much, or leave far less than it removes.")
+	if said2 != "" {
+		cause = "Nothing is removed of " + said2 + ". " + cause
+	}
+	j.say(s, c, said{since: since, cause: cause})
+}
