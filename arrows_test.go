@@ -336,6 +336,8 @@ var keepers = []struct {
 	{"github.com/go-chi/chi/v5", []string{"controlplane/web", "controlplane/web/base"}, "all routes stand in one list"},
 	{"github.com/danielgtaylor/huma/v2", []string{"controlplane/web", "controlplane/web/api"}, "all routes stand in one list"},
 	{"github.com/alexedwards/scs/v2", []string{"controlplane/web/session"}, "who is signed in is asked in one place"},
+	{"github.com/nicholas-fedor/shoutrrr", []string{"controlplane/channels"}, "how people are told is known in one place"},
+	{"github.com/wneessen/go-mail", []string{"controlplane/channels"}, "how people are told is known in one place"},
 	{"github.com/alecthomas/kong", []string{"cmd/restic-manager", "cmd/restic-manager-agent"}, "configuration is filled in cmd alone"},
 }
 

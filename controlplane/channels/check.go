@@ -94,6 +94,9 @@ func Check(kind string, values map[string]string) error {
 	return wrong.Err()
 }
 
+// checkServer checks a channel that is nothing but a URL of an HTTP server.
+func checkServer(f fields, wrong said) { f.checkURL(wrong, "url") }
+
 // checkURL says what is wrong with the URL of an HTTP server; plain says that it is shown
 // to people, and may have no user or password in it.
 func (f fields) checkURL(wrong said, name string) {

@@ -12,12 +12,27 @@ const Limit = 15 * time.Second
 // A sender sends a message to one kind of channel. The fields are whole and checked.
 type sender func(ctx context.Context, f fields, m Message) Answer
 
-// Senders by the name of the kind, and what each has to say of its fields beside what
+// A kindOfSender is how a kind sends, and what it has to say of its fields beside what
 // [Kinds] says.
-var senders = map[string]struct {
+type kindOfSender struct {
 	send  sender
 	check func(fields, said)
-}{}
+}
+
+// Senders by the name of the kind.
+var senders = map[string]kindOfSender{
+	"email":    {sendMail, checkMail},
+	"ntfy":     {sendNtfy, checkNtfy},
+	"gotify":   {sendGotify, checkServer},
+	"pushover": {sendPushover, checkPushover},
+	"discord":  {sendDiscord, checkServer},
+	"slack":    {sendSlack, checkServer},
+	"teams":    {sendTeams, checkServer},
+	"telegram": {sendTelegram, checkTelegram},
+	"matrix":   {sendMatrix, checkMatrix},
+	"webhook":  {sendHook, checkHook},
+	"url":      {sendOther, checkOther},
+}
 
 // Send tells a channel of a kind what there is to say, once, within [Limit]. Fields are
 // settings and secrets alike; no secret is in the answer. Whatever goes wrong is in the
@@ -29,9 +44,6 @@ func Send(ctx context.Context, kind string, values map[string]string, m Message)
 	ctx, done := context.WithTimeoutCause(ctx, Limit, errSlow)
 	defer done()
 	f := whole(kind, values)
-	if senders[kind].send == nil {
-		return Answer{Text: "This version cannot send to channels of the kind " + kind + ".", Hopeless: true}
-	}
 	a := senders[kind].send(ctx, f, m)
 	a.Text = f.hide(a.Text)
 	return a

@@ -1,0 +1,257 @@
+package channels
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/mail"
+	"net/textproto"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wneessen/go-mail/smtp"
+
+	"github.com/restic-manager/restic-manager/words"
+)
+
+// maxSaid is how many bytes a mail server may say in one conversation.
+const maxSaid = 256 << 10
+
+// trusted are the authorities whose certificates a mail server may have, nil for those of
+// this machine.
+var trusted *x509.CertPool
+
+// ports by the encryption.
+var ports = map[string]string{"starttls": "587", "tls": "465", "none": "25"}
+
+func mailPort(f fields) string {
+	if port := f.get("port"); port != "" {
+		return port
+	}
+	return ports[f.get("security")]
+}
+
+func checkMail(f fields, wrong said) {
+	if host := f.get("host"); !rightHost(host) {
+		text := "The mail server is a name or an address, as smtp.example.net."
+		if strings.Contains(host, ":") {
+			text += " Its port is a field of its own."
+		}
+		wrong.Say("host", text)
+	}
+	if n, err := strconv.Atoi(mailPort(f)); err != nil || n < 1 || n > 65535 {
+		wrong.Say("port", "A port is a number from 1 to 65535.")
+	}
+	if _, err := mail.ParseAddress(f.get("from")); err != nil {
+		wrong.Say("from", "This is no mail address. It looks like backups@example.net or Backups <backups@example.net>.")
+	}
+	for _, to := range f.list("to") {
+		if _, err := mail.ParseAddress(to); err != nil {
+			wrong.Say("to", words.Visible(words.Cut(to, 60))+" is no mail address. Write one a line.")
+		}
+	}
+	if len(f.list("to")) > 50 {
+		wrong.Say("to", "A channel has at most 50 addresses. Use a mailing list.")
+	}
+	if f.get("password") != "" && f.get("username") == "" {
+		wrong.Say("username", "A password needs its user name.")
+	}
+}
+
+// A quietConn is a connection on which the other side says no more than so much.
+type quietConn struct {
+	net.Conn
+	left int
+}
+
+// Read implements net.Conn.
+func (c *quietConn) Read(b []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, errTalks
+	}
+	n, err := c.Conn.Read(b[:min(len(b), c.left)])
+	c.left -= n
+	return n, err
+}
+
+var (
+	errTalks   = errors.New("the server said too much")
+	errNoTLS   = errors.New("no STARTTLS")
+	errInClear = errors.New("no mechanism without the password in clear")
+	errNoAuth  = errors.New("no authentication")
+)
+
+// sendMail hands a message to a mail server, for all who are to have it.
+func sendMail(ctx context.Context, f fields, m Message) Answer {
+	stage := "connecting"
+	a, err := handOver(ctx, f, m, &stage)
+	if err == nil {
+		return a
+	}
+	var said *textproto.Error
+	switch {
+	case errors.As(err, &said):
+		text := strings.TrimSpace(strconv.Itoa(said.Code) + " " + f.shown([]byte(said.Msg), false))
+		return Answer{Text: text + " (" + stage + ")", Hopeless: said.Code >= 500}
+	case errors.Is(err, errNoTLS):
+		return Answer{Text: "The server does not offer STARTTLS, so nothing was sent: it would have gone in clear. If it never does, " +
+			"choose TLS with port 465."}
+	case errors.Is(err, errInClear):
+		return Answer{Text: "The password would have gone in clear, so nothing was sent. Choose STARTTLS or TLS.", Hopeless: true}
+	case errors.Is(err, errNoAuth):
+		return Answer{Text: "The server takes no user name and password here. Leave them empty, or choose another port.", Hopeless: true}
+	case errors.Is(err, errTalks):
+		return Answer{Text: "The server says more than a mail server would."}
+	}
+	return Answer{Text: why(ctx, err) + " (" + stage + ")"}
+}
+
+// handOver speaks with the mail server; stage says how far it came.
+func handOver(ctx context.Context, f fields, m Message, stage *string) (Answer, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(f.get("host"), mailPort(f)))
+	if err != nil {
+		return Answer{}, err
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline)
+	}
+	config := &tls.Config{ServerName: f.get("host"), MinVersion: tls.VersionTLS12, RootCAs: trusted}
+	conn = &quietConn{conn, maxSaid}
+	if f.get("security") == "tls" {
+		*stage = "TLS"
+		over := tls.Client(conn, config)
+		if err := over.HandshakeContext(ctx); err != nil {
+			return Answer{}, err
+		}
+		conn = over
+	}
+	*stage = "greeting"
+	c, err := smtp.NewClient(conn, f.get("host"))
+	if err != nil {
+		return Answer{}, err
+	}
+	if err := c.Hello(ownName()); err != nil {
+		return Answer{}, err
+	}
+	if f.get("security") == "starttls" {
+		*stage = "STARTTLS"
+		if ok, _ := c.Extension("STARTTLS"); !ok {
+			return Answer{}, errNoTLS
+		}
+		if err := c.StartTLS(config); err != nil {
+			return Answer{}, err
+		}
+	}
+	if f.get("username") != "" {
+		*stage = "signing in"
+		auth, err := authOf(c, f)
+		if err == nil {
+			err = c.Auth(auth)
+		}
+		if err != nil {
+			return Answer{}, err
+		}
+	}
+	return post(c, f, m, func(s string) { *stage = s }, mailOf(ctx, f, m, time.Now()))
+}
+
+// post gives the server the message. Who is refused keeps no other from having it.
+func post(c *smtp.Client, f fields, m Message, at func(string), letter *letter) (Answer, error) {
+	at("sender")
+	if err := c.Mail(letter.from.Address); err != nil {
+		return Answer{}, err
+	}
+	var refused []string
+	var last error
+	for _, to := range letter.to {
+		at("recipient " + words.Visible(to.Address))
+		if err := c.Rcpt(to.Address); err != nil {
+			var said *textproto.Error
+			if !errors.As(err, &said) {
+				return Answer{}, err
+			}
+			refused = append(refused, fmt.Sprintf("%s: %d %s", words.Visible(to.Address), said.Code, f.shown([]byte(said.Msg), false)))
+			if last == nil || said.Code < 500 { // what may be better later counts
+				last = err
+			}
+		}
+	}
+	if len(refused) == len(letter.to) {
+		if len(refused) == 1 {
+			return Answer{}, last
+		}
+		_ = c.Reset()
+		return Answer{Text: cutBytes(strings.Join(refused, " · "), 4*shownAnswer), Hopeless: last.(*textproto.Error).Code >= 500}, nil
+	}
+	at("message")
+	w, err := c.Data()
+	if err != nil {
+		return Answer{}, err
+	}
+	if _, err := letter.msg.WriteTo(w); err != nil {
+		return Answer{}, err
+	}
+	if err := w.Close(); err != nil {
+		return Answer{}, err
+	}
+	a := Answer{OK: true, Text: "250"}
+	if d, ok := w.(*smtp.DataCloser); ok {
+		a.Text = strings.TrimSpace("250 " + f.shown([]byte(d.ServerResponse()), false))
+	}
+	if len(refused) > 0 {
+		a.Text = cutBytes(fmt.Sprintf("It reached %d of %d: %s; and not %s", len(letter.to)-len(refused), len(letter.to), a.Text,
+			strings.Join(refused, " · ")), 4*shownAnswer)
+	}
+	_ = c.Quit() // it has the message
+	return a, nil
+}
+
+// authOf is how to sign in: the best that both sides can.
+func authOf(c *smtp.Client, f fields) (smtp.Auth, error) {
+	ok, offered := c.Extension("AUTH")
+	if !ok {
+		return nil, errNoAuth
+	}
+	name, password, host := f.get("username"), f.get("password"), f.get("host")
+	_, encrypted := c.TLSConnectionState()
+	local := host == "localhost"
+	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
+		local = true
+	}
+	has := map[string]bool{}
+	for _, one := range strings.Fields(strings.ToUpper(offered)) {
+		has[one] = true
+	}
+	switch {
+	case has["SCRAM-SHA-256"]:
+		return smtp.ScramSHA256Auth(name, password), nil
+	case has["CRAM-MD5"] && !encrypted:
+		return smtp.CRAMMD5Auth(name, password), nil
+	case !encrypted && !local:
+		return nil, errInClear
+	case has["PLAIN"]:
+		return smtp.PlainAuth("", name, password, host, true), nil
+	case has["LOGIN"]:
+		return smtp.LoginAuth(name, password, host, true), nil
+	case has["CRAM-MD5"]:
+		return smtp.CRAMMD5Auth(name, password), nil
+	}
+	return nil, errNoAuth
+}
+
+// ownName is what this machine calls itself to a mail server.
+func ownName() string {
+	name, err := os.Hostname()
+	if err != nil || name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") != "" {
+		return "localhost"
+	}
+	return name
+}

@@ -1,0 +1,167 @@
+package channels
+
+import (
+	"context"
+	"encoding/json"
+	"html"
+	"net/http"
+	"strings"
+	"unicode"
+
+	"github.com/restic-manager/restic-manager/words"
+)
+
+type telegramMessage struct {
+	Chat                string          `json:"chat_id"`
+	Text                string          `json:"text"`
+	ParseMode           string          `json:"parse_mode"`
+	LinkPreview         telegramPreview `json:"link_preview_options"`
+	DisableNotification bool            `json:"disable_notification"`
+}
+
+type telegramPreview struct {
+	IsDisabled bool `json:"is_disabled"`
+}
+
+// telegramEscape makes text stand for itself in Telegram's HTML. A name after @ would call
+// for somebody, so that an invisible character stands between.
+func telegramEscape(text string) string {
+	return html.EscapeString(apart(text))
+}
+
+// apart puts an invisible character behind each @ that begins a word, and into "<!" and
+// "<@", so that no service takes what follows for somebody who is to be called.
+func apart(text string) string {
+	var b strings.Builder
+	before := ' '
+	for _, r := range text {
+		begins := before == '@' && (unicode.IsLetter(r) || unicode.IsDigit(r) || r == '_')
+		if begins || before == '<' && strings.ContainsRune("!@#&", r) {
+			b.WriteRune('\u2060')
+		}
+		b.WriteRune(r)
+		before = r
+	}
+	return b.String()
+}
+
+// telegramText is the most that a message holds, of 4,096 characters.
+const telegramText = 4000
+
+func telegramOf(ctx context.Context, m Message) telegramMessage {
+	var text string
+	p := pageOf(ctx, m).fit(func(p page) bool {
+		text = telegramTextOf(p)
+		return size(text) <= telegramText
+	})
+	return telegramMessage{Text: text, ParseMode: "HTML", LinkPreview: telegramPreview{true},
+		DisableNotification: p.tone == info || p.tone == recovered || p.tone == digest}
+}
+
+func telegramTextOf(p page) string {
+	e := telegramEscape
+	parts := []string{p.tone.emoji + " <b>" + e(p.heading()) + "</b>", e(p.intro)}
+	if one, ok := p.single(); ok {
+		parts = append(parts, e(one.cause))
+		if one.do != "" && p.tone != recovered {
+			parts = append(parts, "<b>What to do:</b> "+e(one.do))
+		}
+		parts = append(parts, "<i>"+e(one.facts)+"</i>")
+	} else {
+		var list []string
+		for _, i := range p.items {
+			text := e(i.title)
+			if i.link != "" {
+				text = `<a href="` + html.EscapeString(i.link) + `">` + text + "</a>"
+			}
+			list = append(list, i.tone.emoji+" "+text)
+		}
+		parts = append(parts, strings.Join(append(list, p.moreWords()), "\n"))
+	}
+	var figures []string
+	for _, r := range p.rows {
+		figures = append(figures, "<b>"+e(r.Name)+":</b> "+e(r.Value))
+		for _, l := range r.Lines {
+			figures = append(figures, "  • "+e(l))
+		}
+	}
+	parts = append(parts, strings.Join(figures, "\n"))
+	switch {
+	case p.link != "": // a button would be refused for a server of a name that is not public
+		parts = append(parts, `<a href="`+html.EscapeString(p.link)+`">`+p.open+"</a>")
+	case p.path != "":
+		parts = append(parts, "In restic-manager: "+e(p.path))
+	}
+	return joined(parts)
+}
+
+func sendTelegram(ctx context.Context, f fields, m Message) Answer {
+	message := telegramOf(ctx, m)
+	return each(f.list("chats"), func(chat string) Answer {
+		message.Chat = chat
+		out := f.do(ctx, asked(http.MethodPost, strings.TrimRight(f.get("url"), "/")+"/bot"+f.get("token")+"/sendMessage", message))
+		var said struct {
+			OK         *bool `json:"ok"`
+			Parameters struct {
+				RetryAfter int64 `json:"retry_after"` // seconds
+			} `json:"parameters"`
+		}
+		if json.Unmarshal(out.body, &said) != nil {
+			return out.Answer
+		}
+		if said.OK != nil && !*said.OK {
+			out.OK = false
+		}
+		if n := said.Parameters.RetryAfter; !out.OK && n > 0 {
+			out.Hopeless, out.After = false, max(out.After, min(n*1000, maxAfter.Milliseconds()))
+		}
+		return out.Answer
+	})
+}
+
+// each tells several in turn, and joins their answers. Who was reached is not told again:
+// so the message counts as sent once it reached one of them, and the answer names those
+// that it did not reach.
+func each(to []string, tell func(string) Answer) Answer {
+	if len(to) == 1 {
+		return tell(to[0])
+	}
+	var all, failed []string
+	reached, hopeless, wait := 0, true, int64(0)
+	for _, one := range to {
+		a := tell(one)
+		text := words.Visible(one) + ": " + a.Text
+		all = append(all, text)
+		if a.OK {
+			reached++
+			continue
+		}
+		failed = append(failed, text)
+		hopeless, wait = hopeless && a.Hopeless, max(wait, a.After)
+	}
+	switch {
+	case len(failed) == 0:
+		return Answer{OK: true, Text: cutBytes(strings.Join(all, " · "), 4*shownAnswer)}
+	case reached > 0:
+		return Answer{OK: true, Text: cutBytes("It reached "+words.Count(uint64(reached), "of them", "of them")+", and not "+
+			strings.Join(failed, " · "), 4*shownAnswer)}
+	}
+	return Answer{Text: cutBytes(strings.Join(failed, " · "), 4*shownAnswer), Hopeless: hopeless, After: wait}
+}
+
+func checkTelegram(f fields, wrong said) {
+	f.checkURL(wrong, "url")
+	id, key, ok := strings.Cut(f.get("token"), ":")
+	if !ok || id == "" || key == "" || strings.Trim(id, "0123456789") != "" ||
+		strings.Trim(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != "" {
+		wrong.Say("token", "A bot's token looks like 123456:ABC-DEF, as @BotFather says it.")
+	}
+	for _, chat := range f.list("chats") {
+		number := strings.TrimPrefix(chat, "-")
+		name := strings.TrimPrefix(chat, "@")
+		if (number == "" || strings.Trim(number, "0123456789") != "") &&
+			(name == chat || name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != "") {
+			wrong.Say("chats", words.Visible(words.Cut(chat, 40))+" is no chat: it is a number, or @ and the name of a channel.")
+		}
+	}
+}
