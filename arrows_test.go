@@ -59,7 +59,7 @@ var arrows = []struct{ pkg, may, is string }{
 		"reads the facts that conditions are found in"},
 	{"controlplane/alerts/routing", "controlplane/alerts/conditions controlplane/field slots store/alerts store/channels topics words",
 		"who hears of which alert, and when; pure"},
-	{"controlplane/channels", "controlplane/alerts/conditions controlplane/field store store/channels store/column topics words",
+	{"controlplane/channels", "controlplane/alerts/conditions controlplane/field store store/alerts store/channels store/column topics words",
 		"tells people outside, whatever there is to tell"},
 	{"controlplane/consumers", "controlplane/field controlplane/password controlplane/rights store", "credentials of MQTT consumers"},
 	{"controlplane/difference", "topics", "what changed between two snapshots, by folder; pure"},
