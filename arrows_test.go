@@ -43,20 +43,22 @@ var arrows = []struct{ pkg, may, is string }{
 		" store/kits store/slotlog topics words",
 		"the control plane's main and the operator's command line, which has no page in it"},
 	{"cmd/restic-manager-agent", "agent", "the agent's main"},
-	{"controlplane", "broker controlplane/alerts controlplane/drills controlplane/enroll controlplane/fleet controlplane/heartbeat controlplane/hosts" +
-		" controlplane/jobs controlplane/maintenance controlplane/notices controlplane/password" +
+	{"controlplane", "broker controlplane/alerts controlplane/alerts/conditions controlplane/alerts/gather controlplane/drills" +
+		" controlplane/enroll controlplane/fleet controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/notices controlplane/password" +
 		" controlplane/people controlplane/public controlplane/queries controlplane/removal" +
 		" controlplane/replace controlplane/rights controlplane/schedule controlplane/self controlplane/space" +
 		" controlplane/upkeep controlplane/web controlplane/web/base controlplane/zone failpoint lobby private" +
 		" protocol seal store store/access store/keyring store/room store/sweep topics words",
 		"composes the control plane into one Run"},
-	{"controlplane/alerts", "controlplane/alerts/conditions controlplane/alerts/routing controlplane/channels controlplane/field store" +
-		" store/alerts store/channels topics words",
+	{"controlplane/alerts", "controlplane/alerts/conditions controlplane/alerts/life controlplane/alerts/routing controlplane/channels" +
+		" controlplane/field store store/alerts store/channels topics words",
 		"alerts from when they begin until they are over, and what people do about them"},
 	{"controlplane/alerts/conditions", "controlplane/health controlplane/protection store/alerts store/drills store/facts topics words",
 		"which conditions hold, from facts; pure"},
 	{"controlplane/alerts/gather", "controlplane/alerts/conditions controlplane/fleet controlplane/hosts controlplane/notices store",
 		"reads the facts that conditions are found in"},
+	{"controlplane/alerts/life", "controlplane/alerts/conditions controlplane/alerts/routing store/alerts store/channels",
+		"how alerts begin, go on and end; pure"},
 	{"controlplane/alerts/routing", "controlplane/alerts/conditions controlplane/field slots store/alerts store/channels topics words",
 		"who hears of which alert, and when; pure"},
 	{"controlplane/channels", "controlplane/alerts/conditions controlplane/field store store/alerts store/channels store/column topics words",
@@ -152,8 +154,8 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/web/session location protocol store store/drills store/replacing store/slotlog topics" +
 		" words",
 		"operations of the API: read the request, ask one package, answer"},
-	{"controlplane/web/base", "controlplane/alerts controlplane/consumers controlplane/drills controlplane/enroll controlplane/fleet controlplane/health" +
-		" controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/notices" +
+	{"controlplane/web/base", "controlplane/alerts controlplane/consumers controlplane/drills controlplane/enroll controlplane/fleet" +
+		" controlplane/health controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/notices" +
 		" controlplane/people controlplane/problem controlplane/queries controlplane/removal" +
 		" controlplane/replace controlplane/repositories controlplane/retention controlplane/rights" +
 		" controlplane/schedule controlplane/self controlplane/sources controlplane/space controlplane/targets" +

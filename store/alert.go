@@ -14,4 +14,8 @@ func (s *Store) Alerts() alerts.Alerts {
 // OnJudge sets the function that is called with each job whose end was written, in the
 // same transaction, behind that of [Store.OnEnded]: what it decides is there with the end or
 // not at all. Call it once, before any job can end.
-func (s *Store) OnJudge(f func(context.Context, alerts.Tx, Job) error) { s.judge = f }
+func (s *Store) OnJudge(f func(Slots, Job) error) { s.judge = f }
+
+// Alerts returns the transaction, for the functions of package alerts and those that go
+// with them.
+func (t Slots) Alerts() (context.Context, alerts.Tx) { return t.ctx, t.tx }

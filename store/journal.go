@@ -297,7 +297,7 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 		}
 	}
 	if j.s.judge != nil {
-		if err := j.s.judge(j.ctx, j.tx, job); err != nil {
+		if err := j.s.judge(Slots{j.ctx, j.s, j.tx}, job); err != nil {
 			return err
 		}
 	}

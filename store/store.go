@@ -19,7 +19,6 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
-	"github.com/restic-manager/restic-manager/store/alerts"
 	"github.com/restic-manager/restic-manager/store/column"
 	"github.com/restic-manager/restic-manager/store/drafts"
 	"github.com/restic-manager/restic-manager/store/facts"
@@ -59,7 +58,7 @@ type Store struct {
 
 	ended func(Slots, Job) error
 	fired func(Slots, Job) error
-	judge func(context.Context, alerts.Tx, Job) error
+	judge func(Slots, Job) error
 }
 
 const fileName = "restic-manager.db"

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/alerts/conditions"
@@ -37,12 +36,15 @@ func DefaultTiming() Timing { return Timing{Gap: 2 * time.Second, Every: time.Mi
 // concurrent use. Fill in the fields before its first use.
 type Service struct {
 	Store *store.Store
-	// Judge says what holds now, and when that may be something else by time alone; the
-	// zero time is never. Nil finds nothing.
-	Judge func(ctx context.Context, now time.Time) (holds []conditions.Finding, next time.Time, err error)
-	// OfJob says what the end of a job decides, within the transaction that writes it: what
-	// holds then, and all that was looked for. Nil decides nothing.
-	OfJob func(ctx context.Context, tx alerts.Tx, job store.Job, now time.Time) (holds []conditions.Finding, judged []alerts.Key, err error)
+	// Facts reads all that is judged, as it is now. Nil is that nothing is known: no sweep
+	// changes anything then.
+	Facts func(ctx context.Context) (conditions.Facts, error)
+	// Ended reads what the end of a job decides, in the transaction that writes it. Nil
+	// leaves it to the next sweep.
+	Ended func(store.Slots, store.Job) (conditions.Facts, error)
+	// Judge and OfJob find in facts what holds; nil are those of package conditions.
+	Judge func(conditions.Facts, conditions.Limits, time.Time) (holds []conditions.Finding, next time.Time)
+	OfJob func(conditions.Facts, conditions.Limits, time.Time) (holds []conditions.Finding, judged []alerts.Key)
 	// Unsure reports that nobody can say now whether a condition holds: its alert stays as
 	// it is. Nil is never.
 	Unsure func(alerts.Key) bool
@@ -58,16 +60,18 @@ type Service struct {
 	Log        *slog.Logger
 	Timing     Timing // the zero value is DefaultTiming
 
-	stirred  chan struct{}
 	stirOnce sync.Once
-	sweeping sync.Mutex
-	next     atomic.Int64 // when time alone may change something, in Unix milliseconds; 0 is not known
-	took     atomic.Int64 // how long the last sweep took, in nanoseconds
-	mu       sync.Mutex
-	live     []alerts.Alert
-	mark     int64
-	read     bool
-	seen     map[string]int64 // by ID: when it was last found to hold, which is not written each time
+	stirred  chan struct{}
+
+	sweeping sync.Mutex // one sweep at a time
+	next     time.Time  // when time alone may change something; the zero time is not known
+	told     int64      // the mark when Changed was told last
+
+	mu   sync.Mutex
+	read bool
+	mark int64            // of live
+	live []alerts.Alert   // that are not over, the worst first
+	seen map[string]int64 // by ID: when it was last found to hold, which is not written each time
 }
 
 func (s *Service) rows() alerts.Alerts { return s.Store.Alerts() }

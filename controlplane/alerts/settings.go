@@ -24,6 +24,18 @@ func (s *Service) Limits(ctx context.Context) (l conditions.Limits, version int6
 	return l, version, err
 }
 
+// limitsIn is Limits within a transaction.
+func (s *Service) limitsIn(ctx context.Context, q reader) (l conditions.Limits, err error) {
+	row, err := alerts.SettingIn(ctx, q, alerts.Thresholds)
+	if err != nil || row.Version == 0 {
+		return nil, err
+	}
+	if err := json.Unmarshal([]byte(row.Body), &l); err != nil {
+		return nil, fmt.Errorf("read the thresholds: %w", err)
+	}
+	return l, nil
+}
+
 // SetLimits sets all thresholds. Version is that of those it was made from:
 // [alerts.ErrMoved] if somebody set others since.
 func (s *Service) SetLimits(ctx context.Context, actor string, l conditions.Limits, version int64) (int64, error) {

@@ -14,6 +14,9 @@ import (
 // A Tx is a transaction of the database, for steps of other packages that belong to it.
 type Tx = *sqlx.Tx
 
+// A Reader is the database, or a transaction.
+type Reader = sqlx.QueryerContext
+
 var columns = []string{"id", "condition", "on_kind", "subject", "host", "repository", "job", "severity", "opened_at", "since", "seen_at",
 	"count", "began_at", "before_at", "flaps", "quiet_at", "acked_at", "acked_by", "snoozed_until", "snoozed_by", "ended_at", "ended_by",
 	"ended_why", "changed", "body"}
@@ -48,17 +51,16 @@ func Live(ctx context.Context, q sqlx.QueryerContext) ([]Alert, error) {
 	return list(ctx, q, selected+`WHERE ended_at = 0 ORDER BY id`)
 }
 
-// LiveOf lists those of some conditions and subjects that are not over.
-func LiveOf(ctx context.Context, q sqlx.QueryerContext, conditions, subjects []string) ([]Alert, error) {
-	if len(conditions) == 0 || len(subjects) == 0 {
-		return nil, nil
+// LiveOf is the alert of a key that is not over; false if there is none.
+func LiveOf(ctx context.Context, q sqlx.QueryerContext, k Key) (Alert, bool, error) {
+	return first(list(ctx, q, selected+`WHERE condition = $1 AND on_kind = $2 AND subject = $3 AND ended_at = 0`, k.Condition, k.On, k.Subject))
+}
+
+func first(rows []Alert, err error) (Alert, bool, error) {
+	if err != nil || len(rows) == 0 {
+		return Alert{}, false, err
 	}
-	query, args, err := sqlx.In(selected+`WHERE ended_at = 0 AND condition IN (?) AND on_kind IN (?) AND subject IN (?) ORDER BY id`,
-		conditions, []On{OnHost, OnGroup, OnRepository, OnChannel, OnPlane}, subjects)
-	if err != nil {
-		return nil, err
-	}
-	return list(ctx, q, sqlx.Rebind(sqlx.DOLLAR, query), args...)
+	return rows[0], true, nil
 }
 
 // Late lists alerts that are over and may go on: those that ended since a moment, and
@@ -72,14 +74,10 @@ func Late(ctx context.Context, q sqlx.QueryerContext, since int64) ([]Alert, err
 	return append(by, recent...), err
 }
 
-// LateOf is what [Late] lists of one key, the latest; false if there is none.
+// LateOf is the latest alert of a key that is over; false if there is none.
 func LateOf(ctx context.Context, q sqlx.QueryerContext, k Key) (Alert, bool, error) {
-	rows, err := list(ctx, q, selected+`WHERE condition = $1 AND on_kind = $2 AND subject = $3 AND ended_at > 0
-		ORDER BY ended_at DESC, id DESC LIMIT 1`, k.Condition, k.On, k.Subject)
-	if err != nil || len(rows) == 0 {
-		return Alert{}, false, err
-	}
-	return rows[0], true, nil
+	return first(list(ctx, q, selected+`WHERE condition = $1 AND on_kind = $2 AND subject = $3 AND ended_at > 0
+		ORDER BY ended_at DESC, id DESC LIMIT 1`, k.Condition, k.On, k.Subject))
 }
 
 // Put writes alerts as they are now, each as a change of its own.
