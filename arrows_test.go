@@ -48,7 +48,7 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/people controlplane/public controlplane/queries controlplane/removal" +
 		" controlplane/replace controlplane/rights controlplane/schedule controlplane/self controlplane/space" +
 		" controlplane/upkeep controlplane/web controlplane/web/base controlplane/zone failpoint lobby private" +
-		" protocol seal store store/access store/keyring store/room store/sweep topics words",
+		" protocol seal store store/access store/alerts store/keyring store/room store/sweep topics words",
 		"composes the control plane into one Run"},
 	{"controlplane/alerts", "controlplane/alerts/conditions controlplane/alerts/life controlplane/alerts/routing controlplane/channels" +
 		" controlplane/field store store/alerts store/channels topics words",
