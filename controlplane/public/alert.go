@@ -2,6 +2,7 @@ package public
 
 import (
 	"context"
+	"crypto/sha256"
 	"time"
 
 	"github.com/restic-manager/restic-manager/topics"
@@ -31,9 +32,9 @@ type alerting struct {
 	began  time.Time // the first look
 	looked time.Time // when all were read last
 	stamp  int64
-	known  bool                    // stamp is that of what was read
-	moves  bool                    // one of them changes by time alone
-	there  map[topics.AlertID]bool // that have a topic
+	known  bool                                 // stamp is that of what was read
+	moves  bool                                 // one of them changes by time alone
+	there  map[topics.AlertID][sha256.Size]byte // that have a topic, as they were told last but for when they were seen
 	ofHost map[topics.HostID]int
 	again  map[topics.AlertID]bool // to be cleared again while it is the beginning
 	told   time.Time               // when they were cleared last
@@ -86,27 +87,38 @@ func (p *Publisher) alerts(ctx context.Context) {
 // standing publishes the alerts that there are, and reports whether all of it was taken.
 func (p *Publisher) standing(list []topics.Alert) bool {
 	a := &p.alerting
-	there, ofHost := make(map[topics.AlertID]bool, len(list)), map[topics.HostID]int{}
+	there, ofHost := make(map[topics.AlertID][sha256.Size]byte, len(list)), map[topics.HostID]int{}
 	p.lost, a.moves = false, false
 	for _, one := range list {
 		id := topics.AlertID(one.ID)
-		there[id] = true
 		delete(a.again, id)
 		if one.Subject.Host != "" {
 			ofHost[topics.HostID(one.Subject.Host)]++
 		}
 		a.moves = a.moves || one.State == "snoozed"
-		p.say(topics.Topic{Kind: topics.KindAlert, Alert: id}, string(topics.Encode(one)), 1, true)
+		payload := string(topics.Encode(one))
+		one.SeenAt = "" // it alone is no news
+		sum := sha256.Sum256(topics.Encode(one))
+		if was, told := a.there[id]; !told || was != sum {
+			before := p.lost
+			p.lost = false
+			p.say(topics.Topic{Kind: topics.KindAlert, Alert: id}, payload, 1, true)
+			if p.lost {
+				sum = was
+			}
+			p.lost = p.lost || before
+		}
+		there[id] = sum
 	}
-	for id := range a.there {
-		if there[id] {
+	for id, was := range a.there {
+		if _, is := there[id]; is {
 			continue
 		}
 		t := topics.Topic{Kind: topics.KindAlert, Alert: id}
 		if p.say(t, "", 1, true) {
 			p.forget(t)
 		} else {
-			there[id] = true // it is cleared at the next look
+			there[id] = was // it is cleared at the next look
 		}
 	}
 	p.mu.Lock()
