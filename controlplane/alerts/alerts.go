@@ -9,7 +9,6 @@ package alerts
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -21,7 +20,7 @@ import (
 )
 
 // ErrNotSnoozed is the error that an alert says what cannot be left for later.
-var ErrNotSnoozed = errors.New("an alert of damage cannot be snoozed")
+var ErrNotSnoozed = alerts.ErrNotSnoozed
 
 // Timing holds the durations of this package.
 type Timing struct {

@@ -21,8 +21,8 @@ import (
 // [channels.UnreadableError] if the secrets of a channel have to be entered again.
 var (
 	ErrNone      = channels.ErrNone
-	ErrNameTaken = errors.New("there is a channel of this name already")
-	ErrMoved     = errors.New("somebody else changed the channel meanwhile")
+	ErrNameTaken = channels.ErrNameTaken
+	ErrMoved     = channels.ErrMoved
 )
 
 // A Draft is a channel as somebody wants it. What is nil, and each field that is not

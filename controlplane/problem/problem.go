@@ -174,6 +174,8 @@ func Of(err error) *Problem {
 		return ofRoom(cause, err)
 	case ofPeople(err) != nil:
 		return ofPeople(err)
+	case ofAlerts(err) != nil:
+		return ofAlerts(err)
 	case ofQuery(err) != nil:
 		return ofQuery(err)
 	case ofRemoval(err) != nil:

@@ -18,6 +18,8 @@ var (
 	ErrNone = errors.New("there is no such alert")
 	// ErrEnded is the error that an alert is over, and nothing can be done about it.
 	ErrEnded = errors.New("the alert has ended")
+	// ErrNotSnoozed is the error that an alert says what cannot be left for later.
+	ErrNotSnoozed = errors.New("an alert of damage cannot be snoozed")
 	// ErrMoved is the error that somebody changed a setting since it was read.
 	ErrMoved = errors.New("somebody else changed it meanwhile")
 )

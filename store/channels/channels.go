@@ -12,8 +12,15 @@ import (
 	"github.com/restic-manager/restic-manager/store/column"
 )
 
-// ErrNone is the error that there is no such channel.
-var ErrNone = errors.New("there is no such channel")
+// Errors.
+var (
+	// ErrNone is the error that there is no such channel.
+	ErrNone = errors.New("there is no such channel")
+	// ErrNameTaken is the error that another channel has the name.
+	ErrNameTaken = errors.New("there is a channel of this name already")
+	// ErrMoved is the error that somebody changed the channel since it was read.
+	ErrMoved = errors.New("somebody else changed the channel meanwhile")
+)
 
 // A Channel is where people are told.
 type Channel struct {
