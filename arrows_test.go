@@ -34,25 +34,29 @@ var arrows = []struct{ pkg, may, is string }{
 	{"broker", "lobby", "the MQTT broker: a pipe that does not know what messages mean"},
 	{"build/rules", "", "it checks how code is written, and uses none of it"},
 	{"build/testrun", "", "runs the tests and prints the slowest"},
-	{"cmd/restic-manager", "controlplane controlplane/consumers controlplane/drills controlplane/enroll controlplane/field" +
-		" controlplane/health controlplane/hosts controlplane/jobs controlplane/kit controlplane/maintenance" +
+	{"cmd/restic-manager", "controlplane controlplane/alerts controlplane/alerts/asked controlplane/channels" +
+		" controlplane/consumers controlplane/drills controlplane/enroll controlplane/field controlplane/health" +
+		" controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/kit controlplane/maintenance" +
 		" controlplane/outcome controlplane/password controlplane/people controlplane/problem controlplane/queries" +
-		" controlplane/removal controlplane/replace controlplane/repositories controlplane/restores" +
-		" controlplane/retention controlplane/schedule controlplane/search controlplane/self controlplane/sources" +
-		" controlplane/space protocol slots store store/chain store/copies store/drills store/keyring" +
-		" store/kits store/slotlog topics words",
+		" controlplane/removal controlplane/replace controlplane/repositories controlplane/restores controlplane/retention" +
+		" controlplane/schedule controlplane/search controlplane/self controlplane/sources controlplane/space protocol slots" +
+		" store store/alerts store/chain store/channels store/copies store/drills store/heartbeats store/keyring store/kits" +
+		" store/slotlog topics words",
 		"the control plane's main and the operator's command line, which has no page in it"},
 	{"cmd/restic-manager-agent", "agent", "the agent's main"},
-	{"controlplane", "broker controlplane/alerts controlplane/alerts/conditions controlplane/alerts/gather controlplane/drills" +
-		" controlplane/enroll controlplane/fleet controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/notices controlplane/password" +
-		" controlplane/people controlplane/public controlplane/queries controlplane/removal" +
-		" controlplane/replace controlplane/rights controlplane/schedule controlplane/self controlplane/space" +
-		" controlplane/upkeep controlplane/web controlplane/web/base controlplane/zone failpoint lobby private" +
-		" protocol seal store store/access store/alerts store/keyring store/room store/sweep topics words",
+	{"controlplane", "broker controlplane/alerts controlplane/alerts/conditions controlplane/alerts/gather" +
+		" controlplane/drills controlplane/enroll controlplane/fleet controlplane/heartbeat controlplane/hosts" +
+		" controlplane/jobs controlplane/maintenance controlplane/notices controlplane/password controlplane/people" +
+		" controlplane/public controlplane/queries controlplane/removal controlplane/replace controlplane/rights" +
+		" controlplane/schedule controlplane/self controlplane/space controlplane/upkeep controlplane/web controlplane/web/base" +
+		" controlplane/zone failpoint lobby private protocol seal store store/access store/alerts store/keyring store/room" +
+		" store/sweep topics words",
 		"composes the control plane into one Run"},
 	{"controlplane/alerts", "controlplane/alerts/conditions controlplane/alerts/life controlplane/alerts/routing controlplane/channels" +
 		" controlplane/field store store/alerts store/channels topics words",
 		"alerts from when they begin until they are over, and what people do about them"},
+	{"controlplane/alerts/asked", "controlplane/alerts/conditions controlplane/alerts/routing store topics",
+		"how programs write down who is told of what, with names for IDs"},
 	{"controlplane/alerts/conditions", "controlplane/health controlplane/protection store/alerts store/drills store/facts topics words",
 		"which conditions hold, from facts; pure"},
 	{"controlplane/alerts/gather", "controlplane/alerts/conditions controlplane/fleet controlplane/hosts controlplane/notices store",
@@ -99,11 +103,11 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/permits", "location store topics words",
 		"what a host's policy forbids, and the command that permits it"},
 	{"controlplane/plain", "controlplane/kit location patterns topics", "commands that bring files back with restic alone"},
-	{"controlplane/problem", "controlplane/consumers controlplane/drills controlplane/enroll controlplane/field controlplane/hosts" +
-		" controlplane/jobs controlplane/maintenance controlplane/people controlplane/permits controlplane/queries controlplane/removal" +
-		" controlplane/repositories controlplane/restores controlplane/retention controlplane/schedule controlplane/sources" +
-		" controlplane/succession store" +
-		" store/places store/replacing store/room topics words",
+	{"controlplane/problem", "controlplane/alerts/conditions controlplane/consumers controlplane/drills controlplane/enroll" +
+		" controlplane/field controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/people" +
+		" controlplane/permits controlplane/queries controlplane/removal controlplane/repositories controlplane/restores" +
+		" controlplane/retention controlplane/schedule controlplane/sources controlplane/succession store store/alerts" +
+		" store/channels store/heartbeats store/places store/replacing store/room topics words",
 		"words the errors of all others, which never import it"},
 	{"controlplane/protection", "controlplane/health slots store/facts topics", "how well a group is protected; pure, whoever shows it"},
 	{"controlplane/public", "controlplane/fleet controlplane/health controlplane/hosts controlplane/jobs" +
@@ -146,20 +150,21 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/problem controlplane/rights controlplane/self controlplane/web/base controlplane/web/layout" +
 		" controlplane/web/session controlplane/zone store views words",
 		"pages about who may sign in"},
-	{"controlplane/web/api", "controlplane/consumers controlplane/drills controlplane/enroll controlplane/field controlplane/fleet" +
-		" controlplane/health controlplane/hosts controlplane/jobs controlplane/maintenance" +
-		" controlplane/outcome controlplane/people controlplane/problem controlplane/protection controlplane/queries" +
-		" controlplane/removal controlplane/replace controlplane/repositories controlplane/restores controlplane/retention" +
-		" controlplane/rights controlplane/schedule controlplane/search controlplane/sources controlplane/web/base" +
-		" controlplane/web/session location protocol store store/drills store/replacing store/slotlog topics" +
-		" words",
+	{"controlplane/web/api", "controlplane/alerts controlplane/alerts/asked controlplane/channels controlplane/consumers" +
+		" controlplane/drills controlplane/enroll controlplane/field controlplane/fleet controlplane/health" +
+		" controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/outcome" +
+		" controlplane/people controlplane/problem controlplane/protection controlplane/queries controlplane/removal" +
+		" controlplane/replace controlplane/repositories controlplane/restores controlplane/retention controlplane/rights" +
+		" controlplane/schedule controlplane/search controlplane/sources controlplane/web/base controlplane/web/session" +
+		" location protocol store store/alerts store/channels store/drills store/heartbeats store/replacing store/slotlog" +
+		" topics words",
 		"operations of the API: read the request, ask one package, answer"},
-	{"controlplane/web/base", "controlplane/alerts controlplane/consumers controlplane/drills controlplane/enroll controlplane/fleet" +
-		" controlplane/health controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/notices" +
-		" controlplane/people controlplane/problem controlplane/queries controlplane/removal" +
-		" controlplane/replace controlplane/repositories controlplane/retention controlplane/rights" +
-		" controlplane/schedule controlplane/self controlplane/sources controlplane/space controlplane/targets" +
-		" controlplane/web/session protocol store store/chain store/slotlog topics words",
+	{"controlplane/web/base", "controlplane/alerts controlplane/channels controlplane/consumers controlplane/drills" +
+		" controlplane/enroll controlplane/fleet controlplane/health controlplane/heartbeat controlplane/hosts" +
+		" controlplane/jobs controlplane/maintenance controlplane/notices controlplane/people controlplane/problem" +
+		" controlplane/queries controlplane/removal controlplane/replace controlplane/repositories controlplane/retention" +
+		" controlplane/rights controlplane/schedule controlplane/self controlplane/sources controlplane/space" +
+		" controlplane/targets controlplane/web/session protocol store store/chain store/slotlog topics words",
 		"what pages and API both need: what they ask, rows by ID, problems as statuses"},
 	{"controlplane/web/jobpages", "controlplane/difference controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs" +
 		" controlplane/outcome controlplane/permits controlplane/plain controlplane/problem controlplane/queries" +

@@ -15,14 +15,18 @@ import (
 func (p *Plane) watch(c Config, now func() time.Time) {
 	facts := &gather.Reader{Store: p.Store, Fleet: p.fleet, Presence: p.presence, Notices: p.notices, Now: now}
 	p.alerts = &alerts.Service{
-		Store:   p.Store,
-		Facts:   facts.Facts,
-		Ended:   facts.Ended,
-		Unsure:  p.unsure(now),
-		Changed: func() { p.bell.Ring("") },
-		Now:     now,
-		Log:     c.Log,
-		Timing:  c.Timing.Alerts,
+		Store:  p.Store,
+		Facts:  facts.Facts,
+		Ended:  facts.Ended,
+		Unsure: p.unsure(now),
+		Changed: func() {
+			p.bell.Ring("")
+			p.publisher.AlertsChanged()
+		},
+		PublicFlag: c.PublicURL,
+		Now:        now,
+		Log:        c.Log,
+		Timing:     c.Timing.Alerts,
 	}
 	p.Store.OnJudge(p.alerts.JobEnded)
 }

@@ -60,10 +60,13 @@ type Config struct {
 	MQTT   string         // consumers: the public broker; loopback only
 	Log    *slog.Logger
 	Timing Timing
-	Logs   Logs
-	Limits protocol.Limits
-	Space  space.Limits // of the data directory's disk; the zero value does not watch it
-	Copies int          // of the database that are kept; 0 is self.Kept
+	// PublicURL is where people find the pages, for links in messages; it wins over what
+	// somebody set. "" is not said.
+	PublicURL string
+	Logs      Logs
+	Limits    protocol.Limits
+	Space     space.Limits // of the data directory's disk; the zero value does not watch it
+	Copies    int          // of the database that are kept; 0 is self.Kept
 
 	QueryCache int64 // bytes of answers about snapshots that are kept in memory; 0 is queries.DefaultCache
 
@@ -345,6 +348,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 	})
 	p.notices.Add(p.space.Notices)
 	p.publisher = public.New(public.Config{Store: p.Store, Presence: p.presence, Fleet: p.fleet, Hub: p.Hub, Publish: p.consumers.Publish,
+		Alerts: toldAlerts{p.alerts},
 		Space: func() (string, uint64) {
 			s := p.space.Status()
 			return string(s.Level), s.Free &^ (16<<20 - 1)

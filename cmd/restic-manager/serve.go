@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane"
+	"github.com/restic-manager/restic-manager/controlplane/alerts"
 	"github.com/restic-manager/restic-manager/controlplane/space"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
@@ -26,6 +27,7 @@ type serveCmd struct {
 	LogLevel     slog.Level `default:"info" placeholder:"LEVEL" help:"Log level of the server: debug, info, warn or error."`
 	TLSCert      string     `name:"tls-cert" placeholder:"FILE" help:"Certificate chain for the pages, PEM, read again on change."`
 	TLSKey       string     `name:"tls-key" placeholder:"FILE" help:"Its private key, PEM."`
+	PublicURL    string     `name:"public-url" placeholder:"URL" help:"Where people find the pages, for links in messages; wins over what is set there."`
 	TrustedProxy []proxy    `placeholder:"CIDR" help:"Reverse proxies whose X-Forwarded-For, -Proto and -Host are believed."`
 
 	AgentConnections    int     `default:"12000" help:"Agents that are connected at once: the hosts, and a few more."`
@@ -58,6 +60,10 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 	if c.AnswerMiB < 1 {
 		return errors.New("--answers-mib is at least 1: a page of a directory is read from there")
 	}
+	address, wrong := alerts.CleanURL(c.PublicURL)
+	if wrong != "" {
+		return fmt.Errorf("--public-url %s: %s", c.PublicURL, wrong)
+	}
 	key, err := c.key()
 	if err != nil {
 		return err
@@ -74,8 +80,9 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 		Connections: controlplane.Connections{Agents: c.AgentConnections, Consumers: c.ConsumerConnections, Pages: c.PageConnections,
 			Shared: proxies(c.SharedAddress), Proxies: proxies(c.ProxyProtocol)},
 		Log: log, Timing: timing, Copies: c.Copies, QueryCache: c.AnswerMiB << 20,
-		Logs:   controlplane.Logs{Lines: c.LogLines, Retention: store.Retention{Age: c.LogAge, Bytes: c.LogMiB << 20}, JobAge: c.JobAge},
-		Limits: protocol.Limits{Fleet: c.FleetJobs, Repository: c.RepoJobs}, Space: c.space()})
+		Logs:      controlplane.Logs{Lines: c.LogLines, Retention: store.Retention{Age: c.LogAge, Bytes: c.LogMiB << 20}, JobAge: c.JobAge},
+		PublicURL: address,
+		Limits:    protocol.Limits{Fleet: c.FleetJobs, Repository: c.RepoJobs}, Space: c.space()})
 	if err != nil {
 		return err
 	}

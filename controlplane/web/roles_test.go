@@ -37,6 +37,11 @@ var roleTable = map[store.Role]string{
 		POST /set-password
 		GET /api/openapi.json`,
 	store.Viewer: `
+		GET /api/alerts
+		GET /api/alerts/{id}
+		GET /api/alert-pauses
+		GET /api/alert-thresholds
+		GET /api/public-url
 		GET /api/hosts/{id}/identity
 		GET /api/hosts/{id}/removed-source-groups
 		GET /api/removed
@@ -97,6 +102,12 @@ var roleTable = map[store.Role]string{
 		POST /api/repositories/{id}/retention-plan
 		GET /api/repositories/{id}/maintenance`,
 	store.Operator: `
+		POST /api/alerts/{id}/acknowledge
+		POST /api/alerts/{id}/snooze
+		POST /api/alerts/{id}/wake
+		POST /api/alerts/{id}/end
+		POST /api/alert-pauses
+		DELETE /api/alert-pauses/{id}
 		GET /api/repositories/{id}/snapshots/{snapshot}/files
 		GET /api/repositories/{id}/versions
 		GET /versions
@@ -146,6 +157,21 @@ var roleTable = map[store.Role]string{
 		POST /hosts/{id}/replacement/decide
 		POST /api/hosts/{id}/replacement/decide`,
 	store.Admin: `
+		PUT /api/alert-thresholds
+		GET /api/alert-rules
+		PUT /api/alert-rules
+		GET /api/channels
+		POST /api/channels
+		GET /api/channels/{id}
+		PUT /api/channels/{id}
+		DELETE /api/channels/{id}
+		POST /api/channels/{id}/test
+		GET /api/channels/{id}/deliveries
+		GET /api/heartbeat
+		PUT /api/heartbeat
+		GET /api/pings
+		PUT /api/pings
+		PUT /api/public-url
 		POST /hosts/{id}/replacement
 		POST /hosts/{id}/replacement/call-off
 		POST /api/hosts/{id}/replacement

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/alerts"
+	"github.com/restic-manager/restic-manager/controlplane/channels"
 	"github.com/restic-manager/restic-manager/controlplane/consumers"
 	"github.com/restic-manager/restic-manager/controlplane/drills"
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
@@ -209,6 +210,7 @@ type Parts struct {
 	Drills       *drills.Service
 	People       people.Service    // users and API tokens
 	Credentials  consumers.Service // of MQTT consumers
+	Channels     *channels.Service // where people are told
 }
 
 // newParts fills in what a configuration leaves out, and makes the services.
@@ -239,6 +241,9 @@ func New(c Config) (*Parts, error) {
 	if c.Alerts == nil {
 		c.Alerts = &alerts.Service{Store: c.Store, Now: c.Now, Log: c.Log}
 	}
+	if c.Heartbeat == nil {
+		c.Heartbeat = &heartbeat.Service{Store: c.Store, Now: c.Now, Log: c.Log}
+	}
 	if c.Changed == nil {
 		c.Changed = func(hosts ...topics.HostID) {
 			if len(hosts) == 0 {
@@ -259,6 +264,10 @@ func New(c Config) (*Parts, error) {
 		HostSettings: &hosts.Settings{Store: c.Store, Changed: c.Changed},
 		Drills: &drills.Service{Store: c.Store, Jobs: c.Jobs, Online: c.Presence.Reachable, Changed: c.Changed, Log: c.Log,
 			Now: c.Now},
+		Channels: &channels.Service{Store: c.Store, Now: c.Now, PublicURL: c.Alerts.PublicURL, Changed: func() {
+			c.Alerts.Stir()
+			c.Changed()
+		}},
 		Schedules: &schedule.Service{Store: c.Store, Changed: c.Changed, Online: c.Presence.Reachable, Now: c.Now},
 	}
 	p.Sessions = session.New(c.Store, c.Log, c.Now, session.Timing{
