@@ -121,7 +121,7 @@ func (w *world) hoard() (most int) {
 
 func TestAClientThatNeverReadsHoldsUpNobody(t *testing.T) {
 	limits := quick()
-	limits.Write, limits.WriteQueue = 2*time.Second, 8
+	limits.Write, limits.WriteQueue = 5*time.Second, 8
 	w := start(t, Config{Limits: limits}, nil, nil)
 	lazy := w.dial()
 	_ = lazy.Conn.(*net.TCPConn).SetReadBuffer(4 << 10)
@@ -157,7 +157,7 @@ func TestAClientThatNeverReadsHoldsUpNobody(t *testing.T) {
 		slowest = max(slowest, time.Since(at))
 		hoard = max(hoard, w.hoard())
 		attentive.expect(0x30)
-		if time.Since(began) > 20*time.Second {
+		if time.Since(began) > time.Minute {
 			t.Fatal("the client that never reads is still there")
 		}
 	}

@@ -188,12 +188,12 @@ func five5(first byte, before, properties []byte, after ...[]byte) []byte {
 
 func TestWhatNoClientShouldSayCostsNobodyElse(t *testing.T) {
 	cfg := public()
-	cfg.Limits.Connect = 300 * time.Millisecond
+	cfg.Limits.Connect = 2 * time.Second
 	w := start(t, cfg, nil, nil)
 	witness := w.join(hello{id: "witness", user: "witness", pass: "open sesame"})
 	for _, o := range oddities() {
 		t.Run(o.what, func(t *testing.T) {
-			_ = witness.SetReadDeadline(time.Now().Add(20 * time.Second))
+			_ = witness.SetReadDeadline(time.Now().Add(time.Minute))
 			r := w.dial()
 			r.t = t
 			if !o.first {

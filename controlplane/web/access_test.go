@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store"
 )
 
@@ -74,8 +75,8 @@ func TestSigningInMakesANewTokenAndSigningOutEndsIt(t *testing.T) {
 
 func TestASessionEndsUnusedAndAfterItsTime(t *testing.T) {
 	for name, change := range map[string]func(*base.Timing){
-		"unused":         func(tm *base.Timing) { tm.Idle = 3 * time.Second },
-		"after its time": func(tm *base.Timing) { tm.Life, tm.Touch = 3*time.Second, 0 },
+		"unused":         func(tm *base.Timing) { tm.Idle = 10 * time.Second },
+		"after its time": func(tm *base.Timing) { tm.Life, tm.Touch = 10*time.Second, 0 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -149,6 +150,8 @@ func TestGuessingIsSlowAndTellsNothing(t *testing.T) {
 	if err := w.store.AddUser(t.Context(), "test", u); err != nil {
 		t.Fatal(err)
 	}
+	now := time.Now() // no time goes by, in which tries come back
+	w.web.Sessions.Tries = session.NewLimiter(func() time.Time { return now })
 	try := func(name, secret string) answer {
 		return w.nobody().do("POST", "/login", url.Values{"name": {name}, "password": {secret}})
 	}

@@ -36,6 +36,7 @@ func (a *agent) permits(os string, p topics.Permits) {
 		}
 		return nil
 	})
+	a.online()
 }
 
 func TestASourceGroupsHooksAndLimitsAreSetByPage(t *testing.T) {

@@ -177,6 +177,7 @@ func TestTheScheduleListFollowsEachHostsCopy(t *testing.T) {
 	attic.group("letters")
 	attic.connect()
 	attic.say(topics.Event{Configured: &topics.Configured{}}) // it can fire, and goes by nothing yet
+	attic.heardOut()
 	page := person.do("GET", "/schedules", nil)
 	if page.StatusCode != 200 || !strings.Contains(page.text, "Nothing is scheduled") {
 		t.Fatalf("the page: %s", page.Status)

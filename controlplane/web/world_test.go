@@ -16,6 +16,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -54,7 +55,7 @@ func must[T any](v T, err error) T {
 func await(t testing.TB, what string, cond func() error) {
 	t.Helper()
 	var err error
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); <-time.After(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); <-time.After(5 * time.Millisecond) {
 		if err = cond(); err == nil {
 			return
 		}
@@ -133,6 +134,7 @@ func quick() base.Timing {
 	t := base.DefaultTiming()
 	t.Gap, t.Progress, t.Poll = 5*time.Millisecond, 5*time.Millisecond, 10*time.Millisecond
 	t.Beat, t.Check = 100*time.Millisecond, 20*time.Millisecond
+	t.Use = 30 * time.Second // what is put off when the disk is slow has tests of its own
 	return t
 }
 
@@ -141,7 +143,8 @@ func newWorld(t testing.TB, change ...func(*base.Config)) *world {
 	s := storetest.Open(t, store.Open)
 	w := &world{t: t, store: s, hub: jobs.NewHub(), key: must(seal.NewKey()), log: &lockedBuffer{}}
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	presence, bell := hosts.NewPresence(hosts.DefaultTiming(), time.Now, nil), &hosts.Bell{}
+	// Agents that the test plays send no heartbeats, however long it takes.
+	presence, bell := hosts.NewPresence(hosts.Timing{Fresh: time.Hour, Grace: hosts.DefaultTiming().Grace}, time.Now, nil), &hosts.Bell{}
 	timing := jobs.DefaultTiming()
 	timing.Tick, timing.Receipt, timing.Revise = 20*time.Millisecond, time.Millisecond, 50*time.Millisecond
 	w.engine = jobs.New(jobs.Config{
@@ -352,11 +355,42 @@ func (a *agent) connect() {
 	a.say(topics.Event{Hello: &topics.Hello{Session: a.session, Facts: topics.Facts{Hostname: a.name, OS: "linux", Arch: "amd64",
 		Platform: "Debian GNU/Linux 12 (bookworm)", Agent: "v0", Restic: "0.14.0",
 		Can: append([]topics.Ability{topics.RunsDrills}, a.can...)}}})
+	a.online()
+}
+
+// online waits until the session that the host began last is the current one: the one
+// before is online for as long as the new one's birth is on its way.
+func (a *agent) online() {
+	a.w.t.Helper()
 	await(a.w.t, "the host to be online", func() error {
-		if c, _ := a.w.web.Presence.Connection(a.id); c != hosts.Online {
-			return fmt.Errorf("it is %s", c)
+		p := a.w.web.Presence
+		if c, _ := p.Connection(a.id); c != hosts.Online || p.Session(a.id) != a.session {
+			return fmt.Errorf("it is %s in session %v", c, p.Session(a.id))
 		}
 		return nil
+	})
+	a.heardOut()
+}
+
+// heardOut waits until the engine has done all that follows from the events that the host
+// said so far. They are in the database before: who watches is told after the commit, and
+// receipts go out last.
+func (a *agent) heardOut() {
+	a.w.t.Helper()
+	await(a.w.t, "the receipt of all that the host said", func() error {
+		a.w.mu.Lock()
+		defer a.w.mu.Unlock()
+		for _, m := range slices.Backward(a.w.sent) {
+			if m.Host != a.id || m.Kind != topics.KindReceipt {
+				continue
+			}
+			r := must(topics.Decode[topics.Receipt](must(a.channel.Open(m.name, m.payload)))).Received
+			if r.Epoch == a.session.Epoch && r.Seq >= a.seq {
+				return nil
+			}
+			return fmt.Errorf("%d of %d are received", r.Seq, a.seq)
+		}
+		return errors.New("there is none")
 	})
 }
 
@@ -424,12 +458,14 @@ func (a *agent) start(id topics.JobID) {
 	a.w.awaitState(id, topics.Dispatched)
 	a.say(topics.Event{Accepted: &topics.Accepted{Job: id}}, topics.Event{Started: &topics.Started{Job: id, Restic: "0.14.0"}})
 	a.w.awaitState(id, topics.Running)
+	a.heardOut()
 }
 
 func (a *agent) finish(id topics.JobID, f topics.Finished) {
 	f.Job = id
 	a.say(topics.Event{Finished: &f})
 	a.w.awaitState(id, f.State)
+	a.heardOut()
 }
 
 // looks answers the control plane's own look at the locks with what lies there.
