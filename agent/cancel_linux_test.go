@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -15,6 +16,7 @@ import (
 // only the kill ends it, and its lock stays behind.
 func TestACancelOfAResticThatDoesNotListenRemovesItsLock(t *testing.T) {
 	w := newWorld(t)
+	w.grace = 300 * time.Millisecond
 	w.vault()
 	w.enroll()
 	w.run()

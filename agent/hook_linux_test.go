@@ -176,6 +176,7 @@ func TestAHookThatIsAnotherFileIsNotRun(t *testing.T) {
 
 func TestCancellingAJobEndsItsHook(t *testing.T) {
 	w := newWorld(t)
+	w.grace = 300 * time.Millisecond
 	w.vault()
 	w.enroll()
 	ready, told := filepath.Join(w.folder, "ready"), filepath.Join(w.folder, "told")

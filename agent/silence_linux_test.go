@@ -15,16 +15,16 @@ import (
 func TestAJobThatDoesNothingIsEndedAndTheNextOneRuns(t *testing.T) {
 	w := newWorld(t)
 	w.vault()
-	w.patience = 1500 * time.Millisecond
+	w.patience = 6 * time.Second // an honest restic, too, does nothing while it waits for the processor
 	w.enroll()
 	w.run()
 	w.write("restic.sh.silent", "")
 	id := w.order(w.backup())
 	w.seen("a heartbeat that tells of it", func() bool {
-		return slices.ContainsFunc(w.quiet, func(q topics.Silence) bool { return q.Job == id && q.Seconds > 0 && q.Limit == 2 })
+		return slices.ContainsFunc(w.quiet, func(q topics.Silence) bool { return q.Job == id && q.Seconds > 0 && q.Limit == 6 })
 	})
 	end := w.awaitEnd(id)
-	if end.State != topics.Failed || end.Cause != topics.CauseStalled || !strings.Contains(end.Message, "did nothing for 1.") {
+	if end.State != topics.Failed || end.Cause != topics.CauseStalled || !strings.Contains(end.Message, "did nothing for ") {
 		t.Errorf("it ended %s, %s: %s", end.State, end.Cause, end.Message)
 	}
 	await(t, "its processes to be gone", func() error { return left(id) })

@@ -34,18 +34,19 @@ import (
 	"go.uber.org/goleak"
 )
 
-// swift is the default timing for a test's patience.
+// swift is the default timing for a test's patience: what goes well waits for nothing, and
+// what has to be in time has time enough on a busy machine.
 func swift() Timing {
 	t := DefaultTiming()
 	t.Link = link.Timing{
-		Connect: 5 * time.Second, Write: 5 * time.Second, Ping: 5 * time.Second, KeepAlive: 10 * time.Second,
-		Welcome: 300 * time.Millisecond, Farewell: 2 * time.Second,
+		Connect: 20 * time.Second, Write: 20 * time.Second, Ping: 20 * time.Second, KeepAlive: 10 * time.Second,
+		Welcome: 20 * time.Second, Farewell: 20 * time.Second,
 		Backoff: 20 * time.Millisecond, BackoffCap: 100 * time.Millisecond, Refused: 50 * time.Millisecond,
 	}
 	t.Protocol.Retry = 300 * time.Millisecond
-	t.Restic = restic.Timing{CancelGrace: 300 * time.Millisecond}
+	t.Restic = restic.Timing{CancelGrace: 20 * time.Second}
 	t.Heartbeat = 100 * time.Millisecond
-	t.Reap = 300 * time.Millisecond
+	t.Reap = 20 * time.Second
 	t.Retry = 50 * time.Millisecond
 	return t
 }
@@ -113,7 +114,9 @@ type world struct {
 
 	room      uint64        // of the agent's journal
 	hookLimit time.Duration // the default's if 0
+	grace     time.Duration // for restic and hooks that were asked to end; swift's if 0
 	patience  time.Duration // with a restic that does nothing; the default's if 0
+	welcome   time.Duration // how long the agent waits for one; swift's if 0
 
 	stopBroker func()
 
@@ -260,6 +263,9 @@ func (w *world) start(address string) {
 	}
 	web := &http.Server{Handler: http.HandlerFunc(w.enrol), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 	conns := &handed{conns: make(chan net.Conn), ctx: ctx, addr: ln.Addr()}
+	w.mu.Lock()
+	w.broker = b // before the first birth, which is answered through it
+	w.mu.Unlock()
 	var running sync.WaitGroup
 	running.Go(func() { _ = b.Run(ctx) })
 	running.Go(func() { _ = web.Serve(conns) })
@@ -272,9 +278,6 @@ func (w *world) start(address string) {
 			}
 		}})
 	})
-	w.mu.Lock()
-	w.broker = b
-	w.mu.Unlock()
 	w.stopBroker = sync.OnceFunc(func() {
 		cancel()
 		web.Close()
@@ -574,6 +577,12 @@ func (w *world) run() (stop func()) {
 	timing := swift()
 	if w.hookLimit > 0 {
 		timing.Hook = w.hookLimit
+	}
+	if w.welcome > 0 {
+		timing.Link.Welcome = w.welcome
+	}
+	if w.grace > 0 {
+		timing.Restic.CancelGrace = w.grace
 	}
 	timing.Restic.Silence = w.patience
 	a := &Agent{State: w.state, Restic: w.program, Timing: timing, Room: w.room, Log: slog.New(slog.NewTextHandler(w.t.Output(), nil))}
