@@ -285,7 +285,7 @@ func (b *Board) read(ctx context.Context, began int64, now time.Time, edits edit
 	}
 	for _, h := range c.Hosts {
 		delete(gone, h.ID)
-		own := strings.ToLower(h.Name + "\x00" + h.Hostname + "\x00" + string(h.ID) + "\x00")
+		own := strings.ToLower(h.Name + "\x00" + h.Hostname + "\x00")
 		look := b.presence.Look(h.ID)
 		e := Entry{Host: h, Open: open[h.ID], Groups: b.groups(c.Groups[h.ID]), Keeper: c.Keepers[h.ID], ended: over[h.ID],
 			words: own + strings.ToLower(h.Platform), own: len(own)}.judged(look, now)

@@ -431,6 +431,16 @@ func TestPagesOfTheBoardFollowEachOther(t *testing.T) {
 	if n := len(m.Search("debian")); n != 0 || len(m.Search("host")) != 12 {
 		t.Errorf("a platform's name finds the jobs of %d hosts", n)
 	}
+	// What a person types is no part of an ID by chance; what they paste of one finds its host.
+	new := protection.Verdict{Status: protection.NoBackupYet}
+	part := Of(Entry{Host: store.Host{ID: "0tic7vb2k9", Name: "web"}, Verdict: new},
+		Entry{Host: store.Host{ID: "0mk3a7q2no", Name: "attic"}, Verdict: new})
+	for text, want := range map[string]topics.HostID{"TIC": "0mk3a7q2no", "tic7vb2k": "0tic7vb2k9"} {
+		if got := part.Search(text); len(got) != 1 || got[0] != want || part.Count(Filter{Text: text}) != 1 ||
+			len(part.Named(text, 5)) != 1 {
+			t.Errorf("%s finds %v, want %s", text, got, want)
+		}
+	}
 }
 
 // A large fleet that is only made up.

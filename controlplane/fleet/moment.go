@@ -99,7 +99,7 @@ func (m *Moment) sum() {
 func Of(entries ...Entry) *Moment {
 	m := &Moment{Tally: map[protection.Status]int{}}
 	for _, e := range entries {
-		e.words = strings.ToLower(e.Name + "\x00" + e.Hostname + "\x00" + string(e.ID) + "\x00")
+		e.words = strings.ToLower(e.Name + "\x00" + e.Hostname + "\x00")
 		e.own, e.rank = len(e.words), e.Status.Rank()
 		m.ids = append(m.ids, &e)
 	}
@@ -154,7 +154,17 @@ type Filter struct {
 	Connection hosts.Connection
 	Tag        string // those that have it
 	Proof      drills.Word
-	Text       string // part of the name, the hostname, the platform or the ID, in capitals or not
+	Text       string // part of the name, the hostname or the platform, or of the ID if it is not too short; in capitals or not
+}
+
+// idPart is how many characters of an ID find its host. Fewer are in many IDs by chance:
+// in a fleet of a thousand, a word of three letters is in one that it has nothing to do with.
+const idPart = 8
+
+// called reports whether a text, in small letters, is in the host's name or hostname, or is
+// a part of its ID.
+func (e *Entry) called(text string) bool {
+	return strings.Contains(e.words[:e.own], text) || len(text) >= idPart && strings.Contains(string(e.ID), text)
 }
 
 // matcher is the filter as a function.
@@ -175,7 +185,7 @@ func (f Filter) matcher() func(*Entry) bool {
 		if f.Tag != "" && !slices.Contains(e.Tags, f.Tag) {
 			return false
 		}
-		return (f.Status == "" || e.Status == f.Status) && (text == "" || strings.Contains(e.words, text))
+		return (f.Status == "" || e.Status == f.Status) && (text == "" || strings.Contains(e.words, text) || e.called(text))
 	}
 }
 
@@ -270,7 +280,7 @@ func (m *Moment) Named(text string, most int) []*Entry {
 			rank = 0
 		case strings.HasPrefix(e.words, text):
 			rank = 1
-		case !strings.Contains(e.words[:e.own], text):
+		case !e.called(text):
 			continue
 		}
 		if len(ranks[rank]) < most {
@@ -286,7 +296,7 @@ func (m *Moment) Search(text string) []topics.HostID {
 	var ids []topics.HostID
 	text = strings.ToLower(text)
 	for _, e := range m.named {
-		if strings.Contains(e.words[:e.own], text) {
+		if e.called(text) {
 			ids = append(ids, e.ID)
 		}
 	}

@@ -104,7 +104,7 @@ func groupStatesOf(e *fleet.Entry) []groupStateJSON {
 type listHostsIn struct {
 	Limit  int           `query:"limit" minimum:"1" maximum:"1000" doc:"how many at most; all if it is left out"`
 	After  topics.HostID `query:"after" doc:"the ID of the last host the client has: what comes behind it by name follows"`
-	Query  string        `query:"q" maxLength:"200" doc:"part of the name, the hostname, the platform or the ID, in capitals or not"`
+	Query  string        `query:"q" maxLength:"200" doc:"part of the name, hostname or platform, or eight characters of the ID"`
 	Status statusWord    `query:"status" doc:"only with this status"`
 	Tag    string        `query:"tag" maxLength:"64" doc:"only those that have this tag"`
 	Proven drills.Word   `query:"proven" enum:"proven,not-proven,failed" doc:"only those of which this is so"`
