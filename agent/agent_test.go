@@ -246,6 +246,7 @@ func TestWhatABrokerLosesArrivesOnce(t *testing.T) {
 			}
 			return nil
 		})
+		w.seen("a hello since the last broker", func() bool { return len(w.hellos) >= round })
 		w.stopBroker()
 		w.start(w.address)
 	}
