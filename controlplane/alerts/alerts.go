@@ -73,7 +73,12 @@ type Service struct {
 	seen map[string]int64 // by ID: when it was last found to hold, which is not written each time
 }
 
-func (s *Service) rows() alerts.Alerts { return s.Store.Alerts() }
+// rows are the alerts in the database, by the service's clock.
+func (s *Service) rows() alerts.Alerts {
+	rows := s.Store.Alerts()
+	rows.Now = func() int64 { return s.Now().UnixMilli() }
+	return rows
+}
 
 func (s *Service) changed() {
 	if s.Changed != nil {

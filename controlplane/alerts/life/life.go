@@ -4,6 +4,7 @@
 package life
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -325,6 +326,8 @@ func sorted(m map[alerts.Key]*alerts.Alert) []*alerts.Alert {
 	for _, a := range m {
 		list = append(list, a)
 	}
-	slices.SortFunc(list, func(a, b *alerts.Alert) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(list, func(a, b *alerts.Alert) int {
+		return cmp.Or(cmp.Compare(a.Condition, b.Condition), cmp.Compare(a.On, b.On), cmp.Compare(a.Subject, b.Subject))
+	})
 	return list
 }
