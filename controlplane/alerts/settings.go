@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -123,6 +124,7 @@ func (s *Service) SetPublicURL(ctx context.Context, actor, address string) error
 }
 
 // CleanURL is a public address as it is kept, and what is wrong with it, "" if nothing is.
+// It may have a path, for a proxy that has these pages below it.
 func CleanURL(address string) (clean, wrong string) {
 	address = strings.TrimRight(field.Clean(address), "/")
 	if address == "" {
@@ -130,16 +132,17 @@ func CleanURL(address string) (clean, wrong string) {
 	}
 	u, err := url.Parse(address)
 	switch {
-	case err != nil || !field.Visible(address) || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
+	case err != nil || !field.Visible(address) || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" ||
+		strings.ContainsAny(address, "\"<>`{}|^ \\"):
 		return "", "Write it as in a browser: https://backup.example.net"
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+	case u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(address, "#"):
 		return "", "The address has neither a user nor anything behind ? or #: https://backup.example.net"
-	case u.Path != "":
-		return "", "The pages are not below a path: leave out " + words.Quoted(u.Path) + "."
+	case u.Path != "" && path.Clean(u.Path) != u.Path:
+		return "", "The path of the address has neither // nor dots in it: https://example.net/backup"
 	case len(address) > 300:
-		return "", "The address is too long."
+		return "", "The address is too long: at most 300 characters."
 	}
-	return u.Scheme + "://" + u.Host, ""
+	return u.Scheme + "://" + strings.ToLower(u.Host) + u.EscapedPath(), ""
 }
 
 // MostPaused is how long a pause may be.
