@@ -236,7 +236,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"store/auditlog", "store/chain store/column", "entries of the audit log, and the search for some"},
 	{"store/chain", "", "hashes that link the audit log"},
 	{"store/changes", "topics", "words what became of what, for the audit log"},
-	{"store/channels", "store/changes store/column topics", "where people are told, and the queue of what goes there"},
+	{"store/channels", "store/alerts store/changes store/column topics", "where people are told, and the queue of what goes there"},
 	{"store/column", "", "values that a column keeps as JSON"},
 	{"store/copies", "private", "copies of the database, and which are kept"},
 	{"store/drafts", "store/column topics", "restores that people put together"},

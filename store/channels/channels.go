@@ -79,9 +79,10 @@ type Message struct {
 	NextAt    int64       `db:"next_at"`
 	Tries     int64       `db:"tries"`
 	EndedAt   int64       `db:"ended_at"`
-	Answer    string      `db:"answer"` // of the last try
-	Alerts    column.List `db:"alerts"` // the IDs it names
-	Body      string      `db:"body"`   // all that is said, as JSON
+	Answer    string      `db:"answer"`  // of the last try
+	Alerts    column.List `db:"alerts"`  // the IDs it names
+	Body      string      `db:"body"`    // all that is said, as JSON
+	Version   int64       `db:"version"` // of the channel, at the last try
 }
 
 // A Try is one attempt to send a message.
