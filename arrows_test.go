@@ -59,6 +59,9 @@ var arrows = []struct{ pkg, may, is string }{
 		"how programs write down who is told of what, with names for IDs"},
 	{"controlplane/alerts/conditions", "controlplane/health controlplane/protection store/alerts store/drills store/facts topics words",
 		"which conditions hold, from facts; pure"},
+	{"controlplane/alerts/delivery", "controlplane/alerts/conditions controlplane/alerts/routing controlplane/channels controlplane/fleet" +
+		" controlplane/hosts failpoint store store/alerts store/channels store/drills topics words",
+		"tells channels what they are to hear, at least once and in order"},
 	{"controlplane/alerts/gather", "controlplane/alerts/conditions controlplane/fleet controlplane/hosts controlplane/notices store",
 		"reads the facts that conditions are found in"},
 	{"controlplane/alerts/life", "controlplane/alerts/conditions controlplane/alerts/routing store/alerts store/channels",

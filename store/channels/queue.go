@@ -46,7 +46,7 @@ type Unsaid struct {
 type Queue struct{ tx *sqlx.Tx }
 
 // Within is the queue within a transaction.
-func Within(tx *sqlx.Tx) Queue { return Queue{tx} }
+func Within(tx alerts.Tx) Queue { return Queue{tx} }
 
 // Do runs a deed on the queue in a transaction.
 func (c Channels) Do(ctx context.Context, deed func(Queue) error) error {
@@ -104,7 +104,8 @@ const alertColumns = `id, condition, on_kind, subject, host, repository, job, se
 func (q Queue) Alerts(ctx context.Context) ([]alerts.Alert, error) {
 	return rows[alerts.Alert](ctx, q.tx, `SELECT `+alertColumns+` FROM alerts WHERE ended_at = 0 UNION ALL
 		SELECT `+alertColumns+` FROM alerts WHERE ended_at > 0 AND id IN (SELECT alert FROM channel_notes
-			UNION SELECT alert FROM channel_told WHERE state IN ($1, $2))`, Known, Telling)
+			UNION SELECT alert FROM channel_told WHERE state IN ($1, $2)
+			UNION SELECT instead FROM channel_told WHERE state = $3)`, Known, Telling, Swallowed)
 }
 
 // Whole reads alerts by their IDs, with all that they say, in no order.
@@ -201,11 +202,11 @@ type Slot struct {
 }
 
 // Slots lists up to which moments digests were sent.
-func (c Channels) Slots(ctx context.Context) ([]Slot, error) {
-	return rows[Slot](ctx, c.R, `SELECT channel, digest, slot FROM channel_digests`)
+func (q Queue) Slots(ctx context.Context) ([]Slot, error) {
+	return rows[Slot](ctx, q.tx, `SELECT channel, digest, slot FROM channel_digests`)
 }
 
-// PutSlot keeps up to which moment a digest was sent; DropSlot forgets a digest.
+// PutSlot keeps up to which moment a digest was sent.
 func (q Queue) PutSlot(ctx context.Context, s Slot) error {
 	_, err := q.tx.NamedExecContext(ctx, `INSERT INTO channel_digests (channel, digest, slot) VALUES (:channel, :digest, :slot)
 		ON CONFLICT (channel, digest) DO UPDATE SET slot = excluded.slot`, s)

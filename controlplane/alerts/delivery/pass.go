@@ -1,0 +1,442 @@
+package delivery
+
+import (
+	"context"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/alerts/routing"
+	"github.com/restic-manager/restic-manager/store/alerts"
+	rows "github.com/restic-manager/restic-manager/store/channels"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// later is how long an alert that another one explained is left alone once that is over:
+// mostly the next run puts it right.
+const later = time.Hour
+
+// A pass looks once at all that is to be told, within one transaction.
+type pass struct {
+	*Queue
+	in      rows.Queue
+	w       *routing.World
+	now     int64
+	alerts  map[string]alerts.Alert
+	hearers map[string]map[string]routing.Rule // by alert, then channel
+	told    map[string]map[string]rows.Told    // by channel, then alert
+	notes   map[string][]rows.Note             // by channel
+	unsaid  map[string]rows.Unsaid
+	waiting map[string][]rows.Message
+	heads   map[string]int64 // when a channel's message is to be tried
+	next    int64            // when there is something to do by time alone; 0 is never
+	base    string           // the public address
+	digests []digest         // that are due
+}
+
+// at notes that there is something to do at a moment.
+func (p *pass) at(ms int64) {
+	if p.next == 0 || ms < p.next {
+		p.next = ms
+	}
+}
+
+// pass gathers what is due into messages, and finds out which digests are.
+func (q *Queue) pass(ctx context.Context, now time.Time) (*pass, error) {
+	p := &pass{Queue: q, now: now.UnixMilli(), heads: map[string]int64{}}
+	if q.PublicURL != nil {
+		p.base = q.PublicURL(ctx)
+	}
+	err := q.Store.Channels().Do(ctx, func(in rows.Queue) error {
+		p.in = in
+		if err := p.read(ctx); err != nil {
+			return err
+		}
+		if err := p.findDigests(ctx); err != nil {
+			return err
+		}
+		for _, c := range p.w.Channels {
+			if err := p.channel(ctx, c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return p, err
+}
+
+func (p *pass) read(ctx context.Context) (err error) {
+	if p.w, err = world(ctx, p.in, p.now-p.timing().Day.Milliseconds()); err != nil {
+		return err
+	}
+	all, err := p.in.Alerts(ctx)
+	if err != nil {
+		return err
+	}
+	p.alerts, p.hearers = map[string]alerts.Alert{}, map[string]map[string]routing.Rule{}
+	for _, a := range all {
+		p.alerts[a.ID], p.hearers[a.ID] = a, p.w.Hearers(a)
+	}
+	told, err := p.in.ToldOf(ctx)
+	if err != nil {
+		return err
+	}
+	p.told = map[string]map[string]rows.Told{}
+	for _, c := range p.w.Channels {
+		p.told[c.ID] = map[string]rows.Told{}
+	}
+	for _, t := range told {
+		if p.told[t.Channel] != nil {
+			p.told[t.Channel][t.Alert] = t
+		}
+	}
+	notes, err := p.in.Notes(ctx)
+	if err != nil {
+		return err
+	}
+	p.notes = map[string][]rows.Note{}
+	for _, n := range notes {
+		p.notes[n.Channel] = append(p.notes[n.Channel], n)
+	}
+	unsaid, err := p.in.UnsaidOf(ctx)
+	if err != nil {
+		return err
+	}
+	p.unsaid = map[string]rows.Unsaid{}
+	for _, u := range unsaid {
+		p.unsaid[u.Channel] = u
+	}
+	waiting, err := p.in.Waiting(ctx)
+	p.waiting = map[string][]rows.Message{}
+	for _, m := range waiting {
+		p.waiting[m.Channel] = append(p.waiting[m.Channel], m)
+	}
+	return err
+}
+
+// channel gathers what one channel is to hear.
+func (p *pass) channel(ctx context.Context, c rows.Channel) error {
+	if !c.Enabled {
+		if len(p.notes[c.ID])+len(p.waiting[c.ID]) == 0 && p.unsaid[c.ID].Since == 0 {
+			return nil
+		}
+		return p.in.End(ctx, c.ID, "The channel was disabled before this was sent.", p.now)
+	}
+	if err := p.level(ctx, c); err != nil {
+		return err
+	}
+	due, err := p.settle(ctx, c)
+	if err != nil {
+		return err
+	}
+	if waiting := p.waiting[c.ID]; len(waiting) > 0 {
+		head := waiting[0]
+		if head.Version != 0 && head.Version != c.Version && head.NextAt > p.now {
+			head.NextAt = p.now // what kept it from being sent may be mended
+			if err := p.in.Hurry(ctx, head.ID, p.now); err != nil {
+				return err
+			}
+		}
+		p.heads[c.ID] = head.NextAt
+		return nil
+	}
+	return p.gather(ctx, c, due)
+}
+
+// level notes what a channel is to hear by now and that no change says: again after a
+// while, at the end of a time of quiet, and what it did not learn although it is to.
+func (p *pass) level(ctx context.Context, c rows.Channel) error {
+	noted := map[string]bool{}
+	for _, n := range p.notes[c.ID] {
+		noted[n.Alert+string(n.Event)] = true
+	}
+	var fresh []rows.Note
+	note := func(a alerts.Alert, event rows.Event, at, due int64) {
+		if !noted[a.ID+string(event)] {
+			fresh = append(fresh, rows.Note{ID: topics.NewID(time.UnixMilli(p.now)), Channel: c.ID, Alert: a.ID, Event: event, At: at, DueAt: due})
+		}
+	}
+	for id, a := range p.alerts {
+		rule, hears := p.hearers[id][c.ID]
+		t, knows := p.told[c.ID][id]
+		switch {
+		case a.EndedAt > 0:
+			if knows && t.State == rows.Known {
+				note(a, rows.Recovered, a.EndedAt, p.now)
+			}
+			continue
+		case !hears || a.QuietAt > 0:
+			continue
+		case a.State(p.now) != alerts.Open:
+			if a.SnoozedUntil > p.now {
+				p.at(a.SnoozedUntil)
+			}
+			continue
+		}
+		switch {
+		case !knows || t.State == rows.Over:
+			note(a, rows.Opened, a.BeganAt, max(a.BeganAt, min(a.SnoozedUntil, p.now))+rule.Delay*1000)
+		case t.State == rows.Lost:
+			if c.Version != max(t.Version, -t.Version) || t.Version > 0 && c.FailingSince == 0 {
+				note(a, rows.Opened, p.now, p.now)
+			}
+		case t.State == rows.Swallowed:
+			by, there := p.alerts[t.Instead]
+			if ended := by.EndedAt; !there || ended > 0 {
+				if !there {
+					ended = t.At // long ago
+				}
+				note(a, rows.Opened, p.now, ended+later.Milliseconds())
+			}
+		case t.State != rows.Known:
+		case routing.Worse(a.Severity, t.Severity):
+			note(a, rows.Opened, p.now, p.now)
+		case a.SnoozedUntil > t.At:
+			note(a, rows.Reminded, a.SnoozedUntil, a.SnoozedUntil)
+		case a.AckedAt == 0 && rule.RepeatEvery > 0:
+			if again := t.At + rule.RepeatEvery*1000; again <= p.now {
+				note(a, rows.Reminded, again, again)
+			} else {
+				p.at(again)
+			}
+		}
+	}
+	p.notes[c.ID] = append(p.notes[c.ID], fresh...)
+	return p.in.Note(ctx, fresh)
+}
+
+// A due is that a channel is to hear of an alert now.
+type due struct {
+	alert alerts.Alert
+	event rows.Event
+	since int64    // since when it could be told
+	notes []string // that it comes of
+}
+
+// settle looks what became of the notes of a channel: those that come to nothing are
+// removed, and those whose time has come returned.
+func (p *pass) settle(ctx context.Context, c rows.Channel) ([]due, error) {
+	byAlert := map[string]map[rows.Event]rows.Note{}
+	var order []string
+	for _, n := range p.notes[c.ID] {
+		if byAlert[n.Alert] == nil {
+			byAlert[n.Alert] = map[rows.Event]rows.Note{}
+			order = append(order, n.Alert)
+		}
+		byAlert[n.Alert][n.Event] = n
+	}
+	s := settling{pass: p, c: c}
+	for _, id := range order {
+		s.one(id, byAlert[id])
+	}
+	if err := p.in.Drop(ctx, s.dropped); err != nil {
+		return nil, err
+	}
+	if err := p.in.Tell(ctx, s.learned); err != nil {
+		return nil, err
+	}
+	if s.unsaid > 0 {
+		u := rows.Unsaid{Channel: c.ID, Alerts: s.unsaid, Since: p.now}
+		if was, there := p.unsaid[c.ID]; there {
+			was.Alerts += u.Alerts
+			p.unsaid[c.ID] = was
+		} else {
+			p.unsaid[c.ID] = u
+		}
+		if err := p.in.Unsay(ctx, u); err != nil {
+			return nil, err
+		}
+	}
+	return s.due, nil
+}
+
+type settling struct {
+	*pass
+	c       rows.Channel
+	due     []due
+	dropped []string
+	learned []rows.Told
+	unsaid  int64
+	past    int
+}
+
+func (s *settling) drop(notes ...rows.Note) {
+	for _, n := range notes {
+		if n.ID != "" {
+			s.dropped = append(s.dropped, n.ID)
+		}
+	}
+}
+
+// one decides about the notes of one alert.
+func (s *settling) one(id string, notes map[rows.Event]rows.Note) {
+	opened, reminded, recovered := notes[rows.Opened], notes[rows.Reminded], notes[rows.Recovered]
+	a, there := s.alerts[id]
+	if !there {
+		s.drop(opened, reminded, recovered)
+		return
+	}
+	rule, hears := s.hearers[id][s.c.ID]
+	t, knows := s.told[s.c.ID][id]
+	known := knows && t.State == rows.Known
+	if a.EndedAt > 0 {
+		s.drop(reminded)
+		s.ended(a, rule, hears, t, opened, recovered)
+		return
+	}
+	s.drop(recovered) // it began anew before that could be told
+	if known && recovered.ID != "" && t.BeganAt != a.BeganAt {
+		t.BeganAt = a.BeganAt
+		s.learned = append(s.learned, t)
+	}
+	if !hears || a.State(s.now) != alerts.Open || knows && (t.State == rows.Telling || t.State == rows.Closing) {
+		s.drop(opened, reminded)
+		return
+	}
+	if known && !routing.Worse(a.Severity, t.Severity) {
+		s.drop(opened)
+		opened = rows.Note{}
+	}
+	switch {
+	case opened.ID != "":
+		s.drop(reminded)
+		s.wait(a, rule, rows.Opened, opened.DueAt, opened)
+	case reminded.ID != "" && known:
+		s.wait(a, rule, rows.Reminded, reminded.DueAt, reminded)
+	default:
+		s.drop(reminded)
+	}
+}
+
+// ended decides about an alert that is over.
+func (s *settling) ended(a alerts.Alert, rule routing.Rule, hears bool, t rows.Told, opened, recovered rows.Note) {
+	switch t.State {
+	case rows.Known:
+		if hears && rule.Recovered {
+			s.wait(a, rule, rows.Recovered, max(recovered.At, recovered.DueAt), opened, recovered)
+			return
+		}
+		t.State = rows.Over
+		s.learned = append(s.learned, t)
+	case rows.Swallowed, rows.Lost:
+		t.State = rows.Over
+		s.learned = append(s.learned, t)
+	case rows.Telling, rows.Closing:
+		return // once it is told that it began, it is told that it is over
+	default:
+		lasted := time.Duration(a.EndedAt-opened.At) * time.Millisecond
+		if opened.ID == "" || !hears || a.EndedBy != "plane" || lasted < s.timing().Gather+time.Duration(rule.Delay)*time.Second ||
+			s.w.Hushed(a, opened.At, a.EndedAt) {
+			break // it came and went before it was to be told
+		}
+		if a.Severity == alerts.Critical && s.past < MostPast {
+			s.past++
+			s.wait(a, rule, rows.Recovered, a.EndedAt, opened, recovered)
+			return
+		}
+		s.unsaid++
+	}
+	s.drop(opened, recovered)
+}
+
+// wait lets notes wait until they are due and nothing keeps them.
+func (s *settling) wait(a alerts.Alert, rule routing.Rule, event rows.Event, at int64, notes ...rows.Note) {
+	if at > s.now {
+		s.at(at)
+		return
+	}
+	until := max(s.w.Paused(a, s.now), s.w.Quiet(rule, a.Severity, s.now))
+	if until > s.now {
+		s.at(until)
+		return
+	}
+	d := due{alert: a, event: event, since: at}
+	for _, n := range notes {
+		if n.ID != "" {
+			d.notes = append(d.notes, n.ID)
+		}
+	}
+	s.due = append(s.due, d)
+}
+
+// gather makes a message of what is due, once the time to gather is over.
+func (p *pass) gather(ctx context.Context, c rows.Channel, all []due) error {
+	if len(all) == 0 {
+		return nil
+	}
+	first := all[0].since
+	for _, d := range all {
+		first = min(first, d.since)
+	}
+	if at := first + p.timing().Gather.Milliseconds(); at > p.now {
+		p.at(at)
+		return nil
+	}
+	for _, event := range []rows.Event{rows.Opened, rows.Recovered, rows.Reminded} {
+		var list []due
+		for _, d := range all {
+			if d.event == event {
+				list = append(list, d)
+			}
+		}
+		if len(list) > 0 {
+			return p.put(ctx, c, event, list) // the rest is gathered when this one is told
+		}
+	}
+	return nil
+}
+
+// put makes a message.
+func (p *pass) put(ctx context.Context, c rows.Channel, event rows.Event, list []due) error {
+	var ids, done []string
+	for _, d := range list {
+		ids, done = append(ids, d.alert.ID), append(done, d.notes...)
+	}
+	whole, err := p.in.Whole(ctx, ids)
+	if err != nil {
+		return err
+	}
+	m := rows.Message{ID: topics.NewID(time.UnixMilli(p.now)), Channel: c.ID, Event: event, State: rows.Waiting, CreatedAt: p.now, NextAt: p.now}
+	var swallowed map[string][]alerts.Alert
+	told := map[string]string{} // by alert, what explains it
+	if event == rows.Opened {
+		whole, swallowed = p.swallow(c, whole)
+		for by, list := range swallowed {
+			for _, a := range list {
+				told[a.ID] = by
+			}
+		}
+	}
+	var learned []rows.Told
+	learn := func(a alerts.Alert, state, instead string) {
+		t := rows.Told{Channel: c.ID, Alert: a.ID, State: state, Message: m.ID, At: p.now, BeganAt: a.BeganAt, Severity: a.Severity,
+			Instead: instead}
+		learned = append(learned, t)
+	}
+	state := map[rows.Event]string{rows.Opened: rows.Telling, rows.Recovered: rows.Closing, rows.Reminded: rows.Known}[event]
+	for _, a := range whole {
+		learn(a, state, "")
+		m.Alerts = append(m.Alerts, a.ID)
+	}
+	for by, list := range swallowed {
+		for _, a := range list {
+			learn(a, rows.Swallowed, by)
+			m.Alerts = append(m.Alerts, a.ID)
+		}
+	}
+	if err := p.in.Tell(ctx, learned); err != nil {
+		return err
+	}
+	if err := p.in.Drop(ctx, done); err != nil {
+		return err
+	}
+	if len(whole) == 0 {
+		return nil // all is explained by what the channel knows
+	}
+	if m.Body, err = body(p.message(event, whole, swallowed, p.unsaid[c.ID])); err != nil {
+		return err
+	}
+	if err := p.in.Say(ctx, c.ID); err != nil {
+		return err
+	}
+	p.heads[c.ID] = m.NextAt
+	return p.in.Put(ctx, m)
+}

@@ -1,0 +1,334 @@
+// Package delivery tells channels what they are to hear: at least once, in order for each
+// channel, and not again what was answered with success. All of it is in the database, so
+// that a restart loses nothing.
+//
+// A note says that a channel is to hear of an alert, and is written in the transaction of
+// the alert's change. Notes of a channel are gathered into one message, at most one of
+// which waits at a time: what comes while it is tried is gathered into the next one. What a
+// channel knows of an alert is kept, so that only what it does not know yet is told.
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/alerts/routing"
+	"github.com/restic-manager/restic-manager/controlplane/channels"
+	"github.com/restic-manager/restic-manager/failpoint"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/alerts"
+	rows "github.com/restic-manager/restic-manager/store/channels"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// Timing holds the durations of this package.
+type Timing struct {
+	Gather time.Duration // what comes within it goes out together
+	Tick   time.Duration // between two looks, however little happens
+	Limit  time.Duration // of one try
+	Day    time.Duration // after which a message is given up
+	Refuse time.Duration // after which one is given up that the other side would refuse again
+	Keep   time.Duration // for which messages and their tries are kept
+	Prune  time.Duration // between two looks for what is older
+}
+
+// DefaultTiming is what runs unless a test says otherwise.
+func DefaultTiming() Timing {
+	return Timing{Gather: 30 * time.Second, Tick: 10 * time.Second, Limit: channels.Limit, Day: 24 * time.Hour, Refuse: time.Hour,
+		Keep: 30 * 24 * time.Hour, Prune: time.Hour}
+}
+
+// Bounds.
+const (
+	MostNamed  = 10        // alerts that a message names; one of more is a summary that leads to the list
+	MostPast   = 1000      // alerts that are over and that a channel is still to hear of; beyond it they are counted
+	mostKept   = 1000      // messages of a channel that are kept
+	mostPruned = 500       // that are removed in one transaction
+	longest    = time.Hour // that the other side may ask to be left alone
+)
+
+// A Queue sends what is to be told. Fill in the fields before its first use.
+type Queue struct {
+	Store *store.Store
+	// Send tells a channel, by its ID, and says what the other side answered.
+	Send func(ctx context.Context, channel string, m channels.Message) channels.Answer
+	// Said is an alert as messages have it, for a public address.
+	Said func(a alerts.Alert, publicURL string, now time.Time) channels.Alert
+	// PublicURL is the address at which people find the control plane, "" for none.
+	PublicURL func(ctx context.Context) string
+	// Summary makes a digest of what was since a moment. Nil sends none.
+	Summary func(ctx context.Context, d routing.Digest, since, now time.Time) (channels.Message, error)
+	// Changed is told after what a channel was told changed. It must not block. Nil tells nobody.
+	Changed func()
+	Now     func() time.Time
+	Log     *slog.Logger
+	Timing  Timing // the zero value is DefaultTiming
+
+	bellOnce sync.Once
+	bell     chan struct{}
+	mu       sync.Mutex
+	busy     map[string]bool // channels that are being told
+	sending  sync.WaitGroup
+	pruned   time.Time
+}
+
+func (q *Queue) now() time.Time {
+	if q.Now != nil {
+		return q.Now()
+	}
+	return time.Now()
+}
+
+func (q *Queue) timing() Timing {
+	if q.Timing == (Timing{}) {
+		return DefaultTiming()
+	}
+	return q.Timing
+}
+
+func (q *Queue) rang() chan struct{} {
+	q.bellOnce.Do(func() { q.bell = make(chan struct{}, 1) })
+	return q.bell
+}
+
+// Stir has the queue look soon whether there is something to tell. It never blocks.
+func (q *Queue) Stir() {
+	select {
+	case q.rang() <- struct{}{}:
+	default:
+	}
+}
+
+// Note notes who is to hear of changes, within their transaction. The same change again
+// notes nothing new.
+func (q *Queue) Note(ctx context.Context, tx alerts.Tx, changes []routing.Change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	in := rows.Within(tx)
+	w, err := world(ctx, in, 0)
+	if err != nil {
+		return err
+	}
+	notes := routing.Plan(changes, w)
+	for i := range notes {
+		notes[i].ID = topics.NewID(q.now())
+	}
+	q.Stir()
+	return in.Note(ctx, notes)
+}
+
+// world reads what decides who hears of what; pauses that ended before a moment are not in
+// it.
+func world(ctx context.Context, in rows.Queue, since int64) (w *routing.World, err error) {
+	w = &routing.World{Tags: map[topics.HostID][]string{}, Users: map[topics.RepositoryID][]topics.HostID{}}
+	if w.Channels, err = in.Channels(ctx); err != nil {
+		return nil, err
+	}
+	text, err := in.Rules(ctx)
+	if err == nil && text != "" {
+		err = json.Unmarshal([]byte(text), &w.Rules)
+	}
+	if err == nil {
+		w.Pauses, err = in.Pauses(ctx, since)
+	}
+	if err != nil {
+		return nil, err
+	}
+	tags, err := in.Tags(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tags {
+		var list []string
+		if json.Unmarshal([]byte(t.Tags), &list) == nil {
+			w.Tags[t.Host] = list
+		}
+	}
+	for _, r := range w.Rules.Rules {
+		if len(r.Tags)+len(r.Hosts) > 0 && len(w.Users) == 0 {
+			users, err := in.Users(ctx)
+			if err != nil {
+				return nil, err
+			}
+			for _, u := range users {
+				w.Users[u.Repository] = append(w.Users[u.Repository], u.Host)
+			}
+		}
+	}
+	return w, nil
+}
+
+// Run tells channels until ctx ends, and returns when every try has ended.
+func (q *Queue) Run(ctx context.Context) error {
+	defer q.sending.Wait()
+	for {
+		next, err := q.Step(ctx)
+		if err != nil && ctx.Err() == nil {
+			q.Log.Error("looking for what is to be told failed", "err", err)
+		}
+		wait := q.timing().Tick
+		if !next.IsZero() {
+			wait = min(wait, max(next.Sub(q.now()), 0))
+		}
+		if err != nil {
+			wait = q.timing().Tick
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-q.rang():
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// Step gathers what is due into messages and begins to send those whose time has come,
+// each channel for itself. It does not wait for them, and returns when there is something
+// to do next by time alone; the zero time is never.
+func (q *Queue) Step(ctx context.Context) (next time.Time, err error) {
+	now := q.now()
+	if t := q.timing(); q.pruned.IsZero() || now.Sub(q.pruned) >= t.Prune {
+		removed, err := q.Store.Channels().Prune(ctx, now.Add(-t.Keep).UnixMilli(), mostKept, mostPruned)
+		if err != nil {
+			return time.Time{}, err
+		}
+		if removed < mostPruned {
+			q.pruned = now
+		}
+	}
+	p, err := q.pass(ctx, now)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if len(p.digests) > 0 {
+		if err := q.putDigests(ctx, p); err != nil && ctx.Err() == nil {
+			q.Log.Error("a digest could not be sent; it is tried again", "err", err)
+		}
+	}
+	for channel, at := range p.heads {
+		if at <= now.UnixMilli() {
+			q.begin(ctx, channel)
+		} else {
+			p.at(at)
+		}
+	}
+	if p.next == 0 {
+		return time.Time{}, nil
+	}
+	return time.UnixMilli(p.next), nil
+}
+
+// begin sends what waits for a channel, unless that is under way.
+func (q *Queue) begin(ctx context.Context, channel string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.busy[channel] {
+		return
+	}
+	if q.busy == nil {
+		q.busy = map[string]bool{}
+	}
+	q.busy[channel] = true
+	q.sending.Go(func() {
+		err := q.send(ctx, channel)
+		if err != nil && ctx.Err() == nil {
+			q.Log.Error("a message could not be recorded; it may come twice", "channel", channel, "err", err)
+		}
+		q.mu.Lock()
+		delete(q.busy, channel)
+		q.mu.Unlock()
+		if err == nil {
+			q.Stir()
+		}
+	})
+}
+
+// send tries the messages of a channel, one after the other, until one has to wait. How a
+// try went is recorded before the next is begun.
+func (q *Queue) send(ctx context.Context, channel string) error {
+	for {
+		m, version, waits, err := q.Store.Channels().Head(ctx, channel)
+		if err != nil || !waits || m.NextAt > q.now().UnixMilli() {
+			return err
+		}
+		begun := q.now()
+		a := q.try(ctx, m)
+		failpoint.Here("channel-answered")
+		if ctx.Err() != nil && !a.OK {
+			return ctx.Err() // it was not the other side that failed
+		}
+		done := q.now()
+		m.Answer, m.Version = a.Text, version
+		m, lost := q.judged(m, a, version, done)
+		t := rows.Try{At: begun.UnixMilli(), TookMS: max(done.Sub(begun).Milliseconds(), 0), OK: a.OK, Answer: a.Text}
+		if err := q.Store.Channels().Tried(context.WithoutCancel(ctx), m, t, lost); err != nil {
+			return err
+		}
+		if m.State == rows.GivenUp {
+			q.Log.Warn("a message was given up", "channel", channel, "tries", m.Tries+1, "err", a.Text)
+		}
+		if q.Changed != nil {
+			q.Changed()
+		}
+		if ctx.Err() != nil || m.State != rows.Waiting {
+			return nil // what comes next is gathered first
+		}
+	}
+}
+
+func (q *Queue) try(ctx context.Context, m rows.Message) channels.Answer {
+	var said channels.Message
+	if err := json.Unmarshal([]byte(m.Body), &said); err != nil {
+		return channels.Answer{Text: "The message cannot be read from the database: " + err.Error(), Hopeless: true}
+	}
+	ctx, cancel := context.WithTimeout(ctx, q.timing().Limit)
+	defer cancel()
+	return q.Send(ctx, m.Channel, said)
+}
+
+// judged is a message after a try. lost is what is kept with alerts that the channel does
+// not learn of because it was given up.
+func (q *Queue) judged(m rows.Message, a channels.Answer, version int64, now time.Time) (after rows.Message, lost int64) {
+	at := now.UnixMilli()
+	if a.OK {
+		m.State, m.EndedAt, m.NextAt = rows.Sent, at, at
+		return m, 0
+	}
+	wait := max(Wait(m.Tries+1), min(time.Duration(max(a.After, 0))*time.Millisecond, longest))
+	m.NextAt = now.Add(wait).UnixMilli()
+	limit := q.timing().Day
+	if a.Hopeless {
+		limit = q.timing().Refuse
+	}
+	if m.NextAt-m.CreatedAt <= limit.Milliseconds() {
+		return m, 0
+	}
+	m.State, m.EndedAt, lost = rows.GivenUp, at, version
+	if a.Hopeless {
+		lost = -version
+	}
+	return m, lost
+}
+
+// Wait is how long to wait after so many tries failed: 5, 15 and 45 seconds, then twice as
+// long each time, at most half an hour.
+func Wait(tries int64) time.Duration {
+	first := []time.Duration{5 * time.Second, 15 * time.Second, 45 * time.Second}
+	if tries <= int64(len(first)) {
+		return first[max(tries, 1)-1]
+	}
+	wait := first[2]
+	for range tries - int64(len(first)) {
+		if wait *= 2; wait > 30*time.Minute {
+			return 30 * time.Minute
+		}
+	}
+	return wait
+}
