@@ -44,8 +44,8 @@ var arrows = []struct{ pkg, may, is string }{
 		" store/slotlog topics words",
 		"the control plane's main and the operator's command line, which has no page in it"},
 	{"cmd/restic-manager-agent", "agent", "the agent's main"},
-	{"controlplane", "broker controlplane/alerts controlplane/alerts/conditions controlplane/alerts/gather" +
-		" controlplane/drills controlplane/enroll controlplane/fleet controlplane/heartbeat controlplane/hosts" +
+	{"controlplane", "broker controlplane/alerts controlplane/alerts/conditions controlplane/alerts/delivery" +
+		" controlplane/alerts/gather controlplane/channels controlplane/drills controlplane/enroll controlplane/fleet controlplane/heartbeat controlplane/hosts" +
 		" controlplane/jobs controlplane/maintenance controlplane/notices controlplane/password controlplane/people" +
 		" controlplane/public controlplane/queries controlplane/removal controlplane/replace controlplane/rights" +
 		" controlplane/schedule controlplane/self controlplane/space controlplane/upkeep controlplane/web controlplane/web/base" +

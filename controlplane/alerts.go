@@ -22,6 +22,7 @@ func (p *Plane) watch(c Config, now func() time.Time) {
 		Changed: func() {
 			p.bell.Ring("")
 			p.publisher.AlertsChanged()
+			p.queue.Stir()
 		},
 		PublicFlag: c.PublicURL,
 		Now:        now,
@@ -29,6 +30,7 @@ func (p *Plane) watch(c Config, now func() time.Time) {
 		Timing:     c.Timing.Alerts,
 	}
 	p.Store.OnJudge(p.alerts.JobEnded)
+	p.tell(c, now)
 }
 
 // away is how long a host may be away until what it said last does not count any more.

@@ -19,6 +19,8 @@ import (
 
 	"github.com/restic-manager/restic-manager/broker"
 	"github.com/restic-manager/restic-manager/controlplane/alerts"
+	"github.com/restic-manager/restic-manager/controlplane/alerts/delivery"
+	"github.com/restic-manager/restic-manager/controlplane/channels"
 	"github.com/restic-manager/restic-manager/controlplane/drills"
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
@@ -105,6 +107,7 @@ type Timing struct {
 	Upkeep      upkeep.Timing
 	Self        self.Timing
 	Alerts      alerts.Timing
+	Delivery    delivery.Timing
 	Sweep       time.Duration // between two looks at what retention removes
 	Guard       time.Duration // between two looks at who is trusted no longer
 	HostLife    time.Duration // of the certificates of hosts
@@ -115,7 +118,7 @@ type Timing struct {
 func DefaultTiming() Timing {
 	return Timing{Jobs: jobs.DefaultTiming(), Hosts: hosts.DefaultTiming(), Public: public.DefaultTiming(),
 		Schedule: schedule.DefaultTiming(), Web: base.DefaultTiming(), Maintenance: maintenance.DefaultTiming(), Self: self.DefaultTiming(),
-		Upkeep: upkeep.DefaultTiming(), Alerts: alerts.DefaultTiming(), Sweep: time.Hour,
+		Upkeep: upkeep.DefaultTiming(), Alerts: alerts.DefaultTiming(), Delivery: delivery.DefaultTiming(), Sweep: time.Hour,
 		Guard: time.Second, HostLife: enroll.HostLife, Consumer: 2 * time.Second}
 }
 
@@ -149,6 +152,8 @@ type Plane struct {
 	drills      *drills.Service
 	heartbeat   *heartbeat.Service // says elsewhere that all of it works
 	alerts      *alerts.Service
+	channels    *channels.Service
+	queue       *delivery.Queue
 	agents      *broker.Broker
 	consumers   *broker.Broker
 	admitted    admitted
@@ -490,6 +495,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	g.Go(func() error { return p.drills.Run(gctx) })
 	g.Go(func() error { return p.heartbeat.Run(gctx) })
 	g.Go(func() error { return p.alerts.Run(gctx) })
+	g.Go(func() error { return p.queue.Run(gctx) })
 	g.Go(func() error { return p.publisher.Run(gctx) })
 	g.Go(func() error { return p.Web.Run(gctx) })
 	g.Go(func() error { return p.grant(gctx) })
@@ -569,6 +575,7 @@ func (p *Plane) decided(hosts ...topics.HostID) {
 	if len(hosts) == 0 {
 		p.bell.Ring("")
 		p.alerts.Stir()
+		p.queue.Stir()
 	}
 	for _, h := range hosts {
 		p.changed(h)

@@ -64,7 +64,7 @@ func (q *Queue) pass(ctx context.Context, now time.Time) (*pass, error) {
 }
 
 func (p *pass) read(ctx context.Context) (err error) {
-	if p.w, err = world(ctx, p.in, p.now-p.timing().Day.Milliseconds()); err != nil {
+	if p.w, err = worldOf(ctx, p.in, p.now-p.timing().Day.Milliseconds()); err != nil {
 		return err
 	}
 	all, err := p.in.Alerts(ctx)
@@ -394,7 +394,8 @@ func (p *pass) put(ctx context.Context, c rows.Channel, event rows.Event, list [
 	if err != nil {
 		return err
 	}
-	m := rows.Message{ID: topics.NewID(time.UnixMilli(p.now)), Channel: c.ID, Event: event, State: rows.Waiting, CreatedAt: p.now, NextAt: p.now}
+	m := rows.Message{ID: topics.NewID(time.UnixMilli(p.now)), Channel: c.ID, Event: event, State: rows.Waiting, CreatedAt: p.now,
+		NextAt: p.now}
 	var swallowed map[string][]alerts.Alert
 	told := map[string]string{} // by alert, what explains it
 	if event == rows.Opened {

@@ -27,6 +27,7 @@ import (
 // Timing holds the durations of this package.
 type Timing struct {
 	Gather time.Duration // what comes within it goes out together
+	Gap    time.Duration // between two looks, however much happens
 	Tick   time.Duration // between two looks, however little happens
 	Limit  time.Duration // of one try
 	Day    time.Duration // after which a message is given up
@@ -37,7 +38,7 @@ type Timing struct {
 
 // DefaultTiming is what runs unless a test says otherwise.
 func DefaultTiming() Timing {
-	return Timing{Gather: 30 * time.Second, Tick: 10 * time.Second, Limit: channels.Limit, Day: 24 * time.Hour, Refuse: time.Hour,
+	return Timing{Gather: 30 * time.Second, Gap: time.Second, Tick: 10 * time.Second, Limit: channels.Limit, Day: 24 * time.Hour, Refuse: time.Hour,
 		Keep: 30 * 24 * time.Hour, Prune: time.Hour}
 }
 
@@ -109,7 +110,7 @@ func (q *Queue) Note(ctx context.Context, tx alerts.Tx, changes []routing.Change
 		return nil
 	}
 	in := rows.Within(tx)
-	w, err := world(ctx, in, 0)
+	w, err := worldOf(ctx, in, 0)
 	if err != nil {
 		return err
 	}
@@ -121,9 +122,9 @@ func (q *Queue) Note(ctx context.Context, tx alerts.Tx, changes []routing.Change
 	return in.Note(ctx, notes)
 }
 
-// world reads what decides who hears of what; pauses that ended before a moment are not in
+// worldOf reads what decides who hears of what; pauses that ended before a moment are not in
 // it.
-func world(ctx context.Context, in rows.Queue, since int64) (w *routing.World, err error) {
+func worldOf(ctx context.Context, in rows.Queue, since int64) (w *routing.World, err error) {
 	w = &routing.World{Tags: map[topics.HostID][]string{}, Users: map[topics.RepositoryID][]topics.HostID{}}
 	if w.Channels, err = in.Channels(ctx); err != nil {
 		return nil, err
@@ -166,6 +167,7 @@ func world(ctx context.Context, in rows.Queue, since int64) (w *routing.World, e
 func (q *Queue) Run(ctx context.Context) error {
 	defer q.sending.Wait()
 	for {
+		begun := q.now()
 		next, err := q.Step(ctx)
 		if err != nil && ctx.Err() == nil {
 			q.Log.Error("looking for what is to be told failed", "err", err)
@@ -177,16 +179,26 @@ func (q *Queue) Run(ctx context.Context) error {
 		if err != nil {
 			wait = q.timing().Tick
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !q.wait(ctx, wait, q.rang()) || !q.wait(ctx, q.timing().Gap-q.now().Sub(begun), nil) {
 			return nil
-		case <-q.rang():
-		case <-timer.C:
 		}
-		timer.Stop()
 	}
+}
+
+// wait waits for a while or until a bell rings, and reports whether ctx has not ended.
+func (q *Queue) wait(ctx context.Context, d time.Duration, bell <-chan struct{}) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-bell:
+	case <-timer.C:
+	}
+	return true
 }
 
 // Step gathers what is due into messages and begins to send those whose time has come,

@@ -90,13 +90,14 @@ func verdict(m *fleet.Moment, live []alerts.Alert, d routing.Digest) (title, tex
 		return "No host yet", "Nothing is backed up: no host was added yet."
 	case trouble > 0:
 		return fmt.Sprintf("%d of %s not protected", trouble, words.Count(uint64(n), "host", "hosts")),
-			"Somebody has to do something about " + words.Count(uint64(trouble), "host", "hosts") + ": see below. This is the summary of the " + span + "."
+			"Somebody has to do something about " + words.Count(uint64(trouble), "host", "hosts") +
+				": see below. This is the summary of the " + span + "."
 	case len(live) > 0:
 		return "No host is in trouble, " + words.Count(uint64(len(live)), "alert is", "alerts are") + " open",
 			"Every backup is as new as was promised, but see the open alerts. This is the summary of the " + span + "."
 	}
-	return "All is well: " + words.Count(uint64(n), "host", "hosts"), "Every backup is as new as was promised, and no alert is open. This is the summary of the " +
-		span + "; that it came also says that you can be told."
+	return "All is well: " + words.Count(uint64(n), "host", "hosts"), "Every backup is as new as was promised, and no alert is open. " +
+		"This is the summary of the " + span + "; that it came also says that you can be told."
 }
 
 func protected(m *fleet.Moment) channels.Row {
@@ -193,7 +194,7 @@ func (s *Summary) growth(ctx context.Context, _ *fleet.Moment, since time.Time) 
 	if err != nil {
 		return row, err
 	}
-	days, err := s.Store.Days(ctx, "", since.UnixMilli()/(24*time.Hour).Milliseconds()-1)
+	days, err := s.Store.Days(ctx, "", since.Add(-24*time.Hour).UnixMilli())
 	if err != nil {
 		return row, err
 	}

@@ -31,7 +31,8 @@ type Known struct {
 func (r Rules) Check(k Known) error {
 	wrong := field.Errors{}
 	if len(r.Rules) > MaxRules {
-		wrong.Say("rules", fmt.Sprintf("There are at most %d rules. Put several into one: a rule may name several conditions, tags and channels.", MaxRules))
+		wrong.Say("rules", fmt.Sprintf("There are at most %d rules. Put several into one: a rule may name several conditions,"+
+			" tags and channels.", MaxRules))
 	}
 	if len(r.Digests) > MaxDigests {
 		wrong.Say("digests", fmt.Sprintf("There are at most %d digests. One may go to several channels.", MaxDigests))
@@ -70,7 +71,8 @@ func (r Rule) check(wrong field.Errors, at string, k Known) {
 		wrong.Say(at+"delay", fmt.Sprintf("Give seconds from 0 to %d, which is a week.", MaxDelay))
 	}
 	if r.RepeatEvery != 0 && (r.RepeatEvery < MinRepeat || r.RepeatEvery > MaxRepeat) {
-		wrong.Say(at+"repeat_every", fmt.Sprintf("Give seconds from %d, which is five minutes, to %d, which is 30 days; 0 is never.", MinRepeat, MaxRepeat))
+		wrong.Say(at+"repeat_every", fmt.Sprintf("Give seconds from %d, which is five minutes, to %d, which is 30 days; 0 is never.",
+			MinRepeat, MaxRepeat))
 	}
 	if r.QuietFrom == "" && r.QuietTo == "" {
 		return
