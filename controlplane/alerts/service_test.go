@@ -29,7 +29,7 @@ func must[T any](v T, err error) T {
 // A desk is a service that finds what a test says, by a clock that stands still.
 type desk struct {
 	*Service
-	t *testing.T
+	t testing.TB
 
 	mu    sync.Mutex
 	now   time.Time
@@ -40,12 +40,12 @@ type desk struct {
 	fails error // the answer to that
 }
 
-func newDesk(t *testing.T) *desk {
+func newDesk(t testing.TB) *desk {
 	t.Helper()
 	return deskOn(t, storetest.Open(t, store.Open), time.Now().Truncate(time.Second))
 }
 
-func deskOn(t *testing.T, s *store.Store, now time.Time) *desk {
+func deskOn(t testing.TB, s *store.Store, now time.Time) *desk {
 	t.Helper()
 	d := &desk{t: t, now: now}
 	d.Service = &Service{

@@ -216,13 +216,20 @@ func (s *Service) jobEnded(ctx context.Context, tx alerts.Tx, slots store.Slots,
 	if err != nil {
 		return err
 	}
-	out := book.Step(life.Look{Holds: holds, Judged: judged, Unsure: s.Unsure, Now: now.UnixMilli(),
+	out := book.Step(life.Look{Holds: holds, Judged: judged, Wait: ofOthers[job.Cause], Unsure: s.Unsure, Now: now.UnixMilli(),
 		NewID: func() string { return topics.NewID(now) }})
 	if err := alerts.Put(ctx, tx, out.Rows); err != nil {
 		return err
 	}
 	return s.note(ctx, tx, out.Changes)
 }
+
+// ofOthers are the causes of a job's end that are about its repository or its whole host:
+// the next sweep, which looks at these too, may say it once for all jobs that they stop.
+var ofOthers = map[topics.Cause]bool{topics.CauseLocked: true, topics.CausePassword: true, topics.CauseNoRepository: true,
+	topics.CauseUnmade: true, topics.CauseNotMounted: true, topics.CauseUnreachable: true, topics.CauseCertificate: true,
+	topics.CauseCredentials: true, topics.CausePermission: true, topics.CauseDiskFull: true, topics.CauseHostDisk: true,
+	topics.CauseDamaged: true, topics.CauseSecrets: true, topics.CauseTwins: true}
 
 // A reader is the database, or a transaction.
 type reader = alerts.Reader

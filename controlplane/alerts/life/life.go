@@ -37,6 +37,9 @@ type Look struct {
 	Holds []conditions.Finding
 	// Judged is all that was looked for; nil is everything.
 	Judged []alerts.Key
+	// Wait leaves what begins to the next look at everything, if an alert may explain it
+	// that was not looked for now.
+	Wait bool
 	// Unsure reports that nobody can say now whether a condition holds: its alert stays as
 	// it is. Nil is never.
 	Unsure func(alerts.Key) bool
@@ -173,7 +176,7 @@ func (s *step) begins(f *conditions.Finding) {
 		s.Seen = append(s.Seen, late.ID)
 		return // somebody ended it, and it was never over since
 	}
-	if s.isExplained(f) {
+	if s.isExplained(f) || s.Wait && len(Explaining(*f)) > 0 {
 		return
 	}
 	a := &alerts.Alert{Key: f.Key, OpenedAt: s.Now}

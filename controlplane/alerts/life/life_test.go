@@ -338,6 +338,22 @@ func TestTheEndOfAJobChangesOnlyWhatItDecides(t *testing.T) {
 	}
 }
 
+func TestWhatMayBeExplainedWaitsForALookAtEverything(t *testing.T) {
+	w := newWorld(t)
+	letters, warned := failed("letters", "attic", "vault", w.now), failed("letters", "attic", "vault", w.now)
+	warned.Condition = string(conditions.RestoreFailures) // which nothing explains
+	warned.Key.On, warned.Key.Subject = alerts.OnHost, "attic"
+	w.look.Judged, w.look.Wait = []alerts.Key{letters.Key, warned.Key}, true
+	w.after(0, letters, warned)
+	w.told("opened restore-failures")
+	w.look = Look{}
+	w.after(time.Second, letters, warned, unreachable("vault"))
+	w.told("opened repository-unreachable")
+	w.look.Judged, w.look.Wait = []alerts.Key{letters.Key}, true
+	w.after(time.Second, letters)
+	w.told()
+}
+
 func TestNobodyKnowsYet(t *testing.T) {
 	w := newWorld(t)
 	w.after(0, offline("attic"))
