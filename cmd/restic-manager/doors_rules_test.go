@@ -44,6 +44,12 @@ var subjects = map[string]interface{ run(t *testing.T, h *house) }{
 	"what becomes of it":  replacementDecisions,
 	"a token of a host":   hostTokens,
 	"a plan of drills":    drillPlans,
+	"a new channel":       newChannels,
+	"a pause of alerts":   alertPauses,
+	"a deed on an alert":  alertDeeds,
+	"thresholds":          thresholds,
+	"the public address":  publicAddresses,
+	"a heartbeat outside": outsideBeats,
 }
 
 func TestEveryDoorHasTheSameRules(t *testing.T) {
