@@ -299,7 +299,7 @@ func (s *settling) one(id string, notes map[rows.Event]rows.Note) {
 	case opened.ID != "":
 		s.drop(reminded)
 		s.wait(a, rule, rows.Opened, opened.DueAt, opened)
-	case reminded.ID != "" && known:
+	case reminded.ID != "" && known && t.At <= reminded.At: // else it was told meanwhile
 		s.wait(a, rule, rows.Reminded, reminded.DueAt, reminded)
 	default:
 		s.drop(reminded)

@@ -58,7 +58,7 @@ func (r Rule) why(severity alerts.Severity) string {
 	if r.ID == "" {
 		return "There are no rules, so every channel hears of warnings and of what is critical, and when it is over."
 	}
-	parts := []string{"The rule " + words.Quoted(r.Name) + " leads here"}
+	parts := []string{"The rule “" + words.Line(r.Name) + "” leads here"}
 	if r.Delay > 0 {
 		parts = append(parts, "if it is still open after "+span(r.Delay))
 	}
@@ -89,9 +89,9 @@ func (w *World) nobody(a alerts.Alert) string {
 		case rule.ID == "":
 			return "Every channel is disabled."
 		case rule.Stop:
-			return "The rule " + words.Quoted(rule.Name) + " stops here, and no channel before it hears of this."
+			return "The rule “" + words.Line(rule.Name) + "” stops here, and no channel before it hears of this."
 		default:
-			return "The rule " + words.Quoted(rule.Name) + " leads to channels that are disabled or removed."
+			return "The rule “" + words.Line(rule.Name) + "” leads to channels that are disabled or removed."
 		}
 	}
 	if len(w.Rules.Rules) == 0 {
