@@ -21,6 +21,7 @@ import (
 type Group struct {
 	promise.Group
 	protection.Verdict
+	Also []protection.Verdict // all that is to be said of it, the Verdict first; nil if that is no trouble
 
 	plans []protection.Plan
 }
@@ -104,6 +105,9 @@ func (e Entry) judged(look hosts.Look, now time.Time) *Entry {
 		if g.Verdict = protection.Judge(f, now); sick.Until > 0 && (g.Until == 0 || sick.Until < g.Until) {
 			g.Until = sick.Until
 		}
+		if g.Also = nil; g.Status.Rank() <= protection.Unscheduled.Rank() {
+			g.Also = protection.All(f, now)
+		}
 		groups[i], verdicts[i], names[i], ids[i] = g, g.Verdict, g.Name, g.ID
 		if g.Drill != nil {
 			tried = append(tried, *g.Drill)
@@ -162,7 +166,10 @@ func (g Group) facts(host protection.Host, open []store.Job) protection.Facts {
 // same reports whether nothing that anybody reads of two entries of a host differs.
 func (e *Entry) same(o *Entry) bool {
 	return shown(e.Verdict) == shown(o.Verdict) && e.Proof == o.Proof &&
-		slices.EqualFunc(e.Groups, o.Groups, func(a, b Group) bool { return shown(a.Verdict) == shown(b.Verdict) })
+		slices.EqualFunc(e.Groups, o.Groups, func(a, b Group) bool {
+			return shown(a.Verdict) == shown(b.Verdict) &&
+				slices.EqualFunc(a.Also, b.Also, func(a, b protection.Verdict) bool { return shown(a) == shown(b) })
+		})
 }
 
 // shown is a verdict without what only the board goes by.

@@ -146,20 +146,46 @@ func since(v Verdict) int64 {
 	return v.Since
 }
 
-// Judge says how well a source group is protected at a moment.
+// Judge says how well a source group is protected at a moment: the worst of [All].
 func Judge(f Facts, now time.Time) Verdict {
+	j := judgement(f, now)
+	return j.finished(j.worst)
+}
+
+// All returns everything that is to be said of a source group at a moment, the worst first:
+// Protected alone if nothing else is. Every verdict has the same Until.
+func All(f Facts, now time.Time) []Verdict {
+	j := judgement(f, now)
+	slices.SortStableFunc(j.said, func(a, b Verdict) int {
+		switch {
+		case worse(a, b):
+			return -1
+		case worse(b, a):
+			return 1
+		}
+		return 0
+	})
+	if n := len(j.said); n > 1 && j.said[n-1].Status == Protected {
+		j.said = j.said[:n-1]
+	}
+	for i, v := range j.said {
+		j.said[i] = j.finished(v)
+	}
+	return j.said
+}
+
+// judgement finds all that is to be said.
+func judgement(f Facts, now time.Time) *judge {
 	if f.Timing == (Timing{}) {
 		f.Timing = DefaultTiming()
 	}
 	if f.Host.RetiredAt > 0 {
-		v := f.Host.retired()
-		if !f.gone() {
-			v.Good = f.Good
-		}
-		return v
+		j := &judge{Facts: f}
+		j.say(f.Host.retired())
+		return j
 	}
 	f, until := f.believed(now.UnixMilli())
-	j := judge{Facts: f, now: now.UnixMilli(), served: f.Whole, until: until}
+	j := &judge{Facts: f, now: now.UnixMilli(), served: f.Whole, until: until}
 	if f.Good.Begun > f.Whole.Begun { // an empty one, where that is allowed
 		j.served = f.Good
 	}
@@ -175,9 +201,15 @@ func Judge(f Facts, now time.Time) Verdict {
 	j.content()
 	j.promise()
 	j.quiet()
-	v := j.worst
-	v.Until, v.PromisedBy, v.Good = j.until, j.promised(), f.Good
-	if f.gone() {
+	return j
+}
+
+// finished is a verdict with what all of a group have alike.
+func (j *judge) finished(v Verdict) Verdict {
+	if v.Until = j.until; v.Status != Retired {
+		v.PromisedBy = j.promised()
+	}
+	if v.Good = j.Good; j.gone() {
 		v.Good = facts.Snapshot{}
 	}
 	return v
@@ -219,11 +251,13 @@ type judge struct {
 	served facts.Snapshot // the newest that holds what was promised, complete or not
 	plans  []Plan         // those that are enabled
 	worst  Verdict
+	said   []Verdict
 	until  int64
 }
 
-// say keeps a verdict if it is the worst so far.
+// say keeps a verdict, and notes whether it is the worst so far.
 func (j *judge) say(v Verdict) {
+	j.said = append(j.said, v)
 	if j.worst.Status == "" || worse(v, j.worst) {
 		j.worst = v
 	}
