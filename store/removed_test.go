@@ -397,6 +397,10 @@ func TestAPurgeForgetsNoTable(t *testing.T) {
 		write(`INSERT INTO drill_verdicts (source_group, host, repository, job, at, proven, why, proven_at, proven_job)
 			VALUES ($1, $2, $3, '', 1, 1, '', 1, '')`, group, host, repository)
 		write(`INSERT INTO retention_measures (repository, source_group, gone_files) VALUES ($1, $2, 3)`, repository, group)
+		for _, subject := range []any{host, group, repository} {
+			write(`INSERT INTO endings (subject, kind, place, host, repository, job, state, cause, at, begun, since, times, gave_up, body)
+				VALUES ($1, 'backup', $2, $2, $3, '', 'failed', '', 1, 1, 1, 1, 0, '') ON CONFLICT DO NOTHING`, subject, host, repository)
+		}
 		write(`INSERT INTO alerts (id, condition, on_kind, subject, host, repository, job, severity, opened_at, since, seen_at, count,
 			began_at, before_at, flaps, quiet_at, acked_at, acked_by, snoozed_until, snoozed_by, ended_at, ended_by, ended_why, changed, body)
 			VALUES ('alert-' || $1, 'backup-failed', 'group', $2, $1, $3, '', 'critical', 1, 1, 1, 1, 1, 0, 0, 0, 0, '', 0, '', 0, '', '',

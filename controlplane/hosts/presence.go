@@ -286,6 +286,21 @@ func (p *Presence) Clock(id topics.HostID, ahead time.Duration) {
 	p.of(id).clock = ahead
 }
 
+// Ahead returns how far a connected host's clock is ahead of ours, as it said last; 0 if it
+// is not connected, or has not said yet.
+func (p *Presence) Ahead(id topics.HostID) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.of(id)
+	if c, _ := p.connection(h); c != Online {
+		return 0
+	}
+	return h.clock
+}
+
+// Began is when hosts began to be heard.
+func (p *Presence) Began() time.Time { return p.began }
+
 // Greeted records that a session's hello was authenticated and committed, so that
 // commands may be sent to it.
 func (p *Presence) Greeted(id topics.HostID, s topics.Session) {

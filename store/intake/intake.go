@@ -184,6 +184,24 @@ func Asides(ctx context.Context, q sqlx.QueryerContext, host topics.HostID) ([]A
 		ORDER BY last_at DESC, reason`, host)
 }
 
+// Refused returns what was refused of hosts altogether since a moment: of each the last
+// reason, with how often it was in all.
+func Refused(ctx context.Context, q sqlx.QueryerContext, since int64) (map[topics.HostID]Aside, error) {
+	var rows []struct {
+		Host topics.HostID `db:"host"`
+		Aside
+	}
+	if err := sqlx.SelectContext(ctx, q, &rows, `SELECT host, reason, n, first_at, last_at FROM host_asides
+		WHERE last_at >= $1 AND reason LIKE '% %' ORDER BY last_at`, since); err != nil { // the others are words of ours
+		return nil, fmt.Errorf("what was refused of hosts: %w", err)
+	}
+	last := map[topics.HostID]Aside{}
+	for _, r := range rows {
+		last[r.Host] = r.Aside
+	}
+	return last, nil
+}
+
 // Sweep removes plans that were replaced before a moment, some at a time.
 func Sweep(ctx context.Context, tx sqlx.ExecerContext, before int64, most int) error {
 	_, err := tx.ExecContext(ctx, `DELETE FROM former_plans WHERE rowid IN (SELECT rowid FROM former_plans WHERE until_at < $1 LIMIT $2)`,

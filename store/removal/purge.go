@@ -15,12 +15,15 @@ var Own = map[Kind][]string{
 		"enroll_tokens.host", "enroll_tokens.for_host", "host_lanes.host", "host_gaps.host", "host_asides.host", "host_hours.host",
 		"former_plans.host", "kits_shown.subject",
 		"drill_slots.host", "drill_plans.subject", "drill_verdicts.host", "alerts.host", "alert_pauses.subject", "heartbeats.subject",
+		"endings.host", "endings.subject",
 		"replaced_groups.host", "replaced_pins.host", "replaced_schedules.host", "replacements.host"},
-	Group: {"slot_outcomes.source_group", "drill_verdicts.source_group", "replaced_groups.source_group", "replaced_pins.source_group"},
+	Group: {"slot_outcomes.source_group", "drill_verdicts.source_group", "replaced_groups.source_group", "replaced_pins.source_group",
+		"endings.subject"},
 	Repository: {"repository_looks.repository", "repository_damage.repository", "repository_places.repository", "places.repository",
 		"making_tries.repository",
 		"repository_days.repository", "maintenance_duties.repository", "maintenance_reviews.repository",
 		"retention_measures.repository", "restore_drafts.repository", "drill_verdicts.repository", "alerts.repository",
+		"endings.repository", "endings.subject",
 		"kits_shown.subject"},
 }
 

@@ -65,7 +65,6 @@ type Group struct {
 	CreatedAt  int64
 	Said       []protection.Verdict // all that is to be said of how it is protected, the worst first
 	LastGood   int64                // when its newest backup ended that can be restored whole
-	Backed     bool                 // something of it was backed up, ever
 	Schedules  int                  // that name it, also those that are paused
 	Enabled    int                  // of them, those that are on
 	Replacing  bool                 // its host's machine was replaced, and nobody has decided what becomes of it
@@ -89,6 +88,10 @@ type Run struct {
 	Do     string
 	Brief  string // the same as Why, to stand in a title: "repository locked"
 	Missed int    // files that a restore did not bring back, 0 is not known
+
+	// Of maintenance alone:
+	Since    int64 // when the first of the failures in a row ended
+	Retrying bool  // it is to be tried again by itself
 }
 
 // failed reports whether the job did not do what it was for.

@@ -43,15 +43,28 @@ func OfJob(f Facts, l Limits, now time.Time) (holds []Finding, judged []alerts.K
 	j := &judging{Facts: f, limits: l, now: now.UnixMilli(), job: true}
 	for i := range f.Hosts {
 		h := &f.Hosts[i]
+		if h.Retired {
+			continue
+		}
 		if h.Restore != nil {
 			j.restore(h)
 		}
 		for k := range h.Groups {
-			j.ended(h, &h.Groups[k])
+			g := &h.Groups[k]
+			if g.Last.Job != "" {
+				j.ended(h, g)
+			}
+			if g.Drill != nil {
+				j.drilled(h, g)
+			}
 		}
 	}
 	for i := range f.Repositories {
-		j.upkeep(&f.Repositories[i])
+		r := &f.Repositories[i]
+		if len(r.Said) > 0 {
+			j.healthy(repositoryOf(r), r)
+		}
+		j.upkeep(r)
 	}
 	return j.holds, j.judged
 }

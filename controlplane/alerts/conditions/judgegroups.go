@@ -38,10 +38,16 @@ func (j *judging) group(h *Host, g *Group) {
 	j.promised(s, h, g)
 	j.verdict(s, g, SnapshotsLost, protection.Lost, protection.CauseSnapshotsGone)
 	j.verdict(s, g, SourceEmpty, protection.Empty, "")
+	j.drilled(h, g)
+}
+
+// drilled says that the last drill did not prove the group.
+func (j *judging) drilled(h *Host, g *Group) {
+	s := groupOf(h, g)
 	if c, _, _, on := j.check(s, DrillFailed); on && g.Drill != nil && g.Drill.At > 0 && !g.Drill.Proven {
 		why := "The last drill did not bring its files back as they were saved."
 		if g.Drill.Why != "" {
-			why = sentence(g.Drill.Why)
+			why = Sentence(g.Drill.Why)
 		}
 		j.say(s, c, said{since: g.Drill.At, job: Run{Job: g.Drill.Job}, cause: why})
 	}
@@ -180,8 +186,8 @@ func behind(brief string) string {
 	return ": " + strings.ToLower(brief[:1]) + brief[1:]
 }
 
-// sentence is a text with a capital and a full stop.
-func sentence(text string) string {
+// Sentence is a text with a capital and a full stop.
+func Sentence(text string) string {
 	text = strings.TrimSpace(text)
 	if text == "" {
 		return ""

@@ -132,7 +132,7 @@ func (j *judging) state(s subject, h *Host) {
 	if c, _, _, on := j.check(s, HostDisk); on && (h.DiskFull || h.DiskLow) {
 		w := said{since: h.DiskSince, cause: "There is no space left on the disk of the agent's state: no job begins there until there is room."}
 		if h.DiskSays != "" {
-			w.cause += " The agent says: " + sentence(words.Visible(h.DiskSays))
+			w.cause += " The agent says: " + Sentence(words.Visible(h.DiskSays))
 		}
 		if !h.DiskFull {
 			w.title, w.degree = " soon", alerts.Warning

@@ -42,16 +42,7 @@ func (j *judging) repository(r *Repository) {
 	for _, v := range r.Said {
 		j.until(v.Until)
 	}
-	for _, of := range ofHealth {
-		c, limit, from, on := j.check(s, of.name)
-		v, so := r.has(of.word, of.cause)
-		if !on || !so || c.Measure == Seconds && !j.past(v.Since+limit*1000) {
-			continue
-		}
-		advice := v.Advice()
-		j.say(s, c, said{since: v.Since, job: Run{Job: v.Job}, limit: from, value: limit,
-			cause: strings.TrimSpace(v.Reason + " " + advice.Effect), do: advice.Remedy})
-	}
+	j.healthy(s, r)
 	j.upkeep(r)
 	j.held(s, r)
 	if c, limit, from, on := j.check(s, RepositoryNearlyFull); on && r.Used > 0 && r.Used >= limit {
@@ -61,6 +52,20 @@ func (j *judging) repository(r *Repository) {
 		!j.past(r.GrowthAt+grown) {
 		j.say(s, c, said{since: r.GrowthAt, limit: from, value: limit, cause: fill(c.Cause, "is", words.Bytes(uint64(r.Growth.Is)),
 			"usual", words.Bytes(uint64(max(r.Growth.Median, 0))), "n", words.Number(uint64(r.Growth.N)))})
+	}
+}
+
+// healthy says what is wrong with the repository by what hosts found.
+func (j *judging) healthy(s subject, r *Repository) {
+	for _, of := range ofHealth {
+		c, limit, from, on := j.check(s, of.name)
+		v, so := r.has(of.word, of.cause)
+		if !on || !so || c.Measure == Seconds && !j.past(v.Since+limit*1000) {
+			continue
+		}
+		advice := v.Advice()
+		j.say(s, c, said{since: v.Since, job: Run{Job: v.Job}, limit: from, value: limit,
+			cause: strings.TrimSpace(v.Reason + " " + advice.Effect), do: advice.Remedy})
 	}
 }
 
@@ -85,10 +90,11 @@ func (j *judging) upkeep(r *Repository) {
 			continue
 		}
 		c, _, _, on := j.check(s, of.name)
-		if !on || !of.run.failed() {
+		since := cmp.Or(of.run.Since, of.run.At)
+		if !on || !of.run.failed() || of.run.Retrying && !j.past(since+retries.Milliseconds()) {
 			continue
 		}
-		j.say(s, c, said{since: of.run.At, job: *of.run, title: behind(of.run.Brief), do: of.run.Do,
+		j.say(s, c, said{since: since, job: *of.run, title: behind(of.run.Brief), do: of.run.Do,
 			cause: cmp.Or(of.run.Why, "It failed for a reason that is not known.")})
 	}
 }
@@ -110,13 +116,13 @@ func (j *judging) held(s subject, r *Repository) {
 		why = cmp.Or(why, h.Why)
 	}
 	const most = 5
-	said2 := strings.Join(names[:min(len(names), most)], ", ")
+	all := strings.Join(names[:min(len(names), most)], ", ")
 	if len(names) > most {
-		said2 += " and " + words.Number(uint64(len(names)-most)) + " more"
+		all += " and " + words.Number(uint64(len(names)-most)) + " more"
 	}
 	cause := cmp.Or(why, "It would remove unusually much, or leave far less than it removes.")
-	if said2 != "" {
-		cause = "Nothing is removed of " + said2 + ". " + cause
+	if all != "" {
+		cause = "Nothing is removed of " + all + ". " + cause
 	}
 	j.say(s, c, said{since: since, cause: cause})
 }

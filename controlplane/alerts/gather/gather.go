@@ -4,13 +4,18 @@ package gather
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/alerts/conditions"
+	"github.com/restic-manager/restic-manager/controlplane/drills"
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/notices"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/endings"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // A Reader reads facts. What is nil is not known.
@@ -20,17 +25,156 @@ type Reader struct {
 	Presence *hosts.Presence
 	Notices  *notices.List
 	Now      func() time.Time
+	// Stopped is when the control plane was last known to work before it was started, in
+	// Unix milliseconds; 0 is not known.
+	Stopped int64
 }
 
-// Facts reads all facts as they are now.
-func (r *Reader) Facts(ctx context.Context) (conditions.Facts, error) {
-	return conditions.Facts{}, nil
+// Facts reads all facts as they are now. It writes nothing.
+func (r *Reader) Facts(ctx context.Context) (f conditions.Facts, err error) {
+	now := r.Now()
+	f.Stopped = r.Stopped
+	if r.Presence != nil {
+		f.Began = r.Presence.Began().UnixMilli()
+	}
+	ends, err := r.Store.Ends(ctx, now.Add(-24*time.Hour).UnixMilli())
+	if err != nil {
+		return f, err
+	}
+	moment, err := r.Fleet.Now(ctx)
+	if err != nil {
+		return f, err
+	}
+	kept := keptOf(ends.Rows)
+	for _, h := range ends.Hosts {
+		e := moment.Host(h.ID)
+		if e == nil {
+			continue // it was enrolled between the two looks
+		}
+		f.Hosts = append(f.Hosts, r.host(h, e, ends, kept))
+	}
+	if f.Repositories, err = r.repositories(ctx, now, kept); err != nil {
+		return f, err
+	}
+	list, err := r.Store.Channels().List(ctx)
+	if err != nil {
+		return f, fmt.Errorf("channels: %w", err)
+	}
+	for _, c := range list {
+		if c.Enabled {
+			f.Channels = append(f.Channels, conditions.Channel{ID: c.ID, Name: c.Name, FailingSince: c.FailingSince, Answer: c.LastAnswer})
+		}
+	}
+	f.Plane = r.plane(ctx)
+	return f, nil
 }
 
-// Ended notes how a job ended and reads what its end decides: the facts about the host,
-// the group and the repository of the job, for conditions.OfJob. It is called in the
-// transaction of the end, after what its schedule owes was decided. The same end twice
-// is noted once.
-func (r *Reader) Ended(slots store.Slots, j store.Job) (conditions.Facts, error) {
-	return conditions.Facts{}, nil
+// kept are the rows of how jobs ended, by what they are of.
+type kept map[string][]endings.Row
+
+func keptOf(rows []endings.Row) kept {
+	all := kept{}
+	for _, r := range rows {
+		all[r.Subject] = append(all[r.Subject], r)
+	}
+	return all
+}
+
+// of returns the row of a subject and kind, of several places the worst; nil if there is
+// none.
+func (k kept) of(subject string, kind endings.Kind) (worst *endings.Row) {
+	for i := range k[subject] {
+		r := &k[subject][i]
+		switch {
+		case r.Kind != kind:
+		case worst == nil, r.Failed() && !worst.Failed(), r.Failed() == worst.Failed() && r.At > worst.At:
+			worst = r
+		}
+	}
+	return worst
+}
+
+// host puts together what is known of a host.
+func (r *Reader) host(h store.Host, e *fleet.Entry, ends store.Ends, kept kept) conditions.Host {
+	plan, _ := drills.Nearest(h, ends.Plans)
+	out := conditions.Host{ID: h.ID, Name: h.Name, Tags: h.Tags, EnrolledAt: h.CreatedAt, Retired: h.RetiredAt > 0,
+		Revoked: h.RevokedAt > 0, Keeper: e.Keeper, Intermittent: h.Intermittent, OverdueDays: h.OverdueDays,
+		Offline: e.Connection == hosts.Offline, Unknown: e.Connection == hosts.Unknown, SeenAt: h.LastSeen,
+		DiskFull: e.Disk.Full, DiskLow: e.Disk.Low, DiskSince: e.Disk.Since, DiskSays: e.Disk.Error,
+		CertifiedUntil: h.CertifiedUntil, TooOld: tooOld(h), TwinsSince: h.TwinsSince, Proof: e.Proof, DrillPlanned: plan.Enabled}
+	if e.Gone > 0 {
+		out.SeenAt = e.Gone
+	}
+	if r.Presence != nil {
+		out.Clock = r.Presence.Ahead(h.ID).Milliseconds()
+	}
+	if a, is := ends.Refused[h.ID]; is {
+		out.RefusedAt = a.LastAt
+		out.RefusedSays = "Messages in its name, or ours there, were refused, " + words.Count(a.N, "time", "times") + " so far: " +
+			words.Visible(a.Reason) + "."
+	}
+	if row := kept.of(string(h.ID), endings.Restore); row != nil {
+		out.Restore = new(runOf(*row))
+	}
+	for _, g := range e.Groups {
+		out.Groups = append(out.Groups, groupOf(g, e, ends.Groups[g.ID], kept))
+	}
+	return out
+}
+
+// tooOld says what a host's agent cannot do because of its age, "" if nothing.
+func tooOld(h store.Host) string {
+	switch {
+	case h.ConfigApplied < 0:
+		return "It cannot run schedules by itself: this server starts its backups, and none begins while it cannot be reached."
+	case h.ConfigError != "":
+		return "It cannot do a part of what it is to do by itself: " + words.Visible(h.ConfigError) + "."
+	}
+	return ""
+}
+
+// groupOf puts together what is known of a source group.
+func groupOf(g fleet.Group, e *fleet.Entry, row endings.Group, kept kept) conditions.Group {
+	out := conditions.Group{ID: g.ID, Name: g.Name, Repository: g.Repository, CreatedAt: g.CreatedAt, Said: g.Also,
+		LastGood: g.LastGood(), Schedules: len(g.Schedules), Replacing: g.ReplacedAt > 0, Drill: g.Drill}
+	for _, s := range g.Schedules {
+		if s.Enabled {
+			out.Enabled++
+		}
+	}
+	out.Retrying = row.Retrying
+	for _, j := range e.Open {
+		if j.Kind == topics.BackupJob && j.SourceGroup == g.ID && j.Schedule != "" && j.Attempt > 0 {
+			out.Retrying = true
+		}
+	}
+	last, end := g.Facts.Last, kept.of(string(g.ID), endings.Backup)
+	for _, v := range g.Also { // what was failed before a good backup came is none any more
+		if fails(v) {
+			out.FailedSince = g.Facts.FailedSince
+		}
+	}
+	switch {
+	case end != nil && end.Job == last.Job:
+		out.Last, out.GaveUp = runOf(*end), end.GaveUp
+		out.Warned = streakOf(*end)
+	case last.Job != "": // it ended before this was kept
+		out.Last = runOfFacts(last)
+	}
+	sizes(&out, row, kept)
+	return out
+}
+
+// sizes fills in how the group's backups compare, as far as nobody has accepted what they
+// hold since.
+func sizes(out *conditions.Group, row endings.Group, kept kept) {
+	if row.AllowEmpty {
+		return
+	}
+	for kind, into := range map[endings.Kind]**conditions.Size{endings.Size: &out.Size, endings.Unusual: &out.Unusual} {
+		r := kept.of(string(out.ID), kind)
+		if r != nil && r.Repository == out.Repository && r.Begun > row.MeasureSince {
+			*into = sizeOf(*r)
+		}
+	}
 }

@@ -1,0 +1,115 @@
+package gather
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/alerts/conditions"
+	"github.com/restic-manager/restic-manager/controlplane/health"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/endings"
+	"github.com/restic-manager/restic-manager/store/looks"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// repositories puts together what is known of all repositories.
+func (r *Reader) repositories(ctx context.Context, now time.Time, kept kept) ([]conditions.Repository, error) {
+	known, err := r.Store.Looks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	waiting, err := r.Store.PlansWaiting(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("plans that wait: %w", err)
+	}
+	held := map[topics.RepositoryID][]conditions.Held{}
+	for _, w := range waiting {
+		plans, err := r.Store.Reviews(ctx, w.Repository)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range plans {
+			if p.ApprovedAt == 0 {
+				held[w.Repository] = append(held[w.Repository], heldOf(p))
+			}
+		}
+	}
+	days, err := r.Store.Days(ctx, "", now.Add(-(conditions.Window+10)*24*time.Hour).UnixMilli())
+	if err != nil {
+		return nil, fmt.Errorf("sizes of repositories: %w", err)
+	}
+	grown := map[topics.RepositoryID][]store.Day{}
+	for _, d := range days {
+		grown[d.Repository] = append(grown[d.Repository], d)
+	}
+	list := make([]conditions.Repository, len(known))
+	for i, f := range known {
+		list[i] = conditions.Repository{ID: f.Repository, Name: f.Name, Said: health.All(f, now), Held: held[f.Repository]}
+		upkeep(&list[i], kept)
+		list[i].Growth, list[i].GrowthAt = growth(grown[f.Repository])
+	}
+	return list, nil
+}
+
+// upkeep fills in how forget, prune and check ended last.
+func upkeep(r *conditions.Repository, kept kept) {
+	for kind, into := range map[endings.Kind]**conditions.Run{endings.Forget: &r.Forget, endings.Prune: &r.Prune, endings.Check: &r.Check} {
+		if row := kept.of(string(r.ID), kind); row != nil {
+			*into = upkeepOf(*row)
+		}
+	}
+}
+
+// upkeepOf is a run of maintenance. One that will be tried again by itself has not failed
+// yet, unless that has gone on for hours.
+func upkeepOf(row endings.Row) *conditions.Run {
+	run := runOf(row)
+	run.Since, run.Retrying = row.Since, row.Failed() && !row.GaveUp
+	return &run
+}
+
+func heldOf(p store.Review) conditions.Held {
+	h := conditions.Held{Since: p.HeldAt}
+	if p.Plan.V == nil {
+		return h
+	}
+	why := p.Plan.V.Unusual
+	for _, g := range p.Plan.V.Held {
+		h.Names = append(h.Names, g.Name)
+		why = append(why, g.Reasons...)
+	}
+	if len(why) > 0 {
+		h.Why = conditions.Sentence(why[0])
+	}
+	return h
+}
+
+// growth compares how much a repository grew on its last measured day with the days before.
+// Days on which it was not measured share what it grew until the next; where it shrank it
+// grew by nothing.
+func growth(days []store.Day) (*conditions.Compared, int64) {
+	const millis = 24 * 60 * 60 * 1000
+	var each []float64
+	for i := 1; i < len(days); i++ {
+		more := float64(days[i].StoredBytes - days[i-1].StoredBytes)
+		gap := max(days[i].Day-days[i-1].Day, 1)
+		if days[i-1].StoredBytes <= 0 {
+			continue // it was not measured then, or was empty
+		}
+		for range min(gap, conditions.Window) {
+			each = append(each, max(more, 0)/float64(gap))
+		}
+	}
+	if len(each) <= conditions.Least {
+		return nil, 0
+	}
+	last := len(each) - 1
+	c := conditions.Compare(each[last], each[max(0, last-conditions.Window):last])
+	return &c, (days[len(days)-1].Day + 1) * millis
+}
+
+// healthOf is what is to be said of a repository in a transaction.
+func healthOf(f looks.Facts, now time.Time) conditions.Repository {
+	return conditions.Repository{ID: f.Repository, Name: f.Name, Said: health.All(f, now)}
+}
