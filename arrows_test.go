@@ -229,7 +229,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"seal", "", "keeps a payload between two parties, whatever it says"},
 	{"slots", "", "when a slot is; depends on nothing but the plan and the moment"},
 	{"store", "failpoint private protocol store/access store/alerts store/atonce store/auditlog store/chain store/changes store/channels" +
-		" store/column store/copies store/drafts store/drills store/facts store/found store/having" +
+		" store/column store/copies store/drafts store/drills store/endings store/facts store/found store/having" +
 		" store/heartbeats store/inspect store/intake store/joblog store/keyring store/kits store/looks store/mark store/migrations" +
 		" store/moments store/places store/prepared store/promise store/removal store/replacing store/restored" +
 		" store/reviews store/room store/slotlog store/snapshots store/standard store/sweep store/triggers" +
@@ -246,6 +246,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"store/copies", "private", "copies of the database, and which are kept"},
 	{"store/drafts", "store/column topics", "restores that people put together"},
 	{"store/drills", "topics", "when restores are tried, and what came of it"},
+	{"store/endings", "store/column store/facts topics", "how jobs ended, as long as somebody should be told of it"},
 	{"store/facts", "topics", "what can be restored of each source group"},
 	{"store/found", "topics", "stores what jobs find in repositories: keys, locks, sizes"},
 	{"store/having", "topics", "which repositories a host has"},
@@ -328,7 +329,7 @@ var keepers = []struct {
 	{"go.etcd.io/bbolt", []string{"agent/spool"}, "the journal is one thing"},
 	{"modernc.org/sqlite", []string{"store", "store/room"}, "SQL is written in one place"},
 	{"github.com/jmoiron/sqlx", []string{"store", "store/access", "store/alerts", "store/atonce", "store/auditlog", "store/channels", "store/copies", "store/drafts",
-		"store/drills",
+		"store/drills", "store/endings",
 		"store/facts",
 		"store/found", "store/having", "store/heartbeats", "store/inspect", "store/intake", "store/joblog", "store/kits", "store/looks", "store/mark",
 		"store/moments",
@@ -338,7 +339,7 @@ var keepers = []struct {
 		"store/snapshots", "store/standard",
 		"store/sweep", "store/triggers", "store/twins"}, "SQL is written in one place"},
 	{"github.com/pressly/goose/v3", []string{"store/migrations"}, "SQL is written in one place"},
-	{"database/sql", []string{"store", "store/channels", "store/column", "store/facts", "store/found", "store/intake", "store/mark", "store/migrations",
+	{"database/sql", []string{"store", "store/channels", "store/column", "store/endings", "store/facts", "store/found", "store/intake", "store/mark", "store/migrations",
 		"store/places", "store/prepared", "store/replacing", "store/reviews", "store/snapshots",
 		"store/standard", "store/triggers", "e2e/fleet"},
 		"SQL is written in one place; databases for tests are filled in bulk"},

@@ -12,8 +12,9 @@ import (
 )
 
 // watch makes what finds out that somebody should be told of something, and who tells them.
-func (p *Plane) watch(c Config, now func() time.Time) {
-	facts := &gather.Reader{Store: p.Store, Fleet: p.fleet, Presence: p.presence, Notices: p.notices, Now: now}
+// stopped is when the control plane was last known to work before.
+func (p *Plane) watch(c Config, now func() time.Time, stopped int64) {
+	facts := &gather.Reader{Store: p.Store, Fleet: p.fleet, Presence: p.presence, Notices: p.notices, Now: now, Stopped: stopped}
 	p.alerts = &alerts.Service{
 		Store:  p.Store,
 		Facts:  facts.Facts,

@@ -260,7 +260,14 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 	p.notices.Add(p.replaced.Notices)
 	p.presence = hosts.NewPresence(c.Timing.Hosts, now, rows)
 	p.fleet = fleet.NewBoard(p.Store, p.presence, now)
-	p.watch(c, now)
+	stopped, err := p.Store.LastTried(ctx)
+	if err != nil {
+		return err
+	}
+	for _, h := range rows {
+		stopped = max(stopped, h.LastSeen)
+	}
+	p.watch(c, now, stopped)
 	p.Desk = &enroll.Desk{Store: p.Store, CA: ca, SealKey: key.Public(), Log: c.Log, Enrolled: p.enrolled, Changed: p.decided}
 	if c.Timing.HostLife > 0 {
 		ca.HostLife = c.Timing.HostLife
