@@ -45,8 +45,8 @@ func (s *Store) Ends(ctx context.Context, since int64) (e Ends, err error) {
 	return e, err
 }
 
-// LastTried is when it was tried last whether the database can be written, which a control
-// plane does again and again: 0 is never.
+// LastTried is when a control plane was last there to hear hosts, to the minute, or tried
+// whether the database can be written: 0 is never.
 func (s *Store) LastTried(ctx context.Context) (int64, error) {
 	return get[int64](ctx, s.r, `SELECT coalesce(max(at), 0) FROM tried`)
 }

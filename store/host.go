@@ -142,8 +142,9 @@ func (s *Store) HostCount(ctx context.Context) (int, error) {
 // Silence is how long nothing must be heard of a host for it to have been away.
 const Silence = 5 * time.Minute
 
-// Seen stores when hosts were last heard of, a few hundred per transaction, because
-// writing ten thousand at once would block others for a second.
+// Seen stores when hosts were last heard of, and that somebody was there to hear them. It
+// takes a few hundred per transaction, because writing ten thousand at once would block
+// others for a second.
 func (s *Store) Seen(ctx context.Context, at map[topics.HostID]int64) error {
 	for some := range slices.Chunk(slices.Sorted(maps.Keys(at)), manyHosts) {
 		if err := s.tx(ctx, func(tx *sqlx.Tx) error {
@@ -158,7 +159,7 @@ func (s *Store) Seen(ctx context.Context, at map[topics.HostID]int64) error {
 			return err
 		}
 	}
-	return nil
+	return s.Try(ctx)
 }
 
 // manyHosts is how many hosts one transaction updates at most.
