@@ -65,6 +65,7 @@ var steps = map[string]string{
 	"channels":   "it is handed what writes the entry; how a try went follows from the alert that is told",
 	"drafts":     "a draft is one person's notes; the job that comes of it has the entry",
 	"drills":     "who changes a plan has the entry; what a drill came to follows from its job, and its slot from the plan",
+	"endings":    "it follows from how jobs ended, which were asked for",
 	"facts":      "facts follow from rows; the change of those has its entry",
 	"found":      "an agent reports what a job found, which was asked for",
 	"heartbeats": "who sets an address has the entry; what is said to it follows from backups, which have theirs",
