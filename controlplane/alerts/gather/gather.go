@@ -125,6 +125,7 @@ func (r *Reader) host(h store.Host, e *fleet.Entry, ends store.Ends, kept kept) 
 // tooOld says what a host's agent cannot do because of its age, "" if nothing.
 func tooOld(h store.Host) string {
 	switch {
+	case h.AgentVersion == "": // it has not connected yet
 	case h.ConfigApplied < 0:
 		return "It cannot run schedules by itself: this server starts its backups, and none begins while it cannot be reached."
 	case h.ConfigError != "":
