@@ -21,10 +21,13 @@ func (p *Plane) tell(c Config, now func() time.Time) {
 		Said:      alerts.Said,
 		PublicURL: p.alerts.PublicURL,
 		Summary:   figures.Of,
-		Changed:   func() { p.bell.Ring("") },
-		Now:       now,
-		Log:       c.Log,
-		Timing:    c.Timing.Delivery,
+		Changed: func() {
+			p.bell.Ring("")
+			p.alerts.Stir() // a channel may fail now, or work again
+		},
+		Now:    now,
+		Log:    c.Log,
+		Timing: c.Timing.Delivery,
 	}
 	p.alerts.Note = p.queue.Note
 }

@@ -29,9 +29,7 @@ type Told struct {
 	BeganAt  int64           `db:"began_at"` // of the alert, as it was told
 	Severity alerts.Severity `db:"severity"` // as it was told
 	Instead  string          `db:"instead"`  // of one that was swallowed: the alert that explains it
-	// Version is the channel's when the message was given up; below zero if it was refused
-	// for good.
-	Version int64 `db:"version"`
+	Version  int64           `db:"version"`  // of the channel, when the message was given up
 }
 
 // Unsaid counts what a channel was not told.

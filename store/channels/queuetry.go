@@ -24,7 +24,7 @@ func (c Channels) Head(ctx context.Context, channel string) (m Message, version 
 // of the message, what the channel knows then, and how the channel is. The message's
 // State, NextAt, EndedAt, Answer and Version are those after the try; it is not counted yet.
 // One that was ended meanwhile gets the try, and stays ended.
-func (c Channels) Tried(ctx context.Context, m Message, t Try, lost int64) error {
+func (c Channels) Tried(ctx context.Context, m Message, t Try) error {
 	return c.Tx(ctx, func(tx *sqlx.Tx) error {
 		t.Message, t.N = m.ID, m.Tries+1
 		if _, err := tx.NamedExecContext(ctx, `INSERT INTO channel_tries (message, n, at, took_ms, ok, answer)
@@ -40,13 +40,12 @@ func (c Channels) Tried(ctx context.Context, m Message, t Try, lost int64) error
 		if err := Answered(ctx, tx, m.Channel, t.At, t.OK, t.Answer); err != nil {
 			return err
 		}
-		return Queue{tx}.ended(ctx, m, lost)
+		return Queue{tx}.ended(ctx, m)
 	})
 }
 
-// ended keeps what a channel knows once a message is over. lost is the version that is
-// kept with what it did not learn.
-func (q Queue) ended(ctx context.Context, m Message, lost int64) error {
+// ended keeps what a channel knows once a message is over.
+func (q Queue) ended(ctx context.Context, m Message) error {
 	switch m.State {
 	case Sent:
 		if m.Event == Reminded || m.Event == Opened {
@@ -56,7 +55,7 @@ func (q Queue) ended(ctx context.Context, m Message, lost int64) error {
 		}
 	case GivenUp:
 		if _, err := q.tx.ExecContext(ctx, `UPDATE channel_told SET state = $1, told_at = $2, version = $3 WHERE message = $4 AND state = $5`,
-			Lost, m.EndedAt, lost, m.ID, Telling); err != nil {
+			Lost, m.EndedAt, m.Version, m.ID, Telling); err != nil {
 			return err
 		}
 		if _, err := q.tx.ExecContext(ctx, `UPDATE channel_told SET told_at = $1 WHERE message = $2 AND state = $3`, m.EndedAt, m.ID,
@@ -85,7 +84,10 @@ func (q Queue) End(ctx context.Context, channel, why string, now int64) error {
 			WHERE id = :id`, m); err != nil {
 			return err
 		}
-		if err := q.ended(ctx, m, 0); err != nil {
+		if _, err := q.tx.ExecContext(ctx, `DELETE FROM channel_told WHERE message = $1 AND state = $2`, m.ID, Telling); err != nil {
+			return err
+		}
+		if err := q.ended(ctx, m); err != nil {
 			return err
 		}
 	}

@@ -19,7 +19,7 @@ CREATE TABLE channel_told (
     began_at BIGINT NOT NULL,    -- of the alert, as it was told
     severity TEXT   NOT NULL,    -- as it was told
     instead  TEXT   NOT NULL,    -- of one that was swallowed: the alert that explains it
-    version  BIGINT NOT NULL,    -- of one that was given up: the channel's version then; below zero if it was refused for good
+    version  BIGINT NOT NULL,    -- of one that was given up: the channel's version then
     PRIMARY KEY (channel, alert)
 );
 CREATE INDEX channel_told_by ON channel_told (message);

@@ -82,7 +82,7 @@ func (p *pass) message(event rows.Event, all []alerts.Alert, swallowed map[strin
 	}
 	m.More = len(all) - len(m.Alerts)
 	counts := counted(all)
-	before := map[rows.Event]string{rows.Opened: "", rows.Reminded: "Still open: ", rows.Recovered: "Over: "}[event]
+	before := map[rows.Event]string{rows.Opened: "", rows.Reminded: "Still open: ", rows.Recovered: "Recovered: "}[event]
 	if len(all) == 1 {
 		m.Title, m.Link = before+m.Alerts[0].Title, m.Alerts[0].Link
 	} else {

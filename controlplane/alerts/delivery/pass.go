@@ -175,7 +175,7 @@ func (p *pass) level(ctx context.Context, c rows.Channel) error {
 		case !knows || t.State == rows.Over:
 			note(a, rows.Opened, a.BeganAt, max(a.BeganAt, min(a.SnoozedUntil, p.now))+rule.Delay*1000)
 		case t.State == rows.Lost:
-			if c.Version != max(t.Version, -t.Version) || t.Version > 0 && c.FailingSince == 0 {
+			if c.Version != t.Version || c.FailingSince == 0 { // it works again, or may
 				note(a, rows.Opened, p.now, p.now)
 			}
 		case t.State == rows.Swallowed:
@@ -208,6 +208,7 @@ type due struct {
 	alert alerts.Alert
 	event rows.Event
 	since int64    // since when it could be told
+	lost  bool     // a message that told it was given up
 	notes []string // that it comes of
 }
 
@@ -348,7 +349,7 @@ func (s *settling) wait(a alerts.Alert, rule routing.Rule, event rows.Event, at 
 		s.at(until)
 		return
 	}
-	d := due{alert: a, event: event, since: at}
+	d := due{alert: a, event: event, since: at, lost: s.told[s.c.ID][a.ID].State == rows.Lost}
 	for _, n := range notes {
 		if n.ID != "" {
 			d.notes = append(d.notes, n.ID)
@@ -370,15 +371,16 @@ func (p *pass) gather(ctx context.Context, c rows.Channel, all []due) error {
 		p.at(at)
 		return nil
 	}
-	for _, event := range []rows.Event{rows.Opened, rows.Recovered, rows.Reminded} {
+	for _, kind := range []due{{event: rows.Opened}, {event: rows.Recovered}, {event: rows.Reminded},
+		{event: rows.Opened, lost: true}} { // by itself, since it may be given up again
 		var list []due
 		for _, d := range all {
-			if d.event == event {
+			if d.event == kind.event && d.lost == kind.lost {
 				list = append(list, d)
 			}
 		}
 		if len(list) > 0 {
-			return p.put(ctx, c, event, list) // the rest is gathered when this one is told
+			return p.put(ctx, c, kind.event, list) // the rest is gathered when this one is told
 		}
 	}
 	return nil

@@ -30,6 +30,8 @@ type Timing struct {
 	Gap    time.Duration // between two looks, however much happens
 	Tick   time.Duration // between two looks, however little happens
 	Limit  time.Duration // of one try
+	First  time.Duration // after the first try that failed; see Wait
+	Last   time.Duration // between two tries at most, unless the other side asks for more
 	Day    time.Duration // after which a message is given up
 	Refuse time.Duration // after which one is given up that the other side would refuse again
 	Keep   time.Duration // for which messages and their tries are kept
@@ -38,7 +40,8 @@ type Timing struct {
 
 // DefaultTiming is what runs unless a test says otherwise.
 func DefaultTiming() Timing {
-	return Timing{Gather: 30 * time.Second, Gap: time.Second, Tick: 10 * time.Second, Limit: channels.Limit, Day: 24 * time.Hour, Refuse: time.Hour,
+	return Timing{Gather: 30 * time.Second, Gap: time.Second, Tick: 10 * time.Second, Limit: channels.Limit,
+		First: 5 * time.Second, Last: 30 * time.Minute, Day: 24 * time.Hour, Refuse: time.Hour,
 		Keep: 30 * 24 * time.Hour, Prune: time.Hour}
 }
 
@@ -278,9 +281,9 @@ func (q *Queue) send(ctx context.Context, channel string) error {
 		}
 		done := q.now()
 		m.Answer, m.Version = a.Text, version
-		m, lost := q.judged(m, a, version, done)
+		m = q.judged(m, a, done)
 		t := rows.Try{At: begun.UnixMilli(), TookMS: max(done.Sub(begun).Milliseconds(), 0), OK: a.OK, Answer: a.Text}
-		if err := q.Store.Channels().Tried(context.WithoutCancel(ctx), m, t, lost); err != nil {
+		if err := q.Store.Channels().Tried(context.WithoutCancel(ctx), m, t); err != nil {
 			return err
 		}
 		if m.State == rows.GivenUp {
@@ -305,42 +308,38 @@ func (q *Queue) try(ctx context.Context, m rows.Message) channels.Answer {
 	return q.Send(ctx, m.Channel, said)
 }
 
-// judged is a message after a try. lost is what is kept with alerts that the channel does
-// not learn of because it was given up.
-func (q *Queue) judged(m rows.Message, a channels.Answer, version int64, now time.Time) (after rows.Message, lost int64) {
+// judged is a message after a try.
+func (q *Queue) judged(m rows.Message, a channels.Answer, now time.Time) rows.Message {
 	at := now.UnixMilli()
 	if a.OK {
 		m.State, m.EndedAt, m.NextAt = rows.Sent, at, at
-		return m, 0
+		return m
 	}
-	wait := max(Wait(m.Tries+1), min(time.Duration(max(a.After, 0))*time.Millisecond, longest))
+	t := q.timing()
+	wait := max(t.Wait(m.Tries+1), min(time.Duration(max(a.After, 0))*time.Millisecond, longest))
 	m.NextAt = now.Add(wait).UnixMilli()
-	limit := q.timing().Day
+	limit := t.Day
 	if a.Hopeless {
-		limit = q.timing().Refuse
+		limit = t.Refuse
 	}
-	if m.NextAt-m.CreatedAt <= limit.Milliseconds() {
-		return m, 0
+	if m.NextAt-m.CreatedAt > limit.Milliseconds() {
+		m.State, m.EndedAt = rows.GivenUp, at
 	}
-	m.State, m.EndedAt, lost = rows.GivenUp, at, version
-	if a.Hopeless {
-		lost = -version
-	}
-	return m, lost
+	return m
 }
 
 // Wait is how long to wait after so many tries failed: 5, 15 and 45 seconds, then twice as
 // long each time, at most half an hour.
-func Wait(tries int64) time.Duration {
-	first := []time.Duration{5 * time.Second, 15 * time.Second, 45 * time.Second}
-	if tries <= int64(len(first)) {
-		return first[max(tries, 1)-1]
+func (t Timing) Wait(tries int64) time.Duration {
+	switch {
+	case tries <= 1:
+		return t.First
+	case tries == 2:
+		return 3 * t.First
 	}
-	wait := first[2]
-	for range tries - int64(len(first)) {
-		if wait *= 2; wait > 30*time.Minute {
-			return 30 * time.Minute
-		}
+	wait := 9 * t.First
+	for n := int64(3); n < tries && wait < t.Last; n++ {
+		wait *= 2
 	}
-	return wait
+	return min(wait, t.Last)
 }
