@@ -17,6 +17,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/agent/process"
 	"github.com/restic-manager/restic-manager/e2e/resticrepo"
+	e2e "github.com/restic-manager/restic-manager/e2e/world"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -28,12 +29,7 @@ func serveVault(t *testing.T) (url, dir string) {
 	if err := resticrepo.Make(dir, vaultPassword); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
+	address := e2e.FreeAddress(t)
 	server := exec.Command("rclone", "serve", "restic", "--addr", address, dir)
 	server.Env = append(process.Inherited(), "RCLONE_CONFIG="+filepath.Join(t.TempDir(), "none"))
 	if err := server.Start(); err != nil {

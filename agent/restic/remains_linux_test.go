@@ -1,6 +1,7 @@
 package restic
 
 import (
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -10,18 +11,14 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/agent/process"
+	e2e "github.com/restic-manager/restic-manager/e2e/world"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
 // serve has rclone serve a directory to restic, and returns the address.
 func serve(t *testing.T, dir string, flags ...string) topics.Secret {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	listener.Close()
+	address := e2e.FreeAddress(t)
 	server := exec.Command("rclone", append([]string{"serve", "restic", "--addr", address, "--user", "attic", "--pass", restPassword,
 		dir}, flags...)...)
 	server.Env = append(process.Inherited(), "RCLONE_CONFIG=/dev/null")
@@ -62,50 +59,55 @@ func TestWhatAnInitThatWasCutShortLeaves(t *testing.T) {
 		settled time.Duration
 		cause   topics.Cause
 		says    string
+		begun   func(t *testing.T, dir string) // what happens while it waits, nil for nothing
 	}{
-		{"nothing was there", false, nil, func(*testing.T, string) {}, time.Hour, topics.CauseNone, "there is no repository yet"},
-		{"a key at a path", false, nil, cut, time.Second, topics.CauseNone, "removing a key"},
-		{"a key on a server", true, nil, cut, time.Second, topics.CauseNone, "removing a key"},
+		{"nothing was there", false, nil, func(*testing.T, string) {}, time.Hour, topics.CauseNone, "there is no repository yet", nil},
+		{"a key at a path", false, nil, cut, time.Second, topics.CauseNone, "removing a key", nil},
+		{"a key on a server", true, nil, cut, time.Second, topics.CauseNone, "removing a key", nil},
 		{"a key on a server that removes nothing", true, []string{"--append-only"}, cut, time.Second, topics.CauseDamaged,
-			"Remove the folder keys"},
-		{"somebody else goes on with it", true, nil, func(t *testing.T, dir string) {
-			cut(t, dir)
+			"Remove the folder keys", nil},
+		{"somebody else goes on with it", true, nil, cut, time.Second, topics.CauseNone, "looking again", func(t *testing.T, dir string) {
 			made := t.TempDir()
 			w := newWorld(t)
 			if out, err := w.plain("-r", made, "init").CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
-			go func() {
-				<-time.After(time.Second)
-				_ = os.RemoveAll(filepath.Join(dir, keysFolder)) // the test fails if it did not
-				_ = os.CopyFS(dir, os.DirFS(made))
-			}()
-		}, 4 * time.Second, topics.CauseNone, "looking again"},
+			if err := errors.Join(os.RemoveAll(filepath.Join(dir, keysFolder)), os.CopyFS(dir, os.DirFS(made))); err != nil {
+				t.Fatal(err)
+			}
+		}},
 		{"another key comes meanwhile", false, nil, func(t *testing.T, dir string) {
 			cut(t, dir)
-			go func() {
-				<-time.After(time.Second)
-				_ = os.WriteFile(filepath.Join(dir, keysFolder, strings.Repeat("a", 64)), nil, 0o600)
-			}()
-		}, 4 * time.Second, topics.CauseUnmade, "somebody else is making"},
+			keys, _ := filepath.Glob(filepath.Join(dir, keysFolder, "*")) // the pattern is well formed
+			soon := time.Now().Add(time.Hour)                             // they are new for as long as this takes
+			for _, key := range keys {
+				if err := os.Chtimes(key, soon, soon); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}, time.Second, topics.CauseUnmade, "somebody else is making", func(t *testing.T, dir string) {
+			if err := os.WriteFile(filepath.Join(dir, keysFolder, strings.Repeat("a", 64)), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}},
 		{"a config file was lost", true, nil, func(t *testing.T, dir string) {
 			cut(t, dir)
 			if err := os.WriteFile(filepath.Join(dir, "snapshots", strings.Repeat("b", 64)), []byte("x"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}, time.Second, topics.CauseDamaged, "would bury it"},
+		}, time.Second, topics.CauseDamaged, "would bury it", nil},
 		{"somebody keeps other keys there", false, nil, func(t *testing.T, dir string) {
 			cut(t, dir)
 			if err := os.WriteFile(filepath.Join(dir, keysFolder, "id_ed25519"), []byte("x"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}, time.Second, topics.CauseUsage, "is no key of a repository"},
+		}, time.Second, topics.CauseUsage, "is no key of a repository", nil},
 		{"the server keeps something else there", true, nil, func(t *testing.T, dir string) {
 			cut(t, dir)
 			if err := os.WriteFile(filepath.Join(dir, keysFolder, strings.Repeat("c", 64)), []byte("x"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}, time.Second, topics.CauseUsage, "is no key of a repository"},
+		}, time.Second, topics.CauseUsage, "is no key of a repository", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -117,6 +119,13 @@ func TestWhatAnInitThatWasCutShortLeaves(t *testing.T) {
 				w.repo.URL, w.repo.Env = serve(t, served, c.flags...)+"attic/", login
 			}
 			c.spoil(t, dir)
+			if c.begun != nil {
+				w.sink.onLine = func(line string) {
+					if strings.Contains(line, "looking again") { // and only then does it wait
+						c.begun(t, dir)
+					}
+				}
+			}
 			e := w.b.Ensure(t.Context(), w.place, w.repo, may, w.sink)
 			state := topics.Succeeded
 			if c.cause != topics.CauseNone {

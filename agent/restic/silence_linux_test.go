@@ -93,7 +93,7 @@ func TestAnEndOfSilenceSaysWhatWasSeenLast(t *testing.T) {
 			echo "{\"message_type\":\"status\",\"seconds_elapsed\":$i,\"files_done\":3,\"total_files\":9}"
 			read -t 1 -u 3
 		done' `)
-	w.b.Timing.Silence = 3 * time.Second
+	w.b.Timing.Silence = 6 * time.Second
 	e := w.backup()
 	w.want(e, topics.Failed, topics.CauseStalled)
 	if !strings.Contains(e.Message, "3 of 9 files") {
@@ -103,16 +103,17 @@ func TestAnEndOfSilenceSaysWhatWasSeenLast(t *testing.T) {
 
 func TestAResticThatWorksIsNotEnded(t *testing.T) {
 	for _, c := range []struct{ what, script string }{
-		{"processor time alone", `end=$(($(date +%s)+4))
+		{"processor time alone", `end=$(($(date +%s)+6))
 			while [ $(date +%s) -lt $end ]; do i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; done`},
-		{"a child that works", `timeout 4 dd if=/dev/zero of=/dev/null bs=4k 2>/dev/null`},
-		{"children that come and go", `for i in $(seq 40); do dd if=/dev/zero of=/dev/null bs=4k count=500 2>/dev/null; sleep 0.1; done`},
-		{"a line now and then", `for i in 1 2 3 4; do echo line $i; sleep 1; done`},
-		{"a file now and then", `for i in 1 2 3 4; do echo '{"message_type":"status","files_done":'$i',"total_files":9}'; sleep 1; done`},
+		{"a child that works", `timeout 6 dd if=/dev/zero of=/dev/null bs=4k 2>/dev/null`},
+		{"children that come and go", `for i in $(seq 60); do dd if=/dev/zero of=/dev/null bs=4k count=500 2>/dev/null; sleep 0.1; done`},
+		{"a line now and then", `for i in 1 2 3 4 5 6; do echo line $i; sleep 1; done`},
+		{"a file now and then", `for i in 1 2 3 4 5 6; do echo '{"message_type":"status","files_done":'$i',"total_files":9}'; sleep 1; done`},
 	} {
 		t.Run(c.what, func(t *testing.T) {
+			t.Parallel()
 			w := standIn(t, c.script+"\nexit 1\n")
-			w.b.Timing.Silence = 2 * time.Second
+			w.b.Timing.Silence = 4 * time.Second
 			w.want(w.backup(), topics.Failed, topics.CauseUnknown)
 		})
 	}
@@ -136,7 +137,7 @@ func TestASlowServerIsNotTakenForASilentOne(t *testing.T) {
 				defer c.Close()
 				const answer = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 				for i := range answer {
-					time.Sleep(60 * time.Millisecond)
+					time.Sleep(90 * time.Millisecond)
 					if _, err := fmt.Fprint(c, answer[i:i+1]); err != nil {
 						return
 					}
@@ -146,17 +147,17 @@ func TestASlowServerIsNotTakenForASilentOne(t *testing.T) {
 	}()
 	w := newWorld(t)
 	w.repo.URL = topics.Secret("rest:http://" + l.Addr().String() + "/r/")
-	w.b.Timing = Timing{Silence: 2 * time.Second, Open: time.Minute}
+	w.b.Timing = Timing{Silence: 4 * time.Second, Open: time.Minute}
 	begun := time.Now()
 	w.want(w.b.Exists(t.Context(), w.place, w.repo, w.sink), topics.Failed, topics.CauseNoRepository)
-	if took := time.Since(begun); took < 3*time.Second {
+	if took := time.Since(begun); took < 5*time.Second {
 		t.Errorf("it took %v, which proves nothing", took)
 	}
 }
 
 // TestWhatIsNeverEndedIsTold: a prune that hangs goes on, and whoever listens is told.
 func TestWhatIsNeverEndedIsTold(t *testing.T) {
-	w := standIn(t, "echo 1 pack; sleep 4; exit 1")
+	w := standIn(t, "echo 1 pack; sleep 8; exit 1")
 	var mu sync.Mutex
 	var told []Quiet
 	w.b.Timing.Silence = time.Second
@@ -178,7 +179,7 @@ func TestTheWholeFamilyIsMeasured(t *testing.T) {
 	var last process.Usage
 	x := process.Run(t.Context(), process.Spec{
 		Path: "/bin/sh", Args: []string{"-c",
-			`setsid dd if=/dev/zero of=/dev/null bs=1M count=300 2>/dev/null; head -c 1000000 /dev/zero; sleep 1`},
+			`setsid dd if=/dev/zero of=/dev/null bs=1M count=300 2>/dev/null; head -c 1000000 /dev/zero; sleep 3`},
 		Env: process.Inherited(), Dir: t.TempDir(), Stdout: &bounded{}, Stderr: &bounded{}, CancelGrace: time.Second, PipeGrace: time.Second,
 		Every: 100 * time.Millisecond,
 		Used:  func(u process.Usage) { mu.Lock(); last = u; mu.Unlock() },
