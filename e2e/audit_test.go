@@ -257,7 +257,7 @@ func TestKeysOnTheCommandLine(t *testing.T) {
 	if r := run(nil, "key", "rotate"); r.code != 1 || !strings.Contains(r.errs, "another control plane runs") {
 		t.Errorf("beside a control plane: exit status %d: %s", r.code, r.errs)
 	}
-	p.MustStop(10 * time.Second)
+	p.MustStop(time.Minute)
 	for _, point := range []string{"rotate-admitted", "rotate-in-place", "rotate-row:2", ""} {
 		r := run([]string{"RESTIC_MANAGER_FAILPOINT=" + point}, "key", "rotate")
 		if want := map[bool]int{true: 0, false: -1}[point == ""]; r.code != want {

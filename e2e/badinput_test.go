@@ -179,16 +179,16 @@ func TestStrangersOnTheAgentsPortAreClosedSoonAndDisturbNobody(t *testing.T) {
 			began := time.Now()
 			conn, err := c.dial()
 			if err != nil {
-				if took := time.Since(began); took > 8*time.Second {
+				if took := time.Since(began); took > 30*time.Second {
 					t.Errorf("%s: refused after %v", name, took)
 				}
 				return
 			}
 			defer conn.Close()
-			_ = conn.SetDeadline(began.Add(15 * time.Second))
+			_ = conn.SetDeadline(began.Add(time.Minute))
 			_, _ = conn.Write(c.say) // it may be closed by now
 			n, err := io.Copy(io.Discard, conn)
-			if took := time.Since(began); took > 8*time.Second {
+			if took := time.Since(began); took > 30*time.Second {
 				t.Errorf("%s: closed after %v (%v), want 3.5 s on a machine that does nothing else", name, took, err)
 			}
 			if n > 1024 {

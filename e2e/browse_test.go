@@ -292,7 +292,7 @@ func TestWhoClosesTheTabEndsRestic(t *testing.T) {
 		})
 		took := time.Since(began)
 		t.Logf("%s: restic ended after %v", c.what, took.Round(time.Millisecond))
-		if took > 5*time.Second { // a second on a machine that does nothing else; a question's own end is at 30
+		if took > 20*time.Second { // a second on a machine that does nothing else; a question's own end is at 30
 			t.Errorf("%s: restic ended only after %v", c.what, took)
 		}
 		leave()

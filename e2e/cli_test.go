@@ -134,6 +134,6 @@ func TestAControlPlaneTakesItsSettingsFromEnvironmentOrFile(t *testing.T) {
 				t.Errorf("with settings from %s: %s", c.how, r.Status)
 			}
 		}
-		p.MustStop(10 * time.Second)
+		p.MustStop(time.Minute)
 	}
 }

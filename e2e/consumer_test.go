@@ -85,7 +85,7 @@ func TestAConsumerSeesABackupGoBy(t *testing.T) {
 	}
 	attic.MustStop()
 	awaitSaid(t, late, host+"/availability", "offline")
-	w.plane.MustStop(10 * time.Second)
+	w.plane.MustStop(time.Minute)
 	awaitSaid(t, late, "pub/plane/availability", "offline")
 	w.StartPlane()
 	awaitSaid(t, late, "pub/fleet/state", `"hosts":1`)

@@ -463,5 +463,5 @@ func TestWhatAHostSaysIsOnlyText(t *testing.T) {
 	if m := raw.FindString(w.plane.Errs.String()); m != "" {
 		t.Errorf("the log of the control plane has %q", m)
 	}
-	w.plane.MustStop(10 * time.Second)
+	w.plane.MustStop(time.Minute)
 }

@@ -139,7 +139,7 @@ func TestAControlPlaneStopsWhileEverybodyListens(t *testing.T) {
 	for _, s := range []*Stream{fleet, host, job} {
 		s.AwaitSomething()
 	}
-	if took := w.plane.MustStop(10 * time.Second); took > 8*time.Second {
+	if took := w.plane.MustStop(time.Minute); took > 30*time.Second {
 		t.Errorf("it took %v to stop", took)
 	}
 	for _, s := range []*Stream{fleet, host, job} {
@@ -261,7 +261,7 @@ func TestAJobWaitsForItsHost(t *testing.T) {
 	if again := attic.Backup("all"); again != id {
 		t.Errorf("asking twice made jobs %s and %s, want one that waits", id, again)
 	}
-	w.plane.MustStop(10 * time.Second) // it waits in the database, not in memory
+	w.plane.MustStop(time.Minute) // it waits in the database, not in memory
 	w.StartPlane()
 	if j := w.Job(id); j.State != "queued" {
 		t.Errorf("the job is %s, want queued", j.State)

@@ -118,7 +118,7 @@ func (w *World) MustStopCleanly() {
 		}
 	}
 	if w.plane.Running() {
-		w.plane.MustStop(10 * time.Second)
+		w.plane.MustStop(time.Minute)
 	}
 	if left := resticsBelow(w.Dir); len(left) > 0 {
 		w.t.Errorf("restic is left behind: processes %v", left)
@@ -270,7 +270,7 @@ func (w *World) Job(id string) (j Job) {
 // in another.
 func (w *World) AwaitState(id, state string) (j Job) {
 	w.t.Helper()
-	world.AwaitWithin(w.t, 2*time.Minute, "job "+id+" to be "+state, func() error {
+	world.AwaitWithin(w.t, 3*time.Minute, "job "+id+" to be "+state, func() error {
 		j = w.Job(id)
 		switch {
 		case j.State == state:
@@ -467,7 +467,7 @@ func (a *Agent) Kill9() {
 // MustStop stops the agent and insists on exit status 0.
 func (a *Agent) MustStop() {
 	a.w.t.Helper()
-	a.process.MustStop(60 * time.Second)
+	a.process.MustStop(time.Minute)
 }
 
 // Write puts a file below Home.

@@ -144,7 +144,7 @@ func TestAWatcherHearsOfACancelOnTheCommandLine(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("the watcher hears nothing of an engine that has %s", before)
 		}
 	}

@@ -65,7 +65,7 @@ func (e *ear) about(part string) []message {
 
 func await(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline, again := time.NewTimer(20*time.Second), time.NewTicker(time.Millisecond)
+	deadline, again := time.NewTimer(time.Minute), time.NewTicker(time.Millisecond)
 	defer deadline.Stop()
 	defer again.Stop()
 	for !holds() {

@@ -46,7 +46,7 @@ func TestWhatIsWithdrawnIsMarkedSoon(t *testing.T) {
 	if _, err := s.RemoveAPIToken(t.Context(), "test", token.ID); err != nil {
 		t.Fatal(err)
 	}
-	limit, tick := time.After(20*time.Second), time.NewTicker(5*time.Millisecond)
+	limit, tick := time.After(time.Minute), time.NewTicker(5*time.Millisecond)
 	defer tick.Stop()
 	var err error
 	for err == nil && read() == first {

@@ -453,7 +453,7 @@ func TestOneFloodHoldsUpNobody(t *testing.T) {
 	said := o.flooded(func() { events, reads, clicks = o.measured(lasts) })
 	t.Logf("p99 without and with a flood of %d messages: event %v and %v, page %v and %v, click %v and %v", said, event.p99(),
 		events.p99(), read.p99(), reads.p99(), click.p99(), clicks.p99())
-	if usual := max(events.median(), reads.median(), clicks.median()); usual > time.Second {
+	if usual := max(events.median(), reads.median(), clicks.median()); usual > 10*time.Second {
 		t.Errorf("somebody usually waited %v", usual)
 	}
 	asides := map[string]uint64{}

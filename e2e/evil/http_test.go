@@ -230,7 +230,7 @@ func TestWhoIsSlowIsLetGo(t *testing.T) {
 	for what, says := range slow {
 		c := e2e.Must(net.Dial("tcp", addr))
 		defer c.Close()
-		_ = c.SetDeadline(began.Add(30 * time.Second))
+		_ = c.SetDeadline(began.Add(2 * time.Minute))
 		e2e.Must(io.WriteString(c, says))
 		open[what] = c
 	}
@@ -253,14 +253,14 @@ func TestWhoIsSlowIsLetGo(t *testing.T) {
 		select {
 		case what := <-ended:
 			left--
-			if took := time.Since(began); took > 15*time.Second {
+			if took := time.Since(began); took > time.Minute {
 				t.Errorf("who %s is let go after %v", what, took)
 			}
 		case <-drip.C:
 			_, _ = io.WriteString(open["headers, one at a time"], "X-Drip: "+strconv.Itoa(len(ended))+"\r\n") // until it is closed
 			asked := time.Now()
 			got, _ := spoken(t, addr, "GET /api/hosts HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"+auth+"\r\n")
-			if took := time.Since(asked); got[0] != 200 || took > 5*time.Second {
+			if took := time.Since(asked); got[0] != 200 || took > 20*time.Second {
 				t.Errorf("meanwhile others are answered %v after %v", got, took)
 			}
 		}

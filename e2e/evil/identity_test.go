@@ -236,7 +236,7 @@ func TestACrashInTheMiddleOfARenewalLosesNobody(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			data, state := filepath.Join(dir, "data"), filepath.Join(dir, "state")
-			port := freePort(t)
+			port := e2e.FreeAddress(t)
 			s := e2e.Must(store.Open(t.Context(), data, ""))
 			defer s.Close()
 			desk := &enroll.Desk{Store: s, CA: e2e.Must(enroll.OpenCA(t.Context(), s, time.Now))}
@@ -288,12 +288,6 @@ func reach(address string) error {
 		c.Close()
 	}
 	return err
-}
-
-func freePort(t *testing.T) string {
-	ln := e2e.Must(net.Listen("tcp", "127.0.0.1:0"))
-	defer ln.Close()
-	return ln.Addr().String()
 }
 
 // spawn starts one of the roles, to die at a failpoint unless that is "". The

@@ -229,7 +229,7 @@ func TestAChangeOfTheIdentityIsInterrupted(t *testing.T) {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			data, state, port := filepath.Join(dir, "data"), filepath.Join(dir, "state"), freePort(t)
+			data, state, port := filepath.Join(dir, "data"), filepath.Join(dir, "state"), e2e.FreeAddress(t)
 			s := e2e.Must(store.Open(t.Context(), data, ""))
 			defer s.Close()
 			_ = e2e.Must(enroll.OpenSealKey(t.Context(), s))

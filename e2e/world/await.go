@@ -8,14 +8,16 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
+	"sync"
 	"testing"
 	"time"
 )
 
-// Await tries for a minute until an attempt works, and fails with the last reason.
+// Await tries for two minutes until an attempt works, and fails with the last reason.
 func Await(t testing.TB, what string, attempt func() error) {
 	t.Helper()
-	AwaitWithin(t, time.Minute, what, attempt)
+	AwaitWithin(t, 2*time.Minute, what, attempt)
 }
 
 // AwaitWithin is Await with another deadline.
@@ -52,10 +54,18 @@ func Stop(err error) error { return stopError{err} }
 
 // FreeAddress is a port nobody listens on, and none that the kernel hands out
 // for outgoing connections: it stays free while the control plane is away.
+// Nobody is given it twice in this process, and it is none that other processes of tests
+// like to take.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
-	for range 200 {
-		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(20000)))
+	const first, all, own = 12000, 20000, 1000
+	from := first + os.Getpid()%(all/own)*own
+	for try := range 400 {
+		port := from + rand.IntN(own)
+		if try > 300 { // most of them are taken
+			port = first + rand.IntN(all)
+		}
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			continue
 		}
@@ -63,11 +73,16 @@ func FreeAddress(t testing.TB) string {
 		if err := ln.Close(); err != nil {
 			t.Fatal(err)
 		}
-		return address
+		if _, twice := given.LoadOrStore(address, true); !twice {
+			return address
+		}
 	}
 	t.Fatal("no free port found")
 	return ""
 }
+
+// given are the addresses that FreeAddress has returned.
+var given sync.Map
 
 // Reset closes a connection so that the other side takes it for broken.
 func Reset(c net.Conn) {

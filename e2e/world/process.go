@@ -30,7 +30,7 @@ type Process struct {
 // that it reports fails the test.
 func Start(t testing.TB, name string, cmd *exec.Cmd) *Process {
 	t.Helper()
-	p := &Process{t: t, Name: name, Cmd: cmd, Out: &Text{}, Errs: &Text{}, Patience: time.Minute, exited: make(chan struct{})}
+	p := &Process{t: t, Name: name, Cmd: cmd, Out: &Text{}, Errs: &Text{}, Patience: 2 * time.Minute, exited: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p.Out, p.Errs
 	cmd.WaitDelay = 10 * time.Second
 	if err := cmd.Start(); err != nil {
