@@ -135,8 +135,9 @@ func (h *hook) admit(c *conn, cl *mqtt.Client, pk packets.Packet) *refusal {
 // enter decides whose connection this is. The caller holds tables.
 func (h *hook) enter(c *conn, cl *mqtt.Client, version byte, granted *rights) *refusal {
 	b := h.broker
+	var rival *conn // its own from before, which ends when it is let in
 	if other, ok := b.server.Clients.Get(cl.ID); ok {
-		if rival := connOf(other); rival == nil || rival.rights.Name != granted.Name { // nil is the broker's own
+		if rival = connOf(other); rival == nil || rival.rights.Name != granted.Name { // nil is the broker's own
 			return refuse(badClientID, 0x85, "client id is in use under another name")
 		}
 	}
@@ -149,7 +150,12 @@ func (h *hook) enter(c *conn, cl *mqtt.Client, version byte, granted *rights) *r
 	if slices.Contains(c.kicked, granted.Name) {
 		return refuse(notAuthorised, 0x87, "rights were withdrawn meanwhile")
 	}
-	if !c.place.Prove() {
+	if oldest := b.oldest(granted.Name); rival == nil && oldest != nil {
+		rival = oldest
+	}
+	// Who comes again after its connection was cut does not stand in its own way, when
+	// there are as many as there may be.
+	if !c.place.Prove() && (rival == nil || !c.place.Succeed(rival.place) && !c.place.Prove()) {
 		return refuse(unavailable, 0x97, "there are as many clients as there may be")
 	}
 	b.crowded(granted.Name)
@@ -167,17 +173,26 @@ func (h *hook) enter(c *conn, cl *mqtt.Client, version byte, granted *rights) *r
 	return nil
 }
 
-// crowded makes room for one more connection under a name. The caller holds mu.
-func (b *Broker) crowded(name string) {
+// oldest is the connection that ends if there is one more under its name, nil if none
+// does. The caller holds mu.
+func (b *Broker) oldest(name string) (oldest *conn) {
 	most := b.cfg.Limits.PerName
 	if most == 0 || len(b.names[name]) < most {
-		return
+		return nil
 	}
-	var oldest *conn
 	for c := range b.names[name] {
 		if oldest == nil || c.since.Before(oldest.since) {
 			oldest = c
 		}
+	}
+	return oldest
+}
+
+// crowded makes room for one more connection under a name. The caller holds mu.
+func (b *Broker) crowded(name string) {
+	oldest := b.oldest(name)
+	if oldest == nil {
+		return
 	}
 	b.cfg.Log.Warn("too many connections under one name; the oldest is closed", "name", name, "client", oldest.id)
 	b.unname(oldest)

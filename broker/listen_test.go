@@ -283,6 +283,38 @@ func TestOneNameCannotTakeEveryPlace(t *testing.T) {
 	w.awaitConnected(2)
 }
 
+// TestWhoComesAgainTakesItsOwnPlace: where there are as many clients as there may be, one
+// whose connection was cut, which the broker has not noticed yet, is let in; nobody else is.
+func TestWhoComesAgainTakesItsOwnPlace(t *testing.T) {
+	limits := quick()
+	limits.PerName, limits.Connections = 2, 2
+	w := start(t, Config{Limits: limits}, nil, nil)
+	w.join(hello{id: "cellar_1"})
+	before := w.join(hello{id: "attic_1"})
+	for range 20 {
+		again := w.join(hello{id: "attic_1"})
+		before.expectClosed()
+		before = again
+	}
+	w.awaitConnected(2)
+	for _, id := range []string{"barn_1", "attic_2"} {
+		full := w.dial()
+		full.send(hello{id: id}.packet())
+		if kind, body, err := full.next(); err != nil || kind != 0x20 || len(body) != 2 || body[1] != 3 {
+			t.Errorf("%s was answered %#x %x, %v; want return code 3", id, kind, body, err)
+		}
+	}
+	before.send(ping)
+	before.expect(0xd0)
+
+	limits.PerName, limits.Connections = 1, 1
+	w = start(t, Config{Limits: limits}, nil, nil)
+	before = w.join(hello{id: "attic_1"})
+	w.join(hello{id: "attic_2"}) // one too many of that name: the other one goes
+	before.expectClosed()
+	w.awaitConnected(1)
+}
+
 // TestAProxySaysForWhomItConnects has four clients come by one address.
 func TestAProxySaysForWhomItConnects(t *testing.T) {
 	limits := quick()

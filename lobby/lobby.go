@@ -171,6 +171,20 @@ func (p *Place) Prove() bool {
 	return true
 }
 
+// Succeed is Prove for whoever comes in the place of another that is about to be closed:
+// there is room if that one has any. It answers false if it has none, any more.
+func (p *Place) Succeed(other *Place) bool {
+	l := p.lobby
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p.element == nil || other.lobby != l || !other.proven {
+		return false
+	}
+	l.remove(p)
+	p.proven, other.proven = true, false
+	return true
+}
+
 // Leave gives a place back; further calls do nothing.
 func (p *Place) Leave() {
 	l := p.lobby
