@@ -19,11 +19,10 @@ var ofGroups = []Condition{
 		Title: "backups fail",
 		When: "The last backup of a source group failed, was interrupted or was given up, and is not tried again by itself: its schedule's " +
 			"retries are used up, or there are none.",
-		Cause: "{why}",
-		Do:    "Read in the job what was in the way, mend it, and back up again.",
-		Ends:  "A backup of the group succeeds, or makes a snapshot with warnings.",
-		Explained: []Name{RepositoryMissing, RepositoryUnreadable, RepositoryUnreachable, RepositoryLocked, RepositoryFull, HostDisk,
-			Twins},
+		Cause:     "{why}",
+		Do:        "Read in the job what was in the way, mend it, and back up again.",
+		Ends:      "A backup of the group succeeds, or makes a snapshot with warnings.",
+		Explained: []Name{RepositoryMissing, RepositoryUnreadable, RepositoryUnreachable, RepositoryFull, Twins},
 	},
 	{
 		Name: BackupWarnings, On: alerts.OnGroup, Severity: alerts.Warning, Measure: Times, Default: 3,

@@ -10,7 +10,7 @@ var ofHosts = []Condition{
 		Cause:     "{why}",
 		Do:        "Start a drill on the host's page, and see there why the planned ones did not run.",
 		Ends:      "Every source group of the host is proven, or its drills are switched off.",
-		Explained: []Name{DrillFailed, HostOffline, Twins},
+		Explained: []Name{HostOffline, Twins},
 	},
 	{
 		Name: RestoreFailures, On: alerts.OnHost, Severity: alerts.Warning,
@@ -51,7 +51,7 @@ var ofHosts = []Condition{
 	{
 		Name: AgentTooOld, On: alerts.OnHost, Severity: alerts.Warning,
 		Title: "its agent is too old",
-		When:  "The agent of a host is so old that it cannot do what is asked of it: run its schedules by itself, or make repositories safely.",
+		When:  "The agent of a host is so old that it cannot run its schedules by itself, or a part of them.",
 		Cause: "{why}",
 		Do:    "Update restic-manager-agent on the host.",
 		Ends:  "A newer agent connects.",

@@ -77,10 +77,9 @@ var ofRepositories = []Condition{
 		Title: "grows faster than usual",
 		When: "On the last day it grew {limit} times or more as much as on its days usually, outside of how much they differ. There are at " +
 			"least 8 such days.",
-		Cause:     "It grew by {is}, where {usual} was usual on the last {n} days.",
-		Do:        "See on the repository's page which host added that. If it is as it should be, end this alert.",
-		Ends:      "A day on which it grows as usual.",
-		Explained: []Name{ChangeAnomaly},
+		Cause: "It grew by {is}, where {usual} was usual on the last {n} days.",
+		Do:    "See on the repository's page which host added that. If it is as it should be, end this alert.",
+		Ends:  "A day on which it grows as usual.",
 	},
 	{
 		Name: ForeignSnapshots, On: alerts.OnRepository, Severity: alerts.Warning,
