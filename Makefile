@@ -20,6 +20,7 @@ RACE := -race -gcflags=modernc.org/...=-race=false
 TESTS = \
 	'race: CGO_ENABLED=1 go test -json $(RACE) -parallel 4 $(TESTFLAGS) ./e2e ./controlplane/web ./e2e/... ./agent/... ./...' \
 	'no race: bad=0; go test -json $(TESTFLAGS) ./protocol || bad=1; \
+		go test -json $(TESTFLAGS) -run "TestAYear|TestTheYear" ./controlplane/alerts || bad=1; \
 		go test -json $(TESTFLAGS) -run "TestWhateverRestic|TestAFaultStorm" ./e2e/fault || bad=1; exit $$bad'
 
 # What needs neither restic nor a browser, with fewer rounds of what is tried at

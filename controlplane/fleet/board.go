@@ -99,6 +99,15 @@ type ended struct {
 	added  uint64
 }
 
+// BackAt is when the host was last heard of again after some minutes of silence, in Unix
+// milliseconds; 0 is not since the control plane was started.
+func (e *Entry) BackAt() int64 {
+	if e.back.IsZero() {
+		return 0
+	}
+	return e.back.UnixMilli()
+}
+
 // Busy is the job that has been at work the longest; else one that was sent, or that
 // waits longest; nil if there is none.
 func (e *Entry) Busy() (busy *store.Job) {

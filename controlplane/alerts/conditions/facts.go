@@ -37,6 +37,7 @@ type Host struct {
 	// yet: the control plane has just started.
 	Offline, Unknown bool
 	SeenAt           int64 // when it was last heard of
+	BackAt           int64 // when it last came back from having been offline
 	Intermittent     bool  // it comes and goes, as laptops do
 	OverdueDays      int64 // the limit in days that somebody set; 0 is none
 

@@ -41,7 +41,7 @@ var ofGroups = []Condition{
 		Cause: "{why}",
 		Do:    "See that the host runs and its agent is connected, and that a schedule is on. Then back up now.",
 		Ends:  "A good backup of the group is made.",
-		Explained: []Name{BackupFailed, SnapshotsLost, RepositoryMissing, RepositoryUnreadable, RepositoryUnreachable, RepositoryFull,
+		Explained: []Name{BackupFailed, SourceEmpty, SnapshotsLost, RepositoryMissing, RepositoryUnreadable, RepositoryUnreachable, RepositoryFull,
 			Twins},
 	},
 	{

@@ -16,6 +16,10 @@ import (
 // than all retries of a slot take while its host is there.
 const retries = 6 * time.Hour
 
+// catchUp is for how long a host that is back may take to make up for the slots that it
+// missed, as long as a slot may be late.
+const catchUp = time.Hour
+
 // unusual is for how long somebody is told of a backup that changed far too much: nothing
 // that comes later says that it was meant.
 const unusual = 7 * 24 * time.Hour
@@ -118,6 +122,10 @@ func (j *judging) promised(s subject, h *Host, g *Group) {
 	late, is := g.has(protection.Late, "")
 	if over, so := g.has(protection.Overdue, ""); so && !is && over.Cause != protection.CauseOverLimit && over.Cause != protection.CauseReplaced {
 		late, is = over, true // its slots were missed all the more
+	}
+	// What a host missed while it was away it begins by itself when it is back.
+	if back := j.believed(h.BackAt); is && back > 0 && !j.past(back+catchUp.Milliseconds()) {
+		is = false
 	}
 	if c, _, _, on := j.check(s, SlotMissed); on && is && !waits {
 		j.say(s, c, said{since: late.Since, cause: late.Reason, path: "/schedules", link: "Open the schedules"})

@@ -99,7 +99,7 @@ func (r *Reader) host(h store.Host, e *fleet.Entry, ends store.Ends, kept kept) 
 	plan, _ := drills.Nearest(h, ends.Plans)
 	out := conditions.Host{ID: h.ID, Name: h.Name, Tags: h.Tags, EnrolledAt: h.CreatedAt, Retired: h.RetiredAt > 0,
 		Revoked: h.RevokedAt > 0, Keeper: e.Keeper, Intermittent: h.Intermittent, OverdueDays: h.OverdueDays,
-		Offline: e.Connection == hosts.Offline, Unknown: e.Connection == hosts.Unknown, SeenAt: h.LastSeen,
+		Offline: e.Connection == hosts.Offline, Unknown: e.Connection == hosts.Unknown, SeenAt: h.LastSeen, BackAt: e.BackAt(),
 		DiskFull: e.Disk.Full, DiskLow: e.Disk.Low, DiskSince: e.Disk.Since, DiskSays: e.Disk.Error,
 		CertifiedUntil: h.CertifiedUntil, TooOld: tooOld(h), TwinsSince: h.TwinsSince, Proof: e.Proof, DrillPlanned: plan.Enabled}
 	if e.Gone > 0 {
