@@ -106,6 +106,9 @@ func pageOf(ctx context.Context, m Message) page {
 		i := item{tone: toneOf(a.Severity), title: line(a.Title), cause: lines(a.Cause), do: lines(a.Do), facts: facts(ctx, a)}
 		if m.Event == "recovered" || a.EndedAt != "" {
 			i.tone = recovered
+			if i.cause != "" {
+				i.cause = "What it was: " + i.cause
+			}
 		}
 		i.link, _ = leads(a.Link)
 		p.items = append(p.items, i)
@@ -150,9 +153,9 @@ func facts(ctx context.Context, a Alert) string {
 	ended, over := moment(a.EndedAt)
 	switch {
 	case begun && over:
-		all = append(all, "from "+stamp(ctx, opened)+" to "+stamp(ctx, ended)+" ("+words.Duration(ended.Sub(opened))+")")
+		all = append(all, "From "+stamp(ctx, opened)+" to "+stamp(ctx, ended)+" ("+words.Duration(ended.Sub(opened))+")")
 	case over:
-		all = append(all, "over since "+stamp(ctx, ended))
+		all = append(all, "Over since "+stamp(ctx, ended))
 	case begun:
 		all = append(all, toneOf(a.Severity).word+", open since "+stamp(ctx, opened))
 	default:

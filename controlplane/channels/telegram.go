@@ -33,14 +33,14 @@ func telegramEscape(text string) string {
 // "<@", so that no service takes what follows for somebody who is to be called.
 func apart(text string) string {
 	var b strings.Builder
-	before := ' '
+	word := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || r == '_' }
+	before, last := ' ', ' ' // the one before the last
 	for _, r := range text {
-		begins := before == '@' && (unicode.IsLetter(r) || unicode.IsDigit(r) || r == '_')
-		if begins || before == '<' && strings.ContainsRune("!@#&", r) {
+		if last == '@' && word(r) && !word(before) || last == '<' && strings.ContainsRune("!@#&", r) {
 			b.WriteRune('\u2060')
 		}
 		b.WriteRune(r)
-		before = r
+		before, last = last, r
 	}
 	return b.String()
 }
