@@ -68,8 +68,12 @@ func addParts(text string, add func(string)) {
 	}
 	add(strings.TrimPrefix(u.RequestURI(), "/"))
 	add(strings.TrimPrefix(u.Path, "/"))
+	least := 12
+	if !strings.HasPrefix(u.Scheme, "http") {
+		least = 6
+	}
 	for _, part := range strings.Split(u.Path, "/") {
-		if len(part) >= 12 { // shorter ones are words, as "webhooks"
+		if len(part) >= least { // shorter ones are words, as "webhooks"
 			add(part)
 		}
 	}
@@ -80,7 +84,7 @@ func addParts(text string, add func(string)) {
 			}
 		}
 	}
-	if !strings.HasPrefix(u.Scheme, "http") { // of other services the name of the server may be a token
+	if !strings.HasPrefix(u.Scheme, "http") && !strings.Contains(u.Scheme, "+http") { // of other services the name of the server may be a token
 		add(u.Host)
 		add(u.Hostname())
 	}
@@ -92,4 +96,18 @@ func (f fields) hide(text string) string {
 		text = strings.ReplaceAll(text, s, hidden)
 	}
 	return text
+}
+
+// wholeSecrets is a text without the half of a secret at its end, where the text was cut.
+func (f fields) wholeSecrets(text string) string {
+	longest := 0
+	for _, s := range f.secrets() {
+		for n := min(len(s)-1, len(text)); n > longest; n-- {
+			if strings.HasSuffix(text, s[:n]) {
+				longest = n
+				break
+			}
+		}
+	}
+	return text[:len(text)-longest]
 }

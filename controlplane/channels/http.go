@@ -142,14 +142,11 @@ func (f fields) judged(res *http.Response, body []byte, more bool) Answer {
 // shown is what can be shown of an answer's body: without secrets, without characters that
 // deceive, at most so many bytes.
 func (f fields) shown(body []byte, more bool) string {
-	all := f.secrets()
-	if more && len(all) > 0 { // the end may be half a secret
-		body = body[:max(0, len(body)-len(all[0]))]
-	}
 	text := string(body)
-	for _, s := range all {
-		text = strings.ReplaceAll(text, s, hidden)
+	if more {
+		text = f.wholeSecrets(text)
 	}
+	text = f.hide(text)
 	return cutBytes(words.Visible(strings.TrimSpace(text)), shownAnswer)
 }
 

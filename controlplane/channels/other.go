@@ -117,10 +117,7 @@ func sendOther(ctx context.Context, f fields, m Message) Answer {
 		switch {
 		case err == nil && heard == nil:
 			return Answer{OK: true, Text: "The service took it."}
-		case err == nil:
-			heard.OK = true
-			return *heard
-		case heard != nil && !heard.OK:
+		case err == nil, heard != nil && !heard.OK:
 			return *heard
 		}
 		a := Answer{Text: cutBytes(f.hide(shouted(ctx, err)), shownAnswer)}

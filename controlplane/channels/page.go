@@ -205,6 +205,7 @@ func lines(text string) string {
 // figures, then alerts and figures from the end, which are counted, then the ends of the
 // longest texts. What is cut is the text, before it is put into any markup.
 func (p page) fit(fits func(page) bool) page {
+	p = p.bounded()
 	for !fits(p) {
 		smaller, ok := p.smaller()
 		if !ok {
@@ -215,13 +216,38 @@ func (p page) fit(fits func(page) bool) page {
 	return p
 }
 
+// bounded is the page without what no kind would show.
+func (p page) bounded() page {
+	const most, title, text = 100, 400, 4000
+	if n := len(p.items); n > most {
+		p.items, p.more = p.items[:most], p.more+n-most
+	}
+	p.title, p.intro = words.Cut(p.title, title), words.Cut(p.intro, text)
+	for i := range p.items {
+		one := &p.items[i]
+		one.title, one.cause, one.do = words.Cut(one.title, title), words.Cut(one.cause, text), words.Cut(one.do, text)
+	}
+	p.rows = p.rows[:min(len(p.rows), most)]
+	for i := range p.rows {
+		r := &p.rows[i]
+		r.Name, r.Value, r.Lines = words.Cut(r.Name, title), words.Cut(r.Value, title), r.Lines[:min(len(r.Lines), most)]
+		for j := range r.Lines {
+			r.Lines[j] = words.Cut(r.Lines[j], title)
+		}
+	}
+	return p
+}
+
 func (p page) smaller() (page, bool) {
 	p.items, p.rows = append([]item(nil), p.items...), append([]Row(nil), p.rows...)
-	for i := len(p.rows) - 1; i >= 0; i-- {
+	fewer := false
+	for i := range p.rows {
 		if n := len(p.rows[i].Lines); n > 0 {
-			p.rows[i].Lines = p.rows[i].Lines[:n/2]
-			return p, true
+			p.rows[i].Lines, fewer = p.rows[i].Lines[:n*3/4], true
 		}
+	}
+	if fewer {
+		return p, true
 	}
 	if n := len(p.items); n > 1 {
 		n -= max(1, n/8)
@@ -230,7 +256,7 @@ func (p page) smaller() (page, bool) {
 		return p, true
 	}
 	if n := len(p.rows); n > 6 {
-		p.rows = p.rows[:n-1]
+		p.rows = p.rows[:n-max(1, n/8)]
 		return p, true
 	}
 	longest := &p.intro

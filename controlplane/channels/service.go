@@ -15,6 +15,7 @@ import (
 	"github.com/restic-manager/restic-manager/store/channels"
 	"github.com/restic-manager/restic-manager/store/column"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // Why something was not done; [field.Errors] for a bad input, and
@@ -42,6 +43,8 @@ type Service struct {
 	Now   func() time.Time // nil is time.Now
 	// PublicURL is the address at which people find the control plane, "" for none.
 	PublicURL func(context.Context) string
+	// Zone is the zone in which messages tell moments; nil is UTC.
+	Zone *time.Location
 	// Changed is called when a channel was added, changed or removed.
 	Changed func()
 }
@@ -181,6 +184,9 @@ func (s *Service) Tell(ctx context.Context, id string, m Message) Answer {
 		return Answer{Text: bad.Say(), Hopeless: true}
 	case err != nil:
 		return Answer{Text: "The channel cannot be read from the database: " + err.Error()}
+	}
+	if s.Zone != nil {
+		ctx = words.WithZone(ctx, s.Zone)
 	}
 	return Send(ctx, c.Kind, c.Fields(), m)
 }
