@@ -34,23 +34,23 @@ var arrows = []struct{ pkg, may, is string }{
 	{"broker", "lobby", "the MQTT broker: a pipe that does not know what messages mean"},
 	{"build/rules", "", "it checks how code is written, and uses none of it"},
 	{"build/testrun", "", "runs the tests and prints the slowest"},
-	{"cmd/restic-manager", "controlplane controlplane/alerts controlplane/alerts/asked controlplane/channels" +
-		" controlplane/consumers controlplane/drills controlplane/enroll controlplane/field controlplane/health" +
-		" controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/kit controlplane/maintenance" +
-		" controlplane/outcome controlplane/password controlplane/people controlplane/problem controlplane/queries" +
-		" controlplane/removal controlplane/replace controlplane/repositories controlplane/restores controlplane/retention" +
-		" controlplane/schedule controlplane/search controlplane/self controlplane/sources controlplane/space protocol slots" +
-		" store store/alerts store/chain store/channels store/copies store/drills store/heartbeats store/keyring store/kits" +
-		" store/slotlog topics words",
+	{"cmd/restic-manager", "controlplane controlplane/alerts controlplane/alerts/asked controlplane/alerts/delivery" +
+		" controlplane/channels controlplane/consumers controlplane/drills controlplane/enroll controlplane/field" +
+		" controlplane/health controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/kit" +
+		" controlplane/maintenance controlplane/outcome controlplane/password controlplane/people controlplane/problem" +
+		" controlplane/queries controlplane/removal controlplane/replace controlplane/repositories controlplane/restores" +
+		" controlplane/retention controlplane/schedule controlplane/search controlplane/self controlplane/sources" +
+		" controlplane/space protocol slots store store/alerts store/chain store/channels store/copies store/drills" +
+		" store/heartbeats store/keyring store/kits store/slotlog topics words",
 		"the control plane's main and the operator's command line, which has no page in it"},
 	{"cmd/restic-manager-agent", "agent", "the agent's main"},
 	{"controlplane", "broker controlplane/alerts controlplane/alerts/conditions controlplane/alerts/delivery" +
-		" controlplane/alerts/gather controlplane/channels controlplane/drills controlplane/enroll controlplane/fleet controlplane/heartbeat controlplane/hosts" +
-		" controlplane/jobs controlplane/maintenance controlplane/notices controlplane/password controlplane/people" +
-		" controlplane/public controlplane/queries controlplane/removal controlplane/replace controlplane/rights" +
-		" controlplane/schedule controlplane/self controlplane/space controlplane/upkeep controlplane/web controlplane/web/base" +
-		" controlplane/zone failpoint lobby private protocol seal store store/access store/alerts store/keyring store/room" +
-		" store/sweep topics words",
+		" controlplane/alerts/gather controlplane/channels controlplane/drills controlplane/enroll controlplane/fleet" +
+		" controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/notices" +
+		" controlplane/password controlplane/people controlplane/public controlplane/queries controlplane/removal" +
+		" controlplane/replace controlplane/rights controlplane/schedule controlplane/self controlplane/space" +
+		" controlplane/upkeep controlplane/web controlplane/web/base controlplane/zone failpoint lobby private protocol seal" +
+		" store store/access store/alerts store/keyring store/room store/sweep topics words",
 		"composes the control plane into one Run"},
 	{"controlplane/alerts", "controlplane/alerts/conditions controlplane/alerts/life controlplane/alerts/routing controlplane/channels" +
 		" controlplane/field store store/alerts store/channels topics words",

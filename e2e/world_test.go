@@ -31,21 +31,23 @@ type World struct {
 	Dir, Data          string
 	HTTP, Agents, MQTT string // addresses, kept when the control plane restarts
 
+	flags  []string // more flags of the control plane
 	plane  *world.Process
 	token  string
 	agents []*Agent
 }
 
 // NewWorld starts a control plane on an empty database. Worlds do not touch each
-// other, and most of a test is waiting, so that several run at a time.
-func NewWorld(t *testing.T) *World {
+// other, and most of a test is waiting, so that several run at a time. flags are more of
+// the control plane's.
+func NewWorld(t *testing.T, flags ...string) *World {
 	t.Helper()
 	t.Parallel()
-	return NewQuietWorld(t)
+	return NewQuietWorld(t, flags...)
 }
 
 // NewQuietWorld is NewWorld for tests that measure times: nothing runs beside them.
-func NewQuietWorld(t *testing.T) *World {
+func NewQuietWorld(t *testing.T, flags ...string) *World {
 	t.Helper()
 	dir := t.TempDir()
 	w := &World{
@@ -55,6 +57,7 @@ func NewQuietWorld(t *testing.T) *World {
 		HTTP:   world.FreeAddress(t),
 		Agents: world.FreeAddress(t),
 		MQTT:   world.FreeAddress(t),
+		flags:  flags,
 	}
 	if err := os.MkdirAll(filepath.Dir(w.Data), 0o700); err != nil {
 		t.Fatal(err)
@@ -80,8 +83,8 @@ func (w *World) In(t *testing.T) *World {
 // when it is ready.
 func (w *World) StartPlane() {
 	w.t.Helper()
-	w.plane = world.Start(w.t, "the control plane", exec.Command(program("restic-manager"), "serve",
-		"--data", w.Data, "--http", w.HTTP, "--agents", w.Agents, "--mqtt", w.MQTT))
+	w.plane = world.Start(w.t, "the control plane", exec.Command(program("restic-manager"), append([]string{"serve",
+		"--data", w.Data, "--http", w.HTTP, "--agents", w.Agents, "--mqtt", w.MQTT}, w.flags...)...))
 	w.plane.Await(`msg=serving`)
 	world.Await(w.t, "the control plane to be ready", func() error {
 		r, err := http.Get("http://" + w.HTTP + "/readyz")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/alerts"
 	"github.com/restic-manager/restic-manager/controlplane/alerts/asked"
+	"github.com/restic-manager/restic-manager/controlplane/alerts/delivery"
 	"github.com/restic-manager/restic-manager/store"
 	rows "github.com/restic-manager/restic-manager/store/alerts"
 	"github.com/restic-manager/restic-manager/topics"
@@ -18,7 +19,8 @@ import (
 // alertService is the alerts' rooms on a database, also beside a control plane, which sees
 // what was done within seconds. What is to be told goes into its queue.
 func alertService(s *store.Store) *alerts.Service {
-	return &alerts.Service{Store: s, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	queue := &delivery.Queue{Store: s, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	return &alerts.Service{Store: s, Now: time.Now, Log: slog.New(slog.DiscardHandler), Note: queue.Note}
 }
 
 type alertsCmd struct {

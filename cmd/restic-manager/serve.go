@@ -46,6 +46,7 @@ type serveCmd struct {
 	FleetJobs int           `default:"100" help:"Jobs that run at once; 0 is no bound."`
 	LowSpace  uint64        `name:"low-space-mib" default:"256" help:"New jobs are held while less is free on the data directory's disk."`
 	Reserve   uint64        `name:"reserve-mib" default:"64" help:"Kept on that disk for when it is full; 0 keeps none, and watches nothing."`
+	Gather    time.Duration `name:"gather-alerts" default:"30s" help:"Alerts that begin within so long are told in one message."`
 	RepoJobs  int           `default:"8" help:"Jobs that run at once on one repository; 0 is no bound."`
 }
 
@@ -64,6 +65,9 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 	if wrong != "" {
 		return fmt.Errorf("--public-url %s: %s", c.PublicURL, wrong)
 	}
+	if c.Gather < 0 || c.Gather > time.Hour {
+		return errors.New("--gather-alerts is at most an hour: nobody is told of anything before")
+	}
 	key, err := c.key()
 	if err != nil {
 		return err
@@ -72,7 +76,7 @@ func (c *serveCmd) Run(ctx context.Context) (err error) {
 		return errors.New("--copies keeps at least one copy, and --copy-every is a minute or more, or 0")
 	}
 	timing := controlplane.DefaultTiming()
-	timing.Self.Every = c.CopyEvery
+	timing.Self.Every, timing.Delivery.Gather = c.CopyEvery, c.Gather
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
 	p, err := controlplane.New(ctx, controlplane.Config{Data: c.Data, Key: key, Mark: c.Mark, AcceptRollback: c.AcceptRollback,
 		HTTP: c.HTTP, Agents: c.Agents, MQTT: c.MQTT,
