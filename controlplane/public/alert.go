@@ -19,10 +19,12 @@ type Alerts interface {
 	EndedSince(ctx context.Context, since int64) ([]topics.AlertID, error)
 }
 
-// What ended lately is cleared again and again for a while after the start: whoever was
-// connected before, and is back within that time, hears of what ended between.
+// What ended lately is cleared again and again for a while after the start, ever more
+// seldom: whoever was connected before, and is back within that time, hears of what ended
+// between.
 const (
 	repeated    = 5 * time.Minute
+	soonest     = 2 * time.Second
 	repeatedFor = 24 * time.Hour // ended no longer ago than this
 	lookAnyway  = time.Minute    // rows that went without a change of any other
 )
@@ -150,11 +152,10 @@ func (p *Publisher) endedBefore(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// clearAgain clears the topics of what ended before the start, every thirty seconds at
-// the beginning.
+// clearAgain clears the topics of what ended before the start.
 func (p *Publisher) clearAgain(now time.Time) {
 	a := &p.alerting
-	if a.again == nil || now.Sub(a.told) < repeated/10 && !a.told.IsZero() {
+	if pause := max(soonest, now.Sub(a.began)/2); a.again == nil || now.Sub(a.told) < pause && !a.told.IsZero() {
 		return
 	}
 	a.told = now
