@@ -153,7 +153,7 @@ func TestRealServersFailAndRecover(t *testing.T) {
 	if between := asked[1].Sub(asked[0]); between < 2*time.Second {
 		t.Errorf("it asked for 2 s and was left alone for %s", between)
 	}
-	want := map[string]string{"fails": `502 Bad Gateway: not now\x1b[2J`, "hangs": "no answer came", "refuses": "403 Forbidden",
+	want := map[string]string{"fails": "502 Bad Gateway: not now", "hangs": "No answer came", "refuses": "403 Forbidden",
 		"redirects": "redirects are not followed", "later": "429 Too Many Requests", "works": "200 OK"}
 	for name, id := range ids {
 		list, err := service.Deliveries(t.Context(), id, "", 100)
