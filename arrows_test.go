@@ -60,7 +60,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/alerts/conditions", "controlplane/health controlplane/protection store/alerts store/drills store/facts topics words",
 		"which conditions hold, from facts; pure"},
 	{"controlplane/alerts/delivery", "controlplane/alerts/conditions controlplane/alerts/routing controlplane/channels controlplane/fleet" +
-		" controlplane/hosts failpoint store store/alerts store/channels store/drills topics words",
+		" controlplane/hosts controlplane/protection failpoint store store/alerts store/channels store/drills topics words",
 		"tells channels what they are to hear, at least once and in order"},
 	{"controlplane/alerts/gather", "controlplane/alerts/conditions controlplane/drills controlplane/fleet controlplane/health" +
 		" controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/notices controlplane/protection" +

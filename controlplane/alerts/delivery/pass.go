@@ -189,8 +189,6 @@ func (p *pass) level(ctx context.Context, c rows.Channel) error {
 		case t.State != rows.Known:
 		case routing.Worse(a.Severity, t.Severity):
 			note(a, rows.Opened, p.now, p.now)
-		case a.SnoozedUntil > t.At:
-			note(a, rows.Reminded, a.SnoozedUntil, a.SnoozedUntil)
 		case a.AckedAt == 0 && rule.RepeatEvery > 0:
 			if again := t.At + rule.RepeatEvery*1000; again <= p.now {
 				note(a, rows.Reminded, again, again)

@@ -12,6 +12,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/channels"
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/protection"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/store/alerts"
 	"github.com/restic-manager/restic-manager/store/drills"
@@ -47,6 +48,9 @@ func (s *Summary) Of(ctx context.Context, d routing.Digest, since, now time.Time
 		base = s.PublicURL(ctx)
 	}
 	said := channels.Message{Event: "digest", Link: strings.TrimSuffix(base, "/") + "/", At: now.UnixMilli(), Alerts: []channels.Alert{}}
+	if len(live) > 0 {
+		said.Link += "alerts?state=open"
+	}
 	said.Title, said.Text = verdict(m, live, d)
 	said.Rows = append(said.Rows, protected(m), troubled(m))
 	for _, figure := range []func(context.Context, *fleet.Moment, time.Time) (channels.Row, error){s.runs, s.missed, s.growth} {
@@ -84,7 +88,7 @@ func verdict(m *fleet.Moment, live []alerts.Alert, d routing.Digest) (title, tex
 	if span == "" {
 		span = "day"
 	}
-	trouble, n := m.InTrouble(), m.Len()
+	trouble, n := open(m), m.Len()
 	switch {
 	case n == 0:
 		return "No host yet", "Nothing is backed up: no host was added yet."
@@ -93,17 +97,41 @@ func verdict(m *fleet.Moment, live []alerts.Alert, d routing.Digest) (title, tex
 			"Somebody has to do something about " + words.Count(uint64(trouble), "host", "hosts") +
 				": see below. This is the summary of the " + span + "."
 	case len(live) > 0:
-		return "No host is in trouble, " + words.Count(uint64(len(live)), "alert is", "alerts are") + " open",
+		return "Every host is protected, " + words.Count(uint64(len(live)), "alert is", "alerts are") + " open",
 			"Every backup is as new as was promised, but see the open alerts. This is the summary of the " + span + "."
 	}
 	return "All is well: " + words.Count(uint64(n), "host", "hosts"), "Every backup is as new as was promised, and no alert is open. " +
 		"This is the summary of the " + span + "; that it came also says that you can be told."
 }
 
+// bare are the statuses of hosts that need nobody yet and are not protected either.
+var bare = []struct {
+	status protection.Status
+	says   string
+}{{protection.NoBackupYet, "Nothing was backed up yet"}, {protection.Unscheduled, "No schedule says that they are backed up again"}}
+
+// open counts the hosts that are not protected.
+func open(m *fleet.Moment) int {
+	n := m.InTrouble()
+	for _, b := range bare {
+		n += m.Tally[b.status]
+	}
+	return n
+}
+
 func protected(m *fleet.Moment) channels.Row {
 	row := channels.Row{Name: "Protected", Value: fmt.Sprintf("%d of %s", m.Protected, words.Count(uint64(m.Len()), "host", "hosts"))}
 	if m.Restorable > 0 {
 		row.Lines = append(row.Lines, words.Bytes(m.Restorable)+" can be restored from the last good backups")
+	}
+	var others []string
+	for _, st := range []protection.Status{protection.Running, protection.Asleep, protection.Paused, protection.Keeper, protection.Retired} {
+		if n := m.Tally[st]; n > 0 {
+			others = append(others, words.Number(uint64(n))+" "+strings.ReplaceAll(string(st), "-", " "))
+		}
+	}
+	if len(others) > 0 {
+		row.Lines = append(row.Lines, "beside them: "+strings.Join(others, ", "))
 	}
 	offline := 0
 	for _, e := range m.ByName() {
@@ -120,7 +148,7 @@ func protected(m *fleet.Moment) channels.Row {
 // troubled names who is not protected, by cause.
 func troubled(m *fleet.Moment) channels.Row {
 	row := channels.Row{Name: "Not protected", Value: "none"}
-	if n := m.InTrouble(); n > 0 {
+	if n := open(m); n > 0 {
 		row.Value = words.Count(uint64(n), "host", "hosts")
 	}
 	for _, t := range m.Troubles() {
@@ -129,6 +157,17 @@ func troubled(m *fleet.Moment) channels.Row {
 			names = append(names, words.Line(e.Name))
 		}
 		row.Lines = append(row.Lines, fleet.CauseWords(t.Cause)+": "+first(names))
+	}
+	for _, b := range bare {
+		var names []string
+		for _, e := range m.ByName() {
+			if e.Status == b.status {
+				names = append(names, words.Line(e.Name))
+			}
+		}
+		if len(names) > 0 {
+			row.Lines = append(row.Lines, b.says+": "+first(names))
+		}
 	}
 	row.Lines = cut(row.Lines, "cause", "causes")
 	return row
