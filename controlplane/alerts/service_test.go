@@ -38,6 +38,7 @@ type desk struct {
 	said  []string
 	facts int   // how often they were read
 	fails error // the answer to that
+	met   map[alerts.Key]bool
 }
 
 func newDesk(t testing.TB) *desk {
@@ -54,7 +55,7 @@ func deskOn(t testing.TB, s *store.Store, now time.Time) *desk {
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			d.facts++
-			return conditions.Facts{}, d.fails
+			return d.there(), d.fails
 		},
 		Judge: func(conditions.Facts, conditions.Limits, time.Time) ([]conditions.Finding, time.Time) {
 			d.mu.Lock()
@@ -77,6 +78,28 @@ func deskOn(t testing.TB, s *store.Store, now time.Time) *desk {
 		Log: slog.New(slog.DiscardHandler),
 	}
 	return d
+}
+
+// there is that everything exists that something was ever found of.
+func (d *desk) there() (f conditions.Facts) {
+	if d.met == nil {
+		d.met = map[alerts.Key]bool{}
+	}
+	for _, one := range d.holds {
+		d.met[alerts.Key{On: one.On, Subject: one.Subject}] = true
+	}
+	for k := range d.met {
+		switch k.On {
+		case alerts.OnHost:
+			f.Hosts = append(f.Hosts, conditions.Host{ID: topics.HostID(k.Subject)})
+		case alerts.OnGroup:
+			f.Hosts = append(f.Hosts, conditions.Host{ID: "of-" + topics.HostID(k.Subject),
+				Groups: []conditions.Group{{ID: topics.SourceGroupID(k.Subject)}}})
+		case alerts.OnRepository:
+			f.Repositories = append(f.Repositories, conditions.Repository{ID: topics.RepositoryID(k.Subject)})
+		}
+	}
+	return f
 }
 
 // after lets time pass, and sweeps with what holds then.
@@ -194,7 +217,7 @@ func TestFactsAreReadAgainWhileNobodyWrites(t *testing.T) {
 		if d.facts++; d.facts > 1 {
 			d.holds = nil // it was over just then
 		}
-		return conditions.Facts{}, nil
+		return d.there(), nil
 	}
 	d.after(0, offline("attic"))
 	d.told()
