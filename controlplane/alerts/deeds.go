@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/alerts/conditions"
 	"github.com/restic-manager/restic-manager/controlplane/alerts/routing"
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/store/alerts"
@@ -50,15 +51,14 @@ func (s *Service) Snooze(ctx context.Context, actor string, until int64, ids ...
 		return nil, err
 	}
 	return s.change(ctx, ids, alerts.Deed{Actor: actor, Action: "alert.snoozed", Detail: "until " + moment(until), Do: func(a *alerts.Alert) error {
-		if a.Condition == damaged {
+		if c, _ := conditions.Of(conditions.Name(a.Condition)); c.Stays {
 			return fmt.Errorf("%s: %w", a.ID, ErrNotSnoozed)
 		}
 		a.SnoozedUntil, a.SnoozedBy = until, actor
+		a.AckedAt, a.AckedBy = 0, "" // it is open again then
 		return nil
 	}})
 }
-
-const damaged = "repository-damaged"
 
 // Wake ends the quiet of alerts that were snoozed, before its time.
 func (s *Service) Wake(ctx context.Context, actor string, ids ...string) ([]alerts.Alert, error) {

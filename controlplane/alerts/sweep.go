@@ -28,7 +28,7 @@ func (s *Service) Run(ctx context.Context) error {
 			s.Log.Info("looking for what somebody should be told of works again")
 		}
 		failing = err != nil
-		gap := max(timing.Gap, 20*time.Since(began)) // so that it never takes more than a twentieth of a processor
+		gap := min(max(timing.Gap, 20*time.Since(began)), timing.Every) // it shall not take more than a twentieth of a processor
 		if !s.wait(ctx, gap, timing.Every) {
 			return nil
 		}
@@ -152,16 +152,15 @@ func (s *Service) found(ids []string, at int64) {
 	for _, id := range ids {
 		seen[id] = at
 	}
-	for id, was := range s.seen { // of those that are quiet for now, or unsure
-		if _, again := seen[id]; !again && at-was < time.Hour.Milliseconds() {
-			seen[id] = was
+	live := slices.Clone(s.live) // the list is in other hands, too
+	for i := range live {
+		a := &live[i]
+		if was := s.seen[a.ID]; was > seen[a.ID] { // it is quiet for now, or nobody can say
+			seen[a.ID] = was
 		}
+		a.SeenAt = max(a.SeenAt, seen[a.ID])
 	}
-	s.seen = seen
-	s.live = slices.Clone(s.live) // the one before may be in somebody's hands
-	for i := range s.live {
-		s.live[i].SeenAt = max(s.live[i].SeenAt, seen[s.live[i].ID])
-	}
+	s.seen, s.live = seen, live
 }
 
 func (s *Service) judge(f conditions.Facts, l conditions.Limits, now time.Time) ([]conditions.Finding, time.Time) {
