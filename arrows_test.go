@@ -146,15 +146,20 @@ var arrows = []struct{ pkg, may, is string }{
 		" store/places topics", "to which hosts a restore can go, and why not to the others"},
 	{"controlplane/tidy", "topics words", "bounds and cleans what a host says of itself"},
 	{"controlplane/upkeep", "controlplane/notices store store/mark", "looks after the database's file while it is served"},
-	{"controlplane/web", "controlplane/problem controlplane/rights controlplane/web/accounts controlplane/web/api controlplane/web/base" +
+	{"controlplane/web", "controlplane/problem controlplane/rights controlplane/web/accounts controlplane/web/alertpages controlplane/web/api controlplane/web/base" +
 		" controlplane/web/jobpages controlplane/web/layout controlplane/web/live controlplane/web/pages" +
 		" controlplane/web/removalpages controlplane/web/replacepages controlplane/web/repositorypages controlplane/web/restorepages" +
 		" controlplane/web/session lobby location store store/room topics views",
 		"the server: its one list of routes, and what guards them"},
-	{"controlplane/web/accounts", "controlplane/consumers controlplane/field controlplane/people" +
+	{"controlplane/web/accounts", "controlplane/alerts controlplane/consumers controlplane/field controlplane/people" +
 		" controlplane/problem controlplane/rights controlplane/self controlplane/web/base controlplane/web/layout" +
 		" controlplane/web/session controlplane/zone store views words",
 		"pages about who may sign in"},
+	{"controlplane/web/alertpages", "controlplane/alerts controlplane/alerts/conditions controlplane/alerts/routing controlplane/channels" +
+		" controlplane/field controlplane/fleet controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/problem" +
+		" controlplane/rights controlplane/web/base controlplane/web/layout controlplane/web/session store/alerts store/channels topics" +
+		" views words",
+		"pages about alerts, and about who is told of what"},
 	{"controlplane/web/api", "controlplane/alerts controlplane/alerts/asked controlplane/channels controlplane/consumers" +
 		" controlplane/drills controlplane/enroll controlplane/field controlplane/fleet controlplane/health" +
 		" controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/outcome" +
@@ -177,10 +182,10 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/web/layout controlplane/web/live" +
 		" controlplane/web/session location protocol store store/drafts store/places topics views words",
 		"pages about jobs"},
-	{"controlplane/web/layout", "controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs" +
+	{"controlplane/web/layout", "controlplane/alerts/conditions controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs" +
 		" controlplane/notices controlplane/outcome controlplane/problem controlplane/removal controlplane/retention" +
 		" controlplane/rights controlplane/web/base" +
-		" controlplane/web/live controlplane/web/session controlplane/zone protocol store topics views words",
+		" controlplane/web/live controlplane/web/session controlplane/zone protocol store store/alerts topics views words",
 		"what all pages share, and no page"},
 	{"controlplane/web/live", "controlplane/hosts topics views", "keeps an open page true, whichever it is"},
 	{"controlplane/web/pages", "controlplane/drills controlplane/enroll controlplane/field controlplane/fleet controlplane/hosts" +

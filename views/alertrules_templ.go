@@ -933,7 +933,7 @@ func digestForm(d DigestForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = checks("channel"+d.N, d.Channels).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = checks("channel", d.Channels).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -945,7 +945,7 @@ func digestForm(d DigestForm) templ.Component {
 	})
 }
 
-var weekdays = []Option{{"1", "Monday"}, {"2", "Tuesday"}, {"3", "Wednesday"}, {"4", "Thursday"}, {"5", "Friday"}, {"6", "Saturday"}, {"0", "Sunday"}}
+var weekdays = []Option{{"monday", "Monday"}, {"tuesday", "Tuesday"}, {"wednesday", "Wednesday"}, {"thursday", "Thursday"}, {"friday", "Friday"}, {"saturday", "Saturday"}, {"sunday", "Sunday"}}
 
 // RulePage is the form of a rule.
 func RulePage(s Shell, f RuleForm) templ.Component {

@@ -99,6 +99,15 @@ func AlertsStream(f AlertFilter, page int, list string) string {
 	return "/events?" + q.Encode()
 }
 
+// AlertPaging is a page of what alerts are about, or of their causes.
+func AlertPaging(total, page int, f AlertFilter) Paging {
+	one, many := "subject", "subjects"
+	if f.By == "cause" {
+		one, many = "cause", "causes"
+	}
+	return pagingOf(total, page, one, many, "the worst first", func(page int) string { return AlertsPath(f, page, "") })
+}
+
 // AlertStream is the URL of the one stream of an alert's page.
 func AlertStream(id string) string { return "/events?view=alert&id=" + url.QueryEscape(id) }
 
@@ -126,6 +135,7 @@ type Alerts struct {
 	Delivery   []ChannelLine
 	Channels   bool // whether there is any channel
 	Heartbeat  HeartbeatLine
+	Back       string // URL of this very list
 }
 
 // An AlertSection is alerts with the same state.
@@ -295,6 +305,14 @@ type Alert struct {
 	History   []Step
 	Snoozes   []Option
 	Form      AlertForm
+}
+
+// An AlertsPanel is what the page of a host or of a repository says of its alerts.
+type AlertsPanel struct {
+	Rows   []AlertRow
+	Total  int
+	URL    string // all of them
+	Pauses []AlertPause
 }
 
 // An AlertForm is what was typed on an alert's page, and what was wrong with it.

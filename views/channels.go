@@ -9,10 +9,13 @@ type Channels struct {
 	Heartbeat HeartbeatLine
 	Heard     HeardTable
 	PublicURL string // that links in messages begin with; "" is none
-	Flag      bool   // it was said at the start, and cannot be changed here
-	URLError  string
-	Problem   string
-	Rules     int
+}
+
+// A PublicAddress is where people find these pages, as a form shows it.
+type PublicAddress struct {
+	URL   string
+	Flag  bool // it was said at the start, and cannot be changed here
+	Error string
 }
 
 // A HeardTable says which channel hears of which condition: of a host, or of the fleet.
@@ -202,28 +205,19 @@ func (f DigestForm) id(field string) string { return "digest-" + f.N + field }
 
 // A HeartbeatForm is the outside heartbeat.
 type HeartbeatForm struct {
-	Tabs     AlertTabs
-	Line     HeartbeatLine
-	Version  int64
-	URL      string // "" where it is kept
-	Kept     bool   // there is one, which an empty field keeps
-	Kind     string
-	Kinds    []Option
-	Every    string // minutes
-	Errors   map[string]string
-	Problem  string
-	Pings    []PingLine
-	Add      PingForm
-	Canceled bool
+	Tabs    AlertTabs
+	Line    HeartbeatLine
+	Version int64
+	URL     string // "" where it is kept
+	Kept    bool   // there is one, which an empty field keeps
+	Kind    string
+	Kinds   []Option
+	Every   string // minutes
+	Errors  map[string]string
+	Problem string
 }
 
 func (f HeartbeatForm) version() string { return strconv.FormatInt(f.Version, 10) }
-
-// A PingLine is a URL that is pinged for the good backups of a host or a schedule.
-type PingLine struct{ Scope, Subject, Name, Target string }
-
-// A PingForm adds one.
-type PingForm struct{ Host, Schedule, URL string }
 
 // AlertConditions is the table of conditions with their thresholds.
 type AlertConditions struct {

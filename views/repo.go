@@ -2,6 +2,7 @@ package views
 
 // A Repository is one repository, as hosts found it.
 type Repository struct {
+	Alerts             AlertsPanel
 	ID, Name, Location string
 	Health             Status
 	AppendOnly         bool

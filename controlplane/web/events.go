@@ -36,6 +36,13 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		if d, err = s.pages.AuditStream(r.Context(), q); err != nil {
 			return err
 		}
+	case "alerts":
+		d = s.alerts.ListStream(q)
+	case "alert":
+		var err error
+		if d, err = s.alerts.AlertStream(r.Context(), q.Get("id")); err != nil {
+			return err
+		}
 	case "schedules":
 		d = s.pages.SchedulesStream(q)
 	case "repositories":

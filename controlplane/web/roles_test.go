@@ -82,6 +82,10 @@ var roleTable = map[store.Role]string{
 		GET /events
 		GET /api/hosts
 		GET /api/notices
+		GET /alerts
+		GET /alerts/{id}
+		GET /alerts/pauses
+		GET /alerts/conditions
 		GET /schedules
 		GET /api/hosts/{id}/schedules
 		GET /api/hosts/{id}/schedules/{name}
@@ -128,6 +132,9 @@ var roleTable = map[store.Role]string{
 		POST /api/repositories/{id}/refresh
 		POST /hosts/{id}/run/backup
 		POST /hosts/{id}/drill/run
+		POST /alerts/act
+		POST /alerts/pauses
+		POST /alerts/pauses/end
 		POST /jobs/{id}/cancel
 		POST /api/hosts/{id}/jobs
 		POST /api/jobs/{id}/cancel
@@ -226,6 +233,28 @@ var roleTable = map[store.Role]string{
 		POST /api/repositories/{id}/foreign/acknowledge
 		POST /api/repositories/{id}/missing/acknowledge
 		POST /api/repositories/{id}/making/release
+		POST /alerts/conditions
+		POST /alerts/conditions/remove
+		GET /alerts/channels
+		GET /alerts/channels/new
+		POST /alerts/channels/new
+		GET /alerts/channels/{id}
+		POST /alerts/channels/{id}
+		POST /alerts/channels/{id}/test
+		POST /alerts/channels/{id}/enabled
+		POST /alerts/channels/{id}/remove
+		GET /alerts/rules
+		GET /alerts/rules/new
+		POST /alerts/rules/new
+		GET /alerts/rules/edit/{rule}
+		POST /alerts/rules/edit/{rule}
+		POST /alerts/rules/remove
+		POST /alerts/rules/move
+		POST /alerts/rules/digests
+		POST /alerts/rules/digests/remove
+		GET /alerts/heartbeat
+		POST /alerts/heartbeat
+		POST /settings/public-url
 		GET /users
 		GET /users/new
 		POST /users/new

@@ -19,6 +19,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/accounts"
+	"github.com/restic-manager/restic-manager/controlplane/web/alertpages"
 	"github.com/restic-manager/restic-manager/controlplane/web/api"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/jobpages"
@@ -46,6 +47,7 @@ type Server struct {
 
 	replacements *replacepages.Pages
 	restores     *restorepages.Pages
+	alerts       *alertpages.Pages
 	mux          *chi.Mux
 	rights       map[string]rights.Right // that opening a page takes, by its route
 	handler      http.Handler
@@ -63,6 +65,7 @@ func New(c base.Config) (*Server, error) {
 		jobs: jobpages.New(page), repos: repositorypages.New(page), accounts: accounts.New(page), removals: removalpages.New(page),
 		replacements: replacepages.New(page, func(r *http.Request) string { return pages.AgentsAddress(c.Agents, r) }),
 		restores:     restorepages.New(page, p.Queries),
+		alerts:       alertpages.New(page),
 		writes:       writes{gate: room.NewGate(), every: tryEvery}}
 	s.api = api.New(p, adapter{s})
 	s.rights = map[string]rights.Right{}

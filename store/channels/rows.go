@@ -262,8 +262,16 @@ func (c Channels) Deliveries(ctx context.Context, channel, before string, most i
 	if before != "" {
 		query, args = `SELECT * FROM channel_messages WHERE channel = $1 AND id < $2 ORDER BY id DESC LIMIT $3`, []any{channel, before, most}
 	}
-	if err := sqlx.SelectContext(ctx, c.R, &rows, query, args...); err != nil || len(rows) == 0 {
+	if err := sqlx.SelectContext(ctx, c.R, &rows, query, args...); err != nil {
 		return nil, err
+	}
+	return c.tried(ctx, rows)
+}
+
+// tried are messages with their tries.
+func (c Channels) tried(ctx context.Context, rows []Message) ([]Delivery, error) {
+	if len(rows) == 0 {
+		return nil, nil
 	}
 	ids, all := []string{}, []Delivery{}
 	for _, m := range rows {

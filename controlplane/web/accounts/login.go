@@ -9,11 +9,13 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/alerts"
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
@@ -136,8 +138,23 @@ func (s *Accounts) SetupForm(w http.ResponseWriter, r *http.Request) error {
 		http.Redirect(w, r, "/login", http.StatusSeeOther)
 		return nil
 	}
-	s.Render(w, r, http.StatusOK, views.SetupPage(s.Shell(r, "First-run setup", ""), views.Setup{Code: r.URL.Query().Get("code")}))
+	s.Render(w, r, http.StatusOK, views.SetupPage(s.Shell(r, "First-run setup", ""), views.Setup{Code: r.URL.Query().Get("code"),
+		Public: s.publicAddress(r)}))
 	return nil
+}
+
+// publicAddress is where people find these pages as the setup form suggests it: as the
+// browser does that opens it, unless that is this machine's own name for itself.
+func (s *Accounts) publicAddress(r *http.Request) views.PublicAddress {
+	if s.Alerts.PublicFlag != "" {
+		return views.PublicAddress{URL: s.Alerts.PublicFlag, Flag: true}
+	}
+	host := layout.HostOf(r)
+	if ip, err := netip.ParseAddr(strings.Trim(host, "[]")); host == "localhost" || err == nil && ip.IsLoopback() {
+		return views.PublicAddress{}
+	}
+	address, _ := alerts.CleanURL(session.URLOf(r, ""))
+	return views.PublicAddress{URL: address}
 }
 
 // Setup creates the first account. It needs the code from the server's log, so
@@ -153,7 +170,11 @@ func (s *Accounts) Setup(w http.ResponseWriter, r *http.Request) error {
 		return people.ErrSetUp
 	}
 	code := strings.TrimSpace(r.Form.Get("code"))
-	f := views.Setup{Code: r.URL.Query().Get("code"), Name: strings.TrimSpace(r.PostForm.Get("name"))}
+	f := views.Setup{Code: r.URL.Query().Get("code"), Name: strings.TrimSpace(r.PostForm.Get("name")),
+		Public: views.PublicAddress{URL: s.Alerts.PublicFlag, Flag: s.Alerts.PublicFlag != ""}}
+	if !f.Public.Flag {
+		f.Public.URL = strings.TrimSpace(r.PostForm.Get("public_url"))
+	}
 	again := func(status int) error {
 		f.Problem = "The account was not made."
 		s.Render(w, r, status, views.SetupPage(s.Shell(r, "First-run setup", ""), f))
@@ -177,6 +198,10 @@ func (s *Accounts) Setup(w http.ResponseWriter, r *http.Request) error {
 		f.NameError = people.CheckName(f.Name)
 		return again(http.StatusUnprocessableEntity)
 	}
+	address, wrong := alerts.CleanURL(f.Public.URL)
+	if f.Public.Error = wrong; wrong != "" {
+		return again(http.StatusUnprocessableEntity)
+	}
 	u, err := s.People.AddFirst(ctx, f.Name, secret)
 	var fields field.Errors
 	if errors.As(err, &fields) {
@@ -187,6 +212,11 @@ func (s *Accounts) Setup(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err := s.Sessions.Enter(w, r, u); err != nil {
 		return err
+	}
+	if address != "" && !f.Public.Flag {
+		if err := s.Alerts.SetPublicURL(ctx, u.Name, address); err != nil {
+			s.Log.Error("saving the public address failed", "err", err) // the account is there; the settings have the field, too
+		}
 	}
 	http.Redirect(w, r, "/hosts/new", http.StatusSeeOther)
 	return nil

@@ -21,6 +21,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/controlplane/zone"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/alerts"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
 	"github.com/restic-manager/restic-manager/words"
@@ -80,6 +81,8 @@ func (s *Page) around(ctx context.Context, sh *views.Shell, v *session.Visitor, 
 	sh.User, sh.May = v.Name, RightsOf(v)
 	sh.Banners = s.banners(ctx, v)
 	sh.Hosts, sh.Connected, sh.Running, sh.BrokerUp = m.Len(), m.Online, m.Running, s.BrokerError() == nil
+	open := s.Alerts.Counts(ctx)
+	sh.Alerts, sh.AlertsCritical = open.Open, open.Worst == alerts.Critical
 }
 
 // tones are how a page shows the severities of notices.

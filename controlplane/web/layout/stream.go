@@ -66,7 +66,8 @@ func (s *Page) Drawing(r *http.Request, d Draw) live.Draw {
 // shellFacts are what paintShell draws.
 type shellFacts struct {
 	hosts, connected, running int
-	up, drawn                 bool
+	alerts                    int
+	critical, up, drawn       bool
 	banners                   string // all they say
 }
 
@@ -76,7 +77,8 @@ func (s *Page) PaintShell(p *Painter, r *http.Request) {
 	m := p.Moment
 	sh := views.Shell{Now: s.Now(), Version: s.Version}
 	s.around(r.Context(), &sh, v, m)
-	facts := shellFacts{m.Len(), m.Online, m.Running, sh.BrokerUp, true, fmt.Sprint(sh.Banners)}
+	facts := shellFacts{hosts: m.Len(), connected: m.Online, running: m.Running, alerts: sh.Alerts, critical: sh.AlertsCritical,
+		up: sh.BrokerUp, drawn: true, banners: fmt.Sprint(sh.Banners)}
 	if facts == p.shell {
 		return
 	}
@@ -85,4 +87,7 @@ func (s *Page) PaintShell(p *Painter, r *http.Request) {
 	p.Morph("plane-notices", views.Banners(sh))
 	p.Morph("nav-jobs", views.NavJobs(sh))
 	p.Morph("nav-hosts", views.NavHosts(sh))
+	p.Morph("nav-alerts", views.NavAlerts(sh))
+	p.Morph("tab-alerts", views.TabAlerts(sh))
+	p.Morph("fleet-alerts", views.FleetAlerts(sh))
 }

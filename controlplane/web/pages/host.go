@@ -120,6 +120,9 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 	if h.Arch != "" && v.OS != "" {
 		v.OS += ", " + h.Arch
 	}
+	if v.Alerts, err = s.AlertsOfHost(ctx, id, m); err != nil {
+		return none, err
+	}
 	v.Revoked, v.Retired = s.When(h.RevokedAt), s.When(h.RetiredAt)
 	if v.Removed, err = s.RemovedGroups(ctx, id); err != nil {
 		return none, err
@@ -357,6 +360,7 @@ func (s *Pages) HostStream(id topics.HostID) layout.Draw {
 		}
 		p.Morph("host-header", views.HostHeader(v))
 		p.Morph("host-problem", views.HostProblem(v))
+		p.Morph("alerts-of", views.AlertsOf(v.Alerts))
 		p.Morph("host-running", views.HostRunning(v))
 		p.Morph("host-groups", views.HostGroups(v))
 		p.Morph("host-proof", views.HostProof(v))

@@ -2,12 +2,14 @@ package pages
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
 	"strconv"
 	"strings"
 
+	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
@@ -16,7 +18,30 @@ import (
 	"github.com/restic-manager/restic-manager/words"
 )
 
+// SettingsPage shows how the server is set up.
 func (s *Pages) SettingsPage(w http.ResponseWriter, r *http.Request) error {
+	return s.settingsPage(w, r, http.StatusOK, views.PublicAddress{URL: s.Alerts.PublicURL(r.Context()), Flag: s.Alerts.PublicFlag != ""})
+}
+
+// SavePublicURL takes the address at which people find these pages.
+func (s *Pages) SavePublicURL(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return layout.BadForm(err)
+	}
+	a := views.PublicAddress{URL: strings.TrimSpace(r.PostForm.Get("public_url"))}
+	err := s.Alerts.SetPublicURL(r.Context(), session.Of(r.Context()).Name, a.URL)
+	var wrong field.Errors
+	if errors.As(err, &wrong) {
+		a.Error = wrong["public_url"]
+		return s.settingsPage(w, r, http.StatusUnprocessableEntity, a)
+	} else if err != nil {
+		return err
+	}
+	layout.Redirect(w, r, "/settings#public-url")
+	return nil
+}
+
+func (s *Pages) settingsPage(w http.ResponseWriter, r *http.Request, status int, public views.PublicAddress) error {
 	bytes, logs, err := s.Store.LogSize(r.Context())
 	if err != nil {
 		return err
@@ -106,7 +131,8 @@ func (s *Pages) SettingsPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.Render(w, r, http.StatusOK, views.SettingsPage(s.Shell(r, "Settings", "settings", views.Link{Text: "Settings"}), groups, list, paging))
+	sh := s.Shell(r, "Settings", "settings", views.Link{Text: "Settings"})
+	s.Render(w, r, status, views.SettingsPage(sh, groups, public, list, paging))
 	return nil
 }
 

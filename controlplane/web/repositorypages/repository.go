@@ -54,6 +54,7 @@ func (s *Pages) RepositoryStream(id topics.RepositoryID, f views.RepositoryFilte
 		p.Morph("repository-header", views.RepositoryHeader(v))
 		p.Morph("repository-making", views.RepositoryMaking(v))
 		p.Morph("repository-notes", views.RepositoryNotes(v))
+		p.Morph("alerts-of", views.AlertsOf(v.Alerts))
 		p.Morph("repository-figures", views.RepositoryFigures(v))
 		p.Morph("repository-missing", views.RepositoryMissing(v))
 		p.Morph("repository-chart", views.RepositoryChart(v))
@@ -119,6 +120,9 @@ func (s *Pages) repositoryView(ctx context.Context, id topics.RepositoryID, f vi
 		ListedAt:       s.When(r.ListedAt),
 		LocksAt:        s.When(r.LocksAt),
 		KeysAt:         s.When(r.KeysAt),
+	}
+	if v.Alerts, err = s.AlertsOfRepository(ctx, id, m); err != nil {
+		return v, err
 	}
 	names, users := map[topics.HostID]string{}, map[topics.HostID]bool{}
 	groupNames := map[topics.SourceGroupID]string{}
