@@ -21,7 +21,7 @@ type Backup struct {
 
 // concerned is the condition for the heartbeats of a backup, by its host and source group.
 const concerned = `(scope = 'host' AND subject = $1
-	OR scope = 'tag' AND EXISTS (SELECT 1 FROM hosts h, json_each(h.tags) t WHERE h.id = $1 AND t.value = subject)
+	OR scope = 'tag' AND EXISTS (SELECT 1 FROM hosts h, json_each(h.tags) t WHERE h.id = $1 AND h.removed_at = 0 AND t.value = subject)
 	OR scope = 'schedule' AND EXISTS (SELECT 1 FROM schedule_groups m WHERE m.source_group = $2 AND m.schedule = subject))`
 
 // Note queues what is to be said of a backup, to every address that it concerns. The caller
@@ -132,7 +132,7 @@ func Bad(ctx context.Context, q sqlx.QueryerContext, h Heartbeat) (string, error
 		return "", nil
 	}
 	names := []string{}
-	err := sqlx.SelectContext(ctx, q, &names, `SELECT h.name || ' · ' || g.name FROM source_groups g JOIN hosts h ON h.id = g.host
+	err := sqlx.SelectContext(ctx, q, &names, `SELECT h.name || ' · ' || g.name FROM source_groups g JOIN hosts h ON h.id = g.host AND h.removed_at = 0
 		JOIN group_facts f ON f.source_group = g.id WHERE `+where+` AND (f.failed_since > 0 OR f.last_cause = $2)
 		ORDER BY 1 LIMIT 1`, h.Subject, topics.CauseEmptySource)
 	if err != nil {
