@@ -102,8 +102,8 @@ const alertColumns = `id, condition, on_kind, subject, host, repository, job, se
 func (q Queue) Alerts(ctx context.Context) ([]alerts.Alert, error) {
 	return rows[alerts.Alert](ctx, q.tx, `SELECT `+alertColumns+` FROM alerts WHERE ended_at = 0 UNION ALL
 		SELECT `+alertColumns+` FROM alerts WHERE ended_at > 0 AND id IN (SELECT alert FROM channel_notes
-			UNION SELECT alert FROM channel_told WHERE state IN ($1, $2)
-			UNION SELECT instead FROM channel_told WHERE state = $3)`, Known, Telling, Swallowed)
+			UNION SELECT alert FROM channel_told WHERE `+live+` AND state <> $1
+			UNION SELECT instead FROM channel_told WHERE `+live+` AND state = $1)`, Swallowed)
 }
 
 // Whole reads alerts by their IDs, with all that they say, in no order.
@@ -132,9 +132,15 @@ func (q Queue) Drop(ctx context.Context, ids []string) error {
 	return q.each(ctx, `DELETE FROM channel_notes WHERE id IN (?)`, ids)
 }
 
-// ToldOf lists what channels know.
+// live is the condition, as an index has it, that a channel knows of an alert and it is
+// not over for the channel.
+const live = `state IN ('open', 'swallowed', 'telling')`
+
+// ToldOf lists what channels know of the alerts that Alerts lists.
 func (q Queue) ToldOf(ctx context.Context) ([]Told, error) {
-	return rows[Told](ctx, q.tx, `SELECT channel, alert, state, message, told_at, began_at, severity, instead, version FROM channel_told`)
+	const columns = `SELECT channel, alert, state, message, told_at, began_at, severity, instead, version FROM channel_told `
+	return rows[Told](ctx, q.tx, columns+`WHERE `+live+` UNION `+columns+`WHERE alert IN
+		(SELECT id FROM alerts WHERE ended_at = 0 UNION SELECT alert FROM channel_notes)`)
 }
 
 // Tell keeps what channels know.

@@ -101,8 +101,9 @@ func (q Queue) End(ctx context.Context, channel, why string, now int64) error {
 
 // Prune removes messages that ended before a moment, those of a channel beyond its latest
 // so many, what belongs to no channel or alert any more, and the tries of all of them; at
-// most so many messages at once. It returns how many.
-func (c Channels) Prune(ctx context.Context, before int64, keep, most int) (removed int64, err error) {
+// most so many messages at once. It returns how many. What channels know of alerts that
+// ended before the moment over is forgotten: those do not begin again.
+func (c Channels) Prune(ctx context.Context, before, over int64, keep, most int) (removed int64, err error) {
 	err = c.Tx(ctx, func(tx *sqlx.Tx) error {
 		ids, err := rows[string](ctx, tx, `SELECT id FROM channel_messages WHERE ended_at > 0 AND ended_at < $1
 			UNION SELECT id FROM channel_messages WHERE channel NOT IN (SELECT id FROM channels)
@@ -129,7 +130,7 @@ func (c Channels) Prune(ctx context.Context, before int64, keep, most int) (remo
 			}
 		}
 		_, err = tx.ExecContext(ctx, `DELETE FROM channel_told WHERE state IN ($1, $2, $3) AND alert IN (SELECT id FROM alerts
-			WHERE ended_at > 0 AND ended_at < $4)`, Over, Lost, Swallowed, before)
+			WHERE ended_at > 0 AND ended_at < $4)`, Over, Lost, Swallowed, over)
 		return err
 	})
 	return removed, err

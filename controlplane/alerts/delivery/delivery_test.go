@@ -86,7 +86,10 @@ func said(a alerts.Alert, url string, _ time.Time) channels.Alert {
 }
 
 func (w *world) send(ctx context.Context, channel string, m channels.Message) channels.Answer {
-	a := w.answer(ctx, channel, m)
+	w.mu.Lock()
+	answer := w.answer
+	w.mu.Unlock()
+	a := answer(ctx, channel, m)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.tries[channel]++
@@ -94,6 +97,26 @@ func (w *world) send(ctx context.Context, channel string, m channels.Message) ch
 		w.sent[channel] = append(w.sent[channel], m)
 	}
 	return a
+}
+
+// answers has the other sides answer in another way from now on.
+func (w *world) answers(f func(ctx context.Context, channel string, m channels.Message) channels.Answer) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.answer = f
+}
+
+// heard is what a channel was told and that was not looked at.
+func (w *world) heard(channel string) []channels.Message {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.sent[channel])
+}
+
+func (w *world) tried(channel string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.tries[channel]
 }
 
 // pass lets time pass.
@@ -275,7 +298,7 @@ func TestAMessageIsTriedForADayAndThenGivenUp(t *testing.T) {
 	inWorld(t, []string{"mail", "phone"}, func(w *world) {
 		var at []time.Duration
 		begun := time.Time{}
-		w.answer = func(ctx context.Context, channel string, m channels.Message) channels.Answer {
+		w.answers(func(ctx context.Context, channel string, m channels.Message) channels.Answer {
 			if channel == "phone" {
 				return fine(ctx, channel, m)
 			}
@@ -284,7 +307,7 @@ func TestAMessageIsTriedForADayAndThenGivenUp(t *testing.T) {
 			}
 			at = append(at, time.Since(begun))
 			return channels.Answer{Text: "503 Service Unavailable"}
-		}
+		})
 		w.open(failed("a", alerts.Critical))
 		w.pass(time.Minute)
 		w.want("phone", "opened a")
@@ -312,9 +335,9 @@ func TestAMessageIsTriedForADayAndThenGivenUp(t *testing.T) {
 		}
 		w.end("a")
 		w.open(failed("b", alerts.Critical))
-		w.answer = fine
+		w.answers(fine)
 		w.pass(time.Minute)
-		got := w.sent["mail"]
+		got := w.heard("mail")
 		if len(got) != 1 || !strings.Contains(got[0].Text, "1 message before this one") || got[0].Title != "b: backups fail" {
 			w.Errorf("then it was told %+v", got)
 		}
@@ -335,11 +358,11 @@ func TestWhatWasGivenUpIsToldOnceTheChannelWorks(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			inWorld(t, []string{"mail"}, func(w *world) {
-				w.answer = fail("connection refused")
+				w.answers(fail("connection refused"))
 				w.open(failed("a", alerts.Critical), failed("b", alerts.Critical))
 				w.pass(26 * time.Hour)
 				w.end("b")
-				w.answer = fine
+				w.answers(fine)
 				w.pass(10 * time.Hour)
 				w.want("mail")
 				mend(w)
@@ -352,10 +375,10 @@ func TestWhatWasGivenUpIsToldOnceTheChannelWorks(t *testing.T) {
 
 func TestAChangedChannelIsTriedAtOnce(t *testing.T) {
 	inWorld(t, []string{"mail"}, func(w *world) {
-		w.answer = fail("404 Not Found")
+		w.answers(fail("404 Not Found"))
 		w.open(failed("a", alerts.Critical))
 		w.pass(3 * time.Hour)
-		w.answer = fine
+		w.answers(fine)
 		w.pass(time.Second)
 		w.want("mail")
 		w.channel("mail", func(c *rows.Channel) { c.Name = "mail2" })
@@ -366,7 +389,7 @@ func TestAChangedChannelIsTriedAtOnce(t *testing.T) {
 
 func TestWhatComesWhileAMessageWaitsIsMerged(t *testing.T) {
 	inWorld(t, []string{"mail"}, func(w *world) {
-		w.answer = fail("503")
+		w.answers(fail("503"))
 		w.open(failed("first", alerts.Critical))
 		w.pass(time.Minute)
 		w.open(failed("stays", alerts.Warning), failed("goes", alerts.Critical), failed("went", alerts.Warning), failed("short", alerts.Critical))
@@ -381,9 +404,9 @@ func TestWhatComesWhileAMessageWaitsIsMerged(t *testing.T) {
 		if list := w.deliveries("mail"); len(list) != 1 {
 			w.Errorf("%d messages wait", len(list))
 		}
-		w.answer = fine
+		w.answers(fine)
 		w.pass(time.Hour)
-		got := w.sent["mail"]
+		got := w.heard("mail")
 		if len(got) != 3 || got[0].Title != "first: backups fail" || len(got[1].Alerts) != MostNamed || got[1].More != 41 ||
 			!strings.Contains(got[1].Text, "1 alert came and went") || got[2].Event != "recovered" || got[2].Title != "Recovered: 2 alerts: 2 × backups fail" {
 			w.Errorf("the channel was told %+v", got)
@@ -393,13 +416,13 @@ func TestWhatComesWhileAMessageWaitsIsMerged(t *testing.T) {
 
 func TestAChannelThatHangsHoldsUpNoOther(t *testing.T) {
 	inWorld(t, []string{"hangs", "works"}, func(w *world) {
-		w.answer = func(ctx context.Context, channel string, m channels.Message) channels.Answer {
+		w.answers(func(ctx context.Context, channel string, m channels.Message) channels.Answer {
 			if channel == "works" {
 				return fine(ctx, channel, m)
 			}
 			<-ctx.Done()
 			return channels.Answer{Text: "no answer came within 15 seconds"}
-		}
+		})
 		for _, id := range []string{"a", "b", "c"} {
 			w.open(failed(id, alerts.Critical))
 			w.pass(31 * time.Second)
@@ -418,10 +441,10 @@ func TestTheOtherSideMaySayWhenToTryAgain(t *testing.T) {
 	}{{0, 5 * time.Second}, {40 * time.Second, 40 * time.Second}, {100 * time.Hour, time.Hour}, {-time.Hour, 5 * time.Second}} {
 		inWorld(t, []string{"mail"}, func(w *world) {
 			var at []time.Time
-			w.answer = func(context.Context, string, channels.Message) channels.Answer {
+			w.answers(func(context.Context, string, channels.Message) channels.Answer {
 				at = append(at, time.Now())
 				return channels.Answer{OK: len(at) > 1, Text: "429 Too Many Requests", After: c.after.Milliseconds()}
-			}
+			})
 			w.open(failed("a", alerts.Critical))
 			w.pass(3 * time.Hour)
 			if len(at) != 2 || at[1].Sub(at[0]) != c.want {
@@ -433,29 +456,29 @@ func TestTheOtherSideMaySayWhenToTryAgain(t *testing.T) {
 
 func TestWhatIsRefusedForGoodBlocksNoOther(t *testing.T) {
 	inWorld(t, []string{"mail"}, func(w *world) {
-		w.answer = func(_ context.Context, _ string, m channels.Message) channels.Answer {
+		w.answers(func(_ context.Context, _ string, m channels.Message) channels.Answer {
 			return channels.Answer{OK: !strings.Contains(m.Title, "poison"), Text: "413 Content Too Large", Hopeless: true}
-		}
+		})
 		w.open(failed("poison", alerts.Critical))
 		w.pass(40 * time.Second)
 		w.open(failed("a", alerts.Critical))
 		w.pass(3 * time.Hour) // it is tried once more, since the channel works
 		w.want("mail", "opened a")
-		n := w.tries["mail"]
+		n := w.tried("mail")
 		w.pass(48 * time.Hour)
-		if w.tries["mail"] != n {
-			w.Errorf("it was tried %d times more", w.tries["mail"]-n)
+		if w.tried("mail") != n {
+			w.Errorf("it was tried %d times more", w.tried("mail")-n)
 		}
 	})
 }
 
 func TestADisabledChannelHearsNothing(t *testing.T) {
 	inWorld(t, []string{"mail"}, func(w *world) {
-		w.answer = fail("503")
+		w.answers(fail("503"))
 		w.open(failed("a", alerts.Critical))
 		w.pass(time.Minute)
 		w.channel("mail", func(c *rows.Channel) { c.Enabled = false })
-		w.answer = fine
+		w.answers(fine)
 		w.open(failed("b", alerts.Critical))
 		w.pass(10 * time.Hour)
 		w.want("mail")

@@ -35,6 +35,7 @@ type Timing struct {
 	Day    time.Duration // after which a message is given up
 	Refuse time.Duration // after which one is given up that the other side would refuse again
 	Keep   time.Duration // for which messages and their tries are kept
+	Known  time.Duration // for which it is kept what channels know of an alert that is over
 	Prune  time.Duration // between two looks for what is older
 }
 
@@ -42,7 +43,7 @@ type Timing struct {
 func DefaultTiming() Timing {
 	return Timing{Gather: 30 * time.Second, Gap: time.Second, Tick: 10 * time.Second, Limit: channels.Limit,
 		First: 5 * time.Second, Last: 30 * time.Minute, Day: 24 * time.Hour, Refuse: time.Hour,
-		Keep: 30 * 24 * time.Hour, Prune: time.Hour}
+		Keep: 30 * 24 * time.Hour, Known: 48 * time.Hour, Prune: time.Hour}
 }
 
 // Bounds.
@@ -133,13 +134,13 @@ func worldOf(ctx context.Context, in rows.Queue, since int64) (w *routing.World,
 		return nil, err
 	}
 	text, err := in.Rules(ctx)
-	if err == nil && text != "" {
-		err = json.Unmarshal([]byte(text), &w.Rules)
-	}
-	if err == nil {
-		w.Pauses, err = in.Pauses(ctx, since)
-	}
 	if err != nil {
+		return nil, err
+	}
+	if text != "" && json.Unmarshal([]byte(text), &w.Rules) != nil {
+		w.Rules = routing.Rules{} // of a later version, or damaged: then everybody is told, rather than nobody
+	}
+	if w.Pauses, err = in.Pauses(ctx, since); err != nil {
 		return nil, err
 	}
 	tags, err := in.Tags(ctx)
@@ -210,7 +211,7 @@ func (q *Queue) wait(ctx context.Context, d time.Duration, bell <-chan struct{})
 func (q *Queue) Step(ctx context.Context) (next time.Time, err error) {
 	now := q.now()
 	if t := q.timing(); q.pruned.IsZero() || now.Sub(q.pruned) >= t.Prune {
-		removed, err := q.Store.Channels().Prune(ctx, now.Add(-t.Keep).UnixMilli(), mostKept, mostPruned)
+		removed, err := q.Store.Channels().Prune(ctx, now.Add(-t.Keep).UnixMilli(), now.Add(-t.Known).UnixMilli(), mostKept, mostPruned)
 		if err != nil {
 			return time.Time{}, err
 		}

@@ -56,12 +56,12 @@ func TestQuietHoursHoldWhatIsNotCritical(t *testing.T) {
 			w.end("gone", "c")
 			w.pass(6 * time.Hour)
 			text := ""
-			for _, m := range w.sent["mail"] {
+			for _, m := range w.heard("mail") {
 				text += m.Text
 			}
 			w.want("mail", c.night...)
 			w.pass(time.Hour + time.Minute)
-			for _, m := range w.sent["mail"] {
+			for _, m := range w.heard("mail") {
 				text += m.Text
 			}
 			if strings.Count(text, "1 alert came and went") != 1 {
@@ -85,9 +85,9 @@ func TestRemindersComeAsOftenAsARuleSaysAndNeverInABurst(t *testing.T) {
 		w.start()
 		w.pass(time.Hour)
 		w.want("mail", "reminded a")
-		w.answer = fail("503")
+		w.answers(fail("503"))
 		w.pass(20 * time.Hour)
-		w.answer = fine
+		w.answers(fine)
 		w.pass(time.Hour)
 		w.want("mail", "reminded a")
 		w.edit("a", func(a *alerts.Alert) { a.AckedAt, a.AckedBy = w.ms(), "anna" })
@@ -211,7 +211,7 @@ func TestARepositoryThatCannotBeReachedSwallowsWhatItExplains(t *testing.T) {
 		w.pass(5 * time.Second)
 		w.open(attic)
 		w.pass(time.Minute)
-		got := w.sent["mail"]
+		got := w.heard("mail")
 		if len(got) != 1 || !strings.Contains(got[0].Text, "attic: this explains h0, h1, h2, h3, h4, never opened") {
 			w.Errorf("it was told %+v", got)
 		}
@@ -234,19 +234,22 @@ func TestARepositoryThatCannotBeReachedSwallowsWhatItExplains(t *testing.T) {
 func TestADigestComesOnceADayAlsoWhenAllIsWell(t *testing.T) {
 	inWorld(t, []string{"mail"}, func(w *world) {
 		made := 0
+		w.stop()
 		w.queue.Summary = func(_ context.Context, d routing.Digest, since, now time.Time) (channels.Message, error) {
 			if made++; made == 2 {
 				return channels.Message{}, errors.New("the database is busy")
 			}
 			return channels.Message{Title: d.Every + " from " + since.UTC().Format(time.DateTime)}, nil
 		}
-		w.queue.Timing.Tick = time.Minute
+		w.queue.Timing.Tick = 10 * time.Minute // until one that could not be made is tried again
+		w.queue.bell = nil
+		w.run()
 		w.rules(routing.Rules{Digests: []routing.Digest{{Channels: []string{"mail"}, Every: routing.Daily, At: "02:30", Zone: "Europe/Berlin"}}})
 		titles := func() (all []string) {
-			for _, m := range w.sent["mail"] {
+			for _, m := range w.heard("mail") {
 				all = append(all, m.Title+" at "+time.UnixMilli(m.At).UTC().Format(time.DateTime))
 			}
-			delete(w.sent, "mail")
+			w.told("mail")
 			return all
 		}
 		w.pass(48 * time.Hour)
@@ -276,13 +279,13 @@ func TestADigestComesOnceADayAlsoWhenAllIsWell(t *testing.T) {
 // What was answered is not sent again, and what was not recorded once more.
 func TestAStopRepeatsNothingThatWasAnswered(t *testing.T) {
 	inWorld(t, []string{"mail"}, func(w *world) {
-		w.answer = func(ctx context.Context, _ string, _ channels.Message) channels.Answer {
+		w.answers(func(ctx context.Context, _ string, _ channels.Message) channels.Answer {
 			select { // the answer comes while the process ends
 			case <-time.After(time.Second):
 			case <-ctx.Done():
 			}
 			return channels.Answer{OK: true}
-		}
+		})
 		w.open(failed("a", alerts.Critical))
 		w.pass(30*time.Second + 500*time.Millisecond)
 		w.stop()
@@ -290,14 +293,14 @@ func TestAStopRepeatsNothingThatWasAnswered(t *testing.T) {
 		w.start()
 		w.pass(time.Hour)
 		w.want("mail")
-		w.answer = func(ctx context.Context, _ string, _ channels.Message) channels.Answer {
+		w.answers(func(ctx context.Context, _ string, _ channels.Message) channels.Answer {
 			<-ctx.Done()
 			return channels.Answer{Text: "context canceled"}
-		}
+		})
 		w.open(failed("b", alerts.Critical))
 		w.pass(35 * time.Second)
 		w.stop()
-		w.answer = fine
+		w.answers(fine)
 		w.start()
 		w.pass(time.Second)
 		w.want("mail", "opened b")
@@ -325,5 +328,57 @@ func TestOldMessagesAreRemoved(t *testing.T) {
 		w.end("a")
 		w.pass(time.Minute)
 		w.want("mail", "opened a", "recovered a")
+	})
+}
+
+// While a channel does not answer, what waits for it is bounded, and what is left out said.
+func TestWhatWaitsForAChannelIsBounded(t *testing.T) {
+	inWorld(t, []string{"mail"}, func(w *world) {
+		w.answers(fail("503"))
+		w.open(failed("first", alerts.Critical))
+		w.pass(time.Minute)
+		for round := range 6 {
+			var list []alerts.Alert
+			var ids []string
+			for i := range 300 {
+				a := failed(fmt.Sprintf("r%d-%d", round, i), alerts.Critical)
+				list, ids = append(list, a), append(ids, a.ID)
+			}
+			w.open(list...)
+			w.pass(time.Hour)
+			w.end(ids...)
+		}
+		w.pass(time.Minute)
+		w.queue.Stir()
+		w.pass(time.Minute)
+		kept := map[string]bool{}
+		err := w.store.Channels().Do(w.Context(), func(in rows.Queue) error {
+			notes, err := in.Notes(w.Context())
+			for _, n := range notes {
+				kept[n.Alert] = true
+			}
+			return err
+		})
+		if err != nil || len(kept) != MostPast {
+			w.Errorf("%d alerts wait, %v", len(kept), err)
+		}
+		w.answers(fine)
+		w.pass(time.Hour)
+		got := w.heard("mail")
+		if len(got) != 2 || len(got[1].Alerts)+got[1].More != MostPast || !strings.Contains(got[1].Text, "800 alerts came and went") {
+			w.Errorf("it was told %+v", got)
+		}
+	})
+}
+
+// Rules that cannot be read keep nobody from being told.
+func TestRulesThatCannotBeReadCountAsNone(t *testing.T) {
+	inWorld(t, []string{"mail"}, func(w *world) {
+		if _, err := w.store.Alerts().Set(w.Context(), "test", alerts.Rules, `{"rules":[{"id":7}]}`, 0, "rules"); err != nil {
+			w.Fatal(err)
+		}
+		w.open(failed("a", alerts.Critical))
+		w.pass(time.Minute)
+		w.want("mail", "opened a")
 	})
 }
