@@ -319,6 +319,48 @@ func TestNoSecretComesOut(t *testing.T) {
 		"RESTIC_REST_PASSWORD": restPassword,
 	})
 
+	// Channels and heartbeats, none of which anybody answers: why not is shown and logged.
+	plain := func(name string) string { return add(name, strings.ToLower(rand.Text())+"-0") }
+	channels := []string{}
+	channel := func(body map[string]any) (secret string) {
+		t.Helper()
+		var made struct{ ID, Secret string }
+		w.API("POST", "/api/channels", body, http.StatusCreated, &made)
+		channels = append(channels, made.ID)
+		return made.Secret
+	}
+	add("the secret that was made for a webhook", channel(map[string]any{"name": "hook", "kind": "webhook", "url": "http://" + closed + "/hook",
+		"headers": []string{"Authorization: Bearer " + plain("a webhook's header")}}))
+	channel(map[string]any{"name": "signed", "kind": "webhook", "url": "http://" + closed + "/hook", "secret": plain("a webhook's own secret")})
+	host, port, _ := strings.Cut(closed, ":")
+	channel(map[string]any{"name": "mail", "kind": "email", "host": host, "port": port, "security": "tls", "from": "a@example.net",
+		"to": []string{"b@example.net"}, "username": "a", "password": add("a mail server's password", special("mail"))})
+	channel(map[string]any{"name": "chat", "kind": "discord", "url": "http://" + closed + "/api/webhooks/1/" + plain("a chat's address")})
+	channel(map[string]any{"name": "phone", "kind": "ntfy", "url": "http://" + closed, "topic": "backups", "token": plain("a phone's token")})
+	channel(map[string]any{"name": "other", "kind": "url", "url": "generic+http://" + closed + "/" + plain("another service's address")})
+	w.API("PUT", "/api/heartbeat", map[string]any{"url": "http://" + closed + "/" + plain("the heartbeat's address")}, http.StatusOK, nil)
+	w.API("PUT", "/api/pings", map[string]any{"scope": "host", "subject": "attic", "url": "http://" + closed + "/" + plain("a host's heartbeat")},
+		http.StatusOK, nil)
+	for _, id := range channels {
+		r := w.request("POST", "/api/channels/"+id+"/test", nil)
+		if r.StatusCode != http.StatusOK || bytes.Contains(r.body, []byte(`"ok":true`)) {
+			t.Errorf("a test that nobody answers: %s %s", r.Status, r.body)
+		}
+		out.put("API", r.body)
+	}
+	for _, body := range []map[string]any{
+		{"name": "x", "kind": "discord", "url": "gopher://example.net/" + plain("a refused address")},
+		{"name": "x", "kind": "webhook", "url": "http://" + closed, "headers": []string{plain("a refused header")}},
+		{"name": "hook", "kind": "ntfy", "topic": "x", "token": plain("the token of a channel whose name is taken")},
+		{"name": "x", "kind": "ntfy", "topic": []string{plain("a topic of another type")}},
+	} {
+		r := w.request("POST", "/api/channels", body)
+		if r.StatusCode/100 != 4 {
+			t.Errorf("a channel that cannot be: %s", r.Status)
+		}
+		out.put("refusals", r.body)
+	}
+
 	// What is refused must not be said again.
 	for name, body := range map[string]any{
 		"a wrong URL": map[string]any{"name": "x", "url": "nowhere:" + urlPassword, "password": repositoryPassword},
@@ -374,6 +416,9 @@ func TestNoSecretComesOut(t *testing.T) {
 	fleet.AwaitSomething()
 	w.API("POST", "/api/jobs/"+cancelled+"/cancel", nil, http.StatusAccepted, nil)
 	w.AwaitState(cancelled, "cancelled")
+	if err := os.Remove(standIn.Path + ".at-hold"); err != nil {
+		t.Fatal(err)
+	}
 	if r := command(t, w.mosquitto("pub", "home", consumer, "-q", "1", "-t", "rm/v1/do/"+attic.ID+"/backup", "-n")); r.code != 0 {
 		t.Errorf("a wish: %s", r.errs)
 	}
@@ -384,9 +429,6 @@ func TestNoSecretComesOut(t *testing.T) {
 		return nil
 	})
 	held := attic.Backup("good") // goes on until the end
-	if err := os.Remove(standIn.Path + ".at-hold"); err != nil {
-		t.Fatal(err)
-	}
 	world.AwaitWithin(t, 2*time.Minute, "the job to be held", func() error {
 		_, err := os.Stat(standIn.Path + ".at-hold")
 		return errors.Join(err, map[bool]error{false: errors.New("it does not run")}[w.Job(held).State == "running"])
@@ -403,7 +445,14 @@ func TestNoSecretComesOut(t *testing.T) {
 	pages := []string{"/", "/hosts/new", "/hosts/" + attic.ID, "/hosts/" + attic.ID + "/source-groups/new", "/jobs", "/jobs?period=all",
 		"/settings", "/audit", "/audit/export.csv", "/healthz", "/readyz"}
 	calls := []string{"/api/openapi.json", "/api/hosts", "/api/jobs", "/api/audit", "/api/hosts/" + attic.ID + "/schedules",
-		"/api/hosts/" + attic.ID + "/snapshots"}
+		"/api/hosts/" + attic.ID + "/snapshots", "/api/alerts", "/api/channels", "/api/heartbeat", "/api/pings", "/api/alert-rules"}
+	for _, id := range channels {
+		calls = append(calls, "/api/channels/"+id, "/api/channels/"+id+"/deliveries")
+		out.put("command line", []byte(w.tell("channel", "show", id)))
+	}
+	for _, command := range []string{"channel", "heartbeat", "alerts", "alert-rules"} {
+		out.put("command line", []byte(w.tell(command)))
+	}
 	for _, group := range []string{"good", "wrong", "away", "rest"} {
 		pages = append(pages, "/hosts/"+attic.ID+"/source-groups/"+group+"/edit")
 	}
