@@ -28,7 +28,7 @@ const (
 
 	noSecondFactor = "there is no second factor yet"
 	noOIDC         = "nobody signs in through another provider yet"
-	noOutbound     = "the control plane calls nobody yet: there are neither webhooks nor mail"
+	typedAddresses = "channels are for administrators, who may name any address: a network of their own needs no name outside"
 	noUpdates      = "agents do not update themselves yet"
 	noPostgreSQL   = "SQLite is the only database yet"
 	ofMQTT5        = "agents speak MQTT 3.1.1 alone"
@@ -359,11 +359,20 @@ var inputs = []input{
 	{"failures of PostgreSQL", "", noPostgreSQL},
 
 	// What is called
-	{"webhooks that do harm", "", noOutbound},
-	{"headers in mail", "", noOutbound},
-	{"a template that fails", "", noOutbound},
-	{"10,000 failures at once", "", noOutbound},
-	{"a log that takes nothing", "", noOutbound},
+	{"a webhook that is slow or never ends", "controlplane/channels TestAServerThatHangsHoldsNobody", ""},
+	{"a webhook that redirects", "controlplane/channels TestARedirectIsAFailureAndNotFollowed", ""},
+	{"an answer without end", "controlplane/channels TestABodyWithoutEndIsReadAsFarAsItCounts", ""},
+	{"a certificate that is none", "controlplane/channels TestWhyAServerCannotBeTrustedIsSaid", ""},
+	{"an answer that a terminal or a page would obey", "controlplane/channels TestEveryKindIsToldAndItsAnswerShown: \\u202e", ""},
+	{"an answer that says the secret", "controlplane/channels TestNoSecretIsInAnAnswer", ""},
+	{"the address of cloud metadata, a name that is rebound", "", typedAddresses},
+	{"headers in mail", doors + ": a header in an address", ""},
+	{"line breaks, markup and 8-bit text in mail", "controlplane/channels TestHostileTextIsOnlyTextInMail", ""},
+	{"public addresses that lead elsewhere", "controlplane/alerts TestAPublicAddressIsOneThatABrowserOpens", ""},
+	{"secrets of channels in what is shown and refused", "e2e TestNoSecretComesOut: another service's address", ""},
+	{"a template that fails", "controlplane/channels TestMessagesLookAsInTheGoldenFiles", ""},
+	{"failures of everything at once", "controlplane/alerts/delivery TestAThousandFailuresAreAtMostThreeMessages", ""},
+	{"a log that takes nothing", "", "nothing is logged at another machine"},
 	{"metrics without end", "", "there are no metrics yet"},
 	{"updates that are not ours", "", noUpdates},
 	{"a support bundle with secrets", "", "there is no support bundle; TestNoSecretComesOut searches logs, pages and messages"},
@@ -379,8 +388,8 @@ var inputs = []input{
 
 // TestEveryBadInputIsTried holds the list to the tests there are.
 func TestEveryBadInputIsTried(t *testing.T) {
-	if len(inputs) != 315 {
-		t.Errorf("%d classes, want 315", len(inputs))
+	if len(inputs) != 324 {
+		t.Errorf("%d classes, want 324", len(inputs))
 	}
 	texts := map[string]string{}
 	of := func(dir string) string {
