@@ -166,14 +166,14 @@ func handOver(ctx context.Context, f fields, m Message, stage *string) (Answer, 
 // post gives the server the message. Who is refused keeps no other from having it.
 func post(c *smtp.Client, f fields, m Message, at func(string), letter *letter) (Answer, error) {
 	at("sender")
-	if err := c.Mail(letter.from.Address); err != nil {
+	if err := c.Mail(inBrackets(letter.from)); err != nil {
 		return Answer{}, err
 	}
 	var refused []string
 	var last error
 	for _, to := range letter.to {
 		at("recipient " + words.Visible(to.Address))
-		if err := c.Rcpt(to.Address); err != nil {
+		if err := c.Rcpt(inBrackets(to)); err != nil {
 			var said *textproto.Error
 			if !errors.As(err, &said) {
 				return Answer{}, err
@@ -213,6 +213,9 @@ func post(c *smtp.Client, f fields, m Message, at func(string), letter *letter) 
 	_ = c.Quit() // it has the message
 	return a, nil
 }
+
+// inBrackets is an address as SMTP has it, without the name.
+func inBrackets(a *mail.Address) string { return (&mail.Address{Address: a.Address}).String() }
 
 // authOf is how to sign in: the best that both sides can.
 func authOf(c *smtp.Client, f fields) (smtp.Auth, error) {
