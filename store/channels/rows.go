@@ -167,6 +167,10 @@ func said(was, now Channel) string {
 	l.Value("enabled", was.Enabled, now.Enabled)
 	a, b := settings(was), settings(now)
 	for _, name := range keys(a, b) {
+		if name == "url" { // of which path and query may be what lets somebody in
+			l.Secret(name, topics.Secret(a[name]), topics.Secret(b[name]))
+			continue
+		}
 		l.Text(name, strings.ReplaceAll(a[name], "\n", ", "), strings.ReplaceAll(b[name], "\n", ", "))
 	}
 	for _, name := range keys(was.Secrets, now.Secrets) {
