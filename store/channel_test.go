@@ -28,7 +28,9 @@ func withChannels(t *testing.T, s *Store) map[string]string {
 func TestSecretsOfChannelsAreSealedAndFollowTheDataKey(t *testing.T) {
 	s := open(t)
 	want := withChannels(t, s)
-	sealed := func(id string) string { return must(get[string](t.Context(), s.r, `SELECT hex(secrets) FROM channels WHERE id = $1`, id)) }
+	sealed := func(id string) string {
+		return must(get[string](t.Context(), s.r, `SELECT hex(secrets) FROM channels WHERE id = $1`, id))
+	}
 	before := sealed("channel-1")
 	if strings.Contains(must(get[string](t.Context(), s.r, `SELECT CAST(secrets AS TEXT) || settings FROM channels`)), "canary") {
 		t.Fatal("it is in clear")
