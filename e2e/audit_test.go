@@ -124,7 +124,7 @@ func TestAnEmergencyKitNeedsNothingOfOurs(t *testing.T) {
 		return err
 	})
 	p.Signal(syscall.SIGINT)
-	p.Wait(30 * time.Second)
+	p.Wait(2 * time.Minute)
 }
 
 func TestTheAuditLogIsVerifiedOnTheCommandLine(t *testing.T) {

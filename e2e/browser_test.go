@@ -170,7 +170,7 @@ func (b *Browser) MustNotHaveBeenCut() {
 
 func (b *Browser) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, 2*time.Minute)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		b.t.Fatalf("%s: %v; the page is %s: %.1500s", what, err, b.Path(), b.Text("body"))
@@ -187,7 +187,7 @@ func (b *Browser) Open(path string) {
 }
 
 func eval[T any](b *Browser, script string) (T, error) {
-	ctx, cancel := context.WithTimeout(b.ctx, 60*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, 2*time.Minute)
 	defer cancel()
 	return chromedp.Run(ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
 }

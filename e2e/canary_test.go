@@ -511,7 +511,7 @@ func TestNoSecretComesOut(t *testing.T) {
 	stopSampling()
 	for _, p := range []*world.Process{attic.process, w.plane} {
 		p.Signal(syscall.SIGQUIT)
-		p.Wait(30 * time.Second)
+		p.Wait(2 * time.Minute)
 		if !strings.Contains(p.Errs.String(), "goroutine ") {
 			t.Errorf("%s says nothing of its goroutines", p.Name)
 		}

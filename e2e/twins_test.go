@@ -129,19 +129,19 @@ func TestTwoMachinesWithOneIdentityLoseNothing(t *testing.T) {
 	token := attic.stay(stays)
 	stand.Open("slow")
 	w.AwaitState(running, "succeeded")
-	world.AwaitWithin(t, 40*time.Second, "the job that waited to run on the one that stays", func() error {
+	world.Await(t, "the job that waited to run on the one that stays", func() error {
 		if j := w.Job(waiting); j.State != "succeeded" {
 			return fmt.Errorf("it is %+v", j)
 		}
 		return nil
 	})
-	world.AwaitWithin(t, time.Minute, "the copy to be told what to do", func() error {
+	world.Await(t, "the copy to be told what to do", func() error {
 		if said := copied.process.Errs.String(); !strings.Contains(said, "enroll --again") {
 			return errors.New(copied.process.Errs.Tail(500))
 		}
 		return nil
 	})
-	world.AwaitWithin(t, time.Minute, "the certificate of the one that stays to be renewed", func() error {
+	world.Await(t, "the certificate of the one that stays to be renewed", func() error {
 		if said := attic.process.Errs.String(); !strings.Contains(said, "certificate renewed") {
 			return errors.New(attic.process.Errs.Tail(500))
 		}
@@ -180,7 +180,7 @@ func TestTheCopyMayStay(t *testing.T) {
 	}
 	attic.MustStop()
 	attic.Start() // the one that was refused comes back
-	world.AwaitWithin(t, time.Minute, "the original to be refused", func() error {
+	world.Await(t, "the original to be refused", func() error {
 		if said := attic.process.Errs.String(); !strings.Contains(said, "--again") {
 			return errors.New(attic.process.Errs.Tail(500))
 		}

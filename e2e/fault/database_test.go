@@ -52,7 +52,7 @@ func TestAKilledControlPlaneWithoutItsLogIsNoFirstRun(t *testing.T) {
 	}
 	again := planeOn(t, data, "")
 	again.Await(`has lost what was written last.*--accept-rollback`)
-	if again.Wait(10*time.Second) == 0 {
+	if again.Wait(time.Minute) == 0 {
 		t.Error("it ends as if all were well")
 	}
 	if err := os.WriteFile(filepath.Join(data, "restic-manager.db-wal"), wal, 0o600); err != nil {
@@ -74,7 +74,7 @@ func TestAControlPlaneKilledInAnUpgradeGoesOn(t *testing.T) {
 	storetest.Release(t, "schema6", data)
 	for _, point := range []string{"migrate-statement:3", "migrate-statement:60", "migrate-statement:40"} {
 		killed := planeOn(t, data, point)
-		if killed.Wait(30*time.Second) == 0 {
+		if killed.Wait(2*time.Minute) == 0 {
 			t.Fatalf("it was not killed at %s", point)
 		}
 	}
