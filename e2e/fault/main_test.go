@@ -111,7 +111,7 @@ func runPlane(ctx context.Context, args []string) error {
 func runAgent(ctx context.Context, args []string) error {
 	t := agent.DefaultTiming()
 	t.Link, t.Protocol = swiftLink(), swiftProtocol()
-	t.Restic = restic.Timing{CancelGrace: time.Second, PipeGrace: time.Second, Settled: 2 * time.Second}
+	t.Restic = restic.Timing{CancelGrace: time.Second, PipeGrace: time.Second, Settled: 6 * time.Second}
 	t.Heartbeat, t.Reap, t.Retry = time.Second, time.Second, 100*time.Millisecond
 	a := agent.Agent{State: args[0], Restic: args[1], Timing: t, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	return a.Run(ctx)
