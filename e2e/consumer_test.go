@@ -109,8 +109,8 @@ func TestAConsumerMayDoWhatItWasGiven(t *testing.T) {
 	awaitSaid(t, watch, "pub/host/"+attic.ID+"/availability", "online")
 
 	for name, cmd := range map[string]*exec.Cmd{
-		"a wrong password": w.mosquitto("sub", "reader", "nonsense", "-v", "-t", "rm/v1/pub/#", "-W", "5"),
-		"a wrong user":     w.mosquitto("sub", "nobody", reader, "-v", "-t", "rm/v1/pub/#", "-W", "5"),
+		"a wrong password": w.mosquitto("sub", "reader", "nonsense", "-v", "-t", "rm/v1/pub/#", "-W", "60"),
+		"a wrong user":     w.mosquitto("sub", "nobody", reader, "-v", "-t", "rm/v1/pub/#", "-W", "60"),
 	} {
 		if r := command(t, cmd); r.code == 0 || r.out != "" || !strings.Contains(strings.ToLower(r.errs), "not authori") &&
 			!strings.Contains(strings.ToLower(r.errs), "bad user") {
