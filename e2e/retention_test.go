@@ -284,7 +284,12 @@ func TestAHeldPlanIsApprovedInTheBrowser(t *testing.T) {
 		!slices.Contains(got, ids[11]) {
 		t.Errorf("left are %v, want the last two of ours and the planted one", got)
 	}
-	b.Open("/repositories/" + repo.ID + "/retention")
-	b.AwaitText("main", "11 snapshots removed")
+	world.Await(t, "the page to say what was removed", func() error { // which is noted once the job has ended
+		b.Open("/repositories/" + repo.ID + "/retention")
+		if s := b.Text("main"); !strings.Contains(s, "11 snapshots removed") {
+			return fmt.Errorf("it says %.600q", s)
+		}
+		return nil
+	})
 	w.MustStopCleanly()
 }
