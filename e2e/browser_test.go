@@ -259,6 +259,21 @@ func (b *Browser) Press(text string) {
 	b.do("press "+text, chromedp.Click(chromedp.JSPath(seen)))
 }
 
+// Anew does what leads to where the tab is already, and waits until that page was loaded
+// again. Until then the one before is there and follows what happens, so that it may say
+// what is awaited; whatever is pressed on it is lost.
+func (b *Browser) Anew(do func()) {
+	b.t.Helper()
+	b.Mark()
+	do()
+	world.Await(b.t, "the page to be loaded again", func() error {
+		if fresh, err := eval[bool](b, `window.marked !== true && document.readyState === "complete"`); err != nil || !fresh {
+			return errors.Join(err, fmt.Errorf("%s is as it was: %.600s", b.Path(), b.Text("main")))
+		}
+		return nil
+	})
+}
+
 // Click clicks on an element.
 func (b *Browser) Click(css string) {
 	b.t.Helper()

@@ -283,9 +283,8 @@ func TestEveryStateOfAJobHasAPageForEverybody(t *testing.T) {
 	b.Open("/hosts/" + a.ID)
 	b.Inspect("host-offline")
 	b.Open("/jobs/" + waiting)
-	b.Mark()
 	b.Press("Cancel job…")
-	b.Press("Cancel backup")
+	b.Anew(func() { b.Press("Cancel backup") })
 	b.AwaitText("#job-header", "Cancelled")
 	b.Inspect("job-cancelled")
 

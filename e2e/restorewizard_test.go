@@ -268,7 +268,7 @@ func TestARestoreIsPutTogetherInTheBrowser(t *testing.T) {
 	b.Inspect("restore-4-stale")
 	other.Tick("one.txt", "cat.raw")
 	other.awaitTrue(`!document.querySelector("#basket").innerText.includes("one.txt")`, "the letter to be gone")
-	b.Press("Preview again")
+	b.Anew(func() { b.Press("Preview again") })
 	b.AwaitText("#restore-dry", "Dry run finished")
 	b.awaitTrue(`/Restore \d+ files/.test(document.querySelector("#restore-go button:enabled")?.innerText)`, "the button")
 	b.Fill("#reason", "ticket 7")

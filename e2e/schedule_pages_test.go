@@ -73,7 +73,7 @@ func TestASchedulesLifeInTheBrowser(t *testing.T) {
 	}
 	b.Inspect("schedule-edit")
 	b.Open("/schedules")
-	b.Click("td form button")
+	b.Anew(func() { b.Click("td form button") })
 	b.AwaitText("table", "paused")
 	var s struct {
 		Enabled bool   `json:"enabled"`
