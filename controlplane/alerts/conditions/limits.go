@@ -118,7 +118,7 @@ func (l Limits) Check(host func(topics.HostID) bool) error {
 func (n Limit) wrong(host func(topics.HostID) bool) string {
 	c, known := Of(n.Condition)
 	if !known {
-		return "There is no condition " + words.Quoted(string(n.Condition)) + ". The page Conditions and docs/ALERTS.md list them all."
+		return "There is no condition " + quoted(string(n.Condition)) + ". The page Conditions and docs/ALERTS.md list them all."
 	}
 	switch n.Scope {
 	case ScopeFleet:
@@ -131,10 +131,10 @@ func (n Limit) wrong(host func(topics.HostID) bool) string {
 		}
 	case ScopeHost:
 		if n.Subject == "" || host != nil && !host(topics.HostID(n.Subject)) {
-			return "There is no host with the ID " + words.Quoted(n.Subject) + "."
+			return "There is no host with the ID " + quoted(n.Subject) + "."
 		}
 	default:
-		return "A threshold is for the fleet, a tag or a host; " + words.Quoted(n.Scope) + " is none of them."
+		return "A threshold is for the fleet, a tag or a host; " + quoted(n.Scope) + " is none of them."
 	}
 	if n.Scope != ScopeFleet && !c.OfHost() {
 		return string(n.Condition) + " is not about hosts: its threshold can be set for the fleet only."
@@ -201,3 +201,6 @@ func (c Condition) Says(value int64) string {
 	}
 	return strings.ReplaceAll(c.When, "{limit}", said)
 }
+
+// quoted is what somebody gave, in a sentence.
+func quoted(text string) string { return `"` + words.Visible(words.Cut(text, 100)) + `"` }
