@@ -54,7 +54,7 @@ func (s *step) isExplained(f *conditions.Finding) bool {
 // opens reports whether a finding has an alert of its own, unless something explains it.
 func (s *step) opens(f *conditions.Finding) bool {
 	late := s.Late[f.Key]
-	return late == nil || late.EndedBy == alerts.Plane || late.QuietAt > 0
+	return late == nil || late.EndedBy == alerts.Plane || late.QuietAt > 0 || anew(f, late)
 }
 
 // lately reports whether an alert that is over explained a finding when it was not.

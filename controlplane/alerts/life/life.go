@@ -172,7 +172,7 @@ func same(a, b alerts.Body) bool {
 // begins is that something holds of which there is no alert.
 func (s *step) begins(f *conditions.Finding) {
 	late := s.Late[f.Key]
-	if late != nil && late.EndedBy != alerts.Plane && late.QuietAt == 0 {
+	if late != nil && late.EndedBy != alerts.Plane && late.QuietAt == 0 && !anew(f, late) {
 		s.Seen = append(s.Seen, late.ID)
 		return // somebody ended it, and it was never over since
 	}
@@ -201,6 +201,15 @@ func (s *step) begins(f *conditions.Finding) {
 	if a.SnoozedUntil == 0 { // else it is told when that is over
 		s.tell(a, channels.Opened)
 	}
+}
+
+// events are conditions of which each job that meets them is another reason to look, and
+// not the same thing going on.
+var events = map[string]bool{string(conditions.ChangeAnomaly): true, string(conditions.RestoreFailures): true}
+
+// anew reports whether something came after somebody ended the alert of what was before.
+func anew(f *conditions.Finding, late *alerts.Alert) bool {
+	return events[f.Condition] && f.Since > late.EndedAt && f.Job != late.Job
 }
 
 // ends is about what does not hold any more.
@@ -273,7 +282,7 @@ func (s *step) swallows() {
 	more := map[*alerts.Alert][]string{}
 	for i := range s.Look.Holds {
 		f := &s.Look.Holds[i]
-		if s.Live[f.Key] != nil || s.Late[f.Key] != nil && s.Late[f.Key].EndedBy != alerts.Plane && s.Late[f.Key].QuietAt == 0 {
+		if s.Live[f.Key] != nil || !s.opens(f) {
 			continue
 		}
 		if by := s.root(f); by != nil {

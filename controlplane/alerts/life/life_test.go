@@ -223,6 +223,29 @@ func TestOneThatSomebodyEndedStaysEndedUntilItWasOverOnce(t *testing.T) {
 	}
 }
 
+func TestAnotherEventOpensAnotherAlert(t *testing.T) {
+	w := newWorld(t)
+	unusual := func(job topics.JobID) conditions.Finding {
+		f := failed("letters", "attic", "vault", w.now)
+		f.Condition, f.Job = string(conditions.ChangeAnomaly), job
+		return f
+	}
+	first := unusual("job-1")
+	w.after(0, first)
+	a := w.book.Live[first.Key]
+	delete(w.book.Live, a.Key)
+	a.EndedAt, a.EndedBy = w.now.Add(time.Minute).UnixMilli(), "anna"
+	w.book.Late[a.Key] = a
+	w.after(time.Hour, first)
+	w.told("opened change-anomaly")
+	w.now = w.now.Add(time.Hour)
+	w.after(0, unusual("job-2"))
+	w.told("opened change-anomaly")
+	if b := w.live(conditions.ChangeAnomaly); b.ID == a.ID {
+		t.Error("it is the one that somebody ended")
+	}
+}
+
 func TestASnoozeEndsWithAReminderIfItStillHolds(t *testing.T) {
 	w := newWorld(t)
 	w.after(0, offline("attic"), offline("barn"))
