@@ -16,10 +16,13 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/alerts/asked"
 	"github.com/restic-manager/restic-manager/controlplane/alerts/conditions"
+	"github.com/restic-manager/restic-manager/controlplane/alerts/routing"
 	"github.com/restic-manager/restic-manager/controlplane/channels"
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/heartbeat"
+	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/store/alerts"
+	channelrows "github.com/restic-manager/restic-manager/store/channels"
 	"github.com/restic-manager/restic-manager/store/column"
 	"github.com/restic-manager/restic-manager/store/heartbeats"
 )
@@ -359,6 +362,85 @@ func jsonFile(t *testing.T, v any) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// A rulesSet is all rules that are set at once.
+type rulesSet struct {
+	Rules   []asked.Rule
+	Digests []asked.Digest
+}
+
+var alertRules = subject[rulesSet]{
+	before: func(t *testing.T, h *house) {
+		t.Helper()
+		err := h.store.Channels().Add(t.Context(), "test", channelrows.Channel{ID: "0mk3a7q2chan01", Name: "ops", Kind: "ntfy", Enabled: true,
+			Version: 1, Settings: column.JSON[map[string]string]{V: &map[string]string{"topic": "backups"}}})
+		if err != nil && !errors.Is(err, store.ErrConflict) {
+			t.Fatal(err)
+		}
+	},
+	service: func(t *testing.T, h *house, in rulesSet) error {
+		names, err := asked.NamesOf(t.Context(), h.store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, version, err := alertService(h.store).Rules(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = alertService(h.store).SetRules(t.Context(), "test", asked.Rules{Rules: in.Rules, Digests: in.Digests}.Routing(names), version)
+		return err
+	},
+	doors: map[string]func(t *testing.T, h *house, in rulesSet) (bool, string){
+		theAPI: func(t *testing.T, h *house, in rulesSet) (bool, string) {
+			status, text := h.ask("PUT", "/api/alert-rules", asked.Rules{Rules: in.Rules, Digests: in.Digests})
+			return status == http.StatusOK, detail(t, text)
+		},
+		theCommandLine: func(t *testing.T, h *house, in rulesSet) (bool, string) {
+			text, code := h.tell("alert-rules", "set", jsonFile(t, asked.Rules{Rules: in.Rules, Digests: in.Digests}))
+			return code == 0, text
+		},
+	},
+	saved: func(t *testing.T, h *house) (all []string) {
+		r, version, err := alertService(h.store).Rules(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, one := range r.Rules {
+			if one.ID == "" {
+				t.Error("a rule has no ID")
+			}
+			one.ID = ""
+			text := fmt.Sprintf("%+v", one)
+			all = append(all, strings.ReplaceAll(text, string(h.host), "attic"))
+		}
+		for _, d := range r.Digests {
+			all = append(all, fmt.Sprintf("%+v", d))
+		}
+		if _, err := alertService(h.store).SetRules(t.Context(), "test", routing.Rules{}, version); err != nil {
+			t.Fatal(err)
+		}
+		return all
+	},
+	cases: map[string]doorCase[rulesSet]{
+		"none": {in: rulesSet{Rules: []asked.Rule{}}},
+		"all of one": {in: rulesSet{Rules: []asked.Rule{{Name: "nights", Severities: []string{"critical"}, Conditions: []string{"overdue"},
+			Tags: []string{"web"}, Hosts: []string{"attic"}, Channels: []string{"ops"}, RepeatEvery: 3600, Delay: 900, QuietFrom: "22:00",
+			QuietTo: "07:00", Zone: "Europe/Berlin", CriticalWaits: true, Recovered: new(false), Stop: true}}}},
+		"a digest": {in: rulesSet{Rules: []asked.Rule{},
+			Digests: []asked.Digest{{Channels: []string{"0mk3a7q2chan01"}, Every: "weekly", At: "07:00", Weekday: "monday"}}}},
+		"of no host":    {in: rulesSet{Rules: []asked.Rule{{Name: "x", Hosts: []string{"cellar"}, Channels: []string{"ops"}}}}, bad: "rules.0.hosts"},
+		"to no channel": {in: rulesSet{Rules: []asked.Rule{{Name: "x", Channels: []string{"oops"}}}}, bad: "rules.0.channels"},
+		"to none":       {in: rulesSet{Rules: []asked.Rule{{Name: "x"}}}, bad: "rules.0.channels"},
+		"of no condition": {in: rulesSet{Rules: []asked.Rule{{Name: "x", Conditions: []string{"too-quiet"}, Channels: []string{"ops"}}}},
+			bad: "rules.0.conditions"},
+		"without a name": {in: rulesSet{Rules: []asked.Rule{{Channels: []string{"ops"}}}}, bad: "rules.0.name"},
+		"too often":      {in: rulesSet{Rules: []asked.Rule{{Name: "x", Channels: []string{"ops"}, RepeatEvery: 1}}}, bad: "rules.0.repeat_every"},
+		"no zone": {in: rulesSet{Rules: []asked.Rule{{Name: "x", Channels: []string{"ops"}, QuietFrom: "22:00", QuietTo: "07:00", Zone: "Berlin"}}},
+			bad: "rules.0.zone"},
+		"no time": {in: rulesSet{Rules: []asked.Rule{}, Digests: []asked.Digest{{Channels: []string{"ops"}, Every: "daily", At: "25:00"}}},
+			bad: "digests.0.at"},
+	},
 }
 
 // A publicAddress is where people find the pages.

@@ -48,6 +48,7 @@ var subjects = map[string]interface{ run(t *testing.T, h *house) }{
 	"a pause of alerts":   alertPauses,
 	"a deed on an alert":  alertDeeds,
 	"thresholds":          thresholds,
+	"rules of alerts":     alertRules,
 	"the public address":  publicAddresses,
 	"a heartbeat outside": outsideBeats,
 }

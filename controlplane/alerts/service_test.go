@@ -15,6 +15,8 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/store/alerts"
+	"github.com/restic-manager/restic-manager/store/channels"
+	"github.com/restic-manager/restic-manager/store/column"
 	"github.com/restic-manager/restic-manager/store/storetest"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -396,6 +398,13 @@ func TestWhatIsSetHasVersions(t *testing.T) {
 	d, ctx := newDesk(t), t.Context()
 	if r, version, err := d.Rules(ctx); len(r.Rules) != 0 || version != 0 || err != nil {
 		t.Errorf("nothing was set, and it is %+v %d %v", r, version, err)
+	}
+	if err := d.Store.Channels().Add(ctx, "test", channels.Channel{ID: "c", Name: "ops", Kind: "ntfy", Enabled: true, Version: 1,
+		Settings: column.JSON[map[string]string]{V: &map[string]string{}}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.SetRules(ctx, "anna", routing.Rules{Rules: []routing.Rule{{Name: "x", Channels: []string{"none"}}}}, 0); err == nil {
+		t.Error("a rule leads to a channel that is not there")
 	}
 	rules := routing.Rules{Digests: []routing.Digest{{Channels: []string{"c"}, Every: routing.Daily, At: "07:00", Zone: "UTC"}}}
 	version := must(d.SetRules(ctx, "anna", rules, 0))

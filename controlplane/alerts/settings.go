@@ -56,10 +56,53 @@ func (s *Service) Rules(ctx context.Context) (r routing.Rules, version int64, er
 	return r, version, err
 }
 
-// SetRules sets who hears of what. Version is that of the rules it was made from:
-// [alerts.ErrMoved] if somebody set others since.
+// SetRules sets who hears of what, and gives a rule without an ID one. Version is that of
+// the rules it was made from: [alerts.ErrMoved] if somebody set others since.
 func (s *Service) SetRules(ctx context.Context, actor string, r routing.Rules, version int64) (int64, error) {
+	r.Rules = slices.Clone(r.Rules)
+	for i := range r.Rules {
+		if r.Rules[i].ID == "" {
+			r.Rules[i].ID = topics.NewID(s.Now())
+		}
+	}
+	known, err := s.known(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if err := r.Check(known); err != nil {
+		return 0, err
+	}
 	return s.set(ctx, actor, alerts.Rules, r, version, fmt.Sprintf("%d rules, %d digests", len(r.Rules), len(r.Digests)))
+}
+
+// known is what rules may name: what there is, and what the rules before named. A host or
+// channel that was removed since does not keep anybody from saving another rule.
+func (s *Service) known(ctx context.Context) (k routing.Known, err error) {
+	for _, c := range conditions.Table() {
+		k.Conditions = append(k.Conditions, string(c.Name))
+	}
+	list, err := s.Store.Channels().List(ctx)
+	if err != nil {
+		return k, err
+	}
+	for _, c := range list {
+		k.Channels = append(k.Channels, c.ID)
+	}
+	hosts, err := s.hosts(ctx)
+	if err != nil {
+		return k, err
+	}
+	for id := range hosts {
+		k.Hosts = append(k.Hosts, string(id))
+	}
+	was, _, err := s.Rules(ctx)
+	for _, r := range was.Rules {
+		k.Conditions, k.Channels, k.Hosts = append(k.Conditions, r.Conditions...), append(k.Channels, r.Channels...), append(k.Hosts, r.Hosts...)
+	}
+	for _, d := range was.Digests {
+		k.Channels = append(k.Channels, d.Channels...)
+	}
+	return k, err
 }
 
 func (s *Service) hosts(ctx context.Context) (map[topics.HostID]bool, error) {
