@@ -6,11 +6,12 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/alerts"
 	"github.com/restic-manager/restic-manager/controlplane/alerts/delivery"
 	"github.com/restic-manager/restic-manager/controlplane/channels"
+	"github.com/restic-manager/restic-manager/controlplane/zone"
 )
 
 // tell makes what tells people of alerts.
 func (p *Plane) tell(c Config, now func() time.Time) {
-	p.channels = &channels.Service{Store: p.Store, Now: now, PublicURL: p.alerts.PublicURL, Changed: func() {
+	p.channels = &channels.Service{Store: p.Store, Now: now, PublicURL: p.alerts.PublicURL, Zone: zone.OfServer(), Changed: func() {
 		p.bell.Ring("")
 		p.queue.Stir()
 	}}

@@ -90,7 +90,7 @@ func discordEmbedOf(p page) discordEmbed {
 	if one, ok := p.single(); ok {
 		parts = append(parts, discordEscape(one.cause))
 		if one.do != "" && p.tone != recovered {
-			e.Fields = append(e.Fields, discordField{"What to do", discordEscape(one.do)})
+			e.Fields = append(e.Fields, discordField{Name: "What to do", Value: discordEscape(one.do)})
 		}
 		foot = one.facts
 	} else {
@@ -109,7 +109,7 @@ func discordEmbedOf(p page) discordEmbed {
 		for _, l := range r.Lines {
 			value = append(value, "• "+discordEscape(l))
 		}
-		e.Fields = append(e.Fields, discordField{discordEscape(r.Name), strings.TrimSpace(strings.Join(value, "\n"))})
+		e.Fields = append(e.Fields, discordField{Name: discordEscape(r.Name), Value: strings.TrimSpace(strings.Join(value, "\n"))})
 	}
 	switch {
 	case p.link != "":
@@ -119,7 +119,7 @@ func discordEmbedOf(p page) discordEmbed {
 	}
 	e.Description = joined(parts)
 	if foot != "" {
-		e.Footer = &discordFooter{foot} // without Markdown
+		e.Footer = &discordFooter{Text: foot} // without Markdown
 	}
 	return e
 }

@@ -2,6 +2,7 @@ package channels
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"io"
@@ -26,8 +27,9 @@ func must[T any](v T, err error) T {
 }
 
 const (
-	public   = "https://backups.example.net"
-	hostile  = "a*b_c`d [x](http://evil) <b>&amp; @everyone <!channel> <@U1> @channel @here \u202egpj.exe \x1b[31mred\x1b[0m </p>\r\nBcc: x@y \\ #1"
+	public  = "https://backups.example.net"
+	hostile = "a*b_c`d [x](http://evil) <b>&amp; @everyone <!channel> <@U1> @channel @here " +
+		"\u202egpj.exe \x1b[31mred\x1b[0m </p>\r\nBcc: x@y \\ #1"
 	theAlert = "0198a7c2d4e0aaaaaaaaaaaaaaaa"
 )
 
@@ -67,11 +69,12 @@ func messages() map[string]Message {
 		storm.Alerts = append(storm.Alerts, one)
 	}
 	summary := Message{Event: "digest", Title: "22 of 24 hosts are protected", Text: "Since yesterday 07:00: 96 backups, 2 of them failed.",
-		Rows: []Row{{Name: "Protected", Value: "22 of 24 hosts", Lines: []string{"laptop-anna: last good backup 9 days ago", "db-prod-02: never backed up"}},
+		Rows: []Row{{Name: "Protected", Value: "22 of 24 hosts",
+			Lines: []string{"laptop-anna: last good backup 9 days ago", "db-prod-02: never backed up"}},
 			{Name: "Missed", Value: "1 slot", Lines: []string{"web-01, nightly, 28 Nov 2026 02:00"}},
 			{Name: "Growth", Value: "+ 12.4 GiB"}, {Name: "Restore drills", Value: "6 of 6 proven"}, {Name: "Open alerts", Value: "3"}},
 		Link: public + "/", At: at}
-	example := must((&Service{Now: func() time.Time { return theMoment }}).Example(nil, "host-offline"))
+	example := must((&Service{Now: func() time.Time { return theMoment }}).Example(context.Background(), "host-offline"))
 	bad := a
 	bad.Title, bad.Cause, bad.Do, bad.Link = hostile+": "+hostile, hostile+"\n- list\n1. one\n# head\n> quote", hostile, "javascript:alert(1)"
 	return map[string]Message{"opened": open, "reminded": reminded, "recovered": over, "storm": storm, "digest": summary, "test": example,
@@ -104,7 +107,8 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 	want, err := os.ReadFile(path)
 	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("%s is another (%v); look at it, and if it is right: go test ./controlplane/channels -run Golden -update\ngot:\n%s", name, err, got)
+		t.Errorf("%s is another (%v); look at it, and if it is right: go test ./controlplane/channels -run Golden -update\ngot:\n%s",
+			name, err, got)
 	}
 }
 

@@ -84,7 +84,8 @@ func addParts(text string, add func(string)) {
 			}
 		}
 	}
-	if !strings.HasPrefix(u.Scheme, "http") && !strings.Contains(u.Scheme, "+http") { // of other services the name of the server may be a token
+	// Of other services the name of the server may be a token.
+	if !strings.HasPrefix(u.Scheme, "http") && !strings.Contains(u.Scheme, "+http") {
 		add(u.Host)
 		add(u.Hostname())
 	}

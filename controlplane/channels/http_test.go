@@ -296,7 +296,8 @@ func TestAWebhookIsSigned(t *testing.T) {
 	f := newFar(t, answers(204, ""))
 	secret := NewSecret()
 	m := messages()["storm"]
-	if a := Send(t.Context(), "webhook", map[string]string{"url": f.URL + "/x?y=1", "secret": secret, "headers": "X-Team: backups\n\nAuthorization: Bearer t"}, m); !a.OK ||
+	values := map[string]string{"url": f.URL + "/x?y=1", "secret": secret, "headers": "X-Team: backups\n\nAuthorization: Bearer t"}
+	if a := Send(t.Context(), "webhook", values, m); !a.OK ||
 		a.Text != "204 No Content" {
 		t.Fatalf("%+v", a)
 	}
@@ -364,7 +365,8 @@ func TestAMatrixUserSignsInOnce(t *testing.T) {
 		t.Errorf("after the token ended: %+v", a)
 	}
 	values["rooms"] = "!closed:example.net\n!open:example.net"
-	if a := Send(t.Context(), "matrix", values, messages()["opened"]); !a.OK || !strings.Contains(a.Text, "It reached 1 of them, and not !closed:example.net: 403") {
+	if a := Send(t.Context(), "matrix", values, messages()["opened"]); !a.OK ||
+		!strings.Contains(a.Text, "It reached 1 of them, and not !closed:example.net: 403") {
 		t.Errorf("one of two rooms: %+v", a)
 	}
 	values["rooms"] = "!closed:example.net\n!closed2:example.net"
@@ -381,7 +383,8 @@ func TestLongMessagesFit(t *testing.T) {
 		long.Alerts[i].Title, long.Alerts[i].Cause = strings.Repeat("_<&🔥", 2000), strings.Repeat("x", 9000)
 	}
 	for i := range 300 {
-		long.Rows = append(long.Rows, Row{Name: strings.Repeat("name", 300), Value: strings.Repeat("value*", 400), Lines: []string{fmt.Sprint(i), strings.Repeat("l", 5000)}})
+		long.Rows = append(long.Rows, Row{Name: strings.Repeat("name", 300), Value: strings.Repeat("value*", 400),
+			Lines: []string{fmt.Sprint(i), strings.Repeat("l", 5000)}})
 	}
 	one := messages()["opened"]
 	one.Alerts = []Alert{long.Alerts[0]}

@@ -71,7 +71,8 @@ var kinds = []Kind{
 	{Name: "slack", Label: "Slack", Icon: "message-square", Help: "An app with Incoming Webhooks.", Fields: []Field{
 		{Name: "url", Label: "Webhook URL", Secret: true, Required: true},
 	}},
-	{Name: "teams", Label: "Microsoft Teams", Icon: "message-square", Help: "A channel's Workflows: post to it when a webhook request is received.",
+	{Name: "teams", Label: "Microsoft Teams", Icon: "message-square",
+		Help:   "A channel's Workflows: post to it when a webhook request is received.",
 		Fields: []Field{{Name: "url", Label: "Webhook URL", Secret: true, Required: true}}},
 	{Name: "telegram", Label: "Telegram", Icon: "message-square", Help: "A bot made with @BotFather, in a chat that has written to it.",
 		Fields: []Field{
@@ -86,11 +87,12 @@ var kinds = []Kind{
 		{Name: "password", Label: "Password", Secret: true},
 		{Name: "rooms", Label: "Rooms", Help: "!id:server or #alias:server, one a line.", Required: true, List: true},
 	}},
-	{Name: "webhook", Label: "Webhook", Icon: "webhook", Help: "A program of yours: it is sent the JSON that docs/ALERTS.md describes.", Fields: []Field{
-		{Name: "url", Label: "URL", Example: "https://example.net/hook", Required: true},
-		{Name: "secret", Label: "Signing secret", Help: "Made if you give none, and shown once.", Secret: true},
-		{Name: "headers", Label: "Headers", Help: "Name: value, one a line.", Secret: true, List: true},
-	}},
+	{Name: "webhook", Label: "Webhook", Icon: "webhook",
+		Help: "A program of yours: it is sent the JSON that docs/ALERTS.md describes.", Fields: []Field{
+			{Name: "url", Label: "URL", Example: "https://example.net/hook", Required: true},
+			{Name: "secret", Label: "Signing secret", Help: "Made if you give none, and shown once.", Secret: true},
+			{Name: "headers", Label: "Headers", Help: "Name: value, one a line.", Secret: true, List: true},
+		}},
 	{Name: "url", Label: "Another service", Icon: "link", Help: "Any service that shoutrrr knows, by its URL.", Fields: []Field{
 		{Name: "url", Label: "shoutrrr URL", Example: "pushbullet://token", Secret: true, Required: true},
 	}},

@@ -204,7 +204,8 @@ func TestMailGoesOutWithEachEncryption(t *testing.T) {
 
 func TestMailWithoutItsEncryptionIsNotSent(t *testing.T) {
 	p := startPost(t, &postOffice{auth: "PLAIN"}) // somebody stripped STARTTLS
-	a := Send(t.Context(), "email", p.fields("starttls", map[string]string{"username": "anna", "password": "canary-password"}), messages()["opened"])
+	values := p.fields("starttls", map[string]string{"username": "anna", "password": "canary-password"})
+	a := Send(t.Context(), "email", values, messages()["opened"])
 	if a.OK || a.Hopeless || !strings.Contains(a.Text, "does not offer STARTTLS") {
 		t.Errorf("%+v", a)
 	}
@@ -215,10 +216,12 @@ func TestMailWithoutItsEncryptionIsNotSent(t *testing.T) {
 	}
 	secure := startPost(t, &postOffice{starttls: true})
 	trusted = x509.NewCertPool()
-	if a := Send(t.Context(), "email", secure.fields("starttls", nil), messages()["opened"]); a.OK || !strings.Contains(a.Text, "does not trust") {
+	if a := Send(t.Context(), "email", secure.fields("starttls", nil), messages()["opened"]); a.OK ||
+		!strings.Contains(a.Text, "does not trust") {
 		t.Errorf("a certificate of nobody: %+v", a)
 	}
-	if a := Send(t.Context(), "email", secure.fields("tls", nil), messages()["opened"]); a.OK || !strings.Contains(a.Text, "does not speak TLS") {
+	if a := Send(t.Context(), "email", secure.fields("tls", nil), messages()["opened"]); a.OK ||
+		!strings.Contains(a.Text, "does not speak TLS") {
 		t.Errorf("TLS where there is none: %+v", a)
 	}
 	if mails, _ := secure.had(); len(mails) > 0 {
@@ -227,6 +230,15 @@ func TestMailWithoutItsEncryptionIsNotSent(t *testing.T) {
 }
 
 func TestWhatAMailServerAnswersIsShown(t *testing.T) {
+	say := func(pairs ...string) map[string][]string {
+		all := map[string][]string{}
+		for i := 0; i < len(pairs); i += 2 {
+			all[pairs[i]] = []string{pairs[i+1]}
+		}
+		return all
+	}
+	const ops = "RCPT ops@example.net"
+	two := map[string]string{"to": "ops@example.net\nb@example.net"}
 	for name, c := range map[string]struct {
 		answers  map[string][]string
 		more     map[string]string
@@ -234,17 +246,20 @@ func TestWhatAMailServerAnswersIsShown(t *testing.T) {
 		ok       bool
 		hopeless bool
 	}{
-		"busy":             {map[string][]string{"greeting": {"421 too many \x1b[31mconnections"}}, nil, "421 too many connections (greeting)", false, false},
-		"sender refused":   {map[string][]string{"MAIL": {"550 5.7.1 not you"}}, nil, "550 5.7.1 not you (sender)", false, true},
-		"nobody there":     {map[string][]string{"RCPT ops@example.net": {"550 5.1.1 no such user"}}, nil, "550 5.1.1 no such user (recipient ops@example.net)", false, true},
-		"greylisted":       {map[string][]string{"RCPT ops@example.net": {"451 4.7.1 try later"}}, nil, "451 4.7.1 try later (recipient ops@example.net)", false, false},
-		"too large":        {map[string][]string{"END": {"552 5.3.4 too large"}}, nil, "552 5.3.4 too large (message)", false, true},
-		"full":             {map[string][]string{"END": {"452 4.3.1 no space"}}, nil, "452 4.3.1 no space (message)", false, false},
-		"not signed in":    {nil, map[string]string{"username": "anna", "password": "wrong canary"}, "535 5.7.8 wrong password: [redacted] (signing in)", false, true},
-		"one of two":       {map[string][]string{"RCPT ops@example.net": {"550 gone"}}, map[string]string{"to": "ops@example.net\nb@example.net"}, "It reached 1 of 2: 250 2.0.0 Ok: queued as 4XyZ; and not ops@example.net: 550 gone", true, false},
-		"none of two":      {map[string][]string{"RCPT ops@example.net": {"550 gone"}, "RCPT b@example.net": {"451 later"}}, map[string]string{"to": "ops@example.net\nb@example.net"}, "ops@example.net: 550 gone · b@example.net: 451 later", false, false},
-		"several lines":    {map[string][]string{"MAIL": {"554-5.7.1 no\r\n554 5.7.1 really"}}, nil, `554 5.7.1 no\n5.7.1 really (sender)`, false, true},
-		"no authorisation": {nil, map[string]string{"username": "anna", "password": "p", "host": "localhost"}, "", true, false},
+		"busy":           {say("greeting", "421 too many \x1b[31mconnections"), nil, "421 too many connections (greeting)", false, false},
+		"sender refused": {say("MAIL", "550 5.7.1 not you"), nil, "550 5.7.1 not you (sender)", false, true},
+		"nobody there":   {say(ops, "550 5.1.1 no such user"), nil, "550 5.1.1 no such user (recipient ops@example.net)", false, true},
+		"greylisted":     {say(ops, "451 4.7.1 try later"), nil, "451 4.7.1 try later (recipient ops@example.net)", false, false},
+		"too large":      {say("END", "552 5.3.4 too large"), nil, "552 5.3.4 too large (message)", false, true},
+		"full":           {say("END", "452 4.3.1 no space"), nil, "452 4.3.1 no space (message)", false, false},
+		"not signed in": {nil, map[string]string{"username": "anna", "password": "wrong canary"},
+			"535 5.7.8 wrong password: [redacted] (signing in)", false, true},
+		"one of two": {say(ops, "550 gone"), two, "It reached 1 of 2: 250 2.0.0 Ok: queued as 4XyZ; and not ops@example.net: 550 gone",
+			true, false},
+		"none of two": {say(ops, "550 gone", "RCPT b@example.net", "451 later"), two,
+			"ops@example.net: 550 gone · b@example.net: 451 later", false, false},
+		"several lines": {say("MAIL", "554-5.7.1 no\r\n554 5.7.1 really"), nil, `554 5.7.1 no\n5.7.1 really (sender)`, false, true},
+		"signed in":     {nil, map[string]string{"username": "anna", "password": "p", "host": "localhost"}, "", true, false},
 	} {
 		p := startPost(t, &postOffice{auth: "PLAIN", user: "anna\x00p", answers: c.answers})
 		a := Send(t.Context(), "email", p.fields("none", c.more), messages()["opened"])
@@ -291,7 +306,8 @@ func TestAMailServerThatHangsOrTalksHoldsNobody(t *testing.T) {
 		}
 	}()
 	p := &postOffice{Listener: closed}
-	if a := Send(t.Context(), "email", p.fields("none", nil), messages()["opened"]); a.OK || !strings.Contains(a.Text, "ended the connection") {
+	if a := Send(t.Context(), "email", p.fields("none", nil), messages()["opened"]); a.OK ||
+		!strings.Contains(a.Text, "ended the connection") {
 		t.Errorf("%+v", a)
 	}
 }

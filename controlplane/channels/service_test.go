@@ -97,13 +97,15 @@ func TestAWebhooksSecretIsMadeAndShownOnce(t *testing.T) {
 		t.Errorf("the row says %+v", c)
 	}
 	// Whatever is not named stays, and an empty text has another one made.
-	if _, again, err := s.Change(t.Context(), "anna", row.ID, Draft{Fields: map[string]string{"headers": "X-A: b"}}); err != nil || again != "" {
+	_, again, err := s.Change(t.Context(), "anna", row.ID, Draft{Fields: map[string]string{"headers": "X-A: b"}})
+	if err != nil || again != "" {
 		t.Errorf("%v, %q", err, again)
 	}
 	if got := must(s.Store.Channels().Read(t.Context(), row.ID)).Secrets; got["secret"] != shown || got["headers"] != "X-A: b" {
 		t.Errorf("secrets %v", got)
 	}
-	if _, again, err := s.Change(t.Context(), "anna", row.ID, Draft{Fields: map[string]string{"secret": ""}}); err != nil || again == "" || again == shown {
+	_, again, err = s.Change(t.Context(), "anna", row.ID, Draft{Fields: map[string]string{"secret": ""}})
+	if err != nil || again == "" || again == shown {
 		t.Errorf("%v, %q", err, again)
 	}
 }
@@ -151,8 +153,10 @@ func TestCheckNamesTheFieldAndRefusesWhatWouldBeAnotherRequest(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ kind, field, value string }{
-		{"webhook", "url", ""}, {"webhook", "url", "ftp://example.net"}, {"webhook", "url", "http://"}, {"webhook", "url", "javascript:alert(1)"},
-		{"webhook", "url", "https://user:password@example.net/x"}, {"webhook", "url", "http://a b/"}, {"webhook", "url", "http://exa\r\nmple.net/"},
+		{"webhook", "url", ""}, {"webhook", "url", "ftp://example.net"}, {"webhook", "url", "http://"},
+		{"webhook", "url", "javascript:alert(1)"},
+		{"webhook", "url", "https://user:password@example.net/x"}, {"webhook", "url", "http://a b/"},
+		{"webhook", "url", "http://exa\r\nmple.net/"},
 		{"webhook", "url", "http://example.net\\@evil"}, {"webhook", "url", "http:example.net"}, {"webhook", "url", "//example.net"},
 		{"webhook", "url", "http://example.net/#x"}, {"webhook", "url", "http://[::1"}, {"webhook", "url", "http://example.net/\u202e"},
 		{"webhook", "headers", "no colon"}, {"webhook", "headers", "A: b\r\nHost: evil"}, {"webhook", "headers", "content-length: 5"},

@@ -54,7 +54,7 @@ func telegramOf(ctx context.Context, m Message) telegramMessage {
 		text = telegramTextOf(p)
 		return size(text) <= telegramText
 	})
-	return telegramMessage{Text: text, ParseMode: "HTML", LinkPreview: telegramPreview{true},
+	return telegramMessage{Text: text, ParseMode: "HTML", LinkPreview: telegramPreview{IsDisabled: true},
 		DisableNotification: p.tone == info || p.tone == recovered || p.tone == digest}
 }
 

@@ -17,7 +17,8 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-const columns = `id, name, kind, settings, secrets, enabled, version, created_at, created_by, failing_since, last_ok_at, last_at, last_answer`
+const columns = `id, name, kind, settings, secrets, enabled, version, created_at, created_by, failing_since, last_ok_at, last_at,
+	last_answer`
 
 // An UnreadableError says that the secrets of one channel cannot be read, while the key is
 // the right one: nothing can be sent there until they are entered again.

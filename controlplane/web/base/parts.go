@@ -264,7 +264,7 @@ func New(c Config) (*Parts, error) {
 		HostSettings: &hosts.Settings{Store: c.Store, Changed: c.Changed},
 		Drills: &drills.Service{Store: c.Store, Jobs: c.Jobs, Online: c.Presence.Reachable, Changed: c.Changed, Log: c.Log,
 			Now: c.Now},
-		Channels: &channels.Service{Store: c.Store, Now: c.Now, PublicURL: c.Alerts.PublicURL, Changed: func() {
+		Channels: &channels.Service{Store: c.Store, Now: c.Now, PublicURL: c.Alerts.PublicURL, Zone: c.Zone, Changed: func() {
 			c.Alerts.Stir()
 			c.Changed()
 		}},
