@@ -11,6 +11,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/notices"
+	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/store/storetest"
@@ -56,6 +57,7 @@ func newWorld(t *testing.T) *world {
 	w.group = must(s.PutSourceGroup(ctx, "anna", store.SourceGroup{ID: "letters", Host: w.host, Name: "letters", Repository: "vault",
 		Paths: store.List{"/home"}}))
 	presence := hosts.NewPresence(hosts.DefaultTiming(), clock, must(s.Hosts(ctx)))
+	s.OnEnded(schedule.Ended)
 	w.Reader = &Reader{Store: s, Fleet: fleet.NewBoard(s, presence, clock), Presence: presence, Notices: &notices.List{}, Now: clock}
 	s.OnJudge(func(slots store.Slots, j store.Job) error {
 		f, err := w.Ended(slots, j)
@@ -77,6 +79,11 @@ func (w *world) ends(j store.Job, f topics.Finished) topics.JobID {
 		w.t.Fatal(err)
 	}
 	f.Job, w.holds, w.judged = asked.ID, nil, 0
+	if j.Schedule != "" {
+		if err := w.Store.SlotStep(w.t.Context(), func(slots store.Slots) error { return schedule.Fired(slots, asked) }); err != nil {
+			w.t.Fatal(err)
+		}
+	}
 	if err := w.Store.Steps(w.t.Context(), func(tx protocol.PlaneTx) error {
 		p := protocol.PlaneJob{ID: asked.ID, Host: w.host, Kind: asked.Kind, Repository: "vault", State: topics.Dispatched}
 		if err := tx.PutJob(p); err != nil {
@@ -168,6 +175,52 @@ func TestABackupThatFailsIsToldWithItsOwnWords(t *testing.T) {
 	if w.judged == 0 {
 		t.Error("nothing was looked for")
 	}
+}
+
+// A backup that its schedule tries again has not failed yet; it has when the tries are used
+// up, and goes on to while the next night's are tried.
+func TestABackupIsToldWhenItsRetriesAreUsedUp(t *testing.T) {
+	w := newWorld(t)
+	w.backup(topics.Succeeded, "", w.usual())
+	sc := must(w.Store.PutSchedule(t.Context(), "anna", w.host, "nightly", "nightly", func(sc *store.Schedule) error {
+		sc.Cron, sc.Zone, sc.Enabled, sc.RetryMax, sc.Groups = "0 0 * * *", "UTC", true, 2, []topics.SourceGroupID{w.group.ID}
+		return nil
+	}))
+	try := func(slot time.Time, attempt int, state topics.JobState, cause topics.Cause) {
+		t.Helper()
+		w.now = slot.Add(time.Duration(attempt+1)*10*time.Minute - 24*time.Hour) // ends adds a day
+		w.ends(store.Job{Kind: topics.BackupJob, SourceGroup: w.group.ID, Schedule: sc.ID, Slot: slot.UnixMilli(), Attempt: attempt},
+			topics.Finished{State: state, Cause: cause})
+	}
+	night := time.Now().UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
+	for attempt := range 2 {
+		try(night, attempt, topics.Failed, topics.CauseUnreachable)
+		if failing(w.holds) {
+			t.Errorf("after try %d it is told, and will be tried again", attempt)
+		}
+	}
+	try(night, 2, topics.Failed, topics.CauseUnreachable)
+	if !failing(w.holds) {
+		t.Error("after the last try it is not told")
+	}
+	night = night.Add(24 * time.Hour)
+	try(night, 0, topics.Failed, topics.CauseUnreachable)
+	if !failing(w.holds) {
+		t.Error("the next night's tries end it")
+	}
+	try(night, 1, topics.Succeeded, "")
+	if failing(w.holds) {
+		t.Error("a good one does not end it")
+	}
+	night = night.Add(24 * time.Hour)
+	try(night, 0, topics.Failed, topics.CausePassword)
+	if !failing(w.holds) {
+		t.Error("what is not tried again is not told at once")
+	}
+}
+
+func failing(holds []conditions.Finding) bool {
+	return slices.ContainsFunc(holds, func(f conditions.Finding) bool { return f.Condition == string(conditions.BackupFailed) })
 }
 
 func TestTheSameWarningsThreeTimesAreTold(t *testing.T) {
