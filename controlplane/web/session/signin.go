@@ -114,17 +114,21 @@ func (m *Manager) hash(ctx context.Context, work func() error) error {
 	default:
 		return m.busy()
 	}
-	limit := time.NewTimer(m.timing.Hash)
-	defer limit.Stop()
 	select {
-	case m.hashing <- struct{}{}:
-		defer func() { <-m.hashing }()
-		return work()
-	case <-limit.C:
-		return m.busy()
-	case <-ctx.Done():
-		return ctx.Err()
+	case m.hashing <- struct{}{}: // nobody is told to wait where one is free, however late it is looked at
+	default:
+		limit := time.NewTimer(m.timing.Hash)
+		defer limit.Stop()
+		select {
+		case m.hashing <- struct{}{}:
+		case <-limit.C:
+			return m.busy()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
+	defer func() { <-m.hashing }()
+	return work()
 }
 
 func (m *Manager) busy() error {
