@@ -49,5 +49,7 @@ func (p *Plane) working() []heartbeat.Part {
 		up("The public broker", p.consumers.Up),
 		turns("The jobs engine", p.timing.Jobs.Tick, p.Jobs.Turned),
 		turns("The runner of schedules", p.timing.Schedule.Tick, p.schedules.Turned),
+		turns("The look for alerts", p.timing.Alerts.Every, func() time.Time { return p.alerts.Turned() }),
+		turns("The delivery of alerts", p.timing.Delivery.Tick, func() time.Time { return p.queue.Turned() }),
 	}
 }

@@ -32,3 +32,6 @@ func (p *Plane) tell(c Config, now func() time.Time) {
 	}
 	p.alerts.Note = p.queue.Note
 }
+
+// Alerts are what somebody should be told of.
+func (p *Plane) Alerts() *alerts.Service { return p.alerts }

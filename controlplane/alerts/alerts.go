@@ -11,6 +11,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/alerts/conditions"
@@ -60,6 +61,7 @@ type Service struct {
 	Timing     Timing // the zero value is DefaultTiming
 
 	stirOnce sync.Once
+	turned   atomic.Pointer[time.Time] // when Run last looked and could
 	stirred  chan struct{}
 
 	sweeping sync.Mutex // one sweep at a time

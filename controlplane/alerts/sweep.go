@@ -27,13 +27,24 @@ func (s *Service) Run(ctx context.Context) error {
 		case err == nil && failing:
 			s.Log.Info("looking for what somebody should be told of works again")
 		}
-		failing = err != nil
+		if failing = err != nil; !failing {
+			now := time.Now()
+			s.turned.Store(&now)
+		}
 		gap := min(max(timing.Gap, 20*time.Since(began)), timing.Every) // it shall not take more than a twentieth of a processor
 		if !s.wait(ctx, gap, timing.Every) {
 			return nil
 		}
 	}
 	return nil
+}
+
+// Turned is when Run last looked at everything and could, the zero time if it has not yet.
+func (s *Service) Turned() time.Time {
+	if t := s.turned.Load(); t != nil {
+		return *t
+	}
+	return time.Time{}
 }
 
 // wait returns when the next sweep is due, false when ctx has ended.

@@ -82,6 +82,8 @@ func runPlane(ctx context.Context, args []string) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	timing := controlplane.DefaultTiming()
 	timing.Jobs.Protocol, timing.Jobs.Tick = swiftProtocol(), 200*time.Millisecond
+	timing.Alerts.Gap, timing.Alerts.Every = 100*time.Millisecond, 500*time.Millisecond
+	timing.Delivery.Gather, timing.Delivery.Tick, timing.Delivery.Gap = 200*time.Millisecond, 200*time.Millisecond, 50*time.Millisecond
 	timing.Web.Write = 15 * time.Second // a job has time to end before those who do not read are let go
 	var room space.Limits
 	if os.Getenv(spaceVariable) != "" {

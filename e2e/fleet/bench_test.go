@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane"
+	"github.com/restic-manager/restic-manager/store/removal"
 )
 
 // sizes are how many hosts the benchmarks have: RESTIC_MANAGER_FLEETS, separated
@@ -188,6 +190,51 @@ func BenchmarkIdle(b *testing.B) {
 			if err := <-ended; err != nil {
 				b.Error(err)
 			}
+		})
+	}
+}
+
+// BenchmarkAlerts is what one look at all facts costs: while nothing changed, and when every
+// host did, of at most a thousand. What somebody is to be told is written by the first.
+func BenchmarkAlerts(b *testing.B) {
+	for _, hosts := range sizes() {
+		b.Run(fmt.Sprintf("hosts=%d", hosts), func(b *testing.B) {
+			p := plane(b, database(b, hosts))
+			sweep := func() {
+				if err := p.Alerts().Sweep(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+			began := cpu()
+			sweep()
+			b.Logf("the first look took %v; %+v", cpu()-began, p.Alerts().Counts(b.Context()))
+			measure := func(b *testing.B, before func()) {
+				spent := time.Duration(0)
+				var was, is runtime.MemStats
+				for b.Loop() {
+					before()
+					runtime.ReadMemStats(&was)
+					began := cpu()
+					sweep()
+					spent += cpu() - began
+					runtime.ReadMemStats(&is)
+				}
+				b.ReportMetric(0, "ns/op")
+				b.ReportMetric(float64(spent.Microseconds())/1000/float64(b.N), "cpu-ms/op")
+				b.ReportMetric(float64(is.TotalAlloc-was.TotalAlloc)/(1<<20), "MiB/op")
+			}
+			b.Run("unchanged", func(b *testing.B) { measure(b, func() {}) })
+			b.Run("changed", func(b *testing.B) {
+				all := must(p.Store.Hosts(b.Context()))
+				all = all[:min(len(all), 1000)]
+				days := int64(2)
+				measure(b, func() {
+					days++
+					for _, h := range all {
+						must(p.Store.PutHostSettings(b.Context(), "bench", h.ID, removal.HostSettings{OverdueDays: &days}))
+					}
+				})
+			})
 		})
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/alerts/routing"
@@ -78,6 +79,7 @@ type Queue struct {
 	busy     map[string]bool // channels that are being told
 	sending  sync.WaitGroup
 	pruned   time.Time
+	turned   atomic.Pointer[time.Time] // when Run last looked and could
 }
 
 func (q *Queue) now() time.Time {
@@ -176,6 +178,10 @@ func (q *Queue) Run(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			q.Log.Error("looking for what is to be told failed", "err", err)
 		}
+		if err == nil {
+			now := time.Now()
+			q.turned.Store(&now)
+		}
 		wait := q.timing().Tick
 		if !next.IsZero() {
 			wait = min(wait, max(next.Sub(q.now()), 0))
@@ -187,6 +193,15 @@ func (q *Queue) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// Turned is when Run last looked for what is to be told and could, the zero time if it has
+// not yet.
+func (q *Queue) Turned() time.Time {
+	if t := q.turned.Load(); t != nil {
+		return *t
+	}
+	return time.Time{}
 }
 
 // wait waits for a while or until a bell rings, and reports whether ctx has not ended.
