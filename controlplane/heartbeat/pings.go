@@ -11,12 +11,12 @@ import (
 )
 
 const (
-	first  = 5 * time.Second // until the second try; three times as long each time
-	slow   = time.Hour       // between two tries at most
-	life   = 24 * time.Hour  // of what could not be said
-	atOnce = 8               // addresses that are told something at the same time
-	rest   = time.Minute     // without a word; whoever has something to say stirs
-	pause  = time.Second     // between two looks at the queue
+	first  = 5 * time.Second  // until the second try; three times as long each time
+	slow   = time.Hour        // between two tries at most
+	life   = 24 * time.Hour   // of what could not be said
+	atOnce = 8                // addresses that are told something at the same time
+	rest   = 15 * time.Second // without a word; whoever has something to say stirs
+	pause  = time.Second      // between two looks at the queue
 )
 
 // pings says what is to be said of backups, whenever there is something.

@@ -107,7 +107,7 @@ func groups(t *testing.T, s *store.Store, name string, n int) (rows []store.Sour
 		t.Fatal(err)
 	}
 	h := e2e.Must(s.Enroll(ctx, []byte(id), store.Host{ID: topics.HostID(id), SealKey: []byte("k"), Serial: "1"})).ID
-	if err := s.AddRepository(ctx, "test", store.Repository{ID: topics.RepositoryID(id), Name: name},
+	if err := s.AddRepository(ctx, "test", store.Repository{ID: topics.RepositoryID(id), Name: name, CreatedAt: s.Now()},
 		store.RepositoryAccess{URL: "/srv/vault", Password: "p"}); err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func backup(t *testing.T, s *store.Store, g store.SourceGroup, state topics.JobS
 // TestAKillBetweenAnswerAndRecordRepeatsThatMessageAlone kills the control plane each time the
 // other side has answered and nobody wrote that down.
 func TestAKillBetweenAnswerAndRecordRepeatsThatMessageAlone(t *testing.T) {
-	const kills = 3
+	const kills = 2
 	w, e := newWorld(t, 31), listen(t)
 	told(t, w.store, e)
 	all := groups(t, w.store, "attic", 2*kills)
