@@ -81,6 +81,14 @@ var newChannels = subject[newChannel]{
 		return err
 	},
 	doors: map[string]func(t *testing.T, h *house, in newChannel) (bool, string){
+		theForm: func(_ *testing.T, h *house, in newChannel) (bool, string) {
+			form := url.Values{"name": {in.Name}, "kind": {in.Kind}}
+			for name, value := range in.Fields {
+				form.Set("f."+name, value)
+			}
+			status, text := h.ask("POST", "/alerts/channels/new", form)
+			return status == http.StatusOK, text
+		},
 		theAPI: func(t *testing.T, h *house, in newChannel) (bool, string) {
 			status, text := h.ask("POST", "/api/channels", in.body())
 			return status == http.StatusCreated, detail(t, text)
@@ -117,8 +125,10 @@ var newChannels = subject[newChannel]{
 	},
 	cases: map[string]doorCase[newChannel]{
 		"a webhook": {in: newChannel{Name: "hook", Kind: "webhook", Fields: map[string]string{"url": "https://example.net/hook"}}},
-		"a webhook with its secret": {in: newChannel{Name: "hook", Kind: "webhook", Off: true,
+		"a webhook with its secret": {in: newChannel{Name: "hook", Kind: "webhook",
 			Fields: map[string]string{"url": "https://example.net/hook", "secret": "correct horse battery", "headers": "X-A: b\nX-B: c"}}},
+		"one that is off": {in: newChannel{Name: "hook", Kind: "ntfy", Off: true, Fields: map[string]string{"topic": "backups"}},
+			not: []string{theForm}},
 		"mail": {in: newChannel{Name: "ops", Kind: "email", Fields: map[string]string{"host": "smtp.example.net", "port": "587",
 			"from": "backups@example.net", "to": "ops@example.net\nnights@example.net", "username": "backups", "password": " p=@ss word "}}},
 		"ntfy":             {in: newChannel{Name: "Büro ☎", Kind: "ntfy", Fields: map[string]string{"topic": "backups-5f3a"}}},
@@ -133,7 +143,8 @@ var newChannels = subject[newChannel]{
 			"from": "backups@example.net", "to": "ops"}}, bad: "to"},
 		"no such encryption": {in: newChannel{Name: "ops", Kind: "email", Fields: map[string]string{"host": "smtp.example.net",
 			"from": "backups@example.net", "to": "ops@example.net", "security": "rot13"}}, bad: "security"},
-		"a field of another kind": {in: newChannel{Name: "hook", Kind: "ntfy", Fields: map[string]string{"topic": "b", "chats": "1"}}, bad: "chats"},
+		"a field of another kind": {in: newChannel{Name: "hook", Kind: "ntfy", Fields: map[string]string{"topic": "b", "chats": "1"}}, bad: "chats",
+			not: []string{theForm}}, // which has no such field
 	},
 }
 
@@ -154,7 +165,15 @@ func at(text string) int64 {
 
 // soon is a while from now, as RFC 3339 has it.
 func soon(hours time.Duration) string {
-	return time.Now().Add(hours * time.Hour).UTC().Format(time.RFC3339)
+	return time.Now().Add(hours * time.Hour).Truncate(time.Minute).UTC().Format(time.RFC3339)
+}
+
+// typedMoment is a moment as somebody types it into a form, by the server's clock.
+func typedMoment(text string) string {
+	if text == "" {
+		return ""
+	}
+	return time.UnixMilli(at(text)).Format("2006-01-02T15:04")
 }
 
 var alertPauses = subject[alertPause]{
@@ -167,6 +186,11 @@ var alertPauses = subject[alertPause]{
 		return err
 	},
 	doors: map[string]func(t *testing.T, h *house, in alertPause) (bool, string){
+		theForm: func(_ *testing.T, h *house, in alertPause) (bool, string) {
+			status, text := h.ask("POST", "/alerts/pauses", url.Values{"kind": {in.Kind}, "subject": {in.Subject}, "reason": {in.Reason},
+				"from": {typedMoment(in.From)}, "until": {typedMoment(in.Until)}})
+			return status == http.StatusSeeOther, text
+		},
 		theAPI: func(t *testing.T, h *house, in alertPause) (bool, string) {
 			body := map[string]any{"kind": in.Kind, "reason": in.Reason, "until": in.Until}
 			if in.Subject != "" {
@@ -255,6 +279,11 @@ var alertDeeds = subject[alertDeed]{
 		return err
 	},
 	doors: map[string]func(t *testing.T, h *house, in alertDeed) (bool, string){
+		theForm: func(_ *testing.T, h *house, in alertDeed) (bool, string) {
+			status, text := h.ask("POST", "/alerts/act", url.Values{"do": {in.Do}, "id": {theAlert}, "until": {typedMoment(in.Until)},
+				"reason": {in.Reason}, "page": {"alert"}})
+			return status == http.StatusSeeOther, text
+		},
 		theAPI: func(t *testing.T, h *house, in alertDeed) (bool, string) {
 			body := map[string]any{"snooze": map[string]any{"until": in.Until}, "end": map[string]any{"reason": in.Reason}}[in.Do]
 			status, text := h.ask("POST", "/api/alerts/"+theAlert+"/"+in.Do, body)

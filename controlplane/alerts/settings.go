@@ -232,7 +232,7 @@ func (s *Service) Pause(ctx context.Context, actor string, p alerts.Pause) (aler
 		}
 		i := slices.IndexFunc(list, func(h store.Host) bool { return string(h.ID) == p.Subject })
 		if i < 0 {
-			wrong.Say("subject", "There is no host with the ID "+words.Quoted(p.Subject)+".")
+			wrong.Say("subject", "There is no host "+words.Quoted(p.Subject)+".")
 		} else {
 			covers = "the host " + list[i].Name
 		}

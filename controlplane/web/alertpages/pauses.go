@@ -68,10 +68,9 @@ func (s *Pages) AddPause(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
+		p.Subject = f.Subject // one that is none is refused below
 		if e := m.Find(f.Subject); e != nil {
 			p.Subject = string(e.ID)
-		} else {
-			wrong.Say("subject", "There is no host of this name.")
 		}
 	}
 	moment := func(name, text string) int64 {
