@@ -159,8 +159,8 @@ func (q Queue) Tell(ctx context.Context, list []Told) error {
 
 // Waiting lists the messages that wait, in their order, without what they say.
 func (q Queue) Waiting(ctx context.Context) ([]Message, error) {
-	return rows[Message](ctx, q.tx, `SELECT id, channel, event, state, created_at, next_at, tries, ended_at, answer, '[]' AS alerts, '' AS body,
-		version FROM channel_messages WHERE state = $1 ORDER BY channel, id`, Waiting)
+	return rows[Message](ctx, q.tx, `SELECT id, channel, event, state, created_at, next_at, tries, ended_at, answer, '[]' AS alerts,
+		'' AS body, version FROM channel_messages WHERE state = $1 ORDER BY channel, id`, Waiting)
 }
 
 // Put adds a message, or changes one that waits.

@@ -167,7 +167,8 @@ func TestWhatComesWhileAMessageWaitsIsMerged(t *testing.T) {
 		w.pass(time.Hour)
 		got := w.heard("mail")
 		if len(got) != 3 || got[0].Title != "first: backups fail" || len(got[1].Alerts) != MostNamed || got[1].More != 41 ||
-			!strings.Contains(got[1].Text, "1 alert came and went") || got[2].Event != "recovered" || got[2].Title != "Recovered: 2 alerts: 2 × backups fail" {
+			!strings.Contains(got[1].Text, "1 alert came and went") || got[2].Event != "recovered" ||
+			got[2].Title != "Recovered: 2 alerts: 2 × backups fail" {
 			w.Errorf("the channel was told %+v", got)
 		}
 	})

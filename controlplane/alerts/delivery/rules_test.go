@@ -265,7 +265,8 @@ func TestADigestComesOnceADayAlsoWhenAllIsWell(t *testing.T) {
 			w.Errorf("after a downtime it was told %q", got)
 		}
 		w.pass(72 * time.Hour) // spring's gap is at 01:00 UTC on the 29th
-		if got := titles(); len(got) != 3 || !strings.HasSuffix(got[1], "at 2026-03-29 01:00:00") || !strings.HasSuffix(got[2], "at 2026-03-30 00:30:00") {
+		if got := titles(); len(got) != 3 || !strings.HasSuffix(got[1], "at 2026-03-29 01:00:00") ||
+			!strings.HasSuffix(got[2], "at 2026-03-30 00:30:00") {
 			w.Errorf("around the change of the clock it was told %q", got)
 		}
 		w.rules(routing.Rules{})

@@ -162,7 +162,8 @@ func TestEachDayHasOneDigest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range []Digest{{Every: Daily, At: "07:00"}, {Every: Daily, At: "02:30"}, {Every: Daily, At: "00:00"}, {Every: Daily, At: "23:59"},
+	for _, d := range []Digest{{Every: Daily, At: "07:00"}, {Every: Daily, At: "02:30"}, {Every: Daily, At: "00:00"},
+		{Every: Daily, At: "23:59"},
 		{Every: Weekly, At: "02:30", Weekday: "sunday"}, {Every: Weekly, At: "07:00", Weekday: "monday"}} {
 		d.Zone = "Europe/Berlin"
 		days := map[string]bool{}
@@ -210,13 +211,17 @@ func TestAPreviewSaysWhoHearsAndWhy(t *testing.T) {
 		condition conditions.Name
 		want      []string
 	}{
-		{rules, "db", []string{"server"}, conditions.BackupFailed, []string{"phone: The rule “servers” leads here, if it is still open after 15 min," +
-			" also in its quiet hours, again every 4 h, and when it is over."}},
-		{rules, "db", []string{"server"}, conditions.HostOffline, []string{"phone: The rule “servers” leads here, if it is still open after 15 min," +
-			" but not from 22:00 to 07:00 (UTC), again every 4 h, and when it is over."}},
-		{rules, "db", []string{"server"}, conditions.RepositoryDamaged, []string{"phone: The rule “servers” leads here, if it is still open after" +
-			" 15 min, also in its quiet hours, again every 4 h, and when it is over."}},
-		{rules, "db", []string{"server"}, conditions.ClockOff, []string{": The rule “mute\\u202e” stops here, and no channel before it hears of this."}},
+		{rules, "db", []string{"server"}, conditions.BackupFailed, []string{
+			"phone: The rule “servers” leads here, if it is still open after 15 min," +
+				" also in its quiet hours, again every 4 h, and when it is over."}},
+		{rules, "db", []string{"server"}, conditions.HostOffline, []string{
+			"phone: The rule “servers” leads here, if it is still open after 15 min," +
+				" but not from 22:00 to 07:00 (UTC), again every 4 h, and when it is over."}},
+		{rules, "db", []string{"server"}, conditions.RepositoryDamaged, []string{
+			"phone: The rule “servers” leads here, if it is still open after" +
+				" 15 min, also in its quiet hours, again every 4 h, and when it is over."}},
+		{rules, "db", []string{"server"}, conditions.ClockOff, []string{
+			": The rule “mute\\u202e” stops here, and no channel before it hears of this."}},
 		{rules, "laptop", nil, conditions.BackupFailed, []string{": No rule covers it."}},
 		{rules, "", nil, conditions.PlaneDisk, []string{": No rule covers it."}},
 		{rules, "", nil, conditions.BackupFailed, nil}, // it is about a host
