@@ -113,18 +113,18 @@ func sendMail(ctx context.Context, f fields, m Message) Answer {
 
 // handOver speaks with the mail server; stage says how far it came.
 func handOver(ctx context.Context, f fields, m Message, stage *string) (Answer, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(f.get("host"), mailPort(f)))
+	socket, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(f.get("host"), mailPort(f)))
 	if err != nil {
 		return Answer{}, err
 	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer socket.Close()
+	stop := context.AfterFunc(ctx, func() { _ = socket.Close() })
 	defer stop()
 	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline)
+		_ = socket.SetDeadline(deadline)
 	}
 	config := &tls.Config{ServerName: f.get("host"), MinVersion: tls.VersionTLS12, RootCAs: trusted}
-	conn = &quietConn{conn, maxSaid}
+	var conn net.Conn = &quietConn{socket, maxSaid}
 	if f.get("security") == "tls" {
 		*stage = "TLS"
 		over := tls.Client(conn, config)
