@@ -203,6 +203,7 @@ func New(ctx context.Context, c Config) (*Plane, error) {
 		wishes:    make(chan wish, 64),
 	}
 	p.notices.Add(misplacedKey(s.KeyMisplaced()))
+	p.notices.Add(exposedKey(s))
 	p.upkeep = &upkeep.Keeper{Store: s, Log: c.Log, Timing: c.Timing.Upkeep, Version: Version, Accepted: c.AcceptRollback}
 	p.notices.Add(p.upkeep.Notices)
 	p.notices.Add(p.successionSays)
@@ -223,6 +224,17 @@ func misplacedKey(say, remedy string) notices.Source {
 			return nil
 		}
 		return []notices.Notice{{ID: "key-in-data", Severity: notices.Warning, Say: say, Remedy: remedy}}
+	}
+}
+
+// exposedKey is the notice that everybody on the machine can read the key, while that is so.
+func exposedKey(s *store.Store) notices.Source {
+	return func(context.Context) []notices.Notice {
+		say, remedy := s.KeyExposed()
+		if say == "" {
+			return nil
+		}
+		return []notices.Notice{{ID: "key-exposed", Severity: notices.Failure, Say: say, Remedy: remedy}}
 	}
 }
 

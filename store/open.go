@@ -115,6 +115,10 @@ func OpenWith(ctx context.Context, dir string, o Options) (*Store, error) {
 // "" if it does not.
 func (s *Store) KeyMisplaced() (say, remedy string) { return s.keys.Master.Misplaced(s.dir) }
 
+// KeyExposed says that everybody on the machine can read the key's file, and how that is
+// mended; "" and "" if not.
+func (s *Store) KeyExposed() (say, remedy string) { return s.keys.Master.Exposed() }
+
 func dial(path string, conns int) (*sqlx.DB, error) {
 	q := url.Values{"_txlock": {"immediate"}, "_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "busy_timeout(5000)",
 		"journal_size_limit(16777216)"}} // of the log, once it is in the database; else it stays as large as it ever was

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -102,6 +103,20 @@ func (m Master) Misplaced(dir string) (say, remedy string) {
 		"secret."
 	return say, "Stop the control plane, run " + MoveOut(m.File, name, dir) + ", and start it again without --key-file. Copies made before " +
 		"hold the key, too: restic-manager key rotate makes a new one."
+}
+
+// Exposed says that everybody on the machine can read or change a master key's file, and how
+// that is mended; "" and "" if not, or if it is not known.
+func (m Master) Exposed() (say, remedy string) {
+	if m.File == "" || runtime.GOOS == "windows" {
+		return "", ""
+	}
+	info, err := os.Stat(m.File)
+	if err != nil || info.Mode().Perm()&0o006 == 0 {
+		return "", ""
+	}
+	return "Everybody on this machine can read or change the file with the key of all secrets, " + m.File + ".",
+		"Run chmod 600 " + quoted(m.File) + ". If others may have read it, restic-manager key rotate makes a new one."
 }
 
 func quoted(path string) string { return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'" }
