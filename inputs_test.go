@@ -368,6 +368,8 @@ var inputs = []input{
 	{"the address of cloud metadata, a name that is rebound", "", typedAddresses},
 	{"headers in mail", doors + ": a header in an address", ""},
 	{"line breaks, markup and 8-bit text in mail", "controlplane/channels TestHostileTextIsOnlyTextInMail", ""},
+	{"a mail server whose STARTTLS was taken away", "controlplane/channels TestMailWithoutItsEncryptionIsNotSent", ""},
+	{"a mail server that hangs or never stops talking", "controlplane/channels TestAMailServerThatHangsOrTalksHoldsNobody", ""},
 	{"public addresses that lead elsewhere", "controlplane/alerts TestAPublicAddressIsOneThatABrowserOpens", ""},
 	{"secrets of channels in what is shown and refused", "e2e TestNoSecretComesOut: another service's address", ""},
 	{"a template that fails", "controlplane/channels TestMessagesLookAsInTheGoldenFiles", ""},
@@ -388,8 +390,8 @@ var inputs = []input{
 
 // TestEveryBadInputIsTried holds the list to the tests there are.
 func TestEveryBadInputIsTried(t *testing.T) {
-	if len(inputs) != 324 {
-		t.Errorf("%d classes, want 324", len(inputs))
+	if len(inputs) != 326 {
+		t.Errorf("%d classes, want 326", len(inputs))
 	}
 	texts := map[string]string{}
 	of := func(dir string) string {
