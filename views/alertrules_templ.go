@@ -141,7 +141,7 @@ func AlertRulesPage(s Shell, a AlertRules) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			} else {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "<p class=\"card-b sub\">From above: an alert goes where each rule that fits it says. What no rule fits goes to every channel, if it is a warning or critical.</p><div class=\"divide ruled\">")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "<p class=\"card-b sub\">From above: an alert goes where each rule that covers it says. Of what no rule covers, nobody is told.</p><div class=\"divide ruled\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -519,7 +519,7 @@ func ruleLine(r RuleLine, a AlertRules) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 46, "</b><p class=\"c-2\">Its alerts go where the other rules say, or to every channel.</p><form")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 46, "</b><p class=\"c-2\">Its alerts go where the other rules say. Without any rule, every channel hears of them.</p><form")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

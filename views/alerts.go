@@ -102,7 +102,10 @@ func AlertsStream(f AlertFilter, page int, list string) string {
 // AlertPaging is a page of what alerts are about, or of their causes.
 func AlertPaging(total, page int, f AlertFilter) Paging {
 	one, many := "subject", "subjects"
-	if f.By == "cause" {
+	switch {
+	case f.Host != "" || f.Repo != "" || f.Condition != "" && f.By == "cause":
+		one, many = "alert", "alerts"
+	case f.By == "cause":
 		one, many = "cause", "causes"
 	}
 	return pagingOf(total, page, one, many, "the worst first", func(page int) string { return AlertsPath(f, page, "") })
@@ -236,6 +239,14 @@ func (r AlertRow) class() string {
 	return "att att-warn"
 }
 
+// flapping says that it comes and goes, if it does.
+func (r AlertRow) flapping() string {
+	if r.Flaps {
+		return ", comes and goes"
+	}
+	return ""
+}
+
 func (r AlertRow) icon() string {
 	switch r.State {
 	case "ended":
@@ -271,6 +282,14 @@ type ChannelLine struct {
 	FailingSince   When
 	Answer         string // at the last try, if that failed; "" is not said to who looks
 	Waits          int    // messages that wait
+}
+
+// where is of which kind the channel is, and where it leads to.
+func (c ChannelLine) where() string {
+	if c.To == "" {
+		return c.Kind
+	}
+	return c.Kind + ", " + words.Visible(c.To)
 }
 
 // A HeartbeatLine is how the outside heartbeat does.

@@ -28,6 +28,7 @@ type HeardTable struct {
 // A HeardRow is one condition.
 type HeardRow struct {
 	Condition, Title, Severity string
+	About                      string      // "Host", "Repository", …
 	Cells                      []HeardCell // as many as there are channels
 }
 

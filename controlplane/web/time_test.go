@@ -79,6 +79,7 @@ func attrOf(n *html.Node, name string) string {
 // are settings, by a clock that the page names beside them.
 var sameEverywhere = []string{
 	"Every day at ", "30 2 * * *", "value=02:30", "placeholder=02:30", "such as 02:30", "value=04:00", "value=05:00", "value=06:00", "02:30…",
+	"value=08:00", "tomorrow 08:00",
 }
 
 // crawl visits every page that links lead to from the first.

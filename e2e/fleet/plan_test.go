@@ -14,8 +14,11 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/alerts"
+	"github.com/restic-manager/restic-manager/store/channels"
 	"github.com/restic-manager/restic-manager/store/column"
 	"github.com/restic-manager/restic-manager/store/drafts"
+	"github.com/restic-manager/restic-manager/topics"
 )
 
 // large are the tables of which a year's worth is too much to be read for a page.
@@ -221,6 +224,17 @@ func parameters(t *testing.T, s *store.Store) map[string][]string {
 	}
 	draft := must(s.Drafts().Add(ctx, drafts.Draft{User: user.ID, Repository: group.Repository,
 		Body: column.JSON[drafts.Body]{V: &drafts.Body{Host: host.ID}}}))
+	alert, channel := topics.NewID(time.Now()), topics.NewID(time.Now())
+	if err := s.Alerts().Tx(ctx, func(tx alerts.Tx) error {
+		return alerts.Put(ctx, tx, []*alerts.Alert{{ID: alert, Key: alerts.Key{Condition: "host-offline", On: alerts.OnHost, Subject: string(host.ID)},
+			Host: host.ID, Severity: alerts.Warning, Count: 1, OpenedAt: s.Now(), Body: column.JSON[alerts.Body]{V: &alerts.Body{Name: host.Name}}}})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	must(s.Alerts().Set(ctx, "test", alerts.Rules, `{"rules":[{"id":"r1","name":"all"}]}`, 0, ""))
+	if err := s.Channels().Add(ctx, "test", channels.Channel{ID: channel, Name: "ops", Kind: "webhook", Version: 1}); err != nil {
+		t.Fatal(err)
+	}
 	snapshot := "/snapshots/" + strings.Repeat("a", 64) + "/files?path=/"
 	of := func(prefix string, id any) []string { return []string{prefix + fmt.Sprint(id)} }
 	lists := []string{"", "?q=web-00", "?q=web", "?page=2", "?period=30d", "?period=all"}
@@ -253,8 +267,17 @@ func parameters(t *testing.T, s *store.Store) map[string][]string {
 		"/versions":                        {"/versions?path=/etc/hosts&host=" + string(host.ID) + "&repository=" + repository},
 		"/api/repositories/{id}/versions":  {"/api/repositories/" + repository + "/versions?path=/etc/hosts"},
 		"/api/repositories/{id}/snapshots/{snapshot}/files": {"/api/repositories/" + repository + snapshot},
-		"/users/{id}": of("/users/", user.ID),
-		"/events": {"/events?view=fleet", "/events?view=jobs", "/events?view=host&id=" + string(host.ID), "/events?view=audit&after=1",
+		"/users/{id}":               of("/users/", user.ID),
+		"/alerts":                   with("/alerts", "", "?state=ended", "?by=cause&q=web", "?host="+string(host.ID), "?severity=critical&page=2"),
+		"/alerts/{id}":              of("/alerts/", alert),
+		"/api/alerts/{id}":          of("/api/alerts/", alert),
+		"/alerts/channels/{id}":     of("/alerts/channels/", channel),
+		"/api/channels/{id}":        of("/api/channels/", channel),
+		"/alerts/conditions":        with("/alerts/conditions", "", "?host="+host.Name),
+		"/alerts/rules":             with("/alerts/rules", "", "?host="+host.Name),
+		"/alerts/rules/edit/{rule}": {"/alerts/rules/edit/r1"},
+		"/alerts/channels/new":      with("/alerts/channels/new", "", "?kind=email"),
+		"/events": {"/events?view=fleet", "/events?view=alerts", "/events?view=alert&id=" + alert, "/events?view=jobs", "/events?view=host&id=" + string(host.ID), "/events?view=audit&after=1",
 			"/events?view=schedules", "/events?view=repositories", "/events?view=repository&id=" + repository,
 			"/events?view=job&id=" + string(job.ID)},
 	}

@@ -150,7 +150,10 @@ func (s *Pages) proof(ctx context.Context, a alerts.Alert, v *views.Alert) error
 	j := all[0]
 	v.Job = views.Link{Text: "The " + string(j.Kind) + " that proves it, with its log", URL: views.JobURL(string(j.ID))}
 	if j.State.Ended() && j.State != topics.Succeeded {
-		v.Effect, v.Evidence = jobs.ExplainJob(j).Effect, j.Message
+		v.Evidence = j.Message
+		if effect := jobs.ExplainJob(j).Effect; !strings.Contains(v.Cause, effect) {
+			v.Effect = effect
+		}
 	}
 	return nil
 }
@@ -260,7 +263,7 @@ func (s *Pages) told(ctx context.Context, list []alerts.Alert) (map[string]strin
 		case len(names) == 0:
 			out[a.ID] = "Nobody is told: there is no channel"
 		default:
-			out[a.ID] = "Nobody was told"
+			out[a.ID] = "Nobody was told yet"
 		}
 	}
 	return out, nil

@@ -76,11 +76,16 @@ type group struct {
 	all        []alerts.Alert
 }
 
-// grouped puts alerts together; the group of the worst comes first.
-func grouped(list []alerts.Alert, by string, m *fleet.Moment) (out []*group) {
+// grouped puts alerts together; the group of the worst comes first. Where a filter leaves
+// one group, each alert stands alone.
+func grouped(list []alerts.Alert, f views.AlertFilter, m *fleet.Moment) (out []*group) {
 	at := map[string]*group{}
+	alone := f.Host != "" || f.Repo != "" || f.Condition != "" && f.By == "cause"
 	for _, a := range list {
-		key, title := subject(a, by, m)
+		key, title := subject(a, f.By, m)
+		if alone {
+			key = a.ID
+		}
 		g := at[key]
 		if g == nil {
 			g = &group{key: key, title: title}
@@ -96,7 +101,7 @@ func (g *group) of(f views.AlertFilter) views.AlertFilter {
 	a := g.all[0]
 	switch kind, _, _ := strings.Cut(g.key, " "); {
 	case f.By == "cause":
-		f.Condition, f.By = a.Condition, ""
+		f.Condition = a.Condition
 	case kind == "host":
 		f.Host, f.By = string(a.Host), "cause"
 	case kind == "repository":
@@ -112,9 +117,6 @@ func (s *Pages) section(state, title string, total int, groups []*group, f views
 	whole.State = state
 	for _, g := range groups {
 		most := ofGroup
-		if narrow := g.of(whole); narrow == whole || f.Host != "" || f.Repo != "" || f.Condition != "" {
-			most = len(g.all)
-		}
 		x := views.AlertGroup{Total: len(g.all), URL: views.AlertsPath(g.of(whole), 1, "")}
 		if len(g.all) > 1 {
 			x.Title = g.title
@@ -153,7 +155,7 @@ func (s *Pages) list(ctx context.Context, f views.AlertFilter, page int, m *flee
 	}
 	for _, t := range stateTitles {
 		rows := byState[t.state]
-		groups := grouped(rows, f.By, m)
+		groups := grouped(rows, f, m)
 		switch {
 		case t.state == main:
 			v.Paging = views.AlertPaging(len(groups), page, f)

@@ -57,7 +57,7 @@ func heardTable(rules routing.Rules, list []rows.Channel, of *heardOf) views.Hea
 			c, _ := conditions.Of(h.Condition)
 			i = len(t.Rows)
 			at[h.Condition] = i
-			t.Rows = append(t.Rows, views.HeardRow{Condition: string(h.Condition), Title: c.Title, Severity: string(h.Severity),
+			t.Rows = append(t.Rows, views.HeardRow{Condition: string(h.Condition), Title: c.Title, About: layout.AlertAbouts[c.On], Severity: string(h.Severity),
 				Cells: make([]views.HeardCell, len(list))})
 		}
 		n, there := column[h.Channel]
@@ -162,11 +162,13 @@ func ruleLine(r routing.Rule, m *fleet.Moment, names map[string]string, first, l
 	v := views.RuleLine{ID: r.ID, Name: r.Name, First: first, Last: last}
 	what := "Every alert"
 	if len(r.Severities) > 0 {
-		var said []string
+		said := map[string]string{"critical": "what is critical", "warning": "warnings", "info": "information"}
+		var all []string
 		for _, x := range r.Severities {
-			said = append(said, strings.ToLower(views.SeverityWord(x)))
+			all = append(all, said[x])
 		}
-		what = "What is " + strings.Join(said, " or ")
+		what = joined(all)
+		what = strings.ToUpper(what[:min(1, len(what))]) + what[min(1, len(what)):]
 	}
 	if n := len(r.Conditions); n > 0 {
 		var said []string
@@ -177,7 +179,7 @@ func ruleLine(r routing.Rule, m *fleet.Moment, names map[string]string, first, l
 		if n > 4 {
 			said = append(said, fmt.Sprintf("%d more", n-4))
 		}
-		what += " of: " + joined(said) + ","
+		what += " (" + joined(said) + ")"
 	}
 	var of []string
 	if len(r.Tags) > 0 {
@@ -197,9 +199,9 @@ func ruleLine(r routing.Rule, m *fleet.Moment, names map[string]string, first, l
 		what += " of " + strings.Join(of, ", or of ")
 	}
 	if len(r.Channels) == 0 {
-		v.Says = what + " goes nowhere."
+		v.Says = what + ": told to nobody."
 	} else {
-		v.Says = what + " goes to " + named(r.Channels, names) + "."
+		v.Says = what + ": told to " + named(r.Channels, names) + "."
 	}
 	add := func(is bool, text string) {
 		if is {
