@@ -109,6 +109,8 @@ type Body struct {
 	Limit string `json:"limit,omitempty"` // which threshold counted, and from where: "26 h, of the tag servers"
 	Path  string `json:"path,omitempty"`  // the page where it is done or proven: "/jobs/…"
 	Link  string `json:"link,omitempty"`  // what that page is called: "Open the job"
+	// Reason is why, as a stable key: the cause of the job that proves it. "" is not known.
+	Reason string `json:"reason,omitempty"`
 	// Swallows names alerts that this one explains and that were not opened.
 	Swallows []string `json:"swallows,omitempty"`
 }

@@ -85,10 +85,10 @@ func Of(name Name) (Condition, bool) {
 }
 
 // Explains reports whether one thing that is so says better what a finding says: it opens
-// no row while an alert of that is open. about are host and repository of what explains.
+// no row while an alert of that is open which is as severe.
 func Explains(by alerts.Key, f Finding) bool {
 	c := byName[Name(f.Condition)]
-	if !slices.Contains(c.Explained, Name(by.Condition)) {
+	if !slices.Contains(c.Explained, Name(by.Condition)) || c.Name == BackupFailed && !fits(Name(by.Condition), topics.Cause(f.Body.Reason)) {
 		return false
 	}
 	switch by.On {
@@ -102,6 +102,23 @@ func Explains(by alerts.Key, f Finding) bool {
 		return true
 	}
 	return false
+}
+
+// only are the causes of failed backups that a condition explains, where it is but these.
+var only = map[Name]topics.Cause{RepositoryLocked: topics.CauseLocked, RepositoryDamaged: topics.CauseDamaged, HostDisk: topics.CauseHostDisk}
+
+// own are causes of failed backups that lie with the host: whatever is the matter with the
+// repository meanwhile, the backup fails all the same.
+var own = map[topics.Cause]bool{topics.CauseHostDisk: true, topics.CauseSourceMissing: true, topics.CauseSourceMoved: true,
+	topics.CauseEmptySource: true, topics.CauseNoRestic: true, topics.CauseUsage: true, topics.CausePolicy: true, topics.CauseRefused: true,
+	topics.CauseHook: true}
+
+// fits reports whether backups that failed by a cause may have done so because of a condition.
+func fits(by Name, cause topics.Cause) bool {
+	if one, is := only[by]; is {
+		return cause == one
+	}
+	return byName[by].On != alerts.OnRepository || !own[cause]
 }
 
 // fill puts words in the place of what is in braces: name, value, name, value.

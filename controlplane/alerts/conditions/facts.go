@@ -84,6 +84,7 @@ type Group struct {
 type Run struct {
 	Job    topics.JobID
 	State  topics.JobState
+	Cause  topics.Cause
 	At     int64  // when it ended
 	Why    string // as a sentence, in the words of docs/CAUSES.md
 	Do     string

@@ -19,10 +19,11 @@ var ofGroups = []Condition{
 		Title: "backups fail",
 		When: "The last backup of a source group failed, was interrupted or was given up, and is not tried again by itself: its schedule's " +
 			"retries are used up, or there are none.",
-		Cause:     "{why}",
-		Do:        "Read in the job what was in the way, mend it, and back up again.",
-		Ends:      "A backup of the group succeeds, or makes a snapshot with warnings.",
-		Explained: []Name{RepositoryMissing, RepositoryUnreadable, RepositoryUnreachable, RepositoryFull, Twins},
+		Cause: "{why}",
+		Do:    "Read in the job what was in the way, mend it, and back up again.",
+		Ends:  "A backup of the group succeeds, or makes a snapshot with warnings.",
+		Explained: []Name{RepositoryDamaged, RepositoryMissing, RepositoryUnreadable, RepositoryUnreachable, RepositoryLocked, RepositoryFull,
+			HostDisk, Twins},
 	},
 	{
 		Name: BackupWarnings, On: alerts.OnGroup, Severity: alerts.Warning, Measure: Times, Default: 3,
@@ -42,7 +43,7 @@ var ofGroups = []Condition{
 		Do:    "See that the host runs and its agent is connected, and that a schedule is on. Then back up now.",
 		Ends:  "A good backup of the group is made.",
 		Explained: []Name{BackupFailed, SourceEmpty, SnapshotsLost, RepositoryMissing, RepositoryUnreadable, RepositoryUnreachable, RepositoryFull,
-			Twins},
+			HostDisk, Twins},
 	},
 	{
 		Name: NeverBackedUp, On: alerts.OnGroup, Severity: alerts.Warning, Quiet: begun,

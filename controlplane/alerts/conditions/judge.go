@@ -7,6 +7,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/store/alerts"
 	"github.com/restic-manager/restic-manager/store/facts"
+	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/words"
 )
 
@@ -78,6 +79,20 @@ type judging struct {
 	holds  []Finding
 	judged []alerts.Key
 	job    bool // what was looked for is noted
+
+	// shut are the repositories whose lock stopped jobs for good, and how bad that is.
+	shut map[topics.RepositoryID]alerts.Severity
+}
+
+// locked notes that a job failed for good, if it did so because its repository was locked.
+func (j *judging) locked(id topics.RepositoryID, r Run, degree alerts.Severity) {
+	if r.Cause != topics.CauseLocked || j.shut[id] == alerts.Critical {
+		return
+	}
+	if j.shut == nil {
+		j.shut = map[topics.RepositoryID]alerts.Severity{}
+	}
+	j.shut[id] = degree
 }
 
 // past reports whether a moment has come, and otherwise notes that it will.
@@ -103,6 +118,9 @@ func (j *judging) believed(at int64) int64 {
 	}
 	return at
 }
+
+// later is the later of two moments that can be believed.
+func (j *judging) later(a, b int64) int64 { return max(j.believed(a), j.believed(b)) }
 
 // A subject is what conditions are looked for of.
 type subject struct {
@@ -131,7 +149,7 @@ func (j *judging) check(s subject, name Name) (c Condition, limit int64, from st
 	if off {
 		return c, 0, "", false
 	}
-	if c.Quiet > 0 && !j.past(s.quiet+c.Quiet.Milliseconds()) {
+	if c.Quiet > 0 && !j.past(j.believed(s.quiet)+c.Quiet.Milliseconds()) {
 		return c, 0, "", false
 	}
 	return c, limit, from, true
@@ -155,6 +173,7 @@ type said struct {
 func (j *judging) say(s subject, c Condition, w said) {
 	f := s.Finding
 	f.Condition, f.Severity, f.Since, f.Job = string(c.Name), cmp.Or(w.degree, c.Severity), j.believed(w.since), w.job.Job
+	f.Body.Reason = string(w.job.Cause)
 	f.Body.Title, f.Body.Cause, f.Body.Do = c.Title+w.title, cmp.Or(w.cause, c.Cause), cmp.Or(w.do, c.Do)
 	f.Body.Path, f.Body.Link = cmp.Or(w.path, s.path), cmp.Or(w.link, s.link)
 	if w.job.Job != "" && w.path == "" {

@@ -25,17 +25,17 @@ const catchUp = time.Hour
 const unusual = 7 * 24 * time.Hour
 
 // groupOf is a source group as a subject.
-func groupOf(h *Host, g *Group) subject {
+func (j *judging) groupOf(h *Host, g *Group) subject {
 	return subject{
 		Finding: Finding{Key: alerts.Key{On: alerts.OnGroup, Subject: string(g.ID)}, Host: h.ID, Repository: g.Repository,
 			Body: alerts.Body{Name: h.Name + " · " + g.Name}},
-		host: h, quiet: max(h.EnrolledAt, g.CreatedAt), path: "/hosts/" + string(h.ID), link: "Open the host",
+		host: h, quiet: j.later(h.EnrolledAt, g.CreatedAt), path: "/hosts/" + string(h.ID), link: "Open the host",
 	}
 }
 
 func (j *judging) group(h *Host, g *Group) {
 	j.ended(h, g)
-	s := groupOf(h, g)
+	s := j.groupOf(h, g)
 	for _, v := range g.Said {
 		j.until(v.Until)
 	}
@@ -47,7 +47,7 @@ func (j *judging) group(h *Host, g *Group) {
 
 // drilled says that the last drill did not prove the group.
 func (j *judging) drilled(h *Host, g *Group) {
-	s := groupOf(h, g)
+	s := j.groupOf(h, g)
 	if c, _, _, on := j.check(s, DrillFailed); on && g.Drill != nil && g.Drill.At > 0 && !g.Drill.Proven {
 		why := "The last drill did not bring its files back as they were saved."
 		if g.Drill.Why != "" {
@@ -78,7 +78,7 @@ func (g *Group) has(is protection.Status, cause string) (protection.Verdict, boo
 
 // ended says what the ends of the group's backups decide.
 func (j *judging) ended(h *Host, g *Group) {
-	s := groupOf(h, g)
+	s := j.groupOf(h, g)
 	j.failed(s, g)
 	if c, limit, from, on := j.check(s, BackupWarnings); on && g.Warned.Times > 0 && g.Warned.Times >= limit {
 		j.say(s, c, said{since: g.Warned.Since, job: g.Warned.Run, title: behind(g.Warned.Brief), do: g.Warned.Do, limit: from, value: limit,
@@ -106,6 +106,7 @@ func (j *judging) failed(s subject, g *Group) {
 	if g.Retrying && !g.GaveUp && !j.past(g.FailedSince+retries.Milliseconds()) {
 		return
 	}
+	j.locked(g.Repository, g.Last, c.Severity)
 	how := map[topics.JobState]string{topics.Interrupted: "was interrupted", topics.Abandoned: "was given up"}[g.Last.State]
 	why := cmp.Or(g.Last.Why, "The last backup "+cmp.Or(how, "failed")+" for a reason that is not known.")
 	if how != "" && g.Last.Why != "" {

@@ -42,8 +42,8 @@ func (j *judging) repository(r *Repository) {
 	for _, v := range r.Said {
 		j.until(v.Until)
 	}
-	j.healthy(s, r)
 	j.upkeep(r)
+	j.healthy(s, r)
 	j.held(s, r)
 	if c, limit, from, on := j.check(s, RepositoryNearlyFull); on && r.Used > 0 && r.Used >= limit {
 		j.say(s, c, said{limit: from, value: limit, cause: fill(c.Cause, "is", c.Words(r.Used))})
@@ -60,11 +60,19 @@ func (j *judging) healthy(s subject, r *Repository) {
 	for _, of := range ofHealth {
 		c, limit, from, on := j.check(s, of.name)
 		v, so := r.has(of.word, of.cause)
-		if !on || !so || c.Measure == Seconds && !j.past(v.Since+limit*1000) {
+		if so && j.job && of.name == RepositoryLocked { // what else it stopped only a look at everything knows
+			j.judged = j.judged[:len(j.judged)-1]
+			continue
+		}
+		degree, shut := j.shut[r.ID]
+		if of.name != RepositoryLocked {
+			degree, shut = "", false
+		}
+		if !on || !so || c.Measure == Seconds && !shut && !j.past(j.believed(v.Since)+limit*1000) {
 			continue
 		}
 		advice := v.Advice()
-		j.say(s, c, said{since: v.Since, job: Run{Job: v.Job}, limit: from, value: limit,
+		j.say(s, c, said{since: v.Since, job: Run{Job: v.Job}, limit: from, value: limit, degree: degree,
 			cause: strings.TrimSpace(v.Reason + " " + advice.Effect), do: advice.Remedy})
 	}
 }
@@ -94,6 +102,7 @@ func (j *judging) upkeep(r *Repository) {
 		if !on || !of.run.failed() || of.run.Retrying && !j.past(since+retries.Milliseconds()) {
 			continue
 		}
+		j.locked(r.ID, *of.run, c.Severity)
 		j.say(s, c, said{since: since, job: *of.run, title: behind(of.run.Brief), do: of.run.Do,
 			cause: cmp.Or(of.run.Why, "It failed for a reason that is not known.")})
 	}

@@ -37,8 +37,9 @@ var ofRepositories = []Condition{
 	},
 	{
 		Name: RepositoryLocked, On: alerts.OnRepository, Severity: alerts.Warning, Measure: Seconds, Default: 6 * hour,
-		Title:     "locked",
-		When:      "A lock that no job of ours holds has kept jobs out of it for longer than {limit}.",
+		Title: "locked",
+		When: "A lock that no job of ours holds has kept jobs out of it for longer than {limit}, or a job failed because of it and is not tried " +
+			"again: critical, if that is a backup.",
 		Cause:     "{why}",
 		Do:        "See who holds the lock. If nobody does any more, remove it on the repository's page.",
 		Ends:      "The lock is gone, or a job got in.",

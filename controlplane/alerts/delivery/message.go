@@ -56,6 +56,9 @@ func (p *pass) swallow(c rows.Channel, all []alerts.Alert) (kept []alerts.Alert,
 func explains(by map[alerts.Key]alerts.Alert, a alerts.Alert) (alerts.Alert, bool) {
 	c, _ := conditions.Of(conditions.Name(a.Condition))
 	f := conditions.Finding{Key: a.Key, Host: a.Host, Repository: a.Repository, Severity: a.Severity}
+	if a.Body.V != nil {
+		f.Body.Reason = a.Body.V.Reason
+	}
 	for _, name := range c.Explained {
 		for _, k := range []alerts.Key{
 			{Condition: string(name), On: a.On, Subject: a.Subject},

@@ -44,7 +44,7 @@ func bodyOf(j store.Job) endings.Body {
 }
 
 func runOf(r endings.Row) conditions.Run {
-	out := conditions.Run{Job: r.Job, State: r.State, At: r.At}
+	out := conditions.Run{Job: r.Job, State: r.State, Cause: r.Cause, At: r.At}
 	if b := r.Body.V; b != nil {
 		out.Why, out.Do, out.Brief, out.Missed = b.Why, b.Do, b.Brief, b.Missed
 	}
@@ -53,7 +53,7 @@ func runOf(r endings.Row) conditions.Run {
 
 // runOfFacts is a run of which only the cause is known.
 func runOfFacts(r facts.Run) conditions.Run {
-	out := conditions.Run{Job: r.Job, State: r.State, At: r.EndedAt}
+	out := conditions.Run{Job: r.Job, State: r.State, Cause: r.Cause, At: r.EndedAt}
 	if r.State != topics.Succeeded {
 		out.Why, out.Do, out.Brief = explained(jobs.Explain(topics.BackupJob, r.Cause, r.State))
 	}

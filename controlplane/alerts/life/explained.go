@@ -39,16 +39,21 @@ func (s *step) isExplained(f *conditions.Finding) bool {
 	}
 	s.explained[f.Key] = false // while it is looked: what explains itself is not explained
 	for _, k := range Explaining(*f) {
-		if s.Live[k] != nil || s.lately(k, f) {
+		if a := s.Live[k]; a != nil && asBad(a.Severity, f) || s.lately(k, f) {
 			s.explained[f.Key] = true
 			break
 		}
-		if g := s.holds[k]; g != nil && !s.unsure(k) && (s.isExplained(g) || s.opens(g)) {
+		if g := s.holds[k]; g != nil && asBad(g.Severity, f) && !s.unsure(k) && (s.isExplained(g) || s.opens(g)) {
 			s.explained[f.Key] = true
 			break
 		}
 	}
 	return s.explained[f.Key]
+}
+
+// asBad reports whether something is severe enough to say what a finding says.
+func asBad(severity alerts.Severity, f *conditions.Finding) bool {
+	return rank(severity) >= rank(f.Severity)
 }
 
 // opens reports whether a finding has an alert of its own, unless something explains it.
@@ -60,18 +65,18 @@ func (s *step) opens(f *conditions.Finding) bool {
 // lately reports whether an alert that is over explained a finding when it was not.
 func (s *step) lately(k alerts.Key, f *conditions.Finding) bool {
 	late := s.Late[k]
-	return late != nil && f.Since > 0 && f.Since <= late.EndedAt && s.Now < late.EndedAt+Grace.Milliseconds()
+	return late != nil && asBad(late.Severity, f) && f.Since > 0 && f.Since <= late.EndedAt && s.Now < late.EndedAt+Grace.Milliseconds()
 }
 
 // root is the alert that explains a finding and is open, nil if there is none.
 func (s *step) root(f *conditions.Finding) *alerts.Alert {
 	for _, k := range Explaining(*f) {
-		if a := s.Live[k]; a != nil {
+		if a := s.Live[k]; a != nil && asBad(a.Severity, f) {
 			return a
 		}
 	}
 	for _, k := range Explaining(*f) {
-		if g := s.holds[k]; g != nil && k != f.Key {
+		if g := s.holds[k]; g != nil && k != f.Key && asBad(g.Severity, f) {
 			if a := s.root(g); a != nil {
 				return a
 			}

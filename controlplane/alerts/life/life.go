@@ -166,7 +166,8 @@ func take(a *alerts.Alert, f *conditions.Finding) bool {
 
 // same reports whether two bodies say the same, but for what they swallow.
 func same(a, b alerts.Body) bool {
-	return a.Name == b.Name && a.Title == b.Title && a.Cause == b.Cause && a.Do == b.Do && a.Limit == b.Limit && a.Path == b.Path && a.Link == b.Link
+	return a.Name == b.Name && a.Title == b.Title && a.Cause == b.Cause && a.Do == b.Do && a.Limit == b.Limit && a.Path == b.Path && a.Link == b.Link &&
+		a.Reason == b.Reason
 }
 
 // begins is that something holds of which there is no alert.
