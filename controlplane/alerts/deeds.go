@@ -3,9 +3,9 @@ package alerts
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/alerts/conditions"
+	"github.com/restic-manager/restic-manager/controlplane/alerts/life"
 	"github.com/restic-manager/restic-manager/controlplane/alerts/routing"
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/store/alerts"
@@ -20,7 +20,7 @@ const MostAtOnce = 1000
 const MaxReason = 500
 
 // MostSnoozed is for how long an alert may be snoozed.
-const MostSnoozed = 90 * 24 * time.Hour
+const MostSnoozed = life.MostSnoozed
 
 // Acknowledge notes that somebody looks after alerts: nobody is reminded of them any more.
 // Who acknowledged one first stays. Of several alerts all are acknowledged, or none: an

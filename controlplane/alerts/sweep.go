@@ -287,6 +287,12 @@ func bookAbout(ctx context.Context, q reader, holds []conditions.Finding, judged
 	return life.NewBook(live, late), nil
 }
 
+const revoked = "The host was revoked."
+
+// heard are conditions of which nothing is heard once a host is revoked.
+var heard = map[conditions.Name]bool{conditions.HostOffline: true, conditions.HostDisk: true, conditions.CertificateEnding: true,
+	conditions.AgentTooOld: true, conditions.ClockOff: true, conditions.Twins: true, conditions.MessagesRefused: true}
+
 // goneOf returns what says why the subject of an alert is no more.
 func goneOf(f conditions.Facts) func(alerts.Alert) string {
 	type subject struct {
@@ -294,7 +300,17 @@ func goneOf(f conditions.Facts) func(alerts.Alert) string {
 		id string
 	}
 	there := map[subject]bool{}
+	why := map[subject]string{}
 	for _, h := range f.Hosts {
+		switch {
+		case h.Retired:
+			why[subject{alerts.OnHost, string(h.ID)}] = "The host was retired."
+			for _, g := range h.Groups {
+				why[subject{alerts.OnGroup, string(g.ID)}] = "The host was retired."
+			}
+		case h.Revoked:
+			why[subject{alerts.OnHost, string(h.ID)}] = revoked
+		}
 		there[subject{alerts.OnHost, string(h.ID)}] = true
 		for _, g := range h.Groups {
 			there[subject{alerts.OnGroup, string(g.ID)}] = true
@@ -309,8 +325,11 @@ func goneOf(f conditions.Facts) func(alerts.Alert) string {
 	removed := map[alerts.On]string{alerts.OnHost: "The host was removed.", alerts.OnGroup: "The source group was removed.",
 		alerts.OnRepository: "The repository was removed.", alerts.OnChannel: "The channel was removed or switched off."}
 	return func(a alerts.Alert) string {
-		if there[subject{a.On, a.Subject}] {
-			return ""
+		if about := (subject{a.On, a.Subject}); there[about] {
+			if !heard[conditions.Name(a.Condition)] && why[about] == revoked {
+				return ""
+			}
+			return why[about]
 		}
 		return removed[a.On]
 	}

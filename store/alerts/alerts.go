@@ -111,6 +111,10 @@ type Body struct {
 	Link  string `json:"link,omitempty"`  // what that page is called: "Open the job"
 	// Reason is why, as a stable key: the cause of the job that proves it. "" is not known.
 	Reason string `json:"reason,omitempty"`
+	// Much is how much of it there is, where more is another thing to look at. 0 is not known.
+	Much int64 `json:"much,omitempty"`
+	// Worst is the worst that it was since it began, if it is not as bad any more.
+	Worst Severity `json:"worst,omitempty"`
 	// Swallows names alerts that this one explains and that were not opened.
 	Swallows []string `json:"swallows,omitempty"`
 }

@@ -61,6 +61,7 @@ type Finding struct {
 	Job        topics.JobID // that proves it, "" for none
 	Severity   alerts.Severity
 	Since      int64 // in Unix milliseconds; 0 is not known
+	At         int64 // when what proves it last ended, of jobs that failed; 0 is not known
 	Body       alerts.Body
 }
 

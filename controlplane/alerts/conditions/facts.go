@@ -78,6 +78,7 @@ type Group struct {
 	Size        *Size // how the last good backup compares; nil is not known
 	Unusual     *Size // the last one whose change was unusual, and that nobody accepted
 	Drill       *drills.Verdict
+	Lost        int // snapshots that are gone and that nobody acknowledged
 }
 
 // A Run is how a job ended.
@@ -140,6 +141,8 @@ type Repository struct {
 	Forget   *Run             // the last that ended; nil is none
 	Prune    *Run
 	Check    *Run
+	Planted  int   // snapshots that nobody knows
+	Keys     int   // that nobody trusts
 	Used     int64 // percent of the space where it lies; 0 is not known
 	Growth   *Compared
 	GrowthAt int64

@@ -165,6 +165,7 @@ type said struct {
 	limit  string // whose threshold counts, see [Limits.Of]
 	value  int64  // that threshold
 	degree alerts.Severity
+	much   int // how much of it there is
 	path   string
 	link   string
 }
@@ -173,7 +174,7 @@ type said struct {
 func (j *judging) say(s subject, c Condition, w said) {
 	f := s.Finding
 	f.Condition, f.Severity, f.Since, f.Job = string(c.Name), cmp.Or(w.degree, c.Severity), j.believed(w.since), w.job.Job
-	f.Body.Reason = string(w.job.Cause)
+	f.At, f.Body.Reason, f.Body.Much = w.job.At, string(w.job.Cause), int64(w.much)
 	f.Body.Title, f.Body.Cause, f.Body.Do = c.Title+w.title, cmp.Or(w.cause, c.Cause), cmp.Or(w.do, c.Do)
 	f.Body.Path, f.Body.Link = cmp.Or(w.path, s.path), cmp.Or(w.link, s.link)
 	if w.job.Job != "" && w.path == "" {

@@ -61,7 +61,11 @@ func (j *judging) drilled(h *Host, g *Group) {
 func (j *judging) verdict(s subject, g *Group, name Name, is protection.Status, cause string) {
 	c, _, _, on := j.check(s, name)
 	if v, so := g.has(is, cause); on && so {
-		j.say(s, c, said{since: v.Since, cause: v.Reason})
+		w := said{since: v.Since, cause: v.Reason}
+		if name == SnapshotsLost {
+			w.much = g.Lost
+		}
+		j.say(s, c, w)
 	}
 }
 

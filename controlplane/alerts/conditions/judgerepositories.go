@@ -73,6 +73,7 @@ func (j *judging) healthy(s subject, r *Repository) {
 		}
 		advice := v.Advice()
 		j.say(s, c, said{since: v.Since, job: Run{Job: v.Job}, limit: from, value: limit, degree: degree,
+			much:  map[Name]int{ForeignSnapshots: r.Planted, ForeignKeys: r.Keys}[of.name],
 			cause: strings.TrimSpace(v.Reason + " " + advice.Effect), do: advice.Remedy})
 	}
 }

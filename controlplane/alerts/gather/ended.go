@@ -300,7 +300,7 @@ func (e end) health(f *conditions.Facts) error {
 	said := healthOf(known, time.UnixMilli(e.Now().UnixMilli()))
 	for i := range f.Repositories {
 		if f.Repositories[i].ID == said.ID {
-			f.Repositories[i].Said = said.Said
+			f.Repositories[i].Said, f.Repositories[i].Planted, f.Repositories[i].Keys = said.Said, said.Planted, said.Keys
 			return nil
 		}
 	}

@@ -137,7 +137,8 @@ func tooOld(h store.Host) string {
 // groupOf puts together what is known of a source group.
 func groupOf(g fleet.Group, e *fleet.Entry, row endings.Group, kept kept) conditions.Group {
 	out := conditions.Group{ID: g.ID, Name: g.Name, Repository: g.Repository, CreatedAt: g.CreatedAt, Said: g.Also,
-		LastGood: g.LastGood(), Schedules: len(g.Schedules), Replacing: g.ReplacedAt > 0, Drill: g.Drill}
+		LastGood: g.LastGood(), Schedules: len(g.Schedules), Replacing: g.ReplacedAt > 0, Drill: g.Drill,
+		Lost: g.Facts.LostUnacknowledged}
 	for _, s := range g.Schedules {
 		if s.Enabled {
 			out.Enabled++

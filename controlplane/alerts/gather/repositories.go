@@ -45,7 +45,8 @@ func (r *Reader) repositories(ctx context.Context, now time.Time, kept kept) ([]
 	}
 	list := make([]conditions.Repository, len(known))
 	for i, f := range known {
-		list[i] = conditions.Repository{ID: f.Repository, Name: f.Name, Said: health.All(f, now), Held: held[f.Repository]}
+		list[i] = healthOf(f, now)
+		list[i].Held = held[f.Repository]
 		upkeep(&list[i], kept)
 		list[i].Growth, list[i].GrowthAt = growth(grown[f.Repository])
 	}
@@ -111,5 +112,5 @@ func growth(days []store.Day) (*conditions.Compared, int64) {
 
 // healthOf is what is to be said of a repository in a transaction.
 func healthOf(f looks.Facts, now time.Time) conditions.Repository {
-	return conditions.Repository{ID: f.Repository, Name: f.Name, Said: health.All(f, now)}
+	return conditions.Repository{ID: f.Repository, Name: f.Name, Said: health.All(f, now), Planted: f.ForeignSnapshots, Keys: f.ForeignKeys}
 }

@@ -62,10 +62,12 @@ func (s *step) opens(f *conditions.Finding) bool {
 	return late == nil || late.EndedBy == alerts.Plane || late.QuietAt > 0 || anew(f, late)
 }
 
-// lately reports whether an alert that is over explained a finding when it was not.
+// lately reports whether an alert that is over explained a finding when it was not. A job
+// that failed long after its end did so for another reason.
 func (s *step) lately(k alerts.Key, f *conditions.Finding) bool {
 	late := s.Late[k]
-	return late != nil && asBad(late.Severity, f) && f.Since > 0 && f.Since <= late.EndedAt && s.Now < late.EndedAt+Grace.Milliseconds()
+	return late != nil && asBad(late.Severity, f) && f.Since > 0 && f.Since <= late.EndedAt && f.At <= late.EndedAt+Slack.Milliseconds() &&
+		s.Now < late.EndedAt+Grace.Milliseconds() && s.within(late.EndedAt, Grace)
 }
 
 // root is the alert that explains a finding and is open, nil if there is none.

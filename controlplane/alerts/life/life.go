@@ -28,6 +28,10 @@ const (
 	Grace = 24 * time.Hour
 	// Late is how far back a book must know alerts that are over.
 	Late = max(Again, Grace)
+	// MostSnoozed is for how long an alert may be snoozed.
+	MostSnoozed = 90 * 24 * time.Hour
+	// Slack is how long after the end of what explained it a job may end that failed by it.
+	Slack = time.Hour
 	// MostSwallowed is how many alerts one names that it explains.
 	MostSwallowed = 2000
 )
@@ -130,7 +134,7 @@ func (s *step) tell(a *alerts.Alert, e channels.Event) {
 // goesOn is that what an alert says still holds.
 func (s *step) goesOn(a *alerts.Alert, f *conditions.Finding) {
 	s.Seen = append(s.Seen, a.ID)
-	worse := rank(f.Severity) > rank(a.Severity)
+	worse := rank(f.Severity) > worst(a)
 	again := a.QuietAt > 0
 	if again {
 		a.QuietAt, a.Since = 0, f.Since
@@ -142,10 +146,18 @@ func (s *step) goesOn(a *alerts.Alert, f *conditions.Finding) {
 	}
 	a.SeenAt = s.Now
 	s.write(a)
-	if worse {
-		a.SnoozedUntil, a.SnoozedBy = 0, ""
+	if worse { // whoever looks after it did not know that
+		a.SnoozedUntil, a.SnoozedBy, a.AckedAt, a.AckedBy = 0, "", 0, ""
 		s.tell(a, channels.Opened)
 	}
+}
+
+// worst is how bad an alert was at its worst since it began.
+func worst(a *alerts.Alert) int {
+	if a.Body.V == nil {
+		return rank(a.Severity)
+	}
+	return max(rank(a.Severity), rank(a.Body.V.Worst))
 }
 
 // take has an alert say what was found, and reports whether it says something else then.
@@ -153,6 +165,9 @@ func take(a *alerts.Alert, f *conditions.Finding) bool {
 	body := f.Body
 	if a.Body.V != nil {
 		body.Swallows = a.Body.V.Swallows
+		if was := worst(a); was > rank(f.Severity) {
+			body.Worst = alerts.Severities[was]
+		}
 	}
 	if a.Since == 0 {
 		a.Since = f.Since
@@ -167,7 +182,7 @@ func take(a *alerts.Alert, f *conditions.Finding) bool {
 // same reports whether two bodies say the same, but for what they swallow.
 func same(a, b alerts.Body) bool {
 	return a.Name == b.Name && a.Title == b.Title && a.Cause == b.Cause && a.Do == b.Do && a.Limit == b.Limit && a.Path == b.Path && a.Link == b.Link &&
-		a.Reason == b.Reason
+		a.Reason == b.Reason && a.Much == b.Much && a.Worst == b.Worst
 }
 
 // begins is that something holds of which there is no alert.
@@ -181,11 +196,16 @@ func (s *step) begins(f *conditions.Finding) {
 		return
 	}
 	a := &alerts.Alert{Key: f.Key, OpenedAt: s.Now}
-	if late != nil && late.EndedBy == alerts.Plane && s.Now-late.EndedAt <= Again.Milliseconds() {
+	if late != nil && late.EndedBy == alerts.Plane && s.within(late.EndedAt, Again) {
 		a = late
-		a.Flaps = a.Flaps || a.BeforeAt > 0 && s.Now-a.BeforeAt <= FlapsWithin.Milliseconds()
+		a.Flaps = a.Flaps || a.BeforeAt > 0 && s.within(a.BeforeAt, FlapsWithin)
 		a.BeforeAt = a.BeganAt
 		a.EndedAt, a.EndedBy, a.EndedWhy, a.QuietAt, a.AckedAt, a.AckedBy = 0, "", "", 0, 0, ""
+		if a.Severity = f.Severity; a.Body.V != nil {
+			body := *a.Body.V
+			body.Worst = ""
+			a.Body.V = &body
+		}
 	} else {
 		a.ID = s.NewID()
 	}
@@ -208,8 +228,18 @@ func (s *step) begins(f *conditions.Finding) {
 // not the same thing going on.
 var events = map[string]bool{string(conditions.ChangeAnomaly): true, string(conditions.RestoreFailures): true}
 
-// anew reports whether something came after somebody ended the alert of what was before.
+// within reports whether a moment is at most so far away. One that lies further ahead was
+// written by a clock that was wrong.
+func (s *step) within(at int64, d time.Duration) bool {
+	return max(s.Now-at, at-s.Now) <= d.Milliseconds()
+}
+
+// anew reports whether something came after somebody ended the alert of what was before: it
+// happened again, or there is more of it.
 func anew(f *conditions.Finding, late *alerts.Alert) bool {
+	if was := late.Body.V; was != nil && was.Much > 0 && f.Body.Much > was.Much {
+		return true
+	}
 	return events[f.Condition] && f.Since > late.EndedAt && f.Job != late.Job
 }
 
@@ -235,7 +265,7 @@ func (s *step) ends() {
 			continue
 		}
 		if a.Flaps && why == "" {
-			if a.QuietAt == 0 {
+			if a.QuietAt == 0 || a.QuietAt > s.Now { // the clock was set back
 				a.QuietAt = s.Now
 				s.write(a)
 				continue
@@ -264,7 +294,7 @@ func (s *step) wakes() {
 		return // the next look at everything does it
 	}
 	for _, a := range sorted(s.Live) {
-		if a.SnoozedUntil == 0 || a.SnoozedUntil > s.Now {
+		if a.SnoozedUntil == 0 || a.SnoozedUntil > s.Now && s.within(a.SnoozedUntil, MostSnoozed) {
 			continue
 		}
 		a.SnoozedUntil, a.SnoozedBy = 0, ""
