@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/restic-manager/restic-manager/store/alerts"
 )
 
 // Head is the message of a channel that is to go out next, with all that it says; false
@@ -18,6 +20,15 @@ func (c Channels) Head(ctx context.Context, channel string) (m Message, version 
 		return m, 0, false, err
 	}
 	return list[0].Message, list[0].Now, true, nil
+}
+
+// Urgent reports whether something critical is due that is not in the message that waits.
+func (c Channels) Urgent(ctx context.Context, channel, message string, now int64) (bool, error) {
+	list, err := rows[int](ctx, c.R, `SELECT 1 FROM channel_notes n JOIN alerts a ON a.id = n.alert
+		WHERE n.channel = $1 AND n.event = $2 AND n.due_at <= $3 AND a.ended_at = 0 AND a.severity = $4 AND NOT EXISTS
+		(SELECT 1 FROM channel_told t WHERE t.channel = n.channel AND t.alert = n.alert AND (t.message = $5 OR t.state = $6)) LIMIT 1`,
+		channel, Opened, now, alerts.Critical, message, Lost)
+	return len(list) > 0, err
 }
 
 // Tried records a try of a message that waits, and in the same transaction what became

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/alerts/routing"
 	"github.com/restic-manager/restic-manager/controlplane/channels"
 	"github.com/restic-manager/restic-manager/store/alerts"
 	rows "github.com/restic-manager/restic-manager/store/channels"
@@ -88,7 +90,7 @@ func TestAMessageIsTriedForADayAndThenGivenUp(t *testing.T) {
 			w.Fatalf("after %d tries the channel has %+v", len(at), list)
 		}
 		n := len(at)
-		w.pass(30 * time.Hour)
+		w.pass(4 * time.Hour)
 		if len(at) != n {
 			w.Errorf("it was tried %d times after it was given up", len(at)-n)
 		}
@@ -122,7 +124,7 @@ func TestWhatWasGivenUpIsToldOnceTheChannelWorks(t *testing.T) {
 				w.pass(26 * time.Hour)
 				w.end("b")
 				w.answers(fine)
-				w.pass(10 * time.Hour)
+				w.pass(3 * time.Hour)
 				w.want("mail")
 				mend(w)
 				w.pass(time.Minute)
@@ -224,10 +226,119 @@ func TestWhatIsRefusedForGoodBlocksNoOther(t *testing.T) {
 		w.open(failed("a", alerts.Critical))
 		w.pass(3 * time.Hour) // it is tried once more, since the channel works
 		w.want("mail", "opened a")
-		n := w.tried("mail")
+		for i := range 48 { // once in a while it is tried anew, which holds up nothing that is critical
+			id := fmt.Sprint("b", i)
+			w.open(failed(id, alerts.Critical))
+			w.pass(5 * time.Minute)
+			w.want("mail", "opened "+id)
+			w.edit(id, func(a *alerts.Alert) { a.AckedAt, a.AckedBy = w.ms(), "anna" })
+			w.pass(55 * time.Minute)
+		}
+		n := 0
+		for _, d := range w.deliveries("mail") {
+			if strings.Contains(d.Body, "poison") {
+				n++
+			}
+		}
+		if n > 52 {
+			w.Errorf("it was tried anew %d times", n)
+		}
+	})
+}
+
+// Nobody is silent for good because a channel was out of reach for more than a day and
+// nothing else happens that would show that it works again.
+func TestWhatWasGivenUpIsTriedAnewByItself(t *testing.T) {
+	inWorld(t, []string{"mail"}, func(w *world) {
+		w.answers(fail("no route to host"))
+		w.open(failed("a", alerts.Critical), failed("b", alerts.Warning))
+		w.pass(25 * time.Hour)
+		w.answers(fine)
+		w.pass(6 * time.Hour)
+		if got := w.heard("mail"); len(got) != 1 || !strings.Contains(got[0].Text, "1 message before this one") {
+			w.Errorf("it was told %+v", got)
+		}
+		w.want("mail", "opened a b")
+		w.end("a", "b")
 		w.pass(48 * time.Hour)
-		if w.tried("mail") != n {
-			w.Errorf("it was tried %d times more", w.tried("mail")-n)
+		w.want("mail", "recovered a b")
+	})
+}
+
+// Something critical does not wait half an hour behind a message that could not be sent,
+// and does not keep trying where the other side asked to be left alone.
+func TestSomethingCriticalHasAChannelTriedSooner(t *testing.T) {
+	for _, c := range []struct {
+		severity alerts.Severity
+		after    time.Duration
+		sooner   bool
+	}{{alerts.Critical, 0, true}, {alerts.Warning, 0, false}, {alerts.Critical, time.Hour, false}} {
+		inWorld(t, []string{"mail"}, func(w *world) {
+			w.answers(func(context.Context, string, channels.Message) channels.Answer {
+				return channels.Answer{Text: "503 Service Unavailable", After: c.after.Milliseconds()}
+			})
+			w.open(failed("a", alerts.Warning))
+			w.pass(6*time.Hour + 5*time.Minute)
+			n := w.tried("mail")
+			for i := range 60 {
+				w.open(failed(fmt.Sprint("b", i), c.severity))
+				w.pass(time.Second)
+			}
+			if more := w.tried("mail") - n; more > 3 || more > 0 != c.sooner {
+				w.Errorf("%s, asked to wait %s: it was tried %d times within a minute", c.severity, c.after, more)
+			}
+			w.answers(fine)
+			w.open(failed("c", c.severity))
+			w.pass(time.Minute)
+			if got := w.told("mail"); (len(got) == 2) != c.sooner {
+				w.Errorf("%s, asked to wait %s: it was told %q", c.severity, c.after, got)
+			}
+		})
+	}
+}
+
+// A clock that was a year ahead and is set back keeps nothing back for a year.
+func TestAClockThatIsSetBackKeepsNothingBack(t *testing.T) {
+	inWorld(t, []string{"mail"}, func(w *world) {
+		ahead := 365 * 24 * time.Hour
+		at := func(off time.Duration) {
+			w.stop()
+			w.queue = &Queue{Store: w.store, Send: w.send, Said: said, Log: slog.New(slog.DiscardHandler), Timing: DefaultTiming(),
+				Now: func() time.Time { return time.Now().Add(off) },
+				Summary: func(context.Context, routing.Digest, time.Time, time.Time) (channels.Message, error) {
+					return channels.Message{Title: "digest"}, nil
+				}}
+			w.run()
+		}
+		rules := rule(routing.Rule{RepeatEvery: 3600 * 4, Recovered: true})
+		rules.Digests = []routing.Digest{{Channels: []string{"mail"}, Every: routing.Daily, At: "06:00", Zone: "UTC"}}
+		w.rules(rules)
+		at(ahead)
+		w.ahead = ahead
+		w.open(failed("told", alerts.Critical))
+		w.pass(time.Minute)
+		w.want("mail", "opened told")
+		w.answers(fail("503"))
+		w.open(failed("waits", alerts.Critical))
+		w.pass(3 * time.Hour)
+		w.open(failed("noted", alerts.Critical))
+		w.pass(time.Second)
+		w.answers(fine)
+		w.ahead = 0
+		at(0)
+		w.pass(2 * time.Minute)
+		if got := strings.Join(w.told("mail"), ", "); !strings.Contains(got, "waits") || !strings.Contains(got, "noted") ||
+			!strings.Contains(got, "reminded told") {
+			w.Errorf("it was told %q", got)
+		}
+		w.pass(24 * time.Hour)
+		if got := strings.Join(w.told("mail"), ", "); strings.Count(got, "digest") != 1 || strings.Count(got, "reminded") > 7 {
+			w.Errorf("it was told %q", got)
+		}
+		w.end("told", "waits", "noted")
+		w.pass(time.Minute)
+		if got := w.told("mail"); len(got) != 1 || !strings.HasPrefix(got[0], "recovered ") {
+			w.Errorf("it was told %q", got)
 		}
 	})
 }

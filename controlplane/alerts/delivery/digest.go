@@ -40,11 +40,11 @@ func (p *pass) findDigests(ctx context.Context) error {
 			since, known := last[key]
 			delete(last, key)
 			slot := time.Time{}
-			if known {
+			if known && !p.ahead(since) {
 				slot = d.Due(time.UnixMilli(since), time.UnixMilli(p.now))
 			}
 			switch {
-			case slot.IsZero() && known:
+			case slot.IsZero() && known && !p.ahead(since):
 			case slot.IsZero(), !p.w.Channels[at].Enabled:
 				key.Slot = p.now
 				if err := p.in.PutSlot(ctx, key); err != nil {

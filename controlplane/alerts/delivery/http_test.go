@@ -108,7 +108,7 @@ func TestRealServersFailAndRecover(t *testing.T) {
 	}
 	timing := DefaultTiming()
 	timing.Gather, timing.Gap, timing.Tick, timing.First = 10*time.Millisecond, 10*time.Millisecond, 50*time.Millisecond, 20*time.Millisecond
-	timing.Last, timing.Limit = 200*time.Millisecond, 10*time.Second
+	timing.Last, timing.Limit, timing.Urgent = 200*time.Millisecond, 10*time.Second, time.Hour
 	queue := &Queue{Store: s, Send: service.Tell, Said: said, Log: slog.New(slog.DiscardHandler), Timing: timing}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error)

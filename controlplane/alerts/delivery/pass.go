@@ -14,6 +14,12 @@ import (
 // mostly the next run puts it right.
 const later = time.Hour
 
+// What was given up is tried anew after as long as it had been open by then, within these.
+const (
+	lostFirst = time.Hour
+	lostLast  = 6 * time.Hour
+)
+
 // A pass looks once at all that is to be told, within one transaction.
 type pass struct {
 	*Queue
@@ -126,9 +132,9 @@ func (p *pass) channel(ctx context.Context, c rows.Channel) error {
 	}
 	if waiting := p.waiting[c.ID]; len(waiting) > 0 {
 		head := waiting[0]
-		if head.Version != 0 && head.Version != c.Version && head.NextAt > p.now {
-			head.NextAt = p.now // what kept it from being sent may be mended
-			if err := p.in.Hurry(ctx, head.ID, p.now); err != nil {
+		if next := p.sooner(c, head, due); next != head.NextAt {
+			head.NextAt = next
+			if err := p.in.Hurry(ctx, head.ID, next); err != nil {
 				return err
 			}
 		}
@@ -137,6 +143,32 @@ func (p *pass) channel(ctx context.Context, c rows.Channel) error {
 	}
 	return p.gather(ctx, c, due)
 }
+
+// sooner is when to try a message that waits, in the light of what came since.
+func (p *pass) sooner(c rows.Channel, head rows.Message, due []due) int64 {
+	t := p.timing()
+	wait := t.Wait(head.Tries)
+	switch {
+	case head.NextAt <= p.now:
+		return head.NextAt
+	case head.Version != 0 && head.Version != c.Version: // what kept it from being sent may be mended
+		return p.now
+	case head.NextAt > p.now+max(longest, wait).Milliseconds(): // the clock was set back since
+		return p.now
+	case head.Tries == 0 || head.NextAt > c.LastAt+(wait+2*t.Limit).Milliseconds(): // the other side asked to be left alone
+		return head.NextAt
+	}
+	// Something critical that waits behind it has it tried once more.
+	for _, d := range due {
+		if d.event == rows.Opened && !d.lost && d.alert.Severity == alerts.Critical && d.since >= c.LastAt {
+			return min(head.NextAt, max(p.now, c.LastAt+t.Gather.Milliseconds()))
+		}
+	}
+	return head.NextAt
+}
+
+// ahead reports whether a moment of before lies in the future: the clock was set back.
+func (p *pass) ahead(ms int64) bool { return ms > p.now+time.Minute.Milliseconds() }
 
 // off ends what waits for a channel that is disabled. What is over by now it is not told
 // later either.
@@ -191,12 +223,15 @@ func (p *pass) level(ctx context.Context, c rows.Channel) error {
 		case !knows || t.State == rows.Over:
 			note(a, rows.Opened, a.BeganAt, max(a.BeganAt, min(a.SnoozedUntil, p.now))+rule.Delay*1000)
 		case t.State == rows.Lost:
-			if c.Version != t.Version || c.FailingSince == 0 { // it works again, or may
+			again := t.At + min(max(time.Duration(t.At-a.BeganAt)*time.Millisecond, lostFirst), lostLast).Milliseconds()
+			if c.Version != t.Version || c.FailingSince == 0 || again <= p.now || p.ahead(t.At) { // it works again, or may
 				note(a, rows.Opened, p.now, p.now)
+			} else { // nothing else might ever be told there that shows that it works
+				p.at(again)
 			}
 		case t.State == rows.Swallowed:
 			by, there := p.alerts[t.Instead]
-			if ended := by.EndedAt; !there || ended > 0 {
+			if ended := min(by.EndedAt, p.now); !there || ended > 0 {
 				if !there {
 					ended = t.At // long ago
 				}
@@ -206,8 +241,8 @@ func (p *pass) level(ctx context.Context, c rows.Channel) error {
 		case routing.Worse(a.Severity, t.Severity):
 			note(a, rows.Opened, p.now, p.now)
 		case a.AckedAt == 0 && rule.RepeatEvery > 0:
-			if again := t.At + rule.RepeatEvery*1000; again <= p.now {
-				note(a, rows.Reminded, again, again)
+			if again := t.At + rule.RepeatEvery*1000; again <= p.now || p.ahead(t.At) {
+				note(a, rows.Reminded, min(again, p.now), min(again, p.now))
 			} else {
 				p.at(again)
 			}

@@ -35,6 +35,7 @@ type Timing struct {
 	Last   time.Duration // between two tries at most, unless the other side asks for more
 	Day    time.Duration // after which a message is given up
 	Refuse time.Duration // after which one is given up that the other side would refuse again
+	Urgent time.Duration // after which such a one is given up if something critical waits behind it
 	Keep   time.Duration // for which messages and their tries are kept
 	Known  time.Duration // for which it is kept what channels know of an alert that is over
 	Prune  time.Duration // between two looks for what is older
@@ -44,7 +45,8 @@ type Timing struct {
 func DefaultTiming() Timing {
 	return Timing{Gather: 30 * time.Second, Gap: time.Second, Tick: 10 * time.Second, Limit: channels.Limit,
 		First: 5 * time.Second, Last: 30 * time.Minute, Day: 24 * time.Hour, Refuse: time.Hour,
-		Keep: 30 * 24 * time.Hour, Known: 48 * time.Hour, Prune: time.Hour}
+		Urgent: 2 * time.Minute,
+		Keep:   30 * 24 * time.Hour, Known: 48 * time.Hour, Prune: time.Hour}
 }
 
 // Bounds.
@@ -298,6 +300,15 @@ func (q *Queue) send(ctx context.Context, channel string) error {
 		done := q.now()
 		m.Answer, m.Version = a.Text, version
 		m = q.judged(m, a, done)
+		if m.State == rows.Waiting && a.Hopeless && done.UnixMilli()-m.CreatedAt >= q.timing().Urgent.Milliseconds() {
+			urgent, err := q.Store.Channels().Urgent(ctx, channel, m.ID, done.UnixMilli())
+			if err != nil {
+				return err
+			}
+			if urgent { // which is not held up by what would be refused again; that is tried anew once the channel works
+				m.State, m.EndedAt = rows.GivenUp, done.UnixMilli()
+			}
+		}
 		t := rows.Try{At: begun.UnixMilli(), TookMS: max(done.Sub(begun).Milliseconds(), 0), OK: a.OK, Answer: a.Text}
 		if err := q.Store.Channels().Tried(context.WithoutCancel(ctx), m, t); err != nil {
 			return err

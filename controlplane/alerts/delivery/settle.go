@@ -105,8 +105,8 @@ func (s *settling) one(id string, notes map[rows.Event]rows.Note) {
 	switch {
 	case opened.ID != "":
 		s.drop(reminded)
-		s.wait(a, rule, rows.Opened, opened.DueAt, opened)
-	case reminded.ID != "" && known && t.At <= reminded.At: // else it was told meanwhile
+		s.wait(a, rule, rows.Opened, s.dueAt(opened), opened)
+	case reminded.ID != "" && known && (t.At <= reminded.At || s.ahead(t.At)): // else it was told meanwhile
 		s.wait(a, rule, rows.Reminded, reminded.DueAt, reminded)
 	default:
 		s.drop(reminded)
@@ -118,7 +118,7 @@ func (s *settling) ended(a alerts.Alert, rule routing.Rule, hears bool, t rows.T
 	switch t.State {
 	case rows.Known:
 		if hears && rule.Recovered {
-			s.wait(a, rule, rows.Recovered, max(recovered.At, recovered.DueAt), opened, recovered)
+			s.wait(a, rule, rows.Recovered, s.dueAt(recovered), opened, recovered)
 			return
 		}
 		t.State = rows.Over
@@ -136,12 +136,21 @@ func (s *settling) ended(a alerts.Alert, rule routing.Rule, hears bool, t rows.T
 		}
 		if a.Severity == alerts.Critical && s.past < MostPast {
 			s.past++
-			s.wait(a, rule, rows.Recovered, a.EndedAt, opened, recovered)
+			s.wait(a, rule, rows.Recovered, min(a.EndedAt, s.now), opened, recovered)
 			return
 		}
 		s.unsaid++
 	}
 	s.drop(opened, recovered)
+}
+
+// dueAt is when a note is due. One of a time that is still to come was noted before the
+// clock was set back, and is due: rather too early than in a year.
+func (s *settling) dueAt(n rows.Note) int64 {
+	if s.ahead(n.At) {
+		return 0
+	}
+	return max(n.At, n.DueAt)
 }
 
 // wait lets notes wait until they are due and nothing keeps them.

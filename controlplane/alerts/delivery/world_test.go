@@ -27,6 +27,7 @@ type world struct {
 	store *store.Store
 	queue *Queue
 	stop  func()
+	ahead time.Duration // of the clock of those who write alerts
 
 	mu     sync.Mutex
 	sent   map[string][]channels.Message // by channel, what was answered with success
@@ -54,7 +55,7 @@ func inWorld(t *testing.T, ids []string, do func(w *world)) {
 	})
 }
 
-func (w *world) ms() int64 { return time.Now().UnixMilli() }
+func (w *world) ms() int64 { return time.Now().Add(w.ahead).UnixMilli() }
 
 // start starts a queue, as a new process would.
 func (w *world) start() {
