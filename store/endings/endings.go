@@ -23,6 +23,7 @@ type Kind string
 // The kinds.
 const (
 	Backup  Kind = "backup"  // the last backup of a group
+	Warned  Kind = "warned"  // the last one of a group that made a snapshot, and how often it ended with the same warnings
 	Size    Kind = "size"    // how the last good one compares with those before it
 	Unusual Kind = "unusual" // the last one that added far more than usual
 	Forget  Kind = "forget"  // the last forget of a repository
@@ -80,17 +81,21 @@ func (r Row) Failed() bool {
 	return false
 }
 
-// All lists all rows, in no order.
+// cared is which rows count: what failed at the place of a host that was removed, retired or
+// revoked nobody ever tries there again.
+const cared = `(place = '' OR EXISTS (SELECT 1 FROM hosts h WHERE h.id = endings.place AND h.removed_at + h.retired_at + h.revoked_at = 0))`
+
+// All lists all rows that count, in no order.
 func All(ctx context.Context, q sqlx.QueryerContext) (rows []Row, err error) {
-	if err = sqlx.SelectContext(ctx, q, &rows, `SELECT * FROM endings`); err != nil {
+	if err = sqlx.SelectContext(ctx, q, &rows, `SELECT * FROM endings WHERE `+cared); err != nil {
 		err = fmt.Errorf("how jobs ended: %w", err)
 	}
 	return rows, err
 }
 
-// Of lists the rows of a subject, in no order.
+// Of lists the rows of a subject that count, in no order.
 func Of(ctx context.Context, q sqlx.QueryerContext, subject string) (rows []Row, err error) {
-	if err = sqlx.SelectContext(ctx, q, &rows, `SELECT * FROM endings WHERE subject = $1`, subject); err != nil {
+	if err = sqlx.SelectContext(ctx, q, &rows, `SELECT * FROM endings WHERE subject = $1 AND `+cared, subject); err != nil {
 		err = fmt.Errorf("how jobs ended: %w", err)
 	}
 	return rows, err

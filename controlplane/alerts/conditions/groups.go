@@ -31,7 +31,7 @@ var ofGroups = []Condition{
 		When:      "{limit} backups of a source group in a row ended with the same warnings.",
 		Cause:     "{why} The last {times} backups ended with the same warnings.",
 		Do:        "Look in the job at what could not be read. Let the agent read it, or exclude it from the source group.",
-		Ends:      "A backup of the group ends without these warnings.",
+		Ends:      "A backup of the group makes a snapshot without these warnings.",
 		Explained: []Name{BackupFailed, SourceEmpty, SnapshotsLost, RepositoryDamaged},
 	},
 	{

@@ -112,23 +112,46 @@ func (e end) backup() error {
 		case was == nil && g.FailedSince > 0:
 			row.Since, row.GaveUp = g.FailedSince, true
 		}
-	case was != nil && row.State == topics.Warnings && was.State == topics.Warnings && was.Cause == row.Cause:
-		row.Since, row.Times = was.Since, was.Times+1
 	}
 	if err := endings.Put(ctx, tx, row); err != nil {
 		return err
 	}
 	kept.put(row)
+	if err := e.warned(row, kept); err != nil {
+		return err
+	}
 	if err := e.sizes(g, kept); err != nil {
 		return err
 	}
 	out := conditions.Group{ID: g.ID, Name: g.Name, Repository: g.Repository, CreatedAt: g.CreatedAt, Last: runOf(row),
-		Retrying: g.Retrying, GaveUp: row.GaveUp, Warned: streakOf(row)}
+		Retrying: g.Retrying, GaveUp: row.GaveUp}
+	if w := kept.of(string(g.ID), endings.Warned); w != nil {
+		out.Warned = streakOf(*w)
+	}
 	if row.Failed() {
 		out.FailedSince = row.Since
 	}
 	sizes(&out, g, kept)
 	e.host.Groups = append(e.host.Groups, out)
+	return nil
+}
+
+// warned notes how often in a row a backup made its snapshot with the same warnings. One
+// that made none in between says nothing of that.
+func (e end) warned(row endings.Row, kept kept) error {
+	was := kept.of(row.Subject, endings.Warned)
+	if row.Failed() || was != nil && was.Job == row.Job || was == nil && row.State != topics.Warnings {
+		return nil
+	}
+	row.Kind, row.Since, row.Times = endings.Warned, e.job.FinishedAt, 1
+	if was != nil && row.State == topics.Warnings && was.State == topics.Warnings && was.Cause == row.Cause {
+		row.Since, row.Times = was.Since, was.Times+1
+	}
+	ctx, tx := e.slots.Tx()
+	if err := endings.Put(ctx, tx, row); err != nil {
+		return err
+	}
+	kept.put(row)
 	return nil
 }
 
@@ -231,7 +254,7 @@ func (e end) upkeep(f *conditions.Facts) error {
 	}
 	kept.put(row)
 	out := conditions.Repository{ID: j.Repository, Name: name}
-	upkeep(&out, kept)
+	upkeep(&out, kept, location)
 	f.Repositories = append(f.Repositories, out)
 	return nil
 }

@@ -159,9 +159,11 @@ func groupOf(g fleet.Group, e *fleet.Entry, row endings.Group, kept kept) condit
 	switch {
 	case end != nil && end.Job == last.Job:
 		out.Last, out.GaveUp = runOf(*end), end.GaveUp
-		out.Warned = streakOf(*end)
 	case last.Job != "": // it ended before this was kept
 		out.Last = runOfFacts(last)
+	}
+	if w := kept.of(string(g.ID), endings.Warned); w != nil && last.State != topics.Succeeded {
+		out.Warned = streakOf(*w)
 	}
 	sizes(&out, row, kept)
 	return out

@@ -3,6 +3,7 @@ package gather
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/alerts/conditions"
@@ -10,6 +11,7 @@ import (
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/store/endings"
 	"github.com/restic-manager/restic-manager/store/looks"
+	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -47,19 +49,28 @@ func (r *Reader) repositories(ctx context.Context, now time.Time, kept kept) ([]
 	for i, f := range known {
 		list[i] = healthOf(f, now)
 		list[i].Held = held[f.Repository]
-		upkeep(&list[i], kept)
+		upkeep(&list[i], kept, f.Location)
 		list[i].Growth, list[i].GrowthAt = growth(grown[f.Repository])
 	}
 	return list, nil
 }
 
-// upkeep fills in how forget, prune and check ended last.
-func upkeep(r *conditions.Repository, kept kept) {
+// upkeep fills in how forget, prune and check ended last. What ended at places that the
+// repository's address does not have any more does not count.
+func upkeep(r *conditions.Repository, kept kept, location string) {
+	kept = kept.at(string(r.ID), places.Shared(location))
 	for kind, into := range map[endings.Kind]**conditions.Run{endings.Forget: &r.Forget, endings.Prune: &r.Prune, endings.Check: &r.Check} {
 		if row := kept.of(string(r.ID), kind); row != nil {
 			*into = upkeepOf(*row)
 		}
 	}
+}
+
+// at are the rows of a subject that are of the one place that all hosts share, or else those
+// of places of their own.
+func (k kept) at(subject string, shared bool) kept {
+	rows := slices.DeleteFunc(slices.Clone(k[subject]), func(r endings.Row) bool { return (r.Place == "") != shared })
+	return map[string][]endings.Row{subject: rows}
 }
 
 // upkeepOf is a run of maintenance. One that will be tried again by itself has not failed
