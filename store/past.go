@@ -147,7 +147,8 @@ func (j journal) addPast(p Past, listed int64) error {
 }
 
 // Backdate sets since when a host and its schedules exist, the latest slot that was
-// served, and, if ended is not 0, when the host's last session ended. Like
+// served, and, if ended is not 0, when the host's last session ended, in which it took its
+// plan. Like
 // [Store.AddPast] it is for the demo; a running control plane does not notice the
 // session's end.
 func (s *Store) Backdate(ctx context.Context, host topics.HostID, created, served, ended int64) error {
@@ -163,7 +164,7 @@ func (s *Store) Backdate(ctx context.Context, host topics.HostID, created, serve
 		if err := change(ctx, tx, `UPDATE hosts SET created_at = $1 WHERE id = $2`, created, host); err != nil || ended == 0 {
 			return err
 		}
-		return change(ctx, tx, `UPDATE hosts SET last_seen = $1, birth_epoch = 1, birth_n = 1, death_epoch = 1, death_n = 1
-			WHERE id = $2`, ended, host)
+		return change(ctx, tx, `UPDATE hosts SET last_seen = $1, birth_epoch = 1, birth_n = 1, death_epoch = 1, death_n = 1,
+			config_applied = config_revision WHERE id = $2`, ended, host)
 	})
 }

@@ -103,3 +103,21 @@ func TestMomentsOfAWrongClockHideNothing(t *testing.T) {
 		}
 	}
 }
+
+// A clock that is off is measured with every message, and is no news each time.
+func TestTheWordsOfAClockRarelyChange(t *testing.T) {
+	now := time.Now()
+	said := map[string]bool{}
+	for _, off := range []int64{301_000, 299_200, 303_700, -302_000} {
+		f := samples[ClockOff](now.UnixMilli())
+		f.Hosts[0].Clock = off
+		holds, _ := Judge(f, nil, now)
+		if len(holds) != 1 {
+			t.Fatalf("off by %d ms: %+v", off, holds)
+		}
+		said[holds[0].Body.Cause] = true
+	}
+	if len(said) != 2 { // ahead, and behind
+		t.Errorf("it is said in %d ways: %v", len(said), said)
+	}
+}

@@ -49,7 +49,7 @@ var ofHosts = []Condition{
 		Explained: []Name{HostOffline},
 	},
 	{
-		Name: AgentTooOld, On: alerts.OnHost, Severity: alerts.Warning,
+		Name: AgentTooOld, On: alerts.OnHost, Severity: alerts.Warning, Quiet: begun / 24, // it takes its plan a moment after it connects
 		Title: "its agent is too old",
 		When:  "The agent of a host is so old that it cannot run its schedules by itself, or a part of them.",
 		Cause: "{why}",

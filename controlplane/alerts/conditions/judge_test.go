@@ -206,7 +206,9 @@ var cases = map[Name]struct {
 		{what: "in 15 days", facts: changed(CertificateEnding, host(func(h *Host, now int64) { h.CertifiedUntil = now + 15*dayMillis }))},
 		{what: "of a host that was never let in", facts: changed(CertificateEnding, host(func(h *Host, now int64) { h.CertifiedUntil = 0 }))},
 	}},
-	AgentTooOld: {host(func(h *Host, now int64) { h.TooOld = "" }), nil},
+	AgentTooOld: {host(func(h *Host, now int64) { h.TooOld = "" }), []neighbour{
+		{what: "one that is about to take its plan", facts: changed(AgentTooOld, host(func(h *Host, now int64) { h.EnrolledAt = now - minuteMillis }))},
+	}},
 	ClockOff: {host(func(h *Host, now int64) { h.Clock = 0 }), []neighbour{
 		{what: "by 60 s", facts: changed(ClockOff, host(func(h *Host, now int64) { h.Clock = -60_000 }))},
 		{what: "of one that is offline", facts: changed(ClockOff, host(func(h *Host, now int64) { h.Offline = true }))},

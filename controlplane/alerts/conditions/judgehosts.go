@@ -126,6 +126,17 @@ func (j *judging) offline(s subject, h *Host) {
 	}
 }
 
+// about is a span that is measured again and again and a little other each time, so rounded
+// that the words rarely change.
+func about(d time.Duration) time.Duration {
+	for _, n := range []time.Duration{time.Hour, time.Minute, 10 * time.Second} {
+		if d >= 10*n {
+			return d.Round(n)
+		}
+	}
+	return d.Round(time.Second)
+}
+
 // state says what is wrong with the host's disk, certificate, agent and clock, and with who
 // it is.
 func (j *judging) state(s subject, h *Host) {
@@ -159,7 +170,7 @@ func (j *judging) state(s subject, h *Host) {
 			off, way = -off, "behind"
 		}
 		if off > limit*1000 {
-			is := words.Span((time.Duration(off) * time.Millisecond).Round(time.Second))
+			is := words.Span(about(time.Duration(off) * time.Millisecond))
 			j.say(s, c, said{limit: from, value: limit, cause: fill(c.Cause, "is", is, "way", way)})
 		}
 	}
