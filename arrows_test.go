@@ -146,7 +146,8 @@ var arrows = []struct{ pkg, may, is string }{
 		" store/places topics", "to which hosts a restore can go, and why not to the others"},
 	{"controlplane/tidy", "topics words", "bounds and cleans what a host says of itself"},
 	{"controlplane/upkeep", "controlplane/notices store store/mark", "looks after the database's file while it is served"},
-	{"controlplane/web", "controlplane/problem controlplane/rights controlplane/web/accounts controlplane/web/alertpages controlplane/web/api controlplane/web/base" +
+	{"controlplane/web", "controlplane/problem controlplane/rights controlplane/web/accounts controlplane/web/alertpages " +
+		"controlplane/web/api controlplane/web/base" +
 		" controlplane/web/jobpages controlplane/web/layout controlplane/web/live controlplane/web/pages" +
 		" controlplane/web/removalpages controlplane/web/replacepages controlplane/web/repositorypages controlplane/web/restorepages" +
 		" controlplane/web/session lobby location store store/room topics views",
@@ -333,10 +334,12 @@ var keepers = []struct {
 	{"github.com/eclipse/paho.mqtt.golang", []string{"agent/link"}, "its habits are known in one place"},
 	{"go.etcd.io/bbolt", []string{"agent/spool"}, "the journal is one thing"},
 	{"modernc.org/sqlite", []string{"store", "store/room"}, "SQL is written in one place"},
-	{"github.com/jmoiron/sqlx", []string{"store", "store/access", "store/alerts", "store/atonce", "store/auditlog", "store/channels", "store/copies", "store/drafts",
+	{"github.com/jmoiron/sqlx", []string{"store", "store/access", "store/alerts", "store/atonce", "store/auditlog", "store/channels",
+		"store/copies", "store/drafts",
 		"store/drills", "store/endings",
 		"store/facts",
-		"store/found", "store/having", "store/heartbeats", "store/inspect", "store/intake", "store/joblog", "store/kits", "store/looks", "store/mark",
+		"store/found", "store/having", "store/heartbeats", "store/inspect", "store/intake", "store/joblog", "store/kits", "store/looks",
+		"store/mark",
 		"store/moments",
 		"store/places",
 		"store/prepared", "store/promise", "store/removal", "store/restored", "store/reviews", "store/room", "store/slotlog",
@@ -344,7 +347,8 @@ var keepers = []struct {
 		"store/snapshots", "store/standard",
 		"store/sweep", "store/triggers", "store/twins"}, "SQL is written in one place"},
 	{"github.com/pressly/goose/v3", []string{"store/migrations"}, "SQL is written in one place"},
-	{"database/sql", []string{"store", "store/channels", "store/column", "store/endings", "store/facts", "store/found", "store/intake", "store/mark", "store/migrations",
+	{"database/sql", []string{"store", "store/channels", "store/column", "store/endings", "store/facts", "store/found", "store/intake",
+		"store/mark", "store/migrations",
 		"store/places", "store/prepared", "store/replacing", "store/reviews", "store/snapshots",
 		"store/standard", "store/triggers", "e2e/fleet"},
 		"SQL is written in one place; databases for tests are filled in bulk"},

@@ -329,9 +329,11 @@ func TestNoSecretComesOut(t *testing.T) {
 		channels = append(channels, made.ID)
 		return made.Secret
 	}
-	add("the secret that was made for a webhook", channel(map[string]any{"name": "hook", "kind": "webhook", "url": "http://" + closed + "/hook",
+	add("the secret that was made for a webhook", channel(map[string]any{"name": "hook", "kind": "webhook", "url": "http://" + closed +
+		"/hook",
 		"headers": []string{"Authorization: Bearer " + plain("a webhook's header")}}))
-	channel(map[string]any{"name": "signed", "kind": "webhook", "url": "http://" + closed + "/hook", "secret": plain("a webhook's own secret")})
+	channel(map[string]any{"name": "signed", "kind": "webhook", "url": "http://" + closed + "/hook",
+		"secret": plain("a webhook's own secret")})
 	host, port, _ := strings.Cut(closed, ":")
 	channel(map[string]any{"name": "mail", "kind": "email", "host": host, "port": port, "security": "tls", "from": "a@example.net",
 		"to": []string{"b@example.net"}, "username": "a", "password": add("a mail server's password", special("mail"))})
@@ -339,7 +341,8 @@ func TestNoSecretComesOut(t *testing.T) {
 	channel(map[string]any{"name": "phone", "kind": "ntfy", "url": "http://" + closed, "topic": "backups", "token": plain("a phone's token")})
 	channel(map[string]any{"name": "other", "kind": "url", "url": "generic+http://" + closed + "/" + plain("another service's address")})
 	w.API("PUT", "/api/heartbeat", map[string]any{"url": "http://" + closed + "/" + plain("the heartbeat's address")}, http.StatusOK, nil)
-	w.API("PUT", "/api/pings", map[string]any{"scope": "host", "subject": "attic", "url": "http://" + closed + "/" + plain("a host's heartbeat")},
+	w.API("PUT", "/api/pings", map[string]any{"scope": "host", "subject": "attic", "url": "http://" + closed + "/" +
+		plain("a host's heartbeat")},
 		http.StatusOK, nil)
 	for _, id := range channels {
 		r := w.request("POST", "/api/channels/"+id+"/test", nil)

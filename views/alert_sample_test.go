@@ -39,7 +39,8 @@ func alertRows() []views.AlertRow {
 func alertPauses() []views.AlertPause {
 	return []views.AlertPause{
 		{ID: "p1", Of: "Everything", Reason: "The rack moves", By: "admin", From: past(time.Hour), Until: ahead(3 * time.Hour), Current: true},
-		{ID: "p2", Of: "Host " + hostile, URL: views.HostURL(hostile), Reason: hostile, By: hostile, From: ahead(time.Hour), Until: ahead(9 * time.Hour)},
+		{ID: "p2", Of: "Host " + hostile, URL: views.HostURL(hostile), Reason: hostile, By: hostile, From: ahead(time.Hour),
+			Until: ahead(9 * time.Hour)},
 	}
 }
 
@@ -47,7 +48,8 @@ func channelLines() []views.ChannelLine {
 	return []views.ChannelLine{
 		{ID: "c1", Name: "Ops mail", Kind: "Mail", Icon: "mail", To: "ops@example.net", Enabled: true, LastOK: past(17 * time.Minute), Waits: 2},
 		{ID: "c2", Name: "ntfy", Kind: "ntfy", Icon: "smartphone", To: "ntfy.example.net", Enabled: true},
-		{ID: "c3", Name: "Team chat", Kind: "Slack", Icon: "message-square", Enabled: true, FailingSince: past(70 * time.Hour), Answer: "404 Not Found: no_service"},
+		{ID: "c3", Name: "Team chat", Kind: "Slack", Icon: "message-square", Enabled: true, FailingSince: past(70 * time.Hour),
+			Answer: "404 Not Found: no_service"},
 		{ID: "c4", Name: hostile, Kind: "Webhook", Icon: "webhook", To: hostile, Enabled: false},
 		{ID: "c5", Name: "Other", Kind: "Another service", Icon: "link", Enabled: true, FailingSince: past(time.Hour), Answer: hostile},
 	}
@@ -81,40 +83,51 @@ func alertsList() views.Alerts {
 }
 
 func snoozes() []views.Option {
-	return []views.Option{{Value: "1h", Text: "for 1 hour"}, {Value: "morning", Text: "until tomorrow 08:00"}, {Value: "1w", Text: "for 1 week"}}
+	return []views.Option{{Value: "1h", Text: "for 1 hour"}, {Value: "morning", Text: "until tomorrow 08:00"},
+		{Value: "1w", Text: "for 1 week"}}
 }
 
 func anAlert(row views.AlertRow) views.Alert {
 	tries := []views.Try{{At: past(time.Hour), Answer: "503 Service Unavailable: " + hostile, Took: "15 s"},
 		{At: past(time.Hour - 5*time.Second), OK: true, Answer: "200 OK", Took: "120 ms"}}
-	return views.Alert{AlertRow: row, Condition: "backup-failed", About: "Source group", Do: "Remove the stale lock, then run the backup again.",
-		When: "The last backup of a source group failed after its retries.", Limit: "26 h, of the tag servers", Ends: "With the next good backup.",
+	return views.Alert{AlertRow: row, Condition: "backup-failed", About: "Source group",
+		Do:   "Remove the stale lock, then run the backup again.",
+		When: "The last backup of a source group failed after its retries.", Limit: "26 h, of the tag servers", Ends: "With the next good " +
+			"backup.",
 		Effect: "Nothing was saved by this run.", Evidence: "repo already locked by " + hostile,
 		Job: views.Link{Text: "Backup of db-prod-02", URL: views.JobURL("77c2")}, Swallows: []string{"db-prod-02: no good backup", hostile},
 		Opened: past(25 * time.Hour), Seen: past(time.Minute), Host: views.Link{Text: hostile, URL: views.HostURL("h")},
 		Repo: views.Link{Text: "vault-a/db-prod", URL: views.RepositoryURL("r")}, Pauses: alertPauses()[:1],
 		Told: []views.AlertTold{
-			{Event: "opened", Channel: views.Link{Text: "Ops mail", URL: views.ChannelURL("c1")}, State: "sent", At: past(time.Hour), Answer: "250 ok", Tries: tries},
-			{Event: "opened", Channel: views.Link{Text: hostile, URL: views.ChannelURL("c4")}, State: "given-up", At: past(time.Hour), Answer: hostile, Tries: tries[:1]},
+			{Event: "opened", Channel: views.Link{Text: "Ops mail", URL: views.ChannelURL("c1")}, State: "sent", At: past(time.Hour),
+				Answer: "250 ok", Tries: tries},
+			{Event: "opened", Channel: views.Link{Text: hostile, URL: views.ChannelURL("c4")}, State: "given-up", At: past(time.Hour),
+				Answer: hostile, Tries: tries[:1]},
 			{Event: "reminded", Channel: views.Link{Text: "ntfy"}, State: "waiting", At: ahead(time.Hour)},
 		},
-		History: []views.Step{views.BadStep("It began", "", past(25*time.Hour)), {Icon: "user", Tone: "idle", Text: "Acknowledged by " + hostile, At: past(time.Hour)}},
+		History: []views.Step{views.BadStep("It began", "", past(25*time.Hour)),
+			{Icon: "user", Tone: "idle", Text: "Acknowledged by " + hostile, At: past(time.Hour)}},
 		Snoozes: snoozes()}
 }
 
 func heard() views.HeardTable {
-	return views.HeardTable{Host: views.Link{Text: hostile, URL: views.HostURL("h")}, Channels: []string{"Ops mail", hostile}, Rows: []views.HeardRow{
-		{Condition: "backup-failed", Title: "backups fail", Severity: "critical", Cells: []views.HeardCell{{Hears: true, Why: "rule nights", Note: "after 15 min"}, {Why: hostile}}},
-		{Condition: "certificate-ending", Title: "certificate is about to end", Severity: "warning", Cells: []views.HeardCell{{Hears: true}, {Hears: true, Note: hostile}}},
-	}}
+	return views.HeardTable{Host: views.Link{Text: hostile, URL: views.HostURL("h")}, Channels: []string{"Ops mail", hostile},
+		Rows: []views.HeardRow{
+			{Condition: "backup-failed", Title: "backups fail", Severity: "critical",
+				Cells: []views.HeardCell{{Hears: true, Why: "rule nights", Note: "after 15 min"}, {Why: hostile}}},
+			{Condition: "certificate-ending", Title: "certificate is about to end", Severity: "warning",
+				Cells: []views.HeardCell{{Hears: true}, {Hears: true, Note: hostile}}},
+		}}
 }
 
 func channelForm() views.ChannelForm {
-	return views.ChannelForm{ID: "c1", Version: 3, Name: hostile, Kind: views.ChannelKind{Name: "email", Label: "Mail", Icon: "mail", Help: "The mail server."},
+	return views.ChannelForm{ID: "c1", Version: 3, Name: hostile,
+		Kind:   views.ChannelKind{Name: "email", Label: "Mail", Icon: "mail", Help: "The mail server."},
 		Errors: map[string]string{"name": "There is one of this name."}, Problem: "The channel was not saved.",
 		Fields: []views.ChannelField{
 			{Name: "host", Label: "Mail server", Example: "smtp.example.net", Required: true, Value: hostile, Error: "It is no name of a host."},
-			{Name: "security", Label: "Encryption", Options: []views.Option{{Value: "starttls", Text: "STARTTLS"}, {Value: "none", Text: "none"}}, Value: "none"},
+			{Name: "security", Label: "Encryption", Options: []views.Option{{Value: "starttls", Text: "STARTTLS"}, {Value: "none", Text: "none"}},
+				Value: "none"},
 			{Name: "password", Label: "Password", Secret: true, Kept: true},
 			{Name: "to", Label: "To", Help: "One address a line.", Required: true, List: true, Value: "ops@example.net\n" + hostile},
 			{Name: "headers", Label: "Headers", Secret: true, List: true, Kept: true},
@@ -130,7 +143,8 @@ func alertSamples() []sample {
 	}
 	rows := alertRows()
 	none := alertsList()
-	none.Sections, none.LastEnded, none.Channels, none.Delivery, none.Heartbeat, none.Pauses = nil, past(time.Hour), false, nil, views.HeartbeatLine{}, nil
+	none.Sections, none.LastEnded, none.Channels, none.Delivery, none.Heartbeat, none.Pauses =
+		nil, past(time.Hour), false, nil, views.HeartbeatLine{}, nil
 	never := none
 	never.LastEnded = views.When{}
 	nothing := none
@@ -140,19 +154,25 @@ func alertSamples() []sample {
 	ended.Filter, ended.Tabs.Current = views.AlertFilter{State: "ended"}, "ended"
 	old := ended
 	old.Sections = []views.AlertSection{{State: "ended", Title: "Ended", Total: 2, Groups: []views.AlertGroup{{Rows: rows[5:], Total: 2}}}}
-	old.Older, old.Newest, old.Heartbeat = "/alerts?after=x", "/alerts", views.HeartbeatLine{On: true, FailingSince: past(time.Hour), Answer: hostile, Every: "1 min"}
+	old.Older, old.Newest, old.Heartbeat = "/alerts?after=x", "/alerts", views.HeartbeatLine{On: true, FailingSince: past(time.Hour),
+		Answer: hostile, Every: "1 min"}
 	open, wrong, snoozed, over := anAlert(rows[0]), anAlert(rows[2]), anAlert(rows[4]), anAlert(rows[6])
-	wrong.Form = views.AlertForm{Until: hostile, UntilError: "That is no moment to come.", Reason: hostile, ReasonError: "Say why.", Problem: "Nothing was changed."}
+	wrong.Form = views.AlertForm{Until: hostile, UntilError: "That is no moment to come.", Reason: hostile, ReasonError: "Say why.",
+		Problem: "Nothing was changed."}
 	over.Told = nil
-	kinds := []views.ChannelKind{{Name: "email", Label: "Mail", Icon: "mail", Help: "By a mail server."}, {Name: "webhook", Label: "Webhook", Icon: "webhook", Help: "JSON."}}
+	kinds := []views.ChannelKind{{Name: "email", Label: "Mail", Icon: "mail", Help: "By a mail server."},
+		{Name: "webhook", Label: "Webhook", Icon: "webhook", Help: "JSON."}}
 	added := channelForm()
 	added.ID, added.Problem, added.Errors = "", "", nil
-	view := views.ChannelView{ChannelLine: channelLines()[2], Form: channelForm(), Secret: "s3cret", Done: "The channel is added", Conditions: none.Conditions,
-		Tested: "overdue", HasTest: true, TestAnswer: "404 Not Found: " + hostile, Older: "?after=1", Newest: "?",
+	view := views.ChannelView{ChannelLine: channelLines()[2], Form: channelForm(), Secret: "s3cret", Done: "The channel is added",
+		Conditions: none.Conditions,
+		Tested:     "overdue", HasTest: true, TestAnswer: "404 Not Found: " + hostile, Older: "?after=1", Newest: "?",
 		Deliveries: []views.Delivery{
-			{ID: "m1", Event: "opened", State: "sent", Title: hostile, Alerts: []views.Link{{Text: hostile, URL: views.AlertURL("a1")}, {Text: "b", URL: views.AlertURL("a2")}},
-				More: 990, At: past(time.Hour), Answer: "200 OK", Tries: open.Told[0].Tries},
-			{ID: "m2", Event: "recovered", State: "waiting", Title: "x", Alerts: []views.Link{{Text: "c", URL: views.AlertURL("a3")}}, At: ahead(time.Minute)},
+			{ID: "m1", Event: "opened", State: "sent", Title: hostile,
+				Alerts: []views.Link{{Text: hostile, URL: views.AlertURL("a1")}, {Text: "b", URL: views.AlertURL("a2")}},
+				More:   990, At: past(time.Hour), Answer: "200 OK", Tries: open.Told[0].Tries},
+			{ID: "m2", Event: "recovered", State: "waiting", Title: "x", Alerts: []views.Link{{Text: "c", URL: views.AlertURL("a3")}},
+				At: ahead(time.Minute)},
 			{ID: "m3", Event: "digest", State: "given-up", Title: "y", At: past(time.Hour), Answer: hostile},
 		}}
 	off := view
@@ -161,23 +181,32 @@ func alertSamples() []sample {
 	digest := views.DigestForm{N: "", Channels: checks, Every: "weekly", At: "08:00", Weekday: "1", Zone: "Europe/Berlin", Version: 2}
 	said := digest
 	said.N, said.Says = "0", "Every Monday at 08:00 to "+hostile
-	rules := views.AlertRules{Tabs: views.AlertTabs{Current: "channels"}, Version: 2, Host: hostile, HostErr: "There is no such host.", Problem: "Not saved.",
+	rules := views.AlertRules{Tabs: views.AlertTabs{Current: "channels"}, Version: 2, Host: hostile, HostErr: "There is no such host.",
+		Problem: "Not saved.",
 		Rules: []views.RuleLine{{ID: "r1", Name: "nights", Says: "Critical alerts go to Ops mail.", First: true},
 			{ID: "r2", Name: hostile, Says: hostile, Notes: []string{"Only if still open after 15 min.", hostile}, Last: true}},
 		Digests: []views.DigestForm{said}, Add: digest, Heard: heard()}
-	rule := views.RuleForm{ID: "r1", Version: 2, Name: hostile, Severities: []views.Check{{Value: "critical", Text: "Critical", On: true}}, Conditions: checks[1:],
-		Channels: checks, Tags: hostile, Hosts: hostile, Repeat: "24", Delay: "15", QuietFrom: "22:00", QuietTo: "07:00", Zone: hostile, CriticalWaits: true,
-		Recovered: true, Stop: true, Problem: "The rule was not saved.", Errors: map[string]string{"name": "x", "tags": "x", "hosts": hostile, "zone": "x",
+	rule := views.RuleForm{ID: "r1", Version: 2, Name: hostile, Severities: []views.Check{{Value: "critical", Text: "Critical", On: true}},
+		Conditions: checks[1:],
+		Channels:   checks, Tags: hostile, Hosts: hostile, Repeat: "24", Delay: "15", QuietFrom: "22:00", QuietTo: "07:00", Zone: hostile,
+		CriticalWaits: true,
+		Recovered:     true, Stop: true, Problem: "The rule was not saved.", Errors: map[string]string{"name": "x", "tags": "x", "hosts": hostile,
+			"zone":  "x",
 			"delay": "x", "repeat_every": "x", "quiet_from": "x", "quiet_to": "x", "channels": "x", "conditions": "x", "severities": "x"}}
-	conditions := views.AlertConditions{Tabs: views.AlertTabs{Current: "conditions"}, Host: views.Link{Text: hostile, URL: views.HostURL("h")}, Asked: hostile, HostErr: "None.",
+	conditions := views.AlertConditions{Tabs: views.AlertTabs{Current: "conditions"},
+		Host: views.Link{Text: hostile, URL: views.HostURL("h")}, Asked: hostile, HostErr: "None.",
 		Rows: []views.ConditionRow{
-			{Name: "overdue", Title: "no good backup", About: "Source group", Severity: "critical", Says: "No good backup within 26 h of when one was due.",
-				Do: "Look why.", Ends: "With a good backup.", Limit: "26 h", From: "of the tag " + hostile},
-			{Name: "host-offline", Title: "offline", About: "Host", Severity: "warning", Says: "x", Do: "y", Ends: "z", Off: true, From: "of the host"},
+			{Name: "overdue", Title: "no good backup", About: "Source group", Severity: "critical",
+				Says: "No good backup within 26 h of when one was due.",
+				Do:   "Look why.", Ends: "With a good backup.", Limit: "26 h", From: "of the tag " + hostile},
+			{Name: "host-offline", Title: "offline", About: "Host", Severity: "warning", Says: "x", Do: "y", Ends: "z", Off: true,
+				From: "of the host"},
 			{Name: "slot-missed", Title: "slot missed", About: "Source group", Severity: "info", Says: "x", Do: "y", Ends: "z"}},
-		Limits: []views.LimitLine{{Condition: "overdue", Title: "no good backup", Of: "Hosts with the tag " + hostile, Scope: "tag", Subject: hostile, Value: "26 h"}},
-		Form: views.LimitForm{Condition: "overdue", Options: none.Conditions, Scope: "tag", Subject: hostile, Value: "x", Unit: "h", Problem: "Not set.",
-			Errors: map[string]string{"value": "x", "subject": "x", "condition": "x"}}}
+		Limits: []views.LimitLine{{Condition: "overdue", Title: "no good backup", Of: "Hosts with the tag " + hostile, Scope: "tag",
+			Subject: hostile, Value: "26 h"}},
+		Form: views.LimitForm{Condition: "overdue", Options: none.Conditions, Scope: "tag", Subject: hostile, Value: "x", Unit: "h",
+			Problem: "Not set.",
+			Errors:  map[string]string{"value": "x", "subject": "x", "condition": "x"}}}
 	return []sample{
 		{"alerts", views.AlertsPage(sh("Alerts"), alertsList())},
 		{"alerts none", views.AlertsPage(sh("Alerts"), none)},
@@ -190,14 +219,16 @@ func alertSamples() []sample {
 		{"alert snoozed", views.AlertPage(sh("a"), snoozed)},
 		{"alert over", views.AlertPage(sh("a"), over)},
 		{"alerts of a host", views.AlertsOf(views.AlertsPanel{Rows: rows[:4], Total: 9, URL: "/alerts?host=h", Pauses: alertPauses()})},
-		{"channels", views.ChannelsPage(sh("Channels"), views.Channels{Tabs: rules.Tabs, List: channelLines(), Heard: heard(), Heartbeat: heartbeat(),
+		{"channels", views.ChannelsPage(sh("Channels"), views.Channels{Tabs: rules.Tabs, List: channelLines(), Heard: heard(),
+			Heartbeat: heartbeat(),
 			PublicURL: hostile})},
 		{"channels none", views.ChannelsPage(sh("Channels"), views.Channels{})},
 		{"channel kinds", views.NewChannelPage(sh("Add"), kinds, views.ChannelForm{})},
 		{"channel new", views.NewChannelPage(sh("Add"), nil, added)},
 		{"channel", views.ChannelPage(sh(hostile), view)},
 		{"channel off", views.ChannelPage(sh(hostile), off)},
-		{"heartbeat", views.HeartbeatPage(sh("Watchdog"), views.HeartbeatForm{Kept: true, Kind: "b", Kinds: []views.Option{{Value: "a", Text: "A"}, {Value: "b", Text: "B"}},
+		{"heartbeat", views.HeartbeatPage(sh("Watchdog"), views.HeartbeatForm{Kept: true, Kind: "b",
+			Kinds: []views.Option{{Value: "a", Text: "A"}, {Value: "b", Text: "B"}},
 			Every: "5", Problem: "Not saved.", Errors: map[string]string{"url": "x", "every": "x", "kind": "x"}})},
 		{"rules", views.AlertRulesPage(sh("Rules"), rules)},
 		{"rules none", views.AlertRulesPage(sh("Rules"), views.AlertRules{Add: digest})},
@@ -205,8 +236,9 @@ func alertSamples() []sample {
 		{"rule new", views.RulePage(sh("Rule"), views.RuleForm{Channels: checks})},
 		{"conditions", views.AlertConditionsPage(sh("Conditions"), conditions)},
 		{"conditions plain", views.AlertConditionsPage(sh("Conditions"), views.AlertConditions{Rows: conditions.Rows})},
-		{"pauses", views.PausesPage(sh("Pauses"), views.Pauses{List: alertPauses(), Form: views.PauseForm{Kind: "tag", Subject: hostile, Reason: hostile,
-			Until: hostile, Problem: "Not paused.", Errors: map[string]string{"subject": hostile, "until": "x", "from": "x", "reason": "x"}}})},
+		{"pauses", views.PausesPage(sh("Pauses"), views.Pauses{List: alertPauses(),
+			Form: views.PauseForm{Kind: "tag", Subject: hostile, Reason: hostile,
+				Until: hostile, Problem: "Not paused.", Errors: map[string]string{"subject": hostile, "until": "x", "from": "x", "reason": "x"}}})},
 		{"pauses none", views.PausesPage(sh("Pauses"), views.Pauses{})},
 	}
 }

@@ -621,7 +621,8 @@ func samples() []sample {
 				}
 				return j
 			}())},
-		{"settings", views.SettingsPage(at("settings", shell("Settings", "")), settings(), views.PublicAddress{URL: hostile, Error: "That is no address."},
+		{"settings", views.SettingsPage(at("settings", shell("Settings", "")), settings(),
+			views.PublicAddress{URL: hostile, Error: "That is no address."},
 			[]views.KitRow{{Link: views.Link{Text: "All repositories", URL: views.AllKitsURL}, Text: "Of every repository."},
 				{Link: views.Link{Text: "vault-a", URL: views.KitURL("r1")}, Text: "A page to print.",
 					Last: views.KitShown{At: past(50 * time.Hour), By: "anna"}}}, views.KitPaging(1, 1))},

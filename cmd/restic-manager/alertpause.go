@@ -12,7 +12,7 @@ import (
 
 type alertPauseCmd struct {
 	List   alertPauseListCmd   `cmd:"" default:"withargs" help:"List the pauses that are not over."`
-	Add    alertPauseAddCmd    `cmd:"" help:"Have nobody told for a while, of a host, of hosts with a tag, or at all; and print the pause's ID."`
+	Add    alertPauseAddCmd    `cmd:"" help:"Have nobody told for a while of a host, of hosts with a tag, or at all; print the pause's ID."`
 	Remove alertPauseRemoveCmd `cmd:"" help:"End pauses now."`
 }
 

@@ -33,7 +33,7 @@ type alertsCmd struct {
 }
 
 type alertsListCmd struct {
-	State      string `enum:",open,acknowledged,snoozed,ended,all" default:"" placeholder:"STATE" help:"open, acknowledged, snoozed, ended, or all."`
+	State      string `enum:",open,acknowledged,snoozed,ended,all" default:"" placeholder:"STATE" help:"Of this state, or all."`
 	Host       string `help:"Only of this host: name or ID."`
 	Repository string `help:"Only of this repository: name or ID."`
 	Condition  string `help:"Only of this one, a name of docs/ALERTS.md."`

@@ -97,7 +97,7 @@ func (channelKindsCmd) Run() error {
 // channelFields are the fields of a channel on a command line. What is secret comes from
 // files or standard input, so that no process list shows it.
 type channelFields struct {
-	Fields []string `arg:"" optional:"" name:"field=value" help:"Fields, see channel kinds. A secret is read: field=@FILE, or field=- for a line of standard input."`
+	Fields []string `arg:"" optional:"" name:"field=value" help:"See channel kinds. Secrets are read: field=@FILE, or - for standard input."`
 }
 
 func (f channelFields) of(kind string) (map[string]string, error) {

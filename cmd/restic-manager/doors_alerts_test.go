@@ -131,19 +131,21 @@ var newChannels = subject[newChannel]{
 			not: []string{theForm}},
 		"mail": {in: newChannel{Name: "ops", Kind: "email", Fields: map[string]string{"host": "smtp.example.net", "port": "587",
 			"from": "backups@example.net", "to": "ops@example.net\nnights@example.net", "username": "backups", "password": " p=@ss word "}}},
-		"ntfy":             {in: newChannel{Name: "Büro ☎", Kind: "ntfy", Fields: map[string]string{"topic": "backups-5f3a"}}},
-		"no name":          {in: newChannel{Kind: "ntfy", Fields: map[string]string{"topic": "backups"}}, bad: "name"},
-		"an escape":        {in: newChannel{Name: "a\x1bb", Kind: "ntfy", Fields: map[string]string{"topic": "backups"}}, bad: "name"},
-		"no URL":           {in: newChannel{Name: "hook", Kind: "webhook"}, bad: "url"},
-		"another scheme":   {in: newChannel{Name: "hook", Kind: "webhook", Fields: map[string]string{"url": "file:///etc/passwd"}}, bad: "url"},
-		"a password shown": {in: newChannel{Name: "hook", Kind: "webhook", Fields: map[string]string{"url": "https://a:b@example.net/"}}, bad: "url"},
+		"ntfy":           {in: newChannel{Name: "Büro ☎", Kind: "ntfy", Fields: map[string]string{"topic": "backups-5f3a"}}},
+		"no name":        {in: newChannel{Kind: "ntfy", Fields: map[string]string{"topic": "backups"}}, bad: "name"},
+		"an escape":      {in: newChannel{Name: "a\x1bb", Kind: "ntfy", Fields: map[string]string{"topic": "backups"}}, bad: "name"},
+		"no URL":         {in: newChannel{Name: "hook", Kind: "webhook"}, bad: "url"},
+		"another scheme": {in: newChannel{Name: "hook", Kind: "webhook", Fields: map[string]string{"url": "file:///etc/passwd"}}, bad: "url"},
+		"a password shown": {in: newChannel{Name: "hook", Kind: "webhook", Fields: map[string]string{"url": "https://a:b@example.net/"}},
+			bad: "url"},
 		"a header in an address": {in: newChannel{Name: "ops", Kind: "email", Fields: map[string]string{"host": "smtp.example.net",
 			"from": "backups@example.net\r\nBcc: all@example.net", "to": "ops@example.net"}}, bad: "from"},
 		"no address": {in: newChannel{Name: "ops", Kind: "email", Fields: map[string]string{"host": "smtp.example.net",
 			"from": "backups@example.net", "to": "ops"}}, bad: "to"},
 		"no such encryption": {in: newChannel{Name: "ops", Kind: "email", Fields: map[string]string{"host": "smtp.example.net",
 			"from": "backups@example.net", "to": "ops@example.net", "security": "rot13"}}, bad: "security"},
-		"a field of another kind": {in: newChannel{Name: "hook", Kind: "ntfy", Fields: map[string]string{"topic": "b", "chats": "1"}}, bad: "chats",
+		"a field of another kind": {in: newChannel{Name: "hook", Kind: "ntfy", Fields: map[string]string{"topic": "b", "chats": "1"}},
+			bad: "chats",
 			not: []string{theForm}}, // which has no such field
 	},
 }
@@ -458,14 +460,17 @@ var alertRules = subject[rulesSet]{
 			QuietTo: "07:00", Zone: "Europe/Berlin", CriticalWaits: true, Recovered: new(false), Stop: true}}}},
 		"a digest": {in: rulesSet{Rules: []asked.Rule{},
 			Digests: []asked.Digest{{Channels: []string{"0mk3a7q2chan01"}, Every: "weekly", At: "07:00", Weekday: "monday"}}}},
-		"of no host":    {in: rulesSet{Rules: []asked.Rule{{Name: "x", Hosts: []string{"cellar"}, Channels: []string{"ops"}}}}, bad: "rules.0.hosts"},
+		"of no host": {in: rulesSet{Rules: []asked.Rule{{Name: "x", Hosts: []string{"cellar"}, Channels: []string{"ops"}}}},
+			bad: "rules.0.hosts"},
 		"to no channel": {in: rulesSet{Rules: []asked.Rule{{Name: "x", Channels: []string{"oops"}}}}, bad: "rules.0.channels"},
 		"to none":       {in: rulesSet{Rules: []asked.Rule{{Name: "x"}}}, bad: "rules.0.channels"},
 		"of no condition": {in: rulesSet{Rules: []asked.Rule{{Name: "x", Conditions: []string{"too-quiet"}, Channels: []string{"ops"}}}},
 			bad: "rules.0.conditions"},
 		"without a name": {in: rulesSet{Rules: []asked.Rule{{Channels: []string{"ops"}}}}, bad: "rules.0.name"},
-		"too often":      {in: rulesSet{Rules: []asked.Rule{{Name: "x", Channels: []string{"ops"}, RepeatEvery: 1}}}, bad: "rules.0.repeat_every"},
-		"no zone": {in: rulesSet{Rules: []asked.Rule{{Name: "x", Channels: []string{"ops"}, QuietFrom: "22:00", QuietTo: "07:00", Zone: "Berlin"}}},
+		"too often": {in: rulesSet{Rules: []asked.Rule{{Name: "x", Channels: []string{"ops"}, RepeatEvery: 1}}},
+			bad: "rules.0.repeat_every"},
+		"no zone": {in: rulesSet{Rules: []asked.Rule{{Name: "x", Channels: []string{"ops"}, QuietFrom: "22:00", QuietTo: "07:00",
+			Zone: "Berlin"}}},
 			bad: "rules.0.zone"},
 		"no time": {in: rulesSet{Rules: []asked.Rule{}, Digests: []asked.Digest{{Channels: []string{"ops"}, Every: "daily", At: "25:00"}}},
 			bad: "digests.0.at"},
@@ -685,7 +690,8 @@ func TestNoDoorTellsAChannelsSecrets(t *testing.T) {
 	if _, text := h.ask("DELETE", "/api/channels/"+made.ID, nil); text != "" {
 		t.Error(text)
 	}
-	if status, text := h.ask("GET", "/api/channels/"+made.ID, nil); status != http.StatusNotFound || !strings.Contains(text, "no such channel") {
+	if status, text := h.ask("GET", "/api/channels/"+made.ID, nil); status != http.StatusNotFound ||
+		!strings.Contains(text, "no such channel") {
 		t.Errorf("of one that was removed: %d %s", status, text)
 	}
 	if status, _ := h.ask("GET", "/api/alerts/"+url.PathEscape("../x"), nil); status != http.StatusNotFound {

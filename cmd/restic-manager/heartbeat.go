@@ -16,7 +16,7 @@ import (
 
 type heartbeatCmd struct {
 	Show heartbeatShowCmd `cmd:"" default:"withargs" help:"Show which services are told, and how that goes."`
-	Set  heartbeatSetCmd  `cmd:"" help:"Say which address is pinged while the control plane works, or while a host, a tag or a schedule backs up."`
+	Set  heartbeatSetCmd  `cmd:"" help:"Say which address is pinged while the control plane works, or a host, tag or schedule backs up."`
 }
 
 func heartbeatService(s *store.Store) *heartbeat.Service {
@@ -51,7 +51,7 @@ func (c *heartbeatShowCmd) Run(ctx context.Context) error {
 }
 
 type heartbeatSetCmd struct {
-	File     string        `arg:"" name:"url-file" help:"File with the address, as the service shows it; - is standard input. An empty one takes it away."`
+	File     string        `arg:"" name:"url-file" help:"File with the address; - is standard input. An empty one takes it away."`
 	Every    time.Duration `placeholder:"SPAN" help:"Between two pings of the control plane, such as 60s."`
 	Kind     string        `placeholder:"SERVICE" help:"healthchecks, uptime-kuma, cronitor or plain; found from the address if not said."`
 	Host     string        `xor:"whose" help:"Of this host's good backups instead: name or ID."`

@@ -89,12 +89,12 @@ type cli struct {
 		Show   jobShowCmd   `cmd:"" help:"Show the state or the result of a job."`
 		Log    jobLogCmd    `cmd:"" help:"Print a job's log."`
 	} `cmd:"" help:"Start, cancel and inspect jobs."`
-	Alerts          alertsCmd          `cmd:"" help:"List alerts, and say what becomes of them: alerts, alerts ack ID, alerts snooze ID --for 8h, alerts end ID."`
+	Alerts          alertsCmd          `cmd:"" help:"List alerts, and say what becomes of them: ack ID, snooze ID --for 8h, end ID."`
 	Channel         channelCmd         `cmd:"" help:"Manage where people are told of alerts: mail, chats, phones, webhooks."`
 	AlertRules      alertRulesCmd      `cmd:"" help:"Say who hears of which alerts."`
 	AlertThresholds alertThresholdsCmd `cmd:"" help:"Say from when on conditions are alerts: of a host, a tag or the fleet."`
 	AlertPause      alertPauseCmd      `cmd:"" help:"Have nobody told for a while: maintenance."`
-	Heartbeat       heartbeatCmd       `cmd:"" help:"Tell another service that the control plane really works, so that its silence is noticed."`
+	Heartbeat       heartbeatCmd       `cmd:"" help:"Tell another service that the control plane works, so that its silence is noticed."`
 	PublicURL       publicURLCmd       `cmd:"" name:"public-url" help:"Print or set the address that links in messages begin with."`
 
 	Restore  restoreCmd  `cmd:"" help:"Bring files of a host back, to it or to another, and print the job's ID."`

@@ -27,7 +27,7 @@ type serveCmd struct {
 	LogLevel     slog.Level `default:"info" placeholder:"LEVEL" help:"Log level of the server: debug, info, warn or error."`
 	TLSCert      string     `name:"tls-cert" placeholder:"FILE" help:"Certificate chain for the pages, PEM, read again on change."`
 	TLSKey       string     `name:"tls-key" placeholder:"FILE" help:"Its private key, PEM."`
-	PublicURL    string     `name:"public-url" placeholder:"URL" help:"Where people find the pages, for links in messages; wins over what is set there."`
+	PublicURL    string     `name:"public-url" placeholder:"URL" help:"Where people find the pages: wins over what is set there."`
 	TrustedProxy []proxy    `placeholder:"CIDR" help:"Reverse proxies whose X-Forwarded-For, -Proto and -Host are believed."`
 
 	AgentConnections    int     `default:"12000" help:"Agents that are connected at once: the hosts, and a few more."`

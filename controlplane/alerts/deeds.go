@@ -50,14 +50,15 @@ func (s *Service) Snooze(ctx context.Context, actor string, until int64, ids ...
 	if err := wrong.Err(); err != nil {
 		return nil, err
 	}
-	return s.change(ctx, ids, alerts.Deed{Actor: actor, Action: "alert.snoozed", Detail: "until " + moment(until), Do: func(a *alerts.Alert) error {
-		if c, _ := conditions.Of(conditions.Name(a.Condition)); c.Stays {
-			return fmt.Errorf("%s: %w", a.ID, ErrNotSnoozed)
-		}
-		a.SnoozedUntil, a.SnoozedBy = until, actor
-		a.AckedAt, a.AckedBy = 0, "" // it is open again then
-		return nil
-	}})
+	return s.change(ctx, ids, alerts.Deed{Actor: actor, Action: "alert.snoozed", Detail: "until " + moment(until),
+		Do: func(a *alerts.Alert) error {
+			if c, _ := conditions.Of(conditions.Name(a.Condition)); c.Stays {
+				return fmt.Errorf("%s: %w", a.ID, ErrNotSnoozed)
+			}
+			a.SnoozedUntil, a.SnoozedBy = until, actor
+			a.AckedAt, a.AckedBy = 0, "" // it is open again then
+			return nil
+		}})
 }
 
 // Wake ends the quiet of alerts that were snoozed, before its time.

@@ -449,7 +449,8 @@ func TestAPauseEnds(t *testing.T) {
 	if list := must(d.Pauses(ctx)); len(list) != 1 || list[0] != p || p.CreatedBy != "anna" || p.From != d.now.UnixMilli() {
 		t.Errorf("there are %+v", list)
 	}
-	later := must(d.Pause(ctx, "anna", alerts.Pause{Kind: PauseTag, Subject: "servers", Reason: "works", From: d.now.Add(time.Hour).UnixMilli(),
+	later := must(d.Pause(ctx, "anna", alerts.Pause{Kind: PauseTag, Subject: "servers", Reason: "works",
+		From:  d.now.Add(time.Hour).UnixMilli(),
 		Until: d.now.Add(2 * time.Hour).UnixMilli()}))
 	must(d.Unpause(ctx, "ben", p.ID))
 	must(d.Unpause(ctx, "ben", later.ID))

@@ -26,13 +26,15 @@ type expected struct {
 const slack = minute
 
 // expect has a message come within a while.
-func (y *year) expect(fault string, event channels.Event, name conditions.Name, subject string, from int64, within time.Duration) *expected {
+func (y *year) expect(fault string, event channels.Event, name conditions.Name, subject string, from int64,
+	within time.Duration) *expected {
 	c, known := conditions.Of(name)
 	if !known {
 		panic("there is no condition " + name)
 	}
 	x := &expected{event: event, key: alerts.Key{Condition: string(name), On: c.On, Subject: subject}, from: from,
-		by: from + (within + slack).Milliseconds(), fault: fmt.Sprintf("%s of %s at %s", fault, subject, time.UnixMilli(y.now).UTC().Format(time.DateTime))}
+		by: from + (within + slack).Milliseconds(), fault: fmt.Sprintf("%s of %s at %s", fault, subject,
+			time.UnixMilli(y.now).UTC().Format(time.DateTime))}
 	y.expected = append(y.expected, x)
 	y.awaited[x.key] = append(y.awaited[x.key], x)
 	y.count(fault)
@@ -75,7 +77,8 @@ func bad(name string, condition conditions.Name, how ending, lasts time.Duration
 }
 
 // of is a fault that is a fact of a host for a while.
-func of(name string, condition conditions.Name, lasts time.Duration, set func(*year, *conditions.Host), clear func(*year, *conditions.Host)) fault {
+func of(name string, condition conditions.Name, lasts time.Duration, set func(*year, *conditions.Host),
+	clear func(*year, *conditions.Host)) fault {
 	return func(y *year, m *machine, _ *source) time.Duration {
 		set(y, &m.fact)
 		m.dirty = true
@@ -92,11 +95,13 @@ func of(name string, condition conditions.Name, lasts time.Duration, set func(*y
 // ofServers are the faults of hosts that are always on.
 var ofServers = []fault{
 	bad("backups fail", conditions.BackupFailed, ending{state: topics.Failed, cause: topics.CausePassword}, 60*hour, 0),
-	bad("backups fail however often they are tried", conditions.BackupFailed, ending{state: topics.Failed, cause: topics.CauseUnknown, again: 3},
+	bad("backups fail however often they are tried", conditions.BackupFailed,
+		ending{state: topics.Failed, cause: topics.CauseUnknown, again: 3},
 		40*hour, 3*backupTakes+20*minute),
 	bad("the source is empty", conditions.SourceEmpty, ending{cause: topics.CauseEmptySource}, 50*hour, 0),
 	bad("the backup is half as large", conditions.SizeAnomaly, ending{size: 0.3}, 30*hour, 0),
-	retried, brief, offline, backInTime, longOffline, flapping, paused, longPaused, changed, warned, skipped, stuck, unplanned, refused, restoring,
+	retried, brief, offline, backInTime, longOffline, flapping, paused, longPaused, changed, warned, skipped, stuck, unplanned, refused,
+	restoring,
 	diskFills, maintained, maintainedTooShort, unproven,
 	of("the certificate is not renewed", conditions.CertificateEnding, 3*day,
 		func(y *year, h *conditions.Host) { h.CertifiedUntil = y.now + (13 * day).Milliseconds() },
@@ -448,9 +453,11 @@ func ofPlane(y *year) {
 			y.over(name, n.Condition, "", y.now, 0)
 		})
 	}
-	said("nobody hears the heartbeat", conditions.Notice{Condition: conditions.HeartbeatFailing, Severity: alerts.Warning, Say: "It fails."}, 3*hour)
+	said("nobody hears the heartbeat", conditions.Notice{Condition: conditions.HeartbeatFailing, Severity: alerts.Warning, Say: "It fails."},
+		3*hour)
 	y.after(day, func() {
-		said("the control plane's disk fills", conditions.Notice{Condition: conditions.PlaneDisk, Severity: alerts.Critical, Say: "It is full."}, 2*hour)
+		said("the control plane's disk fills", conditions.Notice{Condition: conditions.PlaneDisk, Severity: alerts.Critical, Say: "It is full."},
+			2*hour)
 	})
 	y.after(2*day, func() {
 		const name = "a channel fails"

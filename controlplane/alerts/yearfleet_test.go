@@ -190,7 +190,8 @@ func (f *fleet) source(m *machine, v *vault, k int) *source {
 // usual is what a backup is like: a little other each time.
 func (f *fleet) usual() figure {
 	n := 1 + f.rnd.Float64()/50
-	return figure{files: 10_000 * n, bytes: 10 * (1 << 30) * n, added: (80 + 40*f.rnd.Float64()) * (1 << 20), changed: 100 + 50*f.rnd.Float64()}
+	return figure{files: 10_000 * n, bytes: 10 * (1 << 30) * n, added: (80 + 40*f.rnd.Float64()) * (1 << 20), changed: 100 +
+		50*f.rnd.Float64()}
 }
 
 // plan waits for the next slot of a source group.
@@ -244,7 +245,8 @@ func (f *fleet) ended(s *source, began, slot int64) {
 	how := s.how
 	if s.at.away {
 		how = ending{state: topics.Failed, cause: topics.CauseUnreachable, again: 3}
-		f.finds(s.at, health.Verdict{Word: health.Unreachable, Cause: "repository-unreachable", Since: f.now, Reason: "Its server does not answer."})
+		f.finds(s.at, health.Verdict{Word: health.Unreachable, Cause: "repository-unreachable", Since: f.now,
+			Reason: "Its server does not answer."})
 	} else {
 		f.opens(s.at)
 	}
@@ -310,7 +312,8 @@ func (f *fleet) failed(s *source, how ending) {
 func (s *source) saved(f *fleet, slot, began, ended int64, is figure, state topics.JobState) {
 	s.n++
 	job := topics.JobID(fmt.Sprintf("%s-job-%d", s.id, s.n))
-	snapshot := facts.Snapshot{ID: string(job), Job: job, Begun: began, Ended: ended, Files: uint64(is.files), Bytes: uint64(is.bytes), State: state}
+	snapshot := facts.Snapshot{ID: string(job), Job: job, Begun: began, Ended: ended, Files: uint64(is.files), Bytes: uint64(is.bytes),
+		State: state}
 	s.facts.Snapshots++
 	s.facts.Newest = snapshot
 	if is.files > 0 {

@@ -64,7 +64,8 @@ const Enough = 3
 func (s Status) Fails() bool { return s.On && s.Failures >= Enough }
 
 func statusOf(h heartbeats.Heartbeat) Status {
-	return Status{On: h.ID != "", LastAt: h.LastAt, LastOKAt: h.LastOKAt, Answer: h.LastAnswer, FailingSince: h.FailingSince, Failures: h.Failures}
+	return Status{On: h.ID != "", LastAt: h.LastAt, LastOKAt: h.LastOKAt, Answer: h.LastAnswer, FailingSince: h.FailingSince,
+		Failures: h.Failures}
 }
 
 func (s *Service) begin() {

@@ -212,7 +212,8 @@ func TestSettingsAreCheckedAndKept(t *testing.T) {
 	}
 	entries, err := w.Store.AuditEntries(ctx, store.AuditFilter{}, 10)
 	said := fmt.Sprint(entries)
-	if err != nil || !strings.Contains(said, "heartbeat.saved") || !strings.Contains(said, "heartbeat.removed") || strings.Contains(said, "uuid") {
+	if err != nil || !strings.Contains(said, "heartbeat.saved") || !strings.Contains(said, "heartbeat.removed") ||
+		strings.Contains(said, "uuid") {
 		t.Errorf("the audit log says %s, %v", said, err)
 	}
 }

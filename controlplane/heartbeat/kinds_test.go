@@ -43,8 +43,10 @@ func TestEachServiceIsToldInItsOwnWords(t *testing.T) {
 		want, body, missing string // missing: it is not told this
 	}{
 		{kind: Healthchecks, address: hc, say: saying{event: heartbeats.Success}, want: "https://hc.example.net/ping/uuid"},
-		{kind: Healthchecks, address: hc, say: saying{event: heartbeats.Start, words: "job 1"}, want: "https://hc.example.net/ping/uuid/start", body: "job 1"},
-		{kind: Healthchecks, address: hc, say: saying{event: heartbeats.Fail, words: "full"}, want: "https://hc.example.net/ping/uuid/fail", body: "full"},
+		{kind: Healthchecks, address: hc, say: saying{event: heartbeats.Start, words: "job 1"}, want: "https://hc.example.net/ping/uuid/start",
+			body: "job 1"},
+		{kind: Healthchecks, address: hc, say: saying{event: heartbeats.Fail, words: "full"}, want: "https://hc.example.net/ping/uuid/fail",
+			body: "full"},
 		{kind: Kuma, address: kuma, say: saying{event: heartbeats.Success, took: 12 * time.Millisecond},
 			want: "https://kuma.example.net/api/push/tok?msg=OK&ping=12&status=up"},
 		{kind: Kuma, address: kuma, say: saying{event: heartbeats.Fail, words: "disk & all"},

@@ -177,7 +177,8 @@ func TestWhatWasNotHeardIsSaidAgainAndInOrder(t *testing.T) {
 	w.backup(t, groups[0], topics.Succeeded, "")
 	next := w.step(t)
 	expect(t, "nobody is there", l.took(), "/beat") // the second waits for the first
-	if p := must(w.Pings(t.Context())); len(p) != 1 || p[0].Waiting < 2 || p[0].Status.Failures != 1 || p[0].Status.Answer != "502 Bad Gateway" {
+	if p := must(w.Pings(t.Context())); len(p) != 1 || p[0].Waiting < 2 || p[0].Status.Failures != 1 ||
+		p[0].Status.Answer != "502 Bad Gateway" {
 		t.Errorf("the page shows %+v", p)
 	}
 	if next.Before(w.at.Add(first-time.Second)) || next.After(w.at.Add(first+time.Second)) {

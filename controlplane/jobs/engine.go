@@ -782,7 +782,8 @@ func (e *Engine) outlived(ctx context.Context, host topics.HostID, s, known topi
 	}
 	e.send(host, topics.Topic{Kind: topics.KindWelcome, Host: host}, func(stamp topics.Stamp) any {
 		stamp.Session = s
-		return topics.Welcome{Stamp: stamp, Received: h.Received(), Clock: e.Now().UnixMilli(), Known: known, Plane: e.Epoch, Next: e.tells(host, s)}
+		return topics.Welcome{Stamp: stamp, Received: h.Received(), Clock: e.Now().UnixMilli(), Known: known, Plane: e.Epoch,
+			Next: e.tells(host, s)}
 	})
 	return nil
 }

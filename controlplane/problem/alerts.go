@@ -47,11 +47,13 @@ func ofAlerts(err error) *Problem {
 	case errors.As(err, &refused):
 		return ofRefused(refused)
 	case errors.As(err, &limit):
-		return &Problem{Kind: Invalid, Title: "These thresholds cannot be", Say: fmt.Sprintf("The threshold in place %d: %s", limit.At+1, limit.Say),
-			Do: "Correct it and save again; nothing was changed.", Fields: field.Errors{"thresholds": limit.Say}, Err: err}
+		return &Problem{Kind: Invalid, Title: "These thresholds cannot be",
+			Say: fmt.Sprintf("The threshold in place %d: %s", limit.At+1, limit.Say),
+			Do:  "Correct it and save again; nothing was changed.", Fields: field.Errors{"thresholds": limit.Say}, Err: err}
 	case errors.As(err, &unreadable):
 		return &Problem{Kind: Conflict, Title: "A channel's secrets cannot be read",
-			Say:  "The channel " + words.Visible(unreadable.Name) + " is told nothing until they are entered again: the key that is here does not open them.",
+			Say: "The channel " + words.Visible(unreadable.Name) + " is told nothing until they are entered again: the key that is here does " +
+				"not open them.",
 			Do:   "Enter them again on the channel's page, or with restic-manager channel set.",
 			Link: Link{Text: "Open the channel", URL: "/alerts/channels/" + unreadable.Channel}, Err: err}
 	case errors.Is(err, rows.ErrNone):

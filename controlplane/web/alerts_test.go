@@ -18,7 +18,8 @@ import (
 // alert opens an alert of a host.
 func (w *world) alert(host topics.HostID, condition string, severity alerts.Severity, name, title string) string {
 	w.t.Helper()
-	a := alerts.Alert{ID: topics.NewID(time.Now()), Key: alerts.Key{Condition: condition, On: alerts.OnHost, Subject: string(host) + title}, Host: host,
+	a := alerts.Alert{ID: topics.NewID(time.Now()), Key: alerts.Key{Condition: condition, On: alerts.OnHost, Subject: string(host) + title},
+		Host:     host,
 		Severity: severity, OpenedAt: w.store.Now(), SeenAt: w.store.Now(), BeganAt: w.store.Now(), Count: 1,
 		Body: column.JSON[alerts.Body]{V: &alerts.Body{Name: name, Title: title, Cause: "The cause of " + title, Do: "Look at " + name}}}
 	if err := w.store.Alerts().Tx(w.t.Context(), func(tx alerts.Tx) error {
@@ -35,7 +36,8 @@ func TestAlertsAreActedOn(t *testing.T) {
 	w := newWorld(t)
 	attic := w.enrol("attic")
 	page := w.person(store.Operator)
-	if r := page.do("GET", "/alerts", nil); !strings.Contains(r.text, "Nothing needs attention") || !strings.Contains(r.text, "There has been no alert yet") {
+	if r := page.do("GET", "/alerts", nil); !strings.Contains(r.text, "Nothing needs attention") ||
+		!strings.Contains(r.text, "There has been no alert yet") {
 		t.Errorf("a new server's alerts: %s", r.text)
 	}
 	hostile := "<script>alert(1)</script>\u202e"
@@ -51,7 +53,8 @@ func TestAlertsAreActedOn(t *testing.T) {
 	if strings.Contains(r.text, "<script>alert") || strings.Contains(r.text, "\u202e") {
 		t.Error("a hostile title comes through")
 	}
-	if r := page.do("GET", "/alerts?severity=warning&q=OFF", nil); strings.Contains(r.text, "The cause of damaged") || !strings.Contains(r.text, "The cause of offline") {
+	if r := page.do("GET", "/alerts?severity=warning&q=OFF", nil); strings.Contains(r.text, "The cause of damaged") ||
+		!strings.Contains(r.text, "The cause of offline") {
 		t.Error("the filter does not narrow the list")
 	}
 	if r := page.do("GET", "/alerts?by=cause", nil); r.StatusCode != http.StatusOK {
@@ -128,10 +131,12 @@ func TestChannelsAreSetUp(t *testing.T) {
 	if r := page.do("POST", at, url.Values{"name": {"ops team"}, "f.url": {hook.URL}}); r.StatusCode != http.StatusOK {
 		t.Errorf("saving a channel: %s %.300s", r.Status, r.text)
 	}
-	if r := page.do("GET", at, nil); strings.Contains(r.text, "rmw_") || strings.Contains(r.text, "night-watch") || !strings.Contains(r.text, "ops team") {
+	if r := page.do("GET", at, nil); strings.Contains(r.text, "rmw_") || strings.Contains(r.text, "night-watch") ||
+		!strings.Contains(r.text, "ops team") {
 		t.Error("the channel's page shows a secret, or another name")
 	}
-	if r := page.do("POST", at+"/test", url.Values{"condition": {"overdue"}}); !strings.Contains(r.text, "It was taken") || !strings.Contains(r.text, "taken") {
+	if r := page.do("POST", at+"/test", url.Values{"condition": {"overdue"}}); !strings.Contains(r.text, "It was taken") ||
+		!strings.Contains(r.text, "taken") {
 		t.Errorf("a test: %s %.300s", r.Status, r.text)
 	}
 	if got := <-said; got != "night-watch" {
@@ -139,7 +144,8 @@ func TestChannelsAreSetUp(t *testing.T) {
 	}
 	rule := url.Values{"name": {"nights"}, "severity": {"critical"}, "hosts": {"attic"}, "channel": {list[0].ID}, "quiet_from": {"22:00"},
 		"quiet_to": {"7"}, "zone": {"Europe/Berlin"}, "delay": {"15"}, "version": {"0"}}
-	if r := page.do("POST", "/alerts/rules/new", rule); r.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(r.text, `value="15"`) {
+	if r := page.do("POST", "/alerts/rules/new", rule); r.StatusCode != http.StatusUnprocessableEntity ||
+		!strings.Contains(r.text, `value="15"`) {
 		t.Errorf("a rule with half a time: %s", r.Status)
 	}
 	rule.Set("quiet_to", "07:00")
@@ -149,7 +155,8 @@ func TestChannelsAreSetUp(t *testing.T) {
 	if r := page.do("POST", "/alerts/rules/new", rule); r.StatusCode != http.StatusConflict {
 		t.Errorf("a rule from a page that somebody else overtook: %s", r.Status)
 	}
-	if r := page.do("GET", "/alerts/rules?host=attic", nil); !strings.Contains(r.text, "told to ops team") || !strings.Contains(r.text, "not 22:00–07:00") {
+	if r := page.do("GET", "/alerts/rules?host=attic", nil); !strings.Contains(r.text, "told to ops team") ||
+		!strings.Contains(r.text, "not 22:00–07:00") {
 		t.Errorf("the preview does not say who hears of what: %s", r.Status)
 	}
 	for _, c := range []struct {
@@ -157,8 +164,9 @@ func TestChannelsAreSetUp(t *testing.T) {
 		status                 int
 	}{{"host-offline", "2", "h", 303}, {"host-offline", "2", "%", 422}, {"twins", "", "h", 422}, {"host-offline", "x", "h", 422}} {
 		version := must(w.store.Alerts().Setting(t.Context(), alerts.Thresholds)).Version
-		r := page.do("POST", "/alerts/conditions", url.Values{"condition": {c.condition}, "scope": {"host"}, "subject": {"attic"}, "value": {c.value},
-			"unit": {c.unit}, "version": {fmt.Sprint(version)}})
+		r := page.do("POST", "/alerts/conditions", url.Values{"condition": {c.condition}, "scope": {"host"}, "subject": {"attic"},
+			"value": {c.value},
+			"unit":  {c.unit}, "version": {fmt.Sprint(version)}})
 		if r.StatusCode != c.status {
 			t.Errorf("%v: %s %.300s", c, r.Status, r.text)
 		}
@@ -167,7 +175,8 @@ func TestChannelsAreSetUp(t *testing.T) {
 		t.Error("the page does not say whose threshold counts")
 	}
 	pause := url.Values{"kind": {"host"}, "subject": {"attic"}, "until": {"2001-01-01T00:00"}, "reason": {"disks"}}
-	if r := page.do("POST", "/alerts/pauses", pause); r.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(r.text, `value="disks"`) {
+	if r := page.do("POST", "/alerts/pauses", pause); r.StatusCode != http.StatusUnprocessableEntity ||
+		!strings.Contains(r.text, `value="disks"`) {
 		t.Errorf("a pause that is over: %s", r.Status)
 	}
 	pause.Set("until", time.Now().AddDate(0, 0, 2).UTC().Format("2006-01-02T15:04"))
@@ -181,7 +190,8 @@ func TestChannelsAreSetUp(t *testing.T) {
 		!strings.Contains(r.text, `value="backup"`) {
 		t.Errorf("an address that is none: %s", r.Status)
 	}
-	if r := page.do("POST", "/settings/public-url", url.Values{"public_url": {"https://backup.example.net/"}}); r.StatusCode != http.StatusSeeOther {
+	if r := page.do("POST", "/settings/public-url", url.Values{"public_url": {"https://backup.example.net/"}}); r.
+		StatusCode != http.StatusSeeOther {
 		t.Errorf("an address: %s", r.Status)
 	}
 	if r := page.do("POST", at+"/remove", nil); r.StatusCode != http.StatusSeeOther || len(must(w.store.Channels().List(t.Context()))) != 0 {
@@ -195,7 +205,8 @@ func TestAThousandAlertsAreOnePage(t *testing.T) {
 	attic := w.enrol("attic")
 	var all []*alerts.Alert
 	for i := range 1000 {
-		all = append(all, &alerts.Alert{ID: topics.NewID(time.Now()), Key: alerts.Key{Condition: "host-offline", On: alerts.OnHost, Subject: fmt.Sprint(i)},
+		all = append(all, &alerts.Alert{ID: topics.NewID(time.Now()),
+			Key:      alerts.Key{Condition: "host-offline", On: alerts.OnHost, Subject: fmt.Sprint(i)},
 			Severity: alerts.Warning, Host: topics.HostID(fmt.Sprintf("h%03d", i/2)), OpenedAt: w.store.Now(), Count: 1,
 			Body: column.JSON[alerts.Body]{V: &alerts.Body{Name: fmt.Sprint("host ", i/2), Title: "offline"}}})
 	}

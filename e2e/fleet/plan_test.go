@@ -226,7 +226,8 @@ func parameters(t *testing.T, s *store.Store) map[string][]string {
 		Body: column.JSON[drafts.Body]{V: &drafts.Body{Host: host.ID}}}))
 	alert, channel := topics.NewID(time.Now()), topics.NewID(time.Now())
 	if err := s.Alerts().Tx(ctx, func(tx alerts.Tx) error {
-		return alerts.Put(ctx, tx, []*alerts.Alert{{ID: alert, Key: alerts.Key{Condition: "host-offline", On: alerts.OnHost, Subject: string(host.ID)},
+		return alerts.Put(ctx, tx, []*alerts.Alert{{ID: alert, Key: alerts.Key{Condition: "host-offline", On: alerts.OnHost,
+			Subject: string(host.ID)},
 			Host: host.ID, Severity: alerts.Warning, Count: 1, OpenedAt: s.Now(), Body: column.JSON[alerts.Body]{V: &alerts.Body{Name: host.Name}}}})
 	}); err != nil {
 		t.Fatal(err)
@@ -267,8 +268,9 @@ func parameters(t *testing.T, s *store.Store) map[string][]string {
 		"/versions":                        {"/versions?path=/etc/hosts&host=" + string(host.ID) + "&repository=" + repository},
 		"/api/repositories/{id}/versions":  {"/api/repositories/" + repository + "/versions?path=/etc/hosts"},
 		"/api/repositories/{id}/snapshots/{snapshot}/files": {"/api/repositories/" + repository + snapshot},
-		"/users/{id}":               of("/users/", user.ID),
-		"/alerts":                   with("/alerts", "", "?state=ended", "?by=cause&q=web", "?host="+string(host.ID), "?severity=critical&page=2"),
+		"/users/{id}": of("/users/", user.ID),
+		"/alerts": with("/alerts", "", "?state=ended", "?by=cause&q=web", "?host="+string(host.ID),
+			"?severity=critical&page=2"),
 		"/alerts/{id}":              of("/alerts/", alert),
 		"/api/alerts/{id}":          of("/api/alerts/", alert),
 		"/alerts/channels/{id}":     of("/alerts/channels/", channel),
@@ -277,7 +279,8 @@ func parameters(t *testing.T, s *store.Store) map[string][]string {
 		"/alerts/rules":             with("/alerts/rules", "", "?host="+host.Name),
 		"/alerts/rules/edit/{rule}": {"/alerts/rules/edit/r1"},
 		"/alerts/channels/new":      with("/alerts/channels/new", "", "?kind=email"),
-		"/events": {"/events?view=fleet", "/events?view=alerts", "/events?view=alert&id=" + alert, "/events?view=jobs", "/events?view=host&id=" + string(host.ID), "/events?view=audit&after=1",
+		"/events": {"/events?view=fleet", "/events?view=alerts", "/events?view=alert&id=" + alert, "/events?view=jobs", "/events?view=host&id=" +
+			string(host.ID), "/events?view=audit&after=1",
 			"/events?view=schedules", "/events?view=repositories", "/events?view=repository&id=" + repository,
 			"/events?view=job&id=" + string(job.ID)},
 	}

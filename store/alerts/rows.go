@@ -53,7 +53,8 @@ func Live(ctx context.Context, q sqlx.QueryerContext) ([]Alert, error) {
 
 // LiveOf is the alert of a key that is not over; false if there is none.
 func LiveOf(ctx context.Context, q sqlx.QueryerContext, k Key) (Alert, bool, error) {
-	return first(list(ctx, q, selected+`WHERE condition = $1 AND on_kind = $2 AND subject = $3 AND ended_at = 0`, k.Condition, k.On, k.Subject))
+	return first(list(ctx, q, selected+`WHERE condition = $1 AND on_kind = $2 AND subject = $3 AND ended_at = 0`, k.Condition, k.On,
+		k.Subject))
 }
 
 func first(rows []Alert, err error) (Alert, bool, error) {
@@ -70,7 +71,8 @@ func Late(ctx context.Context, q sqlx.QueryerContext, since int64) ([]Alert, err
 	if err != nil {
 		return nil, err
 	}
-	by, err := list(ctx, q, selected+`WHERE ended_at > 0 AND ended_at < $1 AND ended_by <> 'plane' AND quiet_at = 0 ORDER BY ended_at, id`, since)
+	by, err := list(ctx, q, selected+`WHERE ended_at > 0 AND ended_at < $1 AND ended_by <> 'plane' AND quiet_at = 0 ORDER BY ended_at, id`,
+		since)
 	return append(by, recent...), err
 }
 
@@ -261,6 +263,7 @@ func Sweep(ctx context.Context, tx sqlx.ExecerContext, before int64, most int) e
 		AND (ended_by = 'plane' OR quiet_at > 0) LIMIT $2)`, before, most); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `DELETE FROM alert_pauses WHERE id IN (SELECT id FROM alert_pauses WHERE until_at < $1 LIMIT $2)`, before, most)
+	_, err := tx.ExecContext(ctx, `DELETE FROM alert_pauses WHERE id IN (SELECT id FROM alert_pauses WHERE until_at < $1 LIMIT $2)`, before,
+		most)
 	return err
 }

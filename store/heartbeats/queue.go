@@ -132,7 +132,8 @@ func Bad(ctx context.Context, q sqlx.QueryerContext, h Heartbeat) (string, error
 		return "", nil
 	}
 	names := []string{}
-	err := sqlx.SelectContext(ctx, q, &names, `SELECT h.name || ' · ' || g.name FROM source_groups g JOIN hosts h ON h.id = g.host AND h.removed_at = 0
+	err := sqlx.SelectContext(ctx, q, &names, `SELECT h.name || ' · ' || g.name FROM source_groups g
+		JOIN hosts h ON h.id = g.host AND h.removed_at = 0
 		JOIN group_facts f ON f.source_group = g.id WHERE `+where+` AND (f.failed_since > 0 OR f.last_cause = $2)
 		ORDER BY 1 LIMIT 1`, h.Subject, topics.CauseEmptySource)
 	if err != nil {

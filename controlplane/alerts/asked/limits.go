@@ -4,7 +4,7 @@ import "github.com/restic-manager/restic-manager/controlplane/alerts/conditions"
 
 // Thresholds are from when on conditions count, where that is not the default.
 type Thresholds struct {
-	Version    int64       `json:"version,omitempty" doc:"of what they were read as: refused if somebody changed them since; 0 or left out does not ask"`
+	Version    int64       `json:"version,omitempty" doc:"of what was read: refused if somebody changed them since; 0 or none does not ask"`
 	Thresholds []Threshold `json:"thresholds" nullable:"false" doc:"the nearest counts: of the host, of its tags the strictest, of the fleet"`
 }
 

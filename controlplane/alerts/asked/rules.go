@@ -5,7 +5,7 @@ import "github.com/restic-manager/restic-manager/controlplane/alerts/routing"
 // Rules say who hears of what. Without any rule each enabled channel hears of every alert
 // of warning and above.
 type Rules struct {
-	Version int64    `json:"version,omitempty" doc:"of what they were read as: refused if somebody changed them since; 0 or left out does not ask"`
+	Version int64    `json:"version,omitempty" doc:"of what was read: refused if somebody changed them since; 0 or none does not ask"`
 	Rules   []Rule   `json:"rules" nullable:"false" doc:"the first that leads an alert to a channel says how"`
 	Digests []Digest `json:"digests,omitempty" nullable:"false" doc:"summaries, which come also when all is well"`
 }

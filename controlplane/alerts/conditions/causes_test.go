@@ -15,7 +15,8 @@ import (
 func TestALockThatStoppedBackupsIsToldAtOnce(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	ms := now.UnixMilli()
-	lock := []health.Verdict{{Word: health.Locked, Cause: "repository-locked", Since: ms - hourMillis, Reason: "A lock kept the last job out."}}
+	lock := []health.Verdict{{Word: health.Locked, Cause: "repository-locked", Since: ms - hourMillis,
+		Reason: "A lock kept the last job out."}}
 	backup := func(cause topics.Cause, gaveUp bool) func(*Facts) {
 		return func(f *Facts) {
 			h := sampleHost(ms)
@@ -55,7 +56,8 @@ func TestALockThatStoppedBackupsIsToldAtOnce(t *testing.T) {
 			t.Errorf("%s: the lock is told as %q, want %q", c.what, got, c.locked)
 		}
 		// The end of one job does not know what else the lock stopped.
-		if _, judged := OfJob(f, c.l, now); slices.ContainsFunc(judged, func(k alerts.Key) bool { return k.Condition == string(RepositoryLocked) }) {
+		if _, judged := OfJob(f, c.l, now); slices.ContainsFunc(judged,
+			func(k alerts.Key) bool { return k.Condition == string(RepositoryLocked) }) {
 			t.Errorf("%s: the end of a job decides about the lock", c.what)
 		}
 	}

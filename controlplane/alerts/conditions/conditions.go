@@ -106,7 +106,8 @@ func Explains(by alerts.Key, f Finding) bool {
 }
 
 // only are the causes of failed backups that a condition explains, where it is but these.
-var only = map[Name]topics.Cause{RepositoryLocked: topics.CauseLocked, RepositoryDamaged: topics.CauseDamaged, HostDisk: topics.CauseHostDisk}
+var only = map[Name]topics.Cause{RepositoryLocked: topics.CauseLocked, RepositoryDamaged: topics.CauseDamaged,
+	HostDisk: topics.CauseHostDisk}
 
 // own are causes of failed backups that lie with the host: whatever is the matter with the
 // repository meanwhile, the backup fails all the same.

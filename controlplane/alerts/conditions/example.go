@@ -97,7 +97,8 @@ var samples = map[Name]func(now int64) Facts{
 		g.FailedSince, g.GaveUp = now-2*hourMillis, true
 		g.Last = Run{Job: "example-job", State: topics.Failed, At: now - hourMillis, Brief: "The repository is locked by another process",
 			Why: "The repository is locked by another process. Nothing was saved by this run. Snapshots made before are untouched.",
-			Do:  "Look whether another backup, check or prune of this repository is running. If nothing of that runs any more, have the locks removed."}
+			Do: "Look whether another backup, check or prune of this repository is running. If nothing of that runs any more, have the locks " +
+				"removed."}
 	}),
 	BackupWarnings: ofGroup(func(g *Group, now int64) {
 		g.Warned = Streak{Times: 3, Since: now - 3*dayMillis, Run: Run{Job: "example-job", State: topics.Warnings, At: now - hourMillis,
@@ -129,7 +130,8 @@ var samples = map[Name]func(now int64) Facts{
 		g.Unusual = &s
 	}),
 	DrillFailed: ofGroup(func(g *Group, now int64) {
-		g.Drill = &drills.Verdict{Group: g.ID, Job: "example-job", At: now - hourMillis, Why: "2 of 60 files did not come back as they were saved."}
+		g.Drill = &drills.Verdict{Group: g.ID, Job: "example-job", At: now - hourMillis,
+			Why: "2 of 60 files did not come back as they were saved."}
 	}),
 	DrillOverdue: ofHost(func(h *Host, now int64) {
 		h.DrillPlanned, h.Proof = true, drills.State{Word: drills.Unproven, At: now - 40*dayMillis}
@@ -178,7 +180,8 @@ var samples = map[Name]func(now int64) Facts{
 		r.Held = []Held{{Since: now - hourMillis, Names: []string{"example-host, files"}, Why: "It would remove 40 of 52 snapshots."}}
 	}),
 	ChannelFailing: func(now int64) Facts {
-		return Facts{Channels: []Channel{{ID: "example-channel", Name: "example channel", FailingSince: now - hourMillis, Answer: "404 Not Found"}}}
+		return Facts{Channels: []Channel{{ID: "example-channel", Name: "example channel", FailingSince: now - hourMillis,
+			Answer: "404 Not Found"}}}
 	},
 	PlaneDisk: ofPlane(PlaneDisk, alerts.Critical,
 		"12 MiB left on the control plane's disk: new jobs are held, and agents keep what their backups say until there is room.",
@@ -196,6 +199,7 @@ var samples = map[Name]func(now int64) Facts{
 
 func sampleSize(now int64) Size {
 	return Size{Job: "example-job", At: now - hourMillis, Files: Compared{Is: 200_000, Median: 198_000, Spread: 800, N: 30},
-		Bytes: Compared{Is: 92 << 30, Median: 92 << 30, Spread: 1 << 30, N: 30}, Added: Compared{Is: 1 << 30, Median: 1 << 30, Spread: 1 << 28, N: 30},
+		Bytes: Compared{Is: 92 << 30, Median: 92 << 30, Spread: 1 << 30, N: 30}, Added: Compared{Is: 1 << 30, Median: 1 << 30, Spread: 1 << 28,
+			N: 30},
 		Changed: Compared{Is: 1200, Median: 1200, Spread: 300, N: 30}}
 }

@@ -18,7 +18,8 @@ func TestEveryConditionHasAnExample(t *testing.T) {
 			t.Errorf("%s has no example", c.Name)
 			continue
 		}
-		if f.On != c.On && c.Name != conditions.NeverBackedUp || f.Body.Name == "" || f.Body.Title == "" || f.Body.Cause == "" || f.Body.Do == "" ||
+		if f.On != c.On && c.Name != conditions.NeverBackedUp || f.Body.Name == "" || f.Body.Title == "" || f.Body.Cause == "" ||
+			f.Body.Do == "" ||
 			f.Body.Path == "" || f.Body.Link == "" {
 			t.Errorf("%s: something is not said: %+v", c.Name, f)
 		}

@@ -42,7 +42,8 @@ var ofGroups = []Condition{
 		Cause: "{why}",
 		Do:    "See that the host runs and its agent is connected, and that a schedule is on. Then back up now.",
 		Ends:  "A good backup of the group is made.",
-		Explained: []Name{BackupFailed, SourceEmpty, SnapshotsLost, RepositoryMissing, RepositoryUnreadable, RepositoryUnreachable, RepositoryFull,
+		Explained: []Name{BackupFailed, SourceEmpty, SnapshotsLost, RepositoryMissing, RepositoryUnreadable, RepositoryUnreachable,
+			RepositoryFull,
 			HostDisk, Twins},
 	},
 	{
@@ -78,17 +79,20 @@ var ofGroups = []Condition{
 	},
 	{
 		Name: SnapshotsLost, On: alerts.OnGroup, Severity: alerts.Critical,
-		Title:     "snapshots are gone",
-		When:      "Snapshots of a source group are gone that no job of ours removed, and nobody has acknowledged which, or none is left that holds files.",
-		Cause:     "{why}",
-		Do:        "Look on the repository's page who removed them, and by which credential. Then acknowledge there that they are gone, and back up anew.",
+		Title: "snapshots are gone",
+		When: "Snapshots of a source group are gone that no job of ours removed, and nobody has acknowledged which, or none is left that " +
+			"holds files.",
+		Cause: "{why}",
+		Do: "Look on the repository's page who removed them, and by which credential. Then acknowledge there that they are gone, and " +
+			"back up anew.",
 		Ends:      "An administrator acknowledges the loss on the repository's page, or the snapshots are there again.",
 		Explained: []Name{RepositoryMissing, RepositoryUnreadable},
 	},
 	{
 		Name: SourceEmpty, On: alerts.OnGroup, Severity: alerts.Critical,
-		Title:     "there was nothing to back up",
-		When:      "The newest snapshot of a source group holds no file, or less than 2 % of what those before it held, and the group may not be empty.",
+		Title: "there was nothing to back up",
+		When: "The newest snapshot of a source group holds no file, or less than 2 % of what those before it held, and the group may not " +
+			"be empty.",
 		Cause:     "{why}",
 		Do:        "Look on the host whether the source is mounted and the paths are right. If it may be empty, allow that in the source group.",
 		Ends:      "A backup holds files again, or the group may be empty, or somebody accepts the new size.",
@@ -97,7 +101,8 @@ var ofGroups = []Condition{
 	{
 		Name: SizeAnomaly, On: alerts.OnGroup, Severity: alerts.Warning, Measure: Percent, Default: 50,
 		Title: "the backup is far smaller than usual",
-		When: "The newest backup of a source group holds {limit} or less of the files or bytes that its last 30 good backups usually held, and is " +
+		When: "The newest backup of a source group holds {limit} or less of the files or bytes that its last 30 good backups usually held, " +
+			"and is " +
 			"outside of how much they differ. There are at least 8 of them, since the group's paths were changed or its size was accepted.",
 		Cause: "It holds {is}, where {usual} was usual of the last {n}.",
 		Do: "Look on the host whether files are missing or a disk is not mounted; older snapshots still hold them. If it is as it should be, " +
@@ -109,7 +114,8 @@ var ofGroups = []Condition{
 		Name: ChangeAnomaly, On: alerts.OnGroup, Severity: alerts.Critical, Measure: Times, Default: 10,
 		Title: "far more changed than usual",
 		When: "A backup of a source group added {limit} times or more what its last 30 good backups usually added, outside of how much they " +
-			"differ; or most of its files changed at once. There are at least 8 of them, since the group's paths were changed or its size was accepted.",
+			"differ; or most of its files changed at once. There are at least 8 of them, since the group's paths were changed or its size was " +
+			"accepted.",
 		Cause: "{why}",
 		Do: "Look at files of the host now: if they cannot be opened, somebody may be encrypting them. Then disconnect the host, keep the " +
 			"snapshots before this one, and restore from them elsewhere. If the change was meant, accept it on the host's page, or end this alert.",

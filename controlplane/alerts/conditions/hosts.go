@@ -23,7 +23,8 @@ var ofHosts = []Condition{
 	{
 		Name: HostOffline, On: alerts.OnHost, Severity: alerts.Warning, Measure: Seconds, Default: hour / 2,
 		Title: "offline",
-		When: "The agent of a host was not heard of for longer than {limit}. Of hosts that come and go, such as laptops: for longer than their own " +
+		When: "The agent of a host was not heard of for longer than {limit}. Of hosts that come and go, such as laptops: for longer than " +
+			"their own " +
 			"limit in days, 7 where nobody set one.",
 		Cause:     "Its agent was not heard of for longer than the limit of {limit}.",
 		Do:        "See that the machine runs and reaches this server, and that the service restic-manager-agent is started on it.",
@@ -78,8 +79,9 @@ var ofHosts = []Condition{
 		Title: "messages are refused",
 		When: "Messages in a host's name were refused here, or ours at the host, within the last day: they were not authentic, or could not be " +
 			"understood.",
-		Cause:     "{why}",
-		Do:        "Look on the host's page and in the audit log what was refused. If its machine was not just restored or copied, somebody may have its keys: revoke it, and enrol it again.",
+		Cause: "{why}",
+		Do: "Look on the host's page and in the audit log what was refused. If its machine was not just restored or copied, somebody " +
+			"may have its keys: revoke it, and enrol it again.",
 		Ends:      "Nothing more was refused for a day.",
 		Explained: []Name{Twins},
 	},

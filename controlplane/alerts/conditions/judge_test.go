@@ -53,15 +53,14 @@ func repository(change func(r *Repository, now int64)) func(f *Facts, now int64)
 	return func(f *Facts, now int64) { change(&f.Repositories[0], now) }
 }
 
-var asLaptop = host(func(h *Host, now int64) { h.Intermittent = true })
-
 // cases have for every condition what ends it, and its neighbours.
 var cases = map[Name]struct {
 	ends       func(f *Facts, now int64)
 	neighbours []neighbour
 }{
 	BackupFailed: {group(func(g *Group, now int64) { g.Last.State, g.FailedSince = topics.Succeeded, 0 }), []neighbour{
-		{what: "it is tried again by itself", facts: changed(BackupFailed, group(func(g *Group, now int64) { g.GaveUp, g.Retrying = false, true }))},
+		{what: "it is tried again by itself", facts: changed(BackupFailed,
+			group(func(g *Group, now int64) { g.GaveUp, g.Retrying = false, true }))},
 		{what: "it made a snapshot with warnings", facts: changed(BackupFailed, group(func(g *Group, now int64) {
 			g.Last.State, g.FailedSince, g.Warned = topics.Warnings, 0, Streak{Times: 1, Run: g.Last}
 		}))},
@@ -73,7 +72,8 @@ var cases = map[Name]struct {
 	}},
 	BackupWarnings: {group(func(g *Group, now int64) { g.Warned = Streak{} }), []neighbour{
 		{what: "the second in a row", facts: changed(BackupWarnings, group(func(g *Group, now int64) { g.Warned.Times = 2 }))},
-		{what: "the third, where five are let be", facts: samples[BackupWarnings], l: Limits{{Condition: BackupWarnings, Scope: ScopeFleet, Value: 5}}},
+		{what: "the third, where five are let be", facts: samples[BackupWarnings],
+			l: Limits{{Condition: BackupWarnings, Scope: ScopeFleet, Value: 5}}},
 	}},
 	Overdue: {group(func(g *Group, now int64) { g.Said, g.LastGood = nil, now }), []neighbour{
 		{what: "late is not overdue", facts: changed(Overdue, group(func(g *Group, now int64) { g.Said[0].Status = protection.Late })),
@@ -93,9 +93,11 @@ var cases = map[Name]struct {
 			l: Limits{{Condition: Overdue, Scope: ScopeHost, Subject: "example-host", Value: 7 * day}}, also: []Name{SlotMissed}},
 	}},
 	NeverBackedUp: {group(func(g *Group, now int64) { g.Said, g.Schedules, g.Enabled, g.LastGood = nil, 1, 1, now }), []neighbour{
-		{what: "a first backup whose slot is to come", facts: changed(NeverBackedUp, group(func(g *Group, now int64) { g.Schedules, g.Enabled = 1, 1 }))},
+		{what: "a first backup whose slot is to come", facts: changed(NeverBackedUp,
+			group(func(g *Group, now int64) { g.Schedules, g.Enabled = 1, 1 }))},
 		{what: "its schedules are paused", facts: changed(NeverBackedUp, group(func(g *Group, now int64) { g.Schedules = 1 }))},
-		{what: "the host was enrolled today", facts: changed(NeverBackedUp, host(func(h *Host, now int64) { h.EnrolledAt = now - 23*hourMillis }))},
+		{what: "the host was enrolled today", facts: changed(NeverBackedUp,
+			host(func(h *Host, now int64) { h.EnrolledAt = now - 23*hourMillis }))},
 		{what: "the group was made today", facts: changed(NeverBackedUp, group(func(g *Group, now int64) { g.CreatedAt = now - hourMillis }))},
 		{what: "a keeper without groups", facts: ofHost(func(h *Host, now int64) { h.Groups, h.Keeper = nil, true })},
 		{what: "a new host without groups", facts: ofHost(func(h *Host, now int64) { h.Groups, h.EnrolledAt = nil, now-hourMillis })},
@@ -149,7 +151,8 @@ var cases = map[Name]struct {
 			{Condition: SizeAnomaly, Scope: ScopeFleet, Value: 10}}},
 	}},
 	ChangeAnomaly: {group(func(g *Group, now int64) { g.Unusual = nil }), []neighbour{
-		{what: "files that were merely touched", facts: changed(ChangeAnomaly, group(func(g *Group, now int64) { g.Unusual.Added.Is = 40 << 20 }))},
+		{what: "files that were merely touched", facts: changed(ChangeAnomaly,
+			group(func(g *Group, now int64) { g.Unusual.Added.Is = 40 << 20 }))},
 		{what: "a dump of which every file is another each time", facts: changed(ChangeAnomaly, group(func(g *Group, now int64) {
 			g.Unusual.Changed = Compared{Is: 200_000, Median: 200_000, N: 30}
 			g.Unusual.Added = Compared{Is: 93 << 30, Median: 92 << 30, Spread: 1 << 30, N: 30}
@@ -167,7 +170,8 @@ var cases = map[Name]struct {
 	DrillOverdue: {host(func(h *Host, now int64) { h.Proof = drills.State{Word: drills.Proven, At: now} }), []neighbour{
 		{what: "no drills are planned", facts: changed(DrillOverdue, host(func(h *Host, now int64) { h.DrillPlanned = false }))},
 		{what: "all schedules are paused", facts: changed(DrillOverdue, group(func(g *Group, now int64) { g.Enabled = 0 }))},
-		{what: "a drill failed, which is said of the group", facts: changed(DrillOverdue, host(func(h *Host, now int64) { h.Proof.Word = drills.Disproved }))},
+		{what: "a drill failed, which is said of the group", facts: changed(DrillOverdue,
+			host(func(h *Host, now int64) { h.Proof.Word = drills.Disproved }))},
 		{what: "a new group beside old ones", facts: changed(DrillOverdue, host(func(h *Host, now int64) {
 			h.Proof.At, h.Groups[0].CreatedAt = 0, now-10*dayMillis
 		}))},
@@ -180,7 +184,8 @@ var cases = map[Name]struct {
 	}},
 	HostOffline: {host(func(h *Host, now int64) { h.Offline, h.SeenAt = false, now }), []neighbour{
 		{what: "for 29 minutes", facts: changed(HostOffline, host(func(h *Host, now int64) { h.SeenAt = now - 29*minuteMillis }))},
-		{what: "a laptop, for six days", facts: changed(HostOffline, host(func(h *Host, now int64) { h.Intermittent, h.SeenAt = true, now-6*dayMillis }))},
+		{what: "a laptop, for six days", facts: changed(HostOffline,
+			host(func(h *Host, now int64) { h.Intermittent, h.SeenAt = true, now-6*dayMillis }))},
 		{what: "a laptop, beyond the fleet's threshold", facts: changed(HostOffline, host(func(h *Host, now int64) { h.Intermittent = true })),
 			l: Limits{{Condition: HostOffline, Scope: ScopeFleet, Value: 60}}},
 		{what: "a laptop with a limit of its own", facts: changed(HostOffline, host(func(h *Host, now int64) {
@@ -217,8 +222,9 @@ var cases = map[Name]struct {
 	MessagesRefused: {host(func(h *Host, now int64) { h.RefusedAt = 0 }), []neighbour{
 		{what: "two days ago", facts: changed(MessagesRefused, host(func(h *Host, now int64) { h.RefusedAt = now - 2*dayMillis }))},
 	}},
-	RepositoryDamaged:     {mend, nil},
-	RepositoryMissing:     {mend, []neighbour{{what: "one that is not made yet", facts: sick(health.NeverLookedAt, "never-looked-at", "No job.", 0)}}},
+	RepositoryDamaged: {mend, nil},
+	RepositoryMissing: {mend, []neighbour{{what: "one that is not made yet",
+		facts: sick(health.NeverLookedAt, "never-looked-at", "No job.", 0)}}},
 	RepositoryUnreadable:  {mend, nil},
 	RepositoryUnreachable: {mend, nil},
 	RepositoryLocked: {mend, []neighbour{{what: "for five hours", facts: changed(RepositoryLocked, repository(func(r *Repository, now int64) {
@@ -306,7 +312,8 @@ func TestNothingHoldsOfAFleetThatIsWell(t *testing.T) {
 	laptop := sampleHost(now.UnixMilli())
 	laptop.ID, laptop.Intermittent, laptop.Offline, laptop.SeenAt = "laptop", true, true, now.Add(-100*time.Hour).UnixMilli()
 	keeper := Host{ID: "keeper", Name: "keeper", Keeper: true, SeenAt: now.UnixMilli()}
-	for _, f := range []Facts{{}, {Hosts: []Host{h, laptop, keeper}, Repositories: []Repository{{ID: "r", Said: []health.Verdict{{Word: health.Healthy}}}}}} {
+	for _, f := range []Facts{{}, {Hosts: []Host{h, laptop, keeper},
+		Repositories: []Repository{{ID: "r", Said: []health.Verdict{{Word: health.Healthy}}}}}} {
 		if got := found(f, nil, now); len(got) > 0 {
 			t.Errorf("%v is found", got)
 		}
@@ -363,7 +370,8 @@ func TestNobodyIsSilentWhileNobodyListens(t *testing.T) {
 		{what: "silent for long when it stopped", seen: 10 * time.Minute, unknown: true, now: 5*time.Hour + time.Second, alreadyOffline: true},
 		{what: "and offline then", seen: 10 * time.Minute, now: 5*time.Hour + 5*time.Minute, alreadyOffline: true},
 		{what: "there when it stopped", seen: time.Hour, now: 5*time.Hour + 29*time.Minute, opensAt: 5*time.Hour + 30*time.Minute},
-		{what: "silent for 20 minutes when it stopped", seen: 40 * time.Minute, now: 5*time.Hour + 9*time.Minute, opensAt: 5*time.Hour + 10*time.Minute},
+		{what: "silent for 20 minutes when it stopped", seen: 40 * time.Minute, now: 5*time.Hour + 9*time.Minute, opensAt: 5*time.Hour +
+			10*time.Minute},
 	} {
 		h := sampleHost(at(0))
 		h.Offline, h.Unknown, h.SeenAt, h.Groups = !c.unknown, c.unknown, at(c.seen), nil
@@ -441,7 +449,8 @@ func TestAFindingSaysWhichThresholdCounts(t *testing.T) {
 	now := time.Now()
 	f := samples[HostOffline](now.UnixMilli())
 	f.Hosts[0].Tags = []string{"servers", "web"}
-	l := Limits{{Condition: HostOffline, Scope: ScopeFleet, Value: 2 * hour}, {Condition: HostOffline, Scope: ScopeTag, Subject: "servers", Value: hour / 4},
+	l := Limits{{Condition: HostOffline, Scope: ScopeFleet, Value: 2 * hour},
+		{Condition: HostOffline, Scope: ScopeTag, Subject: "servers", Value: hour / 4},
 		{Condition: HostOffline, Scope: ScopeTag, Subject: "web", Value: hour / 2}}
 	holds, _ := Judge(f, l, now)
 	if len(holds) != 1 || holds[0].Body.Limit != "15 min, of the tag servers" || !strings.Contains(holds[0].Body.Cause, "15 min") {

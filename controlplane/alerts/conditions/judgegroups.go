@@ -125,7 +125,8 @@ func (j *judging) promised(s subject, h *Host, g *Group) {
 	waits := g.Replacing
 	j.overdue(s, h, g)
 	late, is := g.has(protection.Late, "")
-	if over, so := g.has(protection.Overdue, ""); so && !is && over.Cause != protection.CauseOverLimit && over.Cause != protection.CauseReplaced {
+	if over, so := g.has(protection.Overdue, ""); so && !is && over.Cause != protection.CauseOverLimit &&
+		over.Cause != protection.CauseReplaced {
 		late, is = over, true // its slots were missed all the more
 	}
 	// What a host missed while it was away it begins by itself when it is back.

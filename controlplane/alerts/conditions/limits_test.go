@@ -43,7 +43,8 @@ func TestTheNearestThresholdCounts(t *testing.T) {
 		}
 	}
 	size, _ := Of(SizeAnomaly) // the larger tells earlier
-	l := Limits{{Condition: SizeAnomaly, Scope: ScopeTag, Subject: "a", Value: 30}, {Condition: SizeAnomaly, Scope: ScopeTag, Subject: "b", Value: 70}}
+	l := Limits{{Condition: SizeAnomaly, Scope: ScopeTag, Subject: "a", Value: 30},
+		{Condition: SizeAnomaly, Scope: ScopeTag, Subject: "b", Value: 70}}
 	if value, _, _ := l.Of(size, "attic", []string{"a", "b"}); value != 70 {
 		t.Errorf("of 30 %% and 70 %%: %d", value)
 	}

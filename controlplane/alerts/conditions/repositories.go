@@ -8,8 +8,9 @@ var ofRepositories = []Condition{
 		Title: "damaged",
 		When:  "A check found errors, or another job met damaged data, and no check as large has found it whole since.",
 		Cause: "{why}",
-		Do:    "Remove nothing before you know which snapshots it is. Check all of its data, and look at the disk and the memory of the machine that holds it.",
-		Ends:  "A check as large finds it whole.",
+		Do: "Remove nothing before you know which snapshots it is. Check all of its data, and look at the disk and the memory of the " +
+			"machine that holds it.",
+		Ends: "A check as large finds it whole.",
 	},
 	{
 		Name: RepositoryMissing, On: alerts.OnRepository, Severity: alerts.Critical,
@@ -38,7 +39,8 @@ var ofRepositories = []Condition{
 	{
 		Name: RepositoryLocked, On: alerts.OnRepository, Severity: alerts.Warning, Measure: Seconds, Default: 6 * hour,
 		Title: "locked",
-		When: "A lock that no job of ours holds has kept jobs out of it for longer than {limit}, or a job failed because of it and is not tried " +
+		When: "A lock that no job of ours holds has kept jobs out of it for longer than {limit}, or a job failed because of it and is not " +
+			"tried " +
 			"again: critical, if that is a backup.",
 		Cause:     "{why}",
 		Do:        "See who holds the lock. If nobody does any more, remove it on the repository's page.",

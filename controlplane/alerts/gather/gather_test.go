@@ -46,7 +46,8 @@ func newWorld(t *testing.T) *world {
 	clock := func() time.Time { return w.now }
 	id := topics.NewID(time.Now())
 	hash := sha256.Sum256([]byte(id))
-	if err := s.AddEnrollToken(ctx, store.EnrollToken{ID: id, KeyHash: hash[:], Name: "attic", CreatedBy: "anna", ExpiresAt: s.Now() + 60_000}); err != nil {
+	if err := s.AddEnrollToken(ctx, store.EnrollToken{ID: id, KeyHash: hash[:], Name: "attic", CreatedBy: "anna", ExpiresAt: s.Now() +
+		60_000}); err != nil {
 		t.Fatal(err)
 	}
 	w.host = must(s.Enroll(ctx, hash[:], store.Host{ID: topics.HostID(id), SealKey: []byte("k"), Serial: "1"})).ID
@@ -157,7 +158,8 @@ func TestABackupThatFailsIsToldWithItsOwnWords(t *testing.T) {
 	id := w.backup(topics.Failed, topics.CauseSourceMissing, nil)
 	w.decided("a failure", conditions.BackupFailed)
 	if f := w.holds[0]; f.Job != id || f.Host != w.host || f.Repository != "vault" || f.Body.Name != "attic · letters" ||
-		f.Body.Title != "backups fail: none of the paths to back up exists" || f.Body.Path != "/jobs/"+string(id) || f.Since != w.now.UnixMilli() {
+		f.Body.Title != "backups fail: none of the paths to back up exists" || f.Body.Path != "/jobs/"+string(id) ||
+		f.Since != w.now.UnixMilli() {
 		t.Errorf("%+v", f)
 	}
 	since := w.now.UnixMilli()
@@ -348,9 +350,11 @@ func TestMaintenanceThatFailsIsTold(t *testing.T) {
 	w.backup(topics.Succeeded, "", w.usual())
 	of := func(kind topics.JobKind, state topics.JobState, cause topics.Cause) {
 		t.Helper()
-		w.ends(store.Job{Kind: kind, Operation: store.JSON[topics.Operation]{V: &topics.Operation{}}}, topics.Finished{State: state, Cause: cause})
+		w.ends(store.Job{Kind: kind, Operation: store.JSON[topics.Operation]{V: &topics.Operation{}}},
+			topics.Finished{State: state, Cause: cause})
 	}
-	for kind, name := range map[topics.JobKind]conditions.Name{topics.ForgetJob: conditions.ForgetFailed, topics.PruneJob: conditions.PruneFailed,
+	for kind, name := range map[topics.JobKind]conditions.Name{topics.ForgetJob: conditions.ForgetFailed,
+		topics.PruneJob: conditions.PruneFailed,
 		topics.CheckJob: conditions.CheckFailed} {
 		of(kind, topics.Failed, topics.CausePermission)
 		if !slices.ContainsFunc(w.holds, func(f conditions.Finding) bool { return f.Condition == string(name) }) {

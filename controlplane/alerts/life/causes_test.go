@@ -17,8 +17,9 @@ func TestWhatStopsManyBackupsIsOneAlert(t *testing.T) {
 	shop := func(cause topics.Cause) conditions.Facts {
 		h := conditions.Host{ID: "attic", Name: "attic", EnrolledAt: 1}
 		for i := range 20 {
-			h.Groups = append(h.Groups, conditions.Group{ID: topics.SourceGroupID(fmt.Sprintf("g%d", i)), Name: fmt.Sprintf("g%d", i), Repository: "vault",
-				CreatedAt: 1, Schedules: 1, Enabled: 1, FailedSince: ms - 1000, GaveUp: true,
+			h.Groups = append(h.Groups, conditions.Group{ID: topics.SourceGroupID(fmt.Sprintf("g%d", i)), Name: fmt.Sprintf("g%d", i),
+				Repository: "vault",
+				CreatedAt:  1, Schedules: 1, Enabled: 1, FailedSince: ms - 1000, GaveUp: true,
 				Last: conditions.Run{Job: "j", State: topics.Failed, Cause: cause, At: ms - 1000}})
 		}
 		return conditions.Facts{Hosts: []conditions.Host{h}, Repositories: []conditions.Repository{{ID: "vault", Name: "vault"}}}

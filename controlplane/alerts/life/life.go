@@ -172,7 +172,8 @@ func take(a *alerts.Alert, f *conditions.Finding) bool {
 	if a.Since == 0 {
 		a.Since = f.Since
 	}
-	if a.Body.V != nil && same(*a.Body.V, body) && a.Severity == f.Severity && a.Job == f.Job && a.Host == f.Host && a.Repository == f.Repository {
+	if a.Body.V != nil && same(*a.Body.V, body) && a.Severity == f.Severity && a.Job == f.Job && a.Host == f.Host &&
+		a.Repository == f.Repository {
 		return false
 	}
 	a.Body.V, a.Severity, a.Job, a.Host, a.Repository = &body, f.Severity, f.Job, f.Host, f.Repository
@@ -181,7 +182,8 @@ func take(a *alerts.Alert, f *conditions.Finding) bool {
 
 // same reports whether two bodies say the same, but for what they swallow.
 func same(a, b alerts.Body) bool {
-	return a.Name == b.Name && a.Title == b.Title && a.Cause == b.Cause && a.Do == b.Do && a.Limit == b.Limit && a.Path == b.Path && a.Link == b.Link &&
+	return a.Name == b.Name && a.Title == b.Title && a.Cause == b.Cause && a.Do == b.Do && a.Limit == b.Limit && a.Path == b.Path &&
+		a.Link == b.Link &&
 		a.Reason == b.Reason && a.Much == b.Much && a.Worst == b.Worst
 }
 

@@ -90,7 +90,8 @@ func offline(host string) conditions.Finding {
 }
 
 func unreachable(repository string) conditions.Finding {
-	return conditions.Finding{Key: alerts.Key{Condition: string(conditions.RepositoryUnreachable), On: alerts.OnRepository, Subject: repository},
+	return conditions.Finding{Key: alerts.Key{Condition: string(conditions.RepositoryUnreachable), On: alerts.OnRepository,
+		Subject: repository},
 		Repository: topics.RepositoryID(repository), Severity: alerts.Critical, Body: alerts.Body{Name: repository, Title: "does not answer"}}
 }
 

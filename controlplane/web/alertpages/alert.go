@@ -201,7 +201,8 @@ func (s *Pages) toldOf(ctx context.Context, a alerts.Alert) (out []views.AlertTo
 		return nil, err
 	}
 	for _, d := range list {
-		t := views.AlertTold{Event: string(d.Event), Channel: views.Link{Text: "a channel that was removed"}, State: d.State, At: s.When(endOf(d))}
+		t := views.AlertTold{Event: string(d.Event), Channel: views.Link{Text: "a channel that was removed"}, State: d.State,
+			At: s.When(endOf(d))}
 		if name := names[d.Channel]; name != "" {
 			t.Channel = views.Link{Text: name, URL: views.ChannelURL(d.Channel)}
 		}
@@ -233,7 +234,8 @@ func endOf(d rows.Delivery) int64 {
 // tries are the attempts to send a message.
 func (s *Pages) tries(d rows.Delivery) (out []views.Try) {
 	for _, t := range d.Tried {
-		out = append(out, views.Try{At: s.When(t.At), OK: t.OK, Answer: t.Answer, Took: words.Duration(time.Duration(t.TookMS) * time.Millisecond)})
+		out = append(out, views.Try{At: s.When(t.At), OK: t.OK, Answer: t.Answer,
+			Took: words.Duration(time.Duration(t.TookMS) * time.Millisecond)})
 	}
 	return out
 }

@@ -145,7 +145,8 @@ func (s *Pages) NewChannel(w http.ResponseWriter, r *http.Request) error {
 	name, values := strings.TrimSpace(r.PostForm.Get("name")), typed(k, r.PostForm, false)
 	c, secret, err := s.Channels.Add(r.Context(), s.actor(r.Context()), channels.Draft{Name: &name, Kind: k.Name, Fields: values})
 	if err == nil {
-		return s.showChannel(w, r, http.StatusOK, c.ID, views.ChannelView{Secret: secret, Done: "The channel is added. Send a test to see whether it arrives."})
+		return s.showChannel(w, r, http.StatusOK, c.ID, views.ChannelView{Secret: secret,
+			Done: "The channel is added. Send a test to see whether it arrives."})
 	}
 	wrong, err := refused(err)
 	if err != nil {

@@ -20,7 +20,8 @@ import (
 
 // ConditionsPage shows what is watched for, and which thresholds count.
 func (s *Pages) ConditionsPage(w http.ResponseWriter, r *http.Request) error {
-	return s.conditionsPage(w, r, http.StatusOK, views.LimitForm{Scope: conditions.ScopeFleet, Unit: "h", Condition: r.URL.Query().Get("condition")})
+	return s.conditionsPage(w, r, http.StatusOK, views.LimitForm{Scope: conditions.ScopeFleet, Unit: "h",
+		Condition: r.URL.Query().Get("condition")})
 }
 
 func (s *Pages) conditionsPage(w http.ResponseWriter, r *http.Request, status int, f views.LimitForm) error {
@@ -45,8 +46,9 @@ func (s *Pages) conditionsPage(w http.ResponseWriter, r *http.Request, status in
 	}
 	for _, c := range conditions.Table() {
 		value, off, from := limits.Of(c, host, tags)
-		row := views.ConditionRow{Name: string(c.Name), Title: c.Title, About: layout.AlertAbouts[c.On], Severity: string(c.Severity), Says: c.Says(value),
-			Do: c.Do, Ends: c.Ends, Limit: c.Words(value), Off: off}
+		row := views.ConditionRow{Name: string(c.Name), Title: c.Title, About: layout.AlertAbouts[c.On], Severity: string(c.Severity),
+			Says: c.Says(value),
+			Do:   c.Do, Ends: c.Ends, Limit: c.Words(value), Off: off}
 		switch {
 		case from != "":
 			row.From = "set for " + from
@@ -70,7 +72,8 @@ func (s *Pages) conditionsPage(w http.ResponseWriter, r *http.Request, status in
 
 func limitLine(l conditions.Limit, m *fleet.Moment) views.LimitLine {
 	c, _ := conditions.Of(l.Condition)
-	v := views.LimitLine{Condition: string(l.Condition), Title: c.Title, Of: "The fleet", Scope: l.Scope, Subject: l.Subject, Value: c.Words(l.Value)}
+	v := views.LimitLine{Condition: string(l.Condition), Title: c.Title, Of: "The fleet", Scope: l.Scope, Subject: l.Subject,
+		Value: c.Words(l.Value)}
 	switch l.Scope {
 	case conditions.ScopeTag:
 		v.Of = "Hosts with the tag " + l.Subject

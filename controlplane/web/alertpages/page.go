@@ -47,7 +47,8 @@ func (s *Pages) tabs(ctx context.Context, current string) views.AlertTabs {
 
 // snoozes are for how long alerts may be snoozed with one button.
 func (s *Pages) snoozes() []views.Option {
-	return []views.Option{{Value: "1h", Text: "for 1 hour"}, {Value: "morning", Text: "until tomorrow 08:00"}, {Value: "1w", Text: "for 1 week"}}
+	return []views.Option{{Value: "1h", Text: "for 1 hour"}, {Value: "morning", Text: "until tomorrow 08:00"},
+		{Value: "1w", Text: "for 1 week"}}
 }
 
 // until is when a snooze ends that one of the buttons asks for; 0 if it is none.

@@ -57,8 +57,9 @@ func (s *Pages) AddPause(w http.ResponseWriter, r *http.Request) error {
 		return layout.BadForm(err)
 	}
 	ctx, form := r.Context(), r.PostForm
-	f := views.PauseForm{Kind: form.Get("kind"), Subject: strings.TrimSpace(form.Get("subject")), Reason: strings.TrimSpace(form.Get("reason")),
-		From: form.Get("from"), Until: form.Get("until")}
+	f := views.PauseForm{Kind: form.Get("kind"), Subject: strings.TrimSpace(form.Get("subject")),
+		Reason: strings.TrimSpace(form.Get("reason")),
+		From:   form.Get("from"), Until: form.Get("until")}
 	p, wrong := alerts.Pause{Kind: f.Kind, Reason: f.Reason}, field.Errors{}
 	switch f.Kind {
 	case core.PauseTag:

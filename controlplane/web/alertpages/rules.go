@@ -57,8 +57,9 @@ func heardTable(rules routing.Rules, list []rows.Channel, of *heardOf) views.Hea
 			c, _ := conditions.Of(h.Condition)
 			i = len(t.Rows)
 			at[h.Condition] = i
-			t.Rows = append(t.Rows, views.HeardRow{Condition: string(h.Condition), Title: c.Title, About: layout.AlertAbouts[c.On], Severity: string(h.Severity),
-				Cells: make([]views.HeardCell, len(list))})
+			t.Rows = append(t.Rows, views.HeardRow{Condition: string(h.Condition), Title: c.Title, About: layout.AlertAbouts[c.On],
+				Severity: string(h.Severity),
+				Cells:    make([]views.HeardCell, len(list))})
 		}
 		n, there := column[h.Channel]
 		if !there {
@@ -107,7 +108,8 @@ func (s *Pages) rulesPage(w http.ResponseWriter, r *http.Request, status int, tr
 	if err != nil {
 		return err
 	}
-	v := views.AlertRules{Tabs: s.tabs(ctx, "channels"), Version: version, Host: strings.TrimSpace(r.URL.Query().Get("host")), Problem: trouble,
+	v := views.AlertRules{Tabs: s.tabs(ctx, "channels"), Version: version, Host: strings.TrimSpace(r.URL.Query().Get("host")),
+		Problem: trouble,
 		NoneYet: len(list) == 0}
 	names := namesOf(list)
 	for i, x := range rules.Rules {
@@ -444,7 +446,8 @@ func (s *Pages) MoveRule(w http.ResponseWriter, r *http.Request) error {
 // AddDigest adds a summary.
 func (s *Pages) AddDigest(w http.ResponseWriter, r *http.Request) error {
 	return s.changeRules(w, r, views.AlertRulesURL+"#digests", func(rules *routing.Rules, form url.Values) error {
-		d := routing.Digest{Channels: ticked(form, "channel"), Every: form.Get("every"), At: form.Get("at"), Zone: strings.TrimSpace(form.Get("zone"))}
+		d := routing.Digest{Channels: ticked(form, "channel"), Every: form.Get("every"), At: form.Get("at"),
+			Zone: strings.TrimSpace(form.Get("zone"))}
 		if d.Every == routing.Weekly {
 			d.Weekday = form.Get("weekday")
 		}

@@ -13,7 +13,7 @@ import (
 )
 
 type listAlertsIn struct {
-	State      string `query:"state" enum:"open,acknowledged,snoozed,ended,standing" doc:"only those that stand there; standing: that have not ended"`
+	State      string `query:"state" enum:"open,acknowledged,snoozed,ended,standing" doc:"only those; standing: that have not ended"`
 	Host       string `query:"host" doc:"only of this host: its ID or its name"`
 	Repository string `query:"repository" doc:"only of this repository: its ID or its name"`
 	Condition  string `query:"condition" doc:"only of this one, a name of docs/ALERTS.md"`
@@ -26,14 +26,15 @@ type listAlertsIn struct {
 
 type listAlertsOut struct {
 	Body struct {
-		Alerts []topics.Alert `json:"alerts" nullable:"false" doc:"of those that have not ended the worst first; with others the last change first"`
+		Alerts []topics.Alert `json:"alerts" nullable:"false" doc:"those that have not ended: the worst first; with others: the last change"`
 		Next   string         `json:"next" doc:"pass it as after; empty at the end"`
 	}
 }
 
 // ListAlerts lists alerts.
 func (a *API) ListAlerts(ctx context.Context, in *listAlertsIn) (*listAlertsOut, error) {
-	f := alerts.Filter{State: rows.State(in.State), Condition: in.Condition, Severity: rows.Severity(in.Severity), Tag: in.Tag, Text: in.Query, After: in.After,
+	f := alerts.Filter{State: rows.State(in.State), Condition: in.Condition, Severity: rows.Severity(in.Severity), Tag: in.Tag,
+		Text: in.Query, After: in.After,
 		Most: in.Limit}
 	if in.Host != "" || in.Repository != "" {
 		names, err := asked.NamesOf(ctx, a.Store)
