@@ -106,7 +106,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 			return err
 		}
 		holds, next := s.judge(facts, limits, now)
-		out = book.Step(life.Look{Holds: holds, Unsure: s.Unsure, Gone: goneOf(facts), Now: now.UnixMilli(),
+		out = book.Step(life.Look{Holds: holds, Unsure: s.Unsure, Gone: goneOf(facts, limits), Now: now.UnixMilli(),
 			NewID: func() string { return topics.NewID(now) }})
 		s.next = next
 		if at := time.UnixMilli(out.Next); out.Next > 0 && (next.IsZero() || at.Before(next)) {
@@ -287,6 +287,19 @@ func bookAbout(ctx context.Context, q reader, holds []conditions.Finding, judged
 	return life.NewBook(live, late), nil
 }
 
+// switchedOff says so if nobody is to be told of what an alert says any more.
+func switchedOff(a alerts.Alert, l conditions.Limits, tags map[topics.HostID][]string) string {
+	c, _ := conditions.Of(conditions.Name(a.Condition))
+	host := a.Host
+	if !c.OfHost() {
+		host = ""
+	}
+	if _, off, from := l.Of(c, host, tags[host]); off {
+		return "Nobody is to be told of it any more: it was switched off for " + from + "."
+	}
+	return ""
+}
+
 const revoked = "The host was revoked."
 
 // heard are conditions of which nothing is heard once a host is revoked.
@@ -294,12 +307,12 @@ var heard = map[conditions.Name]bool{conditions.HostOffline: true, conditions.Ho
 	conditions.AgentTooOld: true, conditions.ClockOff: true, conditions.Twins: true, conditions.MessagesRefused: true}
 
 // goneOf returns what says why the subject of an alert is no more.
-func goneOf(f conditions.Facts) func(alerts.Alert) string {
+func goneOf(f conditions.Facts, l conditions.Limits) func(alerts.Alert) string {
 	type subject struct {
 		on alerts.On
 		id string
 	}
-	there := map[subject]bool{}
+	there, tags := map[subject]bool{}, map[topics.HostID][]string{}
 	why := map[subject]string{}
 	for _, h := range f.Hosts {
 		switch {
@@ -311,7 +324,7 @@ func goneOf(f conditions.Facts) func(alerts.Alert) string {
 		case h.Revoked:
 			why[subject{alerts.OnHost, string(h.ID)}] = revoked
 		}
-		there[subject{alerts.OnHost, string(h.ID)}] = true
+		there[subject{alerts.OnHost, string(h.ID)}], tags[h.ID] = true, h.Tags
 		for _, g := range h.Groups {
 			there[subject{alerts.OnGroup, string(g.ID)}] = true
 		}
@@ -328,6 +341,9 @@ func goneOf(f conditions.Facts) func(alerts.Alert) string {
 		if about := (subject{a.On, a.Subject}); there[about] {
 			if !heard[conditions.Name(a.Condition)] && why[about] == revoked {
 				return ""
+			}
+			if why[about] == "" {
+				return switchedOff(a, l, tags)
 			}
 			return why[about]
 		}

@@ -123,3 +123,20 @@ func TestTheWordsOfAClockRarelyChange(t *testing.T) {
 		t.Errorf("it is said in %d ways: %v", len(said), said)
 	}
 }
+
+// A host that goes is told although the control plane was started by a clock that was a
+// year ahead, or heard of it by one.
+func TestAHostThatGoesIsToldWhateverTheClockWas(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	const year = 365 * dayMillis
+	for what, change := range map[string]func(f *Facts, now int64){
+		"it was started ahead": func(f *Facts, now int64) { f.Stopped, f.Began = now-dayMillis, now+year },
+		"and heard of it":      func(f *Facts, now int64) { f.Began, f.Hosts[0].SeenAt = now+year, now+year+dayMillis },
+		"and enrolled it":      func(f *Facts, now int64) { f.Began, f.Hosts[0].SeenAt, f.Hosts[0].EnrolledAt = now+year, 0, now+year },
+	} {
+		f := changed(HostOffline, change)(now.UnixMilli())
+		if got := found(f, nil, now); !slices.Contains(got, HostOffline) {
+			t.Errorf("%s: found is %v", what, got)
+		}
+	}
+}

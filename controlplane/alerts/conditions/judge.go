@@ -16,6 +16,9 @@ import (
 // same facts and the same moment give the same findings, in the same order.
 func Judge(f Facts, l Limits, now time.Time) (holds []Finding, next time.Time) {
 	j := &judging{Facts: f, limits: l, now: now.UnixMilli()}
+	if j.Began > j.now { // the clock was set back since
+		j.Stopped, j.Began = 0, 0
+	}
 	for i := range f.Hosts {
 		j.host(&f.Hosts[i])
 	}

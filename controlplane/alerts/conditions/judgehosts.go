@@ -111,7 +111,7 @@ func (j *judging) offline(s subject, h *Host) {
 		seen = j.Began
 	}
 	if seen == 0 { // enrolled, and never heard of
-		seen = h.EnrolledAt
+		seen = j.believed(h.EnrolledAt)
 	}
 	at := seen + limit*1000
 	if at > j.Stopped && seen < j.Began { // it was not silent for too long when the plane stopped

@@ -399,3 +399,19 @@ func TestAThousandFailuresAreAtMostThreeMessages(t *testing.T) {
 		}
 	})
 }
+
+// Who is told that something is over hears why, where nobody mended anything.
+func TestWhatIsOverForAnotherReasonSaysSo(t *testing.T) {
+	inWorld(t, []string{"ops"}, func(w *world) {
+		w.open(failed("a", alerts.Critical))
+		w.pass(time.Minute)
+		const why = "Nobody is to be told of it any more: it was switched off for the fleet."
+		w.edit("a", func(a *alerts.Alert) { a.EndedWhy = why })
+		w.end("a")
+		w.pass(time.Minute)
+		list := w.heard("ops")
+		if last := list[len(list)-1]; last.Event != string(rows.Recovered) || !strings.Contains(last.Text, why) {
+			t.Errorf("it heard %+v", last)
+		}
+	})
+}

@@ -108,6 +108,8 @@ func (p *pass) message(event rows.Event, all []alerts.Alert, swallowed map[strin
 				said += ": " + words.Line(words.Cut(a.EndedWhy, 200))
 			}
 			text = append(text, said)
+		} else if a.EndedAt > 0 && a.EndedWhy != "" { // removed, or switched off: nobody mended anything
+			text = append(text, words.Line(name(a))+": "+words.Line(a.EndedWhy))
 		}
 	}
 	text = append(text, unsaid(u)...)
