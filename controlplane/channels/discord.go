@@ -141,7 +141,7 @@ func joined(parts []string) string {
 }
 
 func sendDiscord(ctx context.Context, f fields, m Message) Answer {
-	out := f.do(ctx, asked(http.MethodPost, f.get("url"), discordOf(ctx, m)))
+	out := taken(f.do(ctx, asked(http.MethodPost, f.get("url"), discordOf(ctx, m))))
 	var said struct {
 		RetryAfter float64 `json:"retry_after"` // seconds
 	}

@@ -160,18 +160,25 @@ func handOver(ctx context.Context, f fields, m Message, stage *string) (Answer, 
 			return Answer{}, err
 		}
 	}
-	return post(c, f, m, func(s string) { *stage = s }, mailOf(ctx, f, m, time.Now()))
+	return post(c, f, sameMessage(f, m), func(s string) { *stage = s }, mailOf(ctx, f, m, time.Now()))
 }
 
-// post gives the server the message. Who is refused keeps no other from having it.
-func post(c *smtp.Client, f fields, m Message, at func(string), letter *letter) (Answer, error) {
+// post gives the server the message, which is known by a key. Who is refused keeps no other
+// from having it; those who may be taken later are tried again, alone.
+func post(c *smtp.Client, f fields, key string, at func(string), letter *letter) (Answer, error) {
 	at("sender")
 	if err := c.Mail(inBrackets(letter.from)); err != nil {
 		return Answer{}, err
 	}
-	var refused []string
+	before := reachedBefore(key)
+	var refused, reached []string
 	var last error
+	later, fresh := false, 0
 	for _, to := range letter.to {
+		if before.who[to.Address] {
+			reached = append(reached, to.Address)
+			continue
+		}
 		at("recipient " + words.Visible(to.Address))
 		if err := c.Rcpt(inBrackets(to)); err != nil {
 			var said *textproto.Error
@@ -182,7 +189,16 @@ func post(c *smtp.Client, f fields, m Message, at func(string), letter *letter) 
 			if last == nil || said.Code < 500 { // what may be better later counts
 				last = err
 			}
+			later = later || said.Code < 500
+			continue
 		}
+		reached = append(reached, to.Address)
+		fresh++
+	}
+	if fresh == 0 && len(reached) > 0 { // none of those who were still to have it
+		_ = c.Reset()
+		again := reachedNow(key, before, reached, later)
+		return Answer{OK: !again, Text: partly(letter, reached, refused, "")}, nil
 	}
 	if len(refused) == len(letter.to) {
 		if len(refused) == 1 {
@@ -206,12 +222,24 @@ func post(c *smtp.Client, f fields, m Message, at func(string), letter *letter) 
 	if d, ok := w.(*smtp.DataCloser); ok {
 		a.Text = strings.TrimSpace("250 " + f.shown([]byte(d.ServerResponse()), false))
 	}
-	if len(refused) > 0 {
-		a.Text = cutBytes(fmt.Sprintf("It reached %d of %d: %s; and not %s", len(letter.to)-len(refused), len(letter.to), a.Text,
-			strings.Join(refused, " · ")), 4*shownAnswer)
+	again := reachedNow(key, before, reached, later)
+	if len(refused) > 0 || len(before.who) > 0 {
+		a.OK, a.Text = !again, partly(letter, reached, refused, a.Text)
 	}
 	_ = c.Quit() // it has the message
 	return a, nil
+}
+
+// partly says whom a message reached, and whom not.
+func partly(l *letter, reached, refused []string, answer string) string {
+	if answer != "" {
+		answer = ": " + answer
+	}
+	text := fmt.Sprintf("It reached %d of %d%s", len(reached), len(l.to), answer)
+	if len(refused) > 0 {
+		text += "; and not " + strings.Join(refused, " · ")
+	}
+	return cutBytes(text, 4*shownAnswer)
 }
 
 // inBrackets is an address as SMTP has it, without the name.

@@ -144,16 +144,17 @@ func matrixAfter(out reply) Answer {
 
 func sendMatrix(ctx context.Context, f fields, m Message) Answer {
 	message := matrixOf(ctx, m)
-	a, again := tellRooms(ctx, f, message)
+	key := sameMessage(f, m)
+	a, again := tellRooms(ctx, f, key, message)
 	if again { // the token of before is not good any more
 		matrixTokens.Delete(matrixKey(f))
-		a, _ = tellRooms(ctx, f, message)
+		a, _ = tellRooms(ctx, f, key, message)
 	}
 	return a
 }
 
 // tellRooms tells every room, and says whether to sign in anew.
-func tellRooms(ctx context.Context, f fields, message matrixMessage) (a Answer, again bool) {
+func tellRooms(ctx context.Context, f fields, key string, message matrixMessage) (a Answer, again bool) {
 	token, a := signIn(ctx, f)
 	if token == "" {
 		return a, false
@@ -162,7 +163,7 @@ func tellRooms(ctx context.Context, f fields, message matrixMessage) (a Answer, 
 	f.values = map[string]string{"token": token, "url": f.get("url"), "username": f.get("username"), "password": f.get("password"),
 		"rooms": f.get("rooms")}
 	given := http.Header{"Authorization": {"Bearer " + token}}
-	return each(f.list("rooms"), func(room string) Answer {
+	return each(key, f.list("rooms"), func(room string) Answer {
 		id := room
 		if strings.HasPrefix(room, "#") {
 			out := f.do(ctx, request{method: http.MethodGet, url: matrixURL(f, "directory", "room", room), header: given})
@@ -181,7 +182,7 @@ func tellRooms(ctx context.Context, f fields, message matrixMessage) (a Answer, 
 		r.header.Set("Authorization", "Bearer "+token)
 		out := f.do(ctx, r)
 		again = again || out.status == http.StatusUnauthorized
-		return matrixAfter(out)
+		return matrixAfter(taken(out))
 	}), again && f.get("username") != ""
 }
 

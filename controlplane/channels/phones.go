@@ -53,7 +53,7 @@ func sendNtfy(ctx context.Context, f fields, m Message) Answer {
 	case f.get("username") != "":
 		r.header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(f.get("username")+":"+f.get("password"))))
 	}
-	return f.do(ctx, r).Answer
+	return taken(f.do(ctx, r)).Answer
 }
 
 func checkNtfy(f fields, wrong said) {
@@ -94,7 +94,7 @@ func gotifyOf(ctx context.Context, m Message) gotifyMessage {
 func sendGotify(ctx context.Context, f fields, m Message) Answer {
 	r := asked(http.MethodPost, strings.TrimRight(f.get("url"), "/")+"/message", gotifyOf(ctx, m))
 	r.header.Set("X-Gotify-Key", f.get("token"))
-	return f.do(ctx, r).Answer
+	return taken(f.do(ctx, r)).Answer
 }
 
 // Pushover
@@ -126,7 +126,7 @@ func pushoverOf(ctx context.Context, f fields, m Message) pushoverMessage {
 }
 
 func sendPushover(ctx context.Context, f fields, m Message) Answer {
-	out := f.do(ctx, asked(http.MethodPost, strings.TrimRight(f.get("url"), "/")+"/1/messages.json", pushoverOf(ctx, f, m)))
+	out := taken(f.do(ctx, asked(http.MethodPost, strings.TrimRight(f.get("url"), "/")+"/1/messages.json", pushoverOf(ctx, f, m))))
 	var said struct {
 		Status *int `json:"status"`
 	}

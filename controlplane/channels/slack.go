@@ -123,5 +123,5 @@ func slackBlocksOf(p page) []map[string]any {
 }
 
 func sendSlack(ctx context.Context, f fields, m Message) Answer {
-	return f.do(ctx, asked(http.MethodPost, f.get("url"), slackOf(ctx, m))).Answer
+	return taken(f.do(ctx, asked(http.MethodPost, f.get("url"), slackOf(ctx, m)))).Answer
 }

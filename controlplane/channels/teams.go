@@ -108,5 +108,5 @@ func teamsMessageOf(p page) teamsMessage {
 }
 
 func sendTeams(ctx context.Context, f fields, m Message) Answer {
-	return f.do(ctx, asked(http.MethodPost, f.get("url"), teamsOf(ctx, m))).Answer
+	return taken(f.do(ctx, asked(http.MethodPost, f.get("url"), teamsOf(ctx, m)))).Answer
 }

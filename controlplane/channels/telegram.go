@@ -97,7 +97,7 @@ func telegramTextOf(p page) string {
 
 func sendTelegram(ctx context.Context, f fields, m Message) Answer {
 	message := telegramOf(ctx, m)
-	return each(f.list("chats"), func(chat string) Answer {
+	return each(sameMessage(f, m), f.list("chats"), func(chat string) Answer {
 		message.Chat = chat
 		out := f.do(ctx, asked(http.MethodPost, strings.TrimRight(f.get("url"), "/")+"/bot"+f.get("token")+"/sendMessage", message))
 		var said struct {
@@ -107,7 +107,7 @@ func sendTelegram(ctx context.Context, f fields, m Message) Answer {
 			} `json:"parameters"`
 		}
 		if json.Unmarshal(out.body, &said) != nil {
-			return out.Answer
+			return taken(out).Answer
 		}
 		if said.OK != nil && !*said.OK {
 			out.OK = false
@@ -117,36 +117,6 @@ func sendTelegram(ctx context.Context, f fields, m Message) Answer {
 		}
 		return out.Answer
 	})
-}
-
-// each tells several in turn, and joins their answers. Who was reached is not told again:
-// so the message counts as sent once it reached one of them, and the answer names those
-// that it did not reach.
-func each(to []string, tell func(string) Answer) Answer {
-	if len(to) == 1 {
-		return tell(to[0])
-	}
-	var all, failed []string
-	reached, hopeless, wait := 0, true, int64(0)
-	for _, one := range to {
-		a := tell(one)
-		text := words.Visible(one) + ": " + a.Text
-		all = append(all, text)
-		if a.OK {
-			reached++
-			continue
-		}
-		failed = append(failed, text)
-		hopeless, wait = hopeless && a.Hopeless, max(wait, a.After)
-	}
-	switch {
-	case len(failed) == 0:
-		return Answer{OK: true, Text: cutBytes(strings.Join(all, " · "), 4*shownAnswer)}
-	case reached > 0:
-		return Answer{OK: true, Text: cutBytes("It reached "+words.Count(uint64(reached), "of them", "of them")+", and not "+
-			strings.Join(failed, " · "), 4*shownAnswer)}
-	}
-	return Answer{Text: cutBytes(strings.Join(failed, " · "), 4*shownAnswer), Hopeless: hopeless, After: wait}
 }
 
 func checkTelegram(f fields, wrong said) {

@@ -229,7 +229,7 @@ func (s *Service) tell(ctx context.Context, h *heartbeats.Heartbeat, say saying)
 			if !told {
 				return false
 			}
-			ok, text = s.asker.ask(ctx, address, body)
+			ok, text = s.asker.ask(ctx, Kind(h.Kind), address, body)
 		}
 	}
 	h.LastAt, h.LastAnswer = s.Now().UnixMilli(), text

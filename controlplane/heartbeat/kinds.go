@@ -107,6 +107,21 @@ func (k Kind) request(u *url.URL, s saying) (address, body string, told bool) {
 	return r.String(), "", true
 }
 
+// longest is how many bytes an address may have.
+const longest = 2000
+
+// refuses reports whether a service says in its answer that it heard nothing, although the
+// status is one of success: Healthchecks of a check that is not there any more, or is told of
+// too often; a proxy's page to sign in.
+func (k Kind) refuses(answer string) bool {
+	text := strings.ToLower(strings.TrimSpace(answer))
+	if k == Plain || k == "" {
+		return false
+	}
+	return strings.HasPrefix(text, "<!doctype html") || strings.HasPrefix(text, "<html") ||
+		k == Healthchecks && strings.HasPrefix(text, "ok (") || k == Kuma && strings.Contains(text, `"ok":false`)
+}
+
 func orOK(words string) string {
 	if words == "" {
 		return "OK"

@@ -152,7 +152,7 @@ func checked(address *string, kind Kind, wrong field.Errors) Kind {
 		return kind
 	}
 	u, err := url.Parse(*address)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || !field.Visible(*address) || len(*address) > 2000 {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || !field.Visible(*address) || len(*address) > longest {
 		wrong.Say("url", "A whole address that begins with https:// or http://, as the service shows it.")
 		return kind
 	}

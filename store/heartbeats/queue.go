@@ -52,11 +52,16 @@ func triedAgain(ctx context.Context, q sqlx.QueryerContext, group topics.SourceG
 	return n > 0, nil
 }
 
+// tooFar is more than a ping ever waits, in milliseconds: one that does so was put off before the
+// clock was set back.
+const tooFar = 2 * 60 * 60 * 1000
+
 // Due lists the oldest ping of each heartbeat, if it is due: those behind it wait for it.
 func Due(ctx context.Context, q sqlx.QueryerContext, now int64) ([]Ping, error) {
 	rows := []Ping{}
 	err := sqlx.SelectContext(ctx, q, &rows, `SELECT p.* FROM heartbeat_pings p
-		JOIN (SELECT min(id) AS id FROM heartbeat_pings GROUP BY heartbeat) f ON f.id = p.id WHERE p.next_at <= $1 ORDER BY p.id`, now)
+		JOIN (SELECT min(id) AS id FROM heartbeat_pings GROUP BY heartbeat) f ON f.id = p.id
+		WHERE p.next_at <= $1 OR p.next_at > $1 + $2 ORDER BY p.id`, now, tooFar)
 	if err != nil {
 		return nil, fmt.Errorf("pings that are due: %w", err)
 	}
