@@ -64,7 +64,8 @@ var arrows = []struct{ pkg, may, is string }{
 		"tells channels what they are to hear, at least once and in order"},
 	{"controlplane/alerts/gather", "controlplane/alerts/conditions controlplane/drills controlplane/fleet controlplane/health" +
 		" controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/notices controlplane/protection" +
-		" controlplane/schedule store store/alerts store/column store/drills store/endings store/facts store/looks store/places topics words",
+		" controlplane/schedule store store/alerts store/column store/drills store/endings store/facts store/intake" +
+		" store/looks store/places topics words",
 		"reads the facts that conditions are found in"},
 	{"controlplane/alerts/life", "controlplane/alerts/conditions controlplane/alerts/routing store/alerts store/channels",
 		"how alerts begin, go on and end; pure"},

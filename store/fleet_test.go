@@ -11,7 +11,7 @@ import (
 // Columns of which the board of the fleet has nothing: they change with every
 // message of an agent, or no list of hosts shows them.
 var (
-	unkeptOfHost = []string{"id", "makes", "seal_key", "serial", "next_serial", "certified_until",
+	unkeptOfHost = []string{"id", "makes", "seal_key", "serial", "next_serial",
 		"refused", "refused_there", "renew_for", "received_epoch", "received_seq",
 		"received_mark", "birth_epoch", "birth_n", "death_epoch", "death_n", "hello_epoch", "hello_n", "last_seen", "back_at", "config_digest",
 		"generation", "restoring"}

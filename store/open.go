@@ -195,7 +195,7 @@ func (s *Store) before(ctx context.Context, from migrations.State) (copies.Copy,
 // putTriggers has the database note changes and keep counts by itself.
 func (s *Store) putTriggers(ctx context.Context) error {
 	return triggers.Put(ctx, s.w, slices.Concat(triggers.HostChanges(fleetHostColumns, append(slices.Clone(fleetJobColumns), "summary")),
-		triggers.ScheduleChanges(), triggers.FormerPlans(), triggers.Tallies(), triggers.GroupFacts(facts.GroupColumns)))
+		triggers.ScheduleChanges(), triggers.FormerPlans(), triggers.Tallies(), triggers.GroupFacts(facts.GroupColumns), triggers.Judged()))
 }
 
 // catchUp makes the facts of source groups anew that are out of date, some in each

@@ -194,8 +194,8 @@ func BenchmarkIdle(b *testing.B) {
 	}
 }
 
-// BenchmarkAlerts is what one look at all facts costs: while nothing changed, and when every
-// host did, of at most a thousand. What somebody is to be told is written by the first.
+// BenchmarkAlerts is what one look at all facts costs: while nothing changed, when one host
+// did, and when every host did, of at most a thousand. What somebody is to be told is written by the first.
 func BenchmarkAlerts(b *testing.B) {
 	for _, hosts := range sizes() {
 		b.Run(fmt.Sprintf("hosts=%d", hosts), func(b *testing.B) {
@@ -224,6 +224,13 @@ func BenchmarkAlerts(b *testing.B) {
 				b.ReportMetric(float64(is.TotalAlloc-was.TotalAlloc)/(1<<20), "MiB/op")
 			}
 			b.Run("unchanged", func(b *testing.B) { measure(b, func() {}) })
+			b.Run("one", func(b *testing.B) {
+				h, days := must(p.Store.Hosts(b.Context()))[0], int64(100)
+				measure(b, func() {
+					days++
+					must(p.Store.PutHostSettings(b.Context(), "bench", h.ID, removal.HostSettings{OverdueDays: &days}))
+				})
+			})
 			b.Run("changed", func(b *testing.B) {
 				all := must(p.Store.Hosts(b.Context()))
 				all = all[:min(len(all), 1000)]

@@ -85,9 +85,28 @@ func (r Row) Failed() bool {
 // revoked nobody ever tries there again.
 const cared = `(place = '' OR EXISTS (SELECT 1 FROM hosts h WHERE h.id = endings.place AND h.removed_at + h.retired_at + h.revoked_at = 0))`
 
-// All lists all rows that count, in no order.
+// All lists all rows that count, each subject's in an order that is always the same.
 func All(ctx context.Context, q sqlx.QueryerContext) (rows []Row, err error) {
-	if err = sqlx.SelectContext(ctx, q, &rows, `SELECT * FROM endings WHERE `+cared); err != nil {
+	if err = sqlx.SelectContext(ctx, q, &rows, `SELECT * FROM endings WHERE `+cared+` ORDER BY subject, kind, place`); err != nil {
+		err = fmt.Errorf("how jobs ended: %w", err)
+	}
+	return rows, err
+}
+
+// OfAll lists the rows that count of some subjects, in the order of All.
+func OfAll(ctx context.Context, q sqlx.QueryerContext, subjects []string) ([]Row, error) {
+	return among[Row](ctx, q, `SELECT * FROM endings WHERE subject IN (?) AND `+cared+` ORDER BY subject, kind, place`, subjects)
+}
+
+func among[T, K any](ctx context.Context, q sqlx.QueryerContext, query string, keys []K) (rows []T, err error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	query, args, err := sqlx.In(query, keys)
+	if err == nil {
+		err = sqlx.SelectContext(ctx, q, &rows, sqlx.Rebind(sqlx.DOLLAR, query), args...)
+	}
+	if err != nil {
 		err = fmt.Errorf("how jobs ended: %w", err)
 	}
 	return rows, err
@@ -146,17 +165,17 @@ func GroupOf(ctx context.Context, q sqlx.QueryerContext, id topics.SourceGroupID
 	return g, err == nil, err
 }
 
-// Groups reads all source groups that are in care, by ID.
-func Groups(ctx context.Context, q sqlx.QueryerContext) (map[topics.SourceGroupID]Group, error) {
-	var rows []Group
-	if err := sqlx.SelectContext(ctx, q, &rows, groupColumns); err != nil {
-		return nil, fmt.Errorf("source groups: %w", err)
+// Groups reads all source groups that are in care.
+func Groups(ctx context.Context, q sqlx.QueryerContext) (rows []Group, err error) {
+	if err = sqlx.SelectContext(ctx, q, &rows, groupColumns); err != nil {
+		err = fmt.Errorf("source groups: %w", err)
 	}
-	all := make(map[topics.SourceGroupID]Group, len(rows))
-	for _, g := range rows {
-		all[g.ID] = g
-	}
-	return all, nil
+	return rows, err
+}
+
+// GroupsOf reads those of some source groups that are in care.
+func GroupsOf(ctx context.Context, q sqlx.QueryerContext, ids []topics.SourceGroupID) ([]Group, error) {
+	return among[Group](ctx, q, groupColumns+` WHERE g.id IN (?)`, ids)
 }
 
 // A Made is what a backup made, for comparing it with others.

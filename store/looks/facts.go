@@ -101,7 +101,7 @@ func Of(ctx context.Context, q sqlx.QueryerContext, ids ...topics.RepositoryID) 
 			AND NOT EXISTS (SELECT 1 FROM places p WHERE p.repository = l.repository AND p.host IN ('', l.host) AND p.ready_at > 0) AS never_there
 		FROM repository_looks l JOIN hosts h ON h.id = l.host
 			AND h.revoked_at + h.removed_at + h.retired_at = 0
-		WHERE l.bad_since > 0`, `l.repository`, `ORDER BY l.bad_since, l.host`) {
+		WHERE l.bad_since > 0`, `l.repository`, `ORDER BY l.bad_since, l.host, l.kind`) {
 		if f := at[l.Repository]; f != nil {
 			f.Bad = append(f.Bad, l)
 			f.Names[l.Host] = ""
@@ -118,7 +118,7 @@ func Of(ctx context.Context, q sqlx.QueryerContext, ids ...topics.RepositoryID) 
 			WHERE j.finished_at = 0 AND j.state <> 'queued'
 			AND j.repository = repository_locks.repository AND j.kind NOT IN ('locks', 'unlock')
 			AND lower(h.hostname) = lower(repository_locks.hostname)) AS alive
-		FROM repository_locks WHERE true`, `repository`, `ORDER BY time`) {
+		FROM repository_locks WHERE true`, `repository`, `ORDER BY time, id`) {
 		if f := at[l.Repository]; f != nil {
 			f.Locks = append(f.Locks, l)
 		}

@@ -5,6 +5,7 @@ package gather
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/alerts/conditions"
@@ -18,7 +19,9 @@ import (
 	"github.com/restic-manager/restic-manager/words"
 )
 
-// A Reader reads facts. What is nil is not known.
+// A Reader reads facts. What is nil is not known. It is safe for concurrent use, and keeps
+// what it read: only what somebody changed since is read again, in whichever process that
+// was.
 type Reader struct {
 	Store    *store.Store
 	Fleet    *fleet.Board
@@ -28,6 +31,9 @@ type Reader struct {
 	// Stopped is when the control plane was last known to work before it was started, in
 	// Unix milliseconds; 0 is not known.
 	Stopped int64
+
+	mu     sync.Mutex
+	memory *memory
 }
 
 // Facts reads all facts as they are now. It writes nothing.
@@ -37,7 +43,9 @@ func (r *Reader) Facts(ctx context.Context) (f conditions.Facts, err error) {
 	if r.Presence != nil {
 		f.Began = r.Presence.Began().UnixMilli()
 	}
-	ends, err := r.Store.Ends(ctx, now.Add(-24*time.Hour).UnixMilli())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known, err := r.remember(ctx, now)
 	if err != nil {
 		return f, err
 	}
@@ -45,15 +53,11 @@ func (r *Reader) Facts(ctx context.Context) (f conditions.Facts, err error) {
 	if err != nil {
 		return f, err
 	}
-	kept := keptOf(ends.Rows)
-	for _, h := range ends.Hosts {
-		e := moment.Host(h.ID)
-		if e == nil {
-			continue // it was enrolled between the two looks
-		}
-		f.Hosts = append(f.Hosts, r.host(h, e, ends, kept))
+	f.Hosts = make([]conditions.Host, 0, moment.Len())
+	for _, e := range moment.ByName() {
+		f.Hosts = append(f.Hosts, r.host(e, known))
 	}
-	if f.Repositories, err = r.repositories(ctx, now, kept); err != nil {
+	if f.Repositories, err = r.repositories(ctx, now, known); err != nil {
 		return f, err
 	}
 	list, err := r.Store.Channels().List(ctx)
@@ -67,17 +71,6 @@ func (r *Reader) Facts(ctx context.Context) (f conditions.Facts, err error) {
 	}
 	f.Plane = r.plane(ctx)
 	return f, nil
-}
-
-// kept are the rows of how jobs ended, by what they are of.
-type kept map[string][]endings.Row
-
-func keptOf(rows []endings.Row) kept {
-	all := kept{}
-	for _, r := range rows {
-		all[r.Subject] = append(all[r.Subject], r)
-	}
-	return all
 }
 
 // of returns the row of a subject and kind, of several places the worst; nil if there is
@@ -95,29 +88,30 @@ func (k kept) of(subject string, kind endings.Kind) (worst *endings.Row) {
 }
 
 // host puts together what is known of a host.
-func (r *Reader) host(h store.Host, e *fleet.Entry, ends store.Ends, kept kept) conditions.Host {
-	plan, _ := drills.Nearest(h, ends.Plans)
+func (r *Reader) host(e *fleet.Entry, known *memory) conditions.Host {
+	h := e.Host
+	plan, _ := drills.Nearest(h, known.plans)
 	out := conditions.Host{ID: h.ID, Name: h.Name, Tags: h.Tags, EnrolledAt: h.CreatedAt, Retired: h.RetiredAt > 0,
 		Revoked: h.RevokedAt > 0, Keeper: e.Keeper, Intermittent: h.Intermittent, OverdueDays: h.OverdueDays,
-		Offline: e.Connection == hosts.Offline, Unknown: e.Connection == hosts.Unknown, SeenAt: h.LastSeen, BackAt: e.BackAt(),
+		Offline: e.Connection == hosts.Offline, Unknown: e.Connection == hosts.Unknown, SeenAt: e.Gone, BackAt: e.BackAt(),
 		DiskFull: e.Disk.Full, DiskLow: e.Disk.Low, DiskSince: e.Disk.Since, DiskSays: e.Disk.Error,
 		CertifiedUntil: h.CertifiedUntil, TooOld: tooOld(h), TwinsSince: h.TwinsSince, Proof: e.Proof, DrillPlanned: plan.Enabled}
-	if e.Gone > 0 {
-		out.SeenAt = e.Gone
-	}
 	if r.Presence != nil {
+		if _, seen := r.Presence.Connection(h.ID); out.Unknown {
+			out.SeenAt = max(0, seen.UnixMilli())
+		}
 		out.Clock = r.Presence.Ahead(h.ID).Milliseconds()
 	}
-	if a, is := ends.Refused[h.ID]; is {
+	if a, is := known.refused[h.ID]; is {
 		out.RefusedAt = a.LastAt
 		out.RefusedSays = "Messages in its name, or ours there, were refused, " + words.Count(a.N, "time", "times") + " so far: " +
 			words.Visible(a.Reason) + "."
 	}
-	if row := kept.of(string(h.ID), endings.Restore); row != nil {
+	if row := known.rows.of(string(h.ID), endings.Restore); row != nil {
 		out.Restore = new(runOf(*row))
 	}
 	for _, g := range e.Groups {
-		out.Groups = append(out.Groups, groupOf(g, e, ends.Groups[g.ID], kept))
+		out.Groups = append(out.Groups, groupOf(g, e, known.groups[g.ID], known.rows))
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package gather
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -16,11 +17,7 @@ import (
 )
 
 // repositories puts together what is known of all repositories.
-func (r *Reader) repositories(ctx context.Context, now time.Time, kept kept) ([]conditions.Repository, error) {
-	known, err := r.Store.Looks(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (r *Reader) repositories(ctx context.Context, now time.Time, known *memory) ([]conditions.Repository, error) {
 	waiting, err := r.Store.PlansWaiting(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("plans that wait: %w", err)
@@ -37,20 +34,13 @@ func (r *Reader) repositories(ctx context.Context, now time.Time, kept kept) ([]
 			}
 		}
 	}
-	days, err := r.Store.Days(ctx, "", now.Add(-(conditions.Window+10)*24*time.Hour).UnixMilli())
-	if err != nil {
-		return nil, fmt.Errorf("sizes of repositories: %w", err)
-	}
-	grown := map[topics.RepositoryID][]store.Day{}
-	for _, d := range days {
-		grown[d.Repository] = append(grown[d.Repository], d)
-	}
-	list := make([]conditions.Repository, len(known))
-	for i, f := range known {
-		list[i] = healthOf(f, now)
-		list[i].Held = held[f.Repository]
-		upkeep(&list[i], kept, f.Location)
-		list[i].Growth, list[i].GrowthAt = growth(grown[f.Repository])
+	list := make([]conditions.Repository, 0, len(known.repositories))
+	for _, id := range slices.Sorted(maps.Keys(known.repositories)) {
+		k := known.repositories[id]
+		n := healthOf(k.facts, now)
+		n.Held, n.Growth, n.GrowthAt = held[id], k.growth, k.growthAt
+		upkeep(&n, known.rows, k.facts.Location)
+		list = append(list, n)
 	}
 	return list, nil
 }
