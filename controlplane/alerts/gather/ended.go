@@ -50,9 +50,10 @@ func (r *Reader) Ended(slots store.Slots, j store.Job) (f conditions.Facts, err 
 	if len(host.Groups) > 0 || host.Restore != nil {
 		f.Hosts = append(f.Hosts, host)
 	}
-	// What failed may have met trouble of the repository, which says it better; and a check
-	// finds it.
-	if failed(j) && j.Kind != topics.InitJob || j.Kind == topics.CheckJob {
+	// A check, or damage that another job met, decides how the repository is. What else keeps
+	// jobs out of it is left to the next look at everything: a thousand hosts may meet it at
+	// once, and each end would read what all of them found.
+	if j.Kind == topics.CheckJob || j.Cause == topics.CauseDamaged && j.Kind != topics.InitJob {
 		err = e.health(&f)
 	}
 	return f, err
