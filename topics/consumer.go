@@ -95,10 +95,12 @@ type Alert struct {
 	Cause     string  `json:"cause" doc:"why, in a sentence or two"`
 	Do        string  `json:"do" doc:"what to do about it"`
 	State     string  `json:"state" enum:"open,acknowledged,snoozed,ended"`
-	OpenedAt  string  `json:"opened_at"`
+	OpenedAt  string  `json:"opened_at" doc:"when it was opened first"`
+	Since     string  `json:"since" doc:"since when it is so without a break, as far as that is known: after opened_at, if it came back"`
 	SeenAt    string  `json:"seen_at" doc:"when the condition was last found to hold"`
 	Count     int64   `json:"count" doc:"how often it began: more than 1 if it came back"`
 	EndedAt   string  `json:"ended_at,omitempty" doc:"left out of one that has not"`
+	EndedBy   string  `json:"ended_by,omitempty" doc:"who ended it by hand, though it may still be so; left out if the condition is over"`
 	Link      string  `json:"link" doc:"of the alert's page; without its host while no public address is set"`
 }
 

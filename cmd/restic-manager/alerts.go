@@ -87,7 +87,7 @@ func (c *alertsListCmd) Run(ctx context.Context) error {
 		}
 		err = columns("ID\tSEVERITY\tSTATE\tSINCE\tALERT", len(said.Alerts), func(i int) string {
 			a := said.Alerts[i]
-			return row(a.ID, a.Severity, a.State, a.OpenedAt, a.Title)
+			return row(a.ID, a.Severity, a.State, a.Since, a.Title)
 		})
 		if said.Next != "" {
 			say(os.Stderr, "There are more; see --limit.")
@@ -123,7 +123,7 @@ func (c *alertsShowCmd) Run(ctx context.Context) error {
 		}
 		lines := [][2]string{
 			{"Alert", one.Title}, {"Cause", one.Cause}, {"What to do", one.Do}, {"Condition", one.Condition}, {"Severity", one.Severity},
-			{"State", one.State}, {"Opened", one.OpenedAt}, {"Last seen", one.SeenAt}, {"Began", fmt.Sprintf("%d×", one.Count)},
+			{"State", one.State}, {"Since", one.Since}, {"Opened", one.OpenedAt}, {"Last seen", one.SeenAt}, {"Began", fmt.Sprintf("%d×", one.Count)},
 		}
 		if one.EndedAt != "" {
 			lines = append(lines, [2]string{"Ended", one.EndedAt + " by " + a.EndedBy}, [2]string{"Why", a.EndedWhy})

@@ -20,6 +20,10 @@ func Said(a alerts.Alert, publicURL string, now time.Time) channels.Alert {
 	if body.Name != "" {
 		title = body.Name + ": " + body.Title
 	}
+	by := ""
+	if a.EndedAt > 0 && a.EndedBy != alerts.Plane {
+		by = a.EndedBy
+	}
 	return channels.Alert{
 		ID:        a.ID,
 		Condition: a.Condition,
@@ -31,9 +35,11 @@ func Said(a alerts.Alert, publicURL string, now time.Time) channels.Alert {
 		Do:       body.Do,
 		State:    string(a.State(now.UnixMilli())),
 		OpenedAt: moment(a.OpenedAt),
+		Since:    moment(a.HoldsSince()),
 		SeenAt:   moment(a.SeenAt),
 		Count:    a.Count,
 		EndedAt:  moment(a.EndedAt),
+		EndedBy:  by,
 		Link:     strings.TrimSuffix(publicURL, "/") + Path(a.ID),
 	}
 }

@@ -194,6 +194,31 @@ func TestARestartRepeatsNothing(t *testing.T) {
 	again.told("recovered attic")
 }
 
+func TestWhatCameBackIsSoSinceThen(t *testing.T) {
+	d := newDesk(t)
+	since := func(want time.Time) {
+		t.Helper()
+		a := must(d.Live(t.Context()))[0]
+		if s := Said(a, "", d.now); s.Since != want.UTC().Format(time.RFC3339Nano) {
+			t.Errorf("it is so since %s, want %s", s.Since, want)
+		}
+	}
+	silent := offline("attic")
+	silent.Since = d.now.Add(-30 * time.Minute).UnixMilli()
+	d.after(0, silent)
+	opened := d.now
+	since(d.now.Add(-30 * time.Minute))
+	d.after(time.Hour)
+	silent.Since = d.now.Add(30 * time.Minute).UnixMilli()
+	d.after(time.Hour, silent)
+	d.told("opened attic", "recovered attic", "opened attic")
+	since(d.now.Add(-30 * time.Minute))
+	d.after(time.Hour)
+	silent.Since = 0
+	d.after(time.Hour, silent) // it flaps
+	since(opened)
+}
+
 func TestAWriteThatFailsLeavesAllAsItWas(t *testing.T) {
 	d, ctx := newDesk(t), t.Context()
 	broken := errors.New("the queue is broken")
@@ -511,6 +536,13 @@ func TestAnAlertIsSaidAlikeEverywhere(t *testing.T) {
 	if s.Title != "attic · letters: backups fail" || s.OpenedAt != "2026-11-29T06:30:00.25Z" || s.EndedAt != "" || s.State != "open" ||
 		s.Link != "https://backup.example.net/alerts/a1" || s.Subject.Host != "h1" || s.Subject.Kind != "group" {
 		t.Errorf("it is said as %+v", s)
+	}
+	over := a
+	over.EndedAt, over.EndedBy = at.UnixMilli(), alerts.Plane
+	byHand := over
+	byHand.EndedBy = "anna"
+	if over, byHand := Said(over, "", at), Said(byHand, "", at); over.EndedBy != "" || byHand.EndedBy != "anna" {
+		t.Errorf("it was ended by %q and by %q", over.EndedBy, byHand.EndedBy)
 	}
 	a.SnoozedUntil = at.Add(time.Hour).UnixMilli()
 	if s := Said(a, "", at); s.State != "snoozed" || s.Link != "/alerts/a1" {

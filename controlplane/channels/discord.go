@@ -89,7 +89,7 @@ func discordEmbedOf(p page) discordEmbed {
 	foot := p.at
 	if one, ok := p.single(); ok {
 		parts = append(parts, discordEscape(one.cause))
-		if one.do != "" && p.tone != recovered {
+		if one.do != "" && !p.over() {
 			e.Fields = append(e.Fields, discordField{Name: "What to do", Value: discordEscape(one.do)})
 		}
 		foot = one.facts
@@ -101,6 +101,9 @@ func discordEmbedOf(p page) discordEmbed {
 				text = "[" + text + "](<" + discordLink(i.link) + ">)"
 			}
 			list = append(list, i.tone.emoji+" "+text)
+			for _, l := range p.details(i) {
+				list = append(list, discordEscape(l))
+			}
 		}
 		parts = append(parts, strings.Join(append(list, p.moreWords()), "\n"))
 	}

@@ -41,7 +41,7 @@ func anAlert() Alert {
 		Title:   "db-prod-02 · postgres: backups fail, repository locked",
 		Cause:   "The repository is locked by nas-media, for two hours now. Four tries failed; the last good backup is of 28 Nov 2026 03:00 UTC.",
 		Do:      "See whether a job still runs on nas-media. If none does, remove the lock on the repository's page and back up again.",
-		State:   "open", OpenedAt: "2026-11-29T03:12:00.000Z", SeenAt: "2026-11-29T03:12:30.000Z", Count: 1,
+		State:   "open", OpenedAt: "2026-11-29T03:12:00.000Z", Since: "2026-11-29T03:12:00.000Z", SeenAt: "2026-11-29T03:12:30.000Z", Count: 1,
 		Link: public + "/alerts/" + theAlert}
 }
 
@@ -55,7 +55,16 @@ func messages() map[string]Message {
 	over := open
 	b := a
 	b.State, b.EndedAt, b.Count = "ended", "2026-11-29T05:40:00.000Z", 2
+	b.Since = "2026-11-29T05:31:00.000Z" // it came back
 	over.Event, over.Alerts, over.At = "recovered", []Alert{b}, theMoment.Add(148*time.Minute).UnixMilli()
+	byHand := over
+	c := b
+	c.EndedBy = "anna"
+	byHand.Text, byHand.Alerts = "db-prod-02 · postgres was ended by anna: known", []Alert{c}
+	d := a
+	d.ID, d.Severity, d.Title = theAlert[:27]+"z", "warning", "web-01: offline"
+	d.Cause, d.Do = "Its agent was not heard of for longer than the limit of 30 min.", "See that the machine runs."
+	two := Message{Event: "opened", Title: "2 alerts: 1 × backups fail, 1 × offline", Alerts: []Alert{a, d}, Link: public + "/alerts", At: at}
 	storm := Message{Event: "opened", Title: "37 alerts, 4 of them critical", Text: "37 alerts began within 30 seconds. These are the worst:",
 		More: 27, Link: public + "/alerts", At: at}
 	for i := range 10 {
@@ -77,7 +86,7 @@ func messages() map[string]Message {
 	example := must((&Service{Now: func() time.Time { return theMoment }}).Example(context.Background(), "host-offline"))
 	bad := a
 	bad.Title, bad.Cause, bad.Do, bad.Link = hostile+": "+hostile, hostile+"\n- list\n1. one\n# head\n> quote", hostile, "javascript:alert(1)"
-	return map[string]Message{"opened": open, "reminded": reminded, "recovered": over, "storm": storm, "digest": summary, "test": example,
+	return map[string]Message{"opened": open, "reminded": reminded, "recovered": over, "ended": byHand, "two": two, "storm": storm, "digest": summary, "test": example,
 		"hostile": {Event: "opened", Title: bad.Title, Text: hostile, Alerts: []Alert{bad}, Link: "/alerts/" + theAlert, At: at}}
 }
 
@@ -130,6 +139,15 @@ func TestMessagesLookAsInTheGoldenFiles(t *testing.T) {
 			golden(t, kind+"_"+name+".json", b.Bytes())
 		}
 		golden(t, "email_"+name+".eml", letterIn(t, m))
+	}
+}
+
+func TestWhyIsLeftOutBeforeAnAlertIs(t *testing.T) {
+	m := messages()["two"]
+	m.Alerts[0].Cause = strings.Repeat("a long story, ", 250)
+	n := ntfyOf(t.Context(), inTest("ntfy", nil), m)
+	if strings.Contains(n.Message, "more alert") || !strings.Contains(n.Message, "web-01: offline") || strings.Contains(n.Message, "a long story") {
+		t.Errorf("it says %s", n.Message)
 	}
 }
 

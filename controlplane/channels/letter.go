@@ -53,7 +53,7 @@ func mailOf(ctx context.Context, f fields, m Message, now time.Time) *letter {
 	l.msg.SetGenHeader("Auto-Submitted", "auto-generated")
 	l.msg.SetGenHeader("X-Auto-Response-Suppress", "All") // no holiday answers from Exchange
 	l.msg.SetGenHeader("X-Restic-Manager-Event", m.Event)
-	if one, ok := p.single(); ok && one.tone == critical {
+	if p.tone == critical && (m.Event == "opened" || m.Event == "reminded" || m.Event == "test") {
 		l.msg.SetImportance(gomail.ImportanceHigh)
 	}
 	l.msg.SetBodyString(gomail.TypeTextPlain, textOf(p))
@@ -110,6 +110,7 @@ func htmlOf(p page) string {
 	type shown struct {
 		Tone, Title, Facts string
 		Link               string
+		Details            []string
 	}
 	data := struct {
 		Tone, Word, Title, Heading, Colour string
@@ -122,12 +123,12 @@ func htmlOf(p page) string {
 		Intro: split(p.intro), Link: p.link, Open: p.open, Path: p.path, More: p.moreWords(), At: p.at}
 	if one, ok := p.single(); ok {
 		data.Cause, data.Facts = split(one.cause), one.facts
-		if p.tone != recovered {
+		if !p.over() {
 			data.Do = split(one.do)
 		}
 	} else {
 		for _, i := range p.items {
-			data.Items = append(data.Items, shown{i.tone.name, i.title, i.facts, i.link})
+			data.Items = append(data.Items, shown{i.tone.name, i.title, i.facts, i.link, p.details(i)})
 		}
 		data.Facts = p.at
 	}

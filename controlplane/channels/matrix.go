@@ -25,7 +25,7 @@ type matrixMessage struct {
 func matrixOf(ctx context.Context, m Message) matrixMessage {
 	p := pageOf(ctx, m).fit(func(p page) bool { return len(p.plain())+len(matrixHTML(p)) <= 24<<10 })
 	kind := "m.text"
-	if p.tone == info || p.tone == recovered || p.tone == digest {
+	if p.tone == info || p.over() || p.tone == digest {
 		kind = "m.notice"
 	}
 	parts := []string{p.tone.emoji + " " + p.heading(), p.plain(), p.link}
@@ -45,7 +45,7 @@ func matrixHTML(p page) string {
 	add(e(p.intro))
 	if one, ok := p.single(); ok {
 		add(e(one.cause))
-		if one.do != "" && p.tone != recovered {
+		if one.do != "" && !p.over() {
 			add("<strong>What to do:</strong> ", e(one.do))
 		}
 		if one.facts != "" {
@@ -57,6 +57,9 @@ func matrixHTML(p page) string {
 			text := e(i.title)
 			if i.link != "" {
 				text = `<a href="` + html.EscapeString(i.link) + `">` + text + "</a>"
+			}
+			for _, l := range p.details(i) {
+				text += "<br>" + e(l)
 			}
 			b.WriteString("<li>" + i.tone.emoji + " " + text + "</li>")
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf16"
@@ -14,7 +15,7 @@ import (
 
 // A tone is how urgent a message is, as each kind shows it.
 type tone struct {
-	name   string // critical, warning, info, recovered or digest
+	name   string // critical, warning, info, recovered, ended or digest
 	word   string // before the title: "Critical"
 	emoji  string
 	tag    string // ntfy's name of the emoji
@@ -26,6 +27,7 @@ var (
 	warning   = tone{"warning", "Warning", "🟠", "warning", 0xcd8121}
 	info      = tone{"info", "Info", "🔵", "information_source", 0x008ba9}
 	recovered = tone{"recovered", "Recovered", "🟢", "white_check_mark", 0x509d73}
+	ended     = tone{"ended", "Ended by hand", "⚪", "white_circle", 0x7a8087}
 	digest    = tone{"digest", "Summary", "📋", "bar_chart", 0x008ba9}
 )
 
@@ -48,7 +50,8 @@ type page struct {
 	title string // without the word
 	intro string
 	items []item
-	more  int // items that are not there
+	more  int  // items that are not there
+	brief bool // of few items the details are left out, too
 	rows  []Row
 	at    string // when it is of: "29 Nov 2026 03:12 UTC"
 	link  string // absolute, or ""
@@ -83,7 +86,11 @@ func pageOf(ctx context.Context, m Message) page {
 	p.word = p.tone.word
 	switch m.Event {
 	case "recovered":
-		p.tone, p.word = recovered, recovered.word
+		p.tone = recovered
+		if p.more == 0 && len(m.Alerts) > 0 && !slices.ContainsFunc(m.Alerts, func(a Alert) bool { return a.EndedBy == "" }) {
+			p.tone = ended
+		}
+		p.word = p.tone.word
 	case "digest":
 		p.tone, p.word = digest, digest.word
 	case "reminded":
@@ -91,7 +98,7 @@ func pageOf(ctx context.Context, m Message) page {
 	case "test":
 		p.word = "Test"
 	}
-	for _, said := range []string{p.word, "Critical", "Warning", "Recovered", "Reminder", "Still open", "Summary", "Digest", "Test"} {
+	for _, said := range []string{p.word, "Critical", "Warning", "Recovered", "Ended by hand", "Reminder", "Still open", "Summary", "Digest", "Test"} {
 		if rest, ok := strings.CutPrefix(p.title, said+": "); ok {
 			p.title = rest
 		}
@@ -105,7 +112,9 @@ func pageOf(ctx context.Context, m Message) page {
 	for _, a := range m.Alerts {
 		i := item{tone: toneOf(a.Severity), title: line(a.Title), cause: lines(a.Cause), do: lines(a.Do), facts: facts(ctx, a)}
 		if m.Event == "recovered" || a.EndedAt != "" {
-			i.tone = recovered
+			if i.tone = recovered; a.EndedBy != "" {
+				i.tone = ended
+			}
 			if i.cause != "" {
 				i.cause = "What it was: " + i.cause
 			}
@@ -149,20 +158,28 @@ func leads(text string) (link, path string) {
 // facts are in one line what else is known of an alert.
 func facts(ctx context.Context, a Alert) string {
 	var all []string
-	opened, begun := moment(a.OpenedAt)
+	opened, known := moment(a.OpenedAt)
+	since, begun := moment(a.Since)
+	if !begun { // it waits since a version that did not say
+		since, begun = opened, known
+	}
 	ended, over := moment(a.EndedAt)
 	switch {
 	case begun && over:
-		all = append(all, "From "+stamp(ctx, opened)+" to "+stamp(ctx, ended)+" ("+words.Duration(ended.Sub(opened))+")")
+		all = append(all, "From "+stamp(ctx, since)+" to "+stamp(ctx, ended)+" ("+words.Duration(ended.Sub(since))+")")
 	case over:
 		all = append(all, "Over since "+stamp(ctx, ended))
 	case begun:
-		all = append(all, toneOf(a.Severity).word+", open since "+stamp(ctx, opened))
+		all = append(all, toneOf(a.Severity).word+", since "+stamp(ctx, since))
 	default:
 		all = append(all, toneOf(a.Severity).word)
 	}
 	if a.Count > 1 {
-		all = append(all, fmt.Sprintf("began %d times", a.Count))
+		often := fmt.Sprintf("began %d times", a.Count)
+		if known {
+			often += ", first " + stamp(ctx, opened)
+		}
+		all = append(all, often)
 	}
 	if a.State == "acknowledged" || a.State == "snoozed" {
 		all = append(all, a.State)
@@ -201,8 +218,8 @@ func lines(text string) string {
 	return strings.TrimSpace(strings.Join(all, "\n"))
 }
 
-// fit is the page with as much left out as it takes to fit: first the lines that explain
-// figures, then alerts and figures from the end, which are counted, then the ends of the
+// fit is the page with as much left out as it takes to fit: first why
+// few alerts are and what to do, the lines that explain figures, then alerts and figures from the end, which are counted, then the ends of the
 // longest texts. What is cut is the text, before it is put into any markup.
 func (p page) fit(fits func(page) bool) page {
 	p = p.bounded()
@@ -239,6 +256,10 @@ func (p page) bounded() page {
 }
 
 func (p page) smaller() (page, bool) {
+	if _, one := p.single(); !one && len(p.items) > 0 && len(p.details(p.items[0])) > 0 {
+		p.brief = true
+		return p, true
+	}
 	p.items, p.rows = append([]item(nil), p.items...), append([]Row(nil), p.rows...)
 	fewer := false
 	for i := range p.rows {
@@ -294,6 +315,24 @@ func (p page) moreWords() string {
 	return "and " + words.Count(uint64(p.more), "more alert", "more alerts")
 }
 
+// over reports whether nothing is to be done any more about what the page says.
+func (p page) over() bool { return p.tone == recovered || p.tone == ended }
+
+// few is of how many alerts a page says also why and what to do.
+const few = 3
+
+// details are the lines of one of few alerts beside its title: why, and what to do.
+func (p page) details(i item) (all []string) {
+	if p.brief || p.more > 0 || len(p.items) > few || p.over() || p.tone == digest {
+		return nil
+	}
+	all = split(i.cause)
+	if i.do != "" {
+		all = append(all, "What to do: "+strings.ReplaceAll(i.do, "\n", " "))
+	}
+	return all
+}
+
 // single is the alert of a page about one alone.
 func (p page) single() (item, bool) {
 	if len(p.items) == 1 && p.more == 0 && len(p.rows) == 0 {
@@ -316,19 +355,23 @@ func (p page) plain() string {
 			add(one.title)
 		}
 		add(one.cause)
-		if p.tone != recovered && one.do != "" {
+		if !p.over() && one.do != "" {
 			add("What to do: ", one.do)
 		}
 		add(one.facts)
 	} else {
 		var list []string
 		for _, i := range p.items {
-			list = append(list, i.tone.emoji+" "+i.title)
+			list = append(list, strings.Join(append([]string{i.tone.emoji + " " + i.title}, p.details(i)...), "\n"))
 		}
 		if more := p.moreWords(); more != "" {
 			list = append(list, more)
 		}
-		add(strings.Join(list, "\n"))
+		between := "\n"
+		if len(p.items) > 0 && len(p.details(p.items[0])) > 0 {
+			between = "\n\n"
+		}
+		add(strings.Join(list, between))
 	}
 	var figures []string
 	for _, r := range p.rows {

@@ -81,7 +81,7 @@ type gotifyMessage struct {
 
 func gotifyOf(ctx context.Context, m Message) gotifyMessage {
 	p := pageOf(ctx, m).fit(func(p page) bool { return size(p.plain()) <= 8000 && size(p.heading()) <= 240 })
-	priority := map[string]int{"critical": 9, "warning": 6, "recovered": 4, "digest": 2, "info": 2}
+	priority := map[string]int{"critical": 9, "warning": 6, "recovered": 4, "ended": 4, "digest": 2, "info": 2}
 	n := gotifyMessage{Title: p.tone.emoji + " " + p.heading(), Message: p.plain(), Priority: priority[p.tone.name],
 		Extras: map[string]any{"client::display": map[string]string{"contentType": "text/plain"}}}
 	if p.link != "" {

@@ -66,7 +66,7 @@ func slackContext(text string) map[string]any {
 
 func slackOf(ctx context.Context, m Message) slackMessage {
 	p := pageOf(ctx, m).fit(func(p page) bool {
-		return size(p.plain()) <= slackText && size(p.heading()) <= 240 && len(p.items)+2*len(p.rows) <= slackBlocks-10
+		return size(p.plain()) <= slackText && size(p.heading()) <= 240 && len(p.items)+2*few+2*len(p.rows) <= slackBlocks-10
 	})
 	title := p.tone.emoji + " " + slackEscape(p.heading())
 	return slackMessage{Text: title, Parse: "none", Attachments: []slackAttachment{{
@@ -85,13 +85,16 @@ func slackBlocksOf(p page) []map[string]any {
 		if one.cause != "" {
 			add(slackPart(one.cause + "\n"))
 		}
-		if one.do != "" && p.tone != recovered {
+		if one.do != "" && !p.over() {
 			add(slackBold("What to do: "), slackPart(one.do))
 		}
 		foot = one.facts
 	} else {
 		for _, i := range p.items {
 			add(slackPart(i.tone.emoji+" "), slackLinked(i.title, i.link))
+			for _, l := range p.details(i) {
+				add(slackPart(l))
+			}
 		}
 		if more := p.moreWords(); more != "" {
 			add(slackPart(more))

@@ -74,13 +74,16 @@ func teamsMessageOf(p page) teamsMessage {
 	foot := p.at
 	if one, ok := p.single(); ok {
 		paragraphs(one.cause)
-		if one.do != "" && p.tone != recovered {
+		if one.do != "" && !p.over() {
 			add(teamsRun("What to do: ", bold), teamsRun(strings.ReplaceAll(one.do, "\n", " "), nil))
 		}
 		foot = one.facts
 	} else {
 		for _, i := range p.items {
 			add(teamsRun(i.tone.emoji+" "+i.title, nil))
+			for _, l := range p.details(i) {
+				add(teamsRun(l, nil))
+			}
 		}
 		if more := p.moreWords(); more != "" {
 			add(teamsRun(more, nil))

@@ -55,7 +55,7 @@ func telegramOf(ctx context.Context, m Message) telegramMessage {
 		return size(text) <= telegramText
 	})
 	return telegramMessage{Text: text, ParseMode: "HTML", LinkPreview: telegramPreview{IsDisabled: true},
-		DisableNotification: p.tone == info || p.tone == recovered || p.tone == digest}
+		DisableNotification: p.tone == info || p.over() || p.tone == digest}
 }
 
 func telegramTextOf(p page) string {
@@ -63,7 +63,7 @@ func telegramTextOf(p page) string {
 	parts := []string{p.tone.emoji + " <b>" + e(p.heading()) + "</b>", e(p.intro)}
 	if one, ok := p.single(); ok {
 		parts = append(parts, e(one.cause))
-		if one.do != "" && p.tone != recovered {
+		if one.do != "" && !p.over() {
 			parts = append(parts, "<b>What to do:</b> "+e(one.do))
 		}
 		parts = append(parts, "<i>"+e(one.facts)+"</i>")
@@ -75,6 +75,9 @@ func telegramTextOf(p page) string {
 				text = `<a href="` + html.EscapeString(i.link) + `">` + text + "</a>"
 			}
 			list = append(list, i.tone.emoji+" "+text)
+			for _, l := range p.details(i) {
+				list = append(list, e(l))
+			}
 		}
 		parts = append(parts, strings.Join(append(list, p.moreWords()), "\n"))
 	}

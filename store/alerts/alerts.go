@@ -132,6 +132,19 @@ func (a Alert) State(now int64) State {
 	return Open
 }
 
+// HoldsSince is since when it is so without a break, as far as that is known: before it
+// was opened, or after it, if it came back. One that flaps is so since it began first.
+func (a Alert) HoldsSince() int64 {
+	began := max(a.OpenedAt, a.BeganAt)
+	if a.Flaps {
+		began = a.OpenedAt
+	}
+	if a.Since > 0 && a.Since < began {
+		return a.Since
+	}
+	return began
+}
+
 // A Pause is a time in which nobody is told of what it covers.
 type Pause struct {
 	ID        string `db:"id"`

@@ -40,6 +40,27 @@ func TestEveryChannelHearsOnceThatItBeganAndOnceThatItIsOver(t *testing.T) {
 	})
 }
 
+func TestWhatSomebodyEndedIsNotToldAsRecovered(t *testing.T) {
+	inWorld(t, []string{"mail"}, func(w *world) {
+		w.open(failed("a", alerts.Critical), failed("b", alerts.Critical))
+		w.pass(time.Minute)
+		w.told("mail")
+		for _, id := range []string{"a", "b"} {
+			a, err := w.store.Alerts().Get(w.Context(), id)
+			if err != nil {
+				w.Fatal(err)
+			}
+			a.EndedAt, a.EndedBy, a.EndedWhy = w.ms(), "anna", "it is known"
+			w.change(rows.Recovered, a)
+		}
+		w.pass(time.Minute)
+		got := w.sent["mail"]
+		if len(got) != 1 || got[0].Title != "Ended by hand: 2 alerts: 2 × backups fail" || !strings.Contains(got[0].Text, "a was ended by anna: it is known") {
+			t.Errorf("it was told %+v", got)
+		}
+	})
+}
+
 func TestWhatComesAndGoesWhileItIsGatheredIsNotTold(t *testing.T) {
 	inWorld(t, []string{"mail"}, func(w *world) {
 		w.open(failed("a", alerts.Critical), failed("b", alerts.Critical))

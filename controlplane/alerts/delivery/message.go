@@ -86,6 +86,9 @@ func (p *pass) message(event rows.Event, all []alerts.Alert, swallowed map[strin
 	m.More = len(all) - len(m.Alerts)
 	counts := counted(all)
 	before := map[rows.Event]string{rows.Opened: "", rows.Reminded: "Still open: ", rows.Recovered: "Recovered: "}[event]
+	if event == rows.Recovered && !slices.ContainsFunc(all, func(a alerts.Alert) bool { return a.EndedAt == 0 || a.EndedBy == alerts.Plane }) {
+		before = "Ended by hand: "
+	}
 	if len(all) == 1 {
 		m.Title, m.Link = before+m.Alerts[0].Title, m.Alerts[0].Link
 	} else {
@@ -102,7 +105,7 @@ func (p *pass) message(event rows.Event, all []alerts.Alert, swallowed map[strin
 	}
 	text = append(text, p.explained(all, swallowed)...)
 	for _, a := range all[:min(len(all), MostNamed)] {
-		if a.EndedAt > 0 && a.EndedBy != "plane" {
+		if a.EndedAt > 0 && a.EndedBy != alerts.Plane {
 			said := words.Line(name(a)) + " was ended by " + words.Line(a.EndedBy)
 			if a.EndedWhy != "" {
 				said += ": " + words.Line(words.Cut(a.EndedWhy, 200))

@@ -30,7 +30,7 @@ func (s *Page) AlertRow(a alerts.Alert, told string) views.AlertRow {
 	b := AlertBody(a)
 	r := views.AlertRow{ID: a.ID, State: string(a.State(s.Now().UnixMilli())), Severity: string(a.Severity),
 		Icon: views.AlertIcon(a.Condition, string(a.Severity)), Name: b.Name, NameURL: pageOf(a), Title: b.Title, Cause: b.Cause,
-		Since: s.When(sinceOf(a)), Count: int(a.Count), Told: told, Flaps: a.QuietAt > 0 && a.EndedAt == 0,
+		Since: s.When(a.HoldsSince()), Count: int(a.Count), Told: told, Flaps: a.QuietAt > 0 && a.EndedAt == 0,
 		Link: views.Link{Text: b.Link, URL: base.SamePlace(b.Path)}, CanSnooze: true}
 	if r.Name == "" {
 		r.Name = AlertAbouts[a.On]
@@ -45,20 +45,12 @@ func (s *Page) AlertRow(a alerts.Alert, told string) views.AlertRow {
 		r.By, r.Until = a.SnoozedBy, s.When(a.SnoozedUntil)
 	case string(alerts.Ended):
 		r.At = s.When(a.EndedAt)
-		r.Lasted = words.Span(max(words.Between(sinceOf(a), a.EndedAt), 0))
+		r.Lasted = words.Span(max(words.Between(a.HoldsSince(), a.EndedAt), 0))
 		if a.EndedBy != alerts.Plane {
 			r.By, r.Why = a.EndedBy, a.EndedWhy
 		}
 	}
 	return r
-}
-
-// sinceOf is since when it is so, as far as that is known.
-func sinceOf(a alerts.Alert) int64 {
-	if a.Since > 0 && a.Since < a.OpenedAt {
-		return a.Since
-	}
-	return a.OpenedAt
 }
 
 // pageOf is the page of what an alert is about, "" if there is none.
