@@ -372,6 +372,20 @@ func TestWhatWaitsForAChannelIsBounded(t *testing.T) {
 	})
 }
 
+// What was told is taken back, whatever rules, tags and severities are by then.
+func TestWhatWasToldIsTakenBackAlsoUnderOtherRules(t *testing.T) {
+	inWorld(t, []string{"mail"}, func(w *world) {
+		w.rules(rule(routing.Rule{Hosts: []string{"host-a", "host-b"}, Recovered: true}))
+		w.open(failed("a", alerts.Critical), failed("b", alerts.Critical))
+		w.pass(time.Minute)
+		w.want("mail", "opened a b")
+		w.rules(rule(routing.Rule{Hosts: []string{"host-b"}}))
+		w.end("a", "b")
+		w.pass(time.Minute)
+		w.want("mail", "recovered a")
+	})
+}
+
 // Rules that cannot be read keep nobody from being told.
 func TestRulesThatCannotBeReadCountAsNone(t *testing.T) {
 	inWorld(t, []string{"mail"}, func(w *world) {

@@ -117,7 +117,7 @@ func (s *settling) one(id string, notes map[rows.Event]rows.Note) {
 func (s *settling) ended(a alerts.Alert, rule routing.Rule, hears bool, t rows.Told, opened, recovered rows.Note) {
 	switch t.State {
 	case rows.Known:
-		if hears && rule.Recovered {
+		if !hears || rule.Recovered { // it is taken back also where rules lead nothing like it any more
 			s.wait(a, rule, rows.Recovered, s.dueAt(recovered), opened, recovered)
 			return
 		}

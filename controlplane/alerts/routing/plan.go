@@ -43,27 +43,41 @@ func Plan(changes []Change, w *World) []channels.Note {
 }
 
 // Hearers are the channels that are to hear of an alert, by their IDs, each with the
-// first rule that leads to it. A channel does not hear that it fails itself.
+// first rule that leads to it. A channel does not hear that it fails itself; if no rule says
+// who else does, all others do. A rule stops nothing if none of its channels is there to hear.
 func (w *World) Hearers(a alerts.Alert) map[string]Rule {
-	hearers := map[string]Rule{}
+	hearers, muted := map[string]Rule{}, false
 	for _, rule := range w.rules() {
 		if !w.covers(rule, a) {
 			continue
 		}
+		reaches := len(rule.Channels) == 0 // it stops on purpose
 		for _, c := range w.Channels {
 			if !c.Enabled || a.On == alerts.OnChannel && a.Subject == c.ID || !slices.Contains(rule.Channels, c.ID) {
 				continue
 			}
+			reaches = true
 			if _, before := hearers[c.ID]; !before {
 				hearers[c.ID] = rule
 			}
 		}
-		if rule.Stop {
+		if rule.Stop && reaches {
+			muted = true
 			break
+		}
+	}
+	if a.On == alerts.OnChannel && len(hearers) == 0 && !muted {
+		for _, c := range w.Channels {
+			if c.Enabled && c.ID != a.Subject {
+				hearers[c.ID] = spare
+			}
 		}
 	}
 	return hearers
 }
+
+// spare is how it is told that a channel fails where no rule says it.
+var spare = Rule{Name: "spare", Recovered: true}
 
 // rules are those that people set, or the one that counts where they set none.
 func (w *World) rules() []Rule {

@@ -55,7 +55,10 @@ func Preview(table []conditions.Condition, rules Rules, list []channels.Channel,
 
 // why is a rule in a sentence, for something of a severity.
 func (r Rule) why(severity alerts.Severity) string {
-	if r.ID == "" {
+	switch {
+	case r.ID == "" && r.Name == spare.Name:
+		return "No rule covers it, so every other channel hears that one fails, and when it works again."
+	case r.ID == "":
 		return "There are no rules, so every channel hears of warnings and of what is critical, and when it is over."
 	}
 	parts := []string{"The rule “" + words.Line(r.Name) + "” leads here"}
@@ -88,7 +91,7 @@ func (w *World) nobody(a alerts.Alert) string {
 		case !w.covers(rule, a):
 		case rule.ID == "":
 			return "Every channel is disabled."
-		case rule.Stop:
+		case rule.Stop && len(rule.Channels) == 0:
 			return "The rule “" + words.Line(rule.Name) + "” stops here, and no channel before it hears of this."
 		default:
 			return "The rule “" + words.Line(rule.Name) + "” leads to channels that are disabled or removed."

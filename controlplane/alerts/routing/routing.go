@@ -47,7 +47,8 @@ type Rule struct {
 	// CriticalWaits has critical alerts wait for the end of the quiet hours, too.
 	CriticalWaits bool `json:"critical_waits,omitempty"`
 	Recovered     bool `json:"recovered"` // also say when it is over, where it was told that it began
-	Stop          bool `json:"stop,omitempty"`
+	// Stop has the rules behind it not looked at, if one of its channels is there to hear, or it has none.
+	Stop bool `json:"stop,omitempty"`
 }
 
 // What Every of a digest may be.

@@ -40,6 +40,10 @@ func TestWhoHearsOfWhat(t *testing.T) {
 	failed := func(host topics.HostID) alerts.Alert {
 		return about("backup-failed", alerts.OnGroup, host, alerts.Critical)
 	}
+	gone := Rule{ID: "8", Channels: []string{"off", "removed"}, Stop: true}
+	fails := func(channel string) alerts.Alert {
+		return alerts.Alert{Key: alerts.Key{Condition: "channel-failing", On: alerts.OnChannel, Subject: channel}, Severity: alerts.Warning}
+	}
 	for _, c := range []struct {
 		what  string
 		world *World
@@ -65,6 +69,12 @@ func TestWhoHearsOfWhat(t *testing.T) {
 			of(about("repository-damaged", alerts.OnRepository, "", alerts.Critical), "attic"), map[string]string{"phone": "1"}},
 		{"not of a repository of others", world(servers),
 			of(about("repository-damaged", alerts.OnRepository, "", alerts.Critical), "cellar"), nil},
+		{"a rule whose channels are all gone stops nothing", world(gone, rest), failed("db"), map[string]string{"mail": "3", "phone": "3"}},
+		{"a channel that fails is told where no rule leads", world(servers), fails("mail"), map[string]string{"phone": ""}},
+		{"but not where nobody is to hear it", world(Rule{ID: "6", Conditions: []string{"channel-failing"}, Stop: true}), fails("mail"), nil},
+		{"nor beside those who are", world(rest), fails("phone"), map[string]string{"mail": "3"}},
+		{"the one that is to hear it fails itself", world(Rule{ID: "7", Channels: []string{"mail"}, Stop: true}), fails("mail"),
+			map[string]string{"phone": ""}},
 		{"the control plane has no host", world(servers), about("plane-disk", alerts.OnPlane, "", alerts.Critical), nil},
 	} {
 		got := map[string]string{}
@@ -224,6 +234,9 @@ func TestAPreviewSaysWhoHearsAndWhy(t *testing.T) {
 			": The rule “mute\\u202e” stops here, and no channel before it hears of this."}},
 		{rules, "laptop", nil, conditions.BackupFailed, []string{": No rule covers it."}},
 		{rules, "", nil, conditions.PlaneDisk, []string{": No rule covers it."}},
+		{rules, "", nil, conditions.ChannelFailing, []string{
+			"mail: No rule covers it, so every other channel hears that one fails, and when it works again.",
+			"phone: No rule covers it, so every other channel hears that one fails, and when it works again."}},
 		{rules, "", nil, conditions.BackupFailed, nil}, // it is about a host
 		{Rules{}, "laptop", nil, conditions.BackupFailed, []string{
 			"mail: There are no rules, so every channel hears of warnings and of what is critical, and when it is over.",
