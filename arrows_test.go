@@ -53,7 +53,7 @@ var arrows = []struct{ pkg, may, is string }{
 		" store store/access store/alerts store/keyring store/room store/sweep topics words",
 		"composes the control plane into one Run"},
 	{"controlplane/alerts", "controlplane/alerts/conditions controlplane/alerts/life controlplane/alerts/routing controlplane/channels" +
-		" controlplane/field store store/alerts store/channels topics words",
+		" controlplane/field controlplane/notices store store/alerts store/channels topics words",
 		"alerts from when they begin until they are over, and what people do about them"},
 	{"controlplane/alerts/asked", "controlplane/alerts/conditions controlplane/alerts/routing store topics",
 		"how programs write down who is told of what, with names for IDs"},

@@ -356,6 +356,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 	p.drills = &drills.Service{Store: p.Store, Jobs: p.Jobs, Online: p.presence.Reachable, Changed: p.decided, Log: c.Log, Now: now}
 	p.heartbeat = &heartbeat.Service{Store: p.Store, Parts: p.working(), Log: c.Log, Now: time.Now, Changed: func() { p.decided() }}
 	p.notices.Add(p.heartbeat.Notices)
+	p.notices.Add(p.alerts.Notices)
 	p.space = space.New(ctx, space.Config{
 		Dir:    c.Data,
 		Limits: c.Space,

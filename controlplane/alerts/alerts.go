@@ -62,6 +62,7 @@ type Service struct {
 
 	stirOnce sync.Once
 	turned   atomic.Pointer[time.Time] // when Run last looked and could
+	last     atomic.Pointer[turn]      // as turned, and what is in the way
 	stirred  chan struct{}
 
 	sweeping sync.Mutex // one sweep at a time

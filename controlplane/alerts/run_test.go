@@ -3,6 +3,7 @@ package alerts
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,11 +74,28 @@ func TestItLooksWhenSomethingMayHaveChanged(t *testing.T) {
 			defer d.mu.Unlock()
 			d.fails = err
 		}
-		fail(errors.New("no"))
+		if list := d.Notices(ctx); len(list) > 0 {
+			t.Errorf("while it works it says %v", list)
+		}
+		fail(errors.New("no such\x1btable"))
 		looks(3 * time.Minute)
+		if list := d.Notices(ctx); len(list) > 0 {
+			t.Errorf("after some failures it says %v", list)
+		}
+		turned := d.Turned()
+		looks(3 * time.Minute)
+		if list := d.Notices(ctx); len(list) != 1 || !strings.Contains(list[0].Say, "no such\\x1btable") {
+			t.Errorf("after many it says %v", list)
+		}
+		if d.Turned() != turned {
+			t.Error("the outside heartbeat hears that it works")
+		}
 		fail(nil)
 		if n := looks(2 * time.Minute); n == 0 {
 			t.Error("after a failure it looks no more")
+		}
+		if list := d.Notices(ctx); len(list) > 0 || !d.Turned().After(turned) {
+			t.Errorf("when it works again it says %v", list)
 		}
 		stop()
 		if err := <-ended; err != nil {

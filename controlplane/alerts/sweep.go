@@ -18,6 +18,7 @@ import (
 func (s *Service) Run(ctx context.Context) error {
 	timing := s.timing()
 	failing := false
+	s.last.Store(&turn{at: time.Now()})
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := s.Sweep(ctx)
@@ -30,6 +31,9 @@ func (s *Service) Run(ctx context.Context) error {
 		if failing = err != nil; !failing {
 			now := time.Now()
 			s.turned.Store(&now)
+			s.last.Store(&turn{at: now})
+		} else if ctx.Err() == nil {
+			s.last.Store(&turn{at: s.last.Load().at, err: err})
 		}
 		gap := min(max(timing.Gap, 20*time.Since(began)), timing.Every) // it shall not take more than a twentieth of a processor
 		if !s.wait(ctx, gap, timing.Every) {

@@ -462,7 +462,7 @@ func ofPlane(y *year) {
 	y.after(2*day, func() {
 		const name = "a channel fails"
 		y.channels, y.rest = []conditions.Channel{{ID: "mail", Name: "mail", FailingSince: y.now, Answer: "no"}}, true
-		y.opened(name, conditions.ChannelFailing, "mail", y.now, 0)
+		y.opened(name, conditions.ChannelFailing, "mail", y.now+(10*minute).Milliseconds(), 0)
 		y.after(day, func() {
 			y.channels[0].FailingSince, y.rest = 0, true
 			y.over(name, conditions.ChannelFailing, "mail", y.now, 0)

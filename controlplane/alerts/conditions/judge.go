@@ -195,12 +195,12 @@ func (j *judging) say(s subject, c Condition, w said) {
 func (j *judging) channel(n Channel) {
 	s := subject{Finding: Finding{Key: alerts.Key{On: alerts.OnChannel, Subject: n.ID}, Body: alerts.Body{Name: n.Name}},
 		path: "/alerts/channels/" + n.ID, link: "Open the channel"}
-	c, _, _, on := j.check(s, ChannelFailing)
-	if !on || n.FailingSince == 0 {
+	c, limit, from, on := j.check(s, ChannelFailing)
+	if !on || n.FailingSince == 0 || !j.past(j.believed(n.FailingSince)+limit*1000) {
 		return
 	}
 	answer := cmp.Or(n.Answer, "nothing")
-	j.say(s, c, said{since: n.FailingSince, cause: fill(c.Cause, "why", words.Visible(answer))})
+	j.say(s, c, said{since: n.FailingSince, limit: from, value: limit, cause: fill(c.Cause, "why", words.Visible(answer))})
 }
 
 func (j *judging) plane(n Notice) {

@@ -251,7 +251,9 @@ var cases = map[Name]struct {
 	CheckFailed:  {repository(func(r *Repository, now int64) { r.Check.State = topics.Succeeded }), again(CheckFailed)},
 	PlanHeld:     {repository(func(r *Repository, now int64) { r.Held = nil }), nil},
 	ChannelFailing: {func(f *Facts, _ int64) { f.Channels[0].FailingSince = 0 }, []neighbour{
-		{what: "switched off", facts: func(int64) Facts { return Facts{} }}}},
+		{what: "it is tried again for some minutes", facts: changed(ChannelFailing, func(f *Facts, now int64) {
+			f.Channels[0].FailingSince = now - 9*minuteMillis
+		})}, {what: "switched off", facts: func(int64) Facts { return Facts{} }}}},
 	PlaneDisk: {nothing, nil}, PlaneDatabase: {nothing, nil}, PlaneBackupLate: {nothing, nil}, PlaneKeyExposed: {nothing, nil},
 	HeartbeatFailing: {nothing, nil},
 }
