@@ -105,6 +105,10 @@ func Explains(by alerts.Key, f Finding) bool {
 	return false
 }
 
+// Narrow reports whether something is so for a reason that stops nobody else, and so explains
+// nothing: of a repository whose own maintenance cannot be reached every host can still save.
+func Narrow(reason string) bool { return reason == "maintenance-unread" }
+
 // only are the causes of failed backups that a condition explains, where it is but these.
 var only = map[Name]topics.Cause{RepositoryLocked: topics.CauseLocked, RepositoryDamaged: topics.CauseDamaged,
 	HostDisk: topics.CauseHostDisk}

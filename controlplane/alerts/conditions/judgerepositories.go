@@ -6,6 +6,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/health"
 	"github.com/restic-manager/restic-manager/store/alerts"
+	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/words"
 )
 
@@ -72,7 +73,7 @@ func (j *judging) healthy(s subject, r *Repository) {
 			continue
 		}
 		advice := v.Advice()
-		j.say(s, c, said{since: v.Since, job: Run{Job: v.Job}, limit: from, value: limit, degree: degree,
+		j.say(s, c, said{since: v.Since, job: Run{Job: v.Job, Cause: topics.Cause(v.Cause)}, limit: from, value: limit, degree: degree,
 			much:  map[Name]int{ForeignSnapshots: r.Planted, ForeignKeys: r.Keys}[of.name],
 			cause: strings.TrimSpace(v.Reason + " " + advice.Effect), do: advice.Remedy})
 	}
@@ -80,12 +81,20 @@ func (j *judging) healthy(s subject, r *Repository) {
 
 // has returns a verdict on the repository by its word, and by its cause unless that is "".
 func (r *Repository) has(word health.Word, cause string) (health.Verdict, bool) {
-	for _, v := range r.Said {
-		if v.Word == word && (cause == "" || v.Cause == cause) {
+	var narrow *health.Verdict
+	for i, v := range r.Said {
+		switch {
+		case v.Word != word || cause != "" && v.Cause != cause:
+		case Narrow(v.Cause):
+			narrow = &r.Said[i]
+		default:
 			return v, true
 		}
 	}
-	return health.Verdict{}, false
+	if narrow == nil {
+		return health.Verdict{}, false
+	}
+	return *narrow, true
 }
 
 // upkeep says how forget, prune and check ended.

@@ -67,7 +67,8 @@ func explains(by map[alerts.Key]alerts.Alert, a alerts.Alert) (alerts.Alert, boo
 			{Condition: string(name), On: alerts.OnPlane},
 		} {
 			b, there := by[k]
-			if there && b.ID != a.ID && !routing.Worse(a.Severity, b.Severity) && conditions.Explains(b.Key, f) {
+			if there && b.ID != a.ID && !routing.Worse(a.Severity, b.Severity) && conditions.Explains(b.Key, f) &&
+				(b.Body.V == nil || !conditions.Narrow(b.Body.V.Reason)) {
 				return b, true
 			}
 		}

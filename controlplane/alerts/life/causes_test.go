@@ -3,6 +3,7 @@ package life
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/alerts/conditions"
 	"github.com/restic-manager/restic-manager/controlplane/health"
@@ -49,4 +50,31 @@ func TestWhatStopsManyBackupsIsOneAlert(t *testing.T) {
 		t.Errorf("beside a disk that is almost full %d alerts are open, want 21", len(w.book.Live))
 	}
 	w.said = nil
+}
+
+// That the control plane cannot read what its keeper needs stops no backup, and hides none.
+func TestWhatStopsNobodyExplainsNothing(t *testing.T) {
+	w := newWorld(t)
+	ms := w.now.UnixMilli()
+	unread := health.Verdict{Word: health.Unreachable, Cause: "maintenance-unread", Reason: "It cannot read its maintenance."}
+	f := conditions.Facts{Repositories: []conditions.Repository{{ID: "vault", Name: "vault", Said: []health.Verdict{unread}}},
+		Hosts: []conditions.Host{{ID: "attic", Name: "attic", EnrolledAt: 1, Groups: []conditions.Group{{ID: "g", Name: "g", Repository: "vault",
+			CreatedAt: 1, Schedules: 1, Enabled: 1, FailedSince: ms - 1000, GaveUp: true,
+			Last: conditions.Run{Job: "j", State: topics.Failed, Cause: topics.CauseUnknown, At: ms - 1000}}}}}}
+	look := func() {
+		holds, _ := conditions.Judge(f, nil, w.now)
+		w.after(time.Minute, holds...)
+	}
+	look()
+	if w.live(conditions.BackupFailed) == nil || w.live(conditions.RepositoryUnreachable) == nil {
+		t.Fatalf("it told %q", w.said)
+	}
+	// Where hosts are kept out, too, that is what is said.
+	f.Repositories[0].Said = append(f.Repositories[0].Said, health.Verdict{Word: health.Unreachable, Cause: "repository-unreachable",
+		Since: ms, Reason: "Its server does not answer attic."})
+	w.book = NewBook(nil, nil)
+	look()
+	if a := w.live(conditions.RepositoryUnreachable); a == nil || a.Body.V.Reason != "repository-unreachable" || w.live(conditions.BackupFailed) != nil {
+		t.Errorf("it is %+v", a)
+	}
 }

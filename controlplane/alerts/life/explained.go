@@ -39,11 +39,11 @@ func (s *step) isExplained(f *conditions.Finding) bool {
 	}
 	s.explained[f.Key] = false // while it is looked: what explains itself is not explained
 	for _, k := range Explaining(*f) {
-		if a := s.Live[k]; a != nil && asBad(a.Severity, f) || s.lately(k, f) {
+		if a := s.Live[k]; a != nil && better(a, f) || s.lately(k, f) {
 			s.explained[f.Key] = true
 			break
 		}
-		if g := s.holds[k]; g != nil && asBad(g.Severity, f) && !s.unsure(k) && (s.isExplained(g) || s.opens(g)) {
+		if g := s.holds[k]; g != nil && wouldBe(g, f) && !s.unsure(k) && (s.isExplained(g) || s.opens(g)) {
 			s.explained[f.Key] = true
 			break
 		}
@@ -51,9 +51,14 @@ func (s *step) isExplained(f *conditions.Finding) bool {
 	return s.explained[f.Key]
 }
 
-// asBad reports whether something is severe enough to say what a finding says.
-func asBad(severity alerts.Severity, f *conditions.Finding) bool {
-	return rank(severity) >= rank(f.Severity)
+// better reports whether an alert is severe and wide enough to say what a finding says.
+func better(a *alerts.Alert, f *conditions.Finding) bool {
+	return rank(a.Severity) >= rank(f.Severity) && (a.Body.V == nil || !conditions.Narrow(a.Body.V.Reason))
+}
+
+// wouldBe reports the same of what has no alert yet.
+func wouldBe(g, f *conditions.Finding) bool {
+	return rank(g.Severity) >= rank(f.Severity) && !conditions.Narrow(g.Body.Reason)
 }
 
 // opens reports whether a finding has an alert of its own, unless something explains it.
@@ -66,19 +71,19 @@ func (s *step) opens(f *conditions.Finding) bool {
 // that failed long after its end did so for another reason.
 func (s *step) lately(k alerts.Key, f *conditions.Finding) bool {
 	late := s.Late[k]
-	return late != nil && asBad(late.Severity, f) && f.Since > 0 && f.Since <= late.EndedAt && f.At <= late.EndedAt+Slack.Milliseconds() &&
+	return late != nil && better(late, f) && f.Since > 0 && f.Since <= late.EndedAt && f.At <= late.EndedAt+Slack.Milliseconds() &&
 		s.Now < late.EndedAt+Grace.Milliseconds() && s.within(late.EndedAt, Grace)
 }
 
 // root is the alert that explains a finding and is open, nil if there is none.
 func (s *step) root(f *conditions.Finding) *alerts.Alert {
 	for _, k := range Explaining(*f) {
-		if a := s.Live[k]; a != nil && asBad(a.Severity, f) {
+		if a := s.Live[k]; a != nil && better(a, f) {
 			return a
 		}
 	}
 	for _, k := range Explaining(*f) {
-		if g := s.holds[k]; g != nil && k != f.Key && asBad(g.Severity, f) {
+		if g := s.holds[k]; g != nil && k != f.Key && wouldBe(g, f) {
 			if a := s.root(g); a != nil {
 				return a
 			}
