@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/wneessen/go-mail/smtp"
+	"golang.org/x/net/idna"
 
 	"github.com/restic-manager/restic-manager/words"
 )
@@ -113,7 +114,8 @@ func sendMail(ctx context.Context, f fields, m Message) Answer {
 
 // handOver speaks with the mail server; stage says how far it came.
 func handOver(ctx context.Context, f fields, m Message, stage *string) (Answer, error) {
-	socket, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(f.get("host"), mailPort(f)))
+	host := asciiHost(f.get("host"))
+	socket, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(host, mailPort(f)))
 	if err != nil {
 		return Answer{}, err
 	}
@@ -123,7 +125,7 @@ func handOver(ctx context.Context, f fields, m Message, stage *string) (Answer, 
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = socket.SetDeadline(deadline)
 	}
-	config := &tls.Config{ServerName: f.get("host"), MinVersion: tls.VersionTLS12, RootCAs: trusted}
+	config := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, RootCAs: trusted}
 	var conn net.Conn = &quietConn{socket, maxSaid}
 	if f.get("security") == "tls" {
 		*stage = "TLS"
@@ -134,7 +136,7 @@ func handOver(ctx context.Context, f fields, m Message, stage *string) (Answer, 
 		conn = over
 	}
 	*stage = "greeting"
-	c, err := smtp.NewClient(conn, f.get("host"))
+	c, err := smtp.NewClient(conn, host)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -242,6 +244,14 @@ func partly(l *letter, reached, refused []string, answer string) string {
 	return cutBytes(text, 4*shownAnswer)
 }
 
+// asciiHost is a server's name as DNS and certificates have it.
+func asciiHost(host string) string {
+	if name, err := idna.Lookup.ToASCII(host); err == nil {
+		return name
+	}
+	return host // an address, or a name of a house's own network
+}
+
 // inBrackets is an address as SMTP has it, without the name.
 func inBrackets(a *mail.Address) string { return (&mail.Address{Address: a.Address}).String() }
 
@@ -251,7 +261,7 @@ func authOf(c *smtp.Client, f fields) (smtp.Auth, error) {
 	if !ok {
 		return nil, errNoAuth
 	}
-	name, password, host := f.get("username"), f.get("password"), f.get("host")
+	name, password, host := f.get("username"), f.get("password"), asciiHost(f.get("host"))
 	_, encrypted := c.TLSConnectionState()
 	local := host == "localhost"
 	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {

@@ -326,3 +326,18 @@ func TestMailArrivesWhole(t *testing.T) {
 		t.Errorf("the text is %q", text)
 	}
 }
+
+// A name with letters beyond ASCII is asked for as DNS has it, and the server's certificate as well.
+func TestAMailServersNameMayHaveAnyLetters(t *testing.T) {
+	for typed, want := range map[string]string{"post.bücher.example": "post.xn--bcher-kva.example", "BÜCHER.example": "xn--bcher-kva.example",
+		"smtp.example.net": "smtp.example.net", "127.0.0.1": "127.0.0.1", "::1": "::1", "fe80::1%eth0": "fe80::1%eth0", "nas_2": "nas_2"} {
+		if got := asciiHost(typed); got != want {
+			t.Errorf("%s is %s, want %s", typed, got, want)
+		}
+	}
+	a := Send(t.Context(), "email", map[string]string{"host": "post.bücher.invalid", "security": "none", "from": "a@example.net",
+		"to": "b@example.net"}, messages()["opened"])
+	if a.OK || !strings.Contains(a.Text, "xn--bcher-kva.invalid") {
+		t.Errorf("it is %+v", a)
+	}
+}

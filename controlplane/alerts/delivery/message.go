@@ -161,6 +161,7 @@ func counted(all []alerts.Alert) []string {
 // explained names what alerts explain that nobody is told of by itself.
 func (p *pass) explained(all []alerts.Alert, swallowed map[string][]alerts.Alert) []string {
 	var said []string
+	more := 0 // that are not named themselves, as those before them are the worst
 	for _, a := range all {
 		var names []string
 		if a.Body.V != nil && a.EndedAt == 0 {
@@ -174,15 +175,22 @@ func (p *pass) explained(all []alerts.Alert, swallowed map[string][]alerts.Alert
 		if len(names) == 0 {
 			continue
 		}
+		if len(said) == MostNamed {
+			more++
+			continue
+		}
 		shown := names[:min(len(names), mostExplained)]
 		for i := range shown {
 			shown[i] = words.Line(shown[i])
 		}
 		line := words.Line(name(a)) + ": this explains " + strings.Join(shown, ", ")
-		if more := len(names) - len(shown); more > 0 {
-			line += fmt.Sprintf(" and %d more", more)
+		if rest := len(names) - len(shown); rest > 0 {
+			line += fmt.Sprintf(" and %d more", rest)
 		}
 		said = append(said, line)
+	}
+	if more > 0 {
+		said = append(said, words.Number(uint64(more))+" more of them explain others, which the list names with them.")
 	}
 	return said
 }
