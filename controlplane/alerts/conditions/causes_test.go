@@ -2,6 +2,7 @@ package conditions
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -137,6 +138,26 @@ func TestAHostThatGoesIsToldWhateverTheClockWas(t *testing.T) {
 		f := changed(HostOffline, change)(now.UnixMilli())
 		if got := found(f, nil, now); !slices.Contains(got, HostOffline) {
 			t.Errorf("%s: found is %v", what, got)
+		}
+	}
+}
+
+// What an agent says fills no table and no mailbox.
+func TestNobodySaysTooMuch(t *testing.T) {
+	now := time.Now()
+	long := strings.Repeat("é", 200_000)
+	for name, change := range map[Name]func(*Facts, int64){
+		HostDisk:       host(func(h *Host, now int64) { h.DiskSays = long }),
+		AgentTooOld:    host(func(h *Host, now int64) { h.TooOld, h.Name = long, long }),
+		ChannelFailing: func(f *Facts, now int64) { f.Channels[0].Answer = long },
+		BackupFailed:   group(func(g *Group, now int64) { g.Last.Why, g.Last.Brief, g.Last.Do = long, long, long }),
+	} {
+		holds, _ := Judge(changed(name, change)(now.UnixMilli()), nil, now)
+		if len(holds) != 1 {
+			t.Fatalf("%s: %d are found", name, len(holds))
+		}
+		if b := holds[0].Body; len(b.Name)+len(b.Title)+len(b.Cause)+len(b.Do) > 20_000 {
+			t.Errorf("%s says %d, %d, %d and %d bytes", name, len(b.Name), len(b.Title), len(b.Cause), len(b.Do))
 		}
 	}
 }

@@ -189,8 +189,13 @@ func (j *judging) say(s subject, c Condition, w said) {
 			f.Body.Limit += ", of " + w.limit
 		}
 	}
+	f.Body.Name, f.Body.Title = words.Cut(f.Body.Name, maxTitle), words.Cut(f.Body.Title, maxTitle)
+	f.Body.Cause, f.Body.Do = words.Cut(f.Body.Cause, maxCause), words.Cut(f.Body.Do, maxCause)
 	j.holds = append(j.holds, f)
 }
+
+// How long what an alert says may be: agents and other servers have their word in it.
+const maxTitle, maxCause = 300, 2000
 
 func (j *judging) channel(n Channel) {
 	s := subject{Finding: Finding{Key: alerts.Key{On: alerts.OnChannel, Subject: n.ID}, Body: alerts.Body{Name: n.Name}},
