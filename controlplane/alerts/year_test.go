@@ -55,6 +55,8 @@ type year struct {
 	wrong    []string
 	messages int
 	looks    int
+
+	pauses func(alerts.Pause) // hears of pauses, too
 }
 
 func newYear(size int, seed uint64, l laws) *year {
@@ -150,6 +152,9 @@ func (y *year) sleeps(m *machine) {
 
 func (y *year) hush(p alerts.Pause) {
 	y.world.Pauses = append(y.world.Pauses, p)
+	if y.pauses != nil {
+		y.pauses(p)
+	}
 	y.at(p.Until, func() {})
 }
 
@@ -326,6 +331,11 @@ func (y *year) lasts(days int) {
 		}
 	}
 	y.now = end
+	y.missed(end)
+}
+
+// missed complains of what was not told.
+func (y *year) missed(end int64) {
 	for _, x := range y.expected {
 		if !x.came && !x.may && x.by <= end {
 			y.complain("%s: %s %s was not told by %s", x.fault, x.event, x.key.Condition, clock(x.by))

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -85,6 +86,24 @@ func eachHost(w *world, play func(h *host, round int)) {
 	}
 	all.Wait()
 	calm()
+	for _, h := range hosts {
+		h.refusedNothing()
+	}
+}
+
+// refusedNothing insists that no message of the host, or to it, was refused: honest processes
+// that are killed, and networks that are cut, make none, so that one is worth an alert.
+func (h *host) refusedNothing() {
+	h.w.t.Helper()
+	asides, err := h.w.store.Asides(h.w.t.Context(), h.id)
+	if err != nil {
+		h.w.t.Error(err)
+	}
+	for _, a := range asides {
+		if strings.Contains(a.Reason, " ") { // the others are words for what was asked in vain
+			h.w.t.Errorf("host %s: %s, %d times", h.id, a.Reason, a.N)
+		}
+	}
 }
 
 // judge holds what the control plane knows of a job in the end against the
