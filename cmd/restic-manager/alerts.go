@@ -123,7 +123,8 @@ func (c *alertsShowCmd) Run(ctx context.Context) error {
 		}
 		lines := [][2]string{
 			{"Alert", one.Title}, {"Cause", one.Cause}, {"What to do", one.Do}, {"Condition", one.Condition}, {"Severity", one.Severity},
-			{"State", one.State}, {"Since", one.Since}, {"Opened", one.OpenedAt}, {"Last seen", one.SeenAt}, {"Began", fmt.Sprintf("%d×", one.Count)},
+			{"State", one.State}, {"Since", one.Since}, {"Opened", one.OpenedAt}, {"Last seen", one.SeenAt},
+			{"Began", fmt.Sprintf("%d×", one.Count)},
 		}
 		if one.EndedAt != "" {
 			lines = append(lines, [2]string{"Ended", one.EndedAt + " by " + a.EndedBy}, [2]string{"Why", a.EndedWhy})

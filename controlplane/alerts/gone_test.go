@@ -15,7 +15,8 @@ func TestWhatIsRetiredOrRevokedHasNoAlertsThatGoOn(t *testing.T) {
 		{ID: "old", Retired: true, Groups: []conditions.Group{{ID: "letters"}}},
 		{ID: "thief", Revoked: true, Groups: []conditions.Group{{ID: "loot"}}},
 		{ID: "attic", Tags: []string{"lab"}, Groups: []conditions.Group{{ID: "books"}}},
-	}, Repositories: []conditions.Repository{{ID: "vault"}}}, conditions.Limits{{Condition: conditions.HostOffline, Scope: conditions.ScopeTag, Subject: "lab", Off: true},
+	}, Repositories: []conditions.Repository{{ID: "vault"}}}, conditions.Limits{{
+		Condition: conditions.HostOffline, Scope: conditions.ScopeTag, Subject: "lab", Off: true},
 		{Condition: conditions.PruneFailed, Scope: conditions.ScopeFleet, Off: true}})
 	for _, c := range []struct {
 		condition conditions.Name

@@ -241,7 +241,8 @@ func (s *Service) jobEnded(ctx context.Context, tx alerts.Tx, slots store.Slots,
 // ofOthers are the causes of a job's end that are about its repository or its whole host:
 // the next sweep, which looks at these too, may say it once for all jobs that they stop.
 var ofOthers = map[topics.Cause]bool{topics.CauseLocked: true, topics.CausePassword: true, topics.CauseNoRepository: true,
-	topics.CauseUnmade: true, topics.CauseNotMounted: true, topics.CauseUnreachable: true, topics.CauseStalled: true, topics.CauseCertificate: true,
+	topics.CauseUnmade: true, topics.CauseNotMounted: true, topics.CauseUnreachable: true, topics.CauseStalled: true,
+	topics.CauseCertificate: true,
 	topics.CauseCredentials: true, topics.CausePermission: true, topics.CauseDiskFull: true, topics.CauseHostDisk: true,
 	topics.CauseDamaged: true, topics.CauseSecrets: true, topics.CauseTwins: true}
 

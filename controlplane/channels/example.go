@@ -26,7 +26,8 @@ func (s *Service) Example(ctx context.Context, condition string) (Message, error
 	a := Alert{ID: "example", Condition: condition, Severity: string(f.Severity),
 		Subject: Subject{Kind: string(f.On), ID: "example", Name: f.Body.Name},
 		Title:   f.Body.Name + ": " + f.Body.Title, Cause: f.Body.Cause, Do: f.Body.Do,
-		State: "open", OpenedAt: words.ISO(now.Add(-time.Minute)), Since: words.ISO(now.Add(-time.Minute)), SeenAt: words.ISO(now), Count: 1, Link: link}
+		State: "open", OpenedAt: words.ISO(now.Add(-time.Minute)), Since: words.ISO(now.Add(-time.Minute)), SeenAt: words.ISO(now),
+		Count: 1, Link: link}
 	return Message{Event: "test", Title: a.Title, Text: "This is a test of this channel, with a made-up alert. Nothing is wrong.",
 		Alerts: []Alert{a}, Link: link, At: now.UnixMilli()}, nil
 }

@@ -86,7 +86,8 @@ func messages() map[string]Message {
 	example := must((&Service{Now: func() time.Time { return theMoment }}).Example(context.Background(), "host-offline"))
 	bad := a
 	bad.Title, bad.Cause, bad.Do, bad.Link = hostile+": "+hostile, hostile+"\n- list\n1. one\n# head\n> quote", hostile, "javascript:alert(1)"
-	return map[string]Message{"opened": open, "reminded": reminded, "recovered": over, "ended": byHand, "two": two, "storm": storm, "digest": summary, "test": example,
+	return map[string]Message{"opened": open, "reminded": reminded, "recovered": over, "ended": byHand, "two": two, "storm": storm,
+		"digest": summary, "test": example,
 		"hostile": {Event: "opened", Title: bad.Title, Text: hostile, Alerts: []Alert{bad}, Link: "/alerts/" + theAlert, At: at}}
 }
 
@@ -146,7 +147,8 @@ func TestWhyIsLeftOutBeforeAnAlertIs(t *testing.T) {
 	m := messages()["two"]
 	m.Alerts[0].Cause = strings.Repeat("a long story, ", 250)
 	n := ntfyOf(t.Context(), inTest("ntfy", nil), m)
-	if strings.Contains(n.Message, "more alert") || !strings.Contains(n.Message, "web-01: offline") || strings.Contains(n.Message, "a long story") {
+	if strings.Contains(n.Message, "more alert") || !strings.Contains(n.Message, "web-01: offline") ||
+		strings.Contains(n.Message, "a long story") {
 		t.Errorf("it says %s", n.Message)
 	}
 }

@@ -98,7 +98,8 @@ func pageOf(ctx context.Context, m Message) page {
 	case "test":
 		p.word = "Test"
 	}
-	for _, said := range []string{p.word, "Critical", "Warning", "Recovered", "Ended by hand", "Reminder", "Still open", "Summary", "Digest", "Test"} {
+	for _, said := range []string{p.word, "Critical", "Warning", "Recovered", "Ended by hand", "Reminder", "Still open", "Summary", "Digest",
+		"Test"} {
 		if rest, ok := strings.CutPrefix(p.title, said+": "); ok {
 			p.title = rest
 		}
@@ -218,9 +219,9 @@ func lines(text string) string {
 	return strings.TrimSpace(strings.Join(all, "\n"))
 }
 
-// fit is the page with as much left out as it takes to fit: first why
-// few alerts are and what to do, the lines that explain figures, then alerts and figures from the end, which are counted, then the ends of the
-// longest texts. What is cut is the text, before it is put into any markup.
+// fit is the page with as much left out as it takes to fit: first why few alerts are
+// and what to do, the lines that explain figures, then alerts and figures from the end,
+// which are counted, then the ends of the longest texts. What is cut is the text, before it is put into any markup.
 func (p page) fit(fits func(page) bool) page {
 	p = p.bounded()
 	for !fits(p) {

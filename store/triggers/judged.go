@@ -77,7 +77,8 @@ func Judged() []Trigger {
 		{"judged_ending", `AFTER UPDATE ON endings`, one("ending", `OLD.subject`) + one("ending", `NEW.subject`)},
 		{"judged_ending_gone", `AFTER DELETE ON endings`, one("ending", `OLD.subject`)},
 	}
-	for _, table := range []string{"repository_keys", "repository_looks", "repository_damage", "repository_locks", "repository_days", "places"} {
+	for _, table := range []string{"repository_keys", "repository_looks", "repository_damage", "repository_locks", "repository_days",
+		"places"} {
 		list = append(list,
 			Trigger{"judged_" + table + "_added", `AFTER INSERT ON ` + table, repository(`NEW.repository`)},
 			Trigger{"judged_" + table, `AFTER UPDATE ON ` + table, repository(`OLD.repository`) + repository(`NEW.repository`)},

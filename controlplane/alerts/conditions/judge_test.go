@@ -212,7 +212,8 @@ var cases = map[Name]struct {
 		{what: "of a host that was never let in", facts: changed(CertificateEnding, host(func(h *Host, now int64) { h.CertifiedUntil = 0 }))},
 	}},
 	AgentTooOld: {host(func(h *Host, now int64) { h.TooOld = "" }), []neighbour{
-		{what: "one that is about to take its plan", facts: changed(AgentTooOld, host(func(h *Host, now int64) { h.EnrolledAt = now - minuteMillis }))},
+		{what: "one that is about to take its plan", facts: changed(AgentTooOld,
+			host(func(h *Host, now int64) { h.EnrolledAt = now - minuteMillis }))},
 	}},
 	ClockOff: {host(func(h *Host, now int64) { h.Clock = 0 }), []neighbour{
 		{what: "by 60 s", facts: changed(ClockOff, host(func(h *Host, now int64) { h.Clock = -60_000 }))},

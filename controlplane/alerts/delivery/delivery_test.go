@@ -55,7 +55,8 @@ func TestWhatSomebodyEndedIsNotToldAsRecovered(t *testing.T) {
 		}
 		w.pass(time.Minute)
 		got := w.sent["mail"]
-		if len(got) != 1 || got[0].Title != "Ended by hand: 2 alerts: 2 × backups fail" || !strings.Contains(got[0].Text, "a was ended by anna: it is known") {
+		if len(got) != 1 || got[0].Title != "Ended by hand: 2 alerts: 2 × backups fail" ||
+			!strings.Contains(got[0].Text, "a was ended by anna: it is known") {
 			t.Errorf("it was told %+v", got)
 		}
 	})

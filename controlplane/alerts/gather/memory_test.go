@@ -32,7 +32,9 @@ type stranger struct {
 var values = map[string][]any{
 	"repository": {"vault-a", "vault-b", "vault-c"}, "host": {"host-a", "host-b"}, "keeper": {"host-a", "host-b", ""},
 	"source_group": {"group-a", "group-b", "group-c"}, "schedule": {"plan-a", "plan-b"}, "place": {"", "host-a"},
-	"subject": {"group-a", "group-b", "vault-a", "vault-b", "host-a"}, "source_groups.host": {"host-a"}, "group_facts.host": {"host-a"}, "schedules.host": {"host-a"}, // a group and what belongs to it are of one host
+	"subject": {"group-a", "group-b", "vault-a", "vault-b", "host-a"},
+	// A group and what belongs to it are of one host.
+	"source_groups.host": {"host-a"}, "group_facts.host": {"host-a"}, "schedules.host": {"host-a"},
 
 	"repositories.id": {"vault-a", "vault-b", "vault-c"}, "source_groups.id": {"group-a", "group-b", "group-c"},
 	"schedules.id": {"plan-a", "plan-b"}, "hosts.id": {"host-a", "host-b"}, "jobs.id": {"job-a", "job-b", "job-c"},
@@ -41,15 +43,19 @@ var values = map[string][]any{
 	"repository_looks.kind": {"open", "list", "write", "locks", "check"}, "maintenance_duties.kind": {"check", "forget"},
 	"endings.kind": {"backup", "size", "unusual", "forget", "prune", "check", "restore"}, "drill_plans.kind": {"fleet", "host"},
 	"drill_plans.subject": {"", "host-a"}, "jobs.kind": {"backup", "check", "locks"}, "repository_damage.kind": {"check", "backup"},
-	"state": {"succeeded", "failed", "warnings", "running", "queued"}, "bad_cause": {"wrong-password", "repository-missing", "repository-locked", "disk-full"},
-	"cause": {"", "wrong-password", "unknown"}, "scope": {"structure", "all", "1/4"}, "clean": {""}, "cron": {"0 3 * * *", "30 4 * * 1"},
+	"state":     {"succeeded", "failed", "warnings", "running", "queued"},
+	"bad_cause": {"wrong-password", "repository-missing", "repository-locked", "disk-full"},
+	"cause":     {"", "wrong-password", "unknown"}, "scope": {"structure", "all", "1/4"}, "clean": {""}, "cron": {"0 3 * * *", "30 4 * * 1"},
 	"zone": {"UTC", "Europe/Berlin"}, "hostname": {"attic", "barn"}, "name": {"one", "two", "three"},
-	"location": {"/srv/vault", "rest:https://vault.example/"}, "reason": {"a text of restic", "word"}, "endings.body": {"", `{"why":"it is so"}`},
-	"paths": {"[]"}, "excludes": {"[]"}, "tags": {"[]"}, "enabled": {0, 1}, "paused": {0, 1}, "allow_empty": {0, 1}, "exclusive": {0, 1},
-	"alive": {0, 1}, "trusted": {0, 1}, "opened": {0, 1}, "gave_up": {0, 1}, "weekday": {-1, 2}, "times": {1, 3}, "settings": {"{}"}, "kind": {"ntfy"},
+	"location": {"/srv/vault", "rest:https://vault.example/"}, "reason": {"a text of restic", "word"},
+	"endings.body": {"", `{"why":"it is so"}`},
+	"paths":        {"[]"}, "excludes": {"[]"}, "tags": {"[]"}, "enabled": {0, 1}, "paused": {0, 1}, "allow_empty": {0, 1}, "exclusive": {0, 1},
+	"alive": {0, 1}, "trusted": {0, 1}, "opened": {0, 1}, "gave_up": {0, 1}, "weekday": {-1, 2}, "times": {1, 3},
+	"settings": {"{}"}, "kind": {"ntfy"},
 	"url": {[]byte{}, []byte("no secret")}, "password": {[]byte{}}, "env": {[]byte{}}, "maintenance": {[]byte{}, []byte("nor this")},
 	"removed_at": {0, 0, 0, 0, 0, 1}, "revoked_at": {0, 0, 0, 1}, "retired_at": {0, 0, 0, 1}, // mostly it is there
-	"intermittent": {0, 1}, "agent_jobs": {0, 1}, "makes": {0, 1}, "held": {0, 1}, "accepted": {0, 1}, "cancel_asked": {0, 1}, "collapsed": {0, 1}, "recalled": {0, 1}, "restoring": {0, 1},
+	"intermittent": {0, 1}, "agent_jobs": {0, 1}, "makes": {0, 1}, "held": {0, 1}, "accepted": {0, 1}, "cancel_asked": {0, 1},
+	"collapsed": {0, 1}, "recalled": {0, 1}, "restoring": {0, 1},
 	"stored_bytes": {1 << 30, 2 << 30, 40 << 30}, "day": {},
 }
 

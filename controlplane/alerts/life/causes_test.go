@@ -74,7 +74,8 @@ func TestWhatStopsNobodyExplainsNothing(t *testing.T) {
 		Since: ms, Reason: "Its server does not answer attic."})
 	w.book = NewBook(nil, nil)
 	look()
-	if a := w.live(conditions.RepositoryUnreachable); a == nil || a.Body.V.Reason != "repository-unreachable" || w.live(conditions.BackupFailed) != nil {
+	if a := w.live(conditions.RepositoryUnreachable); a == nil || a.Body.V.Reason != "repository-unreachable" ||
+		w.live(conditions.BackupFailed) != nil {
 		t.Errorf("it is %+v", a)
 	}
 }
