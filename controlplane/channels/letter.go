@@ -39,8 +39,10 @@ func mailOf(ctx context.Context, f fields, m Message, now time.Time) *letter {
 	l.msg = gomail.NewMsg(gomail.WithNoDefaultUserAgent(), gomail.WithBoundary("rm-"+hashed(id, 24)))
 	l.msg.FromMailAddress(l.from)
 	for _, to := range f.list("to") {
-		a := addressOf(to)
-		l.to = append(l.to, a)
+		all, _ := mail.ParseAddressList(to) // it was checked
+		l.to = append(l.to, all...)
+	}
+	for _, a := range l.to {
 		l.msg.AddToMailAddress(a)
 	}
 	l.msg.Subject(p.heading())

@@ -51,12 +51,15 @@ func checkMail(f fields, wrong said) {
 	if _, err := mail.ParseAddress(f.get("from")); err != nil {
 		wrong.Say("from", "This is no mail address. It looks like backups@example.net or Backups <backups@example.net>.")
 	}
+	n := 0
 	for _, to := range f.list("to") {
-		if _, err := mail.ParseAddress(to); err != nil {
-			wrong.Say("to", words.Visible(words.Cut(to, 60))+" is no mail address. Write one a line.")
+		all, err := mail.ParseAddressList(to)
+		if err != nil {
+			wrong.Say("to", words.Visible(words.Cut(to, 60))+" is no mail address. Write one a line, or with commas between them.")
 		}
+		n += len(all)
 	}
-	if len(f.list("to")) > 50 {
+	if n > 50 {
 		wrong.Say("to", "A channel has at most 50 addresses. Use a mailing list.")
 	}
 	if f.get("password") != "" && f.get("username") == "" {

@@ -341,3 +341,23 @@ func TestAMailServersNameMayHaveAnyLetters(t *testing.T) {
 		t.Errorf("it is %+v", a)
 	}
 }
+
+func TestAddressesMayStandInOneLine(t *testing.T) {
+	values := map[string]string{"host": "smtp.example.net", "from": "backups@example.net", "to": "ops@example.net, \"Doe, Anna\" <anna@example.net>\nbob@example.net"}
+	if err := Check("email", values); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, a := range mailOf(t.Context(), whole("email", values), messages()["opened"], theMoment).to {
+		got = append(got, a.Address)
+	}
+	if strings.Join(got, " ") != "ops@example.net anna@example.net bob@example.net" {
+		t.Errorf("it goes to %q", got)
+	}
+	for _, bad := range []string{"ops@example.net; anna@example.net", "ops@example.net anna@example.net", strings.Repeat("a@example.net,", 50) + "a@example.net"} {
+		values["to"] = bad
+		if Check("email", values) == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+}

@@ -167,7 +167,7 @@ func TestCheckNamesTheFieldAndRefusesWhatWouldBeAnotherRequest(t *testing.T) {
 		{"matrix", "rooms", "room"}, {"matrix", "rooms", "#alias"}, {"matrix", "url", "matrix.example.net"},
 		{"email", "host", "smtp.example.net:25"}, {"email", "host", "smtp example"}, {"email", "host", "a\r\nRCPT TO:<x@y>"},
 		{"email", "port", "0"}, {"email", "port", "70000"}, {"email", "port", "x"}, {"email", "security", "ssl"},
-		{"email", "from", "nobody"}, {"email", "from", "a@b\r\nBcc: c@d"}, {"email", "to", "a@b\nnobody"}, {"email", "to", "a@b, c@d"},
+		{"email", "from", "nobody"}, {"email", "from", "a@b\r\nBcc: c@d"}, {"email", "to", "a@b\nnobody"}, {"email", "to", "a@b c@d"},
 		{"pushover", "devices", "my phone, other"}, {"pushover", "user", "a b"},
 		{"url", "url", "nosuch://x"}, {"url", "url", "logger://"}, {"url", "url", "https://example.net"}, {"url", "url", "%"},
 		{"discord", "url", "discord.com/api"}, {"slack", "url", strings.Repeat("x", 9000)}, {"carrier-pigeon", "kind", ""},
