@@ -104,7 +104,7 @@ var ofGroups = []Condition{
 		When: "The newest backup of a source group holds {limit} or less of the files or bytes that its last 30 good backups usually held, " +
 			"and is " +
 			"outside of how much they differ. There are at least 8 of them, since the group's paths were changed or its size was accepted.",
-		Cause: "It holds {is}, where {usual} was usual of the last {n}.",
+		Cause: "It holds {is}, where {usual} was usual in the last {n}.",
 		Do: "Look on the host whether files are missing or a disk is not mounted; older snapshots still hold them. If it is as it should be, " +
 			"accept the new size on the host's page.",
 		Ends:      "A backup has the usual size again, or somebody accepts the new one.",

@@ -144,7 +144,7 @@ var ofRest = []Condition{
 		Name: ChannelFailing, On: alerts.OnChannel, Severity: alerts.Warning, Measure: Seconds, Default: 10 * 60,
 		Title: "messages do not arrive",
 		When:  "Messages to a channel that is switched on have failed for longer than {limit}, and none arrived since.",
-		Cause: "The other side answered: {why}",
+		Cause: "The last message did not arrive: {why}",
 		Do:    "Send a test on the channel's page, and correct what the answer names.",
 		Ends:  "A message arrives, or the channel is switched off.",
 	},

@@ -93,7 +93,7 @@ func (s Size) changed(times int64) (why string, is bool) {
 	most := s.Files.Is >= tinyFiles && s.Changed.Is > mostFiles*s.Files.Is && s.Changed.Median <= mostFiles*s.Files.Is &&
 		s.Changed.outside() && part >= addedPart && s.Added.Is >= 2*s.Added.Median && s.Added.outside()
 	much := s.Added.Is >= float64(times)*s.Added.Median && s.Added.outside() && s.Added.Is >= addedBytes && part >= addedPart
-	usual := words.Bytes(uint64(s.Added.Median)) + " was usual of the last " + words.Number(uint64(s.Added.N)) + " backups"
+	usual := words.Bytes(uint64(s.Added.Median)) + " was usual in the last " + words.Number(uint64(s.Added.N)) + " backups"
 	switch {
 	case most:
 		return words.Number(uint64(s.Changed.Is)) + " of " + files(s.Files.Is) + " are new or other than in the backup before, and " +
