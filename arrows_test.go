@@ -159,8 +159,8 @@ var arrows = []struct{ pkg, may, is string }{
 		"pages about who may sign in"},
 	{"controlplane/web/alertpages", "controlplane/alerts controlplane/alerts/conditions controlplane/alerts/routing controlplane/channels" +
 		" controlplane/field controlplane/fleet controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/problem" +
-		" controlplane/rights controlplane/web/base controlplane/web/layout controlplane/web/session store/alerts store/channels topics" +
-		" views words",
+		" controlplane/rights controlplane/web/base controlplane/web/layout controlplane/web/session store store/alerts store/channels" +
+		" store/heartbeats topics views words",
 		"pages about alerts, and about who is told of what"},
 	{"controlplane/web/api", "controlplane/alerts controlplane/alerts/asked controlplane/channels controlplane/consumers" +
 		" controlplane/drills controlplane/enroll controlplane/field controlplane/fleet controlplane/health" +

@@ -181,17 +181,17 @@ func alertSamples() []sample {
 	digest := views.DigestForm{N: "", Channels: checks, Every: "weekly", At: "08:00", Weekday: "1", Zone: "Europe/Berlin", Version: 2}
 	said := digest
 	said.N, said.Says = "0", "Every Monday at 08:00 to "+hostile
+	refused := said
+	refused.N, refused.Problem, refused.Errors = "1", "The summary was not saved.", map[string]string{"channels": "x", "every": "x",
+		"at": "x", "weekday": "x", "zone": hostile}
 	rules := views.AlertRules{Tabs: views.AlertTabs{Current: "channels"}, Version: 2, Host: hostile, HostErr: "There is no such host.",
-		Problem: "Not saved.",
 		Rules: []views.RuleLine{{ID: "r1", Name: "nights", Says: "Critical alerts go to Ops mail.", First: true},
 			{ID: "r2", Name: hostile, Says: hostile, Notes: []string{"Only if still open after 15 min.", hostile}, Last: true}},
-		Digests: []views.DigestForm{said}, Add: digest, Heard: heard()}
+		Digests: []views.DigestForm{said, refused}, Add: digest, Heard: heard()}
 	rule := views.RuleForm{ID: "r1", Version: 2, Name: hostile, Severities: []views.Check{{Value: "critical", Text: "Critical", On: true}},
-		Conditions: checks[1:],
-		Channels:   checks, Tags: hostile, Hosts: hostile, Repeat: "24", Delay: "15", QuietFrom: "22:00", QuietTo: "07:00", Zone: hostile,
-		CriticalWaits: true,
-		Recovered:     true, Stop: true, Problem: "The rule was not saved.", Errors: map[string]string{"name": "x", "tags": "x", "hosts": hostile,
-			"zone":  "x",
+		Conditions: checks[1:], Channels: checks, Tags: hostile, Hosts: hostile, Repeat: "24", Delay: "15", QuietFrom: "22:00", QuietTo: "07:00",
+		Zone: hostile, CriticalWaits: true, Recovered: true, Stop: true, Problem: "The rule was not saved.",
+		Errors: map[string]string{"name": "x", "tags": "x", "hosts": hostile, "zone": "x",
 			"delay": "x", "repeat_every": "x", "quiet_from": "x", "quiet_to": "x", "channels": "x", "conditions": "x", "severities": "x"}}
 	conditions := views.AlertConditions{Tabs: views.AlertTabs{Current: "conditions"},
 		Host: views.Link{Text: hostile, URL: views.HostURL("h")}, Asked: hostile, HostErr: "None.",
@@ -229,7 +229,16 @@ func alertSamples() []sample {
 		{"channel off", views.ChannelPage(sh(hostile), off)},
 		{"heartbeat", views.HeartbeatPage(sh("Watchdog"), views.HeartbeatForm{Kept: true, Kind: "b",
 			Kinds: []views.Option{{Value: "a", Text: "A"}, {Value: "b", Text: "B"}},
-			Every: "5", Problem: "Not saved.", Errors: map[string]string{"url": "x", "every": "x", "kind": "x"}})},
+			Every: "5", Problem: "Not saved.", Errors: map[string]string{"url": "x", "every": "x", "kind": "x"},
+			Pings: []views.PingLine{
+				{Scope: "host", Subject: "h", Of: "Host " + hostile, Target: hostile, Kind: "Healthchecks", LastOK: past(time.Hour), Version: 2},
+				{Scope: "tag", Subject: hostile, Of: "Hosts with the tag " + hostile, Kind: "Cronitor", FailingSince: past(time.Hour),
+					Answer: hostile, Waits: 3},
+				{Scope: "schedule", Subject: "s", Of: "Schedule nightly", Target: "hc.example.net", Kind: "Another service"}},
+			Ping: views.PingForm{Scope: "tag", Subject: hostile, URL: hostile, Problem: "Nothing was saved.",
+				Errors: map[string]string{"url": "x", "subject": hostile, "kind": "x"}}})},
+		{"heartbeat of a host", views.HeartbeatPage(sh("Watchdog"), views.HeartbeatForm{Every: "1",
+			Ping: views.PingForm{Scope: "host", Subject: "h", Of: "Host " + hostile, Version: 3}})},
 		{"rules", views.AlertRulesPage(sh("Rules"), rules)},
 		{"rules none", views.AlertRulesPage(sh("Rules"), views.AlertRules{Add: digest})},
 		{"rule", views.RulePage(sh("Rule"), rule)},

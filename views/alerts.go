@@ -148,6 +148,13 @@ type AlertSection struct {
 	Total  int // that there are
 	Groups []AlertGroup
 	All    string // URL of all of them, "" if these are all
+	Form   AlertBulk
+}
+
+// An AlertBulk is what was typed to be done with several alerts, and what was wrong with it.
+type AlertBulk struct {
+	Reason, ReasonError string
+	Problem             string
 }
 
 // An AlertGroup is alerts about the same, or with the same cause.
@@ -179,6 +186,7 @@ type AlertRow struct {
 	Flaps     bool   // it comes and goes
 	Link      Link   // where it is done or proven
 	CanSnooze bool
+	Ticked    bool // in a form that was refused
 }
 
 // AlertIcon is the sign of a condition and its severity.

@@ -1,6 +1,12 @@
 package views
 
-import "strconv"
+import (
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/restic-manager/restic-manager/words"
+)
 
 // Channels is who is told, and by which rules.
 type Channels struct {
@@ -132,8 +138,7 @@ type AlertRules struct {
 	Heard   HeardTable
 	HostErr string
 	Host    string // as typed
-	Problem string
-	NoneYet bool // no channel
+	NoneYet bool   // no channel
 }
 
 func (a AlertRules) version() string { return strconv.FormatInt(a.Version, 10) }
@@ -179,13 +184,9 @@ type RuleForm struct {
 
 func (f RuleForm) version() string { return strconv.FormatInt(f.Version, 10) }
 
+// anyCondition reports whether the rule is of some conditions only.
 func (f RuleForm) anyCondition() bool {
-	for _, c := range f.Conditions {
-		if c.On {
-			return false
-		}
-	}
-	return true
+	return slices.ContainsFunc(f.Conditions, func(c Check) bool { return c.On })
 }
 
 // A DigestForm is a summary that comes also when all is well.
@@ -198,6 +199,8 @@ type DigestForm struct {
 	Zone     string
 	Says     string // in a sentence, of one that is there
 	Version  int64
+	Errors   map[string]string // "channels", "every", "at", "weekday", "zone"
+	Problem  string
 }
 
 func (f DigestForm) version() string { return strconv.FormatInt(f.Version, 10) }
@@ -216,9 +219,57 @@ type HeartbeatForm struct {
 	Every   string // minutes
 	Errors  map[string]string
 	Problem string
+	Pings   []PingLine
+	Ping    PingForm
 }
 
 func (f HeartbeatForm) version() string { return strconv.FormatInt(f.Version, 10) }
+
+// PingsURL takes where it is told that backups are made.
+const PingsURL = HeartbeatURL + "/pings"
+
+// PingURL is the form that says where it is told of a host's, a tag's or a schedule's backups.
+func PingURL(scope, subject string) string {
+	return withQuery(HeartbeatURL, url.Values{"scope": {scope}, "subject": {subject}}) + "#ping"
+}
+
+// A PingLine is an address that is told of backups, and how it does.
+type PingLine struct {
+	Scope, Subject string // "host", "tag" or "schedule", and its ID or the tag
+	Of             string // "Host attic"
+	Target         string // the host of its URL; "" if it cannot be read
+	Kind           string // as people call the service
+	LastOK         When
+	FailingSince   When
+	Answer         string // at the last try, if that failed
+	Waits          int    // what is still to be told
+	Version        int64
+}
+
+// where is the service, and where it is.
+func (p PingLine) where() string {
+	if p.Target == "" {
+		return p.Kind + ", whose address cannot be read: enter it again"
+	}
+	return p.Kind + ", " + words.Visible(p.Target)
+}
+
+func (p PingLine) version() string { return strconv.FormatInt(p.Version, 10) }
+
+// A PingForm says where it is told of some backups.
+type PingForm struct {
+	Scope   string
+	Subject string // as typed; of one that is there, its ID or the tag
+	Of      string // of one that is there: "Host attic"
+	URL     string // as typed; "" where it is kept
+	Kind    string
+	Kinds   []Option
+	Version int64
+	Errors  map[string]string
+	Problem string
+}
+
+func (f PingForm) version() string { return strconv.FormatInt(f.Version, 10) }
 
 // AlertConditions is the table of conditions with their thresholds.
 type AlertConditions struct {

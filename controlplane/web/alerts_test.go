@@ -2,9 +2,11 @@ package web
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/store/alerts"
 	"github.com/restic-manager/restic-manager/store/column"
+	"github.com/restic-manager/restic-manager/store/heartbeats"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -80,7 +83,17 @@ func TestAlertsAreActedOn(t *testing.T) {
 		t.Error("two that were ticked are not snoozed")
 	}
 	post("/alerts/act", url.Values{"do": {"snooze"}, "for": {"1h"}, "id": {three}}, http.StatusConflict)
-	post("/alerts/act", url.Values{"do": {"acknowledge"}}, http.StatusUnprocessableEntity)
+	if r := post("/alerts/act", url.Values{"do": {"acknowledge"}}, http.StatusUnprocessableEntity); !strings.Contains(r.text,
+		"Tick the alerts that are meant") {
+		t.Error("nothing ticked does not lead back to the list")
+	}
+	// Several cannot be ended without a reason: the form comes again as it was.
+	r = post("/alerts/act", url.Values{"do": {"end"}, "id": {three}, "section": {"open"}, "back": {"/alerts?q=damaged"}},
+		http.StatusUnprocessableEntity)
+	if !strings.Contains(r.text, `value="`+three+`" checked`) || !strings.Contains(r.text, `id="bulk-err-open"`) ||
+		!strings.Contains(r.text, `value="damaged"`) {
+		t.Errorf("ending without a reason loses what was ticked: %.300s", r.text)
+	}
 	post("/alerts/act", url.Values{"do": {"wake"}, "id": {two}}, http.StatusSeeOther)
 	if r := post("/alerts/act", url.Values{"page": {"alert"}, "do": {"snooze"}, "until": {"2001-02-03T04:05"}, "id": {two}},
 		http.StatusUnprocessableEntity); !strings.Contains(r.text, "2001-02-03T04:05") {
@@ -196,6 +209,128 @@ func TestChannelsAreSetUp(t *testing.T) {
 	}
 	if r := page.do("POST", at+"/remove", nil); r.StatusCode != http.StatusSeeOther || len(must(w.store.Channels().List(t.Context()))) != 0 {
 		t.Errorf("removing: %s", r.Status)
+	}
+}
+
+// Where it is told elsewhere that backups are made is said, changed and taken away on the
+// watchdog's page, and its address is not shown again.
+func TestBackupsAreWatchedFromOutside(t *testing.T) {
+	w := newWorld(t)
+	attic := w.enrol("attic")
+	page := w.person(store.Admin)
+	post := func(f url.Values, status int) answer {
+		t.Helper()
+		r := page.do("POST", "/alerts/heartbeat/pings", f)
+		if r.StatusCode != status {
+			t.Errorf("%v: %s %.300s", f, r.Status, r.text)
+		}
+		return r
+	}
+	of := func() []heartbeats.Heartbeat { return must(w.store.Heartbeats(t.Context())) }
+	if r := page.do("GET", "/alerts/heartbeat?scope=host&subject="+string(attic.id), nil); !strings.Contains(r.text, `value="attic"`) {
+		t.Error("a link from the host does not fill the form in")
+	}
+	for _, bad := range []url.Values{
+		{"scope": {"host"}, "subject": {"nobody"}, "url": {"https://hc.example.net/ping/1"}},
+		{"scope": {"schedule"}, "subject": {"nobody"}, "url": {"https://hc.example.net/ping/1"}},
+		{"scope": {"tag"}, "subject": {""}, "url": {"https://hc.example.net/ping/1"}},
+		{"scope": {"host"}, "subject": {"attic"}},
+		{"scope": {"host"}, "subject": {"attic"}, "url": {"nowhere"}},
+		{"scope": {"elsewhere"}, "subject": {"attic"}, "url": {"https://hc.example.net/ping/1"}},
+	} {
+		if r := post(bad, http.StatusUnprocessableEntity); !strings.Contains(r.text, "Nothing was saved.") ||
+			bad.Get("url") != "" && !strings.Contains(r.text, bad.Get("url")) {
+			t.Errorf("%v: the form lost what was typed", bad)
+		}
+	}
+	post(url.Values{"scope": {"host"}, "subject": {"attic"}, "url": {"https://hc.example.net/ping/a-secret"}}, http.StatusSeeOther)
+	if list := of(); len(list) != 1 || list[0].Subject != string(attic.id) {
+		t.Fatalf("there are %v", list)
+	}
+	r := page.do("GET", "/alerts/heartbeat", nil)
+	if !strings.Contains(r.text, "Host attic") || !strings.Contains(r.text, "hc.example.net") || strings.Contains(r.text, "a-secret") {
+		t.Error("the page does not say what is watched, or shows its secret")
+	}
+	post(url.Values{"scope": {"host"}, "subject": {"attic"}, "url": {"https://hc.example.net/ping/other"}}, http.StatusUnprocessableEntity)
+	same := url.Values{"scope": {"host"}, "subject": {string(attic.id)}, "version": {fmt.Sprint(of()[0].Version)}}
+	kept := url.Values{"kind": {"plain"}, "url": {""}}
+	maps.Copy(kept, same)
+	post(kept, http.StatusSeeOther)
+	if got := of()[0]; got.Kind != "plain" || got.URL != "https://hc.example.net/ping/a-secret" {
+		t.Errorf("an empty field made it %s, %s", got.Kind, string(got.URL))
+	}
+	post(kept, http.StatusConflict) // another tab changed it
+	same.Set("version", fmt.Sprint(of()[0].Version))
+	same.Set("remove", "1")
+	post(same, http.StatusSeeOther)
+	post(same, http.StatusNotFound) // pressed twice
+	if list := of(); len(list) != 0 {
+		t.Errorf("there are still %v", list)
+	}
+}
+
+// Summaries are changed where they are, rules moved both ways, and the page of an alert says
+// why nobody hears of it.
+func TestSummariesAndRulesAreChanged(t *testing.T) {
+	w := newWorld(t)
+	attic := w.enrol("attic")
+	page := w.person(store.Admin)
+	hook := url.Values{"kind": {"webhook"}, "name": {"ops"}, "f.url": {"http://127.0.0.1:9/"}}
+	if r := page.do("POST", "/alerts/channels/new", hook); r.StatusCode != http.StatusOK {
+		t.Fatal(r.Status)
+	}
+	ops := must(w.store.Channels().List(t.Context()))[0].ID
+	post := func(path string, f url.Values, status int) answer {
+		t.Helper()
+		f.Set("version", fmt.Sprint(must(w.store.Alerts().Setting(t.Context(), alerts.Rules)).Version))
+		r := page.do("POST", path, f)
+		if r.StatusCode != status {
+			t.Errorf("%s %v: %s %.300s", path, f, r.Status, r.text)
+		}
+		return r
+	}
+	digest := url.Values{"every": {"daily"}, "at": {"07:00"}, "zone": {"Europe/Berlin"}}
+	if r := post("/alerts/rules/digests", digest, http.StatusUnprocessableEntity); !strings.Contains(r.text, "at least one channel") ||
+		!strings.Contains(r.text, `value="Europe/Berlin"`) || !strings.Contains(r.text, "<details class=\"card-b ruled\" open") {
+		t.Error("a summary for nobody is not given back")
+	}
+	digest.Set("channel", ops)
+	post("/alerts/rules/digests", digest, http.StatusSeeOther)
+	digest.Set("n", "0")
+	digest.Set("zone", "Nowhere")
+	if r := post("/alerts/rules/digests", digest, http.StatusUnprocessableEntity); !strings.Contains(r.text, `id="digest-0-zone-err"`) {
+		t.Error("the zone of a changed summary is not refused beside it")
+	}
+	digest.Set("zone", "UTC")
+	digest.Set("every", "weekly")
+	digest.Set("weekday", "friday")
+	post("/alerts/rules/digests", digest, http.StatusSeeOther)
+	if r := page.do("GET", "/alerts/rules", nil); !strings.Contains(r.text, "Every Friday at 07:00 (UTC) to ops") ||
+		strings.Contains(r.text, "Every day at 07:00") {
+		t.Error("the summary was not changed in its place")
+	}
+	digest.Set("n", "7")
+	post("/alerts/rules/digests", digest, http.StatusNotFound)
+
+	one := w.alert(attic.id, "host-offline", alerts.Warning, "attic", "offline")
+	for _, name := range []string{"first rule", "second rule"} {
+		post("/alerts/rules/new", url.Values{"name": {name}, "severity": {"critical"}, "channel": {ops}}, http.StatusSeeOther)
+	}
+	if r := page.do("GET", "/alerts/"+one, nil); !strings.Contains(r.text, "Nobody was told: no rule covers it") {
+		t.Error("the alert does not say why nobody was told")
+	}
+	above := func() bool {
+		text := page.do("GET", "/alerts/rules", nil).text
+		return strings.Index(text, "first rule") < strings.Index(text, "second rule")
+	}
+	id := regexp.MustCompile(`/alerts/rules/edit/([^"]+)"`).FindStringSubmatch(page.do("GET", "/alerts/rules", nil).text)[1]
+	post("/alerts/rules/move", url.Values{"rule": {id}, "down": {"1"}}, http.StatusSeeOther)
+	if above() {
+		t.Error("the first rule did not move down")
+	}
+	post("/alerts/rules/move", url.Values{"rule": {id}}, http.StatusSeeOther)
+	if !above() {
+		t.Error("it did not move up again")
 	}
 }
 

@@ -254,6 +254,7 @@ var roleTable = map[store.Role]string{
 		POST /alerts/rules/digests/remove
 		GET /alerts/heartbeat
 		POST /alerts/heartbeat
+		POST /alerts/heartbeat/pings
 		POST /settings/public-url
 		GET /users
 		GET /users/new

@@ -115,10 +115,11 @@ func (s *Server) routes() []route {
 		{"POST", "/alerts/rules/edit/{rule}", rights.Telling, page(s.alerts.SaveRule)},
 		{"POST", "/alerts/rules/remove", rights.Telling, page(s.alerts.RemoveRule)},
 		{"POST", "/alerts/rules/move", rights.Telling, page(s.alerts.MoveRule)},
-		{"POST", "/alerts/rules/digests", rights.Telling, page(s.alerts.AddDigest)},
+		{"POST", "/alerts/rules/digests", rights.Telling, page(s.alerts.SaveDigest)},
 		{"POST", "/alerts/rules/digests/remove", rights.Telling, page(s.alerts.RemoveDigest)},
 		{"GET", "/alerts/heartbeat", rights.Telling, page(s.alerts.HeartbeatForm)},
 		{"POST", "/alerts/heartbeat", rights.Telling, secretPage(s.alerts.SaveHeartbeat)},
+		{"POST", "/alerts/heartbeat/pings", rights.Telling, secretPage(s.alerts.SavePing)},
 		{"POST", "/settings/public-url", rights.Telling, page(s.pages.SavePublicURL)},
 
 		{"GET", "/restore", rights.Restore, page(s.restores.List)},

@@ -103,4 +103,32 @@ func (w *World) nobody(a alerts.Alert) string {
 	return "No rule covers it."
 }
 
+// Silent says why no channel was told of an alert that is open, as a sentence; "" if one is
+// about to be.
+func (w *World) Silent(a alerts.Alert, now int64) string {
+	hearers := w.Hearers(a)
+	if len(hearers) == 0 {
+		return w.nobody(a)
+	}
+	if w.Paused(a, now) > 0 {
+		return "Alerts are paused for it now."
+	}
+	var waits Rule
+	var until int64
+	for _, rule := range hearers {
+		due := max(a.OpenedAt+rule.Delay*1000, w.Quiet(rule, a.Severity, now))
+		if due <= now {
+			return ""
+		}
+		if until == 0 || due < until || due == until && rule.ID < waits.ID {
+			waits, until = rule, due
+		}
+	}
+	if w.Quiet(waits, a.Severity, now) > 0 {
+		return fmt.Sprintf("The rule “%s” keeps quiet from %s to %s (%s).",
+			words.Line(waits.Name), waits.QuietFrom, waits.QuietTo, waits.Zone)
+	}
+	return fmt.Sprintf("The rule “%s” tells only of what is still open after %s.", words.Line(waits.Name), span(waits.Delay))
+}
+
 func span(seconds int64) string { return words.Span(time.Duration(seconds) * time.Second) }

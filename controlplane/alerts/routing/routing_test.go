@@ -295,3 +295,37 @@ func TestWhatRulesMaySay(t *testing.T) {
 		}
 	}
 }
+
+func TestWhyNobodyWasTold(t *testing.T) {
+	now := time.Date(2026, 3, 2, 23, 30, 0, 0, time.UTC).UnixMilli()
+	late := Rule{ID: "1", Name: "Late", Channels: []string{"mail"}, Delay: 900}
+	night := Rule{ID: "2", Name: "Night", Channels: []string{"mail"}, QuietFrom: "22:00", QuietTo: "07:00", Zone: "UTC"}
+	phones := Rule{ID: "3", Name: "Phones", Tags: []string{"server"}, Channels: []string{"phone"}}
+	off := Rule{ID: "4", Name: "Old", Channels: []string{"off"}}
+	for _, c := range []struct {
+		what  string
+		w     World
+		since time.Duration
+		want  string
+	}{
+		{"no rules", World{}, 0, ""},
+		{"no channel", World{Channels: list[:0:0]}, 0, "There is no channel."},
+		{"a delay", World{Rules: Rules{Rules: []Rule{late}}}, time.Minute, "The rule “Late” tells only of what is still open after 15 min."},
+		{"a delay that is over", World{Rules: Rules{Rules: []Rule{late}}}, time.Hour, ""},
+		{"quiet hours", World{Rules: Rules{Rules: []Rule{night}}}, time.Hour, "The rule “Night” keeps quiet from 22:00 to 07:00 (UTC)."},
+		{"quiet hours of one of two", World{Rules: Rules{Rules: []Rule{night, phones}},
+			Tags: map[topics.HostID][]string{"db": {"server"}}}, time.Hour, ""},
+		{"no rule for it", World{Rules: Rules{Rules: []Rule{phones}}}, 0, "No rule covers it."},
+		{"a channel that is off", World{Rules: Rules{Rules: []Rule{off}}}, 0, "The rule “Old” leads to channels that are disabled or removed."},
+		{"a pause", World{Pauses: []alerts.Pause{{Kind: "host", Subject: "db", Until: now + 1}}}, 0, "Alerts are paused for it now."},
+	} {
+		if c.w.Channels == nil {
+			c.w.Channels = list
+		}
+		a := about("host-offline", alerts.OnHost, "db", alerts.Warning)
+		a.OpenedAt = now - c.since.Milliseconds()
+		if got := c.w.Silent(a, now); got != c.want {
+			t.Errorf("%s: %q, want %q", c.what, got, c.want)
+		}
+	}
+}

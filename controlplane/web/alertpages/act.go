@@ -3,6 +3,8 @@ package alertpages
 import (
 	"errors"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/restic-manager/restic-manager/controlplane/field"
@@ -22,8 +24,8 @@ type deed struct {
 	reason string
 }
 
-var nothingTicked = &problem.Problem{Kind: problem.Invalid, Title: "No alert is ticked",
-	Say: "Nothing was changed.", Do: "Tick those that are meant, and press the button again."}
+// errUnticked is the error that a form names no alert.
+var errUnticked = errors.New("no alert is ticked")
 
 // asked reads what a form asks for. A button of one alert names it, whatever else is ticked.
 func (s *Pages) asked(r *http.Request) (d deed, err error) {
@@ -37,7 +39,7 @@ func (s *Pages) asked(r *http.Request) (d deed, err error) {
 		}
 	}
 	if len(d.ids) == 0 {
-		return d, nothingTicked
+		return d, errUnticked
 	}
 	if d.do != "snooze" {
 		return d, nil
@@ -89,8 +91,55 @@ func (s *Pages) Act(w http.ResponseWriter, r *http.Request) error {
 	case errors.As(err, &wrong) && one:
 		return s.alertPage(w, r, base.StatusOf(base.ProblemOf(err)), d.ids[0], views.AlertForm{Until: d.typed, UntilError: wrong["until"],
 			Reason: d.reason, ReasonError: wrong["reason"], Problem: "Nothing was changed."})
-	case errors.As(err, &wrong):
-		return layout.NotSavedHere("alert", err)
+	case errors.As(err, &wrong), errors.Is(err, errUnticked):
+		return s.actAgain(w, r, d, wrong)
 	}
 	return err
+}
+
+// actAgain shows the list with what was ticked and typed, and what was wrong with it.
+func (s *Pages) actAgain(w http.ResponseWriter, r *http.Request, d deed, wrong field.Errors) error {
+	back, err := url.Parse(base.SamePlace(r.PostForm.Get("back")))
+	if err != nil {
+		back = &url.URL{}
+	}
+	q := back.Query()
+	f := views.AlertFilterOf(q)
+	_, page := layout.ListPlace(q)
+	m, err := s.Moment(r.Context())
+	if err != nil {
+		return err
+	}
+	v, err := s.read(r.Context(), f, page, q.Get("after"), m)
+	if err != nil {
+		return err
+	}
+	form := views.AlertBulk{Reason: d.reason, ReasonError: wrong["reason"], Problem: "Nothing was changed."}
+	if wrong == nil {
+		form.Problem += " Tick the alerts that are meant, and press the button again."
+	}
+	for name, say := range wrong {
+		if name != "reason" {
+			form.Problem += " " + say
+		}
+	}
+	at := slices.IndexFunc(v.Sections, func(x views.AlertSection) bool { return x.State == r.PostForm.Get("section") })
+	if at < 0 { // what was ticked has another state by now
+		at = slices.IndexFunc(v.Sections, func(x views.AlertSection) bool { return x.State != "today" && x.State != "ended" })
+	}
+	if at < 0 {
+		layout.Redirect(w, r, v.Back)
+		return nil
+	}
+	v.Sections[at].Form = form
+	for _, x := range v.Sections {
+		for _, g := range x.Groups {
+			for k := range g.Rows {
+				g.Rows[k].Ticked = slices.Contains(d.ids, g.Rows[k].ID)
+			}
+		}
+	}
+	// Nothing on the page moves by itself, so that what is ticked stays.
+	s.Render(w, r, http.StatusUnprocessableEntity, views.AlertsPage(s.Shell(r, "Alerts", "alerts", views.Link{Text: "Alerts"}), v))
+	return nil
 }

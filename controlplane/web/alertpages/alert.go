@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -73,7 +72,7 @@ func (s *Pages) alert(ctx context.Context, id string, m *fleet.Moment) (v views.
 	if err != nil {
 		return v, err
 	}
-	told, err := s.told(ctx, []alerts.Alert{a})
+	told, err := s.told(ctx, m, []alerts.Alert{a})
 	if err != nil {
 		return v, err
 	}
@@ -151,11 +150,20 @@ func (s *Pages) proof(ctx context.Context, a alerts.Alert, v *views.Alert) error
 	v.Job = views.Link{Text: "The " + string(j.Kind) + " that proves it, with its log", URL: views.JobURL(string(j.ID))}
 	if j.State.Ended() && j.State != topics.Succeeded {
 		v.Evidence = j.Message
-		if effect := jobs.ExplainJob(j).Effect; !strings.Contains(v.Cause, effect) {
-			v.Effect = effect
-		}
+		v.Effect = unsaid(v.Cause, jobs.ExplainJob(j).Effect)
 	}
 	return nil
+}
+
+// unsaid is a text without the sentences that another one has.
+func unsaid(said, text string) string {
+	var left []string
+	for _, sentence := range strings.SplitAfter(text, ". ") {
+		if sentence = strings.TrimSpace(sentence); !strings.Contains(said, sentence) {
+			left = append(left, sentence)
+		}
+	}
+	return strings.Join(left, " ")
 }
 
 // history is what happened to an alert.
@@ -238,37 +246,6 @@ func (s *Pages) tries(d rows.Delivery) (out []views.Try) {
 			Took: words.Duration(time.Duration(t.TookMS) * time.Millisecond)})
 	}
 	return out
-}
-
-// told says of alerts who knows of them, in words.
-func (s *Pages) told(ctx context.Context, list []alerts.Alert) (map[string]string, error) {
-	out := map[string]string{}
-	names, err := s.channelNames(ctx)
-	if err != nil {
-		return nil, err
-	}
-	known, err := s.Store.Channels().Know(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, a := range list {
-		var to []string
-		for _, c := range known[a.ID] {
-			if names[c] != "" {
-				to = append(to, names[c])
-			}
-		}
-		slices.Sort(to)
-		switch {
-		case len(to) > 0:
-			out[a.ID] = "Told to " + joined(to)
-		case len(names) == 0:
-			out[a.ID] = "Nobody is told: there is no channel"
-		default:
-			out[a.ID] = "Nobody was told yet"
-		}
-	}
-	return out, nil
 }
 
 // joined is a list in a sentence.

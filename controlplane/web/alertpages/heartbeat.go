@@ -28,18 +28,35 @@ func (s *Pages) HeartbeatForm(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && version == 0 { // one that cannot be read is entered again
 		return err
 	}
-	return s.heartbeatPage(w, r, http.StatusOK, views.HeartbeatForm{Version: version, Kept: version > 0, Kind: string(set.Kind),
-		Every: minutes(set.Every)})
+	return s.heartbeatPage(w, r, http.StatusOK, savedBeat(set, version), nil)
+}
+
+// savedBeat is the form of the outside heartbeat as it was saved.
+func savedBeat(set heartbeat.Settings, version int64) views.HeartbeatForm {
+	return views.HeartbeatForm{Version: version, Kept: version > 0, Kind: string(set.Kind), Every: minutes(set.Every)}
 }
 
 func minutes(seconds int64) string { return strconv.FormatInt(max((seconds+59)/60, 1), 10) }
 
-func (s *Pages) heartbeatPage(w http.ResponseWriter, r *http.Request, status int, f views.HeartbeatForm) error {
-	f.Line = s.watchdog(r.Context())
+// heartbeatPage shows both forms of the watchdog; ping is what was typed into that of backups.
+func (s *Pages) heartbeatPage(w http.ResponseWriter, r *http.Request, status int, f views.HeartbeatForm, ping *views.PingForm) error {
+	names, err := s.watched(r.Context())
+	if err != nil {
+		return err
+	}
+	if err := s.pings(r.Context(), names, &f); err != nil {
+		return err
+	}
+	if ping != nil {
+		f.Ping = *ping
+	} else if f.Ping, err = s.pingAsked(r, names); err != nil {
+		return err
+	}
 	f.Kinds = []views.Option{{Value: "", Text: "As the address tells"}}
 	for _, k := range heartbeat.Kinds {
 		f.Kinds = append(f.Kinds, views.Option{Value: string(k), Text: k.Label()})
 	}
+	f.Ping.Kinds = f.Kinds
 	sh := s.Shell(r, "Watchdog", "alerts", toAlerts, toChannels, views.Link{Text: "Watchdog"})
 	s.Render(w, r, status, views.HeartbeatPage(sh, f))
 	return nil
@@ -81,5 +98,5 @@ func (s *Pages) SaveHeartbeat(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	f.Errors, f.Problem = wrong, "Nothing was saved."
-	return s.heartbeatPage(w, r, http.StatusUnprocessableEntity, f)
+	return s.heartbeatPage(w, r, http.StatusUnprocessableEntity, f, nil)
 }

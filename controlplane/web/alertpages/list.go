@@ -145,7 +145,7 @@ func (s *Pages) list(ctx context.Context, f views.AlertFilter, page int, m *flee
 	for _, a := range all {
 		byState[a.State(now)] = append(byState[a.State(now)], a)
 	}
-	told, err := s.told(ctx, all)
+	told, err := s.told(ctx, m, all)
 	if err != nil {
 		return err
 	}

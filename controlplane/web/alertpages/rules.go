@@ -1,6 +1,7 @@
 package alertpages
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -91,10 +92,16 @@ func note(r routing.Rule) string {
 
 // RulesPage shows who hears of what, and of a host what comes of it.
 func (s *Pages) RulesPage(w http.ResponseWriter, r *http.Request) error {
-	return s.rulesPage(w, r, http.StatusOK, "")
+	return s.rulesPage(w, r, http.StatusOK, nil)
 }
 
-func (s *Pages) rulesPage(w http.ResponseWriter, r *http.Request, status int, trouble string) error {
+// A typedDigest is a summary that was refused, with the channels that were ticked.
+type typedDigest struct {
+	views.DigestForm
+	to []string
+}
+
+func (s *Pages) rulesPage(w http.ResponseWriter, r *http.Request, status int, refused *typedDigest) error {
 	ctx := r.Context()
 	m, err := s.Moment(ctx)
 	if err != nil {
@@ -109,18 +116,25 @@ func (s *Pages) rulesPage(w http.ResponseWriter, r *http.Request, status int, tr
 		return err
 	}
 	v := views.AlertRules{Tabs: s.tabs(ctx, "channels"), Version: version, Host: strings.TrimSpace(r.URL.Query().Get("host")),
-		Problem: trouble,
 		NoneYet: len(list) == 0}
 	names := namesOf(list)
 	for i, x := range rules.Rules {
 		v.Rules = append(v.Rules, ruleLine(x, m, names, i == 0, i == len(rules.Rules)-1))
 	}
 	for i, d := range rules.Digests {
-		v.Digests = append(v.Digests, views.DigestForm{N: strconv.Itoa(i), Version: version, Says: digestSays(d, names)})
+		v.Digests = append(v.Digests, views.DigestForm{N: strconv.Itoa(i), Every: d.Every, At: d.At, Weekday: cmp.Or(d.Weekday, "monday"),
+			Zone: d.Zone, Version: version, Says: digestSays(d, names), Channels: boxes(list, d.Channels)})
 	}
-	v.Add = views.DigestForm{Every: routing.Daily, At: "08:00", Weekday: "monday", Zone: words.Zone(ctx).String(), Version: version}
-	for _, c := range list {
-		v.Add.Channels = append(v.Add.Channels, views.Check{Value: c.ID, Text: c.Name})
+	v.Add = views.DigestForm{Every: routing.Daily, At: "08:00", Weekday: "monday", Zone: words.Zone(ctx).String(), Version: version,
+		Channels: boxes(list, nil)}
+	if refused != nil {
+		refused.Channels = boxes(list, refused.to)
+		if at, err := strconv.Atoi(refused.N); err == nil && at < len(v.Digests) {
+			refused.Says = v.Digests[at].Says
+			v.Digests[at] = refused.DigestForm
+		} else {
+			v.Add = refused.DigestForm
+		}
 	}
 	var of *heardOf
 	if v.Host != "" {
@@ -136,6 +150,14 @@ func (s *Pages) rulesPage(w http.ResponseWriter, r *http.Request, status int, tr
 	sh := s.Shell(r, "Rules", "alerts", toAlerts, toChannels, views.Link{Text: "Rules"})
 	s.Render(w, r, status, views.AlertRulesPage(sh, v))
 	return nil
+}
+
+// boxes are the channels to tick, each with its ID.
+func boxes(list []rows.Channel, on []string) (out []views.Check) {
+	for _, c := range list {
+		out = append(out, views.Check{Value: c.ID, Text: c.Name, On: slices.Contains(on, c.ID)})
+	}
+	return out
 }
 
 func namesOf(list []rows.Channel) map[string]string {
@@ -244,6 +266,9 @@ func find(rules routing.Rules, id string) (routing.Rule, int) {
 var noRule = &problem.Problem{Kind: problem.NotFound, Title: "There is no such rule", Say: "Somebody may have removed it.",
 	Do: "Look at the rules that there are.", Link: problem.Link{Text: "Rules", URL: views.AlertRulesURL}}
 
+var noDigest = &problem.Problem{Kind: problem.NotFound, Title: "There is no such summary", Say: "Somebody may have removed it.",
+	Do: "Look at the summaries that there are.", Link: problem.Link{Text: "Rules and summaries", URL: views.AlertRulesURL + "#digests"}}
+
 // RuleForm shows the form of a rule.
 func (s *Pages) RuleForm(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
@@ -290,9 +315,7 @@ func (s *Pages) rulePage(w http.ResponseWriter, r *http.Request, status int, f v
 		f.Conditions = append(f.Conditions, views.Check{Value: string(c.Name), Text: c.Title, Sub: layout.AlertAbouts[c.On] + ", " +
 			strings.ToLower(views.SeverityWord(string(c.Severity))), On: slices.Contains(named, string(c.Name))})
 	}
-	for _, c := range list {
-		f.Channels = append(f.Channels, views.Check{Value: c.ID, Text: c.Name, On: slices.Contains(to, c.ID)})
-	}
+	f.Channels = boxes(list, to)
 	title := "Add a rule"
 	if f.ID != "" {
 		title = "Change a rule"
@@ -429,34 +452,67 @@ func (s *Pages) RemoveRule(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// MoveRule puts a rule before the one above it.
+// MoveRule puts a rule before the one above it, or behind the one below.
 func (s *Pages) MoveRule(w http.ResponseWriter, r *http.Request) error {
 	return s.changeRules(w, r, views.AlertRulesURL, func(rules *routing.Rules, form url.Values) error {
 		_, at := find(*rules, form.Get("rule"))
 		if at < 0 {
 			return noRule
 		}
-		if at > 0 {
-			rules.Rules[at-1], rules.Rules[at] = rules.Rules[at], rules.Rules[at-1]
+		to := at - 1
+		if form.Get("down") != "" {
+			to = at + 1
+		}
+		if to >= 0 && to < len(rules.Rules) {
+			rules.Rules[to], rules.Rules[at] = rules.Rules[at], rules.Rules[to]
 		}
 		return nil
 	})
 }
 
-// AddDigest adds a summary.
-func (s *Pages) AddDigest(w http.ResponseWriter, r *http.Request) error {
-	return s.changeRules(w, r, views.AlertRulesURL+"#digests", func(rules *routing.Rules, form url.Values) error {
-		d := routing.Digest{Channels: ticked(form, "channel"), Every: form.Get("every"), At: form.Get("at"),
-			Zone: strings.TrimSpace(form.Get("zone"))}
-		if d.Every == routing.Weekly {
-			d.Weekday = form.Get("weekday")
-		}
-		if d.Zone == "" {
-			d.Zone = words.Zone(r.Context()).String()
-		}
+// SaveDigest adds a summary, or changes one.
+func (s *Pages) SaveDigest(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return layout.BadForm(err)
+	}
+	ctx, form := r.Context(), r.PostForm
+	rules, _, err := s.Alerts.Rules(ctx)
+	if err != nil {
+		return err
+	}
+	f := views.DigestForm{N: form.Get("n"), Every: form.Get("every"), At: form.Get("at"), Weekday: form.Get("weekday"),
+		Zone: strings.TrimSpace(form.Get("zone"))}
+	f.Version, _ = strconv.ParseInt(form.Get("version"), 10, 64) // what is none is refused when it is saved
+	d := routing.Digest{Channels: ticked(form, "channel"), Every: f.Every, At: f.At, Zone: cmp.Or(f.Zone, words.Zone(ctx).String())}
+	if d.Every == routing.Weekly {
+		d.Weekday = f.Weekday
+	}
+	rules.Digests = slices.Clone(rules.Digests)
+	at := len(rules.Digests)
+	if f.N == "" {
 		rules.Digests = append(rules.Digests, d)
+	} else if at, err = strconv.Atoi(f.N); err != nil || at < 0 || at >= len(rules.Digests) {
+		return noDigest
+	} else {
+		rules.Digests[at] = d
+	}
+	var wrong field.Errors
+	switch _, err = s.Alerts.SetRules(ctx, s.actor(ctx), rules, f.Version); {
+	case err == nil:
+		layout.Redirect(w, r, views.AlertRulesURL+"#digests")
 		return nil
-	})
+	case !errors.As(err, &wrong):
+		return err
+	}
+	f.Errors, f.Problem = map[string]string{}, "The summary was not saved."
+	for name, say := range wrong {
+		if short, of := strings.CutPrefix(name, fmt.Sprintf("digests.%d.", at)); of {
+			f.Errors[short] = say
+		} else {
+			f.Problem += " " + say
+		}
+	}
+	return s.rulesPage(w, r, http.StatusUnprocessableEntity, &typedDigest{f, d.Channels})
 }
 
 // RemoveDigest removes a summary.
@@ -464,7 +520,7 @@ func (s *Pages) RemoveDigest(w http.ResponseWriter, r *http.Request) error {
 	return s.changeRules(w, r, views.AlertRulesURL+"#digests", func(rules *routing.Rules, form url.Values) error {
 		at, err := strconv.Atoi(form.Get("n"))
 		if err != nil || at < 0 || at >= len(rules.Digests) {
-			return noRule
+			return noDigest
 		}
 		rules.Digests = slices.Delete(rules.Digests, at, at+1)
 		return nil

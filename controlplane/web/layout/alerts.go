@@ -29,9 +29,10 @@ func AlertBody(a alerts.Alert) alerts.Body {
 func (s *Page) AlertRow(a alerts.Alert, told string) views.AlertRow {
 	b := AlertBody(a)
 	r := views.AlertRow{ID: a.ID, State: string(a.State(s.Now().UnixMilli())), Severity: string(a.Severity),
-		Icon: views.AlertIcon(a.Condition, string(a.Severity)), Name: b.Name, NameURL: pageOf(a), Title: b.Title, Cause: b.Cause,
-		Since: s.When(a.HoldsSince()), Count: int(a.Count), Told: told, Flaps: a.QuietAt > 0 && a.EndedAt == 0,
-		Link: views.Link{Text: b.Link, URL: base.SamePlace(b.Path)}, CanSnooze: true}
+		Icon: views.AlertIcon(a.Condition, string(a.Severity)), Name: b.Name, NameURL: pageOf(a), Title: b.Title,
+		Cause: words.Beside(b.Title, b.Cause), Since: s.When(a.HoldsSince()), Count: int(a.Count), Told: told,
+		Flaps: a.QuietAt > 0 && a.EndedAt == 0,
+		Link:  views.Link{Text: b.Link, URL: base.SamePlace(b.Path)}, CanSnooze: true}
 	if r.Name == "" {
 		r.Name = AlertAbouts[a.On]
 	}
