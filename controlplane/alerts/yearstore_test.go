@@ -74,7 +74,8 @@ func (l *lived) send(_ context.Context, _ string, m said.Message) said.Answer {
 func (l *lived) start() {
 	s := &service.Service{Store: l.store, Facts: l.facts, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		Timing: service.Timing{Gap: 2 * time.Second, Every: 24 * time.Hour}}
-	queue := &delivery.Queue{Store: l.store, Said: service.Said, PublicURL: s.PublicURL, Send: l.send, Log: s.Log, Timing: delivery.DefaultTiming()}
+	queue := &delivery.Queue{Store: l.store, Said: service.Said, PublicURL: s.PublicURL, Send: l.send, Log: s.Log,
+		Timing: delivery.DefaultTiming()}
 	queue.Timing.Tick = 24 * time.Hour
 	s.Note, s.Changed = queue.Note, queue.Stir
 	ctx, stop := context.WithCancel(context.Background())
