@@ -42,6 +42,9 @@ const away = 7 * 24 * time.Hour
 // say, which is away.
 func (p *Plane) unsure(now func() time.Time) func(rows.Key) bool {
 	return func(k rows.Key) bool {
+		if k.Condition == string(conditions.PlaneClock) {
+			return p.presence.Online() < conditions.FewClocks
+		}
 		if k.On != rows.OnHost {
 			return false
 		}

@@ -148,7 +148,7 @@ func newFleet(size int, from time.Time, seed uint64) *fleet {
 	}
 	for i := range size {
 		m := &machine{dirty: true, fact: conditions.Host{ID: topics.HostID(fmt.Sprintf("host-%03d", i)), Name: fmt.Sprintf("host %d", i),
-			EnrolledAt: f.now - (40 * day).Milliseconds(), SeenAt: f.now, CertifiedUntil: f.now + (400 * day).Milliseconds()}}
+			EnrolledAt: f.now - (40 * day).Milliseconds(), SeenAt: f.now, Clock: 40, CertifiedUntil: f.now + (400 * day).Milliseconds()}}
 		if m.fact.Tags = []string{"servers"}; i%4 == 3 {
 			m.fact.Intermittent, m.fact.Tags = true, []string{"laptops"}
 		}

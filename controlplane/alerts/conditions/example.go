@@ -193,6 +193,15 @@ var samples = map[Name]func(now int64) Facts{
 		"The control plane's database has not been copied for more than 24 h.", "Choose Back up now, and look into the server's log."),
 	PlaneKeyExposed: ofPlane(PlaneKeyExposed, alerts.Warning,
 		"The key lies beside the database that it encrypts: whoever copies the one has the other.", "Stop the server, and move the key."),
+	PlaneClock: func(now int64) Facts {
+		var f Facts
+		for _, id := range []string{"example-host", "another-host", "third-host"} {
+			h := sampleHost(now)
+			h.ID, h.Name, h.Clock = topics.HostID(id), id, 5*minuteMillis
+			f.Hosts = append(f.Hosts, h)
+		}
+		return f
+	},
 	HeartbeatFailing: ofPlane(HeartbeatFailing, alerts.Warning,
 		"The service that watches this server from outside answered 404 Not Found to the last pings.", ""),
 }

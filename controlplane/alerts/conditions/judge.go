@@ -19,6 +19,7 @@ func Judge(f Facts, l Limits, now time.Time) (holds []Finding, next time.Time) {
 	if j.Began > j.now { // the clock was set back since
 		j.Stopped, j.Began = 0, 0
 	}
+	j.clocks()
 	for i := range f.Hosts {
 		j.host(&f.Hosts[i])
 	}
@@ -81,7 +82,8 @@ type judging struct {
 	next   int64
 	holds  []Finding
 	judged []alerts.Key
-	job    bool // what was looked for is noted
+	job    bool  // what was looked for is noted
+	common int64 // by how many milliseconds hosts are ahead of us because our clock is wrong
 
 	// shut are the repositories whose lock stopped jobs for good, and how bad that is.
 	shut map[topics.RepositoryID]alerts.Severity

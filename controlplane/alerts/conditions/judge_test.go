@@ -256,6 +256,20 @@ var cases = map[Name]struct {
 			f.Channels[0].FailingSince = now - 9*minuteMillis
 		})}, {what: "switched off", facts: func(int64) Facts { return Facts{} }}}},
 	PlaneDisk: {nothing, nil}, PlaneDatabase: {nothing, nil}, PlaneBackupLate: {nothing, nil}, PlaneKeyExposed: {nothing, nil},
+	PlaneClock: {func(f *Facts, _ int64) {
+		for i := range f.Hosts {
+			f.Hosts[i].Clock = 100
+		}
+	}, []neighbour{
+		{what: "one host that is off with others that are not", facts: changed(PlaneClock, func(f *Facts, _ int64) {
+			f.Hosts[0].Clock, f.Hosts[1].Clock = 100, -100
+		}), also: []Name{ClockOff}},
+		{what: "hosts that are off each by another span", facts: changed(PlaneClock, func(f *Facts, _ int64) {
+			f.Hosts[0].Clock, f.Hosts[1].Clock = -9*minuteMillis, minuteMillis*2
+		}), also: []Name{ClockOff, ClockOff, ClockOff}},
+		{what: "two hosts alone", facts: changed(PlaneClock, func(f *Facts, _ int64) { f.Hosts = f.Hosts[1:] }),
+			also: []Name{ClockOff, ClockOff}},
+	}},
 	HeartbeatFailing: {nothing, nil},
 }
 

@@ -169,7 +169,7 @@ func (j *judging) state(s subject, h *Host) {
 		if off < 0 {
 			off, way = -off, "behind"
 		}
-		if off > limit*1000 {
+		if own := h.Clock - j.common; max(own, -own) > limit*1000 {
 			is := words.Span(about(time.Duration(off) * time.Millisecond))
 			j.say(s, c, said{limit: from, value: limit, cause: fill(c.Cause, "is", is, "way", way)})
 		}

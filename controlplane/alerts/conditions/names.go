@@ -54,5 +54,6 @@ const (
 	PlaneDatabase    Name = "plane-database"
 	PlaneBackupLate  Name = "plane-backup-late"
 	PlaneKeyExposed  Name = "plane-key-exposed"
+	PlaneClock       Name = "plane-clock"
 	HeartbeatFailing Name = "heartbeat-failing"
 )

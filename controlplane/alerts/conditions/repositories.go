@@ -181,6 +181,15 @@ var ofRest = []Condition{
 		Ends:  "The key lies where only the control plane reads it.",
 	},
 	{
+		Name: PlaneClock, On: alerts.OnPlane, Severity: alerts.Warning,
+		Title: "its clock is wrong",
+		When: "The clocks of most hosts that are connected, and of three at least, are off from this server's by the same, and by more than " +
+			"half of what `clock-off` has for the fleet. Hosts are compared with each other then.",
+		Cause: "This server's clock is {is} {way} those of {n} of {all} that are connected, alike: what it begins comes at other moments.",
+		Do:    "Set the clock of this server, and let the system keep it, as with systemd-timesyncd or chrony.",
+		Ends:  "The clocks agree again.",
+	},
+	{
 		Name: HeartbeatFailing, On: alerts.OnPlane, Severity: alerts.Warning,
 		Title: "the outside heartbeat fails",
 		When:  "The service that watches this server from outside did not take its last pings.",
