@@ -130,7 +130,7 @@ func htmlOf(p page) string {
 		}
 	} else {
 		for _, i := range p.items {
-			data.Items = append(data.Items, shown{i.tone.name, i.title, i.facts, i.link, p.details(i)})
+			data.Items = append(data.Items, shown{i.tone.name, i.title, i.facts, i.link, p.reasons(i)})
 		}
 		data.Facts = p.at
 	}

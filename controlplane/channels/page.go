@@ -322,8 +322,18 @@ func (p page) over() bool { return p.tone == recovered || p.tone == ended }
 // few is of how many alerts a page says also why and what to do.
 const few = 3
 
-// details are the lines of one of few alerts beside its title: why, and what to do.
-func (p page) details(i item) (all []string) {
+// details are the lines of one of few alerts beside its title: why, what to do, and since
+// when.
+func (p page) details(i item) []string {
+	all := p.reasons(i)
+	if len(all) > 0 && i.facts != "" {
+		all = append(all, i.facts)
+	}
+	return all
+}
+
+// reasons are why, and what to do.
+func (p page) reasons(i item) (all []string) {
 	if p.brief || p.more > 0 || len(p.items) > few || p.over() || p.tone == digest {
 		return nil
 	}

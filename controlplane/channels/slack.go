@@ -66,7 +66,7 @@ func slackContext(text string) map[string]any {
 
 func slackOf(ctx context.Context, m Message) slackMessage {
 	p := pageOf(ctx, m).fit(func(p page) bool {
-		return size(p.plain()) <= slackText && size(p.heading()) <= 240 && len(p.items)+2*few+2*len(p.rows) <= slackBlocks-10
+		return size(p.plain()) <= slackText && size(p.heading()) <= 240 && len(p.items)+3*few+2*len(p.rows) <= slackBlocks-10
 	})
 	title := p.tone.emoji + " " + slackEscape(p.heading())
 	return slackMessage{Text: title, Parse: "none", Attachments: []slackAttachment{{
