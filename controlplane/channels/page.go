@@ -111,7 +111,8 @@ func pageOf(ctx context.Context, m Message) page {
 		p.at = stamp(ctx, words.At(m.At))
 	}
 	for _, a := range m.Alerts {
-		i := item{tone: toneOf(a.Severity), title: line(a.Title), cause: lines(words.Beside(a.Title, a.Cause)), do: lines(a.Do), facts: facts(ctx, a)}
+		i := item{tone: toneOf(a.Severity), title: line(a.Title), cause: lines(words.Beside(a.Title, a.Cause)),
+			do: lines(a.Do), facts: facts(ctx, a)}
 		if m.Event == "recovered" || a.EndedAt != "" {
 			if i.tone = recovered; a.EndedBy != "" {
 				i.tone = ended
