@@ -186,6 +186,12 @@ func flat(m *Moment) any {
 			plain.Groups = slices.Clone(e.Groups)
 			for i, g := range plain.Groups {
 				plain.Groups[i].Verdict = shown(g.Verdict)
+				if plain.Groups[i].Also = slices.Clone(g.Also); g.Also == nil {
+					continue
+				}
+				for k, v := range g.Also {
+					plain.Groups[i].Also[k] = shown(v)
+				}
 			}
 			out = append(out, plain)
 		}
