@@ -46,7 +46,8 @@ var kinds = []Kind{
 		{Name: "username", Label: "User name"},
 		{Name: "password", Label: "Password", Secret: true},
 		{Name: "from", Label: "From", Example: "backups@example.net", Required: true},
-		{Name: "to", Label: "To", Help: "One address a line, or with commas between them.", Example: "ops@example.net", Required: true, List: true},
+		{Name: "to", Label: "To", Help: "One address a line, or with commas between them.", Example: "ops@example.net", Required: true,
+			List: true},
 	}},
 	{Name: "ntfy", Label: "ntfy", Icon: "smartphone", Help: "The topic as in the ntfy app.", Fields: []Field{
 		{Name: "url", Label: "Server", Default: "https://ntfy.sh", Example: "https://ntfy.sh"},

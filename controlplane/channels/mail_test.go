@@ -343,7 +343,8 @@ func TestAMailServersNameMayHaveAnyLetters(t *testing.T) {
 }
 
 func TestAddressesMayStandInOneLine(t *testing.T) {
-	values := map[string]string{"host": "smtp.example.net", "from": "backups@example.net", "to": "ops@example.net, \"Doe, Anna\" <anna@example.net>\nbob@example.net"}
+	values := map[string]string{"host": "smtp.example.net", "from": "backups@example.net",
+		"to": "ops@example.net, \"Doe, Anna\" <anna@example.net>\nbob@example.net"}
 	if err := Check("email", values); err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +355,8 @@ func TestAddressesMayStandInOneLine(t *testing.T) {
 	if strings.Join(got, " ") != "ops@example.net anna@example.net bob@example.net" {
 		t.Errorf("it goes to %q", got)
 	}
-	for _, bad := range []string{"ops@example.net; anna@example.net", "ops@example.net anna@example.net", strings.Repeat("a@example.net,", 50) + "a@example.net"} {
+	for _, bad := range []string{"ops@example.net; anna@example.net", "ops@example.net anna@example.net",
+		strings.Repeat("a@example.net,", 50) + "a@example.net"} {
 		values["to"] = bad
 		if Check("email", values) == nil {
 			t.Errorf("%q is taken", bad)

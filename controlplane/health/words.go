@@ -23,7 +23,8 @@ var advice = map[string]Advice{
 		"Enter the maintenance credential again, or take it away.",
 	},
 	"repository-missing": {
-		"What it held cannot be restored until it is there again. It is not begun anew, so that a disk that is not mounted does not look like a fresh start.",
+		"What it held cannot be restored until it is there again. It is not begun anew, " +
+			"so that a disk that is not mounted does not look like a fresh start.",
 		"See that its disk is mounted and its path is right, and look again. If it was moved, change its address.",
 	},
 	"repository-unreachable": {

@@ -26,7 +26,8 @@ var ofHosts = []Condition{
 		When: "The agent of a host was not heard of for longer than {limit}. Of hosts that come and go, such as laptops: for longer than " +
 			"their own " +
 			"limit in days, 7 where nobody set one.",
-		Cause: "Its agent was not heard of for longer than the limit of {limit}. If the machine runs, its schedules go on unseen; if it is off, " +
+		Cause: "Its agent was not heard of for longer than the limit of {limit}. If the machine runs, its schedules go on unseen; " +
+			"if it is off, " +
 			"nothing of it is backed up.",
 		Do:        "See that the machine runs and reaches this server, and that the service restic-manager-agent is started on it.",
 		Ends:      "The agent connects again.",
