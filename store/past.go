@@ -146,25 +146,32 @@ func (j journal) addPast(p Past, listed int64) error {
 	return places.Found(j.ctx, j.tx, job.Repository, job.Host, "", job.FinishedAt)
 }
 
-// Backdate sets since when a host and its schedules exist, the latest slot that was
-// served, and, if ended is not 0, when the host's last session ended, in which it took its
-// plan. Like
-// [Store.AddPast] it is for the demo; a running control plane does not notice the
-// session's end.
-func (s *Store) Backdate(ctx context.Context, host topics.HostID, created, served, ended int64) error {
+// Since is since when a host exists, in Unix milliseconds.
+type Since struct {
+	Created int64 // it and its schedules
+	Served  int64 // the latest slot of its schedules that was served
+	Seen    int64 // when it was heard of last; 0 is never
+	Ended   bool  // its last session ended then
+}
+
+// Backdate sets since when a host and its schedules exist, and that it took its plan. Like [Store.AddPast] it is for
+// the demo; a running control plane does not notice when the host was heard of.
+func (s *Store) Backdate(ctx context.Context, host topics.HostID, since Since) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, `UPDATE schedules SET created_at = $1, since = $1, last_slot = $2 WHERE host = $3`,
-			created, served, host); err != nil {
+			since.Created, since.Served, host); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `UPDATE schedule_groups SET settled = $1, fired = $1, joined_at = $3
-			WHERE schedule IN (SELECT id FROM schedules WHERE host = $2)`, served, host, created); err != nil {
+			WHERE schedule IN (SELECT id FROM schedules WHERE host = $2)`, since.Served, host, since.Created); err != nil {
 			return err
 		}
-		if err := change(ctx, tx, `UPDATE hosts SET created_at = $1 WHERE id = $2`, created, host); err != nil || ended == 0 {
+		err := change(ctx, tx, `UPDATE hosts SET created_at = $1, last_seen = $2, config_applied = config_revision WHERE id = $3`,
+			since.Created, since.Seen, host)
+		if err != nil || !since.Ended {
 			return err
 		}
-		return change(ctx, tx, `UPDATE hosts SET last_seen = $1, birth_epoch = 1, birth_n = 1, death_epoch = 1, death_n = 1,
-			config_applied = config_revision WHERE id = $2`, ended, host)
+		return change(ctx, tx, `UPDATE hosts SET birth_epoch = 1, birth_n = 1, death_epoch = 1, death_n = 1 WHERE id = $1`,
+			host)
 	})
 }

@@ -66,7 +66,7 @@ func TestAPastThatIsMadeUpWasPromised(t *testing.T) {
 	attic := enrolled(t, s, "attic")
 	g := grouped(t, s, attic)
 	planned(t, s, attic, "nightly", g.ID)
-	if err := s.Backdate(t.Context(), attic.ID, 1000, 2000, 0); err != nil {
+	if err := s.Backdate(t.Context(), attic.ID, Since{Created: 1000, Served: 2000}); err != nil {
 		t.Fatal(err)
 	}
 	if p := promised(t, s, g).Schedules; len(p) != 1 || p[0].Since != 1000 {

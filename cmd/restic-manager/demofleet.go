@@ -138,6 +138,7 @@ func (d *demo) furnish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	latest := map[string]int64{}
 	past := &demoPast{now: time.Now(), chance: rand.New(rand.NewPCG(1, 2)), vaults: vaults}
 	for _, h := range demoHosts {
 		group, schedule, err := d.addPlan(ctx, h, ids[h.name], vaults[h.vault])
@@ -145,14 +146,7 @@ func (d *demo) furnish(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", h.name, err)
 		}
 		served := past.backups(h, ids[h.name], group, schedule, d.files(h))
-		created := past.now.AddDate(0, 0, -h.since)
-		ended := int64(0)
-		if h.ended > 0 {
-			ended = past.now.Add(-h.ended).UnixMilli()
-		}
-		if err := d.plane.Store.Backdate(ctx, ids[h.name], created.UnixMilli(), served, ended); err != nil {
-			return err
-		}
+		latest[h.name] = served
 	}
 	past.care(ids["nas"], vaults["vault"])
 	slices.SortFunc(past.jobs, func(a, b store.Past) int { return strings.Compare(string(a.Job.ID), string(b.Job.ID)) })
@@ -177,7 +171,22 @@ func (d *demo) furnish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(d.at("real-snapshots.json"), b, 0o600)
+	if err := os.WriteFile(d.at("real-snapshots.json"), b, 0o600); err != nil {
+		return err
+	}
+	// Last of all: the control plane that still runs would take who has been there for a
+	// year, and was never heard of, for somebody who is missed.
+	for _, h := range demoHosts {
+		created, seen := past.now.AddDate(0, 0, -h.since), time.Now()
+		if h.ended > 0 {
+			seen = past.now.Add(-h.ended)
+		}
+		if err := d.plane.Store.Backdate(ctx, ids[h.name], store.Since{Created: created.UnixMilli(), Served: latest[h.name],
+			Seen: seen.UnixMilli(), Ended: h.ended > 0}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // addPeople lets the user and the consumer of the demo in.

@@ -115,10 +115,11 @@ func (s *Pages) section(state, title string, total int, groups []*group, f views
 	v := views.AlertSection{State: state, Title: title, Total: total}
 	whole := f
 	whole.State = state
+	headed := false
 	for _, g := range groups {
 		most := ofGroup
 		x := views.AlertGroup{Total: len(g.all), URL: views.AlertsPath(g.of(whole), 1, "")}
-		if len(g.all) > 1 {
+		if headed = headed || len(g.all) > 1; headed { // under the heading of another it would seem to be one of its
 			x.Title = g.title
 		}
 		for _, a := range g.all[:min(most, len(g.all))] {
