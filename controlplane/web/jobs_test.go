@@ -193,14 +193,11 @@ func TestJobsPageStaysTrueWhileItIsOpen(t *testing.T) {
 	f.until("host offline")
 	attic.connect()
 	attic.start(id)
-	m := f.until(`hx-target="#nav-jobs"`)
-	if !strings.Contains(m.data, `hx-target="#job-`+string(id)+`"`) {
-		m = f.until(`hx-target="#job-` + string(id) + `"`)
-	}
+	f.untilAll(`hx-target="#nav-jobs"`, `hx-target="#job-`+string(id)+`"`)
 	attic.finish(id, topics.Finished{State: topics.Succeeded, Summary: &topics.Summary{TotalFiles: 1, TotalBytes: 2048, DataAdded: 1024}})
 	f.until("1.00 KiB new")
 	next := w.backup(attic)
-	m = f.until("Order changed.")
+	m := f.until("Order changed.")
 	if strings.Contains(m.data, string(next)) {
 		t.Error("a row that the page does not have was sent")
 	}

@@ -690,3 +690,17 @@ func (f *feed) until(text string) message {
 		}
 	}
 }
+
+// untilAll reads until each of some texts was said, in whatever order and messages.
+func (f *feed) untilAll(texts ...string) {
+	f.t.Helper()
+	late := time.AfterFunc(time.Minute, func() { _ = f.body.Close() })
+	defer late.Stop()
+	for len(texts) > 0 {
+		m, ok := f.next()
+		if !ok {
+			f.t.Fatalf("the stream ended before it said %q", texts)
+		}
+		texts = slices.DeleteFunc(texts, func(text string) bool { return strings.Contains(m.data, text) })
+	}
+}
