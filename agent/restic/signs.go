@@ -369,6 +369,8 @@ var vague = []sign{
 	{topics.CauseUnreachable, "ssh command exited: exit status 255", "", "restic/backend/sftp"},
 	{topics.CauseUnreachable, "ssh command exited: <nil>", "", "restic/backend/sftp"},
 	{topics.CauseUnreachable, "unable to start the sftp session & eof", "", "restic/backend/sftp; sftp: packet.go"},
+	{topics.CauseUnreachable, "unable to start the sftp session & file already closed", "", "restic/backend/sftp; go: os"},
+	{topics.CauseUnreachable, "talking http to rclone & file already closed", "", "restic/backend/rclone; go: os"},
 	{topics.CauseUnreachable, "server unexpectedly closed connection", "", "sftp: client.go"},
 	{topics.CauseUnreachable, "failed to send packet", "", "sftp: packet.go"},
 	{topics.CauseUnreachable, "broken pipe & !‹source›", "", "os: Linux; ssh; go: net"},
