@@ -3,7 +3,18 @@
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 MODULE  := github.com/restic-manager/restic-manager
-LDFLAGS := -X $(MODULE)/controlplane.Version=$(VERSION) -X $(MODULE)/agent.Version=$(VERSION)
+# Without symbols for debuggers, which would be two fifths of them; panics are as readable.
+LDFLAGS := -s -w -X $(MODULE)/controlplane.Version=$(VERSION) -X $(MODULE)/agent.Version=$(VERSION)
+# Agents take updates that this key signed: the public half, the line that begins with RW.
+# Without one they refuse every update. The number of a build only rises.
+RELEASE_KEY ?=
+RELEASE_NUMBER ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+LDFLAGS += -X $(MODULE)/release.Number=$(RELEASE_NUMBER) $(if $(RELEASE_KEY),-X $(MODULE)/release.Key=$(RELEASE_KEY))
+# The agent asks few servers for little: it does without HTTP/2.
+AGENTTAGS := nethttpomithttp2
+# A template is a function that returns a closure. Put inline it is compiled anew wherever
+# it is used, which is a fourteenth of the control plane.
+PLANEFLAGS := -gcflags=$(MODULE)/views=-l
 # A test may start real restic, brokers and a browser; one that hangs is ended
 # well before the whole run would be.
 TESTFLAGS ?= -timeout 30m
@@ -13,18 +24,28 @@ TESTFLAGS ?= -timeout 30m
 # build/planted-race sees that a race of ours beside it is still reported.
 RACE := -race -gcflags=modernc.org/...=-race=false
 
-# What make test runs, side by side. The longest packages begin first. Their tests
-# wait more than they work, so that more run at a time than there are processors.
-# Where the detector would leave time for a tenth of the rounds, all are played
-# without it.
+# What make test runs, side by side. The race detector, which makes a test five to fifteen
+# times as long, runs where goroutines meet: build/meeting finds these packages, and the
+# single tests elsewhere that start goroutines. Pages, rules, releases and whole systems
+# run without it. With -short, what is tried at random has a share of its rounds. All of
+# it, under the detector, is in make check-all. The longest packages begin first; their
+# tests wait more than they work, so that more run at a time than there are processors.
+MEETING := go run ./build/meeting
 TESTS = \
-	'race: CGO_ENABLED=1 go test -json $(RACE) -parallel 4 $(TESTFLAGS) ./e2e ./controlplane/web ./e2e/... ./agent/... ./...' \
-	'no race: bad=0; go test -json $(TESTFLAGS) ./protocol || bad=1; \
-		go test -json $(TESTFLAGS) -run "TestAYear|TestTheYear" ./controlplane/alerts || bad=1; \
-		go test -json $(TESTFLAGS) -run "TestWhateverRestic|TestAFaultStorm" ./e2e/fault || bad=1; exit $$bad'
+	'race: set -e; whole=$$($(MEETING) whole); some=$$($(MEETING) some); tests=$$($(MEETING) tests); bad=0; \
+		CGO_ENABLED=1 go test -json -short $(RACE) -parallel 4 $(TESTFLAGS) $$whole || bad=1; \
+		CGO_ENABLED=1 go test -json -short $(RACE) -parallel 4 $(TESTFLAGS) -run "$$tests" $$some || bad=1; exit $$bad' \
+	'no race: set -e; rest=$$($(MEETING) rest); go test -json -short -parallel 4 $(TESTFLAGS) ./e2e ./e2e/... $$rest'
 
-# What needs neither restic nor a browser, with fewer rounds of what is tried at
-# random: make test plays them all.
+# Everything, under the race detector and with all rounds. Where the detector would leave
+# time for a tenth of them, all are played without it.
+ALLTESTS = \
+	'race: CGO_ENABLED=1 go test -json $(RACE) -parallel 4 -timeout 90m ./e2e ./controlplane/web ./e2e/... ./agent/... ./...' \
+	'no race: bad=0; go test -json -timeout 90m ./protocol || bad=1; \
+		go test -json -timeout 90m -run "TestAYear|TestTheYear" ./controlplane/alerts || bad=1; \
+		go test -json -timeout 90m -run "TestWhateverRestic|TestAFaultStorm" ./e2e/fault || bad=1; exit $$bad'
+
+# What needs neither restic nor a browser.
 FAST = $(shell go list ./... | grep -v '/e2e\|/agent$$\|/agent/restic$$')
 
 export GOFLAGS := -buildvcs=false $(GOFLAGS)
@@ -39,7 +60,8 @@ endif
 
 build:
 	@build/need go
-	@build/compile -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	@CGO_ENABLED=0 build/compile -trimpath $(PLANEFLAGS) -ldflags '$(LDFLAGS)' -o bin/ ./cmd/restic-manager
+	@CGO_ENABLED=0 build/compile -trimpath -tags $(AGENTTAGS) -ldflags '$(LDFLAGS)' -o bin/ ./cmd/restic-manager-agent
 
 demo: build
 	@build/need restic
@@ -61,22 +83,30 @@ lint:
 	build/lint
 
 test:
-	@build/need go gcc restic rclone mosquitto_sub chromium strace systemd-analyze
-	@CGO_ENABLED=1 build/compile $(RACE) ./...
+	@build/need go gcc restic rclone mosquitto_sub mosquitto nats-server prometheus chromium strace systemd-analyze wixl msiinfo rpm fish zsh
+	@build/compile ./...
+	@CGO_ENABLED=1 build/compile $(RACE) $$($(MEETING) whole)
 	@go run ./build/testrun $(TESTS)
 
 test-fast:
-	@build/need go mosquitto_sub systemd-analyze
+	@build/need go mosquitto_sub systemd-analyze fish zsh
 	@go run ./build/testrun 'fast: go test -json -short $(TESTFLAGS) -skip TestRulesMeanWhatTheyMeanToRestic $(FAST)'
 
 check:
-	@build/need go git gcc restic rclone mosquitto_sub chromium strace systemd-analyze
+	@build/need go git gcc restic rclone mosquitto_sub mosquitto nats-server prometheus chromium strace systemd-analyze wixl msiinfo rpm fish zsh
 	build/check first
 	@go run ./build/testrun $(TESTS) 'other checks: build/check rest'
 
 # What lasts too long for every change: run by hand, or on a timer.
-check-all: check
+check-all:
+	@build/need go git gcc restic rclone mosquitto_sub mosquitto nats-server prometheus chromium strace systemd-analyze wixl msiinfo rpm fish zsh
+	build/check first
+	@go run ./build/testrun $(ALLTESTS) 'other checks: build/check rest'
 	$(MAKE) units
+	$(MAKE) packages-test
+	$(MAKE) packages-wine
+	$(MAKE) packages-repro
+	$(MAKE) everywhere
 	build/planted-race $(RACE)
 	$(MAKE) bench-pages FLEETS=10000
 	$(MAKE) soak
@@ -104,6 +134,39 @@ units:
 	@build/need go restic systemd-nspawn
 	RESTIC_MANAGER_SOAK=1 go test -count=1 -v -timeout 10m ./e2e/units
 
+# The agent's tests of Windows, on Windows' programs under Wine. The machine for that is
+# made the first time, in some minutes, and kept in the user's cache. RESTIC_WINDOWS
+# names a restic.exe to restore with in earnest, if you have one.
+.PHONY: wine wine-chroot
+wine:
+	@build/need go
+	build/wine test
+
+wine-chroot:
+	build/wine chroot
+
+# What is released, into dist/: see docs/RELEASE.md, and build/packages/make for what may be
+# set.
+.PHONY: packages packages-test packages-wine packages-repro
+packages:
+	@build/need go git wixl msiinfo
+	build/packages/make dist
+
+# Their life on machines that are made for it; as root.
+packages-test:
+	@build/need go git wixl msiinfo mmdebstrap systemd-nspawn podman runc
+	build/packages/test
+
+# The installer for Windows, under Wine.
+packages-wine:
+	@build/need go git wixl msiinfo mmdebstrap
+	build/packages/wine
+
+# The commit, made here and in another directory: the same bytes.
+packages-repro:
+	@build/need go git wixl msiinfo
+	build/packages/repro
+
 # What make test plays a few rounds of: everything in its full size, ROUNDS times.
 ROUNDS ?= 300
 soak:
@@ -113,9 +176,32 @@ soak:
 	RESTIC_MANAGER_SOAK=$(ROUNDS) go test -count=1 -v -timeout 1h -run Mutated ./broker
 	RESTIC_MANAGER_SOAK=$(ROUNDS) go test -count=1 -v -timeout 1h -run TestDaysOfAFleet ./controlplane/alerts
 	RESTIC_MANAGER_SOAK=$(ROUNDS) go test -count=1 -v -timeout 1h -run TestPeopleGetTheirFilesBack ./e2e
+	RESTIC_MANAGER_SOAK=$(ROUNDS) go test -count=1 -v -timeout 1h -run TestThePowerMayFail ./agent
+
+# The manual pages, which say what --help says.
+.PHONY: man
+man:
+	@build/need go
+	@mkdir -p docs/man
+	go run ./cmd/restic-manager man >docs/man/restic-manager.1
+	go run ./cmd/restic-manager-agent man >docs/man/restic-manager-agent.1
+
+# The pictures of docs/FIRST-RUN.md: the first run is walked with a real agent and restic, and
+# what another run would have otherwise is written over.
+.PHONY: screenshots
+screenshots:
+	@build/need go restic rclone chromium
+	RM_PICTURES=$(CURDIR)/docs/first-run go test -count=1 -run TestTheFirstRunFromNothingToTheKit ./e2e
+
+# Both programs, built for systems that nobody here builds for every day; make check only
+# type-checks them there.
+.PHONY: everywhere
+everywhere:
+	@build/need go
+	go run ./build/everywhere build
 
 generate:
 	go generate ./views
 
 clean:
-	rm -rf bin
+	rm -rf bin dist

@@ -16,9 +16,10 @@ import (
 func TestMomentsAreToldInOnePlace(t *testing.T) {
 	// What may look at a zone, and why.
 	known := map[string]string{
-		"controlplane/web/base/parts.go Location": "the server's zone, where the configuration names none",
-		"controlplane/retention/plan.go Location": "the days by which rules count",
-		"views/calendar.go Location":              "the noons of a calendar's days, in the zone that its caller set",
+		"controlplane/web/base/parts.go Location":   "the server's zone, where the configuration names none",
+		"controlplane/web/pages/settings.go Format": "the name of a support bundle, in UTC as its entry in the audit log",
+		"controlplane/retention/plan.go Location":   "the days by which rules count",
+		"views/calendar.go Location":                "the noons of a calendar's days, in the zone that its caller set",
 	}
 	files, found := 0, map[string]bool{}
 	look := func(path string, f *ast.File) {

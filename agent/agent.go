@@ -18,7 +18,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/restic-manager/restic-manager/agent/launcher"
 	"github.com/restic-manager/restic-manager/agent/link"
+	"github.com/restic-manager/restic-manager/agent/process"
 	"github.com/restic-manager/restic-manager/agent/restic"
 	"github.com/restic-manager/restic-manager/agent/spool"
 	"github.com/restic-manager/restic-manager/failpoint"
@@ -48,7 +50,12 @@ type Timing struct {
 	Drain     time.Duration // for running jobs to end when the agent is stopped
 	Receipts  time.Duration // for their ends to be confirmed after that
 	Renew     time.Duration // between two looks at the certificate, and two attempts to renew it
+	TokenFile time.Duration // between two looks for a file to enrol by
 	Look      time.Duration // between two looks at the policy and at restic, while there is a connection
+	Turn      time.Duration // between two looks of an update whether anything else runs
+	Try       time.Duration // for the program of an update to say its version
+	Again     time.Duration // before a download is tried again, the longer the more often
+	Tries     int           // of a download
 }
 
 // DefaultTiming is what an agent uses unless a test says otherwise.
@@ -58,8 +65,12 @@ func DefaultTiming() Timing {
 		Heartbeat: 30 * time.Second, Flush: 25 * time.Millisecond,
 		Reap: 30 * time.Second, Init: time.Minute, Unlock: 20 * time.Second, Hook: time.Hour, HookLate: 20 * time.Second, Retry: 5 * time.Second,
 		Drain: 2 * time.Minute, Receipts: 3 * time.Second, Renew: time.Hour, Look: 2 * time.Second,
+		Turn: 500 * time.Millisecond, Try: 30 * time.Second, Again: 2 * time.Second, Tries: 30,
 	}
 }
+
+// ErrShutdown is the cause of a context that ends since the machine goes down.
+var ErrShutdown = errors.New("the machine is shut down")
 
 // An Agent runs with what Enroll left in State.
 type Agent struct {
@@ -67,7 +78,14 @@ type Agent struct {
 	Restic string // path of the program; "" finds it on PATH
 	Log    *slog.Logger
 	Timing Timing // DefaultTiming when zero
-	Room   uint64 // bytes of events the journal keeps for a control plane that is away; 64 MiB when 0
+	Waits  bool   // without an identity, until the host is enrolled by a file or beside it, see TokenFile
+	// Child is this process's side where a launcher started it, and Launched that one runs the
+	// agent here or there: without it, the agent cannot be updated.
+	Child    *launcher.Child
+	Launched bool
+	// Installed is the number of the installed program, where another release runs.
+	Installed int64
+	Room      uint64 // bytes of events the journal keeps for a control plane that is away; 64 MiB when 0
 }
 
 // Run serves until ctx ends. Jobs that run then are interrupted and reported so.
@@ -76,6 +94,9 @@ type Agent struct {
 func (a *Agent) Run(ctx context.Context) (err error) {
 	if a.Timing.Heartbeat == 0 {
 		a.Timing = DefaultTiming()
+	}
+	if usual := DefaultTiming(); a.Timing.Tries == 0 {
+		a.Timing.Turn, a.Timing.Try, a.Timing.Again, a.Timing.Tries = usual.Turn, usual.Try, usual.Again, usual.Tries
 	}
 	if a.Log == nil {
 		a.Log = slog.New(slog.DiscardHandler)
@@ -87,9 +108,15 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("find the state directory: %w", err)
 	}
-	identity, err := LoadIdentity(state)
+	identity, err := a.enrolled(ctx, state)
 	if err != nil {
+		if ctx.Err() != nil { // it was told to stop while it waited for an identity
+			return nil
+		}
 		return err
+	}
+	for _, said := range private.Dir(state, kept()...) {
+		a.Log.Warn(said)
 	}
 	if _, err := LoadPolicy(state); err != nil {
 		return err
@@ -107,8 +134,8 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, journal.Close()) }()
-	for _, said := range private.Dir(state, identityFile, "*.db", "cache", "tmp") { // the policy file may be somebody else's
-		a.Log.Warn(said)
+	if err := process.Console(); err != nil { // jobs are ended the hard way
+		a.Log.Warn("restic cannot be asked to end, and is ended at once when a job is cancelled; its lock is removed after that", "err", err)
 	}
 
 	if _, err := mark(state); err != nil {
@@ -116,7 +143,8 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	}
 	place := restic.Place{CacheDir: filepath.Join(state, "cache"), TempDir: filepath.Join(state, "tmp")}
 	if err := os.RemoveAll(place.TempDir); err != nil { // what an earlier agent left when it was killed
-		return fmt.Errorf("clear the directory for temporary files: %w", err)
+		a.Log.Warn("what an earlier agent left among temporary files cannot be removed yet; every job has a directory of its own there",
+			"err", err)
 	}
 	if err := clearDrills(state); err != nil {
 		a.Log.Error("what a drill restored before the agent was killed cannot be removed", "err", err)
@@ -135,7 +163,11 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		journal: journal, room: a.Room, place: place, program: &program{path: a.Restic, timing: a.Timing.Restic},
 		state: state, shown: shown, renewed: make(chan struct{}, 1), replace: make(chan struct{}, 1),
 		wall: time.Now, steps: make(chan step), progress: make(chan progress, 8), jobs: map[topics.JobID]context.CancelCauseFunc{},
-		queries: newQueries(),
+		queries: newQueries(), child: a.Child, launched: a.Launched, number: a.running(), installed: a.Installed,
+		welcomed: make(chan struct{}), leaves: make(chan struct{}, 1),
+	}
+	if s, err := launcher.Load(state); err == nil && a.Child != nil {
+		r.trial = s.Trial != nil && s.Trial.Number == a.Child.Number
 	}
 	r.home, _ = idOf(state)
 	r.instance.Store(new(newInstance()))
@@ -155,25 +187,32 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 // A runner is one Run. Fields below the line belong to the loop.
 type runner struct {
 	Timing
-	log      *slog.Logger
-	identity *Identity
-	state    string       // directory
-	home     fileID       // which one that was at the start
-	pins     sync.Mutex   // jobs that end write the policy one after the other
-	shown    *credentials // to the control plane
-	renewed  chan struct{}
-	replace  chan struct{}          // the certificate is to be renewed at once
-	instance atomic.Pointer[string] // this process, see topics.Birth
-	journal  *spool.Spool
-	place    restic.Place
-	program  *program
-	steps    chan step
-	progress chan progress
-	work     sync.WaitGroup   // jobs and what is being reaped
-	silent   silences         // of running jobs that do nothing
-	room     uint64           // bytes the journal may hold before lines are skipped
-	quit     context.Context  // ends when nobody waits for the work any more
-	wall     func() time.Time // the clock that schedules go by
+	log       *slog.Logger
+	identity  *Identity
+	state     string       // directory
+	home      fileID       // which one that was at the start
+	pins      sync.Mutex   // jobs that end write the policy one after the other
+	shown     *credentials // to the control plane
+	renewed   chan struct{}
+	replace   chan struct{}          // the certificate is to be renewed at once
+	instance  atomic.Pointer[string] // this process, see topics.Birth
+	journal   *spool.Spool
+	place     restic.Place
+	program   *program
+	steps     chan step
+	progress  chan progress
+	work      sync.WaitGroup   // jobs and what is being reaped
+	silent    silences         // of running jobs that do nothing
+	child     *launcher.Child  // nil if no launcher started this process
+	trial     bool             // it was started on trial
+	launched  bool             // it can be replaced
+	number    int64            // of the release that it is
+	installed int64            // of the installed program
+	welcomed  chan struct{}    // closed when the control plane has welcomed it
+	leaves    chan struct{}    // it is to end, so that another release runs
+	room      uint64           // bytes the journal may hold before lines are skipped
+	quit      context.Context  // ends when nobody waits for the work any more
+	wall      func() time.Time // the clock that schedules go by
 
 	begin     func(protocol.Start) // start, but for tests of the clock
 	scheduler scheduler
@@ -183,6 +222,9 @@ type runner struct {
 	conn      *link.Conn // nil while there is none
 	outbox    *protocol.Outbox
 	stopping  bool
+	leaving   bool         // it ends, so that another release runs
+	updating  topics.JobID // the update that is in hand
+	greeted   bool         // it was welcomed
 	trouble   trouble
 	watch     watch
 	queries   queries
@@ -230,6 +272,11 @@ func (r *runner) run(ctx context.Context, config link.Config) error {
 	defer cut()
 	renewing.Go(func() { r.renew(linked) })
 	renewing.Go(func() { r.finishLeft(linked) })
+	if r.onTrial() {
+		renewing.Go(func() { r.prove(linked) })
+	} else if err := r.journal.Raise(); err != nil {
+		r.log.Warn("the journal stays of an older format", "err", err)
+	}
 
 	beat := time.NewTicker(r.Heartbeat)
 	defer beat.Stop()
@@ -279,11 +326,23 @@ func (r *runner) run(ctx context.Context, config link.Config) error {
 		case <-r.clock.C:
 			r.fire()
 		case <-resend.C:
+		case <-r.leaves:
+			if stop == nil {
+				break // it is stopping anyway
+			}
+			r.leaving = true
+			leaves, ends := context.WithCancel(context.Background())
+			ends()
+			stop = leaves.Done()
 		case <-stop:
 			r.log.Info("stopping", "jobs", len(r.jobs))
 			stop, r.stopping = nil, true
+			why := errStopping
+			if errors.Is(context.Cause(ctx), ErrShutdown) {
+				why = ErrShutdown
+			}
 			for _, cancel := range r.jobs {
-				cancel(errStopping)
+				cancel(why)
 			}
 			r.unasked()
 			drained, idle = time.After(r.Drain), make(chan struct{})
@@ -300,17 +359,25 @@ func (r *runner) run(ctx context.Context, config link.Config) error {
 		case <-late:
 			cut()
 			<-unlinked
-			return nil
+			return r.left(nil)
 		}
 		r.send(resend)
 		if late != nil {
 			if n, err := r.journal.Pending(); err != nil || n == 0 || r.conn == nil {
 				cut()
 				<-unlinked
-				return err
+				return r.left(err)
 			}
 		}
 	}
+}
+
+// left is what the agent ends with, when all that it had begun has ended.
+func (r *runner) left(err error) error {
+	if r.leaving && err == nil {
+		return launcher.ErrReplace
+	}
+	return err
 }
 
 // do hands an input to the loop and returns when it is on disk. While the journal
@@ -350,6 +417,9 @@ func (r *runner) step(in protocol.AgentInput) error {
 	switch in := in.(type) {
 	case protocol.Ended:
 		delete(r.jobs, in.Job)
+		if r.updating == in.Job {
+			r.updating = ""
+		}
 		r.replan()
 	case protocol.Configured, protocol.Fired, protocol.Commanded, protocol.Reaped:
 		r.replan()
@@ -360,7 +430,13 @@ func (r *runner) step(in protocol.AgentInput) error {
 		switch e := e.(type) {
 		case protocol.Start:
 			failpoint.Here("agent-journalled")
-			r.begin(e)
+			if e.Run.Kind == topics.UpdateJob {
+				r.update(e.Job, e.Run)
+			} else {
+				r.begin(e)
+			}
+		case protocol.Resume:
+			r.update(e.Job.ID, *e.Job.Run)
 		case protocol.Stop:
 			if cancel := r.jobs[e.Job]; cancel != nil {
 				r.log.Info("cancelling", "job", e.Job)
@@ -413,6 +489,10 @@ func (r *runner) linkEvent(e link.Event) {
 			r.watch.now = digestOf(facts)
 			r.says(facts)
 			r.heartbeat()
+			if !r.greeted {
+				r.greeted = true
+				close(r.welcomed)
+			}
 		}
 		if r.follow(e.Welcome.Next); e.Welcome.Renew {
 			r.renewAtOnce()
@@ -447,7 +527,7 @@ func (r *runner) linkEvent(e link.Event) {
 			r.configured(e.Part)
 		}
 	case link.Commanded:
-		if r.conn != e.Conn || r.stopping && !e.Command.Cancel {
+		if r.conn != e.Conn || (r.stopping || r.onTrial()) && !e.Command.Cancel {
 			return // it is sent again
 		}
 		in := protocol.Commanded{Command: e.Command, At: now()}
@@ -465,6 +545,12 @@ func (r *runner) linkEvent(e link.Event) {
 // host's administrator may have changed it. While no repository is pinned, a job is to
 // run alone: the first that works pins its own, and none goes to another beside it.
 func (r *runner) refuse(run topics.Run) (no *protocol.Refusal, alone bool) {
+	if run.Kind == topics.UpdateJob { // it goes by rules of its own, when it runs
+		if err := run.Check(run.Kind); err != nil {
+			return &protocol.Refusal{Cause: topics.CauseRefused, Message: fmt.Sprintf("The agent refuses what it was asked: %v.", err)}, false
+		}
+		return nil, false
+	}
 	policy, err := r.policy()
 	if err != nil {
 		return &protocol.Refusal{Cause: topics.CausePolicy, Message: err.Error()}, true

@@ -321,8 +321,8 @@ func TestAStoppedAgentInterruptsItsBackup(t *testing.T) {
 	id := w.order(w.backup())
 	w.crawling(id)
 	stop()
-	if _, _, end := w.job(id); end == nil || end.State != topics.Interrupted || end.Cause != topics.CauseAgentDied ||
-		end.Message != "The agent was stopped." {
+	if _, _, end := w.job(id); end == nil || end.State != topics.Interrupted || end.Cause != topics.CauseAgentStopped ||
+		end.Message != "The agent was stopped on its host while the job ran." {
 		t.Errorf("when the agent has stopped the job's end is %+v", end)
 	}
 	if err := left(id); err != nil {
@@ -342,7 +342,14 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	_ = os.RemoveAll(releasesDir())
+	os.Exit(status)
+}
+
+// releasesDir is where tests of updates build releases.
+func releasesDir() string {
+	return filepath.Join(os.TempDir(), fmt.Sprintf("restic-manager-releases-%d", os.Getpid()))
 }
 
 func TestAfterAKillNothingRunsAndTheJobIsInterrupted(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/agent/restic"
 	"github.com/restic-manager/restic-manager/agent/spool"
+	"github.com/restic-manager/restic-manager/private"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -94,7 +95,15 @@ func (e Enrolment) Run(ctx context.Context) (*Identity, error) {
 	if host, port, err := net.SplitHostPort(server); err != nil || host == "" || port == "" {
 		return nil, fmt.Errorf("%.200q is no address: give HOST:PORT, as in backup.example.org:8883", server)
 	}
-	if err := os.MkdirAll(state, 0o700); err != nil {
+	if again { // others could read what is there, perhaps; its policy stays, so it has to be ours
+		if err = planted(state); err == nil {
+			err = private.MakeDir(state)
+			private.Dir(state, kept()...)
+		}
+	} else {
+		_, err = private.Claim(state) // before anything is in it
+	}
+	if err != nil {
 		return nil, fmt.Errorf("make the state directory: %w", err)
 	}
 	retire, release, err := makeRoom(state, again)
@@ -158,6 +167,7 @@ func (e Enrolment) Run(ctx context.Context) (*Identity, error) {
 	if err := identity.save(state); err != nil {
 		return nil, err
 	}
+	identity.Held = answer.Held
 	enrolled = true
 	return identity, nil
 }
@@ -237,6 +247,9 @@ func makeRoom(state string, again bool) (retire func() error, release func(), er
 	}
 	if release == nil {
 		release = nothing
+		if err := spool.Retirable(state); err != nil { // before it costs the token
+			return nil, nil, fmt.Errorf("the old journal cannot be taken out of the way: %w; stop what has it open, and enrol again", err)
+		}
 	}
 	return func() error {
 		release() // Windows renames nothing that is open

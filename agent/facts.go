@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"runtime"
+	"strconv"
+	"strings"
 
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/topics"
@@ -14,15 +16,33 @@ import (
 // host is renamed. An error is that the policy cannot be used; then it permits nothing.
 func (r *runner) facts() (topics.Facts, error) {
 	policy, err := r.policy()
-	return hostFacts(r.identity.Hostname, r.program.version(), policy, r.state), err
+	facts := hostFacts(r.identity.Hostname, r.program.version(), policy, r.state)
+	if r.launched {
+		facts.Can, facts.Updates = append(facts.Can, topics.UpdatesItself), r.updates(policy)
+	}
+	return facts, err
 }
 
 func hostFacts(hostname, restic string, policy Policy, state string) topics.Facts {
 	return topics.Facts{
 		Hostname: hostname, OS: runtime.GOOS, Arch: runtime.GOARCH, Platform: platform(),
 		Agent: Version, Restic: restic, Policy: policy.Name, Permits: told(policy.permits(state)), Jobs: topics.MaxJobsAtOnce,
-		Makes: true, Can: []topics.Ability{topics.AnswersQueries, topics.SearchesSome, topics.RunsDrills, topics.RestoresBaskets},
+		Makes: true, Can: []topics.Ability{topics.AnswersQueries, topics.SearchesSome, topics.RunsDrills, topics.RestoresBaskets,
+			topics.EndsPauses},
 	}
+}
+
+// windowsName is what a Windows calls itself. In the registry, Windows 11 still has the
+// product name of Windows 10.
+func windowsName(product, version, build string) string {
+	if n, err := strconv.Atoi(build); err == nil && n >= 22000 {
+		product = strings.Replace(product, "Windows 10", "Windows 11", 1)
+	}
+	name := strings.TrimSpace(product + " " + version)
+	if product == "" {
+		name = "Windows"
+	}
+	return name[:min(len(name), 100)]
 }
 
 // mostPermits is how many bytes of a policy are told, so that one message holds it with

@@ -9,12 +9,9 @@ func platform() string {
 		return "Windows"
 	}
 	defer k.Close()
-	name, _, err := k.GetStringValue("ProductName")
-	if err != nil {
-		return "Windows"
+	text := func(name string) string {
+		s, _, _ := k.GetStringValue(name) // what is not there is ""
+		return s
 	}
-	if version, _, err := k.GetStringValue("DisplayVersion"); err == nil {
-		name += " " + version
-	}
-	return name[:min(len(name), 100)]
+	return windowsName(text("ProductName"), text("DisplayVersion"), text("CurrentBuildNumber"))
 }

@@ -62,6 +62,7 @@ func (w work) hook(ctx context.Context, when, name string, f topics.Finished) re
 				Program: process.Program{Path: path, SHA256: sum},
 				Limit:   w.Hook,
 				Env:     w.outcome(when, f),
+				Tell:    w.details(when, f),
 				Mark:    "[" + name + "] ",
 			}
 			e = hook.Run(ctx, w.Restic, w.place, w.out)
@@ -78,19 +79,41 @@ func (w work) hook(ctx context.Context, when, name string, f topics.Finished) re
 	return e
 }
 
-// outcome returns the environment of hooks. Before the backup the state is empty.
-func (w work) outcome(when string, f topics.Finished) []string {
+// A detail is something that a hook is told.
+type detail struct{ name, value string }
+
+// outcomes are what a hook is told. Before the backup the state is empty.
+func (w work) outcomes(when string, f topics.Finished) []detail {
 	snapshot := ""
 	if f.Snapshot != nil {
 		snapshot = f.Snapshot.ID
 	}
-	return []string{
-		"RESTIC_MANAGER_HOOK=" + when,
-		"RESTIC_MANAGER_KIND=" + string(w.Run.Kind),
-		"RESTIC_MANAGER_STATE=" + string(f.State),
-		"RESTIC_MANAGER_CAUSE=" + string(f.Cause),
-		"RESTIC_MANAGER_SNAPSHOT=" + snapshot,
-		"RESTIC_MANAGER_GROUP=" + strings.ReplaceAll(w.Run.Group.Name, "\x00", ""),
-		"RESTIC_MANAGER_REPOSITORY=" + string(w.Run.Repository.ID),
+	return []detail{
+		{"hook", when},
+		{"kind", string(w.Run.Kind)},
+		{"state", string(f.State)},
+		{"cause", string(f.Cause)},
+		{"snapshot", snapshot},
+		{"group", w.Run.Group.Name},
+		{"repository", string(w.Run.Repository.ID)},
 	}
+}
+
+// outcome returns the environment of hooks. What the control plane says is in letters that
+// no script can take for a command: a batch file reads a line again once its variables
+// stand in it, and others hand a value to a shell elsewhere.
+func (w work) outcome(when string, f topics.Finished) (env []string) {
+	for _, d := range w.outcomes(when, f) {
+		env = append(env, "RESTIC_MANAGER_"+strings.ToUpper(d.name)+"="+process.Harmless(d.value))
+	}
+	return env
+}
+
+// details are the same in full, as JSON.
+func (w work) details(when string, f topics.Finished) []byte {
+	all := map[string]string{"job": string(w.Job)}
+	for _, d := range w.outcomes(when, f) {
+		all[d.name] = d.value
+	}
+	return topics.Encode(all)
 }

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/restic-manager/restic-manager/private"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -37,6 +38,9 @@ type Identity struct {
 	// the one it has moved from. Both are nil while the control plane has one alone.
 	Next   *Plane `json:"next,omitempty"`
 	Before *Plane `json:"before,omitempty"`
+
+	// Held says of a new identity that somebody has to approve the host before it is let in.
+	Held bool `json:"-"`
 }
 
 // A Plane is who the control plane is.
@@ -193,7 +197,7 @@ func writeFile(dir, name string, content any) (err error) {
 		}
 	}()
 	_, err = f.Write(append(b, '\n'))
-	err = errors.Join(err, f.Sync(), f.Close())
+	err = errors.Join(err, f.Sync(), f.Close(), private.Hand(f.Name()), private.Own(f.Name(), dir))
 	if err == nil {
 		err = os.Rename(f.Name(), filepath.Join(dir, name))
 	}

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/restic-manager/restic-manager/agent/process"
@@ -129,7 +128,7 @@ func repository(run topics.Run) restic.Repository {
 // interrupted just after it created the lock, or could not reach the server any more. A lock that stays does not stop
 // further backups, so a failure is only logged.
 func (r *runner) unlock(ctx context.Context, e restic.Ending, binary restic.Binary, place restic.Place, repository restic.Repository) {
-	if !e.LeavesLock() && e.State != topics.Cancelled && e.Cause != topics.CauseStalled {
+	if !e.LeavesLock() && e.State != topics.Cancelled && e.Cause != topics.CauseStalled && e.Cause != topics.CauseShadowCopy {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.Unlock)
@@ -213,15 +212,16 @@ func (r *runner) awaitEnd(p process.ID) {
 // lock as held while the process exists, and a process whose agent is gone is
 // collected by init, which may take a moment.
 func (r *runner) awaitGone(pid int) {
+	if pid == 0 {
+		return
+	}
 	limit, tick := time.NewTimer(r.Unlock), time.NewTicker(50*time.Millisecond)
 	defer limit.Stop()
 	defer tick.Stop()
 	for {
-		p, err := os.FindProcess(pid)
-		if err != nil || p.Signal(syscall.Signal(0)) != nil {
+		if !process.Exists(pid) {
 			return
 		}
-		p.Release()
 		select {
 		case <-tick.C:
 		case <-limit.C:

@@ -16,7 +16,11 @@ func TestEveryLineFitsIntoAMessage(t *testing.T) {
 		"a mixture":                     strings.Repeat("<é&", topics.MaxLine/4),
 	} {
 		got, n := fit(topics.Line{At: 1, Level: topics.Info, Text: text})
-		whole := topics.Encode(topics.Event{Log: &topics.Log{Job: "06h05ot39sp1cre0sb729u0fbg", First: 1 << 40, Lines: []topics.Line{got}}})
+		whole := topics.Encode(topics.Event{Log: &topics.Log{
+			Job:   "06h05ot39sp1cre0sb729u0fbg",
+			First: topics.MaxLines,
+			Lines: []topics.Line{got},
+		}})
 		if len(whole) > maxEvent || n != len(topics.Encode(got))+1 {
 			t.Errorf("%s: an event of %d bytes, a line of %d", what, len(whole), n)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/restic-manager/restic-manager/agent/restic"
@@ -106,6 +107,7 @@ func (w work) backup(ctx context.Context) (e restic.Ending, found []source, hook
 		Marker:        marker,
 		OneFileSystem: group.OneFileSystem,
 		LiveFiles:     group.LiveFiles,
+		ShadowOnly:    group.ShadowCopyOnly,
 		RetryLock:     retryLock,
 	}, w.out)
 	w.unlock(ctx, e, w.binary, w.place, w.repository)
@@ -177,7 +179,7 @@ func (w work) operation(ctx context.Context) restic.Ending {
 		return w.drill(ctx)
 	case topics.FindJob:
 		return b.Find(ctx, place, repository, restic.Find{Pattern: o.Pattern, Snapshots: o.Snapshots, Tags: groupTags(o.Groups),
-			IgnoreCase: o.IgnoreCase, Found: func(m []topics.Match) { w.report(topics.Report{Matches: m}) }}, out)
+			IgnoreCase: o.IgnoreCase || runtime.GOOS == "windows", Found: func(m []topics.Match) { w.report(topics.Report{Matches: m}) }}, out)
 	case topics.KeyJob:
 		return b.Keys(ctx, place, repository, out)
 	case topics.LocksJob:
@@ -260,7 +262,10 @@ func (r *runner) finished(ctx context.Context, e restic.Ending, ready bool) topi
 		Summary: e.Summary, Snapshot: e.Snapshot, Result: e.Result, RepositoryReady: ready || e.SnapshotID != "",
 	}
 	if f.State == topics.Cancelled && !errors.Is(context.Cause(ctx), errCancelled) {
-		f.State, f.Cause, f.Message = topics.Interrupted, topics.CauseAgentDied, "The agent was stopped."
+		f.State, f.Cause, f.Message = topics.Interrupted, topics.CauseAgentStopped, "The agent was stopped on its host while the job ran."
+		if errors.Is(context.Cause(ctx), ErrShutdown) {
+			f.Message = "The machine was shut down while the job ran."
+		}
 	}
 	fitting(&f)
 	return f

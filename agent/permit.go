@@ -359,7 +359,7 @@ func (p Policy) inPlace(state, path string) error {
 // noWayOut finds links in a restore's directory that lead out of the roots.
 func (p Policy) noWayOut(target string) error {
 	return filepath.WalkDir(target, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.Type()&fs.ModeSymlink == 0 {
+		if err != nil || d.Type()&(fs.ModeSymlink|fs.ModeIrregular) == 0 { // a junction of Windows is of no other type
 			return err
 		}
 		if lead, err := resolve(path); err != nil || !leads(lead, p.RestoreRoots) {
@@ -391,6 +391,9 @@ func within(path, root string) bool {
 // resolve follows every link of a path. Of what does not exist yet it keeps the names.
 func resolve(path string) (string, error) {
 	real, err := filepath.EvalSymlinks(path)
+	if err == nil {
+		return junction(real)
+	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return real, err
 	}

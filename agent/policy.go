@@ -12,11 +12,14 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
+	"github.com/restic-manager/restic-manager/agent/process"
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/private"
+	"github.com/restic-manager/restic-manager/release"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -38,6 +41,13 @@ type Policy struct {
 	RestoreRoots    []string            `json:"restore_roots"`              // it writes below these
 	Overwrite       bool                `json:"overwrite"`                  // a restore may go where files are
 	Hooks           map[string]Hook     `json:"hooks,omitempty"`            // programs it may run around a backup, by name
+	Updates         *UpdatePolicy       `json:"updates,omitempty"`          // of the agent, by the control plane; nil is as it was built
+}
+
+// An UpdatePolicy is what this host lets its control plane do with the agent itself.
+type UpdatePolicy struct {
+	Forbid bool     `json:"forbid,omitempty"`
+	Keys   []string `json:"keys,omitempty"` // whose signatures count, in place of the one that the program was built with
 }
 
 // A Hook is a program of the host's. It runs only while it is the very file its
@@ -123,7 +133,7 @@ func (p *Policy) Narrow(repositories, backup, restore []string) error {
 		}
 		*dir.roots = nil
 		for _, path := range dir.given {
-			*dir.roots = append(*dir.roots, filepath.Clean(path))
+			*dir.roots = append(*dir.roots, plainly(path))
 		}
 	}
 	return p.check()
@@ -153,7 +163,7 @@ func LoadPolicy(state string) (Policy, error) {
 	if err != nil {
 		return Policy{}, fmt.Errorf("read the host's policy: %w", err)
 	}
-	if err := ours(info); err != nil {
+	if err := ours(path, info); err != nil {
 		return Policy{}, fmt.Errorf("%s is not to be trusted: %w", path, err)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, 1<<20))
@@ -213,6 +223,13 @@ func (p Policy) check() error {
 			return fmt.Errorf("repository_roots, repository_files: %.200q is no absolute path, or not a plain one", path)
 		}
 	}
+	if p.Updates != nil {
+		for _, key := range p.Updates.Keys {
+			if _, err := release.KeyID(key); err != nil {
+				return fmt.Errorf("updates: %w", err)
+			}
+		}
+	}
 	for name, h := range p.Hooks {
 		if sum, err := hex.DecodeString(h.SHA256); err != nil || len(sum) != sha256.Size {
 			return fmt.Errorf("hooks: the sha256 of %.60q is not 64 hexadecimal digits", name)
@@ -269,26 +286,29 @@ func AllowRepository(state, text string) (pin string, err error) {
 	return pin, p.Save(state)
 }
 
+// plainly is a path as the policy has it, however an administrator typed it.
+func plainly(path string) string { return filepath.Clean(location.Native(runtime.GOOS, path)) }
+
 // AllowRepositoryRoot lets the first repository be a path below a directory.
 func AllowRepositoryRoot(state, dir string) error {
-	return allow(state, func(p *Policy) { p.RepositoryRoots = with(p.RepositoryRoots, filepath.Clean(dir)) })
+	return allow(state, func(p *Policy) { p.RepositoryRoots = with(p.RepositoryRoots, plainly(dir)) })
 }
 
 // AllowFile lets a repository name a file of this host: the certificate of its CA, ours,
 // or a configuration that may name programs to run.
 func AllowFile(state, path string) error {
-	return allow(state, func(p *Policy) { p.RepositoryFiles = with(p.RepositoryFiles, filepath.Clean(path)) })
+	return allow(state, func(p *Policy) { p.RepositoryFiles = with(p.RepositoryFiles, plainly(path)) })
 }
 
 // AllowBackup lets backups read below a directory, too.
 func AllowBackup(state, dir string) error {
-	return allow(state, func(p *Policy) { p.BackupRoots = with(p.BackupRoots, filepath.Clean(dir)) })
+	return allow(state, func(p *Policy) { p.BackupRoots = with(p.BackupRoots, plainly(dir)) })
 }
 
 // AllowRestore lets restores write below a directory, too, and makes it if it is not there:
 // a restore does not, since a disk that is not mounted looks like that.
 func AllowRestore(state, dir string) error {
-	dir = filepath.Clean(dir)
+	dir = plainly(dir)
 	if err := allow(state, func(p *Policy) { p.RestoreRoots = with(p.RestoreRoots, dir) }); err != nil {
 		return err
 	}
@@ -305,6 +325,28 @@ func AllowRestore(state, dir string) error {
 // AllowOperation lets the control plane ask for a kind of job, too.
 func AllowOperation(state, kind string) error {
 	return allow(state, func(p *Policy) { p.Kinds = with(p.Kinds, topics.JobKind(kind)) })
+}
+
+// AllowUpdates lets the control plane update the agent to releases that one of these keys
+// signed, or the one that the program was built with if none is named.
+func AllowUpdates(state string, keys []string) error {
+	return allow(state, func(p *Policy) {
+		p.Updates = nil
+		if len(keys) > 0 {
+			p.Updates = &UpdatePolicy{Keys: keys}
+		}
+	})
+}
+
+// ForbidUpdates lets nobody but an administrator of the host update the agent.
+func ForbidUpdates(state string) error {
+	return allow(state, func(p *Policy) {
+		var keys []string
+		if p.Updates != nil {
+			keys = p.Updates.Keys
+		}
+		p.Updates = &UpdatePolicy{Forbid: true, Keys: keys}
+	})
 }
 
 func with[T comparable](list []T, one T) []T {
@@ -338,6 +380,12 @@ func AllowHook(state, name, path string) error {
 	sum, err := hashOf(path)
 	if err != nil {
 		return fmt.Errorf("read the hook: %w", err)
+	}
+	if !filepath.IsAbs(path) {
+		return fmt.Errorf("%.200q is no full path, and the agent runs in directories of its own", path)
+	}
+	if err := process.Check(path); err != nil { // as each run would
+		return fmt.Errorf("%s would not be run: %w", path, err)
 	}
 	p.Hooks = maps.Clone(p.Hooks)
 	if p.Hooks == nil {
@@ -375,7 +423,7 @@ func (p Policy) hook(name string) (path string, sum [sha256.Size]byte, ok bool) 
 // permits returns what the control plane is told of the policy, so that it only
 // offers what the host allows.
 func (p Policy) permits(state string) *topics.Permits {
-	out := &topics.Permits{Kinds: p.Kinds, Overwrite: p.Overwrite, Hooks: slices.Sorted(maps.Keys(p.Hooks))}
+	out := &topics.Permits{Kinds: p.Kinds, Overwrite: p.Overwrite, Hooks: slices.Sorted(maps.Keys(p.Hooks)), Moved: moved(state).told()}
 	if own := filepath.Join(state, quarantine); p.managed() || slices.Contains(p.RestoreRoots, own) {
 		out.RestoreTo, out.Quarantine = own, own
 	} else if len(p.RestoreRoots) > 0 {
@@ -426,6 +474,15 @@ func (p Policy) Words() string {
 		} else {
 			say("A restore goes into a directory that is empty or not there yet; it writes over nothing.")
 		}
+	}
+	switch keys := p.keys(); {
+	case p.Updates != nil && p.Updates.Forbid:
+		say("Updates of the agent: forbidden. To allow them: restic-manager-agent policy allow-updates.")
+	case len(keys) == 0:
+		say("Updates of the agent: none. This build has no release key, and refuses every update; policy allow-updates --key names one.")
+	default:
+		say("Updates of the agent: newer releases that were signed by the key %s. To forbid them: restic-manager-agent policy "+
+			"forbid-updates.", release.IDs(keys))
 	}
 	if len(p.Hooks) == 0 {
 		say("Hooks: none.")

@@ -10,7 +10,7 @@ import (
 )
 
 // ours returns an error for a file that another user can read or may have written.
-func ours(info fs.FileInfo) error {
+func ours(_ string, info fs.FileInfo) error {
 	if info.Mode().Perm()&0o077 != 0 {
 		return fmt.Errorf("its mode is %v; make it readable for its owner alone, chmod 600", info.Mode().Perm())
 	}

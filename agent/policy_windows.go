@@ -3,11 +3,13 @@ package agent
 import (
 	"io/fs"
 	"os"
+
+	"github.com/restic-manager/restic-manager/private"
 )
 
-// ours accepts every file: the state directory's access list, which files inherit,
-// decides who may write.
-func ours(fs.FileInfo) error { return nil }
+// ours returns an error for a file that anybody but the administrators may have written.
+// That nobody else reads it, the state directory sees to.
+func ours(path string, _ fs.FileInfo) error { return private.Trusted(path) }
 
 // roots is every drive there is.
 func roots() []string {

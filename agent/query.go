@@ -63,8 +63,11 @@ func (r *runner) queried(conn *link.Conn, id topics.QueryID, q topics.Query) {
 	if _, again := r.queries.running[id]; again {
 		return
 	}
-	if len(r.queries.running) >= topics.MaxQueries || r.stopping {
+	if len(r.queries.running) >= topics.MaxQueries || r.stopping || r.updating != "" || r.onTrial() {
 		a := topics.Answer{Part: 1, Last: true, Cause: topics.CauseTooMany, Message: "This host answers as many questions at once as it may."}
+		if r.updating != "" || r.onTrial() {
+			a.Message = "The agent of this host is being updated. Ask again in a few minutes."
+		}
 		r.work.Go(func() { r.answer(r.quit, conn, id, a) })
 		return
 	}

@@ -25,7 +25,7 @@ func renewal(c *x509.Certificate, chance float64) time.Time {
 // then instead of setting one long timer, which would stop while the machine sleeps.
 func (r *runner) renew(ctx context.Context) {
 	said := ""
-	for chance, now := rand.Float64(), false; ; {
+	for chance, now := rand.Float64(), moved(r.state).pending(); ; {
 		wait := time.Until(renewal(r.shown.current.Load().leaf, chance).Round(0))
 		if now {
 			wait, now = 0, false
@@ -38,6 +38,7 @@ func (r *runner) renew(ctx context.Context) {
 			case err == nil:
 				chance, said = rand.Float64(), ""
 				r.log.Info("certificate renewed", "until", r.shown.current.Load().leaf.NotAfter)
+				r.replaced()
 				select {
 				case r.renewed <- struct{}{}:
 				default:
@@ -48,7 +49,7 @@ func (r *runner) renew(ctx context.Context) {
 				r.log.Warn("the certificate could not be renewed; trying again", "until", r.shown.current.Load().leaf.NotAfter, "err", err)
 			}
 			wait = r.Renew/2 + rand.N(r.Renew/2+1)
-			now = r.shown.identity.Load().Next != nil // due or not
+			now = r.shown.identity.Load().Next != nil || moved(r.state).pending() // due or not
 		}
 		select {
 		case <-ctx.Done():
@@ -57,6 +58,18 @@ func (r *runner) renew(ctx context.Context) {
 			now = true
 		case <-time.After(min(wait, r.Renew)):
 		}
+	}
+}
+
+// replaced notes that keys which others could read are not in use any more.
+func (r *runner) replaced() {
+	was := moved(r.state)
+	if !was.pending() {
+		return
+	}
+	was.Keys = time.Now().UTC()
+	if err := remember(r.state, *was); err != nil {
+		r.log.Warn("that the keys were replaced is not written down; they are replaced again at the next start", "err", err)
 	}
 }
 

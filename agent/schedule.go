@@ -36,6 +36,8 @@ type scheduler struct {
 	plans  []plan
 	began  map[slotKey]protocol.AgentSlot
 	ahead  map[slotKey]int64 // where groups go on whose last slot lies far ahead: the clock was, before
+	skips  []slots.Span      // slots that begin in them are left out
+	holds  []slots.Span      // in them nothing begins
 	looked time.Time
 	back   time.Time // when the host was last away, it came back then
 }
@@ -77,10 +79,32 @@ func readPlans(c topics.Config) (plans []plan, problem string) {
 // plan replaces the scheduler's schedules by those of the journal.
 func (s *scheduler) plan(c topics.Config, began []protocol.AgentSlot) {
 	s.plans, _ = readPlans(c)
+	s.skips, s.holds = pauses(c)
 	s.began = map[slotKey]protocol.AgentSlot{}
 	for _, b := range began {
 		s.began[slotKey{b.Schedule, b.Group}] = b
 	}
+}
+
+// pauses are the spans in which slots are left out, and those in which nothing begins. A
+// pause is both, by the host's clock. If that is not the control plane's, the one that went on
+// when the config was sent also lasts as long from then on: so it neither begins late nor
+// never ends. What is left out are the slots that the control plane does not expect; it
+// expects none by a clock that is wrong by more than a day.
+func pauses(c topics.Config) (skips, holds []slots.Span) {
+	for _, p := range c.Pauses {
+		span := slots.Span{From: p.From, Until: p.Until}
+		skips, holds = append(skips, span), append(holds, span)
+		if c.Sent == 0 || c.Heard == 0 || !span.Holds(time.UnixMilli(c.Sent)) {
+			continue
+		}
+		here := slots.Span{From: c.Heard, Until: c.Heard + p.Until - c.Sent}
+		holds = append(holds, here)
+		if off := c.Heard - c.Sent; max(off, -off) > protocol.FarAhead.Milliseconds() {
+			skips = append(skips, here)
+		}
+	}
+	return skips, holds
 }
 
 // A dueSlot is a slot that may begin now.
@@ -104,13 +128,20 @@ func (s *scheduler) look(now time.Time) (due []dueSlot, next time.Time) {
 			next = t
 		}
 	}
+	pause, paused := slots.In(s.holds, now)
+	if paused {
+		sooner(time.UnixMilli(pause.Until))
+	}
 	for _, p := range s.plans {
 		for _, g := range p.Groups {
 			key := slotKey{p.ID, g.Group}
 			floor := s.floor(key, g.After, now)
-			at, n := slots.Due(p.policy, floor, now)
+			at, n := slots.DueBut(p.policy, floor, now, s.skips)
 			if n == 0 {
-				sooner(p.policy.Start(slots.Next(p.policy, floor)))
+				sooner(p.policy.Start(slots.NextBut(p.policy, floor, s.skips)))
+				continue
+			}
+			if paused { // what was due before the pause waits for its end
 				continue
 			}
 			start := p.policy.Start(at)
@@ -178,7 +209,7 @@ func (r *runner) fire() {
 	now := r.wall()
 	due, next := r.scheduler.look(now)
 	r.clock.Reset(max(next.Sub(now.Round(0)), time.Millisecond))
-	if len(due) == 0 || r.stopping || !r.roomy() {
+	if len(due) == 0 || r.stopping || r.onTrial() || !r.roomy() {
 		return
 	}
 	config, _, err := r.journal.Plan()
@@ -224,11 +255,22 @@ func (r *runner) configured(p topics.ConfigPart) {
 		return
 	}
 	_, problem := readPlans(c)
+	c.Heard = r.wall().UnixMilli()
 	if err := r.step(protocol.Configured{Config: c, Error: problem, At: now()}); err != nil {
 		r.log.Error("a config cannot be kept, the journal cannot be written; the one before stays in force", "revision", c.Revision, "err", err)
 		return
 	}
-	r.log.Info("config in force", "revision", c.Revision, "schedules", len(c.Schedules), "problem", problem)
+	r.log.Info("config in force", "revision", c.Revision, "schedules", len(c.Schedules), "problem", problem,
+		"paused_until", pausedUntil(c, r.wall()))
+}
+
+// pausedUntil is when the pause ends that goes on, the zero time if none does.
+func pausedUntil(c topics.Config, now time.Time) (until time.Time) {
+	_, holds := pauses(c)
+	if pause, paused := slots.In(holds, now); paused {
+		until = time.UnixMilli(pause.Until)
+	}
+	return until
 }
 
 // replan reads the schedules from the journal and checks at once what is due.

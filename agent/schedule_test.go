@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -33,6 +34,7 @@ type solitary struct {
 	takes   time.Duration // how long a job runs
 	runs    []string      // "schedule/group slot at moment", by the wall
 	problem string
+	paused  topics.Config                 // as far as it is about pauses
 	apart   bool                          // photos go to a repository of their own
 	hangs   map[topics.SourceGroupID]bool // whose jobs never end
 	runner  *runner
@@ -166,21 +168,39 @@ func (s *solitary) sched(id topics.ScheduleID, cron, zone string, jitter time.Du
 	return sc
 }
 
+// pause puts a config with a pause in force, which the control plane sent just now by a clock
+// that is so far ahead of the host's.
+func (s *solitary) pause(revision int64, ahead time.Duration, from, until string, schedules ...topics.Schedule) {
+	s.t.Helper()
+	at := func(text string) int64 {
+		m, err := time.Parse(stamp, text)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		return m.UnixMilli()
+	}
+	s.paused = topics.Config{Pauses: []topics.Pause{{From: at(from), Until: at(until)}}, Sent: s.wall().Add(ahead).UnixMilli(),
+		Heard: s.wall().UnixMilli()}
+	s.put(revision, schedules...)
+}
+
 // put puts a config in force, as a control plane would have done before it left.
 func (s *solitary) put(revision int64, schedules ...topics.Schedule) {
 	s.t.Helper()
 	c := topics.Config{Revision: revision, Schedules: schedules, Repositories: []topics.Repository{{
 		ID:         "vault-00001",
-		URL:        "/srv/vault",
+		URL:        topics.Secret(place("/srv/vault")),
 		Password:   "hunter2hunter2",
 		Initialise: true,
 	}}}
 	for _, g := range []topics.SourceGroupID{"letters-01", "photos-001"} {
-		c.Groups = append(c.Groups, topics.PlannedGroup{SourceGroup: topics.SourceGroup{ID: g, Name: string(g), Paths: []string{"/home"}},
+		c.Groups = append(c.Groups, topics.PlannedGroup{SourceGroup: topics.SourceGroup{ID: g, Name: string(g), Paths: []string{place("/home")}},
 			Repository: "vault-00001"})
 	}
+	c.Pauses, c.Sent, c.Heard = s.paused.Pauses, s.paused.Sent, s.paused.Heard
 	if s.apart {
-		c.Repositories = append(c.Repositories, topics.Repository{ID: "attic-00001", URL: "/srv/attic", Password: "hunter2hunter2"})
+		c.Repositories = append(c.Repositories, topics.Repository{ID: "attic-00001", URL: topics.Secret(place("/srv/attic")),
+			Password: "hunter2hunter2"})
 		c.Groups[1].Repository = "attic-00001"
 	}
 	_, s.problem = readPlans(c)
@@ -217,6 +237,52 @@ func TestAnAgentFiresByItsOwnClock(t *testing.T) {
 		}, []string{"nightly-01/letters-01 2026-05-02 02:30:00 at 2026-05-02 02:30:00",
 			"nightly-01/letters-01 2026-05-03 02:30:00 at 2026-05-03 02:30:00",
 			"nightly-01/letters-01 2026-05-04 02:30:00 at 2026-05-04 02:30:00"}},
+		{"nothing begins in a pause, and nothing of it is caught up with", "2026-05-01 12:00:00", func(s *solitary) {
+			s.pause(1, 0, "2026-05-01 12:00:00", "2026-05-03 12:00:00", s.sched(night, "30 2 * * *", "UTC", 0, "letters-01"))
+			s.later(3 * day)
+		}, []string{"nightly-01/letters-01 2026-05-04 02:30:00 at 2026-05-04 02:30:00"}},
+		{"a slot at the very end of a pause", "2026-05-01 12:00:00", func(s *solitary) {
+			s.pause(1, 0, "2026-05-01 12:00:00", "2026-05-02 02:30:00", s.sched(night, "30 2 * * *", "UTC", 0, "letters-01"))
+			s.later(day)
+		}, []string{"nightly-01/letters-01 2026-05-02 02:30:00 at 2026-05-02 02:30:00"}},
+		{"a pause ends while the machine is off, and the agent begins anew", "2026-05-01 12:00:00", func(s *solitary) {
+			s.pause(1, 0, "2026-05-01 12:00:00", "2026-05-02 12:00:00", s.sched(night, "30 2 * * *", "UTC", 0, "letters-01"))
+			s.later(hour)
+			s.stop()
+			s.sleep(day)
+			s.start(nil)
+			s.later(day)
+		}, []string{"nightly-01/letters-01 2026-05-03 02:30:00 at 2026-05-03 02:30:00"}},
+		{"what was missed before a pause waits for its end", "2026-05-01 12:00:00", func(s *solitary) {
+			s.put(1, s.sched(night, "30 2 * * *", "UTC", 0, "letters-01"))
+			was := s.sched(night, "30 2 * * *", "UTC", 0, "letters-01")
+			s.sleep(day) // a slot passes, and the machine is paused as it wakes up
+			s.pause(2, 0, "2026-05-02 11:00:00", "2026-05-03 12:00:00", was)
+			s.later(2 * day)
+		}, []string{"nightly-01/letters-01 2026-05-02 02:30:00 at 2026-05-03 12:00:00",
+			"nightly-01/letters-01 2026-05-04 02:30:00 at 2026-05-04 02:30:00"}},
+		{"resumed by hand, nothing of the pause is caught up with", "2026-05-01 12:00:00", func(s *solitary) {
+			was := s.sched(night, "30 2 * * *", "UTC", 0, "letters-01")
+			s.pause(1, 0, "2026-05-01 12:00:00", "2026-05-08 12:00:00", was)
+			s.later(day)
+			s.pause(2, 0, "2026-05-01 12:00:00", "2026-05-02 12:00:00", was)
+			s.later(day)
+		}, []string{"nightly-01/letters-01 2026-05-03 02:30:00 at 2026-05-03 02:30:00"}},
+		{"a pause by a clock that is five hours ahead of the host's begins at once", "2026-05-01 12:00:00", func(s *solitary) {
+			s.pause(1, 5*hour, "2026-05-01 17:00:00", "2026-05-01 18:00:00", s.sched(night, "30 * * * *", "UTC", 0, "letters-01"))
+			s.later(2 * hour)
+		}, []string{"nightly-01/letters-01 2026-05-01 12:30:00 at 2026-05-01 13:00:00",
+			"nightly-01/letters-01 2026-05-01 13:30:00 at 2026-05-01 13:30:00"}},
+		{"a pause by a clock that is five hours behind the host's begins at once, too", "2026-05-01 12:00:00", func(s *solitary) {
+			s.pause(1, -5*hour, "2026-05-01 07:00:00", "2026-05-01 08:00:00", s.sched(night, "30 * * * *", "UTC", 0, "letters-01"))
+			s.later(hour)
+		}, []string{"nightly-01/letters-01 2026-05-01 12:30:00 at 2026-05-01 13:00:00"}},
+		{"a host whose clock is of 1970 goes on after a day, too", "1970-01-02 12:00:00", func(s *solitary) {
+			s.pause(1, 56*365*day, "2025-12-01 12:00:00", "2026-05-01 12:00:00", s.sched(night, "30 2 * * *", "UTC", 0, "letters-01"))
+			s.paused.Sent = s.paused.Pauses[0].Until - day.Milliseconds()
+			s.put(2, s.sched(night, "30 2 * * *", "UTC", 0, "letters-01"))
+			s.later(2 * day)
+		}, []string{"nightly-01/letters-01 1970-01-04 02:30:00 at 1970-01-04 02:30:00"}},
 		{"two schedules that meet are one run", "2026-05-01 12:00:00", func(s *solitary) {
 			s.put(1, s.sched(night, "30 2 * * *", "UTC", 0, "letters-01", "photos-001"), s.sched("weekly-001", "30 2 * * *", "UTC", 0, "letters-01"))
 			s.later(day)
@@ -480,4 +546,12 @@ func TestAWeekAloneWithResticItself(t *testing.T) {
 	if n := strings.Count(string(out), `"short_id"`); err != nil || n != 7 {
 		t.Errorf("the repository holds %d snapshots, %v, want 7: %s", n, err, out)
 	}
+}
+
+// place is a path on this system.
+func place(path string) string {
+	if runtime.GOOS == "windows" {
+		return "C:" + filepath.FromSlash(path)
+	}
+	return path
 }

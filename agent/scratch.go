@@ -63,7 +63,7 @@ func makeScratch(path string) (_ *scratchFolder, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := ours(info); err != nil {
+	if err := ours(path, info); err != nil {
 		return nil, fmt.Errorf("another directory was put in the place of %s: %w", path, err)
 	}
 	s.file, err = openForRestic(s.root)

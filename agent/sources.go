@@ -41,7 +41,7 @@ func (p Policy) sources(state string, paths []string) ([]source, error) {
 		if s.missing != nil {
 			s.Empty = topics.MissingSource
 		}
-		if clean := filepath.Clean(path); s.real != clean {
+		if clean := filepath.Clean(path); s.real != clean && !sameSpelt(s.real, clean) {
 			s.Read = s.real
 		}
 		if err := p.reads(state, s); err != nil {
@@ -50,6 +50,11 @@ func (p Policy) sources(state string, paths []string) ([]source, error) {
 		all = append(all, s)
 	}
 	return all, nil
+}
+
+// sameSpelt reports whether two paths of Windows are spellings of one.
+func sameSpelt(a, b string) bool {
+	return runtime.GOOS == "windows" && strings.EqualFold(location.Native(runtime.GOOS, a), location.Native(runtime.GOOS, b))
 }
 
 // reads says why a source is not to be read.
@@ -73,6 +78,7 @@ const maxLinks = 100
 // error says so and is fs.ErrNotExist; the path is then where that would be.
 func lead(path string) (string, error) {
 	if runtime.GOOS == "windows" {
+		path = location.Native(runtime.GOOS, path)
 		if why := misspelt(path); why != "" {
 			return path, errors.New(why)
 		}
@@ -82,7 +88,7 @@ func lead(path string) (string, error) {
 		real, err := filepath.EvalSymlinks(path)
 		if err == nil {
 			if real, err = junction(real); err == nil {
-				return real, nil
+				return location.Native(runtime.GOOS, real), nil
 			}
 		}
 		if !errors.Is(err, fs.ErrNotExist) {

@@ -193,7 +193,7 @@ func misspelt(path string) string {
 
 // ordinary returns a path of Windows without the prefix that turns off its rules.
 func ordinary(path string) string {
-	if rest, ok := strings.CutPrefix(path, `\\?\UNC\`); ok {
+	if rest, ok := cutFold(path, `\\?\UNC\`); ok {
 		return `\\` + rest
 	}
 	if rest, ok := strings.CutPrefix(path, `\\?\`); ok && len(rest) > 2 && rest[1] == ':' {

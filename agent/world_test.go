@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -18,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -139,6 +141,10 @@ type world struct {
 	deaf     int // births to leave unanswered
 	refused  string
 	problem  *topics.Problem
+	files    map[string][]byte // that are handed out
+	before   func()            // is called before one is
+	cut      int64             // a download breaks off after so many bytes, if not 0
+	asked    []string          // what was asked for of downloads: their ranges
 	hellos   []topics.Hello
 	wrong    []string // what must not happen
 }
@@ -147,6 +153,12 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	leaks := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, leaks) })
+	return newWorldBeside(t)
+}
+
+// newWorldBeside is a world beside others, whose goroutines it does not take for its own.
+func newWorldBeside(t *testing.T) *world {
+	t.Helper()
 	folder := t.TempDir()
 	key, err := seal.NewKey()
 	if err != nil {
@@ -161,7 +173,9 @@ func newWorld(t *testing.T) *world {
 	w.timing.Resend = []time.Duration{200 * time.Millisecond}
 	w.write("home/letter.txt", "dear reader")
 	real, err := exec.LookPath("restic")
-	if err != nil {
+	if err != nil && runtime.GOOS == "windows" {
+		t.Skip("these tests need restic.exe on PATH, which build/wine puts there if RESTIC_WINDOWS names one")
+	} else if err != nil {
 		t.Fatal("these tests need restic on PATH")
 	}
 	// $0.wait holds a backup up until it is gone, $0.silent for ever, $0.slow makes it crawl,
@@ -176,7 +190,9 @@ func newWorld(t *testing.T) *world {
 		"fi\n" +
 		"if [ -e $0.waiting -a $1 = snapshots ]; then touch $0.done; fi\n" +
 		"exec " + real + " \"$@\"\n"
-	if err := os.WriteFile(w.program, []byte(script), 0o700); err != nil {
+	if runtime.GOOS == "windows" { // which runs no script by itself
+		w.program = real
+	} else if err := os.WriteFile(w.program, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	w.start("127.0.0.1:0")
@@ -312,6 +328,14 @@ func (w *world) enrol(rw http.ResponseWriter, r *http.Request) {
 		rw.WriteHeader(p.Status)
 		_ = json.NewEncoder(rw).Encode(p)
 	}
+	if name, file := strings.CutPrefix(r.URL.Path, "/download/"); file {
+		w.hand(rw, r, name)
+		return
+	}
+	if r.URL.Path == topics.RenewPath {
+		w.renew(rw, r)
+		return
+	}
 	var request topics.EnrollRequest
 	if err := json.NewDecoder(r.Body).Decode(&request); err != nil || r.URL.Path != topics.EnrollPath {
 		say(topics.Problem{Status: 400, Title: "Bad Request"})
@@ -345,20 +369,60 @@ func (w *world) enrol(rw http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// hand hands a file out, or a part of it.
+func (w *world) hand(rw http.ResponseWriter, r *http.Request, name string) {
+	content, ok := w.files[name]
+	w.asked = append(w.asked, r.Header.Get("Range"))
+	if !ok {
+		http.NotFound(rw, r)
+		return
+	}
+	if w.before != nil {
+		w.before()
+		w.before = nil
+	}
+	if w.cut > 0 {
+		rw.Header().Set("Content-Length", fmt.Sprint(len(content)))
+		_, _ = rw.Write(content[:w.cut])
+		w.cut = 0
+		panic(http.ErrAbortHandler)
+	}
+	http.ServeContent(rw, r, "", time.Time{}, bytes.NewReader(content))
+}
+
+// renew gives a host that shows a certificate the next one.
+func (w *world) renew(rw http.ResponseWriter, r *http.Request) {
+	var request topics.RenewRequest
+	err := json.NewDecoder(r.Body).Decode(&request)
+	var csr *x509.CertificateRequest
+	if err == nil {
+		csr, err = x509.ParseCertificateRequest(request.CSR)
+	}
+	if err != nil {
+		w.wrong = append(w.wrong, err.Error())
+		return
+	}
+	leaf, _ := certificate(w.t, &x509.Certificate{
+		Subject: pkix.Name{CommonName: string(w.host)}, KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}, csr.PublicKey, w.ca.ca, w.ca.key)
+	_ = json.NewEncoder(rw).Encode(topics.RenewResponse{Certificate: leaf.Raw})
+}
+
 // received takes a message of the agent, on the broker's goroutine.
-func (w *world) received(m broker.Message) {
+func (w *world) received(m broker.Message) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	topic, err := topics.Parse(m.Topic)
 	if err != nil {
 		w.wrong = append(w.wrong, err.Error())
-		return
+		return nil
 	}
 	payload := m.Payload
 	if topic.Entry().Sealed {
 		if payload, err = w.channel.Open(m.Topic, payload); err != nil {
 			w.wrong = append(w.wrong, fmt.Sprintf("%s: %v", m.Topic, err))
-			return
+			return nil
 		}
 	}
 	switch topic.Kind {
@@ -378,7 +442,7 @@ func (w *world) received(m broker.Message) {
 		w.session, w.n = b.Session, 0
 		if w.deaf > 0 {
 			w.deaf--
-			return
+			return nil
 		}
 		w.send(topics.Topic{Kind: topics.KindWelcome}, topics.Welcome{
 			Stamp:    w.stamp(),
@@ -397,7 +461,7 @@ func (w *world) received(m broker.Message) {
 		b, err := topics.Decode[topics.Heartbeat](payload)
 		if err != nil {
 			w.wrong = append(w.wrong, err.Error())
-			return
+			return nil
 		}
 		w.heartbeat(b)
 	case topics.KindProgress:
@@ -406,7 +470,7 @@ func (w *world) received(m broker.Message) {
 		e, err := topics.Decode[topics.Events](payload)
 		if err != nil {
 			w.wrong = append(w.wrong, err.Error())
-			return
+			return nil
 		}
 		for _, e := range e.Events {
 			if e.Hello != nil {
@@ -415,6 +479,7 @@ func (w *world) received(m broker.Message) {
 		}
 		w.step(protocol.Arrived{Host: w.host, Events: e, Now: now()})
 	}
+	return nil
 }
 
 func (w *world) heartbeat(b topics.Heartbeat) {

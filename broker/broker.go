@@ -64,6 +64,14 @@ var (
 	// wildcards, beginning with "$", of too many levels or too long.
 	ErrTopic = errors.New("not a topic to publish to")
 
+	// ErrNotAllowed, ErrNoSuchTopic, ErrQuota and ErrPayload are what Received returns,
+	// wrapped or not, for a message that is not carried out (MQTT 5: 0x87, 0x90, 0x97, 0x99).
+	// Any other error is an unspecified one (0x80).
+	ErrNotAllowed  = errors.New("not allowed")
+	ErrNoSuchTopic = errors.New("nothing is done with this topic")
+	ErrQuota       = errors.New("too much at once")
+	ErrPayload     = errors.New("the payload cannot be read")
+
 	// ErrTooLarge refuses a message larger than Limits.PacketSize.
 	ErrTooLarge = errors.New("message is larger than the packet limit")
 )
@@ -75,6 +83,13 @@ type Config struct {
 	Log      *slog.Logger
 	Limits   Limits // DefaultAgents when zero
 	Versions []byte // accepted MQTT versions; MQTT311 alone when empty
+
+	// Guests says that clients are programs of other people, which ask for more than they
+	// may have and are of use without it. A will beyond their rights is dropped, and what
+	// they publish to topics of the broker itself, or want retained without the right, is
+	// acknowledged; all of it goes to nobody. Bridges are taken for what they are: they get
+	// the retain flag as it was published. Without it, such clients are refused or cut off.
+	Guests bool
 
 	// Shared are networks whose addresses many clients share: Limits.PerAddress does not
 	// apply to them.
@@ -96,7 +111,14 @@ type Config struct {
 	// with the broker and must not be changed.
 	//
 	// What Publish sends does not come back here.
-	Received func(Message)
+	//
+	// A message with Retain may be one of a guest that has no right to leave it: it is not
+	// retained, and goes to nobody.
+	//
+	// An error says that the message is not carried out: a client of MQTT 5 that waits for
+	// an acknowledgement gets its code, see Reason; to one of MQTT 3.1.1, and of what it
+	// sent without waiting, nothing is said. Either way the message goes to nobody.
+	Received func(Message) error
 
 	// Denied, if set, is called with everything a client tried beyond its rights. It
 	// runs on the same goroutine as Received and must not block.
@@ -158,14 +180,16 @@ func DefaultAgents() Limits {
 		Connections: 12_000, PerName: 8,
 		WriteQueue: 128, Inflight: 1024, Subscriptions: 32,
 		MinKeepAlive: 10 * time.Second, MaxKeepAlive: 600 * time.Second,
+		Parting: 2 * time.Second, // they hear that the control plane stops, and come back sooner
 	}
 }
 
-// DefaultPublic are the limits for consumers such as Home Assistant: few of
-// them, each with room for every retained message one filter can match.
+// DefaultPublic are the limits for consumers such as Home Assistant: some hundreds of
+// them, half of which may have the same name, each with room for every retained message one
+// filter can match.
 func DefaultPublic() Limits {
 	l := DefaultAgents()
-	l.Waiting, l.Connections, l.PerName = 256, 100, 25
+	l.Waiting, l.Connections, l.PerName = 256, 500, 250
 	l.ConnectSize = 128 << 10 // a client ID and a user name may have 64 KiB each
 	l.WriteQueue, l.Inflight, l.Subscriptions = math.MaxUint16, math.MaxUint16, 1024
 	l.MinKeepAlive, l.MaxKeepAlive = 0, 1800*time.Second
@@ -205,23 +229,49 @@ type Message struct {
 	Payload  []byte
 	QoS      byte
 	Retain   bool
+	Again    bool // it may have been received before: its sender has no acknowledgement
 	Will     bool // published by us, on behalf of a client whose connection broke
 }
+
+// A Transport is what MQTT comes over.
+type Transport string
+
+// The transports there are.
+const (
+	TCP       Transport = "TCP" // in clear
+	TLS       Transport = "TLS"
+	WebSocket Transport = "WebSocket"
+)
 
 // Connection describes a client that is connected now.
 type Connection struct {
 	Name, ClientID, Remote string
 	Version                byte
+	Transport              Transport
 	Since                  time.Time
+
+	Subscriptions int    // filters it holds
+	In, Out       int64  // messages it has published, and that were sent to it
+	Dropped       int64  // messages it did not get because it does not keep up
+	Denied        int64  // what it tried beyond its rights
+	Beyond        string // the last of these, such as "subscribe #"; "" for none
+	LostWill      string // the topic of a will that it may not have: it is not published; "" for none
 }
 
-// Stats count since New, except Connected.
+// Stats count since New, except Connected, Waiting, Subscriptions, Retained and RetainedBytes.
 type Stats struct {
-	Connected int64 // now
-	Refused   int64 // connections that never became a client: pushed out, over a cap, failed handshake, no rights
-	Denied    int64 // publishes and subscribes outside a client's rights
-	Dropped   int64 // messages not delivered because a client's queue or inflight window was full
-	Panics    int64 // recovered; each cost one client its connection
+	Connected     int64 // now
+	Waiting       int64 // now: connections that have not proven who they are
+	Subscriptions int64 // now
+	Refused       int64 // connections that never became a client: pushed out, over a cap, failed handshake, no rights
+	Denied        int64 // publishes and subscribes outside a client's rights
+	Dropped       int64 // messages not delivered because a client's queue or inflight window was full
+	Panics        int64 // recovered; each cost one client its connection
+
+	In, Out           int64 // messages that clients have published, and that were sent to them
+	BytesIn, BytesOut int64 // of all MQTT that went over the connections
+	Retained          int64 // messages that are retained now
+	RetainedBytes     int64 // of their topics and payloads
 }
 
 // Broker is one embedded broker. Its methods may be called from any goroutine.
@@ -230,6 +280,8 @@ type Broker struct {
 	server *mqtt.Server
 
 	refused, denied, dropped, panics atomic.Int64
+	in, out, bytesIn, bytesOut       atomic.Int64
+	kept, keptBytes                  atomic.Int64 // what is retained
 
 	lobby *lobby.Lobby
 
@@ -252,6 +304,7 @@ type Broker struct {
 	// that look for retained messages on behalf of a new subscription. Mochi leaves
 	// that to chance.
 	retained sync.RWMutex
+	before   int // bytes of what is retained on the topic that is stored next; under retained
 }
 
 // New builds a broker. It owns no goroutine until Run.
@@ -287,6 +340,7 @@ func New(cfg Config) (*Broker, error) {
 	caps.MaximumPacketSize = uint32(cfg.Limits.PacketSize)
 	caps.TopicAliasMaximum = 0 // rights are checked on topics, not on their aliases
 	caps.SharedSubAvailable = 0
+	caps.Compatibilities.NoInheritedPropertiesOnAck = true // a client's own words come back to nobody
 
 	b := &Broker{
 		cfg: cfg,
@@ -351,26 +405,35 @@ func (b *Broker) Up() bool {
 
 // settle lets what was published last reach the clients that read: Mochi hands a
 // message to a goroutine of each client. It returns after 100 ms and once they have
-// taken what was written to them, after Limits.Parting at the latest.
+// taken what was written to them, and acknowledged what asks for it, after
+// Limits.Parting at the latest.
 func (b *Broker) settle() {
 	const step, least = 10 * time.Millisecond, 100 * time.Millisecond
 	tick := time.NewTicker(step)
 	defer tick.Stop()
 	for waited := time.Duration(0); waited < b.cfg.Limits.Parting; waited += step {
-		if len(b.everybody()) == 0 || waited >= least && !b.writing() {
+		if len(b.everybody()) == 0 || waited >= least && !b.delivering() {
 			return
 		}
 		<-tick.C
 	}
 }
 
-// writing reports whether a client has not taken yet what was written to it.
-func (b *Broker) writing() bool {
+// delivering reports whether a client has not taken yet what was written to it, or not
+// acknowledged what it was sent.
+func (b *Broker) delivering() bool {
 	for _, c := range b.everybody() {
 		c.mu.Lock()
 		busy := c.writing
 		c.mu.Unlock()
 		if busy {
+			return true
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for c := range b.conns {
+		if !c.authorising && c.client != nil && c.client.State.Inflight.Len() > 0 {
 			return true
 		}
 	}
@@ -443,7 +506,7 @@ func (b *Broker) Connections() []Connection {
 	var all []Connection
 	for c := range b.conns {
 		if c.rights != nil {
-			all = append(all, Connection{c.rights.Name, c.id, c.RemoteAddr().String(), c.version, c.since})
+			all = append(all, c.describe())
 		}
 	}
 	b.mu.Unlock()
@@ -467,20 +530,57 @@ func (b *Broker) Stats() Stats {
 	}
 	b.mu.Unlock()
 	return Stats{
-		Connected: connected,
-		Refused:   b.refused.Load(),
-		Denied:    b.denied.Load(),
-		Dropped:   b.dropped.Load() + atomic.LoadInt64(&b.server.Info.InflightDropped),
-		Panics:    b.panics.Load(),
+		Connected:     connected,
+		Waiting:       int64(b.lobby.Stats().Waiting),
+		Subscriptions: atomic.LoadInt64(&b.server.Info.Subscriptions),
+		Refused:       b.refused.Load(),
+		Denied:        b.denied.Load(),
+		Dropped:       b.dropped.Load() + atomic.LoadInt64(&b.server.Info.InflightDropped),
+		Panics:        b.panics.Load(),
+		In:            b.in.Load(),
+		Out:           b.out.Load(),
+		BytesIn:       b.bytesIn.Load(),
+		BytesOut:      b.bytesOut.Load(),
+		Retained:      b.kept.Load(),
+		RetainedBytes: b.keptBytes.Load(),
 	}
+}
+
+// keep is called before a retained message is stored, and holds retained until it is.
+func (b *Broker) keep(topic string) {
+	b.retained.Lock()
+	b.before = b.weight(topic)
+}
+
+// stored follows keep.
+func (b *Broker) stored(topic string) {
+	after := b.weight(topic)
+	b.keptBytes.Add(int64(after - b.before))
+	switch {
+	case b.before == 0 && after > 0:
+		b.kept.Add(1)
+	case b.before > 0 && after == 0:
+		b.kept.Add(-1)
+	}
+	b.retained.Unlock()
+}
+
+// weight is how many bytes are retained on a topic, 0 for nothing.
+func (b *Broker) weight(topic string) int {
+	pk, ok := b.server.Topics.Retained.Get(topic)
+	if !ok {
+		return 0
+	}
+	return len(topic) + len(pk.Payload)
 }
 
 // received hands a client's message to its reader. While the broker is closing
 // there is none any more.
-func (b *Broker) received(m Message) {
+func (b *Broker) received(m Message) error {
 	if b.cfg.Received != nil && !strings.HasPrefix(m.Topic, "$") && !b.closing.Load() {
-		b.cfg.Received(m)
+		return b.cfg.Received(m)
 	}
+	return nil
 }
 
 func (b *Broker) deny(d Denial) {
@@ -515,7 +615,7 @@ func (b *Broker) bury(c *conn) {
 	if err != nil {
 		b.cfg.Log.Error("will not published", "name", c.rights.Name, "client", c.id, "err", err)
 	}
-	b.received(Message{
+	_ = b.received(Message{ // whose will it was is gone
 		Name: c.rights.Name, ClientID: c.id, Remote: c.RemoteAddr().String(), Topic: w.TopicName, Payload: w.Payload,
 		QoS: w.Qos, Retain: w.Retain, Will: true,
 	})

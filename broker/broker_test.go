@@ -16,6 +16,7 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"go.uber.org/goleak"
+	"golang.org/x/sync/errgroup"
 )
 
 func TestEveryMessageIsReceivedInOrder(t *testing.T) {
@@ -179,6 +180,9 @@ func TestNobodySubscribesBeyondTheirRights(t *testing.T) {
 	if w.Stats().Denied == 0 || !strings.Contains(w.logs.String(), "topic=ctl/cellar/#") &&
 		!strings.Contains(w.logs.String(), "what=subscribe") {
 		t.Error("refusals are not counted and logged")
+	}
+	if all := w.Connections(); len(all) != 1 || !strings.HasPrefix(all[0].Beyond, "subscribe ") {
+		t.Errorf("the last of them is not told: %+v", all)
 	}
 	if err := w.Publish("ctl/cellar/job/1/command", []byte("secret"), 1, false); err != nil {
 		t.Fatal(err)
@@ -537,9 +541,10 @@ func TestKickClosesEveryConnectionOfAName(t *testing.T) {
 func TestAKickedClientIsNotHeardAnyMore(t *testing.T) {
 	var w *world
 	heard := make(chan string, 2)
-	w = start(t, Config{Received: func(m Message) {
+	w = start(t, Config{Received: func(m Message) error {
 		heard <- string(m.Payload)
 		w.Kick(m.Name)
+		return nil
 	}}, nil, nil)
 	r := w.join(hello{id: "attic_1"})
 	r.send(publish("agent/attic/event", "first", 0, 0, false), publish("agent/attic/event", "second", 0, 0, false))
@@ -607,17 +612,25 @@ func TestTwoHundredClientsDoNotDelayTheEnd(t *testing.T) {
 }
 
 // TestWhatIsSaidInPartingArrives publishes and ends the broker at once, as a control
-// plane does that stops: everybody who reads hears it.
+// plane does that stops: everybody who reads hears it, and nobody is waited for who has said so.
 func TestWhatIsSaidInPartingArrives(t *testing.T) {
 	limits := quick()
-	limits.Parting, limits.PerName = DefaultPublic().Parting, 0
+	limits.Parting, limits.PerName = time.Hour, 0
 	w := start(t, Config{Limits: limits}, nil, nil)
-	var listening []*raw
+	var listening errgroup.Group
 	for i := range 50 {
 		r := w.join(hello{id: "attic_" + strconv.Itoa(i+1)})
 		r.send(subscribe(1, 1, "ctl/attic/#"))
 		r.expect(0x90)
-		listening = append(listening, r)
+		listening.Go(func() error {
+			first, got, err := r.next()
+			if err != nil || first != 0x32 || !bytes.HasSuffix(got, []byte("offline")) {
+				return fmt.Errorf("delivered %#x %q, %v", first, got, err)
+			}
+			id := 2 + int(got[0])<<8 + int(got[1])
+			r.send([]byte{0x40, 2, got[id], got[id+1]})
+			return nil
+		})
 	}
 	if err := w.Publish("ctl/attic/parting", []byte("offline"), 1, false); err != nil {
 		t.Fatal(err)
@@ -625,10 +638,11 @@ func TestWhatIsSaidInPartingArrives(t *testing.T) {
 	if err := w.stop(); err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range listening {
-		if got := r.expect(0x32); !bytes.HasSuffix(got, []byte("offline")) {
-			t.Errorf("delivered %q", got)
-		}
+	if err := listening.Wait(); err != nil {
+		t.Error(err)
+	}
+	if DefaultAgents().Parting == 0 || DefaultPublic().Parting == 0 {
+		t.Error("nobody hears what is said last")
 	}
 }
 
@@ -636,7 +650,7 @@ func TestRunSaysWhenSomebodyHoldsItUp(t *testing.T) {
 	limits := quick()
 	limits.Close = 20 * time.Millisecond
 	entered, release := make(chan struct{}), make(chan struct{})
-	b, err := New(Config{Limits: limits, Authorise: anyHost, Received: func(Message) { close(entered); <-release }})
+	b, err := New(Config{Limits: limits, Authorise: anyHost, Received: func(Message) error { close(entered); <-release; return nil }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -645,7 +659,7 @@ func TestRunSaysWhenSomebodyHoldsItUp(t *testing.T) {
 	go func() { ran <- b.Run(ctx) }()
 	ours, theirs := net.Pipe()
 	defer ours.Close()
-	go func() { attached <- b.Attach(theirs) }()
+	go func() { attached <- b.Attach(theirs, WebSocket) }()
 	r := &raw{ours, t}
 	r.send(hello{id: "attic_1"}.packet())
 	r.expect(0x20)

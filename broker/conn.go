@@ -28,9 +28,15 @@ const (
 	// chunk is what a client must take within Limits.Write.
 	chunk = 16 << 10
 
+	// parting is how long a connection that we end is still read from.
+	parting = time.Second
+
 	// refusalsLogged is how many of one connection's refusals are logged; all are counted.
 	refusalsLogged = 8
 )
+
+// errNamesake ends a connection in favour of another one with its client ID.
+var errNamesake = errors.New("another client with its ID has connected")
 
 // errPanic ends a client whose packet, or whose reader's handling of it, panicked.
 var errPanic = errors.New("panic")
@@ -46,6 +52,7 @@ type conn struct {
 	raw      net.Conn // the socket beneath
 	broker   *Broker
 	place    *lobby.Place
+	by       Transport
 	since    time.Time
 
 	// Written under broker.mu before Mochi knows the client; read freely after.
@@ -53,6 +60,8 @@ type conn struct {
 	id      string
 	version byte
 	expiry  *time.Timer // closes the connection; nil for one that may last
+	will    string      // the topic of a will that it may not have
+	bridge  bool        // another broker's: it gets the retain flag as it was published
 
 	// Guarded by broker.mu.
 	authorising bool
@@ -62,6 +71,9 @@ type conn struct {
 	head      []byte // the CONNECT, while it is not read yet
 	client    *mqtt.Client
 	unnamed   bool   // it wants a session that lasts and names none
+	lasting   bool   // it wants a session that lasts
+	blank     bool   // its will has no payload
+	forbidden bool   // the message for sink being processed is none that it may publish
 	ackID     uint16 // of the SUBSCRIBE or UNSUBSCRIBE being processed
 	entering  bool   // holds broker.tables on the way in
 	entered   bool   // is or was a client
@@ -70,8 +82,9 @@ type conn struct {
 	scanning  bool   // shares broker.retained
 	retaining bool   // holds broker.retained
 
-	refusals   atomic.Int64
-	overflowed atomic.Bool
+	refusals          atomic.Int64
+	beyond            atomic.Pointer[string] // the last of them
+	heard, told, lost atomic.Int64           // messages
 
 	mu      sync.Mutex
 	drained sync.Cond     // on mu: out was taken, or the connection is closed
@@ -84,18 +97,18 @@ type conn struct {
 
 // Attach serves one client that came by another way than Serve, such as a
 // WebSocket, and returns when it is gone; it closes nc. The same limits apply,
-// except the one on the TLS handshake.
-func (b *Broker) Attach(nc net.Conn) error {
+// except the one on the TLS handshake. Closing nc must not wait for the client.
+func (b *Broker) Attach(nc net.Conn, by Transport) error {
 	place := b.enter(nc)
 	if place == nil {
 		return ErrClosed
 	}
 	defer place.Leave()
-	return b.attach(nc, nc, place)
+	return b.attach(nc, nc, place, by)
 }
 
-func (b *Broker) attach(nc, raw net.Conn, place *lobby.Place) error {
-	c := &conn{Conn: nc, raw: raw, broker: b, place: place, since: time.Now(), gone: make(chan struct{})}
+func (b *Broker) attach(nc, raw net.Conn, place *lobby.Place, by Transport) error {
+	c := &conn{Conn: nc, raw: raw, broker: b, place: place, by: by, since: time.Now(), gone: make(chan struct{})}
 	c.drained.L = &c.mu
 	b.mu.Lock()
 	if b.closing.Load() {
@@ -142,6 +155,9 @@ func (b *Broker) attach(nc, raw net.Conn, place *lobby.Place) error {
 		b.cfg.Log.Log(context.Background(), level, "client refused", append(attrs, "err", err)...)
 		return err
 	}
+	if errors.Is(c.client.StopCause(), packets.ErrSessionTakenOver) {
+		err = errNamesake
+	}
 	b.cfg.Log.Info("client disconnected", append(attrs, "name", c.rights.Name, "err", err)...)
 	return err
 }
@@ -182,7 +198,8 @@ func (c *conn) listen() error {
 		}
 	}
 	c.head = head
-	return nil
+	c.broker.bytesIn.Add(int64(len(head)))
+	return c.glance(head[n:])
 }
 
 // Read reads the CONNECT, and then what comes after it.
@@ -194,7 +211,22 @@ func (c *conn) Read(p []byte) (int, error) {
 		}
 		return n, nil
 	}
-	return c.Conn.Read(p)
+	n, err := c.Conn.Read(p)
+	c.broker.bytesIn.Add(int64(n))
+	return n, err
+}
+
+// describe is the connection as others see it; it is a client's.
+func (c *conn) describe() Connection {
+	d := Connection{
+		Name: c.rights.Name, ClientID: c.id, Remote: c.RemoteAddr().String(), Version: c.version, Transport: c.by, Since: c.since,
+		Subscriptions: c.client.State.Subscriptions.Len(), In: c.heard.Load(), Out: c.told.Load(), Dropped: c.lost.Load(),
+		Denied: c.refusals.Load(), LostWill: c.will,
+	}
+	if last := c.beyond.Load(); last != nil {
+		d.Beyond = *last
+	}
+	return d
 }
 
 // guard is the wall round a connection. The value of a panic may quote a
@@ -214,13 +246,11 @@ func (c *conn) guard(f func() error) (err error) {
 // denied counts and logs something outside the client's rights.
 func (c *conn) denied(what, topic string) {
 	c.broker.deny(Denial{Name: c.rights.Name, ClientID: c.id, What: what, Topic: topic})
+	c.beyond.Store(new(what + " " + brief(topic)))
 	if c.refusals.Add(1) > refusalsLogged {
 		return
 	}
-	if len(topic) > 256 {
-		topic = topic[:256]
-	}
-	c.broker.cfg.Log.Warn("refused: outside the client's rights", "what", what, "topic", topic, "name", c.rights.Name, "client", c.id)
+	c.broker.cfg.Log.Warn("refused: outside the client's rights", "what", what, "topic", brief(topic), "name", c.rights.Name, "client", c.id)
 }
 
 func (c *conn) certificate() *x509.Certificate {
@@ -341,6 +371,7 @@ func (c *conn) write() {
 				c.end(false)
 				return
 			}
+			c.broker.bytesOut.Add(int64(n))
 			rest = rest[n:]
 		}
 		spare = p
@@ -355,8 +386,25 @@ func (c *conn) end(goodbye bool) {
 	c.drained.Broadcast()
 	c.mu.Unlock()
 	if goodbye {
+		c.linger()
 		c.Conn.Close()
 	}
 	c.raw.Close()
 	close(c.gone)
+}
+
+// linger waits until the client has read what was written last, and closed its end, or
+// for a moment. If the socket were closed while more of the client's is to be read, the
+// system would take back what the client has not read yet.
+func (c *conn) linger() {
+	c.broker.mu.Lock()
+	client := c.rights != nil
+	c.broker.mu.Unlock()
+	ends, ok := c.Conn.(interface{ CloseWrite() error })
+	if !client || !ok || ends.CloseWrite() != nil {
+		return // a stranger has sent its CONNECT alone, or is not waited for
+	}
+	c.place.Leave() // somebody else may come meanwhile
+	_ = c.Conn.SetReadDeadline(time.Now().Add(parting))
+	_, _ = io.CopyN(io.Discard, c.Conn, backlog)
 }

@@ -22,7 +22,7 @@ func consumer(c Connect) (Rights, error) {
 }
 
 func public() Config {
-	return Config{Name: "public", Limits: DefaultPublic(), Versions: []byte{MQTT311, MQTT5}, Authorise: consumer}
+	return Config{Name: "public", Guests: true, Limits: DefaultPublic(), Versions: []byte{MQTT311, MQTT5}, Authorise: consumer}
 }
 
 func TestAHugeLengthIsRefusedBeforeMemoryIsTaken(t *testing.T) {
@@ -89,10 +89,11 @@ func TestAPacketThatPanicsCostsItsSenderOnly(t *testing.T) {
 }
 
 func TestAReceiverThatPanicsCostsTheSenderOnly(t *testing.T) {
-	w := start(t, Config{Received: func(m Message) {
+	w := start(t, Config{Received: func(m Message) error {
 		if string(m.Payload) == "boom" {
 			panic(m)
 		}
+		return nil
 	}}, nil, nil)
 	r := w.join(hello{id: "attic_1"})
 	r.send(publish("agent/attic/event", "boom", 1, 1, false))
@@ -181,13 +182,14 @@ func TestAClientThatNeverReadsHoldsUpNobody(t *testing.T) {
 func TestReceivedHoldsUpItsPublisherOnly(t *testing.T) {
 	release := make(chan struct{})
 	var w *world
-	w = start(t, Config{Received: func(m Message) {
+	w = start(t, Config{Received: func(m Message) error {
 		if m.Name == "slow" {
 			<-release
 		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.got = append(w.got, m)
+		return nil
 	}}, nil, nil)
 	slow, fast := w.join(hello{id: "slow_1"}), w.join(hello{id: "fast_1"})
 	slow.send(publish("agent/slow/event", "1", 1, 1, false), publish("agent/slow/event", "2", 1, 2, false))
@@ -211,7 +213,7 @@ func TestAttachServesAConnectionFromElsewhere(t *testing.T) {
 	w := start(t, Config{}, nil, nil)
 	ours, theirs := net.Pipe()
 	ended := make(chan error, 1)
-	go func() { ended <- w.Attach(theirs) }()
+	go func() { ended <- w.Attach(theirs, WebSocket) }()
 	r := &raw{ours, t}
 	r.send(hello{id: "attic_1"}.packet())
 	r.expect(0x20)
@@ -227,10 +229,23 @@ func TestAttachServesAConnectionFromElsewhere(t *testing.T) {
 	}
 	late, theirs := net.Pipe()
 	defer late.Close()
-	if err := w.Attach(theirs); err == nil {
+	if err := w.Attach(theirs, WebSocket); err == nil {
 		t.Error("a closed broker took another connection")
 	}
 	if err := w.Publish("bcast/x", nil, 0, false); !errors.Is(err, ErrClosed) {
 		t.Errorf("a closed broker's Publish returned %v", err)
 	}
+}
+
+// Two clients with one ID close each other's connection again and again: the log names it.
+func TestTheLogNamesWhoeverGivesWayToANamesake(t *testing.T) {
+	w := start(t, Config{}, nil, nil)
+	w.join(hello{id: "attic_1"})
+	w.join(hello{id: "attic_1"})
+	await(t, func() error {
+		if !strings.Contains(w.logs.String(), errNamesake.Error()) {
+			return errors.New(w.logs.String())
+		}
+		return nil
+	})
 }

@@ -43,7 +43,7 @@ func FuzzConnection(f *testing.F) {
 
 	cfg := public()
 	cfg.Limits.Connect = 2 * time.Second
-	cfg.Received = func(Message) {}
+	cfg.Received = func(Message) error { return nil }
 	w := start(f, cfg, nil, nil)
 	w.cfg.Log = slog.New(slog.DiscardHandler)
 	witness := w.join(hello{id: "witness", user: "witness", pass: "open sesame"})
@@ -51,7 +51,7 @@ func FuzzConnection(f *testing.F) {
 		ours, theirs := net.Pipe()
 		defer ours.Close()
 		ended := make(chan struct{})
-		go func() { _ = w.Attach(theirs); close(ended) }()
+		go func() { _ = w.Attach(theirs, WebSocket); close(ended) }()
 		go func() { _, _ = io.Copy(io.Discard, ours) }()
 		_, _ = ours.Write(b)
 		ours.Close()
@@ -72,7 +72,7 @@ func FuzzConnection(f *testing.F) {
 // BenchmarkReceived is how many QoS 1 messages of 200 bytes 50 clients, each
 // with a window of 32, get through Received. The clients are in the figure.
 func BenchmarkReceived(b *testing.B) {
-	w := start(b, Config{Received: func(Message) {}}, nil, nil)
+	w := start(b, Config{Received: func(Message) error { return nil }}, nil, nil)
 	w.cfg.Log = slog.New(slog.DiscardHandler)
 	const clients, window = 50, 32
 	payload := string(make([]byte, 200))

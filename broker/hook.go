@@ -23,7 +23,7 @@ func (h *hook) Provides(b byte) bool {
 	switch b {
 	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnSessionEstablished, mqtt.OnDisconnect, mqtt.OnACLCheck,
 		mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnPacketSent, mqtt.OnPacketProcessed,
-		mqtt.OnSubscribe, mqtt.OnPublish, mqtt.OnPublishDropped, mqtt.OnRetainMessage,
+		mqtt.OnSubscribe, mqtt.OnSubscribed, mqtt.OnPublish, mqtt.OnPublishDropped, mqtt.OnRetainMessage,
 		mqtt.OnWill, mqtt.OnWillSent:
 		return true
 	}
@@ -62,6 +62,26 @@ var refusals = []struct {
 	{ErrBadPassword, badPassword, 0x86},
 	{ErrClientID, badClientID, 0x85},
 	{ErrUnavailable, unavailable, 0x88},
+}
+
+// reasons are the codes for what Received may return; anything else is unspecified.
+var reasons = []struct {
+	err  error
+	code packets.Code
+}{
+	{ErrNotAllowed, packets.ErrNotAuthorized},
+	{ErrNoSuchTopic, packets.ErrTopicNameInvalid},
+	{ErrQuota, packets.ErrQuotaExceeded},
+	{ErrPayload, packets.ErrPayloadFormatInvalid},
+}
+
+func reasonOf(err error) packets.Code {
+	for _, r := range reasons {
+		if errors.Is(err, r.err) {
+			return r.code
+		}
+	}
+	return packets.ErrUnspecifiedError
 }
 
 func refusalOf(err error) *refusal {
@@ -110,7 +130,13 @@ func (h *hook) admit(c *conn, cl *mqtt.Client, pk packets.Packet) *refusal {
 	if pk.Connect.WillFlag {
 		who.Will = &Will{pk.Connect.WillTopic, pk.Connect.WillPayload, pk.Connect.WillQos, pk.Connect.WillRetain}
 	}
+	if c.blank {
+		who.Will.Payload, cl.Properties.Will.Payload = nil, nil
+	}
 	granted, no := h.authorise(c, who)
+	if no == nil {
+		no = h.invited(c, cl, who, granted)
+	}
 	if no != nil {
 		return no
 	}
@@ -226,10 +252,6 @@ func (h *hook) authorise(c *conn, who Connect) (*rights, *refusal) {
 	if err != nil {
 		return nil, refusalOf(err)
 	}
-	if w := who.Will; w != nil && (granted.will != w.Topic || !plain(w.Topic, b.cfg.Limits.Levels)) {
-		b.deny(Denial{Name: granted.Name, ClientID: who.ClientID, What: "will", Topic: w.Topic})
-		return nil, refuse(notAuthorised, 0x87, "will is for a topic of somebody else")
-	}
 	return granted, nil
 }
 
@@ -253,14 +275,14 @@ func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 		return false
 	}
 	if write {
-		if plain(topic, h.broker.cfg.Limits.Levels) && within(topic, c.rights.publish) {
+		if topic == sink || plain(topic, h.broker.cfg.Limits.Levels) && (within(topic, c.rights.publish) || within(topic, c.rights.aside)) {
 			return true
 		}
 		c.denied("publish", topic)
 		return false
 	}
 	if valid(topic, h.broker.cfg.Limits.Levels) && within(topic, c.rights.subscribe) {
-		return true
+		return c.rights.visible == nil || strings.ContainsAny(topic, "+#") || c.rights.visible(topic)
 	}
 	c.denied("subscribe", topic)
 	return false
@@ -276,14 +298,19 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 		if c.client == nil {
 			c.client = cl
 		}
-		c.unnamed = pk.Connect.ClientIdentifier == "" && !pk.Connect.Clean
+		c.lasting = !pk.Connect.Clean
+		c.unnamed = pk.Connect.ClientIdentifier == "" && c.lasting
 		pk.Connect.Clean = true
+		if c.blank = pk.Connect.WillFlag && pk.Connect.WillTopic != "" && len(pk.Connect.WillPayload) == 0; c.blank {
+			pk.Connect.WillPayload = []byte{0} // Mochi takes no will without one
+		}
 	case packets.Publish:
-		if c.rights != nil && strings.HasPrefix(pk.TopicName, "$") { // Mochi passes over it without a word
-			c.denied("publish", pk.TopicName)
-			if pk.FixedHeader.Qos > 0 { // it would wait for its answer for ever
-				c.Close()
-				return pk, packets.ErrRejectPacket
+		c.heard.Add(1)
+		h.broker.in.Add(1)
+		if c.rights != nil && strings.HasPrefix(pk.TopicName, "$") { // Mochi passes over most of them without a word
+			topic, err := c.own(pk)
+			if pk.TopicName = topic; err != nil {
+				return pk, err
 			}
 		}
 	case packets.Subscribe, packets.Unsubscribe:
@@ -314,12 +341,19 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 			}
 			pk.ReasonCode = badVersion
 		}
+		if pk.ReasonCode == 0 && cl.Properties.ProtocolVersion == MQTT5 {
+			pk.Properties.MaximumPacketSize = uint32(h.broker.cfg.Limits.PacketSize)
+			pk.Properties.SharedSubAvailableFlag = true // and it is not
+			if quiet := cl.State.Keepalive; h.broker.cfg.Guests && (quiet == 0 || quiet > awake) {
+				pk.Properties.ServerKeepAlive, pk.Properties.ServerKeepAliveFlag = awake, true
+			}
+		}
 		if c.entering {
 			c.entering, c.entered = false, true
 			h.broker.tables.Unlock()
 		}
 	case packets.Suback, packets.Unsuback:
-		pk.PacketID = c.ackID
+		pk.PacketID, pk.Properties.User = c.ackID, nil
 		c.room()
 	case packets.Disconnect:
 		if cl.Properties.ProtocolVersion < MQTT5 {
@@ -334,9 +368,13 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 // OnPacketSent comes after a packet was written. Between the answer to a
 // SUBSCRIBE and the end of its processing Mochi looks for retained messages.
 func (h *hook) OnPacketSent(cl *mqtt.Client, pk packets.Packet, _ []byte) {
-	if pk.FixedHeader.Type == packets.Suback {
+	switch pk.FixedHeader.Type {
+	case packets.Suback:
 		h.broker.retained.RLock()
 		connOf(cl).scanning = true
+	case packets.Publish:
+		connOf(cl).told.Add(1)
+		h.broker.out.Add(1)
 	}
 }
 
@@ -371,6 +409,7 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 		if paced {
 			s.Qos = 0
 		}
+		s.FwdRetainedFlag = c.bridge
 	}
 	return pk
 }
@@ -381,38 +420,53 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 	c := connOf(cl)
 	if c == nil { // our own
 		if pk.FixedHeader.Retain {
-			h.broker.retained.Lock()
+			h.broker.keep(pk.TopicName)
 		}
 		return pk, nil
 	}
-	if pk.FixedHeader.Retain && !within(pk.TopicName, c.rights.retain) {
-		c.denied("retain", pk.TopicName)
-		c.Close()
-		return pk, packets.ErrRejectPacket
+	switch {
+	case pk.TopicName == sink && c.forbidden:
+		return pk, unanswered(cl, pk, ErrNotAllowed)
+	case pk.TopicName == sink, !within(pk.TopicName, c.rights.publish): // the latter is said aside
+		return pk, packets.CodeSuccessIgnore
 	}
-	h.broker.received(Message{
+	homeless := pk.FixedHeader.Retain && !within(pk.TopicName, c.rights.retain)
+	if homeless {
+		c.denied("retain", pk.TopicName)
+		if !h.broker.cfg.Guests {
+			c.Close()
+			return pk, packets.ErrRejectPacket
+		}
+	}
+	err := h.broker.received(Message{
 		Name: c.rights.Name, ClientID: c.id, Remote: c.RemoteAddr().String(), Topic: pk.TopicName, Payload: pk.Payload,
-		QoS: pk.FixedHeader.Qos, Retain: pk.FixedHeader.Retain,
+		QoS: pk.FixedHeader.Qos, Retain: pk.FixedHeader.Retain, Again: pk.FixedHeader.Dup,
 	})
+	if err != nil {
+		return pk, unanswered(cl, pk, err)
+	}
+	if homeless {
+		return pk, packets.CodeSuccessIgnore
+	}
 	if pk.FixedHeader.Retain {
-		h.broker.retained.Lock()
+		h.broker.keep(pk.TopicName)
 		c.retaining = true
 	}
 	return pk, nil
 }
 
 // OnRetainMessage follows OnPublish and OnWill as soon as the message is stored.
-func (h *hook) OnRetainMessage(cl *mqtt.Client, _ packets.Packet, _ int64) {
+func (h *hook) OnRetainMessage(cl *mqtt.Client, pk packets.Packet, _ int64) {
 	if c := connOf(cl); c != nil {
 		c.retaining = false
 	}
-	h.broker.retained.Unlock()
+	h.broker.stored(pk.TopicName)
 }
 
 // OnPublishDropped runs on the publisher's goroutine.
 func (h *hook) OnPublishDropped(cl *mqtt.Client, _ packets.Packet) {
 	h.broker.dropped.Add(1)
-	if c := connOf(cl); c != nil && c.overflowed.CompareAndSwap(false, true) {
+	if c := connOf(cl); c != nil && c.lost.Add(1) == 1 {
 		h.broker.cfg.Log.Warn("messages dropped: client does not keep up", "name", c.rights.Name, "client", c.id)
 	}
 }
@@ -427,7 +481,7 @@ func (h *hook) OnWill(cl *mqtt.Client, w mqtt.Will) (mqtt.Will, error) {
 		return mqtt.Will{TopicName: "$refused"}, nil
 	}
 	if w.Retain {
-		h.broker.retained.Lock()
+		h.broker.keep(w.TopicName)
 		c.retaining = true
 	}
 	return w, nil
@@ -435,7 +489,7 @@ func (h *hook) OnWill(cl *mqtt.Client, w mqtt.Will) (mqtt.Will, error) {
 
 func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
 	if c := connOf(cl); c != nil {
-		h.broker.received(Message{
+		_ = h.broker.received(Message{ // there is nobody to answer
 			Name: c.rights.Name, ClientID: c.id, Remote: c.RemoteAddr().String(), Topic: pk.TopicName, Payload: pk.Payload,
 			QoS: pk.FixedHeader.Qos, Retain: pk.FixedHeader.Retain, Will: true,
 		})

@@ -27,6 +27,14 @@ func (s *socket) Close() error {
 	return err
 }
 
+// CloseWrite ends what we say; what the client says still comes.
+func (s *socket) CloseWrite() error {
+	if c, ok := s.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
 // enter gives a connection a place in the lobby.
 func (b *Broker) enter(nc net.Conn) *lobby.Place {
 	p := b.lobby.Enter(nc.RemoteAddr(), func() {
@@ -136,7 +144,7 @@ func (b *Broker) greet(s *socket, tlsConf *tls.Config, other map[string]func(net
 	}
 	if tlsConf == nil {
 		_ = s.SetDeadline(time.Time{})
-		_ = b.attach(s, s, s.place)
+		_ = b.attach(s, s, s.place, TCP)
 		return
 	}
 	t := tls.Server(s, tlsConf)
@@ -156,7 +164,7 @@ func (b *Broker) greet(s *socket, tlsConf *tls.Config, other map[string]func(net
 		s.Close()
 		return
 	}
-	_ = b.attach(t, s, s.place)
+	_ = b.attach(t, s, s.place, TLS)
 }
 
 // introduced has a proxy say for whom it connects. A connection from anywhere else says

@@ -27,7 +27,7 @@ func TestMutatedPacketsEndNothingButTheirConnection(t *testing.T) {
 	t.Logf("seed %d", seed)
 	cfg := public()
 	cfg.Limits.Connect, cfg.Limits.Write = 2*time.Second, 10*time.Second
-	cfg.Received = func(Message) {}
+	cfg.Received = func(Message) error { return nil }
 	w := start(t, cfg, nil, nil)
 	w.cfg.Log = slog.New(slog.DiscardHandler)
 	home := hello{user: "home", pass: "open sesame", will: &Will{Topic: "do/will/ha", Payload: []byte("x"), QoS: 1}}

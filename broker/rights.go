@@ -23,6 +23,16 @@ type Rights struct {
 	Subscribe []string // filters: it may subscribe to any filter no wider than one of them
 	Retain    []string // filters: of what it may publish, where the message may be retained
 
+	// Aside are topics it may publish to and name in its will, though nobody hears of it:
+	// what it says there is acknowledged and kept from others, and from Received.
+	Aside []string
+
+	// Visible, if set, says of each topic within Subscribe whether the client hears of it.
+	// It is asked for every message that is delivered, on the publisher's goroutine: it takes
+	// no lock, and may answer differently at another time. A subscription is granted all the
+	// same: the topic may become visible.
+	Visible func(topic string) bool
+
 	// Will is the one topic its will may name, retained or not, whatever Publish
 	// says; "" for none.
 	Will string
@@ -36,6 +46,8 @@ type Rights struct {
 type rights struct {
 	Name                       string
 	publish, subscribe, retain []string
+	aside                      []string
+	visible                    func(topic string) bool
 	will                       string
 	until                      time.Time
 }
@@ -46,7 +58,8 @@ func (r Rights) seal() (*rights, error) {
 			return nil, fmt.Errorf("%q is not a filter one can have a right to", filter)
 		}
 	}
-	return &rights{r.Name, slices.Clone(r.Publish), slices.Clone(r.Subscribe), slices.Clone(r.Retain), r.Will, r.Until}, nil
+	return &rights{Name: r.Name, publish: slices.Clone(r.Publish), subscribe: slices.Clone(r.Subscribe), retain: slices.Clone(r.Retain),
+		aside: slices.Clone(r.Aside), visible: r.Visible, will: r.Will, until: r.Until}, nil
 }
 
 func within(filter string, rights []string) bool {

@@ -51,8 +51,31 @@ func (p *Plane) admitAgent(c broker.Connect) (broker.Rights, error) {
 		p.log.Info("host uses another identity of the control plane", "host", h.ID)
 	}
 	death := topics.Topic{Kind: topics.KindDeath, Host: h.ID}.String()
-	return broker.Rights{Name: string(h.ID), Publish: []string{topics.AgentWrites(h.ID)}, Subscribe: []string{topics.AgentReads(h.ID)},
-		Retain: []string{death, topics.Topic{Kind: topics.KindBirth, Host: h.ID}.String()}, Will: death, Until: c.Certificate.NotAfter}, nil
+	return broker.Rights{Name: string(h.ID), Publish: []string{topics.AgentWrites(h.ID)},
+		Subscribe: []string{topics.AgentReads(h.ID), topics.AllAgentsRead},
+		Retain:    []string{death, topics.Topic{Kind: topics.KindBirth, Host: h.ID}.String()}, Will: death, Until: c.Certificate.NotAfter}, nil
+}
+
+// born tells agents that this control plane is there, and dies that it stops: those that
+// have heard so come back as soon as the next one listens, each at a moment of its own.
+func (p *Plane) born(ctx context.Context) {
+	n, err := p.Store.HostCount(ctx)
+	if err != nil && ctx.Err() == nil {
+		p.log.Error("counting hosts failed", "err", err)
+	}
+	p.toAll(topics.KindPlaneBirth, topics.PlaneBirth{Session: p.session, Version: Version, Spread: topics.SpreadOf(n).Milliseconds()})
+}
+
+func (p *Plane) dies() {
+	p.toAll(topics.KindPlaneDeath, topics.PlaneDeath{Session: p.session, Reason: topics.Stopped,
+		Spread: topics.SpreadOf(len(p.agents.Connections())).Milliseconds()})
+}
+
+func (p *Plane) toAll(kind topics.Kind, payload any) {
+	t := topics.Topic{Kind: kind}
+	if err := p.agents.Publish(t.String(), topics.Encode(payload), t.Entry().QoS, t.Entry().Retained); err != nil {
+		p.log.Warn("agents are not told of the control plane itself", "topic", t, "err", err)
+	}
 }
 
 // known marks an error as [broker.ErrUnavailable] unless it says that the host is not
@@ -69,16 +92,17 @@ func known(err error) error {
 
 // heard takes what an agent published. The broker's gate has seen to it that the
 // topic is its own; the seal has to prove it all the same.
-func (p *Plane) heard(m broker.Message) {
+func (p *Plane) heard(m broker.Message) error {
 	if t, err := topics.Parse(m.Topic); err != nil || string(t.Host) != m.Name {
 		p.Jobs.Refused(topics.HostID(m.Name), m.Topic, "published to a topic that is none of its own")
-		return
+		return nil
 	}
 	remote, _, err := net.SplitHostPort(m.Remote)
 	if err != nil {
 		remote = m.Remote
 	}
 	p.Jobs.ReceivedFrom(m.ClientID, remote, m.Topic, m.Payload, m.Retain)
+	return nil
 }
 
 // cut closes the connections of a host's client, or all of the host's.

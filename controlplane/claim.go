@@ -12,6 +12,17 @@ import (
 // ErrClaimed says that another control plane runs on this data directory.
 var ErrClaimed = errors.New("another control plane runs on this data directory")
 
+// Running reports whether a control plane runs on a data directory. It makes nothing there.
+func Running(dir string) bool {
+	f, err := os.OpenFile(filepath.Join(dir, "serving.lock"), os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	err = lock(f)
+	_ = f.Close() // which gives a lock up that was free
+	return errors.Is(err, errLocked)
+}
+
 // Claim makes a data directory ours until the file is closed, or the process
 // ends, however it does. Two control planes on one database would each take the
 // other's hosts for offline, and send every job twice.

@@ -71,6 +71,13 @@ func (c Connections) shares(descriptors int) (agents, consumers, pages share, en
 	return agents, consumers, pages, enough
 }
 
+// Enough is how many files and sockets a control plane with so many connections opens at
+// most.
+func (c Connections) Enough() int {
+	_, _, _, enough := c.shares(0)
+	return enough
+}
+
 // bound sets the limits of the ports.
 func (p *Plane) bound(c Connections, trusted []netip.Prefix, log *slog.Logger) (agents, consumers broker.Limits) {
 	n := descriptors()
@@ -82,7 +89,7 @@ func (p *Plane) bound(c Connections, trusted []netip.Prefix, log *slog.Logger) (
 	agents, consumers = broker.DefaultAgents(), broker.DefaultPublic()
 	agents.Waiting, agents.Connections, agents.PerAddress = a.waiting, a.proven, waitingPerAddress
 	consumers.Waiting, consumers.Connections, consumers.PerAddress = m.waiting, m.proven, waitingPerAddress
-	consumers.PerName = max(1, min(consumers.PerName, m.proven/4))
+	consumers.PerName = max(1, min(consumers.PerName, m.proven/2))
 	p.pages = lobby.New(lobby.Limits{Waiting: w.waiting, PerAddress: waitingPerAddress, Proven: w.proven,
 		Exempt: slices.Concat(ours, trusted, c.Shared)})
 	return agents, consumers

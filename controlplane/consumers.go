@@ -6,15 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/restic-manager/restic-manager/broker"
-	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/password"
 	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
-	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -38,24 +37,59 @@ func (p *Plane) admitConsumer(c broker.Connect) (broker.Rights, error) {
 	if !rights.May(role, rights.See) {
 		return broker.Rights{}, fmt.Errorf("consumer %.60q: whoever made it may not sign in any more", c.User)
 	}
-	p.admitted.note(u, p.connectedAs(u.Name))
+	set, _, err := p.discovery.Get(ctx)
+	if err != nil {
+		return broker.Rights{}, fmt.Errorf("consumer %.60q: %w: %w", c.User, broker.ErrUnavailable, err)
+	}
+	p.admitted.note(u, set.Prefix, p.connectedAs(u.Name))
 	if err := p.Store.SeenMQTTUser(ctx, u.Name); err != nil {
 		p.log.Error("note that a consumer connected", "consumer", u.Name, "err", err)
 	}
-	r := broker.Rights{Name: u.Name, Subscribe: []string{topics.ConsumersRead, topics.HomeAssistantRead}}
+	r := broker.Rights{Name: u.Name, Subscribe: []string{topics.ConsumersRead, topics.HomeAssistantRead, set.Prefix + "/#"}}
 	if rights.May(role, rights.Run) {
 		r.Publish = []string{topics.ConsumersDo}
+	}
+	greets(&r, u, set.Prefix, c.Will)
+	r.Visible, err = p.hears(ctx, u)
+	if err != nil {
+		return broker.Rights{}, fmt.Errorf("consumer %.60q: %w: %w", c.User, broker.ErrUnavailable, err)
 	}
 	return r, nil
 }
 
-// A grip is what a consumer was let in with.
-type grip struct {
-	key  string
-	role store.Role // that it acts in
+// births are the topics where a Home Assistant says that it is there, or gone: unless told
+// otherwise, below the usual prefix, whatever it is told of where to look for devices.
+func births(prefix string) []string {
+	return slices.Compact([]string{topics.HomeAssistantStatus, prefix + "/status"})
 }
 
-func gripOf(u store.MQTTUser) grip { return grip{string(u.KeyHash), u.Acts()} }
+// greets lets a consumer say that it is there, and have the will that says it is gone:
+// every Home Assistant does so unless told otherwise. Of one that has no right to be
+// Home Assistant nobody hears it.
+func greets(r *broker.Rights, u store.MQTTUser, prefix string, w *broker.Will) {
+	births := births(prefix)
+	if !u.HomeAssistant {
+		r.Aside = births
+		return
+	}
+	r.Publish, r.Retain = append(r.Publish, births...), births
+	if w != nil && slices.Contains(births, w.Topic) {
+		r.Will = w.Topic
+	}
+}
+
+// A grip is what a consumer was let in with.
+type grip struct {
+	key       string
+	role      store.Role // that it acts in
+	assistant bool
+	tags      string
+	prefix    string // of Home Assistant's discovery
+}
+
+func gripOf(u store.MQTTUser, prefix string) grip {
+	return grip{string(u.KeyHash), u.Acts(), u.HomeAssistant, strings.Join(u.Tags, " "), prefix}
+}
 
 // admitted remembers what the connections of each consumer were let in with: of
 // several, the first. There are as many as there are consumers.
@@ -64,22 +98,22 @@ type admitted struct {
 	m  map[string]grip
 }
 
-func (a *admitted) note(u store.MQTTUser, others bool) {
+func (a *admitted) note(u store.MQTTUser, prefix string, others bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.m == nil {
 		a.m = map[string]grip{}
 	}
 	if _, known := a.m[u.Name]; !known || !others {
-		a.m[u.Name] = gripOf(u)
+		a.m[u.Name] = gripOf(u, prefix)
 	}
 }
 
 // fits reports whether a consumer was let in with what it has now.
-func (a *admitted) fits(u store.MQTTUser) bool {
+func (a *admitted) fits(u store.MQTTUser, prefix string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.m[u.Name] == gripOf(u)
+	return a.m[u.Name] == gripOf(u, prefix)
 }
 
 func (a *admitted) forget(name string) {
@@ -101,12 +135,17 @@ func (p *Plane) disconnect(name string) {
 	}
 }
 
+// credentialsLook is between two looks for credentials that people should know of.
+const credentialsLook = 2 * time.Second
+
 // watchConsumers ends connections whose credential was revoked or changed, or whose
-// maker's rights were, here or by another process: the command line beside us. It also
-// looks which credentials people should know of.
+// maker's rights were, here or by another process: the command line beside us. Those that
+// were let in while Home Assistant's discovery had another prefix come back with rights to
+// this one. It also looks which credentials people should know of.
 func (p *Plane) watchConsumers(ctx context.Context) error {
 	look := time.NewTicker(p.timing.Consumer)
 	defer look.Stop()
+	var looked time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -116,6 +155,13 @@ func (p *Plane) watchConsumers(ctx context.Context) error {
 		if err := p.recheckConsumers(ctx); err != nil && ctx.Err() == nil {
 			p.log.Error("look whether connected consumers still may be", "err", err)
 		}
+		if err := p.rehear(ctx); err != nil && ctx.Err() == nil {
+			p.log.Error("look what consumers hear of", "err", err)
+		}
+		if time.Since(looked) < credentialsLook {
+			continue
+		}
+		looked = time.Now()
 		if err := p.credentials.look(ctx, p.Store); err != nil && ctx.Err() == nil {
 			p.log.Error("look for credentials that end soon", "err", err)
 		}
@@ -134,8 +180,12 @@ func (p *Plane) recheckConsumers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	set, _, err := p.discovery.Get(ctx)
+	if err != nil {
+		return err
+	}
 	for _, u := range rows {
-		if names[u.Name] && p.admitted.fits(u) {
+		if names[u.Name] && p.admitted.fits(u, set.Prefix) {
 			delete(names, u.Name)
 		}
 	}
@@ -152,56 +202,27 @@ type consumers struct{ p *Plane }
 func (c consumers) Disconnect(name string) { c.p.disconnect(name) }
 
 // Connected implements web.Consumers.
-func (c consumers) Connected() []base.Connected {
-	var out []base.Connected
-	for _, x := range c.p.consumers.Connections() {
-		out = append(out, base.Connected{Name: x.Name, ClientID: x.ClientID, Remote: x.Remote, Since: x.Since})
+func (c consumers) Connected() []base.Connected { return connectedTo(c.p.consumers) }
+
+// Agents implements web.Consumers.
+func (c consumers) Agents() []base.Connected { return connectedTo(c.p.agents) }
+
+func connectedTo(b *broker.Broker) (out []base.Connected) {
+	for _, x := range b.Connections() {
+		out = append(out, base.Connected{Name: x.Name, ClientID: x.ClientID, Remote: x.Remote, Since: x.Since,
+			Transport: string(x.Transport), Version: x.Version, Subscriptions: x.Subscriptions, In: x.In, Out: x.Out,
+			Dropped: x.Dropped, Denied: x.Denied, Beyond: x.Beyond, LostWill: x.LostWill})
 	}
 	return out
 }
 
-// A wish is what a consumer asked for.
-type wish struct {
-	actor    string
-	consumer string
-	topic    topics.Topic
+// Figures implements web.Consumers.
+func (c consumers) Figures() (public, agents base.Figures) {
+	return figuresOf(c.p.consumers.Stats()), figuresOf(c.p.agents.Stats())
 }
 
-// do carries out a wish in the role that its consumer has now: it may have waited, and
-// the connection it came by may be about to end.
-func (p *Plane) do(ctx context.Context, w wish) error {
-	u, err := p.Store.MQTTUser(ctx, w.consumer)
-	if err != nil {
-		return err
-	}
-	return p.Jobs.Do(ctx, jobs.Actor{Name: w.actor, Role: u.Acts()}, w.topic)
-}
-
-// wished takes a consumer's wish. It runs on the consumer's own goroutine in the
-// broker; what does not fit into the queue is refused.
-func (p *Plane) wished(m broker.Message) {
-	t, err := topics.Parse(m.Topic)
-	if err != nil || t.Kind != topics.KindDo || m.Retain {
-		p.log.Warn("message of a consumer refused", "consumer", m.Name, "topic", m.Topic, "retained", m.Retain)
-		return
-	}
-	select {
-	case p.wishes <- wish{"mqtt:" + m.Name, m.Name, t}:
-	default:
-		p.Jobs.Aside(t.Host, protocol.AsideQueue)
-		p.log.Warn("too many wishes at once; one was refused", "consumer", m.Name, "topic", m.Topic)
-	}
-}
-
-func (p *Plane) grant(ctx context.Context) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case w := <-p.wishes:
-			if err := p.do(ctx, w); err != nil {
-				p.log.Warn("a consumer's wish was not carried out", "consumer", w.actor, "topic", w.topic.String(), "err", err)
-			}
-		}
-	}
+func figuresOf(s broker.Stats) base.Figures {
+	return base.Figures{Connected: s.Connected, Waiting: s.Waiting, Subscriptions: s.Subscriptions, Refused: s.Refused,
+		Denied: s.Denied, Dropped: s.Dropped, In: s.In, Out: s.Out, BytesIn: s.BytesIn, BytesOut: s.BytesOut,
+		Retained: s.Retained, RetainedBytes: s.RetainedBytes}
 }

@@ -193,7 +193,9 @@ func TestAConsumerReadsAndWritesWhatItMayAndEachRefusalIsLogged(t *testing.T) {
 		{"doer", doer, "rm/v1/pub/plane/availability", false},
 		{"doer", doer, "rm/v1/ctl/host-00001/welcome", false},
 		{"doer", doer, "rm/v1/agent/host-00001/event", false},
-		{"doer", doer, "homeassistant/status", false},
+		{"doer", doer, "homeassistant/sensor/x/config", false},
+		{"doer", doer, "homeassistant/status", true}, // and nobody hears it
+		{"reader", reader, "homeassistant/status", true},
 	} {
 		before := strings.Count(log.String(), `what=publish`)
 		out, err := p.mosquitto(t, "pub", c.user, c.secret, "-q", "1", "-t", c.topic, "-m", "x").CombinedOutput()

@@ -20,28 +20,40 @@ import (
 	"github.com/restic-manager/restic-manager/broker"
 	"github.com/restic-manager/restic-manager/controlplane/alerts"
 	"github.com/restic-manager/restic-manager/controlplane/alerts/delivery"
+	"github.com/restic-manager/restic-manager/controlplane/asking"
 	"github.com/restic-manager/restic-manager/controlplane/channels"
+	"github.com/restic-manager/restic-manager/controlplane/discovery"
 	"github.com/restic-manager/restic-manager/controlplane/drills"
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
+	"github.com/restic-manager/restic-manager/controlplane/explorer"
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
+	"github.com/restic-manager/restic-manager/controlplane/handout"
 	"github.com/restic-manager/restic-manager/controlplane/heartbeat"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
+	"github.com/restic-manager/restic-manager/controlplane/metrics"
 	"github.com/restic-manager/restic-manager/controlplane/notices"
+	"github.com/restic-manager/restic-manager/controlplane/outbox"
+	"github.com/restic-manager/restic-manager/controlplane/pause"
 	"github.com/restic-manager/restic-manager/controlplane/public"
 	"github.com/restic-manager/restic-manager/controlplane/queries"
+	"github.com/restic-manager/restic-manager/controlplane/reach"
 	"github.com/restic-manager/restic-manager/controlplane/removal"
 	"github.com/restic-manager/restic-manager/controlplane/replace"
+	"github.com/restic-manager/restic-manager/controlplane/rollout"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/controlplane/self"
+	"github.com/restic-manager/restic-manager/controlplane/shelf"
 	"github.com/restic-manager/restic-manager/controlplane/space"
 	"github.com/restic-manager/restic-manager/controlplane/upkeep"
+	"github.com/restic-manager/restic-manager/controlplane/uplink"
 	"github.com/restic-manager/restic-manager/controlplane/web"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/zone"
 	"github.com/restic-manager/restic-manager/lobby"
 	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/release"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/store/keyring"
@@ -52,6 +64,9 @@ import (
 // Version is the control plane's, set at build time.
 var Version = "dev"
 
+// Off, in place of an address, has the control plane not listen there.
+const Off = "off"
+
 // Config says where a control plane keeps its data and where it listens.
 type Config struct {
 	Data   string         // directory of the database
@@ -59,12 +74,19 @@ type Config struct {
 	Mark   string         // file of the database's mark; "" is beside the key's
 	HTTP   string         // web pages and API
 	Agents string         // agents: MQTT and enrolment over TLS
-	MQTT   string         // consumers: the public broker; loopback only
+	MQTT   string         // consumers: the public broker; "" or Off has none
 	Log    *slog.Logger
 	Timing Timing
+	Uplink uplink.Flags // a broker of the user's own, above what somebody set
 	// PublicURL is where people find the pages, for links in messages; it wins over what
 	// somebody set. "" is not said.
 	PublicURL string
+	// AgentsPublic is the address that agents dial, HOST:PORT; it wins over what somebody
+	// set. "" is not said.
+	AgentsPublic string
+	// AgentsDir has the programs and packages of agents that are handed out; "" is one
+	// of handout.DirsOf.
+	AgentsDir string
 	Logs      Logs
 	Limits    protocol.Limits
 	Space     space.Limits // of the data directory's disk; the zero value does not watch it
@@ -79,9 +101,18 @@ type Config struct {
 	// computer's.
 	Now func() time.Time
 
+	// MQTTCert and MQTTKey are the files with which consumers are served over TLS; "" are
+	// those of the pages, where MQTT is not an address of this machine alone. MQTTInsecure
+	// serves them in clear wherever they are.
+	MQTTCert, MQTTKey string
+	MQTTInsecure      bool
+	MQTTOrigins       []string // of pages elsewhere that may open a WebSocket to the public broker
+
 	Connections     Connections
 	TLSCert, TLSKey string         // files; "" serves the pages without TLS
 	Proxies         []netip.Prefix // believed about where requests come from
+
+	Metrics metrics.Access // who may read metrics; the zero value is nobody
 }
 
 // Logs says how much of the jobs' logs is kept.
@@ -100,6 +131,8 @@ func DefaultLogs() Logs {
 type Timing struct {
 	Jobs        jobs.Timing
 	Hosts       hosts.Timing
+	Outbox      outbox.Timing
+	Discovery   discovery.Timing
 	Public      public.Timing
 	Schedule    schedule.Timing
 	Web         base.Timing
@@ -108,6 +141,7 @@ type Timing struct {
 	Self        self.Timing
 	Alerts      alerts.Timing
 	Delivery    delivery.Timing
+	Uplink      uplink.Timing
 	Sweep       time.Duration // between two looks at what retention removes
 	Guard       time.Duration // between two looks at who is trusted no longer
 	HostLife    time.Duration // of the certificates of hosts
@@ -116,10 +150,12 @@ type Timing struct {
 
 // DefaultTiming is what runs unless a test says otherwise.
 func DefaultTiming() Timing {
-	return Timing{Jobs: jobs.DefaultTiming(), Hosts: hosts.DefaultTiming(), Public: public.DefaultTiming(),
-		Schedule: schedule.DefaultTiming(), Web: base.DefaultTiming(), Maintenance: maintenance.DefaultTiming(), Self: self.DefaultTiming(),
-		Upkeep: upkeep.DefaultTiming(), Alerts: alerts.DefaultTiming(), Delivery: delivery.DefaultTiming(), Sweep: time.Hour,
-		Guard: time.Second, HostLife: enroll.HostLife, Consumer: 2 * time.Second}
+	return Timing{Jobs: jobs.DefaultTiming(), Hosts: hosts.DefaultTiming(), Outbox: outbox.DefaultTiming(), Public: public.DefaultTiming(),
+		Discovery: discovery.DefaultTiming(),
+		Schedule:  schedule.DefaultTiming(), Web: base.DefaultTiming(), Maintenance: maintenance.DefaultTiming(), Self: self.DefaultTiming(),
+		Upkeep: upkeep.DefaultTiming(), Alerts: alerts.DefaultTiming(), Delivery: delivery.DefaultTiming(),
+		Uplink: uplink.DefaultTiming(), Sweep: time.Hour,
+		Guard: time.Second, HostLife: enroll.HostLife, Consumer: 400 * time.Millisecond}
 }
 
 // A Plane is a control plane that is listening and not yet serving.
@@ -145,22 +181,32 @@ type Plane struct {
 	notices     *notices.List // what people should know about the plane itself
 	bell        *hosts.Bell
 	fleet       *fleet.Board
+	box         *outbox.Box        // what is said to brokers that others listen to
+	discovery   *discovery.Service // tells Home Assistant what there is
 	publisher   *public.Publisher
 	schedules   *schedule.Runner
 	maintenance *maintenance.Runner
 	queries     *queries.Asker
 	drills      *drills.Service
+	rollouts    *rollout.Service   // updates agents
 	heartbeat   *heartbeat.Service // says elsewhere that all of it works
+	uplink      *uplink.Service    // a broker of the user's own
 	alerts      *alerts.Service
 	channels    *channels.Service
 	queue       *delivery.Queue
+	explorer    *explorer.Explorer // what consumers can read
+	handout     *handout.Service   // gives hosts their agent
 	agents      *broker.Broker
+	session     topics.Session // of this process, as agents are told
 	consumers   *broker.Broker
 	admitted    admitted
+	hearing     hearing
 	credentials credentials
-	wishes      chan wish
-	https       *certificate // nil serves the pages without TLS
-	pages       *lobby.Lobby // who is connected to the pages
+	asking      *asking.Service
+	denials     chan asking.Wish // that the public broker refused by itself
+	https       *certificate     // nil serves the pages without TLS
+	mqtts       *certificate     // nil serves consumers without TLS
+	pages       *lobby.Lobby     // who is connected to the pages
 	moving      atomic.Pointer[enroll.Succession]
 	movingAt    time.Time // when it was noted; guard's
 
@@ -170,7 +216,10 @@ type Plane struct {
 // New claims the data directory, and opens the database and the ports. A plane
 // whose Run is never called must be closed.
 func New(ctx context.Context, c Config) (*Plane, error) {
-	if err := loopback(c.MQTT); err != nil {
+	if c.MQTT == Off {
+		c.MQTT = ""
+	}
+	if err := c.checkMQTT(); err != nil {
 		return nil, err
 	}
 	claimed, err := Claim(c.Data)
@@ -200,7 +249,7 @@ func New(ctx context.Context, c Config) (*Plane, error) {
 		notices:   &notices.List{},
 		bell:      &hosts.Bell{},
 		Hub:       jobs.NewHub(),
-		wishes:    make(chan wish, 64),
+		denials:   make(chan asking.Wish, 64),
 	}
 	p.notices.Add(misplacedKey(s.KeyMisplaced()))
 	p.notices.Add(exposedKey(s))
@@ -287,6 +336,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 	if _, err := p.Desk.Load(ctx); err != nil {
 		return err
 	}
+	p.session = topics.Session{Epoch: plane.Epoch, N: uint64(now().UnixMilli())}
 	ofAgents, ofConsumers := p.bound(c.Connections, c.Proxies, c.Log)
 	p.agents, err = broker.New(broker.Config{Name: "agents", Log: c.Log, Limits: ofAgents, Versions: []byte{broker.MQTT311},
 		Shared: c.Connections.Shared, Proxies: c.Connections.Proxies, Authorise: p.admitAgent, Received: p.heard, Denied: p.denied})
@@ -295,13 +345,15 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 	}
 	p.consumers, err = broker.New(broker.Config{
 		Name:      "public",
+		Guests:    true,
 		Log:       c.Log,
 		Limits:    ofConsumers,
 		Shared:    slices.Concat(ours, c.Connections.Shared), // a proxy beside us adds TLS
 		Proxies:   c.Connections.Proxies,
 		Versions:  []byte{broker.MQTT311, broker.MQTT5},
 		Authorise: p.admitConsumer,
-		Received:  p.wished,
+		Received:  p.commanded,
+		Denied:    p.beyond,
 	})
 	if err != nil {
 		return err
@@ -337,6 +389,12 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Short:     func() bool { return p.space.Holds() },
 		Refuses:   func() bool { return p.space.Refuses() },
 	})
+	p.rollouts = &rollout.Service{Store: p.Store, Jobs: p.Jobs, Board: p.fleet, Beyond: p.Jobs.Beyond, Changed: p.decided,
+		Log: c.Log, Now: now,
+		Release: func() shelf.Release { return p.handout.Release(release.Pinned()) }, Seen: func() { p.publisher.Newer() }}
+	p.notices.Add(p.rollouts.Notices)
+	p.asking = asking.New(asking.Config{Store: p.Store, Jobs: p.Jobs, Say: p.say, Log: c.Log, Now: now,
+		Pause: &pause.Service{Store: p.Store, Now: now, Changed: p.decided}})
 	p.queries = queries.New(queries.Config{Store: p.Store, Jobs: p.Jobs, Presence: p.presence, Log: c.Log, Cache: c.QueryCache})
 	p.Jobs.Answered = p.queries.Answered
 	p.self.Online = p.presence.Reachable
@@ -372,11 +430,20 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Changed: func() { p.decided() },
 	})
 	p.notices.Add(p.space.Notices)
-	p.publisher = public.New(public.Config{Store: p.Store, Presence: p.presence, Fleet: p.fleet, Hub: p.Hub, Publish: p.consumers.Publish,
+	if err := p.openBox(ctx, now, c.MQTT != ""); err != nil {
+		return err
+	}
+	if err := p.openUplink(ctx, c); err != nil {
+		return err
+	}
+	p.explorer = explorer.New(explorer.Config{Now: now, Last: p.retainedAt})
+	p.assist(now)
+	p.publisher = public.New(public.Config{Store: p.Store, Presence: p.presence, Fleet: p.fleet, Hub: p.Hub, Box: p.box,
+		Latest: p.rollouts.Latest,
 		Alerts: toldAlerts{p.alerts},
 		Space: func() (string, uint64) {
 			s := p.space.Status()
-			return string(s.Level), s.Free &^ (16<<20 - 1)
+			return string(s.Level), space.Coarse(s.Free)
 		},
 		Log: c.Log, Timing: c.Timing.Public, Now: now})
 
@@ -385,16 +452,35 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		addr string
 		flag string
 	}{{&p.httpLn, c.HTTP, "--http"}, {&p.agentsLn, c.Agents, "--agents"}, {&p.mqttLn, c.MQTT, "--mqtt"}} {
+		if l.addr == "" && l.ln == &p.mqttLn {
+			continue
+		}
 		if *l.ln, err = net.Listen("tcp", l.addr); err != nil {
 			return fmt.Errorf("listen on %s: %w; choose another address with %s", l.addr, err, l.flag)
 		}
 	}
-	if p.https, err = openCertificate(c.TLSCert, c.TLSKey, c.Log); err != nil {
+	if p.https, err = openCertificate("the pages", c.TLSCert, c.TLSKey, c.Log); err != nil {
 		return err
 	}
-	if p.https == nil && len(c.Proxies) == 0 && loopback(c.HTTP) != nil {
+	if err = p.openMQTT(c); err != nil {
+		return err
+	}
+	if p.https == nil && len(c.Proxies) == 0 && !here(c.HTTP) {
 		c.Log.Warn("pages are served in clear: whoever is on the way reads passwords; give --tls-cert and --tls-key, or listen on "+
 			"127.0.0.1 behind a TLS proxy named with --trusted-proxy", "http", p.HTTPAddr())
+	}
+	if err := p.Store.Admission().Told(ctx, c.AgentsPublic); err != nil {
+		return err
+	}
+	p.handout = handout.New(handout.Config{
+		Dirs:   handout.DirsOf(c.AgentsDir, c.Data),
+		Reach:  &reach.Service{Store: p.Store, Flag: c.AgentsPublic, Listen: p.AgentsAddr(), Pages: p.alerts.PublicURL, Log: c.Log},
+		Public: p.alerts.PublicURL,
+		Pin:    p.Desk.PinOfPort,
+	})
+	scraped, err := p.metrics(c, now)
+	if err != nil {
+		return err
 	}
 	p.Web, err = web.New(base.Config{
 		Store:       p.Store,
@@ -404,9 +490,12 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Presence:    p.presence,
 		Fleet:       p.fleet,
 		Heartbeat:   p.heartbeat,
+		Discovery:   p.discovery,
+		Uplink:      p.uplink,
 		Notices:     p.notices,
 		Self:        p.self,
 		Alerts:      p.alerts,
+		Rollouts:    p.rollouts,
 		Short:       p.space.Holds,
 		Bell:        p.bell,
 		Changed:     p.decided,
@@ -417,15 +506,23 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Now:         now,
 		Zone:        zone.OfServer(),
 		Agents:      p.AgentsAddr(),
+		Reach:       p.handout.Reach,
+		Handout:     p.handout,
 		Version:     Version,
 		Proxies:     c.Proxies,
 		Consumers:   consumers{p},
+		Metrics:     scraped,
+		Socket:      p.socket(c),
+		Explorer:    p.explorer,
+		Bundle:      p.bundle(c),
 		Settings: base.Settings{
 			TLS:       c.TLSCert,
 			Proxies:   c.Proxies,
 			HTTP:      p.HTTPAddr(),
 			Agents:    p.AgentsAddr(),
 			MQTT:      p.MQTTAddr(),
+			MQTTTLS:   p.mqtts.file(),
+			Since:     now(),
 			LogLines:  c.Logs.Lines,
 			Retention: c.Logs.Retention,
 			JobAge:    c.Logs.JobAge,
@@ -434,7 +531,11 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 			Connections: [3]int{ofAgents.Connections, ofConsumers.Connections, p.pages.Limits().Proven},
 			Shared:      c.Connections.Shared,
 			TCPProxies:  c.Connections.Proxies,
-			Space:       c.Space,
+
+			MetricsToken: c.Metrics.TokenFile,
+			MetricsAllow: c.Metrics.Allow,
+
+			Space: c.Space,
 		},
 	})
 	return err
@@ -446,25 +547,19 @@ func SealKey(ctx context.Context, s *store.Store) (seal.Key, error) {
 	return enroll.OpenSealKey(ctx, s)
 }
 
-func loopback(addr string) error {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("%q is not HOST:PORT: %w", addr, err)
-	}
-	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
-		return nil
-	}
-	return fmt.Errorf("--mqtt %s would carry passwords in clear over the network; listen on 127.0.0.1 and put a TLS proxy in front", addr)
-}
-
 // HTTPAddr, AgentsAddr and MQTTAddr are where the plane listens.
 func (p *Plane) HTTPAddr() string { return p.httpLn.Addr().String() }
 
 // AgentsAddr is where agents connect.
 func (p *Plane) AgentsAddr() string { return p.agentsLn.Addr().String() }
 
-// MQTTAddr is where consumers connect.
-func (p *Plane) MQTTAddr() string { return p.mqttLn.Addr().String() }
+// MQTTAddr is where consumers connect, "" if they cannot.
+func (p *Plane) MQTTAddr() string {
+	if p.mqttLn == nil {
+		return ""
+	}
+	return p.mqttLn.Addr().String()
+}
 
 // Close releases what New opened. Run has ended, or was never called.
 func (p *Plane) Close() error {
@@ -491,6 +586,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	brokers, stopBrokers := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBrokers()
 	enrol := newHandoff(p.agentsLn.Addr())
+	p.publisher.There(ctx)
 
 	b, bctx := errgroup.WithContext(brokers)
 	b.Go(func() error { return p.agents.Run(bctx) })
@@ -498,7 +594,13 @@ func (p *Plane) Run(ctx context.Context) error {
 	b.Go(func() error {
 		return p.agents.Serve(bctx, p.agentsLn, tlsConfig, map[string]func(net.Conn){topics.ALPNHTTP: enrol.give})
 	})
-	b.Go(func() error { return p.consumers.Serve(bctx, p.mqttLn, nil, nil) })
+	outlets, shutOutlets := context.WithCancel(brokers)
+	defer shutOutlets()
+	if p.mqttLn != nil {
+		b.Go(func() error { return p.consumers.Serve(bctx, p.mqttLn, p.mqttTLS(), nil) })
+		b.Go(func() error { return p.toConsumers(outlets) })
+	}
+	b.Go(func() error { return p.uplink.Run(outlets) })
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { // a broker that fails takes the rest down
@@ -513,17 +615,21 @@ func (p *Plane) Run(ctx context.Context) error {
 	g.Go(func() error { return p.schedules.Run(gctx) })
 	g.Go(func() error { return p.maintenance.Run(gctx) })
 	g.Go(func() error { return p.drills.Run(gctx) })
+	g.Go(func() error { return p.rollouts.Run(gctx) })
 	g.Go(func() error { return p.heartbeat.Run(gctx) })
 	g.Go(func() error { return p.alerts.Run(gctx) })
 	g.Go(func() error { return p.queue.Run(gctx) })
+	g.Go(func() error { return p.box.Run(gctx) })
 	g.Go(func() error { return p.publisher.Run(gctx) })
+	g.Go(func() error { return p.discovery.Run(gctx) })
 	g.Go(func() error { return p.Web.Run(gctx) })
-	g.Go(func() error { return p.grant(gctx) })
+	g.Go(func() error { return p.answerDenials(gctx) })
 	g.Go(func() error { return p.watchConsumers(gctx) })
 	g.Go(func() error { return p.sweep(gctx) })
 	g.Go(func() error { return p.space.Run(gctx) })
 	g.Go(func() error { return p.upkeep.Run(gctx) })
 	g.Go(func() error { return p.guard(gctx) })
+	g.Go(func() error { return p.handout.Reach.Run(gctx) })
 	g.Go(func() error { return p.self.Run(gctx) })
 	g.Go(func() error { return p.queries.ServeLocal(gctx, queries.Socket(p.data)) })
 	g.Go(func() error {
@@ -537,18 +643,23 @@ func (p *Plane) Run(ctx context.Context) error {
 	})
 	g.Go(func() error { // on the agents' port, who says nothing has as little time as with the broker
 		return serve(gctx, enrol, &http.Server{
-			Handler:           p.Desk.Handler(),
+			Handler:           p.handing(p.Desk.Handler()),
 			ReadHeaderTimeout: 3 * time.Second,
 			ReadTimeout:       10 * time.Second,
 			IdleTimeout:       3 * time.Second,
 		})
 	})
+	p.born(ctx)
 	p.log.Info("serving", "http", p.HTTPAddr(), "agents", p.AgentsAddr(), "mqtt", p.MQTTAddr(), "version", Version)
 	err = g.Wait()
+	p.settle(ctx)
+	shutOutlets()
+	p.dies()
 	stopBrokers()
 	if berr := b.Wait(); berr != nil && ctx.Err() == nil {
 		err = errors.Join(berr, err)
 	}
+	p.Web.EndSockets()
 	p.upkeep.End(context.WithoutCancel(ctx))
 	return err
 }
@@ -586,6 +697,7 @@ func (p *Plane) changed(h topics.HostID) {
 	p.alerts.Stir()
 	p.publisher.Changed(h)
 	p.maintenance.HostChanged(h)
+	p.rollouts.HostChanged()
 	p.heartbeat.Stir()
 }
 
@@ -600,6 +712,7 @@ func (p *Plane) decided(hosts ...topics.HostID) {
 	for _, h := range hosts {
 		p.changed(h)
 	}
+	p.discovery.Stir()
 	p.Jobs.Stir()
 }
 

@@ -10,10 +10,11 @@ import (
 	"time"
 )
 
-// A certificate is the pages' own, read again when its files have changed: who
-// renews it need not stop us.
+// A certificate is that of the pages, or of consumers over MQTT, read again when its
+// files have changed: who renews it need not stop us.
 type certificate struct {
 	cert, key string
+	whose     string // for the log: the pages, consumers
 	log       *slog.Logger
 
 	mu     sync.Mutex
@@ -26,18 +27,26 @@ type certificate struct {
 const lookEvery = 10 * time.Second
 
 // openCertificate reads a certificate; without files there is none.
-func openCertificate(cert, key string, log *slog.Logger) (*certificate, error) {
+func openCertificate(whose, cert, key string, log *slog.Logger) (*certificate, error) {
 	if cert == "" && key == "" {
 		return nil, nil
 	}
 	if cert == "" || key == "" {
 		return nil, errors.New("--tls-cert and --tls-key belong together: give both, or neither to serve the pages without TLS")
 	}
-	c := &certificate{cert: cert, key: key, log: log}
+	c := &certificate{cert: cert, key: key, whose: whose, log: log}
 	if err := c.read(); err != nil {
-		return nil, fmt.Errorf("the certificate of the pages cannot be used: %w", err)
+		return nil, fmt.Errorf("the certificate of %s cannot be used: %w", whose, err)
 	}
 	return c, nil
+}
+
+// file is where the certificate is, "" for none.
+func (c *certificate) file() string {
+	if c == nil {
+		return ""
+	}
+	return c.cert
 }
 
 func (c *certificate) stamps() (s [2]time.Time, err error) {
@@ -86,9 +95,9 @@ func (c *certificate) current(now time.Time) *tls.Certificate {
 		err = c.read()
 	}
 	if err != nil {
-		c.log.Error("the certificate's files cannot be read; the one from before is served on", "err", err)
+		c.log.Error("the certificate's files cannot be read; the one from before is served on", "of", c.whose, "err", err)
 	} else {
-		c.log.Info("the pages have another certificate", "file", c.cert)
+		c.log.Info("another certificate is served", "of", c.whose, "file", c.cert)
 	}
 	return c.pair
 }

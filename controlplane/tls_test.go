@@ -98,7 +98,7 @@ func TestPagesOverTLSHaveACookieOfTheirOwn(t *testing.T) {
 func TestARenewedCertificateIsServedWithoutARestart(t *testing.T) {
 	dir := t.TempDir()
 	cert, key, _ := selfSigned(t, dir, 1)
-	c, err := openCertificate(cert, key, slog.New(slog.DiscardHandler))
+	c, err := openCertificate("the pages", cert, key, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestARenewedCertificateIsServedWithoutARestart(t *testing.T) {
 		t.Errorf("serial %d in the end", n)
 	}
 	for _, f := range [][2]string{{cert, ""}, {"", key}, {cert, filepath.Join(dir, "none")}} {
-		if _, err := openCertificate(f[0], f[1], nil); err == nil {
+		if _, err := openCertificate("the pages", f[0], f[1], nil); err == nil {
 			t.Errorf("%q is accepted", f)
 		}
 	}

@@ -186,7 +186,7 @@ func TestEveryPageIsForEverybody(t *testing.T) {
 	b.set("[name='prune.weekday']", "monday")
 	b.Click("#chk-check-paused")
 	b.Press("Save hours")
-	b.AwaitText("aside", "paused")
+	b.AwaitText("aside:not(.banner)", "paused")
 	var m struct {
 		Forget, Prune, Check struct {
 			Hour, Weekday string
@@ -234,10 +234,13 @@ func TestEveryPageIsForEverybody(t *testing.T) {
 		"/audit":                         "audit",
 		"/settings":                      "settings",
 		"/removed":                       "removed",
+		"/updates":                       "updates",
 		"/hosts/" + attic.ID + "/remove": "host-remove",
 		"/hosts/" + attic.ID + "/source-groups/letters/remove": "group-remove",
 		"/repositories/" + vault.ID + "/remove":                "repository-remove",
 		"/hosts/new":                                           "enrol",
+		"/hosts/new?for=windows":                               "enrol-windows",
+		"/hosts/keys":                                          "enrol-many",
 		"/hosts/" + attic.ID + "/kit":                          "kit-host",
 		"/repositories/kit":                                    "kit-all",
 	} {

@@ -36,6 +36,8 @@ type Browser struct {
 	base string
 	ctx  context.Context
 
+	presses int // of buttons and links
+
 	mu         sync.Mutex
 	complaints []string
 	cuts       int // network errors, which a cut connection may cause
@@ -237,9 +239,9 @@ func (b *Browser) AwaitText(css, contains string) {
 func (b *Browser) AwaitPath(prefix string) {
 	b.t.Helper()
 	world.Await(b.t, "the tab to be at "+prefix, func() error {
-		ready, err := eval[string](b, `document.readyState`)
-		if p := b.Path(); !strings.HasPrefix(p, prefix) || ready != "complete" {
-			return errors.Join(err, fmt.Errorf("it is at %s, %s: %.600s", p, ready, b.Text("main")))
+		at, err := eval[string](b, `document.readyState + " " + location.pathname`) // of one page, not of two
+		if err != nil || !strings.HasPrefix(at, "complete "+prefix) {
+			return errors.Join(err, fmt.Errorf("it is %s: %.600s", at, b.Text("main")))
 		}
 		return nil
 	})
@@ -248,43 +250,67 @@ func (b *Browser) AwaitPath(prefix string) {
 // Press clicks on the button or link with this text.
 func (b *Browser) Press(text string) {
 	b.t.Helper()
-	seen := fmt.Sprintf(`[...document.querySelectorAll("a, button, summary")].find((e) => e.checkVisibility() &&
-		e.innerText.replace(/\s+/g, " ").trim() === %q)`, text)
-	world.Await(b.t, "something to press that says "+text, func() error {
-		if there, err := eval[bool](b, seen+" !== undefined"); err != nil || !there {
+	b.press("something that says "+text, fmt.Sprintf(`[...document.querySelectorAll("a, button, summary")].find((e) =>
+		e.checkVisibility() && e.innerText.replace(/\s+/g, " ").trim() === %q)`, text))
+}
+
+// Click clicks on an element.
+func (b *Browser) Click(css string) {
+	b.t.Helper()
+	b.press(css, fmt.Sprintf(`document.querySelector(%q)`, css))
+}
+
+//go:embed aim.js
+var aim string
+
+// press clicks on what a script finds, and waits for the page that this leads to, if it
+// does. A page that is live moves what is on it, and replaces it: a click that arrives at
+// anything else is not taken by the page, and is tried again. Until the page that follows
+// is there, the one before goes on telling what happens, so that it may say what a test
+// waits for; whatever is pressed on it is lost.
+func (b *Browser) press(what, find string) {
+	b.t.Helper()
+	b.presses++
+	world.Await(b.t, what+" to press", func() error {
+		at, err := eval[*struct{ X, Y float64 }](b, fmt.Sprintf(aim, find, b.presses))
+		if err != nil || at == nil {
 			return fmt.Errorf("%s has none (%v): %.1500s", b.Path(), err, b.Text("body"))
+		}
+		b.do("press "+what, chromedp.MouseClickXY(at.X, at.Y))
+		hit := true
+		world.Await(b.t, "where the click on "+what+" arrived", func() (err error) {
+			hit, err = eval[bool](b, fmt.Sprintf(`window.pressed?.number !== %d || window.pressed.hit`, b.presses))
+			return err // of a page on its way out
+		})
+		if !hit {
+			return fmt.Errorf("%s has something else where it was: %.1500s", b.Path(), b.Text("body"))
 		}
 		return nil
 	})
-	b.do("press "+text, chromedp.Click(chromedp.JSPath(seen)))
-}
-
-// Anew does what leads to where the tab is already, and waits until that page was loaded
-// again. Until then the one before is there and follows what happens, so that it may say
-// what is awaited; whatever is pressed on it is lost.
-func (b *Browser) Anew(do func()) {
-	b.t.Helper()
-	b.Mark()
-	do()
-	world.Await(b.t, "the page to be loaded again", func() error {
-		if fresh, err := eval[bool](b, `window.marked !== true && document.readyState === "complete"`); err != nil || !fresh {
+	world.Await(b.t, "the page that "+what+" leads to", func() error {
+		there, err := eval[bool](b, fmt.Sprintf(`window.pressed?.number === %d ? !window.pressed.leaves
+			: document.readyState === "complete"`, b.presses))
+		if err != nil || !there {
 			return errors.Join(err, fmt.Errorf("%s is as it was: %.600s", b.Path(), b.Text("main")))
 		}
 		return nil
 	})
 }
 
-// Click clicks on an element.
-func (b *Browser) Click(css string) {
-	b.t.Helper()
-	b.do("click "+css, chromedp.Click(chromedp.CSS(css), chromedp.NodeVisible))
-}
-
 // Fill types into a field.
 func (b *Browser) Fill(css, value string) {
 	b.t.Helper()
-	Eval[bool](b, fmt.Sprintf(`(() => { const e = document.querySelector(%q); e.focus(); e.select(); return true })()`, css))
-	b.do("fill "+css, chromedp.SendKeys(chromedp.CSS(css), value))
+	world.Await(b.t, css+" to fill", func() error {
+		field := fmt.Sprintf(`document.querySelector(%q)`, css)
+		if there, err := eval[bool](b, `(() => { const e = `+field+`; e?.focus(); e?.select(); return !!e })()`); err != nil || !there {
+			return errors.Join(err, fmt.Errorf("%s has none: %.1500s", b.Path(), b.Text("body")))
+		}
+		b.do("fill "+css, chromedp.KeyEvent(value))
+		if now, err := eval[string](b, field+`?.value`); err != nil || now != value {
+			return errors.Join(err, fmt.Errorf("it holds %q", now))
+		}
+		return nil
+	})
 }
 
 // Mark lets Unmoved tell whether the page is still the same document.

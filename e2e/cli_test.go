@@ -51,7 +51,7 @@ func TestTheCommandLineSaysHowItEnded(t *testing.T) {
 		{"restic-manager", "serve --mqtt 0.0.0.0:0 --http 127.0.0.1:0 --agents 127.0.0.1:0 --data " + data, 1, "127.0.0.1"},
 		{"restic-manager", "serve --mqtt 127.0.0.1:0 --http 192.0.2.1:1 --agents 127.0.0.1:0 --data " + data, 1, "--http"},
 		{"restic-manager-agent", "", 2, "expected one of"},
-		{"restic-manager-agent", "run", 2, "--state"},
+		{"restic-manager-agent", "run --state", 2, "--state"},
 		{"restic-manager-agent", "enroll --state " + dir, 2, "--server"},
 		{"restic-manager-agent", "enroll --server 127.0.0.1:1 --token x --state " + dir + "/s --policy generous", 2, "generous"},
 		{"restic-manager-agent", "enroll --server 127.0.0.1:1 --token x --state " + dir + "/s", 1, "token"},

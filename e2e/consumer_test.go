@@ -124,6 +124,9 @@ func TestAConsumerMayDoWhatItWasGiven(t *testing.T) {
 		}
 	}
 
+	answers := world.Start(t, "mosquitto_sub of doer",
+		w.mosquitto("sub", "doer", doer, "-v", "-t", "rm/v1/pub/do/#", "-t", "rm/v1/pub/plane/#"))
+	awaitSaid(t, answers, "pub/plane/availability", "online")
 	do := "rm/v1/do/" + attic.ID + "/backup"
 	refused := func(name string, cmd *exec.Cmd) {
 		t.Helper()
@@ -136,7 +139,11 @@ func TestAConsumerMayDoWhatItWasGiven(t *testing.T) {
 		"rm/v1/pub/plane/availability", "-m", "gone"))
 	refused("a doer speaks for the control plane", w.mosquitto("pub", "doer", doer, "-q",
 		"1", "-r", "-t", "rm/v1/pub/plane/availability", "-m", "gone"))
-	refused("a doer leaves a wish for ever", w.mosquitto("pub", "doer", doer, "-q", "1", "-r", "-t", do, "-n"))
+	// What is acknowledged is not sent again and again. It is no wish all the same, and the answer says so.
+	if r := command(t, w.mosquitto("pub", "doer", doer, "-q", "1", "-r", "-t", do, "-n")); r.code != 0 {
+		t.Errorf("a doer leaves a wish for ever: exit status %d: %s", r.code, r.errs)
+	}
+	awaitSaid(t, answers, "pub/do/doer", `"cause":"retained"`)
 	if r := command(t, w.mosquitto("pub", "doer", doer, "-q", "1", "-t", do, "-n")); r.code != 0 {
 		t.Errorf("exit status %d: %s", r.code, r.errs)
 	}

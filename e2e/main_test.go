@@ -29,7 +29,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	for _, need := range []string{"restic", "mosquitto_sub", "mosquitto_pub", "chromium"} {
+	for _, need := range []string{"restic", "mosquitto", "mosquitto_passwd", "mosquitto_sub", "mosquitto_pub", "chromium"} {
 		if _, err := exec.LookPath(need); err != nil {
 			fmt.Fprintf(os.Stderr, "these tests need %s on PATH; make test installs it\n", need)
 			return 1

@@ -113,7 +113,7 @@ func TestTheCommandLineLetsPeopleInAndOut(t *testing.T) {
 	}
 	ok(w.typed("", "mqtt-user", "revoke", "home"))
 	world.Await(t, "the consumer to be disconnected", func() error {
-		if p := s.Page("/mqtt"); p.Missing("No consumer is connected") {
+		if p := s.Page("/mqtt"); p.Missing("Nobody is connected") {
 			return fmt.Errorf("the page says %s", p.Text)
 		}
 		return nil
@@ -170,7 +170,7 @@ func TestPeopleTokensAndConsumersInTheBrowser(t *testing.T) {
 	b.AwaitText("main", "1 connection")
 	b.Inspect("mqtt")
 	b.Click(`a[aria-label="Change home-assistant"]`)
-	b.AwaitPath("/mqtt/home-assistant")
+	b.AwaitPath("/mqtt/consumers/home-assistant")
 	b.Click(`summary[aria-label="Revoke home-assistant…"]`)
 	b.Press("Revoke")
 	b.AwaitText("main", "No consumers yet")

@@ -73,11 +73,11 @@ func TestRemovingIsUndoneByPage(t *testing.T) {
 	page := "/hosts/" + attic.ID
 	b.Open(page)
 	b.Fill("#host-name", "loft")
-	b.Anew(func() { b.Press("Rename") })
+	b.Press("Rename")
 	b.AwaitText("h1", "loft")
-	b.Anew(func() { b.Press("Retire") })
+	b.Press("Retire")
 	b.AwaitText("main", "It is judged no longer")
-	b.Anew(func() { b.Press("Use it again") })
+	b.Press("Use it again")
 	b.AwaitText("main", "None of its schedules fires, and it needs nobody")
 
 	b.Open(page + "/source-groups/letters/edit")

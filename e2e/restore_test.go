@@ -440,7 +440,7 @@ func TestPeopleGetTheirFilesBack(t *testing.T) {
 		f := world.Must(os.Create(filepath.Join(disk, "fill")))
 		var s unix.Statfs_t
 		err := unix.Statfs(disk, &s)
-		if err = errors.Join(err, unix.Fallocate(int(f.Fd()), 0, 0, int64(s.Bfree)*s.Bsize-1<<20), f.Close()); err != nil {
+		if err = errors.Join(err, unix.Fallocate(int(f.Fd()), 0, 0, int64(s.Bfree)*int64(s.Bsize)-1<<20), f.Close()); err != nil {
 			t.Fatal(err)
 		}
 		restics.Open("go")

@@ -65,7 +65,7 @@ func nameOf(li string) string {
 func (b *Browser) Tick(name string, says string) {
 	b.t.Helper()
 	b.awaitTrue(tick(name)+" !== undefined", "an entry "+name)
-	b.do("tick "+name, chromedp.Click(chromedp.JSPath(tick(name))))
+	b.press("the box of "+name, tick(name))
 	b.AwaitText("#basket", says)
 }
 
@@ -74,7 +74,7 @@ func (b *Browser) OpenFolder(name, holds string) {
 	b.t.Helper()
 	open := strings.Replace(tick(name), "[name=tick]", "[data-open]", 1)
 	b.awaitTrue(open+" !== undefined", "a folder "+name)
-	b.do("open "+name, chromedp.Click(chromedp.JSPath(open)))
+	b.press("the folder "+name, open)
 	b.awaitTrue(tick(holds)+" !== undefined", "what is in "+name)
 }
 
@@ -268,7 +268,7 @@ func TestARestoreIsPutTogetherInTheBrowser(t *testing.T) {
 	b.Inspect("restore-4-stale")
 	other.Tick("one.txt", "cat.raw")
 	other.awaitTrue(`!document.querySelector("#basket").innerText.includes("one.txt")`, "the letter to be gone")
-	b.Anew(func() { b.Press("Preview again") })
+	b.Press("Preview again")
 	b.AwaitText("#restore-dry", "Dry run finished")
 	b.awaitTrue(`/Restore \d+ files/.test(document.querySelector("#restore-go button:enabled")?.innerText)`, "the button")
 	b.Fill("#reason", "ticket 7")

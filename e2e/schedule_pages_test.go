@@ -73,7 +73,7 @@ func TestASchedulesLifeInTheBrowser(t *testing.T) {
 	}
 	b.Inspect("schedule-edit")
 	b.Open("/schedules")
-	b.Anew(func() { b.Click("td form button") })
+	b.Click("td form button")
 	b.AwaitText("table", "paused")
 	var s struct {
 		Enabled bool   `json:"enabled"`
@@ -82,7 +82,7 @@ func TestASchedulesLifeInTheBrowser(t *testing.T) {
 		Jitter  int    `json:"jitter_seconds"`
 	}
 	w.API("GET", "/api/hosts/"+attic.ID+"/schedules/nightly", nil, http.StatusOK, &s)
-	if s.Enabled || s.Cron != "30 2 * * *" || s.Zone != "Europe/Berlin" || s.Jitter != 600 {
+	if s.Enabled || s.Cron != "30 2 * * *" || s.Zone != "Europe/Berlin" || s.Jitter != 3600 {
 		t.Errorf("the API says %+v", s)
 	}
 	attic.awaitInForce("nightly")

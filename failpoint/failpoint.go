@@ -17,6 +17,10 @@ import (
 // Variable is the environment variable that arms a point.
 const Variable = "RESTIC_MANAGER_FAILPOINT"
 
+// Parent is the variable by which a process that is to die together with the one that
+// started it, as both do when the power fails, names that one.
+const Parent = "RESTIC_MANAGER_FAILPOINT_PARENT"
+
 var armed = parse(os.Getenv(Variable))
 
 // Here ends the process if the point of this name is armed and it is the time for it.
@@ -51,6 +55,11 @@ func (p *point) due(name string) bool { return p.name == name && p.left.Add(-1) 
 
 // die kills the process with a signal that cannot be caught, and does not return.
 func die() {
+	if pid, err := strconv.Atoi(os.Getenv(Parent)); err == nil && pid > 1 {
+		if p, err := os.FindProcess(pid); err == nil {
+			_ = p.Kill()
+		}
+	}
 	if p, err := os.FindProcess(os.Getpid()); err == nil {
 		_ = p.Kill()
 	}

@@ -77,3 +77,11 @@ func Prove(ctx context.Context) {
 		p.Prove()
 	}
 }
+
+// Leave gives back the place of the connection that a request came on: it is another
+// lobby's from now on.
+func Leave(ctx context.Context) {
+	if p, ok := ctx.Value(key{}).(*Place); ok {
+		p.Leave()
+	}
+}

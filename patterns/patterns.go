@@ -1,5 +1,6 @@
 // Package patterns says which paths restic's exclude patterns leave out, as restic
-// has done since 0.14.
+// has done since 0.14. On Windows capitals are the same as small letters, since they are
+// in the names of its files.
 package patterns
 
 import (
@@ -28,7 +29,7 @@ func Parse(texts []string, windows bool) List {
 	for _, text := range texts {
 		glob, takesIn := strings.CutPrefix(text, "!")
 		if glob != "" {
-			l.all = append(l.all, pattern{text: text, parts: l.split(glob), takesIn: takesIn})
+			l.all = append(l.all, pattern{text: text, parts: l.fold(l.split(glob)), takesIn: takesIn})
 		}
 	}
 	return l
@@ -37,7 +38,7 @@ func Parse(texts []string, windows bool) List {
 // Excludes returns the pattern that leaves out a path, whether it fits the path itself
 // or something above it; "" if none does. The path is absolute.
 func (l List) Excludes(name string) string {
-	parts, by := l.split(name), ""
+	parts, by := l.fold(l.split(name)), ""
 	for _, p := range l.all {
 		if fits(p.parts, parts) {
 			if by = p.text; p.takesIn {
@@ -82,7 +83,7 @@ func Led(texts []string, windows bool, leads []Lead) (all []string) {
 				if p.takesIn {
 					to = "!" + to
 				}
-				for _, rest := range below(p.parts, l.split(lead.From)) {
+				for _, rest := range below(p.parts, l.fold(l.split(lead.From))) {
 					if one := strings.Join(append([]string{to}, rest...), "/"); !slices.Contains(all, one) {
 						all = append(all, one)
 					}
@@ -123,6 +124,16 @@ func (l List) escape(name string) string {
 		return strings.NewReplacer(`\`, "/", "[", "[[]").Replace(name)
 	}
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name)
+}
+
+// fold makes small letters of capitals where they are the same.
+func (l List) fold(parts []string) []string {
+	if l.windows {
+		for i, p := range parts {
+			parts[i] = strings.ToLower(p)
+		}
+	}
+	return parts
 }
 
 func (l List) split(name string) []string {

@@ -5,14 +5,16 @@
 package private
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 )
 
 // Dir makes a directory, and the files of these patterns in it, readable and
 // writable for their owner alone: 0700 and 0600. It returns what it changed, and
-// what it could not, one sentence each. Links are not followed. On Windows, where
-// files inherit the rights of their folder, it does nothing.
+// what it could not, one sentence each. Links are not followed. On Windows they are for
+// the system and its administrators alone, and for the user this runs as if that is
+// neither; so is what is made in the directory after that.
 func Dir(dir string, patterns ...string) (said []string) {
 	paths := []string{dir}
 	for _, p := range patterns {
@@ -60,8 +62,38 @@ func MakeDir(dir string) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeOwn(dir); err != nil {
 		return err
 	}
 	return Own(dir, filepath.Dir(dir))
+}
+
+// Claim makes a directory that is to hold keys, with those above it, or takes one that is
+// there. One with something in it that others could have put there is not taken. It says
+// what it changed.
+func Claim(dir string) (said []string, err error) {
+	if err := MakeDir(dir); err != nil {
+		return nil, err
+	}
+	if err := plainDir(dir); err != nil {
+		return nil, err
+	}
+	others, stranger, err := shared(dir)
+	if err != nil {
+		return nil, err
+	}
+	if stranger != "" {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return nil, err
+		}
+		if len(entries) > 0 {
+			return nil, fmt.Errorf("%s belongs to %s, who may have put there what is in it: remove it, or choose another directory",
+				dir, stranger)
+		}
+	}
+	if len(others) > 0 || stranger != "" {
+		said = Files(dir)
+	}
+	return said, nil
 }

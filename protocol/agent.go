@@ -181,13 +181,16 @@ type AgentEffect interface{ agentEffect() }
 
 // The effects on an agent's side.
 type (
-	// Start restic for a job. It is asked for exactly once per job, ever.
+	// Start restic for a job, or begin an update. It is asked for exactly once per job, ever.
 	Start struct {
 		Job topics.JobID
 		Run topics.Run
 	}
 	// Stop a job that was started.
 	Stop struct{ Job topics.JobID }
+	// Resume an update: the agent's process has ended, as an update has it, and another one
+	// has begun.
+	Resume struct{ Job AgentJob }
 	// Reap what an earlier process of the agent may have left running, then say Reaped.
 	Reap struct{ Job AgentJob }
 	// Reconnect with a new session: the epoch changed.
@@ -199,6 +202,7 @@ type (
 
 func (Start) agentEffect()     {}
 func (Stop) agentEffect()      {}
+func (Resume) agentEffect()    {}
 func (Reap) agentEffect()      {}
 func (Reconnect) agentEffect() {}
 func (Leave) agentEffect()     {}
@@ -210,7 +214,11 @@ func AgentStep(tx AgentTx, in AgentInput) ([]AgentEffect, error) {
 		jobs, err := tx.Unended()
 		var effects []AgentEffect
 		for _, j := range jobs {
-			effects = append(effects, Reap{j})
+			if Updating([]AgentJob{j}) {
+				effects = append(effects, Resume{j})
+			} else {
+				effects = append(effects, Reap{j})
+			}
 		}
 		return effects, err
 	case Reaped:
@@ -387,7 +395,7 @@ func run(tx AgentTx, in Commanded) ([]AgentEffect, error) {
 		return nil, err
 	}
 	conf, _, err := tx.Config()
-	if err != nil || !Free(inHand, conf.Config, *c.Run) || in.Alone && len(inHand) > 0 {
+	if err != nil || !Free(inHand, conf.Config, *c.Run) || in.Alone && c.Run.Kind != topics.UpdateJob && len(inHand) > 0 {
 		return nil, err
 	}
 	if s := c.Run.Slot; s != nil {

@@ -127,8 +127,8 @@ type Released struct {
 func (Released) planeInput() {}
 
 // ready reports whether there was a repository at the place of a job when it began, as
-// far as we know.
-func (j PlaneJob) ready() bool { return j.ReadyAt > 0 }
+// far as we know. An update is in none.
+func (j PlaneJob) ready() bool { return j.ReadyAt > 0 || j.Kind == topics.UpdateJob }
 
 // unsettled reports whether a job is under way at a place that is not ready: it may make
 // a repository, or take one that is half made for what it is not.

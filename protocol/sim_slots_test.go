@@ -48,6 +48,9 @@ type hostSlot struct {
 
 // began notes what restic is started for.
 func (h *machine) began(s Start) {
+	if s.Run.Kind == topics.UpdateJob { // no limit counts it, and it is in no repository
+		return
+	}
 	for id := range h.running {
 		if o := h.runs[id]; o.Repository.ID == s.Run.Repository.ID || o.Group.ID != "" && o.Group.ID == s.Run.Group.ID {
 			h.slots.overlaps = append(h.slots.overlaps, fmt.Sprintf("job %s was started while %s ran in its repository", s.Job, id))

@@ -36,13 +36,15 @@ type world struct {
 	hung   topics.JobID         // this one ends only if somebody cancels it
 	hangs  bool                 // one is to hang
 
-	slots  slotLedger
-	makers map[topics.RepositoryID]making // of those that are not there from the beginning
-	fronts map[topics.HostID]*front
-	clones bool // a machine is copied while it runs
-	lost   replacing
-	past   past // of a control plane that is restored from a copy
-	twin   *machine
+	odds     []string // promises about updates that were broken
+	slots    slotLedger
+	makers   map[topics.RepositoryID]making // of those that are not there from the beginning
+	fronts   map[topics.HostID]*front
+	updating bool // agents are updated
+	clones   bool // a machine is copied while it runs
+	lost     replacing
+	past     past // of a control plane that is restored from a copy
+	twin     *machine
 }
 
 // A machine is an agent's host.
@@ -107,6 +109,9 @@ const (
 	helloAlone          mutant = "the agent tells what it has become when it connects alone"
 	oneStream           mutant = "two machines with one identity are not told apart"
 	hearReplaced        mutant = "a machine that was replaced is heard"
+	beginBesideUpdate   mutant = "the agent begins jobs beside an update"
+	updateBeside        mutant = "an update goes on while a job runs"
+	updateDies          mutant = "an update ends with the agent's process"
 	backUpTheEmpty      mutant = "backups that waited for a machine run on the one that replaces it"
 )
 
@@ -136,6 +141,7 @@ func newWorld(seed uint64, m mutant) *world {
 	}
 	w.past.restores = seed%8 == 5
 	w.lost.replaces = seed%8 == 6
+	w.updating = seed%8 == 1 || seed%8 == 2
 	if m == noResend {
 		w.timing.Retry = time.Duration(1<<62 - 1)
 	}
@@ -234,8 +240,10 @@ func (h *machine) agentStep(in AgentInput) bool {
 		case Start:
 			h.count(e.Job)
 			h.began(e)
+			h.besides(e)
 			h.running[e.Job], h.runs[e.Job] = h.rnd.IntN(5), e.Run
-			if h.hangs && h.hung == "" && h.there(e.Run.Repository.ID) && h.starts[e.Job] == 1 && h.rnd.IntN(4) == 0 {
+			if h.hangs && h.hung == "" && e.Run.Kind != topics.UpdateJob && h.there(e.Run.Repository.ID) &&
+				h.starts[e.Job] == 1 && h.rnd.IntN(4) == 0 {
 				h.hung = e.Job
 			}
 			if h.chance(0.05) {
@@ -247,7 +255,19 @@ func (h *machine) agentStep(in AgentInput) bool {
 			if _, ok := h.running[e.Job]; ok {
 				h.stopping[e.Job] = true
 			}
+		case Resume: // where it was: a job that ran has been ended
+			if h.mutant == updateDies {
+				h.keep(Reaped{Job: e.Job.ID, At: h.now})
+				continue
+			}
+			if h.mine[e.Job.ID] == 0 { // the power went before it began
+				h.count(e.Job.ID)
+			}
+			h.running[e.Job.ID], h.runs[e.Job.ID] = h.rnd.IntN(3), *e.Job.Run
 		case Reap:
+			if e.Job.Run != nil && e.Job.Run.Kind == topics.UpdateJob {
+				h.odd("an update is to be reaped")
+			}
 			h.gone(e.Job.ID)
 			if h.mutant == rerunAfterRestart {
 				h.count(e.Job.ID)
@@ -542,6 +562,7 @@ func (h *machine) work() {
 	id := ids[h.rnd.IntN(len(ids))]
 	switch {
 	case h.makes(id):
+	case h.updates(id):
 	case h.stopping[id]:
 		h.gone(id)
 		h.keep(Ended{Job: id, End: topics.Finished{State: topics.Failed}, At: h.now})
@@ -633,6 +654,7 @@ func (h *machine) harm(in AgentInput) (mend func()) {
 			}
 			was[j.ID] = j
 			run := *j.Run
+			run.Kind = topics.FindJob
 			run.Repository.ID, run.Group.ID = "hidden", "hidden"
 			j.Run = &run
 			h.agent.Jobs[j.ID] = j
@@ -640,6 +662,8 @@ func (h *machine) harm(in AgentInput) (mend func()) {
 	}
 	atOnce := 0
 	switch h.mutant {
+	case beginBesideUpdate:
+		hide(func(j AgentJob) bool { return j.Run.Kind == topics.UpdateJob })
 	case twoInOneRepository:
 		hide(func(AgentJob) bool { return true })
 	case cancelledIsOver:
@@ -672,7 +696,7 @@ func (h *machine) harm(in AgentInput) (mend func()) {
 
 // verdict says which promise was broken, if any.
 func (w *world) verdict() error {
-	for _, what := range w.slots.overlaps {
+	for _, what := range append(w.slots.overlaps, w.odds...) {
 		return fmt.Errorf("%s", what)
 	}
 	for _, id := range w.plane.Order {
@@ -714,6 +738,8 @@ func (w *world) story(id topics.JobID) error {
 	switch {
 	case w.starts[id] > 1 && w.twin == nil: // of two machines one may not have been heard when the other was given the job
 		return fmt.Errorf("job %s was started %d times", id, w.starts[id])
+	case j.Kind == topics.UpdateJob && strings.Contains(end(w.plane, id).Message, "what was left of restic"): // it was reaped
+		return fmt.Errorf("update %s ended with its agent", id)
 	case !j.State.Ended():
 		return fmt.Errorf("job %s is still %s", id, j.State)
 	case len(w.plane.Ends[id]) != 1:
@@ -796,6 +822,9 @@ func (w *world) ask(id topics.JobID) {
 			j.Kind = topics.FindJob // it has a report
 		}
 	}
+	if w.updating && w.rnd.IntN(4) == 0 {
+		j.Kind, j.Group, j.Repository = topics.UpdateJob, "", ""
+	}
 	if w.hangs {
 		j.NotAfter = 1 << 50 // nobody is to say that it came too late
 	}
@@ -829,7 +858,7 @@ func (w *world) done(step int) bool {
 	}
 	if waits := slices.ContainsFunc(open, func(j PlaneJob) bool {
 		return j.ID != w.hung && j.Repository != hung.Repository && w.plane.Limits[hung.Host] > 1
-	}); !waits && !hung.CancelAsked {
+	}); (!waits || updating(w.plane, hung.Host)) && !hung.CancelAsked {
 		w.planeStep(CancelAsked{Job: w.hung, By: "test", Now: w.now})
 	}
 	return false
@@ -854,7 +883,7 @@ func TestTheSimulationNoticesEveryBrokenRule(t *testing.T) {
 	for _, m := range []mutant{noDedupe, execBeforeJournal, noRedrive, noResend, receiptBeforeCommit,
 		rerunAfterRestart, forgetSlots, overlap, twoInOneRepository, tooMany, cancelledIsOver, oneStopsAll, loseWhenFull, answerWhenFull,
 		forgetWhileAway, forgetReceipted, sameEpoch, trustTheCopy, swallowClone, oneStream, initOnTwo, initOnSilence, initUnheard,
-		helloAlone, hearReplaced, backUpTheEmpty} {
+		helloAlone, hearReplaced, backUpTheEmpty, beginBesideUpdate, updateBeside, updateDies} {
 		caught := false
 		seed, step := uint64(0), uint64(1)
 		if m == initUnheard {

@@ -170,11 +170,21 @@ func fired(tx AgentTx, in Fired) ([]AgentEffect, error) {
 
 // Free reports whether a host may begin a job beside those it has in hand: one in each
 // repository and of each source group, and as many together as its config says. A job
-// counts until nothing of it runs any more, also while it is being cancelled.
+// counts until nothing of it runs any more, also while it is being cancelled. An update of
+// the agent is begun beside all others but another update, and waits for them; nothing is
+// begun beside it.
 func Free(inHand []AgentJob, c topics.Config, run topics.Run) bool {
-	return len(inHand) < c.AtOnce() && !slices.ContainsFunc(inHand, func(j AgentJob) bool {
+	if Updating(inHand) {
+		return false
+	}
+	return run.Kind == topics.UpdateJob || len(inHand) < c.AtOnce() && !slices.ContainsFunc(inHand, func(j AgentJob) bool {
 		return j.Run == nil || j.Run.Repository.ID == run.Repository.ID || run.Group.ID != "" && j.Run.Group.ID == run.Group.ID
 	})
+}
+
+// Updating reports whether an update of the agent is among the jobs in hand.
+func Updating(inHand []AgentJob) bool {
+	return slices.ContainsFunc(inHand, func(j AgentJob) bool { return j.Run != nil && j.Run.Kind == topics.UpdateJob })
 }
 
 // Serves reports whether a job that has not ended serves the slots of another backup:

@@ -38,7 +38,8 @@ const (
 	// WaitUnconfirmed is that the control plane was restored from a copy, and nobody has
 	// confirmed the host since.
 	WaitUnconfirmed Wait = "unconfirmed"
-	WaitTwins       Wait = "twins" // two machines have the host's identity; a person has to say which one stays
+	WaitUpdate      Wait = "update" // an update of its host's agent waits there for its turn, or goes on
+	WaitTwins       Wait = "twins"  // two machines have the host's identity; a person has to say which one stays
 )
 
 // HeldWhenShort reports whether a job of a kind is held while the control plane's disk
@@ -46,7 +47,9 @@ const (
 // is what makes room there.
 func HeldWhenShort(k topics.JobKind) bool { return k != topics.PruneJob }
 
-// Turns decides who is next. A host runs one job at a time in each repository, and
+// Turns decides who is next. An update of a host's agent is sent beside what runs there,
+// and the agent lets that end; nothing else is sent to that host until the update has
+// ended. It is in no repository, and no limit counts it. A host runs one job at a time in each repository, and
 // no more together than its limit says. On a repository backups of several hosts run
 // side by side, and a job that locks it exclusively runs alone; one that waits for
 // that holds back the jobs asked for after it, or it would wait for ever.
@@ -55,6 +58,7 @@ type Turns struct {
 	limits  Limits
 	atOnce  map[topics.HostID]int
 	running int
+	updates map[topics.HostID]topics.JobID // that were sent and have not ended
 	// Of the jobs that are under way on a host, one in each repository: of two the host
 	// runs one, and left the other unanswered when it had begun that by itself.
 	hosts map[topics.HostID][]PlaneJob
@@ -70,7 +74,8 @@ type repoTurn struct {
 // NewTurns begins with what is under way among the open jobs. atOnce is how many jobs
 // a host runs at once; one that is not in it runs a single one.
 func NewTurns(l Limits, atOnce map[topics.HostID]int, open []PlaneJob) *Turns {
-	t := &Turns{limits: l, atOnce: atOnce, hosts: map[topics.HostID][]PlaneJob{}, repos: map[topics.RepositoryID]*repoTurn{}}
+	t := &Turns{limits: l, atOnce: atOnce, updates: map[topics.HostID]topics.JobID{},
+		hosts: map[topics.HostID][]PlaneJob{}, repos: map[topics.RepositoryID]*repoTurn{}}
 	for _, j := range open {
 		if j.State != topics.Queued {
 			t.begin(j)
@@ -89,6 +94,10 @@ func (t *Turns) repo(id topics.RepositoryID) *repoTurn {
 }
 
 func (t *Turns) begin(j PlaneJob) {
+	if j.Kind == topics.UpdateJob {
+		t.updates[j.Host] = j.ID
+		return
+	}
 	t.running++
 	if here := t.hosts[j.Host]; !slices.ContainsFunc(here, func(o PlaneJob) bool { return o.Repository == j.Repository }) {
 		t.hosts[j.Host] = append(here, j)
@@ -104,6 +113,7 @@ func (t *Turns) begin(j PlaneJob) {
 // Take says what a queued job waits for. If nothing, the turn is taken. Jobs
 // are to be given in the order they were asked for.
 func (t *Turns) Take(j PlaneJob, online bool) Turn {
+	update, updates := t.updates[j.Host]
 	r, here := t.repo(j.Repository), t.hosts[j.Host]
 	same := slices.IndexFunc(here, func(o PlaneJob) bool { return o.Repository == j.Repository })
 	switch {
@@ -111,6 +121,11 @@ func (t *Turns) Take(j PlaneJob, online bool) Turn {
 		return Turn{Wait: WaitTwins}
 	case !online:
 		return Turn{Wait: WaitHost}
+	case updates:
+		return Turn{WaitUpdate, update}
+	case j.Kind == topics.UpdateJob:
+		t.begin(j)
+		return Turn{}
 	case same >= 0:
 		return Turn{WaitJob, here[same].ID}
 	case len(here) >= max(t.atOnce[j.Host], 1):

@@ -3,6 +3,7 @@ package slots
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -204,12 +205,25 @@ func and(list []string) string {
 
 // ClockChange is the next moment after which the wall's clock in a plan's zone is
 // set, and by how much; the zero time if that is not within a year.
+//
+// It compares what the clock shows from day to day. time.ZoneBounds would not do: where
+// a zone is known by its rule alone, as in what is built into a program, the bounds are
+// those of the year, too.
 func (p Policy) ClockChange(after time.Time) (at time.Time, by time.Duration) {
-	_, end := after.In(p.zone).ZoneBounds()
-	if end.IsZero() || end.Sub(after) > 366*24*time.Hour {
-		return time.Time{}, 0
+	offset := func(unix int64) int {
+		_, o := time.Unix(unix, 0).In(p.zone).Zone()
+		return o
 	}
-	_, before := end.Add(-time.Second).Zone()
-	_, then := end.Zone()
-	return end, time.Duration(then-before) * time.Second
+	const day = 24 * 60 * 60
+	first := after.Unix()
+	is := offset(first)
+	for begin := first; begin < first+366*day; begin += day {
+		if offset(begin+day) == is {
+			continue
+		}
+		seconds := sort.Search(day, func(n int) bool { return offset(begin+int64(n)) != is })
+		end := begin + int64(seconds)
+		return time.Unix(end, 0).In(p.zone), time.Duration(offset(end)-is) * time.Second
+	}
+	return time.Time{}, 0
 }

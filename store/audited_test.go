@@ -55,11 +55,15 @@ var unaudited = map[string]string{
 	"Served":            "to serve a database changes nothing in it that people decide",
 	"rise":              "the restore that follows has the entry",
 	"putServed":         "a slot is served by jobs, which have their entries",
+	"addHost":           "who lets it in has the entry",
+	"putPauses":         "who pauses or resumes has the entry",
 }
 
 // steps are the packages below this one that write within transactions of their
 // callers, and who has the entry.
 var steps = map[string]string{
+	"admission":  "who sets the address of agents, makes or withdraws a key, or approves a host has the entry; so has each host that comes",
+	"firststeps": "who hides the first steps, or shows them again, has the entry",
 	"access":     "who makes, changes, gives or revokes a credential has the entry",
 	"alerts":     "who does something about an alert, pauses or sets has the entry; what begins and ends by itself follows from facts",
 	"channels":   "it is handed what writes the entry; how a try went follows from the alert that is told",
@@ -70,11 +74,13 @@ var steps = map[string]string{
 	"found":      "an agent reports what a job found, which was asked for",
 	"heartbeats": "who sets an address has the entry; what is said to it follows from backups, which have theirs",
 	"intake":     "it counts what agents report; what people change of schedules has its entry",
+	"outbox":     "what is said to brokers follows from rows; the change of those has its entry",
 	"joblog":     "an agent reports; the gap in the log says what is not there",
 	"kits":       "who has a kit shown has an entry for each repository",
 	"looks":      "an agent reports what a job found, which was asked for; who acknowledges it has the entry",
 	"places":     "an agent reports what a job found or made, which has its entry; an address that is changed has one, too",
 	"removal":    "it is handed what writes the entry",
+	"rollouts":   "who begins and stops one, and sets how they begin, has the entry; how far its hosts are follows from their jobs",
 	"room":       "to try whether the database can be written changes nothing",
 	"restored":   "agents tell again; who restores, copies and answers has the entry",
 	"replacing":  "who begins, calls off or decides a replacement has the entry, and so has the enrolment of the new machine",
@@ -83,7 +89,10 @@ var steps = map[string]string{
 	"snapshots":  "an agent reports what a job made or found, which was asked for; who acknowledges it has the entry",
 	"sweep":      "it is handed what writes the entry",
 	"twins":      "agents report; who decides about them has the entry",
+	"uplinks":    "who sets, tests or gives up has the entry; what is retained at a broker follows from what is public",
 	"triggers":   "counts and numbers of changes follow from rows",
+
+	"discoveries": "who sets what Home Assistant is told has the entry; what brokers are told follows from that and from what is in care",
 }
 
 var writes = regexp.MustCompile(`(?i)\b(INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+(\w+)`)

@@ -61,12 +61,12 @@ func (s *Store) Edition(ctx context.Context) (Edition, error) {
 }
 
 // Moved returns a function that reports whether a schedule, its groups or their
-// repositories changed after WantConfigs: its host's revision does not include the
+// repositories changed, or its host was paused or resumed, after WantConfigs: its host's revision does not include the
 // change yet. groups are those that schedules name. Call it after reading the
 // schedules and before reading the hosts.
 func (s *Store) Moved(ctx context.Context, groups []SourceGroup) (func(Schedule) bool, error) {
 	ids, err := all[string](ctx, s.r, `SELECT DISTINCT target FROM audit WHERE n > (SELECT n FROM configs_considered)
-		AND action IN ('schedule.saved', 'schedule.resumed', 'source_group.saved', 'repository.changed')`)
+		AND action IN ('schedule.saved', 'schedule.resumed', 'source_group.saved', 'repository.changed', 'host.paused', 'host.resumed')`)
 	changed, repository := map[string]bool{}, map[topics.SourceGroupID]topics.RepositoryID{}
 	for _, id := range ids {
 		changed[id] = true
@@ -75,7 +75,7 @@ func (s *Store) Moved(ctx context.Context, groups []SourceGroup) (func(Schedule)
 		repository[g.ID] = g.Repository
 	}
 	return func(sc Schedule) bool {
-		return changed[string(sc.ID)] || slices.ContainsFunc(sc.Groups, func(g topics.SourceGroupID) bool {
+		return changed[string(sc.ID)] || changed[string(sc.Host)] || slices.ContainsFunc(sc.Groups, func(g topics.SourceGroupID) bool {
 			return changed[string(g)] || changed[string(repository[g])]
 		})
 	}, err

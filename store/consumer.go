@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/jmoiron/sqlx"
 
@@ -21,7 +22,14 @@ func (s *Store) AddMQTTUser(ctx context.Context, by Maker, u MQTTUser) error {
 		if err := access.AddConsumer(ctx, tx, by, u); err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, by.Name, "mqtt_user.created", u.Name, fmt.Sprintf("may do: %t", u.MayDo))
+		said := fmt.Sprintf("may do: %t", u.MayDo)
+		if len(u.Tags) > 0 {
+			said += ", tags: " + strings.Join(u.Tags, ", ")
+		}
+		if u.HomeAssistant {
+			said += ", is Home Assistant"
+		}
+		return s.audit(ctx, tx, by.Name, "mqtt_user.created", u.Name, said)
 	})
 }
 
@@ -29,7 +37,10 @@ func (s *Store) AddMQTTUser(ctx context.Context, by Maker, u MQTTUser) error {
 type MQTTUserChange struct {
 	KeyHash []byte // of another password, which whoever changes it knows: it is theirs then
 	MayDo   *bool
-	Stays   Stays // which jobs it may still have that it asked for before; nil is all
+	Tags    *[]string // of the hosts that it hears of; none is all
+	// HomeAssistant is whether it may be Home Assistant.
+	HomeAssistant *bool
+	Stays         Stays // which jobs it may still have that it asked for before; nil is all
 }
 
 // ChangeMQTTUser changes a consumer and returns it as it is now; ErrNotFound if
@@ -43,11 +54,19 @@ func (s *Store) ChangeMQTTUser(ctx context.Context, by Maker, name string, c MQT
 		if c.MayDo != nil {
 			u.MayDo = *c.MayDo
 		}
+		if c.Tags != nil {
+			u.Tags = *c.Tags
+		}
+		if c.HomeAssistant != nil {
+			u.HomeAssistant = *c.HomeAssistant
+		}
 		if c.KeyHash != nil {
 			u = u.Renewed(c.KeyHash, by)
 		}
 		var l changes.List
 		l.Text("may_do", fmt.Sprint(was.MayDo), fmt.Sprint(u.MayDo))
+		l.Text("tags", strings.Join(was.Tags, ", "), strings.Join(u.Tags, ", "))
+		l.Text("home_assistant", fmt.Sprint(was.HomeAssistant), fmt.Sprint(u.HomeAssistant))
 		l.Text("made by", was.CreatedBy, u.CreatedBy)
 		l.Secret("password", topics.Secret(was.KeyHash), topics.Secret(u.KeyHash))
 		if err := access.PutConsumer(ctx, tx, u); err != nil {

@@ -21,7 +21,8 @@ var (
 		"restic_version", "policy", "permits",
 		"last_job", "last_state", "last_ended_at",
 		"config_revision", "config_made_at", "config_applied", "config_applied_at", "config_error", "intermittent", "overdue_days",
-		"removed_at", "retired_at", "jobs_at_once", "agent_jobs", "twins_since", "tags", "can", "certified_until"}
+		"removed_at", "retired_at", "jobs_at_once", "agent_jobs", "twins_since", "tags", "can", "certified_until",
+		"pauses", "updates"}
 	fleetJobColumns = []string{"kind", "source_group", "repository", "state", "requested_by",
 		"queued_at", "started_at", "finished_at", "not_after",
 		"held", "accepted", "cancel_asked", "cancelled_by", "schedule", "slot", "attempt", "fired"}

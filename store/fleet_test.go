@@ -14,7 +14,7 @@ var (
 	unkeptOfHost = []string{"id", "makes", "seal_key", "serial", "next_serial",
 		"refused", "refused_there", "renew_for", "received_epoch", "received_seq",
 		"received_mark", "birth_epoch", "birth_n", "death_epoch", "death_n", "hello_epoch", "hello_n", "last_seen", "back_at", "config_digest",
-		"generation", "restoring"}
+		"generation", "restoring", "paused_until"}
 	unkeptOfJob = []string{"id", "host", "sent_at", "behalf", "attempts", "next_send", "lines", "log_bytes", "cut",
 		"log_dropped_at", "restic_version", "cause",
 		"message", "exit_code", "snapshot_id", "operation", "result", "heard_at", "place", "given_by", "recalled"}
@@ -57,6 +57,9 @@ func TestEveryChangeThatListsOfTheFleetShowIsNoted(t *testing.T) {
 			}
 			if column == "can" {
 				value = `'["x"]'`
+			}
+			if column == "updates" {
+				value = `'{"os":"x"}'`
 			}
 			if column == "permits" || column == "operation" || column == "summary" || column == "result" {
 				value = `'{"x":1}'`

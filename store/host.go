@@ -8,6 +8,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/pauses"
 	"github.com/restic-manager/restic-manager/store/removal"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -51,7 +52,7 @@ type Host struct {
 	HelloN        uint64 `db:"hello_n"`
 	LastSeen      int64  `db:"last_seen"` // when the host was last heard of, accurate to a minute
 
-	LastJob     topics.JobID    `db:"last_job"` // the last job that ended, except those the control plane asked for itself
+	LastJob     topics.JobID    `db:"last_job"` // the last that ended, except updates and those the control plane asked for itself
 	LastState   topics.JobState `db:"last_state"`
 	LastEndedAt int64           `db:"last_ended_at"`
 
@@ -81,6 +82,13 @@ type Host struct {
 	Makes bool `db:"makes"` // its agent makes a repository in an init job alone, and runs hooks around it
 
 	Can JSON[[]topics.Ability] `db:"can"` // what its agent says it can do; see Able
+
+	Updates JSON[topics.Updates] `db:"updates"` // what its agent says of updates of itself; nil of an older version
+
+	// Pauses are when its schedules were and are paused; PausedUntil is when the one ends that
+	// goes on, until that was noted. Whether it is paused is the clock's to say: see Paused.
+	Pauses      JSON[pauses.List] `db:"pauses"`
+	PausedUntil int64             `db:"paused_until"`
 }
 
 // Able reports whether the host's agent has an ability. One of an older version has none.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/admission"
 	"github.com/restic-manager/restic-manager/store/intake"
 	"github.com/restic-manager/restic-manager/store/restored"
 	"github.com/restic-manager/restic-manager/store/twins"
@@ -97,14 +98,7 @@ func (s *Store) Enroll(ctx context.Context, keyHash []byte, h Host) (Host, error
 		if t.Name != "" {
 			name = t.Name
 		}
-		if h.Name, err = freeName(ctx, tx, name); err != nil {
-			return err
-		}
-		h.CreatedAt = s.Now()
-		if _, err := tx.NamedExecContext(ctx, `INSERT INTO hosts (id, name, created_at, seal_key, serial, certified_until, generation, hostname,
-			os, arch, platform, agent_version, restic_version, policy, permits)
-			VALUES (:id, :name, :created_at, :seal_key, :serial, :certified_until, :generation, :hostname, :os, :arch, :platform,
-			:agent_version, :restic_version, :policy, :permits)`, h); err != nil {
+		if h, err = s.addHost(ctx, tx, h, name); err != nil {
 			return err
 		}
 		if err := s.audit(ctx, tx, t.CreatedBy, "host.enrolled", string(h.ID), h.Name); err != nil || !t.Drill {
@@ -120,6 +114,9 @@ func (s *Store) Enroll(ctx context.Context, keyHash []byte, h Host) (Host, error
 
 func (s *Store) reenroll(ctx context.Context, tx *sqlx.Tx, t EnrollToken, h Host) (Host, error) {
 	if err := twins.Clear(ctx, tx, h.ID); err != nil { // whoever has the new keys is the host
+		return h, err
+	}
+	if err := admission.Release(ctx, tx, h.ID); err != nil && !errors.Is(err, admission.ErrNotHeld) { // whoever made the token has approved
 		return h, err
 	}
 	if _, err := tx.NamedExecContext(ctx, `UPDATE hosts SET seal_key = :seal_key, serial = :serial, next_serial = '',
@@ -147,23 +144,49 @@ func (s *Store) HostByName(ctx context.Context, name string) (Host, error) {
 	return get[Host](ctx, s.r, `SELECT * FROM hosts WHERE name = $1 AND removed_at = 0`, name)
 }
 
+// freeName is a name, or if it is taken that name with a number, found in few looks also
+// among hundreds of one name.
 func freeName(ctx context.Context, tx *sqlx.Tx, name string) (string, error) {
 	if name == "" {
 		name = "host"
 	}
-	for n := 1; ; n++ {
-		try := name
-		if n > 1 {
-			try = fmt.Sprintf("%s-%d", name, n)
+	numbered := func(n int) string {
+		if n == 1 {
+			return name
 		}
-		_, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE name = $1 AND removed_at = 0`, try)
+		return fmt.Sprintf("%s-%d", name, n)
+	}
+	free := func(n int) (bool, error) {
+		_, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE name = $1 AND removed_at = 0`, numbered(n))
 		if errors.Is(err, ErrNotFound) {
-			return try, nil
+			return true, nil
 		}
+		return false, err
+	}
+	taken, to := 0, 1
+	for {
+		ok, err := free(to)
 		if err != nil {
 			return "", err
 		}
+		if ok {
+			break
+		}
+		taken, to = to, 2*to
 	}
+	for to-taken > 1 { // taken is, and to is not
+		n := taken + (to-taken)/2
+		ok, err := free(n)
+		if err != nil {
+			return "", err
+		}
+		if ok {
+			to = n
+		} else {
+			taken = n
+		}
+	}
+	return numbered(to), nil
 }
 
 // Trusts returns why a certificate with this serial is refused, nil if it is
@@ -238,8 +261,17 @@ func (s *Store) Revoke(ctx context.Context, actor string, id topics.HostID) (Hos
 
 func (s *Store) revoke(ctx context.Context, tx *sqlx.Tx, actor string, id topics.HostID) (Host, error) {
 	h, err := get[Host](ctx, tx, `SELECT * FROM hosts WHERE id = $1 AND removed_at = 0`, id)
-	if err != nil || h.RevokedAt > 0 {
+	if err != nil {
 		return h, err
+	}
+	if h.RevokedAt > 0 {
+		// One that waits for approval is not trusted yet: now it waits no more.
+		if err := admission.Release(ctx, tx, id); errors.Is(err, admission.ErrNotHeld) {
+			return h, nil
+		} else if err != nil {
+			return h, err
+		}
+		return h, s.audit(ctx, tx, actor, "host.revoked", string(id), h.Name)
 	}
 	h.RevokedAt = s.Now()
 	if _, err := tx.ExecContext(ctx, `UPDATE hosts SET revoked_at = $1, next_serial = '' WHERE id = $2`, h.RevokedAt, id); err != nil {

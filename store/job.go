@@ -135,8 +135,12 @@ func (s *Store) Ask(ctx context.Context, actor string, j Job) (job Job, added bo
 
 // same returns a queued or running job that does the same as j, or ErrNotFound.
 func same(ctx context.Context, tx *sqlx.Tx, j Job) (Job, error) {
-	if j.Kind == topics.BackupJob {
+	switch j.Kind {
+	case topics.BackupJob:
 		return openBackup(ctx, tx, j.SourceGroup)
+	case topics.UpdateJob: // to whichever release
+		return get[Job](ctx, tx, `SELECT * FROM jobs WHERE finished_at = 0 AND cancel_asked = 0 AND host = $1 AND kind = $2
+			ORDER BY queued_at LIMIT 1`, j.Host, j.Kind)
 	}
 	return get[Job](ctx, tx, `SELECT * FROM jobs WHERE finished_at = 0 AND cancel_asked = 0 AND host = $1 AND kind = $2
 		AND repository = $3 AND operation = $4 AND place = $5

@@ -13,6 +13,7 @@ import (
 	"github.com/restic-manager/restic-manager/store/intake"
 	"github.com/restic-manager/restic-manager/store/joblog"
 	"github.com/restic-manager/restic-manager/store/looks"
+	"github.com/restic-manager/restic-manager/store/outbox"
 	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/store/prepared"
 	"github.com/restic-manager/restic-manager/store/snapshots"
@@ -189,9 +190,9 @@ func (j journal) Greeted(id topics.HostID, h topics.Hello, at int64) error {
 
 func (j journal) Told(id topics.HostID, f topics.Facts) error {
 	return change(j.ctx, j.q, `UPDATE hosts SET hostname = $1, os = $2, arch = $3, platform = $4, agent_version = $5, restic_version = $6,
-		policy = $7, permits = $8, agent_jobs = $9, makes = $10, can = $11 WHERE id = $12`,
+		policy = $7, permits = $8, agent_jobs = $9, makes = $10, can = $11, updates = $12 WHERE id = $13`,
 		f.Hostname, f.OS, f.Arch, f.Platform, f.Agent, f.Restic, f.Policy, JSON[topics.Permits]{V: f.Permits}, max(f.Jobs, 0), f.Makes,
-		JSON[[]topics.Ability]{V: &f.Can}, id)
+		JSON[[]topics.Ability]{V: &f.Can}, JSON[topics.Updates]{V: f.Updates}, id)
 }
 
 func (j journal) Started(job protocol.PlaneJob, st topics.Started, at int64) error {
@@ -251,7 +252,7 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 		return err
 	}
 	opened := f.Cause == topics.CauseLocked && job.Kind != topics.InitJob // an older agent's init says so of a key without a repository
-	if f.RepositoryReady || job.State == topics.Succeeded || opened {
+	if job.Repository != "" && (f.RepositoryReady || job.State == topics.Succeeded || opened) {
 		made := topics.JobID("")
 		if f.Result != nil && f.Result.Made {
 			made = job.ID
@@ -271,10 +272,12 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 	if err != nil {
 		return fmt.Errorf("what job %s found out: %w", job.ID, err)
 	}
-	if err := looks.Note(j.ctx, j.tx, endOf(job, whole), looked, j.s.Now()); err != nil {
-		return err
+	if job.Repository != "" {
+		if err := looks.Note(j.ctx, j.tx, endOf(job, whole), looked, j.s.Now()); err != nil {
+			return err
+		}
 	}
-	if job.RequestedBy != Plane {
+	if job.RequestedBy != Plane && job.Kind != topics.UpdateJob {
 		if err := change(j.ctx, j.tx, `UPDATE hosts SET last_job = $1, last_state = $2, last_ended_at = $3 WHERE id = $4`, job.ID, job.State,
 			at, job.Host); err != nil {
 			return err
@@ -290,6 +293,9 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 		if err := j.s.audit(j.ctx, j.tx, "plane", "job.refused", string(job.ID), f.Message); err != nil {
 			return err
 		}
+	}
+	if err := outbox.Ended(j.ctx, j.q, job.ID, j.s.Now()); err != nil {
+		return err
 	}
 	if j.s.ended != nil {
 		if err := j.s.ended(Slots{j.ctx, j.s, j.tx}, job); err != nil {

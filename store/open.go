@@ -38,6 +38,14 @@ type Options struct {
 	AcceptRollback bool
 }
 
+// Files are where a data directory has its database and what belongs to it.
+func Files(dir, keyFile, markFile string) inspect.Files {
+	if markFile == "" {
+		markFile = mark.Path(dir, keyFile)
+	}
+	return inspect.Files{Data: dir, Database: filepath.Join(dir, fileName), Mark: markFile}
+}
+
 // Exists reports whether a directory holds a database, or a file beside it says that
 // it should. If not, Open creates a new one.
 func Exists(dir string) bool {
@@ -121,6 +129,9 @@ func (s *Store) KeyExposed() (say, remedy string) { return s.keys.Master.Exposed
 
 func dial(path string, conns int) (*sqlx.DB, error) {
 	q := url.Values{"_txlock": {"immediate"}, "_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "busy_timeout(5000)",
+		// So that what a new database begins with is in its log as a whole: a file without that
+		// log holds no table then, which is noticed.
+		"wal_autocheckpoint(3000)",
 		"journal_size_limit(16777216)"}} // of the log, once it is in the database; else it stays as large as it ever was
 	db, err := sqlx.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
 	if err != nil {

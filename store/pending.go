@@ -73,8 +73,9 @@ func (s *Store) OnEnded(f func(Slots, Job) error) { s.ended = f }
 // Enabled lists the schedules that the control plane has to run, because the host's
 // agent is too old to, without their groups.
 func (t Slots) Enabled() ([]Schedule, error) {
-	return all[Schedule](t.ctx, t.tx, `SELECT s.* FROM schedules s JOIN hosts h ON h.id = s.host
+	rows, err := all[Schedule](t.ctx, t.tx, `SELECT s.* FROM schedules s JOIN hosts h ON h.id = s.host
 		WHERE s.enabled <> 0 AND h.config_applied < 0 AND h.removed_at = 0 AND h.retired_at = 0 ORDER BY s.id`)
+	return rows, errors.Join(err, skips(t.ctx, t.tx, rows, ""))
 }
 
 // Resume enables the schedules whose pause ends by now, with an audit entry each, and
@@ -95,7 +96,8 @@ func (t Slots) Resume(now int64) ([]Schedule, error) {
 
 // Schedule returns a schedule, without its groups.
 func (t Slots) Schedule(id ScheduleID) (Schedule, bool, error) {
-	return ifThere(get[Schedule](t.ctx, t.tx, `SELECT * FROM schedules WHERE id = $1`, id))
+	row, err := get[Schedule](t.ctx, t.tx, `SELECT * FROM schedules WHERE id = $1`, id)
+	return ifThere(withSkips(t.ctx, t.tx, row, err))
 }
 
 func ifThere[T any](row T, err error) (T, bool, error) {

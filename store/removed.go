@@ -180,3 +180,16 @@ func (s *Store) GroupSnapshotCount(ctx context.Context, host topics.HostID, id t
 func (s *Store) OpenJobsOn(ctx context.Context, id topics.RepositoryID) ([]Job, error) {
 	return all[Job](ctx, s.r, `SELECT * FROM jobs WHERE finished_at = 0 AND repository = $1 ORDER BY queued_at, id`, id)
 }
+
+// RemovedTags are the tags of the hosts that were removed and can be brought back.
+func (s *Store) RemovedTags(ctx context.Context) (map[topics.HostID][]string, error) {
+	rows, err := all[struct {
+		ID   topics.HostID `db:"id"`
+		Tags List          `db:"tags"`
+	}](ctx, s.r, `SELECT id, tags FROM hosts WHERE removed_at > 0`)
+	tags := make(map[topics.HostID][]string, len(rows))
+	for _, r := range rows {
+		tags[r.ID] = r.Tags
+	}
+	return tags, err
+}

@@ -427,6 +427,7 @@ type SourceGroup struct {
 	OneFileSystem bool                 `db:"one_file_system"`
 	CreatedAt     int64                `db:"created_at"`
 	LiveFiles     JSON[bool]           `db:"live_files"`
+	ShadowOnly    bool                 `db:"shadow_copy_only"`
 	AllowEmpty    bool                 `db:"allow_empty"` // a backup of no files is a good one
 	Hooks         JSON[topics.Hooks]   `db:"hooks"`
 	Limits        JSON[topics.Limits]  `db:"limits"`
@@ -435,7 +436,7 @@ type SourceGroup struct {
 // Topic returns the group in the form that is sent to its host.
 func (g SourceGroup) Topic() topics.SourceGroup {
 	t := topics.SourceGroup{ID: g.ID, Name: g.Name, Paths: g.Paths, Excludes: g.Excludes, OneFileSystem: g.OneFileSystem,
-		AllowEmpty: g.AllowEmpty}
+		ShadowCopyOnly: g.ShadowOnly, AllowEmpty: g.AllowEmpty}
 	if g.LiveFiles.V != nil {
 		t.LiveFiles = *g.LiveFiles.V
 	}
@@ -504,14 +505,16 @@ func (s *Store) EditSourceGroup(ctx context.Context, actor string, host topics.H
 			return err
 		}
 		put := `INSERT INTO source_groups (id, host, name, repository, paths, excludes, one_file_system, created_at, live_files, hooks, limits,
-			allow_empty)
-			VALUES (:id, :host, :name, :repository, :paths, :excludes, :one_file_system, :created_at, :live_files, :hooks, :limits, :allow_empty)`
+			allow_empty, shadow_copy_only)
+			VALUES (:id, :host, :name, :repository, :paths, :excludes, :one_file_system, :created_at, :live_files, :hooks, :limits, :allow_empty,
+			:shadow_copy_only)`
 		var l changes.List
 		if known {
 			l.Columns(was, g, "repository")
 			l.Text("repository", nameIn(ctx, tx, "repositories", string(was.Repository)), nameIn(ctx, tx, "repositories", string(g.Repository)))
 			put = `UPDATE source_groups SET name = :name, repository = :repository, paths = :paths, excludes = :excludes,
-				one_file_system = :one_file_system, live_files = :live_files, hooks = :hooks, limits = :limits, allow_empty = :allow_empty
+				one_file_system = :one_file_system, live_files = :live_files, hooks = :hooks, limits = :limits, allow_empty = :allow_empty,
+				shadow_copy_only = :shadow_copy_only
 				WHERE id = :id`
 		}
 		if _, err := tx.NamedExecContext(ctx, put, g); err != nil {

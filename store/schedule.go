@@ -8,7 +8,9 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/store/changes"
+	"github.com/restic-manager/restic-manager/store/pauses"
 	"github.com/restic-manager/restic-manager/store/promise"
 	"github.com/restic-manager/restic-manager/store/replacing"
 	"github.com/restic-manager/restic-manager/topics"
@@ -39,6 +41,7 @@ type Schedule struct {
 	Earlier JSON[[]promise.Earlier] `db:"earlier"` // what was promised before Since, the oldest first
 
 	Groups []topics.SourceGroupID `db:"-"` // what it backs up, by name; only among those that exist
+	Skips  []slots.Span           `db:"-"` // when its host was and is paused: slots that would begin then are left out
 }
 
 // PutSchedule adds a host's schedule, or changes the one with that name, and returns
@@ -207,7 +210,31 @@ func (s *Store) Schedules(ctx context.Context, host topics.HostID) ([]Schedule, 
 	for i := range rows {
 		rows[i].Groups = groups[rows[i].ID]
 	}
-	return rows, err
+	return rows, errors.Join(err, skips(ctx, s.r, rows, host))
+}
+
+// skips fills in when the hosts of some schedules were and are paused; host is whose they
+// all are, "" for any.
+func skips(ctx context.Context, q sqlx.QueryerContext, rows []Schedule, host topics.HostID) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	type paused struct {
+		ID     topics.HostID     `db:"id"`
+		Pauses JSON[pauses.List] `db:"pauses"`
+	}
+	list, err := all[paused](ctx, q, `SELECT id, pauses FROM hosts WHERE pauses <> '' AND removed_at = 0 AND `+one("id", host), host)
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	of := map[topics.HostID][]slots.Span{}
+	for _, h := range list {
+		of[h.ID] = h.Pauses.V.Spans()
+	}
+	for i := range rows {
+		rows[i].Skips = of[rows[i].Host]
+	}
+	return nil
 }
 
 // ScheduleNamed returns one of a host's schedules, or ErrNotFound.
@@ -222,5 +249,15 @@ func scheduleNamed(ctx context.Context, q sqlx.QueryerContext, host topics.HostI
 	}
 	row.Groups, err = all[topics.SourceGroupID](ctx, q, `SELECT g.id FROM schedule_groups m JOIN source_groups g ON g.id = m.source_group
 		WHERE m.schedule = $1 ORDER BY g.name, g.id`, row.ID)
-	return row, err
+	return withSkips(ctx, q, row, err)
+}
+
+// withSkips is a row with its skips, if it could be read.
+func withSkips(ctx context.Context, q sqlx.QueryerContext, row Schedule, err error) (Schedule, error) {
+	if err != nil {
+		return row, err
+	}
+	rows := []Schedule{row}
+	err = skips(ctx, q, rows, row.Host)
+	return rows[0], err
 }

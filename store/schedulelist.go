@@ -93,7 +93,11 @@ func (s *Store) SchedulesSince(ctx context.Context, mark int64) (c ScheduleChang
 	for i := range c.Schedules {
 		c.Schedules[i].Groups = of[c.Schedules[i].ID]
 	}
-	return c, err
+	one := topics.HostID("")
+	if len(c.Changed) == 1 {
+		one = c.Changed[0]
+	}
+	return c, errors.Join(err, skips(ctx, tx, c.Schedules, one))
 }
 
 // PendingRunsOf lists the pending runs of some schedules, the next first.

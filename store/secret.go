@@ -21,6 +21,8 @@ var sealedColumns = []struct{ table, key, column string }{
 	{"repositories", "id", "maintenance"},
 	{"channels", "id", "secrets"},
 	{"heartbeats", "id", "url"},
+	{"uplink", "id", "secrets"},
+	{"uplink_places", "id", "secrets"},
 }
 
 // A ring is the keyring, loading data keys from the database.

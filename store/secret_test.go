@@ -245,8 +245,8 @@ func TestASecretOpensOnlyInItsPlace(t *testing.T) {
 }
 
 // notSealed are the columns of bytes that hold no secret.
-var notSealed = []string{"data_keys.wrapped", "hosts.seal_key", "enroll_tokens.key_hash", "password_links.key_hash", "sessions.data",
-	"api_tokens.key_hash", "mqtt_users.key_hash", "audit.hash"}
+var notSealed = []string{"data_keys.wrapped", "hosts.seal_key", "enroll_tokens.key_hash", "enroll_keys.key_hash", "password_links.key_hash",
+	"sessions.data", "api_tokens.key_hash", "mqtt_users.key_hash", "audit.hash"}
 
 func TestEveryColumnOfBytesIsSealedOrKnownNotToBe(t *testing.T) {
 	s := open(t)

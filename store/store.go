@@ -13,6 +13,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -22,8 +23,10 @@ import (
 	"github.com/restic-manager/restic-manager/store/column"
 	"github.com/restic-manager/restic-manager/store/drafts"
 	"github.com/restic-manager/restic-manager/store/facts"
+	"github.com/restic-manager/restic-manager/store/gauges"
 	"github.com/restic-manager/restic-manager/store/inspect"
 	"github.com/restic-manager/restic-manager/store/room"
+	"github.com/restic-manager/restic-manager/store/scan"
 )
 
 // Errors that every method may return.
@@ -55,6 +58,8 @@ type Store struct {
 	w, r *sqlx.DB
 	keys ring
 	now  func() time.Time
+
+	writes gauges.Meter
 
 	ended func(Slots, Job) error
 	fired func(Slots, Job) error
@@ -93,8 +98,10 @@ func (s *Store) Now() int64 { return s.now().UnixMilli() }
 // tx runs a deed in a transaction and commits it unless it fails. The facts of the
 // source groups that it changed are up to date then.
 func (s *Store) tx(ctx context.Context, deed func(*sqlx.Tx) error) error {
+	asked := time.Now()
 	tx, err := s.w.BeginTxx(ctx, nil)
 	if err != nil {
+		s.writes.Failed()
 		return fmt.Errorf("begin: %w", err)
 	}
 	err = deed(tx)
@@ -104,7 +111,17 @@ func (s *Store) tx(ctx context.Context, deed func(*sqlx.Tx) error) error {
 	if err != nil {
 		return errors.Join(ours(err), ignoreDone(tx.Rollback()))
 	}
-	return ours(tx.Commit())
+	if err = tx.Commit(); err != nil {
+		s.writes.Failed()
+		return ours(err)
+	}
+	s.writes.Took(time.Since(asked))
+	return nil
+}
+
+// Gauges are what is measured of the database, for programs that watch.
+func (s *Store) Gauges() gauges.Gauges {
+	return gauges.Gauges{R: s.r, File: filepath.Join(s.dir, fileName), Writes: &s.writes}
 }
 
 // ignoreMissing is nil for ErrNotFound.
@@ -160,7 +177,7 @@ func get[T any](ctx context.Context, q sqlx.QueryerContext, query string, args .
 func all[T any](ctx context.Context, q sqlx.QueryerContext, query string, args ...any) ([]T, error) {
 	rows := []T{}
 	trace(ctx, query, args)
-	return rows, ours(sqlx.SelectContext(ctx, q, &rows, query, args...))
+	return rows, ours(scan.Select(ctx, q, &rows, query, args...))
 }
 
 // among reads the rows whose key is in a list, which is the first "?" of the query.

@@ -244,6 +244,8 @@ type Facts struct {
 	Makes bool `json:"makes,omitempty"`
 	// Can names what this agent can do that an older one cannot. An older agent leaves it out.
 	Can []Ability `json:"can,omitempty"`
+	// Updates is what it says of updates of itself; nil from an agent that knows of none.
+	Updates *Updates `json:"updates,omitempty"`
 }
 
 // An Ability is something that an agent can do since some version. It is asked for it only
@@ -256,6 +258,7 @@ const (
 	RestoresBaskets Ability = "baskets"  // items of several snapshots, owners left out, in place, and what a dry run saw
 	SearchesSome    Ability = "searches" // a find looks in some snapshots or groups, ignores case, and reports while it runs
 	RunsDrills      Ability = "drills"   // it proves by itself that backups can be restored
+	EndsPauses      Ability = "pauses"   // it knows when its schedules are paused, and has them go on by itself
 )
 
 // MaxAbilities is how many abilities an agent may name.
@@ -287,10 +290,20 @@ type Permits struct {
 	// there, and of an older agent.
 	Quarantine string   `json:"quarantine,omitempty"`
 	Hooks      []string `json:"hooks,omitempty"` // names of programs it may run around a job
+	// Moved says that the agent's state was where others could read its keys; nil if it never
+	// was.
+	Moved *Moved `json:"moved,omitempty"`
 	// Digest stands for all of this, and heartbeats say it: what is stored is what the host
 	// permits now while both are the same. An older agent leaves it out, and so does whoever
 	// had to leave out some of the rest.
 	Digest string `json:"digest,omitempty"`
+}
+
+// Moved is that an agent moved its state from where others could read it.
+type Moved struct {
+	From string `json:"from"`           // the directory that it was
+	At   int64  `json:"at"`             // Unix milliseconds
+	Keys int64  `json:"keys,omitempty"` // when its keys were replaced for that; 0 is not yet
 }
 
 // Digested returns a copy with its Digest.

@@ -21,6 +21,22 @@ type Config struct {
 	// JobsAtOnce is how many jobs the host runs at once, each in a repository of its
 	// own; 0 is DefaultJobsAtOnce. An older agent runs one.
 	JobsAtOnce int `json:"jobs_at_once,omitempty"`
+	// Pauses are when nothing of all this is begun, the oldest first, those that are over too:
+	// slots that fell into one are not caught up with. An older agent does not know them; while
+	// one goes on it is sent no schedules.
+	Pauses []Pause `json:"pauses,omitempty"`
+	// Sent is the control plane's clock when it sent this, and Heard is the host's when it came,
+	// which the agent writes down. By both a pause ends when it should where the host's clock is
+	// wrong. Unix milliseconds; 0 is not known.
+	Sent  int64 `json:"sent,omitempty"`
+	Heard int64 `json:"heard,omitempty"`
+}
+
+// A Pause is a time in which the host begins nothing by itself, in Unix milliseconds by the
+// control plane's clock: from From until before Until.
+type Pause struct {
+	From  int64 `json:"from"`
+	Until int64 `json:"until"`
 }
 
 // How many jobs a host runs at once: unless something else is set, and at most.

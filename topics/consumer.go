@@ -22,14 +22,24 @@ type HostState struct {
 	LastGoodBackup string   `json:"last_good_backup"`
 	LastJob        JobID    `json:"last_job"` // the last backup that ended; other jobs do not count
 	LastResult     JobState `json:"last_result"`
+	LastEnded      string   `json:"last_ended"` // when that one ended
+	LastTook       int64    `json:"last_took"`  // seconds that the last good backup took
+	NextRun        string   `json:"next_run"`   // when the next backup of its schedules begins; empty if none does
+	Overdue        bool     `json:"overdue"`    // a source group's backup is
+	OverdueSince   string   `json:"overdue_since"`
 	RunningJob     JobID    `json:"running_job"`  // the one that has been at work the longest
 	Percent        float64  `json:"percent"`      // of that job, 0 to 100
 	RunningMore    int      `json:"running_more"` // how many more are at work
 	Snapshots      int      `json:"snapshots"`
 	ProtectedBytes uint64   `json:"protected_bytes"` // what restoring the last good backups would write
+	StoredBytes    int64    `json:"stored_bytes"`    // what the repositories that it backs up into take, each counted whole
 	Proven         string   `json:"proven"`          // by drills that it can be restored: proven, not-proven, or failed
 	ProvenAt       string   `json:"proven_at"`       // since when; empty while one of its source groups never was
+	DrilledAt      string   `json:"drilled_at"`      // when a drill last came to an end; empty if none did
 	Alerts         int      `json:"alerts"`          // how many of it, of its source groups, are not over
+	Problem        bool     `json:"problem"`         // somebody has to do something: lost, failed, overdue, empty, late or warning
+	PausedUntil    string   `json:"paused_until"`    // when a pause of all its schedules ends; empty while there is none
+	AddedBytes     uint64   `json:"added_bytes"`     // to its repository, by the last backup that ended
 	AgentVersion   string   `json:"agent_version"`
 	ResticVersion  string   `json:"restic_version"`
 }
@@ -53,19 +63,29 @@ type JobPublic struct {
 	SnapshotID  string   `json:"snapshot_id,omitempty"`
 	DryRun      bool     `json:"dry_run"`               // it only says what would happen
 	SavedFiles  *uint64  `json:"saved_files,omitempty"` // of a backup that ended
+	DataAdded   uint64   `json:"data_added,omitempty"`  // bytes that a backup that ended added to the repository
 	Did         string   `json:"did,omitempty"`         // of a job that ended: what it really did, in words
 }
 
-// RepositoryState is what consumers read of a repository. Since is RFC 3339 in UTC,
-// empty when it is not known. A repository that is removed clears its topic.
+// RepositoryState is what consumers read of a repository. Times are RFC 3339 in UTC,
+// empty when there is none. A repository that is removed clears its topic.
 //
 //	rm/v1/pub/repository/{repo}/state    plane → consumers, QoS 1, retained
 type RepositoryState struct {
-	ID     RepositoryID `json:"id"`
-	Name   string       `json:"name"`
-	Health string       `json:"health"` // healthy, damaged, unreadable, …: see docs/STATUS.md
-	Reason string       `json:"reason"` // why, in a sentence
-	Since  string       `json:"since"`  // since when; of a healthy one, when it was last opened
+	ID          RepositoryID `json:"id"`
+	Name        string       `json:"name"`
+	Health      string       `json:"health"`  // healthy, damaged, unreadable, …: see docs/STATUS.md
+	Problem     bool         `json:"problem"` // somebody has to do something about it
+	Reason      string       `json:"reason"`  // why, in a sentence
+	Cause       string       `json:"cause"`   // a stable key of the reason
+	Since       string       `json:"since"`   // since when; of a healthy one, when it was last opened
+	StoredBytes int64        `json:"stored_bytes"`
+	MeasuredAt  string       `json:"measured_at"` // when that was found
+	Snapshots   int          `json:"snapshots"`
+	LastCheck   string       `json:"last_check"`
+	CheckErrors int64        `json:"check_errors"` // that the last check found
+	LastPrune   string       `json:"last_prune"`
+	Locks       int          `json:"locks"` // that the last listing found
 }
 
 // FleetState counts hosts by status.
@@ -74,6 +94,7 @@ type RepositoryState struct {
 type FleetState struct {
 	Hosts    int            `json:"hosts"`
 	Online   int            `json:"online"`
+	Problems int            `json:"problems"` // how many hosts somebody has to do something about
 	ByStatus map[string]int `json:"by_status"`
 	// PlaneDisk is how short of space the control plane's own disk is: empty, "low" (new
 	// jobs are held), "scarce" (logs and reports stay with the agents) or "none" (its

@@ -86,6 +86,9 @@ type EnrollResponse struct {
 	Certificate []byte `json:"certificate"`
 	CA          []byte `json:"ca"`
 	SealKey     []byte `json:"seal_key"` // the control plane's public one
+	// Held is that somebody has to approve the host first; until then it is refused, and
+	// tries again.
+	Held bool `json:"held,omitempty"`
 }
 
 // A RenewRequest asks for the certificate that follows the one the connection

@@ -27,6 +27,14 @@ const (
 var Kinds = []JobKind{BackupJob, InitJob, ForgetJob, PruneJob, CheckJob, UnlockJob, SnapshotsJob, StatsJob, DiffJob, RestoreJob,
 	FindJob, KeyJob, LocksJob, DrillJob}
 
+// UpdateJob is the one kind that is no operation of restic's: it has the agent run another
+// release of itself, see [Update]. It is in no repository, and nobody asks for it by itself:
+// a rollout does.
+const UpdateJob JobKind = "update"
+
+// AllKinds lists every kind of job.
+var AllKinds = append(slices.Clone(Kinds), UpdateJob)
+
 // Exclusive reports whether restic takes an exclusive lock for this operation:
 // it is alone on its repository then. Backups share.
 func (k JobKind) Exclusive() bool { return exclusive[k] }
@@ -106,6 +114,7 @@ const (
 	CauseEmptySource   Cause = "empty-source"          // a backup, or one of its sources, held no file
 	CauseFewerFiles    Cause = "fewer-files"           // the snapshot is whole and holds far fewer files than those before it
 	CauseSourceMoved   Cause = "source-moved"          // a source is a symbolic link that leads elsewhere than last time
+	CauseShadowCopy    Cause = "shadow-copy"           // Windows made no shadow copy: nothing was saved, or files were read as they are
 	CauseUnreadable    Cause = "unreadable"            // some items could not be read; a snapshot exists
 	CauseDamaged       Cause = "damaged"               // the repository holds data that does not fit together
 	CauseNoRestic      Cause = "no-restic"             // there is no restic program, or it is too old
@@ -124,12 +133,22 @@ const (
 	CauseTwins         Cause = "twins"                 // its machine had the identity of another, which stays in its place
 	CauseKilled        Cause = "killed"                // restic was ended from outside, by a signal nobody here sent
 	CauseAgentDied     Cause = "agent-died"            // the agent stopped in the middle of the job
+	CauseAgentStopped  Cause = "agent-stopped"         // the agent was stopped in good order in the middle of the job: an upgrade, a shutdown
 	CauseReview        Cause = "review"                // what it would have done is unusual, and waits for a person to look
 	CausePreview       Cause = "changed-since-preview" // a restore found other than the dry run that was looked at
 	CauseNoMatch       Cause = "nothing-matched"       // nothing of what was to be restored is in the snapshot
 	CauseNothing       Cause = "nothing-to-prove"      // a drill: a source group has no snapshot, or no file with content that is small enough
 	CauseProof         Cause = "proof-failed"          // a drill: something did not come back as it was saved
 	CauseTargetMoved   Cause = "target-moved"          // a folder of a restore's target was replaced while the restore ran
+	CauseUpdateRefused Cause = "update-refused"        // an update: the host's policy forbids it, or its agent has no key to verify one
+	CauseSignature     Cause = "bad-signature"         // an update: none of the host's keys signed its manifest
+	CauseOldManifest   Cause = "old-manifest"          // an update: it is not newer than what runs
+	CauseNoProgram     Cause = "no-program"            // an update: it has no program for the host's system and processor
+	CauseChecksum      Cause = "bad-checksum"          // an update: what was downloaded is not the program that was signed
+	CauseCannotRun     Cause = "cannot-run"            // an update: its program does not run on the host
+	CauseNotWelcomed   Cause = "not-welcomed"          // an update: the control plane did not welcome its program in time
+	CauseLostRestic    Cause = "restic-missing"        // an update: its program found no restic, and the one before did
+	CauseRolledBack    Cause = "rolled-back"           // an update: somebody on the host went back from it
 	CauseUnknown       Cause = "unknown"               // anything else: the evidence speaks for itself
 )
 
@@ -146,11 +165,14 @@ var Causes = []Cause{
 	CauseLocked, CausePassword, CauseNoRepository, CauseUnmade, CauseNotMounted, CauseUnreachable, CauseCertificate,
 	CauseCredentials, CauseAppendOnly,
 	CausePermission,
-	CauseDiskFull, CauseHostDisk, CauseSourceMissing, CauseEmptySource, CauseFewerFiles, CauseSourceMoved, CauseUnreadable,
+	CauseDiskFull, CauseHostDisk, CauseSourceMissing, CauseEmptySource, CauseFewerFiles, CauseSourceMoved, CauseShadowCopy,
+	CauseUnreadable,
 	CauseDamaged, CauseNoRestic, CauseUsage, CausePolicy, CauseRefused, CauseExpired, CauseHook, CauseServed, CauseCancelled,
 	CauseStalled, CauseHostRemoved, CauseReplaced, CauseNotOwn,
-	CauseSecrets, CauseTwins, CauseKilled, CauseAgentDied, CauseReview, CausePreview,
-	CauseNoMatch, CauseTargetMoved, CauseNothing, CauseProof, CauseUnknown,
+	CauseSecrets, CauseTwins, CauseKilled, CauseAgentDied, CauseAgentStopped, CauseReview, CausePreview,
+	CauseNoMatch, CauseTargetMoved, CauseNothing, CauseProof,
+	CauseUpdateRefused, CauseSignature, CauseOldManifest, CauseNoProgram, CauseChecksum, CauseCannotRun, CauseNotWelcomed,
+	CauseLostRestic, CauseRolledBack, CauseUnknown,
 }
 
 // A Summary is what restic reports at the end of a backup. Bytes are bytes.

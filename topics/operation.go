@@ -53,7 +53,8 @@ type Operation struct {
 	// index, the snapshots and the trees. Agents of older versions always do so.
 	WithCache bool `json:"with_cache,omitempty"`
 
-	Drill *Drill `json:"drill,omitempty"` // drill
+	Drill  *Drill  `json:"drill,omitempty"`  // drill
+	Update *Update `json:"update,omitempty"` // update
 }
 
 // Overwrites are what a restore may do to a file that is there already.
@@ -151,6 +152,11 @@ func (o Operation) Check(kind JobKind) error {
 			}
 		}
 		rest.Drill = nil
+	case UpdateJob:
+		if err := o.Update.check(); err != nil {
+			return bad("%v", err)
+		}
+		rest.Update = nil
 	case BackupJob, SnapshotsJob, StatsJob, KeyJob, LocksJob:
 	default:
 		return bad("kind: %.40q is none of %s", string(kind), kinds())
@@ -170,7 +176,8 @@ func (o Operation) Picky() bool { return len(o.Snapshots)+len(o.Groups) > 0 || o
 func (o Operation) empty() bool {
 	return len(o.Snapshots) == 0 && len(o.Groups) == 0 && !o.IgnoreCase && len(o.Paths) == 0 && len(o.Items) == 0 && o.Preview == nil &&
 		o.From+o.To+o.Snapshot+o.Target+o.Overwrite+o.Pattern+o.Subset == "" &&
-		!o.NoOwners && !o.InPlace && !o.Fresh && !o.Confined && !o.DryRun && !o.ReadData && !o.All && !o.WithCache && !o.Anyway && o.Drill == nil
+		!o.NoOwners && !o.InPlace && !o.Fresh && !o.Confined && !o.DryRun && !o.ReadData && !o.All && !o.WithCache && !o.Anyway &&
+		o.Drill == nil && o.Update == nil
 }
 
 func kinds() string {
@@ -193,6 +200,10 @@ func inSnapshot(p string) error {
 // absolute accepts a directory that is absolute on Linux or on Windows.
 func absolute(p string) error {
 	windows := len(p) >= 3 && (p[0]|0x20 >= 'a' && p[0]|0x20 <= 'z') && p[1] == ':' && (p[2] == '\\' || p[2] == '/')
+	if share, ok := strings.CutPrefix(p, `\\`); ok { // as a source may be one
+		server, name, _ := strings.Cut(share, `\`)
+		windows = server != "" && server != "?" && server != "." && strings.Trim(name, `\`) != ""
+	}
 	if !strings.HasPrefix(p, "/") && !windows || strings.ContainsAny(p, "\x00\r\n") || len(p) > 4000 {
 		return fmt.Errorf("%.200q is no absolute directory of the host", p)
 	}

@@ -108,13 +108,20 @@ func TestAnOperationIsHeldToWhatItsKindTakes(t *testing.T) {
 		{"prune", PruneJob, Operation{DryRun: true}, true},
 		{"prune with the cache", PruneJob, Operation{WithCache: true}, false},
 		{"unlock", UnlockJob, Operation{All: true}, true},
+		{"update", UpdateJob, Operation{Update: &Update{Manifest: []byte("{}"), Signature: []byte("s")}}, true},
+		{"update of nothing", UpdateJob, Operation{}, false},
+		{"update without a signature", UpdateJob, Operation{Update: &Update{Manifest: []byte("{}")}}, false},
+		{"update by more than fits", UpdateJob, Operation{Update: &Update{Manifest: make([]byte, MaxManifest+1), Signature: []byte("s")}}, false},
+		{"update with a path", UpdateJob, Operation{Paths: []string{"/a"},
+			Update: &Update{Manifest: []byte("{}"), Signature: []byte("s")}}, false},
+		{"backup with an update", BackupJob, Operation{Update: &Update{Manifest: []byte("{}"), Signature: []byte("s")}}, false},
 		{"prune with a pattern", PruneJob, Operation{Pattern: "x"}, false},
 	} {
 		if err := c.o.Check(c.kind); (err == nil) != c.ok || err != nil && !errors.Is(err, ErrOperation) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
-	for _, k := range Kinds {
+	for _, k := range AllKinds {
 		if err := (Operation{Subset: "1/2", Target: "/x"}).Check(k); err == nil {
 			t.Errorf("%s takes a subset and a target at once", k)
 		}

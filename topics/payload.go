@@ -116,8 +116,9 @@ func checkJob(id JobID) error {
 	return err
 }
 
-// MaxLines bounds the numbers of a job's lines.
-const MaxLines = 1 << 40
+// MaxLines bounds the numbers of a job's lines: no job has as many, and what adds to one
+// of these does not overflow, on a 32-bit machine either.
+const MaxLines = min(1<<40, math.MaxInt-1<<20)
 
 func (l Log) check() error {
 	if err := checkJob(l.Job); err != nil {

@@ -39,6 +39,9 @@ type Welcome struct {
 	// its keys is good no longer. A welcome that comes once more, in a session that was
 	// welcomed, says nothing but this, Refused and Next.
 	Renew bool `json:"renew,omitempty"`
+	// Broadcasts says that the agent may subscribe to AllAgentsRead; an older control plane
+	// refuses that, and an older agent does not.
+	Broadcasts bool `json:"broadcasts,omitempty"`
 	// Next is the identity of the control plane that the agent is to move to. None in the
 	// first welcome of a session says that the one the agent uses is the only one.
 	Next *Succession `json:"next,omitempty"`
@@ -189,10 +192,15 @@ type SourceGroup struct {
 	Paths         []string      `json:"paths"`
 	Excludes      []string      `json:"excludes,omitempty"`
 	OneFileSystem bool          `json:"one_file_system,omitempty"`
-	LiveFiles     bool          `json:"live_files,omitempty"`  // on Windows: no shadow copy of the volume
-	AllowEmpty    bool          `json:"allow_empty,omitempty"` // a backup without a single file is a good one
-	Hooks         Hooks         `json:"hooks,omitzero"`
-	Limits        Limits        `json:"limits,omitzero"` // of its backups, and of restores of them
+	LiveFiles     bool          `json:"live_files,omitempty"` // on Windows: no shadow copy of the volume
+	// ShadowCopyOnly is, on Windows, that nothing is saved where no shadow copy is made.
+	// Without it the files themselves are read then, and the job has a warning; agents of
+	// older versions do that for a volume that has none, and fail for everything else.
+	ShadowCopyOnly bool `json:"shadow_copy_only,omitempty"`
+
+	AllowEmpty bool   `json:"allow_empty,omitempty"` // a backup without a single file is a good one
+	Hooks      Hooks  `json:"hooks,omitzero"`
+	Limits     Limits `json:"limits,omitzero"` // of its backups, and of restores of them
 }
 
 // Hooks names programs in the host's own policy; the control plane sends nothing but

@@ -14,6 +14,7 @@ package topics
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -49,6 +50,11 @@ const (
 	KindDo
 	KindQuery
 	KindAnswer
+	KindPlaneBirth
+	KindPlaneDeath
+	KindHostUpdate
+	KindDoAnswer
+	KindConsumerDo
 )
 
 // Topic is a parsed topic name. Fields that a kind does not use are empty.
@@ -60,6 +66,7 @@ type Topic struct {
 	Repository RepositoryID
 	Alert      AlertID
 	Action     Action
+	Consumer   string // its name
 }
 
 // Action is what a consumer may ask for on a do/ topic. Restore, forget and
@@ -68,9 +75,17 @@ type Action string
 
 // The actions a consumer may be given.
 const (
-	ActionBackup Action = "backup"
-	ActionCancel Action = "cancel"
+	ActionBackup Action = "backup" // all source groups of the host, or those that the payload names
+	ActionCheck  Action = "check"  // the repositories that the host backs up into
+	ActionCancel Action = "cancel" // what runs and waits there
+	ActionPause  Action = "pause"  // the host's schedules, for a while
+	ActionResume Action = "resume" // them again
 )
+
+// Actions lists all of them.
+func Actions() []Action {
+	return []Action{ActionBackup, ActionCheck, ActionCancel, ActionPause, ActionResume}
+}
 
 // ErrTopic is the error that a name is none of our topics.
 var ErrTopic = errors.New("not a topic of this system")
@@ -79,7 +94,7 @@ var ErrTopic = errors.New("not a topic of this system")
 // and the tests that keep both true.
 type Entry struct {
 	Kind     Kind
-	Pattern  string // below Root, with {host}, {job}, {id}, {repo}, {alert} and {action}
+	Pattern  string // below Root, with {host}, {job}, {id}, {repo}, {alert}, {consumer} and {action}
 	From, To string // "agent", "plane" or "consumer"
 	QoS      byte
 	Retained bool
@@ -121,12 +136,28 @@ var Catalogue = []Entry{
 	{KindFleetState, "pub/fleet/state", "plane", "consumer", 1, true, false, "FleetState", "counts by status"},
 	{KindAlert, "pub/alert/{alert}", "plane", "consumer", 1, true, false, "Alert",
 		"an alert, on change; removed when it has ended"},
-	{KindDo, "do/{host}/{action}", "consumer", "plane", 1, false, false, "empty",
-		"asks for a backup, or cancels what runs and waits there; becomes an audited job"},
+	{KindDo, "do/{host}/{action}", "consumer", "plane", 1, false, false, "Do",
+		"asks for a backup or a check, cancels what runs and waits there, pauses schedules and resumes them; audited"},
+	{KindPlaneBirth, "bcast/plane/birth", "plane", "agent", 1, true, false, "PlaneBirth", "the control plane is there"},
+	{KindPlaneDeath, "bcast/plane/death", "plane", "agent", 1, true, false, "PlaneDeath", "that control plane is gone, or about to go"},
+	{KindHostUpdate, "pub/host/{host}/update", "plane", "consumer", 1, true, false, "HostUpdate",
+		"the agent's version and the newest there is, in the keys that Home Assistant allows"},
+	{KindDoAnswer, "pub/do/{consumer}", "plane", "consumer", 1, false, false, "DoAnswer", "what became of what that consumer asked for"},
+	{KindConsumerDo, "do/{consumer}/{host}/{action}", "consumer", "plane", 1, false, false, "Do",
+		"the same as `do/{host}/{action}` on a broker of yours that lets each consumer write only its own"},
 }
 
 // String builds the topic's name. No other code does.
 func (t Topic) String() string {
+	if below := t.Below(); below != "" {
+		return Root + "/" + below
+	}
+	return ""
+}
+
+// Below is the topic's name below its root, which is another one on a broker where
+// somebody chose it.
+func (t Topic) Below() string {
 	for _, e := range Catalogue {
 		if e.Kind != t.Kind {
 			continue
@@ -146,9 +177,11 @@ func (t Topic) String() string {
 				parts[i] = string(t.Alert)
 			case "{action}":
 				parts[i] = string(t.Action)
+			case "{consumer}":
+				parts[i] = t.Consumer
 			}
 		}
-		return Root + "/" + strings.Join(parts, "/")
+		return strings.Join(parts, "/")
 	}
 	return ""
 }
@@ -159,6 +192,11 @@ func Parse(name string) (Topic, error) {
 	if !ok {
 		return Topic{}, ErrTopic
 	}
+	return ParseBelow(rest)
+}
+
+// ParseBelow parses what [Topic.Below] built.
+func ParseBelow(rest string) (Topic, error) {
 	levels := strings.Split(rest, "/")
 	for _, e := range Catalogue {
 		if t, ok := match(e, levels); ok {
@@ -204,7 +242,12 @@ func match(e Entry, levels []string) (Topic, bool) {
 			}
 		case "{action}":
 			t.Action = Action(l)
-			if t.Action != ActionBackup && t.Action != ActionCancel {
+			if !slices.Contains(Actions(), t.Action) {
+				return Topic{}, false
+			}
+		case "{consumer}":
+			t.Consumer = l
+			if l == "" || len(l) > 256 || strings.ContainsAny(l, "+#\x00") {
 				return Topic{}, false
 			}
 		default:
@@ -232,6 +275,9 @@ func AgentWrites(host HostID) string { return Root + "/agent/" + string(host) + 
 // AgentReads returns the only filter that an agent may subscribe to.
 func AgentReads(host HostID) string { return Root + "/ctl/" + string(host) + "/#" }
 
+// AllAgentsRead is what every agent may read beside its own.
+const AllAgentsRead = Root + "/bcast/#"
+
 // AllAgents is the filter of everything agents send.
 const AllAgents = Root + "/agent/#"
 
@@ -245,3 +291,7 @@ const (
 // HomeAssistantRead is where Home Assistant looks for devices; consumers may
 // read it, and only the control plane may write it.
 const HomeAssistantRead = "homeassistant/#"
+
+// HomeAssistantStatus is where Home Assistant says, unless told otherwise, that it is
+// there (Online) and, by its will, that it is gone (Offline).
+const HomeAssistantStatus = "homeassistant/status"

@@ -36,6 +36,9 @@ func sample(k Kind) Topic {
 	if strings.Contains(p, "{action}") {
 		t.Action = ActionBackup
 	}
+	if strings.Contains(p, "{consumer}") {
+		t.Consumer = "home assistant"
+	}
 	return t
 }
 
@@ -156,6 +159,8 @@ var payloads = []any{
 	Command{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Job: job, Run: &Run{Kind: BackupJob}},
 	Command{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Job: job,
 		Run: &Run{Kind: BackupJob, Slot: &Slot{Schedule: "nightly-0001", At: 1, Attempt: 1}}},
+	Command{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Job: job, Run: &Run{Kind: UpdateJob,
+		Operation: Operation{Update: &Update{Manifest: []byte("{}"), Signature: []byte("s")}}}},
 	Command{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Job: job, Cancel: true},
 	Query{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Kind: FilesQuery, Repository: &Repository{ID: "vault-00001"},
 		Snapshot: "abcd0123", Path: "/etc", Limit: 30},

@@ -22,6 +22,8 @@ type PublicAddress struct {
 	URL   string
 	Flag  bool // it was said at the start, and cannot be changed here
 	Error string
+	// Unreached says that agents on other machines may not reach the address; nil if they may.
+	Unreached *Note
 }
 
 // A HeardTable says which channel hears of which condition: of a host, or of the fleet.

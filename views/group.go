@@ -6,6 +6,7 @@ import "github.com/restic-manager/restic-manager/words"
 // It posts name, repository (an id, or "new" with repository_name,
 // repository_url and repository_password), paths and excludes, one per line.
 type GroupForm struct {
+	Start            string // "start" if it was opened from the first steps
 	HostID, Host     string
 	Group            string // the group being changed; "" for a new one, and then Name can be typed
 	Name             string
@@ -17,12 +18,15 @@ type GroupForm struct {
 	OneFileSystem    bool
 	Windows          bool // then files can be read live, without a shadow copy
 	LiveFiles        bool
+	ShadowOnly       bool // and nothing is saved without one
 	AllowEmpty       bool // a backup of no files is a good one
 	Hooks            []HookChoice
 	Upload, Download string // KiB a second, as typed; "" for no limit
 	From, To, Zone   string // hours of the limits: "22:00"; the same twice is all day
 	LowPriority      bool
 	Warnings         []string          // what is saved and most likely not meant
+	Fits             []Option          // kinds of machines that a new group can be filled in for
+	Fit              string            // the one it is filled in for
 	LeftOut          []string          // what its backups leave out by themselves
 	Problem          string            // about the whole form
 	Errors           map[string]string // by field
@@ -58,4 +62,13 @@ func (f GroupForm) typed() string {
 
 func hookLabel(name, when string) string {
 	return "Run " + words.Visible(name) + " " + when + " the backup"
+}
+
+// fitURL is the form filled in for a kind of machine.
+func (f GroupForm) fitURL(fit string) string {
+	to := GroupURL(f.HostID, "") + "?fits=" + fit
+	if f.Start != "" {
+		return FromStartURL(to)
+	}
+	return to
 }

@@ -13,13 +13,13 @@ func TestEveryKindOfJobIsShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, k := range topics.Kinds {
+	for _, k := range topics.AllKinds {
 		if row, ok := kinds[string(k)]; !ok || row.word == "" || !bytes.Contains(icons, []byte(`id="`+row.icon+`"`)) {
 			t.Errorf("%s is shown as %+v", k, row)
 		}
 	}
-	if len(kinds) != len(topics.Kinds) {
-		t.Errorf("%d rows for %d kinds", len(kinds), len(topics.Kinds))
+	if len(kinds) != len(topics.AllKinds) {
+		t.Errorf("%d rows for %d kinds", len(kinds), len(topics.AllKinds))
 	}
 	if got := KindWord("rewrite") + ", " + KindWord("") + ", " + kindIcon("rewrite"); got != "Rewrite, Job, activity" {
 		t.Errorf("of a later version: %s", got)

@@ -321,6 +321,7 @@ func TestFragmentsCarryTheirID(t *testing.T) {
 		"host-problem":           {views.HostProblem(h), views.HostProblem(views.Host{})},
 		"host-running":           {views.HostRunning(h), views.HostRunning(views.Host{Running: f.Work.Running})},
 		"host-groups":            {views.HostGroups(h), views.HostGroups(views.Host{})},
+		"host-pause":             {views.HostPaused(h), views.HostPaused(views.Host{})},
 		"host-jobs":              {views.HostJobs(h), views.HostJobs(views.Host{})},
 		"host-snapshots":         {views.HostSnapshots(h), views.HostSnapshots(views.Host{})},
 		"host-protection":        {views.HostProtection(h)},
@@ -368,7 +369,11 @@ func TestFragmentsCarryTheirID(t *testing.T) {
 		"replacement-groups":   {views.ReplacementGroups(replacement("waits")), views.ReplacementGroups(views.Replacement{})},
 		"replacement-call-off": {views.ReplacementCallOff(replacement("token")), views.ReplacementCallOff(replacement("waits"))},
 		"plane-notices":        {views.Banners(views.Shell{}), views.Banners(views.Shell{Banners: banners()})},
-		"side-foot":            {views.Foot(shell("x", ""))},
+		"first-steps":          {views.FirstStepsList(firstSteps("done")), views.FirstStepsList(firstSteps("later"))},
+		"first-steps-strip": {views.Road(views.Shell{}),
+			views.Road(views.Shell{Road: &views.RoadStrip{Done: "3", Of: "8", Next: "Add host"}})},
+		"trial":     {views.Trial(nil), views.Trial(&views.Note{Tone: "ok", Title: "It answers."})},
+		"side-foot": {views.Foot(shell("x", ""))},
 	} {
 		for _, c := range list {
 			text := render(t, c)

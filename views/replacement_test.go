@@ -22,7 +22,7 @@ func replacement(step string) views.Replacement {
 	if step == "token" {
 		r.Token = &views.Token{Secret: "rmt_1", Valid: "Valid for 15 min, for attic alone", Expires: views.NewWhen(now.Add(time.Minute), now)}
 		r.Command = "restic-manager-agent enroll --server plane:8883 --token rmt_1 --state /var/lib/restic-manager-agent --policy backup"
-		r.Status = views.Enrol{State: "waiting", Title: "Waiting for the new machine…", ForHost: "attic"}
+		r.Status = views.OfReplacement(views.Enrol{State: "waiting", ForHost: "attic"})
 		return r
 	}
 	r.Enrolled, r.Late, r.Problem = past(30*time.Hour), true, hostile

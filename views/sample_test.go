@@ -127,6 +127,7 @@ func fleet() views.Fleet {
 					{ID: "mail-01", Name: "mail-01", Reason: "The newest snapshot is incomplete.", Since: past(time.Hour)},
 					{ID: "mail-02", Name: "mail-02", Reason: "The newest snapshot is incomplete.", Since: past(time.Hour),
 						Revoked: true},
+					{ID: "mail-03", Name: "mail-03", Reason: "It waits for approval.", Since: past(time.Hour), Revoked: true, Waits: true},
 				},
 				Total: 18,
 				URL:   views.FleetURL(views.FleetFilter{Status: views.NeedAttention, Cause: "unreadable"}, 1),
@@ -468,6 +469,8 @@ func addHost(state string) views.AddHost {
 		Server: "backup.example.net:8883",
 		State:  "/var/lib/restic-manager-agent",
 		Valid:  "Valid for 15 min, for one host",
+		Enrol:  "restic-manager-agent enroll --server backup.example.net:8883 --token RM-7K4Q-2XWD-M9TB --policy backup",
+		Start:  []string{"restic-manager-agent run --state /var/lib/restic-manager-agent"},
 	}}
 	a.Status = views.Enrol{State: state, Title: "Waiting for the agent…",
 		Text: "This page changes by itself as soon as the host reports in. You can leave it open."}
@@ -498,6 +501,8 @@ func groupForm() views.GroupForm {
 	return views.GroupForm{
 		HostID:       "attic",
 		Host:         "attic",
+		Fits:         []views.Option{{Value: "server", Text: "Linux server"}, {Value: "pc", Text: "Windows PC"}},
+		Fit:          "pc",
 		Repositories: []views.Option{{Value: "r1", Text: "vault-a"}, {Value: "r2", Text: "vault-b"}},
 		Windows:      true,
 		Hooks:        []views.HookChoice{{Name: "dump-db", Before: true}, {Name: "old", After: true, Gone: true}},
@@ -623,6 +628,7 @@ func samples() []sample {
 			}())},
 		{"settings", views.SettingsPage(at("settings", shell("Settings", "")), settings(),
 			views.PublicAddress{URL: hostile, Error: "That is no address."},
+			views.PublicAddress{URL: hostile, Error: "That is no address.", Unreached: views.Unreached(hostile, hostile)},
 			[]views.KitRow{{Link: views.Link{Text: "All repositories", URL: views.AllKitsURL}, Text: "Of every repository."},
 				{Link: views.Link{Text: "vault-a", URL: views.KitURL("r1")}, Text: "A page to print.",
 					Last: views.KitShown{At: past(50 * time.Hour), By: "anna"}}}, views.KitPaging(1, 1))},
@@ -673,9 +679,37 @@ func samples() []sample {
 				Link: views.Link{Text: "Open that job", URL: views.JobURL("0b9e-0001")}}
 			return j
 		}())},
-		{"add_host", views.AddHostPage(add(shell("Add host", "", fleetLink)), views.AddHost{Drill: true})},
+		{"add_host", views.AddHostPage(add(shell("Add host", "", fleetLink)), views.AddHost{Drill: true, System: "linux",
+			Policy: "backup", Policies: []views.PolicyChoice{{Name: "backup", Title: "Back up", Text: "No more than that."},
+				{Name: "restore", Title: "Back up and restore", Text: hostile}}})},
+		{"add_host_install", views.AddHostPage(add(shell("Add host", views.EnrolStream("t1"), fleetLink)), func() views.AddHost {
+			a := addHost("waiting")
+			a.System, a.Token.Pinned = "windows", true
+			a.Token.Install = "curl -fsSL https://backup.example.net/install.sh | sudo sh -s -- --token RM-7K4Q-2XWD-M9TB"
+			a.Token.Why = &views.Note{Tone: "info", Title: hostile, Text: hostile}
+			a.Token.Files = []views.HandedFile{{Name: hostile, URL: "javascript:alert(1)", What: hostile, SHA256: hostile}}
+			return a
+		}())},
+		{"updates", views.UpdatesPage(shellOf("updates", "Updates"), views.Updates{Verdict: "No agent has connected yet.",
+			Begins:  "By hand: nothing is updated unless somebody starts it.",
+			Release: views.Release{Dir: "/srv/agents", Say: "There are no agents to hand out.", Remedy: "Put them there."}})},
+		{"updates_full", views.UpdatesPage(shellOf("updates", "Updates"), fullUpdates())},
+		{"rollout", views.RolloutPage(shellOf("updates", "Update to 1.3.0"), stoppedRollout())},
+		{"keys", views.KeysPage(add(shell("Add many hosts", "", fleetLink)), views.Keys{})},
+		{"keys_full", views.KeysPage(add(shell("Add many hosts", "", fleetLink)), views.Keys{
+			List: []views.EnrolKey{{ID: "k1", Name: hostile, Says: hostile, Expires: past(-time.Hour), Used: past(time.Hour)},
+				{ID: "k2", Name: "rack 7", State: "used up", Says: "50 of 50 hosts"}},
+			Held:      []views.HeldHost{{ID: "h1", Name: hostile, Says: hostile, Since: past(time.Hour)}},
+			Policies:  []views.PolicyChoice{{Name: "backup", Title: "Back up", Text: hostile}},
+			Unreached: views.Unreached(hostile, hostile),
+			Form: views.KeyForm{Name: hostile, Uses: hostile, Days: hostile, Tags: hostile, Policy: "backup",
+				Errors: map[string]string{"name": "Taken.", "uses": "None.", "ttl": "None.", "tags": "None.", "policy": "None."}},
+			Made: &views.KeyMade{Name: hostile, Secret: "RM-7K4Q", Install: "sh --token RM-7K4Q", PowerShell: "irm RM-7K4Q", TokenFile: hostile,
+				Why:   &views.Note{Tone: "info", Title: hostile, Text: hostile},
+				Paths: []views.Fact{{Name: "Linux", Value: hostile}}},
+		})},
 		{"add_host_error", views.AddHostPage(add(shell("Add host", "", fleetLink)),
-			views.AddHost{Name: hostile, Error: "This name is taken.", Problem: hostile})},
+			views.AddHost{Name: hostile, Error: "This name is taken.", Problem: hostile, Unreached: views.Unreached(hostile, hostile)})},
 		{"group_new", views.GroupPage(shell("What to back up", "", fleetLink, hostLink), groupForm())},
 		{"group_first", views.GroupPage(shell("What to back up", "", fleetLink, hostLink), views.GroupForm{HostID: "attic", Host: "attic"})},
 		{"group_errors", views.GroupPage(shell("What to back up", "", fleetLink, hostLink), func() views.GroupForm {
@@ -700,6 +734,27 @@ func samples() []sample {
 			f.Group, f.Repository, f.Paths, f.Excludes = "system", "r2", "/etc\n/home", "*.tmp"
 			return f
 		}())},
+		{"first_steps", views.StartPage(shell("First steps", views.StartStream), firstSteps("open"))},
+		{"first_steps_works", views.StartPage(shell("First steps", ""), firstSteps("works"))},
+		{"first_steps_failed", views.StartPage(shell("First steps", ""), firstSteps("failed"))},
+		{"first_steps_hidden", views.StartPage(shell("First steps", ""), func() views.FirstSteps {
+			f := firstSteps("done")
+			f.Over, f.Hidden, f.HiddenBy = true, true, hostile
+			return f
+		}())},
+		{"first_steps_strip", views.SettingsPage(func() views.Shell {
+			s := at("settings", shell("Settings", ""))
+			s.Road = &views.RoadStrip{Done: "3", Of: "8", Next: "Add host", Say: hostile, Failed: true}
+			return s
+		}(), nil, views.PublicAddress{}, views.PublicAddress{}, nil, views.KitPaging(0, 1))},
+		{"addresses", views.AddressesPage(shell("Address", ""), views.AddressForm{
+			Pages: views.PublicAddress{URL: hostile, Error: "That is no address."}, Agents: views.PublicAddress{URL: "b.example.net:8883"},
+			OfAgents: views.Looked{Tone: "fail", Say: hostile, Do: hostile, At: past(time.Minute)}, From: "start", Problem: "It was not saved."})},
+		{"addresses_good", views.AddressesPage(shell("Address", ""), views.AddressForm{
+			Agents:   views.PublicAddress{URL: "b.example.net:8883", Flag: true},
+			OfAgents: views.Looked{Tone: "ok", Say: "It leads here.", At: past(time.Minute)},
+			OfPages:  views.Looked{Tone: "warn", Say: "On this machine alone.", Do: "Write another.", At: past(time.Hour)}})},
+		{"trial", views.TrialPage(shell("Test", ""), views.Note{Tone: "fail", Title: hostile, Text: hostile})},
 		{"setup", views.SetupPage(views.Shell{Title: "First-run setup", Now: now}, views.Setup{Code: "RM-1"})},
 		{"setup_errors", views.SetupPage(views.Shell{Title: "First-run setup", Now: now}, views.Setup{
 			Name:        hostile,
@@ -771,25 +826,24 @@ func samples() []sample {
 			SecretError: "Short.",
 			AgainError:  "Other.",
 		})},
-		{"mqtt", views.ConsumersPage(at("mqtt", shell("MQTT", "")), views.Consumers{Address: "127.0.0.1:1883",
-			List: []views.Consumer{{Name: "home-assistant", MayDo: true, By: "admin", Created: past(9 * 24 * time.Hour), Connected: 1},
-				{Name: hostile, By: hostile, Created: past(time.Hour)}},
-			Clients: []views.ConsumerClient{{
-				Name:     "home-assistant",
-				ClientID: "ha-1",
-				Remote:   "127.0.0.1:50412",
-				Since:    past(9 * 24 * time.Hour),
-			}, {Name: hostile, ClientID: hostile, Remote: hostile}}})},
-		{"mqtt_first", views.ConsumersPage(at("mqtt", views.Shell{Title: "MQTT", Now: now, User: "admin"}),
-			views.Consumers{Address: "127.0.0.1:1883"})},
+		{"mqtt", views.MQTTPage(at("mqtt", shell("MQTT", "")), mqttSample())},
+		{"mqtt_first", views.MQTTPage(at("mqtt", views.Shell{Title: "MQTT", Now: now, User: "admin"}), mqttFirst())},
+		{"mqtt_wrong", views.MQTTPage(at("mqtt", shell("MQTT", "")), mqttWrong())},
+		{"mqtt_clients", views.ClientsPage(at("mqtt", shell("MQTT clients", "")), *mqttSample().Clients)},
+		{"mqtt_uplink", views.UplinkPage(at("mqtt", shell("Your own broker", "")), uplinkSample())},
+		{"mqtt_uplink_fixed", views.UplinkPage(at("mqtt", shell("Your own broker", "")), views.UplinkForm{Fixed: true, Commands: "off",
+			Result: &views.UplinkResult{OK: true}})},
+		{"mqtt_assistant", views.AssistantPage(at("mqtt", shell("Home Assistant", "")), assistantSample())},
+		{"mqtt_assistant_off", views.AssistantPage(at("mqtt", shell("Home Assistant", "")), views.AssistantForm{})},
+		{"mqtt_topics", views.TopicLevelPage(at("mqtt", shell("Topics", "")), mqttLevel())},
 		{"mqtt_new", views.NewConsumerPage(at("mqtt", shell("New credential", "")), views.NewConsumer{
 			Name:      hostile,
 			NameError: "Taken.",
 			Problem:   "Not made.",
-			Do:        true,
+			Rights:    views.ConsumerRights{Do: true},
 		})},
 		{"mqtt_made", views.ConsumerPage(at("mqtt", shell("home", "")), views.ConsumerForm{
-			Consumer: views.Consumer{Name: "home", MayDo: true},
+			Consumer: views.Consumer{Name: "home", Rights: views.ConsumerRights{Do: true}},
 			Address:  "127.0.0.1:1883",
 			Password: "SECRET",
 			Done:     "The credential is made",
@@ -887,4 +941,65 @@ func planeIdentity() views.PlaneIdentity {
 		Left: []views.LeftHost{{Host: views.Link{Text: "attic", URL: views.HostURL("attic")}, Agent: "v0.1.0", Online: true},
 			{Host: views.Link{Text: "nas-media", URL: views.HostURL("nas-media")}, Agent: "v0.2.0"}},
 		More: 1201, Phrase: "enrol every host again"}
+}
+
+// firstSteps are the first steps with the fourth in a state.
+func firstSteps(state string) views.FirstSteps {
+	f := views.FirstSteps{Done: "3 of 8 steps are done"}
+	for i, key := range []string{"account", "address", "repository", "host", "plan", "backup", "proof", "kit"} {
+		x := views.FirstStep{Key: key, Say: hostile, State: "done", Link: views.Link{Text: "Open", URL: "/users"}}
+		switch {
+		case i == 1:
+			x.Doubt = hostile
+		case i == 3:
+			x.State, x.Next = state, state != "done"
+			x.Other = views.Link{Text: "See why", URL: views.JobURL("0b9e")}
+		case i == 5:
+			x.State, x.Link, x.Post, x.Text = "open", views.Link{}, "/hosts/h-1/run/backup", "Back up now"
+		case i > 3:
+			x.State, x.Link = "later", views.Link{}
+		}
+		f.Steps = append(f.Steps, x)
+	}
+	return f
+}
+
+func shellOf(current, title string) views.Shell {
+	s := shell(title, "")
+	s.Current = current
+	return s
+}
+
+func fullUpdates() views.Updates {
+	form := views.RolloutForm{Title: "Update hosts to 1.3.0", Button: "Update 12 hosts", AtOnce: "10", Zone: "Europe/Berlin", From: "22:00",
+		Until: "25:00", Errors: map[string]string{"until": "An hour is written as 22:00."}, Problem: "Nothing was begun."}
+	going := stoppedRollout()
+	going.Going, going.Ended, going.Waits = true, "", "2 hosts are offline: updated when they are back."
+	going.Running = []views.RunningJob{{ID: "job-1", Host: "attic", Kind: "update", Percent: 40, Amount: "4 of 11 MiB"}}
+	going.More = 3
+	return views.Updates{Verdict: "12 hosts run an older version than 1.3.0, which lies here; 10 can be updated from here.", Startable: true,
+		Release: views.Release{Version: "1.3.0", SignedBy: "0123456789ABCDEF", Believed: true, Dir: "/usr/share/restic-manager/agents",
+			Facts:   []views.Fact{{Name: "Version", Value: "1.3.0"}, {Name: "Number", Value: "1796040000", Mono: true}},
+			Targets: []views.Target{{Platform: "linux amd64", There: true}, {Platform: "windows amd64"}}},
+		Going: []views.Rollout{going}, Form: form, Settings: form, Tags: []string{"site=berlin", "web"}, Automatic: true,
+		Versions: []views.AgentVersion{{Version: "1.3.0", Hosts: 3, Online: 2, Says: "Lies here", Tone: "ok", Icon: "circle-check"},
+			{Version: "1.2.0", Hosts: 12, Online: 9, Says: "Older", Tone: "late", Icon: "clock-alert"}},
+		Cannots: 14, Cannot: []views.CannotGroup{{Why: "The host’s own policy forbids updates.", Do: "Install the new package on the host.",
+			Hosts: []views.Link{{Text: "attic", URL: "/hosts/attic-0001"}}, More: 13}},
+		History: []views.RolloutRow{{ID: "r1", Version: "1.2.0", About: "Every host", Why: "Stopped by ada.", By: "ada", Word: "Stopped",
+			Tone: "idle", Icon: "circle-stop", Began: past(time.Hour)}},
+		Begins: "Automatically, as soon as a newer version lies here: every host, at any time, 10 at once."}
+}
+
+func stoppedRollout() views.Rollout {
+	return views.Rollout{ID: "r2", Title: "Update to 1.3.0: Every host", Version: "1.3.0", Says: "Every host, at any time, 10 at once.",
+		By: "ada", Began: past(time.Hour), Percent: 55, StopEffect: "4 hosts that are being updated finish that.",
+		Waves: []views.Wave{{Name: "One host", Text: "1 finished", Tone: "ok", Icon: "circle-check"},
+			{Name: "A tenth", Text: "10 finished, 2 failed", Tone: "fail", Icon: "octagon-x", Now: true},
+			{Name: "The rest", Text: "to come", Tone: "idle", Icon: "circle-dashed"}},
+		Counts: "9 updated, 2 failed, 89 to come", Ended: "Stopped by itself: 2 of 11 updates failed, which is more than 1 in 20.",
+		EndTone: "fail", Do: "Look at their jobs.",
+		Failed: []views.FailedHost{{Host: "cellar", HostID: "cellar-0001", Why: "The new agent was not welcomed in time.", JobID: "job-2"}},
+		Begun:  1, Hosts: []views.RolloutHost{{Host: "cellar", HostID: "cellar-0001", JobID: "job-2", Wave: "A tenth", Word: "Failed, went back",
+			Tone: "fail", Icon: "octagon-x", Why: "The new agent was not welcomed in time.", Since: past(time.Hour)}}}
 }

@@ -143,6 +143,7 @@ func (l Load) height(h int) int {
 // first, minute, time (any number, as 02:30), day (any number, 0 for Sunday),
 // month_day, cron, zone, jitter (minutes), retry_max, enabled and until.
 type ScheduleForm struct {
+	From                                       string // "start" if it was opened from the first steps
 	HostID, Host                               string
 	Schedule                                   string // the one being changed; "" for a new one, and then Name can be typed
 	Name                                       string

@@ -44,9 +44,10 @@ func ReplacementStream(host, token string) string {
 type Swap string
 
 const (
-	Morph  Swap = "outerMorph" // replace the target, keeping focus, selection and open menus
-	Append Swap = "beforeend"  // add inside the target, at its end
-	Remove Swap = "delete"     // take the target away
+	Morph   Swap = "outerMorph" // replace the target, keeping focus, selection and open menus
+	Append  Swap = "beforeend"  // add inside the target, at its end
+	Prepend Swap = "afterbegin" // the same, at its beginning
+	Remove  Swap = "delete"     // take the target away
 )
 
 // Partial is one change to a page that is already open: put c where the element

@@ -47,6 +47,9 @@ type Timing struct {
 	// Backoff is the longest wait before the second attempt; it doubles with
 	// every further one up to BackoffCap. The wait itself is random.
 	Backoff, BackoffCap time.Duration
+	// Return is for how long an agent tries to come back quickly after it was told that the
+	// control plane stops, which mostly means that it begins anew.
+	Return time.Duration
 	// Refused is the wait after the control plane said that it cannot speak with
 	// this version.
 	Refused time.Duration
@@ -57,7 +60,7 @@ func DefaultTiming() Timing {
 	return Timing{
 		Connect: 10 * time.Second, Write: 10 * time.Second, Ping: 10 * time.Second, KeepAlive: 30 * time.Second,
 		Welcome: 15 * time.Second, Farewell: 3 * time.Second,
-		Backoff: 10 * time.Second, BackoffCap: time.Minute, Refused: 10 * time.Minute,
+		Backoff: 10 * time.Second, BackoffCap: time.Minute, Return: 2 * time.Minute, Refused: 10 * time.Minute,
 	}
 }
 
@@ -141,26 +144,26 @@ func Refuse(why string) error { return refusal{why} }
 // Keep stays connected until ctx ends; then it says goodbye, and returns when
 // everything it started has ended. Whoever reads events may stop when ctx ends.
 func Keep(ctx context.Context, c Config, events chan<- Event) {
-	attempts, said := 0, ""
+	said := ""
+	var next pace
 	for ctx.Err() == nil {
 		conn, welcome, err := begin(ctx, c)
-		if err == nil {
-			attempts, said = 0, ""
+		began := err == nil
+		if began {
+			said = ""
+			next.began()
 			c.Log.Info("connected", "server", c.Server, "session", conn.Session.N)
 			if emit(ctx, events, Up{conn, welcome}) {
 				err = conn.serve(ctx, events)
 				emit(ctx, events, Down{conn})
 			}
 			conn.end(ctx.Err() != nil)
+			next.stopped(c.Timing, time.Now(), conn.spread)
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		wait := jitter(c.Timing, attempts)
-		attempts++
-		if r := (refusal{}); errors.As(err, &r) {
-			wait = c.Timing.Refused
-		}
+		wait := next.wait(c.Timing, time.Now(), began, err)
 		if errors.Is(err, ErrRenewed) {
 			continue
 		}
@@ -173,6 +176,47 @@ func Keep(ctx context.Context, c Config, events chan<- Event) {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// A pace is how soon the next attempt is made.
+type pace struct {
+	attempts int           // in vain, since the last connection
+	quick    time.Time     // until when it tries to come back quickly,
+	spread   time.Duration // each attempt after at most this, then
+}
+
+// began notes that a connection was made.
+func (p *pace) began() { p.attempts = 0 }
+
+// stopped notes that a connection ended, and over how long agents are to come back, 0 if its
+// control plane had not said that it stops: then the one before may still be to come back to.
+func (p *pace) stopped(t Timing, now time.Time, spread time.Duration) {
+	if spread > 0 {
+		p.quick, p.spread = now.Add(t.Return), spread
+	}
+}
+
+// wait is how long to wait after an attempt, which began a connection or did not.
+func (p *pace) wait(t Timing, now time.Time, began bool, err error) time.Duration {
+	if r := (refusal{}); errors.As(err, &r) {
+		p.attempts++
+		return t.Refused
+	}
+	if !now.Before(p.quick) {
+		p.attempts++
+		return jitter(t, p.attempts-1)
+	}
+	if !began && !nobody(err) { // it is there, and has its hands full
+		p.spread = topics.Spreads(2 * p.spread.Milliseconds())
+	}
+	return rand.N(p.spread)
+}
+
+// nobody reports whether an attempt failed because nobody listens, which costs nobody
+// anything.
+func nobody(err error) bool {
+	var network *net.OpError
+	return errors.As(err, &network) && network.Op == "dial" && !network.Timeout()
 }
 
 // begin makes one attempt under a new session. It fails if the session's number
@@ -200,6 +244,10 @@ func emit(ctx context.Context, events chan<- Event, e Event) bool {
 	}
 }
 
+// errRestarted ends a connection to a broker that outlived the control plane which
+// welcomed the agent: another has begun.
+var errRestarted = errors.New("the control plane has begun anew")
+
 // A Conn is one welcomed session.
 type Conn struct {
 	Session  topics.Session
@@ -221,7 +269,10 @@ type Conn struct {
 	written uint64 // of ours; its caller's
 
 	welcomed bool // its reader's
-	refused  atomic.Uint64
+	// Of the control plane, as it told all agents; its reader's.
+	plane   topics.Session // which one this is, the zero value until it is known
+	spread  time.Duration  // over how long agents come back to the one after it, 0 while it goes on
+	refused atomic.Uint64
 }
 
 // Bounds of the queues between paho and us. Both are full only if the other side
@@ -369,6 +420,9 @@ func (c *Conn) connect() (topics.Welcome, error) {
 				if w.Refused != "" {
 					return w, refusal{w.Refused}
 				}
+				if w.Broadcasts { // whether that is granted does not matter
+					client.Subscribe(topics.AllAgentsRead, 1, nil)
+				}
 				return w, nil
 			}
 		case <-c.lost:
@@ -387,10 +441,10 @@ func (c *Conn) explain(err error) error {
 	var network *net.OpError
 	switch {
 	case errors.As(err, &network) && network.Op == "remote error": // an alert, after our certificate was seen
-		return fmt.Errorf("the control plane refuses this host's certificate: it was revoked there, has run out, or another machine "+
-			"has taken this one's place; make a token for this host on its page and enrol it with --again; if this machine is a copy of "+
-			"another one that stays this host, or if the control plane was restored from a copy older than this host, "+
-			"make a token on the page Add host instead (%w)", err)
+		return fmt.Errorf("the control plane refuses this host's certificate: it was revoked there or waits for approval, has run out, "+
+			"or another machine has taken this one's place; make a token for this host on its page and enrol it with --again; if this "+
+			"machine is a copy of another one that stays this host, or if the control plane was restored from a copy older than this "+
+			"host, make a token on the page Add host instead (%w)", err)
 	case errors.Is(err, packets.ErrorRefusedNotAuthorised), errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword):
 		return fmt.Errorf("the control plane refuses this host: it was removed or revoked there, or its certificate has run out; make a "+
 			"token for it on its page and enrol it with --again (%w)", err)
@@ -418,6 +472,9 @@ func (c *Conn) refuse(m mqtt.Message, why error) {
 // read opens a message of the control plane: a Welcome, Receipt, Command, Queried or
 // ConfigPart of this session which is newer than the last. Anything else is nil.
 func (c *Conn) read(m mqtt.Message) any {
+	if t, err := topics.Parse(m.Topic()); err == nil && (t.Kind == topics.KindPlaneBirth || t.Kind == topics.KindPlaneDeath) {
+		return c.broadcast(t.Kind, m)
+	}
 	payload, stamp, err := c.unseal(m)
 	switch {
 	case err == nil && payload == nil:
@@ -442,6 +499,46 @@ func (c *Conn) read(m mqtt.Message) any {
 		c.welcomed = true
 	}
 	return payload
+}
+
+// broadcast reads what the control plane tells all agents, nil if it cannot be read. It is
+// not sealed: whoever forged it would have the agent come back sooner, and no more.
+func (c *Conn) broadcast(kind topics.Kind, m mqtt.Message) any {
+	if kind == topics.KindPlaneBirth {
+		if b, err := topics.Decode[topics.PlaneBirth](m.Payload()); err == nil {
+			return b
+		}
+		return nil
+	}
+	if d, err := topics.Decode[topics.PlaneDeath](m.Payload()); err == nil {
+		if c.plane == (topics.Session{}) && !m.Retained() { // said just now, before its birth came here
+			c.plane = d.Session
+		}
+		return d
+	}
+	return nil
+}
+
+// hears takes what the control plane tells all agents: errRestarted if the one that welcomed
+// this session is gone and another is there. What one of before it said is retained, maybe.
+func (c *Conn) hears(told any) error {
+	switch p := told.(type) {
+	case topics.PlaneBirth:
+		if c.plane == (topics.Session{}) {
+			c.plane = p.Session
+			c.config.Log.Info("the control plane is there", "version", p.Version, "begun", p.Session.N)
+		}
+		if p.Session != c.plane {
+			c.spread = topics.Spreads(p.Spread)
+			return errRestarted
+		}
+	case topics.PlaneDeath:
+		if p.Session == c.plane {
+			c.spread = topics.Spreads(p.Spread)
+			c.config.Log.Info("the control plane stops", "back_within", c.spread)
+		}
+	}
+	return nil
 }
 
 // unseal opens a message as the type that its topic names.
@@ -480,29 +577,21 @@ func (c *Conn) unseal(m mqtt.Message) (payload any, stamp topics.Stamp, err erro
 	return nil, stamp, nil // a newer control plane's
 }
 
-// serve passes received messages on until the connection ends.
+// serve passes received messages on until the connection ends, those included that came
+// just before its end: the last of them says, maybe, that the control plane stops.
 func (c *Conn) serve(ctx context.Context, events chan<- Event) error {
 	for {
 		select {
 		case m := <-c.inbox:
-			switch p := c.read(m).(type) {
-			case topics.Receipt:
-				emit(ctx, events, Received{c, p})
-			case topics.Command:
-				emit(ctx, events, Commanded{c, p})
-			case Queried:
-				emit(ctx, events, p)
-			case topics.ConfigPart:
-				emit(ctx, events, Configured{c, p})
-			case topics.Welcome:
-				if p.Refused != "" {
-					return refusal{p.Refused}
-				}
-				if p.Renew || p.Next != nil {
-					emit(ctx, events, Renewal{c, p.Next})
-				}
+			if err := c.pass(ctx, m, events); err != nil {
+				return err
 			}
 		case <-c.lost:
+			for len(c.inbox) > 0 { // paho adds none any more
+				if err := c.pass(ctx, <-c.inbox, events); err != nil {
+					return err
+				}
+			}
 			return fmt.Errorf("connection lost: %w", c.why)
 		case <-c.context.Done():
 			return context.Cause(c.context)
@@ -510,6 +599,30 @@ func (c *Conn) serve(ctx context.Context, events chan<- Event) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// pass passes one message on. An error ends the connection.
+func (c *Conn) pass(ctx context.Context, m mqtt.Message, events chan<- Event) error {
+	switch p := c.read(m).(type) {
+	case topics.Receipt:
+		emit(ctx, events, Received{c, p})
+	case topics.Command:
+		emit(ctx, events, Commanded{c, p})
+	case Queried:
+		emit(ctx, events, p)
+	case topics.ConfigPart:
+		emit(ctx, events, Configured{c, p})
+	case topics.PlaneBirth, topics.PlaneDeath:
+		return c.hears(p)
+	case topics.Welcome:
+		if p.Refused != "" {
+			return refusal{p.Refused}
+		}
+		if p.Renew || p.Next != nil {
+			emit(ctx, events, Renewal{c, p.Next})
+		}
+	}
+	return nil
 }
 
 // Stamp numbers our next message. It belongs to one goroutine.

@@ -49,12 +49,14 @@ type ID struct {
 type Spec struct {
 	Path           string
 	Args, Env      []string
+	CommandLine    string // on Windows, in place of Args: as the program itself takes it apart
 	Dir            string
 	Stdout, Stderr io.Writer
 	CancelGrace    time.Duration // from the interrupt to the kill
 	PipeGrace      time.Duration // how long a stray child may hold the output open after the end, before it is ended, too
 	Job            topics.JobID  // whose marked processes are ended with the program
 	Started        func(ID)      // comes once, right after it was started
+	Loose          func(error)   // on Windows: what it starts may outlive it, and an agent that is killed
 	LowPriority    bool
 	Files          []*os.File // open in the program from descriptor 3 on; not on Windows
 
@@ -85,6 +87,7 @@ func Run(ctx context.Context, x Spec) Exit {
 	}
 	cmd := exec.Command(x.Path, x.Args...)
 	cmd.Env, cmd.Dir, cmd.ExtraFiles = x.Env, x.Dir, x.Files
+	spell(cmd, x.CommandLine)
 	streams, err := newPumps(cmd, x.Stdout, x.Stderr)
 	if err != nil {
 		return Exit{Code: -1, Err: err}
@@ -94,6 +97,9 @@ func Run(ctx context.Context, x Spec) Exit {
 		return Exit{Code: -1, Err: err}
 	}
 	streams.start()
+	if err := g.unenclosed(); err != nil && x.Loose != nil {
+		x.Loose(err)
+	}
 	if x.Started != nil {
 		x.Started(ID{PID: cmd.Process.Pid, Start: StartOf(cmd.Process.Pid)})
 	}
@@ -109,7 +115,11 @@ func Run(ctx context.Context, x Spec) Exit {
 		case <-ctx.Done():
 		}
 		end.Cancelled = true
-		g.interrupt()
+		if err := g.interrupt(); err != nil { // it will never hear of it
+			end.Killed = true
+			g.kill()
+			return
+		}
 		grace := time.NewTimer(x.CancelGrace)
 		defer grace.Stop()
 		select {
@@ -144,6 +154,7 @@ func Run(ctx context.Context, x Spec) Exit {
 	g.close()
 	if end.Killed {
 		reap()
+		vanish(cmd.Process.Pid)
 	}
 	end.Code, end.Signal = cmd.ProcessState.ExitCode(), signalOf(cmd.ProcessState)
 	return end
@@ -157,12 +168,12 @@ type Program struct {
 	SHA256 [32]byte
 }
 
-// Open checks the program and makes it ready: path and files go into a [Spec], and
-// whoever opened it closes the file after the run. What is run is what was read here.
-func (p Program) Open() (path string, files []*os.File, opened io.Closer, err error) {
+// Open checks the program and makes it ready: how goes into a [Spec], and whoever opened
+// it closes the file after the run. What is run is what was read here.
+func (p Program) Open() (how Invocation, opened io.Closer, err error) {
 	file, err := openTrusted(p.Path)
 	if err != nil {
-		return "", nil, nil, err
+		return Invocation{}, nil, err
 	}
 	digest := sha256.New()
 	if _, err = io.Copy(digest, file); err == nil && [32]byte(digest.Sum(nil)) != p.SHA256 {
@@ -170,10 +181,23 @@ func (p Program) Open() (path string, files []*os.File, opened io.Closer, err er
 			"into the policy file")
 	}
 	if err != nil {
-		return "", nil, nil, errors.Join(err, file.Close())
+		return Invocation{}, nil, errors.Join(err, file.Close())
 	}
-	path, files = runnable(p.Path, file)
-	return path, files, file, nil
+	if how, err = runnable(p.Path, file); err != nil {
+		return Invocation{}, nil, errors.Join(err, file.Close())
+	}
+	return how, file, nil
+}
+
+// Check says why the program at a path would not be run whatever its digest, and what to
+// do about that.
+func Check(path string) error {
+	file, err := openTrusted(path)
+	if err != nil {
+		return err
+	}
+	_, err = runnable(path, file)
+	return errors.Join(err, file.Close())
 }
 
 // Inherited is what a program takes over from the agent's own environment: where

@@ -3,7 +3,6 @@ package process
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,26 +11,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/restic-manager/restic-manager/topics"
 )
-
-// A group is a started program with a process group of its own.
-type group struct{ pid int }
-
-// start starts cmd, so that a signal of the terminal or the service manager
-// meant for the agent does not reach it.
-func start(cmd *exec.Cmd, low bool) (group, error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := fork(cmd, low); err != nil {
-		return group{}, err
-	}
-	return group{cmd.Process.Pid}, nil
-}
 
 // fork starts cmd. A child has the priorities of the thread that made it, and most
 // users may not raise their own again: so a thread is made for it, lowered, and
@@ -56,10 +41,6 @@ func fork(cmd *exec.Cmd, low bool) error {
 	return <-done
 }
 
-func (g group) interrupt() { _ = unix.Kill(-g.pid, unix.SIGINT) } // fails if it is gone, which is as well
-
-func (g group) kill() { _ = unix.Kill(-g.pid, unix.SIGKILL) }
-
 // await returns when the leader has ended and leaves it a zombie: until cmd.Wait
 // takes it, its number and its group's can belong to nobody else.
 func (g group) await() {
@@ -69,8 +50,6 @@ func (g group) await() {
 		}
 	}
 }
-
-func (group) close() {}
 
 // left names the living processes of the group beside its leader.
 func (g group) left() (names []string) {
@@ -103,21 +82,6 @@ func nameOf(pid int) string {
 	}
 	return "process " + strconv.Itoa(pid)
 }
-
-func signalOf(s *os.ProcessState) string {
-	if w, ok := s.Sys().(syscall.WaitStatus); ok && w.Signaled() {
-		return w.Signal().String()
-	}
-	return ""
-}
-
-// FullDisk reports whether an error says that a disk or a quota is full.
-func FullDisk(err error) bool {
-	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
-}
-
-// Temporary points the program at dir for its temporary files.
-func Temporary(dir string) []string { return []string{"TMPDIR=" + dir} }
 
 // StartOf tells when a process was started: this boot's ID and the clock ticks
 // since. It is "" if there is no such process.
@@ -268,17 +232,4 @@ func JobOf(pid int) topics.JobID {
 		return ""
 	}
 	return markIn(bytes.Split(env, []byte{0}))
-}
-
-// Space is how many bytes of the disk of a path are free for us, and how many it has.
-func Space(path string) (free, total uint64, err error) {
-	var s unix.Statfs_t
-	if err := unix.Statfs(path, &s); err != nil {
-		return 0, 0, &os.PathError{Op: "statfs", Path: path, Err: err}
-	}
-	blocks, size := s.Bavail, uint64(s.Bsize) // s.Bsize is signed on some systems
-	if os.Geteuid() == 0 {
-		blocks = s.Bfree // what is kept for root
-	}
-	return blocks * size, s.Blocks * size, nil
 }

@@ -24,57 +24,122 @@ type group struct {
 	pid     int
 	process windows.Handle
 	job     windows.Handle // 0 if the system would not give one
+	loose   error          // why there is no job object
 }
 
-// start starts cmd in a process group of its own. The agent's service must have
-// a console, hidden or not, for CTRL_BREAK to reach restic.
+// start starts cmd in a process group of its own. CTRL_BREAK reaches it through the
+// console of the agent, which [Console] gives it. Low priority is of the disk, too.
 func start(cmd *exec.Cmd, low bool) (group, error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP, HideWindow: true}
-	if low {
-		cmd.SysProcAttr.CreationFlags |= windows.BELOW_NORMAL_PRIORITY_CLASS
+	attr := cmd.SysProcAttr // a command line that is spelt out
+	if attr == nil {
+		attr = &syscall.SysProcAttr{}
 	}
+	attr.CreationFlags |= windows.CREATE_NEW_PROCESS_GROUP
+	attr.HideWindow = true
+	if low {
+		attr.CreationFlags |= windows.BELOW_NORMAL_PRIORITY_CLASS
+	}
+	cmd.SysProcAttr = attr
 	if err := cmd.Start(); err != nil {
 		return group{}, err
 	}
 	// cmd holds the process open, so the pid is its own.
 	pid := cmd.Process.Pid
-	h, err := windows.OpenProcess(windows.SYNCHRONIZE|windows.PROCESS_SET_QUOTA|windows.PROCESS_TERMINATE, false, uint32(pid))
+	h, err := windows.OpenProcess(windows.SYNCHRONIZE|windows.PROCESS_SET_QUOTA|windows.PROCESS_TERMINATE|
+		windows.PROCESS_SET_INFORMATION, false, uint32(pid))
 	if err != nil {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		return group{}, fmt.Errorf("open the new process: %w", err)
 	}
-	return group{pid: pid, process: h, job: enclose(h)}, nil
+	if low {
+		slowDisk(h)
+	}
+	job, err := enclose(h)
+	return group{pid: pid, process: h, job: job, loose: err}, nil
 }
 
-func enclose(process windows.Handle) windows.Handle {
-	job, err := windows.CreateJobObject(nil, nil)
+// slowDisk has a process read and write after others.
+func slowDisk(process windows.Handle) {
+	const (
+		ioPriority = 33 // ProcessIoPriority
+		low        = 1  // IoPriorityLow
+	)
+	priority := uint32(low)
+	// What the system does not allow stays as it is.
+	_ = windows.NtSetInformationProcess(process, ioPriority, unsafe.Pointer(&priority), uint32(unsafe.Sizeof(priority)))
+}
+
+// newJob makes a job object; a test has it fail.
+var newJob = func() (windows.Handle, error) { return windows.CreateJobObject(nil, nil) }
+
+// enclose puts a process into a job object of its own.
+func enclose(process windows.Handle) (windows.Handle, error) {
+	job, err := newJob()
 	if err != nil {
-		return 0
+		return 0, fmt.Errorf("make a job object: %w", err)
 	}
 	info := windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION{
 		BasicLimitInformation: windows.JOBOBJECT_BASIC_LIMIT_INFORMATION{LimitFlags: windows.JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE},
 	}
-	if _, err := windows.SetInformationJobObject(job, windows.JobObjectExtendedLimitInformation, uintptr(unsafe.Pointer(&info)),
-		uint32(unsafe.Sizeof(info))); err == nil {
-		if windows.AssignProcessToJobObject(job, process) == nil {
-			return job
-		}
+	_, err = windows.SetInformationJobObject(job, windows.JobObjectExtendedLimitInformation, uintptr(unsafe.Pointer(&info)),
+		uint32(unsafe.Sizeof(info)))
+	if err == nil {
+		err = windows.AssignProcessToJobObject(job, process)
 	}
-	_ = windows.CloseHandle(job)
-	return 0
+	if err != nil {
+		_ = windows.CloseHandle(job)
+		return 0, fmt.Errorf("put the process into a job object: %w", err)
+	}
+	return job, nil
 }
 
-func (g group) interrupt() {
-	_ = windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, uint32(g.pid)) // what does not arrive ends in kill
-}
+// sendBreak sends CTRL_BREAK to a process group; a test has it fail.
+var sendBreak = func(pid uint32) error { return windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, pid) }
 
+// interrupt asks the group to end. The error is that it cannot be asked: without a
+// console, nobody hears it.
+func (g group) interrupt() error { return sendBreak(uint32(g.pid)) }
+
+// unenclosed is why the group is no job object, nil if it is one.
+func (g group) unenclosed() error { return g.loose }
+
+// kill ends the program and what it started. Without a job object it ends whom it finds
+// to descend from it.
 func (g group) kill() {
 	if g.job != 0 {
 		_ = windows.TerminateJobObject(g.job, killedCode)
 		return
 	}
+	for _, pid := range descendants(uint32(g.pid), snapshotOf()) {
+		terminate(pid)
+	}
 	_ = windows.TerminateProcess(g.process, killedCode)
+}
+
+// terminate ends a process that began after the agent asked, whoever it is.
+func terminate(pid uint32) {
+	h, err := windows.OpenProcess(windows.PROCESS_TERMINATE, false, pid)
+	if err != nil {
+		return
+	}
+	defer windows.CloseHandle(h)
+	_ = windows.TerminateProcess(h, killedCode)
+}
+
+// snapshotOf lists all processes with who started them, and when they began.
+func snapshotOf() (all []parented) {
+	h, err := windows.CreateToolhelp32Snapshot(windows.TH32CS_SNAPPROCESS, 0)
+	if err != nil {
+		return nil
+	}
+	defer windows.CloseHandle(h)
+	e := windows.ProcessEntry32{Size: uint32(unsafe.Sizeof(windows.ProcessEntry32{}))}
+	for err = windows.Process32First(h, &e); err == nil; err = windows.Process32Next(h, &e) {
+		begun, _ := strconv.ParseInt(StartOf(int(e.ProcessID)), 10, 64)
+		all = append(all, parented{pid: e.ProcessID, parent: e.ParentProcessID, begun: begun})
+	}
+	return all
 }
 
 // killedCode is what a process that we ended exits with; restic has no such code.
@@ -184,9 +249,10 @@ func Reap(ctx context.Context, job topics.JobID, p ID, grace time.Duration) erro
 	if created(h) != p.Start {
 		return nil
 	}
-	_ = windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, uint32(p.PID))
-	if gone, err := within(ctx, h, grace); gone || err != nil {
-		return err
+	if sendBreak(uint32(p.PID)) == nil { // of another agent's console, it is not
+		if gone, err := within(ctx, h, grace); gone || err != nil {
+			return err
+		}
 	}
 	_ = windows.TerminateProcess(h, killedCode)
 	gone, err := within(ctx, h, 10*time.Second)
@@ -207,6 +273,25 @@ func within(ctx context.Context, process windows.Handle, limit time.Duration) (b
 		}
 	}
 	return false, nil
+}
+
+// vanish waits until the system has forgotten a process that was ended: while anybody has
+// it open, restic takes a lock of its for one in use.
+func vanish(pid int) {
+	for end := time.Now().Add(2 * time.Second); Exists(pid) && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// Exists reports whether the system knows a process of this number, even one that has
+// ended, so that others take what belongs to it for in use.
+func Exists(pid int) bool {
+	h, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, false, uint32(pid))
+	if err != nil {
+		return errors.Is(err, windows.ERROR_ACCESS_DENIED)
+	}
+	_ = windows.CloseHandle(h)
+	return true
 }
 
 // Alive reports whether there is a process of this number.

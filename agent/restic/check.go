@@ -156,7 +156,7 @@ func (c *check) suggest(what string) {
 func (c *check) found(_ *output, e *Ending) {
 	errors := e.ExitCode != nil && *e.ExitCode == 1 && c.result.Errors > 0
 	if e.State == topics.Failed && errors && (e.Cause == topics.CauseUnknown || e.Cause == topics.CauseDamaged) {
-		e.Cause, e.Message = topics.CauseDamaged, several(int(min(c.result.Errors, 1<<31)), "error")+" found"
+		e.Cause, e.Message = topics.CauseDamaged, several(c.result.Errors, "error")+" found"
 		if c.first != "" {
 			e.Message += "; the first is: " + c.first
 		}

@@ -3,6 +3,7 @@ package restic
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"os"
 	"regexp"
 	"slices"
@@ -134,7 +135,7 @@ func (l *lockText) read(o *output, line []byte) bool {
 		Exclusive: one.Exclusive,
 		Host:      o.safe(string(one.Host)),
 		User:      o.safe(string(one.User)),
-		PID:       int(min(one.PID, 1<<31)),
+		PID:       int(min(one.PID, math.MaxInt32)),
 	}
 	if at, err := time.Parse(time.RFC3339Nano, string(one.Time)); err == nil {
 		l.lock.Time = at.UnixMilli()

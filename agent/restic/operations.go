@@ -62,10 +62,13 @@ type Backup struct {
 	Marker        string   // NAME:BEGINNING of files whose directories are left out; "" for none
 	OneFileSystem bool
 	LiveFiles     bool          // on Windows: read the files themselves, not a shadow copy of their volume
+	ShadowOnly    bool          // on Windows: without one nothing is saved; else the files themselves are read then
 	RetryLock     time.Duration // how long to wait for a lock; 0.14 cannot wait
 
 	system string // runtime.GOOS if empty
 }
+
+func (b Backup) windows() bool { return or(b.system, runtime.GOOS) == "windows" }
 
 func (b Backup) args(v Version, dir string) ([]string, error) {
 	if b.Host == "" {
@@ -74,7 +77,7 @@ func (b Backup) args(v Version, dir string) ([]string, error) {
 	if len(b.Paths) == 0 {
 		return nil, errors.New("a backup needs at least one path")
 	}
-	windows := or(b.system, runtime.GOOS) == "windows"
+	windows := b.windows()
 	if b.OneFileSystem && windows {
 		return nil, errors.New("restic cannot stay on one file system on Windows")
 	}
@@ -98,11 +101,14 @@ func (b Backup) args(v Version, dir string) ([]string, error) {
 	flag := "--exclude-file"
 	if windows {
 		flag = "--iexclude-file"
+		if v.AtLeast(0, 18, 0) { // the service cannot read them, and what is read of others is fetched
+			args = append(args, "--exclude-cloud-files")
+		}
 	}
 	for _, list := range []struct {
 		flag, name string
 		patterns   []string
-	}{{"--exclude-file", "excludes", b.Excludes}, {flag, "never", b.Never}} { // the last word is that of the last file
+	}{{flag, "excludes", b.Excludes}, {flag, "never", b.Never}} { // the last word is that of the last file
 		if len(list.patterns) == 0 {
 			continue
 		}
@@ -161,7 +167,7 @@ func retry(v Version, limit time.Duration) []string {
 	return []string{"--retry-lock", limit.String()}
 }
 
-func several(n int, thing string) string {
+func several[N int | uint64](n N, thing string) string {
 	if n == 1 {
 		return "1 " + thing
 	}
@@ -237,7 +243,21 @@ var repositoryID = regexp.MustCompile(`"id": ?"([0-9a-f]{64})"`)
 // interrupts it; see [Ending] for what is left then. It ends Succeeded only with
 // a snapshot that restic named.
 func (b Binary) Backup(ctx context.Context, place Place, repository Repository, backup Backup, sink Sink) Ending {
+	if share := backup.share(); share != "" && backup.ShadowOnly {
+		why := fmt.Sprintf("%.200q is a share of the network, of which Windows makes no shadow copy, and nothing is to be saved without one: "+
+			"back it up on the machine that has it, or let this source group read the files themselves", share)
+		sink.Line(topics.Error, why)
+		return failed(topics.CauseShadowCopy, errors.New(why))
+	}
 	e := b.run(ctx, place, repository, backup, sink)
+	if why := e.Message; e.State == topics.Failed && e.Cause == topics.CauseShadowCopy && backup.mayRead() && ctx.Err() == nil {
+		// No volume gets one, which is more than restic goes on without.
+		sink.Line(topics.Warn, why+": the files themselves are read")
+		backup.LiveFiles = true
+		if e = b.run(ctx, place, repository, backup, sink); e.State == topics.Succeeded {
+			e.State, e.Cause, e.Message = topics.Warnings, topics.CauseShadowCopy, why
+		}
+	}
 	if e.SnapshotID == "" {
 		return e
 	}
@@ -270,6 +290,21 @@ func (b Binary) Backup(ctx context.Context, place Place, repository Repository, 
 	}
 	return e
 }
+
+// share is the first path on Windows that is one of a share, "" if none is: restic reads the
+// files of those as they are, and does not say so.
+func (b Backup) share() string {
+	for _, p := range b.Paths {
+		at := strings.ToUpper(strings.ReplaceAll(p, "/", `\`))
+		if b.windows() && (strings.HasPrefix(at, `\\?\UNC\`) || strings.HasPrefix(at, `\\`) && !strings.HasPrefix(at, `\\?\`)) {
+			return p
+		}
+	}
+	return ""
+}
+
+// mayRead reports whether the files themselves may be read where no shadow copy is made.
+func (b Backup) mayRead() bool { return b.windows() && !b.LiveFiles && !b.ShadowOnly }
 
 // Exists looks whether the repository is there and opens with its password.
 // Succeeded is yes, and Cause CauseNoRepository is no; everything else is no

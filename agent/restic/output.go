@@ -1,6 +1,7 @@
 package restic
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"hash/maphash"
@@ -116,13 +117,15 @@ type output struct {
 	redactor  *redactor
 	pause     time.Duration // between two statuses
 	now       func() time.Time
-	silence   *silence // nil: nobody minds
-	latest    string   // the latest status, without what the clock alone changes
+	silence   *silence                // nil: nobody minds
+	stop      context.CancelCauseFunc // ends restic; nil in tests
+	latest    string                  // the latest status, without what the clock alone changes
 
 	mu       sync.Mutex
 	evidence evidence
 	summary  *topics.Summary
 	snapshot string // as the summary names it
+	live     string // why the files of a volume were read as they are
 	answered bool   // the operation's own answer came
 	bounds   bounds
 
@@ -368,6 +371,15 @@ func (o *output) summarise(m message) {
 		seconds, bytesInWords(uint64(m.DataAdded)))
 }
 
+// noShadowCopy is how restic says that a volume has no shadow copy; from that on it reads
+// the files of that volume as they are.
+const noShadowCopy = "failed to create snapshot for ["
+
+// An unshadowed is why a backup was ended that was to read shadow copies alone.
+type unshadowed struct{ why string }
+
+func (u *unshadowed) Error() string { return u.why }
+
 // item handles a file that could not be read. restic reports a directory twice,
 // during the scan and during the backup.
 func (o *output) item(m message) {
@@ -375,6 +387,16 @@ func (o *output) item(m message) {
 	line := o.safe(string(m.Item) + ": " + why)
 	if m.Item == "" {
 		line = o.safe(why)
+	}
+	if strings.HasPrefix(why, noShadowCopy) { // restic reads the files themselves in its place
+		o.live = or(o.live, o.safe(why))
+		if b, ok := o.operation.(Backup); ok && b.ShadowOnly && o.stop != nil {
+			o.say(topics.Error, o.safe(why)+": the backup is ended, since nothing is to be saved without a shadow copy", 0)
+			o.stop(&unshadowed{o.live})
+			return
+		}
+		o.say(topics.Warn, o.safe(why)+": the files themselves are read", 0)
+		return
 	}
 	hash := maphash.String(o.seed, string(m.Item))
 	if _, known := o.seen[hash]; known {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -19,9 +20,14 @@ import (
 type Program struct {
 	process.Program
 	Env   []string      // NAME=value, beside PATH and the like; no secrets
+	Tell  []byte        // what stands in a file whose path is in the variable Details; nil is no file
 	Limit time.Duration // after which it is interrupted; 0 is none
 	Mark  string        // before each line it says
 }
+
+// Details names the file that says in full what the variables of a hook say in letters
+// that no shell takes for more.
+const Details = "RESTIC_MANAGER_DETAILS"
 
 // Run runs the program to its end. It succeeds with exit code 0. Lines of its
 // stderr are warnings to the sink.
@@ -29,7 +35,7 @@ func (p Program) Run(ctx context.Context, t Timing, place Place, sink Sink) Endi
 	if _, err := topics.ParseJobID(string(place.Job)); err != nil {
 		return failed(topics.CauseHook, err)
 	}
-	path, files, file, err := p.Open()
+	how, file, err := p.Open()
 	if err != nil {
 		return failed(topics.CauseHook, err)
 	}
@@ -39,6 +45,13 @@ func (p Program) Run(ctx context.Context, t Timing, place Place, sink Sink) Endi
 		return failed(topics.CauseHook, fmt.Errorf("make a directory for its temporary files: %w", err))
 	}
 	defer os.RemoveAll(dir)
+	if p.Tell != nil {
+		told := filepath.Join(dir, "details.json")
+		if err := os.WriteFile(told, p.Tell, 0o600); err != nil {
+			return failed(topics.CauseHook, fmt.Errorf("write down what it is told: %w", err))
+		}
+		p.Env = append(slices.Clone(p.Env), Details+"="+told)
+	}
 	outer := ctx
 	if p.Limit > 0 {
 		var cancel context.CancelFunc
@@ -57,14 +70,16 @@ func (p Program) Run(ctx context.Context, t Timing, place Place, sink Sink) Endi
 			if lost > 0 || len(l) > topics.MaxLine {
 				size = len(l) + lost
 			}
-			o.say(level, p.Mark+clean(string(l[:min(len(l), topics.MaxLine)])), size)
+			o.say(level, p.Mark+clean(string(process.Decode(l[:min(len(l), topics.MaxLine)]))), size)
 		}}
 	}
 	stdout, stderr := stream(false), stream(true)
 	t = t.orDefault()
 	x := process.Run(ctx, process.Spec{
-		Path:        path,
-		Files:       files,
+		Path:        how.Path,
+		Args:        how.Args,
+		CommandLine: how.CommandLine,
+		Files:       how.Files,
 		Env:         slices.Concat(process.Inherited(), process.Temporary(dir), p.Env, []string{process.Mark(place.Job)}),
 		Dir:         dir,
 		Stdout:      stdout,
@@ -73,6 +88,7 @@ func (p Program) Run(ctx context.Context, t Timing, place Place, sink Sink) Endi
 		PipeGrace:   t.PipeGrace,
 		Job:         place.Job,
 		Started:     sink.Started,
+		Loose:       func(err error) { sink.Line(topics.Warn, p.Mark+unenclosed(err)) },
 	})
 	stdout.end()
 	stderr.end()
@@ -98,6 +114,11 @@ func (p Program) Run(ctx context.Context, t Timing, place Place, sink Sink) Endi
 		e.State, e.Cause = topics.Succeeded, topics.CauseNone
 	}
 	return e
+}
+
+// unenclosed says what it means that a program has no job object on Windows.
+func unenclosed(err error) string {
+	return cut(clean("Windows gave it no job object, so that what it starts may go on if the agent is killed: "+err.Error()), maxMessage)
 }
 
 // leftBehind says which processes a program left, and that they are gone. It is "" if it

@@ -138,7 +138,7 @@ func (r *restore) read(o *output, line []byte) bool {
 
 func (r *restore) found(o *output, e *Ending) {
 	if o.unread > 0 && e.State == topics.Failed {
-		e.Message = several(int(min(o.unread, 1<<31)), "item") + " could not be restored, the first is " + o.firstUnread
+		e.Message = several(o.unread, "item") + " could not be restored, the first is " + o.firstUnread
 	}
 	e.Report.Failures = o.failures
 	if !r.summed && (e.State != topics.Succeeded || o.unread > 0) { // 0.14 and 0.15 count nothing

@@ -41,6 +41,7 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	o.silence = b.watch(op, args, t, stop)
+	o.stop = stop
 	stdout, stderr, end := o.streams()
 	var files []*os.File
 	switch op := op.(type) {
@@ -62,6 +63,7 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 		PipeGrace:   t.PipeGrace,
 		Job:         place.Job,
 		Started:     sink.Started,
+		Loose:       func(err error) { sink.Line(topics.Warn, unenclosed(err)) },
 		LowPriority: b.Limits.LowPriority,
 		Used:        o.silence.used,
 		Every:       o.silence.window(),
@@ -139,6 +141,8 @@ func (o *output) ending(x process.Exit, v Version, in bounds, why error) (e Endi
 		e.State = topics.Succeeded
 		if x.Code == 3 || o.missing > 0 { // before 0.19 a path that is not there is no reason for exit code 3
 			e.State, e.Cause, e.Message = topics.Warnings, topics.CauseUnreadable, o.incomplete()
+		} else if o.live != "" {
+			e.State, e.Cause, e.Message = topics.Warnings, topics.CauseShadowCopy, o.live
 		}
 		return e
 	case done && !backup && (o.answered || !o.operation.answers(v)):
@@ -148,7 +152,11 @@ func (o *output) ending(x process.Exit, v Version, in bounds, why error) (e Endi
 	e.State = topics.Failed
 	cause, line := o.evidence.judge(in)
 	var silent *stalled
+	var bare *unshadowed
 	switch {
+	case x.Cancelled && errors.As(why, &bare):
+		e.Cause, e.Message = topics.CauseShadowCopy, bare.Error()
+		return e
 	case x.Cancelled && errors.As(why, &silent):
 		e.Cause, e.Message = topics.CauseStalled, o.safe(silent.Error())
 		return e
@@ -195,7 +203,7 @@ func (o *output) incomplete() string {
 	if o.unread == 0 {
 		return "restic could not read all of the source"
 	}
-	s := several(int(o.unread), "item") + " could not be read"
+	s := several(o.unread, "item") + " could not be read"
 	if o.unread > 1 {
 		s += ", the first is "
 	} else {

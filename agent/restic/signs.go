@@ -64,6 +64,10 @@ var telling = []sign{
 	{topics.CauseSourceMissing, "all target directories/files do not exist", "", "restic/cmd_backup.go to 0.18"},
 	{topics.CauseSourceMissing, "all source directories/files do not exist", "", "restic/cmd_backup.go since 0.19"},
 
+	// Shadow copies of volumes.
+	{topics.CauseShadowCopy, "vss error: ", "", "restic/fs/vss_windows.go"},
+	{topics.CauseShadowCopy, "failed to load vssapi.dll", "", "os: Windows, of a system without the service"},
+
 	// Memory.
 	{topics.CauseKilled, "runtime: out of memory", "", "go: runtime"},
 	{topics.CauseKilled, "runtime: cannot allocate memory", "", "go: runtime"},

@@ -440,7 +440,7 @@ func (l *look) after(at *site, failures []topics.Failure, through bool) (c came)
 		if e.Fate != fresh && e.Fate != over && e.Fate != replaced {
 			return nil
 		}
-		info := lookAt(filepath.Join(at.base(), filepath.FromSlash(e.Path)))
+		info := lookAt(place(at.base(), e.Path))
 		if e.Fate == replaced {
 			if info != nil && info.IsDir() {
 				c.over++

@@ -3,7 +3,6 @@ package restoring
 import (
 	"cmp"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -205,7 +204,7 @@ func (m *meter) measure() (files, bytes uint64, current []string) {
 	var large, done, there, sum uint64
 	newest := time.Time{}
 	look := func(one sample) (size uint64, whole bool) {
-		info, err := os.Lstat(filepath.Join(m.at.base(), filepath.FromSlash(one.path)))
+		info, err := os.Lstat(place(m.at.base(), one.path))
 		if err != nil || !info.Mode().IsRegular() {
 			return 0, false
 		}

@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -318,7 +317,7 @@ func (r *restoring) decide(s *Sweeper) restic.Ending {
 	}
 	s.saw(result.Digest, l)
 	said := fmt.Sprintf("dry run: would restore %s, %s: %d new, %d over what is there, %d unchanged, %d left alone",
-		several(int(result.Files), "file"), bytesInWords(result.Bytes), result.Restored, result.Overwritten, result.Unchanged, result.Skipped)
+		several(result.Files, "file"), bytesInWords(result.Bytes), result.Restored, result.Overwritten, result.Unchanged, result.Skipped)
 	if l.need > result.FreeBytes && result.FreeBytes > 0 {
 		said += fmt.Sprintf("; there is not enough space: about %s are needed, %s are free", bytesInWords(l.need), bytesInWords(result.FreeBytes))
 	}
@@ -482,7 +481,7 @@ func (r *restoring) judge(e, wrong restic.Ending, c came, swapped error, lock st
 	e = r.lacking(e)
 	if e.State == topics.Cancelled || e.State == topics.Failed {
 		if e.State == topics.Failed || n.Files > 0 {
-			e.Message = strings.TrimSuffix(e.Message, ".") + fmt.Sprintf("; %s of %d came, %s", several(int(min(n.Files, math.MaxInt32)), "file"),
+			e.Message = strings.TrimSuffix(e.Message, ".") + fmt.Sprintf("; %s of %d came, %s", several(n.Files, "file"),
 				r.look.counts[fresh]+r.look.counts[over]+r.look.counts[replaced], bytesInWords(n.Bytes))
 		}
 	}
@@ -496,7 +495,7 @@ func (r *restoring) judge(e, wrong restic.Ending, c came, swapped error, lock st
 		level = topics.Warn
 	}
 	r.Sink.Line(level, fmt.Sprintf("restored %s, %s: %d new, %d over what was there; %d unchanged, %d left alone, %d failed",
-		several(int(min(n.Files, math.MaxInt32)), "file"), bytesInWords(n.Bytes), n.Restored, n.Overwritten, n.Unchanged, n.Skipped, n.Failed))
+		several(n.Files, "file"), bytesInWords(n.Bytes), n.Restored, n.Overwritten, n.Unchanged, n.Skipped, n.Failed))
 	return e
 }
 
@@ -596,7 +595,7 @@ func place(target, path string) string {
 	return filepath.Join(target, filepath.FromSlash(path))
 }
 
-func several(n int, thing string) string {
+func several[N int | uint64](n N, thing string) string {
 	if n == 1 {
 		return "1 " + thing
 	}

@@ -114,7 +114,7 @@ func keepsRights(which func(*os.File) int64, dir *os.File) bool {
 		which = func(dir *os.File) int64 {
 			var s unix.Statfs_t
 			_ = unix.Fstatfs(int(dir.Fd()), &s) // then it is none of those
-			return s.Type
+			return int64(uint32(s.Type))        // it is negative on some machines
 		}
 	}
 	return !slices.Contains(modeless, which(dir))
@@ -198,7 +198,9 @@ func makeAll(dir string, inherit bool) error {
 }
 
 // writable says why nothing can be made in a directory, nil if it can.
-func writable(dir string) error { return unix.Access(dir, unix.W_OK) }
+func writable(dir string) error {
+	return unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK, unix.AT_EACCESS)
+}
 
 // removeEmpty removes an empty directory, and goes through no link to it.
 func removeEmpty(dir string) error {

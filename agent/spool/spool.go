@@ -34,6 +34,8 @@ import (
 var (
 	// ErrRunning says that another process holds the journal.
 	ErrRunning = errors.New("another agent already runs")
+	// ErrNewer says that a newer agent has written the journal so that this one cannot read it.
+	ErrNewer = errors.New("the agent's journal was written by a newer agent")
 	// ErrUnreadable says that the journal cannot be used, and what to do.
 	ErrUnreadable = errors.New("the agent's journal is unreadable")
 )
@@ -57,9 +59,18 @@ var (
 	roomKey     = []byte("room")    // when it was last looked whether anything can be written
 	droppedKey  = []byte("dropped") // number and mark of the last event that was forgotten
 
+	formatKey   = []byte("format")   // see Format; what has none is of the first
 	receivedKey = []byte("received") // epoch, number up to which events are received, and bytes of those that are not
 	planeKey    = []byte("plane")    // the highest epoch of a control plane
 )
+
+// Format is how journals are written. Who adds what an agent of before would stumble over
+// raises it. A release on trial writes as the one before it did, so that that can go on with
+// its journal: a journal is raised once the release is kept, see Raise.
+const Format = 1
+
+// format is that which this program knows; tests play programs of others.
+var format uint64 = Format
 
 // A Spool is an open journal. It is safe for concurrent use; steps take turns.
 type Spool struct {
@@ -97,6 +108,19 @@ func Retire(dir string, now time.Time) error {
 	return err
 }
 
+// Retirable returns an error where the journal in dir cannot be renamed, as on Windows
+// while anybody has it open.
+func Retirable(dir string) error {
+	path := filepath.Join(dir, fileName)
+	if err := os.Rename(path, path+".try"); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	return os.Rename(path+".try", path)
+}
+
 // Open opens the journal in dir, which exists, or begins one. Jobs are sealed
 // under key. Jobs that ended long ago are forgotten. The error is ErrRunning or
 // ErrUnreadable where it is one of them, and says what to do.
@@ -127,6 +151,8 @@ func Open(dir string, key [32]byte, now func() time.Time) (*Spool, error) {
 		switch {
 		case errors.Is(err, bolterr.ErrTimeout):
 			return nil, fmt.Errorf("%w on %s: stop it first, or give this one a state directory of its own", ErrRunning, dir)
+		case errors.Is(err, ErrNewer):
+			return nil, fmt.Errorf("%w: %s. Install that version again, or a later one. Nothing is lost, and what runs goes on", err, path)
 		case errors.As(err, &refused):
 			return nil, fmt.Errorf("open the agent's journal: %w", err)
 		}
@@ -138,10 +164,24 @@ func Open(dir string, key [32]byte, now func() time.Time) (*Spool, error) {
 }
 
 func (s *Spool) open(path string) (err error) {
-	if s.db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType,
-		NoStatistics: true}); err != nil {
+	var file *os.File
+	whole := false
+	defer func() { // a damaged one makes bbolt panic with the file open, and Windows renames none that is
+		if !whole && s.db == nil && file != nil {
+			file.Close()
+		}
+	}()
+	if s.db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType, NoStatistics: true,
+		OpenFile: func(name string, flag int, mode fs.FileMode) (*os.File, error) {
+			f, err := os.OpenFile(name, flag, mode)
+			if err == nil && file == nil {
+				file = f
+			}
+			return f, err
+		}}); err != nil {
 		return err
 	}
+	whole = true
 	if info, err := os.Stat(path); err != nil {
 		return err
 	} else if err := s.db.View(func(tx *bbolt.Tx) error {
@@ -203,6 +243,9 @@ func (s *Spool) begin(tx *bbolt.Tx) (*transaction, error) {
 		if _, err := s.aead.Open(nil, nil, proof, proofKey); err != nil {
 			return nil, errors.New("it belongs to another identity of this host")
 		}
+		if f := t.format(); f > format {
+			return nil, fmt.Errorf("%w: it is of format %d, and this one reads %d", ErrNewer, f, format)
+		}
 		if _, err := t.Last(); err != nil {
 			return nil, err
 		}
@@ -212,6 +255,26 @@ func (s *Spool) begin(tx *bbolt.Tx) (*transaction, error) {
 		return nil, err
 	}
 	return t, t.setLast(topics.Received{Epoch: s.now().UnixMilli()})
+}
+
+func (t *transaction) format() uint64 {
+	if b := t.meta.Get(formatKey); len(b) == 8 {
+		return binary.BigEndian.Uint64(b)
+	}
+	return 1
+}
+
+// Raise has the journal be of the format that this program knows. From then on no older
+// program reads it.
+func (s *Spool) Raise() error {
+	raised := false
+	if err := s.view(func(t *transaction) error {
+		raised = t.format() >= format
+		return nil
+	}); err != nil || raised {
+		return err
+	}
+	return s.update(true, func(t *transaction) error { return t.meta.Put(formatKey, number(format)) })
 }
 
 // guard turns panics and memory faults into errors: bbolt panics on damaged pages,

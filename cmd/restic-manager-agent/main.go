@@ -13,10 +13,14 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 	"github.com/restic-manager/restic-manager/agent"
+	"github.com/restic-manager/restic-manager/agent/launcher"
+	"github.com/restic-manager/restic-manager/journal"
+	"github.com/restic-manager/restic-manager/release"
 )
 
 // The exit statuses.
@@ -27,21 +31,38 @@ const (
 )
 
 type commands struct {
-	Enroll  enroll  `cmd:"" help:"Let this host in at a control plane, with a token made there."`
-	Policy  policy  `cmd:"" help:"Say what this host lets its control plane do, and allow more."`
-	Run     run     `cmd:"" help:"Stay connected and run what is asked for, until stopped."`
-	Version version `cmd:"" help:"Print the version."`
+	Enroll        enroll        `cmd:"" help:"Let this host in at a control plane, with a token made there."`
+	Policy        policy        `cmd:"" help:"Say what this host lets its control plane do, and allow more."`
+	Run           run           `cmd:"" help:"Stay connected and run what is asked for, until stopped."`
+	Install       install       `cmd:"" help:"Have the system start the agent with the machine, and again when it has ended."`
+	Uninstall     uninstall     `cmd:"" help:"Stop the agent, and have the system start it no more. Its state stays."`
+	Start         start         `cmd:"" help:"Start the installed agent."`
+	Stop          stop          `cmd:"" help:"Stop the installed agent, once what it runs has ended."`
+	Status        status        `cmd:"" help:"Say whether the installed agent runs."`
+	Rollback      rollback      `cmd:"" help:"Go back to the release of the agent before the one that an update brought."`
+	Doctor        doctorCmd     `cmd:"" help:"Say what works here, what does not, what that means and what to do. Nothing is changed."`
+	SupportBundle supportBundle `cmd:"" help:"Put what helps to find a fault into a file, without secrets: versions, policy, doctor, log."`
+	Completion    completion    `cmd:"" help:"Print what has a shell complete commands and flags: bash, zsh or fish."`
+	Man           man           `cmd:"" hidden:"" help:"Print the manual page."`
+	Version       version       `cmd:"" help:"Print the version."`
 }
 
 // streams are where a command writes: out for machines, errs for people.
-type streams struct{ out, errs io.Writer }
+type streams struct {
+	out, errs io.Writer
+	args      []string        // of this process
+	child     *launcher.Child // nil unless a launcher started it
+}
 
 type enroll struct {
 	Server string `required:"" placeholder:"HOST:8883" help:"Address of the control plane's port for agents."`
-	Token  string `required:"" placeholder:"T" help:"Enrolment token, good for one host and 15 minutes."`
-	State  string `required:"" placeholder:"DIR" help:"Directory for this host's identity and journal."`
+	Token  string `required:"" xor:"token" placeholder:"T" help:"Enrolment token, good for one host and 15 minutes."`
+	State  string `default:"${state}" placeholder:"DIR" help:"Directory for this host's identity and journal: ${default}."`
 	Again  bool   `help:"Replace the identity that is there; the token has to be made for this host. Its policy stays."`
 	Policy string `default:"backup" placeholder:"NAME" help:"What may be done here: backup, restore, keeper or managed."`
+
+	TokenFile string `required:"" xor:"token" placeholder:"FILE" help:"The same from a file, so that it is on no command line."`
+	IfNeeded  bool   `help:"Do nothing, and succeed, if this host is enrolled with that server already."`
 
 	Repository     []string `placeholder:"URL" help:"A repository this host's data may go to; without one, the first backup's alone."`
 	RepositoryRoot []string `placeholder:"DIR" help:"Let the first repository be a path below this directory; without one it is no path."`
@@ -50,9 +71,14 @@ type enroll struct {
 }
 
 func (c *enroll) Run(ctx context.Context, s streams) error {
-	state, err := filepath.Abs(c.State)
+	state, err := stateDir{c.State}.path()
 	if err != nil {
 		return err
+	}
+	if there, err := agent.LoadIdentity(state); c.IfNeeded && err == nil && strings.EqualFold(there.Server, c.Server) {
+		fmt.Fprintf(s.errs, "This host is enrolled as %q already. Nothing was changed, and the token was not used.\n", there.Name)
+		fmt.Fprintln(s.out, there.Host)
+		return nil
 	}
 	policy, err := agent.Preset(c.Policy, state)
 	if err != nil {
@@ -68,13 +94,32 @@ func (c *enroll) Run(ctx context.Context, s streams) error {
 	if err := policy.Narrow(c.Repository, c.BackupRoot, c.RestoreRoot); err != nil {
 		return usageError{err}
 	}
-	identity, err := agent.Enrolment{Server: c.Server, Token: c.Token, State: state, Policy: policy, Again: c.Again}.Run(ctx)
+	token, err := c.token()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.errs, "Enrolled as %q. Start the agent with: restic-manager-agent run --state %s\n", identity.Name, c.State)
+	identity, err := agent.Enrolment{Server: c.Server, Token: token, State: state, Policy: policy, Again: c.Again}.Run(ctx)
+	if err != nil {
+		return err
+	}
+	if identity.Held {
+		fmt.Fprintln(s.errs, "It waits until somebody approves it on the page Add host, under Many machines; nothing is backed up before.")
+	}
+	fmt.Fprintf(s.errs, "Enrolled as %q. Start the agent with: restic-manager-agent run --state %s\n", identity.Name, state)
 	fmt.Fprintln(s.out, identity.Host)
 	return nil
+}
+
+// token is the one that was given, or the only line of the file.
+func (c *enroll) token() (string, error) {
+	if c.TokenFile == "" {
+		return c.Token, nil
+	}
+	b, err := os.ReadFile(c.TokenFile)
+	if err != nil {
+		return "", fmt.Errorf("read the token: %w", err)
+	}
+	return strings.TrimSpace(strings.TrimPrefix(string(b), "\ufeff")), nil // editors on Windows begin a file so
 }
 
 type policy struct {
@@ -86,13 +131,18 @@ type policy struct {
 	AllowRestore        policyAllowRestore        `cmd:"" help:"Let restores write below another directory, too."`
 	AllowOperation      policyAllowOperation      `cmd:"" help:"Let the control plane ask for another operation, such as prune."`
 	AllowHook           policyAllowHook           `cmd:"" help:"Let the control plane have a program run around backups, by name."`
+	AllowUpdates        policyAllowUpdates        `cmd:"" help:"Let the control plane update the agent to signed releases."`
+	ForbidUpdates       policyForbidUpdates       `cmd:"" help:"Let nobody but an administrator of this host update the agent."`
 }
 
 type stateDir struct {
-	State string `required:"" placeholder:"DIR" help:"Directory that enroll wrote."`
+	State string `default:"${state}" placeholder:"DIR" help:"Directory that enroll wrote: ${default}."`
 }
 
-func (d stateDir) path() (string, error) { return filepath.Abs(d.State) }
+func (d stateDir) path() (string, error) {
+	state, _, err := agent.Home(d.State)
+	return state, err
+}
 
 type policyShow struct{ stateDir }
 
@@ -186,15 +236,91 @@ func (c *policyAllowHook) Run() error {
 }
 
 type run struct {
-	State  string `required:"" placeholder:"DIR" help:"Directory that enroll wrote."`
+	State  string `default:"${state}" placeholder:"DIR" help:"Directory that enroll wrote: ${default}."`
 	Restic string `placeholder:"PATH" help:"The restic program; without it, the one on PATH."`
+
+	Service bool `help:"The system's service manager starts this: install says so, and nobody else."`
 
 	LogLevel slog.Level `default:"info" placeholder:"LEVEL" help:"What the agent's own log says: debug, info, warn or error."`
 }
 
 func (c *run) Run(ctx context.Context, s streams) error {
-	a := agent.Agent{State: c.State, Restic: c.Restic, Log: slog.New(slog.NewTextHandler(s.errs, &slog.HandlerOptions{Level: c.LogLevel}))}
-	return a.Run(ctx)
+	if c.Service {
+		return c.asService(ctx, s)
+	}
+	state, said, err := agent.Home(c.State)
+	tell(s, said)
+	if err != nil {
+		return err
+	}
+	return c.launched(ctx, s, c.agent(state, slog.New(journal.Handler(s.errs, c.LogLevel))))
+}
+
+// launched runs the agent, as the release that is to run: within this process if that is
+// the installed one, as it is until an update has brought another.
+func (c *run) launched(ctx context.Context, s streams, a *agent.Agent) error {
+	a.Launched, a.Installed = true, release.Own()
+	if s.child == nil {
+		l := launcher.Launcher{State: a.State, Own: release.Own(), Args: s.args, Errs: s.errs, Log: a.Log,
+			Installed: func(ctx context.Context) error { return a.Run(stopping(ctx)) },
+			Keys:      func() ([]string, error) { return agent.Keys(a.State) }}
+		return l.Run(ctx)
+	}
+	a.Child, a.Installed = s.child, s.child.Installed
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		select {
+		case <-a.Child.Told:
+			stop()
+		case <-ctx.Done():
+		}
+	}()
+	err := a.Run(stopping(ctx))
+	if errors.Is(err, launcher.ErrReplace) {
+		return found(launcher.ReplaceStatus)
+	}
+	return err
+}
+
+type rollback struct {
+	State string `default:"${state}" placeholder:"DIR" help:"The agent's state directory: ${default}."`
+}
+
+// Run goes back to the release before the one that runs.
+func (c *rollback) Run(s streams) error {
+	state, err := agent.Located(c.State)
+	if err != nil {
+		return err
+	}
+	said, err := agent.Rollback(state)
+	if err == nil {
+		tell(s, []string{said, "the agent that runs is told to end first; jobs that run are interrupted. It takes that release no more"})
+	}
+	return err
+}
+
+type policyAllowUpdates struct {
+	Key []string `placeholder:"KEY" help:"A public key of minisign, the line that begins with RW, in place of the one that was built in."`
+	stateDir
+}
+
+func (c *policyAllowUpdates) Run() error {
+	state, err := c.path()
+	if err != nil {
+		return err
+	}
+	return agent.AllowUpdates(state, c.Key)
+}
+
+type policyForbidUpdates struct{ stateDir }
+
+func (c *policyForbidUpdates) Run() error {
+	state, err := c.path()
+	if err != nil {
+		return err
+	}
+	return agent.ForbidUpdates(state)
 }
 
 type version struct{}
@@ -214,22 +340,23 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends it at once
-	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr, launcher.Attach(os.Stdin, os.Stdout)))
 }
 
 // execute runs one command line and returns its exit status.
-func execute(ctx context.Context, args []string, out, errs io.Writer) int {
+func execute(ctx context.Context, args []string, out, errs io.Writer, child *launcher.Child) int {
 	helped := false
 	var env environment
 	parser, err := kong.New(&commands{},
 		kong.Name("restic-manager-agent"),
 		kong.Description("Backs this host up with restic, as its control plane asks."),
 		kong.DefaultEnvars("RESTIC_MANAGER_AGENT"),
+		kong.Vars{"state": agent.DefaultState()},
 		kong.PostBuild(env.narrow),
 		kong.Writers(out, errs),
 		kong.Exit(func(int) { helped = true }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(streams{out, errs}),
+		kong.Bind(streams{out: out, errs: errs, args: args, child: child}),
 	)
 	if err != nil {
 		panic(err) // the structure above makes no sense
@@ -244,6 +371,9 @@ func execute(ctx context.Context, args []string, out, errs io.Writer) int {
 		return usage
 	}
 	if err := command.Run(); err != nil {
+		if exit := found(0); errors.As(err, &exit) {
+			return int(exit)
+		}
 		fmt.Fprintf(errs, "restic-manager-agent: %v\n", err)
 		if errors.As(err, new(usageError)) {
 			return usage

@@ -85,6 +85,15 @@ func (c *enrollTokenCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		server, err := dialled(ctx, s, "")
+		if err != nil {
+			return err
+		}
+		command := enroll.Command
+		if c.For != "" {
+			command = enroll.Again
+		}
+		say(os.Stderr, "On the host, where the agent is installed, run: %s", command(server, token, ""))
 		fmt.Println(token.Reveal())
 		return nil
 	})
@@ -112,7 +121,7 @@ func (c *hostRevokeCmd) Run(ctx context.Context) error {
 type hostTwinsCmd struct {
 	Host   string `arg:"" help:"The host's name or ID."`
 	Stays  string `placeholder:"MACHINE" help:"The machine that stays this host, as the list names it. For the other one a token is printed."`
-	Server string `placeholder:"HOST:PORT" default:"HOST:8883" help:"Where agents reach the control plane, for the command that is printed."`
+	Server string `placeholder:"HOST:PORT" help:"Where agents reach the control plane, for the printed command; agents-public by default."`
 	database
 }
 
@@ -129,6 +138,10 @@ func (c *hostTwinsCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		server, err := dialled(ctx, s, c.Server)
+		if err != nil {
+			return err
+		}
 		desk := enroll.Desk{Store: s, CA: ca}
 		_, token, err := desk.Stay(ctx, actor, h.ID, c.Stays)
 		if err != nil {
@@ -136,7 +149,7 @@ func (c *hostTwinsCmd) Run(ctx context.Context) error {
 		}
 		say(os.Stderr, "That machine stays %s. The other one is refused; stop its agent, and run this there to make it a host of its own:",
 			h.Name)
-		say(os.Stdout, "%s", enroll.Again(c.Server, token, ""))
+		say(os.Stdout, "%s", enroll.Again(server, token, ""))
 		return nil
 	})
 }

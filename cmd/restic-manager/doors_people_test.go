@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"os"
@@ -291,10 +292,13 @@ var apiTokens = subject[newToken]{
 		"for one day":     {in: newToken{Name: "x", Role: store.Viewer, Days: 1}},
 		"as long as any":  {in: newToken{Name: "x", Role: store.Viewer, Days: 3650}},
 		"too long":        {in: newToken{Name: "x", Role: store.Viewer, Days: 3651}, bad: "days"},
-		"for ages":        {in: newToken{Name: "x", Role: store.Viewer, Days: 213_503_982_334_601}, bad: "days"}, // overflows a time.Duration
+		"for ages":        {in: newToken{Name: "x", Role: store.Viewer, Days: ages}, bad: "days"},
 		"less than a day": {in: newToken{Name: "x", Role: store.Viewer, Days: -1}, bad: "days"},
 	}),
 }
+
+// ages are days that overflow a time.Duration, or nearly do.
+const ages = min(213_503_982_334_601, math.MaxInt)
 
 func consumerRows(t *testing.T, h *house) (all []string) {
 	t.Helper()
@@ -303,7 +307,7 @@ func consumerRows(t *testing.T, h *house) (all []string) {
 		t.Fatal(err)
 	}
 	for _, u := range rows {
-		all = append(all, fmt.Sprintf("%q may do: %t", u.Name, u.MayDo))
+		all = append(all, fmt.Sprintf("%q may do: %t, tags %q, Home Assistant: %t", u.Name, u.MayDo, u.Tags, u.HomeAssistant))
 		if err := h.store.RemoveMQTTUser(t.Context(), "test", u.Name); err != nil {
 			t.Fatal(err)
 		}
@@ -312,26 +316,38 @@ func consumerRows(t *testing.T, h *house) (all []string) {
 }
 
 type newConsumer struct {
-	Name  string
-	MayDo bool
+	Name      string
+	MayDo     bool
+	Tags      []string
+	Assistant bool
 }
 
 var newConsumers = subject[newConsumer]{
 	service: func(t *testing.T, h *house, in newConsumer) error {
-		_, _, err := consumersOf(h.store).Add(t.Context(), store.Maker{Name: "test"}, consumers.Input{Name: &in.Name, MayDo: &in.MayDo})
+		_, _, err := consumersOf(h.store).Add(t.Context(), store.Maker{Name: "test"}, consumers.Input{Name: &in.Name, MayDo: &in.MayDo,
+			Tags: &in.Tags, HomeAssistant: &in.Assistant})
 		return err
 	},
 	doors: map[string]func(t *testing.T, h *house, in newConsumer) (bool, string){
 		theForm: func(_ *testing.T, h *house, in newConsumer) (bool, string) {
-			status, text := h.ask("POST", "/mqtt/new", formOf(in.Name, in.MayDo))
+			status, text := h.ask("POST", "/mqtt/new", formOf(in.Name, consumers.Input{MayDo: &in.MayDo, Tags: &in.Tags,
+				HomeAssistant: &in.Assistant}))
 			return status == http.StatusOK, text
 		},
 		theAPI: func(t *testing.T, h *house, in newConsumer) (bool, string) {
-			status, text := h.ask("POST", "/api/consumers", map[string]any{"name": in.Name, "do": in.MayDo})
+			status, text := h.ask("POST", "/api/consumers", map[string]any{"name": in.Name, "do": in.MayDo, "tags": in.Tags,
+				"home_assistant": in.Assistant})
 			return status == http.StatusCreated, detail(t, text)
 		},
 		theCommandLine: func(_ *testing.T, h *house, in newConsumer) (bool, string) {
-			text, code := h.tell("mqtt-user", "create", fmt.Sprintf("--do=%t", in.MayDo), in.Name)
+			args := []string{"mqtt-user", "create", fmt.Sprintf("--do=%t", in.MayDo), in.Name}
+			for _, tag := range in.Tags {
+				args = append(args, "--tag", tag)
+			}
+			if in.Assistant {
+				args = append(args, "--home-assistant")
+			}
+			text, code := h.tell(args...)
 			return code == 0, text
 		},
 	},
@@ -339,16 +355,34 @@ var newConsumers = subject[newConsumer]{
 	cases: withNames(func(name string) newConsumer { return newConsumer{Name: name} }, map[string]doorCase[newConsumer]{
 		"100 characters": {in: newConsumer{Name: strings.Repeat("ü", 100)}},
 		"it may do":      {in: newConsumer{Name: "home", MayDo: true}},
+		"two tags":       {in: newConsumer{Name: "home", Tags: []string{"Web", "site=berlin", "web"}}},
+		"Home Assistant": {in: newConsumer{Name: "home", MayDo: true, Assistant: true}},
+		"no such tag":    {in: newConsumer{Name: "home", Tags: []string{"a!"}}, bad: "tags"},
+		"33 tags":        {in: newConsumer{Name: "home", Tags: numbered(33)}, bad: "tags"},
+		"everybody's":    {in: newConsumer{Name: "external"}, bad: "name"},
 		"a slash":        {in: newConsumer{Name: "ho/me"}, bad: "name"},
 		"a plus":         {in: newConsumer{Name: "ho+me"}, bad: "name"},
 		"a hash":         {in: newConsumer{Name: "#"}, bad: "name"},
 	}),
 }
 
-func formOf(name string, mayDo bool) url.Values {
+func numbered(n int) (tags []string) {
+	for i := range n {
+		tags = append(tags, fmt.Sprintf("t%d", i))
+	}
+	return tags
+}
+
+func formOf(name string, in consumers.Input) url.Values {
 	form := url.Values{"name": {name}}
-	if mayDo {
+	if in.MayDo != nil && *in.MayDo {
 		form.Set("do", "1")
+	}
+	if in.HomeAssistant != nil && *in.HomeAssistant {
+		form.Set("home_assistant", "1")
+	}
+	if in.Tags != nil {
+		form.Set("tags", strings.Join(*in.Tags, " "))
 	}
 	return form
 }
@@ -356,7 +390,7 @@ func formOf(name string, mayDo bool) url.Values {
 var changedConsumers = subject[consumers.Input]{
 	before: func(t *testing.T, h *house) {
 		t.Helper()
-		row := store.MQTTUser{Name: "home", KeyHash: []byte("x"), MayDo: true}
+		row := store.MQTTUser{Name: "home", KeyHash: []byte("x"), MayDo: true, Tags: store.List{"old"}}
 		if err := h.store.AddMQTTUser(t.Context(), store.Maker{Name: "test"}, row); err != nil {
 			t.Fatal(err)
 		}
@@ -367,15 +401,38 @@ var changedConsumers = subject[consumers.Input]{
 	},
 	doors: map[string]func(t *testing.T, h *house, in consumers.Input) (bool, string){
 		theForm: func(_ *testing.T, h *house, in consumers.Input) (bool, string) {
-			status, text := h.ask("POST", "/mqtt/home/rights", formOf("", *in.MayDo))
+			status, text := h.ask("POST", "/mqtt/consumers/home/rights", formOf("", in))
 			return status == http.StatusOK, text
 		},
 		theAPI: func(t *testing.T, h *house, in consumers.Input) (bool, string) {
-			status, text := h.ask("PATCH", "/api/consumers/home", map[string]any{"do": *in.MayDo})
+			body := map[string]any{}
+			for key, v := range map[string]*bool{"do": in.MayDo, "home_assistant": in.HomeAssistant} {
+				if v != nil {
+					body[key] = *v
+				}
+			}
+			if in.Tags != nil {
+				body["tags"] = *in.Tags
+			}
+			status, text := h.ask("PATCH", "/api/consumers/home", body)
 			return status == http.StatusOK, detail(t, text)
 		},
 		theCommandLine: func(_ *testing.T, h *house, in consumers.Input) (bool, string) {
-			text, code := h.tell("mqtt-user", "create", "home", fmt.Sprintf("--do=%t", *in.MayDo)) // and gives it a new password
+			args := []string{"mqtt-user", "change", "home"}
+			if in.MayDo != nil {
+				args = append(args, fmt.Sprintf("--do=%t", *in.MayDo))
+			}
+			if in.HomeAssistant != nil {
+				args = append(args, fmt.Sprintf("--home-assistant=%t", *in.HomeAssistant))
+			}
+			if in.Tags != nil && len(*in.Tags) == 0 {
+				args = append(args, "--all-hosts")
+			} else if in.Tags != nil {
+				for _, tag := range *in.Tags {
+					args = append(args, "--tag", tag)
+				}
+			}
+			text, code := h.tell(args...)
 			return code == 0, text
 		},
 	},
@@ -384,6 +441,11 @@ var changedConsumers = subject[consumers.Input]{
 		"another name":     {in: consumers.Input{Name: new("attic")}, bad: "name", not: []string{theForm, theAPI, theCommandLine}},
 		"it may do":        {in: consumers.Input{MayDo: new(true)}},
 		"it may only read": {in: consumers.Input{MayDo: new(false)}},
+		"other tags":       {in: consumers.Input{MayDo: new(true), Tags: &[]string{"web", "db"}}},
+		"all hosts":        {in: consumers.Input{MayDo: new(true), Tags: &[]string{}}},
+		"no such tag":      {in: consumers.Input{MayDo: new(true), Tags: &[]string{"a!"}}, bad: "tags"},
+		"Home Assistant":   {in: consumers.Input{MayDo: new(true), HomeAssistant: new(true)}},
+		"only its tags":    {in: consumers.Input{Tags: &[]string{"web"}}, not: []string{theForm}},
 	},
 }
 

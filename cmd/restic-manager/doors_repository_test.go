@@ -271,6 +271,7 @@ type newGroup struct {
 	Paths, Excludes  []string
 	OneFileSystem    bool
 	AllowEmpty       bool
+	Live, ShadowOnly bool
 	Before           []string // hooks
 	Limits           topics.Limits
 }
@@ -306,6 +307,8 @@ var groups = subject[newGroup]{
 			Excludes:      &in.Excludes,
 			OneFileSystem: &in.OneFileSystem,
 			AllowEmpty:    &in.AllowEmpty,
+			LiveFiles:     &in.Live,
+			ShadowOnly:    &in.ShadowOnly,
 			Hooks:         &topics.Hooks{Before: in.Before},
 			Limits:        &in.Limits,
 		})
@@ -343,15 +346,20 @@ var groups = subject[newGroup]{
 				"excludes":        append([]string{}, in.Excludes...),
 				"one_file_system": in.OneFileSystem,
 				"allow_empty":     in.AllowEmpty,
-				"hooks":           topics.Hooks{Before: in.Before},
-				"limits":          in.Limits,
+				"live_files":      in.Live,
+
+				"shadow_copy_only": in.ShadowOnly,
+
+				"hooks":  topics.Hooks{Before: in.Before},
+				"limits": in.Limits,
 			}
 			status, text := h.ask("PUT", "/api/hosts/"+string(h.host)+"/source-groups/"+url.PathEscape(in.Name), body)
 			return status == http.StatusOK, detail(t, text)
 		},
 		theCommandLine: func(_ *testing.T, h *house, in newGroup) (bool, string) {
 			args := []string{"group", "set", "--repository=" + in.Repository, fmt.Sprintf("--one-file-system=%t", in.OneFileSystem),
-				fmt.Sprintf("--allow-empty=%t", in.AllowEmpty)}
+				fmt.Sprintf("--allow-empty=%t", in.AllowEmpty), fmt.Sprintf("--live-files=%t", in.Live),
+				fmt.Sprintf("--shadow-copy-only=%t", in.ShadowOnly)}
 			for _, p := range in.Paths {
 				args = append(args, "--path="+p)
 			}
@@ -381,16 +389,19 @@ var groups = subject[newGroup]{
 				g.Excludes, g.OneFileSystem, g.AllowEmpty, g.Before = []string{"*.tmp"}, true, true, []string{"dump-db"}
 				g.Limits = topics.Limits{UploadKiB: 512, From: 8 * 60, To: 18 * 60, Zone: "Europe/Berlin"}
 			})},
-			"what leaves out all":    {in: letters(func(g *newGroup) { g.Excludes = []string{"*", "a,b"} })},
-			"it may be empty":        {in: letters(func(g *newGroup) { g.AllowEmpty = true })},
-			"no repository":          {in: letters(func(g *newGroup) { g.Repository = "" }), bad: "repository"},
-			"one nobody knows":       {in: letters(func(g *newGroup) { g.Repository = "cellar\x1b[2J" }), bad: "repository"},
-			"no path":                {in: letters(func(g *newGroup) { g.Paths = nil }), bad: "paths"},
-			"a relative path":        {in: letters(func(g *newGroup) { g.Paths = []string{"music"} }), bad: "paths"},
-			"a NUL in a path":        {in: letters(func(g *newGroup) { g.Paths = []string{"/mu\x00sic"} }), bad: "paths"},
-			"a line break in a path": {in: letters(func(g *newGroup) { g.Paths = []string{"/mu\nsic"} }), bad: "paths", not: []string{theForm}},
-			"too many paths":         {in: letters(func(g *newGroup) { g.Paths = slices.Repeat([]string{"/music"}, 1001) }), bad: "paths"},
-			"too many patterns":      {in: letters(func(g *newGroup) { g.Excludes = slices.Repeat([]string{"*.tmp"}, 1001) }), bad: "excludes"},
+			"what leaves out all":     {in: letters(func(g *newGroup) { g.Excludes = []string{"*", "a,b"} })},
+			"it may be empty":         {in: letters(func(g *newGroup) { g.AllowEmpty = true })},
+			"only with a shadow copy": {in: letters(func(g *newGroup) { g.ShadowOnly = true })},
+			"the files themselves":    {in: letters(func(g *newGroup) { g.Live = true })},
+			"both of it":              {in: letters(func(g *newGroup) { g.Live, g.ShadowOnly = true, true }), bad: "shadow_copy_only"},
+			"no repository":           {in: letters(func(g *newGroup) { g.Repository = "" }), bad: "repository"},
+			"one nobody knows":        {in: letters(func(g *newGroup) { g.Repository = "cellar\x1b[2J" }), bad: "repository"},
+			"no path":                 {in: letters(func(g *newGroup) { g.Paths = nil }), bad: "paths"},
+			"a relative path":         {in: letters(func(g *newGroup) { g.Paths = []string{"music"} }), bad: "paths"},
+			"a NUL in a path":         {in: letters(func(g *newGroup) { g.Paths = []string{"/mu\x00sic"} }), bad: "paths"},
+			"a line break in a path":  {in: letters(func(g *newGroup) { g.Paths = []string{"/mu\nsic"} }), bad: "paths", not: []string{theForm}},
+			"too many paths":          {in: letters(func(g *newGroup) { g.Paths = slices.Repeat([]string{"/music"}, 1001) }), bad: "paths"},
+			"too many patterns":       {in: letters(func(g *newGroup) { g.Excludes = slices.Repeat([]string{"*.tmp"}, 1001) }), bad: "excludes"},
 			"paths that are too long": {in: letters(func(g *newGroup) {
 				g.Paths = slices.Repeat([]string{"/" + strings.Repeat("x", 100)}, 400)
 			}), bad: "excludes"},
@@ -412,6 +423,9 @@ var groups = subject[newGroup]{
 		for what, c := range cases {
 			if c.in.Name == "" { // the API's address has no place for it
 				c.not = append(c.not, theAPI)
+			}
+			if c.in.Live || c.in.ShadowOnly { // the form asks hosts with Windows alone, see the tests of controlplane/web
+				c.not = append(c.not, theForm)
 			}
 			if len(c.in.Before) > 0 || c.in.Limits != (topics.Limits{}) {
 				c.not = append(c.not, theCommandLine)

@@ -38,11 +38,13 @@ var subjects = map[string]interface{ run(t *testing.T, h *house) }{
 	"a host's settings":   hostSettings,
 	"a host's name":       hostNames,
 	"a host's tags":       hostTags,
+	"a host's pause":      hostPauses,
 	"a removed group":     removedGroups,
 	"the identity":        identitySteps,
 	"a replaced machine":  replacementSteps,
 	"what becomes of it":  replacementDecisions,
 	"a token of a host":   hostTokens,
+	"a key for hosts":     enrollKeys,
 	"a plan of drills":    drillPlans,
 	"a new channel":       newChannels,
 	"a pause of alerts":   alertPauses,
@@ -50,7 +52,10 @@ var subjects = map[string]interface{ run(t *testing.T, h *house) }{
 	"thresholds":          thresholds,
 	"rules of alerts":     alertRules,
 	"the public address":  publicAddresses,
+	"the agents' address": agentsAddresses,
 	"a heartbeat outside": outsideBeats,
+	"a broker elsewhere":  uplinkSettings,
+	"Home Assistant":      homeAssistants,
 }
 
 func TestEveryDoorHasTheSameRules(t *testing.T) {

@@ -168,7 +168,7 @@ func (c *drillShowCmd) Run(ctx context.Context) error {
 			return err
 		}
 		say(os.Stdout, "%s: %s", h.Name, state.Words())
-		if next := drills.Next(h.ID, plan, time.Now()); !next.IsZero() {
+		if next := drills.Next(h, plan, time.Now()); !next.IsZero() {
 			say(os.Stdout, "Next drill: %s", moment(next.UnixMilli(), ""))
 		} else {
 			say(os.Stdout, "No drill is planned: restic-manager drill set --host %s --on", h.Name)

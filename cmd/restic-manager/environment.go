@@ -15,26 +15,37 @@ import (
 // otherwise change what another does.
 var connection = []string{"data", "key-file", "config"}
 
+// besideServe are the commands that look at where serve is: they take from the environment
+// what serve does, and nothing else.
+var besideServe = []string{"ready", "doctor", "support-bundle"}
+
 // An environment is which variables set flags, and which do not any more.
 type environment struct{ ignored map[*kong.Flag]string }
 
 // narrow takes the variables from all other flags. It comes after [kong.DefaultEnvars].
 func (e *environment) narrow(k *kong.Kong) error {
 	e.ignored = map[*kong.Flag]string{}
-	var walk func(n *kong.Node, serves bool)
-	walk = func(n *kong.Node, serves bool) {
+	ofServe := map[string]bool{}
+	for _, c := range k.Model.Children {
+		for _, f := range c.Flags {
+			ofServe[f.Name] = ofServe[f.Name] || c.Name == "serve"
+		}
+	}
+	var walk func(n *kong.Node)
+	walk = func(n *kong.Node) {
 		for _, f := range n.Flags {
-			if serves || slices.Contains(connection, f.Name) || len(f.Envs) == 0 {
+			takes := n.Name == "serve" || slices.Contains(besideServe, n.Name) && ofServe[f.Name]
+			if takes || slices.Contains(connection, f.Name) || len(f.Envs) == 0 {
 				continue
 			}
 			e.ignored[f] = f.Envs[0]
 			f.Envs, f.Tag.Envs = nil, nil
 		}
 		for _, c := range n.Children {
-			walk(c, c.Name == "serve")
+			walk(c)
 		}
 	}
-	walk(k.Model.Node, false)
+	walk(k.Model.Node)
 	return nil
 }
 

@@ -16,6 +16,8 @@ type groupSetCmd struct {
 	Exclude       []string `sep:"none" placeholder:"PATTERN" help:"What to leave out, as restic's --exclude takes it; once for each pattern."`
 	NoExcludes    bool     `help:"Leave out nothing."`
 	OneFileSystem *bool    `negatable:"" help:"Stay on one file system."`
+	LiveFiles     *bool    `negatable:"" help:"On Windows: read the files themselves, without a shadow copy."`
+	ShadowOnly    *bool    `name:"shadow-copy-only" negatable:"" help:"On Windows: without a shadow copy the backup fails."`
 	AllowEmpty    *bool    `negatable:"" help:"A backup of no files is a good one."`
 	database
 }
@@ -27,7 +29,8 @@ func (c *groupSetCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		in := sources.Input{Repository: c.Repository, OneFileSystem: c.OneFileSystem, AllowEmpty: c.AllowEmpty}
+		in := sources.Input{Repository: c.Repository, OneFileSystem: c.OneFileSystem, AllowEmpty: c.AllowEmpty,
+			LiveFiles: c.LiveFiles, ShadowOnly: c.ShadowOnly}
 		if len(c.Path) > 0 {
 			in.Paths = &c.Path
 		}

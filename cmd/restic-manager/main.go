@@ -24,19 +24,24 @@ type cli struct {
 
 	Serve       serveCmd `cmd:"" help:"Run the control plane."`
 	Demo        demoCmd  `cmd:"" help:"Try it out: run a fleet of six hosts with a year of backups on this machine."`
+	Ready       readyCmd `cmd:"" help:"Say by the exit status whether the control plane on this machine answers: 0 if it does."`
 	EnrollToken struct {
 		Create enrollTokenCmd `cmd:"" help:"Create a token that enrols one host, and print it."`
 	} `cmd:"" help:"Enrol hosts."`
-	Host struct {
+	EnrollKey enrollKeyCmd `cmd:"" help:"Enrol many hosts with one key: create, list, withdraw, held."`
+	Host      struct {
 		List     hostListCmd     `cmd:"" help:"List hosts with their tags, by name."`
 		Tag      hostTagCmd      `cmd:"" help:"Show a host's tags, or give it some and take some from it: host tag attic +web site=berlin -old."`
 		Rename   hostRenameCmd   `cmd:"" help:"Give a host another name."`
 		Set      hostSetCmd      `cmd:"" help:"Change a host's settings."`
+		Pause    hostPauseCmd    `cmd:"" help:"Pause all schedules of a host for a while; they go on by themselves."`
+		Resume   hostResumeCmd   `cmd:"" help:"End the pause of a host's schedules now."`
 		Retire   hostRetireCmd   `cmd:"" help:"Keep a host's snapshots, judge it no longer and fire none of its schedules; --undo takes it back."`
 		Remove   hostRemoveCmd   `cmd:"" help:"Remove a host. It can be brought back for 30 days; its snapshots stay where they are."`
 		Restore  hostRestoreCmd  `cmd:"" help:"Bring back a removed host with its source groups and schedules."`
 		Replace  hostReplaceCmd  `cmd:"" help:"Put another machine in the place of a host's lost one: prints the command for it."`
 		Replaced hostReplacedCmd `cmd:"" help:"Say what becomes of the files of a replaced machine, or list what waits."`
+		Approve  hostApproveCmd  `cmd:"" help:"Trust a host that came with an enrolment key and waits for approval."`
 		Twins    hostTwinsCmd    `cmd:"" help:"List the machines that use a host's identity at once, or say which one stays."`
 		Revoke   hostRevokeCmd   `cmd:"" help:"Revoke a host's certificate. Only an enrolment token made for this host lets it connect again."`
 	} `cmd:"" help:"Manage hosts."`
@@ -65,6 +70,7 @@ type cli struct {
 	} `cmd:"" help:"Manage the people who may sign in."`
 	MQTTUser struct {
 		Create mqttUserCreateCmd `cmd:"" help:"Create credentials for an MQTT client, and print the password."`
+		Change mqttUserChangeCmd `cmd:"" help:"Change what an MQTT client may do and which hosts it hears of."`
 		List   mqttUserListCmd   `cmd:"" help:"List MQTT users."`
 		Revoke mqttUserRevokeCmd `cmd:"" help:"Revoke the credentials of an MQTT user and close its connections."`
 	} `cmd:"" name:"mqtt-user" help:"Manage the credentials of MQTT clients."`
@@ -81,8 +87,9 @@ type cli struct {
 		Plan        repositoryPlanCmd        `cmd:"" help:"Show which snapshots the next forget keeps and removes, and why."`
 		Maintain    repositoryMaintainCmd    `cmd:"" help:"Start a forget, prune or check on the repository's keeper, and print the job's ID."`
 	} `cmd:"" help:"Manage repositories."`
-	Drill drillCmd `cmd:"" help:"Prove that what hosts saved can be restored: drill HOST, drill set, drill show."`
-	Job   struct {
+	Updates updatesCmd `cmd:"" help:"Keep agents up to date: updates show, start, stop."`
+	Drill   drillCmd   `cmd:"" help:"Prove that what hosts saved can be restored: drill HOST, drill set, drill show."`
+	Job     struct {
 		Start  jobStartCmd  `cmd:"" help:"Start a job on a host, and print its ID."`
 		Cancel jobCancelCmd `cmd:"" help:"Cancel a queued or running job."`
 		List   jobListCmd   `cmd:"" help:"List jobs, newest first."`
@@ -94,7 +101,10 @@ type cli struct {
 	AlertRules      alertRulesCmd      `cmd:"" help:"Say who hears of which alerts."`
 	AlertThresholds alertThresholdsCmd `cmd:"" help:"Say from when on conditions are alerts: of a host, a tag or the fleet."`
 	AlertPause      alertPauseCmd      `cmd:"" help:"Have nobody told for a while: maintenance."`
+	HomeAssistant   homeAssistantCmd   `cmd:"" help:"Tell Home Assistant by MQTT of hosts and repositories, as devices."`
 	Heartbeat       heartbeatCmd       `cmd:"" help:"Tell another service that the control plane works, so that its silence is noticed."`
+	Uplink          uplinkCmd          `cmd:"" help:"Publish everything public to an MQTT broker of your own, too: show, set, test, off."`
+	AgentsPublic    agentsPublicCmd    `cmd:"" name:"agents-public" help:"Print or set the address that agents dial, HOST:PORT."`
 	PublicURL       publicURLCmd       `cmd:"" name:"public-url" help:"Print or set the address that links in messages begin with."`
 
 	Restore  restoreCmd  `cmd:"" help:"Bring files of a host back, to it or to another, and print the job's ID."`
@@ -118,7 +128,11 @@ type cli struct {
 		Set  scheduleSetCmd  `cmd:"" help:"Create or change a schedule of a host. Only the given settings change."`
 		Next scheduleNextCmd `cmd:"" help:"Print the next starts of a schedule."`
 	} `cmd:"" help:"Manage backup schedules."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Doctor        doctorCmd        `cmd:"" help:"Say what works here, what does not, what that means and what to do. Nothing is changed."`
+	SupportBundle supportBundleCmd `cmd:"" help:"Put what helps to find a fault into a file without secrets: versions, settings, doctor."`
+	Completion    completionCmd    `cmd:"" help:"Print what has a shell complete commands and flags: bash, zsh or fish."`
+	Man           manCmd           `cmd:"" hidden:"" help:"Print the manual page."`
+	Version       versionCmd       `cmd:"" help:"Print the version."`
 }
 
 type versionCmd struct{}
@@ -150,6 +164,9 @@ func run(ctx context.Context, args []string) int {
 		return 2
 	}
 	if err := command.Run(); err != nil {
+		if found := foundError(0); errors.As(err, &found) {
+			return int(found)
+		}
 		fmt.Fprintf(os.Stderr, "restic-manager: %s\n", inWords(err))
 		if errors.Is(err, keyring.ErrKey) {
 			return 3

@@ -95,22 +95,67 @@ func (c *apiTokenRevokeCmd) Run(ctx context.Context) error {
 }
 
 type mqttUserCreateCmd struct {
-	Name string `arg:"" help:"User name. An existing user gets a new password, and its connections are closed."`
-	Do   bool   `help:"Also allow starting and cancelling backups."`
+	Name string   `arg:"" help:"User name. An existing user gets a new password, and its connections are closed."`
+	Do   bool     `help:"Also allow starting and cancelling backups and checks, and pausing schedules."`
+	Tag  []string `sep:"none" placeholder:"TAG" help:"Only the hosts that have this tag; may be given again for more."`
+	// HomeAssistant says whose birth and death are Home Assistant's.
+	HomeAssistant bool `help:"It is the Home Assistant whose birth counts."`
 	database
 }
 
 func (c *mqttUserCreateCmd) Run(ctx context.Context) error {
 	return c.begin(ctx, func(s *store.Store) error {
-		in := consumers.Input{Name: &c.Name, MayDo: &c.Do}
-		_, key, err := consumersOf(s).Add(ctx, machine, in)
+		in := consumers.Input{Name: &c.Name, MayDo: &c.Do, Tags: &c.Tag, HomeAssistant: &c.HomeAssistant}
+		u, key, err := consumersOf(s).Add(ctx, machine, in)
 		if errors.Is(err, consumers.ErrNameTaken) {
-			_, key, err = consumersOf(s).NewPassword(ctx, machine, field.Clean(c.Name), consumers.Input{MayDo: &c.Do})
+			if in.Name = nil; len(c.Tag) == 0 {
+				in.Tags = nil // that of all hosts is not given by leaving something out
+			}
+			if !c.HomeAssistant {
+				in.HomeAssistant = nil
+			}
+			u, key, err = consumersOf(s).NewPassword(ctx, machine, field.Clean(c.Name), in)
 		}
-		if err == nil {
-			fmt.Println(key)
+		if err != nil {
+			return err
 		}
-		return err
+		fmt.Println(key)
+		return unusedTags(ctx, s, u)
+	})
+}
+
+// unusedTags says which of a consumer's tags no host has.
+func unusedTags(ctx context.Context, s *store.Store, u store.MQTTUser) error {
+	none, err := consumersOf(s).Unused(ctx, u.Tags)
+	if len(none) > 0 {
+		say(os.Stderr, "No host has the tag %s yet. The consumer hears of each that gets it.", strings.Join(none, " or "))
+	}
+	return err
+}
+
+type mqttUserChangeCmd struct {
+	Name          string   `arg:"" help:"The user name. Its connections are closed, and it keeps its password."`
+	Do            *bool    `negatable:"" help:"Allow starting and cancelling backups and checks, and pausing schedules, or not."`
+	Tag           []string `sep:"none" placeholder:"TAG" help:"Only the hosts that have this tag; may be given again for more." xor:"hosts"`
+	AllHosts      bool     `help:"All hosts, whatever their tags." xor:"hosts"`
+	HomeAssistant *bool    `negatable:"" help:"It is the Home Assistant whose birth counts, or not."`
+	database
+}
+
+func (c *mqttUserChangeCmd) Run(ctx context.Context) error {
+	return c.with(ctx, func(s *store.Store) error {
+		in := consumers.Input{MayDo: c.Do, HomeAssistant: c.HomeAssistant}
+		if len(c.Tag) > 0 || c.AllHosts {
+			in.Tags = &c.Tag
+		}
+		u, err := consumersOf(s).Change(ctx, machine, c.Name, in)
+		if errors.Is(err, consumers.ErrNoConsumer) {
+			return fmt.Errorf("there is no consumer %q in %s; restic-manager mqtt-user list shows all", c.Name, c.Data)
+		}
+		if err != nil {
+			return err
+		}
+		return unusedTags(ctx, s, u)
 	})
 }
 
@@ -124,10 +169,13 @@ func (c *mqttUserListCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		rows := [][]string{{"NAME", "MAY", "MADE BY", "LAST CONNECTED"}}
+		rows := [][]string{{"NAME", "MAY", "HOSTS", "MADE BY", "LAST CONNECTED"}}
 		for _, u := range users {
 			may := cmp.Or(map[store.Role]string{store.Viewer: "read", store.Operator: "read, do"}[u.Acts()], "refused")
-			rows = append(rows, []string{u.Name, may, u.CreatedBy, moment(u.SeenAt, "never")})
+			if u.HomeAssistant {
+				may += ", is Home Assistant"
+			}
+			rows = append(rows, []string{u.Name, may, cmp.Or(strings.Join(u.Tags, ", "), "all"), u.CreatedBy, moment(u.SeenAt, "never")})
 		}
 		return table(rows)
 	})

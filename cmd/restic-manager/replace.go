@@ -15,7 +15,7 @@ import (
 
 type hostReplaceCmd struct {
 	Host    string        `arg:"" help:"The host's name or ID."`
-	Server  string        `placeholder:"HOST:PORT" default:"HOST:8883" help:"Where agents reach us, for the command that is printed."`
+	Server  string        `placeholder:"HOST:PORT" help:"Where agents reach us, for the command that is printed; agents-public by default."`
 	TTL     time.Duration `name:"ttl" default:"15m" help:"How long the token is valid, at most 24h."`
 	CallOff bool          `env:"-" help:"Call it off, before the new machine is enrolled."`
 	database
@@ -42,7 +42,11 @@ func (c *hostReplaceCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		command, err := service.Command(ctx, st, c.Server, token.Secret)
+		server, err := dialled(ctx, s, c.Server)
+		if err != nil {
+			return err
+		}
+		command, err := service.Command(ctx, st, server, token.Secret)
 		if err != nil {
 			return err
 		}

@@ -8,10 +8,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/field"
+	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/password"
 	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/store"
@@ -37,6 +39,10 @@ type Service struct {
 type Input struct {
 	Name  *string // of a new consumer; it cannot be changed
 	MayDo *bool   // may publish to do/ topics, which ask for jobs
+	// Tags are those of the hosts that it hears of and commands; none is all hosts.
+	Tags *[]string
+	// HomeAssistant is whether it may be Home Assistant, whose birth counts.
+	HomeAssistant *bool
 }
 
 // checkName keeps names fit for topics, logs and addresses.
@@ -47,7 +53,51 @@ func checkName(name string) string {
 	if strings.ContainsAny(name, "+#/") {
 		return "A consumer's name is without + # and /, which mean something in topics."
 	}
+	if name == External {
+		return "Everybody has the name " + External + " who commands by a broker of yours; choose another one."
+	}
 	return ""
+}
+
+// External is the name under which everybody asks who may command on a broker of the
+// user's own; no consumer has it.
+const External = "external"
+
+// MaxTags is how many tags a consumer has at most.
+const MaxTags = 32
+
+// clean returns the input as it is stored, and notes what is wrong with it.
+func (in Input) clean(wrong field.Errors) Input {
+	if in.Tags == nil {
+		return in
+	}
+	tags := []string{}
+	for _, t := range *in.Tags {
+		tag, text := hosts.Tag(t)
+		wrong.Say("tags", text)
+		tags = append(tags, tag)
+	}
+	slices.Sort(tags)
+	if tags = slices.Compact(tags); len(tags) > MaxTags {
+		wrong.Say("tags", fmt.Sprintf("A consumer has at most %d tags; these are %d.", MaxTags, len(tags)))
+	}
+	in.Tags = &tags
+	return in
+}
+
+// Unused returns which of these tags no host has: allowed, since hosts may get them, and
+// worth a word, since it may be misspelled.
+func (s Service) Unused(ctx context.Context, tags []string) (none []string, err error) {
+	for _, t := range tags {
+		some, err := s.Store.HostsTagged(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		if len(some) == 0 {
+			none = append(none, t)
+		}
+	}
+	return none, nil
 }
 
 // Add makes a credential. Its password is returned here and never again.
@@ -69,6 +119,12 @@ func (s Service) Add(ctx context.Context, by store.Maker, in Input) (u store.MQT
 	}
 	wrong := field.Errors{}
 	wrong.Say("name", checkName(u.Name))
+	if in = in.clean(wrong); in.Tags != nil {
+		u.Tags = *in.Tags
+	}
+	if in.HomeAssistant != nil {
+		u.HomeAssistant = *in.HomeAssistant
+	}
 	if err := wrong.Err(); err != nil {
 		return u, "", err
 	}
@@ -83,21 +139,26 @@ func (s Service) Change(ctx context.Context, by store.Maker, name string, in Inp
 	if in.Name != nil {
 		return store.MQTTUser{}, field.Errors{"name": "A consumer's name cannot be changed."}
 	}
-	return s.change(ctx, by, name, store.MQTTUserChange{MayDo: in.MayDo})
+	return s.change(ctx, by, name, in, nil)
 }
 
-// NewPassword gives a consumer another password, with MayDo also other rights,
+// NewPassword gives a consumer another password, with an input also other rights,
 // and ends its connections. The password is returned here and never again: whoever
 // asked for it answers for the consumer from now on.
 func (s Service) NewPassword(ctx context.Context, by store.Maker, name string, in Input) (u store.MQTTUser, secret string, err error) {
 	secret = password.NewKey("")
-	u, err = s.change(ctx, by, name, store.MQTTUserChange{KeyHash: password.HashKey(secret), MayDo: in.MayDo})
+	u, err = s.change(ctx, by, name, in, password.HashKey(secret))
 	return u, secret, err
 }
 
-func (s Service) change(ctx context.Context, by store.Maker, name string, c store.MQTTUserChange) (store.MQTTUser, error) {
-	c.Stays = rights.Stays
-	u, err := s.Store.ChangeMQTTUser(ctx, by, name, c)
+func (s Service) change(ctx context.Context, by store.Maker, name string, in Input, keyHash []byte) (store.MQTTUser, error) {
+	wrong := field.Errors{}
+	in = in.clean(wrong)
+	if err := wrong.Err(); err != nil {
+		return store.MQTTUser{}, err
+	}
+	u, err := s.Store.ChangeMQTTUser(ctx, by, name, store.MQTTUserChange{KeyHash: keyHash, MayDo: in.MayDo, Tags: in.Tags,
+		HomeAssistant: in.HomeAssistant, Stays: rights.Stays})
 	return u, s.changed(name, err)
 }
 

@@ -291,28 +291,34 @@ func apply[T any](into *T, from *T) {
 	}
 }
 
-// Next is when a host's next drill begins, by its plan; the zero time if there is none.
-func Next(h topics.HostID, p drills.Plan, now time.Time) time.Time {
+// Next is when a host's next drill begins, by its plan; the zero time if there is none. None
+// begins while the host is paused.
+func Next(h store.Host, p drills.Plan, now time.Time) time.Time {
 	if !p.Enabled {
 		return time.Time{}
 	}
-	policy, err := slots.Parse(p.Cron, p.Zone, Jitter, string(h))
+	policy, err := slots.Parse(p.Cron, p.Zone, Jitter, string(h.ID))
 	if err != nil {
 		return time.Time{}
 	}
-	return policy.Start(slots.Next(policy, now))
+	next := slots.NextBut(policy, now, h.AllPauses().Spans())
+	if next.IsZero() {
+		return next
+	}
+	return policy.Start(next)
 }
 
-// due is the latest slot of a host that was not begun, 0 if there is none.
-func due(h topics.HostID, p drills.Plan, served int64, now time.Time) int64 {
+// due is the latest slot of a host that was not begun, 0 if there is none. One that fell into
+// a pause of the host is left out.
+func due(h store.Host, p drills.Plan, served int64, now time.Time) int64 {
 	if !p.Enabled {
 		return 0
 	}
-	policy, err := slots.Parse(p.Cron, p.Zone, Jitter, string(h))
+	policy, err := slots.Parse(p.Cron, p.Zone, Jitter, string(h.ID))
 	if err != nil {
 		return 0
 	}
-	slot, n := slots.Due(policy, time.UnixMilli(max(p.Since, served)), now)
+	slot, n := slots.DueBut(policy, time.UnixMilli(max(p.Since, served)), now, h.AllPauses().Spans())
 	if n == 0 {
 		return 0
 	}

@@ -54,7 +54,7 @@ func TestOnlyTheLatestSlotIsDue(t *testing.T) {
 	} {
 		p := p
 		p.Enabled = !c.off
-		if got := due("attic-0001", p, c.served, c.now); got != c.want {
+		if got := due(store.Host{ID: "attic-0001"}, p, c.served, c.now); got != c.want {
 			t.Errorf("%s: %v, want %v", c.what, time.UnixMilli(got).UTC(), time.UnixMilli(c.want).UTC())
 		}
 	}

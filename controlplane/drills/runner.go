@@ -28,7 +28,7 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 // Due asks for the drills that are due. One whose host is away waits for it, and only the
-// latest slot counts then. A host all of whose schedules are paused proves nothing.
+// latest slot counts then. A host that is paused, or all of whose schedules are, proves nothing.
 func (s *Service) Due(ctx context.Context) error {
 	plans, err := s.Store.DrillPlans(ctx)
 	if err != nil || len(plans) == 0 {
@@ -44,7 +44,7 @@ func (s *Service) Due(ctx context.Context) error {
 	}
 	for _, h := range all {
 		plan, _ := Nearest(h, plans)
-		slot := due(h.ID, plan, max(served[h.ID], h.CreatedAt), s.Now())
+		slot := due(h, plan, max(served[h.ID], h.CreatedAt), s.Now())
 		if slot == 0 || h.RevokedAt > 0 || h.RetiredAt > 0 || !s.Online(h.ID) {
 			continue
 		}
@@ -67,6 +67,9 @@ func (s *Service) Due(ctx context.Context) error {
 }
 
 func (s *Service) paused(ctx context.Context, h store.Host) (bool, error) {
+	if _, paused := h.Paused(s.Now().UnixMilli()); paused {
+		return true, nil
+	}
 	rows, err := s.Store.Schedules(ctx, h.ID)
 	if err != nil || len(rows) == 0 {
 		return false, err

@@ -6,11 +6,14 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -120,7 +123,7 @@ func (c *serverCert) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if c.cert != nil && now.Before(c.renew) {
 		return c.cert, nil
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := c.ca.serverKey()
 	if err != nil {
 		return nil, err
 	}
@@ -134,6 +137,41 @@ func (c *serverCert) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	}
 	c.cert, c.renew = &tls.Certificate{Certificate: [][]byte{der, c.ca.Certificate.Raw}, PrivateKey: key}, now.Add(serverLife/2)
 	return c.cert, nil
+}
+
+// serverKey is the key of the agents' port. It follows from the CA's, so that it is the
+// same after every start: hosts that fetch their agent there know the port by it. Who has
+// the CA's key could make a certificate for any other, too.
+func (ca *CA) serverKey() (*ecdsa.PrivateKey, error) {
+	secret, err := ca.key.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	for n := range 100 { // one in 2^32 is no key of the curve
+		scalar, err := hkdf.Key(sha256.New, secret, nil, fmt.Sprintf("restic-manager key of the agents' port %d", n), 32)
+		if err != nil {
+			return nil, err
+		}
+		if key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), scalar); err == nil {
+			return key, nil
+		}
+	}
+	return nil, errors.New("the CA's key leads to no key for the agents' port")
+}
+
+// PinOfPort is the SHA-256 of the key of the agents' port, as curl's --pinnedpubkey takes
+// it; "" if it has none.
+func (d *Desk) PinOfPort() string {
+	key, err := d.known().shown.ca.serverKey()
+	if err != nil {
+		return ""
+	}
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(der)
+	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
 var errCSR = errors.New("the request for a certificate is damaged or not signed by its own key")

@@ -17,6 +17,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/tidy"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/admission"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/words"
 )
@@ -167,6 +168,7 @@ func (d *Desk) enroll(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusForbidden, "This token has expired", again)
 	case errors.Is(err, store.ErrNotFound):
 		problem(w, http.StatusForbidden, "This token is not known here", "It may belong to another control plane. "+again)
+	case keyRefused(w, err):
 	case errors.Is(err, errCSR), errors.Is(err, errProtocol):
 		problem(w, http.StatusBadRequest, "The agent's request does not fit", err.Error())
 	default:
@@ -176,7 +178,7 @@ func (d *Desk) enroll(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d.Log.Warn("enrolment refused", "err", err, "remote", r.RemoteAddr)
-	if errors.Is(err, store.ErrUsed) || errors.Is(err, store.ErrExpired) {
+	if !errors.Is(err, store.ErrNotFound) && !errors.Is(err, errCSR) && !errors.Is(err, errProtocol) {
 		if err := d.refused(ctx, req.Key, err); err != nil {
 			d.Log.Error("recording a refused enrolment failed", "err", err)
 		}
@@ -187,31 +189,44 @@ func (d *Desk) enroll(w http.ResponseWriter, r *http.Request) {
 // come with the same token, one of them stole it. It records each token at most once
 // a minute, and nothing of tokens that were never issued.
 func (d *Desk) refused(ctx context.Context, key topics.Secret, why error) error {
-	t, err := d.Store.EnrollTokenByKey(ctx, hash(key))
-	if err != nil {
-		return err
+	action, target, reason := "enroll_token.refused", "", "it has been used"
+	for _, r := range keyRefusals {
+		if errors.Is(why, r.err) {
+			k, err := d.Store.Admission().KeyByHash(ctx, hash(key))
+			if err != nil {
+				return err
+			}
+			action, target, reason = "enroll_key.refused", k.ID, r.audit
+		}
+	}
+	id := target
+	if target == "" {
+		t, err := d.Store.EnrollTokenByKey(ctx, hash(key))
+		if err != nil {
+			return err
+		}
+		id, target = t.ID, t.ID
+		if t.Host != "" {
+			target = string(t.Host) // whom it let in
+		}
 	}
 	d.mu.Lock()
 	now := time.Now()
-	fresh := now.Sub(d.said[t.ID]) > time.Minute
+	fresh := now.Sub(d.said[id]) > time.Minute
 	if fresh {
 		if d.said == nil {
 			d.said = map[string]time.Time{}
 		}
-		d.said[t.ID] = now
+		d.said[id] = now
 	}
 	d.mu.Unlock()
 	if !fresh {
 		return nil
 	}
-	target, reason := t.ID, "it has been used"
-	if t.Host != "" {
-		target = string(t.Host) // whom it let in
-	}
 	if errors.Is(why, store.ErrExpired) {
 		reason = "it has expired"
 	}
-	return d.Store.Audit(ctx, "plane", "enroll_token.refused", target, reason)
+	return d.Store.Audit(ctx, "plane", action, target, reason)
 }
 
 var errProtocol = errors.New("this agent and this control plane are too far apart in version; " +
@@ -230,6 +245,17 @@ func (d *Desk) admit(ctx context.Context, req topics.EnrollRequest) (topics.Enro
 		return none, fmt.Errorf("%w: its sealing key is not one", errCSR)
 	}
 	token, err := d.Store.EnrollTokenByKey(ctx, hash(req.Key))
+	many := errors.Is(err, store.ErrNotFound)
+	if many { // it may be a key for many hosts, which is looked at before anything is signed
+		k, kerr := d.Store.Admission().KeyByHash(ctx, hash(req.Key))
+		if errors.Is(kerr, admission.ErrNone) {
+			return none, err
+		}
+		plane, perr := d.Store.PlaneOf(ctx)
+		if err = errors.Join(kerr, perr); err == nil {
+			err = errors.Join(k.Good(d.Store.Now(), plane.RestoredAt), accepts(req.Facts)(k))
+		}
+	}
 	if err != nil {
 		return none, err
 	}
@@ -244,19 +270,38 @@ func (d *Desk) admit(ctx context.Context, req topics.EnrollRequest) (topics.Enro
 	}
 	f := req.Facts
 	tidy.Facts(&f)
-	h, err := d.Store.Enroll(ctx, token.KeyHash, store.Host{ID: id, SealKey: req.SealKey,
+	row := store.Host{ID: id, SealKey: req.SealKey,
 		Serial: made.SerialNumber.Text(16), CertifiedUntil: made.NotAfter.UnixMilli(), Generation: shown.generation,
 		Hostname: printable(f.Hostname), OS: printable(f.OS), Arch: printable(f.Arch), Platform: printable(f.Platform),
 		AgentVersion: printable(f.Agent), ResticVersion: printable(f.Restic), Policy: printable(f.Policy),
-		Permits: store.JSON[topics.Permits]{V: f.Permits}})
+		Permits: store.JSON[topics.Permits]{V: f.Permits}}
+	var h store.Host
+	held := false
+	if many {
+		h, held, err = d.Store.EnrollWithKey(ctx, hash(req.Key), row, accepts(f))
+	} else {
+		h, err = d.Store.Enroll(ctx, token.KeyHash, row)
+	}
 	if err != nil {
 		return none, err
 	}
-	d.Log.Info("host enrolled", "host", h.ID, "name", h.Name, "again", token.ForHost != "")
+	d.Log.Info("host enrolled", "host", h.ID, "name", h.Name, "again", token.ForHost != "", "held", held)
 	if d.Enrolled != nil {
 		d.Enrolled(h)
 	}
-	return topics.EnrollResponse{Host: h.ID, Name: h.Name, Certificate: der, CA: shown.ca.Certificate.Raw, SealKey: shown.sealKey}, nil
+	return topics.EnrollResponse{Host: h.ID, Name: h.Name, Certificate: der, CA: shown.ca.Certificate.Raw, SealKey: shown.sealKey,
+		Held: held}, nil
+}
+
+// keyRefused answers a host whose key lets it not in.
+func keyRefused(w http.ResponseWriter, err error) bool {
+	for _, r := range keyRefusals {
+		if errors.Is(err, r.err) {
+			problem(w, http.StatusForbidden, r.title, r.detail+" Make another key on the page Add host, under Many machines.")
+			return true
+		}
+	}
+	return false
 }
 
 // printable makes a text that a host reports fit for a name.

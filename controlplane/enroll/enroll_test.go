@@ -5,9 +5,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -344,5 +346,21 @@ func TestANewHostProvesWhatItSavedIfItsTokenSaysSo(t *testing.T) {
 		return e.Action == "drill.saved" && e.Target == string(with) && e.Actor == "anna"
 	}) {
 		t.Errorf("nobody has planned its drills: %+v", entries)
+	}
+}
+
+// Hosts that fetch their agent from the agents' port know it by its key, which has to be
+// the same after a restart, and another one with another CA.
+func TestTheKeyOfTheAgentsPortStays(t *testing.T) {
+	d := newDesk(t)
+	again := &Desk{Store: d.Store, CA: must(OpenCA(t.Context(), d.Store, time.Now)), SealKey: d.SealKey, Log: d.Log}
+	other := newDesk(t)
+	if d.PinOfPort() == "" || d.PinOfPort() != again.PinOfPort() || d.PinOfPort() == other.PinOfPort() {
+		t.Errorf("pins are %q, after a restart %q, and with another CA %q", d.PinOfPort(), again.PinOfPort(), other.PinOfPort())
+	}
+	certificate := must(x509.ParseCertificate(must(d.known().shown.server.get(nil)).Certificate[0]))
+	sum := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
+	if got := base64.StdEncoding.EncodeToString(sum[:]); got != d.PinOfPort() {
+		t.Errorf("the port has the key %s, and says %s", got, d.PinOfPort())
 	}
 }

@@ -38,7 +38,16 @@ func (d *Desk) Stay(ctx context.Context, actor string, host topics.HostID, machi
 // Again is the command by which a machine becomes a host of its own that had the
 // identity of another.
 func Again(server string, token topics.EnrollToken, state string) string {
-	text := "restic-manager-agent enroll --again --server " + server + " --token " + token.Reveal()
+	return enrol("enroll --again", server, token, state)
+}
+
+// Command is the command by which a machine becomes a host.
+func Command(server string, token topics.EnrollToken, state string) string {
+	return enrol("enroll", server, token, state)
+}
+
+func enrol(deed, server string, token topics.EnrollToken, state string) string {
+	text := "restic-manager-agent " + deed + " --server " + server + " --token " + token.Reveal()
 	if state != "" {
 		text += " --state " + state
 	}

@@ -74,6 +74,7 @@ type Entry struct {
 	Connection hosts.Connection
 	Disk       hosts.Disk  // what is wrong with the disk of its agent's state, while it is connected
 	Gone       int64       // when it was last heard of, while it is offline; Unix milliseconds
+	Never      bool        // it was not here yet since it was enrolled
 	Groups     []Group     // what of it is backed up, by name
 	Keeper     bool        // it looks after repositories
 	Open       []store.Job // what waits and runs there, the oldest first
@@ -254,13 +255,14 @@ func (b *Board) judge(id topics.HostID, now time.Time, edits edits) {
 	}
 	look := b.presence.Look(id)
 	if again := b.again[id]; look.Connection == was.Connection && gone(look) == was.Gone && look.Back.Equal(was.back) &&
-		look.Disk == was.Disk && (again == 0 || now.UnixMilli() < again) {
+		look.Disk == was.Disk && look.Never == was.Never && (again == 0 || now.UnixMilli() < again) {
 		b.wait(id, look.Until, again) // it beats on
 		return
 	}
 	e := was.judged(look, now)
 	b.wait(id, look.Until, e.Until)
-	if e.Connection != was.Connection || e.Gone != was.Gone || !e.back.Equal(was.back) || e.Disk != was.Disk || !e.same(was) {
+	if e.Connection != was.Connection || e.Gone != was.Gone || !e.back.Equal(was.back) || e.Disk != was.Disk || e.Never != was.Never ||
+		!e.same(was) {
 		b.put(id, e, edits)
 	}
 }

@@ -90,11 +90,11 @@ func gone(look hosts.Look) int64 {
 
 // judged is the entry with its connection and verdicts as they are now.
 func (e Entry) judged(look hosts.Look, now time.Time) *Entry {
-	e.Connection, e.back, e.Gone, e.Disk = look.Connection, look.Back, gone(look), look.Disk
+	e.Connection, e.back, e.Gone, e.Disk, e.Never = look.Connection, look.Back, gone(look), look.Disk, look.Never
 	host := protection.Host{Intermittent: e.Intermittent, OverdueDays: int(e.OverdueDays), Offline: look.Connection == hosts.Offline,
 		Unknown: look.Connection == hosts.Unknown, SeenAt: max(0, look.Seen.UnixMilli()), AwayUntil: look.Back.UnixMilli(),
 		Keeper: e.Keeper, RetiredAt: e.RetiredAt, TwinsSince: e.TwinsSince,
-		DiskFull: look.Disk.Full, DiskLow: look.Disk.Low, DiskSince: look.Disk.Since}
+		DiskFull: look.Disk.Full, DiskLow: look.Disk.Low, DiskSince: look.Disk.Since, Pauses: e.AllPauses()}
 	groups, verdicts, names := make([]Group, len(e.Groups)), make([]protection.Verdict, len(e.Groups)), make([]string, len(e.Groups))
 	e.LastGood, e.LastTook, e.Restorable, e.Snapshots, e.LastBackup = 0, 0, 0, 0, facts.Run{}
 	ids, tried := make([]topics.SourceGroupID, len(e.Groups)), make([]drills.Verdict, 0, len(e.Groups))

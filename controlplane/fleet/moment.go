@@ -119,6 +119,10 @@ func (m *Moment) ByName() []*Entry { return m.named }
 // everybody's: it is only read.
 func (m *Moment) ByUrgency() []*Entry { return m.urgent }
 
+// ByID lists all hosts by their IDs: no rename moves one. The list is everybody's: it is
+// only read.
+func (m *Moment) ByID() []*Entry { return m.ids }
+
 // Host is one host's entry, nil if there is no such host.
 func (m *Moment) Host(id topics.HostID) *Entry {
 	i, found := slices.BinarySearchFunc(m.ids, id, func(e *Entry, id topics.HostID) int { return strings.Compare(string(e.ID), string(id)) })

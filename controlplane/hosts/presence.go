@@ -399,6 +399,7 @@ type Look struct {
 	Seen       time.Time // when the host was last heard of
 	Back       time.Time // when it was last heard of again after some minutes of silence
 	Disk       Disk      // what is wrong with its disk, while it is connected
+	Never      bool      // it was not here yet since it was enrolled: whether its agent runs, nobody knows
 }
 
 // Look returns what is known of a host's connection now.
@@ -410,7 +411,7 @@ func (p *Presence) Look(id topics.HostID) Look {
 		h = &presence{}
 	}
 	c, until := p.connection(h)
-	look := Look{Connection: c, Until: until, Seen: h.lastSeen, Back: h.back}
+	look := Look{Connection: c, Until: until, Seen: h.lastSeen, Back: h.back, Never: c != Online && h.never()}
 	if c == Online {
 		look.Disk = h.disk
 	}
@@ -441,6 +442,13 @@ func (p *Presence) connection(h *presence) (c Connection, until time.Time) {
 		return Unknown, p.began.Add(p.timing.Grace)
 	}
 	return Offline, time.Time{}
+}
+
+// never reports whether nothing was heard of a host but, at most, the birth of a session that
+// is about to begin.
+func (h *presence) never() bool {
+	dawning := h.counted && h.birth.After(h.death) && h.heard.IsZero()
+	return h.lanes == nil && h.lastSeen.UnixMilli() <= 0 && (h.birth == (topics.Session{}) || dawning)
 }
 
 // LastSeen lists when hosts were last heard of, in Unix milliseconds.

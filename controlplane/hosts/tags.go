@@ -38,6 +38,9 @@ func cleanTags(in []string) (out []string, wrong string) {
 	return out, ""
 }
 
+// Tags returns tags as hosts have them, in order, or what is wrong with them.
+func Tags(list []string) (tags []string, wrong string) { return cleanTags(list) }
+
 // wrongTag says what is wrong with one tag, "" if nothing is.
 func wrongTag(t string) string {
 	letter := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }

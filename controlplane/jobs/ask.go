@@ -4,9 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/restic-manager/restic-manager/controlplane/permits"
-	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
@@ -34,50 +35,86 @@ const MostQueued = protocol.MostQueued
 // if the name is empty, and returns the first job. If a backup of the group is
 // already queued or running, that job is returned and fresh is false.
 func (e *Engine) AskBackup(ctx context.Context, actor string, host topics.HostID, group string) (job store.Job, fresh bool, err error) {
-	h, err := e.Store.Host(ctx, host)
-	if errors.Is(err, store.ErrNotFound) {
-		return job, false, ErrNoHost
-	} else if err != nil {
-		return job, false, err
+	var named []string
+	if group != "" {
+		named = []string{group}
 	}
-	if err := permits.Kind(h, topics.BackupJob); err != nil {
-		return job, false, err
-	}
-	groups, err := e.Store.SourceGroups(ctx, host)
+	asked, err := e.AskBackups(ctx, actor, host, named)
 	if err != nil {
 		return job, false, err
 	}
-	if len(groups) == 0 {
-		return job, false, ErrNoGroups
+	return asked[0].Job, asked[0].Fresh, nil
+}
+
+// A Backup is the job of a source group that was to be backed up; one that is not fresh
+// waited or ran already.
+type Backup struct {
+	store.Job
+	Fresh bool
+}
+
+// AskBackups is [Engine.AskBackup] for several groups, by their names or IDs, or for every
+// group of the host. It returns a job of each. With an error it returns those that were
+// asked for before.
+func (e *Engine) AskBackups(ctx context.Context, actor string, host topics.HostID, named []string) (asked []Backup, err error) {
+	h, err := e.Store.Host(ctx, host)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, ErrNoHost
+	} else if err != nil {
+		return nil, err
 	}
-	found := false
-	if err := e.opensOne(ctx, h, groups, group); err != nil {
-		return job, false, err
+	if err := permits.Kind(h, topics.BackupJob); err != nil {
+		return nil, err
+	}
+	groups, err := e.Store.SourceGroups(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	if len(groups) == 0 {
+		return nil, ErrNoGroups
+	}
+	if groups, err = among(groups, named); err != nil {
+		return nil, err
+	}
+	if err := e.opensOne(ctx, h, groups); err != nil {
+		return nil, err
 	}
 	for _, g := range groups {
-		if group != "" && g.Name != group {
-			continue
-		}
 		if _, _, err := e.at(ctx, g.Repository, host); err != nil && !errors.As(err, new(*store.UnreadableError)) {
-			return job, false, err // a job whose repository's secrets cannot be read ends by itself, and says so
+			return asked, err // a job whose repository's secrets cannot be read ends by itself, and says so
 		}
 		now := e.Now()
 		j, added, err := e.Store.Ask(ctx, actor, store.Job{ID: topics.JobID(topics.NewID(now)), Host: host, Kind: topics.BackupJob,
 			SourceGroup: g.ID, Repository: g.Repository, NotAfter: now.Add(e.Timing.NotAfter).UnixMilli()})
 		if err != nil {
-			return job, false, err
+			return asked, err
 		}
 		failpoint.Here("plane-asked")
-		if !found {
-			job, fresh, found = j, added, true
-		}
-	}
-	if !found {
-		return job, false, ErrNoGroup
+		asked = append(asked, Backup{j, added})
 	}
 	e.tell(host)
 	e.Stir()
-	return job, fresh, nil
+	return asked, nil
+}
+
+// among returns the groups that are named, all of them if none is.
+func among(groups []store.SourceGroup, named []string) (some []store.SourceGroup, err error) {
+	if len(named) == 0 {
+		return groups, nil
+	}
+	for _, n := range named {
+		i := slices.IndexFunc(groups, func(g store.SourceGroup) bool { return g.Name == n })
+		if i < 0 {
+			i = slices.IndexFunc(groups, func(g store.SourceGroup) bool { return string(g.ID) == n })
+		}
+		if i < 0 {
+			return nil, fmt.Errorf("%w: %.60q", ErrNoGroup, n)
+		}
+		if !slices.ContainsFunc(some, func(g store.SourceGroup) bool { return g.ID == groups[i].ID }) {
+			some = append(some, groups[i])
+		}
+	}
+	return some, nil
 }
 
 // An Order is a job of any kind except backup that the control plane puts into its queue.
@@ -200,11 +237,8 @@ func (e *Engine) Permit(ctx context.Context, order Order) error {
 
 // opensOne returns why a host would refuse to back up each of the groups that are asked
 // for; if it takes one, it is asked for all, and says itself what it refuses.
-func (e *Engine) opensOne(ctx context.Context, h store.Host, groups []store.SourceGroup, name string) (why error) {
+func (e *Engine) opensOne(ctx context.Context, h store.Host, groups []store.SourceGroup) (why error) {
 	for _, g := range groups {
-		if name != "" && g.Name != name {
-			continue
-		}
 		err := e.Opens(ctx, h, topics.BackupJob, g.Repository, h.ID)
 		if err == nil {
 			return nil
@@ -274,30 +308,4 @@ func (e *Engine) news(effects []protocol.PlaneEffect) {
 		}
 	}
 	e.Stir()
-}
-
-// Do carries out the request that a consumer published on a do/ topic.
-func (e *Engine) Do(ctx context.Context, a Actor, t topics.Topic) error {
-	switch t.Action {
-	case topics.ActionBackup:
-		_, _, err := e.Start(ctx, a, Request{Host: t.Host, Kind: topics.BackupJob})
-		if errors.Is(err, ErrQueueFull) {
-			e.Aside(t.Host, protocol.AsideQueue)
-		}
-		return err
-	case topics.ActionCancel:
-		if err := a.Lacks(rights.Cancel); err != nil {
-			return err
-		}
-		open, err := e.Store.OpenJobs(ctx, t.Host)
-		if err != nil {
-			return err
-		}
-		for _, j := range open {
-			if err := e.Cancel(ctx, a.Name, j.ID); err != nil && !errors.Is(err, ErrEnded) {
-				return err
-			}
-		}
-	}
-	return nil
 }

@@ -99,7 +99,7 @@ func TestWhatHappensBetweenADryRunAndItsRun(t *testing.T) {
 		"nothing":                     {`UPDATE hosts SET name = name`, "attic", nil},
 		"schedules were changed":      {`UPDATE schedules SET cron = '0 4 * * *'`, "attic", nil},
 		"another snapshot was forgot": {`UPDATE snapshots SET gone_at = 5 WHERE id LIKE 'b%'`, "attic", nil},
-		"the repository was renamed":  {`UPDATE repositories SET name = 'other'`, "attic", nil},
+		"the repository was renamed":  {`UPDATE repositories SET name = 'other' WHERE removed_at = 0`, "attic", nil},
 		"the host was renamed":        {`UPDATE hosts SET name = 'loft'`, "loft", nil},
 		"the host was renamed, and is confirmed by its old name": {`UPDATE hosts SET name = 'loft'`, "attic",
 			func(err error) bool { return errors.As(err, new(*restores.ConfirmError)) }},

@@ -156,6 +156,7 @@ func (e *Engine) sendConfig(ctx context.Context, host topics.HostID, now time.Ti
 	if err != nil {
 		return err
 	}
+	c.Sent = now.UnixMilli()
 	parts, err := c.Split()
 	if err != nil {
 		return err
@@ -214,8 +215,20 @@ func (s *planSheet) config(ctx context.Context, h store.Host, now time.Time) (to
 		Repositories: []topics.Repository{},
 		JobsAtOnce:   h.JobsAtOnce,
 	}
+	_, paused := h.Paused(now.UnixMilli())
+	resumed := int64(0) // of an agent that knows no pauses: what fell into the last one is not to be caught up with
+	for _, p := range h.AllPauses() {
+		if h.Able(topics.EndsPauses) {
+			paused, c.Pauses = false, append(c.Pauses, topics.Pause{From: p.From, Until: p.Until})
+		} else if p.Until <= now.UnixMilli() {
+			resumed = p.Until
+		}
+	}
 	var groups []topics.SourceGroupID
 	for _, sc := range s.schedules[h.ID] {
+		if paused {
+			continue
+		}
 		t := topics.Schedule{
 			ID:            sc.ID,
 			Name:          sc.Name,
@@ -225,7 +238,7 @@ func (s *planSheet) config(ctx context.Context, h store.Host, now time.Time) (to
 			Groups:        []topics.ScheduledGroup{},
 		}
 		for _, p := range s.fired[sc.ID] { // empty if it is disabled
-			t.Groups = append(t.Groups, topics.ScheduledGroup{Group: p.Group, After: min(max(sc.Since, p.Fired), now.UnixMilli())})
+			t.Groups = append(t.Groups, topics.ScheduledGroup{Group: p.Group, After: min(max(sc.Since, p.Fired, resumed), now.UnixMilli())})
 			if !slices.Contains(groups, p.Group) {
 				groups = append(groups, p.Group)
 			}

@@ -1,9 +1,11 @@
 package jobs
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/pause"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -135,5 +137,53 @@ func TestAConfigHoldsNothingThatMayDelete(t *testing.T) {
 	c := w.config(func(c topics.Config) bool { return len(c.Repositories) == 1 })
 	if got := c.Repositories[0]; got.URL != a.URL || got.Env["RESTIC_REST_PASSWORD"] != "" {
 		t.Errorf("the keeper's config opens the repository at %q with %d variables", got.URL.Reveal(), len(got.Env))
+	}
+}
+
+// An agent that knows pauses is told of them, and keeps its schedules. One of an older
+// version has none until the pause ends, and then nothing of it to catch up with.
+func TestAConfigCarriesThePausesOfItsHost(t *testing.T) {
+	for _, able := range []bool{true, false} {
+		t.Run(fmt.Sprintf("able %t", able), func(t *testing.T) {
+			w := newWorld(t)
+			w.schedule(func(*store.Schedule) {})
+			w.connect()
+			w.config(func(c topics.Config) bool { return len(c.Schedules) == 1 && len(c.Pauses) == 0 })
+			h := must(w.store.Host(t.Context(), w.host.ID))
+			if able {
+				can := []topics.Ability{topics.EndsPauses}
+				h.Can.V = &can
+			}
+			service := &pause.Service{Store: w.store, Now: w.engine.Now}
+			p, err := service.Pause(t.Context(), "mqtt:home", w.host.ID, time.Time{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			of := func() topics.Config {
+				row := must(w.store.Host(t.Context(), w.host.ID))
+				row.Can = h.Can
+				sheet := must(w.engine.planSheet(t.Context(), row.ID))
+				return must(sheet.config(t.Context(), row, w.engine.Now()))
+			}
+			paused := of()
+			if able && (len(paused.Schedules) != 1 || len(paused.Pauses) != 1 || paused.Pauses[0].Until != p.Until) {
+				t.Errorf("the config is %+v", paused)
+			}
+			if !able && len(paused.Schedules)+len(paused.Groups)+len(paused.Pauses) != 0 {
+				t.Errorf("an older agent is sent %+v", paused)
+			}
+			time.Sleep(2 * time.Millisecond) // the pause has a length
+			if _, _, err := service.Resume(t.Context(), "anna", w.host.ID); err != nil {
+				t.Fatal(err)
+			}
+			ended := must(w.store.Host(t.Context(), w.host.ID)).AllPauses()
+			resumed := of()
+			if len(resumed.Schedules) != 1 || able && len(resumed.Pauses) != 1 || !able && len(resumed.Pauses) != 0 {
+				t.Fatalf("resumed, the config is %+v", resumed)
+			}
+			if after := resumed.Schedules[0].Groups[0].After; !able && after != ended[0].Until || able && after >= ended[0].From {
+				t.Errorf("slots count from %d, of a pause from %d until %d", after, ended[0].From, ended[0].Until)
+			}
+		})
 	}
 }

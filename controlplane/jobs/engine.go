@@ -26,6 +26,7 @@ import (
 	"github.com/restic-manager/restic-manager/store/keyring"
 	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // Timing holds the durations of this package.
@@ -107,8 +108,10 @@ type Engine struct {
 	channels map[topics.HostID]*line
 	follows  map[topics.HostID]heardNext
 
-	refusals refusals
-	turned   atomic.Pointer[time.Time] // when a tick that did its work ended last
+	beyond     beyond
+	refusals   refusals
+	turnedAway atomic.Uint64             // messages that were refused since the start
+	turned     atomic.Pointer[time.Time] // when a tick that did its work ended last
 
 	// Used by Run's goroutine only.
 	owners   map[topics.JobID]topics.HostID
@@ -481,6 +484,12 @@ func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
 	if err != nil {
 		return topics.Run{}, err
 	}
+	if j.Kind == topics.UpdateJob { // it is in no repository
+		if j.Operation.V == nil {
+			return topics.Run{}, errors.New("the job does not say to which release")
+		}
+		return topics.Run{Kind: j.Kind, Operation: *j.Operation.V}, nil
+	}
 	r, a, err := e.at(ctx, j.Repository, j.Where())
 	if err != nil {
 		return topics.Run{}, err
@@ -754,12 +763,8 @@ func (e *Engine) welcome(ctx context.Context, host topics.HostID, b born) error 
 		return err
 	}
 	w := topics.Welcome{Received: h.Received(), Clock: e.Now().UnixMilli(), Known: e.afresh(host, b.Session), Plane: e.Epoch,
-		Next: e.tells(host, b.Session)}
-	if b.Protocol[1] < topics.Protocol[0] || b.Protocol[0] > topics.Protocol[1] {
-		w.Refused = fmt.Sprintf("This control plane speaks protocol %d to %d, the agent %d to %d. Install the agent that came with the "+
-			"control plane.",
-			topics.Protocol[0], topics.Protocol[1], b.Protocol[0], b.Protocol[1])
-	}
+		Broadcasts: true, Next: e.tells(host, b.Session)}
+	w.Refused = e.speaks(host, Beyond{Version: words.Line(b.Version), Protocol: b.Protocol})
 	if h.RenewFor != "" && b.Instance != "" {
 		if w.Renew = true; h.RenewFor != b.Instance { // the agent that stays was started anew
 			if err := e.Store.RenewsFor(ctx, host, b.Instance); err != nil {

@@ -200,11 +200,9 @@ func TestAHundredJobsMayWait(t *testing.T) {
 	if err := ask(0); err != nil {
 		t.Errorf("one that waits already: %v", err)
 	}
-	backup := topics.Topic{Kind: topics.KindDo, Host: w.host.ID, Action: topics.ActionBackup}
-	if err := w.engine.Do(t.Context(), Actor{Name: "mqtt:lamp", Role: store.Operator}, backup); !errors.Is(err, ErrQueueFull) {
+	if _, err := w.engine.AskBackups(t.Context(), "mqtt:lamp", w.host.ID, nil); !errors.Is(err, ErrQueueFull) {
 		t.Errorf("by MQTT: %v", err)
 	}
-	w.await("the refusal to be counted", func() bool { return w.asides()["queue"] == 1 })
 	open := must(w.store.OpenJobs(t.Context(), w.host.ID))
 	if err := w.engine.Cancel(t.Context(), "test", open[0].ID); err != nil {
 		t.Fatal(err)
@@ -217,9 +215,8 @@ func TestAHundredJobsMayWait(t *testing.T) {
 // TestAReportWithoutEndIsCut has what once filled the disk: part after part of a job that
 // does not end, and parts of a job that has no report.
 func TestAReportWithoutEndIsCut(t *testing.T) {
-	w := newWorld(t)
 	const limit = 1 << 20
-	w.engine.Timing.Protocol.Bounds.Job = limit
+	w := newWorldWith(t, func(timing *Timing) { timing.Protocol.Bounds.Job = limit })
 	w.connect()
 	w.taken(w.agent.LastPlace.Seq)
 	find, _, err := w.engine.Ask(t.Context(), "test", w.host.ID, topics.FindJob, "vault-0001", topics.Operation{Pattern: "*"})

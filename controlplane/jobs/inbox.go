@@ -37,6 +37,7 @@ type inbox struct {
 	turns  []topics.HostID             // hosts with messages; the next one first
 	rests  map[topics.HostID]time.Time // until when those hosts have no turn that used up their last one
 	bytes  int
+	came   uint64 // messages since the start
 	closed bool
 }
 
@@ -59,6 +60,7 @@ func (in *inbox) put(a arrival) {
 		q := in.queues[a.topic.Host]
 		if (q == nil || q.bytes+a.size() <= in.Host) && (in.bytes == 0 || in.bytes+a.size() <= in.Fleet) {
 			in.add(a, false)
+			in.came++
 			return
 		}
 		in.room.Wait()
@@ -158,6 +160,24 @@ func (in *inbox) back(list []arrival) {
 	for i := len(list) - 1; i >= 0; i-- {
 		in.add(list[i], true)
 	}
+}
+
+// An Inflow is what agents send: what waits to be handled now, and counts since the start.
+type Inflow struct {
+	Messages, Bytes   int
+	Received, Refused uint64
+}
+
+// Inflow is how much agents send.
+func (e *Engine) Inflow() Inflow {
+	in := e.inbox
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	now := Inflow{Bytes: in.bytes, Received: in.came, Refused: e.turnedAway.Load()}
+	for _, q := range in.queues {
+		now.Messages += len(q.list)
+	}
+	return now
 }
 
 // close lets whoever waits go on; what they had to say is not taken any more.

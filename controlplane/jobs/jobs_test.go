@@ -240,7 +240,7 @@ func TestAnAgentOfAnotherTimeIsToldWhatToDo(t *testing.T) {
 	w.publish(topics.KindBirth, "", topics.Encode(topics.Birth{Session: w.session, Protocol: [2]int{9, 12},
 		MAC: w.channel.Sign(name, w.session.Signed(topics.Born))}), false)
 	v := received(w, topics.KindWelcome, func(topics.Welcome) bool { return true })
-	if !strings.Contains(v.Refused, "Install the agent") {
+	if !strings.Contains(v.Refused, "install the agent that came with it") {
 		t.Errorf("it was told %q", v.Refused)
 	}
 }
@@ -345,7 +345,7 @@ func TestEveryCauseHasWords(t *testing.T) {
 
 // A page about a check must not speak as if it had been a backup.
 func TestWordsAreOfTheirKind(t *testing.T) {
-	for _, kind := range topics.Kinds {
+	for _, kind := range topics.AllKinds {
 		if kind == topics.BackupJob {
 			continue
 		}

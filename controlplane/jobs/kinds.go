@@ -21,7 +21,10 @@ const (
 	unchanged  = stops + "Nothing is changed."
 )
 
-// kinds has an entry for each of topics.Kinds.
+// notUpdated is what a failed update means.
+const notUpdated = "The host runs the agent that it ran before; its backups go on. No repository was touched."
+
+// kinds has an entry for each of topics.AllKinds.
 var kinds = map[topics.JobKind]kind{
 	topics.BackupJob: {
 		cancelled: "restic stops within a few seconds and no snapshot is made. " +
@@ -62,6 +65,10 @@ var kinds = map[topics.JobKind]kind{
 		failed: "The repository and the host's own files are untouched, and what was restored to be compared is removed again. " +
 			"That the host can be restored is not proven by this run.",
 		cancelled: stops + "What it has restored is removed again; nothing is proven by it.",
+	},
+	topics.UpdateJob: {
+		failed:    notUpdated,
+		cancelled: "The agent goes on as it is. Once the new one is on trial, it is not stopped any more.",
 	},
 	topics.RestoreJob: {
 		failed: "The repository is untouched. " +

@@ -46,6 +46,9 @@ func (e *RoleError) Error() string {
 // ErrNotAgain refuses to repeat a job that a person has to confirm first.
 var ErrNotAgain = errors.New("this is not asked for again by a click: it removes the locks of live jobs, too")
 
+// ErrRollout refuses to ask for an update by itself.
+var ErrRollout = errors.New("agents are updated by a rollout, which asks for the job")
+
 // MaxReason is how long a reason for a job may be, in bytes.
 const MaxReason = 200
 
@@ -68,6 +71,8 @@ type Request struct {
 // names the field.
 func (r Request) check() error {
 	switch {
+	case r.Kind == topics.UpdateJob:
+		return fmt.Errorf("%w: kind: %w", topics.ErrOperation, ErrRollout)
 	case r.Kind != topics.BackupJob && r.SourceGroup != "":
 		return fmt.Errorf("%w: source_group: only a backup has one", topics.ErrOperation)
 	case r.Kind == topics.BackupJob && r.Repository != "":
@@ -170,6 +175,9 @@ func (e *Engine) Start(ctx context.Context, a Actor, r Request) (job store.Job, 
 // into one that was its own. A repository that was given for a job is not given again.
 func (e *Engine) Again(ctx context.Context, a Actor, j store.Job, elsewhere bool) (Request, error) {
 	r := Request{Host: j.Host, Kind: j.Kind}
+	if j.Kind == topics.UpdateJob {
+		return r, ErrRollout
+	}
 	if o := j.Operation.V; o != nil {
 		r.Operation = *o
 	}

@@ -45,11 +45,23 @@ const (
 	noSnapshot    topics.Cause = "unknown: snapshot"
 	targetClosed  topics.Cause = "permission: target"
 	ownersLost    topics.Cause = "permission: owners"
+	shadowRights  topics.Cause = "shadow-copy: rights"
+	shadowService topics.Cause = "shadow-copy: service"
+	shadowVolume  topics.Cause = "shadow-copy: volume"
+	heldOpen      topics.Cause = "unreadable: held open"
 )
 
 // nuancesInOrder lists all, those first that are told by more.
 var nuancesInOrder = []topics.Cause{sshMissing, rcloneMissing, noRemote, configLocked, sshSetUp, sftpOff, clockWrong, dailyCap, namesGone,
-	pageAnswered, shareGone, serverBusy, farPermission, memoryGone, neverThere, noSnapshot, ownersLost, targetClosed}
+	pageAnswered, shareGone, serverBusy, farPermission, memoryGone, neverThere, noSnapshot, ownersLost, targetClosed,
+	shadowRights, shadowVolume, shadowService, heldOpen}
+
+// savedLive is what a backup has come to that read the files themselves.
+const savedLive = "The snapshot exists, and was made of the files themselves: what other programs had open may be missing from it or be " +
+	"torn. Snapshots made before are untouched."
+
+var noShadowCopy = Remedy{Text: "If no shadow copy is needed, have the source group read the files themselves, always or where Windows " +
+	"makes none.", Cure: CureGroup}
 
 var passes = Remedy{Text: "This passes by itself most of the time: what a schedule owes is tried again."}
 
@@ -81,6 +93,46 @@ var nuances = map[topics.Cause]nuance{
 			{Text: "Disks with FAT or exFAT and many shares keep no owners. If they are not needed there, restore without owners.",
 				Cure: CureRestore},
 			{Text: "If they are needed, choose a target on a disk of the host itself, and let the agent run as root.", Cure: CureRestore},
+		},
+	}},
+	shadowRights: {topics.CauseShadowCopy, []string{"sufficient backup privileges", "e_accessdenied"}, Explanation{
+		Cause:  "The agent has no right to make a shadow copy",
+		Effect: nothingSaved,
+		Remedies: []Remedy{
+			{Text: "Run the agent as the service that restic-manager-agent install makes, or in a terminal that was opened with Run as " +
+				"administrator."},
+			noShadowCopy,
+			thenAgain,
+		},
+	}},
+	shadowVolume: {topics.CauseShadowCopy, []string{"snapshots are not supported for volume", "vss_e_volume_not_supported"}, Explanation{
+		Cause:  "There are no shadow copies of this disk",
+		Effect: savedLive,
+		Remedies: []Remedy{
+			{Text: "Only disks of the host with NTFS or ReFS have shadow copies; FAT, exFAT and shares have none. Have the source group read " +
+				"the files themselves, or give these paths a source group of their own that does.", Cure: CureGroup},
+			thenAgain,
+		},
+	}},
+	shadowService: {topics.CauseShadowCopy, []string{"service", "vssapi.dll", "vss_e_unexpected", "failed to create vss instance",
+		"failed to initialize com"}, Explanation{
+		Cause:  "The service for shadow copies does not answer",
+		Effect: nothingSaved,
+		Remedies: []Remedy{
+			{Text: "See on the host that the services Volume Shadow Copy (VSS) and Microsoft Software Shadow Copy Provider (swprv) are not " +
+				"disabled: sc config VSS start= demand, and the same for swprv."},
+			noShadowCopy,
+			thenAgain,
+		},
+	}},
+	heldOpen: {topics.CauseUnreadable, []string{"being used by another process", "has locked a portion of the file"}, Explanation{
+		Cause:  "Files that another program had open could not be read",
+		Effect: "A snapshot exists and holds everything else. The items named in the log are missing from it.",
+		Remedies: []Remedy{
+			{Text: "Have the source group save a shadow copy, which has them as they were at one moment: untick there that the files " +
+				"themselves are read.", Cure: CureGroup},
+			{Text: "If the log says that no shadow copy could be made, mend that first."},
+			again("Run {it} again to be complete."),
 		},
 	}},
 	sshMissing: {topics.CauseUsage, []string{`exec: "ssh`, "/ssh: no such file", `\ssh.exe: `}, Explanation{

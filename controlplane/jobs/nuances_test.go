@@ -53,7 +53,7 @@ func TestAMessageThatNamesWhatToDoGetsItsOwnWords(t *testing.T) {
 		if got := nuanceOf(c.cause, c.message); got != c.want {
 			t.Errorf("%s, %q: %q, want %q", c.cause, c.message, got, c.want)
 		}
-		for _, kind := range topics.Kinds {
+		for _, kind := range topics.AllKinds {
 			e := ExplainJob(store.Job{Kind: kind, State: topics.Failed, Cause: c.cause, Message: c.message})
 			text := e.Cause + " " + e.Effect + " " + strings.Join(e.Texts(), " ")
 			if !strings.Contains(text, c.says) || strings.Contains(text, "{") {

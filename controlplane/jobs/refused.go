@@ -72,6 +72,7 @@ func (r *refusals) note(host topics.HostID, reason string, here, there, aside ui
 // Refused counts a message that was invalid, or something else the host's agent was
 // not allowed to do. It may be called from any goroutine.
 func (e *Engine) Refused(host topics.HostID, topic, reason string) {
+	e.turnedAway.Add(1)
 	if e.refusals.note(host, reason, 1, 0, 0) {
 		e.Log.Warn("message refused", "host", host, "topic", topic, "err", reason)
 	}

@@ -18,6 +18,7 @@ func occurs(k topics.JobKind, c topics.Cause) bool {
 		topics.CauseFewerFiles:    {topics.BackupJob},
 		topics.CauseSourceMoved:   {topics.BackupJob},
 		topics.CauseHook:          {topics.BackupJob},
+		topics.CauseShadowCopy:    {topics.BackupJob},
 		topics.CauseServed:        {topics.BackupJob},
 		topics.CauseUnreadable:    {topics.BackupJob, topics.RestoreJob},
 		topics.CauseAppendOnly:    {topics.ForgetJob, topics.PruneJob, topics.UnlockJob},
@@ -30,7 +31,7 @@ func occurs(k topics.JobKind, c topics.Cause) bool {
 
 // TestEveryFailureHasARemedyThatFits looks at each kind with each cause it can end for.
 func TestEveryFailureHasARemedyThatFits(t *testing.T) {
-	for _, k := range topics.Kinds {
+	for _, k := range topics.AllKinds {
 		for _, c := range append(slices.Clone(topics.Causes), targetFull, "of a later version") {
 			if !occurs(k, c) {
 				continue

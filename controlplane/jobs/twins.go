@@ -201,7 +201,8 @@ func (e *Engine) greet(ctx context.Context, host topics.HostID, b born) error {
 
 // greeted sends the welcome that the protocol decided on.
 func (e *Engine) greeted(ctx context.Context, g protocol.Greet) error {
-	w := topics.Welcome{Received: g.Received, Clock: e.Now().UnixMilli(), Known: g.Known, Plane: e.Epoch, Next: e.tells(g.Host, g.Session)}
+	w := topics.Welcome{Received: g.Received, Clock: e.Now().UnixMilli(), Known: g.Known, Plane: e.Epoch, Broadcasts: true,
+		Next: e.tells(g.Host, g.Session)}
 	switch {
 	case g.Refused:
 		w.Refused = TwinsRefused

@@ -80,7 +80,8 @@ var waitWords = map[protocol.Wait]string{
 	protocol.WaitUnheard: "Its repository is not there yet, as far as the control plane knows, " +
 		"which was restored from a copy. It is made when every host has told what it did since, " +
 		"at most ten minutes after the control plane began: two hosts at once would destroy it.",
-	protocol.WaitPlan: "What it is to do is being worked out.",
+	protocol.WaitUpdate: "The agent of its host is being updated. It begins when that has ended.",
+	protocol.WaitPlan:   "What it is to do is being worked out.",
 }
 
 // WaitWords says what a job waits for, to people.

@@ -278,6 +278,17 @@ var explanations = map[topics.Cause]Explanation{
 			{Text: "Check on the host that the link leads where it should. If it does, nothing is to be done."},
 		},
 	},
+	topics.CauseShadowCopy: {
+		Cause: "Windows made no shadow copy",
+		Effect: "If the log speaks of a snapshot, it was made of the files themselves: what other programs had open may be missing from it " +
+			"or be torn. Otherwise nothing was saved by this run. Snapshots made before are untouched.",
+		Remedies: []Remedy{
+			{Text: "See on the host in the log of applications what the source VSS says, and run vssadmin list writers there: one that failed is " +
+				"mended by starting its service again."},
+			noShadowCopy,
+			thenAgain,
+		},
+	},
 	topics.CauseUnreadable: {
 		Cause:  "Some items could not be read",
 		Effect: "A snapshot exists and holds everything else. The items named in the log are missing from it.",
@@ -483,6 +494,16 @@ var explanations = map[topics.Cause]Explanation{
 			again("Run {it} again."),
 		},
 	},
+	topics.CauseAgentStopped: {
+		Cause: "The agent was stopped while the job ran",
+		Effect: "No snapshot was written, and restic was ended in its own way: no lock is left. Data that was already uploaded is used by the " +
+			"next run. This job is not run again by itself; a schedule may ask for another.",
+		Remedies: []Remedy{
+			{Text: "That is as it should be after an upgrade of the agent, a shutdown of the machine, or when somebody stopped its service. If " +
+				"nobody did, see in the host's system log who did."},
+			again("Run {it} again."),
+		},
+	},
 }
 
 // Causes that are told apart here only.
@@ -520,6 +541,12 @@ func ExplainJob(j store.Job) Explanation {
 		cause = n
 	}
 	e := Explain(j.Kind, cause, j.State)
+	if j.Cause == topics.CauseShadowCopy { // the group says whether there is a backup without one
+		e.Effect = nothingSaved
+		if j.State == topics.Warnings {
+			e.Effect = savedLive
+		}
+	}
 	if _, unmade := protocol.FailedMaking(j.Message); unmade && j.Kind == topics.BackupJob && j.StartedAt == 0 {
 		return neverBegan(e, cause)
 	}

@@ -47,7 +47,10 @@ type sent struct {
 	plain []byte
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldWith(t, func(*Timing) {}) }
+
+// newWorldWith sets times and bounds before the engine runs.
+func newWorldWith(t *testing.T, set func(*Timing)) *world {
 	ctx := t.Context()
 	s := storetest.Open(t, store.Open)
 	planeKey, agentKey := must(seal.NewKey()), must(seal.NewKey())
@@ -84,6 +87,7 @@ func newWorld(t *testing.T) *world {
 
 	timing := DefaultTiming()
 	timing.Tick, timing.Receipt, timing.Revise = 10*time.Millisecond, time.Millisecond, time.Millisecond
+	set(&timing)
 	w.engine = New(Config{
 		Store:    s,
 		Key:      planeKey,

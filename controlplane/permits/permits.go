@@ -128,13 +128,7 @@ func Restore(h store.Host, o topics.Operation) error {
 
 // OnHost is where a path of a snapshot was on a host of this system: /C/Data of Windows is
 // C:\Data there.
-func OnHost(os, path string) string {
-	letter, below, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	if os != "windows" || len(letter) != 1 {
-		return path
-	}
-	return letter + `:\` + strings.ReplaceAll(below, "/", `\`)
-}
+func OnHost(os, path string) string { return location.Native(os, path) }
 
 // Repository returns a *Refusal if the host would refuse a kind of job by what its policy p
 // says of repositories, where that is certain. The rules are the agent's own. What only the

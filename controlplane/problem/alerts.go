@@ -9,7 +9,9 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	rows "github.com/restic-manager/restic-manager/store/alerts"
 	channelrows "github.com/restic-manager/restic-manager/store/channels"
+	"github.com/restic-manager/restic-manager/store/discoveries"
 	"github.com/restic-manager/restic-manager/store/heartbeats"
+	"github.com/restic-manager/restic-manager/store/uplinks"
 	"github.com/restic-manager/restic-manager/words"
 )
 
@@ -62,7 +64,8 @@ func ofAlerts(err error) *Problem {
 		return alertEnded.because(err)
 	case errors.Is(err, rows.ErrNotSnoozed):
 		return notSnoozed.because(err)
-	case errors.Is(err, rows.ErrMoved), errors.Is(err, channelrows.ErrMoved), errors.Is(err, heartbeats.ErrMoved):
+	case errors.Is(err, rows.ErrMoved), errors.Is(err, channelrows.ErrMoved), errors.Is(err, heartbeats.ErrMoved),
+		errors.Is(err, discoveries.ErrMoved), errors.Is(err, uplinks.ErrMoved):
 		return settingMoved.because(err)
 	case errors.Is(err, channelrows.ErrNone):
 		return noChannel.because(err)

@@ -10,6 +10,7 @@ import (
 	"github.com/restic-manager/restic-manager/store/alerts"
 	"github.com/restic-manager/restic-manager/store/channels"
 	"github.com/restic-manager/restic-manager/store/heartbeats"
+	"github.com/restic-manager/restic-manager/store/uplinks"
 )
 
 // Whatever is wrong with alerts, channels and heartbeats has a cause, an effect and a
@@ -25,6 +26,7 @@ func TestWhatIsWrongWithAlertsIsSaid(t *testing.T) {
 		{alerts.ErrNotSnoozed, Conflict, "cannot be snoozed"},
 		{alerts.ErrMoved, Conflict, "Somebody else"},
 		{channels.ErrMoved, Conflict, "Somebody else"},
+		{uplinks.ErrMoved, Conflict, "Somebody else"},
 		{heartbeats.ErrMoved, Conflict, "Somebody else"},
 		{channels.ErrNone, NotFound, "no such channel"},
 		{channels.ErrNameTaken, Conflict, "of this name already"},

@@ -22,6 +22,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/sources"
 	"github.com/restic-manager/restic-manager/controlplane/succession"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/admission"
 	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/store/room"
 	"github.com/restic-manager/restic-manager/topics"
@@ -180,6 +181,12 @@ func Of(err error) *Problem {
 		return ofQuery(err)
 	case ofRemoval(err) != nil:
 		return ofRemoval(err)
+	case ofPause(err) != nil:
+		return ofPause(err)
+	case ofRollout(err) != nil:
+		return ofRollout(err)
+	case ofUplink(err) != nil:
+		return ofUplink(err)
 	case ofRestore(err) != nil:
 		return ofRestore(err)
 	case ofReplacement(err) != nil:
@@ -229,6 +236,10 @@ func Of(err error) *Problem {
 	case errors.Is(err, jobs.ErrNotAgain):
 		return &Problem{Kind: Conflict, Title: "This is not asked for twice by a click",
 			Say: "It removes the locks of live jobs, too.", Do: "Ask for it on the repository's page.", Err: err}
+	case errors.Is(err, jobs.ErrRollout):
+		return &Problem{Kind: Conflict, Title: "Agents are updated by a rollout",
+			Say: "An update is not asked for by itself: one host is tried first, and the others follow if it goes well. Nothing was begun.",
+			Do:  "Begin a rollout, on the page Updates.", Err: err}
 	case errors.As(err, &keeper):
 		return &Problem{Kind: Conflict, Title: "Another host looks after this repository",
 			Say: "Its keeper, the host " + keeper.Name + ", alone may " + string(keeper.Kind) + ": what can delete is kept from every other host.",
@@ -316,6 +327,12 @@ func Of(err error) *Problem {
 	case errors.Is(err, repositories.ErrNoHost):
 		return &Problem{Kind: Conflict, Title: "No host looks after this repository",
 			Say: "It has no keeper, and no host backs up into it.", Do: "Say which host shall look.", Err: err}
+	case errors.Is(err, admission.ErrNone):
+		return &Problem{Kind: NotFound, Title: "There is no such enrolment key",
+			Say: "It was never made here.", Do: "Look at the list of enrolment keys.", Err: err}
+	case errors.Is(err, admission.ErrNotHeld):
+		return &Problem{Kind: Conflict, Title: "This host does not wait for approval",
+			Say: "Somebody has approved it already, or it never waited. Nothing was changed.", Do: "Look at the host's page.", Err: err}
 	case errors.Is(err, sources.ErrNoHost), errors.Is(err, hosts.ErrNotFound):
 		return NoHost
 	case errors.Is(err, sources.ErrNotFound):

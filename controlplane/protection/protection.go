@@ -2,6 +2,7 @@ package protection
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,7 +11,9 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/health"
 	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/store/facts"
+	"github.com/restic-manager/restic-manager/store/pauses"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // Timing holds what is promised where nobody said otherwise.
@@ -117,12 +120,31 @@ type Host struct {
 	DiskFull     bool  // its agent has no room for its journal, and begins nothing
 	DiskLow      bool  // that will be so before long
 	DiskSince    int64 // since when either is so
+
+	// Pauses are when its schedules were and are paused: slots that would begin then are not
+	// promised, and limits in days do not run down.
+	Pauses pauses.List
+}
+
+// paused is what a pause makes of a group; false is nothing.
+func (h Host) paused(now int64) (Verdict, bool) {
+	p, paused := h.Pauses.At(now)
+	if !paused {
+		return Verdict{}, false
+	}
+	return Verdict{Status: Paused, Cause: CauseHostPaused, Since: p.From, Reason: PausedWords(p)}, true
+}
+
+// PausedWords says who paused a host, and until when in UTC: the one reason with a moment in
+// it, since whoever paused knows it by that.
+func PausedWords(p pauses.Pause) string {
+	return "Paused by " + p.By + " until " + words.Stamp(context.Background(), time.UnixMilli(p.Until)) + " UTC."
 }
 
 // A Verdict is what is to be said of a group, or a host, at a moment.
 type Verdict struct {
 	Status     Status
-	Reason     string // one sentence or two for people, without moments in them
+	Reason     string // one sentence or two for people, without moments in them but for a pause's end
 	Cause      string // a stable key, by which lists group what has the same cure
 	Since      int64  // when it became so, 0 if not known
 	Until      int64  // when time alone may make it another verdict, 0 for never
@@ -185,7 +207,7 @@ func judgement(f Facts, now time.Time) *judge {
 		return j
 	}
 	f, until := f.believed(now.UnixMilli())
-	j := &judge{Facts: f, now: now.UnixMilli(), served: f.Whole, until: until}
+	j := &judge{Facts: f, now: now.UnixMilli(), served: f.Whole, until: until, skips: f.Host.Pauses.Spans()}
 	if f.Good.Begun > f.Whole.Begun { // an empty one, where that is allowed
 		j.served = f.Good
 	}
@@ -250,6 +272,7 @@ type judge struct {
 	now    int64
 	served facts.Snapshot // the newest that holds what was promised, complete or not
 	plans  []Plan         // those that are enabled
+	skips  []slots.Span   // when the host was and is paused
 	worst  Verdict
 	said   []Verdict
 	until  int64
@@ -424,6 +447,10 @@ func (j *judge) limit() int64 {
 	return j.Timing.Limit.Milliseconds()
 }
 
+// over is when the limit is over that counts from a moment, and that a schedule would have
+// kept: it does not run down while the host is paused.
+func (j *judge) over(base int64) int64 { return j.Host.Pauses.Later(base, j.limit()) }
+
 // promise says what was promised and not kept.
 func (j *judge) promise() {
 	for _, p := range j.plans {
@@ -488,15 +515,13 @@ func (j *judge) slots(p Plan) {
 	offset := p.Policy.Start(time.Time{}).Sub(time.Time{}).Milliseconds()
 	start := func(slot int64) int64 { return slot + offset }
 	next := func(after int64) int64 {
-		t := slots.Next(p.Policy, time.UnixMilli(after))
+		t := slots.NextBut(p.Policy, time.UnixMilli(after), j.skips)
 		if t.IsZero() {
 			return 1 << 60
 		}
 		return t.UnixMilli()
 	}
 	grace := j.Timing.Grace.Milliseconds() + min(j.UsualSeconds*1000, j.Timing.Usual.Milliseconds())
-	limit := j.limit()
-
 	served := max(j.CreatedAt, j.ElsewhereAt)
 	if j.served.ID != "" {
 		served = j.serves(p, offset)
@@ -524,7 +549,8 @@ func (j *judge) slots(p Plan) {
 		}
 		first = max(first, next(max(served, p.Since, j.Host.AwayUntil-offset)))
 	}
-	late, over := start(first)+grace, start(first)+limit
+	late, over := start(first)+grace, j.over(start(first))
+	limited := over
 	busy := j.served.ID == "" && j.RunningSince > 0 && j.RunningSince <= start(first)+grace // with the first backup of all
 	if !busy {
 		last := first
@@ -538,7 +564,7 @@ func (j *judge) slots(p Plan) {
 	case j.at(over):
 		v := Verdict{Status: Overdue, Since: over, Cause: j.whyMissed(), Reason: fmt.Sprintf(
 			"%s in a row of the schedule %q have passed without a good backup", count(j.Timing.Slots, "slot", "slots"), p.Name)}
-		if over == start(first)+limit {
+		if over == limited {
 			v.Reason = fmt.Sprintf("The schedule %q has made no good backup for longer than the limit of %s", p.Name, j.days())
 		}
 		v.Reason += j.excuse() + "."
@@ -561,7 +587,7 @@ func (j *judge) earlier(p Plan, grace int64) {
 		if from >= e.Until {
 			continue
 		}
-		slot := slots.Next(e.Policy, time.UnixMilli(from))
+		slot := slots.NextBut(e.Policy, time.UnixMilli(from), j.skips)
 		if slot.IsZero() || slot.UnixMilli()+offset > e.Until {
 			continue
 		}
@@ -594,7 +620,7 @@ func (j *judge) excused(p Plan, first int64, why string) {
 	if j.served.ID != "" {
 		base = j.served.Ended
 	}
-	if over := max(base+j.limit(), first); j.at(over) {
+	if over := max(j.over(base), first); j.at(over) {
 		j.say(Verdict{Status: Overdue, Since: over, Cause: CauseOverLimit,
 			Reason: "There is no good backup within the limit of " + j.days() + "; " + why + "."})
 	}
@@ -637,6 +663,11 @@ func (j *judge) quiet() {
 			at = max(at, p.PausedAt)
 		}
 		j.say(Verdict{Status: Paused, Cause: CausePaused, Since: at, Reason: "All schedules of this group are switched off."})
+	}
+	if v, paused := j.Host.paused(j.now); paused {
+		pause, _ := j.Host.Pauses.At(j.now)
+		j.at(pause.Until)
+		j.say(v)
 	}
 	if j.Host.Intermittent && j.Host.Offline {
 		j.say(Verdict{Status: Asleep, Cause: CauseAsleep, Since: j.Host.SeenAt,

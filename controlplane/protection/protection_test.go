@@ -10,6 +10,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/health"
 	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/store/facts"
+	"github.com/restic-manager/restic-manager/store/pauses"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
 )
@@ -59,6 +60,11 @@ func (f *Facts) nothing() { f.Group = facts.Group{} }
 func (f *Facts) failure(s topics.JobState, cause topics.Cause) {
 	f.Last = facts.Run{State: s, Cause: cause, EndedAt: ago(time.Hour)}
 	f.FailedSince = ago(time.Hour)
+}
+
+// paused has the host be paused from a moment until another.
+func (f *Facts) paused(from, until int64) {
+	f.Host.Pauses = pauses.List{{From: from, Until: until, By: "mqtt:home"}}
 }
 
 // TestEachWordAndItsNeighbour has for each word what makes it, and what is nearly that
@@ -264,6 +270,78 @@ func TestEachWordAndItsNeighbour(t *testing.T) {
 			f.Plans[0].Enabled, f.Plans[0].PausedAt = false, ago(30*day)
 			f.holds(snapshot(ago(30*day + 10*time.Hour)))
 		}, Paused, CausePaused, ago(30 * day)},
+		{"the host paused an hour ago", func(f *Facts) { f.paused(ago(time.Hour), ago(-23*time.Hour)) }, Paused, CauseHostPaused,
+			ago(time.Hour)},
+		{"the host paused until now", func(f *Facts) { f.paused(ago(24*time.Hour), noon.UnixMilli()) }, Protected, "", 0},
+		{"the host paused from a moment to come on, by a clock that was set back", func(f *Facts) { f.paused(ago(-time.Hour), ago(-day)) },
+			Protected, "", 0},
+		{"one of two schedules switched off", func(f *Facts) {
+			f.Plans = append(f.Plans, plan(t, "weekly", "0 2 * * 0", "UTC", 0, ago(60*day)))
+			f.Plans[0].Enabled, f.Plans[0].PausedAt = false, ago(time.Hour)
+		}, Protected, "", 0},
+		{"paused for days, and no slot was promised in them", func(f *Facts) {
+			f.paused(ago(6*day), ago(-day))
+			f.holds(snapshot(ago(6*day + 10*time.Hour)))
+		}, Paused, CauseHostPaused, ago(6 * day)},
+		{"a pause of six days that has ended, and its next slot is to come", func(f *Facts) {
+			f.paused(ago(6*day), ago(time.Hour))
+			f.holds(snapshot(ago(6*day + 10*time.Hour)))
+		}, Protected, "", 0},
+		{"and has passed", func(f *Facts) {
+			f.paused(ago(7*day), ago(11*time.Hour))
+			f.holds(snapshot(ago(7*day + 10*time.Hour)))
+		}, Late, CauseMissedSlots, 0},
+		{"and three have", func(f *Facts) {
+			f.paused(ago(7*day), ago(3*day))
+			f.holds(snapshot(ago(7*day + 10*time.Hour)))
+		}, Overdue, CauseMissedSlots, 0},
+		{"a slot was missed before the pause", func(f *Facts) {
+			f.paused(ago(5*time.Hour), ago(-19*time.Hour))
+			f.holds(snapshot(ago(day + 10*time.Hour)))
+		}, Late, CauseMissedSlots, 0},
+		{"three were missed before it", func(f *Facts) {
+			f.paused(ago(5*time.Hour), ago(-19*time.Hour))
+			f.holds(snapshot(ago(3*day + 10*time.Hour)))
+		}, Overdue, CauseMissedSlots, 0},
+		{"one was missed before it, and it takes long", func(f *Facts) { // it stays late: nothing more was promised
+			f.paused(ago(6*day+5*time.Hour), ago(-19*time.Hour))
+			f.holds(snapshot(ago(7*day + 10*time.Hour)))
+		}, Late, CauseMissedSlots, 0},
+		{"paused, and the last backup failed", func(f *Facts) {
+			f.paused(ago(30*time.Minute), ago(-day))
+			f.failure(topics.Failed, topics.CauseLocked)
+		}, Failed, "locked", 0},
+		{"paused, and somebody backs up now", func(f *Facts) {
+			f.paused(ago(time.Hour), ago(-day))
+			f.RunningSince = ago(time.Minute)
+		}, Running, CauseRunning, 0},
+		{"paused, and nothing was backed up yet", func(f *Facts) {
+			f.paused(ago(time.Hour), ago(-day))
+			f.nothing()
+			f.CreatedAt, f.Plans[0].Since = ago(2*time.Hour), ago(2*time.Hour)
+		}, NoBackupYet, CauseNever, 0},
+		{"paused, and no schedule", func(f *Facts) {
+			f.paused(ago(time.Hour), ago(-day))
+			f.Plans = nil
+		}, Unscheduled, CauseNoSchedule, 0},
+		{"paused without a schedule, over the limit", func(f *Facts) { // nothing was promised that could be paused
+			f.paused(ago(5*day), ago(-day))
+			f.Plans = nil
+			f.holds(snapshot(ago(3 * day)))
+		}, Overdue, CauseOverLimit, 0},
+		{"a laptop away, and paused", func(f *Facts) { // of two quiet words the first
+			f.paused(ago(time.Hour), ago(-day))
+			f.Host.Intermittent, f.Host.Offline, f.Host.SeenAt = true, true, ago(5*time.Hour)
+		}, Paused, CauseHostPaused, 0},
+		{"a laptop away, paused for longer than its limit", func(f *Facts) {
+			f.paused(ago(5*day), ago(-2*day))
+			f.Host.Intermittent, f.Host.Offline, f.Host.OverdueDays = true, true, 3
+			f.holds(snapshot(ago(5*day + 10*time.Hour)))
+		}, Paused, CauseHostPaused, 0},
+		{"retired, and paused", func(f *Facts) {
+			f.paused(ago(time.Hour), ago(-day))
+			f.Host.RetiredAt = ago(2 * time.Hour)
+		}, Retired, CauseRetired, 0},
 		{"its machine replaced an hour ago", func(f *Facts) {
 			f.Plans[0].Enabled, f.Plans[0].PausedAt, f.ReplacedAt = false, ago(time.Hour), ago(time.Hour)
 		}, Paused, CauseReplaced, ago(time.Hour)},
@@ -439,7 +517,7 @@ func lasts(t testing.TB, f Facts, v Verdict) {
 			t.Fatalf("%+v just before its end is %+v", v, last)
 		}
 		next := Judge(f, time.UnixMilli(v.Until))
-		if next.Status.Rank() > v.Status.Rank() {
+		if next.Status.Rank() > v.Status.Rank() && v.Cause != CauseHostPaused { // the end of a pause alone does
 			t.Fatalf("%s became %s by time alone", v.Status, next.Status)
 		}
 		if next.Until != 0 && next.Until <= v.Until {
@@ -536,6 +614,20 @@ func TestAClockThatWasFarAheadIsNotBelieved(t *testing.T) {
 		if v.Status == Overdue && v.Until != noon.Add(ahead-day).UnixMilli() {
 			t.Errorf("%s ahead, and it is to be judged again at %d", ahead, v.Until)
 		}
+	}
+}
+
+// What is said of a paused host names who paused it and until when, and what is said of its
+// last good backup stays.
+func TestAPauseSaysWhoAndUntilWhen(t *testing.T) {
+	f := daily(t)
+	f.paused(ago(time.Hour), ago(-24*time.Hour))
+	v := Judge(f, noon)
+	if v.Reason != "Paused by mqtt:home until 29 Nov 2026 12:00 UTC." || v.PromisedBy != "schedule nightly" || v.Good != f.Good {
+		t.Errorf("%+v", v)
+	}
+	if v.Until != ago(-24*time.Hour) {
+		t.Errorf("it is to be judged again at %s", time.UnixMilli(v.Until).UTC())
 	}
 }
 

@@ -24,7 +24,7 @@ const (
 	NoBackupYet Status = "no-backup-yet" // nothing was backed up yet, and nothing was promised that has passed
 	Unscheduled Status = "unscheduled"   // backed up within the limit, but no schedule says that it will be again
 	Running     Status = "running"       // a backup is at work, and nothing is wrong
-	Paused      Status = "paused"        // somebody switched all its schedules off
+	Paused      Status = "paused"        // somebody switched all its schedules off, or paused the host
 	Asleep      Status = "asleep"        // an intermittent host that is offline, within its limit
 	Protected   Status = "protected"     // the newest good backup is as new as was promised
 
@@ -77,6 +77,7 @@ const (
 	CauseNoSchedule    = "no-schedule"
 	CauseRunning       = "running"
 	CausePaused        = "paused"
+	CauseHostPaused    = "host-paused"    // paused: somebody paused all schedules of the host for a while
 	CauseReplaced      = "being-replaced" // paused, overdue: its machine was replaced, and nobody has said what becomes of its files
 	CauseAsleep        = "asleep"
 	CauseKeeper        = "keeper"

@@ -19,27 +19,20 @@ type Alerts interface {
 	EndedSince(ctx context.Context, since int64) ([]topics.AlertID, error)
 }
 
-// What ended lately is cleared again and again for a while after the start, ever more
-// seldom: whoever was connected before, and is back within that time, hears of what ended
-// between.
 const (
-	repeated    = 5 * time.Minute
-	soonest     = 2 * time.Second
-	repeatedFor = 24 * time.Hour // ended no longer ago than this
-	lookAnyway  = time.Minute    // rows that went without a change of any other
+	endedFor   = 24 * time.Hour // what ended no longer ago than this is cleared after a start
+	lookAnyway = time.Minute    // rows that went without a change of any other
 )
 
 // alerting is what Run's goroutine knows of alerts.
 type alerting struct {
-	began  time.Time // the first look
+	began  bool      // what ended lately was read
 	looked time.Time // when all were read last
 	stamp  int64
 	known  bool                                 // stamp is that of what was read
 	moves  bool                                 // one of them changes by time alone
 	there  map[topics.AlertID][sha256.Size]byte // that have a topic, as they were told last but for when they were seen
 	ofHost map[topics.HostID]int
-	again  map[topics.AlertID]bool // to be cleared again while it is the beginning
-	told   time.Time               // when they were cleared last
 }
 
 // AlertsChanged tells the publisher that there may be something new about alerts. It
@@ -63,10 +56,15 @@ func (p *Publisher) alerts(ctx context.Context) {
 	p.alarmed = false
 	p.mu.Unlock()
 	now, a := p.Now(), &p.alerting
-	if a.began.IsZero() {
-		if err := p.endedBefore(ctx, now); err != nil {
+	if !a.began {
+		ended, err := p.Alerts.EndedSince(ctx, now.Add(-endedFor).UnixMilli())
+		if err != nil {
 			p.complain(ctx, err)
 			return
+		}
+		a.began = true
+		for _, id := range ended { // whoever was connected before is told, and hears it again for a while
+			p.say(topics.Topic{Kind: topics.KindAlert, Alert: id}, "")
 		}
 	}
 	stamp, err := p.Alerts.Stamp(ctx) // before the rows: what changes between is read again
@@ -80,20 +78,18 @@ func (p *Publisher) alerts(ctx context.Context) {
 			p.complain(ctx, err)
 			return
 		}
-		a.looked, a.stamp = now, stamp
-		a.known = p.standing(list)
+		a.looked, a.stamp, a.known = now, stamp, true
+		p.standing(list)
 	}
-	p.clearAgain(now)
 }
 
-// standing publishes the alerts that there are, and reports whether all of it was taken.
-func (p *Publisher) standing(list []topics.Alert) bool {
+// standing publishes the alerts that there are.
+func (p *Publisher) standing(list []topics.Alert) {
 	a := &p.alerting
 	there, ofHost := make(map[topics.AlertID][sha256.Size]byte, len(list)), map[topics.HostID]int{}
-	p.lost, a.moves = false, false
+	a.moves = false
 	for _, one := range list {
 		id := topics.AlertID(one.ID)
-		delete(a.again, id)
 		if one.Subject.Host != "" {
 			ofHost[topics.HostID(one.Subject.Host)]++
 		}
@@ -102,25 +98,13 @@ func (p *Publisher) standing(list []topics.Alert) bool {
 		one.SeenAt = "" // it alone is no news
 		sum := sha256.Sum256(topics.Encode(one))
 		if was, told := a.there[id]; !told || was != sum {
-			before := p.lost
-			p.lost = false
-			p.say(topics.Topic{Kind: topics.KindAlert, Alert: id}, payload, 1, true)
-			if p.lost {
-				sum = was
-			}
-			p.lost = p.lost || before
+			p.say(topics.Topic{Kind: topics.KindAlert, Alert: id}, payload)
 		}
 		there[id] = sum
 	}
-	for id, was := range a.there {
-		if _, is := there[id]; is {
-			continue
-		}
-		t := topics.Topic{Kind: topics.KindAlert, Alert: id}
-		if p.say(t, "", 1, true) {
-			p.forget(t)
-		} else {
-			there[id] = was // it is cleared at the next look
+	for id := range a.there {
+		if _, is := there[id]; !is {
+			p.say(topics.Topic{Kind: topics.KindAlert, Alert: id}, "")
 		}
 	}
 	p.mu.Lock()
@@ -136,35 +120,4 @@ func (p *Publisher) standing(list []topics.Alert) bool {
 	}
 	p.mu.Unlock()
 	a.there, a.ofHost = there, ofHost
-	return !p.lost
-}
-
-// endedBefore reads at the start what ended lately.
-func (p *Publisher) endedBefore(ctx context.Context, now time.Time) error {
-	ended, err := p.Alerts.EndedSince(ctx, now.Add(-repeatedFor).UnixMilli())
-	if err != nil {
-		return err
-	}
-	p.alerting.began, p.alerting.again = now, make(map[topics.AlertID]bool, len(ended))
-	for _, id := range ended {
-		p.alerting.again[id] = true
-	}
-	return nil
-}
-
-// clearAgain clears the topics of what ended before the start.
-func (p *Publisher) clearAgain(now time.Time) {
-	a := &p.alerting
-	if pause := max(soonest, now.Sub(a.began)/2); a.again == nil || now.Sub(a.told) < pause && !a.told.IsZero() {
-		return
-	}
-	a.told = now
-	for id := range a.again {
-		t := topics.Topic{Kind: topics.KindAlert, Alert: id}
-		p.say(t, "", 1, true)
-		p.forget(t)
-	}
-	if since := now.Sub(a.began); since >= repeated || since < 0 {
-		a.again = nil
-	}
 }

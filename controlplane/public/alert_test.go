@@ -63,7 +63,7 @@ func alertOf(id, state string, host topics.HostID) topics.Alert {
 // alertDesk runs a publisher that hears of alerts from told.
 func alertDesk(t *testing.T, s *store.Store, alerts *told, e *ear) *Publisher {
 	t.Helper()
-	p := New(Config{Store: s, Presence: hosts.NewPresence(hosts.DefaultTiming(), time.Now, nil), Hub: jobs.NewHub(), Publish: e.publish,
+	p := New(Config{Store: s, Presence: hosts.NewPresence(hosts.DefaultTiming(), time.Now, nil), Hub: jobs.NewHub(), Box: e.box(t, s),
 		Alerts: alerts, Log: slog.New(slog.DiscardHandler), Now: time.Now,
 		Timing: Timing{Quiet: time.Millisecond, Running: time.Millisecond, Look: 5 * time.Millisecond}})
 	run, stop := context.WithCancel(t.Context())
@@ -127,9 +127,7 @@ func TestAnAlertIsRetainedWhileItGoesOn(t *testing.T) {
 	await(t, "the host to have one", count(1))
 	await(t, "the other's", func() bool { return e.alert("alert-0002").State == "snoozed" })
 
-	alerts.mu.Lock() // by time alone: no row changed
-	alerts.standing[1].State = "open"
-	alerts.mu.Unlock()
+	alerts.set(alertOf("alert-0001", "open", host), alertOf("alert-0002", "open", "")) // by time alone: no row changed
 	await(t, "the snoozed one to be open", func() bool { return e.alert("alert-0002").State == "open" })
 
 	alerts.set(alertOf("alert-0002", "open", "")) // by another process: nobody says so

@@ -19,7 +19,7 @@ import (
 func TestNothingIsRememberedOfWhatIsGone(t *testing.T) {
 	s, _, host := attic(t)
 	e := &ear{}
-	p := New(Config{Store: s, Presence: hosts.NewPresence(hosts.DefaultTiming(), time.Now, nil), Hub: jobs.NewHub(), Publish: e.publish,
+	p := New(Config{Store: s, Presence: hosts.NewPresence(hosts.DefaultTiming(), time.Now, nil), Hub: jobs.NewHub(), Box: e.box(t, s),
 		Log: slog.New(slog.DiscardHandler), Timing: Timing{}, Now: time.Now})
 	number := uint64(0)
 	event := func(of topics.Event) {
@@ -60,25 +60,22 @@ func TestNothingIsRememberedOfWhatIsGone(t *testing.T) {
 	for n := range 20 {
 		id := begin(n)
 		most = max(most, len(p.said))
-		if len(e.about("job/"+string(id))) == 0 {
-			t.Fatalf("%s was not published: the test looks at nothing", id)
-		}
+		await(t, "the job to go by", func() bool { return len(e.about("job/"+string(id))) > 0 })
 		event(topics.Event{Finished: &topics.Finished{Job: id, State: topics.Succeeded}})
 		if err := s.RemoveRepository(t.Context(), "test", topics.RepositoryID(fmt.Sprintf("vault-%04d", n)), true); err != nil {
 			t.Fatal(err)
 		}
 		p.everything(t.Context())
 	}
-	// Two of the host, one of the fleet, one of the repository, one of the job.
-	if most > 5 || len(p.said) > 3 {
-		t.Errorf("%d topics are remembered at a time, and %d in the end, of %d that there were", most, len(p.said), len(e.about("")))
+	if most != 1 || len(p.said)+len(p.open)+len(p.repositories) > 0 {
+		t.Errorf("%d jobs are remembered at a time, and in the end %v, %v, %v", most, p.said, p.open, p.repositories)
 	}
 	begin(20)
 	if err := s.RemoveHost(t.Context(), "test", host, removal.Keep); err != nil {
 		t.Fatal(err)
 	}
 	p.everything(t.Context())
-	if len(p.said) > 2 || len(p.open)+len(p.at)+len(p.seen)+len(p.ended) > 0 {
-		t.Errorf("of a host that is gone, %d topics are remembered, and %v", len(p.said), p.open)
+	if len(p.said)+len(p.open)+len(p.at)+len(p.seen)+len(p.next)+len(p.up) > 0 {
+		t.Errorf("of a host that is gone is remembered %v, %v, %v", p.said, p.open, p.seen)
 	}
 }

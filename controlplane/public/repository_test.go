@@ -1,6 +1,7 @@
 package public
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"log/slog"
 	"sync/atomic"
@@ -30,7 +31,7 @@ func TestHowARepositoryIsBecomesWorseByTimeAlone(t *testing.T) {
 		Store:    s,
 		Presence: hosts.NewPresence(hosts.DefaultTiming(), now, nil),
 		Hub:      jobs.NewHub(),
-		Publish:  e.publish,
+		Box:      e.box(t, s),
 		Log:      slog.New(slog.DiscardHandler),
 		Timing:   Timing{Quiet: time.Millisecond, Running: time.Millisecond, Look: 5 * time.Millisecond},
 		Now:      now,
@@ -54,4 +55,56 @@ func TestHowARepositoryIsBecomesWorseByTimeAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, "the topic to be cleared", is(""))
+}
+
+// What is said of a host changes with its repository, and with the time, though nothing is
+// written about the host.
+func TestAHostsStateFollowsItsRepositoryAndTheClock(t *testing.T) {
+	ctx := t.Context()
+	s := storetest.Open(t, store.Open)
+	var ahead atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	hash := sha256.Sum256([]byte("key"))
+	if err := s.AddEnrollToken(ctx, store.EnrollToken{ID: "token-0001", KeyHash: hash[:], CreatedBy: "test",
+		ExpiresAt: s.Now() + 60_000}); err != nil {
+		t.Fatal(err)
+	}
+	must(s.Enroll(ctx, hash[:], store.Host{ID: "attic-0001", SealKey: []byte("k"), Hostname: "attic"}))
+	if err := s.AddRepository(ctx, "test", store.Repository{ID: "vault-0001", Name: "vault"}, store.RepositoryAccess{}); err != nil {
+		t.Fatal(err)
+	}
+	e := &ear{}
+	running(t, New(Config{
+		Store:    s,
+		Presence: hosts.NewPresence(hosts.DefaultTiming(), now, nil),
+		Hub:      jobs.NewHub(),
+		Box:      e.box(t, s),
+		Log:      slog.New(slog.DiscardHandler),
+		Timing:   Timing{Quiet: time.Millisecond, Running: time.Millisecond, Look: 5 * time.Millisecond},
+		Now:      now,
+	}))
+	last := func(fits func(topics.HostState) bool) func() bool {
+		return func() bool {
+			m := e.about("attic-0001/state")
+			var v topics.HostState
+			return len(m) > 0 && json.Unmarshal([]byte(m[len(m)-1].payload), &v) == nil && fits(v)
+		}
+	}
+	until := now().Add(time.Hour).UnixMilli()
+	must(s.PauseHost(ctx, "anna", "attic-0001", now().UnixMilli(), until))
+	await(t, "the host to be paused", last(func(v topics.HostState) bool { return v.PausedUntil == rfc3339(until) }))
+	ahead.Store(int64(time.Hour + time.Minute))
+	await(t, "the pause to be over", last(func(v topics.HostState) bool { return v.PausedUntil == "" }))
+
+	must(s.PutSourceGroup(ctx, "test", store.SourceGroup{ID: "group-0001", Host: "attic-0001", Name: "letters", Repository: "vault-0001"}))
+	for _, size := range []int64{4096, 8192} {
+		if err := s.SlotStep(ctx, func(tx store.Slots) error {
+			ctx, x := tx.Tx()
+			_, err := x.ExecContext(ctx, `UPDATE repositories SET stored_bytes = $1, measured_at = $1 WHERE id = 'vault-0001'`, size)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "the host to say what its repository takes", last(func(v topics.HostState) bool { return v.StoredBytes == size }))
+	}
 }

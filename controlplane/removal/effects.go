@@ -23,6 +23,7 @@ type Effects struct {
 	KeeperOf  []string // repositories that a host looks after
 	Keeper    string   // of a repository: the host that looks after it
 	Trusted   bool     // a host's certificate is good
+	Waits     bool     // nobody has approved it yet
 
 	hosts []topics.HostID // whom it concerns
 }
@@ -34,6 +35,7 @@ func (s *Service) OfHost(ctx context.Context, id topics.HostID) (e Effects, err 
 		return e, named(err, ErrNoHost)
 	}
 	e.Name, e.Trusted, e.hosts = h.Name, h.RevokedAt == 0, []topics.HostID{id}
+	e.Waits = !e.Trusted && s.Store.Admission().Waits(ctx, id)
 	groups, err := s.Store.SourceGroups(ctx, id)
 	if err != nil {
 		return e, err

@@ -44,6 +44,13 @@ func (e *PlacesError) Error() string {
 // *PlacesError if one job cannot reach all of it.
 func Resolve(ctx context.Context, s *store.Store, host topics.HostID, repository topics.RepositoryID, o topics.Operation) (Basket, error) {
 	b := Basket{Operation: o}
+	if len(o.Target) > 1 {
+		h, err := s.Host(ctx, host)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return b, err
+		}
+		b.Operation.Target = location.Native(h.OS, o.Target) // one that is not there has no system
+	}
 	r, err := s.Repository(ctx, repository)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return b, err

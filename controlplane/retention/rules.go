@@ -27,6 +27,10 @@ var (
 	yearly  = period{"yearly", 365 * day, time.Time.Year}
 )
 
+// Suggested is what a new repository is offered: a window of time first, in which nothing is
+// removed whoever adds snapshots, and fewer of what is older.
+var Suggested = store.Keep{Within: "14d", WithinDaily: "60d", WithinWeekly: "1y", WithinMonthly: "3y"}
+
 // A rule keeps one snapshot per period: for a number of periods, or for those within
 // a time before the newest snapshot.
 type rule struct {

@@ -38,6 +38,7 @@ const (
 	Audit        Right = "audit"        // read and verify the audit log
 	People       Right = "people"       // accounts, everybody's sessions and API tokens
 	Consumers    Right = "consumers"    // accounts of MQTT clients
+	Pause        Right = "pause"        // pause all schedules of a host for a while, and resume them
 	Alerts       Right = "alerts"       // acknowledge, snooze and end alerts; pause being told
 	Telling      Right = "telling"      // say who is told of what: channels, rules, thresholds, heartbeats, the public address
 	Identity     Right = "identity"     // change the CA and the sealing key that hosts know
@@ -59,6 +60,7 @@ const (
 	Key       = Right(topics.KeyJob)
 	Locks     = Right(topics.LocksJob)
 	Drill     = Right(topics.DrillJob)
+	Update    = Right(topics.UpdateJob) // and say when newer versions begin by themselves
 )
 
 // A Row is what the page Users says of some rights that the same roles have.
@@ -81,6 +83,7 @@ var table = []Row{
 	{store.Operator, "Check repositories, remove stale locks", []Right{Check, Unlock}},
 	{store.Operator, "Prove by a drill that what a host saved can be restored: a sample comes back, is compared and removed", []Right{Drill}},
 	{store.Operator, "Restore what a host saved itself into its folder for restores, over no file", []Right{Restore}},
+	{store.Operator, "Pause all schedules of a host for a while, and resume them", []Right{Pause}},
 	{store.Operator, "Acknowledge, snooze and end alerts; pause them for a while", []Right{Alerts}},
 	{store.Restorer, "Restore to any other place, over files that are there, and what another host saved", []Right{RestoreOver}},
 	{store.Restorer, "Say of a replaced machine that its files are restored, or to start without them", []Right{Decide}},
@@ -92,6 +95,7 @@ var table = []Row{
 	{store.Admin, "Add, change and remove repositories; change retention and when it runs; see emergency kits",
 		[]Right{Repositories, Hours, Kit}},
 	{store.Admin, "Manage people, API tokens and MQTT consumers; read the audit log", []Right{People, Consumers, Audit}},
+	{store.Admin, "Update agents to the release that lies here, stop that, and say whether it begins by itself", []Right{Update}},
 	{store.Admin, "Say who is told of what: channels, rules, thresholds and heartbeats", []Right{Telling}},
 	{store.Admin, "Change the identity by which hosts know the control plane", []Right{Identity}},
 }

@@ -26,7 +26,10 @@ type Held struct {
 func (h Held) Full() bool { return h.Wait == protocol.WaitBusy }
 
 // heldOf says which groups of a schedule are held; hands are those of the schedule.
-func heldOf(p slots.Policy, hands []slotlog.Hand, now time.Time) (held []Held) {
+func heldOf(p slots.Policy, hands []slotlog.Hand, now time.Time, skips []slots.Span) (held []Held) {
+	if _, paused := slots.In(skips, now); paused {
+		return nil // it waits for the end of the pause
+	}
 	for len(hands) > 0 {
 		n := 1
 		for n < len(hands) && hands[n].Group == hands[0].Group {
@@ -34,7 +37,7 @@ func heldOf(p slots.Policy, hands []slotlog.Hand, now time.Time) (held []Held) {
 		}
 		own := hands[:n]
 		hands = hands[n:]
-		slot, due := latest(p, time.UnixMilli(own[0].After), now)
+		slot, due := latest(p, time.UnixMilli(own[0].After), now, skips)
 		if !due {
 			continue
 		}

@@ -96,6 +96,7 @@ func ran(tx store.Slots, r slotlog.Row, j store.Job, grace time.Duration) error 
 // A miss is what is known of a slot that nobody began within its grace.
 type miss struct {
 	paused  bool // its schedule was paused
+	rested  bool // its host was
 	here    bool // its host is connected, and told all that it did before
 	back    bool // it is, but was not when the slot was due
 	unheard bool // the control plane was not running when the slot was due
@@ -112,7 +113,7 @@ type miss struct {
 // judge says what became of a slot that nobody began. If a backup of its group served
 // it by the way, that is its job; one that has not ended has the slot in hand.
 func (m miss) judge() (slotlog.Outcome, topics.JobID, string) {
-	if !m.paused {
+	if !m.paused && !m.rested {
 		if j, ok := m.byTheWay(); ok {
 			switch {
 			case j.Finished == 0:
@@ -126,6 +127,8 @@ func (m miss) judge() (slotlog.Outcome, topics.JobID, string) {
 	switch {
 	case m.paused:
 		return slotlog.MissedPaused, "", "Its schedule was paused."
+	case m.rested:
+		return slotlog.MissedPaused, "", "Its host was paused."
 	case m.full:
 		return slotlog.MissedDisk, "", "The agent could not write its journal, most likely because its disk is full. Make room there."
 	case m.unheard && !m.host.Fires():
@@ -231,8 +234,9 @@ func (m miss) held(when func(here, all int) bool) bool {
 	return true
 }
 
-// latest is the newest slot that a schedule should have begun by now, after a moment.
-func latest(p slots.Policy, after, now time.Time) (time.Time, bool) {
-	slot, n := slots.Due(p, after, now)
+// latest is the newest slot that a schedule should have begun by now, after a moment; those in
+// which its host was paused are none.
+func latest(p slots.Policy, after, now time.Time, skips []slots.Span) (time.Time, bool) {
+	slot, n := slots.DueBut(p, after, now, skips)
 	return slot, n > 0
 }

@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -16,8 +17,8 @@ func TestBackoffDoublesUpToHalfAnHour(t *testing.T) {
 	if want := []time.Duration{1, 2, 4, 8, 16, 30, 30, 30}; !slices.Equal(got, want) {
 		t.Errorf("minutes %d, want %d", got, want)
 	}
-	if Backoff(1<<40) != 30*time.Minute || Backoff(-1) != time.Minute {
-		t.Errorf("at the edges %s and %s", Backoff(1<<40), Backoff(-1))
+	if Backoff(math.MaxInt) != 30*time.Minute || Backoff(-1) != time.Minute {
+		t.Errorf("at the edges %s and %s", Backoff(math.MaxInt), Backoff(-1))
 	}
 }
 

@@ -173,6 +173,9 @@ func (s *Service) standings(ctx context.Context, rows []store.Schedule, groups [
 	for i, row := range rows {
 		h := hosts[row.Host]
 		st := Standing{Schedule: row, Host: h, GroupNames: []string{}, Copy: CopyOf(h, moved(row)), Owed: owed[row.ID]}
+		if pause, paused := h.Paused(now.UnixMilli()); paused && st.Owed != nil {
+			st.Owed.NextAttemptAt = max(st.Owed.NextAttemptAt, pause.Until)
+		}
 		for _, g := range row.Groups {
 			st.GroupNames = append(st.GroupNames, names[g])
 		}
@@ -181,7 +184,7 @@ func (s *Service) standings(ctx context.Context, rows []store.Schedule, groups [
 			st.Next = next[0]
 		}
 		if p, err := Of(row); err == nil {
-			st.Held = heldOf(p, hands[row.ID], now)
+			st.Held = heldOf(p, hands[row.ID], now, row.Skips)
 		}
 		out[i] = st
 	}

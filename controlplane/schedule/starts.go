@@ -11,7 +11,8 @@ import (
 // Starts yields when a schedule's future runs begin, in UTC, earliest first.
 //
 // A run begins its jitter's offset after its slot, so the slot of the next run may
-// have passed already. Slots before Since and slots that fired are left out. It does
+// have passed already. Slots before Since, slots that fired and those that fall into a pause
+// of the host are left out. It does
 // not matter whether the schedule is enabled. It returns a *slots.Invalid for a
 // schedule that cannot be parsed.
 func Starts(sc store.Schedule, now time.Time) (iter.Seq[time.Time], error) {
@@ -24,7 +25,7 @@ func Starts(sc store.Schedule, now time.Time) (iter.Seq[time.Time], error) {
 		after = done
 	}
 	return func(yield func(time.Time) bool) {
-		for slot := slots.Next(p, after); !slot.IsZero(); slot = slots.Next(p, slot) {
+		for slot := slots.NextBut(p, after, sc.Skips); !slot.IsZero(); slot = slots.NextBut(p, slot, sc.Skips) {
 			if !yield(p.Start(slot)) {
 				return
 			}

@@ -50,6 +50,13 @@ func Tick(tx store.Slots, now, notAfter time.Time, online func(topics.HostID) bo
 	for _, sc := range resumed {
 		s.touched(sc.Host)
 	}
+	unpaused, err := tx.EndPauses(now.UnixMilli())
+	if err != nil {
+		return s.done, fmt.Errorf("note the ends of pauses: %w", err)
+	}
+	for _, h := range unpaused {
+		s.touched(h)
+	}
 	schedules, err := tx.Enabled()
 	if err != nil {
 		return s.done, err
@@ -66,8 +73,8 @@ func Tick(tx store.Slots, now, notAfter time.Time, online func(topics.HostID) bo
 			}
 			continue
 		}
-		slot, n := slots.Due(p, time.UnixMilli(max(sc.LastSlot, sc.Since)), now)
-		if n == 0 {
+		slot, n := slots.DueBut(p, time.UnixMilli(max(sc.LastSlot, sc.Since)), now, sc.Skips)
+		if _, paused := slots.In(sc.Skips, now); paused || n == 0 {
 			continue
 		}
 		if err := s.fire(sc, slot.UnixMilli(), n, online(sc.Host)); err != nil {
@@ -373,7 +380,7 @@ func (s *step) drain(row store.PendingRun, mayRun bool) (ran bool, err error) {
 		return false, s.served(row)
 	case row.Attempt >= Retries(topics.Cause(row.Reason), sc.RetryMax) && row.Reason != ReasonUnmade:
 		return false, s.abandon(row, owed, tried(row))
-	case !mayRun:
+	case !mayRun || s.rests(sc):
 		return false, nil
 	}
 	if row.Reason == ReasonHost && sc.Host != "" {
@@ -388,6 +395,18 @@ func (s *step) drain(row store.PendingRun, mayRun bool) (ran bool, err error) {
 		}
 	}
 	return true, s.tx.RemovePending(row.Schedule)
+}
+
+// settle is how long the control plane asks for nothing after the end of a host's pause: its
+// agent begins by itself what it owes then.
+const settle = 3 * time.Minute
+
+// rests reports whether a schedule's host is paused, or was a moment ago. What it owed before
+// waits until then.
+func (s *step) rests(sc store.Schedule) bool {
+	_, paused := slots.In(sc.Skips, s.now)
+	_, lately := slots.In(sc.Skips, s.now.Add(-settle))
+	return paused || lately
 }
 
 // owing returns the groups that owe the slot of a pending run: it is neither settled

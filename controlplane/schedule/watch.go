@@ -38,16 +38,17 @@ type planned struct {
 	held   bool // its host was unknown at the last look: it may yet say that it ran them
 }
 
-// paused reports whether a slot lies in a pause.
-func (p *planned) paused(start time.Time) bool {
-	return !p.Enabled && p.PausedAt <= start.UnixMilli()
+// paused reports whether a slot lies in a pause, of the schedule or of its host.
+func (p *planned) paused(start time.Time) (schedule, host bool) {
+	_, host = slots.In(p.Skips, start)
+	return !p.Enabled && p.PausedAt <= start.UnixMilli(), host
 }
 
 // lookAt is when a schedule is to be looked at next; the zero time is never.
 func (p *planned) lookAt(grace time.Duration) time.Time {
 	judge := p.judgeAt(grace)
 	if p.Enabled {
-		if slot := slots.Next(p.policy, time.UnixMilli(p.looked)); !slot.IsZero() {
+		if slot := slots.NextBut(p.policy, time.UnixMilli(p.looked), p.Skips); !slot.IsZero() {
 			if start := p.policy.Start(slot); judge.IsZero() || start.Before(judge) {
 				return start
 			}
@@ -226,7 +227,7 @@ func (r *Runner) wellBegun(p *planned, now time.Time) bool {
 	if !r.Online(p.Host) || !p.judgeAt(r.Timing.Grace).After(now) {
 		return false
 	}
-	if slot, due := latest(p.policy, time.UnixMilli(p.looked), now); due {
+	if slot, due := latest(p.policy, time.UnixMilli(p.looked), now, p.Skips); due {
 		p.looked = slot.UnixMilli()
 	}
 	r.watch.push(p, p.lookAt(r.Timing.Grace))
@@ -285,7 +286,7 @@ const dayMillis = 24 * 60 * 60 * 1000
 // host that runs its schedules by itself; for others, firing does. It is served when
 // the host tells that it ran the slot, or runs it when it is back.
 func (s *step) owe(p *planned, host slotlog.Host, here bool) error {
-	slot, due := latest(p.policy, time.UnixMilli(p.looked), s.now)
+	slot, due := latest(p.policy, time.UnixMilli(p.looked), s.now, p.Skips)
 	if !due || !p.Enabled {
 		return nil
 	}
@@ -355,7 +356,6 @@ func (s *step) miss(p *planned, slot, start time.Time, host slotlog.Host, here b
 			}
 		}
 		m := miss{
-			paused:  p.paused(start),
 			here:    here,
 			back:    here && r.cameAt(p.Host).After(start),
 			unheard: start.Before(r.began),
@@ -367,6 +367,7 @@ func (s *step) miss(p *planned, slot, start time.Time, host slotlog.Host, here b
 			group:   g.Group,
 			place:   g.Repository,
 		}
+		m.paused, m.rested = p.paused(start)
 		row := slotlog.Row{Schedule: p.ID, Group: g.Group, Slot: slot.UnixMilli(), Host: p.Host, At: s.now.UnixMilli()}
 		if row.Outcome, row.Job, row.Reason = m.judge(); row.Outcome == "" {
 			err = slotlog.Serve(ctx, x, row)

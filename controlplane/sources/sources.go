@@ -54,6 +54,7 @@ type Input struct {
 	Excludes      *[]string           // patterns, as restic's --exclude takes them
 	OneFileSystem *bool
 	LiveFiles     *bool
+	ShadowOnly    *bool // on Windows: nothing is saved without a shadow copy
 	AllowEmpty    *bool // a backup of no files is a good one
 	Hooks         *topics.Hooks
 	Limits        *topics.Limits
@@ -111,7 +112,8 @@ func (s *Service) Put(ctx context.Context, by string, host topics.HostID, name s
 
 func (s *Service) put(ctx context.Context, by string, host topics.HostID, name string, in Input,
 	may func(known bool) error) (store.SourceGroup, error) {
-	if _, err := s.Store.Host(ctx, host); errors.Is(err, store.ErrNotFound) {
+	h, err := s.Store.Host(ctx, host)
+	if errors.Is(err, store.ErrNotFound) {
 		return store.SourceGroup{}, ErrNoHost
 	} else if err != nil {
 		return store.SourceGroup{}, err
@@ -143,7 +145,8 @@ func (s *Service) put(ctx context.Context, by string, host topics.HostID, name s
 		if repository != "" {
 			g.Repository = repository
 		}
-		in.apply(g, wrong)
+		in.spelt(h.OS).apply(g, wrong)
+		in.misfits(h.OS, wrong)
 		if g.Repository == "" && add == nil {
 			wrong.Say("repository", "Choose a repository, or make a new one.")
 		}
@@ -234,6 +237,12 @@ func (in Input) apply(g *store.SourceGroup, wrong field.Errors) {
 	if in.LiveFiles != nil {
 		g.LiveFiles.V = in.LiveFiles
 	}
+	if in.ShadowOnly != nil {
+		g.ShadowOnly = *in.ShadowOnly
+	}
+	if g.ShadowOnly && g.LiveFiles.V != nil && *g.LiveFiles.V {
+		wrong.Say("shadow_copy_only", "Either the files themselves are read, or nothing is saved without a shadow copy. Choose one.")
+	}
 	if in.AllowEmpty != nil {
 		g.AllowEmpty = *in.AllowEmpty
 	}
@@ -272,6 +281,9 @@ func checkPaths(paths []string) string {
 		switch {
 		case broken(p):
 			return fmt.Sprintf("%.100q holds a line break, a NUL character or broken UTF-8. One path stands on one line.", p)
+		case strings.HasPrefix(p, "%"):
+			return fmt.Sprintf("%.100q begins with a variable, and the agent replaces none: as a service it is another user than you. "+
+				"Write out where it leads.", p)
 		case !location.Absolute(p):
 			return fmt.Sprintf(`%.100q is not a full path. Begin with / or, on Windows, with a drive such as C:\.`, p)
 		}
@@ -309,3 +321,64 @@ func windows(g store.SourceGroup) bool {
 
 // broken reports whether a path cannot stand on a line of its own.
 func broken(p string) bool { return strings.ContainsAny(p, "\x00\r\n") || !utf8.ValidString(p) }
+
+// spelt is the input with paths and patterns as the host's own system spells them: both
+// C:\\Data and /C/Data are understood.
+func (in Input) spelt(os string) Input {
+	one := func(text string) string {
+		bare, takesIn := strings.CutPrefix(text, "!")
+		if takesIn {
+			return "!" + location.Native(os, bare)
+		}
+		return location.Native(os, text)
+	}
+	for _, list := range []**[]string{&in.Paths, &in.Excludes} {
+		if *list == nil || os != "windows" {
+			continue
+		}
+		all := []string{}
+		for _, text := range **list {
+			all = append(all, one(text))
+		}
+		*list = &all
+	}
+	return in
+}
+
+// misfits notes what no host of this system can do. What was saved before there was this
+// rule stays until somebody changes it.
+func (in Input) misfits(os string, wrong field.Errors) {
+	if in.Paths != nil {
+		wrong.Say("paths", foreign(os, *in.spelt(os).Paths))
+	}
+	if in.OneFileSystem != nil && *in.OneFileSystem && os == "windows" {
+		wrong.Say("one_file_system", "On Windows restic cannot stay on one file system. Leave out by a pattern what is mounted in a folder.")
+	}
+	if in.ShadowOnly != nil && *in.ShadowOnly && os != "windows" && os != "" {
+		wrong.Say("shadow_copy_only", "Only Windows makes shadow copies, and this host does not run that.")
+	}
+}
+
+// foreign says which of a group's paths are of another system than its host's, "" if none
+// is. Of a host that has not said what it is, all may be.
+func foreign(os string, paths []string) string {
+	for _, p := range paths {
+		switch unix := strings.HasPrefix(p, "/"); {
+		case os == "windows" && unix && !strings.HasPrefix(p, "//"):
+			return fmt.Sprintf(`%.100q is no path of Windows, which this host runs. Begin with a drive or a share, `+
+				`such as C:\Users or \\server\share.`, p)
+		case os != "windows" && os != "" && !unix:
+			return fmt.Sprintf("%.100q is a path of Windows, and this host does not run that. Begin with /, such as /srv.", p)
+		}
+	}
+	return ""
+}
+
+// Usual are the patterns that a new source group begins with on a system: what nobody
+// restores, or what the system keeps to itself.
+func Usual(os string) []string {
+	if os != "windows" {
+		return nil
+	}
+	return []string{"pagefile.sys", "hiberfil.sys", "swapfile.sys", "$RECYCLE.BIN", "System Volume Information"}
+}

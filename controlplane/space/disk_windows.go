@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// measure says how many bytes of a directory's disk are free for us, and how large it is.
-func measure(dir string) (free, total uint64, err error) {
+// Measure says how many bytes of a directory's disk are free for us, and how large it is.
+func Measure(dir string) (free, total uint64, err error) {
 	name, err := windows.UTF16PtrFromString(dir)
 	if err != nil {
 		return 0, 0, err

@@ -56,8 +56,8 @@ func DefaultLimits() Limits {
 	return Limits{Low: 256 << 20, LowPercent: 2, LowMost: 1 << 30, Scarce: 64 << 20, Reserve: 64 << 20, Every: 5 * time.Second}
 }
 
-// low is how many bytes of a disk are too few for new jobs.
-func (l Limits) low(total uint64) uint64 {
+// LowOf is how many bytes of a disk are too few for new jobs.
+func (l Limits) LowOf(total uint64) uint64 {
 	return max(l.Low, min(uint64(float64(total)*l.LowPercent/100), l.LowMost))
 }
 
@@ -142,7 +142,7 @@ func (w *Watch) Spare() uint64 {
 	if s.Total == 0 {
 		return 0
 	}
-	low := w.Limits.low(s.Total)
+	low := w.Limits.LowOf(s.Total)
 	return low + low/4
 }
 
@@ -157,7 +157,7 @@ const last = 8 << 20
 
 // look measures, gives the reserve up or makes it again, and says what became of it.
 func (w *Watch) look(ctx context.Context) {
-	free, total, err := measure(w.Dir)
+	free, total, err := Measure(w.Dir)
 	if err != nil {
 		if ctx.Err() == nil {
 			w.Log.Error("measuring the free space of the data directory failed", "err", err)
@@ -169,13 +169,13 @@ func (w *Watch) look(ctx context.Context) {
 	there := err == nil && info.Mode().IsRegular() && uint64(info.Size()) == size
 	if err == nil && !there { // half of one, or of another size
 		err = os.Remove(w.reserve())
-		if free, _, _ = measure(w.Dir); err != nil {
+		if free, _, _ = Measure(w.Dir); err != nil {
 			w.Log.Error("removing an unfinished reserve failed", "err", err)
 		}
 	}
 	was := w.Status()
 	cause := room.Cause("")
-	if was.Level != Well || free < w.Limits.low(total) { // nothing is written for nothing
+	if was.Level != Well || free < w.Limits.LowOf(total) { // nothing is written for nothing
 		cause = room.Why(w.Try(ctx))
 	}
 	if cause == room.Locked {
@@ -193,7 +193,7 @@ func (w *Watch) look(ctx context.Context) {
 			w.Relieve(ctx)
 		}
 		cause = room.Why(w.Try(ctx))
-		if free, total, err = measure(w.Dir); err != nil {
+		if free, total, err = Measure(w.Dir); err != nil {
 			return
 		}
 	case !there && cause == "" && free >= size+w.Limits.Scarce+w.Limits.Scarce/4:
@@ -226,7 +226,7 @@ func (w *Watch) level(was Level, cause room.Cause, free, total uint64) Level {
 		return None
 	case free < more(w.Limits.Scarce, Scarce, None):
 		return Scarce
-	case free < more(w.Limits.low(total), Low, Scarce, None):
+	case free < more(w.Limits.LowOf(total), Low, Scarce, None):
 		return Low
 	}
 	return Well

@@ -60,7 +60,7 @@ func TestEachLevelComesGoesAndIsSaid(t *testing.T) {
 	leave := func(mib int64) {
 		t.Helper()
 		for {
-			free, _, err := measure(dir)
+			free, _, err := Measure(dir)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -13,7 +13,7 @@ import (
 
 // times are the fields of what agents say that hold a time: whoever adds one that is
 // called otherwise adds its name.
-var times = map[string]bool{"At": true, "Time": true, "Created": true, "ModTime": true}
+var times = map[string]bool{"At": true, "Time": true, "Created": true, "ModTime": true, "Keys": true}
 
 // planned are times that name a slot: what becomes of one that cannot be, its schedule
 // decides.

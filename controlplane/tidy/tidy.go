@@ -49,6 +49,7 @@ func Facts(f *topics.Facts) {
 	for _, text := range []*string{&f.Hostname, &f.OS, &f.Arch, &f.Platform, &f.Agent, &f.Restic, &f.Policy} {
 		*text = Clean(*text, MostName)
 	}
+	updates(f.Updates)
 	f.Can = f.Can[:min(len(f.Can), topics.MaxAbilities)]
 	for i := range f.Can {
 		f.Can[i] = topics.Ability(Clean(string(f.Can[i]), MostName))
@@ -56,6 +57,9 @@ func Facts(f *topics.Facts) {
 	if f.Permits != nil {
 		said := topics.Encode(f.Permits)
 		permits(reflect.ValueOf(f.Permits).Elem())
+		if m := f.Permits.Moved; m != nil {
+			m.From, m.At, m.Keys = Clean(m.From, MostPath), words.Time(m.At), words.Time(m.Keys)
+		}
 		if !bytes.Equal(said, topics.Encode(f.Permits)) {
 			f.Permits.Digest = "" // it is not all that the host permits, so nothing is refused by it
 		}
@@ -84,6 +88,26 @@ func permits(p reflect.Value) {
 				kept[Clean(key, MostPath)] = Texts(said[key])
 			}
 			p.Field(i).Set(reflect.ValueOf(kept))
+		}
+	}
+}
+
+// updates bounds what a host says of updates of its agent.
+func updates(u *topics.Updates) {
+	if u == nil {
+		return
+	}
+	u.OS, u.Arch = Clean(u.OS, MostName), Clean(u.Arch, MostName)
+	u.Keys = u.Keys[:min(len(u.Keys), topics.MaxKeys)]
+	for i := range u.Keys {
+		u.Keys[i] = Clean(u.Keys[i], MostName)
+	}
+	u.Number, u.Installed = max(u.Number, 0), max(u.Installed, 0)
+	if b := u.Back; b != nil {
+		b.At, b.Version, b.Message = words.Time(b.At), Clean(b.Version, MostName), Clean(b.Message, MostPath)
+		b.From, b.To = max(b.From, 0), max(b.To, 0)
+		if !slices.Contains(topics.Causes, b.Cause) {
+			b.Cause = topics.CauseUnknown
 		}
 	}
 }

@@ -202,7 +202,7 @@ func TestTheFirstAccountNeedsTheCodeAndThereIsOneFirst(t *testing.T) {
 	if r := c.do("GET", path, nil); r.StatusCode != 200 || !strings.Contains(r.text, "Create account") {
 		t.Errorf("the page: %s", r.Status)
 	}
-	if r := c.do("POST", path, form("ada", passphrase, passphrase)); r.StatusCode != 303 || r.Header.Get("Location") != "/hosts/new" {
+	if r := c.do("POST", path, form("ada", passphrase, passphrase)); r.StatusCode != 303 || r.Header.Get("Location") != "/start" {
 		t.Fatalf("the first account: %s\n%s", r.Status, r.text)
 	}
 	if r := c.do("GET", "/", nil); r.StatusCode != 200 || !strings.Contains(r.text, "Signed in as ada") {

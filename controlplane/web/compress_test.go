@@ -86,6 +86,7 @@ func TestNoSecretIsCompressed(t *testing.T) {
 		look(c, path)
 		look(c, path+"?q=reflected&name=reflected&next=/reflected")
 	}
+	look(admin, "/there/is/no/such/page")
 	look(w.nobody(), link)
 	if !seen["a repository's password"] || !seen["a link to set a password"] {
 		t.Errorf("the secrets were not on their pages: %v", seen)
@@ -103,6 +104,7 @@ func TestAnswersToFormsAreNotCompressed(t *testing.T) {
 	for path, form := range map[string]url.Values{
 		"/hosts/new":                             {"name": {"cellar"}},
 		"/hosts/" + string(attic.id) + "/enrol":  {},
+		"/hosts/keys":                            {"name": {"rack 7"}, "uses": {"5"}, "days": {"5"}, "policy": {"backup"}},
 		"/users/new":                             {"name": {"eve"}, "role": {"viewer"}},
 		"/tokens/new":                            {"name": {"nightly"}, "role": {"viewer"}, "days": {"30"}},
 		"/mqtt/new":                              {"name": {"home"}, "rights": {"read"}},

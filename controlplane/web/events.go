@@ -11,6 +11,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/web/repositorypages"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
 )
 
 // events is the one stream of a browser's tab. It ends with the session, with
@@ -21,6 +22,11 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	switch q.Get("view") {
 	case "fleet":
 		d = s.pages.FleetStream(q)
+	case "start":
+		if !v.May(rights.Hosts) {
+			return base.Forbidden(v, rights.Hosts)
+		}
+		d = s.pages.StartStream()
 	case "jobs":
 		d = s.jobs.JobsStream(q, v)
 	case "host":
@@ -41,6 +47,15 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	case "alert":
 		var err error
 		if d, err = s.alerts.AlertStream(r.Context(), q.Get("id")); err != nil {
+			return err
+		}
+	case "mqtt":
+		d = s.mqtt.Stream(r)
+	case "updates":
+		d = s.updates.Stream()
+	case "rollout":
+		var err error
+		if d, err = s.updates.RolloutStream(r.Context(), q); err != nil {
 			return err
 		}
 	case "schedules":
@@ -71,7 +86,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		if err := s.pages.HasToken(r.Context(), q.Get("token")); err != nil {
 			return err
 		}
-		d = s.pages.EnrolStream(q.Get("token"))
+		d = s.pages.EnrolStream(q.Get("token"), func(e views.Enrol) views.Enrol { return e })
 	case "replacement":
 		id, token := topics.HostID(q.Get("id")), q.Get("token")
 		if _, err := s.Host(r.Context(), id); err != nil {
@@ -85,7 +100,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 			if err := s.pages.HasToken(r.Context(), token); err != nil {
 				return err
 			}
-			enrol = s.pages.EnrolStream(token)
+			enrol = s.pages.EnrolStream(token, views.OfReplacement)
 		}
 		d = s.replacements.Stream(id, enrol)
 	case "job":

@@ -93,6 +93,19 @@ func TestASourceGroupsHooksAndLimitsAreSetByPage(t *testing.T) {
 		was.Hooks.OnFailure != nil {
 		t.Errorf("saved hooks %+v", was.Hooks)
 	}
+	form.Set("shadow_copy_only", "1")
+	if r := admin.do("POST", path, form); r.StatusCode != 422 ||
+		!strings.Contains(r.text, "nothing is saved without a shadow copy. Choose one.") {
+		t.Errorf("with and without a shadow copy: %s", r.Status)
+	}
+	form.Del("live_files")
+	if is := saved(); is.LiveFiles || !is.ShadowCopyOnly {
+		t.Errorf("only with a shadow copy: %+v", is)
+	}
+	form.Del("shadow_copy_only")
+	if is := saved(); is.ShadowCopyOnly {
+		t.Errorf("saved once more %+v", is)
+	}
 	form["hook_before"] = []string{"dump-db", "notify"} // as the table has them: the order they run in stays
 	form.Del("low_priority")
 	if is := saved(); !slices.Equal(is.Hooks.Before, was.Hooks.Before) || is.Limits.LowPriority {
@@ -100,6 +113,12 @@ func TestASourceGroupsHooksAndLimitsAreSetByPage(t *testing.T) {
 	}
 	attic.permits("windows", topics.Permits{Kinds: []topics.JobKind{topics.SnapshotsJob}, Hooks: []string{"dump-db"}})
 	admin.shows(path, "not in the policy any more")
+
+	// Only Windows makes shadow copies.
+	attic.permits("linux", topics.Permits{Kinds: []topics.JobKind{topics.SnapshotsJob}})
+	if text := admin.shows(path, "Stay on one file system"); strings.Contains(text, "shadow") {
+		t.Error("a host with Linux is asked about shadow copies")
+	}
 }
 
 func TestWhatAHostForbidsIsGreyEverywhere(t *testing.T) {

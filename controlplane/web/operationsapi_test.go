@@ -58,7 +58,7 @@ func TestTheAPISetsUpAHostAndFollowsItsBackup(t *testing.T) {
 	for _, by := range []string{"vault", repository.ID} { // twice the same: the second changes the first
 		r = c.do("PUT", "/api/hosts/"+string(attic.id)+"/source-groups/all%2Fletters", map[string]any{
 			"repository":      by,
-			"paths":           []string{"/letters", `C:\letters`},
+			"paths":           []string{"/letters", "/srv/letters"},
 			"one_file_system": true,
 		})
 		var g map[string]any

@@ -448,7 +448,7 @@ func TestTokensAndConsumersAreMadeAndRevoked(t *testing.T) {
 	if r := admin.do("POST", "/mqtt/new", url.Values{"name": {"a/#"}}); r.StatusCode != 422 {
 		t.Errorf("a wildcard for a name: %s", r.Status)
 	}
-	path := "/mqtt/home%20assistant"
+	path := "/mqtt/consumers/home%20assistant"
 	if r := admin.do("POST", path+"/rights", nil); r.StatusCode != 200 || must(w.store.MQTTUser(t.Context(), "home assistant")).MayDo {
 		t.Errorf("take the right away: %s", r.Status)
 	}
@@ -493,4 +493,7 @@ func TestTokensAndConsumersAreMadeAndRevoked(t *testing.T) {
 type toldConsumers struct{ names []string }
 
 func (c *toldConsumers) Disconnect(name string)      { c.names = append(c.names, name) }
+func (c *toldConsumers) Agents() []base.Connected    { return nil }
 func (c *toldConsumers) Connected() []base.Connected { return nil }
+
+func (c *toldConsumers) Figures() (public, agents base.Figures) { return }

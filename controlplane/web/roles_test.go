@@ -28,6 +28,10 @@ var roleTable = map[store.Role]string{
 		GET /healthz
 		GET /readyz
 		GET /static/*
+		GET /metrics
+		GET /install.sh
+		GET /install.ps1
+		GET /download/{name}
 		GET /setup
 		POST /setup
 		GET /login
@@ -41,7 +45,14 @@ var roleTable = map[store.Role]string{
 		GET /api/alerts/{id}
 		GET /api/alert-pauses
 		GET /api/alert-thresholds
+		GET /updates
+		GET /updates/{id}
+		GET /api/updates
+		GET /api/updates/hosts
+		GET /api/updates/rollouts
+		GET /api/updates/rollouts/{id}
 		GET /api/public-url
+		GET /api/agents-public
 		GET /api/hosts/{id}/identity
 		GET /api/hosts/{id}/removed-source-groups
 		GET /api/removed
@@ -86,6 +97,8 @@ var roleTable = map[store.Role]string{
 		GET /alerts/{id}
 		GET /alerts/pauses
 		GET /alerts/conditions
+		GET /mqtt
+		GET /mqtt/topics
 		GET /schedules
 		GET /api/hosts/{id}/schedules
 		GET /api/hosts/{id}/schedules/{name}
@@ -110,6 +123,10 @@ var roleTable = map[store.Role]string{
 		POST /api/alerts/{id}/snooze
 		POST /api/alerts/{id}/wake
 		POST /api/alerts/{id}/end
+		POST /hosts/{id}/pause
+		POST /hosts/{id}/resume
+		PUT /api/hosts/{id}/pause
+		DELETE /api/hosts/{id}/pause
 		POST /api/alert-pauses
 		DELETE /api/alert-pauses/{id}
 		GET /api/repositories/{id}/snapshots/{snapshot}/files
@@ -176,9 +193,14 @@ var roleTable = map[store.Role]string{
 		GET /api/channels/{id}/deliveries
 		GET /api/heartbeat
 		PUT /api/heartbeat
+		GET /api/uplink
+		PUT /api/uplink
+		POST /api/uplink/test
+		DELETE /api/uplink/left/{id}
 		GET /api/pings
 		PUT /api/pings
 		PUT /api/public-url
+		PUT /api/agents-public
 		POST /hosts/{id}/replacement
 		POST /hosts/{id}/replacement/call-off
 		POST /api/hosts/{id}/replacement
@@ -191,6 +213,17 @@ var roleTable = map[store.Role]string{
 		POST /api/control-plane/answers
 		POST /jobs/{id}/exclude
 		POST /api/enroll-tokens
+		POST /updates
+		POST /updates/settings
+		POST /updates/{id}/stop
+		PUT /api/updates/settings
+		POST /api/updates/rollouts
+		POST /api/updates/rollouts/{id}/stop
+		GET /api/enroll-keys
+		POST /api/enroll-keys
+		DELETE /api/enroll-keys/{id}
+		GET /api/held-hosts
+		POST /api/hosts/{id}/approve
 		POST /api/hosts/{id}/enroll-tokens
 		POST /api/hosts/{id}/revoke
 		POST /hosts/{id}/enrol
@@ -256,6 +289,13 @@ var roleTable = map[store.Role]string{
 		POST /alerts/heartbeat
 		POST /alerts/heartbeat/pings
 		POST /settings/public-url
+		GET /start
+		POST /start/hidden
+		GET /start/address
+		POST /start/address
+		POST /repositories/try
+		POST /settings/support-bundle
+		POST /settings/agents-public
 		GET /users
 		GET /users/new
 		POST /users/new
@@ -270,13 +310,19 @@ var roleTable = map[store.Role]string{
 		GET /tokens/new
 		POST /tokens/new
 		POST /tokens/{id}/revoke
-		GET /mqtt
 		GET /mqtt/new
+		GET /mqtt/clients
+		GET /mqtt/uplink
+		POST /mqtt/uplink
+		POST /mqtt/uplink/leave
+		GET /mqtt/home-assistant
+		POST /mqtt/home-assistant
+		POST /mqtt/home-assistant/preview
 		POST /mqtt/new
-		GET /mqtt/{name}
-		POST /mqtt/{name}/rights
-		POST /mqtt/{name}/password
-		POST /mqtt/{name}/revoke
+		GET /mqtt/consumers/{name}
+		POST /mqtt/consumers/{name}/rights
+		POST /mqtt/consumers/{name}/password
+		POST /mqtt/consumers/{name}/revoke
 		GET /api/users
 		POST /api/users
 		PATCH /api/users/{id}
@@ -286,12 +332,18 @@ var roleTable = map[store.Role]string{
 		GET /api/tokens
 		POST /api/tokens
 		DELETE /api/tokens/{id}
+		GET /api/home-assistant
+		PUT /api/home-assistant
 		GET /api/consumers
 		POST /api/consumers
 		PATCH /api/consumers/{name}
 		POST /api/consumers/{name}/password
 		DELETE /api/consumers/{name}
 		GET /hosts/new
+		GET /hosts/keys
+		POST /hosts/keys
+		POST /hosts/keys/{id}/withdraw
+		POST /hosts/{id}/approve
 		POST /hosts/new
 		GET /hosts/{id}/source-groups/new
 		POST /hosts/{id}/source-groups/new
@@ -475,7 +527,7 @@ func TestWhatIsNotAllowedIsNotOffered(t *testing.T) {
 	host, empty := "/hosts/"+string(attic.id), "/hosts/"+string(cellar.id)
 	offers := map[string]store.Role{
 		"/hosts/new": store.Admin, "/run/backup": store.Operator, "/source-groups/": store.Admin,
-		`href="/users"`: store.Admin, `href="/mqtt"`: store.Admin, `href="/account"`: store.Viewer,
+		`href="/users"`: store.Admin, `href="/mqtt"`: store.Viewer, `href="/account"`: store.Viewer,
 	}
 	seen := map[string]bool{}
 	for _, role := range store.Roles {

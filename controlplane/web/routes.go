@@ -52,6 +52,10 @@ func (s *Server) routes() []route {
 		{"GET", "/healthz", anybody, page(s.healthz)},
 		{"GET", "/readyz", anybody, page(s.readyz)},
 		{"GET", "/static/*", anybody, page(s.static)},
+		{"GET", "/metrics", anybody, scraped},
+		{"GET", "/install.sh", anybody, page(s.handsOut)},
+		{"GET", "/install.ps1", anybody, page(s.handsOut)},
+		{"GET", "/download/{name}", anybody, page(s.handsOut)},
 		{"GET", "/setup", anybody, secretPage(s.accounts.SetupForm)},
 		{"POST", "/setup", anybody, page(s.accounts.Setup)},
 		{"GET", "/login", anybody, page(s.accounts.LoginForm)},
@@ -82,13 +86,21 @@ func (s *Server) routes() []route {
 		{"GET", "/tokens/new", rights.People, page(s.accounts.NewTokenForm)},
 		{"POST", "/tokens/new", rights.People, page(s.accounts.NewToken)},
 		{"POST", "/tokens/{id}/revoke", rights.People, page(s.accounts.RevokeToken)},
-		{"GET", "/mqtt", rights.Consumers, page(s.accounts.ConsumersPage)},
-		{"GET", "/mqtt/new", rights.Consumers, page(s.accounts.NewConsumerForm)},
-		{"POST", "/mqtt/new", rights.Consumers, page(s.accounts.NewConsumer)},
-		{"GET", "/mqtt/{name}", rights.Consumers, page(s.accounts.ConsumerPage)},
-		{"POST", "/mqtt/{name}/rights", rights.Consumers, page(s.accounts.ConsumerRights)},
-		{"POST", "/mqtt/{name}/password", rights.Consumers, page(s.accounts.ConsumerPassword)},
-		{"POST", "/mqtt/{name}/revoke", rights.Consumers, page(s.accounts.RevokeConsumer)},
+		{"GET", "/mqtt", rights.See, page(s.mqtt.Overview)},
+		{"GET", "/mqtt/clients", rights.Consumers, page(s.mqtt.Clients)},
+		{"GET", "/mqtt/uplink", rights.Telling, page(s.mqtt.UplinkForm)},
+		{"POST", "/mqtt/uplink", rights.Telling, page(s.mqtt.SaveUplink)},
+		{"POST", "/mqtt/uplink/leave", rights.Telling, page(s.mqtt.LeaveUplink)},
+		{"GET", "/mqtt/home-assistant", rights.Consumers, page(s.mqtt.AssistantForm)},
+		{"POST", "/mqtt/home-assistant", rights.Consumers, page(s.mqtt.SaveAssistant)},
+		{"POST", "/mqtt/home-assistant/preview", rights.Consumers, page(s.mqtt.AssistantPreview)},
+		{"GET", "/mqtt/topics", rights.See, page(s.mqtt.Level)},
+		{"GET", "/mqtt/new", rights.Consumers, page(s.mqtt.NewConsumerForm)},
+		{"POST", "/mqtt/new", rights.Consumers, page(s.mqtt.NewConsumer)},
+		{"GET", "/mqtt/consumers/{name}", rights.Consumers, page(s.mqtt.ConsumerPage)},
+		{"POST", "/mqtt/consumers/{name}/rights", rights.Consumers, page(s.mqtt.ConsumerRights)},
+		{"POST", "/mqtt/consumers/{name}/password", rights.Consumers, page(s.mqtt.ConsumerPassword)},
+		{"POST", "/mqtt/consumers/{name}/revoke", rights.Consumers, page(s.mqtt.RevokeConsumer)},
 
 		{"GET", "/", rights.See, page(s.pages.FleetPage)},
 		{"GET", "/alerts", rights.See, page(s.alerts.List)},
@@ -120,7 +132,15 @@ func (s *Server) routes() []route {
 		{"GET", "/alerts/heartbeat", rights.Telling, page(s.alerts.HeartbeatForm)},
 		{"POST", "/alerts/heartbeat", rights.Telling, secretPage(s.alerts.SaveHeartbeat)},
 		{"POST", "/alerts/heartbeat/pings", rights.Telling, secretPage(s.alerts.SavePing)},
+		{"POST", "/settings/support-bundle", rights.Identity, page(s.pages.SupportBundle)},
 		{"POST", "/settings/public-url", rights.Telling, page(s.pages.SavePublicURL)},
+		{"POST", "/settings/agents-public", rights.Telling, page(s.pages.SaveAgentsAddress)},
+
+		{"GET", "/updates", rights.See, page(s.updates.Overview)},
+		{"POST", "/updates", rights.Update, page(s.updates.Begin)},
+		{"POST", "/updates/settings", rights.Update, page(s.updates.Save)},
+		{"GET", "/updates/{id}", rights.See, page(s.updates.Rollout)},
+		{"POST", "/updates/{id}/stop", rights.Update, page(s.updates.Stop)},
 
 		{"GET", "/restore", rights.Restore, page(s.restores.List)},
 		{"GET", "/restore/new", rights.Restore, page(s.restores.NewForm)},
@@ -142,10 +162,18 @@ func (s *Server) routes() []route {
 		{"GET", "/restore/{draft}/discard", rights.Restore, page(s.restores.DiscardPage)},
 		{"POST", "/restore/{draft}/discard", rights.Restore, page(s.restores.Discard)},
 
+		{"GET", "/start", rights.Hosts, page(s.pages.StartPage)},
+		{"POST", "/start/hidden", rights.Hosts, page(s.pages.HideStart)},
+		{"GET", "/start/address", rights.Telling, page(s.pages.AddressPage)},
+		{"POST", "/start/address", rights.Telling, page(s.pages.SaveAddresses)},
 		{"GET", "/go", rights.See, page(s.pages.GoPage)},
 		{"GET", "/hosts/choose", rights.See, page(s.pages.ChooseHosts)},
 		{"GET", "/hosts/new", rights.Hosts, page(s.pages.AddHostForm)},
 		{"POST", "/hosts/new", rights.Hosts, page(s.pages.AddHost)},
+		{"GET", "/hosts/keys", rights.Hosts, page(s.pages.KeysPage)},
+		{"POST", "/hosts/keys", rights.Hosts, secretPage(s.pages.MakeKey)},
+		{"POST", "/hosts/keys/{id}/withdraw", rights.Hosts, page(s.pages.WithdrawKey)},
+		{"POST", "/hosts/{id}/approve", rights.Hosts, page(s.pages.ApproveHost)},
 		{"GET", "/hosts/{id}", rights.See, page(s.pages.HostPage)},
 		{"POST", "/hosts/{id}/intermittent", rights.Hosts, page(s.pages.SaveIntermittent)},
 		{"GET", "/settings/drills", rights.See, page(s.pages.DrillsPage)},
@@ -162,6 +190,8 @@ func (s *Server) routes() []route {
 		{"POST", "/hosts/{id}/replacement/decide", rights.Decide, page(s.replacements.Decide)},
 		{"POST", "/hosts/{id}/twins", rights.Hosts, secretPage(s.pages.DecideTwins)},
 		{"POST", "/hosts/{id}/revoke", rights.Hosts, page(s.pages.RevokeHost)},
+		{"POST", "/hosts/{id}/pause", rights.Pause, page(s.pages.PauseHost)},
+		{"POST", "/hosts/{id}/resume", rights.Pause, page(s.pages.ResumeHost)},
 		{"POST", "/hosts/{id}/rename", rights.Hosts, page(s.removals.RenameHost)},
 		{"POST", "/hosts/{id}/tags", rights.Hosts, page(s.removals.TagHost)},
 		{"POST", "/hosts/{id}/retired", rights.Hosts, page(s.removals.RetireHost)},
@@ -203,6 +233,7 @@ func (s *Server) routes() []route {
 		{"GET", "/repositories", rights.See, page(s.repos.RepositoriesPage)},
 		{"GET", "/repositories/choose", rights.See, page(s.pages.ChooseRepositories)},
 		{"GET", "/repositories/new", rights.Repositories, page(s.repos.NewRepository)},
+		{"POST", "/repositories/try", rights.Repositories, page(s.repos.TryRepository)},
 		{"POST", "/repositories/new", rights.Repositories, page(s.repos.SaveRepository)},
 		{"GET", "/repositories/{id}", rights.See, page(s.repos.RepositoryPage)},
 		{"GET", "/repositories/{id}/edit", rights.Repositories, page(s.repos.EditRepository)},
@@ -280,6 +311,17 @@ func (s *Server) routes() []route {
 			operation("get-heartbeat", "The address elsewhere that is told while this server really works", 200, s.api.GetHeartbeat)},
 		{"PUT", "/api/heartbeat", rights.Telling,
 			operation("put-heartbeat", "Say where it is told that this server works; what is left out stays as it is", 200, s.api.PutHeartbeat)},
+		{"GET", "/api/uplink", rights.Telling,
+			operation("get-uplink", "How a broker of your own is reached to which everything public is published, and how that is going", 200,
+				s.api.GetUplink)},
+		{"PUT", "/api/uplink", rights.Telling,
+			operation("put-uplink", "Say how it is reached; what is left out stays as it is, secrets too unless the URL leads elsewhere", 200,
+				s.api.PutUplink)},
+		{"POST", "/api/uplink/test", rights.Telling,
+			operation("test-uplink", "Try what the settings with these changes would be good for; nothing is saved", 200, s.api.TestUplink)},
+		{"DELETE", "/api/uplink/left/{id}", rights.Telling,
+			operation("give-up-uplink", "Leave alone what is retained at a broker that was left: it is gone for good", 204,
+				s.api.GiveUpUplinkPlace)},
 		{"GET", "/api/pings", rights.Telling, operation("list-pings", "The addresses elsewhere that are told of good backups", 200,
 			s.api.ListPings)},
 		{"PUT", "/api/pings", rights.Telling,
@@ -288,6 +330,11 @@ func (s *Server) routes() []route {
 			s.api.GetPublicURL)},
 		{"PUT", "/api/public-url", rights.Telling,
 			operation("put-public-url", "Say at which address people find these pages", 200, s.api.PutPublicURL)},
+
+		{"GET", "/api/agents-public", rights.See, operation("get-agents-public", "The address that agents dial", 200,
+			s.api.GetAgentsPublic)},
+		{"PUT", "/api/agents-public", rights.Telling,
+			operation("put-agents-public", "Say at which address agents reach this server", 200, s.api.PutAgentsPublic)},
 
 		{"GET", "/api/notices", rights.See,
 			operation("list-notices", "What people should know about this server itself, the worst first", 200, s.api.ListNotices)},
@@ -309,6 +356,16 @@ func (s *Server) routes() []route {
 			operation("get-identity", "What a host proves itself with, and what it permits", 200, s.api.GetIdentity)},
 		{"POST", "/api/enroll-tokens", rights.Hosts,
 			operation("create-enroll-token", "Make a token that enrols a new host", 201, s.api.CreateEnrollToken)},
+		{"GET", "/api/enroll-keys", rights.Hosts,
+			operation("list-enroll-keys", "The keys with which many hosts enrol; never a secret", 200, s.api.ListEnrollKeys)},
+		{"POST", "/api/enroll-keys", rights.Hosts,
+			operation("create-enroll-key", "Make a key with which many hosts enrol; the answer alone tells it", 201, s.api.CreateEnrollKey)},
+		{"DELETE", "/api/enroll-keys/{id}", rights.Hosts,
+			operation("delete-enroll-key", "Have a key let nobody in any more; the hosts it let in stay", 204, s.api.DeleteEnrollKey)},
+		{"GET", "/api/held-hosts", rights.Hosts,
+			operation("list-held-hosts", "Hosts that came with a key and wait for approval", 200, s.api.ListHeldHosts)},
+		{"POST", "/api/hosts/{id}/approve", rights.Hosts,
+			operation("approve-host", "Trust a host that waits for approval", 200, s.api.ApproveHost)},
 		{"POST", "/api/hosts/{id}/enroll-tokens", rights.Hosts,
 			operation("create-host-token", "Make a token that gives a host new keys", 201, s.api.CreateHostToken)},
 		{"POST", "/api/hosts/{id}/revoke", rights.Hosts,
@@ -362,6 +419,10 @@ func (s *Server) routes() []route {
 			operation("list-days", "What a repository held, day by day", 200, s.api.ListDays)},
 		{"POST", "/api/repositories/{id}/refresh", rights.Snapshots,
 			operation("refresh-repository", "Ask a host what a repository holds now", 202, s.api.RefreshRepository)},
+		{"PUT", "/api/hosts/{id}/pause", rights.Pause,
+			operation("pause-host", "Pause all schedules of a host for a while, or give its pause another end", 200, s.api.PutPause)},
+		{"DELETE", "/api/hosts/{id}/pause", rights.Pause,
+			operation("resume-host", "End the pause of a host's schedules now", 204, s.api.DeletePauseOfHost)},
 		{"PATCH", "/api/hosts/{id}", rights.Hosts,
 			operation("change-host", "Rename or tag a host, retire it or not, and say whether it comes and goes; what is left out stays", 200,
 				s.api.PutHost)},
@@ -384,6 +445,22 @@ func (s *Server) routes() []route {
 		{"POST", "/api/repositories/{id}/restore-removed", rights.Repositories,
 			operation("restore-repository", "Bring back a removed repository, and the source groups that went with it", 200,
 				s.api.RestoreRepository)},
+		{"GET", "/api/updates", rights.See,
+			operation("get-updates", "What agents can be updated to, which versions run, and what goes on", 200, s.api.GetUpdates)},
+		{"GET", "/api/updates/hosts", rights.See,
+			operation("list-host-updates", "The version of each host's agent, and why it cannot be updated from here", 200,
+				s.api.ListHostUpdates)},
+		{"PUT", "/api/updates/settings", rights.Update,
+			operation("put-update-settings", "Say whether newer versions are rolled out by themselves; what is left out stays as it is", 200,
+				s.api.PutUpdateSettings)},
+		{"GET", "/api/updates/rollouts", rights.See,
+			operation("list-rollouts", "Rollouts, those that began last first", 200, s.api.ListRollouts)},
+		{"POST", "/api/updates/rollouts", rights.Update,
+			operation("create-rollout", "Update agents to the release that lies here; one to the same hosts that goes on is the answer", 201,
+				s.api.CreateRollout)},
+		{"GET", "/api/updates/rollouts/{id}", rights.See, operation("get-rollout", "A rollout with its hosts", 200, s.api.GetRollout)},
+		{"POST", "/api/updates/rollouts/{id}/stop", rights.Update,
+			operation("stop-rollout", "Have no further host begin; what is being updated goes on", 200, s.api.StopRollout)},
 		{"GET", "/api/removed", rights.See,
 			operation("list-removed", "Hosts and repositories that can be brought back", 200, s.api.ListRemoved)},
 		{"PUT", "/api/hosts/{id}", rights.Hosts,
@@ -466,6 +543,10 @@ func (s *Server) routes() []route {
 		{"POST", "/api/tokens", rights.People,
 			operation("create-token", "Make a token for a program; the answer alone tells it", 201, s.api.CreateToken)},
 		{"DELETE", "/api/tokens/{id}", rights.People, operation("delete-token", "Revoke a token", 204, s.api.DeleteToken)},
+		{"GET", "/api/home-assistant", rights.Consumers,
+			operation("get-home-assistant", "What Home Assistant is told", 200, s.api.GetHomeAssistant)},
+		{"PUT", "/api/home-assistant", rights.Consumers,
+			operation("put-home-assistant", "Say what Home Assistant is told; what is left out stays as it is", 200, s.api.PutHomeAssistant)},
 		{"GET", "/api/consumers", rights.Consumers, operation("list-consumers", "The MQTT consumers, by name", 200, s.api.ListConsumers)},
 		{"POST", "/api/consumers", rights.Consumers,
 			operation("create-consumer", "Make a credential for an MQTT consumer; the answer alone tells its password", 201, s.api.CreateConsumer)},
@@ -523,6 +604,29 @@ func stream(h func(http.ResponseWriter, *http.Request) error) endpoint {
 			return h(w, r)
 		})))
 	}
+}
+
+// scraped is the page for programs that watch. It has rules of its own, which no role and
+// no session meets; to whoever does not keep them it is like an address that is not there,
+// by any method and to the last header.
+func scraped(s *Server, rt route) {
+	if s.Metrics == nil {
+		return
+	}
+	nothing := s.nowhere()
+	s.mux.Handle(rt.path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if from, sure := session.Sender(r); !s.Metrics.Lets(r, from, sure) {
+			nothing.ServeHTTP(w, r)
+			return
+		}
+		lobby.Prove(r.Context())
+		s.Metrics.ServeHTTP(w, r)
+	}))
+}
+
+// nowhere answers at an address that is not there.
+func (s *Server) nowhere() http.Handler {
+	return compressed(s.wrap(func(http.ResponseWriter, *http.Request) error { return problem.NoPage }))
 }
 
 // asking is for an endpoint that has a host do something while whoever asks waits: pages of
@@ -677,8 +781,10 @@ func (s *Server) methods(r *http.Request) []string {
 	return found
 }
 
-// healthz says that the process lives.
-func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) error {
+// healthz says that the process lives. A look of ours at our public address ends here, and
+// knows by that where it leads.
+func (s *Server) healthz(w http.ResponseWriter, r *http.Request) error {
+	s.Reach.Heard(r.URL.Query().Get("look"))
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, err := w.Write([]byte("ok\n"))
 	return base.IgnoreGone(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -19,7 +18,6 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/web/api"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/jobpages"
-	"github.com/restic-manager/restic-manager/controlplane/web/pages"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -553,15 +551,34 @@ func TestAddHostFollowsTheHostIn(t *testing.T) {
 	}
 }
 
-func TestAgentsAreSentWhereTheyCanDial(t *testing.T) {
-	for _, c := range []struct{ configured, host, want string }{
-		{"127.0.0.1:8883", "backup.example:8080", "backup.example:8883"}, {"0.0.0.0:8883", "10.0.0.1:8080", "10.0.0.1:8883"},
-		{":8883", "backup.example", "backup.example:8883"},
-		{"[::]:8883", "[fd00::1]:8080", "[fd00::1]:8883"}, {"agents.example:443", "backup.example", "agents.example:443"},
-		{"localhost:1", "a", "a:1"},
-	} {
-		if got := pages.AgentsAddress(c.configured, &http.Request{Host: c.host}); got != c.want {
-			t.Errorf("%s by way of %s is shown as %s, want %s", c.configured, c.host, got, c.want)
+// What agents dial is what somebody set, whatever name a browser or a program used.
+func TestAgentsAreSentWhereSomebodySaid(t *testing.T) {
+	w := newWorld(t)
+	admin, program := w.person(store.Admin), w.program(store.Admin)
+	forms := url.Values{"name": {""}}
+	unset := admin.do("POST", "/hosts/new", forms)
+	if !strings.Contains(unset.text, "Agents on other machines cannot reach this server") || !strings.Contains(unset.text, "--agents-public") {
+		t.Errorf("the page without an address does not say so: %s", unset.Status)
+	}
+	if r := program.do("POST", "/api/enroll-tokens", map[string]any{}); !strings.Contains(r.text, `"problem":"Agents on other machines`) {
+		t.Errorf("the API without an address: %s", r.text)
+	}
+	if r := admin.do("POST", "/settings/agents-public", url.Values{"agents_public": {"backup.example.net"}}); r.StatusCode != 303 {
+		t.Fatalf("setting the address: %s", r.Status)
+	}
+	attic := w.enrol("attic")
+	for _, page := range []string{"/hosts/new", "/hosts/" + string(attic.id) + "/enrol", "/hosts/" + string(attic.id) + "/replacement"} {
+		r := admin.do("POST", page, forms)
+		if r.StatusCode != 200 || !strings.Contains(r.text, "backup.example.net:8883") || strings.Contains(r.text, "127.0.0.1:8883") ||
+			strings.Contains(r.text, "cannot reach this server") {
+			t.Errorf("%s: %s has another address than was set", page, r.Status)
+		}
+	}
+	for _, path := range []string{"/api/enroll-tokens", "/api/hosts/" + string(attic.id) + "/enroll-tokens"} {
+		r := program.do("POST", path, map[string]any{})
+		if !strings.Contains(r.text, `"server":"backup.example.net:8883"`) ||
+			!strings.Contains(r.text, "--server backup.example.net:8883 --token rmt1_") {
+			t.Errorf("%s: %s", path, r.text)
 		}
 	}
 }

@@ -3,7 +3,7 @@
 //
 // All routes stand in one list, each with the role it needs, in routes.go. What
 // answers them is in the packages below: pages (about hosts), jobpages,
-// repositorypages, accounts (the pages about who may sign in) and api, which know
+// repositorypages, mqttpages, accounts (the pages about who may sign in) and api, which know
 // neither each other nor this package. Pages stand on
 // layout and on live, which draws an open page again; all of them on base, and on
 // session, which says who sent a request.
@@ -24,12 +24,14 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/jobpages"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
+	"github.com/restic-manager/restic-manager/controlplane/web/mqttpages"
 	"github.com/restic-manager/restic-manager/controlplane/web/pages"
 	"github.com/restic-manager/restic-manager/controlplane/web/removalpages"
 	"github.com/restic-manager/restic-manager/controlplane/web/replacepages"
 	"github.com/restic-manager/restic-manager/controlplane/web/repositorypages"
 	"github.com/restic-manager/restic-manager/controlplane/web/restorepages"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/controlplane/web/updatepages"
 	"github.com/restic-manager/restic-manager/store/room"
 )
 
@@ -48,10 +50,13 @@ type Server struct {
 	replacements *replacepages.Pages
 	restores     *restorepages.Pages
 	alerts       *alertpages.Pages
+	mqtt         *mqttpages.Pages
+	updates      *updatepages.Pages
 	mux          *chi.Mux
 	rights       map[string]rights.Right // that opening a page takes, by its route
 	handler      http.Handler
 	writes       writes
+	sockets      sockets
 }
 
 // New builds a server.
@@ -63,9 +68,11 @@ func New(c base.Config) (*Server, error) {
 	page := layout.New(p)
 	s := &Server{Parts: p, mux: chi.NewMux(), layout: page, pages: pages.New(page),
 		jobs: jobpages.New(page), repos: repositorypages.New(page), accounts: accounts.New(page), removals: removalpages.New(page),
-		replacements: replacepages.New(page, func(r *http.Request) string { return pages.AgentsAddress(c.Agents, r) }),
+		replacements: replacepages.New(page),
 		restores:     restorepages.New(page, p.Queries),
 		alerts:       alertpages.New(page),
+		mqtt:         mqttpages.New(page),
+		updates:      updatepages.New(page),
 		writes:       writes{gate: room.NewGate(), every: tryEvery}}
 	s.api = api.New(p, adapter{s})
 	s.rights = map[string]rights.Right{}
@@ -75,9 +82,9 @@ func New(c base.Config) (*Server, error) {
 		}
 		rt.serve(s, rt)
 	}
-	s.mux.NotFound(s.wrap(func(http.ResponseWriter, *http.Request) error { return problem.NoPage }))
-	s.mux.MethodNotAllowed(s.wrap(s.wrongMethod))
-	s.handler = s.recovered(session.Proxies(p.Proxies).Unwrap(s.headers(s.bounded(s.mux))))
+	s.mux.NotFound(s.nowhere().ServeHTTP)
+	s.mux.MethodNotAllowed(compressed(s.wrap(s.wrongMethod)).ServeHTTP)
+	s.handler = s.recovered(session.Proxies(p.Proxies).Unwrap(s.headers(s.bounded(s.upgrades(s.mux)))))
 	return s, nil
 }
 

@@ -121,7 +121,7 @@ func newWorld(b *testing.B, agents int, body string) *world {
 		MQTT:   "127.0.0.1:0",
 		Log:    logs,
 		Timing: controlplane.DefaultTiming(),
-		Logs:   controlplane.Logs{Lines: 1 << 40},
+		Logs:   controlplane.Logs{Lines: topics.MaxLines},
 		Limits: protocol.Limits{},
 	}))
 	w := &world{b: b, plane: p, dir: dir, token: password.NewKey("rma_")}
@@ -199,7 +199,7 @@ func newWorld(b *testing.B, agents int, body string) *world {
 
 // wait follows a job to its end.
 func (w *world) wait(id topics.JobID) (ended store.Job) {
-	err := jobs.Follow(w.b.Context(), w.plane.Store, w.plane.Hub, id, 1<<40, func(e jobs.Envelope) error {
+	err := jobs.Follow(w.b.Context(), w.plane.Store, w.plane.Hub, id, topics.MaxLines, func(e jobs.Envelope) error {
 		if e.Type == jobs.JobFinished {
 			ended = *e.Job
 		}
@@ -216,7 +216,7 @@ func (w *world) wait(id topics.JobID) (ended store.Job) {
 func bareRows(b *testing.B) (rate, spent float64) {
 	s := must(store.Open(b.Context(), filepath.Join(b.TempDir(), "bare"), ""))
 	defer s.Close()
-	s.LogLines = 1 << 40
+	s.LogLines = topics.MaxLines
 	lines := make([]topics.Line, 500)
 	for i := range lines {
 		lines[i] = topics.Line{At: 1, Level: topics.Warn, Text: fmt.Sprintf("word %d of what restic says", i)}

@@ -63,8 +63,9 @@ func runBroker(ctx context.Context, args []string) error {
 			h, err := desk.Trusted(ctx, c.Certificate)
 			return broker.Rights{Name: string(h.ID), Publish: []string{topics.AgentWrites(h.ID)}, Subscribe: []string{topics.AgentReads(h.ID)}}, err
 		},
-		Received: func(m broker.Message) {
+		Received: func(m broker.Message) error {
 			_ = b.Publish(topics.Topic{Kind: topics.KindCommand, Host: topics.HostID(m.Name), Job: "job-00000001"}.String(), m.Payload, 1, false)
+			return nil
 		},
 	}))
 	ln, err := net.Listen("tcp", args[1])

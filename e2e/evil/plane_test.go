@@ -243,6 +243,11 @@ func TestAnEvilControlPlaneGetsNothingBeyondThePolicy(t *testing.T) {
 		}), false},
 		{"a full drill onto /etc", topics.Run{Kind: topics.DrillJob, Repository: ours, Operation: topics.Operation{
 			Drill: &topics.Drill{Full: true, Seed: 1, Target: "/etc", Groups: []topics.DrillGroup{{Snapshots: []string{good.SnapshotID}}}}}}, false},
+		{"a program that nobody signed, as an update", topics.Run{Kind: topics.UpdateJob, Operation: topics.Operation{
+			Update: &topics.Update{Manifest: []byte(`{"format":1,"number":9999999999,"version":"9","programs":[{"os":"linux","arch":"amd64",` +
+				`"name":"canary.sh","size":1,"sha256":"` + id + `"}]}`), Signature: []byte("signed")}}}, false},
+		{"an update that names a path", topics.Run{Kind: topics.UpdateJob, Operation: topics.Operation{Paths: []string{canary},
+			Update: &topics.Update{Manifest: []byte("{}"), Signature: []byte("signed")}}}, false},
 		{"a search in an option", topics.Run{Kind: topics.FindJob, Repository: ours,
 			Operation: topics.Operation{Pattern: "x", Snapshots: []string{option}}}, false},
 	} {
@@ -252,7 +257,7 @@ func TestAnEvilControlPlaneGetsNothingBeyondThePolicy(t *testing.T) {
 			t.Errorf("%s: the job %s", c.what, job.State)
 		}
 		if !c.may && !slices.Contains([]topics.Cause{topics.CausePolicy, topics.CauseRefused, topics.CauseUsage, topics.CauseHook,
-			topics.CauseUnknown}, job.Cause) {
+			topics.CauseUnknown, topics.CauseUpdateRefused}, job.Cause) {
 			t.Errorf("%s: it failed of %s, %s", c.what, job.Cause, job.Message)
 		}
 		if !c.may && job.Message == "" {

@@ -391,7 +391,7 @@ func newHostile(t *testing.T) *hostile {
 	return h
 }
 
-func (h *hostile) received(m broker.Message) {
+func (h *hostile) received(m broker.Message) error {
 	pass := func(topic string, payload []byte) {
 		t, err := topics.Parse(topic)
 		h.engine.Received(topic, payload, err == nil && t.Entry().Retained)
@@ -402,9 +402,10 @@ func (h *hostile) received(m broker.Message) {
 	h.mu.Unlock()
 	if act == nil {
 		pass(m.Topic, m.Payload)
-		return
+		return nil
 	}
 	act(m.Topic, m.Payload, pass)
+	return nil
 }
 
 func (h *hostile) send(topic string, payload []byte) error {

@@ -58,7 +58,7 @@ func TestAFullDiskOfTheControlPlaneIsAModeAndNothingIsLost(t *testing.T) {
 		}
 		f := must(os.OpenFile(fill, os.O_CREATE|os.O_WRONLY, 0o600))
 		size := must(f.Stat()).Size()
-		more := int64(s.Bfree)*s.Bsize - bytes
+		more := int64(s.Bfree)*int64(s.Bsize) - bytes
 		err := f.Truncate(max(size+min(more, 0), 0))
 		if more > 0 {
 			err = unix.Fallocate(int(f.Fd()), 0, 0, size+more)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -222,8 +223,10 @@ func TestAKilledControlPlaneHarmsNoJob(t *testing.T) {
 		{"plane-uncommitted", 8, unharmed},  // stored, and not committed
 		{"plane-committed", 8, unharmed},    // committed, and no receipt
 		{"plane-receipt-sent", 6, unharmed}, // the agent may know now
+		{"plane-end-said", 2, unharmed},     // consumers heard of an end, and it is not noted that they did
 	}, rounds)
 	w := newWorld(t, seed)
+	heard := w.hearEnds()
 	var hosts []*host
 	asked := map[*host][]topics.JobID{}
 	for i := range hostsAtOnce {
@@ -255,11 +258,13 @@ func TestAKilledControlPlaneHarmsNoJob(t *testing.T) {
 		}
 	}
 	calm()
+	all := []store.Job{}
 	for _, h := range hosts {
 		jobs, err := w.store.JobsOf(t.Context(), h.id, 10_000)
 		if err != nil {
 			t.Fatal(err)
 		}
+		all = append(all, jobs...)
 		for _, j := range jobs { // those whose answer was lost as well
 			h.judge(j.ID, unharmed, "killed control planes")
 			asked[h] = append(asked[h], j.ID)
@@ -267,6 +272,7 @@ func TestAKilledControlPlaneHarmsNoJob(t *testing.T) {
 		h.noStranger(asked[h])
 		h.process.MustStop(time.Minute)
 	}
+	heard.mustHave(t, all, len(kills))
 	w.plane.MustStop(time.Minute)
 }
 

@@ -76,7 +76,7 @@ func swiftProtocol() protocol.Timing {
 // spaceVariable has the control plane watch its disk, with marks for one of 96 MiB.
 const spaceVariable = "FAULT_SPACE"
 
-// runPlane is the control plane: DATA HTTP AGENTS. On SIGUSR1 it says how many
+// runPlane is the control plane: DATA HTTP AGENTS, and the address of consumers if that matters. On SIGUSR1 it says how many
 // goroutines it has, and how many clients watch a job.
 func runPlane(ctx context.Context, args []string) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
@@ -85,11 +85,15 @@ func runPlane(ctx context.Context, args []string) error {
 	timing.Alerts.Gap, timing.Alerts.Every = 100*time.Millisecond, 500*time.Millisecond
 	timing.Delivery.Gather, timing.Delivery.Tick, timing.Delivery.Gap = 200*time.Millisecond, 200*time.Millisecond, 50*time.Millisecond
 	timing.Web.Write = 15 * time.Second // a job has time to end before those who do not read are let go
+	mqtt := "127.0.0.1:0"
+	if len(args) > 3 {
+		mqtt = args[3]
+	}
 	var room space.Limits
 	if os.Getenv(spaceVariable) != "" {
 		room = space.Limits{Low: 32 << 20, Scarce: 16 << 20, Reserve: 4 << 20, Every: 100 * time.Millisecond}
 	}
-	p, err := controlplane.New(ctx, controlplane.Config{Data: args[0], HTTP: args[1], Agents: args[2], MQTT: "127.0.0.1:0",
+	p, err := controlplane.New(ctx, controlplane.Config{Data: args[0], HTTP: args[1], Agents: args[2], MQTT: mqtt,
 		Log: log, Timing: timing, Logs: controlplane.DefaultLogs(), Space: room,
 		Connections: controlplane.Connections{Shared: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}) // a whole fleet comes from there
 	if err != nil {

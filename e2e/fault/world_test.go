@@ -32,7 +32,8 @@ import (
 type world struct {
 	t            *testing.T
 	dir, data    string
-	http, agents string // addresses, kept when the control plane restarts
+	http, agents string // addresses, kept when the control plane restarts,
+	mqtt         string // of consumers, too
 	store        *store.Store
 	proxy        *proxy
 	token        string
@@ -42,7 +43,7 @@ type world struct {
 func newWorld(t *testing.T, seed uint64) *world {
 	t.Helper()
 	t.Logf("seed %d", seed)
-	w := &world{t: t, dir: t.TempDir(), http: e2e.FreeAddress(t), agents: e2e.FreeAddress(t)}
+	w := &world{t: t, dir: t.TempDir(), http: e2e.FreeAddress(t), agents: e2e.FreeAddress(t), mqtt: e2e.FreeAddress(t)}
 	w.data = filepath.Join(w.dir, "data")
 	storetest.Make(t, w.data, store.Open)
 	s, err := store.Open(t.Context(), w.data, "")
@@ -68,7 +69,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 // startPlane starts the control plane, to die at a failpoint unless that is "".
 func (w *world) startPlane(point string) {
 	w.t.Helper()
-	w.plane = start(w.t, "the control plane", point, "plane", w.data, w.http, w.agents)
+	w.plane = start(w.t, "the control plane", point, "plane", w.data, w.http, w.agents, w.mqtt)
 	w.plane.Await(`msg=serving`)
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/restic-manager/restic-manager/store/channels"
 	"github.com/restic-manager/restic-manager/store/column"
 	"github.com/restic-manager/restic-manager/store/drafts"
+	"github.com/restic-manager/restic-manager/store/rollouts"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -39,7 +40,7 @@ var scans = map[string]string{
 // elsewhere are routes that send somebody who is signed in somewhere else, speak
 // WebSocket, or have nothing to show here: no form was kept.
 var elsewhere = map[string]bool{"/setup": true, "/login": true, "/sign-in": true, "/set-password": true, "/api/jobs/{id}/stream": true,
-	"/resume": true,
+	"/resume": true, "/download/{name}": true,
 	// Hosts are asked, and none is there; no host is being replaced; no job is a search, a comparison or a drill,
 	// and none has a list.
 	"/api/hosts/{id}/directories": true, "/api/repositories/{id}/snapshots/{snapshot}/files": true, "/api/repositories/{id}/versions": true,
@@ -236,6 +237,11 @@ func parameters(t *testing.T, s *store.Store) map[string][]string {
 	if err := s.Channels().Add(ctx, "test", channels.Channel{ID: channel, Name: "ops", Kind: "webhook", Version: 1}); err != nil {
 		t.Fatal(err)
 	}
+	rollout := rollouts.Rollout{ID: topics.NewID(time.Now()), Number: 1, Version: "v1", BeganBy: "test", BeganAt: s.Now(), Wave: 1,
+		Plan: rollouts.Plan{Zone: "UTC", Most: 10}}
+	if err := s.Rollouts().Begin(ctx, rollout, "", func([]rollouts.Rollout) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
 	snapshot := "/snapshots/" + strings.Repeat("a", 64) + "/files?path=/"
 	of := func(prefix string, id any) []string { return []string{prefix + fmt.Sprint(id)} }
 	lists := []string{"", "?q=web-00", "?q=web", "?page=2", "?period=30d", "?period=all"}
@@ -246,29 +252,33 @@ func parameters(t *testing.T, s *store.Store) map[string][]string {
 		return list
 	}
 	return map[string][]string{
-		"/static/*":     {"/static/app.js"},
-		"/jobs":         with("/jobs", append(lists, "?state=failed", "?kind=backup", "?kind=check&period=30d")...),
-		"/schedules":    with("/schedules", lists...),
-		"/repositories": with("/repositories", lists...),
-		"/":             with("/", lists...),
-		"/go":           with("/go", "", "?q=web", "?q=restore+web-00", "?q=%2Fetc%2Fhosts"),
+		"/static/*": {"/static/app.js"},
+
+		"/download/{name}": {"/download/SHA256SUMS"},
+		"/jobs":            with("/jobs", append(lists, "?state=failed", "?kind=backup", "?kind=check&period=30d")...),
+		"/schedules":       with("/schedules", lists...),
+		"/repositories":    with("/repositories", lists...),
+		"/":                with("/", lists...),
+		"/go":              with("/go", "", "?q=web", "?q=restore+web-00", "?q=%2Fetc%2Fhosts"),
 		"/audit": with("/audit", "", "?q=web-00", "?who=people", "?who=server", "?action=job", "?actor=cli",
 			"?before=100"),
-		"/hosts/{id}":                      of("/hosts/", host.ID),
-		"/api/hosts/{id}":                  of("/api/hosts/", host.ID),
-		"/hosts/{id}/source-groups/{name}": {"/hosts/" + string(host.ID) + "/source-groups/" + group.Name},
-		"/hosts/{id}/schedules/{name}":     {"/hosts/" + string(host.ID) + "/schedules/" + sc.Name},
-		"/api/hosts/{id}/schedules/{name}": {"/api/hosts/" + string(host.ID) + "/schedules/" + sc.Name},
-		"/repositories/{id}":               of("/repositories/", repository),
-		"/api/repositories/{id}":           of("/api/repositories/", repository),
-		"/jobs/{id}":                       of("/jobs/", job.ID),
-		"/api/jobs/{id}":                   of("/api/jobs/", job.ID),
-		"/mqtt/{name}":                     {"/mqtt/home"},
-		"/restore/{draft}":                 of("/restore/", draft.ID),
-		"/versions":                        {"/versions?path=/etc/hosts&host=" + string(host.ID) + "&repository=" + repository},
-		"/api/repositories/{id}/versions":  {"/api/repositories/" + repository + "/versions?path=/etc/hosts"},
+		"/hosts/{id}":                                       of("/hosts/", host.ID),
+		"/api/hosts/{id}":                                   of("/api/hosts/", host.ID),
+		"/hosts/{id}/source-groups/{name}":                  {"/hosts/" + string(host.ID) + "/source-groups/" + group.Name},
+		"/hosts/{id}/schedules/{name}":                      {"/hosts/" + string(host.ID) + "/schedules/" + sc.Name},
+		"/api/hosts/{id}/schedules/{name}":                  {"/api/hosts/" + string(host.ID) + "/schedules/" + sc.Name},
+		"/repositories/{id}":                                of("/repositories/", repository),
+		"/api/repositories/{id}":                            of("/api/repositories/", repository),
+		"/jobs/{id}":                                        of("/jobs/", job.ID),
+		"/api/jobs/{id}":                                    of("/api/jobs/", job.ID),
+		"/mqtt/consumers/{name}":                            {"/mqtt/consumers/home"},
+		"/restore/{draft}":                                  of("/restore/", draft.ID),
+		"/versions":                                         {"/versions?path=/etc/hosts&host=" + string(host.ID) + "&repository=" + repository},
+		"/api/repositories/{id}/versions":                   {"/api/repositories/" + repository + "/versions?path=/etc/hosts"},
 		"/api/repositories/{id}/snapshots/{snapshot}/files": {"/api/repositories/" + repository + snapshot},
-		"/users/{id}": of("/users/", user.ID),
+		"/users/{id}":                                       of("/users/", user.ID),
+		"/updates/{id}":                                     of("/updates/", rollout.ID),
+		"/api/updates/rollouts/{id}":                        of("/api/updates/rollouts/", rollout.ID),
 		"/alerts": with("/alerts", "", "?state=ended", "?by=cause&q=web", "?host="+string(host.ID),
 			"?severity=critical&page=2"),
 		"/alerts/{id}":              of("/alerts/", alert),

@@ -58,8 +58,9 @@ StandardError=inherit
 
 // people are those of the machine, which has nothing in its /etc but what it is given.
 const (
-	people = "root:x:0:0::/root:/bin/sh\nada:x:1000:1000::/home/ada:/bin/sh\nnobody:x:65534:65534::/nonexistent:/usr/sbin/nologin\n"
-	groups = "root:x:0:\nada:x:1000:\nnogroup:x:65534:\n"
+	people = "root:x:0:0::/root:/bin/sh\nada:x:1000:1000::/home/ada:/bin/sh\nnobody:x:65534:65534::/nonexistent:/usr/sbin/nologin\n" +
+		"restic-manager-agent:x:998:998::/root:/usr/sbin/nologin\n"
+	groups = "root:x:0:\nada:x:1000:\nnogroup:x:65534:\nrestic-manager-agent:x:998:\n"
 	shadow = "root:*:19000:0:99999:7:::\nada:*:19000:0:99999:7:::\n"
 )
 
@@ -91,6 +92,9 @@ func boot() (err error) {
 		return err
 	}
 	if err := copyFile(self, filepath.Join(programs, "units.test"), 0o755); err != nil {
+		return err
+	}
+	if err := copyFile("../../deploy/restic-manager-agent-backup.conf", filepath.Join(programs, "backup.conf"), 0o644); err != nil {
 		return err
 	}
 	args := []string{"--quiet", "--directory=/", "--volatile=yes", "--register=no", "--keep-unit", "--boot", "--private-network",

@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/restic-manager/restic-manager/store/column"
 )
 
 // Role is what a person or a token may do.
@@ -88,12 +90,16 @@ func (t APIToken) Acts() Role { return t.Made.Acts(t.Role) }
 // A Consumer is an MQTT consumer on the public broker. Its password is a generated
 // key; only the hash is stored.
 type Consumer struct {
-	Name      string `db:"name"`
-	KeyHash   []byte `db:"key_hash"`
-	MayDo     bool   `db:"may_do"` // may publish to do/ topics
-	CreatedAt int64  `db:"created_at"`
-	CreatedBy string `db:"created_by"` // who made it, or its password last
-	SeenAt    int64  `db:"seen_at"`    // when it last connected
+	Name    string `db:"name"`
+	KeyHash []byte `db:"key_hash"`
+	MayDo   bool   `db:"may_do"` // may publish to do/ topics
+	// Tags are those of the hosts that it hears of and commands; none is all hosts.
+	Tags column.List `db:"tags"`
+	// HomeAssistant is that it may be Home Assistant: its birth counts.
+	HomeAssistant bool   `db:"home_assistant"`
+	CreatedAt     int64  `db:"created_at"`
+	CreatedBy     string `db:"created_by"` // who made it, or its password last
+	SeenAt        int64  `db:"seen_at"`    // when it last connected
 	Made
 }
 
@@ -107,12 +113,19 @@ func (c Consumer) Acts() Role {
 	return c.Made.Acts(own)
 }
 
+// Reaches reports whether the consumer hears of a host with these tags, and commands it:
+// one that has a tag of its own, or any if it has none.
+func (c Consumer) Reaches(tags []string) bool {
+	return len(c.Tags) == 0 || slices.ContainsFunc(c.Tags, func(t string) bool { return slices.Contains(tags, t) })
+}
+
 const (
 	made = `, m.created_at, m.created_by, m.maker, m.made_with, COALESCE(u.name, '') AS maker_name,
 		COALESCE(u.role, '') AS maker_role, COALESCE(u.disabled_at, 0) AS maker_disabled`
 	tokens = `SELECT m.id, m.name, m.role, m.key_hash, m.expires_at, m.used_at` + made + ` FROM api_tokens m
 		LEFT JOIN users u ON u.id = m.maker`
-	consumers = `SELECT m.name, m.key_hash, m.may_do, m.seen_at` + made + ` FROM mqtt_users m LEFT JOIN users u ON u.id = m.maker`
+	consumers = `SELECT m.name, m.key_hash, m.may_do, m.tags, m.home_assistant, m.seen_at` + made + ` FROM mqtt_users m
+		LEFT JOIN users u ON u.id = m.maker`
 )
 
 // AddToken adds a token. One made with another token ends no later than that one.
@@ -155,8 +168,9 @@ func TokenByHash(ctx context.Context, q sqlx.QueryerContext, hash []byte) (t API
 // AddConsumer adds a consumer.
 func AddConsumer(ctx context.Context, x sqlx.ExtContext, who Maker, c Consumer) error {
 	c.CreatedBy, c.Made = who.Name, madeBy(who)
-	_, err := sqlx.NamedExecContext(ctx, x, `INSERT INTO mqtt_users (name, key_hash, may_do, created_at, created_by, maker, made_with)
-		VALUES (:name, :key_hash, :may_do, :created_at, :created_by, :maker, :made_with)`, c)
+	_, err := sqlx.NamedExecContext(ctx, x, `INSERT INTO mqtt_users (name, key_hash, may_do, tags, home_assistant, created_at,
+			created_by, maker, made_with)
+		VALUES (:name, :key_hash, :may_do, :tags, :home_assistant, :created_at, :created_by, :maker, :made_with)`, c)
 	if err != nil {
 		return fmt.Errorf("add MQTT user: %w", err)
 	}
@@ -165,9 +179,9 @@ func AddConsumer(ctx context.Context, x sqlx.ExtContext, who Maker, c Consumer) 
 
 // PutConsumer writes what a consumer may do and its key, and who knows that.
 func PutConsumer(ctx context.Context, x sqlx.ExtContext, c Consumer) error {
-	_, err := x.ExecContext(ctx, `UPDATE mqtt_users SET key_hash = $1, may_do = $2, maker = $3, made_with = $4, created_by = $5
-		WHERE name = $6`,
-		c.KeyHash, c.MayDo, c.Maker, c.MadeWith, c.CreatedBy, c.Name)
+	_, err := x.ExecContext(ctx, `UPDATE mqtt_users SET key_hash = $1, may_do = $2, maker = $3, made_with = $4, created_by = $5,
+			tags = $6, home_assistant = $7 WHERE name = $8`,
+		c.KeyHash, c.MayDo, c.Maker, c.MadeWith, c.CreatedBy, c.Tags, c.HomeAssistant, c.Name)
 	return err
 }
 

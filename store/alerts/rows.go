@@ -8,6 +8,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/scan"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -37,7 +38,7 @@ func putQuery() string {
 
 func list(ctx context.Context, q sqlx.QueryerContext, query string, args ...any) ([]Alert, error) {
 	rows := []Alert{}
-	err := sqlx.SelectContext(ctx, q, &rows, query, args...)
+	err := scan.Select(ctx, q, &rows, query, args...)
 	for i := range rows {
 		if rows[i].Body.V == nil {
 			rows[i].Body.V = &Body{}

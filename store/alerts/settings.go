@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/restic-manager/restic-manager/store/scan"
 )
 
 // Setting returns what is set under a name; its zero value but for the name if nobody set
@@ -16,7 +18,7 @@ func (a Alerts) Setting(ctx context.Context, name string) (Setting, error) {
 // SettingIn is Setting within a transaction.
 func SettingIn(ctx context.Context, q sqlx.QueryerContext, name string) (Setting, error) {
 	rows := []Setting{}
-	err := sqlx.SelectContext(ctx, q, &rows, `SELECT name, version, body, changed_at, changed_by FROM alert_settings WHERE name = $1`, name)
+	err := scan.Select(ctx, q, &rows, `SELECT name, version, body, changed_at, changed_by FROM alert_settings WHERE name = $1`, name)
 	if err != nil || len(rows) == 0 {
 		return Setting{Name: name}, err
 	}
@@ -55,7 +57,7 @@ func (a Alerts) Pauses(ctx context.Context, after int64) ([]Pause, error) {
 // PausesIn is Pauses within a transaction.
 func PausesIn(ctx context.Context, q sqlx.QueryerContext, after int64) ([]Pause, error) {
 	rows := []Pause{}
-	return rows, sqlx.SelectContext(ctx, q, &rows, `SELECT id, kind, subject, reason, from_at, until_at, created_at, created_by
+	return rows, scan.Select(ctx, q, &rows, `SELECT id, kind, subject, reason, from_at, until_at, created_at, created_by
 		FROM alert_pauses WHERE until_at > $1 ORDER BY from_at, id`, after)
 }
 

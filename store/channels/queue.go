@@ -6,6 +6,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/restic-manager/restic-manager/store/alerts"
+	"github.com/restic-manager/restic-manager/store/scan"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -240,7 +241,7 @@ func (q Queue) each(ctx context.Context, query string, ids []string) error {
 
 func rows[T any](ctx context.Context, q sqlx.QueryerContext, query string, args ...any) ([]T, error) {
 	list := []T{}
-	return list, sqlx.SelectContext(ctx, q, &list, query, args...)
+	return list, scan.Select(ctx, q, &list, query, args...)
 }
 
 func among[T any](ctx context.Context, q sqlx.QueryerContext, query string, ids []string) ([]T, error) {

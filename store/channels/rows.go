@@ -14,6 +14,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/store/changes"
 	"github.com/restic-manager/restic-manager/store/column"
+	"github.com/restic-manager/restic-manager/store/scan"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -52,7 +53,7 @@ func (c Channel) Fields() map[string]string {
 // List lists the channels by their names, without their secrets.
 func (c Channels) List(ctx context.Context) ([]Channel, error) {
 	rows := []Channel{}
-	return rows, sqlx.SelectContext(ctx, c.R, &rows, `SELECT `+columns+` FROM channels ORDER BY LOWER(name), id`)
+	return rows, scan.Select(ctx, c.R, &rows, `SELECT `+columns+` FROM channels ORDER BY LOWER(name), id`)
 }
 
 // Get is a channel without its secrets, or ErrNone.
@@ -267,7 +268,7 @@ func (c Channels) Deliveries(ctx context.Context, channel, before string, most i
 	if before != "" {
 		query, args = `SELECT * FROM channel_messages WHERE channel = $1 AND id < $2 ORDER BY id DESC LIMIT $3`, []any{channel, before, most}
 	}
-	if err := sqlx.SelectContext(ctx, c.R, &rows, query, args...); err != nil {
+	if err := scan.Select(ctx, c.R, &rows, query, args...); err != nil {
 		return nil, err
 	}
 	return c.tried(ctx, rows)
@@ -287,7 +288,7 @@ func (c Channels) tried(ctx context.Context, rows []Message) ([]Delivery, error)
 		return nil, err
 	}
 	tries := []Try{}
-	if err := sqlx.SelectContext(ctx, c.R, &tries, sqlx.Rebind(sqlx.DOLLAR, query), args...); err != nil {
+	if err := scan.Select(ctx, c.R, &tries, sqlx.Rebind(sqlx.DOLLAR, query), args...); err != nil {
 		return nil, err
 	}
 	for _, t := range tries {

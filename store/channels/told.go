@@ -3,7 +3,7 @@ package channels
 import (
 	"context"
 
-	"github.com/jmoiron/sqlx"
+	"github.com/restic-manager/restic-manager/store/scan"
 )
 
 // Waits counts the messages of each channel that wait.
@@ -12,7 +12,7 @@ func (c Channels) Waits(ctx context.Context) (map[string]int, error) {
 		Channel  string `db:"channel"`
 		Messages int    `db:"messages"`
 	}{}
-	err := sqlx.SelectContext(ctx, c.R, &list, `SELECT channel, count(*) AS messages FROM channel_messages WHERE state = $1 GROUP BY channel`,
+	err := scan.Select(ctx, c.R, &list, `SELECT channel, count(*) AS messages FROM channel_messages WHERE state = $1 GROUP BY channel`,
 		Waiting)
 	out := map[string]int{}
 	for _, x := range list {
@@ -25,7 +25,7 @@ func (c Channels) Waits(ctx context.Context) (map[string]int, error) {
 // most so many. None is older than the alert.
 func (c Channels) Naming(ctx context.Context, alert string, most int) ([]Delivery, error) {
 	list := []Message{}
-	if err := sqlx.SelectContext(ctx, c.R, &list, `SELECT m.* FROM channels c JOIN channel_messages m ON m.channel = c.id AND m.id > $1
+	if err := scan.Select(ctx, c.R, &list, `SELECT m.* FROM channels c JOIN channel_messages m ON m.channel = c.id AND m.id > $1
 		WHERE EXISTS (SELECT 1 FROM json_each(m.alerts) WHERE value = $1) ORDER BY m.id LIMIT $2`, alert, most); err != nil {
 		return nil, err
 	}
@@ -36,7 +36,7 @@ func (c Channels) Naming(ctx context.Context, alert string, most int) ([]Deliver
 // over.
 func (c Channels) Know(ctx context.Context) (map[string][]string, error) {
 	list := []Told{}
-	err := sqlx.SelectContext(ctx, c.R, &list, `SELECT channel, alert FROM channel_told WHERE state IN ($1, $2)`, Known, Closing)
+	err := scan.Select(ctx, c.R, &list, `SELECT channel, alert FROM channel_told WHERE state IN ($1, $2)`, Known, Closing)
 	out := map[string][]string{}
 	for _, x := range list {
 		out[x.Alert] = append(out[x.Alert], x.Channel)

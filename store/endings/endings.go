@@ -14,6 +14,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/store/column"
 	"github.com/restic-manager/restic-manager/store/facts"
+	"github.com/restic-manager/restic-manager/store/scan"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -87,7 +88,7 @@ const cared = `(place = '' OR EXISTS (SELECT 1 FROM hosts h WHERE h.id = endings
 
 // All lists all rows that count, each subject's in an order that is always the same.
 func All(ctx context.Context, q sqlx.QueryerContext) (rows []Row, err error) {
-	if err = sqlx.SelectContext(ctx, q, &rows, `SELECT * FROM endings WHERE `+cared+` ORDER BY subject, kind, place`); err != nil {
+	if err = scan.Select(ctx, q, &rows, `SELECT * FROM endings WHERE `+cared+` ORDER BY subject, kind, place`); err != nil {
 		err = fmt.Errorf("how jobs ended: %w", err)
 	}
 	return rows, err
@@ -104,7 +105,7 @@ func among[T, K any](ctx context.Context, q sqlx.QueryerContext, query string, k
 	}
 	query, args, err := sqlx.In(query, keys)
 	if err == nil {
-		err = sqlx.SelectContext(ctx, q, &rows, sqlx.Rebind(sqlx.DOLLAR, query), args...)
+		err = scan.Select(ctx, q, &rows, sqlx.Rebind(sqlx.DOLLAR, query), args...)
 	}
 	if err != nil {
 		err = fmt.Errorf("how jobs ended: %w", err)
@@ -114,7 +115,7 @@ func among[T, K any](ctx context.Context, q sqlx.QueryerContext, query string, k
 
 // Of lists the rows of a subject that count, in no order.
 func Of(ctx context.Context, q sqlx.QueryerContext, subject string) (rows []Row, err error) {
-	if err = sqlx.SelectContext(ctx, q, &rows, `SELECT * FROM endings WHERE subject = $1 AND `+cared, subject); err != nil {
+	if err = scan.Select(ctx, q, &rows, `SELECT * FROM endings WHERE subject = $1 AND `+cared, subject); err != nil {
 		err = fmt.Errorf("how jobs ended: %w", err)
 	}
 	return rows, err
@@ -167,7 +168,7 @@ func GroupOf(ctx context.Context, q sqlx.QueryerContext, id topics.SourceGroupID
 
 // Groups reads all source groups that are in care.
 func Groups(ctx context.Context, q sqlx.QueryerContext) (rows []Group, err error) {
-	if err = sqlx.SelectContext(ctx, q, &rows, groupColumns); err != nil {
+	if err = scan.Select(ctx, q, &rows, groupColumns); err != nil {
 		err = fmt.Errorf("source groups: %w", err)
 	}
 	return rows, err
@@ -193,7 +194,7 @@ func Before(ctx context.Context, q sqlx.QueryerContext, g Group, job topics.JobI
 	var all []Made
 	for _, state := range []topics.JobState{topics.Succeeded, topics.Warnings} {
 		var rows []Made
-		if err := sqlx.SelectContext(ctx, q, &rows, `SELECT id, started_at, finished_at, summary FROM jobs
+		if err := scan.Select(ctx, q, &rows, `SELECT id, started_at, finished_at, summary FROM jobs
 			WHERE source_group = $1 AND source_group <> '' AND state = $2 AND finished_at > 0 AND finished_at <= $3
 				AND repository = $4 AND started_at >= $5 AND id <> $6 AND snapshot_id <> '' AND summary <> ''
 			ORDER BY finished_at DESC, id DESC LIMIT $7`, g.ID, state, now+facts.FarAhead, g.Repository, g.MeasureSince, job, most); err != nil {
@@ -223,7 +224,7 @@ func compare(a, b Made) int {
 // that was tried before.
 func Tried(ctx context.Context, q sqlx.QueryerContext, job topics.JobID) (ordered bool, attempt int, err error) {
 	var rows []int
-	err = sqlx.SelectContext(ctx, q, &rows, `SELECT coalesce(d.attempt, 0) FROM maintenance_runs r
+	err = scan.Select(ctx, q, &rows, `SELECT coalesce(d.attempt, 0) FROM maintenance_runs r
 		LEFT JOIN maintenance_duties d ON d.repository = r.repository AND d.kind = r.kind WHERE r.job = $1 AND r.slot > 0`, job)
 	if err != nil {
 		return false, 0, fmt.Errorf("tries of a run of maintenance: %w", err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/scan"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -86,7 +87,7 @@ func Of(ctx context.Context, q sqlx.QueryerContext, hosts ...topics.HostID) ([]G
 	if err != nil {
 		return nil, err
 	}
-	if err := sqlx.SelectContext(ctx, q, &rows, sqlx.Rebind(sqlx.DOLLAR, query), args...); err != nil {
+	if err := scan.Select(ctx, q, &rows, sqlx.Rebind(sqlx.DOLLAR, query), args...); err != nil {
 		return nil, fmt.Errorf("facts of %d hosts: %w", len(hosts), err)
 	}
 	return rows, nil
@@ -95,7 +96,7 @@ func Of(ctx context.Context, q sqlx.QueryerContext, hosts ...topics.HostID) ([]G
 // All reads the facts of every source group, ordered by host and group.
 func All(ctx context.Context, q sqlx.QueryerContext) ([]Group, error) {
 	rows := []Group{}
-	if err := sqlx.SelectContext(ctx, q, &rows, `SELECT `+columns+` FROM group_facts ORDER BY host, source_group`); err != nil {
+	if err := scan.Select(ctx, q, &rows, `SELECT `+columns+` FROM group_facts ORDER BY host, source_group`); err != nil {
 		return nil, fmt.Errorf("facts of all groups: %w", err)
 	}
 	return rows, nil

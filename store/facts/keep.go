@@ -11,6 +11,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/scan"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -30,7 +31,7 @@ func Update(ctx context.Context, tx Tx, limit int, now int64) (int, error) {
 	if limit > 0 {
 		query += fmt.Sprintf(` LIMIT %d`, limit)
 	}
-	if err := sqlx.SelectContext(ctx, tx, &due, query); err != nil || len(due) == 0 {
+	if err := scan.Select(ctx, tx, &due, query); err != nil || len(due) == 0 {
 		return 0, err
 	}
 	for _, group := range due {
@@ -170,7 +171,7 @@ const window = 10
 func before(
 	ctx context.Context, q sqlx.QueryerContext, group topics.SourceGroupID, since, ended int64, id string,
 ) (list []size, err error) {
-	return list, sqlx.SelectContext(ctx, q, &list, `SELECT repository, id, begun_at, ended_at, files, bytes, collapsed FROM snapshots
+	return list, scan.Select(ctx, q, &list, `SELECT repository, id, begun_at, ended_at, files, bytes, collapsed FROM snapshots
 		WHERE source_group = $1 AND replaced_by = '' AND job <> '' AND (ended_at < $2 OR ended_at = $2 AND id < $3)
 			AND begun_at >= $4 AND collapsed = 0
 		ORDER BY ended_at DESC, id DESC LIMIT 10`, group, ended, id, since)
@@ -185,7 +186,7 @@ func (k *kept) measure(ctx context.Context, tx Tx) error {
 		k.MeasureFiles, k.MeasureBytes = medians(list)
 	}
 	var took []int64
-	if err := sqlx.SelectContext(ctx, tx, &took, `SELECT (ended_at - begun_at) / 1000 FROM snapshots
+	if err := scan.Select(ctx, tx, &took, `SELECT (ended_at - begun_at) / 1000 FROM snapshots
 		WHERE source_group = $1 AND replaced_by = '' AND job <> '' AND begun_at > 0 AND ended_at >= begun_at
 		ORDER BY ended_at DESC, id DESC LIMIT 10`, k.Group.Group); err != nil {
 		return err
@@ -236,14 +237,14 @@ func Usual(ctx context.Context, q sqlx.QueryerContext, group topics.SourceGroupI
 // has judged yet, in the order in which they ended.
 func judge(ctx context.Context, tx Tx, group topics.SourceGroupID, since int64) error {
 	var list []size
-	if err := sqlx.SelectContext(ctx, tx, &list, `SELECT repository, id, begun_at, ended_at, files, bytes, collapsed FROM snapshots
+	if err := scan.Select(ctx, tx, &list, `SELECT repository, id, begun_at, ended_at, files, bytes, collapsed FROM snapshots
 		WHERE source_group = $1 AND collapsed < 0 AND job <> '' ORDER BY ended_at, id`, group); err != nil || len(list) == 0 {
 		return err
 	}
 	var last []size // the newest last
 	if len(list) > window {
 		// Many at once are those of an upgrade: nothing was judged before.
-		if err := sqlx.SelectContext(ctx, tx, &last, `SELECT repository, id, begun_at, ended_at, files, bytes, collapsed FROM snapshots
+		if err := scan.Select(ctx, tx, &last, `SELECT repository, id, begun_at, ended_at, files, bytes, collapsed FROM snapshots
 			WHERE source_group = $1 AND replaced_by = '' AND job <> '' AND collapsed = 0 AND begun_at >= $2 ORDER BY ended_at, id`,
 			group, since); err != nil {
 			return err

@@ -30,8 +30,8 @@ func Has(ctx context.Context, q sqlx.QueryerContext, host topics.HostID, reposit
 
 // stray is the condition that a job is of no repository that its host has, and that nobody
 // gave it that one for this job. A backup is of its source group's; what takes a repository
-// for itself is its keeper's, if it has one.
-var stray = `(given_by = '' AND NOT CASE kind WHEN 'backup'
+// for itself is its keeper's, if it has one. An update is in none.
+var stray = `(kind <> 'update' AND given_by = '' AND NOT CASE kind WHEN 'backup'
 		THEN EXISTS (SELECT 1 FROM source_groups g WHERE g.id = jobs.source_group AND g.host = jobs.host AND g.repository = jobs.repository)
 		ELSE ` + has("jobs.host", "jobs.repository", "jobs.place") + ` END
 	OR kind IN ('forget', 'prune', 'check')

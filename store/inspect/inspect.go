@@ -60,15 +60,10 @@ func (f Files) Look() (s State, err error) {
 
 // Inside looks into a database that Look found, and adds to what that did.
 func (f Files) Inside(ctx context.Context, s State) (_ State, err error) {
-	how := "?mode=ro&_pragma=busy_timeout(5000)"
-	if _, err := os.Lstat(f.Database + "-wal"); errors.Is(err, fs.ErrNotExist) {
-		how += "&immutable=1" // nobody has it open, and no file is made beside it
-	}
-	db, err := sqlx.Open("sqlite", "file:"+(&url.URL{Path: f.Database}).EscapedPath()+how)
+	db, err := f.open()
 	if err != nil {
 		return s, err
 	}
-	db.SetMaxOpenConns(1)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	if s.Schema, err = migrations.Look(ctx, db.DB); err != nil {
 		if errors.Is(err, migrations.ErrForeign) {
@@ -92,6 +87,20 @@ func (f Files) Inside(ctx context.Context, s State) (_ State, err error) {
 			f.Database, f.Mark)
 	}
 	return s, Words(err, f.Data, f.Database)
+}
+
+// open opens the database to read it.
+func (f Files) open() (*sqlx.DB, error) {
+	how := "?mode=ro&_pragma=busy_timeout(5000)"
+	if _, err := os.Lstat(f.Database + "-wal"); errors.Is(err, fs.ErrNotExist) {
+		how += "&immutable=1" // nobody has it open, and no file is made beside it
+	}
+	db, err := sqlx.Open("sqlite", "file:"+(&url.URL{Path: f.Database}).EscapedPath()+how)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	return db, nil
 }
 
 // header reads the beginning of the file. Its size is 0 if it is empty or not there.

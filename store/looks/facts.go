@@ -9,6 +9,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/scan"
 	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -143,7 +144,7 @@ func Of(ctx context.Context, q sqlx.QueryerContext, ids ...topics.RepositoryID) 
 		return facts, errors.Join(r.err, err)
 	}
 	var names []named
-	if err := sqlx.SelectContext(ctx, q, &names, sqlx.Rebind(sqlx.DOLLAR, query), args...); err != nil {
+	if err := scan.Select(ctx, q, &names, sqlx.Rebind(sqlx.DOLLAR, query), args...); err != nil {
 		return facts, fmt.Errorf("names of hosts: %w", err)
 	}
 	for _, h := range names {
@@ -201,7 +202,7 @@ func read[T any](r *reading, query, column, tail string) []T {
 			return rows
 		}
 	}
-	if r.err = sqlx.SelectContext(r.ctx, r.q, &rows, sqlx.Rebind(sqlx.DOLLAR, query+" "+tail), args...); r.err != nil {
+	if r.err = scan.Select(r.ctx, r.q, &rows, sqlx.Rebind(sqlx.DOLLAR, query+" "+tail), args...); r.err != nil {
 		r.err = fmt.Errorf("facts of repositories: %w", r.err)
 	}
 	return rows

@@ -81,6 +81,7 @@ var blames = map[topics.Cause]blame{
 	topics.CauseProof:         innocent, // that it may be damaged, the host's own page says; a check tells
 	topics.CauseFewerFiles:    innocent,
 	topics.CauseSourceMoved:   innocent,
+	topics.CauseShadowCopy:    innocent,
 	topics.CauseUnreadable:    innocent,
 	topics.CauseDamaged:       damaged,
 	topics.CauseNoRestic:      innocent,
@@ -99,11 +100,22 @@ var blames = map[topics.Cause]blame{
 	topics.CauseKilled:        innocent,
 	topics.CauseStalled:       innocent, // but for those that never got into it: see blame
 	topics.CauseAgentDied:     innocent,
+	topics.CauseAgentStopped:  innocent,
 	topics.CauseReview:        innocent,
 	topics.CausePreview:       innocent,
 	topics.CauseNoMatch:       open, // its snapshot was listed
 	topics.CauseTargetMoved:   open,
 	topics.CauseUnknown:       innocent,
+	// An update of the agent is in no repository.
+	topics.CauseUpdateRefused: innocent,
+	topics.CauseSignature:     innocent,
+	topics.CauseOldManifest:   innocent,
+	topics.CauseNoProgram:     innocent,
+	topics.CauseChecksum:      innocent,
+	topics.CauseCannotRun:     innocent,
+	topics.CauseNotWelcomed:   innocent,
+	topics.CauseLostRestic:    innocent,
+	topics.CauseRolledBack:    innocent,
 }
 
 // elsewhere lists the kinds of jobs that write to the host's own disk, or read so much

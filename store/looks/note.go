@@ -10,6 +10,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/store/facts"
 	"github.com/restic-manager/restic-manager/store/places"
+	"github.com/restic-manager/restic-manager/store/scan"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -219,7 +220,7 @@ func (d Damage) clean() (list []Scope) {
 // one reads a row, if it is there.
 func one[T any](ctx context.Context, q sqlx.QueryerContext, query string, args ...any) (row T, known bool, err error) {
 	var rows []T
-	if err = sqlx.SelectContext(ctx, q, &rows, query, args...); err == nil && len(rows) > 0 {
+	if err = scan.Select(ctx, q, &rows, query, args...); err == nil && len(rows) > 0 {
 		return rows[0], true, nil
 	}
 	return row, false, err

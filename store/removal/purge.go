@@ -12,7 +12,9 @@ import (
 // repository and tell nothing of anything else. A purge erases these rows.
 var Own = map[Kind][]string{
 	Host: {"slot_outcomes.host", "repository_looks.host", "repository_places.host", "places.host", "making_tries.host",
-		"enroll_tokens.host", "enroll_tokens.for_host", "host_lanes.host", "host_gaps.host", "host_asides.host", "host_hours.host",
+		"enroll_tokens.host", "enroll_tokens.for_host", "enroll_held.host", "rollout_hosts.host", "rollouts.host",
+		"host_lanes.host", "host_gaps.host",
+		"host_asides.host", "host_hours.host",
 		"former_plans.host", "kits_shown.subject",
 		"drill_slots.host", "drill_plans.subject", "drill_verdicts.host", "alerts.host", "alert_pauses.subject", "heartbeats.subject",
 		"endings.host", "endings.subject",

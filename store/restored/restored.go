@@ -91,6 +91,7 @@ func Begin(ctx context.Context, tx *sqlx.Tx, now, copied int64) (Plane, error) {
 		{asks(User, "id", "name", "users", "disabled_at = 0 OR id IN (SELECT id FROM asked_about WHERE "+held+")"), []any{p.Epoch, now}},
 		{asks(Token, "id", "name", "api_tokens", "expires_at = 0 OR expires_at > $2"), []any{p.Epoch, now}},
 		{asks(Consumer, "name", "name", "mqtt_users", "TRUE"), []any{p.Epoch, now}},
+		{`DELETE FROM outbox_once`, nil}, // it was said after the copy was made
 		{`DELETE FROM sessions`, nil},
 		{`DELETE FROM password_links`, nil},
 		{`UPDATE enroll_tokens SET expires_at = $1 WHERE used_at = 0 AND expires_at > $1`, []any{now}},

@@ -5,6 +5,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/scan"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -53,6 +54,6 @@ func HostOf(ctx context.Context, q sqlx.QueryerContext, id topics.HostID) (h Hos
 func JobsSince(ctx context.Context, q sqlx.QueryerContext, host topics.HostID, since int64) (rows []Job, err error) {
 	const columns = `SELECT id, kind, source_group, repository, state, cause, queued_at, started_at, finished_at FROM jobs
 		WHERE host = $1 AND `
-	err = sqlx.SelectContext(ctx, q, &rows, columns+`finished_at = 0 UNION ALL `+columns+`finished_at >= max($2, 1) LIMIT 200`, host, since)
+	err = scan.Select(ctx, q, &rows, columns+`finished_at = 0 UNION ALL `+columns+`finished_at >= max($2, 1) LIMIT 200`, host, since)
 	return rows, err
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/scan"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -37,7 +38,7 @@ func Hands(ctx context.Context, q sqlx.QueryerContext, ids []topics.ScheduleID) 
 		JOIN jobs j ON j.host = s.host AND j.finished_at = 0 AND j.state IN ('dispatched', 'running')
 		WHERE s.enabled <> 0 AND s.id IN (?) ORDER BY m.schedule, g.name, g.id, j.queued_at, j.id`, ids)
 	if err == nil {
-		err = sqlx.SelectContext(ctx, q, &rows, sqlx.Rebind(sqlx.DOLLAR, query), args...)
+		err = scan.Select(ctx, q, &rows, sqlx.Rebind(sqlx.DOLLAR, query), args...)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("jobs that hosts of schedules have in hand: %w", err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/store/scan"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -101,14 +102,14 @@ func Put(ctx context.Context, x sqlx.ExtContext, r Row) error {
 
 // OfJob lists the slots that a job has in hand or had.
 func OfJob(ctx context.Context, q sqlx.QueryerContext, job topics.JobID) (rows []Row, err error) {
-	err = sqlx.SelectContext(ctx, q, &rows, `SELECT * FROM slot_outcomes WHERE job = $1 AND job <> ''
+	err = scan.Select(ctx, q, &rows, `SELECT * FROM slot_outcomes WHERE job = $1 AND job <> ''
 		ORDER BY schedule, slot, source_group`, job)
 	return rows, err
 }
 
 // At lists what is known of one slot of a schedule, a row for each group.
 func At(ctx context.Context, q sqlx.QueryerContext, id topics.ScheduleID, slot int64) (rows []Row, err error) {
-	err = sqlx.SelectContext(ctx, q, &rows, `SELECT * FROM slot_outcomes WHERE schedule = $1 AND slot = $2`, id, slot)
+	err = scan.Select(ctx, q, &rows, `SELECT * FROM slot_outcomes WHERE schedule = $1 AND slot = $2`, id, slot)
 	return rows, err
 }
 
@@ -130,7 +131,7 @@ func List(ctx context.Context, q sqlx.QueryerContext, id topics.ScheduleID, p Pa
 		bound = 1 << 62
 	}
 	rows = []Named{}
-	err = sqlx.SelectContext(ctx, q, &rows, `SELECT o.*, coalesce(g.name, o.source_group) AS group_name
+	err = scan.Select(ctx, q, &rows, `SELECT o.*, coalesce(g.name, o.source_group) AS group_name
 		FROM slot_outcomes o LEFT JOIN source_groups g ON g.id = o.source_group
 		WHERE o.schedule = $1 AND o.outcome <> '' AND o.slot IN (SELECT DISTINCT slot FROM slot_outcomes
 			WHERE schedule = $1 AND outcome <> '' AND `+from+` ORDER BY slot `+order+` LIMIT $3)
@@ -153,7 +154,7 @@ type Mark struct {
 
 // Marks lists the marks of all schedules.
 func Marks(ctx context.Context, q sqlx.QueryerContext) (rows []Mark, err error) {
-	err = sqlx.SelectContext(ctx, q, &rows, `SELECT schedule, judged FROM slot_marks`)
+	err = scan.Select(ctx, q, &rows, `SELECT schedule, judged FROM slot_marks`)
 	return rows, err
 }
 
@@ -193,7 +194,7 @@ func Sweep(ctx context.Context, x sqlx.ExtContext, l Limits, now int64) (int64, 
 // a few at a time, and returns how many.
 func Thin(ctx context.Context, x sqlx.ExtContext, id topics.ScheduleID, l Limits) (int64, error) {
 	var groups []topics.SourceGroupID
-	if err := sqlx.SelectContext(ctx, x, &groups, `SELECT DISTINCT source_group FROM slot_outcomes WHERE schedule = $1`, id); err != nil {
+	if err := scan.Select(ctx, x, &groups, `SELECT DISTINCT source_group FROM slot_outcomes WHERE schedule = $1`, id); err != nil {
 		return 0, err
 	}
 	n := int64(0)
@@ -237,7 +238,7 @@ func Days(ctx context.Context, q sqlx.QueryerContext, hosts []topics.HostID, sin
 		UNION ALL SELECT host, slot, '', outcome FROM slot_outcomes WHERE host IN (?) AND slot >= ? AND job = '' AND outcome <> ''`,
 		hosts, since, hosts, since)
 	if err == nil {
-		err = sqlx.SelectContext(ctx, q, &rows, sqlx.Rebind(sqlx.DOLLAR, query), args...)
+		err = scan.Select(ctx, q, &rows, sqlx.Rebind(sqlx.DOLLAR, query), args...)
 	}
 	return rows, err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/store/alerts"
 	"github.com/restic-manager/restic-manager/store/intake"
+	"github.com/restic-manager/restic-manager/store/rollouts"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -44,6 +45,9 @@ func (s Sweeper) Records(ctx context.Context, age time.Duration) (jobs, runs int
 			return err
 		}
 		if err := alerts.Sweep(ctx, tx, s.Now()-AlertAge.Milliseconds(), Rows); err != nil {
+			return err
+		}
+		if err := rollouts.Sweep(ctx, tx, before, Rows); err != nil {
 			return err
 		}
 		return intake.Sweep(ctx, tx, before, Rows)

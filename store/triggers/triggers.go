@@ -136,7 +136,8 @@ func ScheduleChanges() []Trigger {
 	}
 	return []Trigger{
 		{"schedule_changes_host_added", `AFTER INSERT ON hosts`, note(`NEW.id`)},
-		{"schedule_changes_host", `AFTER UPDATE OF name ON hosts WHEN OLD.name <> NEW.name`, note(`NEW.id`)},
+		{"schedule_changes_host", `AFTER UPDATE OF name, pauses ON hosts
+			WHEN OLD.name <> NEW.name OR OLD.pauses <> NEW.pauses`, note(`NEW.id`)},
 		{"schedule_changes_host_gone", `AFTER DELETE ON hosts`, note(`OLD.id`)},
 		{"schedule_changes_added", `AFTER INSERT ON schedules`, note(`NEW.host`)},
 		{"schedule_changes_changed", `AFTER UPDATE ON schedules`, note(`OLD.host`) + note(`NEW.host`)},
@@ -185,7 +186,13 @@ func Tallies() []Trigger {
 		return fmt.Sprintf(`UPDATE log_tally SET bytes = bytes + %s * %s.log_bytes, jobs = jobs + %s * (%s.log_bytes > 0)
 			WHERE %s.log_bytes <> 0; `, by, row, by, row, row)
 	}
+	// The first ending counts; that one is told again, or otherwise, is no other job.
+	over := `INSERT INTO ended_counts (kind, state, jobs, millis) VALUES (NEW.kind, NEW.state, 1,
+		CASE WHEN NEW.started_at > 0 THEN max(NEW.finished_at - NEW.started_at, 0) ELSE 0 END)
+		ON CONFLICT (kind, state) DO UPDATE SET jobs = jobs + 1, millis = millis + excluded.millis; `
 	return []Trigger{
+		{"ended_counts_added", `AFTER INSERT ON jobs WHEN NEW.finished_at > 0`, over},
+		{"ended_counts", `AFTER UPDATE OF finished_at ON jobs WHEN OLD.finished_at = 0 AND NEW.finished_at > 0`, over},
 		{"job_tallies_added", `AFTER INSERT ON jobs`, ended("NEW", "1") + logs("NEW", "1")},
 		{"job_tallies_gone", `AFTER DELETE ON jobs`, ended("OLD", "-1") + logs("OLD", "-1")},
 		{"job_tallies_changed", `AFTER UPDATE OF finished_at, state, kind ON jobs WHEN (OLD.finished_at > 0 OR NEW.finished_at > 0)

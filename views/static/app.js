@@ -358,6 +358,20 @@
     paint();
   }
 
+  /* ---- Trees: what is below is loaded when somebody looks ---------------- */
+  // The link's address is a page with it unfolded; the attribute may name a smaller answer.
+  const unfold = (attribute, said) => (e) => {
+    const open = e.target.closest(`[${attribute}]`);
+    if (!open || e.button || e.ctrlKey || e.metaKey || e.shiftKey || e.altKey) return;
+    e.preventDefault();
+    const list = $("ul", open.closest("li")), on = open.getAttribute("aria-expanded") !== "true";
+    open.setAttribute("aria-expanded", String(on));
+    list.hidden = !on;
+    if (!on || list.childElementCount) return;
+    const wait = setTimeout(() => { list.innerHTML = `<li class="tree-note c-2" role="status">${said}</li>`; }, 300);
+    htmx.ajax("GET", open.getAttribute(attribute) || open.getAttribute("href"), { source: open, target: list, swap: "innerHTML" }).finally(() => clearTimeout(wait));
+  };
+
   /* ---- A restore's tree: folders open in place, ticks go to the basket --- */
   const tree = $("#tree");
   if (tree) {
@@ -381,17 +395,7 @@
       // From where there is no field, since all fields there would be sent; one after the other, and none is left out.
       htmx.ajax("POST", tree.action, { source: "#ticks", target: "#basket", swap: "outerMorph", values });
     });
-    tree.addEventListener("click", (e) => {
-      const open = e.target.closest("[data-open]");
-      if (!open || e.button || e.ctrlKey || e.metaKey || e.shiftKey || e.altKey) return;
-      e.preventDefault();
-      const list = $("ul", open.closest("li")), on = open.getAttribute("aria-expanded") !== "true";
-      open.setAttribute("aria-expanded", String(on));
-      list.hidden = !on;
-      if (!on || list.childElementCount) return;
-      const wait = setTimeout(() => { list.innerHTML = '<li class="tree-note c-2" role="status">The host is asked…</li>'; }, 300);
-      htmx.ajax("GET", open.getAttribute("href"), { source: open, target: list, swap: "innerHTML" }).finally(() => clearTimeout(wait));
-    });
+    tree.addEventListener("click", unfold("data-open", "The host is asked…"));
     document.addEventListener("htmx:after:swap", sync);
     document.addEventListener("htmx:finally:request", sync); // a tick that was refused is taken back
     addEventListener("pageshow", sync); // a browser that goes back fills in what was ticked then
@@ -401,6 +405,54 @@
       const rows = $$("[data-root] > li:has(> .trow)", tree);
       for (const li of rows) li.hidden = !$(".nm", li).textContent.toLowerCase().includes(text);
       $("#tree-none").hidden = !rows.length || rows.some((li) => !li.hidden);
+    });
+  }
+
+  /* ---- Topics: unfold, choose one, pause what goes by -------------------- */
+  const pause = $("[data-pause]");
+  if (pause) {
+    const most = 200;
+    let last = 0, paused = false, missed = 0;
+    const paint = () => {
+      pause.setAttribute("aria-pressed", String(paused));
+      const said = $("[data-paused]");
+      if (!said) return;
+      said.hidden = !paused;
+      said.textContent = missed ? ` Paused; ${missed.toLocaleString("en")} have gone by since.` : " Paused.";
+    };
+    pause.addEventListener("click", () => { paused = !paused; missed = 0; paint(); });
+    const watch = () => {
+      const list = $("#topic-messages");
+      if (list?.watched) return;
+      paused = false; // what was asked for anew is another list
+      missed = 0;
+      paint();
+      if (!list) return;
+      list.watched = true;
+      last = Number($(".msg", list)?.dataset.n) || 0;
+      new MutationObserver((records) => {
+        for (const line of records.flatMap((r) => [...r.addedNodes])) {
+          if (line.nodeType !== 1 || line.parentNode !== list) continue;
+          const n = Number(line.dataset.n);
+          if (n && n <= last) line.remove(); // one that the page has already
+          else if (paused) { missed += n ? 1 : parseInt(line.textContent.replaceAll(",", ""), 10) || 0; line.remove(); }
+          if (n > last) last = n;
+          tell($$("time", line));
+        }
+        if (paused) paint();
+        while (list.childElementCount > most) list.lastElementChild.remove();
+      }).observe(list, { childList: true });
+    };
+    document.addEventListener("htmx:after:swap", watch);
+    watch();
+    const open = unfold("data-unfold", "Loading…");
+    document.addEventListener("click", (e) => {
+      if (!e.target.closest("#topic-tree")) return;
+      open(e);
+      const leaf = e.target.closest("[data-topic]");
+      if (!leaf) return;
+      for (const a of $$("#topic-tree [aria-current]")) a.removeAttribute("aria-current");
+      leaf.setAttribute("aria-current", "true");
     });
   }
 

@@ -117,7 +117,7 @@ var only = map[Name]topics.Cause{RepositoryLocked: topics.CauseLocked, Repositor
 // repository meanwhile, the backup fails all the same.
 var own = map[topics.Cause]bool{topics.CauseHostDisk: true, topics.CauseSourceMissing: true, topics.CauseSourceMoved: true,
 	topics.CauseEmptySource: true, topics.CauseNoRestic: true, topics.CauseUsage: true, topics.CausePolicy: true, topics.CauseRefused: true,
-	topics.CauseHook: true}
+	topics.CauseHook: true, topics.CauseShadowCopy: true}
 
 // fits reports whether backups that failed by a cause may have done so because of a condition.
 func fits(by Name, cause topics.Cause) bool {

@@ -5,6 +5,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/protection"
 	"github.com/restic-manager/restic-manager/store/alerts"
 	"github.com/restic-manager/restic-manager/store/drills"
+	"github.com/restic-manager/restic-manager/store/pauses"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -54,6 +55,8 @@ type Host struct {
 
 	Proof        drills.State
 	DrillPlanned bool // drills are to prove it by themselves
+
+	Pauses pauses.List // when its schedules were and are paused
 
 	Restore *Run // the last restore that ended there
 }

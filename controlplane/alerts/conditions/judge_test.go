@@ -11,6 +11,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/protection"
 	"github.com/restic-manager/restic-manager/store/alerts"
 	"github.com/restic-manager/restic-manager/store/drills"
+	"github.com/restic-manager/restic-manager/store/pauses"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -84,6 +85,10 @@ var cases = map[Name]struct {
 		})), l: Limits{{Condition: Overdue, Scope: ScopeFleet, Value: 26 * hour}}},
 		{what: "all schedules are paused", facts: changed(Overdue, group(func(g *Group, now int64) {
 			g.Enabled, g.Said = 0, []protection.Verdict{{Status: protection.Paused, Cause: protection.CausePaused}}
+		})), l: Limits{{Condition: Overdue, Scope: ScopeFleet, Value: 26 * hour}}},
+		{what: "the host is paused, and was before the limit was over", facts: changed(Overdue, host(func(h *Host, now int64) {
+			h.Pauses = pauses.List{{From: h.Groups[0].LastGood + hourMillis, Until: now + hourMillis}}
+			h.Groups[0].Said = []protection.Verdict{{Status: protection.Paused, Cause: protection.CauseHostPaused}}
 		})), l: Limits{{Condition: Overdue, Scope: ScopeFleet, Value: 26 * hour}}},
 		{what: "its machine was replaced, and nobody has decided", facts: changed(Overdue, group(func(g *Group, now int64) {
 			g.Replacing, g.Said[0].Cause = true, protection.CauseReplaced

@@ -151,7 +151,7 @@ func (j *judging) promised(s subject, h *Host, g *Group) {
 
 // overdue says that the last good backup is too old: by what is promised, or by a threshold
 // in its place. For a host that comes and goes only one of its own counts, as it sleeps;
-// none does while all schedules are paused.
+// none does while all schedules are paused. While the host is, the limit does not run down.
 func (j *judging) overdue(s subject, h *Host, g *Group) {
 	c, limit, from, on := j.check(s, Overdue)
 	if !on || g.Replacing {
@@ -173,7 +173,7 @@ func (j *judging) overdue(s subject, h *Host, g *Group) {
 	if base == 0 {
 		base = max(j.believed(g.CreatedAt), j.believed(h.EnrolledAt))
 	}
-	if at := base + limit*1000; j.past(at) {
+	if at := h.Pauses.Later(base, limit*1000); j.past(at) {
 		j.say(s, c, said{since: at, title: j.last(g), limit: from, value: limit,
 			cause: "There is no good backup within the limit of " + c.Words(limit) + "."})
 	}

@@ -82,7 +82,7 @@ func (j *judging) drills(s subject, h *Host) {
 	if len(h.Groups) == 0 || rests {
 		return
 	}
-	if at := base + limit*1000; j.past(at) {
+	if at := h.Pauses.Later(base, limit*1000); j.past(at) {
 		why := "A source group of it was never proven."
 		if h.Proof.At > 0 {
 			why = "A source group of it was proven longer ago than the limit of " + c.Words(limit) + "."

@@ -95,7 +95,8 @@ func (r *Reader) host(e *fleet.Entry, known *memory) conditions.Host {
 		Revoked: h.RevokedAt > 0, Keeper: e.Keeper, Intermittent: h.Intermittent, OverdueDays: h.OverdueDays,
 		Offline: e.Connection == hosts.Offline, Unknown: e.Connection == hosts.Unknown, SeenAt: e.Gone, BackAt: e.BackAt(),
 		DiskFull: e.Disk.Full, DiskLow: e.Disk.Low, DiskSince: e.Disk.Since, DiskSays: e.Disk.Error,
-		CertifiedUntil: h.CertifiedUntil, TooOld: tooOld(h), TwinsSince: h.TwinsSince, Proof: e.Proof, DrillPlanned: plan.Enabled}
+		CertifiedUntil: h.CertifiedUntil, TooOld: tooOld(h), TwinsSince: h.TwinsSince, Proof: e.Proof, DrillPlanned: plan.Enabled,
+		Pauses: h.AllPauses()}
 	if r.Presence != nil {
 		if _, seen := r.Presence.Connection(h.ID); out.Unknown {
 			out.SeenAt = max(0, seen.UnixMilli())

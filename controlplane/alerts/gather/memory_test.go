@@ -57,7 +57,7 @@ var values = map[string][]any{
 	"removed_at": {0, 0, 0, 0, 0, 1}, "revoked_at": {0, 0, 0, 1}, "retired_at": {0, 0, 0, 1}, // mostly it is there
 	"intermittent": {0, 1}, "agent_jobs": {0, 1}, "makes": {0, 1}, "held": {0, 1}, "accepted": {0, 1}, "cancel_asked": {0, 1},
 	"collapsed": {0, 1}, "recalled": {0, 1}, "restoring": {0, 1},
-	"stored_bytes": {1 << 30, 2 << 30, 40 << 30}, "day": {},
+	"stored_bytes": {int64(1 << 30), int64(2 << 30), int64(40 << 30)}, "day": {},
 }
 
 // strange are the tables that alerts are judged by.
@@ -150,17 +150,23 @@ func (s *stranger) change(table string) (what string, back func()) {
 // keeps what it read knows what one knows that reads all.
 func TestWhatIsKeptIsNeverStale(t *testing.T) {
 	mattered := map[string]int{}
-	for _, seed := range []uint64{1, 2, 3, rand.Uint64()} {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { play(t, seed, mattered) })
+	idle := func() (list []string) {
+		for _, table := range strange {
+			if mattered[table] == 0 {
+				list = append(list, table)
+			}
+		}
+		return list
 	}
-	var idle []string
-	for _, table := range strange {
-		if mattered[table] == 0 {
-			idle = append(idle, table)
+	seeds := []uint64{1, 2, 3, rand.Uint64()}
+	for i := 0; i < len(seeds); i++ {
+		t.Run(fmt.Sprint(seeds[i]), func(t *testing.T) { play(t, seeds[i], mattered) })
+		if i+1 == len(seeds) && len(idle()) > 3 && i < 8 { // what matters seldom comes later
+			seeds = append(seeds, rand.Uint64())
 		}
 	}
-	if len(idle) > 3 {
-		t.Errorf("no change of %v mattered: the values for them are no good", idle)
+	if list := idle(); len(list) > 3 {
+		t.Errorf("no change of %v mattered: the values for them are no good", list)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"math"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/reach"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
@@ -139,7 +139,7 @@ func (s *Accounts) SetupForm(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	s.Render(w, r, http.StatusOK, views.SetupPage(s.Shell(r, "First-run setup", ""), views.Setup{Code: r.URL.Query().Get("code"),
-		Public: s.publicAddress(r)}))
+		Public: s.publicAddress(r), Agents: s.agentsAddress(r)}))
 	return nil
 }
 
@@ -149,12 +149,24 @@ func (s *Accounts) publicAddress(r *http.Request) views.PublicAddress {
 	if s.Alerts.PublicFlag != "" {
 		return views.PublicAddress{URL: s.Alerts.PublicFlag, Flag: true}
 	}
-	host := layout.HostOf(r)
-	if ip, err := netip.ParseAddr(strings.Trim(host, "[]")); host == "localhost" || err == nil && ip.IsLoopback() {
+	if layout.Loopback(layout.HostOf(r)) {
 		return views.PublicAddress{}
 	}
 	address, _ := alerts.CleanURL(session.URLOf(r, ""))
 	return views.PublicAddress{URL: address}
+}
+
+// agentsAddress is where agents dial as the setup form suggests it: the host that the
+// browser used, with the agents' port. It is kept only as somebody sends it.
+func (s *Accounts) agentsAddress(r *http.Request) views.PublicAddress {
+	if s.Reach.Flag != "" {
+		return views.PublicAddress{URL: s.Reach.Flag, Flag: true}
+	}
+	host := strings.Trim(layout.HostOf(r), "[]")
+	if layout.Loopback(host) {
+		return views.PublicAddress{}
+	}
+	return views.PublicAddress{URL: s.Reach.At(host)}
 }
 
 // Setup creates the first account. It needs the code from the server's log, so
@@ -171,7 +183,11 @@ func (s *Accounts) Setup(w http.ResponseWriter, r *http.Request) error {
 	}
 	code := strings.TrimSpace(r.Form.Get("code"))
 	f := views.Setup{Code: r.URL.Query().Get("code"), Name: strings.TrimSpace(r.PostForm.Get("name")),
-		Public: views.PublicAddress{URL: s.Alerts.PublicFlag, Flag: s.Alerts.PublicFlag != ""}}
+		Public: views.PublicAddress{URL: s.Alerts.PublicFlag, Flag: s.Alerts.PublicFlag != ""},
+		Agents: views.PublicAddress{URL: s.Reach.Flag, Flag: s.Reach.Flag != ""}}
+	if !f.Agents.Flag {
+		f.Agents.URL = strings.TrimSpace(r.PostForm.Get("agents_public"))
+	}
 	if !f.Public.Flag {
 		f.Public.URL = strings.TrimSpace(r.PostForm.Get("public_url"))
 	}
@@ -202,6 +218,10 @@ func (s *Accounts) Setup(w http.ResponseWriter, r *http.Request) error {
 	if f.Public.Error = wrong; wrong != "" {
 		return again(http.StatusUnprocessableEntity)
 	}
+	dialled, wrong := reach.Clean(f.Agents.URL)
+	if f.Agents.Error = wrong; wrong != "" {
+		return again(http.StatusUnprocessableEntity)
+	}
 	u, err := s.People.AddFirst(ctx, f.Name, secret)
 	var fields field.Errors
 	if errors.As(err, &fields) {
@@ -218,7 +238,13 @@ func (s *Accounts) Setup(w http.ResponseWriter, r *http.Request) error {
 			s.Log.Error("saving the public address failed", "err", err) // the account is there; the settings have the field, too
 		}
 	}
-	http.Redirect(w, r, "/hosts/new", http.StatusSeeOther)
+	if dialled != "" && !f.Agents.Flag {
+		if err := s.Reach.Set(ctx, u.Name, dialled); err != nil {
+			s.Log.Error("saving the agents' address failed", "err", err) // likewise
+		}
+	}
+	s.Reach.Stir() // the next page says where the addresses lead
+	http.Redirect(w, r, views.StartURL, http.StatusSeeOther)
 	return nil
 }
 

@@ -3,7 +3,6 @@ package accounts
 import (
 	"context"
 	"errors"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -88,7 +87,7 @@ func (s *Accounts) NewUser(w http.ResponseWriter, r *http.Request) error {
 	var fields field.Errors
 	switch {
 	case errors.As(err, &fields):
-		f.NameError, f.Problem = fields["name"], besides("Nobody was added.", fields, "name")
+		f.NameError, f.Problem = fields["name"], layout.Besides("Nobody was added.", fields, "name")
 	case errors.Is(err, people.ErrNameTaken):
 		f.NameError, f.Problem = "There is a user of this name already.", "Nobody was added."
 	default:
@@ -160,7 +159,7 @@ func (s *Accounts) userRefused(w http.ResponseWriter, r *http.Request, id string
 	p := problem.Of(err)
 	switch {
 	case p.Fields != nil:
-		return s.showUser(w, r, base.StatusOf(p), id, views.User{Problem: besides(p.Title+".", p.Fields)})
+		return s.showUser(w, r, base.StatusOf(p), id, views.User{Problem: layout.Besides(p.Title+".", p.Fields)})
 	case p.Kind == problem.Conflict:
 		return s.showUser(w, r, base.StatusOf(p), id, views.User{Problem: p.Title + ". " + p.Detail()})
 	}
@@ -254,14 +253,4 @@ func (s *Accounts) until(ctx context.Context, ms int64) string {
 		return "No expiry"
 	}
 	return "Good until " + words.Clock(ctx, base.At(ms), s.Now())
-}
-
-// besides adds to a text what is wrong with fields the form does not show errors at.
-func besides(text string, fields field.Errors, shown ...string) string {
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if !slices.Contains(shown, name) {
-			text += " " + fields[name]
-		}
-	}
-	return text
 }

@@ -34,7 +34,7 @@ func (s *Accounts) NewToken(w http.ResponseWriter, r *http.Request) error {
 	t, key, err := s.People.AddToken(r.Context(), session.Of(r.Context()).Maker(), in)
 	var fields field.Errors
 	if errors.As(err, &fields) {
-		f.NameError, f.Problem = fields["name"], besides("No token was made.", fields, "name")
+		f.NameError, f.Problem = fields["name"], layout.Besides("No token was made.", fields, "name")
 		return s.newTokenPage(w, r, http.StatusUnprocessableEntity, f)
 	} else if err != nil {
 		return err

@@ -75,7 +75,7 @@ func (a *API) GetDrill(ctx context.Context, in *hostIn) (*drillOut, error) {
 	out := &drillOut{Body: drillJSON{Plan: drillPlanOf(plan, said), Cron: plan.Cron, Zone: plan.Zone,
 		Files: plan.Files, Bytes: plan.Bytes, Enabled: plan.Enabled, Proven: state.Word, ProvenAt: base.JSONTime(state.At),
 		Last: make([]drillVerdictJSON, len(groups))}}
-	if next := drills.Next(h.ID, plan, a.Now()); !next.IsZero() {
+	if next := drills.Next(h, plan, a.Now()); !next.IsZero() {
 		next = next.UTC()
 		out.Body.Next = &next
 	}

@@ -43,6 +43,8 @@ type hostJSON struct {
 	LastJob         topics.JobID      `json:"last_job" doc:"the last one that ended, of whatever kind, or empty"`
 	RunningJob      topics.JobID      `json:"running_job" doc:"the one that has been at work the longest, or empty"`
 	RunningMore     int               `json:"running_more" doc:"how many more are at work; list the host's jobs for them"`
+	PausedUntil     *time.Time        `json:"paused_until" doc:"when its schedules go on by themselves; null while they are not paused"`
+	PausedBy        string            `json:"paused_by" doc:"who paused them, or empty"`
 	Intermittent    bool              `json:"intermittent" doc:"it comes and goes, as laptops do: asleep is no trouble"`
 	OverdueDays     int64             `json:"overdue_days" doc:"the limit in days without a good backup; 0 is the default"`
 	JobsAtOnce      int               `json:"jobs_at_once" doc:"how many jobs it may run at once, each in a repository of its own"`
@@ -145,6 +147,9 @@ func (a *API) ListHosts(ctx context.Context, in *listHostsIn) (*list1[hostJSON],
 			AgentVersion: h.AgentVersion, ResticVersion: h.ResticVersion, LastSeen: base.JSONTime(max(0, seen.UnixMilli())), LastBackup: good,
 			LastResult: h.LastBackup.State, LastJob: h.LastJob, Intermittent: h.Intermittent, OverdueDays: h.OverdueDays,
 			Disk: a.diskOf(h.ID), JobsAtOnce: h.JobsAtOnce, Tags: filled(h.Tags), AgentJobs: max(h.AgentJobs, 1), Config: configOf(h.Host)}
+		if p, paused := h.Paused(a.Now().UnixMilli()); paused {
+			out[i].PausedUntil, out[i].PausedBy = base.JSONTime(p.Until), p.By
+		}
 		if h.Running() {
 			out[i].RunningJob, out[i].RunningMore = h.Busy().ID, h.Beside()
 		}

@@ -2,9 +2,11 @@ package api
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
+	"github.com/restic-manager/restic-manager/controlplane/handout"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
@@ -147,7 +149,11 @@ func (a *API) DecideTwins(ctx context.Context, in *twinsIn) (*twinsOut, error) {
 	}
 	out := &twinsOut{}
 	out.Body.Token, out.Body.ExpiresAt = token.Reveal(), base.JSONTime(row.ExpiresAt)
-	out.Body.Command = enroll.Again(a.Agents, token, "")
+	at, err := a.Reach.Of(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out.Body.Command = enroll.Again(at.Dial, token, "")
 	return out, nil
 }
 
@@ -180,6 +186,10 @@ type enrolTokenOut struct {
 	Body struct {
 		Token     string     `json:"token" doc:"shown here and nowhere else"`
 		ExpiresAt *time.Time `json:"expires_at"`
+		Server    string     `json:"server" doc:"what agents dial, HOST:PORT; SERVER stands for a name that nobody has said"`
+		Command   string     `json:"command" doc:"to run on the host, where the agent is installed"`
+		Install   string     `json:"install,omitempty" doc:"a line for Linux that installs the agent, enrols and starts it; none: copy the agent"`
+		Problem   string     `json:"problem,omitempty" doc:"why an agent on another machine may not reach server, and what to do"`
 	}
 }
 
@@ -197,15 +207,28 @@ func (a *API) CreateEnrollToken(ctx context.Context, in *newEnrollTokenIn) (*enr
 	if err != nil {
 		return nil, problem.Saving("token", err)
 	}
-	return a.tokenOut(ctx, id, token)
+	out, err := a.tokenOut(ctx, id, token, enroll.Command)
+	if err != nil {
+		return nil, err
+	}
+	lines, err := a.Handout.Commands(ctx, token.Reveal(), handout.Want{System: handout.Linux, Policy: handout.Policies[0].Name})
+	out.Body.Install = lines.Install
+	return out, err
 }
 
-func (a *API) tokenOut(ctx context.Context, id string, token topics.EnrollToken) (*enrolTokenOut, error) {
+func (a *API) tokenOut(ctx context.Context, id string, token topics.EnrollToken,
+	command func(server string, token topics.EnrollToken, state string) string,
+) (*enrolTokenOut, error) {
+	at, err := a.Reach.Of(ctx)
+	if err != nil {
+		return nil, err
+	}
 	row, err := a.Store.EnrollToken(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	out := &enrolTokenOut{}
+	out.Body.Server, out.Body.Command, out.Body.Problem = at.Dial, command(at.Dial, token, ""), strings.TrimSpace(at.Say+" "+at.Do)
 	out.Body.Token, out.Body.ExpiresAt = token.Reveal(), base.JSONTime(row.ExpiresAt)
 	return out, nil
 }
@@ -220,5 +243,5 @@ func (a *API) CreateHostToken(ctx context.Context, in *hostIn) (*enrolTokenOut, 
 	if err != nil {
 		return nil, err
 	}
-	return a.tokenOut(ctx, id, token)
+	return a.tokenOut(ctx, id, token, enroll.Again)
 }

@@ -125,7 +125,11 @@ func (a *API) BeginReplacement(ctx context.Context, in *hostIn) (*beginReplaceme
 		return nil, problem.Of(err)
 	}
 	out := &beginReplacementOut{}
-	if out.Body.Command, err = a.Replacing.Command(ctx, st, a.Agents, token.Secret); err != nil {
+	at, err := a.Reach.Of(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if out.Body.Command, err = a.Replacing.Command(ctx, st, at.Dial, token.Secret); err != nil {
 		return nil, err
 	}
 	out.Body.Token, out.Body.ExpiresAt = token.Secret.Reveal(), base.JSONTime(token.Expires)

@@ -19,6 +19,7 @@ type groupJSON struct {
 	Excludes      []string             `json:"excludes" nullable:"false"`
 	OneFileSystem bool                 `json:"one_file_system"`
 	LiveFiles     bool                 `json:"live_files"`
+	ShadowOnly    bool                 `json:"shadow_copy_only"`
 	AllowEmpty    bool                 `json:"allow_empty"`
 	Hooks         topics.Hooks         `json:"hooks"`
 	Limits        topics.Limits        `json:"limits"`
@@ -35,6 +36,7 @@ type putSourceGroupIn struct {
 		OneFileSystem bool     `json:"one_file_system,omitempty"`
 
 		LiveFiles  *bool          `json:"live_files,omitempty" doc:"on Windows: no shadow copy; left out, it stays as it is"`
+		ShadowOnly *bool          `json:"shadow_copy_only,omitempty" doc:"without a shadow copy the backup fails; left out, it stays as it is"`
 		AllowEmpty *bool          `json:"allow_empty,omitempty" doc:"a backup of no files is a good one; left out, it stays as it is"`
 		Hooks      *topics.Hooks  `json:"hooks,omitempty" doc:"names in the host's own policy; left out, they stay as they are"`
 		Limits     *topics.Limits `json:"limits,omitempty" doc:"KiB a second, minutes of the day; left out, they stay as they are"`
@@ -50,6 +52,7 @@ func (a *API) PutSourceGroup(ctx context.Context, in *putSourceGroupIn) (*putSou
 		Excludes:      &in.Body.Excludes,
 		OneFileSystem: &in.Body.OneFileSystem,
 		LiveFiles:     in.Body.LiveFiles,
+		ShadowOnly:    in.Body.ShadowOnly,
 		AllowEmpty:    in.Body.AllowEmpty,
 		Hooks:         in.Body.Hooks,
 		Limits:        in.Body.Limits,
@@ -70,6 +73,7 @@ type patchSourceGroupIn struct {
 		Excludes      *[]string      `json:"excludes,omitempty" doc:"patterns, as restic's --exclude takes them"`
 		OneFileSystem *bool          `json:"one_file_system,omitempty"`
 		LiveFiles     *bool          `json:"live_files,omitempty" doc:"on Windows: no shadow copy"`
+		ShadowOnly    *bool          `json:"shadow_copy_only,omitempty" doc:"on Windows: without a shadow copy the backup fails"`
 		AllowEmpty    *bool          `json:"allow_empty,omitempty" doc:"a backup of no files is a good one"`
 		Hooks         *topics.Hooks  `json:"hooks,omitempty" doc:"names in the host's own policy"`
 		Limits        *topics.Limits `json:"limits,omitempty" doc:"KiB a second, minutes of the day"`
@@ -85,6 +89,7 @@ func (a *API) PatchSourceGroup(ctx context.Context, in *patchSourceGroupIn) (*pu
 		Excludes:      in.Body.Excludes,
 		OneFileSystem: in.Body.OneFileSystem,
 		LiveFiles:     in.Body.LiveFiles,
+		ShadowOnly:    in.Body.ShadowOnly,
 		AllowEmpty:    in.Body.AllowEmpty,
 		Hooks:         in.Body.Hooks,
 		Limits:        in.Body.Limits,
@@ -106,6 +111,7 @@ func groupOf(row store.SourceGroup) groupJSON {
 		Excludes:      filled(row.Excludes),
 		OneFileSystem: row.OneFileSystem,
 		LiveFiles:     t.LiveFiles,
+		ShadowOnly:    t.ShadowCopyOnly,
 		AllowEmpty:    t.AllowEmpty,
 		Hooks:         t.Hooks,
 		Limits:        t.Limits,

@@ -312,3 +312,11 @@ func (p *Parts) Connected() []Connected {
 	}
 	return p.Consumers.Connected()
 }
+
+// Figures are what the public broker and the agents' count.
+func (p *Parts) Figures() (public, agents Figures) {
+	if p.Consumers == nil {
+		return
+	}
+	return p.Consumers.Figures()
+}

@@ -6,34 +6,46 @@ package base
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/alerts"
 	"github.com/restic-manager/restic-manager/controlplane/channels"
 	"github.com/restic-manager/restic-manager/controlplane/consumers"
+	"github.com/restic-manager/restic-manager/controlplane/discovery"
 	"github.com/restic-manager/restic-manager/controlplane/drills"
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
+	"github.com/restic-manager/restic-manager/controlplane/explorer"
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
+	"github.com/restic-manager/restic-manager/controlplane/handout"
 	"github.com/restic-manager/restic-manager/controlplane/heartbeat"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
 	"github.com/restic-manager/restic-manager/controlplane/notices"
+	"github.com/restic-manager/restic-manager/controlplane/pause"
 	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/controlplane/queries"
+	"github.com/restic-manager/restic-manager/controlplane/reach"
 	"github.com/restic-manager/restic-manager/controlplane/removal"
 	"github.com/restic-manager/restic-manager/controlplane/replace"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
+	"github.com/restic-manager/restic-manager/controlplane/rollout"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/controlplane/self"
+	"github.com/restic-manager/restic-manager/controlplane/shelf"
 	"github.com/restic-manager/restic-manager/controlplane/sources"
 	"github.com/restic-manager/restic-manager/controlplane/space"
 	"github.com/restic-manager/restic-manager/controlplane/targets"
+	"github.com/restic-manager/restic-manager/controlplane/uplink"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/protocol"
+	"github.com/restic-manager/restic-manager/release"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -72,6 +84,18 @@ type Maintenance interface {
 	) (topics.JobID, error)
 }
 
+// Metrics tells programs that watch how all of it is. To whoever it does not let in there
+// is no such page.
+type Metrics interface {
+	http.Handler
+	// Lets reports whether a request is answered. from is whose it is, sure whether that is
+	// certain.
+	Lets(r *http.Request, from netip.Addr, sure bool) bool
+}
+
+// A Bundle writes a support bundle, whose files are in dir, as .tar.gz.
+type Bundle func(ctx context.Context, w io.Writer, dir string, at time.Time) error
+
 // Config is what the server works with.
 type Config struct {
 	Store       *store.Store
@@ -84,8 +108,12 @@ type Config struct {
 	Fleet       *fleet.Board       // nil is one of the server's own
 	Notices     *notices.List      // nil is an empty one
 	Heartbeat   *heartbeat.Service // says elsewhere that the control plane works
+	Uplink      *uplink.Service    // speaks with a broker of the user's own
+	Discovery   *discovery.Service // tells Home Assistant what there is
+	Socket      Socket             // to the public broker
 	Self        *self.Service      // nil copies nothing by itself
 	Alerts      *alerts.Service    // nil knows none
+	Rollouts    *rollout.Service   // updates agents; nil is one that begins and stops, and leaves the rest to another
 	// Short, if set, reports that the control plane's disk is short of space, so that new
 	// jobs are held.
 	Short func() bool
@@ -96,17 +124,25 @@ type Config struct {
 	Log     *slog.Logger
 	Now     func() time.Time // nil is time.Now
 	Zone    *time.Location   // the server's, by its IANA name; nil is that of Now
-	Agents  string           // HOST:PORT agents dial; an unspecified or loopback host is shown as the one the browser used
+	Agents  string           // HOST:PORT where the agents' port listens
+	Reach   *reach.Service   // where agents dial; nil is a service of the server's own, by Agents
+	Handout *handout.Service // gives hosts their agent; nil has none to give
 	Version string
 	// Proxies are those whose word about a request is believed: who sent it, to
 	// which name, and whether over TLS.
 	Proxies []netip.Prefix
 	// Consumers are the clients of the public broker.
 	Consumers Consumers
+	// Explorer knows what consumers can read; nil is one that was told of nothing.
+	Explorer *explorer.Explorer
 	// Broker says what is wrong with the brokers, nil if they accept connections.
 	// A nil function is for a control plane that ends when a broker does.
 	Broker func() error
 	Timing Timing // the zero value is DefaultTiming
+	// Metrics answers at /metrics; nil is that there is no such page.
+	Metrics Metrics
+	// Bundle writes a support bundle; nil is that none can be had.
+	Bundle Bundle
 	// Settings are shown on a page of their own.
 	Settings Settings
 }
@@ -166,12 +202,45 @@ type Consumers interface {
 	Disconnect(name string)
 	// Connected lists the open connections.
 	Connected() []Connected
+	// Figures are those of the public broker and of the agents'.
+	Figures() (public, agents Figures)
+	// Agents lists the open connections of agents to their own broker.
+	Agents() []Connected
+}
+
+// A Socket is how MQTT over WebSocket, which comes with the pages, gets to the public
+// broker.
+type Socket struct {
+	Attach  func(net.Conn) // serves a client until it is gone; nil takes none
+	Largest int64          // bytes of one message of a WebSocket
+	Origins []string       // of pages elsewhere that may open one, https://HOST
+	Here    bool           // the pages are served on an address of this machine alone
+	Clear   bool           // passwords may come in clear from anywhere
 }
 
 // Connected is one open connection of a consumer.
 type Connected struct {
 	Name, ClientID, Remote string
+	Transport              string // TCP, TLS or WebSocket
+	Version                byte   // of MQTT: 4 is 3.1.1
 	Since                  time.Time
+	Subscriptions          int    // filters it holds
+	In, Out                int64  // messages it has published, and that were sent to it
+	Dropped                int64  // messages it did not get because it does not keep up
+	Denied                 int64  // what it tried beyond its rights
+	Beyond                 string // the last of these, such as "subscribe #"; "" for none
+	LostWill               string // the topic of a will that it may not have and that is dropped; "" for none
+}
+
+// Figures are what a broker counts since its start, except Connected, Waiting,
+// Subscriptions, Retained and RetainedBytes, which are of now.
+type Figures struct {
+	Connected, Waiting, Subscriptions int64 // Waiting have not proven who they are
+	Refused                           int64 // connections that never became a client
+	Denied                            int64 // publishes, subscribes and wills beyond a client's rights
+	Dropped                           int64 // messages that a client did not get because it does not keep up
+	In, Out, BytesIn, BytesOut        int64 // messages that clients published, and that were sent to them
+	Retained, RetainedBytes           int64
 }
 
 // Settings are the start-up settings that the settings page shows. They have no
@@ -182,7 +251,9 @@ type Settings struct {
 	Proxies   []netip.Prefix
 	Agents    string
 	MQTT      string
-	LogLines  int // of each job's log are kept
+	MQTTTLS   string    // file of the certificate for consumers over MQTT; "" is none
+	Since     time.Time // when the server was started
+	LogLines  int       // of each job's log are kept
 	Retention store.Retention
 	JobAge    time.Duration // how long jobs are kept after their end; 0 is for ever
 	Limits    protocol.Limits
@@ -190,6 +261,9 @@ type Settings struct {
 	Connections [3]int         // at once: of agents, of consumers, of those who have signed in
 	Shared      []netip.Prefix // whose addresses stand for many hosts
 	TCPProxies  []netip.Prefix // that speak the PROXY protocol
+
+	MetricsToken string         // file with the token that Prometheus shows; "" asks for none
+	MetricsAllow []netip.Prefix // from where Prometheus may ask; nil is from anywhere
 	// Space is when the control plane is short of room on its own disk.
 	Space space.Limits
 }
@@ -206,11 +280,15 @@ type Parts struct {
 	Removal      *removal.Service
 	Replacing    *replace.Service
 	HostSettings *hosts.Settings
+	Pauses       *pause.Service
 	Schedules    *schedule.Service
 	Drills       *drills.Service
 	People       people.Service    // users and API tokens
 	Credentials  consumers.Service // of MQTT consumers
 	Channels     *channels.Service // where people are told
+
+	// Walked is that the first steps were over when somebody looked last.
+	Walked atomic.Bool
 }
 
 // newParts fills in what a configuration leaves out, and makes the services.
@@ -235,14 +313,29 @@ func New(c Config) (*Parts, error) {
 	if c.Self == nil {
 		c.Self = &self.Service{Store: c.Store, Keep: self.Kept, Now: c.Now, Log: c.Log}
 	}
+	if c.Explorer == nil {
+		c.Explorer = explorer.New(explorer.Config{Now: c.Now})
+	}
 	if c.Notices == nil {
 		c.Notices = &notices.List{}
 	}
 	if c.Alerts == nil {
 		c.Alerts = &alerts.Service{Store: c.Store, Now: c.Now, Log: c.Log}
 	}
+	if c.Reach == nil {
+		c.Reach = &reach.Service{Store: c.Store, Listen: c.Agents}
+	}
+	if c.Handout == nil {
+		c.Handout = handout.New(handout.Config{Reach: c.Reach, Public: c.Alerts.PublicURL, Pin: c.Desk.PinOfPort})
+	}
 	if c.Heartbeat == nil {
 		c.Heartbeat = &heartbeat.Service{Store: c.Store, Now: c.Now, Log: c.Log}
+	}
+	if c.Uplink == nil {
+		c.Uplink = &uplink.Service{Store: c.Store, Now: c.Now, Log: c.Log}
+	}
+	if c.Discovery == nil {
+		c.Discovery = &discovery.Service{Store: c.Store, Fleet: c.Fleet, Now: c.Now, Log: c.Log}
 	}
 	if c.Changed == nil {
 		c.Changed = func(hosts ...topics.HostID) {
@@ -254,6 +347,10 @@ func New(c Config) (*Parts, error) {
 			}
 		}
 	}
+	if c.Rollouts == nil {
+		c.Rollouts = &rollout.Service{Store: c.Store, Board: c.Fleet, Now: c.Now, Log: c.Log, Changed: c.Changed,
+			Release: func() shelf.Release { return c.Handout.Release(release.Pinned()) }}
+	}
 	p := &Parts{
 		Config:       c,
 		Streams:      NewStreams(c.Timing.Check),
@@ -262,6 +359,7 @@ func New(c Config) (*Parts, error) {
 		Removal:      &removal.Service{Store: c.Store, Changed: c.Changed},
 		Replacing:    &replace.Service{Store: c.Store, Desk: c.Desk, Changed: c.Changed},
 		HostSettings: &hosts.Settings{Store: c.Store, Changed: c.Changed},
+		Pauses:       &pause.Service{Store: c.Store, Now: c.Now, Changed: c.Changed},
 		Drills: &drills.Service{Store: c.Store, Jobs: c.Jobs, Online: c.Presence.Reachable, Changed: c.Changed, Log: c.Log,
 			Now: c.Now},
 		Channels: &channels.Service{Store: c.Store, Now: c.Now, PublicURL: c.Alerts.PublicURL, Zone: c.Zone, Changed: func() {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -28,6 +29,16 @@ func NotSavedHere(what string, err error) error {
 	}
 	p.Say, p.Do = strings.Join(said, " "), "Change it and save again."
 	return p
+}
+
+// Besides adds to a text what is wrong with fields the form does not show errors at.
+func Besides(text string, fields field.Errors, shown ...string) string {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if !slices.Contains(shown, name) {
+			text += " " + fields[name]
+		}
+	}
+	return text
 }
 
 // Lines are the lines of a text field that say something.
@@ -76,4 +87,10 @@ func ListPlace(q url.Values) (text string, page int) {
 		page = 1
 	}
 	return strings.TrimSpace(q.Get("q")), page
+}
+
+// Loopback reports whether a host of an address is a machine's own name for itself.
+func Loopback(host string) bool {
+	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }

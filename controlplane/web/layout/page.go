@@ -82,6 +82,7 @@ func (s *Page) around(ctx context.Context, sh *views.Shell, v *session.Visitor, 
 	sh.Banners = s.banners(ctx, v)
 	sh.Hosts, sh.Connected, sh.Running, sh.BrokerUp = m.Len(), m.Online, m.Running, s.BrokerError() == nil
 	open := s.Alerts.Counts(ctx)
+	sh.Road = s.strip(ctx, v, m)
 	sh.Alerts, sh.AlertsCritical = open.Open, open.Worst == alerts.Critical
 }
 
@@ -126,6 +127,9 @@ func Short(id string) string {
 func (s *Page) Render(w http.ResponseWriter, r *http.Request, status int, c templ.Component) {
 	var b bytes.Buffer
 	if err := c.Render(r.Context(), &b); err != nil {
+		if r.Context().Err() != nil {
+			return // the browser has gone
+		}
 		s.Log.Error("rendering a page failed", "path", r.URL.Path, "err", err)
 		http.Error(w, "The page could not be made; the reason is in the server's log.", http.StatusInternalServerError)
 		return

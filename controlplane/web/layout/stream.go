@@ -17,8 +17,8 @@ import (
 
 // pollOf returns how often a view refreshes even if no change was announced.
 func (s *Page) pollOf(view string) time.Duration {
-	if view == "enrol" {
-		return s.Timing.Poll // a source group is saved without a bell
+	if view == "enrol" || view == "mqtt" {
+		return s.Timing.Poll // a source group is saved, and messages go by, without a bell
 	}
 	return s.Timing.Beat
 }
@@ -69,6 +69,7 @@ type shellFacts struct {
 	alerts                    int
 	critical, up, drawn       bool
 	banners                   string // all they say
+	road                      string // what the first steps say
 }
 
 // PaintShell draws what changes around every page.
@@ -79,12 +80,16 @@ func (s *Page) PaintShell(p *Painter, r *http.Request) {
 	s.around(r.Context(), &sh, v, m)
 	facts := shellFacts{hosts: m.Len(), connected: m.Online, running: m.Running, alerts: sh.Alerts, critical: sh.AlertsCritical,
 		up: sh.BrokerUp, drawn: true, banners: fmt.Sprint(sh.Banners)}
+	if sh.Road != nil {
+		facts.road = fmt.Sprint(*sh.Road)
+	}
 	if facts == p.shell {
 		return
 	}
 	p.shell = facts
 	p.Morph("side-foot", views.Foot(sh))
 	p.Morph("plane-notices", views.Banners(sh))
+	p.Morph("first-steps-strip", views.Road(sh))
 	p.Morph("nav-jobs", views.NavJobs(sh))
 	p.Morph("nav-hosts", views.NavHosts(sh))
 	p.Morph("nav-alerts", views.NavAlerts(sh))

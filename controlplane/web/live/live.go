@@ -79,6 +79,11 @@ func (p *Painter) Append(id string, c templ.Component) {
 	p.parts = append(p.parts, views.Partial(id, views.Append, c))
 }
 
+// Prepend puts something before what an element holds.
+func (p *Painter) Prepend(id string, c templ.Component) {
+	p.parts = append(p.parts, views.Partial(id, views.Prepend, c))
+}
+
 // Parts is what was drawn since Begin.
 func (p *Painter) Parts() ([]templ.Component, error) { return p.parts, p.err }
 

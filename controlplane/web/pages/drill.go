@@ -39,7 +39,7 @@ func (s *Pages) drillOf(ctx context.Context, h store.Host, e *fleet.Entry) (view
 	if d.NoRun == "" && !h.Able(topics.RunsDrills) {
 		d.NoRun = "Its agent is of an older version that runs no drills: update it."
 	}
-	if next := drills.Next(h.ID, plan, s.Now()); !next.IsZero() {
+	if next := drills.Next(h, plan, s.Now()); !next.IsZero() {
 		d.Next = s.When(next.UnixMilli())
 	}
 	for _, g := range e.Groups {

@@ -1,17 +1,19 @@
 package pages
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
 	"github.com/restic-manager/restic-manager/controlplane/field"
+	"github.com/restic-manager/restic-manager/controlplane/handout"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/sources"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
@@ -21,11 +23,28 @@ import (
 	"github.com/restic-manager/restic-manager/words"
 )
 
-// stateDir is the agent's state directory in the commands on the add-host page.
-const stateDir = "/var/lib/restic-manager-agent"
-
 func (s *Pages) AddHostForm(w http.ResponseWriter, r *http.Request) error {
-	return s.addHostPage(w, r, http.StatusOK, views.AddHost{Drill: true}, "")
+	a := views.AddHost{Drill: true, System: r.URL.Query().Get("for"), Policy: handout.Policies[0].Name}
+	if err := s.choices(r.Context(), &a); err != nil {
+		return err
+	}
+	return s.addHostPage(w, r, http.StatusOK, a, "")
+}
+
+// choices fills in what the form offers.
+func (s *Pages) choices(ctx context.Context, a *views.AddHost) error {
+	at, err := s.Reach.Of(ctx)
+	if err != nil {
+		return err
+	}
+	a.Unreached = views.Unreached(at.Say, at.Do)
+	if a.System != handout.Windows {
+		a.System = handout.Linux
+	}
+	for _, p := range handout.Policies {
+		a.Policies = append(a.Policies, views.PolicyChoice{Name: p.Name, Title: p.Title, Text: p.Text})
+	}
+	return nil
 }
 
 func (s *Pages) addHostPage(w http.ResponseWriter, r *http.Request, status int, a views.AddHost, token string) error {
@@ -52,21 +71,38 @@ func (s *Pages) AddHost(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return layout.BadForm(err)
 	}
-	a := views.AddHost{Name: strings.TrimSpace(r.PostForm.Get("name")), Drill: r.PostForm.Get("drill") == "true"}
+	p := r.PostForm
+	a := views.AddHost{Name: strings.TrimSpace(p.Get("name")), Drill: p.Get("drill") == "true", System: p.Get("system"),
+		Policy: cmp.Or(p.Get("policy"), handout.Policies[0].Name), Roots: p.Get("restore_root")}
+	want := handout.Want{System: a.System, Policy: a.Policy, RestoreRoots: layout.Lines(a.Roots)}
+	var amiss field.Errors
+	if err := want.Check(); errors.As(err, &amiss) {
+		a.Errors = amiss
+		if err := s.choices(r.Context(), &a); err != nil {
+			return err
+		}
+		return s.addHostPage(w, r, http.StatusUnprocessableEntity, a, "")
+	}
 	id, token, err := s.Desk.Offer(r.Context(), session.Of(r.Context()).Name,
 		enroll.Input{Name: a.Name, Life: enroll.TokenLife, Drill: a.Drill})
 	var wrong field.Errors
 	if errors.As(err, &wrong) {
 		a.Error = wrong["name"]
+		if err := s.choices(r.Context(), &a); err != nil {
+			return err
+		}
 		return s.addHostPage(w, r, http.StatusUnprocessableEntity, a, "")
 	} else if err != nil {
 		return err
 	}
-	return s.tokenPage(w, r, a, id, token)
+	return s.tokenPage(w, r, a, want, id, token)
 }
 
-// tokenPage shows a new token and follows its use.
-func (s *Pages) tokenPage(w http.ResponseWriter, r *http.Request, a views.AddHost, id string, token topics.EnrollToken) error {
+// tokenPage shows a new token with the commands for a host that somebody wants, and follows
+// its use.
+func (s *Pages) tokenPage(w http.ResponseWriter, r *http.Request, a views.AddHost, want handout.Want, id string,
+	token topics.EnrollToken,
+) error {
 	row, err := s.Store.EnrollToken(r.Context(), id)
 	if err != nil {
 		return err
@@ -74,27 +110,38 @@ func (s *Pages) tokenPage(w http.ResponseWriter, r *http.Request, a views.AddHos
 	if a.Status, _, err = s.enrol(r.Context(), row); err != nil {
 		return err
 	}
-	a.Token = &views.Token{Secret: token.Reveal(), Server: AgentsAddress(s.Agents, r), State: stateDir,
+	c, err := s.Handout.Commands(r.Context(), token.Reveal(), want)
+	if err != nil {
+		return err
+	}
+	a.Unreached = views.Unreached(c.Say, c.Remedy)
+	a.System = want.System
+	again := a.HostID != "" || a.CopyOf != ""
+	if again { // the agent is there already, and its policy stays
+		c.Install, c.Why, c.Files, c.Enrol = "", "", nil, c.Enrol+" --again"
+	}
+	a.Token = &views.Token{Secret: token.Reveal(), Server: c.Server, State: handout.StateOf(want.System),
+		Install: c.Install, Pinned: c.Pinned, Enrol: c.Enrol, Start: c.Start, Files: handedFiles(c.Files),
 		Valid: "Valid for " + words.Duration(enroll.TokenLife) + ", for one host", Expires: s.When(row.ExpiresAt)}
+	if c.Why != "" {
+		a.Token.Why = &views.Note{Tone: "info", Title: c.Why, Text: c.Do}
+		if len(c.Files) == 0 {
+			a.Token.Why.Tone = "warn"
+		}
+	}
 	if a.HostID != "" {
 		a.Token.Valid = "Valid for " + words.Duration(enroll.TokenLife) + ", for " + a.Name + " alone"
 	}
 	return s.addHostPage(w, r, http.StatusOK, a, id)
 }
 
-// AgentsAddress returns the address a new agent should dial. A loopback or
-// unspecified address means nothing on another machine; then it uses the name by
-// which the browser reached this server.
-func AgentsAddress(configured string, r *http.Request) string {
-	host, port, err := net.SplitHostPort(configured)
-	if err != nil {
-		return configured
+// handedFiles are files to download by hand.
+func handedFiles(list []handout.File) (out []views.HandedFile) {
+	for _, f := range list {
+		out = append(out, views.HandedFile{Name: f.Name, URL: handout.FilesPath + f.Name, SHA256: f.SHA256,
+			What: f.Arch + ", " + words.Bytes(uint64(f.Size))})
 	}
-	ip := net.ParseIP(host)
-	if host == "" || host == "localhost" || ip != nil && (ip.IsUnspecified() || ip.IsLoopback()) {
-		return net.JoinHostPort(strings.Trim(layout.HostOf(r), "[]"), port)
-	}
-	return configured
+	return out
 }
 
 // enrol returns the progress of an enrolment; over means that nothing more will
@@ -105,7 +152,7 @@ func (s *Pages) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol, 
 		return views.Enrol{
 			State:   "expired",
 			Title:   "The token has expired",
-			Text:    "Nobody used it. Create a new one and run the first command again.",
+			Text:    "Nobody used it. Create a new one and run the command again.",
 			Name:    t.Name,
 			Drill:   t.Drill,
 			ForHost: string(t.ForHost),
@@ -129,7 +176,7 @@ func (s *Pages) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol, 
 	c, _ := s.Presence.Connection(h.ID)
 	if c != hosts.Online || !s.Presence.Reachable(h.ID) {
 		e.State, e.Title = "connecting", h.Name+" has its certificate"
-		e.Text = "Now start the agent with the second command."
+		e.Text = "Now start the agent, unless the command on the host does so."
 		e.Steps = append(e.Steps, views.OpenStep("Agent connected", ""))
 		return e, false, nil
 	}
@@ -151,6 +198,7 @@ func (s *Pages) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol, 
 	backup := slices.IndexFunc(jobs, func(j store.Job) bool { return j.Kind == topics.BackupJob }) // beside what makes its repository
 	e.NeedsGroup = len(groups) == 0
 	if e.NeedsGroup {
+		e.Fits = sources.Fits(h.OS, h.Intermittent)[0].Value
 		e.Steps = append(e.Steps, views.OpenStep("Repository", "Choose what to back up, and where to"), views.OpenStep("First backup", ""))
 		return e, false, nil
 	}
@@ -184,8 +232,9 @@ func (s *Pages) enrol(ctx context.Context, t store.EnrollToken) (e views.Enrol, 
 	return e, j.State.Ended(), nil
 }
 
-// EnrolStream sends the progress of an enrolment as it changes.
-func (s *Pages) EnrolStream(id string) layout.Draw {
+// EnrolStream sends the progress of an enrolment as it changes, in the words of the page
+// that shows it.
+func (s *Pages) EnrolStream(id string, as func(views.Enrol) views.Enrol) layout.Draw {
 	return func(ctx context.Context, p *layout.Painter, _ map[topics.HostID]bool) error {
 		row, err := s.Store.EnrollToken(ctx, id)
 		if err != nil {
@@ -195,7 +244,7 @@ func (s *Pages) EnrolStream(id string) layout.Draw {
 		if err != nil {
 			return err
 		}
-		p.Morph("enrol-status", views.EnrolStatus(e))
+		p.Morph("enrol-status", views.EnrolStatus(as(e)))
 		p.End = over
 		return nil
 	}

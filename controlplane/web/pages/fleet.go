@@ -195,8 +195,19 @@ func (s *Pages) attention(ctx context.Context, m *fleet.Moment) ([]views.Attenti
 	held, err := s.Store.PlansWaiting(ctx)
 	for _, h := range held {
 		out = append(out, views.Attention{Key: "held " + string(h.Repository), Status: statusOf(protection.Warning), Title: h.Name,
+			About: "a plan of retention is held", Word: "Held for",
 			Text:  "Nothing is removed of a source group that fell far below what it held, until somebody approves it.",
 			Since: s.When(h.Since), Link: views.Link{Text: "Approve, or look", URL: views.RepositoryURL(string(h.Repository)) + "/retention"}})
+	}
+	waiting, werr := s.Store.Admission().Held(ctx)
+	if n := len(waiting); n > 0 {
+		out = append(out, views.Attention{Key: "approval", Status: statusOf(protection.Warning),
+			Title: words.Count(uint64(n), "host waits", "hosts wait"), About: "to be approved", Word: "The longest for",
+			Text:  "They came with an enrolment key, and nothing of them is backed up before somebody approves them.",
+			Since: s.When(waiting[n-1].HeldAt), Link: views.Link{Text: "Approve, or look", URL: views.KeysURL}})
+	}
+	if err == nil {
+		err = werr
 	}
 	if a, any := s.disproved(m); any {
 		out = append(out, a)
@@ -206,11 +217,11 @@ func (s *Pages) attention(ctx context.Context, m *fleet.Moment) ([]views.Attenti
 			URL: views.FleetURL(views.FleetFilter{Status: views.NeedAttention, Cause: t.Cause}, 1)}
 		for _, h := range t.Hosts[:min(len(t.Hosts), attentionHosts)] {
 			a.Hosts = append(a.Hosts, views.AttentionHost{ID: string(h.ID), Name: h.Name, Reason: h.Reason, Since: s.When(h.Since),
-				Revoked: h.RevokedAt > 0})
+				Revoked: h.RevokedAt > 0, Waits: h.RevokedAt > 0 && s.Store.Admission().Waits(ctx, h.ID)})
 		}
 		if len(t.Hosts) == 1 {
 			h := t.Hosts[0]
-			a.Title, a.Text, a.Since = h.Reason, s.lastGood(h), s.When(h.Since)
+			a.Title, a.Text, a.Since = h.Reason, s.lastGood(ctx, h), s.When(h.Since)
 		}
 		a.Link = cure(t)
 		out = append(out, a)
@@ -247,7 +258,10 @@ func cure(t fleet.Trouble) views.Link {
 
 // lastGood says when the last good backup of a host was, and when it was heard of if it
 // is offline.
-func (s *Pages) lastGood(h *fleet.Entry) string {
+func (s *Pages) lastGood(ctx context.Context, h *fleet.Entry) string {
+	if h.RevokedAt > 0 && s.Store.Admission().Waits(ctx, h.ID) {
+		return "It waits for approval: nothing is backed up before somebody approves it. " + s.lastSeen(h)
+	}
 	if h.RevokedAt > 0 {
 		return "It is revoked: nothing is backed up until it is enrolled again. If it is out of use, retire or remove it. " + s.lastSeen(h)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -25,6 +26,7 @@ import (
 func (s *Pages) groupForm(ctx context.Context, h store.Host, name string) (views.GroupForm, error) {
 	f := views.GroupForm{HostID: string(h.ID), Host: h.Name, Group: name}
 	showHow(&f, h, topics.SourceGroup{})
+	f.Excludes = strings.Join(sources.Usual(h.OS), "\n")
 	var own []topics.RepositoryID
 	if name != "" {
 		g, err := s.Sources.Find(ctx, h.ID, name)
@@ -74,6 +76,15 @@ func (s *Pages) NewGroup(w http.ResponseWriter, r *http.Request) error {
 	f, err := s.groupForm(r.Context(), h, "")
 	if err != nil {
 		return err
+	}
+	asked := r.URL.Query().Get("fits")
+	f.Start = r.URL.Query().Get(views.FromStart)
+	for _, fit := range sources.Fits(h.OS, h.Intermittent) {
+		f.Fits = append(f.Fits, views.Option{Value: fit.Value, Text: fit.Title})
+		if fit.Value == asked {
+			f.Fit, f.Name = fit.Value, fit.Name
+			f.Paths, f.Excludes = strings.Join(fit.Paths, "\n"), strings.Join(fit.Excludes, "\n")
+		}
 	}
 	return s.groupPage(w, r, http.StatusOK, h, f)
 }
@@ -160,6 +171,7 @@ func (s *Pages) SaveGroup(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	f.Name, f.Repository, f.Paths, f.Excludes = strings.TrimSpace(name), p.Get("repository"), p.Get("paths"), p.Get("excludes")
+	f.Start = p.Get(views.FromStart)
 	f.NewName, f.NewURL = strings.TrimSpace(p.Get("repository_name")), strings.TrimSpace(p.Get("repository_url"))
 	in := sources.Input{Paths: new(layout.Lines(f.Paths)), Excludes: new(layout.Lines(f.Excludes))}
 	misread := readHow(p, h, was, &f, &in)
@@ -185,7 +197,10 @@ func (s *Pages) SaveGroup(w http.ResponseWriter, r *http.Request) error {
 	}
 	g, err := save(ctx, session.Of(ctx).Name, h.ID, of, in)
 	if err == nil {
-		to := views.HostURL(string(h.ID))
+		to := from(p, views.HostURL(string(h.ID)))
+		if to == views.StartURL && changed == "" { // what comes next
+			to = views.FromStartURL(views.ScheduleURL(string(h.ID), "") + "?fits=" + url.QueryEscape(p.Get("fits")))
+		}
 		out, err := s.leftOut(ctx, g)
 		if err != nil {
 			return err

@@ -19,7 +19,7 @@ import (
 func showHow(f *views.GroupForm, h store.Host, g topics.SourceGroup) {
 	l := g.Limits
 	f.Windows, f.LiveFiles, f.OneFileSystem, f.LowPriority, f.Zone = h.OS == "windows", g.LiveFiles, g.OneFileSystem, l.LowPriority, l.Zone
-	f.AllowEmpty = g.AllowEmpty
+	f.AllowEmpty, f.ShadowOnly = g.AllowEmpty, g.ShadowCopyOnly
 	f.Upload, f.Download, f.From, f.To = positive(l.UploadKiB), positive(l.DownloadKiB), "", ""
 	if l.From != l.To {
 		f.From, f.To = base.ClockOf(l.From), base.ClockOf(l.To)
@@ -55,7 +55,10 @@ func positive(n int) string {
 // again.
 func readHow(p url.Values, h store.Host, was topics.SourceGroup, f *views.GroupForm, in *sources.Input) (misread string) {
 	g := topics.SourceGroup{
-		LiveFiles:     was.LiveFiles,
+		LiveFiles: was.LiveFiles,
+
+		ShadowCopyOnly: was.ShadowCopyOnly,
+
 		OneFileSystem: p.Get("one_file_system") != "",
 		AllowEmpty:    p.Get("allow_empty") != "",
 		Hooks: topics.Hooks{
@@ -66,7 +69,7 @@ func readHow(p url.Values, h store.Host, was topics.SourceGroup, f *views.GroupF
 		Limits: topics.Limits{LowPriority: p.Get("low_priority") != "", Zone: strings.TrimSpace(p.Get("limits_zone"))},
 	}
 	if h.OS == "windows" {
-		g.LiveFiles = p.Get("live_files") != ""
+		g.LiveFiles, g.ShadowCopyOnly = p.Get("live_files") != "", p.Get("shadow_copy_only") != ""
 	}
 	for name, to := range map[string]*int{"upload_kib": &g.Limits.UploadKiB, "download_kib": &g.Limits.DownloadKiB} {
 		if text := strings.TrimSpace(p.Get(name)); text != "" {
@@ -90,7 +93,7 @@ func readHow(p url.Values, h store.Host, was topics.SourceGroup, f *views.GroupF
 	f.Upload, f.Download, f.From, f.To = p.Get("upload_kib"), p.Get("download_kib"), from, to // as they were typed
 	in.OneFileSystem, in.AllowEmpty, in.Hooks, in.Limits = &g.OneFileSystem, &g.AllowEmpty, &g.Hooks, &g.Limits
 	if h.OS == "windows" {
-		in.LiveFiles = &g.LiveFiles
+		in.LiveFiles, in.ShadowOnly = &g.LiveFiles, &g.ShadowCopyOnly
 	}
 	return misread
 }

@@ -124,9 +124,11 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 		return none, err
 	}
 	v.Revoked, v.Retired = s.When(h.RevokedAt), s.When(h.RetiredAt)
+	v.Waits = h.RevokedAt > 0 && s.Store.Admission().Waits(ctx, id)
 	if v.Removed, err = s.RemovedGroups(ctx, id); err != nil {
 		return none, err
 	}
+	v.Moved = s.moved(h)
 	if v.Twins, err = s.twins(ctx, h); err != nil {
 		return none, err
 	}
@@ -198,6 +200,9 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 	}
 	v.Strip = views.NewStrip(ctx, runs, s.Now())
 	v.Agent = s.agentFacts(h)
+	if v.Update, err = s.agentUpdate(ctx, e); err != nil {
+		return none, err
+	}
 	asides, err := s.Store.Asides(ctx, h.ID)
 	if err != nil {
 		return v, err
@@ -211,6 +216,7 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 		v.Agent = append(v.Agent, views.Fact{Name: "Gap",
 			Value: base.GapWords(words.Stamp(ctx, words.At(g.FromAt)), words.Stamp(ctx, words.At(g.ToAt)))})
 	}
+	v.Pause = s.pauseOf(h)
 	v.Intermittent, v.OverdueDays, v.JobsAtOnce, v.OldAgent = h.Intermittent, h.OverdueDays, h.JobsAtOnce, h.AgentJobs == 0
 	if v.Copy, err = s.copyOfHost(ctx, id); err != nil {
 		return none, err
@@ -221,9 +227,28 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 	return v, nil
 }
 
+// moved says that others could read the keys of a host's agent, and what became of that;
+// nil if they never could, or that is long ago.
+func (s *Pages) moved(h store.Host) *views.Note {
+	p := h.Permits.V
+	if p == nil || p.Moved == nil {
+		return nil
+	}
+	n := &views.Note{Tone: "info", Title: "This host has new keys",
+		Text: "The agent kept them in " + words.Visible(p.Moved.From) + ", where every user of that machine could read them. It has moved them " +
+			"to where only its administrators can, and was given new ones. The old ones open nothing any more. Backups are not concerned. Whoever " +
+			"could sign in there before may also have read the passwords of its repositories while jobs ran: change those if you do not trust them."}
+	if p.Moved.Keys == 0 {
+		n.Tone, n.Title = "warn", "The keys of this host could be read by others"
+		n.Text = "The agent kept them in " + words.Visible(p.Moved.From) + ", where every user of that machine could read them. It has moved " +
+			"them to where only its administrators can, and is given new ones now: see in its log what is in the way if this stays."
+	}
+	return n
+}
+
 // hostProblem says what is wrong with a host, and leads to the job that says more.
 func (s *Pages) hostProblem(ctx context.Context, e *fleet.Entry) (*views.Note, error) {
-	n := &views.Note{Tone: "fail", Title: e.Reason, Text: s.lastGood(e)}
+	n := &views.Note{Tone: "fail", Title: e.Reason, Text: s.lastGood(ctx, e)}
 	if e.Status == protection.Warning || e.Status == protection.Late {
 		n.Tone = "warn"
 	}
@@ -260,6 +285,38 @@ func groupOf(n store.Snapshot, names map[topics.SourceGroupID]string) string {
 		}
 	}
 	return ""
+}
+
+// agentUpdate says which version of the agent a host has, and whether it can have a newer one.
+func (s *Pages) agentUpdate(ctx context.Context, e *fleet.Entry) (v views.AgentUpdate, err error) {
+	u, err := s.Rollouts.Of(ctx, e)
+	if err != nil || e.AgentVersion == "" {
+		return v, err
+	}
+	v = views.AgentUpdate{HostID: string(e.ID), Version: e.AgentVersion, Newer: u.Release.Version}
+	if u.Open != nil {
+		v.JobID = string(u.Open.ID)
+	}
+	switch {
+	case u.Refused:
+		v.Says, v.Why, v.Do = "The agent is refused.", u.Why, u.Do
+	case u.Release.Number == 0:
+		v.Says = layout.Said(e.AgentVersion) + ". Nothing newer lies on this server."
+	case !u.Behind:
+		v.Says = layout.Said(e.AgentVersion) + ", the newest that lies on this server, or newer."
+	default:
+		v.Says = layout.Said(e.AgentVersion) + ". Version " + u.Release.Version + " lies on this server."
+		v.Why, v.Do = u.Why, u.Do
+		v.Can = u.Why == "" && u.Release.Good()
+		if u.Going != nil && v.Can {
+			v.Says += " It comes with the update that goes on."
+		}
+	}
+	if b := e.Updates.V; b != nil && b.Back != nil && v.Why == "" && u.Behind {
+		v.Why = "It went back from " + layout.Said(b.Back.Version) + " " + words.Clock(ctx, base.At(b.Back.At), s.Now()) + "."
+		v.Do = layout.Said(b.Back.Message)
+	}
+	return v, nil
 }
 
 func (s *Pages) agentFacts(h store.Host) []views.Fact {
@@ -367,7 +424,9 @@ func (s *Pages) HostStream(id topics.HostID) layout.Draw {
 		p.Morph("host-jobs", views.HostJobs(v))
 		p.Morph("host-snapshots", views.HostSnapshots(v))
 		p.Morph("host-protection", views.HostProtection(v))
+		p.Morph("host-pause", views.HostPaused(v))
 		p.Morph("host-agent", views.HostAgent(v))
+		p.Morph("host-update", views.HostUpdate(v.Update))
 		return nil
 	}
 }

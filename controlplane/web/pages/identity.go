@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/restic-manager/restic-manager/controlplane/enroll"
+	"github.com/restic-manager/restic-manager/controlplane/handout"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
@@ -27,7 +28,7 @@ func (s *Pages) Reenrol(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.tokenPage(w, r, views.AddHost{Name: h.Name, HostID: string(h.ID)}, id, token)
+	return s.tokenPage(w, r, views.AddHost{Name: h.Name, HostID: string(h.ID)}, handout.Want{System: h.OS}, id, token)
 }
 
 // DecideTwins says which of two machines with one identity stays the host, and shows the
@@ -44,7 +45,7 @@ func (s *Pages) DecideTwins(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return problem.Saving("decision", err)
 	}
-	return s.tokenPage(w, r, views.AddHost{CopyOf: h.Name}, id, token)
+	return s.tokenPage(w, r, views.AddHost{CopyOf: h.Name}, handout.Want{System: h.OS}, id, token)
 }
 
 // twins are the machines that use a host's identity at once; nil if one does.

@@ -16,6 +16,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
+	"github.com/restic-manager/restic-manager/controlplane/sources"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
@@ -273,8 +274,9 @@ func (s *Pages) ScheduleForm(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	row := store.Schedule{Host: h.ID, Cron: "30 2 * * *", Zone: words.Zone(ctx).String(), JitterSeconds: 600, Enabled: true, RetryMax: 3,
-		Since: s.Now().UnixMilli()}
+	plan := sources.FitOf(h.OS, h.Intermittent, r.URL.Query().Get("fits")).Plan
+	row := store.Schedule{Host: h.ID, Cron: plan.Cron, Zone: words.Zone(ctx).String(), JitterSeconds: int(plan.Spread.Seconds()),
+		Enabled: true, RetryMax: 3, Since: s.Now().UnixMilli()}
 	if row.Zone == "Local" { // the machine does not say what its zone is called
 		row.Zone = "UTC"
 	}
@@ -289,6 +291,14 @@ func (s *Pages) ScheduleForm(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	f := typedOf(row)
+	f.From = r.URL.Query().Get(views.FromStart)
+	if name == "" {
+		if _, err := s.Schedules.Named(ctx, h.ID, plan.Name); errors.Is(err, schedule.ErrNoSchedule) {
+			f.Name = plan.Name
+		} else if err != nil {
+			return err
+		}
+	}
 	f.before, _ = strconv.ParseInt(r.URL.Query().Get("before"), 10, 64)
 	for _, g := range groups {
 		if slices.Contains(row.Groups, g.ID) || name == "" {
@@ -383,6 +393,7 @@ func (f typedSchedule) until(was store.Schedule) (*time.Time, string) {
 // readTyped reads a posted form.
 func readTyped(form url.Values) typedSchedule {
 	return typedSchedule{groups: form["group"], days: form["day"], ScheduleForm: views.ScheduleForm{
+		From:     form.Get(views.FromStart),
 		Name:     form.Get("name"),
 		Kind:     form.Get("kind"),
 		Every:    form.Get("every"),
@@ -654,7 +665,7 @@ func (s *Pages) SaveSchedule(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	layout.Redirect(w, r, views.SchedulesURL)
+	layout.Redirect(w, r, from(r.PostForm, views.SchedulesURL))
 	return nil
 }
 

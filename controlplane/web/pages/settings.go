@@ -1,6 +1,8 @@
 package pages
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +12,9 @@ import (
 	"strings"
 
 	"github.com/restic-manager/restic-manager/controlplane/field"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/rights"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/store/kits"
@@ -20,7 +24,29 @@ import (
 
 // SettingsPage shows how the server is set up.
 func (s *Pages) SettingsPage(w http.ResponseWriter, r *http.Request) error {
-	return s.settingsPage(w, r, http.StatusOK, views.PublicAddress{URL: s.Alerts.PublicURL(r.Context()), Flag: s.Alerts.PublicFlag != ""})
+	return s.settingsPage(w, r, http.StatusOK, s.publicAddress(r), nil)
+}
+
+func (s *Pages) publicAddress(r *http.Request) views.PublicAddress {
+	return views.PublicAddress{URL: s.Alerts.PublicURL(r.Context()), Flag: s.Alerts.PublicFlag != ""}
+}
+
+// SaveAgentsAddress takes the address that agents dial.
+func (s *Pages) SaveAgentsAddress(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return layout.BadForm(err)
+	}
+	a := views.PublicAddress{URL: strings.TrimSpace(r.PostForm.Get("agents_public"))}
+	err := s.Reach.Set(r.Context(), session.Of(r.Context()).Name, a.URL)
+	var wrong field.Errors
+	if errors.As(err, &wrong) {
+		a.Error = wrong["agents_public"]
+		return s.settingsPage(w, r, http.StatusUnprocessableEntity, s.publicAddress(r), &a)
+	} else if err != nil {
+		return err
+	}
+	layout.Redirect(w, r, "/settings#agents-public")
+	return nil
 }
 
 // SavePublicURL takes the address at which people find these pages.
@@ -33,7 +59,7 @@ func (s *Pages) SavePublicURL(w http.ResponseWriter, r *http.Request) error {
 	var wrong field.Errors
 	if errors.As(err, &wrong) {
 		a.Error = wrong["public_url"]
-		return s.settingsPage(w, r, http.StatusUnprocessableEntity, a)
+		return s.settingsPage(w, r, http.StatusUnprocessableEntity, a, nil)
 	} else if err != nil {
 		return err
 	}
@@ -41,7 +67,18 @@ func (s *Pages) SavePublicURL(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *Pages) settingsPage(w http.ResponseWriter, r *http.Request, status int, public views.PublicAddress) error {
+// settingsPage shows the settings. agents is the agents' address as it was typed, nil as it is.
+func (s *Pages) settingsPage(w http.ResponseWriter, r *http.Request, status int, public views.PublicAddress,
+	agents *views.PublicAddress,
+) error {
+	at, err := s.Reach.Of(r.Context())
+	if err != nil {
+		return err
+	}
+	if agents == nil {
+		agents = &views.PublicAddress{URL: at.Set, Flag: at.Flag}
+	}
+	agents.Unreached = views.Unreached(at.Say, at.Do)
 	bytes, logs, err := s.Store.LogSize(r.Context())
 	if err != nil {
 		return err
@@ -75,8 +112,11 @@ func (s *Pages) settingsPage(w http.ResponseWriter, r *http.Request, status int,
 				Value: networks(c.Proxies), Flag: "--trusted-proxy"},
 			{Name: "Agents", Text: "Where agents connect and enrol, over TLS.", Value: c.Agents, Flag: "--agents"},
 			{Name: "Consumers over MQTT",
-				Text:  "Where Home Assistant and others read the public topics. Only on this machine.",
-				Value: c.MQTT, Flag: "--mqtt"}}},
+				Text:  "Where Home Assistant and others read the public topics.",
+				Value: cmp.Or(c.MQTT, "off"), Flag: "--mqtt"},
+			{Name: "Certificate for consumers", Text: "For TLS with them. Read again when the file changes.",
+				Value: cmp.Or(c.MQTTTLS, "None: in clear"), Flag: "--mqtt-tls-cert"},
+			metricsSetting(c.MetricsToken, c.MetricsAllow)}},
 		{ID: "connections", Name: "Connections", List: []views.Setting{
 			{Name: "Agents", Text: "Connected at the same time. More are refused, and try again.",
 				Value: words.Number(uint64(max(c.Connections[0], 0))), Flag: "--agent-connections"},
@@ -132,8 +172,25 @@ func (s *Pages) settingsPage(w http.ResponseWriter, r *http.Request, status int,
 		return err
 	}
 	sh := s.Shell(r, "Settings", "settings", views.Link{Text: "Settings"})
-	s.Render(w, r, status, views.SettingsPage(sh, groups, public, list, paging))
+	s.Render(w, r, status, views.SettingsPage(sh, groups, public, *agents, list, paging))
 	return nil
+}
+
+// metricsSetting says who may read metrics, and how that is changed.
+func metricsSetting(token string, allow []netip.Prefix) views.Setting {
+	st := views.Setting{Name: "Prometheus", Value: "Off", Flag: "--metrics-token-file",
+		Text: "Who may read /metrics at the address of these pages: whoever shows the token of a file, or asks from a network named with " +
+			"--metrics-allow. With both, both must hold. Anybody else finds no such page. docs/METRICS.md says how to set it up."}
+	networks := strings.Trim(fmt.Sprint(allow), "[]")
+	switch {
+	case token != "" && len(allow) > 0:
+		st.Value = "With the token in " + token + ", from " + networks
+	case token != "":
+		st.Value = "With the token in " + token
+	case len(allow) > 0:
+		st.Value, st.Flag = "From "+networks, "--metrics-allow"
+	}
+	return st
 }
 
 // kitRows are a page of the emergency kits there are, for those who may see them: first the
@@ -166,4 +223,26 @@ func (s *Pages) kitRows(ctx context.Context, page int) (list []views.KitRow, pag
 			Last: last(kits.OfRepository, string(r.ID))})
 	}
 	return list, paging, err
+}
+
+// SupportBundle gives an administrator what helps to find a fault, without secrets. That
+// somebody took it is in the audit log first.
+func (s *Pages) SupportBundle(w http.ResponseWriter, r *http.Request) error {
+	if s.Bundle == nil {
+		return problem.NoPage
+	}
+	at := s.Now().UTC()
+	dir := "restic-manager-support-" + at.Format("20060102-150405")
+	if err := s.Store.Audit(r.Context(), session.Of(r.Context()).Name, "support_bundle.taken", "", dir); err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if err := s.Bundle(r.Context(), &b, dir, at); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/gzip")
+	w.Header().Set("Content-Disposition", `attachment; filename="`+dir+`.tar.gz"`)
+	w.Header().Set("Cache-Control", "no-store")
+	_, err := w.Write(b.Bytes())
+	return base.IgnoreGone(err)
 }

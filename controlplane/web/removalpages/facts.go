@@ -48,6 +48,9 @@ func ofHost(e removal.Effects) []views.Fact {
 	if !e.Trusted {
 		trust = "was revoked already"
 	}
+	if e.Waits {
+		trust = "was never approved"
+	}
 	return []views.Fact{
 		{Name: "Source groups", Value: listed(e.Groups, "none")},
 		{Name: "Schedules", Value: listed(e.Schedules, "none") + ". They are removed from here; the agent goes by its own copy until it is " +

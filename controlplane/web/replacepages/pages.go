@@ -24,14 +24,10 @@ import (
 )
 
 // Pages holds the handlers.
-type Pages struct {
-	*layout.Page
-	address func(*http.Request) string // where the new agent reaches us
-}
+type Pages struct{ *layout.Page }
 
-// New returns the handlers. address is where an agent reaches the control plane that a
-// browser has reached by this request.
-func New(p *layout.Page, address func(*http.Request) string) *Pages { return &Pages{p, address} }
+// New returns the handlers.
+func New(p *layout.Page) *Pages { return &Pages{p} }
 
 // Replacement is the checklist.
 func (s *Pages) Replacement(w http.ResponseWriter, r *http.Request) error {
@@ -106,13 +102,16 @@ func (s *Pages) Begin(w http.ResponseWriter, r *http.Request) error {
 		return problem.Saving("replacement", err)
 	}
 	return s.show(w, r, http.StatusOK, id, func(v *views.Replacement, st replace.Status) (string, error) {
-		command, err := s.Replacing.Command(r.Context(), st, s.address(r), token.Secret)
-		v.Command = command
+		at, err := s.Reach.Of(r.Context())
+		if err != nil {
+			return "", err
+		}
+		v.Command, err = s.Replacing.Command(r.Context(), st, at.Dial, token.Secret)
+		v.Unreached = views.Unreached(at.Say, at.Do)
 		v.Token = &views.Token{Secret: token.Secret.Reveal(),
 			Valid:   "Valid for " + words.Duration(enroll.TokenLife) + ", for " + v.Name + " alone",
 			Expires: s.When(token.Expires)}
-		v.Status = views.Enrol{State: "waiting", Title: "Waiting for the new machine…", ForHost: string(id),
-			Text: "This page changes by itself as soon as it reports in. You can come back to it on any day."}
+		v.Status = views.OfReplacement(views.Enrol{State: "waiting", ForHost: string(id)})
 		return token.ID, err
 	})
 }

@@ -10,9 +10,12 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
+	"github.com/restic-manager/restic-manager/controlplane/retention"
+	"github.com/restic-manager/restic-manager/controlplane/trial"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
@@ -104,6 +107,11 @@ func (s *Pages) NewRepository(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if f.From = r.URL.Query().Get(views.FromStart); f.From != "" {
+		for name, text := range withinRules(&retention.Suggested) {
+			f.Keep[name] = *text
+		}
+	}
 	return s.repositoryFormPage(w, r, http.StatusOK, f)
 }
 
@@ -191,7 +199,11 @@ func (s *Pages) SaveRepository(w http.ResponseWriter, r *http.Request) error {
 		saved, err = s.Repositories.Change(ctx, session.Of(ctx).Name, row.ID, in)
 	}
 	if err == nil {
-		http.Redirect(w, r, views.RepositoryURL(string(saved.ID)), http.StatusSeeOther)
+		to := views.RepositoryURL(string(saved.ID))
+		if r.PostForm.Get(views.FromStart) == "start" {
+			to = views.StartURL
+		}
+		http.Redirect(w, r, to, http.StatusSeeOther)
 		return nil
 	}
 	wrong := problem.Of(problem.Saving("repository", err))
@@ -210,6 +222,7 @@ func (s *Pages) SaveRepository(w http.ResponseWriter, r *http.Request) error {
 
 // typedRepository fills the form with what was typed, but for secrets.
 func typedRepository(f *views.RepositoryForm, p url.Values) {
+	f.From = p.Get(views.FromStart)
 	f.Name, f.Keeper, f.AppendOnly = strings.TrimSpace(p.Get("name")), p.Get("keeper"), p.Get("append_only") != ""
 	at := strings.TrimSpace(p.Get("url"))
 	f.Backend, f.URL, f.MaintenanceURL = location.Scheme(
@@ -229,4 +242,41 @@ func typedRepository(f *views.RepositoryForm, p url.Values) {
 	for _, k := range slices.Concat(views.WithinRules, views.CountRules) {
 		f.Keep[k.Value] = p.Get(k.Value)
 	}
+}
+
+// TryRepository tries what a form says, without saving it: as a part of the page it is on, or
+// as a page of its own.
+func (s *Pages) TryRepository(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return layout.BadForm(err)
+	}
+	p, was := r.PostForm, views.RepositoryForm{}
+	if id := topics.RepositoryID(p.Get("id")); id != "" {
+		row, err := s.Repository(r.Context(), id)
+		if err != nil {
+			return err
+		}
+		if was, err = s.repositoryForm(r.Context(), row); err != nil {
+			return err
+		}
+	}
+	a, err := s.Repositories.Access(r.Context(), topics.RepositoryID(was.ID), repositoryInputOf(p, was, store.Keep{}))
+	note := views.Note{Tone: "fail"}
+	var wrong field.Errors
+	switch {
+	case errors.As(err, &wrong):
+		note.Title = cmp.Or(wrong["url"], wrong["everyday"], "This cannot be tried; look at address and login.")
+	case err != nil:
+		return err
+	default:
+		found := trial.Of(r.Context(), a.URL, a.Env, nil)
+		note = views.Note{Tone: string(found.Tone), Title: found.Say, Text: found.Do}
+	}
+	if base.IsHTMX(r) {
+		s.Render(w, r, http.StatusOK, views.Trial(&note))
+		return nil
+	}
+	sh := s.Shell(r, "Test of a repository", "repositories", layout.ToRepositories, views.Link{Text: "Test"})
+	s.Render(w, r, http.StatusOK, views.TrialPage(sh, note))
+	return nil
 }

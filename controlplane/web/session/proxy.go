@@ -24,6 +24,9 @@ type Proxies []netip.Prefix
 // was named. Behind it nobody sees these headers, whoever sent them.
 func (p Proxies) Unwrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !p.vouches(r) {
+			r = r.WithContext(context.WithValue(r.Context(), doubtKey{}, true))
+		}
 		if peer, ok := address(Remote(r)); ok && p.trust(peer) {
 			ctx := r.Context()
 			if said := r.Header.Values(forwardedProto); len(said) > 0 {
@@ -44,6 +47,55 @@ func (p Proxies) Unwrap(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r)
 	})
 }
+
+type doubtKey struct{}
+
+// Sender is whose a request is, and whether that is sure: nobody but proxies that were
+// named has said anything about where it came from. It is for what an address alone opens.
+func Sender(r *http.Request) (a netip.Addr, sure bool) {
+	a, ok := address(Remote(r))
+	return a, ok && r.Context().Value(doubtKey{}) == nil
+}
+
+// vouches reports whether all that a request says about where it came from is the word of
+// proxies that were named, and says for whom they passed it on.
+func (p Proxies) vouches(r *http.Request) bool {
+	if !forwarded(r.Header) {
+		return true
+	}
+	peer, ok := address(Remote(r))
+	if !ok || !p.trust(peer) {
+		return false
+	}
+	chain := strings.Split(strings.Join(r.Header.Values(forwardedFor), ","), ",")
+	for i, text := range slices.Backward(chain) {
+		a, ok := address(strings.TrimSpace(text))
+		if !ok {
+			return false
+		}
+		if !p.trust(a) {
+			return i == 0 // what stands before it, it has said itself
+		}
+	}
+	return true
+}
+
+// forwarded reports whether a request has any of the headers by which proxies, and those
+// who would be taken for one, say where it came from.
+func forwarded(h http.Header) bool {
+	for name := range h {
+		name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
+		if strings.HasPrefix(name, "x-forwarded") || slices.Contains(forwarding, name) {
+			return true
+		}
+	}
+	return false
+}
+
+var forwarding = []string{"forwarded", "forwarded-for", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip",
+	"x-original-forwarded-for",
+	"x-original-host", "x-original-url", "x-rewrite-url", "x-remote-ip", "x-remote-addr", "x-originating-ip", "x-proxyuser-ip", "client-ip",
+	"true-client-ip", "cf-connecting-ip", "cf-connecting-ipv6", "fastly-client-ip", "x-azure-clientip", "x-envoy-external-address"}
 
 func (p Proxies) trust(a netip.Addr) bool {
 	return slices.ContainsFunc(p, func(p netip.Prefix) bool { return p.Contains(a) })

@@ -92,6 +92,25 @@ func SameOrigin(r *http.Request) error {
 	return nil
 }
 
+// OwnOrigin refuses a page that is neither this server's nor of one of those origins. A
+// program is no page, and names none.
+func OwnOrigin(r *http.Request, others []string) error {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return nil
+	}
+	u, err := url.Parse(origin)
+	if err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host) {
+		return nil
+	}
+	for _, o := range others {
+		if strings.EqualFold(o, origin) {
+			return nil
+		}
+	}
+	return foreign(errors.New("the origin is not this server"))
+}
+
 func foreign(err error) *problem.Problem {
 	return &problem.Problem{Kind: problem.Forbidden, Title: "This request came from another site",
 		Say: "Your browser says that a page elsewhere sent it, so nothing was done.",

@@ -1,0 +1,5 @@
+//go:build !windows
+
+package agent
+
+func programData() string { return "" }
