@@ -30,6 +30,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"agent/link", "protocol seal topics", "the agent's connection, whatever is said on it"},
 	{"agent/process", "private topics words", "runs programs and finds what a crash left of them"},
 	{"agent/restic", "agent/process location topics", "runs restic and reads what it prints, whoever asks"},
+	{"agent/restic/standin", "", "a restic for tests that says what a test has it say"},
 	{"agent/restoring", "agent/process agent/restic failpoint topics", "a restore as a person means it, whatever the version of restic"},
 	{"agent/service", "deploy doctor journal private", "has the system's manager start the agent and look after it"},
 	{"agent/spool", "agent/process protocol topics", "the agent's journal, whoever sends it"},
