@@ -292,6 +292,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"e2e/fleet/gen", "e2e/fleet", "the generator's command"},
 	{"e2e/homeassistant", "", "a consumer that behaves like Home Assistant, and knows nothing of how it is told"},
 	{"e2e/resticrepo", "", "repositories for tests"},
+	{"e2e/s3server", "", "a server that speaks S3 for tests, and refuses as S3 does"},
 	{"e2e/units", "", "tests of the systemd units in a booted machine"},
 	{"e2e/world", "", "what tests of whole systems share: waiting, processes, ports"},
 	{"failpoint", "", "kills the process where a test asks; it is in everything that must not lose anything"},
@@ -449,6 +450,7 @@ var keepers = []struct {
 	{"github.com/prometheus/common", []string{"controlplane/metrics"}, "every metric stands in one table"},
 	{"github.com/nicholas-fedor/shoutrrr", []string{"controlplane/channels"}, "how people are told is known in one place"},
 	{"github.com/wneessen/go-mail", []string{"controlplane/channels"}, "how people are told is known in one place"},
+	{"github.com/johannesboyne/gofakes3", []string{"e2e/s3server"}, "what it does not refuse is refused in one place"},
 	{"github.com/alecthomas/kong", []string{"cmd/restic-manager", "cmd/restic-manager-agent", "manual"},
 		"configuration is filled in cmd alone; manual pages are made of it"},
 }
