@@ -146,10 +146,22 @@ func ParseHere(text string) (Address, error) {
 
 // textOf is a URL as text. A {host} in the text it is from stays as it is.
 func textOf(u *url.URL, from string) string {
-	if PerHost(from) {
-		return strings.ReplaceAll(u.String(), "%7Bhost%7D", Host)
+	if !PerHost(from) {
+		return u.String()
 	}
-	return u.String()
+	v := *u
+	v.Path, v.RawPath = strings.ReplaceAll(u.Path, Host, mark), strings.ReplaceAll(u.RawPath, Host, mark)
+	return strings.ReplaceAll(strings.ReplaceAll(v.String(), mark, Host), "%7Bhost%7D", Host)
+}
+
+// mark stands for Host while a path is written as a URL has it: braces belong into no URL, and
+// with one in it, package url forgets how the rest of the path was escaped.
+const mark = "-restic-manager.host-"
+
+// escapedPath is the path of a URL as it was written, but for Host.
+func escapedPath(u *url.URL) string {
+	v := url.URL{Path: u.Path, RawPath: u.RawPath}
+	return textOf(&v, Host)
 }
 
 func parseURL(text string) *url.URL {
@@ -268,8 +280,8 @@ func Pin[S ~string](text S, env map[string]S) (string, error) {
 // Such a path is another place than the one without.
 func remotePath(scheme string, u *url.URL) string {
 	p := u.Path
-	if scheme == "rest" && strings.Contains(strings.ToLower(u.EscapedPath()), "%2f") {
-		p = u.EscapedPath()
+	if scheme == "rest" && strings.Contains(strings.ToLower(escapedPath(u)), "%2f") {
+		p = escapedPath(u)
 	}
 	if slices.Contains(strings.Split(p, "/"), "..") {
 		return "/" + strings.TrimPrefix(p, "/")

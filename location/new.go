@@ -14,6 +14,12 @@ const Host = "{host}"
 // does, too, without it.
 func PerHost[S ~string](text S) bool { return strings.Contains(string(text), Host) }
 
+// Meant returns an address as whoever typed it meant it: what writes URLs in their strict form
+// makes %7Bhost%7D of Host, which would be a folder of that name.
+func Meant[S ~string](text S) S { return S(escapedHost.ReplaceAllString(string(text), Host)) }
+
+var escapedHost = regexp.MustCompile(`(?i)%7Bhost%7D`)
+
 // Expand puts a host's name where an address has Host.
 func Expand[S ~string](text S, name string) S {
 	return S(strings.ReplaceAll(string(text), Host, name))

@@ -179,3 +179,45 @@ func TestSpellingsOfOnePlaceAreCoarselyTheSame(t *testing.T) {
 		seen[Coarse(text)] = text
 	}
 }
+
+// TestAURLKeepsItsBraces is about every way in which an address is written anew: how a path is
+// escaped beside {host} is as it was typed.
+func TestAURLKeepsItsBraces(t *testing.T) {
+	for _, c := range []struct{ text, public, shown, split, pin string }{
+		{"rest:https://u:p@h/{host}", "rest:https://h/{host}", "rest:https://u@h/{host}", "rest:https://h/{host}", "rest:https://h/{host}"},
+		{"rest:https://u:p@h/a%2Fb/{host}/", "rest:https://h/a%2Fb/{host}/", "rest:https://u@h/a%2Fb/{host}/",
+			"rest:https://h/a%2Fb/{host}/", "rest:https://h/a%2Fb/{host}"},
+		{"rest:https://u:p@h/a%20b/{host}", "rest:https://h/a%20b/{host}", "rest:https://u@h/a%20b/{host}", "rest:https://h/a%20b/{host}",
+			"rest:https://h/a b/{host}"},
+		{"rest:https://u:p@h/{host}-x/{host}", "rest:https://h/{host}-x/{host}", "rest:https://u@h/{host}-x/{host}",
+			"rest:https://h/{host}-x/{host}", "rest:https://h/{host}-x/{host}"},
+		// Nobody wrote a {host} here: this is how a folder of that name is written.
+		{"rest:https://u:p@h/%7Bx%7D", "rest:https://h/%7Bx%7D", "rest:https://u@h/%7Bx%7D", "rest:https://h/%7Bx%7D", "rest:https://h/{x}"},
+		{"s3:https://h/b/{host}", "s3:https://h/b/{host}", "s3:https://h/b/{host}", "s3:https://h/b/{host}", "s3:https://h/b/{host}"},
+		{"sftp://u@h:22//srv/{host}", "sftp://h:22//srv/{host}", "sftp://u@h:22//srv/{host}", "sftp://u@h:22//srv/{host}",
+			"sftp:h:22:/srv/{host}"},
+	} {
+		a, err := Parse(c.text)
+		if err != nil {
+			t.Fatal(c.text, err)
+		}
+		split, env := SplitLogin[string](c.text, nil)
+		pin, _ := Pin[string](c.text, nil)
+		if a.Public() != c.public || Shown(c.text) != c.shown || split != c.split || pin != c.pin {
+			t.Errorf("%s: public %s, shown %s, split %s, pin %s", c.text, a.Public(), Shown(c.text), split, pin)
+		}
+		if joined, did := JoinLogin(split, env); did && joined != c.text {
+			t.Errorf("%s: taken apart and put together, it is %s", c.text, joined)
+		}
+	}
+	for text, meant := range map[string]string{
+		"rest:https://h/%7Bhost%7D/x":   "rest:https://h/{host}/x",
+		"rest:https://h/%7bhost%7d":     "rest:https://h/{host}",
+		"rest:https://h/%7Bhosts%7D":    "rest:https://h/%7Bhosts%7D",
+		"rest:https://h/%257Bhost%257D": "rest:https://h/%257Bhost%257D",
+	} {
+		if got := Meant(text); got != meant {
+			t.Errorf("%s is taken for %s", text, got)
+		}
+	}
+}

@@ -53,6 +53,7 @@ func (in Input) apply(ctx context.Context, s *store.Store, r *store.Repository, 
 	if in.URL != nil {
 		// What was saved before there were these rules is kept as it is, and what it means.
 		if at := topics.Secret(field.Clean(in.URL.Reveal())); at == "" || at != a.URL {
+			at = location.Meant(at)
 			address, err := location.ParseNew(at.Reveal())
 			wrong.Say("url", textOf(err))
 			if at := address.Public(); at != r.Location { // another row may lie there from then on
@@ -164,6 +165,9 @@ func (c Credential) maintenance(a *store.RepositoryAccess) (wrong string) {
 	c.into(m.Env)
 	if c.URL != nil {
 		if m.URL = topics.Secret(field.Clean(c.URL.Reveal())); m.URL != "" {
+			if a.Maintenance == nil || a.Maintenance.URL != m.URL {
+				m.URL = location.Meant(m.URL)
+			}
 			_, err := location.ParseNew(m.URL.Reveal())
 			if a.Maintenance != nil && a.Maintenance.URL == m.URL {
 				err = nil
