@@ -299,6 +299,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"journal", "", "how bad each line of a log is, for systemd's journal; both programs"},
 	{"lobby", "", "how many connections a port may have, and who has to go; knows no protocol"},
 	{"location", "", "a repository's address, which both sides read alike"},
+	{"location/storage", "location", "the kinds of storage as forms have them, and the addresses they make"},
 	{"manual", "", "manual pages, made of the command lines"},
 	{"patterns", "", "what restic's patterns leave out, which both sides have to know"},
 	{"private", "", "files nobody else may read, for both programs"},

@@ -325,3 +325,6 @@ func JoinLogin[S ~string](text S, env map[string]S) (joined S, did bool) {
 	u.User = url.UserPassword(string(env[RESTUser]), string(env[RESTPassword]))
 	return S("rest:" + textOf(u, address)), true
 }
+
+// URLText is a URL as text, in which Host is written with its braces.
+func URLText(u *url.URL) string { return textOf(u, Host) }
