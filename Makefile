@@ -83,7 +83,7 @@ lint:
 	build/lint
 
 test:
-	@build/need go gcc restic rclone mosquitto_sub mosquitto nats-server prometheus chromium strace systemd-analyze wixl msiinfo rpm fish zsh
+	@build/need go gcc restic rclone sshd mosquitto_sub mosquitto nats-server prometheus chromium strace systemd-analyze wixl msiinfo rpm fish zsh
 	@build/compile ./...
 	@CGO_ENABLED=1 build/compile $(RACE) $$($(MEETING) whole)
 	@go run ./build/testrun $(TESTS)
@@ -93,13 +93,13 @@ test-fast:
 	@go run ./build/testrun 'fast: go test -json -short $(TESTFLAGS) -skip TestRulesMeanWhatTheyMeanToRestic $(FAST)'
 
 check:
-	@build/need go git gcc restic rclone mosquitto_sub mosquitto nats-server prometheus chromium strace systemd-analyze wixl msiinfo rpm fish zsh
+	@build/need go git gcc restic rclone sshd mosquitto_sub mosquitto nats-server prometheus chromium strace systemd-analyze wixl msiinfo rpm fish zsh
 	build/check first
 	@go run ./build/testrun $(TESTS) 'other checks: build/check rest'
 
 # What lasts too long for every change: run by hand, or on a timer.
 check-all:
-	@build/need go git gcc restic rclone mosquitto_sub mosquitto nats-server prometheus chromium strace systemd-analyze wixl msiinfo rpm fish zsh
+	@build/need go git gcc restic rclone sshd mosquitto_sub mosquitto nats-server prometheus chromium strace systemd-analyze wixl msiinfo rpm fish zsh
 	build/check first
 	@go run ./build/testrun $(ALLTESTS) 'other checks: build/check rest'
 	$(MAKE) units

@@ -23,16 +23,18 @@ const module = "github.com/restic-manager/restic-manager"
 // like.
 var arrows = []struct{ pkg, may, is string }{
 	{".", "", "the table of imports"},
-	{"agent", "agent/launcher agent/link agent/process agent/restic agent/restoring agent/spool doctor failpoint location patterns private" +
-		" protocol release seal slots topics words",
+	{"agent", "agent/launcher agent/link agent/process agent/restic agent/restoring agent/sftp agent/spool doctor failpoint location" +
+		" patterns private protocol release seal slots topics words",
 		"one host's side: policy, jobs, enrolment"},
 	{"agent/launcher", "failpoint private release topics", "runs the release of the agent that an update brought, and goes back"},
 	{"agent/link", "protocol seal topics", "the agent's connection, whatever is said on it"},
 	{"agent/process", "private topics words", "runs programs and finds what a crash left of them"},
-	{"agent/restic", "agent/process location topics", "runs restic and reads what it prints, whoever asks"},
+	{"agent/restic", "agent/process agent/sftp location topics", "runs restic and reads what it prints, whoever asks"},
 	{"agent/restic/standin", "", "a restic for tests that says what a test has it say"},
 	{"agent/restoring", "agent/process agent/restic failpoint topics", "a restore as a person means it, whatever the version of restic"},
 	{"agent/service", "deploy doctor journal private", "has the system's manager start the agent and look after it"},
+	{"agent/sftp", "agent/process location private topics", "how this host reaches a server by SFTP, for restic and for a knock"},
+	{"agent/sftp/sshd", "", "a real SSH server for tests"},
 	{"agent/spool", "agent/process protocol topics", "the agent's journal, whoever sends it"},
 	{"broker", "lobby", "the MQTT broker: a pipe that does not know what messages mean"},
 	{"build/everywhere", "", "type-checks what is here for other systems"},

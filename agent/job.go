@@ -13,6 +13,7 @@ import (
 	"github.com/restic-manager/restic-manager/agent/process"
 	"github.com/restic-manager/restic-manager/agent/restic"
 	"github.com/restic-manager/restic-manager/agent/restoring"
+	"github.com/restic-manager/restic-manager/agent/sftp"
 	"github.com/restic-manager/restic-manager/agent/spool"
 	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/protocol"
@@ -237,6 +238,7 @@ func (r *runner) awaitGone(pid int) {
 type program struct {
 	path   string
 	timing restic.Timing
+	ssh    sftp.Home
 
 	mu    sync.Mutex
 	found restic.Binary
@@ -257,7 +259,7 @@ func (p *program) find(ctx context.Context) (restic.Binary, error) {
 	if err != nil {
 		return binary, err
 	}
-	binary.Timing = p.timing
+	binary.Timing, binary.SSH = p.timing, p.ssh
 	if p.file, err = os.Stat(binary.Path); err != nil {
 		return binary, err
 	}

@@ -260,6 +260,7 @@ func (r *runner) finished(ctx context.Context, e restic.Ending, ready bool) topi
 	f := topics.Finished{
 		State: e.State, Cause: e.Cause, Message: e.Message, ExitCode: e.ExitCode,
 		Summary: e.Summary, Snapshot: e.Snapshot, Result: e.Result, RepositoryReady: ready || e.SnapshotID != "",
+		HostKeys: e.HostKeys,
 	}
 	if f.State == topics.Cancelled && !errors.Is(context.Cause(ctx), errCancelled) {
 		f.State, f.Cause, f.Message = topics.Interrupted, topics.CauseAgentStopped, "The agent was stopped on its host while the job ran."

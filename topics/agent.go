@@ -416,4 +416,5 @@ type Finished struct {
 	Result          *Result   `json:"result,omitempty"`  // of any other kind
 	Snapshot        *Snapshot `json:"snapshot,omitempty"`
 	RepositoryReady bool      `json:"repository_ready,omitempty"` // it exists, found or made by this job
+	HostKeys        []HostKey `json:"host_keys,omitempty"`        // those that an SSH server showed, of host-key-unknown and host-key-changed
 }

@@ -105,6 +105,9 @@ const (
 	CauseNotMounted    Cause = "not-mounted"           // a repository would have been begun in a mount point on which nothing is mounted
 	CauseUnreachable   Cause = "unreachable"           // refused, no such host, time-out
 	CauseCertificate   Cause = "certificate"           // the server's certificate is not trusted
+	CauseHostKey       Cause = "host-key-unknown"      // the SSH server's key is not known to the host
+	CauseHostKeyOther  Cause = "host-key-changed"      // the SSH server shows another key than the one that is known, or one that was revoked
+	CauseKeyRefused    Cause = "key-refused"           // the SSH server lets none of the host's keys in
 	CauseCredentials   Cause = "credentials"           // the server refuses user and password (or hides the repository)
 	CauseAppendOnly    Cause = "append-only"           // the server refuses to delete
 	CausePermission    Cause = "permission"            // the file system refuses the agent
@@ -163,8 +166,7 @@ const NeverAWord = "It had said nothing at all."
 // Causes lists every cause but CauseNone.
 var Causes = []Cause{
 	CauseLocked, CausePassword, CauseNoRepository, CauseUnmade, CauseNotMounted, CauseUnreachable, CauseCertificate,
-	CauseCredentials, CauseAppendOnly,
-	CausePermission,
+	CauseHostKey, CauseHostKeyOther, CauseKeyRefused, CauseCredentials, CauseAppendOnly, CausePermission,
 	CauseDiskFull, CauseHostDisk, CauseSourceMissing, CauseEmptySource, CauseFewerFiles, CauseSourceMoved, CauseShadowCopy,
 	CauseUnreadable,
 	CauseDamaged, CauseNoRestic, CauseUsage, CausePolicy, CauseRefused, CauseExpired, CauseHook, CauseServed, CauseCancelled,

@@ -155,6 +155,9 @@ func (r Report) check() error {
 }
 
 func (f Finished) check() error {
+	if err := checkHostKeys(f.HostKeys); err != nil {
+		return err
+	}
 	if err := checkJob(f.Job); err != nil {
 		return err
 	}

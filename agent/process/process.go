@@ -51,6 +51,7 @@ type Spec struct {
 	Args, Env      []string
 	CommandLine    string // on Windows, in place of Args: as the program itself takes it apart
 	Dir            string
+	Stdin          *os.File // nil is empty
 	Stdout, Stderr io.Writer
 	CancelGrace    time.Duration // from the interrupt to the kill
 	PipeGrace      time.Duration // how long a stray child may hold the output open after the end, before it is ended, too
@@ -80,13 +81,16 @@ type Exit struct {
 }
 
 // Run runs a program in a process group of its own and returns when it and
-// the rest of its group are gone and nothing more will be written. stdin is empty.
+// the rest of its group are gone and nothing more will be written.
 func Run(ctx context.Context, x Spec) Exit {
 	if ctx.Err() != nil {
 		return Exit{Code: -1, Cancelled: true, Err: context.Cause(ctx)}
 	}
 	cmd := exec.Command(x.Path, x.Args...)
 	cmd.Env, cmd.Dir, cmd.ExtraFiles = x.Env, x.Dir, x.Files
+	if x.Stdin != nil {
+		cmd.Stdin = x.Stdin
+	}
 	spell(cmd, x.CommandLine)
 	streams, err := newPumps(cmd, x.Stdout, x.Stderr)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 type evidence struct {
 	exitError []string // lines of the final JSON message of 0.18 and later
 	fatal     []string // the last line that begins with Fatal, and what follows it
+	ssh       []string // ssh's own words, which neither restic nor the server had a hand in
 	notices   []string // the other lines: the first ones and the last ones
 	signalled bool     // restic says a signal ended it
 	ofFile    bool     // the last line named a file, whose name may go on in the next
@@ -81,7 +82,7 @@ func (e *evidence) note(line string) {
 // happened, of restic's last word, then of what was said before; then the first that only
 // says that something broke off.
 func (e *evidence) judge(in bounds) (topics.Cause, string) {
-	candidates := slices.Concat(e.exitError, e.fatal, e.notices)
+	candidates := slices.Concat(e.exitError, e.fatal, e.ssh, e.notices)
 	best := ""
 	for _, signs := range [][]sign{telling, vague} {
 		for _, l := range candidates {

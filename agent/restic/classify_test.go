@@ -142,7 +142,7 @@ func TestTheSameWordsAtTheRepositoryAreEvidence(t *testing.T) {
 		"Fatal: unable to save snapshot: write /var/lib/agent/tmp/x: no space left on device":            topics.CauseHostDisk,
 		"Fatal: unable to save snapshot: write /var/lib/agent/tmp/x: stale NFS file handle":              topics.CauseUnknown,
 		"Fatal: unable to open config file: Head \"https://nas/access denied/r/config\": Access Denied.": topics.CauseCredentials,
-		"subprocess ssh: u@nas: Permission denied (publickey).\nFatal: something else":                   topics.CauseCredentials,
+		"subprocess ssh: u@nas: Permission denied (publickey).\nFatal: something else":                   topics.CauseKeyRefused,
 		"Save(<data/aa>) returned error, retrying after 1s: dial tcp: connection refused\n" +
 			"Save(<data/bb>) operation successful after 1 retries\nFatal: something else": topics.CauseUnreachable,
 		"scan: lstat /mnt/tmp: something\nFatal: unable to save snapshot: b2_upload_file: 503: busy": topics.CauseUnreachable,

@@ -20,9 +20,14 @@ import (
 // Reach checks whether the repository's server answers. Since 0.18, restic itself
 // retries for 14 minutes before it reports that. Reach fails only where restic would:
 // nobody listens, the name does not resolve, the certificate is not trusted. Any
-// answer, and whatever cannot be decided here, is left to restic.
+// answer, and whatever cannot be decided here, is left to restic. An SFTP server is asked
+// whatever the version: restic loses what ssh says. Where ssh does not trust it, the ending
+// has the keys that it shows.
 func (b Binary) Reach(ctx context.Context, repository Repository, sink Sink) Ending {
 	reached := Ending{State: topics.Succeeded}
+	if target, ok := repository.sftp(); ok {
+		return b.reachSFTP(ctx, target, sink)
+	}
 	if !b.Version.AtLeast(0, 18, 0) {
 		return reached
 	}

@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/agent/process"
+	"github.com/restic-manager/restic-manager/agent/sftp"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -77,6 +78,7 @@ type Timing struct {
 	PipeGrace   time.Duration // how long a stray child may hold restic's output open after its end, before it is ended, too
 	Open        time.Duration // how long Exists lets restic try: 0.18 and newer try for 14 minutes
 	Reach       time.Duration // how long Reach tries
+	Knock       time.Duration // how long ssh may take to get through, each time
 	Confirm     time.Duration // how long a backup's snapshot may take to be listed
 	Status      time.Duration // between two Status calls
 	Settled     time.Duration // how long nobody goes on with an init until it was cut short; longer than one takes
@@ -92,6 +94,7 @@ var DefaultTiming = Timing{
 	PipeGrace:   5 * time.Second,
 	Open:        60 * time.Second,
 	Reach:       5 * time.Second,
+	Knock:       30 * time.Second,
 	Confirm:     60 * time.Second,
 	Status:      time.Second,
 	Settled:     2 * time.Minute,
@@ -105,6 +108,7 @@ func (t Timing) orDefault() Timing {
 		{&t.PipeGrace, &DefaultTiming.PipeGrace},
 		{&t.Open, &DefaultTiming.Open},
 		{&t.Reach, &DefaultTiming.Reach},
+		{&t.Knock, &DefaultTiming.Knock},
 		{&t.Confirm, &DefaultTiming.Confirm},
 		{&t.Status, &DefaultTiming.Status},
 		{&t.Settled, &DefaultTiming.Settled},
@@ -126,6 +130,7 @@ type Binary struct {
 	Timing  Timing
 	Limits  Limits
 	Silence Silence
+	SSH     sftp.Home // what the agent itself has for servers that are reached by SFTP
 }
 
 // Silence is what becomes of a run that does nothing at all.
@@ -273,6 +278,7 @@ type Ending struct {
 	Snapshot   *topics.Snapshot // of a backup, as the repository lists it; if it could not be asked, as we know it from 0.15 on
 	Result     *topics.Result   // of everything else; what is known of it after a failure, too
 	Report     topics.Report    // its lists, in one part however long
+	HostKeys   []topics.HostKey // those an SSH server showed that is not trusted
 }
 
 // LeavesLock reports whether restic had no chance to remove its own lock, so

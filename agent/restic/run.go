@@ -35,6 +35,10 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 	if err != nil {
 		return failed(causeOf(err), errors.New(redactor.redact(err.Error())))
 	}
+	flags, err := b.sshFlags(ctx, repository, dir)
+	if err != nil {
+		return failed(topics.CauseUsage, err)
+	}
 	t := b.Timing.orDefault()
 	o := newOutput(op, redactor, sink, t)
 	o.info("restic %s %s, repository %s", b.Version, op.words(), a.shown)
@@ -53,7 +57,7 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 	x := process.Run(ctx, process.Spec{
 		Files: files,
 		Path:  b.Path,
-		Args:  slices.Concat(a.flags, b.Limits.flags(), args),
+		Args:  slices.Concat(a.flags, flags, b.Limits.flags(), args),
 		Env: slices.Concat(process.Inherited(), a.env, process.Temporary(dir),
 			[]string{"RESTIC_CACHE_DIR=" + place.CacheDir, "RESTIC_PROGRESS_FPS=1", process.Mark(place.Job)}),
 		Dir:         dir,
@@ -69,6 +73,7 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 		Every:       o.silence.window(),
 	})
 	end()
+	o.hearSSH(dir)
 	in := bounds{repository: a.bare, host: []string{dir, place.TempDir, place.CacheDir}}
 	switch op := op.(type) {
 	case Backup:

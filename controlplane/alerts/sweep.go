@@ -242,7 +242,7 @@ func (s *Service) jobEnded(ctx context.Context, tx alerts.Tx, slots store.Slots,
 // the next sweep, which looks at these too, may say it once for all jobs that they stop.
 var ofOthers = map[topics.Cause]bool{topics.CauseLocked: true, topics.CausePassword: true, topics.CauseNoRepository: true,
 	topics.CauseUnmade: true, topics.CauseNotMounted: true, topics.CauseUnreachable: true, topics.CauseStalled: true,
-	topics.CauseCertificate: true,
+	topics.CauseCertificate: true, topics.CauseHostKeyOther: true, topics.CauseKeyRefused: true,
 	topics.CauseCredentials: true, topics.CausePermission: true, topics.CauseDiskFull: true, topics.CauseHostDisk: true,
 	topics.CauseDamaged: true, topics.CauseSecrets: true, topics.CauseTwins: true}
 

@@ -177,6 +177,12 @@ var shut = map[topics.Cause]struct {
 	topics.CauseCertificate: {Unreachable, "repository-certificate", func(h string) string {
 		return "The certificate of its server is not trusted by " + h + "."
 	}},
+	topics.CauseHostKeyOther: {Unreachable, "repository-host-key", func(h string) string {
+		return "Its server shows " + h + " another key than before."
+	}},
+	topics.CauseKeyRefused: {Unreachable, "repository-credentials", func(h string) string {
+		return "Its server lets none of the keys in that " + h + " has."
+	}},
 	topics.CauseCredentials: {Unreachable, "repository-credentials", func(h string) string {
 		return "Its server refuses the user and password that " + h + " was given."
 	}},

@@ -35,6 +35,10 @@ var advice = map[string]Advice{
 		"Nothing can be restored or added from that host. What it holds is not touched.",
 		"Renew the certificate on the server, or give the host the CA that signed it.",
 	},
+	"repository-host-key": {
+		"Nothing can be restored or added from that host. What it holds is not touched.",
+		"Ask who looks after the server whether its SSH key was replaced: somebody may stand between. If it was, accept the new one.",
+	},
 	"repository-credentials": {
 		"Nothing can be restored or added from that host. What it holds is not touched.",
 		"Set the user and password that its server knows.",

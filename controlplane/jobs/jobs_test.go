@@ -325,7 +325,7 @@ func TestAWatcherThatLeavesCostsNothing(t *testing.T) {
 
 func TestEveryCauseHasWords(t *testing.T) {
 	for _, c := range []topics.Cause{topics.CauseLocked, topics.CausePassword, topics.CauseNoRepository, topics.CauseUnreachable,
-		topics.CauseCertificate,
+		topics.CauseCertificate, topics.CauseHostKey, topics.CauseHostKeyOther, topics.CauseKeyRefused,
 		topics.CauseCredentials, topics.CauseAppendOnly, topics.CausePermission, topics.CauseDiskFull, topics.CauseHostDisk,
 		topics.CauseSourceMissing,
 		topics.CauseEmptySource, topics.CauseFewerFiles, topics.CauseSourceMoved, topics.CauseUnreadable,

@@ -183,12 +183,14 @@ var nuances = map[topics.Cause]nuance{
 			thenAgain,
 		},
 	}},
-	sftpOff: {topics.CauseUsage, []string{"subsystem request failed", "packet too long"}, Explanation{
+	sftpOff: {topics.CauseUsage, []string{"subsystem request failed", "packet too long", "in the place of sftp",
+		"without a word of sftp"}, Explanation{
 		Cause:  "The server does not speak SFTP to this user",
 		Effect: nothingSaved,
 		Remedies: []Remedy{
 			{Text: "Turn the SFTP subsystem on in the server's sshd_config."},
-			{Text: "If it is on: let the user's login scripts there print nothing, which gets in SFTP's way."},
+			{Text: "If it is on: let the user's login scripts there print nothing, which gets in SFTP's way. An account without a shell needs " +
+				"the subsystem internal-sftp."},
 			thenAgain,
 		},
 	}},

@@ -49,11 +49,12 @@ const (
 	CureMaking     Cure = "making"     // the job that was to make the repository
 	CurePreview    Cure = "preview"    // another dry run of the restore
 	CureFiles      Cure = "files"      // the files of the snapshot, to choose others
+	CureSSH        Cure = "ssh"        // the page with the host's SSH key and the keys of servers
 )
 
 // Cures lists every cure.
 var Cures = []Cure{CureRepository, CureGroup, CureExclude, CureUnlock, CureSpace, CureCheck, CureAllow, CureHost, CureRestore, CurePlan,
-	CureSize, CureAnyway, CureElsewhere, CureMaking, CurePreview, CureFiles}
+	CureSize, CureAnyway, CureElsewhere, CureMaking, CurePreview, CureFiles, CureSSH}
 
 // Texts returns the remedies as plain text.
 func (e Explanation) Texts() []string {
@@ -136,6 +137,38 @@ var explanations = map[topics.Cause]Explanation{
 		Remedies: []Remedy{
 			{Text: "If the server has a certificate of its own making, give the host its CA."},
 			{Text: "If the certificate has expired, renew it on the server."},
+			thenAgain,
+		},
+	},
+	topics.CauseHostKey: {
+		Cause:  "The host does not know the server's SSH key",
+		Effect: nothingSaved,
+		Remedies: []Remedy{
+			{Text: "Compare the fingerprint with the one that the server's own administrator or provider names; on the server, " +
+				"ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub shows it."},
+			{Text: "If they are the same, accept the key for this host.", Cure: CureSSH},
+			thenAgain,
+		},
+	},
+	topics.CauseHostKeyOther: {
+		Cause:  "The server shows another SSH key than the one that is known",
+		Effect: nothingSaved + " Nothing went to whoever shows the other key.",
+		Remedies: []Remedy{
+			{Text: "This is what it looks like if somebody stands between the host and its server and reads along. It is also what it " +
+				"looks like after the server was installed anew: ask who looks after it."},
+			{Text: "Only if the server was given this very fingerprint: accept the new key.", Cure: CureSSH},
+			{Text: "If the address leads to the wrong machine, correct it.", Cure: CureRepository},
+			thenAgain,
+		},
+	},
+	topics.CauseKeyRefused: {
+		Cause:  "The server lets none of the host's SSH keys in",
+		Effect: nothingSaved,
+		Remedies: []Remedy{
+			{Text: "Have the agent make a key pair, if it has none, and copy its public half into the file .ssh/authorized_keys of the " +
+				"user of the repository's address on the server, or into the provider's page for keys.", Cure: CureSSH},
+			{Text: "Compare the user in the repository's address: ssh logs in as the agent's own user if none is named.", Cure: CureRepository},
+			{Text: "If the log says that a private key cannot be loaded or that others can read it, let the agent's user alone read it."},
 			thenAgain,
 		},
 	},

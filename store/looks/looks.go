@@ -70,6 +70,9 @@ var blames = map[topics.Cause]blame{
 	topics.CauseNotMounted:    innocent, // the same
 	topics.CauseUnreachable:   shut,
 	topics.CauseCertificate:   shut,
+	topics.CauseHostKey:       innocent, // the host has not been introduced to the server
+	topics.CauseHostKeyOther:  shut,
+	topics.CauseKeyRefused:    shut,
 	topics.CauseCredentials:   shut,
 	topics.CauseAppendOnly:    innocent, // the server may refuse to delete before anything is read
 	topics.CausePermission:    shut,     // but for those jobs that write elsewhere: see of

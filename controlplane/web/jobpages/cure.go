@@ -33,7 +33,7 @@ func cure(r *views.Remedy, c jobs.Cure, t told, who *session.Visitor) {
 	switch {
 	case c == jobs.CureAllow:
 		r.Command = allowing(t)
-	case c == jobs.CureHost:
+	case c == jobs.CureHost, c == jobs.CureSSH:
 		link(rights.See, "Open the host", host)
 	case c == jobs.CureGroup && t.group.Name != "":
 		link(rights.Sources, "Change the source group", views.GroupURL(string(t.Host), t.group.Name))

@@ -63,7 +63,7 @@ func cures(r store.Repository, v health.Verdict) (links []views.Link, acts []vie
 	case "repository-credentials":
 		link("Change the credentials", repository+"/edit")
 		again()
-	case "repository-unreachable", "repository-certificate", "repository-permission":
+	case "repository-unreachable", "repository-certificate", "repository-host-key", "repository-permission":
 		again()
 	case "foreign-keys":
 		link("See the keys", "#repository-keys")
