@@ -621,9 +621,14 @@ func (r *runner) sendProgress(p progress) {
 	}
 	t, s := r.topic(topics.KindProgress), p.status
 	t.Job = p.job
+	var trouble *topics.Trouble
+	if x := s.Trouble; x != nil {
+		trouble = &topics.Trouble{Words: x.Words, Code: x.Code, Mute: x.Mute, Times: x.Times,
+			Seconds: int64(time.Since(x.Since).Seconds()), Again: max(0, int64(time.Until(x.Again).Seconds()))}
+	}
 	r.conn.Send(t, topics.Progress{
 		Stamp: r.conn.Stamp(), Scanned: s.Scanned, Percent: s.Percent,
 		TotalFiles: s.TotalFiles, FilesDone: s.FilesDone, TotalBytes: s.TotalBytes, BytesDone: s.BytesDone,
-		Errors: s.Errors, Seconds: s.Seconds, SecondsLeft: s.SecondsLeft, CurrentFiles: s.CurrentFiles,
+		Errors: s.Errors, Seconds: s.Seconds, SecondsLeft: s.SecondsLeft, CurrentFiles: s.CurrentFiles, Trouble: trouble,
 	})
 }

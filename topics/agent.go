@@ -142,6 +142,20 @@ type Progress struct {
 	Seconds      uint64   `json:"seconds"`                // since restic started
 	SecondsLeft  uint64   `json:"seconds_left,omitempty"` // restic's estimate; 0 is unknown
 	CurrentFiles []string `json:"current_files,omitempty"`
+	// Trouble is what restic tries again with its storage; nil if nothing, as from an agent
+	// that is too old to tell.
+	Trouble *Trouble `json:"trouble,omitempty"`
+}
+
+// Trouble is what a storage answers to what restic is trying again. It may pass.
+type Trouble struct {
+	Words   string `json:"words"`           // the storage's, as restic gives them
+	Code    int    `json:"code,omitempty"`  // HTTP's, 0 if none is named
+	Mute    bool   `json:"mute,omitempty"`  // it does not answer at all
+	Seconds int64  `json:"seconds"`         // for which it has gone on
+	Times   int    `json:"times"`           // that something was tried in vain
+	Again   int64  `json:"again,omitempty"` // seconds until restic tries the next time
+	Heard   int64  `json:"-"`               // when the control plane heard of it, Unix milliseconds by its own clock
 }
 
 // Events is a batch of the durable stream. The agent keeps every event on disk

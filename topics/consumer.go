@@ -60,6 +60,7 @@ type JobPublic struct {
 	SecondsLeft uint64   `json:"seconds_left"`
 	Silent      int64    `json:"silent,omitempty"`     // seconds for which it has done nothing, from a minute on
 	EndsAfter   int64    `json:"ends_after,omitempty"` // so many of them after which its agent ends it; left out is never
+	Trouble     string   `json:"trouble,omitempty"`    // the storage's answer to what restic is trying again just now
 	SnapshotID  string   `json:"snapshot_id,omitempty"`
 	DryRun      bool     `json:"dry_run"`               // it only says what would happen
 	SavedFiles  *uint64  `json:"saved_files,omitempty"` // of a backup that ended

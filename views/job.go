@@ -30,6 +30,7 @@ type Job struct {
 	NotAgain          string        // why the host's policy forbids the same again
 	Waiting           *Waiting      // until it runs
 	Silent            *Note         // it runs, but says nothing, or cannot
+	Trouble           *Note         // it runs, and tries again what its storage did not do
 	Progress          *Progress     // while it runs
 	Figures           []Figure      // what an ended job did
 	Results           []ResultTable // what it found out

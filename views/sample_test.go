@@ -669,6 +669,8 @@ func samples() []sample {
 		{"job_stalled", views.JobPage(at("jobs", shell("Backup 0b9e", views.JobStream("0b9e", 3), fleetLink, hostLink)), func() views.Job {
 			j := job("running")
 			j.Status = views.JobStatus("stalled")
+			j.Trouble = &views.Note{Tone: "warn", Title: "The storage answers 503, restic tries again in 12 s",
+				Text: "3 tries in vain in 1 min 32 s. The storage's words: server response unexpected: 503 Service Unavailable (503)"}
 			j.Silent = &views.Note{Tone: "warn", Title: "Nothing heard of restic for 12 min",
 				Text: "The agent is connected. Look at the disk and the network of nas-media."}
 			return j

@@ -120,6 +120,7 @@ type output struct {
 	silence   *silence                // nil: nobody minds
 	stop      context.CancelCauseFunc // ends restic; nil in tests
 	latest    string                  // the latest status, without what the clock alone changes
+	version   Version                 // of restic; its zero value is an old one
 
 	mu       sync.Mutex
 	evidence evidence
@@ -128,6 +129,8 @@ type output struct {
 	live     string // why the files of a volume were read as they are
 	answered bool   // the operation's own answer came
 	bounds   bounds
+	tries    tries
+	told     Status // the last one
 
 	scanned    bool
 	tenths     int // of the progress that the log has been told
@@ -205,6 +208,35 @@ func (o *output) say(level topics.Level, line string, size int) {
 	o.sink.Line(level, line)
 }
 
+// repeats takes a line that speaks of an operation restic repeats, and reports whether it
+// does. That is no sign of life. A run that is refused is ended.
+func (o *output) repeats(level topics.Level, line string) bool {
+	now := o.now()
+	ours, no := o.tries.take(line, o.bounds, o.operation, now)
+	if !ours {
+		return false
+	}
+	o.silence.repeated(o.tries.now(), line)
+	o.sink.Line(level, line)
+	if no != nil && o.stop != nil {
+		o.sink.Line(topics.Error, "the storage refuses this, and asking again does not mend it: restic is ended")
+		o.stop(no)
+		return true
+	}
+	had := o.told.Trouble != nil
+	if o.told.Trouble = o.tries.now(); had != (o.told.Trouble != nil) || !now.Before(o.nextStatus) {
+		o.show(o.told, now)
+	}
+	return true
+}
+
+// show gives a status away.
+func (o *output) show(s Status, now time.Time) {
+	o.nextStatus = now.Add(o.pause)
+	o.told = s
+	o.sink.Status(s)
+}
+
 func (o *output) info(format string, args ...any) {
 	o.say(topics.Info, o.safe(fmt.Sprintf(format, args...)), 0)
 }
@@ -234,6 +266,9 @@ func (o *output) text(line string, size int, shortened, stderr bool) {
 	}
 	if !shortened {
 		size = 0
+	}
+	if stderr && size == 0 && o.repeats(level, line) {
+		return
 	}
 	o.say(level, line, size)
 }
@@ -284,7 +319,9 @@ func (o *output) message(m message) bool {
 func (o *output) moved(now, said string) {
 	if now != o.latest {
 		o.latest = now
+		o.tries.moved(o.now(), o.version.AtLeast(0, 16, 0))
 		o.silence.said(said)
+		o.silence.repeated(o.tries.now(), "")
 	}
 }
 
@@ -311,8 +348,7 @@ func (o *output) progress(line string) bool {
 	o.moved(counted, strings.TrimSpace(counted))
 	percent, err := strconv.ParseFloat(m[1], 64)
 	if now := o.now(); err == nil && !now.Before(o.nextStatus) {
-		o.nextStatus = now.Add(o.pause)
-		o.sink.Status(Status{Scanned: true, Percent: min(max(percent, 0), 100)})
+		o.show(Status{Scanned: true, Percent: min(max(percent, 0), 100), Trouble: o.tries.now()}, now)
 	}
 	return err == nil && percent < 100
 }
@@ -341,15 +377,16 @@ func (o *output) status(m message) {
 	}
 	o.moved(fmt.Sprint(s.FilesDone, s.BytesDone, s.TotalFiles, s.TotalBytes, s.Errors, m.CurrentFiles),
 		fmt.Sprintf("%d of %d files, %s of %s", s.FilesDone, s.TotalFiles, bytesInWords(s.BytesDone), bytesInWords(s.TotalBytes)))
+	s.Trouble = o.tries.now()
+	o.told = s
 	now := o.now()
 	if now.Before(o.nextStatus) {
 		return
 	}
-	o.nextStatus = now.Add(o.pause)
 	for _, f := range m.CurrentFiles[:min(len(m.CurrentFiles), 8)] {
 		s.CurrentFiles = append(s.CurrentFiles, cut(o.safe(cut(f, topics.MaxLine)), 1<<10))
 	}
-	o.sink.Status(s)
+	o.show(s, now)
 }
 
 func (o *output) summarise(m message) {

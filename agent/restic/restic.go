@@ -247,7 +247,7 @@ type Sink interface {
 	// Line is one line of the log: UTF-8, no control characters, secrets
 	// redacted, at most topics.MaxLine bytes.
 	Line(level topics.Level, text string)
-	// Status comes about once in Timing.Status at most.
+	// Status comes about once in Timing.Status at most, and when trouble begins or ends.
 	Status(Status)
 }
 
@@ -263,6 +263,7 @@ type Status struct {
 	Seconds      uint64   // since restic started
 	SecondsLeft  uint64   // restic's estimate; 0 is unknown
 	CurrentFiles []string // at most 8, each cut at 1 KiB
+	Trouble      *Trouble // with the storage; nil if there is none, or none any more
 }
 
 // An Ending is how a run ended.

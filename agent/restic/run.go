@@ -45,7 +45,17 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	o.silence = b.watch(op, args, t, stop)
-	o.stop = stop
+	o.stop, o.version = stop, b.Version
+	in := bounds{repository: a.bare, host: []string{dir, place.TempDir, place.CacheDir}}
+	switch op := op.(type) {
+	case Backup:
+		in.source = op.Paths
+	case *restore:
+		in.source = []string{op.Target, or(op.Shown, op.Target)}
+	case *bring:
+		in.source = []string{op.Target, or(op.Shown, op.Target)}
+	}
+	o.bounds = in
 	stdout, stderr, end := o.streams()
 	var files []*os.File
 	switch op := op.(type) {
@@ -74,15 +84,6 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 	})
 	end()
 	o.hearSSH(dir)
-	in := bounds{repository: a.bare, host: []string{dir, place.TempDir, place.CacheDir}}
-	switch op := op.(type) {
-	case Backup:
-		in.source = op.Paths
-	case *restore:
-		in.source = []string{op.Target, or(op.Shown, op.Target)}
-	case *bring:
-		in.source = []string{op.Target, or(op.Shown, op.Target)}
-	}
 	return o.ending(x, b.Version, in, context.Cause(ctx))
 }
 
@@ -157,13 +158,22 @@ func (o *output) ending(x process.Exit, v Version, in bounds, why error) (e Endi
 	e.State = topics.Failed
 	cause, line := o.evidence.judge(in)
 	var silent *stalled
+	var no *refusal
 	var bare *unshadowed
 	switch {
 	case x.Cancelled && errors.As(why, &bare):
 		e.Cause, e.Message = topics.CauseShadowCopy, bare.Error()
 		return e
+	case x.Cancelled && errors.As(why, &no):
+		e.Cause, e.Message = no.cause, no.line
+		return e
 	case x.Cancelled && errors.As(why, &silent):
 		e.Cause, e.Message = topics.CauseStalled, o.safe(silent.Error())
+		if silent.trouble != nil {
+			if e.Cause = classify(silent.trouble.Words, in); e.Cause == topics.CauseUnknown {
+				e.Cause = topics.CauseUnreachable
+			}
+		}
 		return e
 	case x.Cancelled && (backup || !errors.Is(why, context.DeadlineExceeded)):
 		e.State, e.Cause, e.Message = topics.Cancelled, topics.CauseCancelled, "cancelled"

@@ -368,6 +368,8 @@ var telling = []sign{
 	{topics.CauseUsage, "not supported on windows", "", "restic/cmd_backup.go"},
 	{topics.CauseUsage, "authorization header is malformed", "", "minio: s3-error.go; another region's bucket"},
 	{topics.CauseUsage, "specified bucket is not valid", "", "minio: s3-error.go"},
+	{topics.CauseUsage, "301 moved permanently", "", "minio; another region's bucket"},
+	{topics.CauseUsage, "must be addressed using the specified endpoint", "", "s3; another region's bucket"},
 }
 
 // vague are the signs that say only that something broke off. They count if no line of
@@ -375,6 +377,7 @@ var telling = []sign{
 var vague = []sign{
 	{topics.CauseUnreachable, "", passing, "restic/backend/rest, minio, b2, azure, gcs, swift, rclone; proxy"},
 	{topics.CauseUnreachable, "context deadline exceeded", "", "go: context"},
+	{topics.CauseUnreachable, "request timeout", "", "restic/backend/watchdog_roundtriper.go since 0.17"},
 	{topics.CauseUnreachable, "ssh command exited: exit status 255", "", "restic/backend/sftp"},
 	{topics.CauseUnreachable, "ssh command exited: <nil>", "", "restic/backend/sftp"},
 	{topics.CauseUnreachable, "unable to start the sftp session & eof", "", "restic/backend/sftp; sftp: packet.go"},

@@ -21,9 +21,16 @@ type Quiet struct {
 }
 
 // A stalled is why a run was ended that did nothing for too long.
-type stalled struct{ Quiet }
+type stalled struct {
+	Quiet
+	trouble *Trouble // what it repeated all that time, if that is what it did
+}
 
 func (s *stalled) Error() string {
+	if s.trouble != nil {
+		return fmt.Sprintf("restic did nothing for %s but try again what its storage did not do, and was ended. The storage's last words: %s",
+			inWords(s.For), s.trouble.Words)
+	}
 	text := fmt.Sprintf("restic did nothing for %s, neither sent nor read anything, and used no processor time: it was ended",
 		inWords(s.For))
 	if s.Last == "" {
@@ -86,6 +93,7 @@ type silence struct {
 	before  process.Usage
 	windows []bool // with some activity, the latest last
 	blind   bool   // the system does not tell what restic does
+	trouble *Trouble
 }
 
 // watch makes the silence of one run.
@@ -123,6 +131,19 @@ func (s *silence) said(text string) {
 	}
 }
 
+// repeated notes what restic repeats, nil if nothing, and its line of that. It is no sign
+// of life: who asks again and again sends and reads a little all the time.
+func (s *silence) repeated(t *Trouble, line string) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.trouble = t; line != "" {
+		s.last = cut(line, 200)
+	}
+}
+
 // used takes what restic has done since it was started, once in a window.
 func (s *silence) used(u process.Usage) {
 	s.mu.Lock()
@@ -137,7 +158,9 @@ func (s *silence) used(u process.Usage) {
 	done := u.Sub(s.before)
 	s.looked, s.before = now, u
 	s.blind = s.blind || !u.Known
-	works := s.heard || s.blind || s.works(done, passed)
+	trouble := s.trouble
+	steady, much := s.works(done, passed)
+	works := s.heard || much || trouble == nil && (s.blind || steady)
 	s.heard = false
 	switch {
 	case works:
@@ -156,12 +179,12 @@ func (s *silence) used(u process.Usage) {
 		s.tell(q)
 	}
 	if s.ends && q.For >= s.limit {
-		s.stop(&stalled{q})
+		s.stop(&stalled{q, trouble})
 	}
 }
 
-// works judges one window.
-func (s *silence) works(done process.Usage, passed time.Duration) bool {
+// works judges one window: whether a little was done steadily, or much at once.
+func (s *silence) works(done process.Usage, passed time.Duration) (steady, much bool) {
 	share := float64(passed) / float64(time.Minute)
 	bytes := float64(done.Read + done.Written)
 	some := done.CPU > 0 && float64(done.CPU) >= share*float64(someCPU) || bytes > 0 && bytes >= share*someBytes ||
@@ -176,5 +199,5 @@ func (s *silence) works(done process.Usage, passed time.Duration) bool {
 			active++
 		}
 	}
-	return active >= recent/2 || done.CPU > 0 && float64(done.CPU) >= share*float64(muchCPU) || bytes > 0 && bytes >= share*muchBytes
+	return active >= recent/2, done.CPU > 0 && float64(done.CPU) >= share*float64(muchCPU) || bytes > 0 && bytes >= share*muchBytes
 }

@@ -21,7 +21,8 @@ var (
 	trickle = minute{Read: 61, Written: 1, Reads: 121, Known: true} // a byte a second
 	limited = minute{CPU: 10 * time.Millisecond, Read: 65_000, Written: 65_000, Reads: 14, Known: true}
 	busy    = minute{CPU: 27 * time.Second, Known: true}
-	asking  = minute{CPU: 10 * time.Millisecond, Read: 48, Written: 84, Reads: 5, Known: true} // ssh, whether its server lives
+	asking  = minute{CPU: 10 * time.Millisecond, Read: 48, Written: 84, Reads: 5, Known: true}      // ssh, whether its server lives
+	request = minute{CPU: 30 * time.Millisecond, Read: 5200, Written: 1100, Reads: 40, Known: true} // a handshake and an answer
 	unknown = minute{CPU: 10 * time.Millisecond}
 )
 
@@ -66,6 +67,10 @@ func TestWhatDoesNothingIsToldFromWhatIsSlow(t *testing.T) {
 		{"nothing, of what is never ended", &silence{}, []minute{idle}, 0},
 		{"nothing, where a lock may be waited for for ten minutes", &silence{ends: true, locked: 10 * time.Minute}, []minute{idle}, 40},
 		{"what the system does not tell of", &silence{ends: true}, []minute{unknown}, 0},
+		{"a request a minute that is answered", &silence{ends: true}, []minute{request}, 0},
+		{"a request a minute that is refused", &silence{ends: true, trouble: &Trouble{}}, []minute{request}, 30},
+		{"one that is refused, and others that upload", &silence{ends: true, trouble: &Trouble{}}, []minute{limited}, 0},
+		{"what the system does not tell of, and is refused", &silence{ends: true, trouble: &Trouble{}}, []minute{unknown}, 30},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			c.s.limit = 30 * time.Minute
@@ -92,7 +97,8 @@ func TestWhatResticSaysEndsASilence(t *testing.T) {
 		silent     bool
 	}{
 		{"a line", "repository 1234 opened", false, false},
-		{"a warning", "Load(<data/1>, 0, 0) returned error, retrying after 5s", true, false},
+		{"a warning", "unable to open cache: no space left on device", true, false},
+		{"it tries again", "Load(<data/1>, 0, 0) returned error, retrying after 5s: EOF", true, true},
 		{"the same status later", `{"message_type":"status","seconds_elapsed":9,"seconds_remaining":70,"files_done":3,"total_files":9}`,
 			false, true},
 		{"a file more", `{"message_type":"status","seconds_elapsed":9,"files_done":4,"total_files":9}`, false, false},

@@ -126,7 +126,10 @@ func (m *meter) lock(f func()) {
 
 // Status takes restic's own progress.
 func (m *meter) Status(s restic.Status) {
-	m.lock(func() { m.say(m.before.FilesDone+s.FilesDone, m.before.BytesDone+s.BytesDone, s.CurrentFiles) })
+	m.lock(func() {
+		m.total.Trouble = s.Trouble
+		m.say(m.before.FilesDone+s.FilesDone, m.before.BytesDone+s.BytesDone, s.CurrentFiles)
+	})
 }
 
 func (m *meter) say(files, bytes uint64, current []string) {

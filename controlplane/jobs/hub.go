@@ -78,6 +78,9 @@ func (h *Hub) publish(id topics.JobID, n news) {
 	if n.progress != nil {
 		before, known := h.latest[id]
 		moved = moved || !known || !still(before, *n.progress)
+		if n.progress.Trouble != nil {
+			n.progress.Trouble.Heard = h.Now().UnixMilli()
+		}
 		h.latest[id] = *n.progress
 	}
 	if moved {
@@ -103,7 +106,7 @@ func (h *Hub) forget(id topics.JobID) {
 // still reports whether nothing but the clock moved between two statuses.
 func still(a, b topics.Progress) bool {
 	for _, p := range []*topics.Progress{&a, &b} {
-		p.Stamp, p.Seconds, p.SecondsLeft = topics.Stamp{}, 0, 0
+		p.Stamp, p.Seconds, p.SecondsLeft, p.Trouble = topics.Stamp{}, 0, 0, nil // to try again is not to move
 	}
 	return reflect.DeepEqual(a, b)
 }

@@ -272,6 +272,9 @@ func (p *Publisher) job(j store.Job) []byte {
 	if progress, ok := p.Hub.Progress(j.ID); ok {
 		s.Percent, s.BytesDone, s.TotalBytes = progress.Percent, progress.BytesDone, progress.TotalBytes
 		s.FilesDone, s.TotalFiles, s.SecondsLeft = progress.FilesDone, progress.TotalFiles, progress.SecondsLeft
+		if progress.Trouble != nil {
+			s.Trouble = progress.Trouble.Words
+		}
 	}
 	if silence := p.Hub.Silence(j); silence.For >= time.Minute {
 		s.Silent, s.EndsAfter = int64(silence.For.Seconds()), int64(silence.Limit.Seconds())

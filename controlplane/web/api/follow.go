@@ -39,9 +39,25 @@ type progressJSON struct {
 	Seconds      uint64   `json:"seconds"`
 	SecondsLeft  uint64   `json:"seconds_left"`
 	CurrentFiles []string `json:"current_files"`
+
+	Trouble *troubleJSON `json:"trouble,omitempty"`
+}
+
+// troubleJSON is what restic is trying again with its storage.
+type troubleJSON struct {
+	Words   string `json:"words"`
+	Code    int    `json:"code,omitempty"`
+	Mute    bool   `json:"mute,omitempty"`
+	Seconds int64  `json:"seconds"`
+	Times   int    `json:"times"`
+	Again   int64  `json:"again"`
 }
 
 func progressOf(p topics.Progress) *progressJSON {
+	var trouble *troubleJSON
+	if t := p.Trouble; t != nil {
+		trouble = &troubleJSON{Words: t.Words, Code: t.Code, Mute: t.Mute, Seconds: t.Seconds, Times: t.Times, Again: t.Again}
+	}
 	return &progressJSON{
 		Scanned:      p.Scanned,
 		Percent:      p.Percent,
@@ -53,6 +69,7 @@ func progressOf(p topics.Progress) *progressJSON {
 		Seconds:      p.Seconds,
 		SecondsLeft:  p.SecondsLeft,
 		CurrentFiles: filled(p.CurrentFiles),
+		Trouble:      trouble,
 	}
 }
 

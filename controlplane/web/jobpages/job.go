@@ -244,6 +244,8 @@ func (s *Pages) jobView(ctx context.Context, t told) (views.Job, error) {
 		if _, stalled := s.Silent(j); stalled {
 			v.Status = views.JobStatus("stalled")
 			v.Progress.Left, v.Progress.Ends = "", views.When{} // nobody can tell
+		} else if v.Trouble != nil {
+			v.Progress.Left, v.Progress.Ends = "", views.When{}
 		}
 	}
 	if !ended && j.CancelAsked {
@@ -355,6 +357,10 @@ func (s *Pages) runningView(v *views.Job, j store.Job) {
 	if ok {
 		v.Files = p.CurrentFiles
 		v.Facts = append(v.Facts, views.Fact{Name: "Unreadable items", Value: words.Number(p.Errors)})
+		if p.Trouble != nil {
+			title, text := jobs.TroubleWords(*p.Trouble, s.Now())
+			v.Trouble = &views.Note{Tone: "warn", Title: title, Text: text}
+		}
 		if !p.Scanned {
 			v.Progress.Headline = layout.Counting(p)
 			v.Progress.Amount = words.Bytes(p.TotalBytes) + " found so far"

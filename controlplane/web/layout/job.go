@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/outcome"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
@@ -25,7 +26,8 @@ const NoRoomHere = "Starts when there is space again on the control plane's disk
 // Running is an open job in a list.
 func (s *Page) Running(j store.Job, host, group string) views.RunningJob {
 	r := views.RunningJob{ID: string(j.ID), Host: host, Kind: string(j.Kind), Group: group, Percent: -1}
-	switch p, ok := s.Hub.Progress(j.ID); {
+	p, ok := s.Hub.Progress(j.ID)
+	switch {
 	case j.State == topics.Queued:
 		r.Waits, r.Amount = true, "Queued"
 		if c, _ := s.Presence.Connection(j.Host); c != hosts.Online {
@@ -50,6 +52,10 @@ func (s *Page) Running(j store.Job, host, group string) views.RunningJob {
 		r.Percent = words.Percent(p.BytesDone, p.TotalBytes)
 		r.Amount = words.BytesOf(p.BytesDone, p.TotalBytes)
 		r.Left = Left(p)
+	}
+	if ok && p.Trouble != nil {
+		r.Left = ""
+		r.Amount, _ = jobs.TroubleWords(*p.Trouble, s.Now())
 	}
 	if silence, stalled := s.Silent(j); stalled {
 		r.Stalled, r.Left, r.Amount = true, "", silence.Words()
