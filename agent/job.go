@@ -134,6 +134,10 @@ func (r *runner) unlock(ctx context.Context, e restic.Ending, binary restic.Bina
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.Unlock)
 	defer cancel()
+	if !binary.Answers(ctx, repository) { // then no lock can be removed, and whoever cancelled need not wait for that
+		r.log.Warn("a lock may be left in the repository, whose server does not answer", "job", place.Job)
+		return
+	}
 	if e := binary.Unlock(ctx, place, repository, mute{}); e.State != topics.Succeeded {
 		r.log.Warn("a lock may be left in the repository", "job", place.Job, "cause", e.Cause, "message", e.Message)
 	}

@@ -57,6 +57,27 @@ func (b Binary) Reach(ctx context.Context, repository Repository, sink Sink) End
 	}
 }
 
+// Answers reports whether the repository's server says anything at all within a few seconds.
+// It is true of what cannot be asked: a disk, and whatever has no address we could knock at.
+func (b Binary) Answers(ctx context.Context, repository Repository) bool {
+	address, client := repository.endpoint(), repository.client()
+	if address == "" || client == nil {
+		return true
+	}
+	defer client.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(ctx, b.Timing.orDefault().Answer)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, address, nil)
+	if err != nil {
+		return true
+	}
+	answer, err := client.Do(req)
+	if err == nil {
+		answer.Body.Close()
+	}
+	return err == nil
+}
+
 // knock returns an error if the server cannot be reached.
 func knock(ctx context.Context, client *http.Client, address string) (topics.Cause, error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)

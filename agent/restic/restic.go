@@ -79,6 +79,7 @@ type Timing struct {
 	Open        time.Duration // how long Exists lets restic try: 0.18 and newer try for 14 minutes
 	Reach       time.Duration // how long Reach tries
 	Knock       time.Duration // how long ssh may take to get through, each time
+	Answer      time.Duration // how long Answers waits
 	Confirm     time.Duration // how long a backup's snapshot may take to be listed
 	Status      time.Duration // between two Status calls
 	Settled     time.Duration // how long nobody goes on with an init until it was cut short; longer than one takes
@@ -95,6 +96,7 @@ var DefaultTiming = Timing{
 	Open:        60 * time.Second,
 	Reach:       5 * time.Second,
 	Knock:       30 * time.Second,
+	Answer:      3 * time.Second,
 	Confirm:     60 * time.Second,
 	Status:      time.Second,
 	Settled:     2 * time.Minute,
@@ -109,6 +111,7 @@ func (t Timing) orDefault() Timing {
 		{&t.Open, &DefaultTiming.Open},
 		{&t.Reach, &DefaultTiming.Reach},
 		{&t.Knock, &DefaultTiming.Knock},
+		{&t.Answer, &DefaultTiming.Answer},
 		{&t.Confirm, &DefaultTiming.Confirm},
 		{&t.Status, &DefaultTiming.Status},
 		{&t.Settled, &DefaultTiming.Settled},

@@ -155,7 +155,8 @@ func (t *tries) now() *Trouble {
 	low := strings.ToLower(last.words)
 	if codes := statuses(low); len(codes) > 0 {
 		out.Code, _ = strconv.Atoi(codes[0])
-	} else if strings.Contains(low, "slow down") || strings.Contains(low, "reduce your request") || strings.Contains(low, "reduce your concurrent") {
+	} else if strings.Contains(low, "slow down") ||
+		strings.Contains(low, "reduce your request") || strings.Contains(low, "reduce your concurrent") {
 		out.Code = 503 // what S3 words that has
 	}
 	out.Mute = out.Code == 0 && slices.ContainsFunc(silences, func(w string) bool { return strings.Contains(low, w) })
@@ -163,7 +164,8 @@ func (t *tries) now() *Trouble {
 }
 
 // silences are the words for a server that does not answer, of whoever waited for it.
-var silences = []string{"request timeout", "client.timeout", "timeout awaiting response", "i/o timeout", "deadline exceeded", "timed out", "no route to host"}
+var silences = []string{"request timeout", "client.timeout", "timeout awaiting response", "i/o timeout", "deadline exceeded",
+	"timed out", "no route to host"}
 
 // refuses returns the cause if the reason of a repetition is a refusal, and whether its
 // words leave no doubt.

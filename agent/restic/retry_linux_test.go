@@ -32,7 +32,8 @@ func interrupted(run *standin.Run, signals <-chan struct{}) {
 	case <-run.Gone():
 	}
 	run.Err("\x1b[2Ksignal interrupt received, cleaning up")
-	run.Err(`{"message_type":"exit_error","code":1,"message":"Fatal: unable to open config file: context canceled\nIs there a repository at the following location?\ns3:http://nas/bucket"}`)
+	run.Err(`{"message_type":"exit_error","code":1,` +
+		`"message":"Fatal: unable to open config file: context canceled\nIs there a repository at the following location?\ns3:http://nas/b"}`)
 	run.Exit(1)
 }
 
@@ -41,8 +42,9 @@ func TestARefusalEndsTheRunAtOnce(t *testing.T) {
 		said  []string
 		cause topics.Cause
 	}{
-		"an unknown key":    {[]string{"The Access Key Id you provided does not exist in our records."}, topics.CauseCredentials},
-		"a wrong secret":    {[]string{"The request signature we calculated does not match the signature you provided."}, topics.CauseCredentials},
+		"an unknown key": {[]string{"The Access Key Id you provided does not exist in our records."}, topics.CauseCredentials},
+		"a wrong secret": {[]string{"The request signature we calculated does not match the signature you provided."},
+			topics.CauseCredentials},
 		"no bucket":         {[]string{"The specified bucket does not exist"}, topics.CauseNoRepository},
 		"no rights":         {[]string{"Access Denied.", "Access Denied."}, topics.CauseCredentials},
 		"busy, then denied": {[]string{"Please reduce your request rate", "Access Denied.", "Access Denied."}, topics.CauseCredentials},
@@ -201,5 +203,19 @@ func TestABucketThatIsNotThereIsMadeWithTheRepository(t *testing.T) {
 	defer mu.Unlock()
 	if !made {
 		t.Error("restic did not try to make the bucket")
+	}
+}
+
+func TestWhetherAServerAnswers(t *testing.T) {
+	b := Binary{Timing: Timing{Answer: 300 * time.Millisecond}}
+	s := s3server.Start(t, "ada", "staple-battery")
+	s.Rule(func(*http.Request) string { return s3server.AccessDenied })
+	for url, want := range map[string]bool{
+		"/srv/repo": true, "sftp:nas:/r": true, "s3:" + s.URL + "/letters": true, // a refusal is an answer
+		"rest:http://" + mutes(t) + "/r/": false, "s3:http://" + mutes(t) + "/letters": false,
+	} {
+		if got := b.Answers(t.Context(), Repository{URL: topics.Secret(url)}); got != want {
+			t.Errorf("%s: %v", url, got)
+		}
 	}
 }

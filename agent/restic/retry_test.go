@@ -56,11 +56,13 @@ func TestARefusalIsToldFromWhatMayPass(t *testing.T) {
 		{"b2_download_file_by_name: 404: bucket not found", topics.CauseNoRepository, true},
 		{"b2_download_file_by_name: 404: File with such name does not exist", none, false},
 		{"b2_download_file_by_name: 503: no tomes available", none, false},
-		{"GET https://a.blob.core.windows.net/c/config\n RESPONSE 404: 404 The specified container does not exist.", topics.CauseNoRepository, true},
+		{"GET https://a.blob.core.windows.net/c/config\n RESPONSE 404: 404 The specified container does not exist.",
+			topics.CauseNoRepository, true},
 		{"GET https://a.blob.core.windows.net/c/config: RESPONSE 404: 404 The specified blob does not exist.", none, false},
 		{"RESPONSE 403: 403 Server failed to authenticate the request.", topics.CauseCredentials, false},
 		{"RESPONSE 503: 503 The server is busy.", none, false},
-		{"googleapi: Error 403: sa@p.iam does not have storage.objects.get access to the Google Cloud Storage object.", topics.CauseCredentials, false},
+		{"googleapi: Error 403: sa@p.iam does not have storage.objects.get access to the Google Cloud Storage object.",
+			topics.CauseCredentials, false},
 		{"googleapi: Error 404: No such object: b/config, notFound", none, false},
 		{"oauth2: cannot fetch token: 400 Bad Request", topics.CauseCredentials, false},
 		{`oauth2: "invalid_grant" "Token has been expired or revoked."`, topics.CauseCredentials, true},
@@ -74,7 +76,8 @@ func TestARefusalIsToldFromWhatMayPass(t *testing.T) {
 		}
 	}
 	for subject, want := range map[string]topics.Cause{
-		"Remove(<snapshot/0a1b>)": topics.CauseAppendOnly, "Save(<data/0a1b>)": topics.CauseCredentials, "List(snapshot)": topics.CauseCredentials,
+		"Remove(<snapshot/0a1b>)": topics.CauseAppendOnly, "Save(<data/0a1b>)": topics.CauseCredentials,
+		"List(snapshot)": topics.CauseCredentials,
 	} {
 		for _, why := range []string{"blob not removed, server response: 403 Forbidden (403)", "client.Do: Access Denied."} {
 			if cause, certain := refuses(subject, why, bounds{}); cause != want || certain {
@@ -82,7 +85,8 @@ func TestARefusalIsToldFromWhatMayPass(t *testing.T) {
 			}
 		}
 	}
-	if cause, _ := refuses("Stat(<config/>)", "open /srv/access denied/config: no such device", bounds{repository: []string{"/srv/access denied"}}); cause != none {
+	in := bounds{repository: []string{"/srv/access denied"}}
+	if cause, _ := refuses("Stat(<config/>)", "open /srv/access denied/config: no such device", in); cause != none {
 		t.Errorf("a name is a refusal: %q", cause)
 	}
 }
@@ -135,7 +139,8 @@ func TestHowOftenARefusalHasToBeSaid(t *testing.T) {
 		}
 		ended := 0
 		for i, l := range c.said {
-			ours, no := all.take(fmt.Sprintf("%s returned error, retrying after 1.184371267s: Stat: %s", l.subject, l.why), bounds{}, c.op, begun.Add(l.after))
+			ours, no := all.take(fmt.Sprintf("%s returned error, retrying after 1.18s: Stat: %s", l.subject, l.why), bounds{}, c.op,
+				begun.Add(l.after))
 			if !ours {
 				t.Errorf("%s: line %d is no repetition", what, i+1)
 			}
