@@ -130,6 +130,7 @@ type output struct {
 	answered bool   // the operation's own answer came
 	bounds   bounds
 	tries    tries
+	stack    stack  // of calls, on stderr
 	told     Status // the last one
 
 	scanned    bool
@@ -161,7 +162,13 @@ func (o *output) streams() (stdout, stderr *splitter, end func()) {
 		stdout.document = &document{depths: depths, limit: maxJSON, object: stdout.line}
 	}
 	stderr = &splitter{line: func(l []byte, lost int) { o.read(l, lost, true) }}
-	return stdout, stderr, func() { stdout.end(); stderr.end() }
+	return stdout, stderr, func() {
+		stdout.end()
+		stderr.end()
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.unwind()
+	}
 }
 
 func (o *output) read(line []byte, lost int, stderr bool) {
@@ -251,6 +258,10 @@ func (o *output) text(line string, size int, shortened, stderr bool) {
 		return
 	}
 	if stderr {
+		if o.stack.take(line) { // no evidence, as it is the same whatever happened
+			return
+		}
+		o.unwind()
 		o.operation.hear(line)
 		level = o.evidence.line(line)
 		if item, ok := strings.CutPrefix(line, "ignoring error for "); ok { // a restore before 0.17.1
@@ -271,6 +282,13 @@ func (o *output) text(line string, size int, shortened, stderr bool) {
 		return
 	}
 	o.say(level, line, size)
+}
+
+// unwind tells the calls that stood on stderr, if any did.
+func (o *output) unwind() {
+	if calls := o.stack.end(); calls != "" {
+		o.say(topics.Warn, o.safe(calls), 0)
+	}
 }
 
 // message handles a JSON object and reports whether its kind is known.
@@ -327,11 +345,18 @@ func (o *output) moved(now, said string) {
 
 // lines says each line of a text, and has then see it before.
 func (o *output) lines(text string, level topics.Level, then func(string)) {
+	var calls stack
 	for l := range strings.Lines(o.redactor.redact(text)) {
+		if calls.take(strings.TrimRight(l, "\r\n")) {
+			continue
+		}
 		if l = o.safe(strings.TrimSpace(l)); l != "" {
 			then(l)
 			o.say(level, l, 0)
 		}
+	}
+	if l := calls.end(); l != "" {
+		o.say(level, o.safe(l), 0)
 	}
 }
 
