@@ -16,7 +16,8 @@ type stack struct {
 }
 
 var (
-	frameFunction = regexp.MustCompile(`^(?:created by )?[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.~-]+)*\.[A-Za-z0-9_.()*\[\]]+(?:\(.*\))?(?: in goroutine \d+)?$`)
+	frameFunction = regexp.MustCompile(`^(?:created by )?[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.~-]+)*` +
+		`\.[A-Za-z0-9_.()*\[\]]+(?:\(.*\))?(?: in goroutine \d+)?$`)
 	frameFile     = regexp.MustCompile(`^\s*(\S+\.(?:go|s):\d+)(?: \+0x[0-9a-f]+)?$`)
 )
 
@@ -38,7 +39,8 @@ func (s *stack) take(line string) bool {
 	return true
 }
 
-var packages = regexp.MustCompile(`^(?:created by )?(?:github\.com/|golang\.org/|main\.|runtime\.|net/|io\.|os\.|sync\.|cloud\.google\.com/|google\.golang\.org/)`)
+var packages = regexp.MustCompile(`^(?:created by )?(?:github\.com/|golang\.org/|main\.|runtime\.|` +
+	`net/|io\.|os\.|sync\.|cloud\.google\.com/|google\.golang\.org/)`)
 
 // end is one line for the stack that was taken, "" if there was none.
 func (s *stack) end() string {

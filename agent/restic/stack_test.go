@@ -18,7 +18,8 @@ func TestAStackIsOneLine(t *testing.T) {
 			"\t/build/cmd/restic/main.go:12 +0x1d\nmain.main()\n\t/build/cmd/restic/main.go:99 +0x25\n",
 			"panic: runtime error: index out of range [3] with length 3|goroutine 1 [running]:|" +
 				"in main.run(0xc0001, {0x1, 0x2}) (main.go:12), and 1 call above it"},
-		{"main.run\n\t/build/main.go:12\nexit status 2\nmain.stop\n\t/build/main.go:13\n", "in main.run (main.go:12)|exit status 2|in main.stop (main.go:13)"},
+		{"main.run\n\t/build/main.go:12\nexit status 2\nmain.stop\n\t/build/main.go:13\n",
+			"in main.run (main.go:12)|exit status 2|in main.stop (main.go:13)"},
 		{"repository opened\nmain.tex is in use\nscan: open /srv/a.go:3: permission denied\n", // files of people
 			"repository opened|main.tex is in use|scan: open /srv/a.go:3: permission denied"},
 	} {
@@ -39,7 +40,8 @@ func TestAStackIsOneLine(t *testing.T) {
 	}
 	sink := &recorder{}
 	o := newOutput(&check{}, newRedactor(nil), sink, DefaultTiming)
-	o.read([]byte(`{"message_type":"exit_error","code":1,"message":"blob not removed\nmain.run\n\t/build/main.go:12\nmain.main\n\t/build/main.go:13"}`), 0, true)
+	o.read([]byte(`{"message_type":"exit_error","code":1,` +
+		`"message":"blob not removed\nmain.run\n\t/build/main.go:12\nmain.main\n\t/build/main.go:13"}`), 0, true)
 	if got := sink.text(); strings.Contains(got, "main.main") || !strings.Contains(got, "in main.run (main.go:12), and 1 call above it") {
 		t.Errorf("of an exit_error: %s", got)
 	}
