@@ -18,7 +18,7 @@ type stack struct {
 var (
 	frameFunction = regexp.MustCompile(`^(?:created by )?[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.~-]+)*` +
 		`\.[A-Za-z0-9_.()*\[\]]+(?:\(.*\))?(?: in goroutine \d+)?$`)
-	frameFile     = regexp.MustCompile(`^\s*(\S+\.(?:go|s):\d+)(?: \+0x[0-9a-f]+)?$`)
+	frameFile = regexp.MustCompile(`^\s*(\S+\.(?:go|s):\d+)(?: \+0x[0-9a-f]+)?$`)
 )
 
 // take takes a line if it is of a stack: a place in a file, or a function of one of the

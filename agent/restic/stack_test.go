@@ -40,7 +40,7 @@ func TestAStackIsOneLine(t *testing.T) {
 	}
 	sink := &recorder{}
 	o := newOutput(&check{}, newRedactor(nil), sink, DefaultTiming)
-	o.read([]byte(`{"message_type":"exit_error","code":1,` +
+	o.read([]byte(`{"message_type":"exit_error","code":1,`+
 		`"message":"blob not removed\nmain.run\n\t/build/main.go:12\nmain.main\n\t/build/main.go:13"}`), 0, true)
 	if got := sink.text(); strings.Contains(got, "main.main") || !strings.Contains(got, "in main.run (main.go:12), and 1 call above it") {
 		t.Errorf("of an exit_error: %s", got)
