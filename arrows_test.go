@@ -310,7 +310,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"release", "", "what a release of the agent consists of, and whether to believe it"},
 	{"seal", "", "keeps a payload between two parties, whatever it says"},
 	{"slots", "", "when a slot is; depends on nothing but the plan and the moment"},
-	{"store", "failpoint private protocol slots store/access store/admission store/alerts store/atonce store/auditlog store/chain" +
+	{"store", "failpoint location private protocol slots store/access store/admission store/alerts store/atonce store/auditlog store/chain" +
 		" store/changes store/channels store/column store/copies store/discoveries store/drafts store/drills store/endings store/facts" +
 		" store/firststeps store/found store/gauges store/having" +
 		" store/heartbeats store/inspect store/intake store/joblog store/keyring store/kits store/looks store/mark store/migrations" +

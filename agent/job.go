@@ -121,8 +121,11 @@ func (r *runner) pin(s protocol.Start, end topics.Finished) {
 	}
 }
 
-func repository(run topics.Run) restic.Repository {
-	return restic.Repository{URL: run.Repository.URL, Password: run.Repository.Password, Env: run.Repository.Env}
+func repository(run topics.Run) restic.Repository { return opened(run.Repository) }
+
+// opened is a repository as it came, as restic is given it.
+func opened(r topics.Repository) restic.Repository {
+	return restic.Repository{URL: r.URL, Password: r.Password, Env: r.Env, Files: r.Files, Options: r.Options}
 }
 
 // unlock removes the job's own lock if restic could not: it was killed, or

@@ -44,6 +44,9 @@ func (r *runner) operate(ctx context.Context, s protocol.Start, out *sink) (topi
 	binary.Limits = restic.Limits{UploadKiB: limits.UploadKiB, DownloadKiB: limits.DownloadKiB, LowPriority: limits.LowPriority}
 	binary.Silence = restic.Silence{Bear: s.Run.Kind.Enduring(), Tell: func(q restic.Quiet) { r.silent.tell(s.Job, q) }}
 	defer r.silent.forget(s.Job)
+	for _, left := range restic.Foregone(binary.Version, opened(s.Run.Repository), s.Run.Group.Tuning) {
+		out.Line(topics.Warn, left)
+	}
 	w := work{runner: r, Start: s, binary: binary, place: r.place, repository: repository(s.Run), out: out}
 	w.place.Job = s.Job
 
@@ -108,6 +111,7 @@ func (w work) backup(ctx context.Context) (e restic.Ending, found []source, hook
 		OneFileSystem: group.OneFileSystem,
 		LiveFiles:     group.LiveFiles,
 		ShadowOnly:    group.ShadowCopyOnly,
+		Tuning:        group.Tuning,
 		RetryLock:     retryLock,
 	}, w.out)
 	w.unlock(ctx, e, w.binary, w.place, w.repository)

@@ -165,33 +165,45 @@ func (p Policy) decideRepository(state string, run topics.Run) error {
 			continue // an older agent pinned it with the files it had
 		}
 		return forbid("This host's policy %s does not let the control plane set %s to %.200q, a file of this host. "+
-			"If it shall, run on the host: restic-manager-agent policy allow-file %s --state %s.", p.Name, v.Name, path, quoted(path), quoted(state))
+			"If it shall, run on the host: restic-manager-agent policy allow-file %s --state %s", p.Name, v.Name, path, quoted(path), quoted(state))
 	}
-	command := "restic-manager-agent policy allow-repository " + quoted(location.Described(r.URL, r.Env)) + " --state " + quoted(state)
+	command := "restic-manager-agent policy allow-repository " + quoted(location.Described(r.URL, r.Env, r.Files)) + " --state " +
+		quoted(state)
 	address, err := location.ParseHere(r.URL.Reveal())
-	switch {
+	switch strange := location.Strange(p.As[pin], location.Trust(r.Files)); {
+	case pin != "" && len(strange) > 0:
+		return forbid("The control plane sends a CA certificate for %.300s that this host was never told to trust there (SHA-256 %s): "+
+			"whoever has its key could stand in for the server. If it shall be trusted, run on the host: %s",
+			place, strings.Join(strange, ", "), command)
+	case pin != "" && address.Scheme() == location.Local && !location.Covers(pin, place) && !leadsBelow(pin, address.Path()):
+		return forbid("%.200q leads out of %.200q, below which this host's data may go.", address.Path(), pin)
 	case pin != "":
 		return nil
 	case err != nil || location.Assigns(r.URL.Reveal()):
 		return forbid("This repository's address continues with variables, and no data goes there.")
 	case who:
 		return forbid("This host's data goes to %.300s as somebody else than %q: another user, tenant or region has another place there. "+
-			"If it shall, run on the host: %s.", place, location.Identity(r.URL, r.Env), command)
+			"If it shall, run on the host: %s", place, location.Identity(r.URL, r.Env), command)
 	case strings.HasPrefix(place, "rest:http+unix:"):
-		return forbid("A socket of this host is no repository unless its administrator says so, with restic-manager-agent policy " +
-			"allow-repository.")
+		return forbid("A socket of this host is no repository unless its administrator says so. If it shall be one, run on the host: %s", command)
 	case len(p.Repositories) > 0:
-		return forbid("This host's data goes to %s only, and not to %.300s. If it shall, run on the host: %s.",
+		return forbid("This host's data goes to %s only, and not to %.300s. If it shall, run on the host: %s",
 			strings.Join(p.Repositories, ", "), place, command)
 	case !p.permits(state).Opens(run.Kind):
 		return forbid("This host has backed up to no repository yet, and until it has, no %s goes to one its administrator did not name: "+
-			"back up first, or run on the host: %s.", run.Kind, command)
+			"back up first, or run on the host: %s", run.Kind, command)
 	}
 	if path := localPath(address); path != "" && !p.takes(path) {
 		return forbid("%.200q is on this host's own disks, and its administrator has named no directory for repositories that it is below. "+
-			"If the first repository shall be there, run on the host: %s.", path, command)
+			"If the first repository shall be there, run on the host: %s", path, command)
 	}
 	return nil
+}
+
+// leadsBelow reports whether a path that is to be below a pinned one leads there, too.
+func leadsBelow(pin, path string) bool {
+	real, err := lead(path)
+	return (err == nil || errors.Is(err, fs.ErrNotExist)) && leads(real, []string{pin})
 }
 
 // plainPath returns a full path spelt as the policy has it, and "" for one with "..",
@@ -445,6 +457,7 @@ func pin(state string, kind topics.JobKind, r topics.Repository) (string, error)
 		return "", nil
 	}
 	p.admit(first, identity)
+	p.grant(first, location.Trusting(location.Trust(r.Files))...)
 	if i, err := LoadIdentity(state); err == nil {
 		p.PinnedAs = i.Host
 	}

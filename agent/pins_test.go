@@ -1,7 +1,14 @@
 package agent
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
+	"encoding/pem"
+	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
@@ -152,7 +159,7 @@ func TestAPinnedRepositoryIsNotRedirected(t *testing.T) {
 		// By hand, as the words of a refusal say, it comes to the same.
 		byHand := preset(t, PolicyBackup, state)
 		byHand.RepositoryFiles = p.RepositoryFiles
-		if err := byHand.Narrow([]string{location.Described(first.URL, first.Env)}, nil, nil); err != nil {
+		if err := byHand.Narrow([]string{location.Described(first.URL, first.Env, first.Files)}, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		for _, ask := range pinned.asks {
@@ -170,13 +177,137 @@ func TestAPinnedRepositoryIsNotRedirected(t *testing.T) {
 				continue
 			}
 			also := p
-			if err := also.Narrow([]string{location.Described(r.URL, r.Env)}, nil, nil); err != nil {
+			if err := also.Narrow([]string{location.Described(r.URL, r.Env, r.Files)}, nil, nil); err != nil {
 				t.Errorf("%s: %v", ask.url, err)
 			} else if err := also.decideRepository(state, topics.Run{Kind: topics.BackupJob, Repository: r}); err != nil {
 				t.Errorf("%s: allowed, and then %v", ask.url, err)
 			} else if err := also.decideRepository(state, topics.Run{Kind: topics.BackupJob, Repository: first}); err != nil {
 				t.Errorf("%s: allowed, and then the first is not: %v", ask.url, err)
 			}
+		}
+	}
+}
+
+// TestAPastedCertificateIsTrustedWhereThePinSaysSo: the first pin takes the certificate that
+// it worked with; another is the host's to allow, by the command of the refusal.
+func TestAPastedCertificateIsTrustedWhereThePinSaysSo(t *testing.T) {
+	ours, theirs := pastedCA(t, "our CA"), pastedCA(t, "somebody")
+	at := func(ca topics.Secret) topics.Repository {
+		r := repositoryAt("rest:https://nas:8000/attic")
+		if ca != "" {
+			r.Files = map[string]topics.Secret{location.CACert: ca}
+		}
+		return r
+	}
+	state := t.TempDir()
+	if err := preset(t, PolicyBackup, state).Save(state); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pin(state, topics.BackupJob, at(ours)); err != nil {
+		t.Fatal(err)
+	}
+	decide := func(r topics.Repository) string {
+		p, err := LoadPolicy(state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.decideRepository(state, topics.Run{Kind: topics.BackupJob, Repository: r}); err != nil {
+			return err.Error()
+		}
+		return ""
+	}
+	if said := decide(at(ours)) + decide(at("")); said != "" {
+		t.Errorf("what worked is refused: %s", said)
+	}
+	said := decide(at(theirs))
+	_, command, found := strings.Cut(said, "run on the host: restic-manager-agent policy allow-repository '")
+	what, rest, quoted := strings.Cut(command, "'")
+	if !found || !quoted || rest != " --state "+state || !strings.Contains(said, location.Trust(at(theirs).Files)[0]) {
+		t.Fatalf("another certificate: %q", said)
+	}
+	if decide(at(theirs+ours)) == "" {
+		t.Error("a strange certificate beside ours is trusted")
+	}
+	if _, err := AllowRepository(state, what, false); err != nil {
+		t.Fatal(err)
+	}
+	if said := decide(at(theirs)) + decide(at(ours)) + decide(at(theirs+ours)); said != "" {
+		t.Errorf("allowed, and then: %s", said)
+	}
+	// One that was pinned without any goes on to trust the system's alone.
+	if _, err := AllowRepository(state, "rest:https://other/", false); err != nil {
+		t.Fatal(err)
+	}
+	r := repositoryAt("rest:https://other/")
+	r.Files = map[string]topics.Secret{location.CACert: ours}
+	if decide(r) == "" {
+		t.Error("a certificate of another pin is trusted")
+	}
+	managed := preset(t, PolicyManaged, t.TempDir())
+	if err := managed.decide(state, topics.Run{Kind: topics.BackupJob, Repository: at(theirs)}); err != nil {
+		t.Errorf("where the control plane decides everything: %v", err)
+	}
+}
+
+func pastedCA(t *testing.T, name string) topics.Secret {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	is := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}}
+	der, err := x509.CreateCertificate(rand.Reader, is, is, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return topics.Secret(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+// TestAKeeperMayHaveAllBelowAPlace: and no more.
+func TestAKeeperMayHaveAllBelowAPlace(t *testing.T) {
+	state, disk := t.TempDir(), t.TempDir()
+	if err := preset(t, PolicyKeeper, state).Save(state); err != nil {
+		t.Fatal(err)
+	}
+	for _, place := range []string{"rest:https://nas:8000/ab", disk} {
+		if _, err := AllowRepository(state, place, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := AllowRepository(state, "rest:https://nas:8000/{host}", true); err == nil {
+		t.Error("all below {host} can be allowed")
+	}
+	elsewhere := t.TempDir()
+	if err := os.Symlink(elsewhere, filepath.Join(disk, "out")); err != nil {
+		t.Fatal(err)
+	}
+	p, err := LoadPolicy(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for url, allowed := range map[string]bool{
+		"rest:https://nas:8000/ab":      true,
+		"rest:https://nas:8000/ab/c":    true,
+		"rest:https://nas:8000/abc":     false,
+		"rest:https://nas:8000/":        false,
+		"rest:https://nas:8000/ab/../c": false,
+		filepath.Join(disk, "attic"):    true,
+		filepath.Join(disk, "out"):      false,
+		filepath.Join(disk, "out/x"):    false,
+		disk + "x":                      false,
+	} {
+		err := p.decideRepository(state, topics.Run{Kind: topics.PruneJob, Repository: repositoryAt(url)})
+		if (err == nil) != allowed {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	if said := p.Words(); !strings.Contains(said, "rest:https://nas:8000/ab (and everything below)") {
+		t.Errorf("it says %s", said)
+	}
+	// An agent of before takes what is new for somebody, and holds the place itself.
+	for _, pinned := range p.Repositories {
+		if as := p.As[pinned]; !slices.Contains(as, "") || !slices.Contains(as, location.Below) {
+			t.Errorf("%s is pinned as %q", pinned, as)
 		}
 	}
 }
@@ -240,7 +371,7 @@ func TestAnOlderPinIsCompleted(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(state, policyFile), []byte(`{"policy":"backup","repositories":["sftp:nas:x"]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := AllowRepository(state, "sftp:bert@nas:x"); err != nil {
+	if _, err := AllowRepository(state, "sftp:bert@nas:x", false); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := pin(state, topics.BackupJob, repositoryAt("sftp:anna@nas:x")); err != nil {

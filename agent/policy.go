@@ -34,6 +34,8 @@ type Policy struct {
 	// As says who we are at each of them, see location.Identity; anybody of those, or
 	// whoever is next to succeed if one is location.Anyone. An older agent wrote none, which
 	// is the same.
+	// With them stand location.Below, and the CA certificates that the control plane may send
+	// for it (location.Trusting). An older agent takes these for somebody that it never is.
 	As              map[string][]string `json:"repositories_as,omitempty"`
 	RepositoryRoots []string            `json:"repository_roots,omitempty"` // while there is none yet, a path has to be below these
 	RepositoryFiles []string            `json:"repository_files,omitempty"` // of this host, which a repository may name, such as its CA
@@ -256,7 +258,15 @@ func (p *Policy) allowRepository(text string) (string, error) {
 		return "", err
 	}
 	p.admit(pin, location.Identity(address, env))
+	p.grant(pin, location.Trusting(location.Prints(env))...)
 	return pin, nil
+}
+
+// grant adds to what a pin holds besides whom the host is there.
+func (p *Policy) grant(pin string, entries ...string) {
+	for _, e := range entries {
+		p.As[pin] = with(p.As[pin], e)
+	}
 }
 
 // admit adds a place to the policy with who we are there. One that an older agent pinned
@@ -273,15 +283,21 @@ func (p *Policy) admit(pin, who string) {
 	p.As[pin] = with(as, who)
 }
 
-// AllowRepository adds a repository to those that data may go to, and answers
-// with how it is pinned.
-func AllowRepository(state, text string) (pin string, err error) {
+// AllowRepository adds a repository to those that data may go to, with all that are below it
+// if below says so, and answers with how it is pinned.
+func AllowRepository(state, text string, below bool) (pin string, err error) {
 	p, err := LoadPolicy(state)
 	if err != nil {
 		return "", err
 	}
 	if pin, err = p.allowRepository(text); err != nil {
 		return "", err
+	}
+	if below {
+		if location.PerHost(pin) {
+			return "", fmt.Errorf("%s stands for one host's name each; what is to be allowed with all below it is written without it", location.Host)
+		}
+		p.grant(pin, location.Below)
 	}
 	return pin, p.Save(state)
 }
@@ -438,6 +454,23 @@ func (p Policy) permits(state string) *topics.Permits {
 	return out
 }
 
+// pinned are the places that data may go to, with what else is held of each.
+func (p Policy) pinned() (all []string) {
+	for _, pin := range p.Repositories {
+		var also []string
+		for _, entry := range p.As[pin] {
+			if said := location.Entry(entry); said != "" {
+				also = append(also, said)
+			}
+		}
+		if len(also) > 0 {
+			pin += " (" + strings.Join(also, ", ") + ")"
+		}
+		all = append(all, pin)
+	}
+	return all
+}
+
 // Words says what the policy means, for people, a sentence a line.
 func (p Policy) Words() string {
 	var w strings.Builder
@@ -461,7 +494,7 @@ func (p Policy) Words() string {
 			say("It may be a path below: %s.", list(p.RepositoryRoots))
 		}
 	default:
-		say("Repositories: %s. For another: restic-manager-agent policy allow-repository URL.", list(p.Repositories))
+		say("Repositories: %s. For another: restic-manager-agent policy allow-repository URL.", list(p.pinned()))
 	}
 	if len(p.RepositoryFiles) > 0 && !p.managed() {
 		say("Files of this host that a repository may name: %s.", list(p.RepositoryFiles))

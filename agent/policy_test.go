@@ -287,7 +287,7 @@ func TestTheFirstRepositoryThatWorkedIsTheOnlyOne(t *testing.T) {
 	if err != nil || p.refuse(state, other) == nil {
 		t.Errorf("another repository is allowed, %v", err)
 	}
-	if got, err := AllowRepository(state, "/srv/other/"); err != nil || got != "/srv/other" {
+	if got, err := AllowRepository(state, "/srv/other/", false); err != nil || got != "/srv/other" {
 		t.Errorf("allowed %q, %v", got, err)
 	}
 	if p, err = LoadPolicy(state); err != nil || p.refuse(state, other) != nil || len(p.Repositories) != 2 {

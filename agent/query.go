@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/agent/link"
-	"github.com/restic-manager/restic-manager/agent/restic"
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -190,7 +189,7 @@ func (r *runner) browse(ctx context.Context, id topics.QueryID, q topics.Query, 
 	binary.Timing.CancelGrace, binary.Timing.PipeGrace = patience, patience
 	place := r.place
 	place.Job = topics.JobID(id)
-	repository := restic.Repository{URL: q.Repository.URL, Password: q.Repository.Password, Env: q.Repository.Env}
+	repository := opened(*q.Repository)
 	if e := binary.Reach(ctx, repository, mute{}); e.State != topics.Succeeded {
 		return topics.Answer{Cause: e.Cause, Message: e.Message}
 	}

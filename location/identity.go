@@ -72,12 +72,52 @@ func unescaped(value string) string {
 	return strings.NewReplacer("%25", "%", "%20", " ").Replace(value)
 }
 
-// Anyone stands among the identities of a pin while the agent has yet to write down who
-// succeeded there.
-const Anyone = "?"
+// What stands among the identities of a pin besides whom the host is there. An agent that
+// does not know one of them takes it for somebody it never is.
+const (
+	// Anyone is there while the agent has yet to write down who succeeded there.
+	Anyone = "?"
+	// Below says that the pin holds every place below it, too.
+	Below = "below="
+	// trusting begins the fingerprint of a certificate that may be pasted for it.
+	trusting = "ca="
+)
+
+// Trusting are the entries for certificates with these fingerprints, as Trust returns them.
+func Trusting(prints []string) (entries []string) {
+	for _, p := range prints {
+		entries = append(entries, trusting+p)
+	}
+	return entries
+}
+
+// Strange are the fingerprints among those of pasted certificates that the entries of a pin
+// do not have. Whoever issues the server's certificate can stand in for the server.
+func Strange(entries, prints []string) (all []string) {
+	for _, p := range prints {
+		if !slices.Contains(entries, trusting+p) {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// Entry says for people what an entry of a pin holds, "" for nothing worth a word.
+func Entry(entry string) string {
+	switch print, ca := strings.CutPrefix(entry, trusting); {
+	case entry == Anyone:
+		return ""
+	case entry == Below:
+		return "and everything below"
+	case ca:
+		return "CA certificate " + print[:min(len(print), 16)] + "…"
+	}
+	return entry
+}
 
 // Match finds which of a policy's pins holds an address, "" if none does. as has the
-// identities of each pin, none for one that an older agent wrote. open says that whoever
+// identities of each pin, none for one that an older agent wrote; with Below among them a
+// pin holds what is below it. open says that whoever
 // succeeds there next is written down, and other that a pin would hold the address but for
 // who we would be there.
 func Match[S ~string](pins []string, as map[string][]string, text S, env map[string]S) (pin string, open, other bool) {
@@ -87,10 +127,10 @@ func Match[S ~string](pins []string, as map[string][]string, text S, env map[str
 	}
 	who := Identity(text, env)
 	for _, allowed := range pins {
-		if !Covers(allowed, place) {
+		known, written := as[allowed]
+		if !Covers(allowed, place) && !(slices.Contains(known, Below) && under(allowed, place)) {
 			continue
 		}
-		known, written := as[allowed]
 		switch {
 		case slices.Contains(known, who):
 			return allowed, false, false
@@ -101,6 +141,42 @@ func Match[S ~string](pins []string, as map[string][]string, text S, env map[str
 		}
 	}
 	return pin, open, other && pin == ""
+}
+
+// under reports whether a pinned place is below another: of the same server and kind, with
+// the same variables, by whole names of the path. A path that may lead elsewhere than it
+// says is below nothing.
+func under(allowed, place string) bool {
+	allowed, with := apart(allowed)
+	place, theirs := apart(place)
+	if with != theirs || PerHost(allowed) {
+		return false
+	}
+	if !strings.HasSuffix(allowed, "/") && !strings.HasSuffix(allowed, `\`) && !strings.HasSuffix(allowed, ":") {
+		separator := "/"
+		if len(place) > len(allowed) && place[len(allowed)] == '\\' && Scheme(place) == Local {
+			separator = `\`
+		}
+		allowed += separator
+	}
+	rest, ok := strings.CutPrefix(place, allowed)
+	if !ok || rest == "" || strings.ContainsAny(rest, "%?#") || Scheme(place) != Local && strings.Contains(rest, `\`) {
+		return false
+	}
+	for part := range strings.FieldsFuncSeq(rest, func(r rune) bool { return r == '/' || r == '\\' }) {
+		if part == ".." {
+			return false
+		}
+	}
+	return true
+}
+
+// apart is a pin without its variables, and these.
+func apart(pin string) (address, variables string) {
+	if at := assignment.FindStringIndex(pin); at != nil {
+		return pin[:at[0]], pin[at[0]:]
+	}
+	return pin, ""
 }
 
 var assignment = regexp.MustCompile(` ([A-Z][A-Z0-9_]*)=`)
@@ -118,8 +194,9 @@ func Assigns(text string) bool {
 
 // Described is an address with what else a pin holds of it, as an administrator types it
 // on a host: the address without a login, but for the user that its place depends on, and
-// behind it NAME=VALUE of each variable. ParseDescribed reads it.
-func Described[S ~string](text S, env map[string]S) string {
+// behind it NAME=VALUE of each variable. Of pasted CA certificates it has the fingerprints.
+// ParseDescribed reads it.
+func Described[S ~string](text S, env, files map[string]S) string {
 	a, err := Parse(string(text))
 	if err != nil {
 		return ""
@@ -142,7 +219,24 @@ func Described[S ~string](text S, env map[string]S) string {
 	if who := Identity(text, env); who != "" && a.scheme != "sftp" {
 		said += " " + who
 	}
+	if prints := Trust(files); len(prints) > 0 {
+		said += " " + CACert + "=" + printForm + strings.Join(prints, ","+printForm)
+	}
 	return said
+}
+
+// printForm begins a fingerprint where a file could be named as well.
+const printForm = "sha256:"
+
+var prints = regexp.MustCompile(`^sha256:[0-9a-f]{64}(,sha256:[0-9a-f]{64})*$`)
+
+// Prints are the fingerprints of CA certificates among the variables that ParseDescribed
+// returned.
+func Prints(env map[string]string) []string {
+	if !prints.MatchString(env[CACert]) {
+		return nil
+	}
+	return strings.Split(strings.ReplaceAll(env[CACert], printForm, ""), ",")
 }
 
 // ParseDescribed takes an address with variables behind it apart. The error is an Error.
@@ -164,6 +258,7 @@ func ParseDescribed(text string) (address string, env map[string]string, err err
 		}
 		v, known := Find(name)
 		switch {
+		case name == CACert && prints.MatchString(value):
 		case !known || !v.Place && !v.Who:
 			return "", nil, Error(name + " is no part of where a repository is. These are: " + strings.Join(placing(), ", ") + ".")
 		case v.Who:

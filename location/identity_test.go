@@ -8,7 +8,7 @@ import (
 // Each variable that a repository may set is classed once: whoever adds one decides.
 func TestEachVariableIsOfOneClass(t *testing.T) {
 	login := map[string]bool{RESTUser: true, "RESTIC_KEY_HINT": true, "AWS_ACCESS_KEY_ID": true, "B2_ACCOUNT_ID": true,
-		"GOOGLE_PROJECT_ID": true}
+		"GOOGLE_PROJECT_ID": true, awsProfile: true}
 	for _, v := range Variables {
 		n := 0
 		for _, is := range []bool{v.Secret, v.Place, v.Who, v.File, login[v.Name]} {
@@ -50,7 +50,7 @@ func TestWhatAPinHoldsIsTypedAndRead(t *testing.T) {
 		if got := Identity(hidden(c.url), c.env); got != c.who {
 			t.Errorf("at %s we are %q, want %q", c.url, got, c.who)
 		}
-		if got := Described(hidden(c.url), c.env); got != c.described {
+		if got := Described(hidden(c.url), c.env, nil); got != c.described {
 			t.Errorf("%s is described as %q, want %q", c.url, got, c.described)
 		}
 		url, env, err := ParseDescribed(c.described)

@@ -63,7 +63,7 @@ func Scheme(text string) string {
 }
 
 // sftpUser is a user, who may be one of a domain: anna@example.org or EXAMPLE\anna.
-const sftpUser = `[A-Za-z0-9_][A-Za-z0-9_.+\\-]*`
+const sftpUser = `(?:[A-Za-z0-9_]|\{host\})(?:[A-Za-z0-9_.+\\-]|\{host\})*`
 
 var (
 	bucketForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*:`)
@@ -164,7 +164,17 @@ func escapedPath(u *url.URL) string {
 	return textOf(&v, Host)
 }
 
+// parseURL takes a URL apart. A {host} in its user or password is read as it stands there.
 func parseURL(text string) *url.URL {
+	if before, rest, ok := strings.Cut(text, "//"); ok && PerHost(rest) {
+		authority, path := rest, ""
+		if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+			authority, path = rest[:i], rest[i:]
+		}
+		if at := strings.LastIndex(authority, "@"); at >= 0 {
+			text = before + "//" + strings.ReplaceAll(authority[:at], Host, "%7Bhost%7D") + authority[at:] + path
+		}
+	}
 	u, err := url.Parse(text)
 	if err != nil {
 		return nil

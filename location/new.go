@@ -1,6 +1,7 @@
 package location
 
 import (
+	"maps"
 	"net/url"
 	"path"
 	"regexp"
@@ -20,9 +21,32 @@ func Meant[S ~string](text S) S { return S(escapedHost.ReplaceAllString(string(t
 
 var escapedHost = regexp.MustCompile(`(?i)%7Bhost%7D`)
 
-// Expand puts a host's name where an address has Host.
+// Expand puts a host's name where an address has Host. A name that CheckName takes means
+// itself in a path as in a user.
 func Expand[S ~string](text S, name string) S {
 	return S(strings.ReplaceAll(string(text), Host, name))
+}
+
+// LoginPerHost reports whether some of a repository's variables name each host by Host.
+func LoginPerHost[S ~string](env map[string]S) bool {
+	for name, value := range env {
+		if v, known := Find(name); known && !v.File && PerHost(value) {
+			return true
+		}
+	}
+	return false
+}
+
+// ExpandLogin puts a host's name where variables have Host. A path of a file on the host
+// stays as it is. The map is not changed but copied.
+func ExpandLogin[S ~string](env map[string]S, name string) map[string]S {
+	env = maps.Clone(env)
+	for key, value := range env {
+		if v, known := Find(key); known && !v.File {
+			env[key] = Expand(value, name)
+		}
+	}
+	return env
 }
 
 // Covers reports whether an allowed pin is the one of an address, or has Host where that
@@ -83,8 +107,8 @@ func CheckName(name string) string {
 	return ""
 }
 
-const inPath = Host + " stands for the host's name in the path of an address only: not in the name of a server or a bucket, in a user, " +
-	"a password or what follows a ? or #."
+const inPath = Host + " stands for the host's name in the path of an address and in its user and password only: not in the name of a " +
+	"server or a bucket, or in what follows a ? or #."
 
 // encode is said of a login that no parser of URLs reads as it is meant.
 const encode = "Encode the special characters of user and password in the URL (%2F for /, %3F for ?, %23 for #, %25 for %, %40 for @, " +
@@ -248,6 +272,12 @@ func (a Address) braces() error {
 		return Error(inPath)
 	case a.url != nil:
 		where = a.url.Path
+	}
+	if user, relative := "", false; a.scheme == "sftp" {
+		if user, relative = sftpHome(a); relative && PerHost(user) && !PerHost(strings.TrimPrefix(where, user)) {
+			return Error("With " + Host + " as the user, a path that begins in that user's home is another place for each host: write " + Host +
+				" into the path, too, or a path from the root, as in sftp:{host}@nas:/srv/{host}.")
+		}
 	}
 	left := strings.ReplaceAll(where, Host, "")
 	switch {

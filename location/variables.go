@@ -25,9 +25,9 @@ type Variable struct {
 }
 
 // Variables are all that a repository may set. None of them names a program to
-// run: there is no RESTIC_PASSWORD_COMMAND, no AWS_PROFILE (credential_process), no
-// RCLONE_PASSWORD_COMMAND, no AZURE_FORCE_CLI_CREDENTIAL. Pins list those with
-// Place in this order.
+// run: there is no RESTIC_PASSWORD_COMMAND, no RCLONE_PASSWORD_COMMAND, no AZURE_FORCE_CLI_CREDENTIAL. Pins list those with
+// Place in this order. A profile of AWS may name one (credential_process), so there is one
+// only of a file that the host's administrator allows.
 //
 // Each is one of these: a secret; a part of the place; who we are there, where that
 // decides which place it is; a file of the host's; or half of a login that leads to the
@@ -43,6 +43,8 @@ var Variables = []Variable{
 	{Name: "AWS_SECRET_ACCESS_KEY", Secret: true},
 	{Name: "AWS_SESSION_TOKEN", Secret: true},
 	{Name: "AWS_DEFAULT_REGION", Who: true},
+	{Name: awsFile, File: true, Config: true},
+	{Name: awsProfile},
 	{Name: "B2_ACCOUNT_ID"},
 	{Name: "B2_ACCOUNT_KEY", Secret: true},
 	{Name: "AZURE_ACCOUNT_NAME", Place: true},
@@ -77,6 +79,11 @@ var Variables = []Variable{
 	{Name: "RCLONE_CONFIG_PASS", Secret: true},
 }
 
+const (
+	awsFile    = "AWS_SHARED_CREDENTIALS_FILE"
+	awsProfile = "AWS_PROFILE"
+)
+
 // Find returns the variable of a name, and whether there is one.
 func Find(name string) (Variable, bool) {
 	i := slices.IndexFunc(Variables, func(v Variable) bool { return v.Name == name })
@@ -108,6 +115,10 @@ func CheckEnv[S ~string](env map[string]S) error {
 		if strings.ContainsAny(v, "\x00\r\n") || !utf8.ValidString(v) {
 			return Error("The value of " + name + " holds a line break or a NUL character.")
 		}
+	}
+	if env[awsProfile] != "" && env[awsFile] == "" {
+		return Error(awsProfile + " is of a file that " + awsFile + " names, and nothing is named there. Name it, such as " +
+			"/root/.aws/credentials; the host's administrator allows it there.")
 	}
 	if total > MaxEnv {
 		return Error(fmt.Sprintf("The variables have %d bytes together; at most %d fit into a command.", total, MaxEnv))

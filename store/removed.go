@@ -133,8 +133,8 @@ func (s *Store) dropSecrets(ctx context.Context, tx *sqlx.Tx, id topics.Reposito
 	if err != nil {
 		return err
 	}
-	return change(ctx, tx, `UPDATE repositories SET url = $1, password = $2, env = $3, maintenance = $4 WHERE id = $5 AND removed_at > 0`,
-		nothing.URL, nothing.Password, nothing.Env, nothing.Maintenance, id)
+	return change(ctx, tx, `UPDATE repositories SET url = $1, password = $2, env = $3, maintenance = $4, files = $5 WHERE id = $6
+		AND removed_at > 0`, nothing.URL, nothing.Password, nothing.Env, nothing.Maintenance, nothing.Files, id)
 }
 
 // PutHostSettings changes a host's settings and returns the new row. It returns

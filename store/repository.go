@@ -10,6 +10,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store/changes"
 	"github.com/restic-manager/restic-manager/store/column"
@@ -31,9 +32,10 @@ type Repository struct {
 
 	// Keeper is the host that forgets, prunes and checks; it alone gets the
 	// maintenance credential. "" is none.
-	Keeper     topics.HostID `db:"keeper"`
-	AppendOnly bool          `db:"append_only"` // its everyday credential cannot delete
-	Keep       JSON[Keep]    `db:"keep"`        // retention rules; none keeps everything
+	Keeper     topics.HostID           `db:"keeper"`
+	AppendOnly bool                    `db:"append_only"` // its everyday credential cannot delete
+	Options    JSON[map[string]string] `db:"options"`     // restic's extended ones, see location.Options
+	Keep       JSON[Keep]              `db:"keep"`        // retention rules; none keeps everything
 
 	// Found by jobs; 0 is never.
 	ListedAt     int64        `db:"listed_at"`
@@ -98,6 +100,7 @@ type RepositoryAccess struct {
 	URL      topics.Secret
 	Password topics.Secret
 	Env      map[string]topics.Secret
+	Files    map[string]topics.Secret // contents of files that variables name, see location.Pastes
 
 	// Maintenance replaces the fields above for a keeper that may delete; nil is that
 	// there is no such credential.
@@ -108,10 +111,17 @@ type RepositoryAccess struct {
 	Unread []string
 }
 
+// PerHost reports whether addresses or logins name each host by {host}.
+func (a RepositoryAccess) PerHost() bool {
+	m := a.Maintenance
+	return location.PerHost(a.URL) || location.LoginPerHost(a.Env) || m != nil && (location.PerHost(m.URL) || location.LoginPerHost(m.Env))
+}
+
 // Maintenance is the credential that may delete. Only the keeper gets it.
 type Maintenance struct {
-	URL topics.Secret            `json:"url,omitempty"` // where the keeper finds the repository, if elsewhere
-	Env map[string]topics.Secret `json:"env,omitempty"`
+	URL   topics.Secret            `json:"url,omitempty"` // where the keeper finds the repository, if elsewhere
+	Env   map[string]topics.Secret `json:"env,omitempty"`
+	Files map[string]topics.Secret `json:"files,omitempty"`
 }
 
 // The ErrConflict for a name that is taken.
@@ -137,10 +147,10 @@ func (s *Store) addRepository(ctx context.Context, tx *sqlx.Tx, actor string, r 
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `INSERT INTO repositories (id, name, url, location, password, env, maintenance, created_at,
-		keeper, append_only, keep)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`, r.ID, r.Name, sealed.URL,
+		keeper, append_only, keep, files, options)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`, r.ID, r.Name, sealed.URL,
 		r.Location, sealed.Password, sealed.Env, sealed.Maintenance,
-		r.CreatedAt, r.Keeper, r.AppendOnly, r.Keep); err != nil {
+		r.CreatedAt, r.Keeper, r.AppendOnly, r.Keep, sealed.Files, r.Options); err != nil {
 		return fmt.Errorf("add repository: %w", taken(err, ErrRepositoryTaken))
 	}
 	return s.audit(ctx, tx, actor, "repository.created", string(r.ID), r.Name)
@@ -200,8 +210,8 @@ func (s *Store) EditRepository(
 		}
 		if err := change(ctx, tx, `UPDATE repositories SET name = $1, url = $2, location = $3, password = $4, env = $5, maintenance = $6,
 			keeper = $7,
-			append_only = $8, keep = $9 WHERE id = $10`, r.Name, sealed.URL, r.Location, sealed.Password, sealed.Env, sealed.Maintenance, r.Keeper,
-			r.AppendOnly, r.Keep, id); err != nil {
+			append_only = $8, keep = $9, files = $10, options = $11 WHERE id = $12`, r.Name, sealed.URL, r.Location, sealed.Password, sealed.Env,
+			sealed.Maintenance, r.Keeper, r.AppendOnly, r.Keep, sealed.Files, r.Options, id); err != nil {
 			return fmt.Errorf("change repository: %w", taken(err, ErrRepositoryTaken))
 		}
 		if was.Location != r.Location {
@@ -286,8 +296,10 @@ func noteAccess(l *changes.List, was, now RepositoryAccess) {
 	l.Secret("url", was.URL, now.URL)
 	l.Secret("password", was.Password, now.Password)
 	l.Secrets("", was.Env, now.Env)
+	l.Secrets("pasted.", was.Files, now.Files)
 	l.Secret("maintenance.url", was.Maintenance.URL, keeper.URL)
 	l.Secrets("maintenance.", was.Maintenance.Env, keeper.Env)
+	l.Secrets("maintenance.pasted.", was.Maintenance.Files, keeper.Files)
 }
 
 // Repositories lists the registered repositories, by name.
@@ -340,7 +352,7 @@ func inCare(ctx context.Context, tx *sqlx.Tx, id topics.RepositoryID) error {
 }
 
 const repositoryColumns = `id, name, location, created_at, ready_at, keeper, append_only, keep, listed_at, measured_at, restore_bytes,
-	stored_bytes, plain_bytes, forgot_at, pruned_at, checked_at, check_job, check_errors, locks_at, keys_at, key_hint, removed_at`
+	stored_bytes, plain_bytes, forgot_at, pruned_at, checked_at, check_job, check_errors, locks_at, keys_at, key_hint, removed_at, options`
 
 // A sealedAccess is an encrypted RepositoryAccess.
 type sealedAccess struct {
@@ -348,6 +360,7 @@ type sealedAccess struct {
 	Password    []byte `db:"password"`
 	Env         []byte `db:"env"`
 	Maintenance []byte `db:"maintenance"` // NULL for none
+	Files       []byte `db:"files"`       // NULL for none
 }
 
 func (s *Store) sealAccess(ctx context.Context, tx *sqlx.Tx, id topics.RepositoryID, a RepositoryAccess) (sealedAccess, error) {
@@ -364,6 +377,11 @@ func (s *Store) sealAccess(ctx context.Context, tx *sqlx.Tx, id topics.Repositor
 		b, err = json.Marshal(a.Maintenance)
 		sealed.Maintenance = at("maintenance", b)
 	}
+	if err == nil && len(a.Files) > 0 {
+		var b []byte
+		b, err = json.Marshal(a.Files)
+		sealed.Files = at("files", b)
+	}
 	return sealed, errors.Join(err, failed)
 }
 
@@ -375,7 +393,7 @@ func (s *Store) RepositoryAccess(ctx context.Context, id topics.RepositoryID) (R
 
 func (s *Store) openAccess(ctx context.Context, q sqlx.ExtContext, id topics.RepositoryID) (RepositoryAccess, error) {
 	var a RepositoryAccess
-	row, err := get[sealedAccess](ctx, q, `SELECT url, password, env, maintenance FROM repositories WHERE id = $1`, id)
+	row, err := get[sealedAccess](ctx, q, `SELECT url, password, env, maintenance, files FROM repositories WHERE id = $1`, id)
 	if err != nil {
 		return a, err
 	}
@@ -407,6 +425,9 @@ func (s *Store) openAccess(ctx context.Context, q sqlx.ExtContext, id topics.Rep
 	if row.Maintenance != nil {
 		decode("maintenance", row.Maintenance, &a.Maintenance)
 	}
+	if row.Files != nil {
+		decode("files", row.Files, &a.Files)
+	}
 	if err != nil || len(bad.Parts) == 0 {
 		return a, err
 	}
@@ -431,6 +452,7 @@ type SourceGroup struct {
 	AllowEmpty    bool                 `db:"allow_empty"` // a backup of no files is a good one
 	Hooks         JSON[topics.Hooks]   `db:"hooks"`
 	Limits        JSON[topics.Limits]  `db:"limits"`
+	Tuning        JSON[topics.Tuning]  `db:"tuning"`
 }
 
 // Topic returns the group in the form that is sent to its host.
@@ -446,11 +468,14 @@ func (g SourceGroup) Topic() topics.SourceGroup {
 	if g.Limits.V != nil {
 		t.Limits = *g.Limits.V
 	}
+	if g.Tuning.V != nil {
+		t.Tuning = *g.Tuning.V
+	}
 	return t
 }
 
 // PutSourceGroup adds a host's source group, or changes the one with that name and
-// returns it. LiveFiles, Hooks and Limits stay as they are if they are empty.
+// returns it. LiveFiles, Hooks, Limits and Tuning stay as they are if they are empty.
 func (s *Store) PutSourceGroup(ctx context.Context, actor string, g SourceGroup) (SourceGroup, error) {
 	return s.EditSourceGroup(ctx, actor, g.Host, g.Name, nil, func(row *SourceGroup, known bool) error {
 		if known {
@@ -463,6 +488,9 @@ func (s *Store) PutSourceGroup(ctx context.Context, actor string, g SourceGroup)
 			}
 			if g.Limits.V == nil {
 				g.Limits = row.Limits
+			}
+			if g.Tuning.V == nil {
+				g.Tuning = row.Tuning
 			}
 		}
 		*row = g
@@ -505,16 +533,16 @@ func (s *Store) EditSourceGroup(ctx context.Context, actor string, host topics.H
 			return err
 		}
 		put := `INSERT INTO source_groups (id, host, name, repository, paths, excludes, one_file_system, created_at, live_files, hooks, limits,
-			allow_empty, shadow_copy_only)
+			allow_empty, shadow_copy_only, tuning)
 			VALUES (:id, :host, :name, :repository, :paths, :excludes, :one_file_system, :created_at, :live_files, :hooks, :limits, :allow_empty,
-			:shadow_copy_only)`
+			:shadow_copy_only, :tuning)`
 		var l changes.List
 		if known {
 			l.Columns(was, g, "repository")
 			l.Text("repository", nameIn(ctx, tx, "repositories", string(was.Repository)), nameIn(ctx, tx, "repositories", string(g.Repository)))
 			put = `UPDATE source_groups SET name = :name, repository = :repository, paths = :paths, excludes = :excludes,
 				one_file_system = :one_file_system, live_files = :live_files, hooks = :hooks, limits = :limits, allow_empty = :allow_empty,
-				shadow_copy_only = :shadow_copy_only
+				shadow_copy_only = :shadow_copy_only, tuning = :tuning
 				WHERE id = :id`
 		}
 		if _, err := tx.NamedExecContext(ctx, put, g); err != nil {

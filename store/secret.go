@@ -19,6 +19,7 @@ var sealedColumns = []struct{ table, key, column string }{
 	{"repositories", "id", "password"},
 	{"repositories", "id", "env"},
 	{"repositories", "id", "maintenance"},
+	{"repositories", "id", "files"},
 	{"channels", "id", "secrets"},
 	{"heartbeats", "id", "url"},
 	{"uplink", "id", "secrets"},

@@ -64,7 +64,7 @@ func (a *sealedAccess) keep(ctx context.Context, tx *sqlx.Tx, id topics.Reposito
 	if len(parts) == 0 {
 		return nil
 	}
-	was, err := get[sealedAccess](ctx, tx, `SELECT url, password, env, maintenance FROM repositories WHERE id = $1`, id)
+	was, err := get[sealedAccess](ctx, tx, `SELECT url, password, env, maintenance, files FROM repositories WHERE id = $1`, id)
 	for _, p := range parts {
 		switch p {
 		case "url":
@@ -75,6 +75,8 @@ func (a *sealedAccess) keep(ctx context.Context, tx *sqlx.Tx, id topics.Reposito
 			a.Env = was.Env
 		case "maintenance":
 			a.Maintenance = was.Maintenance
+		case "files":
+			a.Files = was.Files
 		}
 	}
 	return err

@@ -273,6 +273,8 @@ const (
 	SearchesSome    Ability = "searches" // a find looks in some snapshots or groups, ignores case, and reports while it runs
 	RunsDrills      Ability = "drills"   // it proves by itself that backups can be restored
 	EndsPauses      Ability = "pauses"   // it knows when its schedules are paused, and has them go on by itself
+	PastesFiles     Ability = "pasted"   // it has restic use the certificates and keys that were pasted, see [Repository].Files
+	TakesOptions    Ability = "options"  // it knows [Repository].Options and [SourceGroup].Tuning
 )
 
 // MaxAbilities is how many abilities an agent may name.

@@ -5,8 +5,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Received is a place in a host's event stream: everything up to Seq of this epoch is
@@ -178,6 +182,14 @@ type Repository struct {
 	URL      Secret            `json:"url"` // may hold user and password
 	Password Secret            `json:"password"`
 	Env      map[string]Secret `json:"env,omitempty"` // credentials of the backend, by restic's variable names
+	// Files are the contents of files that such variables name: certificates and keys that
+	// were pasted, see location.Pastes. The agent writes them where nobody else reads them,
+	// for as long as the job runs. One without [PastesFiles] passes over them, and restic
+	// then trusts the system's authorities, or has no login.
+	Files map[string]Secret `json:"files,omitempty"`
+	// Options are extended options of restic's, see location.Options. An agent without
+	// [TakesOptions] passes over them, and restic does what it does by itself.
+	Options map[string]string `json:"options,omitempty"`
 	// Initialise allows an init job to make the repository if there is none. It is set in
 	// the command of an init job alone, which one host has, and only while no job has
 	// found a repository there: one that is missing later must not be replaced by an
@@ -199,8 +211,65 @@ type SourceGroup struct {
 	ShadowCopyOnly bool `json:"shadow_copy_only,omitempty"`
 
 	AllowEmpty bool   `json:"allow_empty,omitempty"` // a backup without a single file is a good one
+	Tuning     Tuning `json:"tuning,omitzero"`       // an agent without [TakesOptions] passes over it
 	Hooks      Hooks  `json:"hooks,omitzero"`
 	Limits     Limits `json:"limits,omitzero"` // of its backups, and of restores of them
+}
+
+// Tuning is how restic makes a backup, where it leaves a choice. What the host's restic does
+// not know yet is left out, and the job says so.
+type Tuning struct {
+	Compression      string   `json:"compression,omitempty"`        // one of Compressions; "" is as restic does by itself
+	PackSizeMiB      int      `json:"pack_size_mib,omitempty"`      // of the files in the repository, 4 to 128; 0 is restic's own
+	ReadConcurrency  int      `json:"read_concurrency,omitempty"`   // files read at once, 1 to 32; 0 is restic's own
+	ExcludeCaches    bool     `json:"exclude_caches,omitempty"`     // folders that a CACHEDIR.TAG says are caches
+	ExcludeLarger    string   `json:"exclude_larger,omitempty"`     // files above this size, in bytes or as in 500M; "" is none
+	ExcludeIfPresent []string `json:"exclude_if_present,omitempty"` // the content of folders with a file of this name, NAME or NAME:BEGINNING
+	WithATime        bool     `json:"with_atime,omitempty"`         // save when each file was last read
+	NoScan           bool     `json:"no_scan,omitempty"`            // do not look first how much there is; then no percentage is known
+}
+
+// Compressions are what [Tuning].Compression may be. fastest and better are of restic 0.19.
+var Compressions = []string{"auto", "off", "fastest", "better", "max"}
+
+// Bounds of a [Tuning].
+const (
+	MinPackSize        = 4
+	MaxPackSize        = 128
+	MaxReadConcurrency = 32
+	MaxIfPresent       = 20
+)
+
+// IsZero reports whether all is left to restic.
+func (t Tuning) IsZero() bool {
+	return t.Compression == "" && t.PackSizeMiB == 0 && t.ReadConcurrency == 0 && !t.ExcludeCaches && t.ExcludeLarger == "" &&
+		len(t.ExcludeIfPresent) == 0 && !t.WithATime && !t.NoScan
+}
+
+var size = regexp.MustCompile(`^[1-9][0-9]{0,11}[kKmMgGtT]?$`)
+
+// Check returns an error for what restic would refuse or misread.
+func (t Tuning) Check() error {
+	switch {
+	case t.Compression != "" && !slices.Contains(Compressions, t.Compression):
+		return fmt.Errorf("tuning: the compression is one of %s", strings.Join(Compressions, ", "))
+	case t.PackSizeMiB != 0 && (t.PackSizeMiB < MinPackSize || t.PackSizeMiB > MaxPackSize):
+		return fmt.Errorf("tuning: the pack size is a whole number of MiB from %d to %d", MinPackSize, MaxPackSize)
+	case t.ReadConcurrency < 0 || t.ReadConcurrency > MaxReadConcurrency:
+		return fmt.Errorf("tuning: files read at once are a whole number from 1 to %d", MaxReadConcurrency)
+	case t.ExcludeLarger != "" && !size.MatchString(t.ExcludeLarger):
+		return errors.New("tuning: a size above which files are left out is a whole number with k, M, G or T after it, as in 500M")
+	case len(t.ExcludeIfPresent) > MaxIfPresent:
+		return fmt.Errorf("tuning: at most %d names of files leave out the folders that they are in", MaxIfPresent)
+	}
+	for _, text := range t.ExcludeIfPresent {
+		name, _, _ := strings.Cut(text, ":")
+		if strings.TrimSpace(name) == "" || name == "." || name == ".." || len(text) > 200 || !utf8.ValidString(text) ||
+			strings.ContainsAny(name, `/\`) || strings.ContainsFunc(text, unicode.IsControl) {
+			return fmt.Errorf("tuning: %.60q is no name of a file, alone or with : and how the file begins after it", text)
+		}
+	}
+	return nil
 }
 
 // Hooks names programs in the host's own policy; the control plane sends nothing but

@@ -24,12 +24,32 @@ type GroupForm struct {
 	Upload, Download string // KiB a second, as typed; "" for no limit
 	From, To, Zone   string // hours of the limits: "22:00"; the same twice is all day
 	LowPriority      bool
+	Tuning           GroupTuning
 	Warnings         []string          // what is saved and most likely not meant
 	Fits             []Option          // kinds of machines that a new group can be filled in for
 	Fit              string            // the one it is filled in for
 	LeftOut          []string          // what its backups leave out by themselves
 	Problem          string            // about the whole form
 	Errors           map[string]string // by field
+}
+
+// A GroupTuning is how restic makes the backups, as typed.
+type GroupTuning struct {
+	Compression  string
+	Compressions []Option
+	PackSize     string // MiB; "" is restic's own
+	Concurrency  string // files read at once; "" is restic's own
+	Larger       string // files above this size are left out, as in 500M
+	IfPresent    string // names of files, one a line
+	Caches       bool   // folders that say they are caches are left out
+	ATime        bool
+	NoScan       bool
+	Older        string // why the host's agent passes over all this
+}
+
+// set reports whether something is not left to restic.
+func (t GroupTuning) set() bool {
+	return t.Compression+t.PackSize+t.Concurrency+t.Larger+t.IfPresent != "" || t.Caches || t.ATime || t.NoScan
 }
 
 // A HookChoice is a program the host's policy knows by its name, and when it runs.

@@ -64,6 +64,7 @@ type Backup struct {
 	LiveFiles     bool          // on Windows: read the files themselves, not a shadow copy of their volume
 	ShadowOnly    bool          // on Windows: without one nothing is saved; else the files themselves are read then
 	RetryLock     time.Duration // how long to wait for a lock; 0.14 cannot wait
+	Tuning        topics.Tuning
 
 	system string // runtime.GOOS if empty
 }
@@ -98,6 +99,11 @@ func (b Backup) args(v Version, dir string) ([]string, error) {
 	if b.OneFileSystem {
 		args = append(args, "--one-file-system")
 	}
+	if err := b.Tuning.Check(); err != nil {
+		return nil, err
+	}
+	tuned, _ := tuning(v, b.Tuning)
+	args = append(args, tuned...)
 	flag := "--exclude-file"
 	if windows {
 		flag = "--iexclude-file"

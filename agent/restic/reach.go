@@ -164,7 +164,12 @@ func (r Repository) endpoint() string {
 // nil if they cannot be determined.
 func (r Repository) client() *http.Client {
 	conf := &tls.Config{MinVersion: tls.VersionTLS12}
-	if files := r.Env["RESTIC_CACERT"].Reveal(); files != "" {
+	if pasted := r.Files[location.CACert].Reveal(); pasted != "" {
+		conf.RootCAs = x509.NewCertPool() // and nothing of the system's
+		if !conf.RootCAs.AppendCertsFromPEM([]byte(pasted)) {
+			return nil
+		}
+	} else if files := r.Env["RESTIC_CACERT"].Reveal(); files != "" {
 		conf.RootCAs = x509.NewCertPool() // and nothing of the system's
 		for name := range strings.SplitSeq(files, ",") {
 			pem, err := os.ReadFile(name)
@@ -173,10 +178,12 @@ func (r Repository) client() *http.Client {
 			}
 		}
 	}
-	if name := r.Env["RESTIC_TLS_CLIENT_CERT"].Reveal(); name != "" {
-		pem, err := os.ReadFile(name)
-		if err != nil {
-			return nil
+	if name, pem := r.Env["RESTIC_TLS_CLIENT_CERT"].Reveal(), []byte(r.Files[location.ClientCert].Reveal()); name != "" || len(pem) > 0 {
+		var err error
+		if len(pem) == 0 {
+			if pem, err = os.ReadFile(name); err != nil {
+				return nil
+			}
 		}
 		pair, err := tls.X509KeyPair(pem, pem)
 		if err != nil {

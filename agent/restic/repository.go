@@ -2,9 +2,12 @@ package restic
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,11 +18,15 @@ import (
 
 // A Repository says where restic keeps the data and how to get in. URL is an
 // address as package location parses it, and may hold user and password. Env
-// holds credentials of the backend; only location.Variables are taken.
+// holds credentials of the backend; only location.Variables are taken. Files are contents of
+// files that such variables name; each run has them in its own directory, and nothing else
+// writes them. Options are some of location.Options.
 type Repository struct {
 	URL      topics.Secret
 	Password topics.Secret
 	Env      map[string]topics.Secret
+	Files    map[string]topics.Secret
+	Options  map[string]string
 }
 
 // access is a repository prepared for one version of restic.
@@ -40,7 +47,7 @@ func (r Repository) access(v Version) (access, error) {
 		return access{}, fmt.Errorf("the repository's password holds a NUL character, which restic cannot be given")
 	}
 	a := access{secrets: []string{r.Password.Reveal()}}
-	if err := location.CheckEnv(r.Env); err != nil {
+	if err := errors.Join(location.CheckEnv(r.Env), location.CheckPasted(r.Files, r.Env)); err != nil {
 		return access{}, err
 	}
 	address, err := location.ParseHere(r.URL.Reveal())
@@ -74,6 +81,25 @@ func (r Repository) access(v Version) (access, error) {
 			env[variable.Name] = value
 		}
 	}
+	for name, file := range r.Files {
+		if name == location.CACert {
+			continue // everybody may see it
+		}
+		for line := range strings.Lines(file.Reveal()) { // that is how one would turn up
+			if line = strings.TrimSpace(line); len(line) > 30 && !strings.HasPrefix(line, "-----") {
+				a.secrets = append(a.secrets, line)
+			}
+		}
+	}
+	options, _ := r.options(v, address.Scheme())
+	a.flags = append(a.flags, options...)
+	if address.Scheme() == "s3" && r.Env["AWS_ACCESS_KEY_ID"] == "" { // a role that the machine has by itself
+		for _, name := range awsRole {
+			if value := os.Getenv(name); value != "" {
+				env[name] = value
+			}
+		}
+	}
 	a.shown = location.Shown(at)
 	if u := address.URL(); u != nil {
 		if password, ok := u.User.Password(); ok {
@@ -103,6 +129,65 @@ func (r Repository) access(v Version) (access, error) {
 	}
 	slices.Sort(a.env)
 	return a, nil
+}
+
+// awsRole are the variables by which AWS tells a container or a pod of its role. The agent
+// has them of its host; no repository sets them.
+var awsRole = []string{"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+	"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_REGION",
+	"AWS_EC2_METADATA_DISABLED"}
+
+// options are the flags for the repository's options that restic of version v knows, and
+// sentences about those that it is not given.
+func (r Repository) options(v Version, scheme string) (flags, without []string) {
+	for _, name := range slices.Sorted(maps.Keys(r.Options)) {
+		o, known := location.FindOption(name)
+		value := r.Options[name]
+		switch {
+		case !known:
+			without = append(without, fmt.Sprintf("this agent does not know the option %.60q of the repository and leaves it out: update the agent",
+				name))
+		case o.Scheme() != scheme: // from before its address was changed
+		case o.Takes(value) != "":
+			without = append(without, "an option of the repository is left out: "+o.Takes(value))
+		case !v.AtLeast(o.Since[0], o.Since[1], o.Since[2]):
+			without = append(without, fmt.Sprintf("restic %s does not know the option %s=%s of the repository and goes on without it: "+
+				"restic %s does", v, name, value, Version{o.Since[0], o.Since[1], o.Since[2]}))
+		default:
+			flags = append(flags, "-o", name+"="+value)
+		}
+	}
+	return flags, without
+}
+
+// Foregone says in sentences what of a repository's options and of how a group is backed up
+// restic of version v is not told, because it does not know it.
+func Foregone(v Version, r Repository, t topics.Tuning) []string {
+	address, err := location.ParseHere(r.URL.Reveal())
+	if err != nil {
+		return nil
+	}
+	_, without := r.options(v, address.Scheme())
+	_, left := tuning(v, t)
+	return append(without, left...)
+}
+
+// paste writes the repository's files into a run's own directory and says how restic of
+// version v is told of them.
+func (r Repository) paste(v Version, dir string) (env, flags []string, err error) {
+	for _, name := range slices.Sorted(maps.Keys(r.Files)) {
+		path := filepath.Join(dir, strings.ToLower(name))
+		if err := os.WriteFile(path, []byte(r.Files[name].Reveal()), 0o600); err != nil {
+			return nil, nil, fmt.Errorf("write a file of the repository's for restic: %w", err)
+		}
+		variable, _ := location.Find(name)
+		if variable.Flag != "" && !v.AtLeast(0, 16, 0) {
+			flags = append(flags, variable.Flag, path)
+		} else {
+			env = append(env, name+"="+path)
+		}
+	}
+	return env, flags, nil
 }
 
 // secretPart returns the password of u as it is written in the URL.

@@ -31,6 +31,10 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 		return failed(causeOf(err), fmt.Errorf("make a directory for restic's temporary files: %w", err))
 	}
 	defer os.RemoveAll(dir)
+	pasted, certificates, err := repository.paste(b.Version, dir)
+	if err != nil {
+		return failed(causeOf(err), err)
+	}
 	args, err := op.args(b.Version, dir)
 	if err != nil {
 		return failed(causeOf(err), errors.New(redactor.redact(err.Error())))
@@ -41,7 +45,13 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 	}
 	t := b.Timing.orDefault()
 	o := newOutput(op, redactor, sink, t)
-	o.info("restic %s %s, repository %s", b.Version, op.words(), a.shown)
+	said := op.words()
+	if backup, is := op.(Backup); is {
+		if tuned, _ := tuning(b.Version, backup.Tuning); len(tuned) > 0 {
+			said += ", " + strings.Join(tuned, " ")
+		}
+	}
+	o.info("restic %s %s, repository %s", b.Version, said, a.shown)
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	o.silence = b.watch(op, args, t, stop)
@@ -67,8 +77,8 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 	x := process.Run(ctx, process.Spec{
 		Files: files,
 		Path:  b.Path,
-		Args:  slices.Concat(a.flags, flags, b.Limits.flags(), args),
-		Env: slices.Concat(process.Inherited(), a.env, process.Temporary(dir),
+		Args:  slices.Concat(a.flags, certificates, flags, b.Limits.flags(), args),
+		Env: slices.Concat(process.Inherited(), a.env, pasted, process.Temporary(dir),
 			[]string{"RESTIC_CACHE_DIR=" + place.CacheDir, "RESTIC_PROGRESS_FPS=1", process.Mark(place.Job)}),
 		Dir:         dir,
 		Stdout:      raw(op, stdout),

@@ -160,7 +160,8 @@ func (c *policyShow) Run(s streams) error {
 }
 
 type policyAllowRepository struct {
-	URL string `arg:"" help:"As restic takes it, without a password. What else its place depends on follows as NAME=VALUE."`
+	URL   string `arg:"" help:"As restic takes it, without a password. What else its place depends on follows as NAME=VALUE."`
+	Below bool   `help:"And every repository below it: of a keeper, all of a REST server or of a bucket."`
 	stateDir
 }
 
@@ -169,7 +170,7 @@ func (c *policyAllowRepository) Run(s streams) error {
 	if err != nil {
 		return err
 	}
-	location, err := agent.AllowRepository(state, c.URL)
+	location, err := agent.AllowRepository(state, c.URL, c.Below)
 	if err != nil {
 		return err
 	}

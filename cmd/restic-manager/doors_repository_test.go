@@ -1,9 +1,16 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
 	"maps"
+	"math/big"
 	"net/http"
 	"net/url"
 	"os"
@@ -11,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,6 +39,9 @@ type newRepository struct {
 	Keeper              string
 	AppendOnly          bool
 	Keep                store.Keep
+	Files               map[string]topics.Secret // that are pasted, of the everyday credential
+	MaintenanceFiles    map[string]topics.Secret
+	Options             map[string]string
 }
 
 // counts are the rules of retention that are numbers, by their names in the API
@@ -66,13 +77,15 @@ var newRepositories = subject[newRepository]{
 			Name:       &in.Name,
 			URL:        new(topics.Secret(in.URL)),
 			Password:   new(topics.Secret(in.Password)),
-			Everyday:   &repositories.Credential{Env: in.Env},
+			Everyday:   &repositories.Credential{Env: in.Env, Files: in.Files},
+			Options:    &in.Options,
 			Keeper:     &in.Keeper,
 			AppendOnly: &in.AppendOnly,
 			Keep:       &in.Keep,
 		}
-		if in.MaintenanceURL != "" || in.MaintenanceEnv != nil {
-			want.Maintenance = &repositories.Credential{URL: new(topics.Secret(in.MaintenanceURL)), Env: in.MaintenanceEnv}
+		if in.MaintenanceURL != "" || in.MaintenanceEnv != nil || in.MaintenanceFiles != nil {
+			want.Maintenance = &repositories.Credential{URL: new(topics.Secret(in.MaintenanceURL)), Env: in.MaintenanceEnv,
+				Files: in.MaintenanceFiles}
 		}
 		_, err := (&repositories.Service{Store: h.store}).Add(t.Context(), "test", want)
 		return err
@@ -95,6 +108,15 @@ var newRepositories = subject[newRepository]{
 			for name, v := range in.MaintenanceEnv {
 				form.Set("maintenance."+name, v.Reveal())
 			}
+			for name, v := range in.Files {
+				form.Set("everyday.file."+name, v.Reveal())
+			}
+			for name, v := range in.MaintenanceFiles {
+				form.Set("maintenance.file."+name, v.Reveal())
+			}
+			for name, v := range in.Options {
+				form.Set("option."+name, v)
+			}
 			for name, text := range in.spans() {
 				form.Set("keep_"+name, text)
 			}
@@ -106,9 +128,13 @@ var newRepositories = subject[newRepository]{
 		},
 		theAPI: func(t *testing.T, h *house, in newRepository) (bool, string) {
 			body := map[string]any{"name": in.Name, "url": in.URL, "password": in.Password, "keeper": in.Keeper, "append_only": in.AppendOnly,
-				"retention": in.Keep, "env": plain(in.Env)}
-			if in.MaintenanceURL != "" || in.MaintenanceEnv != nil {
-				body["maintenance"] = map[string]any{"url": in.MaintenanceURL, "env": plain(in.MaintenanceEnv)}
+				"retention": in.Keep, "env": plain(in.Env), "everyday": map[string]any{"files": plain(in.Files)}}
+			if in.Options != nil {
+				body["options"] = in.Options
+			}
+			if in.MaintenanceURL != "" || in.MaintenanceEnv != nil || in.MaintenanceFiles != nil {
+				body["maintenance"] = map[string]any{"url": in.MaintenanceURL, "env": plain(in.MaintenanceEnv),
+					"files": plain(in.MaintenanceFiles)}
 			}
 			status, text := h.ask("POST", "/api/repositories", body)
 			return status == http.StatusCreated, detail(t, text)
@@ -124,6 +150,15 @@ var newRepositories = subject[newRepository]{
 			}
 			if in.MaintenanceEnv != nil {
 				args = append(args, "--maintenance-env-file="+written(t, lines(in.MaintenanceEnv)))
+			}
+			for name, text := range in.Files {
+				args = append(args, "--file="+name+"="+written(t, text.Reveal()))
+			}
+			for name, text := range in.MaintenanceFiles {
+				args = append(args, "--maintenance-file="+name+"="+written(t, text.Reveal()))
+			}
+			for name, value := range in.Options {
+				args = append(args, "--option="+name+"="+value)
 			}
 			for name, text := range in.spans() {
 				if text != "" {
@@ -157,8 +192,12 @@ var newRepositories = subject[newRepository]{
 			if r.Keep.V != nil {
 				said += fmt.Sprintf(", keeps %+v", *r.Keep.V)
 			}
+			said += fmt.Sprintf(", pasted %q", lines(a.Files))
+			if r.Options.V != nil {
+				said += fmt.Sprintf(", options %v", *r.Options.V)
+			}
 			if m := a.Maintenance; m != nil {
-				said += fmt.Sprintf(", maintenance %q %q", m.URL.Reveal(), lines(m.Env))
+				said += fmt.Sprintf(", maintenance %q %q %q", m.URL.Reveal(), lines(m.Env), lines(m.Files))
 			}
 			all = append(all, said)
 			if err := h.store.RemoveRepository(t.Context(), "test", r.ID, false); err != nil {
@@ -171,6 +210,26 @@ var newRepositories = subject[newRepository]{
 		return vault(func(r *newRepository) { r.Name = name })
 	}, map[string]doorCase[newRepository]{
 		"100 characters": {in: vault(func(r *newRepository) { r.Name = strings.Repeat("ü", 100) })},
+		"certificates and options": {in: vault(func(r *newRepository) {
+			r.Files = map[string]topics.Secret{"RESTIC_CACERT": testCA(), "RESTIC_TLS_CLIENT_CERT": testCA() + testKey()}
+			r.MaintenanceFiles = map[string]topics.Secret{"RESTIC_TLS_CLIENT_CERT": testKey() + testCA()}
+			r.Options = map[string]string{"rest.connections": "9"}
+		})},
+		"a key for a CA": {in: vault(func(r *newRepository) {
+			r.Files = map[string]topics.Secret{"RESTIC_CACERT": testKey()}
+		}), bad: "everyday"},
+		"a client without its key": {in: vault(func(r *newRepository) {
+			r.MaintenanceFiles = map[string]topics.Secret{"RESTIC_TLS_CLIENT_CERT": testCA()}
+		}), bad: "maintenance"},
+		"a service account of another kind": {in: vault(func(r *newRepository) {
+			r.Files = map[string]topics.Secret{"GOOGLE_APPLICATION_CREDENTIALS": "{}"}
+		}), bad: "everyday", not: []string{theForm}},
+		"an option with a wrong value": {in: vault(func(r *newRepository) {
+			r.Options = map[string]string{"rest.connections": "many"}
+		}), bad: "options", not: []string{theForm}},
+		"a program for an option": {in: vault(func(r *newRepository) {
+			r.Options = map[string]string{"rclone.program": "/bin/sh"}
+		}), bad: "options", not: []string{theForm}},
 		"all of it": {in: vault(func(r *newRepository) {
 			r.Env = map[string]topics.Secret{"RESTIC_REST_USERNAME": "attic", "RESTIC_REST_PASSWORD": "hush"}
 			r.MaintenanceURL, r.MaintenanceEnv = "rest:https://nas:8001/attic", map[string]topics.Secret{"RESTIC_REST_USERNAME": "keeper"}
@@ -231,6 +290,35 @@ func plain(env map[string]topics.Secret) map[string]string {
 	return out
 }
 
+// testPair is a certificate and its key, the same for all that ask.
+var testPair = sync.OnceValues(func() (cert, key topics.Secret) {
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	is := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "our CA"}, NotAfter: time.Now().AddDate(1, 0, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, is, is, &k.PublicKey, k)
+	if err != nil {
+		panic(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		panic(err)
+	}
+	return topics.Secret(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		topics.Secret(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}))
+})
+
+func testCA() topics.Secret {
+	cert, _ := testPair()
+	return cert
+}
+
+func testKey() topics.Secret {
+	_, key := testPair()
+	return key
+}
+
 // lines is variables as a file has them.
 func lines(env map[string]topics.Secret) string {
 	var all []string
@@ -274,6 +362,7 @@ type newGroup struct {
 	Live, ShadowOnly bool
 	Before           []string // hooks
 	Limits           topics.Limits
+	Tuning           topics.Tuning
 }
 
 func letters(edit func(*newGroup)) newGroup {
@@ -311,6 +400,7 @@ var groups = subject[newGroup]{
 			ShadowOnly:    &in.ShadowOnly,
 			Hooks:         &topics.Hooks{Before: in.Before},
 			Limits:        &in.Limits,
+			Tuning:        &in.Tuning,
 		})
 		return err
 	},
@@ -325,6 +415,18 @@ var groups = subject[newGroup]{
 				"limits_zone":  {in.Limits.Zone},
 				"upload_kib":   {strconv.Itoa(in.Limits.UploadKiB)},
 				"download_kib": {strconv.Itoa(in.Limits.DownloadKiB)},
+
+				"compression":        {in.Tuning.Compression},
+				"pack_size":          {strconv.Itoa(in.Tuning.PackSizeMiB)},
+				"read_concurrency":   {strconv.Itoa(in.Tuning.ReadConcurrency)},
+				"exclude_larger":     {in.Tuning.ExcludeLarger},
+				"exclude_if_present": {strings.Join(in.Tuning.ExcludeIfPresent, "\n")},
+			}
+			for name, set := range map[string]bool{"exclude_caches": in.Tuning.ExcludeCaches, "with_atime": in.Tuning.WithATime,
+				"no_scan": in.Tuning.NoScan} {
+				if set {
+					form.Set(name, "1")
+				}
 			}
 			if in.OneFileSystem {
 				form.Set("one_file_system", "1")
@@ -352,6 +454,7 @@ var groups = subject[newGroup]{
 
 				"hooks":  topics.Hooks{Before: in.Before},
 				"limits": in.Limits,
+				"tuning": in.Tuning,
 			}
 			status, text := h.ask("PUT", "/api/hosts/"+string(h.host)+"/source-groups/"+url.PathEscape(in.Name), body)
 			return status == http.StatusOK, detail(t, text)
@@ -359,7 +462,13 @@ var groups = subject[newGroup]{
 		theCommandLine: func(_ *testing.T, h *house, in newGroup) (bool, string) {
 			args := []string{"group", "set", "--repository=" + in.Repository, fmt.Sprintf("--one-file-system=%t", in.OneFileSystem),
 				fmt.Sprintf("--allow-empty=%t", in.AllowEmpty), fmt.Sprintf("--live-files=%t", in.Live),
-				fmt.Sprintf("--shadow-copy-only=%t", in.ShadowOnly)}
+				fmt.Sprintf("--shadow-copy-only=%t", in.ShadowOnly), "--compression=" + in.Tuning.Compression,
+				fmt.Sprintf("--pack-size=%d", in.Tuning.PackSizeMiB), fmt.Sprintf("--read-concurrency=%d", in.Tuning.ReadConcurrency),
+				fmt.Sprintf("--exclude-caches=%t", in.Tuning.ExcludeCaches), "--exclude-larger-than=" + in.Tuning.ExcludeLarger,
+				fmt.Sprintf("--with-atime=%t", in.Tuning.WithATime), fmt.Sprintf("--scan=%t", !in.Tuning.NoScan)}
+			for _, name := range in.Tuning.ExcludeIfPresent {
+				args = append(args, "--exclude-if-present="+name)
+			}
 			for _, p := range in.Paths {
 				args = append(args, "--path="+p)
 			}
@@ -389,19 +498,29 @@ var groups = subject[newGroup]{
 				g.Excludes, g.OneFileSystem, g.AllowEmpty, g.Before = []string{"*.tmp"}, true, true, []string{"dump-db"}
 				g.Limits = topics.Limits{UploadKiB: 512, From: 8 * 60, To: 18 * 60, Zone: "Europe/Berlin"}
 			})},
-			"what leaves out all":     {in: letters(func(g *newGroup) { g.Excludes = []string{"*", "a,b"} })},
-			"it may be empty":         {in: letters(func(g *newGroup) { g.AllowEmpty = true })},
-			"only with a shadow copy": {in: letters(func(g *newGroup) { g.ShadowOnly = true })},
-			"the files themselves":    {in: letters(func(g *newGroup) { g.Live = true })},
-			"both of it":              {in: letters(func(g *newGroup) { g.Live, g.ShadowOnly = true, true }), bad: "shadow_copy_only"},
-			"no repository":           {in: letters(func(g *newGroup) { g.Repository = "" }), bad: "repository"},
-			"one nobody knows":        {in: letters(func(g *newGroup) { g.Repository = "cellar\x1b[2J" }), bad: "repository"},
-			"no path":                 {in: letters(func(g *newGroup) { g.Paths = nil }), bad: "paths"},
-			"a relative path":         {in: letters(func(g *newGroup) { g.Paths = []string{"music"} }), bad: "paths"},
-			"a NUL in a path":         {in: letters(func(g *newGroup) { g.Paths = []string{"/mu\x00sic"} }), bad: "paths"},
-			"a line break in a path":  {in: letters(func(g *newGroup) { g.Paths = []string{"/mu\nsic"} }), bad: "paths", not: []string{theForm}},
-			"too many paths":          {in: letters(func(g *newGroup) { g.Paths = slices.Repeat([]string{"/music"}, 1001) }), bad: "paths"},
-			"too many patterns":       {in: letters(func(g *newGroup) { g.Excludes = slices.Repeat([]string{"*.tmp"}, 1001) }), bad: "excludes"},
+			"how restic does it": {in: letters(func(g *newGroup) {
+				g.Tuning = topics.Tuning{Compression: "max", PackSizeMiB: 64, ReadConcurrency: 8, ExcludeCaches: true, ExcludeLarger: "500M",
+					ExcludeIfPresent: []string{".nobackup", "CACHEDIR.TAG:Signature"}, WithATime: true, NoScan: true}
+			})},
+			"a compression there is not": {in: letters(func(g *newGroup) { g.Tuning.Compression = "zip\x1b[2J" }), bad: "tuning"},
+			"packs that are too large":   {in: letters(func(g *newGroup) { g.Tuning.PackSizeMiB = 129 }), bad: "tuning"},
+			"packs that are too small":   {in: letters(func(g *newGroup) { g.Tuning.PackSizeMiB = 3 }), bad: "tuning"},
+			"too many files at once":     {in: letters(func(g *newGroup) { g.Tuning.ReadConcurrency = 33 }), bad: "tuning"},
+			"a size that is none":        {in: letters(func(g *newGroup) { g.Tuning.ExcludeLarger = "large" }), bad: "tuning"},
+			"a path for a name":          {in: letters(func(g *newGroup) { g.Tuning.ExcludeIfPresent = []string{"a/b"} }), bad: "tuning"},
+			"what leaves out all":        {in: letters(func(g *newGroup) { g.Excludes = []string{"*", "a,b"} })},
+			"it may be empty":            {in: letters(func(g *newGroup) { g.AllowEmpty = true })},
+			"only with a shadow copy":    {in: letters(func(g *newGroup) { g.ShadowOnly = true })},
+			"the files themselves":       {in: letters(func(g *newGroup) { g.Live = true })},
+			"both of it":                 {in: letters(func(g *newGroup) { g.Live, g.ShadowOnly = true, true }), bad: "shadow_copy_only"},
+			"no repository":              {in: letters(func(g *newGroup) { g.Repository = "" }), bad: "repository"},
+			"one nobody knows":           {in: letters(func(g *newGroup) { g.Repository = "cellar\x1b[2J" }), bad: "repository"},
+			"no path":                    {in: letters(func(g *newGroup) { g.Paths = nil }), bad: "paths"},
+			"a relative path":            {in: letters(func(g *newGroup) { g.Paths = []string{"music"} }), bad: "paths"},
+			"a NUL in a path":            {in: letters(func(g *newGroup) { g.Paths = []string{"/mu\x00sic"} }), bad: "paths"},
+			"a line break in a path":     {in: letters(func(g *newGroup) { g.Paths = []string{"/mu\nsic"} }), bad: "paths", not: []string{theForm}},
+			"too many paths":             {in: letters(func(g *newGroup) { g.Paths = slices.Repeat([]string{"/music"}, 1001) }), bad: "paths"},
+			"too many patterns":          {in: letters(func(g *newGroup) { g.Excludes = slices.Repeat([]string{"*.tmp"}, 1001) }), bad: "excludes"},
 			"paths that are too long": {in: letters(func(g *newGroup) {
 				g.Paths = slices.Repeat([]string{"/" + strings.Repeat("x", 100)}, 400)
 			}), bad: "excludes"},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -99,6 +100,7 @@ func (c *repositoryShowCmd) Run(ctx context.Context) error {
 			{"Keeper", keeper},
 			{"Append only", yes[r.AppendOnly]},
 			{"Maintenance credential", maintenance},
+			{"Options", optionsOf(r.Options.V)},
 			{"Snapshots", fmt.Sprintf("%d, of them %d foreign", tallies[r.ID].Count, tallies[r.ID].Foreign)},
 			{"Listed", ago(s, r.ListedAt)},
 			{"Stored", words.Bytes(uint64(max(r.StoredBytes, 0)))},
@@ -110,8 +112,31 @@ func (c *repositoryShowCmd) Run(ctx context.Context) error {
 			{"Locks", fmt.Sprintf("%d, looked %s", len(locks), ago(s, r.LocksAt))},
 			{"Unknown keys", fmt.Sprintf("%d, looked %s", keys[r.ID], ago(s, r.KeysAt))},
 		}
+		for _, d := range repositories.Certificates(a) {
+			lines = append(lines, [2]string{"Certificate", fmt.Sprintf("%s of %s, until %s, SHA-256 %s", d.Name, d.Subject,
+				d.Until.UTC().Format("2006-01-02"), d.SHA256)})
+		}
+		warnings, err := repositories.Warnings(ctx, s, r, a)
+		if err != nil {
+			return err
+		}
+		for _, w := range warnings {
+			lines = append(lines, [2]string{"Warning", w})
+		}
 		return columns("", len(lines), func(i int) string { return row(lines[i][0], lines[i][1]) })
 	})
+}
+
+// optionsOf are restic's extended options in a line.
+func optionsOf(options *map[string]string) string {
+	if options == nil || len(*options) == 0 {
+		return "none"
+	}
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(*options)) {
+		all = append(all, name+"="+(*options)[name])
+	}
+	return strings.Join(all, " ")
 }
 
 // healths judges some repositories, or all if none is named.
@@ -134,6 +159,9 @@ type repositoryFlags struct {
 	MaintenanceURL *string           `name:"maintenance-url" placeholder:"URL" help:"Where the keeper finds the repository, if elsewhere."`
 	Keeper         *string           `placeholder:"HOST" help:"Host that forgets, prunes and checks; empty for none."`
 	AppendOnly     *bool             `negatable:"" help:"The everyday credential cannot delete."`
+	Pasted         map[string]string `name:"file" placeholder:"VARIABLE=FILE" help:"What to keep of it, as in RESTIC_CACERT=ca.pem."`
+	KeeperPasted   map[string]string `name:"maintenance-file" placeholder:"VARIABLE=FILE" help:"The same of the maintenance credential."`
+	Option         map[string]string `placeholder:"NAME=VALUE" help:"Extended options, all of them, as in rest.connections=10; or none=."`
 	Keep           map[string]string `placeholder:"RULE=DURATION" help:"What stays, as in within=30d;within-daily=1y; none= keeps all."`
 }
 
@@ -167,6 +195,24 @@ func (f repositoryFlags) input() (in repositories.Input, err error) {
 			}
 		}
 	}
+	for _, of := range []struct {
+		to     **repositories.Credential
+		pasted map[string]string
+	}{{&in.Everyday, f.Pasted}, {&in.Maintenance, f.KeeperPasted}} {
+		if len(of.pasted) == 0 {
+			continue
+		}
+		if *of.to == nil {
+			*of.to = &repositories.Credential{}
+		}
+		if (*of.to).Files, err = readPasted(of.pasted); err != nil {
+			return in, err
+		}
+	}
+	if f.Option != nil {
+		in.Options = &f.Option
+		delete(f.Option, "none")
+	}
 	in.Keeper, in.AppendOnly = f.Keeper, f.AppendOnly
 	if f.Keep != nil {
 		if in.Keep, err = readKeep(f.Keep); err != nil {
@@ -183,6 +229,26 @@ func readSecret(path string) (string, error) {
 	}
 	b, err := os.ReadFile(path)
 	return string(b), err
+}
+
+// readPasted reads the files that were named for variables. An empty name takes one away.
+func readPasted(names map[string]string) (map[string]topics.Secret, error) {
+	files := map[string]topics.Secret{}
+	for variable, path := range names {
+		if path == "" {
+			files[variable] = ""
+			continue
+		}
+		text, err := readSecret(path)
+		if err != nil {
+			return nil, fmt.Errorf("read the file for %s: %w", variable, err)
+		}
+		if strings.TrimSpace(text) == "" {
+			return nil, fmt.Errorf("%s, the file for %s, is empty", path, variable)
+		}
+		files[variable] = topics.Secret(text)
+	}
+	return files, nil
 }
 
 func readEnv(path string) (map[string]topics.Secret, error) {

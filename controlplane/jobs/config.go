@@ -273,7 +273,11 @@ func (s *planSheet) config(ctx context.Context, h store.Host, now time.Time) (to
 			} else if err != nil {
 				return c, err
 			}
-			if r = everyday(row, a); places.Shared(row.Location) {
+			shared, err := s.engine.shared(ctx, row)
+			if err != nil {
+				return c, err
+			}
+			if r = everyday(row, a); shared {
 				s.opened[id] = r
 			}
 		}

@@ -581,8 +581,11 @@ func (e *Engine) repository(ctx context.Context, id topics.RepositoryID) (store.
 // a *store.UnreadableError as repository does.
 func (e *Engine) at(ctx context.Context, id topics.RepositoryID, host topics.HostID) (store.Repository, store.RepositoryAccess, error) {
 	r, a, err := e.repository(ctx, id)
-	if err != nil || places.Shared(r.Location) {
+	if err != nil || places.Shared(r.Location) && !a.PerHost() {
 		return r, a, err
+	}
+	if places.Shared(r.Location) {
+		return e.expanded(ctx, r, a, host)
 	}
 	rows, err := e.Store.Places(ctx, id)
 	if err != nil {
@@ -592,17 +595,32 @@ func (e *Engine) at(ctx context.Context, id topics.RepositoryID, host topics.Hos
 	if i := slices.IndexFunc(rows, func(p places.Place) bool { return p.Host == host }); i >= 0 {
 		r.ReadyAt = rows[i].ReadyAt
 	}
-	if !location.PerHost(r.Location) {
+	if !a.PerHost() {
 		return r, a, nil
 	}
-	name, err := e.Store.PlaceName(ctx, id, host)
-	if err != nil {
-		return r, a, fmt.Errorf("place of %s in repository %s: %w", host, id, err)
+	return e.expanded(ctx, r, a, host)
+}
+
+// shared reports whether all hosts open a repository alike.
+func (e *Engine) shared(ctx context.Context, r store.Repository) (bool, error) {
+	if !places.Shared(r.Location) {
+		return false, nil
 	}
-	a.URL = location.Expand(a.URL, name)
+	_, a, err := e.repository(ctx, r.ID)
+	return !a.PerHost(), err
+}
+
+// expanded puts the name that a host has at its place where addresses and logins have {host}.
+func (e *Engine) expanded(ctx context.Context, r store.Repository, a store.RepositoryAccess, host topics.HostID) (
+	store.Repository, store.RepositoryAccess, error) {
+	name, err := e.Store.PlaceName(ctx, r.ID, host)
+	if err != nil {
+		return r, a, fmt.Errorf("place of %s in repository %s: %w", host, r.ID, err)
+	}
+	a.URL, a.Env = location.Expand(a.URL, name), location.ExpandLogin(a.Env, name)
 	if a.Maintenance != nil {
 		m := *a.Maintenance
-		m.URL = location.Expand(m.URL, name)
+		m.URL, m.Env = location.Expand(m.URL, name), location.ExpandLogin(m.Env, name)
 		a.Maintenance = &m
 	}
 	return r, a, nil

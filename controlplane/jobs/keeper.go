@@ -24,7 +24,10 @@ func (e *NotKeeperError) Error() string {
 // everyday returns the credential that every host gets to open a repository. A host's
 // config never holds any other.
 func everyday(r store.Repository, a store.RepositoryAccess) topics.Repository {
-	out := topics.Repository{ID: r.ID, URL: a.URL, Password: a.Password, Env: maps.Clone(a.Env)}
+	out := topics.Repository{ID: r.ID, URL: a.URL, Password: a.Password, Env: maps.Clone(a.Env), Files: maps.Clone(a.Files)}
+	if r.Options.V != nil {
+		out.Options = maps.Clone(*r.Options.V)
+	}
 	if out.Env == nil {
 		out.Env = map[string]topics.Secret{}
 	}
@@ -53,6 +56,16 @@ func access(r store.Repository, a store.RepositoryAccess, host topics.HostID, k 
 		return out
 	}
 	maps.Copy(out.Env, m.Env)
+	for name, file := range m.Files { // each takes the place of the everyday one, however that is given
+		if out.Files == nil {
+			out.Files = map[string]topics.Secret{}
+		}
+		out.Files[name] = file
+		delete(out.Env, name)
+	}
+	for name := range m.Env {
+		delete(out.Files, name)
+	}
 	if m.URL != "" {
 		out.URL = m.URL
 	}

@@ -21,6 +21,7 @@ type Kit struct {
 	Location  string // the URL without user and password
 	Variables []Variable
 	Files     []Variable // variables that name a file on a host; the file belongs in the kit, too
+	Pasted    []Variable // contents of files that variables name, which the commands write beside them
 	Hosts     []string   // those that back up into it, in words
 	Local     bool       // a directory on a host, to be restored there
 	flags     string     // for every command
@@ -87,8 +88,19 @@ func New(r store.Repository, a store.RepositoryAccess, hosts []Host, of string) 
 			k.Variables = append(k.Variables, Variable{name, a.Env[name]})
 		}
 	}
+	for _, p := range location.Pastes {
+		if text := a.Files[p.Name]; text != "" {
+			k.Pasted = append(k.Pasted, Variable{p.Name, text})
+			if v, _ := location.Find(p.Name); v.Flag != "" {
+				k.flags += " " + v.Flag + " " + fileOf(p.Name)
+			}
+		}
+	}
 	return k
 }
+
+// fileOf is what the file is called that a kit's commands write for a variable.
+func fileOf(variable string) string { return strings.ToLower(variable) + ".txt" }
 
 // order sorts what holds before what does not.
 func order(a, b bool) int {
@@ -110,6 +122,12 @@ func (k Kit) Exports() []string {
 	for i, v := range k.Variables {
 		lines[i] = "export " + v.Name + "=" + Quote(v.Value.Reveal())
 	}
+	for _, v := range k.Pasted {
+		lines = append(lines, "(umask 077; printf '%s\\n' "+strings.Join(quoteLines(v.Value.Reveal(), Quote), " ")+" > "+fileOf(v.Name)+")")
+		if flagged, _ := location.Find(v.Name); flagged.Flag == "" {
+			lines = append(lines, "export "+v.Name+"=\"$PWD/"+fileOf(v.Name)+"\"")
+		}
+	}
 	return lines
 }
 
@@ -119,7 +137,22 @@ func (k Kit) PowerShell() []string {
 	for i, v := range k.Variables {
 		lines[i] = "$env:" + v.Name + " = " + QuotePowerShell(v.Value.Reveal())
 	}
+	for _, v := range k.Pasted {
+		lines = append(lines, "Set-Content -Encoding ascii "+fileOf(v.Name)+" -Value "+
+			strings.Join(quoteLines(v.Value.Reveal(), QuotePowerShell), ", "))
+		if flagged, _ := location.Find(v.Name); flagged.Flag == "" {
+			lines = append(lines, "$env:"+v.Name+" = \"$PWD\\"+fileOf(v.Name)+"\"")
+		}
+	}
 	return lines
+}
+
+// quoteLines are the lines of a text as words of a shell.
+func quoteLines(text string, quote func(string) string) (all []string) {
+	for line := range strings.Lines(text) {
+		all = append(all, quote(strings.TrimRight(line, "\r\n")))
+	}
+	return all
 }
 
 // Steps returns the instructions that follow. Every restic since 0.14 understands

@@ -132,7 +132,7 @@ func kitsOf(ctx context.Context, s *store.Store, r store.Repository, of store.Ho
 		}
 		hosts = append(hosts, h)
 	}
-	if !location.PerHost(r.Location) {
+	if !location.PerHost(r.Location) && !a.PerHost() {
 		names := make([]Host, len(hosts))
 		for i, h := range hosts {
 			names[i] = Host{h.Hostname, h.Name}
@@ -156,7 +156,7 @@ func kitsOf(ctx context.Context, s *store.Store, r store.Repository, of store.Ho
 		}
 		at, access := r, a
 		at.Name += ", place of " + h.Name
-		at.Location, access.URL = location.Expand(r.Location, name), location.Expand(a.URL, name)
+		at.Location, access.URL, access.Env = location.Expand(r.Location, name), location.Expand(a.URL, name), location.ExpandLogin(a.Env, name)
 		k := New(at, access, []Host{{h.Hostname, h.Name}}, h.Hostname)
 		k.parts = partsOf(groups, hosts, h.ID)
 		list = append(list, k)

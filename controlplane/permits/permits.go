@@ -142,7 +142,7 @@ func Repository(h store.Host, p *topics.Permits, kind topics.JobKind, to topics.
 		return nil // a path of the host's system, which it compares itself
 	}
 	known, _, other := location.Match(p.Repositories, p.As, to.URL, to.Env)
-	command := Command(h, "allow-repository", location.Described(to.URL, to.Env))
+	command := Command(h, "allow-repository", location.Described(to.URL, to.Env, to.Files))
 	const runs = "its administrator runs on it: "
 	pinned := func(format string, args ...any) *Refusal {
 		r := refuse(h, command, format+runs, args...)
@@ -151,6 +151,8 @@ func Repository(h store.Host, p *topics.Permits, kind topics.JobKind, to topics.
 	}
 	address, err := location.Parse(to.URL.Reveal())
 	switch {
+	case known != "" && err == nil && len(location.Strange(p.As[known], location.Trust(to.Files))) > 0 && h.Able(topics.PastesFiles):
+		return pinned("does not trust the CA certificate of this repository at %s yet. If it shall, ", known)
 	case known != "" || err != nil:
 		return nil
 	case other:

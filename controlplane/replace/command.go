@@ -87,7 +87,7 @@ func (s *Service) addresses(ctx context.Context, st Status) (list []string, err 
 			}
 			url = location.Expand(url, name)
 		}
-		if said := location.Described(url, a.Env); said != "" {
+		if said := location.Described(url, a.Env, a.Files); said != "" {
 			list = append(list, said)
 		}
 	}

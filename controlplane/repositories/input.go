@@ -1,6 +1,7 @@
 package repositories
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ type Input struct {
 	Keeper      *string     // ID or name of a host, "" for none
 	AppendOnly  *bool
 	Keep        *store.Keep
+	Options     *map[string]string // restic's extended ones, whole: see location.Options
 }
 
 // A Credential is how to be let in by the backend. Username and password are a
@@ -35,6 +37,7 @@ type Credential struct {
 	Username *string
 	Password *topics.Secret
 	Env      map[string]topics.Secret // sets those it names; "" takes one away
+	Files    map[string]topics.Secret // contents by the names of location.Pastes, likewise
 }
 
 // maxPassword is how many bytes a repository's password may have: it is part of a
@@ -62,6 +65,15 @@ func (in Input) apply(ctx context.Context, s *store.Store, r *store.Repository, 
 					return err
 				}
 				wrong.Say("url", said)
+			}
+			if o := r.Options.V; o != nil && err == nil && in.Options == nil { // those of another kind of storage mean nothing here
+				left := maps.Clone(*o)
+				maps.DeleteFunc(left, func(name, _ string) bool {
+					return location.CheckOptions(address.Scheme(), map[string]string{name: left[name]}) != nil
+				})
+				if r.Options.V = &left; len(left) == 0 {
+					r.Options.V = nil
+				}
 			}
 			a.URL, r.Location = at, address.Public()
 		}
@@ -92,13 +104,28 @@ func (in Input) apply(ctx context.Context, s *store.Store, r *store.Repository, 
 		}
 		in.Everyday.into(a.Env)
 	}
+	if in.Everyday != nil {
+		a.Files = in.Everyday.pasted(a.Env, a.Files)
+	}
 	wrong.Say("everyday", textOf(location.CheckEnv(a.Env)))
+	wrong.Say("everyday", textOf(location.CheckPasted(a.Files, a.Env)))
+	if in.Everyday != nil {
+		wrong.Say("everyday", in.Everyday.misplaced(a.URL))
+	}
 	if in.Maintenance != nil {
 		wrong.Say("maintenance", in.Maintenance.maintenance(a))
 	}
 	if m := a.Maintenance; (in.URL != nil || in.Maintenance != nil && in.Maintenance.URL != nil) && m != nil && m.URL != "" &&
 		location.PerHost(m.URL) != location.PerHost(r.Location) {
 		wrong.Say("maintenance", "{host} stands in both addresses or in none: the maintenance credential is for the same repositories.")
+	}
+	if in.Options != nil {
+		options := maps.Clone(*in.Options)
+		maps.DeleteFunc(options, func(_, value string) bool { return value == "" })
+		if r.Options.V = &options; len(options) == 0 {
+			r.Options.V = nil
+		}
+		wrong.Say("options", textOf(location.CheckOptions(location.Scheme(a.URL.Reveal()), options)))
 	}
 	if in.Keeper != nil {
 		keeper, err := findHost(ctx, s, *in.Keeper)
@@ -135,6 +162,9 @@ func (in Input) enter(a *store.RepositoryAccess) {
 			return in.Password != nil
 		case "env":
 			return in.Everyday != nil || in.URL != nil && len(login) > 0
+		case "files":
+			return in.Everyday != nil && slices.ContainsFunc(slices.Collect(maps.Values(in.Everyday.Files)),
+				func(text topics.Secret) bool { return text != "" })
 		}
 		return in.Maintenance != nil && (in.Maintenance.URL != nil || a.Maintenance != nil)
 	})
@@ -163,6 +193,7 @@ func (c Credential) maintenance(a *store.RepositoryAccess) (wrong string) {
 		m.Env = map[string]topics.Secret{}
 	}
 	c.into(m.Env)
+	m.Files = c.pasted(m.Env, m.Files)
 	if c.URL != nil {
 		if m.URL = topics.Secret(field.Clean(c.URL.Reveal())); m.URL != "" {
 			if a.Maintenance == nil || a.Maintenance.URL != m.URL {
@@ -176,13 +207,65 @@ func (c Credential) maintenance(a *store.RepositoryAccess) (wrong string) {
 			m.URL, m.Env = location.SplitLogin(m.URL, m.Env)
 		}
 	}
-	if a.Maintenance = &m; m.URL == "" && len(m.Env) == 0 {
+	if a.Maintenance = &m; m.URL == "" && len(m.Env) == 0 && len(m.Files) == 0 {
 		a.Maintenance = nil
 	}
+	both := maps.Clone(a.Env) // what the keeper is sent
+	if both == nil {
+		both = map[string]topics.Secret{}
+	}
+	maps.Copy(both, m.Env)
+	for _, err := range []error{location.CheckEnv(both), location.CheckPasted(m.Files, m.Env)} {
+		if wrong == "" {
+			wrong = textOf(err)
+		}
+	}
 	if wrong == "" {
-		wrong = textOf(location.CheckEnv(m.Env))
+		wrong = c.misplaced(cmp.Or(m.URL, a.URL))
 	}
 	return wrong
+}
+
+// pasted sets what the credential says among the files of a repository. A file that is pasted
+// takes the place of one that is named on the host, and the other way round.
+func (c Credential) pasted(env, files map[string]topics.Secret) map[string]topics.Secret {
+	out := maps.Clone(files)
+	if out == nil {
+		out = map[string]topics.Secret{}
+	}
+	for name, path := range c.Env {
+		if path != "" && c.Files[name] == "" {
+			delete(out, name)
+		}
+	}
+	for name, text := range c.Files {
+		switch {
+		case strings.TrimSpace(text.Reveal()) == "":
+			delete(out, name)
+		default:
+			out[name] = topics.Secret(strings.TrimSpace(strings.ReplaceAll(text.Reveal(), "\r\n", "\n")) + "\n")
+			if c.Env[name] == "" {
+				delete(env, name)
+			}
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return out
+}
+
+// misplaced says which of the credential's files no repository of this kind has, "" if all
+// fit.
+func (c Credential) misplaced(at topics.Secret) string {
+	scheme := location.Scheme(at.Reveal())
+	for _, name := range slices.Sorted(maps.Keys(c.Files)) {
+		p, known := location.FindPasted(name)
+		if known && c.Files[name] != "" && !slices.Contains(p.Schemes, scheme) {
+			return p.Label + ": this kind of storage has none."
+		}
+	}
+	return ""
 }
 
 // into sets what the credential says in the variables of a repository.

@@ -49,7 +49,7 @@ func (s *Service) Pinned(ctx context.Context, id topics.RepositoryID) ([]Pinned,
 		if p == nil || p.Anywhere || len(p.Repositories) == 0 && !p.BackupPins || !slices.Contains(users, h.ID) {
 			continue
 		}
-		url, env := a.URL, a.Env
+		url, env, files := a.URL, a.Env, a.Files
 		if m := a.Maintenance; h.ID == r.Keeper && m != nil && m.URL != "" {
 			url = m.URL
 		}
@@ -60,7 +60,7 @@ func (s *Service) Pinned(ctx context.Context, id topics.RepositoryID) ([]Pinned,
 			}
 			url = location.Expand(url, name)
 		}
-		if !pins(p, url, env) {
+		if !pins(h, url, env, files) {
 			continue
 		}
 		address, err := location.Parse(url.Reveal())
@@ -68,7 +68,7 @@ func (s *Service) Pinned(ctx context.Context, id topics.RepositoryID) ([]Pinned,
 			continue
 		}
 		list = append(list, Pinned{Host: h.ID, Name: h.Name, Hostname: h.Hostname, Pins: p.Repositories, Address: address.Public(),
-			Command: permits.Command(h, "allow-repository", location.Described(url, env)), windows: h.OS == "windows"})
+			Command: permits.Command(h, "allow-repository", location.Described(url, env, files)), windows: h.OS == "windows"})
 	}
 	slices.SortFunc(list, func(a, b Pinned) int { return strings.Compare(a.Name, b.Name) })
 	return list, nil
@@ -87,7 +87,8 @@ func (s *Service) nameFor(ctx context.Context, id topics.RepositoryID, h store.H
 
 // pins reports whether a host's policy, as it said last, keeps its data from an address. A
 // path of another system than this one's is compared as it is written.
-func pins(p *topics.Permits, url topics.Secret, env map[string]topics.Secret) bool {
+func pins(h store.Host, url topics.Secret, env, files map[string]topics.Secret) bool {
+	p := h.Permits.V
 	address, bad := location.Parse(url.Reveal())
 	if bad != nil {
 		return false
@@ -97,7 +98,7 @@ func pins(p *topics.Permits, url topics.Secret, env map[string]topics.Secret) bo
 	}
 	if _, err := location.Pin(url, env); err == nil {
 		pin, _, _ := location.Match(p.Repositories, p.As, url, env)
-		return pin == ""
+		return pin == "" || h.Able(topics.PastesFiles) && len(location.Strange(p.As[pin], location.Trust(files))) > 0
 	}
 	path := strings.TrimRight(address.Path(), `\/`)
 	return !slices.ContainsFunc(p.Repositories, func(a string) bool { return location.Covers(a, path) || strings.TrimRight(a, `\/`) == path })

@@ -97,6 +97,18 @@ func Unfit(e *places.NameError) string {
 		"under Places."
 }
 
+// named reports whether {host} stands in a repository's address or in one of its logins.
+func named(ctx context.Context, s *store.Store, r store.Repository) (bool, error) {
+	if location.PerHost(r.Location) {
+		return true, nil
+	}
+	a, err := s.RepositoryAccess(ctx, r.ID)
+	if err != nil && !errors.As(err, new(*store.UnreadableError)) {
+		return false, err
+	}
+	return a.PerHost(), nil
+}
+
 // PlaceInput is what stands for a host in a repository's address, as somebody wants it.
 type PlaceInput struct {
 	Name *string
@@ -113,6 +125,10 @@ func (s *Service) NamePlace(ctx context.Context, by string, id topics.Repository
 	if err != nil {
 		return "", err
 	}
+	perHost, err := named(ctx, s.Store, r)
+	if err != nil {
+		return "", err
+	}
 	wrong, name := field.Errors{}, ""
 	if in.Name != nil {
 		name = field.Clean(*in.Name)
@@ -120,7 +136,7 @@ func (s *Service) NamePlace(ctx context.Context, by string, id topics.Repository
 	switch {
 	case h == "":
 		wrong.Say("host", "There is no host with this ID or name.")
-	case !location.PerHost(r.Location):
+	case !perHost:
 		wrong.Say("name", "The repository's address has no {host} in it, for which a name could stand.")
 	default:
 		wrong.Say("name", location.CheckName(name))
@@ -137,7 +153,7 @@ func (s *Service) NamePlace(ctx context.Context, by string, id topics.Repository
 		return "", field.Errors{"name": "The name " + quoted(name) + " stands for " + bad.Used + " there already, and no two may be alike, " +
 			"capitals apart."}
 	case err != nil:
-		return "", named(err)
+		return "", known(err)
 	}
 	s.changed(ctx, id, h)
 	return h, nil
@@ -147,9 +163,12 @@ func (s *Service) NamePlace(ctx context.Context, by string, id topics.Repository
 // that it is to back up into, "" if it can or need not.
 func PlaceFits(ctx context.Context, s *store.Store, id topics.RepositoryID, host topics.HostID) (string, error) {
 	r, err := s.Repository(ctx, id)
-	if errors.Is(err, store.ErrNotFound) || err == nil && !location.PerHost(r.Location) {
+	if errors.Is(err, store.ErrNotFound) {
 		return "", nil
 	} else if err != nil {
+		return "", err
+	}
+	if perHost, err := named(ctx, s, r); err != nil || !perHost {
 		return "", err
 	}
 	return (&Service{Store: s}).unfit(ctx, id, host)

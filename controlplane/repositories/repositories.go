@@ -58,7 +58,7 @@ func (s *Service) Add(ctx context.Context, by string, in Input) (store.Repositor
 		return store.Repository{}, err
 	}
 	if err := s.Store.AddRepository(ctx, by, n.Repository, n.RepositoryAccess); err != nil {
-		return store.Repository{}, named(err)
+		return store.Repository{}, known(err)
 	}
 	s.changed(ctx, n.ID)
 	return n.Repository, nil
@@ -89,7 +89,7 @@ func (s *Service) Change(ctx context.Context, by string, id topics.RepositoryID,
 		return err
 	})
 	if err != nil {
-		return r, named(err)
+		return r, known(err)
 	}
 	s.changed(ctx, id, was.Keeper)
 	return r, nil
@@ -226,8 +226,8 @@ func Users(ctx context.Context, s *store.Store, id topics.RepositoryID, more ...
 	return users
 }
 
-// named turns the store's errors into this package's.
-func named(err error) error {
+// known turns the store's errors into this package's.
+func known(err error) error {
 	switch {
 	case errors.Is(err, store.ErrRepositoryTaken):
 		return fmt.Errorf("%w: %w", ErrNameTaken, err)

@@ -58,6 +58,7 @@ type Input struct {
 	AllowEmpty    *bool // a backup of no files is a good one
 	Hooks         *topics.Hooks
 	Limits        *topics.Limits
+	Tuning        *topics.Tuning // how restic makes the backups, whole
 }
 
 // Find returns a host's source group by its name, or ErrNotFound.
@@ -253,6 +254,12 @@ func (in Input) apply(g *store.SourceGroup, wrong field.Errors) {
 	if in.Limits != nil {
 		g.Limits.V = in.Limits
 		wrong.Say("limits", sentence(in.Limits.Check()))
+	}
+	if in.Tuning != nil {
+		if g.Tuning.V = in.Tuning; in.Tuning.IsZero() {
+			g.Tuning.V = nil
+		}
+		wrong.Say("tuning", sentence(in.Tuning.Check()))
 	}
 }
 

@@ -95,6 +95,9 @@ var kinds = []Description{
 				Hint: "Leave both keys empty if the host has a role of its own (an instance role) or a profile."},
 			{Name: "AWS_SECRET_ACCESS_KEY", Label: "Secret access key", Optional: true, Secret: true},
 			{Name: "AWS_SESSION_TOKEN", Label: "Session token", Optional: true, Secret: true, Rare: true},
+			{Name: "AWS_SHARED_CREDENTIALS_FILE", Label: "Credentials file on the host", Example: "/root/.aws/credentials", Optional: true,
+				Rare: true, Hint: "In place of the keys. " + aFile},
+			{Name: "AWS_PROFILE", Label: "Profile in that file", Example: "backup", Optional: true, Rare: true},
 		}},
 	{B2, "Backblaze B2", "An application key of its own for this bucket, without deleteFiles for the everyday credential.",
 		[]Field{

@@ -9,6 +9,7 @@ import (
 // words.
 var Parts = []struct{ Column, Words string }{
 	{"url", "address"}, {"password", "password"}, {"env", "everyday credential"}, {"maintenance", "maintenance credential"},
+	{"files", "certificates and keys"},
 }
 
 // PartWords names some of them to people.

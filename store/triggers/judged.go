@@ -43,7 +43,7 @@ func Judged() []Trigger {
 		{"judged_key_gone", `AFTER DELETE ON data_keys`, all},
 		{"judged_repository_added", `AFTER INSERT ON repositories`, repository(`NEW.id`)},
 		{"judged_repository", of("repositories", "name", "location", "keeper", "created_at", "ready_at", "checked_at", "locks_at", "removed_at",
-			"url", "password", "env", "maintenance", "stored_bytes", "measured_at", "pruned_at", "check_errors"), repository(`NEW.id`)},
+			"url", "password", "env", "maintenance", "files", "stored_bytes", "measured_at", "pruned_at", "check_errors"), repository(`NEW.id`)},
 		{"judged_repository_gone", `AFTER DELETE ON repositories`, repository(`OLD.id`)},
 		{"judged_duty_added", `AFTER INSERT ON maintenance_duties`, repository(`NEW.repository`)},
 		{"judged_duty", of("maintenance_duties", "kind", "paused", "weekday"), repository(`NEW.repository`)},

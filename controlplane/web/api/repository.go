@@ -24,13 +24,14 @@ type credentialIn struct {
 	Username *string                  `json:"username,omitempty" doc:"of a REST server; empty takes it away"`
 	Password *topics.Secret           `json:"password,omitempty" doc:"of a REST server"`
 	Env      map[string]topics.Secret `json:"env,omitempty" doc:"of other backends, by restic's variable names; an empty value takes one away"`
+	Files    map[string]topics.Secret `json:"files,omitempty" doc:"pasted PEM or JSON, by the variable that names such a file"`
 }
 
 func (c *credentialIn) credential() *repositories.Credential {
 	if c == nil {
 		return nil
 	}
-	return &repositories.Credential{URL: c.URL, Username: c.Username, Password: c.Password, Env: c.Env}
+	return &repositories.Credential{URL: c.URL, Username: c.Username, Password: c.Password, Env: c.Env, Files: c.Files}
 }
 
 type repositoryBody struct {
@@ -43,6 +44,7 @@ type repositoryBody struct {
 	Keeper      *string                  `json:"keeper,omitempty" doc:"ID or name of the host that looks after it; empty for none"`
 	AppendOnly  *bool                    `json:"append_only,omitempty" doc:"the everyday credential cannot delete"`
 	Retention   *store.Keep              `json:"retention,omitempty" doc:"what stays of each source group; an empty object keeps all"`
+	Options     *map[string]string       `json:"options,omitempty" doc:"restic's extended options, all of them, as in rest.connections: 10"`
 }
 
 func (b repositoryBody) input() repositories.Input {
@@ -55,6 +57,7 @@ func (b repositoryBody) input() repositories.Input {
 		Keeper:      b.Keeper,
 		AppendOnly:  b.AppendOnly,
 		Keep:        b.Retention,
+		Options:     b.Options,
 	}
 	if b.Env != nil {
 		if in.Everyday == nil {
@@ -87,12 +90,14 @@ type repositoryJSON struct {
 	Keeper      topics.HostID       `json:"keeper" doc:"or empty"`
 	AppendOnly  bool                `json:"append_only"`
 	Retention   *store.Keep         `json:"retention" doc:"null keeps all"`
+	Options     map[string]string   `json:"options" nullable:"false" doc:"restic's extended options"`
+	Warnings    []string            `json:"warnings" nullable:"false" doc:"certificates that end, agents that are too old, in sentences"`
 
 	Health health.Word `json:"health" doc:"one of the words of docs/STATUS.md, as healthy"`
 	Reason string      `json:"reason" doc:"why, in a sentence"`
 	Since  *time.Time  `json:"since" doc:"since when; of a healthy one, when it was last opened; null if that is not known"`
 
-	Unreadable []string `json:"unreadable" nullable:"false" enum:"url,password,env,maintenance" doc:"secrets to enter again"`
+	Unreadable []string `json:"unreadable" nullable:"false" enum:"url,password,env,maintenance,files" doc:"secrets to enter again"`
 
 	Ready            bool         `json:"ready" doc:"a job has found or made it, at any host's place"`
 	Snapshots        int          `json:"snapshots"`
@@ -121,10 +126,27 @@ type credentialOut struct {
 	URL       string   `json:"url,omitempty" doc:"without user and password"`
 	Username  string   `json:"username,omitempty"`
 	Variables []string `json:"variables" nullable:"false" doc:"names of what is set"`
+
+	Files        []string     `json:"files" nullable:"false" doc:"names of what is pasted"`
+	Certificates []pastedJSON `json:"certificates" nullable:"false" doc:"those among the files"`
 }
 
-func credentialOutOf(env map[string]topics.Secret) credentialOut {
-	c := credentialOut{Username: env[location.RESTUser].Reveal(), Variables: []string{}}
+// A pastedJSON is a pasted certificate.
+type pastedJSON struct {
+	Variable string    `json:"variable"`
+	Subject  string    `json:"subject"`
+	SHA256   string    `json:"sha256" doc:"its fingerprint, in hexadecimal"`
+	From     time.Time `json:"from"`
+	Until    time.Time `json:"until"`
+}
+
+func credentialOutOf(env, files map[string]topics.Secret) credentialOut {
+	c := credentialOut{Username: env[location.RESTUser].Reveal(), Variables: []string{}, Files: filled(slices.Sorted(maps.Keys(files))),
+		Certificates: []pastedJSON{}}
+	for _, d := range location.Certificates(files) {
+		c.Certificates = append(c.Certificates, pastedJSON{Variable: d.Name, Subject: d.Subject, SHA256: d.SHA256, From: d.From.UTC(),
+			Until: d.Until.UTC()})
+	}
 	for name := range env {
 		c.Variables = append(c.Variables, name)
 	}
@@ -142,13 +164,14 @@ func (a *API) repositoryOf(ctx context.Context, r store.Repository, k base.Known
 		ID:               r.ID,
 		Name:             r.Name,
 		Location:         r.Location,
-		Everyday:         credentialOutOf(env),
+		Everyday:         credentialOutOf(env, access.Files),
 		Pinned:           []pinnedJSON{},
 		Unreadable:       append([]string{}, access.Unread...),
 		Making:           []makingJSON{},
 		Keeper:           r.Keeper,
 		AppendOnly:       r.AppendOnly,
 		Retention:        r.Keep.V,
+		Options:          map[string]string{},
 		Ready:            r.ReadyAt > 0,
 		Snapshots:        k.Tallies[r.ID].Count,
 		ForeignSnapshots: k.Tallies[r.ID].Foreign,
@@ -169,11 +192,17 @@ func (a *API) repositoryOf(ctx context.Context, r store.Repository, k base.Known
 		UnknownKeys: k.Keys[r.ID],
 		KeysAt:      base.JSONTime(r.KeysAt),
 	}
+	if r.Options.V != nil {
+		out.Options = *r.Options.V
+	}
+	if out.Warnings, err = repositories.Warnings(ctx, a.Store, r, access); err != nil {
+		return repositoryJSON{}, err
+	}
 	if len(said) > 0 {
 		out.Health, out.Reason, out.Since = said[0].Word, said[0].Reason, base.JSONTime(said[0].Since)
 	}
 	if m := access.Maintenance; m != nil {
-		c := credentialOutOf(m.Env)
+		c := credentialOutOf(m.Env, m.Files)
 		if m.URL != "" {
 			address, _ := location.Parse(m.URL.Reveal())
 			c.URL = address.Public()

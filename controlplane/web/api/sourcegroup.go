@@ -23,6 +23,7 @@ type groupJSON struct {
 	AllowEmpty    bool                 `json:"allow_empty"`
 	Hooks         topics.Hooks         `json:"hooks"`
 	Limits        topics.Limits        `json:"limits"`
+	Tuning        topics.Tuning        `json:"tuning"`
 	Warnings      []string             `json:"warnings" nullable:"false" doc:"what was saved and is most likely not meant, in sentences"`
 }
 
@@ -40,6 +41,7 @@ type putSourceGroupIn struct {
 		AllowEmpty *bool          `json:"allow_empty,omitempty" doc:"a backup of no files is a good one; left out, it stays as it is"`
 		Hooks      *topics.Hooks  `json:"hooks,omitempty" doc:"names in the host's own policy; left out, they stay as they are"`
 		Limits     *topics.Limits `json:"limits,omitempty" doc:"KiB a second, minutes of the day; left out, they stay as they are"`
+		Tuning     *topics.Tuning `json:"tuning,omitempty" doc:"how restic makes the backups; left out, it stays as it is"`
 	}
 }
 
@@ -56,6 +58,7 @@ func (a *API) PutSourceGroup(ctx context.Context, in *putSourceGroupIn) (*putSou
 		AllowEmpty:    in.Body.AllowEmpty,
 		Hooks:         in.Body.Hooks,
 		Limits:        in.Body.Limits,
+		Tuning:        in.Body.Tuning,
 	})
 	if err != nil {
 		return nil, problem.Saving("source group", err)
@@ -77,6 +80,7 @@ type patchSourceGroupIn struct {
 		AllowEmpty    *bool          `json:"allow_empty,omitempty" doc:"a backup of no files is a good one"`
 		Hooks         *topics.Hooks  `json:"hooks,omitempty" doc:"names in the host's own policy"`
 		Limits        *topics.Limits `json:"limits,omitempty" doc:"KiB a second, minutes of the day"`
+		Tuning        *topics.Tuning `json:"tuning,omitempty" doc:"how restic makes the backups, all of it"`
 	}
 }
 
@@ -93,6 +97,7 @@ func (a *API) PatchSourceGroup(ctx context.Context, in *patchSourceGroupIn) (*pu
 		AllowEmpty:    in.Body.AllowEmpty,
 		Hooks:         in.Body.Hooks,
 		Limits:        in.Body.Limits,
+		Tuning:        in.Body.Tuning,
 	})
 	if err != nil {
 		return nil, problem.Saving("source group", err)
@@ -115,6 +120,7 @@ func groupOf(row store.SourceGroup) groupJSON {
 		AllowEmpty:    t.AllowEmpty,
 		Hooks:         t.Hooks,
 		Limits:        t.Limits,
+		Tuning:        t.Tuning,
 		Warnings:      filled(sources.Warnings(row)),
 	}
 }

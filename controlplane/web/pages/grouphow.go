@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/controlplane/sources"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/store"
@@ -20,6 +21,8 @@ func showHow(f *views.GroupForm, h store.Host, g topics.SourceGroup) {
 	l := g.Limits
 	f.Windows, f.LiveFiles, f.OneFileSystem, f.LowPriority, f.Zone = h.OS == "windows", g.LiveFiles, g.OneFileSystem, l.LowPriority, l.Zone
 	f.AllowEmpty, f.ShadowOnly = g.AllowEmpty, g.ShadowCopyOnly
+	f.Tuning = tuningOf(g.Tuning)
+	f.Tuning.Older = repositories.OlderAgent(h, g.Tuning)
 	f.Upload, f.Download, f.From, f.To = positive(l.UploadKiB), positive(l.DownloadKiB), "", ""
 	if l.From != l.To {
 		f.From, f.To = base.ClockOf(l.From), base.ClockOf(l.To)
@@ -41,6 +44,40 @@ func showHow(f *views.GroupForm, h store.Host, g topics.SourceGroup) {
 				OnFailure: slices.Contains(g.Hooks.OnFailure, name), Gone: !slices.Contains(permitted, name)},
 		)
 	}
+}
+
+// tuningOf is how restic makes a group's backups, for its form.
+func tuningOf(t topics.Tuning) views.GroupTuning {
+	out := views.GroupTuning{Compression: t.Compression, PackSize: positive(t.PackSizeMiB), Concurrency: positive(t.ReadConcurrency),
+		Larger: t.ExcludeLarger, IfPresent: strings.Join(t.ExcludeIfPresent, "\n"), Caches: t.ExcludeCaches, ATime: t.WithATime, NoScan: t.NoScan,
+		Compressions: []views.Option{{Value: "", Text: "as restic does by itself"}}}
+	for _, word := range topics.Compressions {
+		text := map[string]string{"auto": "auto", "off": "off", "max": "max: smaller, and slower", "fastest": "fastest, with restic 0.19",
+			"better": "better, with restic 0.19"}[word]
+		out.Compressions = append(out.Compressions, views.Option{Value: word, Text: text})
+	}
+	return out
+}
+
+// readTuning reads those fields. What is no number at all is one that is refused.
+func readTuning(p url.Values) topics.Tuning {
+	t := topics.Tuning{Compression: p.Get("compression"), ExcludeLarger: strings.TrimSpace(p.Get("exclude_larger")),
+		ExcludeCaches: p.Get("exclude_caches") != "", WithATime: p.Get("with_atime") != "", NoScan: p.Get("no_scan") != ""}
+	for line := range strings.Lines(p.Get("exclude_if_present")) {
+		if line = strings.TrimSpace(line); line != "" {
+			t.ExcludeIfPresent = append(t.ExcludeIfPresent, line)
+		}
+	}
+	for name, to := range map[string]*int{"pack_size": &t.PackSizeMiB, "read_concurrency": &t.ReadConcurrency} {
+		if text := strings.TrimSpace(p.Get(name)); text != "" {
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				n = -1
+			}
+			*to = n
+		}
+	}
+	return t
 }
 
 func positive(n int) string {
@@ -89,9 +126,12 @@ func readHow(p url.Values, h store.Host, was topics.SourceGroup, f *views.GroupF
 			g.Limits.From, misread = -1, "Give both hours, or neither."
 		}
 	}
+	g.Tuning = readTuning(p)
 	showHow(f, h, g)
+	f.Tuning.PackSize, f.Tuning.Concurrency = strings.TrimSpace(p.Get("pack_size")), strings.TrimSpace(p.Get("read_concurrency"))
 	f.Upload, f.Download, f.From, f.To = p.Get("upload_kib"), p.Get("download_kib"), from, to // as they were typed
 	in.OneFileSystem, in.AllowEmpty, in.Hooks, in.Limits = &g.OneFileSystem, &g.AllowEmpty, &g.Hooks, &g.Limits
+	in.Tuning = &g.Tuning
 	if h.OS == "windows" {
 		in.LiveFiles, in.ShadowOnly = &g.LiveFiles, &g.ShadowCopyOnly
 	}

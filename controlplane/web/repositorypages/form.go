@@ -154,6 +154,7 @@ func repositoryInputOf(p url.Values, was views.RepositoryForm, keep store.Keep) 
 		Everyday:   credentialOf(p, "everyday", at),
 		Keep:       &keep,
 	}
+	in.Everyday.Files, in.Options = pastedOf(p, "everyday", at), optionsOf(p, at)
 	if at != was.URL || was.ID == "" {
 		in.URL = new(topics.Secret(at))
 	}
@@ -161,11 +162,17 @@ func repositoryInputOf(p url.Values, was views.RepositoryForm, keep store.Keep) 
 		in.Password = &password
 	}
 	theirs := strings.TrimSpace(p.Get("maintenance.url"))
-	switch in.Maintenance = credentialOf(p, "maintenance", cmp.Or(theirs, at)); {
+	in.Maintenance = credentialOf(p, "maintenance", cmp.Or(theirs, at))
+	in.Maintenance.Files = pastedOf(p, "maintenance", cmp.Or(theirs, at))
+	switch {
 	case p.Get("maintenance.none") != "":
 		in.Maintenance = &repositories.Credential{URL: new(topics.Secret), Env: map[string]topics.Secret{}}
 		for _, name := range location.Names() {
 			in.Maintenance.Env[name] = ""
+		}
+		in.Maintenance.Files = map[string]topics.Secret{}
+		for _, p := range location.Pastes {
+			in.Maintenance.Files[p.Name] = ""
 		}
 	case theirs != was.MaintenanceURL:
 		in.Maintenance.URL = new(topics.Secret(theirs))
