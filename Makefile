@@ -12,9 +12,6 @@ RELEASE_NUMBER ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 LDFLAGS += -X $(MODULE)/release.Number=$(RELEASE_NUMBER) $(if $(RELEASE_KEY),-X $(MODULE)/release.Key=$(RELEASE_KEY))
 # The agent asks few servers for little: it does without HTTP/2.
 AGENTTAGS := nethttpomithttp2
-# A template is a function that returns a closure. Put inline it is compiled anew wherever
-# it is used, which is a fourteenth of the control plane.
-PLANEFLAGS := -gcflags=$(MODULE)/views=-l
 # A test may start real restic, brokers and a browser; one that hangs is ended
 # well before the whole run would be.
 TESTFLAGS ?= -timeout 30m
@@ -48,7 +45,10 @@ ALLTESTS = \
 # What needs neither restic nor a browser.
 FAST = $(shell go list ./... | grep -v '/e2e\|/agent$$\|/agent/restic$$')
 
-export GOFLAGS := -buildvcs=false $(GOFLAGS)
+# A template is a function that returns a closure. Put inline it is compiled anew wherever
+# it is used, which is a fourteenth of the control plane, and more than a minute of compiling.
+# What a debugger would want costs each test's program half a second: nobody debugs those.
+export GOFLAGS := -buildvcs=false -gcflags=$(MODULE)/views=-l -ldflags=-w $(GOFLAGS)
 
 # go keeps what it has built at home. Where nobody has set that, as in a container's
 # or a timer's environment, it is the user's own directory.
@@ -60,7 +60,7 @@ endif
 
 build:
 	@build/need go
-	@CGO_ENABLED=0 build/compile -trimpath $(PLANEFLAGS) -ldflags '$(LDFLAGS)' -o bin/ ./cmd/restic-manager
+	@CGO_ENABLED=0 build/compile -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/restic-manager
 	@CGO_ENABLED=0 build/compile -trimpath -tags $(AGENTTAGS) -ldflags '$(LDFLAGS)' -o bin/ ./cmd/restic-manager-agent
 
 demo: build
@@ -92,6 +92,8 @@ test-fast:
 	@build/need go mosquitto_sub systemd-analyze fish zsh
 	@go run ./build/testrun 'fast: go test -json -short $(TESTFLAGS) -skip TestRulesMeanWhatTheyMeanToRestic $(FAST)'
 
+# What go test would vet again is vetted by build/lint.
+check: TESTFLAGS += -vet=off
 check:
 	@build/need go git gcc restic rclone sshd mosquitto_sub mosquitto nats-server prometheus chromium strace systemd-analyze wixl msiinfo rpm fish zsh
 	build/check first
