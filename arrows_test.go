@@ -125,10 +125,9 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/heartbeat", "controlplane/field controlplane/notices failpoint store store/heartbeats topics words",
 		"tells other services that the control plane works, and of good backups"},
 	{"controlplane/hosts", "controlplane/field store store/removal store/twins topics", "what is known of connected hosts"},
-	{"controlplane/jobs", "controlplane/hosts controlplane/outcome controlplane/permits controlplane/restores" +
-		" controlplane/rights controlplane/tidy" +
-		" failpoint location protocol seal" +
-		" store store/keyring store/places topics words",
+	{"controlplane/jobs", "controlplane/hosts controlplane/outcome controlplane/permits controlplane/progress controlplane/restores" +
+		" controlplane/rights controlplane/tidy failpoint location protocol seal store store/keyring store/places" +
+		" topics words",
 		"asks hosts for jobs and follows them"},
 	{"controlplane/kit", "location store store/kits store/places topics words", "emergency kits"},
 	{"controlplane/knock", "topics", "dials an address to see whether it leads here"},
@@ -163,10 +162,12 @@ var arrows = []struct{ pkg, may, is string }{
 		" store/admission store/alerts store/channels store/discoveries store/heartbeats store/places" +
 		" store/replacing store/room store/uplinks topics words",
 		"words the errors of all others, which never import it"},
+	{"controlplane/progress", "store topics words",
+		"says how far a running job is, to whoever asks"},
 	{"controlplane/protection", "controlplane/health slots store/facts store/pauses topics words",
 		"how well a group is protected; pure, whoever shows it"},
 	{"controlplane/public", "controlplane/fleet controlplane/health controlplane/hosts controlplane/jobs controlplane/outbox" +
-		" controlplane/outcome controlplane/protection store store/looks topics words",
+		" controlplane/outcome controlplane/progress controlplane/protection store store/looks topics words",
 		"publishes what consumers read"},
 	{"controlplane/queries", "controlplane/hosts controlplane/jobs controlplane/permits controlplane/rights" +
 		" controlplane/tidy store store/places topics words",
@@ -244,16 +245,16 @@ var arrows = []struct{ pkg, may, is string }{
 		" store store/chain store/slotlog topics words",
 		"what pages and API both need: what they ask, rows by ID, problems as statuses"},
 	{"controlplane/web/jobpages", "controlplane/difference controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs" +
-		" controlplane/outcome controlplane/permits controlplane/plain controlplane/problem controlplane/queries" +
-		" controlplane/restores controlplane/rights controlplane/search controlplane/sources controlplane/web/base" +
-		" controlplane/web/layout controlplane/web/live" +
-		" controlplane/web/session location protocol store store/drafts store/places topics views words",
+		" controlplane/outcome controlplane/permits controlplane/plain controlplane/problem controlplane/progress" +
+		" controlplane/queries controlplane/restores controlplane/rights controlplane/search controlplane/sources" +
+		" controlplane/web/base controlplane/web/layout controlplane/web/live controlplane/web/session location" +
+		" protocol store store/drafts store/places topics views words",
 		"pages about jobs"},
-	{"controlplane/web/layout", "controlplane/alerts/conditions controlplane/field controlplane/firststeps" +
-		" controlplane/fleet controlplane/hosts controlplane/jobs" +
-		" controlplane/notices controlplane/outcome controlplane/problem controlplane/removal controlplane/retention" +
-		" controlplane/rights controlplane/web/base" +
-		" controlplane/web/live controlplane/web/session controlplane/zone protocol store store/alerts topics views words",
+	{"controlplane/web/layout", "controlplane/alerts/conditions controlplane/field controlplane/firststeps controlplane/fleet" +
+		" controlplane/hosts controlplane/jobs controlplane/notices controlplane/outcome controlplane/problem" +
+		" controlplane/progress controlplane/removal controlplane/retention controlplane/rights" +
+		" controlplane/web/base controlplane/web/live controlplane/web/session controlplane/zone protocol store" +
+		" store/alerts topics views words",
 		"what all pages share, and no page"},
 	{"controlplane/web/live", "controlplane/hosts topics views", "keeps an open page true, whichever it is"},
 	{"controlplane/web/mqttpages", "controlplane/consumers controlplane/discovery controlplane/explorer controlplane/field" +

@@ -57,12 +57,13 @@ func (c *copying) read(_ *output, line []byte) bool {
 	return false // it is for the log, too
 }
 
-// whole is how far the job is, in percent, if a snapshot is that far.
-func (c *copying) whole(percent float64) float64 {
+// snapshot is the number of the one that is copied, from 1, and how many there are in the
+// whole job: each is a stage.
+func (c *copying) snapshot() (number, all int) {
 	if c.all == 0 {
-		return percent
+		return max(c.begun, 1), 0
 	}
-	return min((float64(c.done+max(c.begun-1, 0))*100+percent)/float64(c.all), 100)
+	return min(c.done+max(c.begun, 1), c.all), c.all
 }
 
 func (c *copying) found(o *output, _ *Ending) { c.cause, c.line = o.evidence.judge(o.bounds) }
