@@ -50,6 +50,42 @@ func TestAPolicyFromBeforeThereWereDrillsAllowsThem(t *testing.T) {
 	}
 }
 
+// Tags, rewrites and repairs came after drills: a keeper's file from before means the keeper
+// of now, and one that somebody limited, or of a host that keeps nothing, does not.
+func TestAKeepersPolicyFromBeforeThereWereRepairsAllowsThem(t *testing.T) {
+	drills := verbs(everyday)
+	for _, c := range []struct {
+		what, name, kinds string
+		want              bool
+	}{
+		{"a keeper's as it was written before", PolicyKeeper, drills + `,"forget","prune","check"`, true},
+		{"a keeper's from before drills", PolicyKeeper, `"backup","init","snapshots","stats","diff","find","restore","unlock","key","locks",` +
+			`"forget","prune","check"`, true},
+		{"all there was before", PolicyManaged, `"backup","init","forget","prune","check","unlock","snapshots","stats","diff","restore","find",` +
+			`"key","locks","drill"`, true},
+		{"without prune", PolicyKeeper, drills + `,"forget","check"`, false},
+		{"of a host that keeps nothing", PolicyBackup, drills, false},
+		{"today's keeper", PolicyKeeper, "", true},
+		{"today's keeper without repairs", PolicyKeeper, drills + `,"forget","prune","check","tag","rewrite"`, false},
+	} {
+		state := t.TempDir()
+		text := `{"policy":"` + c.name + `"`
+		if c.kinds != "" {
+			text += `,"verbs":[` + c.kinds + `]`
+		}
+		if err := os.WriteFile(filepath.Join(state, policyFile), []byte(text+"}"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p, err := LoadPolicy(state)
+		if err != nil {
+			t.Fatalf("%s: %v", c.what, err)
+		}
+		if got := slices.Contains(p.Kinds, topics.RepairJob); got != c.want {
+			t.Errorf("%s: repairs are allowed: %t, want %t", c.what, got, c.want)
+		}
+	}
+}
+
 func verbs(kinds []topics.JobKind) string {
 	var out []string
 	for _, k := range kinds {

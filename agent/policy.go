@@ -73,7 +73,7 @@ var Presets = []string{PolicyBackup, PolicyRestore, PolicyKeeper, PolicyManaged}
 // everyday is what every host does: backups, listings, and a restore to where
 // its policy says. Unlock is among it because a stale lock stops it otherwise.
 // A drill is, since it writes nowhere but below the state directory. The order is not that
-// of older agents, see beforeDrills.
+// of older agents, see earlier.
 var everyday = []topics.JobKind{topics.InitJob, topics.BackupJob, topics.DrillJob, topics.SnapshotsJob, topics.StatsJob, topics.DiffJob,
 	topics.FindJob, topics.RestoreJob, topics.UnlockJob, topics.KeyJob, topics.LocksJob}
 
@@ -90,7 +90,7 @@ func Preset(name, state string) (Policy, error) {
 	switch name {
 	case PolicyBackup, PolicyRestore: // where else a restore may go, its roots say: onto /, a new directory can be a program's configuration
 	case PolicyKeeper:
-		p.Kinds = append(slices.Clone(everyday), topics.ForgetJob, topics.PruneJob, topics.CheckJob)
+		p.Kinds = slices.Concat(everyday, []topics.JobKind{topics.ForgetJob, topics.PruneJob, topics.CheckJob}, remaking)
 	case PolicyManaged:
 		p.Kinds, p.RestoreRoots, p.Overwrite = topics.Kinds, roots(), true
 	default:
@@ -99,17 +99,40 @@ func Preset(name, state string) (Policy, error) {
 	return p, nil
 }
 
-// beforeDrills are the operations of a preset as agents wrote them into the policy file
-// before there were drills. A file that has exactly these has no limits of its own, and
-// means the preset. To forbid drills alone, take the word out of the list that today's
-// agents write, which has another order.
-func beforeDrills(kinds []topics.JobKind) []topics.JobKind {
-	if slices.Equal(kinds, topics.Kinds) {
-		return slices.DeleteFunc(slices.Clone(kinds), func(k topics.JobKind) bool { return k == topics.DrillJob })
+// younger are the operations that later versions of the agent brought, in the order in which
+// they came, with the presets that permit them.
+var younger = []struct {
+	kinds   []topics.JobKind
+	presets []string
+}{
+	{[]topics.JobKind{topics.DrillJob}, Presets},
+	{remaking, []string{PolicyKeeper, PolicyManaged}},
+}
+
+// remaking are the operations that change snapshots or put a repository in order.
+var remaking = []topics.JobKind{topics.TagJob, topics.RewriteJob, topics.RepairJob}
+
+// earlier reports whether a list of operations is what an agent of an earlier version wrote
+// into the policy file for a preset: such a file has no limits of its own, and means the
+// preset as it is now. To forbid the younger operations alone, take their words out of the
+// list that today's agents write.
+func earlier(name string, kinds, now []topics.JobKind) bool {
+	was := slices.Clone(now)
+	for i := len(younger) - 1; i >= 0; i-- {
+		if !slices.Contains(younger[i].presets, name) {
+			continue
+		}
+		was = slices.DeleteFunc(was, func(k topics.JobKind) bool { return slices.Contains(younger[i].kinds, k) })
+		if i == 0 && name != PolicyManaged { // before drills, its order was another
+			was = append([]topics.JobKind{topics.BackupJob, topics.InitJob, topics.SnapshotsJob, topics.StatsJob, topics.DiffJob,
+				topics.FindJob, topics.RestoreJob, topics.UnlockJob, topics.KeyJob, topics.LocksJob},
+				slices.DeleteFunc(was, func(k topics.JobKind) bool { return slices.Contains(everyday, k) })...)
+		}
+		if slices.Equal(was, kinds) {
+			return true
+		}
 	}
-	old := []topics.JobKind{topics.BackupJob, topics.InitJob, topics.SnapshotsJob, topics.StatsJob, topics.DiffJob, topics.FindJob,
-		topics.RestoreJob, topics.UnlockJob, topics.KeyJob, topics.LocksJob}
-	return append(old, kinds[min(len(everyday), len(kinds)):]...)
+	return false
 }
 
 // Narrow limits a preset to these repositories and directories; an empty list
@@ -197,7 +220,7 @@ func parsePolicy(b []byte, state string) (Policy, error) {
 	if err := d.Decode(&p); err != nil {
 		return p, err
 	}
-	if p.Kinds == nil || slices.Equal(p.Kinds, beforeDrills(preset.Kinds)) {
+	if p.Kinds == nil || earlier(p.Name, p.Kinds, preset.Kinds) {
 		p.Kinds = preset.Kinds
 	}
 	if p.BackupRoots == nil {

@@ -130,6 +130,8 @@ func did(kind topics.JobKind, o topics.Operation, r topics.Result, known bool) (
 		return "", "Listed " + none(count, "snapshot", "snapshots")
 	case topics.DrillJob:
 		return drilled(r)
+	case topics.TagJob, topics.RewriteJob, topics.RepairJob:
+		return remade(kind, o, r)
 	case topics.StatsJob:
 		if r.Stats == nil {
 			return "", ""

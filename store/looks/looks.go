@@ -217,7 +217,7 @@ func (e Ended) writes() bool {
 		return false
 	}
 	switch e.Kind {
-	case topics.BackupJob, topics.InitJob, topics.ForgetJob, topics.PruneJob:
+	case topics.BackupJob, topics.InitJob, topics.ForgetJob, topics.PruneJob, topics.TagJob, topics.RewriteJob, topics.RepairJob:
 		return true
 	}
 	return false
