@@ -148,14 +148,14 @@ func (e *Engine) Start(ctx context.Context, a Actor, r Request) (job store.Job, 
 	if err := a.lacks(rights.Of(j), because(j, giving)); err != nil && slices.Contains(topics.Kinds, r.Kind) {
 		return job, false, err
 	}
+	if r, err = e.remake(ctx, r); err != nil {
+		return job, false, err
+	}
 	if err := r.check(); err != nil {
 		return job, false, err
 	}
 	if r.Kind == topics.BackupJob {
 		return e.AskBackup(ctx, a.Name, r.Host, r.SourceGroup)
-	}
-	if r, err = e.remake(ctx, r); err != nil {
-		return job, false, err
 	}
 	place, err := e.placeOf(ctx, r.Host, r.Repository, r.Operation)
 	if err == nil && r.Kind == topics.RestoreJob {

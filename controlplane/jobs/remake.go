@@ -92,8 +92,23 @@ func (e *Engine) remake(ctx context.Context, r Request) (Request, error) {
 	if !takes || r.Operation.DryRun {
 		return r, nil
 	}
-	if err := r.Operation.Check(r.Kind); err != nil {
-		return r, err
+	if r.Kind == topics.RepairJob && len(r.Operation.Snapshots) == 0 && r.DryRunJob != "" { // those that the dry run named
+		parts, err := e.Store.Reports(ctx, r.DryRunJob)
+		if err != nil {
+			return r, err
+		}
+		for _, p := range parts {
+			for _, one := range p.Replacements {
+				if one.Became == topics.BecameChanged || one.Became == topics.BecameRemoved {
+					r.Operation.Snapshots = append(r.Operation.Snapshots, one.Snapshot)
+				}
+			}
+		}
+	}
+	if r.DryRunJob != "" {
+		if err := r.Operation.Check(r.Kind); err != nil {
+			return r, err
+		}
 	}
 	seen, err := e.seen(ctx, r)
 	if err != nil {

@@ -1,6 +1,8 @@
 package jobpages
 
 import (
+	"net/url"
+
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -57,6 +59,14 @@ func remadeTables(v *views.Job, j store.Job, r topics.Result, report topics.Repo
 			}
 			table(map[bool]string{false: "Taken out", true: "What would be taken out"}[v.DryRun], 2, []string{"Path", "Snapshot", "Why"}, rows)
 		}
+	}
+	switch m := r.Remade; {
+	case m == nil || !v.DryRun || m.Changed+m.Removed == 0 || j.State != topics.Succeeded:
+	case j.Kind == topics.RewriteJob:
+		v.Facts = append(v.Facts, views.Fact{Name: "Nothing was changed", Value: "Go on and take it out",
+			URL: views.ChangeURL(string(j.Repository), "dry_run="+url.QueryEscape(string(j.ID)))})
+	case j.Kind == topics.RepairJob:
+		v.Facts = append(v.Facts, views.Fact{Name: "Nothing was changed", Value: "Go on with the repair", URL: views.RepairURL(string(j.Repository))})
 	}
 	if p := r.Repair; p != nil {
 		var rows [][]string
