@@ -134,6 +134,8 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/maintenance", "controlplane/field controlplane/jobs controlplane/repositories controlplane/retention" +
 		" controlplane/rights controlplane/schedule failpoint location store store/replacing store/reviews topics words",
 		"forgets, prunes and checks when it is time"},
+	{"controlplane/mend", "controlplane/outcome store topics words",
+		"how a damaged repository is put in order, step by step"},
 	{"controlplane/metrics", "broker controlplane/fleet controlplane/health controlplane/hosts controlplane/jobs" +
 		" controlplane/notices controlplane/protection controlplane/space location store store/alerts store/gauges store/looks topics",
 		"what programs that watch read: one page of text"},
@@ -279,11 +281,12 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/problem controlplane/replace" +
 		" controlplane/web/base controlplane/web/layout controlplane/web/session store store/replacing topics views words",
 		"pages on which another machine takes the place of a lost one"},
-	{"controlplane/web/repositorypages", "controlplane/field controlplane/fleet controlplane/health" +
-		" controlplane/jobs controlplane/kit controlplane/maintenance controlplane/mirroring controlplane/problem" +
-		" controlplane/removal controlplane/repositories controlplane/restores controlplane/retention" +
-		" controlplane/rights controlplane/trial controlplane/web/base controlplane/web/layout" +
-		" controlplane/web/session location store store/kits store/looks topics views words",
+	{"controlplane/web/repositorypages", "controlplane/field controlplane/fleet controlplane/health controlplane/jobs controlplane/kit" +
+		" controlplane/maintenance controlplane/mend controlplane/mirroring controlplane/outcome" +
+		" controlplane/plain controlplane/problem controlplane/removal controlplane/repositories" +
+		" controlplane/restores controlplane/retention controlplane/rights controlplane/trial" +
+		" controlplane/web/base controlplane/web/layout controlplane/web/session location store store/kits" +
+		" store/looks store/places topics views words",
 		"pages about repositories"},
 	{"controlplane/web/restorepages", "controlplane/fleet controlplane/jobs controlplane/moments" +
 		" controlplane/permits controlplane/plain" +

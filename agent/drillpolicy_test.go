@@ -50,39 +50,47 @@ func TestAPolicyFromBeforeThereWereDrillsAllowsThem(t *testing.T) {
 	}
 }
 
-// So does one from before there were copies, of those presets that copy.
-func TestAPolicyFromBeforeThereWereCopiesAllowsThemToKeepers(t *testing.T) {
-	const old = `"backup","init","snapshots","stats","diff","find","restore","unlock","key","locks"`
+// Copies, tags, rewrites and repairs came after drills: a keeper's file from before means the
+// keeper of now, and one that somebody limited, or of a host that keeps nothing, does not.
+func TestAKeepersPolicyFromBeforeThereWereRepairsAllowsThem(t *testing.T) {
+	drills := verbs(everyday)
 	keeper, err := Preset(PolicyKeeper, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
-	}
-	without := func(kinds []topics.JobKind) string {
-		return verbs(slices.DeleteFunc(slices.Clone(kinds), func(k topics.JobKind) bool { return k == topics.CopyJob }))
 	}
 	for _, c := range []struct {
 		what, name, kinds string
 		want              bool
 	}{
-		{"a keeper from before drills", PolicyKeeper, old + `,"forget","prune","check"`, true},
-		{"a keeper from before copies", PolicyKeeper, verbs(everyday) + `,"forget","prune","check"`, true},
-		{"managed from before copies", PolicyManaged, without(topics.Kinds), true},
-		{"today's keeper", PolicyKeeper, verbs(keeper.Kinds), true},
-		{"today's keeper without copies", PolicyKeeper, without(keeper.Kinds), false},
-		{"a keeper that only checks", PolicyKeeper, verbs(everyday) + `,"check"`, false},
-		{"a backup host", PolicyBackup, verbs(everyday), false},
-		{"a backup host with no list", PolicyBackup, "", false},
+		{"a keeper's as it was written before", PolicyKeeper, drills + `,"forget","prune","check"`, true},
+		{"a keeper's from before drills", PolicyKeeper, `"backup","init","snapshots","stats","diff","find","restore","unlock","key","locks",` +
+			`"forget","prune","check"`, true},
+		{"all there was before", PolicyManaged, `"backup","init","forget","prune","check","unlock","snapshots","stats","diff","restore","find",` +
+			`"key","locks","drill"`, true},
+		{"without prune", PolicyKeeper, drills + `,"forget","check"`, false},
+		{"a keeper that only checks", PolicyKeeper, drills + `,"check"`, false},
+		{"of a host that keeps nothing", PolicyBackup, drills, false},
+		{"of a backup host with no list", PolicyBackup, "", false},
+		{"today's keeper", PolicyKeeper, "", true},
+		{"today's keeper as it is written", PolicyKeeper, verbs(keeper.Kinds), true},
+		{"today's keeper without copies and repairs", PolicyKeeper, drills + `,"forget","prune","check","tag","rewrite"`, false},
 	} {
+		state := t.TempDir()
 		text := `{"policy":"` + c.name + `"`
 		if c.kinds != "" {
 			text += `,"verbs":[` + c.kinds + `]`
 		}
-		p, err := parsePolicy([]byte(text+"}"), "/var/lib/x")
+		if err := os.WriteFile(filepath.Join(state, policyFile), []byte(text+"}"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p, err := LoadPolicy(state)
 		if err != nil {
 			t.Fatalf("%s: %v", c.what, err)
 		}
-		if got := slices.Contains(p.Kinds, topics.CopyJob); got != c.want {
-			t.Errorf("%s: copies are allowed: %t, want %t", c.what, got, c.want)
+		for _, k := range []topics.JobKind{topics.CopyJob, topics.RepairJob} {
+			if got := slices.Contains(p.Kinds, k); got != c.want {
+				t.Errorf("%s: %s is allowed: %t, want %t", c.what, k, got, c.want)
+			}
 		}
 	}
 }

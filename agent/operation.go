@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/restic-manager/restic-manager/agent/restic"
@@ -190,6 +191,14 @@ func (w work) operation(ctx context.Context) restic.Ending {
 		return w.restore(ctx)
 	case topics.DrillJob:
 		return w.drill(ctx)
+	case topics.TagJob:
+		return b.Tag(ctx, place, repository, restic.Tag{IDs: o.Snapshots, Words: taggingWords(o), Add: o.Add, Remove: o.Remove,
+			Set: o.NoTags || len(o.Set) > 0, To: o.Tagged, RetryLock: retryLock}, out)
+	case topics.RewriteJob:
+		return b.Rewrite(ctx, place, repository, restic.Rewrite{IDs: o.Snapshots, Exclude: o.Exclude, IgnoreCase: o.IgnoreCase,
+			DryRun: o.DryRun, Digest: seen(o), RetryLock: retryLock}, out)
+	case topics.RepairJob:
+		return w.repair(ctx)
 	case topics.FindJob:
 		return b.Find(ctx, place, repository, restic.Find{Pattern: o.Pattern, Snapshots: o.Snapshots, Tags: groupTags(o.Groups),
 			IgnoreCase: o.IgnoreCase || runtime.GOOS == "windows", Found: func(m []topics.Match) { w.report(topics.Report{Matches: m}) }}, out)
@@ -206,6 +215,44 @@ func (w work) operation(ctx context.Context) restic.Ending {
 	}
 	return restic.Ending{State: topics.Failed, Cause: topics.CauseRefused,
 		Message: "This agent does not know " + string(w.Run.Kind) + ", update it."}
+}
+
+// repair puts in order what the operation names.
+func (w work) repair(ctx context.Context) restic.Ending {
+	b, place, repository, out, o := w.binary, w.place, w.repository, w.out, w.Run.Operation
+	switch o.What {
+	case topics.RepairIndex:
+		return b.RepairIndex(ctx, place, repository, restic.RepairIndex{ReadData: o.ReadData, RetryLock: retryLock}, out)
+	case topics.RepairPacks:
+		return b.RepairPacks(ctx, place, repository, restic.RepairPacks{IDs: o.Packs, RetryLock: retryLock}, out)
+	}
+	return b.RepairSnapshots(ctx, place, repository, restic.RepairSnapshots{IDs: o.Snapshots, DryRun: o.DryRun, Digest: seen(o),
+		RetryLock: retryLock}, out)
+}
+
+// seen is what the dry run saw that a job goes by, "" if it goes by none.
+func seen(o topics.Operation) string {
+	if o.Preview == nil {
+		return ""
+	}
+	return o.Preview.Digest
+}
+
+// taggingWords is what a tag job is asked for, for its log.
+func taggingWords(o topics.Operation) string {
+	var parts []string
+	for _, p := range []struct {
+		verb string
+		tags []string
+	}{{"set", o.Set}, {"add", o.Add}, {"remove", o.Remove}} {
+		if len(p.tags) > 0 {
+			parts = append(parts, p.verb+" "+strings.Join(p.tags, " "))
+		}
+	}
+	if o.NoTags {
+		parts = append(parts, "remove all")
+	}
+	return strings.Join(parts, ", ")
 }
 
 // restore brings files back.
@@ -241,6 +288,8 @@ func split(found topics.Report) (parts []topics.Report, whole bool) {
 	spread(&s, found.Matches, func(r *topics.Report) *[]topics.Match { return &r.Matches })
 	spread(&s, found.Proofs, func(r *topics.Report) *[]topics.Proof { return &r.Proofs })
 	spread(&s, found.Changes, func(r *topics.Report) *[]topics.Change { return &r.Changes })
+	spread(&s, found.Replacements, func(r *topics.Report) *[]topics.Replacement { return &r.Replacements })
+	spread(&s, found.Taken, func(r *topics.Report) *[]topics.Taken { return &r.Taken })
 	spread(&s, found.Planned, func(r *topics.Report) *[]topics.Planned { return &r.Planned })
 	spread(&s, found.Failures, func(r *topics.Report) *[]topics.Failure { return &r.Failures })
 	return s.parts, s.whole

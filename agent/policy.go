@@ -90,8 +90,7 @@ func Preset(name, state string) (Policy, error) {
 	switch name {
 	case PolicyBackup, PolicyRestore: // where else a restore may go, its roots say: onto /, a new directory can be a program's configuration
 	case PolicyKeeper:
-		// The order is not that of older agents, see earlier.
-		p.Kinds = append(slices.Clone(everyday), topics.CheckJob, topics.CopyJob, topics.ForgetJob, topics.PruneJob)
+		p.Kinds = slices.Concat(everyday, []topics.JobKind{topics.ForgetJob, topics.PruneJob, topics.CheckJob, topics.CopyJob}, remaking)
 	case PolicyManaged:
 		p.Kinds, p.RestoreRoots, p.Overwrite = topics.Kinds, roots(), true
 	default:
@@ -100,25 +99,40 @@ func Preset(name, state string) (Policy, error) {
 	return p, nil
 }
 
-// earlier reports whether these are the operations of a preset as agents wrote them into the
-// policy file before there were drills, or before there were copies. A file that has exactly
-// these has no limits of its own, and means the preset. To forbid one of the newer kinds
-// alone, take the word out of the list that today's agents write, which has another order.
-func earlier(name string, kinds []topics.JobKind) bool {
-	without := func(list []topics.JobKind, gone ...topics.JobKind) []topics.JobKind {
-		return slices.DeleteFunc(slices.Clone(list), func(k topics.JobKind) bool { return slices.Contains(gone, k) })
+// younger are the operations that later versions of the agent brought, in the order in which
+// they came, with the presets that permit them.
+var younger = []struct {
+	kinds   []topics.JobKind
+	presets []string
+}{
+	{[]topics.JobKind{topics.DrillJob}, Presets},
+	{append([]topics.JobKind{topics.CopyJob}, remaking...), []string{PolicyKeeper, PolicyManaged}},
+}
+
+// remaking are the operations that change snapshots or put a repository in order.
+var remaking = []topics.JobKind{topics.TagJob, topics.RewriteJob, topics.RepairJob}
+
+// earlier reports whether a list of operations is what an agent of an earlier version wrote
+// into the policy file for a preset: such a file has no limits of its own, and means the
+// preset as it is now. To forbid the younger operations alone, take their words out of the
+// list that today's agents write.
+func earlier(name string, kinds, now []topics.JobKind) bool {
+	was := slices.Clone(now)
+	for i := len(younger) - 1; i >= 0; i-- {
+		if !slices.Contains(younger[i].presets, name) {
+			continue
+		}
+		was = slices.DeleteFunc(was, func(k topics.JobKind) bool { return slices.Contains(younger[i].kinds, k) })
+		if i == 0 && name != PolicyManaged { // before drills, its order was another
+			was = append([]topics.JobKind{topics.BackupJob, topics.InitJob, topics.SnapshotsJob, topics.StatsJob, topics.DiffJob,
+				topics.FindJob, topics.RestoreJob, topics.UnlockJob, topics.KeyJob, topics.LocksJob},
+				slices.DeleteFunc(was, func(k topics.JobKind) bool { return slices.Contains(everyday, k) })...)
+		}
+		if slices.Equal(was, kinds) {
+			return true
+		}
 	}
-	if name == PolicyManaged {
-		return slices.Equal(kinds, without(topics.Kinds, topics.CopyJob)) ||
-			slices.Equal(kinds, without(topics.Kinds, topics.CopyJob, topics.DrillJob))
-	}
-	before := []topics.JobKind{topics.BackupJob, topics.InitJob, topics.SnapshotsJob, topics.StatsJob, topics.DiffJob, topics.FindJob,
-		topics.RestoreJob, topics.UnlockJob, topics.KeyJob, topics.LocksJob}
-	if name != PolicyKeeper {
-		return slices.Equal(kinds, before)
-	}
-	keeps := []topics.JobKind{topics.ForgetJob, topics.PruneJob, topics.CheckJob}
-	return slices.Equal(kinds, append(before, keeps...)) || slices.Equal(kinds, append(slices.Clone(everyday), keeps...))
+	return false
 }
 
 // Narrow limits a preset to these repositories and directories; an empty list
@@ -206,7 +220,7 @@ func parsePolicy(b []byte, state string) (Policy, error) {
 	if err := d.Decode(&p); err != nil {
 		return p, err
 	}
-	if p.Kinds == nil || earlier(name.Policy, p.Kinds) {
+	if p.Kinds == nil || earlier(p.Name, p.Kinds, preset.Kinds) {
 		p.Kinds = preset.Kinds
 	}
 	if p.BackupRoots == nil {

@@ -81,6 +81,21 @@ func (p *past) forget(state topics.JobState, asked, gone []string) {
 	ran(p.t, p.s, j, p.tick(), topics.Finished{State: state, Result: &topics.Result{Removed: gone}})
 }
 
+// remake asks for snapshots to be made anew, and ends that in a state with what it says
+// became of which.
+func (p *past) remake(kind topics.JobKind, state topics.JobState, said []topics.Replacement, asked ...int) {
+	p.t.Helper()
+	p.tick()
+	o := topics.Operation{Snapshots: wholeIDs(asked...)}
+	f := topics.Finished{State: state}
+	var parts []topics.Report
+	if len(said) > 0 {
+		f.Result = &topics.Result{Remade: &topics.Remade{}, Parts: 1, Count: len(said)}
+		parts = append(parts, topics.Report{Replacements: said})
+	}
+	ran(p.t, p.s, Job{Host: p.g.Host, Kind: kind, Repository: p.g.Repository, Operation: JSON[topics.Operation]{V: &o}}, p.tick(), f, parts...)
+}
+
 func (p *past) facts() facts.Group {
 	p.t.Helper()
 	for _, f := range must(p.s.Facts(context.Background(), p.g.Host)) {
@@ -212,10 +227,50 @@ func TestWhatIsLost(t *testing.T) {
 			p.list(append(of(p.g, 1, 2), remade(of(p.g, 13)[0], 3))...)
 			p.list(append(of(p.g, 1, 2), remade(of(p.g, 23)[0], 3))...)
 		}, 0, 3, 23},
-		"rewritten twice": {func(p *past) {
+		"tagged twice, each of the one before": {func(p *past) {
 			p.list(append(of(p.g, 1, 2), remade(of(p.g, 13)[0], 3))...)
-			p.list(append(of(p.g, 1, 2), remade(of(p.g, 23)[0], 13))...)
+			again := remade(of(p.g, 23)[0], 3)
+			again.Original = id64(13)
+			p.list(append(of(p.g, 1, 2), again)...)
 		}, 0, 3, 23},
+		"rewritten beside us": {func(p *past) { p.list(append(of(p.g, 1, 2), reworked(of(p.g, 13)[0], 3))...) }, 1, 2, 2},
+		"rewritten by a job that was cut off": {func(p *past) {
+			p.remake(topics.RewriteJob, topics.Interrupted, nil, 3)
+			p.list(append(of(p.g, 1, 2), reworked(of(p.g, 13)[0], 3))...)
+		}, 0, 3, 13},
+		"planted while a job was to rewrite it": {func(p *past) {
+			p.remake(topics.RewriteJob, topics.Interrupted, nil, 3)
+			p.list(append(of(p.g, 1, 2, 3), reworked(of(p.g, 13)[0], 3))...)
+			p.list(append(of(p.g, 1, 2), reworked(of(p.g, 13)[0], 3))...)
+		}, 1, 2, 2},
+		"rewritten by a job": {func(p *past) {
+			by := reworked(of(p.g, 13)[0], 3)
+			p.remake(topics.RewriteJob, topics.Succeeded, []topics.Replacement{{Snapshot: id64(3), Became: topics.BecameChanged, By: &by}}, 3)
+			p.list(append(of(p.g, 1, 2), by)...)
+		}, 0, 3, 13},
+		"rewritten by a job, told of another than it was asked for": {func(p *past) {
+			by := reworked(of(p.g, 13)[0], 2)
+			p.remake(topics.RewriteJob, topics.Succeeded, []topics.Replacement{{Snapshot: id64(2), Became: topics.BecameChanged, By: &by}}, 3)
+			p.list(append(of(p.g, 1, 3), by)...)
+		}, 1, 2, 3},
+		"tagged by a job, and there twice": {func(p *past) {
+			by := remade(of(p.g, 13)[0], 3)
+			p.remake(topics.TagJob, topics.Failed, []topics.Replacement{{Snapshot: id64(3), Became: topics.BecameDoubled, By: &by}}, 3)
+			p.list(append(of(p.g, 1, 2, 3), by)...)
+		}, 0, 3, 3},
+		"not tagged by a job, and gone then": {func(p *past) {
+			p.remake(topics.TagJob, topics.Failed, []topics.Replacement{{Snapshot: id64(3), Became: topics.BecameLeft}}, 3)
+			p.list(of(p.g, 1, 2)...)
+		}, 1, 2, 2},
+		"repaired by a job, and nothing was left": {func(p *past) {
+			p.remake(topics.RepairJob, topics.Succeeded, []topics.Replacement{{Snapshot: id64(3), Became: topics.BecameRemoved}}, 3)
+			p.list(of(p.g, 1, 2)...)
+		}, 0, 2, 2},
+		"what a failed forget named, there afterwards, and gone then": {func(p *past) {
+			p.forget(topics.Failed, wholeIDs(1), nil)
+			p.list(of(p.g, 1, 2, 3)...)
+			p.list(of(p.g, 2, 3)...)
+		}, 1, 2, 3},
 		"tagged without our mark": {func(p *past) { p.list(append(of(p.g, 1, 2), remade(snaps(13)[0], 3))...) }, 0, 3, 13},
 		"tagged, and lost then": {func(p *past) {
 			p.list(append(of(p.g, 1, 2), remade(of(p.g, 13)[0], 3))...)
@@ -267,9 +322,16 @@ func TestWhatIsLost(t *testing.T) {
 	}
 }
 
-// remade is a snapshot that was made of another.
+// remade is a snapshot that was made of another by changing its tags.
 func remade(n topics.Snapshot, of int) topics.Snapshot {
-	n.Original = id64(of)
+	n.Original, n.Time, n.Tree = id64(of), int64(of), id64(of+1000)
+	return n
+}
+
+// reworked is a snapshot that was made of another and holds something else.
+func reworked(n topics.Snapshot, of int) topics.Snapshot {
+	n = remade(n, of)
+	n.Tree = id64(of + 2000)
 	return n
 }
 

@@ -63,6 +63,8 @@ func (j journal) found(job Job, f topics.Finished, at int64) (whole bool, err er
 			return false, nil
 		}
 		return false, did("forgot_at")
+	case topics.TagJob, topics.RewriteJob, topics.RepairJob:
+		return false, j.remade(job, r, at)
 	case topics.DrillJob:
 		return false, drills.Note(j.ctx, j.tx, job.Host, job.Repository, job.ID, job.State, f.Message, r.Drill, at)
 	case topics.PruneJob:
@@ -71,6 +73,24 @@ func (j journal) found(job Job, f topics.Finished, at int64) (whole bool, err er
 		}
 	}
 	return false, nil
+}
+
+// remade stores what a job put in the place of which snapshots, however it ended. Of a report
+// that lacks parts, what is there is so.
+func (j journal) remade(job Job, r *topics.Result, at int64) error {
+	o := job.Operation.V
+	if o == nil || o.DryRun || r.Remade == nil {
+		return nil
+	}
+	parts, err := reports(j.ctx, j.tx, job.ID)
+	if err != nil {
+		return fmt.Errorf("report of job %s: %w", job.ID, err)
+	}
+	m := snapshots.Remaking{Job: job.ID, Repository: job.Repository, Asked: o.Snapshots, Repairs: job.Kind == topics.RepairJob, At: at}
+	for _, p := range parts {
+		m.List = append(m.List, p.Replacements...)
+	}
+	return snapshots.Replace(j.ctx, j.tx, m)
 }
 
 // report joins the parts of a job's report. It is complete if it says so and every

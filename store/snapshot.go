@@ -185,7 +185,7 @@ func made(j Job) snapshots.Made {
 
 // names notes which snapshots a job is about to remove or replace.
 func names(ctx context.Context, tx *sqlx.Tx, j Job) error {
-	if !snapshots.Naming(j.Kind) || j.Operation.V == nil {
+	if !snapshots.Naming(j.Kind) || j.Operation.V == nil || j.Operation.V.DryRun {
 		return nil
 	}
 	return snapshots.Name(ctx, tx, j.Repository, j.ID, j.Operation.V.Snapshots)

@@ -301,6 +301,8 @@ const (
 	EndsPauses      Ability = "pauses"   // it knows when its schedules are paused, and has them go on by itself
 	PastesFiles     Ability = "pasted"   // it has restic use the certificates and keys that were pasted, see [Repository].Files
 	TakesOptions    Ability = "options"  // it knows [Repository].Options and [SourceGroup].Tuning
+	// RemakesSnapshots: it tags and rewrites snapshots, repairs repositories, and says what became of each.
+	RemakesSnapshots Ability = "remakes"
 )
 
 // MaxAbilities is how many abilities an agent may name.

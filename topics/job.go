@@ -18,15 +18,18 @@ const (
 	DiffJob      JobKind = "diff"
 	RestoreJob   JobKind = "restore"
 	FindJob      JobKind = "find"
-	KeyJob       JobKind = "key"   // lists the repository's keys
-	LocksJob     JobKind = "locks" // lists what lies in its locks
-	DrillJob     JobKind = "drill" // restores a sample into a scratch folder, proves it, and removes it
-	CopyJob      JobKind = "copy"  // snapshots into a second repository, and looks whether they are there
+	KeyJob       JobKind = "key"     // lists the repository's keys
+	LocksJob     JobKind = "locks"   // lists what lies in its locks
+	DrillJob     JobKind = "drill"   // restores a sample into a scratch folder, proves it, and removes it
+	CopyJob      JobKind = "copy"    // snapshots into a second repository, and looks whether they are there
+	TagJob       JobKind = "tag"     // adds, removes or sets tags of snapshots
+	RewriteJob   JobKind = "rewrite" // takes files out of snapshots
+	RepairJob    JobKind = "repair"  // puts the index, packs or snapshots in order
 )
 
 // Kinds lists every operation.
 var Kinds = []JobKind{BackupJob, InitJob, ForgetJob, PruneJob, CheckJob, UnlockJob, SnapshotsJob, StatsJob, DiffJob, RestoreJob,
-	FindJob, KeyJob, LocksJob, DrillJob, CopyJob}
+	FindJob, KeyJob, LocksJob, DrillJob, CopyJob, TagJob, RewriteJob, RepairJob}
 
 // UpdateJob is the one kind that is no operation of restic's: it has the agent run another
 // release of itself, see [Update]. It is in no repository, and nobody asks for it by itself:
@@ -65,7 +68,7 @@ func (k JobKind) Exclusive() bool { return k.Lock() == ExclusiveLock }
 func (k JobKind) Reports() bool { return reports[k] }
 
 var reports = map[JobKind]bool{"snapshots": true, "diff": true, "find": true, "key": true, "locks": true, "restore": true,
-	"drill": true}
+	"drill": true, "tag": true, "rewrite": true, "repair": true}
 
 // Enduring reports whether an agent never ends this operation for its silence: it
 // changes what is in the repository, and restic may be long in the middle of it. It is

@@ -55,6 +55,18 @@ type Operation struct {
 	// index, the snapshots and the trees. Agents of older versions always do so.
 	WithCache bool `json:"with_cache,omitempty"`
 
+	// Add and Remove are tags of a tag job, Set are all that there are to be, and NoTags is
+	// that there is to be none; those of ours stay. Exclude are patterns of what a rewrite
+	// takes out. What is one of [Repairs], and Packs are IDs. Agents without [RemakesSnapshots]
+	// know none of them.
+	Add     []string `json:"add,omitempty"`
+	Remove  []string `json:"remove,omitempty"`
+	Set     []string `json:"set,omitempty"`
+	NoTags  bool     `json:"no_tags,omitempty"`
+	Exclude []string `json:"exclude,omitempty"`
+	What    string   `json:"what,omitempty"`
+	Packs   []string `json:"packs,omitempty"`
+
 	Drill  *Drill  `json:"drill,omitempty"`  // drill
 	Update *Update `json:"update,omitempty"` // update
 }
@@ -163,6 +175,20 @@ func (o Operation) Check(kind JobKind) error {
 			}
 		}
 		rest.To, rest.Snapshots = "", nil
+	case TagJob, RewriteJob, RepairJob:
+		check := map[JobKind]func() error{TagJob: o.checkTags, RewriteJob: o.checkRewrite, RepairJob: o.checkRepair}[kind]
+		if err := check(); err != nil {
+			return bad("%v", err)
+		}
+		rest.Snapshots = nil
+		switch kind {
+		case TagJob:
+			rest.Add, rest.Remove, rest.Set, rest.NoTags = nil, nil, nil, false
+		case RewriteJob:
+			rest.Exclude, rest.IgnoreCase, rest.DryRun, rest.Preview = nil, false, false, nil
+		default:
+			rest.What, rest.Packs, rest.ReadData, rest.DryRun, rest.Preview = "", nil, false, false, nil
+		}
 	case DrillJob:
 		if o.Drill != nil {
 			if err := o.Drill.check(); err != nil {
@@ -193,7 +219,8 @@ func (o Operation) Picky() bool { return len(o.Snapshots)+len(o.Groups) > 0 || o
 
 func (o Operation) empty() bool {
 	return len(o.Snapshots) == 0 && len(o.Groups) == 0 && !o.IgnoreCase && len(o.Paths) == 0 && len(o.Items) == 0 && o.Preview == nil &&
-		o.From+o.To+o.Snapshot+o.Target+o.Overwrite+o.Pattern+o.Subset == "" &&
+		o.From+o.To+o.Snapshot+o.Target+o.Overwrite+o.Pattern+o.Subset+o.What == "" &&
+		len(o.Add)+len(o.Remove)+len(o.Set)+len(o.Exclude)+len(o.Packs) == 0 && !o.NoTags &&
 		!o.NoOwners && !o.InPlace && !o.Fresh && !o.Confined && !o.DryRun && !o.ReadData && !o.All && !o.WithCache && !o.Anyway &&
 		o.Drill == nil && o.Update == nil
 }
@@ -246,6 +273,10 @@ type Report struct {
 	Planned   []Planned  `json:"planned,omitempty"`  // of a restore's dry run, at most MaxListed
 	Failures  []Failure  `json:"failures,omitempty"` // of a restore, at most MaxListed
 	Proofs    []Proof    `json:"proofs,omitempty"`
+	// Of a tag, rewrite or repair of snapshots: one for each that was chosen, and at most
+	// MaxListed of what they have no more.
+	Replacements []Replacement `json:"replacements,omitempty"`
+	Taken        []Taken       `json:"taken,omitempty"`
 }
 
 // A Key opens a repository.
@@ -298,6 +329,8 @@ type Result struct {
 	Prune     *Pruned   `json:"prune,omitempty"`
 	Drill     *Drilled  `json:"drill,omitempty"`
 	Copy      *Copied   `json:"copy,omitempty"`
+	Remade    *Remade   `json:"remade,omitempty"`  // tag, rewrite, repair of snapshots
+	Repair    *Repaired `json:"repair,omitempty"`  // repair of an index or of packs
 	Removed   []string  `json:"removed,omitempty"` // forget: the snapshots that are gone
 	// Unreadable has the beginnings of the IDs of snapshots that are there and could not
 	// be read; a listing lacks them.
@@ -325,7 +358,11 @@ type Stats struct {
 type Checked struct {
 	Errors  uint64   `json:"errors"`
 	Broken  []string `json:"broken,omitempty"`  // IDs of damaged packs, at most 100
-	Suggest []string `json:"suggest,omitempty"` // "repair index", "prune"
+	Missing []string `json:"missing,omitempty"` // those of them that are not there; older agents do not tell them apart
+	// Snapshots are the beginnings of the IDs of those whose own file cannot be read, at most
+	// 100; older agents do not say.
+	Snapshots []string `json:"snapshots,omitempty"`
+	Suggest   []string `json:"suggest,omitempty"` // "repair index", "prune"
 }
 
 // Diffed is the difference between two snapshots in numbers.

@@ -6,10 +6,11 @@ type Repository struct {
 	ID, Name, Location string
 	Health             Status
 	AppendOnly         bool
-	Users              []Link      // hosts that back up into it
-	Places             []PlaceRow  // of hosts that share none
-	Making             []MakingRow // who makes it, while it is not there
-	Beyond             bool        // the keeper reaches its own place alone
+	Mount              []PlainCommand // how to look around with restic alone
+	Users              []Link         // hosts that back up into it
+	Places             []PlaceRow     // of hosts that share none
+	Making             []MakingRow    // who makes it, while it is not there
+	Beyond             bool           // the keeper reaches its own place alone
 	Pinned             []PinnedRow
 	AllowAll           string // one command for all of these, "" for fewer than two
 	Keeper             Link   // no Text: none was chosen

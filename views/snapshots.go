@@ -7,6 +7,7 @@ type RepositorySnapshot struct {
 	From, Group string   // host and source group
 	Tags        []string // the first of them
 	MoreTags    int      // how many there are besides
+	Lacks       uint64   // files and folders that a repair took out of it, since they are lost
 	Paths       []string
 	Size        string
 	Added       string   // what its backup added to the repository; "" if not known

@@ -97,8 +97,9 @@ func (c *check) read(o *output, line []byte) bool {
 }
 
 var (
-	checkError = regexp.MustCompile(`^(error\b|pack |Pack ID |tree |blob )`)
-	packID     = regexp.MustCompile(`(?:^pack |^Pack ID does not match, want )([0-9a-f]{64})`)
+	checkError   = regexp.MustCompile(`^(error\b|pack |Pack ID |tree |blob )`)
+	snapshotFile = regexp.MustCompile(`(?:failed to load snapshot |load <snapshot/)([0-9a-f]{8,64})`)
+	packID       = regexp.MustCompile(`(?:^pack |^Pack ID does not match, want )([0-9a-f]{64})`)
 )
 
 func (c *check) hear(line string) {
@@ -114,15 +115,29 @@ func (c *check) hear(line string) {
 	}
 	if m := packID.FindStringSubmatch(line); m != nil { // those that are gone, too, which restic's own list leaves out
 		c.broken(m[1])
+		if strings.HasSuffix(strings.TrimSpace(line), ": does not exist") {
+			note(&c.result.Missing, m[1])
+		}
 	}
-	if strings.Contains(line, "restic repair index") || strings.Contains(line, "restic rebuild-index") {
+	if m := snapshotFile.FindStringSubmatch(line); m != nil {
+		note(&c.result.Snapshots, m[1])
+	}
+	if strings.Contains(line, "restic repair index") || strings.Contains(line, "restic rebuild-index") ||
+		strings.HasPrefix(line, "error: error loading index ") { // 0.14 to 0.16 say only that
 		c.suggest("repair index")
 	}
 }
 
 func (c *check) broken(id string) {
-	if hexID.MatchString(id) && !slices.Contains(c.result.Broken, id) && len(c.result.Broken) < 100 {
-		c.result.Broken = append(c.result.Broken, id)
+	if hexID.MatchString(id) {
+		note(&c.result.Broken, id)
+	}
+}
+
+// note adds an ID to those that a result names.
+func note(list *[]string, id string) {
+	if !slices.Contains(*list, id) && len(*list) < 100 {
+		*list = append(*list, id)
 	}
 }
 

@@ -75,7 +75,7 @@ type held struct {
 	unreadable []string
 }
 
-// look lists a repository of a copy.
+// inside lists a repository of a copy.
 func (b Binary) look(ctx context.Context, place Place, r Repository, sink Sink) (h held, e Ending) {
 	list := b.Snapshots(ctx, place, r, Snapshots{}, sink)
 	if list.State != topics.Succeeded {
@@ -109,11 +109,11 @@ func (b Binary) Copy(ctx context.Context, place Place, to Repository, how Copy, 
 		}
 		return e
 	}
-	from, e := b.look(ctx, place, how.From, sink)
+	from, e := b.inside(ctx, place, how.From, sink)
 	if e.State != topics.Succeeded {
 		return of(topics.CopyFrom, "the repository to copy from", e)
 	}
-	into, e := b.look(ctx, place, to, sink)
+	into, e := b.inside(ctx, place, to, sink)
 	if e.State != topics.Succeeded {
 		return of(topics.CopyTo, "the repository to copy to", e)
 	}

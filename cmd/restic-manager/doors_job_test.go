@@ -44,6 +44,12 @@ func TestEveryDoorHasTheSameRulesForJobs(t *testing.T) {
 		{"overwrite", func(o topics.Operation) []string { return some(o.Overwrite) }},
 		{"pattern", func(o topics.Operation) []string { return some(o.Pattern) }},
 		{"subset", func(o topics.Operation) []string { return some(o.Subset) }},
+		{"add", func(o topics.Operation) []string { return o.Add }},
+		{"remove", func(o topics.Operation) []string { return o.Remove }},
+		{"set", func(o topics.Operation) []string { return o.Set }},
+		{"exclude", func(o topics.Operation) []string { return o.Exclude }},
+		{"what", func(o topics.Operation) []string { return some(o.What) }},
+		{"packs", func(o topics.Operation) []string { return o.Packs }},
 	}
 	switches := map[string]func(topics.Operation) bool{
 		"dry_run":     func(o topics.Operation) bool { return o.DryRun },
@@ -54,6 +60,7 @@ func TestEveryDoorHasTheSameRulesForJobs(t *testing.T) {
 		"anyway":      func(o topics.Operation) bool { return o.Anyway },
 		"no_owners":   func(o topics.Operation) bool { return o.NoOwners },
 		"in_place":    func(o topics.Operation) bool { return o.InPlace },
+		"no_tags":     func(o topics.Operation) bool { return o.NoTags },
 	}
 	const others = topics.RepositoryID("others-0001")
 	if err := h.store.AddRepository(t.Context(), "test", store.Repository{ID: others, Name: "others", ReadyAt: 1},
@@ -62,7 +69,7 @@ func TestEveryDoorHasTheSameRulesForJobs(t *testing.T) {
 	}
 	if err := h.store.SlotStep(t.Context(), func(tx store.Slots) error {
 		ctx, x := tx.Tx()
-		_, err := x.ExecContext(ctx, `UPDATE hosts SET can = '["baskets"]'`)
+		_, err := x.ExecContext(ctx, `UPDATE hosts SET can = '["baskets","remakes"]'`)
 		return err
 	}); err != nil {
 		t.Fatal(err)
@@ -97,6 +104,10 @@ func TestEveryDoorHasTheSameRulesForJobs(t *testing.T) {
 				switch values := f.of(q.Operation); {
 				case f.name == "snapshots" || f.name == "paths":
 					body[f.name] = append([]string{}, values...)
+				case slices.Contains([]string{"add", "remove", "set", "exclude", "packs"}, f.name):
+					if len(values) > 0 {
+						body[f.name] = values
+					}
 				case len(values) > 0:
 					body[f.name] = values[0]
 				}
@@ -104,6 +115,10 @@ func TestEveryDoorHasTheSameRulesForJobs(t *testing.T) {
 			for name, on := range switches {
 				if name == "no_owners" {
 					body["owners"] = !on(q.Operation)
+				} else if name == "no_tags" {
+					if on(q.Operation) {
+						body["set"] = []string{}
+					}
 				} else {
 					body[name] = on(q.Operation)
 				}
@@ -238,6 +253,25 @@ func TestEveryDoorHasTheSameRulesForJobs(t *testing.T) {
 			topics.Item{Snapshot: other, Paths: []string{"/a/b"}}), not: []string{form}},
 		"a basket beside a snapshot": {ask: restore(func(o *topics.Operation) { o.Items = []topics.Item{{Snapshot: other}} }),
 			not: []string{form}},
+		"tag": {ask: operation(topics.TagJob,
+			topics.Operation{Snapshots: []string{whole, other}, Add: []string{"gold", "of 2026"}})},
+		"tag, set":          {ask: operation(topics.TagJob, topics.Operation{Snapshots: []string{whole}, Set: []string{"gold"}})},
+		"tag, none":         {ask: operation(topics.TagJob, topics.Operation{Snapshots: []string{whole}, NoTags: true})},
+		"tag of nothing":    {ask: operation(topics.TagJob, topics.Operation{Add: []string{"gold"}})},
+		"tag as ours":       {ask: operation(topics.TagJob, topics.Operation{Snapshots: []string{whole}, Add: []string{"plan=letters"}})},
+		"tag, ours removed": {ask: operation(topics.TagJob, topics.Operation{Snapshots: []string{whole}, Remove: []string{"plan=letters"}})},
+		"rewrite, dry": {ask: operation(topics.RewriteJob,
+			topics.Operation{Snapshots: []string{whole}, Exclude: []string{"*.key", "/srv/a b"}, DryRun: true})},
+		"rewrite by no dry run": {ask: operation(topics.RewriteJob, topics.Operation{Snapshots: []string{whole}, Exclude: []string{"*.key"}})},
+		"rewrite by a dry run that is none": {ask: previewed(operation(topics.RewriteJob,
+			topics.Operation{Snapshots: []string{whole}, Exclude: []string{"*.key"}}), "20260101-none-0001")},
+		"repair the index": {ask: operation(topics.RepairJob, topics.Operation{What: topics.RepairIndex, ReadData: true})},
+		"repair packs": {ask: operation(topics.RepairJob,
+			topics.Operation{What: topics.RepairPacks, Packs: []string{whole, other}})},
+		"repair snapshots, dry": {ask: operation(topics.RepairJob, topics.Operation{What: topics.RepairSnapshots, DryRun: true})},
+		"repair snapshots, unseen": {ask: operation(topics.RepairJob,
+			topics.Operation{What: topics.RepairSnapshots, Snapshots: []string{whole}})},
+		"repair everything":      {ask: operation(topics.RepairJob, topics.Operation{What: "everything"}), described: true},
 		"a repository of others": {ask: jobs.Request{Host: h.host, Kind: topics.StatsJob, Repository: others}},
 		"that is given":          {ask: jobs.Request{Host: h.host, Kind: topics.StatsJob, Repository: others, Give: true}},
 		"what need not be given": {ask: jobs.Request{Host: h.host, Kind: topics.StatsJob, Repository: h.repository, Give: true}},

@@ -22,7 +22,7 @@ type jobStartCmd struct {
 	Kind        string   `required:"" enum:"${kinds}" help:"restic's word for it, or locks: ${enum}."`
 	Repository  string   `help:"Every kind but backup: name or ID."`
 	SourceGroup string   `help:"backup: its name; every group of the host without one."`
-	Snapshots   []string `placeholder:"ID" help:"forget: whole IDs of what to remove; find: where to look; copy: whole IDs, all if not said."`
+	Snapshots   []string `placeholder:"ID" help:"forget: whole; find: where to look alone; copy: whole, all if not said; tag, rewrite, repair: which."`
 	From        string   `placeholder:"ID" help:"diff: a snapshot; init: the repository to cut files like, name or ID."`
 	To          string   `placeholder:"ID" help:"diff: a snapshot; copy: the repository that the snapshots go to, name or ID."`
 	Snapshot    string   `placeholder:"ID" help:"restore: which."`
@@ -30,14 +30,14 @@ type jobStartCmd struct {
 	Item        []string `sep:"none" placeholder:"ID:PATH" help:"restore: of several snapshots, in place of --snapshot; again for each."`
 	Target      string   `placeholder:"DIR" help:"restore: a full path on the host; a new directory if not said."`
 	Overwrite   string   `placeholder:"WHEN" help:"restore: never, if-newer, if-changed or always; never if not said."`
-	DryRun      bool     `help:"restore, prune: only say what would happen."`
+	DryRun      bool     `help:"restore, prune, rewrite, repair of snapshots: only say what would happen."`
 	NoOwners    bool     `help:"restore: leave out owners; what comes belongs to whom its folder belongs to."`
 	InPlace     bool     `help:"restore: each file to where it was, without --target."`
 	Confirm     string   `placeholder:"NAME" help:"restore in place, or to the root of a file system: the host's name."`
-	DryRunJob   string   `placeholder:"JOB" help:"restore: write only if that dry run's job saw what is there now."`
+	DryRunJob   string   `placeholder:"JOB" help:"restore, rewrite, repair: go by that dry run's job, and act only if it saw the same."`
 	Pattern     string   `help:"find: of file names, as restic knows them."`
-	IgnoreCase  bool     `help:"find: in capitals or not."`
-	ReadData    bool     `help:"check: read every pack."`
+	IgnoreCase  bool     `help:"find, rewrite: in capitals or not."`
+	ReadData    bool     `help:"check: read every pack; repair: believe nothing of the index."`
 	Subset      string   `placeholder:"N/T" help:"check: the Nth of T slices of the packs."`
 	WithCache   bool     `help:"check: from the host's cache: faster, and does not see damaged index, snapshots and trees."`
 	All         bool     `help:"unlock: locks of live processes, too. Be sure that no restic works there."`
@@ -47,6 +47,13 @@ type jobStartCmd struct {
 	Seed        int64    `help:"drill: the seed of an earlier one, to take the same sample again."`
 	Full        bool     `help:"drill: all of the newest snapshot of each source group instead of a sample."`
 	Keep        bool     `help:"drill: what a full one restored to its target stays there."`
+	Add         []string `placeholder:"TAG" help:"tag: tags that the snapshots get."`
+	Remove      []string `placeholder:"TAG" help:"tag: tags that they lose."`
+	Set         []string `placeholder:"TAG" help:"tag: all tags that they are to have, besides ours."`
+	NoTags      bool     `help:"tag: they are to have none, besides ours."`
+	Exclude     []string `sep:"none" placeholder:"PATTERN" help:"rewrite: of what is to go; again for each. Dry run first: --dry-run."`
+	What        string   `placeholder:"WHAT" help:"repair: index, snapshots or packs. Of snapshots, dry run first: --dry-run."`
+	Packs       []string `placeholder:"ID" help:"repair of packs: their whole IDs, as a check names them."`
 	Anyway      bool     `help:"init: also in a directory that looks like a mount point without its disk."`
 	database
 }
@@ -84,6 +91,13 @@ func (c *jobStartCmd) Run(ctx context.Context) error {
 			WithCache:  c.WithCache,
 			All:        c.All,
 			Anyway:     c.Anyway,
+			Add:        c.Add,
+			Remove:     c.Remove,
+			Set:        c.Set,
+			NoTags:     c.NoTags,
+			Exclude:    c.Exclude,
+			What:       c.What,
+			Packs:      c.Packs,
 		}
 		q.Operation = q.Operation.WithDrill(q.Kind, topics.Drill{Files: c.Files, Bytes: c.Bytes, Seed: c.Seed, Full: c.Full, Keep: c.Keep})
 		var r store.Repository

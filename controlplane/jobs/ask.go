@@ -213,6 +213,9 @@ func (e *Engine) Permit(ctx context.Context, order Order) error {
 			return err
 		}
 	}
+	if err := Able(h, kind, o); err != nil {
+		return err
+	}
 	if row == nil {
 		return ErrNoRepository
 	}

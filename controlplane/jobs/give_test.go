@@ -74,9 +74,10 @@ func (w *world) saved(host topics.HostID, repository topics.RepositoryID, letter
 func TestWhoMayAskForWhat(t *testing.T) {
 	w := newWorld(t)
 	w.strangers()
-	w.exec(`UPDATE hosts SET can = '["baskets","drills","copies"]', permits =
+	w.exec(`UPDATE hosts SET can = '["baskets","drills","copies","remakes"]', permits =
 		'{"kinds":["backup","init","forget","prune","check","unlock","snapshots","stats","diff","restore",
-		"find","key","locks","drill","copy"],"anywhere":true,"overwrite":true,"restore_to":"/state/restored","quarantine":"/state/restored"}'`)
+		"find","key","locks","drill","copy",
+		"tag","rewrite","repair"],"anywhere":true,"overwrite":true,"restore_to":"/state/restored","quarantine":"/state/restored"}'`)
 	const own, other, kept, each = topics.RepositoryID("vault-0001"), topics.RepositoryID("other-0001"), topics.RepositoryID("kept-0001"),
 		topics.RepositoryID("each-0001")
 	mine, older, theirs := map[topics.RepositoryID]string{}, map[topics.RepositoryID]string{}, map[topics.RepositoryID]string{}
@@ -91,6 +92,7 @@ func TestWhoMayAskForWhat(t *testing.T) {
 		topics.DrillJob: store.Operator,
 		topics.CopyJob:  store.Admin,
 		topics.InitJob:  store.Admin, topics.KeyJob: store.Admin, topics.ForgetJob: store.Admin, topics.PruneJob: store.Admin,
+		topics.TagJob: store.Admin, topics.RewriteJob: store.Admin, topics.RepairJob: store.Admin,
 	}
 	modes := map[topics.JobKind][]struct {
 		what string
@@ -106,7 +108,8 @@ func TestWhoMayAskForWhat(t *testing.T) {
 	}
 	for k, least := range byKind {
 		switch k {
-		case topics.RestoreJob, topics.DiffJob, topics.FindJob, topics.ForgetJob, topics.UnlockJob, topics.InitJob, topics.CopyJob:
+		case topics.RestoreJob, topics.DiffJob, topics.FindJob, topics.ForgetJob, topics.UnlockJob, topics.InitJob, topics.CopyJob,
+			topics.TagJob, topics.RewriteJob, topics.RepairJob:
 		default:
 			add(k, "", least, func(topics.RepositoryID) topics.Operation { return topics.Operation{} })
 		}
@@ -126,6 +129,15 @@ func TestWhoMayAskForWhat(t *testing.T) {
 	})
 	add(topics.ForgetJob, "", store.Admin, func(r topics.RepositoryID) topics.Operation {
 		return topics.Operation{Snapshots: []string{mine[r]}}
+	})
+	add(topics.TagJob, "", store.Admin, func(r topics.RepositoryID) topics.Operation {
+		return topics.Operation{Snapshots: []string{mine[r]}, Add: []string{"gold"}}
+	})
+	add(topics.RewriteJob, "dry", store.Admin, func(r topics.RepositoryID) topics.Operation {
+		return topics.Operation{Snapshots: []string{mine[r]}, Exclude: []string{"*.key"}, DryRun: true}
+	})
+	add(topics.RepairJob, "of the index", store.Admin, func(topics.RepositoryID) topics.Operation {
+		return topics.Operation{What: topics.RepairIndex}
 	})
 	add(topics.UnlockJob, "", store.Operator, func(topics.RepositoryID) topics.Operation { return topics.Operation{} })
 	add(topics.UnlockJob, "all", store.Admin, func(topics.RepositoryID) topics.Operation { return topics.Operation{All: true} })

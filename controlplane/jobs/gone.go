@@ -8,7 +8,7 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A GoneError refuses a restore or diff of a snapshot that is known to be gone.
+// A GoneError refuses a restore, a diff or a change of a snapshot that is known to be gone.
 type GoneError struct {
 	Host     topics.HostID // that was asked
 	Kind     topics.JobKind
@@ -21,13 +21,16 @@ func (e *GoneError) Error() string {
 	return "snapshot " + e.Snapshot.ID + " is gone from the repository"
 }
 
-// gone returns a *GoneError if an operation reads a snapshot that is known to be gone.
+// gone returns a *GoneError if an operation reads or changes a snapshot that is known to be gone.
 // One that nobody knows may be there.
 func (e *Engine) gone(ctx context.Context, host topics.HostID, kind topics.JobKind, repository topics.RepositoryID,
 	o topics.Operation) error {
 	ids := []string{o.From, o.To}
 	for _, item := range o.Basket() {
 		ids = append(ids, item.Snapshot)
+	}
+	if kind.Remakes() {
+		ids = append(ids, o.Snapshots...)
 	}
 	for _, id := range ids {
 		if id == "" {

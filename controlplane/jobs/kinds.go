@@ -50,6 +50,24 @@ var kinds = map[topics.JobKind]kind{
 		failed:    "The check only reads: snapshots and data are as they were. Whether they are sound is not known from this run.",
 		cancelled: unchanged,
 	},
+	topics.TagJob: {
+		maintains: true,
+		failed: "No data was touched: tags are names. Snapshots that were not reached have the tags they had; what became of each " +
+			"is on this page, or in the next listing.",
+		cancelled: stops + "Snapshots that have their new tags already keep them.",
+	},
+	topics.RewriteJob: {
+		maintains: true,
+		failed: "Each snapshot is as it was or as it was to be, never half of it. The data of what was taken out stays until it is pruned. " +
+			"What became of each is on this page, or in the next listing.",
+		cancelled: stops + "Snapshots that were rewritten already stay so; the others stay as they are.",
+	},
+	topics.RepairJob: {
+		maintains: true,
+		failed: "Nothing that could be read before is lost by this. What was damaged still is, as far as the log does not say otherwise; " +
+			"it can be begun again at any time.",
+		cancelled: stops + "What is repaired already stays so; it can be begun again at any time.",
+	},
 	topics.UnlockJob: {
 		maintains: true,
 		failed:    "The locks may still be there. Snapshots and data are untouched.",

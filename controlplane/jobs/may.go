@@ -81,8 +81,9 @@ func (r Request) check() error {
 		return fmt.Errorf("%w: reason: at most %d bytes", topics.ErrOperation, MaxReason)
 	case r.Kind != topics.RestoreJob && r.Confirm != "":
 		return fmt.Errorf("%w: confirm: only a restore is confirmed", topics.ErrOperation)
-	case r.Kind != topics.RestoreJob && r.DryRunJob != "" || r.Operation.DryRun && r.DryRunJob != "":
-		return fmt.Errorf("%w: dry_run_job: only a restore that writes goes by one", topics.ErrOperation)
+	case r.Kind != topics.RestoreJob && r.Kind != topics.RewriteJob && r.Kind != topics.RepairJob && r.DryRunJob != "",
+		r.Operation.DryRun && r.DryRunJob != "":
+		return fmt.Errorf("%w: dry_run_job: only a restore that writes goes by one, and a rewrite or repair of snapshots", topics.ErrOperation)
 	}
 	if err := r.Operation.Check(r.Kind); err != nil {
 		return err
@@ -132,6 +133,11 @@ func (e *Engine) Start(ctx context.Context, a Actor, r Request) (job store.Job, 
 		}
 		r.Operation = b.Operation
 	}
+	if r.Kind == topics.RestoreJob || r.Kind == topics.DiffJob {
+		if r.Operation, err = e.follow(ctx, r.Repository, r.Operation); err != nil {
+			return job, false, err
+		}
+	}
 	if r, err = e.fresh(ctx, a, r); err != nil {
 		return job, false, err
 	}
@@ -140,6 +146,9 @@ func (e *Engine) Start(ctx context.Context, a Actor, r Request) (job store.Job, 
 		return job, false, err
 	}
 	if err := a.lacks(rights.Of(j), because(j, giving)); err != nil && slices.Contains(topics.Kinds, r.Kind) {
+		return job, false, err
+	}
+	if r, err = e.remake(ctx, r); err != nil {
 		return job, false, err
 	}
 	if err := r.check(); err != nil {
@@ -237,6 +246,12 @@ func (e *Engine) Again(ctx context.Context, a Actor, j store.Job, elsewhere bool
 	}
 	if r.Operation.All {
 		return r, ErrNotAgain
+	}
+	if j.Kind == topics.RewriteJob || j.Kind == topics.RepairJob && r.Operation.What == topics.RepairSnapshots {
+		if !r.Operation.DryRun {
+			return r, &PreviewError{Kind: j.Kind, Repository: j.Repository, Why: "What it was to take out is looked at once more before it is " +
+				"asked for again."}
+		}
 	}
 	if j.Kind == topics.RestoreJob {
 		return r, cmp.Or(restores.Able(h, r.Operation), permits.Restore(h, r.Operation), restores.Confirm(h, r.Operation, ""))

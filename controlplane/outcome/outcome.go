@@ -140,6 +140,8 @@ func did(kind topics.JobKind, o topics.Operation, r topics.Result, known bool) (
 		}
 		return "", "Copied " + words.Count(uint64(r.Copy.Copied), "snapshot", "snapshots") + "; " +
 			words.Number(uint64(max(r.Copy.Already, 0))) + " were there already"
+	case topics.TagJob, topics.RewriteJob, topics.RepairJob:
+		return remade(kind, o, r)
 	case topics.StatsJob:
 		if r.Stats == nil {
 			return "", ""

@@ -57,6 +57,15 @@ func (r Repository) Setup() Command {
 	}
 }
 
+// Mount returns what shows all snapshots as folders.
+func (r Repository) Mount() Command {
+	return Command{
+		Title: "Look around",
+		Text:  "Linux and macOS with FUSE only: the snapshots appear as folders below look, until Ctrl-C. Copy from there in another terminal.",
+		Sh:    "mkdir -p look && " + sh(slices.Concat([]string{"restic"}, r.Flags, []string{"mount", "look"})...),
+	}
+}
+
 // Commands returns what brings items back. file says that it is one regular file, which can
 // be written to a place of its own, too.
 func (r Repository) Commands(items []topics.Item, file bool) (all []Command) {
@@ -93,11 +102,8 @@ func (r Repository) Commands(items []topics.Item, file bool) (all []Command) {
 		restore.Text += " One command for each snapshot."
 	}
 	all = append(all, restore)
-	look := Command{
-		Title: "Or look around first",
-		Text:  "Linux and macOS with FUSE only: the snapshots appear as folders below look, until Ctrl-C. Copy from there in another terminal.",
-		Sh:    "mkdir -p look && " + sh(append(restic, "mount", "look")...),
-	}
+	look := r.Mount()
+	look.Title = "Or look around first"
 	for _, item := range items {
 		short := item.Snapshot[:min(len(item.Snapshot), 8)]
 		look.Text += " Snapshot " + short + " is in look/ids/" + short + "."

@@ -192,6 +192,8 @@ func Of(err error) *Problem {
 		return ofRestore(err)
 	case ofReplacement(err) != nil:
 		return ofReplacement(err)
+	case ofRemake(err) != nil:
+		return ofRemake(err)
 	case errors.As(err, &fields):
 		return &Problem{Kind: Invalid, Title: "Nothing was saved", Say: fields.Error(), Fields: fields}
 	case errors.Is(err, jobs.ErrNoHost), errors.Is(err, schedule.ErrNoHost):

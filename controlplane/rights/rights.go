@@ -60,7 +60,10 @@ const (
 	Key       = Right(topics.KeyJob)
 	Locks     = Right(topics.LocksJob)
 	Drill     = Right(topics.DrillJob)
-	Copy      = Right(topics.CopyJob)   // from a repository into its mirror
+	Copy      = Right(topics.CopyJob) // from a repository into its mirror
+	Tag       = Right(topics.TagJob)
+	Rewrite   = Right(topics.RewriteJob)
+	Repair    = Right(topics.RepairJob)
 	Update    = Right(topics.UpdateJob) // and say when newer versions begin by themselves
 )
 
@@ -92,6 +95,7 @@ var table = []Row{
 	{store.Restorer, "Look for a directory of a host to restore to", []Right{Places}},
 	{store.Admin, "Make repositories before their first backup, list their keys", []Right{Init, Key}},
 	{store.Admin, "Forget snapshots, prune, approve a plan that was held, remove all locks", []Right{Forget, Prune, Approve, UnlockAll}},
+	{store.Admin, "Change the tags of snapshots, take files out of them, repair repositories", []Right{Tag, Rewrite, Repair}},
 	{store.Admin, "Give a host the address and password of a repository that it does not back up into, for one job", []Right{Give}},
 	{store.Admin, "Add, change, enrol, revoke and remove hosts; change what is backed up, and when", []Right{Hosts, Sources, Schedules}},
 	{store.Admin, "Add, change and remove repositories; change retention and when it runs; see emergency kits",

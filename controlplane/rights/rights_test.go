@@ -108,7 +108,7 @@ func TestTheDescriptionNamesEveryKind(t *testing.T) {
 			t.Errorf("%q does not speak of %s", text, k)
 		}
 	}
-	if want := "init, forget, prune, key take the role admin"; !strings.Contains(text, want) {
+	if want := "init, forget, prune, key, tag, rewrite, repair take the role admin"; !strings.Contains(text, want) {
 		t.Errorf("%q does not say %q", text, want)
 	}
 }

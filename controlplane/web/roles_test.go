@@ -59,6 +59,7 @@ var roleTable = map[store.Role]string{
 		GET /api/jobs/{id}/report
 		GET /repositories
 		GET /repositories/{id}
+		GET /repositories/{id}/repair
 		GET /api/repositories
 		GET /api/repositories/{id}
 		GET /api/repositories/{id}/snapshots
@@ -245,6 +246,7 @@ var roleTable = map[store.Role]string{
 		POST /repositories/{id}/edit
 		POST /repositories/{id}/keys/{key}/trust
 		POST /repositories/{id}/foreign/acknowledge
+		GET /repositories/{id}/change
 		POST /repositories/{id}/missing/acknowledge
 		POST /repositories/{id}/making/release
 		GET /repositories/{id}/remove

@@ -248,6 +248,8 @@ func (s *Server) routes() []route {
 		{"POST", "/repositories/{id}/missing/acknowledge", rights.Repositories, page(s.repos.AcknowledgeMissingPage)},
 		{"POST", "/repositories/{id}/places", rights.Repositories, page(s.repos.SavePlace)},
 		{"POST", "/repositories/{id}/making/release", rights.Repositories, page(s.repos.ReleaseMakingPage)},
+		{"GET", "/repositories/{id}/repair", rights.See, page(s.repos.MendPage)},
+		{"GET", "/repositories/{id}/change", rights.Tag, page(s.repos.ChangePage)},
 		{"GET", "/repositories/{id}/remove", rights.Repositories, page(s.removals.RepositoryRemoval)},
 		{"POST", "/repositories/{id}/remove", rights.Repositories, page(s.removals.RemoveRepository)},
 		{"POST", "/repositories/{id}/restore", rights.Repositories, page(s.removals.RestoreRepository)},

@@ -217,7 +217,7 @@ func (e Ended) writes() bool {
 		return false
 	}
 	switch e.Kind {
-	case topics.BackupJob, topics.InitJob, topics.ForgetJob, topics.PruneJob:
+	case topics.BackupJob, topics.InitJob, topics.ForgetJob, topics.PruneJob, topics.TagJob, topics.RewriteJob, topics.RepairJob:
 		return true
 	case topics.CopyJob: // of the repository it goes to, the other has no result
 		return e.Result != nil && e.Result.Copy != nil && e.Result.Copy.Copied > 0

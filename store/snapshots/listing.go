@@ -91,6 +91,9 @@ func List(ctx context.Context, tx *sqlx.Tx, l Listing) (whole bool, losses []Los
 	if err := p.take(copies); err != nil {
 		return false, nil, err
 	}
+	if err := p.settled(l); err != nil {
+		return false, nil, err
+	}
 	if err := p.adopt(l.At); err != nil {
 		return false, nil, err
 	}
@@ -225,10 +228,9 @@ func (p places) correct(n Snapshot, was known) error {
 }
 
 // take gives snapshots that were made of one of ours its place, with its job and
-// group, so that what was tagged or rewritten is not lost. The other one must be gone
-// without a forget of ours, or be named by a job that replaces it: whoever can only
-// add to a repository cannot take the place of a snapshot that is there. Of several
-// that were made of the same one, the likest takes the place.
+// group, so that what was tagged or rewritten is not lost. The other one must be gone, see
+// free: whoever can only add to a repository cannot take the place of a snapshot that is
+// there. Of several that were made of the same one, the likest takes the place.
 func (p places) take(copies []string) error {
 	type claim struct{ copy, of Snapshot }
 	for len(copies) > 0 {
@@ -248,7 +250,7 @@ func (p places) take(copies []string) error {
 			if err != nil {
 				return err
 			}
-			free, err := p.free(last)
+			free, err := p.free(last, c)
 			if err != nil {
 				return err
 			}
@@ -295,17 +297,23 @@ func (p places) last(n Snapshot) (Snapshot, error) {
 	return n, fmt.Errorf("snapshot %.8s was replaced more than %d times", n.ID, longest)
 }
 
-// free reports whether another snapshot may take a snapshot's place.
-func (p places) free(n Snapshot) (bool, error) {
+// free reports whether a copy of a snapshot that is gone may take its place: if a job of
+// ours was to replace it, and otherwise if it holds the very same. Whoever may delete can
+// write into any snapshot that it was made of ours; only what it holds cannot be forged. So
+// tags may be changed beside us, and what takes files out beside us is shown as a loss.
+func (p places) free(n, by Snapshot) (bool, error) {
+	if n.GoneAt == 0 {
+		return false, nil
+	}
 	if n.NamedBy == "" {
-		return n.GoneAt > 0, nil
+		return by.Tree == n.Tree && by.Time == n.Time && by.Hostname == n.Hostname && slices.Equal(by.Paths, n.Paths), nil
 	}
 	var kind topics.JobKind
 	err := sqlx.GetContext(p.ctx, p.tx, &kind, `SELECT kind FROM jobs WHERE id = $1`, n.NamedBy)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
-	return err == nil && kind != topics.ForgetJob, err
+	return err == nil && kind.Remakes(), err
 }
 
 // liker reports whether a is more like an original than b is.

@@ -63,6 +63,7 @@ type Snapshot struct {
 	// host and source group of that snapshot. "" is that it was made here.
 	CopiedFrom topics.RepositoryID `db:"copied_from"`
 	Collapsed  int                 `db:"collapsed"` // 1 if it holds next to nothing of what those before it held, -1 not judged yet
+	Lacks      int64               `db:"lacks"`     // files and folders that a repair took out of it, since their data is lost
 }
 
 // Made is what is kept of the job that made a snapshot, with the fields of a Snapshot;
@@ -187,23 +188,19 @@ func claims(ctx context.Context, q sqlx.QueryerContext, repository topics.Reposi
 }
 
 // Naming reports whether a job of this kind removes or replaces the snapshots that
-// its operation names, or all if it names none.
+// its operation names, unless it is a dry run.
 func Naming(kind topics.JobKind) bool {
 	switch kind {
-	case topics.ForgetJob, "tag", "rewrite", "repair":
+	case topics.ForgetJob, topics.TagJob, topics.RewriteJob, topics.RepairJob:
 		return true
 	}
 	return false
 }
 
 // Name notes which snapshots a job is about to remove or replace. However it ends,
-// they do not count as lost from then on: it may have come that far before it was cut
-// off.
+// they do not count as lost from then on, until a listing after its end still has them: it
+// may have come that far before it was cut off.
 func Name(ctx context.Context, tx sqlx.ExtContext, repository topics.RepositoryID, job topics.JobID, ids []string) error {
-	if len(ids) == 0 {
-		_, err := tx.ExecContext(ctx, `UPDATE snapshots SET named_by = $1 WHERE repository = $2 AND gone_at = 0`, job, repository)
-		return err
-	}
 	for _, id := range ids {
 		if _, err := tx.ExecContext(ctx, `UPDATE snapshots SET named_by = $1 WHERE repository = $2 AND id = $3 AND gone_at = 0`, job,
 			repository, id); err != nil {

@@ -44,18 +44,18 @@ type createJobIn struct {
 		Kind        kindJSON            `json:"kind"`
 		SourceGroup string              `json:"source_group,omitempty" doc:"backup: its name; every group if left out"`
 		Repository  topics.RepositoryID `json:"repository,omitempty" doc:"every kind but backup: its ID"`
-		Snapshots   []string            `json:"snapshots,omitempty" doc:"forget: what to remove; copy: all if left out; find: where to look"`
+		Snapshots   []string            `json:"snapshots,omitempty" doc:"forget: whole IDs; copy: all if left out; find: where to look alone; others: which"`
 		From        string              `json:"from,omitempty" doc:"diff: a snapshot; init: ID of the repository to cut files like"`
 		To          string              `json:"to,omitempty" doc:"diff: a snapshot; copy: ID of the repository that the snapshots go to"`
 		Snapshot    string              `json:"snapshot,omitempty" doc:"restore: which"`
 		Paths       []string            `json:"paths,omitempty" doc:"restore: what to bring back, as the snapshot names it; none is all"`
 		Target      string              `json:"target,omitempty" doc:"restore: an absolute directory of the host; a new one if left out"`
 		Overwrite   string              `json:"overwrite,omitempty" enum:"never,if-newer,if-changed,always" doc:"restore; default never"`
-		DryRun      bool                `json:"dry_run,omitempty" doc:"restore, prune: only say what would happen"`
+		DryRun      bool                `json:"dry_run,omitempty" doc:"restore, prune, rewrite, repair: only say what would happen"`
 		Pattern     string              `json:"pattern,omitempty" doc:"find: of file names, as restic knows them; Windows paths, too"`
 		Host        topics.HostID       `json:"host,omitempty" doc:"find: only in the snapshots of this host"`
-		IgnoreCase  bool                `json:"ignore_case,omitempty" doc:"find: in capitals or not"`
-		ReadData    bool                `json:"read_data,omitempty" doc:"check: read every pack"`
+		IgnoreCase  bool                `json:"ignore_case,omitempty" doc:"find, rewrite: in capitals or not"`
+		ReadData    bool                `json:"read_data,omitempty" doc:"check: read every pack; repair: believe nothing of the index"`
 		Subset      string              `json:"subset,omitempty" doc:"check: n/t, the nth of t slices of the packs"`
 		WithCache   bool                `json:"with_cache,omitempty" doc:"check: by the host's cache: sees no damaged index or trees"`
 		All         bool                `json:"all,omitempty" doc:"unlock: locks of live processes, too"`
@@ -68,9 +68,15 @@ type createJobIn struct {
 		Owners      *bool               `json:"owners,omitempty" doc:"restore: false leaves them out; default true"`
 		InPlace     bool                `json:"in_place,omitempty" doc:"restore: each file to where it was, without target; takes confirm"`
 		Confirm     string              `json:"confirm,omitempty" doc:"restore in place, or to the root of a file system: the host's name"`
-		DryRunJob   topics.JobID        `json:"dry_run_job,omitempty" doc:"restore: that dry run's job; writes only if it finds what that saw"`
+		DryRunJob   topics.JobID        `json:"dry_run_job,omitempty" doc:"restore, rewrite, repair: a dry run; acts only if it finds that"`
 		Reason      string              `json:"reason,omitempty" doc:"why, for the audit log; at most 200 bytes"`
 		Give        bool                `json:"give_repository,omitempty" doc:"the host gets a repository that it does not have, for this job"`
+		Add         []string            `json:"add,omitempty" doc:"tag: tags that the snapshots get"`
+		Remove      []string            `json:"remove,omitempty" doc:"tag: tags that they lose"`
+		Set         *[]string           `json:"set,omitempty" doc:"tag: all that they are to have; an empty list is none; plan=… always stays"`
+		Exclude     []string            `json:"exclude,omitempty" doc:"rewrite: restic's patterns of what goes"`
+		What        string              `json:"what,omitempty" enum:"index,snapshots,packs" doc:"repair: what"`
+		Packs       []string            `json:"packs,omitempty" doc:"repair of packs: their whole IDs, as a check names them"`
 		Anyway      bool                `json:"anyway,omitempty" doc:"init: also in a directory that looks like a mount point without its disk"`
 	}
 }
@@ -129,7 +135,15 @@ func (a *API) CreateJob(ctx context.Context, in *createJobIn) (*jobRefOut, error
 			WithCache:  b.WithCache,
 			All:        b.All,
 			Anyway:     b.Anyway,
+			Add:        b.Add,
+			Remove:     b.Remove,
+			Exclude:    b.Exclude,
+			What:       b.What,
+			Packs:      b.Packs,
 		}.WithDrill(topics.JobKind(b.Kind), topics.Drill{Files: b.Files, Bytes: b.Bytes, Seed: b.Seed, Full: b.Full, Keep: b.Keep})}
+	if b.Set != nil {
+		q.Operation.Set, q.Operation.NoTags = *b.Set, len(*b.Set) == 0
+	}
 	if q.Kind == topics.DrillJob {
 		return a.askDrill(ctx, q)
 	}

@@ -41,6 +41,9 @@ func (s *Pages) RunOnRepository(w http.ResponseWriter, r *http.Request) error {
 		return layout.NotConfirmed(row)
 	}
 	for i, text := range q.Operation.Snapshots {
+		if q.Kind.Remakes() {
+			break // Start looks them up
+		}
 		n, err := s.Store.SnapshotByID(ctx, id, text)
 		if errors.Is(err, store.ErrNotFound) {
 			return &problem.Problem{Kind: problem.Invalid, Title: "There is no such snapshot",
@@ -98,6 +101,9 @@ func (s *Pages) start(w http.ResponseWriter, r *http.Request, q jobs.Request) er
 		return problem.NoPage // on its host's page
 	}
 	q.Give = r.PostForm.Get(layout.Give) != ""
+	if q.Kind == topics.RewriteJob || q.Kind == topics.RepairJob {
+		q.DryRunJob = topics.JobID(r.PostForm.Get("dry_run_job"))
+	}
 	if q.Kind == topics.RestoreJob {
 		q.Confirm, q.DryRunJob = r.PostForm.Get("confirm"), topics.JobID(r.PostForm.Get("dry_run_job"))
 	}
@@ -139,10 +145,40 @@ func operationOf(kind topics.JobKind, f url.Values) topics.Operation {
 		return topics.Operation{ReadData: yes("read_data"), Subset: strings.TrimSpace(f.Get("subset")), WithCache: yes("with_cache")}
 	case topics.PruneJob:
 		return topics.Operation{DryRun: yes("dry_run")}
+	case topics.TagJob:
+		return tagOperation(f)
+	case topics.RewriteJob:
+		return topics.Operation{Snapshots: strings.Fields(f.Get("snapshots")), Exclude: layout.Lines(f.Get("exclude")),
+			IgnoreCase: yes("ignore_case"), DryRun: yes("dry_run")}
+	case topics.RepairJob:
+		return topics.Operation{What: f.Get("what"), Snapshots: strings.Fields(f.Get("snapshots")), Packs: strings.Fields(f.Get("packs")),
+			ReadData: yes("read_data"), DryRun: yes("dry_run")}
 	case topics.UnlockJob:
 		return topics.Operation{All: yes("all")}
 	case topics.InitJob:
 		return topics.Operation{Anyway: yes("anyway")}
 	}
 	return topics.Operation{}
+}
+
+// tagOperation reads what a form says of tags: one to a line, or with commas between them.
+func tagOperation(f url.Values) topics.Operation {
+	tags := func(name string) (list []string) {
+		for _, line := range layout.Lines(f.Get(name)) {
+			for _, t := range strings.Split(line, ",") {
+				if t = strings.TrimSpace(t); t != "" {
+					list = append(list, t)
+				}
+			}
+		}
+		return list
+	}
+	o := topics.Operation{Snapshots: strings.Fields(f.Get("snapshots")), Add: tags("add"), Remove: tags("remove"), Set: tags("set"),
+		NoTags: f.Get("no_tags") != ""}
+	if f.Get("how") == "set" { // of the two ways that the form has, the chosen one counts
+		o.Add, o.Remove, o.NoTags = nil, nil, len(o.Set) == 0
+	} else if f.Get("how") == "change" {
+		o.Set, o.NoTags = nil, false
+	}
+	return o
 }

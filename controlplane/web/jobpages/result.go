@@ -104,7 +104,7 @@ func (s *Pages) results(ctx context.Context, v *views.Job, j store.Job, p part) 
 	}
 	var report topics.Report
 	switch j.Kind {
-	case topics.SnapshotsJob, topics.KeyJob, topics.LocksJob, topics.RestoreJob:
+	case topics.SnapshotsJob, topics.KeyJob, topics.LocksJob, topics.RestoreJob, topics.TagJob, topics.RewriteJob, topics.RepairJob:
 		parts, err := s.Store.Reports(ctx, j.ID)
 		if err != nil {
 			return err
@@ -115,6 +115,8 @@ func (s *Pages) results(ctx context.Context, v *views.Job, j store.Job, p part) 
 			report.Locks = append(report.Locks, p.Locks...)
 			report.Planned = append(report.Planned, p.Planned...)
 			report.Failures = append(report.Failures, p.Failures...)
+			report.Replacements = append(report.Replacements, p.Replacements...)
+			report.Taken = append(report.Taken, p.Taken...)
 		}
 	}
 	when := func(ms int64) string {
@@ -153,6 +155,8 @@ func (s *Pages) results(ctx context.Context, v *views.Job, j store.Job, p part) 
 		restoreTables(v, *r, report, table)
 	case topics.CopyJob:
 		copyTable(v, r.Copy, when, table)
+	case topics.TagJob, topics.RewriteJob, topics.RepairJob:
+		remadeTables(v, j, *r, report, table)
 	case topics.ForgetJob:
 		for _, id := range r.Removed {
 			rows = append(rows, []string{layout.Short(id), id})
@@ -287,6 +291,20 @@ func resultFigures(k topics.JobKind, r topics.Result, dryRun bool, state topics.
 	case r.Prune != nil:
 		size(would("Freed", "Would free"), r.Prune.FreedBytes, "")
 		size(would("Left", "Would leave"), r.Prune.LeftBytes, "")
+	case r.Remade != nil:
+		m := *r.Remade
+		count(would("Snapshots changed", "Snapshots to change"), uint64(m.Changed+m.Removed),
+			words.Number(uint64(m.Unchanged))+" as they were to be")
+		if k != topics.TagJob {
+			count(would("Taken out", "Would be taken out"), m.Items, map[bool]string{true: "files and folders, in all snapshots together",
+				false: "at least: what snapshots have in common is counted once"}[!m.AtLeast])
+		}
+		if bad := m.Doubled + m.Left + m.Lost; bad > 0 {
+			count("Not as asked for", uint64(bad), "see the list below")
+		}
+	case r.Repair != nil && r.Repair.Packs > 0:
+		count("Packs repaired", uint64(r.Repair.Packs), "")
+		count("Pieces of data lost", uint64(r.Repair.Blobs), "")
 	case k == topics.UnlockJob:
 		count("Locks removed", uint64(max(r.Unlocked, 0)), "")
 	}
@@ -307,9 +325,17 @@ func askedFor(kind topics.JobKind, o topics.Operation) (f []views.Fact) {
 		say("To", layout.Short(o.To), true)
 	}
 	if n := len(o.Snapshots); n > 0 {
-		name := map[topics.JobKind]string{topics.ForgetJob: "Asked to remove", topics.CopyJob: "Asked to copy", topics.FindJob: "Looks in"}[kind]
+		name := map[topics.JobKind]string{topics.ForgetJob: "Asked to remove", topics.CopyJob: "Asked to copy", topics.FindJob: "Looks in",
+			topics.TagJob: "Of", topics.RewriteJob: "Of", topics.RepairJob: "Of"}[kind]
 		say(name, words.Count(uint64(n), "snapshot", "snapshots"), false)
 	}
+	say("Adds the tags", strings.Join(o.Add, ", "), true)
+	say("Removes the tags", strings.Join(o.Remove, ", "), true)
+	say("Sets the tags to", strings.Join(o.Set, ", "), true)
+	say("Removes all tags", yes[o.NoTags], false)
+	say("Takes out", strings.Join(o.Exclude, "\n"), true)
+	say("Repairs the", o.What, false)
+	say("Packs", strings.Join(o.Packs, "\n"), true)
 	named := func(paths []string) string {
 		var names []string
 		for _, p := range paths {

@@ -52,6 +52,7 @@ func cures(r store.Repository, v health.Verdict) (links []views.Link, acts []vie
 	switch v.Cause {
 	case "repository-damaged":
 		run("Check all data", "check", views.Option{Value: "read_data", Text: "1"})
+		link("Repair it step by step", repository+"/repair")
 	case "repository-unreadable":
 		link("Change the password", repository+"/edit")
 		again()

@@ -155,6 +155,7 @@ func (s *Pages) repositoryView(ctx context.Context, id topics.RepositoryID, f vi
 	if v.Keepers = v.Hosts; r.Keeper != "" {
 		v.Keepers = v.Hosts[:1]
 	}
+	v.Mount = mounting(r, access)
 	if err := s.repositoryFound(ctx, &v, r, names); err != nil {
 		return v, err
 	}

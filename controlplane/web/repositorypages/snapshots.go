@@ -163,6 +163,7 @@ func (s *Pages) SnapshotRows(
 			Foreign: n.Foreign(),
 			Kept:    kept[n.ID],
 			Goes:    goes[n.ID],
+			Lacks:   uint64(max(n.Lacks, 0)),
 			Forget:  views.RepositoryURL(v.ID) + "?forget=" + url.QueryEscape(layout.Short(n.ID)) + "#operations",
 		}
 		for _, t := range n.Tags {
