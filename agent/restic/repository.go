@@ -20,6 +20,7 @@ type Repository struct {
 	URL      topics.Secret
 	Password topics.Secret
 	Env      map[string]topics.Secret
+	Hide     []topics.Secret // what else no log may show: passwords of other keys
 }
 
 // access is a repository prepared for one version of restic.
@@ -40,6 +41,9 @@ func (r Repository) access(v Version) (access, error) {
 		return access{}, fmt.Errorf("the repository's password holds a NUL character, which restic cannot be given")
 	}
 	a := access{secrets: []string{r.Password.Reveal()}}
+	for _, hidden := range r.Hide {
+		a.secrets = append(a.secrets, hidden.Reveal())
+	}
 	if err := location.CheckEnv(r.Env); err != nil {
 		return access{}, err
 	}
