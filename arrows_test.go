@@ -62,11 +62,11 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/explorer controlplane/fleet controlplane/handout controlplane/heartbeat controlplane/hosts" +
 		" controlplane/jobs controlplane/maintenance controlplane/metrics controlplane/mirroring" +
 		" controlplane/notices controlplane/outbox controlplane/password controlplane/pause controlplane/people" +
-		" controlplane/public controlplane/queries controlplane/reach controlplane/removal controlplane/replace" +
-		" controlplane/rights controlplane/rollout controlplane/schedule controlplane/self controlplane/shelf" +
-		" controlplane/space controlplane/support controlplane/upkeep controlplane/uplink controlplane/web" +
-		" controlplane/web/base controlplane/zone doctor failpoint lobby private protocol release seal store" +
-		" store/access store/alerts store/keyring store/room store/sweep topics words",
+		" controlplane/public controlplane/queries controlplane/reach controlplane/rekey controlplane/removal" +
+		" controlplane/replace controlplane/rights controlplane/rollout controlplane/schedule controlplane/self" +
+		" controlplane/shelf controlplane/space controlplane/support controlplane/upkeep controlplane/uplink" +
+		" controlplane/web controlplane/web/base controlplane/zone doctor failpoint lobby private protocol release" +
+		" seal store store/access store/alerts store/copies store/keyring store/room store/sweep topics words",
 		"composes the control plane into one Run"},
 	{"controlplane/alerts", "controlplane/alerts/conditions controlplane/alerts/life controlplane/alerts/routing controlplane/channels" +
 		" controlplane/field controlplane/notices store store/alerts store/channels topics words",
@@ -175,6 +175,9 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/tidy store store/places topics words",
 		"asks hosts for what a person waits for"},
 	{"controlplane/reach", "controlplane/field controlplane/knock store", "at which address agents reach the control plane"},
+	{"controlplane/rekey", "controlplane/field controlplane/jobs controlplane/permits failpoint location store store/passwords" +
+		" store/places topics words",
+		"changes the passwords of repositories, and adds and removes single keys"},
 	{"controlplane/removal", "controlplane/field store store/removal topics", "removes what is in care, and brings it back"},
 	{"controlplane/replace", "controlplane/enroll controlplane/field controlplane/hosts controlplane/notices controlplane/permits" +
 		" location store store/places store/replacing topics words",
@@ -236,15 +239,15 @@ var arrows = []struct{ pkg, may, is string }{
 		" store/admission store/alerts store/channels store/drills store/heartbeats store/replacing" +
 		" store/rollouts store/slotlog topics words",
 		"operations of the API: read the request, ask one package, answer"},
-	{"controlplane/web/base", "controlplane/alerts controlplane/channels controlplane/consumers" +
-		" controlplane/discovery controlplane/drills controlplane/enroll controlplane/explorer controlplane/fleet" +
-		" controlplane/handout controlplane/health controlplane/heartbeat controlplane/hosts controlplane/jobs" +
-		" controlplane/maintenance controlplane/mirroring controlplane/notices controlplane/pause" +
-		" controlplane/people controlplane/problem controlplane/queries controlplane/reach controlplane/removal" +
-		" controlplane/replace controlplane/repositories controlplane/retention controlplane/rights" +
-		" controlplane/rollout controlplane/schedule controlplane/self controlplane/shelf controlplane/sources" +
-		" controlplane/space controlplane/targets controlplane/uplink controlplane/web/session protocol release" +
-		" store store/chain store/slotlog topics words",
+	{"controlplane/web/base", "controlplane/alerts controlplane/channels controlplane/consumers controlplane/discovery" +
+		" controlplane/drills controlplane/enroll controlplane/explorer controlplane/fleet controlplane/handout" +
+		" controlplane/health controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance" +
+		" controlplane/mirroring controlplane/notices controlplane/pause controlplane/people controlplane/problem" +
+		" controlplane/queries controlplane/reach controlplane/rekey controlplane/removal controlplane/replace" +
+		" controlplane/repositories controlplane/retention controlplane/rights controlplane/rollout" +
+		" controlplane/schedule controlplane/self controlplane/shelf controlplane/sources controlplane/space" +
+		" controlplane/targets controlplane/uplink controlplane/web/session protocol release store store/chain" +
+		" store/slotlog topics words",
 		"what pages and API both need: what they ask, rows by ID, problems as statuses"},
 	{"controlplane/web/jobpages", "controlplane/difference controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs" +
 		" controlplane/outcome controlplane/permits controlplane/plain controlplane/problem controlplane/progress" +
@@ -283,10 +286,10 @@ var arrows = []struct{ pkg, may, is string }{
 		"pages on which another machine takes the place of a lost one"},
 	{"controlplane/web/repositorypages", "controlplane/field controlplane/fleet controlplane/health controlplane/jobs controlplane/kit" +
 		" controlplane/maintenance controlplane/mend controlplane/mirroring controlplane/outcome" +
-		" controlplane/plain controlplane/problem controlplane/removal controlplane/repositories" +
-		" controlplane/restores controlplane/retention controlplane/rights controlplane/trial" +
-		" controlplane/web/base controlplane/web/layout controlplane/web/session location store store/kits" +
-		" store/looks store/places topics views words",
+		" controlplane/plain controlplane/problem controlplane/rekey controlplane/removal" +
+		" controlplane/repositories controlplane/restores controlplane/retention controlplane/rights" +
+		" controlplane/trial controlplane/web/base controlplane/web/layout controlplane/web/session location store" +
+		" store/kits store/looks store/passwords store/places topics views words",
 		"pages about repositories"},
 	{"controlplane/web/restorepages", "controlplane/fleet controlplane/jobs controlplane/moments" +
 		" controlplane/permits controlplane/plain" +
@@ -366,6 +369,8 @@ var arrows = []struct{ pkg, may, is string }{
 	{"store/mirrors", "topics", "which repositories are copied into another one, and what that one lacks"},
 	{"store/moments", "store/column store/snapshots topics", "lists snapshots with what those before them held"},
 	{"store/outbox", "store/scan topics", "what is said to brokers that others listen to, and how far they have come"},
+	{"store/passwords", "topics",
+		"how passwords of repositories are changed: rows of changes, places and hosts"},
 	{"store/pauses", "slots", "when a host's schedules are paused"},
 	{"store/places", "location protocol store/column topics", "where repositories lie, and since when there is one"},
 	{"store/prepared", "", "statements that are parsed once a transaction"},

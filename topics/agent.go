@@ -298,6 +298,7 @@ const (
 	SearchesSome    Ability = "searches" // a find looks in some snapshots or groups, ignores case, and reports while it runs
 	RunsDrills      Ability = "drills"   // it proves by itself that backups can be restored
 	CopiesSnapshots Ability = "copies"   // into a second repository, which it makes like the first
+	ChangesKeys     Ability = "keys"     // a job of kind key adds and removes keys, see [KeyChange]
 	EndsPauses      Ability = "pauses"   // it knows when its schedules are paused, and has them go on by itself
 	PastesFiles     Ability = "pasted"   // it has restic use the certificates and keys that were pasted, see [Repository].Files
 	TakesOptions    Ability = "options"  // it knows [Repository].Options and [SourceGroup].Tuning

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // An Operation is what a job asks of restic besides the repository and, for a
@@ -66,6 +68,9 @@ type Operation struct {
 	Exclude []string `json:"exclude,omitempty"`
 	What    string   `json:"what,omitempty"`
 	Packs   []string `json:"packs,omitempty"`
+	// Key has a job of kind key add or remove keys instead of listing them alone. Agents
+	// without [ChangesKeys] do not know it, and list.
+	Key *KeyChange `json:"key,omitempty"`
 
 	Drill  *Drill  `json:"drill,omitempty"`  // drill
 	Update *Update `json:"update,omitempty"` // update
@@ -201,7 +206,14 @@ func (o Operation) Check(kind JobKind) error {
 			return bad("%v", err)
 		}
 		rest.Update = nil
-	case BackupJob, SnapshotsJob, StatsJob, KeyJob, LocksJob:
+	case KeyJob:
+		if o.Key != nil {
+			if err := o.Key.check(); err != nil {
+				return bad("%v", err)
+			}
+		}
+		rest.Key = nil
+	case BackupJob, SnapshotsJob, StatsJob, LocksJob:
 	default:
 		return bad("kind: %.40q is none of %s", string(kind), kinds())
 	}
@@ -222,7 +234,7 @@ func (o Operation) empty() bool {
 		o.From+o.To+o.Snapshot+o.Target+o.Overwrite+o.Pattern+o.Subset+o.What == "" &&
 		len(o.Add)+len(o.Remove)+len(o.Set)+len(o.Exclude)+len(o.Packs) == 0 && !o.NoTags &&
 		!o.NoOwners && !o.InPlace && !o.Fresh && !o.Confined && !o.DryRun && !o.ReadData && !o.All && !o.WithCache && !o.Anyway &&
-		o.Drill == nil && o.Update == nil
+		o.Drill == nil && o.Update == nil && o.Key == nil
 }
 
 func kinds() string {
@@ -279,6 +291,48 @@ type Report struct {
 	Taken        []Taken       `json:"taken,omitempty"`
 }
 
+// A KeyChange says what a job of kind key changes. The password that it is about comes
+// with the command, in [Run].KeyPassword, and stands in no job's row.
+type KeyChange struct {
+	Action string `json:"action"` // AddKey or RemoveKey
+	// ID is the key to remove; "" is every key that Run.KeyPassword opens.
+	ID   string `json:"id,omitempty"`
+	User string `json:"user,omitempty"` // add: restic's names of who the key is for; "" are the agent's own
+	Host string `json:"host,omitempty"`
+	// Of is the ID of the control plane's row that holds the password.
+	Of string `json:"of,omitempty"`
+}
+
+// The actions of a [KeyChange].
+const (
+	AddKey    = "add"    // unless Run.KeyPassword opens the repository already
+	RemoveKey = "remove" // never the one that the repository's own password opens
+)
+
+var keyID = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
+
+func (k KeyChange) check() error {
+	switch {
+	case k.Action != AddKey && k.Action != RemoveKey:
+		return fmt.Errorf("key: %.20q is neither %s nor %s", k.Action, AddKey, RemoveKey)
+	case k.Action == AddKey && (k.ID != "" || k.Of == ""):
+		return errors.New("key: one that is added has a password, and no ID yet")
+	case k.Action == RemoveKey && (k.User+k.Host != "" || (k.ID == "") == (k.Of == "")):
+		return errors.New("key: one that is removed is named by its ID or by its password, and by nothing else")
+	case k.ID != "" && !keyID.MatchString(k.ID):
+		return fmt.Errorf("key: %.80q is no key ID", k.ID)
+	}
+	for _, name := range []string{k.User, k.Host} {
+		if len(name) > MaxKeyName || strings.ContainsFunc(name, unicode.IsControl) || !utf8.ValidString(name) {
+			return fmt.Errorf("key: user and host are one line of at most %d bytes each", MaxKeyName)
+		}
+	}
+	return nil
+}
+
+// MaxKeyName is how many bytes the names of a new key may have, each.
+const MaxKeyName = 100
+
 // A Key opens a repository.
 type Key struct {
 	ID      string `json:"id"`
@@ -331,7 +385,8 @@ type Result struct {
 	Copy      *Copied   `json:"copy,omitempty"`
 	Remade    *Remade   `json:"remade,omitempty"`  // tag, rewrite, repair of snapshots
 	Repair    *Repaired `json:"repair,omitempty"`  // repair of an index or of packs
-	Removed   []string  `json:"removed,omitempty"` // forget: the snapshots that are gone
+	Removed   []string  `json:"removed,omitempty"` // forget: the snapshots that are gone; key: the keys that are
+	Key       string    `json:"key,omitempty"`     // key: the ID of the one that Run.KeyPassword opens, proven by opening with it
 	// Unreadable has the beginnings of the IDs of snapshots that are there and could not
 	// be read; a listing lacks them.
 	Unreadable []string `json:"unreadable,omitempty"`

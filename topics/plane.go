@@ -97,6 +97,8 @@ type Run struct {
 	// init job with From the one whose chunker parameters the new one takes. Agents without
 	// [CopiesSnapshots] know of none.
 	Other *Repository `json:"other,omitempty"`
+	// KeyPassword is the one that a [KeyChange] is about.
+	KeyPassword Secret `json:"key_password,omitempty"`
 	Operation
 }
 

@@ -76,7 +76,7 @@ type held struct {
 }
 
 // inside lists a repository of a copy.
-func (b Binary) look(ctx context.Context, place Place, r Repository, sink Sink) (h held, e Ending) {
+func (b Binary) inside(ctx context.Context, place Place, r Repository, sink Sink) (h held, e Ending) {
 	list := b.Snapshots(ctx, place, r, Snapshots{}, sink)
 	if list.State != topics.Succeeded {
 		return h, list
