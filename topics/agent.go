@@ -273,6 +273,7 @@ const (
 	SearchesSome    Ability = "searches" // a find looks in some snapshots or groups, ignores case, and reports while it runs
 	RunsDrills      Ability = "drills"   // it proves by itself that backups can be restored
 	EndsPauses      Ability = "pauses"   // it knows when its schedules are paused, and has them go on by itself
+	KeepsSSHKeys    Ability = "ssh"      // it has an SSH key and known servers of its own, see [SSHLook]
 )
 
 // MaxAbilities is how many abilities an agent may name.
