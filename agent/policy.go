@@ -44,6 +44,9 @@ type Policy struct {
 	Overwrite       bool                `json:"overwrite"`                  // a restore may go where files are
 	Hooks           map[string]Hook     `json:"hooks,omitempty"`            // programs it may run around a backup, by name
 	Updates         *UpdatePolicy       `json:"updates,omitempty"`          // of the agent, by the control plane; nil is as it was built
+	// HostKeys is which keys of SSH servers the control plane may have this host trust: none,
+	// new or any; "" is new, see hostKeys.
+	HostKeys string `json:"host_keys,omitempty"`
 }
 
 // An UpdatePolicy is what this host lets its control plane do with the agent itself.
@@ -247,6 +250,9 @@ func (p Policy) check() error {
 		if !filepath.IsAbs(path) || filepath.Clean(path) != path {
 			return fmt.Errorf("repository_roots, repository_files: %.200q is no absolute path, or not a plain one", path)
 		}
+	}
+	if !slices.Contains([]string{"", topics.HostKeysNone, topics.HostKeysNew, topics.HostKeysAny}, p.HostKeys) {
+		return fmt.Errorf("host_keys: %.40q is none of none, new and any", p.HostKeys)
 	}
 	if p.Updates != nil {
 		for _, key := range p.Updates.Keys {
@@ -518,6 +524,12 @@ func (p Policy) Words() string {
 		}
 	default:
 		say("Repositories: %s. For another: restic-manager-agent policy allow-repository URL.", list(p.pinned()))
+	}
+	switch p.hostKeys() {
+	case topics.HostKeysNone:
+		say("It may have no SSH server trusted. To trust one: restic-manager-agent ssh accept NAME FINGERPRINT.")
+	case topics.HostKeysNew:
+		say("It may have an SSH server trusted by the first key that it shows, and by no other in its place.")
 	}
 	if len(p.RepositoryFiles) > 0 && !p.managed() {
 		say("Files of this host that a repository may name: %s.", list(p.RepositoryFiles))

@@ -152,6 +152,15 @@ func (r *runner) lookUp(ctx context.Context, id topics.QueryID, q topics.Query, 
 	switch q.Kind {
 	case topics.DirectoriesQuery:
 		a = policy.directories(r.state, q.Path)
+	case topics.SSHLook:
+		var what topics.SSHQuery
+		if q.SSH != nil {
+			what = *q.SSH
+		}
+		a = policy.ssh(r.state, r.identity.Hostname, what)
+		if what.MakeKey || what.Accept != nil {
+			r.log.Info("asked by the control plane", "make_key", what.MakeKey, "accept", what.Accept, "refused", a.Message)
+		}
 	case topics.FilesQuery, topics.VersionsQuery:
 		if err := policy.browses(r.state, *q.Repository); err != nil {
 			r.log.Warn("query refused", "kind", q.Kind, "repository", q.Repository.ID, "why", err)

@@ -56,6 +56,9 @@ func (p *answerParts) entries(nodes []topics.Node) bool {
 // end adds what is left, and sends the last part.
 func (p *answerParts) end(a topics.Answer) {
 	p.entries(a.Entries)
+	if a.SSH != nil && p.fits(len(topics.Encode(a.SSH))) {
+		p.next.SSH = a.SSH
+	}
 	for _, v := range a.Versions {
 		if p.fits(140 + written(v.Snapshot) + written(v.Type)) {
 			p.next.Versions = append(p.next.Versions, v)

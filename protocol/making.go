@@ -378,7 +378,7 @@ func (s *planeStep) failed(j PlaneJob, f topics.Finished, now int64) error {
 		if err == nil && (b.Kind == topics.BackupJob || b.Kind == topics.CopyJob) && b.State == topics.Queued && at.Repository == j.Repository &&
 			!at.ready() && (f.Cause != topics.CauseHook || b.Group == j.Behalf) {
 			err = s.finish(b, topics.Finished{Job: b.ID, State: topics.Failed, Cause: f.Cause, Lines: b.Lines,
-				Message: f.Message + unmadeBy + string(j.ID) + ")"}, now)
+				HostKeys: f.HostKeys, Message: f.Message + unmadeBy + string(j.ID) + ")"}, now)
 		}
 	}
 	return err

@@ -59,6 +59,7 @@ type Job struct {
 	Operation JSON[topics.Operation] `db:"operation"` // what was asked for; a backup has none
 	Summary   JSON[topics.Summary]   `db:"summary"`   // of a backup
 	Result    JSON[topics.Result]    `db:"result"`    // of any other kind
+	HostKeys  JSON[[]topics.HostKey] `db:"host_keys"` // that an SSH server showed which its host does not trust
 
 	// Set for jobs of a schedule only.
 	Schedule ScheduleID `db:"schedule"`

@@ -291,6 +291,9 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 	}
 	job.FinishedAt, job.Cause, job.Message = at, f.Cause, f.Message
 	job.Summary, job.Result = JSON[topics.Summary]{V: f.Summary}, JSON[topics.Result]{V: f.Result}
+	if len(f.HostKeys) > 0 {
+		job.HostKeys.V = &f.HostKeys
+	}
 	if f.ExitCode != nil {
 		job.ExitCode.Int64, job.ExitCode.Valid = int64(*f.ExitCode), true
 	}
@@ -305,7 +308,8 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 		}
 	}
 	if _, err := j.tx.NamedExecContext(j.ctx, `UPDATE jobs SET finished_at = :finished_at, cause = :cause, message = :message,
-		exit_code = :exit_code, snapshot_id = :snapshot_id, summary = :summary, result = :result WHERE id = :id`, job); err != nil {
+		exit_code = :exit_code, snapshot_id = :snapshot_id, summary = :summary, result = :result, host_keys = :host_keys
+		WHERE id = :id`, job); err != nil {
 		return err
 	}
 	if err := joblog.Trim(j.ctx, j.tx, job.ID, job.Lines, j.s.LogLines); err != nil {

@@ -304,6 +304,7 @@ const (
 	TakesOptions    Ability = "options"  // it knows [Repository].Options and [SourceGroup].Tuning
 	// RemakesSnapshots: it tags and rewrites snapshots, repairs repositories, and says what became of each.
 	RemakesSnapshots Ability = "remakes"
+	KeepsSSHKeys     Ability = "ssh" // it has an SSH key and known servers of its own, see [SSHLook]
 )
 
 // MaxAbilities is how many abilities an agent may name.

@@ -18,10 +18,11 @@ const (
 	FilesQuery       QueryKind = "files"       // the entries of one directory of a snapshot
 	VersionsQuery    QueryKind = "versions"    // one path in several snapshots
 	DirectoriesQuery QueryKind = "directories" // directories of the host below one, and the free space there
+	SSHLook          QueryKind = "ssh"         // how servers are reached by SFTP, of agents with [KeepsSSHKeys]
 )
 
 // QueryKinds lists all of them.
-var QueryKinds = []QueryKind{FilesQuery, VersionsQuery, DirectoriesQuery}
+var QueryKinds = []QueryKind{FilesQuery, VersionsQuery, DirectoriesQuery, SSHLook}
 
 // Query asks an agent for something that a person waits for, or says that nobody waits any
 // more. It is beside the jobs: nothing of it is written down, it is sent once, and it is
@@ -46,6 +47,8 @@ type Query struct {
 	Path   string `json:"path,omitempty"`
 	Limit  int    `json:"limit,omitempty"` // seconds; 0 is 30
 	Cancel bool   `json:"cancel,omitempty"`
+	// SSH, of ssh, is what is to be done; nil is a look.
+	SSH *SSHQuery `json:"ssh,omitempty"`
 }
 
 // Bounds of queries and answers.
@@ -75,6 +78,7 @@ type Answer struct {
 	Path        string      `json:"path,omitempty"`       // directories: links resolved
 	Truncated   bool        `json:"truncated,omitempty"`  // there was more than an answer holds
 	Whole       bool        `json:"whole,omitempty"`      // versions: all snapshots were looked through
+	SSH         *SSHState   `json:"ssh,omitempty"`        // ssh
 	Cause       Cause       `json:"cause,omitempty"`
 	Message     string      `json:"message,omitempty"` // what happened, one line
 }
@@ -144,6 +148,9 @@ func (q Query) check() error {
 			return bad("path: %w", err)
 		}
 	}
+	if err := q.SSH.check(); err != nil {
+		return bad("ssh: %w", err)
+	}
 	for _, id := range q.Snapshots {
 		if !wholeID.MatchString(id) {
 			return bad("%.80q is no whole snapshot ID", id)
@@ -158,6 +165,9 @@ func (q Query) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "query for
 func (a Answer) check() error {
 	if a.Part < 1 || a.Part > MaxAnswerParts {
 		return errors.New("parts are numbered from 1")
+	}
+	if err := a.SSH.check(); err != nil {
+		return err
 	}
 	for _, v := range a.Versions {
 		if !wholeID.MatchString(v.Snapshot) {

@@ -167,6 +167,8 @@ var payloads = []any{
 	Query{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Kind: FilesQuery, Repository: &Repository{ID: "vault-00001"},
 		Snapshot: "abcd0123", Path: "/etc", Limit: 30},
 	Query{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Kind: DirectoriesQuery, Path: "/srv"},
+	Query{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Kind: SSHLook, SSH: &SSHQuery{Accept: &AcceptKey{Name: "[nas]:2222",
+		Fingerprint: "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU", Changed: true}}},
 	Query{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Cancel: true},
 	Answer{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Part: 1,
 		Entries: []Node{{Name: "a", Path: "/a", Type: "file", Mode: 0o4755}}},

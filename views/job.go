@@ -93,14 +93,15 @@ type Ending struct {
 // A Remedy is one thing to do about it.
 type Remedy struct {
 	Title, Text string
-	Link        Link     // optional
-	RunAgain    bool     // offers to start the same job again
-	Unlock      bool     // offers to remove stale locks and start it again
-	Elsewhere   bool     // offers to restore the same to a new folder
-	Exclude     []string // offers to leave out these items from now on
-	Command     string   // for the host
-	Anyway      string   // offers to make this repository where a disk seems to be missing
-	Small       string   // offers to accept the size of this snapshot, the newest of its group
+	Link        Link        // optional
+	RunAgain    bool        // offers to start the same job again
+	Unlock      bool        // offers to remove stale locks and start it again
+	Elsewhere   bool        // offers to restore the same to a new folder
+	Exclude     []string    // offers to leave out these items from now on
+	Command     string      // for the host
+	Anyway      string      // offers to make this repository where a disk seems to be missing
+	Servers     []SSHServer // keys of servers that the host may trust
+	Small       string      // offers to accept the size of this snapshot, the newest of its group
 }
 
 // Log is the job's output as the page first shows it.

@@ -206,15 +206,15 @@ func (h Home) Accept(name, fingerprint string, other bool) (topics.HostKey, erro
 	return key.HostKey, h.writeOffered(slices.DeleteFunc(list, func(o offered) bool { return o.Name == name }))
 }
 
-// readOffered reads the file into which ssh wrote the keys that a server showed.
-func readOffered(path string) (shown []offered) {
+// readOffered reads a file of known hosts, at most so many.
+func readOffered(path string, most int) (shown []offered) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil
 	}
 	for line := range strings.Lines(string(b)) {
 		f := strings.Fields(line)
-		if len(f) < 3 || len(shown) == topics.MaxHostKeys {
+		if len(f) < 3 || len(shown) == most {
 			continue
 		}
 		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(f[1] + " " + f[2]))
@@ -228,4 +228,27 @@ func readOffered(path string) (shown []offered) {
 		}
 	}
 	return shown
+}
+
+// State is what there is: the public half of the agent's key, the keys that were accepted,
+// and those that were shown and wait for somebody.
+func (h Home) State() (topics.SSHState, error) {
+	mu.Lock()
+	defer mu.Unlock()
+	public, err := h.Public()
+	state := topics.SSHState{PublicKey: public}
+	if err != nil {
+		return state, err
+	}
+	accepted := readOffered(h.file(knownFile), topics.MaxKnownServers-mostOffered)
+	for _, o := range accepted {
+		state.Keys = append(state.Keys, topics.KnownServer{HostKey: o.HostKey, Accepted: true})
+	}
+	for _, o := range h.offered() {
+		if slices.ContainsFunc(accepted, func(a offered) bool { return a.Name == o.Name && a.Fingerprint == o.Fingerprint }) {
+			continue
+		}
+		state.Keys = append(state.Keys, topics.KnownServer{HostKey: o.HostKey, Changed: o.Changed, At: o.At * 1000})
+	}
+	return state, nil
 }

@@ -107,12 +107,12 @@ func (h Home) Shown(ctx context.Context, t Target, said []string, changed bool) 
 		Path: ssh, Args: append(args, subsystem...), Env: process.Inherited(), Dir: dir,
 		Stdout: &text{}, Stderr: &text{}, CancelGrace: grace, PipeGrace: grace,
 	})
-	shown := readOffered(file)
+	shown := readOffered(file, topics.MaxHostKeys)
 	keys := make([]topics.HostKey, 0, len(shown))
 	for i := range shown {
 		shown[i].Changed = changed
 		for _, line := range said {
-			if m := knownAt.FindStringSubmatch(line); m != nil {
+			if m := knownAt.FindStringSubmatch(line); m != nil && len(m[1]) <= 4200 {
 				shown[i].Known = m[1]
 			}
 		}

@@ -41,6 +41,7 @@ type commands struct {
 	Status        status        `cmd:"" help:"Say whether the installed agent runs."`
 	Rollback      rollback      `cmd:"" help:"Go back to the release of the agent before the one that an update brought."`
 	Doctor        doctorCmd     `cmd:"" help:"Say what works here, what does not, what that means and what to do. Nothing is changed."`
+	SSH           sshCommands   `cmd:"" name:"ssh" help:"Show or make this agent's SSH key, and say which servers it trusts."`
 	SupportBundle supportBundle `cmd:"" help:"Put what helps to find a fault into a file, without secrets: versions, policy, doctor, log."`
 	Completion    completion    `cmd:"" help:"Print what has a shell complete commands and flags: bash, zsh or fish."`
 	Man           man           `cmd:"" hidden:"" help:"Print the manual page."`
@@ -133,6 +134,7 @@ type policy struct {
 	AllowHook           policyAllowHook           `cmd:"" help:"Let the control plane have a program run around backups, by name."`
 	AllowUpdates        policyAllowUpdates        `cmd:"" help:"Let the control plane update the agent to signed releases."`
 	ForbidUpdates       policyForbidUpdates       `cmd:"" help:"Let nobody but an administrator of this host update the agent."`
+	AllowHostKeys       policyAllowHostKeys       `cmd:"" help:"Say which keys of SSH servers the control plane may have this host trust."`
 }
 
 type stateDir struct {
@@ -212,6 +214,13 @@ type policyAllowOperation struct {
 }
 
 func (c *policyAllowOperation) Run() error { return c.with(agent.AllowOperation, c.Kind) }
+
+type policyAllowHostKeys struct {
+	Which string `arg:"" enum:"none,new,any" help:"none; new, the first of each server, as without a word; or any, another in the place of one that is known, too."`
+	stateDir
+}
+
+func (c *policyAllowHostKeys) Run() error { return c.with(agent.AllowHostKeys, c.Which) }
 
 // with changes the policy in the state directory.
 func (d stateDir) with(allow func(state, what string) error, what string) error {

@@ -69,6 +69,7 @@ type answer struct {
 	path        string
 	truncated   bool
 	whole       bool // versions: in all snapshots of the repository
+	ssh         *topics.SSHState
 }
 
 // A query is one that a host is asked. Its fields are guarded by the asker's mutex; of and
@@ -135,6 +136,9 @@ func (a *Asker) ask(ctx context.Context, who jobs.Actor, host store.Host, k key,
 	target, detail := string(k.repository), "by "+host.Name
 	if k.kind == topics.DirectoriesQuery {
 		target, detail = string(host.ID), ""
+	}
+	if k.kind == topics.SSHLook {
+		target, detail = string(host.ID), k.path
 	}
 	if err := a.Store.Audit(context.WithoutCancel(ctx), who.Name, "query."+string(k.kind), target, detail); err != nil {
 		a.end(one, err)
@@ -256,7 +260,7 @@ func (a *Asker) Answered(host topics.HostID, id topics.QueryID, part topics.Answ
 	}
 	if part.Last {
 		one.settle()
-		if one.key.kind != topics.DirectoriesQuery {
+		if one.key.kind != topics.DirectoriesQuery && one.key.kind != topics.SSHLook {
 			a.cache.put(one.key, one.of)
 		}
 		a.ended(one, nil)
@@ -302,6 +306,9 @@ func (one *query) take(part topics.Answer) {
 			of.directories = append(of.directories, d)
 		}
 		of.path = part.Path
+	}
+	if one.key.kind == topics.SSHLook && part.SSH != nil {
+		of.ssh = part.SSH
 	}
 	if part.FreeBytes != nil {
 		of.free = part.FreeBytes
@@ -358,7 +365,17 @@ func refusal(h store.Host, kind topics.QueryKind, part topics.Answer) error {
 	case topics.CauseSlow:
 		r.Title, r.Do = "The answer took too long", "Ask again when the host or its repository has less to do."
 		return r
+	case topics.CauseHostKeyOther:
+		if kind == topics.SSHLook {
+			r.Title = "Another key of this server is known"
+			r.Do = "Say that this is meant only once it is certain that the server was given a new key: somebody who stands between looks the same."
+			return r
+		}
 	case topics.CauseNotFound:
+		if kind == topics.SSHLook {
+			r.Title, r.Do = "The host was not shown this key", "Have the host try again, and accept the key that it is shown then."
+			return r
+		}
 		r.Title, r.Do = "There is no such directory", "Choose another one."
 		if kind == topics.FilesQuery {
 			r.Say = "The snapshot has no directory of this path."
@@ -376,7 +393,7 @@ func refusal(h store.Host, kind topics.QueryKind, part topics.Answer) error {
 		r.Cause = topics.CauseUnknown
 	}
 	x := jobs.Explain(topics.FindJob, r.Cause, topics.Failed)
-	if kind != topics.DirectoriesQuery && x.Cause != "" {
+	if kind != topics.DirectoriesQuery && kind != topics.SSHLook && x.Cause != "" {
 		r.Say = strings.TrimSpace(x.Cause + " " + quoted(said))
 		r.Do = strings.Join(x.Texts(), " ")
 	}

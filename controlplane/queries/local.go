@@ -14,6 +14,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
 )
 
 // Socket is where a control plane with a data directory takes questions of the command line
@@ -21,19 +22,26 @@ import (
 // socket may read the database, too.
 func Socket(data string) string { return filepath.Join(data, "ask.sock") }
 
-// A localQuestion is one line of JSON on a connection, exactly one of the two.
+// A localQuestion is one line of JSON on a connection, exactly one of them.
 type localQuestion struct {
 	Files    *FilesQuery    `json:"files,omitempty"`
 	Versions *VersionsQuery `json:"versions,omitempty"`
+	SSH      *localSSH      `json:"ssh,omitempty"`
+}
+
+type localSSH struct {
+	Host topics.HostID   `json:"host"`
+	What topics.SSHQuery `json:"what"`
 }
 
 // A localAnswer is the line that comes back.
 type localAnswer struct {
-	Files    FilesPage   `json:"files"`
-	Versions []Version   `json:"versions"`
-	Refused  *Refused    `json:"refused,omitempty"`
-	Input    *InputError `json:"input,omitempty"`
-	Error    string      `json:"error,omitempty"`
+	Files    FilesPage       `json:"files"`
+	Versions []Version       `json:"versions"`
+	SSH      topics.SSHState `json:"ssh"`
+	Refused  *Refused        `json:"refused,omitempty"`
+	Input    *InputError     `json:"input,omitempty"`
+	Error    string          `json:"error,omitempty"`
 }
 
 // local is who asks on the command line.
@@ -94,6 +102,8 @@ func (a *Asker) serveLocal(ctx context.Context, c net.Conn) {
 		out.Files, err = a.Files(ctx, local, *q.Files)
 	case q.Versions != nil:
 		out.Versions, err = a.Versions(ctx, local, *q.Versions)
+	case q.SSH != nil:
+		out.SSH, err = a.SSH(ctx, local, q.SSH.Host, q.SSH.What)
 	default:
 		err = errors.New("nothing was asked")
 	}
@@ -121,6 +131,12 @@ func (c Client) Files(ctx context.Context, q FilesQuery) (FilesPage, error) {
 func (c Client) Versions(ctx context.Context, q VersionsQuery) ([]Version, error) {
 	a, err := c.ask(ctx, localQuestion{Versions: &q})
 	return a.Versions, err
+}
+
+// SSH is [Asker.SSH] of the control plane.
+func (c Client) SSH(ctx context.Context, host topics.HostID, what topics.SSHQuery) (topics.SSHState, error) {
+	a, err := c.ask(ctx, localQuestion{SSH: &localSSH{Host: host, What: what}})
+	return a.SSH, err
 }
 
 func (c Client) ask(ctx context.Context, q localQuestion) (a localAnswer, err error) {

@@ -35,6 +35,9 @@ func Events(ev topics.Events) {
 		}
 		if f := e.Finished; f != nil {
 			f.Message = Bounded(f.Message, MostSaid)
+			for i := range f.HostKeys {
+				f.HostKeys[i].Known = Clean(f.HostKeys[i].Known, MostSaid)
+			}
 			if f.Snapshot != nil {
 				snapshot(f.Snapshot)
 			}

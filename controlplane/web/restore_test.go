@@ -51,6 +51,10 @@ func (a *asked) Directories(_ context.Context, _ jobs.Actor, _ topics.HostID, pa
 	return queries.DirectoryPage{Path: path, FreeBytes: &free, Entries: []topics.Directory{{Name: "back", Writable: true}, {Name: "etc"}}}, nil
 }
 
+func (a *asked) SSH(context.Context, jobs.Actor, topics.HostID, topics.SSHQuery) (topics.SSHState, error) {
+	return topics.SSHState{}, a.err
+}
+
 const odd = "a b\n\"<b>\u202e%41 -rf"
 
 // wizard is a world with a host, two snapshots of it, and somebody who looks for files.

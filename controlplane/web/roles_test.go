@@ -232,6 +232,12 @@ var roleTable = map[store.Role]string{
 		POST /hosts/{id}/enrol
 		POST /hosts/{id}/revoke
 		POST /hosts/{id}/twins
+		GET /hosts/{id}/ssh
+		POST /hosts/{id}/ssh-key
+		POST /hosts/{id}/host-keys
+		GET /api/hosts/{id}/ssh
+		POST /api/hosts/{id}/ssh-key
+		POST /api/hosts/{id}/host-keys
 		POST /api/hosts/{id}/twins
 		GET /audit
 		GET /audit/export.csv

@@ -33,8 +33,15 @@ func cure(r *views.Remedy, c jobs.Cure, t told, who *session.Visitor) {
 	switch {
 	case c == jobs.CureAllow:
 		r.Command = allowing(t)
-	case c == jobs.CureHost, c == jobs.CureSSH:
+	case c == jobs.CureHost:
 		link(rights.See, "Open the host", host)
+	case c == jobs.CureSSH:
+		link(rights.Hosts, "SSH keys of the host", views.SSHURL(string(t.Host)))
+		if t.HostKeys.V != nil {
+			for _, k := range *t.HostKeys.V {
+				r.Servers = append(r.Servers, layout.SSHServer(t.Host, topics.KnownServer{HostKey: k, Changed: t.Cause == topics.CauseHostKeyOther}))
+			}
+		}
 	case c == jobs.CureGroup && t.group.Name != "":
 		link(rights.Sources, "Change the source group", views.GroupURL(string(t.Host), t.group.Name))
 	case c == jobs.CureExclude && t.group.Name != "":

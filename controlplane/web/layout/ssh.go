@@ -1,0 +1,19 @@
+package layout
+
+import (
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+)
+
+// SSHServer is a key of a server as pages show it; when it was shown is left out.
+func SSHServer(host topics.HostID, k topics.KnownServer) views.SSHServer {
+	return views.SSHServer{
+		HostID:      string(host),
+		Name:        k.Name,
+		Type:        k.Type,
+		Fingerprint: k.Fingerprint,
+		Known:       Said(k.Known),
+		Accepted:    k.Accepted,
+		Changed:     k.Changed,
+	}
+}
