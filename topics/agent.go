@@ -275,6 +275,7 @@ const (
 	EndsPauses      Ability = "pauses"   // it knows when its schedules are paused, and has them go on by itself
 	PastesFiles     Ability = "pasted"   // it has restic use the certificates and keys that were pasted, see [Repository].Files
 	TakesOptions    Ability = "options"  // it knows [Repository].Options and [SourceGroup].Tuning
+	TestsPlaces     Ability = "tests"    // it looks where a repository is to be, see [TestQuery]
 )
 
 // MaxAbilities is how many abilities an agent may name.
