@@ -152,6 +152,12 @@ func (r *runner) lookUp(ctx context.Context, id topics.QueryID, q topics.Query, 
 	switch q.Kind {
 	case topics.DirectoriesQuery:
 		a = policy.directories(r.state, q.Path)
+	case topics.TestQuery:
+		if err := policy.tests(r.state, *q.Repository); err != nil {
+			r.log.Warn("query refused", "kind", q.Kind, "why", err)
+			return topics.Answer{Cause: topics.CausePolicy, Message: err.Error()}
+		}
+		a = r.test(ctx, id, *q.Repository)
 	case topics.FilesQuery, topics.VersionsQuery:
 		if err := policy.browses(r.state, *q.Repository); err != nil {
 			r.log.Warn("query refused", "kind", q.Kind, "repository", q.Repository.ID, "why", err)

@@ -27,13 +27,14 @@ type Jobs interface {
 type Limits struct {
 	Files    time.Duration // for the files of a directory, and directories of a host
 	Versions time.Duration // for the versions of a path
+	Test     time.Duration // for a look at where a repository is to be; with Spare at most two seconds more
 	Spare    time.Duration // for the answer to arrive, beside that
 	Poll     time.Duration // how often it is looked whether the host is still connected
 }
 
 // DefaultLimits are what runs unless a test says otherwise.
 func DefaultLimits() Limits {
-	return Limits{Files: 30 * time.Second, Versions: time.Minute, Spare: 5 * time.Second, Poll: 250 * time.Millisecond}
+	return Limits{Files: 30 * time.Second, Versions: time.Minute, Test: 12 * time.Second, Spare: 5 * time.Second, Poll: 250 * time.Millisecond}
 }
 
 // Config holds what an asker needs.
@@ -69,6 +70,7 @@ type answer struct {
 	path        string
 	truncated   bool
 	whole       bool // versions: in all snapshots of the repository
+	finding     *topics.Finding
 }
 
 // A query is one that a host is asked. Its fields are guarded by the asker's mutex; of and
@@ -133,8 +135,13 @@ func (a *Asker) ask(ctx context.Context, who jobs.Actor, host store.Host, k key,
 	a.mu.Unlock()
 
 	target, detail := string(k.repository), "by "+host.Name
-	if k.kind == topics.DirectoriesQuery {
+	spare := a.Limits.Spare
+	switch k.kind {
+	case topics.DirectoriesQuery:
 		target, detail = string(host.ID), ""
+	case topics.TestQuery:
+		target, detail = string(host.ID), "of "+k.path
+		spare = min(spare, 2*time.Second)
 	}
 	if err := a.Store.Audit(context.WithoutCancel(ctx), who.Name, "query."+string(k.kind), target, detail); err != nil {
 		a.end(one, err)
@@ -146,7 +153,7 @@ func (a *Asker) ask(ctx context.Context, who jobs.Actor, host store.Host, k key,
 		a.end(one, lost(host))
 		return a.wait(ctx, one)
 	}
-	go a.watch(one, session, limit+a.Limits.Spare)
+	go a.watch(one, session, limit+spare)
 	return a.wait(ctx, one)
 }
 
@@ -256,7 +263,7 @@ func (a *Asker) Answered(host topics.HostID, id topics.QueryID, part topics.Answ
 	}
 	if part.Last {
 		one.settle()
-		if one.key.kind != topics.DirectoriesQuery {
+		if one.key.kind != topics.DirectoriesQuery && one.key.kind != topics.TestQuery {
 			a.cache.put(one.key, one.of)
 		}
 		a.ended(one, nil)
@@ -302,6 +309,9 @@ func (one *query) take(part topics.Answer) {
 			of.directories = append(of.directories, d)
 		}
 		of.path = part.Path
+	}
+	if one.key.kind == topics.TestQuery && part.Finding != nil {
+		of.finding = part.Finding
 	}
 	if part.FreeBytes != nil {
 		of.free = part.FreeBytes
@@ -358,6 +368,11 @@ func refusal(h store.Host, kind topics.QueryKind, part topics.Answer) error {
 	case topics.CauseSlow:
 		r.Title, r.Do = "The answer took too long", "Ask again when the host or its repository has less to do."
 		return r
+	}
+	if kind == topics.TestQuery { // what it said is the finding
+		return r
+	}
+	switch part.Cause {
 	case topics.CauseNotFound:
 		r.Title, r.Do = "There is no such directory", "Choose another one."
 		if kind == topics.FilesQuery {
