@@ -67,6 +67,7 @@ type Queries interface {
 	Files(ctx context.Context, who jobs.Actor, q queries.FilesQuery) (queries.FilesPage, error)
 	Versions(ctx context.Context, who jobs.Actor, q queries.VersionsQuery) ([]queries.Version, error)
 	Directories(ctx context.Context, who jobs.Actor, host topics.HostID, path string) (queries.DirectoryPage, error)
+	Test(ctx context.Context, who jobs.Actor, host topics.HostID, r topics.Repository) (topics.Finding, error)
 }
 
 // Maintenance is what is asked of who looks after repositories.
