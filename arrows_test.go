@@ -269,7 +269,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/web/repositorypages", "controlplane/field controlplane/fleet controlplane/health controlplane/jobs controlplane/kit" +
 		" controlplane/maintenance controlplane/problem controlplane/removal controlplane/repositories" +
 		" controlplane/restores controlplane/retention controlplane/rights controlplane/trial controlplane/web/base" +
-		" controlplane/web/layout controlplane/web/session location store store/kits store/looks topics views words",
+		" controlplane/web/layout controlplane/web/session location location/storage store store/kits store/looks topics views words",
 		"pages about repositories"},
 	{"controlplane/web/restorepages", "controlplane/fleet controlplane/jobs controlplane/moments" +
 		" controlplane/permits controlplane/plain" +

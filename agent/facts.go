@@ -28,11 +28,7 @@ func hostFacts(hostname, restic string, policy Policy, state string) topics.Fact
 		Hostname: hostname, OS: runtime.GOOS, Arch: runtime.GOARCH, Platform: platform(),
 		Agent: Version, Restic: restic, Policy: policy.Name, Permits: told(policy.permits(state)), Jobs: topics.MaxJobsAtOnce,
 		Makes: true, Can: []topics.Ability{topics.AnswersQueries, topics.SearchesSome, topics.RunsDrills, topics.RestoresBaskets,
-<<<<<<< HEAD
-			topics.EndsPauses, topics.PastesFiles, topics.TakesOptions},
-=======
-			topics.EndsPauses, topics.TestsPlaces},
->>>>>>> 12000e5 (agent, queries: a host is asked what is where a repository is to be)
+			topics.EndsPauses, topics.PastesFiles, topics.TakesOptions, topics.TestsPlaces},
 	}
 }
 

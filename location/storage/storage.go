@@ -64,6 +64,9 @@ type Description struct {
 	Access []Field // variables of restic's
 }
 
+// OverHTTP reports whether its server may show a certificate, and ask for one.
+func (d Description) OverHTTP() bool { return !slices.Contains([]Kind{Local, SFTP, Rclone}, d.Kind) }
+
 // Kinds are all there are, in the order in which they are offered.
 func Kinds() []Description { return slices.Clone(kinds) }
 
