@@ -161,7 +161,7 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/outcome controlplane/protection store store/looks topics words",
 		"publishes what consumers read"},
 	{"controlplane/queries", "controlplane/hosts controlplane/jobs controlplane/permits controlplane/rights" +
-		" controlplane/tidy store store/places topics words",
+		" controlplane/tidy location store store/places topics words",
 		"asks hosts for what a person waits for"},
 	{"controlplane/reach", "controlplane/field controlplane/knock store", "at which address agents reach the control plane"},
 	{"controlplane/removal", "controlplane/field store store/removal topics", "removes what is in care, and brings it back"},

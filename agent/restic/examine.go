@@ -215,7 +215,8 @@ func (x *examination) folder(path string) {
 	entries, err := os.ReadDir(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		x.ends(topics.Finding{State: topics.FindingMissing, Message: "There is no such folder on the host. restic makes it together with the repository."})
+		x.ends(topics.Finding{State: topics.FindingMissing, Message: "There is no such folder on the host. restic makes it together with the " +
+			"repository."})
 	case err != nil && causeOf(err) == topics.CausePermission:
 		x.ends(other(topics.CausePermission, "The agent may not look into this folder: %v", err))
 	case err != nil:
@@ -289,7 +290,8 @@ func (x *examination) rest(ctx context.Context) {
 			x.ends(other(topics.CauseDamaged, "There is data of a repository, and no config file: %s is not empty.", name))
 			return
 		case found == nil:
-			x.ends(topics.Finding{State: topics.FindingMissing, Message: "Nothing is at this path. The server makes it together with the repository."})
+			x.ends(topics.Finding{State: topics.FindingMissing, Message: "Nothing is at this path. The server makes it together with the " +
+				"repository."})
 			return
 		}
 	}
@@ -332,8 +334,8 @@ func (x *examination) rclone(ctx context.Context, place Place) {
 	}
 	redactor := newRedactor([]string{x.r.Env["RCLONE_CONFIG_PASS"].Reveal()})
 	var said, wrong bounded
-	e := process.Run(ctx, process.Spec{Path: path, Args: []string{"lsf", "--max-depth", "1", "--retries", "1", "--low-level-retries", "1", "--",
-		x.at.Rest()}, Env: env, Dir: filepath.Dir(path), Stdout: &said, Stderr: &wrong, CancelGrace: 100 * time.Millisecond,
+	e := process.Run(ctx, process.Spec{Path: path, Args: []string{"lsf", "--max-depth", "1", "--retries", "1", "--low-level-retries", "1",
+		"--", x.at.Rest()}, Env: env, Dir: filepath.Dir(path), Stdout: &said, Stderr: &wrong, CancelGrace: 100 * time.Millisecond,
 		PipeGrace: 100 * time.Millisecond})
 	names := slices.DeleteFunc(strings.Split(said.String(), "\n"), func(name string) bool { return name == "" })
 	switch {
@@ -342,7 +344,8 @@ func (x *examination) rclone(ctx context.Context, place Place) {
 	case e.Err != nil:
 		x.ends(other(topics.CauseUsage, "rclone cannot be started: %v", e.Err))
 	case e.Code == 3: // documented: directory not found
-		x.ends(topics.Finding{State: topics.FindingMissing, Message: "There is no such folder at the remote. It is made together with the repository."})
+		x.ends(topics.Finding{State: topics.FindingMissing, Message: "There is no such folder at the remote. It is made together with the " +
+			"repository."})
 	case e.Code != 0:
 		line := lastLine(redactor.redact(wrong.String()))
 		cause := classify(line, bounds{repository: []string{x.at.Rest()}})

@@ -176,7 +176,8 @@ func TestACertificateThatNobodyTrustsIsShown(t *testing.T) {
 	f := w.look("rest:"+s.URL+"/x/", login)
 	is(t, "not trusted", f, topics.FindingOther, topics.CauseCertificate, "", "not trusted")
 	c := f.Certificate
-	if c == nil || c.Trusted || c.PEM == "" || c.PEMSHA256 != c.SHA256 || c.Issuer == "" || c.NotAfter != s.Certificate().NotAfter.UnixMilli() {
+	if c == nil || c.Trusted || c.PEM == "" || c.PEMSHA256 != c.SHA256 || c.Issuer == "" ||
+		c.NotAfter != s.Certificate().NotAfter.UnixMilli() {
 		t.Fatalf("its certificate is %+v", c)
 	}
 	mu.Lock()

@@ -121,7 +121,8 @@ func (b *bucket) ask(ctx context.Context, method, object string, query url.Value
 		}
 		b.region = region
 	}
-	return nil, nil, &refusal{Status: http.StatusMovedPermanently, Code: "PermanentRedirect", Message: "the bucket is in the region " + b.region}
+	return nil, nil, &refusal{Status: http.StatusMovedPermanently, Code: "PermanentRedirect",
+		Message: "the bucket is in the region " + b.region}
 }
 
 // sign signs a request without a body.
@@ -203,8 +204,8 @@ func (x *examination) s3(ctx context.Context) {
 		return
 	case no.Code == "NoSuchBucket":
 		x.found.Entered = true
-		x.ends(topics.Finding{State: topics.FindingMissing, Message: "There is no such bucket. restic makes it together with the repository, if the " +
-			"key may make buckets."})
+		x.ends(topics.Finding{State: topics.FindingMissing, Message: "There is no such bucket. restic makes it together with the " +
+			"repository, if the key may make buckets."})
 		return
 	case no.Status == http.StatusNotFound:
 		if !x.listed(ctx, b) {

@@ -25,7 +25,7 @@ type testIn struct {
 
 type testOut struct {
 	Body struct {
-		State       topics.FindingState `json:"state" enum:"ours,empty,missing,other" doc:"ours: it opens; empty: nothing is in the place; missing: there is none; other: see cause"`
+		State       topics.FindingState `json:"state" enum:"ours,empty,missing,other" doc:"what is there; other: see cause"`
 		Cause       topics.Cause        `json:"cause" doc:"of other, one of docs/CAUSES.md; else empty"`
 		Message     string              `json:"message" doc:"what was found, in a sentence"`
 		Reached     bool                `json:"reached" doc:"the server answered"`

@@ -2,6 +2,7 @@ package repositorypages
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // firstToLook is a host that can be asked now, "" if none can.
@@ -111,7 +113,7 @@ func (s *Pages) tried(r *http.Request) (views.TestResult, error) {
 		return views.TestResult{Note: views.Note{Tone: "warn", Title: why.Title, Text: strings.TrimSpace(why.Say + " " + why.Do),
 			Command: why.Command}}, nil
 	}
-	return s.resultOf(f, host, to, in.AppendOnly != nil && *in.AppendOnly), nil
+	return s.resultOf(ctx, f, host, to, in.AppendOnly != nil && *in.AppendOnly), nil
 }
 
 // cannot says why nothing was tried, by what is wrong with the fields.
@@ -130,7 +132,7 @@ func cannot(wrong field.Errors) views.TestResult {
 
 // resultOf words what a host found. appendOnly is that the form says that the credential
 // cannot delete.
-func (s *Pages) resultOf(f topics.Finding, host store.Host, to topics.Repository, appendOnly bool) views.TestResult {
+func (s *Pages) resultOf(ctx context.Context, f topics.Finding, host store.Host, to topics.Repository, appendOnly bool) views.TestResult {
 	out := views.TestResult{Note: verdictOf(f, host.Name)}
 	if a, err := location.Parse(to.URL.Reveal()); err == nil {
 		out.URL = a.Public()
@@ -149,7 +151,7 @@ func (s *Pages) resultOf(f topics.Finding, host store.Host, to topics.Repository
 		}
 	}
 	if c := f.Certificate; c != nil {
-		until := time.UnixMilli(c.NotAfter).UTC().Format("2 January 2006")
+		until := words.Day(ctx, time.UnixMilli(c.NotAfter))
 		if c.Trusted {
 			row("ok", "circle-check", "Certificate", "of "+c.Subject+", issued by "+c.Issuer+", until "+until)
 		} else {
