@@ -19,9 +19,9 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// A bucket is a place in S3 that is looked at without restic, which tries again for minutes
+// An s3Bucket is a place in S3 that is looked at without restic, which tries again for minutes
 // what is refused. Requests are signed by Signature Version 4.
-type bucket struct {
+type s3Bucket struct {
 	client *http.Client
 	base   url.URL // of the bucket, without a slash at its end
 	region string
@@ -32,9 +32,9 @@ type bucket struct {
 
 // bucket returns a repository's, false if its login is not known here: one of the host's own,
 // or none.
-func (r Repository) bucket(at location.Address) (*bucket, bool) {
+func (r Repository) bucket(at location.Address) (*s3Bucket, bool) {
 	env := func(name string) string { return r.Env[name].Reveal() }
-	b := &bucket{client: r.client(), region: env("AWS_DEFAULT_REGION"), key: env("AWS_ACCESS_KEY_ID"), secret: env("AWS_SECRET_ACCESS_KEY"),
+	b := &s3Bucket{client: r.client(), region: env("AWS_DEFAULT_REGION"), key: env("AWS_ACCESS_KEY_ID"), secret: env("AWS_SECRET_ACCESS_KEY"),
 		token: env("AWS_SESSION_TOKEN")}
 	if b.client == nil || b.key == "" || b.secret == "" {
 		return nil, false
@@ -66,25 +66,25 @@ func (r Repository) bucket(at location.Address) (*bucket, bool) {
 	return b, true
 }
 
-// A refusal is what S3 says in place of an answer.
-type refusal struct {
+// An s3Answer is what S3 says in place of an answer.
+type s3Answer struct {
 	Status  int    `xml:"-"`
 	Code    string `xml:"Code"`
 	Message string `xml:"Message"`
 	Region  string `xml:"Region"`
 }
 
-func (r *refusal) Error() string {
+func (r *s3Answer) Error() string {
 	if r.Code == "" {
 		return fmt.Sprintf("%d %s", r.Status, http.StatusText(r.Status))
 	}
 	return fmt.Sprintf("%s (%s)", strings.TrimSuffix(r.Message, "."), r.Code)
 }
 
-// ask sends a request and returns what comes back, up to 1 MiB. The error is a *refusal for
+// ask sends a request and returns what comes back, up to 1 MiB. The error is a *s3Answer for
 // any status but 2xx. A bucket of another region than the one that is asked says so, and is
 // asked again there.
-func (b *bucket) ask(ctx context.Context, method, object string, query url.Values) (body []byte, head http.Header, err error) {
+func (b *s3Bucket) ask(ctx context.Context, method, object string, query url.Values) (body []byte, head http.Header, err error) {
 	for range 2 {
 		u := b.base
 		u.Path += "/" + object
@@ -110,9 +110,9 @@ func (b *bucket) ask(ctx context.Context, method, object string, query url.Value
 		if answer.StatusCode/100 == 2 {
 			return body, answer.Header, nil
 		}
-		no := &refusal{}
+		no := &s3Answer{}
 		if xml.Unmarshal(body, no) != nil {
-			*no = refusal{}
+			*no = s3Answer{}
 		}
 		no.Status = answer.StatusCode
 		region := or(no.Region, answer.Header.Get("x-amz-bucket-region"))
@@ -121,12 +121,12 @@ func (b *bucket) ask(ctx context.Context, method, object string, query url.Value
 		}
 		b.region = region
 	}
-	return nil, nil, &refusal{Status: http.StatusMovedPermanently, Code: "PermanentRedirect",
+	return nil, nil, &s3Answer{Status: http.StatusMovedPermanently, Code: "PermanentRedirect",
 		Message: "the bucket is in the region " + b.region}
 }
 
 // sign signs a request without a body.
-func (b *bucket) sign(req *http.Request, now time.Time) {
+func (b *s3Bucket) sign(req *http.Request, now time.Time) {
 	const nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 	req.Header.Set("x-amz-date", now.Format("20060102T150405Z"))
 	req.Header.Set("x-amz-content-sha256", nothing)
@@ -196,7 +196,7 @@ func (x *examination) s3(ctx context.Context) {
 	}
 	defer b.client.CloseIdleConnections()
 	_, _, err := b.ask(ctx, http.MethodGet, b.prefix+"config", nil)
-	var no *refusal
+	var no *s3Answer
 	switch {
 	case err == nil:
 	case !errors.As(err, &no):
@@ -221,9 +221,9 @@ func (x *examination) s3(ctx context.Context) {
 
 // listed looks what there is beside a repository's config, which is not there. It returns
 // false if S3 does not say.
-func (x *examination) listed(ctx context.Context, b *bucket) bool {
+func (x *examination) listed(ctx context.Context, b *s3Bucket) bool {
 	body, _, err := b.ask(ctx, http.MethodGet, "", url.Values{"list-type": {"2"}, "prefix": {b.prefix}, "max-keys": {"2"}})
-	var no *refusal
+	var no *s3Answer
 	if errors.As(err, &no) {
 		x.refusedByS3(no)
 		return false
@@ -250,7 +250,7 @@ func (x *examination) listed(ctx context.Context, b *bucket) bool {
 	return true
 }
 
-func (x *examination) refusedByS3(no *refusal) {
+func (x *examination) refusedByS3(no *s3Answer) {
 	switch {
 	case no.Code == "InvalidAccessKeyId":
 		x.ends(other(topics.CauseCredentials, "The server does not know this access key ID: %v.", no))
@@ -269,10 +269,10 @@ func (x *examination) refusedByS3(no *refusal) {
 
 // mayDeleteInBucket deletes an object that is not there. A bucket that keeps versions notes
 // that it was deleted; that note is taken back.
-func (x *examination) mayDeleteInBucket(ctx context.Context, b *bucket) {
+func (x *examination) mayDeleteInBucket(ctx context.Context, b *s3Bucket) {
 	object := b.prefix + "data/" + nobody()
 	_, head, err := b.ask(ctx, http.MethodDelete, object, nil)
-	var no *refusal
+	var no *s3Answer
 	switch {
 	case err == nil:
 		x.found.MayDelete = new(true)
