@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/restic-manager/restic-manager/agent/restic"
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -35,7 +34,7 @@ func (r *runner) test(ctx context.Context, id topics.QueryID, of topics.Reposito
 	binary.Timing.CancelGrace, binary.Timing.PipeGrace = patience, patience
 	place := r.place
 	place.Job = topics.JobID(id)
-	f := binary.Examine(ctx, place, restic.Repository{URL: of.URL, Password: of.Password, Env: of.Env})
+	f := binary.Examine(ctx, place, opened(of))
 	if a, err := location.ParseHere(of.URL.Reveal()); err == nil && a.Scheme() == location.Local {
 		localFinding(&f, of.URL, a.Path())
 	}

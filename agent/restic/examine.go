@@ -44,6 +44,9 @@ func (b Binary) Examine(ctx context.Context, place Place, r Repository) topics.F
 	if err == nil {
 		err = location.CheckEnv(r.Env)
 	}
+	if err == nil {
+		err = location.CheckPasted(r.Files, r.Env)
+	}
 	if err != nil {
 		return other(topics.CauseUsage, "%v", err)
 	}

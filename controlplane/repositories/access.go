@@ -16,7 +16,7 @@ import (
 // before. Nothing is saved; id is "" for a new one. What is wrong with other fields than the
 // address and its login does not matter here.
 func (s *Service) Access(ctx context.Context, id topics.RepositoryID, in Input) (store.RepositoryAccess, error) {
-	only := Input{URL: in.URL, Everyday: in.Everyday}
+	only := Input{URL: in.URL, Everyday: in.Everyday, Options: in.Options}
 	if id == "" {
 		only.Name, only.Password = new("trial"), new(topics.Secret("trial"))
 		n, err := New(ctx, s.Store, only)
@@ -55,9 +55,20 @@ func (s *Service) Trial(ctx context.Context, id topics.RepositoryID, in Input, h
 	}
 	h, err := s.Store.Host(ctx, host)
 	if err != nil {
-		return topics.Repository{}, named(err)
+		return topics.Repository{}, known(err)
 	}
-	out := topics.Repository{ID: id, URL: a.URL, Env: a.Env}
+	out := topics.Repository{ID: id, URL: a.URL, Env: a.Env, Files: a.Files}
+	if in.Options != nil {
+		out.Options = *in.Options
+	} else if id != "" {
+		r, err := Find(ctx, s.Store, id)
+		if err != nil {
+			return out, err
+		}
+		if r.Options.V != nil {
+			out.Options = *r.Options.V
+		}
+	}
 	if id != "" && !slices.Contains(a.Unread, "password") {
 		out.Password = a.Password
 	}
@@ -67,7 +78,7 @@ func (s *Service) Trial(ctx context.Context, id topics.RepositoryID, in Input, h
 		}
 		out.Password = *in.Password
 	}
-	if location.PerHost(out.URL) {
+	if location.PerHost(out.URL) || location.LoginPerHost(out.Env) {
 		name, err := s.nameFor(ctx, id, h)
 		if err != nil {
 			return out, err
@@ -75,7 +86,7 @@ func (s *Service) Trial(ctx context.Context, id topics.RepositoryID, in Input, h
 		if said := location.CheckName(name); said != "" {
 			return out, field.Errors{"url": said}
 		}
-		out.URL = location.Expand(out.URL, name)
+		out.URL, out.Env = location.Expand(out.URL, name), location.ExpandLogin(out.Env, name)
 	}
 	return out, nil
 }

@@ -29,7 +29,7 @@ import (
 // repositoryForm is the form as the database has it; r without ID is a new one.
 func (s *Pages) repositoryForm(ctx context.Context, r store.Repository) (views.RepositoryForm, error) {
 	f := views.RepositoryForm{ID: string(r.ID), Name: r.Name, Backend: string(storage.REST), Backends: backends(), Place: map[string]string{},
-		Lines: map[string]string{}, AppendOnly: r.AppendOnly, Keeper: string(r.Keeper),
+		Pastes: pastes(store.RepositoryAccess{}), Options: options(nil), Lines: map[string]string{}, AppendOnly: r.AppendOnly, Keeper: string(r.Keeper),
 		Everyday: map[string]string{}, Maintenance: map[string]string{}, Keep: map[string]string{}, Errors: map[string]string{}}
 	m, err := s.Moment(ctx)
 	if err != nil {
@@ -57,6 +57,10 @@ func (s *Pages) repositoryForm(ctx context.Context, r store.Repository) (views.R
 	envs := []map[string]topics.Secret{env}
 	if a.Maintenance != nil {
 		envs = append(envs, a.Maintenance.Env)
+	}
+	f.Pastes = pastes(a)
+	if r.Options.V != nil {
+		f.Options = options(*r.Options.V)
 	}
 	kind, place := storage.Of(topics.Secret(f.URL), envs...)
 	f.Backend, f.Place = string(kind), placed(kind, place)
@@ -234,6 +238,9 @@ func typedRepository(f *views.RepositoryForm, p url.Values) {
 		if !v.Secret {
 			f.Everyday[v.Name], f.Maintenance[v.Name] = p.Get(everyday+"."+v.Name), p.Get(forKeeper+"."+v.Name)
 		}
+	}
+	if set := optionsOf(p, at); set != nil {
+		f.Options = options(*set)
 	}
 	for _, prefix := range []string{everyday, forKeeper} {
 		f.Lines[prefix] = withoutSecrets(p.Get(prefix + ".variables"))

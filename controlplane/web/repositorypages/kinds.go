@@ -1,15 +1,18 @@
 package repositorypages
 
 import (
+	"cmp"
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/location/storage"
+	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
 )
@@ -43,6 +46,34 @@ func backends() (list []views.Backend) {
 			b.Access = append(b.Access, fieldOf(f.Name, f))
 		}
 		list = append(list, b)
+	}
+	return list
+}
+
+// pastes are the certificates and keys that can be pasted, with what is kept of them.
+func pastes(a store.RepositoryAccess) (list []views.PasteField) {
+	kept := map[string]string{}
+	for _, d := range location.Certificates(a.Files) {
+		kept[d.Name] = strings.TrimPrefix(kept[d.Name]+", "+d.Subject, ", ")
+	}
+	for _, p := range location.Pastes {
+		f := views.PasteField{Name: p.Name, Label: p.Label, Hint: p.Words, Kinds: append(slices.Clone(p.Schemes), string(storage.Other))}
+		if a.Files[p.Name] != "" {
+			f.Kept = cmp.Or(kept[p.Name], "one")
+		}
+		list = append(list, f)
+	}
+	return list
+}
+
+// options are restic's extended options, with what is set.
+func options(set map[string]string) (list []views.OptionField) {
+	for _, o := range location.Options {
+		f := views.OptionField{Name: o.Name, Kind: o.Scheme(), Label: o.Label, Hint: o.Words, Values: o.Values, Value: set[o.Name]}
+		if o.Max > 0 && !o.Time {
+			f.Min, f.Max = strconv.Itoa(o.Min), strconv.Itoa(o.Max)
+		}
+		list = append(list, f)
 	}
 	return list
 }
