@@ -29,7 +29,7 @@ func hostFacts(hostname, restic string, policy Policy, state string) topics.Fact
 		Agent: Version, Restic: restic, Policy: policy.Name, Permits: told(policy.permits(state)), Jobs: topics.MaxJobsAtOnce,
 		Makes: true, Can: []topics.Ability{topics.AnswersQueries, topics.SearchesSome, topics.RunsDrills, topics.RestoresBaskets,
 			topics.EndsPauses, topics.RemakesSnapshots, topics.PastesFiles, topics.TakesOptions, topics.CopiesSnapshots,
-			topics.ChangesKeys, topics.KeepsSSHKeys},
+			topics.ChangesKeys, topics.KeepsSSHKeys, topics.TestsPlaces},
 	}
 }
 

@@ -161,6 +161,12 @@ func (r *runner) lookUp(ctx context.Context, id topics.QueryID, q topics.Query, 
 		if what.MakeKey || what.Accept != nil {
 			r.log.Info("asked by the control plane", "make_key", what.MakeKey, "accept", what.Accept, "refused", a.Message)
 		}
+	case topics.TestQuery:
+		if err := policy.tests(r.state, *q.Repository); err != nil {
+			r.log.Warn("query refused", "kind", q.Kind, "why", err)
+			return topics.Answer{Cause: topics.CausePolicy, Message: err.Error()}
+		}
+		a = r.test(ctx, id, *q.Repository)
 	case topics.FilesQuery, topics.VersionsQuery:
 		if err := policy.browses(r.state, *q.Repository); err != nil {
 			r.log.Warn("query refused", "kind", q.Kind, "repository", q.Repository.ID, "why", err)

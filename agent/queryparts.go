@@ -69,6 +69,15 @@ func (p *answerParts) end(a topics.Answer) {
 			p.next.Directories = append(p.next.Directories, d)
 		}
 	}
+	if f := a.Finding; f != nil {
+		n := 400 + written(f.Message)
+		if c := f.Certificate; c != nil {
+			n += 400 + written(c.Subject) + written(c.Issuer) + written(c.Why) + written(c.PEM)
+		}
+		if p.fits(n) {
+			p.next.Finding = f
+		}
+	}
 	if a.Cause != "" { // nothing of it counts
 		p.next.Entries = nil
 	}

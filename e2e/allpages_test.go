@@ -36,7 +36,8 @@ func TestEveryPageIsForEverybody(t *testing.T) {
 	}
 	where := filepath.Join(w.Dir, "vault")
 	b.Fill("#name", "vault")
-	b.Fill("#url", where)
+	b.set("#backend", "local")
+	b.Fill("#place-local-path", where)
 	b.Fill("#password", password)
 	b.set("#keeper", nas.ID)
 	b.set("#keep_within", "30d")

@@ -66,7 +66,9 @@ func TestTheFirstRunFromNothingToTheKit(t *testing.T) {
 		t.Errorf("what is kept is suggested as %q", got)
 	}
 	b.Fill("#name", "vault")
-	b.Fill("#url", "rest:http://"+server.Everyday+"/attic")
+	b.Fill("#place-rest-address", "http://"+server.Everyday)
+	b.Fill("#place-rest-path", "attic")
+	b.AwaitText("#made-url", "rest:http://"+server.Everyday+"/attic")
 	b.Fill("#password", password)
 	b.Fill("#everyday-RESTIC_REST_USERNAME", "attic")
 	b.Fill("#everyday-RESTIC_REST_PASSWORD", "not the password")
@@ -79,7 +81,8 @@ func TestTheFirstRunFromNothingToTheKit(t *testing.T) {
 	b.Picture("3-repository", "", reader)
 	b.Open("/repositories/new?from=start") // where nothing was written over
 	b.Fill("#name", "vault")
-	b.set("#url", "rest:http://"+server.Everyday+"/attic")
+	b.set("#place-rest-address", "http://"+server.Everyday)
+	b.set("#place-rest-path", "attic")
 	b.set("#password", password)
 	b.set("#everyday-RESTIC_REST_USERNAME", "attic")
 	b.set("#everyday-RESTIC_REST_PASSWORD", everydaySecret)

@@ -304,7 +304,8 @@ const (
 	TakesOptions    Ability = "options"  // it knows [Repository].Options and [SourceGroup].Tuning
 	// RemakesSnapshots: it tags and rewrites snapshots, repairs repositories, and says what became of each.
 	RemakesSnapshots Ability = "remakes"
-	KeepsSSHKeys     Ability = "ssh" // it has an SSH key and known servers of its own, see [SSHLook]
+	KeepsSSHKeys     Ability = "ssh"   // it has an SSH key and known servers of its own, see [SSHLook]
+	TestsPlaces      Ability = "tests" // it looks where a repository is to be, see [TestQuery]
 )
 
 // MaxAbilities is how many abilities an agent may name.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -19,10 +21,11 @@ const (
 	VersionsQuery    QueryKind = "versions"    // one path in several snapshots
 	DirectoriesQuery QueryKind = "directories" // directories of the host below one, and the free space there
 	SSHLook          QueryKind = "ssh"         // how servers are reached by SFTP, of agents with [KeepsSSHKeys]
+	TestQuery        QueryKind = "test"        // what is where a repository is to be, of agents with [TestsPlaces]
 )
 
 // QueryKinds lists all of them.
-var QueryKinds = []QueryKind{FilesQuery, VersionsQuery, DirectoriesQuery, SSHLook}
+var QueryKinds = []QueryKind{FilesQuery, VersionsQuery, DirectoriesQuery, SSHLook, TestQuery}
 
 // Query asks an agent for something that a person waits for, or says that nobody waits any
 // more. It is beside the jobs: nothing of it is written down, it is sent once, and it is
@@ -35,7 +38,7 @@ var QueryKinds = []QueryKind{FilesQuery, VersionsQuery, DirectoriesQuery, SSHLoo
 type Query struct {
 	Stamp
 	Kind       QueryKind   `json:"kind,omitempty"`
-	Repository *Repository `json:"repository,omitempty"` // files, versions
+	Repository *Repository `json:"repository,omitempty"` // files, versions, test: there its password may be ""
 	Snapshot   string      `json:"snapshot,omitempty"`   // files: an ID
 	Snapshots  []string    `json:"snapshots,omitempty"`  // versions: whole IDs
 	// Whole, of versions, says that about all snapshots of the repository are meant, of which
@@ -79,6 +82,7 @@ type Answer struct {
 	Truncated   bool        `json:"truncated,omitempty"`  // there was more than an answer holds
 	Whole       bool        `json:"whole,omitempty"`      // versions: all snapshots were looked through
 	SSH         *SSHState   `json:"ssh,omitempty"`        // ssh
+	Finding     *Finding    `json:"finding,omitempty"`    // test
 	Cause       Cause       `json:"cause,omitempty"`
 	Message     string      `json:"message,omitempty"` // what happened, one line
 }
@@ -116,6 +120,64 @@ type Directory struct {
 	Writable bool   `json:"writable,omitempty"`
 }
 
+// A FindingState says in a word what is where a repository is to be.
+type FindingState string
+
+// The states of a place.
+const (
+	FindingOurs    FindingState = "ours"    // a repository that opens with the password
+	FindingEmpty   FindingState = "empty"   // the place is there, and nothing is in it
+	FindingMissing FindingState = "missing" // nothing is there: no such folder or bucket, or no repository where more cannot be told
+	// FindingOther is anything else: a repository that the password does not open, data that
+	// is none, or that it could not be found out. Cause says which.
+	FindingOther FindingState = "other"
+)
+
+// A Finding is what a host found where a repository is to be. Nothing was written there, and
+// nothing removed.
+type Finding struct {
+	State   FindingState `json:"state"`
+	Cause   Cause        `json:"cause,omitempty"`   // of other
+	Message string       `json:"message,omitempty"` // what was found, or what went wrong, one line
+	Reached bool         `json:"reached,omitempty"` // the server answered
+	Entered bool         `json:"entered,omitempty"` // it let the credential in
+	// Certificate is the server's, nil where there is none or it was not seen.
+	Certificate *Certificate `json:"certificate,omitempty"`
+	// MayDelete is whether the credential may delete there, nil where that cannot be told
+	// without deleting.
+	MayDelete *bool `json:"may_delete,omitempty"`
+}
+
+// A Certificate is what a server shows.
+type Certificate struct {
+	Subject   string `json:"subject"`
+	Issuer    string `json:"issuer"`
+	NotAfter  int64  `json:"not_after"` // Unix milliseconds
+	SHA256    string `json:"sha256"`    // of the whole certificate, in hexadecimal
+	Trusted   bool   `json:"trusted,omitempty"`
+	Why       string `json:"why,omitempty"`        // it is not, one line
+	PEM       string `json:"pem,omitempty"`        // what to trust, if that would help: of the authority, or the certificate itself
+	PEMSHA256 string `json:"pem_sha256,omitempty"` // the fingerprint of what is in PEM
+}
+
+// MaxPEM is how many bytes the certificate of a [Finding] may have.
+const MaxPEM = 16 << 10
+
+var fingerprint = regexp.MustCompile(`^([0-9a-f]{64})?$`)
+
+func (f *Finding) check() error {
+	if f == nil {
+		return nil
+	}
+	if !slices.Contains([]FindingState{FindingOurs, FindingEmpty, FindingMissing, FindingOther}, f.State) {
+		return fmt.Errorf("%.40q is no state of a place", string(f.State))
+	}
+	if c := f.Certificate; c != nil && (len(c.PEM) > MaxPEM || !fingerprint.MatchString(c.SHA256) || !fingerprint.MatchString(c.PEMSHA256)) {
+		return errors.New("certificate: it is too long, or its fingerprint is none")
+	}
+	return nil
+}
+
 // Causes of a query without an answer, besides those of jobs.
 const (
 	CauseTooMany  Cause = "too-many"  // MaxQueries are under way
@@ -136,7 +198,7 @@ func (q Query) check() error {
 		return bad("path: at most %d bytes", MaxQueryPath)
 	case q.Limit < 0 || q.Limit > MaxQueryLimit:
 		return bad("limit: at most %d seconds", MaxQueryLimit)
-	case (q.Kind == FilesQuery || q.Kind == VersionsQuery) && q.Repository == nil:
+	case (q.Kind == FilesQuery || q.Kind == VersionsQuery || q.Kind == TestQuery) && q.Repository == nil:
 		return bad("of which repository?")
 	case q.Kind == FilesQuery && !snapshotID.MatchString(q.Snapshot):
 		return bad("%.80q is no snapshot ID", q.Snapshot)
@@ -173,6 +235,9 @@ func (a Answer) check() error {
 		if !wholeID.MatchString(v.Snapshot) {
 			return fmt.Errorf("%.80q is no snapshot ID", v.Snapshot)
 		}
+	}
+	if err := a.Finding.check(); err != nil {
+		return err
 	}
 	return a.Stamp.check()
 }

@@ -234,6 +234,19 @@ func repositorySamples(at func(string, views.Shell) views.Shell) []sample {
 	form := func(f views.RepositoryForm) templ.Component {
 		return views.RepositoryFormPage(at("repositories", shell("Add a repository", "", link)), f)
 	}
+	backends := []views.Backend{
+		{Key: "rest", Name: "REST server", Note: "rest-server.", Certificates: true,
+			Place: []views.BackendField{{Name: "rest.address", Label: "Server", Example: "https://nas:8000"},
+				{Name: "rest.path", Label: "Path", Optional: true, Hint: "Below it."}},
+			Access: []views.BackendField{{Name: "RESTIC_REST_USERNAME", Label: "User"},
+				{Name: "RESTIC_REST_PASSWORD", Label: "Password", Secret: true}}},
+		{Key: "s3", Name: "S3 and compatible", Certificates: true,
+			Place: []views.BackendField{{Name: "s3.endpoint", Label: "Endpoint"}, {Name: "s3.bucket", Label: "Bucket"}},
+			Access: []views.BackendField{{Name: "AWS_ACCESS_KEY_ID", Label: "Access key ID"},
+				{Name: "AWS_SESSION_TOKEN", Label: "Session token", Secret: true, Rare: true, Hint: "Seldom."}}},
+		{Key: "local", Name: "Local disk", Place: []views.BackendField{{Name: "local.path", Label: "Folder"}}},
+		{Key: "other", Name: "Other", Certificates: true, Place: []views.BackendField{{Name: "url", Label: "URL"}}},
+	}
 	row := views.RepositoryRow{
 		ID:         "vault-01",
 		Name:       "vault-a/db-prod",
@@ -267,12 +280,16 @@ func repositorySamples(at func(string, views.Shell) views.Shell) []sample {
 	return []sample{
 		{"repositories", list(row, damaged, bare)}, {"repositories_empty", list()},
 		{"repository", page(repository())}, {"repository_bare", page(bareRepository())}, {"repository_hostile", page(evil)},
-		{"repository_form", form(views.RepositoryForm{Backend: "rest"})},
+		{"repository_form", form(views.RepositoryForm{Backend: "rest", Backends: backends})},
+		{"repository_form_other", form(views.RepositoryForm{Backend: "other", Backends: backends, ID: "vault-01", URL: "swift:c:/x",
+			Place: map[string]string{"url": "swift:c:/x"}, Lines: map[string]string{"everyday": "OS_USERNAME=anna\nOS_PASSWORD=\n"}})},
 		{"repository_form_with_errors", form(views.RepositoryForm{
 			ID:             "vault-01",
 			Name:           "vault",
 			Backend:        "s3",
-			URL:            "s3:x",
+			Backends:       backends,
+			Place:          map[string]string{"s3.endpoint": "minio:9000", "s3.bucket": "a/b"},
+			TestHost:       "nas-0001",
 			HasMaintenance: true,
 			AppendOnly:     true,
 			Hosts:          repository().Hosts,
@@ -283,6 +300,7 @@ func repositorySamples(at func(string, views.Shell) views.Shell) []sample {
 			Errors: map[string]string{
 				"name":        "Taken.",
 				"url":         "No.",
+				"s3.bucket":   "This is the name alone.",
 				"password":    "No.",
 				"everyday":    "No.",
 				"maintenance": "No.",

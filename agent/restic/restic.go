@@ -225,9 +225,11 @@ type bounded struct {
 func (b *bounded) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.Buffer.Write(p[:min(len(p), max(0, 4096-b.Len()))])
+	b.Buffer.Write(p[:min(len(p), max(0, b.most()-b.Len()))])
 	return len(p), nil
 }
+
+func (*bounded) most() int { return 4096 }
 
 // A Place is where a run may write. CacheDir is restic's cache, created if needed.
 // Below TempDir every run creates its own directory, 0700, for restic's temporary

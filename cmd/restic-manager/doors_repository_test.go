@@ -102,11 +102,10 @@ var newRepositories = subject[newRepository]{
 			if in.AppendOnly {
 				form.Set("append_only", "1")
 			}
-			for name, v := range in.Env {
-				form.Set("everyday."+name, v.Reveal())
-			}
-			for name, v := range in.MaintenanceEnv {
-				form.Set("maintenance."+name, v.Reveal())
+			for prefix, env := range map[string]map[string]topics.Secret{"everyday": in.Env, "maintenance": in.MaintenanceEnv} {
+				for name, v := range env {
+					form.Set(prefix+".variables", form.Get(prefix+".variables")+name+"="+v.Reveal()+"\n")
+				}
 			}
 			for name, v := range in.Files {
 				form.Set("everyday.file."+name, v.Reveal())

@@ -27,13 +27,14 @@ type Jobs interface {
 type Limits struct {
 	Files    time.Duration // for the files of a directory, and directories of a host
 	Versions time.Duration // for the versions of a path
+	Test     time.Duration // for a look at where a repository is to be; with Spare at most two seconds more
 	Spare    time.Duration // for the answer to arrive, beside that
 	Poll     time.Duration // how often it is looked whether the host is still connected
 }
 
 // DefaultLimits are what runs unless a test says otherwise.
 func DefaultLimits() Limits {
-	return Limits{Files: 30 * time.Second, Versions: time.Minute, Spare: 5 * time.Second, Poll: 250 * time.Millisecond}
+	return Limits{Files: 30 * time.Second, Versions: time.Minute, Test: 12 * time.Second, Spare: 5 * time.Second, Poll: 250 * time.Millisecond}
 }
 
 // Config holds what an asker needs.
@@ -70,6 +71,7 @@ type answer struct {
 	truncated   bool
 	whole       bool // versions: in all snapshots of the repository
 	ssh         *topics.SSHState
+	finding     *topics.Finding
 }
 
 // A query is one that a host is asked. Its fields are guarded by the asker's mutex; of and
@@ -134,11 +136,15 @@ func (a *Asker) ask(ctx context.Context, who jobs.Actor, host store.Host, k key,
 	a.mu.Unlock()
 
 	target, detail := string(k.repository), "by "+host.Name
-	if k.kind == topics.DirectoriesQuery {
+	spare := a.Limits.Spare
+	switch k.kind {
+	case topics.DirectoriesQuery:
 		target, detail = string(host.ID), ""
-	}
-	if k.kind == topics.SSHLook {
+	case topics.SSHLook:
 		target, detail = string(host.ID), k.path
+	case topics.TestQuery:
+		target, detail = string(host.ID), "of "+k.path
+		spare = min(spare, 2*time.Second)
 	}
 	if err := a.Store.Audit(context.WithoutCancel(ctx), who.Name, "query."+string(k.kind), target, detail); err != nil {
 		a.end(one, err)
@@ -150,7 +156,7 @@ func (a *Asker) ask(ctx context.Context, who jobs.Actor, host store.Host, k key,
 		a.end(one, lost(host))
 		return a.wait(ctx, one)
 	}
-	go a.watch(one, session, limit+a.Limits.Spare)
+	go a.watch(one, session, limit+spare)
 	return a.wait(ctx, one)
 }
 
@@ -260,7 +266,7 @@ func (a *Asker) Answered(host topics.HostID, id topics.QueryID, part topics.Answ
 	}
 	if part.Last {
 		one.settle()
-		if one.key.kind != topics.DirectoriesQuery && one.key.kind != topics.SSHLook {
+		if !slices.Contains([]topics.QueryKind{topics.DirectoriesQuery, topics.SSHLook, topics.TestQuery}, one.key.kind) {
 			a.cache.put(one.key, one.of)
 		}
 		a.ended(one, nil)
@@ -309,6 +315,9 @@ func (one *query) take(part topics.Answer) {
 	}
 	if one.key.kind == topics.SSHLook && part.SSH != nil {
 		of.ssh = part.SSH
+	}
+	if one.key.kind == topics.TestQuery && part.Finding != nil {
+		of.finding = part.Finding
 	}
 	if part.FreeBytes != nil {
 		of.free = part.FreeBytes
@@ -371,6 +380,11 @@ func refusal(h store.Host, kind topics.QueryKind, part topics.Answer) error {
 			r.Do = "Say that this is meant only once it is certain that the server was given a new key: somebody who stands between looks the same."
 			return r
 		}
+	}
+	if kind == topics.TestQuery { // what it said is the finding
+		return r
+	}
+	switch part.Cause {
 	case topics.CauseNotFound:
 		if kind == topics.SSHLook {
 			r.Title, r.Do = "The host was not shown this key", "Have the host try again, and accept the key that it is shown then."

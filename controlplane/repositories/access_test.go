@@ -2,6 +2,8 @@ package repositories_test
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,6 +48,40 @@ func TestASavedLoginIsTriedAtItsOwnServerAlone(t *testing.T) {
 			t.Errorf("%s: %v", c.at, err)
 		case c.sent != "" && (err != nil || a.Env[location.RESTPassword] != c.sent):
 			t.Errorf("%s is tried with %q, %v", c.at, a.Env[location.RESTPassword].Reveal(), err)
+		}
+	}
+}
+
+// TestASavedKeyGoesWhereItIsFor is the same for other kinds of storage.
+func TestASavedKeyGoesWhereItIsFor(t *testing.T) {
+	s := storetest.Open(t, store.Open)
+	service := &repositories.Service{Store: s}
+	add := func(id topics.RepositoryID, at topics.Secret, env map[string]topics.Secret) {
+		if err := s.AddRepository(t.Context(), "test", store.Repository{ID: id, Name: string(id), Location: at.Reveal(), CreatedAt: 1},
+			store.RepositoryAccess{URL: at, Password: "correct horse", Env: env}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("bucket-0001", "s3:minio/b", map[string]topics.Secret{"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "canary-5"})
+	add("cloud-0001", "swift:c:/x", map[string]topics.Secret{"OS_AUTH_URL": "https://cloud", "OS_USERNAME": "u", "OS_PASSWORD": "canary-5"})
+	for _, c := range []struct {
+		id   topics.RepositoryID
+		at   topics.Secret
+		env  map[string]topics.Secret
+		sent bool
+	}{
+		{"bucket-0001", "s3:minio/b/further", nil, true},
+		{"bucket-0001", "s3:https://minio/b", nil, true},
+		{"bucket-0001", "s3:http://minio/b", nil, false},
+		{"bucket-0001", "s3:elsewhere/b", nil, false},
+		{"bucket-0001", "s3:elsewhere/b", map[string]topics.Secret{"AWS_SECRET_ACCESS_KEY": "typed"}, true},
+		{"cloud-0001", "swift:c:/y", nil, true},
+		{"cloud-0001", "swift:c:/x", map[string]topics.Secret{"OS_AUTH_URL": "https://elsewhere"}, false},
+		{"cloud-0001", "swift:c:/x", map[string]topics.Secret{"OS_AUTH_URL": "https://elsewhere", "OS_PASSWORD": "typed"}, true},
+	} {
+		_, err := service.Access(t.Context(), c.id, repositories.Input{URL: &c.at, Everyday: &repositories.Credential{Env: c.env}})
+		if (err == nil) != c.sent {
+			t.Errorf("%s with %q: %v", c.at.Reveal(), slices.Collect(maps.Keys(c.env)), err)
 		}
 	}
 }

@@ -46,7 +46,8 @@ func TestHostsOfALargeFleetAreFoundByName(t *testing.T) {
 			}
 		}
 	}
-	r := c.do("POST", repository+"/edit", url.Values{"name": {"vault"}, "backend": {"local"}, "url": {"/srv/vault"}, "keeper": {"web-007"}})
+	r := c.do("POST", repository+"/edit", url.Values{"name": {"vault"}, "backend": {"local"}, "local.path": {"/srv/vault"},
+		"keeper": {"web-007"}})
 	if row := must(w.store.Repository(t.Context(), g.Repository)); r.StatusCode != 303 || row.Keeper != agents[7].id {
 		t.Errorf("the keeper is %q: %s %s", row.Keeper, r.Status, r.text)
 	}

@@ -35,7 +35,9 @@ func TestARepositoryIsAddedTriedAndLookedIntoByPage(t *testing.T) {
 	form := url.Values{
 		"name":                             {"vault"},
 		"backend":                          {"rest"},
-		"url":                              {"rest:http://nas:8000/attic"},
+		"rest.address":                     {"http://nas:8000"},
+		"rest.path":                        {"attic"},
+		"s3.bucket":                        {"of another kind"},
 		"password":                         {""},
 		"everyday.RESTIC_REST_USERNAME":    {"attic"},
 		"everyday.RESTIC_REST_PASSWORD":    {"canary-1"},
@@ -72,7 +74,9 @@ func TestARepositoryIsAddedTriedAndLookedIntoByPage(t *testing.T) {
 	form = url.Values{
 		"name":                             {"vault 2"},
 		"backend":                          {"rest"},
-		"url":                              {"rest:http://nas:8000/attic"},
+		"rest.address":                     {"http://nas:8000"},
+		"rest.path":                        {"attic"},
+		"s3.bucket":                        {"of another kind"},
 		"everyday.RESTIC_REST_USERNAME":    {"attic"},
 		"append_only":                      {"1"},
 		"maintenance.RESTIC_REST_USERNAME": {"keeper"},

@@ -316,6 +316,8 @@ var roleTable = map[store.Role]string{
 		GET /start/address
 		POST /start/address
 		POST /repositories/try
+		POST /repositories/url
+		POST /api/repositories/test
 		POST /settings/support-bundle
 		POST /settings/agents-public
 		GET /users

@@ -56,8 +56,8 @@ func TestSecretsThatCannotBeReadAreSaidAndEnteredAgain(t *testing.T) {
 			if r := admin.do("GET", "/repositories/"+string(near)+"/kit", nil); r.StatusCode != 200 {
 				t.Errorf("its neighbour's kit: %s", r.Status)
 			}
-			form := url.Values{"name": {string(id)}, "backend": {"rest"}, "url": {full.URL.Reveal()}, "password": {"canary-1"},
-				"everyday.RESTIC_REST_USERNAME": {"attic"}, "everyday.RESTIC_REST_PASSWORD": {"canary-2"},
+			form := url.Values{"name": {string(id)}, "backend": {"other"}, "url": {full.URL.Reveal()}, "password": {"canary-1"},
+				"everyday.variables":               {"RESTIC_REST_USERNAME=attic\nRESTIC_REST_PASSWORD=canary-2\n"},
 				"maintenance.RESTIC_REST_USERNAME": {"keeper"}, "maintenance.RESTIC_REST_PASSWORD": {"canary-3"}}
 			if r := admin.do("POST", page+"/edit", form); r.StatusCode != 303 {
 				t.Fatalf("entering it again: %s %s", r.Status, r.text)

@@ -20,6 +20,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
@@ -104,7 +105,8 @@ func (s *Server) Bucket(t testing.TB, name string) {
 // Put puts an object into a bucket.
 func (s *Server) Put(t testing.TB, bucket, name, text string) {
 	t.Helper()
-	if _, err := s.objects.PutObject(bucket, name, map[string]string{}, strings.NewReader(text), int64(len(text)), nil); err != nil {
+	meta := map[string]string{"Last-Modified": time.Now().UTC().Format(http.TimeFormat)}
+	if _, err := s.objects.PutObject(bucket, name, meta, strings.NewReader(text), int64(len(text)), nil); err != nil {
 		t.Fatalf("put %s into %s: %v", name, bucket, err)
 	}
 }

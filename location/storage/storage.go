@@ -64,6 +64,9 @@ type Description struct {
 	Access []Field // variables of restic's
 }
 
+// OverHTTP reports whether its server may show a certificate, and ask for one.
+func (d Description) OverHTTP() bool { return !slices.Contains([]Kind{Local, SFTP, Rclone}, d.Kind) }
+
 // Kinds are all there are, in the order in which they are offered.
 func Kinds() []Description { return slices.Clone(kinds) }
 
@@ -76,7 +79,8 @@ var kinds = []Description{
 	{REST, "REST server", "rest-server, or rclone serve restic. Best with --append-only for the everyday credential.",
 		[]Field{
 			{Name: Address, Label: "Server", Example: "https://nas.example.net:8000", Hint: "With http:// if it has no certificate."},
-			{Name: Path, Label: "Path", Example: "attic/{host}", Optional: true, Hint: "With private repositories it begins with the user. " + inPath},
+			{Name: Path, Label: "Path", Example: "attic/{host}", Optional: true,
+				Hint: "With private repositories it begins with the user. " + inPath},
 		},
 		[]Field{
 			{Name: location.RESTUser, Label: "User", Optional: true},
@@ -116,7 +120,8 @@ var kinds = []Description{
 		[]Field{
 			{Name: "AZURE_ACCOUNT_NAME", Label: "Account name", Optional: true},
 			{Name: "AZURE_ACCOUNT_KEY", Label: "Account key", Optional: true, Secret: true},
-			{Name: "AZURE_ACCOUNT_SAS", Label: "SAS token", Optional: true, Secret: true, Hint: "In place of the account key; it may leave out deleting."},
+			{Name: "AZURE_ACCOUNT_SAS", Label: "SAS token", Optional: true, Secret: true,
+				Hint: "In place of the account key; it may leave out deleting."},
 			{Name: "AZURE_ENDPOINT_SUFFIX", Label: "Endpoint suffix", Example: "core.windows.net", Optional: true, Rare: true},
 		}},
 	{GCS, "Google Cloud Storage", "",
@@ -135,7 +140,8 @@ var kinds = []Description{
 			{Name: User, Label: "User", Example: "backup", Optional: true},
 			{Name: Host, Label: "Server", Example: "nas.example.net", Hint: "Or a name from the ssh_config of the agent's user."},
 			{Name: Port, Label: "Port", Example: "22", Optional: true},
-			{Name: Path, Label: "Path", Example: "/srv/backups/{host}", Hint: "Without a / at its beginning it is below the user's home. " + inPath},
+			{Name: Path, Label: "Path", Example: "/srv/backups/{host}",
+				Hint: "Without a / at its beginning it is below the user's home. " + inPath},
 		}, nil},
 	{Swift, "OpenStack Swift", "",
 		[]Field{
@@ -159,18 +165,20 @@ var kinds = []Description{
 			{Name: Path, Label: "Path", Example: "backups/{host}", Optional: true, Hint: inPath},
 		},
 		[]Field{
-			{Name: "RCLONE_CONFIG", Label: "Configuration file", Example: "/root/.config/rclone/rclone.conf", Optional: true, Rare: true, Hint: aFile},
+			{Name: "RCLONE_CONFIG", Label: "Configuration file", Example: "/root/.config/rclone/rclone.conf", Optional: true, Rare: true,
+				Hint: aFile},
 			{Name: "RCLONE_CONFIG_PASS", Label: "Password of the configuration", Optional: true, Secret: true, Rare: true},
 		}},
 	{Local, "Local disk", "A folder on the host, or a disk that is mounted there. Whoever can write there can delete there; what stays in " +
 		"the machine is lost with it.",
 		[]Field{
-			{Name: Path, Label: "Folder", Example: "/srv/backups", Hint: "Its full path on the host. Each host has its own disk, so this is another " +
-				"repository on each."},
+			{Name: Path, Label: "Folder", Example: "/srv/backups",
+				Hint: "Its full path on the host. Each host has its own disk, so this is another " +
+					"repository on each."},
 		}, nil},
 	{Other, "Other: URL and variables", "What restic takes in --repo and in its environment.",
-		[]Field{{Name: Address, Label: "URL", Example: "rest:https://nas.example.net:8000/attic", Hint: "A full path on the host, or what restic's " +
-			"--repo takes, seen from the hosts. " + inPath}}, nil},
+		[]Field{{Name: Address, Label: "URL", Example: "rest:https://nas.example.net:8000/attic", Hint: "A full path on the host, " +
+			"or what restic's --repo takes, seen from the hosts. " + inPath}}, nil},
 }
 
 // common are the variables that a repository of any kind may have beside its own: they say

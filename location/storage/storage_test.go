@@ -154,7 +154,8 @@ func FuzzTakeApart(f *testing.F) {
 		address, _ := Compose(d.Kind, v)
 		f.Add(address)
 	}
-	for _, text := range []string{"rest:https://h//", "sftp://u@h:22", "s3:h/b//", "b2:::", "sftp:a@b@c:d:e", "rest:https://h/%zz", "gs:b://"} {
+	for _, text := range []string{"rest:https://h//", "sftp://u@h:22", "s3:h/b//", "b2:::", "sftp:a@b@c:d:e",
+		"rest:https://h/%zz", "gs:b://"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -71,6 +71,7 @@ type Queries interface {
 	Versions(ctx context.Context, who jobs.Actor, q queries.VersionsQuery) ([]queries.Version, error)
 	Directories(ctx context.Context, who jobs.Actor, host topics.HostID, path string) (queries.DirectoryPage, error)
 	SSH(ctx context.Context, who jobs.Actor, host topics.HostID, what topics.SSHQuery) (topics.SSHState, error)
+	Test(ctx context.Context, who jobs.Actor, host topics.HostID, r topics.Repository) (topics.Finding, error)
 }
 
 // Maintenance is what is asked of who looks after repositories.

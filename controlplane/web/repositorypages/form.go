@@ -15,11 +15,11 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
-	"github.com/restic-manager/restic-manager/controlplane/trial"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
 	"github.com/restic-manager/restic-manager/location"
+	"github.com/restic-manager/restic-manager/location/storage"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/store/looks"
 	"github.com/restic-manager/restic-manager/topics"
@@ -28,7 +28,8 @@ import (
 
 // repositoryForm is the form as the database has it; r without ID is a new one.
 func (s *Pages) repositoryForm(ctx context.Context, r store.Repository) (views.RepositoryForm, error) {
-	f := views.RepositoryForm{ID: string(r.ID), Name: r.Name, Backend: "rest", AppendOnly: r.AppendOnly, Keeper: string(r.Keeper),
+	f := views.RepositoryForm{ID: string(r.ID), Name: r.Name, Backend: string(storage.REST), Backends: backends(), Place: map[string]string{},
+		Pastes: pastes(store.RepositoryAccess{}), Options: options(nil), Lines: map[string]string{}, AppendOnly: r.AppendOnly, Keeper: string(r.Keeper),
 		Everyday: map[string]string{}, Maintenance: map[string]string{}, Keep: map[string]string{}, Errors: map[string]string{}}
 	m, err := s.Moment(ctx)
 	if err != nil {
@@ -40,6 +41,9 @@ func (s *Pages) repositoryForm(ctx context.Context, r store.Repository) (views.R
 		}
 		return 1
 	})
+	if f.TestHost = string(r.Keeper); f.TestHost == "" {
+		f.TestHost = s.firstToLook(m)
+	}
 	if r.ID == "" {
 		return f, nil
 	}
@@ -49,10 +53,21 @@ func (s *Pages) repositoryForm(ctx context.Context, r store.Repository) (views.R
 	}
 	f.Unread, f.PasswordUnread, f.Location = looks.PartWords(a.Unread), slices.Contains(a.Unread, "password"), r.Location
 	at, env := location.SplitLogin(a.URL, a.Env)
-	f.URL, f.Backend = location.Shown(at), location.Scheme(at.Reveal())
-	f.Everyday = noSecrets(env)
+	f.URL = location.Shown(at)
+	envs := []map[string]topics.Secret{env}
+	if a.Maintenance != nil {
+		envs = append(envs, a.Maintenance.Env)
+	}
+	f.Pastes = pastes(a)
+	if r.Options.V != nil {
+		f.Options = options(*r.Options.V)
+	}
+	kind, place := storage.Of(topics.Secret(f.URL), envs...)
+	f.Backend, f.Place = string(kind), placed(kind, place)
+	f.Everyday, f.Lines[everyday] = noSecrets(env), storage.Lines(env)
 	if m := a.Maintenance; m != nil {
 		f.HasMaintenance, f.MaintenanceURL, f.Maintenance = true, location.Shown(m.URL), noSecrets(m.Env)
+		f.Lines[forKeeper] = storage.Lines(m.Env)
 	}
 	f.HasMaintenance = f.HasMaintenance || slices.Contains(a.Unread, "maintenance") // it can be taken away
 	if k := r.Keep.V; k != nil {
@@ -71,35 +86,12 @@ func (s *Pages) repositoryForm(ctx context.Context, r store.Repository) (views.R
 
 func noSecrets(env map[string]topics.Secret) map[string]string {
 	out := map[string]string{}
-	for _, b := range views.Backends() {
-		for _, x := range b.Fields {
-			if v, ok := env[x.Variable]; ok && !x.Secret {
-				out[x.Variable] = v.Reveal()
-			}
+	for name, value := range env {
+		if v, known := location.Find(name); known && !v.Secret {
+			out[name] = value.Reveal()
 		}
 	}
 	return out
-}
-
-// credentialOf reads the fields that the backend of an address has. A secret that
-// is left empty stays, and so does a login that stands in the address itself; what
-// belongs to other backends goes.
-func credentialOf(f url.Values, prefix, at string) *repositories.Credential {
-	c := &repositories.Credential{Env: map[string]topics.Secret{}}
-	_, login := location.SplitLogin(at, nil)
-	for _, b := range views.Backends() {
-		for _, x := range b.Fields {
-			v := f.Get(prefix + "." + x.Variable)
-			_, has := login[x.Variable]
-			if b.Key != location.Scheme(at) {
-				v = ""
-			} else if (x.Secret || has) && v == "" {
-				continue
-			}
-			c.Env[x.Variable] = topics.Secret(v)
-		}
-	}
-	return c
 }
 
 func (s *Pages) NewRepository(w http.ResponseWriter, r *http.Request) error {
@@ -144,17 +136,17 @@ func (s *Pages) repositoryFormPage(w http.ResponseWriter, r *http.Request, statu
 }
 
 // repositoryInputOf reads the form. was is the form as the database has it, for a
-// new repository empty.
-func repositoryInputOf(p url.Values, was views.RepositoryForm, keep store.Keep) repositories.Input {
-	at := strings.TrimSpace(p.Get("url"))
-	in := repositories.Input{
+// new repository empty. wrong is what the fields say that make no address, or no variables.
+func repositoryInputOf(p url.Values, was views.RepositoryForm, keep store.Keep) (in repositories.Input, wrong field.Errors) {
+	kind, at, wrong := addressOf(p)
+	in = repositories.Input{
 		Name:       new(p.Get("name")),
 		Keeper:     new(p.Get("keeper")),
 		AppendOnly: new(p.Get("append_only") != ""),
-		Everyday:   credentialOf(p, "everyday", at),
+		Everyday:   credentialOf(p, everyday, kind, at, wrong),
 		Keep:       &keep,
 	}
-	in.Everyday.Files, in.Options = pastedOf(p, "everyday", at), optionsOf(p, at)
+	in.Everyday.Files, in.Options = pastedOf(p, everyday, at), optionsOf(p, at)
 	if at != was.URL || was.ID == "" {
 		in.URL = new(topics.Secret(at))
 	}
@@ -162,8 +154,8 @@ func repositoryInputOf(p url.Values, was views.RepositoryForm, keep store.Keep) 
 		in.Password = &password
 	}
 	theirs := strings.TrimSpace(p.Get("maintenance.url"))
-	in.Maintenance = credentialOf(p, "maintenance", cmp.Or(theirs, at))
-	in.Maintenance.Files = pastedOf(p, "maintenance", cmp.Or(theirs, at))
+	in.Maintenance = credentialOf(p, forKeeper, kind, cmp.Or(theirs, at), wrong)
+	in.Maintenance.Files = pastedOf(p, forKeeper, cmp.Or(theirs, at))
 	switch {
 	case p.Get("maintenance.none") != "":
 		in.Maintenance = &repositories.Credential{URL: new(topics.Secret), Env: map[string]topics.Secret{}}
@@ -177,7 +169,7 @@ func repositoryInputOf(p url.Values, was views.RepositoryForm, keep store.Keep) 
 	case theirs != was.MaintenanceURL:
 		in.Maintenance.URL = new(topics.Secret(theirs))
 	}
-	return in
+	return in, wrong
 }
 
 // SaveRepository takes the form: a new repository, or a changed one.
@@ -198,9 +190,11 @@ func (s *Pages) SaveRepository(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	keep := keepForm(r.PostForm, row.Keep.V)
-	in := repositoryInputOf(r.PostForm, f, keep)
+	in, unmade := repositoryInputOf(r.PostForm, f, keep)
 	var saved store.Repository
-	if row.ID == "" {
+	if len(unmade) > 0 {
+		err = unmade
+	} else if row.ID == "" {
 		saved, err = s.Repositories.Add(ctx, session.Of(ctx).Name, in)
 	} else {
 		saved, err = s.Repositories.Change(ctx, session.Of(ctx).Name, row.ID, in)
@@ -231,59 +225,27 @@ func (s *Pages) SaveRepository(w http.ResponseWriter, r *http.Request) error {
 func typedRepository(f *views.RepositoryForm, p url.Values) {
 	f.From = p.Get(views.FromStart)
 	f.Name, f.Keeper, f.AppendOnly = strings.TrimSpace(p.Get("name")), p.Get("keeper"), p.Get("append_only") != ""
-	at := strings.TrimSpace(p.Get("url"))
-	f.Backend, f.URL, f.MaintenanceURL = location.Scheme(
-		at,
-	), location.Shown(
-		at,
-	), location.Shown(
-		strings.TrimSpace(p.Get("maintenance.url")),
-	)
-	for _, b := range views.Backends() {
-		for _, x := range b.Fields {
-			if !x.Secret {
-				f.Everyday[x.Variable], f.Maintenance[x.Variable] = p.Get("everyday."+x.Variable), p.Get("maintenance."+x.Variable)
-			}
+	kind, at, _ := addressOf(p)
+	f.Backend, f.URL, f.MaintenanceURL = string(kind), location.Shown(at), location.Shown(strings.TrimSpace(p.Get("maintenance.url")))
+	f.Place = map[string]string{}
+	for _, b := range f.Backends {
+		for _, x := range b.Place {
+			f.Place[x.Name] = hidden(strings.TrimSpace(p.Get(x.Name)))
 		}
+	}
+	f.TestHost = cmp.Or(p.Get("test_host"), f.TestHost)
+	for _, v := range location.Variables {
+		if !v.Secret {
+			f.Everyday[v.Name], f.Maintenance[v.Name] = p.Get(everyday+"."+v.Name), p.Get(forKeeper+"."+v.Name)
+		}
+	}
+	if set := optionsOf(p, at); set != nil {
+		f.Options = options(*set)
+	}
+	for _, prefix := range []string{everyday, forKeeper} {
+		f.Lines[prefix] = withoutSecrets(p.Get(prefix + ".variables"))
 	}
 	for _, k := range slices.Concat(views.WithinRules, views.CountRules) {
 		f.Keep[k.Value] = p.Get(k.Value)
 	}
-}
-
-// TryRepository tries what a form says, without saving it: as a part of the page it is on, or
-// as a page of its own.
-func (s *Pages) TryRepository(w http.ResponseWriter, r *http.Request) error {
-	if err := r.ParseForm(); err != nil {
-		return layout.BadForm(err)
-	}
-	p, was := r.PostForm, views.RepositoryForm{}
-	if id := topics.RepositoryID(p.Get("id")); id != "" {
-		row, err := s.Repository(r.Context(), id)
-		if err != nil {
-			return err
-		}
-		if was, err = s.repositoryForm(r.Context(), row); err != nil {
-			return err
-		}
-	}
-	a, err := s.Repositories.Access(r.Context(), topics.RepositoryID(was.ID), repositoryInputOf(p, was, store.Keep{}))
-	note := views.Note{Tone: "fail"}
-	var wrong field.Errors
-	switch {
-	case errors.As(err, &wrong):
-		note.Title = cmp.Or(wrong["url"], wrong["everyday"], "This cannot be tried; look at address and login.")
-	case err != nil:
-		return err
-	default:
-		found := trial.Of(r.Context(), a.URL, a.Env, nil)
-		note = views.Note{Tone: string(found.Tone), Title: found.Say, Text: found.Do}
-	}
-	if base.IsHTMX(r) {
-		s.Render(w, r, http.StatusOK, views.Trial(&note))
-		return nil
-	}
-	sh := s.Shell(r, "Test of a repository", "repositories", layout.ToRepositories, views.Link{Text: "Test"})
-	s.Render(w, r, http.StatusOK, views.TrialPage(sh, note))
-	return nil
 }

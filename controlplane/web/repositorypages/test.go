@@ -1,0 +1,224 @@
+package repositorypages
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/field"
+	"github.com/restic-manager/restic-manager/controlplane/fleet"
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/trial"
+	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/controlplane/web/layout"
+	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/location"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
+)
+
+// firstToLook is a host that can be asked now, "" if none can.
+func (s *Pages) firstToLook(m *fleet.Moment) string {
+	for _, h := range s.Choice(m, func(*fleet.Entry) int { return 0 }) {
+		if s.Presence.Reachable(topics.HostID(h.ID)) {
+			return h.ID
+		}
+	}
+	return ""
+}
+
+// MadeURL shows the address that the fields of a form make, as a part of its page.
+func (s *Pages) MadeURL(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return layout.BadForm(err)
+	}
+	_, at, _ := addressOf(r.PostForm)
+	s.Render(w, r, http.StatusOK, views.MadeURL(location.Shown(at), ""))
+	return nil
+}
+
+// TryRepository tries what a form says, without saving it: as a part of the page it is on, or
+// as a page of its own.
+func (s *Pages) TryRepository(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return layout.BadForm(err)
+	}
+	found, err := s.tried(r)
+	if err != nil {
+		return err
+	}
+	if base.IsHTMX(r) {
+		s.Render(w, r, http.StatusOK, views.Trial(&found))
+		return nil
+	}
+	sh := s.Shell(r, "Test of a repository", "repositories", layout.ToRepositories, views.Link{Text: "Test"})
+	s.Render(w, r, http.StatusOK, views.TestPage(sh, found))
+	return nil
+}
+
+func (s *Pages) tried(r *http.Request) (views.TestResult, error) {
+	ctx, p, was := r.Context(), r.PostForm, views.RepositoryForm{}
+	if id := topics.RepositoryID(p.Get("id")); id != "" {
+		row, err := s.Repository(ctx, id)
+		if err != nil {
+			return views.TestResult{}, err
+		}
+		if was, err = s.repositoryForm(ctx, row); err != nil {
+			return views.TestResult{}, err
+		}
+	}
+	in, unmade := repositoryInputOf(p, was, store.Keep{})
+	delete(unmade, forKeeper)
+	if len(unmade) > 0 {
+		return cannot(unmade), nil
+	}
+	var wrong field.Errors
+	if p.Get("test_host") == "" { // there is no host yet
+		a, err := s.Repositories.Access(ctx, topics.RepositoryID(was.ID), in)
+		if errors.As(err, &wrong) {
+			return cannot(wrong), nil
+		} else if err != nil {
+			return views.TestResult{}, err
+		}
+		said := trial.Of(ctx, a.URL, a.Env, nil)
+		return views.TestResult{Note: views.Note{Tone: string(said.Tone), Title: said.Say, Text: said.Do}}, nil
+	}
+	host, err := s.Store.FindHost(ctx, p.Get("test_host"))
+	if errors.Is(err, store.ErrNotFound) {
+		return cannot(field.Errors{"url": "There is no host of this name. Choose one of the list."}), nil
+	} else if err != nil {
+		return views.TestResult{}, err
+	}
+	to, err := s.Repositories.Trial(ctx, topics.RepositoryID(was.ID), in, host.ID)
+	if errors.As(err, &wrong) {
+		return cannot(wrong), nil
+	} else if err != nil {
+		return views.TestResult{}, err
+	}
+	f, err := s.Queries.Test(ctx, session.Of(ctx).Actor(), host.ID, to)
+	if err != nil {
+		if ctx.Err() != nil {
+			return views.TestResult{}, err
+		}
+		why := problem.Of(err)
+		if why.Kind == problem.Internal {
+			return views.TestResult{}, err
+		}
+		return views.TestResult{Note: views.Note{Tone: "warn", Title: why.Title, Text: strings.TrimSpace(why.Say + " " + why.Do),
+			Command: why.Command}}, nil
+	}
+	return s.resultOf(ctx, f, host, to, in.AppendOnly != nil && *in.AppendOnly), nil
+}
+
+// cannot says why nothing was tried, by what is wrong with the fields.
+func cannot(wrong field.Errors) views.TestResult {
+	title := cmp.Or(wrong["url"], wrong[everyday], wrong["password"])
+	for _, d := range backends() {
+		for _, x := range d.Place {
+			if say := wrong[x.Name]; say != "" && x.Name != "url" {
+				title = cmp.Or(title, x.Label+": "+say)
+			}
+		}
+	}
+	return views.TestResult{Note: views.Note{Tone: "fail", Title: "Not tried: something is missing or wrong in the form.",
+		Text: cmp.Or(title, "Look at address and login.")}}
+}
+
+// resultOf words what a host found. appendOnly is that the form says that the credential
+// cannot delete.
+func (s *Pages) resultOf(ctx context.Context, f topics.Finding, host store.Host, to topics.Repository, appendOnly bool) views.TestResult {
+	out := views.TestResult{Note: verdictOf(f, host.Name)}
+	if a, err := location.Parse(to.URL.Reveal()); err == nil {
+		out.URL = a.Public()
+	}
+	if f.Cause == topics.CausePolicy || f.Cause == topics.CauseNoRestic || f.Cause == topics.CauseUsage && !f.Reached {
+		return out // nothing was looked for
+	}
+	row := func(tone, icon, name, text string) {
+		out.Rows = append(out.Rows, views.TestRow{Tone: tone, Icon: icon, Name: name, Text: text})
+	}
+	if location.Scheme(to.URL.Reveal()) != location.Local {
+		if f.Reached {
+			row("ok", "circle-check", "Storage", "answers "+host.Name)
+		} else {
+			row("fail", "octagon-x", "Storage", "does not answer "+host.Name)
+		}
+	}
+	if c := f.Certificate; c != nil {
+		until := words.Day(ctx, time.UnixMilli(c.NotAfter))
+		if c.Trusted {
+			row("ok", "circle-check", "Certificate", "of "+c.Subject+", issued by "+c.Issuer+", until "+until)
+		} else {
+			row("fail", "octagon-x", "Certificate", "of "+c.Subject+", issued by "+c.Issuer+", until "+until+", is not trusted on "+host.Name+": "+
+				c.Why)
+			out.PEM, out.SHA = c.PEM, c.PEMSHA256
+		}
+	}
+	switch {
+	case f.Entered && location.Scheme(to.URL.Reveal()) != location.Local:
+		row("ok", "circle-check", "Credential", "is let in")
+	case f.Cause == topics.CauseCredentials:
+		row("fail", "octagon-x", "Credential", "is refused")
+	}
+	if text := places[f.State]; text != "" {
+		row("ok", "circle-check", "Place", text)
+	}
+	switch {
+	case f.MayDelete == nil && f.State != topics.FindingOther:
+		row("idle", "circle-help", "Deleting", "whether the credential may delete cannot be told here without deleting")
+	case f.MayDelete == nil:
+	case *f.MayDelete && appendOnly:
+		row("warn", "triangle-alert", "Deleting", "the credential may delete, though the form says that it cannot")
+	case *f.MayDelete:
+		row("warn", "triangle-alert", "Deleting", "the credential may delete: whoever takes over the host can remove its backups")
+	default:
+		row("ok", "circle-check", "Deleting", "the credential may not delete")
+	}
+	return out
+}
+
+var places = map[topics.FindingState]string{
+	topics.FindingOurs:    "holds a repository that this password opens",
+	topics.FindingEmpty:   "is there and empty",
+	topics.FindingMissing: "has no repository yet",
+}
+
+// verdictOf is the answer in a sentence, and what to do.
+func verdictOf(f topics.Finding, host string) views.Note {
+	n := views.Note{Title: f.Message}
+	switch f.State {
+	case topics.FindingOurs:
+		n.Tone, n.Text = "ok", "Saved with this password, it is used as it is. Nothing in it is changed by saving."
+		return n
+	case topics.FindingEmpty, topics.FindingMissing:
+		n.Tone, n.Text = "ok", "The first backup makes the repository there, with the password of this form."
+		return n
+	}
+	n.Tone = "fail"
+	switch f.Cause {
+	case topics.CausePolicy:
+		n.Title, n.Text = "The policy of "+host+" does not allow it", f.Message
+		if before, command, ok := strings.Cut(f.Message, "run on the host: "); ok {
+			n.Text, n.Command = strings.TrimSpace(before)+" run on the host:", strings.TrimSuffix(command, ".")
+		}
+	case topics.CausePassword:
+		n.Text = "It is a repository of restic's. Type the password that it was made with, or choose another place: two repositories " +
+			"cannot be in one."
+	case topics.CauseNoRepository:
+		n.Text = "A repository is best in a folder of its own. Add one to the path, which is made with it."
+	case topics.CauseDamaged:
+		n.Text = "A repository was there and has lost its config, or its making was cut short. Bring it back, or choose another place."
+	case topics.CauseNotMounted:
+		n.Text = "Mount the disk on " + host + ", and test again."
+	default:
+		x := jobs.Explain(topics.SnapshotsJob, f.Cause, topics.Failed)
+		n.Text = strings.Join(x.Texts(), " ")
+	}
+	return n
+}
