@@ -121,7 +121,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/heartbeat", "controlplane/field controlplane/notices failpoint store store/heartbeats topics words",
 		"tells other services that the control plane works, and of good backups"},
 	{"controlplane/hosts", "controlplane/field store store/removal store/twins topics", "what is known of connected hosts"},
-	{"controlplane/jobs", "controlplane/hosts controlplane/outcome controlplane/permits controlplane/restores" +
+	{"controlplane/jobs", "controlplane/hosts controlplane/outcome controlplane/permits controlplane/progress controlplane/restores" +
 		" controlplane/rights controlplane/tidy" +
 		" failpoint location protocol seal" +
 		" store store/keyring store/places topics words",
@@ -155,10 +155,11 @@ var arrows = []struct{ pkg, may, is string }{
 		" store/admission store/alerts store/channels store/discoveries store/heartbeats store/places store/replacing store/room" +
 		" store/uplinks topics words",
 		"words the errors of all others, which never import it"},
+	{"controlplane/progress", "store topics words", "says how far a running job is, to whoever asks"},
 	{"controlplane/protection", "controlplane/health slots store/facts store/pauses topics words",
 		"how well a group is protected; pure, whoever shows it"},
 	{"controlplane/public", "controlplane/fleet controlplane/health controlplane/hosts controlplane/jobs controlplane/outbox" +
-		" controlplane/outcome controlplane/protection store store/looks topics words",
+		" controlplane/outcome controlplane/progress controlplane/protection store store/looks topics words",
 		"publishes what consumers read"},
 	{"controlplane/queries", "controlplane/hosts controlplane/jobs controlplane/permits controlplane/rights" +
 		" controlplane/tidy store store/places topics words",
@@ -217,7 +218,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/web/api", "controlplane/alerts controlplane/alerts/asked controlplane/channels controlplane/consumers" +
 		" controlplane/drills controlplane/enroll controlplane/field controlplane/fleet controlplane/handout controlplane/health" +
 		" controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/outcome" +
-		" controlplane/people controlplane/problem controlplane/protection controlplane/queries controlplane/removal" +
+		" controlplane/people controlplane/problem controlplane/progress controlplane/protection controlplane/queries controlplane/removal" +
 		" controlplane/replace controlplane/repositories controlplane/restores controlplane/retention controlplane/rights" +
 		" controlplane/rollout controlplane/schedule controlplane/search controlplane/sources controlplane/uplink" +
 		" controlplane/web/base controlplane/web/session location protocol store store/admission store/alerts store/channels" +
@@ -232,14 +233,14 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/uplink controlplane/web/session protocol release store store/chain store/slotlog topics words",
 		"what pages and API both need: what they ask, rows by ID, problems as statuses"},
 	{"controlplane/web/jobpages", "controlplane/difference controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs" +
-		" controlplane/outcome controlplane/permits controlplane/plain controlplane/problem controlplane/queries" +
+		" controlplane/outcome controlplane/permits controlplane/plain controlplane/problem controlplane/progress controlplane/queries" +
 		" controlplane/restores controlplane/rights controlplane/search controlplane/sources controlplane/web/base" +
 		" controlplane/web/layout controlplane/web/live" +
 		" controlplane/web/session location protocol store store/drafts store/places topics views words",
 		"pages about jobs"},
 	{"controlplane/web/layout", "controlplane/alerts/conditions controlplane/field controlplane/firststeps" +
 		" controlplane/fleet controlplane/hosts controlplane/jobs" +
-		" controlplane/notices controlplane/outcome controlplane/problem controlplane/removal controlplane/retention" +
+		" controlplane/notices controlplane/outcome controlplane/problem controlplane/progress controlplane/removal controlplane/retention" +
 		" controlplane/rights controlplane/web/base" +
 		" controlplane/web/live controlplane/web/session controlplane/zone protocol store store/alerts topics views words",
 		"what all pages share, and no page"},

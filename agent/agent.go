@@ -203,6 +203,7 @@ type runner struct {
 	progress  chan progress
 	work      sync.WaitGroup   // jobs and what is being reaped
 	silent    silences         // of running jobs that do nothing
+	restics   restics          // that were started here
 	child     *launcher.Child  // nil if no launcher started this process
 	trial     bool             // it was started on trial
 	launched  bool             // it can be replaced
@@ -630,5 +631,6 @@ func (r *runner) sendProgress(p progress) {
 		Stamp: r.conn.Stamp(), Scanned: s.Scanned, Percent: s.Percent,
 		TotalFiles: s.TotalFiles, FilesDone: s.FilesDone, TotalBytes: s.TotalBytes, BytesDone: s.BytesDone,
 		Errors: s.Errors, Seconds: s.Seconds, SecondsLeft: s.SecondsLeft, CurrentFiles: s.CurrentFiles, Trouble: trouble,
+		Stage: s.Stage, Stages: s.Stages, Doing: s.Doing, Done: s.Done, Total: s.Total, Unit: s.Unit, Mute: s.Mute, Waits: s.Waits,
 	})
 }

@@ -38,6 +38,7 @@ func (r *runner) start(s protocol.Start) {
 		end, ok := r.allowed(s)
 		if ok {
 			end, found = r.operate(ctx, s, out)
+			r.restics.ended(s.Job, time.Now())
 			r.pin(s, end)
 		}
 		if end.State == topics.Failed || end.State == topics.Cancelled {
@@ -160,6 +161,10 @@ func (r *runner) reap(j protocol.AgentJob) {
 		case <-r.quit.Done():
 			return
 		}
+	}
+	if made, ok := topics.MadeAt(string(j.ID)); ok && j.Process.PID > 0 { // when it was started is not kept
+		r.restics.started(j.ID, process.ID(j.Process), made)
+		r.restics.ended(j.ID, time.Now())
 	}
 	if j.Run != nil && j.Started {
 		if binary, err := r.program.find(r.quit); err == nil {
@@ -332,6 +337,7 @@ func (s *sink) Line(level topics.Level, text string) {
 // Started returns when the process is in the journal, so that the agent can end it
 // after a crash.
 func (s *sink) Started(p process.ID) {
+	s.restics.started(s.job, p, time.Now())
 	done := make(chan struct{})
 	s.items <- item{process: &p, done: done}
 	<-done

@@ -43,6 +43,7 @@ func (r *runner) operate(ctx context.Context, s protocol.Start, out *sink) (topi
 	}
 	binary.Limits = restic.Limits{UploadKiB: limits.UploadKiB, DownloadKiB: limits.DownloadKiB, LowPriority: limits.LowPriority}
 	binary.Silence = restic.Silence{Bear: s.Run.Kind.Enduring(), Tell: func(q restic.Quiet) { r.silent.tell(s.Job, q) }}
+	binary.Ours = r.restics.of
 	defer r.silent.forget(s.Job)
 	for _, left := range restic.Foregone(binary.Version, opened(s.Run.Repository), s.Run.Group.Tuning) {
 		out.Line(topics.Warn, left)

@@ -255,11 +255,11 @@ func AgentStep(tx AgentTx, in AgentInput) ([]AgentEffect, error) {
 	case Spawned:
 		return nil, open(tx, in.Job, func(j *AgentJob) error {
 			j.Process = in.Process
-			if j.Started {
+			if j.Started && (j.Run == nil || j.Run.Kind.Lock() == topics.NoLock) {
 				return nil
 			}
 			j.Started = true
-			return tx.Append(topics.Event{At: in.At, Started: &topics.Started{Job: j.ID, Restic: in.Restic}})
+			return tx.Append(topics.Event{At: in.At, Started: &topics.Started{Job: j.ID, Restic: in.Restic, PID: in.Process.PID}})
 		})
 	case Printed:
 		return nil, open(tx, in.Job, func(j *AgentJob) error {

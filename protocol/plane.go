@@ -121,6 +121,8 @@ type PlaneTx interface {
 	Greeted(topics.HostID, topics.Hello, int64) error
 	Told(topics.HostID, topics.Facts) error
 	Started(PlaneJob, topics.Started, int64) error
+	// Ran notes the number of a process of a job, by which locks of it are known.
+	Ran(job PlaneJob, pid int) error
 	// Finished is called with the job in its final state, after PutJob.
 	Finished(PlaneJob, topics.Finished, int64) error
 	// Saved is called with a backup whose end was not known, and how its host says that
@@ -474,6 +476,11 @@ func (s *planeStep) event(host topics.HostID, e topics.Event, now int64) error {
 	case e.Started != nil:
 		return s.of(host, e.Started.Job, func(j PlaneJob) error {
 			s.takes(j.ID, !j.State.Ended())
+			if e.Started.PID > 0 { // however the job ended meanwhile: a lock may be left of it
+				if err := s.tx.Ran(j, e.Started.PID); err != nil {
+					return err
+				}
+			}
 			if !j.State.CanBecome(topics.Running) {
 				return nil
 			}

@@ -39,6 +39,7 @@ const (
 	// confirmed the host since.
 	WaitUnconfirmed Wait = "unconfirmed"
 	WaitUpdate      Wait = "update" // an update of its host's agent waits there for its turn, or goes on
+	WaitLock        Wait = "lock"   // it was sent and runs, and somebody else has the repository's lock
 	WaitTwins       Wait = "twins"  // two machines have the host's identity; a person has to say which one stays
 )
 

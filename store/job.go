@@ -49,6 +49,8 @@ type Job struct {
 	Cut           bool                 `db:"cut"`            // parts of its report were dropped, since it had reached its limit
 	LogDroppedAt  int64                `db:"log_dropped_at"` // when log and report were removed by retention; 0 is never
 	ResticVersion string               `db:"restic_version"`
+	PIDs          JSON[[]int]          `db:"pids"`      // of its restics on its host, as far as its agent tells
+	LastTook      int64                `db:"last_took"` // ms that the last one like it took which succeeded; 0 is not known
 	Cause         topics.Cause         `db:"cause"`
 	Message       string               `db:"message"`
 	ExitCode      sql.NullInt64        `db:"exit_code"`

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
+	"strings"
 
 	"github.com/jmoiron/sqlx"
 
@@ -195,11 +197,69 @@ func (j journal) Told(id topics.HostID, f topics.Facts) error {
 		JSON[[]topics.Ability]{V: &f.Can}, JSON[topics.Updates]{V: f.Updates}, id)
 }
 
+// maxPIDs is how many processes of a job are known by their numbers.
+const maxPIDs = 100
+
+// Ran notes the number of a process of a job, by which locks of it are known.
+func (j journal) Ran(job protocol.PlaneJob, pid int) error {
+	return change(j.ctx, j.tx, `UPDATE jobs SET pids = CASE WHEN json_array_length(pids) < $1 THEN json_insert(pids, '$[#]', $2) ELSE pids END
+		WHERE id = $3`, maxPIDs, pid, job.ID)
+}
+
 func (j journal) Started(job protocol.PlaneJob, st topics.Started, at int64) error {
 	if err := change(j.ctx, j.tx, `UPDATE jobs SET started_at = $1, restic_version = $2 WHERE id = $3`, at, st.Restic, job.ID); err != nil {
 		return err
 	}
+	if err := j.lastTook(job.ID); err != nil {
+		return err
+	}
 	return j.ping(Job{ID: job.ID, Host: job.Host, SourceGroup: job.Group, Kind: job.Kind, State: topics.Running})
+}
+
+// alikes is how many jobs are looked at for one that was asked for like another.
+const alikes = 50
+
+// lastTook notes how long the last job took that did the same as this one and succeeded:
+// of the same kind, in the same repository at the same place, with the same options.
+func (j journal) lastTook(id topics.JobID) error {
+	job, err := get[Job](j.ctx, j.tx, `SELECT * FROM jobs WHERE id = $1`, id)
+	if err != nil {
+		return err
+	}
+	address, err := get[string](j.ctx, j.tx, `SELECT location FROM repositories WHERE id = $1`, job.Repository)
+	if errors.Is(err, ErrNotFound) { // an update is in none
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var before []Job
+	if err := j.tx.SelectContext(j.ctx, &before, `SELECT * FROM jobs WHERE repository = $1 AND kind = $2 AND state = $3 AND started_at > 0
+		AND id != $4 ORDER BY finished_at DESC LIMIT $5`, job.Repository, job.Kind, topics.Succeeded, id, alikes); err != nil {
+		return err
+	}
+	for _, b := range before {
+		if b.SourceGroup == job.SourceGroup && places.Key(address, b.Where()) == places.Key(address, job.Where()) &&
+			sameWork(b.Operation.V, job.Operation.V) {
+			return change(j.ctx, j.tx, `UPDATE jobs SET last_took = $1 WHERE id = $2`, max(0, b.FinishedAt-b.StartedAt), id)
+		}
+	}
+	return nil
+}
+
+// sameWork reports whether two jobs of a kind have the same to do. Each slice of the data
+// of a repository is as large as the others.
+func sameWork(a, b *topics.Operation) bool {
+	plain := func(o *topics.Operation) (p topics.Operation) {
+		if o != nil {
+			p = *o
+			if _, of, sliced := strings.Cut(p.Subset, "/"); sliced {
+				p.Subset = "/" + of
+			}
+		}
+		return p
+	}
+	return reflect.DeepEqual(plain(a), plain(b))
 }
 
 // Saved notes the snapshot of a backup that went on after its host was removed, or while

@@ -145,6 +145,19 @@ type Progress struct {
 	// Trouble is what restic tries again with its storage; nil if nothing, as from an agent
 	// that is too old to tell.
 	Trouble *Trouble `json:"trouble,omitempty"`
+
+	// Of everything but a backup and a restore: the stage, from 1, and how many there are;
+	// 0 is not known. Percent is of the stage, and never falls in it; the next begins at 0.
+	// An older agent leaves these out, and its Percent falls where a stage begins.
+	Stage  int    `json:"stage,omitempty"`
+	Stages int    `json:"stages,omitempty"`
+	Doing  string `json:"doing,omitempty"` // in that stage, in words
+	Done   uint64 `json:"done,omitempty"`
+	Total  uint64 `json:"total,omitempty"` // 0 is not known, and then there is no percentage
+	Unit   string `json:"unit,omitempty"`  // what Done and Total count: "packs"
+	Mute   bool   `json:"mute,omitempty"`  // this restic tells no progress of what it does
+
+	Waits *LockWait `json:"waits,omitempty"` // it waits for a lock; nil is that it does not, or of an older agent
 }
 
 // Trouble is what a storage answers to what restic is trying again. It may pass.
@@ -157,6 +170,18 @@ type Trouble struct {
 	Again   int64  `json:"again,omitempty"` // seconds until restic tries the next time
 	Heard   int64  `json:"-"`               // when the control plane heard of it, Unix milliseconds by its own clock
 }
+
+// A LockWait is that a job waits for a lock that somebody else has. Times are Unix
+// milliseconds by the host's clock.
+type LockWait struct {
+	Since int64  `json:"since"`
+	Until int64  `json:"until,omitempty"` // when it gives up
+	Locks []Lock `json:"locks,omitempty"` // that are in its way, the first of them; none if nobody could look
+	More  int    `json:"more,omitempty"`  // so many more than Locks names
+}
+
+// MaxLocks is how many locks a [LockWait] names.
+const MaxLocks = 8
 
 // Events is a batch of the durable stream. The agent keeps every event on disk
 // until a [Receipt] names it, and sends again from there; so the stream has no
@@ -401,6 +426,9 @@ type Accepted struct {
 type Started struct {
 	Job    JobID  `json:"job"`
 	Restic string `json:"restic"` // version
+	// PID is the process's number, by which a lock of it is known. A job that takes locks
+	// says this of each further restic of its; 0 is of an older agent.
+	PID int `json:"pid,omitempty"`
 }
 
 // Log carries lines of a job's log. Lines[0] has the number First; numbers

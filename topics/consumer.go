@@ -52,7 +52,12 @@ type JobPublic struct {
 	Kind        JobKind  `json:"kind"`
 	State       JobState `json:"state"`
 	Cause       Cause    `json:"cause,omitempty"`
-	Percent     float64  `json:"percent"`
+	Percent     float64  `json:"percent"`             // of the stage, if it has several
+	Stage       int      `json:"stage,omitempty"`     // of a running job that tells stages, from 1
+	Stages      int      `json:"stages,omitempty"`    // how many there are; left out is not known
+	Text        string   `json:"text,omitempty"`      // how far a running job is, in words
+	Locked      bool     `json:"locked,omitempty"`    // it waits for a lock that somebody else has; Text says who
+	LastTook    int64    `json:"last_took,omitempty"` // seconds that the last job took which did the same
 	BytesDone   uint64   `json:"bytes_done"`
 	TotalBytes  uint64   `json:"total_bytes"`
 	FilesDone   uint64   `json:"files_done"`

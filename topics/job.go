@@ -35,12 +35,30 @@ const UpdateJob JobKind = "update"
 // AllKinds lists every kind of job.
 var AllKinds = append(slices.Clone(Kinds), UpdateJob)
 
+// A LockMode says how restic locks the repository for what it does.
+type LockMode int
+
+// The ways to lock.
+const (
+	NoLock        LockMode = iota
+	SharedLock             // beside others that share; waits for one that has the repository to itself
+	ExclusiveLock          // alone: waits for every other lock
+)
+
+// lockModes are those of the operations, with restic 0.14 to 0.19 and the flags that agents
+// give them. What is not listed takes none: it only reads, with --no-lock, or is init.
+var lockModes = map[JobKind]LockMode{
+	"backup": SharedLock, "restore": SharedLock, "drill": SharedLock, "copy": SharedLock,
+	"forget": ExclusiveLock, "prune": ExclusiveLock, "check": ExclusiveLock, "tag": ExclusiveLock, "repair": ExclusiveLock,
+	"rewrite": ExclusiveLock,
+}
+
+// Lock is how restic locks the repository for this operation.
+func (k JobKind) Lock() LockMode { return lockModes[k] }
+
 // Exclusive reports whether restic takes an exclusive lock for this operation:
 // it is alone on its repository then. Backups share.
-func (k JobKind) Exclusive() bool { return exclusive[k] }
-
-// exclusive lists the operations for which restic 0.14 to 0.19 lock exclusively.
-var exclusive = map[JobKind]bool{"forget": true, "prune": true, "check": true, "tag": true, "repair": true}
+func (k JobKind) Exclusive() bool { return k.Lock() == ExclusiveLock }
 
 // Reports reports whether a job of this kind says what it found out, in a [Report].
 func (k JobKind) Reports() bool { return reports[k] }

@@ -64,10 +64,10 @@ type Waiting struct {
 
 // Progress is how far a running job is.
 type Progress struct {
-	Percent  float64 // below zero until the scan is done
-	Headline string  // instead of a percentage until then: "Scanning, 120,000 files"
+	Percent  float64 // of the stage, if there are several; below zero while nobody can tell
+	Headline string  // instead of a percentage then: "Scanning, 120,000 files"
 	Amount   string  // "1.84 of 4.20 TiB read"
-	Files    string  // "212,908 of 486,113 files"
+	Files    string  // "212,908 of 486,113 files", "Stage 3 of 4", "running 41 min, last time 52 min"
 	Left     string  // "3 h 41 min left"; "" until it is steady
 	Ends     When    // about when, with Left
 }

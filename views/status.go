@@ -62,6 +62,8 @@ func JobStatus(state string) Status {
 		return Status{Key: state, Word: "Running", Icon: "loader-circle", Tone: "run"}
 	case "stalled":
 		return Status{Key: state, Word: "Stalled", Icon: "clock-alert", Tone: "late"}
+	case "locked":
+		return Status{Key: state, Word: "Waiting for a lock", Icon: "hourglass", Tone: "late"}
 	case "succeeded":
 		return Status{Key: state, Word: "Succeeded", Icon: "circle-check", Tone: "ok", Quiet: true}
 	case "warnings":

@@ -1,8 +1,8 @@
 package restic
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -44,17 +44,15 @@ type check struct {
 	lockless
 	Check
 	result topics.Checked
-	summed bool   // the number of errors is restic's own
 	first  string // what is wrong
 }
 
 var slice = regexp.MustCompile(`^[1-9][0-9]{0,3}/[1-9][0-9]{0,3}$`)
 
 func (c *check) args(v Version, _ string) ([]string, error) {
+	// With --json restic 0.18 and newer say nothing until the end, for hours: the text tells
+	// the stages, and in its words what the JSON says in fields.
 	args := []string{"check"}
-	if v.AtLeast(0, 18, 0) { // before, --json only hides the text
-		args = append(args, "--json")
-	}
 	if c.WithCache {
 		args = append(args, "--with-cache")
 	}
@@ -89,28 +87,13 @@ func (c *check) words() string {
 func (*check) answers(v Version) bool { return v.AtLeast(0, 18, 0) }
 
 func (c *check) read(o *output, line []byte) bool {
-	var m struct {
-		Type         string `json:"message_type"`
-		Errors       count  `json:"num_errors"`
-		Broken       texts  `json:"broken_packs"`
-		SuggestIndex bool   `json:"suggest_repair_index"`
-		SuggestPrune bool   `json:"suggest_prune"`
-	}
-	if line[0] != '{' || json.Unmarshal(line, &m) != nil || m.Type != "summary" {
-		return false
-	}
-	o.answered, c.summed = true, true
-	c.result.Errors = uint64(m.Errors)
-	for _, id := range m.Broken {
-		c.broken(id)
-	}
-	if m.SuggestIndex {
-		c.suggest("repair index")
-	}
-	if m.SuggestPrune {
+	switch {
+	case bytes.HasPrefix(line, []byte("no errors were found")):
+		o.answered = true
+	case bytes.Contains(line, []byte("`restic prune`")): // packs that no index knows, or that hold what others do
 		c.suggest("prune")
 	}
-	return true
+	return false // it is for the log, too
 }
 
 var (
@@ -127,11 +110,9 @@ func (c *check) hear(line string) {
 		if c.first == "" {
 			c.first = line
 		}
-		if !c.summed {
-			c.result.Errors++
-		}
+		c.result.Errors++
 	}
-	if m := packID.FindStringSubmatch(line); m != nil {
+	if m := packID.FindStringSubmatch(line); m != nil { // those that are gone, too, which restic's own list leaves out
 		c.broken(m[1])
 	}
 	if strings.Contains(line, "restic repair index") || strings.Contains(line, "restic rebuild-index") {
@@ -172,5 +153,7 @@ func (c *check) found(_ *output, e *Ending) {
 // Check checks the repository. What it finds is a failure with CauseDamaged. Where no
 // lock can be written it checks without one.
 func (b Binary) Check(ctx context.Context, place Place, repository Repository, how Check, sink Sink) Ending {
-	return b.unlocked(ctx, place, repository, &check{Check: how}, "checked", sink)
+	return b.patient(ctx, place, repository, topics.ExclusiveLock, how.RetryLock, sink, func() Ending {
+		return b.unlocked(ctx, place, repository, &check{Check: how}, "checked", sink)
+	})
 }

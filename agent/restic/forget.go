@@ -36,7 +36,8 @@ func (f *forget) args(v Version, _ string) ([]string, error) {
 			return nil, fmt.Errorf("%.80q is no whole snapshot ID", id)
 		}
 	}
-	return slices.Concat([]string{"forget", "--json"}, retry(v, f.RetryLock), []string{"--"}, f.IDs), nil
+	// Of IDs there is no JSON, and the text tells how many are removed.
+	return slices.Concat([]string{"forget"}, retry(v, f.RetryLock), []string{"--"}, f.IDs), nil
 }
 
 func (f *forget) words() string { return "forget, " + several(len(f.IDs), "snapshot") }
@@ -53,8 +54,11 @@ func (b Binary) Forget(ctx context.Context, place Place, repository Repository, 
 	var e Ending
 	var op *forget
 	for ids := range slices.Chunk(which.IDs, perForget) {
-		op = &forget{Forget: Forget{IDs: ids, RetryLock: which.RetryLock}}
-		if e = b.run(ctx, place, repository, op, sink); e.State != topics.Succeeded {
+		e = b.patient(ctx, place, repository, topics.ExclusiveLock, which.RetryLock, sink, func() Ending {
+			op = &forget{Forget: Forget{IDs: ids, RetryLock: which.RetryLock}}
+			return b.run(ctx, place, repository, op, sink)
+		})
+		if e.State != topics.Succeeded {
 			break
 		}
 	}
@@ -171,5 +175,11 @@ func (p *prune) found(_ *output, e *Ending) {
 // Prune frees what no snapshot needs, or says what that would be. What an
 // interrupted one leaves behind the next one finds.
 func (b Binary) Prune(ctx context.Context, place Place, repository Repository, how Prune, sink Sink) Ending {
-	return b.run(ctx, place, repository, &prune{Prune: how}, sink)
+	limit := how.RetryLock
+	if how.DryRun {
+		limit = 0 // it takes no lock
+	}
+	return b.patient(ctx, place, repository, topics.ExclusiveLock, limit, sink, func() Ending {
+		return b.run(ctx, place, repository, &prune{Prune: how}, sink)
+	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"math"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -20,10 +19,11 @@ type unlock struct {
 	silent
 	all   bool
 	count int
+	said  bool // restic said how many
 }
 
 func (u *unlock) args(Version, string) ([]string, error) {
-	args := []string{"unlock", "--json"}
+	args := []string{"unlock"} // with --json restic 0.19 does not say how many
 	if u.all {
 		args = append(args, "--remove-all")
 	}
@@ -42,6 +42,7 @@ var removedLocks = regexp.MustCompile(`^successfully removed ([0-9]{1,9}) locks`
 func (u *unlock) read(_ *output, line []byte) bool {
 	if m := removedLocks.FindSubmatch(line); m != nil {
 		u.count, _ = strconv.Atoi(string(m[1])) // at most nine digits
+		u.said = true
 	}
 	return false
 }
@@ -54,25 +55,30 @@ func (b Binary) Unlock(ctx context.Context, place Place, repository Repository, 
 }
 
 // RemoveLocks removes stale locks, or with all every lock, whoever lives by it.
-// Ending.Result counts those that are gone; 0.14 itself does not say.
+// Ending.Result counts those that are gone: as restic says, and by listing them before
+// and after where it does not, as 0.14. Then one that its holder renewed meanwhile, which
+// gives it another ID, is not counted, and neither is one if another came.
 func (b Binary) RemoveLocks(ctx context.Context, place Place, repository Repository, all bool, sink Sink) Ending {
-	if b.Version.AtLeast(0, 15, 0) {
-		return b.run(ctx, place, repository, &unlock{all: all}, sink)
-	}
-	before := &lockIDs{}
+	before, after, op := &lockIDs{}, &lockIDs{}, &unlock{all: all}
 	held := &hold{Sink: sink}
 	listed := b.run(ctx, place, repository, before, held)
-	e := b.run(ctx, place, repository, &unlock{all: all}, sink)
-	if listed.State != topics.Succeeded || e.State != topics.Succeeded {
+	e := b.run(ctx, place, repository, op, sink)
+	if listed.State != topics.Succeeded || e.State != topics.Succeeded || op.said {
 		return e
 	}
-	after := &lockIDs{}
 	if listed = b.run(ctx, place, repository, after, held); listed.State == topics.Succeeded {
+		gone := 0
 		for _, id := range before.ids {
 			if !slices.Contains(after.ids, id) {
-				e.Result.Unlocked++
+				gone++
 			}
 		}
+		for _, id := range after.ids {
+			if !slices.Contains(before.ids, id) {
+				gone--
+			}
+		}
+		e.Result.Unlocked = max(gone, 0)
 	}
 	return e
 }
@@ -163,7 +169,7 @@ func (b Binary) Locks(ctx context.Context, place Place, repository Repository, s
 		case read.State == topics.Cancelled:
 			return read
 		case read.State == topics.Succeeded:
-			e.Report.Locks = append(e.Report.Locks, look(one.lock))
+			e.Report.Locks = append(e.Report.Locks, b.look(one.lock))
 		default:
 			again := &lockIDs{}
 			if b.run(ctx, place, repository, again, mute{}).State == topics.Succeeded && !slices.Contains(again.ids, id) {
@@ -175,19 +181,6 @@ func (b Binary) Locks(ctx context.Context, place Place, repository Repository, s
 		}
 	}
 	return e
-}
-
-// look says what this host knows of a lock's process.
-func look(l topics.Lock) topics.Lock {
-	if host, err := os.Hostname(); err != nil || host != l.Host || l.PID <= 0 {
-		return l
-	}
-	alive := process.Alive(l.PID)
-	l.Alive = &alive
-	if alive {
-		l.Job = process.JobOf(l.PID)
-	}
-	return l
 }
 
 // mute hears nothing.

@@ -255,7 +255,9 @@ func (b Binary) Backup(ctx context.Context, place Place, repository Repository, 
 		sink.Line(topics.Error, why)
 		return failed(topics.CauseShadowCopy, errors.New(why))
 	}
-	e := b.run(ctx, place, repository, backup, sink)
+	e := b.patient(ctx, place, repository, topics.SharedLock, backup.RetryLock, sink, func() Ending {
+		return b.run(ctx, place, repository, backup, sink)
+	})
 	if why := e.Message; e.State == topics.Failed && e.Cause == topics.CauseShadowCopy && backup.mayRead() && ctx.Err() == nil {
 		// No volume gets one, which is more than restic goes on without.
 		sink.Line(topics.Warn, why+": the files themselves are read")

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -121,6 +120,11 @@ type output struct {
 	stop      context.CancelCauseFunc // ends restic; nil in tests
 	latest    string                  // the latest status, without what the clock alone changes
 	version   Version                 // of restic; its zero value is an old one
+	track     *track                  // of the stages that restic's text tells
+	begun     time.Time               // when restic was started
+	works     chan struct{}           // closed once restic has said what it says of its work: it waits for nobody's lock
+	locked    chan struct{}           // gets a value when restic says that it waits for a lock
+	waited    *topics.LockWait        // what it waited for last
 
 	mu       sync.Mutex
 	evidence evidence
@@ -150,7 +154,37 @@ type output struct {
 func newOutput(op operation, r *redactor, sink Sink, t Timing) *output {
 	return &output{
 		operation: op, sink: sink, redactor: r, pause: t.Status - t.Status/10, now: time.Now,
-		seen: map[uint64]struct{}{}, seed: maphash.MakeSeed(),
+		seen: map[uint64]struct{}{}, seed: maphash.MakeSeed(), track: newTrack(nil), begun: time.Now(), works: make(chan struct{}),
+		locked: make(chan struct{}, 1),
+	}
+}
+
+// working notes that restic has come to its work, for which it has any lock that it takes.
+func (o *output) working() {
+	select {
+	case <-o.works:
+	default:
+		close(o.works)
+	}
+}
+
+// worked reports whether it has come to its work.
+func (o *output) worked() bool {
+	select {
+	case <-o.works:
+		return true
+	default:
+		return false
+	}
+}
+
+// hand hands on a status, not more often than pause says; one that must is handed on all
+// the same.
+func (o *output) hand(s Status, must bool) {
+	s.Trouble = o.tries.now()
+	o.told = s
+	if now := o.now(); must || !now.Before(o.nextStatus) {
+		o.show(s, now)
 	}
 }
 
@@ -257,6 +291,12 @@ func (o *output) text(line string, size int, shortened, stderr bool) {
 	if !stderr && o.progress(line) {
 		return
 	}
+	if !stderr && strings.Contains(line, "already locked, waiting") {
+		select {
+		case o.locked <- struct{}{}:
+		default:
+		}
+	}
 	if stderr {
 		if o.stack.take(line) { // no evidence, as it is the same whatever happened
 			return
@@ -360,23 +400,32 @@ func (o *output) lines(text string, level topics.Level, then func(string)) {
 	}
 }
 
-var progressText = regexp.MustCompile(`^\[[0-9:]+\] +([0-9.]+)% +[0-9]+ / [0-9]+ `)
-
-// progress handles a progress line as restic prints it where it has no JSON. Only the
-// end of each stage is logged.
-func (o *output) progress(line string) bool {
-	m := progressText.FindStringSubmatch(line)
-	if m == nil {
+// progress handles a line of restic's text that begins a stage, or counts what is done of
+// one; those that count are logged at the end of each stage alone.
+func (o *output) progress(line string) (taken bool) {
+	if o.track.heard(line) {
+		o.working()
+		s := o.track.status()
+		s.Seconds = o.seconds()
+		o.hand(s, !o.track.open)
 		return false
 	}
+	number := o.track.number
+	is, whole := o.track.counted(line)
+	if !is {
+		return false
+	}
+	o.working()
 	_, counted, _ := strings.Cut(line, "] ")
 	o.moved(counted, strings.TrimSpace(counted))
-	percent, err := strconv.ParseFloat(m[1], 64)
-	if now := o.now(); err == nil && !now.Before(o.nextStatus) {
-		o.show(Status{Scanned: true, Percent: min(max(percent, 0), 100), Trouble: o.tries.now()}, now)
-	}
-	return err == nil && percent < 100
+	s := o.track.status()
+	s.Seconds = o.seconds()
+	o.hand(s, s.Stage != number)
+	return !whole
 }
+
+// seconds is how long restic runs.
+func (o *output) seconds() uint64 { return uint64(max(0, o.now().Sub(o.begun)).Seconds()) }
 
 func (o *output) status(m message) {
 	s := Status{
@@ -400,22 +449,21 @@ func (o *output) status(m message) {
 		o.tenths = tenth
 		o.info("%d %%: %s of %s, %d of %d files", tenth*10, bytesInWords(s.BytesDone), bytesInWords(s.TotalBytes), s.FilesDone, s.TotalFiles)
 	}
+	if s.TotalFiles+s.TotalBytes+s.FilesDone+s.BytesDone+s.Errors == 0 && len(m.CurrentFiles) == 0 {
+		return // it has not begun: before 0.17 a backup says this each second, while it waits for a lock, too
+	}
+	o.working()
 	o.moved(fmt.Sprint(s.FilesDone, s.BytesDone, s.TotalFiles, s.TotalBytes, s.Errors, m.CurrentFiles),
 		fmt.Sprintf("%d of %d files, %s of %s", s.FilesDone, s.TotalFiles, bytesInWords(s.BytesDone), bytesInWords(s.TotalBytes)))
-	s.Trouble = o.tries.now()
-	o.told = s
-	now := o.now()
-	if now.Before(o.nextStatus) {
-		return
-	}
 	for _, f := range m.CurrentFiles[:min(len(m.CurrentFiles), 8)] {
 		s.CurrentFiles = append(s.CurrentFiles, cut(o.safe(cut(f, topics.MaxLine)), 1<<10))
 	}
-	o.show(s, now)
+	o.hand(s, false)
 }
 
 func (o *output) summarise(m message) {
 	o.answered = true
+	o.working()
 	o.snapshot = cut(clean(string(m.SnapshotID)), 64)
 	seconds := max(0, float64(m.TotalDuration))
 	o.summary = &topics.Summary{

@@ -84,7 +84,8 @@ type Timing struct {
 	Status      time.Duration // between two Status calls
 	Settled     time.Duration // how long nobody goes on with an init until it was cut short; longer than one takes
 	Silence     time.Duration // how long restic may do nothing at all before it is ended
-	Lock        time.Duration // until a restore first tries again that found another's lock, where restic cannot wait itself
+	Lock        time.Duration // until what found another's lock first tries again, where restic cannot wait itself
+	Look        time.Duration // without a word until somebody looks whether restic waits for a lock
 }
 
 // DefaultTiming is what the fields of a zero [Timing] stand for. After SIGINT
@@ -102,6 +103,7 @@ var DefaultTiming = Timing{
 	Settled:     2 * time.Minute,
 	Silence:     30 * time.Minute,
 	Lock:        5 * time.Second,
+	Look:        5 * time.Second,
 }
 
 func (t Timing) orDefault() Timing {
@@ -117,6 +119,7 @@ func (t Timing) orDefault() Timing {
 		{&t.Settled, &DefaultTiming.Settled},
 		{&t.Silence, &DefaultTiming.Silence},
 		{&t.Lock, &DefaultTiming.Lock},
+		{&t.Look, &DefaultTiming.Look},
 	} {
 		if *f.field == 0 {
 			*f.field = *f.value
@@ -134,6 +137,11 @@ type Binary struct {
 	Limits  Limits
 	Silence Silence
 	SSH     sftp.Home // what the agent itself has for servers that are reached by SFTP
+
+	// Ours is the job of which a process of this number was a restic at that time, "" if none
+	// was or nobody knows; and whether that process runs, and not another of its number.
+	// Optional.
+	Ours func(pid int, at time.Time) (job topics.JobID, runs bool)
 }
 
 // Silence is what becomes of a run that does nothing at all.
@@ -229,6 +237,8 @@ func (b *bounded) Write(p []byte) (int, error) {
 type Place struct {
 	CacheDir, TempDir string
 	Job               topics.JobID
+
+	aside bool // see beside
 }
 
 // temporary makes a directory for one run. TempDir is made again if somebody cleared it
@@ -254,7 +264,7 @@ type Sink interface {
 	Status(Status)
 }
 
-// Status is restic's own account of a running backup. What restic leaves out is 0.
+// Status is restic's own account of what it does. What restic leaves out is 0.
 type Status struct {
 	Scanned      bool    // the totals are final: restic gave an estimate
 	Percent      float64 // 0 to 100, of the bytes read
@@ -267,6 +277,16 @@ type Status struct {
 	SecondsLeft  uint64   // restic's estimate; 0 is unknown
 	CurrentFiles []string // at most 8, each cut at 1 KiB
 	Trouble      *Trouble // with the storage; nil if there is none, or none any more
+
+	// Of what tells its progress in stages, everything but a backup and a restore.
+	Stage, Stages int    // the stage, from 1, and how many there are; 0 is not known
+	Doing         string // what it does in it, in words
+	Done, Total   uint64 // of the stage: Percent is of that; a Total of 0 is not known
+	Unit          string // what they count: "packs"
+	Mute          bool   // this restic tells no progress of what it does
+
+	// Waits is that restic waits for a lock, nil if it does not. Everything else is 0 then.
+	Waits *topics.LockWait
 }
 
 // An Ending is how a run ended.

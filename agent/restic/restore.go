@@ -228,7 +228,7 @@ func (b Binary) Nodes(ctx context.Context, place Place, repository Repository, s
 // as restic names it. Where no lock can be written it restores without one.
 func (b Binary) Restore(ctx context.Context, place Place, repository Repository, what Restore, sink Sink) Ending {
 	shown := strings.NewReplacer(what.Target, or(what.Shown, what.Target))
-	e := b.patient(ctx, what.RetryLock, sink, func() Ending {
+	e := b.patient(ctx, place, repository, topics.SharedLock, what.RetryLock, sink, func() Ending {
 		return b.unlocked(ctx, place, repository, &restore{Restore: what}, "restored", renamed{sink, shown})
 	})
 	e.Message = shown.Replace(e.Message)
@@ -236,25 +236,6 @@ func (b Binary) Restore(ctx context.Context, place Place, repository Repository,
 		e.Report.Failures[i] = topics.Failure{Path: shown.Replace(f.Path), Why: shown.Replace(f.Why)}
 	}
 	return e
-}
-
-// patient runs an operation again while another has the repository to itself, for as long
-// as limit says: what restic does with --retry-lock, which it does not know before 0.16.
-func (b Binary) patient(ctx context.Context, limit time.Duration, sink Sink, run func() Ending) Ending {
-	first := b.Timing.orDefault().Lock
-	until := time.Now().Add(limit)
-	for wait := first; ; wait = min(2*wait, 12*first) {
-		e := run()
-		if b.Version.AtLeast(0, 16, 0) || e.State != topics.Failed || e.Cause != topics.CauseLocked || time.Now().Add(wait).After(until) {
-			return e
-		}
-		sink.Line(topics.Info, "another has the repository to itself: trying again in "+wait.String())
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return Ending{State: topics.Cancelled, Cause: topics.CauseCancelled, Message: "cancelled while it waited for the repository's lock"}
-		}
-	}
 }
 
 // renamed is a sink whose lines have other names for places.

@@ -8,6 +8,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/restic-manager/restic-manager/agent/process"
 	"github.com/restic-manager/restic-manager/topics"
@@ -66,6 +68,7 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 		in.source = []string{op.Target, or(op.Shown, op.Target)}
 	}
 	o.bounds = in
+	o.track = newTrack(stagesOf(args))
 	stdout, stderr, end := o.streams()
 	var files []*os.File
 	switch op := op.(type) {
@@ -74,6 +77,14 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 	case *bring:
 		files = op.Files
 	}
+	guard := &vigil{b: b, place: place, repository: repository, o: o, mode: lockOf(args), mute: untold[command(args)], limit: lockWait(args)}
+	watching, enough := context.WithCancel(ctx)
+	var guarded sync.WaitGroup
+	owner := place.Job
+	if place.aside {
+		owner = ""
+	}
+	o.begun = time.Now()
 	x := process.Run(ctx, process.Spec{
 		Files: files,
 		Path:  b.Path,
@@ -85,13 +96,20 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 		Stderr:      stderr,
 		CancelGrace: t.CancelGrace,
 		PipeGrace:   t.PipeGrace,
-		Job:         place.Job,
-		Started:     sink.Started,
+		Job:         owner,
+		Started: func(p process.ID) {
+			sink.Started(p)
+			if guard.pid.Store(int64(p.PID)); !place.aside {
+				guarded.Go(func() { guard.keep(watching) })
+			}
+		},
 		Loose:       func(err error) { sink.Line(topics.Warn, unenclosed(err)) },
 		LowPriority: b.Limits.LowPriority,
 		Used:        o.silence.used,
 		Every:       o.silence.window(),
 	})
+	enough()
+	guarded.Wait()
 	end()
 	o.hearSSH(dir)
 	return o.ending(x, b.Version, in, context.Cause(ctx))
@@ -187,6 +205,9 @@ func (o *output) ending(x process.Exit, v Version, in bounds, why error) (e Endi
 		return e
 	case x.Cancelled && (backup || !errors.Is(why, context.DeadlineExceeded)):
 		e.State, e.Cause, e.Message = topics.Cancelled, topics.CauseCancelled, "cancelled"
+		if o.waited != nil && !o.worked() {
+			e.Message = cancelledWaiting
+		}
 		if x.Killed {
 			e.Message = "cancelled; restic did not stop in time and was killed"
 		}
@@ -212,6 +233,9 @@ func (o *output) ending(x process.Exit, v Version, in bounds, why error) (e Endi
 			e.Cause = certain
 		}
 		e.Message = or(line, fmt.Sprintf("restic ended with exit code %d and said nothing", x.Code))
+		if e.Cause == topics.CauseLocked && o.waited != nil && !o.worked() {
+			e.Message = waitedWords(*o.waited, o.now().Sub(time.UnixMilli(o.waited.Since))) + ": " + e.Message
+		}
 	}
 	return e
 }

@@ -89,6 +89,7 @@ type silence struct {
 	heard   bool          // something since the last window
 	quiet   time.Duration // so far
 	locked  time.Duration // for which restic may still wait for a lock without a word
+	waiting bool          // for a lock that was seen
 	looked  time.Time
 	before  process.Usage
 	windows []bool // with some activity, the latest last
@@ -144,6 +145,28 @@ func (s *silence) repeated(t *Trouble, line string) {
 	}
 }
 
+// waits notes whether restic waits for a lock that was seen.
+func (s *silence) waits(does bool) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting = does
+}
+
+// locks notes that restic has its lock: it waits for none any more.
+func (s *silence) locks(has bool) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if has {
+		s.waiting, s.locked = false, 0
+	}
+}
+
 // used takes what restic has done since it was started, once in a window.
 func (s *silence) used(u process.Usage) {
 	s.mu.Lock()
@@ -165,6 +188,8 @@ func (s *silence) used(u process.Usage) {
 	switch {
 	case works:
 		s.quiet, s.locked = 0, 0
+	case s.waiting: // whoever has the lock decides how long that takes
+		s.quiet = 0
 	case s.locked > 0:
 		s.locked -= passed
 	default:

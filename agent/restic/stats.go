@@ -23,7 +23,13 @@ type stats struct {
 func (s *stats) args(Version, string) ([]string, error) {
 	return []string{"stats", "--json", "--no-lock", "--mode", s.mode}, nil
 }
-func (s *stats) words() string      { return "stats --mode " + s.mode }
+func (s *stats) words() string { return "stats --mode " + s.mode }
+func (s *stats) part() (n, of int) {
+	if s.mode == "raw-data" {
+		return 2, 2
+	}
+	return 1, 2
+}
 func (*stats) answers(Version) bool { return true }
 func (s *stats) read(o *output, line []byte) bool {
 	if line[0] != '{' || json.Unmarshal(line, &s.total) != nil || s.total.Snapshots == nil {

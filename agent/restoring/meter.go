@@ -97,6 +97,7 @@ type meter struct {
 	end    chan struct{}
 	every  time.Duration
 	last   string
+	waits  bool // for a lock
 }
 
 func newMeter(r *restoring, at *site) *meter {
@@ -128,6 +129,10 @@ func (m *meter) lock(f func()) {
 func (m *meter) Status(s restic.Status) {
 	m.lock(func() {
 		m.total.Trouble = s.Trouble
+		if m.waits = s.Waits != nil; m.waits || s.Mute {
+			m.r.Sink.Status(s)
+			return
+		}
 		m.say(m.before.FilesDone+s.FilesDone, m.before.BytesDone+s.BytesDone, s.CurrentFiles)
 	})
 }
@@ -180,7 +185,9 @@ func (m *meter) start(one *run) {
 					if bytes < m.total.TotalBytes && files == m.total.TotalFiles {
 						files-- // the last was begun
 					}
-					m.say(files, bytes, current)
+					if m.waits = m.waits && bytes <= m.before.BytesDone; !m.waits { // what waits for a lock writes nothing
+						m.say(files, bytes, current)
+					}
 				})
 			case <-m.end:
 				return

@@ -889,6 +889,9 @@ func (e *Engine) progress(ctx context.Context, ch *line, a arrival) error {
 	}
 	e.Hub.publish(a.topic.Job, news{progress: &p})
 	e.tell(a.topic.Host)
+	if p.Waits != nil {
+		return e.waits(ctx, a.topic.Job, *p.Waits)
+	}
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/progress"
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -39,18 +40,21 @@ type Holder struct {
 }
 
 // Judge decides who holds each lock. jobs are the repository's jobs that were running
-// when the locks were made, or later. A lock is Dead if its own host looked and found
-// no such process, no job of ours runs there, and one did when the lock was made; or
-// if it has not been renewed for longer than restic itself waits.
+// when the locks were made, or later. A lock is a job's if the job had a process of its
+// number at that time; of a job whose agent is too old to tell numbers, the time decides
+// alone. A lock is Dead if its own host looked and found no such process, and it is that of
+// a job of ours which has ended, or left it behind; or if it has not been renewed for
+// longer than restic itself waits.
 func Judge(locks []store.Lock, hosts []store.Host, jobs []store.Job, now int64) []Holder {
 	out := make([]Holder, len(locks))
 	for i, l := range locks {
 		h := Holder{Lock: l, OfJob: l.Job}
-		named := 0
+		named, certain := 0, false
 		for _, host := range hosts {
-			if host.Hostname != "" && strings.EqualFold(host.Hostname, l.Hostname) {
+			if same, sure := topics.SameHost(host.Hostname, l.Hostname); same {
 				h.Owner = host
 				named++
+				certain = sure
 			}
 		}
 		if named != 1 {
@@ -63,10 +67,14 @@ func Judge(locks []store.Lock, hosts []store.Host, jobs []store.Job, now int64) 
 			if j.Host != h.Owner.ID || j.Kind == topics.LocksJob || j.Kind == topics.UnlockJob || j.State == topics.Queued {
 				continue
 			}
-			if j.FinishedAt == 0 {
+			its, sure := made(j, l)
+			switch {
+			case j.FinishedAt == 0 && (its || !sure):
 				open = true
-				h.OfJob = j.ID
-			} else if j.StartedAt > 0 && j.StartedAt-skew.Milliseconds() <= l.Time && l.Time <= j.FinishedAt+skew.Milliseconds() {
+				if its {
+					h.OfJob = j.ID
+				}
+			case j.FinishedAt > 0 && its:
 				ours = true
 				if h.OfJob == "" {
 					h.OfJob = j.ID
@@ -77,7 +85,7 @@ func Judge(locks []store.Lock, hosts []store.Host, jobs []store.Job, now int64) 
 		switch {
 		case open, ownLook && l.Alive.Bool:
 			h.Verdict = Alive
-		case ownLook && l.Time <= now && (ours || now-l.Time > stale.Milliseconds()):
+		case ownLook && certain && l.Time <= now && (ours || now-l.Time > stale.Milliseconds()):
 			h.Verdict = Dead
 		default:
 			h.Verdict = Unsure
@@ -85,6 +93,15 @@ func Judge(locks []store.Lock, hosts []store.Host, jobs []store.Job, now int64) 
 		out[i] = h
 	}
 	return out
+}
+
+// made reports whether a lock is that of a restic of a job, and whether that is sure.
+func made(j store.Job, l store.Lock) (its, sure bool) {
+	during := j.StartedAt > 0 && j.StartedAt-skew.Milliseconds() <= l.Time && (j.FinishedAt == 0 || l.Time <= j.FinishedAt+skew.Milliseconds())
+	if pids := j.PIDs.V; pids != nil && len(*pids) > 0 {
+		return during && slices.Contains(*pids, int(l.PID)), true
+	}
+	return during, false
 }
 
 // Holders returns the holders of the locks that the last listing found in a
@@ -184,17 +201,24 @@ func (e *Engine) followUp(ctx context.Context, id topics.JobID) error {
 }
 
 // blocked reports whether locks are in the way: of a job that waits for exclusive
-// access (before is when it was queued), or of one that failed because of them since
-// the oldest was made.
+// access (before is when it was queued), of one that runs and waits for them, or of one
+// that failed because of them since the oldest was made.
 func (e *Engine) blocked(ctx context.Context, id topics.RepositoryID) (before int64, blocked bool, err error) {
 	open, err := e.Store.OpenJobs(ctx, "")
 	if err != nil {
 		return 0, false, err
 	}
+	waits := false
 	for _, j := range open {
 		if j.Repository == id && j.Kind.Exclusive() && j.State == topics.Queued {
 			return j.QueuedAt - 1, true, nil
 		}
+		if p, ok := e.Hub.Progress(j.ID); ok && j.Repository == id {
+			waits = waits || p.Waits != nil
+		}
+	}
+	if waits {
+		return 0, true, nil
 	}
 	locks, err := e.Store.Locks(ctx, id)
 	if err != nil || len(locks) == 0 {
@@ -202,6 +226,101 @@ func (e *Engine) blocked(ctx context.Context, id topics.RepositoryID) (before in
 	}
 	blocked, err = e.Store.LockedSince(ctx, id, locks[0].Time)
 	return 0, blocked, err
+}
+
+// waits takes that a job waits for locks. Hosts of ours whose names they bear are asked to
+// look, each once for a lock, so that what is dead is removed while the job still waits. Its
+// own host has looked already.
+func (e *Engine) waits(ctx context.Context, id topics.JobID, w topics.LockWait) error {
+	news := false
+	for _, l := range w.Locks {
+		ask := l.ID + " " + string(id)
+		if !e.looked[ask] {
+			if len(e.looked) > 1000 {
+				clear(e.looked)
+			}
+			e.looked[ask], news = true, true
+		}
+	}
+	if !news {
+		return nil
+	}
+	j, err := e.Store.Job(ctx, id)
+	if err != nil {
+		return err
+	}
+	r, err := e.Store.Repository(ctx, j.Repository)
+	if err != nil {
+		return err
+	}
+	holders, err := Waited(ctx, e.Store, j, w)
+	if err != nil {
+		return err
+	}
+	for _, h := range holders {
+		place, reaches := lockAt(r, h.Lock, h.Owner.ID)
+		if h.Owner.ID == "" || h.Owner.ID == j.Host || h.Verdict == Alive || !reaches || !h.Owner.Permits.V.Allows(topics.LocksJob) ||
+			!e.Presence.Reachable(h.Owner.ID) {
+			continue
+		}
+		if err := e.own(ctx, h.Owner.ID, topics.LocksJob, r.ID, place, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// HolderWords says in a sentence or two who has a lock, and what becomes of it. renewed is how
+// long ago it was written, "3 min ago".
+func HolderWords(h Holder, renewed string) string {
+	who := progress.Holder(topics.Lock{Host: h.Hostname, User: h.Username, PID: int(h.PID)})
+	text := strings.ToUpper(who[:1]) + who[1:]
+	if h.OfJob != "" {
+		text += ", a job of ours,"
+	}
+	has := " has it"
+	if h.Exclusive {
+		has = " has it alone"
+	}
+	text += has + "; its lock was last renewed " + renewed + "."
+	switch h.Verdict {
+	case Dead:
+		return text + " That process is gone: what it left is being removed."
+	case Foreign:
+		return text + " No agent of ours can look whether it runs: if it does not, remove its lock."
+	case Unsure:
+		if h.Alive.Valid && !h.Alive.Bool {
+			return text + " There is no such process any more, but nothing proves that it was ours: remove the lock if you know."
+		}
+		return text + " Its host is being asked whether it runs."
+	}
+	return text
+}
+
+// Waited returns who holds the locks that a job waits for, as far as that can be proven.
+func Waited(ctx context.Context, s *store.Store, j store.Job, w topics.LockWait) ([]Holder, error) {
+	if len(w.Locks) == 0 {
+		return nil, nil
+	}
+	locks, first := make([]store.Lock, len(w.Locks)), w.Locks[0].Time
+	for i, l := range w.Locks {
+		locks[i] = store.Lock{Repository: j.Repository, ID: l.ID, Place: j.Place, Time: l.Time, Exclusive: l.Exclusive, Hostname: l.Host,
+			Username: l.User, PID: int64(l.PID), Job: l.Job, LookedBy: j.Host}
+		if l.Alive != nil {
+			locks[i].Alive.Bool, locks[i].Alive.Valid = *l.Alive, true
+		}
+		first = min(first, l.Time)
+	}
+	hosts, err := s.Hosts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	jobs, err := s.JobsSince(ctx, j.Repository, first-skew.Milliseconds())
+	if err != nil {
+		return nil, err
+	}
+	jobs = slices.DeleteFunc(jobs, func(other store.Job) bool { return other.ID == j.ID }) // it has none of them
+	return Judge(locks, hosts, jobs, s.Now()), nil
 }
 
 // unblock acts on the last listings of a repository's locks, if they are in the way. Where

@@ -10,6 +10,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/outbox"
 	"github.com/restic-manager/restic-manager/controlplane/outcome"
+	"github.com/restic-manager/restic-manager/controlplane/progress"
 	"github.com/restic-manager/restic-manager/controlplane/protection"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -269,12 +270,17 @@ func (p *Publisher) job(j store.Job) []byte {
 	s := topics.JobPublic{ID: j.ID, Kind: j.Kind, State: j.State, Cause: j.Cause, SnapshotID: j.SnapshotID}
 	did := outcome.Of(j)
 	s.DryRun, s.Did, s.SavedFiles = did.DryRun, did.Text, outcome.SavedFiles(j)
-	if progress, ok := p.Hub.Progress(j.ID); ok {
-		s.Percent, s.BytesDone, s.TotalBytes = progress.Percent, progress.BytesDone, progress.TotalBytes
-		s.FilesDone, s.TotalFiles, s.SecondsLeft = progress.FilesDone, progress.TotalFiles, progress.SecondsLeft
-		if progress.Trouble != nil {
-			s.Trouble = progress.Trouble.Words
+	if said, ok := p.Hub.Progress(j.ID); ok {
+		far := progress.Of(j, said, ok, p.Now())
+		s.Percent, s.BytesDone, s.TotalBytes = said.Percent, said.BytesDone, said.TotalBytes
+		s.FilesDone, s.TotalFiles, s.SecondsLeft = said.FilesDone, said.TotalFiles, said.SecondsLeft
+		s.Stage, s.Stages, s.Text, s.Locked = said.Stage, said.Stages, far.Line(), far.Waits
+		if said.Trouble != nil {
+			s.Trouble = said.Trouble.Words
 		}
+	}
+	if !j.State.Ended() {
+		s.LastTook = j.LastTook / 1000
 	}
 	if silence := p.Hub.Silence(j); silence.For >= time.Minute {
 		s.Silent, s.EndsAfter = int64(silence.For.Seconds()), int64(silence.Limit.Seconds())

@@ -645,6 +645,7 @@ func (p *Plane) Told(host topics.HostID, f topics.Facts) error {
 }
 
 // Started implements protocol.PlaneTx.
+func (p *Plane) Ran(protocol.PlaneJob, int) error                       { return nil }
 func (p *Plane) Started(protocol.PlaneJob, topics.Started, int64) error { return nil }
 
 // Saved implements protocol.PlaneTx.

@@ -14,7 +14,9 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/progress"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
+	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -39,8 +41,26 @@ type progressJSON struct {
 	Seconds      uint64   `json:"seconds"`
 	SecondsLeft  uint64   `json:"seconds_left"`
 	CurrentFiles []string `json:"current_files"`
+	Stage        int      `json:"stage" doc:"from 1, of a job that tells stages: percent is of the stage, then; else 0"`
+	Stages       int      `json:"stages" doc:"how many stages there are; 0 is not known"`
+	Doing        string   `json:"doing" doc:"what it does in the stage, in words"`
+	Done         uint64   `json:"done" doc:"of the stage, counted in unit"`
+	Total        uint64   `json:"total" doc:"0 is not known"`
+	Unit         string   `json:"unit" doc:"packs for example"`
+	Mute         bool     `json:"mute" doc:"this version of restic tells no progress of what it does"`
+	Measured     bool     `json:"measured" doc:"percent means something"`
+	Text         string   `json:"text" doc:"for people, without the percentage"`
 
-	Trouble *troubleJSON `json:"trouble,omitempty"`
+	Waits   *lockWaitJSON `json:"waits" doc:"it waits for a lock that somebody else has; else null"`
+	Trouble *troubleJSON  `json:"trouble,omitempty"`
+}
+
+// A lockWaitJSON is that a running job waits for a lock. Times are by the host's clock.
+type lockWaitJSON struct {
+	Since *time.Time    `json:"since"`
+	Until *time.Time    `json:"until" doc:"when it gives up, or null"`
+	Locks []topics.Lock `json:"locks" nullable:"false" doc:"the first that are in its way"`
+	More  int           `json:"more" doc:"how many more"`
 }
 
 // troubleJSON is what restic is trying again with its storage.
@@ -53,12 +73,13 @@ type troubleJSON struct {
 	Again   int64  `json:"again"`
 }
 
-func progressOf(p topics.Progress) *progressJSON {
+func progressOf(j store.Job, p topics.Progress, now time.Time) *progressJSON {
+	far := progress.Of(j, p, true, now)
 	var trouble *troubleJSON
 	if t := p.Trouble; t != nil {
 		trouble = &troubleJSON{Words: t.Words, Code: t.Code, Mute: t.Mute, Seconds: t.Seconds, Times: t.Times, Again: t.Again}
 	}
-	return &progressJSON{
+	out := &progressJSON{
 		Scanned:      p.Scanned,
 		Percent:      p.Percent,
 		TotalFiles:   p.TotalFiles,
@@ -70,7 +91,21 @@ func progressOf(p topics.Progress) *progressJSON {
 		SecondsLeft:  p.SecondsLeft,
 		CurrentFiles: filled(p.CurrentFiles),
 		Trouble:      trouble,
+		Stage:        p.Stage,
+		Stages:       p.Stages,
+		Doing:        p.Doing,
+		Done:         p.Done,
+		Total:        p.Total,
+		Unit:         p.Unit,
+		Mute:         p.Mute,
+		Measured:     far.Percent >= 0,
+		Text:         far.Line(),
 	}
+	if w := p.Waits; w != nil {
+		out.Waits = &lockWaitJSON{Since: base.JSONTime(w.Since), Until: base.JSONTime(w.Until), Locks: append([]topics.Lock{}, w.Locks...),
+			More: w.More}
+	}
+	return out
 }
 
 // describeStream adds the WebSocket to the API's description; huma knows only
@@ -169,7 +204,7 @@ func (a *API) Follow(w http.ResponseWriter, r *http.Request) error {
 		<-watched
 	}()
 
-	err = jobs.Follow(ctx, a.Store, a.Hub, id, after, func(e jobs.Envelope) error { return a.tellSocket(ctx, c, e) })
+	err = jobs.Follow(ctx, a.Store, a.Hub, id, after, func(e jobs.Envelope) error { return a.tellSocket(ctx, c, id, e) })
 	code, reason := websocket.StatusGoingAway, "the server is being stopped"
 	switch cause := context.Cause(ctx); {
 	case err == nil:
@@ -211,7 +246,7 @@ func (a *API) pingSocket(ctx context.Context, c *websocket.Conn, cancel context.
 	}
 }
 
-func (a *API) tellSocket(ctx context.Context, c *websocket.Conn, e jobs.Envelope) error {
+func (a *API) tellSocket(ctx context.Context, c *websocket.Conn, id topics.JobID, e jobs.Envelope) error {
 	out := EnvelopeJSON{Type: e.Type}
 	if e.Job != nil {
 		j, err := a.jobOf(ctx, *e.Job)
@@ -221,7 +256,11 @@ func (a *API) tellSocket(ctx context.Context, c *websocket.Conn, e jobs.Envelope
 		out.Job = &j
 	}
 	if e.Progress != nil {
-		out.Progress = progressOf(*e.Progress)
+		j, err := a.Job(ctx, id)
+		if err != nil {
+			return err
+		}
+		out.Progress = progressOf(j, *e.Progress, a.Now())
 	}
 	for rest := e.Lines; len(rest) > 0; {
 		n := base.BatchOf(rest)

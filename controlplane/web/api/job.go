@@ -193,7 +193,9 @@ type jobJSON struct {
 	CancelAsked   bool                `json:"cancel_asked"`
 	Stalled       bool                `json:"stalled" doc:"it runs, and has done nothing for long"`
 	Silence       *silenceJSON        `json:"silence" doc:"how long a running job has done nothing; null while it does something"`
-	Waiting       *waitingJSON        `json:"waiting" doc:"what a job waits for that was not begun, else null"`
+	Waiting       *waitingJSON        `json:"waiting" doc:"what a job waits for that was not begun, or for whose lock; else null"`
+	Progress      *progressJSON       `json:"progress" doc:"of a running job, how far it is; null if nothing was heard yet"`
+	LastTook      int64               `json:"last_took" doc:"seconds that the last success of the same there took; 0 is not known"`
 	Cause         topics.Cause        `json:"cause" doc:"class of the failure, or empty"`
 	Message       string              `json:"message" doc:"the evidence, or empty"`
 	Reason        string              `json:"reason" doc:"the cause in words, or empty"`
@@ -232,9 +234,11 @@ type silenceJSON struct {
 // "unconfirmed", until its host is confirmed after the control plane was restored from a copy;
 // "unheard", until every host has told what it did since that copy, or ten minutes went by;
 // "making", until the repository is made: the job that does, or that is in the way, or the
-// last that could not.
+// last that could not;
+// "lock", of a job that runs, until whoever has the repository's lock lets go of it: progress
+// says who, and job is set if it is one of ours.
 type waitingJSON struct {
-	Reason protocol.Wait `json:"reason" enum:"host,host-disk,plane-disk,job,busy,repository,limit,plan,twins,unconfirmed,making,unheard"`
+	Reason protocol.Wait `json:"reason" enum:"host,host-disk,plane-disk,job,busy,repository,limit,plan,twins,unconfirmed,making,unheard,lock"`
 	Job    topics.JobID  `json:"job" doc:"the job it waits for, or empty"`
 	Text   string        `json:"text" doc:"for people"`
 }
@@ -254,7 +258,20 @@ func (a *API) jobOf(ctx context.Context, j store.Job) (jobJSON, error) {
 			return jobJSON{}, err
 		}
 	}
-	return a.jobWith(j, g.Name, waits), nil
+	out := a.jobWith(j, g.Name, waits)
+	if p, ok := a.Hub.Progress(j.ID); ok && p.Waits != nil && out.Waiting != nil {
+		holders, err := jobs.Waited(ctx, a.Store, j, *p.Waits)
+		if err != nil {
+			return jobJSON{}, err
+		}
+		for _, h := range holders {
+			if h.OfJob != "" {
+				out.Waiting.Job = h.OfJob
+				break
+			}
+		}
+	}
+	return out, nil
 }
 
 // jobWith is a job whose group's name and whose turn are known.
@@ -297,6 +314,13 @@ func (a *API) jobWith(j store.Job, group string, waits map[topics.JobID]protocol
 	if turn := waits[j.ID]; turn.Wait != "" {
 		out.Waiting = &waitingJSON{Reason: turn.Wait, Job: turn.For, Text: jobs.WaitWords(turn.Wait)}
 	}
+	if p, ok := a.Hub.Progress(j.ID); ok && j.State == topics.Running {
+		out.Progress = progressOf(j, p, a.Now())
+		if p.Waits != nil {
+			out.Waiting = &waitingJSON{Reason: protocol.WaitLock, Text: out.Progress.Text + "."}
+		}
+	}
+	out.LastTook = j.LastTook / 1000
 	if j.ExitCode.Valid {
 		out.ExitCode = &j.ExitCode.Int64
 	}

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/outcome"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/progress"
 	"github.com/restic-manager/restic-manager/controlplane/restores"
 	"github.com/restic-manager/restic-manager/controlplane/rights"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
@@ -239,12 +241,17 @@ func (s *Pages) jobView(ctx context.Context, t told) (views.Job, error) {
 		s.heldMaking(ctx, &v, j, t.host.Name, who)
 	case topics.Running:
 		s.runningView(&v, j)
+		if err := s.lockedView(ctx, &v, j, t.repository); err != nil {
+			return v, err
+		}
 		s.heldMaking(ctx, &v, j, t.host.Name, who)
 		v.Silent = s.silence(j, t.host.Name)
-		if _, stalled := s.Silent(j); stalled {
+		if v.Waiting != nil {
+			v.Silent = nil // it waits, and whoever has the lock decides for how long
+		} else if _, stalled := s.Silent(j); stalled {
 			v.Status = views.JobStatus("stalled")
 			v.Progress.Left, v.Progress.Ends = "", views.When{} // nobody can tell
-		} else if v.Trouble != nil {
+		} else if v.Trouble != nil && v.Progress != nil {
 			v.Progress.Left, v.Progress.Ends = "", views.When{}
 		}
 	}
@@ -356,24 +363,74 @@ func (s *Pages) runningView(v *views.Job, j store.Job) {
 	}
 	if ok {
 		v.Files = p.CurrentFiles
-		v.Facts = append(v.Facts, views.Fact{Name: "Unreadable items", Value: words.Number(p.Errors)})
+		if p.Stage == 0 && !p.Mute && p.Waits == nil {
+			v.Facts = append(v.Facts, views.Fact{Name: "Unreadable items", Value: words.Number(p.Errors)})
+		}
 		if p.Trouble != nil {
 			title, text := jobs.TroubleWords(*p.Trouble, s.Now())
 			v.Trouble = &views.Note{Tone: "warn", Title: title, Text: text}
 		}
-		if !p.Scanned {
-			v.Progress.Headline = layout.Counting(p)
+		far := progress.Of(j, p, ok, s.Now())
+		v.Progress = &views.Progress{Percent: far.Percent, Headline: far.Headline, Amount: far.Amount}
+		switch {
+		case p.TotalBytes > 0 && p.Scanned:
+			v.Progress.Amount += " " + read
+			v.Progress.Files = words.Number(p.FilesDone) + " of " + words.Count(p.TotalFiles, "file", "files")
+		case !p.Scanned && p.TotalBytes > 0:
 			v.Progress.Amount = words.Bytes(p.TotalBytes) + " found so far"
-		} else {
-			v.Progress = &views.Progress{Percent: words.Percent(p.BytesDone, p.TotalBytes),
-				Amount: words.BytesOf(p.BytesDone, p.TotalBytes) + " " + read,
-				Files:  words.Number(p.FilesDone) + " of " + words.Count(p.TotalFiles, "file", "files"), Left: layout.Left(p)}
-			if v.Progress.Left != "" {
+		case far.Percent >= 0:
+			v.Progress.Files = far.Stage
+		default:
+			v.Progress.Amount, v.Progress.Files = far.Stage, far.Span
+			if far.Stage == "" {
+				v.Progress.Amount = far.Amount
+			}
+		}
+		if far.Percent >= 0 {
+			if v.Progress.Left = layout.Left(p); v.Progress.Left != "" {
 				v.Progress.Ends = views.NewWhen(s.Now().Add(time.Duration(p.SecondsLeft)*time.Second), s.Now())
 			}
 		}
 	}
+	if j.LastTook > 0 {
+		v.Facts = append(v.Facts, views.Fact{Name: "Last time took", Value: words.Duration(time.Duration(j.LastTook) * time.Millisecond)})
+	}
 	v.Facts = append(v.Facts, views.Fact{Name: "restic", Value: layout.Said(j.ResticVersion)})
+}
+
+// lockedView says of a job that waits for a lock who has it.
+func (s *Pages) lockedView(ctx context.Context, v *views.Job, j store.Job, r store.Repository) error {
+	p, ok := s.Hub.Progress(j.ID)
+	if !ok || p.Waits == nil {
+		return nil
+	}
+	holders, err := jobs.Waited(ctx, s.Store, j, *p.Waits)
+	if err != nil {
+		return err
+	}
+	w := &views.Waiting{Title: "Waiting for the repository's lock"}
+	for _, h := range holders {
+		w.Text = strings.TrimSpace(w.Text + " " + jobs.HolderWords(h, views.NewWhen(base.At(h.Time), s.Now()).Ago()))
+		if h.OfJob != "" && w.Link.URL == "" {
+			w.Link = views.Link{Text: "Open that job", URL: views.JobURL(string(h.OfJob))}
+		}
+	}
+	if len(holders) == 0 {
+		w.Text = "Another process has it; who that is cannot be read."
+	}
+	if p.Waits.More > 0 {
+		w.Text += " " + words.Count(uint64(p.Waits.More), "further lock is", "further locks are") + " in the way."
+	}
+	if u := p.Waits.Until; u > 0 {
+		w.Text += " Until " + words.Clock(ctx, base.At(u), s.Now()) + " it waits, and goes on by itself; then it fails and changes nothing."
+	}
+	w.Text += " It can be cancelled at once."
+	if w.Link.URL == "" && r.RemovedAt == 0 {
+		w.Link = views.Link{Text: "Open the repository", URL: views.RepositoryURL(string(j.Repository)) + "#repository-locks"}
+	}
+	v.Waiting, v.Progress = w, nil
+	v.Status = views.JobStatus("locked")
+	return nil
 }
 
 func (s *Pages) endedView(v *views.Job, t told, who *session.Visitor) {

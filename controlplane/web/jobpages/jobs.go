@@ -298,6 +298,8 @@ func (s *Pages) jobLine(j store.Job, q *base.Queue, who *session.Visitor) views.
 		}
 		if run.Stalled {
 			v.Status = views.JobStatus("stalled")
+		} else if run.Locked {
+			v.Status = views.JobStatus("locked")
 		}
 		if d := s.Now().Sub(base.At(j.StartedAt)); d >= time.Minute { // to the minute: the row would otherwise never rest
 			v.Took = words.Span(d)

@@ -10,6 +10,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/outcome"
+	"github.com/restic-manager/restic-manager/controlplane/progress"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -44,20 +45,18 @@ func (s *Page) Running(j store.Job, host, group string) views.RunningJob {
 		if !j.Accepted && s.Presence.Full(j.Host) {
 			r.Amount = NoRoom
 		}
-	case !ok:
-		r.Amount = "Starting"
-	case !p.Scanned:
-		r.Amount = Counting(p)
 	default:
-		r.Percent = words.Percent(p.BytesDone, p.TotalBytes)
-		r.Amount = words.BytesOf(p.BytesDone, p.TotalBytes)
-		r.Left = Left(p)
+		far := progress.Of(j, p, ok, s.Now())
+		r.Percent, r.Amount, r.Locked = far.Percent, far.Line(), far.Waits
+		if far.Percent >= 0 {
+			r.Left = Left(p)
+		}
 	}
-	if ok && p.Trouble != nil {
+	if ok && p.Trouble != nil && !r.Locked {
 		r.Left = ""
 		r.Amount, _ = jobs.TroubleWords(*p.Trouble, s.Now())
 	}
-	if silence, stalled := s.Silent(j); stalled {
+	if silence, stalled := s.Silent(j); stalled && !r.Locked {
 		r.Stalled, r.Left, r.Amount = true, "", silence.Words()
 	}
 	return r
@@ -91,16 +90,6 @@ func JobStatus(j store.Job) views.Status {
 		return st.Instead(did.Word)
 	}
 	return st
-}
-
-// Counting is how far a job is whose total is not known yet: restic looks for files
-// and reads them at the same time.
-func Counting(p topics.Progress) string {
-	found := words.Count(p.TotalFiles, "file", "files")
-	if p.BytesDone == 0 {
-		return "Scanning, " + found
-	}
-	return words.Bytes(p.BytesDone) + " read, " + found + " found so far"
 }
 
 // AskedBy is who wanted a job, in a sentence: "anna", "the schedule nightly".

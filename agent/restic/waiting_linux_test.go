@@ -1,0 +1,369 @@
+package restic
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/restic-manager/restic-manager/agent/restic/standin"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// A shelf is the locks of a repository of a stand-in: those that lie there.
+type shelf struct {
+	mu    sync.Mutex
+	locks map[string]string // by ID, what is in one
+	asked int               // how often they were listed
+	swept int               // how often unlock was run
+}
+
+func lockJSON(host string, pid int, exclusive bool, at time.Time) string {
+	return fmt.Sprintf("{\n  \"time\": %q,\n  \"exclusive\": %t,\n  \"hostname\": %q,\n  \"username\": \"root\",\n  \"pid\": %d\n}",
+		at.Format(time.RFC3339Nano), exclusive, host, pid)
+}
+
+func (s *shelf) put(id, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.locks[id] = text
+}
+
+func (s *shelf) take(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.locks, id)
+}
+
+// answers does what looks at locks, and reports whether it was that.
+func (s *shelf) answers(run *standin.Run) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case run.Is("list", "locks"):
+		s.asked++
+		for id := range s.locks {
+			run.Out(id)
+		}
+	case run.Is("cat", "lock"):
+		text, there := s.locks[run.Args[len(run.Args)-1]]
+		if !there {
+			run.Exit(1)
+		}
+		for line := range strings.Lines(text) {
+			run.Out(strings.TrimRight(line, "\n"))
+		}
+	case run.Is("unlock"):
+		s.swept++
+		clear(s.locks)
+	default:
+		return false
+	}
+	return true
+}
+
+// waits are the statuses that tell of a lock.
+func (r *recorder) waits() (all []topics.LockWait) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.statuses {
+		if s.Waits != nil {
+			all = append(all, *s.Waits)
+		}
+	}
+	return all
+}
+
+func standInOf(t *testing.T, version string, does func(*standin.Run)) *world {
+	t.Helper()
+	w := newWorld(t)
+	b, err := Probe(t.Context(), standin.New(t, version, does).Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.b = b
+	w.b.Timing = Timing{CancelGrace: 10 * time.Second, PipeGrace: time.Second, Look: time.Millisecond, Lock: time.Millisecond, Status: time.Millisecond}
+	return w
+}
+
+// TestWhoeverHasTheLockIsTold: restic 0.19 waits for another's lock and says nothing. Who that
+// is can be read while it waits, and in what ends it.
+func TestWhoeverHasTheLockIsTold(t *testing.T) {
+	t.Parallel()
+	id, at := strings.Repeat("a", 64), time.Now().Add(-time.Hour).Truncate(time.Second)
+	for _, c := range []struct {
+		what string
+		kind topics.JobKind
+		lock string
+	}{
+		{"a backup waits for who is alone", topics.BackupJob, lockJSON("node01", 1903, true, at)},
+		{"a check waits for who is beside others", topics.CheckJob, lockJSON("node01", 1903, false, at)},
+		{"a prune", topics.PruneJob, lockJSON("node01", 1903, false, at)},
+		{"a forget", topics.ForgetJob, lockJSON("node01", 1903, false, at)},
+		{"a restore", topics.RestoreJob, lockJSON("node01", 1903, true, at)},
+	} {
+		for _, end := range []string{"cancelled", "in vain"} {
+			t.Run(c.what+", "+end, func(t *testing.T) {
+				t.Parallel()
+				s := &shelf{locks: map[string]string{id: c.lock}}
+				seen := make(chan struct{})
+				w := standInOf(t, "0.19.1", func(run *standin.Run) {
+					if s.answers(run) || run.Is("snapshots") {
+						return
+					}
+					select {
+					case <-run.Interrupted():
+						run.Exit(130)
+					case <-seen:
+						run.Err("unable to create lock in backend: repository is already locked by PID 1903 on node01 by root (UID 0, GID 0)")
+						run.Exit(11)
+					}
+				})
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				over := make(chan Ending, 1)
+				go func() {
+					const wait = time.Minute
+					switch c.kind {
+					case topics.BackupJob:
+						over <- w.b.Backup(ctx, w.place, w.repo, Backup{Host: "attic", Paths: []string{w.source}, RetryLock: wait}, w.sink)
+					case topics.CheckJob:
+						over <- w.b.Check(ctx, w.place, w.repo, Check{RetryLock: wait}, w.sink)
+					case topics.PruneJob:
+						over <- w.b.Prune(ctx, w.place, w.repo, Prune{RetryLock: wait}, w.sink)
+					case topics.ForgetJob:
+						over <- w.b.Forget(ctx, w.place, w.repo, Forget{IDs: []string{id}, RetryLock: wait}, w.sink)
+					case topics.RestoreJob:
+						over <- w.b.Restore(ctx, w.place, w.repo, Restore{Snapshot: id, Target: t.TempDir(), RetryLock: wait}, w.sink)
+					}
+				}()
+				await(t, func() error {
+					if len(w.sink.waits()) == 0 {
+						return errors.New("nobody says that it waits")
+					}
+					return nil
+				})
+				if got := w.sink.waits()[0]; len(got.Locks) != 1 || got.Locks[0].Host != "node01" || got.Locks[0].PID != 1903 ||
+					got.Locks[0].User != "root" || got.Locks[0].Time != at.UnixMilli() || got.Until-got.Since != time.Minute.Milliseconds() {
+					t.Errorf("it waits for %+v", got)
+				}
+				state, cause, says := topics.Cancelled, topics.CauseCancelled, "while it waited for the repository's lock"
+				if end == "cancelled" {
+					cancel()
+				} else {
+					state, cause, says = topics.Failed, topics.CauseLocked, "in vain for process 1903 of root on node01"
+					close(seen)
+				}
+				if e := <-over; e.State != state || e.Cause != cause || !strings.Contains(e.Message, says) {
+					t.Errorf("it ended %+v", e)
+				}
+				if !strings.Contains(w.sink.text(), "waiting for process 1903 of root on node01") {
+					t.Errorf("the log does not say who:\n%s", w.sink.text())
+				}
+			})
+		}
+	}
+}
+
+// TestWhatIsNotWaitedForIsNotTold: what is silent for another reason, and locks that are in
+// nobody's way.
+func TestWhatIsNotWaitedForIsNotTold(t *testing.T) {
+	t.Parallel()
+	id := strings.Repeat("b", 64)
+	host, _ := os.Hostname()
+	for _, c := range []struct {
+		what string
+		lock func(pid int) string
+		ends bool // whoever looks stops when it has seen this
+	}{
+		{"its own lock", func(pid int) string { return lockJSON(host, pid, false, time.Now()) }, true},
+		{"another backup", func(int) string { return lockJSON("node01", 1903, false, time.Now()) }, false},
+		{"no lock", nil, false},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			t.Parallel()
+			s := &shelf{locks: map[string]string{}}
+			enough := make(chan struct{})
+			w := standInOf(t, "0.18.1", func(run *standin.Run) {
+				if s.answers(run) {
+					return
+				}
+				if c.lock != nil {
+					s.put(id, c.lock(run.PID))
+				}
+				<-enough
+				run.Exit(1)
+			})
+			over := make(chan Ending, 1)
+			go func() {
+				over <- w.b.Backup(t.Context(), w.place, w.repo, Backup{Host: "attic", Paths: []string{w.source}, RetryLock: time.Minute}, w.sink)
+			}()
+			asked := 0
+			await(t, func() error {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				if asked = s.asked; asked < 3 && !c.ends || asked == 0 {
+					return errors.New("nobody looks")
+				}
+				return nil
+			})
+			close(enough)
+			<-over
+			if got := w.sink.waits(); len(got) > 0 {
+				t.Errorf("it waits for %+v", got)
+			}
+		})
+	}
+}
+
+// TestALockOfOursThatIsLeftIsFreedWhileItIsWaitedFor: of a process that this agent started and
+// that is gone; not of a bare restic's.
+func TestALockOfOursThatIsLeftIsFreedWhileItIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	id, job := strings.Repeat("c", 64), topics.JobID(topics.NewID(time.Now()))
+	host, _ := os.Hostname()
+	const gone = 1 << 22 // no Linux gives this number
+	for _, c := range []struct {
+		what  string
+		lock  string
+		ours  bool
+		freed bool
+	}{
+		{"ours", lockJSON(strings.ToUpper(host), gone, true, time.Now()), true, true},
+		{"a bare restic's", lockJSON(host, gone, true, time.Now()), false, false},
+		{"of a number like ours, elsewhere", lockJSON("node01", gone, true, time.Now()), true, false},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			t.Parallel()
+			s := &shelf{locks: map[string]string{id: c.lock}}
+			w := standInOf(t, "0.16.5", func(run *standin.Run) {
+				if s.answers(run) {
+					return
+				}
+				<-run.Interrupted()
+				run.Exit(130)
+			})
+			w.b.Ours = func(int, time.Time) (topics.JobID, bool) {
+				if c.ours {
+					return job, false
+				}
+				return "", false
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			over := make(chan Ending, 1)
+			go func() {
+				over <- w.b.Backup(ctx, w.place, w.repo, Backup{Host: "attic", Paths: []string{w.source}, RetryLock: time.Minute}, w.sink)
+			}()
+			await(t, func() error {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				if s.swept == 0 && s.asked < 3 {
+					return errors.New("nobody looks")
+				}
+				return nil
+			})
+			cancel()
+			<-over
+			if freed := s.swept > 0; freed != c.freed || freed != strings.Contains(w.sink.text(), string(job)) {
+				t.Errorf("freed %t:\n%s", freed, w.sink.text())
+			}
+		})
+	}
+}
+
+// TestResticThatCannotWaitIsRunAgain: 0.14 fails of a lock at once.
+func TestResticThatCannotWaitIsRunAgain(t *testing.T) {
+	t.Parallel()
+	id := strings.Repeat("d", 64)
+	s := &shelf{locks: map[string]string{id: lockJSON("node01", 1903, true, time.Now())}}
+	tries := 0
+	w := standInOf(t, "0.14.0", func(run *standin.Run) {
+		if s.answers(run) {
+			return
+		}
+		if tries++; tries < 3 {
+			run.Err("unable to create lock in backend: repository is already locked exclusively by PID 1903 on node01 by root (UID 0, GID 0)")
+			run.Exit(1)
+			return
+		}
+		s.take(id)
+		run.Out("check all packs")
+		run.Out("no errors were found")
+	})
+	e := w.b.Check(t.Context(), w.place, w.repo, Check{RetryLock: time.Minute}, w.sink)
+	w.want(e, topics.Succeeded, topics.CauseNone)
+	if got := w.sink.waits(); tries != 3 || len(got) == 0 || got[0].Locks[0].PID != 1903 || e.Message != "" {
+		t.Errorf("after %d tries it waited for %+v", tries, got)
+	}
+	last := w.sink.statuses[len(w.sink.statuses)-1]
+	if last.Waits != nil || last.Stage != 2 || last.Stages != 3 {
+		t.Errorf("then it does %+v", last)
+	}
+}
+
+// TestHowManyLocksAreRemoved is what restic says, and else what a listing lacks afterwards.
+func TestHowManyLocksAreRemoved(t *testing.T) {
+	t.Parallel()
+	a, b, renewed := strings.Repeat("a", 64), strings.Repeat("b", 64), strings.Repeat("c", 64)
+	for _, c := range []struct {
+		what, says    string
+		before, after []string
+		want          int
+	}{
+		{"0.18 says it", "successfully removed 2 locks", []string{a, b}, nil, 2},
+		{"0.14 says it whatever there was", "successfully removed locks", []string{a, b}, []string{b}, 1},
+		{"0.14 with none", "successfully removed locks", nil, nil, 0},
+		{"nothing is said", "", []string{a, b}, nil, 2},
+		{"one is renewed by its holder", "", []string{a}, []string{renewed}, 0},
+		{"another comes", "", nil, []string{renewed}, 0},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			t.Parallel()
+			there := c.before
+			w := standInOf(t, "0.19.1", func(run *standin.Run) {
+				switch {
+				case run.Is("list", "locks"):
+					for _, id := range there {
+						run.Out(id)
+					}
+				case run.Is("unlock"):
+					if run.Is("--json") {
+						t.Error("with --json 0.19 says nothing")
+					}
+					if there = c.after; c.says != "" {
+						run.Out(c.says)
+					}
+				}
+			})
+			e := w.b.RemoveLocks(t.Context(), w.place, w.repo, false, w.sink)
+			w.want(e, topics.Succeeded, topics.CauseNone)
+			if e.Result.Unlocked != c.want {
+				t.Errorf("removed %d", e.Result.Unlocked)
+			}
+		})
+	}
+}
+
+// TestWaitingForALockIsNoSilence: what was seen to wait is not ended, and what has its lock is.
+func TestWaitingForALockIsNoSilence(t *testing.T) {
+	for _, c := range []struct {
+		what string
+		tell func(*silence)
+		want int
+	}{
+		{"nothing is known", func(*silence) {}, 40},
+		{"it waits", func(s *silence) { s.waits(true) }, 0},
+		{"it waits no more", func(s *silence) { s.waits(true); s.waits(false) }, 40},
+		{"it has its lock", func(s *silence) { s.waits(true); s.locks(true) }, 30},
+	} {
+		s := &silence{ends: true, limit: 30 * time.Minute, locked: 10 * time.Minute}
+		c.tell(s)
+		if got := play(s, idle); got != c.want {
+			t.Errorf("%s: ended after %d minutes, want %d", c.what, got, c.want)
+		}
+	}
+}
