@@ -33,6 +33,8 @@ var unaudited = map[string]string{
 	"Greeted":           "an agent reports",
 	"SetReceived":       "an agent reports",
 	"Started":           "an agent reports",
+	"Ran":               "an agent reports",
+	"lastTook":          "an agent reports that a job began",
 	"Told":              "an agent reports",
 	"Saved":             "an agent reports",
 	"PutJob":            "the job was asked for; how it was given up has its entry with the ending",
