@@ -139,7 +139,8 @@ func (v *vigil) free(ctx context.Context, locks []topics.Lock) (tried bool) {
 			continue
 		}
 		v.freed[l.ID], tried = true, true
-		v.say(topics.Warn, "the lock of "+holder(l)+" is left over: that was job "+string(l.Job)+" of this host, and its process is gone. It is removed")
+		v.say(topics.Warn, "the lock of "+holder(l)+" is left over: that was job "+string(l.Job)+" of this host, and its process is gone. "+
+			"It is removed")
 	}
 	if tried {
 		v.b.run(ctx, v.place.beside(), v.repository, &unlock{}, mute{})

@@ -86,7 +86,8 @@ func standInOf(t *testing.T, version string, does func(*standin.Run)) *world {
 		t.Fatal(err)
 	}
 	w.b = b
-	w.b.Timing = Timing{CancelGrace: 10 * time.Second, PipeGrace: time.Second, Look: time.Millisecond, Lock: time.Millisecond, Status: time.Millisecond}
+	w.b.Timing = Timing{CancelGrace: 10 * time.Second, PipeGrace: time.Second, Look: time.Millisecond, Lock: time.Millisecond,
+		Status: time.Millisecond}
 	return w
 }
 
