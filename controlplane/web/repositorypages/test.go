@@ -166,7 +166,7 @@ func (s *Pages) resultOf(ctx context.Context, f topics.Finding, host store.Host,
 	case f.Cause == topics.CauseCredentials:
 		row("fail", "octagon-x", "Credential", "is refused")
 	}
-	if text := places[f.State]; text != "" {
+	if text := found[f.State]; text != "" {
 		row("ok", "circle-check", "Place", text)
 	}
 	switch {
@@ -183,7 +183,7 @@ func (s *Pages) resultOf(ctx context.Context, f topics.Finding, host store.Host,
 	return out
 }
 
-var places = map[topics.FindingState]string{
+var found = map[topics.FindingState]string{
 	topics.FindingOurs:    "holds a repository that this password opens",
 	topics.FindingEmpty:   "is there and empty",
 	topics.FindingMissing: "has no repository yet",
