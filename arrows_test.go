@@ -269,7 +269,7 @@ var arrows = []struct{ pkg, may, is string }{
 		"pages about MQTT: the brokers, what is published there, and who listens"},
 	{"controlplane/web/pages", "controlplane/alerts controlplane/drills controlplane/enroll controlplane/field controlplane/firststeps" +
 		" controlplane/fleet controlplane/handout controlplane/hosts" +
-		" controlplane/jobs controlplane/knock controlplane/problem controlplane/protection controlplane/reach" +
+		" controlplane/jobs controlplane/knock controlplane/problem controlplane/protection controlplane/queries controlplane/reach" +
 		" controlplane/replace controlplane/repositories controlplane/rights" +
 		" controlplane/schedule controlplane/search controlplane/sources controlplane/web/base" +
 		" controlplane/web/layout controlplane/web/live" +

@@ -41,14 +41,14 @@ func (p Policy) ssh(state, hostname string, q topics.SSHQuery) topics.Answer {
 	case q.Accept != nil:
 		command := "restic-manager-agent ssh accept '" + q.Accept.Name + "' " + q.Accept.Fingerprint
 		if p.hostKeys() == topics.HostKeysNone {
-			return failed(topics.CausePolicy, forbid("This host's policy %s lets nobody but its own administrator trust an SSH server; run on the host: %s.",
-				p.Name, command))
+			return failed(topics.CausePolicy, forbid("This host's policy %s lets nobody but its own administrator trust an SSH server; "+
+				"run on the host: %s.", p.Name, command))
 		}
 		_, err := home.Accept(q.Accept.Name, q.Accept.Fingerprint, q.Accept.Changed && p.hostKeys() == topics.HostKeysAny)
 		switch {
 		case errors.Is(err, sftp.ErrChanged) && q.Accept.Changed:
-			return failed(topics.CausePolicy, forbid("This host's policy %s lets its control plane trust a server's first key alone, and another one of "+
-				"this server is known. Once it is certain that the server's key was replaced, run on the host: %s --changed.", p.Name, command))
+			return failed(topics.CausePolicy, forbid("This host's policy %s lets its control plane trust a server's first key alone, and "+
+				"another one of this server is known. Once it is certain that the server's key was replaced, run on the host: %s --changed.", p.Name, command))
 		case errors.Is(err, sftp.ErrChanged):
 			return failed(topics.CauseHostKeyOther, err)
 		case errors.Is(err, sftp.ErrNotOffered):

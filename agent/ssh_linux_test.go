@@ -37,7 +37,8 @@ func TestAPolicySaysWhichServersMayBeTrusted(t *testing.T) {
 	if cause := look(); cause != topics.CauseHostKey {
 		t.Fatalf("the server is %s", cause)
 	}
-	want(accept(none, s.Fingerprint(), true), topics.CausePolicy, "run on the host: restic-manager-agent ssh accept '"+s.Name()+"' "+s.Fingerprint())
+	want(accept(none, s.Fingerprint(), true), topics.CausePolicy,
+		"run on the host: restic-manager-agent ssh accept '"+s.Name()+"' "+s.Fingerprint())
 	want(accept(plain, s.Fingerprint(), false), "", "")
 	if cause := look(); cause != topics.CauseKeyRefused {
 		t.Fatalf("the server is %s", cause)

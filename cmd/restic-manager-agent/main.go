@@ -216,7 +216,7 @@ type policyAllowOperation struct {
 func (c *policyAllowOperation) Run() error { return c.with(agent.AllowOperation, c.Kind) }
 
 type policyAllowHostKeys struct {
-	Which string `arg:"" enum:"none,new,any" help:"none; new, the first of each server, as without a word; or any, another in the place of one that is known, too."`
+	Which string `arg:"" enum:"none,new,any" help:"none; new, the first of each server; or any, in the place of one that is known, too."`
 	stateDir
 }
 

@@ -43,7 +43,7 @@ func (c *hostSSHCmd) Run(ctx context.Context) error {
 	})
 }
 
-type hostAcceptKeyCmd struct {
+type hostAcceptCmd struct {
 	Host        string `arg:"" help:"The host's name or ID."`
 	Name        string `arg:"" help:"The server, as known_hosts names it: nas, or [nas]:2222."`
 	Fingerprint string `arg:"" help:"SHA256: and 43 letters, compared with the server's own."`
@@ -52,7 +52,7 @@ type hostAcceptKeyCmd struct {
 }
 
 // Run has a host trust a server.
-func (c *hostAcceptKeyCmd) Run(ctx context.Context) error {
+func (c *hostAcceptCmd) Run(ctx context.Context) error {
 	if _, err := askSSH(ctx, c.database, c.Host, topics.SSHQuery{
 		Accept: &topics.AcceptKey{Name: c.Name, Fingerprint: c.Fingerprint, Changed: c.Changed},
 	}); err != nil {

@@ -30,22 +30,22 @@ type cli struct {
 	} `cmd:"" help:"Enrol hosts."`
 	EnrollKey enrollKeyCmd `cmd:"" help:"Enrol many hosts with one key: create, list, withdraw, held."`
 	Host      struct {
-		List      hostListCmd      `cmd:"" help:"List hosts with their tags, by name."`
-		Tag       hostTagCmd       `cmd:"" help:"Show a host's tags, or give it some and take some from it: host tag attic +web site=berlin -old."`
-		Rename    hostRenameCmd    `cmd:"" help:"Give a host another name."`
-		Set       hostSetCmd       `cmd:"" help:"Change a host's settings."`
-		Pause     hostPauseCmd     `cmd:"" help:"Pause all schedules of a host for a while; they go on by themselves."`
-		Resume    hostResumeCmd    `cmd:"" help:"End the pause of a host's schedules now."`
-		Retire    hostRetireCmd    `cmd:"" help:"Keep a host's snapshots, judge it no longer and fire none of its schedules; --undo takes it back."`
-		Remove    hostRemoveCmd    `cmd:"" help:"Remove a host. It can be brought back for 30 days; its snapshots stay where they are."`
-		Restore   hostRestoreCmd   `cmd:"" help:"Bring back a removed host with its source groups and schedules."`
-		Replace   hostReplaceCmd   `cmd:"" help:"Put another machine in the place of a host's lost one: prints the command for it."`
-		Replaced  hostReplacedCmd  `cmd:"" help:"Say what becomes of the files of a replaced machine, or list what waits."`
-		Approve   hostApproveCmd   `cmd:"" help:"Trust a host that came with an enrolment key and waits for approval."`
-		SSH       hostSSHCmd       `cmd:"" name:"ssh" help:"Show a host's public SSH key, and the SFTP servers it trusts or was shown a key of."`
-		AcceptKey hostAcceptKeyCmd `cmd:"" name:"accept-key" help:"Have a host trust an SFTP server by a key that it was shown."`
-		Twins     hostTwinsCmd     `cmd:"" help:"List the machines that use a host's identity at once, or say which one stays."`
-		Revoke    hostRevokeCmd    `cmd:"" help:"Revoke a host's certificate. Only an enrolment token made for this host lets it connect again."`
+		List     hostListCmd     `cmd:"" help:"List hosts with their tags, by name."`
+		Tag      hostTagCmd      `cmd:"" help:"Show a host's tags, or give it some and take some from it: host tag attic +web site=berlin -old."`
+		Rename   hostRenameCmd   `cmd:"" help:"Give a host another name."`
+		Set      hostSetCmd      `cmd:"" help:"Change a host's settings."`
+		Pause    hostPauseCmd    `cmd:"" help:"Pause all schedules of a host for a while; they go on by themselves."`
+		Resume   hostResumeCmd   `cmd:"" help:"End the pause of a host's schedules now."`
+		Retire   hostRetireCmd   `cmd:"" help:"Keep a host's snapshots, judge it no longer and fire none of its schedules; --undo takes it back."`
+		Remove   hostRemoveCmd   `cmd:"" help:"Remove a host. It can be brought back for 30 days; its snapshots stay where they are."`
+		Restore  hostRestoreCmd  `cmd:"" help:"Bring back a removed host with its source groups and schedules."`
+		Replace  hostReplaceCmd  `cmd:"" help:"Put another machine in the place of a host's lost one: prints the command for it."`
+		Replaced hostReplacedCmd `cmd:"" help:"Say what becomes of the files of a replaced machine, or list what waits."`
+		Approve  hostApproveCmd  `cmd:"" help:"Trust a host that came with an enrolment key and waits for approval."`
+		SSH      hostSSHCmd      `cmd:"" name:"ssh" help:"Show a host's public SSH key, and the SFTP servers it trusts or was shown a key of."`
+		Accept   hostAcceptCmd   `cmd:"" name:"accept-key" help:"Have a host trust an SFTP server by a key that it was shown."`
+		Twins    hostTwinsCmd    `cmd:"" help:"List the machines that use a host's identity at once, or say which one stays."`
+		Revoke   hostRevokeCmd   `cmd:"" help:"Revoke a host's certificate. Only an enrolment token made for this host lets it connect again."`
 	} `cmd:"" help:"Manage hosts."`
 	Group struct {
 		Set     groupSetCmd     `cmd:"" help:"Create or change a source group of a host. Only the given settings change."`
