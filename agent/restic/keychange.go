@@ -97,7 +97,9 @@ func (r Repository) with(password topics.Secret, hint string) Repository {
 	if hint != "" {
 		env["RESTIC_KEY_HINT"] = topics.Secret(hint)
 	}
-	return Repository{URL: r.URL, Password: password, Env: env, Hide: append(slices.Clone(r.Hide), r.Password)}
+	r.Hide = append(slices.Clone(r.Hide), r.Password)
+	r.Password, r.Env = password, env
+	return r
 }
 
 // mostHints is how many keys are tried one by one where restic gives up before it has
