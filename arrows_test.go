@@ -59,10 +59,11 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/discovery controlplane/drills controlplane/enroll controlplane/explorer controlplane/fleet" +
 		" controlplane/handout controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance" +
 		" controlplane/metrics controlplane/notices controlplane/outbox controlplane/password controlplane/pause controlplane/people" +
-		" controlplane/public controlplane/queries controlplane/reach controlplane/removal controlplane/replace controlplane/rights" +
+		" controlplane/public controlplane/queries controlplane/reach controlplane/rekey controlplane/removal" +
+		" controlplane/replace controlplane/rights" +
 		" controlplane/rollout controlplane/schedule controlplane/self controlplane/shelf controlplane/space controlplane/support" +
 		" controlplane/upkeep controlplane/uplink controlplane/web controlplane/web/base controlplane/zone doctor failpoint lobby" +
-		" private protocol release seal store store/access store/alerts store/keyring store/room store/sweep topics words",
+		" private protocol release seal store store/access store/alerts store/copies store/keyring store/room store/sweep topics words",
 		"composes the control plane into one Run"},
 	{"controlplane/alerts", "controlplane/alerts/conditions controlplane/alerts/life controlplane/alerts/routing controlplane/channels" +
 		" controlplane/field controlplane/notices store store/alerts store/channels topics words",
@@ -150,7 +151,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/plain", "controlplane/kit location patterns topics", "commands that bring files back with restic alone"},
 	{"controlplane/problem", "controlplane/alerts/conditions controlplane/consumers controlplane/drills controlplane/enroll" +
 		" controlplane/field controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/pause controlplane/people" +
-		" controlplane/permits controlplane/queries controlplane/removal controlplane/repositories controlplane/restores" +
+		" controlplane/permits controlplane/queries controlplane/rekey controlplane/removal controlplane/repositories controlplane/restores" +
 		" controlplane/retention controlplane/rollout controlplane/schedule controlplane/sources controlplane/succession store" +
 		" store/admission store/alerts store/channels store/discoveries store/heartbeats store/places store/replacing store/room" +
 		" store/uplinks topics words",
@@ -164,6 +165,9 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/tidy store store/places topics words",
 		"asks hosts for what a person waits for"},
 	{"controlplane/reach", "controlplane/field controlplane/knock store", "at which address agents reach the control plane"},
+	{"controlplane/rekey", "controlplane/field controlplane/jobs controlplane/permits failpoint location store store/passwords " +
+		"store/places" +
+		" topics words", "changes the passwords of repositories, and adds and removes single keys"},
 	{"controlplane/removal", "controlplane/field store store/removal topics", "removes what is in care, and brings it back"},
 	{"controlplane/replace", "controlplane/enroll controlplane/field controlplane/hosts controlplane/notices controlplane/permits" +
 		" location store store/places store/replacing topics words",
@@ -217,7 +221,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/web/api", "controlplane/alerts controlplane/alerts/asked controlplane/channels controlplane/consumers" +
 		" controlplane/drills controlplane/enroll controlplane/field controlplane/fleet controlplane/handout controlplane/health" +
 		" controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/outcome" +
-		" controlplane/people controlplane/problem controlplane/protection controlplane/queries controlplane/removal" +
+		" controlplane/people controlplane/problem controlplane/protection controlplane/queries controlplane/rekey controlplane/removal" +
 		" controlplane/replace controlplane/repositories controlplane/restores controlplane/retention controlplane/rights" +
 		" controlplane/rollout controlplane/schedule controlplane/search controlplane/sources controlplane/uplink" +
 		" controlplane/web/base controlplane/web/session location protocol store store/admission store/alerts store/channels" +
@@ -226,7 +230,8 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/web/base", "controlplane/alerts controlplane/channels controlplane/consumers controlplane/discovery" +
 		" controlplane/drills controlplane/enroll controlplane/explorer controlplane/fleet controlplane/handout controlplane/health" +
 		" controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/notices" +
-		" controlplane/pause controlplane/people controlplane/problem controlplane/queries controlplane/reach controlplane/removal" +
+		" controlplane/pause controlplane/people controlplane/problem controlplane/queries controlplane/reach" +
+		" controlplane/rekey controlplane/removal" +
 		" controlplane/replace controlplane/repositories controlplane/retention controlplane/rights controlplane/rollout" +
 		" controlplane/schedule controlplane/self controlplane/shelf controlplane/sources controlplane/space controlplane/targets" +
 		" controlplane/uplink controlplane/web/session protocol release store store/chain store/slotlog topics words",
@@ -267,9 +272,9 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/web/base controlplane/web/layout controlplane/web/session store store/replacing topics views words",
 		"pages on which another machine takes the place of a lost one"},
 	{"controlplane/web/repositorypages", "controlplane/field controlplane/fleet controlplane/health controlplane/jobs controlplane/kit" +
-		" controlplane/maintenance controlplane/problem controlplane/removal controlplane/repositories" +
+		" controlplane/maintenance controlplane/problem controlplane/rekey controlplane/removal controlplane/repositories" +
 		" controlplane/restores controlplane/retention controlplane/rights controlplane/trial controlplane/web/base" +
-		" controlplane/web/layout controlplane/web/session location store store/kits store/looks topics views words",
+		" controlplane/web/layout controlplane/web/session location store store/kits store/looks store/passwords topics views words",
 		"pages about repositories"},
 	{"controlplane/web/restorepages", "controlplane/fleet controlplane/jobs controlplane/moments" +
 		" controlplane/permits controlplane/plain" +
@@ -314,7 +319,8 @@ var arrows = []struct{ pkg, may, is string }{
 		" store/changes store/channels store/column store/copies store/discoveries store/drafts store/drills store/endings store/facts" +
 		" store/firststeps store/found store/gauges store/having" +
 		" store/heartbeats store/inspect store/intake store/joblog store/keyring store/kits store/looks store/mark store/migrations" +
-		" store/moments store/outbox store/pauses store/places store/prepared store/promise store/removal store/replacing store/restored" +
+		" store/moments store/outbox store/passwords store/pauses store/places store/prepared store/promise store/removal" +
+		" store/replacing store/restored" +
 		" store/reviews store/rollouts store/room store/scan store/slotlog store/snapshots store/standard store/sweep store/triggers" +
 		" store/twins store/uplinks topics",
 		"keeps rows, whoever asks"},
@@ -348,6 +354,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"store/migrations", "", "the schema, step by step"},
 	{"store/moments", "store/column store/snapshots topics", "lists snapshots with what those before them held"},
 	{"store/outbox", "store/scan topics", "what is said to brokers that others listen to, and how far they have come"},
+	{"store/passwords", "topics", "how passwords of repositories are changed: rows of changes, places and hosts"},
 	{"store/pauses", "slots", "when a host's schedules are paused"},
 	{"store/places", "location protocol store/column topics", "where repositories lie, and since when there is one"},
 	{"store/prepared", "", "statements that are parsed once a transaction"},

@@ -185,6 +185,11 @@ func (w work) operation(ctx context.Context) restic.Ending {
 		return b.Find(ctx, place, repository, restic.Find{Pattern: o.Pattern, Snapshots: o.Snapshots, Tags: groupTags(o.Groups),
 			IgnoreCase: o.IgnoreCase || runtime.GOOS == "windows", Found: func(m []topics.Match) { w.report(topics.Report{Matches: m}) }}, out)
 	case topics.KeyJob:
+		if k := o.Key; k != nil && k.Action == topics.AddKey {
+			return b.AddKey(ctx, place, repository, restic.NewKey{Password: w.Run.Other, User: k.User, Host: k.Host, RetryLock: retryLock}, out)
+		} else if k != nil {
+			return b.RemoveKey(ctx, place, repository, restic.OldKey{ID: k.ID, Password: w.Run.Other, RetryLock: retryLock}, out)
+		}
 		return b.Keys(ctx, place, repository, out)
 	case topics.LocksJob:
 		return b.Locks(ctx, place, repository, out)

@@ -65,6 +65,9 @@ func (p Policy) decide(state string, run topics.Run) error {
 	if run.Kind == topics.UnlockJob && run.All && !slices.Contains(p.Kinds, topics.PruneJob) {
 		return forbid("This host's policy %s does not allow to remove locks of work that goes on.", p.Name)
 	}
+	if k := run.Key; run.Kind == topics.KeyJob && k != nil && k.Action == topics.RemoveKey && !slices.Contains(p.Kinds, topics.PruneJob) {
+		return forbid("This host's policy %s does not allow to remove keys of repositories: that is for a keeper.", p.Name)
+	}
 	for _, path := range run.Group.Paths {
 		if run.Kind != topics.BackupJob {
 			break

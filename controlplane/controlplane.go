@@ -39,6 +39,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/public"
 	"github.com/restic-manager/restic-manager/controlplane/queries"
 	"github.com/restic-manager/restic-manager/controlplane/reach"
+	"github.com/restic-manager/restic-manager/controlplane/rekey"
 	"github.com/restic-manager/restic-manager/controlplane/removal"
 	"github.com/restic-manager/restic-manager/controlplane/replace"
 	"github.com/restic-manager/restic-manager/controlplane/rollout"
@@ -56,6 +57,7 @@ import (
 	"github.com/restic-manager/restic-manager/release"
 	"github.com/restic-manager/restic-manager/seal"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/copies"
 	"github.com/restic-manager/restic-manager/store/keyring"
 	"github.com/restic-manager/restic-manager/store/sweep"
 	"github.com/restic-manager/restic-manager/topics"
@@ -142,6 +144,7 @@ type Timing struct {
 	Alerts      alerts.Timing
 	Delivery    delivery.Timing
 	Uplink      uplink.Timing
+	Rekey       rekey.Timing
 	Sweep       time.Duration // between two looks at what retention removes
 	Guard       time.Duration // between two looks at who is trusted no longer
 	HostLife    time.Duration // of the certificates of hosts
@@ -154,7 +157,7 @@ func DefaultTiming() Timing {
 		Discovery: discovery.DefaultTiming(),
 		Schedule:  schedule.DefaultTiming(), Web: base.DefaultTiming(), Maintenance: maintenance.DefaultTiming(), Self: self.DefaultTiming(),
 		Upkeep: upkeep.DefaultTiming(), Alerts: alerts.DefaultTiming(), Delivery: delivery.DefaultTiming(),
-		Uplink: uplink.DefaultTiming(), Sweep: time.Hour,
+		Uplink: uplink.DefaultTiming(), Rekey: rekey.DefaultTiming(), Sweep: time.Hour,
 		Guard: time.Second, HostLife: enroll.HostLife, Consumer: 400 * time.Millisecond}
 }
 
@@ -189,6 +192,7 @@ type Plane struct {
 	queries     *queries.Asker
 	drills      *drills.Service
 	rollouts    *rollout.Service   // updates agents
+	rekey       *rekey.Service     // changes passwords of repositories
 	heartbeat   *heartbeat.Service // says elsewhere that all of it works
 	uplink      *uplink.Service    // a broker of the user's own
 	alerts      *alerts.Service
@@ -393,6 +397,8 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Log: c.Log, Now: now,
 		Release: func() shelf.Release { return p.handout.Release(release.Pinned()) }, Seen: func() { p.publisher.Newer() }}
 	p.notices.Add(p.rollouts.Notices)
+	p.rekey = rekey.New(rekey.Service{Store: p.Store, Jobs: p.Jobs, Online: p.presence.Reachable, Changed: p.decided, Log: c.Log,
+		Timing: c.Timing.Rekey, Oldest: func() int64 { return copies.Oldest(c.Data) }})
 	p.asking = asking.New(asking.Config{Store: p.Store, Jobs: p.Jobs, Say: p.say, Log: c.Log, Now: now,
 		Pause: &pause.Service{Store: p.Store, Now: now, Changed: p.decided}})
 	p.queries = queries.New(queries.Config{Store: p.Store, Jobs: p.Jobs, Presence: p.presence, Log: c.Log, Cache: c.QueryCache})
@@ -496,6 +502,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Self:        p.self,
 		Alerts:      p.alerts,
 		Rollouts:    p.rollouts,
+		Rekey:       p.rekey,
 		Short:       p.space.Holds,
 		Bell:        p.bell,
 		Changed:     p.decided,
@@ -616,6 +623,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	g.Go(func() error { return p.maintenance.Run(gctx) })
 	g.Go(func() error { return p.drills.Run(gctx) })
 	g.Go(func() error { return p.rollouts.Run(gctx) })
+	g.Go(func() error { return p.rekey.Run(gctx) })
 	g.Go(func() error { return p.heartbeat.Run(gctx) })
 	g.Go(func() error { return p.alerts.Run(gctx) })
 	g.Go(func() error { return p.queue.Run(gctx) })
@@ -698,6 +706,7 @@ func (p *Plane) changed(h topics.HostID) {
 	p.publisher.Changed(h)
 	p.maintenance.HostChanged(h)
 	p.rollouts.HostChanged()
+	p.rekey.Stir()
 	p.heartbeat.Stir()
 }
 

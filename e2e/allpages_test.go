@@ -199,6 +199,9 @@ func TestEveryPageIsForEverybody(t *testing.T) {
 	}
 	b.Inspect("retention")
 	b.Open(page)
+	b.Open(page + "/keys")
+	b.Inspect("repository-keys")
+	b.Open(page)
 	b.Press("Emergency kit")
 	b.AwaitPath(page + "/kit")
 	b.Inspect("kit")

@@ -14,6 +14,7 @@ import (
 // unaudited are the functions that write and leave no entry themselves, and why.
 var unaudited = map[string]string{
 	"audit":             "it is the entry",
+	"addKeyPassword":    "it is part of what has an entry: a change of a password begun, a key asked for",
 	"addDataKey":        "who changes keys has the entry; the first one is made before anybody could ask",
 	"Secret":            "a secret of the installation is made before anybody could ask",
 	"DeleteCtx":         "a session gives way to the one that its browser begins, which has the entry",
@@ -78,6 +79,7 @@ var steps = map[string]string{
 	"joblog":     "an agent reports; the gap in the log says what is not there",
 	"kits":       "who has a kit shown has an entry for each repository",
 	"looks":      "an agent reports what a job found, which was asked for; who acknowledges it has the entry",
+	"passwords":  "who begins, calls off and goes on with a change has the entry, and so has the moment in which the repository gets it",
 	"places":     "an agent reports what a job found or made, which has its entry; an address that is changed has one, too",
 	"removal":    "it is handed what writes the entry",
 	"rollouts":   "who begins and stops one, and sets how they begin, has the entry; how far its hosts are follows from their jobs",

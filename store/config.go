@@ -66,7 +66,8 @@ func (s *Store) Edition(ctx context.Context) (Edition, error) {
 // schedules and before reading the hosts.
 func (s *Store) Moved(ctx context.Context, groups []SourceGroup) (func(Schedule) bool, error) {
 	ids, err := all[string](ctx, s.r, `SELECT DISTINCT target FROM audit WHERE n > (SELECT n FROM configs_considered)
-		AND action IN ('schedule.saved', 'schedule.resumed', 'source_group.saved', 'repository.changed', 'host.paused', 'host.resumed')`)
+		AND action IN ('schedule.saved', 'schedule.resumed', 'source_group.saved', 'repository.changed', 'repository.password_changed',
+			'host.paused', 'host.resumed')`)
 	changed, repository := map[string]bool{}, map[topics.SourceGroupID]topics.RepositoryID{}
 	for _, id := range ids {
 		changed[id] = true

@@ -40,7 +40,13 @@ func (j journal) found(job Job, f topics.Finished, at int64) (whole bool, err er
 			return false, err
 		}
 		if job.Kind == topics.KeyJob {
-			return true, found.Keys(j.ctx, j.tx, job.Repository, places.Key(address, job.Where()), report.Keys, at)
+			if err := found.Keys(j.ctx, j.tx, job.Repository, places.Key(address, job.Where()), report.Keys, at); err != nil {
+				return true, err
+			}
+			if o == nil || o.Key == nil || o.Key.Action != topics.AddKey {
+				return true, nil
+			}
+			return true, found.Trust(j.ctx, j.tx, job.Repository, r.Key)
 		}
 		return true, found.Locks(j.ctx, j.tx, job.Repository, places.Key(address, job.Where()), job.Host, report.Locks, at)
 	case topics.StatsJob:

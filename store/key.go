@@ -41,3 +41,11 @@ func (s *Store) TrustKey(ctx context.Context, actor string, repository topics.Re
 		return s.audit(ctx, tx, actor, "repository.key_trusted", string(repository), key)
 	})
 }
+
+// KeyAt returns the key that our password opened at a host's place in the last listing of its
+// keys, "" if that is not known. It is for repositories in which hosts have places of their own.
+func (s *Store) KeyAt(ctx context.Context, repository topics.RepositoryID, host topics.HostID) (string, error) {
+	id, err := get[string](ctx, s.r, `SELECT id FROM repository_keys WHERE repository = $1 AND place = $2 AND opened <> 0 LIMIT 1`,
+		repository, host)
+	return id, ignoreMissing(err)
+}

@@ -396,6 +396,11 @@ func TestAPurgeForgetsNoTable(t *testing.T) {
 		write(`INSERT INTO drill_plans (kind, subject, cron, zone, files, bytes, enabled, since) VALUES ('host', $1, '', '', 1, 1, 1, 1)`, host)
 		write(`INSERT INTO heartbeats (id, scope, subject, kind, url, every_seconds, version, changed_at, changed_by, last_at, last_ok_at,
 			last_answer, failing_since, failures) VALUES ('beat-' || $1, 'host', $1, '', '', 0, 1, 1, 'anna', 0, 0, '', 0, 0)`, host)
+		write(`INSERT INTO key_passwords (id, repository, password, created_at) VALUES ('pw-' || $1, $1, X'', 1)`, repository)
+		write(`INSERT INTO password_changes (id, repository, state, lasting, former, patient, began_by, began_at)
+			VALUES ('change-' || $1, $1, 'done', '', '', FALSE, 'anna', 1)`, repository)
+		write(`INSERT INTO password_change_places (change_id, repository, host) VALUES ('change-' || $1, $1, $2)`, repository, host)
+		write(`INSERT INTO password_change_hosts (change_id, repository, host) VALUES ('change-' || $1, $1, $2)`, repository, host)
 		write(`INSERT INTO kits_shown (kind, subject, at, actor) VALUES ('host', $1, 1, 'anna'), ('repository', $2, 1, 'anna')`, host, repository)
 		write(`INSERT INTO drill_slots (host, slot) VALUES ($1, 1)`, host)
 		write(`INSERT INTO drill_verdicts (source_group, host, repository, job, at, proven, why, proven_at, proven_job)

@@ -16,6 +16,7 @@ import (
 	"github.com/restic-manager/restic-manager/store/column"
 	"github.com/restic-manager/restic-manager/store/drills"
 	"github.com/restic-manager/restic-manager/store/keyring"
+	"github.com/restic-manager/restic-manager/store/passwords"
 	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/topics"
@@ -199,6 +200,11 @@ func (s *Store) EditRepository(
 			return err
 		}
 		if err := edit(&r, &access); err != nil {
+			return err
+		}
+		if _, err := passwords.Going(ctx, tx, id); err == nil && access.Password != before.Password {
+			return passwords.ErrGoing
+		} else if err != nil && !errors.Is(err, passwords.ErrNone) {
 			return err
 		}
 		sealed, err := s.sealAccess(ctx, tx, id, access)

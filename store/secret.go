@@ -24,6 +24,7 @@ var sealedColumns = []struct{ table, key, column string }{
 	{"heartbeats", "id", "url"},
 	{"uplink", "id", "secrets"},
 	{"uplink_places", "id", "secrets"},
+	{"key_passwords", "id", "password"},
 }
 
 // A ring is the keyring, loading data keys from the database.

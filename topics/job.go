@@ -18,7 +18,7 @@ const (
 	DiffJob      JobKind = "diff"
 	RestoreJob   JobKind = "restore"
 	FindJob      JobKind = "find"
-	KeyJob       JobKind = "key"   // lists the repository's keys
+	KeyJob       JobKind = "key"   // lists the repository's keys; with a KeyChange it changes them first
 	LocksJob     JobKind = "locks" // lists what lies in its locks
 	DrillJob     JobKind = "drill" // restores a sample into a scratch folder, proves it, and removes it
 )

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // An Operation is what a job asks of restic besides the repository and, for a
@@ -52,6 +54,10 @@ type Operation struct {
 	// the repository holds, which is faster, and does not see damage to that part: the
 	// index, the snapshots and the trees. Agents of older versions always do so.
 	WithCache bool `json:"with_cache,omitempty"`
+
+	// Key has a job of kind key add or remove keys instead of listing them alone. Agents
+	// without [ChangesKeys] do not know it, and list.
+	Key *KeyChange `json:"key,omitempty"`
 
 	Drill  *Drill  `json:"drill,omitempty"`  // drill
 	Update *Update `json:"update,omitempty"` // update
@@ -157,7 +163,14 @@ func (o Operation) Check(kind JobKind) error {
 			return bad("%v", err)
 		}
 		rest.Update = nil
-	case BackupJob, SnapshotsJob, StatsJob, KeyJob, LocksJob:
+	case KeyJob:
+		if o.Key != nil {
+			if err := o.Key.check(); err != nil {
+				return bad("%v", err)
+			}
+		}
+		rest.Key = nil
+	case BackupJob, SnapshotsJob, StatsJob, LocksJob:
 	default:
 		return bad("kind: %.40q is none of %s", string(kind), kinds())
 	}
@@ -177,7 +190,7 @@ func (o Operation) empty() bool {
 	return len(o.Snapshots) == 0 && len(o.Groups) == 0 && !o.IgnoreCase && len(o.Paths) == 0 && len(o.Items) == 0 && o.Preview == nil &&
 		o.From+o.To+o.Snapshot+o.Target+o.Overwrite+o.Pattern+o.Subset == "" &&
 		!o.NoOwners && !o.InPlace && !o.Fresh && !o.Confined && !o.DryRun && !o.ReadData && !o.All && !o.WithCache && !o.Anyway &&
-		o.Drill == nil && o.Update == nil
+		o.Drill == nil && o.Update == nil && o.Key == nil
 }
 
 func kinds() string {
@@ -230,6 +243,48 @@ type Report struct {
 	Proofs    []Proof    `json:"proofs,omitempty"`
 }
 
+// A KeyChange says what a job of kind key changes. The password that it is about comes
+// with the command, in [Run].Other, and stands in no job's row.
+type KeyChange struct {
+	Action string `json:"action"` // AddKey or RemoveKey
+	// ID is the key to remove; "" is every key that Run.Other opens.
+	ID   string `json:"id,omitempty"`
+	User string `json:"user,omitempty"` // add: restic's names of who the key is for; "" are the agent's own
+	Host string `json:"host,omitempty"`
+	// Of is the ID of the control plane's row that holds the password.
+	Of string `json:"of,omitempty"`
+}
+
+// The actions of a [KeyChange].
+const (
+	AddKey    = "add"    // unless Run.Other opens the repository already
+	RemoveKey = "remove" // never the one that the repository's own password opens
+)
+
+var keyID = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
+
+func (k KeyChange) check() error {
+	switch {
+	case k.Action != AddKey && k.Action != RemoveKey:
+		return fmt.Errorf("key: %.20q is neither %s nor %s", k.Action, AddKey, RemoveKey)
+	case k.Action == AddKey && (k.ID != "" || k.Of == ""):
+		return errors.New("key: one that is added has a password, and no ID yet")
+	case k.Action == RemoveKey && (k.User+k.Host != "" || (k.ID == "") == (k.Of == "")):
+		return errors.New("key: one that is removed is named by its ID or by its password, and by nothing else")
+	case k.ID != "" && !keyID.MatchString(k.ID):
+		return fmt.Errorf("key: %.80q is no key ID", k.ID)
+	}
+	for _, name := range []string{k.User, k.Host} {
+		if len(name) > MaxKeyName || strings.ContainsFunc(name, unicode.IsControl) || !utf8.ValidString(name) {
+			return fmt.Errorf("key: user and host are one line of at most %d bytes each", MaxKeyName)
+		}
+	}
+	return nil
+}
+
+// MaxKeyName is how many bytes the names of a new key may have, each.
+const MaxKeyName = 100
+
 // A Key opens a repository.
 type Key struct {
 	ID      string `json:"id"`
@@ -279,7 +334,8 @@ type Result struct {
 	Diff      *Diffed   `json:"diff,omitempty"`
 	Prune     *Pruned   `json:"prune,omitempty"`
 	Drill     *Drilled  `json:"drill,omitempty"`
-	Removed   []string  `json:"removed,omitempty"` // forget: the snapshots that are gone
+	Removed   []string  `json:"removed,omitempty"` // forget: the snapshots that are gone; key: the keys that are
+	Key       string    `json:"key,omitempty"`     // key: the ID of the one that Run.Other opens, proven by opening with it
 	// Unreadable has the beginnings of the IDs of snapshots that are there and could not
 	// be read; a listing lacks them.
 	Unreadable []string `json:"unreadable,omitempty"`

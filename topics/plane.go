@@ -92,7 +92,8 @@ type Run struct {
 	// Group is of a backup, and of an init job the one whose backup waits for it. Of a
 	// restore it holds the Limits alone, of the group whose snapshot it is.
 	Group SourceGroup `json:"group,omitzero"`
-	Slot  *Slot       `json:"slot,omitempty"` // of a schedule's backup: one that has been run here is refused
+	Slot  *Slot       `json:"slot,omitempty"`  // of a schedule's backup: one that has been run here is refused
+	Other Secret      `json:"other,omitempty"` // the password that a [KeyChange] is about
 	Operation
 }
 

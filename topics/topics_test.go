@@ -161,6 +161,8 @@ var payloads = []any{
 		Run: &Run{Kind: BackupJob, Slot: &Slot{Schedule: "nightly-0001", At: 1, Attempt: 1}}},
 	Command{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Job: job, Run: &Run{Kind: UpdateJob,
 		Operation: Operation{Update: &Update{Manifest: []byte("{}"), Signature: []byte("s")}}}},
+	Command{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Job: job, Run: &Run{Kind: KeyJob, Other: "new",
+		Operation: Operation{Key: &KeyChange{Action: AddKey, Of: "change-0001", User: "anna"}}}},
 	Command{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Job: job, Cancel: true},
 	Query{Stamp: Stamp{Session: Session{Epoch: 1, N: 1}, N: 1}, Kind: FilesQuery, Repository: &Repository{ID: "vault-00001"},
 		Snapshot: "abcd0123", Path: "/etc", Limit: 30},

@@ -26,6 +26,7 @@ type Repository struct {
 	Keys               []KeyRow
 	Missing            Missing
 	KeysAt             When
+	Rekeying           string // how far a change of the password is; "" if none goes on
 	Filter             RepositoryFilter
 	Snapshots          []RepositorySnapshot
 	SnapshotsFound     int // by the filter

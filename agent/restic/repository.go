@@ -27,6 +27,7 @@ type Repository struct {
 	Env      map[string]topics.Secret
 	Files    map[string]topics.Secret
 	Options  map[string]string
+	Hide     []topics.Secret // what else no log may show: passwords of other keys
 }
 
 // access is a repository prepared for one version of restic.
@@ -47,6 +48,9 @@ func (r Repository) access(v Version) (access, error) {
 		return access{}, fmt.Errorf("the repository's password holds a NUL character, which restic cannot be given")
 	}
 	a := access{secrets: []string{r.Password.Reveal()}}
+	for _, hidden := range r.Hide {
+		a.secrets = append(a.secrets, hidden.Reveal())
+	}
 	if err := errors.Join(location.CheckEnv(r.Env), location.CheckPasted(r.Files, r.Env)); err != nil {
 		return access{}, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/permits"
 	"github.com/restic-manager/restic-manager/failpoint"
+	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -211,6 +212,15 @@ func (e *Engine) Permit(ctx context.Context, order Order) error {
 	if kind == topics.FindJob {
 		if err := permits.Find(h, o); err != nil {
 			return err
+		}
+	}
+	if o.Key != nil {
+		if err := permits.Keys(h, o); err != nil {
+			return err
+		}
+		if row != nil && o.Key.Action == topics.RemoveKey && row.Keeper != "" && row.Keeper != host &&
+			location.Scheme(row.Location) != location.Local {
+			return e.named(ctx, &NotKeeperError{Kind: kind, Keeper: row.Keeper})
 		}
 	}
 	if row == nil {

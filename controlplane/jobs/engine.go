@@ -497,7 +497,7 @@ func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
 	if len(a.Unread) > 0 && keeps(r, j.Host, j.Kind) {
 		return topics.Run{}, &store.UnreadableError{Repository: r.ID, Name: r.Name, Parts: a.Unread, Err: keyring.ErrKey}
 	}
-	run := topics.Run{Kind: j.Kind, Repository: access(r, a, j.Host, j.Kind)}
+	run := topics.Run{Kind: j.Kind, Repository: accessOf(r, a, j)}
 	if j.Schedule != "" {
 		run.Slot = &topics.Slot{Schedule: j.Schedule, At: j.Slot, Attempt: j.Attempt}
 	}
@@ -505,6 +505,12 @@ func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
 		run.Operation = *j.Operation.V
 	}
 	switch j.Kind {
+	case topics.KeyJob:
+		if k := run.Key; k != nil && k.Of != "" {
+			if run.Other, err = e.Store.KeyPassword(ctx, j.Repository, k.Of); err != nil {
+				return topics.Run{}, fmt.Errorf("the password of a key: %w", err)
+			}
+		}
 	case topics.BackupJob:
 		g, err := e.Store.SourceGroup(ctx, j.SourceGroup)
 		if err != nil {
@@ -595,8 +601,8 @@ func (e *Engine) at(ctx context.Context, id topics.RepositoryID, host topics.Hos
 	if i := slices.IndexFunc(rows, func(p places.Place) bool { return p.Host == host }); i >= 0 {
 		r.ReadyAt = rows[i].ReadyAt
 	}
-	if !a.PerHost() {
-		return r, a, nil
+	if r.KeyHint, err = e.Store.KeyAt(ctx, id, host); err != nil || !a.PerHost() {
+		return r, a, err
 	}
 	return e.expanded(ctx, r, a, host)
 }

@@ -5,7 +5,6 @@ import (
 
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
-	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -33,8 +32,8 @@ func everyday(r store.Repository, a store.RepositoryAccess) topics.Repository {
 	}
 	// restic tries this key first, and at most 20 in all: without the hint, keys that
 	// somebody planted would lock it out. Where each host has a repository of its own, it is
-	// not known whose key it is.
-	if r.KeyHint != "" && places.Shared(r.Location) && out.Env["RESTIC_KEY_HINT"] == "" {
+	// the key of that place.
+	if r.KeyHint != "" && out.Env["RESTIC_KEY_HINT"] == "" {
 		out.Env["RESTIC_KEY_HINT"] = topics.Secret(r.KeyHint)
 	}
 	return out
@@ -55,6 +54,20 @@ func access(r store.Repository, a store.RepositoryAccess, host topics.HostID, k 
 	if m == nil || !keeps(r, host, k) || !Maintains(k) && m.URL == "" {
 		return out
 	}
+	return maintaining(out, m)
+}
+
+// accessOf is access for a job: one that adds or removes keys has the credential of
+// maintenance, as the everyday one may not be able to delete.
+func accessOf(r store.Repository, a store.RepositoryAccess, j store.Job) topics.Repository {
+	if changesKey(j) != nil && a.Maintenance != nil && keeps(r, j.Host, j.Kind) {
+		return maintaining(everyday(r, a), a.Maintenance)
+	}
+	return access(r, a, j.Host, j.Kind)
+}
+
+// maintaining is a repository as the credential of maintenance opens it.
+func maintaining(out topics.Repository, m *store.Maintenance) topics.Repository {
 	maps.Copy(out.Env, m.Env)
 	for name, file := range m.Files { // each takes the place of the everyday one, however that is given
 		if out.Files == nil {

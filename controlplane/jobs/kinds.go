@@ -59,8 +59,13 @@ var kinds = map[topics.JobKind]kind{
 	topics.StatsJob:     {looks: true, failed: onlyLooked, cancelled: unchanged},
 	topics.DiffJob:      {looks: true, failed: onlyLooked, cancelled: unchanged},
 	topics.FindJob:      {looks: true, failed: onlyLooked, cancelled: unchanged},
-	topics.KeyJob:       {looks: true, failed: onlyLooked, cancelled: unchanged},
-	topics.LocksJob:     {looks: true, failed: onlyLooked, cancelled: unchanged},
+	topics.KeyJob: {
+		looks: true,
+		failed: "Snapshots and data are as they were, and the repository opens as before. Whether a key that this was to add or to remove " +
+			"is there, the next listing of the keys says.",
+		cancelled: stops + "Snapshots and data are as they were; the next listing says which keys there are.",
+	},
+	topics.LocksJob: {looks: true, failed: onlyLooked, cancelled: unchanged},
 	topics.DrillJob: {
 		failed: "The repository and the host's own files are untouched, and what was restored to be compared is removed again. " +
 			"That the host can be restored is not proven by this run.",
@@ -80,6 +85,14 @@ var kinds = map[topics.JobKind]kind{
 // Maintains reports whether a kind of job belongs to the keeper: it removes data or
 // needs exclusive access to the repository.
 func Maintains(k topics.JobKind) bool { return kinds[k].maintains }
+
+// changesKey is what a job changes of the repository's keys, nil if nothing.
+func changesKey(j store.Job) *topics.KeyChange {
+	if j.Kind != topics.KeyJob || j.Operation.V == nil {
+		return nil
+	}
+	return j.Operation.V.Key
+}
 
 // looks reports whether a kind changes nothing, in the repository or on the host.
 func looks(k topics.JobKind) bool { return kinds[k].looks }

@@ -49,6 +49,9 @@ var ErrNotAgain = errors.New("this is not asked for again by a click: it removes
 // ErrRollout refuses to ask for an update by itself.
 var ErrRollout = errors.New("agents are updated by a rollout, which asks for the job")
 
+// ErrKeys refuses to ask for a change of keys as for any other job.
+var ErrKeys = errors.New("keys are added and removed on the repository's page, which knows which one is in use")
+
 // MaxReason is how long a reason for a job may be, in bytes.
 const MaxReason = 200
 
@@ -73,6 +76,8 @@ func (r Request) check() error {
 	switch {
 	case r.Kind == topics.UpdateJob:
 		return fmt.Errorf("%w: kind: %w", topics.ErrOperation, ErrRollout)
+	case r.Operation.Key != nil:
+		return fmt.Errorf("%w: key: %w", topics.ErrOperation, ErrKeys)
 	case r.Kind != topics.BackupJob && r.SourceGroup != "":
 		return fmt.Errorf("%w: source_group: only a backup has one", topics.ErrOperation)
 	case r.Kind == topics.BackupJob && r.Repository != "":

@@ -150,6 +150,14 @@ func did(kind topics.JobKind, o topics.Operation, r topics.Result, known bool) (
 		}
 		return "", "Found " + words.Count(count, "match", "matches")
 	case topics.KeyJob:
+		switch {
+		case r.Key != "" && r.Made:
+			return "Added", "Added key " + r.Key + " and opened the repository with it"
+		case r.Key != "":
+			return "", "The password opened the repository already, by key " + r.Key
+		case len(r.Removed) > 0:
+			return "Removed", "Removed " + words.Count(uint64(len(r.Removed)), "key", "keys")
+		}
 		return "", "Listed " + none(count, "key", "keys")
 	case topics.LocksJob:
 		return "", "Listed " + none(count, "lock", "locks")

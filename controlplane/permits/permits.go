@@ -100,6 +100,22 @@ func Find(h store.Host, o topics.Operation) error {
 	return nil
 }
 
+// Keys returns an *OldAgent if the host's agent does not know how to change keys, and a
+// *Refusal if its policy forbids to remove one: that is for those that may prune.
+func Keys(h store.Host, o topics.Operation) error {
+	if o.Key == nil {
+		return nil
+	}
+	if !h.Able(topics.ChangesKeys) {
+		return &OldAgent{Name: h.Name, What: "add or remove keys"}
+	}
+	if p := h.Permits.V; o.Key.Action == topics.RemoveKey && p != nil && !p.Allows(topics.PruneJob) {
+		return refuse(h, Command(h, "allow-operation", string(topics.PruneJob)),
+			"does not allow to remove keys of repositories, which is for a keeper")
+	}
+	return nil
+}
+
 // Restore returns a *Refusal if the host's policy forbids this particular restore: where it
 // writes, or how. In place it writes everywhere that its paths name, which only the host
 // can judge in full.

@@ -183,6 +183,8 @@ func Of(err error) *Problem {
 		return ofRemoval(err)
 	case ofPause(err) != nil:
 		return ofPause(err)
+	case ofRekey(err) != nil:
+		return ofRekey(err)
 	case ofRollout(err) != nil:
 		return ofRollout(err)
 	case ofUplink(err) != nil:

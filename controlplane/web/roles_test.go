@@ -241,6 +241,12 @@ var roleTable = map[store.Role]string{
 		POST /repositories/new
 		GET /repositories/{id}/edit
 		POST /repositories/{id}/edit
+		GET /repositories/{id}/keys
+		POST /repositories/{id}/keys
+		POST /repositories/{id}/keys/password
+		POST /repositories/{id}/keys/password/call-off
+		POST /repositories/{id}/keys/password/go-on
+		POST /repositories/{id}/keys/{key}/remove
 		POST /repositories/{id}/keys/{key}/trust
 		POST /repositories/{id}/foreign/acknowledge
 		POST /repositories/{id}/missing/acknowledge
@@ -262,6 +268,12 @@ var roleTable = map[store.Role]string{
 		PUT /api/repositories/{id}/places/{host}
 		POST /repositories/{id}/places
 		DELETE /api/repositories/{id}
+		POST /api/repositories/{id}/keys
+		DELETE /api/repositories/{id}/keys/{key}
+		POST /api/repositories/{id}/password
+		GET /api/repositories/{id}/password
+		POST /api/repositories/{id}/password/call-off
+		POST /api/repositories/{id}/password/go-on
 		POST /api/repositories/{id}/keys/{key}/trust
 		POST /api/repositories/{id}/foreign/acknowledge
 		POST /api/repositories/{id}/missing/acknowledge

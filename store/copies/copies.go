@@ -258,3 +258,19 @@ func Keep(data string, kind Kind, n int) (removed []Copy, err error) {
 	}
 	return removed, nil
 }
+
+// Oldest is when the oldest copy of a data directory's database was made that is kept, in Unix
+// milliseconds; 0 if there is none, and 1 if that cannot be said: there may be an old one.
+func Oldest(data string) int64 {
+	list, err := List(data)
+	if err != nil {
+		return 1
+	}
+	oldest := int64(0)
+	for _, c := range list {
+		if at := c.At.UnixMilli(); oldest == 0 || at < oldest {
+			oldest = at
+		}
+	}
+	return oldest
+}

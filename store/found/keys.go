@@ -95,3 +95,14 @@ func Keys(ctx context.Context, tx *sqlx.Tx, repository topics.RepositoryID, plac
 	_, err := tx.ExecContext(ctx, `UPDATE repositories SET keys_at = $1, key_hint = $2 WHERE id = $3`, at, hint, repository)
 	return err
 }
+
+// Trust notes that a key is one of ours, by the beginning of its ID: somebody here had it
+// added.
+func Trust(ctx context.Context, tx *sqlx.Tx, repository topics.RepositoryID, id string) error {
+	if !hexDigits.MatchString(id) {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE repository_keys SET trusted = 1 WHERE repository = $1 AND id >= $2 AND id < $3`, repository, id,
+		id+"g")
+	return err
+}

@@ -18,7 +18,8 @@ var Own = map[Kind][]string{
 		"former_plans.host", "kits_shown.subject",
 		"drill_slots.host", "drill_plans.subject", "drill_verdicts.host", "alerts.host", "alert_pauses.subject", "heartbeats.subject",
 		"endings.host", "endings.subject",
-		"replaced_groups.host", "replaced_pins.host", "replaced_schedules.host", "replacements.host"},
+		"replaced_groups.host", "replaced_pins.host", "replaced_schedules.host", "replacements.host", "password_change_hosts.host",
+		"password_change_places.host"},
 	Group: {"slot_outcomes.source_group", "drill_verdicts.source_group", "replaced_groups.source_group", "replaced_pins.source_group",
 		"endings.subject"},
 	Repository: {"repository_looks.repository", "repository_damage.repository", "repository_places.repository", "places.repository",
@@ -26,7 +27,8 @@ var Own = map[Kind][]string{
 		"repository_days.repository", "maintenance_duties.repository", "maintenance_reviews.repository",
 		"retention_measures.repository", "restore_drafts.repository", "drill_verdicts.repository", "alerts.repository",
 		"endings.repository", "endings.subject",
-		"kits_shown.subject"},
+		"kits_shown.subject", "key_passwords.repository", "password_change_hosts.repository",
+		"password_change_places.repository", "password_changes.repository"},
 }
 
 // Rows is how many rows one transaction erases at most.

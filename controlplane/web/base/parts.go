@@ -32,6 +32,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/people"
 	"github.com/restic-manager/restic-manager/controlplane/queries"
 	"github.com/restic-manager/restic-manager/controlplane/reach"
+	"github.com/restic-manager/restic-manager/controlplane/rekey"
 	"github.com/restic-manager/restic-manager/controlplane/removal"
 	"github.com/restic-manager/restic-manager/controlplane/replace"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
@@ -60,6 +61,7 @@ type Jobs interface {
 	Making(ctx context.Context, repository topics.RepositoryID) ([]jobs.Making, error)
 	Waits(ctx context.Context, open []store.Job) (map[topics.JobID]protocol.Turn, error)
 	targets.Jobs
+	rekey.Jobs
 }
 
 // Queries is what hosts are asked while a person waits.
@@ -113,6 +115,7 @@ type Config struct {
 	Socket      Socket             // to the public broker
 	Self        *self.Service      // nil copies nothing by itself
 	Alerts      *alerts.Service    // nil knows none
+	Rekey       *rekey.Service     // changes passwords of repositories; nil is one that leaves the steps to another
 	Rollouts    *rollout.Service   // updates agents; nil is one that begins and stops, and leaves the rest to another
 	// Short, if set, reports that the control plane's disk is short of space, so that new
 	// jobs are held.
@@ -350,6 +353,9 @@ func New(c Config) (*Parts, error) {
 	if c.Rollouts == nil {
 		c.Rollouts = &rollout.Service{Store: c.Store, Board: c.Fleet, Now: c.Now, Log: c.Log, Changed: c.Changed,
 			Release: func() shelf.Release { return c.Handout.Release(release.Pinned()) }}
+	}
+	if c.Rekey == nil {
+		c.Rekey = rekey.New(rekey.Service{Store: c.Store, Jobs: c.Jobs, Online: c.Presence.Reachable, Changed: c.Changed, Log: c.Log})
 	}
 	p := &Parts{
 		Config:       c,

@@ -12,6 +12,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/health"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/controlplane/rekey"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/controlplane/restores"
 	"github.com/restic-manager/restic-manager/controlplane/rights"
@@ -227,27 +228,21 @@ func (s *Pages) repositoryFound(ctx context.Context, v *views.Repository, r stor
 		}
 		v.Locks = append(v.Locks, row)
 	}
-	keys, err := s.Store.Keys(ctx, r.ID)
-	if err != nil {
+	if v.Keys, err = s.keyRows(ctx, r.ID); err != nil {
 		return err
 	}
-	for _, k := range keys {
-		row := views.KeyRow{
-			ID:      k.ID,
-			ShortID: layout.Short(k.ID),
-			Owner:   strings.Trim(k.Username+"@"+k.Hostname, "@"),
-			Trusted: k.Ours(),
-			Current: k.Opened,
-		}
-		if k.Created > 0 {
-			row.Created = "made " + words.Clock(ctx, base.At(k.Created), s.Now())
-		}
-		if !k.Ours() {
-			row.Created = "first seen " + words.Ago(base.At(k.FirstSeen), s.Now())
-		}
-		v.Keys = append(v.Keys, row)
+	st, err := s.Rekey.Last(ctx, r.ID)
+	if errors.Is(err, rekey.ErrNone) || err == nil && st.Ended() {
+		return nil
 	}
-	return nil
+	v.Rekeying = "The password is being changed."
+	if err == nil && st.Back {
+		v.Rekeying = "A change of the password is being called off."
+	}
+	if len(st.Waits) > 0 {
+		v.Rekeying += " " + st.Waits[0]
+	}
+	return err
 }
 
 // verdict words who holds a lock.

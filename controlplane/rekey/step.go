@@ -1,0 +1,291 @@
+// Package rekey changes the password of a repository, and adds and removes single keys.
+//
+// A change goes in an order in which everybody always has a password that opens: the new
+// key comes to each place of the repository and is proven there by opening with it; then the
+// repository's row gets the new password, and with it every command and every host's config;
+// only when each host with the repository has confirmed its config, and what worked with the
+// password of before has ended, the old key is removed, place by place. What comes next is a
+// function of rows ([Next]), and each step is one transaction, so a change goes on after a
+// crash wherever it was. restic's master key is not changed by any of this: who has had it, or
+// a password that opened it, can read what they have copied, and what they still reach.
+package rekey
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/passwords"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
+)
+
+// A Worker is the host that changes keys at a place, or why nobody can.
+type Worker struct {
+	Host topics.HostID
+	Why  string // "" if Host can
+}
+
+// A Look is all that the next step of a change depends on. Moments are in Unix milliseconds.
+type Look struct {
+	store.PasswordLook
+	Workers map[topics.HostID]Worker // by place, for what is to be done now
+	Oldest  int64                    // when the oldest kept copy of the database was made; 0 if there is none
+	Now     int64
+	Retry   time.Duration // after the first failure; twice as long after each, up to mostRetry
+}
+
+// mostRetry is the longest time between two attempts.
+const mostRetry = 30 * time.Minute
+
+// A Step is what is to be written now, and for which places a job is to be asked for then.
+type Step struct {
+	store.PasswordStep
+	Ask []passwords.Place
+}
+
+// Next says what the next step of a change is.
+func Next(l Look) Step {
+	s := Step{PasswordStep: store.PasswordStep{Change: l.Change}}
+	if l.Ended() {
+		// A copy that is older than the end may be put back, and goes on with the change.
+		s.Erase = l.Former != "" && (l.Oldest == 0 || l.Oldest > l.EndedAt)
+		return s
+	}
+	busy := false
+	for i, p := range l.Places {
+		was := p
+		if p.Job != "" {
+			if j, known := l.Jobs[p.Job]; !known || j.State.Ended() {
+				p = settle(l, p, j, known)
+			}
+		} else if p.Doing != "" {
+			s.Ask = append(s.Ask, p) // whoever was to ask for it has died
+		}
+		busy = busy || p.Doing != ""
+		if p != was {
+			s.Places = append(s.Places, p)
+		}
+		l.Places[i] = p
+	}
+	begin := func(action string) {
+		for i, p := range l.Places {
+			if p.Doing != "" || p.NextAt > l.Now || action == topics.AddKey && p.AddedAt > 0 || action == topics.RemoveKey && p.RemovedAt > 0 {
+				continue
+			}
+			w := l.Workers[p.Host]
+			if w.Why != "" || w.Host == "" {
+				continue
+			}
+			p.Doing, p.Worker, p.Tried = action, w.Host, p.Tried || action == topics.RemoveKey
+			l.Places[i] = p
+			s.Places, s.Ask = put(s.Places, p), append(s.Ask, p)
+		}
+	}
+	switch l.State {
+	case passwords.Adding:
+		if all(l.Places, func(p passwords.Place) bool { return p.AddedAt > 0 }) && !busy && !l.Making {
+			s.Switch, s.Change.State = true, passwords.Switching
+			break
+		}
+		begin(topics.AddKey)
+	case passwords.Switching:
+		waits := false
+		for _, h := range l.Hosts {
+			if !h.Settled() && h.Has {
+				h.ConfirmedAt = l.Now
+				s.Hosts = append(s.Hosts, h.Host)
+			}
+			waits = waits || !h.Settled()
+		}
+		// What a host began before it confirmed is known once its confirmation is in the rows.
+		if !waits && len(s.Hosts) == 0 && len(l.Busy) == 0 {
+			s.Change.State = passwords.Removing
+		}
+	case passwords.Removing:
+		if all(l.Places, func(p passwords.Place) bool { return p.RemovedAt > 0 }) && !busy {
+			s.Change.State, s.Change.EndedAt = passwords.Done, l.Now
+			s.Action, s.Says = "repository.password_done", "the keys of the former password are removed"
+			if l.Back {
+				s.Change.State, s.Action, s.Says = passwords.Undone, "repository.password_undone",
+					"the keys of the password that was to come are removed"
+			}
+			break
+		}
+		if !l.waitsForCopies() {
+			begin(topics.RemoveKey)
+		}
+	}
+	return s
+}
+
+// waitsForCopies reports whether the old key stays for the sake of a kept copy of the
+// database, which knows the old password alone.
+func (l Look) waitsForCopies() bool {
+	return l.Patient && !l.Back && l.Oldest > 0 && l.Oldest <= l.SwitchedAt
+}
+
+func all(list []passwords.Place, is func(passwords.Place) bool) bool {
+	for _, p := range list {
+		if !is(p) {
+			return false
+		}
+	}
+	return true
+}
+
+// put adds a place to what is written, in place of what was to be written of it.
+func put(list []passwords.Place, p passwords.Place) []passwords.Place {
+	for i := range list {
+		if list[i].Host == p.Host {
+			list[i] = p
+			return list
+		}
+	}
+	return append(list, p)
+}
+
+// settle is what a place has become by the end of its job.
+func settle(l Look, p passwords.Place, j store.Job, known bool) passwords.Place {
+	action := p.Doing
+	p.Doing, p.Job = "", ""
+	switch {
+	case known && j.State == topics.Succeeded && action == topics.AddKey && j.Result.V != nil && j.Result.V.Key != "":
+		p.AddedAt, p.KeyID, p.Attempts, p.Why, p.NextAt = cmp.Or(j.FinishedAt, l.Now), j.Result.V.Key, 0, "", 0
+		return p
+	case known && j.State == topics.Succeeded && action == topics.RemoveKey && j.Result.V != nil:
+		p.RemovedAt, p.Why, p.NextAt = cmp.Or(j.FinishedAt, l.Now), "", 0
+		return p
+	case !known:
+		p.Why = "Its job is not known any more."
+	case j.State == topics.Succeeded:
+		p.Why = "The agent did not say that the new password opens the repository."
+	default:
+		p.Why = strings.TrimSuffix(jobs.Explain(j.Kind, j.Cause, j.State).Cause, ".") + "."
+		if j.Message != "" {
+			p.Why += " " + j.Message
+		}
+	}
+	wait := l.Retry << min(p.Attempts, 10)
+	p.Attempts++
+	p.NextAt = l.Now + min(wait, mostRetry).Milliseconds()
+	return p
+}
+
+// Back says how a change is called off: what was new goes the way of what was old. It
+// returns passwords.ErrLate once a removal was asked for, and passwords.ErrNone if there is
+// nothing to call off.
+func Back(l Look, actor string) (Step, error) {
+	s := Step{PasswordStep: store.PasswordStep{Change: l.Change, Actor: actor, Action: "repository.password_called_off", Says: l.Row.Name}}
+	if l.Ended() || l.Back {
+		return s, passwords.ErrNone
+	}
+	c := &s.Change
+	c.Lasting, c.Former, c.Back = l.Former, l.Lasting, true
+	if l.State == passwords.Adding {
+		c.State = passwords.Removing
+		for _, p := range l.Places {
+			if p.AddedAt == 0 && p.Doing == "" && p.Attempts == 0 { // nobody has been there
+				p.RemovedAt = l.Now
+			}
+			p.NextAt = 0
+			s.Places = append(s.Places, p)
+		}
+		return s, nil
+	}
+	for _, p := range l.Places {
+		if p.Tried {
+			return s, passwords.ErrLate
+		}
+	}
+	c.State, s.Switch = passwords.Switching, true
+	for _, h := range l.Hosts {
+		h.ConfirmedAt, h.WaivedBy = 0, ""
+		s.Hosts = append(s.Hosts, h.Host)
+	}
+	return s, nil
+}
+
+// GoOn says how a change goes on without hosts that have not confirmed: those that are named,
+// or all for none. It returns passwords.ErrNone if the change waits for none of them.
+func GoOn(l Look, actor string, without []topics.HostID) (Step, error) {
+	s := Step{PasswordStep: store.PasswordStep{Change: l.Change, Actor: actor, Action: "repository.password_waived"}}
+	if l.State != passwords.Switching {
+		return s, passwords.ErrNone
+	}
+	works := map[topics.HostID]bool{}
+	for _, j := range l.Busy {
+		works[j.Host] = true
+	}
+	var names []string
+	for _, h := range l.Hosts {
+		named := len(without) == 0
+		for _, w := range without {
+			named = named || w == h.Host.Host
+		}
+		if h.WaivedBy == "" && (h.ConfirmedAt == 0 || works[h.Host.Host]) && named {
+			h.WaivedBy = actor
+			s.Hosts, names = append(s.Hosts, h.Host), append(names, h.Name)
+		}
+	}
+	if len(names) == 0 {
+		return s, passwords.ErrNone
+	}
+	s.Says = "without " + strings.Join(names, ", ")
+	return s, nil
+}
+
+// Waits says what a change waits for, a sentence each; none if it is at work or over.
+func Waits(l Look, name func(topics.HostID) string) (said []string) {
+	if l.Ended() {
+		return nil
+	}
+	at := func(p passwords.Place) string {
+		if p.Host == "" {
+			return ""
+		}
+		return " of " + name(p.Host)
+	}
+	places := func(left func(passwords.Place) bool) {
+		for _, p := range l.Places {
+			w := l.Workers[p.Host]
+			switch {
+			case !left(p):
+			case p.Doing == "" && w.Why != "":
+				said = append(said, w.Why)
+			case p.Doing != "" && p.Why == "":
+				said = append(said, fmt.Sprintf("%s is at work at the place%s.", name(p.Worker), at(p)))
+			case p.Why != "":
+				said = append(said, fmt.Sprintf("The last attempt at the place%s failed: %s It is tried again by itself.", at(p), p.Why))
+			}
+		}
+	}
+	switch l.State {
+	case passwords.Adding:
+		if l.Making {
+			said = append(said, "A host is making the repository at its place; the change goes on after that.")
+		}
+		places(func(p passwords.Place) bool { return p.AddedAt == 0 })
+	case passwords.Switching:
+		for _, h := range l.Hosts {
+			if !h.Settled() {
+				said = append(said, h.Name+" has not confirmed yet that it has the password that stays.")
+			}
+		}
+		for _, j := range l.Busy {
+			said = append(said, fmt.Sprintf("A job of %s works with the password of before: %s, since %s.", name(j.Host), j.Kind,
+				words.Span(words.Between(cmp.Or(j.StartedAt, j.QueuedAt), l.Now))))
+		}
+	case passwords.Removing:
+		if l.waitsForCopies() {
+			said = append(said, "A copy of the control plane's database that is kept knows the old password alone. The old key stays until that "+
+				"copy is gone.")
+			break
+		}
+		places(func(p passwords.Place) bool { return p.RemovedAt == 0 })
+	}
+	return said
+}
