@@ -314,7 +314,7 @@ var arrows = []struct{ pkg, may, is string }{
 		" store/changes store/channels store/column store/copies store/discoveries store/drafts store/drills store/endings store/facts" +
 		" store/firststeps store/found store/gauges store/having" +
 		" store/heartbeats store/inspect store/intake store/joblog store/keyring store/kits store/looks store/mark store/migrations" +
-		" store/moments store/outbox store/pauses store/places store/prepared store/promise store/removal store/replacing store/restored" +
+		" store/mirrors store/moments store/outbox store/pauses store/places store/prepared store/promise store/removal store/replacing store/restored" +
 		" store/reviews store/rollouts store/room store/scan store/slotlog store/snapshots store/standard store/sweep store/triggers" +
 		" store/twins store/uplinks topics",
 		"keeps rows, whoever asks"},
@@ -346,6 +346,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"store/looks", "store/facts store/places store/scan store/snapshots topics", "what hosts last found when they looked at a repository"},
 	{"store/mark", "private store/chain store/keyring", "how far the database had come, kept apart from it"},
 	{"store/migrations", "", "the schema, step by step"},
+	{"store/mirrors", "topics", "which repositories are copied into another one, and what that one lacks"},
 	{"store/moments", "store/column store/snapshots topics", "lists snapshots with what those before them held"},
 	{"store/outbox", "store/scan topics", "what is said to brokers that others listen to, and how far they have come"},
 	{"store/pauses", "slots", "when a host's schedules are paused"},
@@ -429,6 +430,7 @@ var keepers = []struct {
 		"store/discoveries", "store/found", "store/gauges",
 		"store/having", "store/heartbeats", "store/inspect", "store/intake", "store/joblog", "store/kits", "store/looks",
 		"store/mark",
+		"store/mirrors",
 		"store/moments", "store/outbox",
 		"store/places",
 		"store/prepared", "store/promise", "store/removal", "store/restored", "store/reviews", "store/rollouts", "store/room",

@@ -50,6 +50,43 @@ func TestAPolicyFromBeforeThereWereDrillsAllowsThem(t *testing.T) {
 	}
 }
 
+// So does one from before there were copies, of those presets that copy.
+func TestAPolicyFromBeforeThereWereCopiesAllowsThemToKeepers(t *testing.T) {
+	const old = `"backup","init","snapshots","stats","diff","find","restore","unlock","key","locks"`
+	keeper, err := Preset(PolicyKeeper, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	without := func(kinds []topics.JobKind) string {
+		return verbs(slices.DeleteFunc(slices.Clone(kinds), func(k topics.JobKind) bool { return k == topics.CopyJob }))
+	}
+	for _, c := range []struct {
+		what, name, kinds string
+		want              bool
+	}{
+		{"a keeper from before drills", PolicyKeeper, old + `,"forget","prune","check"`, true},
+		{"a keeper from before copies", PolicyKeeper, verbs(everyday) + `,"forget","prune","check"`, true},
+		{"managed from before copies", PolicyManaged, without(topics.Kinds), true},
+		{"today's keeper", PolicyKeeper, verbs(keeper.Kinds), true},
+		{"today's keeper without copies", PolicyKeeper, without(keeper.Kinds), false},
+		{"a keeper that only checks", PolicyKeeper, verbs(everyday) + `,"check"`, false},
+		{"a backup host", PolicyBackup, verbs(everyday), false},
+		{"a backup host with no list", PolicyBackup, "", false},
+	} {
+		text := `{"policy":"` + c.name + `"`
+		if c.kinds != "" {
+			text += `,"verbs":[` + c.kinds + `]`
+		}
+		p, err := parsePolicy([]byte(text+"}"), "/var/lib/x")
+		if err != nil {
+			t.Fatalf("%s: %v", c.what, err)
+		}
+		if got := slices.Contains(p.Kinds, topics.CopyJob); got != c.want {
+			t.Errorf("%s: copies are allowed: %t, want %t", c.what, got, c.want)
+		}
+	}
+}
+
 func verbs(kinds []topics.JobKind) string {
 	var out []string
 	for _, k := range kinds {

@@ -28,7 +28,7 @@ func hostFacts(hostname, restic string, policy Policy, state string) topics.Fact
 		Hostname: hostname, OS: runtime.GOOS, Arch: runtime.GOARCH, Platform: platform(),
 		Agent: Version, Restic: restic, Policy: policy.Name, Permits: told(policy.permits(state)), Jobs: topics.MaxJobsAtOnce,
 		Makes: true, Can: []topics.Ability{topics.AnswersQueries, topics.SearchesSome, topics.RunsDrills, topics.RestoresBaskets,
-			topics.EndsPauses, topics.PastesFiles, topics.TakesOptions},
+			topics.EndsPauses, topics.PastesFiles, topics.TakesOptions, topics.CopiesSnapshots},
 	}
 }
 

@@ -167,6 +167,9 @@ func (r *runner) reap(j protocol.AgentJob) {
 			place.Job = j.ID
 			r.awaitGone(j.Process.PID)
 			r.unlock(r.quit, restic.Ending{Killed: true}, binary, place, repository(*j.Run))
+			if j.Run.Other != nil {
+				r.unlock(r.quit, restic.Ending{Killed: true}, binary, place, opened(*j.Run.Other))
+			}
 		}
 	}
 	if j.Run != nil && j.Run.Kind == topics.DrillJob { // restic may have gone on until now

@@ -64,6 +64,9 @@ func (r *runner) operate(ctx context.Context, s protocol.Start, out *sink) (topi
 			e = w.operation(ctx)
 			ready = e.State == topics.Succeeded
 			r.unlock(ctx, e, binary, w.place, w.repository)
+			if s.Run.Other != nil {
+				r.unlock(ctx, e, binary, w.place, opened(*s.Run.Other))
+			}
 		}
 	}
 	whole := w.report(e.Report)
@@ -135,7 +138,12 @@ func (w work) initialise(ctx context.Context) (e restic.Ending, hooked bool) {
 	if e = w.binary.Reach(ctx, w.repository, w.out); e.State != topics.Succeeded {
 		return e, true
 	}
-	e = w.binary.Ensure(ctx, w.place, w.repository, func() restic.Ending { return w.mayMake() }, w.out)
+	var like *restic.Repository
+	if w.Run.Other != nil {
+		other := opened(*w.Run.Other)
+		like = &other
+	}
+	e = w.binary.EnsureLike(ctx, w.place, w.repository, like, func() restic.Ending { return w.mayMake() }, w.out)
 	if e.State == topics.Succeeded && e.Result == nil {
 		e.Result = &topics.Result{} // it was there already
 	}
@@ -188,6 +196,12 @@ func (w work) operation(ctx context.Context) restic.Ending {
 		return b.Keys(ctx, place, repository, out)
 	case topics.LocksJob:
 		return b.Locks(ctx, place, repository, out)
+	case topics.CopyJob:
+		to := opened(*w.Run.Other)
+		if e := b.Reach(ctx, to, out); e.State != topics.Succeeded {
+			return e
+		}
+		return b.Copy(ctx, place, to, restic.Copy{From: repository, IDs: o.Snapshots, RetryLock: retryLock}, out)
 	}
 	return restic.Ending{State: topics.Failed, Cause: topics.CauseRefused,
 		Message: "This agent does not know " + string(w.Run.Kind) + ", update it."}
@@ -284,6 +298,9 @@ func fitting(f *topics.Finished) {
 	}
 	if f.Summary != nil && len(topics.Encode(*f)) > maxEvent {
 		f.Summary.Items = nil
+	}
+	if f.Result != nil && f.Result.Copy != nil && len(topics.Encode(*f)) > maxEvent {
+		f.Result.Copy.Missing = nil // the message names the first
 	}
 	if f.Result != nil && f.Result.Restore != nil && len(topics.Encode(*f)) > maxEvent {
 		f.Result.Restore.Unmatched, f.Result.Truncated = nil, true // the message names the first

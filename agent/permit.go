@@ -36,6 +36,9 @@ func (p Policy) refuse(state string, run topics.Run) *protocol.Refusal {
 		return &protocol.Refusal{Cause: topics.CauseRefused, Message: fmt.Sprintf("This agent does not know %.40q, update it.", string(run.Kind))}
 	case err != nil:
 		return &protocol.Refusal{Cause: topics.CauseRefused, Message: fmt.Sprintf("The agent refuses what it was asked: %v.", err)}
+	case (run.Kind == topics.CopyJob || run.Kind == topics.InitJob && run.From != "") != (run.Other != nil):
+		return &protocol.Refusal{Cause: topics.CauseRefused, Message: "The agent refuses what it was asked: a copy is between two repositories, " +
+			"and nothing else is but the making of one like another."}
 	}
 	if err := p.decide(state, run); err != nil {
 		return &protocol.Refusal{Cause: topics.CausePolicy, Message: err.Error()}
@@ -61,6 +64,13 @@ func (p Policy) decide(state string, run topics.Run) error {
 	}
 	if err := p.decideRepository(state, run); err != nil && !idle(run) {
 		return err
+	}
+	if run.Other != nil { // each by itself: what may be read may not be written by that
+		other := run
+		other.Repository = *run.Other
+		if err := p.decideRepository(state, other); err != nil {
+			return err
+		}
 	}
 	if run.Kind == topics.UnlockJob && run.All && !slices.Contains(p.Kinds, topics.PruneJob) {
 		return forbid("This host's policy %s does not allow to remove locks of work that goes on.", p.Name)

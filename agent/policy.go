@@ -73,7 +73,7 @@ var Presets = []string{PolicyBackup, PolicyRestore, PolicyKeeper, PolicyManaged}
 // everyday is what every host does: backups, listings, and a restore to where
 // its policy says. Unlock is among it because a stale lock stops it otherwise.
 // A drill is, since it writes nowhere but below the state directory. The order is not that
-// of older agents, see beforeDrills.
+// of older agents, see earlier.
 var everyday = []topics.JobKind{topics.InitJob, topics.BackupJob, topics.DrillJob, topics.SnapshotsJob, topics.StatsJob, topics.DiffJob,
 	topics.FindJob, topics.RestoreJob, topics.UnlockJob, topics.KeyJob, topics.LocksJob}
 
@@ -90,7 +90,8 @@ func Preset(name, state string) (Policy, error) {
 	switch name {
 	case PolicyBackup, PolicyRestore: // where else a restore may go, its roots say: onto /, a new directory can be a program's configuration
 	case PolicyKeeper:
-		p.Kinds = append(slices.Clone(everyday), topics.ForgetJob, topics.PruneJob, topics.CheckJob)
+		// The order is not that of older agents, see earlier.
+		p.Kinds = append(slices.Clone(everyday), topics.CheckJob, topics.CopyJob, topics.ForgetJob, topics.PruneJob)
 	case PolicyManaged:
 		p.Kinds, p.RestoreRoots, p.Overwrite = topics.Kinds, roots(), true
 	default:
@@ -99,17 +100,25 @@ func Preset(name, state string) (Policy, error) {
 	return p, nil
 }
 
-// beforeDrills are the operations of a preset as agents wrote them into the policy file
-// before there were drills. A file that has exactly these has no limits of its own, and
-// means the preset. To forbid drills alone, take the word out of the list that today's
-// agents write, which has another order.
-func beforeDrills(kinds []topics.JobKind) []topics.JobKind {
-	if slices.Equal(kinds, topics.Kinds) {
-		return slices.DeleteFunc(slices.Clone(kinds), func(k topics.JobKind) bool { return k == topics.DrillJob })
+// earlier reports whether these are the operations of a preset as agents wrote them into the
+// policy file before there were drills, or before there were copies. A file that has exactly
+// these has no limits of its own, and means the preset. To forbid one of the newer kinds
+// alone, take the word out of the list that today's agents write, which has another order.
+func earlier(name string, kinds []topics.JobKind) bool {
+	without := func(list []topics.JobKind, gone ...topics.JobKind) []topics.JobKind {
+		return slices.DeleteFunc(slices.Clone(list), func(k topics.JobKind) bool { return slices.Contains(gone, k) })
 	}
-	old := []topics.JobKind{topics.BackupJob, topics.InitJob, topics.SnapshotsJob, topics.StatsJob, topics.DiffJob, topics.FindJob,
+	if name == PolicyManaged {
+		return slices.Equal(kinds, without(topics.Kinds, topics.CopyJob)) ||
+			slices.Equal(kinds, without(topics.Kinds, topics.CopyJob, topics.DrillJob))
+	}
+	before := []topics.JobKind{topics.BackupJob, topics.InitJob, topics.SnapshotsJob, topics.StatsJob, topics.DiffJob, topics.FindJob,
 		topics.RestoreJob, topics.UnlockJob, topics.KeyJob, topics.LocksJob}
-	return append(old, kinds[min(len(everyday), len(kinds)):]...)
+	if name != PolicyKeeper {
+		return slices.Equal(kinds, before)
+	}
+	keeps := []topics.JobKind{topics.ForgetJob, topics.PruneJob, topics.CheckJob}
+	return slices.Equal(kinds, append(before, keeps...)) || slices.Equal(kinds, append(slices.Clone(everyday), keeps...))
 }
 
 // Narrow limits a preset to these repositories and directories; an empty list
@@ -197,7 +206,7 @@ func parsePolicy(b []byte, state string) (Policy, error) {
 	if err := d.Decode(&p); err != nil {
 		return p, err
 	}
-	if p.Kinds == nil || slices.Equal(p.Kinds, beforeDrills(preset.Kinds)) {
+	if p.Kinds == nil || earlier(name.Policy, p.Kinds) {
 		p.Kinds = preset.Kinds
 	}
 	if p.BackupRoots == nil {

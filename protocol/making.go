@@ -19,6 +19,9 @@ import (
 // does not know what was sent after that was made: it has none made before all hosts have
 // told, or enough time has gone by.
 
+// A copy waits in the same way for the repository that it goes to, which is made to cut
+// files where the first one does.
+
 // What a job waits for whose repository is not there yet.
 const (
 	WaitMaking Wait = "making"
@@ -58,8 +61,8 @@ func meets(a, b string) bool {
 	})
 }
 
-// at returns the job under way at an address, or at one that may name the same place.
-func at(jobs map[string]topics.JobID, address string) topics.JobID {
+// under returns the job under way at an address, or at one that may name the same place.
+func under(jobs map[string]topics.JobID, address string) topics.JobID {
 	if id, is := jobs[address]; is {
 		return id
 	}
@@ -198,15 +201,25 @@ func (m *Making) begin(j PlaneJob) error {
 	return err
 }
 
+// target is a copy as it is in the repository that it goes to.
+func (j PlaneJob) target() PlaneJob {
+	j.Repository, j.Other, j.ReadyAt, j.OtherReadyAt = j.Other, j.Repository, j.OtherReadyAt, j.ReadyAt
+	return j
+}
+
 // Take says what a queued job waits for, as Turns.Take does. Where there is no
 // repository yet, a backup waits until there is one, and everything else while somebody
 // makes it; an init job also waits for whatever else is under way. init is true for a
-// backup if now an init job is to be sent to its host on its behalf, which has the turn.
+// backup or a copy if now an init job is to be sent to its host on its behalf, which has the turn.
 func (m *Making) Take(j PlaneJob, online bool) (t Turn, init bool, err error) {
-	if j.ready() {
+	at, needs := j, j.Kind == topics.BackupJob // where it needs a repository, and whether one is made for it
+	if j.Kind == topics.CopyJob && j.ready() && j.Other != "" {
+		at, needs = j.target(), true
+	}
+	if at.ready() {
 		return m.turns.Take(j, online), false, nil
 	}
-	p, err := m.place(j.Repository)
+	p, err := m.place(at.Repository)
 	if err != nil {
 		return t, false, err
 	}
@@ -216,22 +229,22 @@ func (m *Making) Take(j PlaneJob, online bool) (t Turn, init bool, err error) {
 	if !online {
 		return Turn{Wait: WaitHost}, false, nil
 	}
-	if init := at(m.inits, p.Address); init != "" {
+	if init := under(m.inits, p.Address); init != "" {
 		return Turn{WaitMaking, init}, false, nil
 	}
-	if j.Kind == topics.BackupJob || j.Kind == topics.InitJob {
-		if try, err := m.sites.Try(j.Repository, ""); err != nil || try.holds(j, m.now) {
+	if needs || j.Kind == topics.InitJob {
+		if try, err := m.sites.Try(at.Repository, ""); err != nil || try.holds(j, m.now) {
 			return Turn{Wait: WaitMaking, For: try.Job}, false, err
 		}
 	}
-	if j.Kind == topics.BackupJob || j.Kind == topics.InitJob {
+	if needs || j.Kind == topics.InitJob {
 		if unheard, err := m.unheard(); err != nil || unheard {
 			return Turn{Wait: WaitUnheard}, false, err
 		}
 	}
-	other := at(m.others, p.Address)
+	other := under(m.others, p.Address)
 	switch {
-	case j.Kind != topics.BackupJob && j.Kind != topics.InitJob, j.Kind == topics.InitJob && other == "":
+	case !needs && j.Kind != topics.InitJob, j.Kind == topics.InitJob && other == "":
 		if t = m.turns.Take(j, online); t.Wait == "" {
 			err = m.begin(j)
 		}
@@ -243,10 +256,10 @@ func (m *Making) Take(j PlaneJob, online bool) (t Turn, init bool, err error) {
 	if err != nil || !maker.can(p) {
 		return Turn{Wait: WaitMaking}, false, err
 	}
-	if try, err := m.sites.Try(j.Repository, j.Host); err != nil || try.holds(j, m.now) {
+	if try, err := m.sites.Try(at.Repository, j.Host); err != nil || try.holds(j, m.now) {
 		return Turn{Wait: WaitMaking, For: try.Job}, false, err
 	}
-	if t := m.turns.Take(PlaneJob{Host: j.Host, Kind: topics.InitJob, Repository: j.Repository}, online); t.Wait != "" {
+	if t := m.turns.Take(PlaneJob{Host: j.Host, Kind: topics.InitJob, Repository: at.Repository}, online); t.Wait != "" {
 		return Turn{WaitMaking, t.For}, false, nil
 	}
 	return Turn{Wait: WaitMaking}, true, nil
@@ -260,9 +273,13 @@ func (m *Making) unheard() (bool, error) {
 	return m.sites.Unheard()
 }
 
-// make adds an init job on behalf of a backup that waits, and sends it.
+// make adds an init job on behalf of a backup or a copy that waits, and sends it.
 func (s *planeStep) make(m *Making, j PlaneJob, now int64) error {
-	init, err := s.tx.AddInit(j, now)
+	at := j
+	if j.Kind == topics.CopyJob {
+		at = j.target()
+	}
+	init, err := s.tx.AddInit(at, now)
 	if err != nil {
 		return err
 	}
@@ -337,7 +354,7 @@ func (s *planeStep) failed(j PlaneJob, f topics.Finished, now int64) error {
 			return err
 		}
 	}
-	if j.Behalf == "" {
+	if j.Behalf == "" && j.Other == "" {
 		return nil
 	}
 	try, err := s.tx.Try(j.Repository, j.Host)
@@ -354,8 +371,12 @@ func (s *planeStep) failed(j PlaneJob, f topics.Finished, now int64) error {
 	}
 	waiting, err := s.tx.Open(j.Host)
 	for _, b := range waiting {
-		if err == nil && b.Kind == topics.BackupJob && b.State == topics.Queued && b.Repository == j.Repository && !b.ready() &&
-			(f.Cause != topics.CauseHook || b.Group == j.Behalf) {
+		at := b
+		if b.Kind == topics.CopyJob {
+			at = b.target()
+		}
+		if err == nil && (b.Kind == topics.BackupJob || b.Kind == topics.CopyJob) && b.State == topics.Queued && at.Repository == j.Repository &&
+			!at.ready() && (f.Cause != topics.CauseHook || b.Group == j.Behalf) {
 			err = s.finish(b, topics.Finished{Job: b.ID, State: topics.Failed, Cause: f.Cause, Lines: b.Lines,
 				Message: f.Message + unmadeBy + string(j.ID) + ")"}, now)
 		}

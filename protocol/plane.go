@@ -30,6 +30,10 @@ type PlaneJob struct {
 	SentAt      int64                `db:"sent_at"`  // when it was sent first; 0 is not yet, or by the host itself
 	Behalf      topics.SourceGroupID `db:"behalf"`   // of an init job: whose backup waits for it, "" if a person asked
 	ReadyAt     int64                `db:"ready_at"` // when a repository was first found or made at its place; 0 is never
+	// Other is the second repository: of a copy where it goes, of an init job whose chunker
+	// parameters the new one takes; "" is none. OtherReadyAt is ReadyAt of that one.
+	Other        topics.RepositoryID `db:"other"`
+	OtherReadyAt int64               `db:"other_ready_at"`
 	Fired       bool                 `db:"fired"`    // its host began it by itself, maybe long before we heard of it
 	Bytes       int64                `db:"log_bytes"`
 	Cut         bool                 `db:"cut"`      // parts of its report were dropped
@@ -98,7 +102,8 @@ type PlaneTx interface {
 	AtOnce() (map[topics.HostID]int, error)
 
 	Sites
-	// AddInit adds a queued init job to the host of a backup, on its behalf.
+	// AddInit adds a queued init job to the host of a backup, on its behalf; or of a copy, as
+	// it is in the repository it goes to: the new one cuts files where Other does.
 	AddInit(PlaneJob, int64) (PlaneJob, error)
 	PutTry(Try) error
 

@@ -178,8 +178,19 @@ func Free(inHand []AgentJob, c topics.Config, run topics.Run) bool {
 		return false
 	}
 	return run.Kind == topics.UpdateJob || len(inHand) < c.AtOnce() && !slices.ContainsFunc(inHand, func(j AgentJob) bool {
-		return j.Run == nil || j.Run.Repository.ID == run.Repository.ID || run.Group.ID != "" && j.Run.Group.ID == run.Group.ID
+		return j.Run == nil || meet(*j.Run, run) || run.Group.ID != "" && j.Run.Group.ID == run.Group.ID
 	})
+}
+
+// meet reports whether two jobs work in one repository: a copy in both of its own.
+func meet(a, b topics.Run) bool {
+	works := func(r topics.Run) []topics.RepositoryID {
+		if r.Kind == topics.CopyJob && r.Other != nil {
+			return []topics.RepositoryID{r.Repository.ID, r.Other.ID}
+		}
+		return []topics.RepositoryID{r.Repository.ID}
+	}
+	return slices.ContainsFunc(works(a), func(id topics.RepositoryID) bool { return slices.Contains(works(b), id) })
 }
 
 // Updating reports whether an update of the agent is among the jobs in hand.

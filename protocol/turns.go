@@ -47,6 +47,19 @@ const (
 // is what makes room there.
 func HeldWhenShort(k topics.JobKind) bool { return k != topics.PruneJob }
 
+// works returns the repositories that a job works in: a copy in both of its own.
+func (j PlaneJob) works() []topics.RepositoryID {
+	if j.Kind == topics.CopyJob && j.Other != "" && j.Other != j.Repository {
+		return []topics.RepositoryID{j.Repository, j.Other}
+	}
+	return []topics.RepositoryID{j.Repository}
+}
+
+// meets reports whether two jobs work in one repository.
+func (j PlaneJob) meets(o PlaneJob) bool {
+	return slices.ContainsFunc(j.works(), func(id topics.RepositoryID) bool { return slices.Contains(o.works(), id) })
+}
+
 // Turns decides who is next. An update of a host's agent is sent beside what runs there,
 // and the agent lets that end; nothing else is sent to that host until the update has
 // ended. It is in no repository, and no limit counts it. A host runs one job at a time in each repository, and
@@ -99,14 +112,16 @@ func (t *Turns) begin(j PlaneJob) {
 		return
 	}
 	t.running++
-	if here := t.hosts[j.Host]; !slices.ContainsFunc(here, func(o PlaneJob) bool { return o.Repository == j.Repository }) {
+	if here := t.hosts[j.Host]; !slices.ContainsFunc(here, j.meets) {
 		t.hosts[j.Host] = append(here, j)
 	}
-	r := t.repo(j.Repository)
-	r.running++
-	r.one = j.ID
-	if j.Kind.Exclusive() {
-		r.exclusive = j.ID
+	for _, id := range j.works() {
+		r := t.repo(id)
+		r.running++
+		r.one = j.ID
+		if j.Kind.Exclusive() {
+			r.exclusive = j.ID
+		}
 	}
 }
 
@@ -115,7 +130,12 @@ func (t *Turns) begin(j PlaneJob) {
 func (t *Turns) Take(j PlaneJob, online bool) Turn {
 	update, updates := t.updates[j.Host]
 	r, here := t.repo(j.Repository), t.hosts[j.Host]
-	same := slices.IndexFunc(here, func(o PlaneJob) bool { return o.Repository == j.Repository })
+	same := slices.IndexFunc(here, j.meets)
+	for _, id := range j.works()[1:] { // of the second one what is in the way there counts as of the first
+		if o := t.repo(id); r.exclusive == "" && (o.exclusive != "" || o.running > r.running) {
+			r = o
+		}
+	}
 	switch {
 	case t.Twins[j.Host]:
 		return Turn{Wait: WaitTwins}

@@ -55,6 +55,8 @@ var unaudited = map[string]string{
 	"Served":            "to serve a database changes nothing in it that people decide",
 	"rise":              "the restore that follows has the entry",
 	"putServed":         "a slot is served by jobs, which have their entries",
+	"PutMirrorServed":   "a slot is served by jobs, which have their entries",
+	"copied":            "an agent reports what a job found, which was asked for",
 	"addHost":           "who lets it in has the entry",
 	"putPauses":         "who pauses or resumes has the entry",
 }

@@ -68,6 +68,9 @@ type Job struct {
 	Recalled bool `db:"recalled"` // its host is asked how it ended, as the control plane was restored from a copy
 
 	Behalf topics.SourceGroupID `db:"behalf"` // of an init job: whose backup waits for it, "" if a person asked
+	// Other is the second repository: of a copy the one it goes to, of an init job the one
+	// whose chunker parameters the new one takes; "" is none.
+	Other topics.RepositoryID `db:"other"`
 }
 
 // Where returns the host at whose place in the repository the job works: its own, mostly.
@@ -155,10 +158,18 @@ func openBackup(ctx context.Context, tx *sqlx.Tx, group topics.SourceGroupID) (J
 
 // queue adds a job, with its audit entry.
 func (s *Store) queue(ctx context.Context, tx *sqlx.Tx, j Job) error {
+	if o := j.Operation.V; o != nil { // nobody else says it
+		switch j.Kind {
+		case topics.CopyJob:
+			j.Other = topics.RepositoryID(o.To)
+		case topics.InitJob:
+			j.Other = topics.RepositoryID(o.From)
+		}
+	}
 	if _, err := tx.NamedExecContext(ctx, `INSERT INTO jobs (id, host, kind, source_group, repository, operation, state, requested_by,
-		queued_at, not_after, held, schedule, slot, attempt, place, behalf, given_by)
+		queued_at, not_after, held, schedule, slot, attempt, place, behalf, given_by, other)
 		VALUES (:id, :host, :kind, :source_group, :repository, :operation, :state, :requested_by, :queued_at, :not_after, :held,
-		:schedule, :slot, :attempt, :place, :behalf, :given_by)`, j); err != nil {
+		:schedule, :slot, :attempt, :place, :behalf, :given_by, :other)`, j); err != nil {
 		return fmt.Errorf("queue job: %w", err)
 	}
 	if err := names(ctx, tx, j); err != nil {

@@ -48,7 +48,7 @@ func newJournal(ctx context.Context, s *Store, tx *sqlx.Tx) journal {
 }
 
 const planeColumns = `id, host, kind, repository, source_group, schedule, slot, state, not_after, accepted, cancel_asked, attempts,
-	next_send, lines, fired, queued_at, sent_at, behalf, log_bytes, cut, recalled, ` + places.ReadyAt
+	next_send, lines, fired, queued_at, sent_at, behalf, log_bytes, cut, recalled, other, ` + places.ReadyAt + `, ` + places.OtherReadyAt
 
 func (j journal) Key(id topics.HostID) ([]byte, error) {
 	key, err := get[[]byte](j.ctx, j.q, `SELECT seal_key FROM hosts WHERE id = $1 AND removed_at = 0`, id)
@@ -272,10 +272,13 @@ func (j journal) Finished(p protocol.PlaneJob, f topics.Finished, at int64) erro
 	if err != nil {
 		return fmt.Errorf("what job %s found out: %w", job.ID, err)
 	}
-	if job.Repository != "" {
-		if err := looks.Note(j.ctx, j.tx, endOf(job, whole), looked, j.s.Now()); err != nil {
-			return err
-		}
+	if job.Kind == topics.CopyJob {
+		err = j.copied(job, looked)
+	} else if job.Repository != "" {
+		err = looks.Note(j.ctx, j.tx, endOf(job, whole), looked, j.s.Now())
+	}
+	if err != nil {
+		return err
 	}
 	if job.RequestedBy != Plane && job.Kind != topics.UpdateJob {
 		if err := change(j.ctx, j.tx, `UPDATE hosts SET last_job = $1, last_state = $2, last_ended_at = $3 WHERE id = $4`, job.ID, job.State,

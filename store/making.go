@@ -47,6 +47,9 @@ func (j journal) PutTry(t protocol.Try) error { return places.PutTry(j.ctx, j.tx
 func (j journal) AddInit(b protocol.PlaneJob, now int64) (p protocol.PlaneJob, err error) {
 	job := Job{ID: topics.JobID(topics.NewID(time.UnixMilli(now))), Host: b.Host, Kind: topics.InitJob, Repository: b.Repository,
 		State: topics.Queued, RequestedBy: Plane, QueuedAt: now, NotAfter: now + makeWithin.Milliseconds(), Behalf: b.Group}
+	if b.Other != "" {
+		job.Operation.V = &topics.Operation{From: string(b.Other)}
+	}
 	if err := j.s.queue(j.ctx, j.tx, job); err != nil {
 		return p, err
 	}

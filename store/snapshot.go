@@ -27,14 +27,14 @@ type Snapshot = snapshots.Snapshot
 // A Neighbourhood is what exists around a snapshot that is gone.
 type Neighbourhood = snapshots.Neighbourhood
 
-// Snapshots lists a host's snapshots, the newest first.
+// Snapshots lists a host's snapshots, the newest first, without their copies.
 func (s *Store) Snapshots(ctx context.Context, host topics.HostID, limit int) ([]Snapshot, error) {
-	return all[Snapshot](ctx, s.r, `SELECT * FROM snapshots WHERE host = $1 AND gone_at = 0 ORDER BY time DESC, id LIMIT $2`, host, limit)
+	return all[Snapshot](ctx, s.r, `SELECT * FROM snapshots WHERE host = $1 AND gone_at = 0 AND copied_from = '' ORDER BY time DESC, id LIMIT $2`, host, limit)
 }
 
-// SnapshotCount counts a host's snapshots.
+// SnapshotCount counts a host's snapshots, without their copies.
 func (s *Store) SnapshotCount(ctx context.Context, host topics.HostID) (int, error) {
-	return get[int](ctx, s.r, `SELECT count(*) FROM snapshots WHERE host = $1 AND gone_at = 0`, host)
+	return get[int](ctx, s.r, `SELECT count(*) FROM snapshots WHERE host = $1 AND gone_at = 0 AND copied_from = ''`, host)
 }
 
 // A SnapshotPlace is a place in a list of snapshots, after which a page begins: the

@@ -272,6 +272,7 @@ const (
 	RestoresBaskets Ability = "baskets"  // items of several snapshots, owners left out, in place, and what a dry run saw
 	SearchesSome    Ability = "searches" // a find looks in some snapshots or groups, ignores case, and reports while it runs
 	RunsDrills      Ability = "drills"   // it proves by itself that backups can be restored
+	CopiesSnapshots Ability = "copies"   // into a second repository, which it makes like the first
 	EndsPauses      Ability = "pauses"   // it knows when its schedules are paused, and has them go on by itself
 	PastesFiles     Ability = "pasted"   // it has restic use the certificates and keys that were pasted, see [Repository].Files
 	TakesOptions    Ability = "options"  // it knows [Repository].Options and [SourceGroup].Tuning

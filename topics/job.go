@@ -21,11 +21,12 @@ const (
 	KeyJob       JobKind = "key"   // lists the repository's keys
 	LocksJob     JobKind = "locks" // lists what lies in its locks
 	DrillJob     JobKind = "drill" // restores a sample into a scratch folder, proves it, and removes it
+	CopyJob      JobKind = "copy"  // snapshots into a second repository, and looks whether they are there
 )
 
 // Kinds lists every operation.
 var Kinds = []JobKind{BackupJob, InitJob, ForgetJob, PruneJob, CheckJob, UnlockJob, SnapshotsJob, StatsJob, DiffJob, RestoreJob,
-	FindJob, KeyJob, LocksJob, DrillJob}
+	FindJob, KeyJob, LocksJob, DrillJob, CopyJob}
 
 // UpdateJob is the one kind that is no operation of restic's: it has the agent run another
 // release of itself, see [Update]. It is in no repository, and nobody asks for it by itself:

@@ -14,9 +14,11 @@ import (
 // Nothing in it is an option: restic's command line is built from these fields
 // and constants alone.
 type Operation struct {
-	Snapshots []string `json:"snapshots,omitempty"` // forget: the IDs to remove, 64 digits each; find: where to look alone
-	From      string   `json:"from,omitempty"`      // diff
-	To        string   `json:"to,omitempty"`        // diff
+	// Snapshots are the IDs that a forget removes, 64 digits each; those that a find looks in
+	// alone; and those that a copy copies, of 64 digits: none is all that it finds.
+	Snapshots []string `json:"snapshots,omitempty"`
+	From      string   `json:"from,omitempty"`      // diff; init: ID of the repository that files are to be cut like in
+	To        string   `json:"to,omitempty"`        // diff; copy: ID of the repository that the snapshots go to
 	Snapshot  string   `json:"snapshot,omitempty"`  // restore
 	Paths     []string `json:"paths,omitempty"`     // restore: what to bring back, as the snapshot names it; none is all
 	Target    string   `json:"target,omitempty"`    // restore: a directory of the host
@@ -144,7 +146,23 @@ func (o Operation) Check(kind JobKind) error {
 	case UnlockJob:
 		rest.All = false
 	case InitJob:
-		rest.Anyway = false
+		if o.From != "" && !validID(o.From) {
+			return bad("from: %.80q is no repository ID", o.From)
+		}
+		rest.Anyway, rest.From = false, ""
+	case CopyJob:
+		if !validID(o.To) {
+			return bad("to: name the repository that the snapshots go to, by its ID; %.80q is none", o.To)
+		}
+		if len(o.Snapshots) > MaxPaths {
+			return bad("snapshots: name up to %d of them; none is all", MaxPaths)
+		}
+		for _, id := range o.Snapshots {
+			if !wholeID.MatchString(id) {
+				return bad("snapshots: %.80q is no whole snapshot ID of 64 digits", id)
+			}
+		}
+		rest.To, rest.Snapshots = "", nil
 	case DrillJob:
 		if o.Drill != nil {
 			if err := o.Drill.check(); err != nil {
@@ -279,6 +297,7 @@ type Result struct {
 	Diff      *Diffed   `json:"diff,omitempty"`
 	Prune     *Pruned   `json:"prune,omitempty"`
 	Drill     *Drilled  `json:"drill,omitempty"`
+	Copy      *Copied   `json:"copy,omitempty"`
 	Removed   []string  `json:"removed,omitempty"` // forget: the snapshots that are gone
 	// Unreadable has the beginnings of the IDs of snapshots that are there and could not
 	// be read; a listing lacks them.
@@ -316,6 +335,45 @@ type Diffed struct {
 	RemovedFiles uint64 `json:"removed_files"`
 	AddedBytes   uint64 `json:"added_bytes"`
 	RemovedBytes uint64 `json:"removed_bytes"`
+}
+
+// Copied is what a copy found in both repositories. A snapshot is in the second one if that
+// holds one of the same tree, time and paths which restic says was made of it.
+type Copied struct {
+	// Of and Into are restic's own IDs of the repository it copied from and to; "" where
+	// that was not read.
+	Of   string `json:"of,omitempty"`
+	Into string `json:"into,omitempty"`
+	// Side says which of the two a failure is about, CopyFrom or CopyTo; "" for neither, or both.
+	Side    string `json:"side,omitempty"`
+	Asked   int    `json:"asked"`             // snapshots that were to be there in the end
+	Already int    `json:"already"`           // of them, those that were before
+	Copied  int    `json:"copied"`            // of them, those that came
+	Gone    int    `json:"gone"`              // that were named, and are not in the first repository any more
+	Left    int    `json:"left"`              // that are not in the second one, or are there as something else
+	Missing []Lack `json:"missing,omitempty"` // of those left, at most [MaxLacking]
+	// OtherCuts says that the two repositories cut files at other places: data that was
+	// backed up into the second one is not shared with what is copied there. Only when a
+	// repository is made can it take that from another.
+	OtherCuts bool `json:"other_cuts,omitempty"`
+}
+
+// The repositories of a copy, for Copied.Side.
+const (
+	CopyFrom = "from"
+	CopyTo   = "to"
+)
+
+// MaxLacking is how many snapshots a [Copied] names.
+const MaxLacking = 50
+
+// A Lack is a snapshot of the first repository that is not in the second one after a copy.
+type Lack struct {
+	Snapshot string `json:"snapshot"`
+	Time     int64  `json:"time"` // Unix milliseconds
+	// Differs says what of it is another in the snapshot that was made of it: "tree", "time"
+	// or "paths"; "" if there is none.
+	Differs string `json:"differs,omitempty"`
 }
 
 // Pruned is what prune freed, as far as restic's text says.

@@ -93,6 +93,10 @@ type Run struct {
 	// restore it holds the Limits alone, of the group whose snapshot it is.
 	Group SourceGroup `json:"group,omitzero"`
 	Slot  *Slot       `json:"slot,omitempty"` // of a schedule's backup: one that has been run here is refused
+	// Other is the second repository: of a copy the one that the snapshots go to, and of an
+	// init job with From the one whose chunker parameters the new one takes. Agents without
+	// [CopiesSnapshots] know of none.
+	Other *Repository `json:"other,omitempty"`
 	Operation
 }
 

@@ -19,6 +19,7 @@ var kinds = map[string]struct{ word, icon string }{
 	"find":      {word: "Find", icon: "search"},
 	"key":       {word: "Keys", icon: "key-round"},
 	"locks":     {word: "Locks", icon: "lock"},
+	"copy":      {word: "Copy", icon: "copy"},
 	"update":    {word: "Agent update", icon: "refresh-cw"},
 }
 

@@ -217,17 +217,33 @@ func write(dir, name, content string) (string, error) {
 }
 
 // initialisation makes a repository of format 2 where there is none.
-type initialisation struct{ silent }
-
-func (initialisation) args(Version, string) ([]string, error) {
-	return []string{"init", "--json", "--repository-version", "2"}, nil
+type initialisation struct {
+	silent
+	like *Repository // it cuts files where that one does; nil is at places of its own
 }
-func (initialisation) words() string { return "init" }
+
+func (i initialisation) other() *Repository { return i.like }
+
+func (i initialisation) args(Version, string) ([]string, error) {
+	args := []string{"init", "--json", "--repository-version", "2"}
+	if i.like != nil {
+		args = append(args, "--copy-chunker-params")
+	}
+	return args, nil
+}
+
+func (i initialisation) words() string {
+	if i.like != nil {
+		return "init --copy-chunker-params"
+	}
+	return "init"
+}
 
 // config asks whether the repository is there and opens with the password.
 type config struct {
 	silent
-	id string // of the repository
+	id   string // of the repository
+	cuts string // where it cuts files, as a polynomial
 }
 
 func (*config) args(Version, string) ([]string, error) {
@@ -235,15 +251,21 @@ func (*config) args(Version, string) ([]string, error) {
 }
 func (*config) words() string        { return "cat config" }
 func (*config) answers(Version) bool { return true }
-func (c *config) read(o *output, line []byte) bool { // its other parameters are nobody's business
+func (c *config) read(o *output, line []byte) bool { // it is no line of the log: where it cuts files is nobody's business
 	o.answered = true
 	if m := repositoryID.FindSubmatch(line); m != nil {
 		c.id = string(m[1])
 	}
+	if m := polynomial.FindSubmatch(line); m != nil {
+		c.cuts = string(m[1])
+	}
 	return true
 }
 
-var repositoryID = regexp.MustCompile(`"id": ?"([0-9a-f]{64})"`)
+var (
+	repositoryID = regexp.MustCompile(`"id": ?"([0-9a-f]{64})"`)
+	polynomial   = regexp.MustCompile(`"chunker_polynomial": ?"([0-9a-f]{1,20})"`)
+)
 
 // Backup makes a snapshot and looks it up in the repository. Cancelling ctx
 // interrupts it; see [Ending] for what is left then. It ends Succeeded only with
@@ -326,9 +348,10 @@ func (b Binary) Exists(ctx context.Context, place Place, repository Repository, 
 	return e
 }
 
-// Init makes the repository. Once begun it is not interrupted for Timing.Open after ctx
+// Init makes the repository, which cuts files where like does, if that is given: data that is
+// in both is copied as it is then. Once begun it is not interrupted for Timing.Open after ctx
 // has ended: half a repository is worse than one that nobody needs.
-func (b Binary) Init(ctx context.Context, place Place, repository Repository, sink Sink) Ending {
+func (b Binary) Init(ctx context.Context, place Place, repository Repository, like *Repository, sink Sink) Ending {
 	if ctx.Err() != nil {
 		return Ending{State: topics.Cancelled, Cause: topics.CauseCancelled, Message: "cancelled before restic was started"}
 	}
@@ -337,13 +360,18 @@ func (b Binary) Init(ctx context.Context, place Place, repository Repository, si
 	defer context.AfterFunc(ctx, func() {
 		time.AfterFunc(b.Timing.orDefault().Open, func() { stop(context.Cause(ctx)) })
 	})()
-	return b.run(own, place, repository, initialisation{}, sink)
+	return b.run(own, place, repository, initialisation{like: like}, sink)
 }
 
 // Ensure sees to it that the repository is there. If there is none, it asks may, which
 // says Succeeded or why none is made, and makes one. It does not mind if another host was
 // quicker. Succeeded means that it is there and opens.
 func (b Binary) Ensure(ctx context.Context, place Place, repository Repository, may func() Ending, sink Sink) Ending {
+	return b.EnsureLike(ctx, place, repository, nil, may, sink)
+}
+
+// EnsureLike is Ensure for a repository that is to cut files where another one does, see Init.
+func (b Binary) EnsureLike(ctx context.Context, place Place, repository Repository, like *Repository, may func() Ending, sink Sink) Ending {
 	e := b.Exists(ctx, place, repository, sink)
 	if e.Cause != topics.CauseNoRepository {
 		return e
@@ -360,7 +388,7 @@ func (b Binary) Ensure(ctx context.Context, place Place, repository Repository, 
 		}
 		return e
 	}
-	e = b.Init(ctx, place, repository, sink)
+	e = b.Init(ctx, place, repository, like, sink)
 	if e.State == topics.Failed && (strings.Contains(e.Message, "config file already exists") || strings.Contains(e.Message,
 		"config already initialized")) {
 		return b.Exists(ctx, place, repository, sink)

@@ -373,7 +373,11 @@ func (o *output) progress(line string) bool {
 	o.moved(counted, strings.TrimSpace(counted))
 	percent, err := strconv.ParseFloat(m[1], 64)
 	if now := o.now(); err == nil && !now.Before(o.nextStatus) {
-		o.show(Status{Scanned: true, Percent: min(max(percent, 0), 100), Trouble: o.tries.now()}, now)
+		said := Status{Scanned: true, Percent: min(max(percent, 0), 100), Trouble: o.tries.now()}
+		if c, ok := o.operation.(*copying); ok {
+			said.Percent = c.whole(said.Percent)
+		}
+		o.show(said, now)
 	}
 	return err == nil && percent < 100
 }

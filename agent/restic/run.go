@@ -19,6 +19,9 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 		return failed(topics.CauseUsage, err)
 	}
 	a, err := repository.access(b.Version)
+	if two, ok := op.(interface{ other() *Repository }); err == nil && ok && two.other() != nil {
+		a, err = together(repository, *two.other(), b.Version)
+	}
 	if err != nil {
 		return failed(topics.CauseUsage, err)
 	}

@@ -22,9 +22,9 @@ type jobStartCmd struct {
 	Kind        string   `required:"" enum:"${kinds}" help:"restic's word for it, or locks: ${enum}."`
 	Repository  string   `help:"Every kind but backup: name or ID."`
 	SourceGroup string   `help:"backup: its name; every group of the host without one."`
-	Snapshots   []string `placeholder:"ID" help:"forget: whole IDs of what to remove; find: where to look alone."`
-	From        string   `placeholder:"ID" help:"diff: a snapshot."`
-	To          string   `placeholder:"ID" help:"diff: a snapshot."`
+	Snapshots   []string `placeholder:"ID" help:"forget: whole IDs of what to remove; find: where to look alone; copy: whole IDs, all if not said."`
+	From        string   `placeholder:"ID" help:"diff: a snapshot; init: the repository to cut files like, name or ID."`
+	To          string   `placeholder:"ID" help:"diff: a snapshot; copy: the repository that the snapshots go to, name or ID."`
 	Snapshot    string   `placeholder:"ID" help:"restore: which."`
 	Path        []string `name:"path" sep:"none" help:"restore: what to bring back, as the snapshot names it; again for each."`
 	Item        []string `sep:"none" placeholder:"ID:PATH" help:"restore: of several snapshots, in place of --snapshot; again for each."`
@@ -92,6 +92,15 @@ func (c *jobStartCmd) Run(ctx context.Context) error {
 				return err
 			}
 			q.Repository = r.ID
+		}
+		for kind, second := range map[topics.JobKind]*string{topics.CopyJob: &q.Operation.To, topics.InitJob: &q.Operation.From} {
+			if q.Kind == kind && *second != "" {
+				other, err := repositoryNamed(ctx, s, *second)
+				if err != nil {
+					return err
+				}
+				*second = string(other.ID)
+			}
 		}
 		if q.Kind == topics.DrillJob {
 			return startDrill(ctx, s, q, false)

@@ -224,6 +224,9 @@ func (e *Engine) Permit(ctx context.Context, order Order) error {
 	if err := e.Opens(ctx, h, kind, repository, cmp.Or(order.Place, host)); err != nil {
 		return err
 	}
+	if err := e.second(ctx, h, order); err != nil {
+		return err
+	}
 	if err := e.gone(ctx, host, kind, repository, o); err != nil {
 		return err
 	}

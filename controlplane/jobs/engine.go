@@ -515,6 +515,10 @@ func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
 		if run.Repository.Initialise, run.Group, err = e.making(ctx, j); err != nil {
 			return topics.Run{}, err
 		}
+	case topics.CopyJob:
+		if run.Group.Limits, err = e.limitsOfCopy(ctx, j); err != nil {
+			return topics.Run{}, err
+		}
 	case topics.DrillJob:
 		if run.Drill, err = e.Store.DrillOf(ctx, j); err != nil {
 			return topics.Run{}, err
@@ -526,6 +530,13 @@ func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
 		if run.Group.Limits, err = e.limitsOf(ctx, j.Repository, run.Snapshot); err != nil {
 			return topics.Run{}, err
 		}
+	}
+	if j.Other != "" {
+		other, err := e.other(ctx, j)
+		if err != nil {
+			return topics.Run{}, err
+		}
+		run.Other = &other
 	}
 	return run, nil
 }

@@ -89,6 +89,19 @@ func (e *Engine) weigh(ctx context.Context, r Request) (j rights.Job, giving err
 	if j.Strange = errors.As(giving, new(*GivingError)); giving != nil && !j.Strange {
 		return j, nil, giving
 	}
+	if second := topics.RepositoryID(r.Operation.To); r.Kind == topics.CopyJob {
+		if giving == nil {
+			giving = e.Has(ctx, r.Host, r.Kind, second, "")
+			if j.Strange = errors.As(giving, new(*GivingError)); giving != nil && !j.Strange {
+				return j, nil, giving
+			}
+		}
+		m, err := e.Store.Mirror(ctx, r.Repository)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return j, nil, err
+		}
+		j.Unasked = err != nil || m.Target != second || m.Host != r.Host
+	}
 	if r.Kind != topics.RestoreJob {
 		return j, giving, nil
 	}
@@ -118,6 +131,8 @@ func because(j rights.Job, giving error) string {
 	switch {
 	case errors.As(giving, &g):
 		return fmt.Sprintf("The host %s does not have the repository %s, and would get its address and password.", g.Name, g.Where())
+	case j.Kind == topics.CopyJob && j.Unasked:
+		return "The repository it goes to is not the mirror of the other one, by this host: who reads that one would read everything."
 	case j.Kind == topics.DrillJob && j.Operation.Drill != nil && j.Operation.Drill.Target != "":
 		return "It writes to a place of the host that somebody chose. Without a target it goes into the agent's own scratch folder."
 	case j.Kind != topics.RestoreJob:

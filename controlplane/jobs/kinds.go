@@ -66,6 +66,11 @@ var kinds = map[topics.JobKind]kind{
 			"That the host can be restored is not proven by this run.",
 		cancelled: stops + "What it has restored is removed again; nothing is proven by it.",
 	},
+	topics.CopyJob: {
+		failed: "Both repositories stay whole. Snapshots that were copied already are in the second one, and the next copy goes on from there; " +
+			"what is missing there is in the first one alone.",
+		cancelled: stops + "What is copied already stays, and the next copy goes on from there.",
+	},
 	topics.UpdateJob: {
 		failed:    notUpdated,
 		cancelled: "The agent goes on as it is. Once the new one is on trial, it is not stopped any more.",

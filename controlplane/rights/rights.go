@@ -60,6 +60,7 @@ const (
 	Key       = Right(topics.KeyJob)
 	Locks     = Right(topics.LocksJob)
 	Drill     = Right(topics.DrillJob)
+	Copy      = Right(topics.CopyJob) // from a repository into its mirror
 	Update    = Right(topics.UpdateJob) // and say when newer versions begin by themselves
 )
 
@@ -81,6 +82,7 @@ var table = []Row{
 		[]Right{Snapshots, Stats, Diff, Find, Locks}},
 	{store.Operator, "Browse the snapshots of a repository, by a host that has it", []Right{Browse}},
 	{store.Operator, "Check repositories, remove stale locks", []Right{Check, Unlock}},
+	{store.Operator, "Copy snapshots of a repository into its mirror", []Right{Copy}},
 	{store.Operator, "Prove by a drill that what a host saved can be restored: a sample comes back, is compared and removed", []Right{Drill}},
 	{store.Operator, "Restore what a host saved itself into its folder for restores, over no file", []Right{Restore}},
 	{store.Operator, "Pause all schedules of a host for a while, and resume them", []Right{Pause}},
@@ -131,6 +133,7 @@ type Job struct {
 	Operation topics.Operation
 	Strange   bool // its host has neither a source group in the repository, at this place, nor is it the keeper
 	Another   bool // a restore of a snapshot that no job of the same host made
+	Unasked   bool // a copy into a repository that is not the mirror of the one it copies from
 	Outside   bool // a restore to a place that is neither in the host's quarantine nor a new folder of its own
 }
 
@@ -147,6 +150,8 @@ func Of(j Job) Right {
 		return RestoreOver
 	case j.Kind == topics.UnlockJob && o.All:
 		return UnlockAll
+	case j.Kind == topics.CopyJob && j.Unasked: // whoever reads that repository reads all that is copied into it
+		return Repositories
 	case j.Kind == topics.InitJob && o.Anyway:
 		return Repositories
 	}
@@ -182,7 +187,8 @@ func Asked() string {
 	}
 	return strings.Join(roles, "; ") + ". A restore that goes anywhere but into a new folder or the host's quarantine, over files, or of " +
 		"what another host saved, and a full drill to a target, takes the role " + string(Least(RestoreOver)) +
-		"; an unlock of all locks " + string(Least(UnlockAll)) +
+		"; an unlock of all locks " + string(Least(UnlockAll)) + "; a copy into a repository that is not the mirror of the other one " +
+		string(Least(Repositories)) +
 		". Any job in a repository that its host neither backs up into nor is the keeper of takes the role " + string(Least(Give)) +
 		", and give_repository."
 }

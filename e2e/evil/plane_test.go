@@ -143,6 +143,9 @@ func TestAnEvilControlPlaneGetsNothingBeyondThePolicy(t *testing.T) {
 		}
 		return run
 	}
+	second := func(kind topics.JobKind, o topics.Operation, other topics.Repository) topics.Run {
+		return topics.Run{Kind: kind, Repository: ours, Operation: o, Other: &other}
+	}
 	id := strings.Repeat("a", 64)
 	option := "--password-command=" + canary
 	hooks := func(h topics.Hooks) topics.Run {
@@ -195,6 +198,12 @@ func TestAnEvilControlPlaneGetsNothingBeyondThePolicy(t *testing.T) {
 			false},
 		{"prune", topics.Run{Kind: topics.PruneJob, Repository: ours}, false},
 		{"check", topics.Run{Kind: topics.CheckJob, Repository: ours}, false},
+		{"a copy to somewhere else", second(topics.CopyJob, topics.Operation{To: "vault-0002"}, at(m.at("stolen"))), false},
+		{"a copy into the host's own repository", second(topics.CopyJob, topics.Operation{To: "vault-0001"}, ours), false},
+		{"a copy to no second repository", topics.Run{Kind: topics.CopyJob, Repository: ours, Operation: topics.Operation{To: "vault-0002"}}, false},
+		{"a repository made like one elsewhere", second(topics.InitJob, topics.Operation{From: "vault-0002"}, at("rest:http://127.0.0.1:1/x")),
+			false},
+		{"a second repository of a listing", second(topics.SnapshotsJob, topics.Operation{}, ours), false},
 		{"everybody's locks", topics.Run{Kind: topics.UnlockJob, Repository: ours, Operation: topics.Operation{All: true}}, false},
 		{"an operation there is none of", topics.Run{Kind: "rewrite", Repository: ours}, false},
 		{"an option as an operation", topics.Run{Kind: topics.JobKind(option), Repository: ours}, false},

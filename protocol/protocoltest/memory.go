@@ -333,6 +333,12 @@ func (p *Plane) seen(j protocol.PlaneJob) protocol.PlaneJob {
 	if _, unmade := p.Unmade[j.Repository]; unmade {
 		j.ReadyAt = p.Ready[p.at(j.Repository, j.Host)]
 	}
+	if j.OtherReadyAt = 0; j.Other != "" {
+		j.OtherReadyAt = 1
+		if _, unmade := p.Unmade[j.Other]; unmade {
+			j.OtherReadyAt = p.Ready[p.at(j.Other, j.Host)]
+		}
+	}
 	return j
 }
 
@@ -345,7 +351,7 @@ func (p *Plane) Maker(j protocol.PlaneJob) (protocol.Maker, error) { return p.Ma
 // AddInit implements protocol.PlaneTx.
 func (p *Plane) AddInit(b protocol.PlaneJob, now int64) (protocol.PlaneJob, error) {
 	j := protocol.PlaneJob{ID: topics.JobID(fmt.Sprintf("init-%03d%03d", p.Epoch-1, len(p.Order))), Host: b.Host, Kind: topics.InitJob,
-		Repository: b.Repository, Behalf: b.Group, QueuedAt: now, NotAfter: now + 24*60*60*1000}
+		Repository: b.Repository, Other: b.Other, Behalf: b.Group, QueuedAt: now, NotAfter: now + 24*60*60*1000}
 	if len(p.Inits) > 0 {
 		j.ID, p.Inits = p.Inits[0], p.Inits[1:]
 	}

@@ -173,7 +173,7 @@ func before(
 ) (list []size, err error) {
 	return list, scan.Select(ctx, q, &list, `SELECT repository, id, begun_at, ended_at, files, bytes, collapsed FROM snapshots
 		WHERE source_group = $1 AND replaced_by = '' AND job <> '' AND (ended_at < $2 OR ended_at = $2 AND id < $3)
-			AND begun_at >= $4 AND collapsed = 0
+			AND begun_at >= $4 AND collapsed = 0 AND copied_from = ''
 		ORDER BY ended_at DESC, id DESC LIMIT 10`, group, ended, id, since)
 }
 
@@ -187,7 +187,7 @@ func (k *kept) measure(ctx context.Context, tx Tx) error {
 	}
 	var took []int64
 	if err := scan.Select(ctx, tx, &took, `SELECT (ended_at - begun_at) / 1000 FROM snapshots
-		WHERE source_group = $1 AND replaced_by = '' AND job <> '' AND begun_at > 0 AND ended_at >= begun_at
+		WHERE source_group = $1 AND replaced_by = '' AND job <> '' AND copied_from = '' AND begun_at > 0 AND ended_at >= begun_at
 		ORDER BY ended_at DESC, id DESC LIMIT 10`, k.Group.Group); err != nil {
 		return err
 	}
@@ -238,14 +238,14 @@ func Usual(ctx context.Context, q sqlx.QueryerContext, group topics.SourceGroupI
 func judge(ctx context.Context, tx Tx, group topics.SourceGroupID, since int64) error {
 	var list []size
 	if err := scan.Select(ctx, tx, &list, `SELECT repository, id, begun_at, ended_at, files, bytes, collapsed FROM snapshots
-		WHERE source_group = $1 AND collapsed < 0 AND job <> '' ORDER BY ended_at, id`, group); err != nil || len(list) == 0 {
+		WHERE source_group = $1 AND collapsed < 0 AND job <> '' AND copied_from = '' ORDER BY ended_at, id`, group); err != nil || len(list) == 0 {
 		return err
 	}
 	var last []size // the newest last
 	if len(list) > window {
 		// Many at once are those of an upgrade: nothing was judged before.
 		if err := scan.Select(ctx, tx, &last, `SELECT repository, id, begun_at, ended_at, files, bytes, collapsed FROM snapshots
-			WHERE source_group = $1 AND replaced_by = '' AND job <> '' AND collapsed = 0 AND begun_at >= $2 ORDER BY ended_at, id`,
+			WHERE source_group = $1 AND replaced_by = '' AND job <> '' AND copied_from = '' AND collapsed = 0 AND begun_at >= $2 ORDER BY ended_at, id`,
 			group, since); err != nil {
 			return err
 		}

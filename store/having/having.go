@@ -33,7 +33,7 @@ func Has(ctx context.Context, q sqlx.QueryerContext, host topics.HostID, reposit
 // for itself is its keeper's, if it has one. An update is in none.
 var stray = `(kind <> 'update' AND given_by = '' AND NOT CASE kind WHEN 'backup'
 		THEN EXISTS (SELECT 1 FROM source_groups g WHERE g.id = jobs.source_group AND g.host = jobs.host AND g.repository = jobs.repository)
-		ELSE ` + has("jobs.host", "jobs.repository", "jobs.place") + ` END
+		ELSE ` + has("jobs.host", "jobs.repository", "jobs.place") + ` AND (jobs.other = '' OR ` + has("jobs.host", "jobs.other", "''") + `) END
 	OR kind IN ('forget', 'prune', 'check')
 		AND EXISTS (SELECT 1 FROM repositories r WHERE r.id = jobs.repository AND r.keeper NOT IN ('', jobs.host)))`
 

@@ -219,6 +219,8 @@ func (e Ended) writes() bool {
 	switch e.Kind {
 	case topics.BackupJob, topics.InitJob, topics.ForgetJob, topics.PruneJob:
 		return true
+	case topics.CopyJob: // of the repository it goes to, the other has no result
+		return e.Result != nil && e.Result.Copy != nil && e.Result.Copy.Copied > 0
 	}
 	return false
 }

@@ -20,6 +20,11 @@ import (
 const ReadyAt = `coalesce((SELECT max(p.ready_at) FROM places p WHERE p.repository = jobs.repository AND 
 	p.host IN ('', CASE WHEN jobs.place <> '' THEN jobs.place ELSE jobs.host END)), 0) AS ready_at`
 
+// OtherReadyAt is ReadyAt of the second repository of a job, which lies at the place of the
+// job's host; 0 if it has none.
+const OtherReadyAt = `coalesce((SELECT max(p.ready_at) FROM places p WHERE jobs.other <> '' AND p.repository = jobs.other AND
+	p.host IN ('', jobs.host)), 0) AS other_ready_at`
+
 // Where returns where a repository lies, as package protocol asks. Two addresses with
 // the same text may be the same place, however they are spelt.
 func Where(ctx context.Context, q sqlx.QueryerContext, repository topics.RepositoryID) (protocol.Place, error) {

@@ -100,7 +100,7 @@ func Moved(ctx context.Context, tx sqlx.ExtContext, repository topics.Repository
 	_, err := tx.ExecContext(ctx, `INSERT INTO places (repository, host, ready_at)
 		SELECT $1, f.host, max(min(f.at), 1) FROM (
 			SELECT host, good_at AS at FROM repository_looks WHERE repository = $1 AND kind = 'open' AND good_at > 0
-			UNION ALL SELECT host, min(time) AS at FROM snapshots WHERE repository = $1 AND job <> '' GROUP BY host) f
+			UNION ALL SELECT host, min(time) AS at FROM snapshots WHERE repository = $1 AND job <> '' AND copied_from = '' GROUP BY host) f
 		JOIN host_names h ON h.id = f.host WHERE true GROUP BY f.host
 		ON CONFLICT (repository, host) DO UPDATE SET ready_at = max(ready_at, excluded.ready_at)`, repository)
 	return err

@@ -124,7 +124,7 @@ func Of(ctx context.Context, q sqlx.QueryerContext, hosts []topics.HostID) (p Pr
 	}
 	r.read(&elsewhere, `SELECT f.source_group, count(*) AS n, max(n.ended_at) AS at FROM group_facts f CROSS JOIN snapshots n
 		WHERE n.source_group = f.source_group AND n.repository <> f.repository AND n.gone_at = 0 AND n.replaced_by = '' AND n.job <> ''
-		AND f.whole_id = '' AND f.good_id = ''`, `f.host`, ` GROUP BY f.source_group`)
+		AND n.copied_from = '' AND f.whole_id = '' AND f.good_id = ''`, `f.host`, ` GROUP BY f.source_group`)
 	var tried []drills.Verdict
 	r.read(&tried, `SELECT * FROM drill_verdicts WHERE at > 0`, `host`, ``)
 	var keepers []topics.HostID

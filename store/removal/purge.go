@@ -23,7 +23,7 @@ var Own = map[Kind][]string{
 		"endings.subject"},
 	Repository: {"repository_looks.repository", "repository_damage.repository", "repository_places.repository", "places.repository",
 		"making_tries.repository",
-		"repository_days.repository", "maintenance_duties.repository", "maintenance_reviews.repository",
+		"mirrors.repository", "mirrors.target", "repository_days.repository", "maintenance_duties.repository", "maintenance_reviews.repository",
 		"retention_measures.repository", "restore_drafts.repository", "drill_verdicts.repository", "alerts.repository",
 		"endings.repository", "endings.subject",
 		"kits_shown.subject"},

@@ -59,7 +59,10 @@ type Snapshot struct {
 	NamedBy        topics.JobID `db:"named_by"`        // a job that was to remove or replace it, however that ended
 	AcknowledgedAt int64        `db:"acknowledged_at"` // when an administrator took note that it is lost
 	ReplacedBy     string       `db:"replaced_by"`     // the snapshot that was made of it and took its place
-	Collapsed      int          `db:"collapsed"`       // 1 if it holds next to nothing of what those before it held, -1 not judged yet
+	// CopiedFrom is the repository that it was copied from, if one of ours; it has the job,
+	// host and source group of that snapshot. "" is that it was made here.
+	CopiedFrom topics.RepositoryID `db:"copied_from"`
+	Collapsed  int                 `db:"collapsed"` // 1 if it holds next to nothing of what those before it held, -1 not judged yet
 }
 
 // Made is what is kept of the job that made a snapshot, with the fields of a Snapshot;

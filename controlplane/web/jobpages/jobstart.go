@@ -118,6 +118,8 @@ func operationOf(kind topics.JobKind, f url.Values) topics.Operation {
 	switch kind {
 	case topics.ForgetJob:
 		return topics.Operation{Snapshots: strings.Fields(f.Get("snapshots"))}
+	case topics.CopyJob:
+		return topics.Operation{To: f.Get("to")}
 	case topics.DiffJob:
 		return topics.Operation{From: f.Get("from"), To: f.Get("to")}
 	case topics.RestoreJob:

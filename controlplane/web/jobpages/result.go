@@ -32,7 +32,12 @@ func (s *Pages) resultView(ctx context.Context, v *views.Job, j store.Job) error
 // results is resultView for a page of the list that has its own.
 func (s *Pages) results(ctx context.Context, v *views.Job, j store.Job, p part) error {
 	if o := j.Operation.V; o != nil {
-		v.Asked = askedFor(*o)
+		v.Asked = askedFor(j.Kind, *o)
+		if j.Other != "" {
+			if err := s.otherView(ctx, v, j); err != nil {
+				return err
+			}
+		}
 	}
 	if j.Kind == topics.FindJob && s.mayName(ctx) {
 		f, err := s.foundView(ctx, j, part{page: 1})
@@ -146,6 +151,8 @@ func (s *Pages) results(ctx context.Context, v *views.Job, j store.Job, p part) 
 		table("Locks", 1, []string{"Lock", "Kind", "Host", "Process", "It", "Since"}, rows)
 	case topics.RestoreJob:
 		restoreTables(v, *r, report, table)
+	case topics.CopyJob:
+		copyTable(v, r.Copy, when, table)
 	case topics.ForgetJob:
 		for _, id := range r.Removed {
 			rows = append(rows, []string{layout.Short(id), id})
@@ -275,6 +282,8 @@ func resultFigures(k topics.JobKind, r topics.Result, dryRun bool, state topics.
 		count("Added", r.Diff.AddedFiles, words.Bytes(r.Diff.AddedBytes))
 		count("Removed", r.Diff.RemovedFiles, words.Bytes(r.Diff.RemovedBytes))
 		count("Changed", r.Diff.ChangedFiles, "")
+	case r.Copy != nil:
+		copyFigures(*r.Copy, count)
 	case r.Prune != nil:
 		size(would("Freed", "Would free"), r.Prune.FreedBytes, "")
 		size(would("Left", "Would leave"), r.Prune.LeftBytes, "")
@@ -285,7 +294,7 @@ func resultFigures(k topics.JobKind, r topics.Result, dryRun bool, state topics.
 }
 
 // askedFor says what a job was asked for, besides its kind.
-func askedFor(o topics.Operation) (f []views.Fact) {
+func askedFor(kind topics.JobKind, o topics.Operation) (f []views.Fact) {
 	say := func(name, value string, mono bool) {
 		if value != "" {
 			f = append(f, views.Fact{Name: name, Value: value, Mono: mono})
@@ -293,10 +302,13 @@ func askedFor(o topics.Operation) (f []views.Fact) {
 	}
 	yes := map[bool]string{true: "yes"}
 	say("Snapshot", layout.Short(o.Snapshot), true)
-	say("From", layout.Short(o.From), true)
-	say("To", layout.Short(o.To), true)
+	if kind == topics.DiffJob { // of others they are repositories
+		say("From", layout.Short(o.From), true)
+		say("To", layout.Short(o.To), true)
+	}
 	if n := len(o.Snapshots); n > 0 {
-		say("Asked to remove", words.Count(uint64(n), "snapshot", "snapshots"), false)
+		name := map[topics.JobKind]string{topics.ForgetJob: "Asked to remove", topics.CopyJob: "Asked to copy", topics.FindJob: "Looks in"}[kind]
+		say(name, words.Count(uint64(n), "snapshot", "snapshots"), false)
 	}
 	named := func(paths []string) string {
 		var names []string

@@ -1,0 +1,193 @@
+package restic
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/restic-manager/restic-manager/location"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// ofScheme says with which kind of storage each variable of a repository goes, by how
+// its name begins.
+var ofScheme = []struct{ prefix, scheme string }{
+	{"AWS_", "s3"}, {"B2_", "b2"}, {"AZURE_", "azure"}, {"GOOGLE_", "gs"}, {"OS_", "swift"}, {"ST_", "swift"}, {"RCLONE_", "rclone"},
+	{"RESTIC_REST_", "rest"},
+}
+
+// The variables that are no storage's own.
+const (
+	caCert     = "RESTIC_CACERT"
+	clientCert = "RESTIC_TLS_CLIENT_CERT"
+	keyHint    = "RESTIC_KEY_HINT"
+)
+
+// A side is one of two repositories of a restic, which has a variable of the environment
+// once for both.
+type side struct {
+	Repository
+	address location.Address
+}
+
+// sideOf prepares a repository that shares its restic: its login is in its URL, the one
+// place where each has its own, and what means nothing to its kind of storage is left out.
+func sideOf(r Repository) (side, error) {
+	if err := location.CheckEnv(r.Env); err != nil {
+		return side{}, err
+	}
+	r.URL, _ = location.JoinLogin(r.URL, r.Env)
+	address, err := location.ParseHere(r.URL.Reveal())
+	if err != nil {
+		return side{}, err
+	}
+	env := map[string]topics.Secret{}
+	for name, value := range r.Env {
+		if value != "" && name != location.RESTUser && name != location.RESTPassword && goesWith(name, address.Scheme()) {
+			env[name] = value
+		}
+	}
+	r.Env = env
+	return side{r, address}, nil
+}
+
+func goesWith(name, scheme string) bool {
+	for _, v := range ofScheme {
+		if strings.HasPrefix(name, v.prefix) {
+			return v.scheme == scheme
+		}
+	}
+	return true
+}
+
+// tls reports whether restic itself speaks TLS with the storage.
+func (s side) tls() bool {
+	switch s.address.Scheme() {
+	case location.Local, "sftp", "rclone":
+		return false
+	case "rest", "s3":
+		u := s.address.URL()
+		return u == nil || u.Scheme == "https"
+	}
+	return true
+}
+
+// SharedError says why restic cannot open two repositories at once: it has one variable
+// for both, and they need two.
+type SharedError struct{ Variable, Scheme string }
+
+// Error implements error.
+func (e *SharedError) Error() string {
+	what := "one " + e.Variable + " for both"
+	switch e.Scheme {
+	case "rclone":
+		return "restic has " + what + " repositories, and these two need different ones. Put both remotes into one file of rclone's and name " +
+			"that in both."
+	case "":
+		return "restic has " + what + " repositories, and these two need different ones."
+	}
+	return "restic has " + what + " repositories, and these two of the kind " + e.Scheme + " need different ones. Use credentials that may " +
+		"read the one and write the other, or reach one of them another way, as by rclone with its own settings."
+}
+
+// together says how to hand two repositories to one restic of version v: to is the one it
+// works in, from the one it takes something from. It returns a *SharedError if restic
+// cannot have the credentials of both.
+func together(to, from Repository, v Version) (access, error) {
+	t, err := sideOf(to)
+	if err != nil {
+		return access{}, err
+	}
+	f, err := sideOf(from)
+	if err != nil {
+		return access{}, err
+	}
+	hint := f.Env[keyHint]
+	delete(f.Env, keyHint)
+	var roots []string
+	for _, s := range []side{t, f} {
+		if files := s.Env[caCert].Reveal(); files != "" && s.tls() {
+			roots = append(roots, strings.Split(files, ",")...)
+		}
+	}
+	if len(roots) > 0 && (t.tls() && t.Env[caCert] == "" || f.tls() && f.Env[caCert] == "") {
+		if system := systemRoots(); system != "" { // with a file of its own restic trusts nobody else
+			roots = append(roots, system)
+		}
+	}
+	for _, s := range []side{t, f} {
+		delete(s.Env, caCert)
+		if !s.tls() {
+			delete(s.Env, clientCert)
+		}
+	}
+	if a, b := t.Env[clientCert], f.Env[clientCert]; a != "" && b != "" && a != b {
+		return access{}, &SharedError{Variable: clientCert}
+	}
+	if t.address.Scheme() == f.address.Scheme() {
+		for _, variable := range location.Variables {
+			if n := variable.Name; n != clientCert && n != keyHint && t.Env[n] != f.Env[n] {
+				return access{}, &SharedError{Variable: n, Scheme: t.address.Scheme()}
+			}
+		}
+	}
+	a, err := t.access(v)
+	if err != nil {
+		return access{}, err
+	}
+	b, err := f.access(v)
+	if err != nil {
+		return access{}, fmt.Errorf("the repository it copies from: %w", err)
+	}
+	for _, flag := range slices.Compact(roots) {
+		a.flags = append(a.flags, "--cacert", flag)
+	}
+	for i := 0; i+1 < len(b.flags); i += 2 {
+		if !slices.Contains(a.flags, b.flags[i]) {
+			a.flags = append(a.flags, b.flags[i], b.flags[i+1])
+		}
+	}
+	for _, v := range b.env {
+		name, value, _ := strings.Cut(v, "=")
+		switch name {
+		case "RESTIC_REPOSITORY", "RESTIC_PASSWORD":
+			a.env = append(a.env, strings.Replace(name, "RESTIC_", "RESTIC_FROM_", 1)+"="+value)
+		default:
+			a.env = append(a.env, v)
+		}
+	}
+	if hint != "" {
+		a.env = append(a.env, "RESTIC_FROM_KEY_HINT="+hint.Reveal())
+	}
+	slices.Sort(a.env)
+	a.env = slices.Compact(a.env)
+	a.shown = cmp.Or(b.shown, "?") + " to " + a.shown
+	a.bare, a.secrets = append(a.bare, b.bare...), append(a.secrets, b.secrets...)
+	return a, nil
+}
+
+// systemRoots is the file with the certificates that this system trusts, "" if it is none
+// of the usual ones.
+func systemRoots() string {
+	for _, path := range []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
+		"/etc/ssl/cert.pem"} {
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+// Pairs reports whether restic can open two repositories at once, nil if it can: for a
+// *SharedError their credentials are in each other's way.
+func Pairs(to, from Repository, v Version) error {
+	_, err := together(to, from, v)
+	var shared *SharedError
+	if errors.As(err, &shared) {
+		return shared
+	}
+	return err
+}

@@ -1,0 +1,79 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/restic-manager/restic-manager/controlplane/permits"
+	"github.com/restic-manager/restic-manager/location"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// Reasons to refuse a copy.
+var (
+	ErrItself   = errors.New("a repository is not copied into itself")
+	ErrManyWays = errors.New("the address of the repository that snapshots are to be copied to has {host}, so it is one for each host")
+	ErrNoSecond = errors.New("there is no such repository to copy to")
+)
+
+// other returns the second repository of a job, as its host opens it.
+func (e *Engine) other(ctx context.Context, j store.Job) (topics.Repository, error) {
+	r, a, err := e.at(ctx, j.Other, j.Host)
+	if err != nil {
+		return topics.Repository{}, err
+	}
+	return access(r, a, j.Host, j.Kind), nil
+}
+
+// limitsOfCopy returns the strictest limits of the source groups that a copy's host has in
+// its two repositories: it is the same line.
+func (e *Engine) limitsOfCopy(ctx context.Context, j store.Job) (l topics.Limits, err error) {
+	groups, err := e.Store.SourceGroups(ctx, j.Host)
+	if err != nil {
+		return l, fmt.Errorf("limits of a copy: %w", err)
+	}
+	for _, g := range groups {
+		if g.Repository == j.Repository || g.Repository == j.Other {
+			l = l.Strictest(g.Topic().Limits)
+		}
+	}
+	return l, nil
+}
+
+// second returns why a host may not work in the second repository of a job, nil if it may,
+// or if the job has none: what Permit asks of the first.
+func (e *Engine) second(ctx context.Context, h store.Host, order Order) error {
+	id := topics.RepositoryID(order.Operation.To)
+	switch order.Kind {
+	case topics.CopyJob:
+	case topics.InitJob:
+		if id = topics.RepositoryID(order.Operation.From); id == "" {
+			return nil
+		}
+	default:
+		return nil
+	}
+	if !h.Able(topics.CopiesSnapshots) {
+		return &permits.OldAgent{Name: h.Name, What: "work in two repositories at once"}
+	}
+	r, err := e.Store.Repository(ctx, id)
+	if errors.Is(err, store.ErrNotFound) || err == nil && r.RemovedAt > 0 {
+		return ErrNoSecond
+	} else if err != nil {
+		return err
+	}
+	switch {
+	case id == order.Repository:
+		return ErrItself
+	case order.Kind == topics.CopyJob && location.PerHost(r.Location):
+		return ErrManyWays
+	}
+	if order.GivenBy == "" {
+		if err := e.Has(ctx, h.ID, order.Kind, id, ""); err != nil {
+			return err
+		}
+	}
+	return e.Opens(ctx, h, order.Kind, id, h.ID)
+}
