@@ -45,7 +45,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"cmd/restic-manager", "controlplane controlplane/alerts controlplane/alerts/asked controlplane/alerts/delivery" +
 		" controlplane/channels controlplane/checkup controlplane/consumers controlplane/discovery controlplane/drills" +
 		" controlplane/enroll controlplane/field controlplane/fleet controlplane/handout controlplane/health controlplane/heartbeat" +
-		" controlplane/hosts controlplane/jobs controlplane/kit controlplane/maintenance controlplane/metrics controlplane/outcome" +
+		" controlplane/hosts controlplane/jobs controlplane/kit controlplane/maintenance controlplane/mirroring controlplane/metrics controlplane/outcome" +
 		" controlplane/password controlplane/pause controlplane/people controlplane/problem controlplane/queries controlplane/reach" +
 		" controlplane/removal controlplane/replace controlplane/repositories controlplane/restores controlplane/retention" +
 		" controlplane/rollout controlplane/schedule controlplane/search controlplane/self controlplane/shelf controlplane/sources" +
@@ -57,7 +57,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane", "broker controlplane/alerts controlplane/alerts/conditions controlplane/alerts/delivery" +
 		" controlplane/alerts/gather controlplane/asking controlplane/audience controlplane/channels controlplane/checkup" +
 		" controlplane/discovery controlplane/drills controlplane/enroll controlplane/explorer controlplane/fleet" +
-		" controlplane/handout controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance" +
+		" controlplane/handout controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/mirroring" +
 		" controlplane/metrics controlplane/notices controlplane/outbox controlplane/password controlplane/pause controlplane/people" +
 		" controlplane/public controlplane/queries controlplane/reach controlplane/removal controlplane/replace controlplane/rights" +
 		" controlplane/rollout controlplane/schedule controlplane/self controlplane/shelf controlplane/space controlplane/support" +
@@ -134,6 +134,9 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/metrics", "broker controlplane/fleet controlplane/health controlplane/hosts controlplane/jobs" +
 		" controlplane/notices controlplane/protection controlplane/space location store store/alerts store/gauges store/looks topics",
 		"what programs that watch read: one page of text"},
+	{"controlplane/mirroring", "controlplane/field controlplane/jobs controlplane/permits controlplane/repositories" +
+		" controlplane/schedule location slots store store/mirrors topics",
+		"copies repositories into their mirrors when it is time"},
 	{"controlplane/moments", "controlplane/protection store store/moments topics words",
 		"the moments somebody may want to go back to, whoever lists them"},
 	{"controlplane/notices", "", "what people should know about the control plane itself, whoever says it and whoever shows it"},
@@ -149,7 +152,7 @@ var arrows = []struct{ pkg, may, is string }{
 		"what a host's policy forbids, and the command that permits it"},
 	{"controlplane/plain", "controlplane/kit location patterns topics", "commands that bring files back with restic alone"},
 	{"controlplane/problem", "controlplane/alerts/conditions controlplane/consumers controlplane/drills controlplane/enroll" +
-		" controlplane/field controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/pause controlplane/people" +
+		" controlplane/field controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/mirroring controlplane/pause controlplane/people" +
 		" controlplane/permits controlplane/queries controlplane/removal controlplane/repositories controlplane/restores" +
 		" controlplane/retention controlplane/rollout controlplane/schedule controlplane/sources controlplane/succession store" +
 		" store/admission store/alerts store/channels store/discoveries store/heartbeats store/places store/replacing store/room" +
@@ -216,7 +219,7 @@ var arrows = []struct{ pkg, may, is string }{
 		"pages about alerts, and about who is told of what"},
 	{"controlplane/web/api", "controlplane/alerts controlplane/alerts/asked controlplane/channels controlplane/consumers" +
 		" controlplane/drills controlplane/enroll controlplane/field controlplane/fleet controlplane/handout controlplane/health" +
-		" controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/outcome" +
+		" controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/mirroring controlplane/outcome" +
 		" controlplane/people controlplane/problem controlplane/protection controlplane/queries controlplane/removal" +
 		" controlplane/replace controlplane/repositories controlplane/restores controlplane/retention controlplane/rights" +
 		" controlplane/rollout controlplane/schedule controlplane/search controlplane/sources controlplane/uplink" +
@@ -225,7 +228,7 @@ var arrows = []struct{ pkg, may, is string }{
 		"operations of the API: read the request, ask one package, answer"},
 	{"controlplane/web/base", "controlplane/alerts controlplane/channels controlplane/consumers controlplane/discovery" +
 		" controlplane/drills controlplane/enroll controlplane/explorer controlplane/fleet controlplane/handout controlplane/health" +
-		" controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/notices" +
+		" controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/mirroring controlplane/notices" +
 		" controlplane/pause controlplane/people controlplane/problem controlplane/queries controlplane/reach controlplane/removal" +
 		" controlplane/replace controlplane/repositories controlplane/retention controlplane/rights controlplane/rollout" +
 		" controlplane/schedule controlplane/self controlplane/shelf controlplane/sources controlplane/space controlplane/targets" +
@@ -267,7 +270,7 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/web/base controlplane/web/layout controlplane/web/session store store/replacing topics views words",
 		"pages on which another machine takes the place of a lost one"},
 	{"controlplane/web/repositorypages", "controlplane/field controlplane/fleet controlplane/health controlplane/jobs controlplane/kit" +
-		" controlplane/maintenance controlplane/problem controlplane/removal controlplane/repositories" +
+		" controlplane/maintenance controlplane/mirroring controlplane/problem controlplane/removal controlplane/repositories" +
 		" controlplane/restores controlplane/retention controlplane/rights controlplane/trial controlplane/web/base" +
 		" controlplane/web/layout controlplane/web/session location store store/kits store/looks topics views words",
 		"pages about repositories"},

@@ -33,6 +33,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
 	"github.com/restic-manager/restic-manager/controlplane/metrics"
+	"github.com/restic-manager/restic-manager/controlplane/mirroring"
 	"github.com/restic-manager/restic-manager/controlplane/notices"
 	"github.com/restic-manager/restic-manager/controlplane/outbox"
 	"github.com/restic-manager/restic-manager/controlplane/pause"
@@ -186,6 +187,7 @@ type Plane struct {
 	publisher   *public.Publisher
 	schedules   *schedule.Runner
 	maintenance *maintenance.Runner
+	mirroring   *mirroring.Service
 	queries     *queries.Asker
 	drills      *drills.Service
 	rollouts    *rollout.Service   // updates agents
@@ -411,6 +413,8 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Timing:  c.Timing.Maintenance,
 		Now:     now,
 	})
+	p.mirroring = &mirroring.Service{Store: p.Store, Jobs: p.Jobs, Online: p.presence.Reachable, Changed: p.decided, Log: c.Log,
+		Timing: mirroring.Timing{Tick: c.Timing.Maintenance.Tick, RetryMax: c.Timing.Maintenance.RetryMax}, Now: now}
 	p.drills = &drills.Service{Store: p.Store, Jobs: p.Jobs, Online: p.presence.Reachable, Changed: p.decided, Log: c.Log, Now: now}
 	p.heartbeat = &heartbeat.Service{Store: p.Store, Parts: p.working(), Log: c.Log, Now: time.Now, Changed: func() { p.decided() }}
 	p.notices.Add(p.heartbeat.Notices)
@@ -501,6 +505,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Changed:     p.decided,
 		Desk:        p.Desk,
 		Maintenance: p.maintenance,
+		Mirrors:     p.mirroring,
 		Log:         c.Log,
 		Timing:      c.Timing.Web,
 		Now:         now,
@@ -614,6 +619,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	g.Go(func() error { return p.Jobs.Run(gctx) })
 	g.Go(func() error { return p.schedules.Run(gctx) })
 	g.Go(func() error { return p.maintenance.Run(gctx) })
+	g.Go(func() error { return p.mirroring.Run(gctx) })
 	g.Go(func() error { return p.drills.Run(gctx) })
 	g.Go(func() error { return p.rollouts.Run(gctx) })
 	g.Go(func() error { return p.heartbeat.Run(gctx) })

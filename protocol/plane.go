@@ -34,10 +34,10 @@ type PlaneJob struct {
 	// parameters the new one takes; "" is none. OtherReadyAt is ReadyAt of that one.
 	Other        topics.RepositoryID `db:"other"`
 	OtherReadyAt int64               `db:"other_ready_at"`
-	Fired       bool                 `db:"fired"`    // its host began it by itself, maybe long before we heard of it
-	Bytes       int64                `db:"log_bytes"`
-	Cut         bool                 `db:"cut"`      // parts of its report were dropped
-	Recalled    bool                 `db:"recalled"` // its host is asked how it ended: see hello
+	Fired        bool                `db:"fired"` // its host began it by itself, maybe long before we heard of it
+	Bytes        int64               `db:"log_bytes"`
+	Cut          bool                `db:"cut"`      // parts of its report were dropped
+	Recalled     bool                `db:"recalled"` // its host is asked how it ended: see hello
 }
 
 // PlaneTx is one transaction on the control plane's journal, which is its

@@ -55,8 +55,6 @@ var unaudited = map[string]string{
 	"Served":            "to serve a database changes nothing in it that people decide",
 	"rise":              "the restore that follows has the entry",
 	"putServed":         "a slot is served by jobs, which have their entries",
-	"PutMirrorServed":   "a slot is served by jobs, which have their entries",
-	"copied":            "an agent reports what a job found, which was asked for",
 	"addHost":           "who lets it in has the entry",
 	"putPauses":         "who pauses or resumes has the entry",
 }
@@ -75,6 +73,7 @@ var steps = map[string]string{
 	"facts":      "facts follow from rows; the change of those has its entry",
 	"found":      "an agent reports what a job found, which was asked for",
 	"heartbeats": "who sets an address has the entry; what is said to it follows from backups, which have theirs",
+	"mirrors":    "who sets a mirror has the entry; what was copied and which slots are served follows from jobs, which have theirs",
 	"intake":     "it counts what agents report; what people change of schedules has its entry",
 	"outbox":     "what is said to brokers follows from rows; the change of those has its entry",
 	"joblog":     "an agent reports; the gap in the log says what is not there",

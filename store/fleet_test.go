@@ -17,7 +17,7 @@ var (
 		"generation", "restoring", "paused_until"}
 	unkeptOfJob = []string{"id", "host", "sent_at", "behalf", "attempts", "next_send", "lines", "log_bytes", "cut",
 		"log_dropped_at", "restic_version", "cause",
-		"message", "exit_code", "snapshot_id", "operation", "result", "heard_at", "place", "given_by", "recalled"}
+		"message", "exit_code", "snapshot_id", "operation", "result", "heard_at", "place", "given_by", "recalled", "other"}
 )
 
 // Whoever adds a column decides whether lists of the fleet show it; and each change

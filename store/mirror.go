@@ -3,10 +3,12 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
-	"github.com/restic-manager/restic-manager/location"
+	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/store/changes"
 	"github.com/restic-manager/restic-manager/store/looks"
 	"github.com/restic-manager/restic-manager/store/mirrors"
@@ -105,7 +107,7 @@ func (s *Store) MirrorSelection(ctx context.Context, m Mirror) (ids []string, no
 // share one: another host's path leads nowhere.
 func mirrored(ctx context.Context, q sqlx.QueryerContext, m Mirror) (topics.HostID, error) {
 	address, err := get[string](ctx, q, `SELECT location FROM repositories WHERE id = $1`, m.Repository)
-	if err != nil || places.Shared(address) || location.PerHost(address) {
+	if err != nil || places.Shared(address) || strings.Contains(address, protocol.AnyHost) {
 		return "", err
 	}
 	return m.Host, nil
@@ -136,6 +138,14 @@ func (j journal) copied(job Job, at int64) error {
 	if done || c.Into != "" {
 		if err := places.Found(j.ctx, j.tx, job.Other, job.Host, "", at); err != nil {
 			return fmt.Errorf("second place of job %s: %w", job.ID, err)
+		}
+	}
+	if c.Copied > 0 { // what came is nobody's until a listing says what it was copied from
+		now := j.s.Now()
+		list := Job{ID: topics.JobID(topics.NewID(time.UnixMilli(now))), Host: job.Host, Kind: topics.SnapshotsJob, Repository: job.Other,
+			State: topics.Queued, RequestedBy: Plane, GivenBy: job.GivenBy, QueuedAt: now, NotAfter: now + makeWithin.Milliseconds()}
+		if err := j.s.queue(j.ctx, j.tx, list); err != nil {
+			return err
 		}
 	}
 	return mirrors.Note(j.ctx, j.tx, mirrors.Copy{Job: job.ID, Repository: job.Repository, Into: job.Other, Host: job.Host,

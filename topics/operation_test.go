@@ -113,7 +113,7 @@ func TestAnOperationIsHeldToWhatItsKindTakes(t *testing.T) {
 		{"copy of a short ID", CopyJob, Operation{To: "vault-00001", Snapshots: []string{id[:8]}}, false},
 		{"copy from a snapshot", CopyJob, Operation{To: "vault-00001", From: id}, false},
 		{"init like another", InitJob, Operation{From: "vault-00001"}, true},
-		{"init like an option", InitJob, Operation{From: "--from-repo"}, false},
+		{"init like an option", InitJob, Operation{From: "--from-repo=/x"}, false},
 		{"init to another", InitJob, Operation{To: "vault-00001"}, false},
 		{"prune with the cache", PruneJob, Operation{WithCache: true}, false},
 		{"unlock", UnlockJob, Operation{All: true}, true},

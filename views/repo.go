@@ -41,6 +41,7 @@ type Repository struct {
 	Details            []Fact // who keeps it, and when it was done
 	Maintenance        Maintenance
 	Retention          Retention
+	Mirror             Mirror
 	Answer             Answer
 	Hosts              []Runner // who may be asked, the first one if nobody is chosen
 	Keepers            []Runner // who may maintain it: the keeper, or any without one

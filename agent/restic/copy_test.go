@@ -13,7 +13,9 @@ import (
 
 func TestTwoRepositoriesKeepTheirCredentialsApart(t *testing.T) {
 	type env = map[string]topics.Secret
-	repo := func(url string, e env) Repository { return Repository{URL: topics.Secret(url), Password: "to's", Env: e} }
+	repo := func(url string, e env) Repository {
+		return Repository{URL: topics.Secret(url), Password: "to's", Env: e}
+	}
 	login := func(user string) env {
 		return env{"RESTIC_REST_USERNAME": topics.Secret(user), "RESTIC_REST_PASSWORD": topics.Secret(user + "s secret")}
 	}

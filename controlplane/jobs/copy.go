@@ -18,6 +18,27 @@ var (
 	ErrNoSecond = errors.New("there is no such repository to copy to")
 )
 
+// ErrNothingToCopy refuses a copy of all of which our own rules have removed every copy.
+var ErrNothingToCopy = errors.New("every snapshot was copied there before, and removed there by its rules")
+
+// CopySelection returns a copy of all snapshots as it is asked for: it names them, if some
+// have been forgotten in the second repository by its own rules, which would come back
+// otherwise. It returns ErrNothingToCopy if that is so of all.
+func (e *Engine) CopySelection(ctx context.Context, host topics.HostID, repository topics.RepositoryID, o topics.Operation) (
+	topics.Operation, error) {
+	ids, nothing, err := e.Store.MirrorSelection(ctx, store.Mirror{Repository: repository, Target: topics.RepositoryID(o.To), Host: host})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return o, ErrNoRepository
+	case err != nil:
+		return o, err
+	case nothing:
+		return o, ErrNothingToCopy
+	}
+	o.Snapshots = ids
+	return o, nil
+}
+
 // other returns the second repository of a job, as its host opens it.
 func (e *Engine) other(ctx context.Context, j store.Job) (topics.Repository, error) {
 	r, a, err := e.at(ctx, j.Other, j.Host)

@@ -74,9 +74,9 @@ func (w *world) saved(host topics.HostID, repository topics.RepositoryID, letter
 func TestWhoMayAskForWhat(t *testing.T) {
 	w := newWorld(t)
 	w.strangers()
-	w.exec(`UPDATE hosts SET can = '["baskets","drills"]', permits =
+	w.exec(`UPDATE hosts SET can = '["baskets","drills","copies"]', permits =
 		'{"kinds":["backup","init","forget","prune","check","unlock","snapshots","stats","diff","restore",
-		"find","key","locks","drill"],"anywhere":true,"overwrite":true,"restore_to":"/state/restored","quarantine":"/state/restored"}'`)
+		"find","key","locks","drill","copy"],"anywhere":true,"overwrite":true,"restore_to":"/state/restored","quarantine":"/state/restored"}'`)
 	const own, other, kept, each = topics.RepositoryID("vault-0001"), topics.RepositoryID("other-0001"), topics.RepositoryID("kept-0001"),
 		topics.RepositoryID("each-0001")
 	mine, older, theirs := map[topics.RepositoryID]string{}, map[topics.RepositoryID]string{}, map[topics.RepositoryID]string{}
@@ -89,6 +89,7 @@ func TestWhoMayAskForWhat(t *testing.T) {
 		topics.SnapshotsJob: store.Operator, topics.StatsJob: store.Operator, topics.FindJob: store.Operator, topics.LocksJob: store.Operator,
 		topics.DiffJob: store.Operator, topics.CheckJob: store.Operator, topics.UnlockJob: store.Operator, topics.RestoreJob: store.Operator,
 		topics.DrillJob: store.Operator,
+		topics.CopyJob:  store.Admin,
 		topics.InitJob:  store.Admin, topics.KeyJob: store.Admin, topics.ForgetJob: store.Admin, topics.PruneJob: store.Admin,
 	}
 	modes := map[topics.JobKind][]struct {
@@ -105,11 +106,17 @@ func TestWhoMayAskForWhat(t *testing.T) {
 	}
 	for k, least := range byKind {
 		switch k {
-		case topics.RestoreJob, topics.DiffJob, topics.FindJob, topics.ForgetJob, topics.UnlockJob, topics.InitJob:
+		case topics.RestoreJob, topics.DiffJob, topics.FindJob, topics.ForgetJob, topics.UnlockJob, topics.InitJob, topics.CopyJob:
 		default:
 			add(k, "", least, func(topics.RepositoryID) topics.Operation { return topics.Operation{} })
 		}
 	}
+	add(topics.CopyJob, "into what is not its mirror", store.Admin, func(r topics.RepositoryID) topics.Operation {
+		if r == kept {
+			return topics.Operation{To: string(own)}
+		}
+		return topics.Operation{To: string(kept)}
+	})
 	add(topics.FindJob, "", store.Operator, func(topics.RepositoryID) topics.Operation { return topics.Operation{Pattern: "*"} })
 	add(topics.DiffJob, "", store.Operator, func(r topics.RepositoryID) topics.Operation {
 		return topics.Operation{From: mine[r], To: mine[r]}

@@ -148,6 +148,11 @@ func (e *Engine) Start(ctx context.Context, a Actor, r Request) (job store.Job, 
 	if r.Kind == topics.BackupJob {
 		return e.AskBackup(ctx, a.Name, r.Host, r.SourceGroup)
 	}
+	if r.Kind == topics.CopyJob && len(r.Operation.Snapshots) == 0 {
+		if r.Operation, err = e.CopySelection(ctx, r.Host, r.Repository, r.Operation); err != nil {
+			return job, false, err
+		}
+	}
 	place, err := e.placeOf(ctx, r.Host, r.Repository, r.Operation)
 	if err == nil && r.Kind == topics.RestoreJob {
 		r.Operation, err = e.judge(ctx, r, place)

@@ -764,6 +764,16 @@ var others = map[topics.JobKind]map[topics.Cause]Explanation{
 			},
 		},
 	},
+	topics.CopyJob: {
+		topics.CauseUsage: {
+			Cause: "restic cannot open these two repositories at once",
+			Remedies: []Remedy{
+				{Text: "Where both need credentials of one kind, use some that may read the first and write the second.", Cure: CureRepository},
+				{Text: "Or reach one of the two another way, as by rclone with its own settings."},
+				lookAtLog,
+			},
+		},
+	},
 	topics.SnapshotsJob: {
 		topics.CauseNoRepository: {
 			Cause:  "There is no repository at this address",

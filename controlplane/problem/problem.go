@@ -15,6 +15,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
+	"github.com/restic-manager/restic-manager/controlplane/mirroring"
 	"github.com/restic-manager/restic-manager/controlplane/permits"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
@@ -295,6 +296,23 @@ func Of(err error) *Problem {
 		return &Problem{Kind: Conflict, Title: "This was decided already",
 			Say: "A change of the identity is called off once, and goes on once after that. Nothing was changed.",
 			Do:  "Look at the page Identity, or restic-manager key identity, for which way hosts move.", Err: err}
+	case errors.Is(err, jobs.ErrItself):
+		return &Problem{Kind: Invalid, Title: "These are one and the same repository",
+			Say: "A repository is not copied into itself, so nothing was begun.", Do: "Choose another repository to copy to.", Err: err}
+	case errors.Is(err, jobs.ErrNoSecond):
+		return &Problem{Kind: NotFound, Title: "There is no such repository to copy to",
+			Say: "It is not registered here, or was removed. Nothing was begun.", Do: "Name one that the page Repositories shows.", Err: err}
+	case errors.Is(err, jobs.ErrManyWays):
+		return &Problem{Kind: Conflict, Title: "The second repository is one for each host",
+			Say: "Its address has {host}, so it names no single place to copy to. Nothing was begun.",
+			Do:  "Choose a repository that is the same for all hosts.", Err: err}
+	case errors.Is(err, jobs.ErrNothingToCopy):
+		return &Problem{Kind: Conflict, Title: "There is nothing to copy",
+			Say: "Every snapshot was copied there before, and removed there by the rules of the second repository; copying it again would undo that.",
+			Do:  "Back up first, or name the snapshots that shall be copied again by their whole IDs.", Err: err}
+	case errors.Is(err, mirroring.ErrNone):
+		return &Problem{Kind: NotFound, Title: "This repository has no mirror",
+			Say: "Its snapshots are not copied anywhere.", Do: "Say on its page where they shall be copied to.", Err: err}
 	case errors.Is(err, maintenance.ErrNoPlace):
 		return &Problem{Kind: Conflict, Title: "There is nothing to look after yet",
 			Say: "No host has made its repository at this address.", Do: "Run a backup: the first one of each host makes its own.", Err: err}

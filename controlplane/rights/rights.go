@@ -60,7 +60,7 @@ const (
 	Key       = Right(topics.KeyJob)
 	Locks     = Right(topics.LocksJob)
 	Drill     = Right(topics.DrillJob)
-	Copy      = Right(topics.CopyJob) // from a repository into its mirror
+	Copy      = Right(topics.CopyJob)   // from a repository into its mirror
 	Update    = Right(topics.UpdateJob) // and say when newer versions begin by themselves
 )
 

@@ -117,6 +117,7 @@ var roleTable = map[store.Role]string{
 		POST /repositories/{id}/retention/preview
 		GET /api/repositories/{id}/retention-plan
 		POST /api/repositories/{id}/retention-plan
+		GET /api/repositories/{id}/mirror
 		GET /api/repositories/{id}/maintenance`,
 	store.Operator: `
 		POST /api/alerts/{id}/acknowledge
@@ -156,6 +157,7 @@ var roleTable = map[store.Role]string{
 		POST /api/hosts/{id}/jobs
 		POST /api/jobs/{id}/cancel
 		POST /repositories/{id}/maintenance
+		POST /repositories/{id}/mirror/copy
 		POST /api/repositories/{id}/maintenance
 		GET /restore
 		GET /restore/new
@@ -388,6 +390,10 @@ var roleTable = map[store.Role]string{
 		POST /identity
 		GET /api/identity
 		POST /api/identity
+		POST /repositories/{id}/mirror
+		POST /repositories/{id}/mirror/remove
+		PUT /api/repositories/{id}/mirror
+		DELETE /api/repositories/{id}/mirror
 		PUT /api/repositories/{id}/maintenance`,
 }
 

@@ -21,7 +21,9 @@ CREATE TABLE mirrors (
     served          BIGINT NOT NULL, -- slots up to this one are finished
     attempt         BIGINT NOT NULL DEFAULT 0,
     next_attempt_at BIGINT NOT NULL DEFAULT 0,
-    job             TEXT   NOT NULL DEFAULT '', -- its last one
+    run_job         TEXT   NOT NULL DEFAULT '', -- the copy of a slot that has not been settled
+    run_slot        BIGINT NOT NULL DEFAULT 0,
+    job             TEXT   NOT NULL DEFAULT '', -- the last one that ended
     good_job        TEXT   NOT NULL DEFAULT '', -- the last one after which all was there
     good_at         BIGINT NOT NULL DEFAULT 0,
     other_cuts      BIGINT NOT NULL DEFAULT 0   -- the two cut files at other places

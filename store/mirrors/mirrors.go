@@ -22,13 +22,15 @@ type Mirror struct {
 	Served        int64               `db:"served"`          // slots up to this one are finished
 	Attempt       int                 `db:"attempt"`         // number of attempts at the slot that is due
 	NextAttemptAt int64               `db:"next_attempt_at"` // no attempt before this moment
-	Job           topics.JobID        `db:"job"`             // its last copy; "" is none yet
+	RunJob        topics.JobID        `db:"run_job"`         // the copy of a slot that has not been settled, "" is none
+	RunSlot       int64               `db:"run_slot"`        // its slot
+	Job           topics.JobID        `db:"job"`             // the last copy that ended; "" is none yet
 	GoodJob       topics.JobID        `db:"good_job"`        // the last one that found all in the second repository
 	GoodAt        int64               `db:"good_at"`         // when that one ended; 0 is never
 	OtherCuts     bool                `db:"other_cuts"`      // the two repositories cut files at other places
 }
 
-const columns = `m.repository, m.target, m.host, m.cron, m.zone, m.since, m.served, m.attempt, m.next_attempt_at, m.job, m.good_job,
+const columns = `m.repository, m.target, m.host, m.cron, m.zone, m.since, m.served, m.attempt, m.next_attempt_at, m.run_job, m.run_slot, m.job, m.good_job,
 	m.good_at, m.other_cuts <> 0 AS other_cuts`
 
 // living are the mirrors of which both repositories are in care.
@@ -56,6 +58,7 @@ func Put(ctx context.Context, tx sqlx.ExtContext, m Mirror) error {
 		VALUES (:repository, :target, :host, :cron, :zone, :since, :served)
 		ON CONFLICT (repository) DO UPDATE SET host = excluded.host, cron = excluded.cron, zone = excluded.zone, served = excluded.served,
 			attempt = 0, next_attempt_at = 0,
+			run_job = '', run_slot = 0,
 			since = CASE WHEN target = excluded.target THEN since ELSE excluded.since END,
 			job = CASE WHEN target = excluded.target THEN job ELSE '' END,
 			good_job = CASE WHEN target = excluded.target THEN good_job ELSE '' END,
@@ -73,8 +76,8 @@ func Drop(ctx context.Context, tx sqlx.ExecerContext, repository topics.Reposito
 
 // PutServed stores how far the slots of a mirror are served.
 func PutServed(ctx context.Context, tx sqlx.ExtContext, m Mirror) error {
-	_, err := sqlx.NamedExecContext(ctx, tx, `UPDATE mirrors SET served = :served, attempt = :attempt, next_attempt_at = :next_attempt_at
-		WHERE repository = :repository`, m)
+	_, err := sqlx.NamedExecContext(ctx, tx, `UPDATE mirrors SET served = :served, attempt = :attempt, next_attempt_at = :next_attempt_at, run_job = :run_job,
+		run_slot = :run_slot WHERE repository = :repository`, m)
 	return err
 }
 

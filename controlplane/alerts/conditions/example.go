@@ -168,6 +168,9 @@ var samples = map[Name]func(now int64) Facts{
 	RepositoryFull:       sick(health.Full, "repository-full", "There was no space left for what example-host wrote.", hourMillis),
 	RepositoryNearlyFull: ofRepository(func(r *Repository, now int64) { r.Used = 93 }),
 	CheckOverdue:         sick(health.CheckOverdue, "check-overdue", "No check of it has ended within 14 days.", hourMillis),
+	MirrorBehind: ofRepository(func(r *Repository, now int64) {
+		r.Mirror = &Mirror{Name: "example-mirror", Lacks: 4, Oldest: now - 3*dayMillis}
+	}),
 	RepositoryGrowth: ofRepository(func(r *Repository, now int64) {
 		r.Growth, r.GrowthAt = &Compared{Is: 120 << 30, Median: 2 << 30, Spread: 1 << 29, N: 30}, now
 	}),

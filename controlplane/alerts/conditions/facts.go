@@ -149,6 +149,15 @@ type Repository struct {
 	Used     int64 // percent of the space where it lies; 0 is not known
 	Growth   *Compared
 	GrowthAt int64
+	Mirror   *Mirror // where it is copied to; nil is nowhere
+}
+
+// A Mirror is a repository that another one is copied to.
+type Mirror struct {
+	Name   string
+	Lacks  int   // snapshots of the first one
+	Oldest int64 // when the oldest of them was made
+	Copy   *Run  // the last that ended; nil is none
 }
 
 // A Held is a plan of retention that waits for a person.

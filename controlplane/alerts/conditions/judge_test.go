@@ -242,6 +242,19 @@ var cases = map[Name]struct {
 		{what: "89 %", facts: changed(RepositoryNearlyFull, repository(func(r *Repository, now int64) { r.Used = 89 }))},
 	}},
 	CheckOverdue: {mend, nil},
+	MirrorBehind: {repository(func(r *Repository, now int64) { r.Mirror.Lacks, r.Mirror.Oldest = 0, 0 }), []neighbour{
+		{what: "it has no mirror", facts: changed(MirrorBehind, repository(func(r *Repository, now int64) { r.Mirror = nil }))},
+		{what: "the next copy is still to come", facts: changed(MirrorBehind, repository(func(r *Repository, now int64) {
+			r.Mirror.Oldest = now - dayMillis
+		}))},
+		{what: "a copy that failed is tried again", facts: changed(MirrorBehind, repository(func(r *Repository, now int64) {
+			r.Mirror.Oldest = now - dayMillis
+			r.Mirror.Copy = &Run{Job: "job", State: topics.Failed, Cause: topics.CauseLocked, At: now - hourMillis, Retrying: true}
+		}))},
+		{what: "the last copy failed, and all is there by now", facts: changed(MirrorBehind, repository(func(r *Repository, now int64) {
+			r.Mirror = &Mirror{Name: "example-mirror", Copy: &Run{Job: "job", State: topics.Failed, Cause: topics.CauseLocked, At: now - hourMillis}}
+		}))},
+	}},
 	RepositoryGrowth: {repository(func(r *Repository, now int64) { r.Growth.Is = 2 << 30 }), []neighbour{
 		{what: "seven days before", facts: changed(RepositoryGrowth, repository(func(r *Repository, now int64) { r.Growth.N = 7 }))},
 		{what: "100 MiB where nothing is usual", facts: changed(RepositoryGrowth, repository(func(r *Repository, now int64) {

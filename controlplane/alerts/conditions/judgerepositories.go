@@ -46,6 +46,7 @@ func (j *judging) repository(r *Repository) {
 	j.upkeep(r)
 	j.healthy(s, r)
 	j.held(s, r)
+	j.mirrored(s, r)
 	if c, limit, from, on := j.check(s, RepositoryNearlyFull); on && r.Used > 0 && r.Used >= limit {
 		j.say(s, c, said{limit: from, value: limit, cause: fill(c.Cause, "is", c.Words(r.Used))})
 	}
@@ -116,6 +117,28 @@ func (j *judging) upkeep(r *Repository) {
 		j.say(s, c, said{since: since, job: *of.run, title: behind(of.run.Brief), do: of.run.Do,
 			cause: cmp.Or(of.run.Why, "It failed for a reason that is not known.")})
 	}
+}
+
+// mirrored says that the mirror of the repository lacks what it should have by now.
+func (j *judging) mirrored(s subject, r *Repository) {
+	c, limit, from, on := j.check(s, MirrorBehind)
+	m := r.Mirror
+	if !on || m == nil {
+		return
+	}
+	oldest := j.believed(m.Oldest)
+	late := m.Lacks > 0 && oldest > 0 && j.past(oldest+limit*1000)
+	failed := m.Lacks > 0 && m.Copy != nil && m.Copy.failed() && !m.Copy.Retrying
+	if !late && !failed {
+		return
+	}
+	is := said{since: oldest + limit*1000, limit: from, value: limit, cause: fill(c.Cause, "n", words.Count(uint64(m.Lacks), "snapshot", "snapshots"),
+		"mirror", words.Visible(m.Name), "limit", c.Words(limit))}
+	if failed {
+		is.since, is.job, is.title, is.do = m.Copy.At, *m.Copy, behind(m.Copy.Brief), m.Copy.Do
+		is.cause = cmp.Or(m.Copy.Why, "The last copy failed for a reason that is not known.")
+	}
+	j.say(s, c, is)
 }
 
 // held says which plans wait for a person.

@@ -37,6 +37,7 @@ const (
 	RepositoryLocked      Name = "repository-locked"
 	RepositoryFull        Name = "repository-full"
 	RepositoryNearlyFull  Name = "repository-nearly-full"
+	MirrorBehind          Name = "mirror-behind"
 	CheckOverdue          Name = "check-overdue"
 	RepositoryGrowth      Name = "repository-growth"
 	ForeignSnapshots      Name = "foreign-snapshots"

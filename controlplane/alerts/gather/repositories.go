@@ -2,6 +2,7 @@ package gather
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -34,13 +35,50 @@ func (r *Reader) repositories(ctx context.Context, now time.Time, known *memory)
 			}
 		}
 	}
+	mirrors, err := r.mirrors(ctx)
+	if err != nil {
+		return nil, err
+	}
 	list := make([]conditions.Repository, 0, len(known.repositories))
 	for _, id := range slices.Sorted(maps.Keys(known.repositories)) {
 		k := known.repositories[id]
 		n := healthOf(k.facts, now)
 		n.Held, n.Growth, n.GrowthAt = held[id], k.growth, k.growthAt
+		n.Mirror = mirrors[id]
 		upkeep(&n, known.rows, k.facts.Location)
 		list = append(list, n)
+	}
+	return list, nil
+}
+
+// mirrors reads what the mirrors of repositories lack, and how the last copies ended.
+func (r *Reader) mirrors(ctx context.Context) (map[topics.RepositoryID]*conditions.Mirror, error) {
+	rows, err := r.Store.Mirrors(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("mirrors: %w", err)
+	}
+	list := map[topics.RepositoryID]*conditions.Mirror{}
+	for _, m := range rows {
+		lag, err := r.Store.MirrorLag(ctx, m)
+		if err != nil {
+			return nil, fmt.Errorf("mirror of %s: %w", m.Repository, err)
+		}
+		target, err := r.Store.Repository(ctx, m.Target)
+		if err != nil {
+			return nil, err
+		}
+		is := &conditions.Mirror{Name: target.Name, Lacks: lag.Snapshots}
+		if lag.Snapshots > 0 { // what was there before counts from when the mirror was set
+			is.Oldest = max(lag.Oldest, m.Since)
+		}
+		if j, err := r.Store.Job(ctx, m.Job); err == nil {
+			told := bodyOf(j)
+			is.Copy = &conditions.Run{Job: j.ID, State: j.State, Cause: j.Cause, At: j.FinishedAt, Why: told.Why, Do: told.Do, Brief: told.Brief,
+				Retrying: m.Attempt > 0}
+		} else if !errors.Is(err, store.ErrNotFound) {
+			return nil, err
+		}
+		list[m.Repository] = is
 	}
 	return list, nil
 }

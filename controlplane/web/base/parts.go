@@ -27,6 +27,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
+	"github.com/restic-manager/restic-manager/controlplane/mirroring"
 	"github.com/restic-manager/restic-manager/controlplane/notices"
 	"github.com/restic-manager/restic-manager/controlplane/pause"
 	"github.com/restic-manager/restic-manager/controlplane/people"
@@ -102,6 +103,7 @@ type Config struct {
 	Jobs        Jobs
 	Queries     Queries
 	Maintenance Maintenance
+	Mirrors     *mirroring.Service // nil is one of the server's own, which copies nothing by itself
 	Hub         *jobs.Hub
 	Presence    *hosts.Presence
 	Bell        *hosts.Bell
@@ -300,6 +302,9 @@ func New(c Config) (*Parts, error) {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if j, can := c.Jobs.(mirroring.Jobs); can && c.Mirrors == nil {
+		c.Mirrors = &mirroring.Service{Store: c.Store, Jobs: j, Changed: func(...topics.HostID) {}, Log: c.Log, Now: c.Now}
 	}
 	if c.Zone == nil {
 		c.Zone = c.Now().Location()

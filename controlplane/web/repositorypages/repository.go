@@ -66,6 +66,7 @@ func (s *Pages) RepositoryStream(id topics.RepositoryID, f views.RepositoryFilte
 		p.Morph("repository-retention", views.RepositoryRetention(v))
 		p.Morph("repository-flagged", views.RepositoryFlagged(v))
 		p.Morph("repository-maintenance", views.RepositoryMaintenance(v))
+		p.Morph("repository-mirror", views.RepositoryMirror(v))
 		p.Morph("repository-details", views.RepositoryDetails(v))
 		p.Morph("snapshot-count", views.SnapshotCount(v))
 		p.Morph("snapshot-calendar", views.SnapshotCalendar(v.Calendar))
@@ -192,6 +193,9 @@ func (s *Pages) repositoryView(ctx context.Context, id topics.RepositoryID, f vi
 	v.Answer = s.answer(r, recent, names)
 	v.Details = s.maintenanceFacts(r, v, access)
 	if v.Maintenance, err = s.maintenanceView(ctx, id); err != nil {
+		return v, err
+	}
+	if v.Mirror, err = s.mirrorView(ctx, r); err != nil {
 		return v, err
 	}
 	v.Notes = s.repositoryNotes(r)
