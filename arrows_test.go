@@ -42,27 +42,31 @@ var arrows = []struct{ pkg, may, is string }{
 	{"build/release", "release", "makes what is released beside packages: image, zip files, checksums"},
 	{"build/rules", "", "it checks how code is written, and uses none of it"},
 	{"build/testrun", "", "runs the tests and prints the slowest"},
-	{"cmd/restic-manager", "controlplane controlplane/alerts controlplane/alerts/asked controlplane/alerts/delivery" +
-		" controlplane/channels controlplane/checkup controlplane/consumers controlplane/discovery controlplane/drills" +
-		" controlplane/enroll controlplane/field controlplane/fleet controlplane/handout controlplane/health controlplane/heartbeat" +
-		" controlplane/hosts controlplane/jobs controlplane/kit controlplane/maintenance controlplane/mirroring controlplane/metrics controlplane/outcome" +
-		" controlplane/password controlplane/pause controlplane/people controlplane/problem controlplane/queries controlplane/reach" +
-		" controlplane/removal controlplane/replace controlplane/repositories controlplane/restores controlplane/retention" +
-		" controlplane/rollout controlplane/schedule controlplane/search controlplane/self controlplane/shelf controlplane/sources" +
-		" controlplane/space controlplane/support controlplane/uplink doctor journal manual protocol release slots store" +
-		" store/alerts store/chain store/channels store/copies store/drills store/heartbeats store/keyring store/kits store/slotlog" +
-		" topics words",
+	{"cmd/restic-manager", "controlplane controlplane/alerts controlplane/alerts/asked" +
+		" controlplane/alerts/delivery controlplane/channels controlplane/checkup controlplane/consumers" +
+		" controlplane/discovery controlplane/drills controlplane/enroll controlplane/field controlplane/fleet" +
+		" controlplane/handout controlplane/health controlplane/heartbeat controlplane/hosts controlplane/jobs" +
+		" controlplane/kit controlplane/maintenance controlplane/metrics controlplane/mirroring" +
+		" controlplane/outcome controlplane/password controlplane/pause controlplane/people controlplane/problem" +
+		" controlplane/queries controlplane/reach controlplane/removal controlplane/replace" +
+		" controlplane/repositories controlplane/restores controlplane/retention controlplane/rollout" +
+		" controlplane/schedule controlplane/search controlplane/self controlplane/shelf controlplane/sources" +
+		" controlplane/space controlplane/support controlplane/uplink doctor journal manual protocol release" +
+		" slots store store/alerts store/chain store/channels store/copies store/drills store/heartbeats" +
+		" store/keyring store/kits store/slotlog topics words",
 		"the control plane's main and the operator's command line, which has no page in it"},
 	{"cmd/restic-manager-agent", "agent agent/launcher agent/service doctor journal manual release", "the agent's main"},
 	{"controlplane", "broker controlplane/alerts controlplane/alerts/conditions controlplane/alerts/delivery" +
-		" controlplane/alerts/gather controlplane/asking controlplane/audience controlplane/channels controlplane/checkup" +
-		" controlplane/discovery controlplane/drills controlplane/enroll controlplane/explorer controlplane/fleet" +
-		" controlplane/handout controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/mirroring" +
-		" controlplane/metrics controlplane/notices controlplane/outbox controlplane/password controlplane/pause controlplane/people" +
-		" controlplane/public controlplane/queries controlplane/reach controlplane/removal controlplane/replace controlplane/rights" +
-		" controlplane/rollout controlplane/schedule controlplane/self controlplane/shelf controlplane/space controlplane/support" +
-		" controlplane/upkeep controlplane/uplink controlplane/web controlplane/web/base controlplane/zone doctor failpoint lobby" +
-		" private protocol release seal store store/access store/alerts store/keyring store/room store/sweep topics words",
+		" controlplane/alerts/gather controlplane/asking controlplane/audience controlplane/channels" +
+		" controlplane/checkup controlplane/discovery controlplane/drills controlplane/enroll" +
+		" controlplane/explorer controlplane/fleet controlplane/handout controlplane/heartbeat controlplane/hosts" +
+		" controlplane/jobs controlplane/maintenance controlplane/metrics controlplane/mirroring" +
+		" controlplane/notices controlplane/outbox controlplane/password controlplane/pause controlplane/people" +
+		" controlplane/public controlplane/queries controlplane/reach controlplane/removal controlplane/replace" +
+		" controlplane/rights controlplane/rollout controlplane/schedule controlplane/self controlplane/shelf" +
+		" controlplane/space controlplane/support controlplane/upkeep controlplane/uplink controlplane/web" +
+		" controlplane/web/base controlplane/zone doctor failpoint lobby private protocol release seal store" +
+		" store/access store/alerts store/keyring store/room store/sweep topics words",
 		"composes the control plane into one Run"},
 	{"controlplane/alerts", "controlplane/alerts/conditions controlplane/alerts/life controlplane/alerts/routing controlplane/channels" +
 		" controlplane/field controlplane/notices store store/alerts store/channels topics words",
@@ -151,12 +155,13 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/permits", "location store topics words",
 		"what a host's policy forbids, and the command that permits it"},
 	{"controlplane/plain", "controlplane/kit location patterns topics", "commands that bring files back with restic alone"},
-	{"controlplane/problem", "controlplane/alerts/conditions controlplane/consumers controlplane/drills controlplane/enroll" +
-		" controlplane/field controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/mirroring controlplane/pause controlplane/people" +
-		" controlplane/permits controlplane/queries controlplane/removal controlplane/repositories controlplane/restores" +
-		" controlplane/retention controlplane/rollout controlplane/schedule controlplane/sources controlplane/succession store" +
-		" store/admission store/alerts store/channels store/discoveries store/heartbeats store/places store/replacing store/room" +
-		" store/uplinks topics words",
+	{"controlplane/problem", "controlplane/alerts/conditions controlplane/consumers controlplane/drills" +
+		" controlplane/enroll controlplane/field controlplane/hosts controlplane/jobs controlplane/maintenance" +
+		" controlplane/mirroring controlplane/pause controlplane/people controlplane/permits controlplane/queries" +
+		" controlplane/removal controlplane/repositories controlplane/restores controlplane/retention" +
+		" controlplane/rollout controlplane/schedule controlplane/sources controlplane/succession store" +
+		" store/admission store/alerts store/channels store/discoveries store/heartbeats store/places" +
+		" store/replacing store/room store/uplinks topics words",
 		"words the errors of all others, which never import it"},
 	{"controlplane/protection", "controlplane/health slots store/facts store/pauses topics words",
 		"how well a group is protected; pure, whoever shows it"},
@@ -217,22 +222,26 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/rights controlplane/web/base controlplane/web/layout controlplane/web/session store store/alerts store/channels" +
 		" store/heartbeats topics views words",
 		"pages about alerts, and about who is told of what"},
-	{"controlplane/web/api", "controlplane/alerts controlplane/alerts/asked controlplane/channels controlplane/consumers" +
-		" controlplane/drills controlplane/enroll controlplane/field controlplane/fleet controlplane/handout controlplane/health" +
-		" controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/mirroring controlplane/outcome" +
-		" controlplane/people controlplane/problem controlplane/protection controlplane/queries controlplane/removal" +
-		" controlplane/replace controlplane/repositories controlplane/restores controlplane/retention controlplane/rights" +
-		" controlplane/rollout controlplane/schedule controlplane/search controlplane/sources controlplane/uplink" +
-		" controlplane/web/base controlplane/web/session location protocol store store/admission store/alerts store/channels" +
-		" store/drills store/heartbeats store/replacing store/rollouts store/slotlog topics words",
+	{"controlplane/web/api", "controlplane/alerts controlplane/alerts/asked controlplane/channels" +
+		" controlplane/consumers controlplane/drills controlplane/enroll controlplane/field controlplane/fleet" +
+		" controlplane/handout controlplane/health controlplane/heartbeat controlplane/hosts controlplane/jobs" +
+		" controlplane/maintenance controlplane/mirroring controlplane/outcome controlplane/people" +
+		" controlplane/problem controlplane/protection controlplane/queries controlplane/removal" +
+		" controlplane/replace controlplane/repositories controlplane/restores controlplane/retention" +
+		" controlplane/rights controlplane/rollout controlplane/schedule controlplane/search controlplane/sources" +
+		" controlplane/uplink controlplane/web/base controlplane/web/session location protocol store" +
+		" store/admission store/alerts store/channels store/drills store/heartbeats store/replacing" +
+		" store/rollouts store/slotlog topics words",
 		"operations of the API: read the request, ask one package, answer"},
-	{"controlplane/web/base", "controlplane/alerts controlplane/channels controlplane/consumers controlplane/discovery" +
-		" controlplane/drills controlplane/enroll controlplane/explorer controlplane/fleet controlplane/handout controlplane/health" +
-		" controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/mirroring controlplane/notices" +
-		" controlplane/pause controlplane/people controlplane/problem controlplane/queries controlplane/reach controlplane/removal" +
-		" controlplane/replace controlplane/repositories controlplane/retention controlplane/rights controlplane/rollout" +
-		" controlplane/schedule controlplane/self controlplane/shelf controlplane/sources controlplane/space controlplane/targets" +
-		" controlplane/uplink controlplane/web/session protocol release store store/chain store/slotlog topics words",
+	{"controlplane/web/base", "controlplane/alerts controlplane/channels controlplane/consumers" +
+		" controlplane/discovery controlplane/drills controlplane/enroll controlplane/explorer controlplane/fleet" +
+		" controlplane/handout controlplane/health controlplane/heartbeat controlplane/hosts controlplane/jobs" +
+		" controlplane/maintenance controlplane/mirroring controlplane/notices controlplane/pause" +
+		" controlplane/people controlplane/problem controlplane/queries controlplane/reach controlplane/removal" +
+		" controlplane/replace controlplane/repositories controlplane/retention controlplane/rights" +
+		" controlplane/rollout controlplane/schedule controlplane/self controlplane/shelf controlplane/sources" +
+		" controlplane/space controlplane/targets controlplane/uplink controlplane/web/session protocol release" +
+		" store store/chain store/slotlog topics words",
 		"what pages and API both need: what they ask, rows by ID, problems as statuses"},
 	{"controlplane/web/jobpages", "controlplane/difference controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs" +
 		" controlplane/outcome controlplane/permits controlplane/plain controlplane/problem controlplane/queries" +
@@ -269,10 +278,11 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/problem controlplane/replace" +
 		" controlplane/web/base controlplane/web/layout controlplane/web/session store store/replacing topics views words",
 		"pages on which another machine takes the place of a lost one"},
-	{"controlplane/web/repositorypages", "controlplane/field controlplane/fleet controlplane/health controlplane/jobs controlplane/kit" +
-		" controlplane/maintenance controlplane/mirroring controlplane/problem controlplane/removal controlplane/repositories" +
-		" controlplane/restores controlplane/retention controlplane/rights controlplane/trial controlplane/web/base" +
-		" controlplane/web/layout controlplane/web/session location store store/kits store/looks topics views words",
+	{"controlplane/web/repositorypages", "controlplane/field controlplane/fleet controlplane/health" +
+		" controlplane/jobs controlplane/kit controlplane/maintenance controlplane/mirroring controlplane/problem" +
+		" controlplane/removal controlplane/repositories controlplane/restores controlplane/retention" +
+		" controlplane/rights controlplane/trial controlplane/web/base controlplane/web/layout" +
+		" controlplane/web/session location store store/kits store/looks topics views words",
 		"pages about repositories"},
 	{"controlplane/web/restorepages", "controlplane/fleet controlplane/jobs controlplane/moments" +
 		" controlplane/permits controlplane/plain" +

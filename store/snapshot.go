@@ -29,7 +29,8 @@ type Neighbourhood = snapshots.Neighbourhood
 
 // Snapshots lists a host's snapshots, the newest first, without their copies.
 func (s *Store) Snapshots(ctx context.Context, host topics.HostID, limit int) ([]Snapshot, error) {
-	return all[Snapshot](ctx, s.r, `SELECT * FROM snapshots WHERE host = $1 AND gone_at = 0 AND copied_from = '' ORDER BY time DESC, id LIMIT $2`, host, limit)
+	return all[Snapshot](ctx, s.r, `SELECT * FROM snapshots WHERE host = $1 AND gone_at = 0 AND copied_from = ''
+		ORDER BY time DESC, id LIMIT $2`, host, limit)
 }
 
 // SnapshotCount counts a host's snapshots, without their copies.

@@ -51,7 +51,7 @@ func sideOf(r Repository) (side, error) {
 		}
 	}
 	r.Env = env
-	return side{r, address}, nil
+	return side{Repository: r, address: address}, nil
 }
 
 func goesWith(name, scheme string) bool {

@@ -186,8 +186,8 @@ func (s *Service) refuses(ctx context.Context, m store.Mirror) string {
 	case err == nil:
 		return ""
 	case errors.As(err, &giving):
-		return fmt.Sprintf("%s does not have the repository %s. Make it that one's keeper, or have it back up into it; or choose a host that has both.",
-			giving.Name, giving.Where())
+		return fmt.Sprintf("%s does not have the repository %s. Make it that one's keeper, or have it back up into it; or choose a host that has "+
+			"both.", giving.Name, giving.Where())
 	}
 	if refusal := (*permits.Refusal)(nil); errors.As(err, &refusal) {
 		return refusal.Words() + " " + refusal.Do() + " " + refusal.Command

@@ -135,7 +135,8 @@ func did(kind topics.JobKind, o topics.Operation, r topics.Result, known bool) (
 			return "", ""
 		}
 		if r.Copy.Copied <= 0 {
-			return "Nothing to copy", "Copied nothing: all " + words.Count(uint64(max(r.Copy.Asked, 0)), "snapshot was", "snapshots were") + " there already"
+			return "Nothing to copy", "Copied nothing: " + words.Count(uint64(max(r.Copy.Asked, 0)), "snapshot was", "snapshots were") +
+				" there already"
 		}
 		return "", "Copied " + words.Count(uint64(r.Copy.Copied), "snapshot", "snapshots") + "; " +
 			words.Number(uint64(max(r.Copy.Already, 0))) + " were there already"

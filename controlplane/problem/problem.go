@@ -308,7 +308,7 @@ func Of(err error) *Problem {
 			Do:  "Choose a repository that is the same for all hosts.", Err: err}
 	case errors.Is(err, jobs.ErrNothingToCopy):
 		return &Problem{Kind: Conflict, Title: "There is nothing to copy",
-			Say: "Every snapshot was copied there before, and removed there by the rules of the second repository; copying it again would undo that.",
+			Say: "Every snapshot was copied there before, and removed there by the second repository's rules; a copy would undo that.",
 			Do:  "Back up first, or name the snapshots that shall be copied again by their whole IDs.", Err: err}
 	case errors.Is(err, mirroring.ErrNone):
 		return &Problem{Kind: NotFound, Title: "This repository has no mirror",

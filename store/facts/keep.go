@@ -238,14 +238,16 @@ func Usual(ctx context.Context, q sqlx.QueryerContext, group topics.SourceGroupI
 func judge(ctx context.Context, tx Tx, group topics.SourceGroupID, since int64) error {
 	var list []size
 	if err := scan.Select(ctx, tx, &list, `SELECT repository, id, begun_at, ended_at, files, bytes, collapsed FROM snapshots
-		WHERE source_group = $1 AND collapsed < 0 AND job <> '' AND copied_from = '' ORDER BY ended_at, id`, group); err != nil || len(list) == 0 {
+		WHERE source_group = $1 AND collapsed < 0 AND job <> '' AND copied_from = ''
+		ORDER BY ended_at, id`, group); err != nil || len(list) == 0 {
 		return err
 	}
 	var last []size // the newest last
 	if len(list) > window {
 		// Many at once are those of an upgrade: nothing was judged before.
 		if err := scan.Select(ctx, tx, &last, `SELECT repository, id, begun_at, ended_at, files, bytes, collapsed FROM snapshots
-			WHERE source_group = $1 AND replaced_by = '' AND job <> '' AND copied_from = '' AND collapsed = 0 AND begun_at >= $2 ORDER BY ended_at, id`,
+			WHERE source_group = $1 AND replaced_by = '' AND job <> '' AND copied_from = '' AND collapsed = 0 AND begun_at >= $2
+			ORDER BY ended_at, id`,
 			group, since); err != nil {
 			return err
 		}

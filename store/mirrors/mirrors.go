@@ -30,8 +30,8 @@ type Mirror struct {
 	OtherCuts     bool                `db:"other_cuts"`      // the two repositories cut files at other places
 }
 
-const columns = `m.repository, m.target, m.host, m.cron, m.zone, m.since, m.served, m.attempt, m.next_attempt_at, m.run_job, m.run_slot, m.job, m.good_job,
-	m.good_at, m.other_cuts <> 0 AS other_cuts`
+const columns = `m.repository, m.target, m.host, m.cron, m.zone, m.since, m.served, m.attempt, m.next_attempt_at, m.run_job,
+	m.run_slot, m.job, m.good_job, m.good_at, m.other_cuts <> 0 AS other_cuts`
 
 // living are the mirrors of which both repositories are in care.
 const living = ` FROM mirrors m JOIN repositories r ON r.id = m.repository AND r.removed_at = 0
@@ -76,8 +76,8 @@ func Drop(ctx context.Context, tx sqlx.ExecerContext, repository topics.Reposito
 
 // PutServed stores how far the slots of a mirror are served.
 func PutServed(ctx context.Context, tx sqlx.ExtContext, m Mirror) error {
-	_, err := sqlx.NamedExecContext(ctx, tx, `UPDATE mirrors SET served = :served, attempt = :attempt, next_attempt_at = :next_attempt_at, run_job = :run_job,
-		run_slot = :run_slot WHERE repository = :repository`, m)
+	_, err := sqlx.NamedExecContext(ctx, tx, `UPDATE mirrors SET served = :served, attempt = :attempt, next_attempt_at = :next_attempt_at,
+		run_job = :run_job, run_slot = :run_slot WHERE repository = :repository`, m)
 	return err
 }
 

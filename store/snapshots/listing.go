@@ -130,8 +130,8 @@ func (p places) adopt(seen int64) error {
 		if _, err := p.tx.Tx.NamedExecContext(p.ctx, setMade, c); err != nil {
 			return err
 		}
-		if _, err := p.tx.ExecContext(p.ctx, `UPDATE snapshots SET copied_from = $1, collapsed = $2 WHERE repository = $3 AND id = $4`, repository,
-			max(of.Collapsed, 0), p.repository, row.ID); err != nil {
+		if _, err := p.tx.ExecContext(p.ctx, `UPDATE snapshots SET copied_from = $1, collapsed = $2 WHERE repository = $3 AND id = $4`,
+			repository, max(of.Collapsed, 0), p.repository, row.ID); err != nil {
 			return err
 		}
 	}

@@ -132,8 +132,9 @@ func (j *judging) mirrored(s subject, r *Repository) {
 	if !late && !failed {
 		return
 	}
-	is := said{since: oldest + limit*1000, limit: from, value: limit, cause: fill(c.Cause, "n", words.Count(uint64(m.Lacks), "snapshot", "snapshots"),
-		"mirror", words.Visible(m.Name), "limit", c.Words(limit))}
+	lacks := words.Count(uint64(m.Lacks), "snapshot", "snapshots")
+	is := said{since: oldest + limit*1000, limit: from, value: limit,
+		cause: fill(c.Cause, "n", lacks, "mirror", words.Visible(m.Name), "limit", c.Words(limit))}
 	if failed {
 		is.since, is.job, is.title, is.do = m.Copy.At, *m.Copy, behind(m.Copy.Brief), m.Copy.Do
 		is.cause = cmp.Or(m.Copy.Why, "The last copy failed for a reason that is not known.")

@@ -78,8 +78,8 @@ var ofRepositories = []Condition{
 	{
 		Name: MirrorBehind, On: alerts.OnRepository, Severity: alerts.Warning, Measure: Seconds, Default: 2 * day,
 		Title: "its mirror is behind",
-		When: "A snapshot of it that is older than {limit} is not in its mirror, or the last copy failed and is not tried again by itself. What " +
-			"the mirror's own rules removed does not count.",
+		When: "A snapshot of it that is older than {limit} is not in its mirror, or the last copy failed and is not tried again by itself. " +
+			"What the mirror's own rules removed does not count.",
 		Cause:     "{n} of it are not in {mirror}, and the oldest of them has been for longer than {limit}.",
 		Do:        "See on its page why the copies fail, or do not begin, and copy now.",
 		Ends:      "All of it is in the mirror, or it has none any more.",

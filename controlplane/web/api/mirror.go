@@ -76,7 +76,8 @@ func (a *API) GetMirror(ctx context.Context, in *mirrorIn) (*mirrorOut, error) {
 // PutMirror has a repository copied into another.
 func (a *API) PutMirror(ctx context.Context, in *putMirrorIn) (*mirrorOut, error) {
 	b := in.Body
-	if err := a.Mirrors.Put(ctx, session.Of(ctx).Name, in.ID, mirroring.Input{To: b.To, Host: b.Host, Cron: b.Cron, Zone: b.Zone}); err != nil {
+	err := a.Mirrors.Put(ctx, session.Of(ctx).Name, in.ID, mirroring.Input{To: b.To, Host: b.Host, Cron: b.Cron, Zone: b.Zone})
+	if err != nil {
 		return nil, problem.Saving("mirror", err)
 	}
 	return a.GetMirror(ctx, &mirrorIn{in.ID})

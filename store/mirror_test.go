@@ -1,0 +1,85 @@
+package store
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/restic-manager/restic-manager/store/snapshots"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// TestWhatAMirrorLacks: a copy is known by the snapshot that it was made of, has its job and
+// group, and what was forgotten in the mirror is not to come back.
+func TestWhatAMirrorLacks(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	g := grouped(t, s, enrolled(t, s, "attic"))
+	first, second := g.Repository, topics.RepositoryID("mirror-0001")
+	if err := s.AddRepository(ctx, "test", Repository{ID: second, Name: "mirror", Location: "rest:https://mirror/"},
+		RepositoryAccess{URL: "rest:https://mirror/", Password: "secret"}); err != nil {
+		t.Fatal(err)
+	}
+	id := func(c string) string { return strings.Repeat(c, 64) }
+	add := func(repository topics.RepositoryID, letter, original, tree, job string, at int64) {
+		t.Helper()
+		if _, err := s.w.ExecContext(ctx, `INSERT INTO snapshots (repository, id, time, hostname, paths, tags, username, tree, original, host,
+			job, source_group, ended_at, noted_at, seen_at, files, bytes) VALUES ($1, $2, $3, 'attic', '["/srv"]', '[]', 'root', $4, $5, $6, $7,
+			$8, $3, $3, 9, 1, 1)`, repository, id(letter), at, id(tree), original, map[bool]topics.HostID{true: g.Host}[job != ""], job,
+			map[bool]topics.SourceGroupID{true: g.ID}[job != ""]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(first, "a", "", "1", "job-a", 1000)
+	add(first, "b", "", "2", "job-b", 2000)
+	add(first, "c", "", "3", "job-c", 3000)
+	m := Mirror{Repository: first, Target: second, Host: g.Host, Cron: "0 6 * * *", Zone: "UTC"}
+	if err := s.PutMirror(ctx, "anna", m); err != nil {
+		t.Fatal(err)
+	}
+	lag := func(lacks int, oldest int64) {
+		t.Helper()
+		if l := must(s.MirrorLag(ctx, m)); l.Snapshots != lacks || l.Oldest != oldest || l.All != 3 {
+			t.Errorf("it lacks %+v, want %d since %d", l, lacks, oldest)
+		}
+	}
+	lag(3, 1000)
+	if ids, nothing, err := s.MirrorSelection(ctx, m); ids != nil || nothing || err != nil {
+		t.Errorf("to copy are %v, %v, %v, want all", ids, nothing, err)
+	}
+	add(second, "d", id("a"), "1", "", 1000) // its copy
+	add(second, "e", id("b"), "9", "", 2000) // says so, and holds something else
+	tx := s.w.MustBegin()
+	if _, _, err := snapshots.List(ctx, tx, snapshots.Listing{Job: "none", Repository: second, Host: g.Host, QueuedAt: 8, At: 9}); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	copied, forged := must(s.SnapshotByID(ctx, second, id("d"))), must(s.SnapshotByID(ctx, second, id("e")))
+	if copied.Job != "job-a" || copied.Host != g.Host || copied.SourceGroup != g.ID || copied.CopiedFrom != first {
+		t.Errorf("a copy is %+v", copied)
+	}
+	if !forged.Foreign() || forged.CopiedFrom != "" || forged.Host != "" {
+		t.Errorf("what only calls itself a copy is %+v", forged)
+	}
+	lag(1, 3000)
+	// The mirror's own rules remove the first.
+	if _, err := s.w.ExecContext(ctx, `UPDATE snapshots SET gone_at = 10, named_by = 'forget-1' WHERE repository = $1 AND id = $2`, second,
+		id("d")); err != nil {
+		t.Fatal(err)
+	}
+	lag(1, 3000)
+	if ids, nothing, err := s.MirrorSelection(ctx, m); len(ids) != 2 || ids[0] != id("c") || ids[1] != id("b") || nothing || err != nil {
+		t.Errorf("to copy are %v, %v, %v, want the third, which is not there, and then the second", ids, nothing, err)
+	}
+	// Somebody removed it, and it is to come back.
+	if _, err := s.w.ExecContext(ctx, `UPDATE snapshots SET named_by = '' WHERE repository = $1 AND id = $2`, second, id("d")); err != nil {
+		t.Fatal(err)
+	}
+	lag(2, 1000)
+	if err := s.DropMirror(ctx, "anna", first); err != nil {
+		t.Error(err)
+	}
+	if err := s.DropMirror(ctx, "anna", first); err != ErrNotFound {
+		t.Errorf("of none: %v", err)
+	}
+}
