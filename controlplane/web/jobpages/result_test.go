@@ -79,7 +79,7 @@ func TestARestoreThatWasCutOffCountsWholeFilesAlone(t *testing.T) {
 func TestWhatARestoreWasAskedFor(t *testing.T) {
 	facts := askedFor(topics.RestoreJob, topics.Operation{InPlace: true, NoOwners: true, Preview: &topics.Preview{Job: "20260101-dry-0001"},
 		Items: []topics.Item{
-		{Snapshot: strings.Repeat("a", 64), Paths: []string{"/x", "/y\n"}}, {Snapshot: strings.Repeat("b", 64)}}})
+			{Snapshot: strings.Repeat("a", 64), Paths: []string{"/x", "/y\n"}}, {Snapshot: strings.Repeat("b", 64)}}})
 	var said []string
 	for _, f := range facts {
 		said = append(said, f.Name+": "+f.Value)
