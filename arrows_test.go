@@ -327,8 +327,8 @@ var arrows = []struct{ pkg, may, is string }{
 		" store/changes store/channels store/column store/copies store/discoveries store/drafts store/drills store/endings store/facts" +
 		" store/firststeps store/found store/gauges store/having" +
 		" store/heartbeats store/inspect store/intake store/joblog store/keyring store/kits store/looks store/mark store/migrations" +
-		" store/mirrors store/moments store/outbox store/pauses store/places store/prepared store/promise store/removal store/replacing store/restored" +
-		" store/reviews store/rollouts store/room store/scan store/slotlog store/snapshots store/standard store/sweep store/triggers" +
+		" store/mirrors store/moments store/outbox store/pauses store/places store/prepared store/promise store/removal" +
+		" store/replacing store/restored store/reviews store/rollouts store/room store/scan store/slotlog store/snapshots store/standard store/sweep store/triggers" +
 		" store/twins store/uplinks topics",
 		"keeps rows, whoever asks"},
 	{"store/access", "store/column", "roles, and what programs come in with"},

@@ -37,8 +37,8 @@ func (p Policy) refuse(state string, run topics.Run) *protocol.Refusal {
 	case err != nil:
 		return &protocol.Refusal{Cause: topics.CauseRefused, Message: fmt.Sprintf("The agent refuses what it was asked: %v.", err)}
 	case (run.Kind == topics.CopyJob || run.Kind == topics.InitJob && run.From != "") != (run.Other != nil):
-		return &protocol.Refusal{Cause: topics.CauseRefused, Message: "The agent refuses what it was asked: a copy is between two repositories, " +
-			"and nothing else is but the making of one like another."}
+		return &protocol.Refusal{Cause: topics.CauseRefused, Message: "The agent refuses what it was asked: a copy is between two " +
+			"repositories, and nothing else is but the making of one like another."}
 	}
 	if err := p.decide(state, run); err != nil {
 		return &protocol.Refusal{Cause: topics.CausePolicy, Message: err.Error()}

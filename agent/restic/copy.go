@@ -169,8 +169,8 @@ func (b Binary) Copy(ctx context.Context, place Place, to Repository, how Copy, 
 		if op != nil && op.line != "" {
 			e.Cause, said = op.cause, "; restic said: "+op.line
 		}
-		e.Message = fmt.Sprintf("restic says that it is done, but %s of %d %s not in the second repository as %s in the first, the first of them %s%s",
-			several(len(left), "snapshot"), len(asked), isOrAre(len(left)), itIs(len(left)), lackInWords(result.Missing[0]), said)
+		e.Message = fmt.Sprintf("restic says that it is done, but %s of %d %s not in the second repository as %s in the first, the first of "+
+			"them %s%s", several(len(left), "snapshot"), len(asked), isOrAre(len(left)), itIs(len(left)), lackInWords(result.Missing[0]), said)
 	case e.State == topics.Succeeded && len(how.IDs) == 0 && len(from.unreadable) > 0:
 		e.State, e.Cause = topics.Warnings, topics.CauseDamaged
 		e.Message = fmt.Sprintf("%s of the repository to copy from cannot be read, so %s not copied: %s",

@@ -75,7 +75,8 @@ func TestACopyIsInTheSecondRepository(t *testing.T) {
 	}
 	e, got := w.copied(to, from, ids[0], strings.Repeat("ab", 32))
 	w.want(e, topics.Succeeded, topics.CauseNone)
-	if got.Asked != 1 || got.Copied != 1 || got.Gone != 1 || got.Left != 0 || got.OtherCuts || got.Of == "" || got.Into == "" || got.Of == got.Into {
+	if got.Asked != 1 || got.Copied != 1 || got.Gone != 1 || got.Left != 0 || got.OtherCuts || got.Of == "" || got.Into == "" ||
+		got.Of == got.Into {
 		t.Errorf("one of three: %+v", got)
 	}
 	e, got = w.copied(to, from)
@@ -196,7 +197,8 @@ func TestACopyGoesOnWhereItWasCutOff(t *testing.T) {
 	full := Repository{URL: topics.Secret(filepath.Join(small, "second")), Password: password}
 	w.want(w.b.EnsureLike(t.Context(), w.place, full, &w.repo, may, w.sink), topics.Succeeded, topics.CauseNone)
 	e, got := w.copied(full, w.repo)
-	if e.State != topics.Failed || e.Cause != topics.CauseDiskFull || got.Side != topics.CopyTo || got.Left == 0 || len(got.Missing) != got.Left {
+	if e.State != topics.Failed || e.Cause != topics.CauseDiskFull || got.Side != topics.CopyTo || got.Left == 0 ||
+		len(got.Missing) != got.Left {
 		t.Errorf("on a full disk: %s/%s %q, %+v", e.State, e.Cause, e.Message, got)
 	}
 }
@@ -216,7 +218,8 @@ func TestACopyIsNotBelievedForItsWord(t *testing.T) {
 	}
 	w.b.Path = liar
 	e, got := w.copied(to, w.repo)
-	if e.State != topics.Failed || got.Left != 1 || len(got.Missing) != 1 || got.Copied != 0 || !strings.Contains(e.Message, got.Missing[0].Snapshot[:8]) {
+	if e.State != topics.Failed || got.Left != 1 || len(got.Missing) != 1 || got.Copied != 0 ||
+		!strings.Contains(e.Message, got.Missing[0].Snapshot[:8]) {
 		t.Errorf("%s/%s %q, %+v", e.State, e.Cause, e.Message, got)
 	}
 }

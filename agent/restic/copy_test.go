@@ -58,10 +58,12 @@ func TestTwoRepositoriesKeepTheirCredentialsApart(t *testing.T) {
 			to: repo("s3:https://s3.example/a", s3("mine")), from: repo("s3:https://s3.example/b", s3("mine")),
 			has: []string{"AWS_ACCESS_KEY_ID=mine"},
 		},
-		"two keys of S3":           {to: repo("s3:https://s3.example/a", s3("mine")), from: repo("s3:https://s3.other/b", s3("yours")), shared: "AWS_ACCESS_KEY_ID"},
-		"a key and a machine role": {to: repo("s3:https://s3.example/a", s3("mine")), from: repo("s3:https://s3.other/b", nil), shared: "AWS_ACCESS_KEY_ID"},
-		"two files of rclone's": {to: repo("rclone:a:x", env{"RCLONE_CONFIG": "/etc/a"}), from: repo("rclone:b:x", env{"RCLONE_CONFIG": "/etc/b"}),
-			shared: "RCLONE_CONFIG"},
+		"two keys of S3": {to: repo("s3:https://s3.example/a", s3("mine")), from: repo("s3:https://s3.other/b", s3("yours")),
+			shared: "AWS_ACCESS_KEY_ID"},
+		"a key and a machine role": {to: repo("s3:https://s3.example/a", s3("mine")), from: repo("s3:https://s3.other/b", nil),
+			shared: "AWS_ACCESS_KEY_ID"},
+		"two files of rclone's": {to: repo("rclone:a:x", env{"RCLONE_CONFIG": "/etc/a"}),
+			from: repo("rclone:b:x", env{"RCLONE_CONFIG": "/etc/b"}), shared: "RCLONE_CONFIG"},
 		"two certificates of ours": {to: repo("rest:https://a/", env{"RESTIC_TLS_CLIENT_CERT": "/etc/a"}),
 			from: repo("rest:https://b/", env{"RESTIC_TLS_CLIENT_CERT": "/etc/b"}), shared: "RESTIC_TLS_CLIENT_CERT"},
 		"a certificate and a folder": {to: repo("/srv/a", env{"RESTIC_TLS_CLIENT_CERT": "/etc/a"}),
@@ -162,7 +164,8 @@ func TestASnapshotIsFoundInTheSecondRepository(t *testing.T) {
 		"the copy of what it was tagged from": {of: with(func(s *topics.Snapshot) { s.ID = id("e") })[0],
 			in: with(func(*topics.Snapshot) {}), there: true},
 		"what it is a copy of": {of: with(func(*topics.Snapshot) {})[0], in: []topics.Snapshot{one}, there: true},
-		"no tree at all":       {of: topics.Snapshot{ID: one.ID, Time: 7, Paths: one.Paths}, in: with(func(s *topics.Snapshot) { s.Tree = "" }), differs: "paths"},
+		"no tree at all": {of: topics.Snapshot{ID: one.ID, Time: 7, Paths: one.Paths}, in: with(func(s *topics.Snapshot) { s.Tree = "" }),
+			differs: "paths"},
 	} {
 		if left := lacking([]topics.Snapshot{c.of}, c.in); (len(left) == 0) != c.there {
 			t.Errorf("%s: left are %v", name, left)

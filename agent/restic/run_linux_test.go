@@ -292,7 +292,7 @@ func TestARepositoryThatIsNotThereIsMadeOnlyOnRequest(t *testing.T) {
 	w.want(w.b.Ensure(t.Context(), w.place, w.repo, may, w.sink), topics.Failed, topics.CausePassword)
 	w.want(w.backup(), topics.Failed, topics.CausePassword)
 	w.repo.URL = "/proc/nowhere/repo"
-	w.want(w.b.Init(t.Context(), w.place, w.repo, nil, w.sink), topics.Failed, topics.CauseUnknown) // "no such file", and no permission can help
+	w.want(w.b.Init(t.Context(), w.place, w.repo, nil, w.sink), topics.Failed, topics.CauseUnknown) // no permission can help
 }
 
 // TestALockedRepository holds the lock with a real check, stopped in the middle.

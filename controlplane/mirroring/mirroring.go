@@ -186,7 +186,7 @@ func (s *Service) refuses(ctx context.Context, m store.Mirror) string {
 	case err == nil:
 		return ""
 	case errors.As(err, &giving):
-		return fmt.Sprintf("%s does not have the repository %s. Make it that one's keeper, or have it back up into it; or choose a host that has "+
+		return fmt.Sprintf("%s does not have the repository %s. Make it that one's keeper, or have it back up into it; or choose one that has "+
 			"both.", giving.Name, giving.Where())
 	}
 	if refusal := (*permits.Refusal)(nil); errors.As(err, &refusal) {
