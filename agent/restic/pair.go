@@ -2,9 +2,12 @@ package restic
 
 import (
 	"cmp"
-	"errors"
+	"crypto/sha256"
 	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -93,6 +96,57 @@ func (e *SharedError) Error() string {
 		"read the one and write the other, or reach one of them another way, as by rclone with its own settings."
 }
 
+// both is together for repositories with files that are to be written, into a run's own
+// directory. ssh is the one whose server is reached by ssh, if one's is.
+func both(to, from Repository, v Version, dir string) (a access, ssh Repository, err error) {
+	var secrets []string
+	sides := []Repository{to, from}
+	for i, r := range sides {
+		one, err := r.access(v)
+		if err != nil {
+			return a, ssh, err
+		}
+		secrets = append(secrets, one.secrets...)
+		if sides[i], err = r.written(dir); err != nil {
+			return a, ssh, err
+		}
+	}
+	if a, err = together(sides[0], sides[1], v); err != nil {
+		return a, ssh, err
+	}
+	a.secrets = append(a.secrets, secrets...)
+	ssh = to
+	first, is := to.sftp()
+	second, too := from.sftp()
+	switch {
+	case is && too && !reflect.DeepEqual(first, second):
+		return a, ssh, &SharedError{Variable: "ssh command", Scheme: "sftp"}
+	case too:
+		ssh = from
+	}
+	return a, ssh, nil
+}
+
+// written is the repository with its files in a directory, named by what is in them: two that
+// have the same one name the same file.
+func (r Repository) written(dir string) (Repository, error) {
+	env := maps.Clone(r.Env)
+	if env == nil {
+		env = map[string]topics.Secret{}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Files)) {
+		content := []byte(r.Files[name].Reveal())
+		sum := sha256.Sum256(content)
+		path := filepath.Join(dir, fmt.Sprintf("%s-%x", strings.ToLower(name), sum[:8]))
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			return r, fmt.Errorf("write a file of the repository's for restic: %w", err)
+		}
+		env[name] = topics.Secret(path)
+	}
+	r.Env, r.Files = env, nil
+	return r, nil
+}
+
 // together says how to hand two repositories to one restic of version v: to is the one it
 // works in, from the one it takes something from. It returns a *SharedError if restic
 // cannot have the credentials of both.
@@ -145,8 +199,13 @@ func together(to, from Repository, v Version) (access, error) {
 	for _, flag := range slices.Compact(roots) {
 		a.flags = append(a.flags, "--cacert", flag)
 	}
-	for i := 0; i+1 < len(b.flags); i += 2 {
-		if !slices.Contains(a.flags, b.flags[i]) {
+	for i := 0; i+1 < len(b.flags); i += 2 { // of an option that both have, that of the one it works in counts
+		name := flagName(b.flags[i], b.flags[i+1])
+		had := false
+		for k := 0; k+1 < len(a.flags); k += 2 {
+			had = had || flagName(a.flags[k], a.flags[k+1]) == name
+		}
+		if !had {
 			a.flags = append(a.flags, b.flags[i], b.flags[i+1])
 		}
 	}
@@ -169,6 +228,15 @@ func together(to, from Repository, v Version) (access, error) {
 	return a, nil
 }
 
+// flagName tells flags apart: options by their own names.
+func flagName(flag, value string) string {
+	if flag == "-o" {
+		option, _, _ := strings.Cut(value, "=")
+		return option
+	}
+	return flag
+}
+
 // systemRoots is the file with the certificates that this system trusts, "" if it is none
 // of the usual ones.
 func systemRoots() string {
@@ -179,15 +247,4 @@ func systemRoots() string {
 		}
 	}
 	return ""
-}
-
-// Pairs reports whether restic can open two repositories at once, nil if it can: for a
-// *SharedError their credentials are in each other's way.
-func Pairs(to, from Repository, v Version) error {
-	_, err := together(to, from, v)
-	var shared *SharedError
-	if errors.As(err, &shared) {
-		return shared
-	}
-	return err
 }

@@ -19,9 +19,6 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 		return failed(topics.CauseUsage, err)
 	}
 	a, err := repository.access(b.Version)
-	if two, ok := op.(interface{ other() *Repository }); err == nil && ok && two.other() != nil {
-		a, err = together(repository, *two.other(), b.Version)
-	}
 	if err != nil {
 		return failed(topics.CauseUsage, err)
 	}
@@ -34,6 +31,14 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 		return failed(causeOf(err), fmt.Errorf("make a directory for restic's temporary files: %w", err))
 	}
 	defer os.RemoveAll(dir)
+	ssh := repository // whose server is reached by ssh, if one's is
+	if two, ok := op.(interface{ other() *Repository }); ok && two.other() != nil {
+		if a, ssh, err = both(repository, *two.other(), b.Version, dir); err != nil {
+			return failed(topics.CauseUsage, err)
+		}
+		redactor = newRedactor(a.secrets)
+		repository.Files = nil // they are written, and told of
+	}
 	pasted, certificates, err := repository.paste(b.Version, dir)
 	if err != nil {
 		return failed(causeOf(err), err)
@@ -42,7 +47,7 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 	if err != nil {
 		return failed(causeOf(err), errors.New(redactor.redact(err.Error())))
 	}
-	flags, err := b.sshFlags(ctx, repository, dir)
+	flags, err := b.sshFlags(ctx, ssh, dir)
 	if err != nil {
 		return failed(topics.CauseUsage, err)
 	}
