@@ -15,7 +15,7 @@ var (
 		"refused", "refused_there", "renew_for", "received_epoch", "received_seq",
 		"received_mark", "birth_epoch", "birth_n", "death_epoch", "death_n", "hello_epoch", "hello_n", "last_seen", "back_at", "config_digest",
 		"generation", "restoring", "paused_until"}
-	unkeptOfJob = []string{"id", "host", "sent_at", "behalf", "attempts", "next_send", "lines", "log_bytes", "cut",
+	unkeptOfJob = []string{"id", "host", "sent_at", "behalf", "attempts", "next_send", "lines", "pids", "last_took", "log_bytes", "cut",
 		"log_dropped_at", "restic_version", "cause",
 		"message", "exit_code", "snapshot_id", "operation", "result", "host_keys", "heard_at", "place", "given_by", "recalled", "other"}
 )
