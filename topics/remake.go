@@ -40,7 +40,8 @@ func (k JobKind) Remakes() bool { return k == TagJob || k == RewriteJob || k == 
 // own: to it a comma ends a tag.
 func CheckTag(tag string) error {
 	switch {
-	case tag == "" || strings.TrimSpace(tag) != tag || strings.ContainsFunc(tag, func(r rune) bool { return r == ',' || unicode.IsControl(r) }):
+	case tag == "" || strings.TrimSpace(tag) != tag ||
+		strings.ContainsFunc(tag, func(r rune) bool { return r == ',' || unicode.IsControl(r) }):
 		return fmt.Errorf("%.80q is no tag: not empty, no comma, no line break, no space at its ends", tag)
 	case len(tag) > MaxTag || !utf8.ValidString(tag):
 		return fmt.Errorf("%.80q is no tag: at most %d bytes of text", tag, MaxTag)

@@ -36,8 +36,8 @@ func remade(kind topics.JobKind, o topics.Operation, r topics.Result) (word, tex
 	case kind == topics.RewriteJob:
 		text = "Took " + items + " out of " + snapshotsOf(m.Changed+m.Removed)
 	case o.DryRun:
-		text = snapshotsOf(m.Changed+m.Removed) + " would be repaired and " + map[bool]string{true: "lose", false: "loses"}[m.Changed+m.Removed != 1] +
-			" " + items
+		verb := map[bool]string{true: "loses ", false: "lose "}[m.Changed+m.Removed == 1]
+		text = snapshotsOf(m.Changed+m.Removed) + " would be repaired and " + verb + items
 	default:
 		text = "Repaired " + snapshotsOf(m.Changed+m.Removed) + ", without " + items + " that are lost"
 	}

@@ -66,7 +66,8 @@ func remadeTables(v *views.Job, j store.Job, r topics.Result, report topics.Repo
 		v.Facts = append(v.Facts, views.Fact{Name: "Nothing was changed", Value: "Go on and take it out",
 			URL: views.ChangeURL(string(j.Repository), "dry_run="+url.QueryEscape(string(j.ID)))})
 	case j.Kind == topics.RepairJob:
-		v.Facts = append(v.Facts, views.Fact{Name: "Nothing was changed", Value: "Go on with the repair", URL: views.RepairURL(string(j.Repository))})
+		v.Facts = append(v.Facts, views.Fact{Name: "Nothing was changed", Value: "Go on with the repair",
+			URL: views.RepairURL(string(j.Repository))})
 	}
 	if p := r.Repair; p != nil {
 		var rows [][]string

@@ -193,7 +193,8 @@ func (s *Pages) repositoryView(ctx context.Context, id topics.RepositoryID, f vi
 		return v, err
 	}
 	v.Answer = s.answer(r, recent, names)
-	v.Details = s.maintenanceFacts(r, v, access)
+	v.Details = append(s.maintenanceFacts(r, v, access),
+		views.Fact{Name: "If it is damaged", Value: "Repair it step by step", URL: views.RepairURL(v.ID)})
 	if v.Maintenance, err = s.maintenanceView(ctx, id); err != nil {
 		return v, err
 	}
