@@ -63,7 +63,8 @@ func TestAHostIsAskedWhatIsWhereARepositoryIsToBe(t *testing.T) {
 		words  string
 		pem    bool
 	}{
-		{"found", topics.Answer{Finding: &topics.Finding{State: topics.FindingOurs, Message: "It opens."}}, topics.FindingOurs, "", "It opens", false},
+		{"found", topics.Answer{Finding: &topics.Finding{State: topics.FindingOurs, Message: "It opens."}},
+			topics.FindingOurs, "", "It opens", false},
 		{"a certificate", topics.Answer{Finding: &topics.Finding{State: topics.FindingOther, Cause: topics.CauseCertificate,
 			Certificate: &topics.Certificate{PEM: certificate}}}, topics.FindingOther, topics.CauseCertificate, "", true},
 		{"none that is one", topics.Answer{Finding: &topics.Finding{State: topics.FindingOther, Cause: topics.CauseCertificate,

@@ -29,7 +29,8 @@ import (
 // repositoryForm is the form as the database has it; r without ID is a new one.
 func (s *Pages) repositoryForm(ctx context.Context, r store.Repository) (views.RepositoryForm, error) {
 	f := views.RepositoryForm{ID: string(r.ID), Name: r.Name, Backend: string(storage.REST), Backends: backends(), Place: map[string]string{},
-		Pastes: pastes(store.RepositoryAccess{}), Options: options(nil), Lines: map[string]string{}, AppendOnly: r.AppendOnly, Keeper: string(r.Keeper),
+		Pastes: pastes(store.RepositoryAccess{}), Options: options(nil), Lines: map[string]string{},
+		AppendOnly: r.AppendOnly, Keeper: string(r.Keeper),
 		Everyday: map[string]string{}, Maintenance: map[string]string{}, Keep: map[string]string{}, Errors: map[string]string{}}
 	m, err := s.Moment(ctx)
 	if err != nil {
