@@ -19,7 +19,8 @@ import (
 
 // tag is a tag job as an agent runs it.
 func (w *world) tag(ctx context.Context, o topics.Operation) Ending {
-	return w.b.Tag(ctx, w.place, w.repo, Tag{IDs: o.Snapshots, Add: o.Add, Remove: o.Remove, Set: o.NoTags || len(o.Set) > 0, To: o.Tagged}, w.sink)
+	return w.b.Tag(ctx, w.place, w.repo, Tag{IDs: o.Snapshots, Add: o.Add, Remove: o.Remove, Set: o.NoTags || len(o.Set) > 0,
+		To: o.Tagged}, w.sink)
 }
 
 // tags lists the tags of each snapshot that there is, by when it was made.
@@ -113,7 +114,8 @@ func TestATagOnAServerThatDeletesNothingIsNoSuccess(t *testing.T) {
 	}
 	e := w.tag(ctx, topics.Operation{Snapshots: []string{made.Snapshot.ID}, Add: []string{"gold"}})
 	w.sink.onLine = nil
-	if e.State != topics.Failed || e.Cause != topics.CauseAppendOnly || e.Result == nil || e.Result.Remade == nil || e.Result.Remade.Doubled != 1 ||
+	if e.State != topics.Failed || e.Cause != topics.CauseAppendOnly || e.Result == nil || e.Result.Remade == nil ||
+		e.Result.Remade.Doubled != 1 ||
 		len(e.Report.Replacements) != 1 || e.Report.Replacements[0].By == nil || !strings.Contains(e.Message, "there twice") {
 		t.Errorf("%+v, %+v, %+v", e, e.Result, e.Report)
 	}
@@ -130,8 +132,10 @@ type fake struct {
 }
 
 const (
-	fakeOne = `{"time":"2026-11-22T04:38:09Z","tree":"` + treeA + `","paths":["/srv"],"hostname":"web","tags":["plan=letters"],"id":"` + idA + `"}`
-	fakeTwo = `{"time":"2026-11-22T05:38:09Z","tree":"` + treeB + `","paths":["/srv"],"hostname":"web","tags":["plan=letters"],"id":"` + idB + `"}`
+	fakeOne = `{"time":"2026-11-22T04:38:09Z","tree":"` + treeA + `","paths":["/srv"],"hostname":"web","tags":["plan=letters"],"id":"` +
+		idA + `"}`
+	fakeTwo = `{"time":"2026-11-22T05:38:09Z","tree":"` + treeB + `","paths":["/srv"],"hostname":"web","tags":["plan=letters"],"id":"` +
+		idB + `"}`
 	fakeNew = `{"time":"2026-11-22T04:38:09Z","tree":"` + treeC + `","paths":["/srv"],"hostname":"web","tags":["plan=letters"],"original":"` +
 		idA + `","id":"` + idC + `"}`
 	idA   = "3ebd2114aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -289,7 +293,8 @@ func TestAnIndexIsMadeAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if e := w.b.Check(t.Context(), w.place, w.repo, Check{}, w.sink); e.Cause != topics.CauseDamaged || e.Result == nil || e.Result.Check.Errors == 0 {
+	if e := w.b.Check(t.Context(), w.place, w.repo, Check{}, w.sink); e.Cause != topics.CauseDamaged || e.Result == nil ||
+		e.Result.Check.Errors == 0 {
 		t.Fatalf("without an index: %+v", e)
 	}
 	e := w.b.RepairIndex(t.Context(), w.place, w.repo, RepairIndex{}, w.sink)

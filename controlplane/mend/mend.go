@@ -85,18 +85,21 @@ func Find(list []store.Job) Way {
 		Text:   "restic writes what it can still read of the damaged packs into new ones, and removes the damaged ones. restic 0.17 or newer.",
 		Effect: "What cannot be read any more was lost before; nothing else is."}
 	index := Step{Title: "Make the index anew", Kind: topics.RepairJob, Ask: topics.Operation{What: topics.RepairIndex},
-		Text:   "The index says which pack holds what. It is made from the packs that are there, without those that are not.",
-		Effect: "No data is touched. Afterwards, a backup of each host writes again what is lost and still on the host: that heals snapshots, too."}
+		Text: "The index says which pack holds what. It is made from the packs that are there, without those that are not.",
+		Effect: "No data is touched. Afterwards, a backup of each host writes again what is lost and still on the host: that heals " +
+			"snapshots, too."}
 	look := Step{Title: "See what each snapshot loses", Kind: topics.RepairJob,
-		Ask:    topics.Operation{What: topics.RepairSnapshots, DryRun: true},
-		Text:   "A dry run lists, for each snapshot, the files and folders whose data is lost. Back up the hosts first: what they still have heals.",
+		Ask: topics.Operation{What: topics.RepairSnapshots, DryRun: true},
+		Text: "A dry run lists, for each snapshot, the files and folders whose data is lost. Back up the hosts first: what they still " +
+			"have heals.",
 		Effect: "It only reads."}
 	mending := Step{Title: "Take out of the snapshots what is lost", Kind: topics.RepairJob,
-		Text: "Each snapshot that lacks something is replaced by one without it, which keeps its place in all lists and rules, and is marked as " +
-			"incomplete.",
+		Text: "Each snapshot that lacks something is replaced by one without it, which keeps its place in all lists and rules, and is " +
+			"marked as incomplete.",
 		Effect: "What the dry run lists is gone from these snapshots for good; the rest of each can be restored again."}
 	last := Step{Title: "Check again", Kind: topics.CheckJob,
-		Text:   "Only a check that reads as much as the one that found the damage shows that the repository is whole. Until then it stays marked as damaged.",
+		Text: "Only a check that reads as much as the one that found the damage shows that the repository is whole. Until then it stays " +
+			"marked as damaged.",
 		Effect: "It only reads."}
 	if o := check.Operation.V; o != nil {
 		last.Ask = topics.Operation{ReadData: o.ReadData, Subset: o.Subset}

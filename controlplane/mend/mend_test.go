@@ -43,7 +43,8 @@ func TestTheWayFromDamageToWhole(t *testing.T) {
 	list[0] = job("check-1", topics.CheckJob, topics.Failed, 10, topics.Operation{ReadData: true},
 		checked(topics.Checked{Errors: 2, Broken: []string{broken, gone}, Missing: []string{gone}}))
 	want(false, "done", "now", "later", "later", "later", "later")
-	if s := Find(list).Steps[1]; !slices.Equal(s.Ask.Packs, []string{broken}) || !strings.Contains(Find(list).Steps[0].Found, "1 pack that is not there") {
+	if steps := Find(list).Steps; !slices.Equal(steps[1].Ask.Packs, []string{broken}) ||
+		!strings.Contains(steps[0].Found, "1 pack that is not there") {
 		t.Errorf("%+v", Find(list).Steps)
 	}
 	add(job("packs-1", topics.RepairJob, topics.Failed, 20, packs, did))
